@@ -1,0 +1,203 @@
+package workflow
+
+import (
+	"time"
+
+	"github.com/holdfast-run/holdfast/messages"
+)
+
+// Definition is a compiled workflow. It is immutable, and shared by all instances that run it.
+type Definition struct {
+	Ref   messages.DefinitionRef
+	Hash  []byte
+	Title string
+	// Document is the parsed document, what expressions see as $workflow.definition.
+	Document any
+	Input    Input
+	Output   Output
+	// Timeout bounds the running of the whole order; nil: no bound.
+	Timeout Duration
+	Do      *List
+	// Tasks holds every task by its reference.
+	Tasks map[string]*Task
+	// Activities are the activities called, sorted, without repetition.
+	Activities []string
+}
+
+// List is a sequence of tasks: a scope of flow directives.
+type List struct {
+	Tasks []*Task
+	// ByName gives the position of each task. Names are unique in a list.
+	ByName map[string]int
+}
+
+// Task is a node of a definition. Exactly one of Do, Call, Set, Switch, Try, Raise and Wait is set.
+type Task struct {
+	// Ref is a JSON pointer, such as /do/2/activate.
+	Ref  string
+	Name string
+	// In is the list that holds the task, at Index; Parent the task that has this list, nil for the outermost.
+	In     *List
+	Index  int
+	Parent *Task
+	// Raw is the parsed task, what expressions see as $task.definition.
+	Raw any
+
+	If      Expr // nil: always
+	Input   Input
+	Output  Output
+	Export  Export
+	Timeout Duration // nil: no bound
+	// Then is continue, exit, end, or the name of a task in the same list. Empty means continue.
+	Then string
+
+	Do     *Do
+	Call   *Call
+	Set    Expr
+	Switch []Case
+	Try    *Try
+	Raise  *Raise
+	Wait   Duration
+}
+
+// Input prepares what comes into an order or a task. Nil parts do nothing.
+type Input struct {
+	Schema Schema
+	From   Expr
+}
+
+// Output prepares what an order or a task leaves. Nil parts do nothing.
+type Output struct {
+	As     Expr
+	Schema Schema
+}
+
+// Export makes the new context. Nil parts do nothing.
+type Export struct {
+	As     Expr
+	Schema Schema
+}
+
+// Do runs a list of tasks in sequence. A call of a function of the definition is one too.
+type Do struct {
+	List *List
+	// Input is evaluated on the task's input to make what the first task of the list gets; nil: the task's input.
+	Input Expr
+}
+
+// Call executes an activity.
+type Call struct {
+	// Activity is adapter.activity, with :version if the definition asks for one.
+	Activity string
+	// With makes the arguments; nil: the task's input.
+	With Expr
+}
+
+// Case is one branch of a switch.
+type Case struct {
+	Name string
+	// When is nil in the default case.
+	When Expr
+	Then string
+}
+
+// Try runs a list of tasks and catches what goes wrong in it.
+type Try struct {
+	List   *List
+	Filter *Filter // nil: every error
+	// As is the name of the variable that holds the error, without the dollar sign.
+	As               string
+	When, ExceptWhen Expr
+	Retry            *Retry // nil: none
+	// Catch is what runs when an error was caught and is not retried; nil: nothing.
+	Catch *List
+}
+
+// Filter selects errors. Nil parts match everything.
+type Filter struct {
+	Type, Title, Detail, Instance *string
+	Status                        *int32
+}
+
+// Backoff says how the delay between retries grows.
+type Backoff int
+
+// The growths of the delay, by the number of the retry n, from 1.
+const (
+	BackoffConstant    Backoff = iota // delay
+	BackoffLinear                     // delay × n
+	BackoffExponential                // delay × 2ⁿ⁻¹
+)
+
+// Retry is a retry policy.
+type Retry struct {
+	When, ExceptWhen Expr
+	Delay            Duration // nil: none
+	Backoff          Backoff
+	// Attempts is the most retries; 0: no limit.
+	Attempts int
+	// AttemptDuration bounds each retry; MaxDuration all of them, from the first error. Nil: no bound.
+	AttemptDuration, MaxDuration Duration
+	// JitterFrom and JitterTo bound a random time added to the delay; both or neither are set.
+	JitterFrom, JitterTo Duration
+}
+
+// Raise raises an error.
+type Raise struct {
+	// These make strings; Title, Detail and Instance may be nil.
+	Type, Title, Detail, Instance Expr
+	Status                        int32
+}
+
+// Expr is a compiled runtime expression, or a constant, or a template of both. It is safe for concurrent use, and
+// bounded in steps and size; an error of it is the definition's fault or the data's, never the engine's.
+type Expr interface {
+	// Eval evaluates on in. It returns in itself if it changes nothing, so that identity is told by the pointer.
+	Eval(in *Value, args *Args) (*Value, error)
+	// Bool evaluates a condition: everything but false and null holds.
+	Bool(in *Value, args *Args) (bool, error)
+}
+
+// Duration is a length of time, fixed or computed.
+type Duration interface {
+	// After returns from plus the duration. Durations are not negative.
+	After(from time.Time, in *Value, args *Args) (time.Time, error)
+}
+
+// Schema checks a value. It is safe for concurrent use.
+type Schema interface {
+	// Validate says in words for people what is wrong with the value.
+	Validate(v *Value) error
+}
+
+// Args are the arguments of a runtime expression. A nil value stands for null.
+type Args struct {
+	Context, Input, Output *Value
+	// Task is nil outside of tasks.
+	Task     *TaskArg
+	Workflow WorkflowArg
+	// Vars are the variables of the enclosing catch clauses, the innermost last.
+	Vars []Var
+}
+
+// Var is a variable of an expression.
+type Var struct {
+	Name  string // without the dollar sign
+	Value *Value
+}
+
+// TaskArg is what expressions see as $task.
+type TaskArg struct {
+	Task      *Task
+	Input     *Value // raw
+	Output    *Value // raw; nil before the task has run
+	StartedAt time.Time
+}
+
+// WorkflowArg is what expressions see as $workflow.
+type WorkflowArg struct {
+	ID         messages.OrderID
+	Definition *Definition
+	Input      *Value // raw
+	StartedAt  time.Time
+}

@@ -1,0 +1,106 @@
+package messages
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/google/uuid"
+)
+
+// OrderID is the id of an order and of its instance, chosen by the client.
+type OrderID string
+
+// MaxOrderID is the length of the longest OrderID, in bytes.
+const MaxOrderID = 128
+
+// NewOrderID makes a time-ordered id.
+func NewOrderID() OrderID { return OrderID(uuid.Must(uuid.NewV7()).String()) }
+
+// Validate says what is wrong with the id.
+func (id OrderID) Validate() error {
+	if id == "" {
+		return errors.New("is empty: give each order an id of its own")
+	}
+	if len(id) > MaxOrderID {
+		return fmt.Errorf("has %d bytes, more than %d", len(id), MaxOrderID)
+	}
+	for i := range len(id) {
+		c := id[i]
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '.', c == '_', c == '~', c == '-':
+		default:
+			return fmt.Errorf("has the byte %q at %d: only A-Z a-z 0-9 . _ ~ - are allowed", c, i)
+		}
+	}
+	return nil
+}
+
+// Handle is the journal's own name for an order: unique, and rising with the time of acceptance, so that writes append.
+type Handle [16]byte
+
+// NewHandle makes a handle: a UUID of version 7.
+func NewHandle() Handle { return Handle(uuid.Must(uuid.NewV7())) }
+
+// HandleAt returns the least handle that an order accepted at t or later can have.
+func HandleAt(t time.Time) Handle {
+	var h Handle
+	ms := uint64(max(t.UnixMilli(), 0)) //nolint:gosec // not negative
+	for i := range 6 {
+		h[i] = byte(ms >> (8 * (5 - i)))
+	}
+	return h
+}
+
+func (h Handle) String() string { return hex.EncodeToString(h[:]) }
+
+// IsZero tells whether h names no order.
+func (h Handle) IsZero() bool { return h == Handle{} }
+
+// Partition is a hash slot: the unit of ownership and recovery.
+type Partition uint16
+
+// Partitions is the number of partitions. It can't be changed once a journal exists.
+const Partitions = 256
+
+// PartitionOf returns the partition of an order: by its key if it has one, else by its id.
+func PartitionOf(id OrderID, orderKey string) Partition {
+	s := orderKey
+	if s == "" {
+		s = string(id)
+	}
+	return Partition(xxhash.Sum64String(s) % Partitions)
+}
+
+// Epoch rises each time a partition changes its owner.
+type Epoch uint64
+
+// Version counts the events of one order; the first event has version 1.
+type Version uint64
+
+// NodeID names one run of a node.
+type NodeID string
+
+// DefinitionRef names a definition.
+type DefinitionRef struct{ Namespace, Name, Version string }
+
+// Latest is the version that stands for the highest one deployed.
+const Latest = "latest"
+
+func (r DefinitionRef) String() string { return r.Namespace + "/" + r.Name + ":" + r.Version }
+
+// ParseDefinitionRef reads namespace/name:version. Without a version it means the latest.
+func ParseDefinitionRef(s string) (DefinitionRef, error) {
+	path, version, found := strings.Cut(s, ":")
+	if !found {
+		version = Latest
+	}
+	namespace, name, found := strings.Cut(path, "/")
+	if !found || namespace == "" || name == "" || version == "" || strings.Contains(name, "/") {
+		return DefinitionRef{}, fmt.Errorf("%q is not of the form namespace/name:version", s)
+	}
+	return DefinitionRef{Namespace: namespace, Name: name, Version: version}, nil
+}

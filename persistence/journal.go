@@ -1,0 +1,194 @@
+package persistence
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+)
+
+var (
+	// ErrConflict: the order has moved on; reload it. Also the answer to an acceptance whose id is taken, as *TakenError.
+	ErrConflict = errors.New("version conflict")
+	// ErrFenced: the partition belongs to somebody else now.
+	ErrFenced = errors.New("partition has a newer epoch")
+	// ErrUnknown: the commit may or may not have happened.
+	ErrUnknown = errors.New("outcome unknown")
+	// ErrNotFound: there is no such thing.
+	ErrNotFound = errors.New("not found")
+	// ErrFull: the store has no room for new orders; running ones may still commit.
+	ErrFull = errors.New("store is at its low-water mark")
+	// ErrClosed: the journal was closed.
+	ErrClosed = errors.New("journal is closed")
+	// ErrFeatureLevel: a record needs a newer version of Holdfast.
+	ErrFeatureLevel = errors.New("record has a higher feature level than this version knows")
+	// ErrCorrupt: what is stored is damaged. The error that wraps it names the place.
+	ErrCorrupt = errors.New("journal is damaged")
+)
+
+// FeatureLevel is the highest feature level of records that this version reads and writes.
+const FeatureLevel = 1
+
+// TakenError answers an acceptance whose id is taken already. It is an ErrConflict.
+type TakenError struct{ Entry Entry }
+
+func (e *TakenError) Error() string { return "order id is taken" }
+
+// Is makes a TakenError an ErrConflict.
+func (e *TakenError) Is(target error) bool { return target == ErrConflict }
+
+// Entry is what the directory knows of an order.
+type Entry struct {
+	Handle      messages.Handle
+	Partition   messages.Partition
+	ContentHash []byte
+}
+
+// Commit is the outcome of one or more decisions about one order.
+type Commit struct {
+	Partition messages.Partition
+	Epoch     messages.Epoch
+	Handle    messages.Handle
+	// Expected is the version of the last event before this commit; 0 accepts the order.
+	Expected messages.Version
+	// Events is the number of events in Record; at least 1.
+	Events int
+	// Record is an encoded journalv1.Record. It is not changed, and not kept after Done.
+	Record []byte
+	// ID and ContentHash are given with an acceptance, and only then.
+	ID          messages.OrderID
+	ContentHash []byte
+	// Row replaces the order's row: given with an acceptance, and whenever the status changes; else nil. RowBefore is
+	// the row that it replaces; nil with an acceptance. Neither is changed after the call.
+	Row, RowBefore *journalv1.OrderRow
+	// Open replaces the order's row in the index of open orders; nil leaves it. With an acceptance it is given, unless
+	// Close is. OpenBefore is the one that it replaces (or that Close removes); nil with an acceptance.
+	Open, OpenBefore *journalv1.OpenRow
+	// Close removes the order from the index of open orders.
+	Close bool
+	// Done is called once, with nil when the commit is durable. It is called from a goroutine of the journal, and must
+	// neither block nor call the journal.
+	Done func(error)
+}
+
+// Committer appends. Commits are grouped: many share one fsync, and none waits for others to come.
+type Committer interface {
+	// Commit hands a commit over, and never blocks. Commits of one order are made one at a time. After Close, Done gets
+	// ErrClosed.
+	Commit(c *Commit)
+}
+
+// StoredRecord is one record of a history.
+type StoredRecord struct {
+	// First is the version of its first event.
+	First messages.Version
+	// Data is an encoded journalv1.Record, valid until the next step of the iteration.
+	Data []byte
+}
+
+// Reader reads histories.
+type Reader interface {
+	// Find looks an order up in the directory. ErrNotFound if no such order was accepted.
+	Find(ctx context.Context, id messages.OrderID) (Entry, error)
+	// Records reads the history of an order, from the record that holds version from (0 and 1: from the first) on.
+	// It checks that the history has no gap. After an error the iteration ends.
+	Records(ctx context.Context, h messages.Handle, from messages.Version) iter.Seq2[StoredRecord, error]
+	// Row reads an order's row.
+	Row(ctx context.Context, h messages.Handle) (*journalv1.OrderRow, error)
+}
+
+// Query selects orders. All conditions given must hold.
+type Query struct {
+	Statuses   []orderv1.Status
+	Definition string // namespace/name or namespace/name:version
+	OrderKey   string
+	Labels     []*journalv1.Label
+	From, To   time.Time // accepted at or after From, and before To
+	// After continues behind this order, in the direction of the list: newest first.
+	After messages.Handle
+	// Limit is the most rows to return; Scan the most rows to look at.
+	Limit, Scan int
+}
+
+// FoundOrder is an order that a query found.
+type FoundOrder struct {
+	Handle messages.Handle
+	Row    *journalv1.OrderRow
+}
+
+// Finder finds orders.
+type Finder interface {
+	// List returns orders, newest first, and where to continue: a zero handle when there are no more. It uses the most
+	// selective index that the query allows. It may return fewer than Limit when it has looked at Scan rows.
+	List(ctx context.Context, q Query) (found []FoundOrder, next messages.Handle, err error)
+}
+
+// OpenOrder is an order that has not ended.
+type OpenOrder struct {
+	Handle messages.Handle
+	Row    *journalv1.OpenRow
+}
+
+// Recoverer reads what a partition has to take up again.
+type Recoverer interface {
+	// Open returns open orders of a partition in the order of their acceptance, behind after (zero: from the first). It
+	// returns fewer than limit only at the end.
+	Open(ctx context.Context, p messages.Partition, after messages.Handle, limit int) ([]OpenOrder, error)
+	// Due returns the handles of open orders of a partition whose open row has a due time before until, the earliest
+	// first; at most limit.
+	Due(ctx context.Context, p messages.Partition, until time.Time, limit int) ([]OpenOrder, error)
+}
+
+// Ownership says who may commit to a partition.
+type Ownership interface {
+	// Epoch returns a partition's epoch; 0 if it was never claimed.
+	Epoch(ctx context.Context, p messages.Partition) (messages.Epoch, error)
+	// Claim makes node the owner of a partition if its epoch is still seen, and returns the new epoch. ErrFenced if
+	// another claim was first.
+	Claim(ctx context.Context, p messages.Partition, node messages.NodeID, seen messages.Epoch) (messages.Epoch, error)
+}
+
+// Definitions keeps deployed definitions.
+type Definitions interface {
+	// PutDefinition stores a definition for good. Putting the same document again returns the one stored; another
+	// document under the same name and version fails with ErrConflict.
+	PutDefinition(ctx context.Context, row *journalv1.DefinitionRow) (*journalv1.DefinitionRow, error)
+	// Definition returns one definition, or ErrNotFound.
+	Definition(ctx context.Context, ref messages.DefinitionRef) (*journalv1.DefinitionRow, error)
+	// AllDefinitions returns them by namespace, name and version.
+	AllDefinitions(ctx context.Context) iter.Seq2[*journalv1.DefinitionRow, error]
+}
+
+// Journal is a whole store.
+type Journal interface {
+	Committer
+	Reader
+	Finder
+	Recoverer
+	Ownership
+	Definitions
+	// Close waits for commits under way, and releases the store.
+	Close() error
+}
+
+// Observer is told what the journal does, for metrics. Its methods must be fast and not block.
+type Observer interface {
+	// Synced: a batch was made durable.
+	Synced(b Batch)
+}
+
+// Batch describes one group commit.
+type Batch struct {
+	Commits, Failed, Bytes int
+	// Waited is how long the oldest commit had waited when the batch was begun; Took is the time from then until it was
+	// durable.
+	Waited, Took time.Duration
+}
+
+// DecodeError wraps what is wrong with a stored thing.
+func DecodeError(what string, err error) error { return fmt.Errorf("%w: %s: %w", ErrCorrupt, what, err) }
