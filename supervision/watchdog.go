@@ -1,0 +1,140 @@
+package supervision
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime"
+	"runtime/pprof"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Watchdog tells whether every loop of a process still turns. It is safe for concurrent use.
+type Watchdog struct {
+	now   func() time.Time
+	start time.Time
+	log   *slog.Logger
+
+	mu    sync.Mutex
+	loops map[*Loop]struct{}
+}
+
+// NewWatchdog makes a watchdog without loops. now is the clock, such as time.Now.
+func NewWatchdog(now func() time.Time, log *slog.Logger) *Watchdog {
+	return &Watchdog{now: now, start: now(), log: log, loops: map[*Loop]struct{}{}}
+}
+
+// Loop is something that should turn again and again.
+type Loop struct {
+	dog   *Watchdog
+	name  string
+	bound time.Duration
+	last  atomic.Int64 // when it last turned: nanoseconds since the watchdog's start
+	told  bool         // guarded by dog.mu: the present episode was logged
+}
+
+// Register adds a loop, which turns now. It is stuck when it hasn't turned for longer than bound: choose the longest time
+// that a turn may rightly take, timed-out tries included. A loop that waits for work must wake up within the bound.
+// Names are for people, and need not be unique.
+func (w *Watchdog) Register(name string, bound time.Duration) *Loop {
+	l := &Loop{dog: w, name: name, bound: bound}
+	l.Beat()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.loops[l] = struct{}{}
+	return l
+}
+
+// Beat tells that the loop turns. It takes no lock, and the time of reading the clock.
+func (l *Loop) Beat() { l.last.Store(int64(l.dog.now().Sub(l.dog.start))) }
+
+// Close tells that the loop has ended as it should. It may be called more than once.
+func (l *Loop) Close() {
+	l.dog.mu.Lock()
+	defer l.dog.mu.Unlock()
+	delete(l.dog.loops, l)
+}
+
+// Stuck is a loop that doesn't turn.
+type Stuck struct {
+	Name string
+	// Since is when it last turned.
+	Since time.Time
+	Bound time.Duration
+}
+
+// Stuck returns the loops that are stuck at now, those first that have been so for longest. The first time that it finds
+// a loop stuck, until that has turned again, it logs the stacks of all goroutines.
+func (w *Watchdog) Stuck(now time.Time) []Stuck {
+	stuck, fresh := w.look(now)
+	if fresh != nil {
+		w.log.Error("loops are stuck", "loops", fresh, "goroutines", goroutines())
+	}
+	return stuck
+}
+
+// look finds the stuck loops, and the names of those among them that were not told of yet.
+func (w *Watchdog) look(now time.Time) (stuck []Stuck, fresh []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for l := range w.loops {
+		since := w.start.Add(time.Duration(l.last.Load()))
+		if now.Sub(since) <= l.bound {
+			l.told = false
+			continue
+		}
+		stuck = append(stuck, Stuck{Name: l.name, Since: since, Bound: l.bound})
+		if !l.told {
+			l.told = true
+			fresh = append(fresh, l.name)
+		}
+	}
+	slices.SortFunc(stuck, func(a, b Stuck) int {
+		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Name, b.Name))
+	})
+	slices.Sort(fresh)
+	return stuck, fresh
+}
+
+// Handler answers 200 and ok while every loop turns, else 503 and a line for each stuck loop. It takes no lock that a loop
+// holds while it works, and depends on nothing outside of the process.
+func (w *Watchdog) Handler() http.Handler {
+	return http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		rw.Header().Set("Cache-Control", "no-store")
+		now := w.now()
+		stuck := w.Stuck(now)
+		if len(stuck) == 0 {
+			_, _ = fmt.Fprintln(rw, "ok")
+			return
+		}
+		rw.WriteHeader(http.StatusServiceUnavailable)
+		for _, s := range stuck {
+			_, _ = fmt.Fprintf(rw, "stuck: %s has not turned for %v, more than %v\n",
+				s.Name, now.Sub(s.Since).Round(time.Millisecond), s.Bound)
+		}
+	})
+}
+
+// A dump holds at most maxDump bytes. From manyGoroutines on, equal stacks are told once, so that the dump fits.
+const (
+	maxDump        = 1 << 20
+	manyGoroutines = 500
+)
+
+func goroutines() string {
+	if runtime.NumGoroutine() < manyGoroutines {
+		buf := make([]byte, maxDump)
+		return string(buf[:runtime.Stack(buf, true)])
+	}
+	var b bytes.Buffer
+	if err := pprof.Lookup("goroutine").WriteTo(&b, 1); err != nil {
+		return "no stacks: " + err.Error()
+	}
+	return string(b.Bytes()[:min(b.Len(), maxDump)])
+}

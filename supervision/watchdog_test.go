@@ -1,0 +1,86 @@
+package supervision_test
+
+import (
+	"bytes"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/holdfast-run/holdfast/supervision"
+)
+
+// clock is set by a test.
+type clock struct{ ns atomic.Int64 }
+
+func (c *clock) now() time.Time          { return time.Unix(1, c.ns.Load()) }
+func (c *clock) advance(d time.Duration) { c.ns.Add(int64(d)) }
+
+func get(h http.Handler) (int, string) {
+	rec := httptest.NewRecorder()
+	h.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/livez", nil))
+	return rec.Code, rec.Body.String()
+}
+
+func TestWatchdogTellsWhichLoopIsStuck(t *testing.T) {
+	t.Parallel()
+	var logged bytes.Buffer
+	c := &clock{}
+	dog := supervision.NewWatchdog(c.now, slog.New(slog.NewTextHandler(&logged, nil)))
+	slow, quick := dog.Register("journal", 10*time.Second), dog.Register("dispatcher", time.Second)
+	if code, body := get(dog.Handler()); code != 200 || body != "ok\n" {
+		t.Fatalf("at first: %d %q", code, body)
+	}
+
+	c.advance(1001 * time.Millisecond)
+	want := "stuck: dispatcher has not turned for 1.001s, more than 1s\n"
+	for range 2 { // the second time nothing more is logged
+		if code, body := get(dog.Handler()); code != 503 || body != want {
+			t.Fatalf("dispatcher stuck: %d %q", code, body)
+		}
+	}
+	if n := strings.Count(logged.String(), "loops are stuck"); n != 1 || !strings.Contains(logged.String(), "goroutine ") {
+		t.Errorf("logged %d times, with stacks: %s", n, logged.String())
+	}
+
+	c.advance(10 * time.Second)
+	stuck := dog.Stuck(c.now())
+	if len(stuck) != 2 || stuck[0].Name != "dispatcher" || stuck[1].Name != "journal" ||
+		!stuck[1].Since.Equal(time.Unix(1, 0)) || stuck[1].Bound != 10*time.Second {
+		t.Errorf("both stuck: %+v", stuck)
+	}
+
+	quick.Beat()
+	slow.Close()
+	slow.Close()
+	if code, body := get(dog.Handler()); code != 200 {
+		t.Errorf("after the beat: %d %q", code, body)
+	}
+	logged.Reset()
+	c.advance(2 * time.Second)
+	dog.Stuck(c.now())
+	if n := strings.Count(logged.String(), "loops are stuck"); n != 1 {
+		t.Errorf("a new episode was logged %d times", n)
+	}
+}
+
+func TestWatchdogBoundIsInclusive(t *testing.T) {
+	t.Parallel()
+	c := &clock{}
+	dog := supervision.NewWatchdog(c.now, quiet())
+	dog.Register("loop", time.Second)
+	c.advance(time.Second)
+	if stuck := dog.Stuck(c.now()); len(stuck) != 0 {
+		t.Errorf("stuck at its bound: %+v", stuck)
+	}
+}
+
+func BenchmarkBeat(b *testing.B) {
+	l := supervision.NewWatchdog(time.Now, quiet()).Register("loop", time.Second)
+	for b.Loop() {
+		l.Beat()
+	}
+}
