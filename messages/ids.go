@@ -48,7 +48,7 @@ func NewHandle() Handle { return Handle(uuid.Must(uuid.NewV7())) }
 // HandleAt returns the least handle that an order accepted at t or later can have.
 func HandleAt(t time.Time) Handle {
 	var h Handle
-	ms := uint64(max(t.UnixMilli(), 0)) //nolint:gosec // not negative
+	ms := uint64(max(t.UnixMilli(), 0))
 	for i := range 6 {
 		h[i] = byte(ms >> (8 * (5 - i)))
 	}

@@ -191,4 +191,6 @@ type Batch struct {
 }
 
 // DecodeError wraps what is wrong with a stored thing.
-func DecodeError(what string, err error) error { return fmt.Errorf("%w: %s: %w", ErrCorrupt, what, err) }
+func DecodeError(what string, err error) error {
+	return fmt.Errorf("%w: %s: %w", ErrCorrupt, what, err)
+}

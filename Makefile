@@ -1,0 +1,109 @@
+# make help lists what there is. Everything needs Go and a C compiler (for the race detector) only; the tools that lint
+# and generate are built from pinned sources, see TOOLS below.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+MAKEFLAGS += --no-builtin-rules
+
+GO       ?= go
+FUZZTIME ?= 30s
+SCALE    ?= full
+ROW      ?=
+ARGS     ?=
+
+# Each folder of tools/ is a module that pins one tool, or a few that belong together. They are built once for each
+# combination of versions, and kept outside of the checkout, so that every clone on a machine shares them.
+CACHE := $(or $(XDG_CACHE_HOME),$(if $(HOME),$(HOME)/.cache),$(CURDIR)/.cache)/holdfast
+TOOLS := $(CACHE)/tools-$(shell { $(GO) env GOVERSION GOOS GOARCH; cat tools/*/go.mod tools/*/go.sum; } | sha256sum | cut -c1-16)
+
+BUF                := $(TOOLS)/buf
+GOLANGCI_LINT      := $(TOOLS)/golangci-lint
+PROTOC_GEN_GO      := $(TOOLS)/protoc-gen-go
+PROTOC_GEN_GO_GRPC := $(TOOLS)/protoc-gen-go-grpc
+
+# The plugins of buf.gen.yaml are found by name.
+BUF_GENERATE := PATH="$(TOOLS):$$PATH" $(BUF) generate
+GENERATORS   := $(BUF) $(PROTOC_GEN_GO) $(PROTOC_GEN_GO_GRPC)
+PROTO_IMAGE  := proto/image.binpb
+
+.PHONY: help build demo test lint bench verify fuzz ci generate check-generated proto-image fmt tools clean
+
+help: ## List the targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r target text; do \
+		printf '  %-16s %s\n' "$$target" "$$text"; done
+
+build: ## Build the binaries into bin/
+	@mkdir -p bin
+	$(GO) build -o bin/ ./cmd/holdfast ./scenarios/telecom
+
+demo: build ## Run real work orders through a node and six adapter processes, and check the result
+	bin/telecom demo $(ARGS)
+
+test: ## Run all tests with the race detector
+	$(GO) test -race -timeout 10m $(ARGS) ./...
+
+lint: check-generated $(GOLANGCI_LINT) ## Check Go and .proto sources, and that generated code is current
+	$(GOLANGCI_LINT) run
+	$(BUF) format --diff --exit-code
+	$(BUF) lint
+	$(BUF) breaking --against $(PROTO_IMAGE)
+
+bench: build ## Measure; ARGS="--workload w3 --in-flight 256 --duration 30s"
+	bin/holdfast bench $(ARGS)
+
+verify: build ## Check the bars of docs/benchmarks.md; ROW=name for one, SCALE=ci for at most a minute each
+	$(GO) run ./scenarios/verify -row "$(ROW)" -scale "$(SCALE)"
+
+fuzz: ## Run each fuzz test for FUZZTIME
+	@found=0; failed=(); \
+	while IFS=: read -r file text; do \
+		name=$${text#func }; name=$${name%%(*}; dir=$$(dirname "$$file"); found=1; \
+		echo "== $$dir $$name"; \
+		$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$dir" </dev/null || failed+=("$$dir $$name"); \
+	done < <(grep -rE --include='*_test.go' --exclude-dir=testdata --exclude-dir='.*' '^func Fuzz[A-Z0-9_]\w*\(' ./*/ | sort); \
+	(( found )) || { echo 'no fuzz test found' >&2; exit 1; }; \
+	if (( $${#failed[@]} )); then printf 'failed: %s\n' "$${failed[@]}" >&2; exit 1; fi
+
+ci: ## All that must pass before a change is merged
+	$(MAKE) lint
+	$(MAKE) test
+	$(MAKE) verify SCALE=ci
+
+generate: $(GENERATORS) ## Generate Go from the .proto files into messages/
+	$(BUF_GENERATE)
+
+# What is generated must equal what is committed; a file whose source is gone counts too.
+check-generated: $(GENERATORS)
+	@tmp=$$(mktemp -d); trap 'rm -rf "$$tmp"' EXIT; mkdir "$$tmp/have" "$$tmp/want"; \
+	find messages -name '*.pb.go' -exec cp --parents -t "$$tmp/have" {} +; \
+	$(BUF_GENERATE) -o "$$tmp/want"; \
+	diff -ru "$$tmp/have" "$$tmp/want" || { echo 'generated code is not current: run make generate' >&2; exit 1; }
+
+# The image is what later versions must stay compatible with, so it is refreshed when a release is made: see CONTRIBUTING.md.
+proto-image: $(BUF) ## Refresh the image that .proto changes are compared with; at a release only
+	$(BUF) build --exclude-source-info -o $(PROTO_IMAGE)
+
+fmt: $(GOLANGCI_LINT) $(BUF) ## Format Go and .proto sources
+	$(GOLANGCI_LINT) fmt
+	$(BUF) format -w
+
+tools: $(GENERATORS) $(GOLANGCI_LINT) ## Build the tools that lint and generate
+
+clean: ## Remove what was built
+	rm -rf bin .cache .holdfast data
+
+# $(1) is the module below tools/, $(2) the package. A tool is moved into place whole, so an interrupted build leaves none.
+define tool
+$(TOOLS)/$(notdir $(2)):
+	@mkdir -p $(TOOLS)
+	@echo "building $$(@F)"
+	@cd tools/$(1) && GOFLAGS=-mod=readonly GOWORK=off $(GO) build -o $$@.new $(2) && mv $$@.new $$@
+endef
+
+$(eval $(call tool,buf,github.com/bufbuild/buf/cmd/buf))
+$(eval $(call tool,golangci-lint,github.com/golangci/golangci-lint/v2/cmd/golangci-lint))
+$(eval $(call tool,protoc-gen,google.golang.org/protobuf/cmd/protoc-gen-go))
+$(eval $(call tool,protoc-gen,google.golang.org/grpc/cmd/protoc-gen-go-grpc))
