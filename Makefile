@@ -37,10 +37,10 @@ help: ## List the targets
 
 build: ## Build the binaries into bin/
 	@mkdir -p bin
-	$(GO) build -o bin/ ./cmd/holdfast ./scenarios/telecom
+	@$(GO) build -o bin/ ./cmd/holdfast ./scenarios/telecom
 
 demo: build ## Run real work orders through a node and six adapter processes, and check the result
-	bin/telecom demo $(ARGS)
+	@bin/telecom demo $(ARGS)
 
 test: ## Run all tests with the race detector
 	$(GO) test -race -timeout 10m $(ARGS) ./...
@@ -52,18 +52,18 @@ lint: check-generated $(GOLANGCI_LINT) ## Check Go and .proto sources, and that 
 	$(BUF) breaking --against $(PROTO_IMAGE)
 
 bench: build ## Measure; ARGS="--workload w3 --in-flight 256 --duration 30s"
-	bin/holdfast bench $(ARGS)
+	@bin/holdfast bench $(ARGS)
 
 verify: build ## Check the bars of docs/benchmarks.md; ROW=name for one, SCALE=ci for at most a minute each
-	$(GO) run ./scenarios/verify -row "$(ROW)" -scale "$(SCALE)"
+	@$(GO) run ./scenarios/verify -row "$(ROW)" -scale "$(SCALE)"
 
 fuzz: ## Run each fuzz test for FUZZTIME
 	@found=0; failed=(); \
 	while IFS=: read -r file text; do \
-		name=$${text#func }; name=$${name%%(*}; dir=$$(dirname "$$file"); found=1; \
+		name=$${text#func }; name=$${name%%(*}; dir=./$$(dirname "$$file"); found=1; \
 		echo "== $$dir $$name"; \
 		$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$dir" </dev/null || failed+=("$$dir $$name"); \
-	done < <(grep -rE --include='*_test.go' --exclude-dir=testdata --exclude-dir='.*' '^func Fuzz[A-Z0-9_]\w*\(' ./*/ | sort); \
+	done < <(grep -rE --include='*_test.go' --exclude-dir=testdata --exclude-dir='.*' '^func Fuzz[A-Z0-9_]\w*\(' */ | sort); \
 	(( found )) || { echo 'no fuzz test found' >&2; exit 1; }; \
 	if (( $${#failed[@]} )); then printf 'failed: %s\n' "$${failed[@]}" >&2; exit 1; fi
 
