@@ -546,7 +546,7 @@ type Result struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Rises by one for each new result of this adapter process, from 1.
 	Seq uint64 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
-	// These four are copied from the task.
+	// These, and activity, are copied from the task.
 	OrderId   string  `protobuf:"bytes,2,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
 	Partition uint32  `protobuf:"varint,3,opt,name=partition,proto3" json:"partition,omitempty"`
 	Key       string  `protobuf:"bytes,4,opt,name=key,proto3" json:"key,omitempty"`
@@ -558,7 +558,9 @@ type Result struct {
 	// communication, with status 503 for a transient failure and 500 otherwise.
 	Error *problemv1.Problem `protobuf:"bytes,8,opt,name=error,proto3" json:"error,omitempty"`
 	// The same failure is to be expected again, so that retrying is of no use.
-	Permanent     bool `protobuf:"varint,9,opt,name=permanent,proto3" json:"permanent,omitempty"`
+	Permanent bool `protobuf:"varint,9,opt,name=permanent,proto3" json:"permanent,omitempty"`
+	// The activity's name, without the adapter's.
+	Activity      string `protobuf:"bytes,10,opt,name=activity,proto3" json:"activity,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -654,6 +656,13 @@ func (x *Result) GetPermanent() bool {
 		return x.Permanent
 	}
 	return false
+}
+
+func (x *Result) GetActivity() string {
+	if x != nil {
+		return x.Activity
+	}
+	return ""
 }
 
 // ConnectResponse is a message from a node. Any of its parts may be set; the parts are handled in the order of their
@@ -1152,7 +1161,7 @@ const file_holdfast_adapter_v1_adapter_proto_rawDesc = "" +
 	"\bprogress\x18\x01 \x03(\v2\x1d.holdfast.adapter.v1.ProgressR\bprogress\"0\n" +
 	"\bProgress\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x12\n" +
-	"\x04note\x18\x02 \x01(\tR\x04note\"\xa1\x02\n" +
+	"\x04note\x18\x02 \x01(\tR\x04note\"\xbd\x02\n" +
 	"\x06Result\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x19\n" +
 	"\border_id\x18\x02 \x01(\tR\aorderId\x12\x1c\n" +
@@ -1162,7 +1171,9 @@ const file_holdfast_adapter_v1_adapter_proto_rawDesc = "" +
 	"\aoutcome\x18\x06 \x01(\x0e2\x1c.holdfast.adapter.v1.OutcomeR\aoutcome\x12\x16\n" +
 	"\x06output\x18\a \x01(\fR\x06output\x122\n" +
 	"\x05error\x18\b \x01(\v2\x1c.holdfast.problem.v1.ProblemR\x05error\x12\x1c\n" +
-	"\tpermanent\x18\t \x01(\bR\tpermanent\"\xe1\x02\n" +
+	"\tpermanent\x18\t \x01(\bR\tpermanent\x12\x1a\n" +
+	"\bactivity\x18\n" +
+	" \x01(\tR\bactivity\"\xe1\x02\n" +
 	"\x0fConnectResponse\x126\n" +
 	"\awelcome\x18\x01 \x01(\v2\x1c.holdfast.adapter.v1.WelcomeR\awelcome\x12\x12\n" +
 	"\x04acks\x18\x02 \x03(\x04R\x04acks\x12/\n" +

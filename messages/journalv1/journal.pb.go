@@ -771,7 +771,9 @@ type TaskStarted struct {
 	// The input as transformed by input.from; absent if it is what the previous task left.
 	Input []byte `protobuf:"bytes,4,opt,name=input,proto3,oneof" json:"input,omitempty"`
 	// When the task's timeout strikes; 0: none.
-	TimeoutAt     int64 `protobuf:"varint,5,opt,name=timeout_at,json=timeoutAt,proto3" json:"timeout_at,omitempty"`
+	TimeoutAt int64 `protobuf:"varint,5,opt,name=timeout_at,json=timeoutAt,proto3" json:"timeout_at,omitempty"`
+	// What the first task inside gets; absent if it is the input.
+	Body          []byte `protobuf:"bytes,6,opt,name=body,proto3,oneof" json:"body,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -839,6 +841,13 @@ func (x *TaskStarted) GetTimeoutAt() int64 {
 		return x.TimeoutAt
 	}
 	return 0
+}
+
+func (x *TaskStarted) GetBody() []byte {
+	if x != nil {
+		return x.Body
+	}
+	return nil
 }
 
 // TaskSkipped: the condition of a task did not hold; its input goes on unchanged.
@@ -1127,14 +1136,13 @@ func (x *AttemptEnded) GetError() *problemv1.Problem {
 type TaskCompleted struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Frame uint32                 `protobuf:"varint,1,opt,name=frame,proto3" json:"frame,omitempty"`
-	// The output as transformed; absent if it is the input.
+	// The output as transformed; absent if it is what the task itself leaves: a call the output of its attempt, a do or
+	// try what the last task inside left, any other its input.
 	Output []byte `protobuf:"bytes,2,opt,name=output,proto3,oneof" json:"output,omitempty"`
 	// The new context; absent if unchanged.
 	Context []byte `protobuf:"bytes,3,opt,name=context,proto3,oneof" json:"context,omitempty"`
 	// Where to go on: a task's name, continue, exit or end. Empty means continue.
-	Then string `protobuf:"bytes,4,opt,name=then,proto3" json:"then,omitempty"`
-	// The output is the attempt's output, unchanged.
-	AttemptOutput bool `protobuf:"varint,5,opt,name=attempt_output,json=attemptOutput,proto3" json:"attempt_output,omitempty"`
+	Then          string `protobuf:"bytes,4,opt,name=then,proto3" json:"then,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1195,13 +1203,6 @@ func (x *TaskCompleted) GetThen() string {
 		return x.Then
 	}
 	return ""
-}
-
-func (x *TaskCompleted) GetAttemptOutput() bool {
-	if x != nil {
-		return x.AttemptOutput
-	}
-	return false
 }
 
 // TaskFaulted: a task ended by an error, which goes to the task that contains it.
@@ -2188,15 +2189,17 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\x05input\x18\x01 \x01(\fH\x00R\x05input\x88\x01\x01\x12\x1d\n" +
 	"\n" +
 	"timeout_at\x18\x02 \x01(\x03R\ttimeoutAtB\b\n" +
-	"\x06_input\"\x93\x01\n" +
+	"\x06_input\"\xb5\x01\n" +
 	"\vTaskStarted\x12\x14\n" +
 	"\x05frame\x18\x01 \x01(\rR\x05frame\x12\x16\n" +
 	"\x06parent\x18\x02 \x01(\rR\x06parent\x12\x12\n" +
 	"\x04task\x18\x03 \x01(\tR\x04task\x12\x19\n" +
 	"\x05input\x18\x04 \x01(\fH\x00R\x05input\x88\x01\x01\x12\x1d\n" +
 	"\n" +
-	"timeout_at\x18\x05 \x01(\x03R\ttimeoutAtB\b\n" +
-	"\x06_input\"9\n" +
+	"timeout_at\x18\x05 \x01(\x03R\ttimeoutAt\x12\x17\n" +
+	"\x04body\x18\x06 \x01(\fH\x01R\x04body\x88\x01\x01B\b\n" +
+	"\x06_inputB\a\n" +
+	"\x05_body\"9\n" +
 	"\vTaskSkipped\x12\x16\n" +
 	"\x06parent\x18\x01 \x01(\rR\x06parent\x12\x12\n" +
 	"\x04task\x18\x02 \x01(\tR\x04task\"\xb1\x01\n" +
@@ -2217,13 +2220,12 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\aattempt\x18\x02 \x01(\rR\aattempt\x126\n" +
 	"\aoutcome\x18\x03 \x01(\x0e2\x1c.holdfast.journal.v1.OutcomeR\aoutcome\x12\x16\n" +
 	"\x06output\x18\x04 \x01(\fR\x06output\x122\n" +
-	"\x05error\x18\x05 \x01(\v2\x1c.holdfast.problem.v1.ProblemR\x05error\"\xb3\x01\n" +
+	"\x05error\x18\x05 \x01(\v2\x1c.holdfast.problem.v1.ProblemR\x05error\"\x8c\x01\n" +
 	"\rTaskCompleted\x12\x14\n" +
 	"\x05frame\x18\x01 \x01(\rR\x05frame\x12\x1b\n" +
 	"\x06output\x18\x02 \x01(\fH\x00R\x06output\x88\x01\x01\x12\x1d\n" +
 	"\acontext\x18\x03 \x01(\fH\x01R\acontext\x88\x01\x01\x12\x12\n" +
-	"\x04then\x18\x04 \x01(\tR\x04then\x12%\n" +
-	"\x0eattempt_output\x18\x05 \x01(\bR\rattemptOutputB\t\n" +
+	"\x04then\x18\x04 \x01(\tR\x04thenB\t\n" +
 	"\a_outputB\n" +
 	"\n" +
 	"\b_context\"W\n" +

@@ -1,0 +1,91 @@
+package actors
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/holdfast-run/holdfast/actors/definition"
+	"github.com/holdfast-run/holdfast/actors/dispatch"
+	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/supervision"
+)
+
+// Config bounds an engine. Zero fields get their defaults.
+type Config struct {
+	// Workflow bounds single orders; Definition documents and expressions.
+	Workflow   workflow.Limits
+	Definition definition.Limits
+	// Mailbox is the most messages that may wait for one order; further ones are answered with ErrBusy. Default 1000.
+	Mailbox int
+	// PartitionMailbox is the same for a partition. Default 20,000.
+	PartitionMailbox int
+	// Idle is how long an order stays in memory with nothing to do. Default 30 s.
+	Idle time.Duration
+	// LongWait: an order that waits for a time at least this far away leaves memory at once. Default 5 s.
+	LongWait time.Duration
+	// Recovering is the most orders of one partition that recovery loads at once. Default 16.
+	Recovering int
+	// Poison is how many times an order may panic in a row before it is faulted. Default 3.
+	Poison int
+	// Grace is how long tasks of a lost adapter wait for it to come back before another may get them; LedgerGrace the
+	// same for activities that are not idempotent. Defaults 1 s, 60 s.
+	Grace, LedgerGrace time.Duration
+	// Restarts is when and how often partitions and dispatchers are restarted before the process gives up.
+	Restarts supervision.Policy
+	// StuckAfter is how long a loop may take for one turn before the process counts as stuck. Default 10 s.
+	StuckAfter time.Duration
+}
+
+// WithDefaults fills what is zero.
+func (c Config) WithDefaults() Config {
+	c.Workflow = c.Workflow.WithDefaults()
+	c.Definition = c.Definition.WithDefaults()
+	fill(&c.Mailbox, 1000)
+	fill(&c.PartitionMailbox, 20_000)
+	fill(&c.Idle, 30*time.Second)
+	fill(&c.LongWait, 5*time.Second)
+	fill(&c.Recovering, 16)
+	fill(&c.Poison, 3)
+	fill(&c.Grace, time.Second)
+	fill(&c.LedgerGrace, time.Minute)
+	fill(&c.StuckAfter, 10*time.Second)
+	if c.Restarts == (supervision.Policy{}) {
+		c.Restarts = supervision.Policy{
+			MaxRestarts: 10, Within: time.Minute,
+			Backoff: supervision.Backoff{Initial: 10 * time.Millisecond, Max: time.Second, Jitter: 0.2},
+		}
+	}
+	return c
+}
+
+func fill[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// Validate reports every mistake.
+func (c Config) Validate() error {
+	var errs []error
+	positive := func(name string, v int64) {
+		if v <= 0 {
+			errs = append(errs, fmt.Errorf("%s is %d, and must be positive", name, v))
+		}
+	}
+	positive("Mailbox", int64(c.Mailbox))
+	positive("PartitionMailbox", int64(c.PartitionMailbox))
+	positive("Idle", int64(c.Idle))
+	positive("LongWait", int64(c.LongWait))
+	positive("Recovering", int64(c.Recovering))
+	positive("Poison", int64(c.Poison))
+	positive("Grace", int64(c.Grace))
+	positive("LedgerGrace", int64(c.LedgerGrace))
+	positive("StuckAfter", int64(c.StuckAfter))
+	return errors.Join(errs...)
+}
+
+func (c Config) dispatch() dispatch.Config {
+	return dispatch.Config{Grace: c.Grace, LedgerGrace: c.LedgerGrace}
+}

@@ -1,0 +1,161 @@
+package actors
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/mod/semver"
+
+	"github.com/holdfast-run/holdfast/actors/definition"
+	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/definitionv1"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/persistence"
+)
+
+// definitions holds the deployed definitions. They are compiled when they are first used.
+type definitions struct {
+	store  persistence.Definitions
+	limits definition.Limits
+
+	mu     sync.RWMutex
+	byRef  map[messages.DefinitionRef]*deployed
+	latest map[messages.DefinitionRef]messages.DefinitionRef // by namespace and name
+}
+
+type deployed struct {
+	row  *journalv1.DefinitionRow
+	once sync.Once
+	def  *workflow.Definition
+	err  error
+}
+
+func loadDefinitions(ctx context.Context, store persistence.Definitions, limits definition.Limits) (*definitions, error) {
+	d := &definitions{
+		store: store, limits: limits,
+		byRef: map[messages.DefinitionRef]*deployed{}, latest: map[messages.DefinitionRef]messages.DefinitionRef{},
+	}
+	for row, err := range store.AllDefinitions(ctx) {
+		if err != nil {
+			return nil, fmt.Errorf("load definitions: %w", err)
+		}
+		d.add(row)
+	}
+	return d, nil
+}
+
+func refOf(row *journalv1.DefinitionRow) messages.DefinitionRef {
+	return messages.DefinitionRef{Namespace: row.GetNamespace(), Name: row.GetName(), Version: row.GetVersion()}
+}
+
+func (d *definitions) add(row *journalv1.DefinitionRow) {
+	ref := refOf(row)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.byRef[ref] == nil {
+		d.byRef[ref] = &deployed{row: row}
+	}
+	name := messages.DefinitionRef{Namespace: ref.Namespace, Name: ref.Name}
+	if old, ok := d.latest[name]; !ok || semver.Compare("v"+old.Version, "v"+ref.Version) < 0 {
+		d.latest[name] = ref
+	}
+}
+
+// find returns a definition, compiled. The version may be latest.
+func (d *definitions) find(ref messages.DefinitionRef) (*workflow.Definition, error) {
+	e, err := d.entry(ref)
+	if err != nil {
+		return nil, err
+	}
+	return d.compiled(e)
+}
+
+func (d *definitions) entry(ref messages.DefinitionRef) (*deployed, error) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if ref.Version == messages.Latest {
+		if latest, ok := d.latest[messages.DefinitionRef{Namespace: ref.Namespace, Name: ref.Name}]; ok {
+			ref = latest
+		}
+	}
+	if e := d.byRef[ref]; e != nil {
+		return e, nil
+	}
+	return nil, fmt.Errorf("%w: %s", ErrUnknownDefinition, ref)
+}
+
+func (d *definitions) compiled(e *deployed) (*workflow.Definition, error) {
+	e.once.Do(func() {
+		def, mistakes := definition.Compile(e.row.GetDocument(), d.limits)
+		if len(mistakes) > 0 {
+			e.err = fmt.Errorf("definition %s was deployed and can't be compiled any more: %s", refOf(e.row), mistakes[0].GetMessage())
+			return
+		}
+		e.def = def
+	})
+	return e.def, e.err
+}
+
+// pinned returns the definition that an order was accepted with.
+func (d *definitions) pinned(name string, hash []byte) (*workflow.Definition, error) {
+	ref, err := messages.ParseDefinitionRef(name)
+	if err != nil {
+		return nil, err
+	}
+	def, err := d.find(ref)
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(def.Hash, hash) {
+		return nil, fmt.Errorf("definition %s is not the one that the order was accepted with", ref)
+	}
+	return def, nil
+}
+
+// Compile checks a document, and compiles it if nothing is wrong with it.
+func (e *Engine) Compile(document []byte) (*workflow.Definition, []*definitionv1.Mistake) {
+	return definition.Compile(document, e.config.Definition)
+}
+
+// Deploy stores a definition for good. ErrConflict if another has its name and version.
+func (e *Engine) Deploy(ctx context.Context, row *journalv1.DefinitionRow) (*journalv1.DefinitionRow, error) {
+	stored, err := e.journal.PutDefinition(ctx, row)
+	if err != nil {
+		return nil, fmt.Errorf("deploy %s: %w", refOf(row), err)
+	}
+	e.definitions.add(stored)
+	return stored, nil
+}
+
+// DefinitionRow returns a deployed definition as it is stored; its version may be latest.
+func (e *Engine) DefinitionRow(ref messages.DefinitionRef) (*journalv1.DefinitionRow, error) {
+	d, err := e.definitions.entry(ref)
+	if err != nil {
+		return nil, err
+	}
+	return d.row, nil
+}
+
+// DefinitionRows returns the deployed definitions of a namespace (empty: of all) by name and version.
+func (e *Engine) DefinitionRows(namespace string) []*journalv1.DefinitionRow {
+	d := e.definitions
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	var rows []*journalv1.DefinitionRow
+	for ref, x := range d.byRef {
+		if namespace == "" || ref.Namespace == namespace {
+			rows = append(rows, x.row)
+		}
+	}
+	slices.SortFunc(rows, func(a, b *journalv1.DefinitionRow) int {
+		return cmp.Or(strings.Compare(a.GetNamespace(), b.GetNamespace()), strings.Compare(a.GetName(), b.GetName()),
+			semver.Compare("v"+a.GetVersion(), "v"+b.GetVersion()))
+	})
+	return rows
+}

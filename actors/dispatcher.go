@@ -1,0 +1,254 @@
+package actors
+
+import (
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/holdfast-run/holdfast/actors/dispatch"
+	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/adapterv1"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/supervision"
+)
+
+// Adapter is a connected adapter's stream, as the engine sees it. Its methods must not block.
+type Adapter interface {
+	// SendTask sends a task.
+	SendTask(t *adapterv1.Task)
+	// SendCancellation asks to give an attempt up.
+	SendCancellation(c *adapterv1.Cancellation)
+	// SendReturned answers a revocation.
+	SendReturned(r *adapterv1.Returned)
+}
+
+// Messages to a dispatcher.
+type (
+	offer  struct{ task *dispatch.Task }
+	done   struct{ key string }
+	cancel struct{ key string }
+	attach struct {
+		stream  dispatch.Stream
+		adapter Adapter
+	}
+	detach struct{ stream dispatch.StreamID }
+	credit struct {
+		stream dispatch.StreamID
+		total  uint64
+	}
+	revoke struct {
+		stream dispatch.StreamID
+		count  uint64
+	}
+	confirm struct{ key, ledger string }
+)
+
+func (offer) isNote()   {}
+func (done) isNote()    {}
+func (cancel) isNote()  {}
+func (attach) isNote()  {}
+func (detach) isNote()  {}
+func (credit) isNote()  {}
+func (revoke) isNote()  {}
+func (confirm) isNote() {}
+
+// dispatcher is the shell round the queue of one activity.
+type dispatcher struct {
+	engine   *Engine
+	activity string // adapter.activity
+	name     string // without the adapter
+	loop     *supervision.Loop
+	queue    *dispatch.Queue
+	adapters map[dispatch.StreamID]Adapter
+	gauges   *queueGauges
+}
+
+// Receive implements actor.Actor.
+func (d *dispatcher) Receive(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case *offer:
+		d.do(d.queue.Offer(m.task))
+	case done:
+		d.do(d.queue.Done(m.key))
+	case cancel:
+		d.do(d.queue.Cancel(m.key))
+	case *attach:
+		d.adapters[m.stream.ID] = m.adapter
+		d.do(d.queue.Attach(m.stream))
+	case detach:
+		delete(d.adapters, m.stream)
+		d.do(d.queue.Detach(m.stream, d.engine.now()))
+	case credit:
+		d.do(d.queue.Credit(m.stream, m.total))
+	case revoke:
+		if a := d.adapters[m.stream]; a != nil {
+			a.SendReturned(&adapterv1.Returned{Activity: d.name, Count: d.queue.Revoke(m.stream, m.count)})
+		}
+	case confirm:
+		d.do(d.queue.Confirm(m.key, m.ledger))
+	case probe:
+		now := d.engine.now()
+		d.do(d.queue.Tick(now))
+		d.gauges.oldest(d.queue.Oldest(), now)
+	default:
+		return
+	}
+	d.gauges.set(d.queue.Waiting(), d.queue.InFlight())
+	d.loop.Beat()
+}
+
+func (d *dispatcher) do(outputs []dispatch.Output) {
+	for _, o := range outputs {
+		switch o := o.(type) {
+		case dispatch.Send:
+			if a := d.adapters[o.Stream]; a != nil {
+				t := o.Task.Body.(*adapterv1.Task) //nolint:forcetypeassert // only tasks are offered
+				t.MaybeStarted = o.Task.MaybeStarted
+				a.SendTask(t)
+			}
+		case dispatch.SendCancel:
+			if a := d.adapters[o.Stream]; a != nil {
+				a.SendCancellation(&adapterv1.Cancellation{Key: o.Task.Key, Attempt: o.Task.Attempt})
+			}
+		case dispatch.NotDone:
+			d.engine.tellOrder(o.Task.Partition, o.Task.Order, messages.Handle{}, &command{cmd: workflow.TaskResult{
+				Key: o.Task.Key, Attempt: o.Task.Attempt, Outcome: journalv1.Outcome_OUTCOME_NOT_DONE,
+			}})
+		case dispatch.Reserve:
+			d.reserve(o.Task, o.Ledger)
+		}
+	}
+}
+
+// reserve journals which ledger a task is about to be sent to. If that fails, the task comes again by itself: the order
+// is reloaded, and offers it.
+func (d *dispatcher) reserve(t *dispatch.Task, ledger string) {
+	self := d.engine.dispatcherPID(d.activity)
+	key := t.Key
+	d.engine.tellOrder(t.Partition, t.Order, messages.Handle{}, &command{
+		cmd: workflow.Sent{Key: key, Attempt: t.Attempt, Ledger: ledger},
+		answer: func(err error) {
+			if err != nil {
+				d.engine.tell(self, done{key: key})
+				return
+			}
+			d.engine.tell(self, confirm{key: key, ledger: ledger})
+		},
+	})
+}
+
+// dispatch offers an attempt to its activity's dispatcher.
+func (e *Engine) dispatch(i *instance, m workflow.Dispatch) {
+	activity, version := splitActivity(m.Activity)
+	_, name := splitName(activity)
+	e.tell(e.dispatcherPID(activity), &offer{task: &dispatch.Task{
+		Order: i.id, Partition: i.partition.number, Key: m.Key, Attempt: m.Attempt, Version: version,
+		Priority: int(i.state.Accepted().GetPriority()), Ledger: m.Ledger, MaybeStarted: m.MaybeStarted, OfferedAt: e.now(),
+		Body: &adapterv1.Task{
+			OrderId: string(i.id), Partition: uint32(i.partition.number), Epoch: uint64(i.partition.epoch),
+			Key: m.Key, Attempt: m.Attempt, Activity: name, Input: m.Input, Deadline: m.Deadline, Task: m.Task,
+		},
+	}})
+}
+
+func (e *Engine) cancelAttempt(m workflow.CancelAttempt) {
+	activity, _ := splitActivity(m.Activity)
+	e.tell(e.dispatcherPID(activity), cancel{key: m.Key})
+}
+
+// Attach connects an adapter's stream to the dispatchers of the activities that it offers.
+func (e *Engine) Attach(hello *adapterv1.Hello, a Adapter) dispatch.StreamID {
+	id := dispatch.StreamID(e.streams.Add(1))
+	for _, act := range hello.GetActivities() {
+		keys := make(map[string]bool, len(hello.GetKeys()))
+		for _, k := range hello.GetKeys() {
+			keys[k] = true
+		}
+		e.tell(e.dispatcherPID(hello.GetAdapter()+"."+act.GetName()), &attach{adapter: a, stream: dispatch.Stream{
+			ID: id, Process: hello.GetProcess(), Ledger: hello.GetLedger(), Version: act.GetVersion(),
+			Idempotent: act.GetIdempotent(), Keys: keys,
+		}})
+	}
+	return id
+}
+
+// Detach disconnects a stream.
+func (e *Engine) Detach(hello *adapterv1.Hello, id dispatch.StreamID) {
+	for _, act := range hello.GetActivities() {
+		e.tell(e.dispatcherPID(hello.GetAdapter()+"."+act.GetName()), detach{stream: id})
+	}
+}
+
+// Credit passes on a stream's credits for an activity.
+func (e *Engine) Credit(adapter string, id dispatch.StreamID, c *adapterv1.Credit) {
+	e.tell(e.dispatcherPID(adapter+"."+c.GetActivity()), credit{stream: id, total: c.GetTotal()})
+}
+
+// Revoke passes on a revocation of a stream's credits.
+func (e *Engine) Revoke(adapter string, id dispatch.StreamID, r *adapterv1.Revocation) {
+	e.tell(e.dispatcherPID(adapter+"."+r.GetActivity()), revoke{stream: id, count: r.GetCount()})
+}
+
+// Result passes on a result. answer is called with nil when it is durable, or when nobody waits for it any more; with an
+// error when the adapter should send it again.
+func (e *Engine) Result(adapter string, r *adapterv1.Result, answer func(error)) {
+	e.tell(e.dispatcherPID(adapter+"."+r.GetActivity()), done{key: r.GetKey()})
+	e.tellOrder(messages.Partition(r.GetPartition()), messages.OrderID(r.GetOrderId()), messages.Handle{}, &command{ //nolint:gosec // checked by the gateway
+		cmd: workflow.TaskResult{
+			Key: r.GetKey(), Attempt: r.GetAttempt(), Outcome: journalv1.Outcome(r.GetOutcome()),
+			Output: r.GetOutput(), Error: r.GetError(),
+		},
+		answer: answer,
+	})
+}
+
+// Depths returns how many tasks wait for each of the activities given, by name.
+func (e *Engine) Depths(adapter string, activities []*adapterv1.Activity) map[string]int64 {
+	out := make(map[string]int64, len(activities))
+	for _, a := range activities {
+		out[a.GetName()] = e.metrics.queue(adapter + "." + a.GetName()).waiting.Load()
+	}
+	return out
+}
+
+func splitActivity(s string) (activity, version string) {
+	for i := range len(s) {
+		if s[i] == ':' {
+			return s[:i], s[i+1:]
+		}
+	}
+	return s, ""
+}
+
+func splitName(activity string) (adapter, name string) {
+	for i := range len(activity) {
+		if activity[i] == '.' {
+			return activity[:i], activity[i+1:]
+		}
+	}
+	return activity, ""
+}
+
+// dispatcherPID returns the dispatcher of an activity, and makes it if there is none yet.
+func (e *Engine) dispatcherPID(activity string) *actor.PID {
+	if pid, ok := e.dispatchers.Load(activity); ok {
+		return pid.(*actor.PID) //nolint:forcetypeassert // only PIDs are stored
+	}
+	e.dispatchersMu.Lock()
+	defer e.dispatchersMu.Unlock()
+	if pid, ok := e.dispatchers.Load(activity); ok {
+		return pid.(*actor.PID) //nolint:forcetypeassert // only PIDs are stored
+	}
+	_, name := splitName(activity)
+	loop := e.watchdog.Register("dispatcher "+activity, e.config.StuckAfter)
+	pid := e.system.Root.Spawn(actor.PropsFromProducer(func() actor.Actor {
+		return &dispatcher{
+			engine: e, activity: activity, name: name, loop: loop, queue: dispatch.New(e.config.dispatch()),
+			adapters: map[dispatch.StreamID]Adapter{}, gauges: e.metrics.queue(activity),
+		}
+	}, actor.WithMailbox(boundedMailbox(e.config.PartitionMailbox)), actor.WithGuardian(e.lastResort)))
+	e.dispatchers.Store(activity, pid)
+	return pid
+}
+

@@ -1,0 +1,19 @@
+// Package actors runs orders: it is the shell round the pure machine of actors/workflow.
+//
+// Every order is a virtual actor, the instance: cluster kind "order", activated by the first message to it and gone from
+// memory when it has nothing to do. Its parent is its partition, through which all messages reach it, and which keeps
+// its due time while it is away.
+//
+//	            first message                   events committed
+//	(away) ───────────────────► loading ──► idle ◄──────────────► committing
+//	   ▲                                      │    messages come       │ conflict, fence, unknown outcome:
+//	   └──────── released by its partition ───┘                        └─► state dropped, loaded again
+//
+// An instance decides, commits, and only then acts and answers. Messages that come during a commit wait, and are decided
+// together. A panic restarts the instance from the journal; an order that panics again and again is faulted.
+//
+// A dispatcher per activity is the shell round actors/dispatch: it holds the tasks that wait for adapters.
+//
+// Any message may be lost. Who sends one keeps it until it is answered: clients their orders, adapters their results,
+// the partition its due times, the journal the tasks that are under way.
+package actors

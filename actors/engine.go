@@ -1,0 +1,296 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/messages/problemv1"
+	"github.com/holdfast-run/holdfast/persistence"
+	"github.com/holdfast-run/holdfast/supervision"
+)
+
+// Placement is what the engine needs of the cluster.
+type Placement interface {
+	// Start joins the cluster. own is called for each partition that becomes this node's to take up, and returns the
+	// PID of the actor that is the parent of its orders.
+	Start(system *actor.ActorSystem, own func(messages.Partition) (*actor.PID, error)) error
+	// Order returns the PID through which an order is reached, or nil if that is not known now.
+	Order(p messages.Partition, id messages.OrderID) *actor.PID
+	// Stop leaves the cluster.
+	Stop()
+}
+
+// Deps are the parts that an engine works with. All are needed.
+type Deps struct {
+	Node      messages.NodeID
+	Journal   persistence.Journal
+	Placement Placement
+	Watchdog  *supervision.Watchdog
+	Metrics   *Metrics
+	Log       *slog.Logger
+	// Fatal ends the process: an invariant is broken. It may return.
+	Fatal func(reason error)
+}
+
+// Engine runs the orders of one node.
+type Engine struct {
+	config    Config
+	node      messages.NodeID
+	journal   persistence.Journal
+	placement Placement
+	watchdog  *supervision.Watchdog
+	metrics   *Metrics
+	log       *slog.Logger
+	fatal     func(error)
+	now       func() time.Time
+
+	system      *actor.ActorSystem
+	definitions *definitions
+	waiters     waiters
+	streams     atomic.Uint64
+
+	dispatchers   sync.Map // by activity
+	dispatchersMu sync.Mutex
+	// guardian supervises partitions, lastResort what can't be restarted.
+	guardian, lastResort actor.SupervisorStrategy
+
+	slotsMu    sync.Mutex
+	slots      []*slot
+	unread     atomic.Int64 // partitions whose open orders were not read yet
+	stopping   atomic.Bool
+	stopClock  chan struct{}
+	clockEnded chan struct{}
+}
+
+// New makes an engine.
+func New(config Config, d Deps) (*Engine, error) {
+	config = config.WithDefaults()
+	if err := config.Validate(); err != nil {
+		return nil, fmt.Errorf("engine: %w", err)
+	}
+	e := &Engine{
+		config: config, node: d.Node, journal: d.Journal, placement: d.Placement, watchdog: d.Watchdog, metrics: d.Metrics,
+		log: d.Log, fatal: d.Fatal, now: time.Now, stopClock: make(chan struct{}), clockEnded: make(chan struct{}),
+	}
+	escalate := func(reason any, who *actor.PID) {
+		e.fatal(fmt.Errorf("%s failed too often: %v", who.GetId(), reason)) //nolint:err113 // for people
+	}
+	e.guardian = config.Restarts.Strategy(d.Log, escalate)
+	// A dispatcher that fails has lost what it knew of the adapters: the process ends, and the next one takes everything
+	// up from the journal.
+	never := supervision.Policy{Within: time.Minute}
+	e.lastResort = never.Strategy(d.Log, escalate)
+	return e, nil
+}
+
+// Start takes up the partitions of this node, and returns when new orders can be accepted. Recovery goes on behind.
+func (e *Engine) Start(ctx context.Context) error {
+	var err error
+	if e.definitions, err = loadDefinitions(ctx, e.journal, e.config.Definition); err != nil {
+		return err
+	}
+	e.system = actor.NewActorSystemWithConfig(actor.Configure(
+		actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return e.log.With("lib", "protoactor") }),
+	))
+	err = e.placement.Start(e.system, func(p messages.Partition) (*actor.PID, error) { return e.own(ctx, p) })
+	if err != nil {
+		return fmt.Errorf("join the cluster: %w", err)
+	}
+	go e.clock()
+	return nil
+}
+
+// own claims a partition and starts it.
+func (e *Engine) own(ctx context.Context, p messages.Partition) (*actor.PID, error) {
+	seen, err := e.journal.Epoch(ctx, p)
+	if err != nil {
+		return nil, fmt.Errorf("read epoch of partition %d: %w", p, err)
+	}
+	epoch, err := e.journal.Claim(ctx, p, e.node, seen)
+	if err != nil {
+		return nil, fmt.Errorf("claim partition %d: %w", p, err)
+	}
+	s := &slot{number: p, epoch: epoch, ready: make(chan struct{}), loop: e.watchdog.Register(fmt.Sprintf("partition %d", p), e.config.StuckAfter)}
+	e.unread.Add(1)
+	props := actor.PropsFromProducer(func() actor.Actor { return newPartition(e, s) },
+		actor.WithMailbox(boundedMailbox(e.config.PartitionMailbox)), actor.WithGuardian(e.guardian))
+	pid, err := e.system.Root.SpawnNamed(props, fmt.Sprintf("partition-%d", p))
+	if err != nil {
+		return nil, fmt.Errorf("spawn partition %d: %w", p, err)
+	}
+	s.pid = pid
+	close(s.ready)
+	e.slotsMu.Lock()
+	e.slots = append(e.slots, s)
+	e.slotsMu.Unlock()
+	return pid, nil
+}
+
+// clock wakes partitions and dispatchers every second: they look after what has waited, and show that they turn.
+func (e *Engine) clock() {
+	defer close(e.clockEnded)
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	sweepEvery := max(int(e.config.Idle/time.Second)/4, 1)
+	for n := 1; ; n++ {
+		select {
+		case <-e.stopClock:
+			return
+		case <-ticker.C:
+		}
+		e.slotsMu.Lock()
+		slots := e.slots
+		e.slotsMu.Unlock()
+		for _, s := range slots {
+			if n%sweepEvery == 0 {
+				e.tell(s.pid, sweep{})
+			} else {
+				e.tell(s.pid, probe{})
+			}
+		}
+		e.dispatchers.Range(func(_, pid any) bool {
+			e.tell(pid.(*actor.PID), probe{}) //nolint:forcetypeassert // only PIDs are stored
+			return true
+		})
+	}
+}
+
+// Stop stops taking orders up. What is under way is taken up again at the next start.
+func (e *Engine) Stop() {
+	if e.stopping.Swap(true) {
+		return
+	}
+	close(e.stopClock)
+	<-e.clockEnded
+	e.placement.Stop()
+	e.slotsMu.Lock()
+	slots := e.slots
+	e.slotsMu.Unlock()
+	for _, s := range slots {
+		if err := e.system.Root.StopFuture(s.pid).Wait(); err != nil {
+			e.log.Warn("partition did not stop in time", "partition", s.number, "error", err)
+		}
+		s.loop.Close()
+	}
+	e.system.Shutdown()
+}
+
+// Ready says why the node can't do its work now; nil if it can.
+func (e *Engine) Ready() error {
+	if e.stopping.Load() {
+		return ErrStopping
+	}
+	if n := e.unread.Load(); n > 0 {
+		return fmt.Errorf("open orders of %d partitions are still being read", n) //nolint:err113 // for people
+	}
+	return nil
+}
+
+func (e *Engine) recovered(messages.Partition) { e.unread.Add(-1) }
+
+func (e *Engine) tell(pid *actor.PID, m any) { e.system.Root.Send(pid, m) }
+
+// tellOrder sends a message to an order, wherever it is.
+func (e *Engine) tellOrder(p messages.Partition, id messages.OrderID, h messages.Handle, m any) {
+	d := &deliver{id: id, handle: h, message: m}
+	if e.stopping.Load() {
+		d.refuse(ErrStopping)
+		return
+	}
+	pid := e.placement.Order(p, id)
+	if pid == nil {
+		d.refuse(ErrNotOwner)
+		return
+	}
+	e.tell(pid, d)
+}
+
+// Submit hands an order over. answer is called once, when the order is durable or with why it was refused. It must not
+// block.
+func (e *Engine) Submit(order *journalv1.OrderAccepted, def *workflow.Definition, answer func(error)) {
+	id := messages.OrderID(order.GetOrderId())
+	e.tellOrder(messages.PartitionOf(id, order.GetOrderKey()), id, messages.Handle{}, &accept{order: order, def: def, answer: answer})
+}
+
+// Command tells an accepted order something. answer is called once, when what came of it is durable.
+func (e *Engine) Command(ctx context.Context, id messages.OrderID, cmd workflow.Command, answer func(error)) {
+	entry, err := e.journal.Find(ctx, id)
+	if err != nil {
+		answer(fmt.Errorf("find order %s: %w", id, err))
+		return
+	}
+	e.tellOrder(entry.Partition, id, entry.Handle, &command{cmd: cmd, answer: answer})
+}
+
+// Wait has a waiter told of an order until forget is called.
+func (e *Engine) Wait(id messages.OrderID, w *Waiter) (forget func()) {
+	e.waiters.add(id, w)
+	return func() { e.waiters.remove(id, w) }
+}
+
+// Definition returns a deployed definition; its version may be latest.
+func (e *Engine) Definition(ref messages.DefinitionRef) (*workflow.Definition, error) { return e.definitions.find(ref) }
+
+// Load folds the history of an order, as it is in the journal.
+func (e *Engine) Load(ctx context.Context, id messages.OrderID) (*workflow.State, messages.Handle, error) {
+	entry, err := e.journal.Find(ctx, id)
+	if err != nil {
+		return nil, messages.Handle{}, fmt.Errorf("find order %s: %w", id, err)
+	}
+	s, err := e.fold(ctx, entry.Handle)
+	return s, entry.Handle, err
+}
+
+func (e *Engine) fold(ctx context.Context, h messages.Handle) (*workflow.State, error) {
+	var state *workflow.State
+	for stored, err := range e.journal.Records(ctx, h, 1) {
+		if err != nil {
+			return nil, fmt.Errorf("read history %s: %w", h, err)
+		}
+		var r journalv1.Record
+		if err := proto.Unmarshal(stored.Data, &r); err != nil {
+			return nil, persistence.DecodeError(fmt.Sprintf("record %s/%d", h, stored.First), err)
+		}
+		for _, ev := range r.GetEvents() {
+			if state == nil {
+				a := ev.GetOrderAccepted()
+				def, err := e.definitions.pinned(a.GetDefinition(), a.GetDefinitionHash())
+				if err != nil {
+					return nil, err
+				}
+				state = workflow.New(def, e.config.Workflow)
+			}
+			state.Evolve(ev)
+		}
+	}
+	if state == nil {
+		return nil, fmt.Errorf("history %s: %w", h, persistence.ErrNotFound)
+	}
+	return state, nil
+}
+
+// Journal returns the journal, for reading.
+func (e *Engine) Journal() persistence.Journal { return e.journal }
+
+func poisonProblem(err error) *problemv1.Problem {
+	return &problemv1.Problem{
+		Type: workflow.ErrorTypeRuntime, Title: "Order can't be processed", Status: 500, Instance: "/",
+		Detail: fmt.Sprintf("processing it failed again and again: %v", err),
+	}
+}
+
+// IsGone tells whether an error means that there is no such order.
+func IsGone(err error) bool {
+	return errors.Is(err, persistence.ErrNotFound) || errors.Is(err, workflow.ErrNotAccepted)
+}

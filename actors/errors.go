@@ -1,0 +1,16 @@
+package actors
+
+import "errors"
+
+var (
+	// ErrBusy: a bounded queue is full; try again later.
+	ErrBusy = errors.New("too many messages wait")
+	// ErrNotOwner: another node owns the order's partition.
+	ErrNotOwner = errors.New("partition is not owned by this node")
+	// ErrStopping: the node is stopping.
+	ErrStopping = errors.New("node is stopping")
+	// ErrUnavailable: the journal did not take a commit, and may have; try again.
+	ErrUnavailable = errors.New("journal gave no certain answer")
+	// ErrUnknownDefinition: there is no such definition.
+	ErrUnknownDefinition = errors.New("definition is not deployed")
+)

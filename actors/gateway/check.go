@@ -1,0 +1,191 @@
+package gateway
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/holdfast-run/holdfast/actors/dispatch"
+	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+)
+
+const (
+	maxLabelName  = 63
+	maxLabelValue = 256
+	maxReason     = 1024
+)
+
+// checkJSON says what is wrong with a JSON value: its encoding, form, length or depth.
+func checkJSON(data []byte, maxBytes, maxDepth int) error {
+	if len(data) > maxBytes {
+		return fmt.Errorf("has %d bytes, more than the limit of %d", len(data), maxBytes) //nolint:err113 // for people
+	}
+	if !utf8.Valid(data) {
+		return errors.New("is not valid UTF-8") //nolint:err113 // for people
+	}
+	if !json.Valid(data) {
+		return fmt.Errorf("is not a JSON value: %s", whyInvalid(data)) //nolint:err113 // for people
+	}
+	if d := depth(data); d > maxDepth {
+		return fmt.Errorf("is nested %d deep, more than the limit of %d", d, maxDepth) //nolint:err113 // for people
+	}
+	return nil
+}
+
+func whyInvalid(data []byte) string {
+	var v any
+	err := json.Unmarshal(data, &v)
+	var syntax *json.SyntaxError
+	switch {
+	case errors.As(err, &syntax):
+		return fmt.Sprintf("%v at byte %d", syntax, syntax.Offset)
+	case err != nil:
+		return err.Error()
+	}
+	return "unknown"
+}
+
+// depth returns how deep valid JSON is nested.
+func depth(data []byte) int {
+	deepest, now, inString := 0, 0, false
+	for i := 0; i < len(data); i++ {
+		switch c := data[i]; {
+		case inString && c == '\\':
+			i++
+		case c == '"':
+			inString = !inString
+		case inString:
+		case c == '{' || c == '[':
+			now++
+			deepest = max(deepest, now)
+		case c == '}' || c == ']':
+			now--
+		}
+	}
+	return deepest
+}
+
+// checked is a submission that passed.
+type checked struct {
+	accepted *journalv1.OrderAccepted
+	def      *workflow.Definition
+}
+
+// check checks an order and pins its definition.
+func (s *Server) check(o *orderv1.WorkOrder) (checked, error) {
+	var m mistakes
+	if o == nil {
+		m.add("order", "is missing")
+		return checked{}, m.err()
+	}
+	if err := messages.OrderID(o.GetId()).Validate(); err != nil {
+		m.add("order.id", err.Error())
+	}
+	ref, err := messages.ParseDefinitionRef(o.GetDefinition())
+	if err != nil {
+		m.add("order.definition", err.Error())
+	}
+	input := o.GetInput()
+	if len(input) == 0 {
+		input = []byte("{}")
+	}
+	if err := checkJSON(input, s.config.MaxInput, s.config.MaxDepth); err != nil {
+		m.add("order.input", err.Error())
+	}
+	s.checkFields(o, &m)
+	if err := m.err(); err != nil {
+		return checked{}, err
+	}
+	def, err := s.engine.Definition(ref)
+	if err != nil {
+		f := s.explain(err)
+		f.fields = (&mistakes{}).fields
+		m.add("order.definition", "is not deployed: deploy it first, or see which are with definition list")
+		f.fields = m.fields
+		return checked{}, f
+	}
+	if def.Input.Schema != nil {
+		if err := def.Input.Schema.Validate(workflow.NewValue(input)); err != nil {
+			m.add("order.input", "does not match the schema of "+def.Ref.String()+": "+err.Error())
+			return checked{}, m.err()
+		}
+	}
+	a := &journalv1.OrderAccepted{
+		OrderId: o.GetId(), Definition: def.Ref.String(), DefinitionHash: def.Hash, Input: input,
+		OrderKey: o.GetOrderKey(), Priority: o.GetPriority(), Labels: labels(o.GetLabels()),
+	}
+	if d := o.GetDeadline(); d != nil {
+		a.Deadline = d.AsTime().UnixNano()
+	}
+	a.ContentHash = contentHash(o, input, a)
+	return checked{accepted: a, def: def}, nil
+}
+
+func (s *Server) checkFields(o *orderv1.WorkOrder, m *mistakes) {
+	if k := o.GetOrderKey(); len(k) > s.config.MaxKey {
+		m.add("order.order_key", fmt.Sprintf("has %d bytes, more than the limit of %d", len(k), s.config.MaxKey))
+	}
+	if p := o.GetPriority(); p < 0 || p >= dispatch.Priorities {
+		m.add("order.priority", fmt.Sprintf("is %d, and must be from 0 to %d", p, dispatch.Priorities-1))
+	}
+	if n := len(o.GetLabels()); n > s.config.MaxLabels {
+		m.add("order.labels", fmt.Sprintf("has %d labels, more than the limit of %d", n, s.config.MaxLabels))
+	}
+	for name, value := range o.GetLabels() {
+		if name == "" || len(name) > maxLabelName || strings.ContainsAny(name, "=\x00") {
+			m.add("order.labels", fmt.Sprintf("has the name %q: 1 to %d bytes without = are allowed", name, maxLabelName))
+		}
+		if len(value) > maxLabelValue {
+			m.add("order.labels", fmt.Sprintf("%s has %d bytes, more than %d", name, len(value), maxLabelValue))
+		}
+	}
+	if d := o.GetDeadline(); d != nil {
+		if err := d.CheckValid(); err != nil {
+			m.add("order.deadline", err.Error())
+		} else if t := d.AsTime(); t.UnixNano() <= 0 || t.Year() > 2200 {
+			m.add("order.deadline", "is not between 1970 and 2200")
+		}
+	}
+}
+
+func labels(m map[string]string) []*journalv1.Label {
+	if len(m) == 0 {
+		return nil
+	}
+	out := make([]*journalv1.Label, 0, len(m))
+	for name, value := range m {
+		out = append(out, &journalv1.Label{Name: name, Value: value})
+	}
+	slices.SortFunc(out, func(a, b *journalv1.Label) int { return strings.Compare(a.GetName(), b.GetName()) })
+	return out
+}
+
+// contentHash tells orders apart. The definition counts as it was named, so that an order for the latest version can be
+// submitted again after a newer one was deployed.
+func contentHash(o *orderv1.WorkOrder, input []byte, a *journalv1.OrderAccepted) []byte {
+	h := sha256.New()
+	part := func(b []byte) {
+		var n [8]byte
+		binary.LittleEndian.PutUint64(n[:], uint64(len(b)))
+		h.Write(n[:])
+		h.Write(b)
+	}
+	part([]byte(o.GetDefinition()))
+	part(input)
+	part([]byte(o.GetOrderKey()))
+	part(binary.LittleEndian.AppendUint64(nil, uint64(a.GetPriority()))) //nolint:gosec // only to be hashed
+	part(binary.LittleEndian.AppendUint64(nil, uint64(a.GetDeadline()))) //nolint:gosec // only to be hashed
+	for _, l := range a.GetLabels() {
+		part([]byte(l.GetName()))
+		part([]byte(l.GetValue()))
+	}
+	return h.Sum(nil)[:16]
+}

@@ -1,0 +1,118 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/holdfast-run/holdfast/actors"
+	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/persistence"
+)
+
+// domain is the domain of error details.
+const domain = "holdfast"
+
+// failure is an error for the caller: what the table says of it, and the field at fault.
+type failure struct {
+	code    codes.Code
+	reason  string
+	message string
+	fields  []*errdetails.BadRequest_FieldViolation
+	retry   time.Duration // when to try again; 0: not by itself
+}
+
+// errorTable says how each error of the engine is told to callers. The first that matches counts.
+var errorTable = []struct { //nolint:gochecknoglobals // a table
+	err    error
+	code   codes.Code
+	reason string
+	retry  time.Duration
+}{
+	{workflow.ErrTaken, codes.AlreadyExists, "ORDER_ID_TAKEN", 0},
+	{workflow.ErrEnded, codes.FailedPrecondition, "ORDER_ENDED", 0},
+	{workflow.ErrNotAccepted, codes.NotFound, "NO_SUCH_ORDER", 0},
+	{actors.ErrUnknownDefinition, codes.NotFound, "NO_SUCH_DEFINITION", 0},
+	{persistence.ErrNotFound, codes.NotFound, "NO_SUCH_ORDER", 0},
+	{persistence.ErrFull, codes.ResourceExhausted, "STORE_FULL", 10 * time.Second},
+	{actors.ErrBusy, codes.ResourceExhausted, "BUSY", time.Second},
+	{actors.ErrNotOwner, codes.Unavailable, "NOT_OWNER", 100 * time.Millisecond},
+	{actors.ErrStopping, codes.Unavailable, "STOPPING", time.Second},
+	{actors.ErrUnavailable, codes.Unavailable, "JOURNAL_UNAVAILABLE", 200 * time.Millisecond},
+	{persistence.ErrClosed, codes.Unavailable, "STOPPING", time.Second},
+	{persistence.ErrCorrupt, codes.DataLoss, "JOURNAL_DAMAGED", 0},
+	{context.DeadlineExceeded, codes.DeadlineExceeded, "DEADLINE", 0},
+	{context.Canceled, codes.Canceled, "CANCELLED", 0},
+}
+
+// explain turns an error into what callers are told. Details of unexpected errors are not told, but logged.
+func (s *Server) explain(err error) *failure {
+	var f *failure
+	if errors.As(err, &f) {
+		return f
+	}
+	for _, row := range errorTable {
+		if errors.Is(err, row.err) {
+			return &failure{code: row.code, reason: row.reason, message: err.Error(), retry: row.retry}
+		}
+	}
+	s.log.Error("unexpected error", "error", err)
+	return &failure{code: codes.Internal, reason: "INTERNAL", message: "the node failed to do this; its log says why"}
+}
+
+func (f *failure) Error() string { return f.message }
+
+// status makes the gRPC error.
+func (f *failure) status() error {
+	st := status.New(f.code, f.message)
+	details := []protoadapt.MessageV1{&errdetails.ErrorInfo{Reason: f.reason, Domain: domain}}
+	if len(f.fields) > 0 {
+		details = append(details, &errdetails.BadRequest{FieldViolations: f.fields})
+	}
+	if f.retry > 0 {
+		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(f.retry)})
+	}
+	if with, err := st.WithDetails(details...); err == nil {
+		st = with
+	}
+	return st.Err() //nolint:wrapcheck // it is the answer
+}
+
+// fail turns an error into a gRPC error.
+func (s *Server) fail(err error) error { return s.explain(err).status() }
+
+// mistakes collects everything wrong with a request.
+type mistakes struct {
+	fields []*errdetails.BadRequest_FieldViolation
+}
+
+func (m *mistakes) add(field, description string) {
+	m.fields = append(m.fields, &errdetails.BadRequest_FieldViolation{Field: field, Description: description})
+}
+
+// err returns nil if nothing is wrong.
+func (m *mistakes) err() error {
+	if len(m.fields) == 0 {
+		return nil
+	}
+	text := "bad request"
+	for i, f := range m.fields {
+		if i == 0 {
+			text += ": "
+		} else {
+			text += "; "
+		}
+		text += f.GetField() + " " + f.GetDescription()
+		if i == 4 && len(m.fields) > 5 {
+			text += "; …"
+			break
+		}
+	}
+	return &failure{code: codes.InvalidArgument, reason: "BAD_REQUEST", message: text, fields: m.fields}
+}

@@ -1,0 +1,93 @@
+package gateway
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/persistence"
+)
+
+const (
+	defaultListPage = 100
+	// listScan is the most rows that one page looks at.
+	listScan = 20_000
+)
+
+// List implements orderv1.OrderServiceServer.
+func (o orders) List(ctx context.Context, r *orderv1.ListRequest) (*orderv1.ListResponse, error) {
+	q, err := o.query(r)
+	if err != nil {
+		return nil, o.fail(err)
+	}
+	found, next, err := o.engine.Journal().List(ctx, q)
+	if err != nil {
+		return nil, o.fail(err)
+	}
+	out := &orderv1.ListResponse{}
+	for _, f := range found {
+		out.Orders = append(out.Orders, listed(f.Row))
+	}
+	if !next.IsZero() {
+		out.NextPageToken = base64.RawURLEncoding.EncodeToString(next[:])
+	}
+	return out, nil
+}
+
+func (o orders) query(r *orderv1.ListRequest) (persistence.Query, error) {
+	var m mistakes
+	q := persistence.Query{
+		Statuses: r.GetStatuses(), Definition: r.GetDefinition(), OrderKey: r.GetOrderKey(), Labels: labels(r.GetLabels()),
+		Scan: listScan,
+	}
+	for _, s := range r.GetStatuses() {
+		if _, known := orderv1.Status_name[int32(s)]; !known || s == orderv1.Status_STATUS_UNSPECIFIED {
+			m.add("statuses", fmt.Sprintf("has %d, which is no status", s))
+		}
+	}
+	if d := r.GetDefinition(); d != "" {
+		if _, err := messages.ParseDefinitionRef(d); err != nil {
+			m.add("definition", err.Error())
+		} else if strings.HasSuffix(d, ":"+messages.Latest) {
+			m.add("definition", "can't be latest here: name the version, or none for all")
+		}
+	}
+	at := func(field string, ts *timestamppb.Timestamp) time.Time {
+		if ts == nil {
+			return time.Time{}
+		}
+		if err := ts.CheckValid(); err != nil {
+			m.add(field, err.Error())
+		}
+		return ts.AsTime()
+	}
+	q.From, q.To = at("accepted_from", r.GetAcceptedFrom()), at("accepted_to", r.GetAcceptedTo())
+	if t := r.GetPageToken(); t != "" {
+		raw, err := base64.RawURLEncoding.DecodeString(t)
+		if err != nil || len(raw) != len(q.After) {
+			m.add("page_token", notAToken)
+		}
+		copy(q.After[:], raw)
+	}
+	limit, err := pageSize(r.GetPageSize(), defaultListPage)
+	if err != nil {
+		m.add("page_size", fmt.Sprintf("is %d, and must be from 0 to %d", r.GetPageSize(), maxPage))
+	}
+	q.Limit = limit
+	return q, m.err()
+}
+
+func listed(row *journalv1.OrderRow) *orderv1.Order {
+	return &orderv1.Order{
+		Id: row.GetId(), Definition: row.GetDefinition(), Status: orderv1.Status(row.GetStatus()), OrderKey: row.GetOrderKey(),
+		Priority: row.GetPriority(), Labels: labelMap(row.GetLabels()), Deadline: stamp(row.GetDeadline()),
+		AcceptedAt: stamp(row.GetAcceptedAt()), EndedAt: stamp(row.GetEndedAt()),
+	}
+}

@@ -1,0 +1,201 @@
+package gateway
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/holdfast-run/holdfast/actors"
+	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/messages/problemv1"
+)
+
+// orders serves orderv1.OrderService.
+type orders struct {
+	orderv1.UnimplementedOrderServiceServer
+	*Server
+}
+
+// begin takes a place among the orders that wait to become durable.
+func (s *Server) begin() error {
+	if s.accepting.Add(1) > int64(s.config.Accepting) {
+		s.accepting.Add(-1)
+		return actors.ErrBusy
+	}
+	return nil
+}
+
+// submit hands an order to the engine. accepted is called once; ended, if given, after it when the order has ended.
+// forget ends the wait for the end.
+func (s *Server) submit(c checked, accepted func(error), ended func(*workflow.State)) (forget func()) {
+	forget = func() {}
+	if err := s.begin(); err != nil {
+		accepted(err)
+		return forget
+	}
+	if ended != nil {
+		forget = s.engine.Wait(messages.OrderID(c.accepted.GetOrderId()), &actors.Waiter{Ended: ended})
+	}
+	s.engine.Submit(c.accepted, c.def, func(err error) {
+		s.accepting.Add(-1)
+		if err != nil {
+			forget()
+		}
+		accepted(err)
+	})
+	return forget
+}
+
+// Submit implements orderv1.OrderServiceServer.
+func (o orders) Submit(ctx context.Context, r *orderv1.SubmitRequest) (*orderv1.SubmitResponse, error) {
+	c, err := o.check(r.GetOrder())
+	if err != nil {
+		return nil, o.refused(err)
+	}
+	accepted := make(chan error, 1)
+	var ended chan *orderv1.Order
+	var onEnd func(*workflow.State)
+	if r.GetWait() == orderv1.Wait_WAIT_ENDED {
+		ended = make(chan *orderv1.Order, 1)
+		onEnd = func(s *workflow.State) { ended <- orderOf(s) }
+	}
+	at := time.Now()
+	forget := o.submit(c, func(err error) { accepted <- err }, onEnd)
+	defer forget()
+	select {
+	case err := <-accepted:
+		if err != nil {
+			return nil, o.refused(err)
+		}
+	case <-ctx.Done():
+		return nil, o.fail(ctx.Err())
+	}
+	if ended != nil {
+		select {
+		case order := <-ended:
+			return &orderv1.SubmitResponse{Order: order}, nil
+		case <-ctx.Done():
+			return nil, o.fail(ctx.Err())
+		}
+	}
+	return &orderv1.SubmitResponse{Order: acceptedOrder(c.accepted, at)}, nil
+}
+
+func (s *Server) refused(err error) error {
+	f := s.explain(err)
+	s.metrics.Rejected(f.reason)
+	return f.status()
+}
+
+// acceptedOrder is an order as it was accepted.
+func acceptedOrder(a *journalv1.OrderAccepted, at time.Time) *orderv1.Order {
+	o := baseOrder(a)
+	o.Status, o.AcceptedAt, o.Version = orderv1.Status_STATUS_RUNNING, timestamppb.New(at), 1
+	return o
+}
+
+func baseOrder(a *journalv1.OrderAccepted) *orderv1.Order {
+	o := &orderv1.Order{
+		Id: a.GetOrderId(), Definition: a.GetDefinition(), OrderKey: a.GetOrderKey(), Priority: a.GetPriority(),
+		Labels: labelMap(a.GetLabels()), Input: a.GetInput(),
+	}
+	if a.GetDeadline() != 0 {
+		o.Deadline = timestamppb.New(time.Unix(0, a.GetDeadline()))
+	}
+	return o
+}
+
+func labelMap(ls []*journalv1.Label) map[string]string {
+	if len(ls) == 0 {
+		return nil
+	}
+	m := make(map[string]string, len(ls))
+	for _, l := range ls {
+		m[l.GetName()] = l.GetValue()
+	}
+	return m
+}
+
+// orderOf is an order as its state tells it.
+func orderOf(s *workflow.State) *orderv1.Order {
+	o := baseOrder(s.Accepted())
+	o.Status, o.Version = s.Status(), uint64(s.Version())
+	o.AcceptedAt = timestamppb.New(s.AcceptedAt())
+	if s.Ended() {
+		o.EndedAt = timestamppb.New(s.EndedAt())
+		o.Error = endError(s)
+	}
+	if s.Output() != nil {
+		o.Output = s.Output().JSON()
+	}
+	return o
+}
+
+// endError says why an order did not complete.
+func endError(s *workflow.State) *problemv1.Problem {
+	if s.Status() == orderv1.Status_STATUS_CANCELLED {
+		return &problemv1.Problem{Title: "Cancelled", Detail: s.Reason(), Instance: "/"}
+	}
+	return s.Error()
+}
+
+// Get implements orderv1.OrderServiceServer.
+func (o orders) Get(ctx context.Context, r *orderv1.GetRequest) (*orderv1.GetResponse, error) {
+	s, err := o.load(ctx, r.GetId())
+	if err != nil {
+		return nil, err
+	}
+	return &orderv1.GetResponse{Order: orderOf(s)}, nil
+}
+
+func (s *Server) load(ctx context.Context, id string) (*workflow.State, error) {
+	if err := checkID(id); err != nil {
+		return nil, s.fail(err)
+	}
+	state, _, err := s.engine.Load(ctx, messages.OrderID(id))
+	if err != nil {
+		return nil, s.fail(err)
+	}
+	return state, nil
+}
+
+func checkID(id string) error {
+	var m mistakes
+	if err := messages.OrderID(id).Validate(); err != nil {
+		m.add("id", err.Error())
+	}
+	return m.err()
+}
+
+// Cancel implements orderv1.OrderServiceServer.
+func (o orders) Cancel(ctx context.Context, r *orderv1.CancelRequest) (*orderv1.CancelResponse, error) {
+	if err := checkID(r.GetId()); err != nil {
+		return nil, o.fail(err)
+	}
+	if n := len(r.GetReason()); n > maxReason {
+		var m mistakes
+		m.add("reason", "has more than 1024 bytes")
+		return nil, o.fail(m.err())
+	}
+	done := make(chan error, 1)
+	o.engine.Command(ctx, messages.OrderID(r.GetId()), workflow.Cancel{Reason: r.GetReason()}, func(err error) { done <- err })
+	select {
+	case err := <-done:
+		if err != nil {
+			return nil, o.fail(err)
+		}
+	case <-ctx.Done():
+		return nil, o.fail(ctx.Err())
+	}
+	s, err := o.load(ctx, r.GetId())
+	if err != nil {
+		return nil, err
+	}
+	return &orderv1.CancelResponse{Order: orderOf(s)}, nil
+}
+
+const notAToken = "is not a token from an earlier answer"

@@ -1,0 +1,52 @@
+package gateway
+
+import (
+	"sync"
+)
+
+// outbox collects messages for one stream, so that many share a frame. Whoever puts never waits; who may put bounds how
+// much there can be.
+type outbox[T any] struct {
+	mu     sync.Mutex
+	items  []T
+	spare  []T
+	wake   chan struct{} // of capacity 1
+	closed bool
+}
+
+func newOutbox[T any]() *outbox[T] { return &outbox[T]{wake: make(chan struct{}, 1)} }
+
+func (o *outbox[T]) put(item T) {
+	o.mu.Lock()
+	if !o.closed {
+		o.items = append(o.items, item)
+	}
+	o.mu.Unlock()
+	o.signal()
+}
+
+// close makes take return what is left, and then end.
+func (o *outbox[T]) close() {
+	o.mu.Lock()
+	o.closed = true
+	o.mu.Unlock()
+	o.signal()
+}
+
+func (o *outbox[T]) signal() {
+	select {
+	case o.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take returns what was put since the last call, and false when the outbox is closed and empty. It may return nothing.
+// The slice is valid until the next call.
+func (o *outbox[T]) take() ([]T, bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	items := o.items
+	clear(o.spare)
+	o.items, o.spare = o.spare[:0], items
+	return items, len(items) > 0 || !o.closed
+}

@@ -1,0 +1,102 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/health"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+
+	"github.com/holdfast-run/holdfast/actors"
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/adapterv1"
+	"github.com/holdfast-run/holdfast/messages/definitionv1"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+)
+
+// Server is the public API of a node.
+type Server struct {
+	config   Config
+	engine   *actors.Engine
+	metrics  *actors.Metrics
+	node     messages.NodeID
+	log      *slog.Logger
+	catalog  catalog
+	health   *health.Server
+	stopping chan struct{}
+
+	accepting atomic.Int64
+}
+
+// New makes the API of an engine.
+func New(config Config, engine *actors.Engine, metrics *actors.Metrics, node messages.NodeID, log *slog.Logger) *Server {
+	return &Server{
+		config: config.WithDefaults(), engine: engine, metrics: metrics, node: node, log: log, health: health.NewServer(),
+		stopping: make(chan struct{}),
+	}
+}
+
+// frameOverhead is what a message may have beside the input or output that it carries.
+const frameOverhead = 1 << 20
+
+// GRPC makes the gRPC server that serves the API.
+func (s *Server) GRPC(extra ...grpc.ServerOption) *grpc.Server {
+	opts := append([]grpc.ServerOption{
+		grpc.MaxRecvMsgSize(max(s.config.MaxInput, s.config.MaxOutput)*4 + frameOverhead),
+		grpc.MaxConcurrentStreams(10_000),
+		grpc.InitialWindowSize(1 << 20),
+		grpc.InitialConnWindowSize(4 << 20),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+		grpc.ChainUnaryInterceptor(s.containUnary),
+		grpc.ChainStreamInterceptor(s.containStream),
+	}, extra...)
+	g := grpc.NewServer(opts...)
+	orderv1.RegisterOrderServiceServer(g, orders{Server: s})
+	definitionv1.RegisterDefinitionServiceServer(g, definitions{Server: s})
+	adapterv1.RegisterAdapterServiceServer(g, adapterService{Server: s})
+	grpc_health_v1.RegisterHealthServer(g, s.health)
+	reflection.Register(g)
+	return g
+}
+
+// SetServing tells health checks whether the node can do its work.
+func (s *Server) SetServing(yes bool) {
+	st := grpc_health_v1.HealthCheckResponse_NOT_SERVING
+	if yes {
+		st = grpc_health_v1.HealthCheckResponse_SERVING
+	}
+	s.health.SetServingStatus("", st)
+}
+
+// Drain tells adapters and watchers that the node is about to leave. Call it once.
+func (s *Server) Drain() {
+	s.health.Shutdown()
+	close(s.stopping)
+}
+
+// contain turns a panic of a call into an error of that call.
+func (s *Server) contain(method string, err *error) {
+	if r := recover(); r != nil {
+		s.log.Error("panic in a call", "method", method, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+		*err = (&failure{code: codes.Internal, reason: "INTERNAL", message: "the node failed to do this; its log says why"}).status()
+	}
+}
+
+func (s *Server) containUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (resp any, err error) {
+	defer s.contain(info.FullMethod, &err)
+	return next(ctx, req)
+}
+
+func (s *Server) containStream(srv any, st grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {
+	defer s.contain(info.FullMethod, &err)
+	return next(srv, st)
+}

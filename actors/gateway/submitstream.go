@@ -1,0 +1,200 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"google.golang.org/grpc"
+
+	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+)
+
+// maxFrame is the most answers in one message of a stream.
+const maxFrame = 512
+
+// SubmitStream implements orderv1.OrderServiceServer.
+func (o orders) SubmitStream(st grpc.BidiStreamingServer[orderv1.SubmitStreamRequest, orderv1.SubmitStreamResponse]) error {
+	s := &submitStream{
+		orders: o, out: newOutbox[*orderv1.Submission](), window: make(chan struct{}, o.config.StreamWindow),
+		waiting: map[uint64]func(){},
+	}
+	defer s.forgetAll()
+	sent := make(chan error, 1)
+	go func() {
+		var err error
+		defer func() { sent <- err }()
+		defer o.contain("SubmitStream", &err)
+		err = s.write(st)
+	}()
+	err := s.read(st)
+	if err == nil {
+		// All sent: wait for the last answers.
+		for range cap(s.window) {
+			select {
+			case s.window <- struct{}{}:
+			case <-st.Context().Done():
+				err = st.Context().Err()
+			}
+		}
+	}
+	s.out.close()
+	if werr := <-sent; err == nil {
+		err = werr
+	}
+	if err != nil {
+		return o.fail(err)
+	}
+	return nil
+}
+
+// submitStream is one stream of submissions.
+type submitStream struct {
+	orders
+	out *outbox[*orderv1.Submission]
+	// window holds an element for each order without its last answer.
+	window chan struct{}
+
+	mu      sync.Mutex
+	next    uint64
+	waiting map[uint64]func() // ends the wait for the end of an order, by submission; bounded by window
+}
+
+func (s *submitStream) read(st grpc.BidiStreamingServer[orderv1.SubmitStreamRequest, orderv1.SubmitStreamResponse]) error {
+	for {
+		m, err := st.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("receive: %w", err)
+		}
+		for _, r := range m.GetSubmissions() {
+			select {
+			case s.window <- struct{}{}:
+			default:
+				select {
+				case s.window <- struct{}{}:
+				case <-st.Context().Done():
+					return st.Context().Err() //nolint:wrapcheck // told to the client as it is
+				}
+			}
+			s.one(r)
+		}
+	}
+}
+
+func (s *submitStream) one(r *orderv1.SubmitRequest) {
+	id := r.GetOrder().GetId()
+	c, err := s.check(r.GetOrder())
+	if err != nil {
+		s.last(0, s.refusal(id, err))
+		return
+	}
+	if r.GetWait() != orderv1.Wait_WAIT_ENDED {
+		s.submit(c, func(err error) {
+			if err != nil {
+				s.last(0, s.refusal(id, err))
+				return
+			}
+			s.last(0, acceptance(c))
+		}, nil)
+		return
+	}
+	n := s.expect()
+	forget := s.submit(c, func(err error) {
+		if err != nil {
+			s.last(n, s.refusal(id, err))
+			return
+		}
+		s.out.put(acceptance(c))
+	}, func(st *workflow.State) {
+		s.last(n, &orderv1.Submission{Id: id, Answer: &orderv1.Submission_Ended{Ended: endedOf(st)}})
+	})
+	s.mu.Lock()
+	if _, still := s.waiting[n]; still {
+		s.waiting[n] = forget
+	}
+	s.mu.Unlock()
+}
+
+// expect numbers a submission whose end is waited for.
+func (s *submitStream) expect() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.next++
+	s.waiting[s.next] = func() {}
+	return s.next
+}
+
+// forgetAll ends all waiting when the stream is over.
+func (s *submitStream) forgetAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, forget := range s.waiting {
+		forget()
+	}
+}
+
+func acceptance(c checked) *orderv1.Submission {
+	return &orderv1.Submission{Id: c.accepted.GetOrderId(), Answer: &orderv1.Submission_Accepted{
+		Accepted: &orderv1.Accepted{Definition: c.accepted.GetDefinition()},
+	}}
+}
+
+func endedOf(s *workflow.State) *orderv1.Ended {
+	e := &orderv1.Ended{Status: s.Status(), Error: endError(s)}
+	if s.Output() != nil {
+		e.Output = s.Output().JSON()
+	}
+	return e
+}
+
+func (s *submitStream) refusal(id string, err error) *orderv1.Submission {
+	f := s.explain(err)
+	s.metrics.Rejected(f.reason)
+	r := &orderv1.Refused{Code: int32(f.code), Message: f.message} //nolint:gosec // a small number
+	if len(f.fields) > 0 {
+		r.Field = f.fields[0].GetField()
+	}
+	return &orderv1.Submission{Id: id, Answer: &orderv1.Submission_Refused{Refused: r}}
+}
+
+// last puts the last answer to a submission; n is its number, or 0 if its end was not waited for.
+func (s *submitStream) last(n uint64, a *orderv1.Submission) {
+	if n != 0 {
+		s.mu.Lock()
+		delete(s.waiting, n)
+		s.mu.Unlock()
+	}
+	s.out.put(a)
+	<-s.window
+}
+
+func (s *submitStream) write(st grpc.BidiStreamingServer[orderv1.SubmitStreamRequest, orderv1.SubmitStreamResponse]) error {
+	for {
+		select {
+		case <-s.out.wake:
+		case <-st.Context().Done():
+			return st.Context().Err() //nolint:wrapcheck // told to the client as it is
+		}
+		for {
+			answers, more := s.out.take()
+			if len(answers) == 0 {
+				if !more {
+					return nil
+				}
+				break
+			}
+			for len(answers) > 0 {
+				n := min(len(answers), maxFrame)
+				if err := st.Send(&orderv1.SubmitStreamResponse{Submissions: answers[:n]}); err != nil {
+					return fmt.Errorf("send: %w", err)
+				}
+				answers = answers[n:]
+			}
+		}
+	}
+}

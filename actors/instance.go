@@ -1,0 +1,413 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/persistence"
+)
+
+// instance is the shell round one order. See the package's comment for its states.
+type instance struct {
+	engine    *Engine
+	partition *slot
+	id        messages.OrderID
+	handle    messages.Handle // zero until it is known
+	// restarted: an incarnation before this one panicked, and took with it what it had to do.
+	restarted bool
+	// poison is why the order can't go on; nil if it can.
+	poison error
+
+	self  *actor.PID
+	state *workflow.State // nil until it is loaded
+	row   *journalv1.OrderRow
+	open  *journalv1.OpenRow
+
+	pending  *pending // the commit under way
+	buffered []any    // what came meanwhile; bounded by the partition
+	mail     *mail
+	due      int64 // as the partition was told
+	more     bool  // a decision was cut short
+	yielding bool  // asked to leave memory
+}
+
+// mail counts the messages that reached an instance through its partition, over all its incarnations.
+type mail struct {
+	received atomic.Uint64
+	poison   bool // it runs only to fault the order
+}
+
+// pending is a commit under way: what it holds, and who is to be answered when it is done.
+type pending struct {
+	events  []*journalv1.Event
+	answers []func(error)
+	row     *journalv1.OrderRow
+	open    *journalv1.OpenRow
+	closes  bool
+}
+
+// Receive implements actor.Actor.
+func (i *instance) Receive(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case *actor.Started:
+		i.self = ctx.Self()
+		if i.restarted {
+			i.take(resume{})
+		}
+	case *committed:
+		if m.to == i {
+			i.committed(m.err)
+		}
+	case *accept, *command, fired, resume, yield:
+		i.mail.received.Add(1)
+		i.take(m)
+	}
+}
+
+// take decides a message now, or after the commit under way.
+func (i *instance) take(m any) {
+	_, i.yielding = m.(yield)
+	if i.pending == nil {
+		i.decide([]any{m})
+		return
+	}
+	i.buffered = append(i.buffered, m)
+}
+
+// decide decides messages one after the other, and commits what came of them together.
+func (i *instance) decide(batch []any) {
+	p := &pending{}
+	now := time.Now()
+	before := i.version()
+	for _, m := range batch {
+		i.decideOne(now, m, p)
+	}
+	if i.more {
+		i.more = false
+		i.apply(now, workflow.Continue{}, nil, p)
+	}
+	if len(p.events) == 0 {
+		for _, answer := range p.answers {
+			answer(nil)
+		}
+		i.rest()
+		return
+	}
+	i.commit(before, p)
+}
+
+func (i *instance) version() messages.Version {
+	if i.state == nil {
+		return 0
+	}
+	return i.state.Version()
+}
+
+func (i *instance) decideOne(now time.Time, m any, p *pending) {
+	switch m := m.(type) {
+	case *accept:
+		if i.state == nil && i.handle.IsZero() {
+			i.state = workflow.New(m.def, i.engine.config.Workflow)
+		}
+		if i.loaded(m) {
+			i.apply(now, workflow.Accept{Order: m.order}, m.answer, p)
+		}
+	case *command:
+		if i.loaded(m) {
+			i.apply(now, m.cmd, m.answer, p)
+		}
+	case fired:
+		if !i.loaded(nil) {
+			i.later(m)
+			return
+		}
+		i.due = 0
+		i.apply(now, workflow.TimerFired{}, nil, p)
+	case resume:
+		i.engine.tell(i.partition.pid, resumed{i.id})
+		if !i.loaded(nil) {
+			i.later(m)
+			return
+		}
+		if i.poison != nil {
+			i.apply(now, workflow.Fault{Error: poisonProblem(i.poison)}, nil, p)
+		}
+		i.perform(i.state.Outstanding())
+	case yield:
+	}
+}
+
+// apply decides one command. On an error the state is as before.
+func (i *instance) apply(now time.Time, cmd workflow.Command, answer func(error), p *pending) {
+	events, err := i.state.Decide(now, rand.Uint64(), cmd)
+	if err != nil {
+		if answer != nil {
+			answer(err)
+		}
+		return
+	}
+	p.events = append(p.events, events...)
+	if answer != nil {
+		p.answers = append(p.answers, answer)
+	}
+	if _, again := cmd.(workflow.Accept); again && len(events) == 0 && i.state.Ended() {
+		i.engine.waiters.grown(i.id, i.state)
+	}
+}
+
+// loaded makes sure that the state is there. If it can't be had, the sender is told.
+func (i *instance) loaded(m refusable) bool {
+	if i.state != nil && i.state.Version() > 0 {
+		return true
+	}
+	err := i.load()
+	if err == nil {
+		return true
+	}
+	if m != nil {
+		m.refuse(err)
+	}
+	if errors.Is(err, workflow.ErrNotAccepted) {
+		i.engine.log.Debug("message for an order that was not accepted", "order", i.id)
+	} else {
+		i.engine.log.Error("order can't be loaded", "order", i.id, "error", err)
+	}
+	return false
+}
+
+// reloadAfter is how long an order that can't be loaded is left alone.
+const reloadAfter = 5 * time.Second
+
+// later has a message that nobody keeps come again. The timer needs no owner: it is short, and only sends.
+func (i *instance) later(m any) {
+	d := &deliver{id: i.id, handle: i.handle, message: m}
+	time.AfterFunc(reloadAfter, func() { i.engine.tell(i.partition.pid, d) })
+}
+
+func (i *instance) load() error {
+	ctx, cancel := context.WithTimeout(context.Background(), i.engine.config.StuckAfter)
+	defer cancel()
+	if i.handle.IsZero() {
+		e, err := i.engine.journal.Find(ctx, i.id)
+		if errors.Is(err, persistence.ErrNotFound) {
+			return workflow.ErrNotAccepted
+		}
+		if err != nil {
+			return fmt.Errorf("find order %s: %w", i.id, err)
+		}
+		i.handle = e.Handle
+	}
+	state, err := i.engine.fold(ctx, i.handle)
+	if err != nil {
+		return err
+	}
+	row, err := i.engine.journal.Row(ctx, i.handle)
+	if err != nil {
+		return fmt.Errorf("read row of order %s: %w", i.id, err)
+	}
+	i.state, i.row, i.due = state, row, 0
+	i.open = &journalv1.OpenRow{Id: string(i.id), OrderKey: row.GetOrderKey()}
+	if orderv1.Status(row.GetStatus()) == orderv1.Status_STATUS_WAITING {
+		i.open.Due = nano(state.NextDue())
+	}
+	return nil
+}
+
+func (i *instance) commit(before messages.Version, p *pending) {
+	c := &persistence.Commit{
+		Partition: i.partition.number, Epoch: i.partition.epoch,
+		Expected: before, Events: len(p.events), RowBefore: i.row, OpenBefore: i.open,
+	}
+	if before == 0 {
+		i.handle = messages.NewHandle()
+		c.ID, c.ContentHash = i.id, i.state.Accepted().GetContentHash()
+	}
+	c.Handle = i.handle
+	i.rows(p)
+	c.Row, c.Open, c.Close = p.row, p.open, p.closes
+	if p.row == nil {
+		c.RowBefore = nil
+	}
+	if p.open == nil && !p.closes {
+		c.OpenBefore = nil
+	}
+	record, err := proto.Marshal(&journalv1.Record{FeatureLevel: persistence.FeatureLevel, Events: p.events})
+	if err != nil {
+		panic(fmt.Sprintf("marshal record of order %s: %v", i.id, err))
+	}
+	c.Record = record
+	self, root := i.self, i.engine.system.Root
+	c.Done = func(err error) { root.Send(self, &committed{to: i, err: err}) }
+	i.pending = p
+	i.engine.journal.Commit(c)
+}
+
+// rows finds out which rows the commit changes. A short wait is not worth a row.
+func (i *instance) rows(p *pending) {
+	s := i.state
+	status := s.Status()
+	var due int64
+	if status == orderv1.Status_STATUS_WAITING {
+		at := s.NextDue()
+		if time.Until(at) >= i.engine.config.LongWait {
+			due = nano(at)
+		} else {
+			status = orderv1.Status_STATUS_RUNNING
+		}
+	}
+	if i.row == nil || i.row.GetStatus() != int32(status) {
+		p.row = orderRow(s, status, i.partition.number)
+	}
+	switch {
+	case s.Ended():
+		p.closes = i.row == nil || i.row.GetEndedAt() == 0
+	case i.open == nil || i.open.GetDue() != due:
+		p.open = &journalv1.OpenRow{Id: string(i.id), Due: due, OrderKey: s.Accepted().GetOrderKey()}
+	}
+}
+
+func orderRow(s *workflow.State, status orderv1.Status, p messages.Partition) *journalv1.OrderRow {
+	a := s.Accepted()
+	return &journalv1.OrderRow{
+		Id: a.GetOrderId(), Definition: a.GetDefinition(), Status: int32(status), OrderKey: a.GetOrderKey(),
+		Priority: a.GetPriority(), Labels: a.GetLabels(), Deadline: a.GetDeadline(),
+		AcceptedAt: nano(s.AcceptedAt()), EndedAt: nano(s.EndedAt()), Partition: uint32(p),
+	}
+}
+
+// committed goes on after a commit: effects, answers, and what came meanwhile.
+func (i *instance) committed(err error) {
+	p := i.pending
+	i.pending = nil
+	if err != nil {
+		i.failed(p, err)
+	} else {
+		i.succeeded(p)
+	}
+	if batch := i.buffered; len(batch) > 0 {
+		i.buffered = nil
+		i.decide(batch)
+		return
+	}
+	if i.more {
+		i.decide(nil)
+		return
+	}
+	i.rest()
+}
+
+func (i *instance) succeeded(p *pending) {
+	wasOpen := i.row == nil || i.row.GetEndedAt() == 0
+	i.engine.metrics.committed(i.row == nil, p.row)
+	if p.row != nil {
+		i.row = p.row
+	}
+	if p.open != nil {
+		i.open = p.open
+	}
+	if p.closes {
+		i.open = nil
+	}
+	i.perform(i.state.Effects(p.events))
+	for _, answer := range p.answers {
+		answer(nil)
+	}
+	var ended *workflow.State
+	if wasOpen && i.state.Ended() {
+		ended = i.state
+	}
+	i.engine.waiters.grown(i.id, ended)
+}
+
+// failed drops the state: whatever came meanwhile is decided on a fresh one.
+func (i *instance) failed(p *pending, err error) {
+	i.state, i.more = nil, false
+	first := i.row == nil
+	i.row, i.open = nil, nil
+	var taken *persistence.TakenError
+	switch {
+	case errors.As(err, &taken):
+		i.handle = taken.Entry.Handle
+		err = i.alreadyAccepted(p, taken.Entry)
+		if err == nil {
+			return
+		}
+	case first:
+		i.handle = messages.Handle{}
+	}
+	switch {
+	case errors.Is(err, persistence.ErrFenced):
+		err = ErrNotOwner
+	case errors.Is(err, persistence.ErrConflict), errors.Is(err, persistence.ErrUnknown), errors.Is(err, persistence.ErrClosed):
+		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	for _, answer := range p.answers {
+		answer(err)
+	}
+	if !first {
+		// What the lost events called for may be wanted still.
+		i.buffered = append(i.buffered, resume{})
+	}
+}
+
+// alreadyAccepted answers an acceptance whose id is taken.
+func (i *instance) alreadyAccepted(p *pending, e persistence.Entry) error {
+	if accepted := p.events[0].GetOrderAccepted(); string(accepted.GetContentHash()) != string(e.ContentHash) {
+		return workflow.ErrTaken
+	}
+	if err := i.load(); err != nil {
+		return err
+	}
+	for _, answer := range p.answers {
+		answer(nil)
+	}
+	if i.state.Ended() {
+		i.engine.waiters.grown(i.id, i.state)
+	}
+	return nil
+}
+
+func (i *instance) perform(effects []workflow.Effect) {
+	for _, e := range effects {
+		switch e := e.(type) {
+		case workflow.Dispatch:
+			i.engine.dispatch(i, e)
+		case workflow.CancelAttempt:
+			i.engine.cancelAttempt(e)
+		case workflow.More:
+			i.more = true
+		case workflow.End:
+		}
+	}
+}
+
+// rest tells the partition when to wake the order, and whether it may leave memory.
+func (i *instance) rest() {
+	if i.more {
+		i.decide(nil)
+		return
+	}
+	leave := i.yielding || i.state == nil || i.state.Ended()
+	if i.state != nil {
+		at := i.state.NextDue()
+		if due := nano(at); due != i.due {
+			i.due = due
+			i.engine.tell(i.partition.pid, dueAt{id: i.id, handle: i.handle, at: due})
+		}
+		leave = leave || (i.state.Status() == orderv1.Status_STATUS_WAITING && time.Until(at) >= i.engine.config.LongWait)
+	}
+	if leave {
+		i.engine.tell(i.partition.pid, release{id: i.id, received: i.mail.received.Load()})
+	}
+}

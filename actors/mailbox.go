@@ -1,0 +1,164 @@
+package actors
+
+import (
+	"runtime"
+	"sync"
+
+	"github.com/asynkron/protoactor-go/actor"
+)
+
+// refusable is a message whose sender wants to know that it was not taken.
+type refusable interface{ refuse(err error) }
+
+// mailbox is a bounded actor.Mailbox. A full one refuses user messages at once, and never blocks a sender; messages of
+// the system are never refused. Notes, which the actors send themselves and each other and whose number is bounded by
+// what they are about, are not counted.
+type mailbox struct {
+	bound      int
+	invoker    actor.MessageInvoker
+	dispatcher actor.Dispatcher
+
+	mu        sync.Mutex
+	system    []any
+	user      []any
+	head      int
+	counted   int
+	running   bool
+	suspended bool
+	stopped   bool
+}
+
+// note marks messages that are always taken.
+type note interface{ isNote() }
+
+func boundedMailbox(bound int) actor.MailboxProducer {
+	return func() actor.Mailbox { return &mailbox{bound: bound} }
+}
+
+func (m *mailbox) PostUserMessage(message any) {
+	_, free := message.(note)
+	m.mu.Lock()
+	if !free && m.counted >= m.bound {
+		m.mu.Unlock()
+		if r, ok := message.(refusable); ok {
+			r.refuse(ErrBusy)
+		}
+		return
+	}
+	if !free {
+		m.counted++
+	}
+	m.user = append(m.user, message)
+	m.schedule()
+}
+
+func (m *mailbox) PostSystemMessage(message any) {
+	m.mu.Lock()
+	m.system = append(m.system, message)
+	m.schedule()
+}
+
+// schedule is called with the lock held, and releases it.
+func (m *mailbox) schedule() {
+	start := !m.running && (len(m.system) > 0 || !m.suspended)
+	if start {
+		m.running = true
+	}
+	m.mu.Unlock()
+	if start {
+		m.dispatcher.Schedule(m.run)
+	}
+}
+
+func (m *mailbox) RegisterHandlers(invoker actor.MessageInvoker, dispatcher actor.Dispatcher) {
+	m.invoker, m.dispatcher = invoker, dispatcher
+}
+
+func (m *mailbox) Start() {}
+
+func (m *mailbox) UserMessageCount() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.user) - m.head
+}
+
+func (m *mailbox) run() {
+	for turns := 1; ; turns++ {
+		if !m.turn() {
+			return
+		}
+		if turns%m.dispatcher.Throughput() == 0 {
+			runtime.Gosched()
+		}
+	}
+}
+
+// turn handles messages until there is none, or one panics. It returns false when the mailbox went idle.
+func (m *mailbox) turn() (again bool) {
+	var message any
+	defer func() {
+		if r := recover(); r != nil {
+			m.invoker.EscalateFailure(r, message)
+			again = true
+		}
+	}()
+	for range m.dispatcher.Throughput() {
+		var isSystem bool
+		if message, isSystem = m.next(); message == nil {
+			return false
+		}
+		switch message.(type) {
+		case *actor.SuspendMailbox:
+			m.suspend(true)
+		case *actor.ResumeMailbox:
+			m.suspend(false)
+		default:
+			if isSystem {
+				m.invoker.InvokeSystemMessage(message)
+			} else {
+				m.invoker.InvokeUserMessage(message)
+			}
+		}
+	}
+	return true
+}
+
+// next takes the next message; nil when there is none, and then the mailbox is idle.
+func (m *mailbox) next() (message any, isSystem bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for len(m.system) > 0 {
+		message = m.system[0]
+		m.system[0] = nil
+		m.system = m.system[1:]
+		switch message.(type) {
+		case *actor.Stop:
+			m.stopped = true
+		case *actor.Restart:
+			if m.stopped {
+				continue // it would revive an actor that nobody knows any more
+			}
+		}
+		return message, true
+	}
+	if m.suspended || m.head == len(m.user) {
+		m.running = false
+		return nil, false
+	}
+	message = m.user[m.head]
+	m.user[m.head] = nil
+	m.head++
+	if m.head == len(m.user) {
+		m.user, m.head = m.user[:0], 0
+	}
+	if _, free := message.(note); !free {
+		m.counted--
+	}
+	return message, false
+}
+
+func (m *mailbox) suspend(yes bool) {
+	m.mu.Lock()
+	m.suspended = yes
+	m.mu.Unlock()
+}

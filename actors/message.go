@@ -1,0 +1,102 @@
+package actors
+
+import (
+	"time"
+
+	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+)
+
+// deliver carries a message to an order, through its partition.
+type deliver struct {
+	id messages.OrderID
+	// handle is zero if the sender does not know it.
+	handle  messages.Handle
+	message any
+}
+
+func (d *deliver) refuse(err error) {
+	if r, ok := d.message.(refusable); ok {
+		r.refuse(err)
+	}
+}
+
+// accept asks an order to come into being.
+type accept struct {
+	order  *journalv1.OrderAccepted
+	def    *workflow.Definition
+	answer func(error)
+}
+
+func (a *accept) refuse(err error) { a.answer(err) }
+
+// command is any other command to an order. answer is called when its events are durable, and may be nil.
+type command struct {
+	cmd    workflow.Command
+	answer func(error)
+}
+
+func (c *command) refuse(err error) {
+	if c.answer != nil {
+		c.answer(err)
+	}
+}
+
+// Notes of an instance to itself.
+type (
+	// committed tells the outcome of the commit of one incarnation.
+	committed struct {
+		to  *instance
+		err error
+	}
+	// fired tells an order that its due time has come.
+	fired struct{}
+	// resume makes an order take up whatever is outstanding.
+	resume struct{}
+	// yield asks an order to leave memory, if it can.
+	yield struct{}
+)
+
+// Notes of an instance to its partition.
+type (
+	// dueAt says when the order wants to be fired next; 0 means never.
+	dueAt struct {
+		id     messages.OrderID
+		handle messages.Handle
+		at     int64
+	}
+	// release says that the order can leave memory if no message came after the first received ones.
+	release struct {
+		id       messages.OrderID
+		received uint64
+	}
+	// resumed says that an order that was told to resume has done so.
+	resumed struct{ id messages.OrderID }
+)
+
+// Notes of a partition to itself.
+type (
+	tick  struct{}
+	sweep struct{}
+	probe struct{}
+)
+
+func (committed) isNote() {}
+func (fired) isNote()     {}
+func (resume) isNote()    {}
+func (yield) isNote()     {}
+func (dueAt) isNote()     {}
+func (release) isNote()   {}
+func (resumed) isNote()   {}
+func (tick) isNote()      {}
+func (sweep) isNote()     {}
+func (recovery) isNote()   {}
+func (probe) isNote()     {}
+
+func nano(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
+}

@@ -1,0 +1,159 @@
+package actors
+
+import (
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/persistence"
+)
+
+// Metrics are what the engine counts. They are registered where they are made.
+type Metrics struct {
+	accepted prometheus.Counter
+	open     prometheus.Gauge
+	ended    map[orderv1.Status]prometheus.Counter
+	resident prometheus.Gauge
+	timers   prometheus.Gauge
+	rejected *prometheus.CounterVec
+
+	commitSeconds prometheus.Histogram
+	commitBatch   prometheus.Histogram
+	commitBytes   prometheus.Counter
+	commitFailed  prometheus.Counter
+
+	mu     sync.Mutex
+	queues map[string]*queueGauges
+
+	queueDepth, queueInFlight, queueAge *prometheus.Desc
+}
+
+// NewMetrics makes the metrics and registers them.
+func NewMetrics(reg prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		accepted: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "holdfast_orders_accepted_total", Help: "Orders accepted since the process started.",
+		}),
+		open: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "holdfast_orders_running", Help: "Orders accepted and not ended, of those that this process accepted or ended.",
+		}),
+		resident: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "holdfast_orders_resident", Help: "Orders in memory.",
+		}),
+		timers: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "holdfast_timers", Help: "Orders that are to go on at some time.",
+		}),
+		rejected: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "holdfast_submissions_rejected_total", Help: "Submissions refused, by reason.",
+		}, []string{"reason"}),
+		commitSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "holdfast_commit_seconds", Help: "Time from the beginning of a group commit until it is durable.",
+			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16),
+		}),
+		commitBatch: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "holdfast_commit_batch", Help: "Commits that share one write to the disk.", Buckets: prometheus.ExponentialBuckets(1, 2, 14),
+		}),
+		commitBytes: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "holdfast_commit_bytes_total", Help: "Bytes committed.",
+		}),
+		commitFailed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "holdfast_commits_failed_total", Help: "Commits refused: conflicts, fences, taken ids, full disk.",
+		}),
+		ended:  map[orderv1.Status]prometheus.Counter{},
+		queues: map[string]*queueGauges{},
+		queueDepth: prometheus.NewDesc("holdfast_queue_depth", "Tasks that wait for an adapter, by activity.",
+			[]string{"activity"}, nil),
+		queueInFlight: prometheus.NewDesc("holdfast_queue_in_flight", "Tasks that adapters have, by activity.",
+			[]string{"activity"}, nil),
+		queueAge: prometheus.NewDesc("holdfast_queue_age_seconds", "How long the oldest waiting task has waited, by activity.",
+			[]string{"activity"}, nil),
+	}
+	ended := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "holdfast_orders_ended_total", Help: "Orders ended since the process started, by status.",
+	}, []string{"status"})
+	for _, s := range [...]orderv1.Status{
+		orderv1.Status_STATUS_COMPLETED, orderv1.Status_STATUS_FAULTED, orderv1.Status_STATUS_CANCELLED,
+	} {
+		m.ended[s] = ended.WithLabelValues(strings.ToLower(strings.TrimPrefix(s.String(), "STATUS_")))
+	}
+	reg.MustRegister(m.accepted, m.open, m.resident, m.timers, m.rejected, m.commitSeconds, m.commitBatch, m.commitBytes,
+		m.commitFailed, ended, m)
+	return m
+}
+
+// Rejected counts a refused submission.
+func (m *Metrics) Rejected(reason string) { m.rejected.WithLabelValues(reason).Inc() }
+
+// Synced implements persistence.Observer.
+func (m *Metrics) Synced(b persistence.Batch) {
+	m.commitSeconds.Observe(b.Took.Seconds())
+	m.commitBatch.Observe(float64(b.Commits))
+	m.commitBytes.Add(float64(b.Bytes))
+	m.commitFailed.Add(float64(b.Failed))
+}
+
+// committed counts what a commit did to an order.
+func (m *Metrics) committed(first bool, row *journalv1.OrderRow) {
+	if first {
+		m.accepted.Inc()
+		m.open.Inc()
+	}
+	if row != nil && row.GetEndedAt() != 0 {
+		m.open.Dec()
+		if c := m.ended[orderv1.Status(row.GetStatus())]; c != nil {
+			c.Inc()
+		}
+	}
+}
+
+// queueGauges are what one dispatcher shows of itself.
+type queueGauges struct {
+	waiting, inFlight, ageMillis atomic.Int64
+}
+
+func (g *queueGauges) set(waiting, inFlight int) {
+	g.waiting.Store(int64(waiting))
+	g.inFlight.Store(int64(inFlight))
+}
+
+func (g *queueGauges) oldest(at, now time.Time) {
+	if at.IsZero() {
+		g.ageMillis.Store(0)
+		return
+	}
+	g.ageMillis.Store(now.Sub(at).Milliseconds())
+}
+
+func (m *Metrics) queue(activity string) *queueGauges {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	g := m.queues[activity]
+	if g == nil {
+		g = &queueGauges{}
+		m.queues[activity] = g
+	}
+	return g
+}
+
+// Describe implements prometheus.Collector.
+func (m *Metrics) Describe(ch chan<- *prometheus.Desc) {
+	ch <- m.queueDepth
+	ch <- m.queueInFlight
+	ch <- m.queueAge
+}
+
+// Collect implements prometheus.Collector.
+func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for activity, g := range m.queues {
+		ch <- prometheus.MustNewConstMetric(m.queueDepth, prometheus.GaugeValue, float64(g.waiting.Load()), activity)
+		ch <- prometheus.MustNewConstMetric(m.queueInFlight, prometheus.GaugeValue, float64(g.inFlight.Load()), activity)
+		ch <- prometheus.MustNewConstMetric(m.queueAge, prometheus.GaugeValue, float64(g.ageMillis.Load())/1000, activity)
+	}
+}

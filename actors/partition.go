@@ -1,0 +1,311 @@
+package actors
+
+import (
+	"container/heap"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/supervision"
+)
+
+// slot is what is known of a partition that this node owns.
+type slot struct {
+	number messages.Partition
+	epoch  messages.Epoch
+	// pid is set once ready is closed.
+	pid   *actor.PID
+	ready chan struct{}
+	loop  *supervision.Loop
+}
+
+// partition is the parent of the instances of one partition: all messages to them go through it.
+type partition struct {
+	engine *Engine
+	*slot
+
+	ctx      actor.Context // valid from its start on, in its own turns
+	poison   actor.SupervisorStrategy
+	resident map[messages.OrderID]*resident
+	byPID    map[string]*resident
+	// dues are the orders that have to be fired at some time, resident or not.
+	dues     dueHeap
+	dueOf    map[messages.OrderID]*due
+	timer    *time.Timer
+	timerFor int64
+	// timersTold is the number of due times that the metrics know of.
+	timersTold int
+
+	// Recovery: what it has read and not resumed yet, where it goes on reading, and what is being resumed.
+	unresumed []messages.OrderID
+	readUpTo  messages.Handle
+	readAll   bool
+	resuming  map[messages.OrderID]bool
+	handles   map[messages.OrderID]messages.Handle
+}
+
+type resident struct {
+	id      messages.OrderID
+	pid     *actor.PID
+	mail    *mail
+	sent    uint64
+	touched time.Time
+}
+
+// recoveryPage is how many open orders recovery reads at once.
+const recoveryPage = 500
+
+func newPartition(e *Engine, s *slot) *partition {
+	p := &partition{
+		engine: e, slot: s,
+		resident: map[messages.OrderID]*resident{}, byPID: map[string]*resident{}, dueOf: map[messages.OrderID]*due{},
+		resuming: map[messages.OrderID]bool{}, handles: map[messages.OrderID]messages.Handle{},
+	}
+	restarts := supervision.Policy{MaxRestarts: e.config.Poison - 1, Within: time.Minute, Backoff: e.config.Restarts.Backoff}
+	p.poison = restarts.Strategy(e.log, p.poisoned)
+	return p
+}
+
+// HandleFailure makes the partition the supervisor of its orders.
+func (p *partition) HandleFailure(
+	system *actor.ActorSystem, s actor.Supervisor, child *actor.PID, rs *actor.RestartStatistics, reason, message any,
+) {
+	p.poison.HandleFailure(system, s, child, rs, reason, message)
+}
+
+// Receive implements actor.Actor.
+func (p *partition) Receive(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case *actor.Started:
+		<-p.ready
+		p.ctx = ctx
+		p.recover()
+	case *actor.Stopping, *actor.Restarting:
+		if p.timer != nil {
+			p.timer.Stop()
+		}
+		p.engine.metrics.resident.Sub(float64(len(p.resident)))
+		p.engine.metrics.timers.Sub(float64(p.timersTold))
+	case *deliver:
+		p.deliver(m)
+	case dueAt:
+		p.setDue(m.id, m.handle, m.at)
+	case release:
+		p.release(m)
+	case resumed:
+		if p.resuming[m.id] {
+			delete(p.resuming, m.id)
+			p.recover()
+		}
+	case tick:
+		p.fire()
+	case sweep:
+		p.sweep()
+	case probe:
+	}
+	p.loop.Beat()
+}
+
+// deliver hands a message to an order, and activates it if need be.
+func (p *partition) deliver(d *deliver) {
+	r := p.resident[d.id]
+	if r == nil {
+		r = p.activate(d.id, d.handle, nil)
+	}
+	if _, free := d.message.(note); !free && r.sent-r.mail.received.Load() >= uint64(p.engine.config.Mailbox) { //nolint:gosec // positive
+		d.refuse(ErrBusy)
+		return
+	}
+	r.sent++
+	r.touched = p.engine.now()
+	p.ctx.Send(r.pid, d.message)
+}
+
+func (p *partition) activate(id messages.OrderID, h messages.Handle, poison error) *resident {
+	r := &resident{id: id, mail: &mail{}}
+	incarnations := 0
+	props := actor.PropsFromProducer(func() actor.Actor {
+		incarnations++
+		return &instance{
+			engine: p.engine, partition: p.slot, id: id, handle: h, mail: r.mail,
+			restarted: incarnations > 1 || poison != nil, poison: poison,
+		}
+	}, actor.WithMailbox(boundedMailbox(2*p.engine.config.Mailbox)))
+	r.pid = p.ctx.Spawn(props)
+	p.resident[id] = r
+	p.byPID[r.pid.GetId()] = r
+	p.engine.metrics.resident.Inc()
+	return r
+}
+
+// release lets an order leave memory, if no message is on its way to it.
+func (p *partition) release(m release) {
+	r := p.resident[m.id]
+	if r == nil || r.sent != m.received || p.resuming[m.id] {
+		return
+	}
+	p.forget(r)
+	p.ctx.Stop(r.pid)
+}
+
+func (p *partition) forget(r *resident) {
+	delete(p.resident, r.id)
+	delete(p.byPID, r.pid.GetId())
+	delete(p.resuming, r.id)
+	p.engine.metrics.resident.Dec()
+}
+
+// poisoned is told of an order that panicked too often. It is faulted by a fresh incarnation; if even that panics, it is
+// left alone until somebody asks for it again.
+func (p *partition) poisoned(reason any, who *actor.PID) {
+	r := p.byPID[who.GetId()]
+	if r == nil {
+		return
+	}
+	p.forget(r)
+	if r.mail.poison {
+		p.engine.log.Error("order can neither run nor be faulted", "order", r.id, "reason", fmt.Sprint(reason))
+		return
+	}
+	n := p.activate(r.id, messages.Handle{}, fmt.Errorf("panic: %v", reason)) //nolint:err113 // for people
+	n.mail.poison = true
+}
+
+// sweep asks orders that had nothing to do for a while to leave memory.
+func (p *partition) sweep() {
+	now := p.engine.now()
+	for _, r := range p.resident {
+		if now.Sub(r.touched) >= p.engine.config.Idle {
+			r.touched = now
+			r.sent++
+			p.ctx.Send(r.pid, yield{})
+		}
+	}
+}
+
+// recover takes up open orders: those that can act now are resumed, a few at a time; of the others only the due times are
+// kept.
+func (p *partition) recover() {
+	for len(p.resuming) < p.engine.config.Recovering {
+		if len(p.unresumed) == 0 {
+			if p.readAll {
+				return
+			}
+			p.readOpen()
+			continue
+		}
+		id := p.unresumed[0]
+		p.unresumed = p.unresumed[1:]
+		h := p.handles[id]
+		delete(p.handles, id)
+		p.resuming[id] = true
+		p.deliver(&deliver{id: id, handle: h, message: resume{}})
+	}
+}
+
+func (p *partition) readOpen() {
+	c, cancel := context.WithTimeout(context.Background(), p.engine.config.StuckAfter)
+	defer cancel()
+	page, err := p.engine.journal.Open(c, p.number, p.readUpTo, recoveryPage)
+	if err != nil {
+		panic(fmt.Errorf("partition %d: read open orders: %w", p.number, err))
+	}
+	for _, o := range page {
+		p.readUpTo = o.Handle
+		id := messages.OrderID(o.Row.GetId())
+		if at := o.Row.GetDue(); at != 0 {
+			if p.resident[id] == nil {
+				p.setDue(id, o.Handle, at)
+			}
+			continue
+		}
+		p.unresumed = append(p.unresumed, id)
+		p.handles[id] = o.Handle
+	}
+	if len(page) < recoveryPage {
+		p.readAll = true
+		p.engine.recovered(p.number)
+	}
+}
+
+// due is an order's place in the heap.
+type due struct {
+	id     messages.OrderID
+	handle messages.Handle
+	at     int64
+	index  int
+}
+
+type dueHeap []*due
+
+func (h dueHeap) Len() int           { return len(h) }
+func (h dueHeap) Less(i, j int) bool { return h[i].at < h[j].at }
+func (h dueHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].index, h[j].index = i, j
+}
+
+func (h *dueHeap) Push(x any) {
+	d := x.(*due) //nolint:forcetypeassert // only dues are pushed
+	d.index = len(*h)
+	*h = append(*h, d)
+}
+
+func (h *dueHeap) Pop() any {
+	old := *h
+	d := old[len(old)-1]
+	old[len(old)-1] = nil
+	*h = old[:len(old)-1]
+	return d
+}
+
+func (p *partition) setDue(id messages.OrderID, h messages.Handle, at int64) {
+	d := p.dueOf[id]
+	switch {
+	case at == 0 && d != nil:
+		heap.Remove(&p.dues, d.index)
+		delete(p.dueOf, id)
+	case at == 0:
+	case d != nil:
+		d.at = at
+		heap.Fix(&p.dues, d.index)
+	default:
+		d = &due{id: id, handle: h, at: at}
+		p.dueOf[id] = d
+		heap.Push(&p.dues, d)
+	}
+	p.arm()
+}
+
+// arm sets the timer for the earliest due time.
+func (p *partition) arm() {
+	p.engine.metrics.timers.Add(float64(len(p.dues) - p.timersTold))
+	p.timersTold = len(p.dues)
+	if len(p.dues) == 0 || p.dues[0].at == p.timerFor {
+		return
+	}
+	p.timerFor = p.dues[0].at
+	wait := max(time.Unix(0, p.timerFor).Sub(p.engine.now()), 0)
+	if p.timer == nil {
+		self, root := p.pid, p.engine.system.Root
+		p.timer = time.AfterFunc(wait, func() { root.Send(self, tick{}) })
+		return
+	}
+	p.timer.Reset(wait)
+}
+
+// fire tells the orders that are due.
+func (p *partition) fire() {
+	p.timerFor = 0
+	now := p.engine.now().UnixNano()
+	for len(p.dues) > 0 && p.dues[0].at <= now {
+		d := p.dues[0]
+		heap.Pop(&p.dues)
+		delete(p.dueOf, d.id)
+		p.deliver(&deliver{id: d.id, handle: d.handle, message: fired{}})
+	}
+	p.arm()
+}

@@ -1,0 +1,142 @@
+package workflow
+
+import (
+	"math"
+	"time"
+
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/messages/problemv1"
+)
+
+// handle deals with an error that came up into a frame from a task inside.
+func (m *machine) handle(f *frame, p *problemv1.Problem) {
+	switch {
+	case f.task == nil:
+		m.endFaulted(p)
+	case f.task.Try == nil || f.caught != nil:
+		m.fault(f, p)
+	default:
+		m.catch(f, p)
+	}
+}
+
+// catch decides whether a try catches an error, and what then: retry, run the catch tasks, or go on. An error whose
+// retries are used up, with no catch tasks to run, goes further up.
+func (m *machine) catch(f *frame, p *problemv1.Problem) {
+	try := f.task.Try
+	args := m.argsOf(f)
+	args.Vars = append(args.Vars, Var{Name: try.As, Value: problemValue(p)})
+	caught := matches(try.Filter, p)
+	if caught {
+		var err error
+		if caught, err = holds(try.When, try.ExceptWhen, f.input, args); err != nil {
+			m.fault(f, expressionProblem(f.task, err))
+			return
+		}
+	}
+	if !caught {
+		m.fault(f, p)
+		return
+	}
+	if try.Retry != nil {
+		due, ok, err := m.retryAt(f, try.Retry, args)
+		if err != nil {
+			m.fault(f, expressionProblem(f.task, err))
+			return
+		}
+		if ok {
+			m.emit(&journalv1.Event{Kind: &journalv1.Event_RetryScheduled{RetryScheduled: &journalv1.RetryScheduled{
+				Frame: f.id, Retry: f.retry.n + 1, Due: due.UnixNano(), Error: p,
+			}}})
+			return
+		}
+	}
+	switch {
+	case try.Catch != nil:
+		m.emit(&journalv1.Event{Kind: &journalv1.Event_CatchStarted{CatchStarted: &journalv1.CatchStarted{Frame: f.id, Error: p}}})
+	case try.Retry != nil:
+		m.fault(f, p)
+	default:
+		m.complete(f, f.input, "")
+	}
+}
+
+func matches(filter *Filter, p *problemv1.Problem) bool {
+	if filter == nil {
+		return true
+	}
+	equal := func(want *string, is string) bool { return want == nil || *want == is }
+	return equal(filter.Type, CanonicalErrorType(p.GetType())) && equal(filter.Title, p.GetTitle()) &&
+		equal(filter.Detail, p.GetDetail()) && equal(filter.Instance, p.GetInstance()) &&
+		(filter.Status == nil || *filter.Status == p.GetStatus())
+}
+
+func holds(when, exceptWhen Expr, in *Value, args *Args) (bool, error) {
+	if when != nil {
+		if ok, err := when.Bool(in, args); err != nil || !ok {
+			return false, err
+		}
+	}
+	if exceptWhen != nil {
+		ok, err := exceptWhen.Bool(in, args)
+		return !ok && err == nil, err
+	}
+	return true, nil
+}
+
+// longestRetryDelay keeps growing delays from overflowing.
+const longestRetryDelay = 366 * 24 * time.Hour
+
+// retryAt returns when to retry; false if not any more.
+func (m *machine) retryAt(f *frame, r *Retry, args *Args) (time.Time, bool, error) {
+	if ok, err := holds(r.When, r.ExceptWhen, f.input, args); err != nil || !ok {
+		return time.Time{}, false, err
+	}
+	n := int(f.retry.n) + 1
+	if r.Attempts != 0 && n > r.Attempts {
+		return time.Time{}, false, nil
+	}
+	length := func(d Duration) (time.Duration, error) {
+		if d == nil {
+			return 0, nil
+		}
+		at, err := d.After(m.now, f.input, args)
+		return at.Sub(m.now), err
+	}
+	delay, err := length(r.Delay)
+	if err != nil {
+		return time.Time{}, false, err
+	}
+	grown := float64(delay)
+	switch r.Backoff {
+	case BackoffConstant:
+	case BackoffLinear:
+		grown *= float64(n)
+	case BackoffExponential:
+		grown *= math.Pow(2, float64(n-1))
+	}
+	delay = time.Duration(min(grown, float64(longestRetryDelay)))
+	from, err := length(r.JitterFrom)
+	if err != nil {
+		return time.Time{}, false, err
+	}
+	to, err := length(r.JitterTo)
+	if err != nil {
+		return time.Time{}, false, err
+	}
+	if to > from {
+		from += time.Duration(m.chance() * float64(to-from))
+	}
+	due := m.now.Add(delay + from)
+	if r.MaxDuration != nil {
+		first := m.now
+		if f.retry.n > 0 {
+			first = fromNano(f.retry.firstErrorAt)
+		}
+		last, err := r.MaxDuration.After(first, f.input, args)
+		if err != nil || due.After(last) {
+			return time.Time{}, false, err
+		}
+	}
+	return due, true, nil
+}

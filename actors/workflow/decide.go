@@ -1,0 +1,322 @@
+package workflow
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/messages/problemv1"
+)
+
+var (
+	// ErrTaken: another order was accepted under this id.
+	ErrTaken = errors.New("another order was accepted under this id")
+	// ErrEnded: the order has ended.
+	ErrEnded = errors.New("order has ended")
+	// ErrNotAccepted: there is no such order.
+	ErrNotAccepted = errors.New("order was not accepted")
+)
+
+// Command is something that an order may be told. The caller brings time and chance along with it.
+type Command interface{ isCommand() }
+
+type (
+	// Accept accepts the order and, unless Queued, starts it. Repeating it is no error.
+	Accept struct {
+		Order  *journalv1.OrderAccepted
+		Queued bool
+	}
+	// Start starts an order that was queued. Repeating it is no error.
+	Start struct{}
+	// Sent says that an attempt is about to be handed to a ledger.
+	Sent struct {
+		Key     string
+		Attempt uint32
+		Ledger  string
+	}
+	// TaskResult tells the outcome of an attempt. It is told by key: the same key is the same work. Repeating it is no
+	// error. Output is valid JSON.
+	TaskResult struct {
+		Key     string
+		Attempt uint32
+		Outcome journalv1.Outcome
+		Output  []byte
+		Error   *problemv1.Problem
+	}
+	// TimerFired says that it is time; what is not due yet is left.
+	TimerFired struct{}
+	// Cancel asks the order to stop. Repeating it is no error; ErrEnded if the order ended otherwise.
+	Cancel struct{ Reason string }
+	// Fault ends an order that the engine can't go on with.
+	Fault struct{ Error *problemv1.Problem }
+	// Continue goes on where a decision was cut short.
+	Continue struct{}
+)
+
+func (Accept) isCommand()     {}
+func (Start) isCommand()      {}
+func (Sent) isCommand()       {}
+func (TaskResult) isCommand() {}
+func (TimerFired) isCommand() {}
+func (Cancel) isCommand()     {}
+func (Fault) isCommand()      {}
+func (Continue) isCommand()   {}
+
+// machine is one decision under way.
+type machine struct {
+	s    *State
+	now  time.Time
+	rand uint64
+	out  []*journalv1.Event
+	args Args
+}
+
+// Decide takes a command, at a time and with some chance, and returns what happened; nothing, if the command changes
+// nothing. The state evolves by each event as it is made, so that the next command of a batch sees it: after Decide the
+// state is what refolding its history with these events gives. If the events can't be committed, drop the state.
+// An error means that the command was refused: nothing happened.
+func (s *State) Decide(now time.Time, chance uint64, cmd Command) ([]*journalv1.Event, error) {
+	m := &machine{s: s, now: now, rand: chance}
+	if _, ok := cmd.(Accept); !ok && s.version == 0 {
+		return nil, ErrNotAccepted
+	}
+	var err error
+	switch c := cmd.(type) {
+	case Accept:
+		err = m.accept(c)
+	case Start:
+		m.start()
+	case Sent:
+		m.sent(c)
+	case TaskResult:
+		m.result(c)
+	case TimerFired:
+		m.timers()
+	case Cancel:
+		err = m.cancel(c)
+	case Fault:
+		if r := s.root(); r != nil {
+			m.requestStop(r, journalv1.StopCause_STOP_CAUSE_FAULT, c.Error, "")
+		} else if !s.Ended() {
+			m.emit(&journalv1.Event{Kind: &journalv1.Event_OrderFaulted{OrderFaulted: &journalv1.OrderFaulted{Error: c.Error}}})
+		}
+	case Continue:
+	default:
+		panic(fmt.Sprintf("unknown command %T", cmd))
+	}
+	if err != nil {
+		return nil, err
+	}
+	m.advance()
+	return m.out, nil
+}
+
+func (m *machine) emit(ev *journalv1.Event) {
+	ev.At = m.now.UnixNano()
+	m.s.Evolve(ev)
+	m.out = append(m.out, ev)
+}
+
+// chance returns a number in [0, 1), another one each time.
+func (m *machine) chance() float64 {
+	m.rand += 0x9e3779b97f4a7c15 // splitmix64
+	z := m.rand
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	return float64((z^z>>31)>>11) / (1 << 53)
+}
+
+func (m *machine) accept(c Accept) error {
+	if m.s.version != 0 {
+		if !bytes.Equal(m.s.accepted.GetContentHash(), c.Order.GetContentHash()) {
+			return ErrTaken
+		}
+		return nil
+	}
+	m.emit(&journalv1.Event{Kind: &journalv1.Event_OrderAccepted{OrderAccepted: c.Order}})
+	if !c.Queued {
+		m.start()
+	}
+	return nil
+}
+
+func (m *machine) start() {
+	s := m.s
+	if s.startedAt != 0 || s.Ended() {
+		return
+	}
+	e := &journalv1.OrderStarted{}
+	in, p := m.prepareInput(nil, s.def.Input, s.input)
+	if in != s.input {
+		e.Input = in.JSON()
+	}
+	if p == nil && s.def.Timeout != nil {
+		at, err := s.def.Timeout.After(m.now, in, m.workflowArgs())
+		if err != nil {
+			p = expressionProblem(nil, err)
+		} else {
+			e.TimeoutAt = at.UnixNano()
+		}
+	}
+	m.emit(&journalv1.Event{Kind: &journalv1.Event_OrderStarted{OrderStarted: e}})
+	if p != nil {
+		m.endFaulted(p)
+	}
+}
+
+func (m *machine) sent(c Sent) {
+	f := m.s.byKey(c.Key)
+	if f == nil || !f.inFlight() || f.call.scheduled.GetAttempt() != c.Attempt || f.call.ledger == c.Ledger {
+		return
+	}
+	m.emit(&journalv1.Event{Kind: &journalv1.Event_AttemptSent{AttemptSent: &journalv1.AttemptSent{
+		Frame: f.id, Attempt: c.Attempt, Ledger: c.Ledger,
+	}}})
+}
+
+func (m *machine) result(c TaskResult) {
+	f := m.s.byKey(c.Key)
+	if f == nil || !f.inFlight() {
+		if a, ok := m.s.abandoned[c.Key]; ok && c.Outcome != journalv1.Outcome_OUTCOME_IN_DOUBT {
+			m.emit(&journalv1.Event{Kind: &journalv1.Event_LateResult{LateResult: &journalv1.LateResult{
+				Task: a.task, Key: c.Key, Attempt: c.Attempt, Outcome: c.Outcome, Output: c.Output, Error: c.Error,
+			}}})
+		}
+		return
+	}
+	if c.Outcome != journalv1.Outcome_OUTCOME_SUCCEEDED && c.Attempt < f.call.scheduled.GetAttempt() {
+		return // of an attempt that another has replaced
+	}
+	e := &journalv1.AttemptEnded{Frame: f.id, Attempt: f.call.scheduled.GetAttempt(), Outcome: c.Outcome}
+	switch c.Outcome {
+	case journalv1.Outcome_OUTCOME_SUCCEEDED:
+		e.Output = c.Output
+		if len(e.GetOutput()) == 0 {
+			e.Output = []byte("null")
+		}
+	case journalv1.Outcome_OUTCOME_UNSPECIFIED:
+		e.Outcome, e.Error = journalv1.Outcome_OUTCOME_IN_DOUBT, c.Error
+	case journalv1.Outcome_OUTCOME_FAILED, journalv1.Outcome_OUTCOME_NOT_DONE, journalv1.Outcome_OUTCOME_IN_DOUBT:
+		e.Error = c.Error
+	}
+	m.emit(&journalv1.Event{Kind: &journalv1.Event_AttemptEnded{AttemptEnded: e}})
+}
+
+func (m *machine) cancel(c Cancel) error {
+	s := m.s
+	switch {
+	case s.ended == orderv1.Status_STATUS_CANCELLED:
+		return nil
+	case s.Ended():
+		return ErrEnded
+	case s.startedAt == 0:
+		m.emit(&journalv1.Event{Kind: &journalv1.Event_OrderCancelled{OrderCancelled: &journalv1.OrderCancelled{Reason: c.Reason}}})
+	case s.root().stop == nil:
+		m.requestStop(s.root(), journalv1.StopCause_STOP_CAUSE_CANCEL, nil, c.Reason)
+	}
+	return nil
+}
+
+// requestStop begins to leave f. Activities under way inside it are awaited until the latest of their deadlines.
+func (m *machine) requestStop(f *frame, cause journalv1.StopCause, err *problemv1.Problem, reason string) {
+	if f.stop != nil {
+		return
+	}
+	until := m.now.Add(m.s.limits.StopGrace).UnixNano()
+	for _, x := range m.s.frames {
+		if d := x.deadline(); x.inFlight() && x.inside(f) && d > until {
+			until = d
+		}
+	}
+	m.emit(&journalv1.Event{Kind: &journalv1.Event_StopRequested{StopRequested: &journalv1.StopRequested{
+		Frame: f.id, Cause: cause, Error: err, Reason: reason, Until: until,
+	}}})
+}
+
+func (f *frame) deadline() int64 {
+	if f.call == nil {
+		return 0
+	}
+	return f.call.scheduled.GetDeadline()
+}
+
+// timers does what is due, outer frames first.
+func (m *machine) timers() {
+	s, now := m.s, m.now.UnixNano()
+	due := func(t int64) bool { return t != 0 && t <= now }
+	r := s.root()
+	switch {
+	case s.Ended():
+		return
+	case due(s.accepted.GetDeadline()):
+		p := timeoutProblem("/", "the order's deadline has passed")
+		if r == nil {
+			m.start()
+			r = s.root()
+		}
+		if r != nil {
+			m.requestStop(r, journalv1.StopCause_STOP_CAUSE_TIMEOUT, p, "")
+		}
+	case due(s.timeoutAt):
+		m.requestStop(r, journalv1.StopCause_STOP_CAUSE_TIMEOUT, timeoutProblem("/", "the definition's timeout has passed"), "")
+	}
+	for _, f := range append([]*frame(nil), s.frames...) {
+		switch {
+		case f.stop != nil && due(f.stop.GetUntil()):
+			m.giveUp(f)
+		case s.stopping(f):
+		case due(f.timeoutAt):
+			m.requestStop(f, journalv1.StopCause_STOP_CAUSE_TIMEOUT, timeoutProblem(f.task.Ref, "the task's timeout has passed"), "")
+		case f.task != nil && f.task.Try != nil && f.caught == nil && f.due == 0 && due(f.retry.timeoutAt):
+			for _, x := range s.frames {
+				if x.parent == f {
+					m.requestStop(x, journalv1.StopCause_STOP_CAUSE_TIMEOUT, timeoutProblem(x.task.Ref, "the retry's time has passed"), "")
+				}
+			}
+		case due(f.due) && f.phase == phaseBlocked:
+			// The passing of time is not journaled by itself: what follows from it is.
+			m.due(f)
+		}
+	}
+}
+
+// due goes on with a wait or a retry whose time has come.
+func (m *machine) due(f *frame) {
+	if f.task.Wait != nil {
+		m.complete(f, f.left(), "")
+		return
+	}
+	e := &journalv1.RetryStarted{Frame: f.id}
+	if d := f.task.Try.Retry.AttemptDuration; d != nil {
+		at, err := d.After(m.now, f.input, m.argsOf(f))
+		if err != nil {
+			m.fault(f, expressionProblem(f.task, err))
+			return
+		}
+		e.TimeoutAt = at.UnixNano()
+	}
+	m.emit(&journalv1.Event{Kind: &journalv1.Event_RetryStarted{RetryStarted: e}})
+}
+
+// giveUp ends the wait for activities under way inside of f: nobody knows what came of them.
+func (m *machine) giveUp(f *frame) {
+	for _, x := range append([]*frame(nil), m.s.frames...) {
+		if x.inFlight() && x.inside(f) {
+			m.emit(&journalv1.Event{Kind: &journalv1.Event_AttemptEnded{AttemptEnded: &journalv1.AttemptEnded{
+				Frame: x.id, Attempt: x.call.scheduled.GetAttempt(), Outcome: journalv1.Outcome_OUTCOME_IN_DOUBT,
+			}}})
+		}
+	}
+}
+
+func (s *State) byKey(key string) *frame {
+	for _, f := range s.frames {
+		if f.call != nil && f.call.scheduled.GetKey() == key {
+			return f
+		}
+	}
+	return nil
+}

@@ -1,0 +1,99 @@
+package workflow
+
+import (
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+)
+
+// Effect is something to be done outside after the events that call for it are durable. Doing it again does no harm.
+type Effect interface{ isEffect() }
+
+type (
+	// Dispatch hands an attempt to the activity's dispatcher.
+	Dispatch struct {
+		Task     string
+		Key      string
+		Attempt  uint32
+		Activity string
+		Input    []byte
+		Deadline int64
+		// Ledger is where it was sent before; empty if it was not.
+		Ledger string
+		// MaybeStarted: an earlier attempt with this key may have run.
+		MaybeStarted bool
+	}
+	// CancelAttempt asks to give up an attempt.
+	CancelAttempt struct {
+		Key      string
+		Attempt  uint32
+		Activity string
+	}
+	// More asks for a Continue.
+	More struct{}
+	// End tells whoever waits for it that the order has ended.
+	End struct{}
+)
+
+func (Dispatch) isEffect()      {}
+func (CancelAttempt) isEffect() {}
+func (More) isEffect()          {}
+func (End) isEffect()           {}
+
+// Effects returns what is to be done after events that led to this state were committed.
+func (s *State) Effects(events []*journalv1.Event) []Effect {
+	var out []Effect
+	for _, ev := range events {
+		switch e := ev.GetKind().(type) {
+		case *journalv1.Event_AttemptScheduled:
+			f := s.byKey(e.AttemptScheduled.GetKey())
+			if f != nil && f.inFlight() && f.call.scheduled == e.AttemptScheduled {
+				out = append(out, f.dispatch())
+			}
+		case *journalv1.Event_StopRequested:
+			out = append(out, s.cancellations(s.frame(e.StopRequested.GetFrame()))...)
+		case *journalv1.Event_OrderCompleted, *journalv1.Event_OrderFaulted, *journalv1.Event_OrderCancelled:
+			out = append(out, End{})
+		}
+	}
+	if s.version != 0 && s.runnable() != nil {
+		out = append(out, More{})
+	}
+	return out
+}
+
+// Outstanding returns all that is to be done for the state as it is: what recovery does again.
+func (s *State) Outstanding() []Effect {
+	var out []Effect
+	for _, f := range s.frames {
+		if f.inFlight() {
+			out = append(out, f.dispatch())
+		}
+	}
+	for _, f := range s.frames {
+		if f.stop != nil {
+			out = append(out, s.cancellations(f)...)
+		}
+	}
+	if s.version != 0 && s.runnable() != nil {
+		out = append(out, More{})
+	}
+	return out
+}
+
+func (f *frame) dispatch() Dispatch {
+	e := f.call.scheduled
+	return Dispatch{
+		Task: f.task.Ref, Key: e.GetKey(), Attempt: e.GetAttempt(), Activity: e.GetActivity(),
+		Input: f.call.input.JSON(), Deadline: e.GetDeadline(), Ledger: f.call.ledger, MaybeStarted: f.call.maybe,
+	}
+}
+
+func (s *State) cancellations(outer *frame) []Effect {
+	var out []Effect
+	for _, f := range s.frames {
+		if outer != nil && f.inFlight() && f.inside(outer) {
+			e := f.call.scheduled
+			out = append(out, CancelAttempt{Key: e.GetKey(), Attempt: e.GetAttempt(), Activity: e.GetActivity()})
+		}
+	}
+	return out
+}

@@ -1,0 +1,212 @@
+package workflow
+
+import (
+	"fmt"
+
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/messages/problemv1"
+)
+
+// Evolve applies one event. It evaluates nothing and never fails on an event that Decide made for this definition; a
+// history that does not fit the definition is a broken invariant, and panics.
+func (s *State) Evolve(ev *journalv1.Event) {
+	s.version++
+	at := ev.GetAt()
+	switch e := ev.GetKind().(type) {
+	case *journalv1.Event_OrderAccepted:
+		s.accepted, s.acceptedAt = e.OrderAccepted, at
+		s.input = NewValue(e.OrderAccepted.GetInput())
+		s.next = 1
+	case *journalv1.Event_OrderStarted:
+		s.orderStarted(at, e.OrderStarted)
+	case *journalv1.Event_TaskStarted:
+		s.taskStarted(at, e.TaskStarted)
+	case *journalv1.Event_TaskSkipped:
+		p := s.mustFrame(e.TaskSkipped.GetParent())
+		p.pos++
+	case *journalv1.Event_AttemptScheduled:
+		s.attemptScheduled(e.AttemptScheduled)
+	case *journalv1.Event_AttemptSent:
+		s.mustFrame(e.AttemptSent.GetFrame()).call.ledger = e.AttemptSent.GetLedger()
+	case *journalv1.Event_AttemptEnded:
+		s.attemptEnded(e.AttemptEnded)
+	case *journalv1.Event_TaskCompleted:
+		s.taskCompleted(e.TaskCompleted)
+	case *journalv1.Event_TaskFaulted:
+		s.taskFaulted(e.TaskFaulted)
+	case *journalv1.Event_WaitStarted:
+		f := s.mustFrame(e.WaitStarted.GetFrame())
+		f.due, f.phase = e.WaitStarted.GetDue(), phaseBlocked
+	case *journalv1.Event_RetryScheduled:
+		s.retryScheduled(at, e.RetryScheduled)
+	case *journalv1.Event_RetryStarted:
+		f := s.mustFrame(e.RetryStarted.GetFrame())
+		f.due, f.retry.timeoutAt = 0, e.RetryStarted.GetTimeoutAt()
+		f.list, f.pos, f.last, f.phase = f.task.Try.List, 0, f.input, phaseNext
+	case *journalv1.Event_CatchStarted:
+		f := s.mustFrame(e.CatchStarted.GetFrame())
+		f.caught, f.raised, f.retry.timeoutAt = e.CatchStarted.GetError(), nil, 0
+		f.list, f.pos, f.last, f.phase = f.task.Try.Catch, 0, f.input, phaseNext
+	case *journalv1.Event_StopRequested:
+		s.mustFrame(e.StopRequested.GetFrame()).stop = e.StopRequested
+	case *journalv1.Event_LateResult:
+		delete(s.abandoned, e.LateResult.GetKey())
+	case *journalv1.Event_OrderCompleted:
+		s.output = optional(e.OrderCompleted.Output, s.root().last)
+		s.end(at, orderv1.Status_STATUS_COMPLETED, nil)
+	case *journalv1.Event_OrderFaulted:
+		s.end(at, orderv1.Status_STATUS_FAULTED, e.OrderFaulted.GetError())
+	case *journalv1.Event_OrderCancelled:
+		s.reason = e.OrderCancelled.GetReason()
+		s.end(at, orderv1.Status_STATUS_CANCELLED, nil)
+	default:
+		panic(fmt.Sprintf("version %d is an event of unknown kind %T", s.version, e))
+	}
+}
+
+func (s *State) mustFrame(id uint32) *frame {
+	f := s.frame(id)
+	if f == nil {
+		panic(fmt.Sprintf("version %d is about frame %d, which was not entered or was left", s.version, id))
+	}
+	return f
+}
+
+func (s *State) orderStarted(at int64, e *journalv1.OrderStarted) {
+	s.startedAt, s.timeoutAt = at, e.GetTimeoutAt()
+	in := optional(e.Input, s.input)
+	s.context = in
+	s.frames = append(s.frames, &frame{startedAt: at, raw: s.input, input: in, list: s.def.Do, last: in, phase: phaseNext})
+}
+
+func (s *State) taskStarted(at int64, e *journalv1.TaskStarted) {
+	p := s.mustFrame(e.GetParent())
+	t := s.def.Tasks[e.GetTask()]
+	if t == nil {
+		panic(fmt.Sprintf("version %d is about task %s, which the definition does not have", s.version, e.GetTask()))
+	}
+	f := &frame{
+		id: e.GetFrame(), parent: p, task: t, startedAt: at, timeoutAt: e.GetTimeoutAt(),
+		raw: p.last, input: optional(e.Input, p.last),
+	}
+	switch {
+	case t.Do != nil:
+		f.list, f.last, f.phase = t.Do.List, optional(e.Body, f.input), phaseNext
+	case t.Try != nil:
+		f.list, f.last, f.phase = t.Try.List, f.input, phaseNext
+	}
+	p.phase = phaseBlocked
+	s.next = f.id + 1
+	s.frames = append(s.frames, f)
+}
+
+func (s *State) attemptScheduled(e *journalv1.AttemptScheduled) {
+	f := s.mustFrame(e.GetFrame())
+	v := s.visits[f.task.Ref]
+	switch {
+	case v == nil:
+		v = &visit{count: 1}
+		if s.visits == nil {
+			s.visits = map[string]*visit{}
+		}
+		s.visits[f.task.Ref] = v
+	case v.succeeded:
+		v.count++
+		v.succeeded, v.doubt = false, false
+	}
+	v.attempt = e.GetAttempt()
+	f.call = &attempt{scheduled: e, input: optional(e.Input, f.input), maybe: v.doubt}
+	f.phase = phaseBlocked
+	delete(s.abandoned, e.GetKey())
+}
+
+func (s *State) attemptEnded(e *journalv1.AttemptEnded) {
+	f := s.mustFrame(e.GetFrame())
+	f.call.ended = e
+	f.phase = phaseResult
+	v := s.visits[f.task.Ref]
+	switch e.GetOutcome() {
+	case journalv1.Outcome_OUTCOME_SUCCEEDED:
+		f.call.output = NewValue(e.GetOutput())
+		v.succeeded, v.doubt = true, false
+	case journalv1.Outcome_OUTCOME_IN_DOUBT:
+		v.doubt = true
+		if s.abandoned == nil {
+			s.abandoned = map[string]abandoned{}
+		}
+		s.abandoned[f.call.scheduled.GetKey()] = abandoned{task: f.task.Ref, attempt: e.GetAttempt()}
+	case journalv1.Outcome_OUTCOME_FAILED:
+		v.doubt = false
+	case journalv1.Outcome_OUTCOME_UNSPECIFIED, journalv1.Outcome_OUTCOME_NOT_DONE:
+	}
+}
+
+func (s *State) taskCompleted(e *journalv1.TaskCompleted) {
+	f := s.mustFrame(e.GetFrame())
+	out := optional(e.Output, f.left())
+	if e.Context != nil {
+		s.context = NewValue(e.Context)
+	}
+	p := f.parent
+	if e.GetThen() == thenEnd {
+		p = s.root()
+		p.pos = len(p.list.Tasks)
+	} else {
+		p.pos = target(p.list, f.task, e.GetThen())
+	}
+	p.last, p.phase = out, phaseNext
+	s.leave(f, p)
+}
+
+// The flow directives.
+const (
+	thenContinue = "continue"
+	thenExit     = "exit"
+	thenEnd      = "end"
+)
+
+// target returns the position in the list where a flow directive leads.
+func target(l *List, from *Task, then string) int {
+	switch then {
+	case "", thenContinue:
+		return from.Index + 1
+	case thenExit:
+		return len(l.Tasks)
+	}
+	return l.ByName[then]
+}
+
+func (s *State) taskFaulted(e *journalv1.TaskFaulted) {
+	f := s.mustFrame(e.GetFrame())
+	f.parent.raised, f.parent.phase = e.GetError(), phaseRaised
+	s.leave(f, f.parent)
+}
+
+// leave drops f with all inside it, and whatever else is inside of the frame that goes on.
+func (s *State) leave(f, goesOn *frame) {
+	kept := s.frames[:0]
+	for _, x := range s.frames {
+		if x == goesOn || !x.inside(goesOn) || (goesOn == f.parent && !x.inside(f)) {
+			kept = append(kept, x)
+		}
+	}
+	clear(s.frames[len(kept):])
+	s.frames = kept
+}
+
+func (s *State) retryScheduled(at int64, e *journalv1.RetryScheduled) {
+	f := s.mustFrame(e.GetFrame())
+	if f.retry.n == 0 {
+		f.retry.firstErrorAt = at
+	}
+	f.retry.n = e.GetRetry()
+	f.retry.timeoutAt = 0
+	f.raised, f.due, f.phase = nil, e.GetDue(), phaseBlocked
+}
+
+func (s *State) end(at int64, status orderv1.Status, err *problemv1.Problem) {
+	s.ended, s.endedAt, s.err = status, at, err
+	clear(s.frames)
+	s.frames = nil
+}

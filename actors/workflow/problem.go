@@ -1,0 +1,77 @@
+package workflow
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/messages/problemv1"
+)
+
+// ErrorTypeInDoubt is the type of the error that an activity raises when nobody knows whether it was executed.
+const ErrorTypeInDoubt = "https://holdfast.run/errors/in-doubt"
+
+func problem(typ, title string, status int32, instance string, detail string) *problemv1.Problem {
+	return &problemv1.Problem{Type: typ, Title: title, Status: status, Detail: detail, Instance: instance}
+}
+
+func expressionProblem(t *Task, err error) *problemv1.Problem {
+	return problem(ErrorTypeExpression, "Expression failed", 400, refOf(t), err.Error())
+}
+
+func validationProblem(t *Task, what string, err error) *problemv1.Problem {
+	return problem(ErrorTypeValidation, what+" is not valid", 400, refOf(t), err.Error())
+}
+
+func timeoutProblem(instance, what string) *problemv1.Problem {
+	return problem(ErrorTypeTimeout, "Timeout", 408, instance, what)
+}
+
+// attemptProblem is the error that an attempt's outcome raises.
+func attemptProblem(t *Task, e *journalv1.AttemptEnded) *problemv1.Problem {
+	p := &problemv1.Problem{
+		Type: e.GetError().GetType(), Title: e.GetError().GetTitle(), Status: e.GetError().GetStatus(),
+		Detail: e.GetError().GetDetail(), Instance: t.Ref,
+	}
+	if e.GetOutcome() == journalv1.Outcome_OUTCOME_IN_DOUBT {
+		p.Type, p.Status = ErrorTypeInDoubt, 500
+		if p.GetTitle() == "" {
+			p.Title = "Outcome in doubt"
+		}
+	}
+	if p.GetType() == "" {
+		p.Type = ErrorTypeCommunication
+	}
+	if p.GetStatus() == 0 {
+		p.Status = 500
+	}
+	if p.GetTitle() == "" {
+		p.Title = "Activity failed"
+	}
+	return p
+}
+
+func refOf(t *Task) string {
+	if t == nil {
+		return "/"
+	}
+	return t.Ref
+}
+
+// problemValue is what expressions see of an error.
+func problemValue(p *problemv1.Problem) *Value {
+	m := map[string]any{
+		"type": p.GetType(), "title": p.GetTitle(), "status": json.Number(fmt.Sprint(p.GetStatus())),
+		"detail": p.GetDetail(), "instance": p.GetInstance(),
+	}
+	for k, v := range m {
+		if v == "" {
+			delete(m, k)
+		}
+	}
+	raw, err := json.Marshal(m)
+	if err != nil {
+		panic(fmt.Sprintf("marshal a map of strings: %v", err))
+	}
+	return NewDecoded(raw, m)
+}

@@ -1,0 +1,283 @@
+package workflow
+
+import (
+	"time"
+
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/messages/problemv1"
+)
+
+// Limits bound what one order may do.
+type Limits struct {
+	// Steps is the most tasks entered in one decision; the rest is left to Continue. Default 200.
+	Steps int
+	// Events is the longest history; an order that would exceed it is faulted. Default 1,000,000.
+	Events messages.Version
+	// StopGrace is how long an activity under way is awaited when its scope is left, if it has no deadline of its own.
+	// Default 30 s.
+	StopGrace time.Duration
+}
+
+// WithDefaults fills what is zero.
+func (l Limits) WithDefaults() Limits {
+	if l.Steps == 0 {
+		l.Steps = 200
+	}
+	if l.Events == 0 {
+		l.Events = 1_000_000
+	}
+	if l.StopGrace == 0 {
+		l.StopGrace = 30 * time.Second
+	}
+	return l
+}
+
+// State is an order as its history tells it. It is changed only by Evolve (and so by Decide).
+type State struct {
+	def    *Definition
+	limits Limits
+
+	version  messages.Version
+	accepted *journalv1.OrderAccepted
+	// Times are nanoseconds since 1970; 0 means not yet.
+	acceptedAt, startedAt, endedAt int64
+	timeoutAt                      int64
+	ended                          orderv1.Status // unspecified while open
+
+	input   *Value // raw
+	context *Value
+	output  *Value
+	err     *problemv1.Problem
+	reason  string
+
+	// frames are the tasks entered and not left, parents before children; the first is the order itself.
+	frames []*frame
+	next   uint32
+	visits map[string]*visit
+	// abandoned are the attempts that were left without a known outcome, by key.
+	abandoned map[string]abandoned
+}
+
+// frame is a task that was entered, or the order itself (task nil).
+type frame struct {
+	id        uint32
+	parent    *frame
+	task      *Task
+	startedAt int64
+	timeoutAt int64
+	raw       *Value // before input.from
+	input     *Value
+
+	phase phase
+	// list and pos are where a do or try is: the next task to enter; last is what the task before it left.
+	list *List
+	pos  int
+	last *Value
+	// raised is the error that came up from a task inside.
+	raised *problemv1.Problem
+	// caught is the error that the catch tasks handle.
+	caught *problemv1.Problem
+	due    int64 // of a wait, or of a retry
+	retry  retryState
+	call   *attempt
+	stop   *journalv1.StopRequested
+}
+
+type retryState struct {
+	n            uint32 // retries so far
+	firstErrorAt int64
+	timeoutAt    int64 // of this run of the tasks
+}
+
+type attempt struct {
+	scheduled *journalv1.AttemptScheduled
+	input     *Value
+	maybe     bool   // an earlier attempt of the visit is in doubt
+	ledger    string // that it was handed to
+	ended     *journalv1.AttemptEnded
+	output    *Value
+}
+
+type visit struct {
+	count, attempt   uint32
+	succeeded, doubt bool
+}
+
+type abandoned struct {
+	task    string
+	attempt uint32
+}
+
+// phase says what a frame needs.
+type phase int
+
+const (
+	phaseEnter   phase = iota // its own work is to be begun
+	phaseNext                 // the next task of its list is to be entered, or there is none left
+	phaseBlocked              // nothing: it waits for a task inside, a result, or a time
+	phaseResult               // the result of its attempt, or the end of its wait, is to be handled
+	phaseRaised               // an error of a task inside is to be handled
+	phaseRetry                // its time to retry has come
+)
+
+// New returns the state of an order that nothing has happened to.
+func New(def *Definition, limits Limits) *State { return &State{def: def, limits: limits.WithDefaults()} }
+
+// Definition returns the definition that the order runs.
+func (s *State) Definition() *Definition { return s.def }
+
+// Version returns the number of events so far.
+func (s *State) Version() messages.Version { return s.version }
+
+// Accepted returns the event that began the history; nil before it.
+func (s *State) Accepted() *journalv1.OrderAccepted { return s.accepted }
+
+// ID returns the order's id.
+func (s *State) ID() messages.OrderID { return messages.OrderID(s.accepted.GetOrderId()) }
+
+// Ended tells whether the order has ended.
+func (s *State) Ended() bool { return s.ended != orderv1.Status_STATUS_UNSPECIFIED }
+
+// Output returns the output of a completed order.
+func (s *State) Output() *Value { return s.output }
+
+// Error returns why the order faulted or was cancelled; nil otherwise.
+func (s *State) Error() *problemv1.Problem { return s.err }
+
+// Reason returns why the order was cancelled, in the words of who did it.
+func (s *State) Reason() string { return s.reason }
+
+// AcceptedAt returns when the order was accepted.
+func (s *State) AcceptedAt() time.Time { return fromNano(s.acceptedAt) }
+
+// EndedAt returns when the order ended; zero while it is open.
+func (s *State) EndedAt() time.Time { return fromNano(s.endedAt) }
+
+// Status returns the order's phase.
+func (s *State) Status() orderv1.Status {
+	switch {
+	case s.Ended():
+		return s.ended
+	case s.startedAt == 0:
+		return orderv1.Status_STATUS_PENDING
+	}
+	for _, f := range s.frames {
+		if f.inFlight() || f.phase != phaseBlocked {
+			return orderv1.Status_STATUS_RUNNING
+		}
+	}
+	return orderv1.Status_STATUS_WAITING
+}
+
+// NextDue returns the earliest time at which the order must get TimerFired; zero if none.
+func (s *State) NextDue() time.Time {
+	if s.Ended() || s.version == 0 {
+		return time.Time{}
+	}
+	var due int64
+	earliest := func(t int64) {
+		if t != 0 && (due == 0 || t < due) {
+			due = t
+		}
+	}
+	if !s.stopping(s.root()) {
+		earliest(s.accepted.GetDeadline())
+		earliest(s.timeoutAt)
+	}
+	for _, f := range s.frames {
+		switch {
+		case f.stop != nil:
+			earliest(f.stop.GetUntil())
+		case s.stopping(f):
+		default:
+			earliest(f.timeoutAt)
+			earliest(f.due)
+			if f.caught == nil && f.due == 0 {
+				earliest(f.retry.timeoutAt)
+			}
+		}
+	}
+	return fromNano(due)
+}
+
+func (s *State) root() *frame {
+	if len(s.frames) == 0 {
+		return nil
+	}
+	return s.frames[0]
+}
+
+func (s *State) frame(id uint32) *frame {
+	for i := len(s.frames) - 1; i >= 0; i-- {
+		if s.frames[i].id == id {
+			return s.frames[i]
+		}
+	}
+	return nil
+}
+
+// stopping tells whether f, or a frame that contains it, is being left.
+func (s *State) stopping(f *frame) bool {
+	for ; f != nil; f = f.parent {
+		if f.stop != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// inside tells whether f is outer or is contained in it.
+func (f *frame) inside(outer *frame) bool {
+	for ; f != nil; f = f.parent {
+		if f == outer {
+			return true
+		}
+	}
+	return false
+}
+
+// inFlight tells whether an attempt of the frame has no outcome yet.
+func (f *frame) inFlight() bool { return f.call != nil && f.call.ended == nil }
+
+// left is what a task leaves before output.as.
+func (f *frame) left() *Value {
+	switch {
+	case f.task == nil || f.list != nil:
+		return f.last
+	case f.call != nil:
+		return f.call.output
+	}
+	return f.input
+}
+
+// bound returns the earliest time by which the frame has to be left; 0 if none.
+func (s *State) bound(f *frame) int64 {
+	due := s.accepted.GetDeadline()
+	if s.timeoutAt != 0 && (due == 0 || s.timeoutAt < due) {
+		due = s.timeoutAt
+	}
+	for ; f != nil; f = f.parent {
+		for _, t := range [...]int64{f.timeoutAt, f.retry.timeoutAt} {
+			if t != 0 && (due == 0 || t < due) {
+				due = t
+			}
+		}
+	}
+	return due
+}
+
+func fromNano(ns int64) time.Time {
+	if ns == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, ns).UTC()
+}
+
+func optional(raw []byte, otherwise *Value) *Value {
+	if raw == nil {
+		return otherwise
+	}
+	return NewValue(raw)
+}

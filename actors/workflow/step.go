@@ -1,0 +1,390 @@
+package workflow
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/messages/problemv1"
+)
+
+// advance goes on until everything waits, the order has ended, or the decision is long enough.
+func (m *machine) advance() {
+	for steps := 0; steps < m.s.limits.Steps && !m.s.Ended(); steps++ {
+		f := m.s.runnable()
+		if f == nil {
+			return
+		}
+		if r := m.s.root(); m.s.version >= m.s.limits.Events && r.stop == nil {
+			m.requestStop(r, journalv1.StopCause_STOP_CAUSE_FAULT, problem(ErrorTypeRuntime, "History too long", 500, "/",
+				fmt.Sprintf("the order has more than %d events; does it loop?", m.s.limits.Events)), "")
+			continue
+		}
+		m.step(f)
+	}
+}
+
+// runnable returns a frame that can go on without anybody's doing; nil if none can.
+func (s *State) runnable() *frame {
+	for _, f := range s.frames {
+		if f.stop != nil {
+			for _, x := range s.frames {
+				if x.inFlight() && x.inside(f) {
+					return nil // awaited
+				}
+			}
+			return f
+		}
+		if f.phase != phaseBlocked {
+			return f
+		}
+	}
+	return nil
+}
+
+// step takes one step of one frame. Each step makes at least one event.
+func (m *machine) step(f *frame) {
+	switch {
+	case f.stop != nil:
+		m.stopped(f)
+	case f.phase == phaseEnter:
+		m.begin(f)
+	case f.phase == phaseResult:
+		m.attemptEnded(f)
+	case f.phase == phaseRaised:
+		m.handle(f, f.raised)
+	case f.pos < len(f.list.Tasks):
+		m.enter(f, f.list.Tasks[f.pos])
+	case f.task == nil:
+		m.completeOrder(f)
+	default:
+		m.complete(f, f.left(), "")
+	}
+}
+
+// stopped leaves a frame in which nothing is under way any more.
+func (m *machine) stopped(f *frame) {
+	switch {
+	case f.task != nil:
+		m.fault(f, f.stop.GetError())
+	case f.stop.GetCause() == journalv1.StopCause_STOP_CAUSE_CANCEL:
+		m.emit(&journalv1.Event{Kind: &journalv1.Event_OrderCancelled{OrderCancelled: &journalv1.OrderCancelled{Reason: f.stop.GetReason()}}})
+	default:
+		m.endFaulted(f.stop.GetError())
+	}
+}
+
+// enter enters a task of a list, or skips it.
+func (m *machine) enter(p *frame, t *Task) {
+	raw := p.last
+	e := &journalv1.TaskStarted{Frame: m.s.next, Parent: p.id, Task: t.Ref}
+	args := m.taskArgs(p, t, raw, m.now)
+	fail := func(err *problemv1.Problem) {
+		e.Input, e.Body, e.TimeoutAt = nil, nil, 0
+		m.emit(&journalv1.Event{Kind: &journalv1.Event_TaskStarted{TaskStarted: e}})
+		m.fault(m.s.frame(e.GetFrame()), err)
+	}
+	if t.If != nil {
+		ok, err := t.If.Bool(raw, args)
+		if err != nil {
+			fail(expressionProblem(t, err))
+			return
+		}
+		if !ok {
+			m.emit(&journalv1.Event{Kind: &journalv1.Event_TaskSkipped{TaskSkipped: &journalv1.TaskSkipped{Parent: p.id, Task: t.Ref}}})
+			return
+		}
+	}
+	in, prob := m.prepareWith(t, t.Input, raw, args)
+	if prob != nil {
+		fail(prob)
+		return
+	}
+	if in != raw {
+		e.Input = in.JSON()
+	}
+	args.Input = in
+	if t.Do != nil && t.Do.Input != nil {
+		body, err := t.Do.Input.Eval(in, args)
+		if err != nil {
+			fail(expressionProblem(t, err))
+			return
+		}
+		if body != in {
+			e.Body = body.JSON()
+		}
+	}
+	if t.Timeout != nil {
+		at, err := t.Timeout.After(m.now, in, args)
+		if err != nil {
+			fail(expressionProblem(t, err))
+			return
+		}
+		e.TimeoutAt = at.UnixNano()
+	}
+	m.emit(&journalv1.Event{Kind: &journalv1.Event_TaskStarted{TaskStarted: e}})
+}
+
+// begin begins the own work of a task that was entered.
+func (m *machine) begin(f *frame) {
+	t := f.task
+	switch {
+	case t.Call != nil:
+		m.schedule(f)
+	case t.Set != nil:
+		out, err := t.Set.Eval(f.input, m.argsOf(f))
+		if err != nil {
+			m.fault(f, expressionProblem(t, err))
+			return
+		}
+		m.complete(f, out, "")
+	case t.Switch != nil:
+		m.choose(f)
+	case t.Raise != nil:
+		m.raise(f)
+	case t.Wait != nil:
+		at, err := t.Wait.After(m.now, f.input, m.argsOf(f))
+		if err != nil {
+			m.fault(f, expressionProblem(t, err))
+			return
+		}
+		m.emit(&journalv1.Event{Kind: &journalv1.Event_WaitStarted{WaitStarted: &journalv1.WaitStarted{Frame: f.id, Due: at.UnixNano()}}})
+	default:
+		panic(fmt.Sprintf("task %s is of no kind", t.Ref))
+	}
+}
+
+// schedule schedules the next attempt of a call.
+func (m *machine) schedule(f *frame) {
+	t := f.task
+	in := f.input
+	if t.Call.With != nil {
+		var err error
+		if in, err = t.Call.With.Eval(f.input, m.argsOf(f)); err != nil {
+			m.fault(f, expressionProblem(t, err))
+			return
+		}
+	}
+	count, n := uint32(1), uint32(1)
+	if v := m.s.visits[t.Ref]; v != nil {
+		count, n = v.count, v.attempt+1
+		if v.succeeded {
+			count, n = v.count+1, 1
+		}
+	}
+	key := m.s.accepted.GetOrderId() + ":" + t.Ref
+	if count > 1 {
+		key += "#" + strconv.FormatUint(uint64(count), 10)
+	}
+	e := &journalv1.AttemptScheduled{Frame: f.id, Key: key, Attempt: n, Activity: t.Call.Activity, Deadline: m.s.bound(f)}
+	if in != f.input {
+		e.Input = in.JSON()
+	}
+	m.emit(&journalv1.Event{Kind: &journalv1.Event_AttemptScheduled{AttemptScheduled: e}})
+}
+
+// attemptEnded goes on with a call whose attempt has an outcome.
+func (m *machine) attemptEnded(f *frame) {
+	switch e := f.call.ended; e.GetOutcome() {
+	case journalv1.Outcome_OUTCOME_SUCCEEDED:
+		m.complete(f, f.left(), "")
+	case journalv1.Outcome_OUTCOME_NOT_DONE:
+		m.schedule(f)
+	case journalv1.Outcome_OUTCOME_FAILED, journalv1.Outcome_OUTCOME_IN_DOUBT, journalv1.Outcome_OUTCOME_UNSPECIFIED:
+		m.fault(f, attemptProblem(f.task, e))
+	}
+}
+
+func (m *machine) choose(f *frame) {
+	var otherwise *Case
+	for i := range f.task.Switch {
+		c := &f.task.Switch[i]
+		if c.When == nil {
+			otherwise = c
+			continue
+		}
+		ok, err := c.When.Bool(f.input, m.argsOf(f))
+		if err != nil {
+			m.fault(f, expressionProblem(f.task, err))
+			return
+		}
+		if ok {
+			m.complete(f, f.left(), c.Then)
+			return
+		}
+	}
+	if otherwise != nil {
+		m.complete(f, f.left(), otherwise.Then)
+		return
+	}
+	m.complete(f, f.left(), "")
+}
+
+func (m *machine) raise(f *frame) {
+	r := f.task.Raise
+	p := &problemv1.Problem{Status: r.Status, Instance: f.task.Ref}
+	for _, x := range [...]struct {
+		from Expr
+		to   *string
+	}{{r.Type, &p.Type}, {r.Title, &p.Title}, {r.Detail, &p.Detail}, {r.Instance, &p.Instance}} {
+		if x.from == nil {
+			continue
+		}
+		v, err := x.from.Eval(f.input, m.argsOf(f))
+		if err != nil {
+			m.fault(f, expressionProblem(f.task, err))
+			return
+		}
+		if *x.to, err = text(v); err != nil {
+			m.fault(f, expressionProblem(f.task, err))
+			return
+		}
+	}
+	m.fault(f, p)
+}
+
+// text returns a string value as it is, and any other as JSON.
+func text(v *Value) (string, error) {
+	x, err := v.Any()
+	if err != nil {
+		return "", err
+	}
+	if s, ok := x.(string); ok {
+		return s, nil
+	}
+	return string(v.JSON()), nil
+}
+
+// complete ends a task well. then overrides the task's own directive, if it is not empty.
+func (m *machine) complete(f *frame, out *Value, then string) {
+	t, args := f.task, m.argsOf(f)
+	args.Task.Output = out
+	e := &journalv1.TaskCompleted{Frame: f.id, Then: then}
+	if then == "" {
+		e.Then = t.Then
+	}
+	left := f.left()
+	if t.Output.As != nil {
+		var err error
+		if out, err = t.Output.As.Eval(out, args); err != nil {
+			m.fault(f, expressionProblem(t, err))
+			return
+		}
+	}
+	if t.Output.Schema != nil {
+		if err := t.Output.Schema.Validate(out); err != nil {
+			m.fault(f, validationProblem(t, "output", err))
+			return
+		}
+	}
+	if out != left {
+		e.Output = out.JSON()
+	}
+	args.Output = out
+	if t.Export.As != nil {
+		c, err := t.Export.As.Eval(out, args)
+		if err != nil {
+			m.fault(f, expressionProblem(t, err))
+			return
+		}
+		if t.Export.Schema != nil {
+			if err := t.Export.Schema.Validate(c); err != nil {
+				m.fault(f, validationProblem(t, "exported context", err))
+				return
+			}
+		}
+		e.Context = c.JSON()
+	}
+	m.emit(&journalv1.Event{Kind: &journalv1.Event_TaskCompleted{TaskCompleted: e}})
+}
+
+// fault ends a task by an error, which goes to the frame that contains it.
+func (m *machine) fault(f *frame, p *problemv1.Problem) {
+	if p.GetInstance() == "" {
+		p.Instance = refOf(f.task)
+	}
+	m.emit(&journalv1.Event{Kind: &journalv1.Event_TaskFaulted{TaskFaulted: &journalv1.TaskFaulted{Frame: f.id, Error: p}}})
+}
+
+func (m *machine) endFaulted(p *problemv1.Problem) {
+	m.emit(&journalv1.Event{Kind: &journalv1.Event_OrderFaulted{OrderFaulted: &journalv1.OrderFaulted{Error: p}}})
+}
+
+func (m *machine) completeOrder(f *frame) {
+	out, p := f.last, (*problemv1.Problem)(nil)
+	def := m.s.def
+	if def.Output.As != nil {
+		v, err := def.Output.As.Eval(out, m.workflowArgs())
+		if err != nil {
+			p = expressionProblem(nil, err)
+		}
+		out = v
+	}
+	if p == nil && def.Output.Schema != nil {
+		if err := def.Output.Schema.Validate(out); err != nil {
+			p = validationProblem(nil, "output", err)
+		}
+	}
+	if p != nil {
+		m.endFaulted(p)
+		return
+	}
+	e := &journalv1.OrderCompleted{}
+	if out != f.last {
+		e.Output = out.JSON()
+	}
+	m.emit(&journalv1.Event{Kind: &journalv1.Event_OrderCompleted{OrderCompleted: e}})
+}
+
+// prepareInput validates and transforms the input of the order.
+func (m *machine) prepareInput(t *Task, in Input, raw *Value) (*Value, *problemv1.Problem) {
+	return m.prepareWith(t, in, raw, m.workflowArgs())
+}
+
+func (m *machine) prepareWith(t *Task, in Input, raw *Value, args *Args) (*Value, *problemv1.Problem) {
+	if in.Schema != nil {
+		if err := in.Schema.Validate(raw); err != nil {
+			return raw, validationProblem(t, "input", err)
+		}
+	}
+	if in.From == nil {
+		return raw, nil
+	}
+	v, err := in.From.Eval(raw, args)
+	if err != nil {
+		return raw, expressionProblem(t, err)
+	}
+	return v, nil
+}
+
+func (m *machine) workflowArgs() *Args {
+	s := m.s
+	started := s.startedAt
+	if started == 0 {
+		started = m.now.UnixNano()
+	}
+	m.args = Args{
+		Context:  s.context,
+		Workflow: WorkflowArg{ID: s.ID(), Definition: s.def, Input: s.input, StartedAt: fromNano(started)},
+	}
+	return &m.args
+}
+
+// taskArgs makes the arguments for a task about to be entered in p.
+func (m *machine) taskArgs(p *frame, t *Task, raw *Value, startedAt time.Time) *Args {
+	a := m.workflowArgs()
+	a.Task = &TaskArg{Task: t, Input: raw, StartedAt: startedAt}
+	for f := p; f != nil; f = f.parent {
+		if f.caught != nil {
+			a.Vars = append([]Var{{Name: f.task.Try.As, Value: problemValue(f.caught)}}, a.Vars...)
+		}
+	}
+	return a
+}
+
+func (m *machine) argsOf(f *frame) *Args {
+	a := m.taskArgs(f.parent, f.task, f.raw, fromNano(f.startedAt))
+	a.Input = f.input
+	return a
+}

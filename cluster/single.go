@@ -1,0 +1,104 @@
+package cluster
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"sync/atomic"
+
+	"github.com/asynkron/protoactor-go/actor"
+	proto "github.com/asynkron/protoactor-go/cluster"
+	"github.com/asynkron/protoactor-go/remote"
+
+	"github.com/holdfast-run/holdfast/messages"
+)
+
+// Kind is the cluster kind of orders.
+const Kind = "order"
+
+// Single is the placement of a node that is alone: it owns every partition.
+type Single struct {
+	cluster *proto.Cluster
+	lookup  *lookup
+}
+
+// NewSingle makes the placement.
+func NewSingle() *Single { return &Single{lookup: &lookup{}} }
+
+// Start makes the actor system a cluster of one member, and has it own every partition.
+func (s *Single) Start(system *actor.ActorSystem, own func(messages.Partition) (*actor.PID, error)) error {
+	owners := new([messages.Partitions]*actor.PID)
+	for p := range owners {
+		pid, err := own(messages.Partition(p))
+		if err != nil {
+			return err
+		}
+		owners[p] = pid
+	}
+	s.lookup.owners.Store(owners)
+	// The remote is not started: it only holds the list of blocked members, and listens nowhere. For the same reason the
+	// cluster's own StartMember is not called, which would start it.
+	config := proto.Configure("holdfast", provider{}, s.lookup, remote.Configure("127.0.0.1", 0))
+	s.cluster = proto.New(system, config)
+	s.cluster.Remote = remote.NewRemote(system, config.RemoteConfig)
+	s.cluster.IdentityLookup = s.lookup
+	s.lookup.Setup(s.cluster, []string{Kind}, false)
+	if err := config.ClusterProvider.StartMember(s.cluster); err != nil {
+		return fmt.Errorf("start member: %w", err)
+	}
+	return nil
+}
+
+// Order returns the PID through which an order is reached.
+func (s *Single) Order(p messages.Partition, id messages.OrderID) *actor.PID {
+	return s.cluster.Get(Identity(p, id), Kind)
+}
+
+// Stop leaves the cluster.
+func (s *Single) Stop() {
+	s.lookup.Shutdown()
+	if s.cluster != nil {
+		_ = s.cluster.Config.ClusterProvider.Shutdown(true)
+	}
+}
+
+// Identity is the cluster identity of an order.
+func Identity(p messages.Partition, id messages.OrderID) string {
+	return strconv.FormatUint(uint64(p), 16) + "/" + string(id)
+}
+
+// provider tells the cluster of its one member.
+type provider struct{}
+
+func (provider) StartMember(c *proto.Cluster) error {
+	c.MemberList.UpdateClusterTopology(proto.Members{
+		{Id: c.ActorSystem.ID, Host: "127.0.0.1", Kinds: []string{Kind}},
+	})
+	return nil
+}
+
+func (provider) StartClient(*proto.Cluster) error { return nil }
+func (provider) Shutdown(bool) error              { return nil }
+
+// lookup finds orders: an order is reached through its partition, which activates it. The table is replaced as a whole,
+// so that looking up takes no lock.
+type lookup struct {
+	owners atomic.Pointer[[messages.Partitions]*actor.PID]
+}
+
+func (l *lookup) Get(identity *proto.ClusterIdentity) *actor.PID {
+	owners := l.owners.Load()
+	slot, _, ok := strings.Cut(identity.GetIdentity(), "/")
+	if owners == nil || !ok || identity.GetKind() != Kind {
+		return nil
+	}
+	p, err := strconv.ParseUint(slot, 16, 16)
+	if err != nil || p >= messages.Partitions {
+		return nil
+	}
+	return owners[p]
+}
+
+func (l *lookup) RemovePid(*proto.ClusterIdentity, *actor.PID) {}
+func (l *lookup) Setup(*proto.Cluster, []string, bool)         {}
+func (l *lookup) Shutdown()                                    { l.owners.Store(nil) }
