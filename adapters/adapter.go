@@ -1,0 +1,216 @@
+package adapters
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"regexp"
+	"time"
+
+	"github.com/holdfast-run/holdfast/adapters/ledger"
+	"github.com/holdfast-run/holdfast/messages/adapterv1"
+)
+
+// Adapter is a set of activities under one name. Make it with New, add activities with Handle and HandleWith, then call
+// Main or Run.
+type Adapter struct {
+	name       string
+	activities []*activity
+	mistakes   []error
+}
+
+// The bounds of an activity.
+const (
+	defaultConcurrency = 16
+	maxConcurrency     = 65_536
+	maxActivities      = 1024
+)
+
+var (
+	namePattern    = regexp.MustCompile(`^[A-Za-z0-9_-]{1,63}$`)
+	versionPattern = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$`)
+)
+
+// execution runs an activity's function on encoded values.
+type execution func(ctx context.Context, resource any, t Task, input []byte) ([]byte, error)
+
+// activity is what Handle was told, type-erased.
+type activity struct {
+	name        string
+	version     string
+	idempotent  bool
+	concurrency int
+	prefetch    int
+	timeout     time.Duration
+	limit       *rateLimit // nil: none; each run has a copy
+	breaker     *breaker   // nil: none; each run has a copy
+	in, out     reflect.Type
+	open        func(ctx context.Context) (any, error) // nil: no resource
+	execute     execution
+	recover     execution // nil: can't
+	mistakes    []error
+}
+
+// New makes an adapter. Its name is the part before the dot in adapter.activity: 1 to 63 of a-z A-Z 0-9 _ -.
+func New(name string) *Adapter { return &Adapter{name: name} }
+
+// Name returns the adapter's name.
+func (a *Adapter) Name() string { return a.name }
+
+// Handle adds an activity. The function gets a task's input decoded from JSON, and its output is encoded as JSON;
+// json.RawMessage leaves them as they are. It is called by up to Concurrency goroutines at once. Mistakes in the names
+// or options are reported by Run.
+func Handle[In, Out any](
+	a *Adapter, name string, fn func(ctx context.Context, t Task, in In) (Out, error), opts ...Option,
+) {
+	act := &activity{name: name, in: typeOf[In](), out: typeOf[Out]()}
+	if fn == nil {
+		act.mistake("function is nil")
+	}
+	act.execute = func(ctx context.Context, _ any, t Task, input []byte) ([]byte, error) {
+		return invoke(input, func(in In) (Out, error) { return fn(ctx, t, in) })
+	}
+	a.add(act, opts)
+}
+
+// HandleWith adds an activity whose actors each own a resource, such as a connection to the downstream system. It is
+// opened when an actor starts and restarts, and closed, if it has a method Close, when the actor stops or restarts.
+// The context of open ends when the adapter stops. An error of open restarts the actor after a delay; while no
+// actor of the activity has its resource, tasks are answered with that error, as a transient failure.
+func HandleWith[R, In, Out any](
+	a *Adapter, name string, open func(ctx context.Context) (R, error),
+	fn func(ctx context.Context, r R, t Task, in In) (Out, error), opts ...Option,
+) {
+	act := &activity{name: name, in: typeOf[In](), out: typeOf[Out]()}
+	if fn == nil || open == nil {
+		act.mistake("function or open function is nil")
+	}
+	act.open = func(ctx context.Context) (any, error) { return open(ctx) }
+	act.execute = func(ctx context.Context, resource any, t Task, input []byte) ([]byte, error) {
+		r, _ := resource.(R) //nolint:errcheck // it is what open returned; a nil interface is its zero value
+		return invoke(input, func(in In) (Out, error) { return fn(ctx, r, t, in) })
+	}
+	a.add(act, opts)
+}
+
+func (a *Adapter) add(act *activity, opts []Option) {
+	act.version, act.concurrency, act.prefetch = "1.0.0", defaultConcurrency, -1
+	for _, opt := range opts {
+		opt(act)
+	}
+	if act.prefetch == -1 {
+		act.prefetch = max(act.concurrency/4, 1)
+	}
+	a.activities = append(a.activities, act)
+}
+
+// validate says everything that is wrong with the adapter.
+func (a *Adapter) validate() error {
+	errs := a.mistakes
+	if !namePattern.MatchString(a.name) {
+		errs = append(errs, fmt.Errorf("adapter name %q: 1 to 63 of a-z A-Z 0-9 _ - are expected", a.name))
+	}
+	if len(a.activities) == 0 || len(a.activities) > maxActivities {
+		errs = append(errs, fmt.Errorf("adapter has %d activities: 1 to %d are expected; add them with Handle", len(a.activities),
+			maxActivities))
+	}
+	names := map[string]bool{}
+	for _, act := range a.activities {
+		errs = append(errs, act.validate())
+		if names[act.name] {
+			errs = append(errs, fmt.Errorf("activity %s is added twice", act.name))
+		}
+		names[act.name] = true
+	}
+	return errors.Join(errs...)
+}
+
+func (a *activity) validate() error {
+	errs := a.mistakes
+	wrong := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf("activity %q: "+format, append([]any{a.name}, args...)...))
+	}
+	if !namePattern.MatchString(a.name) {
+		wrong("its name must be 1 to 63 of a-z A-Z 0-9 _ -")
+	}
+	if a.concurrency < 1 || a.concurrency > maxConcurrency {
+		wrong("concurrency %d is not between 1 and %d", a.concurrency, maxConcurrency)
+	}
+	if a.prefetch < 0 || a.prefetch > maxConcurrency {
+		wrong("prefetch %d is not between 0 and %d", a.prefetch, maxConcurrency)
+	}
+	if !versionPattern.MatchString(a.version) {
+		wrong("version %q is not a semantic version, such as 1.0.0", a.version)
+	}
+	return errors.Join(errs...)
+}
+
+func (a *activity) ability() ledger.Ability {
+	switch {
+	case a.idempotent:
+		return ledger.Repeatable
+	case a.recover != nil:
+		return ledger.Recoverable
+	}
+	return ledger.None
+}
+
+func (a *activity) describe() *adapterv1.Activity {
+	return &adapterv1.Activity{
+		Name: a.name, Version: a.version, Idempotent: a.idempotent,
+		Concurrency: uint32(a.concurrency), //nolint:gosec // validated
+	}
+}
+
+func typeOf[T any]() reflect.Type { return reflect.TypeFor[T]() }
+
+// invoke decodes the input, calls fn, and encodes the output.
+func invoke[In, Out any](input []byte, fn func(In) (Out, error)) ([]byte, error) {
+	var in In
+	if err := decode(input, &in); err != nil {
+		return nil, Permanent(Problem{
+			Type: ErrorTypeValidation, Title: "Input is not valid", Status: 400, Detail: err.Error(),
+		})
+	}
+	out, err := fn(in)
+	if err != nil {
+		return nil, err
+	}
+	output, err := encode(out)
+	if err != nil {
+		return nil, Permanent(Problem{
+			Type: ErrorTypeRuntime, Title: "Output can't be encoded", Status: 500, Detail: err.Error(),
+		})
+	}
+	return output, nil
+}
+
+var null = []byte("null")
+
+func decode(input []byte, in any) error {
+	if len(input) == 0 {
+		input = null
+	}
+	if raw, ok := in.(*json.RawMessage); ok {
+		if !json.Valid(input) {
+			return json.Unmarshal(input, new(any)) // says what is wrong, and where
+		}
+		*raw = input
+		return nil
+	}
+	return json.Unmarshal(input, in)
+}
+
+func encode(out any) ([]byte, error) {
+	raw, ok := out.(json.RawMessage)
+	if !ok {
+		return json.Marshal(out)
+	}
+	if len(raw) > 0 && !json.Valid(raw) {
+		return nil, fmt.Errorf("%q is not JSON", bytes.ToValidUTF8(raw[:min(len(raw), 100)], []byte("\uFFFD")))
+	}
+	return raw, nil
+}

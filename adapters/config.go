@@ -1,0 +1,162 @@
+package adapters
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/holdfast-run/holdfast/supervision"
+)
+
+// Config says where the nodes are, and how a running adapter behaves. The zero value of each field means its default.
+type Config struct {
+	// Servers are the addresses of nodes, host:port; at least one. Nodes announce the others. Default 127.0.0.1:7460.
+	Servers []string
+	// Log takes what an operator should know. Default: nothing is logged.
+	Log *slog.Logger
+	// TLS secures the connections. Default: none, the connections are in plain text.
+	TLS *TLS
+	// DrainTimeout is how long Run goes on when it should stop, to finish what was started and to have its results
+	// acknowledged. Default 30 s.
+	DrainTimeout time.Duration
+	// ResendAfter is how long a result stays unacknowledged before it is sent again, give or take a fifth. Default 10 s.
+	ResendAfter time.Duration
+	// KeepResults is how many acknowledged final results are remembered, to answer late repeats. Default 100,000.
+	KeepResults int
+	// KeepBytes bounds the sum of their outputs. Default 64 MiB.
+	KeepBytes int
+	// KeepFor is how long they are remembered after their last use. Default 1 h.
+	KeepFor time.Duration
+	// MaxUnacked is how many results may wait for their acknowledgement before no more tasks are asked for. Default 8,192.
+	MaxUnacked int
+	// Restarts is how often an activity actor may fail before Run ends with an error, and how soon it is restarted.
+	// Default: 10 times a minute, after 50 ms to 10 s.
+	Restarts supervision.Policy
+	// DialOptions are added to those of each connection.
+	DialOptions []grpc.DialOption
+}
+
+// TLS names the files of a secure connection, all of them PEM.
+type TLS struct {
+	// CA holds the certificates that a node's must be signed by. Default: the system's.
+	CA string
+	// Cert and Key identify the adapter to the nodes. Both or none.
+	Cert, Key string
+}
+
+// The bounds that need no configuration.
+const (
+	maxNodes   = 256     // streams, one to each node
+	maxBatch   = 512     // results in one message
+	frameBytes = 1 << 20 // of outputs in one message, unless one alone is longer
+	maxReceive = 64 << 20
+)
+
+func (c Config) withDefaults() Config {
+	if len(c.Servers) == 0 {
+		c.Servers = []string{DefaultServer}
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	orDefault(&c.DrainTimeout, 30*time.Second)
+	orDefault(&c.ResendAfter, 10*time.Second)
+	orDefault(&c.KeepResults, 100_000)
+	orDefault(&c.KeepBytes, 64<<20)
+	orDefault(&c.KeepFor, time.Hour)
+	orDefault(&c.MaxUnacked, 8192)
+	orDefault(&c.Restarts, supervision.Policy{
+		MaxRestarts: 10, Within: time.Minute,
+		Backoff: supervision.Backoff{Initial: 50 * time.Millisecond, Max: 10 * time.Second, Jitter: 0.5},
+	})
+	return c
+}
+
+// DefaultServer is where a node listens by default.
+const DefaultServer = "127.0.0.1:7460"
+
+func orDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// validate says everything that is wrong with the settings.
+func (c Config) validate() error {
+	var errs []error
+	if len(c.Servers) > maxNodes {
+		errs = append(errs, fmt.Errorf("%d servers are given, more than %d", len(c.Servers), maxNodes))
+	}
+	for _, server := range c.Servers {
+		if err := checkAddress(server); err != nil {
+			errs = append(errs, fmt.Errorf("server %q: %w", server, err))
+		}
+	}
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+	}{{"drain timeout", c.DrainTimeout}, {"resend after", c.ResendAfter}, {"keep for", c.KeepFor}} {
+		if d.value < 0 {
+			errs = append(errs, fmt.Errorf("%s %v is negative", d.name, d.value))
+		}
+	}
+	for _, n := range []struct {
+		name  string
+		value int
+	}{{"keep results", c.KeepResults}, {"keep bytes", c.KeepBytes}, {"max unacked", c.MaxUnacked}} {
+		if n.value < 0 {
+			errs = append(errs, fmt.Errorf("%s %d is negative", n.name, n.value))
+		}
+	}
+	if err := c.Restarts.Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("restarts: %w", err))
+	}
+	return errors.Join(errs...)
+}
+
+func checkAddress(server string) error {
+	host, port, err := net.SplitHostPort(server)
+	if err != nil || host == "" || port == "" {
+		return errors.New("host:port is expected, such as 127.0.0.1:7460")
+	}
+	return nil
+}
+
+// transport returns the credentials of the connections.
+func (t *TLS) transport() (credentials.TransportCredentials, error) {
+	if t == nil {
+		return insecure.NewCredentials(), nil
+	}
+	config := &tls.Config{MinVersion: tls.VersionTLS13}
+	if t.CA != "" {
+		pem, err := os.ReadFile(t.CA)
+		if err != nil {
+			return nil, fmt.Errorf("read the CA's certificates: %w", err)
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("the CA's file %s holds no certificate in PEM", t.CA)
+		}
+	}
+	if (t.Cert == "") != (t.Key == "") {
+		return nil, errors.New("a certificate and its key are needed both, or none")
+	}
+	if t.Cert != "" {
+		pair, err := tls.LoadX509KeyPair(t.Cert, t.Key)
+		if err != nil {
+			return nil, fmt.Errorf("load the adapter's certificate: %w", err)
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	return credentials.NewTLS(config), nil
+}

@@ -1,0 +1,334 @@
+package adapters
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"google.golang.org/grpc/credentials"
+
+	"github.com/holdfast-run/holdfast/adapters/ledger"
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/adapterv1"
+)
+
+// hub is the state of a running adapter: what is shared by its streams and its pools, behind one lock. Its methods never
+// block and call no one else's code while they hold it.
+type hub struct {
+	config    Config
+	name      string
+	process   string
+	started   time.Time
+	system    *actor.ActorSystem
+	base      context.Context    //nolint:containedctx // of open functions: ends when the pools stop
+	rand      func() float64     // from 0 up to 1
+	failed    chan error         // cap 1: the first failure that ends Run
+	quiet     chan struct{}      // cap 1: poked when there may be nothing left to do
+	links     context.Context    //nolint:containedctx // of the links: ends when Run has drained
+	stop      context.CancelFunc // ends links
+	transport credentials.TransportCredentials
+	running   sync.WaitGroup // links, ticker
+
+	mu        sync.Mutex
+	ledger    *ledger.Ledger
+	pools     []*pool
+	byName    map[string]*pool
+	jobs      map[string]*job // in progress, by key
+	streams   map[ledger.Stream]*link
+	addresses map[string]*link
+	announced map[string]bool // addresses that a node named last
+	last      ledger.Stream
+	detached  chan struct{} // closed and made anew whenever a stream ends
+	welcomed  bool          // by any node, ever
+	draining  bool
+	starved   bool // no credits are granted, because too many results are unacknowledged
+}
+
+func newHub(a *Adapter, config Config) *hub {
+	h := &hub{
+		config: config, name: a.name, process: newProcessID(), started: time.Now(), rand: rand.Float64,
+		failed: make(chan error, 1), quiet: make(chan struct{}, 1),
+		ledger: ledger.New(ledger.Config{
+			Keep: config.KeepResults, KeepBytes: config.KeepBytes, KeepFor: config.KeepFor.Nanoseconds(),
+		}),
+		byName: map[string]*pool{}, jobs: map[string]*job{}, streams: map[ledger.Stream]*link{},
+		addresses: map[string]*link{}, announced: map[string]bool{}, detached: make(chan struct{}),
+	}
+	for _, act := range a.activities {
+		p := newPool(h, act, len(h.pools))
+		h.pools = append(h.pools, p)
+		h.byName[act.name] = p
+	}
+	return h
+}
+
+// now is the time since the start, in nanoseconds: it never goes back.
+func (h *hub) now() int64 { return int64(time.Since(h.started)) }
+
+// fail ends Run with an error; the first one counts.
+func (h *hub) fail(err error) {
+	select {
+	case h.failed <- err:
+	default:
+	}
+}
+
+// receive handles a message from a node. An error means that the node broke the protocol: the stream must end.
+func (h *hub) receive(l *link, m *adapterv1.ConnectResponse) error {
+	now := h.now()
+	var wakes wakeups
+	h.mu.Lock()
+	defer func() {
+		h.mu.Unlock()
+		wakes.send(h.system)
+	}()
+	for _, seq := range m.GetAcks() {
+		h.ledger.Ack(seq, now)
+	}
+	if len(m.GetAcks()) > 0 {
+		h.afterAck()
+	}
+	for _, t := range m.GetTasks() {
+		if err := h.offer(l, t, now); err != nil {
+			return err
+		}
+	}
+	for _, c := range m.GetCancellations() {
+		h.cancel(c, now)
+	}
+	for _, r := range m.GetReturned() {
+		if p := h.byName[r.GetActivity()]; p == nil || !p.credits.giveBack(l.shares[p.index], r.GetCount()) {
+			return fmt.Errorf("it returned %d credits of %q, more than were asked back and left", r.GetCount(), r.GetActivity())
+		}
+	}
+	for _, d := range m.GetDepths() {
+		if p := h.byName[d.GetActivity()]; p != nil {
+			l.shares[p.index].waiting = d.GetWaiting()
+		}
+	}
+	if m.GetDrain() {
+		l.close()
+	}
+	for i, t := range m.GetTasks() { // in runs of the same activity
+		if i == 0 || t.GetActivity() != m.GetTasks()[i-1].GetActivity() {
+			p := h.byName[t.GetActivity()]
+			p.wake(&wakes)
+			h.grant(p)
+		}
+	}
+	if len(m.GetDepths())+len(m.GetReturned()) > 0 {
+		h.rebalance()
+	}
+	return nil
+}
+
+// offer takes one task.
+func (h *hub) offer(l *link, t *adapterv1.Task, now int64) error {
+	switch {
+	case t.GetKey() == "" || t.GetAttempt() == 0:
+		return fmt.Errorf("a task of order %q has no key, or no attempt number", t.GetOrderId())
+	case t.GetPartition() >= messages.Partitions:
+		return fmt.Errorf("task %q is of partition %d; there are %d", t.GetKey(), t.GetPartition(), messages.Partitions)
+	}
+	p := h.byName[t.GetActivity()]
+	if p == nil {
+		return fmt.Errorf("task %q is for activity %q, which this adapter doesn't offer", t.GetKey(), t.GetActivity())
+	}
+	s := l.shares[p.index]
+	if !p.credits.take(s) {
+		return fmt.Errorf("task %q for activity %q was sent without credit", t.GetKey(), t.GetActivity())
+	}
+	verdict, result := h.ledger.Offer(t, p.act.ability(), l.stream, now)
+	if verdict != ledger.Queue {
+		p.credits.done(s)
+		if verdict == ledger.Send {
+			h.drop(t.GetKey())
+			h.send(l.stream, result)
+		}
+		return nil
+	}
+	j := &job{pool: p, task: t, share: s, link: l}
+	if h.draining && h.giveUp(j, notDone, now) {
+		p.credits.done(s)
+		return nil
+	}
+	h.jobs[t.GetKey()] = j
+	p.queue.push(j)
+	return nil
+}
+
+// cancel gives an attempt up, as far as that is possible.
+func (h *hub) cancel(c *adapterv1.Cancellation, now int64) {
+	verdict, stream, result := h.ledger.Cancel(c.GetKey(), c.GetAttempt(), now)
+	switch verdict {
+	case ledger.Send:
+		h.drop(c.GetKey())
+		h.send(stream, result)
+	case ledger.Interrupt:
+		h.jobs[c.GetKey()].cancel()
+	default:
+	}
+}
+
+// drop lets go of a job that was not begun: it stays in its queue, and on its credit, until its turn comes.
+func (h *hub) drop(key string) {
+	if j := h.jobs[key]; j != nil {
+		j.gone = true
+		delete(h.jobs, key)
+	}
+}
+
+// giveUp answers for a job that was not begun; false if it must go on.
+func (h *hub) giveUp(j *job, c class, now int64) bool {
+	return h.giveUpBecause(j, resultOf(c, nil), now)
+}
+
+func (h *hub) giveUpBecause(j *job, r *adapterv1.Result, now int64) bool {
+	stream, ok := h.ledger.GiveUp(j.task.GetKey(), r, now)
+	if ok {
+		h.drop(j.task.GetKey())
+		h.send(stream, r)
+	}
+	return ok
+}
+
+// send puts a result in its stream's outbox. If the stream is down, the ledger keeps it for later.
+func (h *hub) send(stream ledger.Stream, r *adapterv1.Result) {
+	if l := h.streams[stream]; l != nil && l.live {
+		l.results = append(l.results, r)
+		l.poke()
+	}
+}
+
+// grant gives an activity's free credits to the streams, unless too many results wait to be acknowledged.
+func (h *hub) grant(p *pool) {
+	if h.draining {
+		return
+	}
+	if h.ledger.Held() >= h.config.MaxUnacked {
+		h.starved = true
+		return
+	}
+	if !p.credits.grant() {
+		return
+	}
+	for _, l := range h.streams {
+		if l.live && l.shares[p.index].dirty {
+			l.poke()
+		}
+	}
+}
+
+// rebalance shares all credits out anew: it grants what is free, and asks streams for credits that others need more.
+func (h *hub) rebalance() {
+	for _, p := range h.pools {
+		h.grant(p)
+	}
+	for _, l := range h.streams {
+		if !l.live || h.draining {
+			continue
+		}
+		for _, p := range h.pools {
+			if n := p.credits.revoke(l.shares[p.index]); n > 0 {
+				l.revocations = append(l.revocations, &adapterv1.Revocation{Activity: p.act.name, Count: n})
+				l.poke()
+			}
+		}
+	}
+}
+
+func (h *hub) afterAck() {
+	if h.starved && h.ledger.Held() < h.config.MaxUnacked {
+		h.starved = false
+		h.rebalance()
+	}
+	h.checkQuiet()
+}
+
+// checkQuiet wakes Run if the adapter is to leave and nothing is left to do.
+func (h *hub) checkQuiet() {
+	if h.draining && len(h.jobs) == 0 && h.ledger.Held() == 0 {
+		select {
+		case h.quiet <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// progress notes that a job goes on.
+func (h *hub) progress(j *job, note string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if j.link.live && h.jobs[j.task.GetKey()] == j {
+		if !j.noted {
+			j.noted = true
+			j.link.progress = append(j.link.progress, j)
+		}
+		j.note = note
+	}
+}
+
+// tick does what only time makes necessary: it sends results again, ends queued tasks whose deadline has passed, and
+// forgets old results.
+func (h *hub) tick() {
+	now := h.now()
+	patience := float64(h.config.ResendAfter) * (0.8 + 0.4*h.rand())
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ledger.Due(now-int64(patience), now, func(s ledger.Stream, r *adapterv1.Result) {
+		if l := h.streams[s]; l == nil || !l.live {
+			s = h.anyLive()
+		}
+		h.send(s, r)
+	})
+	h.ledger.Expire(now)
+	wall := time.Now()
+	for _, p := range h.pools {
+		for j := range p.queue.all() {
+			if !j.gone && j.expired(wall) {
+				h.giveUpBecause(j, j.late(false), now)
+			}
+		}
+	}
+}
+
+func (h *hub) anyLive() ledger.Stream {
+	for s, l := range h.streams {
+		if l.live {
+			return s
+		}
+	}
+	return 0
+}
+
+// drain begins to leave: the nodes are told, and what was not begun is given up.
+func (h *hub) drain() {
+	now := h.now()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.draining = true
+	for _, j := range h.jobs {
+		h.giveUp(j, notDone, now)
+	}
+	for _, l := range h.streams {
+		l.close()
+		l.leaving = true
+		l.poke()
+	}
+	h.checkQuiet()
+}
+
+// abort interrupts everything that is being executed, and returns how much that is.
+func (h *hub) abort() (executing, unacknowledged int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, j := range h.jobs {
+		if j.cancel != nil {
+			j.cancel()
+		}
+	}
+	return len(h.jobs), h.ledger.Held()
+}

@@ -1,0 +1,111 @@
+package adapters
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"time"
+
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/adapterv1"
+)
+
+// job is a task that is queued or being executed.
+type job struct {
+	pool  *pool
+	task  *adapterv1.Task
+	share *share // whose credit it uses until it is done
+	link  *link  // that it came on
+
+	// Guarded by the hub.
+	gone   bool               // answered for before its turn came
+	cancel context.CancelFunc // set when it begins
+	noted  bool               // it is in its link's progress
+	note   string
+
+	// Set when it begins.
+	ctx      context.Context //nolint:containedctx // lives as long as the execution
+	recovers bool
+	trial    bool // of the breaker
+}
+
+func (j *job) expired(now time.Time) bool {
+	return j.task.GetDeadline() != 0 && now.UnixNano() >= j.task.GetDeadline()
+}
+
+// begin makes the context of the execution.
+func (j *job) begin() {
+	deadline := j.deadline()
+	if j.pool.act.timeout > 0 {
+		if end := time.Now().Add(j.pool.act.timeout); deadline.IsZero() || end.Before(deadline) {
+			deadline = end
+		}
+	}
+	if deadline.IsZero() {
+		j.ctx, j.cancel = context.WithCancel(context.Background())
+		return
+	}
+	j.ctx, j.cancel = context.WithDeadline(context.Background(), deadline)
+}
+
+func (j *job) deadline() time.Time {
+	if j.task.GetDeadline() == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, j.task.GetDeadline())
+}
+
+// describe is what the activity function learns.
+func (j *job) describe() Task {
+	t := j.task
+	return Task{
+		Key: t.GetKey(), OrderID: messages.OrderID(t.GetOrderId()), Attempt: int(t.GetAttempt()), Deadline: j.deadline(),
+		Ref: t.GetTask(), MaybeStarted: t.GetMaybeStarted(), job: j,
+	}
+}
+
+var errLate = errors.New("the deadline passed before the attempt was begun")
+
+// late is the result of a job whose deadline passed in the queue.
+func (j *job) late(recovering bool) *adapterv1.Result {
+	if recovering {
+		return failure(errLate, context.DeadlineExceeded, false, true)
+	}
+	return resultOf(transient, problemOf(errLate, transient, true))
+}
+
+// queue is a ring of jobs, first in, first out. Its length is bounded by the activity's credits.
+type queue struct {
+	ring  []*job
+	first int
+	len   int
+}
+
+func (q *queue) push(j *job) {
+	if q.len == len(q.ring) {
+		ring := make([]*job, max(2*len(q.ring), 16))
+		n := copy(ring, q.ring[q.first:])
+		copy(ring[n:], q.ring[:q.first])
+		q.ring, q.first = ring, 0
+	}
+	q.ring[(q.first+q.len)%len(q.ring)] = j
+	q.len++
+}
+
+func (q *queue) pop() *job {
+	j := q.ring[q.first]
+	q.ring[q.first] = nil
+	q.first = (q.first + 1) % len(q.ring)
+	q.len--
+	return j
+}
+
+func (q *queue) all() iter.Seq[*job] {
+	return func(yield func(*job) bool) {
+		for i := range q.len {
+			if !yield(q.ring[(q.first+i)%len(q.ring)]) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,373 @@
+package adapters
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"runtime/debug"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/holdfast-run/holdfast/adapters/ledger"
+	"github.com/holdfast-run/holdfast/messages/adapterv1"
+)
+
+// pool executes one activity: a supervisor actor, and as many worker actors as were ever needed at once, up to the
+// concurrency. Jobs wait in its queue, and idle workers are woken for them.
+type pool struct {
+	hub   *hub
+	act   *activity
+	index int
+	boss  *actor.PID // supervises the workers
+
+	// Guarded by the hub.
+	credits credits
+	queue   queue
+	workers int       // spawned
+	up      int       // that have their resource
+	idle    []*worker // waiting to be woken
+	waking  bool      // one was woken and has not yet looked into the queue
+	stopped bool
+	limit   rateLimit
+	breaker breaker
+	alarm   *time.Timer // when the rate limit or the breaker allows to go on; nil: none is set
+}
+
+func newPool(h *hub, act *activity, index int) *pool {
+	p := &pool{hub: h, act: act, index: index}
+	p.credits.capacity = act.concurrency + act.prefetch
+	if act.limit != nil {
+		p.limit = *act.limit
+	}
+	if act.breaker != nil {
+		p.breaker = *act.breaker
+	}
+	return p
+}
+
+// wakeups are messages to send when the hub's lock is released.
+type wakeups []*actor.PID
+
+func (w wakeups) send(system *actor.ActorSystem) {
+	for _, pid := range w {
+		system.Root.Send(pid, theWake)
+	}
+}
+
+// wake is the message to an idle worker that there is work, and to a supervisor that another worker is needed.
+type wake struct{}
+
+var theWake = &wake{}
+
+// wake gets one more worker to work, if there is work for it. Each that comes wakes the next.
+func (p *pool) wake(w *wakeups) {
+	if p.queue.len == 0 || p.waking || p.stopped {
+		return
+	}
+	if n := len(p.idle); n > 0 {
+		*w = append(*w, p.idle[n-1].pid)
+		p.idle = p.idle[:n-1]
+		p.waking = true
+	} else if p.workers < p.act.concurrency {
+		*w = append(*w, p.boss)
+		p.workers++
+		p.waking = true
+	}
+}
+
+// next gives a worker its next job, or nil if it is to wait until it is woken.
+func (p *pool) next(w *worker) *job {
+	var wakes wakeups
+	p.hub.mu.Lock()
+	defer func() {
+		p.hub.mu.Unlock()
+		wakes.send(p.hub.system)
+	}()
+	p.arrived(w)
+	for p.queue.len > 0 && !p.stopped {
+		now := p.hub.now()
+		if wait := p.wait(now); wait > 0 {
+			p.wakeIn(wait)
+			break
+		}
+		if j := p.queue.pop(); p.begin(j, now) {
+			p.wake(&wakes)
+			return j
+		}
+		p.hub.grant(p)
+	}
+	p.idle = append(p.idle, w)
+	return nil
+}
+
+// arrived notes that a worker that was woken has come.
+func (p *pool) arrived(w *worker) {
+	if w.woken {
+		w.woken, p.waking = false, false
+	}
+}
+
+// wait is how long the rate limit and the breaker hold executions back, in nanoseconds.
+func (p *pool) wait(now int64) int64 {
+	var wait int64
+	if p.act.limit != nil {
+		wait = p.limit.wait(now)
+	}
+	if p.act.breaker != nil {
+		wait = max(wait, p.breaker.wait(now))
+	}
+	return wait
+}
+
+// wakeIn sets the alarm, unless it is set or the end of an execution will do.
+func (p *pool) wakeIn(wait int64) {
+	if p.alarm != nil || wait == never {
+		return
+	}
+	p.alarm = time.AfterFunc(time.Duration(wait), func() {
+		var wakes wakeups
+		p.hub.mu.Lock()
+		p.alarm = nil
+		p.wake(&wakes)
+		p.hub.mu.Unlock()
+		wakes.send(p.hub.system)
+	})
+}
+
+// begin makes a job ready to be executed; false if it is not to be.
+func (p *pool) begin(j *job, now int64) bool {
+	if j.gone {
+		p.credits.done(j.share)
+		return false
+	}
+	j.recovers = p.hub.ledger.Begin(j.task.GetKey()) == ledger.Recover
+	if j.task.GetDeadline() != 0 && j.expired(time.Now()) {
+		p.end(j, j.late(j.recovers), now)
+		return false
+	}
+	if p.act.limit != nil {
+		p.limit.take(now)
+	}
+	if p.act.breaker != nil {
+		j.trial = p.breaker.take()
+	}
+	j.begin()
+	return true
+}
+
+// finish takes what came of an execution.
+func (p *pool) finish(j *job, r *adapterv1.Result) {
+	now := p.hub.now()
+	j.cancel()
+	p.hub.mu.Lock()
+	defer p.hub.mu.Unlock()
+	if p.act.breaker != nil {
+		failed := r.GetOutcome() == adapterv1.Outcome_OUTCOME_IN_DOUBT ||
+			r.GetOutcome() == adapterv1.Outcome_OUTCOME_FAILED && !r.GetPermanent()
+		p.breaker.done(failed, j.trial, now)
+	}
+	if limit := j.link.maxOutput; limit > 0 && len(r.GetOutput()) > limit {
+		r = resultOf(permanent, problemOf(Problem{
+			Type: ErrorTypeRuntime, Title: "Output is too long", Status: 500,
+			Detail: fmt.Sprintf("the output has %d bytes; the node takes %d", len(r.GetOutput()), limit),
+		}, permanent, false))
+	}
+	p.end(j, r, now)
+}
+
+// end hands a job's result to the ledger and its credit back.
+func (p *pool) end(j *job, r *adapterv1.Result, now int64) {
+	delete(p.hub.jobs, j.task.GetKey())
+	p.credits.done(j.share)
+	if stream, ok := p.hub.ledger.Finish(j.task.GetKey(), r, now); ok {
+		p.hub.send(stream, r)
+	}
+	p.hub.grant(p)
+}
+
+// opened counts a worker that has its resource.
+func (p *pool) opened() {
+	p.hub.mu.Lock()
+	defer p.hub.mu.Unlock()
+	p.up++
+}
+
+// closed counts a worker that has its resource no more.
+func (p *pool) closed() {
+	p.hub.mu.Lock()
+	defer p.hub.mu.Unlock()
+	p.up--
+}
+
+// unopened answers for the jobs in the queue, if no worker has its resource, because this one could not open it.
+func (p *pool) unopened(w *worker, err error) {
+	now := p.hub.now()
+	p.hub.mu.Lock()
+	defer p.hub.mu.Unlock()
+	p.arrived(w)
+	if p.up > 0 {
+		return
+	}
+	for j := range p.queue.all() {
+		if !j.gone {
+			p.hub.giveUpBecause(j, resultOf(transient, problemOf(err, transient, false)), now)
+		}
+	}
+}
+
+func (p *pool) isStopped() bool {
+	p.hub.mu.Lock()
+	defer p.hub.mu.Unlock()
+	return p.stopped
+}
+
+// start spawns the supervisor.
+func (p *pool) start() error {
+	strategy := p.hub.config.Restarts.Strategy(p.hub.config.Log, func(reason any, who *actor.PID) {
+		p.hub.fail(fmt.Errorf("activity %s: actor %s failed too often: %v", p.act.name, who.GetId(), reason))
+	})
+	worker := actor.PropsFromProducer(func() actor.Actor { return &worker{pool: p} })
+	boss := actor.PropsFromFunc(func(c actor.Context) {
+		if _, ok := c.Message().(*wake); ok {
+			c.Spawn(worker)
+		}
+	}, actor.WithSupervisor(strategy))
+	var err error
+	p.boss, err = p.hub.system.Root.SpawnNamed(boss, p.act.name)
+	if err != nil {
+		return fmt.Errorf("start the supervisor of activity %s: %w", p.act.name, err)
+	}
+	return nil
+}
+
+// stop ends the actors, and waits for those that are not stuck in an activity.
+func (p *pool) stop() error {
+	p.hub.mu.Lock()
+	p.stopped = true
+	if p.alarm != nil {
+		p.alarm.Stop()
+	}
+	p.hub.mu.Unlock()
+	if err := p.hub.system.Root.StopFuture(p.boss).Wait(); err != nil {
+		return fmt.Errorf("stop the actors of activity %s: %w", p.act.name, err)
+	}
+	return nil
+}
+
+// worker is an activity actor. Each restart makes a new one.
+type worker struct {
+	pool     *pool
+	pid      *actor.PID
+	resource any
+	opened   bool
+	woken    bool // to be counted as come
+}
+
+// Receive implements actor.Actor.
+func (w *worker) Receive(c actor.Context) {
+	switch c.Message().(type) {
+	case *actor.Started:
+		w.pid = c.Self()
+		w.woken = true
+		w.open()
+		w.work()
+	case *wake:
+		w.woken = true
+		w.work()
+	case *actor.Restarting, *actor.Stopping:
+		w.close()
+	}
+}
+
+// open gets the resource. Its failure is the actor's.
+func (w *worker) open() {
+	p := w.pool
+	if p.isStopped() {
+		return
+	}
+	if p.act.open != nil {
+		defer func() {
+			if r := recover(); r != nil {
+				p.unopened(w, fmt.Errorf("open the activity's resource: %v", r))
+				panic(r)
+			}
+		}()
+		resource, err := p.act.open(p.hub.base)
+		if err != nil {
+			panic(err)
+		}
+		w.resource = resource
+	}
+	w.opened = true
+	p.opened()
+}
+
+// close lets go of the resource.
+func (w *worker) close() {
+	if !w.opened {
+		return
+	}
+	w.opened = false
+	w.pool.closed()
+	defer func() {
+		if r := recover(); r != nil {
+			w.pool.hub.config.Log.Warn("closing the activity's resource panicked", "activity", w.pool.act.name, "reason", r)
+		}
+	}()
+	switch r := w.resource.(type) {
+	case io.Closer:
+		if err := r.Close(); err != nil {
+			w.pool.hub.config.Log.Warn("closing the activity's resource failed", "activity", w.pool.act.name, "error", err)
+		}
+	case interface{ Close() }:
+		r.Close()
+	}
+}
+
+// work executes jobs until there are none.
+func (w *worker) work() {
+	if !w.opened {
+		return
+	}
+	for j := w.pool.next(w); j != nil; j = w.pool.next(w) {
+		if err := w.execute(j); err != nil {
+			if d, ok := errors.AsType[dirty](err); ok {
+				panic(d)
+			}
+		}
+	}
+}
+
+// execute runs one job, and returns the error that the activity returned. A panic of the activity is answered for and
+// passed on, to fail the actor.
+func (w *worker) execute(j *job) (err error) {
+	p := w.pool
+	returned := false
+	defer func() {
+		if returned {
+			return
+		}
+		reason := recover()
+		p.hub.config.Log.Error("activity panicked", "activity", p.act.name, "key", j.task.GetKey(),
+			"order", j.task.GetOrderId(), "reason", reason, "stack", string(debug.Stack()))
+		p.finish(j, panicked(reason, p.act.idempotent && !j.recovers))
+		if reason == nil {
+			p.hub.fail(fmt.Errorf("activity %s ended its actor's goroutine: it must return", p.act.name))
+			return
+		}
+		panic(reason)
+	}()
+	run := p.act.execute
+	if j.recovers {
+		run = p.act.recover
+	}
+	output, err := run(j.ctx, w.resource, j.describe(), j.task.GetInput())
+	returned = true
+	if err != nil {
+		p.finish(j, failure(err, j.ctx.Err(), p.act.idempotent, j.recovers))
+		return err
+	}
+	p.finish(j, &adapterv1.Result{Outcome: adapterv1.Outcome_OUTCOME_SUCCEEDED, Output: output})
+	return nil
+}

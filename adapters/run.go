@@ -1,0 +1,139 @@
+package adapters
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+)
+
+// Run executes tasks until the context ends, or the adapter fails for good. Then it drains: it takes no more tasks,
+// answers not done for those that it has not begun, finishes the others, and waits until all results are
+// acknowledged, for DrainTimeout at most.
+//
+// It returns nil if the context ended and nothing was left undone. Errors are: mistakes in the adapter or the
+// configuration, all at once; a first node that refuses the adapter; an activity actor that failed too often; work or
+// results that were left when DrainTimeout was over.
+func (a *Adapter) Run(ctx context.Context, config Config) error {
+	config = config.withDefaults()
+	if err := errors.Join(a.validate(), config.validate()); err != nil {
+		return err
+	}
+	transport, err := config.TLS.transport()
+	if err != nil {
+		return err
+	}
+	h := newHub(a, config)
+	h.transport = transport
+	h.links, h.stop = context.WithCancel(context.WithoutCancel(ctx))
+	defer h.stop()
+	return h.run(ctx)
+}
+
+func (h *hub) run(ctx context.Context) error {
+	// What matters of the actors' failures, the supervisors log.
+	silent := slog.New(slog.DiscardHandler)
+	h.system = actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return silent }))
+	defer h.system.Shutdown()
+	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	h.base = base
+	for _, p := range h.pools {
+		if err := p.start(); err != nil {
+			return err
+		}
+	}
+	h.mu.Lock()
+	for _, server := range h.config.Servers {
+		h.connect(server)
+	}
+	h.mu.Unlock()
+	h.running.Go(h.ticks)
+
+	var reason error
+	select {
+	case <-ctx.Done():
+		h.config.Log.Info("draining", "timeout", h.config.DrainTimeout)
+	case reason = <-h.failed:
+		h.config.Log.Error("adapter failed, draining", "error", reason, "timeout", h.config.DrainTimeout)
+	}
+	err := errors.Join(reason, h.leave())
+	cancel()
+	h.stop()
+	h.running.Wait()
+	for _, p := range h.pools {
+		err = errors.Join(err, p.stop())
+	}
+	return err
+}
+
+// ticks lets time pass for the hub.
+func (h *hub) ticks() {
+	ticker := time.NewTicker(min(max(h.config.ResendAfter/4, time.Millisecond), time.Second))
+	defer ticker.Stop()
+	for {
+		select {
+		case <-h.links.Done():
+			return
+		case <-ticker.C:
+			h.tick()
+		}
+	}
+}
+
+// farewell is how long the nodes have to end the streams that the adapter closed.
+const farewell = time.Second
+
+// leave drains, then closes the streams.
+func (h *hub) leave() error {
+	h.drain()
+	timeout := time.NewTimer(h.config.DrainTimeout)
+	defer timeout.Stop()
+	var err error
+	select {
+	case <-h.quiet:
+	case <-timeout.C:
+		if executing, results := h.abort(); executing+results > 0 {
+			err = fmt.Errorf("%d tasks were still executed and %d results not acknowledged after %v: the nodes will ask again",
+				executing, results, h.config.DrainTimeout)
+		}
+	}
+	h.finish()
+	timeout.Reset(farewell)
+	for {
+		live, detached := h.connected()
+		if !live {
+			return err
+		}
+		select {
+		case <-detached:
+		case <-timeout.C:
+			return err
+		}
+	}
+}
+
+// finish has every stream closed once its outbox is empty.
+func (h *hub) finish() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, l := range h.streams {
+		l.finished = true
+		l.poke()
+	}
+}
+
+// connected tells whether a stream is live, and when to ask again.
+func (h *hub) connected() (bool, <-chan struct{}) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, l := range h.streams {
+		if l.live {
+			return true, h.detached
+		}
+	}
+	return false, nil
+}

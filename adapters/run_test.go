@@ -1,0 +1,430 @@
+package adapters_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/holdfast-run/holdfast/adapters"
+	"github.com/holdfast-run/holdfast/adapters/adaptertest"
+	"github.com/holdfast-run/holdfast/messages/adapterv1"
+	"github.com/holdfast-run/holdfast/supervision"
+)
+
+const (
+	succeeded = adapterv1.Outcome_OUTCOME_SUCCEEDED
+	failed    = adapterv1.Outcome_OUTCOME_FAILED
+	notDone   = adapterv1.Outcome_OUTCOME_NOT_DONE
+	inDoubt   = adapterv1.Outcome_OUTCOME_IN_DOUBT
+)
+
+// config logs to the test.
+func config(t *testing.T) adapters.Config {
+	t.Helper()
+	return adapters.Config{Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))}
+}
+
+func within(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func TestExecutesTypedActivities(t *testing.T) {
+	t.Parallel()
+	node := adaptertest.Start(t)
+	a := adapters.New("hss")
+	adapters.Handle(a, "createSubscriber", createSubscriber, adapters.Version("1.2.0"))
+	p := node.Run(a, config(t))
+	task := node.Task("createSubscriber", Subscriber{IMSI: "262011234567890"})
+	node.Send(within(t), task)
+	r := node.Await(within(t), task.GetKey(), 1)
+	var profile Profile
+	if err := json.Unmarshal(r.GetOutput(), &profile); err != nil || r.GetOutcome() != succeeded {
+		t.Fatalf("%v: %v", r, err)
+	}
+	if want := "profile-of-262011234567890-" + task.GetKey(); profile.ID != want {
+		t.Errorf("id %q, want %q", profile.ID, want)
+	}
+	hello := node.Hellos()[0]
+	if a := hello.GetActivities()[0]; hello.GetAdapter() != "hss" || a.GetVersion() != "1.2.0" || a.GetIdempotent() ||
+		a.GetConcurrency() != 16 {
+		t.Errorf("hello %v", hello)
+	}
+	if err := p.Stop(); err != nil {
+		t.Errorf("stop: %v", err)
+	}
+}
+
+func TestErrorsAreClassified(t *testing.T) {
+	t.Parallel()
+	plain := errors.New("connection refused")
+	type outcome struct {
+		outcome   adapterv1.Outcome
+		permanent bool
+		status    int32
+		typ       string
+	}
+	for name, c := range map[string]struct {
+		err              error
+		once, idempotent outcome // not idempotent, and idempotent
+	}{
+		"plain":     {plain, outcome{failed, false, 503, adapters.ErrorTypeCommunication}, outcome{}},
+		"transient": {adapters.Transient(plain), outcome{failed, false, 503, adapters.ErrorTypeCommunication}, outcome{}},
+		"permanent": {adapters.Permanent(plain), outcome{failed, true, 500, adapters.ErrorTypeCommunication}, outcome{}},
+		"in doubt":  {adapters.InDoubt(plain), outcome{inDoubt, false, 500, adapters.ErrorTypeInDoubt}, outcome{}},
+		"problem": {
+			adapters.Permanent(adapters.Problem{Type: "https://example.org/barred", Status: 409, Title: "Barred"}),
+			outcome{failed, true, 409, "https://example.org/barred"},
+			outcome{},
+		},
+		"not UTF-8": {errors.New("\xff\xfe"), outcome{failed, false, 503, adapters.ErrorTypeCommunication}, outcome{}},
+		"a call's deadline": {
+			context.DeadlineExceeded,
+			outcome{inDoubt, false, 408, adapters.ErrorTypeTimeout},
+			outcome{failed, false, 408, adapters.ErrorTypeTimeout},
+		},
+		"not done means nothing outside of recovery": {
+			adapters.ErrNotDone, outcome{failed, false, 503, adapters.ErrorTypeCommunication}, outcome{},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			node := adaptertest.Start(t)
+			a := adapters.New("test")
+			fail := func(context.Context, adapters.Task, string) (string, error) { return "", c.err }
+			adapters.Handle(a, "once", fail)
+			adapters.Handle(a, "idempotent", fail, adapters.Idempotent())
+			node.Run(a, config(t))
+			if c.idempotent == (outcome{}) {
+				c.idempotent = c.once
+			}
+			for activity, want := range map[string]outcome{"once": c.once, "idempotent": c.idempotent} {
+				r := node.Do(within(t), activity, "x")
+				got := outcome{r.GetOutcome(), r.GetPermanent(), r.GetError().GetStatus(), r.GetError().GetType()}
+				if got != want {
+					t.Errorf("%s: %+v, want %+v", activity, got, want)
+				}
+			}
+		})
+	}
+}
+
+func TestWrongInputFailsPermanently(t *testing.T) {
+	t.Parallel()
+	node := adaptertest.Start(t)
+	a := adapters.New("test")
+	var calls atomic.Int32
+	adapters.Handle(a, "typed", func(context.Context, adapters.Task, Subscriber) (string, error) {
+		calls.Add(1)
+		return "", nil
+	})
+	adapters.Handle(a, "raw", func(_ context.Context, _ adapters.Task, in json.RawMessage) (json.RawMessage, error) {
+		calls.Add(1)
+		return in, nil
+	})
+	node.Run(a, config(t))
+	for activity, input := range map[string]string{"typed": `{"IMSI": 7}`, "raw": `{"a": `} {
+		task := node.Task(activity, nil)
+		task.Input = []byte(input)
+		node.Send(within(t), task)
+		r := node.Await(within(t), task.GetKey(), 1)
+		if r.GetOutcome() != failed || !r.GetPermanent() || r.GetError().GetStatus() != 400 ||
+			r.GetError().GetType() != adapters.ErrorTypeValidation || r.GetError().GetDetail() == "" {
+			t.Errorf("%s: %v", activity, r)
+		}
+	}
+	if n := calls.Load(); n != 0 {
+		t.Errorf("called %d times", n)
+	}
+}
+
+func TestARepeatedKeyIsExecutedOnce(t *testing.T) {
+	t.Parallel()
+	node := adaptertest.Start(t)
+	a := adapters.New("test")
+	var calls atomic.Int32
+	release, begun := make(chan struct{}), make(chan struct{}, 1)
+	adapters.Handle(a, "work", func(context.Context, adapters.Task, string) (int32, error) {
+		begun <- struct{}{}
+		<-release
+		return calls.Add(1), nil
+	})
+	node.Run(a, config(t))
+	task := node.Task("work", "x")
+	node.Send(within(t), task)
+	<-begun
+	again := adaptertest.Attempt(task, 2)
+	node.Send(within(t), again) // joins
+	node.AwaitCredits(within(t), "work", 19)
+	close(release)
+	if r := node.Await(within(t), task.GetKey(), 2); string(r.GetOutput()) != "1" {
+		t.Errorf("joined: %v", r)
+	}
+	node.Send(within(t), adaptertest.Attempt(task, 3)) // answered
+	if r := node.Await(within(t), task.GetKey(), 3); string(r.GetOutput()) != "1" {
+		t.Errorf("answered: %v", r)
+	}
+	if n := calls.Load(); n != 1 {
+		t.Errorf("executed %d times", n)
+	}
+}
+
+func TestWorkOfAnotherProcessIsRecoveredOrInDoubt(t *testing.T) {
+	t.Parallel()
+	node := adaptertest.Start(t)
+	a := adapters.New("test")
+	work := func(context.Context, adapters.Task, string) (string, error) { return "executed", nil }
+	adapters.Handle(a, "once", work)
+	adapters.Handle(a, "idempotent", work, adapters.Idempotent())
+	adapters.Handle(a, "recovers", work, adapters.Recover(
+		func(_ context.Context, task adapters.Task, in string) (string, error) {
+			switch {
+			case !task.MaybeStarted:
+				return "", errors.New("not told")
+			case in == "lost":
+				return "", adapters.ErrNotDone
+			case in == "unknown":
+				return "", errors.New("connection refused")
+			}
+			return "recovered " + in, nil
+		}))
+	node.Run(a, config(t))
+	for _, c := range []struct {
+		activity, input string
+		outcome         adapterv1.Outcome
+		output          string
+	}{
+		{"once", "x", inDoubt, ""},
+		{"idempotent", "x", succeeded, `"executed"`},
+		{"recovers", "x", succeeded, `"recovered x"`},
+		{"recovers", "lost", notDone, ""},
+		{"recovers", "unknown", inDoubt, ""},
+	} {
+		task := node.Task(c.activity, c.input)
+		task.MaybeStarted = true
+		node.Send(within(t), task)
+		if r := node.Await(within(t), task.GetKey(), 1); r.GetOutcome() != c.outcome || string(r.GetOutput()) != c.output {
+			t.Errorf("%s %s: %v", c.activity, c.input, r)
+		}
+	}
+}
+
+// connection is a resource that counts its life.
+type connection struct {
+	closed *atomic.Int32
+	uses   int
+}
+
+func (c *connection) Close() error {
+	c.closed.Add(1)
+	return nil
+}
+
+func TestAFailingActorIsRestartedAlone(t *testing.T) {
+	t.Parallel()
+	node := adaptertest.Start(t)
+	a := adapters.New("test")
+	var opened, closed atomic.Int32
+	adapters.HandleWith(a, "use",
+		func(context.Context) (*connection, error) {
+			opened.Add(1)
+			return &connection{closed: &closed}, nil
+		},
+		func(_ context.Context, c *connection, _ adapters.Task, what string) (int, error) {
+			c.uses++
+			switch what {
+			case "panic":
+				panic("boom")
+			case "dirty":
+				return 0, adapters.Dirty(adapters.Permanent(errors.New("broken pipe")))
+			}
+			return c.uses, nil
+		}, adapters.Concurrency(1))
+	adapters.Handle(a, "other", func(context.Context, adapters.Task, string) (string, error) { return "fine", nil })
+	p := node.Run(a, config(t))
+	for _, c := range []struct {
+		what    string
+		outcome adapterv1.Outcome
+		output  string
+	}{
+		{"use", succeeded, "1"},
+		{"use", succeeded, "2"},
+		{"panic", inDoubt, ""},
+		{"use", succeeded, "1"},
+		{"dirty", failed, ""},
+		{"use", succeeded, "1"},
+	} {
+		if r := node.Do(within(t), "use", c.what); r.GetOutcome() != c.outcome || string(r.GetOutput()) != c.output {
+			t.Errorf("%s: %v", c.what, r)
+		}
+		if r := node.Do(within(t), "other", ""); r.GetOutcome() != succeeded {
+			t.Errorf("after %s, other: %v", c.what, r)
+		}
+	}
+	if err := p.Stop(); err != nil {
+		t.Fatalf("stop: %v", err)
+	}
+	if opened.Load() != 3 || closed.Load() != 3 {
+		t.Errorf("opened %d, closed %d resources; 3 each are expected", opened.Load(), closed.Load())
+	}
+}
+
+// hasty restarts actors at once, a few times.
+var hasty = supervision.Policy{
+	MaxRestarts: 2, Within: time.Minute, Backoff: supervision.Backoff{Initial: time.Millisecond, Max: 5 * time.Millisecond},
+}
+
+func TestTooManyFailuresEndTheAdapter(t *testing.T) {
+	t.Parallel()
+	node := adaptertest.Start(t)
+	a := adapters.New("test")
+	adapters.Handle(a, "work", func(context.Context, adapters.Task, string) (string, error) { panic("boom") },
+		adapters.Idempotent(), adapters.Concurrency(1))
+	c := config(t)
+	c.Restarts = hasty
+	p := node.Run(a, c)
+	for range 3 {
+		if r := node.Do(within(t), "work", ""); r.GetOutcome() != failed || r.GetPermanent() ||
+			!strings.Contains(r.GetError().GetDetail(), "boom") {
+			t.Errorf("%v", r)
+		}
+	}
+	if err := p.Wait(); err == nil || !strings.Contains(err.Error(), "failed too often: boom") {
+		t.Errorf("Run returned %v", err)
+	}
+}
+
+func TestAResourceThatCantBeOpenedAnswersTasks(t *testing.T) {
+	t.Parallel()
+	node := adaptertest.Start(t)
+	a := adapters.New("test")
+	adapters.HandleWith(a, "work",
+		func(context.Context) (int, error) { return 0, errors.New("connection refused") },
+		func(context.Context, int, adapters.Task, string) (string, error) { return "", nil },
+	)
+	c := config(t)
+	c.Restarts = hasty
+	p := node.Run(a, c)
+	r := node.Do(within(t), "work", "")
+	if r.GetOutcome() != failed || r.GetPermanent() || !strings.Contains(r.GetError().GetDetail(), "connection refused") {
+		t.Errorf("%v", r)
+	}
+	if err := p.Wait(); err == nil || !strings.Contains(err.Error(), "connection refused") {
+		t.Errorf("Run returned %v", err)
+	}
+}
+
+func TestCancel(t *testing.T) {
+	t.Parallel()
+	node := adaptertest.Start(t)
+	a := adapters.New("test")
+	begun := make(chan struct{}, 1)
+	adapters.Handle(a, "work", func(ctx context.Context, _ adapters.Task, _ string) (string, error) {
+		begun <- struct{}{}
+		<-ctx.Done()
+		return "", ctx.Err()
+	}, adapters.Concurrency(1), adapters.Prefetch(1))
+	node.Run(a, config(t))
+	running, queued := node.Task("work", ""), node.Task("work", "")
+	node.Send(within(t), running)
+	<-begun
+	node.Send(within(t), queued)
+	node.Cancel(queued.GetKey(), 1)
+	if r := node.Await(within(t), queued.GetKey(), 1); r.GetOutcome() != notDone {
+		t.Errorf("queued: %v", r)
+	}
+	node.Cancel(running.GetKey(), 2) // another attempt
+	node.Cancel("unknown", 1)
+	node.Cancel(running.GetKey(), 1)
+	if r := node.Await(within(t), running.GetKey(), 1); r.GetOutcome() != inDoubt {
+		t.Errorf("running: %v", r)
+	}
+	node.AwaitCredits(within(t), "work", 2)
+}
+
+func TestDeadlines(t *testing.T) {
+	t.Parallel()
+	node := adaptertest.Start(t)
+	a := adapters.New("test")
+	wait := func(ctx context.Context, task adapters.Task, _ string) (string, error) {
+		if end, ok := ctx.Deadline(); !ok || !end.Equal(task.Deadline) {
+			return "", adapters.Permanent(errors.New("no deadline"))
+		}
+		<-ctx.Done()
+		return "", errors.New("interrupted")
+	}
+	adapters.Handle(a, "once", wait)
+	adapters.Handle(a, "idempotent", wait, adapters.Idempotent())
+	adapters.Handle(a, "timeout", func(ctx context.Context, _ adapters.Task, _ string) (string, error) {
+		<-ctx.Done()
+		return "", ctx.Err()
+	}, adapters.Timeout(time.Millisecond))
+	node.Run(a, config(t))
+	soon := func(activity string, in time.Duration) *adapterv1.Result {
+		task := node.Task(activity, "")
+		task.Deadline = time.Now().Add(in).UnixNano()
+		node.Send(within(t), task)
+		return node.Await(within(t), task.GetKey(), 1)
+	}
+	if r := soon("once", 50*time.Millisecond); r.GetOutcome() != inDoubt || r.GetError().GetStatus() != 408 {
+		t.Errorf("once: %v", r)
+	}
+	if r := soon("idempotent", 50*time.Millisecond); r.GetOutcome() != failed || r.GetError().GetStatus() != 408 {
+		t.Errorf("idempotent: %v", r)
+	}
+	if r := soon("once", -time.Second); r.GetOutcome() != failed || r.GetPermanent() || r.GetError().GetStatus() != 408 {
+		t.Errorf("too late: %v", r)
+	}
+	if r := node.Do(within(t), "timeout", ""); r.GetOutcome() != inDoubt || r.GetError().GetStatus() != 408 {
+		t.Errorf("timeout: %v", r)
+	}
+}
+
+func TestConcurrencyIsBounded(t *testing.T) {
+	t.Parallel()
+	node := adaptertest.Start(t)
+	a := adapters.New("test")
+	var now, most atomic.Int32
+	var once sync.Once
+	full, release := make(chan struct{}), make(chan struct{})
+	adapters.Handle(a, "work", func(context.Context, adapters.Task, string) (string, error) {
+		n := now.Add(1)
+		defer now.Add(-1)
+		for {
+			m := most.Load()
+			if n <= m || most.CompareAndSwap(m, n) {
+				break
+			}
+		}
+		if n == 4 {
+			once.Do(func() { close(full) })
+		}
+		<-release
+		return "", nil
+	}, adapters.Concurrency(4), adapters.Prefetch(3))
+	node.Run(a, config(t))
+	node.AwaitCredits(within(t), "work", 7)
+	tasks := make([]*adapterv1.Task, 7)
+	for i := range tasks {
+		tasks[i] = node.Task("work", "")
+		node.Send(within(t), tasks[i])
+	}
+	<-full
+	node.AwaitCredits(within(t), "work", 0)
+	close(release)
+	for _, task := range tasks {
+		node.Await(within(t), task.GetKey(), 1)
+	}
+	node.AwaitCredits(within(t), "work", 7)
+	if most.Load() != 4 {
+		t.Errorf("%d were executed at once", most.Load())
+	}
+}

@@ -1,0 +1,155 @@
+package adapters
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+
+	"github.com/holdfast-run/holdfast/adapters/ledger"
+	"github.com/holdfast-run/holdfast/messages/adapterv1"
+)
+
+func newProcessID() string {
+	var id [16]byte
+	_, _ = rand.Read(id[:]) // never fails
+	return hex.EncodeToString(id[:])
+}
+
+// hello is the first message of a stream.
+func (h *hub) hello() *adapterv1.ConnectRequest {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	hello := &adapterv1.Hello{
+		Adapter: h.name, Process: h.process, Ledger: h.process, Keys: h.ledger.Keys(), Protocol: 1,
+	}
+	for _, p := range h.pools {
+		hello.Activities = append(hello.Activities, p.act.describe())
+	}
+	return &adapterv1.ConnectRequest{Hello: hello, Drain: h.draining}
+}
+
+// attach makes a stream live: it gets its share of the credits, and the results that wait for it or for any stream.
+func (h *hub) attach(l *link, w *adapterv1.Welcome) error {
+	now := h.now()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	l.node = w.GetNode()
+	for _, other := range h.streams {
+		if other != l && other.live && other.node == l.node && l.node != "" {
+			return errSameNode
+		}
+	}
+	h.welcomed = true
+	l.live, l.maxOutput = true, int(w.GetMaxOutputBytes())
+	l.results, l.revocations, l.progress, l.shares = nil, nil, nil, nil
+	l.leaving = false // the hello said it
+	for _, p := range h.pools {
+		l.shares = append(l.shares, p.credits.join())
+	}
+	if h.draining {
+		l.close()
+	}
+	h.ledger.Resend(func(s ledger.Stream) bool {
+		home := h.streams[s]
+		return home == nil || home == l || !home.live
+	}, now, func(r *adapterv1.Result) { l.results = append(l.results, r) })
+	h.announce(w.GetNodes())
+	h.rebalance()
+	l.poke()
+	h.config.Log.Info("connected to the node", "server", l.address, "node", l.node)
+	return nil
+}
+
+// detach ends a stream's share of the credits. What it did not send is sent by the next.
+func (h *hub) detach(l *link) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	l.live = false
+	for _, j := range l.progress {
+		j.noted = false
+	}
+	l.results, l.revocations, l.progress = nil, nil, nil
+	for i, p := range h.pools {
+		p.credits.leave(l.shares[i])
+	}
+	h.rebalance()
+	close(h.detached)
+	h.detached = make(chan struct{})
+}
+
+// announce starts links to the nodes that are not known yet. Links to nodes that are not among them end with their streams.
+func (h *hub) announce(nodes []string) {
+	if len(nodes) == 0 || h.draining {
+		return
+	}
+	clear(h.announced)
+	for _, address := range nodes {
+		if err := checkAddress(address); err != nil {
+			h.config.Log.Warn("a node announces a wrong address", "server", address, "error", err)
+			continue
+		}
+		h.announced[address] = true
+		h.connect(address)
+	}
+}
+
+// connect starts a link, unless there is one to that address.
+func (h *hub) connect(address string) {
+	if h.addresses[address] != nil {
+		return
+	}
+	if len(h.addresses) >= maxNodes {
+		h.config.Log.Warn("too many nodes: no stream is opened", "server", address, "limit", maxNodes)
+		return
+	}
+	h.last++
+	l := &link{hub: h, stream: h.last, address: address, wake: make(chan struct{}, 1)}
+	h.streams[l.stream], h.addresses[address] = l, l
+	h.running.Go(func() { l.run(h.links, h.transport) })
+}
+
+// compose takes a message out of a link's outbox: nil if it is empty and no heartbeat is due. It also tells whether
+// nothing more will come.
+func (h *hub) compose(l *link, due bool) (m *adapterv1.ConnectRequest, finished bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	m = &adapterv1.ConnectRequest{Results: l.take(), Revocations: l.revocations, Drain: l.leaving}
+	l.revocations, l.leaving = nil, false
+	for i, s := range l.shares {
+		if s.dirty {
+			s.dirty = false
+			m.Credits = append(m.Credits, &adapterv1.Credit{Activity: h.pools[i].act.name, Total: s.granted})
+		}
+	}
+	if due {
+		m.Heartbeat = &adapterv1.Heartbeat{}
+		for _, j := range l.progress {
+			j.noted = false
+			m.Heartbeat.Progress = append(m.Heartbeat.Progress, &adapterv1.Progress{Key: j.task.GetKey(), Note: j.note})
+		}
+		l.progress = nil
+	}
+	if len(m.GetResults())+len(m.GetCredits())+len(m.GetRevocations()) == 0 && m.GetHeartbeat() == nil && !m.GetDrain() {
+		return nil, l.finished
+	}
+	return m, false
+}
+
+// take removes results from the outbox, as many as fit into one message.
+func (l *link) take() []*adapterv1.Result {
+	n, size := 0, 0
+	for ; n < len(l.results) && n < maxBatch; n++ {
+		if size += len(l.results[n].GetOutput()); size > frameBytes && n > 0 {
+			break
+		}
+	}
+	taken := l.results[:n:n]
+	if n == len(l.results) {
+		l.results = nil
+		if n > 0 {
+			l.results = make([]*adapterv1.Result, 0, n)
+		}
+	} else {
+		l.results = l.results[n:]
+	}
+	return taken
+}
