@@ -35,7 +35,11 @@ var rules = []rule{
 	{dir: "adapters", product: []string{"adapters/...", "messages/...", "supervision"}},
 	{dir: "console", product: []string{"messages/..."}},
 	{dir: "cmd", product: []string{"..."}},
-	{dir: "scenarios", product: []string{"scenarios/...", "adapters/...", "messages/...", "supervision"}},
+	{
+		dir:     "scenarios",
+		product: []string{"scenarios/...", "adapters/...", "messages/...", "supervision"},
+		tests:   []string{"actors/definition"},
+	},
 	{dir: "scenarios/simulation", product: []string{"..."}},
 }
 
