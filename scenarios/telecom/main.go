@@ -22,7 +22,7 @@ func run(args []string) int {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(downstreamCommand(), checkCommand())
+	root.AddCommand(downstreamCommand(), adapterCommand(), checkCommand(), demoCommand())
 	root.SetArgs(args)
 	if err := root.ExecuteContext(ctx); err != nil {
 		_, _ = fmt.Fprintln(os.Stderr, "telecom:", err)

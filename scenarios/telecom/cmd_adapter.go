@@ -1,0 +1,45 @@
+package main
+
+import (
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/holdfast-run/holdfast/adapters"
+)
+
+func adapterCommand() *cobra.Command {
+	var servers []string
+	o := offers{}
+	c := &cobra.Command{
+		Use:       "adapter NAME",
+		Short:     "Run the adapter for one system",
+		Long:      "Run the adapter for one system: it executes the activities that nodes ask for, by requests to its downstream.",
+		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
+		ValidArgs: systemNames(),
+		RunE: func(c *cobra.Command, args []string) error {
+			if !c.Flags().Changed("server") {
+				if env := os.Getenv("HOLDFAST_SERVER"); env != "" {
+					servers = strings.Split(env, ",")
+				}
+			}
+			o.Adapter = adapters.New(args[0])
+			activities[args[0]](o)
+			return o.Run(c.Context(), adapters.Config{
+				Servers: servers,
+				Log:     slog.New(slog.NewJSONHandler(c.ErrOrStderr(), nil)).With("adapter", args[0]),
+			})
+		},
+	}
+	f := c.Flags()
+	f.StringSliceVar(&servers, "server", []string{adapters.DefaultServer},
+		"address of a node; may be repeated; by default what HOLDFAST_SERVER says")
+	f.StringVar(&o.downstream, "downstream", "", "URL of the downstream, as it prints it")
+	f.IntVar(&o.concurrency, "concurrency", 16, "how many tasks of each activity to execute at once")
+	f.DurationVar(&o.timeout, "timeout", 30*time.Second, "how long the downstream may take over a request")
+	cobra.CheckErr(c.MarkFlagRequired("downstream"))
+	return c
+}

@@ -1,0 +1,218 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/definitionv1"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/scenarios/checker"
+)
+
+// definitionRef is what the sample orders run.
+const definitionRef = "telecom/activate-mobile:1.0.0"
+
+// demo runs the sample orders through real processes.
+type demo struct {
+	holdfast string // path of the binary
+	self     string // path of this one
+	dir      string // of all data and logs
+	show     *screen
+	history  string   // the sample whose history is shown
+	dedup    bool     // of the downstreams
+	orders   []sample // to be submitted
+}
+
+// run runs the demo; its error says what is not as it must be.
+func (d *demo) run(ctx context.Context) error {
+	whole := ctx
+	ctx, stage := newStage(whole, d.dir, func(text string) { d.show.line("processes", yellow, text) })
+	defer stage.stop()
+	server, err := d.start(stage)
+	if err != nil {
+		return err
+	}
+	conn, err := grpc.NewClient(server, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return fmt.Errorf("connect to %s: %w", server, err)
+	}
+	defer func() { _ = conn.Close() }()
+	if err := d.deploy(ctx, definitionv1.NewDefinitionServiceClient(conn)); err != nil {
+		return err
+	}
+	all, err := d.carryOut(ctx, orderv1.NewOrderServiceClient(conn))
+	if err != nil {
+		return err
+	}
+	stage.stop() // so that no log grows while it is checked
+	d.show.line("processes", "", "all stopped")
+	return d.judge(whole, all)
+}
+
+// start starts the downstreams, the node and its adapters, and returns the node's address.
+func (d *demo) start(s *stage) (server string, err error) {
+	names := systemNames()
+	addresses, err := freeAddresses(s.ctx, len(names)+2)
+	if err != nil {
+		return "", err
+	}
+	server, admin := addresses[len(names)], addresses[len(names)+1]
+	dev := []string{"dev", "--data", filepath.Join(d.dir, "data"), "--server", server, "--admin", admin}
+	for i, name := range names {
+		args := []string{
+			"downstream", name, "--listen", addresses[i], "--log", d.downstreamLog(name),
+			"--latency", "20ms", "--jitter", "60ms", "--no-dedup=" + strconv.FormatBool(!d.dedup),
+		}
+		if err := s.start("downstream-"+name, d.self, append(args, faults[name]...)...); err != nil {
+			return "", err
+		}
+		dev = append(dev, "--adapter", fmt.Sprintf("%s=%q adapter %s --downstream http://%s", name, d.self, name, addresses[i]))
+	}
+	for _, address := range addresses[:len(names)] {
+		if err := s.answers("http://" + address + "/control"); err != nil {
+			return "", err
+		}
+	}
+	d.show.line("downstreams", "", fmt.Sprintf("%d systems answer, a process each", len(names)))
+	if err := s.start("holdfast-dev", d.holdfast, dev...); err != nil {
+		return "", err
+	}
+	if err := s.answers("http://" + admin + "/readyz"); err != nil {
+		return "", err
+	}
+	s.ready.Store(true)
+	d.show.line("node", "", fmt.Sprintf("ready on %s, with %d adapter processes", server, len(names)))
+	return server, nil
+}
+
+func (d *demo) downstreamLog(name string) string {
+	return filepath.Join(d.dir, "downstream-"+name+".jsonl")
+}
+
+func (d *demo) deploy(ctx context.Context, client definitionv1.DefinitionServiceClient) error {
+	document, err := files.ReadFile("definitions/activate-mobile.yaml")
+	if err != nil {
+		return fmt.Errorf("read definition: %w", err)
+	}
+	answer, err := retried(ctx, func() (*definitionv1.DeployResponse, error) {
+		return client.Deploy(ctx, &definitionv1.DeployRequest{Document: document})
+	})
+	if err != nil {
+		return fmt.Errorf("deploy %s: %w", definitionRef, err)
+	}
+	d.show.line("definition", "", fmt.Sprintf("%s deployed, it calls %d activities", definitionRef,
+		len(answer.GetDefinition().GetActivities())))
+	return nil
+}
+
+// carryOut submits the orders, and follows them to their ends.
+func (d *demo) carryOut(ctx context.Context, client orderv1.OrderServiceClient) ([]*following, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var all []*following
+	for _, s := range d.orders {
+		o := &following{sample: s, id: messages.NewOrderID()}
+		body, msisdn, err := s.body(time.Now())
+		if err != nil {
+			return nil, err
+		}
+		_, err = retried(ctx, func() (*orderv1.SubmitResponse, error) {
+			return client.Submit(ctx, &orderv1.SubmitRequest{Wait: orderv1.Wait_WAIT_ACCEPTED, Order: &orderv1.WorkOrder{
+				Id: string(o.id), Definition: definitionRef, Input: body, OrderKey: msisdn,
+				Labels: map[string]string{"scenario": "telecom", "sample": s.name},
+			}})
+		})
+		if err != nil {
+			return nil, fmt.Errorf("submit %s: %w", s.name, err)
+		}
+		all = append(all, o)
+	}
+	d.show.line("orders", "", fmt.Sprintf("%d accepted", len(all)))
+	var watching sync.WaitGroup
+	for _, o := range all {
+		watching.Go(func() {
+			if err := o.follow(ctx, client, d.show); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	watching.Wait()
+	if err := context.Cause(ctx); err != nil {
+		return nil, fmt.Errorf("%w%s", err, stuck(all))
+	}
+	return all, nil
+}
+
+// stuck says where the orders are that have not ended.
+func stuck(all []*following) string {
+	var text strings.Builder
+	for _, o := range all {
+		if o.last == nil && len(o.events) > 0 {
+			e := o.events[len(o.events)-1]
+			fmt.Fprintf(&text, "\n  %s has not ended: its version %d is %s %s", o.name, e.GetVersion(), e.GetType(), e.GetTask())
+		}
+	}
+	return text.String()
+}
+
+// judge shows what became of the orders, and checks it.
+func (d *demo) judge(ctx context.Context, all []*following) error {
+	var wrong int
+	for _, o := range all {
+		if o.name == d.history {
+			d.show.history(o)
+		}
+		if len(o.wrong) > 0 {
+			wrong++
+		}
+	}
+	d.show.summary(all)
+	histories := filepath.Join(d.dir, "histories.jsonl")
+	if err := writeHistories(histories, all); err != nil {
+		return err
+	}
+	var logs []string
+	for _, name := range systemNames() {
+		logs = append(logs, d.downstreamLog(name))
+	}
+	report, err := checker.Files(ctx, logs, []string{histories})
+	if err != nil {
+		return fmt.Errorf("check: %w", err)
+	}
+	d.show.heading("Check of the downstreams' logs against the histories")
+	printReport(d.show.out, report)
+	switch {
+	case wrong > 0:
+		return fmt.Errorf("%d of %d orders are not as expected", wrong, len(all))
+	case !report.Pass:
+		return errViolations
+	case report.Orders != int64(len(d.orders)) || report.Ended != report.Orders:
+		return fmt.Errorf("%d orders were submitted, %d have a history, %d of them an end", len(d.orders), report.Orders, report.Ended)
+	}
+	return nil
+}
+
+// newDir makes the folder of one demo.
+func newDir(parent string) (string, error) {
+	if err := os.MkdirAll(parent, 0o750); err != nil {
+		return "", fmt.Errorf("make folder: %w", err)
+	}
+	dir, err := os.MkdirTemp(parent, time.Now().Format("demo-20060102-150405-*"))
+	if err != nil {
+		return "", fmt.Errorf("make folder: %w", err)
+	}
+	return filepath.Abs(dir) //nolint:wrapcheck // its error says it all
+}
+
+var errNoHoldfast = errors.New("is not there: build it with make build, or name it with --holdfast")

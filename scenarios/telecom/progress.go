@@ -1,0 +1,147 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"text/tabwriter"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+)
+
+// screen is where the demo shows what happens: a line for each thing that a person would want to know.
+type screen struct {
+	mu     sync.Mutex
+	out    io.Writer
+	colour bool
+	start  time.Time
+}
+
+func newScreen(out io.Writer) *screen {
+	f, ok := out.(*os.File)
+	colour := ok && term.IsTerminal(int(f.Fd())) && os.Getenv("NO_COLOR") == ""
+	return &screen{out: out, colour: colour, start: time.Now()}
+}
+
+// The colours of a terminal.
+const (
+	green  = "32"
+	red    = "31"
+	yellow = "33"
+	bold   = "1"
+	dim    = "2"
+)
+
+func (s *screen) paint(colour, text string) string {
+	if !s.colour || colour == "" {
+		return text
+	}
+	return "\x1b[" + colour + "m" + text + "\x1b[0m"
+}
+
+// line shows something about a thing, with the time since the start.
+func (s *screen) line(thing, colour, text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fmt.Fprintf(s.out, "%7.2f s  %-24s %s\n", time.Since(s.start).Seconds(), thing, s.paint(colour, text))
+}
+
+func (s *screen) heading(text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fmt.Fprintf(s.out, "\n%s\n", s.paint(bold, text))
+}
+
+// table shows lines whose cells, parted by tabs, are aligned.
+func (s *screen) table(fill func(row func(format string, cells ...any))) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+	fill(func(format string, cells ...any) { fmt.Fprintf(w, "  "+format+"\n", cells...) })
+	_ = w.Flush() // as for other output to the terminal
+}
+
+// tell returns what a person wants to know of an event; an empty text if nothing.
+func (o *following) tell(e *orderv1.HistoryEvent) (colour, text string) {
+	switch e.GetType() {
+	case attemptScheduled:
+		o.activity = e.GetActivity()
+	case retryScheduled:
+		in := e.GetDue().AsTime().Sub(e.GetAt().AsTime())
+		return yellow, fmt.Sprintf("%s: %s; again in %.1f s", o.activity, why(e), in.Seconds())
+	case waitStarted:
+		if in := e.GetDue().AsTime().Sub(e.GetAt().AsTime()); in > 0 {
+			return "", fmt.Sprintf("waits %v for its port window", in.Round(100*time.Millisecond))
+		}
+	case "catch.started":
+		return yellow, fmt.Sprintf("%s: %s; takes back what was done", o.activity, why(e))
+	case "stop.requested":
+		return "", "is asked to cancel: " + e.GetReason()
+	case "order.completed":
+		return green, "completed"
+	case "order.faulted":
+		return red, "faulted: " + why(e)
+	case "order.cancelled":
+		return yellow, "cancelled"
+	}
+	return "", ""
+}
+
+// why says in a few words what an event's error is.
+func why(e *orderv1.HistoryEvent) string {
+	p := e.GetError()
+	text := p.GetTitle()
+	if p.GetDetail() != "" {
+		text = p.GetDetail()
+	}
+	const most = 90
+	if r := []rune(text); len(r) > most {
+		text = string(r[:most]) + "…"
+	}
+	return text
+}
+
+// history shows what is on record of an order.
+func (s *screen) history(o *following) {
+	s.heading("History of " + o.name)
+	first := o.events[0].GetAt().AsTime()
+	s.table(func(row func(string, ...any)) {
+		row("version\tafter\tevent\ttask\tactivity\tnote")
+		for _, e := range o.events {
+			activity, note := e.GetActivity(), ""
+			if e.GetAttempt() > 1 {
+				activity += fmt.Sprintf(" #%d", e.GetAttempt())
+			}
+			switch {
+			case e.GetError() != nil:
+				note = why(e)
+			case e.GetType() == waitStarted, e.GetType() == retryScheduled:
+				note = "until " + e.GetDue().AsTime().Format("15:04:05.000")
+			}
+			after := e.GetAt().AsTime().Sub(first).Seconds()
+			row("%7d\t%.3f s\t%s\t%s\t%s\t%s", e.GetVersion(), after, e.GetType(), e.GetTask(), activity, note)
+		}
+	})
+}
+
+// summary shows what became of the orders.
+func (s *screen) summary(all []*following) {
+	s.heading("Summary")
+	s.table(func(row func(string, ...any)) {
+		row("order\tshows\texpected\tis\tevents\ttook\t")
+		for _, o := range all {
+			verdict := "ok"
+			if len(o.wrong) > 0 {
+				verdict = "WRONG: " + strings.Join(o.wrong, "; ")
+			}
+			took := o.last.GetEndedAt().AsTime().Sub(o.last.GetAcceptedAt().AsTime()).Seconds()
+			row("%s\t%s\t%s\t%s\t%6d\t%6.2f s\t%s",
+				o.name, o.shows, statusWord(o.status), statusWord(o.last.GetStatus()), len(o.events), took, verdict)
+		}
+	})
+}

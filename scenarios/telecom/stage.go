@@ -1,0 +1,130 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/holdfast-run/holdfast/supervision"
+)
+
+// stage is the processes that a demo runs with. Each is supervised: one that is killed is started again, under the same
+// address. All of them end with stop, and on Linux also with this process, whatever ends it.
+type stage struct {
+	ctx    context.Context //nolint:containedctx // bounds the life of the processes; stop ends it
+	cancel context.CancelCauseFunc
+	all    sync.WaitGroup
+	dir    string // of the logs
+	ready  atomic.Bool
+	told   func(text string)
+}
+
+// newStage makes an empty stage. told gets what happens to processes while orders run.
+// The context ends with the stage, and its cause says why.
+func newStage(ctx context.Context, dir string, told func(text string)) (context.Context, *stage) {
+	s := &stage{dir: dir, told: told}
+	s.ctx, s.cancel = context.WithCancelCause(ctx)
+	return s.ctx, s
+}
+
+// start runs a program until stop. Its output goes to a file NAME.log. If it ends before the stage is ready, something is
+// wrong with how it was started, and the stage's context ends with the reason.
+func (s *stage) start(name, path string, args ...string) error {
+	logName := filepath.Join(s.dir, name+".log")
+	log, err := os.OpenFile(logName, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return fmt.Errorf("%s: open log: %w", name, err)
+	}
+	p := supervision.NewProcess(supervision.Spec{
+		Name: name, Path: path, Args: args, Stdout: log, Stderr: log,
+		OnEvent: func(e supervision.Event) {
+			switch {
+			case e.Kind != supervision.Exited || s.ctx.Err() != nil:
+			case s.ready.Load():
+				s.told(fmt.Sprintf("process %s ended (%v), and is started again", name, e.Err))
+			default:
+				s.cancel(fmt.Errorf("process %s ended at its start (%w): %s", name, e.Err, lastLine(logName)))
+			}
+		},
+	})
+	s.all.Go(func() {
+		defer func() { _ = log.Close() }()
+		if err := p.Run(s.ctx); err != nil && s.ctx.Err() == nil {
+			s.cancel(fmt.Errorf("process %s: %w", name, err))
+		}
+	})
+	return nil
+}
+
+// stop ends all processes, and waits for them.
+func (s *stage) stop() {
+	s.cancel(errors.New("the stage is being cleared"))
+	s.all.Wait()
+}
+
+// answers waits until a URL answers, or the stage fails.
+func (s *stage) answers(url string) error {
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for {
+		if responds(s.ctx, url) {
+			return nil
+		}
+		select {
+		case <-again.C:
+		case <-s.ctx.Done():
+			return context.Cause(s.ctx)
+		}
+	}
+}
+
+func responds(ctx context.Context, url string) bool {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	q, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return false
+	}
+	resp, err := http.DefaultClient.Do(q)
+	if err != nil {
+		return false
+	}
+	_ = resp.Body.Close()
+	return resp.StatusCode == http.StatusOK
+}
+
+// freeAddresses returns loopback addresses that are free now. A process that is started again needs its old one, so they
+// are chosen beforehand.
+func freeAddresses(ctx context.Context, n int) ([]string, error) {
+	var found []string
+	for range n {
+		var lc net.ListenConfig
+		l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, fmt.Errorf("find a free port: %w", err)
+		}
+		defer func() { _ = l.Close() }() // all at once, so that none is found twice
+		found = append(found, l.Addr().String())
+	}
+	return found, nil
+}
+
+// lastLine returns the last line of a log, for a message.
+func lastLine(name string) string {
+	const most = 400
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return err.Error()
+	}
+	b = bytes.TrimSpace(b)
+	last := b[bytes.LastIndexByte(b, '\n')+1:]
+	return string(last[:min(len(last), most)])
+}
