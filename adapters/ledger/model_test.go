@@ -1,0 +1,263 @@
+package ledger_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+	"pgregory.net/rapid"
+
+	"github.com/holdfast-run/holdfast/adapters/ledger"
+	"github.com/holdfast-run/holdfast/messages/adapterv1"
+)
+
+// work is what the model knows of a key.
+type work struct {
+	can     ledger.Ability
+	attempt uint32            // asked for last
+	stream  ledger.Stream     // that asked last
+	open    bool              // queued or executing
+	begun   bool              // executing
+	maybe   bool              // while open: another process may have started it
+	final   *adapterv1.Result // once it succeeded or failed for good
+	unacked uint64            // number of its held result; 0: none
+}
+
+// model checks a ledger's promises, not its code: what is executed, what is answered, what is delivered.
+type model struct {
+	l      *ledger.Ledger
+	now    int64
+	keys   map[string]*work
+	seq    uint64
+	sent   map[uint64]*adapterv1.Result // unacknowledged
+	epoch  uint64
+	serial int
+}
+
+func TestModel(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		m := &model{
+			l:    ledger.New(ledger.Config{Keep: 1 << 30, KeepBytes: 1 << 40, KeepFor: 1 << 60}),
+			keys: map[string]*work{}, sent: map[uint64]*adapterv1.Result{},
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"offer": m.offer, "begin": m.begin, "finish": m.finish, "give up": m.giveUp, "cancel": m.cancel, "ack": m.ack,
+			"deliver": m.deliver, "": m.check,
+		})
+	})
+}
+
+func (m *model) pick(t *rapid.T) (string, *work) {
+	key := rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "key")
+	if m.keys[key] == nil {
+		m.keys[key] = &work{can: rapid.SampledFrom([]ledger.Ability{ledger.None, ledger.Repeatable, ledger.Recoverable}).Draw(t, "can")}
+	}
+	m.now += rapid.Int64Range(0, 5).Draw(t, "passed")
+	return key, m.keys[key]
+}
+
+func (m *model) offer(t *rapid.T) {
+	key, w := m.pick(t)
+	task := &adapterv1.Task{
+		OrderId: "o", Partition: 3, Key: key, Attempt: rapid.Uint32Range(1, 4).Draw(t, "attempt"),
+		Epoch: rapid.Uint64Range(1, 3).Draw(t, "epoch"), MaybeStarted: rapid.Bool().Draw(t, "maybe"),
+	}
+	stream := ledger.Stream(rapid.Uint32Range(1, 2).Draw(t, "stream"))
+	before := *w
+	verdict, r := m.l.Offer(task, w.can, stream, m.now)
+	if stale := task.GetEpoch() < m.epoch; stale || verdict == ledger.Stale {
+		if !stale || verdict != ledger.Stale {
+			t.Fatalf("epoch %d after %d: %v", task.GetEpoch(), m.epoch, verdict)
+		}
+		return
+	}
+	m.epoch = task.GetEpoch()
+	w.attempt, w.stream = task.GetAttempt(), stream
+	switch {
+	case before.open && before.begun:
+		m.expect(t, verdict, ledger.Nothing)
+	case before.open:
+		w.maybe = w.maybe || task.GetMaybeStarted()
+		if w.maybe && w.can == ledger.None {
+			m.expect(t, verdict, ledger.Send)
+			m.answered(t, key, w, r, adapterv1.Outcome_OUTCOME_IN_DOUBT)
+			return
+		}
+		m.expect(t, verdict, ledger.Nothing)
+	case before.final != nil:
+		m.expect(t, verdict, ledger.Send)
+		m.answered(t, key, w, r, before.final.GetOutcome())
+	case before.unacked != 0 && task.GetAttempt() <= before.attempt:
+		m.expect(t, verdict, ledger.Send)
+		m.answered(t, key, w, r, r.GetOutcome())
+	default:
+		delete(m.sent, before.unacked)
+		w.unacked, w.maybe = 0, task.GetMaybeStarted()
+		if w.maybe && w.can == ledger.None {
+			m.expect(t, verdict, ledger.Send)
+			m.answered(t, key, w, r, adapterv1.Outcome_OUTCOME_IN_DOUBT)
+			return
+		}
+		m.expect(t, verdict, ledger.Queue)
+		w.open, w.begun = true, false
+	}
+}
+
+func (m *model) begin(t *rapid.T) {
+	key, w := m.pick(t)
+	verdict := m.l.Begin(key)
+	switch {
+	case !w.open || w.begun:
+		m.expect(t, verdict, ledger.Nothing)
+		return
+	case w.final != nil:
+		t.Fatalf("%s is executed again after %v", key, w.final)
+	case w.maybe && w.can == ledger.Recoverable:
+		m.expect(t, verdict, ledger.Recover)
+	case w.maybe && w.can == ledger.None:
+		t.Fatalf("%s is executed on a guess", key)
+	default:
+		m.expect(t, verdict, ledger.Execute)
+	}
+	w.begun = true
+}
+
+func (m *model) finish(t *rapid.T) {
+	key, w := m.pick(t)
+	m.serial++
+	r := &adapterv1.Result{
+		Outcome:   adapterv1.Outcome(rapid.Int32Range(1, 4).Draw(t, "outcome")),
+		Permanent: rapid.Bool().Draw(t, "permanent"), Output: fmt.Append(nil, m.serial),
+	}
+	stream, ok := m.l.Finish(key, r, m.now)
+	m.ended(t, key, w, r, stream, ok, w.open && w.begun)
+}
+
+func (m *model) giveUp(t *rapid.T) {
+	key, w := m.pick(t)
+	r := &adapterv1.Result{Outcome: adapterv1.Outcome_OUTCOME_NOT_DONE}
+	stream, ok := m.l.GiveUp(key, r, m.now)
+	m.ended(t, key, w, r, stream, ok, w.open && !w.begun && !w.maybe)
+}
+
+func (m *model) ended(t *rapid.T, key string, w *work, r *adapterv1.Result, stream ledger.Stream, ok, want bool) {
+	if ok != want {
+		t.Fatalf("%s: accepted %v, want %v", key, ok, want)
+	}
+	if ok {
+		if stream != w.stream {
+			t.Fatalf("%s: answered on %d, asked on %d", key, stream, w.stream)
+		}
+		m.answered(t, key, w, r, r.GetOutcome())
+	}
+}
+
+func (m *model) cancel(t *rapid.T) {
+	key, w := m.pick(t)
+	attempt := rapid.Uint32Range(1, 4).Draw(t, "attempt")
+	verdict, stream, r := m.l.Cancel(key, attempt, m.now)
+	switch {
+	case !w.open || attempt != w.attempt || !w.begun && w.maybe && w.can == ledger.Recoverable:
+		m.expect(t, verdict, ledger.Nothing)
+	case w.begun:
+		m.expect(t, verdict, ledger.Interrupt)
+	case w.maybe:
+		m.ended(t, key, w, r, stream, verdict == ledger.Send, true)
+		m.outcome(t, r, adapterv1.Outcome_OUTCOME_IN_DOUBT)
+	default:
+		m.ended(t, key, w, r, stream, verdict == ledger.Send, true)
+		m.outcome(t, r, adapterv1.Outcome_OUTCOME_NOT_DONE)
+	}
+}
+
+func (m *model) ack(t *rapid.T) {
+	seq := rapid.Uint64Range(1, m.seq+1).Draw(t, "seq")
+	r, held := m.sent[seq]
+	if got := m.l.Ack(seq, m.now); got != held {
+		t.Fatalf("ack of %d: %v, want %v", seq, got, held)
+	}
+	if held {
+		delete(m.sent, seq)
+		m.keys[r.GetKey()].unacked = 0
+	}
+}
+
+// deliver checks that what is sent again is what is unacknowledged, unchanged.
+func (m *model) deliver(t *rapid.T) {
+	m.now++
+	again := map[uint64]bool{}
+	see := func(r *adapterv1.Result) {
+		if want := m.sent[r.GetSeq()]; again[r.GetSeq()] || !proto.Equal(want, r) {
+			t.Fatalf("sent again: %v; at first: %v; twice: %v", r, want, again[r.GetSeq()])
+		}
+		again[r.GetSeq()] = true
+	}
+	if rapid.Bool().Draw(t, "by time") {
+		m.l.Due(m.now, m.now, func(_ ledger.Stream, r *adapterv1.Result) { see(r) })
+	} else {
+		m.l.Resend(func(ledger.Stream) bool { return true }, m.now, see)
+	}
+	if len(again) != len(m.sent) {
+		t.Fatalf("%d results are sent again, %d are unacknowledged", len(again), len(m.sent))
+	}
+}
+
+func (m *model) check(t *rapid.T) {
+	var want []string
+	for key, w := range m.keys {
+		if w.open || w.unacked != 0 {
+			want = append(want, key)
+		}
+	}
+	got := m.l.Keys()
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Fatalf("keys %v, want %v", got, want)
+	}
+	if m.l.Held() != len(m.sent) {
+		t.Fatalf("held %d, want %v", m.l.Held(), slices.Collect(maps.Keys(m.sent)))
+	}
+}
+
+// answered checks a result and remembers it.
+func (m *model) answered(t *rapid.T, key string, w *work, r *adapterv1.Result, want adapterv1.Outcome) {
+	m.outcome(t, r, want)
+	if r.GetKey() != key || r.GetOrderId() != "o" || r.GetPartition() != 3 || r.GetAttempt() != w.attempt {
+		t.Fatalf("the result of %s, attempt %d, is %v", key, w.attempt, r)
+	}
+	if w.final != nil && string(r.GetOutput()) != string(w.final.GetOutput()) {
+		t.Fatalf("%s: answered %v after %v", key, r, w.final)
+	}
+	w.open, w.begun, w.maybe = false, false, false
+	if r.GetOutcome() == adapterv1.Outcome_OUTCOME_SUCCEEDED || r.GetOutcome() == adapterv1.Outcome_OUTCOME_FAILED && r.GetPermanent() {
+		w.final = r
+	}
+	if r.GetSeq() == w.unacked {
+		if !proto.Equal(m.sent[r.GetSeq()], r) {
+			t.Fatalf("%v has the number of %v", r, m.sent[r.GetSeq()])
+		}
+		return
+	}
+	if m.seq++; r.GetSeq() != m.seq {
+		t.Fatalf("%v has not the number %d", r, m.seq)
+	}
+	delete(m.sent, w.unacked)
+	w.unacked = m.seq
+	m.sent[m.seq], _ = proto.Clone(r).(*adapterv1.Result)
+}
+
+func (m *model) expect(t *rapid.T, got, want ledger.Verdict) {
+	if got != want {
+		t.Fatalf("verdict %s, want %s", verdicts[got], verdicts[want])
+	}
+}
+
+func (m *model) outcome(t *rapid.T, r *adapterv1.Result, want adapterv1.Outcome) {
+	if r.GetOutcome() != want {
+		t.Fatalf("%v, want outcome %v", r, want)
+	}
+}
