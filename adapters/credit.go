@@ -61,9 +61,9 @@ func (c *credits) done(s *share) {
 	c.active--
 }
 
-// giveBack counts what a node returned of a revocation; false if that was more than asked for.
+// giveBack counts what a node returned, asked or not; false if it had less.
 func (c *credits) giveBack(s *share, count uint64) bool {
-	if count > s.revoking || count > s.outstanding() {
+	if count > s.outstanding() {
 		return false
 	}
 	s.revoking = 0

@@ -101,7 +101,7 @@ func (h *hub) receive(l *link, m *adapterv1.ConnectResponse) error {
 	}
 	for _, r := range m.GetReturned() {
 		if p := h.byName[r.GetActivity()]; p == nil || !p.credits.giveBack(l.shares[p.index], r.GetCount()) {
-			return fmt.Errorf("it returned %d credits of %q, more than were asked back and left", r.GetCount(), r.GetActivity())
+			return fmt.Errorf("it returned %d credits of %q, more than it had", r.GetCount(), r.GetActivity())
 		}
 	}
 	for _, d := range m.GetDepths() {

@@ -198,8 +198,9 @@ func (n *Node) checkResult(s *stream, r *adapterv1.Result) {
 		n.violated("%s: its number was that of another result: %v", id, before)
 	}
 	n.bySeq[fmt.Sprint(s.process, r.GetSeq())] = r
-	if t := n.tasks[r.GetKey()]; t != nil && (t.GetOrderId() != r.GetOrderId() || t.GetPartition() != r.GetPartition()) {
-		n.violated("%s: order and partition are not those of the task", id)
+	if t := n.tasks[r.GetKey()]; t != nil &&
+		(t.GetOrderId() != r.GetOrderId() || t.GetPartition() != r.GetPartition() || t.GetActivity() != r.GetActivity()) {
+		n.violated("%s: order, partition and activity are not those of the task", id)
 	}
 	switch r.GetOutcome() {
 	case adapterv1.Outcome_OUTCOME_SUCCEEDED:

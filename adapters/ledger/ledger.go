@@ -82,6 +82,7 @@ type Ledger struct {
 type entry struct {
 	key        string
 	order      string
+	activity   string
 	partition  uint32
 	attempt    uint32
 	stream     Stream
@@ -115,8 +116,8 @@ func (l *Ledger) Offer(t *adapterv1.Task, can Ability, from Stream, now int64) (
 	}
 	if e == nil {
 		e = &entry{
-			key: t.GetKey(), order: t.GetOrderId(), partition: t.GetPartition(), attempt: t.GetAttempt(),
-			stream: from, ability: can, maybe: t.GetMaybeStarted(),
+			key: t.GetKey(), order: t.GetOrderId(), activity: t.GetActivity(), partition: t.GetPartition(),
+			attempt: t.GetAttempt(), stream: from, ability: can, maybe: t.GetMaybeStarted(),
 		}
 		l.entries[e.key] = e
 		if e.maybe && can == None {
@@ -294,7 +295,7 @@ func (l *Ledger) number(e *entry) {
 func (l *Ledger) identify(e *entry) {
 	l.seq++
 	r := e.result
-	r.Seq, r.OrderId, r.Partition, r.Key, r.Attempt = l.seq, e.order, e.partition, e.key, e.attempt
+	r.Seq, r.OrderId, r.Partition, r.Key, r.Attempt, r.Activity = l.seq, e.order, e.partition, e.key, e.attempt, e.activity
 	l.bySeq[r.GetSeq()] = e
 }
 

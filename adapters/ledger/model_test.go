@@ -62,7 +62,7 @@ func (m *model) pick(t *rapid.T) (string, *work) {
 func (m *model) offer(t *rapid.T) {
 	key, w := m.pick(t)
 	task := &adapterv1.Task{
-		OrderId: "o", Partition: 3, Key: key, Attempt: rapid.Uint32Range(1, 4).Draw(t, "attempt"),
+		OrderId: "o", Partition: 3, Activity: "act", Key: key, Attempt: rapid.Uint32Range(1, 4).Draw(t, "attempt"),
 		Epoch: rapid.Uint64Range(1, 3).Draw(t, "epoch"), MaybeStarted: rapid.Bool().Draw(t, "maybe"),
 	}
 	stream := ledger.Stream(rapid.Uint32Range(1, 2).Draw(t, "stream"))
@@ -226,7 +226,8 @@ func (m *model) check(t *rapid.T) {
 // answered checks a result and remembers it.
 func (m *model) answered(t *rapid.T, key string, w *work, r *adapterv1.Result, want adapterv1.Outcome) {
 	m.outcome(t, r, want)
-	if r.GetKey() != key || r.GetOrderId() != "o" || r.GetPartition() != 3 || r.GetAttempt() != w.attempt {
+	if r.GetKey() != key || r.GetOrderId() != "o" || r.GetPartition() != 3 || r.GetActivity() != "act" ||
+		r.GetAttempt() != w.attempt {
 		t.Fatalf("the result of %s, attempt %d, is %v", key, w.attempt, r)
 	}
 	if w.final != nil && string(r.GetOutput()) != string(w.final.GetOutput()) {

@@ -30,7 +30,7 @@ const (
 	Outcome_OUTCOME_SUCCEEDED   Outcome = 1
 	// It was not done, or was undone; the error says why.
 	Outcome_OUTCOME_FAILED Outcome = 2
-	// It was never started, and will not be.
+	// This attempt was never started, and will not be. It says nothing about earlier attempts.
 	Outcome_OUTCOME_NOT_DONE Outcome = 3
 	// It may have been done; the adapter can't tell.
 	Outcome_OUTCOME_IN_DOUBT Outcome = 4
@@ -338,7 +338,8 @@ type Credit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The activity's name, without the adapter's.
 	Activity string `protobuf:"bytes,1,opt,name=activity,proto3" json:"activity,omitempty"`
-	// How many tasks of it the node may have sent since this stream began, less those revoked. Never falls.
+	// How many credits for it were granted since this stream began. Those that were returned are not deducted, so it never
+	// falls.
 	Total         uint64 `protobuf:"varint,2,opt,name=total,proto3" json:"total,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -388,7 +389,8 @@ func (x *Credit) GetTotal() uint64 {
 	return 0
 }
 
-// Revocation takes credits back. The node answers with a Returned for it.
+// Revocation takes credits back. The node answers with one Returned for it. Until then the adapter counts them as
+// granted, and asks for no more of that activity.
 type Revocation struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Activity      string                 `protobuf:"bytes,1,opt,name=activity,proto3" json:"activity,omitempty"`
@@ -768,11 +770,11 @@ type Welcome struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The node's id; changes when it restarts.
 	Node string `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
-	// The longest an adapter may stay silent is three of these.
+	// The longest an adapter may stay silent is three of these. More than 0.
 	HeartbeatMs uint32 `protobuf:"varint,2,opt,name=heartbeat_ms,json=heartbeatMs,proto3" json:"heartbeat_ms,omitempty"`
 	// Addresses of all nodes, host:port, to keep a stream to. Empty: only this one.
 	Nodes []string `protobuf:"bytes,3,rep,name=nodes,proto3" json:"nodes,omitempty"`
-	// Results longer than this are refused: report a failure in place of such an output.
+	// Outputs longer than this are refused: report a permanent failure in place of one. 0: no bound.
 	MaxOutputBytes uint32 `protobuf:"varint,4,opt,name=max_output_bytes,json=maxOutputBytes,proto3" json:"max_output_bytes,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -850,7 +852,7 @@ type Task struct {
 	Attempt uint32 `protobuf:"varint,5,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	// The activity's name, without the adapter's.
 	Activity string `protobuf:"bytes,6,opt,name=activity,proto3" json:"activity,omitempty"`
-	// The arguments, one JSON value.
+	// The arguments, one JSON value. Empty means null.
 	Input []byte `protobuf:"bytes,7,opt,name=input,proto3" json:"input,omitempty"`
 	// Nanoseconds since 1970 UTC; stop trying then. 0: no bound.
 	Deadline int64 `protobuf:"varint,8,opt,name=deadline,proto3" json:"deadline,omitempty"`
@@ -1016,7 +1018,8 @@ func (x *Cancellation) GetAttempt() uint32 {
 	return 0
 }
 
-// Returned tells how many credits of a revocation the node had left and gave back.
+// Returned tells how many credits the node gave back: for each revocation those of it that were left, from 0 to all. It
+// may also return what it was not asked for, such as all that it has after a drain.
 type Returned struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Activity      string                 `protobuf:"bytes,1,opt,name=activity,proto3" json:"activity,omitempty"`

@@ -34,22 +34,29 @@ const (
 //     it is executing or holds results for. The node's first message carries a welcome. The node ends the stream with
 //     INVALID_ARGUMENT if the hello is wrong.
 //  2. The adapter grants credits, per activity. The node may send a task for an activity while the number of tasks that
-//     it has sent for it on this stream is below the granted total. A node never sends without credit. The sum of what
-//     an adapter has granted over all its streams and not yet executed should not exceed its concurrency plus a small
-//     prefetch; it can take credits back with a revocation.
+//     it has sent for it on this stream, plus the credits that it has returned, is below the granted total. A node never
+//     sends without credit; an adapter may end the stream of one that does. The sum of what an adapter has granted over
+//     all its streams and not yet executed should not exceed its concurrency plus a small prefetch; it can take credits
+//     back with a revocation. A new stream begins without credits.
 //  3. The node sends tasks. The adapter looks at the idempotency key first: a key that it is executing now is joined
 //     (nothing is started), a key that it holds a final result for is answered with that result, and else it executes
-//     the activity. It answers each attempt with a result. Keys identify work: the same key is the same work, whatever
-//     stream, node or attempt number it comes with, and the result is sent under the attempt number asked for last.
+//     the activity. Final is what succeeded or failed permanently; any other result that is not acknowledged yet answers
+//     its own attempt and earlier ones, and is dropped when a later attempt is asked for. It answers each attempt
+//     with a result. Keys identify work: the same key is the same work, whatever stream, node or attempt number it
+//     comes with, and the result is sent under the attempt number asked for last, on the stream that asked last.
 //  4. The adapter keeps each result until the node has acknowledged its sequence number, which it does when the
 //     result is durable. Unacknowledged results are sent again after a reconnect, to any node, and after a time without
 //     an acknowledgement. Sequence numbers rise by one for each new result of the adapter process; a repeated result
-//     keeps its number.
-//  5. The node may cancel an attempt. The adapter answers with a result in any case: not done if it had not started and
-//     now will not, or else whatever comes of it.
-//  6. An adapter that wants to leave sends drain: the node sends no more tasks. The adapter finishes what it has, waits
-//     for the acknowledgements, and closes its side. A node that wants to leave sends drain: the adapter expects no more
-//     tasks from it, and reconnects when the stream ends.
+//     keeps its number. The answer to another attempt, or to one whose result was acknowledged, is a new result.
+//  5. The node may cancel an attempt. If the adapter has it, it answers with a result in any case: not done if it had not
+//     started and now will not, or else whatever comes of it. A cancellation of anything else is ignored.
+//  6. An adapter that wants to leave sends drain, on a new stream together with the hello: the node sends no more tasks.
+//     The adapter answers not done for what it has not begun, finishes the rest, waits for the acknowledgements, and
+//     closes its side. A node that wants to leave sends drain: the adapter expects no more tasks from it, grants nothing
+//     more, and reconnects when the stream ends.
+//
+// An adapter may find a node under two addresses. If the welcome names a node that it has a stream to, it ends the newer
+// stream. HTTP/2 pings are allowed every 10 seconds, with or without a stream.
 //
 // When a stream breaks, the adapter goes on executing, and connects again with a jittered backoff, beginning at 50 ms or
 // less and staying under 2 s. A node takes an adapter's silence for its end after three heartbeat intervals.
@@ -90,22 +97,29 @@ type AdapterService_ConnectClient = grpc.BidiStreamingClient[ConnectRequest, Con
 //     it is executing or holds results for. The node's first message carries a welcome. The node ends the stream with
 //     INVALID_ARGUMENT if the hello is wrong.
 //  2. The adapter grants credits, per activity. The node may send a task for an activity while the number of tasks that
-//     it has sent for it on this stream is below the granted total. A node never sends without credit. The sum of what
-//     an adapter has granted over all its streams and not yet executed should not exceed its concurrency plus a small
-//     prefetch; it can take credits back with a revocation.
+//     it has sent for it on this stream, plus the credits that it has returned, is below the granted total. A node never
+//     sends without credit; an adapter may end the stream of one that does. The sum of what an adapter has granted over
+//     all its streams and not yet executed should not exceed its concurrency plus a small prefetch; it can take credits
+//     back with a revocation. A new stream begins without credits.
 //  3. The node sends tasks. The adapter looks at the idempotency key first: a key that it is executing now is joined
 //     (nothing is started), a key that it holds a final result for is answered with that result, and else it executes
-//     the activity. It answers each attempt with a result. Keys identify work: the same key is the same work, whatever
-//     stream, node or attempt number it comes with, and the result is sent under the attempt number asked for last.
+//     the activity. Final is what succeeded or failed permanently; any other result that is not acknowledged yet answers
+//     its own attempt and earlier ones, and is dropped when a later attempt is asked for. It answers each attempt
+//     with a result. Keys identify work: the same key is the same work, whatever stream, node or attempt number it
+//     comes with, and the result is sent under the attempt number asked for last, on the stream that asked last.
 //  4. The adapter keeps each result until the node has acknowledged its sequence number, which it does when the
 //     result is durable. Unacknowledged results are sent again after a reconnect, to any node, and after a time without
 //     an acknowledgement. Sequence numbers rise by one for each new result of the adapter process; a repeated result
-//     keeps its number.
-//  5. The node may cancel an attempt. The adapter answers with a result in any case: not done if it had not started and
-//     now will not, or else whatever comes of it.
-//  6. An adapter that wants to leave sends drain: the node sends no more tasks. The adapter finishes what it has, waits
-//     for the acknowledgements, and closes its side. A node that wants to leave sends drain: the adapter expects no more
-//     tasks from it, and reconnects when the stream ends.
+//     keeps its number. The answer to another attempt, or to one whose result was acknowledged, is a new result.
+//  5. The node may cancel an attempt. If the adapter has it, it answers with a result in any case: not done if it had not
+//     started and now will not, or else whatever comes of it. A cancellation of anything else is ignored.
+//  6. An adapter that wants to leave sends drain, on a new stream together with the hello: the node sends no more tasks.
+//     The adapter answers not done for what it has not begun, finishes the rest, waits for the acknowledgements, and
+//     closes its side. A node that wants to leave sends drain: the adapter expects no more tasks from it, grants nothing
+//     more, and reconnects when the stream ends.
+//
+// An adapter may find a node under two addresses. If the welcome names a node that it has a stream to, it ends the newer
+// stream. HTTP/2 pings are allowed every 10 seconds, with or without a stream.
 //
 // When a stream breaks, the adapter goes on executing, and connects again with a jittered backoff, beginning at 50 ms or
 // less and staying under 2 s. A node takes an adapter's silence for its end after three heartbeat intervals.
