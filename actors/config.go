@@ -40,7 +40,6 @@ type Config struct {
 // WithDefaults fills what is zero.
 func (c Config) WithDefaults() Config {
 	c.Workflow = c.Workflow.WithDefaults()
-	c.Definition = c.Definition.WithDefaults()
 	fill(&c.Mailbox, 1000)
 	fill(&c.PartitionMailbox, 20_000)
 	fill(&c.Idle, 30*time.Second)

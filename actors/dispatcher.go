@@ -1,8 +1,6 @@
 package actors
 
 import (
-	"time"
-
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/holdfast-run/holdfast/actors/dispatch"
@@ -251,4 +249,3 @@ func (e *Engine) dispatcherPID(activity string) *actor.PID {
 	e.dispatchers.Store(activity, pid)
 	return pid
 }
-

@@ -240,7 +240,9 @@ func (e *Engine) Wait(id messages.OrderID, w *Waiter) (forget func()) {
 }
 
 // Definition returns a deployed definition; its version may be latest.
-func (e *Engine) Definition(ref messages.DefinitionRef) (*workflow.Definition, error) { return e.definitions.find(ref) }
+func (e *Engine) Definition(ref messages.DefinitionRef) (*workflow.Definition, error) {
+	return e.definitions.find(ref)
+}
 
 // Load folds the history of an order, as it is in the journal.
 func (e *Engine) Load(ctx context.Context, id messages.OrderID) (*workflow.State, messages.Handle, error) {

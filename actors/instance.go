@@ -168,7 +168,7 @@ func (i *instance) apply(now time.Time, cmd workflow.Command, answer func(error)
 
 // loaded makes sure that the state is there. If it can't be had, the sender is told.
 func (i *instance) loaded(m refusable) bool {
-	if i.state != nil && i.state.Version() > 0 {
+	if i.state != nil {
 		return true
 	}
 	err := i.load()

@@ -91,7 +91,6 @@ func (release) isNote()   {}
 func (resumed) isNote()   {}
 func (tick) isNote()      {}
 func (sweep) isNote()     {}
-func (recovery) isNote()   {}
 func (probe) isNote()     {}
 
 func nano(t time.Time) int64 {

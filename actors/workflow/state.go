@@ -123,7 +123,9 @@ const (
 )
 
 // New returns the state of an order that nothing has happened to.
-func New(def *Definition, limits Limits) *State { return &State{def: def, limits: limits.WithDefaults()} }
+func New(def *Definition, limits Limits) *State {
+	return &State{def: def, limits: limits.WithDefaults()}
+}
 
 // Definition returns the definition that the order runs.
 func (s *State) Definition() *Definition { return s.def }

@@ -19,7 +19,9 @@ func NewValue(raw []byte) *Value { return &Value{raw: raw} }
 
 // NewDecoded makes a value of JSON and what it decodes to: nil, bool, json.Number, int, float64, *big.Int, string, []any
 // and map[string]any.
-func NewDecoded(raw []byte, decoded any) *Value { return &Value{raw: raw, decoded: decoded, done: true} }
+func NewDecoded(raw []byte, decoded any) *Value {
+	return &Value{raw: raw, decoded: decoded, done: true}
+}
 
 // JSON returns the value's bytes; null for a nil value.
 func (v *Value) JSON() []byte {

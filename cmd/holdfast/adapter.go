@@ -1,0 +1,36 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/holdfast-run/holdfast/adapters"
+	"github.com/holdfast-run/holdfast/adapters/bench"
+)
+
+// newAdapter makes the command that runs the built-in adapters.
+func newAdapter(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "adapter",
+		Short: "Run a built-in adapter",
+	}
+	asGroup(cmd)
+	var config adapters.Config
+	run := &cobra.Command{
+		Use:   "bench",
+		Short: "Run the adapter that benchmarks call: bench.echo, bench.sleep",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			config.Log = a.logger(a.stderr)
+			if err := bench.New().Run(cmd.Context(), config); err != nil {
+				return fmt.Errorf("adapter bench: %w", err)
+			}
+			return nil
+		},
+	}
+	run.Flags().StringSliceVar(&config.Servers, "server", nil, "`address` of a node, host:port; several allowed (127.0.0.1:7460)")
+	setting(run.Flags(), "server")
+	cmd.AddCommand(run)
+	return cmd
+}

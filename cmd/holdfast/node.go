@@ -1,0 +1,72 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/holdfast-run/holdfast/messages"
+)
+
+// newNode makes the command that runs an engine process.
+func newNode(a *app) *cobra.Command {
+	c := nodeConfig{}
+	cmd := &cobra.Command{
+		Use:   "node",
+		Short: "Run a node: accept orders and run them",
+		Long: "Runs a node in the foreground until it gets SIGTERM or SIGINT. Its journal lies in the data directory, which one\n" +
+			"process may use at a time. A node may be killed at any time: the next one takes up where it was.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			log := a.logger(a.stderr)
+			if err := runNode(cmd.Context(), c, log); err != nil {
+				return fmt.Errorf("node: %w", err)
+			}
+			return nil
+		},
+	}
+	nodeFlags(cmd.Flags(), &c)
+	var names []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	setting(cmd.Flags(), names...)
+	return cmd
+}
+
+// nodeFlags are the settings of a node. A limit of 0 stands for its default, which the text tells.
+func nodeFlags(f *pflag.FlagSet, c *nodeConfig) {
+	f.StringVar(&c.Data, "data", "data", "`directory` of the journal")
+	f.StringVar(&c.Listen, "listen", "127.0.0.1:7460", "`address` of the API, for clients and adapters")
+	f.StringVar(&c.Admin, "admin-listen", "127.0.0.1:7461", "`address` of the administration: /livez /readyz /metrics /debug/pprof")
+	f.DurationVar(&c.DrainTimeout, "drain-timeout", 5*time.Second, "how long calls may take to end when the node stops")
+
+	g := &c.Gateway
+	f.IntVar(&g.MaxInput, "max-input", 0, "longest input of an order, in bytes (1 MiB)")
+	f.IntVar(&g.MaxOutput, "max-output", 0, "longest output of an activity, in bytes (1 MiB)")
+	f.IntVar(&g.MaxDepth, "max-depth", 0, "deepest nesting of inputs and outputs (64)")
+	f.IntVar(&g.MaxLabels, "max-labels", 0, "most labels of an order (16)")
+	f.IntVar(&g.MaxKey, "max-key", 0, "longest order key, in bytes (256)")
+	f.IntVar(&g.StreamWindow, "stream-window", 0, "most orders of one stream without their last answer (16384)")
+	f.IntVar(&g.Accepting, "accepting", 0, "most orders that wait to become durable (32768)")
+	f.DurationVar(&g.Heartbeat, "heartbeat", 0, "how often an adapter shows that it lives; three times silent, it counts as dead (5s)")
+
+	e := &c.Engine
+	f.IntVar(&e.Workflow.Steps, "steps", 0, "most tasks entered in one commit (200)")
+	f.Uint64Var((*uint64)(&e.Workflow.Events), "max-events", 0, "longest history of an order, in events; a longer one faults it (1000000)")
+	f.DurationVar(&e.Workflow.StopGrace, "stop-grace", 0, "how long a cancelled order waits for an activity under way (30s)")
+	f.IntVar(&e.Mailbox, "mailbox", 0, "most messages that wait for one order (1000)")
+	f.IntVar(&e.PartitionMailbox, "partition-mailbox", 0, fmt.Sprintf("most messages that wait for one of the %d partitions (20000)", messages.Partitions))
+	f.DurationVar(&e.Idle, "idle", 0, "how long an order stays in memory with nothing to do (30s)")
+	f.DurationVar(&e.LongWait, "long-wait", 0, "shortest wait for which an order leaves memory at once (5s)")
+	f.IntVar(&e.Recovering, "recovering", 0, "most orders of one partition that are loaded at once after a start (16)")
+	f.IntVar(&e.Poison, "poison", 0, "how many times in a row an order may panic before it is faulted (3)")
+	f.DurationVar(&e.Grace, "adapter-grace", 0, "how long tasks wait for a lost adapter to come back (1s)")
+	f.DurationVar(&e.LedgerGrace, "ledger-grace", 0, "the same for activities that are not idempotent (1m)")
+	f.DurationVar(&e.StuckAfter, "stuck-after", 0, "how long one turn of a loop may take before the node counts as stuck (10s)")
+
+	j := &c.Journal
+	f.Int64Var(&j.LowWaterBytes, "low-water", 0, "free disk space in bytes below which no orders are accepted; -1: none (1 GiB)")
+	f.Int64Var(&j.MemTableBytes, "memtable", 0, "size of the journal's table in memory, in bytes (64 MiB)")
+	f.Int64Var(&j.CacheBytes, "cache", 0, "size of the journal's cache, in bytes (64 MiB)")
+}

@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"google.golang.org/grpc"
+
+	"github.com/holdfast-run/holdfast/actors"
+	"github.com/holdfast-run/holdfast/actors/gateway"
+	"github.com/holdfast-run/holdfast/cluster"
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/persistence/pebble"
+	"github.com/holdfast-run/holdfast/supervision"
+)
+
+// nodeConfig is what a node is made of.
+type nodeConfig struct {
+	Data          string
+	Listen, Admin string
+	Journal       pebble.Config
+	Engine        actors.Config
+	Gateway       gateway.Config
+	// DrainTimeout is how long calls may take to end when the node stops.
+	DrainTimeout time.Duration
+}
+
+// node is a running engine process.
+type node struct {
+	config   nodeConfig
+	log      *slog.Logger
+	id       messages.NodeID
+	watchdog *supervision.Watchdog
+	registry *prometheus.Registry
+	failed   chan error
+
+	journal *pebble.Journal
+	engine  *actors.Engine
+	gateway *gateway.Server
+	grpc    *grpc.Server
+	ready   atomic.Pointer[actors.Engine] // set when it has started
+}
+
+// runNode runs a node until ctx ends or something breaks for good.
+func runNode(ctx context.Context, config nodeConfig, log *slog.Logger) error {
+	n := &node{
+		config: config, log: log, id: messages.NodeID(uuid.NewString()), watchdog: supervision.NewWatchdog(time.Now, log),
+		registry: prometheus.NewRegistry(), failed: make(chan error, 1),
+	}
+	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	// The administration comes first and goes last: it answers while the journal is being opened, too.
+	admin, err := n.serveAdmin(ctx)
+	if err != nil {
+		return err
+	}
+	defer admin.Close() //nolint:errcheck // the process ends
+	if err := n.start(ctx); err != nil {
+		return err
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", config.Listen)
+	if err != nil {
+		return errors.Join(fmt.Errorf("listen for the API: %w", err), n.stop())
+	}
+	served := make(chan error, 1)
+	go func() { served <- n.grpc.Serve(listener) }()
+	n.gateway.SetServing(true)
+	log.Info("node is up", "node", n.id, "listen", listener.Addr().String(), "admin", config.Admin, "data", config.Data)
+	select {
+	case <-ctx.Done():
+		log.Info("node is stopping")
+		return n.stop()
+	case err := <-served:
+		return errors.Join(fmt.Errorf("serve the API: %w", err), n.stop())
+	case err := <-n.failed:
+		return err // whatever is under way is taken up by the next process
+	}
+}
+
+// fail ends the process: an invariant is broken.
+func (n *node) fail(err error) {
+	select {
+	case n.failed <- err:
+	default:
+	}
+}
+
+func (n *node) start(ctx context.Context) error {
+	metrics := actors.NewMetrics(n.registry)
+	journal := n.config.Journal
+	journal.Dir = filepath.Join(n.config.Data, "journal")
+	journal.Observer, journal.Logger = metrics, n.log.With("part", "journal")
+	if err := os.MkdirAll(n.config.Data, 0o750); err != nil {
+		return fmt.Errorf("make the data directory: %w", err)
+	}
+	var err error
+	if n.journal, err = pebble.Open(journal); err != nil {
+		return fmt.Errorf("open the journal: %w", err)
+	}
+	n.engine, err = actors.New(n.config.Engine, actors.Deps{
+		Node: n.id, Journal: n.journal, Placement: cluster.NewSingle(), Watchdog: n.watchdog, Metrics: metrics, Log: n.log, Fatal: n.fail,
+	})
+	if err == nil {
+		err = n.engine.Start(ctx)
+	}
+	if err != nil {
+		return errors.Join(err, n.journal.Close())
+	}
+	n.ready.Store(n.engine)
+	n.gateway = gateway.New(n.config.Gateway, n.engine, metrics, n.id, n.log)
+	n.grpc = n.gateway.GRPC()
+	return nil
+}
+
+// stop ends what was started, in order: no new calls, no more orders, the journal.
+func (n *node) stop() error {
+	n.gateway.Drain()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		n.grpc.GracefulStop()
+	}()
+	timeout := time.NewTimer(n.config.DrainTimeout)
+	defer timeout.Stop()
+	select {
+	case <-ended:
+	case <-timeout.C:
+		n.grpc.Stop()
+		<-ended
+	}
+	n.engine.Stop()
+	if err := n.journal.Close(); err != nil {
+		return fmt.Errorf("close the journal: %w", err)
+	}
+	return nil
+}
+
+// serveAdmin serves health, metrics and profiles on a listener of their own.
+func (n *node) serveAdmin(ctx context.Context) (*http.Server, error) {
+	mux := http.NewServeMux()
+	mux.Handle("/livez", n.watchdog.Handler())
+	mux.HandleFunc("/readyz", n.readyz)
+	mux.Handle("/metrics", promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", n.config.Admin)
+	if err != nil {
+		return nil, fmt.Errorf("listen for the administration: %w", err)
+	}
+	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
+	go func() {
+		if err := srv.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			n.fail(fmt.Errorf("serve the administration: %w", err))
+		}
+	}()
+	return srv, nil
+}
+
+func (n *node) readyz(w http.ResponseWriter, _ *http.Request) {
+	err := errStarting
+	if e := n.ready.Load(); e != nil {
+		err = e.Ready()
+	}
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	_, _ = w.Write([]byte("ok\n"))
+}
+
+var errStarting = errors.New("the node is starting")
