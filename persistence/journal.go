@@ -23,6 +23,8 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrFull: the store has no room for new orders; running ones may still commit.
 	ErrFull = errors.New("store is at its low-water mark")
+	// ErrBusy: too much waits to be committed; nothing was done, and it may be tried again later.
+	ErrBusy = errors.New("too many commits are waiting")
 	// ErrClosed: the journal was closed.
 	ErrClosed = errors.New("journal is closed")
 	// ErrFeatureLevel: a record needs a newer version of Holdfast.
@@ -79,7 +81,7 @@ type Commit struct {
 // Committer appends. Commits are grouped: many share one fsync, and none waits for others to come.
 type Committer interface {
 	// Commit hands a commit over, and never blocks. Commits of one order are made one at a time. After Close, Done gets
-	// ErrClosed.
+	// ErrClosed, before Commit returns.
 	Commit(c *Commit)
 }
 

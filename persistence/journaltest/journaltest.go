@@ -1,0 +1,326 @@
+package journaltest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/persistence"
+)
+
+// Backend makes stores.
+type Backend interface {
+	// NewStore makes an empty store that lives as long as the test.
+	NewStore(t testing.TB) Store
+}
+
+// Store is one store, whose journal is opened and closed many times, but never twice at once.
+type Store interface {
+	Open(t testing.TB) persistence.Journal
+}
+
+// Crasher is a Store that can crash.
+type Crasher interface {
+	// Crash ends the journal that is open as a crash of the machine would. What was not durable is lost, or kept if keep,
+	// or, if neither is certain, some of it. The journal must not be used or closed afterwards.
+	Crash(t testing.TB, keep Keep)
+}
+
+// Keep says what a crash leaves of what was written but not made durable.
+type Keep int
+
+// What a crash leaves.
+const (
+	KeepNone Keep = iota
+	KeepSome
+	KeepAll
+)
+
+// Breaker is a Store that can be crippled.
+type Breaker interface {
+	Crasher
+	// Break makes the open journal fail to make anything durable from now on, until it crashes.
+	Break(t testing.TB)
+}
+
+// Run holds a backend against the contract.
+func Run(t *testing.T, backend Backend) {
+	t.Helper()
+	tests := []struct {
+		name string
+		run  func(*testing.T, Store)
+	}{
+		{"Accept", testAccept},
+		{"AcceptTaken", testAcceptTaken},
+		{"Commit", testCommit},
+		{"Conflict", testConflict},
+		{"Fenced", testFenced},
+		{"Malformed", testMalformed},
+		{"EachFailsAlone", testEachFailsAlone},
+		{"SameOrderInOneBatch", testSameOrderInOneBatch},
+		{"Records", testRecords},
+		{"FeatureLevel", testFeatureLevel},
+		{"Open", testOpen},
+		{"Due", testDue},
+		{"Definitions", testDefinitions},
+		{"Claim", testClaim},
+		{"ClaimOnce", testClaimOnce},
+		{"Concurrent", testConcurrent},
+		{"OneWinner", testOneWinner},
+		{"Close", testClose},
+		{"CloseUnderLoad", testCloseUnderLoad},
+		{"Reopen", testReopen},
+		{"List", testList},
+		{"ListBounds", testListBounds},
+		{"ListModel", testListModel},
+		{"Crash", testCrash},
+		{"CrashUnconfirmed", testCrashUnconfirmed},
+		{"UnknownOutcome", testUnknownOutcome},
+		{"Canceled", testCanceled},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			test.run(t, backend.NewStore(t))
+		})
+	}
+}
+
+// open opens a store's journal, and closes it at the end of the test.
+func open(t testing.TB, s Store) persistence.Journal {
+	t.Helper()
+	j := s.Open(t)
+	t.Cleanup(func() { closeJournal(t, j) })
+	return j
+}
+
+func closeJournal(t testing.TB, j persistence.Journal) {
+	t.Helper()
+	if err := j.Close(); err != nil {
+		t.Errorf("close: %v", err)
+	}
+}
+
+// order is an order as a test goes on with it.
+type order struct {
+	id        messages.OrderID
+	handle    messages.Handle
+	partition messages.Partition
+	epoch     messages.Epoch
+	version   messages.Version
+	row       *journalv1.OrderRow
+	open      *journalv1.OpenRow
+}
+
+// newOrder makes an order that was not accepted yet.
+func newOrder() *order {
+	o := &order{id: messages.NewOrderID(), handle: messages.NewHandle()}
+	o.partition = messages.PartitionOf(o.id, "")
+	o.row = &journalv1.OrderRow{
+		Id: string(o.id), Definition: "test/activate:1.0.0", Status: int32(orderv1.Status_STATUS_PENDING),
+		AcceptedAt: 1_700_000_000_000_000_000, Partition: uint32(o.partition),
+	}
+	o.open = &journalv1.OpenRow{Id: string(o.id)}
+	return o
+}
+
+// record makes a record of n events, told apart by mark.
+func record(n int, mark string) []byte {
+	r := &journalv1.Record{FeatureLevel: 1}
+	for i := range n {
+		r.Events = append(r.Events, &journalv1.Event{At: int64(i + 1), Kind: &journalv1.Event_OrderCancelled{
+			OrderCancelled: &journalv1.OrderCancelled{Reason: fmt.Sprintf("%s %d", mark, i)},
+		}})
+	}
+	b, err := proto.Marshal(r)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+// accept makes the commit that accepts the order, with n events.
+func (o *order) accept(n int) *persistence.Commit {
+	return &persistence.Commit{
+		Partition: o.partition, Epoch: o.epoch, Handle: o.handle, Events: n, Record: record(n, "accept"),
+		ID: o.id, ContentHash: []byte("hash of " + o.id), Row: o.row, Open: o.open,
+	}
+}
+
+// step makes a commit of n events that follows the last one.
+func (o *order) step(n int) *persistence.Commit {
+	return &persistence.Commit{
+		Partition: o.partition, Epoch: o.epoch, Handle: o.handle, Expected: o.version, Events: n,
+		Record: record(n, fmt.Sprintf("step after %d", o.version)),
+	}
+}
+
+// reopen makes a commit that replaces the open row.
+func (o *order) wait(due int64) *persistence.Commit {
+	c := o.step(1)
+	c.OpenBefore, c.Open = o.open, &journalv1.OpenRow{Id: string(o.id), Due: due}
+	c.RowBefore, c.Row = o.row, o.rowWith(orderv1.Status_STATUS_WAITING)
+	return c
+}
+
+// end makes the commit that ends the order.
+func (o *order) end(status orderv1.Status) *persistence.Commit {
+	c := o.step(1)
+	c.OpenBefore, c.Close = o.open, true
+	c.RowBefore, c.Row = o.row, o.rowWith(status)
+	c.Row.EndedAt = o.row.GetAcceptedAt() + 1
+	return c
+}
+
+func (o *order) rowWith(status orderv1.Status) *journalv1.OrderRow {
+	row := proto.CloneOf(o.row)
+	row.Status = int32(status)
+	return row
+}
+
+// done notes a commit that was made.
+func (o *order) done(c *persistence.Commit) {
+	o.version = c.Expected + messages.Version(c.Events)
+	if c.Row != nil {
+		o.row = c.Row
+	}
+	if c.Open != nil {
+		o.open = c.Open
+	}
+	if c.Close {
+		o.open = nil
+	}
+}
+
+// commitAll hands commits over without waiting in between, and returns their results.
+func commitAll(j persistence.Journal, commits ...*persistence.Commit) []error {
+	type result struct {
+		i   int
+		err error
+	}
+	results := make(chan result, 2*len(commits))
+	for i, c := range commits {
+		c.Done = func(err error) { results <- result{i, err} }
+	}
+	for _, c := range commits {
+		j.Commit(c)
+	}
+	errs := make([]error, len(commits))
+	for range commits {
+		r := <-results
+		errs[r.i] = r.err
+	}
+	return errs
+}
+
+func commit(j persistence.Journal, c *persistence.Commit) error { return commitAll(j, c)[0] }
+
+// must makes a commit that can't fail.
+func (o *order) must(t testing.TB, j persistence.Journal, c *persistence.Commit) {
+	t.Helper()
+	if err := commit(j, c); err != nil {
+		t.Fatalf("commit of order %s at version %d: %v", o.id, c.Expected, err)
+	}
+	o.done(c)
+}
+
+// accepted makes an order and accepts it.
+func accepted(t testing.TB, j persistence.Journal) *order {
+	t.Helper()
+	o := newOrder()
+	o.must(t, j, o.accept(1))
+	return o
+}
+
+// history reads all records.
+func history(t testing.TB, j persistence.Reader, h messages.Handle) []persistence.StoredRecord {
+	t.Helper()
+	var all []persistence.StoredRecord
+	for r, err := range j.Records(t.Context(), h, 0) {
+		if errors.Is(err, persistence.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			t.Fatalf("read history: %v", err)
+		}
+		all = append(all, persistence.StoredRecord{First: r.First, Data: append([]byte(nil), r.Data...)})
+	}
+	return all
+}
+
+// last is the version of the last event of a history.
+func last(t testing.TB, records []persistence.StoredRecord) messages.Version {
+	t.Helper()
+	if len(records) == 0 {
+		return 0
+	}
+	var r journalv1.Record
+	end := records[len(records)-1]
+	if err := proto.Unmarshal(end.Data, &r); err != nil {
+		t.Fatalf("decode a record: %v", err)
+	}
+	return end.First + messages.Version(len(r.GetEvents())) - 1
+}
+
+// check compares what the journal has of an order with what it should have.
+func (o *order) check(t testing.TB, j persistence.Journal) {
+	t.Helper()
+	ctx := t.Context()
+	entry, err := j.Find(ctx, o.id)
+	if err != nil || entry.Handle != o.handle || entry.Partition != o.partition || string(entry.ContentHash) != "hash of "+string(o.id) {
+		t.Errorf("find %s: %+v, %v", o.id, entry, err)
+	}
+	row, err := j.Row(ctx, o.handle)
+	if err != nil || !proto.Equal(row, o.row) {
+		t.Errorf("row of %s: %v, %v; want %v", o.id, row, err, o.row)
+	}
+	if v := last(t, history(t, j, o.handle)); v != o.version {
+		t.Errorf("history of %s ends with version %d, want %d", o.id, v, o.version)
+	}
+	var stored *journalv1.OpenRow
+	for _, found := range openOrders(t, j, o.partition) {
+		if found.Handle == o.handle {
+			stored = found.Row
+		}
+	}
+	if !proto.Equal(stored, o.open) {
+		t.Errorf("open row of %s: %v, want %v", o.id, stored, o.open)
+	}
+}
+
+// openOrders pages through the open orders of a partition.
+func openOrders(t testing.TB, j persistence.Recoverer, p messages.Partition) []persistence.OpenOrder {
+	t.Helper()
+	const page = 3
+	var all []persistence.OpenOrder
+	for after := (messages.Handle{}); ; {
+		found, err := j.Open(t.Context(), p, after, page)
+		if err != nil || len(found) > page {
+			t.Fatalf("open orders of %d: %d, %v", p, len(found), err)
+		}
+		all = append(all, found...)
+		if len(found) < page {
+			return all
+		}
+		after = found[page-1].Handle
+	}
+}
+
+func wantErr(t testing.TB, what string, got, want error) {
+	t.Helper()
+	if !errors.Is(got, want) {
+		t.Errorf("%s: %v, want %v", what, got, want)
+	}
+}
+
+func canceled() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}

@@ -1,0 +1,304 @@
+package journaltest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/persistence"
+)
+
+func testRecords(t *testing.T, s Store) {
+	j := open(t, s)
+	// Another order on either side.
+	accepted(t, j)
+	o := accepted(t, j)
+	accepted(t, j)
+	records := [][]byte{record(1, "accept")}
+	firsts := []messages.Version{1}
+	// Beyond the versions that take one byte in a key, or two.
+	for o.version < 70_000 {
+		c := o.step(1)
+		if o.version > 300 {
+			c = o.step(9_973)
+		}
+		records, firsts = append(records, c.Record), append(firsts, c.Expected+1)
+		o.must(t, j, c)
+	}
+	read := func(from messages.Version) (got []messages.Version) {
+		for r, err := range j.Records(t.Context(), o.handle, from) {
+			if err != nil {
+				t.Fatalf("from %d: %v", from, err)
+			}
+			i := slices.Index(firsts, r.First)
+			if i < 0 || !bytes.Equal(r.Data, records[i]) {
+				t.Fatalf("from %d: another record at version %d", from, r.First)
+			}
+			got = append(got, r.First)
+		}
+		return got
+	}
+	for _, from := range []messages.Version{0, 1, 2, 246, 247, 248, 249, 255, 256, 257, 301, 302, 303, 10_275, 65_535, 65_536, o.version, o.version + 1, 1 << 40} {
+		start := len(firsts)
+		for i := range firsts {
+			if end := append(slices.Clone(firsts), o.version+1)[i+1]; end > max(from, 1) {
+				start = i
+				break
+			}
+		}
+		if got := read(from); !slices.Equal(got, firsts[start:]) {
+			t.Errorf("from %d: %d records, want %d", from, len(got), len(firsts[start:]))
+		}
+	}
+	for range j.Records(t.Context(), o.handle, 0) {
+		break // An iteration that is left early does no harm.
+	}
+	found := 0
+	for _, err := range j.Records(t.Context(), messages.NewHandle(), 0) {
+		found++
+		wantErr(t, "history of an order that does not exist", err, persistence.ErrNotFound)
+	}
+	if found != 1 {
+		t.Errorf("%d steps over a history that does not exist", found)
+	}
+}
+
+func testFeatureLevel(t *testing.T, s Store) {
+	j := open(t, s)
+	o := accepted(t, j)
+	o.must(t, j, o.step(1))
+	c := o.step(1)
+	b, err := proto.Marshal(&journalv1.Record{FeatureLevel: persistence.FeatureLevel + 1, Events: []*journalv1.Event{{At: 1}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Record = b
+	o.must(t, j, c)
+	var steps []error
+	for _, err := range j.Records(t.Context(), o.handle, 0) {
+		steps = append(steps, err)
+	}
+	if len(steps) != 3 || steps[0] != nil || steps[1] != nil || !errors.Is(steps[2], persistence.ErrFeatureLevel) {
+		t.Errorf("reading a record of a higher level: %v", steps)
+	}
+}
+
+func testOpen(t *testing.T, s Store) {
+	j := open(t, s)
+	const p = 77
+	var want []*order
+	for i := range 10 {
+		for _, partition := range []messages.Partition{p - 1, p, p + 1} {
+			o := newOrder()
+			o.partition = partition
+			o.row.Partition = uint32(partition)
+			o.must(t, j, o.accept(1))
+			switch {
+			case i%3 == 1:
+				o.must(t, j, o.end(orderv1.Status_STATUS_COMPLETED))
+			case partition == p:
+				want = append(want, o)
+			}
+		}
+	}
+	found := openOrders(t, j, p)
+	if len(found) != len(want) {
+		t.Fatalf("%d open orders, want %d", len(found), len(want))
+	}
+	for i, o := range want {
+		if found[i].Handle != o.handle || !proto.Equal(found[i].Row, o.open) {
+			t.Errorf("open order %d is %v, want %v", i, found[i], o.open)
+		}
+	}
+	for _, limit := range []int{0, 1, len(want), len(want) + 1} {
+		got, err := j.Open(t.Context(), p, messages.Handle{}, limit)
+		if err != nil || len(got) != min(limit, len(want)) {
+			t.Errorf("limit %d: %d, %v", limit, len(got), err)
+		}
+	}
+}
+
+func testDue(t *testing.T, s Store) {
+	j := open(t, s)
+	const p = 200
+	at := time.Unix(1_700_000_000, 0)
+	orders := map[messages.Handle]*order{}
+	for i := range 12 {
+		o := newOrder()
+		o.partition = p
+		if i%4 == 3 {
+			o.partition = p + 1
+		}
+		o.row.Partition = uint32(o.partition)
+		// Some are due at once, some never, many at the same time.
+		if i%3 == 0 {
+			o.open.Due = at.Add(time.Duration(i/6) * time.Second).UnixNano()
+		}
+		o.must(t, j, o.accept(1))
+		if i%3 != 1 {
+			o.must(t, j, o.wait(at.Add(time.Duration(12-i)*time.Second).UnixNano()))
+		}
+		switch {
+		case i == 2:
+			o.must(t, j, o.end(orderv1.Status_STATUS_CANCELLED))
+		case i == 5:
+			o.must(t, j, o.wait(0))
+		case i == 6:
+			o.must(t, j, o.step(1))
+		case i == 8:
+			o.must(t, j, o.wait(o.open.GetDue()))
+		}
+		orders[o.handle] = o
+	}
+	for until := -1; until < 15; until++ {
+		limit := at.Add(time.Duration(until) * time.Second)
+		var want []int64
+		for _, o := range orders {
+			if due := o.open.GetDue(); o.partition == p && due != 0 && due < limit.UnixNano() {
+				want = append(want, due)
+			}
+		}
+		slices.Sort(want)
+		for _, n := range []int{0, 1, 2, 100} {
+			found, err := j.Due(t.Context(), p, limit, n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []int64
+			for _, f := range found {
+				got = append(got, f.Row.GetDue())
+				if o := orders[f.Handle]; o == nil || !proto.Equal(o.open, f.Row) {
+					t.Errorf("due row of %s: %v", f.Handle, f.Row)
+				}
+			}
+			if !slices.Equal(got, want[:min(n, len(want))]) {
+				t.Errorf("due before %d s, at most %d: %v, want %v", until, n, got, want)
+			}
+		}
+	}
+}
+
+func testDefinitions(t *testing.T, s Store) {
+	j := s.Open(t)
+	row := func(namespace, name, version, document string) *journalv1.DefinitionRow {
+		return &journalv1.DefinitionRow{
+			Namespace: namespace, Name: name, Version: version, Document: []byte(document), Hash: []byte("hash of " + document),
+			DeployedAt: 5, Title: "A title", Activities: []string{"hss.create", "sms.send"},
+		}
+	}
+	rows := []*journalv1.DefinitionRow{
+		row("a", "a", "1.0.0", "one"), row("a", "a", "1.0.1", "two"), row("a", "a-b", "1.0.0", "three"), row("b", "a", "0.1.0", "four"),
+	}
+	for _, i := range []int{2, 0, 3, 1} {
+		stored, err := j.PutDefinition(t.Context(), rows[i])
+		if err != nil || !proto.Equal(stored, rows[i]) {
+			t.Fatalf("put: %v, %v", stored, err)
+		}
+	}
+	again := row("a", "a", "1.0.0", "one")
+	again.DeployedAt = 6
+	if stored, err := j.PutDefinition(t.Context(), again); err != nil || !proto.Equal(stored, rows[0]) {
+		t.Errorf("put again: %v, %v", stored, err)
+	}
+	_, err := j.PutDefinition(t.Context(), row("a", "a", "1.0.0", "other"))
+	wantErr(t, "another document", err, persistence.ErrConflict)
+	check := func(j persistence.Journal) {
+		i := 0
+		for got, err := range j.AllDefinitions(t.Context()) {
+			if err != nil || i >= len(rows) || !proto.Equal(got, rows[i]) {
+				t.Fatalf("definition %d: %v, %v", i, got, err)
+			}
+			i++
+		}
+		if i != len(rows) {
+			t.Errorf("%d definitions", i)
+		}
+		for range j.AllDefinitions(t.Context()) {
+			break
+		}
+		for _, want := range rows {
+			ref := messages.DefinitionRef{Namespace: want.GetNamespace(), Name: want.GetName(), Version: want.GetVersion()}
+			if got, err := j.Definition(t.Context(), ref); err != nil || !proto.Equal(got, want) {
+				t.Errorf("definition %s: %v, %v", ref, got, err)
+			}
+		}
+		for _, ref := range []messages.DefinitionRef{{Namespace: "a", Name: "a", Version: "1"}, {Namespace: "a", Name: "", Version: "1.0.0"}, {}} {
+			_, err := j.Definition(t.Context(), ref)
+			wantErr(t, "definition "+ref.String(), err, persistence.ErrNotFound)
+		}
+	}
+	check(j)
+	closeJournal(t, j)
+	check(open(t, s))
+}
+
+func claim(t testing.TB, j persistence.Journal, p messages.Partition) messages.Epoch {
+	t.Helper()
+	seen, err := j.Epoch(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	epoch, err := j.Claim(t.Context(), p, "node-1", seen)
+	if err != nil || epoch != seen+1 {
+		t.Fatalf("claim of %d: %d, %v", p, epoch, err)
+	}
+	return epoch
+}
+
+func testClaim(t *testing.T, s Store) {
+	j := s.Open(t)
+	for _, p := range []messages.Partition{0, 1, messages.Partitions - 1} {
+		if epoch, err := j.Epoch(t.Context(), p); err != nil || epoch != 0 {
+			t.Errorf("epoch of %d: %d, %v", p, epoch, err)
+		}
+		for want := range messages.Epoch(3) {
+			if epoch := claim(t, j, p); epoch != want+1 {
+				t.Errorf("claim of %d: %d", p, epoch)
+			}
+			_, err := j.Claim(t.Context(), p, "node-2", want)
+			wantErr(t, "claim behind the times", err, persistence.ErrFenced)
+			_, err = j.Claim(t.Context(), p, "node-2", want+2)
+			wantErr(t, "claim ahead of the times", err, persistence.ErrFenced)
+		}
+	}
+	closeJournal(t, j)
+	j = open(t, s)
+	for p, want := range map[messages.Partition]messages.Epoch{0: 3, 1: 3, 2: 0, messages.Partitions - 1: 3} {
+		if epoch, err := j.Epoch(t.Context(), p); err != nil || epoch != want {
+			t.Errorf("epoch of %d after a restart: %d, %v", p, epoch, err)
+		}
+	}
+}
+
+// testClaimOnce has nodes race for a partition.
+func testClaimOnce(t *testing.T, s Store) {
+	j := open(t, s)
+	for seen := range messages.Epoch(10) {
+		var won atomic.Int32
+		var wg sync.WaitGroup
+		for node := range 6 {
+			wg.Go(func() {
+				switch _, err := j.Claim(t.Context(), 9, messages.NodeID(fmt.Sprint(node)), seen); {
+				case err == nil:
+					won.Add(1)
+				case !errors.Is(err, persistence.ErrFenced):
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if won.Load() != 1 {
+			t.Fatalf("%d nodes won", won.Load())
+		}
+	}
+}

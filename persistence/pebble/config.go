@@ -1,0 +1,122 @@
+package pebble
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/holdfast-run/holdfast/persistence"
+)
+
+// Config says where a journal is and what it may use. The zero value of a field means its default.
+type Config struct {
+	// Dir is the directory of the journal; required. It is made if it does not exist. Nothing else may be in it.
+	Dir string
+	// MemTableBytes is the size of the table in memory that collects writes; default 64 MiB, at least 1 MiB. Up to four
+	// may exist. Larger ones make for less merging, and for a longer start after a crash.
+	MemTableBytes int64
+	// CacheBytes is the size of the cache of blocks read; default 64 MiB, at least 1 MiB.
+	CacheBytes int64
+	// LowWaterBytes is the free disk space below which acceptances are answered persistence.ErrFull; default 1 GiB,
+	// negative: none. It must leave room for running orders and for merging.
+	LowWaterBytes int64
+	// FreeInterval is how often the free disk space is asked for; default 1 s.
+	FreeInterval time.Duration
+	// Free tells the free disk space in bytes; default: that of the file system of Dir.
+	Free func() (uint64, error)
+	// QueueCommits is the most commits that wait for the committer; default 65,536. Half of them may be acceptances.
+	QueueCommits int
+	// QueueBytes is the most bytes that they may have; default 256 MiB.
+	QueueBytes int64
+	// BatchBytes is the most bytes that are made durable at once, the last commit excepted; default 4 MiB, at most an
+	// eighth of MemTableBytes.
+	BatchBytes int64
+	// CommitBytes is the size of the largest record; default 64 MiB, at most 1 GiB. A larger one fails.
+	CommitBytes int64
+	// Versions is the number of orders whose last version is kept in memory; default 262,144. Each takes about 40
+	// bytes. The version of an order not among them is read from the store at its next commit.
+	Versions int
+	// MaxCompactions is the most goroutines that merge tables; default half the processors, at least 1.
+	MaxCompactions int
+	// MaxOpenFiles is the most files kept open; default 1,000, at least 100.
+	MaxOpenFiles int
+	// FS is the file system; default: the operating system's.
+	FS vfs.FS
+	// Observer is told of each batch; default: nobody.
+	Observer persistence.Observer
+	// Fatal is called when the store can't go on; it must end the process. Default: log the reason and exit with 1.
+	Fatal func(error)
+	// Logger gets what an operator should know; default: slog's.
+	Logger *slog.Logger
+}
+
+// withDefaults fills in what was left out and says everything that is wrong.
+func (c Config) withDefaults() (Config, error) {
+	orDefault(&c.MemTableBytes, 64<<20)
+	orDefault(&c.CacheBytes, 64<<20)
+	orDefault(&c.LowWaterBytes, 1<<30)
+	orDefault(&c.FreeInterval, time.Second)
+	orDefault(&c.QueueCommits, 1<<16)
+	orDefault(&c.QueueBytes, 256<<20)
+	orDefault(&c.BatchBytes, min(4<<20, c.MemTableBytes/8))
+	orDefault(&c.CommitBytes, 64<<20)
+	orDefault(&c.Versions, 1<<18)
+	orDefault(&c.MaxCompactions, max(1, runtime.GOMAXPROCS(0)/2))
+	orDefault(&c.MaxOpenFiles, 1000)
+	if c.FS == nil {
+		c.FS = vfs.Default
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.Fatal == nil {
+		logger := c.Logger
+		c.Fatal = func(err error) {
+			logger.LogAttrs(context.Background(), slog.LevelError, "journal failed", slog.Any("error", err))
+			os.Exit(1)
+		}
+	}
+	if c.Free == nil {
+		fs, dir := c.FS, c.Dir
+		c.Free = func() (uint64, error) {
+			usage, err := fs.GetDiskUsage(dir)
+			return usage.AvailBytes, err
+		}
+	}
+	return c, c.validate()
+}
+
+func orDefault[T int | int64 | time.Duration](field *T, value T) {
+	if *field == 0 {
+		*field = value
+	}
+}
+
+func (c Config) validate() error {
+	var errs []error
+	if c.Dir == "" {
+		errs = append(errs, errors.New("journal: Dir is empty: give the directory of the journal"))
+	}
+	between := func(name string, value, least, most int64) {
+		if value < least || value > most {
+			errs = append(errs, fmt.Errorf("journal: %s is %d: it must be from %d to %d", name, value, least, most))
+		}
+	}
+	between("MemTableBytes", c.MemTableBytes, 1<<20, 1<<30)
+	between("CacheBytes", c.CacheBytes, 1<<20, 1<<40)
+	between("FreeInterval", int64(c.FreeInterval), int64(time.Millisecond), int64(time.Hour))
+	between("QueueCommits", int64(c.QueueCommits), 2, 1<<24)
+	between("QueueBytes", c.QueueBytes, 1<<16, 1<<40)
+	between("BatchBytes", c.BatchBytes, 1, max(1, c.MemTableBytes/8))
+	between("CommitBytes", c.CommitBytes, 1<<10, 1<<30)
+	between("Versions", int64(c.Versions), 2, 1<<28)
+	between("MaxCompactions", int64(c.MaxCompactions), 1, 1<<10)
+	between("MaxOpenFiles", int64(c.MaxOpenFiles), 100, 1<<20)
+	return errors.Join(errs...)
+}

@@ -1,0 +1,146 @@
+package pebble
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"path"
+	"strconv"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/holdfast-run/holdfast/persistence"
+)
+
+// The engine takes an unreadable end of its newest log, and of its manifest, for a torn write and drops it; its own
+// check for damage there looks only for later blocks that promise an earlier sync. What is written here allows more:
+// a write begins only when the one before it is durable. So if any write begins behind an unreadable place, that place
+// was durable once, and is damaged.
+
+// chunked is how a file of the engine is cut into chunks. Chunks don't cross blocks of 32 KiB; a record is one or more
+// chunks; a chunk begins with checksum (4), length (2), type (1).
+type chunked struct {
+	header int
+	// begins are the types of a chunk that begins a record; types the least and greatest of all.
+	begins [2]byte
+	types  [2]byte
+	// number is the log's number, which each chunk of a log bears behind its type.
+	number   uint32
+	numbered bool
+}
+
+const (
+	blockSize      = 32 << 10
+	checksumOffset = 6 // The checksum covers what follows the length.
+)
+
+func manifestChunks() chunked {
+	return chunked{header: 7, begins: [2]byte{1, 2}, types: [2]byte{1, 4}}
+}
+
+func logChunks(number uint64) chunked {
+	// Only the low half of the number is written.
+	return chunked{
+		header: 19, begins: [2]byte{9, 10}, types: [2]byte{9, 12},
+		number: uint32(number), numbered: true, //nolint:gosec // see above
+	}
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// at returns the length of the chunk that b begins with, header included, and whether it begins a record; 0 if there is
+// no valid chunk.
+func (f chunked) at(b []byte) (length int, begins bool) {
+	if len(b) < f.header {
+		return 0, false
+	}
+	kind := b[checksumOffset]
+	if kind < f.types[0] || kind > f.types[1] {
+		return 0, false
+	}
+	if f.numbered && binary.LittleEndian.Uint32(b[7:]) != f.number {
+		return 0, false
+	}
+	length = f.header + int(binary.LittleEndian.Uint16(b[4:]))
+	if length > len(b) {
+		return 0, false
+	}
+	sum := crc32.Checksum(b[checksumOffset:length], castagnoli)
+	if binary.LittleEndian.Uint32(b) != sum>>15|sum<<17+0xa282ead8 {
+		return 0, false
+	}
+	return length, kind == f.begins[0] || kind == f.begins[1]
+}
+
+// checkChunks reads a file to its end. It fails with ErrCorrupt if a record begins behind an unreadable place.
+func checkChunks(r io.Reader, name string, f chunked) error {
+	block := make([]byte, blockSize)
+	unreadable := int64(-1)
+	for start := int64(0); ; start += blockSize {
+		n, err := io.ReadFull(r, block)
+		if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return fmt.Errorf("read %s: %w", name, err)
+		}
+		for i := 0; i+f.header <= n; {
+			length, begins := f.at(block[i:n])
+			switch {
+			case length > 0 && begins && unreadable >= 0:
+				return persistence.DecodeError(name, fmt.Errorf(
+					"bytes from offset %d on are unreadable, but were durable: a record follows at %d", unreadable, start+int64(i)))
+			case length > 0:
+				i += length
+			default:
+				if unreadable < 0 {
+					unreadable = start + int64(i)
+				}
+				i++
+			}
+		}
+	}
+}
+
+// checkAfterCrash looks for damage in the files whose end the engine forgives: the manifest in use and the newest log.
+func checkAfterCrash(fs vfs.FS, dir string) error {
+	desc, err := pebble.Peek(dir, fs)
+	if err != nil {
+		return fmt.Errorf("look for the manifest in %s: %w", dir, err)
+	}
+	if !desc.Exists {
+		return persistence.DecodeError(dir, errors.New("there is no manifest"))
+	}
+	if err := checkFile(fs, desc.ManifestFilename, manifestChunks()); err != nil {
+		return err
+	}
+	names, err := fs.List(dir)
+	if err != nil {
+		return fmt.Errorf("list %s: %w", dir, err)
+	}
+	newest, log := uint64(0), ""
+	for _, name := range names {
+		base, isLog := strings.CutSuffix(name, ".log")
+		number, err := strconv.ParseUint(base, 10, 64)
+		if isLog && err == nil && number >= newest {
+			newest, log = number, name
+		}
+	}
+	if log == "" {
+		return nil
+	}
+	return checkFile(fs, fs.PathJoin(dir, log), logChunks(newest))
+}
+
+func checkFile(fs vfs.FS, name string, f chunked) error {
+	file, err := fs.Open(name, vfs.SequentialReadsOption)
+	if err != nil {
+		return fmt.Errorf("open %s: %w", name, err)
+	}
+	defer func() { _ = file.Close() }() // Only read.
+	return checkChunks(file, path.Base(name), f)
+}

@@ -1,0 +1,43 @@
+// Package pebble is the embedded journal: a single process's store in a local directory, on an LSM tree.
+//
+// # What is stored
+//
+// Every key begins with a letter that says what it is; keys.go lists them. The hot commit writes one key, the record;
+// the rows that find orders are written at acceptance and when the status changes. Handles rise with time, so keys of
+// each kind are appended, and tables of one kind seldom have to be merged.
+//
+// # How a commit becomes durable
+//
+//	Commit ──► queue ──► committer: check each, one batch ──► log, fsync ──► Done of each
+//	             ▲                                              │
+//	             └── fills while the last batch syncs ◄─────────┘
+//
+// One goroutine does it. It takes whatever is queued, at most Config.BatchBytes, and never waits for more. A commit that
+// fails its check is left out of the batch and is answered with the others, once whatever it was checked against is
+// durable. Reads wait likewise: what a read returns is durable.
+//
+// The queue is bounded. Beyond the bound a commit is answered persistence.ErrBusy; acceptances are from half of it on,
+// so that running orders keep a share. Below the low-water mark of free disk space, acceptances are answered
+// persistence.ErrFull.
+//
+// # States of the directory
+//
+// The file HOLDFAST says which format the directory has, and its state:
+//
+//	creating ──► open ◄──► sealed
+//
+// It is sealed by Close, after everything was moved from the log into tables, with a checksum of the manifest. A
+// directory found open was left by a process that was killed: its log is replayed.
+//
+// # How it fails
+//
+// An error of the disk on the way to durability is never retried: Config.Fatal is called, which ends the process, and
+// the commits of the batch are answered persistence.ErrUnknown. Every block of every file bears a checksum, so a read of
+// a damaged one fails with persistence.ErrCorrupt, which names the file. Open examines the log and the manifest: damage
+// before the end is an error, never a torn tail. What can't be told from a torn tail is damage to the very last write
+// before a crash.
+//
+// # What it is not
+//
+// It does not copy data elsewhere: a lost disk loses its orders. One process has the directory at a time.
+package pebble

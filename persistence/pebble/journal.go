@@ -1,0 +1,313 @@
+package pebble
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/persistence"
+)
+
+// Journal is an open journal. Its methods may be called by many goroutines at once.
+type Journal struct {
+	cfg  Config
+	lock *pebble.Lock
+	db   *pebble.DB
+
+	queue queue
+	// gate lets in whoever uses db apart from the committer.
+	gate gate
+	// owned are the goroutines of the journal; stop ends the one that watches the disk.
+	owned sync.WaitGroup
+	stop  chan struct{}
+
+	// writing is held from the first check against the store until what was written is durable.
+	writing  sync.Mutex
+	commits  committer
+	versions *versionCache
+	// epochs is read without writing, and changed with it.
+	epochs [messages.Partitions]atomic.Uint64
+
+	// flight is what was written and may not be durable yet; nil if nothing.
+	flight atomic.Pointer[flight]
+	// failure is why the store can't go on.
+	failure atomic.Pointer[error]
+	full    atomic.Bool
+	counts  counters
+	close   func() error
+}
+
+var _ persistence.Journal = (*Journal)(nil)
+
+// flight is a batch on its way to the disk.
+type flight struct{ landed chan struct{} }
+
+// Open opens the journal in a directory, or makes one there. It fails if another process has it, if a newer version of
+// Holdfast wrote it, or if it is damaged.
+func Open(cfg Config) (*Journal, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if err := makeDir(cfg.FS, cfg.Dir); err != nil {
+		return nil, err
+	}
+	lock, err := lockDir(cfg.FS, cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	j := &Journal{cfg: cfg, lock: lock, stop: make(chan struct{}), versions: newVersionCache(cfg.Versions)}
+	j.queue.init(cfg.QueueCommits, cfg.QueueBytes)
+	j.close = sync.OnceValue(j.closeOnce)
+	if err := j.openStore(); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	j.commits.batch = j.db.NewBatchWithSize(1<<20, pebble.WithMaxRetainedSizeBytes(int(2*cfg.BatchBytes)))
+	j.owned.Go(j.commitLoop)
+	if cfg.LowWaterBytes > 0 {
+		j.checkFree()
+		j.owned.Go(j.watchFree)
+	}
+	return j, nil
+}
+
+// lockDir makes sure that no other process has the directory.
+func lockDir(fs vfs.FS, dir string) (*pebble.Lock, error) {
+	lock, err := pebble.LockDirectory(dir, fs)
+	if err == nil {
+		return lock, nil
+	}
+	// A path error is about the file; the lock itself gives a bare error.
+	if pathErr := (*os.PathError)(nil); errors.As(err, &pathErr) {
+		return nil, fmt.Errorf("lock the journal in %s: %w", dir, err)
+	}
+	return nil, fmt.Errorf("journal in %s is in use, by another process or by this one: stop that first: %w", dir, err)
+}
+
+// openStore brings the directory to the state open, and reads what is kept in memory.
+func (j *Journal) openStore() error {
+	fs, dir := j.cfg.FS, j.cfg.Dir
+	now, err := readSeal(fs, dir)
+	if err != nil {
+		return err
+	}
+	if err := now.checkFiles(fs, dir); err != nil {
+		return fmt.Errorf("journal in %s: %w", dir, err)
+	}
+	creating := now.state == stateNew || now.state == stateCreating
+	next := seal{state: stateOpen}
+	if creating {
+		next.state = stateCreating
+	}
+	if now.state != next.state {
+		if err := writeSeal(fs, dir, next); err != nil {
+			return err
+		}
+	}
+	o := engineOptions(j.cfg, engineLogger{Logger: j.cfg.Logger, dir: dir, fail: j.fail})
+	o.Lock = j.lock
+	o.ErrorIfNotExists = !creating
+	j.db, err = pebble.Open(dir, o)
+	if err != nil {
+		return engineError("open the journal in "+dir, err)
+	}
+	err = j.failed()
+	if err == nil && creating {
+		err = j.create()
+	}
+	if err == nil {
+		err = errors.Join(checkFormat(j.db), loadEpochs(j.db, &j.epochs))
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("journal in %s: %w", dir, err), j.db.Close())
+	}
+	return nil
+}
+
+// create finishes a new store.
+func (j *Journal) create() error {
+	if err := j.db.Set([]byte{kindFormat}, []byte{format}, pebble.Sync); err != nil {
+		return fmt.Errorf("write the format: %w", err)
+	}
+	if err := j.failed(); err != nil {
+		return err
+	}
+	return writeSeal(j.cfg.FS, j.cfg.Dir, seal{state: stateOpen})
+}
+
+// checkFormat makes sure that the store is the one that the file HOLDFAST speaks of.
+func checkFormat(db pebble.Reader) error {
+	value, closer, err := db.Get([]byte{kindFormat})
+	if errors.Is(err, pebble.ErrNotFound) {
+		return persistence.DecodeError("format", errors.New("it is missing"))
+	}
+	if err != nil {
+		return engineError("read the format", err)
+	}
+	defer func() { _ = closer.Close() }()
+	if len(value) != 1 || value[0] != format {
+		return persistence.DecodeError("format", fmt.Errorf("it is %x, and %s says %d", value, sealName, format))
+	}
+	return nil
+}
+
+// Close waits for commits under way, moves everything into tables and releases the directory.
+func (j *Journal) Close() error { return j.close() }
+
+func (j *Journal) closeOnce() error {
+	j.queue.close()
+	close(j.stop)
+	j.owned.Wait()
+	j.gate.close()
+	if err := j.failed(); err != nil {
+		// The store may be in any state. The process is about to end; opening it again repairs it.
+		if !j.counts.panicked.Load() {
+			_ = j.db.Close()
+		}
+		return errors.Join(err, j.lock.Close())
+	}
+	err := engineError("flush the journal", errors.Join(j.commits.batch.Close(), j.db.Flush()))
+	err = errors.Join(err, engineError("close the journal", j.db.Close()), j.failed())
+	if err == nil {
+		var s seal
+		if s, err = sealed(j.cfg.FS, j.cfg.Dir); err == nil {
+			err = writeSeal(j.cfg.FS, j.cfg.Dir, s)
+		}
+	}
+	return errors.Join(err, j.lock.Close())
+}
+
+// fail notes why the store can't go on, and has the process ended.
+func (j *Journal) fail(err error) {
+	err = fmt.Errorf("journal in %s failed: %w", j.cfg.Dir, err)
+	if j.failure.CompareAndSwap(nil, &err) {
+		j.cfg.Fatal(err)
+	}
+}
+
+// failed says why the store can't go on, if so.
+func (j *Journal) failed() error {
+	if p := j.failure.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// apply makes a batch durable. After an error nothing more is written.
+func (j *Journal) apply(b *pebble.Batch) (err error) {
+	f := &flight{landed: make(chan struct{})}
+	j.flight.Store(f)
+	defer func() {
+		// The engine panics when it can't open a new log.
+		if r := recover(); r != nil {
+			j.counts.panicked.Store(true)
+			j.fail(fmt.Errorf("panic while writing: %v", r))
+			err = j.failed()
+		}
+		close(f.landed)
+		j.flight.Store(nil)
+	}()
+	if err := j.failed(); err != nil {
+		return err
+	}
+	j.counts.fsyncs.Add(1)
+	if err := j.db.Apply(b, pebble.Sync); err != nil {
+		j.fail(err)
+	}
+	return j.failed()
+}
+
+// settle waits until what could be read when it was called is durable.
+func (j *Journal) settle(ctx context.Context) error {
+	if f := j.flight.Load(); f != nil {
+		select {
+		case <-f.landed:
+		case <-ctx.Done():
+			return fmt.Errorf("wait for a commit under way: %w", context.Cause(ctx))
+		}
+	}
+	return j.failed()
+}
+
+// enter begins a read; leave ends it.
+func (j *Journal) enter(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("read the journal: %w", context.Cause(ctx))
+	}
+	return j.gate.enter()
+}
+
+func (j *Journal) leave() { j.gate.leave() }
+
+// watchFree asks for the free disk space until the journal is closed.
+func (j *Journal) watchFree() {
+	ticker := time.NewTicker(j.cfg.FreeInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			j.checkFree()
+		case <-j.stop:
+			return
+		}
+	}
+}
+
+// checkFree compares the free disk space with the low-water mark. While it is not known, what was known holds.
+func (j *Journal) checkFree() {
+	free, err := j.cfg.Free()
+	attrs := []slog.Attr{slog.String("dir", j.cfg.Dir), slog.Int64("low_water_bytes", j.cfg.LowWaterBytes)}
+	if err != nil {
+		if !errors.Is(err, vfs.ErrUnsupported) {
+			j.cfg.Logger.LogAttrs(context.Background(), slog.LevelWarn, "journal: free disk space is not known",
+				append(attrs, slog.Any("error", err))...)
+		}
+		return
+	}
+	j.counts.free.Store(free)
+	full := free < uint64(j.cfg.LowWaterBytes) //nolint:gosec // positive
+	if j.full.Swap(full) == full {
+		return
+	}
+	message := "journal: disk is at its low-water mark: no new orders are accepted"
+	if !full {
+		message = "journal: disk has room again: new orders are accepted"
+	}
+	j.cfg.Logger.LogAttrs(context.Background(), slog.LevelWarn, message, append(attrs, slog.Uint64("free_bytes", free))...)
+}
+
+// gate counts who is inside, and lets nobody in once it is closed.
+type gate struct {
+	mu     sync.Mutex
+	closed bool
+	inside sync.WaitGroup
+}
+
+func (g *gate) enter() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
+		return persistence.ErrClosed
+	}
+	g.inside.Add(1)
+	return nil
+}
+
+func (g *gate) leave() { g.inside.Done() }
+
+// close returns when nobody is inside.
+func (g *gate) close() {
+	g.mu.Lock()
+	g.closed = true
+	g.mu.Unlock()
+	g.inside.Wait()
+}

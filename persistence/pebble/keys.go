@@ -1,0 +1,157 @@
+package pebble
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/holdfast-run/holdfast/messages"
+)
+
+// The kinds of keys, by their first byte. H is a handle (16 bytes), P a partition (2), all numbers are big endian; S is a
+// string behind its length (2).
+const (
+	kindDefinition = 'D' // namespace 0 name 0 version → DefinitionRow
+	kindEpoch      = 'E' // P → epoch (8), node
+	kindFormat     = 'F' // → format
+	kindByStatus   = 'b' // status (1) H → nothing; only orders that ended badly
+	kindByName     = 'd' // S (namespace/name) H → nothing
+	kindDirectory  = 'i' // order id → DirectoryRow
+	kindByKey      = 'k' // S (order key) H → nothing
+	kindByLabel    = 'l' // S (name) S (value) H → nothing
+	kindOrder      = 'o' // H → OrderRow
+	kindOpen       = 'p' // P H → OpenRow
+	kindRecord     = 'r' // H, version of the first event (see appendVersion) → Record
+	kindDue        = 't' // P due (8) H → nothing
+)
+
+const handleSize = len(messages.Handle{})
+
+// appendVersion appends a version so that byte order is number order: one byte up to 0xf7, else 0xf7 plus the number of
+// bytes that follow.
+func appendVersion(b []byte, v messages.Version) []byte {
+	if v <= 0xf7 {
+		return append(b, byte(v))
+	}
+	n := 8
+	for n > 1 && v>>(8*(n-1)) == 0 {
+		n--
+	}
+	b = append(b, byte(0xf7+n))
+	for i := n - 1; i >= 0; i-- {
+		b = append(b, byte(v>>(8*i)))
+	}
+	return b
+}
+
+// parseVersion reads what appendVersion wrote, and nothing else.
+func parseVersion(b []byte) (messages.Version, error) {
+	if len(b) == 1 && b[0] <= 0xf7 {
+		return messages.Version(b[0]), nil
+	}
+	if len(b) < 2 || len(b) != 1+int(b[0])-0xf7 || b[1] == 0 {
+		return 0, fmt.Errorf("key ends with %x, which is no version", b)
+	}
+	var v messages.Version
+	for _, c := range b[1:] {
+		v = v<<8 | messages.Version(c)
+	}
+	if v <= 0xf7 {
+		return 0, fmt.Errorf("key ends with %x, which is no version", b)
+	}
+	return v, nil
+}
+
+func appendRecordKey(b []byte, h messages.Handle, first messages.Version) []byte {
+	return appendVersion(append(append(b, kindRecord), h[:]...), first)
+}
+
+// parseRecordKey reads the key of a record.
+func parseRecordKey(k []byte) (h messages.Handle, first messages.Version, err error) {
+	if len(k) < 2+handleSize || k[0] != kindRecord {
+		return h, 0, fmt.Errorf("key %x is not that of a record", k)
+	}
+	copy(h[:], k[1:])
+	first, err = parseVersion(k[1+handleSize:])
+	return h, first, err
+}
+
+func appendOrderKey(b []byte, h messages.Handle) []byte { return append(append(b, kindOrder), h[:]...) }
+
+func appendDirectoryKey(b []byte, id messages.OrderID) []byte {
+	return append(append(b, kindDirectory), id...)
+}
+
+func appendEpochKey(b []byte, p messages.Partition) []byte {
+	return binary.BigEndian.AppendUint16(append(b, kindEpoch), uint16(p))
+}
+
+func appendOpenPrefix(b []byte, p messages.Partition) []byte {
+	return binary.BigEndian.AppendUint16(append(b, kindOpen), uint16(p))
+}
+
+func appendOpenKey(b []byte, p messages.Partition, h messages.Handle) []byte {
+	return append(appendOpenPrefix(b, p), h[:]...)
+}
+
+// appendDuePrefix appends the part of a due key before the handle. A due time before 1970 counts as 1970.
+func appendDuePrefix(b []byte, p messages.Partition, due int64) []byte {
+	b = binary.BigEndian.AppendUint16(append(b, kindDue), uint16(p))
+	return binary.BigEndian.AppendUint64(b, uint64(max(due, 0))) //nolint:gosec // not negative
+}
+
+func appendDueKey(b []byte, p messages.Partition, due int64, h messages.Handle) []byte {
+	return append(appendDuePrefix(b, p, due), h[:]...)
+}
+
+func appendDefinitionKey(b []byte, ref messages.DefinitionRef) []byte {
+	b = append(append(b, kindDefinition), ref.Namespace...)
+	b = append(append(b, 0), ref.Name...)
+	return append(append(b, 0), ref.Version...)
+}
+
+// appendString appends a string behind its length. It panics if s has more than 65,535 bytes: commits are checked.
+func appendString(b []byte, s string) []byte {
+	if len(s) > maxString {
+		panic(fmt.Sprintf("string of %d bytes in a key", len(s)))
+	}
+	return append(binary.BigEndian.AppendUint16(b, uint16(len(s))), s...)
+}
+
+// maxString is the length of the longest string in a key that is not at its end.
+const maxString = 1<<16 - 1
+
+func appendStatusPrefix(b []byte, status int32) []byte {
+	return append(b, kindByStatus, byte(status)) //nolint:gosec // checked by endedBadly
+}
+
+func appendNamePrefix(b []byte, name string) []byte { return appendString(append(b, kindByName), name) }
+
+func appendKeyPrefix(b []byte, orderKey string) []byte {
+	return appendString(append(b, kindByKey), orderKey)
+}
+
+func appendLabelPrefix(b []byte, name, value string) []byte {
+	return appendString(appendString(append(b, kindByLabel), name), value)
+}
+
+// successor returns the least key greater than all keys that begin with prefix. It changes prefix, whose last byte is
+// never 0xff in what it is used for: else it appends a byte above which no key continues.
+func successor(prefix []byte) []byte {
+	for i := len(prefix) - 1; i >= 0; i-- {
+		if prefix[i] != 0xff {
+			prefix[i]++
+			return prefix[:i+1]
+		}
+	}
+	return nil
+}
+
+// handleAtEnd reads the handle at the end of an index key that has the given prefix length.
+func handleAtEnd(k []byte, prefix int) (messages.Handle, error) {
+	var h messages.Handle
+	if len(k) != prefix+handleSize {
+		return h, fmt.Errorf("key %x does not end with a handle", k)
+	}
+	copy(h[:], k[prefix:])
+	return h, nil
+}

@@ -1,0 +1,107 @@
+package pebble_test
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"sync/atomic"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+	"go.uber.org/goleak"
+
+	"github.com/holdfast-run/holdfast/persistence"
+	"github.com/holdfast-run/holdfast/persistence/journaltest"
+	"github.com/holdfast-run/holdfast/persistence/pebble"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	t.Run("Memory", func(t *testing.T) {
+		t.Parallel()
+		journaltest.Run(t, memory{})
+	})
+	t.Run("Disk", func(t *testing.T) {
+		t.Parallel()
+		journaltest.Run(t, disk{})
+	})
+}
+
+func discard() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+
+// disk makes stores in real directories. They can't crash.
+type disk struct{}
+
+type diskStore string
+
+func (disk) NewStore(t testing.TB) journaltest.Store { return diskStore(t.TempDir()) }
+
+func (s diskStore) Open(t testing.TB) persistence.Journal {
+	t.Helper()
+	j, err := pebble.Open(pebble.Config{
+		Dir: string(s), Logger: discard(),
+		Fatal: func(err error) { t.Errorf("fatal: %v", err) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return j
+}
+
+// memory makes stores that crash and break.
+type memory struct{}
+
+func (memory) NewStore(testing.TB) journaltest.Store {
+	return &memoryStore{disk: vfs.NewCrashableMem(), rng: rand.New(rand.NewPCG(1, 2))}
+}
+
+type memoryStore struct {
+	disk    *vfs.MemFS
+	rng     *rand.Rand
+	broken  *atomic.Bool
+	journal persistence.Journal
+}
+
+var errBroken = errors.New("the disk is broken")
+
+func (s *memoryStore) Open(t testing.TB) persistence.Journal {
+	t.Helper()
+	broken := new(atomic.Bool)
+	s.broken = broken
+	j, err := pebble.Open(pebble.Config{
+		Dir: "/data/journal", Logger: discard(), MemTableBytes: 1 << 20,
+		FS: errorfs.Wrap(s.disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
+			if broken.Load() && (op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData || op.Kind == errorfs.OpFileSyncTo) {
+				return errBroken
+			}
+			return nil
+		})),
+		Fatal: func(err error) {
+			if !broken.Load() {
+				t.Errorf("fatal: %v", err)
+			}
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.journal = j
+	return j
+}
+
+func (s *memoryStore) Break(testing.TB) { s.broken.Store(true) }
+
+func (s *memoryStore) Crash(t testing.TB, keep journaltest.Keep) {
+	t.Helper()
+	percent := map[journaltest.Keep]int{journaltest.KeepNone: 0, journaltest.KeepSome: 50, journaltest.KeepAll: 100}[keep]
+	after := s.disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: s.rng})
+	// What the journal still does, it does to the disk that is no more.
+	if err := s.journal.Close(); err != nil && !s.broken.Load() {
+		t.Errorf("close after the crash: %v", err)
+	}
+	s.disk = after
+}
