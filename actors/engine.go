@@ -56,6 +56,7 @@ type Engine struct {
 	now       func() time.Time
 
 	system      *actor.ActorSystem
+	workers     workers
 	definitions *definitions
 	waiters     waiters
 	streams     atomic.Uint64
@@ -124,7 +125,8 @@ func (e *Engine) own(ctx context.Context, p messages.Partition) (*actor.PID, err
 	s := &slot{number: p, epoch: epoch, ready: make(chan struct{}), loop: e.watchdog.Register(fmt.Sprintf("partition %d", p), e.config.StuckAfter)}
 	e.unread.Add(1)
 	props := actor.PropsFromProducer(func() actor.Actor { return newPartition(e, s) },
-		actor.WithMailbox(boundedMailbox(e.config.PartitionMailbox)), actor.WithGuardian(e.guardian))
+		actor.WithMailbox(boundedMailbox(e.config.PartitionMailbox)), actor.WithDispatcher(&e.workers),
+		actor.WithGuardian(e.guardian))
 	pid, err := e.system.Root.SpawnNamed(props, fmt.Sprintf("partition-%d", p))
 	if err != nil {
 		return nil, fmt.Errorf("spawn partition %d: %w", p, err)
@@ -184,6 +186,7 @@ func (e *Engine) Stop() {
 		s.loop.Close()
 	}
 	e.system.Shutdown()
+	e.workers.close()
 }
 
 // Ready says why the node can't do its work now; nil if it can.
@@ -200,6 +203,18 @@ func (e *Engine) Ready() error {
 func (e *Engine) recovered(messages.Partition) { e.unread.Add(-1) }
 
 func (e *Engine) tell(pid *actor.PID, m any) { e.system.Root.Send(pid, m) }
+
+// tryAgainAfter is how long something that failed is left alone.
+const tryAgainAfter = 5 * time.Second
+
+// later sends a message after a while. The timer needs no owner: it is short, and only sends.
+func (e *Engine) later(pid *actor.PID, m any) {
+	time.AfterFunc(tryAgainAfter, func() {
+		if !e.stopping.Load() {
+			e.tell(pid, m)
+		}
+	})
+}
 
 // tellOrder sends a message to an order, wherever it is.
 func (e *Engine) tellOrder(p messages.Partition, id messages.OrderID, h messages.Handle, m any) {

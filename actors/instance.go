@@ -121,7 +121,7 @@ func (i *instance) decideOne(now time.Time, m any, p *pending) {
 			i.state = workflow.New(m.def, i.engine.config.Workflow)
 		}
 		if i.loaded(m) {
-			i.apply(now, workflow.Accept{Order: m.order}, m.answer, p)
+			i.apply(now, workflow.Accept{Order: m.order, Queued: m.order.GetOrderKey() != ""}, m.answer, p)
 		}
 	case *command:
 		if i.loaded(m) {
@@ -186,13 +186,9 @@ func (i *instance) loaded(m refusable) bool {
 	return false
 }
 
-// reloadAfter is how long an order that can't be loaded is left alone.
-const reloadAfter = 5 * time.Second
-
-// later has a message that nobody keeps come again. The timer needs no owner: it is short, and only sends.
+// later has a message that nobody keeps come again.
 func (i *instance) later(m any) {
-	d := &deliver{id: i.id, handle: i.handle, message: m}
-	time.AfterFunc(reloadAfter, func() { i.engine.tell(i.partition.pid, d) })
+	i.engine.later(i.partition.pid, &deliver{id: i.id, handle: i.handle, message: m})
 }
 
 func (i *instance) load() error {
@@ -217,10 +213,7 @@ func (i *instance) load() error {
 		return fmt.Errorf("read row of order %s: %w", i.id, err)
 	}
 	i.state, i.row, i.due = state, row, 0
-	i.open = &journalv1.OpenRow{Id: string(i.id), OrderKey: row.GetOrderKey()}
-	if orderv1.Status(row.GetStatus()) == orderv1.Status_STATUS_WAITING {
-		i.open.Due = nano(state.NextDue())
-	}
+	i.open = openRow(state, orderv1.Status(row.GetStatus()))
 	return nil
 }
 
@@ -257,24 +250,29 @@ func (i *instance) commit(before messages.Version, p *pending) {
 func (i *instance) rows(p *pending) {
 	s := i.state
 	status := s.Status()
-	var due int64
-	if status == orderv1.Status_STATUS_WAITING {
-		at := s.NextDue()
-		if time.Until(at) >= i.engine.config.LongWait {
-			due = nano(at)
-		} else {
-			status = orderv1.Status_STATUS_RUNNING
-		}
+	if status == orderv1.Status_STATUS_WAITING && time.Until(s.NextDue()) < i.engine.config.LongWait {
+		status = orderv1.Status_STATUS_RUNNING
 	}
 	if i.row == nil || i.row.GetStatus() != int32(status) {
 		p.row = orderRow(s, status, i.partition.number)
 	}
-	switch {
-	case s.Ended():
+	if s.Ended() {
 		p.closes = i.row == nil || i.row.GetEndedAt() == 0
-	case i.open == nil || i.open.GetDue() != due:
-		p.open = &journalv1.OpenRow{Id: string(i.id), Due: due, OrderKey: s.Accepted().GetOrderKey()}
+		return
 	}
+	if open := openRow(s, status); i.open == nil || i.open.GetDue() != open.GetDue() || i.open.GetQueued() != open.GetQueued() {
+		p.open = open
+	}
+}
+
+// openRow is the row of an open order that has the status. An order that can only go on by itself has its due time there.
+func openRow(s *workflow.State, status orderv1.Status) *journalv1.OpenRow {
+	open := &journalv1.OpenRow{Id: string(s.ID()), OrderKey: s.Accepted().GetOrderKey()}
+	if status == orderv1.Status_STATUS_WAITING || status == orderv1.Status_STATUS_PENDING {
+		open.Due = nano(s.NextDue())
+	}
+	open.Queued = status == orderv1.Status_STATUS_PENDING
+	return open
 }
 
 func orderRow(s *workflow.State, status orderv1.Status, p messages.Partition) *journalv1.OrderRow {
@@ -320,6 +318,7 @@ func (i *instance) succeeded(p *pending) {
 		i.open = nil
 	}
 	i.perform(i.state.Effects(p.events))
+	i.tellKey(p)
 	for _, answer := range p.answers {
 		answer(nil)
 	}
@@ -328,6 +327,18 @@ func (i *instance) succeeded(p *pending) {
 		ended = i.state
 	}
 	i.engine.waiters.grown(i.id, ended)
+}
+
+// tellKey tells the partition that an order with a key was accepted, or has ended, before anybody else is told.
+func (i *instance) tellKey(p *pending) {
+	key := i.state.Accepted().GetOrderKey()
+	switch {
+	case key == "":
+	case p.closes:
+		i.engine.tell(i.partition.pid, keyEnded{id: i.id, key: key})
+	case p.events[0].GetOrderAccepted() != nil:
+		i.engine.tell(i.partition.pid, queued{id: i.id, key: key})
+	}
 }
 
 // failed drops the state: whatever came meanwhile is decided on a fresh one.
@@ -356,8 +367,7 @@ func (i *instance) failed(p *pending, err error) {
 		answer(err)
 	}
 	if !first {
-		// What the lost events called for may be wanted still.
-		i.buffered = append(i.buffered, resume{})
+		i.later(resume{}) // what the lost events called for may be wanted still
 	}
 }
 
@@ -405,7 +415,12 @@ func (i *instance) rest() {
 			i.due = due
 			i.engine.tell(i.partition.pid, dueAt{id: i.id, handle: i.handle, at: due})
 		}
-		leave = leave || (i.state.Status() == orderv1.Status_STATUS_WAITING && time.Until(at) >= i.engine.config.LongWait)
+		switch i.state.Status() { //nolint:exhaustive // the others have something to do
+		case orderv1.Status_STATUS_WAITING:
+			leave = leave || time.Until(at) >= i.engine.config.LongWait
+		case orderv1.Status_STATUS_PENDING:
+			leave = true
+		}
 	}
 	if leave {
 		i.engine.tell(i.partition.pid, release{id: i.id, received: i.mail.received.Load()})

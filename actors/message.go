@@ -71,6 +71,15 @@ type (
 		id       messages.OrderID
 		received uint64
 	}
+	// queued says that an order with a key was accepted; ended that it has ended.
+	queued struct {
+		id  messages.OrderID
+		key string
+	}
+	keyEnded struct {
+		id  messages.OrderID
+		key string
+	}
 	// resumed says that an order that was told to resume has done so.
 	resumed struct{ id messages.OrderID }
 )
@@ -89,6 +98,8 @@ func (yield) isNote()     {}
 func (dueAt) isNote()     {}
 func (release) isNote()   {}
 func (resumed) isNote()   {}
+func (queued) isNote()    {}
+func (keyEnded) isNote()  {}
 func (tick) isNote()      {}
 func (sweep) isNote()     {}
 func (probe) isNote()     {}

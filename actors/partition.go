@@ -39,6 +39,8 @@ type partition struct {
 	// timersTold is the number of due times that the metrics know of.
 	timersTold int
 
+	keys *keyQueues
+
 	// Recovery: what it has read and not resumed yet, where it goes on reading, and what is being resumed.
 	unresumed []messages.OrderID
 	readUpTo  messages.Handle
@@ -60,7 +62,7 @@ const recoveryPage = 500
 
 func newPartition(e *Engine, s *slot) *partition {
 	p := &partition{
-		engine: e, slot: s,
+		engine: e, slot: s, keys: newKeyQueues(),
 		resident: map[messages.OrderID]*resident{}, byPID: map[string]*resident{}, dueOf: map[messages.OrderID]*due{},
 		resuming: map[messages.OrderID]bool{}, handles: map[messages.OrderID]messages.Handle{},
 	}
@@ -100,6 +102,10 @@ func (p *partition) Receive(ctx actor.Context) {
 			delete(p.resuming, m.id)
 			p.recover()
 		}
+	case queued:
+		p.queue(m)
+	case keyEnded:
+		p.ended(m)
 	case tick:
 		p.fire()
 	case sweep:
@@ -133,7 +139,7 @@ func (p *partition) activate(id messages.OrderID, h messages.Handle, poison erro
 			engine: p.engine, partition: p.slot, id: id, handle: h, mail: r.mail,
 			restarted: incarnations > 1 || poison != nil, poison: poison,
 		}
-	}, actor.WithMailbox(boundedMailbox(2*p.engine.config.Mailbox)))
+	}, actor.WithMailbox(boundedMailbox(2*p.engine.config.Mailbox)), actor.WithDispatcher(&p.engine.workers))
 	r.pid = p.ctx.Spawn(props)
 	p.resident[id] = r
 	p.byPID[r.pid.GetId()] = r
@@ -216,17 +222,24 @@ func (p *partition) readOpen() {
 	for _, o := range page {
 		p.readUpTo = o.Handle
 		id := messages.OrderID(o.Row.GetId())
+		if key := o.Row.GetOrderKey(); key != "" {
+			p.keys.add(id, key)
+		}
 		if at := o.Row.GetDue(); at != 0 {
 			if p.resident[id] == nil {
 				p.setDue(id, o.Handle, at)
 			}
 			continue
 		}
+		if o.Row.GetQueued() {
+			continue // it is started when its turn comes
+		}
 		p.unresumed = append(p.unresumed, id)
 		p.handles[id] = o.Handle
 	}
 	if len(page) < recoveryPage {
 		p.readAll = true
+		p.loadedKeys()
 		p.engine.recovered(p.number)
 	}
 }

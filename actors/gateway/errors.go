@@ -41,6 +41,7 @@ var errorTable = []struct { //nolint:gochecknoglobals // a table
 	{actors.ErrUnknownDefinition, codes.NotFound, "NO_SUCH_DEFINITION", 0},
 	{persistence.ErrNotFound, codes.NotFound, "NO_SUCH_ORDER", 0},
 	{persistence.ErrFull, codes.ResourceExhausted, "STORE_FULL", 10 * time.Second},
+	{persistence.ErrBusy, codes.ResourceExhausted, "BUSY", time.Second},
 	{actors.ErrBusy, codes.ResourceExhausted, "BUSY", time.Second},
 	{actors.ErrNotOwner, codes.Unavailable, "NOT_OWNER", 100 * time.Millisecond},
 	{actors.ErrStopping, codes.Unavailable, "STOPPING", time.Second},

@@ -16,6 +16,8 @@ var (
 	ErrTaken = errors.New("another order was accepted under this id")
 	// ErrEnded: the order has ended.
 	ErrEnded = errors.New("order has ended")
+	// ErrStale: the attempt is over.
+	ErrStale = errors.New("attempt is over")
 	// ErrNotAccepted: there is no such order.
 	ErrNotAccepted = errors.New("order was not accepted")
 )
@@ -31,7 +33,7 @@ type (
 	}
 	// Start starts an order that was queued. Repeating it is no error.
 	Start struct{}
-	// Sent says that an attempt is about to be handed to a ledger.
+	// Sent says that an attempt is about to be handed to a ledger; ErrStale if it need not be any more.
 	Sent struct {
 		Key     string
 		Attempt uint32
@@ -90,7 +92,7 @@ func (s *State) Decide(now time.Time, chance uint64, cmd Command) ([]*journalv1.
 	case Start:
 		m.start()
 	case Sent:
-		m.sent(c)
+		err = m.sent(c)
 	case TaskResult:
 		m.result(c)
 	case TimerFired:
@@ -167,14 +169,17 @@ func (m *machine) start() {
 	}
 }
 
-func (m *machine) sent(c Sent) {
+func (m *machine) sent(c Sent) error {
 	f := m.s.byKey(c.Key)
-	if f == nil || !f.inFlight() || f.call.scheduled.GetAttempt() != c.Attempt || f.call.ledger == c.Ledger {
-		return
+	if f == nil || !f.inFlight() || f.call.scheduled.GetAttempt() != c.Attempt || m.s.stopping(f) {
+		return ErrStale
 	}
-	m.emit(&journalv1.Event{Kind: &journalv1.Event_AttemptSent{AttemptSent: &journalv1.AttemptSent{
-		Frame: f.id, Attempt: c.Attempt, Ledger: c.Ledger,
-	}}})
+	if f.call.ledger != c.Ledger {
+		m.emit(&journalv1.Event{Kind: &journalv1.Event_AttemptSent{AttemptSent: &journalv1.AttemptSent{
+			Frame: f.id, Attempt: c.Attempt, Ledger: c.Ledger,
+		}}})
+	}
+	return nil
 }
 
 func (m *machine) result(c TaskResult) {
