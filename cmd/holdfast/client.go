@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/resolver"
+	"google.golang.org/grpc/resolver/manual"
+
+	"github.com/holdfast-run/holdfast/messages/definitionv1"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/supervision"
+)
+
+const (
+	defaultServer = "127.0.0.1:7460"
+	defaultPort   = "7460"
+	// callTimeout bounds a call, and its repetitions, if --timeout doesn't.
+	callTimeout = 30 * time.Second
+	// maxAnswer bounds one message from a node, in bytes.
+	maxAnswer = 64 << 20
+)
+
+// retryBackoff delays repetitions of calls.
+var retryBackoff = supervision.Backoff{ //nolint:gochecknoglobals // a constant
+	Initial: 50 * time.Millisecond, Max: 2 * time.Second, Jitter: 0.3,
+}
+
+// clientSettings say how to reach nodes.
+type clientSettings struct {
+	servers   []string
+	timeout   time.Duration
+	reconnect time.Duration
+}
+
+// clientFlags gives a command, and its subcommands, the flags of a client.
+func (a *app) clientFlags(cmd *cobra.Command) {
+	flags := cmd.PersistentFlags()
+	flags.StringSliceVar(&a.client.servers, "server", []string{defaultServer},
+		"`address` of a node, host:port; several: any that answers is asked")
+	flags.DurationVar(&a.client.timeout, "timeout", 0,
+		"give up after this `time` (0: 30s for a call, no limit for the end of an order)")
+	setting(flags, "server", "timeout")
+}
+
+// api is a connection to the nodes.
+type api struct {
+	conn        *grpc.ClientConn
+	orders      orderv1.OrderServiceClient
+	definitions definitionv1.DefinitionServiceClient
+}
+
+// dial makes a connection to the nodes, without waiting for it. Close it.
+func (a *app) dial() (*api, error) {
+	if a.client.timeout < 0 {
+		return nil, usagef("--timeout %v is negative", a.client.timeout)
+	}
+	var addresses []resolver.Address
+	for _, server := range a.client.servers {
+		address, err := serverAddress(server)
+		if err != nil {
+			return nil, err
+		}
+		addresses = append(addresses, resolver.Address{Addr: address})
+	}
+	if len(addresses) == 0 {
+		return nil, usagef("--server names no node: give its host:port")
+	}
+	nodes := manual.NewBuilderWithScheme("holdfast")
+	nodes.InitialState(resolver.State{Addresses: addresses})
+	conn, err := grpc.NewClient("holdfast:///nodes",
+		grpc.WithResolvers(nodes),
+		// A node that doesn't answer is passed over, and each repetition asks another one.
+		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig":[{"round_robin":{}}]}`),
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithNoProxy(),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff: backoff.Config{
+				BaseDelay: retryBackoff.Initial, Multiplier: 2, Jitter: retryBackoff.Jitter, MaxDelay: retryBackoff.Max,
+			},
+			MinConnectTimeout: 3 * time.Second,
+		}),
+		// So that a watch ends when its node is gone without a word.
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 20 * time.Second, Timeout: 5 * time.Second}),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	return &api{
+		conn: conn, orders: orderv1.NewOrderServiceClient(conn), definitions: definitionv1.NewDefinitionServiceClient(conn),
+	}, nil
+}
+
+func (c *api) close() { _ = c.conn.Close() } // it fails only if it was closed before
+
+// serverAddress completes an address with the default port.
+func serverAddress(server string) (string, error) {
+	host, port, err := net.SplitHostPort(server)
+	if err != nil {
+		host, port, err = net.SplitHostPort(net.JoinHostPort(server, defaultPort))
+	}
+	if err != nil || host == "" || port == "" {
+		return "", usagef("--server %q is not of the form host:port", server)
+	}
+	return net.JoinHostPort(host, port), nil
+}
+
+// bound bounds the time of a call, or a few that belong together.
+func (a *app) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	if a.client.timeout > 0 {
+		return context.WithTimeout(ctx, a.client.timeout)
+	}
+	return context.WithTimeout(ctx, callTimeout)
+}
+
+// boundWait bounds the time of waiting for the end of an order.
+func (a *app) boundWait(ctx context.Context) (context.Context, context.CancelFunc) {
+	if a.client.timeout > 0 {
+		return context.WithTimeout(ctx, a.client.timeout)
+	}
+	return context.WithCancel(ctx)
+}
+
+// comeBack tells whether an error goes away by itself, and when to try again; attempt counts the failures in a row.
+func comeBack(err error, attempt int) (time.Duration, bool) {
+	st, _ := rpcStatus(err)
+	if st.Code() != codes.Unavailable && st.Code() != codes.ResourceExhausted {
+		return 0, false
+	}
+	delay := retryBackoff.Next(attempt, rand.Float64)
+	asked := false
+	for _, detail := range st.Details() {
+		if info, ok := detail.(*errdetails.RetryInfo); ok {
+			delay = max(delay, min(info.GetRetryDelay().AsDuration(), time.Minute))
+			asked = true
+		}
+	}
+	// Without being asked to come back, a node that has no room will not have it soon: the message is too large.
+	return delay, asked || st.Code() == codes.Unavailable
+}
+
+// pause waits, and tells whether ctx goes on.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// persist makes a call that may be repeated, again and again until it succeeds, it fails for good, or ctx ends. failed is
+// told of the first failure.
+func persist[T any](ctx context.Context, call func(context.Context) (T, error), failed func(error)) (T, error) {
+	for attempt := 1; ; attempt++ {
+		answer, err := call(ctx)
+		if err == nil {
+			return answer, nil
+		}
+		delay, again := comeBack(err, attempt)
+		if !again {
+			return answer, err
+		}
+		if attempt == 1 {
+			failed(err)
+		}
+		if !pause(ctx, delay) {
+			return answer, fmt.Errorf("gave up: %w: %w", ctx.Err(), err)
+		}
+	}
+}

@@ -1,0 +1,302 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
+
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/definitionv1"
+)
+
+func newDefinition(a *app) *cobra.Command {
+	cmd := &cobra.Command{Use: "definition", Short: "Deploy workflow definitions and look them up"}
+	asGroup(cmd)
+	a.clientFlags(cmd)
+	cmd.AddCommand(newDefinitionValidate(a), newDefinitionDeploy(a), newDefinitionList(a), newDefinitionGet(a))
+	return cmd
+}
+
+// definitionJSON is a deployed definition.
+type definitionJSON struct {
+	Definition string        `json:"definition"`
+	Title      string        `json:"title"`
+	Hash       string        `json:"hash"`
+	DeployedAt *time.Time    `json:"deployed_at"`
+	Activities []string      `json:"activities"`
+	Document   string        `json:"document,omitempty"`
+	Warnings   []mistakeJSON `json:"warnings,omitempty"`
+}
+
+// validationJSON is what validate tells of a document.
+type validationJSON struct {
+	File       string        `json:"file"`
+	Definition string        `json:"definition"`
+	Valid      bool          `json:"valid"`
+	Mistakes   []mistakeJSON `json:"mistakes"`
+}
+
+type mistakeJSON struct {
+	Line    int32  `json:"line"`
+	Column  int32  `json:"column"`
+	Path    string `json:"path"`
+	Message string `json:"message"`
+}
+
+func jsonMistakes(ms []*definitionv1.Mistake) []mistakeJSON {
+	out := make([]mistakeJSON, len(ms))
+	for i, m := range ms {
+		out[i] = mistakeJSON{Line: m.GetLine(), Column: m.GetColumn(), Path: m.GetPath(), Message: m.GetMessage()}
+	}
+	return out
+}
+
+// textMistake is a mistake in the form that editors understand.
+func textMistake(file string, m *definitionv1.Mistake) string {
+	place := file
+	if m.GetLine() > 0 {
+		place += fmt.Sprintf(":%d", m.GetLine())
+		if m.GetColumn() > 0 {
+			place += fmt.Sprintf(":%d", m.GetColumn())
+		}
+	}
+	if m.GetPath() != "" {
+		place += ": " + m.GetPath()
+	}
+	return clean(place + ": " + m.GetMessage())
+}
+
+func jsonDefinition(d *definitionv1.Definition) definitionJSON {
+	activities := d.GetActivities()
+	if activities == nil {
+		activities = []string{}
+	}
+	return definitionJSON{
+		Definition: definitionName(d), Title: d.GetTitle(), Hash: hex.EncodeToString(d.GetHash()),
+		DeployedAt: jsonTime(d.GetDeployedAt()), Activities: activities, Document: string(d.GetDocument()),
+	}
+}
+
+func definitionName(d *definitionv1.Definition) string {
+	return messages.DefinitionRef{Namespace: d.GetNamespace(), Name: d.GetName(), Version: d.GetVersion()}.String()
+}
+
+// someFiles is the arguments of commands about documents.
+func someFiles(_ *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return usagef("name the files of the definitions, or - for the standard input")
+	}
+	return nil
+}
+
+// completeFiles offers the files of definitions.
+func completeFiles(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return []cobra.Completion{"yaml", "yml", "json"}, cobra.ShellCompDirectiveFilterFileExt
+}
+
+// eachDocument calls do with each file's content. It goes on after an error.
+func (a *app) eachDocument(
+	cmd *cobra.Command, files []string, do func(ctx context.Context, c *api, file string, document []byte) error,
+) error {
+	c, err := a.dial()
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	ctx, cancel := a.bound(cmd.Context())
+	defer cancel()
+	for _, file := range files {
+		document, e := a.readFile(file)
+		if e == nil {
+			e = do(ctx, c, file, document)
+		}
+		if st, isRPC := rpcStatus(e); isRPC && st.Code() == codes.Unavailable {
+			return e // it would be the same with the others
+		}
+		err = a.laterError(cmd.Context(), err, e)
+	}
+	return err
+}
+
+// laterError returns the last of several errors, and tells the one before.
+func (a *app) laterError(ctx context.Context, before, err error) error {
+	if err == nil {
+		return before
+	}
+	if before != nil {
+		text, _ := a.describe(ctx, before)
+		fmt.Fprint(a.stderr, text)
+	}
+	return err
+}
+
+func newDefinitionValidate(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:               "validate FILE...",
+		Short:             "Say everything that is wrong with definitions, without deploying them",
+		Args:              someFiles,
+		ValidArgsFunction: completeFiles,
+		RunE: func(cmd *cobra.Command, files []string) error {
+			return a.eachDocument(cmd, files, a.validate)
+		},
+	}
+}
+
+func (a *app) validate(ctx context.Context, c *api, file string, document []byte) error {
+	answer, err := c.definitions.Validate(ctx, &definitionv1.ValidateRequest{Document: document})
+	if err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	mistakes := answer.GetMistakes()
+	if a.output == outputJSON {
+		err = a.printJSON(validationJSON{
+			File: file, Definition: answer.GetDefinition(), Valid: len(mistakes) == 0, Mistakes: jsonMistakes(mistakes),
+		})
+	} else {
+		for _, m := range mistakes {
+			fmt.Fprintln(a.stdout, textMistake(file, m))
+		}
+		if len(mistakes) == 0 {
+			fmt.Fprintln(a.stdout, clean(file+": "+answer.GetDefinition()+" can be deployed"))
+		}
+	}
+	if err == nil && len(mistakes) > 0 {
+		err = fmt.Errorf("%s has mistakes: %d", file, len(mistakes))
+	}
+	return err
+}
+
+func newDefinitionDeploy(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "deploy FILE...",
+		Short: "Deploy definitions",
+		Long: "Deploy definitions, under the namespace, name and version that they name. What is deployed never changes: deploying\n" +
+			"the same again does no harm, and something else needs a new version.",
+		Args:              someFiles,
+		ValidArgsFunction: completeFiles,
+		RunE: func(cmd *cobra.Command, files []string) error {
+			return a.eachDocument(cmd, files, a.deploy)
+		},
+	}
+}
+
+func (a *app) deploy(ctx context.Context, c *api, file string, document []byte) error {
+	answer, err := c.definitions.Deploy(ctx, &definitionv1.DeployRequest{Document: document})
+	if err != nil {
+		err = fmt.Errorf("%s: %w", file, err)
+		if st, _ := rpcStatus(err); st.Code() == codes.AlreadyExists {
+			err = advise(err, "Give the changed document a new version.")
+		}
+		return err
+	}
+	if a.output == outputJSON {
+		d := jsonDefinition(answer.GetDefinition())
+		d.Document, d.Warnings = "", jsonMistakes(answer.GetWarnings())
+		return a.printJSON(d)
+	}
+	for _, w := range answer.GetWarnings() {
+		fmt.Fprintln(a.stderr, "warning: "+textMistake(file, w))
+	}
+	fmt.Fprintln(a.stdout, clean(definitionName(answer.GetDefinition())))
+	return nil
+}
+
+func newDefinitionList(a *app) *cobra.Command {
+	var namespace string
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List the deployed definitions",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.listDefinitions(cmd.Context(), namespace)
+		},
+	}
+	cmd.Flags().StringVar(&namespace, "namespace", "", "only those of this `namespace`")
+	return cmd
+}
+
+func (a *app) listDefinitions(ctx context.Context, namespace string) error {
+	c, err := a.dial()
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	ctx, cancel := a.bound(ctx)
+	defer cancel()
+	var t *table
+	if a.output == outputTable {
+		t = newTable(a.stdout, "DEFINITION", "TITLE", "DEPLOYED AT", "ACTIVITIES")
+	}
+	request := &definitionv1.ListRequest{Namespace: namespace, PageSize: maxListPage}
+	for {
+		answer, err := c.definitions.List(ctx, request)
+		if err != nil {
+			return err
+		}
+		for _, d := range answer.GetDefinitions() {
+			if t != nil {
+				t.row(definitionName(d), d.GetTitle(), textTime(d.GetDeployedAt()), strings.Join(d.GetActivities(), ", "))
+			} else if err := a.printJSON(jsonDefinition(d)); err != nil {
+				return err
+			}
+		}
+		if request.PageToken = answer.GetNextPageToken(); request.GetPageToken() == "" {
+			return t.end()
+		}
+	}
+}
+
+func newDefinitionGet(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "get NAMESPACE/NAME[:VERSION]",
+		Short: "Print a definition as it was deployed",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usagef("name one definition, as namespace/name:version")
+			}
+			if _, err := messages.ParseDefinitionRef(args[0]); err != nil {
+				return usageError{err}
+			}
+			return nil
+		},
+		ValidArgsFunction: a.completeDefinition,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.dial()
+			if err != nil {
+				return err
+			}
+			defer c.close()
+			ctx, cancel := a.bound(cmd.Context())
+			defer cancel()
+			answer, err := c.definitions.Get(ctx, &definitionv1.GetRequest{Definition: args[0]})
+			if err != nil {
+				return err
+			}
+			return a.printDefinition(answer.GetDefinition())
+		},
+	}
+}
+
+// printDefinition prints a document: to a file or pipe as it is, to a terminal made safe.
+func (a *app) printDefinition(d *definitionv1.Definition) error {
+	if a.output == outputJSON {
+		return a.printJSON(jsonDefinition(d))
+	}
+	text := string(d.GetDocument())
+	if a.terminal(a.stdout) > 0 {
+		text = cleanLines(text)
+	}
+	if !strings.HasSuffix(text, "\n") && a.terminal(a.stdout) > 0 {
+		text += "\n"
+	}
+	if _, err := fmt.Fprint(a.stdout, text); err != nil {
+		return errors.Join(errors.New("print the document"), err)
+	}
+	return nil
+}

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+)
+
+// endedError tells that an order ended otherwise than well. Nothing more is printed: the order was.
+type endedError orderv1.Status
+
+func (e endedError) Error() string { return "the order is " + statusWord(orderv1.Status(e)) }
+
+func (e endedError) status() int {
+	if orderv1.Status(e) == orderv1.Status_STATUS_CANCELLED {
+		return exitCancelled
+	}
+	return exitFaulted
+}
+
+// adviceError adds to an error what its reader can do.
+type adviceError struct {
+	error
+	advice string
+}
+
+func (e adviceError) Unwrap() error { return e.error }
+
+// advise adds advice to an error, if it is one.
+func advise(err error, format string, args ...any) error {
+	if err == nil {
+		return nil
+	}
+	return adviceError{error: err, advice: fmt.Sprintf(format, args...)}
+}
+
+// describe says for people what went wrong and what can be done, and which exit status that makes.
+func (a *app) describe(ctx context.Context, err error) (text string, exit int) {
+	var b strings.Builder
+	st, isRPC := rpcStatus(err)
+	switch {
+	case ctx.Err() != nil:
+		fmt.Fprintln(&b, "holdfast: interrupted")
+	case isRPC:
+		prefix, _, _ := strings.Cut(err.Error(), "rpc error:") // what the command was at, if it said so
+		fmt.Fprintf(&b, "holdfast: %s%s (%s)\n", clean(prefix), clean(st.Message()), codeName(st.Code()))
+		describeDetails(&b, st)
+	default:
+		for i, line := range strings.Split(err.Error(), "\n") {
+			if i == 0 {
+				line = "holdfast: " + line
+			}
+			fmt.Fprintln(&b, clean(line))
+		}
+	}
+	var advice adviceError
+	switch {
+	case errors.As(err, &advice):
+		fmt.Fprintln(&b, clean(advice.advice))
+	case isRPC && ctx.Err() == nil:
+		if general := a.generalAdvice(st.Code()); general != "" {
+			fmt.Fprintln(&b, clean(general))
+		}
+	}
+	if ctx.Err() == nil && (errors.Is(err, context.DeadlineExceeded) || st.Code() == codes.DeadlineExceeded) {
+		return b.String(), exitTimeout
+	}
+	return b.String(), exitError
+}
+
+// rpcStatus finds the answer of a node in an error. status.FromError would mix the texts that wrap it into its message.
+func rpcStatus(err error) (*status.Status, bool) {
+	var answer interface{ GRPCStatus() *status.Status }
+	if !errors.As(err, &answer) {
+		return status.New(codes.Unknown, ""), false
+	}
+	return answer.GRPCStatus(), true
+}
+
+// codeName writes a code as the gRPC specification does.
+func codeName(c codes.Code) string {
+	var b strings.Builder
+	for i, r := range c.String() {
+		if i > 0 && 'A' <= r && r <= 'Z' && c != codes.OK {
+			b.WriteByte('_')
+		}
+		b.WriteRune(r)
+	}
+	return strings.ToUpper(b.String())
+}
+
+// describeDetails tells the details that nodes give with errors.
+func describeDetails(b *strings.Builder, st *status.Status) {
+	for _, detail := range st.Details() {
+		switch d := detail.(type) {
+		case *errdetails.BadRequest:
+			for _, v := range d.GetFieldViolations() {
+				fmt.Fprintf(b, "  %s: %s\n", clean(v.GetField()), clean(v.GetDescription()))
+			}
+		case *errdetails.ErrorInfo:
+			fmt.Fprintf(b, "  reason: %s\n", clean(d.GetReason()))
+			for _, name := range slices.Sorted(maps.Keys(d.GetMetadata())) {
+				fmt.Fprintf(b, "  %s: %s\n", clean(name), clean(d.GetMetadata()[name]))
+			}
+		case *errdetails.RetryInfo:
+			fmt.Fprintf(b, "  try again in %v\n", d.GetRetryDelay().AsDuration().Round(time.Millisecond))
+		}
+	}
+}
+
+// generalAdvice says what to do about an error that the command itself knows nothing about.
+func (a *app) generalAdvice(code codes.Code) string {
+	servers := strings.Join(a.client.servers, ", ")
+	switch code {
+	case codes.Unavailable:
+		return "No node answers at " + servers + ". Start one with 'holdfast dev' or 'holdfast node', or say where they " +
+			"are with --server or HOLDFAST_SERVER."
+	case codes.DeadlineExceeded:
+		return "Give it longer with --timeout."
+	case codes.ResourceExhausted:
+		return "The node has no room for it now. Try again later."
+	case codes.Unimplemented:
+		return "The node at " + servers + " doesn't know this call: it has another version than this client, or it is " +
+			"no Holdfast node."
+	case codes.Internal, codes.Unknown, codes.DataLoss:
+		return "The node's log says more."
+	default:
+		return ""
+	}
+}

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+)
+
+// eventJSON is an event as history and watch print it.
+type eventJSON struct {
+	Version  uint64          `json:"version"`
+	At       *time.Time      `json:"at"`
+	Type     string          `json:"type"`
+	Task     string          `json:"task"`
+	Attempt  uint32          `json:"attempt"`
+	Key      string          `json:"key,omitempty"`
+	Activity string          `json:"activity,omitempty"`
+	Data     json.RawMessage `json:"data,omitempty"`
+	Error    *problemJSON    `json:"error,omitempty"`
+	Due      *time.Time      `json:"due,omitempty"`
+	Reason   string          `json:"reason,omitempty"`
+}
+
+func (a *app) printEvent(ev *orderv1.HistoryEvent) error {
+	return a.printJSON(eventJSON{
+		Version: ev.GetVersion(), At: jsonTime(ev.GetAt()), Type: ev.GetType(), Task: ev.GetTask(), Attempt: ev.GetAttempt(),
+		Key: ev.GetKey(), Activity: ev.GetActivity(), Data: jsonValue(ev.GetData()), Error: jsonProblem(ev.GetError()),
+		Due: jsonTime(ev.GetDue()), Reason: ev.GetReason(),
+	})
+}
+
+func textAttempt(n uint32) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.FormatUint(uint64(n), 10)
+}
+
+// eventDetail is what else is to tell of an event, in one line.
+func eventDetail(ev *orderv1.HistoryEvent) string {
+	var parts []string
+	for _, part := range []string{ev.GetActivity(), textProblem(ev.GetError()), ev.GetReason()} {
+		if part != "" {
+			parts = append(parts, part)
+		}
+	}
+	if ev.GetDue() != nil {
+		parts = append(parts, "due "+textTime(ev.GetDue()))
+	}
+	if len(ev.GetData()) > 0 {
+		parts = append(parts, shorten(string(ev.GetData()), 80))
+	}
+	return strings.Join(parts, "  ")
+}
+
+// shorten cuts a text after n characters.
+func shorten(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	runes := []rune(s)
+	if len(runes) <= n {
+		return s
+	}
+	return string(runes[:n-1]) + "…"
+}
+
+// eventLine is an event in one line, its columns as wide as they usually need to be.
+func eventLine(ev *orderv1.HistoryEvent) string {
+	return strings.TrimRight(clean(fmt.Sprintf("%6d  %s  %-20s  %-24s  %2s  %s",
+		ev.GetVersion(), textTime(ev.GetAt()), ev.GetType(), ev.GetTask(), textAttempt(ev.GetAttempt()), eventDetail(ev))), " ")
+}
+
+func newOrderHistory(a *app) *cobra.Command {
+	var from uint64
+	cmd := &cobra.Command{
+		Use:               "history ID",
+		Short:             "Print all that happened to an order, up to now",
+		Args:              oneOrderID,
+		ValidArgsFunction: a.completeOrderID,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.history(cmd, args[0], from)
+		},
+	}
+	cmd.Flags().Uint64Var(&from, "from", 1, "the first `version` to print")
+	return cmd
+}
+
+func (a *app) history(cmd *cobra.Command, id string, from uint64) error {
+	c, err := a.dial()
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	ctx, cancel := a.bound(cmd.Context())
+	defer cancel()
+	var t *table
+	if a.output == outputTable {
+		t = newTable(a.stdout, "VERSION", "AT", "TYPE", "TASK", "ATTEMPT", "DETAIL")
+	}
+	for {
+		answer, err := c.orders.History(ctx, &orderv1.HistoryRequest{Id: id, FromVersion: from})
+		if err != nil {
+			return err
+		}
+		for _, ev := range answer.GetEvents() {
+			if t == nil {
+				if err := a.printEvent(ev); err != nil {
+					return err
+				}
+				continue
+			}
+			t.row(strconv.FormatUint(ev.GetVersion(), 10), textTime(ev.GetAt()), ev.GetType(), ev.GetTask(),
+				textAttempt(ev.GetAttempt()), eventDetail(ev))
+		}
+		if answer.GetNextVersion() <= from { // 0 at the end; what doesn't rise would never end
+			return t.end()
+		}
+		from = answer.GetNextVersion()
+	}
+}

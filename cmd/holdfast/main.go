@@ -1,0 +1,39 @@
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/term"
+)
+
+func main() { os.Exit(realMain()) }
+
+func realMain() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	return run(ctx, &app{
+		stdin:    os.Stdin,
+		stdout:   os.Stdout,
+		stderr:   os.Stderr,
+		environ:  os.Environ,
+		terminal: terminalWidth,
+	}, os.Args[1:])
+}
+
+// terminalWidth returns the columns of the terminal that w writes to; 0 if it is none.
+func terminalWidth(w io.Writer) int {
+	f, ok := w.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) { //nolint:gosec // a descriptor fits
+		return 0
+	}
+	width, _, err := term.GetSize(int(f.Fd())) //nolint:gosec // as above
+	if err != nil || width <= 0 {
+		return 80
+	}
+	return width
+}

@@ -1,0 +1,319 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+)
+
+func newOrder(a *app) *cobra.Command {
+	cmd := &cobra.Command{Use: "order", Short: "Submit work orders and see how they fare"}
+	asGroup(cmd)
+	a.clientFlags(cmd)
+	cmd.AddCommand(
+		newOrderSubmit(a), newOrderGet(a), newOrderList(a), newOrderWatch(a), newOrderHistory(a), newOrderCancel(a),
+	)
+	return cmd
+}
+
+// orderJSON is an order as get prints it.
+type orderJSON struct {
+	ID         string          `json:"id"`
+	Definition string          `json:"definition"`
+	Status     string          `json:"status"`
+	OrderKey   string          `json:"order_key"`
+	AcceptedAt *time.Time      `json:"accepted_at"`
+	EndedAt    *time.Time      `json:"ended_at"`
+	Version    uint64          `json:"version"`
+	Output     json.RawMessage `json:"output"`
+	Error      *problemJSON    `json:"error"`
+}
+
+// listedJSON is an order as list prints it.
+type listedJSON struct {
+	ID         string            `json:"id"`
+	Definition string            `json:"definition"`
+	Status     string            `json:"status"`
+	OrderKey   string            `json:"order_key"`
+	Priority   int32             `json:"priority"`
+	Labels     map[string]string `json:"labels"`
+	AcceptedAt *time.Time        `json:"accepted_at"`
+	EndedAt    *time.Time        `json:"ended_at"`
+}
+
+// printOrder prints one order.
+func (a *app) printOrder(o *orderv1.Order) error {
+	if a.output == outputJSON {
+		return a.printJSON(orderJSON{
+			ID: o.GetId(), Definition: o.GetDefinition(), Status: statusWord(o.GetStatus()), OrderKey: o.GetOrderKey(),
+			AcceptedAt: jsonTime(o.GetAcceptedAt()), EndedAt: jsonTime(o.GetEndedAt()), Version: o.GetVersion(),
+			Output: jsonValue(o.GetOutput()), Error: jsonProblem(o.GetError()),
+		})
+	}
+	t := newTable(a.stdout)
+	add := func(name, value string) {
+		if value != "" {
+			t.row(name, value)
+		}
+	}
+	add("id", o.GetId())
+	add("definition", o.GetDefinition())
+	add("status", statusWord(o.GetStatus()))
+	add("order key", o.GetOrderKey())
+	if o.GetPriority() != 0 {
+		add("priority", strconv.Itoa(int(o.GetPriority())))
+	}
+	add("labels", textLabels(o.GetLabels()))
+	add("deadline", textTime(o.GetDeadline()))
+	add("accepted at", textTime(o.GetAcceptedAt()))
+	ended := textTime(o.GetEndedAt())
+	if ended != "" && o.GetAcceptedAt() != nil {
+		ended += fmt.Sprintf(" (after %v)", o.GetEndedAt().AsTime().Sub(o.GetAcceptedAt().AsTime()).Round(time.Millisecond))
+	}
+	add("ended at", ended)
+	add("version", strconv.FormatUint(o.GetVersion(), 10))
+	if p := o.GetError(); p != nil {
+		add("error", textProblem(p))
+		add("error type", p.GetType())
+	}
+	add("input", string(o.GetInput()))
+	add("output", string(o.GetOutput()))
+	return t.end()
+}
+
+func textLabels(labels map[string]string) string {
+	texts := make([]string, 0, len(labels))
+	for _, name := range slices.Sorted(maps.Keys(labels)) {
+		texts = append(texts, name+"="+labels[name])
+	}
+	return strings.Join(texts, ", ")
+}
+
+// checkOrderID refuses an id that no order can have.
+func checkOrderID(id string) error {
+	if err := messages.OrderID(id).Validate(); err != nil {
+		return usagef("order id %q %w", id, err)
+	}
+	return nil
+}
+
+// oneOrderID is the arguments of commands about one order.
+func oneOrderID(_ *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return usagef("give one order id")
+	}
+	return checkOrderID(args[0])
+}
+
+func newOrderGet(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:               "get ID",
+		Short:             "Print an order as it stands",
+		Args:              oneOrderID,
+		ValidArgsFunction: a.completeOrderID,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.dial()
+			if err != nil {
+				return err
+			}
+			defer c.close()
+			ctx, cancel := a.bound(cmd.Context())
+			defer cancel()
+			answer, err := c.orders.Get(ctx, &orderv1.GetRequest{Id: args[0]})
+			if err != nil {
+				return err
+			}
+			return a.printOrder(answer.GetOrder())
+		},
+	}
+}
+
+func newOrderCancel(a *app) *cobra.Command {
+	var reason string
+	cmd := &cobra.Command{
+		Use:   "cancel ID",
+		Short: "Ask an order to stop",
+		Long: "Ask an order to stop. It returns once the request is durable; activities under way are awaited before the\n" +
+			"order is cancelled: 'holdfast order watch' tells when.",
+		Args:              oneOrderID,
+		ValidArgsFunction: a.completeOrderID,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.dial()
+			if err != nil {
+				return err
+			}
+			defer c.close()
+			ctx, cancel := a.bound(cmd.Context())
+			defer cancel()
+			answer, err := c.orders.Cancel(ctx, &orderv1.CancelRequest{Id: args[0], Reason: reason})
+			if err != nil {
+				return err
+			}
+			return a.printOrder(answer.GetOrder())
+		},
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why; kept in the order's history")
+	return cmd
+}
+
+// listFlags select orders.
+type listFlags struct {
+	statuses     []string
+	definition   string
+	key          string
+	labels       []string
+	since, until string
+	limit        int
+}
+
+func newOrderList(a *app) *cobra.Command {
+	var f listFlags
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List orders, newest first",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			request, err := f.request(time.Now())
+			if err != nil {
+				return err
+			}
+			return a.listOrders(cmd, request, f.limit)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringSliceVar(&f.statuses, "status", nil, "only orders of this `status`; several: of any of them")
+	flags.StringVar(&f.definition, "definition", "", "only orders of this `definition`, namespace/name or namespace/name:version")
+	flags.StringVar(&f.key, "key", "", "only orders with this order `key`")
+	flags.StringArrayVar(&f.labels, "label", nil, "only orders with this `label`, name=value; several: with all of them")
+	flags.StringVar(&f.since, "since", "", "only orders accepted at or after this `time`, RFC 3339, or as long ago as 1h")
+	flags.StringVar(&f.until, "until", "", "only orders accepted before this `time`, in the same forms")
+	flags.IntVar(&f.limit, "limit", 100, "list at most this many; 0: all")
+	complete(cmd, "status", statusWords()...)
+	if err := cmd.RegisterFlagCompletionFunc("definition", a.completeDefinition); err != nil {
+		panic(err) // there is such a flag
+	}
+	return cmd
+}
+
+// request makes the request that the flags mean.
+func (f *listFlags) request(now time.Time) (*orderv1.ListRequest, error) {
+	r := &orderv1.ListRequest{Definition: f.definition, OrderKey: f.key}
+	if f.limit < 0 {
+		return nil, usagef("--limit %d is negative", f.limit)
+	}
+	for _, word := range f.statuses {
+		s, err := parseStatus(word)
+		if err != nil {
+			return nil, err
+		}
+		r.Statuses = append(r.Statuses, s)
+	}
+	var err error
+	if r.Labels, err = parseLabels(f.labels); err != nil {
+		return nil, err
+	}
+	if r.AcceptedFrom, err = parseTime("--since", f.since, now, -1); err != nil {
+		return nil, err
+	}
+	r.AcceptedTo, err = parseTime("--until", f.until, now, -1)
+	return r, err
+}
+
+// parseLabels reads labels of the form name=value.
+func parseLabels(texts []string) (map[string]string, error) {
+	labels := map[string]string{}
+	for _, text := range texts {
+		name, value, found := strings.Cut(text, "=")
+		if !found || name == "" {
+			return nil, usagef("--label %q is not of the form name=value", text)
+		}
+		if _, again := labels[name]; again {
+			return nil, usagef("--label %s is given twice", name)
+		}
+		labels[name] = value
+	}
+	return labels, nil
+}
+
+// parseTime reads a time of RFC 3339, or a duration from now on (direction 1) or back (-1). Empty means no time.
+func parseTime(flag, text string, now time.Time, direction time.Duration) (*timestamppb.Timestamp, error) {
+	if text == "" {
+		return nil, nil //nolint:nilnil // no time is a value
+	}
+	if d, err := time.ParseDuration(text); err == nil {
+		if d < 0 {
+			return nil, usagef("%s %s is negative", flag, text)
+		}
+		return timestamppb.New(now.Add(d * direction)), nil //nolint:durationcheck // a sign
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return nil, usagef("%s %q is neither a time such as 2026-01-02T15:04:05Z nor a duration such as 90s or 1h30m", flag, text)
+	}
+	return timestamppb.New(t), nil
+}
+
+// maxListPage is the most that is asked for at once.
+const maxListPage = 1000
+
+func (a *app) listOrders(cmd *cobra.Command, request *orderv1.ListRequest, limit int) error {
+	c, err := a.dial()
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	ctx, cancel := a.bound(cmd.Context())
+	defer cancel()
+	var t *table
+	if a.output == outputTable {
+		t = newTable(a.stdout, "ID", "DEFINITION", "STATUS", "KEY", "ACCEPTED AT", "ENDED AT")
+	}
+	for listed := 0; ; {
+		request.PageSize = maxListPage
+		if limit > 0 {
+			request.PageSize = int32(min(limit-listed, maxListPage)) //nolint:gosec // at most maxListPage
+		}
+		answer, err := c.orders.List(ctx, request)
+		if err != nil {
+			return err
+		}
+		for _, o := range answer.GetOrders() {
+			if err := a.printListed(t, o); err != nil {
+				return err
+			}
+		}
+		listed += len(answer.GetOrders())
+		request.PageToken = answer.GetNextPageToken()
+		if request.GetPageToken() == "" || limit > 0 && listed >= limit {
+			return t.end()
+		}
+	}
+}
+
+// printListed prints an order of a list: as a row of t, or as JSON if there is none.
+func (a *app) printListed(t *table, o *orderv1.Order) error {
+	if t != nil {
+		t.row(o.GetId(), o.GetDefinition(), statusWord(o.GetStatus()), o.GetOrderKey(),
+			textTime(o.GetAcceptedAt()), textTime(o.GetEndedAt()))
+		return nil
+	}
+	labels := o.GetLabels()
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	return a.printJSON(listedJSON{
+		ID: o.GetId(), Definition: o.GetDefinition(), Status: statusWord(o.GetStatus()), OrderKey: o.GetOrderKey(),
+		Priority: o.GetPriority(), Labels: labels,
+		AcceptedAt: jsonTime(o.GetAcceptedAt()), EndedAt: jsonTime(o.GetEndedAt()),
+	})
+}

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
+
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+)
+
+// maxInput is the most that is read of a file, in bytes. Nodes may take less.
+const maxInput = 16 << 20
+
+// submitFlags say what to submit.
+type submitFlags struct {
+	definition, id, key string
+	priority            int32
+	labels              []string
+	deadline, input     string
+	wait, quiet         bool
+}
+
+func newOrderSubmit(a *app) *cobra.Command {
+	var f submitFlags
+	cmd := &cobra.Command{
+		Use:   "submit --definition NAMESPACE/NAME[:VERSION] [--input FILE]",
+		Short: "Hand in an order",
+		Long: "Hand in an order, and print it once it is durable, or once it has ended with --wait. While no node can take it, it\n" +
+			"is tried again: that does no harm, because all tries bear the same id. So does submitting it again with --id.\n\n" +
+			"With --wait the exit status is 0 if the order completed, 3 if it faulted, 4 if it was cancelled, and 5 if --timeout\n" +
+			"was over first; the order goes on then.",
+		Example: "  holdfast order submit --definition telecom/activate:1.0.0 --input order.json --wait\n" +
+			"  echo '{\"msisdn\":\"491701234567\"}' | holdfast order submit --definition telecom/activate --key 491701234567 --input -",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			order, err := f.order(a, time.Now())
+			if err != nil {
+				return err
+			}
+			return a.submit(cmd.Context(), order, f.wait, f.quiet)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.definition, "definition", "", "the `definition` to run, namespace/name:version; without a version: the latest")
+	flags.StringVar(&f.id, "id", "", "the order's `id` (made if not given)")
+	flags.StringVar(&f.key, "key", "", "order `key`: orders with the same one run one after another")
+	flags.Int32Var(&f.priority, "priority", 0, "from 0, the lowest, to 9: higher is dispatched first")
+	flags.StringArrayVar(&f.labels, "label", nil, "a `label` to find the order by, name=value; may be repeated")
+	flags.StringVar(&f.deadline, "deadline", "", "`when` the order faults if it has not ended: RFC 3339, or a duration such as 1h")
+	flags.StringVar(&f.input, "input", "", "`file` with the input, one JSON value; - for the standard input (none: an empty object)")
+	flags.BoolVar(&f.wait, "wait", false, "wait until the order has ended, and show its progress")
+	flags.BoolVarP(&f.quiet, "quiet", "q", false, "show no progress")
+	a.reconnectFlag(cmd)
+	if err := cmd.RegisterFlagCompletionFunc("definition", a.completeDefinition); err != nil {
+		panic(err) // there is such a flag
+	}
+	return cmd
+}
+
+// order makes the order that the flags mean. What is left to the node to check depends on its configuration.
+func (f *submitFlags) order(a *app, now time.Time) (*orderv1.WorkOrder, error) {
+	o := &orderv1.WorkOrder{Id: f.id, Definition: f.definition, OrderKey: f.key, Priority: f.priority}
+	if f.definition == "" {
+		return nil, usagef("--definition is missing: name what to run, as namespace/name:version")
+	}
+	if _, err := messages.ParseDefinitionRef(f.definition); err != nil {
+		return nil, usagef("--definition %w", err)
+	}
+	if f.id == "" {
+		o.Id = string(messages.NewOrderID())
+	} else if err := checkOrderID(f.id); err != nil {
+		return nil, err
+	}
+	if f.priority < 0 || f.priority > 9 {
+		return nil, usagef("--priority %d is not from 0 to 9", f.priority)
+	}
+	var err error
+	if o.Labels, err = parseLabels(f.labels); err != nil {
+		return nil, err
+	}
+	if o.Deadline, err = parseTime("--deadline", f.deadline, now, 1); err != nil {
+		return nil, err
+	}
+	if f.input == "" {
+		return o, nil
+	}
+	if o.Input, err = a.readFile(f.input); err != nil {
+		return nil, err
+	}
+	return o, checkJSON(f.input, o.GetInput())
+}
+
+// readFile reads a file, or the standard input for -, of at most maxInput.
+func (a *app) readFile(name string) ([]byte, error) {
+	in := a.stdin
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, fmt.Errorf("read file: %w", err)
+		}
+		defer f.Close() //nolint:errcheck // it was only read
+		in = f
+	}
+	content, err := io.ReadAll(io.LimitReader(in, maxInput+1))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	if len(content) > maxInput {
+		return nil, fmt.Errorf("%s has more than %d bytes", name, maxInput)
+	}
+	return content, nil
+}
+
+// checkJSON says where a text ceases to be JSON.
+func checkJSON(name string, text []byte) error {
+	if json.Valid(text) {
+		return nil
+	}
+	var v json.RawMessage
+	err := json.Unmarshal(text, &v)
+	var syntax *json.SyntaxError
+	if !errors.As(err, &syntax) {
+		return fmt.Errorf("%s is no JSON value: %w", name, err)
+	}
+	before := string(text[:min(int(syntax.Offset), len(text))])
+	line := strings.Count(before, "\n") + 1
+	column := len(before) - strings.LastIndex(before, "\n") - 1
+	return fmt.Errorf("%s:%d:%d: not one JSON value: %w", name, line, column, err)
+}
+
+// submit hands an order in, waits for its end if it shall, and prints it.
+func (a *app) submit(ctx context.Context, work *orderv1.WorkOrder, wait, quiet bool) error {
+	c, err := a.dial()
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	ctx, cancel := a.boundWait(ctx)
+	defer cancel()
+	accepting, cancelAccepting := a.bound(ctx)
+	defer cancelAccepting()
+	answer, err := persist(accepting, func(ctx context.Context) (*orderv1.SubmitResponse, error) {
+		return c.orders.Submit(ctx, &orderv1.SubmitRequest{Order: work, Wait: orderv1.Wait_WAIT_ACCEPTED})
+	}, a.tellRetry)
+	if err != nil {
+		return adviseOnSubmit(work.GetId(), err)
+	}
+	order := answer.GetOrder()
+	if !wait {
+		return a.printOrder(order)
+	}
+	show := a.newProgress(order.GetId(), quiet)
+	order, err = c.follow(ctx, following{
+		id: order.GetId(), from: 1, reconnect: a.client.reconnect,
+		each:   func(ev *orderv1.HistoryEvent) error { show.event(ev); return nil },
+		failed: func(err error) { show.pause(); a.tellRetry(err) },
+	})
+	show.end()
+	if err != nil {
+		return advise(err, "The order was accepted, and goes on. See how it fares with: holdfast order watch %s", work.GetId())
+	}
+	if err := a.printOrder(order); err != nil {
+		return err
+	}
+	return endOf(order)
+}
+
+// adviseOnSubmit says what to do about an order that was not acknowledged.
+func adviseOnSubmit(id string, err error) error {
+	st, isRPC := rpcStatus(err)
+	switch {
+	case !isRPC:
+		return err
+	case st.Code() == codes.AlreadyExists:
+		return advise(err, "Another order has the id %s. Leave out --id to have one made.", id)
+	case st.Code() == codes.InvalidArgument, st.Code() == codes.NotFound, st.Code() == codes.Unimplemented:
+		return err // nothing of it was kept
+	default:
+		return advise(err, "The order may have been accepted. Submit it again with --id %s, which does no harm, or look with: "+
+			"holdfast order get %s", id, id)
+	}
+}

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+)
+
+func newOrderWatch(a *app) *cobra.Command {
+	var from uint64
+	cmd := &cobra.Command{
+		Use:   "watch ID",
+		Short: "Print what happens to an order, until it has ended",
+		Long: "Print what happens to an order, until it has ended. The exit status is 0 if it completed, 3 if it faulted and 4\n" +
+			"if it was cancelled.",
+		Args:              oneOrderID,
+		ValidArgsFunction: a.completeOrderID,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.dial()
+			if err != nil {
+				return err
+			}
+			defer c.close()
+			ctx, cancel := a.boundWait(cmd.Context())
+			defer cancel()
+			order, err := c.follow(ctx, following{
+				id: args[0], from: from, reconnect: a.client.reconnect, failed: a.tellRetry,
+				each: func(ev *orderv1.HistoryEvent) error {
+					if a.output == outputJSON {
+						return a.printEvent(ev)
+					}
+					_, err := fmt.Fprintln(a.stdout, eventLine(ev))
+					return err //nolint:wrapcheck // it names the output
+				},
+			})
+			if err != nil {
+				return err
+			}
+			return endOf(order)
+		},
+	}
+	cmd.Flags().Uint64Var(&from, "from", 1, "the first `version` to print")
+	a.reconnectFlag(cmd)
+	return cmd
+}
+
+// reconnectFlag is for commands that wait for the end of an order.
+func (a *app) reconnectFlag(cmd *cobra.Command) {
+	cmd.Flags().DurationVar(&a.client.reconnect, "reconnect", time.Minute, "how `long` to go on while no node answers")
+	setting(cmd.Flags(), "reconnect")
+}
+
+// tellRetry says that a call failed and is made again.
+func (a *app) tellRetry(err error) {
+	st, _ := rpcStatus(err)
+	fmt.Fprintf(a.stderr, "%s (%s): trying again\n", clean(st.Message()), codeName(st.Code()))
+}
+
+// hasEnded tells whether an order in this status changes no more.
+func hasEnded(s orderv1.Status) bool {
+	return s == orderv1.Status_STATUS_COMPLETED || s == orderv1.Status_STATUS_FAULTED || s == orderv1.Status_STATUS_CANCELLED
+}
+
+// endOf is the error that makes the exit status of an order that has ended.
+func endOf(order *orderv1.Order) error {
+	if order.GetStatus() == orderv1.Status_STATUS_COMPLETED {
+		return nil
+	}
+	return endedError(order.GetStatus())
+}
+
+// following is how to follow an order to its end.
+type following struct {
+	id string
+	// from is the first version wanted.
+	from uint64
+	// reconnect bounds the time without an answer from any node.
+	reconnect time.Duration
+	// each is called for each event, once, in order. Its error ends the following.
+	each func(*orderv1.HistoryEvent) error
+	// failed is told of the first failure of each interruption.
+	failed func(error)
+}
+
+// follow follows an order until it has ended, and returns it as it ended. When its node is gone it goes on with another
+// one, where it left off.
+func (c *api) follow(ctx context.Context, f following) (*orderv1.Order, error) {
+	failures := 0
+	var lost time.Time // when the present interruption began
+	for {
+		before := f.from
+		order, err := c.watchOnce(ctx, &f)
+		if order != nil || errors.Is(err, errPrint) {
+			return order, err
+		}
+		if f.from > before {
+			failures = 0
+		}
+		failures++
+		delay, again := comeBack(err, failures)
+		switch {
+		case ctx.Err() != nil:
+			return nil, fmt.Errorf("wait for order %s: %w: %w", f.id, ctx.Err(), err)
+		case !again:
+			return nil, err
+		case failures == 1:
+			lost = time.Now()
+			f.failed(err)
+		case time.Since(lost) > f.reconnect:
+			return nil, fmt.Errorf("no node answered for %v: %w", f.reconnect, err)
+		}
+		pause(ctx, delay)
+	}
+}
+
+// errPrint says that an event could not be printed.
+var errPrint = errors.New("print event")
+
+// watchOnce watches until the stream ends. It returns the order if that has ended, else an error.
+func (c *api) watchOnce(ctx context.Context, f *following) (*orderv1.Order, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // ends the stream
+	stream, err := c.orders.Watch(ctx, &orderv1.WatchRequest{Id: f.id, FromVersion: f.from})
+	if err != nil {
+		return nil, err
+	}
+	for {
+		answer, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, ev := range answer.GetEvents() {
+			if ev.GetVersion() < f.from {
+				continue // told before
+			}
+			if err := f.each(ev); err != nil {
+				return nil, fmt.Errorf("%w: %w", errPrint, err)
+			}
+			f.from = ev.GetVersion() + 1
+		}
+	}
+	answer, err := c.orders.Get(ctx, &orderv1.GetRequest{Id: f.id})
+	if err != nil {
+		return nil, err
+	}
+	if !hasEnded(answer.GetOrder().GetStatus()) {
+		return nil, status.Error(codes.Unavailable, "the node ended the stream before the order's end")
+	}
+	return answer.GetOrder(), nil
+}
