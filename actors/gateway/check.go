@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
@@ -93,7 +94,7 @@ func (s *Server) check(o *orderv1.WorkOrder) (checked, error) {
 	if err != nil {
 		m.add("order.definition", err.Error())
 	}
-	input := o.GetInput()
+	input := bytes.TrimSpace(o.GetInput())
 	if len(input) == 0 {
 		input = []byte("{}")
 	}
