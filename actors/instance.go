@@ -260,19 +260,25 @@ func (i *instance) rows(p *pending) {
 		p.closes = i.row == nil || i.row.GetEndedAt() == 0
 		return
 	}
-	if open := openRow(s, status); i.open == nil || i.open.GetDue() != open.GetDue() || i.open.GetQueued() != open.GetQueued() {
-		p.open = open
+	if i.open == nil || i.open.GetDue() != openDue(s, status) || i.open.GetQueued() != (status == orderv1.Status_STATUS_PENDING) {
+		p.open = openRow(s, status)
 	}
 }
 
-// openRow is the row of an open order that has the status. An order that can only go on by itself has its due time there.
-func openRow(s *workflow.State, status orderv1.Status) *journalv1.OpenRow {
-	open := &journalv1.OpenRow{Id: string(s.ID()), OrderKey: s.Accepted().GetOrderKey()}
+// openDue is the due time of an order that can only go on by itself; else 0.
+func openDue(s *workflow.State, status orderv1.Status) int64 {
 	if status == orderv1.Status_STATUS_WAITING || status == orderv1.Status_STATUS_PENDING {
-		open.Due = nano(s.NextDue())
+		return nano(s.NextDue())
 	}
-	open.Queued = status == orderv1.Status_STATUS_PENDING
-	return open
+	return 0
+}
+
+// openRow is the row of an open order that has the status.
+func openRow(s *workflow.State, status orderv1.Status) *journalv1.OpenRow {
+	return &journalv1.OpenRow{
+		Id: string(s.ID()), OrderKey: s.Accepted().GetOrderKey(), Due: openDue(s, status),
+		Queued: status == orderv1.Status_STATUS_PENDING,
+	}
 }
 
 func orderRow(s *workflow.State, status orderv1.Status, p messages.Partition) *journalv1.OrderRow {

@@ -49,10 +49,9 @@ func (s *Single) Start(system *actor.ActorSystem, own func(messages.Partition) (
 	return nil
 }
 
-// Order returns the PID through which an order is reached.
-func (s *Single) Order(p messages.Partition, id messages.OrderID) *actor.PID {
-	return s.cluster.Get(Identity(p, id), Kind)
-}
+// Order returns the PID through which an order is reached. It is what the cluster's lookup of Identity answers, without
+// the making and parsing of the name.
+func (s *Single) Order(p messages.Partition, _ messages.OrderID) *actor.PID { return s.lookup.owner(p) }
 
 // Stop leaves the cluster.
 func (s *Single) Stop() {
@@ -87,13 +86,20 @@ type lookup struct {
 }
 
 func (l *lookup) Get(identity *proto.ClusterIdentity) *actor.PID {
-	owners := l.owners.Load()
 	slot, _, ok := strings.Cut(identity.GetIdentity(), "/")
-	if owners == nil || !ok || identity.GetKind() != Kind {
+	if !ok || identity.GetKind() != Kind {
 		return nil
 	}
 	p, err := strconv.ParseUint(slot, 16, 16)
-	if err != nil || p >= messages.Partitions {
+	if err != nil {
+		return nil
+	}
+	return l.owner(messages.Partition(p))
+}
+
+func (l *lookup) owner(p messages.Partition) *actor.PID {
+	owners := l.owners.Load()
+	if owners == nil || p >= messages.Partitions {
 		return nil
 	}
 	return owners[p]
