@@ -1,0 +1,252 @@
+package definition
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/big"
+	"math/bits"
+	"time"
+)
+
+// budget is what one evaluation may use up. It is the context of the interpreter, which asks Done before each
+// instruction: so it counts instructions exactly, and stops the interpreter before the next one when something has run
+// out. No program can catch that.
+//
+// The operations that can make or visit much at once are preceded by a call of the interpreter into the budget (see
+// rewriter), which charges them by the size of what they are about to work on.
+type budget struct {
+	programs *programs
+	steps    int
+	memory   int64
+	deadline time.Time
+	err      error
+}
+
+var errSteps = errors.New("it took too many steps: the data is too large, or the expression loops")
+
+var errMemory = errors.New("it used too much memory: the data is too large, or the expression builds too much")
+
+var errTime = errors.New("it took too long")
+
+// clockEvery is how many steps pass between two looks at the clock: a power of two.
+const clockEvery = 64
+
+// closed is what Done returns once something has run out.
+var closed = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
+// Done counts a step.
+func (b *budget) Done() <-chan struct{} {
+	b.steps--
+	switch {
+	case b.err != nil:
+	case b.steps < 0:
+		b.err = errSteps
+	case b.steps%clockEvery == 0 && b.programs.limits.Now().After(b.deadline):
+		b.err = errTime
+	default:
+		return nil
+	}
+	return closed
+}
+
+// Err returns what has run out.
+func (b *budget) Err() error { return b.err }
+
+// Deadline is part of context.Context. The interpreter doesn't ask.
+func (*budget) Deadline() (time.Time, bool) { return time.Time{}, false }
+
+// Value is part of context.Context. The interpreter doesn't ask.
+func (*budget) Value(any) any { return nil }
+
+// fail stops the evaluation.
+func (b *budget) fail(format string, args ...any) {
+	if b.err == nil {
+		b.err = fmt.Errorf(format, args...)
+	}
+}
+
+// charge takes bytes from the memory, and tells whether there is any left.
+func (b *budget) charge(n int64) bool {
+	if b.memory -= n; b.memory < 0 && b.err == nil {
+		b.err = errMemory
+	}
+	return b.err == nil
+}
+
+// What values take in memory, in bytes, about.
+const (
+	elementSize  = 16
+	propertySize = 64
+	bigBits      = 4096 // of the largest integer that can be calculated with
+)
+
+// width returns what the outermost level of a value takes.
+func width(v any) int64 {
+	switch v := v.(type) {
+	case string:
+		return elementSize + int64(len(v))
+	case json.Number:
+		return elementSize + int64(len(v))
+	case []any:
+		return elementSize * int64(1+len(v))
+	case map[string]any:
+		return propertySize * int64(1+len(v))
+	case *big.Int:
+		return elementSize + int64(v.BitLen())/8
+	default:
+		return elementSize
+	}
+}
+
+// walk charges a whole value, factor times. It visits shared parts as often as they occur, as whatever encodes or
+// compares the value will.
+func (b *budget) walk(v any, factor int64, depth int) {
+	if !b.charge(factor*width(v)) || b.tooDeep(depth) {
+		return
+	}
+	switch v := v.(type) {
+	case []any:
+		for _, e := range v {
+			if b.walk(e, factor, depth+1); b.err != nil {
+				return
+			}
+		}
+	case map[string]any:
+		for k, e := range v {
+			b.charge(factor * int64(len(k)))
+			if b.walk(e, factor, depth+1); b.err != nil {
+				return
+			}
+		}
+	default:
+		b.checkNumber(v)
+	}
+}
+
+func (b *budget) tooDeep(depth int) bool {
+	if depth > maxDepth {
+		b.fail("a value nests more than %d deep", maxDepth)
+		return true
+	}
+	return false
+}
+
+// checkNumber stops at numbers that take long to calculate with.
+func (b *budget) checkNumber(v any) {
+	switch v := v.(type) {
+	case json.Number:
+		if len(v) > maxDigits {
+			b.fail("a number has more than %d digits", maxDigits)
+		}
+	case *big.Int:
+		if v.BitLen() > bigBits {
+			b.fail("a number has more than %d bits", bigBits)
+		}
+	}
+}
+
+// compare charges the comparison of two values: it goes only as far as both do.
+func (b *budget) compare(l, r any, depth int) {
+	if !b.charge(elementSize) || b.tooDeep(depth) {
+		return
+	}
+	switch l := l.(type) {
+	case []any:
+		if r, ok := r.([]any); ok {
+			for i := range min(len(l), len(r)) {
+				if b.compare(l[i], r[i], depth+1); b.err != nil {
+					return
+				}
+			}
+		}
+	case map[string]any:
+		if r, ok := r.(map[string]any); ok {
+			if !b.charge(elementSize * 4 * int64(len(l)+len(r))) { // the names of both are sorted
+				return
+			}
+			for k := range l {
+				if b.compare(l[k], r[k], depth+1); b.err != nil {
+					return
+				}
+			}
+		}
+	case string:
+		if r, ok := r.(string); ok {
+			b.charge(int64(min(len(l), len(r)) / 8))
+		}
+	default:
+		b.checkNumber(l)
+		b.checkNumber(r)
+	}
+}
+
+// contain charges the search of one value in another, which tries each element with each.
+func (b *budget) contain(l, r any, depth int) {
+	if !b.charge(elementSize) || b.tooDeep(depth) {
+		return
+	}
+	switch l := l.(type) {
+	case []any:
+		r, _ := r.([]any)
+		for _, want := range r {
+			for _, have := range l {
+				if b.contain(have, want, depth+1); b.err != nil {
+					return
+				}
+			}
+		}
+	case map[string]any:
+		r, _ := r.(map[string]any)
+		for k, want := range r {
+			if have, ok := l[k]; ok {
+				if b.contain(have, want, depth+1); b.err != nil {
+					return
+				}
+			}
+		}
+	case string:
+		if r, ok := r.(string); ok {
+			b.charge(int64(len(l)+len(r)) / 4)
+		}
+	default:
+		b.checkNumber(l)
+		b.checkNumber(r)
+	}
+}
+
+// order charges the sorting of a list.
+func (b *budget) order(keys any) {
+	if l, ok := keys.([]any); ok {
+		b.walk(l, 2+int64(bits.Len(uint(len(l)))), 0)
+	}
+}
+
+// looksLong tells whether JSON may hold a number of too many digits. It looks at few bytes only: a run of maxDigits
+// of them can't be missed.
+func looksLong(text []byte) bool {
+	for i := maxDigits - 1; i < len(text); i += maxDigits {
+		if !inNumber(text[i]) {
+			continue
+		}
+		start, end := i, i
+		for start > 0 && inNumber(text[start-1]) {
+			start--
+		}
+		for end < len(text) && inNumber(text[end]) && end-start <= maxDigits {
+			end++
+		}
+		if end-start > maxDigits {
+			return true
+		}
+	}
+	return false
+}
+
+func inNumber(c byte) bool {
+	return '0' <= c && c <= '9' || c == '.' || c == '-' || c == '+' || c == 'e' || c == 'E'
+}

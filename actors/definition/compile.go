@@ -1,0 +1,189 @@
+package definition
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+
+	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/definitionv1"
+)
+
+// Compile checks a document and compiles it. If anything is wrong with it, the definition is nil and the mistakes tell
+// everything found, in the order of the document.
+func Compile(document []byte, limits Limits) (*workflow.Definition, []*definitionv1.Mistake) {
+	limits = limits.withDefaults()
+	c := &compiler{
+		limits:    limits,
+		schemas:   make(map[*node]workflow.Schema),
+		templates: make(map[templateKey]workflow.Expr),
+	}
+	root := c.parse(document, limits)
+	if root == nil {
+		return nil, c.sorted()
+	}
+	c.programs = newPrograms(limits)
+	hash := sha256.Sum256(document)
+	c.def = &workflow.Definition{Hash: hash[:], Document: root.value(), Tasks: make(map[string]*workflow.Task)}
+	c.document(root)
+	if len(c.list) > 0 {
+		return nil, c.sorted()
+	}
+	return c.def, nil
+}
+
+// compiler compiles one document.
+type compiler struct {
+	mistakes
+
+	limits   Limits
+	programs *programs
+	def      *workflow.Definition
+
+	// components holds the reusable components: errors, functions, retries and timeouts.
+	components map[string]*node
+	// tasks counts the tasks made so far.
+	tasks int
+	// schemas and templates are those compiled so far: the calls of a function share them.
+	schemas   map[*node]workflow.Schema
+	templates map[templateKey]workflow.Expr
+}
+
+// notYet is the mistake of using what the language has and Holdfast doesn't.
+const notYet = "%s is not supported yet: remove it"
+
+func (c *compiler) document(root *node) {
+	o := c.object(root, "a workflow definition",
+		"document", "input", "use", "do", "timeout", "output", "schedule", "evaluate")
+	if !o.ok {
+		return
+	}
+	o.unsupported("schedule", "the scheduling of workflows")
+	if n := o.required("document"); n != nil {
+		c.header(n)
+	}
+	c.evaluate(o.get("evaluate"))
+	c.use(o.get("use"))
+	c.def.Input = c.input(o.get("input"), placeWorkflowInput, nil)
+	c.def.Output = c.output(o.get("output"), placeWorkflowOutput, nil)
+	c.def.Timeout = c.timeout(o.get("timeout"), placeWorkflowTimeout, nil)
+	if n := o.required("do"); n != nil {
+		c.def.Do = c.taskList(n, scope{ref: "/do"})
+	}
+	activities := make(map[string]bool)
+	for _, t := range c.def.Tasks {
+		if t.Call != nil {
+			activities[t.Call.Activity] = true
+		}
+	}
+	c.def.Activities = slices.Sorted(maps.Keys(activities))
+}
+
+const semver = `(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)` +
+	`(?:-(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(?:\.(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*)?` +
+	`(?:\+[0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*)?`
+
+var (
+	dslPattern     = regexp.MustCompile(`^1\.0\.[0-3]$`)
+	namePattern    = regexp.MustCompile(`^[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?$`)
+	versionPattern = regexp.MustCompile(`^` + semver + `$`)
+)
+
+// maxVersion is the length of the longest version of a definition, in bytes.
+const maxVersion = 128
+
+// header reads the property "document".
+func (c *compiler) header(n *node) {
+	o := c.object(n, "the property \"document\"",
+		"dsl", "namespace", "name", "version", "title", "summary", "tags", "metadata")
+	if !o.ok {
+		return
+	}
+	match := func(name string, pattern *regexp.Regexp, want string) string {
+		v := o.required(name)
+		if v == nil {
+			return ""
+		}
+		if v.kind != stringKind || len(v.text) > maxVersion || !pattern.MatchString(v.text) {
+			c.at(v, "%q must be %s, but is %s", name, want, v.describe())
+			return ""
+		}
+		return v.text
+	}
+	match("dsl", dslPattern, "a version of the language that is supported, '1.0.0' to '1.0.3', in quotes")
+	const aName = "a name of at most 63 letters, digits and inner hyphens"
+	c.def.Ref = messages.DefinitionRef{
+		Namespace: match("namespace", namePattern, aName),
+		Name:      match("name", namePattern, aName),
+		Version:   match("version", versionPattern, "a semantic version such as '1.0.0', in quotes"),
+	}
+	c.def.Title = o.text("title")
+	o.text("summary")
+	c.object(o.get("tags"), "the property \"tags\"", anyProperty)
+	c.object(o.get("metadata"), "the property \"metadata\"", anyProperty)
+}
+
+func (c *compiler) evaluate(n *node) {
+	o := c.object(n, "the property \"evaluate\"", "language", "mode")
+	if v := o.get("language"); v != nil && (v.kind != stringKind || v.text != "jq") {
+		c.at(v, "expressions in %s are not supported: the only language is \"jq\"", v.describe())
+	}
+	if v := o.get("mode"); v != nil && (v.kind != stringKind || v.text != "strict") {
+		c.at(v, "the mode %s is not supported: the only mode is \"strict\", expressions in ${ }", v.describe())
+	}
+}
+
+// use reads the reusable components. Each is checked here even if nothing uses it.
+func (c *compiler) use(n *node) {
+	o := c.object(n, "the property \"use\"", "authentications", "catalogs", "errors", "extensions", "functions",
+		"retries", "secrets", "timeouts")
+	if !o.ok {
+		return
+	}
+	for _, name := range []string{"authentications", "catalogs", "extensions", "secrets"} {
+		o.unsupported(name, fmt.Sprintf("%q", "use."+name))
+	}
+	c.components = make(map[string]*node)
+	for _, kind := range []string{"errors", "functions", "retries", "timeouts"} {
+		v := o.get(kind)
+		if c.object(v, fmt.Sprintf("the property \"use.%s\"", kind), anyProperty).ok {
+			c.components[kind] = v
+		}
+	}
+	for _, v := range c.components["errors"].children() {
+		c.errorDefinition(v, nil)
+	}
+	for _, v := range c.components["retries"].children() {
+		c.retryPolicy(v, []string{defaultErrorVariable})
+	}
+	for _, v := range c.components["timeouts"].children() {
+		c.timeoutDefinition(v, placeTask, nil)
+	}
+	for _, v := range c.components["functions"].children() {
+		c.checkFunction(v)
+	}
+}
+
+// named returns the reusable component of a kind that a reference names, or nil after a mistake.
+func (c *compiler) named(ref *node, kind string) *node {
+	components := c.components[kind]
+	if v := components.get(ref.text); v != nil {
+		return v
+	}
+	c.at(ref, "there is no %q in \"use.%s\": %s", ref.text, kind, hint(ref.text, components.names(), "define it there"))
+	return nil
+}
+
+// hint says what a name that is not known may have been meant to be.
+func hint(name string, known []string, otherwise string) string {
+	if s := similar(name, known); s != "" {
+		return fmt.Sprintf("did you mean %q?", s)
+	}
+	if len(known) == 0 {
+		return otherwise
+	}
+	return "known are " + quoted(known[:min(len(known), 12)])
+}

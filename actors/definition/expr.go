@@ -1,0 +1,319 @@
+package definition
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/itchyny/gojq"
+
+	"github.com/holdfast-run/holdfast/actors/workflow"
+)
+
+// isExpression tells whether a string is an expression in ${ }.
+func isExpression(s string) bool {
+	s = strings.TrimSpace(s)
+	return strings.HasPrefix(s, "${") && strings.HasSuffix(s, "}")
+}
+
+// bare compiles a property that is an expression, with or without ${ }; nil after a mistake.
+func (c *compiler) bare(n *node, name string, p place, vars []string) workflow.Expr {
+	if !c.isString(n, name) {
+		return nil
+	}
+	return c.expression(n, n.text, 0, p, vars)
+}
+
+// expression compiles the expression in text, which stands in the string of n after offset bytes; nil after a mistake.
+func (c *compiler) expression(n *node, text string, offset int, p place, vars []string) workflow.Expr {
+	if isExpression(text) {
+		start := strings.Index(text, "${") + len("${")
+		offset += start
+		text = text[start:strings.LastIndex(text, "}")]
+	}
+	if len(text) > c.limits.Expression {
+		c.at(n, "the expression has %d bytes, more than the %d allowed: split it over several tasks",
+			len(text), c.limits.Expression)
+		return nil
+	}
+	e, err := c.programs.compile(text, p, vars)
+	if err == nil {
+		return e
+	}
+	var wrong *wrongExpression
+	if !errors.As(err, &wrong) {
+		c.at(n, "the expression %s is wrong: %v", shorten(strings.TrimSpace(text), 120), err)
+		return nil
+	}
+	line, column := n.line, n.column
+	if n.inner > 0 {
+		column = n.inner + len([]rune(n.text[:offset+wrong.offset]))
+	}
+	c.add(line, column, n.pointer(),
+		fmt.Sprintf("the expression %s is wrong: %v", shorten(strings.TrimSpace(text), 120), wrong))
+	return nil
+}
+
+// wrongExpression is what is wrong with an expression, and where.
+type wrongExpression struct {
+	offset  int // in bytes
+	message string
+}
+
+func (e *wrongExpression) Error() string { return e.message }
+
+// template compiles a value in which each string in ${ } is an expression, and everything else constant; nil after a
+// mistake.
+func (c *compiler) template(n *node, p place, vars []string) workflow.Expr {
+	key := templateKey{n, p.args, strings.Join(vars, ",")}
+	e, done := c.templates[key]
+	if !done {
+		e = c.newTemplate(n, p, vars)
+		c.templates[key] = e
+	}
+	return e
+}
+
+type templateKey struct {
+	n    *node
+	args argument
+	vars string
+}
+
+func (c *compiler) newTemplate(n *node, p place, vars []string) workflow.Expr {
+	b := &templateBuilder{c: c, place: p, vars: vars}
+	if !b.add(n) {
+		return nil
+	}
+	switch {
+	case len(b.parts) == 0:
+		return &constant{workflow.NewDecoded(b.literal.Bytes(), n.value())}
+	case n.kind == stringKind:
+		return b.parts[0].expr
+	default:
+		return &template{parts: b.parts, tail: b.literal.Bytes(), limits: &c.limits}
+	}
+}
+
+type templateBuilder struct {
+	c       *compiler
+	place   place
+	vars    []string
+	literal bytes.Buffer // since the last part
+	parts   []part
+}
+
+func (b *templateBuilder) add(n *node) bool {
+	ok := true
+	switch n.kind {
+	case objectKind:
+		b.literal.WriteByte('{')
+		for i, item := range n.items {
+			if i > 0 {
+				b.literal.WriteByte(',')
+			}
+			writeString(&b.literal, n.keys[i].name)
+			b.literal.WriteByte(':')
+			ok = b.add(item) && ok
+		}
+		b.literal.WriteByte('}')
+	case listKind:
+		b.literal.WriteByte('[')
+		for i, item := range n.items {
+			if i > 0 {
+				b.literal.WriteByte(',')
+			}
+			ok = b.add(item) && ok
+		}
+		b.literal.WriteByte(']')
+	case stringKind:
+		if !isExpression(n.text) {
+			writeString(&b.literal, n.text)
+			break
+		}
+		e := b.c.expression(n, n.text, 0, b.place, b.vars)
+		b.parts = append(b.parts, part{before: bytes.Clone(b.literal.Bytes()), expr: e})
+		b.literal.Reset()
+		ok = e != nil
+	default:
+		b.literal.WriteString(n.text)
+	}
+	return ok
+}
+
+func writeString(b *bytes.Buffer, s string) {
+	encoded, _ := gojq.Marshal(s) // a string can always be encoded
+	b.Write(encoded)
+}
+
+// constant is a value known at deployment.
+type constant struct{ value *workflow.Value }
+
+func (e *constant) Eval(*workflow.Value, *workflow.Args) (*workflow.Value, error) {
+	return e.value, nil
+}
+
+func (e *constant) Bool(*workflow.Value, *workflow.Args) (bool, error) { return truth(e.value), nil }
+
+// truth tells whether a value holds: everything but false and null does.
+func truth(v *workflow.Value) bool {
+	json := bytes.TrimSpace(v.JSON())
+	return !bytes.Equal(json, []byte("false")) && !bytes.Equal(json, []byte("null"))
+}
+
+// template is a value made of constant text and of the results of expressions.
+type template struct {
+	parts  []part
+	tail   []byte
+	limits *Limits
+}
+
+// part is constant text followed by an expression.
+type part struct {
+	before []byte
+	expr   workflow.Expr
+}
+
+func (e *template) Eval(in *workflow.Value, args *workflow.Args) (*workflow.Value, error) {
+	var room [8]*workflow.Value
+	values := room[:0]
+	size := len(e.tail)
+	for _, p := range e.parts {
+		v, err := p.expr.Eval(in, args)
+		if err != nil {
+			return nil, err
+		}
+		values = append(values, v)
+		if size += len(p.before) + len(v.JSON()); size > e.limits.Result {
+			return nil, fmt.Errorf("the result has more than %d bytes", e.limits.Result)
+		}
+	}
+	out := make([]byte, 0, size)
+	for i, p := range e.parts {
+		out = append(out, p.before...)
+		out = append(out, values[i].JSON()...)
+	}
+	out = append(out, e.tail...)
+	if nestsDeeper(out, e.limits.ResultDepth) {
+		return nil, fmt.Errorf("the result nests more than %d deep", e.limits.ResultDepth)
+	}
+	return workflow.NewValue(out), nil
+}
+
+func (e *template) Bool(in *workflow.Value, args *workflow.Args) (bool, error) {
+	v, err := e.Eval(in, args)
+	if err != nil {
+		return false, err
+	}
+	return truth(v), nil
+}
+
+// identity gives its input back.
+type identity struct{}
+
+func (identity) Eval(in *workflow.Value, _ *workflow.Args) (*workflow.Value, error) { return in, nil }
+
+func (identity) Bool(in *workflow.Value, _ *workflow.Args) (bool, error) { return truth(in), nil }
+
+// plain turns a program that needs no jq into an expression; nil if it needs jq.
+func plain(q *gojq.Query, vars []string) workflow.Expr {
+	if v, ok := literal(q); ok {
+		encoded, _ := gojq.Marshal(v) // a literal can always be encoded
+		return &constant{workflow.NewDecoded(encoded, v)}
+	}
+	if !isTerm(q) {
+		return nil
+	}
+	t := q.Term
+	suffixes := t.SuffixList
+	p := &path{}
+	switch t.Type {
+	case gojq.TermTypeIdentity:
+	case gojq.TermTypeIndex:
+		suffixes = append([]*gojq.Suffix{{Index: t.Index}}, suffixes...)
+	case gojq.TermTypeFunc:
+		if len(t.Func.Args) > 0 || !strings.HasPrefix(t.Func.Name, "$") {
+			return nil
+		}
+		p.root = t.Func.Name
+	default:
+		return nil
+	}
+	for _, s := range suffixes {
+		if s.Index == nil || s.Iter || s.Optional {
+			return nil
+		}
+		step, ok := stepOf(s.Index)
+		if !ok {
+			return nil
+		}
+		p.steps = append(p.steps, step)
+	}
+	if p.root == "" && len(p.steps) == 0 {
+		return identity{}
+	}
+	if !p.resolve(vars) {
+		return nil
+	}
+	return p
+}
+
+func isTerm(q *gojq.Query) bool {
+	return q != nil && q.Term != nil && len(q.FuncDefs) == 0 && len(q.Imports) == 0 && q.Meta == nil
+}
+
+// stepOf returns a constant index.
+func stepOf(i *gojq.Index) (step, bool) {
+	switch {
+	case i.IsSlice:
+		return step{}, false
+	case i.Name != "":
+		return step{key: i.Name}, true
+	case i.Str != nil:
+		return step{key: i.Str.Str}, i.Str.Queries == nil
+	}
+	switch v, _ := literal(i.Start); v := v.(type) {
+	case string:
+		return step{key: v}, true
+	case int:
+		return step{index: v, isIndex: true}, true
+	default:
+		return step{}, false
+	}
+}
+
+// literal returns the value of a program that is nothing but a string, number, true, false or null.
+func literal(q *gojq.Query) (any, bool) {
+	if !isTerm(q) || len(q.Term.SuffixList) > 0 {
+		return nil, false
+	}
+	t := q.Term
+	switch t.Type {
+	case gojq.TermTypeNull:
+		return nil, true
+	case gojq.TermTypeTrue:
+		return true, true
+	case gojq.TermTypeFalse:
+		return false, true
+	case gojq.TermTypeString:
+		return t.Str.Str, t.Str.Queries == nil
+	case gojq.TermTypeNumber:
+		return number(t.Number)
+	case gojq.TermTypeUnary:
+		if t.Unary.Op == gojq.OpSub && t.Unary.Term.Type == gojq.TermTypeNumber && len(t.Unary.Term.SuffixList) == 0 {
+			return number("-" + t.Unary.Term.Number)
+		}
+	}
+	return nil, false
+}
+
+// number reads a numeric literal as jq does, unless it is too large for Go's own numbers.
+func number(text string) (any, bool) {
+	if i, err := strconv.Atoi(text); err == nil {
+		return i, true
+	}
+	f, err := strconv.ParseFloat(text, 64)
+	return f, err == nil && strings.ContainsAny(text, ".eE")
+}

@@ -1,0 +1,265 @@
+package definition
+
+import (
+	"encoding/json"
+	"math/big"
+	"math/bits"
+	"strings"
+	"sync"
+
+	"github.com/itchyny/gojq"
+)
+
+// budgetFunctions are what programs call as go:: in the prelude and what the rewriter puts in. Those that only charge
+// give their input back, so that they can stand in paths; the operation that follows is not reached once something has
+// run out.
+var budgetFunctions = sync.OnceValue(func() []gojq.CompilerOption {
+	var options []gojq.CompilerOption
+	add := func(name string, arity int, f func(b *budget, in any, args []any) any) {
+		options = append(options, gojq.WithFunction(budgetName(name), 1+arity, 1+arity, func(in any, args []any) any {
+			return f(args[0].(*budget), in, args[1:]) //nolint:forcetypeassert // only the rewriter writes the call
+		}))
+	}
+	for name, f := range map[string]func(b *budget, in any){
+		"iterate":   func(b *budget, in any) { b.charge(2 * width(in)) },
+		"copy":      func(b *budget, in any) { b.charge(2 * width(in)) },
+		"keys":      func(b *budget, in any) { b.charge(width(in)) },
+		"explode":   func(b *budget, in any) { b.charge(elementSize * width(in)) },
+		"visit":     func(b *budget, in any) { b.walk(in, 1, 0) },
+		"encode":    func(b *budget, in any) { b.walk(in, 3, 0) },
+		"order":     func(b *budget, in any) { b.order(in) },
+		"sum":       (*budget).sum,
+		"transpose": (*budget).transpose,
+		"decode":    (*budget).fromText,
+		"number":    (*budget).number,
+		"index":     (*budget).index,
+	} {
+		add(name, 0, func(b *budget, in any, _ []any) any {
+			f(b, in)
+			return in
+		})
+	}
+	for name, f := range map[string]func(b *budget, in, x any){
+		"order":    func(b *budget, _, keys any) { b.order(keys) },
+		"width":    func(b *budget, _, x any) { b.charge(width(x)) },
+		"frame":    func(b *budget, _, x any) { i, _ := x.(int); b.charge(int64(i)) },
+		"contains": func(b *budget, in, x any) { b.contain(in, x, 0) },
+		"inside":   func(b *budget, in, x any) { b.contain(x, in, 0) },
+		"time":     (*budget).time,
+		"join":     (*budget).join,
+		"split":    (*budget).split,
+		"search":   (*budget).search,
+		"bsearch":  (*budget).bsearch,
+	} {
+		add(name, 1, func(b *budget, in any, args []any) any {
+			f(b, in, args[0])
+			return in
+		})
+	}
+	for name, f := range map[string]func(b *budget, l, r any){
+		"add":       (*budget).add,
+		"subtract":  (*budget).subtract,
+		"multiply":  (*budget).multiply,
+		"divide":    (*budget).divide,
+		"calculate": (*budget).calculate,
+		"compare":   func(b *budget, l, r any) { b.compare(l, r, 0) },
+	} {
+		add(name, 2, func(b *budget, in any, args []any) any {
+			f(b, args[0], args[1])
+			return in
+		})
+	}
+	add("setpath", 2, func(b *budget, in any, args []any) any { return b.setPath(in, args[0], args[1]) })
+	add("delpaths", 1, func(b *budget, in any, args []any) any { return b.deletePaths(in, args[0]) })
+	add("match", 2, func(b *budget, in any, args []any) any { return b.match(in, args[0], args[1]) })
+	add("test", 2, func(b *budget, in any, args []any) any { return b.test(in, args[0], args[1]) })
+	add("pieces", 2, func(b *budget, in any, args []any) any { return b.pieces(in, args[0], args[1]) })
+	return options
+})
+
+func (b *budget) calculate(l, r any) {
+	b.checkNumber(l)
+	b.checkNumber(r)
+}
+
+func (b *budget) add(l, r any) {
+	switch l.(type) {
+	case string, []any, map[string]any:
+		b.charge(width(l) + width(r))
+	default:
+		b.calculate(l, r)
+	}
+}
+
+// subtract compares each element with each.
+func (b *budget) subtract(l, r any) {
+	these, ok1 := l.([]any)
+	those, ok2 := r.([]any)
+	if !ok1 || !ok2 {
+		b.calculate(l, r)
+		return
+	}
+	b.charge(width(l))
+	for _, x := range these {
+		for _, y := range those {
+			if b.compare(x, y, 0); b.err != nil {
+				return
+			}
+		}
+	}
+}
+
+func (b *budget) multiply(l, r any) {
+	if s, ok := r.(string); ok {
+		l, r = s, l
+	}
+	switch l := l.(type) {
+	case string:
+		if times, ok := gojq.ToFloat64(r); ok && times > 0 {
+			b.charge(int64(min(times, 1<<31) * float64(1+len(l))))
+		}
+	case map[string]any:
+		b.merge(l, r, 0)
+	default:
+		b.calculate(l, r)
+	}
+}
+
+// merge charges the merging of objects within objects.
+func (b *budget) merge(l map[string]any, r any, depth int) {
+	with, ok := r.(map[string]any)
+	if !ok || !b.charge(width(l)+width(r)) || b.tooDeep(depth) {
+		return
+	}
+	for k, v := range with {
+		if inner, ok := l[k].(map[string]any); ok {
+			if b.merge(inner, v, depth+1); b.err != nil {
+				return
+			}
+		}
+	}
+}
+
+func (b *budget) divide(l, r any) {
+	if _, ok := l.(string); ok {
+		b.split(l, r)
+		return
+	}
+	b.calculate(l, r)
+}
+
+// split charges a list of the pieces.
+func (b *budget) split(in, separator any) {
+	s, ok1 := in.(string)
+	sep, ok2 := separator.(string)
+	if ok1 && ok2 {
+		b.charge(3 * elementSize * int64(1+strings.Count(s, sep)))
+	}
+}
+
+func (b *budget) join(in, separator any) {
+	b.sum(in)
+	count := 0
+	switch v := in.(type) {
+	case []any:
+		count = len(v)
+	case map[string]any:
+		count = len(v)
+	}
+	b.charge(int64(count) * width(separator))
+}
+
+// sum charges the joining of all elements.
+func (b *budget) sum(in any) {
+	one := func(v any) bool {
+		b.checkNumber(v)
+		return b.charge(width(v))
+	}
+	switch v := in.(type) {
+	case []any:
+		for _, e := range v {
+			if !one(e) {
+				return
+			}
+		}
+	case map[string]any:
+		for _, e := range v {
+			if !one(e) {
+				return
+			}
+		}
+	}
+}
+
+func (b *budget) transpose(in any) {
+	rows, _ := in.([]any)
+	longest := 0
+	for _, row := range rows {
+		if l, ok := row.([]any); ok {
+			longest = max(longest, len(l))
+		}
+	}
+	b.charge(elementSize * int64(len(rows)+1) * int64(longest+1))
+}
+
+// fromText charges the decoding of JSON.
+func (b *budget) fromText(in any) {
+	if s, ok := in.(string); ok && b.charge(elementSize*int64(1+len(s))) && looksLong([]byte(s)) {
+		b.fail("a number has more than %d digits", maxDigits)
+	}
+}
+
+func (b *budget) number(in any) {
+	if s, ok := in.(string); ok && len(s) > maxDigits {
+		b.fail("a number has more than %d digits", maxDigits)
+	}
+}
+
+// index stops at a list as an index: it would search for the list in the value.
+func (b *budget) index(in any) {
+	switch in := in.(type) {
+	case []any:
+		b.fail("a list can't be an index: use indices to search for it")
+	case json.Number, *big.Int:
+		b.checkNumber(in)
+	}
+}
+
+// time charges the formatting of a time: a directive of few letters can make up to 1024.
+func (b *budget) time(in, format any) {
+	if s, ok := format.(string); ok {
+		b.charge(512 * int64(1+len(s)))
+	}
+	b.charge(width(in))
+}
+
+// search charges the search of a string or list in another, from each place on.
+func (b *budget) search(in, x any) {
+	switch in := in.(type) {
+	case string:
+		if x, ok := x.(string); ok {
+			b.charge(2*elementSize*int64(len(in)+len(x)) + 4*int64(len(in))*int64(len(x)))
+		}
+	case []any:
+		wanted, ok := x.([]any)
+		if !ok {
+			wanted = []any{x}
+		}
+		for i := range in {
+			for j, w := range wanted {
+				if i+j >= len(in) {
+					break
+				}
+				if b.compare(in[i+j], w, 0); b.err != nil {
+					return
+				}
+			}
+		}
+	}
+}
+
+func (b *budget) bsearch(in, x any) {
+	if l, ok := in.([]any); ok {
+		b.walk(x, int64(1+bits.Len(uint(len(l)))), 0)
+	}
+}

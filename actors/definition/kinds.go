@@ -1,0 +1,215 @@
+package definition
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/holdfast-run/holdfast/actors/workflow"
+)
+
+func (c *compiler) doTask(o object, t *workflow.Task, s scope) {
+	t.Do = &workflow.Do{List: c.taskList(o.get("do"), s.below(t, "/do", s.vars))}
+}
+
+func (c *compiler) setTask(o object, t *workflow.Task, s scope) {
+	n := o.get("set")
+	switch {
+	case n.kind == objectKind && len(n.items) > 0, n.kind == stringKind && isExpression(n.text):
+		t.Set = c.template(n, placeTask, s.vars)
+	default:
+		c.at(n, "\"set\" must be an object with at least one property, or an expression in ${ }, but is %s", n.describe())
+	}
+}
+
+func (c *compiler) waitTask(o object, t *workflow.Task, s scope) {
+	t.Wait = c.duration(o.get("wait"), placeTask, s.vars)
+}
+
+func (c *compiler) switchTask(o object, t *workflow.Task, s scope) {
+	n := o.get("switch")
+	if n.kind != listKind || len(n.items) == 0 {
+		c.at(n, "\"switch\" must be a list of at least one case, but is %s", n.describe())
+		return
+	}
+	otherwise := ""
+	for _, item := range n.items {
+		name, body := c.item(item, "case")
+		if body == nil {
+			continue
+		}
+		if slices.ContainsFunc(t.Switch, func(k workflow.Case) bool { return k.Name == name }) {
+			c.atKey(item, item.keys[0], "another case of this switch is called %q: rename one", name)
+		}
+		k := c.object(body, "a case", "when", "then")
+		when := k.get("when")
+		if k.ok && when == nil {
+			if otherwise != "" {
+				c.at(body, "the cases %q and %q both lack \"when\", but there can be only one default: add a condition",
+					otherwise, name)
+			}
+			otherwise = name
+		}
+		kase := workflow.Case{Name: name}
+		if when != nil {
+			kase.When = c.bare(when, "when", placeTask, s.vars)
+		}
+		if then := k.required("then"); then != nil {
+			kase.Then = c.then(then, t.In)
+		}
+		t.Switch = append(t.Switch, kase)
+	}
+}
+
+func (c *compiler) raiseTask(o object, t *workflow.Task, s scope) {
+	r := c.object(o.get("raise"), "the property \"raise\"", "error")
+	n := r.required("error")
+	if n == nil {
+		return
+	}
+	if n.kind == stringKind {
+		n = c.named(n, "errors")
+	}
+	if n != nil {
+		t.Raise = c.errorDefinition(n, s.vars)
+	}
+}
+
+var absoluteURI = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*://`)
+
+// errorDefinition reads an error that can be raised.
+func (c *compiler) errorDefinition(n *node, vars []string) *workflow.Raise {
+	o := c.object(n, "an error", "type", "status", "instance", "title", "detail")
+	if !o.ok {
+		return nil
+	}
+	part := func(name string, v *node) workflow.Expr {
+		if v == nil || !c.isString(v, name) {
+			return nil
+		}
+		if !isExpression(v.text) {
+			switch {
+			case name == "type" && !absoluteURI.MatchString(v.text):
+				c.at(v, "\"type\" must be a URI such as %q or an expression in ${ }, but is %s",
+					workflow.ErrorTypeRuntime, shorten(v.text, 60))
+			case name == "instance" && v.text != "" && !strings.HasPrefix(v.text, "/"):
+				c.at(v, "\"instance\" must be a JSON pointer such as \"/do/0/name\", but is %s", shorten(v.text, 60))
+			}
+		}
+		return c.template(v, placeTask, vars)
+	}
+	r := &workflow.Raise{
+		Type:     part("type", o.required("type")),
+		Title:    part("title", o.get("title")),
+		Detail:   part("detail", o.get("detail")),
+		Instance: part("instance", o.get("instance")),
+	}
+	if v := o.required("status"); v != nil {
+		r.Status = c.status(v)
+	}
+	return r
+}
+
+func (c *compiler) status(n *node) int32 {
+	i, ok := c.integer(n, "status", 0, 999)
+	if !ok {
+		return 0
+	}
+	return int32(i) //nolint:gosec // at most 999
+}
+
+// integer reads a whole number between two bounds.
+func (c *compiler) integer(n *node, name string, least, most int64) (int64, bool) {
+	i, ok := n.integer()
+	if !ok || i < least || i > most {
+		c.at(n, "%q must be a whole number from %d to %d, but is %s", name, least, most, n.describe())
+		return 0, false
+	}
+	return i, true
+}
+
+// activityPattern is adapter.activity, with a version and a catalog.
+var activityPattern = regexp.MustCompile(
+	`^([a-zA-Z0-9_-]{1,63}\.[a-zA-Z0-9][a-zA-Z0-9_.-]{0,126})(?::(` + semver + `))?(?:@([a-zA-Z0-9._-]+))?$`)
+
+// protocols are the calls that the language defines.
+var protocols = []string{"asyncapi", "grpc", "http", "openapi", "a2a", "mcp"}
+
+func (c *compiler) callTask(o object, t *workflow.Task, s scope) {
+	n := o.get("call")
+	if !c.isString(n, "call") {
+		return
+	}
+	var with workflow.Expr
+	if v := o.get("with"); v != nil && c.object(v, "the property \"with\"", anyProperty).ok && !slices.Contains(protocols, n.text) {
+		with = c.template(v, placeTask, s.vars)
+	}
+	if body := c.components["functions"].get(n.text); body != nil {
+		t.Do = c.functionCall(n, body, t, s)
+		t.Do.Input = with
+		return
+	}
+	found := activityPattern.FindStringSubmatch(n.text)
+	switch {
+	case slices.Contains(protocols, n.text):
+		c.at(n, notYet+", or call an activity of an adapter", fmt.Sprintf("the call %q", n.text))
+	case strings.Contains(n.text, "://"):
+		c.at(n, notYet+", or call an activity of an adapter", "calling a function by its address")
+	case found == nil:
+		c.at(n, "%s is no activity such as \"hss.createSubscriber\" or \"hss.createSubscriber:1.0.0@default\", "+
+			"and no function of \"use.functions\": %s", shorten(n.text, 60),
+			hint(n.text, c.components["functions"].names(), "name one"))
+	case found[3] != "" && found[2] == "":
+		c.at(n, "the function %q of a catalog needs a version: write %s:1.0.0@%s", n.text, found[1], found[3])
+	case found[3] != "" && found[3] != "default":
+		c.at(n, notYet+", or use @default", fmt.Sprintf("the catalog %q", found[3]))
+	default:
+		activity := found[1]
+		if found[2] != "" {
+			activity += ":" + found[2]
+		}
+		t.Call = &workflow.Call{Activity: activity, With: with}
+	}
+}
+
+// maxCalls is how deep functions can call each other.
+const maxCalls = 16
+
+// functionCall compiles a call of a function: a list that holds a copy of the function's task.
+func (c *compiler) functionCall(call, body *node, t *workflow.Task, s scope) *workflow.Do {
+	name := call.text
+	l := &workflow.List{ByName: map[string]int{name: 0}}
+	do := &workflow.Do{List: l}
+	if slices.Contains(s.functions, name) {
+		c.at(call, "the function %q calls itself, by %s: functions can't be recursive",
+			name, strings.Join(append(slices.Clone(s.functions), name), " → "))
+		return do
+	}
+	if len(s.functions) >= maxCalls {
+		c.at(call, "functions call each other more than %d deep: flatten them", maxCalls)
+		return do
+	}
+	inner := s.below(t, "/call", nil) // a function sees no variables of its callers
+	inner.functions = append(slices.Clone(s.functions), name)
+	if c.tasks++; c.tasks == c.limits.Tasks+1 {
+		c.at(call, "the definition has more than %d tasks, those of each call of a function counted: split the workflow",
+			c.limits.Tasks)
+	}
+	if c.tasks > c.limits.Tasks {
+		return do
+	}
+	l.Tasks = append(l.Tasks, c.task(body, &workflow.Task{
+		Ref: inner.ref + "/0/" + escapePointer(name), Name: name, In: l, Parent: t,
+	}, inner))
+	return do
+}
+
+// checkFunction checks a function by itself.
+func (c *compiler) checkFunction(n *node) {
+	before := c.tasks
+	l := &workflow.List{ByName: map[string]int{n.name: 0}}
+	t := &workflow.Task{Ref: n.pointer(), Name: n.name, In: l}
+	l.Tasks = append(l.Tasks, c.task(n, t, scope{ref: n.pointer(), functions: []string{n.name}, check: true}))
+	c.tasks = before
+}

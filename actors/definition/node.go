@@ -1,0 +1,183 @@
+package definition
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+)
+
+type kind int
+
+const (
+	objectKind kind = iota + 1
+	listKind
+	stringKind
+	numberKind
+	boolKind
+	nullKind
+)
+
+func (k kind) String() string {
+	return [...]string{"", "an object", "a list", "a string", "a number", "true or false", "null"}[k]
+}
+
+// node is a part of a document, with its place.
+type node struct {
+	kind kind
+	// From 1.
+	line, column int
+	// inner is set if the text of a string stands in the document as it is, from column inner of line.
+	inner  int
+	parent *node
+	// name is what the parent calls the node: the name of a property, or an index.
+	name string
+	// text is a string, or a number as JSON writes it, or true or false.
+	text string
+	// keys are the names of an object's properties, items their values or those of a list.
+	keys  []key
+	items []*node
+
+	decoded any
+	isDone  bool
+}
+
+type key struct {
+	name         string
+	line, column int
+}
+
+// maxName is the length of the longest name of a property, in bytes.
+const maxName = 1024
+
+// pointer returns the JSON pointer of the node in the document.
+func (n *node) pointer() string {
+	if n == nil || n.parent == nil {
+		return ""
+	}
+	return n.parent.pointer() + "/" + escapePointer(n.name)
+}
+
+var pointerEscaper = strings.NewReplacer("~", "~0", "/", "~1")
+
+func escapePointer(name string) string { return pointerEscaper.Replace(name) }
+
+// get returns the property of that name, or nil.
+func (n *node) get(name string) *node {
+	if n == nil || n.kind != objectKind {
+		return nil
+	}
+	for i, k := range n.keys {
+		if k.name == name {
+			return n.items[i]
+		}
+	}
+	return nil
+}
+
+// add appends a child; for an object its key has been appended already.
+func (n *node) add(child *node) {
+	child.parent = n
+	if n.kind == objectKind {
+		child.name = n.keys[len(n.keys)-1].name
+	} else {
+		child.name = strconv.Itoa(len(n.items))
+	}
+	n.items = append(n.items, child)
+}
+
+// value returns the node decoded, as expressions see it. Nobody may change it.
+func (n *node) value() any {
+	if n.isDone {
+		return n.decoded
+	}
+	n.isDone = true
+	switch n.kind {
+	case objectKind:
+		m := make(map[string]any, len(n.keys))
+		for i, k := range n.keys {
+			m[k.name] = n.items[i].value()
+		}
+		n.decoded = m
+	case listKind:
+		l := make([]any, len(n.items))
+		for i, item := range n.items {
+			l[i] = item.value()
+		}
+		n.decoded = l
+	case stringKind:
+		n.decoded = n.text
+	case numberKind:
+		n.decoded = json.Number(n.text)
+	case boolKind:
+		n.decoded = n.text == "true"
+	case nullKind:
+	}
+	return n.decoded
+}
+
+// checkNames finds properties that are named twice.
+func (m *mistakes) checkNames(n *node) bool {
+	ok := true
+	seen := make(map[string]int, len(n.keys))
+	for _, k := range n.keys {
+		if line, twice := seen[k.name]; twice {
+			m.atKey(n, k, "the property %q appears twice, first on line %d: remove one", k.name, line)
+			ok = false
+		}
+		seen[k.name] = k.line
+	}
+	for _, item := range n.items {
+		ok = m.checkNames(item) && ok
+	}
+	return ok
+}
+
+// size counts the nodes.
+func (n *node) size() int {
+	size := 1
+	for _, item := range n.items {
+		size += item.size()
+	}
+	return size
+}
+
+// integer returns a whole number.
+func (n *node) integer() (int64, bool) {
+	if n.kind != numberKind {
+		return 0, false
+	}
+	if i, err := strconv.ParseInt(n.text, 10, 64); err == nil {
+		return i, true
+	}
+	f, err := strconv.ParseFloat(n.text, 64)
+	if err != nil || f != math.Trunc(f) || math.Abs(f) > 1<<53 {
+		return 0, false
+	}
+	return int64(f), true
+}
+
+// isNumber tells whether s is a number as JSON writes it.
+func isNumber(s string) bool {
+	return s != "" && (s[0] == '-' || '0' <= s[0] && s[0] <= '9') && json.Valid([]byte(s))
+}
+
+// describe names what a node is, for messages.
+func (n *node) describe() string {
+	switch n.kind {
+	case stringKind, numberKind, boolKind:
+		return fmt.Sprintf("%s (%s)", n.kind, shorten(n.text, 40))
+	default:
+		return n.kind.String()
+	}
+}
+
+// shorten cuts a text for a message.
+func shorten(s string, limit int) string {
+	q := strconv.Quote(s)
+	if len(q) <= limit {
+		return q
+	}
+	return strings.ToValidUTF8(q[:limit], "") + `…"`
+}

@@ -1,0 +1,106 @@
+package definition
+
+import (
+	"slices"
+)
+
+// anyProperty stands for properties of any name.
+const anyProperty = "*"
+
+// object is an object being read.
+type object struct {
+	c *compiler
+	n *node
+	// what names the object in messages.
+	what string
+	// ok tells that it is there, and an object.
+	ok bool
+}
+
+// object reads an object that may have the properties allowed, and no others. A nil node is no mistake, and not ok.
+func (c *compiler) object(n *node, what string, allowed ...string) object {
+	o := object{c: c, n: n, what: what}
+	if n == nil {
+		return o
+	}
+	if n.kind != objectKind {
+		c.at(n, "%s must be an object, but is %s", what, n.describe())
+		return o
+	}
+	o.ok = true
+	if slices.Contains(allowed, anyProperty) {
+		return o
+	}
+	for _, k := range n.keys {
+		if !slices.Contains(allowed, k.name) {
+			c.atKey(n, k, "%s has no property %s: %s", what, shorten(k.name, 60), hint(k.name, allowed, "remove it"))
+		}
+	}
+	return o
+}
+
+// get returns a property, or nil.
+func (o object) get(name string) *node {
+	if !o.ok {
+		return nil
+	}
+	return o.n.get(name)
+}
+
+// required returns a property, or nil after a mistake.
+func (o object) required(name string) *node {
+	v := o.get(name)
+	if v == nil && o.ok {
+		o.c.at(o.n, "%s lacks the property %q: add it", o.what, name)
+	}
+	return v
+}
+
+// text returns a property that is a string, or "".
+func (o object) text(name string) string {
+	v := o.get(name)
+	if v == nil || !o.c.isString(v, name) {
+		return ""
+	}
+	return v.text
+}
+
+// unsupported makes the use of a property a mistake.
+func (o object) unsupported(name, what string) {
+	if !o.ok {
+		return
+	}
+	for _, k := range o.n.keys {
+		if k.name == name {
+			o.c.atKey(o.n, k, notYet, what)
+		}
+	}
+}
+
+func (c *compiler) isString(n *node, name string) bool {
+	if n.kind != stringKind {
+		c.at(n, "%q must be a string, but is %s", name, n.describe())
+		return false
+	}
+	return true
+}
+
+// children returns the values of an object or list.
+func (n *node) children() []*node {
+	if n == nil {
+		return nil
+	}
+	return n.items
+}
+
+// names returns the names of an object's properties.
+func (n *node) names() []string {
+	if n == nil {
+		return nil
+	}
+	names := make([]string, 0, len(n.keys))
+	for _, k := range n.keys {
+		names = append(names, k.name)
+	}
+	return names
+}

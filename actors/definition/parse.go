@@ -1,0 +1,347 @@
+package definition
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// maxDigits is the length of the longest number, in a document and in data that expressions work on.
+const maxDigits = 1000
+
+const tooDeep = "objects and lists nest more than %d deep: flatten the document"
+
+// parse reads a document, YAML or JSON, into nodes; nil if it can't be read.
+func (m *mistakes) parse(document []byte, limits Limits) *node {
+	if len(document) > limits.Document {
+		m.add(0, 0, "", fmt.Sprintf("the document has %d bytes, more than the %d allowed: split the workflow",
+			len(document), limits.Document))
+		return nil
+	}
+	document = bytes.TrimPrefix(document, []byte("\xEF\xBB\xBF"))
+	src := newSource(document)
+	if bad := invalidUTF8(document); bad >= 0 {
+		line, column := src.place(bad)
+		m.add(line, column, "", fmt.Sprintf("the byte %#02x is not UTF-8: save the document as UTF-8", document[bad]))
+		return nil
+	}
+	var root *node
+	if json.Valid(document) {
+		root = m.parseJSON(src, limits.Depth)
+	} else {
+		root = m.parseYAML(src, limits.Depth)
+	}
+	if root == nil || len(m.list) > 0 || !m.checkNames(root) {
+		return nil
+	}
+	return root
+}
+
+func invalidUTF8(b []byte) int {
+	if utf8.Valid(b) {
+		return -1
+	}
+	for i := 0; i < len(b); {
+		r, size := utf8.DecodeRune(b[i:])
+		if r == utf8.RuneError && size == 1 {
+			return i
+		}
+		i += size
+	}
+	return -1
+}
+
+// source is a document with its lines.
+type source struct {
+	text  []byte
+	lines []int // the offset of each line
+}
+
+func newSource(text []byte) *source {
+	s := &source{text: text, lines: []int{0}}
+	for i, c := range text {
+		if c == '\n' {
+			s.lines = append(s.lines, i+1)
+		}
+	}
+	return s
+}
+
+// place returns the line and column of an offset.
+func (s *source) place(offset int) (line, column int) {
+	i, found := slices.BinarySearch(s.lines, offset)
+	if !found {
+		i--
+	}
+	return i + 1, utf8.RuneCount(s.text[s.lines[i]:offset]) + 1
+}
+
+// stands tells whether text stands at a place of the document.
+func (s *source) stands(text string, line, column int) bool {
+	if line < 1 || line > len(s.lines) || column < 1 || text == "" {
+		return false
+	}
+	rest := s.text[s.lines[line-1]:]
+	for range column - 1 {
+		_, size := utf8.DecodeRune(rest)
+		rest = rest[size:]
+	}
+	return bytes.HasPrefix(rest, []byte(text))
+}
+
+// parseJSON reads what is known to be valid JSON.
+func (m *mistakes) parseJSON(src *source, depth int) *node {
+	p := &jsonParser{m: m, src: src, d: json.NewDecoder(bytes.NewReader(src.text)), depth: depth}
+	p.d.UseNumber()
+	return p.value(1)
+}
+
+type jsonParser struct {
+	m     *mistakes
+	src   *source
+	d     *json.Decoder
+	depth int
+}
+
+// token returns the next token and where it begins.
+func (p *jsonParser) token() (tok json.Token, line, column int) {
+	at := int(p.d.InputOffset())
+	for at < len(p.src.text) && strings.IndexByte(" \t\r\n,:", p.src.text[at]) >= 0 {
+		at++
+	}
+	line, column = p.src.place(at)
+	tok, err := p.d.Token()
+	if err != nil {
+		p.m.add(line, column, "", fmt.Sprintf("the document is not valid JSON: %v", err))
+	}
+	return tok, line, column
+}
+
+// value reads a value; nil after a mistake.
+func (p *jsonParser) value(depth int) *node {
+	tok, line, column := p.token()
+	n := &node{line: line, column: column}
+	switch tok := tok.(type) {
+	case json.Delim:
+		if depth > p.depth {
+			p.m.add(line, column, "", fmt.Sprintf(tooDeep, p.depth))
+			return nil
+		}
+		n.kind = listKind
+		if tok == '{' {
+			n.kind = objectKind
+		}
+		for p.d.More() {
+			if n.kind == objectKind {
+				name, line, column := p.token()
+				text, _ := name.(string)
+				if !p.m.addKey(n, key{text, line, column}) {
+					return nil
+				}
+			}
+			child := p.value(depth + 1)
+			if child == nil {
+				return nil
+			}
+			n.add(child)
+		}
+		p.token()
+	case string:
+		n.kind, n.text = stringKind, tok
+		if p.src.stands(tok, line, column+1) {
+			n.inner = column + 1
+		}
+	case json.Number:
+		n.kind, n.text = numberKind, tok.String()
+		return p.m.checkNumber(n)
+	case bool:
+		n.kind, n.text = boolKind, strconv.FormatBool(tok)
+	case nil:
+		n.kind, n.text = nullKind, "null"
+	}
+	return n
+}
+
+func (m *mistakes) addKey(n *node, k key) bool {
+	if len(k.name) > maxName {
+		m.add(k.line, k.column, "", fmt.Sprintf("the name of this property has more than %d bytes: shorten it", maxName))
+		return false
+	}
+	n.keys = append(n.keys, k)
+	return true
+}
+
+func (m *mistakes) checkNumber(n *node) *node {
+	if len(n.text) > maxDigits {
+		m.add(n.line, n.column, "", fmt.Sprintf("the number has more than %d digits: make it a string", maxDigits))
+		return nil
+	}
+	return n
+}
+
+var yamlLine = regexp.MustCompile(`line (\d+)`)
+
+func (m *mistakes) parseYAML(src *source, depth int) *node {
+	d := yaml.NewDecoder(bytes.NewReader(src.text))
+	var doc yaml.Node
+	if err := d.Decode(&doc); err != nil {
+		if errors.Is(err, io.EOF) {
+			m.add(1, 1, "", "the document is empty: give a workflow definition")
+			return nil
+		}
+		m.notYAML(err)
+		return nil
+	}
+	var more yaml.Node
+	if err := d.Decode(&more); err == nil {
+		m.add(more.Line, more.Column, "", "there is a second YAML document: deploy each definition by itself")
+		return nil
+	} else if !errors.Is(err, io.EOF) {
+		m.notYAML(err)
+		return nil
+	}
+	p := &yamlParser{m: m, src: src, depth: depth}
+	if doc.Kind != yaml.DocumentNode || len(doc.Content) != 1 {
+		m.add(1, 1, "", "the document is empty: give a workflow definition")
+		return nil
+	}
+	return p.value(doc.Content[0], 1)
+}
+
+func (m *mistakes) notYAML(err error) {
+	line := 0
+	if found := yamlLine.FindStringSubmatch(err.Error()); found != nil {
+		line, _ = strconv.Atoi(found[1])
+	}
+	m.add(line, min(line, 1), "", fmt.Sprintf("the document is neither JSON nor YAML: %s",
+		shorten(strings.TrimPrefix(err.Error(), "yaml: "), 200)))
+}
+
+type yamlParser struct {
+	m     *mistakes
+	src   *source
+	depth int
+}
+
+// value converts a YAML node; nil after a mistake.
+func (p *yamlParser) value(y *yaml.Node, depth int) *node {
+	fail := func(format string, args ...any) *node {
+		p.m.add(y.Line, y.Column, "", fmt.Sprintf(format, args...))
+		return nil
+	}
+	if depth > p.depth && y.Kind != yaml.ScalarNode {
+		return fail(tooDeep, p.depth)
+	}
+	if y.Kind == yaml.AliasNode || y.Anchor != "" {
+		return fail("YAML anchors and aliases are refused: repeat the value, or use the reusable components of \"use\"")
+	}
+	n := &node{line: y.Line, column: y.Column}
+	switch y.Kind {
+	case yaml.MappingNode:
+		if y.ShortTag() != "!!map" {
+			return fail("the YAML tag %s is refused: remove it", shorten(y.Tag, 40))
+		}
+		n.kind = objectKind
+		for i := 0; i+1 < len(y.Content); i += 2 {
+			if !p.property(n, y.Content[i], y.Content[i+1], depth) {
+				return nil
+			}
+		}
+	case yaml.SequenceNode:
+		if y.ShortTag() != "!!seq" {
+			return fail("the YAML tag %s is refused: remove it", shorten(y.Tag, 40))
+		}
+		n.kind = listKind
+		for _, item := range y.Content {
+			child := p.value(item, depth+1)
+			if child == nil {
+				return nil
+			}
+			n.add(child)
+		}
+	case yaml.ScalarNode:
+		return p.scalar(n, y)
+	default:
+		return fail("this part of the document can't be read: write plain YAML")
+	}
+	return n
+}
+
+func (p *yamlParser) property(n *node, k, v *yaml.Node, depth int) bool {
+	if k.Kind != yaml.ScalarNode || k.Anchor != "" || k.ShortTag() != "!!str" {
+		p.m.add(k.Line, k.Column, "", "the name of a property must be a string: put it in quotes")
+		return false
+	}
+	if !p.m.addKey(n, key{k.Value, k.Line, k.Column}) {
+		return false
+	}
+	child := p.value(v, depth+1)
+	if child == nil {
+		return false
+	}
+	n.add(child)
+	return true
+}
+
+func (p *yamlParser) scalar(n *node, y *yaml.Node) *node {
+	n.text = y.Value
+	switch tag := y.ShortTag(); tag {
+	case "!!str", "!!timestamp":
+		n.kind = stringKind
+		inner := y.Column
+		if y.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0 {
+			inner++
+		}
+		if p.src.stands(y.Value, y.Line, inner) {
+			n.inner = inner
+		}
+	case "!!bool":
+		n.kind, n.text = boolKind, strings.ToLower(y.Value)
+	case "!!null":
+		n.kind, n.text = nullKind, "null"
+	case "!!int", "!!float":
+		n.kind = numberKind
+		if n = p.m.checkNumber(n); n == nil {
+			return nil
+		}
+		if !isNumber(n.text) {
+			text, why := jsonNumber(n.text)
+			if why != "" {
+				p.m.add(y.Line, y.Column, "", fmt.Sprintf("the number %s %s", shorten(y.Value, 40), why))
+				return nil
+			}
+			n.text = text
+		}
+	default:
+		p.m.add(y.Line, y.Column, "", fmt.Sprintf("the YAML tag %s is refused: remove it", shorten(tag, 40)))
+		return nil
+	}
+	return n
+}
+
+// jsonNumber writes a number that only YAML knows as JSON does, or says why it can't be.
+func jsonNumber(s string) (text, why string) {
+	plain := strings.ReplaceAll(s, "_", "")
+	digits := strings.TrimLeft(plain, "+-")
+	if len(digits) > 1 && digits[0] == '0' && '0' <= digits[1] && digits[1] <= '9' {
+		return "", "has a leading zero: drop it, or put the number in quotes to make it a string"
+	}
+	if i, err := strconv.ParseInt(plain, 0, 64); err == nil {
+		return strconv.FormatInt(i, 10), ""
+	}
+	f, err := strconv.ParseFloat(plain, 64)
+	if err != nil || math.IsInf(f, 0) || math.IsNaN(f) {
+		return "", "can't be written in JSON: give a finite decimal number"
+	}
+	return strconv.FormatFloat(f, 'g', -1, 64), ""
+}

@@ -1,0 +1,269 @@
+package definition
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+
+	"github.com/itchyny/gojq"
+)
+
+// setPath returns v with a value at a path. It copies what it changes, and charges that.
+func (b *budget) setPath(v, path, value any) any {
+	steps, ok := path.([]any)
+	if !ok {
+		return fmt.Errorf("a path must be a list, but is %s", gojq.Preview(path))
+	}
+	if !b.charge(width(path)) || b.tooDeep(len(steps)) {
+		return nil
+	}
+	result, err := b.set(v, steps, value)
+	if err != nil {
+		return err
+	}
+	return result
+}
+
+func (b *budget) set(v any, path []any, value any) (any, error) {
+	if len(path) == 0 || b.err != nil {
+		return value, nil
+	}
+	switch step := path[0].(type) {
+	case string:
+		object, ok := v.(map[string]any)
+		if !ok && v != nil {
+			return nil, fmt.Errorf("can't set property %q of %s: an object was expected", step, gojq.Preview(v))
+		}
+		changed, err := b.set(object[step], path[1:], value)
+		if err != nil || !b.charge(width(v)+propertySize) {
+			return nil, err
+		}
+		result := make(map[string]any, len(object)+1)
+		maps.Copy(result, object)
+		result[step] = changed
+		return result, nil
+	case map[string]any:
+		return b.setSlice(v, step, path[1:], value)
+	default:
+		return b.setElement(v, step, path[1:], value)
+	}
+}
+
+// setElement sets an element of a list, which grows as needed.
+func (b *budget) setElement(v, step any, path []any, value any) (any, error) {
+	b.checkNumber(step)
+	i, ok := gojq.ToInt(step)
+	list, isList := v.([]any)
+	switch {
+	case !ok:
+		return nil, fmt.Errorf("%s can't be a step of a path: a string or a number was expected", gojq.Preview(step))
+	case !isList && v != nil:
+		return nil, fmt.Errorf("can't set element %d of %s: a list was expected", i, gojq.Preview(v))
+	case i < 0:
+		if i += len(list); i < 0 {
+			return nil, fmt.Errorf("there is no element %s in a list of %d", gojq.Preview(step), len(list))
+		}
+	}
+	var old any
+	if i < len(list) {
+		old = list[i]
+	}
+	changed, err := b.set(old, path, value)
+	if err != nil || i > math.MaxInt32 || !b.charge(elementSize*int64(1+max(i, len(list)))) {
+		if err == nil && i > math.MaxInt32 {
+			b.fail("an index is larger than %d", math.MaxInt32)
+		}
+		return nil, err
+	}
+	result := make([]any, max(i+1, len(list)))
+	copy(result, list)
+	result[i] = changed
+	return result, nil
+}
+
+// setSlice replaces a part of a list.
+func (b *budget) setSlice(v any, bounds map[string]any, path []any, value any) (any, error) {
+	list, ok := v.([]any)
+	if !ok && v != nil {
+		return nil, fmt.Errorf("can't set a slice of %s: a list was expected", gojq.Preview(v))
+	}
+	start, end, err := sliceBounds(bounds, len(list))
+	if err != nil {
+		return nil, err
+	}
+	changed, err := b.set(list[start:end:end], path, value)
+	if err != nil {
+		return nil, err
+	}
+	with, ok := changed.([]any)
+	if !ok {
+		return nil, fmt.Errorf("can't set a slice of a list to %s: a list was expected", gojq.Preview(changed))
+	}
+	if !b.charge(width(v) + width(changed)) {
+		return nil, nil
+	}
+	return slices.Concat(list[:start], with, list[end:]), nil
+}
+
+// sliceBounds returns the elements that a slice of a list covers.
+func sliceBounds(bounds map[string]any, length int) (start, end int, err error) {
+	bound := func(name string, otherwise int, round func(float64) float64) int {
+		v, ok := bounds[name]
+		if !ok {
+			err = fmt.Errorf("%s can't be a step of a path: \"start\" and \"end\" were expected", gojq.Preview(bounds))
+			return 0
+		}
+		if v == nil {
+			return otherwise
+		}
+		f, ok := gojq.ToFloat64(v)
+		if !ok || math.IsNaN(f) {
+			err = fmt.Errorf("%s can't be a bound of a slice: a number was expected", gojq.Preview(v))
+			return 0
+		}
+		if f = round(f); f < 0 {
+			f += float64(length)
+		}
+		return int(max(0, min(f, float64(length))))
+	}
+	start = bound("start", 0, math.Floor)
+	end = max(start, bound("end", length, math.Ceil))
+	return start, end, err
+}
+
+// deletePaths returns v without what the paths lead to.
+func (b *budget) deletePaths(v, paths any) any {
+	list, ok := paths.([]any)
+	if !ok {
+		return fmt.Errorf("paths must be a list, but are %s", gojq.Preview(paths))
+	}
+	if b.order(paths); b.err != nil {
+		return nil
+	}
+	steps := make([][]any, 0, len(list))
+	for _, p := range list {
+		path, ok := p.([]any)
+		if !ok {
+			return fmt.Errorf("a path must be a list, but is %s", gojq.Preview(p))
+		}
+		if b.tooDeep(len(path)) {
+			return nil
+		}
+		steps = append(steps, path)
+	}
+	result, err := b.remove(v, steps)
+	if err != nil {
+		return err
+	}
+	return result
+}
+
+// remove deletes all paths at once, for what one deletes must not move what the others mean. The paths go through v.
+func (b *budget) remove(v any, paths [][]any) (any, error) {
+	if len(paths) == 0 || v == nil || b.err != nil {
+		return v, nil
+	}
+	for _, p := range paths {
+		if len(p) == 0 {
+			return nil, nil //nolint:nilnil // what is deleted is null
+		}
+	}
+	if !b.charge(width(v) + elementSize*int64(len(paths))) {
+		return nil, nil //nolint:nilnil // the evaluation ends
+	}
+	switch v := v.(type) {
+	case map[string]any:
+		return b.removeProperties(v, paths)
+	case []any:
+		return b.removeElements(v, paths)
+	default:
+		return nil, fmt.Errorf("can't delete %s of %s", gojq.Preview(paths[0][0]), gojq.Preview(v))
+	}
+}
+
+func (b *budget) removeProperties(v map[string]any, paths [][]any) (any, error) {
+	below := make(map[string][][]any)
+	for _, p := range paths {
+		name, ok := p[0].(string)
+		if !ok {
+			return nil, fmt.Errorf("%s can't be a property of an object: a string was expected", gojq.Preview(p[0]))
+		}
+		below[name] = append(below[name], p[1:])
+	}
+	result := maps.Clone(v)
+	for name, rest := range below {
+		old, ok := v[name]
+		if !ok {
+			continue
+		}
+		if hasEmpty(rest) {
+			delete(result, name)
+			continue
+		}
+		changed, err := b.remove(old, rest)
+		if err != nil {
+			return nil, err
+		}
+		result[name] = changed
+	}
+	return result, nil
+}
+
+func (b *budget) removeElements(v []any, paths [][]any) (any, error) {
+	below := make(map[int][][]any)
+	gone := make(map[int]bool)
+	result := slices.Clone(v)
+	for _, p := range paths {
+		if bounds, ok := p[0].(map[string]any); ok {
+			start, end, err := sliceBounds(bounds, len(v))
+			if err != nil {
+				return nil, err
+			}
+			if !b.charge(elementSize * int64(1+end-start)) {
+				return nil, nil //nolint:nilnil // the evaluation ends
+			}
+			if len(p) == 1 {
+				for i := start; i < end; i++ {
+					gone[i] = true
+				}
+				continue
+			}
+			return nil, fmt.Errorf("can't delete within a slice: delete elements one by one")
+		}
+		b.checkNumber(p[0])
+		i, ok := gojq.ToInt(p[0])
+		if !ok {
+			return nil, fmt.Errorf("%s can't be an element of a list: a number was expected", gojq.Preview(p[0]))
+		}
+		if i < 0 {
+			i += len(v)
+		}
+		if i < 0 || i >= len(v) {
+			continue
+		}
+		below[i] = append(below[i], p[1:])
+	}
+	for i, rest := range below {
+		if hasEmpty(rest) {
+			gone[i] = true
+			continue
+		}
+		changed, err := b.remove(v[i], rest)
+		if err != nil {
+			return nil, err
+		}
+		result[i] = changed
+	}
+	kept := result[:0]
+	for i, e := range result {
+		if !gone[i] {
+			kept = append(kept, e)
+		}
+	}
+	return kept, nil
+}
+
+func hasEmpty(paths [][]any) bool {
+	return slices.ContainsFunc(paths, func(p []any) bool { return len(p) == 0 })
+}

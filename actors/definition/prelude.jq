@@ -1,0 +1,151 @@
+# The functions of the language that can make or visit much at once, or that are made of others that can. What a
+# program calls of them is compiled with it. Within this file
+#
+#   raw::f(…)  is the interpreter's own f, which nothing bounds;
+#   go::f(…)   is a function of the budget: it charges, or does the work itself.
+#
+# A function stands after those that it calls. The names that begin with _ are for the rewriter alone.
+
+# What the interpreter works out in one go: charged first.
+
+def tostring: if type == "string" then . else go::encode | raw::tostring end;
+def tojson: go::encode | raw::tojson;
+def fromjson: go::decode | raw::fromjson;
+def tonumber: go::number | raw::tonumber;
+def keys: go::keys | raw::keys;
+def add: go::sum | raw::add;
+def reverse: go::copy | raw::reverse;
+def explode: go::explode | raw::explode;
+def implode: go::copy | raw::implode;
+def ascii_downcase: go::copy | raw::ascii_downcase;
+def ascii_upcase: go::copy | raw::ascii_upcase;
+def transpose: go::transpose | raw::transpose;
+def flatten: go::visit | raw::flatten;
+def flatten($depth): go::visit | raw::flatten($depth);
+def join($separator): go::join($separator) | raw::join($separator);
+def split($separator): go::split($separator) | raw::split($separator);
+def contains($x): go::contains($x) | raw::contains($x);
+def inside($x): go::inside($x) | raw::inside($x);
+def indices($x): go::search($x) | raw::indices($x);
+def index($x): go::search($x) | raw::index($x);
+def rindex($x): go::search($x) | raw::rindex($x);
+def bsearch($x): go::bsearch($x) | raw::bsearch($x);
+def min: go::order | raw::min;
+def max: go::order | raw::max;
+def sort: go::order | raw::sort;
+def unique: go::order | raw::unique;
+def strftime($format): go::time($format) | raw::strftime($format);
+def strptime($format): go::time($format) | raw::strptime($format);
+def getpath($path): go::width($path) | raw::getpath($path);
+def path(f): raw::path(f) | go::copy;
+def setpath($path; $value): go::setpath($path; $value);
+def delpaths($paths): go::delpaths($paths);
+
+# Formats.
+
+def _text: tostring;
+def _json: tojson;
+def _html: go::encode | raw::_tohtml;
+def _uri: go::encode | raw::_touri;
+def _urid: go::encode | raw::_tourid;
+def _csv: go::encode | raw::_tocsv;
+def _tsv: go::encode | raw::_totsv;
+def _sh: go::encode | raw::_tosh;
+def _base64: go::encode | raw::_tobase64;
+def _base64d: go::encode | raw::_tobase64d;
+def format($name): go::encode | raw::format($name);
+
+# Lists and objects.
+
+def map(f): [.[] | f];
+def add(f): [f] | add;
+def min_by(f): map([f]) as $keys | go::order($keys) | raw::_min_by($keys);
+def max_by(f): map([f]) as $keys | go::order($keys) | raw::_max_by($keys);
+def sort_by(f): map([f]) as $keys | go::order($keys) | raw::_sort_by($keys);
+def group_by(f): map([f]) as $keys | go::order($keys) | raw::_group_by($keys);
+def unique_by(f): map([f]) as $keys | go::order($keys) | raw::_unique_by($keys);
+def to_entries: [keys[] as $k | {key: $k, value: .[$k]}];
+def from_entries:
+  map({(.key // .Key // .name // .Name): if has("value") then .value else .Value end}) | add // {};
+def with_entries(f): to_entries | map(f) | from_entries;
+def map_values(f):
+  if type == "object"
+  then [keys[] as $k | {($k): (.[$k] | first(f))}] | add // {}
+  else [.[] | first(f)]
+  end;
+def all: all(.[]; .);
+def all(f): all(.[]; f);
+def any: any(.[]; .);
+def any(f): any(.[]; f);
+def nth($i): .[$i];
+def combinations:
+  if length == 0 then [] else .[0][] as $x | .[1:] | combinations as $rest | [$x] + $rest end;
+def combinations(n): [range(n) as $i | .] | combinations;
+def recurse: def down: ., (.[]? | down); down;
+def walk(f):
+  def each: if type == "array" then map(each) elif type == "object" then map_values(each) else . end | f;
+  each;
+
+# Paths.
+
+def paths: path(recurse) | select(length > 0);
+def paths(f): path(recurse | select(f)) | select(length > 0);
+def del(f): delpaths([path(f)]);
+def pick(f): . as $whole | reduce path(f) as $p (null; setpath($p; $whole | getpath($p)));
+def _assign(p; $value): reduce path(p) as $p (.; setpath($p; $value));
+def _modify(p; f):
+  reduce path(p) as $p ([., []];
+    . as [$whole, $gone]
+    | [$whole | getpath($p) | first(f)]
+    | if length > 0 then .[0] as $new | [($whole | setpath($p; $new)), $gone] else [$whole, $gone + [$p]] end)
+  | .[1] as $gone | .[0] | delpaths($gone);
+def tostream:
+  path(def down: (.[]? | down), .; down) as $p
+  | getpath($p)
+  | reduce path(.[]?) as $q ([$p, .]; [$p + $q]);
+def fromstream(f):
+  foreach f as $event ({done: true};
+    $event as [$p, $leaf]
+    | (if .done then {value: null} else . end)
+    | if ($event | length) == 2
+      then .value = (.value | setpath($p; $leaf)) | .done = ($p == [])
+      else .done = (($p | length) == 1)
+      end;
+    if .done then .value else empty end);
+def truncate_stream(f):
+  . as $depth | null | f | if (.[0] | length) > $depth then .[0] |= .[$depth:] else empty end;
+
+# Regular expressions.
+
+def match($re; $flags): go::match($re; $flags)[];
+def match($re): if $re | type == "array" then match($re[0]; $re[1]) else match($re; null) end;
+def test($re; $flags): go::test($re; $flags);
+def test($re): if $re | type == "array" then test($re[0]; $re[1]) else test($re; null) end;
+def capture($re; $flags): match($re; $flags) | .captures | raw::_captures;
+def capture($re): if $re | type == "array" then capture($re[0]; $re[1]) else capture($re; null) end;
+def scan($re; $flags):
+  match($re; $flags + "g") | if (.captures | length) == 0 then .string else [.captures[].string] end;
+def scan($re): scan($re; null);
+def split($re; $flags): go::pieces($re; $flags + "g");
+def splits($re; $flags): split($re; $flags)[];
+def splits($re): splits($re; null);
+def sub($re; with; $flags):
+  def one: [.captures | raw::_captures | with]
+    | if length == 1 then .[0] else error("the replacement must yield exactly one value") end;
+  go::pieces($re; $flags) as $rest
+  | [match($re; $flags)] as $found
+  | [range($rest | length) as $i | $rest[$i], ($found[$i] // empty | one)]
+  | add;
+def sub($re; with): sub($re; with; null);
+def gsub($re; with; $flags): sub($re; with; $flags + "g");
+def gsub($re; with): sub($re; with; "g");
+
+# SQL-like.
+
+def INDEX(stream; f): reduce stream as $row ({}; .[$row | f | tostring] = $row);
+def INDEX(f): INDEX(.[]; f);
+def JOIN($index; f): [.[] | [., $index[f]]];
+def JOIN($index; stream; f): stream | [., $index[f]];
+def JOIN($index; stream; f; g): stream | [., $index[f]] | g;
+def IN(stream): any(stream == .; .);
+def IN(source; stream): any(source == stream; .);

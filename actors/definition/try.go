@@ -1,0 +1,163 @@
+package definition
+
+import (
+	"math"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/holdfast-run/holdfast/actors/workflow"
+)
+
+// defaultErrorVariable is the variable of a catch clause that names none.
+const defaultErrorVariable = "error"
+
+var variablePattern = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]{0,62}$`)
+
+func (c *compiler) tryTask(o object, t *workflow.Task, s scope) {
+	t.Try = &workflow.Try{
+		List: c.taskList(o.get("try"), s.below(t, "/try", s.vars)),
+		As:   defaultErrorVariable,
+	}
+	n := o.required("catch")
+	k := c.object(n, "the property \"catch\"", "errors", "as", "when", "exceptWhen", "retry", "do")
+	if !k.ok {
+		return
+	}
+	t.Try.Filter = c.filter(k.get("errors"))
+	if v := k.get("as"); v != nil {
+		t.Try.As = c.variable(v)
+	}
+	vars := append(slices.Clone(s.vars), t.Try.As)
+	if v := k.get("when"); v != nil {
+		t.Try.When = c.bare(v, "when", placeCatch, vars)
+	}
+	if v := k.get("exceptWhen"); v != nil {
+		t.Try.ExceptWhen = c.bare(v, "exceptWhen", placeCatch, vars)
+	}
+	if v := k.get("retry"); v != nil {
+		if v.kind == stringKind {
+			v = c.named(v, "retries")
+		}
+		if v != nil {
+			t.Try.Retry = c.retryPolicy(v, vars)
+		}
+	}
+	if v := k.get("do"); v != nil {
+		t.Try.Catch = c.taskList(v, s.below(t, "/catch/do", vars))
+	}
+}
+
+// variable reads the name of a variable.
+func (c *compiler) variable(n *node) string {
+	if !c.isString(n, "as") {
+		return defaultErrorVariable
+	}
+	switch {
+	case !variablePattern.MatchString(n.text) || strings.HasPrefix(n.text, "__"):
+		c.at(n, "\"as\" must be a name of letters, digits and _, not beginning with a digit or __, but is %s",
+			shorten(n.text, 60))
+	case slices.Contains(reserved, n.text):
+		c.at(n, "\"as\" can't be %q, $%s means something else: choose another name", n.text, n.text)
+	default:
+		return n.text
+	}
+	return defaultErrorVariable
+}
+
+// filter reads the errors that are caught.
+func (c *compiler) filter(n *node) *workflow.Filter {
+	o := c.object(n, "the property \"errors\"", "with")
+	v := o.get("with")
+	if v == nil {
+		return nil
+	}
+	// The specification calls the same thing detail in an error and details in a filter.
+	w := c.object(v, "a filter of errors", "type", "status", "instance", "title", "detail", "details")
+	if !w.ok {
+		return nil
+	}
+	if len(v.keys) == 0 {
+		c.at(v, "the filter is empty: give it a property, or drop \"errors\" to catch all errors")
+	}
+	text := func(name string) *string {
+		if p := w.get(name); p == nil || !c.isString(p, name) {
+			return nil
+		} else if isExpression(p.text) {
+			c.at(p, "the filter %q compares constants: use \"when\" for expressions", name)
+			return nil
+		} else {
+			return &p.text
+		}
+	}
+	f := &workflow.Filter{
+		Type: text("type"), Title: text("title"), Detail: text("detail"), Instance: text("instance"),
+	}
+	if details := text("details"); details != nil {
+		if f.Detail != nil {
+			c.at(w.get("details"), "\"detail\" and \"details\" mean the same: remove one")
+		}
+		f.Detail = details
+	}
+	if f.Type != nil {
+		canonical := workflow.CanonicalErrorType(*f.Type)
+		f.Type = &canonical
+	}
+	if p := w.get("status"); p != nil {
+		status := c.status(p)
+		f.Status = &status
+	}
+	return f
+}
+
+var backoffs = map[string]workflow.Backoff{
+	"constant": workflow.BackoffConstant, "linear": workflow.BackoffLinear, "exponential": workflow.BackoffExponential,
+}
+
+// retryPolicy reads a retry policy as it is used within a catch clause with these variables.
+func (c *compiler) retryPolicy(n *node, vars []string) *workflow.Retry {
+	o := c.object(n, "a retry policy", "when", "exceptWhen", "delay", "backoff", "limit", "jitter")
+	if !o.ok {
+		return nil
+	}
+	r := &workflow.Retry{}
+	if v := o.get("when"); v != nil {
+		r.When = c.bare(v, "when", placeCatch, vars)
+	}
+	if v := o.get("exceptWhen"); v != nil {
+		r.ExceptWhen = c.bare(v, "exceptWhen", placeCatch, vars)
+	}
+	if v := o.get("delay"); v != nil {
+		r.Delay = c.duration(v, placeCatch, vars)
+	}
+	if v := o.get("backoff"); v != nil && c.object(v, "the property \"backoff\"", "constant", "linear", "exponential").ok {
+		if len(v.keys) != 1 {
+			c.at(v, "\"backoff\" must have exactly one of the properties \"constant\", \"linear\" and \"exponential\", but has %d",
+				len(v.keys))
+		} else {
+			r.Backoff = backoffs[v.keys[0].name]
+			// The language gives backoffs no parameters.
+			c.object(v.items[0], "the backoff \""+v.keys[0].name+"\"")
+		}
+	}
+	limit := c.object(o.get("limit"), "the property \"limit\"", "attempt", "duration")
+	attempt := c.object(limit.get("attempt"), "the property \"attempt\"", "count", "duration")
+	if v := attempt.get("count"); v != nil {
+		i, _ := c.integer(v, "count", 1, math.MaxInt32)
+		r.Attempts = int(i)
+	}
+	if v := attempt.get("duration"); v != nil {
+		r.AttemptDuration = c.duration(v, placeCatch, vars)
+	}
+	if v := limit.get("duration"); v != nil {
+		r.MaxDuration = c.duration(v, placeCatch, vars)
+	}
+	jitter := c.object(o.get("jitter"), "the property \"jitter\"", "from", "to")
+	if from, to := jitter.required("from"), jitter.required("to"); from != nil && to != nil {
+		r.JitterFrom, r.JitterTo = c.duration(from, placeCatch, vars), c.duration(to, placeCatch, vars)
+		if fixedOver(r.JitterFrom, r.JitterTo) {
+			c.at(jitter.n, "\"jitter\" goes from more to less: exchange \"from\" and \"to\"")
+		}
+	}
+	return r
+}
