@@ -115,7 +115,9 @@ func (m *machine) retryAt(f *frame, r *Retry, args *Args) (time.Time, bool, erro
 	case BackoffExponential:
 		grown *= math.Pow(2, float64(n-1))
 	}
-	delay = time.Duration(min(grown, float64(longestRetryDelay)))
+	if delay > 0 { // nothing grows to nothing; but 0 × ∞ is no number
+		delay = time.Duration(min(grown, float64(longestRetryDelay)))
+	}
 	from, err := length(r.JitterFrom)
 	if err != nil {
 		return time.Time{}, false, err

@@ -185,7 +185,7 @@ func (m *machine) sent(c Sent) error {
 func (m *machine) result(c TaskResult) {
 	f := m.s.byKey(c.Key)
 	if f == nil || !f.inFlight() {
-		if a, ok := m.s.abandoned[c.Key]; ok && c.Outcome != journalv1.Outcome_OUTCOME_IN_DOUBT {
+		if a, ok := m.s.abandoned[c.Key]; ok && a.settledBy(c) {
 			m.emit(&journalv1.Event{Kind: &journalv1.Event_LateResult{LateResult: &journalv1.LateResult{
 				Task: a.task, Key: c.Key, Attempt: c.Attempt, Outcome: c.Outcome, Output: c.Output, Error: c.Error,
 			}}})
@@ -208,6 +208,18 @@ func (m *machine) result(c TaskResult) {
 		e.Error = c.Error
 	}
 	m.emit(&journalv1.Event{Kind: &journalv1.Event_AttemptEnded{AttemptEnded: e}})
+}
+
+// settledBy tells whether a result says what came of an attempt that was given up.
+func (a abandoned) settledBy(c TaskResult) bool {
+	switch c.Outcome {
+	case journalv1.Outcome_OUTCOME_SUCCEEDED:
+		return true // whichever attempt it was: the same key is the same work
+	case journalv1.Outcome_OUTCOME_FAILED, journalv1.Outcome_OUTCOME_NOT_DONE:
+		return c.Attempt >= a.attempt
+	case journalv1.Outcome_OUTCOME_IN_DOUBT, journalv1.Outcome_OUTCOME_UNSPECIFIED:
+	}
+	return false
 }
 
 func (m *machine) cancel(c Cancel) error {

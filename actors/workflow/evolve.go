@@ -28,7 +28,9 @@ func (s *State) Evolve(ev *journalv1.Event) {
 	case *journalv1.Event_AttemptScheduled:
 		s.attemptScheduled(e.AttemptScheduled)
 	case *journalv1.Event_AttemptSent:
-		s.mustFrame(e.AttemptSent.GetFrame()).call.ledger = e.AttemptSent.GetLedger()
+		f := s.mustFrame(e.AttemptSent.GetFrame())
+		f.call.ledger = e.AttemptSent.GetLedger()
+		s.visits[f.task.Ref].ledger = f.call.ledger
 	case *journalv1.Event_AttemptEnded:
 		s.attemptEnded(e.AttemptEnded)
 	case *journalv1.Event_TaskCompleted:
@@ -49,9 +51,13 @@ func (s *State) Evolve(ev *journalv1.Event) {
 		f.caught, f.raised, f.retry.timeoutAt = e.CatchStarted.GetError(), nil, 0
 		f.list, f.pos, f.last, f.phase = f.task.Try.Catch, 0, f.input, phaseNext
 	case *journalv1.Event_StopRequested:
-		s.mustFrame(e.StopRequested.GetFrame()).stop = e.StopRequested
+		f := s.mustFrame(e.StopRequested.GetFrame())
+		f.stop = e.StopRequested
+		if f.parent != nil {
+			f.parent.retry.timeoutAt = 0 // it has struck, or what it bounds is being left anyway
+		}
 	case *journalv1.Event_LateResult:
-		delete(s.abandoned, e.LateResult.GetKey())
+		s.lateResult(e.LateResult)
 	case *journalv1.Event_OrderCompleted:
 		s.output = optional(e.OrderCompleted.Output, s.root().last)
 		s.end(at, orderv1.Status_STATUS_COMPLETED, nil)
@@ -117,6 +123,9 @@ func (s *State) attemptScheduled(e *journalv1.AttemptScheduled) {
 	}
 	v.attempt = e.GetAttempt()
 	f.call = &attempt{scheduled: e, input: optional(e.Input, f.input), maybe: v.doubt}
+	if v.doubt {
+		f.call.ledger = v.ledger // it may know what came of the attempt before
+	}
 	f.phase = phaseBlocked
 	delete(s.abandoned, e.GetKey())
 }
@@ -140,6 +149,13 @@ func (s *State) attemptEnded(e *journalv1.AttemptEnded) {
 		v.doubt = false
 	case journalv1.Outcome_OUTCOME_UNSPECIFIED, journalv1.Outcome_OUTCOME_NOT_DONE:
 	}
+}
+
+// lateResult settles an attempt that was given up: if it was not done after all, the next one needs no doubts.
+func (s *State) lateResult(e *journalv1.LateResult) {
+	delete(s.abandoned, e.GetKey())
+	v := s.visits[e.GetTask()]
+	v.doubt = v.doubt && e.GetOutcome() == journalv1.Outcome_OUTCOME_SUCCEEDED
 }
 
 func (s *State) taskCompleted(e *journalv1.TaskCompleted) {

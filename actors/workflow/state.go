@@ -103,6 +103,7 @@ type attempt struct {
 type visit struct {
 	count, attempt   uint32
 	succeeded, doubt bool
+	ledger           string // that an attempt was handed to last
 }
 
 type abandoned struct {
@@ -164,9 +165,11 @@ func (s *State) Status() orderv1.Status {
 		return s.ended
 	case s.startedAt == 0:
 		return orderv1.Status_STATUS_PENDING
+	case s.runnable() != nil:
+		return orderv1.Status_STATUS_RUNNING
 	}
 	for _, f := range s.frames {
-		if f.inFlight() || f.phase != phaseBlocked {
+		if f.inFlight() {
 			return orderv1.Status_STATUS_RUNNING
 		}
 	}

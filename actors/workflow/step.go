@@ -274,7 +274,7 @@ func (m *machine) complete(f *frame, out *Value, then string) {
 	}
 	if t.Output.Schema != nil {
 		if err := t.Output.Schema.Validate(out); err != nil {
-			m.fault(f, validationProblem(t, "output", err))
+			m.fault(f, validationProblem(t, "Output", err))
 			return
 		}
 	}
@@ -290,7 +290,7 @@ func (m *machine) complete(f *frame, out *Value, then string) {
 		}
 		if t.Export.Schema != nil {
 			if err := t.Export.Schema.Validate(c); err != nil {
-				m.fault(f, validationProblem(t, "exported context", err))
+				m.fault(f, validationProblem(t, "Exported context", err))
 				return
 			}
 		}
@@ -323,7 +323,7 @@ func (m *machine) completeOrder(f *frame) {
 	}
 	if p == nil && def.Output.Schema != nil {
 		if err := def.Output.Schema.Validate(out); err != nil {
-			p = validationProblem(nil, "output", err)
+			p = validationProblem(nil, "Output", err)
 		}
 	}
 	if p != nil {
@@ -345,7 +345,7 @@ func (m *machine) prepareInput(t *Task, in Input, raw *Value) (*Value, *problemv
 func (m *machine) prepareWith(t *Task, in Input, raw *Value, args *Args) (*Value, *problemv1.Problem) {
 	if in.Schema != nil {
 		if err := in.Schema.Validate(raw); err != nil {
-			return raw, validationProblem(t, "input", err)
+			return raw, validationProblem(t, "Input", err)
 		}
 	}
 	if in.From == nil {
