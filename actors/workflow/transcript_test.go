@@ -1,0 +1,241 @@
+package workflow_test
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/datadriven"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/holdfast-run/holdfast/actors/definition"
+	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/messages/problemv1"
+)
+
+// TestTranscripts drives an order with the commands of each file, and compares what it says.
+func TestTranscripts(t *testing.T) {
+	t.Parallel()
+	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+		t.Parallel()
+		e := &env{now: began, limits: workflow.Limits{}.WithDefaults()}
+		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			t.Helper()
+			return e.run(t, d)
+		})
+	})
+}
+
+// began is when the clock of a transcript begins to run.
+var began = time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// env is a transcript under way: one order of one definition.
+type env struct {
+	def     *workflow.Definition
+	limits  workflow.Limits
+	state   *workflow.State
+	now     time.Time
+	chance  uint64
+	history [][]byte // records
+}
+
+// verbs are what a transcript can say.
+var verbs = map[string]func(*env, *testing.T, *datadriven.TestData) string{
+	"define":      (*env).define,      // body: a document, or its part after the header
+	"limits":      (*env).limit,       // steps= events= grace=
+	"chance":      (*env).setChance,   // the seed for the next commands
+	"accept":      (*env).accept,      // id= deadline= (after now) hash= queued; body: the input
+	"start":       (*env).start,       //
+	"sent":        (*env).sent,        // key= attempt= ledger=
+	"ok":          (*env).succeeded,   // key= attempt=; body: the output
+	"failed":      (*env).failed,      // key= attempt= type= status= title=
+	"not-done":    (*env).notDone,     // key= attempt=
+	"in-doubt":    (*env).inDoubt,     // key= attempt=
+	"advance":     (*env).advance,     // the clock, and nothing else
+	"fire":        (*env).fire,        // after=: advances the clock before
+	"cancel":      (*env).cancel,      // reason=
+	"fault":       (*env).fault,       // title=
+	"continue":    (*env).goOn,        //
+	"state":       (*env).dump,        //
+	"outstanding": (*env).outstanding, //
+}
+
+func (e *env) run(t *testing.T, d *datadriven.TestData) string {
+	t.Helper()
+	verb := verbs[d.Cmd]
+	if verb == nil {
+		d.Fatalf(t, "unknown verb %q", d.Cmd)
+	}
+	return verb(e, t, d)
+}
+
+const header = "document: {dsl: '1.0.3', namespace: test, name: test, version: '1.0.0'}\n"
+
+func (e *env) define(t *testing.T, d *datadriven.TestData) string {
+	t.Helper()
+	document := d.Input
+	if !strings.HasPrefix(document, "document:") {
+		document = header + document
+	}
+	def, mistakes := definition.Compile([]byte(document), definition.Limits{})
+	if len(mistakes) > 0 {
+		d.Fatalf(t, "definition is wrong: %v", mistakes)
+	}
+	*e = env{def: def, limits: e.limits, state: workflow.New(def, e.limits), now: began}
+	return fmt.Sprintf("calls %s\n", def.Activities)
+}
+
+func (e *env) limit(t *testing.T, d *datadriven.TestData) string {
+	t.Helper()
+	e.limits = workflow.Limits{}
+	d.MaybeScanArgs(t, "steps", &e.limits.Steps)
+	var events int
+	d.MaybeScanArgs(t, "events", &events)
+	e.limits.Events = workflowVersion(events)
+	if d.HasArg("grace") {
+		e.limits.StopGrace = duration(t, d, "grace")
+	}
+	e.limits = e.limits.WithDefaults()
+	return ""
+}
+
+func (e *env) setChance(t *testing.T, d *datadriven.TestData) string {
+	t.Helper()
+	d.ScanArgs(t, "seed", &e.chance)
+	return ""
+}
+
+func (e *env) accept(t *testing.T, d *datadriven.TestData) string {
+	t.Helper()
+	order := &journalv1.OrderAccepted{
+		OrderId: "o", Definition: e.def.Ref.String(), Input: []byte(d.Input), ContentHash: []byte(d.Input),
+	}
+	d.MaybeScanArgs(t, "id", &order.OrderId)
+	if d.HasArg("hash") {
+		order.ContentHash = []byte(text(t, d, "hash"))
+	}
+	if d.HasArg("deadline") {
+		order.Deadline = e.now.Add(duration(t, d, "deadline")).UnixNano()
+	}
+	return e.decide(t, workflow.Accept{Order: order, Queued: d.HasArg("queued")})
+}
+
+func (e *env) start(t *testing.T, _ *datadriven.TestData) string {
+	t.Helper()
+	return e.decide(t, workflow.Start{})
+}
+
+func (e *env) sent(t *testing.T, d *datadriven.TestData) string {
+	t.Helper()
+	return e.decide(t, workflow.Sent{Key: key(t, d), Attempt: attempt(t, d), Ledger: text(t, d, "ledger")})
+}
+
+func (e *env) succeeded(t *testing.T, d *datadriven.TestData) string {
+	t.Helper()
+	return e.decide(t, workflow.TaskResult{
+		Key: key(t, d), Attempt: attempt(t, d), Outcome: journalv1.Outcome_OUTCOME_SUCCEEDED, Output: []byte(d.Input),
+	})
+}
+
+func (e *env) failed(t *testing.T, d *datadriven.TestData) string {
+	t.Helper()
+	p := &problemv1.Problem{Type: text(t, d, "type"), Title: text(t, d, "title"), Detail: text(t, d, "detail")}
+	var status int64
+	d.MaybeScanArgs(t, "status", &status)
+	p.Status = int32(status)
+	return e.decide(t, workflow.TaskResult{
+		Key: key(t, d), Attempt: attempt(t, d), Outcome: journalv1.Outcome_OUTCOME_FAILED, Error: p,
+	})
+}
+
+func (e *env) notDone(t *testing.T, d *datadriven.TestData) string {
+	t.Helper()
+	return e.decide(t, workflow.TaskResult{
+		Key: key(t, d), Attempt: attempt(t, d), Outcome: journalv1.Outcome_OUTCOME_NOT_DONE,
+	})
+}
+
+func (e *env) inDoubt(t *testing.T, d *datadriven.TestData) string {
+	t.Helper()
+	return e.decide(t, workflow.TaskResult{
+		Key: key(t, d), Attempt: attempt(t, d), Outcome: journalv1.Outcome_OUTCOME_IN_DOUBT,
+	})
+}
+
+func (e *env) advance(t *testing.T, d *datadriven.TestData) string {
+	t.Helper()
+	e.now = e.now.Add(duration(t, d, "by"))
+	return ""
+}
+
+func (e *env) fire(t *testing.T, d *datadriven.TestData) string {
+	t.Helper()
+	if d.HasArg("after") {
+		e.now = e.now.Add(duration(t, d, "after"))
+	}
+	return e.decide(t, workflow.TimerFired{})
+}
+
+func (e *env) cancel(t *testing.T, d *datadriven.TestData) string {
+	t.Helper()
+	return e.decide(t, workflow.Cancel{Reason: text(t, d, "reason")})
+}
+
+func (e *env) fault(t *testing.T, d *datadriven.TestData) string {
+	t.Helper()
+	return e.decide(t, workflow.Fault{Error: &problemv1.Problem{
+		Type: workflow.ErrorTypeRuntime, Title: text(t, d, "title"), Status: 500, Instance: "/",
+	}})
+}
+
+func (e *env) goOn(t *testing.T, _ *datadriven.TestData) string {
+	t.Helper()
+	return e.decide(t, workflow.Continue{})
+}
+
+func (e *env) dump(t *testing.T, _ *datadriven.TestData) string {
+	t.Helper()
+	return e.state.Dump(show)
+}
+
+func (e *env) outstanding(t *testing.T, _ *datadriven.TestData) string {
+	t.Helper()
+	return effects(e.state.Outstanding())
+}
+
+// decide tells the order something, and prints what came of it. It always does so with a twin too, whose state was read
+// back from the history: that must decide alike, and be alike afterwards.
+func (e *env) decide(t *testing.T, cmd workflow.Command) string {
+	t.Helper()
+	var out strings.Builder
+	twin := refold(t, e.def, e.limits, e.history)
+	before := int(e.state.Version())
+	events, err := e.state.Decide(e.now, e.chance, cmd)
+	again, errAgain := twin.Decide(e.now, e.chance, cmd)
+	if !errors.Is(errAgain, err) || !proto.Equal(record(events), record(again)) {
+		t.Fatalf("state decided on %v\n%v\n(%v), but refolded on\n%v\n(%v)", cmd, record(events), err, record(again), errAgain)
+	}
+	if err != nil {
+		return "error: " + err.Error() + "\n"
+	}
+	for i, ev := range events {
+		out.WriteString(strconv.Itoa(before+i+1) + " " + show(ev) + "\n")
+	}
+	out.WriteString(effects(e.state.Effects(events)))
+	if len(events) > 0 {
+		raw, err := proto.Marshal(record(events))
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.history = append(e.history, raw)
+		if a, b := e.state.Dump(show), refold(t, e.def, e.limits, e.history).Dump(show); a != b {
+			t.Fatalf("state is\n%s\nbut refolded\n%s", a, b)
+		}
+	}
+	out.WriteString(summary(e.state))
+	return out.String()
+}
