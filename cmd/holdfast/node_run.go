@@ -55,6 +55,9 @@ type node struct {
 	ready   atomic.Pointer[actors.Engine] // set when it has started
 }
 
+// stuckJournal is how long one group commit may take before the node counts as stuck.
+const stuckJournal = 15 * time.Second
+
 // gcPercent trades memory for CPU: a node's heap is small and short-lived. The environment variable GOGC overrides it.
 const gcPercent = 400
 
@@ -109,6 +112,7 @@ func (n *node) start(ctx context.Context) error {
 	journal := n.config.Journal
 	journal.Dir = filepath.Join(n.config.Data, "journal")
 	journal.Observer, journal.Logger = metrics, n.log.With("part", "journal")
+	journal.Turn = n.watchdog.Register("journal", stuckJournal).Beat
 	if err := os.MkdirAll(n.config.Data, 0o750); err != nil {
 		return fmt.Errorf("make the data directory: %w", err)
 	}

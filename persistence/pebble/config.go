@@ -37,6 +37,9 @@ type Config struct {
 	// BatchBytes is the most bytes that are made durable at once, the last commit excepted; default 4 MiB, at most an
 	// eighth of MemTableBytes.
 	BatchBytes int64
+	// MarkAfter is how long after the last write a mark is written behind it; default 50 ms. Until then, damage to the
+	// last write can't be told from a crash in the middle of it.
+	MarkAfter time.Duration
 	// CommitBytes is the size of the largest record; default 64 MiB, at most 1 GiB. A larger one fails.
 	CommitBytes int64
 	// Versions is the number of orders whose last version is kept in memory; default 262,144. Each takes about 40
@@ -50,6 +53,9 @@ type Config struct {
 	FS vfs.FS
 	// Observer is told of each batch; default: nobody.
 	Observer persistence.Observer
+	// Turn is called each time that the committer turns, and every second when it has nothing to do, to show that it is not
+	// stuck; default: nothing. It must be fast.
+	Turn func()
 	// Fatal is called when the store can't go on; it must end the process. Default: log the reason and exit with 1.
 	Fatal func(error)
 	// Logger gets what an operator should know; default: slog's.
@@ -66,6 +72,7 @@ func (c Config) withDefaults() (Config, error) {
 	orDefault(&c.QueueBytes, 256<<20)
 	orDefault(&c.BatchBytes, min(4<<20, c.MemTableBytes/8))
 	orDefault(&c.CommitBytes, 64<<20)
+	orDefault(&c.MarkAfter, 50*time.Millisecond)
 	orDefault(&c.Versions, 1<<18)
 	orDefault(&c.MaxCompactions, max(1, runtime.GOMAXPROCS(0)/2))
 	orDefault(&c.MaxOpenFiles, 1000)
@@ -74,6 +81,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
+	}
+	if c.Turn == nil {
+		c.Turn = func() {}
 	}
 	if c.Fatal == nil {
 		logger := c.Logger
@@ -111,6 +121,7 @@ func (c Config) validate() error {
 	between("MemTableBytes", c.MemTableBytes, 1<<20, 1<<30)
 	between("CacheBytes", c.CacheBytes, 1<<20, 1<<40)
 	between("FreeInterval", int64(c.FreeInterval), int64(time.Millisecond), int64(time.Hour))
+	between("MarkAfter", int64(c.MarkAfter), int64(time.Microsecond), int64(time.Hour))
 	between("QueueCommits", int64(c.QueueCommits), 2, 1<<24)
 	between("QueueBytes", c.QueueBytes, 1<<16, 1<<40)
 	between("BatchBytes", c.BatchBytes, 1, max(1, c.MemTableBytes/8))

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/persistence"
 )
 
@@ -56,15 +57,8 @@ func (q *queue) put(c *persistence.Commit) bool {
 		q.bytes += size
 	}
 	q.mu.Unlock()
-	q.signal()
+	signal(q.wake)
 	return true
-}
-
-func (q *queue) signal() {
-	select {
-	case q.wake <- struct{}{}:
-	default:
-	}
 }
 
 // work is what the committer takes from the queue at once.
@@ -103,7 +97,7 @@ func (q *queue) close() {
 	q.mu.Lock()
 	q.closed = true
 	q.mu.Unlock()
-	q.signal()
+	signal(q.wake)
 }
 
 // Commit hands a commit over. After Close, Done is called before Commit returns.
@@ -116,8 +110,15 @@ func (j *Journal) Commit(c *persistence.Commit) {
 // commitLoop makes commits durable until the queue is closed and empty.
 func (j *Journal) commitLoop() {
 	var w work
-	for range j.queue.wake {
+	idle := time.NewTicker(time.Second)
+	defer idle.Stop()
+	for {
+		select {
+		case <-j.queue.wake:
+		case <-idle.C:
+		}
 		for {
+			j.cfg.Turn()
 			j.queue.take(&w)
 			for _, c := range w.refused {
 				c.Done(fmt.Errorf("%w: the queue of the journal is full", persistence.ErrBusy))
@@ -137,7 +138,25 @@ func (j *Journal) commitLoop() {
 		if w.closed {
 			return
 		}
+		if j.unmarked.Load() {
+			idle.Reset(j.cfg.MarkAfter)
+		}
 	}
+}
+
+// mark makes an empty write, which proves that everything written before was durable once.
+func (j *Journal) mark() {
+	if !j.unmarked.Load() || j.failed() != nil {
+		return
+	}
+	j.writing.Lock()
+	defer j.writing.Unlock()
+	b := j.db.NewBatch()
+	_ = b.LogData(nil, nil) // Always nil.
+	if j.apply(b) == nil {
+		_ = b.Close() // Can only have been closed.
+	}
+	j.unmarked.Store(false)
 }
 
 // nextBatch says how many commits, and how many bytes of records, go into the next batch.
@@ -180,13 +199,18 @@ func (j *Journal) checkShape(c *persistence.Commit) error {
 	if c.Row == nil {
 		return nil
 	}
-	for _, l := range c.Row.GetLabels() {
+	return checkStrings(c.Row)
+}
+
+// checkStrings makes sure that the strings of a row fit into keys.
+func checkStrings(row *journalv1.OrderRow) error {
+	for _, l := range row.GetLabels() {
 		if len(l.GetName()) > maxString || len(l.GetValue()) > maxString {
-			return fmt.Errorf("commit: Row has a label of more than %d bytes", maxString)
+			return fmt.Errorf("row of order %s has a label of more than %d bytes", row.GetId(), maxString)
 		}
 	}
-	if len(c.Row.GetOrderKey()) > maxString || len(c.Row.GetDefinition()) > maxString {
-		return fmt.Errorf("commit: Row has an order key or a definition of more than %d bytes", maxString)
+	if len(row.GetOrderKey()) > maxString || len(row.GetDefinition()) > maxString {
+		return fmt.Errorf("row of order %s has an order key or a definition of more than %d bytes", row.GetId(), maxString)
 	}
 	return nil
 }
