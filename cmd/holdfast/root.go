@@ -80,6 +80,8 @@ func newRoot(a *app) *cobra.Command {
 		newDev(a),
 		newNode(a),
 		newAdapter(a),
+		newJournal(a),
+		newBench(a),
 		newVersion(a),
 	)
 	return root

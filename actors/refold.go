@@ -1,0 +1,64 @@
+package actors
+
+import (
+	"fmt"
+
+	"github.com/holdfast-run/holdfast/actors/definition"
+	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+)
+
+// Refolder folds histories without an engine, to check a journal. It is not safe for concurrent use.
+type Refolder struct{ definitions *definitions }
+
+// NewRefolder makes one that knows no definitions yet.
+func NewRefolder(limits definition.Limits) *Refolder {
+	return &Refolder{definitions: &definitions{
+		limits: limits,
+		byRef: map[messages.DefinitionRef]*deployed{}, latest: map[messages.DefinitionRef]messages.DefinitionRef{},
+	}}
+}
+
+// AddDefinition makes a definition known. It fails if it can't be compiled any more.
+func (r *Refolder) AddDefinition(row *journalv1.DefinitionRow) error {
+	r.definitions.add(row)
+	_, err := r.definitions.find(refOf(row))
+	return err
+}
+
+// Check folds a history and compares it with the rows beside it; open is nil if there is none.
+func (r *Refolder) Check(row *journalv1.OrderRow, open *journalv1.OpenRow, records []*journalv1.Record) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the history can't be folded: %v", p) //nolint:err113 // for people
+		}
+	}()
+	var s *workflow.State
+	for _, rec := range records {
+		for _, ev := range rec.GetEvents() {
+			if s == nil {
+				a := ev.GetOrderAccepted()
+				def, err := r.definitions.pinned(a.GetDefinition(), a.GetDefinitionHash())
+				if err != nil {
+					return err
+				}
+				s = workflow.New(def, workflow.Limits{})
+			}
+			s.Evolve(ev)
+		}
+	}
+	if s == nil {
+		return fmt.Errorf("the history is empty") //nolint:err113 // for people
+	}
+	is, was := s.Status(), orderv1.Status(row.GetStatus())
+	// A short wait is not worth a row: the row may still say running.
+	if is != was && !(is == orderv1.Status_STATUS_WAITING && was == orderv1.Status_STATUS_RUNNING) {
+		return fmt.Errorf("the history says %v and the row %v", is, was) //nolint:err113 // for people
+	}
+	if s.Ended() != (open == nil) {
+		return fmt.Errorf("the history says %v, and an open row is there: %v", is, open != nil) //nolint:err113 // for people
+	}
+	return nil
+}

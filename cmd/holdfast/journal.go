@@ -1,0 +1,66 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/holdfast-run/holdfast/actors"
+	"github.com/holdfast-run/holdfast/actors/definition"
+	"github.com/holdfast-run/holdfast/persistence/pebble"
+)
+
+// newJournal makes the commands that work on a journal that no node has open.
+func newJournal(a *app) *cobra.Command {
+	cmd := &cobra.Command{Use: "journal", Short: "Look after a stopped node's journal"}
+	asGroup(cmd)
+	var data string
+	verify := &cobra.Command{
+		Use:   "verify",
+		Short: "Check every block, record, history and index of a journal",
+		Long: "Reads the whole journal in the data directory of a node that is not running, and changes nothing: every block of\n" +
+			"every file, every record, whether versions have gaps, whether each history folds with its definition to the\n" +
+			"status that its row tells, and whether all indexes agree. Exits with 1 if anything is wrong.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			refold := actors.NewRefolder(definition.Limits{})
+			report, err := pebble.Verify(cmd.Context(), pebble.Check{
+				Dir:        filepath.Join(data, "journal"),
+				Definition: refold.AddDefinition,
+				Fold:       func(o pebble.Order) error { return refold.Check(o.Row, o.Open, o.Records) },
+			})
+			if err != nil {
+				return fmt.Errorf("verify the journal: %w", err)
+			}
+			a.printReport(report)
+			if report.ProblemCount > 0 {
+				return fmt.Errorf("the journal has %d problems", report.ProblemCount)
+			}
+			return nil
+		},
+	}
+	verify.Flags().StringVar(&data, "data", "data", "data `directory` of the node")
+	setting(verify.Flags(), "data")
+	cmd.AddCommand(verify)
+	return cmd
+}
+
+func (a *app) printReport(r pebble.Report) {
+	if a.output == outputJSON {
+		_ = json.NewEncoder(a.stdout).Encode(r) // a broken pipe is the reader's choice
+		return
+	}
+	fmt.Fprintf(a.stdout, "%d orders (%d open), %d records with %d events, %d definitions, %d tables with %d bytes\n",
+		r.Orders, r.Open, r.Records, r.Events, r.Definitions, r.Tables, r.Bytes)
+	for _, p := range r.Problems {
+		fmt.Fprintf(a.stdout, "%s %s %s: %s\n", clean(p.File), clean(p.Order), clean(p.Key), clean(p.What))
+	}
+	if more := r.ProblemCount - int64(len(r.Problems)); more > 0 {
+		fmt.Fprintf(a.stdout, "and %d more problems\n", more)
+	}
+	if r.ProblemCount == 0 {
+		fmt.Fprintln(a.stdout, "nothing is wrong")
+	}
+}
