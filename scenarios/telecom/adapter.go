@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/holdfast-run/holdfast/adapters"
@@ -56,8 +58,8 @@ type link struct {
 	client *http.Client
 }
 
-func linkTo(url string) *link {
-	return &link{url: url, client: &http.Client{Transport: &http.Transport{MaxConnsPerHost: 1, IdleConnTimeout: time.Minute}}}
+func linkTo(operation string) *link {
+	return &link{url: operation, client: &http.Client{Transport: &http.Transport{MaxConnsPerHost: 1, IdleConnTimeout: time.Minute}}}
 }
 
 // Close closes the connection.
@@ -65,7 +67,15 @@ func (l *link) Close() { l.client.CloseIdleConnections() }
 
 // ask makes one request. What came of a request without an answer is not known, but asking again under the same key is
 // harmless, so that is a transient failure like any other.
+//
+// A request that is under way is awaited even if the attempt is cancelled, until its deadline: to hang up would not stop
+// the downstream, it would only hide what came of it.
 func (l *link) ask(ctx context.Context, t adapters.Task, in, out any) error {
+	if deadline, ok := ctx.Deadline(); ok && ctx.Err() == nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(context.WithoutCancel(ctx), deadline)
+		defer cancel()
+	}
 	body, err := json.Marshal(in)
 	if err != nil {
 		return adapters.Permanent(fmt.Errorf("encode arguments: %w", err))
@@ -80,6 +90,9 @@ func (l *link) ask(ctx context.Context, t adapters.Task, in, out any) error {
 	q.Header.Set(headerOrder, string(t.OrderID))
 	resp, err := l.client.Do(q)
 	if err != nil {
+		if e, ok := errors.AsType[*url.Error](err); ok {
+			err = e.Err // the rest of it is no news to the operator, and different at every start
+		}
 		return fmt.Errorf("no answer: %w", err)
 	}
 	defer func() { _ = resp.Body.Close() }()

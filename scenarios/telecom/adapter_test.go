@@ -16,7 +16,7 @@ import (
 
 func TestLinkAsks(t *testing.T) {
 	t.Parallel()
-	d := startDownstream(t, "hss", logFile(t), "--refuse", "+1422", "--unavailable", "+1503=1", "--lose", "+1000=1", "--slow", "+1408=1m")
+	d := startDownstream(t, "hss", logFile(t), "--refuse", "+1422", "--unavailable", "+1503=1", "--lose", "+1000=1", "--slow", "+1408=1m", "--slow", "+1200=200ms")
 	l := linkTo(d.url + "/createSubscriber")
 	t.Cleanup(l.Close)
 	ask := func(ctx context.Context, msisdn string) (subscriberID, error) {
@@ -51,6 +51,11 @@ func TestLinkAsks(t *testing.T) {
 	defer cancel()
 	if _, err := ask(short, "+1408"); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a slow downstream: %v", err)
+	}
+	cancelled, cancel := context.WithTimeout(t.Context(), time.Minute)
+	time.AfterFunc(50*time.Millisecond, cancel)
+	if out, err := ask(cancelled, "+1200"); err != nil || out.SubscriberID == "" || cancelled.Err() == nil {
+		t.Errorf("cancelled on the way: got %+v, %v (%v)", out, err, cancelled.Err())
 	}
 	d.kill()
 	if _, err := ask(t.Context(), "+2"); err == nil || !strings.Contains(err.Error(), "no answer") {

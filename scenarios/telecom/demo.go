@@ -68,7 +68,7 @@ func (d *demo) start(s *stage) (server string, err error) {
 		return "", err
 	}
 	server, admin := addresses[len(names)], addresses[len(names)+1]
-	dev := []string{"dev", "--data", filepath.Join(d.dir, "data"), "--server", server, "--admin", admin}
+	dev := []string{"dev", "--data", filepath.Join(d.dir, "data"), "--listen", server, "--admin-listen", admin}
 	for i, name := range names {
 		args := []string{
 			"downstream", name, "--listen", addresses[i], "--log", d.downstreamLog(name),

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -61,9 +62,13 @@ func (s *screen) heading(text string) {
 func (s *screen) table(fill func(row func(format string, cells ...any))) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+	var aligned bytes.Buffer
+	w := tabwriter.NewWriter(&aligned, 0, 0, 2, ' ', 0)
 	fill(func(format string, cells ...any) { fmt.Fprintf(w, "  "+format+"\n", cells...) })
-	_ = w.Flush() // as for other output to the terminal
+	_ = w.Flush() // a buffer takes all
+	for text := range strings.Lines(aligned.String()) {
+		fmt.Fprintln(s.out, strings.TrimRight(text, " \n"))
+	}
 }
 
 // tell returns what a person wants to know of an event; an empty text if nothing.
@@ -76,7 +81,7 @@ func (o *following) tell(e *orderv1.HistoryEvent) (colour, text string) {
 		return yellow, fmt.Sprintf("%s: %s; again in %.1f s", o.activity, why(e), in.Seconds())
 	case waitStarted:
 		if in := e.GetDue().AsTime().Sub(e.GetAt().AsTime()); in > 0 {
-			return "", fmt.Sprintf("waits %v for its port window", in.Round(100*time.Millisecond))
+			return "", fmt.Sprintf("waits %v for its port window", short(in))
 		}
 	case "catch.started":
 		return yellow, fmt.Sprintf("%s: %s; takes back what was done", o.activity, why(e))
@@ -90,6 +95,14 @@ func (o *following) tell(e *orderv1.HistoryEvent) (colour, text string) {
 		return yellow, "cancelled"
 	}
 	return "", ""
+}
+
+// short leaves of a time what people read.
+func short(d time.Duration) time.Duration {
+	if d > time.Minute {
+		return d.Round(time.Minute)
+	}
+	return d.Round(100 * time.Millisecond)
 }
 
 // why says in a few words what an event's error is.
@@ -106,13 +119,20 @@ func why(e *orderv1.HistoryEvent) string {
 	return text
 }
 
-// history shows what is on record of an order.
+// inFunction parts, in a task's reference, the call of a function from what is inside of the function.
+const inFunction = "/call/"
+
+// history shows what is on record of an order, but for the tasks inside of functions: they only wrap one activity each.
 func (s *screen) history(o *following) {
-	s.heading("History of " + o.name)
+	s.heading(fmt.Sprintf("History of %s (%s), without the steps inside of functions", o.name, o.id))
 	first := o.events[0].GetAt().AsTime()
 	s.table(func(row func(string, ...any)) {
 		row("version\tafter\tevent\ttask\tactivity\tnote")
 		for _, e := range o.events {
+			task, _, inside := strings.Cut(e.GetTask(), inFunction)
+			if inside && strings.HasPrefix(e.GetType(), "task.") {
+				continue
+			}
 			activity, note := e.GetActivity(), ""
 			if e.GetAttempt() > 1 {
 				activity += fmt.Sprintf(" #%d", e.GetAttempt())
@@ -124,7 +144,7 @@ func (s *screen) history(o *following) {
 				note = "until " + e.GetDue().AsTime().Format("15:04:05.000")
 			}
 			after := e.GetAt().AsTime().Sub(first).Seconds()
-			row("%7d\t%.3f s\t%s\t%s\t%s\t%s", e.GetVersion(), after, e.GetType(), e.GetTask(), activity, note)
+			row("%7d\t%.3f s\t%s\t%s\t%s\t%s", e.GetVersion(), after, e.GetType(), task, activity, note)
 		}
 	})
 }

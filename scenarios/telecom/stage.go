@@ -27,6 +27,9 @@ type stage struct {
 	told   func(text string)
 }
 
+// stopGrace is how long a process may take to stop: longer than "holdfast dev" needs to stop its own.
+const stopGrace = 45 * time.Second
+
 // newStage makes an empty stage. told gets what happens to processes while orders run.
 // The context ends with the stage, and its cause says why.
 func newStage(ctx context.Context, dir string, told func(text string)) (context.Context, *stage) {
@@ -44,12 +47,12 @@ func (s *stage) start(name, path string, args ...string) error {
 		return fmt.Errorf("%s: open log: %w", name, err)
 	}
 	p := supervision.NewProcess(supervision.Spec{
-		Name: name, Path: path, Args: args, Stdout: log, Stderr: log,
+		Name: name, Path: path, Args: args, Stdout: log, Stderr: log, StopGrace: stopGrace,
 		OnEvent: func(e supervision.Event) {
 			switch {
 			case e.Kind != supervision.Exited || s.ctx.Err() != nil:
 			case s.ready.Load():
-				s.told(fmt.Sprintf("process %s ended (%v), and is started again", name, e.Err))
+				s.told(fmt.Sprintf("%s ended (%v), and is started again", name, e.Err))
 			default:
 				s.cancel(fmt.Errorf("process %s ended at its start (%w): %s", name, e.Err, lastLine(logName)))
 			}
