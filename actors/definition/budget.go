@@ -63,8 +63,8 @@ func (*budget) Deadline() (time.Time, bool) { return time.Time{}, false }
 // Value is part of context.Context. The interpreter doesn't ask.
 func (*budget) Value(any) any { return nil }
 
-// fail stops the evaluation.
-func (b *budget) fail(format string, args ...any) {
+// failf stops the evaluation.
+func (b *budget) failf(format string, args ...any) {
 	if b.err == nil {
 		b.err = fmt.Errorf(format, args...)
 	}
@@ -130,7 +130,7 @@ func (b *budget) walk(v any, factor int64, depth int) {
 
 func (b *budget) tooDeep(depth int) bool {
 	if depth > maxDepth {
-		b.fail("a value nests more than %d deep", maxDepth)
+		b.failf("a value nests more than %d deep", maxDepth)
 		return true
 	}
 	return false
@@ -141,11 +141,11 @@ func (b *budget) checkNumber(v any) {
 	switch v := v.(type) {
 	case json.Number:
 		if len(v) > maxDigits {
-			b.fail("a number has more than %d digits", maxDigits)
+			b.failf("a number has more than %d digits", maxDigits)
 		}
 	case *big.Int:
 		if v.BitLen() > bigBits {
-			b.fail("a number has more than %d bits", bigBits)
+			b.failf("a number has more than %d bits", bigBits)
 		}
 	}
 }

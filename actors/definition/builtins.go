@@ -26,7 +26,7 @@ fmod/2 hypot/2 nextafter/2 nexttoward/2 remainder/2 ldexp/2 scalb/2 scalbln/2 po
 
 func functionSet(list string) map[string]bool {
 	set := make(map[string]bool)
-	for _, f := range strings.Fields(list) {
+	for f := range strings.FieldsSeq(list) {
 		set[f] = true
 	}
 	return set

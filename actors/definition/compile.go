@@ -108,7 +108,7 @@ func (c *compiler) header(n *node) {
 			return ""
 		}
 		if v.kind != stringKind || len(v.text) > maxVersion || !pattern.MatchString(v.text) {
-			c.at(v, "%q must be %s, but is %s", name, want, v.describe())
+			c.atf(v, "%q must be %s, but is %s", name, want, v.describe())
 			return ""
 		}
 		return v.text
@@ -129,10 +129,10 @@ func (c *compiler) header(n *node) {
 func (c *compiler) evaluate(n *node) {
 	o := c.object(n, "the property \"evaluate\"", "language", "mode")
 	if v := o.get("language"); v != nil && (v.kind != stringKind || v.text != "jq") {
-		c.at(v, "expressions in %s are not supported: the only language is \"jq\"", v.describe())
+		c.atf(v, "expressions in %s are not supported: the only language is \"jq\"", v.describe())
 	}
 	if v := o.get("mode"); v != nil && (v.kind != stringKind || v.text != "strict") {
-		c.at(v, "the mode %s is not supported: the only mode is \"strict\", expressions in ${ }", v.describe())
+		c.atf(v, "the mode %s is not supported: the only mode is \"strict\", expressions in ${ }", v.describe())
 	}
 }
 
@@ -173,7 +173,7 @@ func (c *compiler) named(ref *node, kind string) *node {
 	if v := components.get(ref.text); v != nil {
 		return v
 	}
-	c.at(ref, "there is no %q in \"use.%s\": %s", ref.text, kind, hint(ref.text, components.names(), "define it there"))
+	c.atf(ref, "there is no %q in \"use.%s\": %s", ref.text, kind, hint(ref.text, components.names(), "define it there"))
 	return nil
 }
 

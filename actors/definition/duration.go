@@ -138,18 +138,18 @@ func (c *compiler) duration(n *node, p place, vars []string) workflow.Duration {
 	case n.kind == stringKind:
 		s, err := parseISO(n.text)
 		if err != nil {
-			c.at(n, "%v", err)
+			c.atf(n, "%v", err)
 			return nil
 		}
 		return s
 	case n.kind != objectKind:
-		c.at(n, "a duration must be an object such as {seconds: 30}, a string such as \"PT30S\" or an expression in ${ }, "+
+		c.atf(n, "a duration must be an object such as {seconds: 30}, a string such as \"PT30S\" or an expression in ${ }, "+
 			"but is %s", n.describe())
 		return nil
 	}
 	o := c.object(n, "a duration", "days", "hours", "minutes", "seconds", "milliseconds")
 	if len(n.keys) == 0 {
-		c.at(n, "the duration is empty: give it days, hours, minutes, seconds or milliseconds")
+		c.atf(n, "the duration is empty: give it days, hours, minutes, seconds or milliseconds")
 		return nil
 	}
 	var ms int64 // as durations, five parts of a hundred years each would overflow
@@ -160,7 +160,7 @@ func (c *compiler) duration(n *node, p place, vars []string) workflow.Duration {
 		}
 	}
 	if ms > longestSpan.Milliseconds() {
-		c.at(n, "%v", errTooLong)
+		c.atf(n, "%v", errTooLong)
 		return nil
 	}
 	return span{rest: time.Duration(ms) * time.Millisecond}

@@ -34,7 +34,7 @@ func (c *compiler) expression(n *node, text string, offset int, p place, vars []
 		text = text[start:strings.LastIndex(text, "}")]
 	}
 	if len(text) > c.limits.Expression {
-		c.at(n, "the expression has %d bytes, more than the %d allowed: split it over several tasks",
+		c.atf(n, "the expression has %d bytes, more than the %d allowed: split it over several tasks",
 			len(text), c.limits.Expression)
 		return nil
 	}
@@ -42,9 +42,9 @@ func (c *compiler) expression(n *node, text string, offset int, p place, vars []
 	if err == nil {
 		return e
 	}
-	var wrong *wrongExpression
+	var wrong *expressionError
 	if !errors.As(err, &wrong) {
-		c.at(n, "the expression %s is wrong: %v", shorten(strings.TrimSpace(text), 120), err)
+		c.atf(n, "the expression %s is wrong: %v", shorten(strings.TrimSpace(text), 120), err)
 		return nil
 	}
 	line, column := n.line, n.column
@@ -56,13 +56,13 @@ func (c *compiler) expression(n *node, text string, offset int, p place, vars []
 	return nil
 }
 
-// wrongExpression is what is wrong with an expression, and where.
-type wrongExpression struct {
+// expressionError is what is wrong with an expression, and where.
+type expressionError struct {
 	offset  int // in bytes
 	message string
 }
 
-func (e *wrongExpression) Error() string { return e.message }
+func (e *expressionError) Error() string { return e.message }
 
 // template compiles a value in which each string in ${ } is an expression, and everything else constant; nil after a
 // mistake.
@@ -305,8 +305,10 @@ func literal(q *gojq.Query) (any, bool) {
 		if t.Unary.Op == gojq.OpSub && t.Unary.Term.Type == gojq.TermTypeNumber && len(t.Unary.Term.SuffixList) == 0 {
 			return number("-" + t.Unary.Term.Number)
 		}
+		return nil, false
+	default:
+		return nil, false
 	}
-	return nil, false
 }
 
 // number reads a numeric literal as jq does, unless it is too large for Go's own numbers.

@@ -12,8 +12,8 @@ import (
 )
 
 // eval compiles and evaluates one expression.
-func eval(t testing.TB, text, input string, limits Limits) (string, error) {
-	t.Helper()
+func eval(tb testing.TB, text, input string, limits Limits) (string, error) {
+	tb.Helper()
 	e, err := newPrograms(limits.withDefaults()).compile(text, placeTaskExport, []string{"error"})
 	if err != nil {
 		return "", err

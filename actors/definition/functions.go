@@ -17,7 +17,11 @@ var budgetFunctions = sync.OnceValue(func() []gojq.CompilerOption {
 	var options []gojq.CompilerOption
 	add := func(name string, arity int, f func(b *budget, in any, args []any) any) {
 		options = append(options, gojq.WithFunction(budgetName(name), 1+arity, 1+arity, func(in any, args []any) any {
-			return f(args[0].(*budget), in, args[1:]) //nolint:forcetypeassert // only the rewriter writes the call
+			b, ok := args[0].(*budget)
+			if !ok {
+				panic("definition: a call into the budget without it")
+			}
+			return f(b, in, args[1:])
 		}))
 	}
 	for name, f := range map[string]func(b *budget, in any){
@@ -205,13 +209,13 @@ func (b *budget) transpose(in any) {
 // fromText charges the decoding of JSON.
 func (b *budget) fromText(in any) {
 	if s, ok := in.(string); ok && b.charge(elementSize*int64(1+len(s))) && looksLong([]byte(s)) {
-		b.fail("a number has more than %d digits", maxDigits)
+		b.failf("a number has more than %d digits", maxDigits)
 	}
 }
 
 func (b *budget) number(in any) {
 	if s, ok := in.(string); ok && len(s) > maxDigits {
-		b.fail("a number has more than %d digits", maxDigits)
+		b.failf("a number has more than %d digits", maxDigits)
 	}
 }
 
@@ -219,7 +223,7 @@ func (b *budget) number(in any) {
 func (b *budget) index(in any) {
 	switch in := in.(type) {
 	case []any:
-		b.fail("a list can't be an index: use indices to search for it")
+		b.failf("a list can't be an index: use indices to search for it")
 	case json.Number, *big.Int:
 		b.checkNumber(in)
 	}

@@ -19,7 +19,7 @@ func (c *compiler) setTask(o object, t *workflow.Task, s scope) {
 	case n.kind == objectKind && len(n.items) > 0, n.kind == stringKind && isExpression(n.text):
 		t.Set = c.template(n, placeTask, s.vars)
 	default:
-		c.at(n, "\"set\" must be an object with at least one property, or an expression in ${ }, but is %s", n.describe())
+		c.atf(n, "\"set\" must be an object with at least one property, or an expression in ${ }, but is %s", n.describe())
 	}
 }
 
@@ -30,7 +30,7 @@ func (c *compiler) waitTask(o object, t *workflow.Task, s scope) {
 func (c *compiler) switchTask(o object, t *workflow.Task, s scope) {
 	n := o.get("switch")
 	if n.kind != listKind || len(n.items) == 0 {
-		c.at(n, "\"switch\" must be a list of at least one case, but is %s", n.describe())
+		c.atf(n, "\"switch\" must be a list of at least one case, but is %s", n.describe())
 		return
 	}
 	otherwise := ""
@@ -40,13 +40,13 @@ func (c *compiler) switchTask(o object, t *workflow.Task, s scope) {
 			continue
 		}
 		if slices.ContainsFunc(t.Switch, func(k workflow.Case) bool { return k.Name == name }) {
-			c.atKey(item, item.keys[0], "another case of this switch is called %q: rename one", name)
+			c.atKeyf(item, item.keys[0], "another case of this switch is called %q: rename one", name)
 		}
 		k := c.object(body, "a case", "when", "then")
 		when := k.get("when")
 		if k.ok && when == nil {
 			if otherwise != "" {
-				c.at(body, "the cases %q and %q both lack \"when\", but there can be only one default: add a condition",
+				c.atf(body, "the cases %q and %q both lack \"when\", but there can be only one default: add a condition",
 					otherwise, name)
 			}
 			otherwise = name
@@ -91,10 +91,10 @@ func (c *compiler) errorDefinition(n *node, vars []string) *workflow.Raise {
 		if !isExpression(v.text) {
 			switch {
 			case name == "type" && !absoluteURI.MatchString(v.text):
-				c.at(v, "\"type\" must be a URI such as %q or an expression in ${ }, but is %s",
+				c.atf(v, "\"type\" must be a URI such as %q or an expression in ${ }, but is %s",
 					workflow.ErrorTypeRuntime, shorten(v.text, 60))
 			case name == "instance" && v.text != "" && !strings.HasPrefix(v.text, "/"):
-				c.at(v, "\"instance\" must be a JSON pointer such as \"/do/0/name\", but is %s", shorten(v.text, 60))
+				c.atf(v, "\"instance\" must be a JSON pointer such as \"/do/0/name\", but is %s", shorten(v.text, 60))
 			}
 		}
 		return c.template(v, placeTask, vars)
@@ -123,7 +123,7 @@ func (c *compiler) status(n *node) int32 {
 func (c *compiler) integer(n *node, name string, least, most int64) (int64, bool) {
 	i, ok := n.integer()
 	if !ok || i < least || i > most {
-		c.at(n, "%q must be a whole number from %d to %d, but is %s", name, least, most, n.describe())
+		c.atf(n, "%q must be a whole number from %d to %d, but is %s", name, least, most, n.describe())
 		return 0, false
 	}
 	return i, true
@@ -153,17 +153,17 @@ func (c *compiler) callTask(o object, t *workflow.Task, s scope) {
 	found := activityPattern.FindStringSubmatch(n.text)
 	switch {
 	case slices.Contains(protocols, n.text):
-		c.at(n, notYet+", or call an activity of an adapter", fmt.Sprintf("the call %q", n.text))
+		c.atf(n, notYet+", or call an activity of an adapter", fmt.Sprintf("the call %q", n.text))
 	case strings.Contains(n.text, "://"):
-		c.at(n, notYet+", or call an activity of an adapter", "calling a function by its address")
+		c.atf(n, notYet+", or call an activity of an adapter", "calling a function by its address")
 	case found == nil:
-		c.at(n, "%s is no activity such as \"hss.createSubscriber\" or \"hss.createSubscriber:1.0.0@default\", "+
+		c.atf(n, "%s is no activity such as \"hss.createSubscriber\" or \"hss.createSubscriber:1.0.0@default\", "+
 			"and no function of \"use.functions\": %s", shorten(n.text, 60),
 			hint(n.text, c.components["functions"].names(), "name one"))
 	case found[3] != "" && found[2] == "":
-		c.at(n, "the function %q of a catalog needs a version: write %s:1.0.0@%s", n.text, found[1], found[3])
+		c.atf(n, "the function %q of a catalog needs a version: write %s:1.0.0@%s", n.text, found[1], found[3])
 	case found[3] != "" && found[3] != "default":
-		c.at(n, notYet+", or use @default", fmt.Sprintf("the catalog %q", found[3]))
+		c.atf(n, notYet+", or use @default", fmt.Sprintf("the catalog %q", found[3]))
 	default:
 		activity := found[1]
 		if found[2] != "" {
@@ -182,18 +182,18 @@ func (c *compiler) functionCall(call, body *node, t *workflow.Task, s scope) *wo
 	l := &workflow.List{ByName: map[string]int{name: 0}}
 	do := &workflow.Do{List: l}
 	if slices.Contains(s.functions, name) {
-		c.at(call, "the function %q calls itself, by %s: functions can't be recursive",
+		c.atf(call, "the function %q calls itself, by %s: functions can't be recursive",
 			name, strings.Join(append(slices.Clone(s.functions), name), " → "))
 		return do
 	}
 	if len(s.functions) >= maxCalls {
-		c.at(call, "functions call each other more than %d deep: flatten them", maxCalls)
+		c.atf(call, "functions call each other more than %d deep: flatten them", maxCalls)
 		return do
 	}
 	inner := s.below(t, "/call", nil) // a function sees no variables of its callers
 	inner.functions = append(slices.Clone(s.functions), name)
 	if c.tasks++; c.tasks == c.limits.Tasks+1 {
-		c.at(call, "the definition has more than %d tasks, those of each call of a function counted: split the workflow",
+		c.atf(call, "the definition has more than %d tasks, those of each call of a function counted: split the workflow",
 			c.limits.Tasks)
 	}
 	if c.tasks > c.limits.Tasks {

@@ -19,13 +19,13 @@ type mistakes struct {
 	dropped int
 }
 
-// at adds a mistake at a node. The same mistake at the same place counts once: a function is compiled for each call.
-func (m *mistakes) at(n *node, format string, args ...any) {
+// atf adds a mistake at a node. The same mistake at the same place counts once: a function is compiled for each call.
+func (m *mistakes) atf(n *node, format string, args ...any) {
 	m.add(n.line, n.column, n.pointer(), fmt.Sprintf(format, args...))
 }
 
-// atKey adds a mistake at the name of a property.
-func (m *mistakes) atKey(n *node, k key, format string, args ...any) {
+// atKeyf adds a mistake at the name of a property.
+func (m *mistakes) atKeyf(n *node, k key, format string, args ...any) {
 	m.add(k.line, k.column, n.pointer()+"/"+escapePointer(k.name), fmt.Sprintf(format, args...))
 }
 

@@ -123,7 +123,7 @@ func (m *mistakes) checkNames(n *node) bool {
 	seen := make(map[string]int, len(n.keys))
 	for _, k := range n.keys {
 		if line, twice := seen[k.name]; twice {
-			m.atKey(n, k, "the property %q appears twice, first on line %d: remove one", k.name, line)
+			m.atKeyf(n, k, "the property %q appears twice, first on line %d: remove one", k.name, line)
 			ok = false
 		}
 		seen[k.name] = k.line

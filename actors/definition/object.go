@@ -24,7 +24,7 @@ func (c *compiler) object(n *node, what string, allowed ...string) object {
 		return o
 	}
 	if n.kind != objectKind {
-		c.at(n, "%s must be an object, but is %s", what, n.describe())
+		c.atf(n, "%s must be an object, but is %s", what, n.describe())
 		return o
 	}
 	o.ok = true
@@ -33,7 +33,7 @@ func (c *compiler) object(n *node, what string, allowed ...string) object {
 	}
 	for _, k := range n.keys {
 		if !slices.Contains(allowed, k.name) {
-			c.atKey(n, k, "%s has no property %s: %s", what, shorten(k.name, 60), hint(k.name, allowed, "remove it"))
+			c.atKeyf(n, k, "%s has no property %s: %s", what, shorten(k.name, 60), hint(k.name, allowed, "remove it"))
 		}
 	}
 	return o
@@ -51,7 +51,7 @@ func (o object) get(name string) *node {
 func (o object) required(name string) *node {
 	v := o.get(name)
 	if v == nil && o.ok {
-		o.c.at(o.n, "%s lacks the property %q: add it", o.what, name)
+		o.c.atf(o.n, "%s lacks the property %q: add it", o.what, name)
 	}
 	return v
 }
@@ -72,14 +72,14 @@ func (o object) unsupported(name, what string) {
 	}
 	for _, k := range o.n.keys {
 		if k.name == name {
-			o.c.atKey(o.n, k, notYet, what)
+			o.c.atKeyf(o.n, k, notYet, what)
 		}
 	}
 }
 
 func (c *compiler) isString(n *node, name string) bool {
 	if n.kind != stringKind {
-		c.at(n, "%q must be a string, but is %s", name, n.describe())
+		c.atf(n, "%q must be a string, but is %s", name, n.describe())
 		return false
 	}
 	return true

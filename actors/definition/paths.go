@@ -1,6 +1,7 @@
 package definition
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -26,7 +27,7 @@ func (b *budget) setPath(v, path, value any) any {
 }
 
 func (b *budget) set(v any, path []any, value any) (any, error) {
-	if len(path) == 0 || b.err != nil {
+	if len(path) == 0 {
 		return value, nil
 	}
 	switch step := path[0].(type) {
@@ -36,8 +37,11 @@ func (b *budget) set(v any, path []any, value any) (any, error) {
 			return nil, fmt.Errorf("can't set property %q of %s: an object was expected", step, gojq.Preview(v))
 		}
 		changed, err := b.set(object[step], path[1:], value)
-		if err != nil || !b.charge(width(v)+propertySize) {
+		if err != nil {
 			return nil, err
+		}
+		if !b.charge(width(v) + propertySize) {
+			return nil, b.err
 		}
 		result := make(map[string]any, len(object)+1)
 		maps.Copy(result, object)
@@ -70,11 +74,14 @@ func (b *budget) setElement(v, step any, path []any, value any) (any, error) {
 		old = list[i]
 	}
 	changed, err := b.set(old, path, value)
-	if err != nil || i > math.MaxInt32 || !b.charge(elementSize*int64(1+max(i, len(list)))) {
-		if err == nil && i > math.MaxInt32 {
-			b.fail("an index is larger than %d", math.MaxInt32)
-		}
+	if err != nil {
 		return nil, err
+	}
+	if i > math.MaxInt32 {
+		return nil, fmt.Errorf("an index is larger than %d", math.MaxInt32)
+	}
+	if !b.charge(elementSize * int64(1+max(i, len(list)))) {
+		return nil, b.err
 	}
 	result := make([]any, max(i+1, len(list)))
 	copy(result, list)
@@ -101,7 +108,7 @@ func (b *budget) setSlice(v any, bounds map[string]any, path []any, value any) (
 		return nil, fmt.Errorf("can't set a slice of a list to %s: a list was expected", gojq.Preview(changed))
 	}
 	if !b.charge(width(v) + width(changed)) {
-		return nil, nil
+		return nil, b.err
 	}
 	return slices.Concat(list[:start], with, list[end:]), nil
 }
@@ -161,16 +168,14 @@ func (b *budget) deletePaths(v, paths any) any {
 
 // remove deletes all paths at once, for what one deletes must not move what the others mean. The paths go through v.
 func (b *budget) remove(v any, paths [][]any) (any, error) {
-	if len(paths) == 0 || v == nil || b.err != nil {
+	if len(paths) == 0 || v == nil {
 		return v, nil
 	}
-	for _, p := range paths {
-		if len(p) == 0 {
-			return nil, nil //nolint:nilnil // what is deleted is null
-		}
+	if hasEmpty(paths) {
+		return nil, nil //nolint:nilnil // what is deleted is null
 	}
 	if !b.charge(width(v) + elementSize*int64(len(paths))) {
-		return nil, nil //nolint:nilnil // the evaluation ends
+		return nil, b.err
 	}
 	switch v := v.(type) {
 	case map[string]any:
@@ -211,57 +216,61 @@ func (b *budget) removeProperties(v map[string]any, paths [][]any) (any, error) 
 }
 
 func (b *budget) removeElements(v []any, paths [][]any) (any, error) {
+	gone := make([]bool, len(v))
 	below := make(map[int][][]any)
-	gone := make(map[int]bool)
-	result := slices.Clone(v)
 	for _, p := range paths {
-		if bounds, ok := p[0].(map[string]any); ok {
-			start, end, err := sliceBounds(bounds, len(v))
-			if err != nil {
-				return nil, err
-			}
-			if !b.charge(elementSize * int64(1+end-start)) {
-				return nil, nil //nolint:nilnil // the evaluation ends
-			}
-			if len(p) == 1 {
-				for i := start; i < end; i++ {
-					gone[i] = true
-				}
-				continue
-			}
-			return nil, fmt.Errorf("can't delete within a slice: delete elements one by one")
-		}
-		b.checkNumber(p[0])
-		i, ok := gojq.ToInt(p[0])
-		if !ok {
-			return nil, fmt.Errorf("%s can't be an element of a list: a number was expected", gojq.Preview(p[0]))
-		}
-		if i < 0 {
-			i += len(v)
-		}
-		if i < 0 || i >= len(v) {
-			continue
-		}
-		below[i] = append(below[i], p[1:])
-	}
-	for i, rest := range below {
-		if hasEmpty(rest) {
-			gone[i] = true
-			continue
-		}
-		changed, err := b.remove(v[i], rest)
+		start, end, err := b.elements(v, p)
 		if err != nil {
 			return nil, err
 		}
-		result[i] = changed
-	}
-	kept := result[:0]
-	for i, e := range result {
-		if !gone[i] {
-			kept = append(kept, e)
+		for i := start; i < end; i++ {
+			if len(p) == 1 {
+				gone[i] = true
+			} else {
+				below[i] = append(below[i], p[1:])
+			}
 		}
 	}
-	return kept, nil
+	result := make([]any, 0, len(v))
+	for i, e := range v {
+		if gone[i] {
+			continue
+		}
+		changed, err := b.remove(e, below[i])
+		if err != nil {
+			return nil, err
+		}
+		result = append(result, changed)
+	}
+	return result, nil
+}
+
+// elements returns the elements of a list that the first step of a path leads to.
+func (b *budget) elements(v, path []any) (start, end int, err error) {
+	if bounds, ok := path[0].(map[string]any); ok {
+		if start, end, err = sliceBounds(bounds, len(v)); err != nil {
+			return 0, 0, err
+		}
+		if len(path) > 1 {
+			return 0, 0, errors.New("can't delete within a slice: delete elements one by one")
+		}
+		if !b.charge(elementSize * int64(1+end-start)) {
+			return 0, 0, b.err
+		}
+		return start, end, nil
+	}
+	b.checkNumber(path[0])
+	i, ok := gojq.ToInt(path[0])
+	if !ok {
+		return 0, 0, fmt.Errorf("%s can't be an element of a list: a number was expected", gojq.Preview(path[0]))
+	}
+	if i < 0 {
+		i += len(v)
+	}
+	if i < 0 || i >= len(v) {
+		return 0, 0, nil
+	}
+	return i, i + 1, nil
 }
 
 func hasEmpty(paths [][]any) bool {

@@ -40,7 +40,7 @@ func newPrograms(limits Limits) *programs {
 	}
 }
 
-// compile compiles the text of an expression, without ${ }. Its error is a wrongExpression if it has a place.
+// compile compiles the text of an expression, without ${ }. Its error is a expressionError if it has a place.
 func (p *programs) compile(text string, at place, vars []string) (workflow.Expr, error) {
 	key := programKey{text, strings.Join(vars, ","), at.args}
 	if e, ok := p.known[key]; ok {
@@ -58,13 +58,13 @@ func (p *programs) compileNew(text string, at place, vars []string) (workflow.Ex
 	if err != nil {
 		var wrong *gojq.ParseError
 		if !errors.As(err, &wrong) {
-			return nil, err
+			return nil, fmt.Errorf("parse: %w", err)
 		}
 		message := "it ends too early"
 		if wrong.Token != "" {
 			message = fmt.Sprintf("unexpected %s", shorten(wrong.Token, 40))
 		}
-		return nil, &wrongExpression{max(0, min(wrong.Offset-len(wrong.Token), len(text))), message}
+		return nil, &expressionError{max(0, min(wrong.Offset-len(wrong.Token), len(text))), message}
 	}
 	r := &rewriter{library: prelude(), text: text, place: at, vars: vars, needed: make(map[string]bool)}
 	if e := plain(q, vars); e != nil {
@@ -90,7 +90,7 @@ func (p *programs) compileNew(text string, at place, vars []string) (workflow.Ex
 	}, budgetFunctions()...)
 	code, err := gojq.Compile(q, options...)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("compile: %w", err)
 	}
 	return &program{text: shorten(strings.TrimSpace(text), 200), code: code, uses: r.used, programs: p}, nil
 }
@@ -270,7 +270,7 @@ func (e *program) encode(result any) (*workflow.Value, error) {
 	}
 	text, err := gojq.Marshal(result)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("encode the result: %w", err)
 	}
 	if len(text) > limits.Result {
 		return nil, fmt.Errorf("its result has more than %d bytes", limits.Result)

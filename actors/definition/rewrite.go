@@ -25,7 +25,7 @@ type rewriter struct {
 	// needed are the functions of the prelude that are called.
 	needed map[string]bool
 	// wrong is the first thing found wrong.
-	wrong *wrongExpression
+	wrong *expressionError
 }
 
 // The names of the variables that the rewriter brings in. No program can write them.
@@ -55,10 +55,10 @@ func (n *names) has(name string) bool {
 	return false
 }
 
-// fail notes what is wrong with a part of the program.
-func (r *rewriter) fail(part, format string, args ...any) {
+// failf notes what is wrong with a part of the program.
+func (r *rewriter) failf(part, format string, args ...any) {
 	if r.wrong == nil {
-		r.wrong = &wrongExpression{offset: wordAt(r.text, part), message: fmt.Sprintf(format, args...)}
+		r.wrong = &expressionError{offset: wordAt(r.text, part), message: fmt.Sprintf(format, args...)}
 	}
 }
 
@@ -88,11 +88,11 @@ func (r *rewriter) query(q *gojq.Query, n *names) *gojq.Query {
 	r.depth++
 	defer func() { r.depth-- }()
 	if r.depth > maxNesting {
-		r.fail("", "it nests more than %d deep", maxNesting)
+		r.failf("", "it nests more than %d deep", maxNesting)
 		return q
 	}
 	if q.Meta != nil || len(q.Imports) > 0 {
-		r.fail("", "there are no modules: \"module\", \"import\" and \"include\" are refused")
+		r.failf("", "there are no modules: \"module\", \"import\" and \"include\" are refused")
 		return q
 	}
 	defs := q.FuncDefs
@@ -131,7 +131,7 @@ func (r *rewriter) funcDef(def *gojq.FuncDef, n *names) *names {
 
 func (r *rewriter) checkName(name string) {
 	if !r.inPrelude && strings.HasPrefix(name, "__") {
-		r.fail(name, "the name %q is reserved: choose one that doesn't begin with __", name)
+		r.failf(name, "the name %q is reserved: choose one that doesn't begin with __", name)
 	}
 }
 
@@ -157,17 +157,16 @@ func (r *rewriter) operation(q *gojq.Query, n *names) *gojq.Query {
 		return r.library1(call("_assign", r.query(q.Left, n), r.query(q.Right, n)))
 	case gojq.OpModify:
 		return r.modify(r.query(q.Left, n), r.query(q.Right, n))
-	}
-	left, right := r.query(q.Left, n), r.query(q.Right, n)
-	switch q.Op {
 	case gojq.OpUpdateAdd, gojq.OpUpdateSub, gojq.OpUpdateMul, gojq.OpUpdateDiv, gojq.OpUpdateMod:
+		left, right := r.query(q.Left, n), r.query(q.Right, n)
 		op := q.Op - gojq.OpUpdateAdd + gojq.OpAdd
 		return bind(right, rightVariable, r.modify(left, guarded(op, identityTerm(), variable(rightVariable))))
 	case gojq.OpUpdateAlt:
+		left, right := r.query(q.Left, n), r.query(q.Right, n)
 		alternative := &gojq.Query{Left: identityTerm(), Op: gojq.OpAlt, Right: variable(rightVariable)}
 		return bind(right, rightVariable, r.modify(left, alternative))
 	default:
-		return guarded(q.Op, left, right)
+		return guarded(q.Op, r.query(q.Left, n), r.query(q.Right, n))
 	}
 }
 
@@ -253,7 +252,7 @@ func (r *rewriter) variableUse(name string, n *names) {
 		return
 	}
 	if message := variableProblem(name, r.place, r.vars); message != "" {
-		r.fail(name, "%s", message)
+		r.failf(name, "%s", message)
 		return
 	}
 	if !slices.Contains(r.used, name) {
@@ -327,12 +326,12 @@ func (r *rewriter) function(f *gojq.Func, n *names) *gojq.Func {
 	case harmless[key]:
 		return &gojq.Func{Name: f.Name, Args: args}
 	case refused[f.Name] != "":
-		r.fail(f.Name, "the function %s is refused: %s", f.Name, refused[f.Name])
+		r.failf(f.Name, "the function %s is refused: %s", f.Name, refused[f.Name])
 	case len(r.library.arities[f.Name]) > 0 && !strings.HasPrefix(f.Name, "_"):
-		r.fail(f.Name, "the function %s takes %s arguments, not %d",
+		r.failf(f.Name, "the function %s takes %s arguments, not %d",
 			f.Name, strings.Trim(strings.ReplaceAll(fmt.Sprint(r.library.arities[f.Name]), " ", " or "), "[]"), len(args))
 	default:
-		r.fail(f.Name, "there is no function %s", key)
+		r.failf(f.Name, "there is no function %s", key)
 	}
 	return f
 }

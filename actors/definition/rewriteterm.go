@@ -39,7 +39,7 @@ func (r *rewriter) base(t *gojq.Term, n *names) *gojq.Term {
 		result.Array = &gojq.Array{Query: r.query(t.Array.Query, n)}
 	case gojq.TermTypeNumber:
 		if len(t.Number) > maxDigits {
-			r.fail(t.Number, "a number has more than %d digits", maxDigits)
+			r.failf(t.Number, "a number has more than %d digits", maxDigits)
 		}
 	case gojq.TermTypeUnary:
 		if _, ok := literal(&gojq.Query{Term: &result}); !ok {
@@ -75,6 +75,7 @@ func (r *rewriter) base(t *gojq.Term, n *names) *gojq.Term {
 		result.Label = &gojq.Label{Ident: t.Label.Ident, Body: r.query(t.Label.Body, n)}
 	case gojq.TermTypeQuery:
 		result.Query = r.query(t.Query, n)
+	default: // nothing inside
 	}
 	return &result
 }
@@ -115,7 +116,7 @@ func (r *rewriter) object(o *gojq.Object, n *names) *gojq.Object {
 		}
 		if c.KeyString != nil && c.KeyString.Queries != nil {
 			if c.Val == nil {
-				r.fail("", "in an object, give a name that is put together from parts a value too: {\"…\": …}")
+				r.failf("", "in an object, give a name that is put together from parts a value too: {\"…\": …}")
 			}
 			c.KeyQuery, c.KeyString = r.interpolation(c.KeyString, "tostring", n), nil
 		} else {
@@ -135,7 +136,7 @@ var formats = map[string]bool{
 
 func (r *rewriter) format(t *gojq.Term, n *names) *gojq.Term {
 	if !formats[t.Format] {
-		r.fail(t.Format, "there is no format %s", t.Format)
+		r.failf(t.Format, "there is no format %s", t.Format)
 		return t
 	}
 	name := "_" + t.Format[1:]

@@ -40,7 +40,7 @@ func (c *compiler) schema(n *node) workflow.Schema {
 			return nil
 		}
 		if draft = drafts[v.text]; draft == nil {
-			c.at(v, "the format %s is not supported: use \"json\", or with a draft \"json:2020-12\", \"json:2019-09\", "+
+			c.atf(v, "the format %s is not supported: use \"json\", or with a draft \"json:2020-12\", \"json:2019-09\", "+
 				"\"json:draft-07\", \"json:draft-06\" or \"json:draft-04\"", shorten(v.text, 40))
 			return nil
 		}
@@ -65,11 +65,11 @@ const schemaURL = "urn:holdfast:schema"
 
 func (c *compiler) jsonSchema(document *node, draft *jsonschema.Draft) workflow.Schema {
 	if document.kind != objectKind && document.kind != boolKind {
-		c.at(document, "a JSON schema must be an object, but is %s", document.describe())
+		c.atf(document, "a JSON schema must be an object, but is %s", document.describe())
 		return nil
 	}
 	if document.size() > maxSchema {
-		c.at(document, "the schema has more than %d parts: simplify it", maxSchema)
+		c.atf(document, "the schema has more than %d parts: simplify it", maxSchema)
 		return nil
 	}
 	js := jsonschema.NewCompiler()
@@ -107,11 +107,11 @@ func (c *compiler) schemaMistake(document *node, err error) {
 	var problems *jsonschema.ValidationError
 	if errors.As(err, &invalid) && errors.As(invalid.Err, &problems) {
 		for _, p := range leaves(problems, nil) {
-			c.at(document.find(p.InstanceLocation), "the schema is wrong: %s", say(p))
+			c.atf(document.find(p.InstanceLocation), "the schema is wrong: %s", say(p))
 		}
 		return
 	}
-	c.at(document, "the schema is wrong: %v", err)
+	c.atf(document, "the schema is wrong: %v", err)
 }
 
 // find returns the node that a path leads to, or the last on the way.
@@ -183,8 +183,11 @@ func (s *schema) Validate(v *workflow.Value) error {
 	}
 	err = s.compiled.Validate(decoded)
 	var problems *jsonschema.ValidationError
+	if err == nil {
+		return nil
+	}
 	if !errors.As(err, &problems) {
-		return err
+		return fmt.Errorf("check the value: %w", err)
 	}
 	var b strings.Builder
 	for i, p := range leaves(problems, nil) {

@@ -74,11 +74,11 @@ const (
 func (c *compiler) taskList(n *node, s scope) *workflow.List {
 	l := &workflow.List{ByName: make(map[string]int)}
 	if n.kind != listKind {
-		c.at(n, "the tasks must be a list such as [{name: {set: …}}], but this is %s", n.describe())
+		c.atf(n, "the tasks must be a list such as [{name: {set: …}}], but this is %s", n.describe())
 		return l
 	}
 	if len(n.items) == 0 {
-		c.at(n, "the list of tasks is empty: add a task")
+		c.atf(n, "the list of tasks is empty: add a task")
 		return l
 	}
 	type named struct {
@@ -94,7 +94,7 @@ func (c *compiler) taskList(n *node, s scope) *workflow.List {
 	// All names are known before the first task is read: a task may go on with a later one.
 	for i, b := range bodies {
 		if c.tasks++; c.tasks == c.limits.Tasks+1 {
-			c.at(b.n, "the definition has more than %d tasks, those of each call of a function counted: split the workflow",
+			c.atf(b.n, "the definition has more than %d tasks, those of each call of a function counted: split the workflow",
 				c.limits.Tasks)
 		}
 		if c.tasks > c.limits.Tasks {
@@ -118,7 +118,7 @@ func (c *compiler) item(n *node, what string) (string, *node) {
 		if n.kind == objectKind {
 			got = fmt.Sprintf("an object with %d", len(n.keys))
 		}
-		c.at(n, "each %s of the list must be an object with one property, its name, but this is %s", what, got)
+		c.atf(n, "each %s of the list must be an object with one property, its name, but this is %s", what, got)
 		return "", nil
 	}
 	return n.keys[0].name, n.items[0]
@@ -129,15 +129,15 @@ func (c *compiler) taskName(l *workflow.List, item *node, name string, index int
 	k := item.keys[0]
 	switch first, twice := l.ByName[name]; {
 	case name == "":
-		c.atKey(item, k, "the name of the task is empty: name it")
+		c.atKeyf(item, k, "the name of the task is empty: name it")
 	case len(name) > maxTaskName:
-		c.atKey(item, k, "the name of the task has more than %d bytes: shorten it", maxTaskName)
+		c.atKeyf(item, k, "the name of the task has more than %d bytes: shorten it", maxTaskName)
 	case !isPrintable(name):
-		c.atKey(item, k, "the name of the task has characters that don't print: remove them")
+		c.atKeyf(item, k, "the name of the task has characters that don't print: remove them")
 	case name == thenContinue || name == thenExit || name == thenEnd:
-		c.atKey(item, k, "no task can be called %q, \"then: %s\" means something else: rename it", name, name)
+		c.atKeyf(item, k, "no task can be called %q, \"then: %s\" means something else: rename it", name, name)
 	case twice:
-		c.atKey(item, k, "another task of this list is called %q, the one at %d: rename one", name, first)
+		c.atKeyf(item, k, "another task of this list is called %q, the one at %d: rename one", name, first)
 	default:
 		l.ByName[name] = index
 		return true
@@ -179,7 +179,7 @@ func (c *compiler) task(n *node, t *workflow.Task, s scope) *workflow.Task {
 // construct finds out the kind of a task.
 func (c *compiler) construct(n *node) (construct, bool) {
 	if n.kind != objectKind {
-		c.at(n, "a task must be an object, but is %s", n.describe())
+		c.atf(n, "a task must be an object, but is %s", n.describe())
 		return construct{}, false
 	}
 	var names []string
@@ -190,18 +190,18 @@ func (c *compiler) construct(n *node) (construct, bool) {
 			continue
 		}
 		if k.parse == nil {
-			c.atKey(n, n.keys[i], notYet, fmt.Sprintf("the task %q", k.name))
+			c.atKeyf(n, n.keys[i], notYet, fmt.Sprintf("the task %q", k.name))
 			return construct{}, false
 		}
 		return k, true
 	}
 	for _, k := range n.keys {
 		if s := similar(k.name, names); s != "" && !slices.Contains(common, k.name) {
-			c.atKey(n, k, "there is no task of the kind %q: did you mean %q?", k.name, s)
+			c.atKeyf(n, k, "there is no task of the kind %q: did you mean %q?", k.name, s)
 			return construct{}, false
 		}
 	}
-	c.at(n, "the task does nothing: give it one of the properties %s", quoted(supported()))
+	c.atf(n, "the task does nothing: give it one of the properties %s", quoted(supported()))
 	return construct{}, false
 }
 
@@ -232,7 +232,7 @@ func (c *compiler) then(n *node, l *workflow.List) string {
 		names = append(names, name)
 	}
 	slices.SortFunc(names[3:], func(a, b string) int { return l.ByName[a] - l.ByName[b] })
-	c.at(n, "there is no task %s in this list, and only tasks of the same list can be next: %s",
+	c.atf(n, "there is no task %s in this list, and only tasks of the same list can be next: %s",
 		shorten(n.text, 60), hint(n.text, names, ""))
 	return ""
 }
@@ -266,7 +266,7 @@ func (c *compiler) transform(n *node, name string, p place, vars []string) workf
 	case n.kind == objectKind:
 		return c.template(n, p, vars)
 	default:
-		c.at(n, "%q must be an expression or an object, but is %s", name, n.describe())
+		c.atf(n, "%q must be an expression or an object, but is %s", name, n.describe())
 		return nil
 	}
 }

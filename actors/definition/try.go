@@ -55,10 +55,10 @@ func (c *compiler) variable(n *node) string {
 	}
 	switch {
 	case !variablePattern.MatchString(n.text) || strings.HasPrefix(n.text, "__"):
-		c.at(n, "\"as\" must be a name of letters, digits and _, not beginning with a digit or __, but is %s",
+		c.atf(n, "\"as\" must be a name of letters, digits and _, not beginning with a digit or __, but is %s",
 			shorten(n.text, 60))
 	case slices.Contains(reserved, n.text):
-		c.at(n, "\"as\" can't be %q, $%s means something else: choose another name", n.text, n.text)
+		c.atf(n, "\"as\" can't be %q, $%s means something else: choose another name", n.text, n.text)
 	default:
 		return n.text
 	}
@@ -78,24 +78,25 @@ func (c *compiler) filter(n *node) *workflow.Filter {
 		return nil
 	}
 	if len(v.keys) == 0 {
-		c.at(v, "the filter is empty: give it a property, or drop \"errors\" to catch all errors")
+		c.atf(v, "the filter is empty: give it a property, or drop \"errors\" to catch all errors")
 	}
 	text := func(name string) *string {
-		if p := w.get(name); p == nil || !c.isString(p, name) {
+		p := w.get(name)
+		if p == nil || !c.isString(p, name) {
 			return nil
-		} else if isExpression(p.text) {
-			c.at(p, "the filter %q compares constants: use \"when\" for expressions", name)
-			return nil
-		} else {
-			return &p.text
 		}
+		if isExpression(p.text) {
+			c.atf(p, "the filter %q compares constants: use \"when\" for expressions", name)
+			return nil
+		}
+		return &p.text
 	}
 	f := &workflow.Filter{
 		Type: text("type"), Title: text("title"), Detail: text("detail"), Instance: text("instance"),
 	}
 	if details := text("details"); details != nil {
 		if f.Detail != nil {
-			c.at(w.get("details"), "\"detail\" and \"details\" mean the same: remove one")
+			c.atf(w.get("details"), "\"detail\" and \"details\" mean the same: remove one")
 		}
 		f.Detail = details
 	}
@@ -132,7 +133,7 @@ func (c *compiler) retryPolicy(n *node, vars []string) *workflow.Retry {
 	}
 	if v := o.get("backoff"); v != nil && c.object(v, "the property \"backoff\"", "constant", "linear", "exponential").ok {
 		if len(v.keys) != 1 {
-			c.at(v, "\"backoff\" must have exactly one of the properties \"constant\", \"linear\" and \"exponential\", but has %d",
+			c.atf(v, "\"backoff\" must have exactly one of the properties \"constant\", \"linear\" and \"exponential\", but has %d",
 				len(v.keys))
 		} else {
 			r.Backoff = backoffs[v.keys[0].name]
@@ -156,7 +157,7 @@ func (c *compiler) retryPolicy(n *node, vars []string) *workflow.Retry {
 	if from, to := jitter.required("from"), jitter.required("to"); from != nil && to != nil {
 		r.JitterFrom, r.JitterTo = c.duration(from, placeCatch, vars), c.duration(to, placeCatch, vars)
 		if fixedOver(r.JitterFrom, r.JitterTo) {
-			c.at(jitter.n, "\"jitter\" goes from more to less: exchange \"from\" and \"to\"")
+			c.atf(jitter.n, "\"jitter\" goes from more to less: exchange \"from\" and \"to\"")
 		}
 	}
 	return r
