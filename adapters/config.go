@@ -55,10 +55,9 @@ type TLS struct {
 
 // The bounds that need no configuration.
 const (
-	maxNodes   = 256     // streams, one to each node
-	maxBatch   = 512     // results in one message
-	frameBytes = 1 << 20 // of outputs in one message, unless one alone is longer
-	maxReceive = 64 << 20
+	maxNodes   = 256      // streams, one to each node
+	maxReceive = 64 << 20 // bytes of a message from a node
+	frameBytes = 30 << 10 // of results in one message, unless one alone is longer: gRPC clears 1 MiB for more than 32 KiB
 )
 
 func (c Config) withDefaults() Config {

@@ -147,9 +147,15 @@ func (c *credits) grant() (some bool) {
 }
 
 // revoke returns how much to ask back from a stream: what it has beyond its target and doesn't use, if another stream
-// has tasks waiting and too few credits for them, or next to no credits.
+// has tasks waiting and too few credits for them, or next to no credits. A closed stream needs none.
 func (c *credits) revoke(s *share) uint64 {
-	if s.waiting > 0 || s.revoking > 0 || s.closed || len(c.shares) == 1 {
+	switch {
+	case s.revoking > 0:
+		return 0
+	case s.closed:
+		s.revoking = s.outstanding()
+		return s.revoking
+	case s.waiting > 0 || len(c.shares) == 1:
 		return 0
 	}
 	busy, idle := c.targets()

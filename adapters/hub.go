@@ -78,13 +78,28 @@ func (h *hub) fail(err error) {
 
 // receive handles a message from a node. An error means that the node broke the protocol: the stream must end.
 func (h *hub) receive(l *link, m *adapterv1.ConnectResponse) error {
-	now := h.now()
 	var wakes wakeups
 	h.mu.Lock()
-	defer func() {
-		h.mu.Unlock()
-		wakes.send(h.system)
-	}()
+	err := h.handle(l, m, h.now())
+	for i, t := range m.GetTasks() { // in runs of the same activity
+		if i > 0 && t.GetActivity() == m.GetTasks()[i-1].GetActivity() {
+			continue
+		}
+		if p := h.byName[t.GetActivity()]; p != nil {
+			p.wake(&wakes)
+			h.grant(p)
+		}
+	}
+	if len(m.GetDepths())+len(m.GetReturned()) > 0 || m.GetDrain() {
+		h.rebalance()
+	}
+	h.mu.Unlock()
+	wakes.send(h.system)
+	return err
+}
+
+// handle takes the parts of a message, in the order of their numbers, up to the first that is wrong.
+func (h *hub) handle(l *link, m *adapterv1.ConnectResponse, now int64) error {
 	for _, seq := range m.GetAcks() {
 		h.ledger.Ack(seq, now)
 	}
@@ -111,16 +126,6 @@ func (h *hub) receive(l *link, m *adapterv1.ConnectResponse) error {
 	}
 	if m.GetDrain() {
 		l.close()
-	}
-	for i, t := range m.GetTasks() { // in runs of the same activity
-		if i == 0 || t.GetActivity() != m.GetTasks()[i-1].GetActivity() {
-			p := h.byName[t.GetActivity()]
-			p.wake(&wakes)
-			h.grant(p)
-		}
-	}
-	if len(m.GetDepths())+len(m.GetReturned()) > 0 {
-		h.rebalance()
 	}
 	return nil
 }

@@ -85,7 +85,7 @@ func (l *link) run(ctx context.Context, transport credentials.TransportCredentia
 	for failures := 1; ; failures++ {
 		began := l.hub.now()
 		welcomed, err := l.session(ctx, client)
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || l.hub.isFinished(l) {
 			return
 		}
 		if welcomed && l.hub.now()-began > int64(reconnect.Max) {

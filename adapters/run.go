@@ -126,6 +126,12 @@ func (h *hub) finish() {
 	}
 }
 
+func (h *hub) isFinished(l *link) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return l.finished
+}
+
 // connected tells whether a stream is live, and when to ask again.
 func (h *hub) connected() (bool, <-chan struct{}) {
 	h.mu.Lock()

@@ -117,32 +117,37 @@ func TestErrorsAreClassified(t *testing.T) {
 	}
 }
 
-func TestWrongInputFailsPermanently(t *testing.T) {
+func TestWrongInputAndOutputFailPermanently(t *testing.T) {
 	t.Parallel()
 	node := adaptertest.Start(t)
 	a := adapters.New("test")
-	var calls atomic.Int32
-	adapters.Handle(a, "typed", func(context.Context, adapters.Task, Subscriber) (string, error) {
-		calls.Add(1)
-		return "", nil
-	})
+	adapters.Handle(a, "typed", func(context.Context, adapters.Task, Subscriber) (string, error) { return "called", nil })
 	adapters.Handle(a, "raw", func(_ context.Context, _ adapters.Task, in json.RawMessage) (json.RawMessage, error) {
-		calls.Add(1)
 		return in, nil
 	})
+	adapters.Handle(a, "channel", func(context.Context, adapters.Task, any) (chan int, error) { return make(chan int), nil })
 	node.Run(a, config(t))
-	for activity, input := range map[string]string{"typed": `{"IMSI": 7}`, "raw": `{"a": `} {
-		task := node.Task(activity, nil)
-		task.Input = []byte(input)
+	for _, c := range []struct {
+		activity, input string
+		status          int32
+		typ             string
+	}{
+		{"typed", `{"IMSI": 7}`, 400, adapters.ErrorTypeValidation},
+		{"typed", `{`, 400, adapters.ErrorTypeValidation},
+		{"raw", `{"a": `, 500, adapters.ErrorTypeRuntime},
+		{"channel", `7`, 500, adapters.ErrorTypeRuntime},
+	} {
+		task := node.Task(c.activity, nil)
+		task.Input = []byte(c.input)
 		node.Send(within(t), task)
 		r := node.Await(within(t), task.GetKey(), 1)
-		if r.GetOutcome() != failed || !r.GetPermanent() || r.GetError().GetStatus() != 400 ||
-			r.GetError().GetType() != adapters.ErrorTypeValidation || r.GetError().GetDetail() == "" {
-			t.Errorf("%s: %v", activity, r)
+		if r.GetOutcome() != failed || !r.GetPermanent() || r.GetError().GetStatus() != c.status ||
+			r.GetError().GetType() != c.typ || r.GetError().GetDetail() == "" {
+			t.Errorf("%s %s: %v", c.activity, c.input, r)
 		}
 	}
-	if n := calls.Load(); n != 0 {
-		t.Errorf("called %d times", n)
+	if r := node.Do(within(t), "raw", nil); r.GetOutcome() != succeeded || string(r.GetOutput()) != "null" {
+		t.Errorf("no input: %v", r)
 	}
 }
 

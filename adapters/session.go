@@ -137,19 +137,19 @@ func (h *hub) compose(l *link, due bool) (m *adapterv1.ConnectRequest, finished 
 // take removes results from the outbox, as many as fit into one message.
 func (l *link) take() []*adapterv1.Result {
 	n, size := 0, 0
-	for ; n < len(l.results) && n < maxBatch; n++ {
-		if size += len(l.results[n].GetOutput()); size > frameBytes && n > 0 {
+	for ; n < len(l.results); n++ {
+		r := l.results[n]
+		const rest = 64 // numbers and lengths
+		size += len(r.GetOutput()) + len(r.GetKey()) + len(r.GetOrderId()) + len(r.GetActivity()) + len(r.GetError().GetDetail()) + rest
+		if size > frameBytes && n > 0 {
 			break
 		}
 	}
 	taken := l.results[:n:n]
-	if n == len(l.results) {
-		l.results = nil
-		if n > 0 {
-			l.results = make([]*adapterv1.Result, 0, n)
-		}
-	} else {
+	if n < len(l.results) {
 		l.results = l.results[n:]
+	} else {
+		l.results = make([]*adapterv1.Result, 0, n) // as many will gather again
 	}
 	return taken
 }

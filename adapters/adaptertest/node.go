@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,6 +33,8 @@ type Options struct {
 	Nodes []string
 	// HoldAcks leaves the acknowledgement of results to the test, by Ack. Default: each result is acknowledged at once.
 	HoldAcks bool
+	// Listener is what it listens on in place of Addr. Default: none.
+	Listener net.Listener
 	// ServerOptions are added to those of the gRPC server.
 	ServerOptions []grpc.ServerOption
 }
@@ -54,8 +57,8 @@ type Node struct {
 	bySeq    map[string]*adapterv1.Result // by process and sequence number
 	holdAcks bool
 	notes    []*adapterv1.Progress
-	sent     int
-	broken   []string // what broke the protocol
+	silence  time.Duration // the longest
+	broken   []string      // what broke the protocol
 }
 
 // Start starts a node. It ends with the test, which then fails if an adapter broke the protocol.
@@ -69,9 +72,12 @@ func Start(t testing.TB, options ...Options) *Node {
 		n.options = o.over(n.options)
 	}
 	n.holdAcks = n.options.HoldAcks
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", n.options.Addr)
-	if err != nil {
-		t.Fatalf("listen: %v", err)
+	listener := n.options.Listener
+	if listener == nil {
+		var err error
+		if listener, err = (&net.ListenConfig{}).Listen(t.Context(), "tcp", n.options.Addr); err != nil {
+			t.Fatalf("listen: %v", err)
+		}
 	}
 	n.addr = listener.Addr().String()
 	n.server = grpc.NewServer(append([]grpc.ServerOption{
@@ -106,6 +112,9 @@ func (o Options) over(base Options) Options {
 	}
 	if o.MaxOutput != 0 {
 		base.MaxOutput = o.MaxOutput
+	}
+	if o.Listener != nil {
+		base.Listener = o.Listener
 	}
 	base.Nodes = append(base.Nodes, o.Nodes...)
 	base.HoldAcks = base.HoldAcks || o.HoldAcks
@@ -182,6 +191,9 @@ func (n *Node) Do(ctx context.Context, activity string, input any) *adapterv1.Re
 	return n.Await(ctx, t.GetKey(), t.GetAttempt())
 }
 
+// orders makes orders, and so keys, unique among all nodes of a test binary.
+var orders atomic.Int64
+
 // Task makes a task with a key of its own.
 func (n *Node) Task(activity string, input any) *adapterv1.Task {
 	n.t.Helper()
@@ -192,11 +204,7 @@ func (n *Node) Task(activity string, input any) *adapterv1.Task {
 			n.t.Fatalf("encode the input: %v", err)
 		}
 	}
-	n.mu.Lock()
-	n.sent++
-	number := n.sent
-	n.mu.Unlock()
-	order := fmt.Sprintf("order-%d", number)
+	order := fmt.Sprintf("order-%d", orders.Add(1))
 	return &adapterv1.Task{
 		OrderId: order, Epoch: 1, Key: order + "/do/0/" + activity, Attempt: 1, Activity: activity, Input: raw, Task: "/do/0/" + activity,
 	}
@@ -353,6 +361,13 @@ func (n *Node) Break() {
 	for _, s := range n.streams {
 		s.cut()
 	}
+}
+
+// Silence is the longest time for which a stream was silent.
+func (n *Node) Silence() time.Duration {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.silence
 }
 
 // Violations are what broke the protocol so far.

@@ -126,7 +126,9 @@ func (n *Node) receive(s *stream, m *adapterv1.ConnectRequest) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	defer n.notify()
-	if silent := time.Since(s.heard); silent > 3*n.options.Heartbeat {
+	silent := time.Since(s.heard)
+	n.silence = max(n.silence, silent)
+	if silent > 3*n.options.Heartbeat {
 		n.violated("the adapter was silent for %v, longer than three heartbeats of %v", silent, n.options.Heartbeat)
 	}
 	s.heard = time.Now()
