@@ -122,12 +122,13 @@ func (m *modelOrder) matches(q persistence.Query) bool {
 }
 
 // testListModel lets orders live at random and compares what is found with a model, between and after restarts.
-func testListModel(t *testing.T, s Store) {
+func testListModel(t *testing.T, backend Backend) {
 	start := time.Unix(1_700_000_000, 0)
-	journal := s.Open(t)
-	t.Cleanup(func() { closeJournal(t, journal) })
-	var orders []*modelOrder
 	rapid.Check(t, func(r *rapid.T) {
+		store := backend.NewStore(t)
+		journal := store.Open(t)
+		defer func() { closeJournal(t, journal) }()
+		var orders []*modelOrder
 		r.Repeat(map[string]func(*rapid.T){
 			"accept": func(r *rapid.T) {
 				m := drawOrder(r, start.Add(time.Duration(len(orders))*time.Second))
@@ -155,13 +156,16 @@ func testListModel(t *testing.T, s Store) {
 					r.Skip("restarts are slow")
 				}
 				closeJournal(t, journal)
-				journal = s.Open(t)
+				journal = store.Open(t)
 			},
 		})
+		for range 5 {
+			checkQuery(t, r, journal, orders, drawQuery(r, start, orders))
+		}
+		for _, m := range orders {
+			m.check(t, journal)
+		}
 	})
-	for _, m := range orders {
-		m.check(t, journal)
-	}
 }
 
 func drawOrder(r *rapid.T, at time.Time) *modelOrder {

@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/holdfast-run/holdfast/persistence"
@@ -19,7 +18,8 @@ import (
 // The engine takes an unreadable end of its newest log, and of its manifest, for a torn write and drops it; its own
 // check for damage there looks only for later blocks that promise an earlier sync. What is written here allows more:
 // a write begins only when the one before it is durable. So if any write begins behind an unreadable place, that place
-// was durable once, and is damaged.
+// was durable once, and is damaged. When nothing is to be written for a while, the committer begins an empty write, and
+// the file HOLDFAST notes what the manifest has; so the last write is guarded, too, soon after.
 
 // chunked is how a file of the engine is cut into chunks. Chunks don't cross blocks of 32 KiB; a record is one or more
 // chunks; a chunk begins with checksum (4), length (2), type (1).
@@ -106,18 +106,8 @@ func checkChunks(r io.Reader, name string, f chunked) error {
 	}
 }
 
-// checkAfterCrash looks for damage in the files whose end the engine forgives: the manifest in use and the newest log.
-func checkAfterCrash(fs vfs.FS, dir string) error {
-	desc, err := pebble.Peek(dir, fs)
-	if err != nil {
-		return fmt.Errorf("look for the manifest in %s: %w", dir, err)
-	}
-	if !desc.Exists {
-		return persistence.DecodeError(dir, errors.New("there is no manifest"))
-	}
-	if err := checkFile(fs, desc.ManifestFilename, manifestChunks()); err != nil {
-		return err
-	}
+// checkNewestLog looks for damage in the log whose end the engine forgives.
+func checkNewestLog(fs vfs.FS, dir string) error {
 	names, err := fs.List(dir)
 	if err != nil {
 		return fmt.Errorf("list %s: %w", dir, err)

@@ -17,8 +17,9 @@ import (
 // checksums over all parts of a table.
 const engineFormat = pebble.FormatTableFormatV6
 
-// engineOptions tunes the engine for keys that are appended, mostly written, and seldom read back.
-func engineOptions(c Config, logger engineLogger) *pebble.Options {
+// engineOptions tunes the engine for keys that are appended, mostly written, and seldom read back. The engine calls grew
+// when its manifest has grown; it must not block.
+func engineOptions(c Config, logger engineLogger, grew func()) *pebble.Options {
 	o := &pebble.Options{
 		FS:                          c.FS,
 		FormatMajorVersion:          engineFormat,
@@ -43,6 +44,8 @@ func engineOptions(c Config, logger engineLogger) *pebble.Options {
 				logger.log(slog.LevelWarn, "journal: commits wait for tables to be written: "+info.Reason, nil)
 			},
 			WriteStallEnd: func() {},
+			FlushEnd:      func(pebble.FlushInfo) { grew() },
+			CompactionEnd: func(pebble.CompactionInfo) { grew() },
 		},
 	}
 	o.TargetFileSizes[0] = 8 << 20

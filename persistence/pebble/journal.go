@@ -24,9 +24,13 @@ type Journal struct {
 	db   *pebble.DB
 
 	queue queue
+	// grew has a token when the engine's manifest has grown.
+	grew chan struct{}
+	// unmarked tells that something was written since the last mark.
+	unmarked atomic.Bool
 	// gate lets in whoever uses db apart from the committer.
 	gate gate
-	// owned are the goroutines of the journal; stop ends the one that watches the disk.
+	// owned are the goroutines of the journal; stop ends those that watch the disk.
 	owned sync.WaitGroup
 	stop  chan struct{}
 
@@ -65,7 +69,7 @@ func Open(cfg Config) (*Journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &Journal{cfg: cfg, lock: lock, stop: make(chan struct{}), versions: newVersionCache(cfg.Versions)}
+	j := &Journal{cfg: cfg, lock: lock, stop: make(chan struct{}), grew: make(chan struct{}, 1), versions: newVersionCache(cfg.Versions)}
 	j.queue.init(cfg.QueueCommits, cfg.QueueBytes)
 	j.close = sync.OnceValue(j.closeOnce)
 	if err := j.openStore(); err != nil {
@@ -73,6 +77,7 @@ func Open(cfg Config) (*Journal, error) {
 	}
 	j.commits.batch = j.db.NewBatchWithSize(1<<20, pebble.WithMaxRetainedSizeBytes(int(2*cfg.BatchBytes)))
 	j.owned.Go(j.commitLoop)
+	j.owned.Go(j.watchManifest)
 	if cfg.LowWaterBytes > 0 {
 		j.checkFree()
 		j.owned.Go(j.watchFree)
@@ -104,16 +109,17 @@ func (j *Journal) openStore() error {
 		return fmt.Errorf("journal in %s: %w", dir, err)
 	}
 	creating := now.state == stateNew || now.state == stateCreating
-	next := seal{state: stateOpen}
-	if creating {
-		next.state = stateCreating
-	}
-	if now.state != next.state {
-		if err := writeSeal(fs, dir, next); err != nil {
+	if now.state == stateNew {
+		if err := writeSeal(fs, dir, seal{state: stateCreating}); err != nil {
 			return err
 		}
 	}
-	o := engineOptions(j.cfg, engineLogger{Logger: j.cfg.Logger, dir: dir, fail: j.fail})
+	if now.state == stateSealed {
+		if err := writeSeal(fs, dir, seal{state: stateOpen, manifest: now.manifest}); err != nil {
+			return err
+		}
+	}
+	o := engineOptions(j.cfg, engineLogger{Logger: j.cfg.Logger, dir: dir, fail: j.fail}, func() { signal(j.grew) })
 	o.Lock = j.lock
 	o.ErrorIfNotExists = !creating
 	j.db, err = pebble.Open(dir, o)
@@ -127,6 +133,7 @@ func (j *Journal) openStore() error {
 	if err == nil {
 		err = errors.Join(checkFormat(j.db), loadEpochs(j.db, &j.epochs))
 	}
+	signal(j.grew) // Opening it has changed the manifest.
 	if err != nil {
 		return errors.Join(fmt.Errorf("journal in %s: %w", dir, err), j.db.Close())
 	}
@@ -141,7 +148,31 @@ func (j *Journal) create() error {
 	if err := j.failed(); err != nil {
 		return err
 	}
-	return writeSeal(j.cfg.FS, j.cfg.Dir, seal{state: stateOpen})
+	return j.seal(stateOpen)
+}
+
+// seal notes the state, and what the manifest has, in the file HOLDFAST.
+func (j *Journal) seal(now state) error {
+	m, err := readManifest(j.cfg.FS, j.cfg.Dir)
+	if err != nil {
+		return err
+	}
+	return writeSeal(j.cfg.FS, j.cfg.Dir, seal{state: now, manifest: m})
+}
+
+// watchManifest notes what the manifest has, soon after it has grown.
+func (j *Journal) watchManifest() {
+	for {
+		select {
+		case <-j.grew:
+			if err := j.seal(stateOpen); err != nil {
+				j.fail(err)
+				return
+			}
+		case <-j.stop:
+			return
+		}
+	}
 }
 
 // checkFormat makes sure that the store is the one that the file HOLDFAST speaks of.
@@ -178,10 +209,7 @@ func (j *Journal) closeOnce() error {
 	err := engineError("flush the journal", errors.Join(j.commits.batch.Close(), j.db.Flush()))
 	err = errors.Join(err, engineError("close the journal", j.db.Close()), j.failed())
 	if err == nil {
-		var s seal
-		if s, err = sealed(j.cfg.FS, j.cfg.Dir); err == nil {
-			err = writeSeal(j.cfg.FS, j.cfg.Dir, s)
-		}
+		err = j.seal(stateSealed)
 	}
 	return errors.Join(err, j.lock.Close())
 }
@@ -220,6 +248,7 @@ func (j *Journal) apply(b *pebble.Batch) (err error) {
 		return err
 	}
 	j.counts.fsyncs.Add(1)
+	j.unmarked.Store(true)
 	if err := j.db.Apply(b, pebble.Sync); err != nil {
 		j.fail(err)
 	}
@@ -283,6 +312,14 @@ func (j *Journal) checkFree() {
 		message = "journal: disk has room again: new orders are accepted"
 	}
 	j.cfg.Logger.LogAttrs(context.Background(), slog.LevelWarn, message, append(attrs, slog.Uint64("free_bytes", free))...)
+}
+
+// signal puts a token into a channel that has room for one.
+func signal(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
 }
 
 // gate counts who is inside, and lets nobody in once it is closed.

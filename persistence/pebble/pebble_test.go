@@ -43,7 +43,7 @@ func (disk) NewStore(t testing.TB) journaltest.Store { return diskStore(t.TempDi
 func (s diskStore) Open(t testing.TB) persistence.Journal {
 	t.Helper()
 	j, err := pebble.Open(pebble.Config{
-		Dir: string(s), Logger: discard(),
+		Dir: string(s), Logger: discard(), MemTableBytes: 1 << 20,
 		Fatal: func(err error) { t.Errorf("fatal: %v", err) },
 	})
 	if err != nil {

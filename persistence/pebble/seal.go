@@ -35,15 +35,22 @@ const (
 // seal is the content of the file HOLDFAST.
 type seal struct {
 	state state
-	// manifest and sum name the manifest and its checksum; only if sealed.
-	manifest string
-	sum      uint64
+	// manifest is what the engine's manifest began with when the file was written; if sealed, all of it. Its name is
+	// empty if that is not known.
+	manifest manifest
+}
+
+// manifest describes the first length bytes of a manifest.
+type manifest struct {
+	name   string
+	length int64
+	sum    uint64
 }
 
 func (s seal) encode() []byte {
 	text := fmt.Sprintf("holdfast journal %d\nstate %s\n", format, s.state)
-	if s.state == stateSealed {
-		text += fmt.Sprintf("manifest %s %016x\n", s.manifest, s.sum)
+	if m := s.manifest; m.name != "" {
+		text += fmt.Sprintf("manifest %s %d %016x\n", m.name, m.length, m.sum)
 	}
 	return fmt.Appendf(nil, "%scheck %016x\n", text, xxhash.Sum64String(text))
 }
@@ -68,12 +75,14 @@ func decodeSeal(b []byte) (seal, error) {
 		return s, persistence.DecodeError(sealName, errors.New("it has no state"))
 	}
 	s.state = state(strings.TrimPrefix(lines[1], "state "))
-	switch s.state {
-	case stateCreating, stateOpen:
-	case stateSealed:
-		if _, err := fmt.Sscanf(lines[2], "manifest %s %x", &s.manifest, &s.sum); err != nil {
+	if lines[2] != "" {
+		m := &s.manifest
+		if _, err := fmt.Sscanf(lines[2], "manifest %s %d %x", &m.name, &m.length, &m.sum); err != nil {
 			return s, persistence.DecodeError(sealName, fmt.Errorf("its third line: %w", err))
 		}
+	}
+	switch {
+	case s.state == stateCreating, s.state == stateOpen, s.state == stateSealed && s.manifest.name != "":
 	default:
 		return s, persistence.DecodeError(sealName, fmt.Errorf("its state is %q", s.state))
 	}
@@ -119,36 +128,78 @@ func writeSeal(fs vfs.FS, dir string, s seal) error {
 	return syncDir(fs, dir)
 }
 
-// sealed describes a directory that was closed, for writeSeal.
-func sealed(fs vfs.FS, dir string) (seal, error) {
+// readManifest makes what the manifest in use has durable, and describes it. The engine only ever appends to it.
+func readManifest(fs vfs.FS, dir string) (m manifest, err error) {
 	desc, err := pebble.Peek(dir, fs)
 	if err != nil {
-		return seal{}, fmt.Errorf("look for the manifest in %s: %w", dir, err)
+		return m, fmt.Errorf("look for the manifest in %s: %w", dir, err)
 	}
-	b, err := readFile(fs, desc.ManifestFilename)
+	if !desc.Exists {
+		return m, persistence.DecodeError(dir, errors.New("there is no manifest"))
+	}
+	f, err := fs.Open(desc.ManifestFilename)
 	if err != nil {
-		return seal{}, err
+		return m, fmt.Errorf("open the manifest: %w", err)
 	}
-	return seal{state: stateSealed, manifest: path.Base(desc.ManifestFilename), sum: xxhash.Sum64(b)}, nil
+	sum := xxhash.New()
+	m.name = path.Base(desc.ManifestFilename)
+	m.length, err = io.Copy(sum, f)
+	m.sum = sum.Sum64()
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return m, fmt.Errorf("read %s: %w", desc.ManifestFilename, err)
+	}
+	return m, nil
+}
+
+// check makes sure that the manifest still begins as it did.
+func (m manifest) check(fs vfs.FS, dir string) error {
+	f, err := fs.Open(fs.PathJoin(dir, m.name))
+	if errors.Is(err, os.ErrNotExist) {
+		// The engine began another one before it crashed, which it does durably.
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("open the manifest: %w", err)
+	}
+	sum := xxhash.New()
+	n, err := io.Copy(sum, io.LimitReader(f, m.length))
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("read %s: %w", m.name, err)
+	}
+	if n != m.length || sum.Sum64() != m.sum {
+		return persistence.DecodeError(m.name, fmt.Errorf(
+			"its first %d bytes are not what was written: they have the checksum %016x, and had %016x", m.length, sum.Sum64(), m.sum))
+	}
+	return nil
 }
 
 // checkFiles looks for damage that the engine would not notice.
 func (s seal) checkFiles(fs vfs.FS, dir string) error {
-	switch s.state {
-	case stateOpen:
-		return checkAfterCrash(fs, dir)
-	case stateSealed:
-		now, err := sealed(fs, dir)
-		if err != nil {
+	if s.state != stateOpen && s.state != stateSealed {
+		return nil
+	}
+	desc, err := pebble.Peek(dir, fs)
+	if err != nil {
+		return fmt.Errorf("look for the manifest in %s: %w", dir, err)
+	}
+	if !desc.Exists || s.state == stateSealed && path.Base(desc.ManifestFilename) != s.manifest.name {
+		return persistence.DecodeError(dir, errors.New("the manifest is missing"))
+	}
+	if s.manifest.name != "" {
+		if err := s.manifest.check(fs, dir); err != nil {
 			return err
 		}
-		if now != s {
-			return persistence.DecodeError(now.manifest, fmt.Errorf(
-				"it is not what was there when the journal was closed: that was %s with checksum %016x, this has %016x", s.manifest, s.sum, now.sum))
-		}
-	case stateNew, stateCreating:
 	}
-	return nil
+	if s.state == stateSealed {
+		return nil
+	}
+	if err := checkFile(fs, desc.ManifestFilename, manifestChunks()); err != nil {
+		return err
+	}
+	return checkNewestLog(fs, dir)
 }
 
 // makeDir makes dir and what is above it, durably.
