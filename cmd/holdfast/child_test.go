@@ -1,5 +1,59 @@
 package main
 
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"sync/atomic"
+	"syscall"
+)
+
+// childVariable makes the test binary a child of dev in place of running tests. dev itself starts it as holdfast.
 const childVariable = "HOLDFAST_TEST_CHILD"
 
-func beChild([]string) int { return 0 }
+// beChild plays a node or an adapter: what dev does with processes is tested here, not what they do.
+func beChild(args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	say := func(format string, args ...any) { _, _ = fmt.Fprintf(os.Stdout, format+"\n", args...) }
+	switch args[0] {
+	case "node":
+		if os.Getenv(childVariable) == "broken" {
+			say("broken: the disk is gone")
+			return 1
+		}
+		admin := args[6]
+		l, err := net.Listen("tcp", admin)
+		if err != nil {
+			say("%v", err)
+			return 1
+		}
+		say("node %v", args[1:])
+		go serveHealth(ctx, l)
+		<-ctx.Done()
+		say("node stops")
+	case "adapter":
+		say("adapter %v of %s in %s", args[1:], os.Getenv("HOLDFAST_SERVER"), os.Getenv("PLACE"))
+		_, _ = fmt.Fprintln(os.Stderr, "a log line")
+		<-ctx.Done()
+		say("adapter stops")
+	}
+	return 0
+}
+
+// serveHealth answers as a node, until it is asked to be stuck: then its liveness hangs.
+func serveHealth(ctx context.Context, l net.Listener) {
+	var stuck atomic.Bool
+	_ = http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == "/stuck":
+			stuck.Store(true)
+		case stuck.Load():
+			<-ctx.Done()
+		}
+		_, _ = fmt.Fprintln(w, "ok")
+	}))
+}

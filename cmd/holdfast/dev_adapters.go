@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"os/exec"
@@ -81,7 +82,7 @@ func (d *devAdapter) check() error {
 		return fmt.Errorf("command %q: %w", d.Command, err)
 	}
 	if len(d.words) == 0 {
-		return fmt.Errorf("the command is missing")
+		return errors.New("the command is missing")
 	}
 	if d.Dir == "" { // else it may be there only
 		if _, err := exec.LookPath(d.words[0]); err != nil {

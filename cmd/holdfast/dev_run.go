@@ -58,8 +58,8 @@ func (a *app) runDev(ctx context.Context, c devConfig, adapters []devAdapter) er
 	}
 	// A terminal that is paused must not stop the supervision.
 	logs, says := supervision.NewRelay(a.stderr, d.prefix(devName), 0), supervision.NewRelay(a.stdout, d.prefix(devName), 0)
-	defer closeRelay(logs)
-	defer closeRelay(says)
+	defer closeRelay(ctx, logs)
+	defer closeRelay(ctx, says)
 	d.log, d.say = a.logger(logs), says
 	err := d.run(ctx)
 	if cause := context.Cause(ctx); errors.Is(cause, errHopeless) {
@@ -71,8 +71,8 @@ func (a *app) runDev(ctx context.Context, c devConfig, adapters []devAdapter) er
 func (d *dev) prefix(name string) string { return fmt.Sprintf("%-*s | ", d.width, name) }
 
 // closeRelay gives what was said a second to be seen.
-func closeRelay(r *supervision.Relay) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+func closeRelay(ctx context.Context, r *supervision.Relay) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	_ = r.Close(ctx) // what a blocked output can't take is lost
 }
@@ -110,9 +110,9 @@ func (d *dev) run(ctx context.Context) error {
 // supervise runs one child until ctx ends.
 func (d *dev) supervise(ctx context.Context, spec supervision.Spec) error {
 	stdout := supervision.NewRelay(d.app.stdout, d.prefix(spec.Name), 0)
-	defer closeRelay(stdout)
+	defer closeRelay(ctx, stdout)
 	stderr := supervision.NewRelay(d.app.stderr, d.prefix(spec.Name), 0)
-	defer closeRelay(stderr)
+	defer closeRelay(ctx, stderr)
 	spec.Stdout, spec.Stderr = stdout, stderr
 	spec.Env = append(spec.Env, "HOLDFAST_SERVER="+reachable(d.config.Listen))
 	spec.StopGrace, spec.Log = d.config.Grace, d.log

@@ -31,6 +31,7 @@ func (e endedError) status() int {
 // adviceError adds to an error what its reader can do.
 type adviceError struct {
 	error
+
 	advice string
 }
 

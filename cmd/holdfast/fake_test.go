@@ -46,6 +46,7 @@ func (s *step) turn() func() {
 type fakeOrders struct {
 	orderv1.UnimplementedOrderServiceServer
 	step
+
 	submit  func(context.Context, *orderv1.SubmitRequest) (*orderv1.SubmitResponse, error)
 	get     func(*orderv1.GetRequest) (*orderv1.GetResponse, error)
 	list    func(*orderv1.ListRequest) (*orderv1.ListResponse, error)
@@ -87,6 +88,7 @@ func (f *fakeOrders) Cancel(_ context.Context, r *orderv1.CancelRequest) (*order
 type fakeDefinitions struct {
 	definitionv1.UnimplementedDefinitionServiceServer
 	step
+
 	validate func(*definitionv1.ValidateRequest) (*definitionv1.ValidateResponse, error)
 	deploy   func(*definitionv1.DeployRequest) (*definitionv1.DeployResponse, error)
 	get      func(*definitionv1.GetRequest) (*definitionv1.GetResponse, error)

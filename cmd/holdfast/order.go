@@ -281,7 +281,7 @@ func (a *app) listOrders(cmd *cobra.Command, request *orderv1.ListRequest, limit
 	for listed := 0; ; {
 		request.PageSize = maxListPage
 		if limit > 0 {
-			request.PageSize = int32(min(limit-listed, maxListPage)) //nolint:gosec // at most maxListPage
+			request.PageSize = int32(min(limit-listed, maxListPage))
 		}
 		answer, err := c.orders.List(ctx, request)
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
@@ -343,9 +344,9 @@ func TestOrderSubmitErrors(t *testing.T) {
 		"holdfast order get x\n"
 	answer = failed(codes.ResourceExhausted, "message is too large")
 	submit().want(t, 1, "", "holdfast: message is too large (RESOURCE_EXHAUSTED)\n"+advice)
-	answer = failed(codes.Unavailable, "stopping")
-	submit("--timeout", "20ms").want(t, 5, "", "stopping (UNAVAILABLE): trying again\n"+
-		"holdfast: gave up: context deadline exceeded: stopping (UNAVAILABLE)\n"+advice)
+	answer = failed(codes.Unavailable, "stopping", &errdetails.RetryInfo{RetryDelay: durationpb.New(time.Minute)})
+	submit("--timeout", "500ms").want(t, 5, "", "stopping (UNAVAILABLE): trying again\n"+
+		"holdfast: gave up: context deadline exceeded: stopping (UNAVAILABLE)\n  try again in 1m0s\n"+advice)
 	answer = nil
 	submit("--timeout", "20ms").want(t, 5, "", "holdfast: context deadline exceeded (DEADLINE_EXCEEDED)\n"+advice)
 }

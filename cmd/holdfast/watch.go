@@ -138,7 +138,7 @@ func (c *api) watchOnce(ctx context.Context, f *following) (*orderv1.Order, erro
 			break
 		}
 		if err != nil {
-			return nil, err
+			return nil, err //nolint:wrapcheck // it is the node's answer
 		}
 		for _, ev := range answer.GetEvents() {
 			if ev.GetVersion() < f.from {

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+
+	"github.com/holdfast-run/holdfast/messages/definitionv1"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+)
+
+const document = "document:\n  dsl: 1.0.3\t\x1b\n"
+
+func definition(version string) *definitionv1.Definition {
+	return &definitionv1.Definition{
+		Namespace: "telecom", Name: "activate", Version: version, Hash: []byte{0xab, 1}, DeployedAt: at(0), Title: "Activate",
+		Activities: []string{"hss.create", "sms.send"},
+	}
+}
+
+const definitionLine = `{"definition":"telecom/activate:1.0.0","title":"Activate","hash":"ab01","deployed_at":"2026-01-02T03:04:05.678Z",` +
+	`"activities":["hss.create","sms.send"]`
+
+func TestDefinitionList(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	f.definitions.list = func(r *definitionv1.ListRequest) (*definitionv1.ListResponse, error) {
+		if r.GetNamespace() != "telecom" {
+			return &definitionv1.ListResponse{}, nil
+		}
+		if r.GetPageToken() == "" {
+			return &definitionv1.ListResponse{Definitions: []*definitionv1.Definition{definition("1.0.0")}, NextPageToken: "x"}, nil
+		}
+		return &definitionv1.ListResponse{Definitions: []*definitionv1.Definition{definition("1.10.0")}}, nil
+	}
+	f.run("definition", "list", "--namespace", "telecom").want(t, 0, ""+
+		"DEFINITION               TITLE     DEPLOYED AT               ACTIVITIES\n"+
+		"telecom/activate:1.0.0   Activate  2026-01-02T03:04:05.678Z  hss.create, sms.send\n"+
+		"telecom/activate:1.10.0  Activate  2026-01-02T03:04:05.678Z  hss.create, sms.send\n", "")
+	got := f.run("definition", "list", "--namespace", "telecom", "-o", "json")
+	if lines := strings.Split(got.stdout, "\n"); len(lines) != 3 || lines[0] != definitionLine+"}" {
+		t.Errorf("%+v", got)
+	}
+	f.run("definition", "list", "-o", "json").want(t, 0, "", "")
+}
+
+func TestDefinitionGet(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	f.definitions.get = func(r *definitionv1.GetRequest) (*definitionv1.GetResponse, error) {
+		d := definition("1.0.0")
+		d.Document = []byte(document)
+		if r.GetDefinition() != "telecom/activate" {
+			d = nil
+		}
+		return &definitionv1.GetResponse{Definition: d}, nil
+	}
+	f.run("definition", "get", "telecom/activate").want(t, 0, document, "")
+	f.run("definition", "get", "telecom/activate", "-o", "json").want(t, 0,
+		definitionLine+`,"document":"document:\n  dsl: 1.0.3\t\u001b\n"}`+"\n", "")
+	f.width = 80
+	f.run("definition", "get", "telecom/activate").want(t, 0, "document:\n  dsl: 1.0.3\t\\x1b\n", "")
+}
+
+func TestDefinitionValidate(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	f.definitions.validate = func(r *definitionv1.ValidateRequest) (*definitionv1.ValidateResponse, error) {
+		answer := &definitionv1.ValidateResponse{Definition: "telecom/activate:1.0.0"}
+		if string(r.GetDocument()) == "bad" {
+			answer.Mistakes = []*definitionv1.Mistake{
+				{Line: 3, Column: 5, Path: "/do/0", Message: "unknown key\n\"cal\""}, {Message: "no version"},
+			}
+		}
+		return answer, nil
+	}
+	good, bad := f.file("good.yaml", "good"), f.file("bad.yaml", "bad")
+	f.run("definition", "validate", good).want(t, 0, good+": telecom/activate:1.0.0 can be deployed\n", "")
+	f.run("definition", "validate", bad, good).want(t, 1, bad+`:3:5: /do/0: unknown key\n"cal"`+"\n"+bad+": no version\n"+
+		good+": telecom/activate:1.0.0 can be deployed\n", "holdfast: "+bad+" has mistakes: 2\n")
+	f.stdin = "bad"
+	f.run("definition", "validate", "-", "-o", "json").want(t, 1, `{"file":"-","definition":"telecom/activate:1.0.0","valid":false,`+
+		`"mistakes":[{"line":3,"column":5,"path":"/do/0","message":"unknown key\n\"cal\""},`+
+		`{"line":0,"column":0,"path":"","message":"no version"}]}`+"\n", "holdfast: - has mistakes: 2\n")
+}
+
+func TestDefinitionDeploy(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	f.definitions.deploy = func(r *definitionv1.DeployRequest) (*definitionv1.DeployResponse, error) {
+		switch string(r.GetDocument()) {
+		case "taken":
+			return nil, failed(codes.AlreadyExists, "version 1.0.0 has another document")
+		case "bad":
+			return nil, failed(codes.InvalidArgument, "the document has mistakes", &errdetails.BadRequest{
+				FieldViolations: []*errdetails.BadRequest_FieldViolation{{Field: "/do/0", Description: "line 3: unknown key"}},
+			})
+		}
+		return &definitionv1.DeployResponse{
+			Definition: definition("1.0.0"), Warnings: []*definitionv1.Mistake{{Line: 2, Message: "no adapter offers sms.send"}},
+		}, nil
+	}
+	good, taken, bad := f.file("good.yaml", "good"), f.file("taken.yaml", "taken"), f.file("bad.yaml", "bad")
+	f.run("definition", "deploy", good).want(t, 0, "telecom/activate:1.0.0\n", "warning: "+good+":2: no adapter offers sms.send\n")
+	f.run("definition", "deploy", good, "-o", "json").want(t, 0,
+		definitionLine+`,"warnings":[{"line":2,"column":0,"path":"","message":"no adapter offers sms.send"}]}`+"\n", "")
+	f.run("definition", "deploy", taken, bad).want(t, 1, "",
+		"holdfast: "+taken+": version 1.0.0 has another document (ALREADY_EXISTS)\nGive the changed document a new version.\n"+
+			"holdfast: "+bad+": the document has mistakes (INVALID_ARGUMENT)\n  /do/0: line 3: unknown key\n")
+}
+
+func TestCompletions(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	f.definitions.list = func(*definitionv1.ListRequest) (*definitionv1.ListResponse, error) {
+		return &definitionv1.ListResponse{Definitions: []*definitionv1.Definition{definition("1.0.0"), definition("2.0.0")}}, nil
+	}
+	f.orders.list = func(*orderv1.ListRequest) (*orderv1.ListResponse, error) {
+		return &orderv1.ListResponse{Orders: []*orderv1.Order{running()}}, nil
+	}
+	for args, want := range map[string]string{
+		"order get 0190": orderID + "\trunning telecom/activate:1.0.0\n:4\n",
+		"order get x":    ":4\n",
+		"order get a b":  ":4\n",
+		"order submit --definition telecom/activate:2": "telecom/activate:2.0.0\tActivate\n:4\n",
+		"definition get telecom/activate:1":            "telecom/activate:1.0.0\tActivate\n:4\n",
+		"order get --server 127.0.0.1:1 0190":          ":4\n",
+		"order list --status c":                        strings.Join(statusWords(), "\n") + "\n:4\n",
+		"--output j":                                   "table\njson\n:4\n",
+		"definition deploy ":                           "yaml\nyml\njson\n:8\n",
+	} {
+		words := strings.Split(args, " ")
+		got := f.run(append([]string{"__complete"}, words...)...)
+		if got.status != 0 || got.stdout != want {
+			t.Errorf("%s: %+v\nwant %q", args, got, want)
+		}
+	}
+}
