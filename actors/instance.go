@@ -34,7 +34,8 @@ type instance struct {
 	row   *journalv1.OrderRow
 	open  *journalv1.OpenRow
 
-	pending  *pending // the commit under way
+	deciding []any    // what is being decided
+	pending  *pending // what came of it, until it is committed
 	buffered []any    // what came meanwhile; bounded by the partition
 	mail     *mail
 	due      int64 // as the partition was told
@@ -48,10 +49,11 @@ type mail struct {
 	poison   bool // it runs only to fault the order
 }
 
-// pending is a commit under way: what it holds, and who is to be answered when it is done.
+// pending is what was decided and is not committed yet, and who is to be answered when it is.
 type pending struct {
 	events  []*journalv1.Event
 	answers []func(error)
+	resume  bool // whatever is outstanding is to be taken up
 	row     *journalv1.OrderRow
 	open    *journalv1.OpenRow
 	closes  bool
@@ -65,6 +67,10 @@ func (i *instance) Receive(ctx actor.Context) {
 		if i.restarted {
 			i.take(resume{})
 		}
+	case *actor.Stopping:
+		i.abandon(ErrStopping)
+	case *actor.Restarting:
+		i.abandon(ErrUnavailable)
 	case *committed:
 		if m.to == i {
 			i.committed(m.err)
@@ -85,26 +91,53 @@ func (i *instance) take(m any) {
 	i.buffered = append(i.buffered, m)
 }
 
+// abandon tells everybody who waits for this incarnation that it will not answer.
+func (i *instance) abandon(err error) {
+	if i.pending != nil {
+		for _, answer := range i.pending.answers {
+			answer(err)
+		}
+	}
+	for _, m := range append(i.deciding, i.buffered...) {
+		if r, ok := m.(refusable); ok {
+			r.refuse(err)
+		}
+	}
+}
+
 // decide decides messages one after the other, and commits what came of them together.
 func (i *instance) decide(batch []any) {
 	p := &pending{}
+	i.deciding, i.pending = batch, p
 	now := time.Now()
 	before := i.version()
-	for _, m := range batch {
-		i.decideOne(now, m, p)
+	for ; len(i.deciding) > 0; i.deciding = i.deciding[1:] {
+		i.decideOne(now, i.deciding[0], p)
 	}
 	if i.more {
 		i.more = false
 		i.apply(now, workflow.Continue{}, nil, p)
 	}
-	if len(p.events) == 0 {
-		for _, answer := range p.answers {
-			answer(nil)
-		}
-		i.rest()
+	if len(p.events) > 0 {
+		i.commit(before, p)
 		return
 	}
-	i.commit(before, p)
+	i.settle(p)
+	i.rest()
+}
+
+// settle does what waited for the commit, and answers.
+func (i *instance) settle(p *pending) {
+	if i.state != nil {
+		i.perform(i.state.Effects(p.events))
+		if p.resume {
+			i.perform(i.state.Outstanding())
+		}
+	}
+	i.pending = nil
+	for _, answer := range p.answers {
+		answer(nil)
+	}
 }
 
 func (i *instance) version() messages.Version {
@@ -142,8 +175,9 @@ func (i *instance) decideOne(now time.Time, m any, p *pending) {
 		}
 		if i.poison != nil {
 			i.apply(now, workflow.Fault{Error: poisonProblem(i.poison)}, nil, p)
+			return
 		}
-		i.perform(i.state.Outstanding())
+		p.resume = true
 	case yield:
 	}
 }
@@ -162,7 +196,7 @@ func (i *instance) apply(now time.Time, cmd workflow.Command, answer func(error)
 		p.answers = append(p.answers, answer)
 	}
 	if _, again := cmd.(workflow.Accept); again && len(events) == 0 && i.state.Ended() {
-		i.engine.waiters.grown(i.id, i.state)
+		p.answers = append(p.answers, func(error) { i.engine.waiters.grown(i.id, i.state) })
 	}
 }
 
@@ -242,7 +276,6 @@ func (i *instance) commit(before messages.Version, p *pending) {
 	c.Record = record
 	self, root := i.self, i.engine.system.Root
 	c.Done = func(err error) { root.Send(self, &committed{to: i, err: err}) }
-	i.pending = p
 	i.engine.journal.Commit(c)
 }
 
@@ -292,12 +325,10 @@ func orderRow(s *workflow.State, status orderv1.Status, p messages.Partition) *j
 
 // committed goes on after a commit: effects, answers, and what came meanwhile.
 func (i *instance) committed(err error) {
-	p := i.pending
-	i.pending = nil
 	if err != nil {
-		i.failed(p, err)
+		i.failed(i.pending, err)
 	} else {
-		i.succeeded(p)
+		i.succeeded(i.pending)
 	}
 	if batch := i.buffered; len(batch) > 0 {
 		i.buffered = nil
@@ -323,11 +354,8 @@ func (i *instance) succeeded(p *pending) {
 	if p.closes {
 		i.open = nil
 	}
-	i.perform(i.state.Effects(p.events))
 	i.tellKey(p)
-	for _, answer := range p.answers {
-		answer(nil)
-	}
+	i.settle(p)
 	var ended *workflow.State
 	if wasOpen && i.state.Ended() {
 		ended = i.state
@@ -349,7 +377,7 @@ func (i *instance) tellKey(p *pending) {
 
 // failed drops the state: whatever came meanwhile is decided on a fresh one.
 func (i *instance) failed(p *pending, err error) {
-	i.state, i.more = nil, false
+	i.state, i.more, i.pending = nil, false, nil
 	first := i.row == nil
 	i.row, i.open = nil, nil
 	var taken *persistence.TakenError

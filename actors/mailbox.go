@@ -48,6 +48,11 @@ func (m *mailbox) PostUserMessage(message any) {
 	if !free {
 		m.counted++
 	}
+	if m.head > 1024 && m.head > len(m.user)/2 {
+		n := copy(m.user, m.user[m.head:])
+		clear(m.user[n:])
+		m.user, m.head = m.user[:n], 0
+	}
 	m.user = append(m.user, message)
 	m.schedule()
 }
