@@ -61,14 +61,14 @@ func New(name string) *Adapter { return &Adapter{name: name} }
 func (a *Adapter) Name() string { return a.name }
 
 // Handle adds an activity. The function gets a task's input decoded from JSON, and its output is encoded as JSON;
-// json.RawMessage leaves the input as the node sent it, and the output as the function made it. It is called by up to Concurrency goroutines at once. Mistakes in the names
-// or options are reported by Run.
+// json.RawMessage leaves the input as the node sent it, and the output as the function made it. It is called by up to
+// Concurrency goroutines at once. Mistakes in the names or options are reported by Run.
 func Handle[In, Out any](
 	a *Adapter, name string, fn func(ctx context.Context, t Task, in In) (Out, error), opts ...Option,
 ) {
 	act := &activity{name: name, in: typeOf[In](), out: typeOf[Out]()}
 	if fn == nil {
-		act.mistake("function is nil")
+		act.mistakef("function is nil")
 	}
 	act.execute = func(ctx context.Context, _ any, t Task, input []byte) ([]byte, error) {
 		return invoke(input, func(in In) (Out, error) { return fn(ctx, t, in) })
@@ -86,11 +86,11 @@ func HandleWith[R, In, Out any](
 ) {
 	act := &activity{name: name, in: typeOf[In](), out: typeOf[Out]()}
 	if fn == nil || open == nil {
-		act.mistake("function or open function is nil")
+		act.mistakef("function or open function is nil")
 	}
 	act.open = func(ctx context.Context) (any, error) { return open(ctx) }
 	act.execute = func(ctx context.Context, resource any, t Task, input []byte) ([]byte, error) {
-		r, _ := resource.(R) //nolint:errcheck // it is what open returned; a nil interface is its zero value
+		r, _ := resource.(R) // it is what open returned; a nil interface is its zero value
 		return invoke(input, func(in In) (Out, error) { return fn(ctx, r, t, in) })
 	}
 	a.add(act, opts)
@@ -130,20 +130,20 @@ func (a *Adapter) validate() error {
 
 func (a *activity) validate() error {
 	errs := a.mistakes
-	wrong := func(format string, args ...any) {
+	wrongf := func(format string, args ...any) {
 		errs = append(errs, fmt.Errorf("activity %q: "+format, append([]any{a.name}, args...)...))
 	}
 	if !namePattern.MatchString(a.name) {
-		wrong("its name must be 1 to 63 of a-z A-Z 0-9 _ -")
+		wrongf("its name must be 1 to 63 of a-z A-Z 0-9 _ -")
 	}
 	if a.concurrency < 1 || a.concurrency > maxConcurrency {
-		wrong("concurrency %d is not between 1 and %d", a.concurrency, maxConcurrency)
+		wrongf("concurrency %d is not between 1 and %d", a.concurrency, maxConcurrency)
 	}
 	if a.prefetch < 0 || a.prefetch > maxConcurrency {
-		wrong("prefetch %d is not between 0 and %d", a.prefetch, maxConcurrency)
+		wrongf("prefetch %d is not between 0 and %d", a.prefetch, maxConcurrency)
 	}
 	if !versionPattern.MatchString(a.version) {
-		wrong("version %q is not a semantic version, such as 1.0.0", a.version)
+		wrongf("version %q is not a semantic version, such as 1.0.0", a.version)
 	}
 	return errors.Join(errs...)
 }
@@ -198,13 +198,13 @@ func decode(input []byte, in any) error {
 		*raw = input
 		return nil
 	}
-	return json.Unmarshal(input, in)
+	return json.Unmarshal(input, in) //nolint:wrapcheck // the caller says what it is about
 }
 
 func encode(out any) ([]byte, error) {
 	raw, ok := out.(json.RawMessage)
 	if !ok {
-		return json.Marshal(out)
+		return json.Marshal(out) //nolint:wrapcheck // as in decode
 	}
 	if len(raw) > 0 && !json.Valid(raw) {
 		return nil, fmt.Errorf("%q is not JSON", bytes.ToValidUTF8(raw[:min(len(raw), 100)], []byte("\uFFFD")))

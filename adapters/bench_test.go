@@ -5,26 +5,15 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc"
 
-	"github.com/holdfast-run/holdfast/adapters"
-	"github.com/holdfast-run/holdfast/adapters/bench"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
 )
-
-// benchChild is the environment variable that makes the test binary the adapter of BenchmarkEcho.
-const benchChild = "HOLDFAST_TEST_ADAPTER"
-
-func runBenchChild() {
-	if _, ok := os.LookupEnv(benchChild); ok {
-		adapters.Main(bench.New())
-	}
-}
 
 // BenchmarkEcho measures an adapter process: a node in this process keeps 256 tasks under way, with 100 bytes in and out.
 // In "at once" each result is followed by the next task immediately; in "every 2 ms" they gather for as long as a group
@@ -46,8 +35,7 @@ func benchmarkEcho(b *testing.B, gather time.Duration) {
 	adapterv1.RegisterAdapterServiceServer(server, node)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
-	child := exec.CommandContext(b.Context(), os.Args[0], "-server", listener.Addr().String(), "-log-level", "error")
-	child.Env = append(os.Environ(), benchChild+"=1")
+	child := adapterProcess(b, "-server", listener.Addr().String(), "-log-level", "error")
 	child.Stderr = os.Stderr
 	if err := child.Start(); err != nil {
 		b.Fatal(err)
@@ -62,7 +50,9 @@ func benchmarkEcho(b *testing.B, gather time.Duration) {
 		b.Fatal(err)
 	}
 	server.Stop()
-	<-served
+	if err := <-served; err != nil {
+		b.Fatal(err)
+	}
 	cpu := child.ProcessState.UserTime() + child.ProcessState.SystemTime()
 	b.ReportMetric(float64(b.N)/elapsed.Seconds(), "tasks/s")
 	b.ReportMetric(float64(cpu.Microseconds())/float64(b.N), "cpu-µs/task")
@@ -104,7 +94,7 @@ func (p *pump) Connect(stream grpc.BidiStreamingServer[adapterv1.ConnectRequest,
 	sent, received := 0, 0
 	results := make(chan []*adapterv1.Result, window) // each message has at least one
 	go p.read(stream, results)
-	batch := make([]*adapterv1.Result, window) // as if so many had come: the first tasks
+	batch := slices.Repeat([]*adapterv1.Result{nil}, window) // as if so many had come: the first tasks
 	for {
 		answer := &adapterv1.ConnectResponse{}
 		for _, r := range batch {
@@ -126,7 +116,7 @@ func (p *pump) Connect(stream grpc.BidiStreamingServer[adapterv1.ConnectRequest,
 			}
 			return nil
 		}
-		batch = append([]*adapterv1.Result(nil), <-results...)
+		batch = append(batch[:0], <-results...)
 		if p.gather > 0 {
 			time.Sleep(p.gather) // stands in for a commit
 		}

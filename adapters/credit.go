@@ -159,7 +159,7 @@ func (c *credits) revoke(s *share) uint64 {
 		return 0
 	}
 	busy, idle := c.targets()
-	keep := uint64(max(idle-s.active, 0)) //nolint:gosec // not negative
+	keep := uint64(max(idle-s.active, 0))
 	if s.outstanding() <= keep {
 		return 0
 	}

@@ -25,7 +25,7 @@ var ErrNotDone = errors.New("was not done")
 
 // Problem is an error as the workflow sees it, after RFC 9457. An activity that returns one says what its definition can
 // catch. Empty fields get the values of the failure's class.
-type Problem struct {
+type Problem struct { //nolint:errname // RFC 9457 calls it so, and so does the API
 	// Type is a URI reference that identifies the kind of error, such as ErrorTypeValidation.
 	Type string
 	// Title is a short summary for people.
@@ -59,6 +59,7 @@ const (
 
 type classified struct {
 	error
+
 	class class
 }
 
@@ -106,7 +107,7 @@ func classOf(err error) class {
 const maxDetail = 4096
 
 // failure makes the result of an execution that returned an error. ended is why the context had ended by then, if so.
-func failure(err error, ended error, idempotent, recovering bool) *adapterv1.Result {
+func failure(err, ended error, idempotent, recovering bool) *adapterv1.Result {
 	c := classOf(err)
 	timeout := errors.Is(ended, context.DeadlineExceeded) || errors.Is(err, context.DeadlineExceeded)
 	switch {
@@ -160,7 +161,7 @@ func problemOf(err error, c class, timeout bool) *problemv1.Problem {
 		p.Title = clip(said.Title, maxDetail)
 	}
 	if said.Status >= 100 && said.Status <= 599 {
-		p.Status = int32(said.Status) //nolint:gosec // bounded above
+		p.Status = int32(said.Status)
 	}
 	p.Detail = clip(said.Detail, maxDetail)
 	return &p

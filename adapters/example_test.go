@@ -1,4 +1,4 @@
-package adapters_test
+package adapters_test //nolint:testableexamples // it would run until it is ended
 
 import (
 	"context"
@@ -7,9 +7,14 @@ import (
 	"github.com/holdfast-run/holdfast/adapters"
 )
 
-type Subscriber struct{ IMSI, MSISDN string }
+type Subscriber struct {
+	IMSI   string `json:"imsi"`
+	MSISDN string `json:"msisdn"`
+}
 
-type Profile struct{ ID string }
+type Profile struct {
+	ID string `json:"id"`
+}
 
 // The body of an adapter's main.
 func Example() {

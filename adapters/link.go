@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -241,10 +242,5 @@ func (h *hub) abandon(l *link) bool {
 }
 
 func (h *hub) configured(address string) bool {
-	for _, server := range h.config.Servers {
-		if server == address {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(h.config.Servers, address)
 }

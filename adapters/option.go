@@ -31,7 +31,7 @@ func Timeout(d time.Duration) Option {
 	return func(a *activity) {
 		a.timeout = d
 		if d <= 0 {
-			a.mistake("timeout %v is not longer than 0", d)
+			a.mistakef("timeout %v is not longer than 0", d)
 		}
 	}
 }
@@ -41,7 +41,7 @@ func Timeout(d time.Duration) Option {
 func RateLimit(perSecond float64, burst int) Option {
 	return func(a *activity) {
 		if !(perSecond > 0 && perSecond <= 1e9) || burst < 1 {
-			a.mistake("rate limit of %v a second, bursts of %d: a rate above 0 up to 1e9, and bursts of at least 1, are expected",
+			a.mistakef("rate limit of %v a second, bursts of %d: a rate above 0 up to 1e9, and bursts of at least 1, are expected",
 				perSecond, burst)
 			return
 		}
@@ -54,7 +54,7 @@ func RateLimit(perSecond float64, burst int) Option {
 func Breaker(failures int, cooldown time.Duration) Option {
 	return func(a *activity) {
 		if failures < 1 || cooldown <= 0 {
-			a.mistake("breaker after %d failures for %v: at least 1, and a time longer than 0, are expected", failures, cooldown)
+			a.mistakef("breaker after %d failures for %v: at least 1, and a time longer than 0, are expected", failures, cooldown)
 			return
 		}
 		a.breaker = &breaker{failures: failures, cooldown: cooldown.Nanoseconds()}
@@ -67,11 +67,11 @@ func Breaker(failures int, cooldown time.Duration) Option {
 func Recover[In, Out any](fn func(ctx context.Context, t Task, in In) (Out, error)) Option {
 	return func(a *activity) {
 		if fn == nil {
-			a.mistake("recover function is nil")
+			a.mistakef("recover function is nil")
 			return
 		}
 		if in, out := typeOf[In](), typeOf[Out](); in != a.in || out != a.out {
-			a.mistake("recover function takes %v and returns %v; the activity takes %v and returns %v", in, out, a.in, a.out)
+			a.mistakef("recover function takes %v and returns %v; the activity takes %v and returns %v", in, out, a.in, a.out)
 			return
 		}
 		a.recover = func(ctx context.Context, _ any, t Task, input []byte) ([]byte, error) {
@@ -80,6 +80,6 @@ func Recover[In, Out any](fn func(ctx context.Context, t Task, in In) (Out, erro
 	}
 }
 
-func (a *activity) mistake(format string, args ...any) {
+func (a *activity) mistakef(format string, args ...any) {
 	a.mistakes = append(a.mistakes, fmt.Errorf("activity %s: "+format, append([]any{a.name}, args...)...))
 }

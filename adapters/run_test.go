@@ -132,7 +132,7 @@ func TestWrongInputAndOutputFailPermanently(t *testing.T) {
 		status          int32
 		typ             string
 	}{
-		{"typed", `{"IMSI": 7}`, 400, adapters.ErrorTypeValidation},
+		{"typed", `{"imsi": 7}`, 400, adapters.ErrorTypeValidation},
 		{"typed", `{`, 400, adapters.ErrorTypeValidation},
 		{"raw", `{"a": `, 500, adapters.ErrorTypeRuntime},
 		{"channel", `7`, 500, adapters.ErrorTypeRuntime},

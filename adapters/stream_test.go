@@ -25,6 +25,7 @@ import (
 // gate is an adapter whose activity begins, then waits until it is released.
 type gate struct {
 	*adapters.Adapter
+
 	begun, release chan struct{}
 }
 
@@ -135,6 +136,7 @@ func inBubble(t *testing.T, options adaptertest.Options, test func(t *testing.T,
 func TestUnacknowledgedResultsAreSentAgain(t *testing.T) {
 	t.Parallel()
 	inBubble(t, adaptertest.Options{HoldAcks: true}, func(t *testing.T, node *adaptertest.Node, c adapters.Config) {
+		t.Helper()
 		node.Run(newEcho(), c)
 		first := node.Do(t.Context(), "work", "x")
 		time.Sleep(7 * time.Second)
@@ -157,6 +159,7 @@ func TestUnacknowledgedResultsAreSentAgain(t *testing.T) {
 func TestAnIdleAdapterIsNotSilent(t *testing.T) {
 	t.Parallel()
 	inBubble(t, adaptertest.Options{Heartbeat: time.Second}, func(t *testing.T, node *adaptertest.Node, c adapters.Config) {
+		t.Helper()
 		node.Run(newEcho(), c)
 		time.Sleep(time.Minute)
 		node.Do(t.Context(), "work", "x")
@@ -169,6 +172,7 @@ func TestAnIdleAdapterIsNotSilent(t *testing.T) {
 func TestProgressIsTold(t *testing.T) {
 	t.Parallel()
 	inBubble(t, adaptertest.Options{}, func(t *testing.T, node *adaptertest.Node, c adapters.Config) {
+		t.Helper()
 		a := adapters.New("test")
 		adapters.Handle(a, "work", func(_ context.Context, task adapters.Task, _ string) (string, error) {
 			task.Progress("1 %")
@@ -188,6 +192,7 @@ func TestProgressIsTold(t *testing.T) {
 func TestRateLimitAndBreakerHoldTasksBack(t *testing.T) {
 	t.Parallel()
 	inBubble(t, adaptertest.Options{}, func(t *testing.T, node *adaptertest.Node, c adapters.Config) {
+		t.Helper()
 		a := adapters.New("test")
 		broken := true
 		var calls []time.Duration
@@ -233,6 +238,7 @@ func TestRateLimitAndBreakerHoldTasksBack(t *testing.T) {
 func TestQueuedTasksExpire(t *testing.T) {
 	t.Parallel()
 	inBubble(t, adaptertest.Options{}, func(t *testing.T, node *adaptertest.Node, c adapters.Config) {
+		t.Helper()
 		g := newGate(adapters.Concurrency(1), adapters.Prefetch(1))
 		node.Run(g.Adapter, c)
 		running, queued := node.Task("work", ""), node.Task("work", "")
@@ -285,6 +291,7 @@ func TestDrainFinishesWhatWasBegun(t *testing.T) {
 func TestDrainIsBounded(t *testing.T) {
 	t.Parallel()
 	inBubble(t, adaptertest.Options{HoldAcks: true}, func(t *testing.T, node *adaptertest.Node, c adapters.Config) {
+		t.Helper()
 		g := newGate()
 		c.DrainTimeout = 20 * time.Second
 		p := node.Run(g.Adapter, c)
@@ -443,7 +450,12 @@ func TestAnAdapterThatIsRefusedEnds(t *testing.T) {
 	adapterv1.RegisterAdapterServiceServer(server, refuser{})
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
-	t.Cleanup(func() { server.Stop(); <-served })
+	t.Cleanup(func() {
+		server.Stop()
+		if err := <-served; err != nil {
+			t.Errorf("serve: %v", err)
+		}
+	})
 	c := config(t)
 	c.Servers = []string{listener.Addr().String()}
 	if err := newEcho().Run(within(t), c); err == nil || !strings.Contains(err.Error(), "there is another one") {

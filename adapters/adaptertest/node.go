@@ -43,7 +43,7 @@ type Options struct {
 type Node struct {
 	adapterv1.UnimplementedAdapterServiceServer
 
-	t       testing.TB
+	tb      testing.TB
 	options Options
 	addr    string
 	server  *grpc.Server
@@ -62,10 +62,10 @@ type Node struct {
 }
 
 // Start starts a node. It ends with the test, which then fails if an adapter broke the protocol.
-func Start(t testing.TB, options ...Options) *Node {
-	t.Helper()
+func Start(tb testing.TB, options ...Options) *Node {
+	tb.Helper()
 	n := &Node{
-		t: t, options: Options{Addr: "127.0.0.1:0", ID: "test-node", Heartbeat: time.Second}, changed: make(chan struct{}),
+		tb: tb, options: Options{Addr: "127.0.0.1:0", ID: "test-node", Heartbeat: time.Second}, changed: make(chan struct{}),
 		tasks: map[string]*adapterv1.Task{}, bySeq: map[string]*adapterv1.Result{},
 	}
 	for _, o := range options {
@@ -75,8 +75,8 @@ func Start(t testing.TB, options ...Options) *Node {
 	listener := n.options.Listener
 	if listener == nil {
 		var err error
-		if listener, err = (&net.ListenConfig{}).Listen(t.Context(), "tcp", n.options.Addr); err != nil {
-			t.Fatalf("listen: %v", err)
+		if listener, err = (&net.ListenConfig{}).Listen(tb.Context(), "tcp", n.options.Addr); err != nil {
+			tb.Fatalf("listen: %v", err)
 		}
 	}
 	n.addr = listener.Addr().String()
@@ -87,13 +87,13 @@ func Start(t testing.TB, options ...Options) *Node {
 	adapterv1.RegisterAdapterServiceServer(n.server, n)
 	served := make(chan error, 1)
 	go func() { served <- n.server.Serve(listener) }()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		n.server.Stop()
 		if err := <-served; err != nil {
-			t.Errorf("serve: %v", err)
+			tb.Errorf("serve: %v", err)
 		}
 		for _, what := range n.Violations() {
-			t.Errorf("protocol broken: %s", what)
+			tb.Errorf("protocol broken: %s", what)
 		}
 	})
 	return n
@@ -131,7 +131,7 @@ func (n *Node) Close() { n.server.Stop() }
 // Run runs an adapter in this process, connected to the node unless the configuration names others, and waits until it
 // is welcomed. It is stopped at the end of the test.
 func (n *Node) Run(a *adapters.Adapter, config adapters.Config) *Process {
-	n.t.Helper()
+	n.tb.Helper()
 	if len(config.Servers) == 0 {
 		config.Servers = []string{n.addr}
 	}
@@ -142,12 +142,12 @@ func (n *Node) Run(a *adapters.Adapter, config adapters.Config) *Process {
 		defer close(p.done)
 		p.err = a.Run(ctx, config)
 	}()
-	n.t.Cleanup(func() {
+	n.tb.Cleanup(func() {
 		n.HoldAcks(false)
 		n.Ack(n.Results()...)
 		_ = p.Stop() // the test that cares has asked before
 	})
-	n.until(n.t.Context(), "adapter is welcomed", func() bool { return len(n.hellos) > before || p.ended() })
+	n.until(n.tb.Context(), "adapter is welcomed", func() bool { return len(n.hellos) > before || p.ended() })
 	return p
 }
 
@@ -185,7 +185,7 @@ func (p *Process) ended() bool {
 // Do has an activity executed once, with a key of its own, and returns the result. Input is encoded as JSON; nil sends
 // none.
 func (n *Node) Do(ctx context.Context, activity string, input any) *adapterv1.Result {
-	n.t.Helper()
+	n.tb.Helper()
 	t := n.Task(activity, input)
 	n.Send(ctx, t)
 	return n.Await(ctx, t.GetKey(), t.GetAttempt())
@@ -196,12 +196,12 @@ var orders atomic.Int64
 
 // Task makes a task with a key of its own.
 func (n *Node) Task(activity string, input any) *adapterv1.Task {
-	n.t.Helper()
+	n.tb.Helper()
 	var raw []byte
 	if input != nil {
 		var err error
 		if raw, err = json.Marshal(input); err != nil {
-			n.t.Fatalf("encode the input: %v", err)
+			n.tb.Fatalf("encode the input: %v", err)
 		}
 	}
 	order := fmt.Sprintf("order-%d", orders.Add(1))
@@ -212,7 +212,7 @@ func (n *Node) Task(activity string, input any) *adapterv1.Task {
 
 // Send sends a task as soon as a stream has credit for it.
 func (n *Node) Send(ctx context.Context, task *adapterv1.Task) {
-	n.t.Helper()
+	n.tb.Helper()
 	n.until(ctx, "credit for "+task.GetActivity(), func() bool {
 		for _, s := range n.streams {
 			if n.sendOn(s, task) {
@@ -237,7 +237,7 @@ func (n *Node) sendOn(s *stream, task *adapterv1.Task) bool {
 
 // Await waits for the result of an attempt.
 func (n *Node) Await(ctx context.Context, key string, attempt uint32) *adapterv1.Result {
-	n.t.Helper()
+	n.tb.Helper()
 	var found *adapterv1.Result
 	n.until(ctx, fmt.Sprintf("result of %s, attempt %d", key, attempt), func() bool {
 		i := slices.IndexFunc(n.results, func(r *adapterv1.Result) bool { return r.GetKey() == key && r.GetAttempt() == attempt })
@@ -258,7 +258,7 @@ func (n *Node) Results() []*adapterv1.Result {
 
 // AwaitResults waits until at least that many results came, repeats included, and returns them.
 func (n *Node) AwaitResults(ctx context.Context, count int) []*adapterv1.Result {
-	n.t.Helper()
+	n.tb.Helper()
 	n.until(ctx, fmt.Sprintf("%d results", count), func() bool { return len(n.results) >= count })
 	return n.Results()
 }
@@ -272,14 +272,14 @@ func (n *Node) Hellos() []*adapterv1.Hello {
 
 // AwaitHellos waits until at least that many streams were opened, and returns their hellos.
 func (n *Node) AwaitHellos(ctx context.Context, count int) []*adapterv1.Hello {
-	n.t.Helper()
+	n.tb.Helper()
 	n.until(ctx, fmt.Sprintf("%d hellos", count), func() bool { return len(n.hellos) >= count })
 	return n.Hellos()
 }
 
 // AwaitProgress waits for a sign of life of a key, and returns its note.
 func (n *Node) AwaitProgress(ctx context.Context, key string) string {
-	n.t.Helper()
+	n.tb.Helper()
 	var note string
 	n.until(ctx, "progress of "+key, func() bool {
 		i := slices.IndexFunc(n.notes, func(p *adapterv1.Progress) bool { return p.GetKey() == key })
@@ -293,7 +293,7 @@ func (n *Node) AwaitProgress(ctx context.Context, key string) string {
 
 // AwaitCredits waits until the node may send exactly that many tasks of an activity, over all streams.
 func (n *Node) AwaitCredits(ctx context.Context, activity string, count uint64) {
-	n.t.Helper()
+	n.tb.Helper()
 	n.until(ctx, fmt.Sprintf("%d credits of %s", count, activity), func() bool {
 		var left uint64
 		for _, s := range n.streams {
@@ -307,7 +307,7 @@ func (n *Node) AwaitCredits(ctx context.Context, activity string, count uint64) 
 
 // AwaitDrain waits until an adapter says that it drains.
 func (n *Node) AwaitDrain(ctx context.Context) {
-	n.t.Helper()
+	n.tb.Helper()
 	n.until(ctx, "drain", func() bool {
 		return slices.ContainsFunc(n.streams, func(s *stream) bool { return s.drained })
 	})
@@ -315,7 +315,7 @@ func (n *Node) AwaitDrain(ctx context.Context) {
 
 // AwaitStreams waits until exactly that many streams are open.
 func (n *Node) AwaitStreams(ctx context.Context, count int) {
-	n.t.Helper()
+	n.tb.Helper()
 	n.until(ctx, fmt.Sprintf("%d streams", count), func() bool { return len(n.streams) == count })
 }
 
@@ -379,7 +379,7 @@ func (n *Node) Violations() []string {
 
 // until waits for a condition, which is asked for under the lock at every change.
 func (n *Node) until(ctx context.Context, what string, condition func() bool) {
-	n.t.Helper()
+	n.tb.Helper()
 	for {
 		n.mu.Lock()
 		met, changed := condition(), n.changed
@@ -390,7 +390,7 @@ func (n *Node) until(ctx context.Context, what string, condition func() bool) {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			n.t.Fatalf("wait for %s: %v", what, context.Cause(ctx))
+			n.tb.Fatalf("wait for %s: %v", what, context.Cause(ctx))
 		}
 	}
 }
@@ -403,7 +403,7 @@ func (n *Node) notify() {
 
 // Attempt is a task as a later attempt of the same work.
 func Attempt(t *adapterv1.Task, attempt uint32) *adapterv1.Task {
-	again, _ := proto.Clone(t).(*adapterv1.Task) //nolint:errcheck // a clone has its type
+	again, _ := proto.Clone(t).(*adapterv1.Task)
 	again.Attempt = attempt
 	return again
 }

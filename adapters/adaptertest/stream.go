@@ -129,7 +129,7 @@ func (n *Node) receive(s *stream, m *adapterv1.ConnectRequest) {
 	silent := time.Since(s.heard)
 	n.silence = max(n.silence, silent)
 	if silent > 3*n.options.Heartbeat {
-		n.violated("the adapter was silent for %v, longer than three heartbeats of %v", silent, n.options.Heartbeat)
+		n.violatedf("the adapter was silent for %v, longer than three heartbeats of %v", silent, n.options.Heartbeat)
 	}
 	s.heard = time.Now()
 	answer := &adapterv1.ConnectResponse{}
@@ -143,9 +143,9 @@ func (n *Node) receive(s *stream, m *adapterv1.ConnectRequest) {
 	for _, c := range m.GetCredits() {
 		switch have := s.credits[c.GetActivity()]; {
 		case have == nil:
-			n.violated("credit for activity %q, which the hello doesn't offer", c.GetActivity())
+			n.violatedf("credit for activity %q, which the hello doesn't offer", c.GetActivity())
 		case c.GetTotal() < have.total:
-			n.violated("the total of credits for %q fell from %d to %d", c.GetActivity(), have.total, c.GetTotal())
+			n.violatedf("the total of credits for %q fell from %d to %d", c.GetActivity(), have.total, c.GetTotal())
 		default:
 			have.total = c.GetTotal()
 		}
@@ -153,7 +153,7 @@ func (n *Node) receive(s *stream, m *adapterv1.ConnectRequest) {
 	for _, r := range m.GetRevocations() {
 		have := s.credits[r.GetActivity()]
 		if have == nil {
-			n.violated("revocation for activity %q, which the hello doesn't offer", r.GetActivity())
+			n.violatedf("revocation for activity %q, which the hello doesn't offer", r.GetActivity())
 			continue
 		}
 		count := min(r.GetCount(), have.left())
@@ -197,36 +197,36 @@ func checkHello(h *adapterv1.Hello) string {
 func (n *Node) checkResult(s *stream, r *adapterv1.Result) {
 	id := fmt.Sprintf("result %d of key %q", r.GetSeq(), r.GetKey())
 	if before := n.bySeq[fmt.Sprint(s.process, r.GetSeq())]; before != nil && !proto.Equal(before, r) {
-		n.violated("%s: its number was that of another result: %v", id, before)
+		n.violatedf("%s: its number was that of another result: %v", id, before)
 	}
 	n.bySeq[fmt.Sprint(s.process, r.GetSeq())] = r
 	if t := n.tasks[r.GetKey()]; t != nil &&
 		(t.GetOrderId() != r.GetOrderId() || t.GetPartition() != r.GetPartition() || t.GetActivity() != r.GetActivity()) {
-		n.violated("%s: order, partition and activity are not those of the task", id)
+		n.violatedf("%s: order, partition and activity are not those of the task", id)
 	}
 	switch r.GetOutcome() {
 	case adapterv1.Outcome_OUTCOME_SUCCEEDED:
 		if len(r.GetOutput()) > 0 && !json.Valid(r.GetOutput()) {
-			n.violated("%s: the output is not JSON: %q", id, r.GetOutput())
+			n.violatedf("%s: the output is not JSON: %q", id, r.GetOutput())
 		}
 		if limit := n.options.MaxOutput; limit > 0 && len(r.GetOutput()) > int(limit) {
-			n.violated("%s: the output has %d bytes, more than %d", id, len(r.GetOutput()), limit)
+			n.violatedf("%s: the output has %d bytes, more than %d", id, len(r.GetOutput()), limit)
 		}
 	case adapterv1.Outcome_OUTCOME_FAILED, adapterv1.Outcome_OUTCOME_IN_DOUBT:
 		if r.GetError() == nil {
-			n.violated("%s: no error says why", id)
+			n.violatedf("%s: no error says why", id)
 		}
 	case adapterv1.Outcome_OUTCOME_NOT_DONE:
 	case adapterv1.Outcome_OUTCOME_UNSPECIFIED:
-		n.violated("%s: no outcome", id)
+		n.violatedf("%s: no outcome", id)
 	default:
-		n.violated("%s: unknown outcome %v", id, r.GetOutcome())
+		n.violatedf("%s: unknown outcome %v", id, r.GetOutcome())
 	}
 	if r.GetSeq() == 0 {
-		n.violated("%s: sequence numbers begin with 1", id)
+		n.violatedf("%s: sequence numbers begin with 1", id)
 	}
 }
 
-func (n *Node) violated(format string, args ...any) {
+func (n *Node) violatedf(format string, args ...any) {
 	n.broken = append(n.broken, fmt.Sprintf(format, args...))
 }

@@ -19,6 +19,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestTranscripts(t *testing.T) {
 	t.Parallel()
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+		t.Helper()
 		t.Parallel()
 		l := ledger.New(ledger.Config{Keep: 2, KeepBytes: 20, KeepFor: 100})
 		now := int64(0)

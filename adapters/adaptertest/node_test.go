@@ -1,0 +1,172 @@
+package adaptertest_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+
+	"github.com/holdfast-run/holdfast/adapters/adaptertest"
+	"github.com/holdfast-run/holdfast/messages/adapterv1"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// recorder takes the place of a test that is to fail.
+type recorder struct {
+	testing.TB
+
+	errors   []string
+	cleanups []func()
+}
+
+func (r *recorder) Errorf(format string, args ...any) {
+	r.errors = append(r.errors, fmt.Sprintf(format, args...))
+}
+func (r *recorder) Cleanup(f func()) { r.cleanups = append(r.cleanups, f) }
+
+func connect(t *testing.T, n *adaptertest.Node) grpc.BidiStreamingClient[adapterv1.ConnectRequest, adapterv1.ConnectResponse] {
+	t.Helper()
+	conn, err := grpc.NewClient(n.Addr(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	stream, err := adapterv1.NewAdapterServiceClient(conn).Connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stream
+}
+
+func hello() *adapterv1.Hello {
+	return &adapterv1.Hello{
+		Adapter: "a", Process: "p", Ledger: "p", Protocol: 1, Activities: []*adapterv1.Activity{{Name: "work", Concurrency: 1}},
+	}
+}
+
+func TestWrongHellosAreRefused(t *testing.T) {
+	t.Parallel()
+	for want, m := range map[string]*adapterv1.ConnectRequest{
+		"no hello":        {Drain: true},
+		"protocol 2":      {Hello: change(func(h *adapterv1.Hello) { h.Protocol = 2 })},
+		"is not a name":   {Hello: change(func(h *adapterv1.Hello) { h.Adapter = "a.b" })},
+		"process must":    {Hello: change(func(h *adapterv1.Hello) { h.Process = "" })},
+		"ledger is empty": {Hello: change(func(h *adapterv1.Hello) { h.Ledger = "" })},
+		"no activities":   {Hello: change(func(h *adapterv1.Hello) { h.Activities = nil })},
+		"offered twice":   {Hello: change(func(h *adapterv1.Hello) { h.Activities = append(h.GetActivities(), h.GetActivities()...) })},
+	} {
+		test := &recorder{TB: t}
+		n := adaptertest.Start(test)
+		stream := connect(t, n)
+		if err := stream.Send(m); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := stream.Recv(); status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", want, err)
+		}
+		test.cleanups[0]()
+		if len(test.errors) != 1 || !strings.Contains(test.errors[0], want) {
+			t.Errorf("%q: the test failed with %q", want, test.errors)
+		}
+	}
+}
+
+func change(f func(*adapterv1.Hello)) *adapterv1.Hello {
+	h := hello()
+	f(h)
+	return h
+}
+
+func TestABrokenProtocolFailsTheTest(t *testing.T) {
+	t.Parallel()
+	result := func(r *adapterv1.Result) *adapterv1.ConnectRequest {
+		r.Key = "k"
+		return &adapterv1.ConnectRequest{Results: []*adapterv1.Result{r}}
+	}
+	succeeded, failed := adapterv1.Outcome_OUTCOME_SUCCEEDED, adapterv1.Outcome_OUTCOME_FAILED
+	for want, messages := range map[string][]*adapterv1.ConnectRequest{
+		"fell from 2 to 1": {
+			{Credits: []*adapterv1.Credit{{Activity: "work", Total: 2}}}, {Credits: []*adapterv1.Credit{{Activity: "work", Total: 1}}},
+		},
+		"credit for activity":     {{Credits: []*adapterv1.Credit{{Activity: "play", Total: 2}}}},
+		"revocation for activity": {{Revocations: []*adapterv1.Revocation{{Activity: "play", Count: 2}}}},
+		"number was that of":      {result(&adapterv1.Result{Seq: 1, Outcome: succeeded}), result(&adapterv1.Result{Seq: 1, Outcome: succeeded, Attempt: 2})},
+		"is not JSON":             {result(&adapterv1.Result{Seq: 1, Outcome: succeeded, Output: []byte("x")})},
+		"more than 20":            {result(&adapterv1.Result{Seq: 1, Outcome: succeeded, Output: []byte(`"1234567890123456789"`)})},
+		"no error says why":       {result(&adapterv1.Result{Seq: 1, Outcome: failed})},
+		"no outcome":              {result(&adapterv1.Result{Seq: 1})},
+		"unknown outcome":         {result(&adapterv1.Result{Seq: 1, Outcome: 99})},
+		"begin with 1":            {result(&adapterv1.Result{Outcome: succeeded})},
+	} {
+		test := &recorder{TB: t}
+		n := adaptertest.Start(test, adaptertest.Options{MaxOutput: 20})
+		stream := connect(t, n)
+		for _, m := range append([]*adapterv1.ConnectRequest{{Hello: hello()}}, messages...) {
+			if err := stream.Send(m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := stream.CloseSend(); err != nil {
+			t.Fatal(err)
+		}
+		for {
+			if _, err := stream.Recv(); err != nil { // the end
+				break
+			}
+		}
+		test.cleanups[0]()
+		if len(test.errors) != 1 || !strings.Contains(test.errors[0], want) {
+			t.Errorf("%q: the test failed with %q", want, test.errors)
+		}
+	}
+}
+
+func TestTheNodeKeepsToCredits(t *testing.T) {
+	t.Parallel()
+	n := adaptertest.Start(t)
+	stream := connect(t, n)
+	send := func(m *adapterv1.ConnectRequest) {
+		if err := stream.Send(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	recv := func() *adapterv1.ConnectResponse {
+		m, err := stream.Recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	send(&adapterv1.ConnectRequest{Hello: hello(), Credits: []*adapterv1.Credit{{Activity: "work", Total: 2}}})
+	if w := recv().GetWelcome(); w.GetNode() != "test-node" || w.GetHeartbeatMs() != 1000 {
+		t.Errorf("%v", w)
+	}
+	task := n.Task("work", map[string]int{"a": 1})
+	n.Send(t.Context(), task)
+	if got := recv().GetTasks()[0]; got.GetKey() != task.GetKey() || string(got.GetInput()) != `{"a":1}` {
+		t.Errorf("%v", got)
+	}
+	n.AwaitCredits(t.Context(), "work", 1)
+	send(&adapterv1.ConnectRequest{Revocations: []*adapterv1.Revocation{{Activity: "work", Count: 5}}})
+	if r := recv().GetReturned()[0]; r.GetCount() != 1 {
+		t.Errorf("%v", r)
+	}
+	n.AwaitCredits(t.Context(), "work", 0)
+	send(&adapterv1.ConnectRequest{Results: []*adapterv1.Result{{
+		Seq: 1, Key: task.GetKey(), OrderId: task.GetOrderId(), Activity: "work", Attempt: 1, Outcome: adapterv1.Outcome_OUTCOME_SUCCEEDED,
+	}}})
+	if acks := recv().GetAcks(); len(acks) != 1 || acks[0] != 1 {
+		t.Errorf("%v", acks)
+	}
+	n.Await(t.Context(), task.GetKey(), 1)
+	if err := stream.CloseSend(); err != nil {
+		t.Fatal(err)
+	}
+	n.AwaitStreams(t.Context(), 0)
+}
