@@ -2,6 +2,7 @@ package definition
 
 import (
 	_ "embed"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -109,6 +110,15 @@ func (l *library) note(key string) {
 	arity, _ := strconv.Atoi(count)
 	l.arities[name] = append(l.arities[name], arity)
 	slices.Sort(l.arities[name])
+}
+
+// suggestion says which function a name may have been meant to be.
+func (l *library) suggestion(name string) string {
+	names := slices.DeleteFunc(slices.Sorted(maps.Keys(l.arities)), func(n string) bool { return n[0] == '_' })
+	if s := similar(name, names); s != "" {
+		return ": did you mean " + s + "?"
+	}
+	return ""
 }
 
 // functionKey names a function with its number of arguments, as jq's messages do.

@@ -18,6 +18,7 @@ func Compile(document []byte, limits Limits) (*workflow.Definition, []*definitio
 	limits = limits.withDefaults()
 	c := &compiler{
 		limits:    limits,
+		used:      make(map[*node]bool),
 		schemas:   make(map[*node]workflow.Schema),
 		templates: make(map[templateKey]workflow.Expr),
 	}
@@ -45,6 +46,7 @@ type compiler struct {
 
 	// components holds the reusable components: errors, functions, retries and timeouts.
 	components map[string]*node
+	used       map[*node]bool
 	// tasks counts the tasks made so far.
 	tasks int
 	// schemas and templates are those compiled so far: the calls of a function share them.
@@ -73,6 +75,7 @@ func (c *compiler) document(root *node) {
 	if n := o.required("do"); n != nil {
 		c.def.Do = c.taskList(n, scope{ref: "/do"})
 	}
+	c.checkUnused()
 	activities := make(map[string]bool)
 	for _, t := range c.def.Tasks {
 		if t.Call != nil {
@@ -129,14 +132,14 @@ func (c *compiler) header(n *node) {
 func (c *compiler) evaluate(n *node) {
 	o := c.object(n, "the property \"evaluate\"", "language", "mode")
 	if v := o.get("language"); v != nil && (v.kind != stringKind || v.text != "jq") {
-		c.atf(v, "expressions in %s are not supported: the only language is \"jq\"", v.describe())
+		c.atf(v, "the language %s is not supported: the only one is \"jq\"", shorten(v.text, 40))
 	}
 	if v := o.get("mode"); v != nil && (v.kind != stringKind || v.text != "strict") {
-		c.atf(v, "the mode %s is not supported: the only mode is \"strict\", expressions in ${ }", v.describe())
+		c.atf(v, "the mode %s is not supported: the only one is \"strict\", expressions in ${ }", shorten(v.text, 40))
 	}
 }
 
-// use reads the reusable components. Each is checked here even if nothing uses it.
+// use finds the reusable components.
 func (c *compiler) use(n *node) {
 	o := c.object(n, "the property \"use\"", "authentications", "catalogs", "errors", "extensions", "functions",
 		"retries", "secrets", "timeouts")
@@ -153,17 +156,21 @@ func (c *compiler) use(n *node) {
 			c.components[kind] = v
 		}
 	}
-	for _, v := range c.components["errors"].children() {
-		c.errorDefinition(v, nil)
-	}
-	for _, v := range c.components["retries"].children() {
-		c.retryPolicy(v, []string{defaultErrorVariable})
-	}
-	for _, v := range c.components["timeouts"].children() {
-		c.timeoutDefinition(v, placeTask, nil)
-	}
-	for _, v := range c.components["functions"].children() {
-		c.checkFunction(v)
+}
+
+// checkUnused checks the reusable components that nothing uses: the others were checked where they are used.
+func (c *compiler) checkUnused() {
+	for kind, check := range map[string]func(n *node){
+		"errors":    func(n *node) { c.errorDefinition(n, nil) },
+		"retries":   func(n *node) { c.retryPolicy(n, []string{defaultErrorVariable}) },
+		"timeouts":  func(n *node) { c.timeoutDefinition(n, placeTask, nil) },
+		"functions": c.checkFunction,
+	} {
+		for _, n := range c.components[kind].children() {
+			if !c.used[n] {
+				check(n)
+			}
+		}
 	}
 }
 
@@ -171,6 +178,7 @@ func (c *compiler) use(n *node) {
 func (c *compiler) named(ref *node, kind string) *node {
 	components := c.components[kind]
 	if v := components.get(ref.text); v != nil {
+		c.used[v] = true
 		return v
 	}
 	c.atf(ref, "there is no %q in \"use.%s\": %s", ref.text, kind, hint(ref.text, components.names(), "define it there"))
@@ -185,5 +193,5 @@ func hint(name string, known []string, otherwise string) string {
 	if len(known) == 0 {
 		return otherwise
 	}
-	return "known are " + quoted(known[:min(len(known), 12)])
+	return "expected " + quoted(known[:min(len(known), 12)])
 }

@@ -33,6 +33,10 @@ func (c *compiler) expression(n *node, text string, offset int, p place, vars []
 		offset += start
 		text = text[start:strings.LastIndex(text, "}")]
 	}
+	if strings.TrimSpace(text) == "" {
+		c.atf(n, "the expression is empty: write one, such as . for the input")
+		return nil
+	}
 	if len(text) > c.limits.Expression {
 		c.atf(n, "the expression has %d bytes, more than the %d allowed: split it over several tasks",
 			len(text), c.limits.Expression)
@@ -274,7 +278,11 @@ func stepOf(i *gojq.Index) (step, bool) {
 	case i.Str != nil:
 		return step{key: i.Str.Str}, i.Str.Queries == nil
 	}
-	switch v, _ := literal(i.Start); v := v.(type) {
+	v, ok := literal(i.Start)
+	if !ok {
+		return step{}, false
+	}
+	switch v := v.(type) {
 	case string:
 		return step{key: v}, true
 	case int:

@@ -131,7 +131,7 @@ func (c *compiler) integer(n *node, name string, least, most int64) (int64, bool
 
 // activityPattern is adapter.activity, with a version and a catalog.
 var activityPattern = regexp.MustCompile(
-	`^([a-zA-Z0-9_-]{1,63}\.[a-zA-Z0-9][a-zA-Z0-9_.-]{0,126})(?::(` + semver + `))?(?:@([a-zA-Z0-9._-]+))?$`)
+	`^([a-zA-Z0-9_-]{1,63}\.[a-zA-Z0-9][a-zA-Z0-9_.-]{0,126})(?::(` + semver + `))?(?:@[a-zA-Z0-9._-]+)?$`)
 
 // protocols are the calls that the language defines.
 var protocols = []string{"asyncapi", "grpc", "http", "openapi", "a2a", "mcp"}
@@ -146,24 +146,26 @@ func (c *compiler) callTask(o object, t *workflow.Task, s scope) {
 		with = c.template(v, placeTask, s.vars)
 	}
 	if body := c.components["functions"].get(n.text); body != nil {
+		c.used[body] = true
 		t.Do = c.functionCall(n, body, t, s)
 		t.Do.Input = with
 		return
 	}
 	found := activityPattern.FindStringSubmatch(n.text)
+	_, catalog, _ := strings.Cut(n.text, "@")
 	switch {
 	case slices.Contains(protocols, n.text):
 		c.atf(n, notYet+", or call an activity of an adapter", fmt.Sprintf("the call %q", n.text))
 	case strings.Contains(n.text, "://"):
 		c.atf(n, notYet+", or call an activity of an adapter", "calling a function by its address")
+	case catalog != "" && catalog != "default":
+		c.atf(n, notYet+", or use @default", fmt.Sprintf("the catalog %s", shorten(catalog, 60)))
 	case found == nil:
 		c.atf(n, "%s is no activity such as \"hss.createSubscriber\" or \"hss.createSubscriber:1.0.0@default\", "+
 			"and no function of \"use.functions\": %s", shorten(n.text, 60),
 			hint(n.text, c.components["functions"].names(), "name one"))
-	case found[3] != "" && found[2] == "":
-		c.atf(n, "the function %q of a catalog needs a version: write %s:1.0.0@%s", n.text, found[1], found[3])
-	case found[3] != "" && found[3] != "default":
-		c.atf(n, notYet+", or use @default", fmt.Sprintf("the catalog %q", found[3]))
+	case catalog != "" && found[2] == "":
+		c.atf(n, "the function %q of a catalog needs a version: write %s:1.0.0@%s", n.text, found[1], catalog)
 	default:
 		activity := found[1]
 		if found[2] != "" {

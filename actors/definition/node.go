@@ -168,9 +168,17 @@ func (n *node) describe() string {
 	switch n.kind {
 	case stringKind, numberKind, boolKind:
 		return fmt.Sprintf("%s (%s)", n.kind, shorten(n.text, 40))
-	default:
-		return n.kind.String()
+	case objectKind:
+		if len(n.items) == 0 {
+			return "an empty object"
+		}
+	case listKind:
+		if len(n.items) == 0 {
+			return "an empty list"
+		}
+	case nullKind:
 	}
+	return n.kind.String()
 }
 
 // shorten cuts a text for a message.

@@ -328,10 +328,10 @@ func (r *rewriter) function(f *gojq.Func, n *names) *gojq.Func {
 	case refused[f.Name] != "":
 		r.failf(f.Name, "the function %s is refused: %s", f.Name, refused[f.Name])
 	case len(r.library.arities[f.Name]) > 0 && !strings.HasPrefix(f.Name, "_"):
-		r.failf(f.Name, "the function %s takes %s arguments, not %d",
-			f.Name, strings.Trim(strings.ReplaceAll(fmt.Sprint(r.library.arities[f.Name]), " ", " or "), "[]"), len(args))
+		r.failf(f.Name, "the function %s has %d arguments, but takes %s", f.Name, len(args),
+			strings.Trim(strings.ReplaceAll(fmt.Sprint(r.library.arities[f.Name]), " ", " or "), "[]"))
 	default:
-		r.failf(f.Name, "there is no function %s", key)
+		r.failf(f.Name, "there is no function %s%s", key, r.library.suggestion(f.Name))
 	}
 	return f
 }

@@ -1,0 +1,112 @@
+package definition_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/datadriven"
+
+	"github.com/holdfast-run/holdfast/actors/definition"
+	"github.com/holdfast-run/holdfast/actors/workflow"
+)
+
+// TestGolden compiles the documents in testdata. The verb says what of the result is shown:
+//
+//	compile            mistakes, or the tasks with their kinds
+//	do [limit=n]       the same for a list of tasks, within a minimal document
+func TestGolden(t *testing.T) {
+	t.Parallel()
+	datadriven.Walk(t, "testdata/golden", func(t *testing.T, path string) {
+		t.Helper()
+		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			t.Helper()
+			document := d.Input
+			switch d.Cmd {
+			case "compile":
+			case "do":
+				document = "document: {dsl: '1.0.3', namespace: test, name: golden, version: '1.0.0'}\ndo:\n" + d.Input
+			default:
+				t.Fatalf("no such verb: %s", d.Cmd)
+			}
+			limits := definition.Limits{}
+			if d.HasArg("tasks") {
+				d.ScanArgs(t, "tasks", &limits.Tasks)
+			}
+			if d.HasArg("depth") {
+				d.ScanArgs(t, "depth", &limits.Depth)
+			}
+			if d.HasArg("expression") {
+				d.ScanArgs(t, "expression", &limits.Expression)
+			}
+			return show(definition.Compile([]byte(document), limits))
+		})
+	})
+}
+
+func show[M interface {
+	GetLine() int32
+	GetColumn() int32
+	GetPath() string
+	GetMessage() string
+}](def *workflow.Definition, mistakes []M,
+) string {
+	var b strings.Builder
+	for _, m := range mistakes {
+		fmt.Fprintf(&b, "%d:%d %s\n    %s\n", m.GetLine(), m.GetColumn(), m.GetPath(), m.GetMessage())
+	}
+	if def == nil {
+		return b.String()
+	}
+	fmt.Fprintf(&b, "%s\n", def.Ref)
+	for _, ref := range slices.Sorted(maps.Keys(def.Tasks)) {
+		t := def.Tasks[ref]
+		fmt.Fprintf(&b, "%s %s\n", ref, describe(t))
+	}
+	if len(def.Activities) > 0 {
+		fmt.Fprintf(&b, "activities %s\n", strings.Join(def.Activities, " "))
+	}
+	return b.String()
+}
+
+func describe(t *workflow.Task) string {
+	then := ""
+	if t.Then != "" {
+		then = " then " + t.Then
+	}
+	switch {
+	case t.Do != nil && t.Do.Input != nil:
+		return "do with input" + then
+	case t.Do != nil:
+		return "do" + then
+	case t.Call != nil && t.Call.With == nil:
+		return "call " + t.Call.Activity + then
+	case t.Call != nil:
+		return "call " + t.Call.Activity + " with" + then
+	case t.Set != nil:
+		return "set" + then
+	case t.Switch != nil:
+		cases := make([]string, 0, len(t.Switch))
+		for _, c := range t.Switch {
+			cases = append(cases, fmt.Sprintf("%s(when %t)→%s", c.Name, c.When != nil, c.Then))
+		}
+		return "switch " + strings.Join(cases, " ") + then
+	case t.Try != nil:
+		s := "try as " + t.Try.As
+		if t.Try.Filter != nil && t.Try.Filter.Type != nil {
+			s += " type " + *t.Try.Filter.Type
+		}
+		if r := t.Try.Retry; r != nil {
+			s += fmt.Sprintf(" retry %d backoff %d", r.Attempts, r.Backoff)
+		}
+		return s + then
+	case t.Raise != nil:
+		return fmt.Sprintf("raise %d", t.Raise.Status) + then
+	case t.Wait != nil:
+		return "wait" + then
+	default:
+		return "nothing"
+	}
+}
