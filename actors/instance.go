@@ -110,7 +110,6 @@ func (i *instance) decide(batch []any) {
 	p := &pending{}
 	i.deciding, i.pending = batch, p
 	now := time.Now()
-	before := i.version()
 	for ; len(i.deciding) > 0; i.deciding = i.deciding[1:] {
 		i.decideOne(now, i.deciding[0], p)
 	}
@@ -118,8 +117,8 @@ func (i *instance) decide(batch []any) {
 		i.more = false
 		i.apply(now, workflow.Continue{}, nil, p)
 	}
-	if len(p.events) > 0 {
-		i.commit(before, p)
+	if n := messages.Version(len(p.events)); n > 0 {
+		i.commit(i.state.Version()-n, p)
 		return
 	}
 	i.settle(p)
@@ -138,13 +137,6 @@ func (i *instance) settle(p *pending) {
 	for _, answer := range p.answers {
 		answer(nil)
 	}
-}
-
-func (i *instance) version() messages.Version {
-	if i.state == nil {
-		return 0
-	}
-	return i.state.Version()
 }
 
 func (i *instance) decideOne(now time.Time, m any, p *pending) {
