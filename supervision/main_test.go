@@ -32,6 +32,8 @@ func child(mode string) {
 	switch mode {
 	case "exit":
 		os.Exit(3)
+	case "cut off":
+		say("cut o")
 	case "obedient":
 		term := make(chan os.Signal, 1)
 		signal.Notify(term, syscall.SIGTERM)

@@ -31,7 +31,8 @@ type Spec struct {
 	// Live tells whether the process makes progress: nil if so. It should end with its context; if it doesn't, it has
 	// failed all the same. Nil: not asked.
 	Live func(context.Context) error
-	// LiveEvery is the time from one question to the next; 0 means 1 s. LiveTimeout bounds each; 0 means 2 s.
+	// LiveEvery is the time from one question to the next; 0 means 1 s. Until Live has succeeded it is asked more often.
+	// LiveTimeout bounds each question; 0 means 2 s.
 	LiveEvery, LiveTimeout time.Duration
 	// LiveFailures is how many in a row have the process killed; 0 means 3.
 	LiveFailures int
@@ -150,6 +151,7 @@ func (p *Process) Run(ctx context.Context) error {
 	for failures := 1; ctx.Err() == nil; failures++ {
 		began := time.Now()
 		pid, err := p.once(ctx)
+		endLines(p.spec.Stdout, p.spec.Stderr)
 		if ctx.Err() != nil {
 			p.spec.Log.Info("process has stopped", "pid", pid, "exit", exitText(err))
 			p.spec.OnEvent(Event{Kind: Exited, PID: pid, Err: err})
@@ -206,6 +208,15 @@ func (p *Process) relayOutputs() func() {
 	}
 }
 
+// endLines ends the lines that a process left without an end.
+func endLines(outputs ...io.Writer) {
+	for _, w := range outputs {
+		if r, ok := w.(*Relay); ok {
+			r.endPartial()
+		}
+	}
+}
+
 // once runs the process once, and returns why it ended.
 func (p *Process) once(ctx context.Context) (pid int, err error) {
 	child, err := start(p.command())
@@ -255,13 +266,16 @@ func (p *Process) command() *exec.Cmd {
 	return cmd
 }
 
+// firstEvery is the time between questions until the first success: soon after it, the process must stay alive.
+const firstEvery = 50 * time.Millisecond
+
 // watch asks for liveness until ctx ends or it has failed too often, which it sends to dead.
 func (p *Process) watch(ctx context.Context, dead chan<- error) {
 	if p.spec.Live == nil {
 		return
 	}
 	began, failures, succeeded := time.Now(), 0, false
-	tick := time.NewTicker(p.spec.LiveEvery)
+	tick := time.NewTicker(min(p.spec.LiveEvery, firstEvery))
 	defer tick.Stop()
 	for {
 		select {
@@ -274,6 +288,9 @@ func (p *Process) watch(ctx context.Context, dead chan<- error) {
 		case ctx.Err() != nil:
 			return
 		case err == nil:
+			if !succeeded {
+				tick.Reset(p.spec.LiveEvery)
+			}
 			failures, succeeded = 0, true
 		case !succeeded && time.Since(began) < p.spec.StartGrace:
 		default:

@@ -262,6 +262,20 @@ func TestProcessHasAGraceUntilItIsFirstAlive(t *testing.T) {
 	r.next(supervision.Unhealthy)
 }
 
+func TestProcessEndsTheLineThatItsChildDidNot(t *testing.T) {
+	t.Parallel()
+	out := make(lines, 100)
+	r := supervise(t, "cut off", func(s *supervision.Spec) { s.Stdout = out })
+	for range 2 {
+		r.next(supervision.Started)
+		r.next(supervision.Exited)
+		if got := <-out; got != "cut o\n" {
+			t.Errorf("got %q", got)
+		}
+	}
+	r.stop()
+}
+
 func TestProcessIsNotBlockedByABlockedLog(t *testing.T) {
 	t.Parallel()
 	f, g := newFifo(t), newGate()

@@ -72,6 +72,15 @@ func (r *Relay) Write(p []byte) (int, error) {
 	return n, nil
 }
 
+// endPartial ends a line that has no end, because who wrote it is gone.
+func (r *Relay) endPartial() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.partial) > 0 {
+		r.endLine()
+	}
+}
+
 // endLine moves the partial line to the held ones. The caller holds the lock.
 func (r *Relay) endLine() {
 	if len(r.held)+len(r.prefix)+len(r.partial)+1 > r.max {
@@ -95,10 +104,8 @@ func (r *Relay) wakeUp() {
 // Close passes on what is held, and returns when that is done, or with an error when ctx ends before. In that case the
 // goroutine that writes ends when the other writer lets it.
 func (r *Relay) Close(ctx context.Context) error {
+	r.endPartial()
 	r.mu.Lock()
-	if !r.closed && len(r.partial) > 0 {
-		r.endLine()
-	}
 	r.closed = true
 	r.wakeUp()
 	r.mu.Unlock()
@@ -115,6 +122,7 @@ func (r *Relay) run() {
 	var spare []byte
 	for {
 		lines, closed := r.take(spare)
+		spare = lines[:0] // also if there is nothing in it: the other buffer is in use now
 		if len(lines) == 0 {
 			if closed {
 				return
@@ -123,7 +131,6 @@ func (r *Relay) run() {
 			continue
 		}
 		_, _ = r.out.Write(lines) // if nobody reads any more, there is nobody to tell
-		spare = lines[:0]
 	}
 }
 

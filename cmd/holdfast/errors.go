@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -54,7 +55,7 @@ func (a *app) describe(ctx context.Context, err error) (text string, exit int) {
 		fmt.Fprintln(&b, "holdfast: interrupted")
 	case isRPC:
 		prefix, _, _ := strings.Cut(err.Error(), "rpc error:") // what the command was at, if it said so
-		fmt.Fprintf(&b, "holdfast: %s%s (%s)\n", clean(prefix), clean(st.Message()), codeName(st.Code()))
+		fmt.Fprintf(&b, "holdfast: %s%s\n", clean(prefix), textStatus(st))
 		describeDetails(&b, st)
 	default:
 		for i, line := range strings.Split(err.Error(), "\n") {
@@ -86,6 +87,23 @@ func rpcStatus(err error) (*status.Status, bool) {
 		return status.New(codes.Unknown, ""), false
 	}
 	return answer.GRPCStatus(), true
+}
+
+// textStatus is a node's answer, or why there is none, in one line.
+func textStatus(st *status.Status) string {
+	message := st.Message()
+	if st.Code() == codes.DeadlineExceeded && len(st.Details()) == 0 { // it isn't a node that says so
+		message = "no answer in time"
+	}
+	// What gRPC says itself of a connection that failed is wrapped more than once.
+	if _, cause, found := strings.Cut(message, "connection error: desc = "); found {
+		message = cause
+		if unquoted, err := strconv.Unquote(cause); err == nil {
+			message = unquoted
+		}
+		message = "no connection: " + strings.TrimPrefix(message, "transport: ")
+	}
+	return clean(message) + " (" + codeName(st.Code()) + ")"
 }
 
 // codeName writes a code as the gRPC specification does.

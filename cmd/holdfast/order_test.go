@@ -348,7 +348,7 @@ func TestOrderSubmitErrors(t *testing.T) {
 	submit("--timeout", "500ms").want(t, 5, "", "stopping (UNAVAILABLE): trying again\n"+
 		"holdfast: gave up: context deadline exceeded: stopping (UNAVAILABLE)\n  try again in 1m0s\n"+advice)
 	answer = nil
-	submit("--timeout", "20ms").want(t, 5, "", "holdfast: context deadline exceeded (DEADLINE_EXCEEDED)\n"+advice)
+	submit("--timeout", "20ms").want(t, 5, "", "holdfast: no answer in time (DEADLINE_EXCEEDED)\n"+advice)
 }
 
 func TestOrderSubmitAndWait(t *testing.T) {
@@ -362,7 +362,8 @@ func TestOrderSubmitAndWait(t *testing.T) {
 	}
 	f.watched(nil)
 	f.holds(ended(orderv1.Status_STATUS_COMPLETED))
-	wait().want(t, 0, completedJSON, eventsText)
+	const accepted = "order " + orderID + " is accepted\n"
+	wait().want(t, 0, completedJSON, accepted+eventsText)
 	wait("--quiet").want(t, 0, completedJSON, "")
 	f.holds(ended(orderv1.Status_STATUS_FAULTED))
 	wait("-q").want(t, 3, faultedJSON, "")
@@ -375,7 +376,7 @@ func TestOrderSubmitAndWait(t *testing.T) {
 	f.width = 60
 	got := wait()
 	lines := strings.Split(got.stderr, "\r\x1b[K")
-	if len(lines) < 5 || lines[0] != "" || lines[len(lines)-1] != "" || !strings.HasPrefix(lines[3], orderID) {
+	if len(lines) < 5 || lines[0] != accepted || lines[len(lines)-1] != "" || !strings.HasSuffix(lines[3], " order.faulted  ") {
 		t.Errorf("%q", lines)
 	}
 	for _, line := range lines {
@@ -443,7 +444,8 @@ func TestNoNodeAnswers(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	got := f.run("order", "get", "x", "--server", "127.0.0.1:1")
-	if got.status != 1 || !strings.Contains(got.stderr, "(UNAVAILABLE)\n") ||
+	if got.status != 1 || !strings.Contains(got.stderr,
+		"holdfast: no connection: Error while dialing: dial tcp 127.0.0.1:1: connect: connection refused (UNAVAILABLE)\n") ||
 		!strings.Contains(got.stderr, "No node answers at 127.0.0.1:1. Start one with 'holdfast dev'") {
 		t.Errorf("%+v", got)
 	}

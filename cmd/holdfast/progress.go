@@ -12,7 +12,6 @@ import (
 // progress shows how an order fares: on a terminal in one line that changes, else a line for each event.
 type progress struct {
 	out   io.Writer
-	id    string
 	width int // of the terminal; 0: there is none
 	quiet bool
 	began time.Time
@@ -30,10 +29,13 @@ const progressEvery = 200 * time.Millisecond
 // newProgress begins to show an order's progress on the standard error. End it.
 func (a *app) newProgress(id string, quiet bool) *progress {
 	p := &progress{
-		out: a.stderr, id: id, quiet: quiet, began: time.Now(), stop: make(chan struct{}), done: make(chan struct{}),
+		out: a.stderr, quiet: quiet, began: time.Now(), stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	if !quiet {
 		p.width = a.terminal(a.stderr)
+	}
+	if !quiet {
+		fmt.Fprintf(p.out, "order %s is accepted\n", clean(id))
 	}
 	go p.run()
 	return p
@@ -85,8 +87,7 @@ func (p *progress) draw() {
 	if n := p.latest.GetAttempt(); n > 1 {
 		where += fmt.Sprintf(" (attempt %d)", n)
 	}
-	line := fmt.Sprintf("%s  %5.1fs  %d tasks done  %s  %s",
-		p.id, time.Since(p.began).Seconds(), p.tasks, p.latest.GetType(), where)
+	line := fmt.Sprintf("%5.1f s  %d done  %s  %s", time.Since(p.began).Seconds(), p.tasks, p.latest.GetType(), where)
 	fmt.Fprintf(p.out, "\r\x1b[K%s", shorten(clean(line), max(p.width-1, 10)))
 }
 

@@ -61,7 +61,7 @@ func (a *app) reconnectFlag(cmd *cobra.Command) {
 // tellRetry says that a call failed and is made again.
 func (a *app) tellRetry(err error) {
 	st, _ := rpcStatus(err)
-	fmt.Fprintf(a.stderr, "%s (%s): trying again\n", clean(st.Message()), codeName(st.Code()))
+	fmt.Fprintln(a.stderr, textStatus(st)+": trying again")
 }
 
 // hasEnded tells whether an order in this status changes no more.
