@@ -1,0 +1,125 @@
+package load
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"google.golang.org/grpc"
+
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+)
+
+// maxFrame is the most submissions in one message.
+const maxFrame = 1024
+
+// Stream submits orders over one SubmitStream. What is submitted while a message is being sent goes out as the next one.
+type Stream struct {
+	st     grpc.BidiStreamingClient[orderv1.SubmitStreamRequest, orderv1.SubmitStreamResponse]
+	answer func([]*orderv1.Submission)
+	wake   chan struct{} // holds at most one
+	ended  chan struct{}
+	err    error // once ended
+
+	mu      sync.Mutex
+	pending []*orderv1.SubmitRequest // bounded by whoever submits
+	closed  bool
+}
+
+// OpenStream opens a stream; it lives until ctx ends, it breaks, or it is closed and all has been answered. answer is
+// called with the answers of each message, from one goroutine. It may submit.
+func OpenStream(
+	ctx context.Context, client orderv1.OrderServiceClient, answer func([]*orderv1.Submission),
+) (*Stream, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	st, err := client.SubmitStream(ctx, grpc.WaitForReady(true))
+	if err != nil {
+		cancel()
+		return nil, fmt.Errorf("open stream: %w", err)
+	}
+	s := &Stream{st: st, answer: answer, wake: make(chan struct{}, 1), ended: make(chan struct{})}
+	go func() {
+		defer close(s.ended)
+		var writer sync.WaitGroup
+		writer.Go(func() { s.write(ctx) })
+		s.err = s.read()
+		cancel()
+		writer.Wait()
+	}()
+	return s, nil
+}
+
+// Submit sends submissions, without waiting. They must not change before they are answered.
+func (s *Stream) Submit(submissions ...*orderv1.SubmitRequest) {
+	if len(submissions) == 0 {
+		return
+	}
+	s.mu.Lock()
+	s.pending = append(s.pending, submissions...)
+	s.mu.Unlock()
+	s.signal()
+}
+
+// Close tells that nothing more will be submitted.
+func (s *Stream) Close() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.signal()
+}
+
+// Wait waits until the stream has ended, and returns why: nil if it was closed and all was answered.
+func (s *Stream) Wait() error {
+	<-s.ended
+	return s.err
+}
+
+func (s *Stream) signal() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (s *Stream) read() error {
+	for {
+		m, err := s.st.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("stream of submissions: %w", err)
+		}
+		s.answer(m.GetSubmissions())
+	}
+}
+
+// write sends until the stream is closed or breaks; why it breaks is for read to tell.
+func (s *Stream) write(ctx context.Context) {
+	var spare []*orderv1.SubmitRequest
+	for {
+		s.mu.Lock()
+		batch, closed := s.pending, s.closed
+		s.pending = spare[:0]
+		s.mu.Unlock()
+		spare = batch
+		for len(batch) > 0 {
+			n := min(len(batch), maxFrame)
+			if err := s.st.Send(&orderv1.SubmitStreamRequest{Submissions: batch[:n]}); err != nil {
+				return
+			}
+			batch = batch[n:]
+		}
+		if closed {
+			_ = s.st.CloseSend() // read learns of it
+			return
+		}
+		select {
+		case <-s.wake:
+		case <-ctx.Done():
+			return
+		}
+	}
+}

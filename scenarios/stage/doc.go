@@ -1,0 +1,13 @@
+// Package stage runs the processes that a scenario needs: a node, adapters, downstream systems. It starts them, tells
+// when they are ready, what they use, and kills them when the scenario wants that.
+//
+//	start ──► running ──► ended by itself, or killed ──► started again (Restart), or else the stage fails
+//	             │
+//	             └──────► stopping (the stage stops, or its context ended) ──► gone
+//
+// How it fails: the context of a stage ends with the reason, the last lines of the process's log included. Every
+// process is a child that dies with this process. The output of each goes to a file of its own in the stage's folder,
+// NAME.log.
+//
+// What it is not: a supervisor for production; it is a few conveniences around supervision.Process.
+package stage

@@ -1,0 +1,144 @@
+package stage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials/insecure"
+)
+
+// Node is a node of a stage, on the embedded journal, with its default settings.
+type Node struct {
+	*Process
+
+	// Server is the address of its API, Admin that of its administration, Data its data folder.
+	Server, Admin, Data string
+}
+
+// StartNode starts a node with the given holdfast binary. Its data go to the folder data below the stage's.
+func (s *Stage) StartNode(holdfast string, restart bool) (*Node, error) {
+	addresses, err := FreeAddresses(s.ctx, 2)
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{Server: addresses[0], Admin: addresses[1], Data: filepath.Join(s.dir, "data")}
+	n.Process, err = s.Start(Spec{
+		Name: "node", Path: holdfast, Restart: restart,
+		Args: []string{"node", "--data", n.Data, "--listen", n.Server, "--admin-listen", n.Admin},
+	})
+	return n, err
+}
+
+// pollEvery is how often a URL is asked again that doesn't answer yet.
+const pollEvery = 10 * time.Millisecond
+
+// Ready waits until the node is ready.
+func (n *Node) Ready(ctx context.Context) error { return Answers(ctx, "http://"+n.Admin+"/readyz") }
+
+// Live tells whether the node says that it makes progress.
+func (n *Node) Live(ctx context.Context) error {
+	_, err := get(ctx, "http://"+n.Admin+"/livez")
+	return err
+}
+
+// Answers waits until a URL answers with status 200.
+func Answers(ctx context.Context, url string) error {
+	again := time.NewTicker(pollEvery)
+	defer again.Stop()
+	for {
+		_, err := get(ctx, url)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return fmt.Errorf("wait for %s: %w (its last answer: %w)", url, context.Cause(ctx), err)
+		}
+	}
+}
+
+// maxPage bounds an answer to get, in bytes.
+const maxPage = 16 << 20
+
+func get(ctx context.Context, url string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	q, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return "", fmt.Errorf("make request: %w", err)
+	}
+	q.Close = true // no connection outlives the question
+	resp, err := http.DefaultClient.Do(q)
+	if err != nil {
+		return "", err //nolint:wrapcheck // it names the URL
+	}
+	defer resp.Body.Close() //nolint:errcheck // it was only read
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxPage))
+	if err != nil {
+		return "", fmt.Errorf("get %s: %w", url, err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("get %s: %s: %s", url, resp.Status, strings.TrimSpace(string(b)))
+	}
+	return string(b), nil
+}
+
+// Metrics are the figures that a node shows, in the text format of Prometheus.
+type Metrics string
+
+// Metrics asks the node for its figures.
+func (n *Node) Metrics(ctx context.Context) (Metrics, error) {
+	text, err := get(ctx, "http://"+n.Admin+"/metrics")
+	return Metrics(text), err
+}
+
+// Value returns the value of one series: a name, with its labels as they are shown.
+func (m Metrics) Value(series string) (float64, error) {
+	for line := range strings.Lines(string(m)) {
+		rest, found := strings.CutPrefix(line, series)
+		if !found || !strings.HasPrefix(rest, " ") {
+			continue
+		}
+		fields := strings.Fields(rest) // the value, and perhaps a time
+		if len(fields) == 0 {
+			break
+		}
+		v, err := strconv.ParseFloat(fields[0], 64)
+		if err != nil {
+			return 0, fmt.Errorf("metric %s has the value %q: %w", series, fields[0], errNumber)
+		}
+		return v, nil
+	}
+	return 0, fmt.Errorf("the node shows no metric %s", series)
+}
+
+var errNumber = errors.New("a number is expected")
+
+// Dial makes a connection to the node, which comes back soon after the node does. Close it.
+func (n *Node) Dial(options ...grpc.DialOption) (*grpc.ClientConn, error) {
+	conn, err := grpc.NewClient("passthrough:///"+n.Server, append([]grpc.DialOption{
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithNoProxy(),
+		grpc.WithInitialWindowSize(1 << 20),
+		grpc.WithInitialConnWindowSize(4 << 20),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64 << 20)),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.5, Jitter: 0.2, MaxDelay: 200 * time.Millisecond},
+			MinConnectTimeout: time.Second,
+		}),
+	}, options...)...)
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s: %w", n.Server, err)
+	}
+	return conn, nil
+}

@@ -1,0 +1,224 @@
+package stage
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/holdfast-run/holdfast/supervision"
+)
+
+// Stage is a set of processes.
+type Stage struct {
+	ctx    context.Context //nolint:containedctx // bounds the life of the processes; Stop ends it
+	cancel context.CancelCauseFunc
+	dir    string
+	all    sync.WaitGroup
+}
+
+// New makes an empty stage; logs go to the folder dir. The context that it returns ends with the stage, when that fails
+// or stops; its cause says why. Stop it.
+func New(ctx context.Context, dir string) (context.Context, *Stage) {
+	s := &Stage{dir: dir}
+	s.ctx, s.cancel = context.WithCancelCause(ctx)
+	return s.ctx, s
+}
+
+// errStopped is the cause of a stage that was stopped.
+var errStopped = errors.New("the stage was stopped")
+
+// Stop ends all processes, and waits for them.
+func (s *Stage) Stop() {
+	s.cancel(errStopped)
+	s.all.Wait()
+}
+
+// Dir is the stage's folder.
+func (s *Stage) Dir() string { return s.dir }
+
+// Spec says which process to run.
+type Spec struct {
+	// Name is for people, and names the log.
+	Name string
+	// Path is the program, Args its arguments, Env is added to the environment.
+	Path string
+	Args []string
+	Env  []string
+	// Restart has the process started again at once when it ends. Else its end fails the stage.
+	Restart bool
+}
+
+// restartAfter is the delay of a restart: as good as none, but a program that can't start doesn't take a whole CPU.
+const restartAfter = 10 * time.Millisecond
+
+// stopGrace is how long a process has to stop by itself.
+const stopGrace = 10 * time.Second
+
+// Start starts a process.
+func (s *Stage) Start(spec Spec) (*Process, error) {
+	name := filepath.Join(s.dir, spec.Name+".log")
+	log, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("%s: open log: %w", spec.Name, err)
+	}
+	p := &Process{name: spec.Name, log: name, changed: make(chan struct{})}
+	ctx, cancel := context.WithCancel(s.ctx)
+	var failed error
+	supervised := supervision.NewProcess(supervision.Spec{
+		Name: spec.Name, Path: spec.Path, Args: spec.Args, Env: spec.Env, Stdout: log, Stderr: log, StopGrace: stopGrace,
+		Backoff: supervision.Backoff{Initial: restartAfter, Max: restartAfter},
+		OnEvent: func(e supervision.Event) {
+			p.happened(e)
+			if e.Kind == supervision.Exited && !spec.Restart && s.ctx.Err() == nil {
+				failed = fmt.Errorf("process %s ended: %s", spec.Name, exitText(e.Err))
+				cancel()
+			}
+		},
+	})
+	s.all.Go(func() {
+		defer log.Close() //nolint:errcheck // each line was handed to the system already
+		defer cancel()
+		if err := supervised.Run(ctx); err != nil {
+			s.cancel(fmt.Errorf("process %s: %w", spec.Name, err))
+		}
+		if failed != nil { // by now all of its output is in the log
+			s.cancel(fmt.Errorf("%w; its log ends so:\n%s", failed, p.Tail()))
+		}
+	})
+	return p, nil
+}
+
+func exitText(err error) string {
+	if err == nil {
+		return "exit status 0"
+	}
+	return err.Error()
+}
+
+// Process is a process of a stage, over all its restarts.
+type Process struct {
+	name, log string
+
+	mu      sync.Mutex
+	current *os.Process // nil while it doesn't run
+	starts  int
+	changed chan struct{} // closed, and replaced, whenever the process starts or ends
+}
+
+func (p *Process) happened(e supervision.Event) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch e.Kind {
+	case supervision.Started:
+		// On Linux this holds the very process, so that a signal can't reach another one that got its id.
+		if current, err := os.FindProcess(e.PID); err == nil {
+			p.current = current
+		}
+		p.starts++
+	case supervision.Exited:
+		if p.current != nil {
+			_ = p.current.Release() // it only fails if it was released before
+		}
+		p.current = nil
+	default:
+		return
+	}
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+// Name is the process's name.
+func (p *Process) Name() string { return p.name }
+
+// Starts counts how often the process was started.
+func (p *Process) Starts() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.starts
+}
+
+// PID returns the id of the process; 0 while it doesn't run.
+func (p *Process) PID() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.current == nil {
+		return 0
+	}
+	return p.current.Pid
+}
+
+// Kill kills the process as it runs now, waits until it is gone, and returns when it was killed. If it is just being
+// started, it waits for that.
+func (p *Process) Kill(ctx context.Context) (time.Time, error) {
+	var at time.Time
+	killed := 0
+	for {
+		p.mu.Lock()
+		current, starts, changed := p.current, p.starts, p.changed
+		if current != nil && killed == 0 {
+			killed, at = starts, time.Now()
+			if err := current.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+				p.mu.Unlock()
+				return at, fmt.Errorf("kill %s: %w", p.name, err)
+			}
+		}
+		p.mu.Unlock()
+		if killed > 0 && (current == nil || starts > killed) {
+			return at, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return at, fmt.Errorf("kill %s: %w", p.name, context.Cause(ctx))
+		}
+	}
+}
+
+// tailBytes is how much of a log's end a failure tells.
+const tailBytes = 2000
+
+// Tail returns the last lines of the log.
+func (p *Process) Tail() string {
+	f, err := os.Open(p.log)
+	if err != nil {
+		return err.Error()
+	}
+	defer f.Close() //nolint:errcheck // it was only read
+	if size, err := f.Seek(0, io.SeekEnd); err == nil {
+		_, err = f.Seek(max(size-tailBytes, 0), io.SeekStart)
+		if err != nil {
+			return err.Error()
+		}
+	}
+	b, err := io.ReadAll(io.LimitReader(f, tailBytes))
+	if err != nil {
+		return err.Error()
+	}
+	if len(b) == tailBytes {
+		b = b[bytes.IndexByte(b, '\n')+1:]
+	}
+	return strings.TrimSpace(string(b))
+}
+
+// FreeAddresses returns loopback addresses that are free now. A process that is started again needs its old one, so they
+// are chosen beforehand.
+func FreeAddresses(ctx context.Context, n int) ([]string, error) {
+	var found []string
+	for range n {
+		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, fmt.Errorf("find a free port: %w", err)
+		}
+		defer l.Close() //nolint:errcheck // it was never used; all at once, so that none is found twice
+		found = append(found, l.Addr().String())
+	}
+	return found, nil
+}
