@@ -13,7 +13,7 @@ import (
 
 const document = "document:\n  dsl: 1.0.3\t\x1b\n"
 
-func definition(version string) *definitionv1.Definition {
+func deployed(version string) *definitionv1.Definition {
 	return &definitionv1.Definition{
 		Namespace: "telecom", Name: "activate", Version: version, Hash: []byte{0xab, 1}, DeployedAt: at(0), Title: "Activate",
 		Activities: []string{"hss.create", "sms.send"},
@@ -31,9 +31,9 @@ func TestDefinitionList(t *testing.T) {
 			return &definitionv1.ListResponse{}, nil
 		}
 		if r.GetPageToken() == "" {
-			return &definitionv1.ListResponse{Definitions: []*definitionv1.Definition{definition("1.0.0")}, NextPageToken: "x"}, nil
+			return &definitionv1.ListResponse{Definitions: []*definitionv1.Definition{deployed("1.0.0")}, NextPageToken: "x"}, nil
 		}
-		return &definitionv1.ListResponse{Definitions: []*definitionv1.Definition{definition("1.10.0")}}, nil
+		return &definitionv1.ListResponse{Definitions: []*definitionv1.Definition{deployed("1.10.0")}}, nil
 	}
 	f.run("definition", "list", "--namespace", "telecom").want(t, 0, ""+
 		"DEFINITION               TITLE     DEPLOYED AT               ACTIVITIES\n"+
@@ -50,7 +50,7 @@ func TestDefinitionGet(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	f.definitions.get = func(r *definitionv1.GetRequest) (*definitionv1.GetResponse, error) {
-		d := definition("1.0.0")
+		d := deployed("1.0.0")
 		d.Document = []byte(document)
 		if r.GetDefinition() != "telecom/activate" {
 			d = nil
@@ -99,7 +99,7 @@ func TestDefinitionDeploy(t *testing.T) {
 			})
 		}
 		return &definitionv1.DeployResponse{
-			Definition: definition("1.0.0"), Warnings: []*definitionv1.Mistake{{Line: 2, Message: "no adapter offers sms.send"}},
+			Definition: deployed("1.0.0"), Warnings: []*definitionv1.Mistake{{Line: 2, Message: "no adapter offers sms.send"}},
 		}, nil
 	}
 	good, taken, bad := f.file("good.yaml", "good"), f.file("taken.yaml", "taken"), f.file("bad.yaml", "bad")
@@ -115,7 +115,7 @@ func TestCompletions(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	f.definitions.list = func(*definitionv1.ListRequest) (*definitionv1.ListResponse, error) {
-		return &definitionv1.ListResponse{Definitions: []*definitionv1.Definition{definition("1.0.0"), definition("2.0.0")}}, nil
+		return &definitionv1.ListResponse{Definitions: []*definitionv1.Definition{deployed("1.0.0"), deployed("2.0.0")}}, nil
 	}
 	f.orders.list = func(*orderv1.ListRequest) (*orderv1.ListResponse, error) {
 		return &orderv1.ListResponse{Orders: []*orderv1.Order{running()}}, nil

@@ -89,7 +89,7 @@ func newRoot(a *app) *cobra.Command {
 
 // run runs the program and returns its exit status.
 func run(ctx context.Context, a *app, args []string) int {
-	root := newRoot(a)
+	root := newRoot(a) //nolint:contextcheck // commands get it when they run
 	root.SetArgs(args)
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
