@@ -26,8 +26,9 @@ type following struct {
 	last   *orderv1.Order // once it has ended
 	wrong  []string
 
-	activity  string // the one scheduled last
-	cancelled bool
+	activity    string // the one scheduled last
+	cancelled   bool
+	interrupted bool // the node was gone for a while
 }
 
 // reconnectAfter is how long to wait before asking a node again that did not answer.
@@ -38,8 +39,9 @@ func (o *following) follow(ctx context.Context, client orderv1.OrderServiceClien
 	for !o.ended() {
 		err := o.watch(ctx, client, show)
 		if err != nil && status.Code(err) != codes.Unavailable {
-			return fmt.Errorf("%s: watch: %w", o.name, err)
+			return fmt.Errorf("%s: follow: %w", o.name, err)
 		}
+		o.interrupted = o.interrupted || err != nil
 		if err := pause(ctx, reconnectAfter, err != nil); err != nil {
 			return err
 		}
@@ -75,7 +77,7 @@ func (o *following) watch(ctx context.Context, client orderv1.OrderServiceClient
 			if colour, text := o.tell(e); text != "" {
 				show.line(o.name, colour, text)
 			}
-			if err := o.maybeCancel(ctx, client, e); err != nil {
+			if err := o.maybeCancel(ctx, client, e, show); err != nil {
 				return err
 			}
 		}
@@ -83,7 +85,9 @@ func (o *following) watch(ctx context.Context, client orderv1.OrderServiceClient
 }
 
 // maybeCancel cancels the order if this is the event to cancel it after.
-func (o *following) maybeCancel(ctx context.Context, client orderv1.OrderServiceClient, e *orderv1.HistoryEvent) error {
+func (o *following) maybeCancel(
+	ctx context.Context, client orderv1.OrderServiceClient, e *orderv1.HistoryEvent, show *screen,
+) error {
 	c := o.cancel
 	if c == nil || o.cancelled || c.event != e.GetType() || c.activity != "" && c.activity != e.GetActivity() {
 		return nil
@@ -92,8 +96,15 @@ func (o *following) maybeCancel(ctx context.Context, client orderv1.OrderService
 		return err
 	}
 	_, err := retried(ctx, func() (*orderv1.CancelResponse, error) {
-		return client.Cancel(ctx, &orderv1.CancelRequest{Id: string(o.id), Reason: "the customer changed their mind"})
+		answer, err := client.Cancel(ctx, &orderv1.CancelRequest{Id: string(o.id), Reason: "the customer changed their mind"})
+		o.interrupted = o.interrupted || status.Code(err) == codes.Unavailable
+		return answer, err
 	})
+	if status.Code(err) == codes.FailedPrecondition && o.interrupted {
+		// Somebody killed the node, and the order was done before it could be told: no mistake of anybody.
+		o.status, o.sample.events, err = orderv1.Status_STATUS_COMPLETED, nil, nil
+		show.line(o.name, yellow, "is too late to cancel")
+	}
 	o.cancelled = err == nil
 	return err
 }
