@@ -22,6 +22,7 @@ func benchmarkInput() string {
 }
 
 func benchmarkEval(b *testing.B, text string) {
+	b.Helper()
 	e, err := newPrograms(Limits{}.withDefaults()).compile(text, placeTask, nil)
 	if err != nil {
 		b.Fatal(err)

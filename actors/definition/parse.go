@@ -69,12 +69,31 @@ type source struct {
 
 func newSource(text []byte) *source {
 	s := &source{text: text, lines: []int{0}}
-	for i, c := range text {
-		if c == '\n' {
-			s.lines = append(s.lines, i+1)
+	for i := 0; i < len(text); {
+		size := lineBreak(text[i:])
+		if i += max(size, 1); size > 0 {
+			s.lines = append(s.lines, i)
 		}
 	}
 	return s
+}
+
+// lineBreak returns the length of the line break that text begins with, as YAML sees it, 0 if it begins with none.
+func lineBreak(text []byte) int {
+	switch text[0] {
+	case '\n':
+		return 1
+	case '\r':
+		if len(text) > 1 && text[1] == '\n' {
+			return 2
+		}
+		return 1
+	case 0xC2, 0xE2:
+		if r, size := utf8.DecodeRune(text); r == '\u0085' || r == '\u2028' || r == '\u2029' {
+			return size
+		}
+	}
+	return 0
 }
 
 // place returns the line and column of an offset.
