@@ -231,9 +231,9 @@ func (e *Engine) tellOrder(p messages.Partition, id messages.OrderID, h messages
 	e.tell(pid, d)
 }
 
-// Submit hands an order over. answer is called once, when the order is durable or with why it was refused. It must not
-// block.
-func (e *Engine) Submit(order *journalv1.OrderAccepted, def *workflow.Definition, answer func(error)) {
+// Submit hands an order over. answer is called once: with the order as it stands when it is durable, or with why it was
+// refused. It must not block, nor keep the state.
+func (e *Engine) Submit(order *journalv1.OrderAccepted, def *workflow.Definition, answer func(*workflow.State, error)) {
 	id := messages.OrderID(order.GetOrderId())
 	e.tellOrder(messages.PartitionOf(id, order.GetOrderKey()), id, messages.Handle{}, &accept{order: order, def: def, answer: answer})
 }

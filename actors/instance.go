@@ -36,7 +36,7 @@ type instance struct {
 
 	deciding []any    // what is being decided
 	pending  *pending // what came of it, until it is committed
-	buffered []any    // what came meanwhile; bounded by the partition
+	buffered []any    // what came meanwhile; at most Config.Mailbox, not counting notes
 	mail     *mail
 	due      int64 // as the partition was told
 	more     bool  // a decision was cut short
@@ -51,12 +51,12 @@ type mail struct {
 
 // pending is what was decided and is not committed yet, and who is to be answered when it is.
 type pending struct {
-	events  []*journalv1.Event
-	answers []func(error)
-	resume  bool // whatever is outstanding is to be taken up
-	row     *journalv1.OrderRow
-	open    *journalv1.OpenRow
-	closes  bool
+	events []*journalv1.Event
+	asking []asking
+	resume bool // whatever is outstanding is to be taken up
+	row    *journalv1.OrderRow
+	open   *journalv1.OpenRow
+	closes bool
 }
 
 // Receive implements actor.Actor.
@@ -88,15 +88,21 @@ func (i *instance) take(m any) {
 		i.decide([]any{m})
 		return
 	}
+	if r, ok := m.(refusable); ok && len(i.buffered) >= i.engine.config.Mailbox {
+		r.refuse(ErrBusy)
+		return
+	}
 	i.buffered = append(i.buffered, m)
 }
 
-// abandon tells everybody who waits for this incarnation that it will not answer.
+// abandon tells everybody who waits for this incarnation that it will not answer. What comes of a commit under way is
+// looked after later.
 func (i *instance) abandon(err error) {
 	if i.pending != nil {
-		for _, answer := range i.pending.answers {
-			answer(err)
+		for _, m := range i.pending.asking {
+			m.refuse(err)
 		}
+		i.later(resume{})
 	}
 	for _, m := range append(i.deciding, i.buffered...) {
 		if r, ok := m.(refusable); ok {
@@ -133,9 +139,17 @@ func (i *instance) settle(p *pending) {
 			i.perform(i.state.Outstanding())
 		}
 	}
+	for len(p.asking) > 0 {
+		m := p.asking[0]
+		p.asking = p.asking[1:]
+		m.done(i.state)
+	}
 	i.pending = nil
-	for _, answer := range p.answers {
-		answer(nil)
+	switch {
+	case i.state != nil && i.state.Ended():
+		i.engine.waiters.grown(i.id, i.state)
+	case len(p.events) > 0:
+		i.engine.waiters.grown(i.id, nil)
 	}
 }
 
@@ -146,23 +160,21 @@ func (i *instance) decideOne(now time.Time, m any, p *pending) {
 			i.state = workflow.New(m.def, i.engine.config.Workflow)
 		}
 		if i.loaded(m) {
-			i.apply(now, workflow.Accept{Order: m.order, Queued: m.order.GetOrderKey() != ""}, m.answer, p)
+			i.apply(now, workflow.Accept{Order: m.order, Queued: m.order.GetOrderKey() != ""}, m, p)
 		}
 	case *command:
 		if i.loaded(m) {
-			i.apply(now, m.cmd, m.answer, p)
+			i.apply(now, m.cmd, m, p)
 		}
 	case fired:
-		if !i.loaded(nil) {
-			i.later(m)
+		if !i.loaded(m) {
 			return
 		}
 		i.due = 0
 		i.apply(now, workflow.TimerFired{}, nil, p)
 	case resume:
 		i.engine.tell(i.partition.pid, resumed{i.id})
-		if !i.loaded(nil) {
-			i.later(m)
+		if !i.loaded(m) {
 			return
 		}
 		if i.poison != nil {
@@ -175,25 +187,22 @@ func (i *instance) decideOne(now time.Time, m any, p *pending) {
 }
 
 // apply decides one command. On an error the state is as before.
-func (i *instance) apply(now time.Time, cmd workflow.Command, answer func(error), p *pending) {
+func (i *instance) apply(now time.Time, cmd workflow.Command, from asking, p *pending) {
 	events, err := i.state.Decide(now, rand.Uint64(), cmd)
 	if err != nil {
-		if answer != nil {
-			answer(err)
+		if from != nil {
+			from.refuse(err)
 		}
 		return
 	}
 	p.events = append(p.events, events...)
-	if answer != nil {
-		p.answers = append(p.answers, answer)
-	}
-	if _, again := cmd.(workflow.Accept); again && len(events) == 0 && i.state.Ended() {
-		p.answers = append(p.answers, func(error) { i.engine.waiters.grown(i.id, i.state) })
+	if from != nil {
+		p.asking = append(p.asking, from)
 	}
 }
 
-// loaded makes sure that the state is there. If it can't be had, the sender is told.
-func (i *instance) loaded(m refusable) bool {
+// loaded makes sure that the state is there. If it can't be had, the sender of m is told, or m comes again.
+func (i *instance) loaded(m any) bool {
 	if i.state != nil {
 		return true
 	}
@@ -201,10 +210,12 @@ func (i *instance) loaded(m refusable) bool {
 	if err == nil {
 		return true
 	}
-	if m != nil {
-		m.refuse(err)
+	if r, ok := m.(refusable); ok {
+		r.refuse(err)
+	} else if !IsGone(err) {
+		i.later(m)
 	}
-	if errors.Is(err, workflow.ErrNotAccepted) {
+	if IsGone(err) {
 		i.engine.log.Debug("message for an order that was not accepted", "order", i.id)
 	} else {
 		i.engine.log.Error("order can't be loaded", "order", i.id, "error", err)
@@ -233,6 +244,9 @@ func (i *instance) load() error {
 	state, err := i.engine.fold(ctx, i.handle)
 	if err != nil {
 		return err
+	}
+	if n := messages.PartitionOf(i.id, state.Accepted().GetOrderKey()); n != i.partition.number {
+		return fmt.Errorf("%w: it belongs to partition %d, not %d", workflow.ErrTaken, n, i.partition.number)
 	}
 	row, err := i.engine.journal.Row(ctx, i.handle)
 	if err != nil {
@@ -335,7 +349,6 @@ func (i *instance) committed(err error) {
 }
 
 func (i *instance) succeeded(p *pending) {
-	wasOpen := i.row == nil || i.row.GetEndedAt() == 0
 	i.engine.metrics.committed(i.row == nil, p.row)
 	if p.row != nil {
 		i.row = p.row
@@ -348,11 +361,6 @@ func (i *instance) succeeded(p *pending) {
 	}
 	i.tellKey(p)
 	i.settle(p)
-	var ended *workflow.State
-	if wasOpen && i.state.Ended() {
-		ended = i.state
-	}
-	i.engine.waiters.grown(i.id, ended)
 }
 
 // tellKey tells the partition that an order with a key was accepted, or has ended, before anybody else is told.
@@ -369,19 +377,21 @@ func (i *instance) tellKey(p *pending) {
 
 // failed drops the state: whatever came meanwhile is decided on a fresh one.
 func (i *instance) failed(p *pending, err error) {
-	i.state, i.more, i.pending = nil, false, nil
 	first := i.row == nil
-	i.row, i.open = nil, nil
-	var taken *persistence.TakenError
-	switch {
-	case errors.As(err, &taken):
-		i.handle = taken.Entry.Handle
-		err = i.alreadyAccepted(p, taken.Entry)
-		if err == nil {
-			return
-		}
-	case first:
+	i.state, i.row, i.open, i.more, i.pending = nil, nil, nil, false, nil
+	if first {
 		i.handle = messages.Handle{}
+	}
+	var taken *persistence.TakenError
+	if errors.As(err, &taken) {
+		// The order is there: what was decided on a new one is decided again on this one.
+		i.handle = taken.Entry.Handle
+		again := make([]any, 0, len(p.asking)+1+len(i.buffered))
+		for _, m := range p.asking {
+			again = append(again, m)
+		}
+		i.buffered = append(append(again, resume{}), i.buffered...)
+		return
 	}
 	switch {
 	case errors.Is(err, persistence.ErrFenced):
@@ -389,29 +399,12 @@ func (i *instance) failed(p *pending, err error) {
 	case errors.Is(err, persistence.ErrConflict), errors.Is(err, persistence.ErrUnknown), errors.Is(err, persistence.ErrClosed):
 		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	for _, answer := range p.answers {
-		answer(err)
+	for _, m := range p.asking {
+		m.refuse(err)
 	}
-	if !first {
+	if !first || errors.Is(err, persistence.ErrUnknown) {
 		i.later(resume{}) // what the lost events called for may be wanted still
 	}
-}
-
-// alreadyAccepted answers an acceptance whose id is taken.
-func (i *instance) alreadyAccepted(p *pending, e persistence.Entry) error {
-	if accepted := p.events[0].GetOrderAccepted(); string(accepted.GetContentHash()) != string(e.ContentHash) {
-		return workflow.ErrTaken
-	}
-	if err := i.load(); err != nil {
-		return err
-	}
-	for _, answer := range p.answers {
-		answer(nil)
-	}
-	if i.state.Ended() {
-		i.engine.waiters.grown(i.id, i.state)
-	}
-	return nil
 }
 
 func (i *instance) perform(effects []workflow.Effect) {

@@ -22,20 +22,29 @@ func (d *deliver) refuse(err error) {
 	}
 }
 
+// asking is a message whose sender is told once what came of it: done when it is durable, or refuse.
+type asking interface {
+	refusable
+	done(s *workflow.State)
+}
+
 // accept asks an order to come into being.
 type accept struct {
 	order  *journalv1.OrderAccepted
 	def    *workflow.Definition
-	answer func(error)
+	answer func(*workflow.State, error)
 }
 
-func (a *accept) refuse(err error) { a.answer(err) }
+func (a *accept) done(s *workflow.State) { a.answer(s, nil) }
+func (a *accept) refuse(err error)       { a.answer(nil, err) }
 
-// command is any other command to an order. answer is called when its events are durable, and may be nil.
+// command is any other command to an order. answer may be nil.
 type command struct {
 	cmd    workflow.Command
 	answer func(error)
 }
+
+func (c *command) done(*workflow.State) { c.refuse(nil) }
 
 func (c *command) refuse(err error) {
 	if c.answer != nil {

@@ -29,23 +29,23 @@ func (s *Server) begin() error {
 	return nil
 }
 
-// submit hands an order to the engine. accepted is called once; ended, if given, after it when the order has ended.
-// forget ends the wait for the end.
-func (s *Server) submit(c checked, accepted func(error), ended func(*workflow.State)) (forget func()) {
+// submit hands an order to the engine. accepted is called once; ended, if given, once when the order has ended, which may
+// be before. forget ends the wait for the end.
+func (s *Server) submit(c checked, accepted func(*workflow.State, error), ended func(*workflow.State)) (forget func()) {
 	forget = func() {}
 	if err := s.begin(); err != nil {
-		accepted(err)
+		accepted(nil, err)
 		return forget
 	}
 	if ended != nil {
 		forget = s.engine.Wait(messages.OrderID(c.accepted.GetOrderId()), &actors.Waiter{Ended: ended})
 	}
-	s.engine.Submit(c.accepted, c.def, func(err error) {
+	s.engine.Submit(c.accepted, c.def, func(st *workflow.State, err error) {
 		s.accepting.Add(-1)
 		if err != nil {
 			forget()
 		}
-		accepted(err)
+		accepted(st, err)
 	})
 	return forget
 }
@@ -56,46 +56,47 @@ func (o orders) Submit(ctx context.Context, r *orderv1.SubmitRequest) (*orderv1.
 	if err != nil {
 		return nil, o.refused(err)
 	}
-	accepted := make(chan error, 1)
-	var ended chan *orderv1.Order
+	type answer struct {
+		order *orderv1.Order
+		err   error
+	}
+	accepted, ended := make(chan answer, 1), make(chan answer, 1)
 	var onEnd func(*workflow.State)
 	if r.GetWait() == orderv1.Wait_WAIT_ENDED {
-		ended = make(chan *orderv1.Order, 1)
-		onEnd = func(s *workflow.State) { ended <- orderOf(s) }
+		onEnd = func(s *workflow.State) { ended <- answer{order: orderOf(s)} }
 	}
-	at := time.Now()
-	forget := o.submit(c, func(err error) { accepted <- err }, onEnd)
-	defer forget()
-	select {
-	case err := <-accepted:
+	forget := o.submit(c, func(s *workflow.State, err error) {
 		if err != nil {
-			return nil, o.refused(err)
+			accepted <- answer{err: err}
+			return
 		}
-	case <-ctx.Done():
-		return nil, o.fail(ctx.Err())
-	}
-	if ended != nil {
+		accepted <- answer{order: orderOf(s)}
+	}, onEnd)
+	defer forget()
+	awaited := accepted
+	var stopping <-chan struct{} // an answer to the acceptance comes in any case
+	for {
 		select {
-		case order := <-ended:
-			return &orderv1.SubmitResponse{Order: order}, nil
+		case a := <-awaited:
+			if a.err != nil {
+				return nil, o.refused(a.err)
+			}
+			if onEnd == nil || awaited == ended {
+				return &orderv1.SubmitResponse{Order: a.order}, nil
+			}
+			awaited, stopping = ended, o.stopping
+		case <-stopping:
+			return nil, o.fail(actors.ErrStopping)
 		case <-ctx.Done():
 			return nil, o.fail(ctx.Err())
 		}
 	}
-	return &orderv1.SubmitResponse{Order: acceptedOrder(c.accepted, at)}, nil
 }
 
 func (s *Server) refused(err error) error {
 	f := s.explain(err)
 	s.metrics.Rejected(f.reason)
 	return f.status()
-}
-
-// acceptedOrder is an order as it was accepted.
-func acceptedOrder(a *journalv1.OrderAccepted, at time.Time) *orderv1.Order {
-	o := baseOrder(a)
-	o.Status, o.AcceptedAt, o.Version = orderv1.Status_STATUS_RUNNING, timestamppb.New(at), 1
-	return o
 }
 
 func baseOrder(a *journalv1.OrderAccepted) *orderv1.Order {

@@ -19,7 +19,7 @@ const maxFrame = 512
 func (o orders) SubmitStream(st grpc.BidiStreamingServer[orderv1.SubmitStreamRequest, orderv1.SubmitStreamResponse]) error {
 	s := &submitStream{
 		orders: o, out: newOutbox[*orderv1.Submission](), window: make(chan struct{}, o.config.StreamWindow),
-		waiting: map[uint64]func(){},
+		waiting: map[uint64]*waitForEnd{},
 	}
 	defer s.forgetAll()
 	sent := make(chan error, 1)
@@ -59,7 +59,7 @@ type submitStream struct {
 
 	mu      sync.Mutex
 	next    uint64
-	waiting map[uint64]func() // ends the wait for the end of an order, by submission; bounded by window
+	waiting map[uint64]*waitForEnd // bounded by window
 }
 
 func (s *submitStream) read(st grpc.BidiStreamingServer[orderv1.SubmitStreamRequest, orderv1.SubmitStreamResponse]) error {
@@ -94,30 +94,44 @@ func (s *submitStream) one(r *orderv1.SubmitRequest) {
 		return
 	}
 	if r.GetWait() != orderv1.Wait_WAIT_ENDED {
-		s.submit(c, func(err error) {
+		s.submit(c, func(st *workflow.State, err error) {
 			if err != nil {
 				s.last(0, s.refusal(id, err))
 				return
 			}
-			s.last(0, acceptance(c))
+			s.last(0, acceptance(st))
 		}, nil)
 		return
 	}
 	n := s.expect()
-	forget := s.submit(c, func(err error) {
+	forget := s.submit(c, func(st *workflow.State, err error) {
 		if err != nil {
 			s.last(n, s.refusal(id, err))
 			return
 		}
-		s.out.put(acceptance(c))
+		s.out.put(acceptance(st))
+		if end := s.meet(n, nil); end != nil {
+			s.last(n, end)
+		}
 	}, func(st *workflow.State) {
-		s.last(n, &orderv1.Submission{Id: id, Answer: &orderv1.Submission_Ended{Ended: endedOf(st)}})
+		end := &orderv1.Submission{Id: id, Answer: &orderv1.Submission_Ended{Ended: endedOf(st)}}
+		if s.meet(n, end) != nil {
+			s.last(n, end)
+		}
 	})
 	s.mu.Lock()
-	if _, still := s.waiting[n]; still {
-		s.waiting[n] = forget
+	if w, still := s.waiting[n]; still {
+		w.forget = forget
 	}
 	s.mu.Unlock()
+}
+
+// waitForEnd is a submission whose end is waited for.
+type waitForEnd struct {
+	forget func()
+	// met: either it was answered that the order is accepted, or end is there already: of an order submitted again.
+	met bool
+	end *orderv1.Submission
 }
 
 // expect numbers a submission whose end is waited for.
@@ -125,22 +139,40 @@ func (s *submitStream) expect() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.next++
-	s.waiting[s.next] = func() {}
+	s.waiting[s.next] = &waitForEnd{forget: func() {}}
 	return s.next
+}
+
+// meet is called when an order was accepted, and when it has ended, in any order. It returns the end the second time.
+func (s *submitStream) meet(n uint64, end *orderv1.Submission) *orderv1.Submission {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.waiting[n]
+	if w == nil {
+		return nil // it was refused
+	}
+	if end != nil {
+		w.end = end
+	}
+	if !w.met {
+		w.met = true
+		return nil
+	}
+	return w.end
 }
 
 // forgetAll ends all waiting when the stream is over.
 func (s *submitStream) forgetAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, forget := range s.waiting {
-		forget()
+	for _, w := range s.waiting {
+		w.forget()
 	}
 }
 
-func acceptance(c checked) *orderv1.Submission {
-	return &orderv1.Submission{Id: c.accepted.GetOrderId(), Answer: &orderv1.Submission_Accepted{
-		Accepted: &orderv1.Accepted{Definition: c.accepted.GetDefinition()},
+func acceptance(s *workflow.State) *orderv1.Submission {
+	return &orderv1.Submission{Id: string(s.ID()), Answer: &orderv1.Submission_Accepted{
+		Accepted: &orderv1.Accepted{Definition: s.Accepted().GetDefinition()},
 	}}
 }
 
