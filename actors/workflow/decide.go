@@ -73,7 +73,9 @@ type machine struct {
 	now  time.Time
 	rand uint64
 	out  []*journalv1.Event
+	// args and task are used for one evaluation after the other.
 	args Args
+	task TaskArg
 }
 
 // Decide takes a command, at a time and with some chance, and returns what happened; nothing, if the command changes
@@ -119,6 +121,9 @@ func (s *State) Decide(now time.Time, chance uint64, cmd Command) ([]*journalv1.
 func (m *machine) emit(ev *journalv1.Event) {
 	ev.At = m.now.UnixNano()
 	m.s.Evolve(ev)
+	if m.out == nil {
+		m.out = make([]*journalv1.Event, 0, 8)
+	}
 	m.out = append(m.out, ev)
 }
 
@@ -215,8 +220,10 @@ func (a abandoned) settledBy(c TaskResult) bool {
 	switch c.Outcome {
 	case journalv1.Outcome_OUTCOME_SUCCEEDED:
 		return true // whichever attempt it was: the same key is the same work
-	case journalv1.Outcome_OUTCOME_FAILED, journalv1.Outcome_OUTCOME_NOT_DONE:
+	case journalv1.Outcome_OUTCOME_FAILED:
 		return c.Attempt >= a.attempt
+	case journalv1.Outcome_OUTCOME_NOT_DONE:
+		return c.Attempt >= a.attempt && !a.maybe // it says nothing about the attempts before
 	case journalv1.Outcome_OUTCOME_IN_DOUBT, journalv1.Outcome_OUTCOME_UNSPECIFIED:
 	}
 	return false

@@ -195,7 +195,7 @@ type TaskArg struct {
 }
 
 // WorkflowArg is what expressions see as $workflow.
-type WorkflowArg struct {
+type WorkflowArg struct { //nolint:revive // it is named after $workflow, as TaskArg after $task
 	ID         messages.OrderID
 	Definition *Definition
 	Input      *Value // raw

@@ -20,6 +20,8 @@ type (
 		Ledger string
 		// MaybeStarted: an earlier attempt with this key may have run.
 		MaybeStarted bool
+		// Again: it was handed over before, and some adapter may have it.
+		Again bool
 	}
 	// CancelAttempt asks to give up an attempt.
 	CancelAttempt struct {
@@ -65,7 +67,9 @@ func (s *State) Outstanding() []Effect {
 	var out []Effect
 	for _, f := range s.frames {
 		if f.inFlight() {
-			out = append(out, f.dispatch())
+			d := f.dispatch()
+			d.Again = true
+			out = append(out, d)
 		}
 	}
 	for _, f := range s.frames {

@@ -119,7 +119,7 @@ func (s *State) attemptScheduled(e *journalv1.AttemptScheduled) {
 		s.visits[f.task.Ref] = v
 	case v.succeeded:
 		v.count++
-		v.succeeded, v.doubt = false, false
+		v.succeeded, v.doubt, v.ledger = false, false, ""
 	}
 	v.attempt = e.GetAttempt()
 	f.call = &attempt{scheduled: e, input: optional(e.Input, f.input), maybe: v.doubt}
@@ -144,7 +144,7 @@ func (s *State) attemptEnded(e *journalv1.AttemptEnded) {
 		if s.abandoned == nil {
 			s.abandoned = map[string]abandoned{}
 		}
-		s.abandoned[f.call.scheduled.GetKey()] = abandoned{task: f.task.Ref, attempt: e.GetAttempt()}
+		s.abandoned[f.call.scheduled.GetKey()] = abandoned{task: f.task.Ref, attempt: e.GetAttempt(), maybe: f.call.maybe}
 	case journalv1.Outcome_OUTCOME_FAILED:
 		v.doubt = false
 	case journalv1.Outcome_OUTCOME_UNSPECIFIED, journalv1.Outcome_OUTCOME_NOT_DONE:

@@ -87,7 +87,7 @@ func (d *dumper) pointer(v reflect.Value) (string, bool) {
 	case reflect.TypeFor[*List]():
 		return "of " + (*List)(p).Tasks[0].Ref, true
 	}
-	if m, ok := reflect.NewAt(v.Type().Elem(), p).Interface().(proto.Message); ok {
+	if m, ok := reflect.TypeAssert[proto.Message](reflect.NewAt(v.Type().Elem(), p)); ok {
 		return d.show(m), true
 	}
 	return "", false

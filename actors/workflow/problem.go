@@ -11,7 +11,7 @@ import (
 // ErrorTypeInDoubt is the type of the error that an activity raises when nobody knows whether it was executed.
 const ErrorTypeInDoubt = "https://holdfast.run/errors/in-doubt"
 
-func problem(typ, title string, status int32, instance string, detail string) *problemv1.Problem {
+func problem(typ, title string, status int32, instance, detail string) *problemv1.Problem {
 	return &problemv1.Problem{Type: typ, Title: title, Status: status, Detail: detail, Instance: instance}
 }
 

@@ -61,6 +61,7 @@ func field(fd protoreflect.FieldDescriptor, v protoreflect.Value) string {
 		if s := v.String(); strings.ContainsAny(s, " ") {
 			return fmt.Sprintf("%q", s)
 		}
+	default:
 	}
 	return v.String()
 }

@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"slices"
 	"time"
 
 	"github.com/holdfast-run/holdfast/messages"
@@ -109,6 +110,7 @@ type visit struct {
 type abandoned struct {
 	task    string
 	attempt uint32
+	maybe   bool // an attempt before it is in doubt too
 }
 
 // phase says what a frame needs.
@@ -215,9 +217,9 @@ func (s *State) root() *frame {
 }
 
 func (s *State) frame(id uint32) *frame {
-	for i := len(s.frames) - 1; i >= 0; i-- {
-		if s.frames[i].id == id {
-			return s.frames[i]
+	for _, f := range slices.Backward(s.frames) {
+		if f.id == id {
+			return f
 		}
 	}
 	return nil

@@ -374,7 +374,8 @@ func (m *machine) workflowArgs() *Args {
 // taskArgs makes the arguments for a task about to be entered in p.
 func (m *machine) taskArgs(p *frame, t *Task, raw *Value, startedAt time.Time) *Args {
 	a := m.workflowArgs()
-	a.Task = &TaskArg{Task: t, Input: raw, StartedAt: startedAt}
+	m.task = TaskArg{Task: t, Input: raw, StartedAt: startedAt}
+	a.Task = &m.task
 	for f := p; f != nil; f = f.parent {
 		if f.caught != nil {
 			a.Vars = append([]Var{{Name: f.task.Try.As, Value: problemValue(f.caught)}}, a.Vars...)

@@ -1,0 +1,49 @@
+// Package workflow runs orders: a deterministic state machine over compiled definitions. It has no I/O, clock, chance,
+// goroutine or context; time and chance enter with each command, everything else is in the order's history.
+//
+//	Decide   (state, time, chance, command) → events    evaluates expressions; evolves the state by each event it makes
+//	Evolve   (state, event) → state                     evaluates nothing
+//	Effects  (state, events) → what to do outside       only reads; Outstanding is the same for a state just read back
+//
+// The caller's duties, in this order:
+//
+//  1. Decide one or more commands.
+//  2. Commit all events that came of them, as one. If that fails, or may have failed, drop the state and fold the history
+//     again: it may not even know of an event that nobody else knows of.
+//  3. Do what Effects says about these events. Doing it twice does no harm; the attempt's key tells.
+//  4. Command TimerFired when NextDue has come, and Continue when More was asked for.
+//
+// After a restart: fold the history, do what Outstanding says, go on at 4.
+//
+// An order is in one of these states:
+//
+//	        Accept              Start                    a wait, or a retry's delay, alone
+//	(none) ───────► pending ─────────────► running ◄───────────────────────────────► waiting
+//	                   │                      │
+//	                   │ Cancel, Fault        │ last task, end, uncaught error, Cancel, time over, Fault
+//	                   └──────────────────────┴─────► completed, faulted or cancelled; then only late results are noted
+//
+// A task that was entered is a frame:
+//
+//	        ┌───────────────────── the next task of its list, its result, its time ◄───────────────┐
+//	        ▼                                                                                      │
+//	entered ──► begins its own work ──► blocked: a task inside, an attempt, or a time ─────────────┤
+//	        │                               │ time over, Cancel, Fault                             │ an error of a task
+//	        │                               ▼                                                      │ inside: a try catches
+//	        │                           stopping: attempts under way are awaited, until a bound    │ it, retries, or
+//	        ▼                               ▼                                                      ▼ hands it on
+//	    completed ◄───────────────────── left ───────────────────────────────────────────────► faulted
+//
+// An attempt is scheduled, perhaps sent to a ledger, and ends: succeeded, failed, not done (it is scheduled again), or in
+// doubt. Entering a task again keeps the key of a visit that did not succeed, so that the adapter knows the work again;
+// what is in doubt goes back to the ledger that had it, marked as maybe started. A visit that succeeded is never repeated:
+// the next one has a key of its own. An attempt that was left in doubt is remembered, and its late result journaled.
+//
+// How it fails: what is wrong with an expression, a schema or an input is an error of the task, which a try may catch. A
+// command that does not fit is refused, or changes nothing if it is a repetition. An order that loops is cut short every
+// Limits.Steps steps, and faulted at Limits.Events events. Evolve panics on a history that was not made by this
+// definition: a broken invariant, for the caller to contain.
+//
+// What it is not: it does not know how definitions are written (package definition compiles them), where events are kept,
+// or who executes an activity.
+package workflow

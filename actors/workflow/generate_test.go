@@ -1,0 +1,177 @@
+package workflow_test
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"pgregory.net/rapid"
+)
+
+// object is a part of a document.
+type object = map[string]any
+
+// document draws a definition: any nesting of what the language has, with expressions and durations of which some fail.
+func document(t *rapid.T) []byte {
+	g := generator{t: t}
+	doc := object{
+		"document": object{"dsl": "1.0.3", "namespace": "test", "name": "random", "version": "1.0.0"},
+		"do":       g.list(3),
+	}
+	if g.oneIn(6) {
+		doc["timeout"] = object{"after": g.duration()}
+	}
+	if g.oneIn(8) {
+		doc["input"] = object{"from": g.pick("input", "${ . }", "${ {n: .n, d: .d} }")}
+	}
+	if g.oneIn(8) {
+		doc["output"] = object{"as": g.expression()}
+	}
+	raw, err := json.Marshal(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
+type generator struct{ t *rapid.T }
+
+func (g generator) oneIn(n int) bool { return rapid.IntRange(0, n-1).Draw(g.t, "one in") == n-1 }
+
+func (g generator) pick(label string, from ...string) string {
+	return rapid.SampledFrom(from).Draw(g.t, label)
+}
+
+func (g generator) expression() string {
+	return g.pick("expression", "${ . }", "${ {n: ((.n // 0) + 1), d: .d} }", "${ .n }", "${ $context }", "${ [., 1] }", "${ .a.b.c }")
+}
+
+func (g generator) condition() string {
+	return g.pick("condition", "${ true }", "${ false }", "${ (.n // 0) % 2 == 0 }", "${ .a.b.c }")
+}
+
+func (g generator) duration() any {
+	return rapid.SampledFrom([]any{"PT0S", "PT1S", "PT5S", "PT1M", object{"hours": 1}, "${ .d }"}).Draw(g.t, "duration")
+}
+
+func (g generator) list(depth int) []any {
+	names := make([]string, rapid.IntRange(1, 3).Draw(g.t, "tasks"))
+	for i := range names {
+		names[i] = fmt.Sprintf("t%d", i)
+	}
+	var out []any
+	for _, name := range names {
+		out = append(out, object{name: g.task(depth, names)})
+	}
+	return out
+}
+
+func (g generator) then(names []string) string {
+	return g.pick("then", append([]string{"continue", "exit", "end"}, names...)...)
+}
+
+func (g generator) task(depth int, names []string) object {
+	t := object{}
+	kinds := []string{"call", "call", "set", "switch", "raise", "wait"}
+	if depth > 0 {
+		kinds = append(kinds, "do", "try", "try", "try")
+	}
+	switch g.pick("kind", kinds...) {
+	case "call":
+		t["call"] = g.pick("activity", "a.one", "a.two")
+		if g.oneIn(3) {
+			t["with"] = object{"x": g.expression()}
+		}
+	case "set":
+		t["set"] = object{"n": g.expression(), "d": "PT2S"}
+	case "switch":
+		cases := []any{object{"c0": object{"when": g.condition(), "then": g.then(names)}}}
+		if g.oneIn(2) {
+			cases = append(cases, object{"c1": object{"then": g.then(names)}})
+		}
+		t["switch"] = cases
+	case "raise":
+		t["raise"] = object{"error": object{"type": g.pick("type", "https://example.com/e", "${ .n }"), "status": 503}}
+	case "wait":
+		t["wait"] = g.duration()
+	case "do":
+		t["do"] = g.list(depth - 1)
+	case "try":
+		t["try"], t["catch"] = g.list(depth-1), g.catch(depth)
+	}
+	if g.oneIn(6) {
+		t["if"] = g.condition()
+	}
+	if g.oneIn(8) {
+		t["input"] = object{"from": g.expression()}
+	}
+	if g.oneIn(6) {
+		t["output"] = object{"as": g.expression()}
+	}
+	if g.oneIn(6) {
+		t["export"] = object{"as": g.expression()}
+	}
+	if g.oneIn(5) {
+		t["timeout"] = object{"after": g.duration()}
+	}
+	if g.oneIn(5) {
+		t["then"] = g.then(names)
+	}
+	return t
+}
+
+func (g generator) catch(depth int) object {
+	c := object{}
+	if g.oneIn(4) {
+		c["errors"] = object{"with": object{"status": rapid.SampledFrom([]int{500, 503, 408, 400}).Draw(g.t, "status")}}
+	}
+	if g.oneIn(4) {
+		c["as"] = "failure"
+	}
+	if g.oneIn(5) {
+		c["when"] = g.condition()
+	}
+	if g.oneIn(6) {
+		c["exceptWhen"] = g.condition()
+	}
+	if g.oneIn(2) {
+		c["do"] = g.list(depth - 1)
+	}
+	if g.oneIn(2) {
+		c["retry"] = g.retry()
+	}
+	return c
+}
+
+func (g generator) retry() object {
+	r := object{}
+	if g.oneIn(2) {
+		r["delay"] = g.duration()
+	}
+	if g.oneIn(2) {
+		r["backoff"] = object{g.pick("backoff", "constant", "linear", "exponential"): object{}}
+	}
+	if g.oneIn(3) {
+		r["jitter"] = object{"from": "PT0S", "to": "PT3S"}
+	}
+	if g.oneIn(4) {
+		r["when"] = g.condition()
+	}
+	limit := object{}
+	if g.oneIn(3) {
+		limit["duration"] = g.duration()
+	}
+	attempt := object{}
+	if !g.oneIn(3) {
+		attempt["count"] = rapid.IntRange(1, 3).Draw(g.t, "count")
+	}
+	if g.oneIn(3) {
+		attempt["duration"] = g.duration()
+	}
+	if len(attempt) > 0 {
+		limit["attempt"] = attempt
+	}
+	if len(limit) > 0 {
+		r["limit"] = limit
+	}
+	return r
+}

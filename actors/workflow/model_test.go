@@ -1,0 +1,375 @@
+package workflow_test
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"pgregory.net/rapid"
+
+	"github.com/holdfast-run/holdfast/actors/definition"
+	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/messages/problemv1"
+)
+
+// TestModel runs random orders of random definitions: any commands in any order, in batches, with commits that fail and
+// processes that die; then lets all that is outstanding be answered. After each commit, the state must be what refolding the
+// history gives, what is outstanding must be what a simple model of attempts says, and in the end the order must have ended.
+func TestModel(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		m := newModel(t)
+		m.turn([]workflow.Command{m.accept()})
+		for range rapid.IntRange(0, 20).Draw(t, "turns") {
+			m.now = m.now.Add(rapid.SampledFrom([]time.Duration{0, time.Millisecond, 2 * time.Second, time.Minute}).Draw(t, "pause"))
+			m.turn(m.draw())
+		}
+		m.finish()
+	})
+}
+
+// model is an order, and what it is known to have under way.
+type model struct {
+	t       *rapid.T
+	def     *workflow.Definition
+	limits  workflow.Limits
+	now     time.Time
+	live    *workflow.State
+	history [][]byte // records, one a commit
+	version uint64
+	status  orderv1.Status
+	frames  map[uint32]string // keys of calls
+	work    map[string]*work
+}
+
+// work is what happened to a key.
+type work struct {
+	workflow.Dispatch // of the last attempt
+
+	inFlight, succeeded, doubt bool
+	ledger                     string
+}
+
+func newModel(t *rapid.T) *model {
+	doc := document(t)
+	def, mistakes := definition.Compile(doc, definition.Limits{Time: time.Minute})
+	if len(mistakes) > 0 {
+		t.Fatalf("%s\n%v", doc, mistakes)
+	}
+	limits := workflow.Limits{Steps: rapid.IntRange(1, 12).Draw(t, "steps"), Events: 120, StopGrace: 10 * time.Second}
+	return &model{
+		t: t, def: def, limits: limits, now: began, live: workflow.New(def, limits),
+		frames: map[uint32]string{}, work: map[string]*work{},
+	}
+}
+
+func (m *model) accept() workflow.Command {
+	o := &journalv1.OrderAccepted{
+		OrderId: "o", Input: []byte(rapid.SampledFrom([]string{`{"n":1,"d":"PT3S"}`, `{"n":2}`, `"x"`}).Draw(m.t, "input")),
+		ContentHash: []byte("h"),
+	}
+	if rapid.IntRange(0, 4).Draw(m.t, "deadline") == 4 {
+		o.Deadline = m.now.Add(20 * time.Second).UnixNano()
+	}
+	return workflow.Accept{Order: o, Queued: rapid.IntRange(0, 3).Draw(m.t, "queued") == 3}
+}
+
+// draw makes up to three commands, sensible or not.
+func (m *model) draw() []workflow.Command {
+	var out []workflow.Command
+	for range rapid.IntRange(1, 3).Draw(m.t, "batch") {
+		switch rapid.SampledFrom([]string{
+			"result", "result", "result", "old", "fire", "fire", "due", "sent", "cancel", "start", "continue", "continue", "fault", "accept",
+		}).Draw(m.t, "command") {
+		case "result":
+			out = append(out, m.result(m.keys(true)))
+		case "old":
+			out = append(out, m.result(m.keys(false)))
+		case "fire":
+			out = append(out, workflow.TimerFired{})
+		case "due":
+			if due := m.live.NextDue(); due.After(m.now) {
+				m.now = due.Add(time.Duration(rapid.IntRange(-1, 1).Draw(m.t, "off")))
+			}
+			out = append(out, workflow.TimerFired{})
+		case "sent":
+			key := m.key(m.keys(true))
+			out = append(out, workflow.Sent{
+				Key: key, Attempt: m.attempt(key), Ledger: rapid.SampledFrom([]string{"L1", "L2"}).Draw(m.t, "ledger"),
+			})
+		case "cancel":
+			if rapid.IntRange(0, 3).Draw(m.t, "really") == 3 {
+				out = append(out, workflow.Cancel{Reason: "r"})
+			}
+		case "start":
+			out = append(out, workflow.Start{})
+		case "continue":
+			out = append(out, workflow.Continue{})
+		case "fault":
+			if rapid.IntRange(0, 5).Draw(m.t, "really") == 5 {
+				out = append(out, workflow.Fault{Error: &problemv1.Problem{Type: workflow.ErrorTypeRuntime, Status: 500}})
+			}
+		case "accept":
+			out = append(out, workflow.Accept{Order: &journalv1.OrderAccepted{OrderId: "o", ContentHash: []byte("h")}})
+		}
+	}
+	return out
+}
+
+// keys are those with an attempt in flight, or all.
+func (m *model) keys(inFlight bool) []string {
+	var out []string
+	for _, key := range slices.Sorted(maps.Keys(m.work)) {
+		if m.work[key].inFlight || !inFlight {
+			out = append(out, key)
+		}
+	}
+	return append(out, "o:/do/9/nobody")
+}
+
+func (m *model) key(keys []string) string { return rapid.SampledFrom(keys).Draw(m.t, "key") }
+
+// attempt is the one under way, or the one before.
+func (m *model) attempt(key string) uint32 {
+	w := m.work[key]
+	if w == nil {
+		return 1
+	}
+	return w.Attempt - uint32(rapid.IntRange(0, 1).Draw(m.t, "older"))
+}
+
+func (m *model) result(keys []string) workflow.TaskResult {
+	key := m.key(keys)
+	r := workflow.TaskResult{
+		Key: key, Attempt: m.attempt(key), Outcome: rapid.SampledFrom([]journalv1.Outcome{
+			journalv1.Outcome_OUTCOME_SUCCEEDED, journalv1.Outcome_OUTCOME_SUCCEEDED, journalv1.Outcome_OUTCOME_FAILED,
+			journalv1.Outcome_OUTCOME_NOT_DONE, journalv1.Outcome_OUTCOME_IN_DOUBT, journalv1.Outcome_OUTCOME_UNSPECIFIED,
+		}).Draw(m.t, "outcome"),
+	}
+	if r.Outcome == journalv1.Outcome_OUTCOME_SUCCEEDED {
+		r.Output = []byte(rapid.SampledFrom([]string{"", `{"n":3}`, `[]`}).Draw(m.t, "output"))
+	} else {
+		r.Error = &problemv1.Problem{Status: int32(rapid.SampledFrom([]int{0, 500, 503}).Draw(m.t, "status"))}
+	}
+	return r
+}
+
+// turn decides a batch of commands and commits what came of it; or fails to, and reads the order back.
+func (m *model) turn(batch []workflow.Command) {
+	twin := refold(m.t, m.def, m.limits, m.history)
+	var events []*journalv1.Event
+	for _, cmd := range batch {
+		chance := rapid.Uint64().Draw(m.t, "chance")
+		more := slices.Contains(m.live.Outstanding(), workflow.Effect(workflow.More{}))
+		due := m.live.NextDue()
+		made, err := m.live.Decide(m.now, chance, cmd)
+		again, errAgain := twin.Decide(m.now, chance, cmd)
+		if !errors.Is(errAgain, err) || !proto.Equal(record(made), record(again)) {
+			m.t.Fatalf("%#v: the state decided\n%s(%v), but refolded\n%s(%v)", cmd, list(made), err, list(again), errAgain)
+		}
+		if err != nil && len(made) > 0 {
+			m.t.Fatalf("%#v was refused with %v, but events were made", cmd, err)
+		}
+		if _, fired := cmd.(workflow.TimerFired); fired && !more {
+			if is := !due.IsZero() && !due.After(m.now); is != (len(made) > 0) {
+				m.t.Fatalf("next due at %s, now %s, but firing made\n%s", due, m.now, list(made))
+			}
+		}
+		events = append(events, made...)
+	}
+	if a, b := m.live.Dump(show), twin.Dump(show); a != b {
+		m.t.Fatalf("after the same decisions, the state is\n%s\nbut refolded\n%s", a, b)
+	}
+	if rapid.IntRange(0, 9).Draw(m.t, "commit") == 9 && len(m.history) > 0 {
+		m.live = refold(m.t, m.def, m.limits, m.history)
+		m.check()
+		return
+	}
+	m.commit(events)
+}
+
+func (m *model) commit(events []*journalv1.Event) {
+	if len(events) == 0 {
+		m.check()
+		return
+	}
+	raw, err := proto.Marshal(record(events))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	m.history = append(m.history, raw)
+	before := m.inFlight()
+	for _, ev := range events {
+		m.version++
+		if m.ended() && ev.GetLateResult() == nil {
+			m.t.Fatalf("after its end the order did\n%s", show(ev))
+		}
+		m.note(ev)
+	}
+	m.check()
+	for _, e := range m.live.Effects(events) {
+		if d, ok := e.(workflow.Dispatch); ok {
+			if before[d.Key].Attempt == d.Attempt {
+				m.t.Fatalf("%s attempt %d was dispatched before", d.Key, d.Attempt)
+			}
+			before[d.Key] = d
+		}
+	}
+	now := m.inFlight()
+	maps.DeleteFunc(before, func(key string, _ workflow.Dispatch) bool { _, ok := now[key]; return !ok })
+	for key, d := range now {
+		if before[key].Attempt != d.Attempt {
+			m.t.Fatalf("%s attempt %d was never dispatched", key, d.Attempt)
+		}
+	}
+}
+
+// note follows the attempts.
+func (m *model) note(ev *journalv1.Event) {
+	switch {
+	case ev.GetAttemptScheduled() != nil:
+		e := ev.GetAttemptScheduled()
+		w := m.work[e.GetKey()]
+		if w == nil {
+			w = &work{}
+			m.work[e.GetKey()] = w
+		}
+		if w.inFlight || w.succeeded || e.GetAttempt() != w.Attempt+1 {
+			m.t.Fatalf("%s, after %+v", show(ev), *w)
+		}
+		w.inFlight = true
+		w.Dispatch = workflow.Dispatch{
+			Key: e.GetKey(), Attempt: e.GetAttempt(), Activity: e.GetActivity(), Deadline: e.GetDeadline(), MaybeStarted: w.doubt,
+		}
+		if w.doubt {
+			w.Ledger = w.ledger
+		}
+		m.frames[e.GetFrame()] = e.GetKey()
+	case ev.GetAttemptSent() != nil:
+		e := ev.GetAttemptSent()
+		w := m.work[m.frames[e.GetFrame()]]
+		w.Ledger, w.ledger = e.GetLedger(), e.GetLedger()
+	case ev.GetAttemptEnded() != nil:
+		e := ev.GetAttemptEnded()
+		w := m.work[m.frames[e.GetFrame()]]
+		if !w.inFlight || w.Attempt != e.GetAttempt() {
+			m.t.Fatalf("%s, after %+v", show(ev), *w)
+		}
+		w.inFlight = false
+		switch e.GetOutcome() {
+		case journalv1.Outcome_OUTCOME_SUCCEEDED:
+			w.succeeded, w.doubt = true, false
+		case journalv1.Outcome_OUTCOME_FAILED:
+			w.doubt = false
+		case journalv1.Outcome_OUTCOME_IN_DOUBT:
+			w.doubt = true
+		default:
+		}
+	case ev.GetLateResult() != nil:
+		e := ev.GetLateResult()
+		w := m.work[e.GetKey()]
+		if !w.doubt || w.inFlight || w.MaybeStarted && e.GetOutcome() == journalv1.Outcome_OUTCOME_NOT_DONE {
+			m.t.Fatalf("%s, after %+v", show(ev), *w)
+		}
+		w.doubt = e.GetOutcome() == journalv1.Outcome_OUTCOME_SUCCEEDED
+	}
+}
+
+func (m *model) inFlight() map[string]workflow.Dispatch {
+	out := map[string]workflow.Dispatch{}
+	for key, w := range m.work {
+		if w.inFlight {
+			out[key] = w.Dispatch
+		}
+	}
+	return out
+}
+
+func (m *model) ended() bool {
+	return m.status == orderv1.Status_STATUS_COMPLETED || m.status == orderv1.Status_STATUS_FAULTED ||
+		m.status == orderv1.Status_STATUS_CANCELLED
+}
+
+// check compares the state with the history and the model.
+func (m *model) check() {
+	if a, b := m.live.Dump(show), refold(m.t, m.def, m.limits, m.history).Dump(show); a != b {
+		m.t.Fatalf("the state is\n%s\nbut its history makes\n%s", a, b)
+	}
+	if uint64(m.live.Version()) != m.version {
+		m.t.Fatalf("version is %d after %d events", m.live.Version(), m.version)
+	}
+	status := m.live.Status()
+	if m.ended() && status != m.status || status == orderv1.Status_STATUS_PENDING && m.status > orderv1.Status_STATUS_PENDING {
+		m.t.Fatalf("status was %s and is %s", m.status, status)
+	}
+	m.status = status
+	want, more := m.inFlight(), false
+	for _, e := range m.live.Outstanding() {
+		switch e := e.(type) {
+		case workflow.Dispatch:
+			is := e
+			is.Task, is.Input, is.Again = "", nil, false
+			if fmt.Sprint(is) != fmt.Sprint(want[e.Key]) || !e.Again {
+				m.t.Fatalf("outstanding is %+v, but %+v is in flight", e, want[e.Key])
+			}
+			delete(want, e.Key)
+		case workflow.CancelAttempt:
+			if w := m.work[e.Key]; w == nil || !w.inFlight || w.Attempt != e.Attempt {
+				m.t.Fatalf("%+v is outstanding, but not in flight", e)
+			}
+		case workflow.More:
+			more = true
+		}
+	}
+	if len(want) > 0 {
+		m.t.Fatalf("in flight, but not outstanding: %v", want)
+	}
+	switch flying := len(m.inFlight()) > 0; {
+	case m.ended() && (more || flying || !m.live.NextDue().IsZero()):
+		m.t.Fatalf("ended, but something is outstanding or due at %s", m.live.NextDue())
+	case status == orderv1.Status_STATUS_WAITING && (more || flying || m.live.NextDue().IsZero()):
+		m.t.Fatal("waiting, but not for a time alone")
+	case status == orderv1.Status_STATUS_RUNNING && !more && !flying:
+		m.t.Fatal("running, but nothing is under way")
+	}
+}
+
+// finish answers all that is outstanding, as recovery would have it, until the order has ended.
+func (m *model) finish() {
+	for range 10 * int(m.limits.Events) {
+		outstanding := m.live.Outstanding()
+		switch {
+		case m.ended():
+			return
+		case m.status == orderv1.Status_STATUS_PENDING:
+			m.turn([]workflow.Command{workflow.Start{}})
+		case slices.Contains(outstanding, workflow.Effect(workflow.More{})):
+			m.turn([]workflow.Command{workflow.Continue{}})
+		case len(m.inFlight()) > 0 && rapid.IntRange(0, 3).Draw(m.t, "answer") > 0:
+			m.turn([]workflow.Command{m.result(m.keys(true))})
+		case !m.live.NextDue().IsZero():
+			if due := m.live.NextDue(); due.After(m.now) {
+				m.now = due
+			}
+			m.turn([]workflow.Command{workflow.TimerFired{}})
+		case len(m.inFlight()) == 0:
+			m.t.Fatalf("nothing is outstanding, but the order has not ended:\n%s", m.live.Dump(show))
+		}
+	}
+	m.t.Fatalf("the order does not end:\n%s", m.live.Dump(show))
+}
+
+func list(events []*journalv1.Event) string {
+	var out strings.Builder
+	for _, ev := range events {
+		out.WriteString(show(ev) + "\n")
+	}
+	return out.String()
+}
