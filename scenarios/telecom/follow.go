@@ -52,7 +52,9 @@ func (o *following) follow(ctx context.Context, client orderv1.OrderServiceClien
 	if err != nil {
 		return fmt.Errorf("%s: get: %w", o.name, err)
 	}
-	o.last = answer.GetOrder()
+	if o.last = answer.GetOrder(); o.interrupted {
+		o.sample.events = nil // things may have come in another order
+	}
 	o.wrong = o.check(o.last, o.events)
 	return nil
 }
@@ -102,7 +104,7 @@ func (o *following) maybeCancel(
 	})
 	if status.Code(err) == codes.FailedPrecondition && o.interrupted {
 		// Somebody killed the node, and the order was done before it could be told: no mistake of anybody.
-		o.status, o.sample.events, err = orderv1.Status_STATUS_COMPLETED, nil, nil
+		o.status, err = orderv1.Status_STATUS_COMPLETED, nil
 		show.line(o.name, yellow, "is too late to cancel")
 	}
 	o.cancelled = err == nil

@@ -140,6 +140,8 @@ func TestSampleCheck(t *testing.T) {
 	}
 	waits := sample{status: orderv1.Status_STATUS_COMPLETED, events: []string{waitStarted}}
 	faults := sample{status: orderv1.Status_STATUS_FAULTED, title: "Refused"}
+	cancelled := sample{status: orderv1.Status_STATUS_CANCELLED, events: []string{"stop.requested", "attempt."}}
+	cancelledOrder := &orderv1.Order{Status: orderv1.Status_STATUS_CANCELLED}
 	completed := &orderv1.Order{Status: orderv1.Status_STATUS_COMPLETED, Output: []byte(`{"state":"completed"}`)}
 	for name, tt := range map[string]struct {
 		sample  sample
@@ -151,7 +153,9 @@ func TestSampleCheck(t *testing.T) {
 		"went on too early": {
 			waits, completed, []*orderv1.HistoryEvent{event(waitStarted, 0, 1e9), event("task.completed", 1e9-1, 0)}, "before",
 		},
-		"did not wait":  {waits, completed, nil, "has no event wait.started"},
+		"did not wait":  {waits, completed, nil, "in this order: wait.started"},
+		"wrong order":   {cancelled, cancelledOrder, []*orderv1.HistoryEvent{event("attempt.failed", 0, 0), event("stop.requested", 0, 0)}, ": attempt."},
+		"right order":   {cancelled, cancelledOrder, []*orderv1.HistoryEvent{event("stop.requested", 0, 0), event("attempt.failed", 0, 0)}, ""},
 		"wrong output":  {waits, &orderv1.Order{Status: orderv1.Status_STATUS_COMPLETED, Output: []byte(`{}`)}, nil, "output {}"},
 		"wrong status":  {faults, completed, nil, "is completed, not faulted"},
 		"another error": {faults, &orderv1.Order{Status: orderv1.Status_STATUS_FAULTED, Error: &problemv1.Problem{Title: "Timeout"}}, nil, `"Timeout"`},
