@@ -31,6 +31,9 @@ type Config struct {
 	// Grace is how long tasks of a lost adapter wait for it to come back before another may get them; LedgerGrace the
 	// same for activities that are not idempotent. Defaults 1 s, 60 s.
 	Grace, LedgerGrace time.Duration
+	// TryAgain is how long something that failed, such as a commit, is left alone before the engine tries it again by
+	// itself. Default 5 s.
+	TryAgain time.Duration
 	// Restarts is when and how often partitions and dispatchers are restarted before the process gives up.
 	Restarts supervision.Policy
 	// StuckAfter is how long a loop may take for one turn before the process counts as stuck. Default 10 s.
@@ -48,6 +51,7 @@ func (c Config) WithDefaults() Config {
 	fill(&c.Poison, 3)
 	fill(&c.Grace, time.Second)
 	fill(&c.LedgerGrace, time.Minute)
+	fill(&c.TryAgain, 5*time.Second)
 	fill(&c.StuckAfter, 10*time.Second)
 	if c.Restarts == (supervision.Policy{}) {
 		c.Restarts = supervision.Policy{
@@ -81,8 +85,19 @@ func (c Config) Validate() error {
 	positive("Poison", int64(c.Poison))
 	positive("Grace", int64(c.Grace))
 	positive("LedgerGrace", int64(c.LedgerGrace))
+	positive("TryAgain", int64(c.TryAgain))
 	positive("StuckAfter", int64(c.StuckAfter))
+	if err := c.Restarts.Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("Restarts: %w", err))
+	} else if err := c.poison().Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("Poison: %w", err))
+	}
 	return errors.Join(errs...)
+}
+
+// poison is when an order that panics is restarted, and when it is faulted.
+func (c Config) poison() supervision.Policy {
+	return supervision.Policy{MaxRestarts: c.Poison - 1, Within: time.Minute, Backoff: c.Restarts.Backoff}
 }
 
 func (c Config) dispatch() dispatch.Config {

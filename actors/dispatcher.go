@@ -85,6 +85,9 @@ func (d *dispatcher) Receive(ctx actor.Context) {
 		}
 	case confirm:
 		d.do(d.queue.Confirm(m.key, m.ledger))
+	case *actor.Stopping:
+		d.loop.Close()
+		return
 	case probe:
 		now := d.engine.now()
 		d.do(d.queue.Tick(now))

@@ -102,15 +102,36 @@ func (e *Engine) Start(ctx context.Context) error {
 		return err
 	}
 	e.system = actor.NewActorSystemWithConfig(actor.Configure(
-		actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return e.log.With("lib", "protoactor") }),
+		actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger {
+			return slog.New(warnings{e.log.With("lib", "protoactor").Handler()})
+		}),
 	))
+	e.system.EventStream.Subscribe(func(event any) {
+		if dead, ok := event.(*actor.DeadLetterEvent); ok {
+			refuse(dead.Message, ErrInterrupted)
+		}
+	})
+	go e.clock()
 	err = e.placement.Start(e.system, func(p messages.Partition) (*actor.PID, error) { return e.own(ctx, p) })
 	if err != nil {
+		e.Stop()
 		return fmt.Errorf("join the cluster: %w", err)
 	}
-	go e.clock()
 	return nil
 }
+
+// warnings lets warnings and worse through.
+type warnings struct{ slog.Handler }
+
+func (w warnings) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= slog.LevelWarn && w.Handler.Enabled(ctx, l)
+}
+
+func (w warnings) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return warnings{w.Handler.WithAttrs(attrs)}
+}
+
+func (w warnings) WithGroup(name string) slog.Handler { return warnings{w.Handler.WithGroup(name)} }
 
 // own claims a partition and starts it.
 func (e *Engine) own(ctx context.Context, p messages.Partition) (*actor.PID, error) {
@@ -180,13 +201,22 @@ func (e *Engine) Stop() {
 	slots := e.slots
 	e.slotsMu.Unlock()
 	for _, s := range slots {
-		if err := e.system.Root.StopFuture(s.pid).Wait(); err != nil {
-			e.log.Warn("partition did not stop in time", "partition", s.number, "error", err)
-		}
+		e.stop(s.pid)
 		s.loop.Close()
 	}
+	e.dispatchers.Range(func(_, pid any) bool {
+		e.stop(pid.(*actor.PID)) //nolint:forcetypeassert // only PIDs are stored
+		return true
+	})
 	e.system.Shutdown()
 	e.workers.close()
+}
+
+// stop stops an actor and waits until it has gone.
+func (e *Engine) stop(pid *actor.PID) {
+	if err := e.system.Root.StopFuture(pid).Wait(); err != nil {
+		e.log.Warn("actor did not stop in time", "actor", pid.GetId(), "error", err)
+	}
 }
 
 // Ready says why the node can't do its work now; nil if it can.
@@ -200,18 +230,13 @@ func (e *Engine) Ready() error {
 	return nil
 }
 
-func (e *Engine) recovered(messages.Partition) { e.unread.Add(-1) }
-
 func (e *Engine) tell(pid *actor.PID, m any) { e.system.Root.Send(pid, m) }
 
-// tryAgainAfter is how long something that failed is left alone.
-const tryAgainAfter = 5 * time.Second
-
-// later sends a message after a while. The timer needs no owner: it is short, and only sends.
-func (e *Engine) later(pid *actor.PID, m any) {
-	time.AfterFunc(tryAgainAfter, func() {
+// later does something after a while, unless the engine stops. The timer needs no owner: what it does only sends.
+func (e *Engine) later(do func()) {
+	time.AfterFunc(e.config.TryAgain, func() {
 		if !e.stopping.Load() {
-			e.tell(pid, m)
+			do()
 		}
 	})
 }
@@ -305,6 +330,11 @@ func poisonProblem(err error) *problemv1.Problem {
 		Type: workflow.ErrorTypeRuntime, Title: "Order can't be processed", Status: 500, Instance: "/",
 		Detail: fmt.Sprintf("processing it failed again and again: %v", err),
 	}
+}
+
+// isFinal tells whether saying the same again would be refused again.
+func isFinal(err error) bool {
+	return IsGone(err) || errors.Is(err, workflow.ErrStale) || errors.Is(err, workflow.ErrEnded) || errors.Is(err, workflow.ErrTaken)
 }
 
 // IsGone tells whether an error means that there is no such order.

@@ -9,6 +9,8 @@ var (
 	ErrNotOwner = errors.New("partition is not owned by this node")
 	// ErrStopping: the node is stopping.
 	ErrStopping = errors.New("node is stopping")
+	// ErrInterrupted: what was asked for was interrupted, and may have been done; ask again.
+	ErrInterrupted = errors.New("processing was interrupted")
 	// ErrUnavailable: the journal did not take a commit, and may have; try again.
 	ErrUnavailable = errors.New("journal gave no certain answer")
 	// ErrUnknownDefinition: there is no such definition.

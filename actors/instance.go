@@ -67,10 +67,8 @@ func (i *instance) Receive(ctx actor.Context) {
 		if i.restarted {
 			i.take(resume{})
 		}
-	case *actor.Stopping:
-		i.abandon(ErrStopping)
-	case *actor.Restarting:
-		i.abandon(ErrUnavailable)
+	case *actor.Stopping, *actor.Restarting:
+		i.abandon()
 	case *committed:
 		if m.to == i {
 			i.committed(m.err)
@@ -88,8 +86,8 @@ func (i *instance) take(m any) {
 		i.decide([]any{m})
 		return
 	}
-	if r, ok := m.(refusable); ok && len(i.buffered) >= i.engine.config.Mailbox {
-		r.refuse(ErrBusy)
+	if !isNote(m) && len(i.buffered) >= i.engine.config.Mailbox {
+		refuse(m, ErrBusy)
 		return
 	}
 	i.buffered = append(i.buffered, m)
@@ -97,17 +95,15 @@ func (i *instance) take(m any) {
 
 // abandon tells everybody who waits for this incarnation that it will not answer. What comes of a commit under way is
 // looked after later.
-func (i *instance) abandon(err error) {
+func (i *instance) abandon() {
 	if i.pending != nil {
 		for _, m := range i.pending.asking {
-			m.refuse(err)
+			m.refuse(ErrInterrupted)
 		}
 		i.later(resume{})
 	}
 	for _, m := range append(i.deciding, i.buffered...) {
-		if r, ok := m.(refusable); ok {
-			r.refuse(err)
-		}
+		refuse(m, ErrInterrupted)
 	}
 }
 
@@ -163,9 +159,13 @@ func (i *instance) decideOne(now time.Time, m any, p *pending) {
 			i.apply(now, workflow.Accept{Order: m.order, Queued: m.order.GetOrderKey() != ""}, m, p)
 		}
 	case *command:
-		if i.loaded(m) {
-			i.apply(now, m.cmd, m, p)
+		if !i.loaded(m) {
+			return
 		}
+		if _, starts := m.cmd.(workflow.Start); starts && i.state.Ended() {
+			i.engine.tell(i.partition.pid, keyEnded{id: i.id, key: i.state.Accepted().GetOrderKey()})
+		}
+		i.apply(now, m.cmd, m, p)
 	case fired:
 		if !i.loaded(m) {
 			return
@@ -225,7 +225,8 @@ func (i *instance) loaded(m any) bool {
 
 // later has a message that nobody keeps come again.
 func (i *instance) later(m any) {
-	i.engine.later(i.partition.pid, &deliver{id: i.id, handle: i.handle, message: m})
+	d := &deliver{id: i.id, handle: i.handle, message: m}
+	i.engine.later(func() { i.engine.tell(i.partition.pid, d) })
 }
 
 func (i *instance) load() error {
@@ -442,6 +443,6 @@ func (i *instance) rest() {
 		}
 	}
 	if leave {
-		i.engine.tell(i.partition.pid, release{id: i.id, received: i.mail.received.Load()})
+		i.engine.tell(i.partition.pid, release{id: i.id, mail: i.mail, received: i.mail.received.Load()})
 	}
 }

@@ -1,56 +1,83 @@
 package actors
 
 import (
+	"slices"
+
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
 )
 
-// keyQueues keeps the orders of a partition that have a key in the order of their acceptance: of each key only the first
+// keyQueues keeps the orders of a partition that have a key in the order of their acceptance: of each key only the head
 // runs. It is rebuilt from the index of open orders; until that has been read, new orders only queue.
 type keyQueues struct {
-	byKey map[string][]messages.OrderID
+	byKey map[string]*keyQueue
 	known map[messages.OrderID]bool
 	// early are orders that were accepted while the index was still being read.
 	early  []queued
 	loaded bool
 }
 
+// keyQueue is the queue of one key. It has a head as long as it exists, once the index was read.
+type keyQueue struct {
+	head   messages.OrderID // told to start, or running
+	behind []messages.OrderID
+}
+
 func newKeyQueues() *keyQueues {
-	return &keyQueues{byKey: map[string][]messages.OrderID{}, known: map[messages.OrderID]bool{}}
+	return &keyQueues{byKey: map[string]*keyQueue{}, known: map[messages.OrderID]bool{}}
 }
 
-// add appends an order. It returns true if the order is the first of its key and may start.
-func (k *keyQueues) add(id messages.OrderID, key string) bool {
-	if k.known[id] {
-		return k.byKey[key][0] == id
-	}
+func (k *keyQueues) queue(id messages.OrderID, key string) *keyQueue {
 	k.known[id] = true
-	k.byKey[key] = append(k.byKey[key], id)
-	return len(k.byKey[key]) == 1
+	q := k.byKey[key]
+	if q == nil {
+		q = &keyQueue{}
+		k.byKey[key] = q
+	}
+	return q
 }
 
-// remove takes an order out. It returns the order that may start now; empty if none.
-func (k *keyQueues) remove(id messages.OrderID, key string) messages.OrderID {
+// running takes up an order that has started: nobody may start before it ends, whatever was accepted before it.
+func (k *keyQueues) running(id messages.OrderID, key string) {
+	k.queue(id, key).head = id
+}
+
+// add appends an order that has not started, if it is new.
+func (k *keyQueues) add(id messages.OrderID, key string) {
 	if !k.known[id] {
+		q := k.queue(id, key)
+		q.behind = append(q.behind, id)
+	}
+}
+
+// next makes the first order of a key its head. It returns that order; empty if there is a head already, or no order.
+func (k *keyQueues) next(key string) messages.OrderID {
+	q := k.byKey[key]
+	if q == nil || q.head != "" {
 		return ""
 	}
-	delete(k.known, id)
-	list := k.byKey[key]
-	for i, x := range list {
-		if x != id {
-			continue
-		}
-		list = append(list[:i:i], list[i+1:]...)
-		if len(list) == 0 {
-			delete(k.byKey, key)
-			return ""
-		}
-		k.byKey[key] = list
-		if i == 0 {
-			return list[0]
-		}
+	if len(q.behind) == 0 {
+		delete(k.byKey, key)
+		return ""
 	}
-	return ""
+	q.head, q.behind = q.behind[0], q.behind[1:]
+	return q.head
+}
+
+// remove takes out an order that has ended.
+func (k *keyQueues) remove(id messages.OrderID, key string) {
+	if !k.known[id] {
+		return
+	}
+	delete(k.known, id)
+	q := k.byKey[key]
+	if q.head == id {
+		q.head = ""
+		return
+	}
+	if i := slices.Index(q.behind, id); i >= 0 {
+		q.behind = slices.Delete(q.behind, i, i+1)
+	}
 }
 
 // queue takes up an order that was accepted.
@@ -59,23 +86,33 @@ func (p *partition) queue(m queued) {
 		p.keys.early = append(p.keys.early, m)
 		return
 	}
-	if p.keys.add(m.id, m.key) {
-		p.startOrder(m.id, m.key)
-	}
+	p.keys.add(m.id, m.key)
+	p.startNext(m.key)
 }
 
 // ended lets the next order of a key start.
 func (p *partition) ended(m keyEnded) {
-	if next := p.keys.remove(m.id, m.key); next != "" && p.keys.loaded {
-		p.startOrder(next, m.key)
+	p.keys.remove(m.id, m.key)
+	if p.keys.loaded {
+		p.startNext(m.key)
 	}
 }
 
-func (p *partition) startOrder(id messages.OrderID, key string) {
-	p.deliver(&deliver{id: id, message: &command{cmd: workflow.Start{}, answer: func(err error) {
-		if err != nil {
-			p.engine.log.Error("order could not be started; it is tried again", "order", id, "error", err)
-			p.engine.later(p.pid, queued{id: id, key: key})
+// startNext starts the first order of a key, if none runs.
+func (p *partition) startNext(key string) {
+	if id := p.keys.next(key); id != "" {
+		p.start(startHead{id: id, key: key})
+	}
+}
+
+// start starts the head of a key. An order that has ended already says so again.
+func (p *partition) start(m startHead) {
+	if q := p.keys.byKey[m.key]; q == nil || q.head != m.id {
+		return
+	}
+	p.deliver(&deliver{id: m.id, message: &command{cmd: workflow.Start{}, answer: func(err error) {
+		if err != nil && !isFinal(err) {
+			p.engine.later(func() { p.engine.tell(p.pid, m) })
 		}
 	}}})
 }
@@ -83,8 +120,8 @@ func (p *partition) startOrder(id messages.OrderID, key string) {
 // loadedKeys starts the first order of each key, once the index of open orders was read.
 func (p *partition) loadedKeys() {
 	p.keys.loaded = true
-	for key, list := range p.keys.byKey {
-		p.startOrder(list[0], key)
+	for key := range p.keys.byKey {
+		p.startNext(key)
 	}
 	for _, m := range p.keys.early {
 		p.queue(m)

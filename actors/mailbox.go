@@ -12,7 +12,7 @@ type refusable interface{ refuse(err error) }
 
 // mailbox is a bounded actor.Mailbox. A full one refuses user messages at once, and never blocks a sender; messages of
 // the system are never refused. Notes, which the actors send themselves and each other and whose number is bounded by
-// what they are about, are not counted.
+// what they are about, are not counted. Once its actor is told to stop, what is there and what still comes is refused.
 type mailbox struct {
 	bound      int
 	invoker    actor.MessageInvoker
@@ -31,18 +31,31 @@ type mailbox struct {
 // note marks messages that are always taken.
 type note interface{ isNote() }
 
+// isNote tells whether a message is a note, or carries one to an order.
+func isNote(message any) bool {
+	if d, ok := message.(*deliver); ok {
+		message = d.message
+	}
+	_, ok := message.(note)
+	return ok
+}
+
+func refuse(message any, err error) {
+	if r, ok := message.(refusable); ok {
+		r.refuse(err)
+	}
+}
+
 func boundedMailbox(bound int) actor.MailboxProducer {
 	return func() actor.Mailbox { return &mailbox{bound: bound} }
 }
 
 func (m *mailbox) PostUserMessage(message any) {
-	_, free := message.(note)
+	free := isNote(message)
 	m.mu.Lock()
 	if !free && m.counted >= m.bound {
 		m.mu.Unlock()
-		if r, ok := message.(refusable); ok {
-			r.refuse(ErrBusy)
-		}
+		refuse(message, ErrBusy)
 		return
 	}
 	if !free {
@@ -65,7 +78,7 @@ func (m *mailbox) PostSystemMessage(message any) {
 
 // schedule is called with the lock held, and releases it.
 func (m *mailbox) schedule() {
-	start := !m.running && (len(m.system) > 0 || !m.suspended)
+	start := !m.running && (len(m.system) > 0 || !m.suspended || m.stopped)
 	if start {
 		m.running = true
 	}
@@ -118,9 +131,12 @@ func (m *mailbox) turn() (again bool) {
 		case *actor.ResumeMailbox:
 			m.suspend(false)
 		default:
-			if isSystem {
+			switch {
+			case isSystem:
 				m.invoker.InvokeSystemMessage(message)
-			} else {
+			case m.stopped:
+				refuse(message, ErrInterrupted)
+			default:
 				m.invoker.InvokeUserMessage(message)
 			}
 		}
@@ -146,7 +162,7 @@ func (m *mailbox) next() (message any, isSystem bool) {
 		}
 		return message, true
 	}
-	if m.suspended || m.head == len(m.user) {
+	if m.suspended && !m.stopped || m.head == len(m.user) {
 		m.running = false
 		return nil, false
 	}
@@ -156,7 +172,7 @@ func (m *mailbox) next() (message any, isSystem bool) {
 	if m.head == len(m.user) {
 		m.user, m.head = m.user[:0], 0
 	}
-	if _, free := message.(note); !free {
+	if !isNote(message) {
 		m.counted--
 	}
 	return message, false

@@ -16,11 +16,7 @@ type deliver struct {
 	message any
 }
 
-func (d *deliver) refuse(err error) {
-	if r, ok := d.message.(refusable); ok {
-		r.refuse(err)
-	}
-}
+func (d *deliver) refuse(err error) { refuse(d.message, err) }
 
 // asking is a message whose sender is told once what came of it: done when it is durable, or refuse.
 type asking interface {
@@ -78,6 +74,7 @@ type (
 	// release says that the order can leave memory if no message came after the first received ones.
 	release struct {
 		id       messages.OrderID
+		mail     *mail
 		received uint64
 	}
 	// queued says that an order with a key was accepted; ended that it has ended.
@@ -86,6 +83,11 @@ type (
 		key string
 	}
 	keyEnded struct {
+		id  messages.OrderID
+		key string
+	}
+	// startHead asks to start the head of a key again.
+	startHead struct {
 		id  messages.OrderID
 		key string
 	}
@@ -109,6 +111,7 @@ func (release) isNote()   {}
 func (resumed) isNote()   {}
 func (queued) isNote()    {}
 func (keyEnded) isNote()  {}
+func (startHead) isNote() {}
 func (tick) isNote()      {}
 func (sweep) isNote()     {}
 func (probe) isNote()     {}

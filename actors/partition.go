@@ -20,6 +20,8 @@ type slot struct {
 	pid   *actor.PID
 	ready chan struct{}
 	loop  *supervision.Loop
+	// read: the open orders were read once.
+	read bool
 }
 
 // partition is the parent of the instances of one partition: all messages to them go through it.
@@ -66,8 +68,7 @@ func newPartition(e *Engine, s *slot) *partition {
 		resident: map[messages.OrderID]*resident{}, byPID: map[string]*resident{}, dueOf: map[messages.OrderID]*due{},
 		resuming: map[messages.OrderID]bool{}, handles: map[messages.OrderID]messages.Handle{},
 	}
-	restarts := supervision.Policy{MaxRestarts: e.config.Poison - 1, Within: time.Minute, Backoff: e.config.Restarts.Backoff}
-	p.poison = restarts.Strategy(e.log, p.poisoned)
+	p.poison = e.config.poison().Strategy(e.log, p.poisoned)
 	return p
 }
 
@@ -98,19 +99,21 @@ func (p *partition) Receive(ctx actor.Context) {
 	case release:
 		p.release(m)
 	case resumed:
-		if p.resuming[m.id] {
-			delete(p.resuming, m.id)
-			p.recover()
-		}
+		delete(p.resuming, m.id)
+		p.recover()
 	case queued:
 		p.queue(m)
 	case keyEnded:
 		p.ended(m)
+	case startHead:
+		p.start(m)
 	case tick:
 		p.fire()
 	case sweep:
 		p.sweep()
+		p.fire()
 	case probe:
+		p.fire() // the wall clock may have leapt
 	}
 	p.loop.Beat()
 }
@@ -121,7 +124,7 @@ func (p *partition) deliver(d *deliver) {
 	if r == nil {
 		r = p.activate(d.id, d.handle, nil)
 	}
-	if _, free := d.message.(note); !free && r.sent-r.mail.received.Load() >= uint64(p.engine.config.Mailbox) { //nolint:gosec // positive
+	if !isNote(d.message) && r.sent-r.mail.received.Load() >= uint64(p.engine.config.Mailbox) { //nolint:gosec // positive
 		d.refuse(ErrBusy)
 		return
 	}
@@ -150,7 +153,7 @@ func (p *partition) activate(id messages.OrderID, h messages.Handle, poison erro
 // release lets an order leave memory, if no message is on its way to it.
 func (p *partition) release(m release) {
 	r := p.resident[m.id]
-	if r == nil || r.sent != m.received || p.resuming[m.id] {
+	if r == nil || r.mail != m.mail || r.sent != m.received || p.resuming[m.id] {
 		return
 	}
 	p.forget(r)
@@ -223,7 +226,11 @@ func (p *partition) readOpen() {
 		p.readUpTo = o.Handle
 		id := messages.OrderID(o.Row.GetId())
 		if key := o.Row.GetOrderKey(); key != "" {
-			p.keys.add(id, key)
+			if o.Row.GetQueued() {
+				p.keys.add(id, key)
+			} else {
+				p.keys.running(id, key)
+			}
 		}
 		if at := o.Row.GetDue(); at != 0 {
 			if p.resident[id] == nil {
@@ -240,7 +247,10 @@ func (p *partition) readOpen() {
 	if len(page) < recoveryPage {
 		p.readAll = true
 		p.loadedKeys()
-		p.engine.recovered(p.number)
+		if !p.read {
+			p.read = true
+			p.engine.unread.Add(-1)
+		}
 	}
 }
 

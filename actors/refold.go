@@ -17,7 +17,7 @@ type Refolder struct{ definitions *definitions }
 func NewRefolder(limits definition.Limits) *Refolder {
 	return &Refolder{definitions: &definitions{
 		limits: limits,
-		byRef: map[messages.DefinitionRef]*deployed{}, latest: map[messages.DefinitionRef]messages.DefinitionRef{},
+		byRef:  map[messages.DefinitionRef]*deployed{}, latest: map[messages.DefinitionRef]messages.DefinitionRef{},
 	}}
 }
 

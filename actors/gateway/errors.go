@@ -45,6 +45,7 @@ var errorTable = []struct { //nolint:gochecknoglobals // a table
 	{actors.ErrBusy, codes.ResourceExhausted, "BUSY", time.Second},
 	{actors.ErrNotOwner, codes.Unavailable, "NOT_OWNER", 100 * time.Millisecond},
 	{actors.ErrStopping, codes.Unavailable, "STOPPING", time.Second},
+	{actors.ErrInterrupted, codes.Unavailable, "INTERRUPTED", 200 * time.Millisecond},
 	{actors.ErrUnavailable, codes.Unavailable, "JOURNAL_UNAVAILABLE", 200 * time.Millisecond},
 	{persistence.ErrClosed, codes.Unavailable, "STOPPING", time.Second},
 	{persistence.ErrCorrupt, codes.DataLoss, "JOURNAL_DAMAGED", 0},

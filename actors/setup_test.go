@@ -1,0 +1,375 @@
+package actors_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+
+	"github.com/holdfast-run/holdfast/actors"
+	"github.com/holdfast-run/holdfast/actors/dispatch"
+	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/cluster"
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/adapterv1"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/messages/problemv1"
+	"github.com/holdfast-run/holdfast/persistence"
+	"github.com/holdfast-run/holdfast/persistence/pebble"
+	"github.com/holdfast-run/holdfast/supervision"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// Tests run in a bubble of testing/synctest: its clock leaps when everybody waits, and settle returns when nobody has
+// anything to do before the clock moves.
+func bubble(t *testing.T, test func(t *testing.T)) {
+	t.Helper()
+	t.Parallel()
+	synctest.Test(t, test)
+}
+
+func settle() { synctest.Wait() }
+
+// node is an engine on a journal of its own.
+type node struct {
+	*actors.Engine
+
+	t        *testing.T
+	settings settings
+	journal  *pebble.Journal
+	// seen is the journal as the engine sees it.
+	seen    persistence.Journal
+	metrics *prometheus.Registry
+	// broken is what ended the process.
+	broken chan error
+	stop   func()
+}
+
+type settings struct {
+	engine actors.Config
+	pebble pebble.Config
+	wrap   func(persistence.Journal) persistence.Journal
+	log    io.Writer
+}
+
+type option func(*settings)
+
+func withEngine(c actors.Config) option { return func(s *settings) { s.engine = c } }
+
+func withWrap(wrap func(persistence.Journal) persistence.Journal) option {
+	return func(s *settings) { s.wrap = wrap }
+}
+
+func withPebble(c pebble.Config) option { return func(s *settings) { s.pebble = c } }
+
+// start opens a journal in a new folder, and starts an engine on it.
+func start(t *testing.T, opts ...option) *node {
+	t.Helper()
+	s := settings{pebble: pebble.Config{Dir: t.TempDir(), MemTableBytes: 1 << 20, CacheBytes: 1 << 20, LowWaterBytes: -1}}
+	for _, o := range opts {
+		o(&s)
+	}
+	return s.start(t)
+}
+
+func (s settings) start(t *testing.T) *node {
+	t.Helper()
+	var out io.Writer = testLog{t}
+	if s.log != nil {
+		out = s.log
+	}
+	log := slog.New(slog.NewTextHandler(out, nil))
+	n := &node{t: t, settings: s, metrics: prometheus.NewRegistry(), broken: make(chan error, 1)}
+	metrics := actors.NewMetrics(n.metrics)
+	config := s.pebble
+	config.Observer, config.Logger = metrics, log
+	var err error
+	if n.journal, err = pebble.Open(config); err != nil {
+		t.Fatal(err)
+	}
+	n.seen = n.journal
+	if s.wrap != nil {
+		n.seen = s.wrap(n.journal)
+	}
+	n.Engine, err = actors.New(s.engine, actors.Deps{
+		Node: "node", Journal: n.seen, Placement: cluster.NewSingle(), Metrics: metrics, Log: log,
+		Watchdog: supervision.NewWatchdog(time.Now, log),
+		Fatal: func(err error) {
+			select {
+			case n.broken <- err:
+			default:
+			}
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	n.stop = sync.OnceFunc(func() {
+		n.Stop()
+		if err := n.journal.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(n.stop)
+	return n
+}
+
+// restart stops the engine, and starts another on the same journal.
+func (n *node) restart() *node {
+	n.t.Helper()
+	n.stop()
+	return n.settings.start(n.t)
+}
+
+type testLog struct{ t *testing.T }
+
+func (l testLog) Write(p []byte) (int, error) {
+	l.t.Log(strings.TrimSpace(string(p)))
+	return len(p), nil
+}
+
+// deploy deploys a definition with these tasks, and returns its name.
+func (n *node) deploy(name, tasks string) *workflow.Definition {
+	n.t.Helper()
+	doc := fmt.Sprintf("document: {dsl: 1.0.3, namespace: test, name: %s, version: 1.0.0}\n%s", name, tasks)
+	def, wrong := n.Compile([]byte(doc))
+	if len(wrong) > 0 {
+		n.t.Fatalf("%s: %v", name, wrong)
+	}
+	_, err := n.Deploy(n.t.Context(), &journalv1.DefinitionRow{
+		Namespace: def.Ref.Namespace, Name: def.Ref.Name, Version: def.Ref.Version, Hash: def.Hash, Document: []byte(doc),
+	})
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	if def, err = n.Definition(def.Ref); err != nil {
+		n.t.Fatal(err)
+	}
+	return def
+}
+
+// order is what a test submits.
+type order struct {
+	id, key  string
+	def      *workflow.Definition
+	input    string
+	priority int32
+	deadline time.Time
+}
+
+func (o order) accepted() *journalv1.OrderAccepted {
+	if o.input == "" {
+		o.input = "{}"
+	}
+	a := &journalv1.OrderAccepted{
+		OrderId: o.id, Definition: o.def.Ref.String(), DefinitionHash: o.def.Hash, Input: []byte(o.input), OrderKey: o.key,
+		Priority: o.priority, ContentHash: []byte(o.def.Ref.String() + o.input + o.key),
+	}
+	if !o.deadline.IsZero() {
+		a.Deadline = o.deadline.UnixNano()
+	}
+	return a
+}
+
+// submit hands an order over and returns the answer.
+func (n *node) submit(o order) error {
+	answer := make(chan error, 2)
+	n.Submit(o.accepted(), o.def, func(_ *workflow.State, err error) { answer <- err })
+	err := <-answer
+	settle()
+	if len(answer) > 0 {
+		n.t.Errorf("order %s was answered twice: %v, then %v", o.id, err, <-answer)
+	}
+	return err
+}
+
+func (n *node) mustSubmit(o order) {
+	n.t.Helper()
+	if err := n.submit(o); err != nil {
+		n.t.Fatalf("submit %s: %v", o.id, err)
+	}
+}
+
+func (n *node) cancel(id string) error {
+	answer := make(chan error, 2)
+	n.Command(n.t.Context(), messages.OrderID(id), workflow.Cancel{Reason: "test"}, func(err error) { answer <- err })
+	err := <-answer
+	settle()
+	return err
+}
+
+// state reads an order from the journal.
+func (n *node) state(id string) *workflow.State {
+	n.t.Helper()
+	s, _, err := n.Load(context.Background(), messages.OrderID(id))
+	if err != nil {
+		n.t.Fatalf("load %s: %v", id, err)
+	}
+	return s
+}
+
+// expect checks the status of an order.
+func (n *node) expect(id string, want orderv1.Status) {
+	n.t.Helper()
+	s := n.state(id)
+	if s.Status() != want {
+		n.t.Errorf("order %s is %v, want %v; error: %v", id, s.Status(), want, s.Error())
+	}
+}
+
+// history returns the kinds of an order's events.
+func (n *node) history(id string) []*journalv1.Event {
+	n.t.Helper()
+	entry, err := n.journal.Find(context.Background(), messages.OrderID(id))
+	if err != nil {
+		n.t.Fatalf("find %s: %v", id, err)
+	}
+	events, err := actors.ReadEvents(context.Background(), n.journal, entry.Handle)
+	if err != nil {
+		n.t.Fatalf("history of %s: %v", id, err)
+	}
+	return events
+}
+
+// worker is an adapter in this process.
+type worker struct {
+	node  *node
+	hello *adapterv1.Hello
+	id    dispatch.StreamID
+	// work makes the result of a task; nil: the task is held until the test answers it.
+	work func(*adapterv1.Task) *adapterv1.Result
+
+	mu        sync.Mutex
+	seq       uint64
+	tasks     []*adapterv1.Task
+	cancelled []*adapterv1.Cancellation
+	returned  uint64
+	refused   []error
+	acked     int
+}
+
+func succeed(output string) func(*adapterv1.Task) *adapterv1.Result {
+	return func(*adapterv1.Task) *adapterv1.Result {
+		return &adapterv1.Result{Outcome: adapterv1.Outcome_OUTCOME_SUCCEEDED, Output: []byte(output)}
+	}
+}
+
+func failing(status int32) *adapterv1.Result {
+	return &adapterv1.Result{
+		Outcome: adapterv1.Outcome_OUTCOME_FAILED,
+		Error:   &problemv1.Problem{Type: workflow.ErrorTypeCommunication, Title: "no", Status: status},
+	}
+}
+
+// a worker offers the activity x.do, idempotent, with many credits, unless the hello says otherwise.
+func (n *node) worker(work func(*adapterv1.Task) *adapterv1.Result, changes ...func(*adapterv1.Hello)) *worker {
+	w := &worker{node: n, work: work, hello: &adapterv1.Hello{
+		Adapter: "x", Process: "p", Ledger: "p", Protocol: 1,
+		Activities: []*adapterv1.Activity{{Name: "do", Version: "1.0.0", Idempotent: true, Concurrency: 1}},
+	}}
+	for _, change := range changes {
+		change(w.hello)
+	}
+	w.id = n.Attach(w.hello, w)
+	w.credit(1_000_000)
+	settle()
+	return w
+}
+
+func notIdempotent(h *adapterv1.Hello) { h.Activities[0].Idempotent = false }
+
+func process(process, ledger string, keys ...string) func(*adapterv1.Hello) {
+	return func(h *adapterv1.Hello) { h.Process, h.Ledger, h.Keys = process, ledger, keys }
+}
+
+func (w *worker) credit(total uint64) {
+	for _, a := range w.hello.GetActivities() {
+		w.node.Credit(w.hello.GetAdapter(), w.id, &adapterv1.Credit{Activity: a.GetName(), Total: total})
+	}
+}
+
+func (w *worker) leave() {
+	w.node.Detach(w.hello, w.id)
+	settle()
+}
+
+func (w *worker) SendTask(t *adapterv1.Task) {
+	w.mu.Lock()
+	w.tasks = append(w.tasks, t)
+	w.mu.Unlock()
+	if w.work != nil {
+		if r := w.work(t); r != nil {
+			w.answer(t, r)
+		}
+	}
+}
+
+func (w *worker) SendCancellation(c *adapterv1.Cancellation) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cancelled = append(w.cancelled, c)
+}
+
+func (w *worker) SendReturned(r *adapterv1.Returned) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.returned += r.GetCount()
+}
+
+// answer sends the result of a task, as often as an adapter would.
+func (w *worker) answer(t *adapterv1.Task, r *adapterv1.Result) {
+	w.mu.Lock()
+	w.seq++
+	r.Seq, r.OrderId, r.Partition, r.Key = w.seq, t.GetOrderId(), t.GetPartition(), t.GetKey()
+	r.Attempt, r.Activity = t.GetAttempt(), t.GetActivity()
+	w.mu.Unlock()
+	w.node.Result(w.hello.GetAdapter(), r, func(err error) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if err == nil || actors.IsGone(err) {
+			w.acked++
+			return
+		}
+		w.refused = append(w.refused, err)
+	})
+}
+
+// took returns the tasks that came so far.
+func (w *worker) took() []*adapterv1.Task {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.tasks)
+}
+
+// one returns the only task that came.
+func (w *worker) one() *adapterv1.Task {
+	w.node.t.Helper()
+	settle()
+	tasks := w.took()
+	if len(tasks) != 1 {
+		w.node.t.Fatalf("the adapter got %d tasks, want one: %v", len(tasks), tasks)
+	}
+	return tasks[0]
+}
+
+func wantErr(t *testing.T, err, want error) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Errorf("error is %v, want %v", err, want)
+	}
+}
