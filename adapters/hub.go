@@ -36,7 +36,6 @@ type hub struct {
 	ledger    *ledger.Ledger
 	pools     []*pool
 	byName    map[string]*pool
-	jobs      map[string]*job // in progress, by key
 	streams   map[ledger.Stream]*link
 	addresses map[string]*link
 	announced map[string]bool // addresses that a node named last
@@ -54,7 +53,7 @@ func newHub(a *Adapter, config Config) *hub {
 		ledger: ledger.New(ledger.Config{
 			Keep: config.KeepResults, KeepBytes: config.KeepBytes, KeepFor: config.KeepFor.Nanoseconds(),
 		}),
-		byName: map[string]*pool{}, jobs: map[string]*job{}, streams: map[ledger.Stream]*link{},
+		byName: map[string]*pool{}, streams: map[ledger.Stream]*link{},
 		addresses: map[string]*link{}, announced: map[string]bool{}, detached: make(chan struct{}),
 	}
 	for _, act := range a.activities {
@@ -146,58 +145,53 @@ func (h *hub) offer(l *link, t *adapterv1.Task, now int64) error {
 	if !p.credits.take(s) {
 		return fmt.Errorf("task %q for activity %q was sent without credit", t.GetKey(), t.GetActivity())
 	}
-	verdict, result := h.ledger.Offer(t, p.act.ability(), l.stream, now)
+	verdict, work, result := h.ledger.Offer(t, p.act.ability(), l.stream, now)
 	if verdict != ledger.Queue {
 		p.credits.done(s)
 		if verdict == ledger.Send {
-			h.drop(t.GetKey())
-			h.send(l.stream, result)
+			h.answer(work, result)
 		}
 		return nil
 	}
-	j := &job{pool: p, task: t, share: s, link: l}
-	if h.draining && h.giveUp(j, notDone, now) {
+	j := &job{pool: p, task: t, share: s, link: l, work: work}
+	work.Job = j
+	if h.draining && h.giveUp(j, resultOf(notDone, nil), now) {
 		p.credits.done(s)
 		return nil
 	}
-	h.jobs[t.GetKey()] = j
 	p.queue.push(j)
 	return nil
 }
 
 // cancel gives an attempt up, as far as that is possible.
 func (h *hub) cancel(c *adapterv1.Cancellation, now int64) {
-	verdict, stream, result := h.ledger.Cancel(c.GetKey(), c.GetAttempt(), now)
+	verdict, work, result := h.ledger.Cancel(c.GetKey(), c.GetAttempt(), now)
 	switch verdict {
 	case ledger.Send:
-		h.drop(c.GetKey())
-		h.send(stream, result)
+		h.answer(work, result)
 	case ledger.Interrupt:
-		h.jobs[c.GetKey()].cancel()
+		jobOf(work).cancel()
 	default:
 	}
 }
 
-// drop lets go of a job that was not begun: it stays in its queue, and on its credit, until its turn comes.
-func (h *hub) drop(key string) {
-	if j := h.jobs[key]; j != nil {
-		j.gone = true
-		delete(h.jobs, key)
+// answer sends the result of a work. Its job, if there is one, is over; if it was not begun, it stays in its queue, and on
+// its credit, until its turn comes.
+func (h *hub) answer(w *ledger.Work, r *adapterv1.Result) {
+	if j := jobOf(w); j != nil {
+		j.over = true
+		w.Job = nil
 	}
+	h.send(w.Stream(), r)
 }
 
 // giveUp answers for a job that was not begun; false if it must go on.
-func (h *hub) giveUp(j *job, c class, now int64) bool {
-	return h.giveUpBecause(j, resultOf(c, nil), now)
-}
-
-func (h *hub) giveUpBecause(j *job, r *adapterv1.Result, now int64) bool {
-	stream, ok := h.ledger.GiveUp(j.task.GetKey(), r, now)
-	if ok {
-		h.drop(j.task.GetKey())
-		h.send(stream, r)
+func (h *hub) giveUp(j *job, r *adapterv1.Result, now int64) bool {
+	if !h.ledger.GiveUp(j.work, r, now) {
+		return false
 	}
-	return ok
+	h.answer(j.work, r)
+	return true
 }
 
 // send puts a result in its stream's outbox. If the stream is down, the ledger keeps it for later.
@@ -255,7 +249,7 @@ func (h *hub) afterAck() {
 
 // checkQuiet wakes Run if the adapter is to leave and nothing is left to do.
 func (h *hub) checkQuiet() {
-	if h.draining && len(h.jobs) == 0 && h.ledger.Held() == 0 {
+	if h.draining && h.ledger.Open() == 0 && h.ledger.Held() == 0 {
 		select {
 		case h.quiet <- struct{}{}:
 		default:
@@ -267,7 +261,7 @@ func (h *hub) checkQuiet() {
 func (h *hub) progress(j *job, note string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if j.link.live && h.jobs[j.task.GetKey()] == j {
+	if j.link.live && !j.over {
 		if !j.noted {
 			j.noted = true
 			j.link.progress = append(j.link.progress, j)
@@ -293,8 +287,8 @@ func (h *hub) tick() {
 	wall := time.Now()
 	for _, p := range h.pools {
 		for j := range p.queue.all() {
-			if !j.gone && j.expired(wall) {
-				h.giveUpBecause(j, j.late(false), now)
+			if !j.over && j.expired(wall) {
+				h.giveUp(j, j.late(false), now)
 			}
 		}
 	}
@@ -315,9 +309,7 @@ func (h *hub) drain() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.draining = true
-	for _, j := range h.jobs {
-		h.giveUp(j, notDone, now)
-	}
+	h.ledger.Each(func(w *ledger.Work) { h.giveUp(jobOf(w), resultOf(notDone, nil), now) })
 	for _, l := range h.streams {
 		l.close()
 		l.leaving = true
@@ -330,10 +322,10 @@ func (h *hub) drain() {
 func (h *hub) abort() (executing, unacknowledged int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, j := range h.jobs {
-		if j.cancel != nil {
+	h.ledger.Each(func(w *ledger.Work) {
+		if j := jobOf(w); j.cancel != nil {
 			j.cancel()
 		}
-	}
-	return len(h.jobs), h.ledger.Held()
+	})
+	return h.ledger.Open(), h.ledger.Held()
 }

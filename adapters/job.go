@@ -6,6 +6,7 @@ import (
 	"iter"
 	"time"
 
+	"github.com/holdfast-run/holdfast/adapters/ledger"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
 )
@@ -16,9 +17,10 @@ type job struct {
 	task  *adapterv1.Task
 	share *share // whose credit it uses until it is done
 	link  *link  // that it came on
+	work  *ledger.Work
 
 	// Guarded by the hub.
-	gone   bool               // answered for before its turn came
+	over   bool               // answered for, maybe before its turn came
 	cancel context.CancelFunc // set when it begins
 	noted  bool               // it is in its link's progress
 	note   string
@@ -27,6 +29,12 @@ type job struct {
 	ctx      context.Context //nolint:containedctx // lives as long as the execution
 	recovers bool
 	trial    bool // of the breaker
+}
+
+// jobOf is the job that a work is in progress by; nil if it isn't.
+func jobOf(w *ledger.Work) *job {
+	j, _ := w.Job.(*job)
+	return j
 }
 
 func (j *job) expired(now time.Time) bool {

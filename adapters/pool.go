@@ -137,11 +137,11 @@ func (p *pool) wakeIn(wait int64) {
 
 // begin makes a job ready to be executed; false if it is not to be.
 func (p *pool) begin(j *job, now int64) bool {
-	if j.gone {
+	if j.over {
 		p.credits.done(j.share)
 		return false
 	}
-	j.recovers = p.hub.ledger.Begin(j.task.GetKey()) == ledger.Recover
+	j.recovers = p.hub.ledger.Begin(j.work) == ledger.Recover
 	if j.task.GetDeadline() != 0 && j.expired(time.Now()) {
 		p.end(j, j.late(j.recovers), now)
 		return false
@@ -178,10 +178,9 @@ func (p *pool) finish(j *job, r *adapterv1.Result) {
 
 // end hands a job's result to the ledger and its credit back.
 func (p *pool) end(j *job, r *adapterv1.Result, now int64) {
-	delete(p.hub.jobs, j.task.GetKey())
 	p.credits.done(j.share)
-	if stream, ok := p.hub.ledger.Finish(j.task.GetKey(), r, now); ok {
-		p.hub.send(stream, r)
+	if p.hub.ledger.Finish(j.work, r, now) {
+		p.hub.answer(j.work, r)
 	}
 	p.hub.grant(p)
 }
@@ -210,8 +209,8 @@ func (p *pool) unopened(w *worker, err error) {
 		return
 	}
 	for j := range p.queue.all() {
-		if !j.gone {
-			p.hub.giveUpBecause(j, resultOf(transient, problemOf(err, transient, false)), now)
+		if !j.over {
+			p.hub.giveUp(j, resultOf(transient, problemOf(err, transient, false)), now)
 		}
 	}
 }

@@ -70,16 +70,21 @@ const (
 // Ledger is the memory of one process. Make it with New. It is not safe for concurrent use.
 type Ledger struct {
 	config  Config
-	entries map[string]*entry
-	bySeq   map[uint64]*entry
+	works   map[string]*Work
+	bySeq   map[uint64]*Work // held
 	seq     uint64
+	open    list // waiting and executing
 	held    list // by the time they were sent last
 	settled list // by the time they were used last
 	bytes   int  // of the outputs of settled
 	epochs  [messages.Partitions]uint64
 }
 
-type entry struct {
+// Work is a key that the ledger knows.
+type Work struct {
+	// Job is the caller's: the ledger doesn't touch it.
+	Job any
+
 	key        string
 	order      string
 	activity   string
@@ -91,134 +96,141 @@ type entry struct {
 	maybe      bool              // it may have been started by another process
 	result     *adapterv1.Result // held and settled; never changed, because it may be being written to a stream
 	at         int64             // when sent (held) or used (settled) last
-	prev, next *entry
+	prev, next *Work
+	in         *list
 }
+
+// Stream is the stream that asked for the work last.
+func (w *Work) Stream() Stream { return w.stream }
 
 // New returns an empty ledger.
 func New(config Config) *Ledger {
-	l := &Ledger{config: config, entries: map[string]*entry{}, bySeq: map[uint64]*entry{}}
+	l := &Ledger{config: config, works: map[string]*Work{}, bySeq: map[uint64]*Work{}}
+	l.open.init()
 	l.held.init()
 	l.settled.init()
 	return l
 }
 
 // Offer takes a task from a stream: it returns Queue, Send with the result to send, Nothing if it joined work in
-// progress, or Stale. The task's partition must be below messages.Partitions.
-func (l *Ledger) Offer(t *adapterv1.Task, can Ability, from Stream, now int64) (Verdict, *adapterv1.Result) {
+// progress, or Stale, and but for the last the work. The task's partition must be below messages.Partitions.
+func (l *Ledger) Offer(t *adapterv1.Task, can Ability, from Stream, now int64) (Verdict, *Work, *adapterv1.Result) {
 	if t.GetEpoch() < l.epochs[t.GetPartition()] {
-		return Stale, nil
+		return Stale, nil, nil
 	}
 	l.epochs[t.GetPartition()] = t.GetEpoch()
-	e := l.entries[t.GetKey()]
-	if e != nil && e.state == held && !final(e.result) && t.GetAttempt() > e.attempt {
-		l.forget(e)
-		e = nil
+	w := l.works[t.GetKey()]
+	if w != nil && w.state == held && !final(w.result) && t.GetAttempt() > w.attempt {
+		delete(l.bySeq, w.result.GetSeq())
+		l.forget(w)
+		w = nil
 	}
-	if e == nil {
-		e = &entry{
-			key: t.GetKey(), order: t.GetOrderId(), activity: t.GetActivity(), partition: t.GetPartition(),
-			attempt: t.GetAttempt(), stream: from, ability: can, maybe: t.GetMaybeStarted(),
-		}
-		l.entries[e.key] = e
-		if e.maybe && can == None {
-			return Send, l.doubt(e, now)
-		}
-		return Queue, nil
+	if w == nil {
+		return l.add(t, can, from, now)
 	}
-	repeated := e.attempt == t.GetAttempt()
-	e.attempt, e.stream = t.GetAttempt(), from
-	switch e.state {
+	repeated := w.attempt == t.GetAttempt()
+	w.attempt, w.stream = t.GetAttempt(), from
+	switch w.state {
 	case waiting:
-		e.maybe = e.maybe || t.GetMaybeStarted()
-		if e.maybe && can == None {
-			return Send, l.doubt(e, now)
+		w.maybe = w.maybe || t.GetMaybeStarted()
+		if w.maybe && can == None {
+			return Send, w, l.doubt(w, now)
 		}
 	case held:
-		if !repeated {
-			delete(l.bySeq, e.result.GetSeq())
-			l.number(e)
+		if !repeated { // it was sent under another number, and may be being written
+			delete(l.bySeq, w.result.GetSeq())
+			w.result = answer(w.result)
+			l.identify(w)
 		}
-		l.held.toBack(e, now)
-		return Send, e.result
+		l.held.toBack(w, now)
+		return Send, w, w.result
 	case settled:
-		l.bytes -= len(e.result.GetOutput())
-		l.settled.remove(e)
-		l.hold(e, e.result, now)
-		return Send, e.result
+		l.bytes -= len(w.result.GetOutput())
+		l.hold(w, answer(w.result), now)
+		return Send, w, w.result
 	case executing:
 	}
-	return Nothing, nil
+	return Nothing, w, nil
+}
+
+func (l *Ledger) add(t *adapterv1.Task, can Ability, from Stream, now int64) (Verdict, *Work, *adapterv1.Result) {
+	w := &Work{
+		key: t.GetKey(), order: t.GetOrderId(), activity: t.GetActivity(), partition: t.GetPartition(),
+		attempt: t.GetAttempt(), stream: from, ability: can, maybe: t.GetMaybeStarted(),
+	}
+	l.works[w.key] = w
+	if w.maybe && can == None {
+		return Send, w, l.doubt(w, now)
+	}
+	l.open.toBack(w, now)
+	return Queue, w, nil
 }
 
 // Begin says whether queued work is to be done: Execute, Recover, or Nothing if it was given up meanwhile.
-func (l *Ledger) Begin(key string) Verdict {
-	e := l.entries[key]
-	if e == nil || e.state != waiting {
+func (l *Ledger) Begin(w *Work) Verdict {
+	if w.state != waiting {
 		return Nothing
 	}
-	e.state = executing
-	if e.maybe && e.ability == Recoverable {
+	w.state = executing
+	if w.maybe && w.ability == Recoverable {
 		return Recover
 	}
 	return Execute
 }
 
 // Finish takes what came of work that was begun. It fills in what identifies the result, which from then on is the
-// ledger's, and returns the stream to send it on; false if the key isn't being executed.
-func (l *Ledger) Finish(key string, result *adapterv1.Result, now int64) (Stream, bool) {
-	e := l.entries[key]
-	if e == nil || e.state != executing {
-		return 0, false
+// ledger's, to be sent on the work's stream. It returns false if the work isn't being executed.
+func (l *Ledger) Finish(w *Work, result *adapterv1.Result, now int64) bool {
+	if w.state != executing {
+		return false
 	}
-	l.hold(e, result, now)
-	return e.stream, true
+	l.hold(w, result, now)
+	return true
 }
 
 // GiveUp ends work that was not begun, as Finish does work that was. It returns false, and the work must go on, if it
 // was begun, or another process may have started it: then a result that says it was not done would be a lie.
-func (l *Ledger) GiveUp(key string, result *adapterv1.Result, now int64) (Stream, bool) {
-	e := l.entries[key]
-	if e == nil || e.state != waiting || e.maybe {
-		return 0, false
+func (l *Ledger) GiveUp(w *Work, result *adapterv1.Result, now int64) bool {
+	if w.state != waiting || w.maybe {
+		return false
 	}
-	l.hold(e, result, now)
-	return e.stream, true
+	l.hold(w, result, now)
+	return true
 }
 
-// Cancel gives an attempt up: it returns Send, a result and its stream if it had not begun, Interrupt if it is being
-// executed, and else Nothing: it is finished, it is of another attempt, or what another process may have started is yet
-// to be found out.
-func (l *Ledger) Cancel(key string, attempt uint32, now int64) (Verdict, Stream, *adapterv1.Result) {
-	e := l.entries[key]
+// Cancel gives an attempt up: it returns Send, the work and a result if it had not begun, Interrupt and the work if it is
+// being executed, and else Nothing: it is finished, it is of another attempt, or what another process may have started
+// is yet to be found out.
+func (l *Ledger) Cancel(key string, attempt uint32, now int64) (Verdict, *Work, *adapterv1.Result) {
+	w := l.works[key]
 	switch {
-	case e == nil || e.attempt != attempt || e.state > executing:
-		return Nothing, 0, nil
-	case e.state == executing:
-		return Interrupt, 0, nil
-	case !e.maybe:
-		l.hold(e, &adapterv1.Result{Outcome: adapterv1.Outcome_OUTCOME_NOT_DONE}, now)
-		return Send, e.stream, e.result
-	case e.ability == Repeatable:
-		return Send, e.stream, l.doubt(e, now)
+	case w == nil || w.attempt != attempt || w.state > executing:
+		return Nothing, nil, nil
+	case w.state == executing:
+		return Interrupt, w, nil
+	case !w.maybe:
+		l.hold(w, &adapterv1.Result{Outcome: adapterv1.Outcome_OUTCOME_NOT_DONE}, now)
+		return Send, w, w.result
+	case w.ability == Repeatable:
+		return Send, w, l.doubt(w, now)
 	}
-	return Nothing, 0, nil
+	return Nothing, nil, nil
 }
 
 // Ack takes a node's word that it needs a result no more. It returns false if no result is held under that number.
 func (l *Ledger) Ack(seq uint64, now int64) bool {
-	e := l.bySeq[seq]
-	if e == nil {
+	w := l.bySeq[seq]
+	if w == nil {
 		return false
 	}
 	delete(l.bySeq, seq)
-	l.held.remove(e)
-	if !final(e.result) || l.config.Keep <= 0 {
-		delete(l.entries, e.key)
+	if !final(w.result) {
+		l.forget(w)
 		return true
 	}
-	e.state = settled
-	l.bytes += len(e.result.GetOutput())
-	l.settled.toBack(e, now)
+	w.state = settled
+	l.bytes += len(w.result.GetOutput())
+	l.settled.toBack(w, now)
 	l.Expire(now)
 	return true
 }
@@ -231,43 +243,55 @@ func (l *Ledger) Expire(now int64) {
 			return
 		}
 		l.bytes -= len(oldest.result.GetOutput())
-		l.settled.remove(oldest)
-		delete(l.entries, oldest.key)
+		l.forget(oldest)
 	}
 }
 
 // Due calls send for each held result that was sent before a time, oldest first, and counts it as sent now.
 func (l *Ledger) Due(before, now int64, send func(Stream, *adapterv1.Result)) {
 	for n := l.held.len; n > 0 && l.held.front().at < before; n-- {
-		e := l.held.front()
-		l.held.toBack(e, now)
-		send(e.stream, e.result)
+		w := l.held.front()
+		l.held.toBack(w, now)
+		send(w.stream, w.result)
 	}
 }
 
 // Resend calls send for each held result whose stream is picked, and counts it as sent now.
 func (l *Ledger) Resend(pick func(Stream) bool, now int64, send func(*adapterv1.Result)) {
-	e := l.held.front()
+	w := l.held.front()
 	for range l.held.len {
-		next := e.next
-		if pick(e.stream) {
-			l.held.toBack(e, now)
-			send(e.result)
+		next := w.next
+		if pick(w.stream) {
+			l.held.toBack(w, now)
+			send(w.result)
 		}
-		e = next
+		w = next
 	}
 }
 
-// Keys returns the keys in progress and of held results, in no order.
+// Each calls f for all work in progress, in the order in which it was offered. It may end the work.
+func (l *Ledger) Each(f func(*Work)) {
+	w := l.open.front()
+	for range l.open.len {
+		next := w.next
+		f(w)
+		w = next
+	}
+}
+
+// Keys returns the keys in progress and of held results.
 func (l *Ledger) Keys() []string {
-	keys := make([]string, 0, len(l.entries)-l.settled.len)
-	for key, e := range l.entries {
-		if e.state != settled {
-			keys = append(keys, key)
+	keys := make([]string, 0, l.open.len+l.held.len)
+	for _, list := range [...]*list{&l.open, &l.held} {
+		for w := list.front(); w != &list.root; w = w.next {
+			keys = append(keys, w.key)
 		}
 	}
 	return keys
 }
+
+// Open is the number of keys in progress.
+func (l *Ledger) Open() int { return l.open.len }
 
 // Held is the number of results that wait for an acknowledgement.
 func (l *Ledger) Held() int { return l.held.len }
@@ -276,45 +300,35 @@ func (l *Ledger) Held() int { return l.held.len }
 func (l *Ledger) Settled() int { return l.settled.len }
 
 // hold gives a result its identity and keeps it until it is acknowledged.
-func (l *Ledger) hold(e *entry, result *adapterv1.Result, now int64) {
-	e.result = result
-	if e.state == settled { // it was sent under another number, and may be being written
-		e.result = answer(result)
-	}
-	e.state = held
-	l.identify(e)
-	l.held.toBack(e, now)
+func (l *Ledger) hold(w *Work, result *adapterv1.Result, now int64) {
+	w.result, w.state = result, held
+	l.identify(w)
+	l.held.toBack(w, now)
 }
 
-// number makes a held result a new one, under the attempt asked for last.
-func (l *Ledger) number(e *entry) {
-	e.result = answer(e.result)
-	l.identify(e)
-}
-
-func (l *Ledger) identify(e *entry) {
+// identify makes the work's result a new one, under the attempt asked for last.
+func (l *Ledger) identify(w *Work) {
 	l.seq++
-	r := e.result
-	r.Seq, r.OrderId, r.Partition, r.Key, r.Attempt, r.Activity = l.seq, e.order, e.partition, e.key, e.attempt, e.activity
-	l.bySeq[r.GetSeq()] = e
+	r := w.result
+	r.Seq, r.OrderId, r.Partition, r.Key, r.Attempt, r.Activity = l.seq, w.order, w.partition, w.key, w.attempt, w.activity
+	l.bySeq[r.GetSeq()] = w
 }
 
-func (l *Ledger) doubt(e *entry, now int64) *adapterv1.Result {
-	l.hold(e, &adapterv1.Result{
+func (l *Ledger) doubt(w *Work, now int64) *adapterv1.Result {
+	l.hold(w, &adapterv1.Result{
 		Outcome: adapterv1.Outcome_OUTCOME_IN_DOUBT,
 		Error: &problemv1.Problem{
 			Type: ErrorTypeInDoubt, Title: "Outcome in doubt", Status: 500,
 			Detail: fmt.Sprintf("another process may have started this work before attempt %d, "+
-				"and what came of it is not known", e.attempt),
+				"and what came of it is not known", w.attempt),
 		},
 	}, now)
-	return e.result
+	return w.result
 }
 
-func (l *Ledger) forget(e *entry) {
-	delete(l.bySeq, e.result.GetSeq())
-	delete(l.entries, e.key)
-	l.held.remove(e)
+func (l *Ledger) forget(w *Work) {
+	delete(l.works, w.key)
+	w.leave()
 }
 
 // answer copies what came of the work, without what identifies the result.

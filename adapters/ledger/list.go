@@ -1,28 +1,30 @@
 package ledger
 
-// list is a ring of entries, oldest first. An entry is in at most one.
+// list is a ring of works, oldest first. A work is in at most one.
 type list struct {
-	root entry
+	root Work
 	len  int
 }
 
 func (l *list) init() { l.root.prev, l.root.next = &l.root, &l.root }
 
-func (l *list) front() *entry { return l.root.next }
+func (l *list) front() *Work { return l.root.next }
 
-func (l *list) remove(e *entry) {
-	e.prev.next, e.next.prev = e.next, e.prev
-	e.prev, e.next = nil, nil
-	l.len--
+// toBack appends a work, taking it out of the list that it is in, and dates it.
+func (l *list) toBack(w *Work, now int64) {
+	w.leave()
+	w.at, w.in = now, l
+	w.prev, w.next = l.root.prev, &l.root
+	w.prev.next, l.root.prev = w, w
+	l.len++
 }
 
-// toBack appends e, or moves it to the end, and dates it.
-func (l *list) toBack(e *entry, now int64) {
-	if e.next != nil {
-		l.remove(e)
+// leave takes a work out of its list, if it is in one.
+func (w *Work) leave() {
+	if w.in == nil {
+		return
 	}
-	e.at = now
-	e.prev, e.next = l.root.prev, &l.root
-	e.prev.next, l.root.prev = e, e
-	l.len++
+	w.prev.next, w.next.prev = w.next, w.prev
+	w.in.len--
+	w.prev, w.next, w.in = nil, nil, nil
 }

@@ -23,6 +23,7 @@ type work struct {
 	maybe   bool              // while open: another process may have started it
 	final   *adapterv1.Result // once it succeeded or failed for good
 	unacked uint64            // number of its held result; 0: none
+	handle  *ledger.Work      // while open
 }
 
 // model checks a ledger's promises, not its code: what is executed, what is answered, what is delivered.
@@ -59,6 +60,15 @@ func (m *model) pick(t *rapid.T) (string, *work) {
 	return key, m.keys[key]
 }
 
+// known picks a key that was offered.
+func (m *model) known(t *rapid.T) (string, *work) {
+	key, w := m.pick(t)
+	if w.handle == nil {
+		t.Skip("not yet offered")
+	}
+	return key, w
+}
+
 func (m *model) offer(t *rapid.T) {
 	key, w := m.pick(t)
 	task := &adapterv1.Task{
@@ -67,7 +77,7 @@ func (m *model) offer(t *rapid.T) {
 	}
 	stream := ledger.Stream(rapid.Uint32Range(1, 2).Draw(t, "stream"))
 	before := *w
-	verdict, r := m.l.Offer(task, w.can, stream, m.now)
+	verdict, handle, r := m.l.Offer(task, w.can, stream, m.now)
 	if stale := task.GetEpoch() < m.epoch; stale || verdict == ledger.Stale {
 		if !stale || verdict != ledger.Stale {
 			t.Fatalf("epoch %d after %d: %v", task.GetEpoch(), m.epoch, verdict)
@@ -76,6 +86,10 @@ func (m *model) offer(t *rapid.T) {
 	}
 	m.epoch = task.GetEpoch()
 	w.attempt, w.stream = task.GetAttempt(), stream
+	if before.open && handle != w.handle {
+		t.Fatalf("%s has two works", key)
+	}
+	w.handle = handle
 	switch {
 	case before.open && before.begun:
 		m.expect(t, verdict, ledger.Nothing)
@@ -107,8 +121,8 @@ func (m *model) offer(t *rapid.T) {
 }
 
 func (m *model) begin(t *rapid.T) {
-	key, w := m.pick(t)
-	verdict := m.l.Begin(key)
+	key, w := m.known(t)
+	verdict := m.l.Begin(w.handle)
 	switch {
 	case !w.open || w.begun:
 		m.expect(t, verdict, ledger.Nothing)
@@ -126,29 +140,27 @@ func (m *model) begin(t *rapid.T) {
 }
 
 func (m *model) finish(t *rapid.T) {
-	key, w := m.pick(t)
+	key, w := m.known(t)
 	m.serial++
 	r := &adapterv1.Result{
 		Outcome:   adapterv1.Outcome(rapid.Int32Range(1, 4).Draw(t, "outcome")),
 		Permanent: rapid.Bool().Draw(t, "permanent"), Output: fmt.Append(nil, m.serial),
 	}
-	stream, ok := m.l.Finish(key, r, m.now)
-	m.ended(t, key, w, r, stream, ok, w.open && w.begun)
+	m.ended(t, key, w, r, m.l.Finish(w.handle, r, m.now), w.open && w.begun)
 }
 
 func (m *model) giveUp(t *rapid.T) {
-	key, w := m.pick(t)
+	key, w := m.known(t)
 	r := &adapterv1.Result{Outcome: adapterv1.Outcome_OUTCOME_NOT_DONE}
-	stream, ok := m.l.GiveUp(key, r, m.now)
-	m.ended(t, key, w, r, stream, ok, w.open && !w.begun && !w.maybe)
+	m.ended(t, key, w, r, m.l.GiveUp(w.handle, r, m.now), w.open && !w.begun && !w.maybe)
 }
 
-func (m *model) ended(t *rapid.T, key string, w *work, r *adapterv1.Result, stream ledger.Stream, ok, want bool) {
+func (m *model) ended(t *rapid.T, key string, w *work, r *adapterv1.Result, ok, want bool) {
 	if ok != want {
 		t.Fatalf("%s: accepted %v, want %v", key, ok, want)
 	}
 	if ok {
-		if stream != w.stream {
+		if stream := w.handle.Stream(); stream != w.stream {
 			t.Fatalf("%s: answered on %d, asked on %d", key, stream, w.stream)
 		}
 		m.answered(t, key, w, r, r.GetOutcome())
@@ -158,17 +170,17 @@ func (m *model) ended(t *rapid.T, key string, w *work, r *adapterv1.Result, stre
 func (m *model) cancel(t *rapid.T) {
 	key, w := m.pick(t)
 	attempt := rapid.Uint32Range(1, 4).Draw(t, "attempt")
-	verdict, stream, r := m.l.Cancel(key, attempt, m.now)
+	verdict, handle, r := m.l.Cancel(key, attempt, m.now)
 	switch {
 	case !w.open || attempt != w.attempt || !w.begun && w.maybe && w.can == ledger.Recoverable:
 		m.expect(t, verdict, ledger.Nothing)
 	case w.begun:
 		m.expect(t, verdict, ledger.Interrupt)
 	case w.maybe:
-		m.ended(t, key, w, r, stream, verdict == ledger.Send, true)
+		m.ended(t, key, w, r, verdict == ledger.Send && handle == w.handle, true)
 		m.outcome(t, r, adapterv1.Outcome_OUTCOME_IN_DOUBT)
 	default:
-		m.ended(t, key, w, r, stream, verdict == ledger.Send, true)
+		m.ended(t, key, w, r, verdict == ledger.Send && handle == w.handle, true)
 		m.outcome(t, r, adapterv1.Outcome_OUTCOME_NOT_DONE)
 	}
 }
@@ -217,6 +229,16 @@ func (m *model) check(t *rapid.T) {
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
 		t.Fatalf("keys %v, want %v", got, want)
+	}
+	open := map[*ledger.Work]bool{}
+	m.l.Each(func(w *ledger.Work) { open[w] = true })
+	for key, w := range m.keys {
+		if w.open != (w.handle != nil && open[w.handle]) {
+			t.Fatalf("%s: open %v", key, w.open)
+		}
+	}
+	if m.l.Open() != len(open) {
+		t.Fatalf("open %d, want %d", m.l.Open(), len(open))
 	}
 	if m.l.Held() != len(m.sent) {
 		t.Fatalf("held %d, want %v", m.l.Held(), slices.Collect(maps.Keys(m.sent)))

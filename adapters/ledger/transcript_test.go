@@ -2,7 +2,6 @@ package ledger_test
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 
@@ -22,13 +21,13 @@ func TestTranscripts(t *testing.T) {
 		t.Helper()
 		t.Parallel()
 		l := ledger.New(ledger.Config{Keep: 2, KeepBytes: 20, KeepFor: 100})
-		now := int64(0)
+		now, works := int64(0), map[string]*ledger.Work{}
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			t.Helper()
 			var out strings.Builder
 			for line := range strings.Lines(d.Input) {
 				now++
-				fmt.Fprintf(&out, "%s\n", command(t, l, strings.Fields(line), &now))
+				fmt.Fprintf(&out, "%s\n", command(t, l, works, strings.Fields(line), &now))
 			}
 			return out.String()
 		})
@@ -36,7 +35,7 @@ func TestTranscripts(t *testing.T) {
 }
 
 // command runs one line: a verb, and what it is about.
-func command(t *testing.T, l *ledger.Ledger, words []string, now *int64) string {
+func command(t *testing.T, l *ledger.Ledger, works map[string]*ledger.Work, words []string, now *int64) string {
 	t.Helper()
 	verb, args := words[0], map[string]string{}
 	number := func(name string) (n int64) {
@@ -56,13 +55,16 @@ func command(t *testing.T, l *ledger.Ledger, words []string, now *int64) string 
 	switch verb {
 	case "offer":
 		can := map[string]ledger.Ability{"": ledger.None, "repeat": ledger.Repeatable, "recover": ledger.Recoverable}[args["can"]]
-		verdict, r := l.Offer(&adapterv1.Task{
+		verdict, w, r := l.Offer(&adapterv1.Task{
 			OrderId: "o", Partition: 7, Epoch: uint64(number("epoch")), Key: key, Attempt: uint32(number("attempt")),
 			MaybeStarted: flagged,
 		}, can, ledger.Stream(number("stream")), *now)
+		if w != nil {
+			works[key] = w
+		}
 		return verdicts[verdict] + show(r)
 	case "begin":
-		return verdicts[l.Begin(key)]
+		return verdicts[l.Begin(works[key])]
 	case "finish", "give-up":
 		_, permanent := args["permanent"]
 		r := &adapterv1.Result{
@@ -74,17 +76,16 @@ func command(t *testing.T, l *ledger.Ledger, words []string, now *int64) string 
 		if verb == "give-up" {
 			end = l.GiveUp
 		}
-		stream, ok := end(key, r, *now)
-		if !ok {
+		if !end(works[key], r, *now) {
 			return "refused"
 		}
-		return fmt.Sprintf("send on %d%s", stream, show(r))
+		return fmt.Sprintf("send on %d%s", works[key].Stream(), show(r))
 	case "cancel":
-		verdict, stream, r := l.Cancel(key, uint32(number("attempt")), *now)
+		verdict, w, r := l.Cancel(key, uint32(number("attempt")), *now)
 		if r == nil {
 			return verdicts[verdict]
 		}
-		return fmt.Sprintf("%s on %d%s", verdicts[verdict], stream, show(r))
+		return fmt.Sprintf("%s on %d%s", verdicts[verdict], w.Stream(), show(r))
 	case "ack":
 		return fmt.Sprint(l.Ack(uint64(number("seq")), *now))
 	case "due":
@@ -104,9 +105,7 @@ func command(t *testing.T, l *ledger.Ledger, words []string, now *int64) string 
 		l.Expire(*now)
 		return fmt.Sprint(l.Settled())
 	case "state":
-		keys := l.Keys()
-		slices.Sort(keys)
-		return fmt.Sprintf("keys %v, held %d, settled %d", keys, l.Held(), l.Settled())
+		return fmt.Sprintf("keys %v, open %d, held %d, settled %d", l.Keys(), l.Open(), l.Held(), l.Settled())
 	}
 	t.Fatalf("unknown command %q", verb)
 	return ""
