@@ -491,3 +491,33 @@ func TestResultAgain(t *testing.T) {
 		}
 	}
 }
+
+// TestLargeDocuments compiles documents as large as allowed: time must grow with the size, not with its square.
+func TestLargeDocuments(t *testing.T) {
+	t.Parallel()
+	const size = 1 << 20
+	for name, unit := range map[string]string{
+		"numbers": "1,", "objects": `{"a":"b"},`,
+	} {
+		many := strings.TrimSuffix(strings.Repeat(unit, (size-300)/len(unit)), ",")
+		for _, document := range []string{
+			`{"document":{"dsl":"1.0.3","namespace":"a","name":"b","version":"1.0.0","metadata":{"x":[` + many +
+				`]}},"do":[{"a":{"set":{"x":1}}}]}`,
+			head + "do: [{a: {set: {x: 1}, metadata: {x: [" + many + "]}}}]",
+		} {
+			start := time.Now()
+			if def, m := Compile([]byte(document), Limits{}); def == nil {
+				t.Errorf("%s: %v", name, m)
+			}
+			if took := time.Since(start); took > 60*time.Second {
+				t.Errorf("%s: took %s", name, took)
+			}
+		}
+	}
+	if _, m := Compile(make([]byte, size+1), Limits{}); len(m) != 1 || !strings.Contains(m[0].GetMessage(), "bytes") {
+		t.Errorf("too large: %v", m)
+	}
+	if _, m := Compile([]byte("a: \"\xff\""), Limits{}); len(m) != 1 || m[0].GetColumn() != 5 {
+		t.Errorf("bad UTF-8: %v", m)
+	}
+}

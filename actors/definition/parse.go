@@ -61,10 +61,13 @@ func invalidUTF8(b []byte) int {
 	return -1
 }
 
-// source is a document with its lines.
+// source is a document with its lines. It remembers the last place that it was asked for: asked in the order of the
+// document, it goes through each line once.
 type source struct {
 	text  []byte
 	lines []int // the offset of each line
+
+	line, column, offset int
 }
 
 func newSource(text []byte) *source {
@@ -102,7 +105,12 @@ func (s *source) place(offset int) (line, column int) {
 	if !found {
 		i--
 	}
-	return i + 1, utf8.RuneCount(s.text[s.lines[i]:offset]) + 1
+	if s.line != i+1 || s.offset > offset {
+		s.line, s.column, s.offset = i+1, 1, s.lines[i]
+	}
+	s.column += utf8.RuneCount(s.text[s.offset:offset])
+	s.offset = offset
+	return s.line, s.column
 }
 
 // stands tells whether text stands at a place of the document.
@@ -110,12 +118,14 @@ func (s *source) stands(text string, line, column int) bool {
 	if line < 1 || line > len(s.lines) || column < 1 || text == "" {
 		return false
 	}
-	rest := s.text[s.lines[line-1]:]
-	for range column - 1 {
-		_, size := utf8.DecodeRune(rest)
-		rest = rest[size:]
+	if s.line != line || s.column > column {
+		s.line, s.column, s.offset = line, 1, s.lines[line-1]
 	}
-	return bytes.HasPrefix(rest, []byte(text))
+	for s.column < column {
+		_, size := utf8.DecodeRune(s.text[s.offset:])
+		s.column, s.offset = s.column+1, s.offset+size
+	}
+	return bytes.HasPrefix(s.text[s.offset:], []byte(text))
 }
 
 // parseJSON reads what is known to be valid JSON.

@@ -36,7 +36,7 @@ const (
 )
 
 // maxNesting is how deep programs may nest.
-const maxNesting = 200
+const maxNesting = 1000
 
 // names are what a program has defined at some point, the innermost first.
 type names struct {
