@@ -1,0 +1,268 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/scenarios/load"
+)
+
+const (
+	// resubmitAfter is how long a client waits before it tries again what failed.
+	resubmitAfter = 50 * time.Millisecond
+	// stallAfter is how long a fleet may make no progress, other than while processes are being killed.
+	stallAfter = time.Minute
+)
+
+// fleet is a client that keeps a number of orders in flight, whatever happens to the node: when its stream breaks, it
+// opens another one and submits all orders again that it knows no end of, under the same ids.
+type fleet struct {
+	request func(n int) *orderv1.WorkOrder // makes the nth order; its id is set by the fleet
+
+	mu      sync.Mutex
+	orders  []*order
+	byID    map[messages.OrderID]*order
+	refused []*order // for now: to be submitted again
+	replace bool     // an end makes a new order
+	stream  *load.Stream
+	counted counts
+	wrong   []error // what must not happen; at most maxWrong
+	last    time.Time
+	changed chan struct{} // closed, and replaced, when an order was accepted or has ended
+}
+
+const maxWrong = 20
+
+// order is what the client knows of an order.
+type order struct {
+	id       messages.OrderID
+	request  *orderv1.WorkOrder
+	sent     bool
+	accepted time.Time
+	ended    time.Time
+}
+
+func newFleet(request func(n int) *orderv1.WorkOrder) *fleet {
+	return &fleet{request: request, byID: map[messages.OrderID]*order{}, replace: true, changed: make(chan struct{})}
+}
+
+// run keeps n orders in flight until finish is called and all have ended, or ctx ends.
+func (f *fleet) run(ctx context.Context, conn *grpc.ClientConn, n int) error {
+	f.mu.Lock()
+	f.last = time.Now()
+	for range n {
+		f.add()
+	}
+	f.mu.Unlock()
+	again := time.NewTicker(resubmitAfter)
+	defer again.Stop()
+	for {
+		done, err := f.session(ctx, conn, again.C)
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case done:
+			return nil
+		case err != nil && !passing(err):
+			return err
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// passing tells whether an error is what a client of a node that is killed has to expect.
+func passing(err error) bool {
+	switch status.Code(err) { //nolint:exhaustive // all others are wrong
+	case codes.Unavailable, codes.ResourceExhausted:
+		return true
+	}
+	return false
+}
+
+// session runs one stream.
+func (f *fleet) session(ctx context.Context, conn *grpc.ClientConn, again <-chan time.Time) (done bool, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := load.OpenStream(ctx, orderv1.NewOrderServiceClient(conn), f.answers)
+	if err != nil {
+		return false, err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- stream.Wait() }()
+	f.mu.Lock()
+	f.stream, f.refused = stream, nil
+	f.submit(f.orders)
+	f.mu.Unlock()
+	for {
+		select {
+		case err := <-ended:
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			f.stream = nil
+			return err == nil && f.open() == 0, err
+		case now := <-again:
+			if err := f.retry(now); err != nil {
+				cancel()
+				<-ended
+				return false, err
+			}
+		}
+	}
+}
+
+// retry submits again what was refused for now, closes the stream when all is done, and fails if nothing moves.
+func (f *fleet) retry(now time.Time) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.open() == 0 && !f.replace {
+		f.stream.Close()
+		return nil
+	}
+	again := f.refused
+	f.refused = nil
+	f.submit(again)
+	if now.Sub(f.last) > stallAfter {
+		return fmt.Errorf("%d orders are open, and none was accepted or ended for %v: %w", f.open(), stallAfter, errStall)
+	}
+	return nil
+}
+
+var errStall = errors.New("no progress")
+
+// open counts the orders without an end.
+func (f *fleet) open() int { return len(f.orders) - f.counted.ended }
+
+// submit sends those of the orders that have not ended.
+func (f *fleet) submit(orders []*order) {
+	if f.stream == nil {
+		return // the next one will be sent all
+	}
+	var batch []*orderv1.SubmitRequest
+	for _, o := range orders {
+		if !o.ended.IsZero() {
+			continue
+		}
+		if o.sent {
+			f.counted.resubmitted++
+		}
+		o.sent = true
+		batch = append(batch, &orderv1.SubmitRequest{Order: o.request, Wait: orderv1.Wait_WAIT_ENDED})
+	}
+	f.stream.Submit(batch...)
+}
+
+func (f *fleet) add() *order {
+	o := &order{id: messages.NewOrderID(), request: f.request(len(f.orders))}
+	o.request.Id = string(o.id)
+	f.orders = append(f.orders, o)
+	f.byID[o.id] = o
+	return o
+}
+
+func (f *fleet) answers(answers []*orderv1.Submission) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now := time.Now()
+	var next []*order
+	for _, a := range answers {
+		o := f.byID[messages.OrderID(a.GetId())]
+		if o == nil {
+			f.wrongf("an answer came to %q, which was never submitted", a.GetId())
+			continue
+		}
+		switch answer := a.GetAnswer().(type) {
+		case *orderv1.Submission_Accepted:
+			f.accepted(o, now)
+		case *orderv1.Submission_Refused:
+			f.refused = append(f.refused, o)
+			if c := codes.Code(answer.Refused.GetCode()); c != codes.Unavailable && c != codes.ResourceExhausted { //nolint:gosec // a code
+				f.wrongf("order %s was refused: %v: %s", o.id, c, answer.Refused.GetMessage())
+			}
+		case *orderv1.Submission_Ended:
+			if !o.ended.IsZero() {
+				continue // told again, because it was submitted again
+			}
+			f.accepted(o, now)
+			f.ended(o, answer.Ended, now)
+			if f.replace {
+				next = append(next, f.add())
+			}
+		}
+	}
+	f.submit(next)
+	close(f.changed)
+	f.changed = make(chan struct{})
+}
+
+func (f *fleet) accepted(o *order, now time.Time) {
+	if o.accepted.IsZero() {
+		o.accepted, f.last = now, now
+		f.counted.accepted++
+	}
+}
+
+func (f *fleet) ended(o *order, end *orderv1.Ended, now time.Time) {
+	o.ended, f.last = now, now
+	f.counted.ended++
+	if end.GetStatus() == orderv1.Status_STATUS_COMPLETED {
+		f.counted.completed++
+		return
+	}
+	f.wrongf("order %s ended as %v: %v", o.id, end.GetStatus(), end.GetError())
+}
+
+func (f *fleet) wrongf(format string, args ...any) {
+	if len(f.wrong) < maxWrong {
+		f.wrong = append(f.wrong, fmt.Errorf(format, args...))
+	}
+}
+
+// finish makes no new orders any more.
+func (f *fleet) finish() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.replace = false
+}
+
+// counts is what became of the orders up to now.
+type counts struct{ submitted, accepted, ended, completed, resubmitted int }
+
+// lost counts the orders that were accepted and have no end.
+func (c counts) lost() int { return c.accepted - c.ended }
+
+func (f *fleet) counts() counts {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c := f.counted
+	c.submitted = len(f.orders)
+	return c
+}
+
+// await waits until enough orders are accepted, or have ended.
+func (f *fleet) await(ctx context.Context, enough func(counts) bool) error {
+	for {
+		f.mu.Lock()
+		changed := f.changed
+		f.mu.Unlock()
+		if enough(f.counts()) {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}

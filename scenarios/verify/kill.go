@@ -1,0 +1,232 @@
+package main
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/holdfast-run/holdfast/messages/definitionv1"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/scenarios/checker"
+	"github.com/holdfast-run/holdfast/scenarios/stage"
+)
+
+//go:embed definitions/*.yaml
+var definitions embed.FS
+
+const (
+	// killInFlight is how many orders are under way while processes are killed.
+	killInFlight = 2000
+	// killConcurrency is how many tasks an adapter executes at once. It bounds the rate, so that there is a queue.
+	killConcurrency = 128
+)
+
+// killSystems are the downstream systems that the orders of the row need.
+var killSystems = []string{"hss", "billing", "sms"}
+
+func (s *site) killRounds() int {
+	if s.ci() {
+		return 3
+	}
+	return 20
+}
+
+// kill kills the node, then each adapter, at random moments, again and again, while a client keeps orders in flight.
+func kill(ctx context.Context, s *site) (figures, error) {
+	f := figures{}
+	whole := ctx
+	ctx, st := stage.New(whole, s.dir)
+	defer st.Stop()
+	p, err := s.startKill(ctx, st)
+	if err != nil {
+		return nil, why(ctx, err)
+	}
+	conn, err := p.node.Dial()
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close() //nolint:errcheck // it fails only if it was closed before
+	if err := deploy(ctx, conn, "kill"); err != nil {
+		return nil, why(ctx, err)
+	}
+	client := newFleet(func(n int) *orderv1.WorkOrder {
+		return &orderv1.WorkOrder{
+			Definition: "verify/kill:1.0.0", Input: fmt.Appendf(nil, `{"imsi":"24001%010d","msisdn":"+467%08d"}`, n, n),
+		}
+	})
+	var fleet sync.WaitGroup
+	ended := make(chan error, 1)
+	sailing, sink := context.WithCancelCause(ctx)
+	fleet.Go(func() {
+		err := client.run(sailing, conn, killInFlight)
+		ended <- err
+		sink(err)
+	})
+	err = p.massacre(sailing, s, client, f)
+	client.finish()
+	if err != nil {
+		sink(err)
+	}
+	fleet.Wait()
+	if err = errors.Join(err, <-ended); errors.Is(err, errStall) {
+		err = nil // the orders that are missing tell
+	}
+	for _, wrong := range client.wrong {
+		s.sayf("kill: %v", wrong)
+	}
+	if err != nil {
+		return f, why(ctx, err)
+	}
+	if err := p.node.Live(ctx); err != nil {
+		return f, err
+	}
+	return f, s.account(ctx, f, client, conn, p.logs)
+}
+
+// why prefers the reason for which a context ended to what then failed.
+func why(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	return err
+}
+
+// killProcesses are the processes of the row.
+type killProcesses struct {
+	node     *stage.Node
+	adapters []*stage.Process
+	logs     []string // of the downstream systems
+}
+
+func (s *site) startKill(ctx context.Context, st *stage.Stage) (*killProcesses, error) {
+	p := &killProcesses{}
+	addresses, err := stage.FreeAddresses(ctx, len(killSystems))
+	if err != nil {
+		return nil, err
+	}
+	if p.node, err = st.StartNode(s.holdfast, true); err != nil {
+		return nil, err
+	}
+	for i, system := range killSystems {
+		log := s.dir + "/downstream-" + system + ".jsonl"
+		p.logs = append(p.logs, log)
+		_, err := st.Start(stage.Spec{Name: "downstream-" + system, Path: s.telecom, Args: []string{
+			"downstream", system, "--listen", addresses[i], "--log", log, "--latency", "100ms", "--jitter", "300ms",
+		}})
+		if err != nil {
+			return nil, err
+		}
+		if err := stage.Answers(ctx, "http://"+addresses[i]+"/control"); err != nil {
+			return nil, err
+		}
+		adapter, err := st.Start(stage.Spec{Name: "adapter-" + system, Path: s.telecom, Restart: true, Args: []string{
+			"adapter", system, "--server", p.node.Server, "--downstream", "http://" + addresses[i],
+			"--concurrency", fmt.Sprint(killConcurrency),
+		}})
+		if err != nil {
+			return nil, err
+		}
+		p.adapters = append(p.adapters, adapter)
+	}
+	return p, p.node.Ready(ctx)
+}
+
+func deploy(ctx context.Context, conn *grpc.ClientConn, name string) error {
+	document, err := definitions.ReadFile("definitions/" + name + ".yaml")
+	if err != nil {
+		return fmt.Errorf("read definition: %w", err)
+	}
+	_, err = definitionv1.NewDefinitionServiceClient(conn).Deploy(ctx,
+		&definitionv1.DeployRequest{Document: document}, grpc.WaitForReady(true))
+	if err != nil {
+		return fmt.Errorf("deploy %s: %w", name, err)
+	}
+	return nil
+}
+
+// massacre kills. In each round the node goes first, then the adapters. After most rounds it waits until orders end
+// again; after the others not, so that a node is killed while it recovers, too.
+func (p *killProcesses) massacre(ctx context.Context, s *site, client *fleet, f figures) error {
+	chance := s.chance()
+	kills := 0
+	for range s.killRounds() {
+		if err := client.await(ctx, func(c counts) bool { return c.lost() >= killInFlight*9/10 }); err != nil {
+			return err
+		}
+		if err := pause(ctx, chance, 200*time.Millisecond, 2*time.Second); err != nil {
+			return err
+		}
+		victims := append([]*stage.Process{p.node.Process}, p.adapters...)
+		for i, victim := range victims {
+			if i > 0 {
+				if err := pause(ctx, chance, 0, 500*time.Millisecond); err != nil {
+					return err
+				}
+			}
+			if _, err := victim.Kill(ctx); err != nil {
+				return err
+			}
+			kills++
+		}
+		if chance.IntN(4) == 0 {
+			continue
+		}
+		before := client.counts().ended
+		if err := client.await(ctx, func(c counts) bool { return c.ended > before }); err != nil {
+			return err
+		}
+	}
+	f["rounds"], f["kills"] = s.killRounds(), kills
+	return nil
+}
+
+// pause waits for a time between two.
+func pause(ctx context.Context, chance *rand.Rand, from, to time.Duration) error {
+	t := time.NewTimer(from + time.Duration(chance.Int64N(int64(to-from))))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// account compares what the client saw, the histories and the downstreams' logs.
+func (s *site) account(ctx context.Context, f figures, client *fleet, conn *grpc.ClientConn, logs []string) error {
+	c := client.counts()
+	f["submitted"], f["resubmitted"], f["acknowledged"] = c.submitted, c.resubmitted, c.accepted
+	f["ended"], f["lost"], f["not_completed"] = c.ended, c.lost(), c.ended-c.completed
+	f["never_acknowledged"] = c.submitted - c.accepted
+	f["wrong_answers"] = len(client.wrong)
+	file := s.dir + "/histories.jsonl"
+	untold, err := writeHistories(ctx, conn, client.orders, file)
+	if err != nil {
+		return err
+	}
+	f["without_history"] = untold
+	r, err := checker.Files(ctx, logs, []string{file})
+	if err != nil {
+		return fmt.Errorf("check: %w", err)
+	}
+	for _, v := range r.Violations[:min(len(r.Violations), maxWrong)] {
+		s.sayf("kill: %s: %s order %s key %s: %s", v.Where, v.Kind, v.Order, v.Key, v.Detail)
+	}
+	f["applied"], f["repeated"], f["duplicated"] = r.Applied, r.Repeated, r.Duplicated
+	f["missing"], f["unexplained"], f["history_gaps"] = r.Missing, r.Unexplained, r.HistoryGaps
+	f["histories_without_end"] = r.Orders - r.Ended
+	return nil
+}
+
+func killBars(s *site) bars {
+	return bars{
+		"kills": atLeast(float64(s.killRounds() * (len(killSystems) + 1))), "acknowledged": atLeast(killInFlight),
+	}.none("lost", "duplicated", "missing", "history_gaps", "unexplained", "not_completed", "never_acknowledged", "wrong_answers",
+		"without_history", "histories_without_end")
+}

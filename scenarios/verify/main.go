@@ -1,0 +1,201 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Exit statuses.
+const (
+	exitPass  = 0
+	exitMiss  = 1
+	exitUsage = 2
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// Scales.
+const (
+	full = "full"
+	ci   = "ci"
+)
+
+// site is what a row works with.
+type site struct {
+	// holdfast and telecom are the binaries under test, self is this one.
+	holdfast, telecom, self string
+	// root is the project's folder, yardstick that of the yardstick.
+	root, yardstick string
+	// dir is the row's own folder.
+	dir   string
+	scale string
+	seed  uint64
+	log   io.Writer
+}
+
+func (s *site) ci() bool { return s.scale == ci }
+
+// chance returns the source of what chance decides.
+func (s *site) chance() *rand.Rand { return rand.New(rand.NewPCG(s.seed, 0)) }
+
+func (s *site) sayf(format string, args ...any) { _, _ = fmt.Fprintf(s.log, format+"\n", args...) }
+
+// row is something to verify.
+type row struct {
+	name string
+	// longest bounds the time that it takes at full scale; at the scale ci it is ciLongest.
+	longest time.Duration
+	measure func(ctx context.Context, s *site) (figures, error)
+	bars    func(s *site) bars
+}
+
+// ciLongest bounds a row at the scale ci. A row is made to take a minute at most; a busy machine may take longer.
+const ciLongest = 3 * time.Minute
+
+var rows = []row{
+	{"demo", 5 * time.Minute, demo, demoBars},
+	{"w3", 3 * time.Minute, w3, w3Bars},
+	{"w3_long", 15 * time.Minute, w3Long, w3LongBars},
+	{"latency", 2 * time.Minute, latency, latencyBars},
+	{"accept", 5 * time.Minute, accept, acceptBars},
+	{"timers", 5 * time.Minute, timers, timersBars},
+	{"kill", 15 * time.Minute, kill, killBars},
+	{"restart", 3 * time.Minute, restart, restartBars},
+	{"bad_input", 30 * time.Minute, badInput, badInputBars},
+}
+
+func rowNames() string {
+	var names []string
+	for _, r := range rows {
+		names = append(names, r.name)
+	}
+	return strings.Join(names, ", ")
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	if len(args) > 0 && args[0] == sleeperCommand {
+		return runSleeper(ctx, args[1:], stderr)
+	}
+	s := site{log: stderr}
+	var name, parent string
+	f := flag.NewFlagSet("verify", flag.ContinueOnError)
+	f.SetOutput(stderr)
+	f.StringVar(&name, "row", "", "what to verify: "+rowNames()+"; empty: all")
+	f.StringVar(&s.scale, "scale", full, "full, or ci: a minute at most for each row")
+	f.Uint64Var(&s.seed, "seed", 0, "decides what chance decides; 0: another one each time")
+	f.StringVar(&s.holdfast, "holdfast", "bin/holdfast", "the holdfast binary")
+	f.StringVar(&s.telecom, "telecom", "bin/telecom", "the telecom binary")
+	f.StringVar(&s.root, "root", ".", "the project's folder")
+	f.StringVar(&s.yardstick, "yardstick", "../shared/yardstick", "folder of the yardstick's source; without it, its ratio is not verified")
+	f.StringVar(&parent, "dir", ".holdfast", "folder for data and logs, on a disk")
+	if err := f.Parse(args); err != nil {
+		return exitUsage // the flag package has printed it
+	}
+	chosen, err := s.prepare(name, f.Args())
+	if err != nil {
+		s.sayf("verify: %v", err)
+		return exitUsage
+	}
+	pass := true
+	for _, r := range chosen {
+		if ctx.Err() != nil {
+			s.sayf("verify: interrupted")
+			return exitMiss
+		}
+		rep := s.run(ctx, r, parent)
+		pass = pass && rep.Pass
+		if err := json.NewEncoder(stdout).Encode(rep); err != nil {
+			s.sayf("verify: print %s: %v", r.name, err)
+			return exitMiss
+		}
+	}
+	if !pass {
+		return exitMiss
+	}
+	return exitPass
+}
+
+// prepare checks what was given, and chooses the rows.
+func (s *site) prepare(name string, rest []string) ([]row, error) {
+	if len(rest) > 0 {
+		return nil, fmt.Errorf("unexpected argument %q: only flags are taken", rest[0])
+	}
+	if s.scale != full && s.scale != ci {
+		return nil, fmt.Errorf("-scale is %q: full or ci is expected", s.scale)
+	}
+	var err error
+	if s.self, err = os.Executable(); err != nil {
+		return nil, fmt.Errorf("find this program: %w", err)
+	}
+	for _, path := range []*string{&s.holdfast, &s.telecom, &s.root, &s.yardstick} {
+		if *path, err = filepath.Abs(*path); err != nil {
+			return nil, fmt.Errorf("find %s: %w", *path, err)
+		}
+	}
+	for _, binary := range []string{s.holdfast, s.telecom} {
+		if _, err := os.Stat(binary); err != nil {
+			return nil, fmt.Errorf("%w: build it with make build, or name it with -holdfast or -telecom", err)
+		}
+	}
+	for s.seed == 0 {
+		s.seed = uint64(rand.Uint32())
+	}
+	if name == "" {
+		return rows, nil
+	}
+	for _, r := range rows {
+		if r.name == name {
+			return []row{r}, nil
+		}
+	}
+	return nil, fmt.Errorf("there is no row %q: there are %s", name, rowNames())
+}
+
+// run verifies one row, in a folder of its own.
+func (s *site) run(ctx context.Context, r row, parent string) report {
+	rep := report{Row: r.name, Seed: s.seed, Bar: r.bars(s)}
+	began := time.Now()
+	err := os.MkdirAll(parent, 0o750)
+	if err == nil {
+		s.dir, err = os.MkdirTemp(parent, "verify-"+r.name+"-")
+	}
+	if err == nil {
+		s.dir, err = filepath.Abs(s.dir)
+	}
+	if err == nil {
+		longest := r.longest
+		if s.ci() {
+			longest = ciLongest
+		}
+		bounded, cancel := context.WithTimeoutCause(ctx, longest, fmt.Errorf("%s took longer than %v", r.name, longest))
+		rep.Measured, err = r.measure(bounded, s)
+		cancel()
+	}
+	rep.Seconds = round(time.Since(began).Seconds(), 1)
+	rep.judge(err)
+	if !rep.Pass {
+		s.sayf("%s: data and logs are in %s", r.name, s.dir)
+		return rep
+	}
+	if err := os.RemoveAll(s.dir); err != nil && !errors.Is(err, os.ErrNotExist) {
+		s.sayf("%s: %v", r.name, err)
+	}
+	return rep
+}

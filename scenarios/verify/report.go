@@ -1,0 +1,98 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+)
+
+// figures are what a row measured, by name: numbers, or texts about how.
+type figures map[string]any
+
+// number returns a figure as a number.
+func (f figures) number(name string) (float64, bool) {
+	switch v := f[name].(type) {
+	case int:
+		return float64(v), true
+	case int64:
+		return float64(v), true
+	case float64:
+		return v, !math.IsNaN(v)
+	}
+	return 0, false
+}
+
+// bar says how small or large a figure may be.
+type bar struct {
+	Min *float64 `json:"min,omitempty"`
+	Max *float64 `json:"max,omitempty"`
+	// Aim is what it ought to be. It is only told.
+	Aim *float64 `json:"aim,omitempty"`
+}
+
+// bars are the bars of a row, by the name of the figure.
+type bars map[string]bar
+
+func atLeast(v float64) bar { return bar{Min: &v} }
+func atMost(v float64) bar  { return bar{Max: &v} }
+
+func (b bar) aiming(v float64) bar {
+	b.Aim = &v
+	return b
+}
+
+// none: there must be none of these.
+func (b bars) none(names ...string) bars {
+	for _, name := range names {
+		b[name] = atMost(0)
+	}
+	return b
+}
+
+// misses says which bars the figures miss.
+func (b bars) misses(f figures) []string {
+	var missed []string
+	for _, name := range slices.Sorted(maps.Keys(b)) {
+		v, measured := f.number(name)
+		switch bar := b[name]; {
+		case !measured:
+			missed = append(missed, name+" was not measured")
+		case bar.Min != nil && v < *bar.Min:
+			missed = append(missed, fmt.Sprintf("%s is %v, less than %v", name, v, *bar.Min))
+		case bar.Max != nil && v > *bar.Max:
+			missed = append(missed, fmt.Sprintf("%s is %v, more than %v", name, v, *bar.Max))
+		}
+	}
+	return missed
+}
+
+// report is what is told of a row.
+type report struct {
+	Row      string  `json:"row"`
+	Measured figures `json:"measured"`
+	Bar      bars    `json:"bar"`
+	Pass     bool    `json:"pass"`
+	Seconds  float64 `json:"seconds"`
+	Seed     uint64  `json:"seed"`
+	// Missed says which bars were, Error why it could not be measured.
+	Missed []string `json:"missed,omitempty"`
+	Error  string   `json:"error,omitempty"`
+}
+
+func (r *report) judge(err error) {
+	if r.Measured == nil {
+		r.Measured = figures{}
+	}
+	if err != nil {
+		r.Error = err.Error()
+		return
+	}
+	r.Missed = r.Bar.misses(r.Measured)
+	r.Pass = len(r.Missed) == 0
+}
+
+func round(v float64, digits int) float64 {
+	p := math.Pow10(digits)
+	return math.Round(v*p) / p
+}

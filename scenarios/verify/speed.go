@@ -1,0 +1,265 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/holdfast-run/holdfast/scenarios/load"
+)
+
+// runBench runs holdfast bench.
+func (s *site) runBench(ctx context.Context, args ...string) (*load.Result, error) {
+	var r load.Result
+	err := s.json(ctx, &r, s.holdfast, append([]string{"bench", "-o", "json", "--dir", s.dir}, args...)...)
+	return &r, err
+}
+
+// figuresOf are the figures of a run that every row tells.
+func figuresOf(r *load.Result) figures {
+	f := figures{
+		"orders": r.Orders, "errors": r.Errors, "rate_per_s": r.RatePerS, "p50_ms": r.P50MS, "p99_ms": r.P99MS,
+		"bytes_per_order": r.BytesPerOrder, "fsyncs": r.Fsyncs, "filesystem": r.Filesystem,
+	}
+	for _, p := range r.Processes {
+		f[p.Name+"_cpu_s"], f[p.Name+"_peak_rss_bytes"] = p.CPUS, p.PeakRSSBytes
+	}
+	return f
+}
+
+// seconds chooses the duration of a run.
+func (s *site) seconds(atFull, atCI int) string {
+	if s.ci() {
+		return strconv.Itoa(atCI) + "s"
+	}
+	return strconv.Itoa(atFull) + "s"
+}
+
+// w3 measures the main workload, and at full scale compares it with the yardstick before and after.
+func w3(ctx context.Context, s *site) (figures, error) {
+	stick, err := s.newYardstick(ctx)
+	if err != nil {
+		return nil, err
+	}
+	before, err := stick.rate(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.runBench(ctx, "--workload", "w3", "--in-flight", "256", "--duration", s.seconds(10, 10))
+	if err != nil {
+		return nil, err
+	}
+	f := figuresOf(r)
+	after, err := stick.rate(ctx)
+	if err != nil {
+		return f, err
+	}
+	f["yardstick"] = stick.skipped
+	if stick.skipped == "" {
+		f["yardstick"] = "ran before and after"
+		f["yardstick_before_per_s"], f["yardstick_after_per_s"] = round(before, 0), round(after, 0)
+		f["yardstick_ratio"] = round(r.RatePerS/((before+after)/2), 3)
+	}
+	return f, nil
+}
+
+func w3Bars(s *site) bars {
+	b := bars{"rate_per_s": atLeast(5000).aiming(12_000)}.none("errors")
+	if s.noYardstick() == "" {
+		b["yardstick_ratio"] = atLeast(0.10).aiming(0.25)
+	}
+	return b
+}
+
+// yardstick is the least program that keeps the same promise, to tell how fast this machine is in this minute.
+type yardstick struct {
+	*site
+
+	binary  string
+	skipped string // why it doesn't run
+}
+
+// noYardstick says why the yardstick is not run; empty: it is.
+func (s *site) noYardstick() string {
+	if s.ci() {
+		return "skipped: scale ci"
+	}
+	if _, err := os.Stat(s.yardstick); err != nil {
+		return "skipped: no yardstick"
+	}
+	return ""
+}
+
+func (s *site) newYardstick(ctx context.Context) (*yardstick, error) {
+	y := &yardstick{site: s, binary: s.dir + "/yardstick", skipped: s.noYardstick()}
+	if y.skipped != "" {
+		return y, nil
+	}
+	_, err := s.command(ctx, s.yardstick, nil, "go", "build", "-o", y.binary, ".")
+	return y, err
+}
+
+// rate measures once; 0 if it is skipped.
+func (y *yardstick) rate(ctx context.Context) (float64, error) {
+	if y.skipped != "" {
+		return 0, nil
+	}
+	var r struct {
+		RatePerS float64 `json:"rate_per_s"`
+	}
+	if err := y.json(ctx, &r, y.binary, "-workload", "w3", "-in-flight", "256", "-duration", "10s"); err != nil {
+		return 0, err
+	}
+	if r.RatePerS <= 0 {
+		return 0, errors.New("the yardstick measured no rate")
+	}
+	return r.RatePerS, nil
+}
+
+// w3Long measures whether the speed lasts.
+func w3Long(ctx context.Context, s *site) (figures, error) {
+	r, err := s.runBench(ctx, "--workload", "w3", "--in-flight", "256", "--duration", s.seconds(600, 45))
+	if err != nil {
+		return nil, err
+	}
+	f := figuresOf(r)
+	return f, lasting(f, r.Series)
+}
+
+// minute is the number of intervals in a minute.
+const minute = 6
+
+// lasting compares the last minute of a run with its first ten seconds, and its memory with that after the third minute.
+// Of a run shorter than five minutes it compares the last interval with the first two.
+func lasting(f figures, series []load.Interval) error {
+	if len(series) < 3 {
+		return fmt.Errorf("the series has %d intervals: at least 3 are needed", len(series))
+	}
+	last, settled := series[len(series)-1:], series[1:2]
+	if len(series) >= 5*minute {
+		last, settled = series[len(series)-minute:], series[2*minute:3*minute]
+	}
+	var rate, rss, rssBefore float64
+	for _, i := range last {
+		rate += i.RatePerS / float64(len(last))
+		rss += float64(i.NodeRSSBytes) / float64(len(last))
+	}
+	for _, i := range settled {
+		rssBefore += float64(i.NodeRSSBytes) / float64(len(settled))
+	}
+	f["first_rate_per_s"], f["last_rate_per_s"] = series[0].RatePerS, round(rate, 0)
+	f["last_rate_share"] = round(rate/series[0].RatePerS, 3)
+	f["memory_growth"] = round(rss/rssBefore, 3)
+	return nil
+}
+
+func w3LongBars(s *site) bars {
+	b := bars{"last_rate_share": atLeast(0.8)}.none("errors")
+	if !s.ci() {
+		b["memory_growth"] = atMost(1.25) // flat: less than what a garbage collector swings
+	}
+	return b
+}
+
+func latency(ctx context.Context, s *site) (figures, error) {
+	r, err := s.runBench(ctx, "--workload", "w3", "--in-flight", "1", "--duration", s.seconds(10, 5))
+	if err != nil {
+		return nil, err
+	}
+	return figuresOf(r), nil
+}
+
+func latencyBars(*site) bars { return bars{"p50_ms": atMost(3)}.none("errors") }
+
+// accept measures acceptance, by stream and by single calls.
+func accept(ctx context.Context, s *site) (figures, error) {
+	f := figures{}
+	var wrong int64
+	for _, how := range load.Submissions {
+		r, err := s.runBench(ctx, "--workload", "accept", "--in-flight", "256", "--submit", string(how), "--duration", s.seconds(10, 5))
+		if err != nil {
+			return f, err
+		}
+		for name, v := range figuresOf(r) {
+			f[string(how)+"_"+name] = v
+		}
+		wrong += r.Errors
+	}
+	f["errors"] = wrong
+	return f, nil
+}
+
+func acceptBars(*site) bars {
+	return bars{"stream_rate_per_s": atLeast(15_000), "unary_rate_per_s": atLeast(8000)}.none("errors")
+}
+
+// timerOrders is how many orders wait at once.
+func (s *site) timerOrders() int {
+	if s.ci() {
+		return 20_000
+	}
+	return 100_000
+}
+
+func timers(ctx context.Context, s *site) (figures, error) {
+	r, err := s.runBench(ctx, "--workload", "timers", "--orders", strconv.Itoa(s.timerOrders()), "--delay", s.seconds(30, 10))
+	if err != nil {
+		return nil, err
+	}
+	f := figuresOf(r)
+	if r.TimersResult == nil {
+		return f, errors.New("bench told nothing about timers")
+	}
+	f["early"], f["lost"], f["late_p99_ms"] = r.Early, r.Lost, r.LateP99MS
+	return f, nil
+}
+
+func timersBars(s *site) bars {
+	return bars{
+		"orders": atLeast(float64(s.timerOrders())), "late_p99_ms": atMost(500), "node_peak_rss_bytes": atMost(1<<30 - 1),
+	}.none("early", "lost", "errors")
+}
+
+// demo runs make demo in a fresh clone. At full scale nothing that was compiled before is used; modules are.
+func demo(ctx context.Context, s *site) (figures, error) {
+	clone := s.dir + "/clone"
+	if _, err := s.command(ctx, s.root, nil, "git", "clone", "--quiet", "--no-hardlinks", s.root, clone); err != nil {
+		return nil, err
+	}
+	commit, err := s.command(ctx, clone, nil, "git", "rev-parse", "--short", "HEAD")
+	if err != nil {
+		return nil, err
+	}
+	env := []string{"MAKEFLAGS=", "MAKEOVERRIDES="} // as from a shell, also if this is run by make
+	if !s.ci() {
+		env = append(env, "GOCACHE="+s.dir+"/gocache")
+	}
+	began := time.Now()
+	out, err := s.command(ctx, clone, env, "make", "demo")
+	f := figures{"commit": firstLine(commit), "demo_s": round(time.Since(began).Seconds(), 1), "exit": 0}
+	var exit interface{ ExitCode() int }
+	if errors.As(err, &exit) {
+		f["exit"] = exit.ExitCode()
+		s.sayf("%s", out)
+		return f, nil
+	}
+	return f, err
+}
+
+func demoBars(*site) bars { return bars{"demo_s": atMost(180)}.none("exit") }
+
+// json runs a program, and reads its output.
+func (s *site) json(ctx context.Context, into any, name string, args ...string) error {
+	out, err := s.command(ctx, s.dir, nil, name, args...)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(out, into); err != nil {
+		return fmt.Errorf("%s printed %.300q, which is not understood: %w", name, out, err)
+	}
+	return nil
+}
