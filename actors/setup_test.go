@@ -136,6 +136,12 @@ func (n *node) restart() *node {
 	return n.settings.start(n.t)
 }
 
+// sleep moves the clock, and waits until everything that is due has happened.
+func (n *node) sleep(d time.Duration) {
+	time.Sleep(d)
+	settle()
+}
+
 type testLog struct{ t *testing.T }
 
 func (l testLog) Write(p []byte) (int, error) {
@@ -354,6 +360,13 @@ func (w *worker) took() []*adapterv1.Task {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.tasks)
+}
+
+// heard returns what the adapter was told to give up, how many of its results were acknowledged, and why others were not.
+func (w *worker) heard() (cancelled []*adapterv1.Cancellation, acked int, refused []error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.cancelled), w.acked, slices.Clone(w.refused)
 }
 
 // one returns the only task that came.
