@@ -19,8 +19,8 @@ const (
 	ErrorTypeInDoubt       = ledger.ErrorTypeInDoubt
 )
 
-// ErrNotDone is what a Recover function returns when the downstream system knows nothing of the key: the work was not
-// done, and may be started anew.
+// ErrNotDone is what a Recover function returns when the work was not done and nobody is doing it: then the activity is
+// executed.
 var ErrNotDone = errors.New("was not done")
 
 // Problem is an error as the workflow sees it, after RFC 9457. An activity that returns one says what its definition can
@@ -111,8 +111,6 @@ func failure(err, ended error, idempotent, recovering bool) *adapterv1.Result {
 	c := classOf(err)
 	timeout := errors.Is(ended, context.DeadlineExceeded) || errors.Is(err, context.DeadlineExceeded)
 	switch {
-	case recovering && errors.Is(err, ErrNotDone):
-		c = notDone
 	case recovering && c != permanent:
 		c = inDoubt // it could not find out
 	case c != unclassified:

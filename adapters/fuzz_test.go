@@ -43,7 +43,7 @@ func FuzzReceive(f *testing.F) {
 			if h.receive(l, m) != nil {
 				break
 			}
-			if out, _ := h.compose(l, true); out != nil {
+			if out, _ := h.compose(l, true, true); out != nil {
 				if _, err := proto.Marshal(out); err != nil {
 					t.Fatalf("can't be sent: %v", err)
 				}

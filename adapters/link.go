@@ -176,32 +176,39 @@ func heartbeat(w *adapterv1.Welcome) time.Duration {
 // write sends what is in the outbox until the context ends or there will be no more. It sends a heartbeat if half the
 // interval passed without a message, so that an adapter is never silent for longer than the whole.
 func (l *link) write(ctx context.Context, stream connection, interval time.Duration) {
-	beat := time.NewTicker(max(interval/2, time.Millisecond))
-	defer beat.Stop()
-	silent, due := true, false
+	beats := time.NewTicker(max(interval/2, time.Millisecond))
+	defer beats.Stop()
+	silent, beat := true, false // silent: nothing was sent since the last beat
 	for {
-		for {
-			m, finished := l.hub.compose(l, due)
-			if m != nil {
-				if err := stream.Send(m); err != nil {
-					return // the reader learns why
-				}
-				silent, due = false, false
-				continue
-			}
-			if finished {
-				_ = stream.CloseSend() // never fails
-				return
-			}
-			break
+		sent, over := l.flush(stream, beat, beat && silent)
+		if over {
+			return
 		}
+		silent, beat = !sent && (silent || beat), false
 		select {
 		case <-ctx.Done():
 			return
 		case <-l.wake:
-		case <-beat.C:
-			due, silent = silent, true
+		case <-beats.C:
+			beat = true
 		}
+	}
+}
+
+// flush empties the outbox. It tells whether it sent anything, and whether the stream is over.
+func (l *link) flush(stream connection, beat, due bool) (sent, over bool) {
+	for {
+		m, finished := l.hub.compose(l, beat, due)
+		if m == nil {
+			if finished {
+				_ = stream.CloseSend() // never fails
+			}
+			return sent, finished
+		}
+		if err := stream.Send(m); err != nil {
+			return sent, true // the reader learns why
+		}
+		sent, beat, due = true, false, false
 	}
 }
 

@@ -62,8 +62,9 @@ func Breaker(failures int, cooldown time.Duration) Option {
 }
 
 // Recover finds out what came of work that another process may have started: it asks the downstream system by the key. It
-// returns the output if the work was done, ErrNotDone if it never was, an error marked Permanent if it failed for good;
-// any other error leaves the work in doubt. Without it such work is in doubt, unless the activity is Idempotent.
+// returns the output if the work was done; ErrNotDone if it was not, and then the activity is executed; an error marked
+// Permanent if it failed for good. Any other error leaves the work in doubt. Without it such work is in doubt, unless
+// the activity is Idempotent.
 func Recover[In, Out any](fn func(ctx context.Context, t Task, in In) (Out, error)) Option {
 	return func(a *activity) {
 		if fn == nil {

@@ -362,6 +362,10 @@ func (w *worker) execute(j *job) (err error) {
 		run = p.act.recover
 	}
 	output, err := run(j.ctx, w.resource, j.describe(), j.task.GetInput())
+	if j.recovers && errors.Is(err, ErrNotDone) {
+		j.recovers = false
+		output, err = p.act.execute(j.ctx, w.resource, j.describe(), j.task.GetInput())
+	}
 	returned = true
 	if err != nil {
 		p.finish(j, failure(err, j.ctx.Err(), p.act.idempotent, j.recovers))

@@ -107,9 +107,9 @@ func (h *hub) connect(address string) {
 	h.running.Go(func() { l.run(h.links, h.transport) })
 }
 
-// compose takes a message out of a link's outbox: nil if it is empty and no heartbeat is due. It also tells whether
-// nothing more will come.
-func (h *hub) compose(l *link, due bool) (m *adapterv1.ConnectRequest, finished bool) {
+// compose takes a message out of a link's outbox: nil if it is empty and no heartbeat is due. At a beat it takes signs of
+// life of jobs, too. It also tells whether nothing more will come.
+func (h *hub) compose(l *link, beat, due bool) (m *adapterv1.ConnectRequest, finished bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	m = &adapterv1.ConnectRequest{Results: l.take(), Revocations: l.revocations, Drain: l.leaving}
@@ -120,7 +120,7 @@ func (h *hub) compose(l *link, due bool) (m *adapterv1.ConnectRequest, finished 
 			m.Credits = append(m.Credits, &adapterv1.Credit{Activity: h.pools[i].act.name, Total: s.granted})
 		}
 	}
-	if due {
+	if due || beat && len(l.progress) > 0 {
 		m.Heartbeat = &adapterv1.Heartbeat{}
 		for _, j := range l.progress {
 			j.noted = false

@@ -180,9 +180,17 @@ func TestProgressIsTold(t *testing.T) {
 			time.Sleep(10 * time.Second)
 			return "", nil
 		})
+		adapters.Handle(a, "busy", func(context.Context, adapters.Task, string) (string, error) { return "", nil })
 		node.Run(a, c)
 		task := node.Task("work", "")
 		node.Send(t.Context(), task)
+		for range 20 { // so that no heartbeat is needed
+			node.Do(t.Context(), "busy", "")
+			time.Sleep(100 * time.Millisecond)
+		}
+		if len(node.Results()) != 20 {
+			t.Fatal("the long one is not the last")
+		}
 		if note := node.AwaitProgress(t.Context(), task.GetKey()); !strings.HasPrefix(note, "2 %éé") || len(note) != 255 {
 			t.Errorf("%d bytes: %q", len(note), note)
 		}

@@ -30,7 +30,8 @@ const (
 	Outcome_OUTCOME_SUCCEEDED   Outcome = 1
 	// It was not done, or was undone; the error says why.
 	Outcome_OUTCOME_FAILED Outcome = 2
-	// This attempt was never started, and will not be. It says nothing about earlier attempts.
+	// It was never started, and will not be. A task that is marked maybe_started is not answered so: finding out, or in
+	// doubt, is what it asks for, also when it is cancelled or the adapter drains.
 	Outcome_OUTCOME_NOT_DONE Outcome = 3
 	// It may have been done; the adapter can't tell.
 	Outcome_OUTCOME_IN_DOUBT Outcome = 4
@@ -859,7 +860,7 @@ type Task struct {
 	// The task's reference in its definition, such as /do/2/activate.
 	Task string `protobuf:"bytes,9,opt,name=task,proto3" json:"task,omitempty"`
 	// This work may have been started by another process that did not tell what came of it. Unless the activity is
-	// idempotent, find out or answer in doubt: do not execute it.
+	// idempotent, find out what came of it (if nothing, execute it), or answer in doubt.
 	MaybeStarted  bool `protobuf:"varint,10,opt,name=maybe_started,json=maybeStarted,proto3" json:"maybe_started,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
