@@ -187,6 +187,18 @@ del(.list[] | select(. == 1))
 .list[] += 1
 .list[] |= . * 2
 .list[] |= empty
+.list[] = 7
+.items[].tags[] = "t"
+.list[] = (1, 2)
+[.list[] = (1, 2)]
+.list[:-0.5] = ["x"]
+.list[-1.5:] = ["x"]
+.list[nan:] = ["x"]
+del(.list[1:][:2][1:])
+del(.list[1:][0], .list[0])
+del(.list[1:]["x"])
+[setpath(["a"], ["b"]; 1, 2)]
+[(-1, 0, 1e300) * ""]
 .items[].price *= 2
 .items[] |= del(.tags)
 (.items[] | select(.id == "p1")).price = 0

@@ -120,7 +120,7 @@ func (b *budget) multiply(l, r any) {
 	switch l := l.(type) {
 	case string:
 		if times, ok := gojq.ToFloat64(r); ok && times > 0 {
-			b.charge(int64(min(times, 1<<31) * float64(1+len(l))))
+			b.charge(int64(min(times, 1<<31) * float64(len(l))))
 		}
 	case map[string]any:
 		b.merge(l, r, 0)

@@ -1,7 +1,6 @@
 package definition
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -125,14 +124,18 @@ func sliceBounds(bounds map[string]any, length int) (start, end int, err error) 
 			return otherwise
 		}
 		f, ok := gojq.ToFloat64(v)
-		if !ok || math.IsNaN(f) {
+		if !ok {
 			err = fmt.Errorf("%s can't be a bound of a slice: a number was expected", gojq.Preview(v))
 			return 0
 		}
-		if f = round(f); f < 0 {
-			f += float64(length)
+		rounded := round(f)
+		switch {
+		case math.IsNaN(f), f < 0 && rounded == 0: // just before the end
+			return otherwise
+		case rounded < 0:
+			rounded += float64(length)
 		}
-		return int(max(0, min(f, float64(length))))
+		return int(max(0, min(rounded, float64(length))))
 	}
 	start = bound("start", 0, math.Floor)
 	end = max(start, bound("end", length, math.Ceil))
@@ -219,15 +222,15 @@ func (b *budget) removeElements(v []any, paths [][]any) (any, error) {
 	gone := make([]bool, len(v))
 	below := make(map[int][][]any)
 	for _, p := range paths {
-		start, end, err := b.elements(v, p)
+		start, end, rest, err := b.elements(v, p)
 		if err != nil {
 			return nil, err
 		}
 		for i := start; i < end; i++ {
-			if len(p) == 1 {
+			if len(rest) == 0 {
 				gone[i] = true
 			} else {
-				below[i] = append(below[i], p[1:])
+				below[i] = append(below[i], rest)
 			}
 		}
 	}
@@ -245,32 +248,38 @@ func (b *budget) removeElements(v []any, paths [][]any) (any, error) {
 	return result, nil
 }
 
-// elements returns the elements of a list that the first step of a path leads to.
-func (b *budget) elements(v, path []any) (start, end int, err error) {
-	if bounds, ok := path[0].(map[string]any); ok {
+// elements returns the elements of a list that the first steps of a path lead to, and the steps that remain. Slices
+// may follow one another; all but the last only narrow the list.
+func (b *budget) elements(v, path []any) (start, end int, rest []any, err error) {
+	from := 0
+	for {
+		bounds, ok := path[0].(map[string]any)
+		if !ok {
+			break
+		}
 		if start, end, err = sliceBounds(bounds, len(v)); err != nil {
-			return 0, 0, err
+			return 0, 0, nil, err
 		}
-		if len(path) > 1 {
-			return 0, 0, errors.New("can't delete within a slice: delete elements one by one")
+		if len(path) == 1 {
+			if !b.charge(elementSize * int64(1+end-start)) {
+				return 0, 0, nil, b.err
+			}
+			return from + start, from + end, nil, nil
 		}
-		if !b.charge(elementSize * int64(1+end-start)) {
-			return 0, 0, b.err
-		}
-		return start, end, nil
+		v, path, from = v[start:end], path[1:], from+start
 	}
 	b.checkNumber(path[0])
 	i, ok := gojq.ToInt(path[0])
 	if !ok {
-		return 0, 0, fmt.Errorf("%s can't be an element of a list: a number was expected", gojq.Preview(path[0]))
+		return 0, 0, nil, fmt.Errorf("%s can't be an element of a list: a number was expected", gojq.Preview(path[0]))
 	}
 	if i < 0 {
 		i += len(v)
 	}
 	if i < 0 || i >= len(v) {
-		return 0, 0, nil
+		return 0, 0, nil, nil
 	}
-	return i, i + 1, nil
+	return from + i, from + i + 1, path[1:], nil
 }
 
 func hasEmpty(paths [][]any) bool {

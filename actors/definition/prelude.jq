@@ -38,7 +38,7 @@ def strftime($format): go::time($format) | raw::strftime($format);
 def strptime($format): go::time($format) | raw::strptime($format);
 def getpath($path): go::width($path) | raw::getpath($path);
 def path(f): raw::path(f) | go::copy;
-def setpath($path; $value): go::setpath($path; $value);
+def setpath(path; value): value as $value | path as $path | go::setpath($path; $value);
 def delpaths($paths): go::delpaths($paths);
 
 # Formats.

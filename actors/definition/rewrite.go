@@ -154,7 +154,11 @@ func (r *rewriter) operation(q *gojq.Query, n *names) *gojq.Query {
 		}
 		return &gojq.Query{Left: left, Op: q.Op, Patterns: q.Patterns, Right: r.query(q.Right, n)}
 	case gojq.OpAssign:
-		return r.library1(call("_assign", r.query(q.Left, n), r.query(q.Right, n)))
+		left, right := r.query(q.Left, n), r.query(q.Right, n)
+		if whole, each := eachOf(left); each {
+			return bind(right, rightVariable, r.modify(whole, r.library1(call("map_values", variable(rightVariable)))))
+		}
+		return r.library1(call("_assign", left, right))
 	case gojq.OpModify:
 		return r.modify(r.query(q.Left, n), r.query(q.Right, n))
 	case gojq.OpUpdateAdd, gojq.OpUpdateSub, gojq.OpUpdateMul, gojq.OpUpdateDiv, gojq.OpUpdateMod:
@@ -173,14 +177,21 @@ func (r *rewriter) operation(q *gojq.Query, n *names) *gojq.Query {
 // modify is left |= right. What goes over all elements of left's values is done for each value at once: path by path,
 // each would copy its value.
 func (r *rewriter) modify(left, right *gojq.Query) *gojq.Query {
-	if t := left.Term; t != nil && len(left.FuncDefs) == 0 && len(t.SuffixList) > 0 {
-		if last := len(t.SuffixList) - 1; t.SuffixList[last].Iter {
-			whole := *t
-			whole.SuffixList = whole.SuffixList[:last]
-			left, right = &gojq.Query{Term: &whole}, r.library1(call("map_values", right))
-		}
+	if whole, each := eachOf(left); each {
+		left, right = whole, r.library1(call("map_values", right))
 	}
 	return r.library1(call("_modify", left, right))
+}
+
+// eachOf tells whether a query goes over all elements of values, and over which.
+func eachOf(q *gojq.Query) (whole *gojq.Query, ok bool) {
+	if !isTerm(q) || len(q.Term.SuffixList) == 0 {
+		return nil, false
+	}
+	last := len(q.Term.SuffixList) - 1
+	t := *q.Term
+	t.SuffixList = t.SuffixList[:last:last]
+	return &gojq.Query{Term: &t}, q.Term.SuffixList[last].Iter
 }
 
 // guards are the operators that can make or visit much at once.
