@@ -160,15 +160,18 @@ func (c *compiler) use(n *node) {
 
 // checkUnused checks the reusable components that nothing uses: the others were checked where they are used.
 func (c *compiler) checkUnused() {
-	for kind, check := range map[string]func(n *node){
-		"errors":    func(n *node) { c.errorDefinition(n, nil) },
-		"retries":   func(n *node) { c.retryPolicy(n, []string{defaultErrorVariable}) },
-		"timeouts":  func(n *node) { c.timeoutDefinition(n, placeTask, nil) },
-		"functions": c.checkFunction,
+	for _, kind := range []struct {
+		name  string
+		check func(n *node)
+	}{
+		{"functions", c.checkFunction},
+		{"errors", func(n *node) { c.errorDefinition(n, nil) }},
+		{"retries", func(n *node) { c.retryPolicy(n, []string{defaultErrorVariable}) }},
+		{"timeouts", func(n *node) { c.timeoutDefinition(n, placeTask, nil) }},
 	} {
-		for _, n := range c.components[kind].children() {
+		for _, n := range c.components[kind.name].children() {
 			if !c.used[n] {
-				check(n)
+				kind.check(n)
 			}
 		}
 	}

@@ -123,8 +123,15 @@ func parseISO(text string) (span, error) {
 
 var errTooLong = errors.New("the duration is longer than a hundred years: shorten it")
 
-var durationUnits = map[string]time.Duration{
-	"days": day, "hours": time.Hour, "minutes": time.Minute, "seconds": time.Second, "milliseconds": time.Millisecond,
+var durationUnits = []struct {
+	name string
+	unit time.Duration
+}{
+	{"days", day},
+	{"hours", time.Hour},
+	{"minutes", time.Minute},
+	{"seconds", time.Second},
+	{"milliseconds", time.Millisecond},
 }
 
 // duration reads a duration; nil after a mistake.
@@ -153,10 +160,10 @@ func (c *compiler) duration(n *node, p place, vars []string) workflow.Duration {
 		return nil
 	}
 	var ms int64 // as durations, five parts of a hundred years each would overflow
-	for name, unit := range durationUnits {
-		if v := o.get(name); v != nil {
-			i, _ := c.integer(v, name, 0, int64(longestSpan/unit))
-			ms += i * unit.Milliseconds()
+	for _, u := range durationUnits {
+		if v := o.get(u.name); v != nil {
+			i, _ := c.integer(v, u.name, 0, int64(longestSpan/u.unit))
+			ms += i * u.unit.Milliseconds()
 		}
 	}
 	if ms > longestSpan.Milliseconds() {
