@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"log/slog"
 
 	"github.com/spf13/cobra"
 
@@ -22,11 +23,13 @@ func newAdapter(a *app) *cobra.Command {
 		Short: "Run the adapter that benchmarks call: bench.echo, bench.sleep",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			config.Log = a.logger(a.stderr)
-			if err := bench.New().Run(cmd.Context(), config); err != nil {
-				return fmt.Errorf("adapter bench: %w", err)
-			}
-			return nil
+			return a.logging(func(log *slog.Logger) error {
+				config.Log = log
+				if err := bench.New().Run(cmd.Context(), config); err != nil {
+					return fmt.Errorf("adapter bench: %w", err)
+				}
+				return nil
+			})
 		},
 	}
 	run.Flags().StringSliceVar(&config.Servers, "server", nil, "`address` of a node, host:port; several allowed (127.0.0.1:7460)")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,11 +21,12 @@ func newNode(a *app) *cobra.Command {
 			"process may use at a time. A node may be killed at any time: the next one takes up where it was.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			log := a.logger(a.stderr)
-			if err := runNode(cmd.Context(), c, log); err != nil {
-				return fmt.Errorf("node: %w", err)
-			}
-			return nil
+			return a.logging(func(log *slog.Logger) error {
+				if err := runNode(cmd.Context(), c, log); err != nil {
+					return fmt.Errorf("node: %w", err)
+				}
+				return nil
+			})
 		},
 	}
 	nodeFlags(cmd.Flags(), &c)

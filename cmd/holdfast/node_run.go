@@ -112,6 +112,7 @@ func (n *node) start(ctx context.Context) error {
 	journal := n.config.Journal
 	journal.Dir = filepath.Join(n.config.Data, "journal")
 	journal.Observer, journal.Logger = metrics, n.log.With("part", "journal")
+	journal.Fatal = n.fail
 	journal.Turn = n.watchdog.Register("journal", stuckJournal).Beat
 	if err := os.MkdirAll(n.config.Data, 0o750); err != nil {
 		return fmt.Errorf("make the data directory: %w", err)

@@ -7,9 +7,12 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/knadh/koanf/v2"
 	"github.com/spf13/cobra"
+
+	"github.com/holdfast-run/holdfast/supervision"
 )
 
 // Exit statuses.
@@ -144,6 +147,19 @@ func complete(cmd *cobra.Command, flag string, values ...string) {
 	if err := cmd.RegisterFlagCompletionFunc(flag, offer); err != nil {
 		panic(err) // there is no such flag, or it is told twice
 	}
+}
+
+// flushLogs is how long the last lines of a log may take to be written.
+const flushLogs = time.Second
+
+// logging runs a part that lives long, with a logger that never blocks it, whatever becomes of the reader.
+func (a *app) logging(run func(*slog.Logger) error) error {
+	relay := supervision.NewRelay(a.stderr, "", 0)
+	err := run(a.logger(relay))
+	ctx, cancel := context.WithTimeout(context.Background(), flushLogs)
+	defer cancel()
+	_ = relay.Close(ctx) // there is nobody left to tell
+	return err
 }
 
 // logger makes a logger in the format and from the level that were set.
