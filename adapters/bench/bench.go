@@ -1,10 +1,3 @@
-// Package bench is the adapter that benchmarks call: activities that do nothing but take their time. They keep no state and
-// can't fail, but by wrong input.
-//
-//	bench.echo    returns its input
-//	bench.sleep   sleeps {"ms": n}, then returns its input
-//
-// What it is not: a model of a downstream system; it doesn't even deduplicate.
 package bench
 
 import (
