@@ -283,13 +283,21 @@ func (c *connection) flush(st adapterConn) error {
 			return nil
 		}
 		for len(items) > 0 {
-			n := min(len(items), maxFrame)
+			n := frameOf(items, itemSize)
 			if err := st.Send(frame(items[:n])); err != nil {
 				return fmt.Errorf("send: %w", err)
 			}
 			items = items[n:]
 		}
 	}
+}
+
+// itemSize is about the size of what is put into the outbox, encoded.
+func itemSize(x any) int {
+	if t, ok := x.(*adapterv1.Task); ok {
+		return len(t.GetOrderId()) + len(t.GetKey()) + len(t.GetInput()) + len(t.GetTask()) + len(t.GetActivity()) + 48
+	}
+	return 16
 }
 
 func frame(items []any) *adapterv1.ConnectResponse {

@@ -50,3 +50,23 @@ func (o *outbox[T]) take() ([]T, bool) {
 	o.items, o.spare = o.spare[:0], items
 	return items, len(items) > 0 || !o.closed
 }
+
+// maxFrame is the most items in one message of a stream; frameBytes about the most bytes, but for a single larger item.
+// gRPC takes, and clears, a buffer of 1 MiB for each message of more than 32 KiB.
+const (
+	maxFrame   = 512
+	frameBytes = 28 << 10
+)
+
+// frameOf returns how many items go into the next message.
+func frameOf[T any](items []T, size func(T) int) int {
+	n, bytes := 0, 0
+	for n < len(items) && n < maxFrame {
+		bytes += size(items[n])
+		if n > 0 && bytes > frameBytes {
+			break
+		}
+		n++
+	}
+	return n
+}

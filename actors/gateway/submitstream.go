@@ -12,9 +12,6 @@ import (
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
 
-// maxFrame is the most answers in one message of a stream.
-const maxFrame = 512
-
 // SubmitStream implements orderv1.OrderServiceServer.
 func (o orders) SubmitStream(st grpc.BidiStreamingServer[orderv1.SubmitStreamRequest, orderv1.SubmitStreamResponse]) error {
 	s := &submitStream{
@@ -221,7 +218,7 @@ func (s *submitStream) write(st grpc.BidiStreamingServer[orderv1.SubmitStreamReq
 				break
 			}
 			for len(answers) > 0 {
-				n := min(len(answers), maxFrame)
+				n := frameOf(answers, answerSize)
 				if err := st.Send(&orderv1.SubmitStreamResponse{Submissions: answers[:n]}); err != nil {
 					return fmt.Errorf("send: %w", err)
 				}
@@ -229,4 +226,11 @@ func (s *submitStream) write(st grpc.BidiStreamingServer[orderv1.SubmitStreamReq
 			}
 		}
 	}
+}
+
+// answerSize is about the size of an answer, encoded.
+func answerSize(a *orderv1.Submission) int {
+	e := a.GetEnded()
+	return len(a.GetId()) + len(e.GetOutput()) + len(e.GetError().GetDetail()) + len(a.GetRefused().GetMessage()) +
+		len(a.GetAccepted().GetDefinition()) + 32
 }
