@@ -17,6 +17,8 @@ type mistakes struct {
 	list    []*definitionv1.Mistake
 	seen    map[string]bool
 	dropped int
+	// lines are those of the document. The YAML parser puts what is missing at its end behind them.
+	lines int
 }
 
 // atf adds a mistake at a node. The same mistake at the same place counts once: a function is compiled for each call.
@@ -30,6 +32,7 @@ func (m *mistakes) atKeyf(n *node, k key, format string, args ...any) {
 }
 
 func (m *mistakes) add(line, column int, path, message string) {
+	line = min(line, m.lines)
 	id := fmt.Sprintf("%d:%d:%s", line, column, message)
 	if m.seen[id] {
 		return

@@ -30,6 +30,7 @@ func (m *mistakes) parse(document []byte, limits Limits) *node {
 	}
 	document = bytes.TrimPrefix(document, []byte("\xEF\xBB\xBF"))
 	src := newSource(document)
+	m.lines = len(src.lines)
 	if bad := invalidUTF8(document); bad >= 0 {
 		line, column := src.place(bad)
 		m.add(line, column, "", fmt.Sprintf("the byte %#02x is not UTF-8: save the document as UTF-8", document[bad]))
