@@ -12,8 +12,8 @@ import (
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
 
-// maxFrame is the most submissions in one message.
-const maxFrame = 1024
+// maxFrame is the most submissions in one message: some 25 KB, as gRPC takes a buffer of 1 MiB for more than 32 KiB.
+const maxFrame = 128
 
 // Stream submits orders over one SubmitStream. What is submitted while a message is being sent goes out as the next one.
 type Stream struct {
