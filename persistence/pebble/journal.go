@@ -122,8 +122,7 @@ func (j *Journal) openStore() error {
 	o := engineOptions(j.cfg, engineLogger{Logger: j.cfg.Logger, dir: dir, fail: j.fail}, func() { signal(j.grew) })
 	o.Lock = j.lock
 	o.ErrorIfNotExists = !creating
-	j.db, err = pebble.Open(dir, o)
-	if err != nil {
+	if j.db, err = openEngine(dir, o); err != nil {
 		return engineError("open the journal in "+dir, err)
 	}
 	err = j.failed()
@@ -138,6 +137,16 @@ func (j *Journal) openStore() error {
 		return errors.Join(fmt.Errorf("journal in %s: %w", dir, err), j.db.Close())
 	}
 	return nil
+}
+
+// openEngine makes an error of the panic by which the engine answers a disk that fails.
+func openEngine(dir string, o *pebble.Options) (db *pebble.DB, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic: %v", r)
+		}
+	}()
+	return pebble.Open(dir, o) //nolint:wrapcheck // the caller says of what
 }
 
 // create finishes a new store.

@@ -110,12 +110,15 @@ func (j *Journal) Commit(c *persistence.Commit) {
 // commitLoop makes commits durable until the queue is closed and empty.
 func (j *Journal) commitLoop() {
 	var w work
-	idle := time.NewTicker(time.Second)
+	turn, idle := time.NewTicker(time.Second), time.NewTimer(j.cfg.MarkAfter)
+	defer turn.Stop()
 	defer idle.Stop()
 	for {
 		select {
 		case <-j.queue.wake:
+		case <-turn.C:
 		case <-idle.C:
+			j.mark()
 		}
 		for {
 			j.cfg.Turn()
