@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"path/filepath"
 
@@ -34,7 +33,9 @@ func newJournal(a *app) *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("verify the journal: %w", err)
 			}
-			a.printReport(report)
+			if err := a.printReport(report); err != nil {
+				return err
+			}
 			if report.ProblemCount > 0 {
 				return fmt.Errorf("the journal has %d problems", report.ProblemCount)
 			}
@@ -47,10 +48,9 @@ func newJournal(a *app) *cobra.Command {
 	return cmd
 }
 
-func (a *app) printReport(r pebble.Report) {
+func (a *app) printReport(r pebble.Report) error {
 	if a.output == outputJSON {
-		_ = json.NewEncoder(a.stdout).Encode(r) // a broken pipe is the reader's choice
-		return
+		return a.printJSON(r)
 	}
 	fmt.Fprintf(a.stdout, "%d orders (%d open), %d records with %d events, %d definitions, %d tables with %d bytes\n",
 		r.Orders, r.Open, r.Records, r.Events, r.Definitions, r.Tables, r.Bytes)
@@ -63,4 +63,5 @@ func (a *app) printReport(r pebble.Report) {
 	if r.ProblemCount == 0 {
 		fmt.Fprintln(a.stdout, "nothing is wrong")
 	}
+	return nil
 }

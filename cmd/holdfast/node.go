@@ -58,7 +58,8 @@ func nodeFlags(f *pflag.FlagSet, c *nodeConfig) {
 	f.Uint64Var((*uint64)(&e.Workflow.Events), "max-events", 0, "longest history of an order, in events; a longer one faults it (1000000)")
 	f.DurationVar(&e.Workflow.StopGrace, "stop-grace", 0, "how long a cancelled order waits for an activity under way (30s)")
 	f.IntVar(&e.Mailbox, "mailbox", 0, "most messages that wait for one order (1000)")
-	f.IntVar(&e.PartitionMailbox, "partition-mailbox", 0, fmt.Sprintf("most messages that wait for one of the %d partitions (20000)", messages.Partitions))
+	f.IntVar(&e.PartitionMailbox, "partition-mailbox", 0,
+		fmt.Sprintf("most messages that wait for one of the %d partitions (20000)", messages.Partitions))
 	f.DurationVar(&e.Idle, "idle", 0, "how long an order stays in memory with nothing to do (30s)")
 	f.DurationVar(&e.LongWait, "long-wait", 0, "shortest wait for which an order leaves memory at once (5s)")
 	f.IntVar(&e.Recovering, "recovering", 0, "most orders of one partition that are loaded at once after a start (16)")

@@ -118,7 +118,7 @@ func (n *node) start(ctx context.Context) error {
 		return fmt.Errorf("make the data directory: %w", err)
 	}
 	var err error
-	if n.journal, err = pebble.Open(journal); err != nil {
+	if n.journal, err = pebble.Open(journal); err != nil { //nolint:contextcheck // it lives longer than the call
 		return fmt.Errorf("open the journal: %w", err)
 	}
 	n.engine, err = actors.New(n.config.Engine, actors.Deps{
