@@ -205,7 +205,7 @@ func TestStaleResult(t *testing.T) {
 		first := w.one()
 		w.leave()
 		w.answer(first, failing(503))
-		n.sleep(2 * time.Second)  // the second attempt waits for an adapter
+		n.sleep(2 * time.Second)      // the second attempt waits for an adapter
 		w.answer(first, failing(503)) // the acknowledgement was lost
 		settle()
 		w2 := n.worker(nil, process("p2", "p2"))

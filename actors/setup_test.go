@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
@@ -60,6 +61,7 @@ type node struct {
 type settings struct {
 	engine actors.Config
 	pebble pebble.Config
+	disk   *vfs.MemFS // if it is in memory
 	wrap   func(persistence.Journal) persistence.Journal
 	log    io.Writer
 }
@@ -71,8 +73,6 @@ func withEngine(c actors.Config) option { return func(s *settings) { s.engine = 
 func withWrap(wrap func(persistence.Journal) persistence.Journal) option {
 	return func(s *settings) { s.wrap = wrap }
 }
-
-func withPebble(c pebble.Config) option { return func(s *settings) { s.pebble = c } }
 
 // start opens a journal in a new folder, and starts an engine on it.
 func start(t *testing.T, opts ...option) *node {
@@ -127,6 +127,22 @@ func (s settings) start(t *testing.T) *node {
 	})
 	t.Cleanup(n.stop)
 	return n
+}
+
+// inMemory has the journal in memory, where it can crash.
+func inMemory(s *settings) {
+	s.disk = vfs.NewCrashableMem()
+	s.pebble.Dir, s.pebble.FS = "journal", s.disk
+}
+
+// crash starts another engine on what is on the disk at this moment, as after a kill; the first one is gone afterwards.
+func (n *node) crash() *node {
+	n.t.Helper()
+	s := n.settings
+	s.disk = n.settings.disk.CrashClone(vfs.CrashCloneCfg{})
+	s.pebble.FS = s.disk
+	n.stop()
+	return s.start(n.t)
 }
 
 // restart stops the engine, and starts another on the same journal.
@@ -238,7 +254,7 @@ func (n *node) expect(id string, want orderv1.Status) {
 	}
 }
 
-// history returns the kinds of an order's events.
+// history returns an order's events.
 func (n *node) history(id string) []*journalv1.Event {
 	n.t.Helper()
 	entry, err := n.journal.Find(context.Background(), messages.OrderID(id))
