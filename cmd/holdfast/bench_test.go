@@ -21,7 +21,7 @@ func init() { //nolint:gochecknoinits // TestMain knows another kind of child
 }
 
 // TestBench measures a real node for a second, in each way.
-func TestBench(t *testing.T) { //nolint:paralleltest // sets the environment of the processes
+func TestBench(t *testing.T) {
 	t.Setenv(asHoldfast, "1")
 	for _, args := range [][]string{
 		{"--workload", "w3", "--in-flight", "16"},
@@ -29,7 +29,7 @@ func TestBench(t *testing.T) { //nolint:paralleltest // sets the environment of 
 		{"--workload", "accept", "--in-flight", "16"},
 		{"--workload", "timers", "--orders", "50", "--delay", "1.5s"},
 	} {
-		t.Run(strings.Join(args, " "), func(t *testing.T) { //nolint:paralleltest // as above
+		t.Run(strings.Join(args, " "), func(t *testing.T) {
 			dir := t.TempDir()
 			if _, memory, err := stage.Filesystem(dir); err != nil || memory {
 				t.Skipf("bench refuses the file system of the temporary folder (%v)", err)
@@ -65,8 +65,8 @@ func TestBench(t *testing.T) { //nolint:paralleltest // sets the environment of 
 	}
 }
 
-func TestBenchUsage(t *testing.T) { //nolint:paralleltest // sets the environment, lest a wrong start runs the tests again
-	t.Setenv(asHoldfast, "1")
+func TestBenchUsage(t *testing.T) {
+	t.Setenv(asHoldfast, "1") // lest a wrong start runs the tests again
 	for _, args := range [][]string{
 		{"--workload", "w9"},
 		{"--submit", "pigeon"},
@@ -84,7 +84,7 @@ func TestBenchUsage(t *testing.T) { //nolint:paralleltest // sets the environmen
 }
 
 // TestBenchOnMemory: what is not durable can't be measured.
-func TestBenchOnMemory(t *testing.T) { //nolint:paralleltest // as above
+func TestBenchOnMemory(t *testing.T) {
 	t.Setenv(asHoldfast, "1")
 	const shm = "/dev/shm"
 	if _, memory, err := stage.Filesystem(shm); err != nil || !memory {

@@ -148,7 +148,7 @@ type Result struct {
 	Filesystem string       `json:"filesystem"`
 	Processes  []ProcessUse `json:"processes"`
 
-	*TimersResult
+	*TimersResult //nolint:embeddedstructfieldcheck // in the order of the JSON
 
 	// Series has an interval for each 10 s of a run that is longer.
 	Series []Interval `json:"series,omitempty"`

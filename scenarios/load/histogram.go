@@ -27,7 +27,7 @@ func (h *histogram) record(d time.Duration) {
 }
 
 func bucketOf(d time.Duration) int {
-	v := uint64(max(d.Microseconds(), 0)) //nolint:gosec // not negative
+	v := uint64(max(d.Microseconds(), 0))
 	v = min(v, 1<<maxBits-1)
 	e := max(bits.Len64(v)-subBits-1, 0) // bits that are not kept
 	return e<<subBits + int(v>>e)        //nolint:gosec // less than histogramBuckets

@@ -46,5 +46,5 @@ func (s ids) parse(id string) (number uint64, slot int, ok bool) {
 	}
 	number, err1 := strconv.ParseUint(rest[:numberDigits], 16, 64)
 	n, err2 := strconv.ParseUint(rest[numberDigits:], 16, 32)
-	return number, int(n), err1 == nil && err2 == nil //nolint:gosec // five digits
+	return number, int(n), err1 == nil && err2 == nil
 }

@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -112,7 +113,7 @@ func (m *meter) finish(ctx context.Context) error {
 	start := m.start
 	m.mu.Unlock()
 	if start == nil {
-		return fmt.Errorf("the run was over before measuring began")
+		return errors.New("the run was over before measuring began")
 	}
 	m.result.Fsyncs = end.fsyncs - start.fsyncs
 	for i, name := range []string{"node", "adapter", "client"} {

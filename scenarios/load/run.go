@@ -91,16 +91,16 @@ type bench struct {
 const startTimeout = time.Minute
 
 // start starts the processes, and returns once an order has gone all the way.
-func (b *bench) start(ctx context.Context, st *stage.Stage) (err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("the processes were not ready within %v", startTimeout))
+func (b *bench) start(whole context.Context, st *stage.Stage) (err error) {
+	ctx, cancel := context.WithTimeoutCause(whole, startTimeout, fmt.Errorf("the processes were not ready within %v", startTimeout))
 	defer cancel()
-	if b.node, err = st.StartNode(b.Holdfast, false); err != nil {
+	if b.node, err = st.StartNode(whole, b.Holdfast, false); err != nil {
 		return err
 	}
 	if err := b.node.Ready(ctx); err != nil {
 		return err
 	}
-	b.adapter, err = st.Start(stage.Spec{
+	b.adapter, err = st.Start(whole, stage.Spec{
 		Name: "adapter", Path: b.Holdfast, Args: []string{"adapter", "bench", "--server", b.node.Server},
 	})
 	if err != nil {

@@ -24,14 +24,15 @@ type Node struct {
 	Server, Admin, Data string
 }
 
-// StartNode starts a node with the given holdfast binary. Its data go to the folder data below the stage's.
-func (s *Stage) StartNode(holdfast string, restart bool) (*Node, error) {
-	addresses, err := FreeAddresses(s.ctx, 2)
+// StartNode starts a node with the given holdfast binary. Its data go to the folder data below the stage's. It runs
+// until ctx ends, which must be the stage's or come from it.
+func (s *Stage) StartNode(ctx context.Context, holdfast string, restart bool) (*Node, error) {
+	addresses, err := FreeAddresses(ctx, 2)
 	if err != nil {
 		return nil, err
 	}
 	n := &Node{Server: addresses[0], Admin: addresses[1], Data: filepath.Join(s.dir, "data")}
-	n.Process, err = s.Start(Spec{
+	n.Process, err = s.Start(ctx, Spec{
 		Name: "node", Path: holdfast, Restart: restart,
 		Args: []string{"node", "--data", n.Data, "--listen", n.Server, "--admin-listen", n.Admin},
 	})

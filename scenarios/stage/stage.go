@@ -18,7 +18,6 @@ import (
 
 // Stage is a set of processes.
 type Stage struct {
-	ctx    context.Context //nolint:containedctx // bounds the life of the processes; Stop ends it
 	cancel context.CancelCauseFunc
 	dir    string
 	all    sync.WaitGroup
@@ -28,8 +27,8 @@ type Stage struct {
 // or stops; its cause says why. Stop it.
 func New(ctx context.Context, dir string) (context.Context, *Stage) {
 	s := &Stage{dir: dir}
-	s.ctx, s.cancel = context.WithCancelCause(ctx)
-	return s.ctx, s
+	ctx, s.cancel = context.WithCancelCause(ctx)
+	return ctx, s
 }
 
 // errStopped is the cause of a stage that was stopped.
@@ -62,22 +61,23 @@ const restartAfter = 10 * time.Millisecond
 // stopGrace is how long a process has to stop by itself.
 const stopGrace = 10 * time.Second
 
-// Start starts a process.
-func (s *Stage) Start(spec Spec) (*Process, error) {
+// Start starts a process. It runs until ctx ends, which must be the stage's or come from it.
+func (s *Stage) Start(ctx context.Context, spec Spec) (*Process, error) {
 	name := filepath.Join(s.dir, spec.Name+".log")
 	log, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("%s: open log: %w", spec.Name, err)
 	}
 	p := &Process{name: spec.Name, log: name, changed: make(chan struct{})}
-	ctx, cancel := context.WithCancel(s.ctx)
+	stage := ctx
+	ctx, cancel := context.WithCancel(stage)
 	var failed error
 	supervised := supervision.NewProcess(supervision.Spec{
 		Name: spec.Name, Path: spec.Path, Args: spec.Args, Env: spec.Env, Stdout: log, Stderr: log, StopGrace: stopGrace,
 		Backoff: supervision.Backoff{Initial: restartAfter, Max: restartAfter},
 		OnEvent: func(e supervision.Event) {
 			p.happened(e)
-			if e.Kind == supervision.Exited && !spec.Restart && s.ctx.Err() == nil {
+			if e.Kind == supervision.Exited && !spec.Restart && stage.Err() == nil {
 				failed = fmt.Errorf("process %s ended: %s", spec.Name, exitText(e.Err))
 				cancel()
 			}

@@ -55,7 +55,7 @@ func child(name, what string, restart bool) stage.Spec {
 func TestFailure(t *testing.T) {
 	t.Parallel()
 	ctx, s := setup(t)
-	if _, err := s.Start(child("bad", "fail", false)); err != nil {
+	if _, err := s.Start(ctx, child("bad", "fail", false)); err != nil {
 		t.Fatal(err)
 	}
 	<-ctx.Done()
@@ -76,7 +76,7 @@ func TestKill(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := s.Start(child("server", addresses[0], true))
+	p, err := s.Start(ctx, child("server", addresses[0], true))
 	if err != nil {
 		t.Fatal(err)
 	}

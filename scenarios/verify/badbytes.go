@@ -70,27 +70,26 @@ func badBytes() []badCase {
 	}
 	all = append(all,
 		badCase{"call of a method that is not", func(ctx context.Context, t *target) error {
-			var out []byte
-			return refused(t.conn.Invoke(ctx, "/holdfast.order.v1.OrderService/Dance", &[]byte{}, &out, grpc.ForceCodec(raw{})), codes.Unimplemented)
+			return refused(t.invoke(ctx, "/holdfast.order.v1.OrderService/Dance"), codes.Unimplemented)
 		}},
 		badCase{"call of a service that is not", func(ctx context.Context, t *target) error {
-			var out []byte
-			return refused(t.conn.Invoke(ctx, "/nobody.Service/Call", &[]byte{}, &out, grpc.ForceCodec(raw{})), codes.Unimplemented)
+			return refused(t.invoke(ctx, "/nobody.Service/Call"), codes.Unimplemented)
 		}},
 	)
 	const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 	settings := "\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 	for name, text := range map[string]string{
-		"noise":                          "\x00\xff\x13\x37" + strings.Repeat("\xa5", 10_000),
-		"HTTP/1":                         "POST /holdfast.order.v1.OrderService/Submit HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello",
-		"the beginning of TLS":           "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + strings.Repeat("\x00", 500),
-		"a preface cut short":            preface[:10],
-		"a preface without settings":     preface + "\x00\x00\x04\x08\x00\x00\x00\x00\x00\x00\x00\x00\x01",
-		"a frame that is too long":       preface + settings + "\xff\xff\xff\x00\x00\x00\x00\x00\x01" + strings.Repeat("x", 50_000),
-		"a frame of an unknown type":     preface + settings + "\x00\x00\x04\xee\x00\x00\x00\x00\x01abcd",
-		"headers that are no HPACK":      preface + settings + "\x00\x00\x05\x01\x04\x00\x00\x00\x01\xff\xff\xff\xff\xff",
-		"data without headers":           preface + settings + "\x00\x00\x04\x00\x01\x00\x00\x00\x01abcd",
-		"endless continuation":           preface + settings + "\x00\x00\x01\x01\x00\x00\x00\x00\x01\x82" + strings.Repeat("\x00\x00\x01\x09\x00\x00\x00\x00\x01\x82", 5000),
+		"noise":                      "\x00\xff\x13\x37" + strings.Repeat("\xa5", 10_000),
+		"HTTP/1":                     "POST /holdfast.order.v1.OrderService/Submit HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello",
+		"the beginning of TLS":       "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + strings.Repeat("\x00", 500),
+		"a preface cut short":        preface[:10],
+		"a preface without settings": preface + "\x00\x00\x04\x08\x00\x00\x00\x00\x00\x00\x00\x00\x01",
+		"a frame that is too long":   preface + settings + "\xff\xff\xff\x00\x00\x00\x00\x00\x01" + strings.Repeat("x", 50_000),
+		"a frame of an unknown type": preface + settings + "\x00\x00\x04\xee\x00\x00\x00\x00\x01abcd",
+		"headers that are no HPACK":  preface + settings + "\x00\x00\x05\x01\x04\x00\x00\x00\x01\xff\xff\xff\xff\xff",
+		"data without headers":       preface + settings + "\x00\x00\x04\x00\x01\x00\x00\x00\x01abcd",
+		"endless continuation": preface + settings + "\x00\x00\x01\x01\x00\x00\x00\x00\x01\x82" +
+			strings.Repeat("\x00\x00\x01\x09\x00\x00\x00\x00\x01\x82", 5000),
 		"resets of streams that are not": preface + settings + strings.Repeat("\x00\x00\x04\x03\x00\x00\x00\x00\x09\x00\x00\x00\x08", 5000),
 		"a window beyond all bounds":     preface + settings + strings.Repeat("\x00\x00\x04\x08\x00\x00\x00\x00\x00\x7f\xff\xff\xff", 3),
 		"many pings":                     preface + settings + strings.Repeat("\x00\x00\x08\x06\x00\x00\x00\x00\x00abcdefgh", 5000),
@@ -107,19 +106,25 @@ func badBytes() []badCase {
 	return append(all, badCase{"many connections that say nothing", silence})
 }
 
+// invoke calls a method with an empty message.
+func (t *target) invoke(ctx context.Context, method string) error {
+	var out []byte
+	return t.conn.Invoke(ctx, method, &[]byte{}, &out, grpc.ForceCodec(raw{})) //nolint:wrapcheck // the caller judges it
+}
+
 // undecodable sends a message that can't be decoded. gRPC itself answers that, so there are no field details.
 func (t *target) undecodable(ctx context.Context, method string, payload []byte) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	st, err := t.conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, method, grpc.ForceCodec(raw{}))
 	if err != nil {
-		return err
+		return fmt.Errorf("open stream: %w", err)
 	}
 	if err := st.SendMsg(&payload); err != nil && !errors.Is(err, io.EOF) {
-		return err
+		return fmt.Errorf("send: %w", err)
 	}
 	if err := st.CloseSend(); err != nil {
-		return err
+		return fmt.Errorf("close the stream: %w", err)
 	}
 	var out []byte
 	if err = st.RecvMsg(&out); refused(err, codes.InvalidArgument) == nil {

@@ -48,7 +48,7 @@ const goodDefinition = "verify/good:1.0.0"
 func badInput(ctx context.Context, s *site) (figures, error) {
 	ctx, st := stage.New(ctx, s.dir)
 	defer st.Stop()
-	node, err := st.StartNode(s.holdfast, true) // a restart is counted, and missed
+	node, err := st.StartNode(ctx, s.holdfast, true) // a restart is counted, and missed
 	if err != nil {
 		return nil, err
 	}

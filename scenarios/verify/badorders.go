@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,50 +33,83 @@ func labelled(n int, name, value string) map[string]string {
 }
 
 // spoiled are the orders that must be refused, by single call and on a stream alike.
-var spoiled = []badOrder{
-	{"no id", func(o *orderv1.WorkOrder) { o.Id = "" }, codes.InvalidArgument, []string{"order.id"}},
-	{"long id", func(o *orderv1.WorkOrder) { o.Id = strings.Repeat("a", messages.MaxOrderID+1) }, codes.InvalidArgument, []string{"order.id"}},
-	{"id with a slash", func(o *orderv1.WorkOrder) { o.Id = "a/b" }, codes.InvalidArgument, []string{"order.id"}},
-	{"id with a zero byte", func(o *orderv1.WorkOrder) { o.Id = "a\x00b" }, codes.InvalidArgument, []string{"order.id"}},
-	{"id beyond ASCII", func(o *orderv1.WorkOrder) { o.Id = "bestellung-ä" }, codes.InvalidArgument, []string{"order.id"}},
-	{"no definition", func(o *orderv1.WorkOrder) { o.Definition = "" }, codes.InvalidArgument, []string{"order.definition"}},
-	{"no namespace", func(o *orderv1.WorkOrder) { o.Definition = "good:1.0.0" }, codes.InvalidArgument, []string{"order.definition"}},
-	{"odd definition", func(o *orderv1.WorkOrder) { o.Definition = "a/b/c:1" }, codes.InvalidArgument, []string{"order.definition"}},
-	{"long definition", func(o *orderv1.WorkOrder) { o.Definition = strings.Repeat("a/", 1<<19) }, codes.InvalidArgument, []string{"order.definition"}},
-	{"unknown definition", func(o *orderv1.WorkOrder) { o.Definition = "verify/none:1.0.0" }, codes.NotFound, []string{"order.definition"}},
-	{"unknown version", func(o *orderv1.WorkOrder) { o.Definition = "verify/good:9.9.9" }, codes.NotFound, []string{"order.definition"}},
-	{"unknown, the latest", func(o *orderv1.WorkOrder) { o.Definition = "verify/none" }, codes.NotFound, []string{"order.definition"}},
-	{"input cut short", func(o *orderv1.WorkOrder) { o.Input = []byte(`{"count":`) }, codes.InvalidArgument, []string{"order.input"}},
-	{"input of two values", func(o *orderv1.WorkOrder) { o.Input = []byte(`{"count":1} {}`) }, codes.InvalidArgument, []string{"order.input"}},
-	{"input is no JSON", func(o *orderv1.WorkOrder) { o.Input = []byte("count: 1") }, codes.InvalidArgument, []string{"order.input"}},
-	{"input is NaN", func(o *orderv1.WorkOrder) { o.Input = []byte(`{"count":NaN}`) }, codes.InvalidArgument, []string{"order.input"}},
-	{"input is binary", func(o *orderv1.WorkOrder) { o.Input = []byte{0, 1, 2, 0xff} }, codes.InvalidArgument, []string{"order.input"}},
-	{"input in bad UTF-8", func(o *orderv1.WorkOrder) { o.Input = []byte("{\"count\":1,\"a\":\"\xc3\x28\"}") }, codes.InvalidArgument, []string{"order.input"}},
-	{"input with a byte order mark", func(o *orderv1.WorkOrder) { o.Input = []byte("\xef\xbb\xbf{\"count\":1}") }, codes.InvalidArgument, []string{"order.input"}},
-	{"input of the wrong type", func(o *orderv1.WorkOrder) { o.Input = []byte(`{"count":"one"}`) }, codes.InvalidArgument, []string{"order.input"}},
-	{"input without what is required", func(o *orderv1.WorkOrder) { o.Input = nil }, codes.InvalidArgument, []string{"order.input"}},
-	{"input is a list", func(o *orderv1.WorkOrder) { o.Input = []byte(`[1]`) }, codes.InvalidArgument, []string{"order.input"}},
-	{"long input", func(o *orderv1.WorkOrder) { o.Input = []byte(`{"count":1,"a":"` + strings.Repeat("x", 1<<20) + `"}`) }, codes.InvalidArgument, []string{"order.input"}},
-	{"deep input", func(o *orderv1.WorkOrder) {
-		o.Input = []byte(`{"count":1,"a":` + strings.Repeat("[", 65) + strings.Repeat("]", 65) + `}`)
-	}, codes.InvalidArgument, []string{"order.input"}},
-	{"very deep input", func(o *orderv1.WorkOrder) {
-		o.Input = []byte(strings.Repeat("[", 500_000) + strings.Repeat("]", 500_000))
-	}, codes.InvalidArgument, []string{"order.input"}},
-	{"very deep input, cut short", func(o *orderv1.WorkOrder) { o.Input = []byte(strings.Repeat(`{"a":`, 200_000)) }, codes.InvalidArgument, []string{"order.input"}},
-	{"long order key", func(o *orderv1.WorkOrder) { o.OrderKey = strings.Repeat("k", 257) }, codes.InvalidArgument, []string{"order.order_key"}},
-	{"priority below", func(o *orderv1.WorkOrder) { o.Priority = -1 }, codes.InvalidArgument, []string{"order.priority"}},
-	{"priority above", func(o *orderv1.WorkOrder) { o.Priority = 10 }, codes.InvalidArgument, []string{"order.priority"}},
-	{"many labels", func(o *orderv1.WorkOrder) { o.Labels = labelled(17, "a", "b") }, codes.InvalidArgument, []string{"order.labels"}},
-	{"label without a name", func(o *orderv1.WorkOrder) { o.Labels = labelled(1, "", "b") }, codes.InvalidArgument, []string{"order.labels"}},
-	{"long name of a label", func(o *orderv1.WorkOrder) { o.Labels = labelled(1, strings.Repeat("n", 64), "b") }, codes.InvalidArgument, []string{"order.labels"}},
-	{"long label", func(o *orderv1.WorkOrder) { o.Labels = labelled(1, "a", strings.Repeat("v", 257)) }, codes.InvalidArgument, []string{"order.labels"}},
-	{"deadline that is no time", func(o *orderv1.WorkOrder) { o.Deadline = &timestamppb.Timestamp{Seconds: 1, Nanos: -5} }, codes.InvalidArgument, []string{"order.deadline"}},
-	{"deadline beyond time", func(o *orderv1.WorkOrder) { o.Deadline = &timestamppb.Timestamp{Seconds: 1 << 60} }, codes.InvalidArgument, []string{"order.deadline"}},
-	{"deadline before 1970", func(o *orderv1.WorkOrder) { o.Deadline = timestamppb.New(time.Unix(-5, 0)) }, codes.InvalidArgument, []string{"order.deadline"}},
-	{"all at once", func(o *orderv1.WorkOrder) {
-		o.Id, o.Definition, o.Input, o.Priority, o.OrderKey = "/", "?", []byte("{"), 99, strings.Repeat("k", 1000)
-	}, codes.InvalidArgument, []string{"order.id", "order.definition", "order.input", "order.priority", "order.order_key"}},
+var spoiled = slices.Concat(
+	spoil("order.id", map[string]func(o *orderv1.WorkOrder){
+		"no id":               func(o *orderv1.WorkOrder) { o.Id = "" },
+		"long id":             func(o *orderv1.WorkOrder) { o.Id = strings.Repeat("a", messages.MaxOrderID+1) },
+		"id with a slash":     func(o *orderv1.WorkOrder) { o.Id = "a/b" },
+		"id with a zero byte": func(o *orderv1.WorkOrder) { o.Id = "a\x00b" },
+		"id beyond ASCII":     func(o *orderv1.WorkOrder) { o.Id = "bestellung-ä" },
+	}),
+	spoil("order.definition", map[string]func(o *orderv1.WorkOrder){
+		"no definition":   func(o *orderv1.WorkOrder) { o.Definition = "" },
+		"no namespace":    func(o *orderv1.WorkOrder) { o.Definition = "good:1.0.0" },
+		"odd definition":  func(o *orderv1.WorkOrder) { o.Definition = "a/b/c:1" },
+		"long definition": func(o *orderv1.WorkOrder) { o.Definition = strings.Repeat("a/", 1<<19) },
+	}),
+	spoil("order.input", inputs(map[string]string{
+		"cut short":                `{"count":`,
+		"two values":               `{"count":1} {}`,
+		"no JSON":                  "count: 1",
+		"NaN":                      `{"count":NaN}`,
+		"binary":                   "\x00\x01\x02\xff",
+		"bad UTF-8":                "{\"count\":1,\"a\":\"\xc3\x28\"}",
+		"a byte order mark":        "\xef\xbb\xbf{\"count\":1}",
+		"the wrong type":           `{"count":"one"}`,
+		"without what is required": "",
+		"a list":                   `[1]`,
+		"long":                     `{"count":1,"a":"` + strings.Repeat("x", 1<<20) + `"}`,
+		"deep":                     `{"count":1,"a":` + strings.Repeat("[", 65) + strings.Repeat("]", 65) + `}`,
+		"very deep":                strings.Repeat("[", 500_000) + strings.Repeat("]", 500_000),
+		"very deep, cut short":     strings.Repeat(`{"a":`, 200_000),
+	})),
+	spoil("order.order_key", map[string]func(o *orderv1.WorkOrder){
+		"long order key": func(o *orderv1.WorkOrder) { o.OrderKey = strings.Repeat("k", 257) },
+	}),
+	spoil("order.priority", map[string]func(o *orderv1.WorkOrder){
+		"priority below": func(o *orderv1.WorkOrder) { o.Priority = -1 },
+		"priority above": func(o *orderv1.WorkOrder) { o.Priority = 10 },
+	}),
+	spoil("order.labels", map[string]func(o *orderv1.WorkOrder){
+		"many labels":          func(o *orderv1.WorkOrder) { o.Labels = labelled(17, "a", "b") },
+		"label without a name": func(o *orderv1.WorkOrder) { o.Labels = labelled(1, "", "b") },
+		"long name of a label": func(o *orderv1.WorkOrder) { o.Labels = labelled(1, strings.Repeat("n", 64), "b") },
+		"long label":           func(o *orderv1.WorkOrder) { o.Labels = labelled(1, "a", strings.Repeat("v", 257)) },
+	}),
+	spoil("order.deadline", map[string]func(o *orderv1.WorkOrder){
+		"deadline that is no time": func(o *orderv1.WorkOrder) { o.Deadline = &timestamppb.Timestamp{Seconds: 1, Nanos: -5} },
+		"deadline beyond time":     func(o *orderv1.WorkOrder) { o.Deadline = &timestamppb.Timestamp{Seconds: 1 << 60} },
+		"deadline before 1970":     func(o *orderv1.WorkOrder) { o.Deadline = timestamppb.New(time.Unix(-5, 0)) },
+	}),
+	[]badOrder{
+		unknownDefinition("verify/none:1.0.0"), unknownDefinition("verify/good:9.9.9"), unknownDefinition("verify/none"),
+		{"all at once", func(o *orderv1.WorkOrder) {
+			o.Id, o.Definition, o.Input, o.Priority, o.OrderKey = "/", "?", []byte("{"), 99, strings.Repeat("k", 1000)
+		}, codes.InvalidArgument, []string{"order.id", "order.definition", "order.input", "order.priority", "order.order_key"}},
+	},
+)
+
+// spoil makes bad orders of one field.
+func spoil(field string, how map[string]func(o *orderv1.WorkOrder)) []badOrder {
+	var all []badOrder
+	for _, name := range slices.Sorted(maps.Keys(how)) {
+		all = append(all, badOrder{name, how[name], codes.InvalidArgument, []string{field}})
+	}
+	return all
+}
+
+func inputs(how map[string]string) map[string]func(o *orderv1.WorkOrder) {
+	all := map[string]func(o *orderv1.WorkOrder){}
+	for name, input := range how {
+		all["input: "+name] = func(o *orderv1.WorkOrder) { o.Input = []byte(input) }
+	}
+	return all
+}
+
+func unknownDefinition(ref string) badOrder {
+	return badOrder{
+		"unknown definition " + ref, func(o *orderv1.WorkOrder) { o.Definition = ref }, codes.NotFound, []string{"order.definition"},
+	}
 }
 
 func badOrders() []badCase {
@@ -156,7 +191,7 @@ func badStream(ctx context.Context, t *target) error {
 		}
 	}
 	if err := st.CloseSend(); err != nil {
-		return err
+		return fmt.Errorf("close the stream: %w", err)
 	}
 	answered := 0
 	for answered < 2*len(spoiled) {
@@ -176,9 +211,10 @@ func badStream(ctx context.Context, t *target) error {
 				good[a.GetId()] = true
 			case a.GetRefused() != nil && isBad:
 				r := a.GetRefused()
-				if codes.Code(r.GetCode()) != b.code || !strings.HasPrefix(r.GetField(), b.fields[0]) || len(r.GetMessage()) < 10 { //nolint:gosec // a code
+				code := codes.Code(r.GetCode()) //nolint:gosec // a code
+				if code != b.code || !strings.HasPrefix(r.GetField(), b.fields[0]) || len(r.GetMessage()) < 10 {
 					return fmt.Errorf("%s: refused with %v for %q: %.200s; %v for %q is expected",
-						b.name, codes.Code(r.GetCode()), r.GetField(), r.GetMessage(), b.code, b.fields[0]) //nolint:gosec // a code
+						b.name, code, r.GetField(), r.GetMessage(), b.code, b.fields[0])
 				}
 			default:
 				return fmt.Errorf("the order %q, good: %v, got the answer %v", a.GetId(), !isBad, a)

@@ -115,7 +115,7 @@ func (f *fleet) session(ctx context.Context, conn *grpc.ClientConn, again <-chan
 		case now := <-again:
 			if err := f.retry(now); err != nil {
 				cancel()
-				<-ended
+				<-ended //nolint:errcheck // it ends because it was cancelled
 				return false, err
 			}
 		}

@@ -96,7 +96,9 @@ func sail(t *testing.T, server *flaky) *fleet {
 	defer func() {
 		_ = conn.Close()
 		g.Stop()
-		<-served
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
 	}()
 	client := newFleet(func(n int) *orderv1.WorkOrder { return &orderv1.WorkOrder{Input: fmt.Append(nil, n)} })
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -110,13 +110,13 @@ func (s *site) startKill(ctx context.Context, st *stage.Stage) (*killProcesses, 
 	if err != nil {
 		return nil, err
 	}
-	if p.node, err = st.StartNode(s.holdfast, true); err != nil {
+	if p.node, err = st.StartNode(ctx, s.holdfast, true); err != nil {
 		return nil, err
 	}
 	for i, system := range killSystems {
 		log := s.dir + "/downstream-" + system + ".jsonl"
 		p.logs = append(p.logs, log)
-		_, err := st.Start(stage.Spec{Name: "downstream-" + system, Path: s.telecom, Args: []string{
+		_, err := st.Start(ctx, stage.Spec{Name: "downstream-" + system, Path: s.telecom, Args: []string{
 			"downstream", system, "--listen", addresses[i], "--log", log, "--latency", "100ms", "--jitter", "300ms",
 		}})
 		if err != nil {
@@ -125,7 +125,7 @@ func (s *site) startKill(ctx context.Context, st *stage.Stage) (*killProcesses, 
 		if err := stage.Answers(ctx, "http://"+addresses[i]+"/control"); err != nil {
 			return nil, err
 		}
-		adapter, err := st.Start(stage.Spec{Name: "adapter-" + system, Path: s.telecom, Restart: true, Args: []string{
+		adapter, err := st.Start(ctx, stage.Spec{Name: "adapter-" + system, Path: s.telecom, Restart: true, Args: []string{
 			"adapter", system, "--server", p.node.Server, "--downstream", "http://" + addresses[i],
 			"--concurrency", fmt.Sprint(killConcurrency),
 		}})

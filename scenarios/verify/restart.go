@@ -22,7 +22,7 @@ func restart(ctx context.Context, s *site) (figures, error) {
 	f := figures{"orders": restartOrders}
 	ctx, st := stage.New(ctx, s.dir)
 	defer st.Stop()
-	node, err := st.StartNode(s.holdfast, true)
+	node, err := st.StartNode(ctx, s.holdfast, true)
 	if err != nil {
 		return nil, err
 	}
@@ -30,7 +30,7 @@ func restart(ctx context.Context, s *site) (figures, error) {
 		return nil, err
 	}
 	log := s.dir + "/executions.jsonl"
-	_, err = st.Start(stage.Spec{
+	_, err = st.Start(ctx, stage.Spec{
 		Name: sleeperCommand, Path: s.self, Args: []string{sleeperCommand, "-server", node.Server, "-log", log},
 	})
 	if err != nil {
