@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -56,7 +57,7 @@ func engineOptions(c Config, logger engineLogger, grew func()) *pebble.Options {
 	}
 	// Tables end where a kind of keys ends, so that tables of appended keys don't overlap others and need no merging.
 	o.Experimental.SpanPolicyFunc = func(start []byte) (pebble.SpanPolicy, []byte, error) {
-		return pebble.SpanPolicy{}, []byte{start[0] + 1}, nil
+		return pebble.SpanPolicy{}, successor(slices.Clone(start[:1])), nil
 	}
 	// Nothing reads so much that it would pay to merge for it.
 	o.Experimental.ReadSamplingMultiplier = -1

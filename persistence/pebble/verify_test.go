@@ -1,0 +1,291 @@
+package pebble
+
+import (
+	"context"
+	"errors"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/persistence/journaltest"
+)
+
+func verify(t testing.TB, fs vfs.FS, fold func(Order) error) Report {
+	t.Helper()
+	report, err := Verify(t.Context(), Check{Dir: testDir, FS: fs, Fold: fold})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return report
+}
+
+func TestVerifyWhole(t *testing.T) {
+	t.Parallel()
+	for name, make := range map[string]func(testing.TB) (*vfs.MemFS, string){"Closed": closedStore, "Killed": killedStore} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fs, want := make(t)
+			var handles []messages.Handle
+			events := 0
+			report := verify(t, fs, func(o Order) error {
+				handles = append(handles, o.Handle)
+				for _, r := range o.Records {
+					events += len(r.GetEvents())
+				}
+				if (o.Open == nil) != (o.Row.GetEndedAt() != 0) || o.Row.GetId() == "" {
+					t.Errorf("order %s: %v, %v", o.Handle, o.Row, o.Open)
+				}
+				return nil
+			})
+			if report.ProblemCount != 0 || len(report.Problems) != 0 {
+				t.Errorf("problems: %+v", report.Problems)
+			}
+			orders := int64(strings.Count(want, "order "))
+			if report.Orders != orders || len(handles) != int(orders) || report.Events != int64(events) || report.Records < 2*orders ||
+				report.Definitions == 0 || report.Open == 0 || report.Open >= orders || report.Bytes == 0 || report.Tables == 0 {
+				t.Errorf("%d orders, %d events, report %+v", orders, events, report)
+			}
+			if !slices.IsSortedFunc(handles, func(a, b messages.Handle) int { return strings.Compare(a.String(), b.String()) }) {
+				t.Error("not in the order of acceptance")
+			}
+			// Nothing was changed.
+			if got, err := openDamaged(t, fs); err != nil || got != want {
+				t.Errorf("after Verify: %v", err)
+			}
+		})
+	}
+}
+
+// TestVerifyDeviations spoils one thing at a time behind the journal's back.
+func TestVerifyDeviations(t *testing.T) {
+	t.Parallel()
+	fs, _ := closedStore(t)
+	first := func(db *pebble.DB, kind byte) (key, value []byte) {
+		it, err := db.NewIter(&pebble.IterOptions{LowerBound: []byte{kind}, UpperBound: []byte{kind + 1}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = it.Close() }()
+		if !it.First() {
+			t.Fatalf("no keys of kind %c", kind)
+		}
+		return slices.Clone(it.Key()), slices.Clone(it.Value())
+	}
+	type spoil func(db *pebble.DB, b *pebble.Batch) error
+	remove := func(kind byte) spoil {
+		return func(db *pebble.DB, b *pebble.Batch) error {
+			key, _ := first(db, kind)
+			return b.Delete(key, nil)
+		}
+	}
+	replace := func(kind byte, value []byte) spoil {
+		return func(db *pebble.DB, b *pebble.Batch) error {
+			key, _ := first(db, kind)
+			return b.Set(key, value, nil)
+		}
+	}
+	stray := func(kind byte) spoil {
+		return func(db *pebble.DB, b *pebble.Batch) error {
+			key, value := first(db, kind)
+			key[1] ^= 0x80
+			return b.Set(key, value, nil)
+		}
+	}
+	tests := map[string]struct {
+		spoil spoil
+		want  string
+	}{
+		"directory removed":      {remove(kindDirectory), "missing in an index"},
+		"order row removed":      {remove(kindOrder), "has a history and no row"},
+		"open row removed":       {remove(kindOpen), "index of open orders says false"},
+		"due removed":            {remove(kindDue), "missing in an index"},
+		"name removed":           {remove(kindByName), "missing in an index"},
+		"key removed":            {remove(kindByKey), "missing in an index"},
+		"label removed":          {remove(kindByLabel), "missing in an index"},
+		"status removed":         {remove(kindByStatus), "missing in an index"},
+		"format removed":         {remove(kindFormat), "format"},
+		"first record removed":   {remove(kindRecord), "should be at 1"},
+		"record undecodable":     {replace(kindRecord, []byte{0xff}), "record"},
+		"record empty":           {replace(kindRecord, nil), "no events"},
+		"record of another time": {replace(kindRecord, []byte{0x08, 99, 0x12, 0}), "feature level"},
+		"order row undecodable":  {replace(kindOrder, []byte{0xff}), "row can't be decoded"},
+		"order row empty":        {replace(kindOrder, nil), "order"},
+		"partition too high":     {replace(kindOrder, mustMarshal(&journalv1.OrderRow{Partition: 1 << 20})), "partition"},
+		"long label":             {replace(kindOrder, mustMarshal(&journalv1.OrderRow{Labels: []*journalv1.Label{{Name: strings.Repeat("x", 1<<17)}}})), "label"},
+		"directory undecodable":  {replace(kindDirectory, []byte{0xff}), "directory row"},
+		"directory misleads":     {replace(kindDirectory, mustMarshal(&journalv1.DirectoryRow{Handle: make([]byte, 16)})), "leads to order"},
+		"open row undecodable":   {replace(kindOpen, []byte{0xff}), "open row"},
+		"definition undecodable": {replace(kindDefinition, []byte{0xff}), "definition"},
+		"definition elsewhere":   {replace(kindDefinition, mustMarshal(&journalv1.DefinitionRow{Name: "x"})), "holds the definition"},
+		"epoch undecodable":      {replace(kindEpoch, []byte{1}), "epoch"},
+		"stray order row":        {stray(kindOrder), "has a row and no history"},
+		"stray record":           {stray(kindRecord), "has a history and no row"},
+		"stray open row":         {stray(kindOpen), "leads to order"},
+		"stray due":              {stray(kindDue), "leads to order"},
+		"stray name":             {stray(kindByName), "leads to order"},
+		"stray status":           {stray(kindByStatus), "leads to order"},
+		"stray directory":        {stray(kindDirectory), "leads to order"},
+		"stray kind":             {func(_ *pebble.DB, b *pebble.Batch) error { return b.Set([]byte("zz"), nil, nil) }, "no such kind"},
+		"stray last kind":        {func(_ *pebble.DB, b *pebble.Batch) error { return b.Set([]byte{0xff, 0xff}, nil, nil) }, "no such kind"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fs := clone(fs)
+			j := mustOpen(t, testConfig(fs))
+			b := j.db.NewBatch()
+			if err := errors.Join(test.spoil(j.db, b), b.Commit(pebble.Sync)); err != nil {
+				t.Fatal(err)
+			}
+			mustClose(t, j)
+			report := verify(t, fs, nil)
+			if report.ProblemCount == 0 || !slices.ContainsFunc(report.Problems, func(p Problem) bool { return strings.Contains(p.What, test.want) }) {
+				t.Errorf("problems: %+v", report.Problems)
+			}
+		})
+	}
+}
+
+func mustMarshal(m proto.Message) []byte {
+	b, err := proto.Marshal(m)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+// TestVerifyDamagedFiles flips a byte of each file: the report names the file.
+func TestVerifyDamagedFiles(t *testing.T) {
+	t.Parallel()
+	fs, _ := killedStore(t)
+	names, err := fs.List(testDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := path.Base(newestLog(t, fs))
+	tables := 0
+	for i, name := range names {
+		if (path.Ext(name) != ".sst" || i%3 != 0) && name != log && name != sealName {
+			continue
+		}
+		damaged := clone(fs)
+		content, err := readFile(damaged, path.Join(testDir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		content[min(60, len(content)/2)] ^= 1
+		if err := writeFile(damaged, path.Join(testDir, name), content); err != nil {
+			t.Fatal(err)
+		}
+		report := verify(t, damaged, nil)
+		if !slices.ContainsFunc(report.Problems, func(p Problem) bool {
+			return p.File == name || strings.Contains(p.What, name)
+		}) {
+			t.Errorf("damage in %s: %+v", name, report.Problems)
+		}
+		tables++
+	}
+	if tables < 5 {
+		t.Errorf("only %d files", tables)
+	}
+}
+
+func TestVerifyRefuses(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMem()
+	if _, err := Verify(t.Context(), Check{Dir: testDir, FS: fs}); err == nil || !strings.Contains(err.Error(), "not a Holdfast journal") {
+		t.Errorf("no directory: %v", err)
+	}
+	if _, err := Verify(t.Context(), Check{FS: fs}); err == nil {
+		t.Error("Dir is not given")
+	}
+	j := mustOpen(t, testConfig(fs))
+	journaltest.Fill(t, j, 5)
+	if _, err := Verify(t.Context(), Check{Dir: testDir, FS: fs}); err == nil || !strings.Contains(err.Error(), "in use") {
+		t.Errorf("open journal: %v", err)
+	}
+	mustClose(t, j)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Verify(ctx, Check{Dir: testDir, FS: fs}); !errors.Is(err, context.Canceled) {
+		t.Errorf("canceled: %v", err)
+	}
+	report, err := Verify(t.Context(), Check{Dir: testDir, FS: fs, Definition: func(row *journalv1.DefinitionRow) error {
+		return errors.New("definition " + row.GetName())
+	}})
+	if err != nil || report.ProblemCount != 1 || report.Problems[0].What != "definition definition" || report.Problems[0].Key == "" {
+		t.Errorf("%+v, %v", report, err)
+	}
+	report = verify(t, fs, func(Order) error { return errors.New("does not fold") })
+	if report.ProblemCount != 5 || report.Problems[0].What != "does not fold" || report.Problems[0].Order == "" {
+		t.Errorf("%+v", report)
+	}
+	report, err = Verify(t.Context(), Check{Dir: testDir, FS: fs, MaxProblems: 2, Fold: func(Order) error { return errors.New("no") }})
+	if err != nil || report.ProblemCount != 5 || len(report.Problems) != 2 {
+		t.Errorf("%+v, %v", report, err)
+	}
+}
+
+// FuzzRecords puts arbitrary bytes where rows and records are: reading and verifying them fails or not, but never panics.
+func FuzzRecords(f *testing.F) {
+	record := journaltest.Acceptance("order").Record
+	row := mustMarshal(journaltest.Acceptance("order").Row)
+	f.Add(record, row, row)
+	f.Add([]byte{0x08, 99, 0x12, 0}, []byte{0xff}, []byte(nil))
+	f.Add(append(record, record...), []byte{}, mustMarshal(&journalv1.DirectoryRow{Handle: []byte("short")}))
+	f.Fuzz(func(t *testing.T, record, row, other []byte) {
+		fs := vfs.NewMem()
+		j := mustOpen(t, testConfig(fs))
+		c := journaltest.Acceptance("order")
+		b := j.db.NewBatch()
+		keys := map[string][]byte{
+			string(appendRecordKey(nil, c.Handle, 1)):                       record,
+			string(appendRecordKey(nil, c.Handle, 2)):                       other,
+			string(appendOrderKey(nil, c.Handle)):                           row,
+			string(appendOpenKey(nil, c.Partition, c.Handle)):               other,
+			string(appendDueKey(nil, c.Partition, 1, c.Handle)):             other,
+			string(appendDirectoryKey(nil, "order")):                        other,
+			string(append(appendNamePrefix(nil, "test/x"), c.Handle[:]...)): nil,
+			string(append([]byte{kindByKey}, other...)):                     nil,
+			string(append([]byte{kindRecord}, other...)):                    record,
+			string(append([]byte{kindDefinition}, other...)):                row,
+		}
+		for key, value := range keys {
+			if err := b.Set([]byte(key), value, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := b.Commit(pebble.Sync); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = journaltest.State(t.Context(), j) // Any error will do.
+		for range j.Records(t.Context(), c.Handle, 2) {
+			continue
+		}
+		c.Expected, c.ID, c.RowBefore = 1, "", c.Row
+		done := make(chan error, 1)
+		c.Done = func(err error) { done <- err }
+		j.Commit(c)
+		<-done
+		mustClose(t, j)
+		if report := verify(t, fs, func(Order) error { return nil }); report.ProblemCount == 0 && len(other) > 0 {
+			t.Errorf("nothing is wrong: %+v", report)
+		}
+	})
+}
+
+// checkScan compares a scan of a record with its decoding.
+func checkScan(t *testing.T, b []byte, events int, err error) {
+	t.Helper()
+	var r journalv1.Record
+	if decodeErr := proto.Unmarshal(b, &r); decodeErr == nil && (err != nil || events != len(r.GetEvents())) {
+		t.Errorf("%d events were counted, %d are there: %v", events, len(r.GetEvents()), err)
+	}
+}
