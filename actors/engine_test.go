@@ -161,17 +161,17 @@ func TestResults(t *testing.T) {
 		n.mustSubmit(order{id: "a", def: n.deploy("three", callThree)})
 		first := w.one()
 		for range 3 { // it is told again and again
-			w.answer(first, succeed("1")(first))
+			w.answer(first, done("1"))
 			settle()
 		}
 		if got := len(w.took()); got != 2 {
 			t.Fatalf("%d tasks after the first result, want 2", got)
 		}
 		second := w.took()[1]
-		w.answer(second, succeed("2")(second))
-		w.answer(second, succeed("3")(second))
+		w.answer(second, done("2"))
+		w.answer(second, done("3"))
 		settle()
-		w.answer(w.took()[2], succeed("4")(nil))
+		w.answer(w.took()[2], done("4"))
 		settle()
 		n.expect("a", completed)
 		w.answer(first, failing(500)) // long after the end
@@ -181,14 +181,14 @@ func TestResults(t *testing.T) {
 			t.Errorf("output is %s", got)
 		}
 		// Of an order that nobody accepted, or that is of another partition.
-		w.answer(&adapterv1.Task{OrderId: "nobody", Key: "nobody:/do/0/a", Attempt: 1, Activity: "do"}, succeed("1")(nil))
+		w.answer(&adapterv1.Task{OrderId: "nobody", Key: "nobody:/do/0/a", Attempt: 1, Activity: "do"}, done("1"))
 		settle()
 		if _, acked, refused := w.heard(); acked != 8 || len(refused) != 0 {
 			t.Errorf("acknowledged %d, refused %v; want 8 and none", acked, refused)
 		}
 		w.answer(&adapterv1.Task{
 			OrderId: "a", Partition: uint32(messages.PartitionOf("a", "")+1) % messages.Partitions, Key: first.GetKey(), Attempt: 1, Activity: "do",
-		}, succeed("1")(nil))
+		}, done("1"))
 		settle()
 		if _, acked, refused := w.heard(); acked != 8 || len(refused) != 1 {
 			t.Errorf("a result for the wrong partition: acknowledged %d, refused %v", acked, refused)
@@ -217,7 +217,7 @@ func TestStaleResult(t *testing.T) {
 		if last.GetAttempt() != 2 || last.GetKey() != first.GetKey() {
 			t.Fatalf("dispatched attempt %d of %s", last.GetAttempt(), last.GetKey())
 		}
-		w2.answer(last, succeed("1")(nil))
+		w2.answer(last, done("1"))
 		settle()
 		n.expect("a", completed)
 	})

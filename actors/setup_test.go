@@ -274,7 +274,7 @@ type worker struct {
 	hello *adapterv1.Hello
 	id    dispatch.StreamID
 	// work makes the result of a task; nil: the task is held until the test answers it.
-	work func(*adapterv1.Task) *adapterv1.Result
+	work func(*worker, *adapterv1.Task) *adapterv1.Result
 
 	mu        sync.Mutex
 	seq       uint64
@@ -285,11 +285,13 @@ type worker struct {
 	acked     int
 }
 
-func succeed(output string) func(*adapterv1.Task) *adapterv1.Result {
-	return func(*adapterv1.Task) *adapterv1.Result {
+func succeed(output string) func(*worker, *adapterv1.Task) *adapterv1.Result {
+	return func(*worker, *adapterv1.Task) *adapterv1.Result {
 		return &adapterv1.Result{Outcome: adapterv1.Outcome_OUTCOME_SUCCEEDED, Output: []byte(output)}
 	}
 }
+
+func done(output string) *adapterv1.Result { return succeed(output)(nil, nil) }
 
 func failing(status int32) *adapterv1.Result {
 	return &adapterv1.Result{
@@ -299,7 +301,7 @@ func failing(status int32) *adapterv1.Result {
 }
 
 // a worker offers the activity x.do, idempotent, with many credits, unless the hello says otherwise.
-func (n *node) worker(work func(*adapterv1.Task) *adapterv1.Result, changes ...func(*adapterv1.Hello)) *worker {
+func (n *node) worker(work func(*worker, *adapterv1.Task) *adapterv1.Result, changes ...func(*adapterv1.Hello)) *worker {
 	w := &worker{node: n, work: work, hello: &adapterv1.Hello{
 		Adapter: "x", Process: "p", Ledger: "p", Protocol: 1,
 		Activities: []*adapterv1.Activity{{Name: "do", Version: "1.0.0", Idempotent: true, Concurrency: 1}},
@@ -335,7 +337,7 @@ func (w *worker) SendTask(t *adapterv1.Task) {
 	w.tasks = append(w.tasks, t)
 	w.mu.Unlock()
 	if w.work != nil {
-		if r := w.work(t); r != nil {
+		if r := w.work(w, t); r != nil {
 			w.answer(t, r)
 		}
 	}

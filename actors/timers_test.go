@@ -187,13 +187,12 @@ func TestPassivationRace(t *testing.T) {
 			steps += fmt.Sprintf("{a%d: {call: x.do}}, {w%d: {wait: PT2S}}, ", i, i)
 		}
 		def := n.deploy("steps", "do: ["+steps+"{e: {set: {x: 1}}}]")
-		w := n.worker(nil)
-		w.work = func(task *adapterv1.Task) *adapterv1.Result {
+		w := n.worker(func(w *worker, task *adapterv1.Task) *adapterv1.Result {
 			// When the orders are swept, and a moment before and after.
 			at := time.Duration(1+rand.IntN(3))*time.Second + time.Duration(rand.IntN(3)-1)*time.Microsecond
-			time.AfterFunc(at, func() { w.answer(task, succeed("1")(task)) })
+			time.AfterFunc(at, func() { w.answer(task, done("1")) })
 			return nil
-		}
+		})
 		for i := range orders {
 			n.mustSubmit(order{id: fmt.Sprint("o", i), def: def})
 		}
