@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/definitionv1"
@@ -50,8 +52,20 @@ func Run(ctx context.Context, c Config) (*Result, error) {
 	return b.result, nil
 }
 
-// why prefers the reason for which a context ended to what then failed.
+// reasonAfter is how long the reason for a failure is awaited.
+const reasonAfter = 2 * time.Second
+
+// why prefers the reason for which a context ended to what failed with it. If a process has ended, its connections break
+// a moment before the stage tells why.
 func why(ctx context.Context, err error) error {
+	if status.Code(err) == codes.Unavailable || status.Code(err) == codes.Canceled {
+		moment := time.NewTimer(reasonAfter)
+		defer moment.Stop()
+		select {
+		case <-ctx.Done():
+		case <-moment.C:
+		}
+	}
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}
@@ -162,10 +176,13 @@ func (b *bench) measure(whole context.Context) error {
 	if err == nil {
 		err = m.finish(whole)
 	}
+	if err != nil {
+		err = why(ctx, err)
+	}
 	cancel(nil)
 	metering.Wait()
 	if err != nil {
-		return why(ctx, err)
+		return err
 	}
 	b.conclude(t, min(finished.Sub(t.begin), t.end.Sub(t.begin)))
 	if b.result.Series = m.series; len(m.series) < 2 {
