@@ -20,8 +20,8 @@ func newBench(a *app) *cobra.Command {
 		Long: "Measures a node on this machine: starts one with default settings, and the adapter for benchmarks, as processes of\n" +
 			"their own, and submits orders to it. Their data go to a new folder in the working directory, which must be on a\n" +
 			"disk, and which is removed afterwards.\n\n" +
-			"Workloads: w3 (three activities in a row), w0 (no activity), accept (w3 until it is accepted; all that was\n" +
-			"accepted is run before the end), timers (--orders that wait for --delay each).",
+			"Workloads: w3 (three activities in a row), w0 (no activity), accept (one activity, until it is accepted;\n" +
+			"all that was accepted is run before the end), timers (--orders that wait for --delay each).",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var err error

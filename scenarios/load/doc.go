@@ -8,7 +8,8 @@
 //
 //	w3       three activities in a row in the adapter process, with a string of 100 bytes in and out
 //	w0       no activity
-//	accept   orders of w3, measured until they are durable; they run behind that, and are awaited before the end
+//	accept   orders of one activity, measured until they are durable; they run behind that, and are awaited before the
+//	         end
 //	timers   orders that all wait at the same time, and end when their time has come
 //
 // A run:

@@ -29,7 +29,6 @@ func (c Config) script() (script, error) {
 	name := string(c.Workload)
 	switch c.Workload {
 	case Accept:
-		name = string(W3)
 		s.wait = orderv1.Wait_WAIT_ACCEPTED
 	case Timers:
 		s.input = fmt.Appendf(nil, `{"delay":%q}`, isoDuration(c.Delay))
