@@ -1,7 +1,11 @@
 package actors
 
 import (
+	"errors"
+	"math"
+
 	"github.com/asynkron/protoactor-go/actor"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/holdfast-run/holdfast/actors/dispatch"
 	"github.com/holdfast-run/holdfast/actors/workflow"
@@ -23,9 +27,15 @@ type Adapter interface {
 
 // Messages to a dispatcher.
 type (
-	offer  struct{ task *dispatch.Task }
-	done   struct{ key string }
-	cancel struct{ key string }
+	offer struct{ task *dispatch.Task }
+	done  struct {
+		key     string
+		attempt uint32
+	}
+	cancel struct {
+		key     string
+		attempt uint32
+	}
 	attach struct {
 		stream  dispatch.Stream
 		adapter Adapter
@@ -39,7 +49,15 @@ type (
 		stream dispatch.StreamID
 		count  uint64
 	}
-	confirm struct{ key, ledger string }
+	confirm struct {
+		key     string
+		attempt uint32
+		ledger  string
+	}
+	refused struct {
+		key     string
+		attempt uint32
+	}
 )
 
 func (offer) isNote()   {}
@@ -50,6 +68,7 @@ func (detach) isNote()  {}
 func (credit) isNote()  {}
 func (revoke) isNote()  {}
 func (confirm) isNote() {}
+func (refused) isNote() {}
 
 // dispatcher is the shell round the queue of one activity.
 type dispatcher struct {
@@ -68,9 +87,9 @@ func (d *dispatcher) Receive(ctx actor.Context) {
 	case *offer:
 		d.do(d.queue.Offer(m.task))
 	case done:
-		d.do(d.queue.Done(m.key))
+		d.do(d.queue.Done(m.key, m.attempt))
 	case cancel:
-		d.do(d.queue.Cancel(m.key))
+		d.do(d.queue.Cancel(m.key, m.attempt))
 	case *attach:
 		d.adapters[m.stream.ID] = m.adapter
 		d.do(d.queue.Attach(m.stream))
@@ -84,7 +103,9 @@ func (d *dispatcher) Receive(ctx actor.Context) {
 			a.SendReturned(&adapterv1.Returned{Activity: d.name, Count: d.queue.Revoke(m.stream, m.count)})
 		}
 	case confirm:
-		d.do(d.queue.Confirm(m.key, m.ledger))
+		d.do(d.queue.Confirm(m.key, m.attempt, m.ledger))
+	case refused:
+		d.queue.Refuse(m.key, m.attempt)
 	case *actor.Stopping:
 		d.loop.Close()
 		return
@@ -105,7 +126,11 @@ func (d *dispatcher) do(outputs []dispatch.Output) {
 		case dispatch.Send:
 			if a := d.adapters[o.Stream]; a != nil {
 				t := o.Task.Body.(*adapterv1.Task) //nolint:forcetypeassert // only tasks are offered
-				t.MaybeStarted = o.Task.MaybeStarted
+				if t.GetMaybeStarted() != o.Task.MaybeStarted {
+					t = proto.CloneOf(t) // another stream may be writing the old one
+					t.MaybeStarted = o.Task.MaybeStarted
+					o.Task.Body = t
+				}
 				a.SendTask(t)
 			}
 		case dispatch.SendCancel:
@@ -122,19 +147,21 @@ func (d *dispatcher) do(outputs []dispatch.Output) {
 	}
 }
 
-// reserve journals which ledger a task is about to be sent to. If that fails, the task comes again by itself: the order
-// is reloaded, and offers it.
+// reserve journals which ledger a task is about to be sent to.
 func (d *dispatcher) reserve(t *dispatch.Task, ledger string) {
 	self := d.engine.dispatcherPID(d.activity)
-	key := t.Key
+	key, attempt := t.Key, t.Attempt
 	d.engine.tellOrder(t.Partition, t.Order, messages.Handle{}, &command{
-		cmd: workflow.Sent{Key: key, Attempt: t.Attempt, Ledger: ledger},
+		cmd: workflow.Sent{Key: key, Attempt: attempt, Ledger: ledger},
 		answer: func(err error) {
-			if err != nil {
-				d.engine.tell(self, done{key: key})
-				return
+			switch {
+			case err == nil:
+				d.engine.tell(self, confirm{key: key, attempt: attempt, ledger: ledger})
+			case errors.Is(err, workflow.ErrStale):
+				d.engine.tell(self, cancel{key: key, attempt: attempt}) // it was about to be cancelled, or is over
+			default:
+				d.engine.tell(self, refused{key: key, attempt: attempt})
 			}
-			d.engine.tell(self, confirm{key: key, ledger: ledger})
 		},
 	})
 }
@@ -145,7 +172,8 @@ func (e *Engine) dispatch(i *instance, m workflow.Dispatch) {
 	_, name := splitName(activity)
 	e.tell(e.dispatcherPID(activity), &offer{task: &dispatch.Task{
 		Order: i.id, Partition: i.partition.number, Key: m.Key, Attempt: m.Attempt, Version: version,
-		Priority: int(i.state.Accepted().GetPriority()), Ledger: m.Ledger, MaybeStarted: m.MaybeStarted, OfferedAt: e.now(),
+		Priority: int(i.state.Accepted().GetPriority()), Ledger: m.Ledger, MaybeStarted: m.MaybeStarted, Again: m.Again,
+		OfferedAt: e.now(),
 		Body: &adapterv1.Task{
 			OrderId: string(i.id), Partition: uint32(i.partition.number), Epoch: uint64(i.partition.epoch),
 			Key: m.Key, Attempt: m.Attempt, Activity: name, Input: m.Input, Deadline: m.Deadline, Task: m.Task,
@@ -155,7 +183,7 @@ func (e *Engine) dispatch(i *instance, m workflow.Dispatch) {
 
 func (e *Engine) cancelAttempt(m workflow.CancelAttempt) {
 	activity, _ := splitActivity(m.Activity)
-	e.tell(e.dispatcherPID(activity), cancel{key: m.Key})
+	e.tell(e.dispatcherPID(activity), cancel{key: m.Key, attempt: m.Attempt})
 }
 
 // Attach connects an adapter's stream to the dispatchers of the activities that it offers.
@@ -194,13 +222,21 @@ func (e *Engine) Revoke(adapter string, id dispatch.StreamID, r *adapterv1.Revoc
 // Result passes on a result. answer is called with nil when it is durable, or when nobody waits for it any more; with an
 // error when the adapter should send it again.
 func (e *Engine) Result(adapter string, r *adapterv1.Result, answer func(error)) {
-	e.tell(e.dispatcherPID(adapter+"."+r.GetActivity()), done{key: r.GetKey()})
+	over := done{key: r.GetKey(), attempt: r.GetAttempt()}
+	if r.GetOutcome() == adapterv1.Outcome_OUTCOME_SUCCEEDED {
+		over.attempt = math.MaxUint32 // whichever attempt it was, there will be no other
+	}
 	e.tellOrder(messages.Partition(r.GetPartition()), messages.OrderID(r.GetOrderId()), messages.Handle{}, &command{ //nolint:gosec // checked by the gateway
 		cmd: workflow.TaskResult{
 			Key: r.GetKey(), Attempt: r.GetAttempt(), Outcome: journalv1.Outcome(r.GetOutcome()),
 			Output: r.GetOutput(), Error: r.GetError(),
 		},
-		answer: answer,
+		answer: func(err error) {
+			if err == nil {
+				e.tell(e.dispatcherPID(adapter+"."+r.GetActivity()), over)
+			}
+			answer(err)
+		},
 	})
 }
 

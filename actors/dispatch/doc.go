@@ -3,14 +3,29 @@
 //
 // A task is in one of these states:
 //
-//	          Offer                      Credit                   Sent (journaled)
-//	(none) ─────────► ready ──┬──────────────────────────────────────────────► in flight ──► (none)
-//	                    ▲     │ not idempotent: Reserve ─► reserved ─────────►    │  Done
-//	                    │     └───────────────────────────────────────────────    │
-//	                    └──────────── stream lost, and not claimed in time ───────┘
+//	          Offer            credit                Confirm (its ledger is journaled)
+//	(none) ─────────► ready ───────────► reserved ───────────────────────────────────► in flight ──► (none)
+//	          │        ▲  │                 │                                              ▲  │  Done
+//	          │        │  │                 │ Refuse, stream lost                          │  │
+//	          │        │  ▼                 ▼                                              │  │ stream lost
+//	          │        └──────── its adapter is back, or the grace is over ◄── orphaned ◄──┼──┘
+//	          └───────────────────────────────────────────────────────────────────►        │
+//	             its ledger is not here                            └──── back, and has it ─┘
 //
-// A task for an activity that was not declared idempotent is sent only after the ledger that it goes to was journaled,
-// and after that only to this ledger, or marked as maybe started.
+// For an idempotent activity nothing is reserved: from ready it goes in flight. Cancel drops what is ready or reserved,
+// and asks the adapter about what is in flight. Done and DropPartition drop a task from any state.
 //
-// It is not durable: the journal knows every task, and offers it again after a restart.
+// Ready tasks go to streams with credit in turn, those of a higher priority first, and within one in the order in which they
+// were offered; what comes back from a lost stream goes first. Some are bound, and wait for one stream's credit alone:
+//
+//   - An adapter that says that it is executing a key, or holds its result, gets a task with that key.
+//   - A task that was sent to a ledger, for an activity that is not idempotent, goes to that ledger again. If the ledger is
+//     not here, it is orphaned, as if its stream had just been lost. When the grace is over, it goes anywhere, marked
+//     as maybe started.
+//
+// How it fails: it doesn't. It is not durable: the journal knows every task, and offers it again after a restart. It is
+// bounded by the orders in memory, one task each.
+//
+// What it is not: it knows no connections, results or orders, and holds no clock: an order's deadline is the adapter's and
+// the order's affair.
 package dispatch

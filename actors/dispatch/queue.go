@@ -1,435 +1,309 @@
 package dispatch
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"github.com/holdfast-run/holdfast/messages"
 )
 
-// Priorities is the number of priorities, from 0, the lowest.
-const Priorities = 10
-
-// Task is an attempt that waits for an adapter, or is with one.
-type Task struct {
-	Order     messages.OrderID
-	Partition messages.Partition
-	Key       string
-	Attempt   uint32
-	Version   string // of the activity; empty: any
-	Priority  int
-	// Ledger is where it was sent before; empty if it was not.
-	Ledger string
-	// MaybeStarted: it may have run somewhere.
-	MaybeStarted bool
-	OfferedAt    time.Time
-	// Body is for the caller.
-	Body any
-}
-
-// StreamID names a stream of an adapter.
-type StreamID uint64
-
-// Stream is an adapter that serves this queue's activity.
-type Stream struct {
-	ID         StreamID
-	Process    string
-	Ledger     string
-	Version    string
-	Idempotent bool
-	// Keys are those that the adapter runs or holds results for.
-	Keys map[string]bool
-}
-
-// Config bounds a Queue.
-type Config struct {
-	// Grace is how long tasks of a lost stream wait for the same adapter to come back before another may get them. A
-	// task of an activity that is not idempotent waits LedgerGrace, and then goes on marked as maybe started.
-	Grace, LedgerGrace time.Duration
-}
-
-// Output is what is to be done.
-type Output interface{ isOutput() }
-
-type (
-	// Send sends a task on a stream.
-	Send struct {
-		Stream StreamID
-		Task   *Task
-	}
-	// Reserve asks to journal that a task is about to be sent to a ledger; Confirm follows.
-	Reserve struct {
-		Task   *Task
-		Ledger string
-	}
-	// SendCancel asks an adapter to give up an attempt.
-	SendCancel struct {
-		Stream StreamID
-		Task   *Task
-	}
-	// NotDone: the task was cancelled before anybody got it.
-	NotDone struct{ Task *Task }
-)
-
-func (Send) isOutput()       {}
-func (Reserve) isOutput()    {}
-func (SendCancel) isOutput() {}
-func (NotDone) isOutput()    {}
-
-type state int
-
-const (
-	ready state = iota
-	reserved
-	inFlight
-	orphaned // its stream is lost
-)
-
-type item struct {
-	task  *Task
-	state state
-	// stream is the one that it is with or reserved for; gone is when that was lost.
-	stream  *stream
-	process string
-	gone    time.Time
-	place   *entry // in a ready list
-}
-
-type stream struct {
-	Stream
-	total, sent, revoked uint64
-}
-
-func (s *stream) credit() uint64 {
-	if used := s.sent + s.revoked; s.total > used {
-		return s.total - used
-	}
-	return 0
-}
-
 // Queue holds the tasks of one activity. It is not safe for concurrent use.
 type Queue struct {
 	config  Config
-	items   map[string]*item // by key
-	ready   map[string]*[Priorities]fifo
+	items   map[string]*item             // by key
+	orphans map[string]*item             // those of them that are orphaned
+	ready   map[string]*[Priorities]fifo // by version
 	waiting int
 	streams []*stream
 	turn    int
-	orphans int
+	seq     uint64
 	out     []Output
 }
 
 // New makes an empty queue.
 func New(config Config) *Queue {
-	return &Queue{config: config, items: map[string]*item{}, ready: map[string]*[Priorities]fifo{}}
+	return &Queue{
+		config: config, items: map[string]*item{}, orphans: map[string]*item{}, ready: map[string]*[Priorities]fifo{},
+	}
 }
 
-// Waiting returns how many tasks wait for an adapter.
+// Waiting returns how many tasks wait for an adapter's credit.
 func (q *Queue) Waiting() int { return q.waiting }
 
 // InFlight returns how many tasks adapters have, or are about to get.
 func (q *Queue) InFlight() int { return len(q.items) - q.waiting }
 
-// Oldest returns when the oldest of the waiting tasks of the highest priority was offered; zero if none waits.
+// Oldest returns when the oldest of those of the waiting tasks that are next was offered; zero if none waits.
 func (q *Queue) Oldest() time.Time {
 	var oldest time.Time
+	consider := func(f *fifo) {
+		if it := f.peek(); it != nil && (oldest.IsZero() || it.task.OfferedAt.Before(oldest)) {
+			oldest = it.task.OfferedAt
+		}
+	}
 	for _, lists := range q.ready {
 		for p := range lists {
-			if it := lists[p].peek(); it != nil && (oldest.IsZero() || it.task.OfferedAt.Before(oldest)) {
-				oldest = it.task.OfferedAt
-			}
+			consider(&lists[p])
 		}
+	}
+	for _, s := range q.streams {
+		consider(&s.bound)
 	}
 	return oldest
 }
 
-func (q *Queue) take() []Output {
-	out := q.out
-	q.out = nil
-	return out
-}
-
-// Offer adds a task. A task with a key that is known already replaces it if its attempt is newer and nobody has it;
-// otherwise it changes nothing.
+// Offer adds a task. A task with a known key replaces it if its attempt is newer; it is sent again then to the adapter that
+// has the key, which joins it and answers under the newer number. Else only what is known about it is added.
 func (q *Queue) Offer(t *Task) []Output {
-	if it := q.items[t.Key]; it != nil {
-		if it.state == ready || it.state == orphaned {
-			it.task.Attempt = max(it.task.Attempt, t.Attempt)
-			it.task.Body = t.Body
-		} else if t.Attempt > it.task.Attempt {
-			// The adapter has it under an older number: it joins, and answers under the newer.
-			q.drop(it)
-			q.add(t)
-		}
-		q.assign()
-		return q.take()
+	it := q.items[t.Key]
+	switch {
+	case it == nil:
+		q.seq++
+		it = &item{task: t, seq: q.seq}
+		q.items[t.Key] = it
+		q.place(it)
+	case t.Attempt >= it.task.Attempt:
+		q.replace(it, t)
 	}
-	q.add(t)
-	q.assign()
-	return q.take()
+	return q.done()
 }
 
-func (q *Queue) add(t *Task) {
-	it := &item{task: t}
-	q.items[t.Key] = it
-	q.enqueue(it)
-	// An adapter that says that it runs the key, or has its result, is the one to ask.
+func (q *Queue) replace(it *item, t *Task) {
+	old := it.task
+	newer := t.Attempt > old.Attempt
+	if !newer && (it.state == reserved || it.state == inFlight) {
+		return
+	}
+	if !newer { // the queue has followed it since: it knows better where it was
+		t.OfferedAt, t.Ledger, t.MaybeStarted, t.Again = old.OfferedAt, old.Ledger, old.MaybeStarted, old.Again
+	}
+	it.task = t
+	it.cancelled = it.cancelled && !newer
+	switch it.state {
+	case reserved:
+		q.out = append(q.out, Reserve{Task: t, Ledger: it.stream.Ledger})
+	case inFlight:
+		q.bind(it, it.stream, it.known)
+	case ready, orphaned:
+	}
+}
+
+// place puts a new item where it belongs: to the adapter that says that it has the key, to the ledger that it was sent to,
+// or to the others.
+func (q *Queue) place(it *item) {
 	for _, s := range q.streams {
-		if s.Keys[t.Key] {
-			delete(s.Keys, t.Key)
-			q.dequeue(it)
-			q.send(it, s)
+		if s.Keys[it.task.Key] {
+			q.bind(it, s, true)
 			return
 		}
 	}
+	if it.ledger = it.task.Ledger; it.ledger != "" {
+		q.bringHome(it, it.task.OfferedAt)
+		return
+	}
+	it.state = ready
+	q.list(it).push(it)
+	q.waiting++
 }
 
-func (q *Queue) enqueue(it *item) {
-	it.state, it.stream = ready, nil
+// bringHome binds an item to its adapter's stream, or has it wait for one. It is not sent again if it was cancelled.
+func (q *Queue) bringHome(it *item, since time.Time) {
+	s := q.home(it)
+	switch {
+	case s == nil:
+	case it.cancelled:
+		q.out = append(q.out, SendCancel{Stream: s.ID, Task: it.task})
+	default:
+		q.bind(it, s, it.known && it.process == s.Process)
+		return
+	}
+	it.state, it.stream, it.gone = orphaned, nil, since
+	q.orphans[it.task.Key] = it
+}
+
+// again makes items ready for any stream, before those that were never sent.
+func (q *Queue) again(items []*item) {
+	for _, it := range slices.Backward(items) {
+		it.leave()
+		it.state, it.stream = ready, nil
+		q.list(it).pushFront(it)
+		q.waiting++
+	}
+}
+
+func (q *Queue) list(it *item) *fifo {
 	lists := q.ready[it.task.Version]
 	if lists == nil {
 		lists = new([Priorities]fifo)
 		q.ready[it.task.Version] = lists
 	}
-	lists[it.task.Priority].push(it)
+	return &lists[it.task.Priority]
+}
+
+// bind makes an item ready for one stream alone.
+func (q *Queue) bind(it *item, s *stream, known bool) {
+	if it.process != s.Process {
+		it.leave()
+	}
+	it.state, it.known = ready, known
+	it.assign(s)
+	s.bound.push(it)
 	q.waiting++
 }
 
-// dequeue takes a ready item out of its list.
-func (q *Queue) dequeue(it *item) {
-	it.place.taken = true
-	q.waiting--
+// take takes an item out of wherever it is, to be put elsewhere.
+func (q *Queue) take(it *item) {
+	switch it.state {
+	case ready:
+		it.place.remove()
+		q.waiting--
+	case reserved:
+		it.stream.giveBack()
+	case orphaned:
+		delete(q.orphans, it.task.Key)
+	case inFlight:
+	}
 }
 
 func (q *Queue) drop(it *item) {
-	switch it.state {
-	case ready:
-		q.dequeue(it)
-	case orphaned:
-		q.orphans--
-	case reserved, inFlight:
-	}
+	q.take(it)
 	delete(q.items, it.task.Key)
 }
 
-// Done says that a result for the key has come, or that nobody waits for it any more.
-func (q *Queue) Done(key string) []Output {
-	if it := q.items[key]; it != nil {
-		if it.state == reserved {
-			it.stream.giveBack()
-		}
-		q.drop(it)
-	}
+// done assigns what can be, and returns what is to be done.
+func (q *Queue) done() []Output {
 	q.assign()
-	return q.take()
+	out := q.out
+	q.out = nil
+	return out
+}
+
+// Done says that a result for an attempt has come, or that nobody waits for it and those before it any more. What settles
+// the key for good, as a success does, is told with the highest number there is.
+func (q *Queue) Done(key string, attempt uint32) []Output {
+	for _, s := range q.streams {
+		delete(s.Keys, key)
+	}
+	switch it := q.items[key]; {
+	case it == nil:
+	case attempt >= it.task.Attempt:
+		q.drop(it)
+	default:
+		q.answered(it, attempt)
+	}
+	return q.done()
+}
+
+// answered notes that an adapter is done with an attempt that another has replaced.
+func (q *Queue) answered(it *item, attempt uint32) {
+	it.known = false
+	if it.asked > attempt {
+		return // it may have the newer one
+	}
+	it.first, it.asked = 0, 0
+	switch {
+	case it.state == inFlight: // to be cancelled: that is done with what it had
+		q.giveUp(it)
+	case it.bound(), it.state == reserved, it.state == ready && it.stream == nil:
+	default:
+		q.take(it)
+		q.again([]*item{it})
+	}
+}
+
+// giveUp drops a cancelled item that no adapter has.
+func (q *Queue) giveUp(it *item) {
+	q.drop(it)
+	if it.untouched() {
+		q.out = append(q.out, NotDone{Task: it.task})
+	}
 }
 
 // Confirm says that the ledger of a reserved task is journaled.
-func (q *Queue) Confirm(key, ledger string) []Output {
+func (q *Queue) Confirm(key string, attempt uint32, ledger string) []Output {
 	it := q.items[key]
-	if it == nil || it.state != reserved || it.stream.Ledger != ledger {
-		return nil
+	if it != nil && it.state == reserved && it.task.Attempt == attempt && it.stream.Ledger == ledger {
+		it.task.Ledger = ledger
+		q.fly(it)
 	}
-	it.task.Ledger = ledger
-	it.state = inFlight
-	q.out = append(q.out, Send{Stream: it.stream.ID, Task: it.task})
-	return q.take()
+	return q.done()
 }
 
-// Cancel gives a task up: at once if nobody has it, else by asking the adapter.
-func (q *Queue) Cancel(key string) []Output {
+// Refuse says that the ledger of a reserved task could not be journaled now. The task is reserved again soon.
+func (q *Queue) Refuse(key string, attempt uint32) {
 	it := q.items[key]
-	if it == nil {
+	switch {
+	case it == nil || it.state != reserved || it.task.Attempt != attempt:
+	case it.bound():
+		q.take(it)
+		q.bind(it, it.stream, it.known)
+	default:
+		q.take(it)
+		q.again([]*item{it})
+	}
+}
+
+// Cancel gives an attempt up: at once if nobody has it, else by asking the adapter, as soon as it is there.
+func (q *Queue) Cancel(key string, attempt uint32) []Output {
+	it := q.items[key]
+	if it == nil || it.task.Attempt != attempt {
 		return nil
 	}
-	switch it.state {
-	case inFlight:
+	it.cancelled = true
+	switch {
+	case it.state == orphaned:
+	case it.state == inFlight:
 		q.out = append(q.out, SendCancel{Stream: it.stream.ID, Task: it.task})
-	case reserved, ready:
-		if it.state == reserved {
-			it.stream.giveBack()
-		}
-		q.drop(it)
-		if !it.task.MaybeStarted && it.task.Ledger == "" {
-			q.out = append(q.out, NotDone{Task: it.task})
-		}
-	case orphaned:
-		// Whether it runs is known when its adapter is back, or not at all.
+	case it.state == ready && it.known:
+		q.take(it)
+		it.state, it.asked = inFlight, it.first // it may answer under this number
+		q.out = append(q.out, SendCancel{Stream: it.stream.ID, Task: it.task})
+	default:
+		q.giveUp(it)
 	}
-	return q.take()
+	return q.done()
 }
 
 // DropPartition forgets the tasks of a partition that this node has lost.
-func (q *Queue) DropPartition(p messages.Partition) {
+func (q *Queue) DropPartition(p messages.Partition) []Output {
 	for _, it := range q.items {
 		if it.task.Partition == p {
-			if it.state == reserved {
-				it.stream.giveBack()
-			}
 			q.drop(it)
 		}
 	}
-}
-
-func (s *stream) giveBack() { s.sent-- }
-
-// Attach adds a stream. Tasks that its process had on a lost stream are its own again if it still has them; else, and if
-// it is a new process with the ledger of a lost one, they are sent again.
-func (q *Queue) Attach(st Stream) []Output {
-	s := &stream{Stream: st}
-	if s.Keys == nil {
-		s.Keys = map[string]bool{}
-	}
-	for _, it := range q.items {
-		switch {
-		case it.state == ready && s.Keys[it.task.Key]:
-			q.dequeue(it)
-			q.send(it, s)
-		case it.state != orphaned:
-		case s.Keys[it.task.Key]:
-			q.orphans--
-			it.state, it.stream, it.process = inFlight, s, s.Process
-		case it.process == s.Process || it.stream.Ledger == s.Ledger:
-			// This process never got it or is done with it, or the one that had it is dead.
-			q.orphans--
-			if !s.Idempotent {
-				it.task.MaybeStarted = it.process != s.Process
-			}
-			q.enqueue(it)
-		}
-		delete(s.Keys, it.task.Key)
-	}
-	q.streams = append(q.streams, s)
-	q.assign()
-	return q.take()
-}
-
-// Detach removes a stream. What it had waits for its adapter to come back, for the time that the config says.
-func (q *Queue) Detach(id StreamID, now time.Time) []Output {
-	for i, s := range q.streams {
-		if s.ID == id {
-			q.streams = append(q.streams[:i], q.streams[i+1:]...)
-			for _, it := range q.items {
-				if it.stream != s {
-					continue
-				}
-				switch it.state {
-				case reserved:
-					q.enqueue(it)
-				case inFlight:
-					it.state, it.gone, it.process = orphaned, now, s.Process
-					q.orphans++
-				case ready, orphaned:
-				}
-			}
-			break
-		}
-	}
-	q.assign()
-	return q.take()
+	return q.done()
 }
 
 // Tick sends elsewhere what has waited long enough for a lost adapter. Call it every second or so.
 func (q *Queue) Tick(now time.Time) []Output {
-	if q.orphans > 0 {
-		for _, it := range q.items {
-			if it.state != orphaned {
-				continue
-			}
-			wait := q.config.Grace
-			if !it.stream.Idempotent {
-				wait = q.config.LedgerGrace
-			}
-			if now.Sub(it.gone) >= wait {
-				q.orphans--
-				it.task.MaybeStarted = it.task.MaybeStarted || !it.stream.Idempotent
-				q.enqueue(it)
-			}
+	var over []*item
+	for _, it := range q.orphans {
+		wait := q.config.LedgerGrace
+		if it.idempotent {
+			wait = q.config.Grace
+		}
+		if now.Sub(it.gone) >= wait {
+			over = append(over, it)
 		}
 	}
-	q.assign()
-	return q.take()
+	sortItems(over)
+	over = slices.DeleteFunc(over, func(it *item) bool {
+		if it.cancelled {
+			q.drop(it)
+			return true
+		}
+		q.take(it)
+		if !it.idempotent && !it.untouched() {
+			it.task.MaybeStarted = true
+		}
+		it.task.Ledger = ""
+		return false
+	})
+	q.again(over)
+	return q.done()
 }
 
-// Credit sets how many tasks a stream may have been sent in all.
-func (q *Queue) Credit(id StreamID, total uint64) []Output {
-	if s := q.stream(id); s != nil && total > s.total {
-		s.total = total
-	}
-	q.assign()
-	return q.take()
-}
-
-// Revoke takes back credits that were not used, and returns how many.
-func (q *Queue) Revoke(id StreamID, count uint64) uint64 {
-	s := q.stream(id)
-	if s == nil {
-		return 0
-	}
-	n := min(count, s.credit())
-	s.revoked += n
-	return n
-}
-
-func (q *Queue) stream(id StreamID) *stream {
-	for _, s := range q.streams {
-		if s.ID == id {
-			return s
-		}
-	}
-	return nil
-}
-
-// assign gives ready tasks to streams with credit, in turn.
-func (q *Queue) assign() {
-	for q.waiting > 0 {
-		progress := false
-		for range q.streams {
-			q.turn = (q.turn + 1) % len(q.streams)
-			s := q.streams[q.turn]
-			if s.credit() == 0 {
-				continue
-			}
-			if it := q.pop(s.Version); it != nil {
-				q.send(it, s)
-				progress = true
-			}
-		}
-		if !progress {
-			return
-		}
-	}
-}
-
-// pop takes the first task of the highest priority that a stream of this version can serve.
-func (q *Queue) pop(version string) *item {
-	anyVersion, exact := q.ready[""], q.ready[version]
-	for p := Priorities - 1; p >= 0; p-- {
-		for _, lists := range [...]*[Priorities]fifo{exact, anyVersion} {
-			if lists == nil {
-				continue
-			}
-			if it := lists[p].pop(); it != nil {
-				q.waiting--
-				return it
-			}
-		}
-	}
-	return nil
-}
-
-func (q *Queue) send(it *item, s *stream) {
-	it.stream, it.process = s, s.Process
-	s.sent++
-	if t := it.task; !s.Idempotent {
-		if t.Ledger != "" && t.Ledger != s.Ledger {
-			t.MaybeStarted = true
-		}
-		if t.Ledger != s.Ledger {
-			it.state = reserved
-			q.out = append(q.out, Reserve{Task: t, Ledger: s.Ledger})
-			return
-		}
-	}
-	it.state = inFlight
-	q.out = append(q.out, Send{Stream: s.ID, Task: it.task})
+func sortItems(items []*item) {
+	slices.SortFunc(items, func(a, b *item) int { return cmp.Compare(a.seq, b.seq) })
 }

@@ -28,9 +28,7 @@ func (s *State) Evolve(ev *journalv1.Event) {
 	case *journalv1.Event_AttemptScheduled:
 		s.attemptScheduled(e.AttemptScheduled)
 	case *journalv1.Event_AttemptSent:
-		f := s.mustFrame(e.AttemptSent.GetFrame())
-		f.call.ledger = e.AttemptSent.GetLedger()
-		s.visits[f.task.Ref].ledger = f.call.ledger
+		s.attemptSent(e.AttemptSent)
 	case *journalv1.Event_AttemptEnded:
 		s.attemptEnded(e.AttemptEnded)
 	case *journalv1.Event_TaskCompleted:
@@ -128,6 +126,16 @@ func (s *State) attemptScheduled(e *journalv1.AttemptScheduled) {
 	}
 	f.phase = phaseBlocked
 	delete(s.abandoned, e.GetKey())
+}
+
+// attemptSent notes the ledger that gets an attempt. If another one was to get it before, that one may have begun.
+func (s *State) attemptSent(e *journalv1.AttemptSent) {
+	f := s.mustFrame(e.GetFrame())
+	v := s.visits[f.task.Ref]
+	if f.call.ledger != "" && f.call.ledger != e.GetLedger() {
+		f.call.maybe, v.doubt = true, true
+	}
+	f.call.ledger, v.ledger = e.GetLedger(), e.GetLedger()
 }
 
 func (s *State) attemptEnded(e *journalv1.AttemptEnded) {

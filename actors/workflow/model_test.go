@@ -255,6 +255,9 @@ func (m *model) note(ev *journalv1.Event) {
 	case ev.GetAttemptSent() != nil:
 		e := ev.GetAttemptSent()
 		w := m.work[m.frames[e.GetFrame()]]
+		if w.Ledger != "" && w.Ledger != e.GetLedger() {
+			w.MaybeStarted, w.doubt = true, true
+		}
 		w.Ledger, w.ledger = e.GetLedger(), e.GetLedger()
 	case ev.GetAttemptEnded() != nil:
 		e := ev.GetAttemptEnded()

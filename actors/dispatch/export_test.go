@@ -1,0 +1,107 @@
+package dispatch
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Dump tells where each task is, in the order of their offering.
+func (q *Queue) Dump() string {
+	var items []*item
+	for _, it := range q.items {
+		items = append(items, it)
+	}
+	sortItems(items)
+	var out strings.Builder
+	for _, it := range items {
+		fmt.Fprintf(&out, "%s/%d %s", it.task.Key, it.task.Attempt, [...]string{"ready", "reserved", "in flight", "orphaned"}[it.state])
+		if it.stream != nil {
+			fmt.Fprintf(&out, " on %d", it.stream.ID)
+		}
+		if it.process != "" || it.ledger != "" {
+			fmt.Fprintf(&out, " with %s/%s", it.process, it.ledger)
+		}
+		if it.cancelled {
+			out.WriteString(" cancelled")
+		}
+		out.WriteString("\n")
+	}
+	fmt.Fprintf(&out, "waiting %d, in flight %d", q.Waiting(), q.InFlight())
+	for _, s := range q.streams {
+		fmt.Fprintf(&out, ", stream %d sent %d of %d", s.ID, s.sent, s.total-s.revoked)
+	}
+	return out.String() + "\n"
+}
+
+// Where tells the state of a task, the stream that it is with or bound to (0: none), and whether it was cancelled.
+func (q *Queue) Where(key string) (state string, on StreamID, cancelled bool) {
+	it := q.items[key]
+	if it == nil {
+		return "gone", 0, false
+	}
+	if it.stream != nil {
+		on = it.stream.ID
+	}
+	return [...]string{"ready", "reserved", "in flight", "orphaned"}[it.state], on, it.cancelled
+}
+
+// Listed returns how many entries the lists hold, those taken from their middle included.
+func (q *Queue) Listed() int {
+	n := 0
+	for _, lists := range q.ready {
+		for p := range lists {
+			n += len(lists[p].entries) - lists[p].head
+		}
+	}
+	return n
+}
+
+// Check finds what does not fit together.
+func (q *Queue) Check() error {
+	listed := map[*item]bool{}
+	note := func(f *fifo, s *stream) error {
+		for _, e := range f.entries[f.head:] {
+			if e.taken {
+				continue
+			}
+			if listed[e.item] || e.item.state != ready || e.item.stream != s || q.items[e.item.task.Key] != e.item {
+				return fmt.Errorf("%s is in a list where it should not be", e.item.task.Key)
+			}
+			listed[e.item] = true
+		}
+		return nil
+	}
+	for _, lists := range q.ready {
+		for p := range lists {
+			if err := note(&lists[p], nil); err != nil {
+				return err
+			}
+		}
+	}
+	for _, s := range q.streams {
+		if err := note(&s.bound, s); err != nil {
+			return err
+		}
+		if s.sent+s.revoked > s.total {
+			return fmt.Errorf("stream %d was sent %d, revoked %d, of %d", s.ID, s.sent, s.revoked, s.total)
+		}
+	}
+	if len(listed) != q.waiting {
+		return fmt.Errorf("%d are listed, %d waiting", len(listed), q.waiting)
+	}
+	for key, it := range q.items {
+		if it.state == ready != listed[it] || it.state == orphaned != (q.orphans[key] == it) {
+			return fmt.Errorf("%s is %d, listed: %t", key, it.state, listed[it])
+		}
+		if (it.state == reserved || it.state == inFlight) && !slices.Contains(q.streams, it.stream) {
+			return fmt.Errorf("%s is with a stream that is gone", key)
+		}
+	}
+	for key := range q.orphans {
+		if q.items[key] == nil {
+			return fmt.Errorf("%s is orphaned, but gone", key)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,482 @@
+package dispatch_test
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/holdfast-run/holdfast/actors/dispatch"
+)
+
+// TestModel lets a node with a queue work with adapters that connect, break, die and come back, and with orders that retry,
+// give up and cancel. What it checks against is the truth that no node can see: which process has begun what.
+func TestModel(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(t)
+		t.Repeat(map[string]func(*rapid.T){
+			"":        w.check,
+			"offer":   w.offer,
+			"spawn":   w.spawn,
+			"connect": w.connect,
+			"credit":  w.credit,
+			"grant":   w.credit,
+			"revoke":  w.revoke,
+			"journal": w.journal,
+			"commit":  w.journal,
+			"answer":  w.answer,
+			"giveUp":  w.giveUp,
+			"cancel":  w.cancel,
+			"break":   w.breakOff,
+			"detach":  w.detach,
+			"kill":    w.kill,
+			"tick":    w.tick,
+			"restart": w.restart,
+		})
+		w.heal(t)
+	})
+}
+
+// work is a key, as its order's journal has it, and as it really is.
+type work struct {
+	key       string
+	seq       int // in the order of offering to this queue
+	attempt   uint32
+	ledger    string // journaled
+	maybe     bool   // journaled
+	offered   bool   // to this queue, and not dropped
+	fresh     bool   // it was only ever offered to this queue, and never sent
+	cancelled bool
+	over      bool
+	priority  int
+	began     bool // really: it is being executed, or was, and is not known to have failed
+}
+
+// process is an adapter's; ledgers are what survives it.
+type process struct {
+	name, ledger string
+	alive        bool
+	has          map[string]uint32 // keys and attempts: executing, or with a result that is not acknowledged
+	doubts       map[string]bool   // those of them that it can only answer in doubt
+}
+
+// conn is a stream. When it is broken the process knows, and the node does not yet.
+type conn struct {
+	id                   dispatch.StreamID
+	with                 *process
+	broken               bool
+	total, sent, revoked uint64
+}
+
+type reservation struct {
+	key     string
+	attempt uint32
+	ledger  string
+}
+
+type world struct {
+	queue      *dispatch.Queue
+	now        time.Time
+	idempotent bool
+	works      []*work
+	byKey      map[string]*work
+	seq        int
+	processes  []*process
+	ledgers    map[string]map[string]bool // what was begun, by ledger and key
+	conns      []*conn
+	lastConn   dispatch.StreamID
+	pending    []reservation
+}
+
+func newWorld(t *rapid.T) *world {
+	w := &world{
+		now: began, idempotent: rapid.Bool().Draw(t, "idempotent"), byKey: map[string]*work{},
+		ledgers: map[string]map[string]bool{},
+	}
+	w.queue = w.newQueue()
+	return w
+}
+
+func (w *world) newQueue() *dispatch.Queue {
+	return dispatch.New(dispatch.Config{Grace: time.Second, LedgerGrace: time.Minute})
+}
+
+func pick[T any](t *rapid.T, from []T) T {
+	if len(from) == 0 {
+		t.Skip()
+	}
+	return rapid.SampledFrom(from).Draw(t, "pick")
+}
+
+func only[T any](from []T, fits func(T) bool) []T {
+	return slices.DeleteFunc(slices.Clone(from), func(x T) bool { return !fits(x) })
+}
+
+// Orders.
+
+func (w *world) offer(t *rapid.T) {
+	if len(w.works) >= 8 {
+		t.Skip()
+	}
+	o := &work{key: "k" + strconv.Itoa(len(w.works)), attempt: 1, fresh: true, priority: rapid.IntRange(0, 2).Draw(t, "priority")}
+	w.works = append(w.works, o)
+	w.byKey[o.key] = o
+	w.hand(t, o, false)
+}
+
+// hand offers a task.
+func (w *world) hand(t *rapid.T, o *work, again bool) {
+	if !o.offered {
+		w.seq++
+		o.seq = w.seq
+	}
+	o.offered, o.fresh = true, o.fresh && !again && !o.maybe
+	ledger := ""
+	if again || o.maybe {
+		ledger = o.ledger
+	}
+	w.perform(t, w.queue.Offer(&dispatch.Task{
+		Key: o.key, Attempt: o.attempt, Priority: o.priority, Ledger: ledger, MaybeStarted: o.maybe, Again: again, OfferedAt: w.now,
+	}))
+}
+
+// giveUp leaves an attempt in doubt, and makes another.
+func (w *world) giveUp(t *rapid.T) {
+	o := pick(t, only(w.works, func(o *work) bool { return !o.over && !o.cancelled && o.attempt < 4 }))
+	o.attempt++
+	o.maybe = true
+	w.hand(t, o, false)
+}
+
+func (w *world) cancel(t *rapid.T) {
+	o := pick(t, only(w.works, func(o *work) bool { return !o.over }))
+	o.cancelled = true
+	w.perform(t, w.queue.Cancel(o.key, o.attempt))
+	if state, _, _ := w.queue.Where(o.key); state == "gone" {
+		if o.fresh && !o.over {
+			t.Fatalf("%s was never sent, but nobody was told that it is not done", o.key)
+		}
+		o.over = true // by the end of the order's patience
+	}
+}
+
+// journal answers a reservation.
+func (w *world) journal(t *rapid.T) {
+	r := pick(t, w.pending)
+	w.pending = slices.DeleteFunc(w.pending, func(x reservation) bool { return x == r })
+	o := w.byKey[r.key]
+	if rapid.IntRange(0, 4).Draw(t, "refused") == 4 {
+		w.queue.Refuse(r.key, r.attempt)
+		return
+	}
+	if o.over || o.attempt != r.attempt {
+		w.perform(t, w.queue.Cancel(r.key, r.attempt))
+		return
+	}
+	if o.ledger != "" && o.ledger != r.ledger {
+		o.maybe = true
+	}
+	o.ledger = r.ledger
+	w.perform(t, w.queue.Confirm(r.key, r.attempt, r.ledger))
+}
+
+// perform does what the queue asks for.
+func (w *world) perform(t *rapid.T, outputs []dispatch.Output) {
+	for _, out := range outputs {
+		switch out := out.(type) {
+		case dispatch.Reserve:
+			w.pending = append(w.pending, reservation{key: out.Task.Key, attempt: out.Task.Attempt, ledger: out.Ledger})
+			w.inOrder(t, out.Task)
+		case dispatch.Send:
+			if w.idempotent { // else its turn was when it was reserved
+				w.inOrder(t, out.Task)
+			}
+			w.receive(t, w.conn(t, out.Stream), out.Task)
+		case dispatch.SendCancel:
+			w.conn(t, out.Stream) // what is under way goes on nevertheless
+		case dispatch.NotDone:
+			o := w.byKey[out.Task.Key]
+			if o.began || !o.cancelled {
+				t.Fatalf("%s is said to be not done, but: %+v", out.Task.Key, *o)
+			}
+			o.over = true
+		}
+	}
+}
+
+// inOrder checks that no task that was never sent waits still, though it should have been before this one.
+func (w *world) inOrder(t *rapid.T, task *dispatch.Task) {
+	o := w.byKey[task.Key]
+	if !o.fresh {
+		return
+	}
+	for _, other := range w.works {
+		state, on, _ := w.queue.Where(other.key)
+		before := other.priority > o.priority || other.priority == o.priority && other.seq < o.seq
+		if other.fresh && other.offered && state == "ready" && on == 0 && before {
+			t.Fatalf("%s goes before %s", o.key, other.key)
+		}
+	}
+}
+
+// Adapters.
+
+func (w *world) spawn(t *rapid.T) {
+	p := &process{name: "P" + strconv.Itoa(len(w.processes)), alive: true, has: map[string]uint32{}, doubts: map[string]bool{}}
+	if len(only(w.processes, func(p *process) bool { return p.alive })) >= 3 {
+		t.Skip()
+	}
+	p.ledger = p.name
+	// A ledger is used again only after the process that had it died.
+	dead := only(w.processes, func(d *process) bool {
+		return !slices.ContainsFunc(w.processes, func(p *process) bool { return p.ledger == d.ledger && p.alive })
+	})
+	if len(dead) > 0 && rapid.Bool().Draw(t, "takes over") {
+		p.ledger = pick(t, dead).ledger
+	} else {
+		w.ledgers[p.ledger] = map[string]bool{}
+	}
+	w.processes = append(w.processes, p)
+}
+
+// connect has a process that has no stream, or gave up the one it had, make one.
+func (w *world) connect(t *rapid.T) {
+	p := pick(t, only(w.processes, func(p *process) bool { return p.alive }))
+	for _, c := range w.conns {
+		if c.with == p {
+			c.broken = true
+		}
+	}
+	w.attach(t, p)
+}
+
+func (w *world) attach(t *rapid.T, p *process) {
+	w.lastConn++
+	c := &conn{id: w.lastConn, with: p}
+	w.conns = append(w.conns, c)
+	keys := map[string]bool{}
+	for k := range p.has {
+		keys[k] = true
+	}
+	w.perform(t, w.queue.Attach(dispatch.Stream{
+		ID: c.id, Process: p.name, Ledger: p.ledger, Idempotent: w.idempotent, Keys: keys,
+	}))
+}
+
+func (w *world) conn(t *rapid.T, id dispatch.StreamID) *conn {
+	for _, c := range w.conns {
+		if c.id == id {
+			return c
+		}
+	}
+	t.Fatalf("stream %d is not attached", id)
+	return nil
+}
+
+func (w *world) credit(t *rapid.T) {
+	c := pick(t, only(w.conns, func(c *conn) bool { return !c.broken }))
+	c.total += uint64(rapid.IntRange(1, 3).Draw(t, "credits"))
+	w.perform(t, w.queue.Credit(c.id, c.total))
+}
+
+func (w *world) revoke(t *rapid.T) {
+	c := pick(t, only(w.conns, func(c *conn) bool { return !c.broken }))
+	n := w.queue.Revoke(c.id, uint64(rapid.IntRange(1, 3).Draw(t, "credits")))
+	c.revoked += n
+}
+
+// receive has an adapter take a task, if its stream is whole.
+func (w *world) receive(t *rapid.T, c *conn, task *dispatch.Task) {
+	o := w.byKey[task.Key]
+	o.fresh = false
+	if o.cancelled {
+		t.Fatalf("%s was cancelled, but is sent", o.key)
+	}
+	if c.sent++; c.sent+c.revoked > c.total {
+		t.Fatalf("%s was sent without credit", o.key)
+	}
+	if !w.idempotent && o.ledger != c.with.ledger {
+		t.Fatalf("%s was sent to %s, but %q is journaled", o.key, c.with.ledger, o.ledger)
+	}
+	p := c.with
+	if _, joins := p.has[o.key]; c.broken || !p.alive {
+		return
+	} else if joins {
+		p.has[o.key] = task.Attempt
+		return
+	}
+	p.has[o.key] = task.Attempt
+	if !w.idempotent && (task.MaybeStarted || w.ledgers[p.ledger][o.key]) {
+		p.doubts[o.key] = true // nothing is begun
+		return
+	}
+	if o.began && !w.idempotent {
+		t.Fatalf("%s is begun a second time, by %s", o.key, p.name)
+	}
+	o.began = true
+	w.ledgers[p.ledger][o.key] = true
+}
+
+// answer has an adapter finish something, and its result journaled and acknowledged.
+func (w *world) answer(t *rapid.T) {
+	c := pick(t, only(w.conns, func(c *conn) bool { return !c.broken && len(c.with.has) > 0 }))
+	p := c.with
+	key := pick(t, slices.Sorted(maps.Keys(p.has)))
+	o, attempt, doubt := w.byKey[key], p.has[key], p.doubts[key]
+	delete(p.has, key)
+	delete(p.doubts, key)
+	succeeded := !doubt && rapid.IntRange(0, 2).Draw(t, "succeeded") > 0
+	if !doubt && !succeeded {
+		o.began = false
+		delete(w.ledgers[p.ledger], key)
+	}
+	if succeeded {
+		o.over = true
+		w.perform(t, w.queue.Done(key, math.MaxUint32))
+		return
+	}
+	doneFirst := rapid.Bool().Draw(t, "done first")
+	if doneFirst {
+		w.perform(t, w.queue.Done(key, attempt))
+	}
+	if attempt == o.attempt && !o.over {
+		switch {
+		case o.cancelled:
+			o.over = true
+		case o.attempt >= 4:
+			o.over = true // left to an operator
+		default:
+			o.attempt++
+			o.maybe = doubt
+			if !doubt {
+				o.ledger = "" // of no interest any more
+			}
+			if doneFirst {
+				o.offered = false
+			}
+			w.hand(t, o, false)
+		}
+	}
+	if !doneFirst {
+		w.perform(t, w.queue.Done(key, attempt))
+	}
+}
+
+func (w *world) breakOff(t *rapid.T) {
+	pick(t, only(w.conns, func(c *conn) bool { return !c.broken })).broken = true
+}
+
+func (w *world) detach(t *rapid.T) {
+	c := pick(t, w.conns)
+	c.broken = true
+	w.conns = slices.DeleteFunc(w.conns, func(x *conn) bool { return x == c })
+	w.perform(t, w.queue.Detach(c.id, w.now))
+}
+
+func (w *world) kill(t *rapid.T) {
+	p := pick(t, only(w.processes, func(p *process) bool { return p.alive }))
+	p.alive = false
+	clear(p.has)
+	for _, c := range w.conns {
+		c.broken = c.broken || c.with == p
+	}
+}
+
+func (w *world) tick(t *rapid.T) {
+	w.now = w.now.Add(rapid.SampledFrom([]time.Duration{0, 500 * time.Millisecond, time.Second, time.Minute}).Draw(t, "after"))
+	w.perform(t, w.queue.Tick(w.now))
+}
+
+// restart loses the node's memory: its orders offer again what is outstanding.
+func (w *world) restart(t *rapid.T) {
+	w.queue, w.pending, w.conns, w.seq = w.newQueue(), nil, nil, 0
+	for _, o := range w.works {
+		if o.offered = false; !o.over {
+			w.hand(t, o, true)
+			if o.cancelled {
+				w.perform(t, w.queue.Cancel(o.key, o.attempt))
+			}
+			if state, _, _ := w.queue.Where(o.key); state == "gone" {
+				o.over = true
+			}
+		}
+	}
+}
+
+// check compares what the queue says with what is.
+func (w *world) check(t *rapid.T) {
+	if err := w.queue.Check(); err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range w.works {
+		state, on, cancelled := w.queue.Where(o.key)
+		switch {
+		case state == "gone" && o.cancelled && !o.fresh:
+			o.over = true // by the end of the order's patience
+		case state == "gone" && !o.over:
+			t.Fatalf("%s is lost: %+v", o.key, *o)
+		case state != "gone" && !o.over && cancelled && !o.cancelled:
+			t.Fatalf("%s is cancelled, but nobody asked for it", o.key)
+		case state == "in flight" && !o.over:
+			if c := w.conn(t, on); !c.broken && c.with.alive {
+				if _, has := c.with.has[o.key]; !has {
+					t.Fatalf("%s is in flight on %d, but %s does not have it", o.key, on, c.with.name)
+				}
+			}
+		case state == "reserved":
+			if !slices.ContainsFunc(w.pending, func(r reservation) bool { return r.key == o.key }) {
+				t.Fatalf("%s is reserved, but nothing is being journaled", o.key)
+			}
+		}
+	}
+}
+
+// heal ends all trouble: every task must come to its end then.
+func (w *world) heal(t *rapid.T) {
+	w.spawnHealthy()
+	for range 30 {
+		for _, c := range slices.Clone(w.conns) {
+			if c.broken {
+				w.conns = slices.DeleteFunc(w.conns, func(x *conn) bool { return x == c })
+				w.perform(t, w.queue.Detach(c.id, w.now))
+			}
+		}
+		for _, p := range w.processes {
+			if p.alive && !slices.ContainsFunc(w.conns, func(c *conn) bool { return c.with == p }) {
+				w.attach(t, p)
+			}
+		}
+		for _, c := range w.conns {
+			c.total += 20
+			w.perform(t, w.queue.Credit(c.id, c.total))
+		}
+		for len(w.pending) > 0 {
+			w.journal(t)
+		}
+		for slices.ContainsFunc(w.conns, func(c *conn) bool { return len(c.with.has) > 0 }) {
+			w.answer(t)
+		}
+		w.now = w.now.Add(time.Minute)
+		w.perform(t, w.queue.Tick(w.now))
+		w.check(t)
+	}
+	for _, o := range w.works {
+		if state, _, _ := w.queue.Where(o.key); !o.over && !o.cancelled || state != "gone" && !o.over {
+			t.Fatalf("%s has not come to its end: %+v\n%s", o.key, *o, w.queue.Dump())
+		}
+	}
+}
+
+func (w *world) spawnHealthy() {
+	name := fmt.Sprintf("P%d", len(w.processes))
+	w.ledgers[name] = map[string]bool{}
+	w.processes = append(w.processes, &process{
+		name: name, ledger: name, alive: true, has: map[string]uint32{}, doubts: map[string]bool{},
+	})
+}

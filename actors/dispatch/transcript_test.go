@@ -1,0 +1,178 @@
+package dispatch_test
+
+import (
+	"fmt"
+	"math"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/datadriven"
+
+	"github.com/holdfast-run/holdfast/actors/dispatch"
+	"github.com/holdfast-run/holdfast/messages"
+)
+
+// TestTranscripts drives a queue with the commands of each file, one a line, and compares what it says to each. Every
+// block named new begins with an empty queue, whose Grace is a second and LedgerGrace a minute.
+func TestTranscripts(t *testing.T) {
+	t.Parallel()
+	paths, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no transcripts: %v", err)
+	}
+	for _, path := range paths {
+		t.Run(strings.TrimSuffix(filepath.Base(path), ".txt"), func(t *testing.T) {
+			t.Parallel()
+			e := &env{}
+			datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+				t.Helper()
+				if d.Cmd == "new" {
+					*e = env{queue: dispatch.New(dispatch.Config{Grace: time.Second, LedgerGrace: time.Minute}), now: began}
+				}
+				var out strings.Builder
+				for line := range strings.Lines(d.Input) {
+					out.WriteString(strings.TrimSuffix(line, "\n") + "\n" + indent(e.run(t, strings.Fields(line))))
+					if err := e.queue.Check(); err != nil {
+						t.Fatalf("after %s: %v", line, err)
+					}
+				}
+				return out.String()
+			})
+		})
+	}
+}
+
+var began = time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// env is a transcript under way.
+type env struct {
+	queue *dispatch.Queue
+	now   time.Time
+}
+
+// run runs one line: a verb, and what it is about.
+func (e *env) run(t *testing.T, words []string) string {
+	t.Helper()
+	q, args := e.queue, arguments(words[1:])
+	stream, key, attempt := dispatch.StreamID(args.number(t, "stream", 0)), args["key"], uint32(args.number(t, "attempt", 1))
+	switch words[0] {
+	case "offer": // key= attempt= version= priority= ledger= partition= maybe again
+		return show(q.Offer(&dispatch.Task{
+			Key: key, Attempt: attempt, Version: args["version"], Priority: int(args.number(t, "priority", 0)), Ledger: args["ledger"],
+			MaybeStarted: args.has("maybe"), Again: args.has("again"), OfferedAt: e.now,
+			Partition: messages.Partition(args.number(t, "partition", 0)),
+		}))
+	case "attach": // stream= process= ledger= version= idempotent keys=a,b
+		keys := map[string]bool{}
+		if args.has("keys") {
+			for k := range strings.SplitSeq(args["keys"], ",") {
+				keys[k] = true
+			}
+		}
+		return show(q.Attach(dispatch.Stream{
+			ID: stream, Process: args["process"], Ledger: args["ledger"], Version: args["version"],
+			Idempotent: args.has("idempotent"), Keys: keys,
+		}))
+	case "detach": // stream=
+		return show(q.Detach(stream, e.now))
+	case "credit": // stream= total=
+		return show(q.Credit(stream, uint64(args.number(t, "total", 0))))
+	case "revoke": // stream= count=
+		return fmt.Sprintf("revoked %d\n", q.Revoke(stream, uint64(args.number(t, "count", 0))))
+	case "confirm": // key= attempt= ledger=
+		return show(q.Confirm(key, attempt, args["ledger"]))
+	case "refuse": // key= attempt=
+		q.Refuse(key, attempt)
+		return ""
+	case "done": // key= attempt=, or success
+		if args.has("success") {
+			attempt = math.MaxUint32
+		}
+		return show(q.Done(key, attempt))
+	case "cancel": // key= attempt=
+		return show(q.Cancel(key, attempt))
+	case "drop": // partition=
+		return show(q.DropPartition(messages.Partition(args.number(t, "partition", 0))))
+	case "tick": // after=
+		after, err := time.ParseDuration(args["after"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.now = e.now.Add(after)
+		return show(q.Tick(e.now))
+	case "oldest":
+		if q.Oldest().IsZero() {
+			return "none\n"
+		}
+		return e.now.Sub(q.Oldest()).String() + " ago\n"
+	case "state":
+		return q.Dump()
+	}
+	t.Fatalf("unknown verb %q", words[0])
+	return ""
+}
+
+// indent sets what a command says apart from the command.
+func indent(said string) string {
+	var out strings.Builder
+	for line := range strings.Lines(said) {
+		out.WriteString("    " + line)
+	}
+	return out.String()
+}
+
+type args map[string]string
+
+func arguments(words []string) args {
+	out := args{}
+	for _, word := range words {
+		name, value, _ := strings.Cut(word, "=")
+		out[name] = value
+	}
+	return out
+}
+
+func (a args) has(name string) bool { _, ok := a[name]; return ok }
+
+func (a args) number(t *testing.T, name string, otherwise int64) int64 {
+	t.Helper()
+	if !a.has(name) {
+		return otherwise
+	}
+	n, err := strconv.ParseInt(a[name], 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func show(outputs []dispatch.Output) string {
+	if len(outputs) == 0 {
+		return ""
+	}
+	var words []string
+	for _, o := range outputs {
+		switch o := o.(type) {
+		case dispatch.Send:
+			words = append(words, fmt.Sprintf("send %s on %d", task(o.Task), o.Stream))
+		case dispatch.Reserve:
+			words = append(words, fmt.Sprintf("reserve %s for %s", task(o.Task), o.Ledger))
+		case dispatch.SendCancel:
+			words = append(words, fmt.Sprintf("cancel %s on %d", task(o.Task), o.Stream))
+		case dispatch.NotDone:
+			words = append(words, fmt.Sprintf("not done %s", task(o.Task)))
+		}
+	}
+	return strings.Join(words, ", ") + "\n"
+}
+
+func task(t *dispatch.Task) string {
+	s := fmt.Sprintf("%s/%d", t.Key, t.Attempt)
+	if t.MaybeStarted {
+		s += " (maybe started)"
+	}
+	return s
+}
