@@ -133,6 +133,7 @@ func (i *instance) settle(p *pending) {
 		i.perform(i.state.Effects(p.events))
 		if p.resume {
 			i.perform(i.state.Outstanding())
+			i.tellKey(i.state.Status() == orderv1.Status_STATUS_PENDING, i.state.Ended())
 		}
 	}
 	for len(p.asking) > 0 {
@@ -162,8 +163,8 @@ func (i *instance) decideOne(now time.Time, m any, p *pending) {
 		if !i.loaded(m) {
 			return
 		}
-		if _, starts := m.cmd.(workflow.Start); starts && i.state.Ended() {
-			i.engine.tell(i.partition.pid, keyEnded{id: i.id, key: i.state.Accepted().GetOrderKey()})
+		if _, starts := m.cmd.(workflow.Start); starts {
+			i.tellKey(false, i.state.Ended())
 		}
 		i.apply(now, m.cmd, m, p)
 	case fired:
@@ -357,18 +358,19 @@ func (i *instance) succeeded(p *pending) {
 	if p.closes {
 		i.open = nil
 	}
-	i.tellKey(p)
+	i.tellKey(p.events[0].GetOrderAccepted() != nil, p.closes)
 	i.settle(p)
 }
 
-// tellKey tells the partition that an order with a key was accepted, or has ended, before anybody else is told.
-func (i *instance) tellKey(p *pending) {
+// tellKey tells the partition that an order with a key was accepted, or has ended, before anybody else is told. Telling it
+// again does no harm.
+func (i *instance) tellKey(accepted, ended bool) {
 	key := i.state.Accepted().GetOrderKey()
 	switch {
 	case key == "":
-	case p.closes:
+	case ended:
 		i.engine.tell(i.partition.pid, keyEnded{id: i.id, key: key})
-	case p.events[0].GetOrderAccepted() != nil:
+	case accepted:
 		i.engine.tell(i.partition.pid, queued{id: i.id, key: key})
 	}
 }
