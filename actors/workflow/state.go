@@ -16,8 +16,8 @@ type Limits struct {
 	Steps int
 	// Events is the longest history; an order that would exceed it is faulted. Default 1,000,000.
 	Events messages.Version
-	// StopGrace is how long an activity under way is awaited when its scope is left, if it has no deadline of its own.
-	// Default 30 s.
+	// StopGrace is how long activities under way are awaited when their scope is left; until the latest of their
+	// deadlines, if that is later. Default 30 s.
 	StopGrace time.Duration
 }
 
