@@ -3,14 +3,15 @@
 //
 // A task is in one of these states:
 //
-//	          Offer            credit                Confirm (its ledger is journaled)
-//	(none) ─────────► ready ───────────► reserved ───────────────────────────────────► in flight ──► (none)
-//	          │        ▲  │                 │                                              ▲  │  Done
-//	          │        │  │                 │ Refuse, stream lost                          │  │
-//	          │        │  ▼                 ▼                                              │  │ stream lost
-//	          │        └──────── its adapter is back, or the grace is over ◄── orphaned ◄──┼──┘
-//	          └───────────────────────────────────────────────────────────────────►        │
-//	             its ledger is not here                            └──── back, and has it ─┘
+//	         Offer           credit              Confirm: its ledger is journaled             Done
+//	(none) ────────► ready ─────────► reserved ─────────────────────────────────► in flight ─────► (none)
+//	   │               ▲                  │                                         │    ▲
+//	   │               ├──────────────────┘ Refuse, stream lost         stream lost │    │ its adapter is back, and has it
+//	   │               │                                                            ▼    │
+//	   │               └────── its adapter is back, or the grace is over ───────── orphaned
+//	   │                                                                            ▲
+//	   └────────────────────────────────────────────────────────────────────────────┘
+//	     Offer of what was sent to a ledger that is not here
 //
 // For an idempotent activity nothing is reserved: from ready it goes in flight. Cancel drops what is ready or reserved,
 // and asks the adapter about what is in flight. Done and DropPartition drop a task from any state.
