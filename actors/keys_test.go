@@ -170,7 +170,7 @@ func TestOrderKeysModel(t *testing.T) {
 				slow(n)
 			}
 		}
-		n.sleep(time.Hour)
+		n.drain()
 		for k := range keys {
 			n.checkSequence(true, sequential[k]...)
 			n.checkSequence(false, append(sequential[k], crowd[k]...)...)

@@ -152,6 +152,23 @@ func (n *node) restart() *node {
 	return n.settings.start(n.t)
 }
 
+// drain moves the clock until all orders have ended.
+func (n *node) drain() {
+	n.t.Helper()
+	open := []orderv1.Status{running, waiting, pending}
+	for range 200 {
+		left, _, err := n.journal.List(n.t.Context(), persistence.Query{Statuses: open, Limit: 1, Scan: 1 << 20})
+		if err != nil {
+			n.t.Fatal(err)
+		}
+		if len(left) == 0 {
+			return
+		}
+		n.sleep(5 * time.Second)
+	}
+	n.t.Error("there are orders that do not end")
+}
+
 // sleep moves the clock, and waits until everything that is due has happened.
 func (n *node) sleep(d time.Duration) {
 	time.Sleep(d)
@@ -355,8 +372,10 @@ func (w *worker) SendReturned(r *adapterv1.Returned) {
 	w.returned += r.GetCount()
 }
 
-// answer sends the result of a task, as often as an adapter would.
-func (w *worker) answer(t *adapterv1.Task, r *adapterv1.Result) {
+// answer sends the result of a task.
+func (w *worker) answer(t *adapterv1.Task, r *adapterv1.Result) { w.answerThen(t, r, func(error) {}) }
+
+func (w *worker) answerThen(t *adapterv1.Task, r *adapterv1.Result, then func(error)) {
 	w.mu.Lock()
 	w.seq++
 	r.Seq, r.OrderId, r.Partition, r.Key = w.seq, t.GetOrderId(), t.GetPartition(), t.GetKey()
@@ -364,12 +383,13 @@ func (w *worker) answer(t *adapterv1.Task, r *adapterv1.Result) {
 	w.mu.Unlock()
 	w.node.Result(w.hello.GetAdapter(), r, func(err error) {
 		w.mu.Lock()
-		defer w.mu.Unlock()
 		if err == nil || actors.IsGone(err) {
 			w.acked++
-			return
+		} else {
+			w.refused = append(w.refused, err)
 		}
-		w.refused = append(w.refused, err)
+		w.mu.Unlock()
+		then(err)
 	})
 }
 

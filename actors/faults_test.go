@@ -1,0 +1,254 @@
+package actors_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/holdfast-run/holdfast/actors"
+	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/adapterv1"
+	"github.com/holdfast-run/holdfast/persistence"
+)
+
+// faulty is a journal whose commits go wrong as a test says.
+type faulty struct {
+	persistence.Journal
+
+	// fail says what a commit answers; nil: it is made.
+	fail func(c *persistence.Commit) *fault
+	// read is called before what is read for the recovery of a partition.
+	read func(p messages.Partition) error
+}
+
+// fault is what goes wrong with a commit.
+type fault struct {
+	err error
+	// made: it is made all the same.
+	made bool
+	// until holds the answer back.
+	until <-chan struct{}
+}
+
+func (f *faulty) Commit(c *persistence.Commit) {
+	if f.fail == nil {
+		f.Journal.Commit(c)
+		return
+	}
+	x := f.fail(c)
+	switch {
+	case x == nil:
+		f.Journal.Commit(c)
+	case x.until != nil:
+		go func() {
+			<-x.until
+			f.Journal.Commit(c)
+		}()
+	case x.made:
+		changed, done := *c, c.Done
+		changed.Done = func(err error) {
+			if err == nil {
+				err = x.err
+			}
+			done(err)
+		}
+		f.Journal.Commit(&changed)
+	default:
+		go c.Done(x.err)
+	}
+}
+
+func (f *faulty) Open(ctx context.Context, p messages.Partition, after messages.Handle, limit int) ([]persistence.OpenOrder, error) {
+	if f.read != nil {
+		if err := f.read(p); err != nil {
+			return nil, err
+		}
+	}
+	return f.Journal.Open(ctx, p, after, limit)
+}
+
+// wrap has every node of a test see its journal through f.
+func (f *faulty) wrap(j persistence.Journal) persistence.Journal {
+	return &faulty{Journal: j, fail: f.fail, read: f.read}
+}
+
+// stubborn is a worker that sends its results again until they are acknowledged.
+func stubborn(pause func() time.Duration) func(*worker, *adapterv1.Task) *adapterv1.Result {
+	return func(w *worker, task *adapterv1.Task) *adapterv1.Result {
+		var try func()
+		try = func() {
+			w.answerThen(task, done("1"), func(err error) {
+				if err != nil && !actors.IsGone(err) {
+					time.AfterFunc(time.Second, try)
+				}
+			})
+		}
+		time.AfterFunc(pause(), try)
+		return nil
+	}
+}
+
+// Whatever the journal answers: what was acknowledged ends, and so does whatever else it took.
+func TestJournalFaults(t *testing.T) {
+	const orders = 150
+	errs := []error{persistence.ErrBusy, persistence.ErrUnknown, persistence.ErrConflict, persistence.ErrFull}
+	bubble(t, func(t *testing.T) {
+		rng := rand.New(rand.NewPCG(3, 4))
+		var mu sync.Mutex
+		f := &faulty{fail: func(*persistence.Commit) *fault {
+			mu.Lock()
+			defer mu.Unlock()
+			if rng.IntN(3) > 0 {
+				return nil
+			}
+			err := errs[rng.IntN(len(errs))]
+			return &fault{err: err, made: errors.Is(err, persistence.ErrUnknown) && rng.IntN(2) == 0}
+		}}
+		n := start(t, withWrap(f.wrap), withEngine(actors.Config{LongWait: time.Second}))
+		n.worker(stubborn(func() time.Duration { return rand.N(2 * time.Second) }))
+		def := n.deploy("steps", "do: [{a: {call: x.do}}, {w: {wait: PT3S}}, {b: {call: x.do}}]")
+		acknowledged := make(chan string, orders)
+		var clients sync.WaitGroup
+		for i := range orders {
+			o := order{id: fmt.Sprint("o", i), def: def}
+			if i%3 == 0 {
+				o.key = fmt.Sprint("k", i%7)
+			}
+			clients.Go(func() {
+				for range 1 + i%4 { // some clients give up
+					answer := make(chan error, 1)
+					n.Submit(o.accepted(), def, func(_ *workflow.State, err error) { answer <- err })
+					if <-answer == nil {
+						acknowledged <- o.id
+						return
+					}
+					time.Sleep(100 * time.Millisecond)
+				}
+			})
+		}
+		clients.Wait()
+		n.drain()
+		for range len(acknowledged) {
+			n.expect(<-acknowledged, completed)
+		}
+		kept, _, err := n.journal.List(t.Context(), persistence.Query{Limit: orders, Scan: orders})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range kept {
+			n.expect(o.Row.GetId(), completed)
+		}
+		if len(kept) == orders {
+			t.Error("no order was refused: the test shows nothing")
+		}
+	})
+}
+
+// A full store refuses new orders; those that run may go on.
+func TestFullStore(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		full := false
+		f := &faulty{fail: func(c *persistence.Commit) *fault {
+			if full && c.Expected == 0 {
+				return &fault{err: persistence.ErrFull}
+			}
+			return nil
+		}}
+		n := start(t, withWrap(f.wrap))
+		w := n.worker(nil)
+		def := n.deploy("one", callOne)
+		n.mustSubmit(order{id: "a", def: def})
+		full = true
+		wantErr(t, n.submit(order{id: "b", def: def}), persistence.ErrFull)
+		w.answer(w.one(), done("1"))
+		settle()
+		n.expect("a", completed)
+		full = false
+		n.mustSubmit(order{id: "b", def: def})
+	})
+}
+
+// An order that gets more than it can take refuses the rest at once, and goes on with what it has.
+func TestBusyOrder(t *testing.T) {
+	const bound = 5
+	bubble(t, func(t *testing.T) {
+		release := make(chan struct{})
+		held := false
+		f := &faulty{fail: func(c *persistence.Commit) *fault {
+			if c.Expected > 0 && !held {
+				held = true
+				return &fault{until: release}
+			}
+			return nil
+		}}
+		n := start(t, withWrap(f.wrap), withEngine(actors.Config{Mailbox: bound}))
+		w := n.worker(nil)
+		n.mustSubmit(order{id: "a", def: n.deploy("three", callThree)})
+		w.answer(w.one(), done("1")) // its commit hangs
+		settle()
+		answers := make(chan error, 100)
+		for range 100 {
+			n.Command(t.Context(), "a", workflow.Cancel{}, func(err error) { answers <- err })
+		}
+		settle()
+		if got := len(answers); got < 100-2*bound || got == 100 {
+			t.Errorf("%d of 100 were refused at once; at most %d may wait", got, 2*bound)
+		}
+		for range len(answers) {
+			wantErr(t, <-answers, actors.ErrBusy)
+		}
+		close(release)
+		settle()
+		if len(answers) == 0 {
+			t.Error("nothing came of those that waited")
+		}
+		for range len(answers) {
+			wantErr(t, <-answers, nil)
+		}
+		if err := n.cancel("a"); err != nil {
+			t.Errorf("later: %v", err)
+		}
+	})
+}
+
+// A partition that gets more than it can take refuses the rest at once.
+func TestBusyPartition(t *testing.T) {
+	const bound = 20
+	bubble(t, func(t *testing.T) {
+		release := make(chan struct{})
+		f := &faulty{read: func(messages.Partition) error { <-release; return nil }}
+		n := start(t, withWrap(f.wrap), withEngine(actors.Config{PartitionMailbox: bound}))
+		if n.Ready() == nil {
+			t.Error("ready before the open orders were read")
+		}
+		def := n.deploy("set", "do: [{a: {set: {x: 1}}}]")
+		answers := make(chan error, 100)
+		for i := range 100 {
+			o := order{id: fmt.Sprint("o", i), def: def, key: "k"}
+			n.Submit(o.accepted(), def, func(_ *workflow.State, err error) { answers <- err })
+		}
+		settle()
+		if got := len(answers); got != 100-bound {
+			t.Errorf("%d of 100 were refused at once, want %d", got, 100-bound)
+		}
+		for range len(answers) {
+			wantErr(t, <-answers, actors.ErrBusy)
+		}
+		close(release)
+		settle()
+		for range bound {
+			wantErr(t, <-answers, nil)
+		}
+		if err := n.Ready(); err != nil {
+			t.Error(err)
+		}
+		n.expect("o0", completed)
+		n.mustSubmit(order{id: "o99", def: def, key: "k"})
+		n.expect("o99", completed)
+	})
+}
