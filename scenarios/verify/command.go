@@ -19,16 +19,20 @@ const commandGrace = 15 * time.Second
 const maxOutput = 16 << 20
 
 // command runs a program in a folder, and returns what it printed. Its error tells the end of what it printed on the
-// standard error.
+// standard error. It leads a process group, and what it leaves behind is killed.
 func (s *site) command(ctx context.Context, dir string, env []string, name string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), env...)
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = commandGrace
 	var out, failed bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &limited{&out}, &limited{&failed}
 	err := cmd.Run()
+	if cmd.Process != nil {
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // it fails if nothing is left
+	}
 	if ctx.Err() != nil {
 		return out.Bytes(), fmt.Errorf("%s: %w", name, context.Cause(ctx))
 	}

@@ -71,7 +71,7 @@ const ciLongest = 3 * time.Minute
 
 var rows = []row{
 	{"demo", 5 * time.Minute, demo, demoBars},
-	{"w3", 3 * time.Minute, w3, w3Bars},
+	{"w3", 6 * time.Minute, w3, w3Bars},
 	{"w3_long", 15 * time.Minute, w3Long, w3LongBars},
 	{"latency", 2 * time.Minute, latency, latencyBars},
 	{"accept", 5 * time.Minute, accept, acceptBars},

@@ -103,11 +103,28 @@ func (s *site) newYardstick(ctx context.Context) (*yardstick, error) {
 	return y, err
 }
 
+// The yardstick can't start on a busy disk: it hangs, so it is tried again.
+const (
+	yardstickTime  = 40 * time.Second
+	yardstickTries = 3
+)
+
 // rate measures once; 0 if it is skipped.
-func (y *yardstick) rate(ctx context.Context) (float64, error) {
+func (y *yardstick) rate(ctx context.Context) (rate float64, err error) {
 	if y.skipped != "" {
 		return 0, nil
 	}
+	for range yardstickTries {
+		if rate, err = y.once(ctx); err == nil || ctx.Err() != nil {
+			break
+		}
+	}
+	return rate, err
+}
+
+func (y *yardstick) once(ctx context.Context) (float64, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, yardstickTime, fmt.Errorf("not over within %v", yardstickTime))
+	defer cancel()
 	var r struct {
 		RatePerS float64 `json:"rate_per_s"`
 	}
