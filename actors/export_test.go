@@ -3,6 +3,7 @@ package actors
 import (
 	"context"
 
+	"github.com/asynkron/protoactor-go/actor"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/holdfast-run/holdfast/messages"
@@ -24,4 +25,14 @@ func ReadEvents(ctx context.Context, j persistence.Reader, h messages.Handle) ([
 		events = append(events, r.GetEvents()...)
 	}
 	return events, nil
+}
+
+// BreakPartition makes the actor of a partition panic.
+func (e *Engine) BreakPartition(p messages.Partition) {
+	for _, s := range e.slots {
+		if s.number == p {
+			process, _ := e.system.ProcessRegistry.Get(s.pid)
+			process.SendSystemMessage(s.pid, &actor.Failure{Who: s.pid}) // without its statistics
+		}
+	}
 }

@@ -124,6 +124,7 @@ func (s settings) start(t *testing.T) *node {
 		if err := n.journal.Close(); err != nil {
 			t.Error(err)
 		}
+		time.Sleep(time.Second) // protoactor counts dead letters for so long
 	})
 	t.Cleanup(n.stop)
 	return n

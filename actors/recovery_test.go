@@ -1,0 +1,311 @@
+package actors_test
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/holdfast-run/holdfast/actors"
+	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/adapterv1"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/persistence"
+)
+
+func keysOf(tasks []*adapterv1.Task) []string {
+	var keys []string
+	for _, task := range tasks {
+		keys = append(keys, fmt.Sprint(task.GetKey(), " ", task.GetAttempt()))
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// What was in flight is dispatched again, once, and nothing else.
+func TestRecovery(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := start(t, inMemory)
+		three, retry := n.deploy("three", callThree), n.deploy("retry", retryOnce)
+		w := n.worker(func(_ *worker, task *adapterv1.Task) *adapterv1.Result {
+			switch id := task.GetOrderId(); {
+			case id == "retried" && task.GetAttempt() == 1:
+				return failing(503)
+			case strings.Contains("ended third", id), id == "second" && strings.HasSuffix(task.GetKey(), "a"):
+				if id != "third" || !strings.HasSuffix(task.GetKey(), "c") {
+					return done("1")
+				}
+			}
+			return nil
+		})
+		for _, id := range []string{"first", "second", "third", "ended"} {
+			n.mustSubmit(order{id: id, def: three})
+		}
+		n.mustSubmit(order{id: "retried", def: retry})
+		n.mustSubmit(order{id: "waiting", def: n.deploy("wait", waitLong)})
+		n.sleep(2 * time.Second)
+		n.mustSubmit(order{id: "retries", def: retry})
+		w.answer(w.took()[len(w.took())-1], failing(503)) // its retry is not due yet
+		settle()
+		want := []string{"first:/do/0/a 1", "retried:/do/0/t/try/0/a 2", "second:/do/1/b 1", "third:/do/2/c 1"}
+		for name, again := range map[string]func(*node) *node{"kill": (*node).crash, "stop": (*node).restart} {
+			n = again(n)
+			if err := n.Ready(); err != nil {
+				t.Error(err)
+			}
+			w = n.worker(nil)
+			if got := keysOf(w.took()); !slices.Equal(got, want) {
+				t.Errorf("after a %s the tasks are\n%v, want\n%v", name, got, want)
+			}
+		}
+		n.sleep(time.Second) // the retry is due
+		for _, task := range w.took() {
+			w.answer(task, done("1"))
+		}
+		settle()
+		for _, task := range w.took() {
+			w.answer(task, done("1"))
+		}
+		settle()
+		for _, task := range w.took() {
+			w.answer(task, done("1"))
+		}
+		n.drain()
+		for _, id := range []string{"first", "second", "third", "ended", "retried", "retries", "waiting"} {
+			n.expect(id, completed)
+		}
+	})
+}
+
+// A kill between any two commits.
+func TestKilledAgainAndAgain(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := start(t, inMemory)
+		def := n.deploy("steps", "do: [{a: {call: x.do}}, {w: {wait: PT7S}}, {b: {call: x.do}}, {v: {wait: PT1S}}, {c: {call: x.do}}]")
+		const orders, rounds = 40, 12
+		work := stubborn(func() time.Duration { return 500 * time.Millisecond })
+		n.worker(work)
+		for i := range orders {
+			n.mustSubmit(order{id: fmt.Sprint("o", i), def: def})
+			if i%4 == 0 {
+				n.sleep(300 * time.Millisecond)
+			}
+		}
+		for range rounds {
+			n = n.crash()
+			n.worker(work)
+			n.sleep(700 * time.Millisecond)
+		}
+		n.drain()
+		for i := range orders {
+			id := fmt.Sprint("o", i)
+			n.expect(id, completed)
+			ended := map[uint32]int{}
+			for _, ev := range n.history(id) {
+				if e := ev.GetAttemptEnded(); e != nil {
+					ended[e.GetFrame()]++
+				}
+			}
+			for frame, times := range ended {
+				if times != 1 {
+					t.Errorf("order %s: frame %d ended %d times", id, frame, times)
+				}
+			}
+		}
+	})
+}
+
+// idsIn makes ids of orders of one partition.
+func idsIn(p messages.Partition, count int) []string {
+	var ids []string
+	for i := 0; len(ids) < count; i++ {
+		if id := fmt.Sprint("o", i); messages.PartitionOf(messages.OrderID(id), "") == p {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// Recovery reads page by page, and goes on where reading failed.
+func TestRecoveryOfManyOrders(t *testing.T) {
+	const orders = 1100
+	bubble(t, func(t *testing.T) {
+		reads, failures := 0, 0
+		f := &faulty{read: func(p messages.Partition) error {
+			if p != 7 {
+				return nil
+			}
+			if reads++; reads%3 == 0 && failures < 3 {
+				failures++
+				return errors.New("injected")
+			}
+			return nil
+		}}
+		n := start(t, withWrap(f.wrap), withEngine(actors.Config{Recovering: 3}))
+		def := n.deploy("one", callOne)
+		ids := idsIn(7, orders)
+		answers := make(chan error, orders)
+		for _, id := range ids {
+			o := order{id: id, def: def}
+			n.Submit(o.accepted(), def, func(_ *workflow.State, err error) { answers <- err })
+		}
+		for range ids {
+			wantErr(t, <-answers, nil)
+		}
+		n = n.restart()
+		settle()
+		n.sleep(10 * time.Second)
+		if failures == 0 {
+			t.Error("no read failed: the test shows nothing")
+		}
+		if err := n.Ready(); err != nil {
+			t.Error(err)
+		}
+		w := n.worker(succeed("1"))
+		n.drain()
+		if got := len(w.took()); got != orders {
+			t.Errorf("%d tasks, want %d", got, orders)
+		}
+	})
+}
+
+// A partition whose actor panics is restarted; its orders go on.
+func TestPartitionRestart(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := start(t)
+		one, wait := n.deploy("one", callOne), n.deploy("wait", waitLong)
+		ids := idsIn(7, 40)
+		for i, id := range ids {
+			switch i % 4 {
+			case 0:
+				n.mustSubmit(order{id: id, def: one})
+			case 1:
+				n.mustSubmit(order{id: id, def: wait})
+			default: // a commit may be under way when it happens
+				o := order{id: id, def: one}
+				n.Submit(o.accepted(), one, func(_ *workflow.State, err error) {
+					if err != nil && !errors.Is(err, actors.ErrInterrupted) {
+						t.Errorf("submit %s: %v", id, err)
+					}
+				})
+			}
+			if i%10 == 9 {
+				n.BreakPartition(7)
+				n.sleep(time.Second)
+			}
+		}
+		n.worker(succeed("1"))
+		n.drain()
+		for i, id := range ids {
+			if i%4 < 2 {
+				n.expect(id, completed)
+			}
+		}
+		select {
+		case err := <-n.broken:
+			t.Errorf("the process ended: %v", err)
+		default:
+		}
+	})
+}
+
+// A partition that panics again and again ends the process.
+func TestPartitionBreaksForGood(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := start(t)
+		for range 11 {
+			n.BreakPartition(7)
+			n.sleep(2 * time.Second)
+		}
+		select {
+		case err := <-n.broken:
+			if !strings.Contains(err.Error(), "partition-7") {
+				t.Errorf("the reason is %v", err)
+			}
+		default:
+			t.Error("the process goes on")
+		}
+	})
+}
+
+// poison is a journal on which a test order panics whenever an attempt of it succeeds, as a defect of the engine would.
+type poison struct{ persistence.Journal }
+
+func (p poison) Commit(c *persistence.Commit) {
+	var r journalv1.Record
+	if err := proto.Unmarshal(c.Record, &r); err != nil {
+		panic(err)
+	}
+	for _, ev := range r.GetEvents() {
+		if string(ev.GetAttemptEnded().GetOutput()) == `"poison"` {
+			panic("injected")
+		}
+	}
+	p.Journal.Commit(c)
+}
+
+// An order that panics is loaded again; when it does so again and again it is faulted, and others go on.
+func TestPoison(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := start(t, withWrap(func(j persistence.Journal) persistence.Journal { return poison{j} }),
+			withEngine(actors.Config{Workflow: workflow.Limits{StopGrace: 10 * time.Second}}))
+		w := n.worker(nil)
+		def := n.deploy("one", callOne)
+		ids := idsIn(7, 3)
+		for _, id := range ids {
+			n.mustSubmit(order{id: id, def: def})
+		}
+		tasks := w.took()
+		slices.SortFunc(tasks, func(a, b *adapterv1.Task) int { return cmp.Compare(a.GetOrderId(), b.GetOrderId()) })
+		bad := tasks[0]
+		for round := range 3 {
+			n.expect(bad.GetOrderId(), running)
+			answer := make(chan error, 2)
+			w.answerThen(bad, done(`"poison"`), func(err error) { answer <- err })
+			settle()
+			wantErr(t, <-answer, actors.ErrInterrupted)
+			n.sleep(time.Second)
+			if round == 0 {
+				w.answer(tasks[1], done("1"))
+				settle()
+				n.expect(tasks[1].GetOrderId(), completed)
+			}
+		}
+		w.answer(bad, &adapterv1.Result{Outcome: adapterv1.Outcome_OUTCOME_NOT_DONE})
+		settle()
+		n.expect(bad.GetOrderId(), faulted)
+		if e := n.state(bad.GetOrderId()).Error(); !strings.Contains(e.GetDetail(), "injected") {
+			t.Errorf("faulted by %v", e)
+		}
+		w.answer(tasks[2], done("1"))
+		settle()
+		n.expect(tasks[2].GetOrderId(), completed)
+		n.sleep(10 * time.Second)
+		if got := n.resident(); got != 0 {
+			t.Errorf("%d orders in memory", got)
+		}
+	})
+}
+
+// A panic now and then is forgiven.
+func TestPanicOnce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := start(t, withWrap(func(j persistence.Journal) persistence.Journal { return poison{j} }))
+		w := n.worker(nil)
+		n.mustSubmit(order{id: "a", def: n.deploy("one", callOne)})
+		task := w.one()
+		for range 2 {
+			w.answer(task, done(`"poison"`))
+			n.sleep(time.Second)
+		}
+		w.answer(task, done("1"))
+		settle()
+		n.expect("a", completed)
+	})
+}
