@@ -220,6 +220,8 @@ func (s *site) account(ctx context.Context, f figures, client *fleet, conn *grpc
 	}
 	f["applied"], f["repeated"], f["duplicated"] = r.Applied, r.Repeated, r.Duplicated
 	f["missing"], f["unexplained"], f["history_gaps"] = r.Missing, r.Unexplained, r.HistoryGaps
+	// Each system is asked once by an order: more would be work done again under another key.
+	f["surplus"] = r.Applied - int64(c.completed*len(killSystems))
 	f["histories_without_end"] = r.Orders - r.Ended
 	return nil
 }
@@ -227,6 +229,6 @@ func (s *site) account(ctx context.Context, f figures, client *fleet, conn *grpc
 func killBars(s *site) bars {
 	return bars{
 		"kills": atLeast(float64(s.killRounds() * (len(killSystems) + 1))), "acknowledged": atLeast(killInFlight),
-	}.none("lost", "duplicated", "missing", "history_gaps", "unexplained", "not_completed", "never_acknowledged", "wrong_answers",
-		"without_history", "histories_without_end")
+	}.none("lost", "duplicated", "missing", "history_gaps", "unexplained", "surplus", "not_completed", "never_acknowledged",
+		"wrong_answers", "without_history", "histories_without_end")
 }
