@@ -1,0 +1,330 @@
+package actors
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"pgregory.net/rapid"
+)
+
+// job is a user message that wants an answer.
+type job struct {
+	n       int
+	refused *[]error
+}
+
+func (j job) refuse(err error) { *j.refused = append(*j.refused, err) }
+
+// scribe notes what reaches an actor.
+type scribe struct {
+	mu     sync.Mutex
+	heard  []any
+	failed []any
+	handle func(message any)
+}
+
+func (s *scribe) hear(m any) {
+	s.mu.Lock()
+	s.heard = append(s.heard, m)
+	s.mu.Unlock()
+	if s.handle != nil {
+		s.handle(m)
+	}
+}
+
+func (s *scribe) InvokeSystemMessage(m any)  { s.hear(m) }
+func (s *scribe) InvokeUserMessage(m any)    { s.hear(m) }
+func (s *scribe) EscalateFailure(_, msg any) { s.failed = append(s.failed, msg) }
+
+// hand is a dispatcher that runs what is scheduled when the test says.
+type hand struct{ runs []func() }
+
+func (h *hand) Schedule(fn func()) { h.runs = append(h.runs, fn) }
+func (*hand) Throughput() int      { return 3 }
+
+func (h *hand) run() {
+	for len(h.runs) > 0 {
+		fn := h.runs[0]
+		h.runs = h.runs[1:]
+		fn()
+	}
+}
+
+func newTestMailbox(bound int, handle func(any)) (*mailbox, *scribe, *hand) {
+	m := boundedMailbox(bound)().(*mailbox)
+	s, h := &scribe{handle: handle}, &hand{}
+	m.RegisterHandlers(s, h)
+	m.Start()
+	return m, s, h
+}
+
+func TestMailboxBound(t *testing.T) {
+	t.Parallel()
+	m, s, h := newTestMailbox(3, nil)
+	var refused []error
+	for i := range 5 {
+		m.PostUserMessage(&deliver{message: job{n: i, refused: &refused}})
+		m.PostUserMessage(probe{})
+		m.PostUserMessage(&deliver{message: fired{}})
+		m.PostSystemMessage(&actor.Watch{})
+	}
+	if len(refused) != 2 || !errors.Is(refused[0], ErrBusy) {
+		t.Errorf("refused %v, want two", refused)
+	}
+	if len(h.runs) != 1 {
+		t.Errorf("scheduled %d times, want once", len(h.runs))
+	}
+	if got := m.UserMessageCount(); got != 13 {
+		t.Errorf("%d user messages wait, want 13", got)
+	}
+	h.run()
+	if got := len(s.heard); got != 3+5+5+5 {
+		t.Errorf("%d messages were handled, want 18", got)
+	}
+	for range 3 { // there is room again
+		m.PostUserMessage(job{refused: &refused})
+	}
+	if len(refused) != 2 {
+		t.Errorf("refused %v", refused[2:])
+	}
+}
+
+// System messages go first; a suspended mailbox handles them alone.
+func TestMailboxSuspends(t *testing.T) {
+	t.Parallel()
+	m, s, h := newTestMailbox(10, nil)
+	m.PostUserMessage(1)
+	m.PostSystemMessage(&actor.SuspendMailbox{})
+	m.PostUserMessage(2)
+	h.run()
+	m.PostSystemMessage(&actor.Watch{})
+	h.run()
+	if len(s.heard) != 1 {
+		t.Errorf("handled %v while suspended", s.heard)
+	}
+	m.PostSystemMessage(&actor.ResumeMailbox{})
+	h.run()
+	if got := fmt.Sprint(s.heard[1:]); got != "[1 2]" {
+		t.Errorf("handled %s, want [1 2]", got)
+	}
+}
+
+func TestMailboxPanic(t *testing.T) {
+	t.Parallel()
+	m, s, h := newTestMailbox(10, func(message any) {
+		if message == 2 {
+			panic("injected")
+		}
+	})
+	for i := range 5 {
+		m.PostUserMessage(i)
+	}
+	h.run()
+	if got := fmt.Sprint(s.heard, s.failed); got != "[0 1 2 3 4] [2]" {
+		t.Errorf("handled and failed: %s", got)
+	}
+}
+
+// Behind a stop nothing is handled but what stopping needs, and everybody is told.
+func TestMailboxStop(t *testing.T) {
+	t.Parallel()
+	for name, suspended := range map[string]bool{"running": false, "suspended": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m, s, h := newTestMailbox(10, nil)
+			var refused []error
+			if suspended {
+				m.PostSystemMessage(&actor.SuspendMailbox{})
+				h.run()
+			}
+			m.PostUserMessage(job{refused: &refused})
+			m.PostUserMessage(probe{})
+			m.PostSystemMessage(&actor.Stop{})
+			m.PostSystemMessage(&actor.Restart{})
+			m.PostSystemMessage(&actor.Terminated{})
+			h.run()
+			m.PostUserMessage(job{refused: &refused})
+			h.run()
+			if len(s.heard) != 2 {
+				t.Errorf("handled %T, want a stop and a termination", s.heard)
+			}
+			if len(refused) != 2 || !errors.Is(refused[1], ErrInterrupted) {
+				t.Errorf("refused %v", refused)
+			}
+		})
+	}
+}
+
+// A mailbox against a model of it: two lists, a bound, and two flags.
+func TestMailboxModel(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		const bound = 4
+		m, s, h := newTestMailbox(bound, nil)
+		var refused, handled []int
+		var waiting []any
+		counted, suspended := 0, false
+		run := func() {
+			h.run()
+			if !suspended {
+				for _, x := range waiting {
+					if n, ok := x.(int); ok {
+						handled = append(handled, n)
+					}
+				}
+				waiting, counted = nil, 0
+			}
+		}
+		next := 0
+		t.Repeat(map[string]func(*rapid.T){
+			"post": func(*rapid.T) {
+				next++
+				n := next
+				m.PostUserMessage(post{n, func() { refused = append(refused, n) }})
+				if counted == bound {
+					if len(refused) == 0 || refused[len(refused)-1] != n {
+						t.Fatalf("%d was not refused", n)
+					}
+					return
+				}
+				counted++
+				waiting = append(waiting, n)
+			},
+			"note":    func(*rapid.T) { m.PostUserMessage(probe{}) },
+			"suspend": func(*rapid.T) { run(); m.PostSystemMessage(&actor.SuspendMailbox{}); h.run(); suspended = true },
+			"resume":  func(*rapid.T) { m.PostSystemMessage(&actor.ResumeMailbox{}); h.run(); suspended = false; run() },
+			"run":     func(*rapid.T) { run() },
+			"": func(t *rapid.T) {
+				var got []int
+				for _, x := range s.heard {
+					if p, ok := x.(post); ok {
+						got = append(got, p.n)
+					}
+				}
+				if len(h.runs) == 0 && fmt.Sprint(got) != fmt.Sprint(handled) {
+					t.Fatalf("handled %v, want %v", got, handled)
+				}
+			},
+		})
+	})
+}
+
+type post struct {
+	n    int
+	told func()
+}
+
+func (p post) refuse(error) { p.told() }
+
+// Many senders, real goroutines: whatever was taken is handled, by one goroutine at a time, in the order of each sender.
+func TestMailboxLosesNothing(t *testing.T) {
+	t.Parallel()
+	const senders, each = 8, 5_000
+	type letter struct{ from, n int }
+	var handled, panicked, atOnce atomic.Int64
+	last := make([]int, senders)
+	m := boundedMailbox(senders * each)().(*mailbox)
+	s := &counting{handle: func(message any) {
+		if atOnce.Add(1) != 1 {
+			t.Error("two goroutines at once")
+		}
+		defer atOnce.Add(-1)
+		handled.Add(1)
+		if l, ok := message.(letter); ok {
+			if l.n != last[l.from]+1 {
+				t.Errorf("letter %d of %d after %d", l.n, l.from, last[l.from])
+			}
+			last[l.from] = l.n
+			if l.n%1000 == 0 {
+				panic("injected")
+			}
+		}
+	}, failed: func() { panicked.Add(1) }}
+	w := &workers{}
+	m.RegisterHandlers(s, w)
+	var all sync.WaitGroup
+	for from := range senders {
+		all.Go(func() {
+			for n := range each {
+				m.PostUserMessage(letter{from, n + 1})
+				switch n % 500 {
+				case 0:
+					m.PostSystemMessage(&actor.SuspendMailbox{})
+					m.PostSystemMessage(&actor.ResumeMailbox{})
+				case 100:
+					m.PostSystemMessage(&actor.Watch{})
+				}
+			}
+			m.PostSystemMessage(&actor.ResumeMailbox{})
+		})
+	}
+	all.Wait()
+	w.close()
+	if got, want := handled.Load(), int64(senders*(each+each/500)); got != want {
+		t.Errorf("%d messages handled, want %d", got, want)
+	}
+	if got := panicked.Load(); got != senders*each/1000 {
+		t.Errorf("%d panics told, want %d", got, senders*each/1000)
+	}
+}
+
+type counting struct {
+	handle func(any)
+	failed func()
+}
+
+func (c *counting) InvokeSystemMessage(m any) { c.handle(m) }
+func (c *counting) InvokeUserMessage(m any)   { c.handle(m) }
+func (c *counting) EscalateFailure(any, any)  { c.failed() }
+
+func TestWorkers(t *testing.T) {
+	t.Parallel()
+	const runs = 5_000
+	w := &workers{}
+	var done atomic.Int64
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for range runs {
+				w.Schedule(func() {
+					done.Add(1)
+					if done.Load()%100 == 0 {
+						w.Schedule(func() { done.Add(-1) }) // from a goroutine of its own
+						done.Add(1)
+					}
+				})
+			}
+		})
+	}
+	all.Wait()
+	w.close()
+	if got := done.Load(); got != 4*runs {
+		t.Errorf("%d of %d ran", got, 4*runs)
+	}
+	late := make(chan struct{})
+	w.Schedule(func() { close(late) })
+	<-late
+	w.close()
+	if len(w.idle) != 0 {
+		t.Errorf("%d goroutines are kept after the end", len(w.idle))
+	}
+}
+
+// What runs for long does not keep others from running.
+func TestWorkersDoNotWait(t *testing.T) {
+	t.Parallel()
+	w := &workers{}
+	release := make(chan struct{})
+	var begun sync.WaitGroup
+	for range 2 * maxIdle {
+		begun.Add(1)
+		w.Schedule(func() { begun.Done(); <-release })
+	}
+	begun.Wait()
+	close(release)
+	w.close()
+}
