@@ -22,12 +22,12 @@ var rules = []rule{
 		product: []string{
 			"actors/workflow", "actors/definition", "actors/dispatch", "persistence", "supervision", "messages/...",
 		},
-		tests: []string{"persistence/..."},
+		tests: []string{"persistence/...", "cluster"},
 	},
 	{
 		dir:     "actors/gateway",
-		product: []string{"actors", "messages/..."},
-		tests:   []string{"actors/...", "persistence/...", "supervision"},
+		product: []string{"actors", "actors/workflow", "actors/dispatch", "persistence", "messages/..."},
+		tests:   []string{"actors/...", "persistence/...", "supervision", "cluster"},
 	},
 	{dir: "supervision", product: []string{"messages/..."}},
 	{dir: "cluster", product: []string{"cluster/...", "messages/...", "supervision"}},

@@ -74,7 +74,7 @@ func (c Config) Validate() error {
 	var errs []error
 	positive := func(name string, v int64) {
 		if v <= 0 {
-			errs = append(errs, fmt.Errorf("%s is %d, and must be positive", name, v))
+			errs = append(errs, fmt.Errorf("setting %s is %d, and must be positive", name, v))
 		}
 	}
 	positive("Mailbox", int64(c.Mailbox))
@@ -88,9 +88,9 @@ func (c Config) Validate() error {
 	positive("TryAgain", int64(c.TryAgain))
 	positive("StuckAfter", int64(c.StuckAfter))
 	if err := c.Restarts.Validate(); err != nil {
-		errs = append(errs, fmt.Errorf("Restarts: %w", err))
+		errs = append(errs, fmt.Errorf("setting Restarts: %w", err))
 	} else if err := c.poison().Validate(); err != nil {
-		errs = append(errs, fmt.Errorf("Poison: %w", err))
+		errs = append(errs, fmt.Errorf("setting Poison: %w", err))
 	}
 	return errors.Join(errs...)
 }

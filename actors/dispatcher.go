@@ -3,6 +3,7 @@ package actors
 import (
 	"errors"
 	"math"
+	"strings"
 
 	"github.com/asynkron/protoactor-go/actor"
 	"google.golang.org/protobuf/proto"
@@ -125,7 +126,7 @@ func (d *dispatcher) do(outputs []dispatch.Output) {
 		switch o := o.(type) {
 		case dispatch.Send:
 			if a := d.adapters[o.Stream]; a != nil {
-				t := o.Task.Body.(*adapterv1.Task) //nolint:forcetypeassert // only tasks are offered
+				t := o.Task.Body.(*adapterv1.Task) //nolint:errcheck,forcetypeassert // only tasks are offered
 				if t.GetMaybeStarted() != o.Task.MaybeStarted {
 					t = proto.CloneOf(t) // another stream may be writing the old one
 					t.MaybeStarted = o.Task.MaybeStarted
@@ -138,9 +139,9 @@ func (d *dispatcher) do(outputs []dispatch.Output) {
 				a.SendCancellation(&adapterv1.Cancellation{Key: o.Task.Key, Attempt: o.Task.Attempt})
 			}
 		case dispatch.NotDone:
-			d.engine.tellOrder(o.Task.Partition, o.Task.Order, messages.Handle{}, &command{cmd: workflow.TaskResult{
+			d.engine.insist(o.Task.Partition, o.Task.Order, workflow.TaskResult{
 				Key: o.Task.Key, Attempt: o.Task.Attempt, Outcome: journalv1.Outcome_OUTCOME_NOT_DONE,
-			}})
+			})
 		case dispatch.Reserve:
 			d.reserve(o.Task, o.Ledger)
 		}
@@ -169,7 +170,7 @@ func (d *dispatcher) reserve(t *dispatch.Task, ledger string) {
 // dispatch offers an attempt to its activity's dispatcher.
 func (e *Engine) dispatch(i *instance, m workflow.Dispatch) {
 	activity, version := splitActivity(m.Activity)
-	_, name := splitName(activity)
+	name := nameOf(activity)
 	e.tell(e.dispatcherPID(activity), &offer{task: &dispatch.Task{
 		Order: i.id, Partition: i.partition.number, Key: m.Key, Attempt: m.Attempt, Version: version,
 		Priority: int(i.state.Accepted().GetPriority()), Ledger: m.Ledger, MaybeStarted: m.MaybeStarted, Again: m.Again,
@@ -226,7 +227,8 @@ func (e *Engine) Result(adapter string, r *adapterv1.Result, answer func(error))
 	if r.GetOutcome() == adapterv1.Outcome_OUTCOME_SUCCEEDED {
 		over.attempt = math.MaxUint32 // whichever attempt it was, there will be no other
 	}
-	e.tellOrder(messages.Partition(r.GetPartition()), messages.OrderID(r.GetOrderId()), messages.Handle{}, &command{ //nolint:gosec // checked by the gateway
+	p := messages.Partition(r.GetPartition()) //nolint:gosec // checked by the gateway
+	e.tellOrder(p, messages.OrderID(r.GetOrderId()), messages.Handle{}, &command{
 		cmd: workflow.TaskResult{
 			Key: r.GetKey(), Attempt: r.GetAttempt(), Outcome: journalv1.Outcome(r.GetOutcome()),
 			Output: r.GetOutput(), Error: r.GetError(),
@@ -250,34 +252,27 @@ func (e *Engine) Depths(adapter string, activities []*adapterv1.Activity) map[st
 }
 
 func splitActivity(s string) (activity, version string) {
-	for i := range len(s) {
-		if s[i] == ':' {
-			return s[:i], s[i+1:]
-		}
-	}
-	return s, ""
+	activity, version, _ = strings.Cut(s, ":")
+	return activity, version
 }
 
-func splitName(activity string) (adapter, name string) {
-	for i := range len(activity) {
-		if activity[i] == '.' {
-			return activity[:i], activity[i+1:]
-		}
-	}
-	return activity, ""
+// nameOf returns the name of an activity without the adapter's.
+func nameOf(activity string) string {
+	_, name, _ := strings.Cut(activity, ".")
+	return name
 }
 
 // dispatcherPID returns the dispatcher of an activity, and makes it if there is none yet.
 func (e *Engine) dispatcherPID(activity string) *actor.PID {
 	if pid, ok := e.dispatchers.Load(activity); ok {
-		return pid.(*actor.PID) //nolint:forcetypeassert // only PIDs are stored
+		return pid.(*actor.PID) //nolint:errcheck,forcetypeassert // only PIDs are stored
 	}
 	e.dispatchersMu.Lock()
 	defer e.dispatchersMu.Unlock()
 	if pid, ok := e.dispatchers.Load(activity); ok {
-		return pid.(*actor.PID) //nolint:forcetypeassert // only PIDs are stored
+		return pid.(*actor.PID) //nolint:errcheck,forcetypeassert // only PIDs are stored
 	}
-	_, name := splitName(activity)
+	name := nameOf(activity)
 	loop := e.watchdog.Register("dispatcher "+activity, e.config.StuckAfter)
 	pid := e.system.Root.Spawn(actor.PropsFromProducer(func() actor.Actor {
 		return &dispatcher{

@@ -59,6 +59,7 @@ type Engine struct {
 	workers     workers
 	definitions *definitions
 	waiters     waiters
+	handles     handles
 	streams     atomic.Uint64
 
 	dispatchers   sync.Map // by activity
@@ -99,6 +100,9 @@ func New(config Config, d Deps) (*Engine, error) {
 func (e *Engine) Start(ctx context.Context) error {
 	var err error
 	if e.definitions, err = loadDefinitions(ctx, e.journal, e.config.Definition); err != nil {
+		return err
+	}
+	if err = e.handles.init(ctx, e.journal); err != nil {
 		return err
 	}
 	e.system = actor.NewActorSystemWithConfig(actor.Configure(
@@ -143,7 +147,8 @@ func (e *Engine) own(ctx context.Context, p messages.Partition) (*actor.PID, err
 	if err != nil {
 		return nil, fmt.Errorf("claim partition %d: %w", p, err)
 	}
-	s := &slot{number: p, epoch: epoch, ready: make(chan struct{}), loop: e.watchdog.Register(fmt.Sprintf("partition %d", p), e.config.StuckAfter)}
+	loop := e.watchdog.Register(fmt.Sprintf("partition %d", p), e.config.StuckAfter)
+	s := &slot{number: p, epoch: epoch, ready: make(chan struct{}), loop: loop}
 	e.unread.Add(1)
 	props := actor.PropsFromProducer(func() actor.Actor { return newPartition(e, s) },
 		actor.WithMailbox(boundedMailbox(e.config.PartitionMailbox)), actor.WithDispatcher(&e.workers),
@@ -183,7 +188,7 @@ func (e *Engine) clock() {
 			}
 		}
 		e.dispatchers.Range(func(_, pid any) bool {
-			e.tell(pid.(*actor.PID), probe{}) //nolint:forcetypeassert // only PIDs are stored
+			e.tell(pid.(*actor.PID), probe{}) //nolint:errcheck,forcetypeassert // only PIDs are stored
 			return true
 		})
 	}
@@ -205,7 +210,7 @@ func (e *Engine) Stop() {
 		s.loop.Close()
 	}
 	e.dispatchers.Range(func(_, pid any) bool {
-		e.stop(pid.(*actor.PID)) //nolint:forcetypeassert // only PIDs are stored
+		e.stop(pid.(*actor.PID)) //nolint:errcheck,forcetypeassert // only PIDs are stored
 		return true
 	})
 	e.system.Shutdown()
@@ -254,6 +259,15 @@ func (e *Engine) tellOrder(p messages.Partition, id messages.OrderID, h messages
 		return
 	}
 	e.tell(pid, d)
+}
+
+// insist tells an order something that nobody else keeps, again and again until it is durable or refused for good.
+func (e *Engine) insist(p messages.Partition, id messages.OrderID, cmd workflow.Command) {
+	e.tellOrder(p, id, messages.Handle{}, &command{cmd: cmd, answer: func(err error) {
+		if err != nil && !isFinal(err) {
+			e.later(func() { e.insist(p, id, cmd) })
+		}
+	}})
 }
 
 // Submit hands an order over. answer is called once: with the order as it stands when it is durable, or with why it was

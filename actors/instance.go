@@ -111,7 +111,7 @@ func (i *instance) abandon() {
 func (i *instance) decide(batch []any) {
 	p := &pending{}
 	i.deciding, i.pending = batch, p
-	now := time.Now()
+	now := i.engine.now()
 	for ; len(i.deciding) > 0; i.deciding = i.deciding[1:] {
 		i.decideOne(now, i.deciding[0], p)
 	}
@@ -262,7 +262,7 @@ func (i *instance) commit(before messages.Version, p *pending) {
 		Expected: before, Events: len(p.events), RowBefore: i.row, OpenBefore: i.open,
 	}
 	if before == 0 {
-		i.handle = messages.NewHandle()
+		i.handle = i.engine.handles.next()
 		c.ID, c.ContentHash = i.id, i.state.Accepted().GetContentHash()
 	}
 	c.Handle = i.handle
@@ -288,7 +288,7 @@ func (i *instance) commit(before messages.Version, p *pending) {
 func (i *instance) rows(p *pending) {
 	s := i.state
 	status := s.Status()
-	if status == orderv1.Status_STATUS_WAITING && time.Until(s.NextDue()) < i.engine.config.LongWait {
+	if status == orderv1.Status_STATUS_WAITING && s.NextDue().Sub(i.engine.now()) < i.engine.config.LongWait {
 		status = orderv1.Status_STATUS_RUNNING
 	}
 	if i.row == nil || i.row.GetStatus() != int32(status) {
@@ -382,8 +382,8 @@ func (i *instance) failed(p *pending, err error) {
 	if first {
 		i.handle = messages.Handle{}
 	}
-	var taken *persistence.TakenError
-	if errors.As(err, &taken) {
+	taken, isTaken := errors.AsType[*persistence.TakenError](err)
+	if isTaken {
 		// The order is there: what was decided on a new one is decided again on this one.
 		i.handle = taken.Entry.Handle
 		again := make([]any, 0, len(p.asking)+1+len(i.buffered))
@@ -436,7 +436,7 @@ func (i *instance) rest() {
 		}
 		switch i.state.Status() { //nolint:exhaustive // the others have something to do
 		case orderv1.Status_STATUS_WAITING:
-			leave = leave || time.Until(at) >= i.engine.config.LongWait
+			leave = leave || at.Sub(i.engine.now()) >= i.engine.config.LongWait
 		case orderv1.Status_STATUS_PENDING:
 			leave = true
 		}

@@ -26,9 +26,9 @@ type slot struct {
 
 // partition is the parent of the instances of one partition: all messages to them go through it.
 type partition struct {
-	engine *Engine
 	*slot
 
+	engine *Engine
 	ctx      actor.Context // valid from its start on, in its own turns
 	poison   actor.SupervisorStrategy
 	resident map[messages.OrderID]*resident
@@ -264,15 +264,15 @@ type due struct {
 
 type dueHeap []*due
 
-func (h dueHeap) Len() int           { return len(h) }
-func (h dueHeap) Less(i, j int) bool { return h[i].at < h[j].at }
-func (h dueHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].index, h[j].index = i, j
+func (h *dueHeap) Len() int           { return len(*h) }
+func (h *dueHeap) Less(i, j int) bool { return (*h)[i].at < (*h)[j].at }
+func (h *dueHeap) Swap(i, j int) {
+	(*h)[i], (*h)[j] = (*h)[j], (*h)[i]
+	(*h)[i].index, (*h)[j].index = i, j
 }
 
 func (h *dueHeap) Push(x any) {
-	d := x.(*due) //nolint:forcetypeassert // only dues are pushed
+	d := x.(*due) //nolint:errcheck,forcetypeassert // only dues are pushed
 	d.index = len(*h)
 	*h = append(*h, d)
 }

@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/holdfast-run/holdfast/actors/definition"
@@ -50,11 +51,12 @@ func (r *Refolder) Check(row *journalv1.OrderRow, open *journalv1.OpenRow, recor
 		}
 	}
 	if s == nil {
-		return fmt.Errorf("the history is empty") //nolint:err113 // for people
+		return errors.New("the history is empty")
 	}
 	is, was := s.Status(), orderv1.Status(row.GetStatus())
 	// A short wait is not worth a row: the row may still say running.
-	if is != was && !(is == orderv1.Status_STATUS_WAITING && was == orderv1.Status_STATUS_RUNNING) {
+	short := is == orderv1.Status_STATUS_WAITING && was == orderv1.Status_STATUS_RUNNING
+	if is != was && !short {
 		return fmt.Errorf("the history says %v and the row %v", is, was) //nolint:err113 // for people
 	}
 	if s.Ended() != (open == nil) {

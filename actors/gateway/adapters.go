@@ -60,9 +60,12 @@ func (a adapterService) Connect(st adapterConn) error {
 	for _, act := range hello.GetActivities() {
 		c.offers[act.GetName()] = true
 	}
-	if err := st.Send(&adapterv1.ConnectResponse{Welcome: &adapterv1.Welcome{
-		Node: string(a.node), HeartbeatMs: uint32(a.config.Heartbeat.Milliseconds()), MaxOutputBytes: uint32(a.config.MaxOutput), //nolint:gosec // small
-	}}); err != nil {
+	welcome := &adapterv1.Welcome{
+		Node:           string(a.node),
+		HeartbeatMs:    uint32(a.config.Heartbeat.Milliseconds()), //nolint:gosec // small
+		MaxOutputBytes: uint32(a.config.MaxOutput),                //nolint:gosec // small
+	}
+	if err := st.Send(&adapterv1.ConnectResponse{Welcome: welcome}); err != nil {
 		return fmt.Errorf("send welcome: %w", err)
 	}
 	return c.serve(st, first)
@@ -103,7 +106,7 @@ func checkHello(h *adapterv1.Hello) error {
 
 func checkName(m *mistakes, field, name string) {
 	bad := strings.IndexFunc(name, func(r rune) bool {
-		return !(r == '_' || r == '-' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z')
+		return r != '_' && r != '-' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
 	})
 	if name == "" || len(name) > maxName || bad >= 0 {
 		m.add(field, fmt.Sprintf("is %q, and must have 1 to %d of A-Z a-z 0-9 _ -", name, maxName))
@@ -113,6 +116,7 @@ func checkName(m *mistakes, field, name string) {
 // connection is one stream of an adapter. It implements actors.Adapter.
 type connection struct {
 	*Server
+
 	hello  *adapterv1.Hello
 	offers map[string]bool
 	id     dispatch.StreamID
@@ -258,7 +262,10 @@ func (c *connection) write(st adapterConn, received <-chan error) error {
 		case <-c.heard:
 			silence.Reset(3 * c.config.Heartbeat)
 		case <-silence.C:
-			return &failure{code: codes.DeadlineExceeded, reason: "SILENT", message: fmt.Sprintf("nothing was heard from the adapter for %v", 3*c.config.Heartbeat)}
+			return &failure{
+				code: codes.DeadlineExceeded, reason: "SILENT",
+				message: fmt.Sprintf("nothing was heard from the adapter for %v", 3*c.config.Heartbeat),
+			}
 		case <-depths.C:
 			if err := c.sendDepths(st); err != nil {
 				return err
@@ -323,7 +330,7 @@ func (c *connection) sendDepths(st adapterConn) error {
 	m := &adapterv1.ConnectResponse{}
 	for name, n := range now {
 		if n != c.depths[name] {
-			m.Depths = append(m.Depths, &adapterv1.QueueDepth{Activity: name, Waiting: uint64(max(n, 0))}) //nolint:gosec // not negative
+			m.Depths = append(m.Depths, &adapterv1.QueueDepth{Activity: name, Waiting: uint64(max(n, 0))})
 		}
 	}
 	c.depths = now

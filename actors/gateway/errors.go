@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -55,8 +56,7 @@ var errorTable = []struct { //nolint:gochecknoglobals // a table
 
 // explain turns an error into what callers are told. Details of unexpected errors are not told, but logged.
 func (s *Server) explain(err error) *failure {
-	var f *failure
-	if errors.As(err, &f) {
+	if f, ok := errors.AsType[*failure](err); ok {
 		return f
 	}
 	for _, row := range errorTable {
@@ -83,7 +83,7 @@ func (f *failure) status() error {
 	if with, err := st.WithDetails(details...); err == nil {
 		st = with
 	}
-	return st.Err() //nolint:wrapcheck // it is the answer
+	return st.Err()
 }
 
 // fail turns an error into a gRPC error.
@@ -103,18 +103,14 @@ func (m *mistakes) err() error {
 	if len(m.fields) == 0 {
 		return nil
 	}
-	text := "bad request"
+	told := make([]string, 0, len(m.fields))
 	for i, f := range m.fields {
-		if i == 0 {
-			text += ": "
-		} else {
-			text += "; "
-		}
-		text += f.GetField() + " " + f.GetDescription()
-		if i == 4 && len(m.fields) > 5 {
-			text += "; …"
+		if i == 5 {
+			told = append(told, "…")
 			break
 		}
+		told = append(told, f.GetField()+" "+f.GetDescription())
 	}
+	text := "bad request: " + strings.Join(told, "; ")
 	return &failure{code: codes.InvalidArgument, reason: "BAD_REQUEST", message: text, fields: m.fields}
 }

@@ -96,7 +96,7 @@ func (h *history) read(ctx context.Context, tell func(*orderv1.HistoryEvent) boo
 			return persistence.DecodeError("record", err)
 		}
 		for i, ev := range r.GetEvents() {
-			v := stored.First + messages.Version(i) //nolint:gosec // an index
+			v := stored.First + messages.Version(i)
 			if v < h.next {
 				continue
 			}
@@ -232,7 +232,8 @@ func historyEvent(ev *journalv1.Event, tasks map[uint32]task) *orderv1.HistoryEv
 		h.Type, h.Error = "catch.started", e.CatchStarted.GetError()
 	case *journalv1.Event_StopRequested:
 		of(e.StopRequested.GetFrame())
-		h.Type, h.Due, h.Error, h.Reason = "stop.requested", stamp(e.StopRequested.GetUntil()), e.StopRequested.GetError(), e.StopRequested.GetReason()
+		h.Type, h.Due = "stop.requested", stamp(e.StopRequested.GetUntil())
+		h.Error, h.Reason = e.StopRequested.GetError(), e.StopRequested.GetReason()
 	case *journalv1.Event_LateResult:
 		l := e.LateResult
 		h.Type, h.Task, h.Key, h.Attempt, h.Data, h.Error = "result.late", l.GetTask(), l.GetKey(), l.GetAttempt(), l.GetOutput(), l.GetError()

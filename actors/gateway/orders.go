@@ -199,4 +199,4 @@ func (o orders) Cancel(ctx context.Context, r *orderv1.CancelRequest) (*orderv1.
 	return &orderv1.CancelResponse{Order: orderOf(s)}, nil
 }
 
-const notAToken = "is not a token from an earlier answer"
+const notAToken = "is not a token from an earlier answer" //nolint:gosec // no credential

@@ -50,6 +50,7 @@ func (o orders) SubmitStream(st grpc.BidiStreamingServer[orderv1.SubmitStreamReq
 // submitStream is one stream of submissions.
 type submitStream struct {
 	orders
+
 	out *outbox[*orderv1.Submission]
 	// window holds an element for each order without its last answer.
 	window chan struct{}
@@ -75,7 +76,7 @@ func (s *submitStream) read(st grpc.BidiStreamingServer[orderv1.SubmitStreamRequ
 				select {
 				case s.window <- struct{}{}:
 				case <-st.Context().Done():
-					return st.Context().Err() //nolint:wrapcheck // told to the client as it is
+					return st.Context().Err()
 				}
 			}
 			s.one(r)
@@ -207,7 +208,7 @@ func (s *submitStream) write(st grpc.BidiStreamingServer[orderv1.SubmitStreamReq
 		select {
 		case <-s.out.wake:
 		case <-st.Context().Done():
-			return st.Context().Err() //nolint:wrapcheck // told to the client as it is
+			return st.Context().Err()
 		}
 		for {
 			answers, more := s.out.take()
