@@ -6,7 +6,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"testing"
 
 	"google.golang.org/protobuf/proto"
 
@@ -16,8 +15,8 @@ import (
 	"github.com/holdfast-run/holdfast/persistence"
 )
 
-func testAccept(t *testing.T, s Store) {
-	j := open(t, s)
+func testAccept(t env) {
+	j := open(t, t.Store)
 	o := newOrder()
 	if _, err := j.Find(t.Context(), o.id); !errors.Is(err, persistence.ErrNotFound) {
 		t.Errorf("find before acceptance: %v", err)
@@ -37,8 +36,8 @@ func testAccept(t *testing.T, s Store) {
 	ended.check(t, j)
 }
 
-func testAcceptTaken(t *testing.T, s Store) {
-	j := open(t, s)
+func testAcceptTaken(t env) {
+	j := open(t, t.Store)
 	first := accepted(t, j)
 	check := func(what string, err error, want *order) {
 		t.Helper()
@@ -74,8 +73,8 @@ func testAcceptTaken(t *testing.T, s Store) {
 	}
 }
 
-func testCommit(t *testing.T, s Store) {
-	j := open(t, s)
+func testCommit(t env) {
+	j := open(t, t.Store)
 	o := accepted(t, j)
 	for n := 1; n < 5; n++ {
 		o.must(t, j, o.step(n))
@@ -102,8 +101,8 @@ func testCommit(t *testing.T, s Store) {
 	o.check(t, j)
 }
 
-func testConflict(t *testing.T, s Store) {
-	j := open(t, s)
+func testConflict(t env) {
+	j := open(t, t.Store)
 	o := accepted(t, j)
 	o.must(t, j, o.step(3))
 	for _, expected := range []messages.Version{1, 2, 3, 5, 1000} {
@@ -120,8 +119,8 @@ func testConflict(t *testing.T, s Store) {
 	o.check(t, j)
 }
 
-func testFenced(t *testing.T, s Store) {
-	j := open(t, s)
+func testFenced(t env) {
+	j := open(t, t.Store)
 	o := newOrder()
 	o.epoch = claim(t, j, o.partition)
 	o.must(t, j, o.accept(1))
@@ -142,8 +141,8 @@ func testFenced(t *testing.T, s Store) {
 }
 
 // testMalformed hands over what no caller should.
-func testMalformed(t *testing.T, s Store) {
-	j := open(t, s)
+func testMalformed(t env) {
+	j := open(t, t.Store)
 	o := accepted(t, j)
 	tests := map[string]func(accept, step, end *persistence.Commit) *persistence.Commit{
 		"no handle":             func(c, _, _ *persistence.Commit) *persistence.Commit { c.Handle = messages.Handle{}; return c },
@@ -180,8 +179,8 @@ func testMalformed(t *testing.T, s Store) {
 	o.check(t, j)
 }
 
-func testEachFailsAlone(t *testing.T, s Store) {
-	j := open(t, s)
+func testEachFailsAlone(t env) {
+	j := open(t, t.Store)
 	const n = 40
 	var commits []*persistence.Commit
 	var orders []*order
@@ -226,8 +225,8 @@ func testEachFailsAlone(t *testing.T, s Store) {
 }
 
 // testSameOrderInOneBatch has two owners who don't know of each other; only one can win, also against an end.
-func testSameOrderInOneBatch(t *testing.T, s Store) {
-	j := open(t, s)
+func testSameOrderInOneBatch(t env) {
+	j := open(t, t.Store)
 	for range 20 {
 		o := accepted(t, j)
 		commits := []*persistence.Commit{o.end(orderv1.Status_STATUS_CANCELLED), o.step(2), o.step(1)}
@@ -243,8 +242,8 @@ func testSameOrderInOneBatch(t *testing.T, s Store) {
 }
 
 // testOneWinner has many owners race for every version of an order.
-func testOneWinner(t *testing.T, s Store) {
-	j := open(t, s)
+func testOneWinner(t env) {
+	j := open(t, t.Store)
 	o := accepted(t, j)
 	for range 20 {
 		const owners = 8
@@ -271,8 +270,8 @@ func testOneWinner(t *testing.T, s Store) {
 }
 
 // testConcurrent runs many orders at once and reads them at any time.
-func testConcurrent(t *testing.T, s Store) {
-	j := open(t, s)
+func testConcurrent(t env) {
+	j := open(t, t.Store)
 	const workers, each, steps = 16, 5, 6
 	var mu sync.Mutex
 	var all []*order
@@ -314,8 +313,8 @@ func testConcurrent(t *testing.T, s Store) {
 	}
 }
 
-func testClose(t *testing.T, s Store) {
-	j := s.Open(t)
+func testClose(t env) {
+	j := t.Open(t)
 	o := accepted(t, j)
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
@@ -333,12 +332,12 @@ func testClose(t *testing.T, s Store) {
 	if err := j.Close(); err != nil {
 		t.Errorf("second Close: %v", err)
 	}
-	o.check(t, open(t, s))
+	o.check(t, open(t, t.Store))
 }
 
 // testCloseUnderLoad closes while commits come in: each is answered once, and what is confirmed stays.
-func testCloseUnderLoad(t *testing.T, s Store) {
-	j := s.Open(t)
+func testCloseUnderLoad(t env) {
+	j := t.Open(t)
 	const n = 200
 	orders := make([]*order, n)
 	answers := make([]atomic.Int32, n)
@@ -368,7 +367,7 @@ func testCloseUnderLoad(t *testing.T, s Store) {
 	}
 	handed.Wait()
 	answered.Wait()
-	j = open(t, s)
+	j = open(t, t.Store)
 	for i, o := range orders {
 		_, err := j.Find(t.Context(), o.id)
 		switch {
@@ -384,10 +383,10 @@ func testCloseUnderLoad(t *testing.T, s Store) {
 	}
 }
 
-func testReopen(t *testing.T, s Store) {
+func testReopen(t env) {
 	var orders []*order
 	for round := range 4 {
-		j := s.Open(t)
+		j := t.Open(t)
 		for _, o := range orders {
 			o.check(t, j)
 			if o.open != nil {
@@ -417,8 +416,8 @@ func testReopen(t *testing.T, s Store) {
 	}
 }
 
-func testCanceled(t *testing.T, s Store) {
-	j := open(t, s)
+func testCanceled(t env) {
+	j := open(t, t.Store)
 	o := accepted(t, j)
 	ctx := canceled()
 	_, errFind := j.Find(ctx, o.id)

@@ -14,14 +14,14 @@ import (
 var keeps = []Keep{KeepNone, KeepSome, KeepAll}
 
 // testCrash crashes again and again when nothing is under way: everything is there.
-func testCrash(t *testing.T, s Store) {
-	crasher, ok := s.(Crasher)
+func testCrash(t env) {
+	crasher, ok := t.Store.(Crasher)
 	if !ok {
 		t.Skip("the store can't crash")
 	}
 	var orders []*order
 	for round := range 9 {
-		j := s.Open(t)
+		j := t.Open(t)
 		for _, o := range orders {
 			o.check(t, j)
 			if o.open != nil {
@@ -50,7 +50,7 @@ func testCrash(t *testing.T, s Store) {
 		}
 		crasher.Crash(t, keeps[round%len(keeps)])
 	}
-	j := open(t, s)
+	j := open(t, t.Store)
 	for _, o := range orders {
 		o.check(t, j)
 	}
@@ -59,6 +59,7 @@ func testCrash(t *testing.T, s Store) {
 // writer runs one order and notes what was confirmed.
 type writer struct {
 	*order
+
 	// sent is the last version handed over, confirmed the last that was confirmed.
 	sent      messages.Version
 	confirmed atomic.Uint64
@@ -66,6 +67,7 @@ type writer struct {
 
 // run appends until an error, which must not come before the crash.
 func (w *writer) run(t *testing.T, j persistence.Journal, crashing *atomic.Bool, progress chan<- struct{}) {
+	t.Helper()
 	for {
 		c := w.step(3)
 		if w.version == 0 {
@@ -88,13 +90,13 @@ func (w *writer) run(t *testing.T, j persistence.Journal, crashing *atomic.Bool,
 }
 
 // testCrashUnconfirmed crashes amid commits: what was confirmed is there, what was not is there whole or not at all.
-func testCrashUnconfirmed(t *testing.T, s Store) {
-	crasher, ok := s.(Crasher)
+func testCrashUnconfirmed(t env) {
+	crasher, ok := t.Store.(Crasher)
 	if !ok {
 		t.Skip("the store can't crash")
 	}
 	for round := range 12 {
-		j := s.Open(t)
+		j := t.Open(t)
 		writers := make([]*writer, 8)
 		confirmed := make([]messages.Version, len(writers))
 		var crashing atomic.Bool
@@ -102,7 +104,7 @@ func testCrashUnconfirmed(t *testing.T, s Store) {
 		progress := make(chan struct{}, 1000)
 		for i := range writers {
 			writers[i] = &writer{order: newOrder()}
-			wg.Go(func() { writers[i].run(t, j, &crashing, progress) })
+			wg.Go(func() { writers[i].run(t.T, j, &crashing, progress) })
 		}
 		for range 20 + 10*round {
 			<-progress
@@ -114,9 +116,9 @@ func testCrashUnconfirmed(t *testing.T, s Store) {
 		}
 		crasher.Crash(t, keeps[round%len(keeps)])
 		wg.Wait()
-		j = s.Open(t)
+		j = t.Open(t)
 		for i, w := range writers {
-			checkSurvivor(t, j, w, confirmed[i])
+			checkSurvivor(t.T, j, w, confirmed[i])
 		}
 		closeJournal(t, j)
 	}
@@ -140,14 +142,14 @@ func checkSurvivor(t *testing.T, j persistence.Journal, w *writer, confirmed mes
 }
 
 // testUnknownOutcome appends again what may or may not have been appended: it is there once.
-func testUnknownOutcome(t *testing.T, s Store) {
-	breaker, ok := s.(Breaker)
+func testUnknownOutcome(t env) {
+	breaker, ok := t.Store.(Breaker)
 	if !ok {
 		t.Skip("the store can't be broken")
 	}
 	var survived, lost, unknown int
 	for round := range 12 {
-		j := s.Open(t)
+		j := t.Open(t)
 		o := accepted(t, j)
 		fresh := newOrder()
 		breaker.Break(t)
@@ -164,7 +166,7 @@ func testUnknownOutcome(t *testing.T, s Store) {
 			t.Error("a read returns what is not durable")
 		}
 		breaker.Crash(t, keeps[round%len(keeps)])
-		j = s.Open(t)
+		j = t.Open(t)
 		for i, err := range commitAll(j, commits...) {
 			switch {
 			case err == nil:

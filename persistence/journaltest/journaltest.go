@@ -49,12 +49,18 @@ type Breaker interface {
 	Break(t testing.TB)
 }
 
+// env is what a test works with.
+type env struct {
+	*testing.T
+	Store
+}
+
 // Run holds a backend against the contract.
 func Run(t *testing.T, backend Backend) {
 	t.Helper()
 	tests := []struct {
 		name string
-		run  func(*testing.T, Store)
+		run  func(env)
 	}{
 		{"Accept", testAccept},
 		{"AcceptTaken", testAcceptTaken},
@@ -86,7 +92,7 @@ func Run(t *testing.T, backend Backend) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			test.run(t, backend.NewStore(t))
+			test.run(env{t, backend.NewStore(t)})
 		})
 	}
 	t.Run("ListModel", func(t *testing.T) {
@@ -96,17 +102,17 @@ func Run(t *testing.T, backend Backend) {
 }
 
 // open opens a store's journal, and closes it at the end of the test.
-func open(t testing.TB, s Store) persistence.Journal {
-	t.Helper()
-	j := s.Open(t)
-	t.Cleanup(func() { closeJournal(t, j) })
+func open(tb testing.TB, s Store) persistence.Journal {
+	tb.Helper()
+	j := s.Open(tb)
+	tb.Cleanup(func() { closeJournal(tb, j) })
 	return j
 }
 
-func closeJournal(t testing.TB, j persistence.Journal) {
-	t.Helper()
+func closeJournal(tb testing.TB, j persistence.Journal) {
+	tb.Helper()
 	if err := j.Close(); err != nil {
-		t.Errorf("close: %v", err)
+		tb.Errorf("close: %v", err)
 	}
 }
 
@@ -225,32 +231,32 @@ func commitAll(j persistence.Journal, commits ...*persistence.Commit) []error {
 func commit(j persistence.Journal, c *persistence.Commit) error { return commitAll(j, c)[0] }
 
 // must makes a commit that can't fail.
-func (o *order) must(t testing.TB, j persistence.Journal, c *persistence.Commit) {
-	t.Helper()
+func (o *order) must(tb testing.TB, j persistence.Journal, c *persistence.Commit) {
+	tb.Helper()
 	if err := commit(j, c); err != nil {
-		t.Fatalf("commit of order %s at version %d: %v", o.id, c.Expected, err)
+		tb.Fatalf("commit of order %s at version %d: %v", o.id, c.Expected, err)
 	}
 	o.done(c)
 }
 
 // accepted makes an order and accepts it.
-func accepted(t testing.TB, j persistence.Journal) *order {
-	t.Helper()
+func accepted(tb testing.TB, j persistence.Journal) *order {
+	tb.Helper()
 	o := newOrder()
-	o.must(t, j, o.accept(1))
+	o.must(tb, j, o.accept(1))
 	return o
 }
 
 // history reads all records.
-func history(t testing.TB, j persistence.Reader, h messages.Handle) []persistence.StoredRecord {
-	t.Helper()
+func history(tb testing.TB, j persistence.Reader, h messages.Handle) []persistence.StoredRecord {
+	tb.Helper()
 	var all []persistence.StoredRecord
-	for r, err := range j.Records(t.Context(), h, 0) {
+	for r, err := range j.Records(tb.Context(), h, 0) {
 		if errors.Is(err, persistence.ErrNotFound) {
 			return nil
 		}
 		if err != nil {
-			t.Fatalf("read history: %v", err)
+			tb.Fatalf("read history: %v", err)
 		}
 		all = append(all, persistence.StoredRecord{First: r.First, Data: append([]byte(nil), r.Data...)})
 	}
@@ -258,54 +264,54 @@ func history(t testing.TB, j persistence.Reader, h messages.Handle) []persistenc
 }
 
 // last is the version of the last event of a history.
-func last(t testing.TB, records []persistence.StoredRecord) messages.Version {
-	t.Helper()
+func last(tb testing.TB, records []persistence.StoredRecord) messages.Version {
+	tb.Helper()
 	if len(records) == 0 {
 		return 0
 	}
 	var r journalv1.Record
 	end := records[len(records)-1]
 	if err := proto.Unmarshal(end.Data, &r); err != nil {
-		t.Fatalf("decode a record: %v", err)
+		tb.Fatalf("decode a record: %v", err)
 	}
 	return end.First + messages.Version(len(r.GetEvents())) - 1
 }
 
 // check compares what the journal has of an order with what it should have.
-func (o *order) check(t testing.TB, j persistence.Journal) {
-	t.Helper()
-	ctx := t.Context()
+func (o *order) check(tb testing.TB, j persistence.Journal) {
+	tb.Helper()
+	ctx := tb.Context()
 	entry, err := j.Find(ctx, o.id)
 	if err != nil || entry.Handle != o.handle || entry.Partition != o.partition || string(entry.ContentHash) != "hash of "+string(o.id) {
-		t.Errorf("find %s: %+v, %v", o.id, entry, err)
+		tb.Errorf("find %s: %+v, %v", o.id, entry, err)
 	}
 	row, err := j.Row(ctx, o.handle)
 	if err != nil || !proto.Equal(row, o.row) {
-		t.Errorf("row of %s: %v, %v; want %v", o.id, row, err, o.row)
+		tb.Errorf("row of %s: %v, %v; want %v", o.id, row, err, o.row)
 	}
-	if v := last(t, history(t, j, o.handle)); v != o.version {
-		t.Errorf("history of %s ends with version %d, want %d", o.id, v, o.version)
+	if v := last(tb, history(tb, j, o.handle)); v != o.version {
+		tb.Errorf("history of %s ends with version %d, want %d", o.id, v, o.version)
 	}
 	var stored *journalv1.OpenRow
-	for _, found := range openOrders(t, j, o.partition) {
+	for _, found := range openOrders(tb, j, o.partition) {
 		if found.Handle == o.handle {
 			stored = found.Row
 		}
 	}
 	if !proto.Equal(stored, o.open) {
-		t.Errorf("open row of %s: %v, want %v", o.id, stored, o.open)
+		tb.Errorf("open row of %s: %v, want %v", o.id, stored, o.open)
 	}
 }
 
 // openOrders pages through the open orders of a partition.
-func openOrders(t testing.TB, j persistence.Recoverer, p messages.Partition) []persistence.OpenOrder {
-	t.Helper()
+func openOrders(tb testing.TB, j persistence.Recoverer, p messages.Partition) []persistence.OpenOrder {
+	tb.Helper()
 	const page = 3
 	var all []persistence.OpenOrder
 	for after := (messages.Handle{}); ; {
-		found, err := j.Open(t.Context(), p, after, page)
+		found, err := j.Open(tb.Context(), p, after, page)
 		if err != nil || len(found) > page {
-			t.Fatalf("open orders of %d: %d, %v", p, len(found), err)
+			tb.Fatalf("open orders of %d: %d, %v", p, len(found), err)
 		}
 		all = append(all, found...)
 		if len(found) < page {
@@ -315,10 +321,10 @@ func openOrders(t testing.TB, j persistence.Recoverer, p messages.Partition) []p
 	}
 }
 
-func wantErr(t testing.TB, what string, got, want error) {
-	t.Helper()
+func wantErr(tb testing.TB, what string, got, want error) {
+	tb.Helper()
 	if !errors.Is(got, want) {
-		t.Errorf("%s: %v, want %v", what, got, want)
+		tb.Errorf("%s: %v, want %v", what, got, want)
 	}
 }
 

@@ -18,27 +18,27 @@ import (
 )
 
 // listAll follows a query to its end.
-func listAll(t testing.TB, j persistence.Finder, q persistence.Query) []persistence.FoundOrder {
-	t.Helper()
+func listAll(tb testing.TB, j persistence.Finder, q persistence.Query) []persistence.FoundOrder {
+	tb.Helper()
 	var all []persistence.FoundOrder
 	for {
-		found, next, err := j.List(t.Context(), q)
+		found, next, err := j.List(tb.Context(), q)
 		if err != nil || len(found) > q.Limit {
-			t.Fatalf("list %+v: %d orders, %v", q, len(found), err)
+			tb.Fatalf("list %+v: %d orders, %v", q, len(found), err)
 		}
 		all = append(all, found...)
 		if next.IsZero() {
 			return all
 		}
 		if !q.After.IsZero() && bytes.Compare(next[:], q.After[:]) >= 0 {
-			t.Fatalf("list %+v: does not go on: %s", q, next)
+			tb.Fatalf("list %+v: does not go on: %s", q, next)
 		}
 		q.After = next
 	}
 }
 
-func testList(t *testing.T, s Store) {
-	j := open(t, s)
+func testList(t env) {
+	j := open(t, t.Store)
 	if all := listAll(t, j, persistence.Query{Limit: 5, Scan: 5}); len(all) != 0 {
 		t.Errorf("an empty journal has %d orders", len(all))
 	}
@@ -58,8 +58,8 @@ func testList(t *testing.T, s Store) {
 	}
 }
 
-func testListBounds(t *testing.T, s Store) {
-	j := open(t, s)
+func testListBounds(t env) {
+	j := open(t, t.Store)
 	for _, q := range []persistence.Query{{Limit: 0, Scan: 1}, {Limit: 1, Scan: 0}, {Limit: -1, Scan: -1}} {
 		if _, _, err := j.List(t.Context(), q); err == nil {
 			t.Errorf("a query without bounds passed: %+v", q)
@@ -89,6 +89,7 @@ func testListBounds(t *testing.T, s Store) {
 // modelOrder is what the model knows of an order.
 type modelOrder struct {
 	*order
+
 	accepted time.Time
 }
 
@@ -123,6 +124,7 @@ func (m *modelOrder) matches(q persistence.Query) bool {
 
 // testListModel lets orders live at random and compares what is found with a model, between and after restarts.
 func testListModel(t *testing.T, backend Backend) {
+	t.Helper()
 	start := time.Unix(1_700_000_000, 0)
 	rapid.Check(t, func(r *rapid.T) {
 		store := backend.NewStore(t)
@@ -132,7 +134,7 @@ func testListModel(t *testing.T, backend Backend) {
 		r.Repeat(map[string]func(*rapid.T){
 			"accept": func(r *rapid.T) {
 				m := drawOrder(r, start.Add(time.Duration(len(orders))*time.Second))
-				c := m.order.accept(1)
+				c := m.accept(1)
 				if err := commit(journal, c); err != nil {
 					r.Fatal(err)
 				}
@@ -220,6 +222,7 @@ func drawQuery(r *rapid.T, start time.Time, orders []*modelOrder) persistence.Qu
 }
 
 func checkQuery(t *testing.T, r *rapid.T, j persistence.Finder, orders []*modelOrder, q persistence.Query) {
+	t.Helper()
 	var want []*modelOrder
 	for _, m := range orders {
 		if m.matches(q) {

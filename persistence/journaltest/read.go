@@ -18,8 +18,8 @@ import (
 	"github.com/holdfast-run/holdfast/persistence"
 )
 
-func testRecords(t *testing.T, s Store) {
-	j := open(t, s)
+func testRecords(t env) {
+	j := open(t, t.Store)
 	// Another order on either side.
 	accepted(t, j)
 	o := accepted(t, j)
@@ -60,7 +60,10 @@ func testRecords(t *testing.T, s Store) {
 			t.Errorf("from %d: %d records, want %d", from, len(got), len(firsts[start:]))
 		}
 	}
-	for range j.Records(t.Context(), o.handle, 0) {
+	for _, err := range j.Records(t.Context(), o.handle, 0) {
+		if err != nil {
+			t.Error(err)
+		}
 		break // An iteration that is left early does no harm.
 	}
 	found := 0
@@ -73,8 +76,8 @@ func testRecords(t *testing.T, s Store) {
 	}
 }
 
-func testFeatureLevel(t *testing.T, s Store) {
-	j := open(t, s)
+func testFeatureLevel(t env) {
+	j := open(t, t.Store)
 	o := accepted(t, j)
 	o.must(t, j, o.step(1))
 	c := o.step(1)
@@ -93,8 +96,8 @@ func testFeatureLevel(t *testing.T, s Store) {
 	}
 }
 
-func testOpen(t *testing.T, s Store) {
-	j := open(t, s)
+func testOpen(t env) {
+	j := open(t, t.Store)
 	const p = 77
 	var want []*order
 	for i := range 10 {
@@ -128,8 +131,8 @@ func testOpen(t *testing.T, s Store) {
 	}
 }
 
-func testDue(t *testing.T, s Store) {
-	j := open(t, s)
+func testDue(t env) {
+	j := open(t, t.Store)
 	const p = 200
 	at := time.Unix(1_700_000_000, 0)
 	orders := map[messages.Handle]*order{}
@@ -148,14 +151,14 @@ func testDue(t *testing.T, s Store) {
 		if i%3 != 1 {
 			o.must(t, j, o.wait(at.Add(time.Duration(12-i)*time.Second).UnixNano()))
 		}
-		switch {
-		case i == 2:
+		switch i {
+		case 2:
 			o.must(t, j, o.end(orderv1.Status_STATUS_CANCELLED))
-		case i == 5:
+		case 5:
 			o.must(t, j, o.wait(0))
-		case i == 6:
+		case 6:
 			o.must(t, j, o.step(1))
-		case i == 8:
+		case 8:
 			o.must(t, j, o.wait(o.open.GetDue()))
 		}
 		orders[o.handle] = o
@@ -188,8 +191,8 @@ func testDue(t *testing.T, s Store) {
 	}
 }
 
-func testDefinitions(t *testing.T, s Store) {
-	j := s.Open(t)
+func testDefinitions(t env) {
+	j := t.Open(t)
 	row := func(namespace, name, version, document string) *journalv1.DefinitionRow {
 		return &journalv1.DefinitionRow{
 			Namespace: namespace, Name: name, Version: version, Document: []byte(document), Hash: []byte("hash of " + document),
@@ -223,7 +226,10 @@ func testDefinitions(t *testing.T, s Store) {
 		if i != len(rows) {
 			t.Errorf("%d definitions", i)
 		}
-		for range j.AllDefinitions(t.Context()) {
+		for _, err := range j.AllDefinitions(t.Context()) {
+			if err != nil {
+				t.Error(err)
+			}
 			break
 		}
 		for _, want := range rows {
@@ -239,24 +245,24 @@ func testDefinitions(t *testing.T, s Store) {
 	}
 	check(j)
 	closeJournal(t, j)
-	check(open(t, s))
+	check(open(t, t.Store))
 }
 
-func claim(t testing.TB, j persistence.Journal, p messages.Partition) messages.Epoch {
-	t.Helper()
-	seen, err := j.Epoch(t.Context(), p)
+func claim(tb testing.TB, j persistence.Journal, p messages.Partition) messages.Epoch {
+	tb.Helper()
+	seen, err := j.Epoch(tb.Context(), p)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	epoch, err := j.Claim(t.Context(), p, "node-1", seen)
+	epoch, err := j.Claim(tb.Context(), p, "node-1", seen)
 	if err != nil || epoch != seen+1 {
-		t.Fatalf("claim of %d: %d, %v", p, epoch, err)
+		tb.Fatalf("claim of %d: %d, %v", p, epoch, err)
 	}
 	return epoch
 }
 
-func testClaim(t *testing.T, s Store) {
-	j := s.Open(t)
+func testClaim(t env) {
+	j := t.Open(t)
 	for _, p := range []messages.Partition{0, 1, messages.Partitions - 1} {
 		if epoch, err := j.Epoch(t.Context(), p); err != nil || epoch != 0 {
 			t.Errorf("epoch of %d: %d, %v", p, epoch, err)
@@ -272,7 +278,7 @@ func testClaim(t *testing.T, s Store) {
 		}
 	}
 	closeJournal(t, j)
-	j = open(t, s)
+	j = open(t, t.Store)
 	for p, want := range map[messages.Partition]messages.Epoch{0: 3, 1: 3, 2: 0, messages.Partitions - 1: 3} {
 		if epoch, err := j.Epoch(t.Context(), p); err != nil || epoch != want {
 			t.Errorf("epoch of %d after a restart: %d, %v", p, epoch, err)
@@ -281,8 +287,8 @@ func testClaim(t *testing.T, s Store) {
 }
 
 // testClaimOnce has nodes race for a partition.
-func testClaimOnce(t *testing.T, s Store) {
-	j := open(t, s)
+func testClaimOnce(t env) {
+	j := open(t, t.Store)
 	for seen := range messages.Epoch(10) {
 		var won atomic.Int32
 		var wg sync.WaitGroup

@@ -14,38 +14,38 @@ import (
 )
 
 // Fill has n orders live in a journal, with rows and indexes of every kind, and leaves some of them open.
-func Fill(t testing.TB, j persistence.Journal, n int) {
-	t.Helper()
+func Fill(tb testing.TB, j persistence.Journal, n int) {
+	tb.Helper()
 	for i := range n {
 		o := newOrder()
-		if epoch, err := j.Epoch(t.Context(), o.partition); err != nil {
-			t.Fatal(err)
+		if epoch, err := j.Epoch(tb.Context(), o.partition); err != nil {
+			tb.Fatal(err)
 		} else if o.epoch = epoch; epoch == 0 && i%8 == 0 {
-			o.epoch = claim(t, j, o.partition)
+			o.epoch = claim(tb, j, o.partition)
 		}
 		o.row.Labels = []*journalv1.Label{{Name: "number", Value: fmt.Sprint(i % 3)}}
 		if i%2 == 0 {
 			o.row.OrderKey = fmt.Sprint("key ", i%5)
 		}
-		o.must(t, j, o.accept(2))
-		o.must(t, j, o.step(1))
+		o.must(tb, j, o.accept(2))
+		o.must(tb, j, o.step(1))
 		switch i % 5 {
 		case 0:
-			o.must(t, j, o.wait(int64(i+1)))
+			o.must(tb, j, o.wait(int64(i+1)))
 		case 1:
-			o.must(t, j, o.wait(int64(i+1)))
-			o.must(t, j, o.end(orderv1.Status_STATUS_COMPLETED))
+			o.must(tb, j, o.wait(int64(i+1)))
+			o.must(tb, j, o.end(orderv1.Status_STATUS_COMPLETED))
 		case 2:
-			o.must(t, j, o.end(orderv1.Status_STATUS_FAULTED))
+			o.must(tb, j, o.end(orderv1.Status_STATUS_FAULTED))
 		case 3:
-			o.must(t, j, o.end(orderv1.Status_STATUS_CANCELLED))
+			o.must(tb, j, o.end(orderv1.Status_STATUS_CANCELLED))
 		}
 		if i%10 == 0 {
-			_, err := j.PutDefinition(t.Context(), &journalv1.DefinitionRow{
+			_, err := j.PutDefinition(tb.Context(), &journalv1.DefinitionRow{
 				Namespace: "fill", Name: "definition", Version: fmt.Sprintf("1.0.%d", i), Hash: []byte{byte(i)}, Document: []byte("document"),
 			})
 			if err != nil {
-				t.Fatal(err)
+				tb.Fatal(err)
 			}
 		}
 	}
@@ -72,7 +72,7 @@ func State(ctx context.Context, j persistence.Journal) (string, error) {
 			if err := orderState(ctx, j, &b, f); err != nil {
 				return "", err
 			}
-			partitions[messages.Partition(f.Row.GetPartition())] = true //nolint:gosec // as accepted
+			partitions[messages.Partition(f.Row.GetPartition())] = true
 		}
 		if q.After = next; next.IsZero() {
 			break

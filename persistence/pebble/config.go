@@ -96,7 +96,10 @@ func (c Config) withDefaults() (Config, error) {
 		fs, dir := c.FS, c.Dir
 		c.Free = func() (uint64, error) {
 			usage, err := fs.GetDiskUsage(dir)
-			return usage.AvailBytes, err
+			if err != nil {
+				return 0, fmt.Errorf("ask for the free disk space of %s: %w", dir, err)
+			}
+			return usage.AvailBytes, nil
 		}
 	}
 	return c, c.validate()

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"path"
@@ -23,77 +22,77 @@ const testDir = "/data/journal"
 
 func testConfig(fs vfs.FS) Config {
 	return Config{
-		Dir: testDir, FS: fs, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), MemTableBytes: 1 << 20, CacheBytes: 1 << 20,
+		Dir: testDir, FS: fs, Logger: slog.New(slog.DiscardHandler), MemTableBytes: 1 << 20, CacheBytes: 1 << 20,
 		MarkAfter: time.Millisecond, LowWaterBytes: -1, Fatal: func(error) {},
 	}
 }
 
-func mustOpen(t testing.TB, cfg Config) *Journal {
-	t.Helper()
+func mustOpen(tb testing.TB, cfg Config) *Journal {
+	tb.Helper()
 	j, err := Open(cfg)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return j
 }
 
-func mustClose(t testing.TB, j *Journal) {
-	t.Helper()
+func mustClose(tb testing.TB, j *Journal) {
+	tb.Helper()
 	if err := j.Close(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
-func stateOf(t testing.TB, j *Journal) string {
-	t.Helper()
-	s, err := journaltest.State(t.Context(), j)
+func stateOf(tb testing.TB, j *Journal) string {
+	tb.Helper()
+	s, err := journaltest.State(tb.Context(), j)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return s
 }
 
 // closedStore makes a store that was opened and filled a few times and closed.
-func closedStore(t testing.TB) (*vfs.MemFS, string) {
-	t.Helper()
+func closedStore(tb testing.TB) (*vfs.MemFS, string) {
+	tb.Helper()
 	fs := vfs.NewCrashableMem()
 	var want string
 	for range 2 {
-		j := mustOpen(t, testConfig(fs))
-		journaltest.Fill(t, j, 10)
-		want = stateOf(t, j)
-		mustClose(t, j)
+		j := mustOpen(tb, testConfig(fs))
+		journaltest.Fill(tb, j, 10)
+		want = stateOf(tb, j)
+		mustClose(tb, j)
 	}
 	return fs, want
 }
 
 // killedStore makes a store whose process was killed when it had nothing to do. Some of it is in tables, some in the log.
-func killedStore(t testing.TB) (*vfs.MemFS, string) {
-	t.Helper()
-	fs, _ := closedStore(t)
-	j := mustOpen(t, testConfig(fs))
-	journaltest.Fill(t, j, 10)
+func killedStore(tb testing.TB) (*vfs.MemFS, string) {
+	tb.Helper()
+	fs, _ := closedStore(tb)
+	j := mustOpen(tb, testConfig(fs))
+	journaltest.Fill(tb, j, 10)
 	if err := j.db.Flush(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	journaltest.Fill(t, j, 10)
-	want := stateOf(t, j)
-	waitIdle(t, j)
+	journaltest.Fill(tb, j, 10)
+	want := stateOf(tb, j)
+	waitIdle(tb, j)
 	killed := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))})
-	mustClose(t, j)
+	mustClose(tb, j)
 	return killed, want
 }
 
 // waitIdle returns when the journal has set its mark and noted its manifest.
-func waitIdle(t testing.TB, j *Journal) {
-	t.Helper()
+func waitIdle(tb testing.TB, j *Journal) {
+	tb.Helper()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for {
 		if !j.unmarked.Load() && len(j.grew) == 0 {
 			now, err := readSeal(j.cfg.FS, testDir)
 			if err != nil {
-				t.Fatal(err)
+				tb.Fatal(err)
 			}
 			if m, err := readManifest(j.cfg.FS, testDir); err == nil && m == now.manifest {
 				return
@@ -101,15 +100,15 @@ func waitIdle(t testing.TB, j *Journal) {
 		}
 		select {
 		case <-tick.C:
-		case <-t.Context().Done():
-			t.Fatal("the journal never came to rest")
+		case <-tb.Context().Done():
+			tb.Fatal("the journal never came to rest")
 		}
 	}
 }
 
 // openDamaged opens a store and returns its state, or why that could not be had.
-func openDamaged(t testing.TB, fs vfs.FS) (string, error) {
-	t.Helper()
+func openDamaged(tb testing.TB, fs vfs.FS) (string, error) {
+	tb.Helper()
 	var fatal error
 	cfg := testConfig(fs)
 	cfg.Fatal = func(err error) { fatal = err }
@@ -117,7 +116,7 @@ func openDamaged(t testing.TB, fs vfs.FS) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	state, err := journaltest.State(t.Context(), j)
+	state, err := journaltest.State(tb.Context(), j)
 	closeErr := j.Close()
 	return state, errors.Join(err, fatal, closeErr)
 }
@@ -126,10 +125,10 @@ func openDamaged(t testing.TB, fs vfs.FS) (string, error) {
 // was closed, or its process was killed.
 func TestFlippedBytes(t *testing.T) {
 	t.Parallel()
-	for name, make := range map[string]func(testing.TB) (*vfs.MemFS, string){"Closed": closedStore, "Killed": killedStore} {
+	for name, store := range map[string]func(testing.TB) (*vfs.MemFS, string){"Closed": closedStore, "Killed": killedStore} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			fs, want := make(t)
+			fs, want := store(t)
 			if got, err := openDamaged(t, clone(fs)); err != nil || got != want {
 				t.Fatalf("the store is not what it was before any damage: %v", err)
 			}
@@ -239,15 +238,15 @@ func TestTornTail(t *testing.T) {
 	}
 }
 
-func newestLog(t testing.TB, fs vfs.FS) string {
-	t.Helper()
+func newestLog(tb testing.TB, fs vfs.FS) string {
+	tb.Helper()
 	names, err := fs.List(testDir)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	logs := slices.DeleteFunc(names, func(name string) bool { return path.Ext(name) != ".log" })
 	if len(logs) == 0 {
-		t.Fatal("there is no log")
+		tb.Fatal("there is no log")
 	}
 	return path.Join(testDir, slices.Max(logs))
 }

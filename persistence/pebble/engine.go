@@ -88,12 +88,14 @@ func (w rowFilterWriter) AddKey(key []byte) {
 // engineLogger passes on what the engine says.
 type engineLogger struct {
 	*slog.Logger
+
 	dir string
 	// fail is called when the engine can't go on.
 	fail func(error)
 }
 
 func (l engineLogger) log(level slog.Level, message string, err error) {
+	//nolint:sloglint // the words are the engine's
 	l.LogAttrs(context.Background(), level, message, slog.String("dir", l.dir), slog.Any("error", err))
 }
 

@@ -316,11 +316,13 @@ func (j *Journal) checkFree() {
 	if j.full.Swap(full) == full {
 		return
 	}
-	message := "journal: disk is at its low-water mark: no new orders are accepted"
-	if !full {
-		message = "journal: disk has room again: new orders are accepted"
+	attrs = append(attrs, slog.Uint64("free_bytes", free))
+	if full {
+		j.cfg.Logger.LogAttrs(context.Background(), slog.LevelWarn,
+			"journal: disk is at its low-water mark: no new orders are accepted", attrs...)
+	} else {
+		j.cfg.Logger.LogAttrs(context.Background(), slog.LevelInfo, "journal: disk has room again: new orders are accepted", attrs...)
 	}
-	j.cfg.Logger.LogAttrs(context.Background(), slog.LevelWarn, message, append(attrs, slog.Uint64("free_bytes", free))...)
 }
 
 // signal puts a token into a channel that has room for one.

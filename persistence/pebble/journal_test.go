@@ -33,6 +33,7 @@ func isSync(op errorfs.Op) bool {
 // heldDisk is a disk whose log syncs wait while it is held.
 type heldDisk struct {
 	vfs.FS
+
 	mu      sync.Mutex
 	release chan struct{}
 	// held has a token for each sync that waits.

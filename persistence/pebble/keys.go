@@ -96,7 +96,7 @@ func appendOpenKey(b []byte, p messages.Partition, h messages.Handle) []byte {
 // appendDuePrefix appends the part of a due key before the handle. A due time before 1970 counts as 1970.
 func appendDuePrefix(b []byte, p messages.Partition, due int64) []byte {
 	b = binary.BigEndian.AppendUint16(append(b, kindDue), uint16(p))
-	return binary.BigEndian.AppendUint64(b, uint64(max(due, 0))) //nolint:gosec // not negative
+	return binary.BigEndian.AppendUint64(b, uint64(max(due, 0)))
 }
 
 func appendDueKey(b []byte, p messages.Partition, due int64, h messages.Handle) []byte {
@@ -114,7 +114,7 @@ func appendString(b []byte, s string) []byte {
 	if len(s) > maxString {
 		panic(fmt.Sprintf("string of %d bytes in a key", len(s)))
 	}
-	return append(binary.BigEndian.AppendUint16(b, uint16(len(s))), s...)
+	return append(binary.BigEndian.AppendUint16(b, uint16(len(s))), s...) //nolint:gosec // see above
 }
 
 // maxString is the length of the longest string in a key that is not at its end.

@@ -23,7 +23,7 @@ const childDir = "HOLDFAST_TEST_JOURNAL"
 func runChild(dir string) {
 	j, err := pebble.Open(pebble.Config{Dir: dir, MemTableBytes: 1 << 20, LowWaterBytes: -1})
 	if err != nil {
-		fmt.Println("error", err)
+		fmt.Fprintln(os.Stdout, "error", err)
 		os.Exit(1)
 	}
 	var out sync.Mutex
@@ -38,11 +38,11 @@ func runChild(dir string) {
 					c.Done = func(err error) { done <- err }
 					j.Commit(c)
 					if err := <-done; err != nil {
-						fmt.Println("error", err)
+						fmt.Fprintln(os.Stdout, "error", err)
 						os.Exit(1)
 					}
 					out.Lock()
-					fmt.Println(id, c.Expected+1)
+					fmt.Fprintln(os.Stdout, id, c.Expected+1)
 					out.Unlock()
 					c = &persistence.Commit{Partition: c.Partition, Handle: c.Handle, Expected: c.Expected + 1, Events: 1, Record: c.Record}
 				}
@@ -58,7 +58,7 @@ func TestKilledProcess(t *testing.T) {
 	dir := t.TempDir()
 	confirmed := make(map[messages.OrderID]messages.Version)
 	for round := range 4 {
-		child := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // this very program
+		child := exec.CommandContext(t.Context(), os.Args[0])
 		child.Env = append(os.Environ(), childDir+"="+dir)
 		out, err := child.StdoutPipe()
 		if err != nil {

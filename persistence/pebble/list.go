@@ -276,17 +276,17 @@ func (s *indexStream) atMost(h messages.Handle) (messages.Handle, bool, error) {
 // anyOf is the union of streams.
 type anyOf []stream
 
-func (u anyOf) atMost(h messages.Handle) (best messages.Handle, any bool, err error) {
+func (u anyOf) atMost(h messages.Handle) (best messages.Handle, found bool, err error) {
 	for _, s := range u {
 		got, more, err := s.atMost(h)
 		if err != nil {
 			return best, false, err
 		}
-		if more && (!any || less(best, got)) {
-			best, any = got, true
+		if more && (!found || less(best, got)) {
+			best, found = got, true
 		}
 	}
-	return best, any, nil
+	return best, found, nil
 }
 
 // openStream is the open orders of all partitions. It keeps the next one of each.
@@ -298,21 +298,21 @@ type openStream struct {
 	}
 }
 
-func (s *openStream) atMost(h messages.Handle) (best messages.Handle, any bool, err error) {
+func (s *openStream) atMost(h messages.Handle) (best messages.Handle, found bool, err error) {
 	for p := range s.next {
 		n := &s.next[p]
 		if !n.known || n.more && less(h, n.at) {
-			partition := indexStream{it: s.it, prefix: appendOpenPrefix(nil, messages.Partition(p))} //nolint:gosec // below Partitions
+			partition := indexStream{it: s.it, prefix: appendOpenPrefix(nil, messages.Partition(p))}
 			if n.at, n.more, err = partition.atMost(h); err != nil {
 				return best, false, err
 			}
 			n.known = true
 		}
-		if n.more && (!any || less(best, n.at)) {
-			best, any = n.at, true
+		if n.more && (!found || less(best, n.at)) {
+			best, found = n.at, true
 		}
 	}
-	return best, any, nil
+	return best, found, nil
 }
 
 func less(a, b messages.Handle) bool { return bytes.Compare(a[:], b[:]) < 0 }

@@ -23,7 +23,7 @@ const epochSize = 8
 // loadEpochs reads the epochs of all partitions.
 func loadEpochs(db pebble.Reader, epochs *[messages.Partitions]atomic.Uint64) error {
 	for p := range epochs {
-		value, closer, err := db.Get(appendEpochKey(nil, messages.Partition(p))) //nolint:gosec // below Partitions
+		value, closer, err := db.Get(appendEpochKey(nil, messages.Partition(p)))
 		if errors.Is(err, pebble.ErrNotFound) {
 			continue
 		}

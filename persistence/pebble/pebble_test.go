@@ -2,7 +2,6 @@ package pebble_test
 
 import (
 	"errors"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"os"
@@ -37,23 +36,26 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-func discard() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // disk makes stores in real directories. They can't crash.
 type disk struct{}
 
 type diskStore string
 
-func (disk) NewStore(t testing.TB) journaltest.Store { return diskStore(t.TempDir()) }
+func (disk) NewStore(tb testing.TB) journaltest.Store {
+	tb.Helper()
+	return diskStore(tb.TempDir())
+}
 
-func (s diskStore) Open(t testing.TB) persistence.Journal {
-	t.Helper()
+func (s diskStore) Open(tb testing.TB) persistence.Journal {
+	tb.Helper()
 	j, err := pebble.Open(pebble.Config{
 		Dir: string(s), Logger: discard(), MemTableBytes: 1 << 20,
-		Fatal: func(err error) { t.Errorf("fatal: %v", err) },
+		Fatal: func(err error) { tb.Errorf("fatal: %v", err) },
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return j
 }
@@ -74,8 +76,8 @@ type memoryStore struct {
 
 var errBroken = errors.New("the disk is broken")
 
-func (s *memoryStore) Open(t testing.TB) persistence.Journal {
-	t.Helper()
+func (s *memoryStore) Open(tb testing.TB) persistence.Journal {
+	tb.Helper()
 	broken := new(atomic.Bool)
 	s.broken = broken
 	j, err := pebble.Open(pebble.Config{
@@ -88,12 +90,12 @@ func (s *memoryStore) Open(t testing.TB) persistence.Journal {
 		})),
 		Fatal: func(err error) {
 			if !broken.Load() {
-				t.Errorf("fatal: %v", err)
+				tb.Errorf("fatal: %v", err)
 			}
 		},
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	s.journal = j
 	return j
@@ -101,13 +103,13 @@ func (s *memoryStore) Open(t testing.TB) persistence.Journal {
 
 func (s *memoryStore) Break(testing.TB) { s.broken.Store(true) }
 
-func (s *memoryStore) Crash(t testing.TB, keep journaltest.Keep) {
-	t.Helper()
+func (s *memoryStore) Crash(tb testing.TB, keep journaltest.Keep) {
+	tb.Helper()
 	percent := map[journaltest.Keep]int{journaltest.KeepNone: 0, journaltest.KeepSome: 50, journaltest.KeepAll: 100}[keep]
 	after := s.disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: s.rng})
 	// What the journal still does, it does to the disk that is no more.
 	if err := s.journal.Close(); err != nil && !s.broken.Load() {
-		t.Errorf("close after the crash: %v", err)
+		tb.Errorf("close after the crash: %v", err)
 	}
 	s.disk = after
 }

@@ -43,7 +43,10 @@ func (j *Journal) find(id messages.OrderID) (persistence.Entry, error) {
 }
 
 func entryOf(row *journalv1.DirectoryRow) (persistence.Entry, error) {
-	entry := persistence.Entry{Partition: messages.Partition(row.GetPartition()), ContentHash: row.GetContentHash()} //nolint:gosec // checked below
+	entry := persistence.Entry{
+		Partition:   messages.Partition(row.GetPartition()), //nolint:gosec // checked below
+		ContentHash: row.GetContentHash(),
+	}
 	if len(row.GetHandle()) != handleSize {
 		return entry, fmt.Errorf("its handle has %d bytes", len(row.GetHandle()))
 	}
@@ -111,7 +114,7 @@ func (j *Journal) records(
 		return err
 	}
 	from = max(from, 1)
-	valid := false
+	var valid bool
 	if from == 1 {
 		valid = it.First()
 	} else {

@@ -55,7 +55,7 @@ func checkRecord(h messages.Handle, first messages.Version, b []byte) (events in
 			persistence.ErrFeatureLevel, h, first, level, persistence.FeatureLevel)
 	case events == 0:
 		err = errors.New("record has no events")
-	case first > math.MaxUint64-messages.Version(events):
+	case first > math.MaxUint64-messages.Version(events): //nolint:gosec // not negative
 		err = errors.New("versions end")
 	}
 	if err != nil {

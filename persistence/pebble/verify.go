@@ -2,6 +2,7 @@ package pebble
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -76,7 +77,8 @@ func Verify(ctx context.Context, c Check) (Report, error) {
 	}
 	v := &verifier{Check: c, ctx: ctx, report: Report{Problems: []Problem{}}}
 	if c.Dir == "" || c.MaxProblems < 0 {
-		return v.report, fmt.Errorf("verify a journal: Dir is %q and MaxProblems is %d: give a directory and a positive number", c.Dir, c.MaxProblems)
+		return v.report, fmt.Errorf("verify a journal: Dir is %q and MaxProblems is %d: give a directory and a positive number",
+			c.Dir, c.MaxProblems)
 	}
 	if _, err := c.FS.Stat(c.FS.PathJoin(c.Dir, sealName)); err != nil {
 		return v.report, fmt.Errorf("%s is not a Holdfast journal: %w", c.Dir, err)
@@ -92,6 +94,7 @@ func Verify(ctx context.Context, c Check) (Report, error) {
 // verifier is one run of Verify.
 type verifier struct {
 	Check
+
 	ctx    context.Context //nolint:containedctx // lives as long as the call
 	db     *pebble.DB
 	report Report
@@ -106,12 +109,12 @@ func (v *verifier) problem(p Problem) {
 	}
 }
 
-func (v *verifier) orderProblem(h messages.Handle, format string, args ...any) {
+func (v *verifier) orderProblemf(h messages.Handle, format string, args ...any) {
 	v.problem(Problem{Order: h.String(), What: fmt.Sprintf(format, args...)})
 }
 
-func (v *verifier) keyProblem(key []byte, format string, args ...any) {
-	v.problem(Problem{Key: fmt.Sprintf("%x", key), What: fmt.Sprintf(format, args...)})
+func (v *verifier) keyProblemf(key []byte, format string, args ...any) {
+	v.problem(Problem{Key: hex.EncodeToString(key), What: fmt.Sprintf(format, args...)})
 }
 
 func (v *verifier) run(lock *pebble.Lock) (err error) {
@@ -212,7 +215,7 @@ func (v *verifier) each(lower, upper []byte, visit func(key, value []byte)) erro
 		visit(it.Key(), value)
 	}
 	if err := it.Close(); err != nil {
-		v.keyProblem(lower, "can't read on from here or behind: %v", err)
+		v.keyProblemf(lower, "can't read on from here or behind: %v", err)
 	}
 	return context.Cause(v.ctx)
 }
@@ -222,7 +225,7 @@ func (v *verifier) has(key []byte) bool {
 	_, closer, err := v.db.Get(key)
 	if err != nil {
 		if !errors.Is(err, pebble.ErrNotFound) {
-			v.keyProblem(key, "can't be read: %v", err)
+			v.keyProblemf(key, "can't be read: %v", err)
 		}
 		return false
 	}

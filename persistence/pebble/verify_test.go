@@ -17,21 +17,21 @@ import (
 	"github.com/holdfast-run/holdfast/persistence/journaltest"
 )
 
-func verify(t testing.TB, fs vfs.FS, fold func(Order) error) Report {
-	t.Helper()
-	report, err := Verify(t.Context(), Check{Dir: testDir, FS: fs, Fold: fold})
+func verify(tb testing.TB, fs vfs.FS, fold func(Order) error) Report {
+	tb.Helper()
+	report, err := Verify(tb.Context(), Check{Dir: testDir, FS: fs, Fold: fold})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return report
 }
 
 func TestVerifyWhole(t *testing.T) {
 	t.Parallel()
-	for name, make := range map[string]func(testing.TB) (*vfs.MemFS, string){"Closed": closedStore, "Killed": killedStore} {
+	for name, store := range map[string]func(testing.TB) (*vfs.MemFS, string){"Closed": closedStore, "Killed": killedStore} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			fs, want := make(t)
+			fs, want := store(t)
 			var handles []messages.Handle
 			events := 0
 			report := verify(t, fs, func(o Order) error {
@@ -218,9 +218,9 @@ func TestVerifyRefuses(t *testing.T) {
 		t.Errorf("canceled: %v", err)
 	}
 	report, err := Verify(t.Context(), Check{Dir: testDir, FS: fs, Definition: func(row *journalv1.DefinitionRow) error {
-		return errors.New("definition " + row.GetName())
+		return errors.New("can't compile " + row.GetName())
 	}})
-	if err != nil || report.ProblemCount != 1 || report.Problems[0].What != "definition definition" || report.Problems[0].Key == "" {
+	if err != nil || report.ProblemCount != 1 || report.Problems[0].What != "can't compile definition" || report.Problems[0].Key == "" {
 		t.Errorf("%+v, %v", report, err)
 	}
 	report = verify(t, fs, func(Order) error { return errors.New("does not fold") })
@@ -266,8 +266,10 @@ func FuzzRecords(f *testing.F) {
 			t.Fatal(err)
 		}
 		_, _ = journaltest.State(t.Context(), j) // Any error will do.
-		for range j.Records(t.Context(), c.Handle, 2) {
-			continue
+		for r, err := range j.Records(t.Context(), c.Handle, 2) {
+			if err == nil && len(r.Data) == 0 {
+				t.Error("an empty record was read")
+			}
 		}
 		c.Expected, c.ID, c.RowBefore = 1, "", c.Row
 		done := make(chan error, 1)

@@ -20,7 +20,7 @@ var indexKinds = []byte{kindByStatus, kindByName, kindDirectory, kindByKey, kind
 // walk looks at everything in the store.
 func (v *verifier) walk() error {
 	if err := checkFormat(v.db); err != nil {
-		v.keyProblem([]byte{kindFormat}, "%v", err)
+		v.keyProblemf([]byte{kindFormat}, "%v", err)
 	}
 	for _, part := range []func() error{v.kinds, v.epochs, v.definitions, v.orders} {
 		if err := part(); err != nil {
@@ -46,7 +46,7 @@ func (v *verifier) kinds() error {
 		if kind == 255 {
 			upper = nil
 		}
-		if err := v.each([]byte{byte(kind)}, upper, func(key, _ []byte) { v.keyProblem(key, "no such kind of key") }); err != nil {
+		if err := v.each([]byte{byte(kind)}, upper, func(key, _ []byte) { v.keyProblemf(key, "no such kind of key") }); err != nil {
 			return err
 		}
 	}
@@ -56,7 +56,7 @@ func (v *verifier) kinds() error {
 func (v *verifier) epochs() error {
 	return v.each([]byte{kindEpoch}, []byte{kindEpoch + 1}, func(key, value []byte) {
 		if len(key) != 3 || key[1] != 0 || len(value) < epochSize {
-			v.keyProblem(key, "not the epoch of a partition")
+			v.keyProblemf(key, "not the epoch of a partition")
 		}
 	})
 }
@@ -66,16 +66,16 @@ func (v *verifier) definitions() error {
 		v.report.Definitions++
 		var row journalv1.DefinitionRow
 		if err := proto.Unmarshal(value, &row); err != nil {
-			v.keyProblem(key, "definition can't be decoded: %v", err)
+			v.keyProblemf(key, "definition can't be decoded: %v", err)
 			return
 		}
 		ref := messages.DefinitionRef{Namespace: row.GetNamespace(), Name: row.GetName(), Version: row.GetVersion()}
 		if !bytes.Equal(key, appendDefinitionKey(nil, ref)) {
-			v.keyProblem(key, "holds the definition %s", ref)
+			v.keyProblemf(key, "holds the definition %s", ref)
 		}
 		if v.Definition != nil {
 			if err := v.Definition(&row); err != nil {
-				v.keyProblem(key, "%v", err)
+				v.keyProblemf(key, "%v", err)
 			}
 		}
 	})
@@ -91,7 +91,7 @@ func (v *verifier) orders() error {
 	// rowsBefore deals with the rows before h, which have no history.
 	rowsBefore := func(h []byte) {
 		for ; rows.Valid() && (h == nil || bytes.Compare(rows.Key()[1:], h) < 0); rows.Next() {
-			v.keyProblem(rows.Key(), "an order has a row and no history")
+			v.keyProblemf(rows.Key(), "an order has a row and no history")
 			v.report.Orders++
 		}
 	}
@@ -104,12 +104,12 @@ func (v *verifier) orders() error {
 		rowsBefore(current.Handle[:])
 		v.report.Orders++
 		if !rows.Valid() || !bytes.Equal(rows.Key()[1:], current.Handle[:]) {
-			v.orderProblem(current.Handle, "has a history and no row")
+			v.orderProblemf(current.Handle, "has a history and no row")
 			return
 		}
 		current.Row = new(journalv1.OrderRow)
 		if err := unmarshalValue(rows, current.Row); err != nil {
-			v.orderProblem(current.Handle, "row can't be decoded: %v", err)
+			v.orderProblemf(current.Handle, "row can't be decoded: %v", err)
 		} else {
 			v.order(&current, whole)
 		}
@@ -118,7 +118,7 @@ func (v *verifier) orders() error {
 	err = v.each([]byte{kindRecord}, []byte{kindRecord + 1}, func(key, value []byte) {
 		h, first, err := parseRecordKey(key)
 		if err != nil {
-			v.keyProblem(key, "%v", err)
+			v.keyProblemf(key, "%v", err)
 			return
 		}
 		if h != current.Handle || version == 0 {
@@ -135,7 +135,7 @@ func (v *verifier) orders() error {
 	finish()
 	rowsBefore(nil)
 	if closeErr := rows.Close(); closeErr != nil {
-		v.keyProblem([]byte{kindOrder}, "the rows of orders can't be read: %v", closeErr)
+		v.keyProblemf([]byte{kindOrder}, "the rows of orders can't be read: %v", closeErr)
 	}
 	return err
 }
@@ -154,18 +154,18 @@ func (v *verifier) record(h messages.Handle, first, want messages.Version, value
 	v.report.Records++
 	events, err := checkRecord(h, first, value)
 	if err != nil {
-		v.orderProblem(h, "%v", err)
+		v.orderProblemf(h, "%v", err)
 		return nil, first + 1
 	}
 	v.report.Events += int64(events)
 	next := first + messages.Version(events) //nolint:gosec // at least 1
 	if first != want {
-		v.orderProblem(h, "the record at version %d should be at %d", first, want)
+		v.orderProblemf(h, "the record at version %d should be at %d", first, want)
 		return nil, next
 	}
 	r := new(journalv1.Record)
 	if err := proto.Unmarshal(value, r); err != nil {
-		v.orderProblem(h, "the record at version %d can't be decoded: %v", first, err)
+		v.orderProblemf(h, "the record at version %d can't be decoded: %v", first, err)
 		return nil, next
 	}
 	return r, next
@@ -175,11 +175,11 @@ func (v *verifier) record(h messages.Handle, first, want messages.Version, value
 func (v *verifier) order(o *Order, whole bool) {
 	p := messages.Partition(o.Row.GetPartition()) //nolint:gosec // checked next
 	if o.Row.GetPartition() >= messages.Partitions {
-		v.orderProblem(o.Handle, "row has the partition %d", o.Row.GetPartition())
+		v.orderProblemf(o.Handle, "row has the partition %d", o.Row.GetPartition())
 		return
 	}
 	if err := checkStrings(o.Row); err != nil {
-		v.orderProblem(o.Handle, "%v", err)
+		v.orderProblemf(o.Handle, "%v", err)
 		return
 	}
 	open := new(journalv1.OpenRow)
@@ -188,27 +188,27 @@ func (v *verifier) order(o *Order, whole bool) {
 		o.Open = open
 		v.report.Open++
 	case !errors.Is(err, persistence.ErrNotFound):
-		v.orderProblem(o.Handle, "open row can't be read: %v", err)
+		v.orderProblemf(o.Handle, "open row can't be read: %v", err)
 		return
 	}
 	if ended := hasEnded(o.Row.GetStatus()); ended != (o.Open == nil) || ended != (o.Row.GetEndedAt() != 0) {
-		v.orderProblem(o.Handle, "row has the status %s and ended at %d, and the index of open orders says %t",
+		v.orderProblemf(o.Handle, "row has the status %s and ended at %d, and the index of open orders says %t",
 			orderv1.Status(o.Row.GetStatus()), o.Row.GetEndedAt(), o.Open != nil)
 	}
 	if o.Open != nil && o.Open.GetId() != o.Row.GetId() {
-		v.orderProblem(o.Handle, "open row has the id %q, the row %q", o.Open.GetId(), o.Row.GetId())
+		v.orderProblemf(o.Handle, "open row has the id %q, the row %q", o.Open.GetId(), o.Row.GetId())
 	}
 	v.directory(o, p)
 	for _, key := range indexKeys(o.Handle, o.Row, o.Open) {
 		if v.has(key) {
 			v.expected[key[0]]++
 		} else {
-			v.orderProblem(o.Handle, "is missing in an index: there is no key %x", key)
+			v.orderProblemf(o.Handle, "is missing in an index: there is no key %x", key)
 		}
 	}
 	if v.Fold != nil && whole {
 		if err := v.Fold(*o); err != nil {
-			v.orderProblem(o.Handle, "%v", err)
+			v.orderProblemf(o.Handle, "%v", err)
 		}
 	}
 }
@@ -222,9 +222,9 @@ func (v *verifier) directory(o *Order, p messages.Partition) {
 	entry, entryErr := entryOf(&row)
 	switch {
 	case err != nil || entryErr != nil:
-		v.orderProblem(o.Handle, "directory row of %q can't be read: %v", o.Row.GetId(), errors.Join(err, entryErr))
+		v.orderProblemf(o.Handle, "directory row of %q can't be read: %v", o.Row.GetId(), errors.Join(err, entryErr))
 	case entry.Handle != o.Handle || entry.Partition != p:
-		v.orderProblem(o.Handle, "id %q leads to order %s in partition %d", o.Row.GetId(), entry.Handle, entry.Partition)
+		v.orderProblemf(o.Handle, "id %q leads to order %s in partition %d", o.Row.GetId(), entry.Handle, entry.Partition)
 	}
 }
 
@@ -271,7 +271,7 @@ func (v *verifier) strays(kind byte) error {
 		if kind == kindDirectory {
 			var row journalv1.DirectoryRow
 			if err := proto.Unmarshal(value, &row); err != nil {
-				v.keyProblem(key, "directory row can't be decoded: %v", err)
+				v.keyProblemf(key, "directory row can't be decoded: %v", err)
 				return
 			}
 			copy(h[:], row.GetHandle())
@@ -280,7 +280,7 @@ func (v *verifier) strays(kind byte) error {
 		}
 		row, open := new(journalv1.OrderRow), new(journalv1.OpenRow)
 		if err := get(v.db, appendOrderKey(nil, h), row); err != nil {
-			v.keyProblem(key, "leads to order %s, whose row: %v", h, err)
+			v.keyProblemf(key, "leads to order %s, whose row: %v", h, err)
 			return
 		}
 		if checkStrings(row) != nil {
@@ -291,7 +291,7 @@ func (v *verifier) strays(kind byte) error {
 			open = nil
 		}
 		if !slices.ContainsFunc(indexKeys(h, row, open), func(k []byte) bool { return bytes.Equal(k, key) }) {
-			v.keyProblem(key, "leads to order %s, which does not call for it", h)
+			v.keyProblemf(key, "leads to order %s, which does not call for it", h)
 		}
 	})
 }
