@@ -252,3 +252,24 @@ func TestBusyPartition(t *testing.T) {
 		n.expect("o99", completed)
 	})
 }
+
+// That a task was never begun reaches its order even if the journal is in trouble just then.
+func TestNotDoneIsKept(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		commits := 0
+		f := &faulty{fail: func(c *persistence.Commit) *fault {
+			if commits++; commits == 3 {
+				return &fault{err: persistence.ErrBusy}
+			}
+			return nil
+		}}
+		n := start(t, withWrap(f.wrap))
+		n.mustSubmit(order{id: "a", def: n.deploy("one", callOne)})
+		if err := n.cancel("a"); err != nil {
+			t.Fatal(err)
+		}
+		n.expect("a", running)
+		n.sleep(6 * time.Second)
+		n.expect("a", cancelled)
+	})
+}

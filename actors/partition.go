@@ -28,7 +28,7 @@ type slot struct {
 type partition struct {
 	*slot
 
-	engine *Engine
+	engine   *Engine
 	ctx      actor.Context // valid from its start on, in its own turns
 	poison   actor.SupervisorStrategy
 	resident map[messages.OrderID]*resident
