@@ -3,6 +3,7 @@ package actors_test
 import (
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/holdfast-run/holdfast/actors"
@@ -25,7 +26,8 @@ func (n *node) ledgers(id string) string {
 
 // What is not idempotent is sent only after its ledger is journaled.
 func TestLedgerFirst(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		n := start(t)
 		w := n.worker(func(w *worker, task *adapterv1.Task) *adapterv1.Result {
 			if got := w.node.ledgers(task.GetOrderId()); got != "l1" {
@@ -43,10 +45,12 @@ func TestLedgerFirst(t *testing.T) {
 
 // A new process with the ledger of a lost one gets its tasks; another ledger gets them late, and marked.
 func TestLedgerLost(t *testing.T) {
+	t.Parallel()
 	const grace = 20 * time.Second
 	for name, kill := range map[string]bool{"stream lost": false, "and node killed": true} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				n := start(t, inMemory, withEngine(actors.Config{LedgerGrace: grace}))
 				w := n.worker(nil, process("p1", "l1"), notIdempotent)
 				def := n.deploy("one", callOne)
@@ -98,9 +102,11 @@ func TestLedgerLost(t *testing.T) {
 
 // An adapter that comes back with the key goes on, and nobody else gets the task.
 func TestAdapterComesBack(t *testing.T) {
+	t.Parallel()
 	for name, idempotent := range map[string]bool{"idempotent": true, "not idempotent": false} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				n := start(t, inMemory)
 				kind := func(h *adapterv1.Hello) { h.Activities[0].Idempotent = idempotent }
 				w := n.worker(nil, process("p1", "l1"), kind)
@@ -129,7 +135,8 @@ func TestAdapterComesBack(t *testing.T) {
 
 // An attempt that was given up without a known outcome is journaled as late when it tells at last.
 func TestLateResult(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		n := start(t, inMemory)
 		w := n.worker(nil)
 		n.mustSubmit(order{id: "a", def: n.deploy("one", callOne)})
@@ -158,7 +165,8 @@ func TestLateResult(t *testing.T) {
 
 // Two processes share the work as their credits allow; what is taken back is not used.
 func TestCredits(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		n := start(t)
 		def := n.deploy("one", callOne)
 		few := func(h *adapterv1.Hello) { h.Activities[0].Concurrency = 0 }
@@ -190,7 +198,8 @@ func TestCredits(t *testing.T) {
 
 // An activity may ask for a version.
 func TestVersions(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		n := start(t)
 		version := func(v string) func(*adapterv1.Hello) {
 			return func(h *adapterv1.Hello) { h.Process, h.Ledger, h.Activities[0].Version = v, v, v }
@@ -208,7 +217,8 @@ func TestVersions(t *testing.T) {
 
 // An order that is cancelled while it is about to be sent is not sent.
 func TestCancelledBeforeItIsSent(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		n := start(t, inMemory)
 		n.mustSubmit(order{id: "a", def: n.deploy("one", callOne)})
 		answer := make(chan error, 1)

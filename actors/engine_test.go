@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/holdfast-run/holdfast/actors"
@@ -32,7 +33,8 @@ const (
 )
 
 func TestRunsAnOrder(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		n := start(t)
 		w := n.worker(succeed(`"done"`))
 		n.mustSubmit(order{id: "a", def: n.deploy("three", callThree)})
@@ -55,7 +57,8 @@ func TestRunsAnOrder(t *testing.T) {
 
 // An order that ends without anybody's doing is accepted and ended by one commit.
 func TestRunsWithoutActivities(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		n := start(t)
 		n.mustSubmit(order{id: "a", def: n.deploy("set", "do: [{a: {set: {x: 1}}}]")})
 		n.expect("a", completed)
@@ -63,11 +66,12 @@ func TestRunsWithoutActivities(t *testing.T) {
 }
 
 func TestSubmitAgain(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		n := start(t)
 		def, other := n.deploy("one", callOne), n.deploy("other", callThree)
 		same := order{id: "a", def: def}
-		w := n.worker(nil)
+		n.worker(nil)
 		again := func(when string) {
 			t.Helper()
 			if err := n.submit(same); err != nil {
@@ -85,13 +89,12 @@ func TestSubmitAgain(t *testing.T) {
 		again("after a restart")
 		n.sleep(time.Minute)
 		again("after it left memory")
-		w = n.worker(succeed("1"))
-		w.one()
+		n.worker(succeed("1")).one()
 		n.expect("a", completed)
 		again("after it ended")
 		n = n.restart()
 		again("after it ended, and a restart")
-		if got := len(n.history("a")); got != int(n.state("a").Version()) { //nolint:gosec // small
+		if got := len(n.history("a")); got != int(n.state("a").Version()) {
 			t.Errorf("%d events, and version %d", got, n.state("a").Version())
 		}
 	})
@@ -99,7 +102,8 @@ func TestSubmitAgain(t *testing.T) {
 
 // Whoever submits an order again learns of its end, and sees the order as it was accepted.
 func TestSubmitAgainTellsOfTheOrder(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		n := start(t)
 		o := order{id: "a", def: n.deploy("one", callOne)}
 		n.worker(succeed("1"))
@@ -123,7 +127,8 @@ func TestSubmitAgainTellsOfTheOrder(t *testing.T) {
 
 // Of many who submit different orders under one id at once, one wins, and each gets an answer that stays true.
 func TestSubmitRace(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		n := start(t)
 		n.worker(nil)
 		def := n.deploy("one", callOne)
@@ -155,7 +160,8 @@ func TestSubmitRace(t *testing.T) {
 }
 
 func TestResults(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		n := start(t)
 		w := n.worker(nil)
 		n.mustSubmit(order{id: "a", def: n.deploy("three", callThree)})
@@ -198,7 +204,8 @@ func TestResults(t *testing.T) {
 
 // The result of an attempt that another has replaced does not take the other's place.
 func TestStaleResult(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		n := start(t)
 		w := n.worker(nil)
 		n.mustSubmit(order{id: "a", def: n.deploy("retry", retryOnce)})
@@ -224,7 +231,8 @@ func TestStaleResult(t *testing.T) {
 }
 
 func TestCancel(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		n := start(t)
 		one, wait := n.deploy("one", callOne), n.deploy("wait", waitLong)
 		if err := n.cancel("nobody"); !actors.IsGone(err) {
@@ -276,7 +284,8 @@ func TestCancel(t *testing.T) {
 }
 
 func TestDeadlineAndTimeouts(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		n := start(t)
 		w := n.worker(nil)
 		n.mustSubmit(order{id: "deadline", def: n.deploy("one", callOne), deadline: time.Now().Add(10 * time.Second)})
@@ -311,7 +320,8 @@ func TestDeadlineAndTimeouts(t *testing.T) {
 }
 
 func TestPriority(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		n := start(t)
 		def := n.deploy("one", callOne)
 		for _, p := range []int32{0, 5, 9, 5, 1} {
@@ -323,7 +333,7 @@ func TestPriority(t *testing.T) {
 		for _, task := range w.took() {
 			got = append(got, task.GetOrderId()[:2])
 		}
-		if s := strings.Join(got, " "); s != "p9 p5 p5 p1 p0" {
+		if s := strings.Join(got, ","); s != "p9,p5,p5,p1,p0" {
 			t.Errorf("dispatched %s", s)
 		}
 	})
@@ -331,7 +341,8 @@ func TestPriority(t *testing.T) {
 
 // An order that takes longer than one decision may take goes on by itself.
 func TestLongDecision(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		n := start(t, withEngine(actors.Config{Workflow: workflow.Limits{Steps: 3}}))
 		var tasks []string
 		for i := range 50 {

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/holdfast-run/holdfast/actors"
@@ -97,7 +98,8 @@ func stubborn(pause func() time.Duration) func(*worker, *adapterv1.Task) *adapte
 func TestJournalFaults(t *testing.T) {
 	const orders = 150
 	errs := []error{persistence.ErrBusy, persistence.ErrUnknown, persistence.ErrConflict, persistence.ErrFull}
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(3, 4))
 		var mu sync.Mutex
 		f := &faulty{fail: func(*persistence.Commit) *fault {
@@ -151,7 +153,8 @@ func TestJournalFaults(t *testing.T) {
 
 // A full store refuses new orders; those that run may go on.
 func TestFullStore(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		full := false
 		f := &faulty{fail: func(c *persistence.Commit) *fault {
 			if full && c.Expected == 0 {
@@ -176,7 +179,8 @@ func TestFullStore(t *testing.T) {
 // An order that gets more than it can take refuses the rest at once, and goes on with what it has.
 func TestBusyOrder(t *testing.T) {
 	const bound = 5
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		held := false
 		f := &faulty{fail: func(c *persistence.Commit) *fault {
@@ -219,7 +223,8 @@ func TestBusyOrder(t *testing.T) {
 // A partition that gets more than it can take refuses the rest at once.
 func TestBusyPartition(t *testing.T) {
 	const bound = 20
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		f := &faulty{read: func(messages.Partition) error { <-release; return nil }}
 		n := start(t, withWrap(f.wrap), withEngine(actors.Config{PartitionMailbox: bound}))
@@ -255,9 +260,10 @@ func TestBusyPartition(t *testing.T) {
 
 // That a task was never begun reaches its order even if the journal is in trouble just then.
 func TestNotDoneIsKept(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		commits := 0
-		f := &faulty{fail: func(c *persistence.Commit) *fault {
+		f := &faulty{fail: func(*persistence.Commit) *fault {
 			if commits++; commits == 3 {
 				return &fault{err: persistence.ErrBusy}
 			}

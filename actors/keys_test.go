@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/holdfast-run/holdfast/actors/workflow"
@@ -58,7 +59,8 @@ func (n *node) checkSequence(inOrder bool, ids ...string) {
 }
 
 func TestOrderKeys(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		n := start(t)
 		w := n.worker(nil)
 		def := n.deploy("one", callOne)
@@ -103,9 +105,10 @@ func TestOrderKeys(t *testing.T) {
 
 // A queued order that is over before its turn never holds its key.
 func TestOrderKeysQueuedEnd(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		n := start(t, inMemory)
-		w := n.worker(nil)
+		n.worker(nil)
 		def := n.deploy("one", callOne)
 		n.mustSubmit(order{id: "a", def: def, key: "k"})
 		n.mustSubmit(order{id: "late", def: def, key: "k", deadline: time.Now().Add(20 * time.Second)})
@@ -113,7 +116,7 @@ func TestOrderKeysQueuedEnd(t *testing.T) {
 		n.mustSubmit(order{id: "b", def: def, key: "k"})
 		n.sleep(10 * time.Second)
 		n = n.crash()
-		w = n.worker(nil)
+		w := n.worker(nil)
 		n.sleep(10 * time.Second)
 		n.expect("late", faulted)
 		if err := n.cancel("cancelled"); err != nil {
@@ -130,7 +133,8 @@ func TestOrderKeysQueuedEnd(t *testing.T) {
 // Orders of a few keys, from many clients, on an engine that is killed again and again.
 func TestOrderKeysModel(t *testing.T) {
 	const keys, perClient = 5, 6
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(1, 2))
 		n := start(t, inMemory)
 		def := n.deploy("steps", "do: [{a: {call: x.do}}, {w: {wait: PT6S}}, {b: {call: x.do}}]")

@@ -55,7 +55,7 @@ func (h *hand) run() {
 }
 
 func newTestMailbox(bound int, handle func(any)) (*mailbox, *scribe, *hand) {
-	m := boundedMailbox(bound)().(*mailbox)
+	m := &mailbox{bound: bound}
 	s, h := &scribe{handle: handle}, &hand{}
 	m.RegisterHandlers(s, h)
 	m.Start()
@@ -227,7 +227,7 @@ func TestMailboxLosesNothing(t *testing.T) {
 	type letter struct{ from, n int }
 	var handled, panicked, atOnce atomic.Int64
 	last := make([]int, senders)
-	m := boundedMailbox(senders * each)().(*mailbox)
+	m := &mailbox{bound: senders * each}
 	s := &counting{handle: func(message any) {
 		if atOnce.Add(1) != 1 {
 			t.Error("two goroutines at once")

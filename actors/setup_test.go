@@ -33,14 +33,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// Tests run in a bubble of testing/synctest: its clock leaps when everybody waits, and settle returns when nobody has
-// anything to do before the clock moves.
-func bubble(t *testing.T, test func(t *testing.T)) {
-	t.Helper()
-	t.Parallel()
-	synctest.Test(t, test)
-}
-
+// settle returns when nobody has anything to do before the clock moves. Tests run in bubbles of synctest: their clock leaps when
+// everybody waits.
 func settle() { synctest.Wait() }
 
 // node is an engine on a journal of its own.
@@ -124,9 +118,11 @@ func (s settings) start(t *testing.T) *node {
 		if err := n.journal.Close(); err != nil {
 			t.Error(err)
 		}
+	})
+	t.Cleanup(func() {
+		n.stop()
 		time.Sleep(time.Second) // protoactor counts dead letters for so long
 	})
-	t.Cleanup(n.stop)
 	return n
 }
 

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/holdfast-run/holdfast/actors"
@@ -55,7 +56,8 @@ func (n *node) gauge(name string) int {
 }
 
 func TestWaits(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		n := start(t)
 		short := n.deploy("short", "do: [{a: {wait: {milliseconds: 700}}}]")
 		long := n.deploy("long", waitLong)
@@ -79,9 +81,11 @@ func TestWaits(t *testing.T) {
 
 // Timers survive an engine that stops, and one that is killed; those that are due meanwhile fire at the start.
 func TestWaitsSurvive(t *testing.T) {
+	t.Parallel()
 	for name, again := range map[string]func(*node) *node{"stop": (*node).restart, "kill": (*node).crash} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				n := start(t, inMemory)
 				def := n.deploy("wait", "do: [{a: {wait: '${ .for }'}}]")
 				var ids []string
@@ -109,12 +113,15 @@ func TestWaitsSurvive(t *testing.T) {
 }
 
 func TestManyWaits(t *testing.T) {
+	t.Parallel()
 	t.Run("run on", func(t *testing.T) { manyWaits(t, 10_000, false) })
 	t.Run("restart", func(t *testing.T) { manyWaits(t, 1_000, true) })
 }
 
 func manyWaits(t *testing.T, orders int, restart bool) {
-	bubble(t, func(t *testing.T) {
+	t.Helper()
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		n := start(t, func(s *settings) { s.pebble.MemTableBytes = 64 << 20 })
 		def := n.deploy("wait", "do: [{a: {wait: '${ .for }'}}]")
 		failed := make(chan error, orders)
@@ -156,7 +163,8 @@ func manyWaits(t *testing.T, orders int, restart bool) {
 
 // A retry waits like anything else.
 func TestRetryWaits(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		n := start(t, inMemory)
 		w := n.worker(nil)
 		n.mustSubmit(order{id: "a", def: n.deploy("retry",
@@ -180,7 +188,8 @@ func TestRetryWaits(t *testing.T) {
 // Orders leave memory while messages to them are on their way: none is lost, though nobody sends one twice.
 func TestPassivationRace(t *testing.T) {
 	orders, rounds := 200, 3
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		n := start(t, withEngine(actors.Config{Idle: time.Second, LongWait: time.Second}))
 		var steps string
 		for i := range rounds {
