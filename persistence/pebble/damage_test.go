@@ -156,7 +156,7 @@ func flipBytesOf(t *testing.T, fs *vfs.MemFS, file, want string) {
 	}
 	// Logs are as long as they may become.
 	length := len(bytes.TrimRight(content, "\x00"))
-	const most, tail = 16, 16
+	const most, tail = 4, 4
 	same, refused := 0, 0
 	stride := max(1, length/most)
 	offsets := make([]int, 0, most+tail+1)
