@@ -275,7 +275,9 @@ func FuzzRecords(f *testing.F) {
 		done := make(chan error, 1)
 		c.Done = func(err error) { done <- err }
 		j.Commit(c)
-		<-done
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
 		mustClose(t, j)
 		if report := verify(t, fs, func(Order) error { return nil }); report.ProblemCount == 0 && len(other) > 0 {
 			t.Errorf("nothing is wrong: %+v", report)
