@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/mod/semver"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 
@@ -22,12 +23,20 @@ import (
 // adapterProtocol is the version of the adapter protocol that is spoken here.
 const adapterProtocol = 1
 
-// The bounds of a hello.
+// The bounds of a hello. Each activity looks at all keys.
 const (
-	maxActivities = 1000
-	maxKeys       = 1_000_000
-	maxName       = 63
-	maxToken      = 64
+	maxActivities       = 1000
+	maxKeys             = 1_000_000
+	maxKeysOfActivities = 10_000_000
+	maxName             = 63
+	maxToken            = 64
+)
+
+const (
+	// maxUnread is the most messages that wait for an adapter that goes on sending results. Tasks are bounded by credit.
+	maxUnread = 1 << 17
+	// maxText is the longest text of an error, in bytes.
+	maxText = 16 << 10
 )
 
 // adapterService serves adapterv1.AdapterService.
@@ -90,8 +99,8 @@ func checkHello(h *adapterv1.Hello) error {
 	if n := len(h.GetActivities()); n == 0 || n > maxActivities {
 		m.add("hello.activities", fmt.Sprintf("has %d, and must have 1 to %d", n, maxActivities))
 	}
-	if n := len(h.GetKeys()); n > maxKeys {
-		m.add("hello.keys", fmt.Sprintf("has %d, more than %d", n, maxKeys))
+	if n, most := len(h.GetKeys()), min(maxKeys, maxKeysOfActivities/max(len(h.GetActivities()), 1)); n > most {
+		m.add("hello.keys", fmt.Sprintf("has %d, more than %d with so many activities", n, most))
 	}
 	seen := map[string]bool{}
 	for i, act := range h.GetActivities() {
@@ -100,6 +109,10 @@ func checkHello(h *adapterv1.Hello) error {
 			m.add(fmt.Sprintf("hello.activities[%d].name", i), "is there twice")
 		}
 		seen[act.GetName()] = true
+		// Not less than three numbers: what semver takes for short forms are other versions to definitions.
+		if v := "v" + act.GetVersion(); v != "v" && strings.TrimSuffix(v, semver.Build(v)) != semver.Canonical(v) {
+			m.add(fmt.Sprintf("hello.activities[%d].version", i), fmt.Sprintf("is %q, and must be a semantic version such as 1.0.0", act.GetVersion()))
+		}
 	}
 	return m.err()
 }
@@ -136,7 +149,8 @@ func (c *connection) SendCancellation(x *adapterv1.Cancellation) { c.out.put(x) 
 // SendReturned implements actors.Adapter.
 func (c *connection) SendReturned(r *adapterv1.Returned) { c.out.put(r) }
 
-// serve runs the stream until the adapter leaves, falls silent, or the node stops.
+// serve runs the stream until the adapter leaves, falls silent, or the node stops. An adapter that does not read can't
+// hold it up: only the writer waits for it.
 func (c *connection) serve(st adapterConn, first *adapterv1.ConnectRequest) error {
 	log := c.log.With("adapter", c.hello.GetAdapter(), "process", c.hello.GetProcess())
 	log.Info("adapter connected", "activities", len(c.hello.GetActivities()), "keys", len(c.hello.GetKeys()))
@@ -144,20 +158,62 @@ func (c *connection) serve(st adapterConn, first *adapterv1.ConnectRequest) erro
 	c.id = c.engine.Attach(c.hello, c)
 	defer c.catalog.add(c.hello, -1)
 	defer c.engine.Detach(c.hello, c.id)
-	received := make(chan error, 1)
-	go func() {
-		var err error
-		defer func() { received <- err }()
-		defer c.contain("Connect", &err)
-		err = c.read(st, first)
-	}()
-	err := c.write(st, received)
-	// The reader ends with the stream, when this returns.
+	defer c.out.close()
+	err := c.watch(
+		c.start(func() error { return c.read(st, first) }),
+		c.start(func() error { return c.write(st) }),
+	)
 	log.Info("adapter disconnected", "reason", fmt.Sprint(err))
 	if err != nil {
 		return c.fail(err)
 	}
 	return nil
+}
+
+// start runs one half of a stream. It ends at the latest when the stream does, which is when serve has returned.
+func (c *connection) start(half func() error) <-chan error {
+	ended := make(chan error, 1)
+	go func() {
+		var err error
+		defer func() { ended <- err }()
+		defer c.contain("Connect", &err)
+		err = half()
+	}()
+	return ended
+}
+
+// watch returns when the stream is over, with the reason; nil if the adapter has left.
+func (c *connection) watch(received, sent <-chan error) error {
+	silence := time.NewTimer(3 * c.config.Heartbeat)
+	defer silence.Stop()
+	stopping := c.stopping
+	var reason error
+	for {
+		select {
+		case err := <-received:
+			if err != nil {
+				return err
+			}
+			received = nil
+			c.out.close() // what is left is still sent
+		case err := <-sent:
+			if err == nil {
+				err = reason
+			}
+			return err
+		case <-stopping:
+			stopping, reason = nil, actors.ErrStopping
+			c.out.put(drain{})
+			c.out.close()
+		case <-c.heard:
+			silence.Reset(3 * c.config.Heartbeat)
+		case <-silence.C:
+			return &failure{
+				code: codes.DeadlineExceeded, reason: "SILENT",
+				message: fmt.Sprintf("nothing was heard from the adapter for %v", 3*c.config.Heartbeat),
+			}
+		}
+	}
 }
 
 func (c *connection) read(st adapterConn, m *adapterv1.ConnectRequest) error {
@@ -194,8 +250,14 @@ func (c *connection) read(st adapterConn, m *adapterv1.ConnectRequest) error {
 	return fmt.Errorf("receive: %w", err)
 }
 
-// result checks a result and passes it on. A result that can't be taken as it is counts as a failure of the activity.
+// result checks a result and passes it on. A result that can't be taken as it is leaves its attempt in doubt.
 func (c *connection) result(r *adapterv1.Result) error {
+	if n := c.out.size(); n > maxUnread {
+		return &failure{
+			code: codes.ResourceExhausted, reason: "NOT_READING",
+			message: fmt.Sprintf("%d messages wait for the adapter, which does not read them", n),
+		}
+	}
 	var m mistakes
 	if err := messages.OrderID(r.GetOrderId()).Validate(); err != nil {
 		m.add("results.order_id", err.Error())
@@ -209,14 +271,17 @@ func (c *connection) result(r *adapterv1.Result) error {
 	if err := m.err(); err != nil {
 		return err
 	}
-	if r.GetOutcome() == adapterv1.Outcome_OUTCOME_SUCCEEDED && len(r.GetOutput()) > 0 {
-		if err := checkJSON(r.GetOutput(), c.config.MaxOutput, c.config.MaxDepth); err != nil {
-			r.Outcome, r.Output, r.Permanent = adapterv1.Outcome_OUTCOME_IN_DOUBT, nil, true
-			r.Error = &problemv1.Problem{Title: "Output is not usable", Detail: "the output of the activity " + err.Error()}
-		}
+	if err := c.unusable(r); err != nil {
+		r.Outcome, r.Output, r.Permanent = adapterv1.Outcome_OUTCOME_IN_DOUBT, nil, true
+		r.Error = &problemv1.Problem{Title: "Result is not usable", Detail: err.Error()}
 	}
 	if r.GetOutcome() == adapterv1.Outcome_OUTCOME_FAILED && r.GetError().GetType() == "" {
 		r.Error = failureOf(r)
+	}
+	if p := r.GetError(); p != nil {
+		for _, text := range [...]*string{&p.Type, &p.Title, &p.Detail, &p.Instance} {
+			*text = clip(*text)
+		}
 	}
 	seq := r.GetSeq()
 	c.engine.Result(c.hello.GetAdapter(), r, func(err error) {
@@ -226,6 +291,28 @@ func (c *connection) result(r *adapterv1.Result) error {
 		// Else the adapter sends it again.
 	})
 	return nil
+}
+
+// unusable says why a result can't be taken as it is.
+func (c *connection) unusable(r *adapterv1.Result) error {
+	if _, known := adapterv1.Outcome_name[int32(r.GetOutcome())]; !known {
+		return fmt.Errorf("the adapter tells the outcome %d, which does not exist", r.GetOutcome())
+	}
+	if r.GetOutcome() != adapterv1.Outcome_OUTCOME_SUCCEEDED || len(r.GetOutput()) == 0 {
+		return nil
+	}
+	if err := checkJSON(r.GetOutput(), c.config.MaxOutput, c.config.MaxDepth); err != nil {
+		return fmt.Errorf("the output of the activity %w", err)
+	}
+	return nil
+}
+
+// clip shortens a text of an error that is too long to be kept.
+func clip(s string) string {
+	if len(s) <= maxText {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxText], "") + "…"
 }
 
 // failureOf fills what a failure does not say.
@@ -247,52 +334,41 @@ func failureOf(r *adapterv1.Result) *problemv1.Problem {
 // ack is the sequence number of a result that is durable.
 type ack uint64
 
-// write sends what is put into the outbox, until the stream ends.
-func (c *connection) write(st adapterConn, received <-chan error) error {
-	silence := time.NewTimer(3 * c.config.Heartbeat)
-	defer silence.Stop()
+// drain tells the adapter that the node is about to leave.
+type drain struct{}
+
+// write sends what is put into the outbox, until that is closed or the stream ends.
+func (c *connection) write(st adapterConn) error {
 	depths := time.NewTicker(time.Second)
 	defer depths.Stop()
-	draining := c.stopping
 	for {
+		var err error
+		more := true
 		select {
-		case err := <-received:
-			c.out.close()
-			return err
-		case <-c.heard:
-			silence.Reset(3 * c.config.Heartbeat)
-		case <-silence.C:
-			return &failure{
-				code: codes.DeadlineExceeded, reason: "SILENT",
-				message: fmt.Sprintf("nothing was heard from the adapter for %v", 3*c.config.Heartbeat),
-			}
+		case <-st.Context().Done():
+			err = st.Context().Err()
 		case <-depths.C:
-			if err := c.sendDepths(st); err != nil {
-				return err
-			}
-		case <-draining:
-			draining = nil
-			if err := st.Send(&adapterv1.ConnectResponse{Drain: true}); err != nil {
-				return fmt.Errorf("send drain: %w", err)
-			}
+			err = c.sendDepths(st)
 		case <-c.out.wake:
-			if err := c.flush(st); err != nil {
-				return err
-			}
+			more, err = c.flush(st)
+		}
+		if err != nil || !more {
+			return err //nolint:wrapcheck // told to the adapter as it is
 		}
 	}
 }
 
-func (c *connection) flush(st adapterConn) error {
+// flush sends all that is there. It returns false when there will be no more.
+func (c *connection) flush(st adapterConn) (more bool, err error) {
 	for {
-		items, _ := c.out.take()
+		items, more := c.out.take()
 		if len(items) == 0 {
-			return nil
+			return more, nil
 		}
 		for len(items) > 0 {
 			n := frameOf(items, itemSize)
 			if err := st.Send(frame(items[:n])); err != nil {
-				return fmt.Errorf("send: %w", err)
+				return false, fmt.Errorf("send: %w", err)
 			}
 			items = items[n:]
 		}
@@ -319,6 +395,8 @@ func frame(items []any) *adapterv1.ConnectResponse {
 			m.Cancellations = append(m.Cancellations, x)
 		case *adapterv1.Returned:
 			m.Returned = append(m.Returned, x)
+		case drain:
+			m.Drain = true
 		}
 	}
 	return m

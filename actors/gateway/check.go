@@ -11,6 +11,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/holdfast-run/holdfast/actors"
 	"github.com/holdfast-run/holdfast/actors/dispatch"
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
@@ -108,9 +109,10 @@ func (s *Server) check(o *orderv1.WorkOrder) (checked, error) {
 	def, err := s.engine.Definition(ref)
 	if err != nil {
 		f := s.explain(err)
-		f.fields = (&mistakes{}).fields
-		m.add("order.definition", "is not deployed: deploy it first, or see which are with definition list")
-		f.fields = m.fields
+		if errors.Is(err, actors.ErrUnknownDefinition) {
+			m.add("order.definition", "is not deployed: deploy it first, or see with definition list which are")
+			f.fields = m.fields
+		}
 		return checked{}, f
 	}
 	if def.Input.Schema != nil {

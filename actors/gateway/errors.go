@@ -49,6 +49,7 @@ var errorTable = []struct { //nolint:gochecknoglobals // a table
 	{actors.ErrInterrupted, codes.Unavailable, "INTERRUPTED", 200 * time.Millisecond},
 	{actors.ErrUnavailable, codes.Unavailable, "JOURNAL_UNAVAILABLE", 200 * time.Millisecond},
 	{persistence.ErrClosed, codes.Unavailable, "STOPPING", time.Second},
+	{persistence.ErrFeatureLevel, codes.FailedPrecondition, "FEATURE_LEVEL", 0},
 	{persistence.ErrCorrupt, codes.DataLoss, "JOURNAL_DAMAGED", 0},
 	{context.DeadlineExceeded, codes.DeadlineExceeded, "DEADLINE", 0},
 	{context.Canceled, codes.Canceled, "CANCELLED", 0},
@@ -63,6 +64,15 @@ func (s *Server) explain(err error) *failure {
 		if errors.Is(err, row.err) {
 			return &failure{code: row.code, reason: row.reason, message: err.Error(), retry: row.retry}
 		}
+	}
+	if st, ok := status.FromError(err); ok { // of the stream itself: the client has gone, or sent what can't be read
+		f := &failure{code: st.Code(), reason: "STREAM", message: st.Message()}
+		for _, d := range st.Details() {
+			if info, ok := d.(*errdetails.ErrorInfo); ok {
+				f.reason = info.GetReason()
+			}
+		}
+		return f
 	}
 	s.log.Error("unexpected error", "error", err)
 	return &failure{code: codes.Internal, reason: "INTERNAL", message: "the node failed to do this; its log says why"}

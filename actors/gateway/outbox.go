@@ -25,6 +25,13 @@ func (o *outbox[T]) put(item T) {
 	o.signal()
 }
 
+// size returns how much was put and not taken.
+func (o *outbox[T]) size() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.items)
+}
+
 // close makes take return what is left, and then end.
 func (o *outbox[T]) close() {
 	o.mu.Lock()

@@ -1,0 +1,293 @@
+package gateway_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/holdfast-run/holdfast/actors"
+	"github.com/holdfast-run/holdfast/actors/gateway"
+	"github.com/holdfast-run/holdfast/cluster"
+	"github.com/holdfast-run/holdfast/messages/adapterv1"
+	"github.com/holdfast-run/holdfast/messages/definitionv1"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/persistence"
+	"github.com/holdfast-run/holdfast/persistence/pebble"
+	"github.com/holdfast-run/holdfast/supervision"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// node is an engine with its API, and clients of it. Its tests run in bubbles of synctest.
+type node struct {
+	t           *testing.T
+	engine      *actors.Engine
+	server      *gateway.Server
+	grpc        *grpc.Server
+	conn        *grpc.ClientConn
+	orders      orderv1.OrderServiceClient
+	definitions definitionv1.DefinitionServiceClient
+	adapters    adapterv1.AdapterServiceClient
+	stop        func()
+}
+
+type settings struct {
+	gateway gateway.Config
+	engine  actors.Config
+	wrap    func(persistence.Journal) persistence.Journal
+	log     io.Writer
+}
+
+func start(t *testing.T, changes ...func(*settings)) *node {
+	t.Helper()
+	s := settings{log: testLog{t}}
+	for _, change := range changes {
+		change(&s)
+	}
+	log := slog.New(slog.NewTextHandler(s.log, nil))
+	metrics := actors.NewMetrics(prometheus.NewRegistry())
+	j, err := pebble.Open(pebble.Config{
+		Dir: "journal", FS: vfs.NewMem(), MemTableBytes: 1 << 20, CacheBytes: 1 << 20, LowWaterBytes: -1, Logger: log,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var seen persistence.Journal = j
+	if s.wrap != nil {
+		seen = s.wrap(j)
+	}
+	n := &node{t: t}
+	n.engine, err = actors.New(s.engine, actors.Deps{
+		Node: "node", Journal: seen, Placement: cluster.NewSingle(), Metrics: metrics, Log: log,
+		Watchdog: supervision.NewWatchdog(time.Now, log), Fatal: func(err error) { t.Errorf("fatal: %v", err) },
+	})
+	if err == nil {
+		err = n.engine.Start(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.server = gateway.New(s.gateway, n.engine, metrics, "node", log)
+	n.grpc = n.server.GRPC()
+	listener := bufconn.Listen(1 << 20)
+	var serving sync.WaitGroup
+	serving.Go(func() { _ = n.grpc.Serve(listener) })
+	n.server.SetServing(true)
+	n.conn, err = grpc.NewClient("passthrough:///node", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.orders = orderv1.NewOrderServiceClient(n.conn)
+	n.definitions = definitionv1.NewDefinitionServiceClient(n.conn)
+	n.adapters = adapterv1.NewAdapterServiceClient(n.conn)
+	n.stop = sync.OnceFunc(func() {
+		n.grpc.Stop()
+		serving.Wait()
+		_ = n.conn.Close()
+		n.engine.Stop()
+		if err := j.Close(); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Second) // protoactor counts dead letters for so long
+	})
+	t.Cleanup(n.stop)
+	return n
+}
+
+type testLog struct{ t *testing.T }
+
+func (l testLog) Write(p []byte) (int, error) {
+	l.t.Log(strings.TrimSpace(string(p)))
+	return len(p), nil
+}
+
+// deploy deploys a definition with these tasks, and returns its name.
+func (n *node) deploy(name, version, tasks string) string {
+	n.t.Helper()
+	doc := fmt.Sprintf("document: {dsl: 1.0.3, namespace: test, name: %s, version: %s}\n%s", name, version, tasks)
+	if _, err := n.definitions.Deploy(n.t.Context(), &definitionv1.DeployRequest{Document: []byte(doc)}); err != nil {
+		n.t.Fatal(err)
+	}
+	return fmt.Sprintf("test/%s:%s", name, version)
+}
+
+// Tasks of definitions.
+const (
+	nothing  = "do: [{a: {set: {x: 1}}}]"
+	callOne  = "do: [{a: {call: x.do}}]"
+	waitLong = "do: [{a: {wait: PT30S}}]"
+)
+
+// submit submits an order and returns it.
+func (n *node) submit(o *orderv1.WorkOrder, wait orderv1.Wait) *orderv1.Order {
+	n.t.Helper()
+	r, err := n.orders.Submit(n.t.Context(), &orderv1.SubmitRequest{Order: o, Wait: wait})
+	if err != nil {
+		n.t.Fatalf("submit %s: %v", o.GetId(), err)
+	}
+	return r.GetOrder()
+}
+
+// refusal is what a caller is told.
+type refusal struct {
+	code   codes.Code
+	reason string
+	fields []string
+	retry  bool
+}
+
+func refusalOf(t *testing.T, err error) refusal {
+	t.Helper()
+	st, ok := status.FromError(err)
+	if !ok {
+		t.Fatalf("error is not of gRPC: %v", err)
+	}
+	r := refusal{code: st.Code()}
+	for _, d := range st.Details() {
+		switch d := d.(type) {
+		case *errdetails.ErrorInfo:
+			r.reason = d.GetReason()
+			if d.GetDomain() != "holdfast" {
+				t.Errorf("domain is %q", d.GetDomain())
+			}
+		case *errdetails.BadRequest:
+			for _, f := range d.GetFieldViolations() {
+				r.fields = append(r.fields, f.GetField())
+				if f.GetDescription() == "" {
+					t.Errorf("nothing is said about %s", f.GetField())
+				}
+			}
+		case *errdetails.RetryInfo:
+			r.retry = d.GetRetryDelay().AsDuration() > 0
+		}
+	}
+	slices.Sort(r.fields)
+	return r
+}
+
+func wantRefusal(t *testing.T, err error, code codes.Code, reason string, fields ...string) {
+	t.Helper()
+	if err == nil {
+		t.Errorf("no error, want %v %s", code, reason)
+		return
+	}
+	r := refusalOf(t, err)
+	slices.Sort(fields)
+	if r.code != code || r.reason != reason || !slices.Equal(r.fields, fields) {
+		t.Errorf("refused as %v %s %v, want %v %s %v: %v", r.code, r.reason, r.fields, code, reason, fields, err)
+	}
+	if retry := code == codes.ResourceExhausted || code == codes.Unavailable; r.retry != retry {
+		t.Errorf("%v %s: retry info %v, want %v", code, reason, r.retry, retry)
+	}
+}
+
+// adapter is a stream of an adapter.
+type adapter struct {
+	adapterv1.AdapterService_ConnectClient
+
+	n    *node
+	stop context.CancelFunc
+}
+
+func hello(changes ...func(*adapterv1.Hello)) *adapterv1.Hello {
+	h := &adapterv1.Hello{
+		Adapter: "x", Process: "p", Ledger: "p", Protocol: 1,
+		Activities: []*adapterv1.Activity{{Name: "do", Version: "1.0.0", Idempotent: true, Concurrency: 10}},
+	}
+	for _, change := range changes {
+		change(h)
+	}
+	return h
+}
+
+// dial opens a stream and sends a first message.
+func (n *node) dial(first *adapterv1.ConnectRequest) *adapter {
+	n.t.Helper()
+	ctx, cancel := context.WithCancel(n.t.Context())
+	st, err := n.adapters.Connect(ctx)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	n.t.Cleanup(cancel)
+	a := &adapter{AdapterService_ConnectClient: st, n: n, stop: cancel}
+	a.send(first)
+	return a
+}
+
+// connect opens the stream of an adapter that grants credits for x.do, and waits for the welcome.
+func (n *node) connect(credits uint64, changes ...func(*adapterv1.Hello)) *adapter {
+	n.t.Helper()
+	a := n.dial(&adapterv1.ConnectRequest{
+		Hello: hello(changes...), Credits: []*adapterv1.Credit{{Activity: "do", Total: credits}},
+	})
+	if m := a.receive(); m.GetWelcome().GetNode() != "node" {
+		n.t.Fatalf("the welcome is %v", m)
+	}
+	return a
+}
+
+func (a *adapter) send(m *adapterv1.ConnectRequest) {
+	a.n.t.Helper()
+	if err := a.Send(m); err != nil && !errors.Is(err, io.EOF) {
+		a.n.t.Fatal(err)
+	}
+}
+
+func (a *adapter) receive() *adapterv1.ConnectResponse {
+	a.n.t.Helper()
+	m, err := a.Recv()
+	if err != nil {
+		a.n.t.Fatal(err)
+	}
+	return m
+}
+
+// tasks receives messages until so many tasks have come.
+func (a *adapter) tasks(count int) []*adapterv1.Task {
+	a.n.t.Helper()
+	var tasks []*adapterv1.Task
+	for len(tasks) < count {
+		tasks = append(tasks, a.receive().GetTasks()...)
+	}
+	return tasks
+}
+
+// end receives until the stream ends, and says why; io.EOF if well.
+func (a *adapter) end() error {
+	for {
+		if _, err := a.Recv(); err != nil {
+			return err
+		}
+	}
+}
+
+func resultOf(task *adapterv1.Task, seq uint64) *adapterv1.Result {
+	return &adapterv1.Result{
+		Seq: seq, OrderId: task.GetOrderId(), Partition: task.GetPartition(), Key: task.GetKey(), Attempt: task.GetAttempt(),
+		Activity: task.GetActivity(), Outcome: adapterv1.Outcome_OUTCOME_SUCCEEDED, Output: []byte(`"done"`),
+	}
+}
+
+// settle returns when nobody has anything to do before the clock moves.
+func settle() { synctest.Wait() }
