@@ -13,8 +13,12 @@ type refusable interface{ refuse(err error) }
 // mailbox is a bounded actor.Mailbox. A full one refuses user messages at once, and never blocks a sender; messages of
 // the system are never refused. Notes, which the actors send themselves and each other and whose number is bounded by
 // what they are about, are not counted. Once its actor is told to stop, what is there and what still comes is refused.
+//
+// An inline mailbox runs its actor on the goroutine of whoever posts, which saves waking another one. It is for children
+// that their parent posts to: the parent's turn includes theirs. What the journal posts never runs on its goroutine.
 type mailbox struct {
 	bound      int
+	inline     bool
 	invoker    actor.MessageInvoker
 	dispatcher actor.Dispatcher
 
@@ -50,6 +54,10 @@ func boundedMailbox(bound int) actor.MailboxProducer {
 	return func() actor.Mailbox { return &mailbox{bound: bound} }
 }
 
+func inlineMailbox(bound int) actor.MailboxProducer {
+	return func() actor.Mailbox { return &mailbox{bound: bound, inline: true} }
+}
+
 func (m *mailbox) PostUserMessage(message any) {
 	free := isNote(message)
 	m.mu.Lock()
@@ -67,23 +75,28 @@ func (m *mailbox) PostUserMessage(message any) {
 		m.user, m.head = m.user[:n], 0
 	}
 	m.user = append(m.user, message)
-	m.schedule()
+	_, ofJournal := message.(*committed)
+	m.schedule(m.inline && !ofJournal)
 }
 
 func (m *mailbox) PostSystemMessage(message any) {
 	m.mu.Lock()
 	m.system = append(m.system, message)
-	m.schedule()
+	m.schedule(m.inline)
 }
 
 // schedule is called with the lock held, and releases it.
-func (m *mailbox) schedule() {
+func (m *mailbox) schedule(inline bool) {
 	start := !m.running && (len(m.system) > 0 || !m.suspended || m.stopped)
 	if start {
 		m.running = true
 	}
 	m.mu.Unlock()
-	if start {
+	switch {
+	case !start:
+	case inline:
+		m.run()
+	default:
 		m.dispatcher.Schedule(m.run)
 	}
 }
