@@ -84,6 +84,7 @@ func Run(t *testing.T, backend Backend) {
 		{"Reopen", testReopen},
 		{"List", testList},
 		{"ListBounds", testListBounds},
+		{"ListModel", testListModel},
 		{"Crash", testCrash},
 		{"CrashUnconfirmed", testCrashUnconfirmed},
 		{"UnknownOutcome", testUnknownOutcome},
@@ -95,10 +96,6 @@ func Run(t *testing.T, backend Backend) {
 			test.run(env{t, backend.NewStore(t)})
 		})
 	}
-	t.Run("ListModel", func(t *testing.T) {
-		t.Parallel()
-		testListModel(t, backend)
-	})
 }
 
 // open opens a store's journal, and closes it at the end of the test.

@@ -81,7 +81,7 @@ func TestKilledProcess(t *testing.T) {
 					t.Errorf("open what another process has: %v", err)
 				}
 			}
-			if n == 500*(round+1) {
+			if n == 300*(round+1) {
 				if err := child.Process.Kill(); err != nil {
 					t.Fatal(err)
 				}
