@@ -293,6 +293,9 @@ func (e *Engine) Wait(id messages.OrderID, w *Waiter) (forget func()) {
 	return func() { e.waiters.remove(id, w) }
 }
 
+// Waiting returns how many waiters there are.
+func (e *Engine) Waiting() int { return e.waiters.count() }
+
 // Definition returns a deployed definition; its version may be latest.
 func (e *Engine) Definition(ref messages.DefinitionRef) (*workflow.Definition, error) {
 	return e.definitions.find(ref)

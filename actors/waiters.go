@@ -63,6 +63,14 @@ func (w *waiters) remove(id messages.OrderID, x *Waiter) {
 	}
 }
 
+func (w *waiters) count() int {
+	n := int64(0)
+	for i := range w.shards {
+		n += w.shards[i].count.Load()
+	}
+	return int(n)
+}
+
 // grown tells that events of an order were committed; state is given if it has ended.
 func (w *waiters) grown(id messages.OrderID, ended *workflow.State) {
 	s := w.shard(id)

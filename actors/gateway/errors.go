@@ -66,13 +66,7 @@ func (s *Server) explain(err error) *failure {
 		}
 	}
 	if st, ok := status.FromError(err); ok { // of the stream itself: the client has gone, or sent what can't be read
-		f := &failure{code: st.Code(), reason: "STREAM", message: st.Message()}
-		for _, d := range st.Details() {
-			if info, ok := d.(*errdetails.ErrorInfo); ok {
-				f.reason = info.GetReason()
-			}
-		}
-		return f
+		return &failure{code: st.Code(), reason: "STREAM", message: st.Message()}
 	}
 	s.log.Error("unexpected error", "error", err)
 	return &failure{code: codes.Internal, reason: "INTERNAL", message: "the node failed to do this; its log says why"}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -15,7 +14,6 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
-	"google.golang.org/grpc/status"
 
 	"github.com/holdfast-run/holdfast/actors"
 	"github.com/holdfast-run/holdfast/messages"
@@ -62,43 +60,12 @@ func (s *Server) GRPC(extra ...grpc.ServerOption) *grpc.Server {
 		grpc.ChainStreamInterceptor(s.containStream),
 	}, extra...)
 	g := grpc.NewServer(opts...)
-	r := registrar{g}
-	orderv1.RegisterOrderServiceServer(r, orders{Server: s})
-	definitionv1.RegisterDefinitionServiceServer(r, definitions{Server: s})
-	adapterv1.RegisterAdapterServiceServer(r, adapterService{Server: s})
+	orderv1.RegisterOrderServiceServer(g, orders{Server: s})
+	definitionv1.RegisterDefinitionServiceServer(g, definitions{Server: s})
+	adapterv1.RegisterAdapterServiceServer(g, adapterService{Server: s})
 	grpc_health_v1.RegisterHealthServer(g, s.health)
 	reflection.Register(g)
 	return g
-}
-
-// registrar has requests that can't be decoded, such as strings that are not UTF-8, answered as bad input. Else they would
-// be told as a failure of the node.
-type registrar struct{ grpc.ServiceRegistrar }
-
-func (r registrar) RegisterService(d *grpc.ServiceDesc, impl any) {
-	c := *d
-	c.Methods, c.Streams = slices.Clone(d.Methods), slices.Clone(d.Streams)
-	for i, m := range d.Methods {
-		c.Methods[i].Handler = func(srv any, ctx context.Context, decode func(any) error, next grpc.UnaryServerInterceptor) (any, error) {
-			return m.Handler(srv, ctx, func(v any) error { return badEncoding(decode(v)) }, next)
-		}
-	}
-	for i, m := range d.Streams {
-		c.Streams[i].Handler = func(srv any, st grpc.ServerStream) error { return m.Handler(srv, decoding{st}) }
-	}
-	r.ServiceRegistrar.RegisterService(&c, impl)
-}
-
-type decoding struct{ grpc.ServerStream }
-
-func (d decoding) RecvMsg(m any) error { return badEncoding(d.ServerStream.RecvMsg(m)) }
-
-// badEncoding tells gRPC's internal errors as what they are: it has no other when it reads a request.
-func badEncoding(err error) error {
-	if status.Code(err) != codes.Internal {
-		return err
-	}
-	return (&failure{code: codes.InvalidArgument, reason: "BAD_ENCODING", message: status.Convert(err).Message()}).status()
 }
 
 // SetServing tells health checks whether the node can do its work.

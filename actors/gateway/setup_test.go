@@ -291,3 +291,22 @@ func resultOf(task *adapterv1.Task, seq uint64) *adapterv1.Result {
 
 // settle returns when nobody has anything to do before the clock moves.
 func settle() { synctest.Wait() }
+
+// raw is a message as it is on the wire.
+type raw []byte
+
+var (
+	asRaw = grpc.ForceCodec(rawCodec{})
+	bidi  = grpc.StreamDesc{ClientStreams: true, ServerStreams: true}
+)
+
+type rawCodec struct{}
+
+func (rawCodec) Name() string { return "proto" }
+
+func (rawCodec) Marshal(m any) ([]byte, error) { return m.(raw), nil }
+
+func (rawCodec) Unmarshal(data []byte, m any) error {
+	*m.(*raw) = slices.Clone(data)
+	return nil
+}
