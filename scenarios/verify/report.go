@@ -37,6 +37,26 @@ type bars map[string]bar
 func atLeast(v float64) bar { return bar{Min: &v} }
 func atMost(v float64) bar  { return bar{Max: &v} }
 
+// ciSlack is how much slower a machine may be at scale ci: nobody knows who shares it. What is far slower than that has
+// a reason in the code.
+const ciSlack = 5
+
+// atRate bars a speed.
+func (s *site) atRate(v float64) bar {
+	if s.ci() {
+		return atLeast(v / ciSlack).aiming(v)
+	}
+	return atLeast(v)
+}
+
+// within bars a time that depends on the speed of the machine.
+func (s *site) within(v float64) bar {
+	if s.ci() {
+		return atMost(v * ciSlack).aiming(v)
+	}
+	return atMost(v)
+}
+
 func (b bar) aiming(v float64) bar {
 	b.Aim = &v
 	return b

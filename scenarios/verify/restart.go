@@ -174,9 +174,9 @@ func settle(f figures, orders []*order, executions []execution, killed time.Time
 	f["kill_to_done_s"] = round(last.Sub(killed).Seconds(), 3)
 }
 
-func restartBars(*site) bars {
+func restartBars(s *site) bars {
 	return bars{
 		"completed": atLeast(restartOrders), "executed": atLeast(restartOrders * activitiesEach), "node_starts": atLeast(2),
-		"excess_max_s": atMost(2),
+		"excess_max_s": s.within(2),
 	}.none("executed_twice", "lost", "wrong_answers")
 }

@@ -68,7 +68,7 @@ func w3(ctx context.Context, s *site) (figures, error) {
 }
 
 func w3Bars(s *site) bars {
-	b := bars{"rate_per_s": atLeast(5000).aiming(12_000)}.none("errors")
+	b := bars{"rate_per_s": s.atRate(5000).aiming(12_000)}.none("errors")
 	if s.noYardstick() == "" {
 		b["yardstick_ratio"] = atLeast(0.10).aiming(0.25)
 	}
@@ -175,7 +175,7 @@ func lasting(f figures, series []load.Interval) error {
 }
 
 func w3LongBars(s *site) bars {
-	b := bars{"last_rate_share": atLeast(0.8)}.none("errors")
+	b := bars{"last_rate_share": s.atRate(0.8)}.none("errors")
 	if !s.ci() {
 		b["memory_growth"] = atMost(1.25) // flat: less than what a garbage collector swings
 	}
@@ -190,7 +190,7 @@ func latency(ctx context.Context, s *site) (figures, error) {
 	return figuresOf(r), nil
 }
 
-func latencyBars(*site) bars { return bars{"p50_ms": atMost(3)}.none("errors") }
+func latencyBars(s *site) bars { return bars{"p50_ms": s.within(3)}.none("errors") }
 
 // accept measures acceptance, by stream and by single calls.
 func accept(ctx context.Context, s *site) (figures, error) {
@@ -210,8 +210,8 @@ func accept(ctx context.Context, s *site) (figures, error) {
 	return f, nil
 }
 
-func acceptBars(*site) bars {
-	return bars{"stream_rate_per_s": atLeast(15_000), "unary_rate_per_s": atLeast(8000)}.none("errors")
+func acceptBars(s *site) bars {
+	return bars{"stream_rate_per_s": s.atRate(15_000), "unary_rate_per_s": s.atRate(8000)}.none("errors")
 }
 
 // timerOrders is how many orders wait at once.
@@ -237,7 +237,7 @@ func timers(ctx context.Context, s *site) (figures, error) {
 
 func timersBars(s *site) bars {
 	return bars{
-		"orders": atLeast(float64(s.timerOrders())), "late_p99_ms": atMost(500), "node_peak_rss_bytes": atMost(1<<30 - 1),
+		"orders": atLeast(float64(s.timerOrders())), "late_p99_ms": s.within(500), "node_peak_rss_bytes": atMost(1<<30 - 1),
 	}.none("early", "lost", "errors")
 }
 
