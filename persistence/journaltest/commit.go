@@ -32,7 +32,9 @@ func testAccept(t env) {
 	ended := newOrder()
 	c := ended.accept(3)
 	c.Open, c.Close = nil, true
+	c.Row.Status, c.Row.EndedAt = int32(orderv1.Status_STATUS_COMPLETED), c.Row.GetAcceptedAt()
 	ended.must(t, j, c)
+	ended.open = nil
 	ended.check(t, j)
 }
 
@@ -94,6 +96,7 @@ func testCommit(t env) {
 	o.must(t, j, o.step(1))
 	c := o.step(1)
 	c.RowBefore, c.Row = o.row, o.rowWith(orderv1.Status_STATUS_RUNNING)
+	c.Row.EndedAt = 0
 	c.Open = &journalv1.OpenRow{Id: string(o.id), Due: 7}
 	o.must(t, j, c)
 	o.check(t, j)

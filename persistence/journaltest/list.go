@@ -210,17 +210,30 @@ func drawMove(r *rapid.T, o *order) *persistence.Commit {
 // drawQuery draws a query that finds orders of one day only.
 func drawQuery(r *rapid.T, start time.Time, orders int) persistence.Query {
 	q := persistence.Query{
-		Statuses:   rapid.SliceOfNDistinct(rapid.SampledFrom(modelStatuses), 0, 3, rapid.ID).Draw(r, "statuses"),
-		Definition: rapid.SampledFrom(modelQueries).Draw(r, "definition"),
-		OrderKey:   rapid.SampledFrom(append([]string{"", "none"}, modelKeys...)).Draw(r, "key"),
-		Labels:     rapid.SliceOfNDistinct(rapid.SampledFrom(modelLabels), 0, 2, (*journalv1.Label).String).Draw(r, "labels"),
-		Limit:      rapid.IntRange(1, 5).Draw(r, "limit"),
-		Scan:       rapid.IntRange(1, 20).Draw(r, "scan"),
-		From:       start, To: start.Add(12 * time.Hour),
+		Limit: rapid.IntRange(1, 5).Draw(r, "limit"), Scan: rapid.IntRange(1, 20).Draw(r, "scan"),
+		From: start, To: start.Add(12 * time.Hour),
+	}
+	// Few conditions at a time, so that something is found.
+	asks := func(what string) bool { return rapid.IntRange(0, 3).Draw(r, what) == 0 }
+	if asks("for statuses") {
+		q.Statuses = rapid.SliceOfNDistinct(rapid.SampledFrom(modelStatuses), 1, 3, rapid.ID).Draw(r, "statuses")
+	}
+	if asks("for those that ended badly") {
+		q.Statuses = []orderv1.Status{orderv1.Status_STATUS_CANCELLED, orderv1.Status_STATUS_FAULTED}
+	}
+	if asks("for a definition") {
+		q.Definition = rapid.SampledFrom(modelQueries).Draw(r, "definition")
+	}
+	if asks("for a key") {
+		q.OrderKey = rapid.SampledFrom(append([]string{"none"}, modelKeys...)).Draw(r, "key")
+	}
+	if asks("for labels") {
+		q.Labels = rapid.SliceOfNDistinct(rapid.SampledFrom(modelLabels), 1, 2, (*journalv1.Label).String).Draw(r, "labels")
 	}
 	if rapid.Bool().Draw(r, "bounded") {
-		q.From = start.Add(time.Duration(rapid.IntRange(-1, orders+1).Draw(r, "from")) * time.Second)
-		q.To = start.Add(time.Duration(rapid.IntRange(-1, orders+1).Draw(r, "to")) * time.Second)
+		const unit = 100 * time.Millisecond
+		q.From = start.Add(time.Duration(rapid.IntRange(-1, 10*orders+1).Draw(r, "from")) * unit)
+		q.To = q.From.Add(time.Duration(rapid.IntRange(-1, 100).Draw(r, "length")) * unit)
 	}
 	return q
 }

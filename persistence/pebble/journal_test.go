@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -360,6 +361,55 @@ func TestVersionCache(t *testing.T) {
 			t.Errorf("%d versions in memory", n)
 		}
 	}
+	mustClose(t, j)
+}
+
+// TestGap takes records out of a history: reading it fails where one is missing, and not before.
+func TestGap(t *testing.T) {
+	t.Parallel()
+	j := mustOpen(t, testConfig(vfs.NewMem()))
+	c := journaltest.Acceptance("order")
+	for expected := range messages.Version(5) {
+		next := &persistence.Commit{Partition: c.Partition, Handle: c.Handle, Expected: expected, Events: 1, Record: c.Record}
+		if expected == 0 {
+			next = c
+		}
+		if err := commitOne(j, next); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read := func(from messages.Version) (firsts []messages.Version, err error) {
+		for r, err := range j.Records(t.Context(), c.Handle, from) {
+			if err != nil {
+				return firsts, err
+			}
+			firsts = append(firsts, r.First)
+		}
+		return firsts, nil
+	}
+	check := func(from messages.Version, want ...messages.Version) {
+		t.Helper()
+		firsts, err := read(from)
+		if !errors.Is(err, persistence.ErrCorrupt) || !slices.Equal(firsts, want) {
+			t.Errorf("from %d: %v, %v", from, firsts, err)
+		}
+	}
+	remove := func(v messages.Version) {
+		t.Helper()
+		if err := j.db.Delete(appendRecordKey(nil, c.Handle, v), pebble.Sync); err != nil {
+			t.Fatal(err)
+		}
+	}
+	remove(3)
+	check(0, 1, 2)
+	check(2, 2)
+	check(3)
+	if firsts, err := read(4); err != nil || !slices.Equal(firsts, []messages.Version{4, 5}) {
+		t.Errorf("from 4: %v, %v", firsts, err)
+	}
+	remove(1)
+	check(0)
+	check(1)
 	mustClose(t, j)
 }
 

@@ -1,10 +1,12 @@
 package pebble_test
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -45,7 +47,9 @@ type diskStore string
 
 func (disk) NewStore(tb testing.TB) journaltest.Store {
 	tb.Helper()
-	return diskStore(tb.TempDir())
+	dir := tb.TempDir()
+	tb.Cleanup(func() { verifyWhole(tb, pebble.Check{Dir: dir}) })
+	return diskStore(dir)
 }
 
 func (s diskStore) Open(tb testing.TB) persistence.Journal {
@@ -63,8 +67,28 @@ func (s diskStore) Open(tb testing.TB) persistence.Journal {
 // memory makes stores that crash and break.
 type memory struct{}
 
-func (memory) NewStore(testing.TB) journaltest.Store {
-	return &memoryStore{disk: vfs.NewCrashableMem(), rng: rand.New(rand.NewPCG(1, 2))}
+func (memory) NewStore(tb testing.TB) journaltest.Store {
+	tb.Helper()
+	s := &memoryStore{disk: vfs.NewCrashableMem(), rng: rand.New(rand.NewPCG(1, 2))}
+	tb.Cleanup(func() { verifyWhole(tb, pebble.Check{Dir: "/data/journal", FS: s.disk}) })
+	return s
+}
+
+// verifyWhole makes sure that a test left a store whose parts agree.
+func verifyWhole(tb testing.TB, c pebble.Check) {
+	tb.Helper()
+	if tb.Skipped() {
+		return
+	}
+	report, err := pebble.Verify(context.Background(), c)
+	if err != nil {
+		tb.Errorf("verify: %v", err)
+	}
+	for _, p := range report.Problems {
+		if !strings.Contains(p.What, persistence.ErrFeatureLevel.Error()) { // One test writes such a record.
+			tb.Errorf("verify: %+v", p)
+		}
+	}
 }
 
 type memoryStore struct {
