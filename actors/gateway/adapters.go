@@ -34,7 +34,7 @@ const (
 
 const (
 	// maxUnread is the most messages that wait for an adapter that goes on sending results. Tasks are bounded by credit.
-	maxUnread = 1 << 17
+	maxUnread = 1 << 16
 	// maxText is the longest text of an error, in bytes.
 	maxText = 16 << 10
 )
@@ -111,7 +111,8 @@ func checkHello(h *adapterv1.Hello) error {
 		seen[act.GetName()] = true
 		// Not less than three numbers: what semver takes for short forms are other versions to definitions.
 		if v := "v" + act.GetVersion(); v != "v" && strings.TrimSuffix(v, semver.Build(v)) != semver.Canonical(v) {
-			m.add(fmt.Sprintf("hello.activities[%d].version", i), fmt.Sprintf("is %q, and must be a semantic version such as 1.0.0", act.GetVersion()))
+			m.add(fmt.Sprintf("hello.activities[%d].version", i),
+				fmt.Sprintf("is %q, and must be a semantic version such as 1.0.0", act.GetVersion()))
 		}
 	}
 	return m.err()
@@ -223,25 +224,8 @@ func (c *connection) read(st adapterConn, m *adapterv1.ConnectRequest) error {
 		case c.heard <- struct{}{}:
 		default:
 		}
-		for _, r := range m.GetResults() {
-			if err := c.result(r); err != nil {
-				return err
-			}
-		}
-		for _, cr := range m.GetCredits() {
-			if c.offers[cr.GetActivity()] {
-				c.engine.Credit(c.hello.GetAdapter(), c.id, cr)
-			}
-		}
-		for _, r := range m.GetRevocations() {
-			if c.offers[r.GetActivity()] {
-				c.engine.Revoke(c.hello.GetAdapter(), c.id, r)
-			}
-		}
-		if m.GetDrain() {
-			for name := range c.offers {
-				c.engine.Revoke(c.hello.GetAdapter(), c.id, &adapterv1.Revocation{Activity: name, Count: 1 << 62})
-			}
+		if err := c.handle(m); err != nil {
+			return err
 		}
 	}
 	if errors.Is(err, io.EOF) {
@@ -250,11 +234,36 @@ func (c *connection) read(st adapterConn, m *adapterv1.ConnectRequest) error {
 	return fmt.Errorf("receive: %w", err)
 }
 
+// handle takes the parts of a message, in the order of their numbers.
+func (c *connection) handle(m *adapterv1.ConnectRequest) error {
+	for _, r := range m.GetResults() {
+		if err := c.result(r); err != nil {
+			return err
+		}
+	}
+	for _, cr := range m.GetCredits() {
+		if c.offers[cr.GetActivity()] {
+			c.engine.Credit(c.hello.GetAdapter(), c.id, cr)
+		}
+	}
+	for _, r := range m.GetRevocations() {
+		if c.offers[r.GetActivity()] {
+			c.engine.Revoke(c.hello.GetAdapter(), c.id, r)
+		}
+	}
+	if m.GetDrain() {
+		for name := range c.offers {
+			c.engine.Revoke(c.hello.GetAdapter(), c.id, &adapterv1.Revocation{Activity: name, Count: 1 << 62})
+		}
+	}
+	return nil
+}
+
 // result checks a result and passes it on. A result that can't be taken as it is leaves its attempt in doubt.
 func (c *connection) result(r *adapterv1.Result) error {
 	if n := c.out.size(); n > maxUnread {
 		return &failure{
-			code: codes.ResourceExhausted, reason: "NOT_READING",
+			code: codes.ResourceExhausted, reason: "NOT_READING", retry: time.Second,
 			message: fmt.Sprintf("%d messages wait for the adapter, which does not read them", n),
 		}
 	}
@@ -353,7 +362,7 @@ func (c *connection) write(st adapterConn) error {
 			more, err = c.flush(st)
 		}
 		if err != nil || !more {
-			return err //nolint:wrapcheck // told to the adapter as it is
+			return err
 		}
 	}
 }

@@ -266,7 +266,7 @@ func kindOf(s *orderv1.Submission) string {
 	case *orderv1.Submission_Ended:
 		return fmt.Sprint("ended ", a.Ended.GetStatus(), " ", string(a.Ended.GetOutput()))
 	case *orderv1.Submission_Refused:
-		return fmt.Sprint("refused ", codes.Code(a.Refused.GetCode()), " ", a.Refused.GetField()) //nolint:gosec // a code
+		return fmt.Sprint("refused ", codes.Code(a.Refused.GetCode()), " ", a.Refused.GetField())
 	}
 	return "nothing"
 }

@@ -304,9 +304,9 @@ type rawCodec struct{}
 
 func (rawCodec) Name() string { return "proto" }
 
-func (rawCodec) Marshal(m any) ([]byte, error) { return m.(raw), nil }
+func (rawCodec) Marshal(m any) ([]byte, error) { return m.(raw), nil } //nolint:errcheck // only raw is sent
 
 func (rawCodec) Unmarshal(data []byte, m any) error {
-	*m.(*raw) = slices.Clone(data)
+	*m.(*raw) = slices.Clone(data) //nolint:errcheck // as above
 	return nil
 }

@@ -1,0 +1,243 @@
+package gateway_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/holdfast-run/holdfast/actors/gateway"
+	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/messages/adapterv1"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/messages/problemv1"
+)
+
+func TestHello(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t)
+		keys := make([]string, 100_000)
+		for name, tt := range map[string]struct {
+			hello  *adapterv1.Hello
+			fields []string
+		}{
+			"none":  {nil, []string{"hello"}},
+			"empty": {&adapterv1.Hello{}, []string{"hello.protocol", "hello.adapter", "hello.process", "hello.ledger", "hello.activities"}},
+			"long": {hello(func(h *adapterv1.Hello) {
+				h.Adapter, h.Process, h.Ledger = strings.Repeat("a", 64), strings.Repeat("p", 65), strings.Repeat("l", 65)
+			}), []string{"hello.adapter", "hello.process", "hello.ledger"}},
+			"names": {hello(func(h *adapterv1.Hello) {
+				h.Adapter, h.Activities[0].Name = "a.b", "ö"
+			}), []string{"hello.adapter", "hello.activities[0].name"}},
+			"twice":    {hello(func(h *adapterv1.Hello) { h.Activities = append(h.Activities, h.Activities[0]) }), []string{"hello.activities[1].name"}},
+			"version":  {hello(func(h *adapterv1.Hello) { h.Activities[0].Version = "1.0" }), []string{"hello.activities[0].version"}},
+			"protocol": {hello(func(h *adapterv1.Hello) { h.Protocol = 2 }), []string{"hello.protocol"}},
+			"many keys": {hello(func(h *adapterv1.Hello) {
+				for i := range 200 {
+					h.Activities = append(h.Activities, &adapterv1.Activity{Name: fmt.Sprint("a", i)})
+				}
+				h.Keys = keys
+			}), []string{"hello.keys"}},
+			"many activities": {hello(func(h *adapterv1.Hello) {
+				for i := range 1000 {
+					h.Activities = append(h.Activities, &adapterv1.Activity{Name: fmt.Sprint("a", i)})
+				}
+			}), []string{"hello.activities"}},
+		} {
+			a := n.dial(&adapterv1.ConnectRequest{Hello: tt.hello, Heartbeat: &adapterv1.Heartbeat{}})
+			err := a.end()
+			t.Log(name, err)
+			wantRefusal(t, err, codes.InvalidArgument, "BAD_REQUEST", tt.fields...)
+		}
+		for _, version := range []string{"", "1.2.3", "1.0.0-rc.1", "1.0.0+build.5"} {
+			a := n.dial(&adapterv1.ConnectRequest{Hello: hello(func(h *adapterv1.Hello) { h.Activities[0].Version = version })})
+			if w := a.receive().GetWelcome(); w.GetNode() != "node" || w.GetHeartbeatMs() != 5000 || w.GetMaxOutputBytes() != 1<<20 {
+				t.Errorf("version %q is welcomed with %v", version, w)
+			}
+			if err := a.CloseSend(); err != nil {
+				t.Fatal(err)
+			}
+			if err := a.end(); !errors.Is(err, io.EOF) {
+				t.Errorf("the stream ended with %v", err)
+			}
+		}
+	})
+}
+
+// An adapter that falls silent is disconnected; one that is only slow to read is not, until it falls silent too.
+func TestSilence(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t, func(s *settings) { s.gateway.Heartbeat = time.Second })
+		a := n.connect(0)
+		for range 5 {
+			time.Sleep(2900 * time.Millisecond)
+			a.send(&adapterv1.ConnectRequest{Heartbeat: &adapterv1.Heartbeat{}})
+			settle()
+		}
+		began := time.Now()
+		err := a.end()
+		wantRefusal(t, err, codes.DeadlineExceeded, "SILENT")
+		if took := time.Since(began); took < 2*time.Second || took > 4*time.Second {
+			t.Errorf("after %v", took)
+		}
+
+		// Tasks that nobody reads: the node's writer is stuck in the middle of them.
+		def := n.deploy("one", "1.0.0", callOne)
+		a = n.connect(100)
+		input := []byte(`"` + strings.Repeat("x", 500_000) + `"`)
+		for i := range 20 {
+			n.submit(&orderv1.WorkOrder{Id: fmt.Sprint("o", i), Definition: def, Input: input}, accepted)
+		}
+		settle()
+		time.Sleep(3100 * time.Millisecond)
+		settle()
+		if got := n.engine.Depths("x", hello().GetActivities())["do"]; got != 0 {
+			t.Errorf("%d tasks wait", got)
+		}
+		time.Sleep(2 * time.Second) // the grace is over: another adapter gets them
+		b := n.connect(100, func(h *adapterv1.Hello) { h.Process, h.Ledger = "q", "q" })
+		if got := len(b.tasks(20)); got != 20 {
+			t.Errorf("%d tasks", got)
+		}
+		wantRefusal(t, a.end(), codes.DeadlineExceeded, "SILENT")
+	})
+}
+
+
+// Results that can't be taken as they are.
+func TestBadResults(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t, func(s *settings) { s.gateway = gateway.Config{MaxOutput: 1000, MaxDepth: 5} })
+		def := n.deploy("one", "1.0.0", callOne)
+		a := n.connect(100)
+		for name, tt := range map[string]struct {
+			change func(*adapterv1.Result)
+			status orderv1.Status
+			detail string
+		}{
+			"null":     {func(r *adapterv1.Result) { r.Output = nil }, orderv1.Status_STATUS_COMPLETED, ""},
+			"no-json":  {func(r *adapterv1.Result) { r.Output = []byte("{") }, orderv1.Status_STATUS_FAULTED, "not a JSON value"},
+			"no-utf8":  {func(r *adapterv1.Result) { r.Output = []byte("\"\xff\"") }, orderv1.Status_STATUS_FAULTED, "UTF-8"},
+			"long":     {func(r *adapterv1.Result) { r.Output = make([]byte, 1001) }, orderv1.Status_STATUS_FAULTED, "1001 bytes"},
+			"deep":     {func(r *adapterv1.Result) { r.Output = []byte(`[[[[[[]]]]]]`) }, orderv1.Status_STATUS_FAULTED, "deep"},
+			"outcome":  {func(r *adapterv1.Result) { r.Outcome = 9 }, orderv1.Status_STATUS_FAULTED, "outcome 9"},
+			"none":     {func(r *adapterv1.Result) { r.Outcome = 0 }, orderv1.Status_STATUS_FAULTED, ""},
+			"no-error": {func(r *adapterv1.Result) { r.Outcome = adapterv1.Outcome_OUTCOME_FAILED }, orderv1.Status_STATUS_FAULTED, ""},
+			"long-error": {func(r *adapterv1.Result) {
+				r.Outcome = adapterv1.Outcome_OUTCOME_FAILED
+				r.Error = &problemv1.Problem{Detail: strings.Repeat("ü", 1<<16)}
+			}, orderv1.Status_STATUS_FAULTED, "…"},
+		} {
+			n.submit(&orderv1.WorkOrder{Id: name, Definition: def}, accepted)
+			r := resultOf(a.tasks(1)[0], 1)
+			tt.change(r)
+			a.send(&adapterv1.ConnectRequest{Results: []*adapterv1.Result{r}})
+			got := n.submit(&orderv1.WorkOrder{Id: name, Definition: def}, ended)
+			if got.GetStatus() != tt.status || !strings.Contains(got.GetError().GetDetail(), tt.detail) || len(got.GetError().GetDetail()) > 1<<15 {
+				t.Errorf("%s: %v", name, got)
+			}
+			if name == "no-error" && (got.GetError().GetType() != workflow.ErrorTypeCommunication || got.GetError().GetStatus() != 503) {
+				t.Errorf("%s: %v", name, got)
+			}
+		}
+		bad := &adapterv1.Result{Seq: 1, OrderId: "a/b", Partition: 999, Activity: "other"}
+		a.send(&adapterv1.ConnectRequest{Results: []*adapterv1.Result{bad}})
+		wantRefusal(t, a.end(), codes.InvalidArgument, "BAD_REQUEST", "results.order_id", "results.partition", "results.activity")
+	})
+}
+
+// What an adapter has in hand it keeps over a stream that breaks; what it left over goes to others.
+func TestAdapterReconnects(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t)
+		def := n.deploy("one", "1.0.0", callOne)
+		a := n.connect(2)
+		for _, id := range []string{"a", "b"} {
+			n.submit(&orderv1.WorkOrder{Id: id, Definition: def}, accepted)
+		}
+		tasks := a.tasks(2)
+		a.stop()
+		settle()
+		a = n.connect(0, func(h *adapterv1.Hello) { h.Keys = []string{tasks[0].GetKey()} })
+		b := n.connect(5, func(h *adapterv1.Hello) { h.Process, h.Ledger = "q", "q" })
+		if again := b.tasks(1); again[0].GetKey() != tasks[1].GetKey() {
+			t.Errorf("the other adapter got %v", again)
+		}
+		time.Sleep(5 * time.Second)
+		a.send(&adapterv1.ConnectRequest{Results: []*adapterv1.Result{resultOf(tasks[0], 1)}})
+		got := n.submit(&orderv1.WorkOrder{Id: tasks[0].GetOrderId(), Definition: def}, ended)
+		if got.GetStatus() != orderv1.Status_STATUS_COMPLETED {
+			t.Errorf("ended as %v", got)
+		}
+	})
+}
+
+func TestAdapterLeaves(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t)
+		def := n.deploy("one", "1.0.0", callOne)
+		a := n.connect(10)
+		n.submit(&orderv1.WorkOrder{Id: "a", Definition: def}, accepted)
+		task := a.tasks(1)[0]
+		a.send(&adapterv1.ConnectRequest{Revocations: []*adapterv1.Revocation{{Activity: "do", Count: 4}, {Activity: "none", Count: 1}}})
+		if r := a.receive().GetReturned(); len(r) != 1 || r[0].GetActivity() != "do" || r[0].GetCount() != 4 {
+			t.Errorf("returned %v", r)
+		}
+		a.send(&adapterv1.ConnectRequest{Drain: true})
+		if r := a.receive().GetReturned(); len(r) != 1 || r[0].GetCount() != 5 {
+			t.Errorf("returned %v", r)
+		}
+		n.submit(&orderv1.WorkOrder{Id: "b", Definition: def}, accepted)
+		a.send(&adapterv1.ConnectRequest{Results: []*adapterv1.Result{resultOf(task, 7)}})
+		for {
+			m := a.receive()
+			if len(m.GetTasks()) > 0 {
+				t.Errorf("tasks for an adapter that leaves: %v", m)
+			}
+			if slices.Equal(m.GetAcks(), []uint64{7}) {
+				break
+			}
+		}
+		if err := a.CloseSend(); err != nil {
+			t.Fatal(err)
+		}
+		if err := a.end(); !errors.Is(err, io.EOF) {
+			t.Errorf("the stream ended with %v", err)
+		}
+	})
+}
+
+// An adapter hears how much waits, and which attempt to give up.
+func TestAdapterHears(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t)
+		def := n.deploy("one", "1.0.0", callOne)
+		a := n.connect(1)
+		for i := range 3 {
+			n.submit(&orderv1.WorkOrder{Id: fmt.Sprint("o", i), Definition: def}, accepted)
+		}
+		task := a.tasks(1)[0]
+		if _, err := n.orders.Cancel(t.Context(), &orderv1.CancelRequest{Id: task.GetOrderId()}); err != nil {
+			t.Fatal(err)
+		}
+		if c := a.receive().GetCancellations(); len(c) != 1 || c[0].GetKey() != task.GetKey() || c[0].GetAttempt() != 1 {
+			t.Errorf("cancelled %v", c)
+		}
+		if d := a.receive().GetDepths(); len(d) != 1 || d[0].GetActivity() != "do" || d[0].GetWaiting() != 2 {
+			t.Errorf("depths are %v", d)
+		}
+		a.stop()
+	})
+}

@@ -1,0 +1,52 @@
+package gateway
+
+import (
+	"log/slog"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/holdfast-run/holdfast/messages/adapterv1"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+)
+
+// ErrorRow is a row of the table of errors.
+type ErrorRow struct {
+	Err    error
+	Code   codes.Code
+	Reason string
+}
+
+// ErrorTable returns the table of errors.
+func ErrorTable() []ErrorRow {
+	var rows []ErrorRow
+	for _, r := range errorTable {
+		rows = append(rows, ErrorRow{r.err, r.code, r.reason})
+	}
+	return rows
+}
+
+// Explain tells an error as callers are told.
+func Explain(err error) error {
+	return (&Server{log: slog.New(slog.DiscardHandler)}).fail(err)
+}
+
+// Check checks an order.
+func (s *Server) Check(o *orderv1.WorkOrder) (*journalv1.OrderAccepted, error) {
+	c, err := s.check(o)
+	return c.accepted, err
+}
+
+// CheckHello checks a hello.
+func CheckHello(h *adapterv1.Hello) error { return checkHello(h) }
+
+// Receive handles a message of an adapter as its stream would, without the stream.
+func (s *Server) Receive(h *adapterv1.Hello, m *adapterv1.ConnectRequest) error {
+	c := &connection{Server: s, hello: h, out: newOutbox[any](), offers: map[string]bool{}}
+	for _, act := range h.GetActivities() {
+		c.offers[act.GetName()] = true
+	}
+	c.id = s.engine.Attach(h, c)
+	defer s.engine.Detach(h, c.id)
+	return c.handle(m)
+}
