@@ -111,7 +111,6 @@ func TestSilence(t *testing.T) {
 	})
 }
 
-
 // Results that can't be taken as they are.
 func TestBadResults(t *testing.T) {
 	t.Parallel()
