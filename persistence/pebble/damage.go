@@ -1,6 +1,7 @@
 package pebble
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -36,6 +37,7 @@ type chunked struct {
 const (
 	blockSize      = 32 << 10
 	checksumOffset = 6 // The checksum covers what follows the length.
+	numberOffset   = 7
 )
 
 func manifestChunks() chunked {
@@ -62,7 +64,7 @@ func (f chunked) at(b []byte) (length int, begins bool) {
 	if kind < f.types[0] || kind > f.types[1] {
 		return 0, false
 	}
-	if f.numbered && binary.LittleEndian.Uint32(b[7:]) != f.number {
+	if f.numbered && binary.LittleEndian.Uint32(b[numberOffset:]) != f.number {
 		return 0, false
 	}
 	length = f.header + int(binary.LittleEndian.Uint16(b[4:]))
@@ -74,6 +76,20 @@ func (f chunked) at(b []byte) (length int, begins bool) {
 		return 0, false
 	}
 	return length, kind == f.begins[0] || kind == f.begins[1]
+}
+
+// next returns the first place from i on where a chunk may begin; only its number is looked at.
+func (f chunked) next(b []byte, i int) int {
+	if !f.numbered {
+		return i
+	}
+	var number [4]byte
+	binary.LittleEndian.PutUint32(number[:], f.number)
+	at := bytes.Index(b[min(i+numberOffset, len(b)):], number[:])
+	if at < 0 {
+		return len(b)
+	}
+	return i + at
 }
 
 // checkChunks reads a file to its end. It fails with ErrCorrupt if a record begins behind an unreadable place.
@@ -100,7 +116,7 @@ func checkChunks(r io.Reader, name string, f chunked) error {
 				if unreadable < 0 {
 					unreadable = start + int64(i)
 				}
-				i++
+				i = f.next(block[:n], i+1)
 			}
 		}
 	}

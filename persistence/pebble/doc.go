@@ -32,10 +32,13 @@
 // # How it fails
 //
 // An error of the disk on the way to durability is never retried: Config.Fatal is called, which ends the process, and
-// the commits of the batch are answered persistence.ErrUnknown. Every block of every file bears a checksum, so a read of
-// a damaged one fails with persistence.ErrCorrupt, which names the file. Open examines the log and the manifest: damage
-// before the end is an error, never a torn tail. What can't be told from a torn tail is damage to the very last write
-// before a crash.
+// the commits of the batch are answered persistence.ErrUnknown; those behind it persistence.ErrClosed, for they were not
+// begun. (Where the engine itself can't go on, it ends the process by a panic.)
+//
+// Every block of every table bears a checksum, so a read of a damaged one fails with persistence.ErrCorrupt, which names
+// the file. Open examines the log and the manifest, as damage.go says: damage to what was durable is an error, never a
+// torn tail. The last write is guarded from Config.MarkAfter on; before that, damage to it can't be told from a crash in
+// the middle of it.
 //
 // # What it is not
 //
