@@ -39,7 +39,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // node is an engine with its API, and clients of it. Its tests run in bubbles of synctest.
 type node struct {
-	t           *testing.T
+	t           testing.TB
 	engine      *actors.Engine
 	server      *gateway.Server
 	grpc        *grpc.Server
@@ -57,7 +57,7 @@ type settings struct {
 	log     io.Writer
 }
 
-func start(t *testing.T, changes ...func(*settings)) *node {
+func start(t testing.TB, changes ...func(*settings)) *node {
 	t.Helper()
 	s := settings{log: testLog{t}}
 	for _, change := range changes {
@@ -115,7 +115,7 @@ func start(t *testing.T, changes ...func(*settings)) *node {
 	return n
 }
 
-type testLog struct{ t *testing.T }
+type testLog struct{ t testing.TB }
 
 func (l testLog) Write(p []byte) (int, error) {
 	l.t.Log(strings.TrimSpace(string(p)))
