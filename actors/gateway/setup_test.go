@@ -57,9 +57,9 @@ type settings struct {
 	log     io.Writer
 }
 
-func start(t testing.TB, changes ...func(*settings)) *node {
-	t.Helper()
-	s := settings{log: testLog{t}}
+func start(tb testing.TB, changes ...func(*settings)) *node {
+	tb.Helper()
+	s := settings{log: testLog{tb}}
 	for _, change := range changes {
 		change(&s)
 	}
@@ -69,22 +69,22 @@ func start(t testing.TB, changes ...func(*settings)) *node {
 		Dir: "journal", FS: vfs.NewMem(), MemTableBytes: 1 << 20, CacheBytes: 1 << 20, LowWaterBytes: -1, Logger: log,
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	var seen persistence.Journal = j
 	if s.wrap != nil {
 		seen = s.wrap(j)
 	}
-	n := &node{t: t}
+	n := &node{t: tb}
 	n.engine, err = actors.New(s.engine, actors.Deps{
 		Node: "node", Journal: seen, Placement: cluster.NewSingle(), Metrics: metrics, Log: log,
-		Watchdog: supervision.NewWatchdog(time.Now, log), Fatal: func(err error) { t.Errorf("fatal: %v", err) },
+		Watchdog: supervision.NewWatchdog(time.Now, log), Fatal: func(err error) { tb.Errorf("fatal: %v", err) },
 	})
 	if err == nil {
-		err = n.engine.Start(t.Context())
+		err = n.engine.Start(tb.Context())
 	}
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	n.server = gateway.New(s.gateway, n.engine, metrics, "node", log)
 	n.grpc = n.server.GRPC()
@@ -96,7 +96,7 @@ func start(t testing.TB, changes ...func(*settings)) *node {
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	n.orders = orderv1.NewOrderServiceClient(n.conn)
 	n.definitions = definitionv1.NewDefinitionServiceClient(n.conn)
@@ -107,11 +107,11 @@ func start(t testing.TB, changes ...func(*settings)) *node {
 		_ = n.conn.Close()
 		n.engine.Stop()
 		if err := j.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 		time.Sleep(time.Second) // protoactor counts dead letters for so long
 	})
-	t.Cleanup(n.stop)
+	tb.Cleanup(n.stop)
 	return n
 }
 
