@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/persistence"
 )
 
@@ -277,5 +279,47 @@ func TestNotDoneIsKept(t *testing.T) {
 		n.expect("a", running)
 		n.sleep(6 * time.Second)
 		n.expect("a", cancelled)
+	})
+}
+
+// stuck is a journal that takes its time to read histories.
+type stuck struct {
+	persistence.Journal
+
+	release *chan struct{} // nil: it does not
+}
+
+func (s stuck) Records(ctx context.Context, h messages.Handle, from messages.Version) iter.Seq2[persistence.StoredRecord, error] {
+	if *s.release != nil {
+		<-*s.release
+	}
+	return s.Journal.Records(ctx, h, from)
+}
+
+// An order that is being loaded holds up no other, not even of its own partition.
+func TestSlowLoad(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var release chan struct{}
+		n := start(t, withWrap(func(j persistence.Journal) persistence.Journal { return stuck{j, &release} }))
+		wait, set := n.deploy("wait", waitLong), n.deploy("set", "do: [{a: {set: {x: 1}}}]")
+		ids := idsIn(7, 3)
+		n.mustSubmit(order{id: ids[0], def: wait})
+		n.mustSubmit(order{id: ids[1], def: wait})
+		n.sleep(25 * time.Second)
+		release = make(chan struct{})
+		cancelled := make(chan error, 1)
+		n.Command(t.Context(), messages.OrderID(ids[0]), workflow.Cancel{}, func(err error) { cancelled <- err })
+		n.sleep(5 * time.Second) // the timer of the other
+		n.mustSubmit(order{id: ids[2], def: set})
+		if len(cancelled) > 0 {
+			t.Error("the order was not held up: the test shows nothing")
+		}
+		close(release)
+		wantErr(t, <-cancelled, nil)
+		settle()
+		for id, want := range map[string]orderv1.Status{ids[0]: orderv1.Status_STATUS_CANCELLED, ids[1]: completed, ids[2]: completed} {
+			n.expect(id, want)
+		}
 	})
 }

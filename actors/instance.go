@@ -46,7 +46,20 @@ type instance struct {
 // mail counts the messages that reached an instance through its partition, over all its incarnations.
 type mail struct {
 	received atomic.Uint64
-	poison   bool // it runs only to fault the order
+	loaded   atomic.Bool // the state is in memory
+	poison   bool        // it runs only to fault the order
+}
+
+// inline tells whether a message is handled in the partition's turn: if that takes no reading, so that it never holds up
+// the other orders. What the journal posts does not come from there.
+func (m *mail) inline(message any) bool {
+	switch message.(type) {
+	case *committed:
+		return false
+	case *accept:
+		return true
+	}
+	return m.loaded.Load()
 }
 
 // pending is what was decided and is not committed yet, and who is to be answered when it is.
@@ -64,6 +77,7 @@ func (i *instance) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
 	case *actor.Started:
 		i.self = ctx.Self()
+		i.mail.loaded.Store(false)
 		if i.restarted {
 			i.take(resume{})
 		}
@@ -155,6 +169,7 @@ func (i *instance) decideOne(now time.Time, m any, p *pending) {
 	case *accept:
 		if i.state == nil && i.handle.IsZero() {
 			i.state = workflow.New(m.def, i.engine.config.Workflow)
+			i.mail.loaded.Store(true)
 		}
 		if i.loaded(m) {
 			i.apply(now, workflow.Accept{Order: m.order, Queued: m.order.GetOrderKey() != ""}, m, p)
@@ -252,6 +267,7 @@ func (i *instance) load() error {
 	}
 	// The rows are not read: but for a short wait, which has none and is over soon, they tell what the state tells.
 	i.state, i.due = state, 0
+	i.mail.loaded.Store(true)
 	i.row, i.open = orderRow(state, state.Status(), i.partition.number), openRow(state, state.Status())
 	return nil
 }
@@ -379,6 +395,7 @@ func (i *instance) tellKey(accepted, ended bool) {
 func (i *instance) failed(p *pending, err error) {
 	first := i.row == nil
 	i.state, i.row, i.open, i.more, i.pending = nil, nil, nil, false, nil
+	i.mail.loaded.Store(false)
 	if first {
 		i.handle = messages.Handle{}
 	}

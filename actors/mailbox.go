@@ -14,11 +14,12 @@ type refusable interface{ refuse(err error) }
 // the system are never refused. Notes, which the actors send themselves and each other and whose number is bounded by
 // what they are about, are not counted. Once its actor is told to stop, what is there and what still comes is refused.
 //
-// An inline mailbox runs its actor on the goroutine of whoever posts, which saves waking another one. It is for children
-// that their parent posts to: the parent's turn includes theirs. What the journal posts never runs on its goroutine.
+// A mailbox may run its actor on the goroutine of whoever posts, which saves waking another one. It is for children that
+// their parent posts to: the parent's turn includes theirs.
 type mailbox struct {
-	bound      int
-	inline     bool
+	bound int
+	// inline tells whether to do so with a user message, and says that it is done with those of the system; nil: never.
+	inline     func(message any) bool
 	invoker    actor.MessageInvoker
 	dispatcher actor.Dispatcher
 
@@ -54,8 +55,8 @@ func boundedMailbox(bound int) actor.MailboxProducer {
 	return func() actor.Mailbox { return &mailbox{bound: bound} }
 }
 
-func inlineMailbox(bound int) actor.MailboxProducer {
-	return func() actor.Mailbox { return &mailbox{bound: bound, inline: true} }
+func inlineMailbox(bound int, inline func(message any) bool) actor.MailboxProducer {
+	return func() actor.Mailbox { return &mailbox{bound: bound, inline: inline} }
 }
 
 func (m *mailbox) PostUserMessage(message any) {
@@ -75,14 +76,13 @@ func (m *mailbox) PostUserMessage(message any) {
 		m.user, m.head = m.user[:n], 0
 	}
 	m.user = append(m.user, message)
-	_, ofJournal := message.(*committed)
-	m.schedule(m.inline && !ofJournal)
+	m.schedule(m.inline != nil && m.inline(message))
 }
 
 func (m *mailbox) PostSystemMessage(message any) {
 	m.mu.Lock()
 	m.system = append(m.system, message)
-	m.schedule(m.inline)
+	m.schedule(m.inline != nil)
 }
 
 // schedule is called with the lock held, and releases it.

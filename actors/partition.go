@@ -142,7 +142,7 @@ func (p *partition) activate(id messages.OrderID, h messages.Handle, poison erro
 			engine: p.engine, partition: p.slot, id: id, handle: h, mail: r.mail,
 			restarted: incarnations > 1 || poison != nil, poison: poison,
 		}
-	}, actor.WithMailbox(inlineMailbox(2*p.engine.config.Mailbox)), actor.WithDispatcher(&p.engine.workers))
+	}, actor.WithMailbox(inlineMailbox(2*p.engine.config.Mailbox, r.mail.inline)), actor.WithDispatcher(&p.engine.workers))
 	r.pid = p.ctx.Spawn(props)
 	p.resident[id] = r
 	p.byPID[r.pid.GetId()] = r
@@ -329,6 +329,7 @@ func (p *partition) fire() {
 		heap.Pop(&p.dues)
 		delete(p.dueOf, d.id)
 		p.deliver(&deliver{id: d.id, handle: d.handle, message: fired{}})
+		p.loop.Beat() // there may be many
 	}
 	p.arm()
 }
