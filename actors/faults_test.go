@@ -303,7 +303,7 @@ func TestSlowLoad(t *testing.T) {
 		var release chan struct{}
 		n := start(t, withWrap(func(j persistence.Journal) persistence.Journal { return stuck{j, &release} }))
 		wait, set := n.deploy("wait", waitLong), n.deploy("set", "do: [{a: {set: {x: 1}}}]")
-		ids := idsIn(7, 3)
+		ids := crowd(3)
 		n.mustSubmit(order{id: ids[0], def: wait})
 		n.mustSubmit(order{id: ids[1], def: wait})
 		n.sleep(25 * time.Second)

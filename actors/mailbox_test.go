@@ -113,6 +113,25 @@ func TestMailboxSuspends(t *testing.T) {
 	}
 }
 
+// What runs inline is done when posting returns, along with all that waited.
+func TestMailboxInline(t *testing.T) {
+	t.Parallel()
+	m, s, h := newTestMailbox(10, nil)
+	m.inline = func(message any) bool { return message != "later" }
+	m.PostUserMessage("later")
+	if len(s.heard) != 0 || len(h.runs) != 1 {
+		t.Errorf("handled %v, scheduled %d", s.heard, len(h.runs))
+	}
+	h.run()
+	m.PostUserMessage(1)
+	m.PostSystemMessage(&actor.SuspendMailbox{})
+	m.PostUserMessage(2)
+	m.PostSystemMessage(&actor.ResumeMailbox{})
+	if got := fmt.Sprint(s.heard); got != "[later 1 2]" || len(h.runs) != 0 {
+		t.Errorf("handled %s, scheduled %d", got, len(h.runs))
+	}
+}
+
 func TestMailboxPanic(t *testing.T) {
 	t.Parallel()
 	m, s, h := newTestMailbox(10, func(message any) {

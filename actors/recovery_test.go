@@ -124,11 +124,14 @@ func TestKilledAgainAndAgain(t *testing.T) {
 	})
 }
 
-// idsIn makes ids of orders of one partition.
-func idsIn(p messages.Partition, count int) []string {
+// crowded is a partition that tests give many orders.
+const crowded messages.Partition = 7
+
+// crowd makes ids of orders of one partition.
+func crowd(count int) []string {
 	var ids []string
 	for i := 0; len(ids) < count; i++ {
-		if id := fmt.Sprint("o", i); messages.PartitionOf(messages.OrderID(id), "") == p {
+		if id := fmt.Sprint("o", i); messages.PartitionOf(messages.OrderID(id), "") == crowded {
 			ids = append(ids, id)
 		}
 	}
@@ -142,7 +145,7 @@ func TestRecoveryOfManyOrders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reads, failures := 0, 0
 		f := &faulty{read: func(p messages.Partition) error {
-			if p != 7 {
+			if p != crowded {
 				return nil
 			}
 			if reads++; reads%3 == 0 && failures < 3 {
@@ -153,7 +156,7 @@ func TestRecoveryOfManyOrders(t *testing.T) {
 		}}
 		n := start(t, withWrap(f.wrap), withEngine(actors.Config{Recovering: 3}))
 		def := n.deploy("one", callOne)
-		ids := idsIn(7, orders)
+		ids := crowd(orders)
 		answers := make(chan error, orders)
 		for _, id := range ids {
 			o := order{id: id, def: def}
@@ -185,7 +188,7 @@ func TestPartitionRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := start(t)
 		one, wait := n.deploy("one", callOne), n.deploy("wait", waitLong)
-		ids := idsIn(7, 40)
+		ids := crowd(40)
 		for i, id := range ids {
 			switch i % 4 {
 			case 0:
@@ -201,7 +204,7 @@ func TestPartitionRestart(t *testing.T) {
 				})
 			}
 			if i%10 == 9 {
-				n.BreakPartition(7)
+				n.BreakPartition(crowded)
 				n.sleep(time.Second)
 			}
 		}
@@ -226,7 +229,7 @@ func TestPartitionBreaksForGood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := start(t)
 		for range 11 {
-			n.BreakPartition(7)
+			n.BreakPartition(crowded)
 			n.sleep(2 * time.Second)
 		}
 		select {
@@ -264,7 +267,7 @@ func TestPoison(t *testing.T) {
 			withEngine(actors.Config{Workflow: workflow.Limits{StopGrace: 10 * time.Second}}))
 		w := n.worker(nil)
 		def := n.deploy("one", callOne)
-		ids := idsIn(7, 3)
+		ids := crowd(3)
 		for _, id := range ids {
 			n.mustSubmit(order{id: id, def: def})
 		}
