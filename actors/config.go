@@ -28,6 +28,9 @@ type Config struct {
 	Recovering int
 	// Poison is how many times an order may panic in a row before it is faulted. Default 3.
 	Poison int
+	// PoisonFaults is how many orders of a partition are faulted so within a minute. If more panic, the defect is not
+	// theirs: the partition is restarted in place of faulting them, and in the end the process. Default 5.
+	PoisonFaults int
 	// Grace is how long tasks of a lost adapter wait for it to come back before another may get them; LedgerGrace the
 	// same for activities that are not idempotent. Defaults 1 s, 60 s.
 	Grace, LedgerGrace time.Duration
@@ -49,6 +52,7 @@ func (c Config) WithDefaults() Config {
 	fill(&c.LongWait, 5*time.Second)
 	fill(&c.Recovering, 16)
 	fill(&c.Poison, 3)
+	fill(&c.PoisonFaults, 5)
 	fill(&c.Grace, time.Second)
 	fill(&c.LedgerGrace, time.Minute)
 	fill(&c.TryAgain, 5*time.Second)
@@ -83,6 +87,7 @@ func (c Config) Validate() error {
 	positive("LongWait", int64(c.LongWait))
 	positive("Recovering", int64(c.Recovering))
 	positive("Poison", int64(c.Poison))
+	positive("PoisonFaults", int64(c.PoisonFaults))
 	positive("Grace", int64(c.Grace))
 	positive("LedgerGrace", int64(c.LedgerGrace))
 	positive("TryAgain", int64(c.TryAgain))

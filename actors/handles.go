@@ -30,9 +30,12 @@ func (h *handles) init(ctx context.Context, journal persistence.Finder) error {
 	return nil
 }
 
+// isOld tells whether an order was in the journal at the start.
+func (h *handles) isOld(x messages.Handle) bool { return bytes.Compare(x[:], h.newest[:]) <= 0 }
+
 func (h *handles) next() messages.Handle {
 	made := messages.NewHandle()
-	if bytes.Compare(made[:], h.newest[:]) > 0 {
+	if !h.isOld(made) {
 		return made
 	}
 	h.mu.Lock()

@@ -40,7 +40,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "holdfast_orders_accepted_total", Help: "Orders accepted since the process started.",
 		}),
 		open: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "holdfast_orders_running", Help: "Orders accepted and not ended, of those that this process accepted or ended.",
+			Name: "holdfast_orders_running", Help: "Orders accepted and not ended.",
 		}),
 		resident: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "holdfast_orders_resident", Help: "Orders in memory.",

@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -22,6 +23,8 @@ type slot struct {
 	loop  *supervision.Loop
 	// read: the open orders were read once.
 	read bool
+	// faulted are the times of the last orders that were faulted because they panicked; at most Config.PoisonFaults.
+	faulted []time.Time
 }
 
 // partition is the parent of the instances of one partition: all messages to them go through it.
@@ -179,6 +182,12 @@ func (p *partition) poisoned(reason any, who *actor.PID) {
 		p.engine.log.Error("order can neither run nor be faulted", "order", r.id, "reason", fmt.Sprint(reason))
 		return
 	}
+	now := p.engine.now()
+	p.faulted = slices.DeleteFunc(p.faulted, func(at time.Time) bool { return now.Sub(at) >= time.Minute })
+	if len(p.faulted) >= p.engine.config.PoisonFaults {
+		panic(fmt.Errorf("partition %d: too many orders panic, the last is %s: %v", p.number, r.id, reason)) //nolint:err113 // for people
+	}
+	p.faulted = append(p.faulted, now)
 	n := p.activate(r.id, messages.Handle{}, fmt.Errorf("panic: %v", reason)) //nolint:err113 // for people
 	n.mail.poison = true
 }
@@ -224,6 +233,9 @@ func (p *partition) readOpen() {
 	}
 	for _, o := range page {
 		p.readUpTo = o.Handle
+		if !p.read && p.engine.handles.isOld(o.Handle) {
+			p.engine.metrics.open.Inc()
+		}
 		id := messages.OrderID(o.Row.GetId())
 		if key := o.Row.GetOrderKey(); key != "" {
 			if o.Row.GetQueued() {

@@ -303,6 +303,49 @@ func TestPoison(t *testing.T) {
 	})
 }
 
+// When many orders panic, it is not the orders that are at fault: none is faulted any more, and in the end the process
+// ends.
+func TestPoisonOfMany(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t, withWrap(func(j persistence.Journal) persistence.Journal { return poison{j} }),
+			withEngine(actors.Config{PoisonFaults: 2, Workflow: workflow.Limits{StopGrace: time.Second}}))
+		n.worker(func(w *worker, task *adapterv1.Task) *adapterv1.Result {
+			var try func()
+			try = func() {
+				w.answerThen(task, done(`"poison"`), func(err error) {
+					if err != nil {
+						time.AfterFunc(100*time.Millisecond, try)
+					}
+				})
+			}
+			try()
+			return nil
+		})
+		def := n.deploy("one", callOne)
+		ids := crowd(20)
+		for _, id := range ids {
+			n.mustSubmit(order{id: id, def: def})
+		}
+		n.sleep(time.Minute - time.Second)
+		ended := 0
+		for _, id := range ids {
+			if n.state(id).Ended() {
+				ended++
+			}
+		}
+		if ended > 2 {
+			t.Errorf("%d orders were faulted, want 2 at most", ended)
+		}
+		select {
+		case err := <-n.broken:
+			t.Log(err)
+		default:
+			t.Error("the process goes on")
+		}
+	})
+}
+
 // A panic now and then is forgiven.
 func TestPanicOnce(t *testing.T) {
 	t.Parallel()

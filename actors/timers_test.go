@@ -98,8 +98,14 @@ func TestWaitsSurvive(t *testing.T) {
 				n = again(n)
 				n.sleep(3 * time.Second)
 				n = again(n)
+				if got := n.gauge("holdfast_orders_running"); got != 4 {
+					t.Errorf("%d orders run, by the metrics, want 4", got)
+				}
 				n.sleep(time.Minute)
 				n.checkWaits(0, ids...)
+				if got := n.gauge("holdfast_orders_running"); got != 0 {
+					t.Errorf("%d orders run, by the metrics, want none", got)
+				}
 
 				n.mustSubmit(order{id: "missed", def: def, input: `{"for": "PT10S"}`})
 				n.stop()
