@@ -1,0 +1,206 @@
+package actors_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/holdfast-run/holdfast/actors"
+	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/adapterv1"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/persistence"
+)
+
+// Everything at once: commits that fail, partitions that panic, adapters that come and go, kills, cancels and repeated
+// submissions. Whatever was acknowledged ends, once; of each key one order runs at a time; what is not idempotent is
+// never executed by two ledgers without a mark.
+func TestChaos(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(3) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { chaos(t, rand.New(rand.NewPCG(seed, 0))) })
+		})
+	}
+}
+
+// dice is chance that many may draw from.
+type dice struct {
+	mu   sync.Mutex
+	rng  *rand.Rand
+	calm bool // nothing goes wrong any more
+}
+
+func (d *dice) roll(n int) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.rng.IntN(n)
+}
+
+// stuck tells whether something never happens.
+func (d *dice) stuck() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return !d.calm && d.rng.IntN(10) == 0
+}
+
+func chaos(t *testing.T, rng *rand.Rand) {
+	t.Helper()
+	const orders, keys = 60, 4
+	chance := &dice{rng: rng}
+	f := &faulty{fail: func(*persistence.Commit) *fault {
+		chance.mu.Lock()
+		defer chance.mu.Unlock()
+		switch n := rng.IntN(40); {
+		case chance.calm || n > 3:
+			return nil
+		case n > 1:
+			return &fault{err: persistence.ErrUnknown, made: n == 2}
+		case n == 1:
+			return &fault{err: persistence.ErrBusy}
+		default:
+			return &fault{err: persistence.ErrConflict}
+		}
+	}}
+	n := start(t, inMemory, withWrap(f.wrap), withEngine(actors.Config{
+		LongWait: time.Second, Idle: 2 * time.Second, LedgerGrace: 10 * time.Second,
+		Workflow: workflow.Limits{StopGrace: 15 * time.Second},
+	}))
+	def := n.deploy("steps", "do: [{a: {call: x.do}}, {w: {wait: PT2S}}, {b: {call: x.do}}]")
+	executed := &executions{unmarked: map[string]string{}, twice: map[string]bool{}}
+	generation := 0
+	attach := func() *worker {
+		generation++
+		name := fmt.Sprint("l", generation%3)
+		return n.worker(executed.work(chance, name), process(fmt.Sprint("p", generation), name), notIdempotent)
+	}
+	workers := []*worker{attach(), attach()}
+	var clients sync.WaitGroup
+	var mu sync.Mutex
+	acknowledged := map[string]bool{}
+	submit := func(id, key string) {
+		o := order{id: id, def: def, key: key}
+		engine := n.Engine
+		clients.Go(func() {
+			for range 1 + chance.roll(3) {
+				answer := make(chan error, 1)
+				engine.Submit(o.accepted(), def, func(_ *workflow.State, err error) { answer <- err })
+				if <-answer == nil {
+					mu.Lock()
+					acknowledged[id] = true
+					mu.Unlock()
+				}
+				time.Sleep(time.Duration(chance.roll(400)) * time.Millisecond)
+			}
+		})
+	}
+	var byKey [keys][]string
+	for i := range orders {
+		id, k := fmt.Sprint("o", i), chance.roll(2*keys)
+		key := ""
+		if k < keys {
+			key, byKey[k] = fmt.Sprint("k", k), append(byKey[k], id)
+		}
+		submit(id, key)
+		switch chance.roll(6) {
+		case 0:
+			n.BreakPartition(messages.PartitionOf(messages.OrderID(id), key))
+		case 1:
+			victim := chance.roll(len(workers))
+			workers[victim].leave()
+			workers[victim] = attach()
+		case 2:
+			n.Command(t.Context(), messages.OrderID(fmt.Sprint("o", chance.roll(i+1))), workflow.Cancel{}, func(error) {})
+		case 3:
+			if i%4 == 0 {
+				clients.Wait()
+				n = n.crash()
+				workers = []*worker{attach(), attach()}
+			}
+		}
+		n.sleep(time.Duration(chance.roll(1500)) * time.Millisecond)
+	}
+	clients.Wait()
+	chance.mu.Lock()
+	chance.calm = true
+	chance.mu.Unlock()
+	for _, w := range workers {
+		w.leave()
+		attach()
+	}
+	n.drain()
+	for id := range acknowledged {
+		if s := n.state(id).Status(); s != orderv1.Status_STATUS_COMPLETED && s != orderv1.Status_STATUS_CANCELLED && s != orderv1.Status_STATUS_FAULTED {
+			t.Errorf("%s is %v", id, s)
+		}
+	}
+	for _, ids := range byKey {
+		var kept []string
+		for _, id := range ids {
+			if _, _, err := n.Load(t.Context(), messages.OrderID(id)); err == nil {
+				kept = append(kept, id)
+			} else if !errors.Is(err, persistence.ErrNotFound) {
+				t.Error(err)
+			}
+		}
+		n.checkSequence(false, kept...)
+	}
+	for key := range executed.twice {
+		t.Errorf("%s was executed by two ledgers, and not marked", key)
+	}
+	if got := n.resident(); got != 0 {
+		n.sleep(5 * time.Second)
+		if got = n.resident(); got != 0 {
+			t.Errorf("%d orders are in memory after all have ended", got)
+		}
+	}
+	select {
+	case err := <-n.broken:
+		t.Errorf("the process ended: %v", err)
+	default:
+	}
+}
+
+// executions is what the downstream of all workers knows: by key, the ledger that executed it without a mark.
+type executions struct {
+	mu       sync.Mutex
+	unmarked map[string]string
+	twice    map[string]bool
+}
+
+// work executes tasks as an adapter with a ledger does: what is marked is in doubt, unless its own ledger knows it.
+func (e *executions) work(chance *dice, ledger string) func(*worker, *adapterv1.Task) *adapterv1.Result {
+	return func(w *worker, task *adapterv1.Task) *adapterv1.Result {
+		e.mu.Lock()
+		by, known := e.unmarked[task.GetKey()]
+		result := done("1")
+		switch {
+		case known && by == ledger: // it is answered from the ledger
+		case task.GetMaybeStarted():
+			result = &adapterv1.Result{Outcome: adapterv1.Outcome_OUTCOME_IN_DOUBT}
+		case known:
+			e.twice[task.GetKey()] = true
+		default:
+			e.unmarked[task.GetKey()] = ledger
+		}
+		e.mu.Unlock()
+		var try func()
+		try = func() {
+			w.answerThen(task, result, func(err error) {
+				if err != nil && !actors.IsGone(err) {
+					time.AfterFunc(time.Second, try)
+				}
+			})
+		}
+		if !chance.stuck() { // until the process is gone
+			time.AfterFunc(time.Duration(chance.roll(2000))*time.Millisecond, try)
+		}
+		return nil
+	}
+}
