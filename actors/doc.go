@@ -10,10 +10,16 @@
 //	   └──────── released by its partition ───┘                        └─► state dropped, loaded again
 //
 // An instance decides, commits, and only then acts and answers. Messages that come during a commit wait, and are decided
-// together. A panic restarts the instance from the journal; an order that panics again and again is faulted.
+// together. What needs no reading is decided in the partition's turn; an instance that has to be loaded holds up no other.
 //
 // A dispatcher per activity is the shell round actors/dispatch: it holds the tasks that wait for adapters.
 //
-// Any message may be lost. Who sends one keeps it until it is answered: clients their orders, adapters their results,
-// the partition its due times, the journal the tasks that are under way.
+// How it fails. Any message may be lost. Who sends one keeps it until it is answered: clients their orders, adapters their
+// results, the partition its due times, the journal the tasks that are under way; and whoever asks for something gets an
+// answer, if only that it was interrupted. A commit that fails drops the state, which is loaded again and taken up where
+// the journal says. A panic restarts the instance from the journal; an order that panics again and again is faulted, but
+// when many do, the partition is restarted in their place. A partition that fails is read anew. One that fails too often,
+// or a dispatcher that fails at all, ends the process: the next one takes everything up.
+//
+// What it is not: it decides nothing about an order, which is the machine's affair, and reads no documents and no network.
 package actors
