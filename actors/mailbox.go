@@ -1,7 +1,6 @@
 package actors
 
 import (
-	"runtime"
 	"sync"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -114,13 +113,8 @@ func (m *mailbox) UserMessageCount() int {
 }
 
 func (m *mailbox) run() {
-	for turns := 1; ; turns++ {
-		if !m.turn() {
-			return
-		}
-		if turns%m.dispatcher.Throughput() == 0 {
-			runtime.Gosched()
-		}
+	if m.turn() {
+		m.dispatcher.Schedule(m.run)
 	}
 }
 

@@ -328,8 +328,8 @@ func TestWorkers(t *testing.T) {
 	w.Schedule(func() { close(late) })
 	<-late
 	w.close()
-	if len(w.idle) != 0 {
-		t.Errorf("%d goroutines are kept after the end", len(w.idle))
+	if w.all != 0 || w.awake != 0 {
+		t.Errorf("%d goroutines are kept after the end, %d of them awake", w.all, w.awake)
 	}
 }
 
@@ -339,7 +339,7 @@ func TestWorkersDoNotWait(t *testing.T) {
 	w := &workers{}
 	release := make(chan struct{})
 	var begun sync.WaitGroup
-	for range 2 * maxIdle {
+	for range 2*maxIdle + busy {
 		begun.Add(1)
 		w.Schedule(func() { begun.Done(); <-release })
 	}

@@ -1,53 +1,119 @@
 package actors
 
-import "sync"
+import (
+	"runtime"
+	"sync"
+	"time"
+)
 
-// workers is an actor.Dispatcher that runs actors on goroutines which it keeps: their stacks have grown to the size that
-// is needed, where fresh ones would grow each time.
+// workers is an actor.Dispatcher that runs actors on goroutines which it keeps, as many as keep the processors busy: an
+// actor that is ready waits in a queue, and is taken from there without waking a goroutine. An actor may block all the
+// same, such as to read from the journal: while the queue stands still, goroutines are added, one at a time.
 type workers struct {
-	mu     sync.Mutex
-	idle   []chan func()
-	closed bool
-	wg     sync.WaitGroup
+	mu   sync.Mutex
+	wake *sync.Cond
+	// ready are the actors that wait for a goroutine, from head on; taken counts those that got one.
+	ready []func()
+	head  int
+	taken uint64
+	// watch looks whether the queue moves, as long as it is not empty; seen is what taken was when it looked last.
+	watch    *time.Timer
+	watching bool
+	seen     uint64
+	// awake goroutines are at work or about to be, of all that there are.
+	awake, all int
+	closed     bool
+	wg         sync.WaitGroup
 }
-
-// maxIdle is the most goroutines that are kept; there are as many more as there are actors at work.
-const maxIdle = 512
 
 // throughput is how many messages an actor handles before others get a turn.
 const throughput = 100
 
-// Schedule runs fn on a goroutine. It never blocks.
+const (
+	// stalled is how long the queue may stand still.
+	stalled = 5 * time.Millisecond
+	// maxIdle is the most goroutines that are kept with nothing to do.
+	maxIdle = 64
+)
+
+// busy is how many goroutines are enough as long as none blocks.
+var busy = 2 * runtime.GOMAXPROCS(0) //nolint:gochecknoglobals // a constant of the process
+
+// Schedule has fn run. It never blocks.
 func (w *workers) Schedule(fn func()) {
 	w.mu.Lock()
-	if n := len(w.idle); n > 0 {
-		next := w.idle[n-1]
-		w.idle = w.idle[:n-1]
-		w.mu.Unlock()
-		next <- fn
+	defer w.mu.Unlock()
+	if w.head > 1024 && w.head > len(w.ready)/2 {
+		n := copy(w.ready, w.ready[w.head:])
+		clear(w.ready[n:])
+		w.ready, w.head = w.ready[:n], 0
+	}
+	w.ready = append(w.ready, fn)
+	switch {
+	case w.awake < busy:
+		w.add()
+	case !w.watching:
+		w.watching, w.seen = true, w.taken
+		if w.watch == nil {
+			w.watch = time.AfterFunc(stalled, w.look)
+		} else {
+			w.watch.Reset(stalled)
+		}
+	}
+}
+
+// add wakes or starts a goroutine.
+func (w *workers) add() {
+	if w.wake == nil {
+		w.wake = sync.NewCond(&w.mu)
+	}
+	if w.awake++; w.awake <= w.all {
+		w.wake.Signal()
 		return
 	}
-	w.wg.Add(1)
-	w.mu.Unlock()
-	go w.work(fn)
+	w.all++
+	w.wg.Go(w.work)
+}
+
+// look adds a goroutine if the queue stands still.
+func (w *workers) look() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.watching = w.head < len(w.ready); !w.watching {
+		return
+	}
+	if w.taken == w.seen {
+		w.add()
+	}
+	w.seen = w.taken
+	w.watch.Reset(stalled)
 }
 
 // Throughput implements actor.Dispatcher.
 func (w *workers) Throughput() int { return throughput }
 
-func (w *workers) work(fn func()) {
-	defer w.wg.Done()
-	next := make(chan func(), 1)
-	for fn != nil {
+func (w *workers) work() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for {
+		for w.head == len(w.ready) {
+			w.awake--
+			if w.closed || w.all-w.awake > maxIdle {
+				w.all--
+				return
+			}
+			w.wake.Wait()
+		}
+		fn := w.ready[w.head]
+		w.ready[w.head] = nil
+		w.head++
+		w.taken++
+		if w.head == len(w.ready) {
+			w.ready, w.head = w.ready[:0], 0
+		}
+		w.mu.Unlock()
 		fn()
 		w.mu.Lock()
-		if w.closed || len(w.idle) >= maxIdle {
-			w.mu.Unlock()
-			return
-		}
-		w.idle = append(w.idle, next)
-		w.mu.Unlock()
-		fn = <-next
 	}
 }
 
@@ -55,10 +121,10 @@ func (w *workers) work(fn func()) {
 func (w *workers) close() {
 	w.mu.Lock()
 	w.closed = true
-	for _, next := range w.idle {
-		close(next)
+	if w.wake != nil {
+		w.awake = w.all
+		w.wake.Broadcast()
 	}
-	w.idle = nil
 	w.mu.Unlock()
 	w.wg.Wait()
 }
