@@ -62,9 +62,18 @@ func (d *definitions) add(row *journalv1.DefinitionRow) {
 		d.byRef[ref] = &deployed{row: row}
 	}
 	name := messages.DefinitionRef{Namespace: ref.Namespace, Name: ref.Name}
-	if old, ok := d.latest[name]; !ok || semver.Compare("v"+old.Version, "v"+ref.Version) < 0 {
+	if old, ok := d.latest[name]; !ok || later(ref.Version, old.Version) {
 		d.latest[name] = ref
 	}
+}
+
+// later tells whether a version comes after another when the latest is asked for: any release comes after pre-releases.
+func later(a, b string) bool {
+	a, b = "v"+a, "v"+b
+	if release := semver.Prerelease(a) == ""; release != (semver.Prerelease(b) == "") {
+		return release
+	}
+	return semver.Compare(a, b) > 0
 }
 
 // find returns a definition, compiled. The version may be latest.

@@ -279,7 +279,7 @@ func (e *Engine) dispatcherPID(activity string) *actor.PID {
 			engine: e, activity: activity, name: name, loop: loop, queue: dispatch.New(e.config.dispatch()),
 			adapters: map[dispatch.StreamID]Adapter{}, gauges: e.metrics.queue(activity),
 		}
-	}, actor.WithMailbox(boundedMailbox(e.config.PartitionMailbox)), actor.WithDispatcher(&e.workers),
+	}, actor.WithMailbox(inlineMailbox(e.config.PartitionMailbox, func(any) bool { return true })), actor.WithDispatcher(&e.workers),
 		actor.WithGuardian(e.lastResort)))
 	e.dispatchers.Store(activity, pid)
 	return pid

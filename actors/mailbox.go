@@ -13,8 +13,8 @@ type refusable interface{ refuse(err error) }
 // the system are never refused. Notes, which the actors send themselves and each other and whose number is bounded by
 // what they are about, are not counted. Once its actor is told to stop, what is there and what still comes is refused.
 //
-// A mailbox may run its actor on the goroutine of whoever posts, which saves waking another one. It is for children that
-// their parent posts to: the parent's turn includes theirs.
+// A mailbox may run its actor on the goroutine of whoever posts, which saves waking another one. It is for actors whose
+// turns are short, or are part of the turn of their parent, which alone posts to them.
 type mailbox struct {
 	bound int
 	// inline tells whether to do so with a user message, and says that it is done with those of the system; nil: never.

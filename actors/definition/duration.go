@@ -3,6 +3,7 @@ package definition
 import (
 	"errors"
 	"fmt"
+	"math"
 	"regexp"
 	"strconv"
 	"strings"
@@ -109,7 +110,7 @@ func parseISO(text string) (span, error) {
 		if whole, err := strconv.ParseInt(parts[i+3], 10, 64); err == nil {
 			s.rest += time.Duration(whole) * unit
 		} else {
-			s.rest += time.Duration(f * float64(unit))
+			s.rest += time.Duration(math.Round(f * float64(unit)))
 		}
 		if s.rest > longestSpan {
 			return span{}, errTooLong

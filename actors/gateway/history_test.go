@@ -294,7 +294,7 @@ func TestDefinitions(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		for ref, want := range map[string]string{"test/one": "2.0.0-rc.1", "test/one:latest": "2.0.0-rc.1", "test/one:1.9.0": "1.9.0"} {
+		for ref, want := range map[string]string{"test/one": "1.10.0", "test/one:latest": "1.10.0", "test/one:2.0.0-rc.1": "2.0.0-rc.1"} {
 			g, err := n.definitions.Get(ctx, &definitionv1.GetRequest{Definition: ref})
 			if err != nil || g.GetDefinition().GetVersion() != want || len(g.GetDefinition().GetDocument()) == 0 {
 				t.Errorf("%s is %v, %v", ref, g, err)

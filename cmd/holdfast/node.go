@@ -65,6 +65,9 @@ func nodeFlags(f *pflag.FlagSet, c *nodeConfig) {
 	f.DurationVar(&e.LongWait, "long-wait", 0, "shortest wait for which an order leaves memory at once (5s)")
 	f.IntVar(&e.Recovering, "recovering", 0, "most orders of one partition that are loaded at once after a start (16)")
 	f.IntVar(&e.Poison, "poison", 0, "how many times in a row an order may panic before it is faulted (3)")
+	f.IntVar(&e.PoisonFaults, "poison-faults", 0,
+		"most orders of one partition that are faulted so within a minute; beyond it, the partition is restarted (5)")
+	f.DurationVar(&e.TryAgain, "try-again", 0, "how long what failed, such as a commit, is left alone before it is tried again (5s)")
 	f.DurationVar(&e.Grace, "adapter-grace", 0, "how long tasks wait for a lost adapter to come back (1s)")
 	f.DurationVar(&e.LedgerGrace, "ledger-grace", 0, "the same for activities that are not idempotent (1m)")
 	f.DurationVar(&e.StuckAfter, "stuck-after", 0, "how long one turn of a loop may take before the node counts as stuck (10s)")

@@ -155,7 +155,7 @@ type WorkOrder struct {
 	// UUID of version 7, is kindest to the store.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// The definition to run: namespace/name:version, or namespace/name:latest (also namespace/name), which is resolved
-	// when the order is accepted.
+	// when the order is accepted: the highest version, and a pre-release such as 2.0.0-rc.1 only if there is no release.
 	Definition string `protobuf:"bytes,2,opt,name=definition,proto3" json:"definition,omitempty"`
 	// The input, one JSON value in UTF-8. Empty means an empty object.
 	Input []byte `protobuf:"bytes,3,opt,name=input,proto3" json:"input,omitempty"`
