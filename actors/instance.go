@@ -222,7 +222,8 @@ func (i *instance) loaded(m any) bool {
 	if i.state != nil {
 		return true
 	}
-	err := i.load()
+	var err error
+	i.engine.workers.blocking(func() { err = i.load() })
 	if err == nil {
 		return true
 	}

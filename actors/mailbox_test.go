@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 	"pgregory.net/rapid"
@@ -346,4 +348,44 @@ func TestWorkersDoNotWait(t *testing.T) {
 	begun.Wait()
 	close(release)
 	w.close()
+}
+
+// Who says that it blocks makes nobody wait, up to a bound; and the bound holds nobody up for good.
+func TestWorkersBlocking(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := &workers{}
+		release := make(chan struct{})
+		var begun, all sync.WaitGroup
+		block := func(n int) {
+			begun.Add(n)
+			all.Add(n)
+			for range n {
+				w.Schedule(func() {
+					defer all.Done()
+					w.blocking(func() { begun.Done(); <-release })
+				})
+			}
+			begun.Wait()
+		}
+		start := time.Now()
+		block(maxBlocked)
+		if waited := time.Since(start); waited != 0 {
+			t.Errorf("waited for %v", waited)
+		}
+		block(busy)
+		if waited := time.Since(start); waited != 0 {
+			t.Errorf("waited for %v with the last", waited)
+		}
+		block(1)
+		if waited := time.Since(start); waited < stalled {
+			t.Errorf("beyond the bound, it took only %v", waited)
+		}
+		close(release)
+		all.Wait()
+		w.close()
+		if w.blocked != 0 || w.awake != 0 || w.all != 0 {
+			t.Errorf("after the end, %d goroutines are blocked and %d awake, of %d", w.blocked, w.awake, w.all)
+		}
+	})
 }

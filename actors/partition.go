@@ -212,7 +212,7 @@ func (p *partition) recover() {
 			if p.readAll {
 				return
 			}
-			p.readOpen()
+			p.engine.workers.blocking(p.readOpen)
 			continue
 		}
 		id := p.unresumed[0]

@@ -7,8 +7,9 @@ import (
 )
 
 // workers is an actor.Dispatcher that runs actors on goroutines which it keeps, as many as keep the processors busy: an
-// actor that is ready waits in a queue, and is taken from there without waking a goroutine. An actor may block all the
-// same, such as to read from the journal: while the queue stands still, goroutines are added, one at a time.
+// actor that is ready waits in a queue, and is taken from there without waking a goroutine. An actor that is about to
+// block, such as to read from the journal, says so. If others block all the same, and the queue stands still, goroutines
+// are added, one at a time.
 type workers struct {
 	mu   sync.Mutex
 	wake *sync.Cond
@@ -20,10 +21,10 @@ type workers struct {
 	watch    *time.Timer
 	watching bool
 	seen     uint64
-	// awake goroutines are at work or about to be, of all that there are.
-	awake, all int
-	closed     bool
-	wg         sync.WaitGroup
+	// awake goroutines are at work or about to be, blocked ones said that they are, of all that there are.
+	awake, blocked, all int
+	closed              bool
+	wg                  sync.WaitGroup
 }
 
 // throughput is how many messages an actor handles before others get a turn.
@@ -32,6 +33,8 @@ const throughput = 100
 const (
 	// stalled is how long the queue may stand still.
 	stalled = 5 * time.Millisecond
+	// maxBlocked is how many goroutines may block while others take their place.
+	maxBlocked = 256
 	// maxIdle is the most goroutines that are kept with nothing to do.
 	maxIdle = 64
 )
@@ -67,12 +70,34 @@ func (w *workers) add() {
 	if w.wake == nil {
 		w.wake = sync.NewCond(&w.mu)
 	}
-	if w.awake++; w.awake <= w.all {
+	if w.awake++; w.awake+w.blocked <= w.all {
 		w.wake.Signal()
 		return
 	}
 	w.all++
 	w.wg.Go(w.work)
+}
+
+// blocking does, in an actor's turn, something that may block, and lets another goroutine work in the meantime.
+func (w *workers) blocking(do func()) {
+	w.mu.Lock()
+	counts := w.blocked < maxBlocked
+	if counts {
+		w.blocked++
+		if w.awake--; w.head < len(w.ready) && w.awake < busy {
+			w.add()
+		}
+	}
+	w.mu.Unlock()
+	defer func() {
+		if counts {
+			w.mu.Lock()
+			w.blocked--
+			w.awake++
+			w.mu.Unlock()
+		}
+	}()
+	do()
 }
 
 // look adds a goroutine if the queue stands still.
@@ -98,7 +123,7 @@ func (w *workers) work() {
 	for {
 		for w.head == len(w.ready) {
 			w.awake--
-			if w.closed || w.all-w.awake > maxIdle {
+			if w.closed || w.all-w.awake-w.blocked > maxIdle {
 				w.all--
 				return
 			}
@@ -122,7 +147,7 @@ func (w *workers) close() {
 	w.mu.Lock()
 	w.closed = true
 	if w.wake != nil {
-		w.awake = w.all
+		w.awake = w.all - w.blocked
 		w.wake.Broadcast()
 	}
 	w.mu.Unlock()

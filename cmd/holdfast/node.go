@@ -75,5 +75,5 @@ func nodeFlags(f *pflag.FlagSet, c *nodeConfig) {
 	j := &c.Journal
 	f.Int64Var(&j.LowWaterBytes, "low-water", 0, "free disk space in bytes below which no orders are accepted; -1: none (1 GiB)")
 	f.Int64Var(&j.MemTableBytes, "memtable", 0, "size of the journal's table in memory, in bytes (64 MiB)")
-	f.Int64Var(&j.CacheBytes, "cache", 0, "size of the journal's cache, in bytes (64 MiB)")
+	f.Int64Var(&j.CacheBytes, "cache", 0, "size of the journal's cache, in bytes; the tables in memory count to it (192 MiB)")
 }

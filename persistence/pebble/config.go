@@ -21,7 +21,8 @@ type Config struct {
 	// MemTableBytes is the size of the table in memory that collects writes; default 64 MiB, at least 1 MiB. Up to four
 	// may exist. Larger ones make for less merging, and for a longer start after a crash.
 	MemTableBytes int64
-	// CacheBytes is the size of the cache of blocks read; default 64 MiB, at least 1 MiB.
+	// CacheBytes is the size of the cache of blocks read; default 192 MiB, at least 1 MiB. The tables in memory count to it:
+	// blocks get what they leave.
 	CacheBytes int64
 	// LowWaterBytes is the free disk space below which acceptances are answered persistence.ErrFull; default 1 GiB,
 	// negative: none. It must leave room for running orders and for merging.
@@ -65,7 +66,7 @@ type Config struct {
 // withDefaults fills in what was left out and says everything that is wrong.
 func (c Config) withDefaults() (Config, error) {
 	orDefault(&c.MemTableBytes, 64<<20)
-	orDefault(&c.CacheBytes, 64<<20)
+	orDefault(&c.CacheBytes, 192<<20)
 	orDefault(&c.LowWaterBytes, 1<<30)
 	orDefault(&c.FreeInterval, time.Second)
 	orDefault(&c.QueueCommits, 1<<16)
