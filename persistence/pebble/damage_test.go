@@ -224,7 +224,7 @@ func TestTornTail(t *testing.T) {
 	const stride = 10 * slow
 	for cut := start; cut < end+stride; cut += stride {
 		torn := clone(killed)
-		if err := writeFile(torn, log, append(slices.Clone(content[:min(cut, end)]), make([]byte, 4096)...)); err != nil {
+		if err := writeFile(torn, log, append(slices.Clone(content[:min(cut, end)]), make([]byte, 3*blockSize)...)); err != nil {
 			t.Fatal(err)
 		}
 		state, err := openDamaged(t, torn)

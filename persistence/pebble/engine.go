@@ -22,7 +22,7 @@ const engineFormat = pebble.FormatTableFormatV6
 // when its manifest has grown; it must not block.
 func engineOptions(c Config, logger engineLogger, grew func()) *pebble.Options {
 	o := &pebble.Options{
-		FS:                          c.FS,
+		FS:                          withWholeLogs(c.FS),
 		FormatMajorVersion:          engineFormat,
 		CacheSize:                   c.CacheBytes,
 		MemTableSize:                uint64(c.MemTableBytes), //nolint:gosec // validated

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"time"
 )
 
@@ -92,31 +93,55 @@ func parseStatus(b []byte, name string) (int64, error) {
 
 var errForm = errors.New("is not of the form that is known")
 
-// FolderSize returns the length of the files below a folder. Space that a file has reserved beyond its end doesn't count.
+// FolderSize returns how many bytes were written to the files below a folder. Space that a file has reserved doesn't count.
 // Files may come and go meanwhile.
 func FolderSize(dir string) (int64, error) {
 	var sum int64
-	err := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
-		if err != nil {
+		if err != nil || !d.Type().IsRegular() {
 			return err
 		}
-		info, err := d.Info()
+		n, err := written(name)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
-		if err != nil {
-			return err //nolint:wrapcheck // it names the file
-		}
-		if info.Mode().IsRegular() {
-			sum += info.Size()
-		}
-		return nil
+		sum += n
+		return err
 	})
 	if err != nil {
 		return 0, fmt.Errorf("measure %s: %w", dir, err)
 	}
 	return sum, nil
+}
+
+// The ways to seek that tell what was written, see lseek(2).
+const (
+	seekData = 3
+	seekHole = 4
+)
+
+// written returns how many bytes of a file are not holes.
+func written(name string) (int64, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = f.Close() }() // only read
+	var sum, end int64
+	for {
+		begin, err := f.Seek(end, seekData)
+		if errors.Is(err, syscall.ENXIO) { // no more
+			return sum, nil
+		}
+		if err != nil {
+			return 0, err //nolint:wrapcheck // it names the file
+		}
+		if end, err = f.Seek(begin, seekHole); err != nil {
+			return 0, err //nolint:wrapcheck // it names the file
+		}
+		sum += end - begin
+	}
 }
