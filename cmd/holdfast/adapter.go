@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"log/slog"
+	"runtime"
 
 	"github.com/spf13/cobra"
 
@@ -25,6 +26,7 @@ func newAdapter(a *app) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.logging(func(log *slog.Logger) error {
 				config.Log = log
+				runtime.GOMAXPROCS(1) // its activities only wait, so that a second processor would only cost its waking
 				if err := bench.New().Run(cmd.Context(), config); err != nil {
 					return fmt.Errorf("adapter bench: %w", err)
 				}

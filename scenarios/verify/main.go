@@ -73,7 +73,7 @@ var rows = []row{
 	{"demo", 5 * time.Minute, demo, demoBars},
 	{"w3", 6 * time.Minute, w3, w3Bars},
 	{"w3_long", 15 * time.Minute, w3Long, w3LongBars},
-	{"latency", 2 * time.Minute, latency, latencyBars},
+	{"latency", 5 * time.Minute, latency, latencyBars},
 	{"accept", 5 * time.Minute, accept, acceptBars},
 	{"timers", 5 * time.Minute, timers, timersBars},
 	{"kill", 15 * time.Minute, kill, killBars},

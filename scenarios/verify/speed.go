@@ -39,32 +39,15 @@ func (s *site) seconds(atFull, atCI int) string {
 	return strconv.Itoa(atFull) + "s"
 }
 
-// w3 measures the main workload, and at full scale compares it with the yardstick before and after.
+// w3 measures the main workload.
 func w3(ctx context.Context, s *site) (figures, error) {
-	stick, err := s.newYardstick(ctx)
-	if err != nil {
-		return nil, err
+	c, err := s.besideYardstick(ctx, 256, s.seconds(10, 10))
+	if err != nil || c.skipped {
+		return c.figures, err
 	}
-	before, err := stick.rate(ctx)
-	if err != nil {
-		return nil, err
-	}
-	r, err := s.runBench(ctx, "--workload", "w3", "--in-flight", "256", "--duration", s.seconds(10, 10))
-	if err != nil {
-		return nil, err
-	}
-	f := figuresOf(r)
-	after, err := stick.rate(ctx)
-	if err != nil {
-		return f, err
-	}
-	f["yardstick"] = stick.skipped
-	if stick.skipped == "" {
-		f["yardstick"] = "ran before and after"
-		f["yardstick_before_per_s"], f["yardstick_after_per_s"] = round(before, 0), round(after, 0)
-		f["yardstick_ratio"] = round(r.RatePerS/((before+after)/2), 3)
-	}
-	return f, nil
+	c.figures["yardstick_before_per_s"], c.figures["yardstick_after_per_s"] = round(c.before.RatePerS, 0), round(c.after.RatePerS, 0)
+	c.figures["yardstick_ratio"] = round(c.run.RatePerS/((c.before.RatePerS+c.after.RatePerS)/2), 3)
+	return c.figures, nil
 }
 
 func w3Bars(s *site) bars {
@@ -75,12 +58,42 @@ func w3Bars(s *site) bars {
 	return b
 }
 
-// yardstick is the least program that keeps the same promise, to tell how fast this machine is in this minute.
-type yardstick struct {
-	*site
+// comparison is a run of w3 between two of the yardstick, which is the least program that keeps the same promise, to tell
+// how fast this machine is in that minute.
+type comparison struct {
+	figures       figures
+	run           *load.Result
+	before, after yardstickResult
+	skipped       bool // the yardstick doesn't run
+}
 
-	binary  string
-	skipped string // why it doesn't run
+func (s *site) besideYardstick(ctx context.Context, inFlight int, duration string) (c comparison, err error) {
+	why, binary := s.noYardstick(), s.dir+"/yardstick"
+	if c.skipped = why != ""; !c.skipped {
+		why = "ran before and after"
+		if _, err = s.command(ctx, s.yardstick, nil, "go", "build", "-o", binary, "."); err != nil {
+			return c, err
+		}
+		if c.before, err = s.runYardstick(ctx, binary, inFlight); err != nil {
+			return c, err
+		}
+	}
+	c.run, err = s.runBench(ctx, "--workload", "w3", "--in-flight", strconv.Itoa(inFlight), "--duration", duration)
+	if err != nil {
+		return c, err
+	}
+	c.figures = figuresOf(c.run)
+	c.figures["yardstick"] = why
+	if !c.skipped {
+		c.after, err = s.runYardstick(ctx, binary, inFlight)
+	}
+	return c, err
+}
+
+// yardstickResult is what the yardstick prints.
+type yardstickResult struct {
+	RatePerS float64 `json:"rate_per_s"`
+	P50MS    float64 `json:"p50_ms"`
 }
 
 // noYardstick says why the yardstick is not run; empty: it is.
@@ -94,47 +107,30 @@ func (s *site) noYardstick() string {
 	return ""
 }
 
-func (s *site) newYardstick(ctx context.Context) (*yardstick, error) {
-	y := &yardstick{site: s, binary: s.dir + "/yardstick", skipped: s.noYardstick()}
-	if y.skipped != "" {
-		return y, nil
-	}
-	_, err := s.command(ctx, s.yardstick, nil, "go", "build", "-o", y.binary, ".")
-	return y, err
-}
-
-// The yardstick can't start on a busy disk: it hangs, so it is tried again.
+// The yardstick can't start on a busy disk: it hangs or panics, so it is tried again.
 const (
-	yardstickTime  = 40 * time.Second
-	yardstickTries = 3
+	yardstickTime  = 25 * time.Second
+	yardstickTries = 4
 )
 
-// rate measures once; 0 if it is skipped.
-func (y *yardstick) rate(ctx context.Context) (rate float64, err error) {
-	if y.skipped != "" {
-		return 0, nil
-	}
+func (s *site) runYardstick(ctx context.Context, binary string, inFlight int) (r yardstickResult, err error) {
 	for range yardstickTries {
-		if rate, err = y.once(ctx); err == nil || ctx.Err() != nil {
+		if r, err = s.runYardstickOnce(ctx, binary, inFlight); err == nil || ctx.Err() != nil {
 			break
 		}
 	}
-	return rate, err
+	return r, err
 }
 
-func (y *yardstick) once(ctx context.Context) (float64, error) {
+func (s *site) runYardstickOnce(ctx context.Context, binary string, inFlight int) (yardstickResult, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, yardstickTime, fmt.Errorf("not over within %v", yardstickTime))
 	defer cancel()
-	var r struct {
-		RatePerS float64 `json:"rate_per_s"`
+	var r yardstickResult
+	err := s.json(ctx, &r, binary, "-workload", "w3", "-in-flight", strconv.Itoa(inFlight), "-duration", "10s")
+	if err == nil && (r.RatePerS <= 0 || r.P50MS <= 0) {
+		err = errors.New("the yardstick measured nothing")
 	}
-	if err := y.json(ctx, &r, y.binary, "-workload", "w3", "-in-flight", "256", "-duration", "10s"); err != nil {
-		return 0, err
-	}
-	if r.RatePerS <= 0 {
-		return 0, errors.New("the yardstick measured no rate")
-	}
-	return r.RatePerS, nil
+	return r, err
 }
 
 // w3Long measures whether the speed lasts.
@@ -182,12 +178,15 @@ func w3LongBars(s *site) bars {
 	return b
 }
 
+// latency measures one order alone.
 func latency(ctx context.Context, s *site) (figures, error) {
-	r, err := s.runBench(ctx, "--workload", "w3", "--in-flight", "1", "--duration", s.seconds(10, 5))
-	if err != nil {
-		return nil, err
+	c, err := s.besideYardstick(ctx, 1, s.seconds(10, 5))
+	if err != nil || c.skipped {
+		return c.figures, err
 	}
-	return figuresOf(r), nil
+	c.figures["yardstick_before_p50_ms"], c.figures["yardstick_after_p50_ms"] = c.before.P50MS, c.after.P50MS
+	c.figures["yardstick_p50_ratio"] = round(c.run.P50MS/((c.before.P50MS+c.after.P50MS)/2), 3)
+	return c.figures, nil
 }
 
 func latencyBars(s *site) bars { return bars{"p50_ms": s.within(3)}.none("errors") }
