@@ -98,6 +98,7 @@ func TestWaitsSurvive(t *testing.T) {
 				n = again(n)
 				n.sleep(3 * time.Second)
 				n = again(n)
+				settle() // all partitions have read what is open
 				if got := n.gauge("holdfast_orders_running"); got != 4 {
 					t.Errorf("%d orders run, by the metrics, want 4", got)
 				}
