@@ -7,6 +7,8 @@ var (
 	ErrBusy = errors.New("too many messages wait")
 	// ErrNotOwner: another node owns the order's partition.
 	ErrNotOwner = errors.New("partition is not owned by this node")
+	// ErrStarting: the node is still reading what is open.
+	ErrStarting = errors.New("node is starting")
 	// ErrStopping: the node is stopping.
 	ErrStopping = errors.New("node is stopping")
 	// ErrInterrupted: what was asked for was interrupted, and may have been done; ask again.

@@ -147,7 +147,7 @@ func (i *instance) settle(p *pending) {
 		i.perform(i.state.Effects(p.events))
 		if p.resume {
 			i.perform(i.state.Outstanding())
-			i.tellKey(i.state.Status() == orderv1.Status_STATUS_PENDING, i.state.Ended())
+			i.tellKey(i.state.Status() == orderv1.Status_STATUS_PENDING)
 		}
 	}
 	for len(p.asking) > 0 {
@@ -179,7 +179,7 @@ func (i *instance) decideOne(now time.Time, m any, p *pending) {
 			return
 		}
 		if _, starts := m.cmd.(workflow.Start); starts {
-			i.tellKey(false, i.state.Ended())
+			i.tellKey(false)
 		}
 		i.apply(now, m.cmd, m, p)
 	case fired:
@@ -269,7 +269,10 @@ func (i *instance) load() error {
 	// The rows are not read: but for a short wait, which has none and is over soon, they tell what the state tells.
 	i.state, i.due = state, 0
 	i.mail.loaded.Store(true)
-	i.row, i.open = orderRow(state, state.Status(), i.partition.number), openRow(state, state.Status())
+	i.row, i.open = orderRow(state, state.Status(), i.partition.number), nil
+	if isOpen(state) {
+		i.open = openRow(state, state.Status())
+	}
 	return nil
 }
 
@@ -311,14 +314,18 @@ func (i *instance) rows(p *pending) {
 	if i.row == nil || i.row.GetStatus() != int32(status) {
 		p.row = orderRow(s, status, i.partition.number)
 	}
-	if s.Ended() {
-		p.closes = i.row == nil || i.row.GetEndedAt() == 0
+	if !isOpen(s) {
+		p.closes = i.row == nil || i.open != nil
 		return
 	}
-	if i.open == nil || i.open.GetDue() != openDue(s, status) || i.open.GetQueued() != (status == orderv1.Status_STATUS_PENDING) {
+	if o := i.open; o == nil || o.GetDue() != openDue(s, status) ||
+		o.GetQueued() != (status == orderv1.Status_STATUS_PENDING) || o.GetHeld() != s.HoldsKey() {
 		p.open = openRow(s, status)
 	}
 }
+
+// isOpen tells whether an order is to be found by recovery.
+func isOpen(s *workflow.State) bool { return !s.Ended() || s.HoldsKey() }
 
 // openDue is the due time of an order that can only go on by itself; else 0.
 func openDue(s *workflow.State, status orderv1.Status) int64 {
@@ -332,7 +339,7 @@ func openDue(s *workflow.State, status orderv1.Status) int64 {
 func openRow(s *workflow.State, status orderv1.Status) *journalv1.OpenRow {
 	return &journalv1.OpenRow{
 		Id: string(s.ID()), OrderKey: s.Accepted().GetOrderKey(), Due: openDue(s, status),
-		Queued: status == orderv1.Status_STATUS_PENDING,
+		Queued: status == orderv1.Status_STATUS_PENDING, Held: s.HoldsKey(),
 	}
 }
 
@@ -375,20 +382,22 @@ func (i *instance) succeeded(p *pending) {
 	if p.closes {
 		i.open = nil
 	}
-	i.tellKey(p.events[0].GetOrderAccepted() != nil, p.closes)
+	i.tellKey(p.events[0].GetOrderAccepted() != nil)
 	i.settle(p)
 }
 
-// tellKey tells the partition that an order with a key was accepted, or has ended, before anybody else is told. Telling it
-// again does no harm.
-func (i *instance) tellKey(accepted, ended bool) {
+// tellKey tells the partition that an order with a key was accepted, or lets the next one run, before anybody else is told.
+// Telling it again does no harm.
+func (i *instance) tellKey(accepted bool) {
 	key := i.state.Accepted().GetOrderKey()
 	switch {
 	case key == "":
-	case ended:
+	case !isOpen(i.state):
 		i.engine.tell(i.partition.pid, keyEnded{id: i.id, key: key})
 	case accepted:
-		i.engine.tell(i.partition.pid, queued{id: i.id, key: key})
+		i.engine.tell(i.partition.pid, queued{id: i.id, key: key, since: i.state.AcceptedAt()})
+	case i.state.HoldsKey():
+		i.engine.tell(i.partition.pid, keyHeld{id: i.id, key: key})
 	}
 }
 

@@ -1,26 +1,38 @@
 package actors
 
 import (
+	"context"
+	"fmt"
 	"slices"
+	"time"
 
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
 )
 
 // keyQueues keeps the orders of a partition that have a key in the order of their acceptance: of each key only the head
-// runs. It is rebuilt from the index of open orders; until that has been read, new orders only queue.
+// runs. A head that has faulted stays it until it is released. The queues are rebuilt from the index of open orders; until
+// that has been read, new orders only queue.
 type keyQueues struct {
 	byKey map[string]*keyQueue
 	known map[messages.OrderID]bool
 	// early are orders that were accepted while the index was still being read.
 	early  []queued
 	loaded bool
+	// waiting counts those behind a head, held the heads that have faulted.
+	waiting, held int
 }
 
 // keyQueue is the queue of one key. It has a head as long as it exists, once the index was read.
 type keyQueue struct {
-	head   messages.OrderID // told to start, or running
-	behind []messages.OrderID
+	head   messages.OrderID // told to start, running, or faulted and not released
+	held   bool             // the latter
+	behind []waitingOrder
+}
+
+type waitingOrder struct {
+	id    messages.OrderID
+	since time.Time
 }
 
 func newKeyQueues() *keyQueues {
@@ -42,11 +54,20 @@ func (k *keyQueues) running(id messages.OrderID, key string) {
 	k.queue(id, key).head = id
 }
 
+// hold notes that the head of a key has faulted.
+func (k *keyQueues) hold(id messages.OrderID, key string) {
+	if q := k.byKey[key]; q != nil && q.head == id && !q.held {
+		q.held = true
+		k.held++
+	}
+}
+
 // add appends an order that has not started, if it is new.
-func (k *keyQueues) add(id messages.OrderID, key string) {
+func (k *keyQueues) add(id messages.OrderID, key string, since time.Time) {
 	if !k.known[id] {
 		q := k.queue(id, key)
-		q.behind = append(q.behind, id)
+		q.behind = append(q.behind, waitingOrder{id, since})
+		k.waiting++
 	}
 }
 
@@ -60,7 +81,8 @@ func (k *keyQueues) next(key string) messages.OrderID {
 		delete(k.byKey, key)
 		return ""
 	}
-	q.head, q.behind = q.behind[0], q.behind[1:]
+	q.head, q.behind = q.behind[0].id, q.behind[1:]
+	k.waiting--
 	return q.head
 }
 
@@ -72,12 +94,29 @@ func (k *keyQueues) remove(id messages.OrderID, key string) {
 	delete(k.known, id)
 	q := k.byKey[key]
 	if q.head == id {
-		q.head = ""
+		if q.held {
+			k.held--
+		}
+		q.head, q.held = "", false
 		return
 	}
-	if i := slices.Index(q.behind, id); i >= 0 {
+	if i := slices.IndexFunc(q.behind, func(w waitingOrder) bool { return w.id == id }); i >= 0 {
 		q.behind = slices.Delete(q.behind, i, i+1)
+		k.waiting--
 	}
+}
+
+// oldest returns since when the order has waited that has waited longest; zero if none waits.
+func (k *keyQueues) oldest() (since time.Time) {
+	if k.waiting == 0 {
+		return since
+	}
+	for _, q := range k.byKey {
+		if len(q.behind) > 0 && (since.IsZero() || q.behind[0].since.Before(since)) {
+			since = q.behind[0].since
+		}
+	}
+	return since
 }
 
 // queue takes up an order that was accepted.
@@ -86,7 +125,7 @@ func (p *partition) queue(m queued) {
 		p.keys.early = append(p.keys.early, m)
 		return
 	}
-	p.keys.add(m.id, m.key)
+	p.keys.add(m.id, m.key, m.since)
 	p.startNext(m.key)
 }
 
@@ -127,4 +166,58 @@ func (p *partition) loadedKeys() {
 		p.queue(m)
 	}
 	p.keys.early = nil
+}
+
+// showKey asks a partition for the queue of a key.
+type showKey struct {
+	key    string
+	most   int
+	answer func(KeyQueue, error)
+}
+
+func (m *showKey) refuse(err error) { m.answer(KeyQueue{}, err) }
+
+// KeyQueue is who runs under an order key, and who waits for it.
+type KeyQueue struct {
+	// Head runs, or has faulted and holds the key; empty if nobody has the key.
+	Head messages.OrderID
+	// Waiting are the first of those behind it, in the order in which they will run; Count counts all.
+	Waiting []messages.OrderID
+	Count   int
+}
+
+// show answers once all open orders are known.
+func (p *partition) show(m *showKey) {
+	if !p.keys.loaded {
+		m.refuse(ErrStarting)
+		return
+	}
+	var out KeyQueue
+	if q := p.keys.byKey[m.key]; q != nil {
+		out = KeyQueue{Head: q.head, Count: len(q.behind)}
+		for _, w := range q.behind[:min(len(q.behind), m.most)] {
+			out.Waiting = append(out.Waiting, w.id)
+		}
+	}
+	m.answer(out, nil)
+}
+
+// Key tells the queue of an order key, with at most so many of those who wait.
+func (e *Engine) Key(ctx context.Context, key string, most int) (KeyQueue, error) {
+	type answer struct {
+		queue KeyQueue
+		err   error
+	}
+	answers := make(chan answer, 1)
+	pid := e.placement.Order(messages.PartitionOf("", key), "")
+	if pid == nil {
+		return KeyQueue{}, ErrNotOwner
+	}
+	e.tell(pid, &showKey{key: key, most: most, answer: func(q KeyQueue, err error) { answers <- answer{q, err} }})
+	select {
+	case a := <-answers:
+		return a.queue, a.err
+	case <-ctx.Done():
+		return KeyQueue{}, fmt.Errorf("ask for an order key: %w", context.Cause(ctx))
+	}
 }

@@ -2,6 +2,7 @@ package actors_test
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -15,7 +16,7 @@ import (
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 )
 
-// span is from when an order started until it ended, in nanoseconds; started 0 if it never did.
+// span is from when an order started until it let the next one of its key run, in nanoseconds; started 0 if it never did.
 type span struct {
 	id             string
 	started, ended int64
@@ -28,7 +29,8 @@ func (n *node) span(id string) span {
 		switch ev.GetKind().(type) {
 		case *journalv1.Event_OrderStarted:
 			s.started = ev.GetAt()
-		case *journalv1.Event_OrderCompleted, *journalv1.Event_OrderFaulted, *journalv1.Event_OrderCancelled:
+		case *journalv1.Event_OrderCompleted, *journalv1.Event_OrderFaulted, *journalv1.Event_OrderCancelled,
+			*journalv1.Event_KeyReleased:
 			s.ended = ev.GetAt()
 		}
 	}
@@ -88,15 +90,11 @@ func TestOrderKeys(t *testing.T) {
 			if last.GetOrderId() != id {
 				t.Fatalf("%s runs, want %s", last.GetOrderId(), id)
 			}
-			result := done("1")
-			if id == "b" {
-				result = failing(500) // a fault lets the next go, too
-			}
-			w.answer(last, result)
+			w.answer(last, done("1"))
 			settle()
 		}
 		n.expect("a", completed)
-		n.expect("b", faulted)
+		n.expect("b", completed)
 		n.expect("d", completed)
 		n.mustSubmit(order{id: "e", def: def, key: "k"})
 		n.expect("e", running)
@@ -130,7 +128,124 @@ func TestOrderKeysQueuedEnd(t *testing.T) {
 	})
 }
 
-// Orders of a few keys, from many clients, on an engine that is killed again and again.
+// An order that faults holds its key, over restarts too, until it is released, or if its definition says otherwise.
+func TestOrderKeysHeld(t *testing.T) {
+	t.Parallel()
+	for name, again := range map[string]func(*node) *node{"stop": (*node).restart, "kill": (*node).crash} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				n := start(t, inMemory)
+				n.worker(nil)
+				fault := n.deploy("fault", "do: [{a: {raise: {error: {type: 'https://x.y/z', status: 500}}}}]")
+				one := n.deploy("one", callOne)
+				n.mustSubmit(order{id: "a", def: fault, key: "k"})
+				n.mustSubmit(order{id: "b", def: fault, key: "k"})
+				n.mustSubmit(order{id: "c", def: one, key: "k"})
+				n.mustSubmit(order{id: "free", def: one, key: "other"})
+				n.expect("a", faulted)
+				n.expect("free", running)
+				n.wantQueue("a", "b", "c")
+				n.sleep(10 * time.Second)
+				if got := n.gauge("holdfast_key_age_seconds"); got != 10 {
+					t.Errorf("the oldest waits for %d s, want 10", got)
+				}
+				n = again(n)
+				n.worker(nil)
+				n.sleep(time.Minute)
+				n.expect("b", pending)
+				n.wantQueue("a", "b", "c")
+				for gauge, want := range map[string]int{
+					"holdfast_orders_running": 3, "holdfast_key_orders_waiting": 2, "holdfast_keys_held": 1,
+				} {
+					if got := n.gauge(gauge); got != want {
+						t.Errorf("%s is %d, want %d", gauge, got, want)
+					}
+				}
+				if err := n.release("b"); !errors.Is(err, workflow.ErrNotHeld) {
+					t.Errorf("release of an order that waits: %v", err)
+				}
+				for range 2 { // again does no harm
+					if err := n.release("a"); err != nil {
+						t.Errorf("release: %v", err)
+					}
+				}
+				n.expect("b", faulted)
+				n.wantQueue("b", "c")
+				n = again(n)
+				w := n.worker(nil)
+				settle()
+				n.wantQueue("b", "c")
+				if err := n.release("b"); err != nil {
+					t.Errorf("release after a restart: %v", err)
+				}
+				settle()
+				n.expect("c", running)
+				n.wantQueue("c")
+				for _, task := range w.took() {
+					w.answer(task, done("1"))
+				}
+				settle()
+				n.wantQueue()
+				n = again(n)
+				n.wantQueue()
+				n.sleep(time.Second)
+				for _, gauge := range []string{"holdfast_key_orders_waiting", "holdfast_keys_held", "holdfast_key_age_seconds"} {
+					if got := n.gauge(gauge); got != 0 {
+						t.Errorf("%s is %d, want none", gauge, got)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestOrderKeysReleasedByDefinition(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t, inMemory)
+		fault := n.deployDocument(`document: {dsl: '1.0.3', namespace: test, name: lax, version: 1.0.0, metadata: {holdfast: {onFault: release}}}
+do: [{a: {raise: {error: {type: 'https://x.y/z', status: 500}}}}]`)
+		for _, id := range []string{"a", "b"} {
+			n.mustSubmit(order{id: id, def: fault, key: "k"})
+			n.expect(id, faulted)
+		}
+		n.wantQueue()
+		if err := n.release("a"); !errors.Is(err, workflow.ErrNotHeld) {
+			t.Errorf("release: %v", err)
+		}
+	})
+}
+
+// wantQueue compares the queue of the key k: the head, and those behind it.
+func (n *node) wantQueue(want ...string) {
+	n.t.Helper()
+	settle()
+	q, err := n.Key(n.t.Context(), "k", 10)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	var got []string
+	for _, id := range append([]messages.OrderID{q.Head}, q.Waiting...) {
+		if id != "" {
+			got = append(got, string(id))
+		}
+	}
+	if !slices.Equal(got, want) || q.Count != max(len(want)-1, 0) {
+		n.t.Errorf("the key has %v, and %d behind the first, want %v", got, q.Count, want)
+	}
+}
+
+func (n *node) release(id messages.OrderID) error {
+	n.t.Helper()
+	answer := make(chan error, 1)
+	n.Command(n.t.Context(), id, workflow.ReleaseKey{By: "test", Reason: "corrected"}, func(err error) { answer <- err })
+	err := <-answer
+	settle()
+	return err
+}
+
+// Orders of a few keys, some of which fault, from many clients, on an engine that is killed again and again.
 func TestOrderKeysModel(t *testing.T) {
 	const keys, perClient = 5, 6
 	t.Parallel()
@@ -140,7 +255,11 @@ func TestOrderKeysModel(t *testing.T) {
 		def := n.deploy("steps", "do: [{a: {call: x.do}}, {w: {wait: PT6S}}, {b: {call: x.do}}]")
 		slow := func(n *node) {
 			n.worker(func(w *worker, task *adapterv1.Task) *adapterv1.Result {
-				time.AfterFunc(rand.N(2*time.Second), func() { w.answer(task, done("1")) })
+				result := done("1")
+				if rand.N(8) == 0 {
+					result = failing(500)
+				}
+				time.AfterFunc(rand.N(2*time.Second), func() { w.answer(task, result) })
 				return nil
 			})
 		}
@@ -174,7 +293,23 @@ func TestOrderKeysModel(t *testing.T) {
 				slow(n)
 			}
 		}
+		released := 0
+		for range 200 { // the operator
+			for k := range keys {
+				q, err := n.Key(t.Context(), fmt.Sprint("key", k), 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if q.Head != "" && n.release(q.Head) == nil {
+					released++
+				}
+			}
+			n.sleep(2 * time.Second)
+		}
 		n.drain()
+		if released == 0 {
+			t.Error("no order held its key")
+		}
 		for k := range keys {
 			n.checkSequence(true, sequential[k]...)
 			n.checkSequence(false, append(sequential[k], crowd[k]...)...)

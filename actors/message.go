@@ -79,10 +79,16 @@ type (
 	}
 	// queued says that an order with a key was accepted; ended that it has ended.
 	queued struct {
+		id    messages.OrderID
+		key   string
+		since time.Time
+	}
+	keyEnded struct {
 		id  messages.OrderID
 		key string
 	}
-	keyEnded struct {
+	// keyHeld says that an order with a key has faulted, and holds it.
+	keyHeld struct {
 		id  messages.OrderID
 		key string
 	}
@@ -111,6 +117,7 @@ func (release) isNote()   {}
 func (resumed) isNote()   {}
 func (queued) isNote()    {}
 func (keyEnded) isNote()  {}
+func (keyHeld) isNote()   {}
 func (startHead) isNote() {}
 func (tick) isNote()      {}
 func (sweep) isNote()     {}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/persistence"
@@ -31,6 +32,9 @@ type Metrics struct {
 	queues map[string]*queueGauges
 
 	queueDepth, queueInFlight, queueAge *prometheus.Desc
+
+	keys                           [messages.Partitions]keyGauges
+	keysWaiting, keysHeld, keysAge *prometheus.Desc
 }
 
 // NewMetrics makes the metrics and registers them.
@@ -73,6 +77,10 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		queueAge: prometheus.NewDesc("holdfast_queue_age_seconds", "How long the oldest waiting task has waited, by activity.",
 			[]string{"activity"}, nil),
 	}
+	m.keysWaiting = prometheus.NewDesc("holdfast_key_orders_waiting", "Orders that wait for another one of their order key.", nil, nil)
+	m.keysHeld = prometheus.NewDesc("holdfast_keys_held", "Order keys that a faulted order holds.", nil, nil)
+	m.keysAge = prometheus.NewDesc("holdfast_key_age_seconds",
+		"How long the order has waited that has waited longest for its order key.", nil, nil)
 	ended := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "holdfast_orders_ended_total", Help: "Orders ended since the process started, by status.",
 	}, []string{"status"})
@@ -140,15 +148,43 @@ func (m *Metrics) queue(activity string) *queueGauges {
 	return g
 }
 
+// keyGauges are what one partition shows of its order keys.
+type keyGauges struct {
+	waiting, held, ageMillis atomic.Int64
+}
+
+func (g *keyGauges) set(k *keyQueues, now time.Time) {
+	g.waiting.Store(int64(k.waiting))
+	g.held.Store(int64(k.held))
+	age := int64(0)
+	if since := k.oldest(); !since.IsZero() {
+		age = now.Sub(since).Milliseconds()
+	}
+	g.ageMillis.Store(age)
+}
+
+func (m *Metrics) keysOf(p messages.Partition) *keyGauges { return &m.keys[p] }
+
 // Describe implements prometheus.Collector.
 func (m *Metrics) Describe(ch chan<- *prometheus.Desc) {
 	ch <- m.queueDepth
 	ch <- m.queueInFlight
 	ch <- m.queueAge
+	ch <- m.keysWaiting
+	ch <- m.keysHeld
+	ch <- m.keysAge
 }
 
 // Collect implements prometheus.Collector.
 func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
+	var waiting, held, age int64
+	for i := range m.keys {
+		g := &m.keys[i]
+		waiting, held, age = waiting+g.waiting.Load(), held+g.held.Load(), max(age, g.ageMillis.Load())
+	}
+	ch <- prometheus.MustNewConstMetric(m.keysWaiting, prometheus.GaugeValue, float64(waiting))
+	ch <- prometheus.MustNewConstMetric(m.keysHeld, prometheus.GaugeValue, float64(held))
+	ch <- prometheus.MustNewConstMetric(m.keysAge, prometheus.GaugeValue, float64(age)/1000)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for activity, g := range m.queues {

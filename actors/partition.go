@@ -108,15 +108,19 @@ func (p *partition) Receive(ctx actor.Context) {
 		p.queue(m)
 	case keyEnded:
 		p.ended(m)
+	case keyHeld:
+		p.keys.hold(m.id, m.key)
 	case startHead:
 		p.start(m)
+	case *showKey:
+		p.show(m)
 	case tick:
 		p.fire()
 	case sweep:
 		p.sweep()
-		p.fire()
+		p.look()
 	case probe:
-		p.fire() // the wall clock may have leapt
+		p.look()
 	}
 	p.loop.Beat()
 }
@@ -233,15 +237,18 @@ func (p *partition) readOpen() {
 	}
 	for _, o := range page {
 		p.readUpTo = o.Handle
-		if !p.read && p.engine.handles.isOld(o.Handle) {
+		if !p.read && !o.Row.GetHeld() && p.engine.handles.isOld(o.Handle) {
 			p.engine.metrics.open.Inc()
 		}
 		id := messages.OrderID(o.Row.GetId())
 		if key := o.Row.GetOrderKey(); key != "" {
 			if o.Row.GetQueued() {
-				p.keys.add(id, key)
+				p.keys.add(id, key, o.Handle.Time())
 			} else {
 				p.keys.running(id, key)
+			}
+			if o.Row.GetHeld() {
+				p.keys.hold(id, key)
 			}
 		}
 		if at := o.Row.GetDue(); at != 0 {
@@ -250,8 +257,8 @@ func (p *partition) readOpen() {
 			}
 			continue
 		}
-		if o.Row.GetQueued() {
-			continue // it is started when its turn comes
+		if o.Row.GetQueued() || o.Row.GetHeld() {
+			continue // it is started when its turn comes, or stays the head until it is released
 		}
 		p.unresumed = append(p.unresumed, id)
 		p.handles[id] = o.Handle
@@ -330,6 +337,12 @@ func (p *partition) arm() {
 		return
 	}
 	p.timer.Reset(wait)
+}
+
+// look does what is done every second.
+func (p *partition) look() {
+	p.fire() // the wall clock may have leapt
+	p.engine.metrics.keysOf(p.number).set(p.keys, p.engine.now())
 }
 
 // fire tells the orders that are due.

@@ -59,8 +59,9 @@ func (r *Refolder) Check(row *journalv1.OrderRow, open *journalv1.OpenRow, recor
 	if is != was && !short {
 		return fmt.Errorf("the history says %v and the row %v", is, was) //nolint:err113 // for people
 	}
-	if s.Ended() != (open == nil) {
-		return fmt.Errorf("the history says %v, and an open row is there: %v", is, open != nil) //nolint:err113 // for people
+	if isOpen(s) != (open != nil) || s.HoldsKey() != open.GetHeld() {
+		//nolint:err113 // for people
+		return fmt.Errorf("the history says %v, holding its key %v, and the open row %v", is, s.HoldsKey(), open)
 	}
 	return nil
 }

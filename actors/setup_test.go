@@ -182,10 +182,14 @@ func (l testLog) Write(p []byte) (int, error) {
 // deploy deploys a definition with these tasks, and returns its name.
 func (n *node) deploy(name, tasks string) *workflow.Definition {
 	n.t.Helper()
-	doc := fmt.Sprintf("document: {dsl: 1.0.3, namespace: test, name: %s, version: 1.0.0}\n%s", name, tasks)
+	return n.deployDocument(fmt.Sprintf("document: {dsl: 1.0.3, namespace: test, name: %s, version: 1.0.0}\n%s", name, tasks))
+}
+
+func (n *node) deployDocument(doc string) *workflow.Definition {
+	n.t.Helper()
 	def, wrong := n.Compile([]byte(doc))
 	if len(wrong) > 0 {
-		n.t.Fatalf("%s: %v", name, wrong)
+		n.t.Fatalf("%s: %v", doc, wrong)
 	}
 	_, err := n.Deploy(n.t.Context(), &journalv1.DefinitionRow{
 		Namespace: def.Ref.Namespace, Name: def.Ref.Name, Version: def.Ref.Version, Hash: def.Hash, Document: []byte(doc),

@@ -57,6 +57,15 @@ func HandleAt(t time.Time) Handle {
 
 func (h Handle) String() string { return hex.EncodeToString(h[:]) }
 
+// Time returns when the handle was made, to the millisecond.
+func (h Handle) Time() time.Time {
+	ms := int64(0)
+	for _, b := range h[:6] {
+		ms = ms<<8 | int64(b)
+	}
+	return time.UnixMilli(ms)
+}
+
 // IsZero tells whether h names no order.
 func (h Handle) IsZero() bool { return h == Handle{} }
 

@@ -126,7 +126,28 @@ func (c *compiler) header(n *node) {
 	c.def.Title = o.text("title")
 	o.text("summary")
 	c.object(o.get("tags"), "the property \"tags\"", anyProperty)
-	c.object(o.get("metadata"), "the property \"metadata\"", anyProperty)
+	c.metadata(o.get("metadata"))
+}
+
+// metadata reads what of the document's metadata means something to Holdfast.
+func (c *compiler) metadata(n *node) {
+	o := c.object(n, "the property \"metadata\"", anyProperty)
+	if !o.ok {
+		return
+	}
+	o = c.object(o.get("holdfast"), "the property \"metadata.holdfast\"", "onFault")
+	if !o.ok {
+		return
+	}
+	v := o.get("onFault")
+	switch {
+	case v == nil || v.kind == stringKind && v.text == "hold":
+	case v.kind == stringKind && v.text == "release":
+		c.def.ReleaseKey = true
+	default:
+		c.atf(v, "\"onFault\" must be \"hold\", so that a faulted order keeps the next ones of its key from running until "+
+			"it is released, or \"release\", but is %s", v.describe())
+	}
 }
 
 func (c *compiler) evaluate(n *node) {

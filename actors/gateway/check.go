@@ -159,6 +159,12 @@ func (s *Server) checkFields(o *orderv1.WorkOrder, m *mistakes) {
 	}
 }
 
+func checkReason(m *mistakes, field, text string) {
+	if len(text) > maxReason {
+		m.add(field, fmt.Sprintf("has more than %d bytes", maxReason))
+	}
+}
+
 func labels(m map[string]string) []*journalv1.Label {
 	if len(m) == 0 {
 		return nil

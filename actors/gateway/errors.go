@@ -38,6 +38,7 @@ var errorTable = []struct { //nolint:gochecknoglobals // a table
 }{
 	{workflow.ErrTaken, codes.AlreadyExists, "ORDER_ID_TAKEN", 0},
 	{workflow.ErrEnded, codes.FailedPrecondition, "ORDER_ENDED", 0},
+	{workflow.ErrNotHeld, codes.FailedPrecondition, "KEY_NOT_HELD", 0},
 	{workflow.ErrNotAccepted, codes.NotFound, "NO_SUCH_ORDER", 0},
 	{actors.ErrUnknownDefinition, codes.NotFound, "NO_SUCH_DEFINITION", 0},
 	{persistence.ErrNotFound, codes.NotFound, "NO_SUCH_ORDER", 0},
@@ -45,6 +46,7 @@ var errorTable = []struct { //nolint:gochecknoglobals // a table
 	{persistence.ErrBusy, codes.ResourceExhausted, "BUSY", time.Second},
 	{actors.ErrBusy, codes.ResourceExhausted, "BUSY", time.Second},
 	{actors.ErrNotOwner, codes.Unavailable, "NOT_OWNER", 100 * time.Millisecond},
+	{actors.ErrStarting, codes.Unavailable, "STARTING", time.Second},
 	{actors.ErrStopping, codes.Unavailable, "STOPPING", time.Second},
 	{actors.ErrInterrupted, codes.Unavailable, "INTERRUPTED", 200 * time.Millisecond},
 	{actors.ErrUnavailable, codes.Unavailable, "JOURNAL_UNAVAILABLE", 200 * time.Millisecond},

@@ -243,6 +243,8 @@ func historyEvent(ev *journalv1.Event, tasks map[uint32]task) *orderv1.HistoryEv
 		h.Type, h.Error = "order.faulted", e.OrderFaulted.GetError()
 	case *journalv1.Event_OrderCancelled:
 		h.Type, h.Reason = "order.cancelled", e.OrderCancelled.GetReason()
+	case *journalv1.Event_KeyReleased:
+		h.Type, h.By, h.Reason = "key.released", e.KeyReleased.GetBy(), e.KeyReleased.GetReason()
 	}
 	return h
 }

@@ -177,26 +177,32 @@ func (o orders) Cancel(ctx context.Context, r *orderv1.CancelRequest) (*orderv1.
 	if err := checkID(r.GetId()); err != nil {
 		return nil, o.fail(err)
 	}
-	if n := len(r.GetReason()); n > maxReason {
-		var m mistakes
-		m.add("reason", "has more than 1024 bytes")
-		return nil, o.fail(m.err())
+	var m mistakes
+	checkReason(&m, "reason", r.GetReason())
+	err := m.err()
+	if err == nil {
+		err = o.command(ctx, messages.OrderID(r.GetId()), workflow.Cancel{Reason: r.GetReason()})
 	}
-	done := make(chan error, 1)
-	o.engine.Command(ctx, messages.OrderID(r.GetId()), workflow.Cancel{Reason: r.GetReason()}, func(err error) { done <- err })
-	select {
-	case err := <-done:
-		if err != nil {
-			return nil, o.fail(err)
-		}
-	case <-ctx.Done():
-		return nil, o.fail(ctx.Err())
+	if err != nil {
+		return nil, o.fail(err)
 	}
 	s, err := o.load(ctx, r.GetId())
 	if err != nil {
 		return nil, err
 	}
 	return &orderv1.CancelResponse{Order: orderOf(s)}, nil
+}
+
+// command tells an order something, and returns when what came of it is durable.
+func (s *Server) command(ctx context.Context, id messages.OrderID, cmd workflow.Command) error {
+	done := make(chan error, 1)
+	s.engine.Command(ctx, id, cmd, func(err error) { done <- err })
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 const notAToken = "is not a token from an earlier answer" //nolint:gosec // no credential

@@ -28,6 +28,7 @@ import (
 	"github.com/holdfast-run/holdfast/actors/gateway"
 	"github.com/holdfast-run/holdfast/cluster"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
+	"github.com/holdfast-run/holdfast/messages/adminv1"
 	"github.com/holdfast-run/holdfast/messages/definitionv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/persistence"
@@ -47,6 +48,7 @@ type node struct {
 	orders      orderv1.OrderServiceClient
 	definitions definitionv1.DefinitionServiceClient
 	adapters    adapterv1.AdapterServiceClient
+	admin       adminv1.AdminServiceClient
 	stop        func()
 }
 
@@ -88,23 +90,32 @@ func start(tb testing.TB, changes ...func(*settings)) *node {
 	}
 	n.server = gateway.New(s.gateway, n.engine, metrics, "node", log)
 	n.grpc = n.server.GRPC()
-	listener := bufconn.Listen(1 << 20)
+	adminGRPC := n.server.AdminGRPC()
 	var serving sync.WaitGroup
-	serving.Go(func() { _ = n.grpc.Serve(listener) })
-	n.server.SetServing(true)
-	n.conn, err = grpc.NewClient("passthrough:///node", grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)))
-	if err != nil {
-		tb.Fatal(err)
+	serve := func(g *grpc.Server) *grpc.ClientConn {
+		listener := bufconn.Listen(1 << 20)
+		serving.Go(func() { _ = g.Serve(listener) })
+		conn, err := grpc.NewClient("passthrough:///node", grpc.WithTransportCredentials(insecure.NewCredentials()),
+			grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }),
+			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)))
+		if err != nil {
+			tb.Fatal(err)
+		}
+		return conn
 	}
+	n.conn = serve(n.grpc)
+	adminConn := serve(adminGRPC)
+	n.server.SetServing(true)
+	n.admin = adminv1.NewAdminServiceClient(adminConn)
 	n.orders = orderv1.NewOrderServiceClient(n.conn)
 	n.definitions = definitionv1.NewDefinitionServiceClient(n.conn)
 	n.adapters = adapterv1.NewAdapterServiceClient(n.conn)
 	n.stop = sync.OnceFunc(func() {
 		n.grpc.Stop()
+		adminGRPC.Stop()
 		serving.Wait()
 		_ = n.conn.Close()
+		_ = adminConn.Close()
 		n.engine.Stop()
 		if err := j.Close(); err != nil {
 			tb.Error(err)

@@ -18,6 +18,8 @@ var (
 	ErrEnded = errors.New("order has ended")
 	// ErrStale: the attempt is over.
 	ErrStale = errors.New("attempt is over")
+	// ErrNotHeld: the order does not hold its key.
+	ErrNotHeld = errors.New("order does not hold its key")
 	// ErrNotAccepted: there is no such order.
 	ErrNotAccepted = errors.New("order was not accepted")
 )
@@ -54,6 +56,9 @@ type (
 	Cancel struct{ Reason string }
 	// Fault ends an order that the engine can't go on with.
 	Fault struct{ Error *problemv1.Problem }
+	// ReleaseKey lets the next order of its key go on, though this one faulted. Repeating it is no error; ErrNotHeld if
+	// it does not hold the key.
+	ReleaseKey struct{ By, Reason string }
 	// Continue goes on where a decision was cut short.
 	Continue struct{}
 )
@@ -65,6 +70,7 @@ func (TaskResult) isCommand() {}
 func (TimerFired) isCommand() {}
 func (Cancel) isCommand()     {}
 func (Fault) isCommand()      {}
+func (ReleaseKey) isCommand() {}
 func (Continue) isCommand()   {}
 
 // machine is one decision under way.
@@ -107,6 +113,8 @@ func (s *State) Decide(now time.Time, chance uint64, cmd Command) ([]*journalv1.
 		} else if !s.Ended() {
 			m.emit(&journalv1.Event{Kind: &journalv1.Event_OrderFaulted{OrderFaulted: &journalv1.OrderFaulted{Error: c.Error}}})
 		}
+	case ReleaseKey:
+		err = m.releaseKey(c)
 	case Continue:
 	default:
 		panic(fmt.Sprintf("unknown command %T", cmd))
@@ -244,6 +252,17 @@ func (m *machine) cancel(c Cancel) error {
 	return nil
 }
 
+func (m *machine) releaseKey(c ReleaseKey) error {
+	switch {
+	case m.s.released:
+		return nil
+	case !m.s.HoldsKey():
+		return ErrNotHeld
+	}
+	m.emit(&journalv1.Event{Kind: &journalv1.Event_KeyReleased{KeyReleased: &journalv1.KeyReleased{By: c.By, Reason: c.Reason}}})
+	return nil
+}
+
 // requestStop begins to leave f. Activities under way inside it are awaited until the latest of their deadlines.
 func (m *machine) requestStop(f *frame, cause journalv1.StopCause, err *problemv1.Problem, reason string) {
 	if f.stop != nil {
@@ -276,12 +295,9 @@ func (m *machine) timers() {
 	case s.Ended():
 		return
 	case due(s.accepted.GetDeadline()):
-		p := timeoutProblem("/", "the order's deadline has passed")
-		if r == nil {
-			m.start()
-			r = s.root()
-		}
-		if r != nil {
+		if p := timeoutProblem("/", "the order's deadline has passed"); r == nil {
+			m.endFaulted(p)
+		} else {
 			m.requestStop(r, journalv1.StopCause_STOP_CAUSE_TIMEOUT, p, "")
 		}
 	case due(s.timeoutAt):

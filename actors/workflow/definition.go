@@ -15,6 +15,8 @@ type Definition struct {
 	Document any
 	Input    Input
 	Output   Output
+	// ReleaseKey: an order that faults lets the next order of its key go on; else it holds the key.
+	ReleaseKey bool
 	// Timeout bounds the running of the whole order; nil: no bound.
 	Timeout Duration
 	Do      *List

@@ -64,6 +64,8 @@ func (s *State) Evolve(ev *journalv1.Event) {
 	case *journalv1.Event_OrderCancelled:
 		s.reason = e.OrderCancelled.GetReason()
 		s.end(at, orderv1.Status_STATUS_CANCELLED, nil)
+	case *journalv1.Event_KeyReleased:
+		s.released = true
 	default:
 		panic(fmt.Sprintf("version %d is an event of unknown kind %T", s.version, e))
 	}

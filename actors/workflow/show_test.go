@@ -112,6 +112,9 @@ func summary(s *workflow.State) string {
 	if s.Reason() != "" {
 		line += fmt.Sprintf(" reason=%q", s.Reason())
 	}
+	if s.HoldsKey() {
+		line += " holds its key"
+	}
 	return line + "\n"
 }
 

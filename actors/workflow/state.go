@@ -52,6 +52,8 @@ type State struct {
 	output  *Value
 	err     *problemv1.Problem
 	reason  string
+	// released: it has faulted, and no longer holds its key.
+	released bool
 
 	// frames are the tasks entered and not left, parents before children; the first is the order itself.
 	frames []*frame
@@ -144,6 +146,13 @@ func (s *State) ID() messages.OrderID { return messages.OrderID(s.accepted.GetOr
 
 // Ended tells whether the order has ended.
 func (s *State) Ended() bool { return s.ended != orderv1.Status_STATUS_UNSPECIFIED }
+
+// HoldsKey tells whether the order has faulted and keeps the others of its key from running. One that faulted before its
+// turn came holds nothing.
+func (s *State) HoldsKey() bool {
+	return s.ended == orderv1.Status_STATUS_FAULTED && s.startedAt != 0 && s.accepted.GetOrderKey() != "" &&
+		!s.def.ReleaseKey && !s.released
+}
 
 // Output returns the output of a completed order.
 func (s *State) Output() *Value { return s.output }

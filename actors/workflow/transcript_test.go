@@ -55,7 +55,7 @@ var verbs = map[string]func(*env, *testing.T, *datadriven.TestData) string{
 	"define":      (*env).define,      // body: a document, or its part after the header
 	"limits":      (*env).limit,       // steps= events= grace=
 	"chance":      (*env).setChance,   // the seed for the next commands
-	"accept":      (*env).accept,      // id= deadline= (after now) hash= queued; body: the input
+	"accept":      (*env).accept,      // id= order-key= deadline= (after now) hash= queued; body: the input
 	"start":       (*env).start,       //
 	"sent":        (*env).sent,        // key= attempt= ledger=
 	"ok":          (*env).succeeded,   // key= attempt=; body: the output
@@ -66,6 +66,7 @@ var verbs = map[string]func(*env, *testing.T, *datadriven.TestData) string{
 	"fire":        (*env).fire,        // after=: advances the clock before
 	"cancel":      (*env).cancel,      // reason=
 	"fault":       (*env).fault,       // title=
+	"release":     (*env).release,     // by= reason=
 	"continue":    (*env).goOn,        //
 	"state":       (*env).dump,        //
 	"outstanding": (*env).outstanding, //
@@ -122,6 +123,7 @@ func (e *env) accept(t *testing.T, d *datadriven.TestData) string {
 		OrderId: "o", Definition: e.def.Ref.String(), Input: []byte(d.Input), ContentHash: []byte(d.Input),
 	}
 	d.MaybeScanArgs(t, "id", &order.OrderId)
+	d.MaybeScanArgs(t, "order-key", &order.OrderKey)
 	if d.HasArg("hash") {
 		order.ContentHash = []byte(text(t, d, "hash"))
 	}
@@ -197,6 +199,11 @@ func (e *env) fault(t *testing.T, d *datadriven.TestData) string {
 	return e.decide(t, workflow.Fault{Error: &problemv1.Problem{
 		Type: workflow.ErrorTypeRuntime, Title: text(t, d, "title"), Status: 500, Instance: "/",
 	}})
+}
+
+func (e *env) release(t *testing.T, d *datadriven.TestData) string {
+	t.Helper()
+	return e.decide(t, workflow.ReleaseKey{By: text(t, d, "by"), Reason: text(t, d, "reason")})
 }
 
 func (e *env) goOn(t *testing.T, _ *datadriven.TestData) string {

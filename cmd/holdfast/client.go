@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/resolver/manual"
 
+	"github.com/holdfast-run/holdfast/messages/adminv1"
 	"github.com/holdfast-run/holdfast/messages/definitionv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/supervision"
@@ -25,6 +26,9 @@ import (
 const (
 	defaultServer = "127.0.0.1:7460"
 	defaultPort   = "7460"
+	// defaultAdmin is the address of a node's administration.
+	defaultAdmin     = "127.0.0.1:7461"
+	defaultAdminPort = "7461"
 	// callTimeout bounds a call, and its repetitions, if --timeout doesn't.
 	callTimeout = 30 * time.Second
 	// maxAnswer bounds one message from a node, in bytes.
@@ -39,8 +43,13 @@ var retryBackoff = supervision.Backoff{ //nolint:gochecknoglobals // a constant
 // clientSettings say how to reach nodes.
 type clientSettings struct {
 	servers   []string
+	admin     string
 	timeout   time.Duration
 	reconnect time.Duration
+
+	// asked are the addresses that the command asked, and flag what gave them; once it did.
+	asked []string
+	flag  string
 }
 
 // clientFlags gives a command, and its subcommands, the flags of a client.
@@ -53,28 +62,43 @@ func (a *app) clientFlags(cmd *cobra.Command) {
 	setting(flags, "server", "timeout")
 }
 
+// adminFlags gives a command, and its subcommands, the flags of a client of the administration.
+func (a *app) adminFlags(cmd *cobra.Command) {
+	flags := cmd.PersistentFlags()
+	flags.StringVar(&a.client.admin, "admin", defaultAdmin, "`address` of a node's administration, host:port")
+	flags.DurationVar(&a.client.timeout, "timeout", 0, "give up after this `time` (0: 30s)")
+	setting(flags, "admin", "timeout")
+}
+
 // api is a connection to the nodes.
 type api struct {
 	conn        *grpc.ClientConn
 	orders      orderv1.OrderServiceClient
 	definitions definitionv1.DefinitionServiceClient
+	admin       adminv1.AdminServiceClient
 }
 
 // dial makes a connection to the nodes, without waiting for it. Close it.
-func (a *app) dial() (*api, error) {
+func (a *app) dial() (*api, error) { return a.dialAt("--server", defaultPort, a.client.servers...) }
+
+// dialAdmin makes a connection to a node's administration.
+func (a *app) dialAdmin() (*api, error) { return a.dialAt("--admin", defaultAdminPort, a.client.admin) }
+
+func (a *app) dialAt(flag, port string, servers ...string) (*api, error) {
 	if a.client.timeout < 0 {
 		return nil, usagef("--timeout %v is negative", a.client.timeout)
 	}
+	a.client.asked, a.client.flag = servers, flag
 	var addresses []resolver.Address
-	for _, server := range a.client.servers {
-		address, err := serverAddress(server)
+	for _, server := range servers {
+		address, err := completeAddress(flag, server, port)
 		if err != nil {
 			return nil, err
 		}
 		addresses = append(addresses, resolver.Address{Addr: address})
 	}
 	if len(addresses) == 0 {
-		return nil, usagef("--server names no node: give its host:port")
+		return nil, usagef("%s names no node: give its host:port", flag)
 	}
 	nodes := manual.NewBuilderWithScheme("holdfast")
 	nodes.InitialState(resolver.State{Addresses: addresses})
@@ -99,19 +123,20 @@ func (a *app) dial() (*api, error) {
 	}
 	return &api{
 		conn: conn, orders: orderv1.NewOrderServiceClient(conn), definitions: definitionv1.NewDefinitionServiceClient(conn),
+		admin: adminv1.NewAdminServiceClient(conn),
 	}, nil
 }
 
 func (c *api) close() { _ = c.conn.Close() } // it fails only if it was closed before
 
-// serverAddress completes an address with the default port.
-func serverAddress(server string) (string, error) {
+// completeAddress completes the address that a flag gives with the default port.
+func completeAddress(flag, server, defaultPort string) (string, error) {
 	host, port, err := net.SplitHostPort(server)
 	if err != nil {
 		host, port, err = net.SplitHostPort(net.JoinHostPort(server, defaultPort))
 	}
 	if err != nil || host == "" || port == "" {
-		return "", usagef("--server %q is not of the form host:port", server)
+		return "", usagef("%s %q is not of the form host:port", flag, server)
 	}
 	return net.JoinHostPort(host, port), nil
 }

@@ -50,7 +50,7 @@ func newDev(a *app) *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVar(&c.Data, "data", "data", "`directory` of the node's journal")
 	flags.StringVar(&c.Listen, "listen", defaultServer, "`address` of the node's API")
-	flags.StringVar(&c.Admin, "admin-listen", "127.0.0.1:7461", "`address` of the node's administration")
+	flags.StringVar(&c.Admin, "admin-listen", defaultAdmin, "`address` of the node's administration")
 	flags.StringArrayVar(&c.Adapters, "adapter", nil, "an adapter, `NAME=COMMAND`, with quotes as for a shell; may be repeated")
 	flags.DurationVar(&c.Grace, "child-grace", 35*time.Second, "how `long` a child may take to stop before it is killed")
 	flags.DurationVar(&c.LiveEvery, "live-every", time.Second, "how `often` the node's liveness is asked")

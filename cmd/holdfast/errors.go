@@ -139,11 +139,11 @@ func describeDetails(b *strings.Builder, st *status.Status) {
 
 // generalAdvice says what to do about an error that the command itself knows nothing about.
 func (a *app) generalAdvice(code codes.Code) string {
-	servers := strings.Join(a.client.servers, ", ")
+	servers := strings.Join(a.client.asked, ", ")
 	switch code {
 	case codes.Unavailable:
 		return "No node answers at " + servers + ". Start one with 'holdfast dev' or 'holdfast node', or say where they " +
-			"are with --server or HOLDFAST_SERVER."
+			"are with " + a.client.flag + " or HOLDFAST_" + strings.ToUpper(strings.TrimPrefix(a.client.flag, "--")) + "."
 	case codes.DeadlineExceeded:
 		return "Give it longer with --timeout."
 	case codes.ResourceExhausted:

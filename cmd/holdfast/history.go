@@ -25,13 +25,14 @@ type eventJSON struct {
 	Error    *problemJSON    `json:"error,omitempty"`
 	Due      *time.Time      `json:"due,omitempty"`
 	Reason   string          `json:"reason,omitempty"`
+	By       string          `json:"by,omitempty"`
 }
 
 func (a *app) printEvent(ev *orderv1.HistoryEvent) error {
 	return a.printJSON(eventJSON{
 		Version: ev.GetVersion(), At: jsonTime(ev.GetAt()), Type: ev.GetType(), Task: ev.GetTask(), Attempt: ev.GetAttempt(),
 		Key: ev.GetKey(), Activity: ev.GetActivity(), Data: jsonValue(ev.GetData()), Error: jsonProblem(ev.GetError()),
-		Due: jsonTime(ev.GetDue()), Reason: ev.GetReason(),
+		Due: jsonTime(ev.GetDue()), Reason: ev.GetReason(), By: ev.GetBy(),
 	})
 }
 
@@ -49,6 +50,9 @@ func eventDetail(ev *orderv1.HistoryEvent) string {
 		if part != "" {
 			parts = append(parts, part)
 		}
+	}
+	if ev.GetBy() != "" {
+		parts = append(parts, "by "+ev.GetBy())
 	}
 	if ev.GetDue() != nil {
 		parts = append(parts, "due "+textTime(ev.GetDue()))

@@ -40,7 +40,7 @@ func newNode(a *app) *cobra.Command {
 func nodeFlags(f *pflag.FlagSet, c *nodeConfig) {
 	f.StringVar(&c.Data, "data", "data", "`directory` of the journal")
 	f.StringVar(&c.Listen, "listen", "127.0.0.1:7460", "`address` of the API, for clients and adapters")
-	f.StringVar(&c.Admin, "admin-listen", "127.0.0.1:7461", "`address` of the administration: /livez /readyz /metrics /debug/pprof")
+	f.StringVar(&c.Admin, "admin-listen", defaultAdmin, "`address` of the administration: /livez /readyz /metrics /debug/pprof")
 	f.Int64Var(&c.Memory, "memory", 640<<20, "heap in `bytes` near which garbage is collected more often, at the cost of CPU")
 	f.DurationVar(&c.DrainTimeout, "drain-timeout", 5*time.Second, "how long calls may take to end when the node stops")
 

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -55,6 +56,7 @@ type node struct {
 	gateway *gateway.Server
 	grpc    *grpc.Server
 	ready   atomic.Pointer[actors.Engine] // set when it has started
+	admin   atomic.Pointer[grpc.Server]   // the same
 }
 
 // stuckJournal is how long one group commit may take before the node counts as stuck.
@@ -139,6 +141,7 @@ func (n *node) start(ctx context.Context) error {
 	n.ready.Store(n.engine)
 	n.gateway = gateway.New(n.config.Gateway, n.engine, metrics, n.id, n.log)
 	n.grpc = n.gateway.GRPC()
+	n.admin.Store(n.gateway.AdminGRPC())
 	return nil
 }
 
@@ -165,7 +168,7 @@ func (n *node) stop() error {
 	return nil
 }
 
-// serveAdmin serves health, metrics and profiles on a listener of their own.
+// serveAdmin serves operators, health, metrics and profiles on a listener of their own.
 func (n *node) serveAdmin(ctx context.Context) (*http.Server, error) {
 	mux := http.NewServeMux()
 	mux.Handle("/livez", n.watchdog.Handler())
@@ -180,13 +183,32 @@ func (n *node) serveAdmin(ctx context.Context) (*http.Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen for the administration: %w", err)
 	}
-	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true) // gRPC
+	srv := &http.Server{Handler: n.orGRPC(mux), Protocols: &protocols, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
 	go func() {
 		if err := srv.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			n.fail(fmt.Errorf("serve the administration: %w", err))
 		}
 	}()
 	return srv, nil
+}
+
+// orGRPC serves gRPC calls, once the node has started, and leaves the rest to another handler.
+func (n *node) orGRPC(other http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor != 2 || !strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
+			other.ServeHTTP(w, r)
+			return
+		}
+		g := n.admin.Load()
+		if g == nil {
+			http.Error(w, errStarting.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		g.ServeHTTP(w, r)
+	})
 }
 
 func (n *node) readyz(w http.ResponseWriter, _ *http.Request) {

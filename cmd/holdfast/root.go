@@ -80,6 +80,7 @@ func newRoot(a *app) *cobra.Command {
 	root.AddCommand(
 		newOrder(a),
 		newDefinition(a),
+		newKey(a),
 		newDev(a),
 		newNode(a),
 		newAdapter(a),

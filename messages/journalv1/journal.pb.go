@@ -217,6 +217,7 @@ type Event struct {
 	//	*Event_OrderCompleted
 	//	*Event_OrderFaulted
 	//	*Event_OrderCancelled
+	//	*Event_KeyReleased
 	Kind          isEvent_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -428,6 +429,15 @@ func (x *Event) GetOrderCancelled() *OrderCancelled {
 	return nil
 }
 
+func (x *Event) GetKeyReleased() *KeyReleased {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_KeyReleased); ok {
+			return x.KeyReleased
+		}
+	}
+	return nil
+}
+
 type isEvent_Kind interface {
 	isEvent_Kind()
 }
@@ -504,6 +514,10 @@ type Event_OrderCancelled struct {
 	OrderCancelled *OrderCancelled `protobuf:"bytes,19,opt,name=order_cancelled,json=orderCancelled,proto3,oneof"`
 }
 
+type Event_KeyReleased struct {
+	KeyReleased *KeyReleased `protobuf:"bytes,20,opt,name=key_released,json=keyReleased,proto3,oneof"`
+}
+
 func (*Event_OrderAccepted) isEvent_Kind() {}
 
 func (*Event_OrderStarted) isEvent_Kind() {}
@@ -539,6 +553,8 @@ func (*Event_OrderCompleted) isEvent_Kind() {}
 func (*Event_OrderFaulted) isEvent_Kind() {}
 
 func (*Event_OrderCancelled) isEvent_Kind() {}
+
+func (*Event_KeyReleased) isEvent_Kind() {}
 
 // OrderAccepted begins every history.
 type OrderAccepted struct {
@@ -1784,6 +1800,60 @@ func (x *OrderCancelled) GetReason() string {
 	return ""
 }
 
+// KeyReleased: an order that had faulted lets the next order of its key go on.
+type KeyReleased struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Who released it, and why, in their words.
+	By            string `protobuf:"bytes,1,opt,name=by,proto3" json:"by,omitempty"`
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeyReleased) Reset() {
+	*x = KeyReleased{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeyReleased) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeyReleased) ProtoMessage() {}
+
+func (x *KeyReleased) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeyReleased.ProtoReflect.Descriptor instead.
+func (*KeyReleased) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *KeyReleased) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *KeyReleased) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 // OrderRow is what the journal keeps beside the history, to find orders by.
 type OrderRow struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1806,7 +1876,7 @@ type OrderRow struct {
 
 func (x *OrderRow) Reset() {
 	*x = OrderRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[21]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1818,7 +1888,7 @@ func (x *OrderRow) String() string {
 func (*OrderRow) ProtoMessage() {}
 
 func (x *OrderRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[21]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1831,7 +1901,7 @@ func (x *OrderRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderRow.ProtoReflect.Descriptor instead.
 func (*OrderRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{21}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *OrderRow) GetId() string {
@@ -1904,7 +1974,8 @@ func (x *OrderRow) GetPartition() uint32 {
 	return 0
 }
 
-// OpenRow is kept while an order has not ended: what recovery needs to know without folding its history.
+// OpenRow is kept while an order has not ended, or holds its key: what recovery needs to know without folding its
+// history.
 type OpenRow struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1913,14 +1984,16 @@ type OpenRow struct {
 	// The key that it queues for.
 	OrderKey string `protobuf:"bytes,3,opt,name=order_key,json=orderKey,proto3" json:"order_key,omitempty"`
 	// It has not begun: others of its key are before it.
-	Queued        bool `protobuf:"varint,4,opt,name=queued,proto3" json:"queued,omitempty"`
+	Queued bool `protobuf:"varint,4,opt,name=queued,proto3" json:"queued,omitempty"`
+	// It has faulted, and holds its key.
+	Held          bool `protobuf:"varint,5,opt,name=held,proto3" json:"held,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *OpenRow) Reset() {
 	*x = OpenRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[22]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1932,7 +2005,7 @@ func (x *OpenRow) String() string {
 func (*OpenRow) ProtoMessage() {}
 
 func (x *OpenRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[22]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1945,7 +2018,7 @@ func (x *OpenRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenRow.ProtoReflect.Descriptor instead.
 func (*OpenRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{22}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *OpenRow) GetId() string {
@@ -1976,6 +2049,13 @@ func (x *OpenRow) GetQueued() bool {
 	return false
 }
 
+func (x *OpenRow) GetHeld() bool {
+	if x != nil {
+		return x.Held
+	}
+	return false
+}
+
 // DefinitionRow is a deployed definition.
 type DefinitionRow struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1993,7 +2073,7 @@ type DefinitionRow struct {
 
 func (x *DefinitionRow) Reset() {
 	*x = DefinitionRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[23]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2005,7 +2085,7 @@ func (x *DefinitionRow) String() string {
 func (*DefinitionRow) ProtoMessage() {}
 
 func (x *DefinitionRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[23]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2018,7 +2098,7 @@ func (x *DefinitionRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DefinitionRow.ProtoReflect.Descriptor instead.
 func (*DefinitionRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{23}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *DefinitionRow) GetNamespace() string {
@@ -2089,7 +2169,7 @@ type DirectoryRow struct {
 
 func (x *DirectoryRow) Reset() {
 	*x = DirectoryRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[24]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2101,7 +2181,7 @@ func (x *DirectoryRow) String() string {
 func (*DirectoryRow) ProtoMessage() {}
 
 func (x *DirectoryRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[24]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2114,7 +2194,7 @@ func (x *DirectoryRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DirectoryRow.ProtoReflect.Descriptor instead.
 func (*DirectoryRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{24}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *DirectoryRow) GetHandle() []byte {
@@ -2145,8 +2225,7 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"!holdfast/journal/v1/journal.proto\x12\x13holdfast.journal.v1\x1a!holdfast/problem/v1/problem.proto\"a\n" +
 	"\x06Record\x12#\n" +
 	"\rfeature_level\x18\x01 \x01(\rR\ffeatureLevel\x122\n" +
-	"\x06events\x18\x02 \x03(\v2\x1a.holdfast.journal.v1.EventR\x06events\"\xe5\n" +
-	"\n" +
+	"\x06events\x18\x02 \x03(\v2\x1a.holdfast.journal.v1.EventR\x06events\"\xac\v\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02at\x18\x01 \x01(\x03R\x02at\x12K\n" +
 	"\x0eorder_accepted\x18\x02 \x01(\v2\".holdfast.journal.v1.OrderAcceptedH\x00R\rorderAccepted\x12H\n" +
@@ -2168,7 +2247,8 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"lateResult\x12N\n" +
 	"\x0forder_completed\x18\x11 \x01(\v2#.holdfast.journal.v1.OrderCompletedH\x00R\x0eorderCompleted\x12H\n" +
 	"\rorder_faulted\x18\x12 \x01(\v2!.holdfast.journal.v1.OrderFaultedH\x00R\forderFaulted\x12N\n" +
-	"\x0forder_cancelled\x18\x13 \x01(\v2#.holdfast.journal.v1.OrderCancelledH\x00R\x0eorderCancelledB\x06\n" +
+	"\x0forder_cancelled\x18\x13 \x01(\v2#.holdfast.journal.v1.OrderCancelledH\x00R\x0eorderCancelled\x12E\n" +
+	"\fkey_released\x18\x14 \x01(\v2 .holdfast.journal.v1.KeyReleasedH\x00R\vkeyReleasedB\x06\n" +
 	"\x04kind\"\xb5\x02\n" +
 	"\rOrderAccepted\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x1e\n" +
@@ -2267,7 +2347,10 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\fOrderFaulted\x122\n" +
 	"\x05error\x18\x01 \x01(\v2\x1c.holdfast.problem.v1.ProblemR\x05error\"(\n" +
 	"\x0eOrderCancelled\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\"\xb5\x02\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\"5\n" +
+	"\vKeyReleased\x12\x0e\n" +
+	"\x02by\x18\x01 \x01(\tR\x02by\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xb5\x02\n" +
 	"\bOrderRow\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1e\n" +
 	"\n" +
@@ -2282,12 +2365,13 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"acceptedAt\x12\x19\n" +
 	"\bended_at\x18\t \x01(\x03R\aendedAt\x12\x1c\n" +
 	"\tpartition\x18\n" +
-	" \x01(\rR\tpartition\"`\n" +
+	" \x01(\rR\tpartition\"t\n" +
 	"\aOpenRow\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
 	"\x03due\x18\x02 \x01(\x03R\x03due\x12\x1b\n" +
 	"\torder_key\x18\x03 \x01(\tR\borderKey\x12\x16\n" +
-	"\x06queued\x18\x04 \x01(\bR\x06queued\"\xe2\x01\n" +
+	"\x06queued\x18\x04 \x01(\bR\x06queued\x12\x12\n" +
+	"\x04held\x18\x05 \x01(\bR\x04held\"\xe2\x01\n" +
 	"\rDefinitionRow\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
@@ -2329,7 +2413,7 @@ func file_holdfast_journal_v1_journal_proto_rawDescGZIP() []byte {
 }
 
 var file_holdfast_journal_v1_journal_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_holdfast_journal_v1_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_holdfast_journal_v1_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_holdfast_journal_v1_journal_proto_goTypes = []any{
 	(Outcome)(0),              // 0: holdfast.journal.v1.Outcome
 	(StopCause)(0),            // 1: holdfast.journal.v1.StopCause
@@ -2354,11 +2438,12 @@ var file_holdfast_journal_v1_journal_proto_goTypes = []any{
 	(*OrderCompleted)(nil),    // 20: holdfast.journal.v1.OrderCompleted
 	(*OrderFaulted)(nil),      // 21: holdfast.journal.v1.OrderFaulted
 	(*OrderCancelled)(nil),    // 22: holdfast.journal.v1.OrderCancelled
-	(*OrderRow)(nil),          // 23: holdfast.journal.v1.OrderRow
-	(*OpenRow)(nil),           // 24: holdfast.journal.v1.OpenRow
-	(*DefinitionRow)(nil),     // 25: holdfast.journal.v1.DefinitionRow
-	(*DirectoryRow)(nil),      // 26: holdfast.journal.v1.DirectoryRow
-	(*problemv1.Problem)(nil), // 27: holdfast.problem.v1.Problem
+	(*KeyReleased)(nil),       // 23: holdfast.journal.v1.KeyReleased
+	(*OrderRow)(nil),          // 24: holdfast.journal.v1.OrderRow
+	(*OpenRow)(nil),           // 25: holdfast.journal.v1.OpenRow
+	(*DefinitionRow)(nil),     // 26: holdfast.journal.v1.DefinitionRow
+	(*DirectoryRow)(nil),      // 27: holdfast.journal.v1.DirectoryRow
+	(*problemv1.Problem)(nil), // 28: holdfast.problem.v1.Problem
 }
 var file_holdfast_journal_v1_journal_proto_depIdxs = []int32{
 	3,  // 0: holdfast.journal.v1.Record.events:type_name -> holdfast.journal.v1.Event
@@ -2380,23 +2465,24 @@ var file_holdfast_journal_v1_journal_proto_depIdxs = []int32{
 	20, // 16: holdfast.journal.v1.Event.order_completed:type_name -> holdfast.journal.v1.OrderCompleted
 	21, // 17: holdfast.journal.v1.Event.order_faulted:type_name -> holdfast.journal.v1.OrderFaulted
 	22, // 18: holdfast.journal.v1.Event.order_cancelled:type_name -> holdfast.journal.v1.OrderCancelled
-	5,  // 19: holdfast.journal.v1.OrderAccepted.labels:type_name -> holdfast.journal.v1.Label
-	0,  // 20: holdfast.journal.v1.AttemptEnded.outcome:type_name -> holdfast.journal.v1.Outcome
-	27, // 21: holdfast.journal.v1.AttemptEnded.error:type_name -> holdfast.problem.v1.Problem
-	27, // 22: holdfast.journal.v1.TaskFaulted.error:type_name -> holdfast.problem.v1.Problem
-	27, // 23: holdfast.journal.v1.RetryScheduled.error:type_name -> holdfast.problem.v1.Problem
-	27, // 24: holdfast.journal.v1.CatchStarted.error:type_name -> holdfast.problem.v1.Problem
-	1,  // 25: holdfast.journal.v1.StopRequested.cause:type_name -> holdfast.journal.v1.StopCause
-	27, // 26: holdfast.journal.v1.StopRequested.error:type_name -> holdfast.problem.v1.Problem
-	0,  // 27: holdfast.journal.v1.LateResult.outcome:type_name -> holdfast.journal.v1.Outcome
-	27, // 28: holdfast.journal.v1.LateResult.error:type_name -> holdfast.problem.v1.Problem
-	27, // 29: holdfast.journal.v1.OrderFaulted.error:type_name -> holdfast.problem.v1.Problem
-	5,  // 30: holdfast.journal.v1.OrderRow.labels:type_name -> holdfast.journal.v1.Label
-	31, // [31:31] is the sub-list for method output_type
-	31, // [31:31] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	23, // 19: holdfast.journal.v1.Event.key_released:type_name -> holdfast.journal.v1.KeyReleased
+	5,  // 20: holdfast.journal.v1.OrderAccepted.labels:type_name -> holdfast.journal.v1.Label
+	0,  // 21: holdfast.journal.v1.AttemptEnded.outcome:type_name -> holdfast.journal.v1.Outcome
+	28, // 22: holdfast.journal.v1.AttemptEnded.error:type_name -> holdfast.problem.v1.Problem
+	28, // 23: holdfast.journal.v1.TaskFaulted.error:type_name -> holdfast.problem.v1.Problem
+	28, // 24: holdfast.journal.v1.RetryScheduled.error:type_name -> holdfast.problem.v1.Problem
+	28, // 25: holdfast.journal.v1.CatchStarted.error:type_name -> holdfast.problem.v1.Problem
+	1,  // 26: holdfast.journal.v1.StopRequested.cause:type_name -> holdfast.journal.v1.StopCause
+	28, // 27: holdfast.journal.v1.StopRequested.error:type_name -> holdfast.problem.v1.Problem
+	0,  // 28: holdfast.journal.v1.LateResult.outcome:type_name -> holdfast.journal.v1.Outcome
+	28, // 29: holdfast.journal.v1.LateResult.error:type_name -> holdfast.problem.v1.Problem
+	28, // 30: holdfast.journal.v1.OrderFaulted.error:type_name -> holdfast.problem.v1.Problem
+	5,  // 31: holdfast.journal.v1.OrderRow.labels:type_name -> holdfast.journal.v1.Label
+	32, // [32:32] is the sub-list for method output_type
+	32, // [32:32] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_journal_v1_journal_proto_init() }
@@ -2423,6 +2509,7 @@ func file_holdfast_journal_v1_journal_proto_init() {
 		(*Event_OrderCompleted)(nil),
 		(*Event_OrderFaulted)(nil),
 		(*Event_OrderCancelled)(nil),
+		(*Event_KeyReleased)(nil),
 	}
 	file_holdfast_journal_v1_journal_proto_msgTypes[4].OneofWrappers = []any{}
 	file_holdfast_journal_v1_journal_proto_msgTypes[5].OneofWrappers = []any{}
@@ -2435,7 +2522,7 @@ func file_holdfast_journal_v1_journal_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_journal_v1_journal_proto_rawDesc), len(file_holdfast_journal_v1_journal_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   25,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

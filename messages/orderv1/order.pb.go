@@ -159,7 +159,8 @@ type WorkOrder struct {
 	Definition string `protobuf:"bytes,2,opt,name=definition,proto3" json:"definition,omitempty"`
 	// The input, one JSON value in UTF-8. Empty means an empty object.
 	Input []byte `protobuf:"bytes,3,opt,name=input,proto3" json:"input,omitempty"`
-	// Orders with the same key run one after another, in the order of their acceptance. Empty: no key. At most 256 bytes.
+	// Orders with the same key run one after another, in the order of their acceptance. One that faults holds the key until
+	// it is released, unless its definition says otherwise. Empty: no key. At most 256 bytes.
 	OrderKey string `protobuf:"bytes,4,opt,name=order_key,json=orderKey,proto3" json:"order_key,omitempty"`
 	// From 0, the lowest and the default, to 9: higher is dispatched first.
 	Priority int32 `protobuf:"varint,5,opt,name=priority,proto3" json:"priority,omitempty"`
@@ -1344,8 +1345,10 @@ type HistoryEvent struct {
 	Error *problemv1.Problem `protobuf:"bytes,9,opt,name=error,proto3" json:"error,omitempty"`
 	// When it will go on by itself: the due time of a wait, a retry or a timeout.
 	Due *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=due,proto3" json:"due,omitempty"`
-	// Why, in words: the reason of a cancellation.
-	Reason        string `protobuf:"bytes,11,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Why, in words: the reason of a cancellation, or of what an operator did.
+	Reason string `protobuf:"bytes,11,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Who did it, if an operator did.
+	By            string `protobuf:"bytes,12,opt,name=by,proto3" json:"by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1453,6 +1456,13 @@ func (x *HistoryEvent) GetDue() *timestamppb.Timestamp {
 func (x *HistoryEvent) GetReason() string {
 	if x != nil {
 		return x.Reason
+	}
+	return ""
+}
+
+func (x *HistoryEvent) GetBy() string {
+	if x != nil {
+		return x.By
 	}
 	return ""
 }
@@ -1657,7 +1667,7 @@ const file_holdfast_order_v1_order_proto_rawDesc = "" +
 	"\tpage_size\x18\x03 \x01(\x05R\bpageSize\"m\n" +
 	"\x0fHistoryResponse\x127\n" +
 	"\x06events\x18\x01 \x03(\v2\x1f.holdfast.order.v1.HistoryEventR\x06events\x12!\n" +
-	"\fnext_version\x18\x02 \x01(\x04R\vnextVersion\"\xd2\x02\n" +
+	"\fnext_version\x18\x02 \x01(\x04R\vnextVersion\"\xe2\x02\n" +
 	"\fHistoryEvent\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x12*\n" +
 	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x12\n" +
@@ -1670,7 +1680,8 @@ const file_holdfast_order_v1_order_proto_rawDesc = "" +
 	"\x05error\x18\t \x01(\v2\x1c.holdfast.problem.v1.ProblemR\x05error\x12,\n" +
 	"\x03due\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\x03due\x12\x16\n" +
-	"\x06reason\x18\v \x01(\tR\x06reason\"7\n" +
+	"\x06reason\x18\v \x01(\tR\x06reason\x12\x0e\n" +
+	"\x02by\x18\f \x01(\tR\x02by\"7\n" +
 	"\rCancelRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"@\n" +

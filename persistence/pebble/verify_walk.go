@@ -191,7 +191,8 @@ func (v *verifier) order(o *Order, whole bool) {
 		v.orderProblemf(o.Handle, "open row can't be read: %v", err)
 		return
 	}
-	if ended := hasEnded(o.Row.GetStatus()); ended != (o.Open == nil) || ended != (o.Row.GetEndedAt() != 0) {
+	ended := hasEnded(o.Row.GetStatus())
+	if (ended && !o.Open.GetHeld()) != (o.Open == nil) || ended != (o.Row.GetEndedAt() != 0) {
 		v.orderProblemf(o.Handle, "row has the status %s and ended at %d, and the index of open orders says %t",
 			orderv1.Status(o.Row.GetStatus()), o.Row.GetEndedAt(), o.Open != nil)
 	}

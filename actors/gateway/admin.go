@@ -1,0 +1,127 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/reflection"
+
+	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/adminv1"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+)
+
+// defaultKeyPage is how many orders of a key are told if it is not said.
+const defaultKeyPage = 100
+
+// admin serves adminv1.AdminService.
+type admin struct {
+	adminv1.UnimplementedAdminServiceServer
+	*Server
+}
+
+// AdminGRPC makes the gRPC server for operators.
+func (s *Server) AdminGRPC() *grpc.Server {
+	g := grpc.NewServer(grpc.ChainUnaryInterceptor(s.containUnary), grpc.ChainStreamInterceptor(s.containStream))
+	adminv1.RegisterAdminServiceServer(g, admin{Server: s})
+	reflection.Register(g)
+	return g
+}
+
+// ShowKey implements adminv1.AdminServiceServer.
+func (a admin) ShowKey(ctx context.Context, r *adminv1.ShowKeyRequest) (*adminv1.ShowKeyResponse, error) {
+	var m mistakes
+	a.checkOrderKey(&m, r.GetOrderKey())
+	if r.GetLimit() < 0 || r.GetLimit() > maxPage {
+		m.add("limit", fmt.Sprintf("is %d, and must be from 0 to %d", r.GetLimit(), maxPage))
+	}
+	if err := m.err(); err != nil {
+		return nil, a.fail(err)
+	}
+	limit := int(r.GetLimit())
+	if limit == 0 {
+		limit = defaultKeyPage
+	}
+	q, err := a.engine.Key(ctx, r.GetOrderKey(), limit)
+	if err != nil {
+		return nil, a.fail(err)
+	}
+	out := &adminv1.ShowKeyResponse{Waiting: int64(q.Count)}
+	first := int64(1)
+	ids := q.Waiting
+	if q.Head != "" {
+		first, ids = 0, append([]messages.OrderID{q.Head}, ids...)
+	}
+	for i, id := range ids[:min(len(ids), limit)] {
+		row, err := a.row(ctx, id)
+		if err != nil {
+			return nil, a.fail(err)
+		}
+		out.Orders = append(out.Orders, &adminv1.KeyedOrder{
+			Position: first + int64(i), Id: string(id), Status: orderv1.Status(row.GetStatus()), Definition: row.GetDefinition(),
+			AcceptedAt: stamp(row.GetAcceptedAt()), EndedAt: stamp(row.GetEndedAt()),
+		})
+	}
+	return out, nil
+}
+
+// ReleaseKey implements adminv1.AdminServiceServer.
+func (a admin) ReleaseKey(ctx context.Context, r *adminv1.ReleaseKeyRequest) (*adminv1.ReleaseKeyResponse, error) {
+	var m mistakes
+	a.checkOrderKey(&m, r.GetOrderKey())
+	checkReason(&m, "by", r.GetBy())
+	checkReason(&m, "reason", r.GetReason())
+	if err := m.err(); err != nil {
+		return nil, a.fail(err)
+	}
+	id := messages.OrderID(r.GetId())
+	if id == "" {
+		q, err := a.engine.Key(ctx, r.GetOrderKey(), 0)
+		if err != nil {
+			return nil, a.fail(err)
+		}
+		if id = q.Head; id == "" {
+			return nil, a.fail(&failure{code: codes.NotFound, reason: "NO_SUCH_KEY", message: "no order has the key " + r.GetOrderKey()})
+		}
+	} else {
+		row, err := a.row(ctx, id)
+		if err != nil {
+			return nil, a.fail(err)
+		}
+		if row.GetOrderKey() != r.GetOrderKey() {
+			m.add("id", fmt.Sprintf("is that of an order with the key %q", row.GetOrderKey()))
+			return nil, a.fail(m.err())
+		}
+	}
+	err := a.command(ctx, id, workflow.ReleaseKey{By: r.GetBy(), Reason: r.GetReason()})
+	if errors.Is(err, workflow.ErrNotHeld) {
+		err = fmt.Errorf("order %s has not faulted: cancel it, or wait for its end: %w", id, err)
+	}
+	if err != nil {
+		return nil, a.fail(err)
+	}
+	return &adminv1.ReleaseKeyResponse{Id: string(id)}, nil
+}
+
+// checkOrderKey checks a key that is asked for.
+func (a admin) checkOrderKey(m *mistakes, key string) {
+	if n := len(key); n == 0 || n > a.config.MaxKey {
+		m.add("order_key", fmt.Sprintf("has %d bytes, and must have 1 to %d", n, a.config.MaxKey))
+	}
+}
+
+func (a admin) row(ctx context.Context, id messages.OrderID) (*journalv1.OrderRow, error) {
+	e, err := a.engine.Journal().Find(ctx, id)
+	if err == nil {
+		var row *journalv1.OrderRow
+		if row, err = a.engine.Journal().Row(ctx, e.Handle); err == nil {
+			return row, nil
+		}
+	}
+	return nil, fmt.Errorf("order %s: %w", id, err)
+}

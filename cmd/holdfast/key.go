@@ -1,0 +1,148 @@
+package main
+
+import (
+	"fmt"
+	"os/user"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/holdfast-run/holdfast/messages/adminv1"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+)
+
+func newKey(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "key",
+		Short: "See who waits for an order key, and let the next one run",
+		Long: "Orders with the same order key run one after another. One that faults holds the key, so that the next ones\n" +
+			"wait, until it is released here, unless its definition says metadata.holdfast.onFault: release.",
+	}
+	asGroup(cmd)
+	a.adminFlags(cmd)
+	cmd.AddCommand(newKeyShow(a), newKeyRelease(a))
+	return cmd
+}
+
+// keyedJSON is an order as key show prints it.
+type keyedJSON struct {
+	Position   int64      `json:"position"`
+	ID         string     `json:"id"`
+	Status     string     `json:"status"`
+	Definition string     `json:"definition"`
+	AcceptedAt *time.Time `json:"accepted_at"`
+	EndedAt    *time.Time `json:"ended_at"`
+}
+
+func newKeyShow(a *app) *cobra.Command {
+	var limit int32
+	cmd := &cobra.Command{
+		Use:   "show KEY",
+		Short: "List the orders of a key that run, hold it or wait for it",
+		Args:  oneKey,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.dialAdmin()
+			if err != nil {
+				return err
+			}
+			defer c.close()
+			ctx, cancel := a.bound(cmd.Context())
+			defer cancel()
+			answer, err := c.admin.ShowKey(ctx, &adminv1.ShowKeyRequest{OrderKey: args[0], Limit: limit})
+			if err != nil {
+				return err
+			}
+			return a.printKey(answer, time.Now())
+		},
+	}
+	cmd.Flags().Int32Var(&limit, "limit", 100, "list at most this many")
+	return cmd
+}
+
+func (a *app) printKey(answer *adminv1.ShowKeyResponse, now time.Time) error {
+	if a.output == outputJSON {
+		for _, o := range answer.GetOrders() {
+			err := a.printJSON(keyedJSON{
+				Position: o.GetPosition(), ID: o.GetId(), Status: statusWord(o.GetStatus()), Definition: o.GetDefinition(),
+				AcceptedAt: jsonTime(o.GetAcceptedAt()), EndedAt: jsonTime(o.GetEndedAt()),
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	t := newTable(a.stdout)
+	t.row("POSITION", "ID", "STATUS", "DEFINITION", "AGE")
+	for _, o := range answer.GetOrders() {
+		status := statusWord(o.GetStatus())
+		if o.GetPosition() == 0 && o.GetStatus() == orderv1.Status_STATUS_FAULTED {
+			status += ", holds the key"
+		}
+		t.row(strconv.FormatInt(o.GetPosition(), 10), o.GetId(), status, o.GetDefinition(),
+			now.Sub(o.GetAcceptedAt().AsTime()).Round(time.Second).String())
+	}
+	if err := t.end(); err != nil {
+		return err
+	}
+	last := int64(0)
+	if all := answer.GetOrders(); len(all) > 0 {
+		last = all[len(all)-1].GetPosition()
+	}
+	if more := answer.GetWaiting() - last; more > 0 {
+		fmt.Fprintf(a.stderr, "%d more wait\n", more)
+	}
+	return nil
+}
+
+func newKeyRelease(a *app) *cobra.Command {
+	var request adminv1.ReleaseKeyRequest
+	cmd := &cobra.Command{
+		Use:   "release KEY",
+		Short: "Let the next order of a key run, though the one before has faulted",
+		Args:  oneKey,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.dialAdmin()
+			if err != nil {
+				return err
+			}
+			defer c.close()
+			ctx, cancel := a.bound(cmd.Context())
+			defer cancel()
+			request.OrderKey = args[0]
+			answer, err := c.admin.ReleaseKey(ctx, &request)
+			if err != nil {
+				return err
+			}
+			if a.output == outputJSON {
+				return a.printJSON(map[string]string{"released": answer.GetId()})
+			}
+			if _, err = fmt.Fprintf(a.stdout, "%s no longer holds the key\n", clean(answer.GetId())); err != nil {
+				return fmt.Errorf("write answer: %w", err)
+			}
+			return nil
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&request.Id, "id", "", "only if this `order` holds the key")
+	flags.StringVar(&request.By, "by", userName(), "who releases it; kept in the order's history")
+	flags.StringVar(&request.Reason, "reason", "", "why; kept in the order's history")
+	return cmd
+}
+
+// userName is the name of who runs the program; empty if nobody knows.
+func userName() string {
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return ""
+}
+
+// oneKey is the arguments of commands about one order key.
+func oneKey(_ *cobra.Command, args []string) error {
+	if len(args) != 1 || args[0] == "" {
+		return usagef("give one order key")
+	}
+	return nil
+}
