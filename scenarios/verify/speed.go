@@ -41,13 +41,29 @@ func (s *site) seconds(atFull, atCI int) string {
 
 // w3 measures the main workload.
 func w3(ctx context.Context, s *site) (figures, error) {
-	c, err := s.besideYardstick(ctx, 256, s.seconds(10, 10))
-	if err != nil || c.skipped {
-		return c.figures, err
+	r, f, err := s.w3At(ctx, 256, s.seconds(10, 10))
+	if err != nil || s.noYardstick() != "" {
+		return f, err
 	}
-	c.figures["yardstick_before_per_s"], c.figures["yardstick_after_per_s"] = round(c.before.RatePerS, 0), round(c.after.RatePerS, 0)
-	c.figures["yardstick_ratio"] = round(c.run.RatePerS/((c.before.RatePerS+c.after.RatePerS)/2), 3)
-	return c.figures, nil
+	stick, err := s.runYardstick(ctx, 256)
+	if err != nil {
+		return f, err
+	}
+	f["yardstick_rate_per_s"], f["yardstick_ratio"] = round(stick.RatePerS, 0), round(r.RatePerS/stick.RatePerS, 3)
+	return f, nil
+}
+
+// w3At runs w3 with so many orders in flight.
+func (s *site) w3At(ctx context.Context, inFlight int, duration string) (*load.Result, figures, error) {
+	r, err := s.runBench(ctx, "--workload", "w3", "--in-flight", strconv.Itoa(inFlight), "--duration", duration)
+	if err != nil {
+		return nil, nil, err
+	}
+	f := figuresOf(r)
+	if why := s.noYardstick(); why != "" {
+		f["yardstick"] = why
+	}
+	return r, f, nil
 }
 
 func w3Bars(s *site) bars {
@@ -58,39 +74,9 @@ func w3Bars(s *site) bars {
 	return b
 }
 
-// comparison is a run of w3 between two of the yardstick, which is the least program that keeps the same promise, to tell
-// how fast this machine is in that minute.
-type comparison struct {
-	figures       figures
-	run           *load.Result
-	before, after yardstickResult
-	skipped       bool // the yardstick doesn't run
-}
-
-func (s *site) besideYardstick(ctx context.Context, inFlight int, duration string) (c comparison, err error) {
-	why, binary := s.noYardstick(), s.dir+"/yardstick"
-	if c.skipped = why != ""; !c.skipped {
-		why = "ran before and after"
-		if _, err = s.command(ctx, s.yardstick, nil, "go", "build", "-o", binary, "."); err != nil {
-			return c, err
-		}
-		if c.before, err = s.runYardstick(ctx, binary, inFlight); err != nil {
-			return c, err
-		}
-	}
-	c.run, err = s.runBench(ctx, "--workload", "w3", "--in-flight", strconv.Itoa(inFlight), "--duration", duration)
-	if err != nil {
-		return c, err
-	}
-	c.figures = figuresOf(c.run)
-	c.figures["yardstick"] = why
-	if !c.skipped {
-		c.after, err = s.runYardstick(ctx, binary, inFlight)
-	}
-	return c, err
-}
-
-// yardstickResult is what the yardstick prints.
+// yardstickResult is what the yardstick prints: the least program that keeps the same promise as w3, to tell how fast this
+// machine is in this minute. It runs afterwards, because it writes half a gigabyte to begin with, and the disk goes on
+// with that.
 type yardstickResult struct {
 	RatePerS float64 `json:"rate_per_s"`
 	P50MS    float64 `json:"p50_ms"`
@@ -113,7 +99,11 @@ const (
 	yardstickTries = 4
 )
 
-func (s *site) runYardstick(ctx context.Context, binary string, inFlight int) (r yardstickResult, err error) {
+func (s *site) runYardstick(ctx context.Context, inFlight int) (r yardstickResult, err error) {
+	binary := s.dir + "/yardstick"
+	if _, err = s.command(ctx, s.yardstick, nil, "go", "build", "-o", binary, "."); err != nil {
+		return r, err
+	}
 	for range yardstickTries {
 		if r, err = s.runYardstickOnce(ctx, binary, inFlight); err == nil || ctx.Err() != nil {
 			break
@@ -180,13 +170,16 @@ func w3LongBars(s *site) bars {
 
 // latency measures one order alone.
 func latency(ctx context.Context, s *site) (figures, error) {
-	c, err := s.besideYardstick(ctx, 1, s.seconds(10, 5))
-	if err != nil || c.skipped {
-		return c.figures, err
+	r, f, err := s.w3At(ctx, 1, s.seconds(10, 5))
+	if err != nil || s.noYardstick() != "" {
+		return f, err
 	}
-	c.figures["yardstick_before_p50_ms"], c.figures["yardstick_after_p50_ms"] = c.before.P50MS, c.after.P50MS
-	c.figures["yardstick_p50_ratio"] = round(c.run.P50MS/((c.before.P50MS+c.after.P50MS)/2), 3)
-	return c.figures, nil
+	stick, err := s.runYardstick(ctx, 1)
+	if err != nil {
+		return f, err
+	}
+	f["yardstick_p50_ms"], f["yardstick_p50_ratio"] = stick.P50MS, round(r.P50MS/stick.P50MS, 3)
+	return f, nil
 }
 
 func latencyBars(s *site) bars { return bars{"p50_ms": s.within(3)}.none("errors") }
