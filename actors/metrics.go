@@ -22,6 +22,7 @@ type Metrics struct {
 	resident prometheus.Gauge
 	timers   prometheus.Gauge
 	rejected *prometheus.CounterVec
+	turned   prometheus.Counter
 
 	commitSeconds prometheus.Histogram
 	commitBatch   prometheus.Histogram
@@ -55,6 +56,9 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		rejected: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "holdfast_submissions_rejected_total", Help: "Submissions refused, by reason.",
 		}, []string{"reason"}),
+		turned: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "holdfast_connections_refused_total", Help: "Connections to the public address that were closed at once: too many.",
+		}),
 		commitSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "holdfast_commit_seconds", Help: "Time from the beginning of a group commit until it is durable.",
 			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16),
@@ -89,13 +93,16 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	} {
 		m.ended[s] = ended.WithLabelValues(strings.ToLower(strings.TrimPrefix(s.String(), "STATUS_")))
 	}
-	reg.MustRegister(m.accepted, m.open, m.resident, m.timers, m.rejected, m.commitSeconds, m.commitBatch, m.commitBytes,
+	reg.MustRegister(m.accepted, m.open, m.resident, m.timers, m.rejected, m.turned, m.commitSeconds, m.commitBatch, m.commitBytes,
 		m.commitFailed, ended, m)
 	return m
 }
 
 // Rejected counts a refused submission.
 func (m *Metrics) Rejected(reason string) { m.rejected.WithLabelValues(reason).Inc() }
+
+// ConnectionRefused counts a connection that was one too many.
+func (m *Metrics) ConnectionRefused() { m.turned.Inc() }
 
 // Synced implements persistence.Observer.
 func (m *Metrics) Synced(b persistence.Batch) {

@@ -7,11 +7,13 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/reflection"
 
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adminv1"
+	"github.com/holdfast-run/holdfast/messages/definitionv1"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
@@ -25,12 +27,34 @@ type admin struct {
 	*Server
 }
 
-// AdminGRPC makes the gRPC server for operators.
+// AdminGRPC makes the gRPC server for operators. It serves what the public one does, except for what brings load: orders
+// are not submitted there, and adapters do not connect.
 func (s *Server) AdminGRPC() *grpc.Server {
 	g := grpc.NewServer(grpc.ChainUnaryInterceptor(s.containUnary), grpc.ChainStreamInterceptor(s.containStream))
 	adminv1.RegisterAdminServiceServer(g, admin{Server: s})
+	orderv1.RegisterOrderServiceServer(g, adminOrders{orders{Server: s}})
+	definitionv1.RegisterDefinitionServiceServer(g, definitions{Server: s})
+	grpc_health_v1.RegisterHealthServer(g, s.health)
 	reflection.Register(g)
 	return g
+}
+
+// adminOrders serves orderv1.OrderService to operators.
+type adminOrders struct{ orders }
+
+var errPublicOnly = &failure{ //nolint:gochecknoglobals // a constant
+	code: codes.FailedPrecondition, reason: "PUBLIC_ONLY",
+	message: "orders are not submitted to the administration: use the node's public address",
+}
+
+// Submit implements orderv1.OrderServiceServer.
+func (a adminOrders) Submit(context.Context, *orderv1.SubmitRequest) (*orderv1.SubmitResponse, error) {
+	return nil, a.fail(errPublicOnly)
+}
+
+// SubmitStream implements orderv1.OrderServiceServer.
+func (a adminOrders) SubmitStream(grpc.BidiStreamingServer[orderv1.SubmitStreamRequest, orderv1.SubmitStreamResponse]) error {
+	return a.fail(errPublicOnly)
 }
 
 // ShowKey implements adminv1.AdminServiceServer.

@@ -68,6 +68,15 @@ func TestKeys(t *testing.T) {
 		wantRefusal(t, err, codes.InvalidArgument, "BAD_REQUEST", "order_key", "by", "reason")
 		_, err = n.admin.ShowKey(t.Context(), &adminv1.ShowKeyRequest{Limit: 1001})
 		wantRefusal(t, err, codes.InvalidArgument, "BAD_REQUEST", "order_key", "limit")
+		_, err = n.adminOrders.Submit(t.Context(), &orderv1.SubmitRequest{Order: &orderv1.WorkOrder{Id: "x", Definition: one}})
+		wantRefusal(t, err, codes.FailedPrecondition, "PUBLIC_ONLY")
+		if st, err := n.adminOrders.SubmitStream(t.Context()); err == nil {
+			_, err = st.Recv()
+			wantRefusal(t, err, codes.FailedPrecondition, "PUBLIC_ONLY")
+		}
+		if got, err := n.adminOrders.Get(t.Context(), &orderv1.GetRequest{Id: "o0"}); err != nil || got.GetOrder().GetId() != "o0" {
+			t.Errorf("an order by the administration: %v, %v", got, err)
+		}
 		if got := n.queue("k", 0); got != all {
 			t.Errorf("afterwards the queue is %s", got)
 		}

@@ -22,6 +22,9 @@ type Config struct {
 	// Accepting is the most orders that wait to become durable at once; further ones are answered RESOURCE_EXHAUSTED.
 	// Default 32,768.
 	Accepting int
+	// Connections is the most connections to the public address; further ones are closed at once. Default 10,000. Whoever
+	// listens sees to it that they leave file descriptors for the journal and the administration.
+	Connections int
 	// Heartbeat is how often an adapter shows that it lives; after three it is taken for dead. Default 5 s.
 	Heartbeat time.Duration
 }
@@ -40,6 +43,7 @@ func (c Config) WithDefaults() Config {
 	def(&c.MaxKey, 256)
 	def(&c.StreamWindow, 16_384)
 	def(&c.Accepting, 32_768)
+	def(&c.Connections, 10_000)
 	if c.Heartbeat == 0 {
 		c.Heartbeat = 5 * time.Second
 	}

@@ -49,6 +49,7 @@ type node struct {
 	definitions definitionv1.DefinitionServiceClient
 	adapters    adapterv1.AdapterServiceClient
 	admin       adminv1.AdminServiceClient
+	adminOrders orderv1.OrderServiceClient
 	stop        func()
 }
 
@@ -106,7 +107,7 @@ func start(tb testing.TB, changes ...func(*settings)) *node {
 	n.conn = serve(n.grpc)
 	adminConn := serve(adminGRPC)
 	n.server.SetServing(true)
-	n.admin = adminv1.NewAdminServiceClient(adminConn)
+	n.admin, n.adminOrders = adminv1.NewAdminServiceClient(adminConn), orderv1.NewOrderServiceClient(adminConn)
 	n.orders = orderv1.NewOrderServiceClient(n.conn)
 	n.definitions = definitionv1.NewDefinitionServiceClient(n.conn)
 	n.adapters = adapterv1.NewAdapterServiceClient(n.conn)

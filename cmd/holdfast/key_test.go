@@ -1,42 +1,10 @@
 package main
 
 import (
-	"context"
-	"net/http"
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 )
-
-// startNode runs a node until the test ends, and has the commands use it.
-func (f *fake) startNode() {
-	f.t.Helper()
-	listen, admin := freeAddress(f.t), freeAddress(f.t)
-	f.environ = []string{"HOLDFAST_SERVER=" + listen, "HOLDFAST_ADMIN=" + admin}
-	ctx, stop := context.WithCancel(f.t.Context())
-	ended := make(chan outcome, 1)
-	data := f.t.TempDir()
-	go func() { ended <- f.runUntil(ctx, "node", "--data", data, "--listen", listen, "--admin-listen", admin) }()
-	f.t.Cleanup(func() {
-		stop()
-		if o := <-ended; o.status != exitOK {
-			f.t.Errorf("the node ended with %d: %s", o.status, o.stderr)
-		}
-	})
-	for ready := false; !ready; {
-		answer, err := http.Get("http://" + admin + "/readyz")
-		if err == nil {
-			ready = answer.StatusCode == http.StatusOK
-			_ = answer.Body.Close()
-		}
-		select {
-		case o := <-ended:
-			f.t.Fatalf("the node ended with %d: %s", o.status, o.stderr)
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
-}
 
 func TestKey(t *testing.T) {
 	t.Parallel()

@@ -52,6 +52,8 @@ func nodeFlags(f *pflag.FlagSet, c *nodeConfig) {
 	f.IntVar(&g.MaxKey, "max-key", 0, "longest order key, in bytes (256)")
 	f.IntVar(&g.StreamWindow, "stream-window", 0, "most orders of one stream without their last answer (16384)")
 	f.IntVar(&g.Accepting, "accepting", 0, "most orders that wait to become durable (32768)")
+	f.IntVar(&g.Connections, "max-connections", 0,
+		"most connections to the public address (10000, but no more than leaves file descriptors for the journal and the administration)")
 	f.DurationVar(&g.Heartbeat, "heartbeat", 0, "how often an adapter shows that it lives; three times silent, it counts as dead (5s)")
 
 	e := &c.Engine

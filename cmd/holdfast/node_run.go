@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"net/http/pprof"
@@ -13,6 +14,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/google/uuid"
@@ -50,6 +52,9 @@ type node struct {
 	watchdog *supervision.Watchdog
 	registry *prometheus.Registry
 	failed   chan error
+	metrics  *actors.Metrics
+	// connections is the most connections to the public address.
+	connections int
 
 	journal *pebble.Journal
 	engine  *actors.Engine
@@ -92,10 +97,12 @@ func runNode(ctx context.Context, config nodeConfig, log *slog.Logger) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("listen for the API: %w", err), n.stop())
 	}
+	bounded := gateway.NewBounded(listener, n.connections, n.metrics.ConnectionRefused)
 	served := make(chan error, 1)
-	go func() { served <- n.grpc.Serve(listener) }()
+	go func() { served <- n.grpc.Serve(bounded) }()
 	n.gateway.SetServing(true)
-	log.Info("node is up", "node", n.id, "listen", listener.Addr().String(), "admin", config.Admin, "data", config.Data)
+	log.Info("node is up", "node", n.id, "listen", listener.Addr().String(), "admin", config.Admin, "data", config.Data,
+		"max_connections", n.connections)
 	select {
 	case <-ctx.Done():
 		log.Info("node is stopping")
@@ -116,10 +123,11 @@ func (n *node) fail(err error) {
 }
 
 func (n *node) start(ctx context.Context) error {
-	metrics := actors.NewMetrics(n.registry)
+	n.metrics = actors.NewMetrics(n.registry)
 	journal := n.config.Journal
+	journal.MaxOpenFiles, n.connections = descriptors(openFiles(), n.config.Gateway.WithDefaults().Connections)
 	journal.Dir = filepath.Join(n.config.Data, "journal")
-	journal.Observer, journal.Logger = metrics, n.log.With("part", "journal")
+	journal.Observer, journal.Logger = n.metrics, n.log.With("part", "journal")
 	journal.Fatal = n.fail
 	journal.Turn = n.watchdog.Register("journal", stuckJournal).Beat
 	if err := os.MkdirAll(n.config.Data, 0o750); err != nil {
@@ -130,7 +138,7 @@ func (n *node) start(ctx context.Context) error {
 		return fmt.Errorf("open the journal: %w", err)
 	}
 	n.engine, err = actors.New(n.config.Engine, actors.Deps{
-		Node: n.id, Journal: n.journal, Placement: cluster.NewSingle(), Watchdog: n.watchdog, Metrics: metrics, Log: n.log, Fatal: n.fail,
+		Node: n.id, Journal: n.journal, Placement: cluster.NewSingle(), Watchdog: n.watchdog, Metrics: n.metrics, Log: n.log, Fatal: n.fail,
 	})
 	if err == nil {
 		err = n.engine.Start(ctx)
@@ -139,10 +147,33 @@ func (n *node) start(ctx context.Context) error {
 		return errors.Join(err, n.journal.Close())
 	}
 	n.ready.Store(n.engine)
-	n.gateway = gateway.New(n.config.Gateway, n.engine, metrics, n.id, n.log)
+	n.gateway = gateway.New(n.config.Gateway, n.engine, n.metrics, n.id, n.log)
 	n.grpc = n.gateway.GRPC()
 	n.admin.Store(n.gateway.AdminGRPC())
 	return nil
+}
+
+// How a node's file descriptors are shared out: the journal's tables get what they need, up to half; administration, logs
+// and the like have a reserve; the rest is for connections to the public address.
+const (
+	journalFiles = 1000
+	reserveFiles = 200
+)
+
+// descriptors returns how many files the journal may keep open, and how many public connections there may be, in a process
+// that may have so many descriptors and wants so many connections.
+func descriptors(limit, wanted int) (files, connections int) {
+	files = min(journalFiles, limit/2)
+	return files, max(1, min(wanted, limit-files-reserveFiles))
+}
+
+// openFiles is how many files the process may have open.
+func openFiles() int {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return journalFiles
+	}
+	return int(min(limit.Cur, math.MaxInt32))
 }
 
 // stop ends what was started, in order: no new calls, no more orders, the journal.

@@ -28,7 +28,8 @@ const (
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
 // AdminService is for operators. It is served on the administration's listener, beside health and metrics, so that it
-// answers also when the public one is flooded. Errors are told as by OrderService.
+// answers also when the public one is flooded. OrderService, but for submissions, and DefinitionService are served there,
+// too. Errors are told as by OrderService.
 type AdminServiceClient interface {
 	// ShowKey returns the queue of an order key: who runs under it, or holds it, and who waits.
 	ShowKey(ctx context.Context, in *ShowKeyRequest, opts ...grpc.CallOption) (*ShowKeyResponse, error)
@@ -70,7 +71,8 @@ func (c *adminServiceClient) ReleaseKey(ctx context.Context, in *ReleaseKeyReque
 // for forward compatibility.
 //
 // AdminService is for operators. It is served on the administration's listener, beside health and metrics, so that it
-// answers also when the public one is flooded. Errors are told as by OrderService.
+// answers also when the public one is flooded. OrderService, but for submissions, and DefinitionService are served there,
+// too. Errors are told as by OrderService.
 type AdminServiceServer interface {
 	// ShowKey returns the queue of an order key: who runs under it, or holds it, and who waits.
 	ShowKey(context.Context, *ShowKeyRequest) (*ShowKeyResponse, error)
