@@ -134,7 +134,11 @@ func chaos(t *testing.T, rng *rand.Rand) {
 		w.leave()
 		attach()
 	}
-	n.drain()
+	names := make([]string, 0, keys)
+	for k := range keys {
+		names = append(names, fmt.Sprint("k", k))
+	}
+	n.releaseAll(names...)
 	for id := range acknowledged {
 		if s := n.state(id).Status(); s != orderv1.Status_STATUS_COMPLETED && s != orderv1.Status_STATUS_CANCELLED && s != orderv1.Status_STATUS_FAULTED {
 			t.Errorf("%s is %v", id, s)
