@@ -136,6 +136,31 @@ type OpenOrder struct {
 	Row    *journalv1.OpenRow
 }
 
+// Overflow is the tasks of an activity, at one priority, that waited on disk for a place in memory when they were scheduled,
+// and have no result yet. Those of a partition are kept in the order of their places.
+type Overflow struct {
+	Activity  string // adapter.activity
+	Priority  int    // 0 to 255
+	Partition messages.Partition
+}
+
+// OverflowPlace is the place of a task in its Overflow: by the time of its scheduling, then by frame and order. The zero
+// value is before all others.
+type OverflowPlace struct {
+	At     int64 // nanoseconds since 1970
+	Frame  uint32
+	Handle messages.Handle
+}
+
+// OverflowedTask is a task in overflow.
+type OverflowedTask struct {
+	OverflowPlace
+
+	Order messages.OrderID
+	// Bytes is the size of its input.
+	Bytes int
+}
+
 // Recoverer reads what a partition has to take up again.
 type Recoverer interface {
 	// Open returns open orders of a partition in the order of their acceptance, behind after (zero: from the first). It
@@ -144,6 +169,9 @@ type Recoverer interface {
 	// Due returns the handles of open orders of a partition whose open row has a due time before until, the earliest
 	// first; at most limit.
 	Due(ctx context.Context, p messages.Partition, until time.Time, limit int) ([]OpenOrder, error)
+	// Overflowed returns tasks in overflow, behind a place. It returns fewer than limit only at the end. Tasks get there,
+	// and leave, with the open rows of their orders.
+	Overflowed(ctx context.Context, of Overflow, after OverflowPlace, limit int) ([]OverflowedTask, error)
 }
 
 // Ownership says who may commit to a partition.

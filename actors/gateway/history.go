@@ -206,6 +206,9 @@ func historyEvent(ev *journalv1.Event, tasks map[uint32]task) *orderv1.HistoryEv
 		tasks[a.GetFrame()] = t
 		ofAttempt(a.GetFrame())
 		h.Type, h.Data, h.Due = "attempt.scheduled", a.GetInput(), stamp(a.GetDeadline())
+	case *journalv1.Event_AttemptOverflowed:
+		ofAttempt(e.AttemptOverflowed.GetFrame())
+		h.Type = "attempt.overflowed"
 	case *journalv1.Event_AttemptSent:
 		ofAttempt(e.AttemptSent.GetFrame())
 		h.Type = "attempt.sent"

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/messages/problemv1"
@@ -35,6 +36,12 @@ type (
 	}
 	// Start starts an order that was queued. Repeating it is no error.
 	Start struct{}
+	// Overflow says that an attempt that was just scheduled has no place in its activity's queue, and waits on disk for one.
+	// Epoch is that of the owner. It must be decided together with what scheduled the attempt.
+	Overflow struct {
+		Frame uint32
+		Epoch messages.Epoch
+	}
 	// Sent says that an attempt is about to be handed to a ledger; ErrStale if it need not be any more.
 	Sent struct {
 		Key     string
@@ -65,6 +72,7 @@ type (
 
 func (Accept) isCommand()     {}
 func (Start) isCommand()      {}
+func (Overflow) isCommand()   {}
 func (Sent) isCommand()       {}
 func (TaskResult) isCommand() {}
 func (TimerFired) isCommand() {}
@@ -99,6 +107,8 @@ func (s *State) Decide(now time.Time, chance uint64, cmd Command) ([]*journalv1.
 		err = m.accept(c)
 	case Start:
 		m.start()
+	case Overflow:
+		m.overflow(c)
 	case Sent:
 		err = m.sent(c)
 	case TaskResult:
@@ -179,6 +189,14 @@ func (m *machine) start() {
 	m.emit(&journalv1.Event{Kind: &journalv1.Event_OrderStarted{OrderStarted: e}})
 	if p != nil {
 		m.endFaulted(p)
+	}
+}
+
+func (m *machine) overflow(c Overflow) {
+	if f := m.s.frame(c.Frame); f != nil && f.inFlight() && f.call.overflow == 0 {
+		m.emit(&journalv1.Event{Kind: &journalv1.Event_AttemptOverflowed{AttemptOverflowed: &journalv1.AttemptOverflowed{
+			Frame: f.id, Epoch: uint64(c.Epoch),
+		}}})
 	}
 }
 

@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 )
 
@@ -8,9 +9,11 @@ import (
 type Effect interface{ isEffect() }
 
 type (
-	// Dispatch hands an attempt to the activity's dispatcher.
+	// Dispatch hands an attempt to the activity's dispatcher. One that has overflowed is handed over when there is a place
+	// for it: see Refill.
 	Dispatch struct {
 		Task     string
+		Frame    uint32
 		Key      string
 		Attempt  uint32
 		Activity string
@@ -22,13 +25,14 @@ type (
 		MaybeStarted bool
 		// Again: it was handed over before, and some adapter may have it.
 		Again bool
+		// Since is when it was scheduled.
+		Since int64
+		// Overflow is the epoch of the owner that had no place for it; 0 if there was one. A later owner can't know whether
+		// it was handed over meanwhile.
+		Overflow messages.Epoch
 	}
-	// CancelAttempt asks to give up an attempt.
-	CancelAttempt struct {
-		Key      string
-		Attempt  uint32
-		Activity string
-	}
+	// CancelAttempt asks to give up an attempt. One that has overflowed may have to be handed over first.
+	CancelAttempt struct{ Dispatch }
 	// More asks for a Continue.
 	More struct{}
 	// End tells whoever waits for it that the order has ended.
@@ -86,17 +90,51 @@ func (s *State) Outstanding() []Effect {
 func (f *frame) dispatch() Dispatch {
 	e := f.call.scheduled
 	return Dispatch{
-		Task: f.task.Ref, Key: e.GetKey(), Attempt: e.GetAttempt(), Activity: e.GetActivity(),
+		Task: f.task.Ref, Frame: f.id, Key: e.GetKey(), Attempt: e.GetAttempt(), Activity: e.GetActivity(),
 		Input: f.call.input.JSON(), Deadline: e.GetDeadline(), Ledger: f.call.ledger, MaybeStarted: f.call.maybe,
+		Since: f.call.at, Overflow: f.call.overflow,
 	}
+}
+
+// Overflowed returns the attempts under way that have overflowed.
+func (s *State) Overflowed() []Dispatch {
+	var out []Dispatch
+	for _, f := range s.frames {
+		if f.inFlight() && f.call.overflow != 0 {
+			out = append(out, f.dispatch())
+		}
+	}
+	return out
+}
+
+// Refill returns the attempt of a frame that has overflowed, to be handed over now; false if it is not wanted any more.
+func (s *State) Refill(frame uint32) (Dispatch, bool) {
+	f := s.frame(frame)
+	if f == nil || !f.inFlight() || f.call.overflow == 0 || s.stopping(f) {
+		return Dispatch{}, false
+	}
+	return f.dispatch(), true
+}
+
+// Parked tells whether all that the order waits for are places for attempts that have overflowed, and perhaps a time.
+func (s *State) Parked() bool {
+	parked := false
+	for _, f := range s.frames {
+		switch {
+		case f.stop != nil, f.phase != phaseBlocked, f.inFlight() && f.call.overflow == 0:
+			return false
+		case f.inFlight():
+			parked = true
+		}
+	}
+	return parked
 }
 
 func (s *State) cancellations(outer *frame) []Effect {
 	var out []Effect
 	for _, f := range s.frames {
 		if outer != nil && f.inFlight() && f.inside(outer) {
-			e := f.call.scheduled
-			out = append(out, CancelAttempt{Key: e.GetKey(), Attempt: e.GetAttempt(), Activity: e.GetActivity()})
+			out = append(out, CancelAttempt{f.dispatch()})
 		}
 	}
 	return out

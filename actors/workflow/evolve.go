@@ -3,6 +3,7 @@ package workflow
 import (
 	"fmt"
 
+	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/messages/problemv1"
@@ -26,7 +27,9 @@ func (s *State) Evolve(ev *journalv1.Event) {
 		p := s.mustFrame(e.TaskSkipped.GetParent())
 		p.pos++
 	case *journalv1.Event_AttemptScheduled:
-		s.attemptScheduled(e.AttemptScheduled)
+		s.attemptScheduled(at, e.AttemptScheduled)
+	case *journalv1.Event_AttemptOverflowed:
+		s.mustFrame(e.AttemptOverflowed.GetFrame()).call.overflow = messages.Epoch(e.AttemptOverflowed.GetEpoch())
 	case *journalv1.Event_AttemptSent:
 		s.attemptSent(e.AttemptSent)
 	case *journalv1.Event_AttemptEnded:
@@ -107,7 +110,7 @@ func (s *State) taskStarted(at int64, e *journalv1.TaskStarted) {
 	s.frames = append(s.frames, f)
 }
 
-func (s *State) attemptScheduled(e *journalv1.AttemptScheduled) {
+func (s *State) attemptScheduled(at int64, e *journalv1.AttemptScheduled) {
 	f := s.mustFrame(e.GetFrame())
 	v := s.visits[f.task.Ref]
 	switch {
@@ -122,7 +125,7 @@ func (s *State) attemptScheduled(e *journalv1.AttemptScheduled) {
 		v.succeeded, v.doubt, v.ledger = false, false, ""
 	}
 	v.attempt = e.GetAttempt()
-	f.call = &attempt{scheduled: e, input: optional(e.Input, f.input), maybe: v.doubt}
+	f.call = &attempt{scheduled: e, at: at, input: optional(e.Input, f.input), maybe: v.doubt}
 	if v.doubt {
 		f.call.ledger = v.ledger // it may know what came of the attempt before
 	}

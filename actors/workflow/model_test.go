@@ -14,6 +14,7 @@ import (
 
 	"github.com/holdfast-run/holdfast/actors/definition"
 	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/messages/problemv1"
@@ -165,7 +166,10 @@ func (m *model) result(keys []string) workflow.TaskResult {
 func (m *model) turn(batch []workflow.Command) {
 	twin := refold(m.t, m.def, m.limits, m.history)
 	var events []*journalv1.Event
-	for _, cmd := range batch {
+	full := rapid.IntRange(0, 3).Draw(m.t, "full") == 3 // no activity has a place
+	for len(batch) > 0 {
+		cmd := batch[0]
+		batch = batch[1:]
 		chance := rapid.Uint64().Draw(m.t, "chance")
 		more := slices.Contains(m.live.Outstanding(), workflow.Effect(workflow.More{}))
 		due := m.live.NextDue()
@@ -183,6 +187,11 @@ func (m *model) turn(batch []workflow.Command) {
 			}
 		}
 		events = append(events, made...)
+		for _, ev := range made {
+			if full && ev.GetAttemptScheduled() != nil {
+				batch = slices.Insert(batch, 0, workflow.Command(workflow.Overflow{Frame: ev.GetAttemptScheduled().GetFrame(), Epoch: 7}))
+			}
+		}
 	}
 	if a, b := m.live.Dump(show), twin.Dump(show); a != b {
 		m.t.Fatalf("after the same decisions, the state is\n%s\nbut refolded\n%s", a, b)
@@ -246,12 +255,20 @@ func (m *model) note(ev *journalv1.Event) {
 		}
 		w.inFlight = true
 		w.Dispatch = workflow.Dispatch{
-			Key: e.GetKey(), Attempt: e.GetAttempt(), Activity: e.GetActivity(), Deadline: e.GetDeadline(), MaybeStarted: w.doubt,
+			Frame: e.GetFrame(), Key: e.GetKey(), Attempt: e.GetAttempt(), Activity: e.GetActivity(), Deadline: e.GetDeadline(),
+			MaybeStarted: w.doubt, Since: ev.GetAt(),
 		}
 		if w.doubt {
 			w.Ledger = w.ledger
 		}
 		m.frames[e.GetFrame()] = e.GetKey()
+	case ev.GetAttemptOverflowed() != nil:
+		e := ev.GetAttemptOverflowed()
+		w := m.work[m.frames[e.GetFrame()]]
+		if !w.inFlight || w.Overflow != 0 {
+			m.t.Fatalf("%s, after %+v", show(ev), *w)
+		}
+		w.Overflow = messages.Epoch(e.GetEpoch())
 	case ev.GetAttemptSent() != nil:
 		e := ev.GetAttemptSent()
 		w := m.work[m.frames[e.GetFrame()]]
@@ -331,6 +348,7 @@ func (m *model) check() {
 			more = true
 		}
 	}
+	m.checkOverflow()
 	if len(want) > 0 {
 		m.t.Fatalf("in flight, but not outstanding: %v", want)
 	}
@@ -341,6 +359,29 @@ func (m *model) check() {
 		m.t.Fatal("waiting, but not for a time alone")
 	case status == orderv1.Status_STATUS_RUNNING && !more && !flying:
 		m.t.Fatal("running, but nothing is under way")
+	}
+}
+
+// checkOverflow compares what the state says of overflow with the model.
+func (m *model) checkOverflow() {
+	overflowed := 0
+	for _, w := range m.inFlight() {
+		d, wanted := m.live.Refill(w.Frame)
+		switch {
+		case w.Overflow != 0:
+			overflowed++
+			if wanted && (d.Key != w.Key || d.Attempt != w.Attempt || d.Overflow != w.Overflow) {
+				m.t.Fatalf("refill gives %+v, but %+v is in flight", d, w)
+			}
+		case wanted:
+			m.t.Fatalf("%+v is to be refilled, but has a place", w)
+		}
+	}
+	if n := len(m.live.Overflowed()); n != overflowed {
+		m.t.Fatalf("%d attempts have overflowed, not %d", n, overflowed)
+	}
+	if m.live.Parked() && (overflowed == 0 || overflowed < len(m.inFlight())) {
+		m.t.Fatalf("parked, but %d of %d attempts under way have overflowed", overflowed, len(m.inFlight()))
 	}
 }
 

@@ -83,6 +83,9 @@ func effects(list []workflow.Effect) string {
 			if e.MaybeStarted {
 				out.WriteString(" maybe-started")
 			}
+			if e.Overflow != 0 {
+				fmt.Fprintf(&out, " overflow=%d", e.Overflow)
+			}
 			out.WriteString("\n")
 		case workflow.CancelAttempt:
 			fmt.Fprintf(&out, "> cancel %s attempt=%d at %s\n", e.Key, e.Attempt, e.Activity)
@@ -111,6 +114,9 @@ func summary(s *workflow.State) string {
 	}
 	if s.Reason() != "" {
 		line += fmt.Sprintf(" reason=%q", s.Reason())
+	}
+	if s.Parked() {
+		line += " parked"
 	}
 	if s.HoldsKey() {
 		line += " holds its key"

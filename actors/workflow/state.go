@@ -96,6 +96,8 @@ type retryState struct {
 
 type attempt struct {
 	scheduled *journalv1.AttemptScheduled
+	at        int64          // when it was scheduled
+	overflow  messages.Epoch // of who had no place for it; 0: there was one
 	input     *Value
 	maybe     bool   // an earlier attempt of the visit is in doubt
 	ledger    string // that it was handed to

@@ -14,6 +14,7 @@ import (
 
 	"github.com/holdfast-run/holdfast/actors/definition"
 	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/messages/problemv1"
 )
@@ -58,6 +59,8 @@ var verbs = map[string]func(*env, *testing.T, *datadriven.TestData) string{
 	"accept":      (*env).accept,      // id= order-key= deadline= (after now) hash= queued; body: the input
 	"start":       (*env).start,       //
 	"sent":        (*env).sent,        // key= attempt= ledger=
+	"overflow":    (*env).overflow,    // frame= epoch=
+	"refill":      (*env).refill,      // frame=
 	"ok":          (*env).succeeded,   // key= attempt=; body: the output
 	"failed":      (*env).failed,      // key= attempt= type= status= title=
 	"not-done":    (*env).notDone,     // key= attempt=
@@ -141,6 +144,25 @@ func (e *env) start(t *testing.T, _ *datadriven.TestData) string {
 func (e *env) sent(t *testing.T, d *datadriven.TestData) string {
 	t.Helper()
 	return e.decide(t, workflow.Sent{Key: key(t, d), Attempt: attempt(t, d), Ledger: text(t, d, "ledger")})
+}
+
+func (e *env) overflow(t *testing.T, d *datadriven.TestData) string {
+	t.Helper()
+	var frame, epoch uint64
+	d.ScanArgs(t, "frame", &frame)
+	d.ScanArgs(t, "epoch", &epoch)
+	return e.decide(t, workflow.Overflow{Frame: uint32(frame), Epoch: messages.Epoch(epoch)})
+}
+
+func (e *env) refill(t *testing.T, d *datadriven.TestData) string {
+	t.Helper()
+	var frame uint64
+	d.ScanArgs(t, "frame", &frame)
+	dispatch, wanted := e.state.Refill(uint32(frame))
+	if !wanted {
+		return "not wanted\n"
+	}
+	return effects([]workflow.Effect{dispatch})
 }
 
 func (e *env) succeeded(t *testing.T, d *datadriven.TestData) string {

@@ -218,6 +218,7 @@ type Event struct {
 	//	*Event_OrderFaulted
 	//	*Event_OrderCancelled
 	//	*Event_KeyReleased
+	//	*Event_AttemptOverflowed
 	Kind          isEvent_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -438,6 +439,15 @@ func (x *Event) GetKeyReleased() *KeyReleased {
 	return nil
 }
 
+func (x *Event) GetAttemptOverflowed() *AttemptOverflowed {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_AttemptOverflowed); ok {
+			return x.AttemptOverflowed
+		}
+	}
+	return nil
+}
+
 type isEvent_Kind interface {
 	isEvent_Kind()
 }
@@ -518,6 +528,10 @@ type Event_KeyReleased struct {
 	KeyReleased *KeyReleased `protobuf:"bytes,20,opt,name=key_released,json=keyReleased,proto3,oneof"`
 }
 
+type Event_AttemptOverflowed struct {
+	AttemptOverflowed *AttemptOverflowed `protobuf:"bytes,21,opt,name=attempt_overflowed,json=attemptOverflowed,proto3,oneof"`
+}
+
 func (*Event_OrderAccepted) isEvent_Kind() {}
 
 func (*Event_OrderStarted) isEvent_Kind() {}
@@ -555,6 +569,8 @@ func (*Event_OrderFaulted) isEvent_Kind() {}
 func (*Event_OrderCancelled) isEvent_Kind() {}
 
 func (*Event_KeyReleased) isEvent_Kind() {}
+
+func (*Event_AttemptOverflowed) isEvent_Kind() {}
 
 // OrderAccepted begins every history.
 type OrderAccepted struct {
@@ -1010,6 +1026,60 @@ func (x *AttemptScheduled) GetDeadline() int64 {
 	return 0
 }
 
+// AttemptOverflowed: there was no place in memory for an attempt. It waits on disk for one.
+type AttemptOverflowed struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Frame uint32                 `protobuf:"varint,1,opt,name=frame,proto3" json:"frame,omitempty"`
+	// The epoch of who decided so: an owner after it can't know whether the attempt was handed over meanwhile.
+	Epoch         uint64 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AttemptOverflowed) Reset() {
+	*x = AttemptOverflowed{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AttemptOverflowed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AttemptOverflowed) ProtoMessage() {}
+
+func (x *AttemptOverflowed) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AttemptOverflowed.ProtoReflect.Descriptor instead.
+func (*AttemptOverflowed) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *AttemptOverflowed) GetFrame() uint32 {
+	if x != nil {
+		return x.Frame
+	}
+	return 0
+}
+
+func (x *AttemptOverflowed) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
 // AttemptSent: an attempt at an activity that was not declared idempotent is about to be handed to a ledger.
 type AttemptSent struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1022,7 +1092,7 @@ type AttemptSent struct {
 
 func (x *AttemptSent) Reset() {
 	*x = AttemptSent{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[8]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1034,7 +1104,7 @@ func (x *AttemptSent) String() string {
 func (*AttemptSent) ProtoMessage() {}
 
 func (x *AttemptSent) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[8]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1047,7 +1117,7 @@ func (x *AttemptSent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttemptSent.ProtoReflect.Descriptor instead.
 func (*AttemptSent) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{8}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *AttemptSent) GetFrame() uint32 {
@@ -1085,7 +1155,7 @@ type AttemptEnded struct {
 
 func (x *AttemptEnded) Reset() {
 	*x = AttemptEnded{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[9]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1097,7 +1167,7 @@ func (x *AttemptEnded) String() string {
 func (*AttemptEnded) ProtoMessage() {}
 
 func (x *AttemptEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[9]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1110,7 +1180,7 @@ func (x *AttemptEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttemptEnded.ProtoReflect.Descriptor instead.
 func (*AttemptEnded) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{9}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *AttemptEnded) GetFrame() uint32 {
@@ -1165,7 +1235,7 @@ type TaskCompleted struct {
 
 func (x *TaskCompleted) Reset() {
 	*x = TaskCompleted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[10]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1177,7 +1247,7 @@ func (x *TaskCompleted) String() string {
 func (*TaskCompleted) ProtoMessage() {}
 
 func (x *TaskCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[10]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1190,7 +1260,7 @@ func (x *TaskCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskCompleted.ProtoReflect.Descriptor instead.
 func (*TaskCompleted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{10}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *TaskCompleted) GetFrame() uint32 {
@@ -1232,7 +1302,7 @@ type TaskFaulted struct {
 
 func (x *TaskFaulted) Reset() {
 	*x = TaskFaulted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[11]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1244,7 +1314,7 @@ func (x *TaskFaulted) String() string {
 func (*TaskFaulted) ProtoMessage() {}
 
 func (x *TaskFaulted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[11]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1257,7 +1327,7 @@ func (x *TaskFaulted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskFaulted.ProtoReflect.Descriptor instead.
 func (*TaskFaulted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{11}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *TaskFaulted) GetFrame() uint32 {
@@ -1285,7 +1355,7 @@ type WaitStarted struct {
 
 func (x *WaitStarted) Reset() {
 	*x = WaitStarted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[12]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1297,7 +1367,7 @@ func (x *WaitStarted) String() string {
 func (*WaitStarted) ProtoMessage() {}
 
 func (x *WaitStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[12]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1310,7 +1380,7 @@ func (x *WaitStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitStarted.ProtoReflect.Descriptor instead.
 func (*WaitStarted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{12}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *WaitStarted) GetFrame() uint32 {
@@ -1341,7 +1411,7 @@ type RetryScheduled struct {
 
 func (x *RetryScheduled) Reset() {
 	*x = RetryScheduled{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[13]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1353,7 +1423,7 @@ func (x *RetryScheduled) String() string {
 func (*RetryScheduled) ProtoMessage() {}
 
 func (x *RetryScheduled) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[13]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1366,7 +1436,7 @@ func (x *RetryScheduled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryScheduled.ProtoReflect.Descriptor instead.
 func (*RetryScheduled) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{13}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RetryScheduled) GetFrame() uint32 {
@@ -1409,7 +1479,7 @@ type RetryStarted struct {
 
 func (x *RetryStarted) Reset() {
 	*x = RetryStarted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[14]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1421,7 +1491,7 @@ func (x *RetryStarted) String() string {
 func (*RetryStarted) ProtoMessage() {}
 
 func (x *RetryStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[14]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1434,7 +1504,7 @@ func (x *RetryStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryStarted.ProtoReflect.Descriptor instead.
 func (*RetryStarted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{14}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RetryStarted) GetFrame() uint32 {
@@ -1462,7 +1532,7 @@ type CatchStarted struct {
 
 func (x *CatchStarted) Reset() {
 	*x = CatchStarted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[15]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1474,7 +1544,7 @@ func (x *CatchStarted) String() string {
 func (*CatchStarted) ProtoMessage() {}
 
 func (x *CatchStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[15]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1487,7 +1557,7 @@ func (x *CatchStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CatchStarted.ProtoReflect.Descriptor instead.
 func (*CatchStarted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{15}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CatchStarted) GetFrame() uint32 {
@@ -1519,7 +1589,7 @@ type StopRequested struct {
 
 func (x *StopRequested) Reset() {
 	*x = StopRequested{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[16]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1531,7 +1601,7 @@ func (x *StopRequested) String() string {
 func (*StopRequested) ProtoMessage() {}
 
 func (x *StopRequested) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[16]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1544,7 +1614,7 @@ func (x *StopRequested) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequested.ProtoReflect.Descriptor instead.
 func (*StopRequested) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{16}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *StopRequested) GetFrame() uint32 {
@@ -1597,7 +1667,7 @@ type LateResult struct {
 
 func (x *LateResult) Reset() {
 	*x = LateResult{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[17]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1609,7 +1679,7 @@ func (x *LateResult) String() string {
 func (*LateResult) ProtoMessage() {}
 
 func (x *LateResult) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[17]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1622,7 +1692,7 @@ func (x *LateResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LateResult.ProtoReflect.Descriptor instead.
 func (*LateResult) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{17}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *LateResult) GetTask() string {
@@ -1677,7 +1747,7 @@ type OrderCompleted struct {
 
 func (x *OrderCompleted) Reset() {
 	*x = OrderCompleted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[18]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1689,7 +1759,7 @@ func (x *OrderCompleted) String() string {
 func (*OrderCompleted) ProtoMessage() {}
 
 func (x *OrderCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[18]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1702,7 +1772,7 @@ func (x *OrderCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderCompleted.ProtoReflect.Descriptor instead.
 func (*OrderCompleted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{18}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *OrderCompleted) GetOutput() []byte {
@@ -1721,7 +1791,7 @@ type OrderFaulted struct {
 
 func (x *OrderFaulted) Reset() {
 	*x = OrderFaulted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[19]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1733,7 +1803,7 @@ func (x *OrderFaulted) String() string {
 func (*OrderFaulted) ProtoMessage() {}
 
 func (x *OrderFaulted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[19]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1746,7 +1816,7 @@ func (x *OrderFaulted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderFaulted.ProtoReflect.Descriptor instead.
 func (*OrderFaulted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{19}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *OrderFaulted) GetError() *problemv1.Problem {
@@ -1765,7 +1835,7 @@ type OrderCancelled struct {
 
 func (x *OrderCancelled) Reset() {
 	*x = OrderCancelled{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[20]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1777,7 +1847,7 @@ func (x *OrderCancelled) String() string {
 func (*OrderCancelled) ProtoMessage() {}
 
 func (x *OrderCancelled) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[20]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1790,7 +1860,7 @@ func (x *OrderCancelled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderCancelled.ProtoReflect.Descriptor instead.
 func (*OrderCancelled) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{20}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *OrderCancelled) GetReason() string {
@@ -1812,7 +1882,7 @@ type KeyReleased struct {
 
 func (x *KeyReleased) Reset() {
 	*x = KeyReleased{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[21]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1824,7 +1894,7 @@ func (x *KeyReleased) String() string {
 func (*KeyReleased) ProtoMessage() {}
 
 func (x *KeyReleased) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[21]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1837,7 +1907,7 @@ func (x *KeyReleased) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyReleased.ProtoReflect.Descriptor instead.
 func (*KeyReleased) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{21}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *KeyReleased) GetBy() string {
@@ -1876,7 +1946,7 @@ type OrderRow struct {
 
 func (x *OrderRow) Reset() {
 	*x = OrderRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[22]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1888,7 +1958,7 @@ func (x *OrderRow) String() string {
 func (*OrderRow) ProtoMessage() {}
 
 func (x *OrderRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[22]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1901,7 +1971,7 @@ func (x *OrderRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderRow.ProtoReflect.Descriptor instead.
 func (*OrderRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{22}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *OrderRow) GetId() string {
@@ -1986,14 +2056,17 @@ type OpenRow struct {
 	// It has not begun: others of its key are before it.
 	Queued bool `protobuf:"varint,4,opt,name=queued,proto3" json:"queued,omitempty"`
 	// It has faulted, and holds its key.
-	Held          bool `protobuf:"varint,5,opt,name=held,proto3" json:"held,omitempty"`
+	Held bool `protobuf:"varint,5,opt,name=held,proto3" json:"held,omitempty"`
+	// It waits for nothing but the places of its tasks in overflow, or its due time.
+	Parked        bool        `protobuf:"varint,6,opt,name=parked,proto3" json:"parked,omitempty"`
+	Overflow      []*Overflow `protobuf:"bytes,7,rep,name=overflow,proto3" json:"overflow,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *OpenRow) Reset() {
 	*x = OpenRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[23]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2005,7 +2078,7 @@ func (x *OpenRow) String() string {
 func (*OpenRow) ProtoMessage() {}
 
 func (x *OpenRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[23]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2018,7 +2091,7 @@ func (x *OpenRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenRow.ProtoReflect.Descriptor instead.
 func (*OpenRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{23}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *OpenRow) GetId() string {
@@ -2056,6 +2129,152 @@ func (x *OpenRow) GetHeld() bool {
 	return false
 }
 
+func (x *OpenRow) GetParked() bool {
+	if x != nil {
+		return x.Parked
+	}
+	return false
+}
+
+func (x *OpenRow) GetOverflow() []*Overflow {
+	if x != nil {
+		return x.Overflow
+	}
+	return nil
+}
+
+// Overflow is a task that waits on disk for a place in its activity's queue, or has got one since.
+type Overflow struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// adapter.activity.
+	Activity string `protobuf:"bytes,1,opt,name=activity,proto3" json:"activity,omitempty"`
+	Priority int32  `protobuf:"varint,2,opt,name=priority,proto3" json:"priority,omitempty"`
+	At       int64  `protobuf:"varint,3,opt,name=at,proto3" json:"at,omitempty"`
+	Frame    uint32 `protobuf:"varint,4,opt,name=frame,proto3" json:"frame,omitempty"`
+	// The size of its input.
+	Bytes         uint32 `protobuf:"varint,5,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Overflow) Reset() {
+	*x = Overflow{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Overflow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Overflow) ProtoMessage() {}
+
+func (x *Overflow) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Overflow.ProtoReflect.Descriptor instead.
+func (*Overflow) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *Overflow) GetActivity() string {
+	if x != nil {
+		return x.Activity
+	}
+	return ""
+}
+
+func (x *Overflow) GetPriority() int32 {
+	if x != nil {
+		return x.Priority
+	}
+	return 0
+}
+
+func (x *Overflow) GetAt() int64 {
+	if x != nil {
+		return x.At
+	}
+	return 0
+}
+
+func (x *Overflow) GetFrame() uint32 {
+	if x != nil {
+		return x.Frame
+	}
+	return 0
+}
+
+func (x *Overflow) GetBytes() uint32 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+// OverflowRow is the row of such a task in the index of its activity, which has the rest in its key.
+type OverflowRow struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Bytes         uint32                 `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OverflowRow) Reset() {
+	*x = OverflowRow{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OverflowRow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OverflowRow) ProtoMessage() {}
+
+func (x *OverflowRow) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OverflowRow.ProtoReflect.Descriptor instead.
+func (*OverflowRow) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *OverflowRow) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *OverflowRow) GetBytes() uint32 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
 // DefinitionRow is a deployed definition.
 type DefinitionRow struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2073,7 +2292,7 @@ type DefinitionRow struct {
 
 func (x *DefinitionRow) Reset() {
 	*x = DefinitionRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[24]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2085,7 +2304,7 @@ func (x *DefinitionRow) String() string {
 func (*DefinitionRow) ProtoMessage() {}
 
 func (x *DefinitionRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[24]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2098,7 +2317,7 @@ func (x *DefinitionRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DefinitionRow.ProtoReflect.Descriptor instead.
 func (*DefinitionRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{24}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *DefinitionRow) GetNamespace() string {
@@ -2169,7 +2388,7 @@ type DirectoryRow struct {
 
 func (x *DirectoryRow) Reset() {
 	*x = DirectoryRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[25]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2181,7 +2400,7 @@ func (x *DirectoryRow) String() string {
 func (*DirectoryRow) ProtoMessage() {}
 
 func (x *DirectoryRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[25]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2194,7 +2413,7 @@ func (x *DirectoryRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DirectoryRow.ProtoReflect.Descriptor instead.
 func (*DirectoryRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{25}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *DirectoryRow) GetHandle() []byte {
@@ -2225,7 +2444,7 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"!holdfast/journal/v1/journal.proto\x12\x13holdfast.journal.v1\x1a!holdfast/problem/v1/problem.proto\"a\n" +
 	"\x06Record\x12#\n" +
 	"\rfeature_level\x18\x01 \x01(\rR\ffeatureLevel\x122\n" +
-	"\x06events\x18\x02 \x03(\v2\x1a.holdfast.journal.v1.EventR\x06events\"\xac\v\n" +
+	"\x06events\x18\x02 \x03(\v2\x1a.holdfast.journal.v1.EventR\x06events\"\x85\f\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02at\x18\x01 \x01(\x03R\x02at\x12K\n" +
 	"\x0eorder_accepted\x18\x02 \x01(\v2\".holdfast.journal.v1.OrderAcceptedH\x00R\rorderAccepted\x12H\n" +
@@ -2248,7 +2467,8 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\x0forder_completed\x18\x11 \x01(\v2#.holdfast.journal.v1.OrderCompletedH\x00R\x0eorderCompleted\x12H\n" +
 	"\rorder_faulted\x18\x12 \x01(\v2!.holdfast.journal.v1.OrderFaultedH\x00R\forderFaulted\x12N\n" +
 	"\x0forder_cancelled\x18\x13 \x01(\v2#.holdfast.journal.v1.OrderCancelledH\x00R\x0eorderCancelled\x12E\n" +
-	"\fkey_released\x18\x14 \x01(\v2 .holdfast.journal.v1.KeyReleasedH\x00R\vkeyReleasedB\x06\n" +
+	"\fkey_released\x18\x14 \x01(\v2 .holdfast.journal.v1.KeyReleasedH\x00R\vkeyReleased\x12W\n" +
+	"\x12attempt_overflowed\x18\x15 \x01(\v2&.holdfast.journal.v1.AttemptOverflowedH\x00R\x11attemptOverflowedB\x06\n" +
 	"\x04kind\"\xb5\x02\n" +
 	"\rOrderAccepted\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x1e\n" +
@@ -2290,7 +2510,10 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\bactivity\x18\x04 \x01(\tR\bactivity\x12\x19\n" +
 	"\x05input\x18\x05 \x01(\fH\x00R\x05input\x88\x01\x01\x12\x1a\n" +
 	"\bdeadline\x18\x06 \x01(\x03R\bdeadlineB\b\n" +
-	"\x06_input\"U\n" +
+	"\x06_input\"?\n" +
+	"\x11AttemptOverflowed\x12\x14\n" +
+	"\x05frame\x18\x01 \x01(\rR\x05frame\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\"U\n" +
 	"\vAttemptSent\x12\x14\n" +
 	"\x05frame\x18\x01 \x01(\rR\x05frame\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\rR\aattempt\x12\x16\n" +
@@ -2365,13 +2588,24 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"acceptedAt\x12\x19\n" +
 	"\bended_at\x18\t \x01(\x03R\aendedAt\x12\x1c\n" +
 	"\tpartition\x18\n" +
-	" \x01(\rR\tpartition\"t\n" +
+	" \x01(\rR\tpartition\"\xc7\x01\n" +
 	"\aOpenRow\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
 	"\x03due\x18\x02 \x01(\x03R\x03due\x12\x1b\n" +
 	"\torder_key\x18\x03 \x01(\tR\borderKey\x12\x16\n" +
 	"\x06queued\x18\x04 \x01(\bR\x06queued\x12\x12\n" +
-	"\x04held\x18\x05 \x01(\bR\x04held\"\xe2\x01\n" +
+	"\x04held\x18\x05 \x01(\bR\x04held\x12\x16\n" +
+	"\x06parked\x18\x06 \x01(\bR\x06parked\x129\n" +
+	"\boverflow\x18\a \x03(\v2\x1d.holdfast.journal.v1.OverflowR\boverflow\"~\n" +
+	"\bOverflow\x12\x1a\n" +
+	"\bactivity\x18\x01 \x01(\tR\bactivity\x12\x1a\n" +
+	"\bpriority\x18\x02 \x01(\x05R\bpriority\x12\x0e\n" +
+	"\x02at\x18\x03 \x01(\x03R\x02at\x12\x14\n" +
+	"\x05frame\x18\x04 \x01(\rR\x05frame\x12\x14\n" +
+	"\x05bytes\x18\x05 \x01(\rR\x05bytes\"3\n" +
+	"\vOverflowRow\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05bytes\x18\x02 \x01(\rR\x05bytes\"\xe2\x01\n" +
 	"\rDefinitionRow\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
@@ -2413,7 +2647,7 @@ func file_holdfast_journal_v1_journal_proto_rawDescGZIP() []byte {
 }
 
 var file_holdfast_journal_v1_journal_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_holdfast_journal_v1_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_holdfast_journal_v1_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_holdfast_journal_v1_journal_proto_goTypes = []any{
 	(Outcome)(0),              // 0: holdfast.journal.v1.Outcome
 	(StopCause)(0),            // 1: holdfast.journal.v1.StopCause
@@ -2425,25 +2659,28 @@ var file_holdfast_journal_v1_journal_proto_goTypes = []any{
 	(*TaskStarted)(nil),       // 7: holdfast.journal.v1.TaskStarted
 	(*TaskSkipped)(nil),       // 8: holdfast.journal.v1.TaskSkipped
 	(*AttemptScheduled)(nil),  // 9: holdfast.journal.v1.AttemptScheduled
-	(*AttemptSent)(nil),       // 10: holdfast.journal.v1.AttemptSent
-	(*AttemptEnded)(nil),      // 11: holdfast.journal.v1.AttemptEnded
-	(*TaskCompleted)(nil),     // 12: holdfast.journal.v1.TaskCompleted
-	(*TaskFaulted)(nil),       // 13: holdfast.journal.v1.TaskFaulted
-	(*WaitStarted)(nil),       // 14: holdfast.journal.v1.WaitStarted
-	(*RetryScheduled)(nil),    // 15: holdfast.journal.v1.RetryScheduled
-	(*RetryStarted)(nil),      // 16: holdfast.journal.v1.RetryStarted
-	(*CatchStarted)(nil),      // 17: holdfast.journal.v1.CatchStarted
-	(*StopRequested)(nil),     // 18: holdfast.journal.v1.StopRequested
-	(*LateResult)(nil),        // 19: holdfast.journal.v1.LateResult
-	(*OrderCompleted)(nil),    // 20: holdfast.journal.v1.OrderCompleted
-	(*OrderFaulted)(nil),      // 21: holdfast.journal.v1.OrderFaulted
-	(*OrderCancelled)(nil),    // 22: holdfast.journal.v1.OrderCancelled
-	(*KeyReleased)(nil),       // 23: holdfast.journal.v1.KeyReleased
-	(*OrderRow)(nil),          // 24: holdfast.journal.v1.OrderRow
-	(*OpenRow)(nil),           // 25: holdfast.journal.v1.OpenRow
-	(*DefinitionRow)(nil),     // 26: holdfast.journal.v1.DefinitionRow
-	(*DirectoryRow)(nil),      // 27: holdfast.journal.v1.DirectoryRow
-	(*problemv1.Problem)(nil), // 28: holdfast.problem.v1.Problem
+	(*AttemptOverflowed)(nil), // 10: holdfast.journal.v1.AttemptOverflowed
+	(*AttemptSent)(nil),       // 11: holdfast.journal.v1.AttemptSent
+	(*AttemptEnded)(nil),      // 12: holdfast.journal.v1.AttemptEnded
+	(*TaskCompleted)(nil),     // 13: holdfast.journal.v1.TaskCompleted
+	(*TaskFaulted)(nil),       // 14: holdfast.journal.v1.TaskFaulted
+	(*WaitStarted)(nil),       // 15: holdfast.journal.v1.WaitStarted
+	(*RetryScheduled)(nil),    // 16: holdfast.journal.v1.RetryScheduled
+	(*RetryStarted)(nil),      // 17: holdfast.journal.v1.RetryStarted
+	(*CatchStarted)(nil),      // 18: holdfast.journal.v1.CatchStarted
+	(*StopRequested)(nil),     // 19: holdfast.journal.v1.StopRequested
+	(*LateResult)(nil),        // 20: holdfast.journal.v1.LateResult
+	(*OrderCompleted)(nil),    // 21: holdfast.journal.v1.OrderCompleted
+	(*OrderFaulted)(nil),      // 22: holdfast.journal.v1.OrderFaulted
+	(*OrderCancelled)(nil),    // 23: holdfast.journal.v1.OrderCancelled
+	(*KeyReleased)(nil),       // 24: holdfast.journal.v1.KeyReleased
+	(*OrderRow)(nil),          // 25: holdfast.journal.v1.OrderRow
+	(*OpenRow)(nil),           // 26: holdfast.journal.v1.OpenRow
+	(*Overflow)(nil),          // 27: holdfast.journal.v1.Overflow
+	(*OverflowRow)(nil),       // 28: holdfast.journal.v1.OverflowRow
+	(*DefinitionRow)(nil),     // 29: holdfast.journal.v1.DefinitionRow
+	(*DirectoryRow)(nil),      // 30: holdfast.journal.v1.DirectoryRow
+	(*problemv1.Problem)(nil), // 31: holdfast.problem.v1.Problem
 }
 var file_holdfast_journal_v1_journal_proto_depIdxs = []int32{
 	3,  // 0: holdfast.journal.v1.Record.events:type_name -> holdfast.journal.v1.Event
@@ -2452,37 +2689,39 @@ var file_holdfast_journal_v1_journal_proto_depIdxs = []int32{
 	7,  // 3: holdfast.journal.v1.Event.task_started:type_name -> holdfast.journal.v1.TaskStarted
 	8,  // 4: holdfast.journal.v1.Event.task_skipped:type_name -> holdfast.journal.v1.TaskSkipped
 	9,  // 5: holdfast.journal.v1.Event.attempt_scheduled:type_name -> holdfast.journal.v1.AttemptScheduled
-	10, // 6: holdfast.journal.v1.Event.attempt_sent:type_name -> holdfast.journal.v1.AttemptSent
-	11, // 7: holdfast.journal.v1.Event.attempt_ended:type_name -> holdfast.journal.v1.AttemptEnded
-	12, // 8: holdfast.journal.v1.Event.task_completed:type_name -> holdfast.journal.v1.TaskCompleted
-	13, // 9: holdfast.journal.v1.Event.task_faulted:type_name -> holdfast.journal.v1.TaskFaulted
-	14, // 10: holdfast.journal.v1.Event.wait_started:type_name -> holdfast.journal.v1.WaitStarted
-	15, // 11: holdfast.journal.v1.Event.retry_scheduled:type_name -> holdfast.journal.v1.RetryScheduled
-	16, // 12: holdfast.journal.v1.Event.retry_started:type_name -> holdfast.journal.v1.RetryStarted
-	17, // 13: holdfast.journal.v1.Event.catch_started:type_name -> holdfast.journal.v1.CatchStarted
-	18, // 14: holdfast.journal.v1.Event.stop_requested:type_name -> holdfast.journal.v1.StopRequested
-	19, // 15: holdfast.journal.v1.Event.late_result:type_name -> holdfast.journal.v1.LateResult
-	20, // 16: holdfast.journal.v1.Event.order_completed:type_name -> holdfast.journal.v1.OrderCompleted
-	21, // 17: holdfast.journal.v1.Event.order_faulted:type_name -> holdfast.journal.v1.OrderFaulted
-	22, // 18: holdfast.journal.v1.Event.order_cancelled:type_name -> holdfast.journal.v1.OrderCancelled
-	23, // 19: holdfast.journal.v1.Event.key_released:type_name -> holdfast.journal.v1.KeyReleased
-	5,  // 20: holdfast.journal.v1.OrderAccepted.labels:type_name -> holdfast.journal.v1.Label
-	0,  // 21: holdfast.journal.v1.AttemptEnded.outcome:type_name -> holdfast.journal.v1.Outcome
-	28, // 22: holdfast.journal.v1.AttemptEnded.error:type_name -> holdfast.problem.v1.Problem
-	28, // 23: holdfast.journal.v1.TaskFaulted.error:type_name -> holdfast.problem.v1.Problem
-	28, // 24: holdfast.journal.v1.RetryScheduled.error:type_name -> holdfast.problem.v1.Problem
-	28, // 25: holdfast.journal.v1.CatchStarted.error:type_name -> holdfast.problem.v1.Problem
-	1,  // 26: holdfast.journal.v1.StopRequested.cause:type_name -> holdfast.journal.v1.StopCause
-	28, // 27: holdfast.journal.v1.StopRequested.error:type_name -> holdfast.problem.v1.Problem
-	0,  // 28: holdfast.journal.v1.LateResult.outcome:type_name -> holdfast.journal.v1.Outcome
-	28, // 29: holdfast.journal.v1.LateResult.error:type_name -> holdfast.problem.v1.Problem
-	28, // 30: holdfast.journal.v1.OrderFaulted.error:type_name -> holdfast.problem.v1.Problem
-	5,  // 31: holdfast.journal.v1.OrderRow.labels:type_name -> holdfast.journal.v1.Label
-	32, // [32:32] is the sub-list for method output_type
-	32, // [32:32] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	11, // 6: holdfast.journal.v1.Event.attempt_sent:type_name -> holdfast.journal.v1.AttemptSent
+	12, // 7: holdfast.journal.v1.Event.attempt_ended:type_name -> holdfast.journal.v1.AttemptEnded
+	13, // 8: holdfast.journal.v1.Event.task_completed:type_name -> holdfast.journal.v1.TaskCompleted
+	14, // 9: holdfast.journal.v1.Event.task_faulted:type_name -> holdfast.journal.v1.TaskFaulted
+	15, // 10: holdfast.journal.v1.Event.wait_started:type_name -> holdfast.journal.v1.WaitStarted
+	16, // 11: holdfast.journal.v1.Event.retry_scheduled:type_name -> holdfast.journal.v1.RetryScheduled
+	17, // 12: holdfast.journal.v1.Event.retry_started:type_name -> holdfast.journal.v1.RetryStarted
+	18, // 13: holdfast.journal.v1.Event.catch_started:type_name -> holdfast.journal.v1.CatchStarted
+	19, // 14: holdfast.journal.v1.Event.stop_requested:type_name -> holdfast.journal.v1.StopRequested
+	20, // 15: holdfast.journal.v1.Event.late_result:type_name -> holdfast.journal.v1.LateResult
+	21, // 16: holdfast.journal.v1.Event.order_completed:type_name -> holdfast.journal.v1.OrderCompleted
+	22, // 17: holdfast.journal.v1.Event.order_faulted:type_name -> holdfast.journal.v1.OrderFaulted
+	23, // 18: holdfast.journal.v1.Event.order_cancelled:type_name -> holdfast.journal.v1.OrderCancelled
+	24, // 19: holdfast.journal.v1.Event.key_released:type_name -> holdfast.journal.v1.KeyReleased
+	10, // 20: holdfast.journal.v1.Event.attempt_overflowed:type_name -> holdfast.journal.v1.AttemptOverflowed
+	5,  // 21: holdfast.journal.v1.OrderAccepted.labels:type_name -> holdfast.journal.v1.Label
+	0,  // 22: holdfast.journal.v1.AttemptEnded.outcome:type_name -> holdfast.journal.v1.Outcome
+	31, // 23: holdfast.journal.v1.AttemptEnded.error:type_name -> holdfast.problem.v1.Problem
+	31, // 24: holdfast.journal.v1.TaskFaulted.error:type_name -> holdfast.problem.v1.Problem
+	31, // 25: holdfast.journal.v1.RetryScheduled.error:type_name -> holdfast.problem.v1.Problem
+	31, // 26: holdfast.journal.v1.CatchStarted.error:type_name -> holdfast.problem.v1.Problem
+	1,  // 27: holdfast.journal.v1.StopRequested.cause:type_name -> holdfast.journal.v1.StopCause
+	31, // 28: holdfast.journal.v1.StopRequested.error:type_name -> holdfast.problem.v1.Problem
+	0,  // 29: holdfast.journal.v1.LateResult.outcome:type_name -> holdfast.journal.v1.Outcome
+	31, // 30: holdfast.journal.v1.LateResult.error:type_name -> holdfast.problem.v1.Problem
+	31, // 31: holdfast.journal.v1.OrderFaulted.error:type_name -> holdfast.problem.v1.Problem
+	5,  // 32: holdfast.journal.v1.OrderRow.labels:type_name -> holdfast.journal.v1.Label
+	27, // 33: holdfast.journal.v1.OpenRow.overflow:type_name -> holdfast.journal.v1.Overflow
+	34, // [34:34] is the sub-list for method output_type
+	34, // [34:34] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_journal_v1_journal_proto_init() }
@@ -2510,19 +2749,20 @@ func file_holdfast_journal_v1_journal_proto_init() {
 		(*Event_OrderFaulted)(nil),
 		(*Event_OrderCancelled)(nil),
 		(*Event_KeyReleased)(nil),
+		(*Event_AttemptOverflowed)(nil),
 	}
 	file_holdfast_journal_v1_journal_proto_msgTypes[4].OneofWrappers = []any{}
 	file_holdfast_journal_v1_journal_proto_msgTypes[5].OneofWrappers = []any{}
 	file_holdfast_journal_v1_journal_proto_msgTypes[7].OneofWrappers = []any{}
-	file_holdfast_journal_v1_journal_proto_msgTypes[10].OneofWrappers = []any{}
-	file_holdfast_journal_v1_journal_proto_msgTypes[18].OneofWrappers = []any{}
+	file_holdfast_journal_v1_journal_proto_msgTypes[11].OneofWrappers = []any{}
+	file_holdfast_journal_v1_journal_proto_msgTypes[19].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_journal_v1_journal_proto_rawDesc), len(file_holdfast_journal_v1_journal_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   26,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

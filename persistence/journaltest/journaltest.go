@@ -74,6 +74,7 @@ func Run(t *testing.T, backend Backend) {
 		{"FeatureLevel", testFeatureLevel},
 		{"Open", testOpen},
 		{"Due", testDue},
+		{"Overflow", testOverflow},
 		{"Definitions", testDefinitions},
 		{"Claim", testClaim},
 		{"ClaimOnce", testClaimOnce},
@@ -172,6 +173,13 @@ func (o *order) wait(due int64) *persistence.Commit {
 	c := o.step(1)
 	c.OpenBefore, c.Open = o.open, &journalv1.OpenRow{Id: string(o.id), Due: due}
 	c.RowBefore, c.Row = o.row, o.rowWith(orderv1.Status_STATUS_WAITING)
+	return c
+}
+
+// overflow makes a commit after which these tasks wait on disk.
+func (o *order) overflow(tasks ...*journalv1.Overflow) *persistence.Commit {
+	c := o.step(1)
+	c.OpenBefore, c.Open = o.open, &journalv1.OpenRow{Id: string(o.id), Parked: true, Overflow: tasks}
 	return c
 }
 

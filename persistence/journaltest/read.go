@@ -191,6 +191,79 @@ func testDue(t env) {
 	}
 }
 
+func testOverflow(t env) {
+	j := t.Open(t)
+	of := persistence.Overflow{Activity: "hss.create", Priority: 5, Partition: 9}
+	task := func(at int64, frame uint32) *journalv1.Overflow {
+		return &journalv1.Overflow{Activity: of.Activity, Priority: int32(of.Priority), At: at, Frame: frame, Bytes: frame * 100}
+	}
+	newIn := func(p messages.Partition, tasks ...*journalv1.Overflow) *order {
+		o := newOrder()
+		o.partition = p
+		o.row.Partition = uint32(p)
+		o.open.Overflow = tasks
+		o.must(t, j, o.accept(1))
+		return o
+	}
+	var want []persistence.OverflowedTask
+	expect := func(o *order, at int64, frame uint32) {
+		want = append(want, persistence.OverflowedTask{
+			OverflowPlace: persistence.OverflowPlace{At: at, Frame: frame, Handle: o.handle}, Order: o.id, Bytes: int(frame) * 100,
+		})
+	}
+	late := newIn(9, task(300, 2))
+	fork := newIn(9, task(100, 3), task(100, 2))
+	expect(fork, 100, 2)
+	expect(fork, 100, 3)
+	expect(newIn(9, task(200, 1)), 200, 1)
+	expect(late, 300, 2)
+	// Others are not in the way.
+	newIn(10, task(100, 1))
+	other := task(150, 1)
+	other.Priority = 6
+	more := task(150, 2)
+	more.Activity = "hss.createMore"
+	newIn(9, other, more)
+	// What is over is gone; what comes again is a task of its own.
+	ended := newIn(9, task(50, 1))
+	ended.must(t, j, ended.end(orderv1.Status_STATUS_FAULTED))
+	again := newIn(9, task(50, 1))
+	again.must(t, j, again.overflow())
+	again.must(t, j, again.overflow(task(400, 1)))
+	again.must(t, j, again.overflow(task(400, 1)))
+	expect(again, 400, 1)
+	check := func() {
+		t.Helper()
+		for limit := 1; limit <= len(want)+1; limit++ {
+			var all []persistence.OverflowedTask
+			for after := (persistence.OverflowPlace{}); ; {
+				page, err := j.Overflowed(t.Context(), of, after, limit)
+				if err != nil || len(page) > limit {
+					t.Fatalf("limit %d: %v, %v", limit, page, err)
+				}
+				all = append(all, page...)
+				if len(page) < limit {
+					break
+				}
+				after = page[limit-1].OverflowPlace
+			}
+			if !slices.Equal(all, want) {
+				t.Errorf("limit %d: %+v\nwant %+v", limit, all, want)
+			}
+		}
+	}
+	check()
+	wrong := newOrder()
+	wrong.open.Overflow = []*journalv1.Overflow{{Activity: "a.b", Priority: 256}}
+	if err := commit(j, wrong.accept(1)); err == nil {
+		t.Error("a priority of 256 passed")
+	}
+	closeJournal(t, j)
+	j = t.Open(t)
+	check()
+	closeJournal(t, j)
+}
+
 func testDefinitions(t env) {
 	j := t.Open(t)
 	row := func(namespace, name, version, document string) *journalv1.DefinitionRow {

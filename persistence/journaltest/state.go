@@ -29,6 +29,9 @@ func Fill(tb testing.TB, j persistence.Journal, n int) {
 		}
 		o.must(tb, j, o.accept(2))
 		o.must(tb, j, o.step(1))
+		if i%3 == 0 {
+			o.must(tb, j, o.overflow(&journalv1.Overflow{Activity: "fill.activity", Priority: int32(i % 10), At: int64(i + 1), Frame: 1}))
+		}
 		switch i % 5 {
 		case 0:
 			o.must(tb, j, o.wait(int64(i+1)))
@@ -129,6 +132,16 @@ func partitionState(ctx context.Context, j persistence.Journal, b *strings.Build
 		return fmt.Errorf("due orders: %w", err)
 	}
 	fmt.Fprintf(b, "partition %d epoch %d\n", p, epoch)
+	for priority := range 10 {
+		of := persistence.Overflow{Activity: "fill.activity", Priority: priority, Partition: p}
+		tasks, err := j.Overflowed(ctx, of, persistence.OverflowPlace{}, 1<<20)
+		if err != nil {
+			return fmt.Errorf("overflow: %w", err)
+		}
+		for _, task := range tasks {
+			fmt.Fprintf(b, "  overflow %d %+v\n", priority, task)
+		}
+	}
 	for _, orders := range [][]persistence.OpenOrder{open, due} {
 		for _, o := range orders {
 			fmt.Fprintf(b, "  %s %s %d\n", o.Handle, o.Row.GetId(), o.Row.GetDue())

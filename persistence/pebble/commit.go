@@ -25,6 +25,7 @@ type committer struct {
 	// key, row, open and entry are buffers of one commit.
 	key, row, open, entry []byte
 	directory             journalv1.DirectoryRow
+	overflow              journalv1.OverflowRow
 }
 
 // counters count since the journal was opened.
@@ -234,12 +235,35 @@ func (t *committer) putOpen(c *persistence.Commit) {
 		t.key = appendDueKey(t.key[:0], c.Partition, due, c.Handle)
 		t.set(nil)
 	}
+	t.putOverflow(c)
 	t.key = appendOpenKey(t.key[:0], c.Partition, c.Handle)
 	switch {
 	case c.Open != nil:
 		t.set(t.open)
 	case c.Expected != 0:
 		t.unset()
+	}
+}
+
+// putOverflow writes the rows of tasks that wait on disk.
+func (t *committer) putOverflow(c *persistence.Commit) {
+	before, now := c.OpenBefore.GetOverflow(), c.Open.GetOverflow()
+	in := func(rows []*journalv1.Overflow, o *journalv1.Overflow) bool {
+		return slices.ContainsFunc(rows, func(x *journalv1.Overflow) bool { return proto.Equal(x, o) })
+	}
+	for _, o := range before {
+		if !in(now, o) {
+			t.key = appendOverflowKey(t.key[:0], c.Partition, c.Handle, o)
+			t.unset()
+		}
+	}
+	for _, o := range now {
+		if !in(before, o) {
+			t.key = appendOverflowKey(t.key[:0], c.Partition, c.Handle, o)
+			t.overflow.Id, t.overflow.Bytes = c.Open.GetId(), o.GetBytes()
+			t.entry, _ = marshal.MarshalAppend(t.entry[:0], &t.overflow) // Its strings were checked.
+			t.set(t.entry)
+		}
 	}
 }
 

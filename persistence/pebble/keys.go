@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/persistence"
 )
 
 // The kinds of keys, by their first byte. H is a handle (16 bytes), P a partition (2), all numbers are big endian; S is a
@@ -20,6 +22,7 @@ const (
 	kindByLabel    = 'l' // S (name) S (value) H → nothing
 	kindOrder      = 'o' // H → OrderRow
 	kindOpen       = 'p' // P H → OpenRow
+	kindOverflow   = 'q' // S (activity) priority (1) P at (8) frame (4) H → OverflowRow
 	kindRecord     = 'r' // H, version of the first event (see appendVersion) → Record
 	kindDue        = 't' // P due (8) H → nothing
 )
@@ -101,6 +104,37 @@ func appendDuePrefix(b []byte, p messages.Partition, due int64) []byte {
 
 func appendDueKey(b []byte, p messages.Partition, due int64, h messages.Handle) []byte {
 	return append(appendDuePrefix(b, p, due), h[:]...)
+}
+
+// appendOverflowPrefix appends what the keys of one overflow begin with.
+func appendOverflowPrefix(b []byte, of persistence.Overflow) []byte {
+	b = append(appendString(append(b, kindOverflow), of.Activity), byte(of.Priority)) //nolint:gosec // checked before
+	return binary.BigEndian.AppendUint16(b, uint16(of.Partition))
+}
+
+func appendOverflowPlace(b []byte, at persistence.OverflowPlace) []byte {
+	b = binary.BigEndian.AppendUint64(b, uint64(max(at.At, 0)))
+	return append(binary.BigEndian.AppendUint32(b, at.Frame), at.Handle[:]...)
+}
+
+// appendOverflowKey appends the key that follows from an open row.
+func appendOverflowKey(b []byte, p messages.Partition, h messages.Handle, o *journalv1.Overflow) []byte {
+	of := persistence.Overflow{Activity: o.GetActivity(), Priority: int(o.GetPriority()), Partition: p}
+	return appendOverflowPlace(appendOverflowPrefix(b, of), persistence.OverflowPlace{At: o.GetAt(), Frame: o.GetFrame(), Handle: h})
+}
+
+// overflowPlaceSize is the length of what appendOverflowPlace appends.
+const overflowPlaceSize = 8 + 4 + handleSize
+
+// parseOverflowPlace reads the end of a key of an overflow that has the given prefix length.
+func parseOverflowPlace(k []byte, prefix int) (at persistence.OverflowPlace, err error) {
+	if len(k) != prefix+overflowPlaceSize {
+		return at, fmt.Errorf("key %x does not end with a place", k)
+	}
+	at.At = int64(binary.BigEndian.Uint64(k[prefix:])) //nolint:gosec // as it was written
+	at.Frame = binary.BigEndian.Uint32(k[prefix+8:])
+	copy(at.Handle[:], k[prefix+12:])
+	return at, nil
 }
 
 func appendDefinitionKey(b []byte, ref messages.DefinitionRef) []byte {

@@ -3,6 +3,7 @@ package pebble
 import (
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -198,6 +199,12 @@ func (j *Journal) checkShape(c *persistence.Commit) error {
 		return errors.New("commit: Open or Close must be given with an acceptance")
 	case !accept && c.Close && c.OpenBefore == nil:
 		return errors.New("commit: OpenBefore must be given with Close, unless it is an acceptance")
+	}
+	for _, o := range c.Open.GetOverflow() {
+		if len(o.GetActivity()) > maxString || o.GetPriority() < 0 || o.GetPriority() > math.MaxUint8 {
+			return fmt.Errorf("commit: Open has overflow of an activity of %d bytes at priority %d: at most %d bytes and 0 to %d are expected",
+				len(o.GetActivity()), o.GetPriority(), maxString, math.MaxUint8)
+		}
 	}
 	if c.Row == nil {
 		return nil

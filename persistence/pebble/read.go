@@ -230,6 +230,38 @@ func (j *Journal) Due(ctx context.Context, p messages.Partition, until time.Time
 	return found, nil
 }
 
+// Overflowed returns tasks that wait on disk.
+func (j *Journal) Overflowed(
+	ctx context.Context, of persistence.Overflow, after persistence.OverflowPlace, limit int,
+) ([]persistence.OverflowedTask, error) {
+	if err := j.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer j.leave()
+	prefix := appendOverflowPrefix(nil, of)
+	lower := append(appendOverflowPlace(slices.Clone(prefix), after), 0)
+	var found []persistence.OverflowedTask
+	err := j.scan(ctx, lower, successor(slices.Clone(prefix)), func(key, value []byte) (bool, error) {
+		if len(found) >= limit {
+			return false, nil
+		}
+		at, err := parseOverflowPlace(key, len(prefix))
+		if err != nil {
+			return false, persistence.DecodeError("index of overflow", err)
+		}
+		var row journalv1.OverflowRow
+		if err := proto.Unmarshal(value, &row); err != nil {
+			return false, persistence.DecodeError("overflow row of order "+at.Handle.String(), err)
+		}
+		found = append(found, persistence.OverflowedTask{OverflowPlace: at, Order: messages.OrderID(row.GetId()), Bytes: int(row.GetBytes())})
+		return true, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the overflow of %s: %w", of.Activity, err)
+	}
+	return found, nil
+}
+
 // scan visits keys in order until visit says to stop.
 func (j *Journal) scan(ctx context.Context, lower, upper []byte, visit func(key, value []byte) (more bool, err error)) error {
 	return j.scanIn(ctx, j.db, lower, upper, visit)

@@ -15,7 +15,7 @@ import (
 )
 
 // indexKinds are the kinds of keys that follow from an order's rows.
-var indexKinds = []byte{kindByStatus, kindByName, kindDirectory, kindByKey, kindByLabel, kindOpen, kindDue}
+var indexKinds = []byte{kindByStatus, kindByName, kindDirectory, kindByKey, kindByLabel, kindOpen, kindDue, kindOverflow}
 
 // walk looks at everything in the store.
 func (v *verifier) walk() error {
@@ -255,6 +255,9 @@ func indexKeys(h messages.Handle, row *journalv1.OrderRow, open *journalv1.OpenR
 	}
 	if open.GetDue() != 0 {
 		keys = append(keys, appendDueKey(nil, p, open.GetDue(), h))
+	}
+	for _, o := range open.GetOverflow() {
+		keys = append(keys, appendOverflowKey(nil, p, h, o))
 	}
 	slices.SortFunc(keys, bytes.Compare)
 	return slices.CompactFunc(keys, bytes.Equal)
