@@ -17,15 +17,16 @@
 // and asks the adapter about what is in flight. Done and DropPartition drop a task from any state.
 //
 // Ready tasks go to streams with credit in turn, those of a higher priority first, and within one in the order in which they
-// were offered; what comes back from a lost stream goes first. Some are bound, and wait for one stream's credit alone:
+// were offered; what comes back from a lost stream goes first, and what has waited long gets a share of the sends. A Limit
+// holds tasks back whatever the credit. Some tasks are bound, and wait for one stream's credit alone:
 //
 //   - An adapter that says that it is executing a key, or holds its result, gets a task with that key.
 //   - A task that was sent to a ledger, for an activity that is not idempotent, goes to that ledger again. If the ledger is
 //     not here, it is orphaned, as if its stream had just been lost. When the grace is over, it goes anywhere, marked
 //     as maybe started.
 //
-// How it fails: it doesn't. It is not durable: the journal knows every task, and offers it again after a restart. It is
-// bounded by the orders in memory, one task each.
+// How it fails: it doesn't. It is not durable: the journal knows every task, and offers it again after a restart. It does
+// not bound itself: Load tells its caller, who has the rest wait elsewhere.
 //
 // What it is not: it knows no connections, results or orders, and holds no clock: an order's deadline is the adapter's and
 // the order's affair.

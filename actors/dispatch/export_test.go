@@ -87,6 +87,13 @@ func (q *Queue) Check() error {
 			return fmt.Errorf("stream %d was sent %d, revoked %d, of %d", s.ID, s.sent, s.revoked, s.total)
 		}
 	}
+	var load [Priorities]int
+	for it := range listed {
+		load[it.task.Priority] += it.task.Size
+	}
+	if load != q.load {
+		return fmt.Errorf("load is %v, not %v", q.load, load)
+	}
 	if len(listed) != q.waiting {
 		return fmt.Errorf("%d are listed, %d waiting", len(listed), q.waiting)
 	}

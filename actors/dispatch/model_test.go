@@ -38,6 +38,7 @@ func TestModel(t *testing.T) {
 			"kill":    w.kill,
 			"tick":    w.tick,
 			"restart": w.restart,
+			"limit":   w.limit,
 		})
 		w.heal(t)
 	})
@@ -92,6 +93,7 @@ type world struct {
 	conns      []*conn
 	lastConn   dispatch.StreamID
 	pending    []reservation
+	bound      dispatch.Limit
 }
 
 func newWorld(t *rapid.T) *world {
@@ -118,8 +120,6 @@ func only[T any](from []T, fits func(T) bool) []T {
 	return slices.DeleteFunc(slices.Clone(from), func(x T) bool { return !fits(x) })
 }
 
-// Orders.
-
 func (w *world) offer(t *rapid.T) {
 	if len(w.works) >= 8 {
 		t.Skip()
@@ -143,6 +143,7 @@ func (w *world) hand(t *rapid.T, o *work, again bool) {
 	}
 	w.perform(t, w.queue.Offer(&dispatch.Task{
 		Key: o.key, Attempt: o.attempt, Priority: o.priority, Ledger: ledger, MaybeStarted: o.maybe, Again: again, OfferedAt: w.now,
+		Size: int(o.attempt),
 	}))
 }
 
@@ -191,8 +192,10 @@ func (w *world) perform(t *rapid.T, outputs []dispatch.Output) {
 	for _, out := range outputs {
 		switch out := out.(type) {
 		case dispatch.Reserve:
+			if !slices.ContainsFunc(w.pending, func(r reservation) bool { return r.key == out.Task.Key }) {
+				w.inOrder(t, out.Task) // else its turn was before, with an older attempt
+			}
 			w.pending = append(w.pending, reservation{key: out.Task.Key, attempt: out.Task.Attempt, ledger: out.Ledger})
-			w.inOrder(t, out.Task)
 		case dispatch.Send:
 			if w.idempotent { // else its turn was when it was reserved
 				w.inOrder(t, out.Task)
@@ -210,9 +213,13 @@ func (w *world) perform(t *rapid.T, outputs []dispatch.Output) {
 	}
 }
 
-// inOrder checks that no task that was never sent waits still, though it should have been before this one.
+// inOrder checks that the limit allows this task, and that no task that was never sent waits still, though it should have
+// been before this one.
 func (w *world) inOrder(t *rapid.T, task *dispatch.Task) {
 	o := w.byKey[task.Key]
+	if n := w.queue.InFlight(); w.bound.Concurrency > 0 && n > w.bound.Concurrency {
+		t.Fatalf("%s is sent: %d are in flight of %d", o.key, n, w.bound.Concurrency)
+	}
 	if !o.fresh {
 		return
 	}
@@ -224,8 +231,6 @@ func (w *world) inOrder(t *rapid.T, task *dispatch.Task) {
 		}
 	}
 }
-
-// Adapters.
 
 func (w *world) spawn(t *rapid.T) {
 	p := &process{name: "P" + strconv.Itoa(len(w.processes)), alive: true, has: map[string]uint32{}, doubts: map[string]bool{}}
@@ -393,9 +398,17 @@ func (w *world) tick(t *rapid.T) {
 	w.perform(t, w.queue.Tick(w.now))
 }
 
+// limit bounds what adapters get, or does not any more.
+func (w *world) limit(t *rapid.T) {
+	w.bound = dispatch.Limit{
+		Concurrency: rapid.IntRange(0, 3).Draw(t, "concurrency"), Rate: rapid.SampledFrom([]float64{0, 0.5, 100}).Draw(t, "rate"),
+	}
+	w.perform(t, w.queue.SetLimit(w.bound, w.now))
+}
+
 // restart loses the node's memory: its orders offer again what is outstanding.
 func (w *world) restart(t *rapid.T) {
-	w.queue, w.pending, w.conns, w.seq = w.newQueue(), nil, nil, 0
+	w.queue, w.pending, w.conns, w.seq, w.bound = w.newQueue(), nil, nil, 0, dispatch.Limit{}
 	for _, o := range w.works {
 		if o.offered = false; !o.over {
 			w.hand(t, o, true)
@@ -440,6 +453,8 @@ func (w *world) check(t *rapid.T) {
 // heal ends all trouble: every task must come to its end then.
 func (w *world) heal(t *rapid.T) {
 	w.spawnHealthy()
+	w.bound = dispatch.Limit{}
+	w.perform(t, w.queue.SetLimit(w.bound, w.now))
 	for range 30 {
 		for _, c := range slices.Clone(w.conns) {
 			if c.broken {

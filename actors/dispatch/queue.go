@@ -15,10 +15,15 @@ type Queue struct {
 	orphans map[string]*item             // those of them that are orphaned
 	ready   map[string]*[Priorities]fifo // by version
 	waiting int
+	load    [Priorities]int // the size of what waits
 	streams []*stream
 	turn    int
 	seq     uint64
 	out     []Output
+	now     time.Time // of the last Tick
+	popped  uint64    // tasks that were sent in their turn
+	limit   Limit
+	tokens  float64 // how many tasks the rate allows now
 }
 
 // New makes an empty queue.
@@ -31,15 +36,18 @@ func New(config Config) *Queue {
 // Waiting returns how many tasks wait for an adapter's credit.
 func (q *Queue) Waiting() int { return q.waiting }
 
+// Load returns the size of the tasks of a priority that wait.
+func (q *Queue) Load(priority int) int { return q.load[priority] }
+
 // InFlight returns how many tasks adapters have, or are about to get.
 func (q *Queue) InFlight() int { return len(q.items) - q.waiting }
 
-// Oldest returns when the oldest of those of the waiting tasks that are next was offered; zero if none waits.
+// Oldest returns since when the oldest of those of the waiting tasks has waited that are next; zero if none waits.
 func (q *Queue) Oldest() time.Time {
 	var oldest time.Time
 	consider := func(f *fifo) {
-		if it := f.peek(); it != nil && (oldest.IsZero() || it.task.OfferedAt.Before(oldest)) {
-			oldest = it.task.OfferedAt
+		if it := f.peek(); it != nil && (oldest.IsZero() || it.task.since().Before(oldest)) {
+			oldest = it.task.since()
 		}
 	}
 	for _, lists := range q.ready {
@@ -78,6 +86,10 @@ func (q *Queue) replace(it *item, t *Task) {
 	if !newer { // the queue has followed it since: it knows better where it was
 		t.OfferedAt, t.Ledger, t.MaybeStarted, t.Again = old.OfferedAt, old.Ledger, old.MaybeStarted, old.Again
 	}
+	if it.state == ready {
+		q.count(it, -1)
+		defer q.count(it, 1)
+	}
 	it.task = t
 	it.cancelled = it.cancelled && !newer
 	switch it.state {
@@ -104,7 +116,13 @@ func (q *Queue) place(it *item) {
 	}
 	it.state = ready
 	q.list(it).push(it)
-	q.waiting++
+	q.count(it, 1)
+}
+
+// count adds an item to what waits, or takes it away.
+func (q *Queue) count(it *item, n int) {
+	q.waiting += n
+	q.load[it.task.Priority] += n * it.task.Size
 }
 
 // bringHome binds an item to its adapter's stream, or has it wait for one. It is not sent again if it was cancelled.
@@ -128,7 +146,7 @@ func (q *Queue) again(items []*item) {
 		it.leave()
 		it.state, it.stream = ready, nil
 		q.list(it).pushFront(it)
-		q.waiting++
+		q.count(it, 1)
 	}
 }
 
@@ -149,7 +167,7 @@ func (q *Queue) bind(it *item, s *stream, known bool) {
 	it.state, it.known = ready, known
 	it.assign(s)
 	s.bound.push(it)
-	q.waiting++
+	q.count(it, 1)
 }
 
 // take takes an item out of wherever it is, to be put elsewhere.
@@ -157,7 +175,7 @@ func (q *Queue) take(it *item) {
 	switch it.state {
 	case ready:
 		it.place.remove()
-		q.waiting--
+		q.count(it, -1)
 	case reserved:
 		it.stream.giveBack()
 	case orphaned:
@@ -275,8 +293,10 @@ func (q *Queue) DropPartition(p messages.Partition) []Output {
 	return q.done()
 }
 
-// Tick sends elsewhere what has waited long enough for a lost adapter. Call it every second or so.
+// Tick sends elsewhere what has waited long enough for a lost adapter, and what the limits allow now. Call it every second
+// or so; while Throttled, more often.
 func (q *Queue) Tick(now time.Time) []Output {
+	q.refill(now)
 	var over []*item
 	for _, it := range q.orphans {
 		wait := q.config.LedgerGrace

@@ -162,6 +162,9 @@ func (q *Queue) assign() {
 	for progress := true; progress && q.waiting > 0; {
 		progress = false
 		for range q.streams {
+			if !q.allowed() {
+				return
+			}
 			q.turn = (q.turn + 1) % len(q.streams)
 			s := q.streams[q.turn]
 			if s.credit() == 0 {
@@ -177,23 +180,52 @@ func (q *Queue) assign() {
 
 // pop takes the first item that is bound to a stream, or else of the highest priority that its version can serve.
 func (q *Queue) pop(s *stream) *item {
-	if it := s.bound.pop(); it != nil {
-		q.waiting--
-		return it
+	from := &s.bound
+	if from.peek() == nil {
+		if from = q.next(s); from == nil {
+			return nil
+		}
+		q.popped++
 	}
-	exact, anyVersion := q.ready[s.Version], q.ready[""]
+	it := from.pop()
+	q.count(it, -1)
+	q.tokens--
+	return it
+}
+
+// next returns the list whose first item is to be sent on a stream: that of the highest priority, or at times the one whose
+// first item has waited longest.
+func (q *Queue) next(s *stream) *fifo {
+	var highest, oldest *fifo
+	var since time.Time
 	for p := Priorities - 1; p >= 0; p-- {
-		for _, lists := range [...]*[Priorities]fifo{exact, anyVersion} {
+		for _, lists := range [...]*[Priorities]fifo{q.ready[s.Version], q.ready[""]} {
 			if lists == nil {
 				continue
 			}
-			if it := lists[p].pop(); it != nil {
-				q.waiting--
-				return it
+			it := lists[p].peek()
+			switch {
+			case it == nil:
+				continue
+			case highest == nil:
+				highest = &lists[p]
+			}
+			if q.popped%AgedShare != 0 || q.config.AgeAfter == 0 {
+				return highest
+			}
+			if at := it.task.Since; q.aged(at) && (oldest == nil || at.Before(since)) {
+				oldest, since = &lists[p], at
 			}
 		}
 	}
-	return nil
+	if oldest != nil {
+		return oldest
+	}
+	return highest
+}
+
+func (q *Queue) aged(since time.Time) bool {
+	return !since.IsZero() && q.now.Sub(since) >= q.config.AgeAfter
 }
 
 // send uses a credit of a stream for an item.

@@ -27,8 +27,20 @@ type Task struct {
 	// Again: it was offered before, to a queue that is gone; some adapter may have it.
 	Again     bool
 	OfferedAt time.Time
+	// Since is when its order came to it: waiting in other queues counts. Zero: it never ages.
+	Since time.Time
+	// Size is what it takes of memory while it waits, in any unit.
+	Size int
 	// Body is for the caller.
 	Body any
+}
+
+// since is when the task began to wait.
+func (t *Task) since() time.Time {
+	if t.Since.IsZero() {
+		return t.OfferedAt
+	}
+	return t.Since
 }
 
 // StreamID names a stream of an adapter. No id is used twice.
@@ -52,6 +64,20 @@ type Config struct {
 	// Grace is how long tasks of a lost stream wait for the same adapter to come back before another may get them. A
 	// task of an activity that is not idempotent waits LedgerGrace, and then goes on marked as maybe started.
 	Grace, LedgerGrace time.Duration
+	// AgeAfter is how long a task waits before it ages: one send in AgedShare goes to the oldest of those that did, whatever
+	// its priority. So what is of low priority is late, and never starves. 0: tasks don't age.
+	AgeAfter time.Duration
+}
+
+// AgedShare is the number of sends of which one is for those that have waited long.
+const AgedShare = 16
+
+// Limit bounds what adapters get of an activity, whatever they could take. A zero field means no bound.
+type Limit struct {
+	// Rate is the most tasks a second that are sent, on average; a tenth of a second's may be sent at once.
+	Rate float64
+	// Concurrency is the most tasks that adapters have at a time.
+	Concurrency int
 }
 
 // Output is what is to be done.

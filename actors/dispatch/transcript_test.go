@@ -16,7 +16,7 @@ import (
 )
 
 // TestTranscripts drives a queue with the commands of each file, one a line, and compares what it says to each. Every
-// block named new begins with an empty queue, whose Grace is a second and LedgerGrace a minute.
+// block named new begins with an empty queue, whose Grace is a second, LedgerGrace a minute and AgeAfter five.
 func TestTranscripts(t *testing.T) {
 	t.Parallel()
 	paths, err := filepath.Glob("testdata/*.txt")
@@ -30,7 +30,9 @@ func TestTranscripts(t *testing.T) {
 			datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 				t.Helper()
 				if d.Cmd == "new" {
-					*e = env{queue: dispatch.New(dispatch.Config{Grace: time.Second, LedgerGrace: time.Minute}), now: began}
+					*e = env{queue: dispatch.New(dispatch.Config{
+						Grace: time.Second, LedgerGrace: time.Minute, AgeAfter: 5 * time.Minute,
+					}), now: began}
 				}
 				var out strings.Builder
 				for line := range strings.Lines(d.Input) {
@@ -59,8 +61,13 @@ func (e *env) run(t *testing.T, words []string) string {
 	q, args := e.queue, arguments(words[1:])
 	stream, key, attempt := dispatch.StreamID(args.number(t, "stream", 0)), args["key"], uint32(args.number(t, "attempt", 1))
 	switch words[0] {
-	case "offer": // key= attempt= version= priority= ledger= partition= maybe again
+	case "offer": // key= attempt= version= priority= ledger= partition= size= maybe again ages
+		since := time.Time{}
+		if args.has("ages") {
+			since = e.now
+		}
 		return show(q.Offer(&dispatch.Task{
+			Since: since, Size: int(args.number(t, "size", 1)),
 			Key: key, Attempt: attempt, Version: args["version"], Priority: int(args.number(t, "priority", 0)), Ledger: args["ledger"],
 			MaybeStarted: args.has("maybe"), Again: args.has("again"), OfferedAt: e.now,
 			Partition: messages.Partition(args.number(t, "partition", 0)),
@@ -103,6 +110,12 @@ func (e *env) run(t *testing.T, words []string) string {
 		}
 		e.now = e.now.Add(after)
 		return show(q.Tick(e.now))
+	case "limit": // rate= concurrency=
+		return show(q.SetLimit(dispatch.Limit{
+			Rate: float64(args.number(t, "rate", 0)), Concurrency: int(args.number(t, "concurrency", 0)),
+		}, e.now))
+	case "load": // priority=
+		return fmt.Sprintf("%d, throttled %t\n", q.Load(int(args.number(t, "priority", 0))), q.Throttled())
 	case "oldest":
 		if q.Oldest().IsZero() {
 			return "none\n"

@@ -1,0 +1,29 @@
+package dispatch
+
+import "time"
+
+// SetLimit bounds what adapters get from now on. What they have they keep.
+func (q *Queue) SetLimit(l Limit, now time.Time) []Output {
+	q.refill(now)
+	if q.limit.Rate == 0 {
+		q.tokens = 0 // they were not counted
+	}
+	q.limit = l
+	return q.done()
+}
+
+// Throttled tells whether tasks wait that will be allowed when some time has passed.
+func (q *Queue) Throttled() bool { return q.waiting > 0 && q.limit.Rate > 0 && q.tokens < 1 }
+
+// allowed tells whether one more task may be sent.
+func (q *Queue) allowed() bool {
+	return (q.limit.Concurrency == 0 || q.InFlight() < q.limit.Concurrency) && (q.limit.Rate == 0 || q.tokens >= 1)
+}
+
+// refill adds what the rate allows for the time since the last Tick. What is not used in a tenth of a second is lost.
+func (q *Queue) refill(now time.Time) {
+	if passed := now.Sub(q.now); passed > 0 && q.limit.Rate > 0 {
+		q.tokens = min(q.tokens+q.limit.Rate*passed.Seconds(), max(1, q.limit.Rate/10))
+	}
+	q.now = now
+}
