@@ -20,6 +20,12 @@ type Config struct {
 	Mailbox int
 	// PartitionMailbox is the same for a partition. Default 20,000.
 	PartitionMailbox int
+	// QueueBytes is the memory for the tasks of one activity that wait for adapters, for each priority; a task counts its
+	// input and 1 KiB. Further ones wait on disk. Default 4 MiB.
+	QueueBytes int64
+	// AgeAfter is how long a task waits for an adapter before it gets a share of what is sent, whatever its priority. Default
+	// 5 min.
+	AgeAfter time.Duration
 	// Idle is how long an order stays in memory with nothing to do. Default 30 s.
 	Idle time.Duration
 	// LongWait: an order that waits for a time at least this far away leaves memory at once. Default 5 s.
@@ -48,6 +54,8 @@ func (c Config) WithDefaults() Config {
 	c.Workflow = c.Workflow.WithDefaults()
 	fill(&c.Mailbox, 1000)
 	fill(&c.PartitionMailbox, 20_000)
+	fill(&c.QueueBytes, 4<<20)
+	fill(&c.AgeAfter, 5*time.Minute)
 	fill(&c.Idle, 30*time.Second)
 	fill(&c.LongWait, 5*time.Second)
 	fill(&c.Recovering, 16)
@@ -83,6 +91,8 @@ func (c Config) Validate() error {
 	}
 	positive("Mailbox", int64(c.Mailbox))
 	positive("PartitionMailbox", int64(c.PartitionMailbox))
+	positive("QueueBytes", c.QueueBytes)
+	positive("AgeAfter", int64(c.AgeAfter))
 	positive("Idle", int64(c.Idle))
 	positive("LongWait", int64(c.LongWait))
 	positive("Recovering", int64(c.Recovering))
@@ -106,5 +116,5 @@ func (c Config) poison() supervision.Policy {
 }
 
 func (c Config) dispatch() dispatch.Config {
-	return dispatch.Config{Grace: c.Grace, LedgerGrace: c.LedgerGrace}
+	return dispatch.Config{Grace: c.Grace, LedgerGrace: c.LedgerGrace, AgeAfter: c.AgeAfter}
 }

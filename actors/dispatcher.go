@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"strings"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 	"google.golang.org/protobuf/proto"
@@ -28,8 +29,12 @@ type Adapter interface {
 
 // Messages to a dispatcher.
 type (
-	offer struct{ task *dispatch.Task }
-	done  struct {
+	offer struct {
+		task *dispatch.Task
+		// reserved is what was taken of the room for it.
+		reserved int64
+	}
+	done struct {
 		key     string
 		attempt uint32
 	}
@@ -74,12 +79,11 @@ func (refused) isNote() {}
 // dispatcher is the shell round the queue of one activity.
 type dispatcher struct {
 	engine   *Engine
-	activity string // adapter.activity
+	activity *activity
 	name     string // without the adapter
 	loop     *supervision.Loop
 	queue    *dispatch.Queue
 	adapters map[dispatch.StreamID]Adapter
-	gauges   *queueGauges
 }
 
 // Receive implements actor.Actor.
@@ -87,6 +91,8 @@ func (d *dispatcher) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
 	case *offer:
 		d.do(d.queue.Offer(m.task))
+		d.activity.room.update(d.queue)
+		d.activity.room.giveBack(m.task.Priority, m.reserved)
 	case done:
 		d.do(d.queue.Done(m.key, m.attempt))
 	case cancel:
@@ -113,11 +119,15 @@ func (d *dispatcher) Receive(ctx actor.Context) {
 	case probe:
 		now := d.engine.now()
 		d.do(d.queue.Tick(now))
-		d.gauges.oldest(d.queue.Oldest(), now)
+		d.activity.gauges.oldest(d.queue.Oldest(), now)
 	default:
 		return
 	}
-	d.gauges.set(d.queue.Waiting(), d.queue.InFlight())
+	d.activity.room.update(d.queue)
+	if d.activity.room.wanting() {
+		d.activity.refill(d.engine)
+	}
+	d.activity.gauges.set(d.queue.Waiting(), d.queue.InFlight())
 	d.loop.Beat()
 }
 
@@ -150,7 +160,7 @@ func (d *dispatcher) do(outputs []dispatch.Output) {
 
 // reserve journals which ledger a task is about to be sent to.
 func (d *dispatcher) reserve(t *dispatch.Task, ledger string) {
-	self := d.engine.dispatcherPID(d.activity)
+	self := d.activity.dispatcher
 	key, attempt := t.Key, t.Attempt
 	d.engine.tellOrder(t.Partition, t.Order, messages.Handle{}, &command{
 		cmd: workflow.Sent{Key: key, Attempt: attempt, Ledger: ledger},
@@ -167,24 +177,31 @@ func (d *dispatcher) reserve(t *dispatch.Task, ledger string) {
 	})
 }
 
-// dispatch offers an attempt to its activity's dispatcher.
-func (e *Engine) dispatch(i *instance, m workflow.Dispatch) {
-	activity, version := splitActivity(m.Activity)
-	name := nameOf(activity)
-	e.tell(e.dispatcherPID(activity), &offer{task: &dispatch.Task{
+// dispatch offers an attempt to its activity's dispatcher. reserved is what was taken of the room for it.
+func (e *Engine) dispatch(i *instance, m workflow.Dispatch, reserved int64) {
+	name, version := splitActivity(m.Activity)
+	a := e.activity(name)
+	e.tell(a.dispatcher, &offer{reserved: reserved, task: &dispatch.Task{
 		Order: i.id, Partition: i.partition.number, Key: m.Key, Attempt: m.Attempt, Version: version,
-		Priority: int(i.state.Accepted().GetPriority()), Ledger: m.Ledger, MaybeStarted: m.MaybeStarted, Again: m.Again,
-		OfferedAt: e.now(),
+		Priority: i.priority(), Ledger: m.Ledger, MaybeStarted: m.MaybeStarted,
+		Again:     m.Again || m.Overflow != 0 && m.Overflow != i.partition.epoch,
+		OfferedAt: e.now(), Since: time.Unix(0, m.Since), Size: int(a.room.size(len(m.Input))),
 		Body: &adapterv1.Task{
 			OrderId: string(i.id), Partition: uint32(i.partition.number), Epoch: uint64(i.partition.epoch),
-			Key: m.Key, Attempt: m.Attempt, Activity: name, Input: m.Input, Deadline: m.Deadline, Task: m.Task,
+			Key: m.Key, Attempt: m.Attempt, Activity: nameOf(name), Input: m.Input, Deadline: m.Deadline, Task: m.Task,
 		},
 	}})
 }
 
+// overflowed tells the backlog of an attempt that waits on disk.
+func (e *Engine) overflowed(i *instance, m workflow.Dispatch) {
+	name, _ := splitActivity(m.Activity)
+	e.tell(e.activity(name).backlog, overflowed{priority: i.priority(), slot: i.partition, since: m.Since})
+}
+
 func (e *Engine) cancelAttempt(m workflow.CancelAttempt) {
-	activity, _ := splitActivity(m.Activity)
-	e.tell(e.dispatcherPID(activity), cancel{key: m.Key, attempt: m.Attempt})
+	name, _ := splitActivity(m.Activity)
+	e.tell(e.activity(name).dispatcher, cancel{key: m.Key, attempt: m.Attempt})
 }
 
 // Attach connects an adapter's stream to the dispatchers of the activities that it offers.
@@ -195,7 +212,7 @@ func (e *Engine) Attach(hello *adapterv1.Hello, a Adapter) dispatch.StreamID {
 		for _, k := range hello.GetKeys() {
 			keys[k] = true
 		}
-		e.tell(e.dispatcherPID(hello.GetAdapter()+"."+act.GetName()), &attach{adapter: a, stream: dispatch.Stream{
+		e.tell(e.activity(hello.GetAdapter()+"."+act.GetName()).dispatcher, &attach{adapter: a, stream: dispatch.Stream{
 			ID: id, Process: hello.GetProcess(), Ledger: hello.GetLedger(), Version: act.GetVersion(),
 			Idempotent: act.GetIdempotent(), Keys: keys,
 		}})
@@ -206,18 +223,18 @@ func (e *Engine) Attach(hello *adapterv1.Hello, a Adapter) dispatch.StreamID {
 // Detach disconnects a stream.
 func (e *Engine) Detach(hello *adapterv1.Hello, id dispatch.StreamID) {
 	for _, act := range hello.GetActivities() {
-		e.tell(e.dispatcherPID(hello.GetAdapter()+"."+act.GetName()), detach{stream: id})
+		e.tell(e.activity(hello.GetAdapter()+"."+act.GetName()).dispatcher, detach{stream: id})
 	}
 }
 
 // Credit passes on a stream's credits for an activity.
 func (e *Engine) Credit(adapter string, id dispatch.StreamID, c *adapterv1.Credit) {
-	e.tell(e.dispatcherPID(adapter+"."+c.GetActivity()), credit{stream: id, total: c.GetTotal()})
+	e.tell(e.activity(adapter+"."+c.GetActivity()).dispatcher, credit{stream: id, total: c.GetTotal()})
 }
 
 // Revoke passes on a revocation of a stream's credits.
 func (e *Engine) Revoke(adapter string, id dispatch.StreamID, r *adapterv1.Revocation) {
-	e.tell(e.dispatcherPID(adapter+"."+r.GetActivity()), revoke{stream: id, count: r.GetCount()})
+	e.tell(e.activity(adapter+"."+r.GetActivity()).dispatcher, revoke{stream: id, count: r.GetCount()})
 }
 
 // Result passes on a result. answer is called with nil when it is durable, or when nobody waits for it any more; with an
@@ -235,18 +252,19 @@ func (e *Engine) Result(adapter string, r *adapterv1.Result, answer func(error))
 		},
 		answer: func(err error) {
 			if err == nil {
-				e.tell(e.dispatcherPID(adapter+"."+r.GetActivity()), over)
+				e.tell(e.activity(adapter+"."+r.GetActivity()).dispatcher, over)
 			}
 			answer(err)
 		},
 	})
 }
 
-// Depths returns how many tasks wait for each of the activities given, by name.
+// Depths returns how many tasks wait for each of the activities given, by name; those on disk included.
 func (e *Engine) Depths(adapter string, activities []*adapterv1.Activity) map[string]int64 {
 	out := make(map[string]int64, len(activities))
 	for _, a := range activities {
-		out[a.GetName()] = e.metrics.queue(adapter + "." + a.GetName()).waiting.Load()
+		g := e.metrics.queue(adapter + "." + a.GetName())
+		out[a.GetName()] = g.waiting.Load() + max(g.stored.Load(), 0)
 	}
 	return out
 }
@@ -260,27 +278,4 @@ func splitActivity(s string) (activity, version string) {
 func nameOf(activity string) string {
 	_, name, _ := strings.Cut(activity, ".")
 	return name
-}
-
-// dispatcherPID returns the dispatcher of an activity, and makes it if there is none yet.
-func (e *Engine) dispatcherPID(activity string) *actor.PID {
-	if pid, ok := e.dispatchers.Load(activity); ok {
-		return pid.(*actor.PID) //nolint:errcheck,forcetypeassert // only PIDs are stored
-	}
-	e.dispatchersMu.Lock()
-	defer e.dispatchersMu.Unlock()
-	if pid, ok := e.dispatchers.Load(activity); ok {
-		return pid.(*actor.PID) //nolint:errcheck,forcetypeassert // only PIDs are stored
-	}
-	name := nameOf(activity)
-	loop := e.watchdog.Register("dispatcher "+activity, e.config.StuckAfter)
-	pid := e.system.Root.Spawn(actor.PropsFromProducer(func() actor.Actor {
-		return &dispatcher{
-			engine: e, activity: activity, name: name, loop: loop, queue: dispatch.New(e.config.dispatch()),
-			adapters: map[dispatch.StreamID]Adapter{}, gauges: e.metrics.queue(activity),
-		}
-	}, actor.WithMailbox(inlineMailbox(e.config.PartitionMailbox, func(any) bool { return true })), actor.WithDispatcher(&e.workers),
-		actor.WithGuardian(e.lastResort)))
-	e.dispatchers.Store(activity, pid)
-	return pid
 }

@@ -12,7 +12,14 @@
 // An instance decides, commits, and only then acts and answers. Messages that come during a commit wait, and are decided
 // together. What needs no reading is decided in the partition's turn; an instance that has to be loaded holds up no other.
 //
-// A dispatcher per activity is the shell round actors/dispatch: it holds the tasks that wait for adapters.
+// A dispatcher per activity is the shell round actors/dispatch: it holds the tasks that wait for adapters. There is room for
+// so many of each priority; the others overflow, as is decided before they are committed, and their orders leave memory. The
+// activity's backlog has them handed over when there is room:
+//
+//	                 no room                         refill, by priority, partitions in turn
+//	scheduled ──────────────► on disk, in an index ─────────────────────────────────────────► in the dispatcher's queue
+//	    │                                                                                        ▲
+//	    └────────────────────────────────────────────────────────────────────────────────────────┘ room
 //
 // How it fails. Any message may be lost. Who sends one keeps it until it is answered: clients their orders, adapters their
 // results, the partition its due times, the journal the tasks that are under way; and whoever asks for something gets an

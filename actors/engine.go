@@ -62,8 +62,8 @@ type Engine struct {
 	handles     handles
 	streams     atomic.Uint64
 
-	dispatchers   sync.Map // by activity
-	dispatchersMu sync.Mutex
+	activities   sync.Map // *activity, by name
+	activitiesMu sync.Mutex
 	// guardian supervises partitions, lastResort what can't be restarted.
 	guardian, lastResort actor.SupervisorStrategy
 
@@ -187,8 +187,9 @@ func (e *Engine) clock() {
 				e.tell(s.pid, probe{})
 			}
 		}
-		e.dispatchers.Range(func(_, pid any) bool {
-			e.tell(pid.(*actor.PID), probe{}) //nolint:errcheck,forcetypeassert // only PIDs are stored
+		e.activities.Range(func(_, a any) bool {
+			e.tell(a.(*activity).dispatcher, probe{}) //nolint:errcheck,forcetypeassert // nothing else is stored
+			e.tell(a.(*activity).backlog, probe{})    //nolint:errcheck,forcetypeassert // nothing else is stored
 			return true
 		})
 	}
@@ -209,8 +210,9 @@ func (e *Engine) Stop() {
 		e.stop(s.pid)
 		s.loop.Close()
 	}
-	e.dispatchers.Range(func(_, pid any) bool {
-		e.stop(pid.(*actor.PID)) //nolint:errcheck,forcetypeassert // only PIDs are stored
+	e.activities.Range(func(_, a any) bool {
+		e.stop(a.(*activity).backlog)    //nolint:errcheck,forcetypeassert // nothing else is stored
+		e.stop(a.(*activity).dispatcher) //nolint:errcheck,forcetypeassert // nothing else is stored
 		return true
 	})
 	e.system.Shutdown()

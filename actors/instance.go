@@ -41,6 +41,7 @@ type instance struct {
 	due      int64 // as the partition was told
 	more     bool  // a decision was cut short
 	yielding bool  // asked to leave memory
+	filled   bool  // what had overflowed has a place now
 }
 
 // mail counts the messages that reached an instance through its partition, over all its incarnations.
@@ -65,11 +66,13 @@ func (m *mail) inline(message any) bool {
 // pending is what was decided and is not committed yet, and who is to be answered when it is.
 type pending struct {
 	events []*journalv1.Event
-	asking []asking
-	resume bool // whatever is outstanding is to be taken up
-	row    *journalv1.OrderRow
-	open   *journalv1.OpenRow
-	closes bool
+	// effects are what is to be done, with places reserved for what is dispatched.
+	effects []workflow.Effect
+	asking  []asking
+	resume  bool // whatever is outstanding is to be taken up
+	row     *journalv1.OrderRow
+	open    *journalv1.OpenRow
+	closes  bool
 }
 
 // Receive implements actor.Actor.
@@ -87,7 +90,7 @@ func (i *instance) Receive(ctx actor.Context) {
 		if m.to == i {
 			i.committed(m.err)
 		}
-	case *accept, *command, fired, resume, yield:
+	case *accept, *command, *handOver, fired, resume, yield:
 		i.mail.received.Add(1)
 		i.take(m)
 	}
@@ -114,6 +117,7 @@ func (i *instance) abandon() {
 		for _, m := range i.pending.asking {
 			m.refuse(ErrInterrupted)
 		}
+		i.giveBack(i.pending)
 		i.later(resume{})
 	}
 	for _, m := range append(i.deciding, i.buffered...) {
@@ -133,6 +137,9 @@ func (i *instance) decide(batch []any) {
 		i.more = false
 		i.apply(now, workflow.Continue{}, nil, p)
 	}
+	if i.state != nil {
+		i.place(now, p)
+	}
 	if n := messages.Version(len(p.events)); n > 0 {
 		i.commit(i.state.Version()-n, p)
 		return
@@ -141,12 +148,15 @@ func (i *instance) decide(batch []any) {
 	i.rest()
 }
 
+func (i *instance) priority() int { return int(i.state.Accepted().GetPriority()) }
+
 // settle does what waited for the commit, and answers.
 func (i *instance) settle(p *pending) {
 	if i.state != nil {
-		i.perform(i.state.Effects(p.events))
+		i.perform(p.effects, true)
+		p.effects = nil
 		if p.resume {
-			i.perform(i.state.Outstanding())
+			i.perform(i.state.Outstanding(), false)
 			i.tellKey(i.state.Status() == orderv1.Status_STATUS_PENDING)
 		}
 	}
@@ -198,6 +208,10 @@ func (i *instance) decideOne(now time.Time, m any, p *pending) {
 			return
 		}
 		p.resume = true
+	case *handOver:
+		if i.loaded(m) {
+			i.handOver(m)
+		}
 	case yield:
 	}
 }
@@ -304,54 +318,6 @@ func (i *instance) commit(before messages.Version, p *pending) {
 	i.engine.journal.Commit(c)
 }
 
-// rows finds out which rows the commit changes. A short wait is not worth a row.
-func (i *instance) rows(p *pending) {
-	s := i.state
-	status := s.Status()
-	if status == orderv1.Status_STATUS_WAITING && s.NextDue().Sub(i.engine.now()) < i.engine.config.LongWait {
-		status = orderv1.Status_STATUS_RUNNING
-	}
-	if i.row == nil || i.row.GetStatus() != int32(status) {
-		p.row = orderRow(s, status, i.partition.number)
-	}
-	if !isOpen(s) {
-		p.closes = i.row == nil || i.open != nil
-		return
-	}
-	if o := i.open; o == nil || o.GetDue() != openDue(s, status) ||
-		o.GetQueued() != (status == orderv1.Status_STATUS_PENDING) || o.GetHeld() != s.HoldsKey() {
-		p.open = openRow(s, status)
-	}
-}
-
-// isOpen tells whether an order is to be found by recovery.
-func isOpen(s *workflow.State) bool { return !s.Ended() || s.HoldsKey() }
-
-// openDue is the due time of an order that can only go on by itself; else 0.
-func openDue(s *workflow.State, status orderv1.Status) int64 {
-	if status == orderv1.Status_STATUS_WAITING || status == orderv1.Status_STATUS_PENDING {
-		return nano(s.NextDue())
-	}
-	return 0
-}
-
-// openRow is the row of an open order that has the status.
-func openRow(s *workflow.State, status orderv1.Status) *journalv1.OpenRow {
-	return &journalv1.OpenRow{
-		Id: string(s.ID()), OrderKey: s.Accepted().GetOrderKey(), Due: openDue(s, status),
-		Queued: status == orderv1.Status_STATUS_PENDING, Held: s.HoldsKey(),
-	}
-}
-
-func orderRow(s *workflow.State, status orderv1.Status, p messages.Partition) *journalv1.OrderRow {
-	a := s.Accepted()
-	return &journalv1.OrderRow{
-		Id: a.GetOrderId(), Definition: a.GetDefinition(), Status: int32(status), OrderKey: a.GetOrderKey(),
-		Priority: a.GetPriority(), Labels: a.GetLabels(), Deadline: a.GetDeadline(),
-		AcceptedAt: nano(s.AcceptedAt()), EndedAt: nano(s.EndedAt()), Partition: uint32(p),
-	}
-}
-
 // committed goes on after a commit: effects, answers, and what came meanwhile.
 func (i *instance) committed(err error) {
 	if err != nil {
@@ -373,6 +339,9 @@ func (i *instance) committed(err error) {
 
 func (i *instance) succeeded(p *pending) {
 	i.engine.metrics.committed(i.row == nil, p.row)
+	if p.open != nil || p.closes {
+		i.engine.countOverflow(i.open, p.open)
+	}
 	if p.row != nil {
 		i.row = p.row
 	}
@@ -403,6 +372,7 @@ func (i *instance) tellKey(accepted bool) {
 
 // failed drops the state: whatever came meanwhile is decided on a fresh one.
 func (i *instance) failed(p *pending, err error) {
+	i.giveBack(p)
 	first := i.row == nil
 	i.state, i.row, i.open, i.more, i.pending = nil, nil, nil, false, nil
 	i.mail.loaded.Store(false)
@@ -434,12 +404,23 @@ func (i *instance) failed(p *pending, err error) {
 	}
 }
 
-func (i *instance) perform(effects []workflow.Effect) {
+// perform does what is to be done; placed says that places are reserved for what is dispatched.
+func (i *instance) perform(effects []workflow.Effect, placed bool) {
 	for _, e := range effects {
 		switch e := e.(type) {
 		case workflow.Dispatch:
-			i.engine.dispatch(i, e)
+			switch {
+			case e.Overflow != 0:
+				i.engine.overflowed(i, e)
+			case placed:
+				i.engine.dispatch(i, e, i.engine.sizeOf(e))
+			default:
+				i.engine.dispatch(i, e, 0)
+			}
 		case workflow.CancelAttempt:
+			if e.Overflow != 0 {
+				i.engine.dispatch(i, e.Dispatch, 0) // its dispatcher may not know of it
+			}
 			i.engine.cancelAttempt(e)
 		case workflow.More:
 			i.more = true
@@ -454,7 +435,7 @@ func (i *instance) rest() {
 		i.decide(nil)
 		return
 	}
-	leave := i.yielding || i.state == nil || i.state.Ended()
+	leave := i.yielding || i.state == nil || i.state.Ended() || i.state.Parked() && !i.filled
 	if i.state != nil {
 		at := i.state.NextDue()
 		if due := nano(at); due != i.due {

@@ -48,6 +48,15 @@ func (c *command) refuse(err error) {
 	}
 }
 
+// handOver asks an order to hand over an attempt that has overflowed: there is room for it now, of this size.
+type handOver struct {
+	frame  uint32
+	size   int64
+	answer func(error)
+}
+
+func (h *handOver) refuse(err error) { h.answer(err) }
+
 // Notes of an instance to itself.
 type (
 	// committed tells the outcome of the commit of one incarnation.

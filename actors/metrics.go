@@ -32,7 +32,7 @@ type Metrics struct {
 	mu     sync.Mutex
 	queues map[string]*queueGauges
 
-	queueDepth, queueInFlight, queueAge *prometheus.Desc
+	queueDepth, queueInFlight, queueAge, queueOverflow *prometheus.Desc
 
 	keys                           [messages.Partitions]keyGauges
 	keysWaiting, keysHeld, keysAge *prometheus.Desc
@@ -81,6 +81,8 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		queueAge: prometheus.NewDesc("holdfast_queue_age_seconds", "How long the oldest waiting task has waited, by activity.",
 			[]string{"activity"}, nil),
 	}
+	m.queueOverflow = prometheus.NewDesc("holdfast_queue_overflow",
+		"Tasks for which there was no room in memory, and which have no result yet, by activity.", []string{"activity"}, nil)
 	m.keysWaiting = prometheus.NewDesc("holdfast_key_orders_waiting", "Orders that wait for another one of their order key.", nil, nil)
 	m.keysHeld = prometheus.NewDesc("holdfast_keys_held", "Order keys that a faulted order holds.", nil, nil)
 	m.keysAge = prometheus.NewDesc("holdfast_key_age_seconds",
@@ -129,6 +131,7 @@ func (m *Metrics) committed(first bool, row *journalv1.OrderRow) {
 // queueGauges are what one dispatcher shows of itself.
 type queueGauges struct {
 	waiting, inFlight, ageMillis atomic.Int64
+	stored                       atomic.Int64 // on disk, those included that got a place since
 }
 
 func (g *queueGauges) set(waiting, inFlight int) {
@@ -177,6 +180,7 @@ func (m *Metrics) Describe(ch chan<- *prometheus.Desc) {
 	ch <- m.queueDepth
 	ch <- m.queueInFlight
 	ch <- m.queueAge
+	ch <- m.queueOverflow
 	ch <- m.keysWaiting
 	ch <- m.keysHeld
 	ch <- m.keysAge
@@ -198,5 +202,6 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(m.queueDepth, prometheus.GaugeValue, float64(g.waiting.Load()), activity)
 		ch <- prometheus.MustNewConstMetric(m.queueInFlight, prometheus.GaugeValue, float64(g.inFlight.Load()), activity)
 		ch <- prometheus.MustNewConstMetric(m.queueAge, prometheus.GaugeValue, float64(g.ageMillis.Load())/1000, activity)
+		ch <- prometheus.MustNewConstMetric(m.queueOverflow, prometheus.GaugeValue, float64(max(g.stored.Load(), 0)), activity)
 	}
 }

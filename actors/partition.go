@@ -10,6 +10,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/persistence"
 	"github.com/holdfast-run/holdfast/supervision"
 )
 
@@ -235,6 +236,7 @@ func (p *partition) readOpen() {
 	if err != nil {
 		panic(fmt.Errorf("partition %d: read open orders: %w", p.number, err))
 	}
+	p.readOverflow(page)
 	for _, o := range page {
 		p.readUpTo = o.Handle
 		if !p.read && !o.Row.GetHeld() && p.engine.handles.isOld(o.Handle) {
@@ -257,8 +259,8 @@ func (p *partition) readOpen() {
 			}
 			continue
 		}
-		if o.Row.GetQueued() || o.Row.GetHeld() {
-			continue // it is started when its turn comes, or stays the head until it is released
+		if o.Row.GetQueued() || o.Row.GetHeld() || o.Row.GetParked() {
+			continue // it is started when its turn comes, stays the head until it is released, or gets a place
 		}
 		p.unresumed = append(p.unresumed, id)
 		p.handles[id] = o.Handle
@@ -270,6 +272,29 @@ func (p *partition) readOpen() {
 			p.read = true
 			p.engine.unread.Add(-1)
 		}
+	}
+}
+
+// readOverflow tells the backlogs of what is on disk.
+func (p *partition) readOverflow(page []persistence.OpenOrder) {
+	type queue struct {
+		activity string
+		priority int32
+	}
+	oldest := map[queue]int64{}
+	for _, o := range page {
+		for _, task := range o.Row.GetOverflow() {
+			q := queue{task.GetActivity(), task.GetPriority()}
+			if at, known := oldest[q]; !known || task.GetAt() < at {
+				oldest[q] = task.GetAt()
+			}
+		}
+		if !p.read && p.engine.handles.isOld(o.Handle) {
+			p.engine.countOverflow(nil, o.Row)
+		}
+	}
+	for q, since := range oldest {
+		p.engine.tell(p.engine.activity(q.activity).backlog, overflowed{priority: int(q.priority), slot: p.slot, since: since})
 	}
 }
 

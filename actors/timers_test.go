@@ -40,15 +40,18 @@ func (n *node) checkWaits(late time.Duration, ids ...string) {
 
 func (n *node) resident() int { return n.gauge("holdfast_orders_resident") }
 
-func (n *node) gauge(name string) int {
+// gauge reads a metric: the first one, or that which has a label of this value.
+func (n *node) gauge(name string, label ...string) int {
 	n.t.Helper()
 	families, err := n.metrics.Gather()
 	if err != nil {
 		n.t.Fatal(err)
 	}
 	for _, f := range families {
-		if f.GetName() == name {
-			return int(f.GetMetric()[0].GetGauge().GetValue())
+		for _, m := range f.GetMetric() {
+			if f.GetName() == name && (len(label) == 0 || m.GetLabel()[0].GetValue() == label[0]) {
+				return int(m.GetGauge().GetValue())
+			}
 		}
 	}
 	n.t.Fatalf("no metric %s", name)

@@ -36,7 +36,7 @@ type Config struct {
 	KeepBytes int
 	// KeepFor is how long they are remembered after their last use. Default 1 h.
 	KeepFor time.Duration
-	// MaxUnacked is how many results may wait for their acknowledgement before no more tasks are asked for. Default 8,192.
+	// MaxUnacked is how many results may wait for their acknowledgement before no more tasks are asked for. Default 2,048.
 	MaxUnacked int
 	// Restarts is how often an activity actor may fail before Run ends with an error, and how soon it is restarted.
 	// Default: 10 times a minute, after 50 ms to 10 s.
@@ -72,7 +72,7 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.KeepResults, 100_000)
 	orDefault(&c.KeepBytes, 64<<20)
 	orDefault(&c.KeepFor, time.Hour)
-	orDefault(&c.MaxUnacked, 8192)
+	orDefault(&c.MaxUnacked, 2048)
 	orDefault(&c.Restarts, supervision.Policy{
 		MaxRestarts: 10, Within: time.Minute,
 		Backoff: supervision.Backoff{Initial: 50 * time.Millisecond, Max: 10 * time.Second, Jitter: 0.5},

@@ -25,6 +25,8 @@ type (
 		MaybeStarted bool
 		// Again: it was handed over before, and some adapter may have it.
 		Again bool
+		// Follows: an attempt at the same activity has just ended, and this one takes its place.
+		Follows bool
 		// Since is when it was scheduled.
 		Since int64
 		// Overflow is the epoch of the owner that had no place for it; 0 if there was one. A later owner can't know whether
@@ -47,12 +49,17 @@ func (End) isEffect()           {}
 // Effects returns what is to be done after events that led to this state were committed.
 func (s *State) Effects(events []*journalv1.Event) []Effect {
 	var out []Effect
+	ended := false
 	for _, ev := range events {
 		switch e := ev.GetKind().(type) {
+		case *journalv1.Event_AttemptEnded:
+			ended = true
 		case *journalv1.Event_AttemptScheduled:
 			f := s.byKey(e.AttemptScheduled.GetKey())
 			if f != nil && f.inFlight() && f.call.scheduled == e.AttemptScheduled {
-				out = append(out, f.dispatch())
+				d := f.dispatch()
+				d.Follows = ended && s.left == d.Activity
+				out = append(out, d)
 			}
 		case *journalv1.Event_StopRequested:
 			out = append(out, s.cancellations(s.frame(e.StopRequested.GetFrame()))...)

@@ -147,6 +147,7 @@ func (s *State) attemptEnded(e *journalv1.AttemptEnded) {
 	f := s.mustFrame(e.GetFrame())
 	f.call.ended = e
 	f.phase = phaseResult
+	s.left = f.call.scheduled.GetActivity()
 	v := s.visits[f.task.Ref]
 	switch e.GetOutcome() {
 	case journalv1.Outcome_OUTCOME_SUCCEEDED:

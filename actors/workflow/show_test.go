@@ -83,6 +83,9 @@ func effects(list []workflow.Effect) string {
 			if e.MaybeStarted {
 				out.WriteString(" maybe-started")
 			}
+			if e.Follows {
+				out.WriteString(" follows")
+			}
 			if e.Overflow != 0 {
 				fmt.Fprintf(&out, " overflow=%d", e.Overflow)
 			}

@@ -59,6 +59,8 @@ type State struct {
 	frames []*frame
 	next   uint32
 	visits map[string]*visit
+	// left is the activity of the attempt that ended last.
+	left string
 	// abandoned are the attempts that were left without a known outcome, by key.
 	abandoned map[string]abandoned
 }

@@ -63,6 +63,10 @@ func nodeFlags(f *pflag.FlagSet, c *nodeConfig) {
 	f.IntVar(&e.Mailbox, "mailbox", 0, "most messages that wait for one order (1000)")
 	f.IntVar(&e.PartitionMailbox, "partition-mailbox", 0,
 		fmt.Sprintf("most messages that wait for one of the %d partitions (20000)", messages.Partitions))
+	f.Int64Var(&e.QueueBytes, "queue", 0,
+		"memory in bytes for the tasks of one activity and priority that wait for adapters; more wait on disk (4 MiB)")
+	f.DurationVar(&e.AgeAfter, "age-after", 0,
+		"how long a task waits for an adapter before it gets a share of what is sent, whatever its priority (5m)")
 	f.DurationVar(&e.Idle, "idle", 0, "how long an order stays in memory with nothing to do (30s)")
 	f.DurationVar(&e.LongWait, "long-wait", 0, "shortest wait for which an order leaves memory at once (5s)")
 	f.IntVar(&e.Recovering, "recovering", 0, "most orders of one partition that are loaded at once after a start (16)")

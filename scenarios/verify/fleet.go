@@ -84,12 +84,10 @@ func (f *fleet) run(ctx context.Context, conn *grpc.ClientConn, n int) error {
 
 // passing tells whether an error is what a client of a node that is killed has to expect.
 func passing(err error) bool {
-	switch status.Code(err) { //nolint:exhaustive // all others are wrong
-	case codes.Unavailable, codes.ResourceExhausted:
-		return true
-	}
-	return false
+	return passingCode(status.Code(err))
 }
+
+func passingCode(c codes.Code) bool { return c == codes.Unavailable || c == codes.ResourceExhausted }
 
 // session runs one stream.
 func (f *fleet) session(ctx context.Context, conn *grpc.ClientConn, again <-chan time.Time) (done bool, err error) {
@@ -187,7 +185,7 @@ func (f *fleet) answers(answers []*orderv1.Submission) {
 			f.accepted(o, now)
 		case *orderv1.Submission_Refused:
 			f.refused = append(f.refused, o)
-			if c := codes.Code(answer.Refused.GetCode()); c != codes.Unavailable && c != codes.ResourceExhausted { //nolint:gosec // a code
+			if c := codes.Code(answer.Refused.GetCode()); !passingCode(c) { //nolint:gosec // a code
 				f.wrongf("order %s was refused: %v: %s", o.id, c, answer.Refused.GetMessage())
 			}
 		case *orderv1.Submission_Ended:

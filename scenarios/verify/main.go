@@ -78,6 +78,7 @@ var rows = []row{
 	{"timers", 5 * time.Minute, timers, timersBars},
 	{"kill", 15 * time.Minute, kill, killBars},
 	{"restart", 3 * time.Minute, restart, restartBars},
+	{"backlog", 15 * time.Minute, backlog, backlogBars},
 	{"bad_input", 30 * time.Minute, badInput, badInputBars},
 }
 

@@ -1,0 +1,80 @@
+package actors
+
+import (
+	"time"
+
+	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+)
+
+// place finds places for the attempts that are to be dispatched. Those that get none overflow.
+func (i *instance) place(now time.Time, p *pending) {
+	p.effects = i.state.Effects(p.events)
+	full := false
+	for _, e := range p.effects {
+		d, ok := e.(workflow.Dispatch)
+		if ok && !i.engine.reserve(i.priority(), d) {
+			i.apply(now, workflow.Overflow{Frame: d.Frame, Epoch: i.partition.epoch}, nil, p)
+			full, i.filled = true, false
+		}
+	}
+	if full {
+		p.effects = i.state.Effects(p.events)
+	}
+}
+
+// giveBack gives up the places of what will not be dispatched now. What has overflowed may be on disk.
+func (i *instance) giveBack(p *pending) {
+	for _, e := range p.effects {
+		if d, ok := e.(workflow.Dispatch); !ok {
+			continue
+		} else if d.Overflow != 0 {
+			i.engine.overflowed(i, d)
+		} else {
+			i.engine.giveBack(i.priority(), d)
+		}
+	}
+	p.effects = nil
+}
+
+// handOver hands over an attempt that has overflowed, if it is wanted still.
+func (i *instance) handOver(m *handOver) {
+	d, wanted := i.state.Refill(m.frame)
+	if !wanted {
+		m.answer(workflow.ErrStale)
+		return
+	}
+	i.filled = true
+	i.engine.dispatch(i, d, m.size)
+	m.answer(nil)
+}
+
+// sizeOf is what an attempt takes of the room of its activity.
+func (e *Engine) sizeOf(m workflow.Dispatch) int64 {
+	name, _ := splitActivity(m.Activity)
+	return e.activity(name).room.size(len(m.Input))
+}
+
+// reserve takes a place for an attempt that is about to be scheduled; false if it has to overflow.
+func (e *Engine) reserve(priority int, m workflow.Dispatch) bool {
+	name, _ := splitActivity(m.Activity)
+	a := e.activity(name)
+	return a.room.reserve(priority, a.room.size(len(m.Input)), m.Follows)
+}
+
+// giveBack gives up what was reserved.
+func (e *Engine) giveBack(priority int, m workflow.Dispatch) {
+	name, _ := splitActivity(m.Activity)
+	a := e.activity(name)
+	a.room.giveBack(priority, a.room.size(len(m.Input)))
+}
+
+// countOverflow counts what a change of an open row does to the tasks on disk.
+func (e *Engine) countOverflow(before, after *journalv1.OpenRow) {
+	for _, o := range before.GetOverflow() {
+		e.activity(o.GetActivity()).gauges.stored.Add(-1)
+	}
+	for _, o := range after.GetOverflow() {
+		e.activity(o.GetActivity()).gauges.stored.Add(1)
+	}
+}
