@@ -18,14 +18,16 @@ import (
 )
 
 // Everything at once: commits that fail, partitions that panic, adapters that come and go, kills, cancels and repeated
-// submissions, with and without room for all tasks. Whatever was acknowledged ends, once; of each key one order runs at a time; what is not idempotent is
+// submissions, with and without room for all. Whatever was acknowledged ends, once; of each key one order runs at a time; what is not idempotent is
 // never executed by two ledgers without a mark.
 func TestChaos(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(4) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) { chaos(t, rand.New(rand.NewPCG(seed, 0)), []int64{0, 2500}[seed%2]) })
+			synctest.Test(t, func(t *testing.T) {
+				chaos(t, rand.New(rand.NewPCG(seed, 0)), []int64{0, 2500}[seed%2], []int64{0, 20_000}[seed/2%2])
+			})
 		})
 	}
 }
@@ -50,8 +52,8 @@ func (d *dice) stuck() bool {
 	return !d.calm && d.rng.IntN(10) == 0
 }
 
-// chaos runs orders, with so much room for tasks that wait; 0: for all.
-func chaos(t *testing.T, rng *rand.Rand, queueBytes int64) {
+// chaos runs orders, with so much room for tasks that wait, and for orders; 0: for all.
+func chaos(t *testing.T, rng *rand.Rand, queueBytes, residentBytes int64) {
 	t.Helper()
 	const orders, keys = 60, 4
 	chance := &dice{rng: rng}
@@ -70,7 +72,7 @@ func chaos(t *testing.T, rng *rand.Rand, queueBytes int64) {
 		}
 	}}
 	n := start(t, inMemory, withWrap(f.wrap), withEngine(actors.Config{
-		LongWait: time.Second, Idle: 2 * time.Second, LedgerGrace: 10 * time.Second, QueueBytes: queueBytes,
+		LongWait: time.Second, Idle: 2 * time.Second, LedgerGrace: 10 * time.Second, QueueBytes: queueBytes, ResidentBytes: residentBytes,
 		Workflow: workflow.Limits{StopGrace: 15 * time.Second},
 	}))
 	def := n.deploy("steps", "do: [{a: {call: x.do}}, {w: {wait: PT2S}}, {b: {call: x.do}}]")

@@ -26,6 +26,9 @@ type Config struct {
 	// AgeAfter is how long a task waits for an adapter before it gets a share of what is sent, whatever its priority. Default
 	// 5 min.
 	AgeAfter time.Duration
+	// ResidentBytes is the memory for orders; beyond it those that had nothing to do for longest leave it. It is estimated:
+	// 4 KiB for an order, and its payloads. Default 256 MiB.
+	ResidentBytes int64
 	// Idle is how long an order stays in memory with nothing to do. Default 30 s.
 	Idle time.Duration
 	// LongWait: an order that waits for a time at least this far away leaves memory at once. Default 5 s.
@@ -56,6 +59,7 @@ func (c Config) WithDefaults() Config {
 	fill(&c.PartitionMailbox, 20_000)
 	fill(&c.QueueBytes, 4<<20)
 	fill(&c.AgeAfter, 5*time.Minute)
+	fill(&c.ResidentBytes, 256<<20)
 	fill(&c.Idle, 30*time.Second)
 	fill(&c.LongWait, 5*time.Second)
 	fill(&c.Recovering, 16)
@@ -93,6 +97,7 @@ func (c Config) Validate() error {
 	positive("PartitionMailbox", int64(c.PartitionMailbox))
 	positive("QueueBytes", c.QueueBytes)
 	positive("AgeAfter", int64(c.AgeAfter))
+	positive("ResidentBytes", c.ResidentBytes)
 	positive("Idle", int64(c.Idle))
 	positive("LongWait", int64(c.LongWait))
 	positive("Recovering", int64(c.Recovering))

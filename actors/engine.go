@@ -67,6 +67,9 @@ type Engine struct {
 	// guardian supervises partitions, lastResort what can't be restarted.
 	guardian, lastResort actor.SupervisorStrategy
 
+	// resident is about what the orders in memory take, in bytes.
+	resident atomic.Int64
+
 	slotsMu    sync.Mutex
 	slots      []*slot
 	unread     atomic.Int64 // partitions whose open orders were not read yet

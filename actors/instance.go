@@ -39,6 +39,7 @@ type instance struct {
 	buffered []any    // what came meanwhile; at most Config.Mailbox, not counting notes
 	mail     *mail
 	due      int64 // as the partition was told
+	size     int64 // as the engine was told
 	more     bool  // a decision was cut short
 	yielding bool  // asked to leave memory
 	filled   bool  // what had overflowed has a place now
@@ -86,6 +87,7 @@ func (i *instance) Receive(ctx actor.Context) {
 		}
 	case *actor.Stopping, *actor.Restarting:
 		i.abandon()
+		i.resize(0)
 	case *committed:
 		if m.to == i {
 			i.committed(m.err)
@@ -429,6 +431,24 @@ func (i *instance) perform(effects []workflow.Effect, placed bool) {
 	}
 }
 
+// overhead is what an order takes beside its payloads: about that much was measured.
+const overhead = 4 << 10
+
+func sizeOf(s *workflow.State) int64 {
+	if s == nil {
+		return overhead
+	}
+	return overhead + int64(s.Size())
+}
+
+// resize tells the engine how much memory the order takes.
+func (i *instance) resize(size int64) {
+	if size != i.size {
+		i.engine.resident.Add(size - i.size)
+		i.size = size
+	}
+}
+
 // rest tells the partition when to wake the order, and whether it may leave memory.
 func (i *instance) rest() {
 	if i.more {
@@ -449,6 +469,7 @@ func (i *instance) rest() {
 			leave = true
 		}
 	}
+	i.resize(sizeOf(i.state))
 	if leave {
 		i.engine.tell(i.partition.pid, release{id: i.id, mail: i.mail, received: i.mail.received.Load()})
 	}

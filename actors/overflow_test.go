@@ -3,10 +3,12 @@ package actors_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/holdfast-run/holdfast/actors"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
 )
 
@@ -157,6 +159,39 @@ func TestOverflowLeft(t *testing.T) {
 			t.Errorf("%d tasks have overflowed after all", got)
 		}
 	})
+}
+
+// Orders leave memory, also while adapters have their tasks, when there is too much in it; large ones count more.
+func TestResidentBytes(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		input string
+		most  int
+	}{"small": {"{}", 13}, "large": {`"` + strings.Repeat("x", 40<<10) + `"`, 2}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				n := start(t, withEngine(actors.Config{ResidentBytes: 50 << 10}))
+				w := n.worker(nil)
+				def := n.deploy("three", callThree)
+				const orders = 300
+				for i := range orders {
+					n.mustSubmit(order{id: fmt.Sprint("o", i), def: def, input: test.input})
+				}
+				if got := len(w.took()); got != orders {
+					t.Errorf("%d tasks", got)
+				}
+				for i := range 3 * orders {
+					if got := n.resident(); got > test.most {
+						t.Fatalf("%d orders are in memory", got)
+					}
+					w.answer(w.took()[i], done("1"))
+					settle()
+				}
+				n.drain()
+			})
+		})
+	}
 }
 
 // What waits for one activity is not in the way of others.

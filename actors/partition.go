@@ -2,6 +2,7 @@ package actors
 
 import (
 	"container/heap"
+	"container/list"
 	"context"
 	"fmt"
 	"slices"
@@ -37,6 +38,8 @@ type partition struct {
 	poison   actor.SupervisorStrategy
 	resident map[messages.OrderID]*resident
 	byPID    map[string]*resident
+	// idlest are the residents, those first that had no message for longest.
+	idlest list.List
 	// dues are the orders that have to be fired at some time, resident or not.
 	dues     dueHeap
 	dueOf    map[messages.OrderID]*due
@@ -53,14 +56,6 @@ type partition struct {
 	readAll   bool
 	resuming  map[messages.OrderID]bool
 	handles   map[messages.OrderID]messages.Handle
-}
-
-type resident struct {
-	id      messages.OrderID
-	pid     *actor.PID
-	mail    *mail
-	sent    uint64
-	touched time.Time
 }
 
 // recoveryPage is how many open orders recovery reads at once.
@@ -118,61 +113,12 @@ func (p *partition) Receive(ctx actor.Context) {
 	case tick:
 		p.fire()
 	case sweep:
-		p.sweep()
+		p.sweep(p.engine.now().Add(-p.engine.config.Idle))
 		p.look()
 	case probe:
 		p.look()
 	}
 	p.loop.Beat()
-}
-
-// deliver hands a message to an order, and activates it if need be.
-func (p *partition) deliver(d *deliver) {
-	r := p.resident[d.id]
-	if r == nil {
-		r = p.activate(d.id, d.handle, nil)
-	}
-	if !isNote(d.message) && r.sent-r.mail.received.Load() >= uint64(p.engine.config.Mailbox) { //nolint:gosec // positive
-		d.refuse(ErrBusy)
-		return
-	}
-	r.sent++
-	r.touched = p.engine.now()
-	p.ctx.Send(r.pid, d.message)
-}
-
-func (p *partition) activate(id messages.OrderID, h messages.Handle, poison error) *resident {
-	r := &resident{id: id, mail: &mail{}}
-	incarnations := 0
-	props := actor.PropsFromProducer(func() actor.Actor {
-		incarnations++
-		return &instance{
-			engine: p.engine, partition: p.slot, id: id, handle: h, mail: r.mail,
-			restarted: incarnations > 1 || poison != nil, poison: poison,
-		}
-	}, actor.WithMailbox(inlineMailbox(2*p.engine.config.Mailbox, r.mail.inline)), actor.WithDispatcher(&p.engine.workers))
-	r.pid = p.ctx.Spawn(props)
-	p.resident[id] = r
-	p.byPID[r.pid.GetId()] = r
-	p.engine.metrics.resident.Inc()
-	return r
-}
-
-// release lets an order leave memory, if no message is on its way to it.
-func (p *partition) release(m release) {
-	r := p.resident[m.id]
-	if r == nil || r.mail != m.mail || r.sent != m.received || p.resuming[m.id] {
-		return
-	}
-	p.forget(r)
-	p.ctx.Stop(r.pid)
-}
-
-func (p *partition) forget(r *resident) {
-	delete(p.resident, r.id)
-	delete(p.byPID, r.pid.GetId())
-	delete(p.resuming, r.id)
-	p.engine.metrics.resident.Dec()
 }
 
 // poisoned is told of an order that panicked too often. It is faulted by a fresh incarnation; if even that panics, it is
@@ -195,18 +141,6 @@ func (p *partition) poisoned(reason any, who *actor.PID) {
 	p.faulted = append(p.faulted, now)
 	n := p.activate(r.id, messages.Handle{}, fmt.Errorf("panic: %v", reason)) //nolint:err113 // for people
 	n.mail.poison = true
-}
-
-// sweep asks orders that had nothing to do for a while to leave memory.
-func (p *partition) sweep() {
-	now := p.engine.now()
-	for _, r := range p.resident {
-		if now.Sub(r.touched) >= p.engine.config.Idle {
-			r.touched = now
-			r.sent++
-			p.ctx.Send(r.pid, yield{})
-		}
-	}
 }
 
 // recover takes up open orders: those that can act now are resumed, a few at a time; of the others only the due times are

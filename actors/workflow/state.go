@@ -222,6 +222,31 @@ func (s *State) NextDue() time.Time {
 	return fromNano(due)
 }
 
+// Size is about what the payloads of the order take in memory.
+func (s *State) Size() int {
+	sum := s.input.size() + s.output.size()
+	if s.context != s.input {
+		sum += s.context.size()
+	}
+	before := s.input
+	add := func(v *Value) {
+		if v != before { // it is handed on from one to the next
+			sum += v.size()
+		}
+		before = v
+	}
+	for _, f := range s.frames {
+		add(f.raw)
+		add(f.input)
+		add(f.last)
+		if f.call != nil {
+			add(f.call.input)
+			add(f.call.output)
+		}
+	}
+	return sum
+}
+
 func (s *State) root() *frame {
 	if len(s.frames) == 0 {
 		return nil

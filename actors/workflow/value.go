@@ -23,6 +23,20 @@ func NewDecoded(raw []byte, decoded any) *Value {
 	return &Value{raw: raw, decoded: decoded, done: true}
 }
 
+// decodedFactor is how much more memory JSON takes when it is decoded, about.
+const decodedFactor = 8
+
+// size is about what the value takes in memory.
+func (v *Value) size() int {
+	switch {
+	case v == nil:
+		return 0
+	case v.decoded != nil:
+		return (1 + decodedFactor) * len(v.raw)
+	}
+	return len(v.raw)
+}
+
 // JSON returns the value's bytes; null for a nil value.
 func (v *Value) JSON() []byte {
 	if v == nil || len(v.raw) == 0 {

@@ -67,6 +67,8 @@ func nodeFlags(f *pflag.FlagSet, c *nodeConfig) {
 		"memory in bytes for the tasks of one activity and priority that wait for adapters; more wait on disk (4 MiB)")
 	f.DurationVar(&e.AgeAfter, "age-after", 0,
 		"how long a task waits for an adapter before it gets a share of what is sent, whatever its priority (5m)")
+	f.Int64Var(&e.ResidentBytes, "resident", 0,
+		"memory in bytes for orders, about; beyond it those that had nothing to do for longest leave it (256 MiB)")
 	f.DurationVar(&e.Idle, "idle", 0, "how long an order stays in memory with nothing to do (30s)")
 	f.DurationVar(&e.LongWait, "long-wait", 0, "shortest wait for which an order leaves memory at once (5s)")
 	f.IntVar(&e.Recovering, "recovering", 0, "most orders of one partition that are loaded at once after a start (16)")

@@ -1,0 +1,103 @@
+package actors
+
+import (
+	"container/list"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/holdfast-run/holdfast/messages"
+)
+
+// resident is an order in memory.
+type resident struct {
+	id      messages.OrderID
+	pid     *actor.PID
+	mail    *mail
+	sent    uint64
+	touched time.Time
+	place   *list.Element // in the partition's list
+}
+
+// deliver hands a message to an order, and activates it if need be.
+func (p *partition) deliver(d *deliver) {
+	r := p.resident[d.id]
+	if r == nil {
+		r = p.activate(d.id, d.handle, nil)
+	}
+	if !isNote(d.message) && r.sent-r.mail.received.Load() >= uint64(p.engine.config.Mailbox) { //nolint:gosec // positive
+		d.refuse(ErrBusy)
+		return
+	}
+	p.send(r, d.message)
+	p.relieve()
+}
+
+func (p *partition) send(r *resident, message any) {
+	r.sent++
+	r.touched = p.engine.now()
+	p.idlest.MoveToBack(r.place)
+	p.ctx.Send(r.pid, message)
+}
+
+func (p *partition) activate(id messages.OrderID, h messages.Handle, poison error) *resident {
+	r := &resident{id: id, mail: &mail{}}
+	incarnations := 0
+	props := actor.PropsFromProducer(func() actor.Actor {
+		incarnations++
+		return &instance{
+			engine: p.engine, partition: p.slot, id: id, handle: h, mail: r.mail,
+			restarted: incarnations > 1 || poison != nil, poison: poison,
+		}
+	}, actor.WithMailbox(inlineMailbox(2*p.engine.config.Mailbox, r.mail.inline)), actor.WithDispatcher(&p.engine.workers))
+	r.pid = p.ctx.Spawn(props)
+	p.resident[id] = r
+	p.byPID[r.pid.GetId()] = r
+	r.place = p.idlest.PushBack(r)
+	p.engine.metrics.resident.Inc()
+	return r
+}
+
+// release lets an order leave memory, if no message is on its way to it.
+func (p *partition) release(m release) {
+	r := p.resident[m.id]
+	if r == nil || r.mail != m.mail || r.sent != m.received || p.resuming[m.id] {
+		return
+	}
+	p.forget(r)
+	p.ctx.Stop(r.pid)
+}
+
+func (p *partition) forget(r *resident) {
+	delete(p.resident, r.id)
+	delete(p.byPID, r.pid.GetId())
+	p.idlest.Remove(r.place)
+	delete(p.resuming, r.id)
+	p.engine.metrics.resident.Dec()
+}
+
+// idle returns the order that had no message for longest; nil if there is none.
+func (p *partition) idle() *resident {
+	if e := p.idlest.Front(); e != nil {
+		return e.Value.(*resident) //nolint:errcheck,forcetypeassert // nothing else is in it
+	}
+	return nil
+}
+
+// sweep asks orders that had no message since a time to leave memory.
+func (p *partition) sweep(since time.Time) {
+	for r := p.idle(); r != nil && !r.touched.After(since); r = p.idle() {
+		p.send(r, yield{})
+	}
+}
+
+// relieve asks the orders that had no message for longest to leave memory, when there is too much in it: more than have
+// come, so that it gets less.
+func (p *partition) relieve() {
+	if p.engine.resident.Load() <= p.engine.config.ResidentBytes {
+		return
+	}
+	for range 2 {
+		p.send(p.idle(), yield{})
+	}
+}
