@@ -33,8 +33,9 @@ type Config struct {
 	Idle time.Duration
 	// LongWait: an order that waits for a time at least this far away leaves memory at once. Default 5 s.
 	LongWait time.Duration
-	// Recovering is the most orders of one partition that recovery loads at once. Default 16.
-	Recovering int
+	// Waking is the most orders of one partition that are woken at once by recovery, and as many because they are due.
+	// Default 16.
+	Waking int
 	// Poison is how many times an order may panic in a row before it is faulted. Default 3.
 	Poison int
 	// PoisonFaults is how many orders of a partition are faulted so within a minute. If more panic, the defect is not
@@ -62,7 +63,7 @@ func (c Config) WithDefaults() Config {
 	fill(&c.ResidentBytes, 256<<20)
 	fill(&c.Idle, 30*time.Second)
 	fill(&c.LongWait, 5*time.Second)
-	fill(&c.Recovering, 16)
+	fill(&c.Waking, 16)
 	fill(&c.Poison, 3)
 	fill(&c.PoisonFaults, 5)
 	fill(&c.Grace, time.Second)
@@ -100,7 +101,7 @@ func (c Config) Validate() error {
 	positive("ResidentBytes", c.ResidentBytes)
 	positive("Idle", int64(c.Idle))
 	positive("LongWait", int64(c.LongWait))
-	positive("Recovering", int64(c.Recovering))
+	positive("Waking", int64(c.Waking))
 	positive("Poison", int64(c.Poison))
 	positive("PoisonFaults", int64(c.PoisonFaults))
 	positive("Grace", int64(c.Grace))

@@ -42,6 +42,7 @@ type instance struct {
 	size     int64 // as the engine was told
 	more     bool  // a decision was cut short
 	yielding bool  // asked to leave memory
+	woken    bool  // the partition waits for it to rest
 	filled   bool  // what had overflowed has a place now
 }
 
@@ -195,13 +196,14 @@ func (i *instance) decideOne(now time.Time, m any, p *pending) {
 		}
 		i.apply(now, m.cmd, m, p)
 	case fired:
+		i.woken = true
 		if !i.loaded(m) {
 			return
 		}
 		i.due = 0
 		i.apply(now, workflow.TimerFired{}, nil, p)
 	case resume:
-		i.engine.tell(i.partition.pid, resumed{i.id})
+		i.woken = true
 		if !i.loaded(m) {
 			return
 		}
@@ -470,6 +472,10 @@ func (i *instance) rest() {
 		}
 	}
 	i.resize(sizeOf(i.state))
+	if i.woken {
+		i.woken = false
+		i.engine.tell(i.partition.pid, rested{i.id})
+	}
 	if leave {
 		i.engine.tell(i.partition.pid, release{id: i.id, mail: i.mail, received: i.mail.received.Load()})
 	}

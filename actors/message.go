@@ -106,8 +106,8 @@ type (
 		id  messages.OrderID
 		key string
 	}
-	// resumed says that an order that was told to resume has done so.
-	resumed struct{ id messages.OrderID }
+	// rested says that an order that was resumed or fired has nothing to do now.
+	rested struct{ id messages.OrderID }
 )
 
 // Notes of a partition to itself.
@@ -123,7 +123,7 @@ func (resume) isNote()    {}
 func (yield) isNote()     {}
 func (dueAt) isNote()     {}
 func (release) isNote()   {}
-func (resumed) isNote()   {}
+func (rested) isNote()    {}
 func (queued) isNote()    {}
 func (keyEnded) isNote()  {}
 func (keyHeld) isNote()   {}

@@ -45,6 +45,8 @@ type partition struct {
 	dueOf    map[messages.OrderID]*due
 	timer    *time.Timer
 	timerFor int64
+	// firing are those that were told so, and have not come to rest since.
+	firing map[messages.OrderID]bool
 	// timersTold is the number of due times that the metrics know of.
 	timersTold int
 
@@ -65,7 +67,7 @@ func newPartition(e *Engine, s *slot) *partition {
 	p := &partition{
 		engine: e, slot: s, keys: newKeyQueues(),
 		resident: map[messages.OrderID]*resident{}, byPID: map[string]*resident{}, dueOf: map[messages.OrderID]*due{},
-		resuming: map[messages.OrderID]bool{}, handles: map[messages.OrderID]messages.Handle{},
+		resuming: map[messages.OrderID]bool{}, firing: map[messages.OrderID]bool{}, handles: map[messages.OrderID]messages.Handle{},
 	}
 	p.poison = e.config.poison().Strategy(e.log, p.poisoned)
 	return p
@@ -97,9 +99,11 @@ func (p *partition) Receive(ctx actor.Context) {
 		p.setDue(m.id, m.handle, m.at)
 	case release:
 		p.release(m)
-	case resumed:
+	case rested:
 		delete(p.resuming, m.id)
+		delete(p.firing, m.id)
 		p.recover()
+		p.fire()
 	case queued:
 		p.queue(m)
 	case keyEnded:
@@ -146,7 +150,7 @@ func (p *partition) poisoned(reason any, who *actor.PID) {
 // recover takes up open orders: those that can act now are resumed, a few at a time; of the others only the due times are
 // kept.
 func (p *partition) recover() {
-	for len(p.resuming) < p.engine.config.Recovering {
+	for len(p.resuming) < p.engine.config.Waking {
 		if len(p.unresumed) == 0 {
 			if p.readAll {
 				return
@@ -285,7 +289,7 @@ func (p *partition) setDue(id messages.OrderID, h messages.Handle, at int64) {
 func (p *partition) arm() {
 	p.engine.metrics.timers.Add(float64(len(p.dues) - p.timersTold))
 	p.timersTold = len(p.dues)
-	if len(p.dues) == 0 || p.dues[0].at == p.timerFor {
+	if len(p.dues) == 0 || p.dues[0].at == p.timerFor || p.firesMost() {
 		return
 	}
 	p.timerFor = p.dues[0].at
@@ -304,14 +308,18 @@ func (p *partition) look() {
 	p.engine.metrics.keysOf(p.number).set(p.keys, p.engine.now())
 }
 
-// fire tells the orders that are due.
+// firesMost tells whether no more orders may be fired until some have come to rest.
+func (p *partition) firesMost() bool { return len(p.firing) >= p.engine.config.Waking }
+
+// fire tells the orders that are due, a few at a time.
 func (p *partition) fire() {
 	p.timerFor = 0
 	now := p.engine.now().UnixNano()
-	for len(p.dues) > 0 && p.dues[0].at <= now {
+	for len(p.dues) > 0 && p.dues[0].at <= now && !p.firesMost() {
 		d := p.dues[0]
 		heap.Pop(&p.dues)
 		delete(p.dueOf, d.id)
+		p.firing[d.id] = true
 		p.deliver(&deliver{id: d.id, handle: d.handle, message: fired{}})
 		p.loop.Beat() // there may be many
 	}

@@ -154,7 +154,7 @@ func TestRecoveryOfManyOrders(t *testing.T) {
 			}
 			return nil
 		}}
-		n := start(t, withWrap(f.wrap), withEngine(actors.Config{Recovering: 3}))
+		n := start(t, withWrap(f.wrap), withEngine(actors.Config{Waking: 3}))
 		def := n.deploy("one", callOne)
 		ids := crowd(orders)
 		answers := make(chan error, orders)

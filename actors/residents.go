@@ -61,7 +61,7 @@ func (p *partition) activate(id messages.OrderID, h messages.Handle, poison erro
 // release lets an order leave memory, if no message is on its way to it.
 func (p *partition) release(m release) {
 	r := p.resident[m.id]
-	if r == nil || r.mail != m.mail || r.sent != m.received || p.resuming[m.id] {
+	if r == nil || r.mail != m.mail || r.sent != m.received || p.resuming[m.id] || p.firing[m.id] {
 		return
 	}
 	p.forget(r)
@@ -73,6 +73,7 @@ func (p *partition) forget(r *resident) {
 	delete(p.byPID, r.pid.GetId())
 	p.idlest.Remove(r.place)
 	delete(p.resuming, r.id)
+	delete(p.firing, r.id)
 	p.engine.metrics.resident.Dec()
 }
 

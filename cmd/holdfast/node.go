@@ -71,7 +71,8 @@ func nodeFlags(f *pflag.FlagSet, c *nodeConfig) {
 		"memory in bytes for orders, about; beyond it those that had nothing to do for longest leave it (256 MiB)")
 	f.DurationVar(&e.Idle, "idle", 0, "how long an order stays in memory with nothing to do (30s)")
 	f.DurationVar(&e.LongWait, "long-wait", 0, "shortest wait for which an order leaves memory at once (5s)")
-	f.IntVar(&e.Recovering, "recovering", 0, "most orders of one partition that are loaded at once after a start (16)")
+	f.IntVar(&e.Waking, "waking", 0,
+		"most orders of one partition that are woken at once after a start, and as many because they are due (16)")
 	f.IntVar(&e.Poison, "poison", 0, "how many times in a row an order may panic before it is faulted (3)")
 	f.IntVar(&e.PoisonFaults, "poison-faults", 0,
 		"most orders of one partition that are faulted so within a minute; beyond it, the partition is restarted (5)")
