@@ -79,6 +79,7 @@ var rows = []row{
 	{"kill", 15 * time.Minute, kill, killBars},
 	{"restart", 3 * time.Minute, restart, restartBars},
 	{"backlog", 15 * time.Minute, backlog, backlogBars},
+	{"million", 15 * time.Minute, million, millionBars},
 	{"bad_input", 30 * time.Minute, badInput, badInputBars},
 }
 

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/scenarios/stage"
+)
+
+// millionOrders is how many orders wait for a time.
+func (s *site) millionOrders() int {
+	if s.ci() {
+		return 20_000
+	}
+	return 1_000_000
+}
+
+// millionDelay is how long each of them waits. They are submitted as fast as they are accepted, and come due in that time.
+func (s *site) millionDelay() time.Duration {
+	if s.ci() {
+		return 15 * time.Second
+	}
+	return 4 * time.Minute
+}
+
+// million has many orders wait for a time, kills the node, and starts it again before any of them is due.
+func million(ctx context.Context, s *site) (figures, error) {
+	f := figures{}
+	ctx, st := stage.New(ctx, s.dir)
+	defer st.Stop()
+	node, err := st.StartNode(ctx, s.holdfast, true)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := node.Dial()
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close() //nolint:errcheck // it fails only if it was closed before
+	if err := deploy(ctx, conn, "million"); err != nil {
+		return nil, why(ctx, err)
+	}
+	delay := s.millionDelay()
+	flood := newFlood(s.millionOrders(), 256, func(n int) *orderv1.WorkOrder {
+		return &orderv1.WorkOrder{
+			Definition: "verify/million:1.0.0", Input: fmt.Appendf(nil, `{"delay":"PT%.0fS","number":%d}`, delay.Seconds(), n),
+		}
+	})
+	if err := flood.run(ctx, conn); err != nil {
+		return f, why(ctx, err)
+	}
+	_, f["accept_rate_per_s"] = flood.slowest(1)
+	before, err := node.Usage()
+	if err != nil {
+		return f, err
+	}
+	killed, err := node.Kill(ctx)
+	if err != nil {
+		return f, err
+	}
+	if err := node.Ready(ctx); err != nil {
+		return f, why(ctx, err)
+	}
+	f["ready_s"] = round(time.Since(killed).Seconds(), 2)
+	if err := drained(ctx, node); err != nil {
+		return f, why(ctx, err)
+	}
+	after, err := node.Usage()
+	if err != nil {
+		return f, err
+	}
+	f["node_peak_rss_bytes"] = max(before.PeakRSS, after.PeakRSS)
+	completed, early := 0, 0
+	var latest time.Duration
+	err = eachOrder(ctx, conn, "verify/million:1.0.0", func(o *orderv1.Order) {
+		if o.GetStatus() != orderv1.Status_STATUS_COMPLETED {
+			return
+		}
+		completed++
+		late := o.GetEndedAt().AsTime().Sub(o.GetAcceptedAt().AsTime()) - delay
+		latest = max(latest, late)
+		if late < 0 {
+			early++
+		}
+	})
+	f["completed"], f["lost"], f["early"] = completed, s.millionOrders()-completed, early
+	f["latest_s"] = round(latest.Seconds(), 2)
+	return f, err
+}
+
+func millionBars(s *site) bars {
+	return bars{
+		"ready_s": s.within(10), "latest_s": s.within(60), "node_peak_rss_bytes": atMost(1536 << 20),
+		"completed": atLeast(float64(s.millionOrders())),
+	}.none("lost", "early")
+}
