@@ -26,6 +26,8 @@ type committer struct {
 	key, row, open, entry []byte
 	directory             journalv1.DirectoryRow
 	overflow              journalv1.OverflowRow
+	// written is what was written since the free disk space was asked for because of it.
+	written int64
 }
 
 // counters count since the journal was opened.
@@ -80,11 +82,19 @@ func (j *Journal) commit(commits []*persistence.Commit, since time.Time) {
 	clear(t.results)
 }
 
+// spentShare is the share of the low-water mark that may be written before the free disk space is asked for again: a fast
+// client must not fill the disk between two ticks.
+const spentShare = 16
+
 func (j *Journal) count(b persistence.Batch) {
 	j.counts.batches.Add(1)
 	j.counts.commits.Add(uint64(b.Commits - b.Failed)) //nolint:gosec // not negative
 	j.counts.failed.Add(uint64(b.Failed))              //nolint:gosec // not negative
 	j.counts.bytes.Add(uint64(b.Bytes))                //nolint:gosec // not negative
+	if j.commits.written += int64(b.Bytes); j.commits.written > j.cfg.LowWaterBytes/spentShare {
+		j.commits.written = 0
+		signal(j.spent)
+	}
 	if j.cfg.Observer != nil {
 		j.cfg.Observer.Synced(b)
 	}
@@ -144,7 +154,8 @@ func (j *Journal) checkFreeID(c *persistence.Commit) error {
 	case !errors.Is(err, persistence.ErrNotFound):
 		return err
 	case j.full.Load():
-		return persistence.ErrFull
+		return fmt.Errorf("%w: its disk has %d bytes free; new orders are accepted from %d bytes on",
+			persistence.ErrFull, j.counts.free.Load(), j.cfg.LowWaterBytes)
 	}
 	return nil
 }

@@ -27,7 +27,8 @@ type Config struct {
 	// LowWaterBytes is the free disk space below which acceptances are answered persistence.ErrFull; default 1 GiB,
 	// negative: none. It must leave room for running orders and for merging.
 	LowWaterBytes int64
-	// FreeInterval is how often the free disk space is asked for; default 1 s.
+	// FreeInterval is how often the free disk space is asked for, at least; default 1 s. A table that could not be written is
+	// left alone as long before it is tried again.
 	FreeInterval time.Duration
 	// Free tells the free disk space in bytes; default: that of the file system of Dir.
 	Free func() (uint64, error)
@@ -57,7 +58,8 @@ type Config struct {
 	// Turn is called each time that the committer turns, and every second when it has nothing to do, to show that it is not
 	// stuck; default: nothing. It must be fast.
 	Turn func()
-	// Fatal is called when the store can't go on; it must end the process. Default: log the reason and exit with 1.
+	// Fatal is called when the store can't go on, by each goroutine that would change it; it must end the process, and had
+	// better not return: the engine panics at some errors. Default: log the reason and exit with 1.
 	Fatal func(error)
 	// Logger gets what an operator should know; default: slog's.
 	Logger *slog.Logger

@@ -18,7 +18,7 @@
 //
 // The queue is bounded. Beyond the bound a commit is answered persistence.ErrBusy; acceptances are from half of it on,
 // so that running orders keep a share. Below the low-water mark of free disk space, acceptances are answered
-// persistence.ErrFull.
+// persistence.ErrFull. The space is asked for by the clock, and whenever a share of the mark was written.
 //
 // # States of the directory
 //
@@ -31,9 +31,10 @@
 //
 // # How it fails
 //
-// An error of the disk on the way to durability is never retried: Config.Fatal is called, which ends the process, and
-// the commits of the batch are answered persistence.ErrUnknown; those behind it persistence.ErrClosed, for they were not
-// begun. (Where the engine itself can't go on, it ends the process by a panic.)
+// An error of the disk on the way to durability is never retried, as disk.go says: Config.Fatal is called, which ends the
+// process. Should it return, the commits of the batch are answered persistence.ErrUnknown; those behind it
+// persistence.ErrClosed, for they were not begun. A table that can't be written, for want of room, is tried again after
+// Config.FreeInterval; commits go on meanwhile, as long as the log has room. Close then leaves the directory open.
 //
 // Every block of every table bears a checksum, so a read of a damaged one fails with persistence.ErrCorrupt, which names
 // the file. Open examines the log and the manifest, as damage.go says: damage to what was durable is an error, never a

@@ -26,6 +26,8 @@ type life struct {
 	flushes bool
 	// committing is set while commits are made.
 	committing atomic.Bool
+	// name is part of the ids of its orders.
+	name string
 
 	mu        sync.Mutex
 	confirmed map[messages.OrderID]messages.Version
@@ -50,8 +52,7 @@ func (l *life) snapshot() map[messages.OrderID]messages.Version {
 func isWrite(op errorfs.Op) bool { return op.Kind.ReadOrWrite() == errorfs.OpIsWrite }
 
 // TestFailingLog has one write to the log fail at a time, each in turn, or one sync, while commits are made. Whatever was
-// confirmed is there after a crash that loses all that was not synced. (Where the engine opens a new log it ends the
-// process by itself, which no test survives.)
+// confirmed is there after a crash that loses all that was not synced. TestFaultyDisk has the other files.
 func TestFailingLog(t *testing.T) {
 	t.Parallel()
 	failed, unknown := 0, 0
@@ -154,11 +155,16 @@ func shortLife(cfg Config, l *life) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, j.Close()) }()
+	return l.live(j)
+}
+
+// live commits, and moves what there is into tables, until something fails.
+func (l *life) live(j *Journal) error {
 	l.committing.Store(true)
 	defer l.committing.Store(false)
 	for round := range 3 {
 		for i := range 3 {
-			c := journaltest.Acceptance(fmt.Sprintf("order-%d-%d", round, i))
+			c := journaltest.Acceptance(fmt.Sprintf("order-%s-%d-%d", l.name, round, i))
 			done := make(chan error, 1)
 			c.Done = func(err error) { done <- err }
 			for range 3 {

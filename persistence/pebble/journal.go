@@ -26,6 +26,10 @@ type Journal struct {
 	queue queue
 	// grew has a token when the engine's manifest has grown.
 	grew chan struct{}
+	// spent has a token when much was written since the free disk space was asked for.
+	spent chan struct{}
+	// unwritten has an error when a table could not be written.
+	unwritten chan error
 	// unmarked tells that something was written since the last mark.
 	unmarked atomic.Bool
 	// gate lets in whoever uses db apart from the committer.
@@ -69,7 +73,11 @@ func Open(cfg Config) (*Journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &Journal{cfg: cfg, lock: lock, stop: make(chan struct{}), grew: make(chan struct{}, 1), versions: newVersionCache(cfg.Versions)}
+	j := &Journal{
+		cfg: cfg, lock: lock, stop: make(chan struct{}), grew: make(chan struct{}, 1), spent: make(chan struct{}, 1),
+		unwritten: make(chan error, 1), versions: newVersionCache(cfg.Versions),
+	}
+	j.cfg.FS = disk{cfg.FS, j}
 	j.queue.init(cfg.QueueCommits, cfg.QueueBytes)
 	j.close = sync.OnceValue(j.closeOnce)
 	if err := j.openStore(); err != nil {
@@ -134,6 +142,7 @@ func (j *Journal) openStore() error {
 	}
 	signal(j.grew) // Opening it has changed the manifest.
 	if err != nil {
+		close(j.stop)
 		return errors.Join(fmt.Errorf("journal in %s: %w", dir, err), j.db.Close())
 	}
 	return nil
@@ -215,7 +224,7 @@ func (j *Journal) closeOnce() error {
 		}
 		return errors.Join(err, j.lock.Close())
 	}
-	err := engineError("flush the journal", errors.Join(j.commits.batch.Close(), j.db.Flush()))
+	err := engineError("flush the journal", errors.Join(j.commits.batch.Close(), j.flush()))
 	err = errors.Join(err, engineError("close the journal", j.db.Close()), j.failed())
 	if err == nil {
 		err = j.seal(stateSealed)
@@ -223,12 +232,29 @@ func (j *Journal) closeOnce() error {
 	return errors.Join(err, j.lock.Close())
 }
 
+// flush moves everything into tables. It gives up when a table can't be written, as the engine would not.
+func (j *Journal) flush() error {
+	select {
+	case <-j.unwritten: //nolint:errcheck // it was of another try
+	default:
+	}
+	flushed, err := j.db.AsyncFlush()
+	if err != nil {
+		return err //nolint:wrapcheck // the caller says of what
+	}
+	select {
+	case <-flushed:
+		return nil
+	case err := <-j.unwritten:
+		return err
+	}
+}
+
 // fail notes why the store can't go on, and has the process ended.
 func (j *Journal) fail(err error) {
 	err = fmt.Errorf("journal in %s failed: %w", j.cfg.Dir, err)
-	if j.failure.CompareAndSwap(nil, &err) {
-		j.cfg.Fatal(err)
-	}
+	j.failure.CompareAndSwap(nil, &err)
+	j.cfg.Fatal(j.failed())
 }
 
 // failed says why the store can't go on, if so.
@@ -293,10 +319,11 @@ func (j *Journal) watchFree() {
 	for {
 		select {
 		case <-ticker.C:
-			j.checkFree()
+		case <-j.spent:
 		case <-j.stop:
 			return
 		}
+		j.checkFree()
 	}
 }
 

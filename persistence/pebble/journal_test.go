@@ -222,7 +222,8 @@ func TestLowWater(t *testing.T) {
 	}
 	free.Store(499)
 	j.checkFree()
-	if err := commitOne(j, journaltest.Acceptance("second")); !errors.Is(err, persistence.ErrFull) {
+	err := commitOne(j, journaltest.Acceptance("second"))
+	if !errors.Is(err, persistence.ErrFull) || !strings.Contains(err.Error(), "499 bytes free") || !strings.Contains(err.Error(), "from 500 bytes on") {
 		t.Errorf("acceptance below the mark: %v", err)
 	}
 	var taken *persistence.TakenError
@@ -246,6 +247,35 @@ func TestLowWater(t *testing.T) {
 	j.checkFree()
 	if err := commitOne(j, journaltest.Acceptance("fourth")); err != nil {
 		t.Errorf("acceptance at the mark: %v", err)
+	}
+	mustClose(t, j)
+}
+
+// TestLowWaterSoon takes disk space away long before it is asked for by the clock: a disk that is being filled is asked
+// for more often.
+func TestLowWaterSoon(t *testing.T) {
+	t.Parallel()
+	var free atomic.Uint64
+	free.Store(1 << 20)
+	cfg := testConfig(vfs.NewMem())
+	cfg.LowWaterBytes, cfg.FreeInterval = 1<<16, time.Hour
+	cfg.Free = func() (uint64, error) { return free.Load(), nil }
+	j := mustOpen(t, cfg)
+	free.Store(1)
+	size := len(journaltest.Acceptance("0").Record)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for n := range 1<<16/spentShare/size + 2 {
+		if err := commitOne(j, journaltest.Acceptance(fmt.Sprint(n))); err != nil && !errors.Is(err, persistence.ErrFull) {
+			t.Fatal(err)
+		}
+	}
+	for !j.full.Load() {
+		select {
+		case <-tick.C:
+		case <-t.Context().Done():
+			t.Fatal("nobody asked for the free disk space")
+		}
 	}
 	mustClose(t, j)
 }

@@ -142,7 +142,7 @@ func (j *Journal) commitLoop() {
 		if w.closed {
 			return
 		}
-		if j.unmarked.Load() {
+		if j.unmarked.Load() && j.failed() == nil {
 			idle.Reset(j.cfg.MarkAfter)
 		}
 	}
