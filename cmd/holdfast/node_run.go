@@ -90,9 +90,22 @@ func runNode(ctx context.Context, config nodeConfig, log *slog.Logger) error {
 		return err
 	}
 	defer admin.Close() //nolint:errcheck // the process ends
+	ended := make(chan error, 1)
+	go func() { ended <- n.serve(ctx) }()
+	select {
+	case err := <-ended:
+		return err
+	case err := <-n.failed:
+		return err // the process ends, and whatever is under way is taken up by the next one
+	}
+}
+
+// serve runs what the node is made of until ctx ends.
+func (n *node) serve(ctx context.Context) error {
 	if err := n.start(ctx); err != nil {
 		return err
 	}
+	config, log := n.config, n.log
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", config.Listen)
 	if err != nil {
 		return errors.Join(fmt.Errorf("listen for the API: %w", err), n.stop())
@@ -109,8 +122,6 @@ func runNode(ctx context.Context, config nodeConfig, log *slog.Logger) error {
 		return n.stop()
 	case err := <-served:
 		return errors.Join(fmt.Errorf("serve the API: %w", err), n.stop())
-	case err := <-n.failed:
-		return err // whatever is under way is taken up by the next process
 	}
 }
 
@@ -128,7 +139,10 @@ func (n *node) start(ctx context.Context) error {
 	journal.MaxOpenFiles, n.connections = descriptors(openFiles(), n.config.Gateway.WithDefaults().Connections)
 	journal.Dir = filepath.Join(n.config.Data, "journal")
 	journal.Observer, journal.Logger = n.metrics, n.log.With("part", "journal")
-	journal.Fatal = n.fail
+	journal.Fatal = func(err error) {
+		n.fail(err)
+		select {} // what follows must not happen any more
+	}
 	journal.Turn = n.watchdog.Register("journal", stuckJournal).Beat
 	if err := os.MkdirAll(n.config.Data, 0o750); err != nil {
 		return fmt.Errorf("make the data directory: %w", err)
