@@ -21,7 +21,8 @@ func newJournal(a *app) *cobra.Command {
 		Short: "Check every block, record, history and index of a journal",
 		Long: "Reads the whole journal in the data directory of a node that is not running, and changes nothing: every block of\n" +
 			"every file, every record, whether versions have gaps, whether each history folds with its definition to the\n" +
-			"status that its row tells, and whether all indexes agree. Exits with 1 if anything is wrong.",
+			"status that its row tells, and whether all indexes agree. Exits with 1 if anything is wrong. Journals with the same\n" +
+			"digest hold the same.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			refold := actors.NewRefolder(definition.Limits{})
@@ -52,8 +53,8 @@ func (a *app) printReport(r pebble.Report) error {
 	if a.output == outputJSON {
 		return a.printJSON(r)
 	}
-	fmt.Fprintf(a.stdout, "%d orders (%d open), %d records with %d events, %d definitions, %d tables with %d bytes\n",
-		r.Orders, r.Open, r.Records, r.Events, r.Definitions, r.Tables, r.Bytes)
+	fmt.Fprintf(a.stdout, "%d orders (%d open), %d records with %d events, %d definitions, %d tables with %d bytes, digest %s\n",
+		r.Orders, r.Open, r.Records, r.Events, r.Definitions, r.Tables, r.Bytes, r.Digest)
 	for _, p := range r.Problems {
 		fmt.Fprintf(a.stdout, "%s %s %s: %s\n", clean(p.File), clean(p.Order), clean(p.Key), clean(p.What))
 	}

@@ -8,9 +8,11 @@ import (
 	"hash/crc32"
 	"io"
 	"path"
+	"regexp"
 	"strconv"
 	"strings"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/holdfast-run/holdfast/persistence"
@@ -21,6 +23,45 @@ import (
 // a write begins only when the one before it is durable. So if any write begins behind an unreadable place, that place
 // was durable once, and is damaged. When nothing is to be written for a while, the committer begins an empty write, and
 // the file HOLDFAST notes what the manifest has; so the last write is guarded, too, soon after.
+
+// damage is a place that is damaged. It is a persistence.ErrCorrupt.
+type damage struct {
+	file   string
+	offset int64
+	what   error
+}
+
+func (d *damage) Error() string {
+	return fmt.Sprintf("%v: %s at offset %d: %v", persistence.ErrCorrupt, d.file, d.offset, d.what)
+}
+
+func (d *damage) Unwrap() []error { return []error{persistence.ErrCorrupt, d.what} }
+
+// engineBlock is how the engine names a damaged block of a table. The number of the file is missing when it was not told.
+var engineBlock = regexp.MustCompile(`file (\d+): block (\d+)/\d+`)
+
+// damagedBlock returns the place that an error of the engine is about; nil if it tells none.
+func damagedBlock(err error) *damage {
+	found := engineBlock.FindStringSubmatch(err.Error())
+	if found == nil {
+		return nil
+	}
+	offset, _ := strconv.ParseInt(found[2], 10, 64) // The engine printed one.
+	return &damage{found[1] + ".sst", offset, err}
+}
+
+// footerSize is the size of the end of a table, from which it is read.
+const footerSize = 57
+
+// damagedTable says where a table of the given name and size is damaged.
+func damagedTable(name string, size int64, err error) error {
+	d := damagedBlock(err)
+	if d == nil {
+		d = &damage{offset: max(0, size-footerSize), what: err}
+	}
+	d.file = name
+	return d
+}
 
 // chunked is how a file of the engine is cut into chunks. Chunks don't cross blocks of 32 KiB; a record is one or more
 // chunks; a chunk begins with checksum (4), length (2), type (1).
@@ -92,6 +133,31 @@ func (f chunked) next(b []byte, i int) int {
 	return i + at
 }
 
+// unreadable returns the first offset of a file where no chunk can be read, or its length.
+func (f chunked) unreadable(r io.Reader) (int64, error) {
+	block := make([]byte, blockSize)
+	for start := int64(0); ; start += blockSize {
+		n, err := io.ReadFull(r, block)
+		if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+			if errors.Is(err, io.EOF) {
+				return start, nil
+			}
+			return 0, err //nolint:wrapcheck // the caller says of what
+		}
+		i := 0
+		for i+f.header <= n {
+			length, _ := f.at(block[i:n])
+			if length == 0 {
+				return start + int64(i), nil
+			}
+			i += length
+		}
+		if n < blockSize {
+			return start + int64(i), nil
+		}
+	}
+}
+
 // checkChunks reads a file to its end. It fails with ErrCorrupt if a record begins behind an unreadable place.
 func checkChunks(r io.Reader, name string, f chunked) error {
 	block := make([]byte, blockSize)
@@ -108,8 +174,7 @@ func checkChunks(r io.Reader, name string, f chunked) error {
 			length, begins := f.at(block[i:n])
 			switch {
 			case length > 0 && begins && unreadable >= 0:
-				return persistence.DecodeError(name, fmt.Errorf(
-					"bytes from offset %d on are unreadable, but were durable: a record follows at %d", unreadable, start+int64(i)))
+				return &damage{name, unreadable, fmt.Errorf("unreadable, but was durable: a record follows at %d", start+int64(i))}
 			case length > 0:
 				i += length
 			default:
@@ -149,4 +214,27 @@ func checkFile(fs vfs.FS, name string, f chunked) error {
 	}
 	defer func() { _ = file.Close() }() // Only read.
 	return checkChunks(file, path.Base(name), f)
+}
+
+// checkOptions reads the file in which the engine notes its options, for the engine does not say which file it can't read,
+// nor where. What is in it changes nothing but whether the engine takes the directory for its own.
+func checkOptions(fs vfs.FS, dir, name string) error {
+	b, err := readFile(fs, name)
+	if err != nil {
+		return err
+	}
+	o := &pebble.Options{FS: fs}
+	o.EnsureDefaults()
+	all := o.CheckCompatibility(dir, string(b))
+	if all == nil {
+		return nil
+	}
+	offset := 0
+	for line := range bytes.Lines(b) {
+		if o.CheckCompatibility(dir, string(b[:offset+len(line)])) != nil {
+			break
+		}
+		offset += len(line)
+	}
+	return &damage{path.Base(name), int64(offset), all}
 }

@@ -117,6 +117,9 @@ func engineError(doing string, err error) error {
 	case err == nil:
 		return nil
 	case pebble.IsCorruptionError(err):
+		if d := damagedBlock(err); d != nil {
+			return fmt.Errorf("%s: %w", doing, d)
+		}
 		return persistence.DecodeError(doing, err)
 	case errors.Is(err, pebble.ErrClosed):
 		return fmt.Errorf("%s: %w", doing, persistence.ErrClosed)

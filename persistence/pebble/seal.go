@@ -60,11 +60,11 @@ func decodeSeal(b []byte) (seal, error) {
 	var version uint64
 	text := string(b)
 	if _, err := fmt.Sscanf(text, "holdfast journal %d\n", &version); err != nil {
-		return s, persistence.DecodeError(sealName, errors.New("it does not begin with \"holdfast journal\" and a number"))
+		return s, &damage{sealName, 0, errors.New("it does not begin with \"holdfast journal\" and a number")}
 	}
 	end := strings.LastIndex(text, "check ")
 	if end < 0 || text[end:] != fmt.Sprintf("check %016x\n", xxhash.Sum64String(text[:end])) {
-		return s, persistence.DecodeError(sealName, errors.New("its checksum is wrong"))
+		return s, &damage{sealName, 0, fmt.Errorf("the checksum of its %d bytes is wrong", len(b))}
 	}
 	if version > format {
 		return s, fmt.Errorf("%w: the journal has format %d, this version knows formats up to %d: use a newer version of Holdfast",
@@ -72,19 +72,19 @@ func decodeSeal(b []byte) (seal, error) {
 	}
 	lines := strings.Split(text[:end], "\n")
 	if len(lines) < 3 {
-		return s, persistence.DecodeError(sealName, errors.New("it has no state"))
+		return s, &damage{sealName, 0, errors.New("it has no state")}
 	}
 	s.state = state(strings.TrimPrefix(lines[1], "state "))
 	if lines[2] != "" {
 		m := &s.manifest
 		if _, err := fmt.Sscanf(lines[2], "manifest %s %d %x", &m.name, &m.length, &m.sum); err != nil {
-			return s, persistence.DecodeError(sealName, fmt.Errorf("its third line: %w", err))
+			return s, &damage{sealName, 0, fmt.Errorf("its third line: %w", err)}
 		}
 	}
 	switch {
 	case s.state == stateCreating, s.state == stateOpen, s.state == stateSealed && s.manifest.name != "":
 	default:
-		return s, persistence.DecodeError(sealName, fmt.Errorf("its state is %q", s.state))
+		return s, &damage{sealName, 0, fmt.Errorf("its state is %q", s.state)}
 	}
 	return s, nil
 }
@@ -169,11 +169,18 @@ func (m manifest) check(fs vfs.FS, dir string) error {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("read %s: %w", m.name, err)
 	}
-	if n != m.length || sum.Sum64() != m.sum {
-		return persistence.DecodeError(m.name, fmt.Errorf(
-			"its first %d bytes are not what was written: they have the checksum %016x, and had %016x", m.length, sum.Sum64(), m.sum))
+	if n == m.length && sum.Sum64() == m.sum {
+		return nil
 	}
-	return nil
+	if f, err = fs.Open(fs.PathJoin(dir, m.name)); err != nil {
+		return fmt.Errorf("open the manifest: %w", err)
+	}
+	offset, err := manifestChunks().unreadable(f)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("read %s: %w", m.name, err)
+	}
+	return &damage{m.name, offset, fmt.Errorf(
+		"its first %d bytes are not what was written: they have the checksum %016x, and had %016x", m.length, sum.Sum64(), m.sum)}
 }
 
 // checkFiles looks for damage that the engine would not notice.
@@ -187,6 +194,11 @@ func (s seal) checkFiles(fs vfs.FS, dir string) error {
 	}
 	if !desc.Exists || s.state == stateSealed && path.Base(desc.ManifestFilename) != s.manifest.name {
 		return persistence.DecodeError(dir, errors.New("the manifest is missing"))
+	}
+	if desc.OptionsFilename != "" {
+		if err := checkOptions(fs, dir, desc.OptionsFilename); err != nil {
+			return err
+		}
 	}
 	if s.manifest.name != "" {
 		if err := s.manifest.check(fs, dir); err != nil {

@@ -2,12 +2,13 @@ package pebble
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
-	"path"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -51,6 +52,8 @@ type Report struct {
 	// Tables counts the files of the store whose checksums were read, Bytes their sizes.
 	Tables int64 `json:"tables"`
 	Bytes  int64 `json:"bytes"`
+	// Digest is a checksum of all keys and values: journals that have the same hold the same.
+	Digest string `json:"digest"`
 	// ProblemCount counts all problems. Problems are the first of them.
 	ProblemCount int64     `json:"problem_count"`
 	Problems     []Problem `json:"problems"`
@@ -109,6 +112,17 @@ func (v *verifier) problem(p Problem) {
 	}
 }
 
+// fault is a problem that an error tells, and perhaps the file.
+func (v *verifier) fault(doing string, err error) {
+	p := Problem{What: doing + err.Error()}
+	if d, ok := errors.AsType[*damage](err); ok {
+		p.File = d.file
+	} else if d := damagedBlock(err); d != nil {
+		p.File, p.What = d.file, doing+d.Error()
+	}
+	v.problem(p)
+}
+
 func (v *verifier) orderProblemf(h messages.Handle, format string, args ...any) {
 	v.problem(Problem{Order: h.String(), What: fmt.Sprintf(format, args...)})
 }
@@ -121,14 +135,14 @@ func (v *verifier) run(lock *pebble.Lock) (err error) {
 	now, err := readSeal(v.FS, v.Dir)
 	switch {
 	case errors.Is(err, persistence.ErrCorrupt):
-		v.problem(Problem{File: sealName, What: err.Error()})
+		v.fault("", err)
 	case err != nil:
 		return err
 	case now.state == stateCreating:
 		return fmt.Errorf("journal in %s was never finished being made: open it once", v.Dir)
 	default:
 		if err := now.checkFiles(v.FS, v.Dir); err != nil {
-			v.problem(Problem{What: err.Error()})
+			v.fault("", err)
 		}
 	}
 	cfg, err := Config{Dir: v.Dir, FS: v.FS}.withDefaults()
@@ -142,7 +156,7 @@ func (v *verifier) run(lock *pebble.Lock) (err error) {
 	o.Lock, o.ReadOnly, o.ErrorIfNotExists = lock, true, true
 	v.db, err = pebble.Open(v.Dir, o)
 	if err != nil {
-		v.problem(Problem{What: "the store can't be opened: " + err.Error()})
+		v.fault("the store can't be opened: ", err)
 		return nil
 	}
 	defer func() {
@@ -154,9 +168,25 @@ func (v *verifier) run(lock *pebble.Lock) (err error) {
 		return err
 	}
 	if err := v.db.CheckLevels(nil); err != nil {
-		v.problem(Problem{What: "the levels of the store: " + err.Error()})
+		v.fault("the levels of the store: ", err)
+	}
+	if err := v.digest(); err != nil {
+		return err
 	}
 	return v.walk()
+}
+
+// digest makes the checksum of all that is stored.
+func (v *verifier) digest() error {
+	sum, length := xxhash.New(), make([]byte, 0, 2*binary.MaxVarintLen64)
+	err := v.each(nil, nil, func(key, value []byte) {
+		length = binary.AppendUvarint(binary.AppendUvarint(length[:0], uint64(len(key))), uint64(len(value)))
+		for _, b := range [][]byte{length, key, value} {
+			_, _ = sum.Write(b) // It never fails.
+		}
+	})
+	v.report.Digest = fmt.Sprintf("%016x", sum.Sum64())
+	return err
 }
 
 // checkTables reads every block of every table.
@@ -175,7 +205,7 @@ func (v *verifier) checkTables(o *pebble.Options) error {
 			v.report.Bytes += int64(table.Size) //nolint:gosec // the size of a file
 			name := fmt.Sprintf("%06d.sst", table.FileNum)
 			if err := v.checkTable(v.FS.PathJoin(v.Dir, name), o.MakeReaderOptions()); err != nil {
-				v.problem(Problem{File: path.Base(name), What: err.Error()})
+				v.fault("", damagedTable(name, int64(table.Size), err)) //nolint:gosec // the size of a file
 			}
 		}
 	}

@@ -1,10 +1,13 @@
 package pebble
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -14,6 +17,7 @@ import (
 
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/persistence"
 	"github.com/holdfast-run/holdfast/persistence/journaltest"
 )
 
@@ -55,6 +59,9 @@ func TestVerifyWhole(t *testing.T) {
 			if !slices.IsSortedFunc(handles, func(a, b messages.Handle) int { return strings.Compare(a.String(), b.String()) }) {
 				t.Error("not in the order of acceptance")
 			}
+			if again := verify(t, fs, nil); again.Digest != report.Digest || len(report.Digest) != 16 {
+				t.Errorf("digest %q, then %q", report.Digest, again.Digest)
+			}
 			// Nothing was changed.
 			if got, err := openDamaged(t, fs); err != nil || got != want {
 				t.Errorf("after Verify: %v", err)
@@ -67,6 +74,7 @@ func TestVerifyWhole(t *testing.T) {
 func TestVerifyDeviations(t *testing.T) {
 	t.Parallel()
 	fs, _ := closedStore(t)
+	whole := verify(t, clone(fs), nil)
 	first := func(db *pebble.DB, kind byte) (key, value []byte) {
 		it, err := db.NewIter(&pebble.IterOptions{LowerBound: []byte{kind}, UpperBound: []byte{kind + 1}})
 		if err != nil {
@@ -148,6 +156,9 @@ func TestVerifyDeviations(t *testing.T) {
 			}
 			mustClose(t, j)
 			report := verify(t, fs, nil)
+			if report.Digest == whole.Digest {
+				t.Error("the digest is that of the store before")
+			}
 			if report.ProblemCount == 0 || !slices.ContainsFunc(report.Problems, func(p Problem) bool { return strings.Contains(p.What, test.want) }) {
 				t.Errorf("problems: %+v", report.Problems)
 			}
@@ -163,48 +174,80 @@ func mustMarshal(m proto.Message) []byte {
 	return b
 }
 
-// TestVerifyDamagedFiles flips a byte of each file: the report names the file.
+// TestVerifyDamagedFiles flips bytes of each file: what is stored is what it was, or the report names the file and the
+// place, at the damage or before it.
 func TestVerifyDamagedFiles(t *testing.T) {
 	t.Parallel()
 	fs, _ := killedStore(t)
+	want := verify(t, clone(fs), nil)
 	names, err := fs.List(testDir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := path.Base(newestLog(t, fs))
-	tables := 0
+	refused := map[string]int{}
 	for i, name := range names {
-		if (path.Ext(name) != ".sst" || i%slow != 0) && name != log && name != sealName {
-			continue
-		}
-		damaged := clone(fs)
-		if path.Ext(name) == ".sst" {
-			without := clone(fs)
-			if err := without.Remove(path.Join(testDir, name)); err != nil {
-				t.Fatal(err)
-			}
-			if verify(t, without, nil).ProblemCount == 0 {
-				continue // it was compacted into others, and is about to be deleted
-			}
-		}
-		content, err := readFile(damaged, path.Join(testDir, name))
+		content, err := readFile(fs, path.Join(testDir, name))
 		if err != nil {
 			t.Fatal(err)
 		}
-		content[min(60, len(content)/2)] ^= 1
-		if err := writeFile(damaged, path.Join(testDir, name), content); err != nil {
+		length := len(bytes.TrimRight(content, "\x00"))
+		if length == 0 || path.Ext(name) == ".sst" && i%slow != 0 {
+			continue
+		}
+		for _, at := range []int{0, min(60, length/2), length / 3, length / 2, length - 30, length - 1} {
+			damaged := clone(fs)
+			flipped := slices.Clone(content)
+			flipped[max(0, at)] ^= 1
+			if err := writeFile(damaged, path.Join(testDir, name), flipped); err != nil {
+				t.Fatal(err)
+			}
+			report := verify(t, damaged, nil)
+			switch {
+			case report.ProblemCount == 0 && report.Digest == want.Digest:
+			case slices.ContainsFunc(report.Problems, func(p Problem) bool {
+				_, offset, found := strings.Cut(p.What, name+" at offset ")
+				offset, _, _ = strings.Cut(offset, ":")
+				n, err := strconv.Atoi(offset)
+				return p.File == name && found && err == nil && n <= at
+			}):
+				refused[strings.Trim(name, "-0123456789")]++
+			default:
+				t.Errorf("damage in %s at offset %d of %d: %+v", name, at, length, report)
+			}
+		}
+	}
+	t.Logf("refused: %v", refused)
+	for _, kind := range []string{sealName, ".log", "MANIFEST", ".sst"} {
+		if refused[kind] < 2 {
+			t.Errorf("damage in files like %s was found %d times", kind, refused[kind])
+		}
+	}
+}
+
+// TestCheckOptions damages what the engine reads without a checksum.
+func TestCheckOptions(t *testing.T) {
+	t.Parallel()
+	fs, _ := closedStore(t)
+	desc, err := pebble.Peek(testDir, fs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := readFile(fs, desc.OptionsFilename)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := bytes.Index(content, []byte("comparer="))
+	for _, spoil := range []int{at + len("comparer"), at + len("comparer=") + 3} {
+		flipped := slices.Clone(content)
+		flipped[spoil] ^= 1
+		if err := writeFile(fs, desc.OptionsFilename, flipped); err != nil {
 			t.Fatal(err)
 		}
-		report := verify(t, damaged, nil)
-		if !slices.ContainsFunc(report.Problems, func(p Problem) bool {
-			return p.File == name || strings.Contains(p.What, name)
-		}) {
-			t.Errorf("damage in %s: %+v", name, report.Problems)
+		_, err := Open(testConfig(fs))
+		want := fmt.Sprintf("%s at offset %d", path.Base(desc.OptionsFilename), bytes.LastIndexByte(content[:at], '\n')+1)
+		if !errors.Is(err, persistence.ErrCorrupt) || !strings.Contains(err.Error(), want) {
+			t.Errorf("open: %v, want %s", err, want)
 		}
-		tables++
-	}
-	if tables < 4 {
-		t.Errorf("only %d files", tables)
 	}
 }
 
