@@ -35,3 +35,12 @@ func Filesystem(dir string) (name string, memory bool, err error) {
 	}
 	return name, name == "tmpfs" || name == "ramfs", nil
 }
+
+// Free tells how many bytes a process may still write to the file system that holds a folder.
+func Free(dir string) (int64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, fmt.Errorf("file system of %s: %w", dir, err)
+	}
+	return int64(st.Bavail) * int64(st.Frsize), nil //nolint:gosec,unconvert // sizes; their types differ between architectures
+}

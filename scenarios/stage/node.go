@@ -16,7 +16,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 )
 
-// Node is a node of a stage, on the embedded journal, with its default settings.
+// Node is a node of a stage, on the embedded journal.
 type Node struct {
 	*Process
 
@@ -24,9 +24,9 @@ type Node struct {
 	Server, Admin, Data string
 }
 
-// StartNode starts a node with the given holdfast binary. Its data go to the folder data below the stage's. It runs
-// until ctx ends, which must be the stage's or come from it.
-func (s *Stage) StartNode(ctx context.Context, holdfast string, restart bool) (*Node, error) {
+// StartNode starts a node with the given holdfast binary, and with its default settings but for those given. Its data go to
+// the folder data below the stage's. It runs until ctx ends, which must be the stage's or come from it.
+func (s *Stage) StartNode(ctx context.Context, holdfast string, restart bool, settings ...string) (*Node, error) {
 	addresses, err := FreeAddresses(ctx, 2)
 	if err != nil {
 		return nil, err
@@ -34,7 +34,7 @@ func (s *Stage) StartNode(ctx context.Context, holdfast string, restart bool) (*
 	n := &Node{Server: addresses[0], Admin: addresses[1], Data: filepath.Join(s.dir, "data")}
 	n.Process, err = s.Start(ctx, Spec{
 		Name: "node", Path: holdfast, Restart: restart,
-		Args: []string{"node", "--data", n.Data, "--listen", n.Server, "--admin-listen", n.Admin},
+		Args: append([]string{"node", "--data", n.Data, "--listen", n.Server, "--admin-listen", n.Admin}, settings...),
 	})
 	return n, err
 }

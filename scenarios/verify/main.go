@@ -80,6 +80,8 @@ var rows = []row{
 	{"restart", 3 * time.Minute, restart, restartBars},
 	{"backlog", 15 * time.Minute, backlog, backlogBars},
 	{"million", 15 * time.Minute, million, millionBars},
+	{"disk_full", 10 * time.Minute, diskFull, diskFullBars},
+	{"corruption", 15 * time.Minute, corruption, corruptionBars},
 	{"bad_input", 30 * time.Minute, badInput, badInputBars},
 }
 
