@@ -103,7 +103,13 @@ type verifier struct {
 	report Report
 	// expected counts the keys of each kind that the rows call for.
 	expected [256]int64
+	// unreadable counts rows and keys of indexes that could not be read.
+	unreadable int
 }
+
+// maxUnreadable is how many rows and keys of indexes may be unreadable before no more are looked for: the engine takes up
+// to seconds for each, because it looks for the bit that was flipped.
+const maxUnreadable = 20
 
 func (v *verifier) problem(p Problem) {
 	v.report.ProblemCount++
@@ -121,6 +127,14 @@ func (v *verifier) fault(doing string, err error) {
 		p.File, p.What = d.file, doing+d.Error()
 	}
 	v.problem(p)
+}
+
+// lost counts what could not be read.
+func (v *verifier) lost() {
+	v.unreadable++
+	if v.unreadable == maxUnreadable {
+		v.problem(Problem{What: "too much can't be read: further rows and indexes are not looked at"})
+	}
 }
 
 func (v *verifier) orderProblemf(h messages.Handle, format string, args ...any) {
@@ -255,6 +269,7 @@ func (v *verifier) has(key []byte) bool {
 	_, closer, err := v.db.Get(key)
 	if err != nil {
 		if !errors.Is(err, pebble.ErrNotFound) {
+			v.lost()
 			v.keyProblemf(key, "can't be read: %v", err)
 		}
 		return false

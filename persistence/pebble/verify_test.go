@@ -224,6 +224,42 @@ func TestVerifyDamagedFiles(t *testing.T) {
 	}
 }
 
+// TestVerifyGivesUp damages what many orders are looked up in: the report says so, and does not look for all of them.
+func TestVerifyGivesUp(t *testing.T) {
+	t.Parallel()
+	const orders = 3 * maxUnreadable
+	fs := vfs.NewMem()
+	j := mustOpen(t, testConfig(fs))
+	journaltest.Fill(t, j, orders)
+	if err := j.db.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	levels, err := j.db.SSTables()
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustClose(t, j)
+	for _, table := range slices.Concat(levels...) {
+		if table.Smallest.UserKey[0] != kindDirectory {
+			continue
+		}
+		name := path.Join(testDir, fmt.Sprintf("%06d.sst", table.FileNum))
+		content, err := readFile(fs, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		content[10] ^= 1
+		if err := writeFile(fs, name, content); err != nil {
+			t.Fatal(err)
+		}
+	}
+	report := verify(t, fs, nil)
+	told := slices.ContainsFunc(report.Problems, func(p Problem) bool { return strings.Contains(p.What, "further rows and indexes") })
+	if !told || report.Orders != orders || report.ProblemCount > 2*orders {
+		t.Errorf("%d orders, %d problems, told that it gave up: %t", report.Orders, report.ProblemCount, told)
+	}
+}
+
 // TestCheckOptions damages what the engine reads without a checksum.
 func TestCheckOptions(t *testing.T) {
 	t.Parallel()
