@@ -1,10 +1,11 @@
 // Package supervision keeps things running: actors, loops and operating-system processes. Whatever fails is restarted
 // from a known state, after a delay that grows, a bounded number of times in a period; then the failure is handed up.
 //
-// Three parts, one policy of delays (Backoff):
+// Four parts, one policy of delays (Backoff):
 //
 //   - Policy.Strategy supervises the children of an actor, one for one.
 //   - Watchdog tells whether every loop of a process still turns. It is what /livez answers from.
+//   - Systemd tells the service manager the same, which restarts a process that gives no sign of life.
 //   - Process supervises an operating-system process: it restarts it when it exits or no longer makes progress.
 //
 // The states of a Process:

@@ -22,6 +22,8 @@ type Watchdog struct {
 
 	mu    sync.Mutex
 	loops map[*Loop]struct{}
+	looks []func(now time.Time) []Stuck
+	told  map[string]bool // what was stuck when it was looked for last, by name
 }
 
 // NewWatchdog makes a watchdog without loops. now is the clock, such as time.Now.
@@ -35,7 +37,7 @@ type Loop struct {
 	name  string
 	bound time.Duration
 	last  atomic.Int64 // when it last turned: nanoseconds since the watchdog's start
-	told  bool         // guarded by dog.mu: the present episode was logged
+	at    atomic.Pointer[string]
 }
 
 // Register adds a loop, which turns now. It is stuck when it hasn't turned for longer than bound: choose the longest time
@@ -53,6 +55,17 @@ func (w *Watchdog) Register(name string, bound time.Duration) *Loop {
 // Beat tells that the loop turns. It takes no lock, and the time of reading the clock.
 func (l *Loop) Beat() { l.last.Store(int64(l.dog.now().Sub(l.dog.start))) }
 
+// At tells what the loop is working at, for people; nil: nothing in particular. It takes no lock.
+func (l *Loop) At(what *string) { l.at.Store(what) }
+
+// String is the loop's name, and what it is working at.
+func (l *Loop) String() string {
+	if what := l.at.Load(); what != nil {
+		return l.name + " at " + *what
+	}
+	return l.name
+}
+
 // Close tells that the loop has ended as it should. It may be called more than once.
 func (l *Loop) Close() {
 	l.dog.mu.Lock()
@@ -60,7 +73,15 @@ func (l *Loop) Close() {
 	delete(l.dog.loops, l)
 }
 
-// Stuck is a loop that doesn't turn.
+// Watch adds something that isn't a loop and finds out by itself what is stuck in it, such as a pool of goroutines. look
+// must take no lock that is held while something works.
+func (w *Watchdog) Watch(look func(now time.Time) []Stuck) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.looks = append(w.looks, look)
+}
+
+// Stuck is a loop that doesn't turn, or whatever else makes no progress.
 type Stuck struct {
 	Name string
 	// Since is when it last turned.
@@ -83,21 +104,24 @@ func (w *Watchdog) look(now time.Time) (stuck []Stuck, fresh []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for l := range w.loops {
-		since := w.start.Add(time.Duration(l.last.Load()))
-		if now.Sub(since) <= l.bound {
-			l.told = false
-			continue
+		if since := w.start.Add(time.Duration(l.last.Load())); now.Sub(since) > l.bound {
+			stuck = append(stuck, Stuck{Name: l.String(), Since: since, Bound: l.bound})
 		}
-		stuck = append(stuck, Stuck{Name: l.name, Since: since, Bound: l.bound})
-		if !l.told {
-			l.told = true
-			fresh = append(fresh, l.name)
-		}
+	}
+	for _, look := range w.looks {
+		stuck = append(stuck, look(now)...)
 	}
 	slices.SortFunc(stuck, func(a, b Stuck) int {
 		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Name, b.Name))
 	})
-	slices.Sort(fresh)
+	told := make(map[string]bool, len(stuck))
+	for _, s := range stuck {
+		if !w.told[s.Name] && !told[s.Name] {
+			fresh = append(fresh, s.Name)
+		}
+		told[s.Name] = true
+	}
+	w.told = told
 	return stuck, fresh
 }
 
@@ -121,10 +145,11 @@ func (w *Watchdog) Handler() http.Handler {
 	})
 }
 
-// A dump holds at most maxDump bytes. From manyGoroutines on, equal stacks are told once, so that the dump fits.
+// A dump holds at most maxDump bytes, so that a Relay has room for it. From manyGoroutines on, equal stacks are told once,
+// so that the dump fits.
 const (
-	maxDump        = 1 << 20
-	manyGoroutines = 500
+	maxDump        = 256 << 10
+	manyGoroutines = 100
 )
 
 func goroutines() string {

@@ -78,6 +78,35 @@ func TestWatchdogBoundIsInclusive(t *testing.T) {
 	}
 }
 
+// A loop tells what it is at, and what is no loop finds out by itself what is stuck in it.
+func TestWatchdogTellsWhatIsStuckInsideOfIt(t *testing.T) {
+	t.Parallel()
+	var logged bytes.Buffer
+	c := &clock{}
+	dog := supervision.NewWatchdog(c.now, slog.New(slog.NewTextHandler(&logged, nil)))
+	loop, order := dog.Register("partition 7", time.Second), "A-1001"
+	var inside []supervision.Stuck
+	dog.Watch(func(time.Time) []supervision.Stuck { return inside })
+	loop.At(&order)
+	c.advance(2 * time.Second)
+	want := "stuck: partition 7 at A-1001 has not turned for 2s, more than 1s\n"
+	if _, body := get(dog.Handler()); body != want {
+		t.Errorf("a loop at something: %q", body)
+	}
+	loop.At(nil)
+	loop.Beat()
+	inside = []supervision.Stuck{{Name: "order A-1002", Since: c.now().Add(-3 * time.Second), Bound: time.Second}}
+	want = "stuck: order A-1002 has not turned for 3s, more than 1s\n"
+	for range 2 {
+		if code, body := get(dog.Handler()); code != 503 || body != want {
+			t.Errorf("something inside: %d %q", code, body)
+		}
+	}
+	if n := strings.Count(logged.String(), "loops=\"[order A-1002]\""); n != 1 {
+		t.Errorf("logged %d times: %.200s", n, logged.String())
+	}
+}
+
 func BenchmarkBeat(b *testing.B) {
 	l := supervision.NewWatchdog(time.Now, quiet()).Register("loop", time.Second)
 	for b.Loop() {
