@@ -39,7 +39,7 @@ func (e *Engine) activity(name string) *activity {
 	a := &activity{name: name, gauges: e.metrics.queue(name)}
 	a.room.capacity = e.config.QueueBytes
 	loop := e.watchdog.Register("dispatcher "+name, e.config.StuckAfter)
-	a.dispatcher = e.spawn(inlineMailbox(e.config.PartitionMailbox, func(any) bool { return true }), func() actor.Actor {
+	a.dispatcher = e.spawn(inlineMailbox(e.config.PartitionMailbox, func(any) bool { return true }, ""), func() actor.Actor {
 		return &dispatcher{
 			engine: e, activity: a, name: nameOf(name), loop: loop, queue: dispatch.New(e.config.dispatch()),
 			adapters: map[dispatch.StreamID]Adapter{},

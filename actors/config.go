@@ -49,7 +49,8 @@ type Config struct {
 	TryAgain time.Duration
 	// Restarts is when and how often partitions and dispatchers are restarted before the process gives up.
 	Restarts supervision.Policy
-	// StuckAfter is how long a loop may take for one turn before the process counts as stuck. Default 10 s.
+	// StuckAfter is how long a loop, or an order with one message, may take for a turn before the process counts as stuck.
+	// A supervisor that looks every second, and ends what failed three times in a row, needs some 3 s more. Default 8 s.
 	StuckAfter time.Duration
 }
 
@@ -69,7 +70,7 @@ func (c Config) WithDefaults() Config {
 	fill(&c.Grace, time.Second)
 	fill(&c.LedgerGrace, time.Minute)
 	fill(&c.TryAgain, 5*time.Second)
-	fill(&c.StuckAfter, 10*time.Second)
+	fill(&c.StuckAfter, 8*time.Second)
 	if c.Restarts == (supervision.Policy{}) {
 		c.Restarts = supervision.Policy{
 			MaxRestarts: 10, Within: time.Minute,
@@ -120,6 +121,9 @@ func (c Config) Validate() error {
 func (c Config) poison() supervision.Policy {
 	return supervision.Policy{MaxRestarts: c.Poison - 1, Within: time.Minute, Backoff: c.Restarts.Backoff}
 }
+
+// readTimeout is how long a turn may wait for the journal: so long that the turn does not count as stuck.
+func (c Config) readTimeout() time.Duration { return c.StuckAfter / 2 }
 
 func (c Config) dispatch() dispatch.Config {
 	return dispatch.Config{Grace: c.Grace, LedgerGrace: c.LedgerGrace, AgeAfter: c.AgeAfter}

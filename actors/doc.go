@@ -28,5 +28,9 @@
 // when many do, the partition is restarted in their place. A partition that fails is read anew. One that fails too often,
 // or a dispatcher that fails at all, ends the process: the next one takes everything up.
 //
+// What hangs can't be ended, only named. Partitions and dispatchers are loops that show that they turn, and a partition
+// also which order it is at; the goroutines that run orders by themselves are looked at from outside. The watchdog tells
+// whoever supervises the process, which ends it.
+//
 // What it is not: it decides nothing about an order, which is the machine's affair, and reads no documents and no network.
 package actors

@@ -306,11 +306,11 @@ func TestSlowLoad(t *testing.T) {
 		ids := crowd(3)
 		n.mustSubmit(order{id: ids[0], def: wait})
 		n.mustSubmit(order{id: ids[1], def: wait})
-		n.sleep(25 * time.Second)
+		n.sleep(28 * time.Second)
 		release = make(chan struct{})
 		cancelled := make(chan error, 1)
 		n.Command(t.Context(), messages.OrderID(ids[0]), workflow.Cancel{}, func(err error) { cancelled <- err })
-		n.sleep(5 * time.Second) // the timer of the other
+		n.sleep(2 * time.Second) // the timer of the other
 		n.mustSubmit(order{id: ids[2], def: set})
 		if len(cancelled) > 0 {
 			t.Error("the order was not held up: the test shows nothing")

@@ -265,7 +265,7 @@ func (i *instance) later(m any) {
 }
 
 func (i *instance) load() error {
-	ctx, cancel := context.WithTimeout(context.Background(), i.engine.config.StuckAfter)
+	ctx, cancel := context.WithTimeout(context.Background(), i.engine.config.readTimeout())
 	defer cancel()
 	if i.handle.IsZero() {
 		e, err := i.engine.journal.Find(ctx, i.id)

@@ -4,6 +4,8 @@ import (
 	"sync"
 
 	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/holdfast-run/holdfast/messages"
 )
 
 // refusable is a message whose sender wants to know that it was not taken.
@@ -17,6 +19,8 @@ type refusable interface{ refuse(err error) }
 // turns are short, or are part of the turn of their parent, which alone posts to them.
 type mailbox struct {
 	bound int
+	// order is whose it is; empty if it is not that of an order.
+	order messages.OrderID
 	// inline tells whether to do so with a user message, and says that it is done with those of the system; nil: never.
 	inline     func(message any) bool
 	invoker    actor.MessageInvoker
@@ -27,6 +31,7 @@ type mailbox struct {
 	user      []any
 	head      int
 	counted   int
+	handed    uint64 // messages that were handed out to be handled
 	running   bool
 	suspended bool
 	stopped   bool
@@ -54,8 +59,8 @@ func boundedMailbox(bound int) actor.MailboxProducer {
 	return func() actor.Mailbox { return &mailbox{bound: bound} }
 }
 
-func inlineMailbox(bound int, inline func(message any) bool) actor.MailboxProducer {
-	return func() actor.Mailbox { return &mailbox{bound: bound, inline: inline} }
+func inlineMailbox(bound int, inline func(message any) bool, order messages.OrderID) actor.MailboxProducer {
+	return func() actor.Mailbox { return &mailbox{bound: bound, inline: inline, order: order} }
 }
 
 func (m *mailbox) PostUserMessage(message any) {
@@ -79,9 +84,11 @@ func (m *mailbox) PostUserMessage(message any) {
 }
 
 func (m *mailbox) PostSystemMessage(message any) {
+	// A restart comes from a timer, and the workers are watched, which timers are not.
+	_, restart := message.(*actor.Restart)
 	m.mu.Lock()
 	m.system = append(m.system, message)
-	m.schedule(m.inline != nil)
+	m.schedule(m.inline != nil && !restart)
 }
 
 // schedule is called with the lock held, and releases it.
@@ -96,8 +103,17 @@ func (m *mailbox) schedule(inline bool) {
 	case inline:
 		m.run()
 	default:
-		m.dispatcher.Schedule(m.run)
+		m.yield()
 	}
+}
+
+// yield has the mailbox run by a goroutine of the dispatcher.
+func (m *mailbox) yield() {
+	if w, ok := m.dispatcher.(*workers); ok {
+		w.schedule(m) // which can tell whose it is
+		return
+	}
+	m.dispatcher.Schedule(m.run)
 }
 
 func (m *mailbox) RegisterHandlers(invoker actor.MessageInvoker, dispatcher actor.Dispatcher) {
@@ -114,7 +130,7 @@ func (m *mailbox) UserMessageCount() int {
 
 func (m *mailbox) run() {
 	if m.turn() {
-		m.dispatcher.Schedule(m.run)
+		m.yield()
 	}
 }
 
@@ -155,6 +171,7 @@ func (m *mailbox) turn() (again bool) {
 func (m *mailbox) next() (message any, isSystem bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.handed++
 	for len(m.system) > 0 {
 		message = m.system[0]
 		m.system[0] = nil
@@ -183,6 +200,13 @@ func (m *mailbox) next() (message any, isSystem bool) {
 		m.counted--
 	}
 	return message, false
+}
+
+// handedOut counts the messages that were handed out, give or take those that were none.
+func (m *mailbox) handedOut() uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.handed
 }
 
 func (m *mailbox) suspend(yes bool) {

@@ -11,6 +11,8 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 	"pgregory.net/rapid"
+
+	"github.com/holdfast-run/holdfast/messages"
 )
 
 // job is a user message that wants an answer.
@@ -386,6 +388,45 @@ func TestWorkersBlocking(t *testing.T) {
 		w.close()
 		if w.blocked != 0 || w.awake != 0 || w.all != 0 {
 			t.Errorf("after the end, %d goroutines are blocked and %d awake, of %d", w.blocked, w.awake, w.all)
+		}
+	})
+}
+
+// An order that is at one message for too long is told of, not one that has many; nor are others, who tell for themselves.
+func TestWorkersTellWhoIsStuck(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const bound, each = 5 * time.Second, 3 * time.Second
+		w := &workers{}
+		for _, order := range []messages.OrderID{"a", ""} {
+			m := &mailbox{bound: 100, order: order}
+			m.RegisterHandlers(&scribe{handle: func(message any) {
+				if lasts, ok := message.(time.Duration); ok {
+					time.Sleep(lasts)
+				}
+			}}, w)
+			for range 10 {
+				m.PostUserMessage(each)
+			}
+			m.PostUserMessage(4 * bound)
+		}
+		told := map[int]string{}
+		for second := range 60 {
+			synctest.Wait()
+			for _, s := range w.stuck(time.Now(), bound) {
+				told[second] += s.Name
+			}
+			time.Sleep(time.Second)
+		}
+		w.close()
+		for second := range 60 {
+			want := "" // its last message lasts from 30 s to 50 s
+			if second > 35 && second < 50 {
+				want = "order a"
+			}
+			if told[second] != want {
+				t.Errorf("after %d s %q is stuck, want %q", second, told[second], want)
+			}
 		}
 	})
 }

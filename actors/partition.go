@@ -168,8 +168,9 @@ func (p *partition) recover() {
 }
 
 func (p *partition) readOpen() {
-	c, cancel := context.WithTimeout(context.Background(), p.engine.config.StuckAfter)
+	c, cancel := context.WithTimeout(context.Background(), p.engine.config.readTimeout())
 	defer cancel()
+	p.loop.Beat() // there may be many pages
 	page, err := p.engine.journal.Open(c, p.number, p.readUpTo, recoveryPage)
 	if err != nil {
 		panic(fmt.Errorf("partition %d: read open orders: %w", p.number, err))

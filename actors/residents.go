@@ -33,11 +33,14 @@ func (p *partition) deliver(d *deliver) {
 	p.relieve()
 }
 
+// send hands a message to a resident, which may handle it before send returns.
 func (p *partition) send(r *resident, message any) {
 	r.sent++
 	r.touched = p.engine.now()
 	p.idlest.MoveToBack(r.place)
+	p.loop.At((*string)(&r.id))
 	p.ctx.Send(r.pid, message)
+	p.loop.At(nil)
 }
 
 func (p *partition) activate(id messages.OrderID, h messages.Handle, poison error) *resident {
@@ -49,7 +52,7 @@ func (p *partition) activate(id messages.OrderID, h messages.Handle, poison erro
 			engine: p.engine, partition: p.slot, id: id, handle: h, mail: r.mail,
 			restarted: incarnations > 1 || poison != nil, poison: poison,
 		}
-	}, actor.WithMailbox(inlineMailbox(2*p.engine.config.Mailbox, r.mail.inline)), actor.WithDispatcher(&p.engine.workers))
+	}, actor.WithMailbox(inlineMailbox(2*p.engine.config.Mailbox, r.mail.inline, id)), actor.WithDispatcher(&p.engine.workers))
 	r.pid = p.ctx.Spawn(props)
 	p.resident[id] = r
 	p.byPID[r.pid.GetId()] = r

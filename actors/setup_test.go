@@ -47,6 +47,7 @@ type node struct {
 	// seen is the journal as the engine sees it.
 	seen    persistence.Journal
 	metrics *prometheus.Registry
+	dog     *supervision.Watchdog
 	// broken is what ended the process.
 	broken chan error
 	stop   func()
@@ -85,7 +86,9 @@ func (s settings) start(t *testing.T) *node {
 		out = s.log
 	}
 	log := slog.New(slog.NewTextHandler(out, nil))
-	n := &node{t: t, settings: s, metrics: prometheus.NewRegistry(), broken: make(chan error, 1)}
+	n := &node{
+		t: t, settings: s, metrics: prometheus.NewRegistry(), dog: supervision.NewWatchdog(time.Now, log), broken: make(chan error, 1),
+	}
 	metrics := actors.NewMetrics(n.metrics)
 	config := s.pebble
 	config.Observer, config.Logger = metrics, log
@@ -99,7 +102,7 @@ func (s settings) start(t *testing.T) *node {
 	}
 	n.Engine, err = actors.New(s.engine, actors.Deps{
 		Node: "node", Journal: n.seen, Placement: cluster.NewSingle(), Metrics: metrics, Log: log,
-		Watchdog: supervision.NewWatchdog(time.Now, log),
+		Watchdog: n.dog,
 		Fatal: func(err error) {
 			select {
 			case n.broken <- err:

@@ -4,6 +4,8 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
+	"github.com/holdfast-run/holdfast/supervision"
 )
 
 // workers is an actor.Dispatcher that runs actors on goroutines which it keeps, as many as keep the processors busy: an
@@ -14,9 +16,11 @@ type workers struct {
 	mu   sync.Mutex
 	wake *sync.Cond
 	// ready are the actors that wait for a goroutine, from head on; taken counts those that got one.
-	ready []func()
+	ready []runner
 	head  int
 	taken uint64
+	// working are the goroutines that there are.
+	working map[*worker]struct{}
 	// watch looks whether the queue moves, as long as it is not empty; seen is what taken was when it looked last.
 	watch    *time.Timer
 	watching bool
@@ -26,6 +30,25 @@ type workers struct {
 	closed              bool
 	wg                  sync.WaitGroup
 }
+
+// runner is what a goroutine runs: the mailbox of an actor, as a rule.
+type runner interface{ run() }
+
+type runFunc func()
+
+func (f runFunc) run() { f() }
+
+// worker is what is known of a goroutine.
+type worker struct {
+	runs runner // nil: it has nothing to do
+	turn uint64 // which of all turns it is
+	// seen is how far it was when it was looked at, since when it has been no further.
+	seen  progress
+	since time.Time
+}
+
+// progress is how far a goroutine is: in which turn, and how many messages its mailbox has handed out.
+type progress struct{ turn, handled uint64 }
 
 // throughput is how many messages an actor handles before others get a turn.
 const throughput = 100
@@ -43,7 +66,9 @@ const (
 var busy = 2 * runtime.GOMAXPROCS(0) //nolint:gochecknoglobals // a constant of the process
 
 // Schedule has fn run. It never blocks.
-func (w *workers) Schedule(fn func()) {
+func (w *workers) Schedule(fn func()) { w.schedule(runFunc(fn)) }
+
+func (w *workers) schedule(r runner) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.head > 1024 && w.head > len(w.ready)/2 {
@@ -51,7 +76,7 @@ func (w *workers) Schedule(fn func()) {
 		clear(w.ready[n:])
 		w.ready, w.head = w.ready[:n], 0
 	}
-	w.ready = append(w.ready, fn)
+	w.ready = append(w.ready, r)
 	switch {
 	case w.awake < busy:
 		w.add()
@@ -75,7 +100,12 @@ func (w *workers) add() {
 		return
 	}
 	w.all++
-	w.wg.Go(w.work)
+	if w.working == nil {
+		w.working = map[*worker]struct{}{}
+	}
+	g := &worker{}
+	w.working[g] = struct{}{}
+	w.wg.Go(func() { w.work(g) })
 }
 
 // blocking does, in an actor's turn, something that may block, and lets another goroutine work in the meantime.
@@ -117,7 +147,7 @@ func (w *workers) look() {
 // Throughput implements actor.Dispatcher.
 func (w *workers) Throughput() int { return throughput }
 
-func (w *workers) work() {
+func (w *workers) work(g *worker) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for {
@@ -125,21 +155,45 @@ func (w *workers) work() {
 			w.awake--
 			if w.closed || w.all-w.awake-w.blocked > maxIdle {
 				w.all--
+				delete(w.working, g)
 				return
 			}
 			w.wake.Wait()
 		}
-		fn := w.ready[w.head]
+		g.runs = w.ready[w.head]
 		w.ready[w.head] = nil
 		w.head++
 		w.taken++
+		g.turn = w.taken
 		if w.head == len(w.ready) {
 			w.ready, w.head = w.ready[:0], 0
 		}
 		w.mu.Unlock()
-		fn()
+		g.runs.run()
 		w.mu.Lock()
+		g.runs = nil
 	}
+}
+
+// stuck returns the orders that have been at one message for longer than bound, as far as was seen: it is to be called
+// again and again. Other actors have loops that tell.
+func (w *workers) stuck(now time.Time, bound time.Duration) []supervision.Stuck {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var found []supervision.Stuck
+	for g := range w.working {
+		m, ok := g.runs.(*mailbox)
+		if !ok || m.order == "" {
+			continue
+		}
+		if at := (progress{g.turn, m.handedOut()}); at != g.seen {
+			g.seen, g.since = at, now
+		}
+		if now.Sub(g.since) > bound {
+			found = append(found, supervision.Stuck{Name: "order " + string(m.order), Since: g.since, Bound: bound})
+		}
+	}
+	return found
 }
 
 // close ends the goroutines once they have nothing to do, and waits for them. What is scheduled later runs all the same.
