@@ -35,6 +35,7 @@
 // process. Should it return, the commits of the batch are answered persistence.ErrUnknown; those behind it
 // persistence.ErrClosed, for they were not begun. A table that can't be written, for want of room, is tried again after
 // Config.FreeInterval; commits go on meanwhile, as long as the log has room. Close then leaves the directory open.
+// A panic of the committer ends the process too, and leaves the commits that it had unanswered.
 //
 // Every block of every table bears a checksum, so a read of a damaged one fails with persistence.ErrCorrupt, which names
 // the file. Open examines the log and the manifest, as damage.go says: damage to what was durable is an error, never a

@@ -140,3 +140,32 @@ func (s *memoryStore) Crash(tb testing.TB, keep journaltest.Keep) {
 	}
 	s.disk = after
 }
+
+// A committer that panics ends the process, with the reason; whatever comes later is refused, not kept waiting.
+func TestPanicOfTheCommitter(t *testing.T) {
+	t.Parallel()
+	var armed atomic.Bool
+	fatal := make(chan error, 1)
+	j, err := pebble.Open(pebble.Config{
+		Dir: t.TempDir(), Logger: discard(), MemTableBytes: 1 << 20,
+		Turn: func() {
+			if armed.Load() {
+				panic("injected")
+			}
+		},
+		Fatal: func(err error) { fatal <- err },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	armed.Store(true)
+	if err := <-fatal; !strings.Contains(err.Error(), "panic of the committer: injected") {
+		t.Errorf("the process is ended because of: %v", err)
+	}
+	if _, err := j.Epoch(t.Context(), 1); err == nil {
+		t.Error("a read succeeds after the panic")
+	}
+	if err := j.Close(); err == nil {
+		t.Error("closing tells nothing of the panic")
+	}
+}

@@ -1,9 +1,12 @@
 package pebble
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -110,6 +113,13 @@ func (j *Journal) Commit(c *persistence.Commit) {
 
 // commitLoop makes commits durable until the queue is closed and empty.
 func (j *Journal) commitLoop() {
+	defer func() {
+		if r := recover(); r != nil {
+			j.cfg.Logger.LogAttrs(context.Background(), slog.LevelError, "journal: the committer panicked",
+				slog.Any("reason", r), slog.String("stack", string(debug.Stack())))
+			j.fail(fmt.Errorf("panic of the committer: %v", r))
+		}
+	}()
 	var w work
 	turn, idle := time.NewTicker(time.Second), time.NewTimer(j.cfg.MarkAfter)
 	defer turn.Stop()
