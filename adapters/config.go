@@ -41,6 +41,8 @@ type Config struct {
 	// Restarts is how often an activity actor may fail before Run ends with an error, and how soon it is restarted.
 	// Default: 10 times a minute, after 50 ms to 10 s.
 	Restarts supervision.Policy
+	// Health is where /livez is served, host:port: it answers 200 while the adapter makes progress. Default: nowhere.
+	Health string
 	// DialOptions are added to those of each connection.
 	DialOptions []grpc.DialOption
 }
@@ -99,6 +101,11 @@ func (c Config) validate() error {
 	for _, server := range c.Servers {
 		if err := checkAddress(server); err != nil {
 			errs = append(errs, fmt.Errorf("server %q: %w", server, err))
+		}
+	}
+	if c.Health != "" {
+		if _, _, err := net.SplitHostPort(c.Health); err != nil {
+			errs = append(errs, fmt.Errorf("health %q: host:port is expected, such as 127.0.0.1:7470", c.Health))
 		}
 	}
 	for _, d := range []struct {

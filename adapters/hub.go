@@ -30,6 +30,7 @@ type hub struct {
 	links     context.Context    //nolint:containedctx // of the links: ends when Run has drained
 	stop      context.CancelFunc // ends links
 	transport credentials.TransportCredentials
+	health    *health
 	running   sync.WaitGroup // links, ticker
 
 	mu        sync.Mutex

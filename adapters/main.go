@@ -71,6 +71,7 @@ func (a *Adapter) configure(args []string, env func(string) string, stderr io.Wr
 	flags.StringVar(&secure.CA, "ca", "", "file of the certificates that a node's must be signed by, in PEM (default the system's)")
 	flags.StringVar(&secure.Cert, "cert", "", "file of the adapter's certificate, in PEM")
 	flags.StringVar(&secure.Key, "key", "", "file of its key, in PEM")
+	flags.StringVar(&config.Health, "health", "", "address where /livez tells whether the adapter makes progress, host:port (default none)")
 	flags.DurationVar(&config.DrainTimeout, "drain-timeout", 30*time.Second, "how long to finish what was started when ended")
 	flags.TextVar(&level, "log-level", slog.LevelInfo, "debug, info, warn or error")
 	format := flags.String("log-format", "text", "text or json")

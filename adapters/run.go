@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -26,8 +27,13 @@ func (a *Adapter) Run(ctx context.Context, config Config) error {
 	if err != nil {
 		return err
 	}
+	health, err := startHealth(ctx, config)
+	if err != nil {
+		return err
+	}
+	defer health.close()
 	h := newHub(a, config)
-	h.transport = transport
+	h.transport, h.health = transport, health
 	h.links, h.stop = context.WithCancel(context.WithoutCancel(ctx))
 	defer h.stop()
 	return h.run(ctx)
@@ -52,6 +58,7 @@ func (h *hub) run(ctx context.Context) error {
 	}
 	h.mu.Unlock()
 	h.running.Go(h.ticks)
+	h.health.systemd.Ready("executing tasks of " + strings.Join(h.config.Servers, ", "))
 
 	var reason error
 	select {
@@ -60,6 +67,7 @@ func (h *hub) run(ctx context.Context) error {
 	case reason = <-h.failed:
 		h.config.Log.Error("adapter failed, draining", "error", reason, "timeout", h.config.DrainTimeout)
 	}
+	h.health.systemd.Stopping()
 	err := errors.Join(reason, h.leave())
 	cancel()
 	h.stop()
@@ -80,6 +88,7 @@ func (h *hub) ticks() {
 			return
 		case <-ticker.C:
 			h.tick()
+			h.health.loop.Beat()
 		}
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"net"
+	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -431,5 +433,43 @@ func TestConcurrencyIsBounded(t *testing.T) {
 	node.AwaitCredits(within(t), "work", 7)
 	if most.Load() != 4 {
 		t.Errorf("%d were executed at once", most.Load())
+	}
+}
+
+// Whoever wants to know is told that the adapter makes progress, as long as it runs.
+func TestHealth(t *testing.T) {
+	t.Parallel()
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = free.Close()
+	node := adaptertest.Start(t)
+	a := adapters.New("hss")
+	adapters.Handle(a, "createSubscriber", createSubscriber)
+	c := config(t)
+	c.Health = free.Addr().String()
+	p := node.Run(a, c)
+	node.Do(within(t), "createSubscriber", Subscriber{IMSI: "262011234567890"})
+	ask := func() (int, error) {
+		client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+		answer, err := client.Get("http://" + c.Health + "/livez")
+		if err != nil {
+			return 0, err
+		}
+		return answer.StatusCode, answer.Body.Close()
+	}
+	if code, err := ask(); code != http.StatusOK || err != nil {
+		t.Errorf("/livez: %d %v", code, err)
+	}
+	if err := p.Stop(); err != nil {
+		t.Error(err)
+	}
+	if _, err := ask(); err == nil {
+		t.Error("/livez answers after the end")
+	}
+	c.Health = "here"
+	if err := a.Run(t.Context(), c); err == nil || !strings.Contains(err.Error(), "host:port is expected") {
+		t.Errorf("a wrong address: %v", err)
 	}
 }
