@@ -14,8 +14,23 @@ import (
 // childVariable makes the test binary a child of dev in place of running tests. dev itself starts it as holdfast.
 const childVariable = "HOLDFAST_TEST_CHILD"
 
+// fifoVariable names a fifo whose readers see its end when all children are gone.
+const fifoVariable = "HOLDFAST_TEST_FIFO"
+
 // beChild plays a node or an adapter: what dev does with processes is tested here, not what they do.
+//
+// In the mode "dev" it is the real dev, or whatever command there is other than those that it plays. In the mode "real" it
+// is the real program. What it plays holds the fifo that fifoVariable names, as long as it lives.
 func beChild(args []string) int {
+	plays := args[0] == "node" || args[0] == "adapter"
+	if mode := os.Getenv(childVariable); mode == "real" || mode == "dev" && !plays {
+		return realMain()
+	}
+	if fifo := os.Getenv(fifoVariable); fifo != "" {
+		if held, err := os.OpenFile(fifo, os.O_WRONLY, 0); err == nil {
+			defer held.Close() //nolint:errcheck // nothing is written
+		}
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	say := func(format string, args ...any) { _, _ = fmt.Fprintf(os.Stdout, format+"\n", args...) }

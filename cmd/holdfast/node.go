@@ -79,7 +79,7 @@ func nodeFlags(f *pflag.FlagSet, c *nodeConfig) {
 	f.DurationVar(&e.TryAgain, "try-again", 0, "how long what failed, such as a commit, is left alone before it is tried again (5s)")
 	f.DurationVar(&e.Grace, "adapter-grace", 0, "how long tasks wait for a lost adapter to come back (1s)")
 	f.DurationVar(&e.LedgerGrace, "ledger-grace", 0, "the same for activities that are not idempotent (1m)")
-	f.DurationVar(&e.StuckAfter, "stuck-after", 0, "how long one turn of a loop may take before the node counts as stuck (10s)")
+	f.DurationVar(&e.StuckAfter, "stuck-after", 0, "how long one turn of a loop may take before the node counts as stuck (8s)")
 
 	j := &c.Journal
 	f.Int64Var(&j.LowWaterBytes, "low-water", 0, "free disk space in bytes below which no orders are accepted; -1: none (1 GiB)")
