@@ -117,9 +117,12 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
+// poisonWithin is how long a panic of an order counts.
+const poisonWithin = time.Minute
+
 // poison is when an order that panics is restarted, and when it is faulted.
 func (c Config) poison() supervision.Policy {
-	return supervision.Policy{MaxRestarts: c.Poison - 1, Within: time.Minute, Backoff: c.Restarts.Backoff}
+	return supervision.Policy{MaxRestarts: c.Poison - 1, Within: poisonWithin, Backoff: c.Restarts.Backoff}
 }
 
 // readTimeout is how long a turn may wait for the journal: so long that the turn does not count as stuck.

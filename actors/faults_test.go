@@ -11,10 +11,13 @@ import (
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/holdfast-run/holdfast/actors"
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/persistence"
 )
@@ -257,6 +260,37 @@ func TestBusyPartition(t *testing.T) {
 		n.expect("o0", completed)
 		n.mustSubmit(order{id: "o99", def: def, key: "k"})
 		n.expect("o99", completed)
+	})
+}
+
+// An order that panics whenever it is told to start is faulted, though it leaves memory in between.
+func TestPanicWhenWoken(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		panics := 0
+		f := &faulty{fail: func(c *persistence.Commit) *fault {
+			var r journalv1.Record
+			if err := proto.Unmarshal(c.Record, &r); err != nil {
+				t.Error(err)
+			}
+			if r.GetEvents()[0].GetOrderStarted() != nil {
+				panics++
+				panic("injected")
+			}
+			return nil
+		}}
+		n := start(t, withWrap(f.wrap))
+		def := n.deploy("set", "do: [{a: {set: {x: 1}}}]")
+		n.mustSubmit(order{id: "a", def: def, key: "k"})
+		n.sleep(30 * time.Second)
+		n.expect("a", faulted)
+		if panics != 3 {
+			t.Errorf("it panicked %d times, want 3", panics)
+		}
+		n.sleep(2 * time.Minute)
+		if got := n.resident(); got != 0 {
+			t.Errorf("%d orders are in memory", got)
+		}
 	})
 }
 

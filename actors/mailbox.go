@@ -139,6 +139,9 @@ func (m *mailbox) turn() (again bool) {
 	var message any
 	defer func() {
 		if r := recover(); r != nil {
+			if m.order == "" { // an order looks after what it has taken itself
+				refuse(message, ErrInterrupted)
+			}
 			m.invoker.EscalateFailure(r, message)
 			again = true
 		}

@@ -138,17 +138,25 @@ func TestMailboxInline(t *testing.T) {
 
 func TestMailboxPanic(t *testing.T) {
 	t.Parallel()
-	m, s, h := newTestMailbox(10, func(message any) {
-		if message == 2 {
-			panic("injected")
+	for _, order := range []messages.OrderID{"", "a"} {
+		m, s, h := newTestMailbox(10, func(message any) {
+			if j, ok := message.(job); ok && j.n == 2 {
+				panic("injected")
+			}
+		})
+		m.order = order
+		var refused []error
+		for i := range 5 {
+			m.PostUserMessage(job{n: i, refused: &refused})
 		}
-	})
-	for i := range 5 {
-		m.PostUserMessage(i)
-	}
-	h.run()
-	if got := fmt.Sprint(s.heard, s.failed); got != "[0 1 2 3 4] [2]" {
-		t.Errorf("handled and failed: %s", got)
+		h.run()
+		if len(s.heard) != 5 || len(s.failed) != 1 {
+			t.Errorf("handled %v, failed %v", s.heard, s.failed)
+		}
+		// Who sent the message is told, unless the order does that.
+		if told := len(refused) == 1 && errors.Is(refused[0], ErrInterrupted); told != (order == "") {
+			t.Errorf("order %q: refused %v", order, refused)
+		}
 	}
 }
 

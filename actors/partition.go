@@ -77,6 +77,9 @@ func newPartition(e *Engine, s *slot) *partition {
 func (p *partition) HandleFailure(
 	system *actor.ActorSystem, s actor.Supervisor, child *actor.PID, rs *actor.RestartStatistics, reason, message any,
 ) {
+	if r := p.byPID[child.GetId()]; r != nil {
+		r.failed = p.engine.now()
+	}
 	p.poison.HandleFailure(system, s, child, rs, reason, message)
 }
 

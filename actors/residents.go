@@ -17,6 +17,8 @@ type resident struct {
 	sent    uint64
 	touched time.Time
 	place   *list.Element // in the partition's list
+	// failed is when it panicked last.
+	failed time.Time
 }
 
 // deliver hands a message to an order, and activates it if need be.
@@ -61,10 +63,12 @@ func (p *partition) activate(id messages.OrderID, h messages.Handle, poison erro
 	return r
 }
 
-// release lets an order leave memory, if no message is on its way to it.
+// release lets an order leave memory, if no message is on its way to it. One that has panicked stays as long as that
+// counts: else an order that panics whenever it is loaded would never be faulted.
 func (p *partition) release(m release) {
 	r := p.resident[m.id]
-	if r == nil || r.mail != m.mail || r.sent != m.received || p.resuming[m.id] || p.firing[m.id] {
+	if r == nil || r.mail != m.mail || r.sent != m.received || p.resuming[m.id] || p.firing[m.id] ||
+		p.engine.now().Sub(r.failed) < poisonWithin {
 		return
 	}
 	p.forget(r)
