@@ -40,9 +40,10 @@ func (e *Engine) activity(name string) *activity {
 	a.room.capacity = e.config.QueueBytes
 	loop := e.watchdog.Register("dispatcher "+name, e.config.StuckAfter)
 	a.dispatcher = e.spawn(inlineMailbox(e.config.PartitionMailbox, func(any) bool { return true }, ""), func() actor.Actor {
+		queue := dispatch.New(e.config.dispatch())
+		queue.SetLimit(e.dispatchLimit(name), e.now())
 		return &dispatcher{
-			engine: e, activity: a, name: nameOf(name), loop: loop, queue: dispatch.New(e.config.dispatch()),
-			adapters: map[dispatch.StreamID]Adapter{},
+			engine: e, activity: a, name: nameOf(name), loop: loop, queue: queue, adapters: map[dispatch.StreamID]Adapter{},
 		}
 	})
 	reads := e.watchdog.Register("backlog "+name, e.config.StuckAfter+time.Second)

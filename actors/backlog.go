@@ -34,8 +34,10 @@ type source struct {
 }
 
 const (
-	// refillPage is how many tasks of a partition are handed over in its turn.
-	refillPage = 32
+	// refillPage is the most tasks of a partition that are handed over in its turn; refillTurns how many turns it takes at
+	// least to hand all over that there are, so that those which came first go first, about.
+	refillPage  = 32
+	refillTurns = 4
 	// refillMost is how many tasks are handed over before the backlog looks at its mail again.
 	refillMost = 1000
 )
@@ -91,20 +93,24 @@ func (b *backlog) refill() {
 	for p := dispatch.Priorities - 1; p >= 0; p-- {
 		l := &b.levels[p]
 		most, _ := b.activity.room.refillable(p)
+		page := refillPage
+		if len(*l) > 0 {
+			page = min(max(int(b.activity.gauges.stored[p].Load())/len(*l)/refillTurns, 1), refillPage)
+		}
 		for full := false; len(*l) > 0 && !full; {
 			if told >= refillMost {
 				b.activity.refill(b.engine)
 				return
 			}
 			first := (*l)[0]
-			n, more, err := b.refillFrom(p, first, most)
+			n, more, err := b.refillFrom(p, first, most, page)
 			if err != nil {
 				b.engine.log.Error("tasks that wait on disk can't be read", "activity", b.activity.name, "error", err)
 				b.engine.later(func() { b.activity.refill(b.engine) })
 				return
 			}
 			told += n
-			full = more && n < refillPage
+			full = more && n < page
 			if *l = slices.Delete(*l, 0, 1); more {
 				*l = append(*l, first)
 			}
@@ -115,14 +121,14 @@ func (b *backlog) refill() {
 	}
 }
 
-// refillFrom hands tasks of one partition over, as long as they use no more than most of the room. It returns how many, and
+// refillFrom hands up to limit tasks of one partition over, as long as they use no more than most of the room. It returns how many, and
 // whether there may be more.
-func (b *backlog) refillFrom(priority int, s *source, most int64) (n int, more bool, err error) {
+func (b *backlog) refillFrom(priority int, s *source, most int64, limit int) (n int, more bool, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), b.engine.config.StuckAfter)
 	defer cancel()
 	room := &b.activity.room
 	of := persistence.Overflow{Activity: b.activity.name, Priority: priority, Partition: s.slot.number}
-	page, err := b.engine.journal.Overflowed(ctx, of, s.behind, refillPage)
+	page, err := b.engine.journal.Overflowed(ctx, of, s.behind, limit)
 	if err != nil {
 		return 0, true, err
 	}
@@ -134,7 +140,7 @@ func (b *backlog) refillFrom(priority int, s *source, most int64) (n int, more b
 		s.behind = t.OverflowPlace
 		b.fill(priority, s, t, size)
 	}
-	return len(page), len(page) == refillPage, nil
+	return len(page), len(page) == limit, nil
 }
 
 // fill asks an order to hand a task over, for which there is room.

@@ -84,6 +84,8 @@ type dispatcher struct {
 	loop     *supervision.Loop
 	queue    *dispatch.Queue
 	adapters map[dispatch.StreamID]Adapter
+	// hurrying: a tick is on its way.
+	hurrying bool
 }
 
 // Receive implements actor.Actor.
@@ -120,6 +122,12 @@ func (d *dispatcher) Receive(ctx actor.Context) {
 		now := d.engine.now()
 		d.do(d.queue.Tick(now))
 		d.activity.gauges.oldest(d.queue.Oldest(), now)
+		d.activity.gauges.second()
+	case limited:
+		d.do(d.queue.SetLimit(d.engine.dispatchLimit(d.activity.name), d.engine.now()))
+	case tick:
+		d.hurrying = false
+		d.do(d.queue.Tick(d.engine.now()))
 	default:
 		return
 	}
@@ -127,8 +135,19 @@ func (d *dispatcher) Receive(ctx actor.Context) {
 	if d.activity.room.wanting() {
 		d.activity.refill(d.engine)
 	}
-	d.activity.gauges.set(d.queue.Waiting(), d.queue.InFlight())
+	d.activity.gauges.set(d.queue.Waiting(), d.queue.InFlight(), len(d.adapters))
+	d.hurry()
 	d.loop.Beat()
+}
+
+// hurry looks again soon, if a rate holds tasks back.
+func (d *dispatcher) hurry() {
+	if d.hurrying || !d.queue.Throttled() {
+		return
+	}
+	d.hurrying = true
+	self, root := d.activity.dispatcher, d.engine.system.Root
+	time.AfterFunc(throttleTick, func() { root.Send(self, tick{}) })
 }
 
 func (d *dispatcher) do(outputs []dispatch.Output) {
@@ -252,7 +271,9 @@ func (e *Engine) Result(adapter string, r *adapterv1.Result, answer func(error))
 		},
 		answer: func(err error) {
 			if err == nil {
-				e.tell(e.activity(adapter+"."+r.GetActivity()).dispatcher, over)
+				a := e.activity(adapter + "." + r.GetActivity())
+				a.gauges.results.Add(1)
+				e.tell(a.dispatcher, over)
 			}
 			answer(err)
 		},
@@ -264,7 +285,7 @@ func (e *Engine) Depths(adapter string, activities []*adapterv1.Activity) map[st
 	out := make(map[string]int64, len(activities))
 	for _, a := range activities {
 		g := e.metrics.queue(adapter + "." + a.GetName())
-		out[a.GetName()] = g.waiting.Load() + max(g.stored.Load(), 0)
+		out[a.GetName()] = g.waiting.Load() + g.overflow()
 	}
 	return out
 }

@@ -64,6 +64,8 @@ type Engine struct {
 
 	activities   sync.Map // *activity, by name
 	activitiesMu sync.Mutex
+	limits       sync.Map // *journalv1.LimitRow, by activity
+	spans        sync.Map // *span, by definition
 	// guardian supervises partitions, lastResort what can't be restarted.
 	guardian, lastResort actor.SupervisorStrategy
 
@@ -107,6 +109,9 @@ func (e *Engine) Start(ctx context.Context) error {
 		return err
 	}
 	if err = e.handles.init(ctx, e.journal); err != nil {
+		return err
+	}
+	if err = e.loadLimits(ctx); err != nil {
 		return err
 	}
 	e.system = actor.NewActorSystemWithConfig(actor.Configure(

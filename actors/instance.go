@@ -38,12 +38,13 @@ type instance struct {
 	pending  *pending // what came of it, until it is committed
 	buffered []any    // what came meanwhile; at most Config.Mailbox, not counting notes
 	mail     *mail
-	due      int64 // as the partition was told
-	size     int64 // as the engine was told
-	more     bool  // a decision was cut short
-	yielding bool  // asked to leave memory
-	woken    bool  // the partition waits for it to rest
-	filled   bool  // what had overflowed has a place now
+	due      int64     // as the partition was told
+	size     int64     // as the engine was told
+	more     bool      // a decision was cut short
+	yielding bool      // asked to leave memory
+	woken    bool      // the partition waits for it to rest
+	filled   bool      // what had overflowed has a place now
+	began    time.Time // when it got its first place, if it had to wait for one
 }
 
 // mail counts the messages that reached an instance through its partition, over all its incarnations.
@@ -172,6 +173,10 @@ func (i *instance) settle(p *pending) {
 	switch {
 	case i.state != nil && i.state.Ended():
 		i.engine.waiters.grown(i.id, i.state)
+		if !i.began.IsZero() {
+			i.engine.span(i.state.Definition().Ref).note(i.engine.now().Sub(i.began))
+			i.began = time.Time{}
+		}
 	case len(p.events) > 0:
 		i.engine.waiters.grown(i.id, nil)
 	}

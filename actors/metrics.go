@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"math"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/holdfast-run/holdfast/actors/dispatch"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
@@ -32,7 +34,7 @@ type Metrics struct {
 	mu     sync.Mutex
 	queues map[string]*queueGauges
 
-	queueDepth, queueInFlight, queueAge, queueOverflow *prometheus.Desc
+	queueDepth, queueInFlight, queueAge, queueOverflow, queueResults *prometheus.Desc
 
 	keys                           [messages.Partitions]keyGauges
 	keysWaiting, keysHeld, keysAge *prometheus.Desc
@@ -83,6 +85,8 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	}
 	m.queueOverflow = prometheus.NewDesc("holdfast_queue_overflow",
 		"Tasks for which there was no room in memory, and which have no result yet, by activity.", []string{"activity"}, nil)
+	m.queueResults = prometheus.NewDesc("holdfast_results_total",
+		"Results of adapters that are durable, since the process started, by activity.", []string{"activity"}, nil)
 	m.keysWaiting = prometheus.NewDesc("holdfast_key_orders_waiting", "Orders that wait for another one of their order key.", nil, nil)
 	m.keysHeld = prometheus.NewDesc("holdfast_keys_held", "Order keys that a faulted order holds.", nil, nil)
 	m.keysAge = prometheus.NewDesc("holdfast_key_age_seconds",
@@ -130,14 +134,42 @@ func (m *Metrics) committed(first bool, row *journalv1.OrderRow) {
 
 // queueGauges are what one dispatcher shows of itself.
 type queueGauges struct {
-	waiting, inFlight, ageMillis atomic.Int64
-	stored                       atomic.Int64 // on disk, those included that got a place since
+	waiting, inFlight, ageMillis, adapters atomic.Int64
+	// stored are the tasks on disk, by priority, those included that got a place since.
+	stored [dispatch.Priorities]atomic.Int64
+	// results counts what adapters have answered; pace is how many a second came lately, counted the number when it was
+	// looked at last.
+	results, counted atomic.Int64
+	pace             atomic.Uint64 // a float64
 }
 
-func (g *queueGauges) set(waiting, inFlight int) {
+func (g *queueGauges) set(waiting, inFlight, adapters int) {
 	g.waiting.Store(int64(waiting))
 	g.inFlight.Store(int64(inFlight))
+	g.adapters.Store(int64(adapters))
 }
+
+// overflow returns the number of tasks on disk. What is counted at a commit whose outcome was unknown may be missing.
+func (g *queueGauges) overflow() (sum int64) {
+	for p := range g.stored {
+		sum += max(g.stored[p].Load(), 0)
+	}
+	return sum
+}
+
+// smoothing is the share of the last second in the rate of results: what was ten seconds ago counts a third.
+const smoothing = 0.1
+
+// second is called each second. While adapters are away the rate stays as it was: they will be as fast again.
+func (g *queueGauges) second() {
+	results := g.results.Load()
+	if n := results - g.counted.Swap(results); n > 0 || g.adapters.Load() > 0 {
+		g.pace.Store(math.Float64bits(g.rate()*(1-smoothing) + float64(n)*smoothing))
+	}
+}
+
+// rate returns how many results a second came lately.
+func (g *queueGauges) rate() float64 { return math.Float64frombits(g.pace.Load()) }
 
 func (g *queueGauges) oldest(at, now time.Time) {
 	if at.IsZero() {
@@ -181,6 +213,7 @@ func (m *Metrics) Describe(ch chan<- *prometheus.Desc) {
 	ch <- m.queueInFlight
 	ch <- m.queueAge
 	ch <- m.queueOverflow
+	ch <- m.queueResults
 	ch <- m.keysWaiting
 	ch <- m.keysHeld
 	ch <- m.keysAge
@@ -202,6 +235,7 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(m.queueDepth, prometheus.GaugeValue, float64(g.waiting.Load()), activity)
 		ch <- prometheus.MustNewConstMetric(m.queueInFlight, prometheus.GaugeValue, float64(g.inFlight.Load()), activity)
 		ch <- prometheus.MustNewConstMetric(m.queueAge, prometheus.GaugeValue, float64(g.ageMillis.Load())/1000, activity)
-		ch <- prometheus.MustNewConstMetric(m.queueOverflow, prometheus.GaugeValue, float64(max(g.stored.Load(), 0)), activity)
+		ch <- prometheus.MustNewConstMetric(m.queueOverflow, prometheus.GaugeValue, float64(g.overflow()), activity)
+		ch <- prometheus.MustNewConstMetric(m.queueResults, prometheus.CounterValue, float64(g.results.Load()), activity)
 	}
 }

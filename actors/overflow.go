@@ -45,6 +45,9 @@ func (i *instance) handOver(m *handOver) {
 		return
 	}
 	i.filled = true
+	if i.began.IsZero() {
+		i.began = i.engine.now()
+	}
 	i.engine.dispatch(i, d, m.size)
 	m.answer(nil)
 }
@@ -72,9 +75,9 @@ func (e *Engine) giveBack(priority int, m workflow.Dispatch) {
 // countOverflow counts what a change of an open row does to the tasks on disk.
 func (e *Engine) countOverflow(before, after *journalv1.OpenRow) {
 	for _, o := range before.GetOverflow() {
-		e.activity(o.GetActivity()).gauges.stored.Add(-1)
+		e.activity(o.GetActivity()).gauges.stored[o.GetPriority()].Add(-1)
 	}
 	for _, o := range after.GetOverflow() {
-		e.activity(o.GetActivity()).gauges.stored.Add(1)
+		e.activity(o.GetActivity()).gauges.stored[o.GetPriority()].Add(1)
 	}
 }

@@ -194,6 +194,20 @@ type Definitions interface {
 	AllDefinitions(ctx context.Context) iter.Seq2[*journalv1.DefinitionRow, error]
 }
 
+// Limits keeps the limits of activities that operators have set.
+type Limits interface {
+	// PutLimit stores the limit of an activity, in place of the one before. One that bounds nothing removes that.
+	PutLimit(ctx context.Context, row *journalv1.LimitRow) error
+	// AllLimits returns them by activity.
+	AllLimits(ctx context.Context) iter.Seq2[*journalv1.LimitRow, error]
+}
+
+// Catalog is what is kept beside orders.
+type Catalog interface {
+	Definitions
+	Limits
+}
+
 // Journal is a whole store.
 type Journal interface {
 	Committer
@@ -201,7 +215,7 @@ type Journal interface {
 	Finder
 	Recoverer
 	Ownership
-	Definitions
+	Catalog
 	// Close waits for commits under way, and releases the store.
 	Close() error
 }

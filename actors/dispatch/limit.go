@@ -20,10 +20,11 @@ func (q *Queue) allowed() bool {
 	return (q.limit.Concurrency == 0 || q.InFlight() < q.limit.Concurrency) && (q.limit.Rate == 0 || q.tokens >= 1)
 }
 
-// refill adds what the rate allows for the time since the last Tick. What is not used in a tenth of a second is lost.
+// refill adds what the rate allows for the time since the last Tick. What is not used in a tenth of a second is lost, but
+// for one task.
 func (q *Queue) refill(now time.Time) {
 	if passed := now.Sub(q.now); passed > 0 && q.limit.Rate > 0 {
-		q.tokens = min(q.tokens+q.limit.Rate*passed.Seconds(), max(1, q.limit.Rate/10))
+		q.tokens = min(q.tokens+q.limit.Rate*passed.Seconds(), 1+q.limit.Rate/10)
 	}
 	q.now = now
 }

@@ -74,7 +74,7 @@ const AgedShare = 16
 
 // Limit bounds what adapters get of an activity, whatever they could take. A zero field means no bound.
 type Limit struct {
-	// Rate is the most tasks a second that are sent, on average; a tenth of a second's may be sent at once.
+	// Rate is the most tasks a second that are sent, on average; one and a tenth of a second's may be sent at once.
 	Rate float64
 	// Concurrency is the most tasks that adapters have at a time.
 	Concurrency int

@@ -114,6 +114,17 @@ func (s *State) Overflowed() []Dispatch {
 	return out
 }
 
+// Attempts returns those under way.
+func (s *State) Attempts() []Dispatch {
+	var out []Dispatch
+	for _, f := range s.frames {
+		if f.inFlight() {
+			out = append(out, f.dispatch())
+		}
+	}
+	return out
+}
+
 // Refill returns the attempt of a frame that has overflowed, to be handed over now; false if it is not wanted any more.
 func (s *State) Refill(frame uint32) (Dispatch, bool) {
 	f := s.frame(frame)

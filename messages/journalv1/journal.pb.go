@@ -2376,6 +2376,95 @@ func (x *DefinitionRow) GetActivities() []string {
 	return nil
 }
 
+// LimitRow bounds what adapters get of an activity.
+type LimitRow struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// adapter.activity.
+	Activity string `protobuf:"bytes,1,opt,name=activity,proto3" json:"activity,omitempty"`
+	// The most tasks a second; 0: any.
+	Rate float64 `protobuf:"fixed64,2,opt,name=rate,proto3" json:"rate,omitempty"`
+	// The most tasks that adapters have at a time; 0: any.
+	Concurrency uint32 `protobuf:"varint,3,opt,name=concurrency,proto3" json:"concurrency,omitempty"`
+	// When it was set, by whom and why, in their words.
+	At            int64  `protobuf:"varint,4,opt,name=at,proto3" json:"at,omitempty"`
+	By            string `protobuf:"bytes,5,opt,name=by,proto3" json:"by,omitempty"`
+	Reason        string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LimitRow) Reset() {
+	*x = LimitRow{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LimitRow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LimitRow) ProtoMessage() {}
+
+func (x *LimitRow) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LimitRow.ProtoReflect.Descriptor instead.
+func (*LimitRow) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *LimitRow) GetActivity() string {
+	if x != nil {
+		return x.Activity
+	}
+	return ""
+}
+
+func (x *LimitRow) GetRate() float64 {
+	if x != nil {
+		return x.Rate
+	}
+	return 0
+}
+
+func (x *LimitRow) GetConcurrency() uint32 {
+	if x != nil {
+		return x.Concurrency
+	}
+	return 0
+}
+
+func (x *LimitRow) GetAt() int64 {
+	if x != nil {
+		return x.At
+	}
+	return 0
+}
+
+func (x *LimitRow) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *LimitRow) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 // DirectoryRow finds an order by its id.
 type DirectoryRow struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2388,7 +2477,7 @@ type DirectoryRow struct {
 
 func (x *DirectoryRow) Reset() {
 	*x = DirectoryRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[28]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2400,7 +2489,7 @@ func (x *DirectoryRow) String() string {
 func (*DirectoryRow) ProtoMessage() {}
 
 func (x *DirectoryRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[28]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2413,7 +2502,7 @@ func (x *DirectoryRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DirectoryRow.ProtoReflect.Descriptor instead.
 func (*DirectoryRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{28}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *DirectoryRow) GetHandle() []byte {
@@ -2617,7 +2706,14 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\bdocument\x18\a \x01(\fR\bdocument\x12\x1e\n" +
 	"\n" +
 	"activities\x18\b \x03(\tR\n" +
-	"activities\"g\n" +
+	"activities\"\x94\x01\n" +
+	"\bLimitRow\x12\x1a\n" +
+	"\bactivity\x18\x01 \x01(\tR\bactivity\x12\x12\n" +
+	"\x04rate\x18\x02 \x01(\x01R\x04rate\x12 \n" +
+	"\vconcurrency\x18\x03 \x01(\rR\vconcurrency\x12\x0e\n" +
+	"\x02at\x18\x04 \x01(\x03R\x02at\x12\x0e\n" +
+	"\x02by\x18\x05 \x01(\tR\x02by\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\"g\n" +
 	"\fDirectoryRow\x12\x16\n" +
 	"\x06handle\x18\x01 \x01(\fR\x06handle\x12\x1c\n" +
 	"\tpartition\x18\x02 \x01(\rR\tpartition\x12!\n" +
@@ -2647,7 +2743,7 @@ func file_holdfast_journal_v1_journal_proto_rawDescGZIP() []byte {
 }
 
 var file_holdfast_journal_v1_journal_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_holdfast_journal_v1_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_holdfast_journal_v1_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_holdfast_journal_v1_journal_proto_goTypes = []any{
 	(Outcome)(0),              // 0: holdfast.journal.v1.Outcome
 	(StopCause)(0),            // 1: holdfast.journal.v1.StopCause
@@ -2679,8 +2775,9 @@ var file_holdfast_journal_v1_journal_proto_goTypes = []any{
 	(*Overflow)(nil),          // 27: holdfast.journal.v1.Overflow
 	(*OverflowRow)(nil),       // 28: holdfast.journal.v1.OverflowRow
 	(*DefinitionRow)(nil),     // 29: holdfast.journal.v1.DefinitionRow
-	(*DirectoryRow)(nil),      // 30: holdfast.journal.v1.DirectoryRow
-	(*problemv1.Problem)(nil), // 31: holdfast.problem.v1.Problem
+	(*LimitRow)(nil),          // 30: holdfast.journal.v1.LimitRow
+	(*DirectoryRow)(nil),      // 31: holdfast.journal.v1.DirectoryRow
+	(*problemv1.Problem)(nil), // 32: holdfast.problem.v1.Problem
 }
 var file_holdfast_journal_v1_journal_proto_depIdxs = []int32{
 	3,  // 0: holdfast.journal.v1.Record.events:type_name -> holdfast.journal.v1.Event
@@ -2706,15 +2803,15 @@ var file_holdfast_journal_v1_journal_proto_depIdxs = []int32{
 	10, // 20: holdfast.journal.v1.Event.attempt_overflowed:type_name -> holdfast.journal.v1.AttemptOverflowed
 	5,  // 21: holdfast.journal.v1.OrderAccepted.labels:type_name -> holdfast.journal.v1.Label
 	0,  // 22: holdfast.journal.v1.AttemptEnded.outcome:type_name -> holdfast.journal.v1.Outcome
-	31, // 23: holdfast.journal.v1.AttemptEnded.error:type_name -> holdfast.problem.v1.Problem
-	31, // 24: holdfast.journal.v1.TaskFaulted.error:type_name -> holdfast.problem.v1.Problem
-	31, // 25: holdfast.journal.v1.RetryScheduled.error:type_name -> holdfast.problem.v1.Problem
-	31, // 26: holdfast.journal.v1.CatchStarted.error:type_name -> holdfast.problem.v1.Problem
+	32, // 23: holdfast.journal.v1.AttemptEnded.error:type_name -> holdfast.problem.v1.Problem
+	32, // 24: holdfast.journal.v1.TaskFaulted.error:type_name -> holdfast.problem.v1.Problem
+	32, // 25: holdfast.journal.v1.RetryScheduled.error:type_name -> holdfast.problem.v1.Problem
+	32, // 26: holdfast.journal.v1.CatchStarted.error:type_name -> holdfast.problem.v1.Problem
 	1,  // 27: holdfast.journal.v1.StopRequested.cause:type_name -> holdfast.journal.v1.StopCause
-	31, // 28: holdfast.journal.v1.StopRequested.error:type_name -> holdfast.problem.v1.Problem
+	32, // 28: holdfast.journal.v1.StopRequested.error:type_name -> holdfast.problem.v1.Problem
 	0,  // 29: holdfast.journal.v1.LateResult.outcome:type_name -> holdfast.journal.v1.Outcome
-	31, // 30: holdfast.journal.v1.LateResult.error:type_name -> holdfast.problem.v1.Problem
-	31, // 31: holdfast.journal.v1.OrderFaulted.error:type_name -> holdfast.problem.v1.Problem
+	32, // 30: holdfast.journal.v1.LateResult.error:type_name -> holdfast.problem.v1.Problem
+	32, // 31: holdfast.journal.v1.OrderFaulted.error:type_name -> holdfast.problem.v1.Problem
 	5,  // 32: holdfast.journal.v1.OrderRow.labels:type_name -> holdfast.journal.v1.Label
 	27, // 33: holdfast.journal.v1.OpenRow.overflow:type_name -> holdfast.journal.v1.Overflow
 	34, // [34:34] is the sub-list for method output_type
@@ -2762,7 +2859,7 @@ func file_holdfast_journal_v1_journal_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_journal_v1_journal_proto_rawDesc), len(file_holdfast_journal_v1_journal_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   29,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

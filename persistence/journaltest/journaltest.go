@@ -76,6 +76,7 @@ func Run(t *testing.T, backend Backend) {
 		{"Due", testDue},
 		{"Overflow", testOverflow},
 		{"Definitions", testDefinitions},
+		{"Limits", testLimits},
 		{"Claim", testClaim},
 		{"ClaimOnce", testClaimOnce},
 		{"Concurrent", testConcurrent},

@@ -381,3 +381,44 @@ func testClaimOnce(t env) {
 		}
 	}
 }
+
+func testLimits(t env) {
+	j := t.Open(t)
+	put := func(activity string, rate float64, concurrency uint32) {
+		t.Helper()
+		err := j.PutLimit(t.Context(), &journalv1.LimitRow{Activity: activity, Rate: rate, Concurrency: concurrency, By: "me", Reason: "why", At: 7})
+		if err != nil {
+			t.Errorf("put %s: %v", activity, err)
+		}
+	}
+	check := func(want ...string) {
+		t.Helper()
+		var got []string
+		for row, err := range j.AllLimits(t.Context()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, fmt.Sprint(row.GetActivity(), " ", row.GetRate(), " ", row.GetConcurrency(), " ", row.GetBy(), " ", row.GetReason(), " ", row.GetAt()))
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("limits are %v, want %v", got, want)
+		}
+	}
+	check()
+	put("b.x", 0, 4)
+	put("a.x", 0.5, 0)
+	put("a.y", 1, 1)
+	put("b.x", 0, 5)
+	check("a.x 0.5 0 me why 7", "a.y 1 1 me why 7", "b.x 0 5 me why 7")
+	put("a.y", 0, 0)
+	put("none", 0, 0)
+	closeJournal(t, j)
+	j = t.Open(t)
+	check("a.x 0.5 0 me why 7", "b.x 0 5 me why 7")
+	for _, wrong := range []*journalv1.LimitRow{{Rate: 1}, {Activity: "a.b", Rate: -1}} {
+		if err := j.PutLimit(t.Context(), wrong); err == nil {
+			t.Errorf("%v passed", wrong)
+		}
+	}
+	closeJournal(t, j)
+}

@@ -15,6 +15,7 @@ const (
 	kindDefinition = 'D' // namespace 0 name 0 version → DefinitionRow
 	kindEpoch      = 'E' // P → epoch (8), node
 	kindFormat     = 'F' // → format
+	kindLimit      = 'L' // activity → LimitRow
 	kindByStatus   = 'b' // status (1) H → nothing; only orders that ended badly
 	kindByName     = 'd' // S (namespace/name) H → nothing
 	kindDirectory  = 'i' // order id → DirectoryRow

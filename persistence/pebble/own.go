@@ -75,10 +75,14 @@ func (j *Journal) Claim(ctx context.Context, p messages.Partition, node messages
 	return seen + 1, nil
 }
 
-// write makes one key durable; writing is held.
+// write makes one key durable, or its removal if value is nil; writing is held.
 func (j *Journal) write(key, value []byte) error {
 	b := j.db.NewBatch()
-	_ = b.Set(key, value, nil) // Always nil.
+	if value == nil {
+		_ = b.Delete(key, nil) // Always nil.
+	} else {
+		_ = b.Set(key, value, nil) // Always nil.
+	}
 	if err := j.apply(b); err != nil {
 		return fmt.Errorf("%w: %w", persistence.ErrUnknown, err)
 	}
@@ -134,21 +138,59 @@ func (j *Journal) Definition(ctx context.Context, ref messages.DefinitionRef) (*
 
 // AllDefinitions returns all definitions.
 func (j *Journal) AllDefinitions(ctx context.Context) iter.Seq2[*journalv1.DefinitionRow, error] {
-	return func(yield func(*journalv1.DefinitionRow, error) bool) {
+	return all[journalv1.DefinitionRow](ctx, j, kindDefinition, "definition")
+}
+
+// all returns the rows of a kind.
+func all[T any, M interface {
+	*T
+	proto.Message
+}](ctx context.Context, j *Journal, kind byte, what string) iter.Seq2[M, error] {
+	return func(yield func(M, error) bool) {
 		if err := j.enter(ctx); err != nil {
 			yield(nil, err)
 			return
 		}
 		defer j.leave()
-		err := j.scan(ctx, []byte{kindDefinition}, []byte{kindDefinition + 1}, func(key, value []byte) (bool, error) {
-			row := new(journalv1.DefinitionRow)
+		err := j.scan(ctx, []byte{kind}, []byte{kind + 1}, func(key, value []byte) (bool, error) {
+			row := M(new(T))
 			if err := proto.Unmarshal(value, row); err != nil {
-				return false, persistence.DecodeError(fmt.Sprintf("definition under key %q", key), err)
+				return false, persistence.DecodeError(fmt.Sprintf("%s under key %q", what, key), err)
 			}
 			return yield(row, nil), nil
 		})
 		if err != nil {
-			yield(nil, fmt.Errorf("read the definitions: %w", err))
+			yield(nil, fmt.Errorf("read each %s: %w", what, err))
 		}
 	}
+}
+
+// PutLimit stores the limit of an activity, or removes it.
+func (j *Journal) PutLimit(ctx context.Context, row *journalv1.LimitRow) error {
+	if err := j.enter(ctx); err != nil {
+		return err
+	}
+	defer j.leave()
+	if row.GetActivity() == "" || row.GetRate() < 0 {
+		return fmt.Errorf("limit of %q to %v a second: an activity, and no negative rate, are expected", row.GetActivity(), row.GetRate())
+	}
+	value, err := marshal.Marshal(row)
+	if err != nil {
+		return fmt.Errorf("encode the limit of %s: %w", row.GetActivity(), err)
+	}
+	key := append([]byte{kindLimit}, row.GetActivity()...)
+	j.writing.Lock()
+	defer j.writing.Unlock()
+	if row.GetRate() == 0 && row.GetConcurrency() == 0 {
+		value = nil
+	}
+	if err := j.write(key, value); err != nil {
+		return fmt.Errorf("store the limit of %s: %w", row.GetActivity(), err)
+	}
+	return nil
+}
+
+// AllLimits returns all limits.
+func (j *Journal) AllLimits(ctx context.Context) iter.Seq2[*journalv1.LimitRow, error] {
+	return all[journalv1.LimitRow](ctx, j, kindLimit, "limit")
 }

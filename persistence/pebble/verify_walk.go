@@ -22,7 +22,7 @@ func (v *verifier) walk() error {
 	if err := checkFormat(v.db); err != nil {
 		v.keyProblemf([]byte{kindFormat}, "%v", err)
 	}
-	for _, part := range []func() error{v.kinds, v.epochs, v.definitions, v.orders} {
+	for _, part := range []func() error{v.kinds, v.epochs, v.definitions, v.limits, v.orders} {
 		if err := part(); err != nil {
 			return err
 		}
@@ -37,7 +37,7 @@ func (v *verifier) walk() error {
 
 // kinds looks for keys of unknown kinds.
 func (v *verifier) kinds() error {
-	known := append([]byte{kindFormat, kindEpoch, kindDefinition, kindOrder, kindRecord}, indexKinds...)
+	known := append([]byte{kindFormat, kindEpoch, kindDefinition, kindLimit, kindOrder, kindRecord}, indexKinds...)
 	for kind := range 256 {
 		if slices.Contains(known, byte(kind)) {
 			continue
@@ -77,6 +77,17 @@ func (v *verifier) definitions() error {
 			if err := v.Definition(&row); err != nil {
 				v.keyProblemf(key, "%v", err)
 			}
+		}
+	})
+}
+
+func (v *verifier) limits() error {
+	return v.each([]byte{kindLimit}, []byte{kindLimit + 1}, func(key, value []byte) {
+		var row journalv1.LimitRow
+		if err := proto.Unmarshal(value, &row); err != nil {
+			v.keyProblemf(key, "limit can't be decoded: %v", err)
+		} else if string(key[1:]) != row.GetActivity() {
+			v.keyProblemf(key, "holds the limit of %s", row.GetActivity())
 		}
 	})
 }
