@@ -199,6 +199,7 @@ func (i *instance) decideOne(now time.Time, m any, p *pending) {
 		if _, starts := m.cmd.(workflow.Start); starts {
 			i.tellKey(false)
 		}
+		inject("order", string(i.id))
 		i.apply(now, m.cmd, m, p)
 	case fired:
 		i.woken = true

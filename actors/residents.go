@@ -23,6 +23,7 @@ type resident struct {
 
 // deliver hands a message to an order, and activates it if need be.
 func (p *partition) deliver(d *deliver) {
+	inject("partition", p.pid.GetId())
 	r := p.resident[d.id]
 	if r == nil {
 		r = p.activate(d.id, d.handle, nil)

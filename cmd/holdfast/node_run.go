@@ -151,6 +151,7 @@ func (n *node) start(ctx context.Context) error {
 	// It is no loop yet while it is opened, which takes long where there is much to replay.
 	loop := sync.OnceValue(func() *supervision.Loop { return n.watchdog.Register("journal", stuckJournal) })
 	journal.Turn = func() { loop().Beat() }
+	faultyJournal(&journal)
 	if err := os.MkdirAll(n.config.Data, 0o750); err != nil {
 		return fmt.Errorf("make the data directory: %w", err)
 	}
@@ -231,6 +232,7 @@ func (n *node) serveAdmin(ctx context.Context) (*http.Server, error) {
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	faultsEndpoint(mux)
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", n.config.Admin)
 	if err != nil {
 		return nil, fmt.Errorf("listen for the administration: %w", err)

@@ -85,6 +85,27 @@ func TestAdministrationIsNeverLockedOut(t *testing.T) {
 	}
 }
 
+// What injects faults is not in a binary that was built without the tag for it.
+func TestNoFaultsCanBeInjected(t *testing.T) {
+	t.Parallel()
+	f := &fake{t: t}
+	_, admin := f.startNode()
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		request, err := http.NewRequest(method, "http://"+admin+"/faults?point=journal&do=panic&times=1", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := client.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _ = answer.Body.Close(); answer.StatusCode != http.StatusNotFound {
+			t.Errorf("%s /faults: %s", method, answer.Status)
+		}
+	}
+}
+
 func TestDescriptors(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ limit, wanted, files, connections int }{

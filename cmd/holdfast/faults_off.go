@@ -1,0 +1,15 @@
+//go:build !faults
+
+package main
+
+import (
+	"net/http"
+
+	"github.com/holdfast-run/holdfast/persistence/pebble"
+)
+
+// A release has no faults to inject: see faults_on.go.
+
+func faultsEndpoint(*http.ServeMux) {}
+
+func faultyJournal(*pebble.Config) {}

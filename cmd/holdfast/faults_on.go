@@ -1,0 +1,89 @@
+//go:build faults
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"github.com/holdfast-run/holdfast/actors"
+	"github.com/holdfast-run/holdfast/persistence/pebble"
+)
+
+// faults are what goes wrong in a binary that is built with the tag faults, as the administration is told:
+//
+//	POST /faults?point=order&name=A-1&do=panic&times=3
+//
+// The points are order, partition, dispatcher, journal and fsync; without a name it is whichever comes first. What it does
+// is panic or hang. GET tells how often each fault has happened.
+type faults struct {
+	mu    sync.Mutex
+	armed []*fault
+}
+
+type fault struct {
+	Point    string `json:"point"`
+	Name     string `json:"name"`
+	Do       string `json:"do"`
+	Times    int    `json:"times"`
+	Happened int    `json:"happened"`
+}
+
+// injected are the faults of this process.
+var injected faults
+
+func (f *faults) hit(point, name string) {
+	f.mu.Lock()
+	for _, a := range f.armed {
+		if a.Point != point || a.Name != "" && a.Name != name || a.Happened == a.Times {
+			continue
+		}
+		a.Happened++
+		f.mu.Unlock()
+		if a.Do == "panic" {
+			panic(fmt.Sprintf("injected into %s %s", point, name))
+		}
+		select {}
+	}
+	f.mu.Unlock()
+}
+
+func faultsEndpoint(mux *http.ServeMux) {
+	actors.Inject = injected.hit
+	mux.HandleFunc("POST /faults", func(w http.ResponseWriter, r *http.Request) {
+		a := &fault{Point: r.FormValue("point"), Name: r.FormValue("name"), Do: r.FormValue("do")}
+		var err error
+		if a.Times, err = strconv.Atoi(r.FormValue("times")); err != nil || a.Do != "panic" && a.Do != "hang" {
+			http.Error(w, "times must be a number, and do panic or hang", http.StatusBadRequest)
+			return
+		}
+		injected.mu.Lock()
+		defer injected.mu.Unlock()
+		injected.armed = append(injected.armed, a)
+	})
+	mux.HandleFunc("GET /faults", func(w http.ResponseWriter, _ *http.Request) {
+		injected.mu.Lock()
+		defer injected.mu.Unlock()
+		_ = json.NewEncoder(w).Encode(injected.armed)
+	})
+}
+
+func faultyJournal(c *pebble.Config) {
+	turn := c.Turn
+	c.Turn = func() {
+		turn()
+		injected.hit("journal", "")
+	}
+	c.FS = errorfs.Wrap(vfs.Default, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData || op.Kind == errorfs.OpFileSyncTo {
+			injected.hit("fsync", op.Path)
+		}
+		return nil
+	}))
+}
