@@ -92,7 +92,7 @@ type dispatcher struct {
 func (d *dispatcher) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
 	case *offer:
-		inject("dispatcher", d.activity)
+		inject("dispatcher", d.activity.name)
 		d.do(d.queue.Offer(m.task))
 		d.activity.room.update(d.queue)
 		d.activity.room.giveBack(m.task.Priority, m.reserved)

@@ -33,6 +33,7 @@ type fleet struct {
 	byID    map[messages.OrderID]*order
 	refused []*order // for now: to be submitted again
 	replace bool     // an end makes a new order
+	most    int      // orders in all; 0: any number
 	stream  *load.Stream
 	counted counts
 	wrong   []error // what must not happen; at most maxWrong
@@ -44,11 +45,13 @@ const maxWrong = 20
 
 // order is what the client knows of an order.
 type order struct {
-	id       messages.OrderID
-	request  *orderv1.WorkOrder
-	sent     bool
-	accepted time.Time
-	ended    time.Time
+	id      messages.OrderID
+	request *orderv1.WorkOrder
+	sent    bool
+	// submitted is when it was sent first.
+	submitted time.Time
+	accepted  time.Time
+	ended     time.Time
 }
 
 func newFleet(request func(n int) *orderv1.WorkOrder) *fleet {
@@ -154,8 +157,9 @@ func (f *fleet) submit(orders []*order) {
 		}
 		if o.sent {
 			f.counted.resubmitted++
+		} else {
+			o.sent, o.submitted = true, time.Now()
 		}
-		o.sent = true
 		batch = append(batch, &orderv1.SubmitRequest{Order: o.request, Wait: orderv1.Wait_WAIT_ENDED})
 	}
 	f.stream.Submit(batch...)
@@ -196,6 +200,7 @@ func (f *fleet) answers(answers []*orderv1.Submission) {
 			f.ended(o, answer.Ended, now)
 			if f.replace {
 				next = append(next, f.add())
+				f.replace = len(f.orders) != f.most
 			}
 		}
 	}

@@ -82,6 +82,9 @@ var rows = []row{
 	{"million", 15 * time.Minute, million, millionBars},
 	{"disk_full", 10 * time.Minute, diskFull, diskFullBars},
 	{"corruption", 15 * time.Minute, corruption, corruptionBars},
+	{"keys", 10 * time.Minute, keys, keysBars},
+	{"stuck", 5 * time.Minute, stuck, stuckBars},
+	{"panics", 5 * time.Minute, panics, panicsBars},
 	{"bad_input", 30 * time.Minute, badInput, badInputBars},
 }
 

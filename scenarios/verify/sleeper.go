@@ -17,10 +17,10 @@ import (
 	"github.com/holdfast-run/holdfast/messages"
 )
 
-// sleeperCommand makes this program the adapter of the row restart.
+// sleeperCommand makes this program the adapter of the rows restart and keys.
 const sleeperCommand = "sleeper"
 
-// sleepTime is how long one execution takes.
+// sleepTime is how long one execution takes in the row restart.
 const sleepTime = time.Second
 
 // execution is a line of the sleeper's log: an execution has started, or is over.
@@ -31,11 +31,12 @@ type execution struct {
 	Over  bool             `json:"over"`
 }
 
-// runSleeper runs the adapter sleeper, whose only activity takes a second, and writes down each execution.
+// runSleeper runs the adapter sleeper, whose only activity takes its time, and writes down each execution.
 func runSleeper(ctx context.Context, args []string, stderr io.Writer) int {
 	f := flag.NewFlagSet(sleeperCommand, flag.ContinueOnError)
 	f.SetOutput(stderr)
 	server := f.String("server", "", "address of the node")
+	takes := f.Duration("for", sleepTime, "how long one execution takes")
 	name := f.String("log", "", "file for a line at the beginning and the end of each execution")
 	if err := f.Parse(args); err != nil {
 		return exitUsage // the flag package has printed it
@@ -63,7 +64,7 @@ func runSleeper(ctx context.Context, args []string, stderr io.Writer) int {
 		if err := write(t, false); err != nil {
 			return nil, err
 		}
-		timer := time.NewTimer(sleepTime)
+		timer := time.NewTimer(*takes)
 		defer timer.Stop()
 		select {
 		case <-timer.C:
