@@ -47,6 +47,7 @@ test: ## Run all tests with the race detector
 
 lint: check-generated $(GOLANGCI_LINT) ## Check Go and .proto sources, and that generated code is current
 	$(GOLANGCI_LINT) run
+	$(GO) vet -tags faults ./actors ./cmd/holdfast
 	$(BUF) format --diff --exit-code
 	$(BUF) lint
 	$(BUF) breaking --against $(PROTO_IMAGE)
