@@ -26,18 +26,17 @@ type disk struct {
 // Unwrap implements vfs.FS.
 func (d disk) Unwrap() vfs.FS { return d.FS }
 
-// change changes something, unless the store can't go on.
-func (d disk) change(what, name string, do func() error) error {
+// change changes something, unless the store can't go on. The errors of the operating system name what failed.
+func (d disk) change(name string, do func() error) error {
+	table := path.Ext(name) == ".sst"
 	err := d.halt()
 	if err == nil {
-		err = do()
+		if err = do(); err != nil && !table {
+			d.j.fail(err)
+		}
 	}
-	switch {
-	case err == nil:
-	case path.Ext(name) == ".sst":
-		d.j.rest(fmt.Errorf("%s %s: %w", what, name, err))
-	default:
-		d.j.fail(fmt.Errorf("%s %s: %w", what, name, err))
+	if err != nil && table {
+		d.j.rest(err)
 	}
 	return err
 }
@@ -51,7 +50,7 @@ func (d disk) halt() error {
 	return err
 }
 
-// sync is change for what makes durable.
+// sync is change for what makes durable. Its errors may be bare numbers.
 func (d disk) sync(name string, do func() error) error {
 	if err := d.halt(); err != nil {
 		return err
@@ -64,8 +63,8 @@ func (d disk) sync(name string, do func() error) error {
 }
 
 // make is change for what opens a file to be written.
-func (d disk) make(what, name string, open func() (vfs.File, error)) (f vfs.File, err error) {
-	err = d.change(what, name, func() error {
+func (d disk) make(name string, open func() (vfs.File, error)) (f vfs.File, err error) {
+	err = d.change(name, func() error {
 		f, err = open()
 		return err
 	})
@@ -77,32 +76,32 @@ func (d disk) make(what, name string, open func() (vfs.File, error)) (f vfs.File
 
 // Create implements vfs.FS.
 func (d disk) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	return d.make("create", name, func() (vfs.File, error) { return d.FS.Create(name, c) })
+	return d.make(name, func() (vfs.File, error) { return d.FS.Create(name, c) })
 }
 
 // OpenReadWrite implements vfs.FS.
 func (d disk) OpenReadWrite(name string, c vfs.DiskWriteCategory, options ...vfs.OpenOption) (vfs.File, error) {
-	return d.make("open", name, func() (vfs.File, error) { return d.FS.OpenReadWrite(name, c, options...) })
+	return d.make(name, func() (vfs.File, error) { return d.FS.OpenReadWrite(name, c, options...) })
 }
 
 // ReuseForWrite implements vfs.FS.
 func (d disk) ReuseForWrite(oldName, name string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	return d.make("reuse "+oldName+" as", name, func() (vfs.File, error) { return d.FS.ReuseForWrite(oldName, name, c) })
+	return d.make(name, func() (vfs.File, error) { return d.FS.ReuseForWrite(oldName, name, c) })
 }
 
 // OpenDir implements vfs.FS. Directories are opened to be synced.
 func (d disk) OpenDir(name string) (vfs.File, error) {
-	return d.make("open", name, func() (vfs.File, error) { return d.FS.OpenDir(name) })
+	return d.make(name, func() (vfs.File, error) { return d.FS.OpenDir(name) })
 }
 
 // Link implements vfs.FS.
 func (d disk) Link(oldName, name string) error {
-	return d.change("link "+oldName+" as", name, func() error { return d.FS.Link(oldName, name) })
+	return d.change(name, func() error { return d.FS.Link(oldName, name) })
 }
 
 // Rename implements vfs.FS.
 func (d disk) Rename(oldName, name string) error {
-	return d.change("rename "+oldName+" to", name, func() error { return d.FS.Rename(oldName, name) })
+	return d.change(name, func() error { return d.FS.Rename(oldName, name) })
 }
 
 // Remove implements vfs.FS. What can't be removed is only in the way: the engine says so.
@@ -131,7 +130,7 @@ type diskFile struct {
 
 // Write implements vfs.File.
 func (f diskFile) Write(b []byte) (n int, err error) {
-	err = f.disk.change("write", f.name, func() error {
+	err = f.disk.change(f.name, func() error {
 		n, err = f.File.Write(b)
 		return whole(n, b, err)
 	})
@@ -140,7 +139,7 @@ func (f diskFile) Write(b []byte) (n int, err error) {
 
 // WriteAt implements vfs.File.
 func (f diskFile) WriteAt(b []byte, at int64) (n int, err error) {
-	err = f.disk.change("write", f.name, func() error {
+	err = f.disk.change(f.name, func() error {
 		n, err = f.File.WriteAt(b, at)
 		return whole(n, b, err)
 	})

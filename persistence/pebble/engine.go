@@ -95,8 +95,11 @@ type engineLogger struct {
 }
 
 func (l engineLogger) log(level slog.Level, message string, err error) {
-	//nolint:sloglint // the words are the engine's
-	l.LogAttrs(context.Background(), level, message, slog.String("dir", l.dir), slog.Any("error", err))
+	attrs := []slog.Attr{slog.String("dir", l.dir)}
+	if err != nil {
+		attrs = append(attrs, slog.String("error", err.Error())) // Else its stack would be logged, too.
+	}
+	l.LogAttrs(context.Background(), level, message, attrs...) //nolint:sloglint // the words are the engine's
 }
 
 func (l engineLogger) Infof(format string, args ...any) {
