@@ -17,8 +17,9 @@ import (
 	"github.com/holdfast-run/holdfast/persistence"
 )
 
-// Everything at once: commits that fail, partitions that panic, adapters that come and go, kills, cancels and repeated
-// submissions, with and without room for all. Whatever was acknowledged ends, once; of each key one order runs at a time; what is not idempotent is
+// Everything at once: commits that fail, partitions that panic, adapters that come and go, kills, operators, and repeated
+// submissions, with and without room for all. Whatever was acknowledged ends, once; of each key one order runs at a time; what is
+// not idempotent is
 // never executed by two ledgers without a mark.
 func TestChaos(t *testing.T) {
 	t.Parallel()
@@ -111,22 +112,32 @@ func chaos(t *testing.T, rng *rand.Rand, queueBytes, residentBytes int64) {
 			key, byKey[k] = fmt.Sprint("k", k), append(byKey[k], id)
 		}
 		submit(id, key)
-		switch chance.roll(6) {
+		victim := messages.OrderID(fmt.Sprint("o", chance.roll(i+1)))
+		switch chance.roll(10) {
 		case 0:
 			n.BreakPartition(messages.PartitionOf(messages.OrderID(id), key))
 		case 1:
-			victim := chance.roll(len(workers))
-			workers[victim].leave()
-			workers[victim] = attach()
+			leaves := chance.roll(len(workers))
+			workers[leaves].leave()
+			workers[leaves] = attach()
 		case 2:
-			n.Command(t.Context(), messages.OrderID(fmt.Sprint("o", chance.roll(i+1))), workflow.Cancel{}, func(error) {})
+			n.Command(t.Context(), victim, workflow.Cancel{}, func(error) {})
 		case 3:
 			if i%4 == 0 {
 				clients.Wait()
 				n = n.crash()
 				workers = []*worker{attach(), attach()}
 			}
+		case 4:
+			n.Command(t.Context(), victim, workflow.Suspend{}, func(error) {})
+		case 5:
+			n.Command(t.Context(), victim, workflow.Fault{}, func(error) {})
+		case 6:
+			n.Command(t.Context(), victim, workflow.ReleaseKey{}, func(error) {})
+			n.Command(t.Context(), victim, retry, func(error) {})
 		}
+		n.operateAll(retry, faulted, 3, chance)
+		n.operateAll(workflow.Resume{}, suspended, 3, chance)
 		n.sleep(time.Duration(chance.roll(1500)) * time.Millisecond)
 	}
 	clients.Wait()
@@ -141,6 +152,7 @@ func chaos(t *testing.T, rng *rand.Rand, queueBytes, residentBytes int64) {
 	for k := range keys {
 		names = append(names, fmt.Sprint("k", k))
 	}
+	n.operateAll(workflow.Resume{}, suspended, 1, chance)
 	n.releaseAll(names...)
 	for id := range acknowledged {
 		if s := n.state(id).Status(); s != orderv1.Status_STATUS_COMPLETED && s != orderv1.Status_STATUS_CANCELLED && s != orderv1.Status_STATUS_FAULTED {
@@ -171,6 +183,20 @@ func chaos(t *testing.T, rng *rand.Rand, queueBytes, residentBytes int64) {
 	case err := <-n.broken:
 		t.Errorf("the process ended: %v", err)
 	default:
+	}
+}
+
+// operateAll has operators do something to one in so many orders of a status. Whether it is done does not matter.
+func (n *node) operateAll(cmd workflow.Command, status orderv1.Status, oneIn int, chance *dice) {
+	n.t.Helper()
+	found, _, err := n.journal.List(n.t.Context(), persistence.Query{Statuses: []orderv1.Status{status}, Limit: 1000, Scan: 1 << 20})
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	for _, f := range found {
+		if chance.roll(oneIn) == 0 {
+			n.Command(n.t.Context(), messages.OrderID(f.Row.GetId()), cmd, func(error) {})
+		}
 	}
 }
 

@@ -161,7 +161,7 @@ func (i *instance) settle(p *pending) {
 		p.effects = nil
 		if p.resume {
 			i.perform(i.state.Outstanding(), false)
-			i.tellKey(i.state.Status() == orderv1.Status_STATUS_PENDING)
+			i.tellKey(!i.state.QueuedSince().IsZero())
 		}
 	}
 	for len(p.asking) > 0 {
@@ -200,7 +200,13 @@ func (i *instance) decideOne(now time.Time, m any, p *pending) {
 			i.tellKey(false)
 		}
 		inject("order", string(i.id))
-		i.apply(now, m.cmd, m, p)
+		cmd := m.cmd
+		if r, reopens := cmd.(workflow.Reopen); reopens {
+			h := i.engine.handles.next()
+			r.Turn = h[:]
+			cmd = r
+		}
+		i.apply(now, cmd, m, p)
 	case fired:
 		i.woken = true
 		if !i.loaded(m) {
@@ -348,9 +354,10 @@ func (i *instance) committed(err error) {
 }
 
 func (i *instance) succeeded(p *pending) {
-	i.engine.metrics.committed(i.row == nil, p.row)
+	i.engine.metrics.committed(i.row, p.row)
+	before := i.open
 	if p.open != nil || p.closes {
-		i.engine.countOverflow(i.open, p.open)
+		i.engine.countOverflow(before, p.open)
 	}
 	if p.row != nil {
 		i.row = p.row
@@ -361,22 +368,29 @@ func (i *instance) succeeded(p *pending) {
 	if p.closes {
 		i.open = nil
 	}
-	i.tellKey(p.events[0].GetOrderAccepted() != nil)
+	joined := i.open.GetQueued() && !before.GetQueued()
+	switch key := before.GetOrderKey(); {
+	case joined && before != nil: // it had the turn, and joins its queue anew
+		i.engine.tell(i.partition.pid, keyEnded{id: i.id, key: key})
+	case before.GetHeld() && !i.open.GetHeld():
+		i.engine.tell(i.partition.pid, keyHeld{id: i.id, key: key, held: false})
+	}
+	i.tellKey(joined)
 	i.settle(p)
 }
 
-// tellKey tells the partition that an order with a key was accepted, or lets the next one run, before anybody else is told.
-// Telling it again does no harm.
-func (i *instance) tellKey(accepted bool) {
+// tellKey tells the partition that an order with a key has joined its queue, or lets the next one run, before anybody else is
+// told. Telling it again does no harm.
+func (i *instance) tellKey(joined bool) {
 	key := i.state.Accepted().GetOrderKey()
 	switch {
 	case key == "":
 	case !isOpen(i.state):
 		i.engine.tell(i.partition.pid, keyEnded{id: i.id, key: key})
-	case accepted:
-		i.engine.tell(i.partition.pid, queued{id: i.id, key: key, since: i.state.AcceptedAt()})
+	case joined:
+		i.engine.tell(i.partition.pid, queued{id: i.id, key: key, since: i.state.QueuedSince()})
 	case i.state.HoldsKey():
-		i.engine.tell(i.partition.pid, keyHeld{id: i.id, key: key})
+		i.engine.tell(i.partition.pid, keyHeld{id: i.id, key: key, held: true})
 	}
 }
 
@@ -439,24 +453,6 @@ func (i *instance) perform(effects []workflow.Effect, placed bool) {
 	}
 }
 
-// overhead is what an order takes beside its payloads: about that much was measured.
-const overhead = 4 << 10
-
-func sizeOf(s *workflow.State) int64 {
-	if s == nil {
-		return overhead
-	}
-	return overhead + int64(s.Size())
-}
-
-// resize tells the engine how much memory the order takes.
-func (i *instance) resize(size int64) {
-	if size != i.size {
-		i.engine.resident.Add(size - i.size)
-		i.size = size
-	}
-}
-
 // rest tells the partition when to wake the order, and whether it may leave memory.
 func (i *instance) rest() {
 	if i.more {
@@ -475,6 +471,8 @@ func (i *instance) rest() {
 			leave = leave || at.Sub(i.engine.now()) >= i.engine.config.LongWait
 		case orderv1.Status_STATUS_PENDING:
 			leave = true
+		case orderv1.Status_STATUS_SUSPENDED:
+			leave = leave || isHalted(i.state)
 		}
 	}
 	i.resize(sizeOf(i.state))

@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -11,8 +12,8 @@ import (
 )
 
 // keyQueues keeps the orders of a partition that have a key in the order of their acceptance: of each key only the head
-// runs. A head that has faulted stays it until it is released. The queues are rebuilt from the index of open orders; until
-// that has been read, new orders only queue.
+// runs. A head that has faulted stays it until it is released; reopened after that, it waits behind the others. The queues
+// are rebuilt from the index of open orders; until that has been read, new orders only queue.
 type keyQueues struct {
 	byKey map[string]*keyQueue
 	known map[messages.OrderID]bool
@@ -33,6 +34,7 @@ type keyQueue struct {
 type waitingOrder struct {
 	id    messages.OrderID
 	since time.Time
+	turn  messages.Handle // if it was read from the index
 }
 
 func newKeyQueues() *keyQueues {
@@ -54,21 +56,42 @@ func (k *keyQueues) running(id messages.OrderID, key string) {
 	k.queue(id, key).head = id
 }
 
-// hold notes that the head of a key has faulted.
-func (k *keyQueues) hold(id messages.OrderID, key string) {
-	if q := k.byKey[key]; q != nil && q.head == id && !q.held {
-		q.held = true
+// hold notes that the head of a key has faulted, or goes on.
+func (k *keyQueues) hold(id messages.OrderID, key string, held bool) {
+	q := k.byKey[key]
+	switch {
+	case q == nil || q.head != id || q.held == held:
+		return
+	case held:
 		k.held++
+	default:
+		k.held--
 	}
+	q.held = held
 }
 
-// add appends an order that has not started, if it is new.
+// add appends an order that waits for its key, if it is new.
 func (k *keyQueues) add(id messages.OrderID, key string, since time.Time) {
 	if !k.known[id] {
 		q := k.queue(id, key)
-		q.behind = append(q.behind, waitingOrder{id, since})
+		q.behind = append(q.behind, waitingOrder{id: id, since: since})
 		k.waiting++
 	}
+}
+
+// restore takes up such an order from the index: that is read in the order of acceptance, but one that was reopened waits
+// behind those that came before that.
+func (k *keyQueues) restore(id messages.OrderID, key string, turn messages.Handle) {
+	if k.known[id] {
+		return
+	}
+	q := k.queue(id, key)
+	i := len(q.behind)
+	for i > 0 && bytes.Compare(q.behind[i-1].turn[:], turn[:]) > 0 {
+		i--
+	}
+	q.behind = slices.Insert(q.behind, i, waitingOrder{id, turn.Time(), turn})
+	k.waiting++
 }
 
 // next makes the first order of a key its head. It returns that order; empty if there is a head already, or no order.
@@ -123,6 +146,12 @@ func (k *keyQueues) oldest() (since time.Time) {
 func (p *partition) queue(m queued) {
 	if !p.keys.loaded {
 		p.keys.early = append(p.keys.early, m)
+		return
+	}
+	if q := p.keys.byKey[m.key]; q != nil && q.head == m.id {
+		// It lost its turn in a commit whose outcome was not known then. Nobody has begun since: it may keep it.
+		p.keys.hold(m.id, m.key, false)
+		p.start(startHead{id: m.id, key: m.key})
 		return
 	}
 	p.keys.add(m.id, m.key, m.since)

@@ -24,20 +24,46 @@ type span struct {
 
 func (n *node) span(id string) span {
 	n.t.Helper()
+	spans := n.spans(id)
+	if len(spans) == 0 {
+		return span{id: id}
+	}
+	return span{id: id, started: spans[0].started, ended: spans[len(spans)-1].ended}
+}
+
+// spans are all of an order that was reopened after it had let the next one run.
+func (n *node) spans(id string) (spans []span) {
+	n.t.Helper()
 	s := span{id: id}
+	ended := false
 	for _, ev := range n.history(id) {
-		switch ev.GetKind().(type) {
-		case *journalv1.Event_OrderStarted:
-			s.started = ev.GetAt()
+		switch e := ev.GetKind().(type) {
+		case *journalv1.Event_OrderStarted, *journalv1.Event_OrderContinued:
+			if s.started == 0 {
+				s.started = ev.GetAt()
+			}
+		case *journalv1.Event_OrderReopened:
+			ended = false
+			if e.OrderReopened.Turn != nil {
+				s.started = 0
+			}
 		case *journalv1.Event_OrderCompleted, *journalv1.Event_OrderFaulted, *journalv1.Event_OrderCancelled,
 			*journalv1.Event_KeyReleased:
-			s.ended = ev.GetAt()
+			s.ended, ended = ev.GetAt(), true
+			if s.started == 0 {
+				continue
+			}
+			if k := len(spans) - 1; k >= 0 && spans[k].started == s.started {
+				spans[k] = s // it held its key until now
+			} else {
+				spans = append(spans, s)
+			}
 		}
 	}
-	if s.ended == 0 {
+	if !ended {
 		n.t.Errorf("%s has not ended", id)
 	}
-	return s
+	return spans
 }
 
 // checkSequence checks that of these orders with one key none ran beside another and, if inOrder, that they ran in this
@@ -46,7 +72,9 @@ func (n *node) checkSequence(inOrder bool, ids ...string) {
 	n.t.Helper()
 	var spans []span
 	for _, id := range ids {
-		if s := n.span(id); s.started != 0 {
+		if !inOrder {
+			spans = append(spans, n.spans(id)...)
+		} else if s := n.span(id); s.started != 0 {
 			spans = append(spans, s)
 		}
 	}

@@ -86,7 +86,7 @@ type (
 		mail     *mail
 		received uint64
 	}
-	// queued says that an order with a key was accepted; ended that it has ended.
+	// queued says that an order with a key waits for it, from then on; keyEnded that it has ended.
 	queued struct {
 		id    messages.OrderID
 		key   string
@@ -96,10 +96,11 @@ type (
 		id  messages.OrderID
 		key string
 	}
-	// keyHeld says that an order with a key has faulted, and holds it.
+	// keyHeld says that an order with a key has faulted, and holds it; or that it does so no longer.
 	keyHeld struct {
-		id  messages.OrderID
-		key string
+		id   messages.OrderID
+		key  string
+		held bool
 	}
 	// startHead asks to start the head of a key again.
 	startHead struct {

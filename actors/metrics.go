@@ -92,7 +92,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m.keysAge = prometheus.NewDesc("holdfast_key_age_seconds",
 		"How long the order has waited that has waited longest for its order key.", nil, nil)
 	ended := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "holdfast_orders_ended_total", Help: "Orders ended since the process started, by status.",
+		Name: "holdfast_orders_ended_total", Help: "Ends of orders since the process started, by status.",
 	}, []string{"status"})
 	for _, s := range [...]orderv1.Status{
 		orderv1.Status_STATUS_COMPLETED, orderv1.Status_STATUS_FAULTED, orderv1.Status_STATUS_CANCELLED,
@@ -118,17 +118,24 @@ func (m *Metrics) Synced(b persistence.Batch) {
 	m.commitFailed.Add(float64(b.Failed))
 }
 
-// committed counts what a commit did to an order.
-func (m *Metrics) committed(first bool, row *journalv1.OrderRow) {
-	if first {
+// committed counts what a commit did to an order: row is nil if it changed nothing that counts, before if there was none.
+func (m *Metrics) committed(before, row *journalv1.OrderRow) {
+	if before == nil {
 		m.accepted.Inc()
 		m.open.Inc()
 	}
-	if row != nil && row.GetEndedAt() != 0 {
+	if row == nil {
+		return
+	}
+	wasOpen, isOpen := before.GetEndedAt() == 0, row.GetEndedAt() == 0
+	switch {
+	case wasOpen && !isOpen:
 		m.open.Dec()
-		if c := m.ended[orderv1.Status(row.GetStatus())]; c != nil {
-			c.Inc()
-		}
+	case !wasOpen && isOpen:
+		m.open.Inc()
+	}
+	if c := m.ended[orderv1.Status(row.GetStatus())]; !isOpen && c != nil {
+		c.Inc()
 	}
 }
 

@@ -112,7 +112,7 @@ func (p *partition) Receive(ctx actor.Context) {
 	case keyEnded:
 		p.ended(m)
 	case keyHeld:
-		p.keys.hold(m.id, m.key)
+		p.keys.hold(m.id, m.key, m.held)
 	case startHead:
 		p.start(m)
 	case *showKey:
@@ -187,12 +187,14 @@ func (p *partition) readOpen() {
 		id := messages.OrderID(o.Row.GetId())
 		if key := o.Row.GetOrderKey(); key != "" {
 			if o.Row.GetQueued() {
-				p.keys.add(id, key, o.Handle.Time())
+				turn := o.Handle
+				copy(turn[:], o.Row.GetTurn())
+				p.keys.restore(id, key, turn)
 			} else {
 				p.keys.running(id, key)
 			}
 			if o.Row.GetHeld() {
-				p.keys.hold(id, key)
+				p.keys.hold(id, key, true)
 			}
 		}
 		if at := o.Row.GetDue(); at != 0 {
@@ -201,8 +203,8 @@ func (p *partition) readOpen() {
 			}
 			continue
 		}
-		if o.Row.GetQueued() || o.Row.GetHeld() || o.Row.GetParked() {
-			continue // it is started when its turn comes, stays the head until it is released, or gets a place
+		if o.Row.GetQueued() || o.Row.GetHeld() || o.Row.GetSuspended() || o.Row.GetParked() {
+			continue // it is started when its turn comes, waits for an operator, or gets a place
 		}
 		p.unresumed = append(p.unresumed, id)
 		p.handles[id] = o.Handle

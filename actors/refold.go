@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -62,6 +63,10 @@ func (r *Refolder) Check(row *journalv1.OrderRow, open *journalv1.OpenRow, recor
 	if isOpen(s) != (open != nil) || s.HoldsKey() != open.GetHeld() {
 		//nolint:err113 // for people
 		return fmt.Errorf("the history says %v, holding its key %v, and the open row %v", is, s.HoldsKey(), open)
+	}
+	if open.GetQueued() == s.QueuedSince().IsZero() || open.GetSuspended() != isHalted(s) || !bytes.Equal(open.GetTurn(), s.Turn()) {
+		//nolint:err113 // for people
+		return fmt.Errorf("the history says %v, queued since %v, and the open row %v", is, s.QueuedSince(), open)
 	}
 	return nil
 }

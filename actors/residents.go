@@ -6,6 +6,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
 )
 
@@ -108,5 +109,23 @@ func (p *partition) relieve() {
 	}
 	for range 2 {
 		p.send(p.idle(), yield{})
+	}
+}
+
+// overhead is what an order takes beside its payloads: about that much was measured.
+const overhead = 4 << 10
+
+func sizeOf(s *workflow.State) int64 {
+	if s == nil {
+		return overhead
+	}
+	return overhead + int64(s.Size())
+}
+
+// resize tells the engine how much memory the order takes.
+func (i *instance) resize(size int64) {
+	if size != i.size {
+		i.engine.resident.Add(size - i.size)
+		i.size = size
 	}
 }

@@ -2,6 +2,7 @@ package actors
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
@@ -16,7 +17,7 @@ func (i *instance) rows(p *pending) {
 	if status == orderv1.Status_STATUS_WAITING && s.NextDue().Sub(i.engine.now()) < i.engine.config.LongWait {
 		status = orderv1.Status_STATUS_RUNNING
 	}
-	if i.row == nil || i.row.GetStatus() != int32(status) {
+	if r := i.row; r == nil || r.GetStatus() != int32(status) || r.GetEndedAt() != nano(s.EndedAt()) || r.GetDeadline() != nano(s.Deadline()) {
 		p.row = orderRow(s, status, i.partition.number)
 	}
 	if !isOpen(s) {
@@ -24,7 +25,7 @@ func (i *instance) rows(p *pending) {
 		return
 	}
 	if o := i.open; o == nil || o.GetDue() != openDue(s, status) ||
-		o.GetQueued() != (status == orderv1.Status_STATUS_PENDING) || o.GetHeld() != s.HoldsKey() ||
+		o.GetQueued() == s.QueuedSince().IsZero() || o.GetHeld() != s.HoldsKey() || o.GetSuspended() != isHalted(s) ||
 		o.GetParked() != s.Parked() || !slices.EqualFunc(o.GetOverflow(), s.Overflowed(), isOverflow) {
 		p.open = openRow(s, status)
 	}
@@ -45,7 +46,7 @@ func openDue(s *workflow.State, status orderv1.Status) int64 {
 func openRow(s *workflow.State, status orderv1.Status) *journalv1.OpenRow {
 	row := &journalv1.OpenRow{
 		Id: string(s.ID()), OrderKey: s.Accepted().GetOrderKey(), Due: openDue(s, status),
-		Queued: status == orderv1.Status_STATUS_PENDING, Held: s.HoldsKey(), Parked: s.Parked(),
+		Queued: !s.QueuedSince().IsZero(), Turn: s.Turn(), Held: s.HoldsKey(), Suspended: isHalted(s), Parked: s.Parked(),
 	}
 	for _, d := range s.Overflowed() {
 		name, _ := splitActivity(d.Activity)
@@ -62,11 +63,29 @@ func isOverflow(o *journalv1.Overflow, d workflow.Dispatch) bool {
 	return o.GetFrame() == d.Frame && o.GetAt() == d.Since
 }
 
+// isHalted tells whether an open order has nothing to do until an operator resumes it.
+func isHalted(s *workflow.State) bool { return s.Suspended() && !s.InFlight() }
+
+// orderRow is the row of an order that has the status.
 func orderRow(s *workflow.State, status orderv1.Status, p messages.Partition) *journalv1.OrderRow {
 	a := s.Accepted()
-	return &journalv1.OrderRow{
+	r := &journalv1.OrderRow{
 		Id: a.GetOrderId(), Definition: a.GetDefinition(), Status: int32(status), OrderKey: a.GetOrderKey(),
-		Priority: a.GetPriority(), Labels: a.GetLabels(), Deadline: a.GetDeadline(),
+		Priority: a.GetPriority(), Labels: a.GetLabels(), Deadline: nano(s.Deadline()),
 		AcceptedAt: nano(s.AcceptedAt()), EndedAt: nano(s.EndedAt()), Partition: uint32(p),
 	}
+	if s.Faulted() {
+		r.FaultTask, _ = s.Place()
+		r.FaultType, r.FaultTitle = shorten(s.Error().GetType()), shorten(s.Error().GetTitle())
+	}
+	return r
+}
+
+// shorten cuts a text to what a row keeps of it.
+func shorten(s string) string {
+	const most = 256
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "")
 }

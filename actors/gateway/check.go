@@ -11,6 +11,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	"github.com/holdfast-run/holdfast/actors"
 	"github.com/holdfast-run/holdfast/actors/dispatch"
 	"github.com/holdfast-run/holdfast/actors/workflow"
@@ -150,13 +152,20 @@ func (s *Server) checkFields(o *orderv1.WorkOrder, m *mistakes) {
 			m.add("order.labels", fmt.Sprintf("%s has %d bytes, more than %d", name, len(value), maxLabelValue))
 		}
 	}
-	if d := o.GetDeadline(); d != nil {
-		if err := d.CheckValid(); err != nil {
-			m.add("order.deadline", err.Error())
-		} else if t := d.AsTime(); t.UnixNano() <= 0 || t.Year() > 2200 {
-			m.add("order.deadline", "is not between 1970 and 2200")
-		}
+	checkDeadline(m, "order.deadline", o.GetDeadline())
+}
+
+// checkDeadline returns a deadline in nanoseconds since 1970; 0 if there is none.
+func checkDeadline(m *mistakes, field string, d *timestamppb.Timestamp) int64 {
+	if d == nil {
+		return 0
 	}
+	if err := d.CheckValid(); err != nil {
+		m.add(field, err.Error())
+	} else if t := d.AsTime(); t.UnixNano() <= 0 || t.Year() > 2200 {
+		m.add(field, "is not between 1970 and 2200")
+	}
+	return d.AsTime().UnixNano()
 }
 
 func checkReason(m *mistakes, field, text string) {

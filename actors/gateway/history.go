@@ -78,7 +78,7 @@ type history struct {
 	// tasks are what the frames stand for: events name them by number, and only the first by name. So a history is always
 	// read from its beginning.
 	tasks map[uint32]task
-	ended bool // the event that ends the order was read
+	ended bool // the event that ends the order was read, and none that reopens it since
 }
 
 func newHistory(j persistence.Reader, h messages.Handle, from messages.Version) *history {
@@ -106,7 +106,7 @@ func (h *history) read(ctx context.Context, tell func(*orderv1.HistoryEvent) boo
 				return nil
 			}
 			h.next = v + 1
-			h.ended = h.ended || isEnd(out.GetType())
+			h.ended = (h.ended || isEnd(out.GetType())) && ev.GetOrderReopened() == nil
 		}
 	}
 	return nil
@@ -236,20 +236,54 @@ func historyEvent(ev *journalv1.Event, tasks map[uint32]task) *orderv1.HistoryEv
 	case *journalv1.Event_StopRequested:
 		of(e.StopRequested.GetFrame())
 		h.Type, h.Due = "stop.requested", stamp(e.StopRequested.GetUntil())
-		h.Error, h.Reason = e.StopRequested.GetError(), e.StopRequested.GetReason()
+		h.Error, h.By, h.Reason = e.StopRequested.GetError(), e.StopRequested.GetBy(), e.StopRequested.GetReason()
 	case *journalv1.Event_LateResult:
 		l := e.LateResult
-		h.Type, h.Task, h.Key, h.Attempt, h.Data, h.Error = "result.late", l.GetTask(), l.GetKey(), l.GetAttempt(), l.GetOutput(), l.GetError()
+		h.Type, h.Task, h.Key, h.Attempt, h.Data, h.Error = lateResult, l.GetTask(), l.GetKey(), l.GetAttempt(), l.GetOutput(), l.GetError()
 	case *journalv1.Event_OrderCompleted:
 		h.Type, h.Data = "order.completed", e.OrderCompleted.GetOutput()
+		h.By, h.Reason = e.OrderCompleted.GetBy(), e.OrderCompleted.GetReason()
 	case *journalv1.Event_OrderFaulted:
 		h.Type, h.Error = "order.faulted", e.OrderFaulted.GetError()
+		h.By, h.Reason = e.OrderFaulted.GetBy(), e.OrderFaulted.GetReason()
 	case *journalv1.Event_OrderCancelled:
-		h.Type, h.Reason = "order.cancelled", e.OrderCancelled.GetReason()
-	case *journalv1.Event_KeyReleased:
-		h.Type, h.By, h.Reason = "key.released", e.KeyReleased.GetBy(), e.KeyReleased.GetReason()
+		h.Type, h.By, h.Reason = "order.cancelled", e.OrderCancelled.GetBy(), e.OrderCancelled.GetReason()
+	default:
+		operatorEvent(h, ev)
 	}
 	return h
+}
+
+// lateResult is the type of the event that tells a result which came after its task had been left.
+const lateResult = "result.late"
+
+// operatorEvent tells what an operator did, and what follows from that.
+func operatorEvent(h *orderv1.HistoryEvent, ev *journalv1.Event) {
+	switch e := ev.GetKind().(type) {
+	case *journalv1.Event_KeyReleased:
+		h.Type, h.By, h.Reason = "key.released", e.KeyReleased.GetBy(), e.KeyReleased.GetReason()
+	case *journalv1.Event_OrderReopened:
+		h.Type, h.By, h.Reason = "order."+reopening(e.OrderReopened.GetHow()), e.OrderReopened.GetBy(), e.OrderReopened.GetReason()
+		h.Task, h.Data, h.Due = e.OrderReopened.GetTask(), e.OrderReopened.GetInput(), stamp(e.OrderReopened.GetDeadline())
+		h.NotDone = e.OrderReopened.GetNotDone()
+	case *journalv1.Event_OrderContinued:
+		h.Type = "order.continued"
+	case *journalv1.Event_OrderSuspended:
+		h.Type, h.By, h.Reason = "order.suspended", e.OrderSuspended.GetBy(), e.OrderSuspended.GetReason()
+	case *journalv1.Event_OrderResumed:
+		h.Type, h.By, h.Reason = "order.resumed", e.OrderResumed.GetBy(), e.OrderResumed.GetReason()
+	}
+}
+
+func reopening(how journalv1.Reopening) string {
+	switch how {
+	case journalv1.Reopening_REOPENING_SKIP:
+		return "skipped"
+	case journalv1.Reopening_REOPENING_RESTART:
+		return "restarted"
+	case journalv1.Reopening_REOPENING_RETRY, journalv1.Reopening_REOPENING_UNSPECIFIED:
+	}
+	return "retried"
 }
 
 func outcome(o journalv1.Outcome) string {

@@ -47,18 +47,8 @@ func (o orders) query(r *orderv1.ListRequest) (persistence.Query, error) {
 		Statuses: r.GetStatuses(), Definition: r.GetDefinition(), OrderKey: r.GetOrderKey(), Labels: labels(r.GetLabels()),
 		Scan: listScan,
 	}
-	for _, s := range r.GetStatuses() {
-		if _, known := orderv1.Status_name[int32(s)]; !known || s == orderv1.Status_STATUS_UNSPECIFIED {
-			m.add("statuses", fmt.Sprintf("has %d, which is no status", s))
-		}
-	}
-	if d := r.GetDefinition(); d != "" {
-		if _, err := messages.ParseDefinitionRef(d); err != nil {
-			m.add("definition", err.Error())
-		} else if strings.HasSuffix(d, ":"+messages.Latest) {
-			m.add("definition", "can't be latest here: name the version, or none for all")
-		}
-	}
+	checkStatuses(&m, "statuses", r.GetStatuses())
+	checkDefinition(&m, "definition", r.GetDefinition())
 	at := func(field string, ts *timestamppb.Timestamp) time.Time {
 		if ts == nil {
 			return time.Time{}
@@ -82,6 +72,26 @@ func (o orders) query(r *orderv1.ListRequest) (persistence.Query, error) {
 	}
 	q.Limit = limit
 	return q, m.err()
+}
+
+func checkStatuses(m *mistakes, field string, statuses []orderv1.Status) {
+	for _, s := range statuses {
+		if _, known := orderv1.Status_name[int32(s)]; !known || s == orderv1.Status_STATUS_UNSPECIFIED {
+			m.add(field, fmt.Sprintf("has %d, which is no status", s))
+		}
+	}
+}
+
+// checkDefinition checks the name of a definition, with or without a version, that orders are asked for by.
+func checkDefinition(m *mistakes, field, definition string) {
+	if definition == "" {
+		return
+	}
+	if _, err := messages.ParseDefinitionRef(definition); err != nil {
+		m.add(field, err.Error())
+	} else if strings.HasSuffix(definition, ":"+messages.Latest) {
+		m.add(field, "can't be latest here: name the version, or none for all")
+	}
 }
 
 func listed(row *journalv1.OrderRow) *orderv1.Order {

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -99,17 +98,6 @@ func (s *Server) refused(err error) error {
 	return f.status()
 }
 
-func baseOrder(a *journalv1.OrderAccepted) *orderv1.Order {
-	o := &orderv1.Order{
-		Id: a.GetOrderId(), Definition: a.GetDefinition(), OrderKey: a.GetOrderKey(), Priority: a.GetPriority(),
-		Labels: labelMap(a.GetLabels()), Input: a.GetInput(),
-	}
-	if a.GetDeadline() != 0 {
-		o.Deadline = timestamppb.New(time.Unix(0, a.GetDeadline()))
-	}
-	return o
-}
-
 func labelMap(ls []*journalv1.Label) map[string]string {
 	if len(ls) == 0 {
 		return nil
@@ -123,9 +111,16 @@ func labelMap(ls []*journalv1.Label) map[string]string {
 
 // orderOf is an order as its state tells it.
 func orderOf(s *workflow.State) *orderv1.Order {
-	o := baseOrder(s.Accepted())
+	a := s.Accepted()
+	o := &orderv1.Order{
+		Id: a.GetOrderId(), Definition: a.GetDefinition(), OrderKey: a.GetOrderKey(), Priority: a.GetPriority(),
+		Labels: labelMap(a.GetLabels()), Input: a.GetInput(),
+	}
 	o.Status, o.Version = s.Status(), uint64(s.Version())
 	o.AcceptedAt = timestamppb.New(s.AcceptedAt())
+	if d := s.Deadline(); !d.IsZero() {
+		o.Deadline = timestamppb.New(d)
+	}
 	if s.Ended() {
 		o.EndedAt = timestamppb.New(s.EndedAt())
 		o.Error = endError(s)

@@ -12,7 +12,7 @@ import (
 func (m *machine) handle(f *frame, p *problemv1.Problem) {
 	switch {
 	case f.task == nil:
-		m.endFaulted(p)
+		m.endFaulted(&journalv1.OrderFaulted{Error: p})
 	case f.task.Try == nil || f.caught != nil:
 		m.fault(f, p)
 	default:

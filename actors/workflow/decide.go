@@ -59,10 +59,42 @@ type (
 	}
 	// TimerFired says that it is time; what is not due yet is left.
 	TimerFired struct{}
-	// Cancel asks the order to stop. Repeating it is no error; ErrEnded if the order ended otherwise.
-	Cancel struct{ Reason string }
-	// Fault ends an order that the engine can't go on with.
-	Fault struct{ Error *problemv1.Problem }
+	// Cancel asks the order to stop; one that has faulted is cancelled at once. Repeating it is no error; ErrEnded if the
+	// order ended otherwise.
+	Cancel struct{ By, Reason string }
+	// Fault ends an order that the engine can't go on with, or that an operator gives up for now.
+	Fault struct {
+		Error      *problemv1.Problem
+		By, Reason string
+	}
+	// Complete ends an order well, with the output, valid JSON. ErrEnded if it ended otherwise than by a fault, ErrStopping
+	// if it is about to.
+	Complete struct {
+		Output     []byte
+		By, Reason string
+	}
+	// Reopen has an order that faulted go on, the way that How says. See Reopening, and the errors, for what it needs.
+	Reopen struct {
+		How journalv1.Reopening
+		// Task is the task to pass over: the one where the order stopped, or one around it; empty: the former. With a
+		// restart it is the task to go on with. Else it is empty.
+		Task string
+		// Value is what the task gets in place of its input, or leaves if it is passed over, as though its work had. Nil:
+		// the input is as it was, and goes on. It is valid JSON.
+		Value []byte
+		// NotDone: it is known that the attempts in doubt at the task were not executed.
+		NotDone bool
+		// Deadline is the order's new one, in nanoseconds since 1970; 0: as it was.
+		Deadline int64
+		// Turn is a handle made just now: the order's place in the queue of its key, if it must wait for that again.
+		Turn       []byte
+		By, Reason string
+	}
+	// Suspend has nothing new begin until Resume. What is under way ends, and no time strikes meanwhile. Repeating it is no
+	// error.
+	Suspend struct{ By, Reason string }
+	// Resume ends a suspension: what came due strikes now. Repeating it is no error.
+	Resume struct{ By, Reason string }
 	// ReleaseKey lets the next order of its key go on, though this one faulted. Repeating it is no error; ErrNotHeld if
 	// it does not hold the key.
 	ReleaseKey struct{ By, Reason string }
@@ -78,6 +110,10 @@ func (TaskResult) isCommand() {}
 func (TimerFired) isCommand() {}
 func (Cancel) isCommand()     {}
 func (Fault) isCommand()      {}
+func (Complete) isCommand()   {}
+func (Reopen) isCommand()     {}
+func (Suspend) isCommand()    {}
+func (Resume) isCommand()     {}
 func (ReleaseKey) isCommand() {}
 func (Continue) isCommand()   {}
 
@@ -118,11 +154,15 @@ func (s *State) Decide(now time.Time, chance uint64, cmd Command) ([]*journalv1.
 	case Cancel:
 		err = m.cancel(c)
 	case Fault:
-		if r := s.root(); r != nil {
-			m.requestStop(r, journalv1.StopCause_STOP_CAUSE_FAULT, c.Error, "")
-		} else if !s.Ended() {
-			m.emit(&journalv1.Event{Kind: &journalv1.Event_OrderFaulted{OrderFaulted: &journalv1.OrderFaulted{Error: c.Error}}})
-		}
+		m.giveUpOrder(c)
+	case Complete:
+		err = m.completeByHand(c)
+	case Reopen:
+		err = m.reopen(c)
+	case Suspend:
+		err = m.suspend(c)
+	case Resume:
+		err = m.resume(c)
 	case ReleaseKey:
 		err = m.releaseKey(c)
 	case Continue:
@@ -171,6 +211,9 @@ func (m *machine) accept(c Accept) error {
 func (m *machine) start() {
 	s := m.s
 	if s.startedAt != 0 || s.Ended() {
+		if s.queuedSince != 0 && !s.Ended() {
+			m.emit(&journalv1.Event{Kind: &journalv1.Event_OrderContinued{OrderContinued: &journalv1.OrderContinued{}}})
+		}
 		return
 	}
 	e := &journalv1.OrderStarted{}
@@ -188,7 +231,7 @@ func (m *machine) start() {
 	}
 	m.emit(&journalv1.Event{Kind: &journalv1.Event_OrderStarted{OrderStarted: e}})
 	if p != nil {
-		m.endFaulted(p)
+		m.endFaulted(&journalv1.OrderFaulted{Error: p})
 	}
 }
 
@@ -260,12 +303,14 @@ func (m *machine) cancel(c Cancel) error {
 	switch {
 	case s.ended == orderv1.Status_STATUS_CANCELLED:
 		return nil
-	case s.Ended():
+	case s.ended == orderv1.Status_STATUS_COMPLETED:
 		return ErrEnded
-	case s.startedAt == 0:
-		m.emit(&journalv1.Event{Kind: &journalv1.Event_OrderCancelled{OrderCancelled: &journalv1.OrderCancelled{Reason: c.Reason}}})
-	case s.root().stop == nil:
-		m.requestStop(s.root(), journalv1.StopCause_STOP_CAUSE_CANCEL, nil, c.Reason)
+	case s.Faulted(), s.startedAt == 0:
+		m.endCancelled(&journalv1.OrderCancelled{Reason: c.Reason, By: c.By})
+	default:
+		m.requestStop(s.root(), &journalv1.StopRequested{
+			Cause: journalv1.StopCause_STOP_CAUSE_CANCEL, Reason: c.Reason, By: c.By,
+		})
 	}
 	return nil
 }
@@ -281,8 +326,9 @@ func (m *machine) releaseKey(c ReleaseKey) error {
 	return nil
 }
 
-// requestStop begins to leave f. Activities under way inside it are awaited until the latest of their deadlines.
-func (m *machine) requestStop(f *frame, cause journalv1.StopCause, err *problemv1.Problem, reason string) {
+// requestStop begins to leave f, unless that was begun. Activities under way inside it are awaited until the latest of their
+// deadlines.
+func (m *machine) requestStop(f *frame, e *journalv1.StopRequested) {
 	if f.stop != nil {
 		return
 	}
@@ -292,9 +338,15 @@ func (m *machine) requestStop(f *frame, cause journalv1.StopCause, err *problemv
 			until = d
 		}
 	}
-	m.emit(&journalv1.Event{Kind: &journalv1.Event_StopRequested{StopRequested: &journalv1.StopRequested{
-		Frame: f.id, Cause: cause, Error: err, Reason: reason, Until: until,
-	}}})
+	e.Frame, e.Until = f.id, until
+	m.emit(&journalv1.Event{Kind: &journalv1.Event_StopRequested{StopRequested: e}})
+}
+
+// timeOver begins to leave f because its time is over.
+func (m *machine) timeOver(f *frame, detail string) {
+	m.requestStop(f, &journalv1.StopRequested{
+		Cause: journalv1.StopCause_STOP_CAUSE_TIMEOUT, Error: timeoutProblem(refOf(f.task), detail),
+	})
 }
 
 func (f *frame) deadline() int64 {
@@ -310,28 +362,28 @@ func (m *machine) timers() {
 	due := func(t int64) bool { return t != 0 && t <= now }
 	r := s.root()
 	switch {
-	case s.Ended():
+	case s.Ended(), s.Suspended():
 		return
-	case due(s.accepted.GetDeadline()):
-		if p := timeoutProblem("/", "the order's deadline has passed"); r == nil {
-			m.endFaulted(p)
+	case due(s.deadline):
+		if detail := "the order's deadline has passed"; r == nil {
+			m.endFaulted(&journalv1.OrderFaulted{Error: timeoutProblem("/", detail)})
 		} else {
-			m.requestStop(r, journalv1.StopCause_STOP_CAUSE_TIMEOUT, p, "")
+			m.timeOver(r, detail)
 		}
-	case due(s.timeoutAt):
-		m.requestStop(r, journalv1.StopCause_STOP_CAUSE_TIMEOUT, timeoutProblem("/", "the definition's timeout has passed"), "")
+	case s.queuedSince == 0 && due(s.timeoutAt):
+		m.timeOver(r, "the definition's timeout has passed")
 	}
 	for _, f := range append([]*frame(nil), s.frames...) {
 		switch {
 		case f.stop != nil && due(f.stop.GetUntil()):
 			m.giveUp(f)
-		case s.stopping(f):
+		case s.stopping(f), s.queuedSince != 0:
 		case due(f.timeoutAt):
-			m.requestStop(f, journalv1.StopCause_STOP_CAUSE_TIMEOUT, timeoutProblem(f.task.Ref, "the task's timeout has passed"), "")
+			m.timeOver(f, "the task's timeout has passed")
 		case f.task != nil && f.task.Try != nil && f.caught == nil && f.due == 0 && due(f.retry.timeoutAt):
 			for _, x := range s.frames {
 				if x.parent == f {
-					m.requestStop(x, journalv1.StopCause_STOP_CAUSE_TIMEOUT, timeoutProblem(x.task.Ref, "the retry's time has passed"), "")
+					m.timeOver(x, "the retry's time has passed")
 				}
 			}
 		case due(f.due) && f.phase == phaseBlocked:

@@ -20,8 +20,13 @@
 //	        Accept              Start                    a wait, or a retry's delay, alone
 //	(none) ───────► pending ─────────────► running ◄───────────────────────────────► waiting
 //	                   │                      │
-//	                   │ Cancel, Fault        │ last task, end, uncaught error, Cancel, time over, Fault
-//	                   └──────────────────────┴─────► completed, faulted or cancelled; then only late results are noted
+//	                   │ Cancel, Fault,       │ last task, end, uncaught error, Cancel, time over, Fault, Complete
+//	                   │ Complete             ▼
+//	                   └─────────────────► completed, faulted or cancelled; then only late results are noted
+//
+// One that has faulted keeps the tasks that it was in, and may be reopened: it goes on there, or is pending again if it no
+// longer has the turn of its key. Or it may be cancelled or completed. While it is suspended nothing new begins, and no time
+// strikes.
 //
 // A task that was entered is a frame:
 //
@@ -37,7 +42,8 @@
 // An attempt is scheduled, perhaps sent to a ledger, and ends: succeeded, failed, not done (it is scheduled again), or in
 // doubt. Entering a task again keeps the key of a visit that did not succeed, so that the adapter knows the work again;
 // what is in doubt goes back to the ledger that had it, marked as maybe started. A visit that succeeded is never repeated:
-// the next one has a key of its own. An attempt that was left in doubt is remembered, and its late result journaled.
+// the next one has a key of its own; as has the next one after an operator has changed the input, or settled what came of
+// the last. An attempt that was left in doubt is remembered, and its late result journaled.
 //
 // How it fails: what is wrong with an expression, a schema or an input is an error of the task, which a try may catch. A
 // command that does not fit is refused, or changes nothing if it is a repetition. An order that loops is cut short every

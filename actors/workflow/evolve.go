@@ -17,7 +17,7 @@ func (s *State) Evolve(ev *journalv1.Event) {
 	switch e := ev.GetKind().(type) {
 	case *journalv1.Event_OrderAccepted:
 		s.accepted, s.acceptedAt = e.OrderAccepted, at
-		s.input = NewValue(e.OrderAccepted.GetInput())
+		s.input, s.deadline = NewValue(e.OrderAccepted.GetInput()), e.OrderAccepted.GetDeadline()
 		s.next = 1
 	case *journalv1.Event_OrderStarted:
 		s.orderStarted(at, e.OrderStarted)
@@ -49,18 +49,17 @@ func (s *State) Evolve(ev *journalv1.Event) {
 		f.list, f.pos, f.last, f.phase = f.task.Try.List, 0, f.input, phaseNext
 	case *journalv1.Event_CatchStarted:
 		f := s.mustFrame(e.CatchStarted.GetFrame())
+		s.caught(f)
 		f.caught, f.raised, f.retry.timeoutAt = e.CatchStarted.GetError(), nil, 0
 		f.list, f.pos, f.last, f.phase = f.task.Try.Catch, 0, f.input, phaseNext
 	case *journalv1.Event_StopRequested:
-		f := s.mustFrame(e.StopRequested.GetFrame())
-		f.stop = e.StopRequested
-		if f.parent != nil {
-			f.parent.retry.timeoutAt = 0 // it has struck, or what it bounds is being left anyway
-		}
+		s.stopRequested(e.StopRequested)
 	case *journalv1.Event_LateResult:
 		s.lateResult(e.LateResult)
 	case *journalv1.Event_OrderCompleted:
-		s.output = optional(e.OrderCompleted.Output, s.root().last)
+		if s.output = optional(e.OrderCompleted.Output, nil); s.output == nil {
+			s.output = s.root().last
+		}
 		s.end(at, orderv1.Status_STATUS_COMPLETED, nil)
 	case *journalv1.Event_OrderFaulted:
 		s.end(at, orderv1.Status_STATUS_FAULTED, e.OrderFaulted.GetError())
@@ -69,8 +68,25 @@ func (s *State) Evolve(ev *journalv1.Event) {
 		s.end(at, orderv1.Status_STATUS_CANCELLED, nil)
 	case *journalv1.Event_KeyReleased:
 		s.released = true
+	case *journalv1.Event_OrderReopened:
+		s.reopened(at, e.OrderReopened)
+	case *journalv1.Event_OrderContinued:
+		s.queuedSince, s.turn = 0, nil
+		s.renewTimeouts(at)
+	case *journalv1.Event_OrderSuspended:
+		s.suspended = true
+	case *journalv1.Event_OrderResumed:
+		s.suspended = false
 	default:
 		panic(fmt.Sprintf("version %d is an event of unknown kind %T", s.version, e))
+	}
+}
+
+func (s *State) stopRequested(e *journalv1.StopRequested) {
+	f := s.mustFrame(e.GetFrame())
+	f.stop = e
+	if f.parent != nil {
+		f.parent.retry.timeoutAt = 0 // it has struck, or what it bounds is being left anyway
 	}
 }
 
@@ -83,7 +99,8 @@ func (s *State) mustFrame(id uint32) *frame {
 }
 
 func (s *State) orderStarted(at int64, e *journalv1.OrderStarted) {
-	s.startedAt, s.timeoutAt = at, e.GetTimeoutAt()
+	s.startedAt, s.queuedSince, s.turn = at, 0, nil
+	s.timeout, s.timeoutAt = lengthOf(at, e.GetTimeoutAt()), e.GetTimeoutAt()
 	in := optional(e.Input, s.input)
 	s.context = in
 	s.frames = append(s.frames, &frame{startedAt: at, raw: s.input, input: in, list: s.def.Do, last: in, phase: phaseNext})
@@ -96,7 +113,8 @@ func (s *State) taskStarted(at int64, e *journalv1.TaskStarted) {
 		panic(fmt.Sprintf("version %d is about task %s, which the definition does not have", s.version, e.GetTask()))
 	}
 	f := &frame{
-		id: e.GetFrame(), parent: p, task: t, startedAt: at, timeoutAt: e.GetTimeoutAt(),
+		id: e.GetFrame(), parent: p, task: t, startedAt: at,
+		timeout: lengthOf(at, e.GetTimeoutAt()), timeoutAt: e.GetTimeoutAt(),
 		raw: p.last, input: optional(e.Input, p.last),
 	}
 	switch {
@@ -120,9 +138,9 @@ func (s *State) attemptScheduled(at int64, e *journalv1.AttemptScheduled) {
 			s.visits = map[string]*visit{}
 		}
 		s.visits[f.task.Ref] = v
-	case v.succeeded:
+	case v.over:
 		v.count++
-		v.succeeded, v.doubt, v.ledger = false, false, ""
+		v.over, v.doubt, v.ledger = false, false, ""
 	}
 	v.attempt = e.GetAttempt()
 	f.call = &attempt{scheduled: e, at: at, input: optional(e.Input, f.input), maybe: v.doubt}
@@ -152,28 +170,40 @@ func (s *State) attemptEnded(e *journalv1.AttemptEnded) {
 	switch e.GetOutcome() {
 	case journalv1.Outcome_OUTCOME_SUCCEEDED:
 		f.call.output = NewValue(e.GetOutput())
-		v.succeeded, v.doubt = true, false
+		v.over, v.doubt = true, false
 	case journalv1.Outcome_OUTCOME_IN_DOUBT:
 		v.doubt = true
 		if s.abandoned == nil {
 			s.abandoned = map[string]abandoned{}
 		}
-		s.abandoned[f.call.scheduled.GetKey()] = abandoned{task: f.task.Ref, attempt: e.GetAttempt(), maybe: f.call.maybe}
+		s.abandoned[f.call.scheduled.GetKey()] = abandoned{
+			task: f.task.Ref, visit: v.count, attempt: e.GetAttempt(), maybe: f.call.maybe,
+		}
 	case journalv1.Outcome_OUTCOME_FAILED:
 		v.doubt = false
 	case journalv1.Outcome_OUTCOME_UNSPECIFIED, journalv1.Outcome_OUTCOME_NOT_DONE:
 	}
 }
 
-// lateResult settles an attempt that was given up: if it was not done after all, the next one needs no doubts.
+// lateResult settles an attempt that was given up: if it was not done after all, the next one needs no doubts; if it
+// succeeded, and nothing has come of its task yet, there need not be another.
 func (s *State) lateResult(e *journalv1.LateResult) {
+	v, known := s.visits[e.GetTask()], s.abandoned[e.GetKey()]
 	delete(s.abandoned, e.GetKey())
-	v := s.visits[e.GetTask()]
-	v.doubt = v.doubt && e.GetOutcome() == journalv1.Outcome_OUTCOME_SUCCEEDED
+	succeeded := e.GetOutcome() == journalv1.Outcome_OUTCOME_SUCCEEDED
+	if v.count == known.visit {
+		v.doubt = v.doubt && succeeded
+	}
+	if f := s.byKey(e.GetKey()); f != nil && succeeded {
+		f.call.ended = &journalv1.AttemptEnded{Frame: f.id, Attempt: e.GetAttempt(), Outcome: e.GetOutcome()}
+		f.call.output = NewValue(e.GetOutput())
+		v.over, v.doubt = true, false
+	}
 }
 
 func (s *State) taskCompleted(e *journalv1.TaskCompleted) {
 	f := s.mustFrame(e.GetFrame())
+	s.caught(f)
 	out := optional(e.Output, f.left())
 	if e.Context != nil {
 		s.context = NewValue(e.Context)
@@ -209,8 +239,25 @@ func target(l *List, from *Task, then string) int {
 
 func (s *State) taskFaulted(e *journalv1.TaskFaulted) {
 	f := s.mustFrame(e.GetFrame())
+	if len(s.fallen) == 0 { // else the error has come up from inside
+		f.failed = f.stop == nil
+	}
+	var fallen []*frame
+	for _, x := range s.frames {
+		if x.inside(f) {
+			fallen = append(fallen, x)
+		}
+	}
+	s.fallen = append(fallen, s.fallen...)
 	f.parent.raised, f.parent.phase = e.GetError(), phaseRaised
 	s.leave(f, f.parent)
+}
+
+// caught notes that an error which has come up into f goes no further.
+func (s *State) caught(f *frame) {
+	if len(s.fallen) > 0 && s.fallen[0].parent.inside(f) {
+		s.fallen = nil
+	}
 }
 
 // leave drops f with all inside it, and whatever else is inside of the frame that goes on.
@@ -227,6 +274,7 @@ func (s *State) leave(f, goesOn *frame) {
 
 func (s *State) retryScheduled(at int64, e *journalv1.RetryScheduled) {
 	f := s.mustFrame(e.GetFrame())
+	s.caught(f)
 	if f.retry.n == 0 {
 		f.retry.firstErrorAt = at
 	}
@@ -237,6 +285,18 @@ func (s *State) retryScheduled(at int64, e *journalv1.RetryScheduled) {
 
 func (s *State) end(at int64, status orderv1.Status, err *problemv1.Problem) {
 	s.ended, s.endedAt, s.err = status, at, err
-	clear(s.frames)
-	s.frames = nil
+	s.suspended = false
+	if s.Faulted() {
+		s.frames, s.fallen = append(s.frames, s.fallen...), nil
+		return
+	}
+	s.frames, s.fallen = nil, nil
+}
+
+// lengthOf returns how long a timeout is that was set at a time.
+func lengthOf(at, timeoutAt int64) int64 {
+	if timeoutAt == 0 {
+		return 0
+	}
+	return timeoutAt - at
 }

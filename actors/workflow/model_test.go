@@ -1,7 +1,6 @@
 package workflow_test
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -22,7 +21,8 @@ import (
 
 // TestModel runs random orders of random definitions: any commands in any order, in batches, with commits that fail and
 // processes that die; then lets all that is outstanding be answered. After each commit, the state must be what refolding the
-// history gives, what is outstanding must be what a simple model of attempts says, and in the end the order must have ended.
+// history gives, what is outstanding must be what a simple model of attempts says, and in the end the order must have ended,
+// some retries by an operator later.
 func TestModel(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -45,9 +45,9 @@ type model struct {
 	live    *workflow.State
 	history [][]byte // records, one a commit
 	version uint64
-	status  orderv1.Status
 	frames  map[uint32]string // keys of calls
 	work    map[string]*work
+	phase   phase
 }
 
 // work is what happened to a key.
@@ -55,7 +55,9 @@ type work struct {
 	workflow.Dispatch // of the last attempt
 
 	inFlight, succeeded, doubt bool
-	ledger                     string
+	// settled: an operator did; abandoned: nobody knows what came of the last attempt; late: it succeeded, as came out later.
+	settled, abandoned, late bool
+	ledger                   string
 }
 
 func newModel(t *rapid.T) *model {
@@ -79,6 +81,9 @@ func (m *model) accept() workflow.Command {
 	if rapid.IntRange(0, 4).Draw(m.t, "deadline") == 4 {
 		o.Deadline = m.now.Add(20 * time.Second).UnixNano()
 	}
+	if rapid.Bool().Draw(m.t, "keyed") {
+		o.OrderKey = "k"
+	}
 	return workflow.Accept{Order: o, Queued: rapid.IntRange(0, 3).Draw(m.t, "queued") == 3}
 }
 
@@ -88,6 +93,7 @@ func (m *model) draw() []workflow.Command {
 	for range rapid.IntRange(1, 3).Draw(m.t, "batch") {
 		switch rapid.SampledFrom([]string{
 			"result", "result", "result", "old", "fire", "fire", "due", "sent", "cancel", "start", "continue", "continue", "fault", "accept",
+			"reopen", "reopen", "suspend", "resume", "release", "complete",
 		}).Draw(m.t, "command") {
 		case "result":
 			out = append(out, m.result(m.keys(true)))
@@ -116,6 +122,18 @@ func (m *model) draw() []workflow.Command {
 		case "fault":
 			if rapid.IntRange(0, 5).Draw(m.t, "really") == 5 {
 				out = append(out, workflow.Fault{Error: &problemv1.Problem{Type: workflow.ErrorTypeRuntime, Status: 500}})
+			}
+		case "reopen":
+			out = append(out, m.reopen())
+		case "suspend":
+			out = append(out, workflow.Suspend{By: "b"})
+		case "resume":
+			out = append(out, workflow.Resume{By: "b"})
+		case "release":
+			out = append(out, workflow.ReleaseKey{By: "b"})
+		case "complete":
+			if rapid.IntRange(0, 5).Draw(m.t, "really") == 5 {
+				out = append(out, workflow.Complete{Output: []byte(`"by hand"`), By: "b"})
 			}
 		case "accept":
 			out = append(out, workflow.Accept{Order: &journalv1.OrderAccepted{OrderId: "o", ContentHash: []byte("h")}})
@@ -175,7 +193,7 @@ func (m *model) turn(batch []workflow.Command) {
 		due := m.live.NextDue()
 		made, err := m.live.Decide(m.now, chance, cmd)
 		again, errAgain := twin.Decide(m.now, chance, cmd)
-		if !errors.Is(errAgain, err) || !proto.Equal(record(made), record(again)) {
+		if fmt.Sprint(errAgain) != fmt.Sprint(err) || !proto.Equal(record(made), record(again)) {
 			m.t.Fatalf("%#v: the state decided\n%s(%v), but refolded\n%s(%v)", cmd, list(made), err, list(again), errAgain)
 		}
 		if err != nil && len(made) > 0 {
@@ -217,9 +235,7 @@ func (m *model) commit(events []*journalv1.Event) {
 	before := m.inFlight()
 	for _, ev := range events {
 		m.version++
-		if m.ended() && ev.GetLateResult() == nil {
-			m.t.Fatalf("after its end the order did\n%s", show(ev))
-		}
+		m.follow(ev)
 		m.note(ev)
 	}
 	m.check()
@@ -250,10 +266,10 @@ func (m *model) note(ev *journalv1.Event) {
 			w = &work{}
 			m.work[e.GetKey()] = w
 		}
-		if w.inFlight || w.succeeded || e.GetAttempt() != w.Attempt+1 {
+		if w.inFlight || w.succeeded || w.settled || e.GetAttempt() != w.Attempt+1 {
 			m.t.Fatalf("%s, after %+v", show(ev), *w)
 		}
-		w.inFlight = true
+		w.inFlight, w.abandoned = true, false
 		w.Dispatch = workflow.Dispatch{
 			Frame: e.GetFrame(), Key: e.GetKey(), Attempt: e.GetAttempt(), Activity: e.GetActivity(), Deadline: e.GetDeadline(),
 			MaybeStarted: w.doubt, Since: ev.GetAt(),
@@ -289,16 +305,17 @@ func (m *model) note(ev *journalv1.Event) {
 		case journalv1.Outcome_OUTCOME_FAILED:
 			w.doubt = false
 		case journalv1.Outcome_OUTCOME_IN_DOUBT:
-			w.doubt = true
+			w.doubt, w.abandoned = true, true
 		default:
 		}
 	case ev.GetLateResult() != nil:
 		e := ev.GetLateResult()
 		w := m.work[e.GetKey()]
-		if !w.doubt || w.inFlight || w.MaybeStarted && e.GetOutcome() == journalv1.Outcome_OUTCOME_NOT_DONE {
+		if !w.abandoned || w.inFlight || w.MaybeStarted && e.GetOutcome() == journalv1.Outcome_OUTCOME_NOT_DONE {
 			m.t.Fatalf("%s, after %+v", show(ev), *w)
 		}
-		w.doubt = e.GetOutcome() == journalv1.Outcome_OUTCOME_SUCCEEDED
+		w.doubt = w.doubt && e.GetOutcome() == journalv1.Outcome_OUTCOME_SUCCEEDED
+		w.abandoned, w.late = false, e.GetOutcome() == journalv1.Outcome_OUTCOME_SUCCEEDED
 	}
 }
 
@@ -312,10 +329,7 @@ func (m *model) inFlight() map[string]workflow.Dispatch {
 	return out
 }
 
-func (m *model) ended() bool {
-	return m.status == orderv1.Status_STATUS_COMPLETED || m.status == orderv1.Status_STATUS_FAULTED ||
-		m.status == orderv1.Status_STATUS_CANCELLED
-}
+func (m *model) ended() bool { return m.phase.end != orderv1.Status_STATUS_UNSPECIFIED }
 
 // check compares the state with the history and the model.
 func (m *model) check() {
@@ -326,10 +340,11 @@ func (m *model) check() {
 		m.t.Fatalf("version is %d after %d events", m.live.Version(), m.version)
 	}
 	status := m.live.Status()
-	if m.ended() && status != m.status || status == orderv1.Status_STATUS_PENDING && m.status > orderv1.Status_STATUS_PENDING {
-		m.t.Fatalf("status was %s and is %s", m.status, status)
+	pending := !m.ended() && !m.phase.suspended && (!m.phase.started || m.phase.queued)
+	if m.ended() && status != m.phase.end || !m.ended() && m.live.Ended() || (status == orderv1.Status_STATUS_PENDING) != pending ||
+		(status == orderv1.Status_STATUS_SUSPENDED) != (m.phase.suspended && !m.phase.stopping) || m.live.HoldsKey() != m.phase.holds() {
+		m.t.Fatalf("status is %s, holding its key %t: %+v", status, m.live.HoldsKey(), m.phase)
 	}
-	m.status = status
 	want, more := m.inFlight(), false
 	for _, e := range m.live.Outstanding() {
 		switch e := e.(type) {
@@ -359,6 +374,10 @@ func (m *model) check() {
 		m.t.Fatal("waiting, but not for a time alone")
 	case status == orderv1.Status_STATUS_RUNNING && !more && !flying:
 		m.t.Fatal("running, but nothing is under way")
+	case status == orderv1.Status_STATUS_SUSPENDED && (more || !m.live.NextDue().IsZero()):
+		m.t.Fatalf("suspended, but more is to do, or due at %s", m.live.NextDue())
+	case status == orderv1.Status_STATUS_PENDING && (more || flying):
+		m.t.Fatal("pending, but something is under way")
 	}
 }
 
@@ -387,12 +406,20 @@ func (m *model) checkOverflow() {
 
 // finish answers all that is outstanding, as recovery would have it, until the order has ended.
 func (m *model) finish() {
-	for range 10 * int(m.limits.Events) {
+	retries := 0
+	for range 20 * int(m.limits.Events) {
 		outstanding := m.live.Outstanding()
 		switch {
+		case m.phase.end == orderv1.Status_STATUS_FAULTED && retries < 3:
+			retries++
+			c := m.reopen()
+			c.Deadline = m.now.Add(time.Hour).UnixNano()
+			m.turn([]workflow.Command{c})
 		case m.ended():
 			return
-		case m.status == orderv1.Status_STATUS_PENDING:
+		case m.phase.suspended && !m.phase.stopping:
+			m.turn([]workflow.Command{workflow.Resume{}})
+		case m.live.Status() == orderv1.Status_STATUS_PENDING:
 			m.turn([]workflow.Command{workflow.Start{}})
 		case slices.Contains(outstanding, workflow.Effect(workflow.More{})):
 			m.turn([]workflow.Command{workflow.Continue{}})

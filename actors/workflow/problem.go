@@ -11,6 +11,9 @@ import (
 // ErrorTypeInDoubt is the type of the error that an activity raises when nobody knows whether it was executed.
 const ErrorTypeInDoubt = "https://holdfast.run/errors/in-doubt"
 
+// ErrorTypeByHand is the type of the error of an order that an operator has faulted, if they gave no other.
+const ErrorTypeByHand = "https://holdfast.run/errors/by-hand"
+
 func problem(typ, title string, status int32, instance, detail string) *problemv1.Problem {
 	return &problemv1.Problem{Type: typ, Title: title, Status: status, Detail: detail, Instance: instance}
 }

@@ -42,9 +42,10 @@ type State struct {
 
 	version  messages.Version
 	accepted *journalv1.OrderAccepted
-	// Times are nanoseconds since 1970; 0 means not yet.
+	// Times are nanoseconds since 1970; 0 means not yet, or never.
 	acceptedAt, startedAt, endedAt int64
-	timeoutAt                      int64
+	deadline                       int64
+	timeout, timeoutAt             int64          // the definition's: how long, and when it strikes
 	ended                          orderv1.Status // unspecified while open
 
 	input   *Value // raw
@@ -54,9 +55,16 @@ type State struct {
 	reason  string
 	// released: it has faulted, and no longer holds its key.
 	released bool
+	// queuedSince is when an order was reopened that must wait for its key again; 0 if it need not. turn is its place then.
+	queuedSince int64
+	turn        []byte
+	suspended   bool
 
-	// frames are the tasks entered and not left, parents before children; the first is the order itself.
+	// frames are the tasks entered and not left, parents before children; the first is the order itself. Those of an order
+	// that has faulted are kept.
 	frames []*frame
+	// fallen are the frames that an error ended on its way up, as long as nothing has caught it; parents before children.
+	fallen []*frame
 	next   uint32
 	visits map[string]*visit
 	// left is the activity of the attempt that ended last.
@@ -71,9 +79,11 @@ type frame struct {
 	parent    *frame
 	task      *Task
 	startedAt int64
+	timeout   int64 // how long it may take; 0: no bound
 	timeoutAt int64
 	raw       *Value // before input.from
 	input     *Value
+	failed    bool // an error of its own ended it
 
 	phase phase
 	// list and pos are where a do or try is: the next task to enter; last is what the task before it left.
@@ -108,15 +118,16 @@ type attempt struct {
 }
 
 type visit struct {
-	count, attempt   uint32
-	succeeded, doubt bool
-	ledger           string // that an attempt was handed to last
+	count, attempt uint32
+	// over: it succeeded, or an operator settled it: the next one has a key of its own.
+	over, doubt bool
+	ledger      string // that an attempt was handed to last
 }
 
 type abandoned struct {
-	task    string
-	attempt uint32
-	maybe   bool // an attempt before it is in doubt too
+	task           string
+	visit, attempt uint32
+	maybe          bool // an attempt before it is in doubt too
 }
 
 // phase says what a frame needs.
@@ -148,15 +159,46 @@ func (s *State) Accepted() *journalv1.OrderAccepted { return s.accepted }
 // ID returns the order's id.
 func (s *State) ID() messages.OrderID { return messages.OrderID(s.accepted.GetOrderId()) }
 
-// Ended tells whether the order has ended.
+// Ended tells whether the order has ended. One that has faulted may be reopened.
 func (s *State) Ended() bool { return s.ended != orderv1.Status_STATUS_UNSPECIFIED }
+
+// Faulted tells whether the order has faulted, and waits for an operator.
+func (s *State) Faulted() bool { return s.ended == orderv1.Status_STATUS_FAULTED }
 
 // HoldsKey tells whether the order has faulted and keeps the others of its key from running. One that faulted before its
 // turn came holds nothing.
 func (s *State) HoldsKey() bool {
-	return s.ended == orderv1.Status_STATUS_FAULTED && s.startedAt != 0 && s.accepted.GetOrderKey() != "" &&
+	return s.Faulted() && s.startedAt != 0 && s.queuedSince == 0 && s.accepted.GetOrderKey() != "" &&
 		!s.def.ReleaseKey && !s.released
 }
+
+// QueuedSince returns since when the order waits for its key, or to be started; zero if it does not.
+func (s *State) QueuedSince() time.Time {
+	switch {
+	case s.Ended():
+		return time.Time{}
+	case s.queuedSince != 0:
+		return fromNano(s.queuedSince)
+	case s.startedAt == 0:
+		return fromNano(s.acceptedAt)
+	}
+	return time.Time{}
+}
+
+// Turn returns the place of a queued order that was reopened, as it was given then; nil if its acceptance counts.
+func (s *State) Turn() []byte {
+	if s.QueuedSince().IsZero() {
+		return nil
+	}
+	return s.turn
+}
+
+// Suspended tells whether the order is open, and nothing new of it begins until it is resumed. One that is being left goes
+// on to its end.
+func (s *State) Suspended() bool { return s.suspended && !s.Ended() && !s.stopping(s.root()) }
+
+// InFlight tells whether an attempt of the order has no outcome yet.
+func (s *State) InFlight() bool { return slices.ContainsFunc(s.frames, (*frame).inFlight) }
 
 // Output returns the output of a completed order.
 func (s *State) Output() *Value { return s.output }
@@ -166,6 +208,9 @@ func (s *State) Error() *problemv1.Problem { return s.err }
 
 // Reason returns why the order was cancelled, in the words of who did it.
 func (s *State) Reason() string { return s.reason }
+
+// Deadline returns when the order faults if it has not ended; zero if never.
+func (s *State) Deadline() time.Time { return fromNano(s.deadline) }
 
 // AcceptedAt returns when the order was accepted.
 func (s *State) AcceptedAt() time.Time { return fromNano(s.acceptedAt) }
@@ -178,22 +223,19 @@ func (s *State) Status() orderv1.Status {
 	switch {
 	case s.Ended():
 		return s.ended
-	case s.startedAt == 0:
-		return orderv1.Status_STATUS_PENDING
-	case s.runnable() != nil:
+	case s.Suspended():
+		return orderv1.Status_STATUS_SUSPENDED
+	case s.runnable() != nil, s.InFlight():
 		return orderv1.Status_STATUS_RUNNING
-	}
-	for _, f := range s.frames {
-		if f.inFlight() {
-			return orderv1.Status_STATUS_RUNNING
-		}
+	case !s.QueuedSince().IsZero():
+		return orderv1.Status_STATUS_PENDING
 	}
 	return orderv1.Status_STATUS_WAITING
 }
 
 // NextDue returns the earliest time at which the order must get TimerFired; zero if none.
 func (s *State) NextDue() time.Time {
-	if s.Ended() || s.version == 0 {
+	if s.Ended() || s.version == 0 || s.Suspended() {
 		return time.Time{}
 	}
 	var due int64
@@ -203,14 +245,16 @@ func (s *State) NextDue() time.Time {
 		}
 	}
 	if !s.stopping(s.root()) {
-		earliest(s.accepted.GetDeadline())
-		earliest(s.timeoutAt)
+		earliest(s.deadline)
+		if s.queuedSince == 0 {
+			earliest(s.timeoutAt)
+		}
 	}
 	for _, f := range s.frames {
 		switch {
 		case f.stop != nil:
 			earliest(f.stop.GetUntil())
-		case s.stopping(f):
+		case s.stopping(f), s.queuedSince != 0:
 		default:
 			earliest(f.timeoutAt)
 			earliest(f.due)
@@ -299,7 +343,7 @@ func (f *frame) left() *Value {
 
 // bound returns the earliest time by which the frame has to be left; 0 if none.
 func (s *State) bound(f *frame) int64 {
-	due := s.accepted.GetDeadline()
+	due := s.deadline
 	if s.timeoutAt != 0 && (due == 0 || s.timeoutAt < due) {
 		due = s.timeoutAt
 	}

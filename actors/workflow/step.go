@@ -17,8 +17,10 @@ func (m *machine) advance() {
 			return
 		}
 		if r := m.s.root(); m.s.version >= m.s.limits.Events && r.stop == nil {
-			m.requestStop(r, journalv1.StopCause_STOP_CAUSE_FAULT, problem(ErrorTypeRuntime, "History too long", 500, "/",
-				fmt.Sprintf("the order has more than %d events; does it loop?", m.s.limits.Events)), "")
+			m.requestStop(r, &journalv1.StopRequested{
+				Cause: journalv1.StopCause_STOP_CAUSE_FAULT, Error: problem(ErrorTypeRuntime, "History too long", 500, "/",
+					fmt.Sprintf("the order has more than %d events; does it loop?", m.s.limits.Events)),
+			})
 			continue
 		}
 		m.step(f)
@@ -27,6 +29,9 @@ func (m *machine) advance() {
 
 // runnable returns a frame that can go on without anybody's doing; nil if none can.
 func (s *State) runnable() *frame {
+	if s.Ended() || s.Suspended() || s.queuedSince != 0 && !s.stopping(s.root()) {
+		return nil
+	}
 	for _, f := range s.frames {
 		if f.stop != nil {
 			for _, x := range s.frames {
@@ -65,13 +70,16 @@ func (m *machine) step(f *frame) {
 
 // stopped leaves a frame in which nothing is under way any more.
 func (m *machine) stopped(f *frame) {
+	e := f.stop
 	switch {
 	case f.task != nil:
-		m.fault(f, f.stop.GetError())
-	case f.stop.GetCause() == journalv1.StopCause_STOP_CAUSE_CANCEL:
-		m.emit(&journalv1.Event{Kind: &journalv1.Event_OrderCancelled{OrderCancelled: &journalv1.OrderCancelled{Reason: f.stop.GetReason()}}})
+		m.fault(f, e.GetError())
+	case e.GetCause() == journalv1.StopCause_STOP_CAUSE_CANCEL:
+		m.endCancelled(&journalv1.OrderCancelled{Reason: e.GetReason(), By: e.GetBy()})
+	case e.GetCause() == journalv1.StopCause_STOP_CAUSE_COMPLETE:
+		m.endCompleted(&journalv1.OrderCompleted{Output: e.GetOutput(), By: e.GetBy(), Reason: e.GetReason()})
 	default:
-		m.endFaulted(f.stop.GetError())
+		m.endFaulted(&journalv1.OrderFaulted{Error: e.GetError(), By: e.GetBy(), Reason: e.GetReason()})
 	}
 }
 
@@ -169,7 +177,7 @@ func (m *machine) schedule(f *frame) {
 	count, n := uint32(1), uint32(1)
 	if v := m.s.visits[t.Ref]; v != nil {
 		count, n = v.count, v.attempt+1
-		if v.succeeded {
+		if v.over {
 			count, n = v.count+1, 1
 		}
 	}
@@ -258,6 +266,16 @@ func text(v *Value) (string, error) {
 
 // complete ends a task well. then overrides the task's own directive, if it is not empty.
 func (m *machine) complete(f *frame, out *Value, then string) {
+	e, p := m.completion(f, out, then)
+	if p != nil {
+		m.fault(f, p)
+		return
+	}
+	m.emit(&journalv1.Event{Kind: &journalv1.Event_TaskCompleted{TaskCompleted: e}})
+}
+
+// completion finds out how a task would end whose work leaves out.
+func (m *machine) completion(f *frame, out *Value, then string) (*journalv1.TaskCompleted, *problemv1.Problem) {
 	t, args := f.task, m.argsOf(f)
 	args.Task.Output = out
 	e := &journalv1.TaskCompleted{Frame: f.id, Then: then}
@@ -268,14 +286,12 @@ func (m *machine) complete(f *frame, out *Value, then string) {
 	if t.Output.As != nil {
 		var err error
 		if out, err = t.Output.As.Eval(out, args); err != nil {
-			m.fault(f, expressionProblem(t, err))
-			return
+			return nil, expressionProblem(t, err)
 		}
 	}
 	if t.Output.Schema != nil {
 		if err := t.Output.Schema.Validate(out); err != nil {
-			m.fault(f, validationProblem(t, "Output", err))
-			return
+			return nil, validationProblem(t, "Output", err)
 		}
 	}
 	if out != left {
@@ -285,18 +301,16 @@ func (m *machine) complete(f *frame, out *Value, then string) {
 	if t.Export.As != nil {
 		c, err := t.Export.As.Eval(out, args)
 		if err != nil {
-			m.fault(f, expressionProblem(t, err))
-			return
+			return nil, expressionProblem(t, err)
 		}
 		if t.Export.Schema != nil {
 			if err := t.Export.Schema.Validate(c); err != nil {
-				m.fault(f, validationProblem(t, "Exported context", err))
-				return
+				return nil, validationProblem(t, "Exported context", err)
 			}
 		}
 		e.Context = c.JSON()
 	}
-	m.emit(&journalv1.Event{Kind: &journalv1.Event_TaskCompleted{TaskCompleted: e}})
+	return e, nil
 }
 
 // fault ends a task by an error, which goes to the frame that contains it.
@@ -307,8 +321,16 @@ func (m *machine) fault(f *frame, p *problemv1.Problem) {
 	m.emit(&journalv1.Event{Kind: &journalv1.Event_TaskFaulted{TaskFaulted: &journalv1.TaskFaulted{Frame: f.id, Error: p}}})
 }
 
-func (m *machine) endFaulted(p *problemv1.Problem) {
-	m.emit(&journalv1.Event{Kind: &journalv1.Event_OrderFaulted{OrderFaulted: &journalv1.OrderFaulted{Error: p}}})
+func (m *machine) endFaulted(e *journalv1.OrderFaulted) {
+	m.emit(&journalv1.Event{Kind: &journalv1.Event_OrderFaulted{OrderFaulted: e}})
+}
+
+func (m *machine) endCancelled(e *journalv1.OrderCancelled) {
+	m.emit(&journalv1.Event{Kind: &journalv1.Event_OrderCancelled{OrderCancelled: e}})
+}
+
+func (m *machine) endCompleted(e *journalv1.OrderCompleted) {
+	m.emit(&journalv1.Event{Kind: &journalv1.Event_OrderCompleted{OrderCompleted: e}})
 }
 
 func (m *machine) completeOrder(f *frame) {
@@ -327,14 +349,14 @@ func (m *machine) completeOrder(f *frame) {
 		}
 	}
 	if p != nil {
-		m.endFaulted(p)
+		m.endFaulted(&journalv1.OrderFaulted{Error: p})
 		return
 	}
 	e := &journalv1.OrderCompleted{}
 	if out != f.last {
 		e.Output = out.JSON()
 	}
-	m.emit(&journalv1.Event{Kind: &journalv1.Event_OrderCompleted{OrderCompleted: e}})
+	m.endCompleted(e)
 }
 
 // prepareInput validates and transforms the input of the order.

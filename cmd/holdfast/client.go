@@ -65,9 +65,15 @@ func (a *app) clientFlags(cmd *cobra.Command) {
 // adminFlags gives a command, and its subcommands, the flags of a client of the administration.
 func (a *app) adminFlags(cmd *cobra.Command) {
 	flags := cmd.PersistentFlags()
-	flags.StringVar(&a.client.admin, "admin", defaultAdmin, "`address` of a node's administration, host:port")
-	flags.DurationVar(&a.client.timeout, "timeout", 0, "give up after this `time` (0: 30s)")
-	setting(flags, "admin", "timeout")
+	a.adminFlag(cmd)
+	flags.DurationVar(&a.client.timeout, "timeout", 0, "give up after this `time` (0: 30s for a call, no limit for many orders)")
+	setting(flags, "timeout")
+}
+
+// adminFlag gives a command the flag that says where a node's administration is.
+func (a *app) adminFlag(cmd *cobra.Command) {
+	cmd.PersistentFlags().StringVar(&a.client.admin, "admin", defaultAdmin, "`address` of a node's administration, host:port")
+	setting(cmd.PersistentFlags(), "admin")
 }
 
 // api is a connection to the nodes.

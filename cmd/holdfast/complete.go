@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,7 +27,11 @@ func (a *app) suggest(cmd *cobra.Command, ask func(context.Context, *api) []cobr
 	if err := a.configure(cmd); err != nil {
 		return nil, none
 	}
-	c, err := a.dial()
+	dial := a.dial
+	if cmd.Flag("admin") != nil {
+		dial = a.dialAdmin
+	}
+	c, err := dial()
 	if err != nil {
 		return nil, none
 	}
@@ -43,14 +48,27 @@ func (a *app) completeOrderID(cmd *cobra.Command, args []string, prefix string) 
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
+	return a.completeOrderIDs()(cmd, args, prefix)
+}
+
+// completeOrderIDs suggests the newest orders of these statuses, or of all, again and again.
+func (a *app) completeOrderIDs(statuses ...orderv1.Status) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, prefix string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		return a.suggestOrders(cmd, statuses, args, prefix)
+	}
+}
+
+func (a *app) suggestOrders(cmd *cobra.Command, statuses []orderv1.Status, args []string, prefix string) (
+	[]cobra.Completion, cobra.ShellCompDirective,
+) {
 	return a.suggest(cmd, func(ctx context.Context, c *api) []cobra.Completion {
-		answer, err := c.orders.List(ctx, &orderv1.ListRequest{PageSize: completeMost})
+		answer, err := c.orders.List(ctx, &orderv1.ListRequest{PageSize: completeMost, Statuses: statuses})
 		if err != nil {
 			return nil
 		}
 		var found []cobra.Completion
 		for _, o := range answer.GetOrders() {
-			if strings.HasPrefix(o.GetId(), prefix) {
+			if strings.HasPrefix(o.GetId(), prefix) && !slices.Contains(args, o.GetId()) {
 				about := statusWord(o.GetStatus()) + " " + o.GetDefinition()
 				found = append(found, cobra.CompletionWithDesc(clean(o.GetId()), clean(about)))
 			}

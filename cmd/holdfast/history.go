@@ -26,14 +26,17 @@ type eventJSON struct {
 	Due      *time.Time      `json:"due,omitempty"`
 	Reason   string          `json:"reason,omitempty"`
 	By       string          `json:"by,omitempty"`
+	NotDone  bool            `json:"not_done,omitempty"`
 }
 
-func (a *app) printEvent(ev *orderv1.HistoryEvent) error {
-	return a.printJSON(eventJSON{
+func (a *app) printEvent(ev *orderv1.HistoryEvent) error { return a.printJSON(jsonEvent(ev)) }
+
+func jsonEvent(ev *orderv1.HistoryEvent) eventJSON {
+	return eventJSON{
 		Version: ev.GetVersion(), At: jsonTime(ev.GetAt()), Type: ev.GetType(), Task: ev.GetTask(), Attempt: ev.GetAttempt(),
 		Key: ev.GetKey(), Activity: ev.GetActivity(), Data: jsonValue(ev.GetData()), Error: jsonProblem(ev.GetError()),
-		Due: jsonTime(ev.GetDue()), Reason: ev.GetReason(), By: ev.GetBy(),
-	})
+		Due: jsonTime(ev.GetDue()), Reason: ev.GetReason(), By: ev.GetBy(), NotDone: ev.GetNotDone(),
+	}
 }
 
 func textAttempt(n uint32) string {
@@ -53,6 +56,9 @@ func eventDetail(ev *orderv1.HistoryEvent) string {
 	}
 	if ev.GetBy() != "" {
 		parts = append(parts, "by "+ev.GetBy())
+	}
+	if ev.GetNotDone() {
+		parts = append(parts, "not done")
 	}
 	if ev.GetDue() != nil {
 		parts = append(parts, "due "+textTime(ev.GetDue()))

@@ -22,6 +22,7 @@ func newOrder(a *app) *cobra.Command {
 	a.clientFlags(cmd)
 	cmd.AddCommand(
 		newOrderSubmit(a), newOrderGet(a), newOrderList(a), newOrderWatch(a), newOrderHistory(a), newOrderCancel(a),
+		newOrderSuspend(a), newOrderResume(a), newOrderComplete(a), newOrderFault(a), newOrderRestart(a),
 	)
 	return cmd
 }
@@ -54,13 +55,23 @@ type listedJSON struct {
 // printOrder prints one order.
 func (a *app) printOrder(o *orderv1.Order) error {
 	if a.output == outputJSON {
-		return a.printJSON(orderJSON{
-			ID: o.GetId(), Definition: o.GetDefinition(), Status: statusWord(o.GetStatus()), OrderKey: o.GetOrderKey(),
-			AcceptedAt: jsonTime(o.GetAcceptedAt()), EndedAt: jsonTime(o.GetEndedAt()), Version: o.GetVersion(),
-			Output: jsonValue(o.GetOutput()), Error: jsonProblem(o.GetError()),
-		})
+		return a.printJSON(jsonOrder(o))
 	}
 	t := newTable(a.stdout)
+	orderRows(t, o)
+	return t.end()
+}
+
+func jsonOrder(o *orderv1.Order) orderJSON {
+	return orderJSON{
+		ID: o.GetId(), Definition: o.GetDefinition(), Status: statusWord(o.GetStatus()), OrderKey: o.GetOrderKey(),
+		AcceptedAt: jsonTime(o.GetAcceptedAt()), EndedAt: jsonTime(o.GetEndedAt()), Version: o.GetVersion(),
+		Output: jsonValue(o.GetOutput()), Error: jsonProblem(o.GetError()),
+	}
+}
+
+// orderRows adds what is known of an order to a table.
+func orderRows(t *table, o *orderv1.Order) {
 	add := func(name, value string) {
 		if value != "" {
 			t.row(name, value)
@@ -88,7 +99,6 @@ func (a *app) printOrder(o *orderv1.Order) error {
 	}
 	add("input", string(o.GetInput()))
 	add("output", string(o.GetOutput()))
-	return t.end()
 }
 
 func textLabels(labels map[string]string) string {

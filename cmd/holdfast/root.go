@@ -81,6 +81,7 @@ func newRoot(a *app) *cobra.Command {
 		newOrder(a),
 		newDefinition(a),
 		newKey(a),
+		newFallout(a),
 		newDev(a),
 		newNode(a),
 		newAdapter(a),

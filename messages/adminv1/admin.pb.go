@@ -8,6 +8,7 @@ package adminv1
 
 import (
 	orderv1 "github.com/holdfast-run/holdfast/messages/orderv1"
+	problemv1 "github.com/holdfast-run/holdfast/messages/problemv1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
@@ -333,11 +334,1435 @@ func (x *ReleaseKeyResponse) GetId() string {
 	return ""
 }
 
+// Selection selects orders. All conditions given must hold.
+type Selection struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Any of these. Empty: any.
+	Ids []string `protobuf:"bytes,1,rep,name=ids,proto3" json:"ids,omitempty"`
+	// namespace/name or namespace/name:version.
+	Definition string `protobuf:"bytes,2,opt,name=definition,proto3" json:"definition,omitempty"`
+	// The task where a faulted order stands, such as /do/2/activate; / if it is in none.
+	Task string `protobuf:"bytes,3,opt,name=task,proto3" json:"task,omitempty"`
+	// The type and the title of the error that an order faulted with; of longer ones, the first 256 bytes.
+	ErrorType  string `protobuf:"bytes,4,opt,name=error_type,json=errorType,proto3" json:"error_type,omitempty"`
+	ErrorTitle string `protobuf:"bytes,5,opt,name=error_title,json=errorTitle,proto3" json:"error_title,omitempty"`
+	// Ended at or after, and before. An order that is open meets neither.
+	EndedFrom *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=ended_from,json=endedFrom,proto3" json:"ended_from,omitempty"`
+	EndedTo   *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=ended_to,json=endedTo,proto3" json:"ended_to,omitempty"`
+	Labels    map[string]string      `protobuf:"bytes,8,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	OrderKey  string                 `protobuf:"bytes,9,opt,name=order_key,json=orderKey,proto3" json:"order_key,omitempty"`
+	// Any of these. Empty: those for which the action is meant.
+	Statuses      []orderv1.Status `protobuf:"varint,10,rep,packed,name=statuses,proto3,enum=holdfast.order.v1.Status" json:"statuses,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Selection) Reset() {
+	*x = Selection{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Selection) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Selection) ProtoMessage() {}
+
+func (x *Selection) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Selection.ProtoReflect.Descriptor instead.
+func (*Selection) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Selection) GetIds() []string {
+	if x != nil {
+		return x.Ids
+	}
+	return nil
+}
+
+func (x *Selection) GetDefinition() string {
+	if x != nil {
+		return x.Definition
+	}
+	return ""
+}
+
+func (x *Selection) GetTask() string {
+	if x != nil {
+		return x.Task
+	}
+	return ""
+}
+
+func (x *Selection) GetErrorType() string {
+	if x != nil {
+		return x.ErrorType
+	}
+	return ""
+}
+
+func (x *Selection) GetErrorTitle() string {
+	if x != nil {
+		return x.ErrorTitle
+	}
+	return ""
+}
+
+func (x *Selection) GetEndedFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndedFrom
+	}
+	return nil
+}
+
+func (x *Selection) GetEndedTo() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndedTo
+	}
+	return nil
+}
+
+func (x *Selection) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
+func (x *Selection) GetOrderKey() string {
+	if x != nil {
+		return x.OrderKey
+	}
+	return ""
+}
+
+func (x *Selection) GetStatuses() []orderv1.Status {
+	if x != nil {
+		return x.Statuses
+	}
+	return nil
+}
+
+type ListFalloutRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Without statuses: it is faulted orders that are told.
+	Selection *Selection `protobuf:"bytes,1,opt,name=selection,proto3" json:"selection,omitempty"`
+	// The most groups to return, 1 to 1000; 0: 100.
+	Limit         int32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListFalloutRequest) Reset() {
+	*x = ListFalloutRequest{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListFalloutRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListFalloutRequest) ProtoMessage() {}
+
+func (x *ListFalloutRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListFalloutRequest.ProtoReflect.Descriptor instead.
+func (*ListFalloutRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ListFalloutRequest) GetSelection() *Selection {
+	if x != nil {
+		return x.Selection
+	}
+	return nil
+}
+
+func (x *ListFalloutRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type ListFalloutResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The largest first.
+	Groups []*FalloutGroup `protobuf:"bytes,1,rep,name=groups,proto3" json:"groups,omitempty"`
+	// How many orders there are, also of groups that are not returned.
+	Orders        int64 `protobuf:"varint,2,opt,name=orders,proto3" json:"orders,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListFalloutResponse) Reset() {
+	*x = ListFalloutResponse{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListFalloutResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListFalloutResponse) ProtoMessage() {}
+
+func (x *ListFalloutResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListFalloutResponse.ProtoReflect.Descriptor instead.
+func (*ListFalloutResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ListFalloutResponse) GetGroups() []*FalloutGroup {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+func (x *ListFalloutResponse) GetOrders() int64 {
+	if x != nil {
+		return x.Orders
+	}
+	return 0
+}
+
+// FalloutGroup is faulted orders with the same error at the same task.
+type FalloutGroup struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// namespace/name:version.
+	Definition string `protobuf:"bytes,1,opt,name=definition,proto3" json:"definition,omitempty"`
+	// The task where they stand; / if they are in none.
+	Task       string `protobuf:"bytes,2,opt,name=task,proto3" json:"task,omitempty"`
+	ErrorType  string `protobuf:"bytes,3,opt,name=error_type,json=errorType,proto3" json:"error_type,omitempty"`
+	ErrorTitle string `protobuf:"bytes,4,opt,name=error_title,json=errorTitle,proto3" json:"error_title,omitempty"`
+	Count      int64  `protobuf:"varint,5,opt,name=count,proto3" json:"count,omitempty"`
+	// When the first and the last of them faulted.
+	Oldest *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=oldest,proto3" json:"oldest,omitempty"`
+	Newest *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=newest,proto3" json:"newest,omitempty"`
+	// The one that faulted last.
+	ExampleId     string `protobuf:"bytes,8,opt,name=example_id,json=exampleId,proto3" json:"example_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FalloutGroup) Reset() {
+	*x = FalloutGroup{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FalloutGroup) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FalloutGroup) ProtoMessage() {}
+
+func (x *FalloutGroup) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FalloutGroup.ProtoReflect.Descriptor instead.
+func (*FalloutGroup) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *FalloutGroup) GetDefinition() string {
+	if x != nil {
+		return x.Definition
+	}
+	return ""
+}
+
+func (x *FalloutGroup) GetTask() string {
+	if x != nil {
+		return x.Task
+	}
+	return ""
+}
+
+func (x *FalloutGroup) GetErrorType() string {
+	if x != nil {
+		return x.ErrorType
+	}
+	return ""
+}
+
+func (x *FalloutGroup) GetErrorTitle() string {
+	if x != nil {
+		return x.ErrorTitle
+	}
+	return ""
+}
+
+func (x *FalloutGroup) GetCount() int64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *FalloutGroup) GetOldest() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Oldest
+	}
+	return nil
+}
+
+func (x *FalloutGroup) GetNewest() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Newest
+	}
+	return nil
+}
+
+func (x *FalloutGroup) GetExampleId() string {
+	if x != nil {
+		return x.ExampleId
+	}
+	return ""
+}
+
+type ShowFalloutRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShowFalloutRequest) Reset() {
+	*x = ShowFalloutRequest{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShowFalloutRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShowFalloutRequest) ProtoMessage() {}
+
+func (x *ShowFalloutRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShowFalloutRequest.ProtoReflect.Descriptor instead.
+func (*ShowFalloutRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ShowFalloutRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type ShowFalloutResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Order *orderv1.Order         `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	// Of a faulted order: the task where it stands, which a retry would try again, and what that got; / and nothing if it is
+	// in none.
+	Task  string `protobuf:"bytes,2,opt,name=task,proto3" json:"task,omitempty"`
+	Input []byte `protobuf:"bytes,3,opt,name=input,proto3" json:"input,omitempty"`
+	// It has faulted, and those behind it wait until it ends well, is cancelled, or its key is released.
+	HoldsKey bool `protobuf:"varint,4,opt,name=holds_key,json=holdsKey,proto3" json:"holds_key,omitempty"`
+	// The attempts whose outcome nobody knows.
+	InDoubt []*AttemptInDoubt `protobuf:"bytes,5,rep,name=in_doubt,json=inDoubt,proto3" json:"in_doubt,omitempty"`
+	// The results that came after their tasks had been left.
+	LateResults   []*orderv1.HistoryEvent `protobuf:"bytes,6,rep,name=late_results,json=lateResults,proto3" json:"late_results,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShowFalloutResponse) Reset() {
+	*x = ShowFalloutResponse{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShowFalloutResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShowFalloutResponse) ProtoMessage() {}
+
+func (x *ShowFalloutResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShowFalloutResponse.ProtoReflect.Descriptor instead.
+func (*ShowFalloutResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ShowFalloutResponse) GetOrder() *orderv1.Order {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
+func (x *ShowFalloutResponse) GetTask() string {
+	if x != nil {
+		return x.Task
+	}
+	return ""
+}
+
+func (x *ShowFalloutResponse) GetInput() []byte {
+	if x != nil {
+		return x.Input
+	}
+	return nil
+}
+
+func (x *ShowFalloutResponse) GetHoldsKey() bool {
+	if x != nil {
+		return x.HoldsKey
+	}
+	return false
+}
+
+func (x *ShowFalloutResponse) GetInDoubt() []*AttemptInDoubt {
+	if x != nil {
+		return x.InDoubt
+	}
+	return nil
+}
+
+func (x *ShowFalloutResponse) GetLateResults() []*orderv1.HistoryEvent {
+	if x != nil {
+		return x.LateResults
+	}
+	return nil
+}
+
+type AttemptInDoubt struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Task  string                 `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
+	// The idempotency key, by which the downstream system may know it.
+	Key           string `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	Attempt       uint32 `protobuf:"varint,3,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AttemptInDoubt) Reset() {
+	*x = AttemptInDoubt{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AttemptInDoubt) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AttemptInDoubt) ProtoMessage() {}
+
+func (x *AttemptInDoubt) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AttemptInDoubt.ProtoReflect.Descriptor instead.
+func (*AttemptInDoubt) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *AttemptInDoubt) GetTask() string {
+	if x != nil {
+		return x.Task
+	}
+	return ""
+}
+
+func (x *AttemptInDoubt) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *AttemptInDoubt) GetAttempt() uint32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+// Action is what an operator does to orders.
+type Action struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Who does it, and why; kept in the histories. At most 1024 bytes each.
+	By     string `protobuf:"bytes,1,opt,name=by,proto3" json:"by,omitempty"`
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Types that are valid to be assigned to Kind:
+	//
+	//	*Action_Retry
+	//	*Action_Skip
+	//	*Action_Restart
+	//	*Action_Cancel
+	//	*Action_Complete
+	//	*Action_Fault
+	//	*Action_Suspend
+	//	*Action_Resume
+	Kind          isAction_Kind `protobuf_oneof:"kind"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Action) Reset() {
+	*x = Action{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Action) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Action) ProtoMessage() {}
+
+func (x *Action) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Action.ProtoReflect.Descriptor instead.
+func (*Action) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Action) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *Action) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Action) GetKind() isAction_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return nil
+}
+
+func (x *Action) GetRetry() *Retry {
+	if x != nil {
+		if x, ok := x.Kind.(*Action_Retry); ok {
+			return x.Retry
+		}
+	}
+	return nil
+}
+
+func (x *Action) GetSkip() *Skip {
+	if x != nil {
+		if x, ok := x.Kind.(*Action_Skip); ok {
+			return x.Skip
+		}
+	}
+	return nil
+}
+
+func (x *Action) GetRestart() *Restart {
+	if x != nil {
+		if x, ok := x.Kind.(*Action_Restart); ok {
+			return x.Restart
+		}
+	}
+	return nil
+}
+
+func (x *Action) GetCancel() *Cancel {
+	if x != nil {
+		if x, ok := x.Kind.(*Action_Cancel); ok {
+			return x.Cancel
+		}
+	}
+	return nil
+}
+
+func (x *Action) GetComplete() *Complete {
+	if x != nil {
+		if x, ok := x.Kind.(*Action_Complete); ok {
+			return x.Complete
+		}
+	}
+	return nil
+}
+
+func (x *Action) GetFault() *Fault {
+	if x != nil {
+		if x, ok := x.Kind.(*Action_Fault); ok {
+			return x.Fault
+		}
+	}
+	return nil
+}
+
+func (x *Action) GetSuspend() *Suspend {
+	if x != nil {
+		if x, ok := x.Kind.(*Action_Suspend); ok {
+			return x.Suspend
+		}
+	}
+	return nil
+}
+
+func (x *Action) GetResume() *Resume {
+	if x != nil {
+		if x, ok := x.Kind.(*Action_Resume); ok {
+			return x.Resume
+		}
+	}
+	return nil
+}
+
+type isAction_Kind interface {
+	isAction_Kind()
+}
+
+type Action_Retry struct {
+	Retry *Retry `protobuf:"bytes,3,opt,name=retry,proto3,oneof"`
+}
+
+type Action_Skip struct {
+	Skip *Skip `protobuf:"bytes,4,opt,name=skip,proto3,oneof"`
+}
+
+type Action_Restart struct {
+	Restart *Restart `protobuf:"bytes,5,opt,name=restart,proto3,oneof"`
+}
+
+type Action_Cancel struct {
+	Cancel *Cancel `protobuf:"bytes,6,opt,name=cancel,proto3,oneof"`
+}
+
+type Action_Complete struct {
+	Complete *Complete `protobuf:"bytes,7,opt,name=complete,proto3,oneof"`
+}
+
+type Action_Fault struct {
+	Fault *Fault `protobuf:"bytes,8,opt,name=fault,proto3,oneof"`
+}
+
+type Action_Suspend struct {
+	Suspend *Suspend `protobuf:"bytes,9,opt,name=suspend,proto3,oneof"`
+}
+
+type Action_Resume struct {
+	Resume *Resume `protobuf:"bytes,10,opt,name=resume,proto3,oneof"`
+}
+
+func (*Action_Retry) isAction_Kind() {}
+
+func (*Action_Skip) isAction_Kind() {}
+
+func (*Action_Restart) isAction_Kind() {}
+
+func (*Action_Cancel) isAction_Kind() {}
+
+func (*Action_Complete) isAction_Kind() {}
+
+func (*Action_Fault) isAction_Kind() {}
+
+func (*Action_Suspend) isAction_Kind() {}
+
+func (*Action_Resume) isAction_Kind() {}
+
+// Retry has a faulted order go on where it stands. Its innermost task is tried again, under the same idempotency key; what
+// an activity has done already is not done again. One that holds its key keeps its turn, any other waits behind those that
+// are queued. Timeouts begin anew; retries are counted anew.
+type Retry struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the task gets in place of its input, one JSON value. The next attempt is other work then, with a key of its own.
+	Input []byte `protobuf:"bytes,1,opt,name=input,proto3,oneof" json:"input,omitempty"`
+	// It was found out that the attempts in doubt at the task were not executed. Without that, an attempt in doubt goes back to
+	// the adapter marked as maybe started, and the input can't be changed.
+	NotDone bool `protobuf:"varint,2,opt,name=not_done,json=notDone,proto3" json:"not_done,omitempty"`
+	// A new deadline for the order; needed if the old one has passed.
+	Deadline      *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Retry) Reset() {
+	*x = Retry{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Retry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Retry) ProtoMessage() {}
+
+func (x *Retry) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Retry.ProtoReflect.Descriptor instead.
+func (*Retry) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Retry) GetInput() []byte {
+	if x != nil {
+		return x.Input
+	}
+	return nil
+}
+
+func (x *Retry) GetNotDone() bool {
+	if x != nil {
+		return x.NotDone
+	}
+	return false
+}
+
+func (x *Retry) GetDeadline() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Deadline
+	}
+	return nil
+}
+
+// Skip has a faulted order go on behind a task.
+type Skip struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The task where the order stands, or one around it. Empty: the former.
+	Task string `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
+	// What the task's work would have left, one JSON value, before output.as. Absent: the task's raw input goes on, as though
+	// its if did not hold.
+	Output        []byte                 `protobuf:"bytes,2,opt,name=output,proto3,oneof" json:"output,omitempty"`
+	Deadline      *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Skip) Reset() {
+	*x = Skip{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Skip) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Skip) ProtoMessage() {}
+
+func (x *Skip) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Skip.ProtoReflect.Descriptor instead.
+func (*Skip) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Skip) GetTask() string {
+	if x != nil {
+		return x.Task
+	}
+	return ""
+}
+
+func (x *Skip) GetOutput() []byte {
+	if x != nil {
+		return x.Output
+	}
+	return nil
+}
+
+func (x *Skip) GetDeadline() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Deadline
+	}
+	return nil
+}
+
+// Restart has a faulted order go on with another task: one of the list that its innermost task is in, or of a list around
+// that. What is done again has idempotency keys of its own.
+type Restart struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The task's reference, such as /do/2/activate.
+	Task string `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
+	// What the task gets, one JSON value; absent: what the last task of its list has left.
+	Input []byte `protobuf:"bytes,2,opt,name=input,proto3,oneof" json:"input,omitempty"`
+	// As in Retry.
+	NotDone       bool                   `protobuf:"varint,3,opt,name=not_done,json=notDone,proto3" json:"not_done,omitempty"`
+	Deadline      *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Restart) Reset() {
+	*x = Restart{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Restart) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Restart) ProtoMessage() {}
+
+func (x *Restart) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Restart.ProtoReflect.Descriptor instead.
+func (*Restart) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Restart) GetTask() string {
+	if x != nil {
+		return x.Task
+	}
+	return ""
+}
+
+func (x *Restart) GetInput() []byte {
+	if x != nil {
+		return x.Input
+	}
+	return nil
+}
+
+func (x *Restart) GetNotDone() bool {
+	if x != nil {
+		return x.NotDone
+	}
+	return false
+}
+
+func (x *Restart) GetDeadline() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Deadline
+	}
+	return nil
+}
+
+// Cancel ends an order, also one that has faulted.
+type Cancel struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Cancel) Reset() {
+	*x = Cancel{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Cancel) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Cancel) ProtoMessage() {}
+
+func (x *Cancel) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Cancel.ProtoReflect.Descriptor instead.
+func (*Cancel) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{16}
+}
+
+// Complete ends an order well, by hand.
+type Complete struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The output, one JSON value; empty means null.
+	Output        []byte `protobuf:"bytes,1,opt,name=output,proto3" json:"output,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Complete) Reset() {
+	*x = Complete{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Complete) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Complete) ProtoMessage() {}
+
+func (x *Complete) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Complete.ProtoReflect.Descriptor instead.
+func (*Complete) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Complete) GetOutput() []byte {
+	if x != nil {
+		return x.Output
+	}
+	return nil
+}
+
+// Fault has an open order fault, so that it waits for an operator.
+type Fault struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Why; what is not set is filled in.
+	Error         *problemv1.Problem `protobuf:"bytes,1,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Fault) Reset() {
+	*x = Fault{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Fault) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Fault) ProtoMessage() {}
+
+func (x *Fault) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Fault.ProtoReflect.Descriptor instead.
+func (*Fault) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *Fault) GetError() *problemv1.Problem {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+// Suspend has nothing new begin in an open order. Activities under way end; nothing else happens, and no time strikes.
+type Suspend struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Suspend) Reset() {
+	*x = Suspend{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Suspend) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Suspend) ProtoMessage() {}
+
+func (x *Suspend) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Suspend.ProtoReflect.Descriptor instead.
+func (*Suspend) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{19}
+}
+
+// Resume has a suspended order go on. What came due meanwhile strikes now.
+type Resume struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Resume) Reset() {
+	*x = Resume{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Resume) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Resume) ProtoMessage() {}
+
+func (x *Resume) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Resume.ProtoReflect.Descriptor instead.
+func (*Resume) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{20}
+}
+
+type OperateRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Action        *Action                `protobuf:"bytes,2,opt,name=action,proto3" json:"action,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OperateRequest) Reset() {
+	*x = OperateRequest{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OperateRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OperateRequest) ProtoMessage() {}
+
+func (x *OperateRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OperateRequest.ProtoReflect.Descriptor instead.
+func (*OperateRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *OperateRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *OperateRequest) GetAction() *Action {
+	if x != nil {
+		return x.Action
+	}
+	return nil
+}
+
+type OperateResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The order as it stood when the action was durable.
+	Order         *orderv1.Order `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OperateResponse) Reset() {
+	*x = OperateResponse{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OperateResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OperateResponse) ProtoMessage() {}
+
+func (x *OperateResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OperateResponse.ProtoReflect.Descriptor instead.
+func (*OperateResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *OperateResponse) GetOrder() *orderv1.Order {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
+type OperateAllRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Selection *Selection             `protobuf:"bytes,1,opt,name=selection,proto3" json:"selection,omitempty"`
+	Action    *Action                `protobuf:"bytes,2,opt,name=action,proto3" json:"action,omitempty"`
+	// Selects also if the selection has no condition but statuses.
+	All bool `protobuf:"varint,3,opt,name=all,proto3" json:"all,omitempty"`
+	// Only counts.
+	DryRun        bool `protobuf:"varint,4,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OperateAllRequest) Reset() {
+	*x = OperateAllRequest{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OperateAllRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OperateAllRequest) ProtoMessage() {}
+
+func (x *OperateAllRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OperateAllRequest.ProtoReflect.Descriptor instead.
+func (*OperateAllRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *OperateAllRequest) GetSelection() *Selection {
+	if x != nil {
+		return x.Selection
+	}
+	return nil
+}
+
+func (x *OperateAllRequest) GetAction() *Action {
+	if x != nil {
+		return x.Action
+	}
+	return nil
+}
+
+func (x *OperateAllRequest) GetAll() bool {
+	if x != nil {
+		return x.All
+	}
+	return false
+}
+
+func (x *OperateAllRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+type OperateAllResponse struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Outcomes []*Outcome             `protobuf:"bytes,1,rep,name=outcomes,proto3" json:"outcomes,omitempty"`
+	// How many orders are selected, if it only counts.
+	Selected      int64 `protobuf:"varint,2,opt,name=selected,proto3" json:"selected,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OperateAllResponse) Reset() {
+	*x = OperateAllResponse{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OperateAllResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OperateAllResponse) ProtoMessage() {}
+
+func (x *OperateAllResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OperateAllResponse.ProtoReflect.Descriptor instead.
+func (*OperateAllResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *OperateAllResponse) GetOutcomes() []*Outcome {
+	if x != nil {
+		return x.Outcomes
+	}
+	return nil
+}
+
+func (x *OperateAllResponse) GetSelected() int64 {
+	if x != nil {
+		return x.Selected
+	}
+	return 0
+}
+
+// Outcome is what came of an action on one order.
+type Outcome struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// A google.rpc.Code; 0: it is done.
+	Code int32 `protobuf:"varint,2,opt,name=code,proto3" json:"code,omitempty"`
+	// The reason, as in google.rpc.ErrorInfo, and the message.
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	Message       string `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Outcome) Reset() {
+	*x = Outcome{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Outcome) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Outcome) ProtoMessage() {}
+
+func (x *Outcome) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
+func (*Outcome) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *Outcome) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Outcome) GetCode() int32 {
+	if x != nil {
+		return x.Code
+	}
+	return 0
+}
+
+func (x *Outcome) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Outcome) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
 var File_holdfast_admin_v1_admin_proto protoreflect.FileDescriptor
 
 const file_holdfast_admin_v1_admin_proto_rawDesc = "" +
 	"\n" +
-	"\x1dholdfast/admin/v1/admin.proto\x12\x11holdfast.admin.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dholdfast/order/v1/order.proto\"C\n" +
+	"\x1dholdfast/admin/v1/admin.proto\x12\x11holdfast.admin.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dholdfast/order/v1/order.proto\x1a!holdfast/problem/v1/problem.proto\"C\n" +
 	"\x0eShowKeyRequest\x12\x1b\n" +
 	"\torder_key\x18\x01 \x01(\tR\borderKey\x12\x14\n" +
 	"\x05limit\x18\x02 \x01(\x05R\x05limit\"b\n" +
@@ -361,11 +1786,123 @@ const file_holdfast_admin_v1_admin_proto_rawDesc = "" +
 	"\x02by\x18\x03 \x01(\tR\x02by\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\"$\n" +
 	"\x12ReleaseKeyResponse\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id2\xbb\x01\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\xd4\x03\n" +
+	"\tSelection\x12\x10\n" +
+	"\x03ids\x18\x01 \x03(\tR\x03ids\x12\x1e\n" +
+	"\n" +
+	"definition\x18\x02 \x01(\tR\n" +
+	"definition\x12\x12\n" +
+	"\x04task\x18\x03 \x01(\tR\x04task\x12\x1d\n" +
+	"\n" +
+	"error_type\x18\x04 \x01(\tR\terrorType\x12\x1f\n" +
+	"\verror_title\x18\x05 \x01(\tR\n" +
+	"errorTitle\x129\n" +
+	"\n" +
+	"ended_from\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tendedFrom\x125\n" +
+	"\bended_to\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\aendedTo\x12@\n" +
+	"\x06labels\x18\b \x03(\v2(.holdfast.admin.v1.Selection.LabelsEntryR\x06labels\x12\x1b\n" +
+	"\torder_key\x18\t \x01(\tR\borderKey\x125\n" +
+	"\bstatuses\x18\n" +
+	" \x03(\x0e2\x19.holdfast.order.v1.StatusR\bstatuses\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"f\n" +
+	"\x12ListFalloutRequest\x12:\n" +
+	"\tselection\x18\x01 \x01(\v2\x1c.holdfast.admin.v1.SelectionR\tselection\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\x05R\x05limit\"f\n" +
+	"\x13ListFalloutResponse\x127\n" +
+	"\x06groups\x18\x01 \x03(\v2\x1f.holdfast.admin.v1.FalloutGroupR\x06groups\x12\x16\n" +
+	"\x06orders\x18\x02 \x01(\x03R\x06orders\"\x9f\x02\n" +
+	"\fFalloutGroup\x12\x1e\n" +
+	"\n" +
+	"definition\x18\x01 \x01(\tR\n" +
+	"definition\x12\x12\n" +
+	"\x04task\x18\x02 \x01(\tR\x04task\x12\x1d\n" +
+	"\n" +
+	"error_type\x18\x03 \x01(\tR\terrorType\x12\x1f\n" +
+	"\verror_title\x18\x04 \x01(\tR\n" +
+	"errorTitle\x12\x14\n" +
+	"\x05count\x18\x05 \x01(\x03R\x05count\x122\n" +
+	"\x06oldest\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x06oldest\x122\n" +
+	"\x06newest\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x06newest\x12\x1d\n" +
+	"\n" +
+	"example_id\x18\b \x01(\tR\texampleId\"$\n" +
+	"\x12ShowFalloutRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\x8e\x02\n" +
+	"\x13ShowFalloutResponse\x12.\n" +
+	"\x05order\x18\x01 \x01(\v2\x18.holdfast.order.v1.OrderR\x05order\x12\x12\n" +
+	"\x04task\x18\x02 \x01(\tR\x04task\x12\x14\n" +
+	"\x05input\x18\x03 \x01(\fR\x05input\x12\x1b\n" +
+	"\tholds_key\x18\x04 \x01(\bR\bholdsKey\x12<\n" +
+	"\bin_doubt\x18\x05 \x03(\v2!.holdfast.admin.v1.AttemptInDoubtR\ainDoubt\x12B\n" +
+	"\flate_results\x18\x06 \x03(\v2\x1f.holdfast.order.v1.HistoryEventR\vlateResults\"P\n" +
+	"\x0eAttemptInDoubt\x12\x12\n" +
+	"\x04task\x18\x01 \x01(\tR\x04task\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12\x18\n" +
+	"\aattempt\x18\x03 \x01(\rR\aattempt\"\xe0\x03\n" +
+	"\x06Action\x12\x0e\n" +
+	"\x02by\x18\x01 \x01(\tR\x02by\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x120\n" +
+	"\x05retry\x18\x03 \x01(\v2\x18.holdfast.admin.v1.RetryH\x00R\x05retry\x12-\n" +
+	"\x04skip\x18\x04 \x01(\v2\x17.holdfast.admin.v1.SkipH\x00R\x04skip\x126\n" +
+	"\arestart\x18\x05 \x01(\v2\x1a.holdfast.admin.v1.RestartH\x00R\arestart\x123\n" +
+	"\x06cancel\x18\x06 \x01(\v2\x19.holdfast.admin.v1.CancelH\x00R\x06cancel\x129\n" +
+	"\bcomplete\x18\a \x01(\v2\x1b.holdfast.admin.v1.CompleteH\x00R\bcomplete\x120\n" +
+	"\x05fault\x18\b \x01(\v2\x18.holdfast.admin.v1.FaultH\x00R\x05fault\x126\n" +
+	"\asuspend\x18\t \x01(\v2\x1a.holdfast.admin.v1.SuspendH\x00R\asuspend\x123\n" +
+	"\x06resume\x18\n" +
+	" \x01(\v2\x19.holdfast.admin.v1.ResumeH\x00R\x06resumeB\x06\n" +
+	"\x04kind\"\x7f\n" +
+	"\x05Retry\x12\x19\n" +
+	"\x05input\x18\x01 \x01(\fH\x00R\x05input\x88\x01\x01\x12\x19\n" +
+	"\bnot_done\x18\x02 \x01(\bR\anotDone\x126\n" +
+	"\bdeadline\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\bdeadlineB\b\n" +
+	"\x06_input\"z\n" +
+	"\x04Skip\x12\x12\n" +
+	"\x04task\x18\x01 \x01(\tR\x04task\x12\x1b\n" +
+	"\x06output\x18\x02 \x01(\fH\x00R\x06output\x88\x01\x01\x126\n" +
+	"\bdeadline\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\bdeadlineB\t\n" +
+	"\a_output\"\x95\x01\n" +
+	"\aRestart\x12\x12\n" +
+	"\x04task\x18\x01 \x01(\tR\x04task\x12\x19\n" +
+	"\x05input\x18\x02 \x01(\fH\x00R\x05input\x88\x01\x01\x12\x19\n" +
+	"\bnot_done\x18\x03 \x01(\bR\anotDone\x126\n" +
+	"\bdeadline\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\bdeadlineB\b\n" +
+	"\x06_input\"\b\n" +
+	"\x06Cancel\"\"\n" +
+	"\bComplete\x12\x16\n" +
+	"\x06output\x18\x01 \x01(\fR\x06output\";\n" +
+	"\x05Fault\x122\n" +
+	"\x05error\x18\x01 \x01(\v2\x1c.holdfast.problem.v1.ProblemR\x05error\"\t\n" +
+	"\aSuspend\"\b\n" +
+	"\x06Resume\"S\n" +
+	"\x0eOperateRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x121\n" +
+	"\x06action\x18\x02 \x01(\v2\x19.holdfast.admin.v1.ActionR\x06action\"A\n" +
+	"\x0fOperateResponse\x12.\n" +
+	"\x05order\x18\x01 \x01(\v2\x18.holdfast.order.v1.OrderR\x05order\"\xad\x01\n" +
+	"\x11OperateAllRequest\x12:\n" +
+	"\tselection\x18\x01 \x01(\v2\x1c.holdfast.admin.v1.SelectionR\tselection\x121\n" +
+	"\x06action\x18\x02 \x01(\v2\x19.holdfast.admin.v1.ActionR\x06action\x12\x10\n" +
+	"\x03all\x18\x03 \x01(\bR\x03all\x12\x17\n" +
+	"\adry_run\x18\x04 \x01(\bR\x06dryRun\"h\n" +
+	"\x12OperateAllResponse\x126\n" +
+	"\boutcomes\x18\x01 \x03(\v2\x1a.holdfast.admin.v1.OutcomeR\boutcomes\x12\x1a\n" +
+	"\bselected\x18\x02 \x01(\x03R\bselected\"_\n" +
+	"\aOutcome\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04code\x18\x02 \x01(\x05R\x04code\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x18\n" +
+	"\amessage\x18\x04 \x01(\tR\amessage2\xa6\x04\n" +
 	"\fAdminService\x12P\n" +
 	"\aShowKey\x12!.holdfast.admin.v1.ShowKeyRequest\x1a\".holdfast.admin.v1.ShowKeyResponse\x12Y\n" +
 	"\n" +
-	"ReleaseKey\x12$.holdfast.admin.v1.ReleaseKeyRequest\x1a%.holdfast.admin.v1.ReleaseKeyResponseB;Z9github.com/holdfast-run/holdfast/messages/adminv1;adminv1b\x06proto3"
+	"ReleaseKey\x12$.holdfast.admin.v1.ReleaseKeyRequest\x1a%.holdfast.admin.v1.ReleaseKeyResponse\x12\\\n" +
+	"\vListFallout\x12%.holdfast.admin.v1.ListFalloutRequest\x1a&.holdfast.admin.v1.ListFalloutResponse\x12\\\n" +
+	"\vShowFallout\x12%.holdfast.admin.v1.ShowFalloutRequest\x1a&.holdfast.admin.v1.ShowFalloutResponse\x12P\n" +
+	"\aOperate\x12!.holdfast.admin.v1.OperateRequest\x1a\".holdfast.admin.v1.OperateResponse\x12[\n" +
+	"\n" +
+	"OperateAll\x12$.holdfast.admin.v1.OperateAllRequest\x1a%.holdfast.admin.v1.OperateAllResponse0\x01B;Z9github.com/holdfast-run/holdfast/messages/adminv1;adminv1b\x06proto3"
 
 var (
 	file_holdfast_admin_v1_admin_proto_rawDescOnce sync.Once
@@ -379,30 +1916,91 @@ func file_holdfast_admin_v1_admin_proto_rawDescGZIP() []byte {
 	return file_holdfast_admin_v1_admin_proto_rawDescData
 }
 
-var file_holdfast_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_holdfast_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_holdfast_admin_v1_admin_proto_goTypes = []any{
 	(*ShowKeyRequest)(nil),        // 0: holdfast.admin.v1.ShowKeyRequest
 	(*ShowKeyResponse)(nil),       // 1: holdfast.admin.v1.ShowKeyResponse
 	(*KeyedOrder)(nil),            // 2: holdfast.admin.v1.KeyedOrder
 	(*ReleaseKeyRequest)(nil),     // 3: holdfast.admin.v1.ReleaseKeyRequest
 	(*ReleaseKeyResponse)(nil),    // 4: holdfast.admin.v1.ReleaseKeyResponse
-	(orderv1.Status)(0),           // 5: holdfast.order.v1.Status
-	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
+	(*Selection)(nil),             // 5: holdfast.admin.v1.Selection
+	(*ListFalloutRequest)(nil),    // 6: holdfast.admin.v1.ListFalloutRequest
+	(*ListFalloutResponse)(nil),   // 7: holdfast.admin.v1.ListFalloutResponse
+	(*FalloutGroup)(nil),          // 8: holdfast.admin.v1.FalloutGroup
+	(*ShowFalloutRequest)(nil),    // 9: holdfast.admin.v1.ShowFalloutRequest
+	(*ShowFalloutResponse)(nil),   // 10: holdfast.admin.v1.ShowFalloutResponse
+	(*AttemptInDoubt)(nil),        // 11: holdfast.admin.v1.AttemptInDoubt
+	(*Action)(nil),                // 12: holdfast.admin.v1.Action
+	(*Retry)(nil),                 // 13: holdfast.admin.v1.Retry
+	(*Skip)(nil),                  // 14: holdfast.admin.v1.Skip
+	(*Restart)(nil),               // 15: holdfast.admin.v1.Restart
+	(*Cancel)(nil),                // 16: holdfast.admin.v1.Cancel
+	(*Complete)(nil),              // 17: holdfast.admin.v1.Complete
+	(*Fault)(nil),                 // 18: holdfast.admin.v1.Fault
+	(*Suspend)(nil),               // 19: holdfast.admin.v1.Suspend
+	(*Resume)(nil),                // 20: holdfast.admin.v1.Resume
+	(*OperateRequest)(nil),        // 21: holdfast.admin.v1.OperateRequest
+	(*OperateResponse)(nil),       // 22: holdfast.admin.v1.OperateResponse
+	(*OperateAllRequest)(nil),     // 23: holdfast.admin.v1.OperateAllRequest
+	(*OperateAllResponse)(nil),    // 24: holdfast.admin.v1.OperateAllResponse
+	(*Outcome)(nil),               // 25: holdfast.admin.v1.Outcome
+	nil,                           // 26: holdfast.admin.v1.Selection.LabelsEntry
+	(orderv1.Status)(0),           // 27: holdfast.order.v1.Status
+	(*timestamppb.Timestamp)(nil), // 28: google.protobuf.Timestamp
+	(*orderv1.Order)(nil),         // 29: holdfast.order.v1.Order
+	(*orderv1.HistoryEvent)(nil),  // 30: holdfast.order.v1.HistoryEvent
+	(*problemv1.Problem)(nil),     // 31: holdfast.problem.v1.Problem
 }
 var file_holdfast_admin_v1_admin_proto_depIdxs = []int32{
-	2, // 0: holdfast.admin.v1.ShowKeyResponse.orders:type_name -> holdfast.admin.v1.KeyedOrder
-	5, // 1: holdfast.admin.v1.KeyedOrder.status:type_name -> holdfast.order.v1.Status
-	6, // 2: holdfast.admin.v1.KeyedOrder.accepted_at:type_name -> google.protobuf.Timestamp
-	6, // 3: holdfast.admin.v1.KeyedOrder.ended_at:type_name -> google.protobuf.Timestamp
-	0, // 4: holdfast.admin.v1.AdminService.ShowKey:input_type -> holdfast.admin.v1.ShowKeyRequest
-	3, // 5: holdfast.admin.v1.AdminService.ReleaseKey:input_type -> holdfast.admin.v1.ReleaseKeyRequest
-	1, // 6: holdfast.admin.v1.AdminService.ShowKey:output_type -> holdfast.admin.v1.ShowKeyResponse
-	4, // 7: holdfast.admin.v1.AdminService.ReleaseKey:output_type -> holdfast.admin.v1.ReleaseKeyResponse
-	6, // [6:8] is the sub-list for method output_type
-	4, // [4:6] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	2,  // 0: holdfast.admin.v1.ShowKeyResponse.orders:type_name -> holdfast.admin.v1.KeyedOrder
+	27, // 1: holdfast.admin.v1.KeyedOrder.status:type_name -> holdfast.order.v1.Status
+	28, // 2: holdfast.admin.v1.KeyedOrder.accepted_at:type_name -> google.protobuf.Timestamp
+	28, // 3: holdfast.admin.v1.KeyedOrder.ended_at:type_name -> google.protobuf.Timestamp
+	28, // 4: holdfast.admin.v1.Selection.ended_from:type_name -> google.protobuf.Timestamp
+	28, // 5: holdfast.admin.v1.Selection.ended_to:type_name -> google.protobuf.Timestamp
+	26, // 6: holdfast.admin.v1.Selection.labels:type_name -> holdfast.admin.v1.Selection.LabelsEntry
+	27, // 7: holdfast.admin.v1.Selection.statuses:type_name -> holdfast.order.v1.Status
+	5,  // 8: holdfast.admin.v1.ListFalloutRequest.selection:type_name -> holdfast.admin.v1.Selection
+	8,  // 9: holdfast.admin.v1.ListFalloutResponse.groups:type_name -> holdfast.admin.v1.FalloutGroup
+	28, // 10: holdfast.admin.v1.FalloutGroup.oldest:type_name -> google.protobuf.Timestamp
+	28, // 11: holdfast.admin.v1.FalloutGroup.newest:type_name -> google.protobuf.Timestamp
+	29, // 12: holdfast.admin.v1.ShowFalloutResponse.order:type_name -> holdfast.order.v1.Order
+	11, // 13: holdfast.admin.v1.ShowFalloutResponse.in_doubt:type_name -> holdfast.admin.v1.AttemptInDoubt
+	30, // 14: holdfast.admin.v1.ShowFalloutResponse.late_results:type_name -> holdfast.order.v1.HistoryEvent
+	13, // 15: holdfast.admin.v1.Action.retry:type_name -> holdfast.admin.v1.Retry
+	14, // 16: holdfast.admin.v1.Action.skip:type_name -> holdfast.admin.v1.Skip
+	15, // 17: holdfast.admin.v1.Action.restart:type_name -> holdfast.admin.v1.Restart
+	16, // 18: holdfast.admin.v1.Action.cancel:type_name -> holdfast.admin.v1.Cancel
+	17, // 19: holdfast.admin.v1.Action.complete:type_name -> holdfast.admin.v1.Complete
+	18, // 20: holdfast.admin.v1.Action.fault:type_name -> holdfast.admin.v1.Fault
+	19, // 21: holdfast.admin.v1.Action.suspend:type_name -> holdfast.admin.v1.Suspend
+	20, // 22: holdfast.admin.v1.Action.resume:type_name -> holdfast.admin.v1.Resume
+	28, // 23: holdfast.admin.v1.Retry.deadline:type_name -> google.protobuf.Timestamp
+	28, // 24: holdfast.admin.v1.Skip.deadline:type_name -> google.protobuf.Timestamp
+	28, // 25: holdfast.admin.v1.Restart.deadline:type_name -> google.protobuf.Timestamp
+	31, // 26: holdfast.admin.v1.Fault.error:type_name -> holdfast.problem.v1.Problem
+	12, // 27: holdfast.admin.v1.OperateRequest.action:type_name -> holdfast.admin.v1.Action
+	29, // 28: holdfast.admin.v1.OperateResponse.order:type_name -> holdfast.order.v1.Order
+	5,  // 29: holdfast.admin.v1.OperateAllRequest.selection:type_name -> holdfast.admin.v1.Selection
+	12, // 30: holdfast.admin.v1.OperateAllRequest.action:type_name -> holdfast.admin.v1.Action
+	25, // 31: holdfast.admin.v1.OperateAllResponse.outcomes:type_name -> holdfast.admin.v1.Outcome
+	0,  // 32: holdfast.admin.v1.AdminService.ShowKey:input_type -> holdfast.admin.v1.ShowKeyRequest
+	3,  // 33: holdfast.admin.v1.AdminService.ReleaseKey:input_type -> holdfast.admin.v1.ReleaseKeyRequest
+	6,  // 34: holdfast.admin.v1.AdminService.ListFallout:input_type -> holdfast.admin.v1.ListFalloutRequest
+	9,  // 35: holdfast.admin.v1.AdminService.ShowFallout:input_type -> holdfast.admin.v1.ShowFalloutRequest
+	21, // 36: holdfast.admin.v1.AdminService.Operate:input_type -> holdfast.admin.v1.OperateRequest
+	23, // 37: holdfast.admin.v1.AdminService.OperateAll:input_type -> holdfast.admin.v1.OperateAllRequest
+	1,  // 38: holdfast.admin.v1.AdminService.ShowKey:output_type -> holdfast.admin.v1.ShowKeyResponse
+	4,  // 39: holdfast.admin.v1.AdminService.ReleaseKey:output_type -> holdfast.admin.v1.ReleaseKeyResponse
+	7,  // 40: holdfast.admin.v1.AdminService.ListFallout:output_type -> holdfast.admin.v1.ListFalloutResponse
+	10, // 41: holdfast.admin.v1.AdminService.ShowFallout:output_type -> holdfast.admin.v1.ShowFalloutResponse
+	22, // 42: holdfast.admin.v1.AdminService.Operate:output_type -> holdfast.admin.v1.OperateResponse
+	24, // 43: holdfast.admin.v1.AdminService.OperateAll:output_type -> holdfast.admin.v1.OperateAllResponse
+	38, // [38:44] is the sub-list for method output_type
+	32, // [32:38] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_admin_v1_admin_proto_init() }
@@ -410,13 +2008,26 @@ func file_holdfast_admin_v1_admin_proto_init() {
 	if File_holdfast_admin_v1_admin_proto != nil {
 		return
 	}
+	file_holdfast_admin_v1_admin_proto_msgTypes[12].OneofWrappers = []any{
+		(*Action_Retry)(nil),
+		(*Action_Skip)(nil),
+		(*Action_Restart)(nil),
+		(*Action_Cancel)(nil),
+		(*Action_Complete)(nil),
+		(*Action_Fault)(nil),
+		(*Action_Suspend)(nil),
+		(*Action_Resume)(nil),
+	}
+	file_holdfast_admin_v1_admin_proto_msgTypes[13].OneofWrappers = []any{}
+	file_holdfast_admin_v1_admin_proto_msgTypes[14].OneofWrappers = []any{}
+	file_holdfast_admin_v1_admin_proto_msgTypes[15].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_admin_v1_admin_proto_rawDesc), len(file_holdfast_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,8 +19,12 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	AdminService_ShowKey_FullMethodName    = "/holdfast.admin.v1.AdminService/ShowKey"
-	AdminService_ReleaseKey_FullMethodName = "/holdfast.admin.v1.AdminService/ReleaseKey"
+	AdminService_ShowKey_FullMethodName     = "/holdfast.admin.v1.AdminService/ShowKey"
+	AdminService_ReleaseKey_FullMethodName  = "/holdfast.admin.v1.AdminService/ReleaseKey"
+	AdminService_ListFallout_FullMethodName = "/holdfast.admin.v1.AdminService/ListFallout"
+	AdminService_ShowFallout_FullMethodName = "/holdfast.admin.v1.AdminService/ShowFallout"
+	AdminService_Operate_FullMethodName     = "/holdfast.admin.v1.AdminService/Operate"
+	AdminService_OperateAll_FullMethodName  = "/holdfast.admin.v1.AdminService/OperateAll"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -36,6 +40,16 @@ type AdminServiceClient interface {
 	// ReleaseKey lets the next order of a key run, though the one before has faulted. It returns once that is durable;
 	// releasing again is no error. NOT_FOUND if nobody has the key, FAILED_PRECONDITION if who has it has not faulted.
 	ReleaseKey(ctx context.Context, in *ReleaseKeyRequest, opts ...grpc.CallOption) (*ReleaseKeyResponse, error)
+	// ListFallout tells which orders have faulted and wait for an operator, grouped by what went wrong.
+	ListFallout(ctx context.Context, in *ListFalloutRequest, opts ...grpc.CallOption) (*ListFalloutResponse, error)
+	// ShowFallout tells what an operator has to know of one order to decide about it.
+	ShowFallout(ctx context.Context, in *ShowFalloutRequest, opts ...grpc.CallOption) (*ShowFalloutResponse, error)
+	// Operate does something to one order. It returns once that is durable; activities under way may be awaited before the
+	// order ends. FAILED_PRECONDITION if the order is not in a state for it.
+	Operate(ctx context.Context, in *OperateRequest, opts ...grpc.CallOption) (*OperateResponse, error)
+	// OperateAll does the same to each order of a selection, and tells what came of each. If it is interrupted, call it again:
+	// an order that it was done to is no longer in a state for it.
+	OperateAll(ctx context.Context, in *OperateAllRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[OperateAllResponse], error)
 }
 
 type adminServiceClient struct {
@@ -66,6 +80,55 @@ func (c *adminServiceClient) ReleaseKey(ctx context.Context, in *ReleaseKeyReque
 	return out, nil
 }
 
+func (c *adminServiceClient) ListFallout(ctx context.Context, in *ListFalloutRequest, opts ...grpc.CallOption) (*ListFalloutResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListFalloutResponse)
+	err := c.cc.Invoke(ctx, AdminService_ListFallout_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) ShowFallout(ctx context.Context, in *ShowFalloutRequest, opts ...grpc.CallOption) (*ShowFalloutResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ShowFalloutResponse)
+	err := c.cc.Invoke(ctx, AdminService_ShowFallout_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) Operate(ctx context.Context, in *OperateRequest, opts ...grpc.CallOption) (*OperateResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(OperateResponse)
+	err := c.cc.Invoke(ctx, AdminService_Operate_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) OperateAll(ctx context.Context, in *OperateAllRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[OperateAllResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[0], AdminService_OperateAll_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[OperateAllRequest, OperateAllResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_OperateAllClient = grpc.ServerStreamingClient[OperateAllResponse]
+
 // AdminServiceServer is the server API for AdminService service.
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
@@ -79,6 +142,16 @@ type AdminServiceServer interface {
 	// ReleaseKey lets the next order of a key run, though the one before has faulted. It returns once that is durable;
 	// releasing again is no error. NOT_FOUND if nobody has the key, FAILED_PRECONDITION if who has it has not faulted.
 	ReleaseKey(context.Context, *ReleaseKeyRequest) (*ReleaseKeyResponse, error)
+	// ListFallout tells which orders have faulted and wait for an operator, grouped by what went wrong.
+	ListFallout(context.Context, *ListFalloutRequest) (*ListFalloutResponse, error)
+	// ShowFallout tells what an operator has to know of one order to decide about it.
+	ShowFallout(context.Context, *ShowFalloutRequest) (*ShowFalloutResponse, error)
+	// Operate does something to one order. It returns once that is durable; activities under way may be awaited before the
+	// order ends. FAILED_PRECONDITION if the order is not in a state for it.
+	Operate(context.Context, *OperateRequest) (*OperateResponse, error)
+	// OperateAll does the same to each order of a selection, and tells what came of each. If it is interrupted, call it again:
+	// an order that it was done to is no longer in a state for it.
+	OperateAll(*OperateAllRequest, grpc.ServerStreamingServer[OperateAllResponse]) error
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -94,6 +167,18 @@ func (UnimplementedAdminServiceServer) ShowKey(context.Context, *ShowKeyRequest)
 }
 func (UnimplementedAdminServiceServer) ReleaseKey(context.Context, *ReleaseKeyRequest) (*ReleaseKeyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ReleaseKey not implemented")
+}
+func (UnimplementedAdminServiceServer) ListFallout(context.Context, *ListFalloutRequest) (*ListFalloutResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListFallout not implemented")
+}
+func (UnimplementedAdminServiceServer) ShowFallout(context.Context, *ShowFalloutRequest) (*ShowFalloutResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ShowFallout not implemented")
+}
+func (UnimplementedAdminServiceServer) Operate(context.Context, *OperateRequest) (*OperateResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Operate not implemented")
+}
+func (UnimplementedAdminServiceServer) OperateAll(*OperateAllRequest, grpc.ServerStreamingServer[OperateAllResponse]) error {
+	return status.Error(codes.Unimplemented, "method OperateAll not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -152,6 +237,71 @@ func _AdminService_ReleaseKey_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_ListFallout_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListFalloutRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ListFallout(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ListFallout_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ListFallout(ctx, req.(*ListFalloutRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_ShowFallout_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ShowFalloutRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ShowFallout(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ShowFallout_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ShowFallout(ctx, req.(*ShowFalloutRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_Operate_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(OperateRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).Operate(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_Operate_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).Operate(ctx, req.(*OperateRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_OperateAll_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(OperateAllRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AdminServiceServer).OperateAll(m, &grpc.GenericServerStream[OperateAllRequest, OperateAllResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_OperateAllServer = grpc.ServerStreamingServer[OperateAllResponse]
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -167,7 +317,25 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "ReleaseKey",
 			Handler:    _AdminService_ReleaseKey_Handler,
 		},
+		{
+			MethodName: "ListFallout",
+			Handler:    _AdminService_ListFallout_Handler,
+		},
+		{
+			MethodName: "ShowFallout",
+			Handler:    _AdminService_ShowFallout_Handler,
+		},
+		{
+			MethodName: "Operate",
+			Handler:    _AdminService_Operate_Handler,
+		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "OperateAll",
+			Handler:       _AdminService_OperateAll_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "holdfast/admin/v1/admin.proto",
 }

@@ -92,6 +92,8 @@ const (
 	StopCause_STOP_CAUSE_TIMEOUT StopCause = 2
 	// The engine can't go on with the order; the error tells why.
 	StopCause_STOP_CAUSE_FAULT StopCause = 3
+	// An operator completes the order by hand, with the output.
+	StopCause_STOP_CAUSE_COMPLETE StopCause = 4
 )
 
 // Enum value maps for StopCause.
@@ -101,12 +103,14 @@ var (
 		1: "STOP_CAUSE_CANCEL",
 		2: "STOP_CAUSE_TIMEOUT",
 		3: "STOP_CAUSE_FAULT",
+		4: "STOP_CAUSE_COMPLETE",
 	}
 	StopCause_value = map[string]int32{
 		"STOP_CAUSE_UNSPECIFIED": 0,
 		"STOP_CAUSE_CANCEL":      1,
 		"STOP_CAUSE_TIMEOUT":     2,
 		"STOP_CAUSE_FAULT":       3,
+		"STOP_CAUSE_COMPLETE":    4,
 	}
 )
 
@@ -135,6 +139,62 @@ func (x StopCause) Number() protoreflect.EnumNumber {
 // Deprecated: Use StopCause.Descriptor instead.
 func (StopCause) EnumDescriptor() ([]byte, []int) {
 	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{1}
+}
+
+// Reopening is how an order that had faulted goes on.
+type Reopening int32
+
+const (
+	Reopening_REOPENING_UNSPECIFIED Reopening = 0
+	// The task where it stopped is tried again.
+	Reopening_REOPENING_RETRY Reopening = 1
+	// A task is passed over; its end follows.
+	Reopening_REOPENING_SKIP Reopening = 2
+	// It goes on with another task of a list that it was in.
+	Reopening_REOPENING_RESTART Reopening = 3
+)
+
+// Enum value maps for Reopening.
+var (
+	Reopening_name = map[int32]string{
+		0: "REOPENING_UNSPECIFIED",
+		1: "REOPENING_RETRY",
+		2: "REOPENING_SKIP",
+		3: "REOPENING_RESTART",
+	}
+	Reopening_value = map[string]int32{
+		"REOPENING_UNSPECIFIED": 0,
+		"REOPENING_RETRY":       1,
+		"REOPENING_SKIP":        2,
+		"REOPENING_RESTART":     3,
+	}
+)
+
+func (x Reopening) Enum() *Reopening {
+	p := new(Reopening)
+	*p = x
+	return p
+}
+
+func (x Reopening) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Reopening) Descriptor() protoreflect.EnumDescriptor {
+	return file_holdfast_journal_v1_journal_proto_enumTypes[2].Descriptor()
+}
+
+func (Reopening) Type() protoreflect.EnumType {
+	return &file_holdfast_journal_v1_journal_proto_enumTypes[2]
+}
+
+func (x Reopening) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Reopening.Descriptor instead.
+func (Reopening) EnumDescriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{2}
 }
 
 // Record is what one commit appends to the history of one order: the events of one or more decisions.
@@ -219,6 +279,10 @@ type Event struct {
 	//	*Event_OrderCancelled
 	//	*Event_KeyReleased
 	//	*Event_AttemptOverflowed
+	//	*Event_OrderReopened
+	//	*Event_OrderContinued
+	//	*Event_OrderSuspended
+	//	*Event_OrderResumed
 	Kind          isEvent_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -448,6 +512,42 @@ func (x *Event) GetAttemptOverflowed() *AttemptOverflowed {
 	return nil
 }
 
+func (x *Event) GetOrderReopened() *OrderReopened {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_OrderReopened); ok {
+			return x.OrderReopened
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetOrderContinued() *OrderContinued {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_OrderContinued); ok {
+			return x.OrderContinued
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetOrderSuspended() *OrderSuspended {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_OrderSuspended); ok {
+			return x.OrderSuspended
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetOrderResumed() *OrderResumed {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_OrderResumed); ok {
+			return x.OrderResumed
+		}
+	}
+	return nil
+}
+
 type isEvent_Kind interface {
 	isEvent_Kind()
 }
@@ -532,6 +632,22 @@ type Event_AttemptOverflowed struct {
 	AttemptOverflowed *AttemptOverflowed `protobuf:"bytes,21,opt,name=attempt_overflowed,json=attemptOverflowed,proto3,oneof"`
 }
 
+type Event_OrderReopened struct {
+	OrderReopened *OrderReopened `protobuf:"bytes,22,opt,name=order_reopened,json=orderReopened,proto3,oneof"`
+}
+
+type Event_OrderContinued struct {
+	OrderContinued *OrderContinued `protobuf:"bytes,23,opt,name=order_continued,json=orderContinued,proto3,oneof"`
+}
+
+type Event_OrderSuspended struct {
+	OrderSuspended *OrderSuspended `protobuf:"bytes,24,opt,name=order_suspended,json=orderSuspended,proto3,oneof"`
+}
+
+type Event_OrderResumed struct {
+	OrderResumed *OrderResumed `protobuf:"bytes,25,opt,name=order_resumed,json=orderResumed,proto3,oneof"`
+}
+
 func (*Event_OrderAccepted) isEvent_Kind() {}
 
 func (*Event_OrderStarted) isEvent_Kind() {}
@@ -571,6 +687,14 @@ func (*Event_OrderCancelled) isEvent_Kind() {}
 func (*Event_KeyReleased) isEvent_Kind() {}
 
 func (*Event_AttemptOverflowed) isEvent_Kind() {}
+
+func (*Event_OrderReopened) isEvent_Kind() {}
+
+func (*Event_OrderContinued) isEvent_Kind() {}
+
+func (*Event_OrderSuspended) isEvent_Kind() {}
+
+func (*Event_OrderResumed) isEvent_Kind() {}
 
 // OrderAccepted begins every history.
 type OrderAccepted struct {
@@ -1582,7 +1706,10 @@ type StopRequested struct {
 	Error  *problemv1.Problem     `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
 	Reason string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Until when activities under way are awaited.
-	Until         int64 `protobuf:"varint,5,opt,name=until,proto3" json:"until,omitempty"`
+	Until int64 `protobuf:"varint,5,opt,name=until,proto3" json:"until,omitempty"`
+	// The operator who asked for it, if one did.
+	By            string `protobuf:"bytes,6,opt,name=by,proto3" json:"by,omitempty"`
+	Output        []byte `protobuf:"bytes,7,opt,name=output,proto3" json:"output,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1650,6 +1777,20 @@ func (x *StopRequested) GetUntil() int64 {
 		return x.Until
 	}
 	return 0
+}
+
+func (x *StopRequested) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *StopRequested) GetOutput() []byte {
+	if x != nil {
+		return x.Output
+	}
+	return nil
 }
 
 // LateResult: a result came after its task was left.
@@ -1740,7 +1881,10 @@ func (x *LateResult) GetError() *problemv1.Problem {
 type OrderCompleted struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Absent if it is what the last task left.
-	Output        []byte `protobuf:"bytes,1,opt,name=output,proto3,oneof" json:"output,omitempty"`
+	Output []byte `protobuf:"bytes,1,opt,name=output,proto3,oneof" json:"output,omitempty"`
+	// Who completed it by hand, and why, in their words.
+	By            string `protobuf:"bytes,2,opt,name=by,proto3" json:"by,omitempty"`
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1782,9 +1926,28 @@ func (x *OrderCompleted) GetOutput() []byte {
 	return nil
 }
 
+func (x *OrderCompleted) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *OrderCompleted) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// OrderFaulted: an error was not caught. The tasks that it came through are kept, so that an operator may have the order
+// go on.
 type OrderFaulted struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Error         *problemv1.Problem     `protobuf:"bytes,1,opt,name=error,proto3" json:"error,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Error *problemv1.Problem     `protobuf:"bytes,1,opt,name=error,proto3" json:"error,omitempty"`
+	// Who faulted it by hand, and why, in their words.
+	By            string `protobuf:"bytes,2,opt,name=by,proto3" json:"by,omitempty"`
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1826,9 +1989,24 @@ func (x *OrderFaulted) GetError() *problemv1.Problem {
 	return nil
 }
 
+func (x *OrderFaulted) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *OrderFaulted) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 type OrderCancelled struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	By            string                 `protobuf:"bytes,2,opt,name=by,proto3" json:"by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1866,6 +2044,13 @@ func (*OrderCancelled) Descriptor() ([]byte, []int) {
 func (x *OrderCancelled) GetReason() string {
 	if x != nil {
 		return x.Reason
+	}
+	return ""
+}
+
+func (x *OrderCancelled) GetBy() string {
+	if x != nil {
+		return x.By
 	}
 	return ""
 }
@@ -1924,6 +2109,255 @@ func (x *KeyReleased) GetReason() string {
 	return ""
 }
 
+// OrderReopened: an operator had an order that had faulted go on. Unless it waits for its key, the timeouts around it
+// begin anew.
+type OrderReopened struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	By     string                 `protobuf:"bytes,1,opt,name=by,proto3" json:"by,omitempty"`
+	Reason string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	How    Reopening              `protobuf:"varint,3,opt,name=how,proto3,enum=holdfast.journal.v1.Reopening" json:"how,omitempty"`
+	// The task that is tried again, passed over or gone on with; empty if none was entered.
+	Task string `protobuf:"bytes,4,opt,name=task,proto3" json:"task,omitempty"`
+	// What the task gets in place of its input; absent if that is as it was.
+	Input []byte `protobuf:"bytes,5,opt,name=input,proto3,oneof" json:"input,omitempty"`
+	// A new deadline of the order; 0: as it was.
+	Deadline int64 `protobuf:"varint,6,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	// The operator knows that attempts in doubt at the task were not executed.
+	NotDone bool `protobuf:"varint,7,opt,name=not_done,json=notDone,proto3" json:"not_done,omitempty"`
+	// Its place in the queue of its key, if it waits for that again: a handle, as orders get one when they are accepted.
+	Turn          []byte `protobuf:"bytes,8,opt,name=turn,proto3" json:"turn,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrderReopened) Reset() {
+	*x = OrderReopened{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrderReopened) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrderReopened) ProtoMessage() {}
+
+func (x *OrderReopened) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrderReopened.ProtoReflect.Descriptor instead.
+func (*OrderReopened) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *OrderReopened) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *OrderReopened) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *OrderReopened) GetHow() Reopening {
+	if x != nil {
+		return x.How
+	}
+	return Reopening_REOPENING_UNSPECIFIED
+}
+
+func (x *OrderReopened) GetTask() string {
+	if x != nil {
+		return x.Task
+	}
+	return ""
+}
+
+func (x *OrderReopened) GetInput() []byte {
+	if x != nil {
+		return x.Input
+	}
+	return nil
+}
+
+func (x *OrderReopened) GetDeadline() int64 {
+	if x != nil {
+		return x.Deadline
+	}
+	return 0
+}
+
+func (x *OrderReopened) GetNotDone() bool {
+	if x != nil {
+		return x.NotDone
+	}
+	return false
+}
+
+func (x *OrderReopened) GetTurn() []byte {
+	if x != nil {
+		return x.Turn
+	}
+	return nil
+}
+
+// OrderContinued: an order that had been reopened, and waited for its key, goes on. The timeouts around it begin anew.
+type OrderContinued struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrderContinued) Reset() {
+	*x = OrderContinued{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrderContinued) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrderContinued) ProtoMessage() {}
+
+func (x *OrderContinued) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrderContinued.ProtoReflect.Descriptor instead.
+func (*OrderContinued) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{24}
+}
+
+// OrderSuspended: nothing new begins until the order is resumed.
+type OrderSuspended struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	By            string                 `protobuf:"bytes,1,opt,name=by,proto3" json:"by,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrderSuspended) Reset() {
+	*x = OrderSuspended{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrderSuspended) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrderSuspended) ProtoMessage() {}
+
+func (x *OrderSuspended) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrderSuspended.ProtoReflect.Descriptor instead.
+func (*OrderSuspended) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *OrderSuspended) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *OrderSuspended) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type OrderResumed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	By            string                 `protobuf:"bytes,1,opt,name=by,proto3" json:"by,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrderResumed) Reset() {
+	*x = OrderResumed{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrderResumed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrderResumed) ProtoMessage() {}
+
+func (x *OrderResumed) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrderResumed.ProtoReflect.Descriptor instead.
+func (*OrderResumed) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *OrderResumed) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *OrderResumed) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 // OrderRow is what the journal keeps beside the history, to find orders by.
 type OrderRow struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1938,15 +2372,20 @@ type OrderRow struct {
 	Deadline   int64    `protobuf:"varint,7,opt,name=deadline,proto3" json:"deadline,omitempty"`
 	AcceptedAt int64    `protobuf:"varint,8,opt,name=accepted_at,json=acceptedAt,proto3" json:"accepted_at,omitempty"`
 	// 0 while it runs.
-	EndedAt       int64  `protobuf:"varint,9,opt,name=ended_at,json=endedAt,proto3" json:"ended_at,omitempty"`
-	Partition     uint32 `protobuf:"varint,10,opt,name=partition,proto3" json:"partition,omitempty"`
+	EndedAt   int64  `protobuf:"varint,9,opt,name=ended_at,json=endedAt,proto3" json:"ended_at,omitempty"`
+	Partition uint32 `protobuf:"varint,10,opt,name=partition,proto3" json:"partition,omitempty"`
+	// Of an order that has faulted: the task where it stopped, and the type and title of the error, at most 256 bytes of
+	// each.
+	FaultTask     string `protobuf:"bytes,11,opt,name=fault_task,json=faultTask,proto3" json:"fault_task,omitempty"`
+	FaultType     string `protobuf:"bytes,12,opt,name=fault_type,json=faultType,proto3" json:"fault_type,omitempty"`
+	FaultTitle    string `protobuf:"bytes,13,opt,name=fault_title,json=faultTitle,proto3" json:"fault_title,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *OrderRow) Reset() {
 	*x = OrderRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[23]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1958,7 +2397,7 @@ func (x *OrderRow) String() string {
 func (*OrderRow) ProtoMessage() {}
 
 func (x *OrderRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[23]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1971,7 +2410,7 @@ func (x *OrderRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderRow.ProtoReflect.Descriptor instead.
 func (*OrderRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{23}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *OrderRow) GetId() string {
@@ -2044,6 +2483,27 @@ func (x *OrderRow) GetPartition() uint32 {
 	return 0
 }
 
+func (x *OrderRow) GetFaultTask() string {
+	if x != nil {
+		return x.FaultTask
+	}
+	return ""
+}
+
+func (x *OrderRow) GetFaultType() string {
+	if x != nil {
+		return x.FaultType
+	}
+	return ""
+}
+
+func (x *OrderRow) GetFaultTitle() string {
+	if x != nil {
+		return x.FaultTitle
+	}
+	return ""
+}
+
 // OpenRow is kept while an order has not ended, or holds its key: what recovery needs to know without folding its
 // history.
 type OpenRow struct {
@@ -2058,15 +2518,19 @@ type OpenRow struct {
 	// It has faulted, and holds its key.
 	Held bool `protobuf:"varint,5,opt,name=held,proto3" json:"held,omitempty"`
 	// It waits for nothing but the places of its tasks in overflow, or its due time.
-	Parked        bool        `protobuf:"varint,6,opt,name=parked,proto3" json:"parked,omitempty"`
-	Overflow      []*Overflow `protobuf:"bytes,7,rep,name=overflow,proto3" json:"overflow,omitempty"`
+	Parked   bool        `protobuf:"varint,6,opt,name=parked,proto3" json:"parked,omitempty"`
+	Overflow []*Overflow `protobuf:"bytes,7,rep,name=overflow,proto3" json:"overflow,omitempty"`
+	// Its place in the queue, if that is not by its acceptance.
+	Turn []byte `protobuf:"bytes,8,opt,name=turn,proto3" json:"turn,omitempty"`
+	// An operator suspended it, and nothing of it is under way.
+	Suspended     bool `protobuf:"varint,9,opt,name=suspended,proto3" json:"suspended,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *OpenRow) Reset() {
 	*x = OpenRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[24]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2078,7 +2542,7 @@ func (x *OpenRow) String() string {
 func (*OpenRow) ProtoMessage() {}
 
 func (x *OpenRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[24]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2091,7 +2555,7 @@ func (x *OpenRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenRow.ProtoReflect.Descriptor instead.
 func (*OpenRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{24}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *OpenRow) GetId() string {
@@ -2143,6 +2607,20 @@ func (x *OpenRow) GetOverflow() []*Overflow {
 	return nil
 }
 
+func (x *OpenRow) GetTurn() []byte {
+	if x != nil {
+		return x.Turn
+	}
+	return nil
+}
+
+func (x *OpenRow) GetSuspended() bool {
+	if x != nil {
+		return x.Suspended
+	}
+	return false
+}
+
 // Overflow is a task that waits on disk for a place in its activity's queue, or has got one since.
 type Overflow struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2159,7 +2637,7 @@ type Overflow struct {
 
 func (x *Overflow) Reset() {
 	*x = Overflow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[25]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2171,7 +2649,7 @@ func (x *Overflow) String() string {
 func (*Overflow) ProtoMessage() {}
 
 func (x *Overflow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[25]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2184,7 +2662,7 @@ func (x *Overflow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Overflow.ProtoReflect.Descriptor instead.
 func (*Overflow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{25}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Overflow) GetActivity() string {
@@ -2233,7 +2711,7 @@ type OverflowRow struct {
 
 func (x *OverflowRow) Reset() {
 	*x = OverflowRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[26]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2245,7 +2723,7 @@ func (x *OverflowRow) String() string {
 func (*OverflowRow) ProtoMessage() {}
 
 func (x *OverflowRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[26]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2258,7 +2736,7 @@ func (x *OverflowRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OverflowRow.ProtoReflect.Descriptor instead.
 func (*OverflowRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{26}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *OverflowRow) GetId() string {
@@ -2292,7 +2770,7 @@ type DefinitionRow struct {
 
 func (x *DefinitionRow) Reset() {
 	*x = DefinitionRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[27]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2304,7 +2782,7 @@ func (x *DefinitionRow) String() string {
 func (*DefinitionRow) ProtoMessage() {}
 
 func (x *DefinitionRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[27]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2317,7 +2795,7 @@ func (x *DefinitionRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DefinitionRow.ProtoReflect.Descriptor instead.
 func (*DefinitionRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{27}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *DefinitionRow) GetNamespace() string {
@@ -2395,7 +2873,7 @@ type LimitRow struct {
 
 func (x *LimitRow) Reset() {
 	*x = LimitRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[28]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2407,7 +2885,7 @@ func (x *LimitRow) String() string {
 func (*LimitRow) ProtoMessage() {}
 
 func (x *LimitRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[28]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2420,7 +2898,7 @@ func (x *LimitRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LimitRow.ProtoReflect.Descriptor instead.
 func (*LimitRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{28}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *LimitRow) GetActivity() string {
@@ -2477,7 +2955,7 @@ type DirectoryRow struct {
 
 func (x *DirectoryRow) Reset() {
 	*x = DirectoryRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[29]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2489,7 +2967,7 @@ func (x *DirectoryRow) String() string {
 func (*DirectoryRow) ProtoMessage() {}
 
 func (x *DirectoryRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[29]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2502,7 +2980,7 @@ func (x *DirectoryRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DirectoryRow.ProtoReflect.Descriptor instead.
 func (*DirectoryRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{29}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *DirectoryRow) GetHandle() []byte {
@@ -2533,7 +3011,7 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"!holdfast/journal/v1/journal.proto\x12\x13holdfast.journal.v1\x1a!holdfast/problem/v1/problem.proto\"a\n" +
 	"\x06Record\x12#\n" +
 	"\rfeature_level\x18\x01 \x01(\rR\ffeatureLevel\x122\n" +
-	"\x06events\x18\x02 \x03(\v2\x1a.holdfast.journal.v1.EventR\x06events\"\x85\f\n" +
+	"\x06events\x18\x02 \x03(\v2\x1a.holdfast.journal.v1.EventR\x06events\"\xbc\x0e\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02at\x18\x01 \x01(\x03R\x02at\x12K\n" +
 	"\x0eorder_accepted\x18\x02 \x01(\v2\".holdfast.journal.v1.OrderAcceptedH\x00R\rorderAccepted\x12H\n" +
@@ -2557,7 +3035,11 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\rorder_faulted\x18\x12 \x01(\v2!.holdfast.journal.v1.OrderFaultedH\x00R\forderFaulted\x12N\n" +
 	"\x0forder_cancelled\x18\x13 \x01(\v2#.holdfast.journal.v1.OrderCancelledH\x00R\x0eorderCancelled\x12E\n" +
 	"\fkey_released\x18\x14 \x01(\v2 .holdfast.journal.v1.KeyReleasedH\x00R\vkeyReleased\x12W\n" +
-	"\x12attempt_overflowed\x18\x15 \x01(\v2&.holdfast.journal.v1.AttemptOverflowedH\x00R\x11attemptOverflowedB\x06\n" +
+	"\x12attempt_overflowed\x18\x15 \x01(\v2&.holdfast.journal.v1.AttemptOverflowedH\x00R\x11attemptOverflowed\x12K\n" +
+	"\x0eorder_reopened\x18\x16 \x01(\v2\".holdfast.journal.v1.OrderReopenedH\x00R\rorderReopened\x12N\n" +
+	"\x0forder_continued\x18\x17 \x01(\v2#.holdfast.journal.v1.OrderContinuedH\x00R\x0eorderContinued\x12N\n" +
+	"\x0forder_suspended\x18\x18 \x01(\v2#.holdfast.journal.v1.OrderSuspendedH\x00R\x0eorderSuspended\x12H\n" +
+	"\rorder_resumed\x18\x19 \x01(\v2!.holdfast.journal.v1.OrderResumedH\x00R\forderResumedB\x06\n" +
 	"\x04kind\"\xb5\x02\n" +
 	"\rOrderAccepted\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x1e\n" +
@@ -2638,13 +3120,15 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"timeout_at\x18\x02 \x01(\x03R\ttimeoutAt\"X\n" +
 	"\fCatchStarted\x12\x14\n" +
 	"\x05frame\x18\x01 \x01(\rR\x05frame\x122\n" +
-	"\x05error\x18\x02 \x01(\v2\x1c.holdfast.problem.v1.ProblemR\x05error\"\xbd\x01\n" +
+	"\x05error\x18\x02 \x01(\v2\x1c.holdfast.problem.v1.ProblemR\x05error\"\xe5\x01\n" +
 	"\rStopRequested\x12\x14\n" +
 	"\x05frame\x18\x01 \x01(\rR\x05frame\x124\n" +
 	"\x05cause\x18\x02 \x01(\x0e2\x1e.holdfast.journal.v1.StopCauseR\x05cause\x122\n" +
 	"\x05error\x18\x03 \x01(\v2\x1c.holdfast.problem.v1.ProblemR\x05error\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x14\n" +
-	"\x05until\x18\x05 \x01(\x03R\x05until\"\xd0\x01\n" +
+	"\x05until\x18\x05 \x01(\x03R\x05until\x12\x0e\n" +
+	"\x02by\x18\x06 \x01(\tR\x02by\x12\x16\n" +
+	"\x06output\x18\a \x01(\fR\x06output\"\xd0\x01\n" +
 	"\n" +
 	"LateResult\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\tR\x04task\x12\x10\n" +
@@ -2652,17 +3136,39 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\aattempt\x18\x03 \x01(\rR\aattempt\x126\n" +
 	"\aoutcome\x18\x04 \x01(\x0e2\x1c.holdfast.journal.v1.OutcomeR\aoutcome\x12\x16\n" +
 	"\x06output\x18\x05 \x01(\fR\x06output\x122\n" +
-	"\x05error\x18\x06 \x01(\v2\x1c.holdfast.problem.v1.ProblemR\x05error\"8\n" +
+	"\x05error\x18\x06 \x01(\v2\x1c.holdfast.problem.v1.ProblemR\x05error\"`\n" +
 	"\x0eOrderCompleted\x12\x1b\n" +
-	"\x06output\x18\x01 \x01(\fH\x00R\x06output\x88\x01\x01B\t\n" +
-	"\a_output\"B\n" +
+	"\x06output\x18\x01 \x01(\fH\x00R\x06output\x88\x01\x01\x12\x0e\n" +
+	"\x02by\x18\x02 \x01(\tR\x02by\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reasonB\t\n" +
+	"\a_output\"j\n" +
 	"\fOrderFaulted\x122\n" +
-	"\x05error\x18\x01 \x01(\v2\x1c.holdfast.problem.v1.ProblemR\x05error\"(\n" +
+	"\x05error\x18\x01 \x01(\v2\x1c.holdfast.problem.v1.ProblemR\x05error\x12\x0e\n" +
+	"\x02by\x18\x02 \x01(\tR\x02by\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"8\n" +
 	"\x0eOrderCancelled\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\"5\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x0e\n" +
+	"\x02by\x18\x02 \x01(\tR\x02by\"5\n" +
 	"\vKeyReleased\x12\x0e\n" +
 	"\x02by\x18\x01 \x01(\tR\x02by\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xb5\x02\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xed\x01\n" +
+	"\rOrderReopened\x12\x0e\n" +
+	"\x02by\x18\x01 \x01(\tR\x02by\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x120\n" +
+	"\x03how\x18\x03 \x01(\x0e2\x1e.holdfast.journal.v1.ReopeningR\x03how\x12\x12\n" +
+	"\x04task\x18\x04 \x01(\tR\x04task\x12\x19\n" +
+	"\x05input\x18\x05 \x01(\fH\x00R\x05input\x88\x01\x01\x12\x1a\n" +
+	"\bdeadline\x18\x06 \x01(\x03R\bdeadline\x12\x19\n" +
+	"\bnot_done\x18\a \x01(\bR\anotDone\x12\x12\n" +
+	"\x04turn\x18\b \x01(\fR\x04turnB\b\n" +
+	"\x06_input\"\x10\n" +
+	"\x0eOrderContinued\"8\n" +
+	"\x0eOrderSuspended\x12\x0e\n" +
+	"\x02by\x18\x01 \x01(\tR\x02by\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"6\n" +
+	"\fOrderResumed\x12\x0e\n" +
+	"\x02by\x18\x01 \x01(\tR\x02by\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x94\x03\n" +
 	"\bOrderRow\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1e\n" +
 	"\n" +
@@ -2677,7 +3183,13 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"acceptedAt\x12\x19\n" +
 	"\bended_at\x18\t \x01(\x03R\aendedAt\x12\x1c\n" +
 	"\tpartition\x18\n" +
-	" \x01(\rR\tpartition\"\xc7\x01\n" +
+	" \x01(\rR\tpartition\x12\x1d\n" +
+	"\n" +
+	"fault_task\x18\v \x01(\tR\tfaultTask\x12\x1d\n" +
+	"\n" +
+	"fault_type\x18\f \x01(\tR\tfaultType\x12\x1f\n" +
+	"\vfault_title\x18\r \x01(\tR\n" +
+	"faultTitle\"\xf9\x01\n" +
 	"\aOpenRow\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
 	"\x03due\x18\x02 \x01(\x03R\x03due\x12\x1b\n" +
@@ -2685,7 +3197,9 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\x06queued\x18\x04 \x01(\bR\x06queued\x12\x12\n" +
 	"\x04held\x18\x05 \x01(\bR\x04held\x12\x16\n" +
 	"\x06parked\x18\x06 \x01(\bR\x06parked\x129\n" +
-	"\boverflow\x18\a \x03(\v2\x1d.holdfast.journal.v1.OverflowR\boverflow\"~\n" +
+	"\boverflow\x18\a \x03(\v2\x1d.holdfast.journal.v1.OverflowR\boverflow\x12\x12\n" +
+	"\x04turn\x18\b \x01(\fR\x04turn\x12\x1c\n" +
+	"\tsuspended\x18\t \x01(\bR\tsuspended\"~\n" +
 	"\bOverflow\x12\x1a\n" +
 	"\bactivity\x18\x01 \x01(\tR\bactivity\x12\x1a\n" +
 	"\bpriority\x18\x02 \x01(\x05R\bpriority\x12\x0e\n" +
@@ -2723,12 +3237,18 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\x11OUTCOME_SUCCEEDED\x10\x01\x12\x12\n" +
 	"\x0eOUTCOME_FAILED\x10\x02\x12\x14\n" +
 	"\x10OUTCOME_NOT_DONE\x10\x03\x12\x14\n" +
-	"\x10OUTCOME_IN_DOUBT\x10\x04*l\n" +
+	"\x10OUTCOME_IN_DOUBT\x10\x04*\x85\x01\n" +
 	"\tStopCause\x12\x1a\n" +
 	"\x16STOP_CAUSE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11STOP_CAUSE_CANCEL\x10\x01\x12\x16\n" +
 	"\x12STOP_CAUSE_TIMEOUT\x10\x02\x12\x14\n" +
-	"\x10STOP_CAUSE_FAULT\x10\x03B?Z=github.com/holdfast-run/holdfast/messages/journalv1;journalv1b\x06proto3"
+	"\x10STOP_CAUSE_FAULT\x10\x03\x12\x17\n" +
+	"\x13STOP_CAUSE_COMPLETE\x10\x04*f\n" +
+	"\tReopening\x12\x19\n" +
+	"\x15REOPENING_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fREOPENING_RETRY\x10\x01\x12\x12\n" +
+	"\x0eREOPENING_SKIP\x10\x02\x12\x15\n" +
+	"\x11REOPENING_RESTART\x10\x03B?Z=github.com/holdfast-run/holdfast/messages/journalv1;journalv1b\x06proto3"
 
 var (
 	file_holdfast_journal_v1_journal_proto_rawDescOnce sync.Once
@@ -2742,83 +3262,93 @@ func file_holdfast_journal_v1_journal_proto_rawDescGZIP() []byte {
 	return file_holdfast_journal_v1_journal_proto_rawDescData
 }
 
-var file_holdfast_journal_v1_journal_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_holdfast_journal_v1_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_holdfast_journal_v1_journal_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_holdfast_journal_v1_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_holdfast_journal_v1_journal_proto_goTypes = []any{
 	(Outcome)(0),              // 0: holdfast.journal.v1.Outcome
 	(StopCause)(0),            // 1: holdfast.journal.v1.StopCause
-	(*Record)(nil),            // 2: holdfast.journal.v1.Record
-	(*Event)(nil),             // 3: holdfast.journal.v1.Event
-	(*OrderAccepted)(nil),     // 4: holdfast.journal.v1.OrderAccepted
-	(*Label)(nil),             // 5: holdfast.journal.v1.Label
-	(*OrderStarted)(nil),      // 6: holdfast.journal.v1.OrderStarted
-	(*TaskStarted)(nil),       // 7: holdfast.journal.v1.TaskStarted
-	(*TaskSkipped)(nil),       // 8: holdfast.journal.v1.TaskSkipped
-	(*AttemptScheduled)(nil),  // 9: holdfast.journal.v1.AttemptScheduled
-	(*AttemptOverflowed)(nil), // 10: holdfast.journal.v1.AttemptOverflowed
-	(*AttemptSent)(nil),       // 11: holdfast.journal.v1.AttemptSent
-	(*AttemptEnded)(nil),      // 12: holdfast.journal.v1.AttemptEnded
-	(*TaskCompleted)(nil),     // 13: holdfast.journal.v1.TaskCompleted
-	(*TaskFaulted)(nil),       // 14: holdfast.journal.v1.TaskFaulted
-	(*WaitStarted)(nil),       // 15: holdfast.journal.v1.WaitStarted
-	(*RetryScheduled)(nil),    // 16: holdfast.journal.v1.RetryScheduled
-	(*RetryStarted)(nil),      // 17: holdfast.journal.v1.RetryStarted
-	(*CatchStarted)(nil),      // 18: holdfast.journal.v1.CatchStarted
-	(*StopRequested)(nil),     // 19: holdfast.journal.v1.StopRequested
-	(*LateResult)(nil),        // 20: holdfast.journal.v1.LateResult
-	(*OrderCompleted)(nil),    // 21: holdfast.journal.v1.OrderCompleted
-	(*OrderFaulted)(nil),      // 22: holdfast.journal.v1.OrderFaulted
-	(*OrderCancelled)(nil),    // 23: holdfast.journal.v1.OrderCancelled
-	(*KeyReleased)(nil),       // 24: holdfast.journal.v1.KeyReleased
-	(*OrderRow)(nil),          // 25: holdfast.journal.v1.OrderRow
-	(*OpenRow)(nil),           // 26: holdfast.journal.v1.OpenRow
-	(*Overflow)(nil),          // 27: holdfast.journal.v1.Overflow
-	(*OverflowRow)(nil),       // 28: holdfast.journal.v1.OverflowRow
-	(*DefinitionRow)(nil),     // 29: holdfast.journal.v1.DefinitionRow
-	(*LimitRow)(nil),          // 30: holdfast.journal.v1.LimitRow
-	(*DirectoryRow)(nil),      // 31: holdfast.journal.v1.DirectoryRow
-	(*problemv1.Problem)(nil), // 32: holdfast.problem.v1.Problem
+	(Reopening)(0),            // 2: holdfast.journal.v1.Reopening
+	(*Record)(nil),            // 3: holdfast.journal.v1.Record
+	(*Event)(nil),             // 4: holdfast.journal.v1.Event
+	(*OrderAccepted)(nil),     // 5: holdfast.journal.v1.OrderAccepted
+	(*Label)(nil),             // 6: holdfast.journal.v1.Label
+	(*OrderStarted)(nil),      // 7: holdfast.journal.v1.OrderStarted
+	(*TaskStarted)(nil),       // 8: holdfast.journal.v1.TaskStarted
+	(*TaskSkipped)(nil),       // 9: holdfast.journal.v1.TaskSkipped
+	(*AttemptScheduled)(nil),  // 10: holdfast.journal.v1.AttemptScheduled
+	(*AttemptOverflowed)(nil), // 11: holdfast.journal.v1.AttemptOverflowed
+	(*AttemptSent)(nil),       // 12: holdfast.journal.v1.AttemptSent
+	(*AttemptEnded)(nil),      // 13: holdfast.journal.v1.AttemptEnded
+	(*TaskCompleted)(nil),     // 14: holdfast.journal.v1.TaskCompleted
+	(*TaskFaulted)(nil),       // 15: holdfast.journal.v1.TaskFaulted
+	(*WaitStarted)(nil),       // 16: holdfast.journal.v1.WaitStarted
+	(*RetryScheduled)(nil),    // 17: holdfast.journal.v1.RetryScheduled
+	(*RetryStarted)(nil),      // 18: holdfast.journal.v1.RetryStarted
+	(*CatchStarted)(nil),      // 19: holdfast.journal.v1.CatchStarted
+	(*StopRequested)(nil),     // 20: holdfast.journal.v1.StopRequested
+	(*LateResult)(nil),        // 21: holdfast.journal.v1.LateResult
+	(*OrderCompleted)(nil),    // 22: holdfast.journal.v1.OrderCompleted
+	(*OrderFaulted)(nil),      // 23: holdfast.journal.v1.OrderFaulted
+	(*OrderCancelled)(nil),    // 24: holdfast.journal.v1.OrderCancelled
+	(*KeyReleased)(nil),       // 25: holdfast.journal.v1.KeyReleased
+	(*OrderReopened)(nil),     // 26: holdfast.journal.v1.OrderReopened
+	(*OrderContinued)(nil),    // 27: holdfast.journal.v1.OrderContinued
+	(*OrderSuspended)(nil),    // 28: holdfast.journal.v1.OrderSuspended
+	(*OrderResumed)(nil),      // 29: holdfast.journal.v1.OrderResumed
+	(*OrderRow)(nil),          // 30: holdfast.journal.v1.OrderRow
+	(*OpenRow)(nil),           // 31: holdfast.journal.v1.OpenRow
+	(*Overflow)(nil),          // 32: holdfast.journal.v1.Overflow
+	(*OverflowRow)(nil),       // 33: holdfast.journal.v1.OverflowRow
+	(*DefinitionRow)(nil),     // 34: holdfast.journal.v1.DefinitionRow
+	(*LimitRow)(nil),          // 35: holdfast.journal.v1.LimitRow
+	(*DirectoryRow)(nil),      // 36: holdfast.journal.v1.DirectoryRow
+	(*problemv1.Problem)(nil), // 37: holdfast.problem.v1.Problem
 }
 var file_holdfast_journal_v1_journal_proto_depIdxs = []int32{
-	3,  // 0: holdfast.journal.v1.Record.events:type_name -> holdfast.journal.v1.Event
-	4,  // 1: holdfast.journal.v1.Event.order_accepted:type_name -> holdfast.journal.v1.OrderAccepted
-	6,  // 2: holdfast.journal.v1.Event.order_started:type_name -> holdfast.journal.v1.OrderStarted
-	7,  // 3: holdfast.journal.v1.Event.task_started:type_name -> holdfast.journal.v1.TaskStarted
-	8,  // 4: holdfast.journal.v1.Event.task_skipped:type_name -> holdfast.journal.v1.TaskSkipped
-	9,  // 5: holdfast.journal.v1.Event.attempt_scheduled:type_name -> holdfast.journal.v1.AttemptScheduled
-	11, // 6: holdfast.journal.v1.Event.attempt_sent:type_name -> holdfast.journal.v1.AttemptSent
-	12, // 7: holdfast.journal.v1.Event.attempt_ended:type_name -> holdfast.journal.v1.AttemptEnded
-	13, // 8: holdfast.journal.v1.Event.task_completed:type_name -> holdfast.journal.v1.TaskCompleted
-	14, // 9: holdfast.journal.v1.Event.task_faulted:type_name -> holdfast.journal.v1.TaskFaulted
-	15, // 10: holdfast.journal.v1.Event.wait_started:type_name -> holdfast.journal.v1.WaitStarted
-	16, // 11: holdfast.journal.v1.Event.retry_scheduled:type_name -> holdfast.journal.v1.RetryScheduled
-	17, // 12: holdfast.journal.v1.Event.retry_started:type_name -> holdfast.journal.v1.RetryStarted
-	18, // 13: holdfast.journal.v1.Event.catch_started:type_name -> holdfast.journal.v1.CatchStarted
-	19, // 14: holdfast.journal.v1.Event.stop_requested:type_name -> holdfast.journal.v1.StopRequested
-	20, // 15: holdfast.journal.v1.Event.late_result:type_name -> holdfast.journal.v1.LateResult
-	21, // 16: holdfast.journal.v1.Event.order_completed:type_name -> holdfast.journal.v1.OrderCompleted
-	22, // 17: holdfast.journal.v1.Event.order_faulted:type_name -> holdfast.journal.v1.OrderFaulted
-	23, // 18: holdfast.journal.v1.Event.order_cancelled:type_name -> holdfast.journal.v1.OrderCancelled
-	24, // 19: holdfast.journal.v1.Event.key_released:type_name -> holdfast.journal.v1.KeyReleased
-	10, // 20: holdfast.journal.v1.Event.attempt_overflowed:type_name -> holdfast.journal.v1.AttemptOverflowed
-	5,  // 21: holdfast.journal.v1.OrderAccepted.labels:type_name -> holdfast.journal.v1.Label
-	0,  // 22: holdfast.journal.v1.AttemptEnded.outcome:type_name -> holdfast.journal.v1.Outcome
-	32, // 23: holdfast.journal.v1.AttemptEnded.error:type_name -> holdfast.problem.v1.Problem
-	32, // 24: holdfast.journal.v1.TaskFaulted.error:type_name -> holdfast.problem.v1.Problem
-	32, // 25: holdfast.journal.v1.RetryScheduled.error:type_name -> holdfast.problem.v1.Problem
-	32, // 26: holdfast.journal.v1.CatchStarted.error:type_name -> holdfast.problem.v1.Problem
-	1,  // 27: holdfast.journal.v1.StopRequested.cause:type_name -> holdfast.journal.v1.StopCause
-	32, // 28: holdfast.journal.v1.StopRequested.error:type_name -> holdfast.problem.v1.Problem
-	0,  // 29: holdfast.journal.v1.LateResult.outcome:type_name -> holdfast.journal.v1.Outcome
-	32, // 30: holdfast.journal.v1.LateResult.error:type_name -> holdfast.problem.v1.Problem
-	32, // 31: holdfast.journal.v1.OrderFaulted.error:type_name -> holdfast.problem.v1.Problem
-	5,  // 32: holdfast.journal.v1.OrderRow.labels:type_name -> holdfast.journal.v1.Label
-	27, // 33: holdfast.journal.v1.OpenRow.overflow:type_name -> holdfast.journal.v1.Overflow
-	34, // [34:34] is the sub-list for method output_type
-	34, // [34:34] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	4,  // 0: holdfast.journal.v1.Record.events:type_name -> holdfast.journal.v1.Event
+	5,  // 1: holdfast.journal.v1.Event.order_accepted:type_name -> holdfast.journal.v1.OrderAccepted
+	7,  // 2: holdfast.journal.v1.Event.order_started:type_name -> holdfast.journal.v1.OrderStarted
+	8,  // 3: holdfast.journal.v1.Event.task_started:type_name -> holdfast.journal.v1.TaskStarted
+	9,  // 4: holdfast.journal.v1.Event.task_skipped:type_name -> holdfast.journal.v1.TaskSkipped
+	10, // 5: holdfast.journal.v1.Event.attempt_scheduled:type_name -> holdfast.journal.v1.AttemptScheduled
+	12, // 6: holdfast.journal.v1.Event.attempt_sent:type_name -> holdfast.journal.v1.AttemptSent
+	13, // 7: holdfast.journal.v1.Event.attempt_ended:type_name -> holdfast.journal.v1.AttemptEnded
+	14, // 8: holdfast.journal.v1.Event.task_completed:type_name -> holdfast.journal.v1.TaskCompleted
+	15, // 9: holdfast.journal.v1.Event.task_faulted:type_name -> holdfast.journal.v1.TaskFaulted
+	16, // 10: holdfast.journal.v1.Event.wait_started:type_name -> holdfast.journal.v1.WaitStarted
+	17, // 11: holdfast.journal.v1.Event.retry_scheduled:type_name -> holdfast.journal.v1.RetryScheduled
+	18, // 12: holdfast.journal.v1.Event.retry_started:type_name -> holdfast.journal.v1.RetryStarted
+	19, // 13: holdfast.journal.v1.Event.catch_started:type_name -> holdfast.journal.v1.CatchStarted
+	20, // 14: holdfast.journal.v1.Event.stop_requested:type_name -> holdfast.journal.v1.StopRequested
+	21, // 15: holdfast.journal.v1.Event.late_result:type_name -> holdfast.journal.v1.LateResult
+	22, // 16: holdfast.journal.v1.Event.order_completed:type_name -> holdfast.journal.v1.OrderCompleted
+	23, // 17: holdfast.journal.v1.Event.order_faulted:type_name -> holdfast.journal.v1.OrderFaulted
+	24, // 18: holdfast.journal.v1.Event.order_cancelled:type_name -> holdfast.journal.v1.OrderCancelled
+	25, // 19: holdfast.journal.v1.Event.key_released:type_name -> holdfast.journal.v1.KeyReleased
+	11, // 20: holdfast.journal.v1.Event.attempt_overflowed:type_name -> holdfast.journal.v1.AttemptOverflowed
+	26, // 21: holdfast.journal.v1.Event.order_reopened:type_name -> holdfast.journal.v1.OrderReopened
+	27, // 22: holdfast.journal.v1.Event.order_continued:type_name -> holdfast.journal.v1.OrderContinued
+	28, // 23: holdfast.journal.v1.Event.order_suspended:type_name -> holdfast.journal.v1.OrderSuspended
+	29, // 24: holdfast.journal.v1.Event.order_resumed:type_name -> holdfast.journal.v1.OrderResumed
+	6,  // 25: holdfast.journal.v1.OrderAccepted.labels:type_name -> holdfast.journal.v1.Label
+	0,  // 26: holdfast.journal.v1.AttemptEnded.outcome:type_name -> holdfast.journal.v1.Outcome
+	37, // 27: holdfast.journal.v1.AttemptEnded.error:type_name -> holdfast.problem.v1.Problem
+	37, // 28: holdfast.journal.v1.TaskFaulted.error:type_name -> holdfast.problem.v1.Problem
+	37, // 29: holdfast.journal.v1.RetryScheduled.error:type_name -> holdfast.problem.v1.Problem
+	37, // 30: holdfast.journal.v1.CatchStarted.error:type_name -> holdfast.problem.v1.Problem
+	1,  // 31: holdfast.journal.v1.StopRequested.cause:type_name -> holdfast.journal.v1.StopCause
+	37, // 32: holdfast.journal.v1.StopRequested.error:type_name -> holdfast.problem.v1.Problem
+	0,  // 33: holdfast.journal.v1.LateResult.outcome:type_name -> holdfast.journal.v1.Outcome
+	37, // 34: holdfast.journal.v1.LateResult.error:type_name -> holdfast.problem.v1.Problem
+	37, // 35: holdfast.journal.v1.OrderFaulted.error:type_name -> holdfast.problem.v1.Problem
+	2,  // 36: holdfast.journal.v1.OrderReopened.how:type_name -> holdfast.journal.v1.Reopening
+	6,  // 37: holdfast.journal.v1.OrderRow.labels:type_name -> holdfast.journal.v1.Label
+	32, // 38: holdfast.journal.v1.OpenRow.overflow:type_name -> holdfast.journal.v1.Overflow
+	39, // [39:39] is the sub-list for method output_type
+	39, // [39:39] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_journal_v1_journal_proto_init() }
@@ -2847,19 +3377,24 @@ func file_holdfast_journal_v1_journal_proto_init() {
 		(*Event_OrderCancelled)(nil),
 		(*Event_KeyReleased)(nil),
 		(*Event_AttemptOverflowed)(nil),
+		(*Event_OrderReopened)(nil),
+		(*Event_OrderContinued)(nil),
+		(*Event_OrderSuspended)(nil),
+		(*Event_OrderResumed)(nil),
 	}
 	file_holdfast_journal_v1_journal_proto_msgTypes[4].OneofWrappers = []any{}
 	file_holdfast_journal_v1_journal_proto_msgTypes[5].OneofWrappers = []any{}
 	file_holdfast_journal_v1_journal_proto_msgTypes[7].OneofWrappers = []any{}
 	file_holdfast_journal_v1_journal_proto_msgTypes[11].OneofWrappers = []any{}
 	file_holdfast_journal_v1_journal_proto_msgTypes[19].OneofWrappers = []any{}
+	file_holdfast_journal_v1_journal_proto_msgTypes[23].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_journal_v1_journal_proto_rawDesc), len(file_holdfast_journal_v1_journal_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   30,
+			NumEnums:      3,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

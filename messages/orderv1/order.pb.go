@@ -89,7 +89,7 @@ const (
 	Status_STATUS_WAITING Status = 3
 	// Ended well.
 	Status_STATUS_COMPLETED Status = 4
-	// Ended by an error that the definition did not catch.
+	// Ended by an error that the definition did not catch. An operator may have it go on.
 	Status_STATUS_FAULTED Status = 5
 	// Ended by a request to cancel it.
 	Status_STATUS_CANCELLED Status = 6
@@ -1348,7 +1348,9 @@ type HistoryEvent struct {
 	// Why, in words: the reason of a cancellation, or of what an operator did.
 	Reason string `protobuf:"bytes,11,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Who did it, if an operator did.
-	By            string `protobuf:"bytes,12,opt,name=by,proto3" json:"by,omitempty"`
+	By string `protobuf:"bytes,12,opt,name=by,proto3" json:"by,omitempty"`
+	// They knew that the attempts in doubt at the task were not executed.
+	NotDone       bool `protobuf:"varint,13,opt,name=not_done,json=notDone,proto3" json:"not_done,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1465,6 +1467,13 @@ func (x *HistoryEvent) GetBy() string {
 		return x.By
 	}
 	return ""
+}
+
+func (x *HistoryEvent) GetNotDone() bool {
+	if x != nil {
+		return x.NotDone
+	}
+	return false
 }
 
 type CancelRequest struct {
@@ -1667,7 +1676,7 @@ const file_holdfast_order_v1_order_proto_rawDesc = "" +
 	"\tpage_size\x18\x03 \x01(\x05R\bpageSize\"m\n" +
 	"\x0fHistoryResponse\x127\n" +
 	"\x06events\x18\x01 \x03(\v2\x1f.holdfast.order.v1.HistoryEventR\x06events\x12!\n" +
-	"\fnext_version\x18\x02 \x01(\x04R\vnextVersion\"\xe2\x02\n" +
+	"\fnext_version\x18\x02 \x01(\x04R\vnextVersion\"\xfd\x02\n" +
 	"\fHistoryEvent\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x12*\n" +
 	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x12\n" +
@@ -1681,7 +1690,8 @@ const file_holdfast_order_v1_order_proto_rawDesc = "" +
 	"\x03due\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\x03due\x12\x16\n" +
 	"\x06reason\x18\v \x01(\tR\x06reason\x12\x0e\n" +
-	"\x02by\x18\f \x01(\tR\x02by\"7\n" +
+	"\x02by\x18\f \x01(\tR\x02by\x12\x19\n" +
+	"\bnot_done\x18\r \x01(\bR\anotDone\"7\n" +
 	"\rCancelRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"@\n" +

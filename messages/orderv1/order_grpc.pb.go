@@ -51,12 +51,12 @@ type OrderServiceClient interface {
 	// List returns orders, newest first, page by page.
 	List(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (*ListResponse, error)
 	// Watch streams the history of one order from a version on, and goes on with each new event as it happens. It ends
-	// after the event that ends the order.
+	// after the event that ends the order, unless an operator has had it go on since.
 	Watch(ctx context.Context, in *WatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchResponse], error)
 	// History returns the history of one order up to now, page by page.
 	History(ctx context.Context, in *HistoryRequest, opts ...grpc.CallOption) (*HistoryResponse, error)
 	// Cancel asks a running order to stop. It returns once the request is durable; an activity under way is awaited
-	// before the order is cancelled. FAILED_PRECONDITION if the order has already ended otherwise.
+	// before the order is cancelled. One that has faulted is cancelled at once. FAILED_PRECONDITION if the order has completed.
 	Cancel(ctx context.Context, in *CancelRequest, opts ...grpc.CallOption) (*CancelResponse, error)
 }
 
@@ -173,12 +173,12 @@ type OrderServiceServer interface {
 	// List returns orders, newest first, page by page.
 	List(context.Context, *ListRequest) (*ListResponse, error)
 	// Watch streams the history of one order from a version on, and goes on with each new event as it happens. It ends
-	// after the event that ends the order.
+	// after the event that ends the order, unless an operator has had it go on since.
 	Watch(*WatchRequest, grpc.ServerStreamingServer[WatchResponse]) error
 	// History returns the history of one order up to now, page by page.
 	History(context.Context, *HistoryRequest) (*HistoryResponse, error)
 	// Cancel asks a running order to stop. It returns once the request is durable; an activity under way is awaited
-	// before the order is cancelled. FAILED_PRECONDITION if the order has already ended otherwise.
+	// before the order is cancelled. One that has faulted is cancelled at once. FAILED_PRECONDITION if the order has completed.
 	Cancel(context.Context, *CancelRequest) (*CancelResponse, error)
 	mustEmbedUnimplementedOrderServiceServer()
 }

@@ -1,0 +1,242 @@
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/adminv1"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/persistence"
+)
+
+const (
+	defaultGroups = 100
+	// mostGroups bounds how many groups are kept while orders are counted; the orders of further ones count in the sum only.
+	mostGroups = 10_000
+	// selectPage is how many orders are read at once.
+	selectPage = 1000
+	// mostIDs bounds a selection by ids.
+	mostIDs = 10_000
+)
+
+// selection is a checked adminv1.Selection.
+type selection struct {
+	*adminv1.Selection
+
+	query persistence.Query
+	limit bool // it has a condition other than statuses
+}
+
+// selects checks a selection; otherwise are the statuses if it names none.
+func (a admin) selects(m *mistakes, r *adminv1.Selection, otherwise ...orderv1.Status) selection {
+	s := selection{Selection: r, query: persistence.Query{
+		Statuses: r.GetStatuses(), Definition: r.GetDefinition(), OrderKey: r.GetOrderKey(), Labels: labels(r.GetLabels()),
+		Limit: selectPage, Scan: listScan,
+	}}
+	if len(s.query.Statuses) == 0 {
+		s.query.Statuses = otherwise
+	}
+	checkStatuses(m, "selection.statuses", r.GetStatuses())
+	checkDefinition(m, "selection.definition", r.GetDefinition())
+	for field, ts := range map[string]*timestamppb.Timestamp{
+		"selection.ended_from": r.GetEndedFrom(), "selection.ended_to": r.GetEndedTo(),
+	} {
+		if err := ts.CheckValid(); ts != nil && err != nil {
+			m.add(field, err.Error())
+		}
+	}
+	if len(r.GetIds()) > mostIDs {
+		m.add("selection.ids", fmt.Sprintf("has %d ids, more than %d", len(r.GetIds()), mostIDs))
+	}
+	s.limit = len(r.GetIds()) > 0 || r.GetDefinition() != "" || r.GetTask() != "" || r.GetErrorType() != "" || r.GetErrorTitle() != "" ||
+		r.GetEndedFrom() != nil || r.GetEndedTo() != nil || len(r.GetLabels()) > 0 || r.GetOrderKey() != ""
+	return s
+}
+
+// matches tells whether an order meets the conditions that the journal does not know.
+func (s selection) matches(row *journalv1.OrderRow) bool {
+	at := row.GetEndedAt()
+	from, to := s.GetEndedFrom(), s.GetEndedTo()
+	return (s.GetTask() == "" || s.GetTask() == row.GetFaultTask()) &&
+		(s.GetErrorType() == "" || s.GetErrorType() == row.GetFaultType()) &&
+		(s.GetErrorTitle() == "" || s.GetErrorTitle() == row.GetFaultTitle()) &&
+		(from == nil || at != 0 && at >= from.AsTime().UnixNano()) &&
+		(to == nil || at != 0 && at < to.AsTime().UnixNano())
+}
+
+// each visits the rows of the orders selected, until visit fails. An id that is unknown is told to missing; nil: passed over.
+func (a admin) each(ctx context.Context, s selection, visit func(*journalv1.OrderRow) error, missing func(id string) error) error {
+	if len(s.GetIds()) > 0 {
+		return a.eachOf(ctx, s, visit, missing)
+	}
+	q := s.query
+	for {
+		found, next, err := a.engine.Journal().List(ctx, q)
+		if err != nil {
+			return fmt.Errorf("select orders: %w", err)
+		}
+		for _, f := range found {
+			if !s.matches(f.Row) {
+				continue
+			}
+			if err := visit(f.Row); err != nil {
+				return err
+			}
+		}
+		if next.IsZero() {
+			return nil
+		}
+		q.After = next
+	}
+}
+
+// eachOf visits those of the orders named that are selected. Their statuses don't count: an order that is not in a state
+// for what is wanted says so.
+func (a admin) eachOf(ctx context.Context, s selection, visit func(*journalv1.OrderRow) error, missing func(id string) error) error {
+	for _, id := range s.GetIds() {
+		row, err := a.row(ctx, messages.OrderID(id))
+		switch {
+		case errors.Is(err, persistence.ErrNotFound):
+			err = missing(id)
+		case err != nil:
+		case s.matches(row) && s.allows(row):
+			err = visit(row)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// allows tells whether an order that was named meets the conditions that the journal looks at.
+func (s selection) allows(row *journalv1.OrderRow) bool {
+	name, _, _ := strings.Cut(row.GetDefinition(), ":")
+	if d := s.query.Definition; d != "" && d != row.GetDefinition() && d != name {
+		return false
+	}
+	if k := s.query.OrderKey; k != "" && k != row.GetOrderKey() {
+		return false
+	}
+	if len(s.GetStatuses()) > 0 && !slices.Contains(s.GetStatuses(), orderv1.Status(row.GetStatus())) {
+		return false
+	}
+	has := labelMap(row.GetLabels())
+	for name, value := range s.GetLabels() {
+		if is, found := has[name]; !found || is != value {
+			return false
+		}
+	}
+	return true
+}
+
+// signature is what the orders of a group have in common.
+type signature struct{ definition, task, errorType, errorTitle string }
+
+// ListFallout implements adminv1.AdminServiceServer.
+func (a admin) ListFallout(ctx context.Context, r *adminv1.ListFalloutRequest) (*adminv1.ListFalloutResponse, error) {
+	var m mistakes
+	s := a.selects(&m, r.GetSelection())
+	s.query.Statuses = []orderv1.Status{orderv1.Status_STATUS_FAULTED}
+	if len(r.GetSelection().GetStatuses()) > 0 {
+		m.add("selection.statuses", "is not for this call: it tells faulted orders")
+	}
+	if r.GetLimit() < 0 || r.GetLimit() > maxPage {
+		m.add("limit", fmt.Sprintf("is %d, and must be from 0 to %d", r.GetLimit(), maxPage))
+	}
+	if err := m.err(); err != nil {
+		return nil, a.fail(err)
+	}
+	out := &adminv1.ListFalloutResponse{}
+	groups := map[signature]*adminv1.FalloutGroup{}
+	err := a.each(ctx, s, func(row *journalv1.OrderRow) error {
+		if orderv1.Status(row.GetStatus()) == orderv1.Status_STATUS_FAULTED {
+			out.Orders++
+			count(groups, row)
+		}
+		return nil
+	}, func(string) error { return nil })
+	if err != nil {
+		return nil, a.fail(err)
+	}
+	for _, g := range groups {
+		out.Groups = append(out.Groups, g)
+	}
+	slices.SortFunc(out.GetGroups(), func(x, y *adminv1.FalloutGroup) int {
+		return cmp.Or(cmp.Compare(y.GetCount(), x.GetCount()), cmp.Compare(x.GetDefinition(), y.GetDefinition()),
+			cmp.Compare(x.GetTask(), y.GetTask()), cmp.Compare(x.GetErrorType(), y.GetErrorType()),
+			cmp.Compare(x.GetErrorTitle(), y.GetErrorTitle()))
+	})
+	limit := int(r.GetLimit())
+	if limit == 0 {
+		limit = defaultGroups
+	}
+	out.Groups = out.GetGroups()[:min(len(out.GetGroups()), limit)]
+	return out, nil
+}
+
+// count counts an order in its group.
+func count(groups map[signature]*adminv1.FalloutGroup, row *journalv1.OrderRow) {
+	sig := signature{row.GetDefinition(), row.GetFaultTask(), row.GetFaultType(), row.GetFaultTitle()}
+	at := stamp(row.GetEndedAt())
+	g := groups[sig]
+	switch {
+	case g != nil:
+	case len(groups) == mostGroups:
+		return
+	default:
+		g = &adminv1.FalloutGroup{
+			Definition: sig.definition, Task: sig.task, ErrorType: sig.errorType, ErrorTitle: sig.errorTitle,
+			Oldest: at, Newest: at, ExampleId: row.GetId(),
+		}
+		groups[sig] = g
+	}
+	g.Count++
+	if at.AsTime().Before(g.GetOldest().AsTime()) {
+		g.Oldest = at
+	}
+	if at.AsTime().After(g.GetNewest().AsTime()) {
+		g.Newest, g.ExampleId = at, row.GetId()
+	}
+}
+
+// ShowFallout implements adminv1.AdminServiceServer.
+func (a admin) ShowFallout(ctx context.Context, r *adminv1.ShowFalloutRequest) (*adminv1.ShowFalloutResponse, error) {
+	if err := checkID(r.GetId()); err != nil {
+		return nil, a.fail(err)
+	}
+	s, handle, err := a.engine.Load(ctx, messages.OrderID(r.GetId()))
+	if err != nil {
+		return nil, a.fail(err)
+	}
+	out := &adminv1.ShowFalloutResponse{Order: orderOf(s), HoldsKey: s.HoldsKey()}
+	if s.Faulted() {
+		task, input := s.Place()
+		out.Task = task
+		if input != nil {
+			out.Input = input.JSON()
+		}
+	}
+	for _, d := range s.InDoubt() {
+		out.InDoubt = append(out.InDoubt, &adminv1.AttemptInDoubt{Task: d.Task, Key: d.Key, Attempt: d.Attempt})
+	}
+	h := newHistory(a.engine.Journal(), handle, 1)
+	err = h.read(ctx, func(ev *orderv1.HistoryEvent) bool {
+		if ev.GetType() == lateResult {
+			out.LateResults = append(out.LateResults, ev)
+		}
+		return true
+	})
+	if err != nil {
+		return nil, a.fail(err)
+	}
+	return out, nil
+}

@@ -1,0 +1,220 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"google.golang.org/grpc"
+
+	"github.com/holdfast-run/holdfast/actors"
+	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/adminv1"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/messages/problemv1"
+)
+
+// operateAtOnce is how many orders of a selection are operated on at the same time.
+const operateAtOnce = 32
+
+var (
+	//nolint:gochecknoglobals // constants
+	faultedOnly = []orderv1.Status{orderv1.Status_STATUS_FAULTED}
+	//nolint:gochecknoglobals // constants
+	suspendedOnly = []orderv1.Status{orderv1.Status_STATUS_SUSPENDED}
+	//nolint:gochecknoglobals // constants
+	openOnly = []orderv1.Status{
+		orderv1.Status_STATUS_PENDING, orderv1.Status_STATUS_RUNNING, orderv1.Status_STATUS_WAITING,
+	}
+)
+
+// commandOf checks an action, and makes the command that it means. meant are the statuses of the orders that it is for.
+func (a admin) commandOf(m *mistakes, act *adminv1.Action) (cmd workflow.Command, meant []orderv1.Status) {
+	checkReason(m, "action.by", act.GetBy())
+	checkReason(m, "action.reason", act.GetReason())
+	by, reason := act.GetBy(), act.GetReason()
+	switch k := act.GetKind().(type) {
+	case *adminv1.Action_Retry:
+		return workflow.Reopen{
+			How: journalv1.Reopening_REOPENING_RETRY, Value: a.value(m, "action.retry.input", k.Retry.Input),
+			NotDone: k.Retry.GetNotDone(), Deadline: checkDeadline(m, "action.retry.deadline", k.Retry.GetDeadline()),
+			By: by, Reason: reason,
+		}, faultedOnly
+	case *adminv1.Action_Skip:
+		return workflow.Reopen{
+			How: journalv1.Reopening_REOPENING_SKIP, Task: k.Skip.GetTask(), Value: a.value(m, "action.skip.output", k.Skip.Output),
+			Deadline: checkDeadline(m, "action.skip.deadline", k.Skip.GetDeadline()), By: by, Reason: reason,
+		}, faultedOnly
+	case *adminv1.Action_Restart:
+		if k.Restart.GetTask() == "" {
+			m.add("action.restart.task", "is missing: name the task to go on with")
+		}
+		return workflow.Reopen{
+			How: journalv1.Reopening_REOPENING_RESTART, Task: k.Restart.GetTask(),
+			Value: a.value(m, "action.restart.input", k.Restart.Input), NotDone: k.Restart.GetNotDone(),
+			Deadline: checkDeadline(m, "action.restart.deadline", k.Restart.GetDeadline()), By: by, Reason: reason,
+		}, faultedOnly
+	case *adminv1.Action_Cancel:
+		return workflow.Cancel{By: by, Reason: reason}, faultedOnly
+	case *adminv1.Action_Complete:
+		output := a.value(m, "action.complete.output", k.Complete.GetOutput())
+		if len(output) == 0 {
+			output = []byte("null")
+		}
+		return workflow.Complete{Output: output, By: by, Reason: reason}, faultedOnly
+	case *adminv1.Action_Fault:
+		return workflow.Fault{Error: byHand(k.Fault.GetError(), reason), By: by, Reason: reason}, openOnly
+	case *adminv1.Action_Suspend:
+		return workflow.Suspend{By: by, Reason: reason}, openOnly
+	case *adminv1.Action_Resume:
+		return workflow.Resume{By: by, Reason: reason}, suspendedOnly
+	}
+	m.add("action.kind", "is missing: say what to do")
+	return nil, nil
+}
+
+// value checks a JSON value; nil if there is none.
+func (a admin) value(m *mistakes, field string, raw []byte) []byte {
+	if len(raw) == 0 {
+		return nil
+	}
+	raw = bytes.TrimSpace(raw)
+	if err := checkJSON(raw, a.config.MaxInput, a.config.MaxDepth); err != nil {
+		m.add(field, err.Error())
+	}
+	return raw
+}
+
+// byHand is the error of an order that an operator faults.
+func byHand(p *problemv1.Problem, reason string) *problemv1.Problem {
+	out := &problemv1.Problem{
+		Type: p.GetType(), Title: p.GetTitle(), Status: p.GetStatus(), Detail: p.GetDetail(), Instance: p.GetInstance(),
+	}
+	def := func(field *string, text string) {
+		if *field == "" {
+			*field = text
+		}
+	}
+	def(&out.Type, workflow.ErrorTypeByHand)
+	def(&out.Title, "Faulted by an operator")
+	def(&out.Detail, reason)
+	def(&out.Instance, "/")
+	if out.GetStatus() == 0 {
+		out.Status = 500
+	}
+	return out
+}
+
+// Operate implements adminv1.AdminServiceServer.
+func (a admin) Operate(ctx context.Context, r *adminv1.OperateRequest) (*adminv1.OperateResponse, error) {
+	var m mistakes
+	if err := messages.OrderID(r.GetId()).Validate(); err != nil {
+		m.add("id", err.Error())
+	}
+	cmd, _ := a.commandOf(&m, r.GetAction())
+	err := m.err()
+	if err == nil {
+		err = a.command(ctx, messages.OrderID(r.GetId()), cmd)
+	}
+	if err != nil {
+		return nil, a.fail(err)
+	}
+	s, err := a.load(ctx, r.GetId())
+	if err != nil {
+		return nil, err
+	}
+	return &adminv1.OperateResponse{Order: orderOf(s)}, nil
+}
+
+// OperateAll implements adminv1.AdminServiceServer.
+func (a admin) OperateAll(r *adminv1.OperateAllRequest, st grpc.ServerStreamingServer[adminv1.OperateAllResponse]) error {
+	var m mistakes
+	cmd, meant := a.commandOf(&m, r.GetAction())
+	s := a.selects(&m, r.GetSelection(), meant...)
+	if !s.limit && !r.GetAll() {
+		m.add("selection", "has no condition: give one, or say that all are meant")
+	}
+	if err := m.err(); err != nil {
+		return a.fail(err)
+	}
+	b := &bulk{admin: a, ctx: st.Context(), send: st.Send, done: make(chan *adminv1.Outcome, operateAtOnce)}
+	if r.GetDryRun() {
+		selected := int64(0)
+		err := a.each(b.ctx, s, func(*journalv1.OrderRow) error { selected++; return nil }, func(string) error { return nil })
+		if err == nil {
+			err = st.Send(&adminv1.OperateAllResponse{Selected: selected})
+		}
+		if err != nil {
+			return a.fail(err)
+		}
+		return nil
+	}
+	err := a.each(b.ctx, s, func(row *journalv1.OrderRow) error { return b.operate(row.GetId(), cmd) },
+		func(id string) error { return b.operate(id, cmd) })
+	if err = errors.Join(err, b.finish()); err != nil {
+		return a.fail(err)
+	}
+	return nil
+}
+
+// bulk is one call of OperateAll.
+type bulk struct {
+	admin
+
+	ctx     context.Context //nolint:containedctx // lives as long as the call
+	send    func(*adminv1.OperateAllResponse) error
+	done    chan *adminv1.Outcome // has room for all that are under way, so that nobody waits for a client that is slow
+	pending int
+}
+
+// operate begins with one more order, once there is room for it.
+func (b *bulk) operate(id string, cmd workflow.Command) error {
+	for b.pending == operateAtOnce {
+		if err := b.tell(); err != nil {
+			return err
+		}
+	}
+	b.pending++
+	b.engine.Command(b.ctx, messages.OrderID(id), cmd, func(err error) {
+		o := &adminv1.Outcome{Id: id}
+		if err != nil {
+			f := b.explain(err)
+			o.Code, o.Reason, o.Message = int32(f.code), f.reason, f.message //nolint:gosec // a code is small
+		}
+		b.done <- o
+	})
+	return nil
+}
+
+// tell waits for an outcome, and sends it with those that are there by then.
+func (b *bulk) tell() error {
+	var out adminv1.OperateAllResponse
+	select {
+	case o := <-b.done:
+		out.Outcomes = append(out.Outcomes, o)
+	case <-b.stopping:
+		return actors.ErrStopping
+	case <-b.ctx.Done():
+		return context.Cause(b.ctx)
+	}
+	for len(b.done) > 0 {
+		out.Outcomes = append(out.Outcomes, <-b.done)
+	}
+	b.pending -= len(out.GetOutcomes())
+	if err := b.send(&out); err != nil {
+		return fmt.Errorf("send: %w", err)
+	}
+	return nil
+}
+
+func (b *bulk) finish() error {
+	for b.pending > 0 {
+		if err := b.tell(); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,116 @@
+package workflow_test
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+)
+
+// phase is what the model knows of the order as a whole.
+type phase struct {
+	key                                  bool
+	end                                  orderv1.Status // unspecified while it is open
+	started, queued, suspended, released bool
+	stopping                             bool
+	skipped                              bool // the task that was passed over ends next
+}
+
+func (p phase) holds() bool {
+	return p.end == orderv1.Status_STATUS_FAULTED && p.key && p.started && !p.queued && !p.released
+}
+
+// reopen makes a command to have the order go on, somehow and somewhere.
+func (m *model) reopen() workflow.Reopen {
+	c := workflow.Reopen{
+		How: rapid.SampledFrom([]journalv1.Reopening{
+			journalv1.Reopening_REOPENING_RETRY, journalv1.Reopening_REOPENING_SKIP, journalv1.Reopening_REOPENING_RESTART,
+		}).Draw(m.t, "how"),
+		NotDone: rapid.IntRange(0, 3).Draw(m.t, "not done") == 3, By: "b", Reason: "r",
+	}
+	if c.How == journalv1.Reopening_REOPENING_RESTART || c.How == journalv1.Reopening_REOPENING_SKIP && rapid.Bool().Draw(m.t, "around") {
+		c.Task = rapid.SampledFrom(slices.Sorted(maps.Keys(m.def.Tasks))).Draw(m.t, "task")
+	}
+	if rapid.IntRange(0, 2).Draw(m.t, "value") == 2 {
+		c.Value = []byte(rapid.SampledFrom([]string{`{"n":7,"d":"PT1S"}`, `"y"`}).Draw(m.t, "new value"))
+	}
+	if rapid.Bool().Draw(m.t, "new deadline") {
+		c.Deadline = m.now.Add(time.Duration(rapid.IntRange(0, 60).Draw(m.t, "until")) * time.Second).UnixNano()
+	}
+	return c
+}
+
+// follow follows the order as a whole.
+func (m *model) follow(ev *journalv1.Event) {
+	p := &m.phase
+	faulted := p.end == orderv1.Status_STATUS_FAULTED
+	skipped := p.skipped
+	p.skipped = false
+	switch e := ev.GetKind().(type) {
+	case *journalv1.Event_LateResult:
+		return
+	case *journalv1.Event_KeyReleased:
+		if !p.holds() {
+			m.t.Fatalf("a key was released that was not held: %+v", *p)
+		}
+		p.released = true
+		return
+	case *journalv1.Event_OrderReopened:
+		if !faulted {
+			m.t.Fatalf("an order was reopened that had not faulted: %+v", *p)
+		}
+		p.queued = p.key && !p.holds()
+		p.end, p.released, p.stopping = 0, false, false
+		p.skipped = e.OrderReopened.GetHow() == journalv1.Reopening_REOPENING_SKIP
+		m.settle(e.OrderReopened)
+		return
+	case *journalv1.Event_OrderCompleted:
+		p.end, p.suspended = orderv1.Status_STATUS_COMPLETED, false
+	case *journalv1.Event_OrderCancelled:
+		p.end, p.suspended = orderv1.Status_STATUS_CANCELLED, false
+	case *journalv1.Event_OrderFaulted:
+		p.end, p.suspended = orderv1.Status_STATUS_FAULTED, false
+		faulted = false
+	case *journalv1.Event_OrderAccepted:
+		p.key = e.OrderAccepted.GetOrderKey() != ""
+	case *journalv1.Event_OrderStarted, *journalv1.Event_OrderContinued:
+		p.started, p.queued = true, false
+	case *journalv1.Event_OrderSuspended:
+		p.suspended = true
+	case *journalv1.Event_OrderResumed:
+		p.suspended = false
+	case *journalv1.Event_StopRequested:
+		p.stopping = p.stopping || e.StopRequested.GetFrame() == 0
+	case *journalv1.Event_AttemptEnded, *journalv1.Event_AttemptSent: // of what is under way already
+	default:
+		if !p.started || (p.queued || p.suspended) && !p.stopping && !skipped {
+			m.t.Fatalf("an order that is halted did\n%s\n%+v", show(ev), *p)
+		}
+	}
+	if faulted && p.end == orderv1.Status_STATUS_FAULTED {
+		m.t.Fatalf("an order that has faulted did\n%s", show(ev))
+	}
+}
+
+// settle follows what an operator decided about the attempts at a task.
+func (m *model) settle(e *journalv1.OrderReopened) {
+	for key, w := range m.work {
+		ref, _, _ := strings.Cut(strings.TrimPrefix(key, "o:"), "#")
+		switch {
+		case ref != e.GetTask() && !strings.HasPrefix(ref, e.GetTask()+"/"), w.succeeded, w.settled:
+		case e.Input != nil || e.GetHow() == journalv1.Reopening_REOPENING_SKIP:
+			if w.doubt && !w.late && e.Input != nil && !e.GetNotDone() {
+				m.t.Fatalf("%s is in doubt, but its input was changed", key)
+			}
+			w.settled = true
+		case e.GetNotDone():
+			w.doubt, w.ledger = false, ""
+		}
+	}
+}

@@ -1,0 +1,64 @@
+package workflow
+
+import (
+	"errors"
+
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+)
+
+// ErrStopping: the order is about to end in another way.
+var ErrStopping = errors.New("order is about to end")
+
+// giveUpOrder faults an order that has not ended.
+func (m *machine) giveUpOrder(c Fault) {
+	switch r := m.s.root(); {
+	case m.s.Ended():
+	case r == nil:
+		m.endFaulted(&journalv1.OrderFaulted{Error: c.Error, By: c.By, Reason: c.Reason})
+	default:
+		m.requestStop(r, &journalv1.StopRequested{
+			Cause: journalv1.StopCause_STOP_CAUSE_FAULT, Error: c.Error, By: c.By, Reason: c.Reason,
+		})
+	}
+}
+
+func (m *machine) completeByHand(c Complete) error {
+	s := m.s
+	r := s.root()
+	switch {
+	case s.Ended() && !s.Faulted():
+		return ErrEnded
+	case s.Faulted(), r == nil:
+		m.endCompleted(&journalv1.OrderCompleted{Output: c.Output, By: c.By, Reason: c.Reason})
+	case r.stop == nil:
+		m.requestStop(r, &journalv1.StopRequested{
+			Cause: journalv1.StopCause_STOP_CAUSE_COMPLETE, Output: c.Output, By: c.By, Reason: c.Reason,
+		})
+	case r.stop.GetCause() != journalv1.StopCause_STOP_CAUSE_COMPLETE:
+		return ErrStopping
+	}
+	return nil
+}
+
+func (m *machine) suspend(c Suspend) error {
+	switch s := m.s; {
+	case s.Ended():
+		return ErrEnded
+	case s.stopping(s.root()):
+		return ErrStopping
+	case !s.suspended:
+		m.emit(&journalv1.Event{Kind: &journalv1.Event_OrderSuspended{OrderSuspended: &journalv1.OrderSuspended{By: c.By, Reason: c.Reason}}})
+	}
+	return nil
+}
+
+func (m *machine) resume(c Resume) error {
+	switch s := m.s; {
+	case s.Ended():
+		return ErrEnded
+	case s.Suspended():
+		m.emit(&journalv1.Event{Kind: &journalv1.Event_OrderResumed{OrderResumed: &journalv1.OrderResumed{By: c.By, Reason: c.Reason}}})
+		m.timers()
+	}
+	return nil
+}

@@ -1,0 +1,265 @@
+package workflow
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+)
+
+var (
+	// ErrNotFaulted: the order has not faulted.
+	ErrNotFaulted = errors.New("order has not faulted")
+	// ErrDeadline: the order's deadline has passed.
+	ErrDeadline = errors.New("the order's deadline has passed: give it a new one")
+	// ErrInDoubt: an attempt with the former input may have been executed.
+	ErrInDoubt = errors.New("an attempt with the former input is in doubt: find out whether it was executed")
+	// ErrPlace: the order can't go on there.
+	ErrPlace = errors.New("order can't go on there")
+	// ErrUnfit: the output given is none that the task may leave.
+	ErrUnfit = errors.New("output does not fit")
+)
+
+// reopen has an order that faulted go on. What an activity has done is never done again: a task is entered again only if
+// its work did not succeed, and then with the same key, unless its input changes.
+func (m *machine) reopen(c Reopen) error {
+	s := m.s
+	if !s.Faulted() {
+		return ErrNotFaulted
+	}
+	deadline := c.Deadline
+	if deadline == 0 {
+		deadline = s.deadline
+	}
+	if deadline != 0 && deadline <= m.now.UnixNano() {
+		return ErrDeadline
+	}
+	f, t, err := s.place(c)
+	if err != nil {
+		return err
+	}
+	e := &journalv1.OrderReopened{
+		By: c.By, Reason: c.Reason, How: c.How, Deadline: c.Deadline, NotDone: c.NotDone,
+	}
+	if t != nil {
+		e.Task = t.Ref
+	}
+	if s.mustQueue() {
+		e.Turn = c.Turn
+	}
+	var end *journalv1.TaskCompleted
+	if c.How == journalv1.Reopening_REOPENING_SKIP {
+		if end, err = m.skipped(f, c.Value); err != nil {
+			return err
+		}
+	} else {
+		e.Input = c.Value
+		if e.Input != nil && !c.NotDone && s.doubtful(t) {
+			return ErrInDoubt
+		}
+	}
+	m.emit(&journalv1.Event{Kind: &journalv1.Event_OrderReopened{OrderReopened: e}})
+	if end != nil {
+		m.emit(&journalv1.Event{Kind: &journalv1.Event_TaskCompleted{TaskCompleted: end}})
+	}
+	if s.queuedSince == 0 {
+		m.start()
+	}
+	return nil
+}
+
+// place finds the frame and the task that a command to reopen the order is about: both are nil if no task was entered.
+func (s *State) place(c Reopen) (*frame, *Task, error) {
+	last := s.last()
+	switch c.How {
+	case journalv1.Reopening_REOPENING_RETRY:
+		switch {
+		case last != nil && last.task != nil && c.Value != nil && last.succeeded():
+			return nil, nil, fmt.Errorf("%w: the activity of task %s has succeeded, so that its input can't be changed",
+				ErrPlace, last.task.Ref)
+		case last != nil && last.task != nil:
+			return last, last.task, nil
+		case c.Value != nil && !s.untouched():
+			return nil, nil, fmt.Errorf("%w: it stands at no task that could get the input", ErrPlace)
+		}
+		return nil, nil, nil
+	case journalv1.Reopening_REOPENING_SKIP:
+		for f := last; f != nil && f.task != nil; f = f.parent {
+			if c.Task == "" || c.Task == f.task.Ref {
+				return f, f.task, nil
+			}
+		}
+		if c.Task == "" {
+			return nil, nil, fmt.Errorf("%w: it stands at no task; complete it by hand, or retry it", ErrPlace)
+		}
+		return nil, nil, fmt.Errorf("%w: it does not stand at task %s, nor inside it", ErrPlace, c.Task)
+	case journalv1.Reopening_REOPENING_RESTART:
+		t := s.def.Tasks[c.Task]
+		switch {
+		case t == nil:
+			return nil, nil, fmt.Errorf("%w: its definition has no task %q", ErrPlace, c.Task)
+		case s.untouched():
+			return nil, nil, fmt.Errorf("%w: it has not begun; retry it", ErrPlace)
+		}
+		for f := last; f != nil; f = f.parent {
+			if f.list == t.In {
+				return f, t, nil
+			}
+		}
+		return nil, nil, fmt.Errorf("%w: it is not in the list of task %s; name a task around it", ErrPlace, c.Task)
+	case journalv1.Reopening_REOPENING_UNSPECIFIED:
+	}
+	panic(fmt.Sprintf("reopening is of unknown kind %v", c.How))
+}
+
+// Place tells where an order stands that has faulted: its innermost task, and what that got; / and nil if it is in none.
+func (s *State) Place() (task string, input *Value) {
+	f := s.last()
+	if f == nil || f.task == nil {
+		return refOf(nil), nil
+	}
+	return f.task.Ref, f.raw
+}
+
+// Doubt is an attempt that was left without a known outcome.
+type Doubt struct {
+	Task, Key string
+	Attempt   uint32
+}
+
+// InDoubt returns the attempts that nobody knows the outcome of, by key.
+func (s *State) InDoubt() []Doubt {
+	out := make([]Doubt, 0, len(s.abandoned))
+	for _, key := range slices.Sorted(maps.Keys(s.abandoned)) {
+		a := s.abandoned[key]
+		out = append(out, Doubt{Task: a.task, Key: key, Attempt: a.attempt})
+	}
+	return out
+}
+
+// last is the innermost frame; nil if there is none.
+func (s *State) last() *frame {
+	if len(s.frames) == 0 {
+		return nil
+	}
+	return s.frames[len(s.frames)-1]
+}
+
+// untouched tells whether no task was ever looked at: what there is to repeat is the start.
+func (s *State) untouched() bool {
+	return len(s.frames) == 0 || len(s.frames) == 1 && s.next == 1 && s.frames[0].pos == 0
+}
+
+// succeeded tells whether the activity of the frame has been executed.
+func (f *frame) succeeded() bool {
+	return f.call != nil && f.call.ended.GetOutcome() == journalv1.Outcome_OUTCOME_SUCCEEDED
+}
+
+// skipped finds out how a task ends that is passed over.
+func (m *machine) skipped(f *frame, out []byte) (*journalv1.TaskCompleted, error) {
+	if out == nil {
+		return &journalv1.TaskCompleted{Frame: f.id, Output: f.raw.JSON(), Then: thenContinue}, nil
+	}
+	e, p := m.completion(f, NewValue(out), "")
+	if p != nil {
+		return nil, fmt.Errorf("%w task %s: %s: %s", ErrUnfit, f.task.Ref, p.GetTitle(), p.GetDetail())
+	}
+	return e, nil
+}
+
+// visitsOf calls do with the visits of a task, and of those inside it, that are not over.
+func (s *State) visitsOf(t *Task, do func(*visit)) {
+	for ref, v := range s.visits {
+		for x := s.def.Tasks[ref]; x != nil; x = x.Parent {
+			if x == t && !v.over {
+				do(v)
+			}
+		}
+	}
+}
+
+// doubtful tells whether nobody knows if a task, or one inside it, was executed.
+func (s *State) doubtful(t *Task) (doubt bool) {
+	s.visitsOf(t, func(v *visit) { doubt = doubt || v.doubt })
+	return doubt
+}
+
+// mustQueue tells whether an order that has faulted lost the turn of its key, or never had it.
+func (s *State) mustQueue() bool { return s.accepted.GetOrderKey() != "" && !s.HoldsKey() }
+
+func (s *State) reopened(at int64, e *journalv1.OrderReopened) {
+	if s.mustQueue() {
+		s.queuedSince, s.turn = at, e.GetTurn()
+	}
+	s.ended, s.endedAt, s.err, s.released = 0, 0, nil, false
+	if e.GetDeadline() != 0 {
+		s.deadline = e.GetDeadline()
+	}
+	t := s.def.Tasks[e.GetTask()]
+	if e.Input != nil || e.GetHow() == journalv1.Reopening_REOPENING_SKIP {
+		s.visitsOf(t, func(v *visit) { v.over = true }) // it was other work
+	} else if e.GetNotDone() {
+		s.visitsOf(t, func(v *visit) { v.doubt, v.ledger = false, "" })
+	}
+	switch e.GetHow() {
+	case journalv1.Reopening_REOPENING_RETRY:
+		s.retry(e)
+	case journalv1.Reopening_REOPENING_RESTART:
+		s.goOnWith(t, e.Input)
+	case journalv1.Reopening_REOPENING_SKIP, journalv1.Reopening_REOPENING_UNSPECIFIED: // the end of the task follows
+	}
+	for _, f := range s.frames {
+		f.stop, f.raised, f.failed = nil, nil, false
+		if f.phase == phaseRaised {
+			f.phase = phaseBlocked
+		}
+	}
+	if s.queuedSince == 0 {
+		s.renewTimeouts(at)
+	}
+}
+
+// retry enters the innermost task again, unless its work is done, or was interrupted where it can go on.
+func (s *State) retry(e *journalv1.OrderReopened) {
+	f := s.last()
+	switch {
+	case s.untouched():
+		s.frames, s.startedAt = nil, 0
+		if e.Input != nil {
+			s.input = NewValue(e.Input)
+		}
+	case f.task == nil || f.succeeded():
+	case e.Input != nil,
+		f.failed && (f.list == nil || f.pos < len(f.list.Tasks)),
+		f.call != nil:
+		s.goOnWith(f.task, e.Input)
+	}
+}
+
+// goOnWith makes a task the next one to be entered, in the innermost frame that has its list.
+func (s *State) goOnWith(t *Task, input []byte) {
+	f := s.last()
+	for f.list != t.In {
+		f = f.parent
+	}
+	f.pos, f.phase, f.due = t.Index, phaseNext, 0
+	if input != nil {
+		f.last = NewValue(input)
+	}
+	s.frames = slices.DeleteFunc(s.frames, func(x *frame) bool { return x != f && x.inside(f) })
+}
+
+// renewTimeouts has the timeouts around the task where the order stands begin anew, and the retries be counted anew.
+func (s *State) renewTimeouts(at int64) {
+	if s.timeout != 0 {
+		s.timeoutAt = at + s.timeout
+	}
+	for _, f := range s.frames {
+		if f.timeout != 0 {
+			f.timeoutAt = at + f.timeout
+		}
+		f.retry = retryState{}
+	}
+}

@@ -1,0 +1,180 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/holdfast-run/holdfast/messages/adminv1"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+)
+
+func newFallout(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "fallout",
+		Short: "See which orders have faulted, and have them go on",
+		Long: "An order that faults is not lost: it waits, as it was, for an operator, who may try its task again, pass the task\n" +
+			"over, or cancel it. 'holdfast order restart' has it go on elsewhere, 'holdfast order complete' completes it.",
+		Example: "  holdfast fallout list\n" +
+			"  holdfast fallout retry --definition telecom/activate --task /do/2/hss --by jane --reason 'the HSS is back'",
+	}
+	asGroup(cmd)
+	a.adminFlags(cmd)
+	cmd.AddCommand(newFalloutList(a), newFalloutShow(a), newFalloutRetry(a), newFalloutSkip(a), newFalloutCancel(a))
+	return cmd
+}
+
+// groupJSON is a group of faulted orders as fallout list prints it.
+type groupJSON struct {
+	Count      int64      `json:"count"`
+	Definition string     `json:"definition"`
+	Task       string     `json:"task"`
+	ErrorType  string     `json:"error_type"`
+	ErrorTitle string     `json:"error_title"`
+	Oldest     *time.Time `json:"oldest"`
+	Newest     *time.Time `json:"newest"`
+	ExampleID  string     `json:"example_id"`
+}
+
+func newFalloutList(a *app) *cobra.Command {
+	var s selectFlags
+	var limit int32
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "Count the faulted orders by what went wrong",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			selection, err := s.selection(time.Now(), nil)
+			if err != nil {
+				return err
+			}
+			c, err := a.dialAdmin()
+			if err != nil {
+				return err
+			}
+			defer c.close()
+			ctx, cancel := a.bound(cmd.Context())
+			defer cancel()
+			answer, err := c.admin.ListFallout(ctx, &adminv1.ListFalloutRequest{Selection: selection, Limit: limit})
+			if err != nil {
+				return err
+			}
+			return a.printFallout(answer)
+		},
+	}
+	s.flags(a, cmd, true)
+	cmd.Flags().Int32Var(&limit, "limit", 100, "list at most this many groups")
+	return cmd
+}
+
+func (a *app) printFallout(answer *adminv1.ListFalloutResponse) error {
+	var t *table
+	if a.output == outputTable {
+		t = newTable(a.stdout, "ORDERS", "DEFINITION", "TASK", "ERROR TYPE", "ERROR", "OLDEST", "NEWEST", "EXAMPLE")
+	}
+	left := answer.GetOrders()
+	for _, g := range answer.GetGroups() {
+		left -= g.GetCount()
+		if t != nil {
+			t.row(strconv.FormatInt(g.GetCount(), 10), g.GetDefinition(), g.GetTask(), g.GetErrorType(), g.GetErrorTitle(),
+				textTime(g.GetOldest()), textTime(g.GetNewest()), g.GetExampleId())
+			continue
+		}
+		err := a.printJSON(groupJSON{
+			Count: g.GetCount(), Definition: g.GetDefinition(), Task: g.GetTask(), ErrorType: g.GetErrorType(),
+			ErrorTitle: g.GetErrorTitle(), Oldest: jsonTime(g.GetOldest()), Newest: jsonTime(g.GetNewest()), ExampleID: g.GetExampleId(),
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if err := t.end(); err != nil {
+		return err
+	}
+	if left > 0 {
+		fmt.Fprintf(a.stderr, "%d more orders are in groups that are not listed\n", left)
+	}
+	return nil
+}
+
+// falloutJSON is an order as fallout show prints it.
+type falloutJSON struct {
+	Order       orderJSON       `json:"order"`
+	Task        string          `json:"task"`
+	Input       json.RawMessage `json:"input"`
+	HoldsKey    bool            `json:"holds_key"`
+	InDoubt     []doubtJSON     `json:"in_doubt"`
+	LateResults []eventJSON     `json:"late_results"`
+}
+
+type doubtJSON struct {
+	Task    string `json:"task"`
+	Key     string `json:"key"`
+	Attempt uint32 `json:"attempt"`
+}
+
+func newFalloutShow(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "show ID",
+		Short: "Print where an order stands, and what is in doubt",
+		Args:  oneOrderID,
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, prefix string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			if len(args) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			return a.suggestOrders(cmd, []orderv1.Status{orderv1.Status_STATUS_FAULTED}, args, prefix)
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.dialAdmin()
+			if err != nil {
+				return err
+			}
+			defer c.close()
+			ctx, cancel := a.bound(cmd.Context())
+			defer cancel()
+			answer, err := c.admin.ShowFallout(ctx, &adminv1.ShowFalloutRequest{Id: args[0]})
+			if err != nil {
+				return err
+			}
+			return a.printOneFallout(answer)
+		},
+	}
+}
+
+func (a *app) printOneFallout(f *adminv1.ShowFalloutResponse) error {
+	if a.output == outputJSON {
+		out := falloutJSON{
+			Order: jsonOrder(f.GetOrder()), Task: f.GetTask(), Input: jsonValue(f.GetInput()), HoldsKey: f.GetHoldsKey(),
+			InDoubt: []doubtJSON{}, LateResults: []eventJSON{},
+		}
+		for _, d := range f.GetInDoubt() {
+			out.InDoubt = append(out.InDoubt, doubtJSON{Task: d.GetTask(), Key: d.GetKey(), Attempt: d.GetAttempt()})
+		}
+		for _, ev := range f.GetLateResults() {
+			out.LateResults = append(out.LateResults, jsonEvent(ev))
+		}
+		return a.printJSON(out)
+	}
+	t := newTable(a.stdout)
+	orderRows(t, f.GetOrder())
+	if f.GetTask() != "" {
+		t.row("stands at", f.GetTask())
+	}
+	if len(f.GetInput()) > 0 {
+		t.row("task input", string(f.GetInput()))
+	}
+	if f.GetHoldsKey() {
+		t.row("holds its key", "yes")
+	}
+	for _, d := range f.GetInDoubt() {
+		t.row("in doubt", fmt.Sprintf("%s, attempt %d, key %s", d.GetTask(), d.GetAttempt(), d.GetKey()))
+	}
+	for _, ev := range f.GetLateResults() {
+		t.row("late result", fmt.Sprintf("%s, attempt %d, key %s, at %s: %s",
+			ev.GetTask(), ev.GetAttempt(), ev.GetKey(), textTime(ev.GetAt()), eventDetail(ev)))
+	}
+	return t.end()
+}

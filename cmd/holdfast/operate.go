@@ -1,0 +1,416 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/holdfast-run/holdfast/messages/adminv1"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/messages/problemv1"
+)
+
+// selectFlags select orders.
+type selectFlags struct {
+	definition, key, task string
+	errorType, errorTitle string
+	since, until          string
+	labels                []string
+	all                   bool
+}
+
+// flags gives a command the flags; those about errors only if faulted orders are meant.
+func (s *selectFlags) flags(a *app, cmd *cobra.Command, faulted bool) {
+	flags := cmd.Flags()
+	flags.StringVar(&s.definition, "definition", "", "only orders of this `definition`, namespace/name or namespace/name:version")
+	flags.StringVar(&s.key, "key", "", "only orders with this order `key`")
+	flags.StringArrayVar(&s.labels, "label", nil, "only orders with this `label`, name=value; several: with all of them")
+	if faulted {
+		flags.StringVar(&s.task, "task", "", "only orders that stand at this `task`, such as /do/2/activate")
+		flags.StringVar(&s.errorType, "error-type", "", "only orders that faulted with an error of this `type`")
+		flags.StringVar(&s.errorTitle, "error", "", "only orders that faulted with an error of this `title`")
+		flags.StringVar(&s.since, "since", "", "only orders that faulted at or after this `time`, RFC 3339, or as long ago as 1h")
+		flags.StringVar(&s.until, "until", "", "only orders that faulted before this `time`, in the same forms")
+	}
+	if err := cmd.RegisterFlagCompletionFunc("definition", a.completeDefinition); err != nil {
+		panic(err) // there is such a flag
+	}
+}
+
+// selection makes the selection that the flags, and the ids given, mean.
+func (s *selectFlags) selection(now time.Time, ids []string) (*adminv1.Selection, error) {
+	out := &adminv1.Selection{
+		Ids: ids, Definition: s.definition, Task: s.task, ErrorType: s.errorType, ErrorTitle: s.errorTitle, OrderKey: s.key,
+	}
+	var err error
+	if out.Labels, err = parseLabels(s.labels); err != nil {
+		return nil, err
+	}
+	if out.EndedFrom, err = parseTime("--since", s.since, now, -1); err != nil {
+		return nil, err
+	}
+	out.EndedTo, err = parseTime("--until", s.until, now, -1)
+	return out, err
+}
+
+// empty tells whether no condition was given.
+func (s *selectFlags) empty() bool {
+	return s.definition == "" && s.key == "" && s.task == "" && s.errorType == "" && s.errorTitle == "" && s.since == "" &&
+		s.until == "" && len(s.labels) == 0
+}
+
+// operation is a command that does something to orders.
+type operation struct {
+	use, short, long string
+	// faulted: it is meant for faulted orders; else for open ones.
+	faulted bool
+	// local: the group of the command has no flag for the administration's address.
+	local bool
+	// flags adds flags of its own; action makes the action that they mean.
+	flags  func(*cobra.Command)
+	action func() (*adminv1.Action, error)
+}
+
+// asked is what a command of an operation was given.
+type asked struct {
+	selectFlags
+
+	yes        bool
+	by, reason string
+}
+
+func (a *app) newOperation(o operation) *cobra.Command {
+	var f asked
+	cmd := &cobra.Command{
+		Use:   o.use + " [ID...]",
+		Short: o.short,
+		Long: o.long + "\n\nName the orders, or select them with flags; then it is counted first how many there are, and asked whether to go\n" +
+			"on. The node does it, and tells what came of each. It can be repeated: what is done is not done again.",
+		ValidArgsFunction: a.completeOrderIDs(),
+		RunE: func(cmd *cobra.Command, ids []string) error {
+			for _, id := range ids {
+				if err := checkOrderID(id); err != nil {
+					return err
+				}
+			}
+			if f.empty() && len(ids) == 0 && !f.all {
+				return usagef("name orders, or select them with flags, or all with --all")
+			}
+			if f.all && (len(ids) > 0 || !f.empty()) {
+				return usagef("--all and a selection exclude each other")
+			}
+			action, err := o.action()
+			if err != nil {
+				return err
+			}
+			action.By, action.Reason = f.by, f.reason
+			c, err := a.dialAdmin()
+			if err != nil {
+				return err
+			}
+			defer c.close()
+			if len(ids) == 1 && f.empty() {
+				return a.operate(cmd.Context(), c, ids[0], action)
+			}
+			selection, err := f.selection(time.Now(), ids)
+			if err != nil {
+				return err
+			}
+			return a.operateAll(cmd.Context(), c, &adminv1.OperateAllRequest{Selection: selection, Action: action, All: f.all},
+				f.yes || len(ids) > 0)
+		},
+	}
+	if o.faulted {
+		cmd.ValidArgsFunction = a.completeOrderIDs(orderv1.Status_STATUS_FAULTED)
+	}
+	if o.local {
+		a.adminFlag(cmd)
+	}
+	f.flags(a, cmd, o.faulted)
+	flags := cmd.Flags()
+	flags.BoolVar(&f.all, "all", false, "all that it is meant for")
+	flags.BoolVarP(&f.yes, "yes", "y", false, "don't ask")
+	flags.StringVar(&f.by, "by", userName(), "who does it; kept in the orders' histories")
+	flags.StringVar(&f.reason, "reason", "", "why; kept in the orders' histories")
+	if o.flags != nil {
+		o.flags(cmd)
+	}
+	return cmd
+}
+
+// operate does something to one order, and prints it.
+func (a *app) operate(ctx context.Context, c *api, id string, action *adminv1.Action) error {
+	ctx, cancel := a.bound(ctx)
+	defer cancel()
+	answer, err := c.admin.Operate(ctx, &adminv1.OperateRequest{Id: id, Action: action})
+	if err != nil {
+		return err
+	}
+	return a.printOrder(answer.GetOrder())
+}
+
+// operateAll does something to a selection, once it is certain.
+func (a *app) operateAll(ctx context.Context, c *api, request *adminv1.OperateAllRequest, certain bool) error {
+	ctx, cancel := a.boundWait(ctx)
+	defer cancel()
+	if !certain {
+		if ok, err := a.confirm(ctx, c, request); !ok {
+			return err
+		}
+	}
+	stream, err := c.admin.OperateAll(ctx, request)
+	if err != nil {
+		return err
+	}
+	var t *table
+	if a.output == outputTable {
+		t = newTable(a.stdout, "ID", "RESULT")
+	}
+	told, refused := 0, 0
+	for {
+		answer, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return errors.Join(advise(err, "It was told of %d orders until then. Do it again: what is done is not done again.", told), t.end())
+		}
+		for _, o := range answer.GetOutcomes() {
+			told++
+			if o.GetCode() != 0 {
+				refused++
+			}
+			if err := a.printOutcome(t, o); err != nil {
+				return err
+			}
+		}
+	}
+	if err := t.end(); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stderr, "%d done, %d refused\n", told-refused, refused)
+	if refused > 0 {
+		return fmt.Errorf("%d of %d orders were refused", refused, told)
+	}
+	return nil
+}
+
+// outcomeJSON is what came of one order.
+type outcomeJSON struct {
+	ID      string `json:"id"`
+	Done    bool   `json:"done"`
+	Reason  string `json:"reason,omitempty"`
+	Message string `json:"message,omitempty"`
+}
+
+// printOutcome prints what came of an order: as a row of t, or as JSON if there is none.
+func (a *app) printOutcome(t *table, o *adminv1.Outcome) error {
+	if t == nil {
+		return a.printJSON(outcomeJSON{ID: o.GetId(), Done: o.GetCode() == 0, Reason: o.GetReason(), Message: o.GetMessage()})
+	}
+	result := "done"
+	if o.GetCode() != 0 {
+		result = o.GetReason() + ": " + o.GetMessage()
+	}
+	t.row(o.GetId(), result)
+	return nil
+}
+
+// confirm counts the orders that are selected, and asks whether to go on.
+func (a *app) confirm(ctx context.Context, c *api, request *adminv1.OperateAllRequest) (bool, error) {
+	stream, err := c.admin.OperateAll(ctx, &adminv1.OperateAllRequest{
+		Selection: request.GetSelection(), Action: request.GetAction(), All: request.GetAll(), DryRun: true,
+	})
+	if err != nil {
+		return false, err
+	}
+	answer, err := stream.Recv()
+	if err != nil {
+		return false, err //nolint:wrapcheck // it is the node's answer
+	}
+	if answer.GetSelected() == 0 {
+		fmt.Fprintln(a.stderr, "no order is selected")
+		return false, nil
+	}
+	fmt.Fprintf(a.stderr, "%d orders are selected. Go on? [y/N] ", answer.GetSelected())
+	line, err := bufio.NewReader(a.stdin).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return false, fmt.Errorf("read the answer: %w", err)
+	}
+	switch strings.ToLower(strings.TrimSpace(line)) {
+	case "y", "yes":
+		return true, nil
+	case "":
+		fmt.Fprintln(a.stderr)
+	}
+	return false, errors.New("nothing was done: answer y, or give --yes")
+}
+
+// jsonFile reads a JSON value from a file, or from the standard input for -; nil if no file is named.
+func (a *app) jsonFile(name string) ([]byte, error) {
+	if name == "" {
+		return nil, nil
+	}
+	content, err := a.readFile(name)
+	if err != nil {
+		return nil, err
+	}
+	return content, checkJSON(name, content)
+}
+
+// reopening is the flags of what has a faulted order go on.
+type reopening struct {
+	value, deadline string
+	notDone         bool
+}
+
+// inputFlags are for what enters a task.
+func (r *reopening) inputFlags(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&r.value, "input", "", "`file` with what the task gets in place of its input, one JSON value; - for the standard input")
+	flags.BoolVar(&r.notDone, "not-done", false, "it is known that the attempts in doubt were not executed")
+	r.deadlineFlag(cmd)
+}
+
+// resultFlags are for what leaves one.
+func (r *reopening) resultFlags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&r.value, "result", "", "`file` with what the task's work would have left, one JSON value; - for the standard "+
+		"input (none: its input goes on)")
+	r.deadlineFlag(cmd)
+}
+
+func (r *reopening) deadlineFlag(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&r.deadline, "deadline", "", "a new deadline of the orders, `when`: RFC 3339, or a duration such as 1h")
+}
+
+func (r *reopening) read(a *app) (value []byte, deadline *timestamppb.Timestamp, err error) {
+	if value, err = a.jsonFile(r.value); err != nil {
+		return nil, nil, err
+	}
+	deadline, err = parseTime("--deadline", r.deadline, time.Now(), 1)
+	return value, deadline, err
+}
+
+func newFalloutRetry(a *app) *cobra.Command {
+	var r reopening
+	return a.newOperation(operation{
+		use: "retry", short: "Try the task again where an order faulted", faulted: true,
+		long: "Have faulted orders go on where they stand: the task is tried again, under the same idempotency key. What is in\n" +
+			"doubt goes back to the adapter, marked as maybe started. With another input it is other work, with a key of its own:\n" +
+			"find out first whether what is in doubt was executed, and say so with --not-done if it was not.",
+		flags: r.inputFlags,
+		action: func() (*adminv1.Action, error) {
+			input, deadline, err := r.read(a)
+			return &adminv1.Action{Kind: &adminv1.Action_Retry{
+				Retry: &adminv1.Retry{Input: input, NotDone: r.notDone, Deadline: deadline},
+			}}, err
+		},
+	})
+}
+
+func newFalloutSkip(a *app) *cobra.Command {
+	var r reopening
+	var task string
+	return a.newOperation(operation{
+		use: "skip", short: "Pass over the task where an order faulted", faulted: true,
+		long: "Have faulted orders go on behind the task where they stand, as though it had left a result; or as though its if did\n" +
+			"not hold.",
+		flags: func(cmd *cobra.Command) {
+			r.resultFlags(cmd)
+			cmd.Flags().StringVar(&task, "around", "", "pass over this `task`, one around the one where they stand")
+		},
+		action: func() (*adminv1.Action, error) {
+			output, deadline, err := r.read(a)
+			return &adminv1.Action{Kind: &adminv1.Action_Skip{
+				Skip: &adminv1.Skip{Task: task, Output: output, Deadline: deadline},
+			}}, err
+		},
+	})
+}
+
+func newFalloutCancel(a *app) *cobra.Command {
+	return a.newOperation(operation{
+		use: "cancel", short: "Cancel faulted orders", faulted: true,
+		long:   "Cancel faulted orders for good: the next ones of their keys run.",
+		action: func() (*adminv1.Action, error) { return &adminv1.Action{Kind: &adminv1.Action_Cancel{}}, nil },
+	})
+}
+
+func newOrderRestart(a *app) *cobra.Command {
+	var r reopening
+	var from string
+	return a.newOperation(operation{
+		use: "restart", short: "Have a faulted order go on with another task", faulted: true, local: true,
+		long: "Have faulted orders go on with another task of the list that they are in, or of a list around it, as though the last\n" +
+			"task had said so with then. What is done again has idempotency keys of its own.",
+		flags: func(cmd *cobra.Command) {
+			r.inputFlags(cmd)
+			cmd.Flags().StringVar(&from, "from", "", "the `task` to go on with, such as /do/2/activate")
+		},
+		action: func() (*adminv1.Action, error) {
+			if from == "" {
+				return nil, usagef("--from is missing: name the task to go on with")
+			}
+			input, deadline, err := r.read(a)
+			return &adminv1.Action{Kind: &adminv1.Action_Restart{
+				Restart: &adminv1.Restart{Task: from, Input: input, NotDone: r.notDone, Deadline: deadline},
+			}}, err
+		},
+	})
+}
+
+func newOrderComplete(a *app) *cobra.Command {
+	var result string
+	return a.newOperation(operation{
+		use: "complete", short: "Complete an order by hand", faulted: true, local: true,
+		long: "Complete orders by hand, with a result. Flags select faulted orders; one that is named may be open, too: activities\n" +
+			"under way are awaited.",
+		flags: func(cmd *cobra.Command) {
+			cmd.Flags().StringVar(&result, "result", "", "`file` with the output, one JSON value; - for the standard input (none: null)")
+		},
+		action: func() (*adminv1.Action, error) {
+			output, err := a.jsonFile(result)
+			return &adminv1.Action{Kind: &adminv1.Action_Complete{Complete: &adminv1.Complete{Output: output}}}, err
+		},
+	})
+}
+
+func newOrderFault(a *app) *cobra.Command {
+	var p problemv1.Problem
+	return a.newOperation(operation{
+		use: "fault", short: "Fault an order by hand", local: true,
+		long: "Fault open orders, so that they wait for an operator and can go on elsewhere. Activities under way are awaited.",
+		flags: func(cmd *cobra.Command) {
+			cmd.Flags().StringVar(&p.Type, "type", "", "the error's `type`, a URI")
+			cmd.Flags().StringVar(&p.Title, "title", "", "the error's `title`")
+			cmd.Flags().StringVar(&p.Detail, "detail", "", "the error's `detail` (none: the reason)")
+		},
+		action: func() (*adminv1.Action, error) {
+			return &adminv1.Action{Kind: &adminv1.Action_Fault{Fault: &adminv1.Fault{Error: &p}}}, nil
+		},
+	})
+}
+
+func newOrderSuspend(a *app) *cobra.Command {
+	return a.newOperation(operation{
+		use: "suspend", short: "Have nothing new begin in an order", local: true,
+		long: "Suspend open orders: activities under way end, but nothing else happens, and no time strikes, until they are\n" +
+			"resumed. Then what came due strikes.",
+		action: func() (*adminv1.Action, error) { return &adminv1.Action{Kind: &adminv1.Action_Suspend{}}, nil },
+	})
+}
+
+func newOrderResume(a *app) *cobra.Command {
+	return a.newOperation(operation{
+		use: "resume", short: "Have a suspended order go on", local: true,
+		long:   "Have suspended orders go on. What came due meanwhile strikes now.",
+		action: func() (*adminv1.Action, error) { return &adminv1.Action{Kind: &adminv1.Action_Resume{}}, nil },
+	})
+}
