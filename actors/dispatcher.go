@@ -147,8 +147,7 @@ func (d *dispatcher) hurry() {
 		return
 	}
 	d.hurrying = true
-	self, root := d.activity.dispatcher, d.engine.system.Root
-	time.AfterFunc(throttleTick, func() { root.Send(self, tick{}) })
+	d.engine.after(throttleTick, func() { d.engine.tell(d.activity.dispatcher, tick{}) })
 }
 
 func (d *dispatcher) do(outputs []dispatch.Output) {

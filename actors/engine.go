@@ -248,14 +248,17 @@ func (e *Engine) Ready() error {
 
 func (e *Engine) tell(pid *actor.PID, m any) { e.system.Root.Send(pid, m) }
 
-// later does something after a while, unless the engine stops. The timer needs no owner: what it does only sends.
-func (e *Engine) later(do func()) {
-	time.AfterFunc(e.config.TryAgain, func() {
+// after does something after a while, unless the engine stops. The timer needs no owner: what it does only sends.
+func (e *Engine) after(d time.Duration, do func()) {
+	time.AfterFunc(d, func() {
 		if !e.stopping.Load() {
 			do()
 		}
 	})
 }
+
+// later does again what failed.
+func (e *Engine) later(do func()) { e.after(e.config.TryAgain, do) }
 
 // tellOrder sends a message to an order, wherever it is.
 func (e *Engine) tellOrder(p messages.Partition, id messages.OrderID, h messages.Handle, m any) {

@@ -93,3 +93,18 @@ func (e *Engine) Activities() []ActivityStatus {
 	slices.SortFunc(out, func(a, b ActivityStatus) int { return strings.Compare(a.Name, b.Name) })
 	return out
 }
+
+// Status is how an engine is.
+type Status struct {
+	// Open are the orders that have not ended, Resident those in memory, Timers those that are to go on at some time.
+	Open, Resident, Timers int64
+	// ResidentBytes is about what orders in memory take.
+	ResidentBytes int64
+}
+
+// Status tells how the engine is.
+func (e *Engine) Status() Status {
+	return Status{
+		Open: value(e.metrics.open), Resident: value(e.metrics.resident), Timers: value(e.metrics.timers), ResidentBytes: e.resident.Load(),
+	}
+}

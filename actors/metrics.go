@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/holdfast-run/holdfast/actors/dispatch"
 	"github.com/holdfast-run/holdfast/messages"
@@ -245,4 +246,13 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(m.queueOverflow, prometheus.GaugeValue, float64(g.overflow()), activity)
 		ch <- prometheus.MustNewConstMetric(m.queueResults, prometheus.CounterValue, float64(g.results.Load()), activity)
 	}
+}
+
+// value reads a gauge.
+func value(g prometheus.Gauge) int64 {
+	var m dto.Metric
+	if err := g.Write(&m); err != nil {
+		return 0 // a gauge does not fail
+	}
+	return int64(m.GetGauge().GetValue())
 }

@@ -27,6 +27,8 @@ type Config struct {
 	Connections int
 	// Heartbeat is how often an adapter shows that it lives; after three it is taken for dead. Default 5 s.
 	Heartbeat time.Duration
+	// Version is what the node says of itself to operators.
+	Version string
 }
 
 // WithDefaults fills what is zero.

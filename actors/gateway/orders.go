@@ -145,7 +145,13 @@ func (o orders) Get(ctx context.Context, r *orderv1.GetRequest) (*orderv1.GetRes
 	if err != nil {
 		return nil, err
 	}
-	return &orderv1.GetResponse{Order: orderOf(s)}, nil
+	order := orderOf(s)
+	if at, err := o.engine.Estimate(ctx, s); err != nil {
+		return nil, o.fail(err)
+	} else if !at.IsZero() {
+		order.EstimatedEnd = timestamppb.New(at)
+	}
+	return &orderv1.GetResponse{Order: order}, nil
 }
 
 func (s *Server) load(ctx context.Context, id string) (*workflow.State, error) {

@@ -32,6 +32,7 @@ type Server struct {
 	catalog  catalog
 	health   *health.Server
 	stopping chan struct{}
+	started  time.Time
 
 	accepting atomic.Int64
 }
@@ -40,7 +41,7 @@ type Server struct {
 func New(config Config, engine *actors.Engine, metrics *actors.Metrics, node messages.NodeID, log *slog.Logger) *Server {
 	return &Server{
 		config: config.WithDefaults(), engine: engine, metrics: metrics, node: node, log: log, health: health.NewServer(),
-		stopping: make(chan struct{}),
+		stopping: make(chan struct{}), started: time.Now(),
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 func newAdapter(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "adapter",
-		Short: "Run a built-in adapter",
+		Short: "See and limit what adapters do, or run a built-in one",
 	}
 	asGroup(cmd)
 	var config adapters.Config
@@ -36,6 +36,6 @@ func newAdapter(a *app) *cobra.Command {
 	}
 	run.Flags().StringSliceVar(&config.Servers, "server", nil, "`address` of a node, host:port; several allowed (127.0.0.1:7460)")
 	setting(run.Flags(), "server")
-	cmd.AddCommand(run)
+	cmd.AddCommand(run, newAdapterList(a), newAdapterLimit(a))
 	return cmd
 }

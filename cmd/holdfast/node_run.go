@@ -169,6 +169,7 @@ func (n *node) start(ctx context.Context) error {
 		return errors.Join(err, n.journal.Close())
 	}
 	n.ready.Store(n.engine)
+	n.config.Gateway.Version = version().Version
 	n.gateway = gateway.New(n.config.Gateway, n.engine, n.metrics, n.id, n.log)
 	n.grpc = n.gateway.GRPC()
 	n.admin.Store(n.gateway.AdminGRPC())

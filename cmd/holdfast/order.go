@@ -29,15 +29,17 @@ func newOrder(a *app) *cobra.Command {
 
 // orderJSON is an order as get prints it.
 type orderJSON struct {
-	ID         string          `json:"id"`
-	Definition string          `json:"definition"`
-	Status     string          `json:"status"`
-	OrderKey   string          `json:"order_key"`
-	AcceptedAt *time.Time      `json:"accepted_at"`
-	EndedAt    *time.Time      `json:"ended_at"`
-	Version    uint64          `json:"version"`
-	Output     json.RawMessage `json:"output"`
-	Error      *problemJSON    `json:"error"`
+	ID         string     `json:"id"`
+	Definition string     `json:"definition"`
+	Status     string     `json:"status"`
+	OrderKey   string     `json:"order_key"`
+	AcceptedAt *time.Time `json:"accepted_at"`
+	EndedAt    *time.Time `json:"ended_at"`
+	// EstimatedEnd is told of orders that wait for adapters.
+	EstimatedEnd *time.Time      `json:"estimated_end,omitempty"`
+	Version      uint64          `json:"version"`
+	Output       json.RawMessage `json:"output"`
+	Error        *problemJSON    `json:"error"`
 }
 
 // listedJSON is an order as list prints it.
@@ -65,8 +67,8 @@ func (a *app) printOrder(o *orderv1.Order) error {
 func jsonOrder(o *orderv1.Order) orderJSON {
 	return orderJSON{
 		ID: o.GetId(), Definition: o.GetDefinition(), Status: statusWord(o.GetStatus()), OrderKey: o.GetOrderKey(),
-		AcceptedAt: jsonTime(o.GetAcceptedAt()), EndedAt: jsonTime(o.GetEndedAt()), Version: o.GetVersion(),
-		Output: jsonValue(o.GetOutput()), Error: jsonProblem(o.GetError()),
+		AcceptedAt: jsonTime(o.GetAcceptedAt()), EndedAt: jsonTime(o.GetEndedAt()), EstimatedEnd: jsonTime(o.GetEstimatedEnd()),
+		Version: o.GetVersion(), Output: jsonValue(o.GetOutput()), Error: jsonProblem(o.GetError()),
 	}
 }
 
@@ -92,6 +94,9 @@ func orderRows(t *table, o *orderv1.Order) {
 		ended += fmt.Sprintf(" (after %v)", o.GetEndedAt().AsTime().Sub(o.GetAcceptedAt().AsTime()).Round(time.Millisecond))
 	}
 	add("ended at", ended)
+	if o.GetEstimatedEnd() != nil {
+		add("estimated end", textTime(o.GetEstimatedEnd())+" (waits for adapters)")
+	}
 	add("version", strconv.FormatUint(o.GetVersion(), 10))
 	if p := o.GetError(); p != nil {
 		add("error", textProblem(p))

@@ -81,7 +81,7 @@ func newRoot(a *app) *cobra.Command {
 		newOrder(a),
 		newDefinition(a),
 		newKey(a),
-		newFallout(a),
+		newFallout(a), newStatus(a),
 		newDev(a),
 		newNode(a),
 		newAdapter(a),

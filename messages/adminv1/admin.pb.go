@@ -1758,6 +1758,553 @@ func (x *Outcome) GetMessage() string {
 	return ""
 }
 
+type ListActivitiesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListActivitiesRequest) Reset() {
+	*x = ListActivitiesRequest{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListActivitiesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListActivitiesRequest) ProtoMessage() {}
+
+func (x *ListActivitiesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListActivitiesRequest.ProtoReflect.Descriptor instead.
+func (*ListActivitiesRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{26}
+}
+
+type ListActivitiesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// By name.
+	Activities    []*ActivityStatus `protobuf:"bytes,1,rep,name=activities,proto3" json:"activities,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListActivitiesResponse) Reset() {
+	*x = ListActivitiesResponse{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListActivitiesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListActivitiesResponse) ProtoMessage() {}
+
+func (x *ListActivitiesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListActivitiesResponse.ProtoReflect.Descriptor instead.
+func (*ListActivitiesResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ListActivitiesResponse) GetActivities() []*ActivityStatus {
+	if x != nil {
+		return x.Activities
+	}
+	return nil
+}
+
+// ActivityStatus is how things stand with an activity.
+type ActivityStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// adapter.activity.
+	Activity string `protobuf:"bytes,1,opt,name=activity,proto3" json:"activity,omitempty"`
+	// Streams of adapters that offer it.
+	Adapters int64 `protobuf:"varint,2,opt,name=adapters,proto3" json:"adapters,omitempty"`
+	// Tasks that wait for an adapter in memory, that adapters have, and that were put on disk and have no result yet.
+	Waiting  int64 `protobuf:"varint,3,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	InFlight int64 `protobuf:"varint,4,opt,name=in_flight,json=inFlight,proto3" json:"in_flight,omitempty"`
+	Overflow int64 `protobuf:"varint,5,opt,name=overflow,proto3" json:"overflow,omitempty"`
+	// How long the task has waited that has waited longest of those in memory.
+	AgeSeconds float64 `protobuf:"fixed64,6,opt,name=age_seconds,json=ageSeconds,proto3" json:"age_seconds,omitempty"`
+	// Results a second, lately.
+	RatePerSecond float64 `protobuf:"fixed64,7,opt,name=rate_per_second,json=ratePerSecond,proto3" json:"rate_per_second,omitempty"`
+	// Absent if it has none.
+	Limit         *ActivityLimit `protobuf:"bytes,8,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ActivityStatus) Reset() {
+	*x = ActivityStatus{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ActivityStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ActivityStatus) ProtoMessage() {}
+
+func (x *ActivityStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ActivityStatus.ProtoReflect.Descriptor instead.
+func (*ActivityStatus) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ActivityStatus) GetActivity() string {
+	if x != nil {
+		return x.Activity
+	}
+	return ""
+}
+
+func (x *ActivityStatus) GetAdapters() int64 {
+	if x != nil {
+		return x.Adapters
+	}
+	return 0
+}
+
+func (x *ActivityStatus) GetWaiting() int64 {
+	if x != nil {
+		return x.Waiting
+	}
+	return 0
+}
+
+func (x *ActivityStatus) GetInFlight() int64 {
+	if x != nil {
+		return x.InFlight
+	}
+	return 0
+}
+
+func (x *ActivityStatus) GetOverflow() int64 {
+	if x != nil {
+		return x.Overflow
+	}
+	return 0
+}
+
+func (x *ActivityStatus) GetAgeSeconds() float64 {
+	if x != nil {
+		return x.AgeSeconds
+	}
+	return 0
+}
+
+func (x *ActivityStatus) GetRatePerSecond() float64 {
+	if x != nil {
+		return x.RatePerSecond
+	}
+	return 0
+}
+
+func (x *ActivityStatus) GetLimit() *ActivityLimit {
+	if x != nil {
+		return x.Limit
+	}
+	return nil
+}
+
+// ActivityLimit bounds what adapters get of an activity.
+type ActivityLimit struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The most tasks a second, on average; 0: any.
+	RatePerSecond float64 `protobuf:"fixed64,1,opt,name=rate_per_second,json=ratePerSecond,proto3" json:"rate_per_second,omitempty"`
+	// The most tasks that adapters have at a time; 0: any.
+	Concurrency uint32 `protobuf:"varint,2,opt,name=concurrency,proto3" json:"concurrency,omitempty"`
+	// When it was set, by whom and why. Told, and ignored in requests.
+	SetAt         *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=set_at,json=setAt,proto3" json:"set_at,omitempty"`
+	By            string                 `protobuf:"bytes,4,opt,name=by,proto3" json:"by,omitempty"`
+	Reason        string                 `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ActivityLimit) Reset() {
+	*x = ActivityLimit{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ActivityLimit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ActivityLimit) ProtoMessage() {}
+
+func (x *ActivityLimit) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ActivityLimit.ProtoReflect.Descriptor instead.
+func (*ActivityLimit) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *ActivityLimit) GetRatePerSecond() float64 {
+	if x != nil {
+		return x.RatePerSecond
+	}
+	return 0
+}
+
+func (x *ActivityLimit) GetConcurrency() uint32 {
+	if x != nil {
+		return x.Concurrency
+	}
+	return 0
+}
+
+func (x *ActivityLimit) GetSetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SetAt
+	}
+	return nil
+}
+
+func (x *ActivityLimit) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *ActivityLimit) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type LimitActivityRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// adapter.activity.
+	Activity      string  `protobuf:"bytes,1,opt,name=activity,proto3" json:"activity,omitempty"`
+	RatePerSecond float64 `protobuf:"fixed64,2,opt,name=rate_per_second,json=ratePerSecond,proto3" json:"rate_per_second,omitempty"`
+	Concurrency   uint32  `protobuf:"varint,3,opt,name=concurrency,proto3" json:"concurrency,omitempty"`
+	// Who sets it, and why; at most 1024 bytes each.
+	By            string `protobuf:"bytes,4,opt,name=by,proto3" json:"by,omitempty"`
+	Reason        string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LimitActivityRequest) Reset() {
+	*x = LimitActivityRequest{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LimitActivityRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LimitActivityRequest) ProtoMessage() {}
+
+func (x *LimitActivityRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LimitActivityRequest.ProtoReflect.Descriptor instead.
+func (*LimitActivityRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *LimitActivityRequest) GetActivity() string {
+	if x != nil {
+		return x.Activity
+	}
+	return ""
+}
+
+func (x *LimitActivityRequest) GetRatePerSecond() float64 {
+	if x != nil {
+		return x.RatePerSecond
+	}
+	return 0
+}
+
+func (x *LimitActivityRequest) GetConcurrency() uint32 {
+	if x != nil {
+		return x.Concurrency
+	}
+	return 0
+}
+
+func (x *LimitActivityRequest) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *LimitActivityRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type LimitActivityResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LimitActivityResponse) Reset() {
+	*x = LimitActivityResponse{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LimitActivityResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LimitActivityResponse) ProtoMessage() {}
+
+func (x *LimitActivityResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LimitActivityResponse.ProtoReflect.Descriptor instead.
+func (*LimitActivityResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{31}
+}
+
+type StatusRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StatusRequest) Reset() {
+	*x = StatusRequest{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StatusRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StatusRequest) ProtoMessage() {}
+
+func (x *StatusRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
+func (*StatusRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{32}
+}
+
+type StatusResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The node's id, which it has until it ends, and its version.
+	Node      string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Version   string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	StartedAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	// Why the node can't do its work now; empty if it can.
+	Unready string `protobuf:"bytes,4,opt,name=unready,proto3" json:"unready,omitempty"`
+	// Orders that have not ended, that are in memory, and that are to go on at some time.
+	Open     int64 `protobuf:"varint,5,opt,name=open,proto3" json:"open,omitempty"`
+	Resident int64 `protobuf:"varint,6,opt,name=resident,proto3" json:"resident,omitempty"`
+	Timers   int64 `protobuf:"varint,7,opt,name=timers,proto3" json:"timers,omitempty"`
+	// About what orders in memory take, in bytes.
+	ResidentBytes int64 `protobuf:"varint,8,opt,name=resident_bytes,json=residentBytes,proto3" json:"resident_bytes,omitempty"`
+	// Tasks of all activities that wait for adapters in memory, that adapters have, and that were put on disk.
+	Waiting       int64 `protobuf:"varint,9,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	InFlight      int64 `protobuf:"varint,10,opt,name=in_flight,json=inFlight,proto3" json:"in_flight,omitempty"`
+	Overflow      int64 `protobuf:"varint,11,opt,name=overflow,proto3" json:"overflow,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StatusResponse) Reset() {
+	*x = StatusResponse{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StatusResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StatusResponse) ProtoMessage() {}
+
+func (x *StatusResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
+func (*StatusResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *StatusResponse) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *StatusResponse) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *StatusResponse) GetStartedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartedAt
+	}
+	return nil
+}
+
+func (x *StatusResponse) GetUnready() string {
+	if x != nil {
+		return x.Unready
+	}
+	return ""
+}
+
+func (x *StatusResponse) GetOpen() int64 {
+	if x != nil {
+		return x.Open
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetResident() int64 {
+	if x != nil {
+		return x.Resident
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetTimers() int64 {
+	if x != nil {
+		return x.Timers
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetResidentBytes() int64 {
+	if x != nil {
+		return x.ResidentBytes
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetWaiting() int64 {
+	if x != nil {
+		return x.Waiting
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetInFlight() int64 {
+	if x != nil {
+		return x.InFlight
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetOverflow() int64 {
+	if x != nil {
+		return x.Overflow
+	}
+	return 0
+}
+
 var File_holdfast_admin_v1_admin_proto protoreflect.FileDescriptor
 
 const file_holdfast_admin_v1_admin_proto_rawDesc = "" +
@@ -1893,7 +2440,50 @@ const file_holdfast_admin_v1_admin_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04code\x18\x02 \x01(\x05R\x04code\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x18\n" +
-	"\amessage\x18\x04 \x01(\tR\amessage2\xa6\x04\n" +
+	"\amessage\x18\x04 \x01(\tR\amessage\"\x17\n" +
+	"\x15ListActivitiesRequest\"[\n" +
+	"\x16ListActivitiesResponse\x12A\n" +
+	"\n" +
+	"activities\x18\x01 \x03(\v2!.holdfast.admin.v1.ActivityStatusR\n" +
+	"activities\"\x9c\x02\n" +
+	"\x0eActivityStatus\x12\x1a\n" +
+	"\bactivity\x18\x01 \x01(\tR\bactivity\x12\x1a\n" +
+	"\badapters\x18\x02 \x01(\x03R\badapters\x12\x18\n" +
+	"\awaiting\x18\x03 \x01(\x03R\awaiting\x12\x1b\n" +
+	"\tin_flight\x18\x04 \x01(\x03R\binFlight\x12\x1a\n" +
+	"\boverflow\x18\x05 \x01(\x03R\boverflow\x12\x1f\n" +
+	"\vage_seconds\x18\x06 \x01(\x01R\n" +
+	"ageSeconds\x12&\n" +
+	"\x0frate_per_second\x18\a \x01(\x01R\rratePerSecond\x126\n" +
+	"\x05limit\x18\b \x01(\v2 .holdfast.admin.v1.ActivityLimitR\x05limit\"\xb4\x01\n" +
+	"\rActivityLimit\x12&\n" +
+	"\x0frate_per_second\x18\x01 \x01(\x01R\rratePerSecond\x12 \n" +
+	"\vconcurrency\x18\x02 \x01(\rR\vconcurrency\x121\n" +
+	"\x06set_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05setAt\x12\x0e\n" +
+	"\x02by\x18\x04 \x01(\tR\x02by\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\"\xa4\x01\n" +
+	"\x14LimitActivityRequest\x12\x1a\n" +
+	"\bactivity\x18\x01 \x01(\tR\bactivity\x12&\n" +
+	"\x0frate_per_second\x18\x02 \x01(\x01R\rratePerSecond\x12 \n" +
+	"\vconcurrency\x18\x03 \x01(\rR\vconcurrency\x12\x0e\n" +
+	"\x02by\x18\x04 \x01(\tR\x02by\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\"\x17\n" +
+	"\x15LimitActivityResponse\"\x0f\n" +
+	"\rStatusRequest\"\xd5\x02\n" +
+	"\x0eStatusResponse\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\x129\n" +
+	"\n" +
+	"started_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x12\x18\n" +
+	"\aunready\x18\x04 \x01(\tR\aunready\x12\x12\n" +
+	"\x04open\x18\x05 \x01(\x03R\x04open\x12\x1a\n" +
+	"\bresident\x18\x06 \x01(\x03R\bresident\x12\x16\n" +
+	"\x06timers\x18\a \x01(\x03R\x06timers\x12%\n" +
+	"\x0eresident_bytes\x18\b \x01(\x03R\rresidentBytes\x12\x18\n" +
+	"\awaiting\x18\t \x01(\x03R\awaiting\x12\x1b\n" +
+	"\tin_flight\x18\n" +
+	" \x01(\x03R\binFlight\x12\x1a\n" +
+	"\boverflow\x18\v \x01(\x03R\boverflow2\xc0\x06\n" +
 	"\fAdminService\x12P\n" +
 	"\aShowKey\x12!.holdfast.admin.v1.ShowKeyRequest\x1a\".holdfast.admin.v1.ShowKeyResponse\x12Y\n" +
 	"\n" +
@@ -1902,7 +2492,10 @@ const file_holdfast_admin_v1_admin_proto_rawDesc = "" +
 	"\vShowFallout\x12%.holdfast.admin.v1.ShowFalloutRequest\x1a&.holdfast.admin.v1.ShowFalloutResponse\x12P\n" +
 	"\aOperate\x12!.holdfast.admin.v1.OperateRequest\x1a\".holdfast.admin.v1.OperateResponse\x12[\n" +
 	"\n" +
-	"OperateAll\x12$.holdfast.admin.v1.OperateAllRequest\x1a%.holdfast.admin.v1.OperateAllResponse0\x01B;Z9github.com/holdfast-run/holdfast/messages/adminv1;adminv1b\x06proto3"
+	"OperateAll\x12$.holdfast.admin.v1.OperateAllRequest\x1a%.holdfast.admin.v1.OperateAllResponse0\x01\x12e\n" +
+	"\x0eListActivities\x12(.holdfast.admin.v1.ListActivitiesRequest\x1a).holdfast.admin.v1.ListActivitiesResponse\x12b\n" +
+	"\rLimitActivity\x12'.holdfast.admin.v1.LimitActivityRequest\x1a(.holdfast.admin.v1.LimitActivityResponse\x12M\n" +
+	"\x06Status\x12 .holdfast.admin.v1.StatusRequest\x1a!.holdfast.admin.v1.StatusResponseB;Z9github.com/holdfast-run/holdfast/messages/adminv1;adminv1b\x06proto3"
 
 var (
 	file_holdfast_admin_v1_admin_proto_rawDescOnce sync.Once
@@ -1916,57 +2509,65 @@ func file_holdfast_admin_v1_admin_proto_rawDescGZIP() []byte {
 	return file_holdfast_admin_v1_admin_proto_rawDescData
 }
 
-var file_holdfast_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_holdfast_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_holdfast_admin_v1_admin_proto_goTypes = []any{
-	(*ShowKeyRequest)(nil),        // 0: holdfast.admin.v1.ShowKeyRequest
-	(*ShowKeyResponse)(nil),       // 1: holdfast.admin.v1.ShowKeyResponse
-	(*KeyedOrder)(nil),            // 2: holdfast.admin.v1.KeyedOrder
-	(*ReleaseKeyRequest)(nil),     // 3: holdfast.admin.v1.ReleaseKeyRequest
-	(*ReleaseKeyResponse)(nil),    // 4: holdfast.admin.v1.ReleaseKeyResponse
-	(*Selection)(nil),             // 5: holdfast.admin.v1.Selection
-	(*ListFalloutRequest)(nil),    // 6: holdfast.admin.v1.ListFalloutRequest
-	(*ListFalloutResponse)(nil),   // 7: holdfast.admin.v1.ListFalloutResponse
-	(*FalloutGroup)(nil),          // 8: holdfast.admin.v1.FalloutGroup
-	(*ShowFalloutRequest)(nil),    // 9: holdfast.admin.v1.ShowFalloutRequest
-	(*ShowFalloutResponse)(nil),   // 10: holdfast.admin.v1.ShowFalloutResponse
-	(*AttemptInDoubt)(nil),        // 11: holdfast.admin.v1.AttemptInDoubt
-	(*Action)(nil),                // 12: holdfast.admin.v1.Action
-	(*Retry)(nil),                 // 13: holdfast.admin.v1.Retry
-	(*Skip)(nil),                  // 14: holdfast.admin.v1.Skip
-	(*Restart)(nil),               // 15: holdfast.admin.v1.Restart
-	(*Cancel)(nil),                // 16: holdfast.admin.v1.Cancel
-	(*Complete)(nil),              // 17: holdfast.admin.v1.Complete
-	(*Fault)(nil),                 // 18: holdfast.admin.v1.Fault
-	(*Suspend)(nil),               // 19: holdfast.admin.v1.Suspend
-	(*Resume)(nil),                // 20: holdfast.admin.v1.Resume
-	(*OperateRequest)(nil),        // 21: holdfast.admin.v1.OperateRequest
-	(*OperateResponse)(nil),       // 22: holdfast.admin.v1.OperateResponse
-	(*OperateAllRequest)(nil),     // 23: holdfast.admin.v1.OperateAllRequest
-	(*OperateAllResponse)(nil),    // 24: holdfast.admin.v1.OperateAllResponse
-	(*Outcome)(nil),               // 25: holdfast.admin.v1.Outcome
-	nil,                           // 26: holdfast.admin.v1.Selection.LabelsEntry
-	(orderv1.Status)(0),           // 27: holdfast.order.v1.Status
-	(*timestamppb.Timestamp)(nil), // 28: google.protobuf.Timestamp
-	(*orderv1.Order)(nil),         // 29: holdfast.order.v1.Order
-	(*orderv1.HistoryEvent)(nil),  // 30: holdfast.order.v1.HistoryEvent
-	(*problemv1.Problem)(nil),     // 31: holdfast.problem.v1.Problem
+	(*ShowKeyRequest)(nil),         // 0: holdfast.admin.v1.ShowKeyRequest
+	(*ShowKeyResponse)(nil),        // 1: holdfast.admin.v1.ShowKeyResponse
+	(*KeyedOrder)(nil),             // 2: holdfast.admin.v1.KeyedOrder
+	(*ReleaseKeyRequest)(nil),      // 3: holdfast.admin.v1.ReleaseKeyRequest
+	(*ReleaseKeyResponse)(nil),     // 4: holdfast.admin.v1.ReleaseKeyResponse
+	(*Selection)(nil),              // 5: holdfast.admin.v1.Selection
+	(*ListFalloutRequest)(nil),     // 6: holdfast.admin.v1.ListFalloutRequest
+	(*ListFalloutResponse)(nil),    // 7: holdfast.admin.v1.ListFalloutResponse
+	(*FalloutGroup)(nil),           // 8: holdfast.admin.v1.FalloutGroup
+	(*ShowFalloutRequest)(nil),     // 9: holdfast.admin.v1.ShowFalloutRequest
+	(*ShowFalloutResponse)(nil),    // 10: holdfast.admin.v1.ShowFalloutResponse
+	(*AttemptInDoubt)(nil),         // 11: holdfast.admin.v1.AttemptInDoubt
+	(*Action)(nil),                 // 12: holdfast.admin.v1.Action
+	(*Retry)(nil),                  // 13: holdfast.admin.v1.Retry
+	(*Skip)(nil),                   // 14: holdfast.admin.v1.Skip
+	(*Restart)(nil),                // 15: holdfast.admin.v1.Restart
+	(*Cancel)(nil),                 // 16: holdfast.admin.v1.Cancel
+	(*Complete)(nil),               // 17: holdfast.admin.v1.Complete
+	(*Fault)(nil),                  // 18: holdfast.admin.v1.Fault
+	(*Suspend)(nil),                // 19: holdfast.admin.v1.Suspend
+	(*Resume)(nil),                 // 20: holdfast.admin.v1.Resume
+	(*OperateRequest)(nil),         // 21: holdfast.admin.v1.OperateRequest
+	(*OperateResponse)(nil),        // 22: holdfast.admin.v1.OperateResponse
+	(*OperateAllRequest)(nil),      // 23: holdfast.admin.v1.OperateAllRequest
+	(*OperateAllResponse)(nil),     // 24: holdfast.admin.v1.OperateAllResponse
+	(*Outcome)(nil),                // 25: holdfast.admin.v1.Outcome
+	(*ListActivitiesRequest)(nil),  // 26: holdfast.admin.v1.ListActivitiesRequest
+	(*ListActivitiesResponse)(nil), // 27: holdfast.admin.v1.ListActivitiesResponse
+	(*ActivityStatus)(nil),         // 28: holdfast.admin.v1.ActivityStatus
+	(*ActivityLimit)(nil),          // 29: holdfast.admin.v1.ActivityLimit
+	(*LimitActivityRequest)(nil),   // 30: holdfast.admin.v1.LimitActivityRequest
+	(*LimitActivityResponse)(nil),  // 31: holdfast.admin.v1.LimitActivityResponse
+	(*StatusRequest)(nil),          // 32: holdfast.admin.v1.StatusRequest
+	(*StatusResponse)(nil),         // 33: holdfast.admin.v1.StatusResponse
+	nil,                            // 34: holdfast.admin.v1.Selection.LabelsEntry
+	(orderv1.Status)(0),            // 35: holdfast.order.v1.Status
+	(*timestamppb.Timestamp)(nil),  // 36: google.protobuf.Timestamp
+	(*orderv1.Order)(nil),          // 37: holdfast.order.v1.Order
+	(*orderv1.HistoryEvent)(nil),   // 38: holdfast.order.v1.HistoryEvent
+	(*problemv1.Problem)(nil),      // 39: holdfast.problem.v1.Problem
 }
 var file_holdfast_admin_v1_admin_proto_depIdxs = []int32{
 	2,  // 0: holdfast.admin.v1.ShowKeyResponse.orders:type_name -> holdfast.admin.v1.KeyedOrder
-	27, // 1: holdfast.admin.v1.KeyedOrder.status:type_name -> holdfast.order.v1.Status
-	28, // 2: holdfast.admin.v1.KeyedOrder.accepted_at:type_name -> google.protobuf.Timestamp
-	28, // 3: holdfast.admin.v1.KeyedOrder.ended_at:type_name -> google.protobuf.Timestamp
-	28, // 4: holdfast.admin.v1.Selection.ended_from:type_name -> google.protobuf.Timestamp
-	28, // 5: holdfast.admin.v1.Selection.ended_to:type_name -> google.protobuf.Timestamp
-	26, // 6: holdfast.admin.v1.Selection.labels:type_name -> holdfast.admin.v1.Selection.LabelsEntry
-	27, // 7: holdfast.admin.v1.Selection.statuses:type_name -> holdfast.order.v1.Status
+	35, // 1: holdfast.admin.v1.KeyedOrder.status:type_name -> holdfast.order.v1.Status
+	36, // 2: holdfast.admin.v1.KeyedOrder.accepted_at:type_name -> google.protobuf.Timestamp
+	36, // 3: holdfast.admin.v1.KeyedOrder.ended_at:type_name -> google.protobuf.Timestamp
+	36, // 4: holdfast.admin.v1.Selection.ended_from:type_name -> google.protobuf.Timestamp
+	36, // 5: holdfast.admin.v1.Selection.ended_to:type_name -> google.protobuf.Timestamp
+	34, // 6: holdfast.admin.v1.Selection.labels:type_name -> holdfast.admin.v1.Selection.LabelsEntry
+	35, // 7: holdfast.admin.v1.Selection.statuses:type_name -> holdfast.order.v1.Status
 	5,  // 8: holdfast.admin.v1.ListFalloutRequest.selection:type_name -> holdfast.admin.v1.Selection
 	8,  // 9: holdfast.admin.v1.ListFalloutResponse.groups:type_name -> holdfast.admin.v1.FalloutGroup
-	28, // 10: holdfast.admin.v1.FalloutGroup.oldest:type_name -> google.protobuf.Timestamp
-	28, // 11: holdfast.admin.v1.FalloutGroup.newest:type_name -> google.protobuf.Timestamp
-	29, // 12: holdfast.admin.v1.ShowFalloutResponse.order:type_name -> holdfast.order.v1.Order
+	36, // 10: holdfast.admin.v1.FalloutGroup.oldest:type_name -> google.protobuf.Timestamp
+	36, // 11: holdfast.admin.v1.FalloutGroup.newest:type_name -> google.protobuf.Timestamp
+	37, // 12: holdfast.admin.v1.ShowFalloutResponse.order:type_name -> holdfast.order.v1.Order
 	11, // 13: holdfast.admin.v1.ShowFalloutResponse.in_doubt:type_name -> holdfast.admin.v1.AttemptInDoubt
-	30, // 14: holdfast.admin.v1.ShowFalloutResponse.late_results:type_name -> holdfast.order.v1.HistoryEvent
+	38, // 14: holdfast.admin.v1.ShowFalloutResponse.late_results:type_name -> holdfast.order.v1.HistoryEvent
 	13, // 15: holdfast.admin.v1.Action.retry:type_name -> holdfast.admin.v1.Retry
 	14, // 16: holdfast.admin.v1.Action.skip:type_name -> holdfast.admin.v1.Skip
 	15, // 17: holdfast.admin.v1.Action.restart:type_name -> holdfast.admin.v1.Restart
@@ -1975,32 +2576,42 @@ var file_holdfast_admin_v1_admin_proto_depIdxs = []int32{
 	18, // 20: holdfast.admin.v1.Action.fault:type_name -> holdfast.admin.v1.Fault
 	19, // 21: holdfast.admin.v1.Action.suspend:type_name -> holdfast.admin.v1.Suspend
 	20, // 22: holdfast.admin.v1.Action.resume:type_name -> holdfast.admin.v1.Resume
-	28, // 23: holdfast.admin.v1.Retry.deadline:type_name -> google.protobuf.Timestamp
-	28, // 24: holdfast.admin.v1.Skip.deadline:type_name -> google.protobuf.Timestamp
-	28, // 25: holdfast.admin.v1.Restart.deadline:type_name -> google.protobuf.Timestamp
-	31, // 26: holdfast.admin.v1.Fault.error:type_name -> holdfast.problem.v1.Problem
+	36, // 23: holdfast.admin.v1.Retry.deadline:type_name -> google.protobuf.Timestamp
+	36, // 24: holdfast.admin.v1.Skip.deadline:type_name -> google.protobuf.Timestamp
+	36, // 25: holdfast.admin.v1.Restart.deadline:type_name -> google.protobuf.Timestamp
+	39, // 26: holdfast.admin.v1.Fault.error:type_name -> holdfast.problem.v1.Problem
 	12, // 27: holdfast.admin.v1.OperateRequest.action:type_name -> holdfast.admin.v1.Action
-	29, // 28: holdfast.admin.v1.OperateResponse.order:type_name -> holdfast.order.v1.Order
+	37, // 28: holdfast.admin.v1.OperateResponse.order:type_name -> holdfast.order.v1.Order
 	5,  // 29: holdfast.admin.v1.OperateAllRequest.selection:type_name -> holdfast.admin.v1.Selection
 	12, // 30: holdfast.admin.v1.OperateAllRequest.action:type_name -> holdfast.admin.v1.Action
 	25, // 31: holdfast.admin.v1.OperateAllResponse.outcomes:type_name -> holdfast.admin.v1.Outcome
-	0,  // 32: holdfast.admin.v1.AdminService.ShowKey:input_type -> holdfast.admin.v1.ShowKeyRequest
-	3,  // 33: holdfast.admin.v1.AdminService.ReleaseKey:input_type -> holdfast.admin.v1.ReleaseKeyRequest
-	6,  // 34: holdfast.admin.v1.AdminService.ListFallout:input_type -> holdfast.admin.v1.ListFalloutRequest
-	9,  // 35: holdfast.admin.v1.AdminService.ShowFallout:input_type -> holdfast.admin.v1.ShowFalloutRequest
-	21, // 36: holdfast.admin.v1.AdminService.Operate:input_type -> holdfast.admin.v1.OperateRequest
-	23, // 37: holdfast.admin.v1.AdminService.OperateAll:input_type -> holdfast.admin.v1.OperateAllRequest
-	1,  // 38: holdfast.admin.v1.AdminService.ShowKey:output_type -> holdfast.admin.v1.ShowKeyResponse
-	4,  // 39: holdfast.admin.v1.AdminService.ReleaseKey:output_type -> holdfast.admin.v1.ReleaseKeyResponse
-	7,  // 40: holdfast.admin.v1.AdminService.ListFallout:output_type -> holdfast.admin.v1.ListFalloutResponse
-	10, // 41: holdfast.admin.v1.AdminService.ShowFallout:output_type -> holdfast.admin.v1.ShowFalloutResponse
-	22, // 42: holdfast.admin.v1.AdminService.Operate:output_type -> holdfast.admin.v1.OperateResponse
-	24, // 43: holdfast.admin.v1.AdminService.OperateAll:output_type -> holdfast.admin.v1.OperateAllResponse
-	38, // [38:44] is the sub-list for method output_type
-	32, // [32:38] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	28, // 32: holdfast.admin.v1.ListActivitiesResponse.activities:type_name -> holdfast.admin.v1.ActivityStatus
+	29, // 33: holdfast.admin.v1.ActivityStatus.limit:type_name -> holdfast.admin.v1.ActivityLimit
+	36, // 34: holdfast.admin.v1.ActivityLimit.set_at:type_name -> google.protobuf.Timestamp
+	36, // 35: holdfast.admin.v1.StatusResponse.started_at:type_name -> google.protobuf.Timestamp
+	0,  // 36: holdfast.admin.v1.AdminService.ShowKey:input_type -> holdfast.admin.v1.ShowKeyRequest
+	3,  // 37: holdfast.admin.v1.AdminService.ReleaseKey:input_type -> holdfast.admin.v1.ReleaseKeyRequest
+	6,  // 38: holdfast.admin.v1.AdminService.ListFallout:input_type -> holdfast.admin.v1.ListFalloutRequest
+	9,  // 39: holdfast.admin.v1.AdminService.ShowFallout:input_type -> holdfast.admin.v1.ShowFalloutRequest
+	21, // 40: holdfast.admin.v1.AdminService.Operate:input_type -> holdfast.admin.v1.OperateRequest
+	23, // 41: holdfast.admin.v1.AdminService.OperateAll:input_type -> holdfast.admin.v1.OperateAllRequest
+	26, // 42: holdfast.admin.v1.AdminService.ListActivities:input_type -> holdfast.admin.v1.ListActivitiesRequest
+	30, // 43: holdfast.admin.v1.AdminService.LimitActivity:input_type -> holdfast.admin.v1.LimitActivityRequest
+	32, // 44: holdfast.admin.v1.AdminService.Status:input_type -> holdfast.admin.v1.StatusRequest
+	1,  // 45: holdfast.admin.v1.AdminService.ShowKey:output_type -> holdfast.admin.v1.ShowKeyResponse
+	4,  // 46: holdfast.admin.v1.AdminService.ReleaseKey:output_type -> holdfast.admin.v1.ReleaseKeyResponse
+	7,  // 47: holdfast.admin.v1.AdminService.ListFallout:output_type -> holdfast.admin.v1.ListFalloutResponse
+	10, // 48: holdfast.admin.v1.AdminService.ShowFallout:output_type -> holdfast.admin.v1.ShowFalloutResponse
+	22, // 49: holdfast.admin.v1.AdminService.Operate:output_type -> holdfast.admin.v1.OperateResponse
+	24, // 50: holdfast.admin.v1.AdminService.OperateAll:output_type -> holdfast.admin.v1.OperateAllResponse
+	27, // 51: holdfast.admin.v1.AdminService.ListActivities:output_type -> holdfast.admin.v1.ListActivitiesResponse
+	31, // 52: holdfast.admin.v1.AdminService.LimitActivity:output_type -> holdfast.admin.v1.LimitActivityResponse
+	33, // 53: holdfast.admin.v1.AdminService.Status:output_type -> holdfast.admin.v1.StatusResponse
+	45, // [45:54] is the sub-list for method output_type
+	36, // [36:45] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_admin_v1_admin_proto_init() }
@@ -2027,7 +2638,7 @@ func file_holdfast_admin_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_admin_v1_admin_proto_rawDesc), len(file_holdfast_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   27,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

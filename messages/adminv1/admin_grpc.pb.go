@@ -19,12 +19,15 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	AdminService_ShowKey_FullMethodName     = "/holdfast.admin.v1.AdminService/ShowKey"
-	AdminService_ReleaseKey_FullMethodName  = "/holdfast.admin.v1.AdminService/ReleaseKey"
-	AdminService_ListFallout_FullMethodName = "/holdfast.admin.v1.AdminService/ListFallout"
-	AdminService_ShowFallout_FullMethodName = "/holdfast.admin.v1.AdminService/ShowFallout"
-	AdminService_Operate_FullMethodName     = "/holdfast.admin.v1.AdminService/Operate"
-	AdminService_OperateAll_FullMethodName  = "/holdfast.admin.v1.AdminService/OperateAll"
+	AdminService_ShowKey_FullMethodName        = "/holdfast.admin.v1.AdminService/ShowKey"
+	AdminService_ReleaseKey_FullMethodName     = "/holdfast.admin.v1.AdminService/ReleaseKey"
+	AdminService_ListFallout_FullMethodName    = "/holdfast.admin.v1.AdminService/ListFallout"
+	AdminService_ShowFallout_FullMethodName    = "/holdfast.admin.v1.AdminService/ShowFallout"
+	AdminService_Operate_FullMethodName        = "/holdfast.admin.v1.AdminService/Operate"
+	AdminService_OperateAll_FullMethodName     = "/holdfast.admin.v1.AdminService/OperateAll"
+	AdminService_ListActivities_FullMethodName = "/holdfast.admin.v1.AdminService/ListActivities"
+	AdminService_LimitActivity_FullMethodName  = "/holdfast.admin.v1.AdminService/LimitActivity"
+	AdminService_Status_FullMethodName         = "/holdfast.admin.v1.AdminService/Status"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -50,6 +53,14 @@ type AdminServiceClient interface {
 	// OperateAll does the same to each order of a selection, and tells what came of each. If it is interrupted, call it again:
 	// an order that it was done to is no longer in a state for it.
 	OperateAll(ctx context.Context, in *OperateAllRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[OperateAllResponse], error)
+	// ListActivities tells how things stand with each activity that was called or offered since the node started, or has a
+	// limit.
+	ListActivities(ctx context.Context, in *ListActivitiesRequest, opts ...grpc.CallOption) (*ListActivitiesResponse, error)
+	// LimitActivity bounds what the adapters of a node get of an activity from now on, also after restarts. What they have
+	// they keep. A limit that bounds nothing lifts the one before.
+	LimitActivity(ctx context.Context, in *LimitActivityRequest, opts ...grpc.CallOption) (*LimitActivityResponse, error)
+	// Status tells how the node is.
+	Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*StatusResponse, error)
 }
 
 type adminServiceClient struct {
@@ -129,6 +140,36 @@ func (c *adminServiceClient) OperateAll(ctx context.Context, in *OperateAllReque
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_OperateAllClient = grpc.ServerStreamingClient[OperateAllResponse]
 
+func (c *adminServiceClient) ListActivities(ctx context.Context, in *ListActivitiesRequest, opts ...grpc.CallOption) (*ListActivitiesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListActivitiesResponse)
+	err := c.cc.Invoke(ctx, AdminService_ListActivities_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) LimitActivity(ctx context.Context, in *LimitActivityRequest, opts ...grpc.CallOption) (*LimitActivityResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LimitActivityResponse)
+	err := c.cc.Invoke(ctx, AdminService_LimitActivity_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*StatusResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(StatusResponse)
+	err := c.cc.Invoke(ctx, AdminService_Status_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AdminServiceServer is the server API for AdminService service.
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
@@ -152,6 +193,14 @@ type AdminServiceServer interface {
 	// OperateAll does the same to each order of a selection, and tells what came of each. If it is interrupted, call it again:
 	// an order that it was done to is no longer in a state for it.
 	OperateAll(*OperateAllRequest, grpc.ServerStreamingServer[OperateAllResponse]) error
+	// ListActivities tells how things stand with each activity that was called or offered since the node started, or has a
+	// limit.
+	ListActivities(context.Context, *ListActivitiesRequest) (*ListActivitiesResponse, error)
+	// LimitActivity bounds what the adapters of a node get of an activity from now on, also after restarts. What they have
+	// they keep. A limit that bounds nothing lifts the one before.
+	LimitActivity(context.Context, *LimitActivityRequest) (*LimitActivityResponse, error)
+	// Status tells how the node is.
+	Status(context.Context, *StatusRequest) (*StatusResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -179,6 +228,15 @@ func (UnimplementedAdminServiceServer) Operate(context.Context, *OperateRequest)
 }
 func (UnimplementedAdminServiceServer) OperateAll(*OperateAllRequest, grpc.ServerStreamingServer[OperateAllResponse]) error {
 	return status.Error(codes.Unimplemented, "method OperateAll not implemented")
+}
+func (UnimplementedAdminServiceServer) ListActivities(context.Context, *ListActivitiesRequest) (*ListActivitiesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListActivities not implemented")
+}
+func (UnimplementedAdminServiceServer) LimitActivity(context.Context, *LimitActivityRequest) (*LimitActivityResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method LimitActivity not implemented")
+}
+func (UnimplementedAdminServiceServer) Status(context.Context, *StatusRequest) (*StatusResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Status not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -302,6 +360,60 @@ func _AdminService_OperateAll_Handler(srv interface{}, stream grpc.ServerStream)
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_OperateAllServer = grpc.ServerStreamingServer[OperateAllResponse]
 
+func _AdminService_ListActivities_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListActivitiesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ListActivities(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ListActivities_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ListActivities(ctx, req.(*ListActivitiesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_LimitActivity_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LimitActivityRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).LimitActivity(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_LimitActivity_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).LimitActivity(ctx, req.(*LimitActivityRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_Status_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(StatusRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).Status(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_Status_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).Status(ctx, req.(*StatusRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -328,6 +440,18 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Operate",
 			Handler:    _AdminService_Operate_Handler,
+		},
+		{
+			MethodName: "ListActivities",
+			Handler:    _AdminService_ListActivities_Handler,
+		},
+		{
+			MethodName: "LimitActivity",
+			Handler:    _AdminService_LimitActivity_Handler,
+		},
+		{
+			MethodName: "Status",
+			Handler:    _AdminService_Status_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

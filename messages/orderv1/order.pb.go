@@ -737,7 +737,10 @@ type Order struct {
 	// Why it faulted or was cancelled.
 	Error *problemv1.Problem `protobuf:"bytes,12,opt,name=error,proto3" json:"error,omitempty"`
 	// The input as submitted. Not set in lists.
-	Input         []byte `protobuf:"bytes,13,opt,name=input,proto3" json:"input,omitempty"`
+	Input []byte `protobuf:"bytes,13,opt,name=input,proto3" json:"input,omitempty"`
+	// When it will have ended, about, if it waits for adapters for a second or more: by what waits before it, and by how fast
+	// adapters have worked lately. Told by Get alone, and only if there is something to tell it by.
+	EstimatedEnd  *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=estimated_end,json=estimatedEnd,proto3" json:"estimated_end,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -859,6 +862,13 @@ func (x *Order) GetError() *problemv1.Problem {
 func (x *Order) GetInput() []byte {
 	if x != nil {
 		return x.Input
+	}
+	return nil
+}
+
+func (x *Order) GetEstimatedEnd() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EstimatedEnd
 	}
 	return nil
 }
@@ -1619,7 +1629,7 @@ const file_holdfast_order_v1_order_proto_rawDesc = "" +
 	"\aRefused\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\x05R\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x14\n" +
-	"\x05field\x18\x03 \x01(\tR\x05field\"\xc4\x04\n" +
+	"\x05field\x18\x03 \x01(\tR\x05field\"\x85\x05\n" +
 	"\x05Order\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1e\n" +
 	"\n" +
@@ -1637,7 +1647,8 @@ const file_holdfast_order_v1_order_proto_rawDesc = "" +
 	" \x01(\x04R\aversion\x12\x16\n" +
 	"\x06output\x18\v \x01(\fR\x06output\x122\n" +
 	"\x05error\x18\f \x01(\v2\x1c.holdfast.problem.v1.ProblemR\x05error\x12\x14\n" +
-	"\x05input\x18\r \x01(\fR\x05input\x1a9\n" +
+	"\x05input\x18\r \x01(\fR\x05input\x12?\n" +
+	"\restimated_end\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\festimatedEnd\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x1c\n" +
@@ -1783,37 +1794,38 @@ var file_holdfast_order_v1_order_proto_depIdxs = []int32{
 	26, // 15: holdfast.order.v1.Order.accepted_at:type_name -> google.protobuf.Timestamp
 	26, // 16: holdfast.order.v1.Order.ended_at:type_name -> google.protobuf.Timestamp
 	27, // 17: holdfast.order.v1.Order.error:type_name -> holdfast.problem.v1.Problem
-	11, // 18: holdfast.order.v1.GetResponse.order:type_name -> holdfast.order.v1.Order
-	1,  // 19: holdfast.order.v1.ListRequest.statuses:type_name -> holdfast.order.v1.Status
-	25, // 20: holdfast.order.v1.ListRequest.labels:type_name -> holdfast.order.v1.ListRequest.LabelsEntry
-	26, // 21: holdfast.order.v1.ListRequest.accepted_from:type_name -> google.protobuf.Timestamp
-	26, // 22: holdfast.order.v1.ListRequest.accepted_to:type_name -> google.protobuf.Timestamp
-	11, // 23: holdfast.order.v1.ListResponse.orders:type_name -> holdfast.order.v1.Order
-	20, // 24: holdfast.order.v1.WatchResponse.events:type_name -> holdfast.order.v1.HistoryEvent
-	20, // 25: holdfast.order.v1.HistoryResponse.events:type_name -> holdfast.order.v1.HistoryEvent
-	26, // 26: holdfast.order.v1.HistoryEvent.at:type_name -> google.protobuf.Timestamp
-	27, // 27: holdfast.order.v1.HistoryEvent.error:type_name -> holdfast.problem.v1.Problem
-	26, // 28: holdfast.order.v1.HistoryEvent.due:type_name -> google.protobuf.Timestamp
-	11, // 29: holdfast.order.v1.CancelResponse.order:type_name -> holdfast.order.v1.Order
-	3,  // 30: holdfast.order.v1.OrderService.Submit:input_type -> holdfast.order.v1.SubmitRequest
-	5,  // 31: holdfast.order.v1.OrderService.SubmitStream:input_type -> holdfast.order.v1.SubmitStreamRequest
-	12, // 32: holdfast.order.v1.OrderService.Get:input_type -> holdfast.order.v1.GetRequest
-	14, // 33: holdfast.order.v1.OrderService.List:input_type -> holdfast.order.v1.ListRequest
-	16, // 34: holdfast.order.v1.OrderService.Watch:input_type -> holdfast.order.v1.WatchRequest
-	18, // 35: holdfast.order.v1.OrderService.History:input_type -> holdfast.order.v1.HistoryRequest
-	21, // 36: holdfast.order.v1.OrderService.Cancel:input_type -> holdfast.order.v1.CancelRequest
-	4,  // 37: holdfast.order.v1.OrderService.Submit:output_type -> holdfast.order.v1.SubmitResponse
-	6,  // 38: holdfast.order.v1.OrderService.SubmitStream:output_type -> holdfast.order.v1.SubmitStreamResponse
-	13, // 39: holdfast.order.v1.OrderService.Get:output_type -> holdfast.order.v1.GetResponse
-	15, // 40: holdfast.order.v1.OrderService.List:output_type -> holdfast.order.v1.ListResponse
-	17, // 41: holdfast.order.v1.OrderService.Watch:output_type -> holdfast.order.v1.WatchResponse
-	19, // 42: holdfast.order.v1.OrderService.History:output_type -> holdfast.order.v1.HistoryResponse
-	22, // 43: holdfast.order.v1.OrderService.Cancel:output_type -> holdfast.order.v1.CancelResponse
-	37, // [37:44] is the sub-list for method output_type
-	30, // [30:37] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	26, // 18: holdfast.order.v1.Order.estimated_end:type_name -> google.protobuf.Timestamp
+	11, // 19: holdfast.order.v1.GetResponse.order:type_name -> holdfast.order.v1.Order
+	1,  // 20: holdfast.order.v1.ListRequest.statuses:type_name -> holdfast.order.v1.Status
+	25, // 21: holdfast.order.v1.ListRequest.labels:type_name -> holdfast.order.v1.ListRequest.LabelsEntry
+	26, // 22: holdfast.order.v1.ListRequest.accepted_from:type_name -> google.protobuf.Timestamp
+	26, // 23: holdfast.order.v1.ListRequest.accepted_to:type_name -> google.protobuf.Timestamp
+	11, // 24: holdfast.order.v1.ListResponse.orders:type_name -> holdfast.order.v1.Order
+	20, // 25: holdfast.order.v1.WatchResponse.events:type_name -> holdfast.order.v1.HistoryEvent
+	20, // 26: holdfast.order.v1.HistoryResponse.events:type_name -> holdfast.order.v1.HistoryEvent
+	26, // 27: holdfast.order.v1.HistoryEvent.at:type_name -> google.protobuf.Timestamp
+	27, // 28: holdfast.order.v1.HistoryEvent.error:type_name -> holdfast.problem.v1.Problem
+	26, // 29: holdfast.order.v1.HistoryEvent.due:type_name -> google.protobuf.Timestamp
+	11, // 30: holdfast.order.v1.CancelResponse.order:type_name -> holdfast.order.v1.Order
+	3,  // 31: holdfast.order.v1.OrderService.Submit:input_type -> holdfast.order.v1.SubmitRequest
+	5,  // 32: holdfast.order.v1.OrderService.SubmitStream:input_type -> holdfast.order.v1.SubmitStreamRequest
+	12, // 33: holdfast.order.v1.OrderService.Get:input_type -> holdfast.order.v1.GetRequest
+	14, // 34: holdfast.order.v1.OrderService.List:input_type -> holdfast.order.v1.ListRequest
+	16, // 35: holdfast.order.v1.OrderService.Watch:input_type -> holdfast.order.v1.WatchRequest
+	18, // 36: holdfast.order.v1.OrderService.History:input_type -> holdfast.order.v1.HistoryRequest
+	21, // 37: holdfast.order.v1.OrderService.Cancel:input_type -> holdfast.order.v1.CancelRequest
+	4,  // 38: holdfast.order.v1.OrderService.Submit:output_type -> holdfast.order.v1.SubmitResponse
+	6,  // 39: holdfast.order.v1.OrderService.SubmitStream:output_type -> holdfast.order.v1.SubmitStreamResponse
+	13, // 40: holdfast.order.v1.OrderService.Get:output_type -> holdfast.order.v1.GetResponse
+	15, // 41: holdfast.order.v1.OrderService.List:output_type -> holdfast.order.v1.ListResponse
+	17, // 42: holdfast.order.v1.OrderService.Watch:output_type -> holdfast.order.v1.WatchResponse
+	19, // 43: holdfast.order.v1.OrderService.History:output_type -> holdfast.order.v1.HistoryResponse
+	22, // 44: holdfast.order.v1.OrderService.Cancel:output_type -> holdfast.order.v1.CancelResponse
+	38, // [38:45] is the sub-list for method output_type
+	31, // [31:38] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_order_v1_order_proto_init() }

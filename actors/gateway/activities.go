@@ -1,0 +1,79 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/holdfast-run/holdfast/messages/adminv1"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+)
+
+// ListActivities implements adminv1.AdminServiceServer.
+func (a admin) ListActivities(context.Context, *adminv1.ListActivitiesRequest) (*adminv1.ListActivitiesResponse, error) {
+	out := &adminv1.ListActivitiesResponse{}
+	for _, s := range a.engine.Activities() {
+		status := &adminv1.ActivityStatus{
+			Activity: s.Name, Adapters: s.Adapters, Waiting: s.Waiting, InFlight: s.InFlight, Overflow: s.Overflow,
+			AgeSeconds: s.Age.Seconds(), RatePerSecond: s.Rate,
+		}
+		if l := s.Limit; l != nil {
+			status.Limit = &adminv1.ActivityLimit{
+				RatePerSecond: l.GetRate(), Concurrency: l.GetConcurrency(), SetAt: stamp(l.GetAt()), By: l.GetBy(), Reason: l.GetReason(),
+			}
+		}
+		out.Activities = append(out.Activities, status)
+	}
+	return out, nil
+}
+
+// maxActivity is the longest name of an activity that can be limited, in bytes.
+const maxActivity = 256
+
+// LimitActivity implements adminv1.AdminServiceServer.
+func (a admin) LimitActivity(ctx context.Context, r *adminv1.LimitActivityRequest) (*adminv1.LimitActivityResponse, error) {
+	var m mistakes
+	adapter, name, _ := strings.Cut(r.GetActivity(), ".")
+	if n := len(r.GetActivity()); adapter == "" || name == "" || strings.Contains(name, ":") || n > maxActivity {
+		m.add("activity", fmt.Sprintf("is %.300q, and must be adapter.activity, without a version and of at most %d bytes",
+			r.GetActivity(), maxActivity))
+	}
+	if rate := r.GetRatePerSecond(); !(rate >= 0) || math.IsInf(rate, 0) {
+		m.add("rate_per_second", fmt.Sprintf("is %v, and must not be negative", rate))
+	}
+	checkReason(&m, "by", r.GetBy())
+	checkReason(&m, "reason", r.GetReason())
+	err := m.err()
+	if err == nil {
+		err = a.engine.SetLimit(ctx, &journalv1.LimitRow{
+			Activity: r.GetActivity(), Rate: r.GetRatePerSecond(), Concurrency: r.GetConcurrency(), At: time.Now().UnixNano(),
+			By: r.GetBy(), Reason: r.GetReason(),
+		})
+	}
+	if err != nil {
+		return nil, a.fail(err)
+	}
+	return &adminv1.LimitActivityResponse{}, nil
+}
+
+// Status implements adminv1.AdminServiceServer.
+func (a admin) Status(context.Context, *adminv1.StatusRequest) (*adminv1.StatusResponse, error) {
+	s := a.engine.Status()
+	out := &adminv1.StatusResponse{
+		Node: string(a.node), Version: a.config.Version, StartedAt: timestamppb.New(a.started), Open: s.Open, Resident: s.Resident,
+		Timers: s.Timers, ResidentBytes: s.ResidentBytes,
+	}
+	if err := a.engine.Ready(); err != nil {
+		out.Unready = err.Error()
+	}
+	for _, act := range a.engine.Activities() {
+		out.Waiting += act.Waiting
+		out.InFlight += act.InFlight
+		out.Overflow += act.Overflow
+	}
+	return out, nil
+}
