@@ -46,10 +46,10 @@ func (r *room) reserve(priority int, size int64, follows bool) bool {
 	return false
 }
 
-// take takes a place, if no more than so much is used then.
+// take takes a place, if no more than so much is used then; or if it is the only one.
 func (r *room) take(priority int, size, most int64) bool {
 	l := &r.levels[priority]
-	if l.reserved.Add(size)+l.waiting.Load() > most {
+	if used := l.reserved.Add(size) + l.waiting.Load(); used > most && used > size {
 		l.reserved.Add(-size)
 		return false
 	}
@@ -62,7 +62,7 @@ func (r *room) refillable(priority int) (most int64, now bool) {
 	most = r.capacity
 	for p := priority + 1; p < len(r.levels); p++ {
 		if r.levels[p].behind.Load() {
-			most = max(r.capacity/dispatch.AgedShare, taskOverhead)
+			most = r.capacity / dispatch.AgedShare
 		}
 	}
 	l := &r.levels[priority]
