@@ -1,6 +1,9 @@
 package actors
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 var (
 	// ErrBusy: a bounded queue is full; try again later.
@@ -18,3 +21,7 @@ var (
 	// ErrUnknownDefinition: there is no such definition.
 	ErrUnknownDefinition = errors.New("definition is not deployed")
 )
+
+func tooMany(bound int, whose string) error {
+	return fmt.Errorf("%w: at most %d may, for one %s", ErrBusy, bound, whose)
+}

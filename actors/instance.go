@@ -108,7 +108,7 @@ func (i *instance) take(m any) {
 		return
 	}
 	if !isNote(m) && len(i.buffered) >= i.engine.config.Mailbox {
-		refuse(m, ErrBusy)
+		refuse(m, tooMany(i.engine.config.Mailbox, "order"))
 		return
 	}
 	i.buffered = append(i.buffered, m)

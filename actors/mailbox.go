@@ -68,7 +68,7 @@ func (m *mailbox) PostUserMessage(message any) {
 	m.mu.Lock()
 	if !free && m.counted >= m.bound {
 		m.mu.Unlock()
-		refuse(message, ErrBusy)
+		refuse(message, tooMany(m.bound, "order or partition"))
 		return
 	}
 	if !free {

@@ -30,7 +30,7 @@ func (p *partition) deliver(d *deliver) {
 		r = p.activate(d.id, d.handle, nil)
 	}
 	if !isNote(d.message) && r.sent-r.mail.received.Load() >= uint64(p.engine.config.Mailbox) { //nolint:gosec // positive
-		d.refuse(ErrBusy)
+		d.refuse(tooMany(p.engine.config.Mailbox, "order"))
 		return
 	}
 	p.send(r, d.message)

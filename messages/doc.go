@@ -1,3 +1,3 @@
-// Package messages holds the vocabulary of Holdfast: typed ids, and in its subpackages the code generated from the
-// .proto files. It imports nothing of the project.
+// Package messages holds the vocabulary of Holdfast: typed ids, what clients and nodes have agreed on beside the .proto
+// files, and in its subpackages the code generated from those. It imports nothing of the project.
 package messages

@@ -11,6 +11,13 @@ import (
 	"github.com/google/uuid"
 )
 
+// Interactive is the lowest priority of an order that somebody waits for. Under load such orders are still accepted when
+// others no longer are: each bound on acceptance keeps a quarter for them.
+const Interactive = 5
+
+// ClientMetadata is the key of the gRPC metadata by which a client says who it is.
+const ClientMetadata = "holdfast-client"
+
 // OrderID is the id of an order and of its instance, chosen by the client.
 type OrderID string
 

@@ -1,6 +1,9 @@
 package gateway
 
 import (
+	"errors"
+	"fmt"
+	"math"
 	"time"
 )
 
@@ -20,11 +23,23 @@ type Config struct {
 	// until some have. Default 16,384.
 	StreamWindow int
 	// Accepting is the most orders that wait to become durable at once; further ones are answered RESOURCE_EXHAUSTED.
-	// Default 32,768.
+	// The last quarter is kept for orders of priority messages.Interactive and higher. Default 32,768.
 	Accepting int
+	// ClientRate is how many orders a client may submit in a second; further ones are answered RESOURCE_EXHAUSTED, with the
+	// time after which there is room again. 0, the default: any number.
+	ClientRate float64
+	// ClientBurst is how many orders a client may submit at once after it has been quiet. Default ClientRate, rounded up:
+	// those of a second.
+	ClientBurst int
+	// Clients is how many clients are told apart; beyond it, those that come anew share the limit of one, until others
+	// have been quiet. Default 10,000.
+	Clients int
 	// Connections is the most connections to the public address; further ones are closed at once. Default 10,000. Whoever
 	// listens sees to it that they leave file descriptors for the journal and the administration.
 	Connections int
+	// Streams is the most calls and streams of one connection at once; a client that makes more has them wait, on its side,
+	// until others have ended. Default 10,000.
+	Streams int
 	// Heartbeat is how often an adapter shows that it lives; after three it is taken for dead. Default 5 s.
 	Heartbeat time.Duration
 	// Version is what the node says of itself to operators.
@@ -45,9 +60,48 @@ func (c Config) WithDefaults() Config {
 	def(&c.MaxKey, 256)
 	def(&c.StreamWindow, 16_384)
 	def(&c.Accepting, 32_768)
+	def(&c.ClientBurst, int(math.Ceil(c.ClientRate)))
+	def(&c.Clients, 10_000)
 	def(&c.Connections, 10_000)
+	def(&c.Streams, 10_000)
 	if c.Heartbeat == 0 {
 		c.Heartbeat = 5 * time.Second
 	}
 	return c
+}
+
+// maxClientRate is the highest rate that can be limited, in orders/s.
+const maxClientRate = 1e9
+
+// Validate says what is wrong with a configuration.
+func (c Config) Validate() error {
+	var errs []error
+	for _, f := range []struct {
+		name  string
+		value int64
+	}{
+		{"MaxInput", int64(c.MaxInput)},
+		{"MaxOutput", int64(c.MaxOutput)},
+		{"MaxDepth", int64(c.MaxDepth)},
+		{"MaxLabels", int64(c.MaxLabels)},
+		{"MaxKey", int64(c.MaxKey)},
+		{"StreamWindow", int64(c.StreamWindow)},
+		{"Accepting", int64(c.Accepting)},
+		{"ClientBurst", int64(c.ClientBurst)},
+		{"Clients", int64(c.Clients)},
+		{"Connections", int64(c.Connections)},
+		{"Streams", int64(c.Streams)},
+		{"Heartbeat", int64(c.Heartbeat)},
+	} {
+		if f.value < 0 || f.name != "Heartbeat" && f.value > math.MaxInt32 {
+			errs = append(errs, fmt.Errorf("%s is %d, and must be from 0 to %d", f.name, f.value, math.MaxInt32))
+		}
+	}
+	if !(c.ClientRate >= 0 && c.ClientRate <= maxClientRate) { // not a number is wrong, too
+		errs = append(errs, fmt.Errorf("ClientRate is %v, and must be from 0 to %v", c.ClientRate, float64(maxClientRate)))
+	}
+	if c.ClientRate == 0 && c.ClientBurst > 0 {
+		errs = append(errs, errors.New("ClientBurst is given without ClientRate"))
+	}
+	return errors.Join(errs...)
 }

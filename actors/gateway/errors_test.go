@@ -87,32 +87,43 @@ func TestTooManyAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		n := start(t, func(s *settings) {
-			s.gateway.Accepting = 3
+			s.gateway.Accepting = 4
 			s.wrap = func(j persistence.Journal) persistence.Journal { return slow{j, release} }
 		})
 		def := n.deploy("set", "1.0.0", nothing)
 		answers := make(chan error, 10)
-		submit := func(i int) {
-			_, err := n.orders.Submit(t.Context(), &orderv1.SubmitRequest{Order: &orderv1.WorkOrder{Id: fmt.Sprint("o", i), Definition: def}})
+		submit := func(i int, priority int32) {
+			_, err := n.orders.Submit(t.Context(), &orderv1.SubmitRequest{
+				Order: &orderv1.WorkOrder{Id: fmt.Sprint("o", i), Definition: def, Priority: priority},
+			})
 			answers <- err
 		}
-		for i := range 10 {
-			go submit(i)
+		flood := func(from int, priority int32, most string, refused int) {
+			t.Helper()
+			for i := range 10 {
+				go submit(from+i, priority)
+			}
+			settle()
+			if len(answers) != refused {
+				t.Errorf("%d of priority %d were answered at once, want %d", len(answers), priority, refused)
+			}
+			for range len(answers) {
+				err := <-answers
+				wantRefusal(t, err, codes.ResourceExhausted, "BUSY")
+				if !strings.Contains(err.Error(), most) {
+					t.Errorf("%q doesn't name the limit: %s", err, most)
+				}
+			}
 		}
-		settle()
-		if len(answers) != 7 {
-			t.Errorf("%d were answered at once, want 7", len(answers))
-		}
-		for range len(answers) {
-			wantRefusal(t, <-answers, codes.ResourceExhausted, "BUSY")
-		}
+		flood(0, messages.Interactive-1, "3 orders wait", 7)
+		flood(10, messages.Interactive, "4 orders wait", 9)
 		close(release)
-		for range 3 {
+		for range 4 {
 			if err := <-answers; err != nil {
 				t.Error(err)
 			}
 		}
-		submit(99)
+		submit(99, 0)
 		if err := <-answers; err != nil {
 			t.Error(err)
 		}

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"fmt"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -19,11 +20,17 @@ type orders struct {
 	*Server
 }
 
-// begin takes a place among the orders that wait to become durable.
-func (s *Server) begin() error {
-	if s.accepting.Add(1) > int64(s.config.Accepting) {
+// begin takes a place among the orders that wait to become durable. The last quarter is kept for interactive orders, so
+// that those who wait for them are not refused because of a flood of others.
+func (s *Server) begin(priority int32) error {
+	most := int64(s.config.Accepting)
+	if priority < messages.Interactive {
+		most -= most / 4
+	}
+	if s.accepting.Add(1) > most {
 		s.accepting.Add(-1)
-		return actors.ErrBusy
+		return fmt.Errorf("%w: %d orders wait to become durable, the most that may for one of priority %d to be taken",
+			actors.ErrBusy, most, priority)
 	}
 	return nil
 }
@@ -32,7 +39,7 @@ func (s *Server) begin() error {
 // be before. forget ends the wait for the end.
 func (s *Server) submit(c checked, accepted func(*workflow.State, error), ended func(*workflow.State)) (forget func()) {
 	forget = func() {}
-	if err := s.begin(); err != nil {
+	if err := s.begin(c.accepted.GetPriority()); err != nil {
 		accepted(nil, err)
 		return forget
 	}
@@ -51,6 +58,13 @@ func (s *Server) submit(c checked, accepted func(*workflow.State, error), ended 
 
 // Submit implements orderv1.OrderServiceServer.
 func (o orders) Submit(ctx context.Context, r *orderv1.SubmitRequest) (*orderv1.SubmitResponse, error) {
+	client, err := o.admission.client(ctx)
+	if err == nil {
+		err = o.admission.admit(client)
+	}
+	if err != nil {
+		return nil, o.refused(err)
+	}
 	c, err := o.check(r.GetOrder())
 	if err != nil {
 		return nil, o.refused(err)

@@ -35,13 +35,15 @@ type Server struct {
 	started  time.Time
 
 	accepting atomic.Int64
+	admission *admission
 }
 
 // New makes the API of an engine.
 func New(config Config, engine *actors.Engine, metrics *actors.Metrics, node messages.NodeID, log *slog.Logger) *Server {
+	config = config.WithDefaults()
 	return &Server{
-		config: config.WithDefaults(), engine: engine, metrics: metrics, node: node, log: log, health: health.NewServer(),
-		stopping: make(chan struct{}), started: time.Now(),
+		config: config, engine: engine, metrics: metrics, node: node, log: log, health: health.NewServer(),
+		stopping: make(chan struct{}), started: time.Now(), admission: newAdmission(config),
 	}
 }
 
@@ -52,7 +54,7 @@ const frameOverhead = 1 << 20
 func (s *Server) GRPC(extra ...grpc.ServerOption) *grpc.Server {
 	opts := append([]grpc.ServerOption{
 		grpc.MaxRecvMsgSize(max(s.config.MaxInput, s.config.MaxOutput)*4 + frameOverhead),
-		grpc.MaxConcurrentStreams(10_000),
+		grpc.MaxConcurrentStreams(uint32(s.config.Streams)), //nolint:gosec // validated
 		grpc.InitialWindowSize(1 << 20),
 		grpc.InitialConnWindowSize(4 << 20),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),

@@ -143,7 +143,7 @@ func TestBrokenStream(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var log strings.Builder
-		n := start(t, func(s *settings) { s.gateway.Accepting, s.log = 5, &log })
+		n := start(t, func(s *settings) { s.gateway.Accepting, s.log = 6, &log })
 		wait := n.deploy("wait", "1.0.0", waitLong)
 		for round := range 3 {
 			ctx, cancel := context.WithCancel(t.Context())

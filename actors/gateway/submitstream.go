@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
@@ -14,8 +15,12 @@ import (
 
 // SubmitStream implements orderv1.OrderServiceServer.
 func (o orders) SubmitStream(st grpc.BidiStreamingServer[orderv1.SubmitStreamRequest, orderv1.SubmitStreamResponse]) error {
+	client, err := o.admission.client(st.Context())
+	if err != nil {
+		return o.fail(err)
+	}
 	s := &submitStream{
-		orders: o, out: newOutbox[*orderv1.Submission](), window: make(chan struct{}, o.config.StreamWindow),
+		orders: o, client: client, out: newOutbox[*orderv1.Submission](), window: make(chan struct{}, o.config.StreamWindow),
 		waiting: map[uint64]*waitForEnd{},
 	}
 	defer s.forgetAll()
@@ -26,7 +31,7 @@ func (o orders) SubmitStream(st grpc.BidiStreamingServer[orderv1.SubmitStreamReq
 		defer o.contain("SubmitStream", &err)
 		err = s.write(st)
 	}()
-	err := s.read(st)
+	err = s.read(st)
 	if err == nil {
 		// All sent: wait for the last answers.
 		for range cap(s.window) {
@@ -51,7 +56,8 @@ func (o orders) SubmitStream(st grpc.BidiStreamingServer[orderv1.SubmitStreamReq
 type submitStream struct {
 	orders
 
-	out *outbox[*orderv1.Submission]
+	client string // who submits
+	out    *outbox[*orderv1.Submission]
 	// window holds an element for each order without its last answer.
 	window chan struct{}
 
@@ -86,6 +92,10 @@ func (s *submitStream) read(st grpc.BidiStreamingServer[orderv1.SubmitStreamRequ
 
 func (s *submitStream) one(r *orderv1.SubmitRequest) {
 	id := r.GetOrder().GetId()
+	if err := s.admission.admit(s.client); err != nil {
+		s.last(0, s.refusal(id, err))
+		return
+	}
 	c, err := s.check(r.GetOrder())
 	if err != nil {
 		s.last(0, s.refusal(id, err))
@@ -185,7 +195,10 @@ func endedOf(s *workflow.State) *orderv1.Ended {
 func (s *submitStream) refusal(id string, err error) *orderv1.Submission {
 	f := s.explain(err)
 	s.metrics.Rejected(f.reason)
-	r := &orderv1.Refused{Code: int32(f.code), Message: f.message} //nolint:gosec // a small number
+	r := &orderv1.Refused{Code: int32(f.code), Message: f.message, Reason: f.reason} //nolint:gosec // a small number
+	if f.retry > 0 {
+		r.RetryAfter = durationpb.New(f.retry)
+	}
 	if len(f.fields) > 0 {
 		r.Field = f.fields[0].GetField()
 	}

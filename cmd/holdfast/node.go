@@ -51,9 +51,14 @@ func nodeFlags(f *pflag.FlagSet, c *nodeConfig) {
 	f.IntVar(&g.MaxLabels, "max-labels", 0, "most labels of an order (16)")
 	f.IntVar(&g.MaxKey, "max-key", 0, "longest order key, in bytes (256)")
 	f.IntVar(&g.StreamWindow, "stream-window", 0, "most orders of one stream without their last answer (16384)")
-	f.IntVar(&g.Accepting, "accepting", 0, "most orders that wait to become durable (32768)")
+	f.IntVar(&g.Accepting, "accepting", 0,
+		fmt.Sprintf("most orders that wait to become durable, a quarter of it only for priorities from %d on (32768)", messages.Interactive))
+	f.Float64Var(&g.ClientRate, "client-rate", 0, "most orders that a client may submit in a second (0: any number)")
+	f.IntVar(&g.ClientBurst, "client-burst", 0, "most orders that a client may submit at once, with --client-rate (those of a second)")
+	f.IntVar(&g.Clients, "max-clients", 0, "most clients that are told apart for --client-rate; more share the limit of one (10000)")
 	f.IntVar(&g.Connections, "max-connections", 0,
 		"most connections to the public address (10000, but no more than leaves file descriptors for the journal and the administration)")
+	f.IntVar(&g.Streams, "max-streams", 0, "most calls and streams of one connection at once; further ones wait in the client (10000)")
 	f.DurationVar(&g.Heartbeat, "heartbeat", 0, "how often an adapter shows that it lives; three times silent, it counts as dead (5s)")
 
 	e := &c.Engine

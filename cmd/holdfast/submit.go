@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
@@ -23,6 +24,7 @@ const maxInput = 16 << 20
 // submitFlags say what to submit.
 type submitFlags struct {
 	definition, id, key string
+	client              string
 	priority            int32
 	labels              []string
 	deadline, input     string
@@ -46,12 +48,17 @@ func newOrderSubmit(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.submit(cmd.Context(), order, f.wait, f.quiet)
+			ctx := cmd.Context()
+			if f.client != "" {
+				ctx = metadata.AppendToOutgoingContext(ctx, messages.ClientMetadata, f.client)
+			}
+			return a.submit(ctx, order, f.wait, f.quiet)
 		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.definition, "definition", "", "the `definition` to run, namespace/name:version; without a version: the latest")
 	flags.StringVar(&f.id, "id", "", "the order's `id` (made if not given)")
+	flags.StringVar(&f.client, "client", "", "`name` under which nodes count how many orders the client submits (none: by its address)")
 	flags.StringVar(&f.key, "key", "", "order `key`: orders with the same one run one after another")
 	flags.Int32Var(&f.priority, "priority", 0, "from 0, the lowest, to 9: higher is dispatched first")
 	flags.StringArrayVar(&f.labels, "label", nil, "a `label` to find the order by, name=value; may be repeated")

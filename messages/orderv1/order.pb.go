@@ -10,6 +10,7 @@ import (
 	problemv1 "github.com/holdfast-run/holdfast/messages/problemv1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -162,7 +163,8 @@ type WorkOrder struct {
 	// Orders with the same key run one after another, in the order of their acceptance. One that faults holds the key until
 	// it is released, unless its definition says otherwise. Empty: no key. At most 256 bytes.
 	OrderKey string `protobuf:"bytes,4,opt,name=order_key,json=orderKey,proto3" json:"order_key,omitempty"`
-	// From 0, the lowest and the default, to 9: higher is dispatched first.
+	// From 0, the lowest and the default, to 9: higher is dispatched first. Orders of priority 5 and higher are interactive:
+	// under load they are still accepted when others no longer are.
 	Priority int32 `protobuf:"varint,5,opt,name=priority,proto3" json:"priority,omitempty"`
 	// Labels to find the order by. At most 16; names of at most 63 bytes, values of at most 256.
 	Labels map[string]string `protobuf:"bytes,6,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
@@ -660,7 +662,11 @@ type Refused struct {
 	Code    int32  `protobuf:"varint,1,opt,name=code,proto3" json:"code,omitempty"`
 	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
 	// The field at fault, if one is, in the manner of google.rpc.BadRequest.
-	Field         string `protobuf:"bytes,3,opt,name=field,proto3" json:"field,omitempty"`
+	Field string `protobuf:"bytes,3,opt,name=field,proto3" json:"field,omitempty"`
+	// When to try again, in the manner of google.rpc.RetryInfo; not set if that is of no use.
+	RetryAfter *durationpb.Duration `protobuf:"bytes,4,opt,name=retry_after,json=retryAfter,proto3" json:"retry_after,omitempty"`
+	// Why, in the manner of google.rpc.ErrorInfo: BAD_REQUEST, CLIENT_RATE, BUSY, STORE_FULL and so on.
+	Reason        string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -712,6 +718,20 @@ func (x *Refused) GetMessage() string {
 func (x *Refused) GetField() string {
 	if x != nil {
 		return x.Field
+	}
+	return ""
+}
+
+func (x *Refused) GetRetryAfter() *durationpb.Duration {
+	if x != nil {
+		return x.RetryAfter
+	}
+	return nil
+}
+
+func (x *Refused) GetReason() string {
+	if x != nil {
+		return x.Reason
 	}
 	return ""
 }
@@ -1588,7 +1608,7 @@ var File_holdfast_order_v1_order_proto protoreflect.FileDescriptor
 
 const file_holdfast_order_v1_order_proto_rawDesc = "" +
 	"\n" +
-	"\x1dholdfast/order/v1/order.proto\x12\x11holdfast.order.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!holdfast/problem/v1/problem.proto\"\xbf\x02\n" +
+	"\x1dholdfast/order/v1/order.proto\x12\x11holdfast.order.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!holdfast/problem/v1/problem.proto\"\xbf\x02\n" +
 	"\tWorkOrder\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1e\n" +
 	"\n" +
@@ -1625,11 +1645,14 @@ const file_holdfast_order_v1_order_proto_rawDesc = "" +
 	"\x05Ended\x121\n" +
 	"\x06status\x18\x01 \x01(\x0e2\x19.holdfast.order.v1.StatusR\x06status\x12\x16\n" +
 	"\x06output\x18\x02 \x01(\fR\x06output\x122\n" +
-	"\x05error\x18\x03 \x01(\v2\x1c.holdfast.problem.v1.ProblemR\x05error\"M\n" +
+	"\x05error\x18\x03 \x01(\v2\x1c.holdfast.problem.v1.ProblemR\x05error\"\xa1\x01\n" +
 	"\aRefused\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\x05R\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x14\n" +
-	"\x05field\x18\x03 \x01(\tR\x05field\"\x85\x05\n" +
+	"\x05field\x18\x03 \x01(\tR\x05field\x12:\n" +
+	"\vretry_after\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"retryAfter\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\"\x85\x05\n" +
 	"\x05Order\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1e\n" +
 	"\n" +
@@ -1774,6 +1797,7 @@ var file_holdfast_order_v1_order_proto_goTypes = []any{
 	nil,                           // 25: holdfast.order.v1.ListRequest.LabelsEntry
 	(*timestamppb.Timestamp)(nil), // 26: google.protobuf.Timestamp
 	(*problemv1.Problem)(nil),     // 27: holdfast.problem.v1.Problem
+	(*durationpb.Duration)(nil),   // 28: google.protobuf.Duration
 }
 var file_holdfast_order_v1_order_proto_depIdxs = []int32{
 	23, // 0: holdfast.order.v1.WorkOrder.labels:type_name -> holdfast.order.v1.WorkOrder.LabelsEntry
@@ -1788,44 +1812,45 @@ var file_holdfast_order_v1_order_proto_depIdxs = []int32{
 	10, // 9: holdfast.order.v1.Submission.refused:type_name -> holdfast.order.v1.Refused
 	1,  // 10: holdfast.order.v1.Ended.status:type_name -> holdfast.order.v1.Status
 	27, // 11: holdfast.order.v1.Ended.error:type_name -> holdfast.problem.v1.Problem
-	1,  // 12: holdfast.order.v1.Order.status:type_name -> holdfast.order.v1.Status
-	24, // 13: holdfast.order.v1.Order.labels:type_name -> holdfast.order.v1.Order.LabelsEntry
-	26, // 14: holdfast.order.v1.Order.deadline:type_name -> google.protobuf.Timestamp
-	26, // 15: holdfast.order.v1.Order.accepted_at:type_name -> google.protobuf.Timestamp
-	26, // 16: holdfast.order.v1.Order.ended_at:type_name -> google.protobuf.Timestamp
-	27, // 17: holdfast.order.v1.Order.error:type_name -> holdfast.problem.v1.Problem
-	26, // 18: holdfast.order.v1.Order.estimated_end:type_name -> google.protobuf.Timestamp
-	11, // 19: holdfast.order.v1.GetResponse.order:type_name -> holdfast.order.v1.Order
-	1,  // 20: holdfast.order.v1.ListRequest.statuses:type_name -> holdfast.order.v1.Status
-	25, // 21: holdfast.order.v1.ListRequest.labels:type_name -> holdfast.order.v1.ListRequest.LabelsEntry
-	26, // 22: holdfast.order.v1.ListRequest.accepted_from:type_name -> google.protobuf.Timestamp
-	26, // 23: holdfast.order.v1.ListRequest.accepted_to:type_name -> google.protobuf.Timestamp
-	11, // 24: holdfast.order.v1.ListResponse.orders:type_name -> holdfast.order.v1.Order
-	20, // 25: holdfast.order.v1.WatchResponse.events:type_name -> holdfast.order.v1.HistoryEvent
-	20, // 26: holdfast.order.v1.HistoryResponse.events:type_name -> holdfast.order.v1.HistoryEvent
-	26, // 27: holdfast.order.v1.HistoryEvent.at:type_name -> google.protobuf.Timestamp
-	27, // 28: holdfast.order.v1.HistoryEvent.error:type_name -> holdfast.problem.v1.Problem
-	26, // 29: holdfast.order.v1.HistoryEvent.due:type_name -> google.protobuf.Timestamp
-	11, // 30: holdfast.order.v1.CancelResponse.order:type_name -> holdfast.order.v1.Order
-	3,  // 31: holdfast.order.v1.OrderService.Submit:input_type -> holdfast.order.v1.SubmitRequest
-	5,  // 32: holdfast.order.v1.OrderService.SubmitStream:input_type -> holdfast.order.v1.SubmitStreamRequest
-	12, // 33: holdfast.order.v1.OrderService.Get:input_type -> holdfast.order.v1.GetRequest
-	14, // 34: holdfast.order.v1.OrderService.List:input_type -> holdfast.order.v1.ListRequest
-	16, // 35: holdfast.order.v1.OrderService.Watch:input_type -> holdfast.order.v1.WatchRequest
-	18, // 36: holdfast.order.v1.OrderService.History:input_type -> holdfast.order.v1.HistoryRequest
-	21, // 37: holdfast.order.v1.OrderService.Cancel:input_type -> holdfast.order.v1.CancelRequest
-	4,  // 38: holdfast.order.v1.OrderService.Submit:output_type -> holdfast.order.v1.SubmitResponse
-	6,  // 39: holdfast.order.v1.OrderService.SubmitStream:output_type -> holdfast.order.v1.SubmitStreamResponse
-	13, // 40: holdfast.order.v1.OrderService.Get:output_type -> holdfast.order.v1.GetResponse
-	15, // 41: holdfast.order.v1.OrderService.List:output_type -> holdfast.order.v1.ListResponse
-	17, // 42: holdfast.order.v1.OrderService.Watch:output_type -> holdfast.order.v1.WatchResponse
-	19, // 43: holdfast.order.v1.OrderService.History:output_type -> holdfast.order.v1.HistoryResponse
-	22, // 44: holdfast.order.v1.OrderService.Cancel:output_type -> holdfast.order.v1.CancelResponse
-	38, // [38:45] is the sub-list for method output_type
-	31, // [31:38] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	28, // 12: holdfast.order.v1.Refused.retry_after:type_name -> google.protobuf.Duration
+	1,  // 13: holdfast.order.v1.Order.status:type_name -> holdfast.order.v1.Status
+	24, // 14: holdfast.order.v1.Order.labels:type_name -> holdfast.order.v1.Order.LabelsEntry
+	26, // 15: holdfast.order.v1.Order.deadline:type_name -> google.protobuf.Timestamp
+	26, // 16: holdfast.order.v1.Order.accepted_at:type_name -> google.protobuf.Timestamp
+	26, // 17: holdfast.order.v1.Order.ended_at:type_name -> google.protobuf.Timestamp
+	27, // 18: holdfast.order.v1.Order.error:type_name -> holdfast.problem.v1.Problem
+	26, // 19: holdfast.order.v1.Order.estimated_end:type_name -> google.protobuf.Timestamp
+	11, // 20: holdfast.order.v1.GetResponse.order:type_name -> holdfast.order.v1.Order
+	1,  // 21: holdfast.order.v1.ListRequest.statuses:type_name -> holdfast.order.v1.Status
+	25, // 22: holdfast.order.v1.ListRequest.labels:type_name -> holdfast.order.v1.ListRequest.LabelsEntry
+	26, // 23: holdfast.order.v1.ListRequest.accepted_from:type_name -> google.protobuf.Timestamp
+	26, // 24: holdfast.order.v1.ListRequest.accepted_to:type_name -> google.protobuf.Timestamp
+	11, // 25: holdfast.order.v1.ListResponse.orders:type_name -> holdfast.order.v1.Order
+	20, // 26: holdfast.order.v1.WatchResponse.events:type_name -> holdfast.order.v1.HistoryEvent
+	20, // 27: holdfast.order.v1.HistoryResponse.events:type_name -> holdfast.order.v1.HistoryEvent
+	26, // 28: holdfast.order.v1.HistoryEvent.at:type_name -> google.protobuf.Timestamp
+	27, // 29: holdfast.order.v1.HistoryEvent.error:type_name -> holdfast.problem.v1.Problem
+	26, // 30: holdfast.order.v1.HistoryEvent.due:type_name -> google.protobuf.Timestamp
+	11, // 31: holdfast.order.v1.CancelResponse.order:type_name -> holdfast.order.v1.Order
+	3,  // 32: holdfast.order.v1.OrderService.Submit:input_type -> holdfast.order.v1.SubmitRequest
+	5,  // 33: holdfast.order.v1.OrderService.SubmitStream:input_type -> holdfast.order.v1.SubmitStreamRequest
+	12, // 34: holdfast.order.v1.OrderService.Get:input_type -> holdfast.order.v1.GetRequest
+	14, // 35: holdfast.order.v1.OrderService.List:input_type -> holdfast.order.v1.ListRequest
+	16, // 36: holdfast.order.v1.OrderService.Watch:input_type -> holdfast.order.v1.WatchRequest
+	18, // 37: holdfast.order.v1.OrderService.History:input_type -> holdfast.order.v1.HistoryRequest
+	21, // 38: holdfast.order.v1.OrderService.Cancel:input_type -> holdfast.order.v1.CancelRequest
+	4,  // 39: holdfast.order.v1.OrderService.Submit:output_type -> holdfast.order.v1.SubmitResponse
+	6,  // 40: holdfast.order.v1.OrderService.SubmitStream:output_type -> holdfast.order.v1.SubmitStreamResponse
+	13, // 41: holdfast.order.v1.OrderService.Get:output_type -> holdfast.order.v1.GetResponse
+	15, // 42: holdfast.order.v1.OrderService.List:output_type -> holdfast.order.v1.ListResponse
+	17, // 43: holdfast.order.v1.OrderService.Watch:output_type -> holdfast.order.v1.WatchResponse
+	19, // 44: holdfast.order.v1.OrderService.History:output_type -> holdfast.order.v1.HistoryResponse
+	22, // 45: holdfast.order.v1.OrderService.Cancel:output_type -> holdfast.order.v1.CancelResponse
+	39, // [39:46] is the sub-list for method output_type
+	32, // [32:39] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_order_v1_order_proto_init() }

@@ -36,6 +36,9 @@ const (
 //
 // Errors carry google.rpc.ErrorInfo (domain "holdfast"), and for bad input google.rpc.BadRequest with a violation for
 // each wrong field; RESOURCE_EXHAUSTED and UNAVAILABLE carry google.rpc.RetryInfo.
+//
+// A client that is one of many behind an address says who it is by the metadata key holdfast-client, of 1 to 128 bytes: a
+// node may limit how many orders each client submits in a second.
 type OrderServiceClient interface {
 	// Submit hands in one order. It returns once the order is durable (wait ACCEPTED), or once the order has ended (wait
 	// ENDED). Submitting the same order again under the same id gives the same answer; another order under an id that
@@ -158,6 +161,9 @@ func (c *orderServiceClient) Cancel(ctx context.Context, in *CancelRequest, opts
 //
 // Errors carry google.rpc.ErrorInfo (domain "holdfast"), and for bad input google.rpc.BadRequest with a violation for
 // each wrong field; RESOURCE_EXHAUSTED and UNAVAILABLE carry google.rpc.RetryInfo.
+//
+// A client that is one of many behind an address says who it is by the metadata key holdfast-client, of 1 to 128 bytes: a
+// node may limit how many orders each client submits in a second.
 type OrderServiceServer interface {
 	// Submit hands in one order. It returns once the order is durable (wait ACCEPTED), or once the order has ended (wait
 	// ENDED). Submitting the same order again under the same id gives the same answer; another order under an id that

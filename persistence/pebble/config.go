@@ -32,7 +32,8 @@ type Config struct {
 	FreeInterval time.Duration
 	// Free tells the free disk space in bytes; default: that of the file system of Dir.
 	Free func() (uint64, error)
-	// QueueCommits is the most commits that wait for the committer; default 65,536. Half of them may be acceptances.
+	// QueueCommits is the most commits that wait for the committer; default 65,536. Half of them may be acceptances,
+	// and three quarters of that half acceptances of orders that are not interactive.
 	QueueCommits int
 	// QueueBytes is the most bytes that they may have; default 256 MiB.
 	QueueBytes int64

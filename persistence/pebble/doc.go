@@ -17,8 +17,9 @@
 // durable. Reads wait likewise: what a read returns is durable.
 //
 // The queue is bounded. Beyond the bound a commit is answered persistence.ErrBusy; acceptances are from half of it on,
-// so that running orders keep a share. Below the low-water mark of free disk space, acceptances are answered
-// persistence.ErrFull. The space is asked for by the clock, and whenever a share of the mark was written.
+// so that running orders keep a share; those of orders that are not interactive are from three quarters of that half
+// on. Below the low-water mark of free disk space, acceptances are answered persistence.ErrFull. The space is asked for
+// by the clock, and whenever a share of the mark was written.
 //
 // # States of the directory
 //

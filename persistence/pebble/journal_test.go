@@ -125,7 +125,8 @@ func TestReadsAreDurable(t *testing.T) {
 	mustClose(t, j)
 }
 
-// TestQueueBounds fills the queue while the disk is held: acceptances may have half, and nothing blocks.
+// TestQueueBounds fills the queue while the disk is held: acceptances may have half, the last quarter of it
+// only interactive ones, and nothing blocks.
 func TestQueueBounds(t *testing.T) {
 	t.Parallel()
 	for name, bound := range map[string]func(*Config){
@@ -168,6 +169,11 @@ func TestQueueBounds(t *testing.T) {
 			for i := range 20 {
 				hand("acceptance", journaltest.Acceptance(fmt.Sprint("order-", i)))
 			}
+			for i := range 20 {
+				urgent := journaltest.Acceptance(fmt.Sprint("urgent-", i))
+				urgent.Row.Priority = messages.Interactive
+				hand("urgent", urgent)
+			}
 			for range 20 {
 				hand("commit", &persistence.Commit{
 					Partition: running.Partition, Handle: running.Handle, Expected: 1, Events: 1, Record: running.Record,
@@ -179,7 +185,10 @@ func TestQueueBounds(t *testing.T) {
 			<-disk.held
 			release()
 			wg.Wait()
-			want := map[string]int{"acceptance made": 4, "acceptance refused": 16, "commit made": 4, "commit refused": 16}
+			want := map[string]int{
+				"acceptance made": 3, "acceptance refused": 17, "urgent made": 1, "urgent refused": 19,
+				"commit made": 4, "commit refused": 16,
+			}
 			for kind, n := range want {
 				if results[kind] != n {
 					t.Errorf("%s: %d, want %d", kind, results[kind], n)

@@ -10,11 +10,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/persistence"
 )
 
-// queue holds the commits that wait for the committer. It is bounded by number and by bytes; acceptances may fill half.
+// queue holds the commits that wait for the committer. It is bounded by number and by bytes; acceptances may fill half,
+// those of orders that are not interactive three quarters of that half.
 type queue struct {
 	maxCommits int
 	maxBytes   int64
@@ -48,6 +50,9 @@ func (q *queue) put(c *persistence.Commit) bool {
 	commits, bytes := q.maxCommits, q.maxBytes
 	if c.Expected == 0 {
 		commits, bytes = commits/2, bytes/2
+		if c.Row.GetPriority() < messages.Interactive {
+			commits, bytes = commits-commits/4, bytes-bytes/4
+		}
 	}
 	// A commit that is larger than the bound is taken in alone.
 	if q.commits >= commits || q.commits > 0 && q.bytes+size > bytes {
@@ -135,7 +140,8 @@ func (j *Journal) commitLoop() {
 			j.cfg.Turn()
 			j.queue.take(&w)
 			for _, c := range w.refused {
-				c.Done(fmt.Errorf("%w: the queue of the journal is full", persistence.ErrBusy))
+				c.Done(fmt.Errorf("%w: the queue of the journal is full, of at most %d commits and %d bytes, half of both for new orders",
+					persistence.ErrBusy, j.cfg.QueueCommits, j.cfg.QueueBytes))
 			}
 			clear(w.refused)
 			if len(w.waiting) == 0 {
