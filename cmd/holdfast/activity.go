@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 	"time"
@@ -37,18 +38,13 @@ func newAdapterList(a *app) *cobra.Command {
 		Short: "List activities: who serves them, what waits, what they have done lately, and their limits",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.dialAdmin()
-			if err != nil {
-				return err
-			}
-			defer c.close()
-			ctx, cancel := a.bound(cmd.Context())
-			defer cancel()
-			answer, err := c.admin.ListActivities(ctx, &adminv1.ListActivitiesRequest{})
-			if err != nil {
-				return err
-			}
-			return a.printActivities(answer.GetActivities())
+			return a.call(cmd.Context(), a.dialAdmin, func(ctx context.Context, c *api) error {
+				answer, err := c.admin.ListActivities(ctx, &adminv1.ListActivitiesRequest{})
+				if err != nil {
+					return err
+				}
+				return a.printActivities(answer.GetActivities())
+			})
 		},
 	}
 	a.adminFlags(cmd)
@@ -132,28 +128,23 @@ func newAdapterLimit(a *app) *cobra.Command {
 			if limits == none {
 				return usagef("give --rate, --concurrency or both, or --none")
 			}
-			c, err := a.dialAdmin()
-			if err != nil {
-				return err
-			}
-			defer c.close()
-			ctx, cancel := a.bound(cmd.Context())
-			defer cancel()
-			request.Activity = args[0]
-			if _, err := c.admin.LimitActivity(ctx, &request); err != nil {
-				return err
-			}
-			if a.output == outputJSON {
-				return a.printJSON(map[string]string{"limited": args[0]})
-			}
-			text := "has no limit any more"
-			if limits {
-				text = "is limited to " + textLimit(&adminv1.ActivityLimit{RatePerSecond: request.RatePerSecond, Concurrency: request.Concurrency})
-			}
-			if _, err = fmt.Fprintf(a.stdout, "%s %s\n", clean(args[0]), text); err != nil {
-				return fmt.Errorf("write answer: %w", err)
-			}
-			return nil
+			return a.call(cmd.Context(), a.dialAdmin, func(ctx context.Context, c *api) error {
+				request.Activity = args[0]
+				if _, err := c.admin.LimitActivity(ctx, &request); err != nil {
+					return err
+				}
+				if a.output == outputJSON {
+					return a.printJSON(map[string]string{"limited": args[0]})
+				}
+				text := "has no limit any more"
+				if limits {
+					text = "is limited to " + textLimit(&adminv1.ActivityLimit{RatePerSecond: request.RatePerSecond, Concurrency: request.Concurrency})
+				}
+				if _, err := fmt.Fprintf(a.stdout, "%s %s\n", clean(args[0]), text); err != nil {
+					return fmt.Errorf("write answer: %w", err)
+				}
+				return nil
+			})
 		},
 	}
 	a.adminFlags(cmd)
@@ -188,18 +179,13 @@ func newStatus(a *app) *cobra.Command {
 		Short: "Tell how a node is",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.dialAdmin()
-			if err != nil {
-				return err
-			}
-			defer c.close()
-			ctx, cancel := a.bound(cmd.Context())
-			defer cancel()
-			s, err := c.admin.Status(ctx, &adminv1.StatusRequest{})
-			if err != nil {
-				return err
-			}
-			return a.printStatus(s, time.Now())
+			return a.call(cmd.Context(), a.dialAdmin, func(ctx context.Context, c *api) error {
+				s, err := c.admin.Status(ctx, &adminv1.StatusRequest{})
+				if err != nil {
+					return err
+				}
+				return a.printStatus(s, time.Now())
+			})
 		},
 	}
 	a.adminFlags(cmd)

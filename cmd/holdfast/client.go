@@ -155,6 +155,18 @@ func (a *app) bound(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, callTimeout)
 }
 
+// call connects to the nodes, and gives do a bounded time for a call, or a few that belong together.
+func (a *app) call(ctx context.Context, dial func() (*api, error), do func(context.Context, *api) error) error {
+	c, err := dial()
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	ctx, cancel := a.bound(ctx)
+	defer cancel()
+	return do(ctx, c)
+}
+
 // boundWait bounds the time of waiting for the end of an order.
 func (a *app) boundWait(ctx context.Context) (context.Context, context.CancelFunc) {
 	if a.client.timeout > 0 {

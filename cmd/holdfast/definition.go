@@ -104,24 +104,19 @@ func completeFiles(*cobra.Command, []string, string) ([]cobra.Completion, cobra.
 func (a *app) eachDocument(
 	cmd *cobra.Command, files []string, do func(ctx context.Context, c *api, file string, document []byte) error,
 ) error {
-	c, err := a.dial()
-	if err != nil {
+	return a.call(cmd.Context(), a.dial, func(ctx context.Context, c *api) (err error) {
+		for _, file := range files {
+			document, e := a.readFile(file)
+			if e == nil {
+				e = do(ctx, c, file, document)
+			}
+			if st, isRPC := rpcStatus(e); isRPC && st.Code() == codes.Unavailable {
+				return e // it would be the same with the others
+			}
+			err = a.laterError(cmd.Context(), err, e) //nolint:contextcheck // what counts is whether the user interrupts it
+		}
 		return err
-	}
-	defer c.close()
-	ctx, cancel := a.bound(cmd.Context())
-	defer cancel()
-	for _, file := range files {
-		document, e := a.readFile(file)
-		if e == nil {
-			e = do(ctx, c, file, document)
-		}
-		if st, isRPC := rpcStatus(e); isRPC && st.Code() == codes.Unavailable {
-			return e // it would be the same with the others
-		}
-		err = a.laterError(cmd.Context(), err, e)
-	}
-	return err
+	})
 }
 
 // laterError returns the last of several errors, and tells the one before.
@@ -222,34 +217,29 @@ func newDefinitionList(a *app) *cobra.Command {
 }
 
 func (a *app) listDefinitions(ctx context.Context, namespace string) error {
-	c, err := a.dial()
-	if err != nil {
-		return err
-	}
-	defer c.close()
-	ctx, cancel := a.bound(ctx)
-	defer cancel()
-	var t *table
-	if a.output == outputTable {
-		t = newTable(a.stdout, "DEFINITION", "TITLE", "DEPLOYED AT", "ACTIVITIES")
-	}
-	request := &definitionv1.ListRequest{Namespace: namespace, PageSize: maxListPage}
-	for {
-		answer, err := c.definitions.List(ctx, request)
-		if err != nil {
-			return err
+	return a.call(ctx, a.dial, func(ctx context.Context, c *api) error {
+		var t *table
+		if a.output == outputTable {
+			t = newTable(a.stdout, "DEFINITION", "TITLE", "DEPLOYED AT", "ACTIVITIES")
 		}
-		for _, d := range answer.GetDefinitions() {
-			if t != nil {
-				t.row(definitionName(d), d.GetTitle(), textTime(d.GetDeployedAt()), strings.Join(d.GetActivities(), ", "))
-			} else if err := a.printJSON(jsonDefinition(d)); err != nil {
+		request := &definitionv1.ListRequest{Namespace: namespace, PageSize: maxListPage}
+		for {
+			answer, err := c.definitions.List(ctx, request)
+			if err != nil {
 				return err
 			}
+			for _, d := range answer.GetDefinitions() {
+				if t != nil {
+					t.row(definitionName(d), d.GetTitle(), textTime(d.GetDeployedAt()), strings.Join(d.GetActivities(), ", "))
+				} else if err := a.printJSON(jsonDefinition(d)); err != nil {
+					return err
+				}
+			}
+			if request.PageToken = answer.GetNextPageToken(); request.GetPageToken() == "" {
+				return t.end()
+			}
 		}
-		if request.PageToken = answer.GetNextPageToken(); request.GetPageToken() == "" {
-			return t.end()
-		}
-	}
+	})
 }
 
 func newDefinitionGet(a *app) *cobra.Command {
@@ -267,18 +257,13 @@ func newDefinitionGet(a *app) *cobra.Command {
 		},
 		ValidArgsFunction: a.completeDefinition,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.dial()
-			if err != nil {
-				return err
-			}
-			defer c.close()
-			ctx, cancel := a.bound(cmd.Context())
-			defer cancel()
-			answer, err := c.definitions.Get(ctx, &definitionv1.GetRequest{Definition: args[0]})
-			if err != nil {
-				return err
-			}
-			return a.printDefinition(answer.GetDefinition())
+			return a.call(cmd.Context(), a.dial, func(ctx context.Context, c *api) error {
+				answer, err := c.definitions.Get(ctx, &definitionv1.GetRequest{Definition: args[0]})
+				if err != nil {
+					return err
+				}
+				return a.printDefinition(answer.GetDefinition())
+			})
 		},
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -51,18 +52,13 @@ func newFalloutList(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			c, err := a.dialAdmin()
-			if err != nil {
-				return err
-			}
-			defer c.close()
-			ctx, cancel := a.bound(cmd.Context())
-			defer cancel()
-			answer, err := c.admin.ListFallout(ctx, &adminv1.ListFalloutRequest{Selection: selection, Limit: limit})
-			if err != nil {
-				return err
-			}
-			return a.printFallout(answer)
+			return a.call(cmd.Context(), a.dialAdmin, func(ctx context.Context, c *api) error {
+				answer, err := c.admin.ListFallout(ctx, &adminv1.ListFalloutRequest{Selection: selection, Limit: limit})
+				if err != nil {
+					return err
+				}
+				return a.printFallout(answer)
+			})
 		},
 	}
 	s.flags(a, cmd, true)
@@ -128,18 +124,13 @@ func newFalloutShow(a *app) *cobra.Command {
 			return a.suggestOrders(cmd, []orderv1.Status{orderv1.Status_STATUS_FAULTED}, args, prefix)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.dialAdmin()
-			if err != nil {
-				return err
-			}
-			defer c.close()
-			ctx, cancel := a.bound(cmd.Context())
-			defer cancel()
-			answer, err := c.admin.ShowFallout(ctx, &adminv1.ShowFalloutRequest{Id: args[0]})
-			if err != nil {
-				return err
-			}
-			return a.printOneFallout(answer)
+			return a.call(cmd.Context(), a.dialAdmin, func(ctx context.Context, c *api) error {
+				answer, err := c.admin.ShowFallout(ctx, &adminv1.ShowFalloutRequest{Id: args[0]})
+				if err != nil {
+					return err
+				}
+				return a.printOneFallout(answer)
+			})
 		},
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os/user"
 	"strconv"
@@ -42,18 +43,13 @@ func newKeyShow(a *app) *cobra.Command {
 		Short: "List the orders of a key that run, hold it or wait for it",
 		Args:  oneKey,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.dialAdmin()
-			if err != nil {
-				return err
-			}
-			defer c.close()
-			ctx, cancel := a.bound(cmd.Context())
-			defer cancel()
-			answer, err := c.admin.ShowKey(ctx, &adminv1.ShowKeyRequest{OrderKey: args[0], Limit: limit})
-			if err != nil {
-				return err
-			}
-			return a.printKey(answer, time.Now())
+			return a.call(cmd.Context(), a.dialAdmin, func(ctx context.Context, c *api) error {
+				answer, err := c.admin.ShowKey(ctx, &adminv1.ShowKeyRequest{OrderKey: args[0], Limit: limit})
+				if err != nil {
+					return err
+				}
+				return a.printKey(answer, time.Now())
+			})
 		},
 	}
 	cmd.Flags().Int32Var(&limit, "limit", 100, "list at most this many")
@@ -103,25 +99,20 @@ func newKeyRelease(a *app) *cobra.Command {
 		Short: "Let the next order of a key run, though the one before has faulted",
 		Args:  oneKey,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.dialAdmin()
-			if err != nil {
-				return err
-			}
-			defer c.close()
-			ctx, cancel := a.bound(cmd.Context())
-			defer cancel()
-			request.OrderKey = args[0]
-			answer, err := c.admin.ReleaseKey(ctx, &request)
-			if err != nil {
-				return err
-			}
-			if a.output == outputJSON {
-				return a.printJSON(map[string]string{"released": answer.GetId()})
-			}
-			if _, err = fmt.Fprintf(a.stdout, "%s no longer holds the key\n", clean(answer.GetId())); err != nil {
-				return fmt.Errorf("write answer: %w", err)
-			}
-			return nil
+			return a.call(cmd.Context(), a.dialAdmin, func(ctx context.Context, c *api) error {
+				request.OrderKey = args[0]
+				answer, err := c.admin.ReleaseKey(ctx, &request)
+				if err != nil {
+					return err
+				}
+				if a.output == outputJSON {
+					return a.printJSON(map[string]string{"released": answer.GetId()})
+				}
+				if _, err = fmt.Fprintf(a.stdout, "%s no longer holds the key\n", clean(answer.GetId())); err != nil {
+					return fmt.Errorf("write answer: %w", err)
+				}
+				return nil
+			})
 		},
 	}
 	flags := cmd.Flags()

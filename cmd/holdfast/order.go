@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -137,18 +138,13 @@ func newOrderGet(a *app) *cobra.Command {
 		Args:              oneOrderID,
 		ValidArgsFunction: a.completeOrderID,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.dial()
-			if err != nil {
-				return err
-			}
-			defer c.close()
-			ctx, cancel := a.bound(cmd.Context())
-			defer cancel()
-			answer, err := c.orders.Get(ctx, &orderv1.GetRequest{Id: args[0]})
-			if err != nil {
-				return err
-			}
-			return a.printOrder(answer.GetOrder())
+			return a.call(cmd.Context(), a.dial, func(ctx context.Context, c *api) error {
+				answer, err := c.orders.Get(ctx, &orderv1.GetRequest{Id: args[0]})
+				if err != nil {
+					return err
+				}
+				return a.printOrder(answer.GetOrder())
+			})
 		},
 	}
 }
@@ -163,18 +159,13 @@ func newOrderCancel(a *app) *cobra.Command {
 		Args:              oneOrderID,
 		ValidArgsFunction: a.completeOrderID,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.dial()
-			if err != nil {
-				return err
-			}
-			defer c.close()
-			ctx, cancel := a.bound(cmd.Context())
-			defer cancel()
-			answer, err := c.orders.Cancel(ctx, &orderv1.CancelRequest{Id: args[0], Reason: reason})
-			if err != nil {
-				return err
-			}
-			return a.printOrder(answer.GetOrder())
+			return a.call(cmd.Context(), a.dial, func(ctx context.Context, c *api) error {
+				answer, err := c.orders.Cancel(ctx, &orderv1.CancelRequest{Id: args[0], Reason: reason})
+				if err != nil {
+					return err
+				}
+				return a.printOrder(answer.GetOrder())
+			})
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why; kept in the order's history")
@@ -282,37 +273,32 @@ func parseTime(flag, text string, now time.Time, direction time.Duration) (*time
 const maxListPage = 1000
 
 func (a *app) listOrders(cmd *cobra.Command, request *orderv1.ListRequest, limit int) error {
-	c, err := a.dial()
-	if err != nil {
-		return err
-	}
-	defer c.close()
-	ctx, cancel := a.bound(cmd.Context())
-	defer cancel()
-	var t *table
-	if a.output == outputTable {
-		t = newTable(a.stdout, "ID", "DEFINITION", "STATUS", "KEY", "ACCEPTED AT", "ENDED AT")
-	}
-	for listed := 0; ; {
-		request.PageSize = maxListPage
-		if limit > 0 {
-			request.PageSize = int32(min(limit-listed, maxListPage))
+	return a.call(cmd.Context(), a.dial, func(ctx context.Context, c *api) error {
+		var t *table
+		if a.output == outputTable {
+			t = newTable(a.stdout, "ID", "DEFINITION", "STATUS", "KEY", "ACCEPTED AT", "ENDED AT")
 		}
-		answer, err := c.orders.List(ctx, request)
-		if err != nil {
-			return err
-		}
-		for _, o := range answer.GetOrders() {
-			if err := a.printListed(t, o); err != nil {
+		for listed := 0; ; {
+			request.PageSize = maxListPage
+			if limit > 0 {
+				request.PageSize = int32(min(limit-listed, maxListPage))
+			}
+			answer, err := c.orders.List(ctx, request)
+			if err != nil {
 				return err
 			}
+			for _, o := range answer.GetOrders() {
+				if err := a.printListed(t, o); err != nil {
+					return err
+				}
+			}
+			listed += len(answer.GetOrders())
+			request.PageToken = answer.GetNextPageToken()
+			if request.GetPageToken() == "" || limit > 0 && listed >= limit {
+				return t.end()
+			}
 		}
-		listed += len(answer.GetOrders())
-		request.PageToken = answer.GetNextPageToken()
-		if request.GetPageToken() == "" || limit > 0 && listed >= limit {
-			return t.end()
-		}
-	}
+	})
 }
 
 // printListed prints an order of a list: as a row of t, or as JSON if there is none.
