@@ -127,7 +127,14 @@ var errNumber = errors.New("a number is expected")
 
 // Dial makes a connection to the node, which comes back soon after the node does. Close it.
 func (n *Node) Dial(options ...grpc.DialOption) (*grpc.ClientConn, error) {
-	conn, err := grpc.NewClient("passthrough:///"+n.Server, append([]grpc.DialOption{
+	return dial(n.Server, options...)
+}
+
+// DialAdmin makes a connection to the node's administration. Close it.
+func (n *Node) DialAdmin() (*grpc.ClientConn, error) { return dial(n.Admin) }
+
+func dial(address string, options ...grpc.DialOption) (*grpc.ClientConn, error) {
+	conn, err := grpc.NewClient("passthrough:///"+address, append([]grpc.DialOption{
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithNoProxy(),
 		grpc.WithInitialWindowSize(1 << 20),
@@ -139,7 +146,7 @@ func (n *Node) Dial(options ...grpc.DialOption) (*grpc.ClientConn, error) {
 		}),
 	}, options...)...)
 	if err != nil {
-		return nil, fmt.Errorf("connect to %s: %w", n.Server, err)
+		return nil, fmt.Errorf("connect to %s: %w", address, err)
 	}
 	return conn, nil
 }

@@ -85,6 +85,7 @@ var rows = []row{
 	{"keys", 10 * time.Minute, keys, keysBars},
 	{"stuck", 5 * time.Minute, stuck, stuckBars},
 	{"panics", 5 * time.Minute, panics, panicsBars},
+	{"admin", 5 * time.Minute, administration, administrationBars},
 	{"bad_input", 30 * time.Minute, badInput, badInputBars},
 }
 
