@@ -155,7 +155,7 @@ func (a *app) printOneFallout(f *adminv1.ShowFalloutResponse) error {
 		t.row("stands at", f.GetTask())
 	}
 	if len(f.GetInput()) > 0 {
-		t.row("task input", string(f.GetInput()))
+		t.row("task input", textValue(f.GetInput()))
 	}
 	if f.GetHoldsKey() {
 		t.row("holds its key", "yes")

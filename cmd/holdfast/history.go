@@ -64,7 +64,7 @@ func eventDetail(ev *orderv1.HistoryEvent) string {
 		parts = append(parts, "due "+textTime(ev.GetDue()))
 	}
 	if len(ev.GetData()) > 0 {
-		parts = append(parts, shorten(string(ev.GetData()), 80))
+		parts = append(parts, shorten(textValue(ev.GetData()), 80))
 	}
 	return strings.Join(parts, "  ")
 }

@@ -103,8 +103,8 @@ func orderRows(t *table, o *orderv1.Order) {
 		add("error", textProblem(p))
 		add("error type", p.GetType())
 	}
-	add("input", string(o.GetInput()))
-	add("output", string(o.GetOutput()))
+	add("input", textValue(o.GetInput()))
+	add("output", textValue(o.GetOutput()))
 }
 
 func textLabels(labels map[string]string) string {

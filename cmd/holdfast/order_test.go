@@ -44,7 +44,7 @@ func ended(s orderv1.Status) *orderv1.Order {
 	o.Status, o.EndedAt, o.Version = s, at(2), 6
 	switch s {
 	case orderv1.Status_STATUS_COMPLETED:
-		o.Output = []byte(`{ "msisdn": "<49>", "n": 1.0 }`)
+		o.Output = []byte("{ \"msisdn\": \"<49>\",\n  \"n\": 1.0 }")
 	case orderv1.Status_STATUS_FAULTED:
 		o.Error = &problemv1.Problem{
 			Type: "https://example.com/errors/refused", Title: "Refused", Status: 409, Detail: "no such SIM", Instance: "/do/0/activate",
@@ -83,6 +83,15 @@ func TestOrderGet(t *testing.T) {
 	f := setup(t)
 	f.holds(ended(orderv1.Status_STATUS_COMPLETED))
 	f.run("order", "get", orderID, "-o", "json").want(t, 0, completedJSON, "")
+	f.run("order", "get", orderID).want(t, 0, ""+
+		"id           "+orderID+"\n"+
+		"definition   telecom/activate:1.0.0\n"+
+		"status       completed\n"+
+		"order key    k-1\n"+
+		"accepted at  2026-01-02T03:04:05.678Z\n"+
+		"ended at     2026-01-02T03:04:07.678Z (after 2s)\n"+
+		"version      6\n"+
+		`output       {"msisdn":"<49>","n":1.0}`+"\n", "")
 	f.holds(ended(orderv1.Status_STATUS_FAULTED))
 	f.run("order", "get", orderID, "-o", "json").want(t, 0, faultedJSON, "")
 	f.run("order", "get", orderID).want(t, 0, ""+

@@ -84,6 +84,15 @@ func clean(s string) string {
 	return b.String()
 }
 
+// textValue is a JSON value in one line.
+func textValue(value []byte) string {
+	var b bytes.Buffer
+	if json.Compact(&b, value) != nil {
+		return string(value) // what is no JSON is shown as it is
+	}
+	return b.String()
+}
+
 // cleanLines does so with a text of several lines, and keeps those and its tabs.
 func cleanLines(s string) string {
 	lines := strings.Split(s, "\n")
