@@ -142,12 +142,16 @@ func deploy(ctx context.Context, conn *grpc.ClientConn, name string) error {
 	if err != nil {
 		return fmt.Errorf("read definition: %w", err)
 	}
-	_, err = definitionv1.NewDefinitionServiceClient(conn).Deploy(ctx,
-		&definitionv1.DeployRequest{Document: document}, grpc.WaitForReady(true))
-	if err != nil {
+	if err := deployDocument(ctx, conn, document); err != nil {
 		return fmt.Errorf("deploy %s: %w", name, err)
 	}
 	return nil
+}
+
+func deployDocument(ctx context.Context, conn *grpc.ClientConn, document []byte) error {
+	_, err := definitionv1.NewDefinitionServiceClient(conn).Deploy(ctx,
+		&definitionv1.DeployRequest{Document: document}, grpc.WaitForReady(true))
+	return err
 }
 
 // massacre kills. In each round the node goes first, then the adapters. After most rounds it waits until orders end

@@ -79,6 +79,7 @@ var rows = []row{
 	{"kill", 15 * time.Minute, kill, killBars},
 	{"restart", 3 * time.Minute, restart, restartBars},
 	{"backlog", 15 * time.Minute, backlog, backlogBars},
+	{"bulkhead", 10 * time.Minute, bulkhead, bulkheadBars},
 	{"million", 15 * time.Minute, million, millionBars},
 	{"disk_full", 10 * time.Minute, diskFull, diskFullBars},
 	{"corruption", 15 * time.Minute, corruption, corruptionBars},
@@ -98,8 +99,13 @@ func rowNames() string {
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	if len(args) > 0 && args[0] == sleeperCommand {
-		return runSleeper(ctx, args[1:], stderr)
+	if len(args) > 0 {
+		switch args[0] {
+		case sleeperCommand:
+			return runSleeper(ctx, args[1:], stderr)
+		case echoerCommand:
+			return runEchoer(ctx, args[1:], stderr)
+		}
 	}
 	s := site{log: stderr}
 	var name, parent string

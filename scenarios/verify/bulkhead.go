@@ -1,0 +1,339 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/scenarios/stage"
+)
+
+// bulkheadAll are the adapters: bulkheadThere, and bulkheadAway, which is away.
+var (
+	bulkheadAll   = []string{"hss", "hlr", "sms", "crm", "billing"}
+	bulkheadThere = bulkheadAll[:4]
+	bulkheadAway  = bulkheadAll[4]
+)
+
+const (
+	// bulkheadInFlight is how many orders are under way that need the others.
+	bulkheadInFlight = 256
+	// bulkheadWarmUp is how long a node is given load before it is measured.
+	bulkheadWarmUp = time.Second
+)
+
+// bulkheadOrders is how many orders wait for the adapter that is away.
+func (s *site) bulkheadOrders() int {
+	if s.ci() {
+		return 10_000
+	}
+	return 200_000
+}
+
+// bulkheadPairs is how often both nodes are measured.
+func (s *site) bulkheadPairs() int {
+	if s.ci() {
+		return 7
+	}
+	return 15
+}
+
+// bulkheadTime is how long a node is measured each time.
+func (s *site) bulkheadTime() time.Duration {
+	if s.ci() {
+		return 1500 * time.Millisecond
+	}
+	return 5 * time.Second
+}
+
+// bulkhead compares the orders of adapters that are there, at a node where many others wait for an adapter that is away, with
+// those at a node where none does and no adapter is away.
+//
+// There are two nodes, because a backlog can't be put away and back. Each has a store and adapters of its own, and the same
+// load; they take turns, and the first of a pair of turns is the second of the next. So what else the machine does meets both, and what
+// is judged are ratios within pairs. One rests while the other is measured. A backlog that kept its node busy even then
+// would slow what it is compared with, and look harmless: so the CPU time that it takes at rest has a bar, too.
+func bulkhead(ctx context.Context, s *site) (figures, error) {
+	f := figures{}
+	ctx, dry := s.lay(ctx, "dry")
+	defer dry.scrap()
+	ctx, flooded := s.lay(ctx, "flooded")
+	defer flooded.scrap()
+	if err := dry.launch(ctx, bulkheadAll...); err != nil {
+		return f, why(ctx, err)
+	}
+	if err := flooded.launch(ctx, bulkheadThere...); err != nil {
+		return f, why(ctx, err)
+	}
+	if err := flooded.flood(ctx, f); err != nil {
+		return f, why(ctx, err)
+	}
+	if err := race(ctx, dry, flooded); err != nil {
+		return f, why(ctx, err)
+	}
+	compare(f, dry.legs, flooded.legs)
+	if err := flooded.bail(ctx, f); err != nil {
+		return f, why(ctx, err)
+	}
+	s.toll(f, dry, flooded)
+	for name, h := range map[string]*hull{"node": flooded, "dry_node": dry} {
+		u, err := h.node.Usage()
+		if err != nil {
+			return f, err
+		}
+		f[name+"_peak_rss_bytes"] = u.PeakRSS
+	}
+	return f, nil
+}
+
+// hull is a node with its adapters.
+type hull struct {
+	*site
+
+	stage *stage.Stage
+	node  *stage.Node
+	conn  *grpc.ClientConn
+	// legs are what was measured, clients and wrong what the clients saw with which that was done.
+	legs    []leg
+	clients []counts
+	wrong   []error
+}
+
+// lay begins a node, and what it needs, in a folder of its own. The context that it returns ends if any of that fails. Scrap it.
+func (s *site) lay(ctx context.Context, name string) (context.Context, *hull) {
+	ctx, st := stage.New(ctx, s.dir+"/"+name)
+	return ctx, &hull{site: s, stage: st}
+}
+
+// scrap ends all that was started.
+func (h *hull) scrap() {
+	if h.conn != nil {
+		_ = h.conn.Close() // it fails only if it was closed before
+	}
+	h.stage.Stop()
+}
+
+// launch starts the node and adapters.
+func (h *hull) launch(ctx context.Context, adapters ...string) error {
+	err := os.Mkdir(h.stage.Dir(), 0o750)
+	if err != nil {
+		return fmt.Errorf("make a folder: %w", err)
+	}
+	if h.node, err = h.stage.StartNode(ctx, h.holdfast, false); err != nil {
+		return err
+	}
+	if h.conn, err = h.node.Dial(); err != nil {
+		return err
+	}
+	document, err := definitions.ReadFile("definitions/bulkhead.yaml")
+	if err != nil {
+		return fmt.Errorf("read definition: %w", err)
+	}
+	for _, name := range bulkheadAll {
+		if err := deployDocument(ctx, h.conn, bytes.ReplaceAll(document, []byte("ADAPTER"), []byte(name))); err != nil {
+			return err
+		}
+	}
+	return h.crew(ctx, adapters...)
+}
+
+// crew starts adapters.
+func (h *hull) crew(ctx context.Context, names ...string) error {
+	for _, name := range names {
+		_, err := h.stage.Start(ctx, stage.Spec{
+			Name: name, Path: h.self, Args: []string{echoerCommand, "-name", name, "-server", h.node.Server},
+			Env: []string{"GOMAXPROCS=1"}, // as bench has it: a second processor would only cost its waking
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var bulkheadInput = []byte(`"` + strings.Repeat("0123456789", 10) + `"`)
+
+func bulkheadDefinition(adapter string) string { return "verify/bulkhead-" + adapter + ":1.0.0" }
+
+func bulkheadOrder(adapter string) *orderv1.WorkOrder {
+	return &orderv1.WorkOrder{Definition: bulkheadDefinition(adapter), Input: bulkheadInput}
+}
+
+// flood has the orders accepted that wait for the adapter that is away.
+func (h *hull) flood(ctx context.Context, f figures) error {
+	waiting := newFlood(h.bulkheadOrders(), bulkheadInFlight, func(int) *orderv1.WorkOrder { return bulkheadOrder(bulkheadAway) })
+	began := time.Now()
+	err := waiting.run(ctx, h.conn)
+	f["accept_rate_per_s"] = round(float64(h.bulkheadOrders())/time.Since(began).Seconds(), 0)
+	return err
+}
+
+// bail has the adapter come that was away, and what waited for it end.
+func (h *hull) bail(ctx context.Context, f figures) error {
+	waiting, err := h.open(ctx)
+	if err != nil {
+		return err
+	}
+	f["waiting"] = waiting
+	began := time.Now()
+	if err := h.crew(ctx, bulkheadAway); err != nil {
+		return err
+	}
+	if err := drained(ctx, h.node); err != nil {
+		return err
+	}
+	f["drain_rate_per_s"] = round(waiting/time.Since(began).Seconds(), 0)
+	completed := 0
+	err = eachOrder(ctx, h.conn, bulkheadDefinition(bulkheadAway), func(o *orderv1.Order) {
+		if o.GetStatus() == orderv1.Status_STATUS_COMPLETED {
+			completed++
+		}
+	})
+	f["completed"], f["lost"] = completed, h.bulkheadOrders()-completed
+	return err
+}
+
+// open counts the orders that have not ended.
+func (h *hull) open(ctx context.Context) (float64, error) {
+	m, err := h.node.Metrics(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return m.Value("holdfast_orders_running")
+}
+
+// race measures both nodes in pairs.
+func race(ctx context.Context, dry, flooded *hull) error {
+	for n := range dry.bulkheadPairs() {
+		first, second := dry, flooded
+		if n%2 == 1 {
+			first, second = flooded, dry
+		}
+		if err := first.sail(ctx, second); err != nil {
+			return err
+		}
+		if err := second.sail(ctx, first); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sail measures a node, while the other one rests.
+func (h *hull) sail(ctx context.Context, other *hull) error {
+	client := newFleet(func(n int) *orderv1.WorkOrder { return bulkheadOrder(bulkheadThere[n%len(bulkheadThere)]) })
+	began := time.Now()
+	begin := began.Add(bulkheadWarmUp)
+	end := begin.Add(h.bulkheadTime())
+	ownBefore, othersBefore, err := cpuOf(h.node, other.node)
+	if err != nil {
+		return err
+	}
+	enough := time.AfterFunc(time.Until(end), client.finish)
+	defer enough.Stop()
+	if err := client.run(ctx, h.conn, bulkheadInFlight); err != nil {
+		return err
+	}
+	own, others, err := cpuOf(h.node, other.node)
+	if err != nil {
+		return err
+	}
+	l := legOf(client.orders, begin, end)
+	if l.rate == 0 {
+		return fmt.Errorf("no order ended at %s within %v", h.node.Server, end.Sub(begin))
+	}
+	l.cpu = (own - ownBefore).Seconds() * 1000 / float64(len(client.orders))
+	l.rest = (others - othersBefore).Seconds() / time.Since(began).Seconds()
+	h.legs = append(h.legs, l)
+	h.clients = append(h.clients, client.counts())
+	h.wrong = append(h.wrong, client.wrong...)
+	return nil
+}
+
+// cpuOf tells what two nodes have used of the CPUs.
+func cpuOf(one, other *stage.Node) (ofOne, ofOther time.Duration, err error) {
+	a, err := one.Usage()
+	if err != nil {
+		return 0, 0, err
+	}
+	b, err := other.Usage()
+	return a.CPU, b.CPU, err
+}
+
+// toll tells what became of the orders with which the nodes were measured.
+func (s *site) toll(f figures, hulls ...*hull) {
+	submitted, completed, wrong := 0, 0, 0
+	for _, h := range hulls {
+		for _, c := range h.clients {
+			submitted, completed = submitted+c.submitted, completed+c.completed
+		}
+		for _, err := range h.wrong {
+			s.sayf("bulkhead: %v", err)
+		}
+		wrong += len(h.wrong)
+	}
+	f["orders"], f["not_completed"], f["wrong_answers"] = submitted, submitted-completed, wrong
+}
+
+// leg is what was measured of a node at a time.
+type leg struct {
+	// rate is how many orders ended in a second, p99 how long all but 1 % of them took at most, in milliseconds.
+	rate, p99 float64
+	// cpu is how many milliseconds of a CPU the node took for an order, rest how much of a CPU the other one took meanwhile.
+	cpu, rest float64
+}
+
+// legOf measures the orders that ended in a time.
+func legOf(orders []*order, begin, end time.Time) leg {
+	var took []time.Duration
+	for _, o := range orders {
+		if !o.ended.Before(begin) && o.ended.Before(end) {
+			took = append(took, o.ended.Sub(o.submitted))
+		}
+	}
+	if len(took) == 0 {
+		return leg{}
+	}
+	slices.Sort(took)
+	p99 := took[(len(took)*99-1)/100]
+	return leg{rate: float64(len(took)) / end.Sub(begin).Seconds(), p99: float64(p99.Microseconds()) / 1000}
+}
+
+// compare tells the medians of what was measured in pairs, and of the ratios within the pairs.
+func compare(f figures, dry, flooded []leg) {
+	f["pairs"] = len(dry)
+	figure := func(name string, digits int, of func(i int) float64) {
+		values := make([]float64, len(dry))
+		for i := range values {
+			values[i] = of(i)
+		}
+		slices.Sort(values)
+		f[name] = round((values[(len(values)-1)/2]+values[len(values)/2])/2, digits)
+	}
+	figure("dry_rate_per_s", 0, func(i int) float64 { return dry[i].rate })
+	figure("dry_p99_ms", 2, func(i int) float64 { return dry[i].p99 })
+	figure("rate_per_s", 0, func(i int) float64 { return flooded[i].rate })
+	figure("p99_ms", 2, func(i int) float64 { return flooded[i].p99 })
+	figure("rate_ratio", 3, func(i int) float64 { return flooded[i].rate / dry[i].rate })
+	figure("p99_ratio", 3, func(i int) float64 { return flooded[i].p99 / dry[i].p99 })
+	figure("cpu_ratio", 3, func(i int) float64 { return flooded[i].cpu / dry[i].cpu })
+	figure("node_cpu_ms_per_order", 3, func(i int) float64 { return flooded[i].cpu })
+	figure("dry_node_cpu_ms_per_order", 3, func(i int) float64 { return dry[i].cpu })
+	figure("rest_cpu", 3, func(i int) float64 { return dry[i].rest })
+	figure("dry_rest_cpu", 3, func(i int) float64 { return flooded[i].rest })
+}
+
+func bulkheadBars(s *site) bars {
+	orders := float64(s.bulkheadOrders())
+	return bars{
+		"rate_ratio": s.atRate(0.9), "p99_ratio": s.within(2), "waiting": atLeast(orders), "completed": atLeast(orders),
+		"rest_cpu": s.within(0.05),
+	}.none("lost", "not_completed", "wrong_answers")
+}
