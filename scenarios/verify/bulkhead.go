@@ -62,10 +62,10 @@ func (s *site) bulkheadTime() time.Duration {
 // would slow what it is compared with, and look harmless: so the CPU time that it takes at rest has a bar, too.
 func bulkhead(ctx context.Context, s *site) (figures, error) {
 	f := figures{}
-	ctx, dry := s.lay(ctx, "dry")
-	defer dry.scrap()
-	ctx, flooded := s.lay(ctx, "flooded")
-	defer flooded.scrap()
+	ctx, dry := s.newSide(ctx, "dry")
+	defer dry.stop()
+	ctx, flooded := s.newSide(ctx, "flooded")
+	defer flooded.stop()
 	if err := dry.launch(ctx, bulkheadAll...); err != nil {
 		return f, why(ctx, err)
 	}
@@ -75,16 +75,16 @@ func bulkhead(ctx context.Context, s *site) (figures, error) {
 	if err := flooded.flood(ctx, f); err != nil {
 		return f, why(ctx, err)
 	}
-	if err := race(ctx, dry, flooded); err != nil {
+	if err := measurePairs(ctx, dry, flooded); err != nil {
 		return f, why(ctx, err)
 	}
-	compare(f, dry.legs, flooded.legs)
-	if err := flooded.bail(ctx, f); err != nil {
+	compare(f, dry.turns, flooded.turns)
+	if err := flooded.drain(ctx, f); err != nil {
 		return f, why(ctx, err)
 	}
-	s.toll(f, dry, flooded)
-	for name, h := range map[string]*hull{"node": flooded, "dry_node": dry} {
-		u, err := h.node.Usage()
+	s.tally(f, dry, flooded)
+	for name, d := range map[string]*side{"node": flooded, "dry_node": dry} {
+		u, err := d.node.Usage()
 		if err != nil {
 			return f, err
 		}
@@ -93,43 +93,43 @@ func bulkhead(ctx context.Context, s *site) (figures, error) {
 	return f, nil
 }
 
-// hull is a node with its adapters.
-type hull struct {
+// side is a node with its adapters.
+type side struct {
 	*site
 
 	stage *stage.Stage
 	node  *stage.Node
 	conn  *grpc.ClientConn
-	// legs are what was measured, clients and wrong what the clients saw with which that was done.
-	legs    []leg
+	// turns are what was measured, clients and wrong what the clients saw with which that was done.
+	turns   []turn
 	clients []counts
 	wrong   []error
 }
 
-// lay begins a node, and what it needs, in a folder of its own. The context that it returns ends if any of that fails. Scrap it.
-func (s *site) lay(ctx context.Context, name string) (context.Context, *hull) {
+// newSide begins a node, and what it needs, in a folder of its own. The context that it returns ends if any of that fails. Stop it.
+func (s *site) newSide(ctx context.Context, name string) (context.Context, *side) {
 	ctx, st := stage.New(ctx, s.dir+"/"+name)
-	return ctx, &hull{site: s, stage: st}
+	return ctx, &side{site: s, stage: st}
 }
 
-// scrap ends all that was started.
-func (h *hull) scrap() {
-	if h.conn != nil {
-		_ = h.conn.Close() // it fails only if it was closed before
+// stop ends all that was started.
+func (d *side) stop() {
+	if d.conn != nil {
+		_ = d.conn.Close() // it fails only if it was closed before
 	}
-	h.stage.Stop()
+	d.stage.Stop()
 }
 
 // launch starts the node and adapters.
-func (h *hull) launch(ctx context.Context, adapters ...string) error {
-	err := os.Mkdir(h.stage.Dir(), 0o750)
+func (d *side) launch(ctx context.Context, adapters ...string) error {
+	err := os.Mkdir(d.stage.Dir(), 0o750)
 	if err != nil {
 		return fmt.Errorf("make a folder: %w", err)
 	}
-	if h.node, err = h.stage.StartNode(ctx, h.holdfast, false); err != nil {
+	if d.node, err = d.stage.StartNode(ctx, d.holdfast, false); err != nil {
 		return err
 	}
-	if h.conn, err = h.node.Dial(); err != nil {
+	if d.conn, err = d.node.Dial(); err != nil {
 		return err
 	}
 	document, err := definitions.ReadFile("definitions/bulkhead.yaml")
@@ -137,18 +137,18 @@ func (h *hull) launch(ctx context.Context, adapters ...string) error {
 		return fmt.Errorf("read definition: %w", err)
 	}
 	for _, name := range bulkheadAll {
-		if err := deployDocument(ctx, h.conn, bytes.ReplaceAll(document, []byte("ADAPTER"), []byte(name))); err != nil {
+		if err := deployDocument(ctx, d.conn, bytes.ReplaceAll(document, []byte("ADAPTER"), []byte(name))); err != nil {
 			return err
 		}
 	}
-	return h.crew(ctx, adapters...)
+	return d.startAdapters(ctx, adapters...)
 }
 
-// crew starts adapters.
-func (h *hull) crew(ctx context.Context, names ...string) error {
+// startAdapters starts adapters.
+func (d *side) startAdapters(ctx context.Context, names ...string) error {
 	for _, name := range names {
-		_, err := h.stage.Start(ctx, stage.Spec{
-			Name: name, Path: h.self, Args: []string{echoerCommand, "-name", name, "-server", h.node.Server},
+		_, err := d.stage.Start(ctx, stage.Spec{
+			Name: name, Path: d.self, Args: []string{echoerCommand, "-name", name, "-server", d.node.Server},
 			Env: []string{"GOMAXPROCS=1"}, // as bench has it: a second processor would only cost its waking
 		})
 		if err != nil {
@@ -167,93 +167,93 @@ func bulkheadOrder(adapter string) *orderv1.WorkOrder {
 }
 
 // flood has the orders accepted that wait for the adapter that is away.
-func (h *hull) flood(ctx context.Context, f figures) error {
-	waiting := newFlood(h.bulkheadOrders(), bulkheadInFlight, func(int) *orderv1.WorkOrder { return bulkheadOrder(bulkheadAway) })
+func (d *side) flood(ctx context.Context, f figures) error {
+	waiting := newFlood(d.bulkheadOrders(), bulkheadInFlight, func(int) *orderv1.WorkOrder { return bulkheadOrder(bulkheadAway) })
 	began := time.Now()
-	err := waiting.run(ctx, h.conn)
-	f["accept_rate_per_s"] = round(float64(h.bulkheadOrders())/time.Since(began).Seconds(), 0)
+	err := waiting.run(ctx, d.conn)
+	f["accept_rate_per_s"] = round(float64(d.bulkheadOrders())/time.Since(began).Seconds(), 0)
 	return err
 }
 
-// bail has the adapter come that was away, and what waited for it end.
-func (h *hull) bail(ctx context.Context, f figures) error {
-	waiting, err := h.open(ctx)
+// drain has the adapter come that was away, and what waited for it end.
+func (d *side) drain(ctx context.Context, f figures) error {
+	waiting, err := d.open(ctx)
 	if err != nil {
 		return err
 	}
 	f["waiting"] = waiting
 	began := time.Now()
-	if err := h.crew(ctx, bulkheadAway); err != nil {
+	if err := d.startAdapters(ctx, bulkheadAway); err != nil {
 		return err
 	}
-	if err := drained(ctx, h.node); err != nil {
+	if err := drained(ctx, d.node); err != nil {
 		return err
 	}
 	f["drain_rate_per_s"] = round(waiting/time.Since(began).Seconds(), 0)
 	completed := 0
-	err = eachOrder(ctx, h.conn, bulkheadDefinition(bulkheadAway), func(o *orderv1.Order) {
+	err = eachOrder(ctx, d.conn, bulkheadDefinition(bulkheadAway), func(o *orderv1.Order) {
 		if o.GetStatus() == orderv1.Status_STATUS_COMPLETED {
 			completed++
 		}
 	})
-	f["completed"], f["lost"] = completed, h.bulkheadOrders()-completed
+	f["completed"], f["lost"] = completed, d.bulkheadOrders()-completed
 	return err
 }
 
 // open counts the orders that have not ended.
-func (h *hull) open(ctx context.Context) (float64, error) {
-	m, err := h.node.Metrics(ctx)
+func (d *side) open(ctx context.Context) (float64, error) {
+	m, err := d.node.Metrics(ctx)
 	if err != nil {
 		return 0, err
 	}
 	return m.Value("holdfast_orders_running")
 }
 
-// race measures both nodes in pairs.
-func race(ctx context.Context, dry, flooded *hull) error {
+// measurePairs measures both nodes in pairs.
+func measurePairs(ctx context.Context, dry, flooded *side) error {
 	for n := range dry.bulkheadPairs() {
 		first, second := dry, flooded
 		if n%2 == 1 {
 			first, second = flooded, dry
 		}
-		if err := first.sail(ctx, second); err != nil {
+		if err := first.measure(ctx, second); err != nil {
 			return err
 		}
-		if err := second.sail(ctx, first); err != nil {
+		if err := second.measure(ctx, first); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// sail measures a node, while the other one rests.
-func (h *hull) sail(ctx context.Context, other *hull) error {
+// measure measures a node, while the other one rests.
+func (d *side) measure(ctx context.Context, other *side) error {
 	client := newFleet(func(n int) *orderv1.WorkOrder { return bulkheadOrder(bulkheadThere[n%len(bulkheadThere)]) })
 	began := time.Now()
 	begin := began.Add(bulkheadWarmUp)
-	end := begin.Add(h.bulkheadTime())
-	ownBefore, othersBefore, err := cpuOf(h.node, other.node)
+	end := begin.Add(d.bulkheadTime())
+	ownBefore, othersBefore, err := cpuOf(d.node, other.node)
 	if err != nil {
 		return err
 	}
 	enough := time.AfterFunc(time.Until(end), client.finish)
 	defer enough.Stop()
-	if err := client.run(ctx, h.conn, bulkheadInFlight); err != nil {
+	if err := client.run(ctx, d.conn, bulkheadInFlight); err != nil {
 		return err
 	}
-	own, others, err := cpuOf(h.node, other.node)
+	own, others, err := cpuOf(d.node, other.node)
 	if err != nil {
 		return err
 	}
-	l := legOf(client.orders, begin, end)
+	l := turnOf(client.orders, begin, end)
 	if l.rate == 0 {
-		return fmt.Errorf("no order ended at %s within %v", h.node.Server, end.Sub(begin))
+		return fmt.Errorf("no order ended at %s within %v", d.node.Server, end.Sub(begin))
 	}
 	l.cpu = (own - ownBefore).Seconds() * 1000 / float64(len(client.orders))
 	l.rest = (others - othersBefore).Seconds() / time.Since(began).Seconds()
-	h.legs = append(h.legs, l)
-	h.clients = append(h.clients, client.counts())
-	h.wrong = append(h.wrong, client.wrong...)
+	d.turns = append(d.turns, l)
+	d.clients = append(d.clients, client.counts())
+	d.wrong = append(d.wrong, client.wrong...)
 	return nil
 }
 
@@ -267,31 +267,31 @@ func cpuOf(one, other *stage.Node) (ofOne, ofOther time.Duration, err error) {
 	return a.CPU, b.CPU, err
 }
 
-// toll tells what became of the orders with which the nodes were measured.
-func (s *site) toll(f figures, hulls ...*hull) {
+// tally tells what became of the orders with which the nodes were measured.
+func (s *site) tally(f figures, sides ...*side) {
 	submitted, completed, wrong := 0, 0, 0
-	for _, h := range hulls {
-		for _, c := range h.clients {
+	for _, d := range sides {
+		for _, c := range d.clients {
 			submitted, completed = submitted+c.submitted, completed+c.completed
 		}
-		for _, err := range h.wrong {
+		for _, err := range d.wrong {
 			s.sayf("bulkhead: %v", err)
 		}
-		wrong += len(h.wrong)
+		wrong += len(d.wrong)
 	}
 	f["orders"], f["not_completed"], f["wrong_answers"] = submitted, submitted-completed, wrong
 }
 
-// leg is what was measured of a node at a time.
-type leg struct {
+// turn is what was measured of a node at a time.
+type turn struct {
 	// rate is how many orders ended in a second, p99 how long all but 1 % of them took at most, in milliseconds.
 	rate, p99 float64
 	// cpu is how many milliseconds of a CPU the node took for an order, rest how much of a CPU the other one took meanwhile.
 	cpu, rest float64
 }
 
-// legOf measures the orders that ended in a time.
-func legOf(orders []*order, begin, end time.Time) leg {
+// turnOf measures the orders that ended in a time.
+func turnOf(orders []*order, begin, end time.Time) turn {
 	var took []time.Duration
 	for _, o := range orders {
 		if !o.ended.Before(begin) && o.ended.Before(end) {
@@ -299,15 +299,15 @@ func legOf(orders []*order, begin, end time.Time) leg {
 		}
 	}
 	if len(took) == 0 {
-		return leg{}
+		return turn{}
 	}
 	slices.Sort(took)
 	p99 := took[(len(took)*99-1)/100]
-	return leg{rate: float64(len(took)) / end.Sub(begin).Seconds(), p99: float64(p99.Microseconds()) / 1000}
+	return turn{rate: float64(len(took)) / end.Sub(begin).Seconds(), p99: float64(p99.Microseconds()) / 1000}
 }
 
 // compare tells the medians of what was measured in pairs, and of the ratios within the pairs.
-func compare(f figures, dry, flooded []leg) {
+func compare(f figures, dry, flooded []turn) {
 	f["pairs"] = len(dry)
 	figure := func(name string, digits int, of func(i int) float64) {
 		values := make([]float64, len(dry))

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// TestLegOf: what ended before and after the time is left out, and so is what has not ended.
-func TestLegOf(t *testing.T) {
+// TestTurnOf: what ended before and after the time is left out, and so is what has not ended.
+func TestTurnOf(t *testing.T) {
 	t.Parallel()
 	begin := time.Unix(1000, 0)
 	end := begin.Add(2 * time.Second)
@@ -19,13 +19,13 @@ func TestLegOf(t *testing.T) {
 	for i := range 99 {
 		orders = append(orders, ended(end.Add(-1), time.Duration(99-i)*time.Millisecond))
 	}
-	if l := legOf(orders, begin, end); l.rate != 50 || l.p99 != 99 {
+	if l := turnOf(orders, begin, end); l.rate != 50 || l.p99 != 99 {
 		t.Errorf("of 100 orders in 2 s: %+v", l)
 	}
-	if l := legOf(append(orders, ended(begin, 200*time.Millisecond)), begin, end); l.rate != 50.5 || l.p99 != 100 {
+	if l := turnOf(append(orders, ended(begin, 200*time.Millisecond)), begin, end); l.rate != 50.5 || l.p99 != 100 {
 		t.Errorf("of 101 orders in 2 s: %+v", l)
 	}
-	if l := legOf(orders[:3], begin, end); l != (leg{}) {
+	if l := turnOf(orders[:3], begin, end); l != (turn{}) {
 		t.Errorf("of no orders: %+v", l)
 	}
 }
@@ -33,8 +33,8 @@ func TestLegOf(t *testing.T) {
 // TestCompare: ratios are taken within the pairs, so that a machine that gets slower is no matter.
 func TestCompare(t *testing.T) {
 	t.Parallel()
-	dry := []leg{{1000, 10, 0.1, 0.01}, {500, 20, 0.2, 0.02}, {100, 100, 0.4, 0.9}}
-	flooded := []leg{{900, 15, 0.11, 0}, {500, 20, 0.2, 0}, {95, 110, 0.42, 0}}
+	dry := []turn{{1000, 10, 0.1, 0.01}, {500, 20, 0.2, 0.02}, {100, 100, 0.4, 0.9}}
+	flooded := []turn{{900, 15, 0.11, 0}, {500, 20, 0.2, 0}, {95, 110, 0.42, 0}}
 	f := figures{}
 	compare(f, dry, flooded)
 	for name, want := range map[string]any{
