@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc"
@@ -39,48 +40,57 @@ func TestDrivers(t *testing.T) {
 		for _, wait := range []orderv1.Wait{orderv1.Wait_WAIT_ACCEPTED, orderv1.Wait_WAIT_ENDED} {
 			t.Run(name+"/"+wait.String(), func(t *testing.T) {
 				t.Parallel()
-				s := &server{end: func(n int, o *orderv1.WorkOrder) *orderv1.Submission {
-					if n%10 == 3 {
-						return refused(o)
-					}
-					return nil
-				}}
-				conn := serve(t, s)
-				script := w3(t)
-				script.wait = wait
-				now := time.Now()
-				tl := newTally(now.Add(20*time.Millisecond), now.Add(120*time.Millisecond), &bytes.Buffer{})
-				if err := drive(t.Context(), conn, script, tl); err != nil {
-					t.Fatal(err)
-				}
-				got := tl.counts()
-				all := int64(len(s.seen))
-				wrong := (all + 6) / 10
-				if got.errors != wrong || got.all != all-wrong {
-					t.Errorf("the server was sent %d orders; counted are %d done and %d errors", all, got.all, got.errors)
-				}
-				if got.orders == 0 || got.orders >= got.all || uint64(got.orders) != tl.latencies.total {
-					t.Errorf("%d of %d orders count as measured, with %d latencies", got.orders, got.all, tl.latencies.total)
-				}
-				if s.most > inFlight {
-					t.Errorf("%d orders were under way, more than %d", s.most, inFlight)
-				}
+				synctest.Test(t, func(t *testing.T) { testDriver(t, drive, wait, inFlight) })
 			})
 		}
+	}
+}
+
+func testDriver(
+	t *testing.T, drive func(context.Context, *grpc.ClientConn, *script, *tally) error, wait orderv1.Wait, inFlight int,
+) {
+	t.Helper()
+	s := &server{takes: time.Millisecond, end: func(n int, o *orderv1.WorkOrder) *orderv1.Submission {
+		if n%10 == 3 {
+			return refused(o)
+		}
+		return nil
+	}}
+	conn := serve(t, s)
+	script := w3(t)
+	script.wait = wait
+	now := time.Now()
+	tl := newTally(now.Add(20*time.Millisecond), now.Add(120*time.Millisecond), &bytes.Buffer{})
+	if err := drive(t.Context(), conn, script, tl); err != nil {
+		t.Fatal(err)
+	}
+	got := tl.counts()
+	all := int64(len(s.seen))
+	wrong := (all + 6) / 10
+	if got.errors != wrong || got.all != all-wrong {
+		t.Errorf("the server was sent %d orders; counted are %d done and %d errors", all, got.all, got.errors)
+	}
+	if got.orders == 0 || got.orders >= got.all || uint64(got.orders) != tl.latencies.total {
+		t.Errorf("%d of %d orders count as measured, with %d latencies", got.orders, got.all, tl.latencies.total)
+	}
+	if s.most > inFlight {
+		t.Errorf("%d orders were under way, more than %d", s.most, inFlight)
 	}
 }
 
 // TestCoalescing: what is answered together is submitted together.
 func TestCoalescing(t *testing.T) {
 	t.Parallel()
-	s := &server{}
-	now := time.Now()
-	if err := byStream(t.Context(), serve(t, s), w3(t), newTally(now, now.Add(100*time.Millisecond), &bytes.Buffer{}), 256); err != nil {
-		t.Fatal(err)
-	}
-	if per := len(s.seen) / s.frames; per < 32 {
-		t.Errorf("a message carries %d orders only: %d in %d", per, len(s.seen), s.frames)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		s := &server{takes: time.Millisecond}
+		now := time.Now()
+		if err := byStream(t.Context(), serve(t, s), w3(t), newTally(now, now.Add(100*time.Millisecond), &bytes.Buffer{}), 256); err != nil {
+			t.Fatal(err)
+		}
+		if per := len(s.seen) / s.frames; per < 32 {
+			t.Errorf("a message carries %d orders only: %d in %d", per, len(s.seen), s.frames)
+		}
+	})
 }
 
 // TestWrongEnds: whatever is not the end that the workload must have is an error, and the first are shown.

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/holdfast-run/holdfast/messages"
@@ -29,6 +30,8 @@ type server struct {
 	end func(n int, o *orderv1.WorkOrder) *orderv1.Submission
 	// silent orders are never answered.
 	silent func(n int) bool
+	// takes is how long an answer takes.
+	takes time.Duration
 	// history is what History answers.
 	history func(id string) []*orderv1.HistoryEvent
 
@@ -41,15 +44,13 @@ type server struct {
 func serve(t *testing.T, s *server) *grpc.ClientConn {
 	t.Helper()
 	s.seen = map[string]int{}
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := bufconn.Listen(1 << 20)
 	g := grpc.NewServer()
 	orderv1.RegisterOrderServiceServer(g, s)
 	served := make(chan error, 1)
 	go func() { served <- g.Serve(l) }()
-	conn, err := grpc.NewClient(l.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient("passthrough:///server", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return l.DialContext(ctx) }))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,6 +121,7 @@ func (s *server) SubmitStream(st grpc.BidiStreamingServer[orderv1.SubmitStreamRe
 		s.under += len(m.GetSubmissions())
 		s.most = max(s.most, s.under)
 		s.mu.Unlock()
+		<-time.After(s.takes)
 		var out []*orderv1.Submission
 		for _, r := range m.GetSubmissions() {
 			a, silent, err := s.submitted(r.GetOrder())
@@ -146,6 +148,7 @@ func (s *server) SubmitStream(st grpc.BidiStreamingServer[orderv1.SubmitStreamRe
 }
 
 func (s *server) Submit(_ context.Context, r *orderv1.SubmitRequest) (*orderv1.SubmitResponse, error) {
+	<-time.After(s.takes)
 	a, _, err := s.submitted(r.GetOrder())
 	if err != nil {
 		return nil, err
