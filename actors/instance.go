@@ -38,7 +38,7 @@ type instance struct {
 	pending  *pending // what came of it, until it is committed
 	buffered []any    // what came meanwhile; at most Config.Mailbox, not counting notes
 	mail     *mail
-	due      int64     // as the partition was told
+	due      int64     // as the partition was told; unknownDue if it may have been told otherwise
 	size     int64     // as the engine was told
 	more     bool      // a decision was cut short
 	yielding bool      // asked to leave memory
@@ -46,6 +46,9 @@ type instance struct {
 	filled   bool      // what had overflowed has a place now
 	began    time.Time // when it got its first place, if it had to wait for one
 }
+
+// unknownDue is no time: an instance that was just loaded does not know what those before it told its partition.
+const unknownDue = -1
 
 // mail counts the messages that reached an instance through its partition, over all its incarnations.
 type mail struct {
@@ -297,7 +300,7 @@ func (i *instance) load() error {
 		return fmt.Errorf("%w: it belongs to partition %d, not %d", workflow.ErrTaken, n, i.partition.number)
 	}
 	// The rows are not read: but for a short wait, which has none and is over soon, they tell what the state tells.
-	i.state, i.due = state, 0
+	i.state, i.due = state, unknownDue
 	i.mail.loaded.Store(true)
 	i.row, i.open = orderRow(state, state.Status(), i.partition.number), nil
 	if isOpen(state) {

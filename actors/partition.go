@@ -198,9 +198,7 @@ func (p *partition) readOpen() {
 			}
 		}
 		if at := o.Row.GetDue(); at != 0 {
-			if p.resident[id] == nil {
-				p.setDue(id, o.Handle, at)
-			}
+			p.setDue(id, o.Handle, at)
 			continue
 		}
 		if o.Row.GetQueued() || o.Row.GetHeld() || o.Row.GetSuspended() || o.Row.GetParked() {

@@ -228,3 +228,27 @@ func TestPassivationRace(t *testing.T) {
 		}
 	})
 }
+
+// An order that has ended leaves no timer behind, however far away its time was.
+func TestTimersEnd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t, withEngine(actors.Config{Idle: time.Second}))
+		w := n.worker(nil)
+		n.mustSubmit(order{id: "waiting", def: n.deploy("wait", waitLong)})
+		n.mustSubmit(order{id: "bounded", def: n.deploy("one", callOne), deadline: time.Now().Add(24 * time.Hour)})
+		n.sleep(5 * time.Second)
+		if got := n.resident(); got != 0 {
+			t.Errorf("%d orders in memory: the test shows nothing", got)
+		}
+		if err := n.cancel("waiting"); err != nil {
+			t.Error(err)
+		}
+		w.answer(w.one(), done("1"))
+		n.sleep(time.Second)
+		n.expect("bounded", completed)
+		if got := n.gauge("holdfast_timers"); got != 0 {
+			t.Errorf("%d timers after all have ended", got)
+		}
+	})
+}
