@@ -285,6 +285,7 @@ func (i *instance) load() error {
 	if i.handle.IsZero() {
 		e, err := i.engine.journal.Find(ctx, i.id)
 		if errors.Is(err, persistence.ErrNotFound) {
+			i.partition.tally.anew(i.id) // it did not happen
 			return workflow.ErrNotAccepted
 		}
 		if err != nil {
@@ -305,6 +306,10 @@ func (i *instance) load() error {
 	i.row, i.open = orderRow(state, state.Status(), i.partition.number), nil
 	if isOpen(state) {
 		i.open = openRow(state, state.Status())
+	}
+	if t := &i.partition.tally; t.anew(i.id) || i.engine.handles.isOld(i.handle) && t.first(i.id, i.handle) {
+		i.engine.countOpen(i.open, 1)
+		i.engine.countOverflow(nil, i.open)
 	}
 	return nil
 }
@@ -333,7 +338,11 @@ func (i *instance) commit(before messages.Version, p *pending) {
 	}
 	c.Record = record
 	self, root := i.self, i.engine.system.Root
-	c.Done = func(err error) { root.Send(self, &committed{to: i, err: err}) }
+	count := i.count(c, i.open)
+	c.Done = func(err error) {
+		count(err)
+		root.Send(self, &committed{to: i, err: err})
+	}
 	i.engine.journal.Commit(c)
 }
 
@@ -357,11 +366,7 @@ func (i *instance) committed(err error) {
 }
 
 func (i *instance) succeeded(p *pending) {
-	i.engine.metrics.committed(i.row, p.row)
 	before := i.open
-	if p.open != nil || p.closes {
-		i.engine.countOverflow(before, p.open)
-	}
 	if p.row != nil {
 		i.row = p.row
 	}

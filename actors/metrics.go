@@ -157,10 +157,10 @@ func (g *queueGauges) set(waiting, inFlight, adapters int) {
 	g.adapters.Store(int64(adapters))
 }
 
-// overflow returns the number of tasks on disk. What is counted at a commit whose outcome was unknown may be missing.
+// overflow returns the number of tasks on disk.
 func (g *queueGauges) overflow() (sum int64) {
 	for p := range g.stored {
-		sum += max(g.stored[p].Load(), 0)
+		sum += g.stored[p].Load()
 	}
 	return sum
 }

@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/holdfast-run/holdfast/actors/workflow"
-	"github.com/holdfast-run/holdfast/messages/journalv1"
 )
 
 // place finds places for the attempts that are to be dispatched. Those that get none overflow.
@@ -70,14 +69,4 @@ func (e *Engine) giveBack(priority int, m workflow.Dispatch) {
 	name, _ := splitActivity(m.Activity)
 	a := e.activity(name)
 	a.room.giveBack(priority, a.room.size(len(m.Input)))
-}
-
-// countOverflow counts what a change of an open row does to the tasks on disk.
-func (e *Engine) countOverflow(before, after *journalv1.OpenRow) {
-	for _, o := range before.GetOverflow() {
-		e.activity(o.GetActivity()).gauges.stored[o.GetPriority()].Add(-1)
-	}
-	for _, o := range after.GetOverflow() {
-		e.activity(o.GetActivity()).gauges.stored[o.GetPriority()].Add(1)
-	}
 }

@@ -23,8 +23,7 @@ type slot struct {
 	pid   *actor.PID
 	ready chan struct{}
 	loop  *supervision.Loop
-	// read: the open orders were read once.
-	read bool
+	tally tally
 	// faulted are the times of the last orders that were faulted because they panicked; at most Config.PoisonFaults.
 	faulted []time.Time
 }
@@ -181,10 +180,11 @@ func (p *partition) readOpen() {
 	p.readOverflow(page)
 	for _, o := range page {
 		p.readUpTo = o.Handle
-		if !p.read && !o.Row.GetHeld() && p.engine.handles.isOld(o.Handle) {
-			p.engine.metrics.open.Inc()
-		}
 		id := messages.OrderID(o.Row.GetId())
+		if p.engine.handles.isOld(o.Handle) && p.tally.first(id, o.Handle) {
+			p.engine.countOpen(o.Row, 1)
+			p.engine.countOverflow(nil, o.Row)
+		}
 		if key := o.Row.GetOrderKey(); key != "" {
 			if o.Row.GetQueued() {
 				turn := o.Handle
@@ -207,13 +207,12 @@ func (p *partition) readOpen() {
 		p.unresumed = append(p.unresumed, id)
 		p.handles[id] = o.Handle
 	}
-	if len(page) < recoveryPage {
-		p.readAll = true
+	p.readAll = len(page) < recoveryPage
+	if p.tally.read(p.readUpTo, p.readAll) {
+		p.engine.unread.Add(-1)
+	}
+	if p.readAll {
 		p.loadedKeys()
-		if !p.read {
-			p.read = true
-			p.engine.unread.Add(-1)
-		}
 	}
 }
 
@@ -230,9 +229,6 @@ func (p *partition) readOverflow(page []persistence.OpenOrder) {
 			if at, known := oldest[q]; !known || task.GetAt() < at {
 				oldest[q] = task.GetAt()
 			}
-		}
-		if !p.read && p.engine.handles.isOld(o.Handle) {
-			p.engine.countOverflow(nil, o.Row)
 		}
 	}
 	for q, since := range oldest {

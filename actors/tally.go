@@ -1,0 +1,107 @@
+package actors
+
+import (
+	"bytes"
+	"errors"
+	"maps"
+	"sync"
+
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/persistence"
+)
+
+// tally has the metrics count each order of a partition once: when it is found open at the start, or loaded before that,
+// and then by its commits, whoever lives to see them.
+type tally struct {
+	mu sync.Mutex
+	// upTo is how far the orders that were there at the start have been counted; all: to their end.
+	upTo messages.Handle
+	all  bool
+	// known are orders behind it that were loaded before that.
+	known map[messages.OrderID]messages.Handle
+	// unsure are orders of which a commit may or may not have happened: they are counted again when they are loaded.
+	unsure map[messages.OrderID]bool
+}
+
+// first tells whether an order that was there at the start is to be counted now that it is read from the index, or loaded.
+func (t *tally) first(id messages.OrderID, h messages.Handle) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, known := t.known[id]; known || t.all || !isBehind(h, t.upTo) {
+		return false
+	}
+	if t.known == nil {
+		t.known = map[messages.OrderID]messages.Handle{}
+	}
+	t.known[id] = h
+	return true
+}
+
+// read says how far the index was counted, and whether that is all of it. True: it is for the first time.
+func (t *tally) read(upTo messages.Handle, all bool) (ended bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.all || !isBehind(upTo, t.upTo) && !all {
+		return false
+	}
+	t.upTo, t.all = upTo, all
+	maps.DeleteFunc(t.known, func(_ messages.OrderID, h messages.Handle) bool { return all || !isBehind(h, upTo) })
+	return all
+}
+
+func isBehind(h, upTo messages.Handle) bool { return bytes.Compare(h[:], upTo[:]) > 0 }
+
+// anew tells whether an order is to be counted again now that it is loaded.
+func (t *tally) anew(id messages.OrderID) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	was := t.unsure[id]
+	delete(t.unsure, id)
+	return was
+}
+
+// doubt says that nobody knows whether a commit of an order has happened.
+func (t *tally) doubt(id messages.OrderID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.unsure == nil {
+		t.unsure = map[messages.OrderID]bool{}
+	}
+	t.unsure[id] = true
+}
+
+// count counts what came of a commit.
+func (i *instance) count(c *persistence.Commit, before *journalv1.OpenRow) func(error) {
+	e, tally, id, row := i.engine, &i.partition.tally, i.id, i.row
+	return func(err error) {
+		switch {
+		case err == nil:
+			e.metrics.committed(row, c.Row)
+			if c.Open != nil || c.Close {
+				e.countOverflow(before, c.Open)
+			}
+		case errors.Is(err, persistence.ErrUnknown):
+			tally.doubt(id)
+			e.countOpen(before, -1)
+			e.countOverflow(before, nil)
+		}
+	}
+}
+
+// countOpen counts an order that is open, or no longer so.
+func (e *Engine) countOpen(row *journalv1.OpenRow, n float64) {
+	if row != nil && !row.GetHeld() {
+		e.metrics.open.Add(n)
+	}
+}
+
+// countOverflow counts what a change of an open row does to the tasks on disk.
+func (e *Engine) countOverflow(before, after *journalv1.OpenRow) {
+	for _, o := range before.GetOverflow() {
+		e.metrics.queue(o.GetActivity()).stored[o.GetPriority()].Add(-1)
+	}
+	for _, o := range after.GetOverflow() {
+		e.metrics.queue(o.GetActivity()).stored[o.GetPriority()].Add(1)
+	}
+}

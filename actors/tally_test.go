@@ -1,0 +1,158 @@
+package actors_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/holdfast-run/holdfast/actors"
+	"github.com/holdfast-run/holdfast/actors/dispatch"
+	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/persistence"
+)
+
+// checkCounts compares what the engine counts with what is in the journal.
+func (n *node) checkCounts() {
+	n.t.Helper()
+	stored := 0
+	for p := range messages.Partition(messages.Partitions) {
+		for priority := range dispatch.Priorities {
+			of := persistence.Overflow{Activity: "x.do", Priority: priority, Partition: p}
+			tasks, err := n.journal.Overflowed(n.t.Context(), of, persistence.OverflowPlace{}, 1<<20)
+			if err != nil {
+				n.t.Fatal(err)
+			}
+			stored += len(tasks)
+		}
+	}
+	if got := n.overflowed(); got != stored {
+		n.t.Errorf("%d tasks are counted to be on disk, and %d are", got, stored)
+	}
+	open, _, err := n.journal.List(n.t.Context(), persistence.Query{
+		Statuses: []orderv1.Status{running, waiting, pending, suspended}, Limit: 1 << 20, Scan: 1 << 20,
+	})
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	if got := n.gauge("holdfast_orders_running"); got != len(open) {
+		n.t.Errorf("%d orders are counted to be open, and %d are", got, len(open))
+	}
+}
+
+// slowFirst is a journal that takes its time to read a history once.
+type slowFirst struct {
+	persistence.Journal
+
+	read    *atomic.Int64
+	release chan struct{}
+}
+
+func (s slowFirst) Records(ctx context.Context, h messages.Handle, from messages.Version) iter.Seq2[persistence.StoredRecord, error] {
+	if s.read.Add(1) == 1 {
+		<-s.release
+	}
+	return s.Journal.Records(ctx, h, from)
+}
+
+// What is open is counted once, though reading it fails, and though orders end while others are still being read.
+func TestCountsOfRecovery(t *testing.T) {
+	const orders = 1100
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var reads, histories atomic.Int64
+		release := make(chan struct{})
+		f := &faulty{read: func(p messages.Partition) error {
+			if p != crowded {
+				return nil
+			}
+			if n := reads.Add(1); n%3 == 0 && n < 10 {
+				return errors.New("injected")
+			}
+			return nil
+		}}
+		n := start(t, inMemory, narrow, func(s *settings) {
+			s.engine.Waking, s.engine.Workflow = 1, workflow.Limits{StopGrace: time.Second}
+			s.wrap = f.wrap
+		})
+		def := n.deploy("one", callOne)
+		ids := crowd(orders)
+		for _, id := range ids {
+			n.mustSubmit(order{id: id, def: def})
+		}
+		n.checkCounts()
+		n.settings.wrap = func(j persistence.Journal) persistence.Journal {
+			return slowFirst{Journal: f.wrap(j), read: &histories, release: release}
+		}
+		n = n.crash()
+		if n.Ready() == nil {
+			t.Error("all was read at once: the test shows nothing")
+		}
+		late := ids[orders-10:]
+		for _, id := range late {
+			if err := n.cancel(id); err != nil {
+				t.Error(err)
+			}
+		}
+		n.sleep(5 * time.Second)
+		for _, id := range late {
+			n.expect(id, cancelled)
+		}
+		close(release)
+		n.sleep(10 * time.Second)
+		if err := n.Ready(); err != nil {
+			t.Error(err)
+		}
+		n.checkCounts()
+		n.worker(succeed("1"))
+		n.drain()
+		n.checkCounts()
+	})
+}
+
+// A commit counts, though its order is gone from memory before its outcome is known; or nobody ever told that.
+func TestCountsOfCommits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		held := make(chan struct{})
+		var next atomic.Pointer[fault]
+		f := &faulty{fail: func(*persistence.Commit) *fault { return next.Load() }}
+		n := start(t, narrow, withWrap(f.wrap))
+		w := n.slowWorker()
+		w.work = stubborn(func() time.Duration { return 0 })
+		def := n.deploy("two", "do: [{a: {call: x.do}}, {w: {wait: PT1S}}, {b: {call: x.do}}]")
+		ids := crowd(10)
+		for _, id := range ids {
+			n.mustSubmit(order{id: id, def: def})
+		}
+		next.Store(&fault{until: held})
+		w.credit(2)
+		n.Submit(order{id: crowd(11)[10], def: def}.accepted(), def, func(*workflow.State, error) {})
+		settle()
+		n.BreakPartition(crowded)
+		n.sleep(100 * time.Millisecond)
+		close(held)
+		next.Store(nil)
+		n.sleep(time.Second)
+		n.checkCounts()
+		for made := range 2 {
+			next.Store(&fault{err: persistence.ErrUnknown, made: made == 1})
+			w.credit(uint64(3 + made))
+			o := order{id: fmt.Sprint("unknown", made), def: def}
+			n.Submit(o.accepted(), def, func(_ *workflow.State, err error) { wantErr(t, err, actors.ErrUnavailable) })
+			settle()
+			next.Store(nil)
+			n.sleep(10 * time.Second)
+			n.checkCounts()
+		}
+		n.worker(succeed("1"))
+		n.drain()
+		n.checkCounts()
+	})
+}
