@@ -157,7 +157,7 @@ func (e *Engine) own(ctx context.Context, p messages.Partition) (*actor.PID, err
 		return nil, fmt.Errorf("claim partition %d: %w", p, err)
 	}
 	loop := e.watchdog.Register(fmt.Sprintf("partition %d", p), e.config.StuckAfter)
-	s := &slot{number: p, epoch: epoch, ready: make(chan struct{}), loop: loop}
+	s := &slot{number: p, epoch: epoch, ready: make(chan struct{}), loop: loop, faulted: map[messages.OrderID]time.Time{}}
 	e.unread.Add(1)
 	props := actor.PropsFromProducer(func() actor.Actor { return newPartition(e, s) },
 		actor.WithMailbox(boundedMailbox(e.config.PartitionMailbox)), actor.WithDispatcher(&e.workers),

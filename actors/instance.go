@@ -79,6 +79,8 @@ type pending struct {
 	row     *journalv1.OrderRow
 	open    *journalv1.OpenRow
 	closes  bool
+	// underway: the journal has it, and has not answered.
+	underway bool
 }
 
 // Receive implements actor.Actor.
@@ -125,7 +127,9 @@ func (i *instance) abandon() {
 			m.refuse(ErrInterrupted)
 		}
 		i.giveBack(i.pending)
-		i.later(resume{})
+		if i.pending.underway {
+			i.later(resume{})
+		}
 	}
 	for _, m := range append(i.deciding, i.buffered...) {
 		refuse(m, ErrInterrupted)
@@ -344,10 +348,12 @@ func (i *instance) commit(before messages.Version, p *pending) {
 		root.Send(self, &committed{to: i, err: err})
 	}
 	i.engine.journal.Commit(c)
+	p.underway = true
 }
 
 // committed goes on after a commit: effects, answers, and what came meanwhile.
 func (i *instance) committed(err error) {
+	i.pending.underway = false
 	if err != nil {
 		i.failed(i.pending, err)
 	} else {

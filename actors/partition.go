@@ -5,7 +5,7 @@ import (
 	"container/list"
 	"context"
 	"fmt"
-	"slices"
+	"maps"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -24,8 +24,8 @@ type slot struct {
 	ready chan struct{}
 	loop  *supervision.Loop
 	tally tally
-	// faulted are the times of the last orders that were faulted because they panicked; at most Config.PoisonFaults.
-	faulted []time.Time
+	// faulted are the last orders that were faulted because they panicked, and when; at most Config.PoisonFaults.
+	faulted map[messages.OrderID]time.Time
 }
 
 // partition is the parent of the instances of one partition: all messages to them go through it.
@@ -140,11 +140,11 @@ func (p *partition) poisoned(reason any, who *actor.PID) {
 		return
 	}
 	now := p.engine.now()
-	p.faulted = slices.DeleteFunc(p.faulted, func(at time.Time) bool { return now.Sub(at) >= time.Minute })
+	maps.DeleteFunc(p.faulted, func(id messages.OrderID, at time.Time) bool { return id == r.id || now.Sub(at) >= time.Minute })
 	if len(p.faulted) >= p.engine.config.PoisonFaults {
 		panic(fmt.Errorf("partition %d: too many orders panic, the last is %s: %v", p.number, r.id, reason)) //nolint:err113 // for people
 	}
-	p.faulted = append(p.faulted, now)
+	p.faulted[r.id] = now
 	n := p.activate(r.id, messages.Handle{}, fmt.Errorf("panic: %v", reason)) //nolint:err113 // for people
 	n.mail.poison = true
 }
@@ -304,7 +304,8 @@ func (p *partition) arm() {
 
 // look does what is done every second.
 func (p *partition) look() {
-	p.fire() // the wall clock may have leapt
+	p.recover() // of those that were to come to rest some may be gone
+	p.fire()    // the wall clock may have leapt
 	p.engine.metrics.keysOf(p.number).set(p.keys, p.engine.now())
 }
 

@@ -2,8 +2,10 @@ package actors_test
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"testing"
@@ -362,4 +364,67 @@ func TestPanicOnce(t *testing.T) {
 		settle()
 		n.expect("a", completed)
 	})
+}
+
+// unreadable is a journal in which the history of one order can't be folded.
+type unreadable struct {
+	persistence.Journal
+
+	which *messages.Handle
+}
+
+func (u unreadable) Records(ctx context.Context, h messages.Handle, from messages.Version) iter.Seq2[persistence.StoredRecord, error] {
+	if h == *u.which {
+		panic("injected")
+	}
+	return u.Journal.Records(ctx, h, from)
+}
+
+// An order that can neither run nor be faulted is left alone, whatever it is that asks for it. The others go on, though no more
+// than one is woken at a time.
+func TestUnreadableOrder(t *testing.T) {
+	t.Parallel()
+	ids := crowd(8)
+	for name, bad := range map[string]string{"at an adapter": ids[0], "waiting": ids[1], "on disk": ids[6], "of a key": "keyed"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var which messages.Handle
+				n := start(t, narrow, withWrap(func(j persistence.Journal) persistence.Journal { return unreadable{j, &which} }),
+					func(s *settings) { s.engine.Waking = 1 })
+				one, wait := n.deploy("one", callOne), n.deploy("wait", waitLong)
+				n.mustSubmit(order{id: "keyed", def: one, key: "k"})
+				n.mustSubmit(order{id: "keyed later", def: one, key: "k"})
+				for i, id := range ids {
+					n.mustSubmit(order{id: id, def: map[bool]*workflow.Definition{true: wait, false: one}[i == 1 || i == 2]})
+					n.sleep(time.Millisecond)
+				}
+				entry, err := n.journal.Find(t.Context(), messages.OrderID(bad))
+				if err != nil {
+					t.Fatal(err)
+				}
+				n.stop()
+				which = entry.Handle
+				n = n.settings.start(t)
+				w := n.worker(stubborn(func() time.Duration { return 0 }))
+				n.sleep(5 * time.Minute)
+				w.leave()
+				n.worker(stubborn(func() time.Duration { return 0 }))
+				n.sleep(5 * time.Minute)
+				if err := n.Ready(); err != nil {
+					t.Error(err)
+				}
+				for _, id := range ids {
+					if id != bad {
+						n.expect(id, completed)
+					}
+				}
+				select {
+				case err := <-n.broken:
+					t.Errorf("the process ended: %v", err)
+				default:
+				}
+			})
+		})
+	}
 }
