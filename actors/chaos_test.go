@@ -2,6 +2,7 @@ package actors_test
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -13,21 +14,31 @@ import (
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/persistence"
 )
 
-// Everything at once: commits that fail, partitions that panic, adapters that come and go, kills, operators, and repeated
-// submissions, with and without room for all. Whatever was acknowledged ends, once; of each key one order runs at a time; what is
-// not idempotent is
-// never executed by two ledgers without a mark.
+// Settings of TestChaos.
+var (
+	chaosFrom = flag.Uint64("chaos.from", 0, "the first seed of TestChaos")
+	chaosRuns = flag.Uint64("chaos.runs", 4, "how many seeds TestChaos tries")
+)
+
+// Everything at once: commits that fail, partitions that panic, adapters that come and go, kills, operators, limits, and
+// repeated submissions, with and without room for all. Whatever was acknowledged ends, once; of each key one order runs at a
+// time; what is not idempotent is never executed by two ledgers without a mark; and in the end nothing is left of anything.
 func TestChaos(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(4) {
+	for seed := *chaosFrom; seed < *chaosFrom+*chaosRuns; seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				chaos(t, rand.New(rand.NewPCG(seed, 0)), []int64{0, 2500}[seed%2], []int64{0, 20_000}[seed/2%2])
+				chaos(t, rand.New(rand.NewPCG(seed, 0)), actors.Config{
+					LongWait: time.Second, Idle: 2 * time.Second, LedgerGrace: 10 * time.Second, AgeAfter: 20 * time.Second,
+					Workflow:   workflow.Limits{StopGrace: 15 * time.Second},
+					QueueBytes: []int64{0, 2500}[seed%2], ResidentBytes: []int64{0, 20_000}[seed/2%2], Waking: []int{0, 1}[seed/4%2],
+				})
 			})
 		})
 	}
@@ -53,31 +64,35 @@ func (d *dice) stuck() bool {
 	return !d.calm && d.rng.IntN(10) == 0
 }
 
-// chaos runs orders, with so much room for tasks that wait, and for orders; 0: for all.
-func chaos(t *testing.T, rng *rand.Rand, queueBytes, residentBytes int64) {
+// commit says what a commit answers.
+func (d *dice) commit(*persistence.Commit) *fault {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch n := d.rng.IntN(40); {
+	case d.calm || n > 3:
+		return nil
+	case n > 1:
+		return &fault{err: persistence.ErrUnknown, made: n == 2}
+	case n == 1:
+		return &fault{err: persistence.ErrBusy}
+	default:
+		return &fault{err: persistence.ErrConflict}
+	}
+}
+
+// chaos runs orders, with bounds for what waits and for what is in memory.
+func chaos(t *testing.T, rng *rand.Rand, config actors.Config) {
 	t.Helper()
 	const orders, keys = 60, 4
 	chance := &dice{rng: rng}
-	f := &faulty{fail: func(*persistence.Commit) *fault {
-		chance.mu.Lock()
-		defer chance.mu.Unlock()
-		switch n := rng.IntN(40); {
-		case chance.calm || n > 3:
-			return nil
-		case n > 1:
-			return &fault{err: persistence.ErrUnknown, made: n == 2}
-		case n == 1:
-			return &fault{err: persistence.ErrBusy}
-		default:
-			return &fault{err: persistence.ErrConflict}
-		}
-	}}
-	n := start(t, inMemory, withWrap(f.wrap), withEngine(actors.Config{
-		LongWait: time.Second, Idle: 2 * time.Second, LedgerGrace: 10 * time.Second, QueueBytes: queueBytes, ResidentBytes: residentBytes,
-		Workflow: workflow.Limits{StopGrace: 15 * time.Second},
-	}))
-	def := n.deploy("steps", "do: [{a: {call: x.do}}, {w: {wait: PT2S}}, {b: {call: x.do}}]")
-	executed := &executions{unmarked: map[string]string{}, twice: map[string]bool{}}
+	f := &faulty{fail: chance.commit}
+	n := start(t, inMemory, withWrap(f.wrap), withEngine(config))
+	defs := []*workflow.Definition{
+		n.deploy("steps", "do: [{a: {call: x.do}}, {w: {wait: PT2S}}, {b: {call: x.do}}]"), n.deploy("three", callThree),
+		n.deploy("retries", "do: [{a: {try: [{a: {call: x.do, timeout: {after: PT20S}}}], "+
+			"catch: {retry: {delay: PT3S, limit: {attempt: {count: 2}}}}}}, {b: {call: x.do}}]"),
+	}
+	executed := &executions{unmarked: map[string]string{}, failed: map[string]uint32{}, twice: map[string]bool{}}
 	generation := 0
 	attach := func() *worker {
 		generation++
@@ -89,12 +104,15 @@ func chaos(t *testing.T, rng *rand.Rand, queueBytes, residentBytes int64) {
 	var mu sync.Mutex
 	acknowledged := map[string]bool{}
 	submit := func(id, key string) {
-		o := order{id: id, def: def, key: key}
+		o := order{id: id, def: defs[chance.roll(len(defs))], key: key, priority: []int32{0, 5, 9}[chance.roll(3)]}
+		if chance.roll(5) == 0 {
+			o.deadline = time.Now().Add(time.Duration(chance.roll(120)) * time.Second)
+		}
 		engine := n.Engine
 		clients.Go(func() {
 			for range 1 + chance.roll(3) {
 				answer := make(chan error, 1)
-				engine.Submit(o.accepted(), def, func(_ *workflow.State, err error) { answer <- err })
+				engine.Submit(o.accepted(), o.def, func(_ *workflow.State, err error) { answer <- err })
 				if <-answer == nil {
 					mu.Lock()
 					acknowledged[id] = true
@@ -113,7 +131,7 @@ func chaos(t *testing.T, rng *rand.Rand, queueBytes, residentBytes int64) {
 		}
 		submit(id, key)
 		victim := messages.OrderID(fmt.Sprint("o", chance.roll(i+1)))
-		switch chance.roll(10) {
+		switch chance.roll(12) {
 		case 0:
 			n.BreakPartition(messages.PartitionOf(messages.OrderID(id), key))
 		case 1:
@@ -135,8 +153,12 @@ func chaos(t *testing.T, rng *rand.Rand, queueBytes, residentBytes int64) {
 		case 6:
 			n.Command(t.Context(), victim, workflow.ReleaseKey{}, func(error) {})
 			n.Command(t.Context(), victim, retry, func(error) {})
+		case 7, 8:
+			n.limit(chance.roll(3)*chance.roll(10), chance.roll(3))
 		}
 		n.operateAll(retry, faulted, 3, chance)
+		n.operateAll(skip, faulted, 10, chance)
+		n.operateAll(workflow.Reopen{How: journalv1.Reopening_REOPENING_RESTART, Task: "/do/0/a"}, faulted, 10, chance)
 		n.operateAll(workflow.Resume{}, suspended, 3, chance)
 		n.sleep(time.Duration(chance.roll(1500)) * time.Millisecond)
 	}
@@ -152,6 +174,7 @@ func chaos(t *testing.T, rng *rand.Rand, queueBytes, residentBytes int64) {
 	for k := range keys {
 		names = append(names, fmt.Sprint("k", k))
 	}
+	n.limit(0, 0)
 	n.operateAll(workflow.Resume{}, suspended, 1, chance)
 	n.releaseAll(names...)
 	for id := range acknowledged {
@@ -173,16 +196,47 @@ func chaos(t *testing.T, rng *rand.Rand, queueBytes, residentBytes int64) {
 	for key := range executed.twice {
 		t.Errorf("%s was executed by two ledgers, and not marked", key)
 	}
-	if got := n.resident(); got != 0 {
-		n.sleep(5 * time.Second)
-		if got = n.resident(); got != 0 {
-			t.Errorf("%d orders are in memory after all have ended", got)
+	n.operateAll(workflow.Cancel{}, faulted, 1, chance)
+	n.sleep(2 * time.Minute)
+	for _, key := range names {
+		if q, err := n.Key(t.Context(), key, 0); err != nil || q.Head != "" || q.Count != 0 {
+			t.Errorf("the key %s has %+v, %v", key, q, err)
 		}
+	}
+	n.checkNothingLeft()
+}
+
+// checkNothingLeft checks that there is nothing left of orders that have all ended.
+func (n *node) checkNothingLeft() {
+	n.t.Helper()
+	n.checkCounts()
+	if status := n.Status(); status != (actors.Status{}) {
+		n.t.Errorf("of orders that have ended there is left %+v", status)
+	}
+	for _, a := range n.Activities() {
+		if a.Waiting != 0 || a.InFlight != 0 || a.Overflow != 0 {
+			n.t.Errorf("of tasks that have ended there is left %+v", a)
+		}
+		if left := n.RoomUsed(a.Name); left != "" {
+			n.t.Errorf("the room of %s has %s", a.Name, left)
+		}
+	}
+	if got := n.Uncounted(); got != 0 {
+		n.t.Errorf("%d orders are not counted", got)
 	}
 	select {
 	case err := <-n.broken:
-		t.Errorf("the process ended: %v", err)
+		n.t.Errorf("the process ended: %v", err)
 	default:
+	}
+}
+
+// limit sets the limit of x.do.
+func (n *node) limit(rate, concurrency int) {
+	n.t.Helper()
+	row := &journalv1.LimitRow{Activity: "x.do", Rate: float64(rate), Concurrency: uint32(concurrency)}
+	if err := n.SetLimit(n.t.Context(), row); err != nil {
+		n.t.Error(err)
 	}
 }
 
@@ -204,6 +258,7 @@ func (n *node) operateAll(cmd workflow.Command, status orderv1.Status, oneIn int
 type executions struct {
 	mu       sync.Mutex
 	unmarked map[string]string
+	failed   map[string]uint32 // the attempt that failed last, if none came after it
 	twice    map[string]bool
 }
 
@@ -212,15 +267,22 @@ func (e *executions) work(chance *dice, ledger string) func(*worker, *adapterv1.
 	return func(w *worker, task *adapterv1.Task) *adapterv1.Result {
 		e.mu.Lock()
 		by, known := e.unmarked[task.GetKey()]
+		known = known && (e.failed[task.GetKey()] == 0 || e.failed[task.GetKey()] >= task.GetAttempt())
 		result := done("1")
 		switch {
 		case known && by == ledger: // it is answered from the ledger
+			if e.failed[task.GetKey()] != 0 {
+				result = failing(503)
+			}
 		case task.GetMaybeStarted():
 			result = &adapterv1.Result{Outcome: adapterv1.Outcome_OUTCOME_IN_DOUBT}
 		case known:
 			e.twice[task.GetKey()] = true
 		default:
-			e.unmarked[task.GetKey()] = ledger
+			e.unmarked[task.GetKey()], e.failed[task.GetKey()] = ledger, 0
+			if chance.roll(10) == 0 {
+				e.failed[task.GetKey()], result = task.GetAttempt(), failing(503)
+			}
 		}
 		e.mu.Unlock()
 		var try func()

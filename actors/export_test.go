@@ -2,6 +2,8 @@ package actors
 
 import (
 	"context"
+	"fmt"
+	"strings"
 
 	"github.com/asynkron/protoactor-go/actor"
 	"google.golang.org/protobuf/proto"
@@ -35,4 +37,27 @@ func (e *Engine) BreakPartition(p messages.Partition) {
 			process.SendSystemMessage(s.pid, &actor.Failure{Who: s.pid}) // without its statistics
 		}
 	}
+}
+
+// RoomUsed tells what is in the room of an activity; empty if nothing is.
+func (e *Engine) RoomUsed(name string) string {
+	var used []string
+	r := &e.activity(name).room
+	for p := range r.levels {
+		if l := &r.levels[p]; l.waiting.Load() != 0 || l.reserved.Load() != 0 || l.behind.Load() {
+			used = append(used, fmt.Sprintf("priority %d: %d waiting, %d reserved, behind: %v",
+				p, l.waiting.Load(), l.reserved.Load(), l.behind.Load()))
+		}
+	}
+	return strings.Join(used, "; ")
+}
+
+// Uncounted returns how many orders are to be counted yet.
+func (e *Engine) Uncounted() (count int) {
+	for _, s := range e.slots {
+		s.tally.mu.Lock()
+		count += len(s.tally.known) + len(s.tally.unsure)
+		s.tally.mu.Unlock()
+	}
+	return count
 }

@@ -289,7 +289,7 @@ func (i *instance) load() error {
 	if i.handle.IsZero() {
 		e, err := i.engine.journal.Find(ctx, i.id)
 		if errors.Is(err, persistence.ErrNotFound) {
-			i.partition.tally.anew(i.id) // it did not happen
+			i.partition.tally.anew(i.id, i.handle)
 			return workflow.ErrNotAccepted
 		}
 		if err != nil {
@@ -311,7 +311,7 @@ func (i *instance) load() error {
 	if isOpen(state) {
 		i.open = openRow(state, state.Status())
 	}
-	if t := &i.partition.tally; t.anew(i.id) || i.engine.handles.isOld(i.handle) && t.first(i.id, i.handle) {
+	if t := &i.partition.tally; t.anew(i.id, i.handle) || i.engine.handles.isOld(i.handle) && t.first(i.id, i.handle) {
 		i.engine.countOpen(i.open, 1)
 		i.engine.countOverflow(nil, i.open)
 	}

@@ -20,8 +20,9 @@ type tally struct {
 	all  bool
 	// known are orders behind it that were loaded before that.
 	known map[messages.OrderID]messages.Handle
-	// unsure are orders of which a commit may or may not have happened: they are counted again when they are loaded.
-	unsure map[messages.OrderID]bool
+	// unsure are orders of which a commit may or may not have happened: they are counted again when they are loaded. Of one
+	// that may have been accepted before, only the handle tells by which commit it was.
+	unsure map[messages.Handle]messages.OrderID
 }
 
 // first tells whether an order that was there at the start is to be counted now that it is read from the index, or loaded.
@@ -52,23 +53,23 @@ func (t *tally) read(upTo messages.Handle, all bool) (ended bool) {
 
 func isBehind(h, upTo messages.Handle) bool { return bytes.Compare(h[:], upTo[:]) > 0 }
 
-// anew tells whether an order is to be counted again now that it is loaded.
-func (t *tally) anew(id messages.OrderID) bool {
+// anew tells whether an order is to be counted again now that it is loaded; it was not accepted if the handle is zero.
+func (t *tally) anew(id messages.OrderID, h messages.Handle) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	was := t.unsure[id]
-	delete(t.unsure, id)
-	return was
+	_, again := t.unsure[h]
+	maps.DeleteFunc(t.unsure, func(_ messages.Handle, x messages.OrderID) bool { return x == id })
+	return again
 }
 
 // doubt says that nobody knows whether a commit of an order has happened.
-func (t *tally) doubt(id messages.OrderID) {
+func (t *tally) doubt(id messages.OrderID, h messages.Handle) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.unsure == nil {
-		t.unsure = map[messages.OrderID]bool{}
+		t.unsure = map[messages.Handle]messages.OrderID{}
 	}
-	t.unsure[id] = true
+	t.unsure[h] = id
 }
 
 // count counts what came of a commit.
@@ -77,12 +78,15 @@ func (i *instance) count(c *persistence.Commit, before *journalv1.OpenRow) func(
 	return func(err error) {
 		switch {
 		case err == nil:
+			if row == nil {
+				tally.anew(id, messages.Handle{}) // nor was it before
+			}
 			e.metrics.committed(row, c.Row)
 			if c.Open != nil || c.Close {
 				e.countOverflow(before, c.Open)
 			}
 		case errors.Is(err, persistence.ErrUnknown):
-			tally.doubt(id)
+			tally.doubt(id, c.Handle)
 			e.countOpen(before, -1)
 			e.countOverflow(before, nil)
 		}

@@ -22,15 +22,16 @@ import (
 func (n *node) checkCounts() {
 	n.t.Helper()
 	stored := 0
-	for p := range messages.Partition(messages.Partitions) {
-		for priority := range dispatch.Priorities {
-			of := persistence.Overflow{Activity: "x.do", Priority: priority, Partition: p}
-			tasks, err := n.journal.Overflowed(n.t.Context(), of, persistence.OverflowPlace{}, 1<<20)
-			if err != nil {
-				n.t.Fatal(err)
-			}
-			stored += len(tasks)
+	for i := range messages.Partitions * dispatch.Priorities * 3 {
+		of := persistence.Overflow{
+			Activity: []string{"x.do", "x.do:1.0.0", "x.do:2.0.0"}[i%3], Priority: i / 3 % dispatch.Priorities,
+			Partition: messages.Partition(i / 3 / dispatch.Priorities),
 		}
+		tasks, err := n.journal.Overflowed(n.t.Context(), of, persistence.OverflowPlace{}, 1<<20)
+		if err != nil {
+			n.t.Fatal(err)
+		}
+		stored += len(tasks)
 	}
 	if got := n.overflowed(); got != stored {
 		n.t.Errorf("%d tasks are counted to be on disk, and %d are", got, stored)
