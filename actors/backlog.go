@@ -11,17 +11,17 @@ import (
 	"github.com/holdfast-run/holdfast/supervision"
 )
 
-// backlog has the tasks of one activity handed over that wait on disk, when there is room for them: those of a higher
+// backlog has the tasks of one lane handed over that wait on disk, when there is room for them: those of a higher
 // priority first, and within one a few of each partition in turn. It reads where they are from the journal's index, and tells
 // their orders.
 //
 // It remembers only how far it has read. Whoever may have put a task there says so, and says so again rather than not at
 // all: a task that is told twice is handed over once.
 type backlog struct {
-	engine   *Engine
-	activity *activity
-	loop     *supervision.Loop
-	levels   [dispatch.Priorities]stored
+	engine *Engine
+	lane   *lane
+	loop   *supervision.Loop
+	levels [dispatch.Priorities]stored
 }
 
 // stored is where tasks of one priority may be, in the order of the partitions' turns.
@@ -63,7 +63,7 @@ func (b *backlog) Receive(ctx actor.Context) {
 	case overflowed:
 		b.note(m)
 	case refill:
-		b.activity.asked.Store(false)
+		b.lane.asked.Store(false)
 		b.engine.workers.blocking(b.refill)
 	case *actor.Stopping:
 		b.loop.Close()
@@ -84,7 +84,7 @@ func (b *backlog) note(m overflowed) {
 	case m.since <= (*l)[i].behind.At:
 		(*l)[i].behind = persistence.OverflowPlace{At: m.since}
 	}
-	b.activity.room.levels[m.priority].behind.Store(true)
+	b.lane.room.levels[m.priority].behind.Store(true)
 }
 
 // refill fills the room.
@@ -92,21 +92,21 @@ func (b *backlog) refill() {
 	told := 0
 	for p := dispatch.Priorities - 1; p >= 0; p-- {
 		l := &b.levels[p]
-		most, _ := b.activity.room.refillable(p)
+		most, _ := b.lane.room.refillable(p)
 		page := refillPage
 		if len(*l) > 0 {
-			page = min(max(int(b.activity.gauges.stored[p].Load())/len(*l)/refillTurns, 1), refillPage)
+			page = min(max(int(b.lane.activity.gauges.stored[p].Load())/len(*l)/refillTurns, 1), refillPage)
 		}
 		for full := false; len(*l) > 0 && !full; {
 			if told >= refillMost {
-				b.activity.refill(b.engine)
+				b.lane.refill(b.engine)
 				return
 			}
 			first := (*l)[0]
 			n, more, err := b.refillFrom(p, first, most, page)
 			if err != nil {
-				b.engine.log.Error("tasks that wait on disk can't be read", "activity", b.activity.name, "error", err)
-				b.engine.later(func() { b.activity.refill(b.engine) })
+				b.engine.log.Error("tasks that wait on disk can't be read", "activity", b.lane.called, "error", err)
+				b.engine.later(func() { b.lane.refill(b.engine) })
 				return
 			}
 			told += n
@@ -116,7 +116,7 @@ func (b *backlog) refill() {
 			}
 		}
 		if len(*l) == 0 {
-			b.activity.room.levels[p].behind.Store(false)
+			b.lane.room.levels[p].behind.Store(false)
 		}
 	}
 }
@@ -126,8 +126,8 @@ func (b *backlog) refill() {
 func (b *backlog) refillFrom(priority int, s *source, most int64, limit int) (n int, more bool, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), b.engine.config.StuckAfter)
 	defer cancel()
-	room := &b.activity.room
-	of := persistence.Overflow{Activity: b.activity.name, Priority: priority, Partition: s.slot.number}
+	room := &b.lane.room
+	of := persistence.Overflow{Activity: b.lane.called, Priority: priority, Partition: s.slot.number}
 	page, err := b.engine.journal.Overflowed(ctx, of, s.behind, limit)
 	if err != nil {
 		return 0, true, err
@@ -150,9 +150,9 @@ func (b *backlog) fill(priority int, s *source, t persistence.OverflowedTask, si
 		if err == nil {
 			return // the dispatcher has it, or nobody wants it any more
 		}
-		b.activity.room.giveBack(priority, size)
+		b.lane.room.giveBack(priority, size)
 		if !isFinal(err) {
-			b.engine.later(func() { b.engine.tell(b.activity.backlog, again) })
+			b.engine.later(func() { b.engine.tell(b.lane.backlog, again) })
 		}
 	}}})
 }

@@ -20,8 +20,8 @@ type Config struct {
 	Mailbox int
 	// PartitionMailbox is the same for a partition. Default 20,000.
 	PartitionMailbox int
-	// QueueBytes is the memory for the tasks of one activity that wait for adapters, for each priority; a task counts its
-	// input and 1 KiB. Further ones wait on disk. Default 4 MiB.
+	// QueueBytes is the memory for the tasks of one activity that wait for adapters, for each priority, and for each version
+	// that is called; a task counts its input and 1 KiB. Further ones wait on disk. Default 4 MiB.
 	QueueBytes int64
 	// AgeAfter is how long a task waits for an adapter before it gets a share of what is sent, whatever its priority. Default
 	// 5 min.

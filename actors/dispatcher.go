@@ -31,6 +31,7 @@ type Adapter interface {
 type (
 	offer struct {
 		task *dispatch.Task
+		lane *lane
 		// reserved is what was taken of the room for it.
 		reserved int64
 	}
@@ -94,8 +95,8 @@ func (d *dispatcher) Receive(ctx actor.Context) {
 	case *offer:
 		inject("dispatcher", d.activity.name)
 		d.do(d.queue.Offer(m.task))
-		d.activity.room.update(d.queue)
-		d.activity.room.giveBack(m.task.Priority, m.reserved)
+		m.lane.room.update(d.queue, m.lane.version)
+		m.lane.room.giveBack(m.task.Priority, m.reserved)
 	case done:
 		d.do(d.queue.Done(m.key, m.attempt))
 	case cancel:
@@ -132,9 +133,11 @@ func (d *dispatcher) Receive(ctx actor.Context) {
 	default:
 		return
 	}
-	d.activity.room.update(d.queue)
-	if d.activity.room.wanting() {
-		d.activity.refill(d.engine)
+	for _, l := range *d.activity.lanes.Load() {
+		l.room.update(d.queue, l.version)
+		if l.room.wanting() {
+			l.refill(d.engine)
+		}
 	}
 	d.activity.gauges.set(d.queue.Waiting(), d.queue.InFlight(), len(d.adapters))
 	d.hurry()
@@ -198,24 +201,22 @@ func (d *dispatcher) reserve(t *dispatch.Task, ledger string) {
 
 // dispatch offers an attempt to its activity's dispatcher. reserved is what was taken of the room for it.
 func (e *Engine) dispatch(i *instance, m workflow.Dispatch, reserved int64) {
-	name, version := splitActivity(m.Activity)
-	a := e.activity(name)
-	e.tell(a.dispatcher, &offer{reserved: reserved, task: &dispatch.Task{
-		Order: i.id, Partition: i.partition.number, Key: m.Key, Attempt: m.Attempt, Version: version,
+	l := e.lane(m.Activity)
+	e.tell(l.activity.dispatcher, &offer{lane: l, reserved: reserved, task: &dispatch.Task{
+		Order: i.id, Partition: i.partition.number, Key: m.Key, Attempt: m.Attempt, Version: l.version,
 		Priority: i.priority(), Ledger: m.Ledger, MaybeStarted: m.MaybeStarted,
 		Again:     m.Again || m.Overflow != 0 && m.Overflow != i.partition.epoch,
-		OfferedAt: e.now(), Since: time.Unix(0, m.Since), Size: int(a.room.size(len(m.Input))),
+		OfferedAt: e.now(), Since: time.Unix(0, m.Since), Size: int(l.room.size(len(m.Input))),
 		Body: &adapterv1.Task{
 			OrderId: string(i.id), Partition: uint32(i.partition.number), Epoch: uint64(i.partition.epoch),
-			Key: m.Key, Attempt: m.Attempt, Activity: nameOf(name), Input: m.Input, Deadline: m.Deadline, Task: m.Task,
+			Key: m.Key, Attempt: m.Attempt, Activity: nameOf(l.activity.name), Input: m.Input, Deadline: m.Deadline, Task: m.Task,
 		},
 	}})
 }
 
 // overflowed tells the backlog of an attempt that waits on disk.
 func (e *Engine) overflowed(i *instance, m workflow.Dispatch) {
-	name, _ := splitActivity(m.Activity)
-	e.tell(e.activity(name).backlog, overflowed{priority: i.priority(), slot: i.partition, since: m.Since})
+	e.tell(e.lane(m.Activity).backlog, overflowed{priority: i.priority(), slot: i.partition, since: m.Since})
 }
 
 func (e *Engine) cancelAttempt(m workflow.CancelAttempt) {

@@ -63,6 +63,7 @@ type Engine struct {
 	streams     atomic.Uint64
 
 	activities   sync.Map // *activity, by name
+	lanes        sync.Map // *lane, by the name that is called
 	activitiesMu sync.Mutex
 	limits       sync.Map // *journalv1.LimitRow, by activity
 	spans        sync.Map // *span, by definition
@@ -198,7 +199,10 @@ func (e *Engine) clock() {
 		}
 		e.activities.Range(func(_, a any) bool {
 			e.tell(a.(*activity).dispatcher, probe{}) //nolint:errcheck,forcetypeassert // nothing else is stored
-			e.tell(a.(*activity).backlog, probe{})    //nolint:errcheck,forcetypeassert // nothing else is stored
+			return true
+		})
+		e.lanes.Range(func(_, l any) bool {
+			e.tell(l.(*lane).backlog, probe{}) //nolint:errcheck,forcetypeassert // nothing else is stored
 			return true
 		})
 	}
@@ -219,8 +223,11 @@ func (e *Engine) Stop() {
 		e.stop(s.pid)
 		s.loop.Close()
 	}
+	e.lanes.Range(func(_, l any) bool {
+		e.stop(l.(*lane).backlog) //nolint:errcheck,forcetypeassert // nothing else is stored
+		return true
+	})
 	e.activities.Range(func(_, a any) bool {
-		e.stop(a.(*activity).backlog)    //nolint:errcheck,forcetypeassert // nothing else is stored
 		e.stop(a.(*activity).dispatcher) //nolint:errcheck,forcetypeassert // nothing else is stored
 		return true
 	})

@@ -71,7 +71,7 @@ func (e *Engine) ahead(ctx context.Context, s *workflow.State, d workflow.Dispat
 	for p := priority + 1; p < dispatch.Priorities; p++ {
 		ahead += float64(g.stored[p].Load())
 	}
-	of := persistence.Overflow{Activity: name, Priority: priority, Partition: messages.PartitionOf(s.ID(), s.Accepted().GetOrderKey())}
+	of := persistence.Overflow{Activity: d.Activity, Priority: priority, Partition: messages.PartitionOf(s.ID(), s.Accepted().GetOrderKey())}
 	page, err := e.journal.Overflowed(ctx, of, persistence.OverflowPlace{}, estimateMost)
 	if err != nil {
 		return 0, fmt.Errorf("find the place of order %s: %w", s.ID(), err)

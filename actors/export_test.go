@@ -42,11 +42,12 @@ func (e *Engine) BreakPartition(p messages.Partition) {
 // RoomUsed tells what is in the room of an activity; empty if nothing is.
 func (e *Engine) RoomUsed(name string) string {
 	var used []string
-	r := &e.activity(name).room
-	for p := range r.levels {
-		if l := &r.levels[p]; l.waiting.Load() != 0 || l.reserved.Load() != 0 || l.behind.Load() {
-			used = append(used, fmt.Sprintf("priority %d: %d waiting, %d reserved, behind: %v",
-				p, l.waiting.Load(), l.reserved.Load(), l.behind.Load()))
+	for _, lane := range *e.activity(name).lanes.Load() {
+		for p := range lane.room.levels {
+			if l := &lane.room.levels[p]; l.waiting.Load() != 0 || l.reserved.Load() != 0 || l.behind.Load() {
+				used = append(used, fmt.Sprintf("%s at priority %d: %d waiting, %d reserved, behind: %v",
+					lane.called, p, l.waiting.Load(), l.reserved.Load(), l.behind.Load()))
+			}
 		}
 	}
 	return strings.Join(used, "; ")

@@ -51,22 +51,19 @@ func (i *instance) handOver(m *handOver) {
 	m.answer(nil)
 }
 
-// sizeOf is what an attempt takes of the room of its activity.
+// sizeOf is what an attempt takes of the room of its lane.
 func (e *Engine) sizeOf(m workflow.Dispatch) int64 {
-	name, _ := splitActivity(m.Activity)
-	return e.activity(name).room.size(len(m.Input))
+	return e.lane(m.Activity).room.size(len(m.Input))
 }
 
 // reserve takes a place for an attempt that is about to be scheduled; false if it has to overflow.
 func (e *Engine) reserve(priority int, m workflow.Dispatch) bool {
-	name, _ := splitActivity(m.Activity)
-	a := e.activity(name)
-	return a.room.reserve(priority, a.room.size(len(m.Input)), m.Follows)
+	r := &e.lane(m.Activity).room
+	return r.reserve(priority, r.size(len(m.Input)), m.Follows)
 }
 
 // giveBack gives up what was reserved.
 func (e *Engine) giveBack(priority int, m workflow.Dispatch) {
-	name, _ := splitActivity(m.Activity)
-	a := e.activity(name)
-	a.room.giveBack(priority, a.room.size(len(m.Input)))
+	r := &e.lane(m.Activity).room
+	r.giveBack(priority, r.size(len(m.Input)))
 }

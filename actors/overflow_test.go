@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/holdfast-run/holdfast/actors"
+	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
 )
 
@@ -213,5 +214,30 @@ func TestOverflowOfOthers(t *testing.T) {
 		if got := n.overflowed(); got != 0 {
 			t.Errorf("%d tasks have overflowed", got)
 		}
+	})
+}
+
+// What waits for a version that nobody offers is not in the way of calls of another version, or of any; on disk neither.
+func TestOverflowOfVersions(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t, inMemory, narrow)
+		gone := n.deploy("gone", "do: [{a: {call: x.do:2.0.0@default}}]")
+		defs := []*workflow.Definition{n.deploy("one", callOne), n.deploy("this", "do: [{a: {call: x.do:1.0.0@default}}]")}
+		for i := range 20 {
+			n.mustSubmit(order{id: fmt.Sprint("gone", i), def: gone, priority: 9})
+			n.mustSubmit(order{id: fmt.Sprint("here", i), def: defs[i%2]})
+		}
+		n = n.crash()
+		n.worker(succeed("1"))
+		n.sleep(5 * time.Second)
+		for i := range 20 {
+			n.expect(fmt.Sprint("here", i), completed)
+			n.expect(fmt.Sprint("gone", i), running)
+		}
+		n.checkCounts()
+		n.worker(succeed("1"), func(h *adapterv1.Hello) { h.Process, h.Activities[0].Version = "new", "2.0.0" })
+		n.drain()
+		n.checkNothingLeft()
 	})
 }

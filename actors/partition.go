@@ -232,7 +232,7 @@ func (p *partition) readOverflow(page []persistence.OpenOrder) {
 		}
 	}
 	for q, since := range oldest {
-		p.engine.tell(p.engine.activity(q.activity).backlog, overflowed{priority: int(q.priority), slot: p.slot, since: since})
+		p.engine.tell(p.engine.lane(q.activity).backlog, overflowed{priority: int(q.priority), slot: p.slot, since: since})
 	}
 }
 

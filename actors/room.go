@@ -6,7 +6,7 @@ import (
 	"github.com/holdfast-run/holdfast/actors/dispatch"
 )
 
-// room is the memory for the tasks of one activity that wait for adapters, as much for each priority. Whether a task gets
+// room is the memory for the tasks of one lane that wait for adapters, as much for each priority. Whether a task gets
 // a place is known before it is committed: the others overflow, and wait on disk. So that none overtakes them, tasks of the
 // same or a lower priority follow them there; but for those that follow another one of their order, whose place they take:
 // what has begun is brought to its end before more is begun, and they are no more than adapters have tasks.
@@ -73,9 +73,9 @@ func (r *room) refillable(priority int) (most int64, now bool) {
 func (r *room) giveBack(priority int, size int64) { r.levels[priority].reserved.Add(-size) }
 
 // update notes what the queue holds.
-func (r *room) update(q *dispatch.Queue) {
+func (r *room) update(q *dispatch.Queue, version string) {
 	for p := range r.levels {
-		if now := int64(q.Load(p)); r.levels[p].waiting.Load() != now {
+		if now := int64(q.Load(version, p)); r.levels[p].waiting.Load() != now {
 			r.levels[p].waiting.Store(now)
 		}
 	}

@@ -49,9 +49,8 @@ func openRow(s *workflow.State, status orderv1.Status) *journalv1.OpenRow {
 		Queued: !s.QueuedSince().IsZero(), Turn: s.Turn(), Held: s.HoldsKey(), Suspended: isHalted(s), Parked: s.Parked(),
 	}
 	for _, d := range s.Overflowed() {
-		name, _ := splitActivity(d.Activity)
 		row.Overflow = append(row.Overflow, &journalv1.Overflow{
-			Activity: name, Priority: s.Accepted().GetPriority(), At: d.Since, Frame: d.Frame,
+			Activity: d.Activity, Priority: s.Accepted().GetPriority(), At: d.Since, Frame: d.Frame,
 			Bytes: uint32(len(d.Input)), //nolint:gosec // payloads are bounded
 		})
 	}

@@ -102,10 +102,12 @@ func (e *Engine) countOpen(row *journalv1.OpenRow, n float64) {
 
 // countOverflow counts what a change of an open row does to the tasks on disk.
 func (e *Engine) countOverflow(before, after *journalv1.OpenRow) {
-	for _, o := range before.GetOverflow() {
-		e.metrics.queue(o.GetActivity()).stored[o.GetPriority()].Add(-1)
+	add := func(rows []*journalv1.Overflow, n int64) {
+		for _, o := range rows {
+			name, _ := splitActivity(o.GetActivity())
+			e.metrics.queue(name).stored[o.GetPriority()].Add(n)
+		}
 	}
-	for _, o := range after.GetOverflow() {
-		e.metrics.queue(o.GetActivity()).stored[o.GetPriority()].Add(1)
-	}
+	add(before.GetOverflow(), -1)
+	add(after.GetOverflow(), 1)
 }

@@ -139,7 +139,7 @@ type OpenOrder struct {
 // Overflow is the tasks of an activity, at one priority, that waited on disk for a place in memory when they were scheduled,
 // and have no result yet. Those of a partition are kept in the order of their places.
 type Overflow struct {
-	Activity  string // adapter.activity
+	Activity  string // adapter.activity, or adapter.activity:version
 	Priority  int    // 0 to 255
 	Partition messages.Partition
 }

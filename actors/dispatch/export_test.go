@@ -49,9 +49,9 @@ func (q *Queue) Where(key string) (state string, on StreamID, cancelled bool) {
 // Listed returns how many entries the lists hold, those taken from their middle included.
 func (q *Queue) Listed() int {
 	n := 0
-	for _, lists := range q.ready {
-		for p := range lists {
-			n += len(lists[p].entries) - lists[p].head
+	for _, c := range q.classes {
+		for p := range c.ready {
+			n += len(c.ready[p].entries) - c.ready[p].head
 		}
 	}
 	return n
@@ -72,9 +72,9 @@ func (q *Queue) Check() error {
 		}
 		return nil
 	}
-	for _, lists := range q.ready {
-		for p := range lists {
-			if err := note(&lists[p], nil); err != nil {
+	for _, c := range q.classes {
+		for p := range c.ready {
+			if err := note(&c.ready[p], nil); err != nil {
 				return err
 			}
 		}
@@ -87,12 +87,16 @@ func (q *Queue) Check() error {
 			return fmt.Errorf("stream %d was sent %d, revoked %d, of %d", s.ID, s.sent, s.revoked, s.total)
 		}
 	}
-	var load [Priorities]int
+	load := map[string][Priorities]int{}
 	for it := range listed {
-		load[it.task.Priority] += it.task.Size
+		l := load[it.task.Version]
+		l[it.task.Priority] += it.task.Size
+		load[it.task.Version] = l
 	}
-	if load != q.load {
-		return fmt.Errorf("load is %v, not %v", q.load, load)
+	for version, c := range q.classes {
+		if c.load != load[version] {
+			return fmt.Errorf("load of version %q is %v, not %v", version, c.load, load[version])
+		}
 	}
 	if len(listed) != q.waiting {
 		return fmt.Errorf("%d are listed, %d waiting", len(listed), q.waiting)

@@ -11,11 +11,10 @@ import (
 // Queue holds the tasks of one activity. It is not safe for concurrent use.
 type Queue struct {
 	config  Config
-	items   map[string]*item             // by key
-	orphans map[string]*item             // those of them that are orphaned
-	ready   map[string]*[Priorities]fifo // by version
+	items   map[string]*item  // by key
+	orphans map[string]*item  // those of them that are orphaned
+	classes map[string]*class // by version
 	waiting int
-	load    [Priorities]int // the size of what waits
 	streams []*stream
 	turn    int
 	seq     uint64
@@ -26,18 +25,29 @@ type Queue struct {
 	tokens  float64 // how many tasks the rate allows now
 }
 
+// class is the tasks that ask for one version, or for any.
+type class struct {
+	ready [Priorities]fifo
+	load  [Priorities]int // the size of what waits
+}
+
 // New makes an empty queue.
 func New(config Config) *Queue {
 	return &Queue{
-		config: config, items: map[string]*item{}, orphans: map[string]*item{}, ready: map[string]*[Priorities]fifo{},
+		config: config, items: map[string]*item{}, orphans: map[string]*item{}, classes: map[string]*class{},
 	}
 }
 
 // Waiting returns how many tasks wait for an adapter's credit.
 func (q *Queue) Waiting() int { return q.waiting }
 
-// Load returns the size of the tasks of a priority that wait.
-func (q *Queue) Load(priority int) int { return q.load[priority] }
+// Load returns the size of the tasks of a priority that wait, of those that ask for a version; empty: for any.
+func (q *Queue) Load(version string, priority int) int {
+	if c := q.classes[version]; c != nil {
+		return c.load[priority]
+	}
+	return 0
+}
 
 // InFlight returns how many tasks adapters have, or are about to get.
 func (q *Queue) InFlight() int { return len(q.items) - q.waiting }
@@ -50,9 +60,9 @@ func (q *Queue) Oldest() time.Time {
 			oldest = it.task.since()
 		}
 	}
-	for _, lists := range q.ready {
-		for p := range lists {
-			consider(&lists[p])
+	for _, c := range q.classes {
+		for p := range c.ready {
+			consider(&c.ready[p])
 		}
 	}
 	for _, s := range q.streams {
@@ -122,7 +132,7 @@ func (q *Queue) place(it *item) {
 // count adds an item to what waits, or takes it away.
 func (q *Queue) count(it *item, n int) {
 	q.waiting += n
-	q.load[it.task.Priority] += n * it.task.Size
+	q.class(it.task.Version).load[it.task.Priority] += n * it.task.Size
 }
 
 // bringHome binds an item to its adapter's stream, or has it wait for one. It is not sent again if it was cancelled.
@@ -150,14 +160,16 @@ func (q *Queue) again(items []*item) {
 	}
 }
 
-func (q *Queue) list(it *item) *fifo {
-	lists := q.ready[it.task.Version]
-	if lists == nil {
-		lists = new([Priorities]fifo)
-		q.ready[it.task.Version] = lists
+func (q *Queue) class(version string) *class {
+	c := q.classes[version]
+	if c == nil {
+		c = &class{}
+		q.classes[version] = c
 	}
-	return &lists[it.task.Priority]
+	return c
 }
+
+func (q *Queue) list(it *item) *fifo { return &q.class(it.task.Version).ready[it.task.Priority] }
 
 // bind makes an item ready for one stream alone.
 func (q *Queue) bind(it *item, s *stream, known bool) {

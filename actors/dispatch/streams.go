@@ -199,22 +199,22 @@ func (q *Queue) next(s *stream) *fifo {
 	var highest, oldest *fifo
 	var since time.Time
 	for p := Priorities - 1; p >= 0; p-- {
-		for _, lists := range [...]*[Priorities]fifo{q.ready[s.Version], q.ready[""]} {
-			if lists == nil {
+		for _, c := range [...]*class{q.classes[s.Version], q.classes[""]} {
+			if c == nil {
 				continue
 			}
-			it := lists[p].peek()
+			it := c.ready[p].peek()
 			switch {
 			case it == nil:
 				continue
 			case highest == nil:
-				highest = &lists[p]
+				highest = &c.ready[p]
 			}
 			if q.popped%AgedShare != 0 || q.config.AgeAfter == 0 {
 				return highest
 			}
 			if at := it.task.Since; q.aged(at) && (oldest == nil || at.Before(since)) {
-				oldest, since = &lists[p], at
+				oldest, since = &c.ready[p], at
 			}
 		}
 	}

@@ -2624,7 +2624,7 @@ func (x *OpenRow) GetSuspended() bool {
 // Overflow is a task that waits on disk for a place in its activity's queue, or has got one since.
 type Overflow struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// adapter.activity.
+	// adapter.activity, or adapter.activity:version, as it was called.
 	Activity string `protobuf:"bytes,1,opt,name=activity,proto3" json:"activity,omitempty"`
 	Priority int32  `protobuf:"varint,2,opt,name=priority,proto3" json:"priority,omitempty"`
 	At       int64  `protobuf:"varint,3,opt,name=at,proto3" json:"at,omitempty"`
