@@ -89,6 +89,7 @@ func chaos(t *testing.T, rng *rand.Rand, config actors.Config) {
 	n := start(t, inMemory, withWrap(f.wrap), withEngine(config))
 	defs := []*workflow.Definition{
 		n.deploy("steps", "do: [{a: {call: x.do}}, {w: {wait: PT2S}}, {b: {call: x.do}}]"), n.deploy("three", callThree),
+		n.deploy("versions", "do: [{a: {call: x.do:1.0.0@default}}, {b: {call: x.do}}]"),
 		n.deploy("retries", "do: [{a: {try: [{a: {call: x.do, timeout: {after: PT20S}}}], "+
 			"catch: {retry: {delay: PT3S, limit: {attempt: {count: 2}}}}}}, {b: {call: x.do}}]"),
 	}

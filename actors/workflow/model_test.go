@@ -367,6 +367,12 @@ func (m *model) check() {
 	if len(want) > 0 {
 		m.t.Fatalf("in flight, but not outstanding: %v", want)
 	}
+	if due := m.live.NextDue(); !more && !due.IsZero() && !due.After(m.now) {
+		again := refold(m.t, m.def, m.limits, m.history)
+		if events, err := again.Decide(m.now, 0, workflow.TimerFired{}); err != nil || len(events) == 0 {
+			m.t.Fatalf("due at %s, but nothing happens then: %v", due, err)
+		}
+	}
 	switch flying := len(m.inFlight()) > 0; {
 	case m.ended() && (more || flying || !m.live.NextDue().IsZero()):
 		m.t.Fatalf("ended, but something is outstanding or due at %s", m.live.NextDue())
