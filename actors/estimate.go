@@ -12,6 +12,9 @@ import (
 	"github.com/holdfast-run/holdfast/persistence"
 )
 
+// estimateFarthest is how far away an estimate may be: adapters that had nothing to do for long tell nothing.
+const estimateFarthest = 30 * 24 * time.Hour
+
 // estimateMost is how many tasks of its partition are looked at to find an order's place among them.
 const estimateMost = 10_000
 
@@ -31,7 +34,11 @@ func (e *Engine) Estimate(ctx context.Context, s *workflow.State) (time.Time, er
 		if err != nil {
 			return time.Time{}, err
 		}
-		latest = max(latest, time.Duration(ahead/rate*float64(time.Second)))
+		seconds := ahead / rate
+		if seconds > estimateFarthest.Seconds() {
+			return time.Time{}, nil
+		}
+		latest = max(latest, time.Duration(seconds*float64(time.Second)))
 	}
 	if latest < time.Second {
 		return time.Time{}, nil

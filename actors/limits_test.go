@@ -115,5 +115,12 @@ func TestEstimate(t *testing.T) {
 		if got := estimate("o1999"); got != 0 {
 			t.Errorf("the estimate is %v, though it has ended", got)
 		}
+		n.sleep(3 * time.Minute) // with nothing to do
+		for i := range 20 {
+			n.mustSubmit(order{id: fmt.Sprint("p", i), def: def})
+		}
+		if got := estimate("p19"); got != 0 {
+			t.Errorf("the estimate is %v after a pause", got)
+		}
 	})
 }
