@@ -205,6 +205,7 @@ func chaos(t *testing.T, rng *rand.Rand, config actors.Config) {
 		}
 	}
 	n.checkNothingLeft()
+	n.verify()
 }
 
 // checkNothingLeft checks that there is nothing left of orders that have all ended.

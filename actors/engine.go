@@ -66,6 +66,7 @@ type Engine struct {
 	lanes        sync.Map // *lane, by the name that is called
 	activitiesMu sync.Mutex
 	limits       sync.Map // *journalv1.LimitRow, by activity
+	limitsMu     sync.Mutex
 	spans        sync.Map // *span, by definition
 	// guardian supervises partitions, lastResort what can't be restarted.
 	guardian, lastResort actor.SupervisorStrategy

@@ -38,6 +38,8 @@ func (e *Engine) dispatchLimit(activity string) dispatch.Limit {
 
 // SetLimit bounds what adapters get of an activity from now on, also after a restart; a limit that bounds nothing ends that.
 func (e *Engine) SetLimit(ctx context.Context, row *journalv1.LimitRow) error {
+	e.limitsMu.Lock() // the last one stored is the one that counts
+	defer e.limitsMu.Unlock()
 	if err := e.journal.PutLimit(ctx, row); err != nil {
 		return fmt.Errorf("set the limit of %s: %w", row.GetActivity(), err)
 	}

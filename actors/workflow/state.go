@@ -139,7 +139,6 @@ const (
 	phaseBlocked              // nothing: it waits for a task inside, a result, or a time
 	phaseResult               // the result of its attempt, or the end of its wait, is to be handled
 	phaseRaised               // an error of a task inside is to be handled
-	phaseRetry                // its time to retry has come
 )
 
 // New returns the state of an order that nothing has happened to.
