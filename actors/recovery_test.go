@@ -396,7 +396,11 @@ func TestUnreadableOrder(t *testing.T) {
 				n.mustSubmit(order{id: "keyed", def: one, key: "k"})
 				n.mustSubmit(order{id: "keyed later", def: one, key: "k"})
 				for i, id := range ids {
-					n.mustSubmit(order{id: id, def: map[bool]*workflow.Definition{true: wait, false: one}[i == 1 || i == 2]})
+					def := one
+					if name == "waiting" && (i == 1 || i == 2) {
+						def = wait
+					}
+					n.mustSubmit(order{id: id, def: def})
 					n.sleep(time.Millisecond)
 				}
 				entry, err := n.journal.Find(t.Context(), messages.OrderID(bad))
