@@ -200,13 +200,12 @@ func (d *dispatcher) reserve(t *dispatch.Task, ledger string) {
 }
 
 // dispatch offers an attempt to its activity's dispatcher. reserved is what was taken of the room for it.
-func (e *Engine) dispatch(i *instance, m workflow.Dispatch, reserved int64) {
-	l := e.lane(m.Activity)
-	e.tell(l.activity.dispatcher, &offer{lane: l, reserved: reserved, task: &dispatch.Task{
+func (i *instance) dispatch(l *lane, m workflow.Dispatch, reserved int64) {
+	i.engine.tell(l.activity.dispatcher, &offer{lane: l, reserved: reserved, task: &dispatch.Task{
 		Order: i.id, Partition: i.partition.number, Key: m.Key, Attempt: m.Attempt, Version: l.version,
 		Priority: i.priority(), Ledger: m.Ledger, MaybeStarted: m.MaybeStarted,
 		Again:     m.Again || m.Overflow != 0 && m.Overflow != i.partition.epoch,
-		OfferedAt: e.now(), Since: time.Unix(0, m.Since), Size: int(l.room.size(len(m.Input))),
+		OfferedAt: i.engine.now(), Since: time.Unix(0, m.Since), Size: int(l.room.size(len(m.Input))),
 		Body: &adapterv1.Task{
 			OrderId: string(i.id), Partition: uint32(i.partition.number), Epoch: uint64(i.partition.epoch),
 			Key: m.Key, Attempt: m.Attempt, Activity: nameOf(l.activity.name), Input: m.Input, Deadline: m.Deadline, Task: m.Task,
@@ -215,8 +214,8 @@ func (e *Engine) dispatch(i *instance, m workflow.Dispatch, reserved int64) {
 }
 
 // overflowed tells the backlog of an attempt that waits on disk.
-func (e *Engine) overflowed(i *instance, m workflow.Dispatch) {
-	e.tell(e.lane(m.Activity).backlog, overflowed{priority: i.priority(), slot: i.partition, since: m.Since})
+func (i *instance) overflowed(l *lane, m workflow.Dispatch) {
+	i.engine.tell(l.backlog, overflowed{priority: i.priority(), slot: i.partition, since: m.Since})
 }
 
 func (e *Engine) cancelAttempt(m workflow.CancelAttempt) {

@@ -341,11 +341,10 @@ func (i *instance) commit(before messages.Version, p *pending) {
 		panic(fmt.Sprintf("marshal record of order %s: %v", i.id, err))
 	}
 	c.Record = record
-	self, root := i.self, i.engine.system.Root
-	count := i.count(c, i.open)
+	self, e, slot, id, row, open := i.self, i.engine, i.partition, i.id, i.row, i.open
 	c.Done = func(err error) {
-		count(err)
-		root.Send(self, &committed{to: i, err: err})
+		slot.tally.count(e, id, c, row, open, err)
+		e.system.Root.Send(self, &committed{to: i, err: err})
 	}
 	i.engine.journal.Commit(c)
 	p.underway = true
@@ -447,17 +446,18 @@ func (i *instance) perform(effects []workflow.Effect, placed bool) {
 	for _, e := range effects {
 		switch e := e.(type) {
 		case workflow.Dispatch:
+			lane := i.engine.lane(e.Activity)
 			switch {
 			case e.Overflow != 0:
-				i.engine.overflowed(i, e)
+				i.overflowed(lane, e)
 			case placed:
-				i.engine.dispatch(i, e, i.engine.sizeOf(e))
+				i.dispatch(lane, e, lane.room.size(len(e.Input)))
 			default:
-				i.engine.dispatch(i, e, 0)
+				i.dispatch(lane, e, 0)
 			}
 		case workflow.CancelAttempt:
 			if e.Overflow != 0 {
-				i.engine.dispatch(i, e.Dispatch, 0) // its dispatcher may not know of it
+				i.dispatch(i.engine.lane(e.Activity), e.Dispatch, 0) // its dispatcher may not know of it
 			}
 			i.engine.cancelAttempt(e)
 		case workflow.More:

@@ -28,7 +28,7 @@ func (i *instance) giveBack(p *pending) {
 		if d, ok := e.(workflow.Dispatch); !ok {
 			continue
 		} else if d.Overflow != 0 {
-			i.engine.overflowed(i, d)
+			i.overflowed(i.engine.lane(d.Activity), d)
 		} else {
 			i.engine.giveBack(i.priority(), d)
 		}
@@ -47,13 +47,8 @@ func (i *instance) handOver(m *handOver) {
 	if i.began.IsZero() {
 		i.began = i.engine.now()
 	}
-	i.engine.dispatch(i, d, m.size)
+	i.dispatch(i.engine.lane(d.Activity), d, m.size)
 	m.answer(nil)
-}
-
-// sizeOf is what an attempt takes of the room of its lane.
-func (e *Engine) sizeOf(m workflow.Dispatch) int64 {
-	return e.lane(m.Activity).room.size(len(m.Input))
 }
 
 // reserve takes a place for an attempt that is about to be scheduled; false if it has to overflow.

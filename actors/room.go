@@ -74,8 +74,8 @@ func (r *room) giveBack(priority int, size int64) { r.levels[priority].reserved.
 
 // update notes what the queue holds.
 func (r *room) update(q *dispatch.Queue, version string) {
-	for p := range r.levels {
-		if now := int64(q.Load(version, p)); r.levels[p].waiting.Load() != now {
+	for p, load := range q.Load(version) {
+		if now := int64(load); r.levels[p].waiting.Load() != now {
 			r.levels[p].waiting.Store(now)
 		}
 	}
@@ -84,6 +84,9 @@ func (r *room) update(q *dispatch.Queue, version string) {
 // wanting tells whether it is time to fetch tasks from disk.
 func (r *room) wanting() bool {
 	for p := range r.levels {
+		if !r.levels[p].behind.Load() {
+			continue
+		}
 		if _, now := r.refillable(p); now {
 			return true
 		}

@@ -72,24 +72,23 @@ func (t *tally) doubt(id messages.OrderID, h messages.Handle) {
 	t.unsure[h] = id
 }
 
-// count counts what came of a commit.
-func (i *instance) count(c *persistence.Commit, before *journalv1.OpenRow) func(error) {
-	e, tally, id, row := i.engine, &i.partition.tally, i.id, i.row
-	return func(err error) {
-		switch {
-		case err == nil:
-			if row == nil {
-				tally.anew(id, messages.Handle{}) // nor was it before
-			}
-			e.metrics.committed(row, c.Row)
-			if c.Open != nil || c.Close {
-				e.countOverflow(before, c.Open)
-			}
-		case errors.Is(err, persistence.ErrUnknown):
-			tally.doubt(id, c.Handle)
-			e.countOpen(before, -1)
-			e.countOverflow(before, nil)
+// count counts what came of a commit of an order that had these rows before.
+func (t *tally) count(
+	e *Engine, id messages.OrderID, c *persistence.Commit, row *journalv1.OrderRow, open *journalv1.OpenRow, err error,
+) {
+	switch {
+	case err == nil:
+		if row == nil {
+			t.anew(id, messages.Handle{}) // nor was it before
 		}
+		e.metrics.committed(row, c.Row)
+		if c.Open != nil || c.Close {
+			e.countOverflow(open, c.Open)
+		}
+	case errors.Is(err, persistence.ErrUnknown):
+		t.doubt(id, c.Handle)
+		e.countOpen(open, -1)
+		e.countOverflow(open, nil)
 	}
 }
 

@@ -41,12 +41,12 @@ func New(config Config) *Queue {
 // Waiting returns how many tasks wait for an adapter's credit.
 func (q *Queue) Waiting() int { return q.waiting }
 
-// Load returns the size of the tasks of a priority that wait, of those that ask for a version; empty: for any.
-func (q *Queue) Load(version string, priority int) int {
+// Load returns the size of the tasks of each priority that wait, of those that ask for a version; empty: for any.
+func (q *Queue) Load(version string) [Priorities]int {
 	if c := q.classes[version]; c != nil {
-		return c.load[priority]
+		return c.load
 	}
-	return 0
+	return [Priorities]int{}
 }
 
 // InFlight returns how many tasks adapters have, or are about to get.

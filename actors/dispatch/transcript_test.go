@@ -115,7 +115,7 @@ func (e *env) run(t *testing.T, words []string) string {
 			Rate: float64(args.number(t, "rate", 0)), Concurrency: int(args.number(t, "concurrency", 0)),
 		}, e.now))
 	case "load": // priority=
-		return fmt.Sprintf("%d, throttled %t\n", q.Load("", int(args.number(t, "priority", 0))), q.Throttled())
+		return fmt.Sprintf("%d, throttled %t\n", q.Load("")[args.number(t, "priority", 0)], q.Throttled())
 	case "oldest":
 		if q.Oldest().IsZero() {
 			return "none\n"
