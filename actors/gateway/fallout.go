@@ -21,8 +21,9 @@ const (
 	defaultGroups = 100
 	// mostGroups bounds how many groups are kept while orders are counted; the orders of further ones count in the sum only.
 	mostGroups = 10_000
-	// selectPage is how many orders are read at once.
+	// selectPage is how many orders are read at once to be acted on, countPage to be counted: each time waits for a commit.
 	selectPage = 1000
+	countPage  = 10_000
 	// mostIDs bounds a selection by ids.
 	mostIDs = 10_000
 )
@@ -145,7 +146,7 @@ type signature struct{ definition, task, errorType, errorTitle string }
 func (a admin) ListFallout(ctx context.Context, r *adminv1.ListFalloutRequest) (*adminv1.ListFalloutResponse, error) {
 	var m mistakes
 	s := a.selects(&m, r.GetSelection())
-	s.query.Statuses = []orderv1.Status{orderv1.Status_STATUS_FAULTED}
+	s.query.Statuses, s.query.Limit = []orderv1.Status{orderv1.Status_STATUS_FAULTED}, countPage
 	if len(r.GetSelection().GetStatuses()) > 0 {
 		m.add("selection.statuses", "is not for this call: it tells faulted orders")
 	}
