@@ -36,6 +36,9 @@ type Config struct {
 	// Waking is the most orders of one partition that are woken at once by recovery, and as many because they are due.
 	// Default 16.
 	Waking int
+	// Dues is of how many orders of one partition that wait for a time that is held in memory: those that come next. It may
+	// be twice as many for a while; the others are read from the journal later. Default 2048.
+	Dues int
 	// Poison is how many times an order may panic in a row before it is faulted. Default 3.
 	Poison int
 	// PoisonFaults is how many orders of a partition are faulted so within a minute. If more panic, the defect is not
@@ -65,6 +68,7 @@ func (c Config) WithDefaults() Config {
 	fill(&c.Idle, 30*time.Second)
 	fill(&c.LongWait, 5*time.Second)
 	fill(&c.Waking, 16)
+	fill(&c.Dues, 2048)
 	fill(&c.Poison, 3)
 	fill(&c.PoisonFaults, 5)
 	fill(&c.Grace, time.Second)
@@ -103,6 +107,7 @@ func (c Config) Validate() error {
 	positive("Idle", int64(c.Idle))
 	positive("LongWait", int64(c.LongWait))
 	positive("Waking", int64(c.Waking))
+	positive("Dues", int64(c.Dues))
 	positive("Poison", int64(c.Poison))
 	positive("PoisonFaults", int64(c.PoisonFaults))
 	positive("Grace", int64(c.Grace))

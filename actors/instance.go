@@ -467,6 +467,11 @@ func (i *instance) perform(effects []workflow.Effect, placed bool) {
 	}
 }
 
+// isIndexed tells whether the journal's index knows the due time. After a load only one that is far away does for sure.
+func (i *instance) isIndexed(due int64) bool {
+	return i.open.GetDue() == due && time.Unix(0, due).Sub(i.engine.now()) >= i.engine.config.LongWait
+}
+
 // rest tells the partition when to wake the order, and whether it may leave memory.
 func (i *instance) rest() {
 	if i.more {
@@ -478,7 +483,7 @@ func (i *instance) rest() {
 		at := i.state.NextDue()
 		if due := nano(at); due != i.due {
 			i.due = due
-			i.engine.tell(i.partition.pid, dueAt{id: i.id, handle: i.handle, at: due})
+			i.engine.tell(i.partition.pid, dueAt{id: i.id, handle: i.handle, at: due, indexed: i.isIndexed(due)})
 		}
 		switch i.state.Status() { //nolint:exhaustive // the others have something to do
 		case orderv1.Status_STATUS_WAITING:

@@ -98,7 +98,8 @@ func (e *Engine) Activities() []ActivityStatus {
 
 // Status is how an engine is.
 type Status struct {
-	// Open are the orders that have not ended, Resident those in memory, Timers those that are to go on at some time.
+	// Open are the orders that have not ended, Resident those in memory, Timers how many of them have a timer:
+	// those that are to go on, or time out, next.
 	Open, Resident, Timers int64
 	// ResidentBytes is about what orders in memory take.
 	ResidentBytes int64

@@ -74,11 +74,12 @@ type (
 
 // Notes of an instance to its partition.
 type (
-	// dueAt says when the order wants to be fired next; 0 means never.
+	// dueAt says when the order wants to be fired next; 0 means never. indexed says that the journal's index knows.
 	dueAt struct {
-		id     messages.OrderID
-		handle messages.Handle
-		at     int64
+		id      messages.OrderID
+		handle  messages.Handle
+		at      int64
+		indexed bool
 	}
 	// release says that the order can leave memory if no message came after the first received ones.
 	release struct {

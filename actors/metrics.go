@@ -54,7 +54,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "holdfast_orders_resident", Help: "Orders in memory.",
 		}),
 		timers: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "holdfast_timers", Help: "Orders that are to go on at some time.",
+			Name: "holdfast_timers", Help: "Times in memory at which orders are to go on: the next ones.",
 		}),
 		rejected: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "holdfast_submissions_rejected_total", Help: "Submissions refused, by reason.",

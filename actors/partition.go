@@ -1,7 +1,6 @@
 package actors
 
 import (
-	"container/heap"
 	"container/list"
 	"context"
 	"fmt"
@@ -38,15 +37,13 @@ type partition struct {
 	resident map[messages.OrderID]*resident
 	byPID    map[string]*resident
 	// idlest are the residents, those first that had no message for longest.
-	idlest list.List
-	// dues are the orders that have to be fired at some time, resident or not.
-	dues     dueHeap
-	dueOf    map[messages.OrderID]*due
+	idlest   list.List
+	dues     *dues
 	timer    *time.Timer
 	timerFor int64
 	// firing are those that were told so, and have not come to rest since.
 	firing map[messages.OrderID]bool
-	// timersTold is the number of due times that the metrics know of.
+	// timersTold is the number of timers that the metrics know of.
 	timersTold int
 
 	keys *keyQueues
@@ -65,7 +62,7 @@ const recoveryPage = 500
 func newPartition(e *Engine, s *slot) *partition {
 	p := &partition{
 		engine: e, slot: s, keys: newKeyQueues(),
-		resident: map[messages.OrderID]*resident{}, byPID: map[string]*resident{}, dueOf: map[messages.OrderID]*due{},
+		resident: map[messages.OrderID]*resident{}, byPID: map[string]*resident{}, dues: newDues(e.config.Dues),
 		resuming: map[messages.OrderID]bool{}, firing: map[messages.OrderID]bool{}, handles: map[messages.OrderID]messages.Handle{},
 	}
 	p.poison = e.config.poison().Strategy(e.log, p.poisoned)
@@ -98,7 +95,7 @@ func (p *partition) Receive(ctx actor.Context) {
 	case *deliver:
 		p.deliver(m)
 	case dueAt:
-		p.setDue(m.id, m.handle, m.at)
+		p.setDue(m.id, persistence.DuePlace{At: m.at, Handle: m.handle}, m.indexed)
 	case release:
 		p.release(m)
 	case rested:
@@ -198,7 +195,7 @@ func (p *partition) readOpen() {
 			}
 		}
 		if at := o.Row.GetDue(); at != 0 {
-			p.setDue(id, o.Handle, at)
+			p.setDue(id, persistence.DuePlace{At: at, Handle: o.Handle}, true)
 			continue
 		}
 		if o.Row.GetQueued() || o.Row.GetHeld() || o.Row.GetSuspended() || o.Row.GetParked() {
@@ -236,64 +233,43 @@ func (p *partition) readOverflow(page []persistence.OpenOrder) {
 	}
 }
 
-// due is an order's place in the heap.
-type due struct {
-	id     messages.OrderID
-	handle messages.Handle
-	at     int64
-	index  int
-}
-
-type dueHeap []*due
-
-func (h *dueHeap) Len() int           { return len(*h) }
-func (h *dueHeap) Less(i, j int) bool { return (*h)[i].at < (*h)[j].at }
-func (h *dueHeap) Swap(i, j int) {
-	(*h)[i], (*h)[j] = (*h)[j], (*h)[i]
-	(*h)[i].index, (*h)[j].index = i, j
-}
-
-func (h *dueHeap) Push(x any) {
-	d := x.(*due) //nolint:errcheck,forcetypeassert // only dues are pushed
-	d.index = len(*h)
-	*h = append(*h, d)
-}
-
-func (h *dueHeap) Pop() any {
-	old := *h
-	d := old[len(old)-1]
-	old[len(old)-1] = nil
-	*h = old[:len(old)-1]
-	return d
-}
-
-func (p *partition) setDue(id messages.OrderID, h messages.Handle, at int64) {
-	d := p.dueOf[id]
-	switch {
-	case at == 0 && d != nil:
-		heap.Remove(&p.dues, d.index)
-		delete(p.dueOf, id)
-	case at == 0:
-	case d != nil:
-		d.at = at
-		heap.Fix(&p.dues, d.index)
-	default:
-		d = &due{id: id, handle: h, at: at}
-		p.dueOf[id] = d
-		heap.Push(&p.dues, d)
+// readDues reads which orders are due next, behind those that are known.
+func (p *partition) readDues() {
+	c, cancel := context.WithTimeout(context.Background(), p.engine.config.readTimeout())
+	defer cancel()
+	page, err := p.engine.journal.Due(c, p.number, p.dues.upTo, p.dues.most)
+	if err != nil {
+		panic(fmt.Errorf("partition %d: read due orders: %w", p.number, err))
 	}
+	for _, o := range page {
+		p.dues.upTo = persistence.DuePlace{At: o.Row.GetDue(), Handle: o.Handle}
+		p.dues.set(messages.OrderID(o.Row.GetId()), p.dues.upTo, true)
+	}
+	p.dues.behind = len(page) == p.dues.most
+}
+
+func (p *partition) setDue(id messages.OrderID, at persistence.DuePlace, indexed bool) {
+	p.dues.set(id, at, indexed)
 	p.arm()
 }
 
-// arm sets the timer for the earliest due time.
+// arm sets the timer for the earliest due time, or to read more of them.
 func (p *partition) arm() {
-	p.engine.metrics.timers.Add(float64(len(p.dues) - p.timersTold))
-	p.timersTold = len(p.dues)
-	if len(p.dues) == 0 || p.dues[0].at == p.timerFor || p.firesMost() {
+	p.engine.metrics.timers.Add(float64(len(p.dues.heap) - p.timersTold))
+	p.timersTold = len(p.dues.heap)
+	first := p.dues.first()
+	if p.firesMost() || first == nil && !p.dues.few() {
 		return
 	}
-	p.timerFor = p.dues[0].at
-	wait := max(time.Unix(0, p.timerFor).Sub(p.engine.now()), 0)
+	at := int64(1) // long ago
+	if !p.dues.few() {
+		at = first.At
+	}
+	if at == p.timerFor {
+		return
+	}
+	p.timerFor = at
+	wait := max(time.Unix(0, at).Sub(p.engine.now()), 0)
 	if p.timer == nil {
 		self, root := p.pid, p.engine.system.Root
 		p.timer = time.AfterFunc(wait, func() { root.Send(self, tick{}) })
@@ -316,12 +292,17 @@ func (p *partition) firesMost() bool { return len(p.firing) >= p.engine.config.W
 func (p *partition) fire() {
 	p.timerFor = 0
 	now := p.engine.now().UnixNano()
-	for len(p.dues) > 0 && p.dues[0].at <= now && !p.firesMost() {
-		d := p.dues[0]
-		heap.Pop(&p.dues)
-		delete(p.dueOf, d.id)
+	for !p.firesMost() {
+		if p.dues.few() {
+			p.engine.workers.blocking(p.readDues)
+		}
+		d := p.dues.first()
+		if d == nil || d.At > now {
+			break
+		}
+		p.dues.remove(d)
 		p.firing[d.id] = true
-		p.deliver(&deliver{id: d.id, handle: d.handle, message: fired{}})
+		p.deliver(&deliver{id: d.id, handle: d.Handle, message: fired{}})
 		p.loop.Beat() // there may be many
 	}
 	p.arm()

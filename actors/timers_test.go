@@ -132,7 +132,7 @@ func manyWaits(t *testing.T, orders int, restart bool) {
 	t.Helper()
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		n := start(t, func(s *settings) { s.pebble.MemTableBytes = 64 << 20 })
+		n := start(t, func(s *settings) { s.pebble.MemTableBytes, s.engine.Dues = 64<<20, 10 })
 		def := n.deploy("wait", "do: [{a: {wait: '${ .for }'}}]")
 		failed := make(chan error, orders)
 		due := make(map[messages.OrderID]time.Time, orders)

@@ -144,6 +144,13 @@ type Overflow struct {
 	Partition messages.Partition
 }
 
+// DuePlace is the place of an order among those of its partition that have a due time: by that, then by handle. The zero
+// value is before all others.
+type DuePlace struct {
+	At     int64 // nanoseconds since 1970
+	Handle messages.Handle
+}
+
 // OverflowPlace is the place of a task in its Overflow: by the time of its scheduling, then by frame and order. The zero
 // value is before all others.
 type OverflowPlace struct {
@@ -166,9 +173,9 @@ type Recoverer interface {
 	// Open returns open orders of a partition in the order of their acceptance, behind after (zero: from the first). It
 	// returns fewer than limit only at the end.
 	Open(ctx context.Context, p messages.Partition, after messages.Handle, limit int) ([]OpenOrder, error)
-	// Due returns the handles of open orders of a partition whose open row has a due time before until, the earliest
-	// first; at most limit.
-	Due(ctx context.Context, p messages.Partition, until time.Time, limit int) ([]OpenOrder, error)
+	// Due returns open orders of a partition whose open row has a due time, in the order of their places, behind a place.
+	// It returns fewer than limit only at the end.
+	Due(ctx context.Context, p messages.Partition, after DuePlace, limit int) ([]OpenOrder, error)
 	// Overflowed returns tasks in overflow, behind a place. It returns fewer than limit only at the end. Tasks get there,
 	// and leave, with the open rows of their orders.
 	Overflowed(ctx context.Context, of Overflow, after OverflowPlace, limit int) ([]OverflowedTask, error)

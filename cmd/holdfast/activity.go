@@ -209,7 +209,7 @@ func (a *app) printStatus(s *adminv1.StatusResponse, now time.Time) error {
 	t.row("version", s.GetVersion())
 	t.row("up for", now.Sub(s.GetStartedAt().AsTime()).Round(time.Second).String())
 	t.row("ready", ready)
-	t.row("open orders", fmt.Sprintf("%d, %d of them in memory (about %d MiB), %d to go on at some time",
+	t.row("open orders", fmt.Sprintf("%d, %d of them in memory (about %d MiB), %d timers set",
 		s.GetOpen(), s.GetResident(), s.GetResidentBytes()>>20, s.GetTimers()))
 	t.row("tasks", fmt.Sprintf("%d wait for adapters, %d were put on disk, adapters have %d",
 		s.GetWaiting(), s.GetOverflow(), s.GetInFlight()))

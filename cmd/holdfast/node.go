@@ -78,6 +78,8 @@ func nodeFlags(f *pflag.FlagSet, c *nodeConfig) {
 	f.DurationVar(&e.LongWait, "long-wait", 0, "shortest wait for which an order leaves memory at once (5s)")
 	f.IntVar(&e.Waking, "waking", 0,
 		"most orders of one partition that are woken at once after a start, and as many because they are due (16)")
+	f.IntVar(&e.Dues, "dues", 0,
+		"of how many orders of one partition that wait for a time that is held in memory, about: those that come next (2048)")
 	f.IntVar(&e.Poison, "poison", 0, "how many times in a row an order may panic before it is faulted (3)")
 	f.IntVar(&e.PoisonFaults, "poison-faults", 0,
 		"most orders of one partition that are faulted so within a minute; beyond it, the partition is restarted (5)")

@@ -2184,7 +2184,7 @@ type StatusResponse struct {
 	StartedAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
 	// Why the node can't do its work now; empty if it can.
 	Unready string `protobuf:"bytes,4,opt,name=unready,proto3" json:"unready,omitempty"`
-	// Orders that have not ended, that are in memory, and that are to go on at some time.
+	// Orders that have not ended, that are in memory, and for which a timer is set: those that go on, or time out, next.
 	Open     int64 `protobuf:"varint,5,opt,name=open,proto3" json:"open,omitempty"`
 	Resident int64 `protobuf:"varint,6,opt,name=resident,proto3" json:"resident,omitempty"`
 	Timers   int64 `protobuf:"varint,7,opt,name=timers,proto3" json:"timers,omitempty"`

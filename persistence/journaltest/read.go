@@ -2,6 +2,7 @@ package journaltest
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -163,29 +164,34 @@ func testDue(t env) {
 		}
 		orders[o.handle] = o
 	}
-	for until := -1; until < 15; until++ {
-		limit := at.Add(time.Duration(until) * time.Second)
-		var want []int64
-		for _, o := range orders {
-			if due := o.open.GetDue(); o.partition == p && due != 0 && due < limit.UnixNano() {
-				want = append(want, due)
-			}
+	var want []persistence.DuePlace
+	for _, o := range orders {
+		if due := o.open.GetDue(); o.partition == p && due != 0 {
+			want = append(want, persistence.DuePlace{At: due, Handle: o.handle})
 		}
-		slices.Sort(want)
+	}
+	slices.SortFunc(want, func(a, b persistence.DuePlace) int {
+		return cmp.Or(cmp.Compare(a.At, b.At), bytes.Compare(a.Handle[:], b.Handle[:]))
+	})
+	for behind := range len(want) + 1 {
+		var after persistence.DuePlace
+		if behind > 0 {
+			after = want[behind-1]
+		}
 		for _, n := range []int{0, 1, 2, 100} {
-			found, err := j.Due(t.Context(), p, limit, n)
+			found, err := j.Due(t.Context(), p, after, n)
 			if err != nil {
 				t.Fatal(err)
 			}
-			var got []int64
+			var got []persistence.DuePlace
 			for _, f := range found {
-				got = append(got, f.Row.GetDue())
+				got = append(got, persistence.DuePlace{At: f.Row.GetDue(), Handle: f.Handle})
 				if o := orders[f.Handle]; o == nil || !proto.Equal(o.open, f.Row) {
 					t.Errorf("due row of %s: %v", f.Handle, f.Row)
 				}
 			}
-			if !slices.Equal(got, want[:min(n, len(want))]) {
-				t.Errorf("due before %d s, at most %d: %v, want %v", until, n, got, want)
+			if rest := want[behind:]; !slices.Equal(got, rest[:min(n, len(rest))]) {
+				t.Errorf("behind %d, at most %d: %v, want %v", behind, n, got, rest)
 			}
 		}
 	}

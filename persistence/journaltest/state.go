@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
@@ -127,7 +126,7 @@ func partitionState(ctx context.Context, j persistence.Journal, b *strings.Build
 	if err != nil {
 		return fmt.Errorf("open orders: %w", err)
 	}
-	due, err := j.Due(ctx, p, time.Unix(1<<31, 0), 1<<20)
+	due, err := j.Due(ctx, p, persistence.DuePlace{}, 1<<20)
 	if err != nil {
 		return fmt.Errorf("due orders: %w", err)
 	}

@@ -98,13 +98,12 @@ func appendOpenKey(b []byte, p messages.Partition, h messages.Handle) []byte {
 }
 
 // appendDuePrefix appends the part of a due key before the handle. A due time before 1970 counts as 1970.
-func appendDuePrefix(b []byte, p messages.Partition, due int64) []byte {
-	b = binary.BigEndian.AppendUint16(append(b, kindDue), uint16(p))
-	return binary.BigEndian.AppendUint64(b, uint64(max(due, 0)))
+func appendDuePrefix(b []byte, p messages.Partition) []byte {
+	return binary.BigEndian.AppendUint16(append(b, kindDue), uint16(p))
 }
 
 func appendDueKey(b []byte, p messages.Partition, due int64, h messages.Handle) []byte {
-	return append(appendDuePrefix(b, p, due), h[:]...)
+	return append(binary.BigEndian.AppendUint64(appendDuePrefix(b, p), uint64(max(due, 0))), h[:]...)
 }
 
 // appendOverflowPrefix appends what the keys of one overflow begin with.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"slices"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"google.golang.org/protobuf/proto"
@@ -196,7 +195,7 @@ func (j *Journal) Open(ctx context.Context, p messages.Partition, after messages
 }
 
 // Due returns open orders of a partition that are due.
-func (j *Journal) Due(ctx context.Context, p messages.Partition, until time.Time, limit int) ([]persistence.OpenOrder, error) {
+func (j *Journal) Due(ctx context.Context, p messages.Partition, after persistence.DuePlace, limit int) ([]persistence.OpenOrder, error) {
 	if err := j.enter(ctx); err != nil {
 		return nil, err
 	}
@@ -204,13 +203,14 @@ func (j *Journal) Due(ctx context.Context, p messages.Partition, until time.Time
 	// The index and the rows must be of one moment.
 	snapshot := j.db.NewSnapshot()
 	defer func() { _ = snapshot.Close() }() // It has no error.
-	lower, upper := appendDuePrefix(nil, p, 0), appendDuePrefix(nil, p, until.UnixNano())
+	prefix := appendDuePrefix(nil, p)
+	lower := append(appendDueKey(nil, p, after.At, after.Handle), 0)
 	var found []persistence.OpenOrder
-	err := j.scanIn(ctx, snapshot, lower, upper, func(key, _ []byte) (bool, error) {
+	err := j.scanIn(ctx, snapshot, lower, successor(slices.Clone(prefix)), func(key, _ []byte) (bool, error) {
 		if len(found) >= limit {
 			return false, nil
 		}
-		h, err := handleAtEnd(key, len(lower))
+		h, err := handleAtEnd(key, len(prefix)+8)
 		if err != nil {
 			return false, persistence.DecodeError("index of due times", err)
 		}
