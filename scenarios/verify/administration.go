@@ -38,6 +38,7 @@ type flooded struct {
 	mu             sync.Mutex
 	asked          map[string][]time.Duration // by question
 	checks, silent int                        // of health, and those that were not answered in time
+	faulted        int64                      // that were grouped at once
 }
 
 // administration floods a node with orders of two definitions, with thousands of idle clients beside. In turn, the orders
@@ -146,7 +147,7 @@ func (a *flooded) measure(ctx context.Context, f figures) error {
 	f["healthy_rate_per_s"], f["healthy_rate_beside_faults_per_s"] = round(quantile(calm, 0.5), 0), round(quantile(faulting, 0.5), 0)
 	f["healthy_kept"] = round(quantile(faulting, 0.5)/quantile(calm, 0.5), 3)
 	f["health_checks"], f["health_silent"] = a.checks, a.silent
-	f["node_peak_rss_bytes"] = usage.PeakRSS
+	f["fallout_orders"], f["node_peak_rss_bytes"] = a.faulted, usage.PeakRSS
 	return nil
 }
 
@@ -225,7 +226,8 @@ func (a *flooded) questions(ctx context.Context) (questions []question, fallout 
 		}},
 	}
 	return questions, question{"fallout", func(ctx context.Context) error {
-		_, err := admin.ListFallout(ctx, &adminv1.ListFalloutRequest{})
+		r, err := admin.ListFallout(ctx, &adminv1.ListFalloutRequest{})
+		a.faulted = max(a.faulted, r.GetOrders())
 		return err
 	}}, nil
 }
