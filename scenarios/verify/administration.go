@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	// adminWindow is how many orders of each of the two definitions are in flight.
-	adminWindow = 256
+	// adminWindow is how many orders of each of the two definitions are in flight: together as many as in the row accept.
+	adminWindow = 128
 	// adminEvery is how often administrators ask; each time it is another question.
 	adminEvery = 20 * time.Millisecond
 	// falloutEvery is how often they have all faulted orders grouped. That looks at each of them, so it is timed by itself.
