@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"container/heap"
 	"slices"
+	"time"
 
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/persistence"
@@ -111,4 +112,17 @@ func (h *dueHeap) Pop() any {
 	old[len(old)-1] = nil
 	*h = old[:len(old)-1]
 	return d
+}
+
+// unknownDue is no time: an instance that was just loaded does not know what those before it told its partition.
+const unknownDue = -1
+
+// tellDue tells the partition when the order has to be fired, and whether the journal's index knows. After a load only a time
+// that is far away stands there for sure.
+func (i *instance) tellDue(due int64) {
+	indexed := i.open.GetDue() == due && time.Unix(0, due).Sub(i.engine.now()) >= i.engine.config.LongWait
+	if due != i.due || indexed != i.indexed {
+		i.due, i.indexed = due, indexed
+		i.engine.tell(i.partition.pid, dueAt{id: i.id, handle: i.handle, at: due, indexed: indexed})
+	}
 }

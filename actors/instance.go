@@ -39,6 +39,7 @@ type instance struct {
 	buffered []any    // what came meanwhile; at most Config.Mailbox, not counting notes
 	mail     *mail
 	due      int64     // as the partition was told; unknownDue if it may have been told otherwise
+	indexed  bool      // as it was told of that
 	size     int64     // as the engine was told
 	more     bool      // a decision was cut short
 	yielding bool      // asked to leave memory
@@ -46,9 +47,6 @@ type instance struct {
 	filled   bool      // what had overflowed has a place now
 	began    time.Time // when it got its first place, if it had to wait for one
 }
-
-// unknownDue is no time: an instance that was just loaded does not know what those before it told its partition.
-const unknownDue = -1
 
 // mail counts the messages that reached an instance through its partition, over all its incarnations.
 type mail struct {
@@ -467,11 +465,6 @@ func (i *instance) perform(effects []workflow.Effect, placed bool) {
 	}
 }
 
-// isIndexed tells whether the journal's index knows the due time. After a load only one that is far away does for sure.
-func (i *instance) isIndexed(due int64) bool {
-	return i.open.GetDue() == due && time.Unix(0, due).Sub(i.engine.now()) >= i.engine.config.LongWait
-}
-
 // rest tells the partition when to wake the order, and whether it may leave memory.
 func (i *instance) rest() {
 	if i.more {
@@ -481,10 +474,7 @@ func (i *instance) rest() {
 	leave := i.yielding || i.state == nil || i.state.Ended() || i.state.Parked() && !i.filled
 	if i.state != nil {
 		at := i.state.NextDue()
-		if due := nano(at); due != i.due {
-			i.due = due
-			i.engine.tell(i.partition.pid, dueAt{id: i.id, handle: i.handle, at: due, indexed: i.isIndexed(due)})
-		}
+		i.tellDue(nano(at))
 		switch i.state.Status() { //nolint:exhaustive // the others have something to do
 		case orderv1.Status_STATUS_WAITING:
 			leave = leave || at.Sub(i.engine.now()) >= i.engine.config.LongWait

@@ -241,3 +241,33 @@ func TestOverflowOfVersions(t *testing.T) {
 		n.checkNothingLeft()
 	})
 }
+
+// An order that waited on disk still has its deadline when it does no longer, though others are due before.
+func TestOverflowAndDeadline(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t, narrow, func(s *settings) { s.engine.Dues = 1 })
+		pause, two := n.deploy("pause", "do: [{a: {wait: PT1M}}]"), n.deploy("two", "do: [{a: {call: x.do}}, {b: {call: x.do}}]")
+		for i := range 300 {
+			n.mustSubmit(order{id: fmt.Sprint("early-", i), def: pause})
+		}
+		const orders = 40
+		deadline := time.Now().Add(2 * time.Minute)
+		for i := range orders {
+			n.mustSubmit(order{id: fmt.Sprint("o", i), def: two, deadline: deadline})
+		}
+		if n.overflowed() < orders/2 {
+			t.Fatalf("%d tasks have overflowed: the test shows nothing", n.overflowed())
+		}
+		n.worker(func(_ *worker, task *adapterv1.Task) *adapterv1.Result {
+			if strings.HasPrefix(task.GetTask(), "/do/1") {
+				return nil // it takes for ever
+			}
+			return done("1")
+		})
+		n.sleep(2*time.Minute + 40*time.Second) // adapters have some time to stop
+		for i := range orders {
+			n.expect(fmt.Sprint("o", i), faulted)
+		}
+	})
+}
