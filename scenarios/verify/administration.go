@@ -1,11 +1,9 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -153,21 +151,33 @@ func (a *flooded) measure(ctx context.Context, f figures) error {
 
 // phase runs both definitions for a time, and returns at which rate the orders of the healthy one ended.
 func (a *flooded) phase(ctx context.Context, neighbour string, d time.Duration) (float64, error) {
-	healthy := &mill{
-		definition: "verify/healthy:1.0.0", input: []byte(`"one"`), want: orderv1.Status_STATUS_COMPLETED, window: adminWindow,
-	}
-	other := &mill{
-		definition: "verify/" + neighbour + ":1.0.0", input: []byte(`{}`), want: orderv1.Status_STATUS_COMPLETED, window: adminWindow,
-	}
+	healthy, other := newFleet(orderOf("healthy")), newFleet(orderOf(neighbour))
 	if neighbour == "faulting" {
 		other.want = orderv1.Status_STATUS_FAULTED
 	}
+	began := time.Now()
 	var both sync.WaitGroup
-	var otherErr error
-	both.Go(func() { _, otherErr = other.run(ctx, a.conn, d) })
-	rate, err := healthy.run(ctx, a.conn, d)
+	errs := make(chan error, 2)
+	for _, client := range []*fleet{healthy, other} {
+		enough := time.AfterFunc(d, client.finish)
+		defer enough.Stop()
+		both.Go(func() {
+			err := client.run(ctx, a.conn, adminWindow)
+			if n := client.counts().resubmitted; n > 0 {
+				err = errors.Join(err, fmt.Errorf("%d orders were refused, or their stream broke", n))
+			}
+			errs <- errors.Join(append(client.wrong, err)...)
+		})
+	}
 	both.Wait()
-	return rate, errors.Join(err, otherErr)
+	return turnOf(healthy.orders, began, began.Add(d)).rate, errors.Join(<-errs, <-errs)
+}
+
+// orderOf makes orders of a definition, all alike.
+func orderOf(definition string) func(int) *orderv1.WorkOrder {
+	return func(int) *orderv1.WorkOrder {
+		return &orderv1.WorkOrder{Definition: "verify/" + definition + ":1.0.0", Input: []byte(`{}`)}
+	}
 }
 
 // question is what an administrator asks, or does.
@@ -293,10 +303,3 @@ func lost(conns []*grpc.ClientConn) (n int) {
 	}
 	return n
 }
-
-func quantile[T cmp.Ordered](values []T, q float64) T {
-	sorted := slices.Sorted(slices.Values(values))
-	return sorted[int(q*float64(len(sorted)-1))]
-}
-
-func milliseconds(d time.Duration) float64 { return round(d.Seconds()*1000, 2) }

@@ -301,9 +301,7 @@ func turnOf(orders []*order, begin, end time.Time) turn {
 	if len(took) == 0 {
 		return turn{}
 	}
-	slices.Sort(took)
-	p99 := took[(len(took)*99-1)/100]
-	return turn{rate: float64(len(took)) / end.Sub(begin).Seconds(), p99: float64(p99.Microseconds()) / 1000}
+	return turn{rate: float64(len(took)) / end.Sub(begin).Seconds(), p99: milliseconds(quantile(took, 0.99))}
 }
 
 // compare tells the medians of what was measured in pairs, and of the ratios within the pairs.

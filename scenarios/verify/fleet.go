@@ -27,6 +27,7 @@ const (
 // opens another one and submits all orders again that it knows no end of, under the same ids.
 type fleet struct {
 	request func(n int) *orderv1.WorkOrder // makes the nth order; its id is set by the fleet
+	want    orderv1.Status                 // with which the orders must end
 
 	mu      sync.Mutex
 	orders  []*order
@@ -55,7 +56,10 @@ type order struct {
 }
 
 func newFleet(request func(n int) *orderv1.WorkOrder) *fleet {
-	return &fleet{request: request, byID: map[messages.OrderID]*order{}, replace: true, changed: make(chan struct{})}
+	return &fleet{
+		request: request, want: orderv1.Status_STATUS_COMPLETED, byID: map[messages.OrderID]*order{}, replace: true,
+		changed: make(chan struct{}),
+	}
 }
 
 // run keeps n orders in flight until finish is called and all have ended, or ctx ends.
@@ -219,7 +223,7 @@ func (f *fleet) accepted(o *order, now time.Time) {
 func (f *fleet) ended(o *order, end *orderv1.Ended, now time.Time) {
 	o.ended, f.last = now, now
 	f.counted.ended++
-	if end.GetStatus() == orderv1.Status_STATUS_COMPLETED {
+	if end.GetStatus() == f.want {
 		f.counted.completed++
 		return
 	}

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math"
 	"slices"
+	"time"
 )
 
 // figures are what a row measured, by name: numbers, or texts about how.
@@ -116,3 +118,11 @@ func round(v float64, digits int) float64 {
 	p := math.Pow10(digits)
 	return math.Round(v*p) / p
 }
+
+// quantile returns the least of the values that the share q of all, above 0 and up to 1, doesn't exceed. There must be one.
+func quantile[T cmp.Ordered](values []T, q float64) T {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[int(math.Ceil(q*float64(len(sorted))))-1]
+}
+
+func milliseconds(d time.Duration) float64 { return round(d.Seconds()*1000, 2) }
