@@ -1,8 +1,6 @@
 package actors
 
 import (
-	"bytes"
-	"cmp"
 	"container/heap"
 	"slices"
 	"time"
@@ -39,7 +37,7 @@ func (d *dues) set(id messages.OrderID, at persistence.DuePlace, indexed bool) {
 	if old := d.of[id]; old != nil {
 		d.remove(old)
 	}
-	if at.At == 0 || indexed && d.behind && comparePlaces(at, d.upTo) > 0 {
+	if at.At == 0 || indexed && d.behind && at.Compare(d.upTo) > 0 {
 		return
 	}
 	x := &due{DuePlace: at, id: id, indexed: indexed}
@@ -69,7 +67,7 @@ func (d *dues) forgetLast() {
 			all = append(all, x)
 		}
 	}
-	slices.SortFunc(all, func(a, b *due) int { return comparePlaces(a.DuePlace, b.DuePlace) })
+	slices.SortFunc(all, func(a, b *due) int { return a.Compare(b.DuePlace) })
 	d.behind, d.upTo = true, all[d.most-1].DuePlace
 	for _, x := range all[d.most:] {
 		d.remove(x)
@@ -85,10 +83,6 @@ func (d *dues) first() *due {
 		return nil
 	}
 	return d.heap[0]
-}
-
-func comparePlaces(a, b persistence.DuePlace) int {
-	return cmp.Or(cmp.Compare(a.At, b.At), bytes.Compare(a.Handle[:], b.Handle[:]))
 }
 
 type dueHeap []*due

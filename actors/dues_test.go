@@ -21,11 +21,11 @@ func TestDues(t *testing.T) {
 		read := func() {
 			var rest []due
 			for _, x := range want {
-				if x.indexed && comparePlaces(x.DuePlace, d.upTo) > 0 {
+				if x.indexed && x.Compare(d.upTo) > 0 {
 					rest = append(rest, x)
 				}
 			}
-			slices.SortFunc(rest, func(a, b due) int { return comparePlaces(a.DuePlace, b.DuePlace) })
+			slices.SortFunc(rest, func(a, b due) int { return a.Compare(b.DuePlace) })
 			page := rest[:min(d.most, len(rest))]
 			for _, x := range page {
 				d.upTo = x.DuePlace

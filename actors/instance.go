@@ -311,7 +311,6 @@ func (i *instance) load() error {
 	}
 	if t := &i.partition.tally; t.anew(i.id, i.handle) || i.engine.handles.isOld(i.handle) && t.first(i.id, i.handle) {
 		i.engine.countOpen(i.open, 1)
-		i.engine.countOverflow(nil, i.open)
 	}
 	return nil
 }

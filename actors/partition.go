@@ -180,7 +180,6 @@ func (p *partition) readOpen() {
 		id := messages.OrderID(o.Row.GetId())
 		if p.engine.handles.isOld(o.Handle) && p.tally.first(id, o.Handle) {
 			p.engine.countOpen(o.Row, 1)
-			p.engine.countOverflow(nil, o.Row)
 		}
 		if key := o.Row.GetOrderKey(); key != "" {
 			if o.Row.GetQueued() {

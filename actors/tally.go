@@ -83,30 +83,27 @@ func (t *tally) count(
 		}
 		e.metrics.committed(row, c.Row)
 		if c.Open != nil || c.Close {
-			e.countOverflow(open, c.Open)
+			e.countOverflow(open, -1)
+			e.countOverflow(c.Open, 1)
 		}
 	case errors.Is(err, persistence.ErrUnknown):
 		t.doubt(id, c.Handle)
 		e.countOpen(open, -1)
-		e.countOverflow(open, nil)
 	}
 }
 
-// countOpen counts an order that is open, or no longer so.
-func (e *Engine) countOpen(row *journalv1.OpenRow, n float64) {
+// countOpen counts an order that is open, or no longer so, and its tasks on disk.
+func (e *Engine) countOpen(row *journalv1.OpenRow, n int64) {
 	if row != nil && !row.GetHeld() {
-		e.metrics.open.Add(n)
+		e.metrics.open.Add(float64(n))
 	}
+	e.countOverflow(row, n)
 }
 
-// countOverflow counts what a change of an open row does to the tasks on disk.
-func (e *Engine) countOverflow(before, after *journalv1.OpenRow) {
-	add := func(rows []*journalv1.Overflow, n int64) {
-		for _, o := range rows {
-			name, _ := splitActivity(o.GetActivity())
-			e.metrics.queue(name).stored[o.GetPriority()].Add(n)
-		}
+// countOverflow counts the tasks of an order that are on disk, or no longer so.
+func (e *Engine) countOverflow(row *journalv1.OpenRow, n int64) {
+	for _, o := range row.GetOverflow() {
+		name, _ := splitActivity(o.GetActivity())
+		e.metrics.queue(name).stored[o.GetPriority()].Add(n)
 	}
-	add(before.GetOverflow(), -1)
-	add(after.GetOverflow(), 1)
 }

@@ -1,10 +1,14 @@
 package persistence
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/holdfast-run/holdfast/messages"
@@ -117,6 +121,28 @@ type Query struct {
 	Limit, Scan int
 }
 
+// Matches tells whether a row is that of an order which the query is about, wherever a page begins.
+func (q Query) Matches(row *journalv1.OrderRow) bool {
+	if len(q.Statuses) > 0 && !slices.Contains(q.Statuses, orderv1.Status(row.GetStatus())) {
+		return false
+	}
+	if name, _, _ := strings.Cut(row.GetDefinition(), ":"); q.Definition != "" && q.Definition != row.GetDefinition() && q.Definition != name {
+		return false
+	}
+	if q.OrderKey != "" && q.OrderKey != row.GetOrderKey() {
+		return false
+	}
+	for _, want := range q.Labels {
+		if !slices.ContainsFunc(row.GetLabels(), func(l *journalv1.Label) bool {
+			return l.GetName() == want.GetName() && l.GetValue() == want.GetValue()
+		}) {
+			return false
+		}
+	}
+	accepted := row.GetAcceptedAt()
+	return (q.From.IsZero() || accepted >= q.From.UnixNano()) && (q.To.IsZero() || accepted < q.To.UnixNano())
+}
+
 // FoundOrder is an order that a query found.
 type FoundOrder struct {
 	Handle messages.Handle
@@ -149,6 +175,11 @@ type Overflow struct {
 type DuePlace struct {
 	At     int64 // nanoseconds since 1970
 	Handle messages.Handle
+}
+
+// Compare tells whether a place is before another one (negative), behind it (positive), or the same (0).
+func (p DuePlace) Compare(other DuePlace) int {
+	return cmp.Or(cmp.Compare(p.At, other.At), bytes.Compare(p.Handle[:], other.Handle[:]))
 }
 
 // OverflowPlace is the place of a task in its Overflow: by the time of its scheduling, then by frame and order. The zero

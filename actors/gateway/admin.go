@@ -61,15 +61,9 @@ func (a adminOrders) SubmitStream(grpc.BidiStreamingServer[orderv1.SubmitStreamR
 func (a admin) ShowKey(ctx context.Context, r *adminv1.ShowKeyRequest) (*adminv1.ShowKeyResponse, error) {
 	var m mistakes
 	a.checkOrderKey(&m, r.GetOrderKey())
-	if r.GetLimit() < 0 || r.GetLimit() > maxPage {
-		m.add("limit", fmt.Sprintf("is %d, and must be from 0 to %d", r.GetLimit(), maxPage))
-	}
+	limit := checkLimit(&m, "limit", r.GetLimit(), defaultKeyPage)
 	if err := m.err(); err != nil {
 		return nil, a.fail(err)
-	}
-	limit := int(r.GetLimit())
-	if limit == 0 {
-		limit = defaultKeyPage
 	}
 	q, err := a.engine.Key(ctx, r.GetOrderKey(), limit)
 	if err != nil {

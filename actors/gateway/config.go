@@ -91,11 +91,13 @@ func (c Config) Validate() error {
 		{"Clients", int64(c.Clients)},
 		{"Connections", int64(c.Connections)},
 		{"Streams", int64(c.Streams)},
-		{"Heartbeat", int64(c.Heartbeat)},
 	} {
-		if f.value < 0 || f.name != "Heartbeat" && f.value > math.MaxInt32 {
+		if f.value < 0 || f.value > math.MaxInt32 {
 			errs = append(errs, fmt.Errorf("%s is %d, and must be from 0 to %d", f.name, f.value, math.MaxInt32))
 		}
+	}
+	if c.Heartbeat < 0 {
+		errs = append(errs, fmt.Errorf("the Heartbeat is %v, and must not be negative", c.Heartbeat))
 	}
 	if !(c.ClientRate >= 0 && c.ClientRate <= maxClientRate) { // not a number is wrong, too
 		errs = append(errs, fmt.Errorf("ClientRate is %v, and must be from 0 to %v", c.ClientRate, float64(maxClientRate)))

@@ -106,14 +106,15 @@ func (d definitions) Get(_ context.Context, r *definitionv1.GetRequest) (*defini
 
 // List implements definitionv1.DefinitionServiceServer.
 func (d definitions) List(_ context.Context, r *definitionv1.ListRequest) (*definitionv1.ListResponse, error) {
-	limit, err := pageSize(r.GetPageSize(), defaultListPage)
-	if err != nil {
+	var m mistakes
+	limit := checkLimit(&m, "page_size", r.GetPageSize(), defaultListPage)
+	if err := m.err(); err != nil {
 		return nil, d.fail(err)
 	}
 	from := 0
 	if t := r.GetPageToken(); t != "" {
+		var err error
 		if from, err = strconv.Atoi(t); err != nil || from < 0 {
-			var m mistakes
 			m.add("page_token", notAToken)
 			return nil, d.fail(m.err())
 		}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -21,9 +20,8 @@ const (
 	defaultGroups = 100
 	// mostGroups bounds how many groups are kept while orders are counted; the orders of further ones count in the sum only.
 	mostGroups = 10_000
-	// selectPage is how many orders are read at once to be acted on, countPage to be counted: each time waits for a commit.
+	// selectPage is how many orders are read at once.
 	selectPage = 1000
-	countPage  = 10_000
 	// mostIDs bounds a selection by ids.
 	mostIDs = 10_000
 )
@@ -120,23 +118,9 @@ func (a admin) eachOf(ctx context.Context, s selection, visit func(*journalv1.Or
 
 // allows tells whether an order that was named meets the conditions that the journal looks at.
 func (s selection) allows(row *journalv1.OrderRow) bool {
-	name, _, _ := strings.Cut(row.GetDefinition(), ":")
-	if d := s.query.Definition; d != "" && d != row.GetDefinition() && d != name {
-		return false
-	}
-	if k := s.query.OrderKey; k != "" && k != row.GetOrderKey() {
-		return false
-	}
-	if len(s.GetStatuses()) > 0 && !slices.Contains(s.GetStatuses(), orderv1.Status(row.GetStatus())) {
-		return false
-	}
-	has := labelMap(row.GetLabels())
-	for name, value := range s.GetLabels() {
-		if is, found := has[name]; !found || is != value {
-			return false
-		}
-	}
-	return true
+	q := s.query
+	q.Statuses = s.GetStatuses()
+	return q.Matches(row)
 }
 
 // signature is what the orders of a group have in common.
@@ -146,13 +130,11 @@ type signature struct{ definition, task, errorType, errorTitle string }
 func (a admin) ListFallout(ctx context.Context, r *adminv1.ListFalloutRequest) (*adminv1.ListFalloutResponse, error) {
 	var m mistakes
 	s := a.selects(&m, r.GetSelection())
-	s.query.Statuses, s.query.Limit = []orderv1.Status{orderv1.Status_STATUS_FAULTED}, countPage
+	s.query.Statuses = faultedOnly
 	if len(r.GetSelection().GetStatuses()) > 0 {
 		m.add("selection.statuses", "is not for this call: it tells faulted orders")
 	}
-	if r.GetLimit() < 0 || r.GetLimit() > maxPage {
-		m.add("limit", fmt.Sprintf("is %d, and must be from 0 to %d", r.GetLimit(), maxPage))
-	}
+	limit := checkLimit(&m, "limit", r.GetLimit(), defaultGroups)
 	if err := m.err(); err != nil {
 		return nil, a.fail(err)
 	}
@@ -176,10 +158,6 @@ func (a admin) ListFallout(ctx context.Context, r *adminv1.ListFalloutRequest) (
 			cmp.Compare(x.GetTask(), y.GetTask()), cmp.Compare(x.GetErrorType(), y.GetErrorType()),
 			cmp.Compare(x.GetErrorTitle(), y.GetErrorTitle()))
 	})
-	limit := int(r.GetLimit())
-	if limit == 0 {
-		limit = defaultGroups
-	}
 	out.Groups = out.GetGroups()[:min(len(out.GetGroups()), limit)]
 	return out, nil
 }

@@ -23,8 +23,9 @@ const (
 
 // History implements orderv1.OrderServiceServer.
 func (o orders) History(ctx context.Context, r *orderv1.HistoryRequest) (*orderv1.HistoryResponse, error) {
-	limit, err := pageSize(r.GetPageSize(), defaultHistoryPage)
-	if err != nil {
+	var m mistakes
+	limit := checkLimit(&m, "page_size", r.GetPageSize(), defaultHistoryPage)
+	if err := m.err(); err != nil {
 		return nil, o.fail(err)
 	}
 	entry, err := o.find(ctx, r.GetId())
@@ -47,15 +48,15 @@ func (o orders) History(ctx context.Context, r *orderv1.HistoryRequest) (*orderv
 	return out, nil
 }
 
-func pageSize(asked int32, otherwise int) (int, error) {
-	var m mistakes
+// checkLimit checks how many of something are asked for; 0: otherwise.
+func checkLimit(m *mistakes, field string, asked int32, otherwise int) int {
 	if asked < 0 || asked > maxPage {
-		m.add("page_size", fmt.Sprintf("is %d, and must be from 0 to %d", asked, maxPage))
+		m.add(field, fmt.Sprintf("is %d, and must be from 0 to %d", asked, maxPage))
 	}
 	if asked == 0 {
-		return otherwise, m.err()
+		return otherwise
 	}
-	return int(asked), m.err()
+	return int(asked)
 }
 
 func (s *Server) find(ctx context.Context, id string) (persistence.Entry, error) {

@@ -66,11 +66,7 @@ func (o orders) query(r *orderv1.ListRequest) (persistence.Query, error) {
 		}
 		copy(q.After[:], raw)
 	}
-	limit, err := pageSize(r.GetPageSize(), defaultListPage)
-	if err != nil {
-		m.add("page_size", fmt.Sprintf("is %d, and must be from 0 to %d", r.GetPageSize(), maxPage))
-	}
-	q.Limit = limit
+	q.Limit = checkLimit(&m, "page_size", r.GetPageSize(), defaultListPage)
 	return q, m.err()
 }
 

@@ -2,7 +2,6 @@ package journaltest
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -170,9 +169,7 @@ func testDue(t env) {
 			want = append(want, persistence.DuePlace{At: due, Handle: o.handle})
 		}
 	}
-	slices.SortFunc(want, func(a, b persistence.DuePlace) int {
-		return cmp.Or(cmp.Compare(a.At, b.At), bytes.Compare(a.Handle[:], b.Handle[:]))
-	})
+	slices.SortFunc(want, persistence.DuePlace.Compare)
 	for behind := range len(want) + 1 {
 		var after persistence.DuePlace
 		if behind > 0 {

@@ -146,7 +146,7 @@ func (l *listing) run() (found []persistence.FoundOrder, next messages.Handle, e
 			}
 			return nil, next, err
 		}
-		if matches(l.query, row) {
+		if l.query.Matches(row) {
 			found = append(found, persistence.FoundOrder{Handle: h, Row: row})
 		}
 		next = h
@@ -193,30 +193,6 @@ func (l *listing) common(h messages.Handle) (messages.Handle, bool, error) {
 		}
 	}
 	return h, true, nil
-}
-
-func matches(q persistence.Query, row *journalv1.OrderRow) bool {
-	if len(q.Statuses) > 0 && !slices.Contains(q.Statuses, orderv1.Status(row.GetStatus())) {
-		return false
-	}
-	if q.Definition != "" {
-		name, _ := splitDefinition(row.GetDefinition())
-		if q.Definition != row.GetDefinition() && q.Definition != name {
-			return false
-		}
-	}
-	if q.OrderKey != "" && q.OrderKey != row.GetOrderKey() {
-		return false
-	}
-	for _, want := range q.Labels {
-		if !slices.ContainsFunc(row.GetLabels(), func(l *journalv1.Label) bool {
-			return l.GetName() == want.GetName() && l.GetValue() == want.GetValue()
-		}) {
-			return false
-		}
-	}
-	accepted := row.GetAcceptedAt()
-	return (q.From.IsZero() || accepted >= q.From.UnixNano()) && (q.To.IsZero() || accepted < q.To.UnixNano())
 }
 
 func (l *listing) iter(prefix []byte) (*pebble.Iterator, error) {
