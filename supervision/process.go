@@ -69,6 +69,7 @@ type EventKind string
 // The kinds of events. Each Started is followed by one Exited.
 const (
 	Started   EventKind = "started"
+	Alive     EventKind = "alive"     // its liveness has succeeded for the first time: from now on failures count
 	Unhealthy EventKind = "unhealthy" // it is killed because its liveness failed
 	Stopping  EventKind = "stopping"  // it was asked to stop
 	Exited    EventKind = "exited"    // it has ended, or could not be started
@@ -227,22 +228,26 @@ func (p *Process) once(ctx context.Context) (pid int, err error) {
 	p.spec.OnEvent(Event{Kind: Started, PID: child.pid})
 
 	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
-	dead := make(chan error, 1)
+	alive, dead := make(chan struct{}, 1), make(chan error, 1)
 	watcher := make(chan struct{})
 	go func() {
 		defer close(watcher)
-		p.watch(watching, dead)
+		p.watch(watching, alive, dead)
 	}()
 	defer func() { stopWatching(); <-watcher }()
 
-	select {
-	case err = <-child.exited:
-		return child.pid, err
-	case err = <-dead:
-		p.spec.Log.Error("process makes no progress and is killed", "pid", child.pid, "reason", err.Error())
-		p.spec.OnEvent(Event{Kind: Unhealthy, PID: child.pid, Err: err})
-		return child.pid, fmt.Errorf("%w, because its liveness failed: %w", child.kill(), err)
-	case <-ctx.Done():
+	for ctx.Err() == nil {
+		select {
+		case err = <-child.exited:
+			return child.pid, err
+		case <-alive:
+			p.spec.OnEvent(Event{Kind: Alive, PID: child.pid})
+		case err = <-dead:
+			p.spec.Log.Error("process makes no progress and is killed", "pid", child.pid, "reason", err.Error())
+			p.spec.OnEvent(Event{Kind: Unhealthy, PID: child.pid, Err: err})
+			return child.pid, fmt.Errorf("%w, because its liveness failed: %w", child.kill(), err)
+		case <-ctx.Done():
+		}
 	}
 	p.spec.OnEvent(Event{Kind: Stopping, PID: child.pid})
 	child.signal(syscall.SIGTERM)
@@ -269,8 +274,9 @@ func (p *Process) command() *exec.Cmd {
 // firstEvery is the time between questions until the first success: soon after it, the process must stay alive.
 const firstEvery = 50 * time.Millisecond
 
-// watch asks for liveness until ctx ends or it has failed too often, which it sends to dead.
-func (p *Process) watch(ctx context.Context, dead chan<- error) {
+// watch asks for liveness until ctx ends or it has failed too often, which it sends to dead. To alive it sends the first
+// success.
+func (p *Process) watch(ctx context.Context, alive chan<- struct{}, dead chan<- error) {
 	if p.spec.Live == nil {
 		return
 	}
@@ -290,6 +296,7 @@ func (p *Process) watch(ctx context.Context, dead chan<- error) {
 		case err == nil:
 			if !succeeded {
 				tick.Reset(p.spec.LiveEvery)
+				alive <- struct{}{}
 			}
 			failures, succeeded = 0, true
 		case !succeeded && time.Since(began) < p.spec.StartGrace:

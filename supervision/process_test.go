@@ -250,7 +250,11 @@ func TestProcessHasAGraceUntilItIsFirstAlive(t *testing.T) {
 	r.next(supervision.Started)
 	bad := errors.New("not alive")
 	// Within the grace failures don't count; then a success ends the grace; a success between failures ends the row.
-	for _, answer := range []error{bad, bad, bad, nil, bad, nil, bad} {
+	for _, answer := range []error{bad, bad, bad, nil} {
+		answers <- answer
+	}
+	r.next(supervision.Alive)
+	for _, answer := range []error{bad, nil, bad} {
 		answers <- answer
 	}
 	select {

@@ -36,7 +36,7 @@ type dev struct {
 	http     *http.Client
 	width    int // of the longest name
 
-	started  chan struct{} // holds one: the node was started
+	alive    chan struct{} // holds one: the node was started, and its liveness is watched
 	wasReady atomic.Bool
 	failures atomic.Int32 // of the node, while it was never ready
 	hopeless context.CancelCauseFunc
@@ -50,7 +50,7 @@ func (a *app) runDev(ctx context.Context, c devConfig, adapters []devAdapter) er
 	ctx, hopeless := context.WithCancelCause(ctx)
 	defer hopeless(nil)
 	d := &dev{
-		app: a, config: c, adapters: adapters, width: len(nodeName), started: make(chan struct{}, 1), hopeless: hopeless,
+		app: a, config: c, adapters: adapters, width: len(nodeName), alive: make(chan struct{}, 1), hopeless: hopeless,
 		http: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, // without a proxy, and without a memory
 	}
 	for _, adapter := range adapters {
@@ -155,16 +155,16 @@ var errHopeless = errors.New("the node has ended again and again without ever be
 
 func (d *dev) nodeEvent(e supervision.Event) {
 	switch e.Kind {
-	case supervision.Started:
+	case supervision.Alive:
 		select {
-		case d.started <- struct{}{}:
+		case d.alive <- struct{}{}:
 		default:
 		}
 	case supervision.Exited:
 		if !d.wasReady.Load() && d.failures.Add(1) == devStarts {
 			d.hopeless(errHopeless)
 		}
-	case supervision.Unhealthy, supervision.Stopping:
+	case supervision.Started, supervision.Unhealthy, supervision.Stopping:
 	}
 }
 
@@ -194,7 +194,7 @@ func (d *dev) live(url string) func(context.Context) error {
 	}
 }
 
-// readyEvery is how often a node that was started is asked whether it is ready.
+// readyEvery is how often a node that has come alive is asked whether it is ready.
 const readyEvery = 50 * time.Millisecond
 
 // tellReady says each time that the node has become ready.
@@ -207,7 +207,7 @@ func (d *dev) tellReady(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-d.started:
+		case <-d.alive:
 			waiting = true
 		case <-tick.C:
 			if !waiting {
