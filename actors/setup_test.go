@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -49,8 +50,9 @@ type node struct {
 	metrics *prometheus.Registry
 	dog     *supervision.Watchdog
 	// broken is what ended the process.
-	broken chan error
-	stop   func()
+	broken  chan error
+	stop    func()
+	crashed atomic.Bool
 }
 
 type settings struct {
@@ -135,9 +137,11 @@ func inMemory(s *settings) {
 	s.pebble.Dir, s.pebble.FS = "journal", s.disk
 }
 
-// crash starts another engine on what is on the disk at this moment, as after a kill; the first one is gone afterwards.
+// crash starts another engine on what is on the disk at this moment, as after a kill; the first one is gone afterwards. What
+// that does until it is gone reaches no adapter any more.
 func (n *node) crash() *node {
 	n.t.Helper()
+	n.crashed.Store(true)
 	s := n.settings
 	s.disk = n.settings.disk.CrashClone(vfs.CrashCloneCfg{})
 	s.pebble.FS = s.disk
@@ -354,6 +358,9 @@ func (w *worker) leave() {
 }
 
 func (w *worker) SendTask(t *adapterv1.Task) {
+	if w.node.crashed.Load() {
+		return
+	}
 	w.mu.Lock()
 	w.tasks = append(w.tasks, t)
 	w.mu.Unlock()

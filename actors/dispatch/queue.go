@@ -78,6 +78,7 @@ func (q *Queue) Offer(t *Task) []Output {
 	switch {
 	case it == nil:
 		q.seq++
+		t.Again = t.Again || t.Ledger != ""
 		it = &item{task: t, seq: q.seq}
 		q.items[t.Key] = it
 		q.place(it)

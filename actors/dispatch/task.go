@@ -24,7 +24,8 @@ type Task struct {
 	Ledger string
 	// MaybeStarted: it may have run somewhere. The queue sets it before it sends a task to another ledger.
 	MaybeStarted bool
-	// Again: it was offered before, to a queue that is gone; some adapter may have it.
+	// Again: it was offered before, to a queue that is gone, or that has forgotten it; some adapter may have it. The queue
+	// sets it, too, for a new task with a Ledger.
 	Again     bool
 	OfferedAt time.Time
 	// Since is when its order came to it: waiting in other queues counts. Zero: it never ages.
