@@ -19,6 +19,7 @@ import (
 // committer is what the committing goroutine uses again for each batch.
 type committer struct {
 	batch   *pebble.Batch
+	writes  writes
 	results []error
 	// accepted are the acceptances of this batch, which the store does not show yet.
 	accepted map[messages.OrderID]*persistence.Commit
@@ -58,7 +59,7 @@ func (j *Journal) commit(commits []*persistence.Commit, since time.Time) {
 		}
 		t.results = append(t.results, err)
 	}
-	if !t.batch.Empty() {
+	if t.writes.into(t.batch); !t.batch.Empty() {
 		if err := j.apply(t.batch); err != nil {
 			err = fmt.Errorf("%w: %w", persistence.ErrUnknown, err)
 			b.Failed = len(commits)
@@ -152,7 +153,7 @@ func (j *Journal) checkFreeID(c *persistence.Commit) error {
 	case err == nil:
 		return &persistence.TakenError{Entry: entry}
 	case !errors.Is(err, persistence.ErrNotFound):
-		return err
+		return fmt.Errorf("find order %s: %w", c.ID, err)
 	case j.full.Load():
 		return fmt.Errorf("%w: its disk has %d bytes free; new orders are accepted from %d bytes on",
 			persistence.ErrFull, j.counts.free.Load(), j.cfg.LowWaterBytes)
@@ -278,11 +279,11 @@ func (t *committer) putOverflow(c *persistence.Commit) {
 	}
 }
 
-// set writes t.key. The batch copies; its error is always nil.
-func (t *committer) set(value []byte) { _ = t.batch.Set(t.key, value, nil) }
+// set writes t.key.
+func (t *committer) set(value []byte) { t.writes.add(t.key, value, false) }
 
 // unset deletes t.key.
-func (t *committer) unset() { _ = t.batch.Delete(t.key, nil) }
+func (t *committer) unset() { t.writes.add(t.key, nil, true) }
 
 // endedBadly tells the statuses that have an index.
 func endedBadly(status int32) bool {

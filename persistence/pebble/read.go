@@ -23,16 +23,16 @@ func (j *Journal) Find(ctx context.Context, id messages.OrderID) (persistence.En
 	defer j.leave()
 	entry, err := j.find(id)
 	if err != nil {
-		return persistence.Entry{}, err
+		return persistence.Entry{}, fmt.Errorf("find order %s: %w", id, err)
 	}
 	return entry, j.settle(ctx)
 }
 
-// find is Find without waiting until the entry is durable.
+// find is Find without waiting until the entry is durable. Most often it finds nothing, and says so without more words.
 func (j *Journal) find(id messages.OrderID) (persistence.Entry, error) {
 	var row journalv1.DirectoryRow
 	if err := get(j.db, appendDirectoryKey(make([]byte, 0, 64), id), &row); err != nil {
-		return persistence.Entry{}, fmt.Errorf("find order %s: %w", id, err)
+		return persistence.Entry{}, err
 	}
 	entry, err := entryOf(&row)
 	if err != nil {
