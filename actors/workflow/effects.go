@@ -62,7 +62,7 @@ func (s *State) Effects(events []*journalv1.Event) []Effect {
 				out = append(out, d)
 			}
 		case *journalv1.Event_StopRequested:
-			out = append(out, s.cancellations(s.frame(e.StopRequested.GetFrame()))...)
+			out = append(out, s.cancellations(s.frame(e.StopRequested.GetFrame()), false)...)
 		case *journalv1.Event_OrderCompleted, *journalv1.Event_OrderFaulted, *journalv1.Event_OrderCancelled:
 			out = append(out, End{})
 		}
@@ -85,7 +85,7 @@ func (s *State) Outstanding() []Effect {
 	}
 	for _, f := range s.frames {
 		if f.stop != nil {
-			out = append(out, s.cancellations(f)...)
+			out = append(out, s.cancellations(f, true)...)
 		}
 	}
 	if s.version != 0 && s.runnable() != nil {
@@ -148,11 +148,13 @@ func (s *State) Parked() bool {
 	return parked
 }
 
-func (s *State) cancellations(outer *frame) []Effect {
+func (s *State) cancellations(outer *frame, again bool) []Effect {
 	var out []Effect
 	for _, f := range s.frames {
 		if outer != nil && f.inFlight() && f.inside(outer) {
-			out = append(out, CancelAttempt{f.dispatch()})
+			d := f.dispatch()
+			d.Again = again
+			out = append(out, CancelAttempt{d})
 		}
 	}
 	return out

@@ -356,7 +356,7 @@ func (m *model) check() {
 			}
 			delete(want, e.Key)
 		case workflow.CancelAttempt:
-			if w := m.work[e.Key]; w == nil || !w.inFlight || w.Attempt != e.Attempt {
+			if w := m.work[e.Key]; w == nil || !w.inFlight || w.Attempt != e.Attempt || !e.Again {
 				m.t.Fatalf("%+v is outstanding, but not in flight", e)
 			}
 		case workflow.More:
