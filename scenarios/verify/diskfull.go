@@ -37,12 +37,13 @@ const (
 	refillAfter = 100 * time.Millisecond
 )
 
-// disk is a small disk of which a node has only a part.
+// disk is a small disk of which a node has only a part. Merging tables takes up to some 100 MiB of it for a while, however
+// small the disk is: the mark must leave that.
 type disk struct{ size, mark, ballast int64 }
 
 func (s *site) smallDisk() disk {
 	if s.ci() {
-		return disk{size: 384 << 20, mark: 128 << 20, ballast: 96 << 20}
+		return disk{size: 448 << 20, mark: 192 << 20, ballast: 96 << 20}
 	}
 	return disk{size: 1 << 30, mark: 256 << 20, ballast: 256 << 20}
 }
