@@ -43,7 +43,8 @@
 // doubt. Entering a task again keeps the key of a visit that did not succeed, so that the adapter knows the work again;
 // what is in doubt goes back to the ledger that had it, marked as maybe started. A visit that succeeded is never repeated:
 // the next one has a key of its own; as has the next one after an operator has changed the input, or settled what came of
-// the last. An attempt that was left in doubt is remembered, and its late result journaled.
+// the last. So an attempt that succeeds while it is awaited, after its timeout, completes its task: what is late is done, and
+// must not be done again. One that was left in doubt is remembered, and its late result journaled.
 //
 // How it fails: what is wrong with an expression, a schema or an input is an error of the task, which a try may catch. A
 // command that does not fit is refused, or changes nothing if it is a repetition. An order that loops is cut short every

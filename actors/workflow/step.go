@@ -72,6 +72,8 @@ func (m *machine) step(f *frame) {
 func (m *machine) stopped(f *frame) {
 	e := f.stop
 	switch {
+	case f.succeeded() && e.GetCause() == journalv1.StopCause_STOP_CAUSE_TIMEOUT:
+		m.complete(f, f.left(), "") // late, but done: a retry would have it done again, under another key
 	case f.task != nil:
 		m.fault(f, e.GetError())
 	case e.GetCause() == journalv1.StopCause_STOP_CAUSE_CANCEL:
