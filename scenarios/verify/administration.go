@@ -290,7 +290,7 @@ func (a *flooded) checkHealth(ctx context.Context) {
 
 func administrationBars(s *site) bars {
 	return bars{
-		"admin_p99_ms": s.within(100), "healthy_kept": atLeast(0.8), "idle_clients": atLeast(adminIdlers), "health_checks": atLeast(5),
+		"admin_p99_ms": s.within(100), "healthy_kept": s.atRate(0.8), "idle_clients": atLeast(adminIdlers), "health_checks": atLeast(5),
 	}.none("health_silent", "idle_lost")
 }
 

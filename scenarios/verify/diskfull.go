@@ -229,11 +229,24 @@ func (p *filler) run(ctx context.Context, f figures) error {
 	}
 	f["resume_s"], f["least_free_bytes"] = round(resumed.Seconds(), 3), p.least.Load()
 	f["node_starts"] = p.node.Starts()
-	if _, err := p.node.Kill(ctx); err != nil {
-		return err
-	}
-	f["without_history"], err = writeHistories(ctx, p.conn, p.accepted, p.dir+"/histories.jsonl")
+	f["without_history"], err = p.histories(ctx)
 	return err
+}
+
+// histories kills the node, and counts the orders that its next process has no history of.
+func (p *filler) histories(ctx context.Context) (untold int, err error) {
+	if _, err := p.node.Kill(ctx); err != nil {
+		return 0, err
+	}
+	if err := p.node.Ready(ctx); err != nil {
+		return 0, err
+	}
+	conn, err := p.node.Dial() // the other one may not have seen the end of the killed process yet
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close() //nolint:errcheck // it fails only if it was closed before
+	return writeHistories(ctx, conn, p.accepted, p.dir+"/histories.jsonl")
 }
 
 // watch notes how little room there ever was.
