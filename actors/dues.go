@@ -77,6 +77,18 @@ func (d *dues) forgetLast() {
 // few tells whether it is time to read more of the index.
 func (d *dues) few() bool { return d.behind && d.indexed <= d.most/2 }
 
+// next returns when there is something to do: to fire the first one, or, as if that had been due for long, to read more; 0 if
+// there is nothing.
+func (d *dues) next() int64 {
+	switch first := d.first(); {
+	case d.few():
+		return 1
+	case first != nil:
+		return first.At
+	}
+	return 0
+}
+
 // first returns the one whose time comes next; nil if there is none.
 func (d *dues) first() *due {
 	if len(d.heap) == 0 {
@@ -114,7 +126,7 @@ const unknownDue = -1
 // tellDue tells the partition when the order has to be fired, and whether the journal's index knows. After a load only a time
 // that is far away stands there for sure.
 func (i *instance) tellDue(due int64) {
-	indexed := i.open.GetDue() == due && time.Unix(0, due).Sub(i.engine.now()) >= i.engine.config.LongWait
+	indexed := due != 0 && i.open.GetDue() == due && time.Unix(0, due).Sub(i.engine.now()) >= i.engine.config.LongWait
 	if due != i.due || indexed != i.indexed {
 		i.due, i.indexed = due, indexed
 		i.engine.tell(i.partition.pid, dueAt{id: i.id, handle: i.handle, at: due, indexed: indexed})

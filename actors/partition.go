@@ -256,15 +256,8 @@ func (p *partition) setDue(id messages.OrderID, at persistence.DuePlace, indexed
 func (p *partition) arm() {
 	p.engine.metrics.timers.Add(float64(len(p.dues.heap) - p.timersTold))
 	p.timersTold = len(p.dues.heap)
-	first := p.dues.first()
-	if p.firesMost() || first == nil && !p.dues.few() {
-		return
-	}
-	at := int64(1) // long ago
-	if !p.dues.few() {
-		at = first.At
-	}
-	if at == p.timerFor {
+	at := p.dues.next()
+	if at == 0 || at == p.timerFor || p.firesMost() {
 		return
 	}
 	p.timerFor = at

@@ -126,7 +126,7 @@ func (q Query) Matches(row *journalv1.OrderRow) bool {
 	if len(q.Statuses) > 0 && !slices.Contains(q.Statuses, orderv1.Status(row.GetStatus())) {
 		return false
 	}
-	if name, _, _ := strings.Cut(row.GetDefinition(), ":"); q.Definition != "" && q.Definition != row.GetDefinition() && q.Definition != name {
+	if d := row.GetDefinition(); q.Definition != "" && q.Definition != d && q.Definition != DefinitionName(d) {
 		return false
 	}
 	if q.OrderKey != "" && q.OrderKey != row.GetOrderKey() {
@@ -141,6 +141,12 @@ func (q Query) Matches(row *journalv1.OrderRow) bool {
 	}
 	accepted := row.GetAcceptedAt()
 	return (q.From.IsZero() || accepted >= q.From.UnixNano()) && (q.To.IsZero() || accepted < q.To.UnixNano())
+}
+
+// DefinitionName returns namespace/name of a reference namespace/name:version.
+func DefinitionName(ref string) string {
+	name, _, _ := strings.Cut(ref, ":")
+	return name
 }
 
 // FoundOrder is an order that a query found.

@@ -220,7 +220,7 @@ func (t *committer) putIndexes(c *persistence.Commit) {
 	if c.RowBefore != nil {
 		return
 	}
-	name, _ := splitDefinition(c.Row.GetDefinition())
+	name := persistence.DefinitionName(c.Row.GetDefinition())
 	t.key = append(appendNamePrefix(t.key[:0], name), c.Handle[:]...)
 	t.set(nil)
 	if key := c.Row.GetOrderKey(); key != "" {

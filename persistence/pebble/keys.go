@@ -97,11 +97,12 @@ func appendOpenKey(b []byte, p messages.Partition, h messages.Handle) []byte {
 	return append(appendOpenPrefix(b, p), h[:]...)
 }
 
-// appendDuePrefix appends the part of a due key before the handle. A due time before 1970 counts as 1970.
+// appendDuePrefix appends what the due keys of a partition begin with.
 func appendDuePrefix(b []byte, p messages.Partition) []byte {
 	return binary.BigEndian.AppendUint16(append(b, kindDue), uint16(p))
 }
 
+// appendDueKey appends a due key. A due time before 1970 counts as 1970.
 func appendDueKey(b []byte, p messages.Partition, due int64, h messages.Handle) []byte {
 	return append(binary.BigEndian.AppendUint64(appendDuePrefix(b, p), uint64(max(due, 0))), h[:]...)
 }

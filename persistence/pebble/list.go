@@ -86,7 +86,7 @@ func (l *listing) choose() error {
 		return err
 	}
 	if q.Definition != "" && len(q.Definition) <= maxString {
-		name, _ := splitDefinition(q.Definition)
+		name := persistence.DefinitionName(q.Definition)
 		if err := l.open(appendNamePrefix(nil, name)); err != nil {
 			return err
 		}

@@ -194,7 +194,7 @@ func (j *Journal) Open(ctx context.Context, p messages.Partition, after messages
 	return found, nil
 }
 
-// Due returns open orders of a partition that are due.
+// Due returns open orders of a partition that have a due time.
 func (j *Journal) Due(ctx context.Context, p messages.Partition, after persistence.DuePlace, limit int) ([]persistence.OpenOrder, error) {
 	if err := j.enter(ctx); err != nil {
 		return nil, err

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -94,12 +93,6 @@ func lastVersion(db pebble.Reader, h messages.Handle) (last messages.Version, er
 		return 0, err
 	}
 	return first + messages.Version(events) - 1, nil //nolint:gosec // at least 1
-}
-
-// splitDefinition cuts namespace/name:version.
-func splitDefinition(s string) (name, version string) {
-	name, version, _ = strings.Cut(s, ":")
-	return name, version
 }
 
 // versionCache keeps the last versions of orders that were committed lately. It has two generations: when the young one

@@ -251,7 +251,7 @@ func hasEnded(status int32) bool {
 
 // indexKeys returns the keys that follow from an order's rows.
 func indexKeys(h messages.Handle, row *journalv1.OrderRow, open *journalv1.OpenRow) [][]byte {
-	name, _ := splitDefinition(row.GetDefinition())
+	name := persistence.DefinitionName(row.GetDefinition())
 	keys := [][]byte{
 		appendDirectoryKey(nil, messages.OrderID(row.GetId())),
 		append(appendNamePrefix(nil, name), h[:]...),
