@@ -92,7 +92,11 @@ func chaos(t *testing.T, rng *rand.Rand, config actors.Config) {
 		n.deploy("versions", "do: [{a: {call: x.do:1.0.0@default}}, {b: {call: x.do}}]"),
 		n.deploy("retries", "do: [{a: {try: [{a: {call: x.do, timeout: {after: PT20S}}}], "+
 			"catch: {retry: {delay: PT3S, limit: {attempt: {count: 2}}}}}}, {b: {call: x.do}}]"),
+		n.deploy("parent", parentOf), n.deploy("undoes", undoes), n.deploy("detaches", detaches),
+		n.deploy("undoesTry", "do: [{t: {try: [{a: {call: x.do, "+undone+"}}, {b: {call: x.do, "+undone+"}}], "+
+			"catch: {retry: {delay: PT3S, limit: {attempt: {count: 1}}}}, metadata: {holdfast: {compensate: true}}}}]"),
 	}
+	n.deploy("child", childDo)
 	executed := &executions{unmarked: map[string]string{}, failed: map[string]uint32{}, twice: map[string]bool{}}
 	generation := 0
 	attach := func() *worker {
@@ -132,7 +136,10 @@ func chaos(t *testing.T, rng *rand.Rand, config actors.Config) {
 		}
 		submit(id, key)
 		victim := messages.OrderID(fmt.Sprint("o", chance.roll(i+1)))
-		switch chance.roll(12) {
+		if chance.roll(4) == 0 {
+			victim += "~1" // which may be there
+		}
+		switch chance.roll(14) {
 		case 0:
 			n.BreakPartition(messages.PartitionOf(messages.OrderID(id), key))
 		case 1:
@@ -155,10 +162,15 @@ func chaos(t *testing.T, rng *rand.Rand, config actors.Config) {
 			n.Command(t.Context(), victim, workflow.ReleaseKey{}, func(error) {})
 			n.Command(t.Context(), victim, retry, func(error) {})
 		case 7, 8:
+			n.Command(t.Context(), victim, workflow.Cancel{Compensate: true}, func(error) {})
+		case 9:
+			n.deployDocument(fmt.Sprintf("document: {dsl: 1.0.3, namespace: test, name: child, version: 1.%d.0}\n%s", i, childDo))
+		case 10:
 			n.limit(chance.roll(3)*chance.roll(10), chance.roll(3))
 		}
 		n.operateAll(retry, faulted, 3, chance)
 		n.operateAll(skip, faulted, 10, chance)
+		n.operateAll(workflow.Cancel{Compensate: true}, faulted, 10, chance)
 		n.operateAll(workflow.Reopen{How: journalv1.Reopening_REOPENING_RESTART, Task: "/do/0/a"}, faulted, 10, chance)
 		n.operateAll(workflow.Resume{}, suspended, 3, chance)
 		n.sleep(time.Duration(chance.roll(1500)) * time.Millisecond)
@@ -177,6 +189,10 @@ func chaos(t *testing.T, rng *rand.Rand, config actors.Config) {
 	}
 	n.limit(0, 0)
 	n.operateAll(workflow.Resume{}, suspended, 1, chance)
+	for range 10 { // parents wait for children that wait for an operator
+		n.operateAll(workflow.Cancel{}, faulted, 1, chance)
+		n.sleep(30 * time.Second)
+	}
 	n.releaseAll(names...)
 	for id := range acknowledged {
 		if s := n.state(id).Status(); s != orderv1.Status_STATUS_COMPLETED && s != orderv1.Status_STATUS_CANCELLED && s != orderv1.Status_STATUS_FAULTED {

@@ -99,6 +99,8 @@ func (c Config) Validate() error {
 			errs = append(errs, fmt.Errorf("setting %s is %d, and must be positive", name, v))
 		}
 	}
+	positive("Workflow.Depth", int64(c.Workflow.Depth))
+	positive("Workflow.Deeds", int64(c.Workflow.Deeds))
 	positive("Mailbox", int64(c.Mailbox))
 	positive("PartitionMailbox", int64(c.PartitionMailbox))
 	positive("QueueBytes", c.QueueBytes)

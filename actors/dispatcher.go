@@ -43,6 +43,10 @@ type (
 		key     string
 		attempt uint32
 	}
+	withdraw struct {
+		key     string
+		attempt uint32
+	}
 	attach struct {
 		stream  dispatch.Stream
 		adapter Adapter
@@ -67,15 +71,16 @@ type (
 	}
 )
 
-func (offer) isNote()   {}
-func (done) isNote()    {}
-func (cancel) isNote()  {}
-func (attach) isNote()  {}
-func (detach) isNote()  {}
-func (credit) isNote()  {}
-func (revoke) isNote()  {}
-func (confirm) isNote() {}
-func (refused) isNote() {}
+func (offer) isNote()    {}
+func (done) isNote()     {}
+func (cancel) isNote()   {}
+func (withdraw) isNote() {}
+func (attach) isNote()   {}
+func (detach) isNote()   {}
+func (credit) isNote()   {}
+func (revoke) isNote()   {}
+func (confirm) isNote()  {}
+func (refused) isNote()  {}
 
 // dispatcher is the shell round the queue of one activity.
 type dispatcher struct {
@@ -101,6 +106,8 @@ func (d *dispatcher) Receive(ctx actor.Context) {
 		d.do(d.queue.Done(m.key, m.attempt))
 	case cancel:
 		d.do(d.queue.Cancel(m.key, m.attempt))
+	case withdraw:
+		d.do(d.queue.Withdraw(m.key, m.attempt))
 	case *attach:
 		d.adapters[m.stream.ID] = m.adapter
 		d.do(d.queue.Attach(m.stream))
@@ -218,8 +225,13 @@ func (i *instance) overflowed(l *lane, m workflow.Dispatch) {
 	i.engine.tell(l.backlog, overflowed{priority: i.priority(), slot: i.partition, since: m.Since})
 }
 
+// cancelAttempt has the dispatcher give an attempt up: whatever it takes, or only if nobody has begun with it.
 func (e *Engine) cancelAttempt(m workflow.CancelAttempt) {
 	name, _ := splitActivity(m.Activity)
+	if m.Withdraw {
+		e.tell(e.activity(name).dispatcher, withdraw{key: m.Key, attempt: m.Attempt})
+		return
+	}
 	e.tell(e.activity(name).dispatcher, cancel{key: m.Key, attempt: m.Attempt})
 }
 

@@ -296,7 +296,9 @@ func (e *Engine) insist(p messages.Partition, id messages.OrderID, cmd workflow.
 // refused. It must not block, nor keep the state.
 func (e *Engine) Submit(order *journalv1.OrderAccepted, def *workflow.Definition, answer func(*workflow.State, error)) {
 	id := messages.OrderID(order.GetOrderId())
-	e.tellOrder(messages.PartitionOf(id, order.GetOrderKey()), id, messages.Handle{}, &accept{order: order, def: def, answer: answer})
+	e.tellOrder(messages.PartitionOf(id, order.GetOrderKey()), id, messages.Handle{}, &accept{
+		order: order, def: def, queued: workflow.Queues(order), answer: answer,
+	})
 }
 
 // Command tells an accepted order something. answer is called once, when what came of it is durable.

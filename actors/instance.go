@@ -190,12 +190,12 @@ func (i *instance) settle(p *pending) {
 func (i *instance) decideOne(now time.Time, m any, p *pending) {
 	switch m := m.(type) {
 	case *accept:
-		if i.state == nil && i.handle.IsZero() {
+		if i.state == nil && i.handle.IsZero() && m.def != nil { // nil: it is told only if it is there
 			i.state = workflow.New(m.def, i.engine.config.Workflow)
 			i.mail.loaded.Store(true)
 		}
 		if i.loaded(m) {
-			i.apply(now, workflow.Accept{Order: m.order, Queued: m.order.GetOrderKey() != ""}, m, p)
+			i.apply(now, workflow.Accept{Order: m.order, Queued: m.queued}, m, p)
 		}
 	case *command:
 		if !i.loaded(m) {
@@ -205,13 +205,7 @@ func (i *instance) decideOne(now time.Time, m any, p *pending) {
 			i.tellKey(false)
 		}
 		inject("order", string(i.id))
-		cmd := m.cmd
-		if r, reopens := cmd.(workflow.Reopen); reopens {
-			h := i.engine.handles.next()
-			r.Turn = h[:]
-			cmd = r
-		}
-		i.apply(now, cmd, m, p)
+		i.apply(now, i.withTurn(m.cmd), m, p)
 	case fired:
 		i.woken = true
 		if !i.loaded(m) {
@@ -323,6 +317,7 @@ func (i *instance) commit(before messages.Version, p *pending) {
 	if before == 0 {
 		i.handle = i.engine.handles.next()
 		c.ID, c.ContentHash = i.id, i.state.Accepted().GetContentHash()
+		c.Child = i.state.Accepted().GetParent() != nil
 	}
 	c.Handle = i.handle
 	i.rows(p)
@@ -380,7 +375,7 @@ func (i *instance) succeeded(p *pending) {
 	}
 	joined := i.open.GetQueued() && !before.GetQueued()
 	switch key := before.GetOrderKey(); {
-	case joined && before != nil: // it had the turn, and joins its queue anew
+	case joined && key != "": // it had the turn, and joins its queue anew
 		i.engine.tell(i.partition.pid, keyEnded{id: i.id, key: key})
 	case before.GetHeld() && !i.open.GetHeld():
 		i.engine.tell(i.partition.pid, keyHeld{id: i.id, key: key, held: false})
@@ -392,10 +387,10 @@ func (i *instance) succeeded(p *pending) {
 // tellKey tells the partition that an order with a key has joined its queue, or lets the next one run, before anybody else is
 // told. Telling it again does no harm.
 func (i *instance) tellKey(joined bool) {
-	key := i.state.Accepted().GetOrderKey()
+	key := i.state.Key()
 	switch {
 	case key == "":
-	case !isOpen(i.state):
+	case i.state.Ended() && !i.state.HoldsKey():
 		i.engine.tell(i.partition.pid, keyEnded{id: i.id, key: key})
 	case joined:
 		i.engine.tell(i.partition.pid, queued{id: i.id, key: key, since: i.state.QueuedSince()})
@@ -457,6 +452,14 @@ func (i *instance) perform(effects []workflow.Effect, placed bool) {
 				i.dispatch(i.engine.lane(e.Activity), e.Dispatch, 0) // its dispatcher may not know of it
 			}
 			i.engine.cancelAttempt(e)
+		case workflow.StartChild:
+			i.engine.startChild(i.partition.number, e.Order, nil)
+		case workflow.CancelChild:
+			i.engine.startChild(i.partition.number, e.Order, &workflow.Cancel{
+				Compensate: e.Compensate, Later: true, Reason: "order " + string(i.id) + " has given it up",
+			})
+		case workflow.TellParent:
+			i.engine.tellParent(i.partition.number, e)
 		case workflow.More:
 			i.more = true
 		case workflow.End:
@@ -470,7 +473,7 @@ func (i *instance) rest() {
 		i.decide(nil)
 		return
 	}
-	leave := i.yielding || i.state == nil || i.state.Ended() || i.state.Parked() && !i.filled
+	leave := i.yielding || i.state == nil || i.state.Ended() && !i.state.Untold() || i.state.Parked() && !i.filled
 	if i.state != nil {
 		at := i.state.NextDue()
 		i.tellDue(nano(at))

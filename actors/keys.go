@@ -197,6 +197,23 @@ func (p *partition) loadedKeys() {
 	p.keys.early = nil
 }
 
+// withTurn gives a command that may have an order queue again a place.
+func (i *instance) withTurn(cmd workflow.Command) workflow.Command {
+	switch c := cmd.(type) {
+	case workflow.Reopen:
+		h := i.engine.handles.next()
+		c.Turn = h[:]
+		return c
+	case workflow.Cancel:
+		if c.Compensate {
+			h := i.engine.handles.next()
+			c.Turn = h[:]
+		}
+		return c
+	}
+	return cmd
+}
+
 // showKey asks a partition for the queue of a key.
 type showKey struct {
 	key    string

@@ -28,6 +28,7 @@ type asking interface {
 type accept struct {
 	order  *journalv1.OrderAccepted
 	def    *workflow.Definition
+	queued bool // it is not to be started yet
 	answer func(*workflow.State, error)
 }
 

@@ -197,7 +197,7 @@ func (p *partition) readOpen() {
 			p.setDue(id, persistence.DuePlace{At: at, Handle: o.Handle}, true)
 			continue
 		}
-		if o.Row.GetQueued() || o.Row.GetHeld() || o.Row.GetSuspended() || o.Row.GetParked() {
+		if o.Row.GetQueued() || o.Row.GetHeld() && !o.Row.GetTelling() || o.Row.GetSuspended() || o.Row.GetParked() {
 			continue // it is started when its turn comes, waits for an operator, or gets a place
 		}
 		p.unresumed = append(p.unresumed, id)

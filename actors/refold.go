@@ -60,7 +60,7 @@ func (r *Refolder) Check(row *journalv1.OrderRow, open *journalv1.OpenRow, recor
 	if is != was && !short {
 		return fmt.Errorf("the history says %v and the row %v", is, was) //nolint:err113 // for people
 	}
-	if isOpen(s) != (open != nil) || s.HoldsKey() != open.GetHeld() {
+	if isOpen(s) != (open != nil) || s.HoldsKey() != open.GetHeld() || s.Untold() != open.GetTelling() {
 		//nolint:err113 // for people
 		return fmt.Errorf("the history says %v, holding its key %v, and the open row %v", is, s.HoldsKey(), open)
 	}

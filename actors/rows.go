@@ -26,13 +26,13 @@ func (i *instance) rows(p *pending) {
 	}
 	if o := i.open; o == nil || o.GetDue() != openDue(s, status) ||
 		o.GetQueued() == s.QueuedSince().IsZero() || o.GetHeld() != s.HoldsKey() || o.GetSuspended() != isHalted(s) ||
-		o.GetParked() != s.Parked() || !slices.EqualFunc(o.GetOverflow(), s.Overflowed(), isOverflow) {
+		o.GetTelling() != s.Untold() || o.GetParked() != s.Parked() || !slices.EqualFunc(o.GetOverflow(), s.Overflowed(), isOverflow) {
 		p.open = openRow(s, status)
 	}
 }
 
 // isOpen tells whether an order is to be found by recovery.
-func isOpen(s *workflow.State) bool { return !s.Ended() || s.HoldsKey() }
+func isOpen(s *workflow.State) bool { return !s.Ended() || s.HoldsKey() || s.Untold() }
 
 // openDue is the due time of an order that can only go on by itself; else 0.
 func openDue(s *workflow.State, status orderv1.Status) int64 {
@@ -45,8 +45,11 @@ func openDue(s *workflow.State, status orderv1.Status) int64 {
 // openRow is the row of an open order that has the status.
 func openRow(s *workflow.State, status orderv1.Status) *journalv1.OpenRow {
 	row := &journalv1.OpenRow{
-		Id: string(s.ID()), OrderKey: s.Accepted().GetOrderKey(), Due: openDue(s, status),
-		Queued: !s.QueuedSince().IsZero(), Turn: s.Turn(), Held: s.HoldsKey(), Suspended: isHalted(s), Parked: s.Parked(),
+		Id: string(s.ID()), Due: openDue(s, status), Queued: !s.QueuedSince().IsZero(), Turn: s.Turn(), Held: s.HoldsKey(),
+		Suspended: isHalted(s), Parked: s.Parked(), Telling: s.Untold(),
+	}
+	if !s.Ended() || s.HoldsKey() {
+		row.OrderKey = s.Key()
 	}
 	for _, d := range s.Overflowed() {
 		row.Overflow = append(row.Overflow, &journalv1.Overflow{
@@ -71,7 +74,7 @@ func orderRow(s *workflow.State, status orderv1.Status, p messages.Partition) *j
 	r := &journalv1.OrderRow{
 		Id: a.GetOrderId(), Definition: a.GetDefinition(), Status: int32(status), OrderKey: a.GetOrderKey(),
 		Priority: a.GetPriority(), Labels: a.GetLabels(), Deadline: nano(s.Deadline()),
-		AcceptedAt: nano(s.AcceptedAt()), EndedAt: nano(s.EndedAt()), Partition: uint32(p),
+		AcceptedAt: nano(s.AcceptedAt()), EndedAt: nano(s.EndedAt()), Partition: uint32(p), Parent: a.GetParent().GetOrderId(),
 	}
 	if s.Faulted() {
 		r.FaultTask, _ = s.Place()

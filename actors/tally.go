@@ -94,7 +94,7 @@ func (t *tally) count(
 
 // countOpen counts an order that is open, or no longer so, and its tasks on disk.
 func (e *Engine) countOpen(row *journalv1.OpenRow, n int64) {
-	if row != nil && !row.GetHeld() {
+	if row != nil && !row.GetHeld() && !row.GetTelling() {
 		e.metrics.open.Add(float64(n))
 	}
 	e.countOverflow(row, n)

@@ -69,6 +69,9 @@ type Commit struct {
 	// ID and ContentHash are given with an acceptance, and only then.
 	ID          messages.OrderID
 	ContentHash []byte
+	// Child: an acceptance is part of an order that was accepted before. It does not count that the store has no room for
+	// new ones.
+	Child bool
 	// Row replaces the order's row: given with an acceptance, and whenever the status changes; else nil. RowBefore is
 	// the row that it replaces; nil with an acceptance. Neither is changed after the call.
 	Row, RowBefore *journalv1.OrderRow

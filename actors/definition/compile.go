@@ -105,28 +105,35 @@ func (c *compiler) header(n *node) {
 	if !o.ok {
 		return
 	}
-	match := func(name string, pattern *regexp.Regexp, want string) string {
-		v := o.required(name)
-		if v == nil {
-			return ""
-		}
-		if v.kind != stringKind || len(v.text) > maxVersion || !pattern.MatchString(v.text) {
-			c.atf(v, "%q must be %s, but is %s", name, want, v.describe())
-			return ""
-		}
-		return v.text
-	}
-	match("dsl", dslPattern, "a version of the language that is supported, '1.0.0' to '1.0.3', in quotes")
-	const aName = "a name of at most 63 letters, digits and inner hyphens"
-	c.def.Ref = messages.DefinitionRef{
-		Namespace: match("namespace", namePattern, aName),
-		Name:      match("name", namePattern, aName),
-		Version:   match("version", versionPattern, "a semantic version such as '1.0.0', in quotes"),
-	}
+	o.match("dsl", dslPattern, "a version of the language that is supported, '1.0.0' to '1.0.3', in quotes")
+	c.def.Ref = o.definition(versionPattern, "a semantic version such as '1.0.0', in quotes")
 	c.def.Title = o.text("title")
 	o.text("summary")
 	c.object(o.get("tags"), "the property \"tags\"", anyProperty)
 	c.metadata(o.get("metadata"))
+}
+
+// definition returns the name of a definition, whose version matches a pattern.
+func (o object) definition(version *regexp.Regexp, aVersion string) messages.DefinitionRef {
+	const aName = "a name of at most 63 letters, digits and inner hyphens"
+	return messages.DefinitionRef{
+		Namespace: o.match("namespace", namePattern, aName),
+		Name:      o.match("name", namePattern, aName),
+		Version:   o.match("version", version, aVersion),
+	}
+}
+
+// match returns a required property that is a string of a pattern, or "" after a mistake.
+func (o object) match(name string, pattern *regexp.Regexp, want string) string {
+	v := o.required(name)
+	if v == nil {
+		return ""
+	}
+	if v.kind != stringKind || len(v.text) > maxVersion || !pattern.MatchString(v.text) {
+		o.c.atf(v, "%q must be %s, but is %s", name, want, v.describe())
+		return ""
+	}
+	return v.text
 }
 
 // metadata reads what of the document's metadata means something to Holdfast.

@@ -138,7 +138,7 @@ var durationUnits = []struct {
 // duration reads a duration; nil after a mistake.
 func (c *compiler) duration(n *node, p place, vars []string) workflow.Duration {
 	switch {
-	case n.kind == stringKind && isExpression(n.text):
+	case n.isExpression():
 		if e := c.template(n, p, vars); e != nil {
 			return computed{e}
 		}

@@ -18,6 +18,9 @@ func isExpression(s string) bool {
 	return strings.HasPrefix(s, "${") && strings.HasSuffix(s, "}")
 }
 
+// isExpression tells whether the node is an expression in ${ }.
+func (n *node) isExpression() bool { return n.kind == stringKind && isExpression(n.text) }
+
 // bare compiles a property that is an expression, with or without ${ }; nil after a mistake.
 func (c *compiler) bare(n *node, name string, p place, vars []string) workflow.Expr {
 	if !c.isString(n, name) {

@@ -57,6 +57,9 @@ func FuzzCompile(f *testing.F) {
 			if task.Ref != ref || task.In == nil || task.In.Tasks[task.Index] != task {
 				t.Errorf("task %s is not where it says", ref)
 			}
+			if l := task.Compensate; l != nil && (len(l.Tasks) != 1 || def.Tasks[l.Tasks[0].Ref] != l.Tasks[0]) {
+				t.Errorf("task %s has no compensation that is a task", ref)
+			}
 		}
 	})
 }

@@ -73,8 +73,11 @@ func show[M interface {
 
 func describe(t *workflow.Task) string {
 	then := ""
+	if t.Compensate != nil {
+		then += " compensate"
+	}
 	if t.Then != "" {
-		then = " then " + t.Then
+		then += " then " + t.Then
 	}
 	switch {
 	case t.Do != nil && t.Do.Input != nil:
@@ -85,6 +88,8 @@ func describe(t *workflow.Task) string {
 		return "call " + t.Call.Activity + then
 	case t.Call != nil:
 		return "call " + t.Call.Activity + " with" + then
+	case t.Run != nil:
+		return describeRun(t.Run) + then
 	case t.Set != nil:
 		return "set" + then
 	case t.Switch != nil:
@@ -101,6 +106,9 @@ func describe(t *workflow.Task) string {
 		if r := t.Try.Retry; r != nil {
 			s += fmt.Sprintf(" retry %d backoff %d", r.Attempts, r.Backoff)
 		}
+		if t.Try.Compensate {
+			s += " compensating"
+		}
 		return s + then
 	case t.Raise != nil:
 		return fmt.Sprintf("raise %d", t.Raise.Status) + then
@@ -109,4 +117,18 @@ func describe(t *workflow.Task) string {
 	default:
 		return "nothing"
 	}
+}
+
+func describeRun(r *workflow.Run) string {
+	s := "run " + r.Definition.String()
+	if r.Input != nil {
+		s += " with input"
+	}
+	if r.OrderKey != nil {
+		s += " with order key"
+	}
+	if r.Detached {
+		s += " detached"
+	}
+	return s
 }

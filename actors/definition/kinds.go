@@ -16,7 +16,7 @@ func (c *compiler) doTask(o object, t *workflow.Task, s scope) {
 func (c *compiler) setTask(o object, t *workflow.Task, s scope) {
 	n := o.get("set")
 	switch {
-	case n.kind == objectKind && len(n.items) > 0, n.kind == stringKind && isExpression(n.text):
+	case n.kind == objectKind && len(n.items) > 0, n.isExpression():
 		t.Set = c.template(n, placeTask, s.vars)
 	default:
 		c.atf(n, "\"set\" must be an object with at least one property, or an expression in ${ }, but is %s", n.describe())
@@ -56,7 +56,7 @@ func (c *compiler) switchTask(o object, t *workflow.Task, s scope) {
 			kase.When = c.bare(when, "when", placeTask, s.vars)
 		}
 		if then := k.required("then"); then != nil {
-			kase.Then = c.then(then, t.In)
+			kase.Then = c.then(then, t.In, s)
 		}
 		t.Switch = append(t.Switch, kase)
 	}
@@ -194,11 +194,7 @@ func (c *compiler) functionCall(call, body *node, t *workflow.Task, s scope) *wo
 	}
 	inner := s.below(t, "/call", nil) // a function sees no variables of its callers
 	inner.functions = append(slices.Clone(s.functions), name)
-	if c.tasks++; c.tasks == c.limits.Tasks+1 {
-		c.atf(call, "the definition has more than %d tasks, those of each call of a function counted: split the workflow",
-			c.limits.Tasks)
-	}
-	if c.tasks > c.limits.Tasks {
+	if !c.count(call) {
 		return do
 	}
 	l.Tasks = append(l.Tasks, c.task(body, &workflow.Task{

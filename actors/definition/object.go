@@ -77,6 +77,15 @@ func (o object) unsupported(name, what string) {
 	}
 }
 
+// boolean reads a node that is true or false.
+func (c *compiler) boolean(n *node, name string) (value, ok bool) {
+	if n.kind != boolKind {
+		c.atf(n, "%q must be true or false, but is %s", name, n.describe())
+		return false, false
+	}
+	return n.text == "true", true
+}
+
 func (c *compiler) isString(n *node, name string) bool {
 	if n.kind != stringKind {
 		c.atf(n, "%q must be a string, but is %s", name, n.describe())

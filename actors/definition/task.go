@@ -2,6 +2,7 @@ package definition
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"unicode"
@@ -14,6 +15,8 @@ type construct struct {
 	// name is the property that tells the kind, with the others that go with it.
 	name string
 	with []string
+	// extensions are the properties that its metadata may have under holdfast.
+	extensions []string
 	// parse compiles it into t; nil if it is not supported yet.
 	parse func(c *compiler, o object, t *workflow.Task, s scope)
 }
@@ -27,11 +30,15 @@ func init() { //nolint:gochecknoinits // the table and the parsers refer to each
 		{name: "fork"},
 		{name: "listen", with: []string{"foreach"}},
 		{name: "emit"},
-		{name: "run"},
-		{name: "call", with: []string{"with"}, parse: (*compiler).callTask},
+		{name: "run", extensions: []string{"compensate", "orderKey"}, parse: (*compiler).runTask},
+		{
+			name: "call", with: []string{"with"}, extensions: []string{"compensate"}, parse: (*compiler).callTask,
+		},
 		{name: "set", parse: (*compiler).setTask},
 		{name: "switch", parse: (*compiler).switchTask},
-		{name: "try", with: []string{"catch"}, parse: (*compiler).tryTask},
+		{
+			name: "try", with: []string{"catch"}, extensions: []string{"compensate"}, parse: (*compiler).tryTask,
+		},
 		{name: "raise", parse: (*compiler).raiseTask},
 		{name: "wait", parse: (*compiler).waitTask},
 		{name: "do", parse: (*compiler).doTask},
@@ -50,6 +57,8 @@ type scope struct {
 	vars []string
 	// functions are those being compiled, to find recursion.
 	functions []string
+	// compensation is set within a compensation, and within the functions called there.
+	compensation bool
 	// check is set when a function is checked by itself: its tasks are no part of the definition.
 	check bool
 }
@@ -93,11 +102,7 @@ func (c *compiler) taskList(n *node, s scope) *workflow.List {
 	}
 	// All names are known before the first task is read: a task may go on with a later one.
 	for i, b := range bodies {
-		if c.tasks++; c.tasks == c.limits.Tasks+1 {
-			c.atf(b.n, "the definition has more than %d tasks, those of each call of a function counted: split the workflow",
-				c.limits.Tasks)
-		}
-		if c.tasks > c.limits.Tasks {
+		if !c.count(b.n) {
 			return l
 		}
 		l.Tasks = append(l.Tasks, c.task(b.n, &workflow.Task{
@@ -109,6 +114,15 @@ func (c *compiler) taskList(n *node, s scope) *workflow.List {
 		}, s))
 	}
 	return l
+}
+
+// count counts one more task. It tells whether there is room for it.
+func (c *compiler) count(n *node) bool {
+	if c.tasks++; c.tasks == c.limits.Tasks+1 {
+		c.atf(n, "the definition has more than %d tasks, those of each call of a function counted: split the workflow",
+			c.limits.Tasks)
+	}
+	return c.tasks <= c.limits.Tasks
 }
 
 // item reads an item of a list of named things, an object with one property.
@@ -169,10 +183,10 @@ func (c *compiler) task(n *node, t *workflow.Task, s scope) *workflow.Task {
 	t.Export = c.export(o.get("export"), s.vars)
 	t.Timeout = c.timeout(o.get("timeout"), placeTask, s.vars)
 	if v := o.get("then"); v != nil {
-		t.Then = c.then(v, t.In)
+		t.Then = c.then(v, t.In, s)
 	}
-	c.object(o.get("metadata"), "the property \"metadata\"", anyProperty)
 	kind.parse(c, o, t, s)
+	c.taskMetadata(o.get("metadata"), kind, t, s)
 	return t
 }
 
@@ -216,8 +230,12 @@ func supported() []string {
 }
 
 // then reads a flow directive of a task or case of the list.
-func (c *compiler) then(n *node, l *workflow.List) string {
+func (c *compiler) then(n *node, l *workflow.List, s scope) string {
 	if !c.isString(n, "then") {
+		return ""
+	}
+	if n.text == thenEnd && s.compensation {
+		c.atf(n, "a compensation, or a function that one calls, can't end the workflow: use \"exit\" to leave the list")
 		return ""
 	}
 	if _, known := l.ByName[n.text]; known {
@@ -227,11 +245,11 @@ func (c *compiler) then(n *node, l *workflow.List) string {
 	case thenContinue, thenExit, thenEnd:
 		return n.text
 	}
-	names := []string{thenContinue, thenExit, thenEnd}
-	for name := range l.ByName {
-		names = append(names, name)
+	names := slices.SortedFunc(maps.Keys(l.ByName), func(a, b string) int { return l.ByName[a] - l.ByName[b] })
+	if !s.compensation {
+		names = append([]string{thenEnd}, names...)
 	}
-	slices.SortFunc(names[3:], func(a, b string) int { return l.ByName[a] - l.ByName[b] })
+	names = append([]string{thenContinue, thenExit}, names...)
 	c.atf(n, "there is no task %s in this list, and only tasks of the same list can be next: %s",
 		shorten(n.text, 60), hint(n.text, names, ""))
 	return ""

@@ -14,7 +14,8 @@
 //	     Offer of what was sent to a ledger that is not here
 //
 // For an idempotent activity nothing is reserved: from ready it goes in flight. Cancel drops what is ready or reserved,
-// and asks the adapter about what is in flight. Done and DropPartition drop a task from any state.
+// and asks the adapter about what is in flight. Withdraw drops only what nobody can have begun with. Done and DropPartition
+// drop a task from any state.
 //
 // Ready tasks go to streams with credit in turn, those of a higher priority first, and within one in the order in which they
 // were offered; what comes back from a lost stream goes first, and what has waited long gets a share of the sends. A Limit

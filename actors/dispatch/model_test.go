@@ -21,24 +21,25 @@ func TestModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(t)
 		t.Repeat(map[string]func(*rapid.T){
-			"":        w.check,
-			"offer":   w.offer,
-			"spawn":   w.spawn,
-			"connect": w.connect,
-			"credit":  w.credit,
-			"grant":   w.credit,
-			"revoke":  w.revoke,
-			"journal": w.journal,
-			"commit":  w.journal,
-			"answer":  w.answer,
-			"giveUp":  w.giveUp,
-			"cancel":  w.cancel,
-			"break":   w.breakOff,
-			"detach":  w.detach,
-			"kill":    w.kill,
-			"tick":    w.tick,
-			"restart": w.restart,
-			"limit":   w.limit,
+			"":         w.check,
+			"offer":    w.offer,
+			"spawn":    w.spawn,
+			"connect":  w.connect,
+			"credit":   w.credit,
+			"grant":    w.credit,
+			"revoke":   w.revoke,
+			"journal":  w.journal,
+			"commit":   w.journal,
+			"answer":   w.answer,
+			"giveUp":   w.giveUp,
+			"cancel":   w.cancel,
+			"break":    w.breakOff,
+			"detach":   w.detach,
+			"kill":     w.kill,
+			"tick":     w.tick,
+			"restart":  w.restart,
+			"withdraw": w.withdraw,
+			"limit":    w.limit,
 		})
 		w.heal(t)
 	})
@@ -54,6 +55,7 @@ type work struct {
 	offered   bool   // to this queue, and not dropped
 	fresh     bool   // it was only ever offered to this queue, and never sent
 	cancelled bool
+	withdrawn bool // to be given up if nobody has begun with it
 	over      bool
 	priority  int
 	began     bool // really: it is being executed, or was, and is not known to have failed
@@ -155,18 +157,6 @@ func (w *world) giveUp(t *rapid.T) {
 	w.hand(t, o, false)
 }
 
-func (w *world) cancel(t *rapid.T) {
-	o := pick(t, only(w.works, func(o *work) bool { return !o.over }))
-	o.cancelled = true
-	w.perform(t, w.queue.Cancel(o.key, o.attempt))
-	if state, _, _ := w.queue.Where(o.key); state == "gone" {
-		if o.fresh && !o.over {
-			t.Fatalf("%s was never sent, but nobody was told that it is not done", o.key)
-		}
-		o.over = true // by the end of the order's patience
-	}
-}
-
 // journal answers a reservation.
 func (w *world) journal(t *rapid.T) {
 	r := pick(t, w.pending)
@@ -205,7 +195,7 @@ func (w *world) perform(t *rapid.T, outputs []dispatch.Output) {
 			w.conn(t, out.Stream) // what is under way goes on nevertheless
 		case dispatch.NotDone:
 			o := w.byKey[out.Task.Key]
-			if o.began || !o.cancelled {
+			if o.began || !o.cancelled && !o.withdrawn {
 				t.Fatalf("%s is said to be not done, but: %+v", out.Task.Key, *o)
 			}
 			o.over = true

@@ -296,6 +296,14 @@ func (q *Queue) Cancel(key string, attempt uint32) []Output {
 	return q.done()
 }
 
+// Withdraw gives an attempt up if certainly nobody has begun with it. Any other goes on to its end.
+func (q *Queue) Withdraw(key string, attempt uint32) []Output {
+	if it := q.items[key]; it != nil && it.task.Attempt == attempt && it.untouched() {
+		q.giveUp(it)
+	}
+	return q.done()
+}
+
 // DropPartition forgets the tasks of a partition that this node has lost.
 func (q *Queue) DropPartition(p messages.Partition) []Output {
 	for _, it := range q.items {

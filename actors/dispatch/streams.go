@@ -228,11 +228,13 @@ func (q *Queue) aged(since time.Time) bool {
 	return !since.IsZero() && q.now.Sub(since) >= q.config.AgeAfter
 }
 
-// send uses a credit of a stream for an item.
+// send uses a credit of a stream for an item. Also what is idempotent is marked if another adapter may have begun with it: who
+// gets it must not say that it was not done.
 func (q *Queue) send(it *item, s *stream) {
 	it.assign(s)
 	s.sent++
 	t := it.task
+	t.MaybeStarted = t.MaybeStarted || s.Idempotent && (it.lost || t.Again)
 	if s.Idempotent || t.Ledger == s.Ledger {
 		q.fly(it)
 		return

@@ -101,6 +101,8 @@ func (e *env) run(t *testing.T, words []string) string {
 		return show(q.Done(key, attempt))
 	case "cancel": // key= attempt=
 		return show(q.Cancel(key, attempt))
+	case "withdraw":
+		return show(q.Withdraw(key, attempt))
 	case "drop": // partition=
 		return show(q.DropPartition(messages.Partition(args.number(t, "partition", 0))))
 	case "tick": // after=

@@ -40,6 +40,7 @@ var errorTable = []struct { //nolint:gochecknoglobals // a table
 	{workflow.ErrEnded, codes.FailedPrecondition, "ORDER_ENDED", 0},
 	{workflow.ErrNotHeld, codes.FailedPrecondition, "KEY_NOT_HELD", 0},
 	{workflow.ErrNotFaulted, codes.FailedPrecondition, "ORDER_NOT_FAULTED", 0},
+	{workflow.ErrCompensating, codes.FailedPrecondition, "COMPENSATING", 0},
 	{workflow.ErrStopping, codes.FailedPrecondition, "ORDER_ENDING", 0},
 	{workflow.ErrDeadline, codes.FailedPrecondition, "DEADLINE_PASSED", 0},
 	{workflow.ErrInDoubt, codes.FailedPrecondition, "ATTEMPT_IN_DOUBT", 0},

@@ -5,7 +5,9 @@ import (
 
 	"google.golang.org/grpc/codes"
 
+	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
+	"github.com/holdfast-run/holdfast/messages/adminv1"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
@@ -35,6 +37,29 @@ func Explain(err error) error {
 func (s *Server) Check(o *orderv1.WorkOrder) (*journalv1.OrderAccepted, error) {
 	c, err := s.check(o)
 	return c.accepted, err
+}
+
+// HistoryEvents tells the events of one history.
+func HistoryEvents(events ...*journalv1.Event) []*orderv1.HistoryEvent {
+	tasks := map[uint32]task{}
+	var told []*orderv1.HistoryEvent
+	for i, ev := range events {
+		told = append(told, historyEvent(ev, tasks))
+		told[i].Version = uint64(i) + 1
+	}
+	return told
+}
+
+// OrderOf is an order as its state tells it.
+func OrderOf(s *workflow.State) *orderv1.Order { return orderOf(s) }
+
+// Listed is an order as its row tells it.
+func Listed(row *journalv1.OrderRow) *orderv1.Order { return listed(row) }
+
+// CommandOf makes the command that an action means.
+func CommandOf(act *adminv1.Action) workflow.Command {
+	cmd, _ := admin{}.commandOf(&mistakes{}, act)
+	return cmd
 }
 
 // CheckHello checks a hello.

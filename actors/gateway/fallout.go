@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adminv1"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
@@ -22,6 +23,8 @@ const (
 	mostGroups = 10_000
 	// selectPage is how many orders are read at once.
 	selectPage = 1000
+	// mostCompensable bounds what is told of one order.
+	mostCompensable = 1000
 	// mostIDs bounds a selection by ids.
 	mostIDs = 10_000
 )
@@ -207,6 +210,7 @@ func (a admin) ShowFallout(ctx context.Context, r *adminv1.ShowFalloutRequest) (
 	for _, d := range s.InDoubt() {
 		out.InDoubt = append(out.InDoubt, &adminv1.AttemptInDoubt{Task: d.Task, Key: d.Key, Attempt: d.Attempt})
 	}
+	out.Compensable = compensable(s)
 	h := newHistory(a.engine.Journal(), handle, 1)
 	err = h.read(ctx, func(ev *orderv1.HistoryEvent) bool {
 		if ev.GetType() == lateResult {
@@ -218,4 +222,17 @@ func (a admin) ShowFallout(ctx context.Context, r *adminv1.ShowFalloutRequest) (
 		return nil, a.fail(err)
 	}
 	return out, nil
+}
+
+// compensable is what a cancellation with compensation would undo: nothing of an order that can no longer be cancelled.
+func compensable(s *workflow.State) []*adminv1.Compensable {
+	if s.Ended() && !s.Faulted() {
+		return nil
+	}
+	var out []*adminv1.Compensable
+	all := s.Compensable()
+	for _, c := range all[:min(len(all), mostCompensable)] {
+		out = append(out, &adminv1.Compensable{Task: c.Task, Key: c.Key, InDoubt: c.InDoubt})
+	}
+	return out
 }

@@ -177,8 +177,8 @@ func isEnd(typ string) bool {
 
 // task is what a frame number stands for.
 type task struct {
-	ref, activity, key string
-	attempt            uint32
+	ref, activity, key, child string
+	attempt                   uint32
 }
 
 // historyEvent tells one event to people and programs.
@@ -236,7 +236,7 @@ func historyEvent(ev *journalv1.Event, tasks map[uint32]task) *orderv1.HistoryEv
 		h.Type, h.Error = "catch.started", e.CatchStarted.GetError()
 	case *journalv1.Event_StopRequested:
 		of(e.StopRequested.GetFrame())
-		h.Type, h.Due = "stop.requested", stamp(e.StopRequested.GetUntil())
+		h.Type, h.Due, h.Compensate = "stop.requested", stamp(e.StopRequested.GetUntil()), e.StopRequested.GetCompensate()
 		h.Error, h.By, h.Reason = e.StopRequested.GetError(), e.StopRequested.GetBy(), e.StopRequested.GetReason()
 	case *journalv1.Event_LateResult:
 		l := e.LateResult
@@ -250,13 +250,36 @@ func historyEvent(ev *journalv1.Event, tasks map[uint32]task) *orderv1.HistoryEv
 	case *journalv1.Event_OrderCancelled:
 		h.Type, h.By, h.Reason = "order.cancelled", e.OrderCancelled.GetBy(), e.OrderCancelled.GetReason()
 	default:
-		operatorEvent(h, ev)
+		familyEvent(h, ev, tasks)
 	}
 	return h
 }
 
 // lateResult is the type of the event that tells a result which came after its task had been left.
 const lateResult = "result.late"
+
+// familyEvent tells what has to do with a child order, or with the parent.
+func familyEvent(h *orderv1.HistoryEvent, ev *journalv1.Event, tasks map[uint32]task) {
+	of := func(frame uint32) { h.Task, h.ChildId = tasks[frame].ref, tasks[frame].child }
+	switch e := ev.GetKind().(type) {
+	case *journalv1.Event_ChildScheduled:
+		t := tasks[e.ChildScheduled.GetFrame()]
+		t.child = e.ChildScheduled.GetChildId()
+		tasks[e.ChildScheduled.GetFrame()] = t
+		of(e.ChildScheduled.GetFrame())
+		h.Type, h.Data = "child.scheduled", e.ChildScheduled.GetInput()
+	case *journalv1.Event_ChildFaulted:
+		of(e.ChildFaulted.GetFrame())
+		h.Type, h.Error = "child.faulted", e.ChildFaulted.GetError()
+	case *journalv1.Event_ChildEnded:
+		of(e.ChildEnded.GetFrame())
+		h.Type, h.Data, h.Error = "child.ended", e.ChildEnded.GetOutput(), e.ChildEnded.GetError()
+	case *journalv1.Event_ParentTold:
+		h.Type = "parent.told"
+	default:
+		operatorEvent(h, ev)
+	}
+}
 
 // operatorEvent tells what an operator did, and what follows from that.
 func operatorEvent(h *orderv1.HistoryEvent, ev *journalv1.Event) {
@@ -266,7 +289,14 @@ func operatorEvent(h *orderv1.HistoryEvent, ev *journalv1.Event) {
 	case *journalv1.Event_OrderReopened:
 		h.Type, h.By, h.Reason = "order."+reopening(e.OrderReopened.GetHow()), e.OrderReopened.GetBy(), e.OrderReopened.GetReason()
 		h.Task, h.Data, h.Due = e.OrderReopened.GetTask(), e.OrderReopened.GetInput(), stamp(e.OrderReopened.GetDeadline())
-		h.NotDone = e.OrderReopened.GetNotDone()
+		h.NotDone, h.Compensate = e.OrderReopened.GetNotDone(), e.OrderReopened.GetHow() == journalv1.Reopening_REOPENING_CANCEL
+		if e.OrderReopened.GetHow() == journalv1.Reopening_REOPENING_SKIP {
+			h.Data = e.OrderReopened.GetOutput()
+		}
+	case *journalv1.Event_CompensationStarted:
+		h.Type, h.Task, h.Key = "compensation.started", e.CompensationStarted.GetTask(), e.CompensationStarted.GetKey()
+	case *journalv1.Event_CompensationEnded:
+		h.Type, h.Task, h.Key = "compensation.ended", e.CompensationEnded.GetTask(), e.CompensationEnded.GetKey()
 	case *journalv1.Event_OrderContinued:
 		h.Type = "order.continued"
 	case *journalv1.Event_OrderSuspended:
@@ -282,6 +312,8 @@ func reopening(how journalv1.Reopening) string {
 		return "skipped"
 	case journalv1.Reopening_REOPENING_RESTART:
 		return "restarted"
+	case journalv1.Reopening_REOPENING_CANCEL:
+		return "cancelling"
 	case journalv1.Reopening_REOPENING_RETRY, journalv1.Reopening_REOPENING_UNSPECIFIED:
 	}
 	return "retried"

@@ -29,7 +29,13 @@ func describe(events []*orderv1.HistoryEvent) string {
 			line += " " + ev.GetTask()
 		}
 		if ev.GetKey() != "" {
-			line += fmt.Sprintf(" %s#%d %s", ev.GetKey(), ev.GetAttempt(), ev.GetActivity())
+			line += " " + ev.GetKey()
+		}
+		if ev.GetAttempt() != 0 {
+			line += fmt.Sprintf("#%d %s", ev.GetAttempt(), ev.GetActivity())
+		}
+		if ev.GetChildId() != "" {
+			line += " child " + ev.GetChildId()
 		}
 		if len(ev.GetData()) > 0 {
 			line += " " + string(ev.GetData())
@@ -42,6 +48,9 @@ func describe(events []*orderv1.HistoryEvent) string {
 		}
 		if ev.GetReason() != "" {
 			line += " because " + ev.GetReason()
+		}
+		if ev.GetCompensate() {
+			line += " compensating"
 		}
 		lines = append(lines, line)
 	}

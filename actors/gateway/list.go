@@ -94,6 +94,6 @@ func listed(row *journalv1.OrderRow) *orderv1.Order {
 	return &orderv1.Order{
 		Id: row.GetId(), Definition: row.GetDefinition(), Status: orderv1.Status(row.GetStatus()), OrderKey: row.GetOrderKey(),
 		Priority: row.GetPriority(), Labels: labelMap(row.GetLabels()), Deadline: stamp(row.GetDeadline()),
-		AcceptedAt: stamp(row.GetAcceptedAt()), EndedAt: stamp(row.GetEndedAt()),
+		AcceptedAt: stamp(row.GetAcceptedAt()), EndedAt: stamp(row.GetEndedAt()), ParentId: row.GetParent(),
 	}
 }

@@ -58,7 +58,7 @@ func (a admin) commandOf(m *mistakes, act *adminv1.Action) (cmd workflow.Command
 			Deadline: checkDeadline(m, "action.restart.deadline", k.Restart.GetDeadline()), By: by, Reason: reason,
 		}, faultedOnly
 	case *adminv1.Action_Cancel:
-		return workflow.Cancel{By: by, Reason: reason}, faultedOnly
+		return workflow.Cancel{Compensate: k.Cancel.GetCompensate(), By: by, Reason: reason}, faultedOnly
 	case *adminv1.Action_Complete:
 		output := a.value(m, "action.complete.output", k.Complete.GetOutput())
 		if len(output) == 0 {

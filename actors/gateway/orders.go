@@ -128,7 +128,7 @@ func orderOf(s *workflow.State) *orderv1.Order {
 	a := s.Accepted()
 	o := &orderv1.Order{
 		Id: a.GetOrderId(), Definition: a.GetDefinition(), OrderKey: a.GetOrderKey(), Priority: a.GetPriority(),
-		Labels: labelMap(a.GetLabels()), Input: a.GetInput(),
+		Labels: labelMap(a.GetLabels()), Input: a.GetInput(), ParentId: a.GetParent().GetOrderId(), AwaitedIds: s.Awaited(),
 	}
 	o.Status, o.Version = s.Status(), uint64(s.Version())
 	o.AcceptedAt = timestamppb.New(s.AcceptedAt())
@@ -196,7 +196,7 @@ func (o orders) Cancel(ctx context.Context, r *orderv1.CancelRequest) (*orderv1.
 	checkReason(&m, "reason", r.GetReason())
 	err := m.err()
 	if err == nil {
-		err = o.command(ctx, messages.OrderID(r.GetId()), workflow.Cancel{Reason: r.GetReason()})
+		err = o.command(ctx, messages.OrderID(r.GetId()), workflow.Cancel{Compensate: r.GetCompensate(), Reason: r.GetReason()})
 	}
 	if err != nil {
 		return nil, o.fail(err)

@@ -11,7 +11,7 @@ import (
 // handle deals with an error that came up into a frame from a task inside.
 func (m *machine) handle(f *frame, p *problemv1.Problem) {
 	switch {
-	case f.task == nil:
+	case f.task == nil, f.undo != nil: // a compensation that fails is for an operator
 		m.endFaulted(&journalv1.OrderFaulted{Error: p})
 	case f.task.Try == nil || f.caught != nil:
 		m.fault(f, p)
@@ -20,38 +20,39 @@ func (m *machine) handle(f *frame, p *problemv1.Problem) {
 	}
 }
 
-// catch decides whether a try catches an error, and what then: retry, run the catch tasks, or go on. An error whose
-// retries are used up, with no catch tasks to run, goes further up.
+// catch decides whether a try catches an error, and what then: undo what was done inside, retry, run the catch tasks, or go
+// on. An error whose retries are used up, with no catch tasks to run, goes further up.
 func (m *machine) catch(f *frame, p *problemv1.Problem) {
 	try := f.task.Try
-	args := m.argsOf(f)
-	args.Vars = append(args.Vars, Var{Name: try.As, Value: problemValue(p)})
-	caught := matches(try.Filter, p)
-	if caught {
-		var err error
-		if caught, err = holds(try.When, try.ExceptWhen, f.input, args); err != nil {
-			m.fault(f, expressionProblem(f.task, err))
-			return
-		}
-	}
-	if !caught {
+	caught, args, err := m.filters(f, p)
+	switch {
+	case err != nil:
+		m.fault(f, expressionProblem(f.task, err))
+		return
+	case !caught:
 		m.fault(f, p)
 		return
 	}
+	var due time.Time
+	again := false
 	if try.Retry != nil {
-		due, ok, err := m.retryAt(f, try.Retry, args)
-		if err != nil {
+		if due, again, err = m.retryAt(f, try.Retry, args); err != nil {
 			m.fault(f, expressionProblem(f.task, err))
 			return
 		}
-		if ok {
-			m.emit(&journalv1.Event{Kind: &journalv1.Event_RetryScheduled{RetryScheduled: &journalv1.RetryScheduled{
-				Frame: f.id, Retry: f.retry.n + 1, Due: due.UnixNano(), Error: p,
-			}}})
+	}
+	if try.Compensate {
+		// A retry finds out what came of an attempt in doubt.
+		if d := m.s.lastDone(f, again); d != nil {
+			m.undo(f, d) // and comes back
 			return
 		}
 	}
 	switch {
+	case again:
+		m.emit(&journalv1.Event{Kind: &journalv1.Event_RetryScheduled{RetryScheduled: &journalv1.RetryScheduled{
+			Frame: f.id, Retry: f.retry.n + 1, Due: due.UnixNano(), Error: p,
+		}}})
 	case try.Catch != nil:
 		m.emit(&journalv1.Event{Kind: &journalv1.Event_CatchStarted{CatchStarted: &journalv1.CatchStarted{Frame: f.id, Error: p}}})
 	case try.Retry != nil:
@@ -59,6 +60,17 @@ func (m *machine) catch(f *frame, p *problemv1.Problem) {
 	default:
 		m.complete(f, f.input, "")
 	}
+}
+
+// filters tells whether the try of a frame catches an error, and what expressions about it may refer to.
+func (m *machine) filters(f *frame, p *problemv1.Problem) (bool, *Args, error) {
+	try, args := f.task.Try, m.argsOf(f)
+	args.Vars = append(args.Vars, Var{Name: try.As, Value: problemValue(p)})
+	if !matches(try.Filter, p) {
+		return false, args, nil
+	}
+	caught, err := holds(try.When, try.ExceptWhen, f.input, args)
+	return caught, args, err
 }
 
 func matches(filter *Filter, p *problemv1.Problem) bool {

@@ -21,6 +21,8 @@ var (
 	ErrStale = errors.New("attempt is over")
 	// ErrNotHeld: the order does not hold its key.
 	ErrNotHeld = errors.New("order does not hold its key")
+	// ErrCompensating: the order has faulted while it undid something.
+	ErrCompensating = errors.New("order has faulted in a compensation: retry or skip that, or cancel the order without compensation")
 	// ErrNotAccepted: there is no such order.
 	ErrNotAccepted = errors.New("order was not accepted")
 )
@@ -59,9 +61,31 @@ type (
 	}
 	// TimerFired says that it is time; what is not due yet is left.
 	TimerFired struct{}
-	// Cancel asks the order to stop; one that has faulted is cancelled at once. Repeating it is no error; ErrEnded if the
-	// order ended otherwise.
-	Cancel struct{ By, Reason string }
+	// Cancel asks the order to stop; one that has faulted is cancelled at once. With Compensate, what it has done is undone
+	// before it ends; one that has faulted goes on for that, when it has the turn of its key. Repeating it is no error;
+	// ErrEnded if the order ended otherwise, ErrCompensating if it has faulted while something was undone, and is to
+	// compensate.
+	Cancel struct {
+		Compensate bool
+		By, Reason string
+		// Later: if the order has faulted while something was undone, it is cancelled once that is over, in place of an error.
+		Later bool
+		// Turn is as in Reopen.
+		Turn []byte
+	}
+	// ChildResult tells how a child of the order stands. Repeating it is no error.
+	ChildResult struct {
+		ID messages.OrderID
+		// Version is the child's.
+		Version messages.Version
+		// Status is that of a child that has ended, pending if it was accepted, or unspecified if it can't be.
+		Status orderv1.Status
+		// Output is that of a child that has completed, Error why it has not.
+		Output []byte
+		Error  *problemv1.Problem
+	}
+	// Told says that the parent of the order knows how it has ended, as it did at a version.
+	Told struct{ Version messages.Version }
 	// Fault ends an order that the engine can't go on with, or that an operator gives up for now.
 	Fault struct {
 		Error      *problemv1.Problem
@@ -102,20 +126,22 @@ type (
 	Continue struct{}
 )
 
-func (Accept) isCommand()     {}
-func (Start) isCommand()      {}
-func (Overflow) isCommand()   {}
-func (Sent) isCommand()       {}
-func (TaskResult) isCommand() {}
-func (TimerFired) isCommand() {}
-func (Cancel) isCommand()     {}
-func (Fault) isCommand()      {}
-func (Complete) isCommand()   {}
-func (Reopen) isCommand()     {}
-func (Suspend) isCommand()    {}
-func (Resume) isCommand()     {}
-func (ReleaseKey) isCommand() {}
-func (Continue) isCommand()   {}
+func (Accept) isCommand()      {}
+func (Start) isCommand()       {}
+func (Overflow) isCommand()    {}
+func (Sent) isCommand()        {}
+func (TaskResult) isCommand()  {}
+func (TimerFired) isCommand()  {}
+func (Cancel) isCommand()      {}
+func (Fault) isCommand()       {}
+func (Complete) isCommand()    {}
+func (Reopen) isCommand()      {}
+func (ChildResult) isCommand() {}
+func (Told) isCommand()        {}
+func (Suspend) isCommand()     {}
+func (Resume) isCommand()      {}
+func (ReleaseKey) isCommand()  {}
+func (Continue) isCommand()    {}
 
 // machine is one decision under way.
 type machine struct {
@@ -154,7 +180,7 @@ func (s *State) Decide(now time.Time, chance uint64, cmd Command) ([]*journalv1.
 	case Cancel:
 		err = m.cancel(c)
 	case Fault:
-		m.giveUpOrder(c)
+		err = m.giveUpOrder(c)
 	case Complete:
 		err = m.completeByHand(c)
 	case Reopen:
@@ -165,6 +191,10 @@ func (s *State) Decide(now time.Time, chance uint64, cmd Command) ([]*journalv1.
 		err = m.resume(c)
 	case ReleaseKey:
 		err = m.releaseKey(c)
+	case ChildResult:
+		m.childResult(c)
+	case Told:
+		m.told(c)
 	case Continue:
 	default:
 		panic(fmt.Sprintf("unknown command %T", cmd))
@@ -245,7 +275,7 @@ func (m *machine) overflow(c Overflow) {
 
 func (m *machine) sent(c Sent) error {
 	f := m.s.byKey(c.Key)
-	if f == nil || !f.inFlight() || f.call.scheduled.GetAttempt() != c.Attempt || m.s.stopping(f) {
+	if f == nil || !f.inFlight() || f.call.scheduled.GetAttempt() != c.Attempt || m.s.stopping(f) && !m.s.concludes(f) {
 		return ErrStale
 	}
 	if f.call.ledger != c.Ledger {
@@ -305,13 +335,29 @@ func (m *machine) cancel(c Cancel) error {
 		return nil
 	case s.ended == orderv1.Status_STATUS_COMPLETED:
 		return ErrEnded
-	case s.Faulted(), s.startedAt == 0:
+	case s.Faulted():
+		return m.cancelFaulted(c)
+	case s.startedAt == 0:
 		m.endCancelled(&journalv1.OrderCancelled{Reason: c.Reason, By: c.By})
 	default:
-		m.requestStop(s.root(), &journalv1.StopRequested{
-			Cause: journalv1.StopCause_STOP_CAUSE_CANCEL, Reason: c.Reason, By: c.By,
-		})
+		return m.cancelOpen(c)
 	}
+	return nil
+}
+
+// cancelOpen has an order cancelled that has not ended, unless it is being cancelled already. To undo what it has done may be
+// asked for later, and it goes before a fault that is to come.
+func (m *machine) cancelOpen(c Cancel) error {
+	r := m.s.root()
+	switch cause := r.stop.GetCause(); {
+	case cause == journalv1.StopCause_STOP_CAUSE_COMPLETE, cause == journalv1.StopCause_STOP_CAUSE_FAULT && r.undo != nil:
+		return ErrStopping
+	case r.undo != nil, cause == journalv1.StopCause_STOP_CAUSE_CANCEL && (r.stop.GetCompensate() || !c.Compensate):
+		return nil
+	}
+	m.stop(r, &journalv1.StopRequested{
+		Cause: journalv1.StopCause_STOP_CAUSE_CANCEL, Reason: c.Reason, By: c.By, Compensate: c.Compensate,
+	})
 	return nil
 }
 
@@ -327,16 +373,31 @@ func (m *machine) releaseKey(c ReleaseKey) error {
 }
 
 // requestStop begins to leave f, unless that was begun. Activities under way inside it are awaited until the latest of their
-// deadlines.
+// deadlines, and of what is to be undone a while longer; children, and what is to be undone and has no deadline, until they
+// have ended.
 func (m *machine) requestStop(f *frame, e *journalv1.StopRequested) {
-	if f.stop != nil {
-		return
+	if f.stop == nil || !waits(e.GetCause()) && m.s.mayWait(f) {
+		m.stop(f, e)
 	}
-	until := m.now.Add(m.s.limits.StopGrace).UnixNano()
+}
+
+// stop begins to leave f, whatever else was asked for before.
+func (m *machine) stop(f *frame, e *journalv1.StopRequested) {
+	grace := m.s.limits.StopGrace
+	until := m.now.Add(grace).UnixNano()
 	for _, x := range m.s.frames {
-		if d := x.deadline(); x.inFlight() && x.inside(f) && d > until {
-			until = d
+		if !x.inFlight() || !x.inside(f) {
+			continue
 		}
+		d := x.deadline()
+		if e.GetCompensate() && x.task.Compensate != nil { // it is not interrupted: nor is what it says at its deadline missed
+			if d == 0 {
+				until = 0
+				break
+			}
+			d += int64(grace)
+		}
+		until = max(until, d)
 	}
 	e.Frame, e.Until = f.id, until
 	m.emit(&journalv1.Event{Kind: &journalv1.Event_StopRequested{StopRequested: e}})
@@ -364,6 +425,7 @@ func (m *machine) timers() {
 	switch {
 	case s.Ended(), s.Suspended():
 		return
+	case s.leaving():
 	case due(s.deadline):
 		if detail := "the order's deadline has passed"; r == nil {
 			m.endFaulted(&journalv1.OrderFaulted{Error: timeoutProblem("/", detail)})
@@ -375,10 +437,12 @@ func (m *machine) timers() {
 	}
 	for _, f := range append([]*frame(nil), s.frames...) {
 		switch {
-		case f.stop != nil && due(f.stop.GetUntil()):
-			m.giveUp(f)
+		case f.stop != nil && !s.outlasts(f):
+			if due(f.stop.GetUntil()) {
+				m.giveUp(f)
+			}
 		case s.stopping(f), s.queuedSince != 0:
-		case due(f.timeoutAt):
+		case f.stop == nil && due(f.timeoutAt):
 			m.timeOver(f, "the task's timeout has passed")
 		case f.task != nil && f.task.Try != nil && f.caught == nil && f.due == 0 && due(f.retry.timeoutAt):
 			for _, x := range s.frames {

@@ -33,7 +33,7 @@ type List struct {
 	ByName map[string]int
 }
 
-// Task is a node of a definition. Exactly one of Do, Call, Set, Switch, Try, Raise and Wait is set.
+// Task is a node of a definition. Exactly one of Do, Call, Run, Set, Switch, Try, Raise and Wait is set.
 type Task struct {
 	// Ref is a JSON pointer, such as /do/2/activate.
 	Ref  string
@@ -55,11 +55,16 @@ type Task struct {
 
 	Do     *Do
 	Call   *Call
+	Run    *Run
 	Set    Expr
 	Switch []Case
 	Try    *Try
 	Raise  *Raise
 	Wait   Duration
+
+	// Compensate undoes what the task has done: a list of one task, which gets an object with the input and the output of
+	// the activity or child order. Nil: nothing does. Only a Call or a Run has one, and none that is inside another.
+	Compensate *List
 }
 
 // Input prepares what comes into an order or a task. Nil parts do nothing.
@@ -95,6 +100,18 @@ type Call struct {
 	With Expr
 }
 
+// Run runs another order, a child of this one.
+type Run struct {
+	// Definition is what the child runs; its version may be latest.
+	Definition messages.DefinitionRef
+	// Input makes the child's input; nil: the task's input.
+	Input Expr
+	// Detached: the child is not awaited. The task leaves its input.
+	Detached bool
+	// OrderKey makes the child's order key, a string; nil: that of this order.
+	OrderKey Expr
+}
+
 // Case is one branch of a switch.
 type Case struct {
 	Name string
@@ -111,6 +128,8 @@ type Try struct {
 	As               string
 	When, ExceptWhen Expr
 	Retry            *Retry // nil: none
+	// Compensate: what was done inside is undone when an error was caught, before it is retried or Catch runs.
+	Compensate bool
 	// Catch is what runs when an error was caught and is not retried; nil: nothing.
 	Catch *List
 }

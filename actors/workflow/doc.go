@@ -46,6 +46,23 @@
 // the last. So an attempt that succeeds while it is awaited, after its timeout, completes its task: what is late is done, and
 // must not be done again. One that was left in doubt is remembered, and its late result journaled.
 //
+// What an activity or a child has done, and the definition knows how to undo, is a deed. The order keeps its deeds in the order
+// of the journal. A try that has caught an error, or the order when it is cancelled with compensation, undoes them one at a
+// time, the last first, by the tasks that the definition gives, with keys of their own:
+//
+//	stopped, or raised ──► undoing a deed ──► undone: the next one; or cancelled; or retried, or the catch tasks
+//	                          │        ▲
+//	        it fails, or the  ▼        │ an operator retries it, passes it over, or says that there is nothing to undo
+//	        deed is in doubt: faulted ─┘
+//
+// Only an operator who faults or completes the order interrupts that; whatever else ends the frame waits until the deed is
+// undone.
+//
+// A child is an order of its own. Its parent starts it, and asks again for it after each restart; the child tells its parent how
+// it has ended until that is known. A child that has faulted waits for an operator, and its parent for it, unless a try around
+// the task would do something about the error: then it is cancelled, and the error raised. What leaves a child has it cancelled
+// and awaits that, however long it takes: so a parent has its key for as long as a child may run in its turn.
+//
 // How it fails: what is wrong with an expression, a schema or an input is an error of the task, which a try may catch. A
 // command that does not fit is refused, or changes nothing if it is a repetition. An order that loops is cut short every
 // Limits.Steps steps, and faulted at Limits.Events events. Evolve panics on a history that was not made by this

@@ -33,8 +33,27 @@ type (
 		// it was handed over meanwhile.
 		Overflow messages.Epoch
 	}
-	// CancelAttempt asks to give up an attempt. One that has overflowed may have to be handed over first.
-	CancelAttempt struct{ Dispatch }
+	// CancelAttempt asks to give up an attempt. One that has overflowed may have to be handed over first. Withdraw: only if
+	// nobody has begun with it; else it goes on to its end, to be undone.
+	CancelAttempt struct {
+		Dispatch
+
+		Withdraw bool
+	}
+	// StartChild has another order accepted, and started when it has the turn of its key, if it is not there yet. Its
+	// definition is to be found, and with it what Order lacks. The answer is a ChildResult.
+	StartChild struct{ Order *journalv1.OrderAccepted }
+	// CancelChild has a child cancelled. If it is not there yet, it is to be accepted, but not started, before.
+	CancelChild struct {
+		StartChild
+
+		Compensate bool
+	}
+	// TellParent tells the order's parent how it has ended. Once that is durable, the order is to be Told.
+	TellParent struct {
+		Parent *journalv1.Parent
+		Result ChildResult
+	}
 	// More asks for a Continue.
 	More struct{}
 	// End tells whoever waits for it that the order has ended.
@@ -43,6 +62,9 @@ type (
 
 func (Dispatch) isEffect()      {}
 func (CancelAttempt) isEffect() {}
+func (StartChild) isEffect()    {}
+func (CancelChild) isEffect()   {}
+func (TellParent) isEffect()    {}
 func (More) isEffect()          {}
 func (End) isEffect()           {}
 
@@ -61,10 +83,23 @@ func (s *State) Effects(events []*journalv1.Event) []Effect {
 				d.Follows = ended && s.left == d.Activity
 				out = append(out, d)
 			}
+		case *journalv1.Event_ChildScheduled:
+			if f := s.byChild(e.ChildScheduled.GetChildId()); f != nil && f.awaits() {
+				out = append(out, s.startChild(f))
+			}
+		case *journalv1.Event_ChildFaulted: // it may have been ending already when it was told to
+			if f := s.frame(e.ChildFaulted.GetFrame()); f != nil && !e.ChildFaulted.GetCaught() && f.awaits() && s.stopping(f) {
+				out = append(out, s.cancelChild(f))
+			}
 		case *journalv1.Event_StopRequested:
-			out = append(out, s.cancellations(s.frame(e.StopRequested.GetFrame()), false)...)
+			if f := s.frame(e.StopRequested.GetFrame()); f != nil && f.stop == e.StopRequested && !s.outlasts(f) {
+				out = append(out, s.cancellations(f, false)...)
+			}
 		case *journalv1.Event_OrderCompleted, *journalv1.Event_OrderFaulted, *journalv1.Event_OrderCancelled:
 			out = append(out, End{})
+			if s.Untold() {
+				out = append(out, TellParent{Parent: s.accepted.GetParent(), Result: s.Result()})
+			}
 		}
 	}
 	if s.version != 0 && s.runnable() != nil {
@@ -82,11 +117,17 @@ func (s *State) Outstanding() []Effect {
 			d.Again = true
 			out = append(out, d)
 		}
+		if f.awaits() && (f.task.Run.Detached || !s.stopping(f)) { // else it is cancelled below
+			out = append(out, s.startChild(f))
+		}
 	}
 	for _, f := range s.frames {
-		if f.stop != nil {
+		if f.stop != nil && !s.outlasts(f) {
 			out = append(out, s.cancellations(f, true)...)
 		}
+	}
+	if s.version != 0 && s.Untold() {
+		out = append(out, TellParent{Parent: s.accepted.GetParent(), Result: s.Result()})
 	}
 	if s.version != 0 && s.runnable() != nil {
 		out = append(out, More{})
@@ -139,7 +180,7 @@ func (s *State) Parked() bool {
 	parked := false
 	for _, f := range s.frames {
 		switch {
-		case f.stop != nil, f.phase != phaseBlocked, f.inFlight() && f.call.overflow == 0:
+		case f.stop != nil, f.phase != phaseBlocked, f.inFlight() && f.call.overflow == 0, f.awaits():
 			return false
 		case f.inFlight():
 			parked = true
@@ -151,10 +192,13 @@ func (s *State) Parked() bool {
 func (s *State) cancellations(outer *frame, again bool) []Effect {
 	var out []Effect
 	for _, f := range s.frames {
-		if outer != nil && f.inFlight() && f.inside(outer) {
+		if f.inFlight() && f.inside(outer) {
 			d := f.dispatch()
 			d.Again = again
-			out = append(out, CancelAttempt{d})
+			out = append(out, CancelAttempt{Dispatch: d, Withdraw: s.concludes(f)})
+		}
+		if f.awaits() && f.inside(outer) && !f.task.Run.Detached {
+			out = append(out, s.cancelChild(f))
 		}
 	}
 	return out

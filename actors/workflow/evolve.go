@@ -21,6 +21,41 @@ func (s *State) Evolve(ev *journalv1.Event) {
 		s.next = 1
 	case *journalv1.Event_OrderStarted:
 		s.orderStarted(at, e.OrderStarted)
+	case *journalv1.Event_StopRequested:
+		s.stopRequested(e.StopRequested)
+	case *journalv1.Event_LateResult:
+		s.lateResult(e.LateResult)
+	case *journalv1.Event_OrderCompleted:
+		if s.output = optional(e.OrderCompleted.Output, nil); s.output == nil {
+			s.output = s.root().last
+		}
+		s.end(at, orderv1.Status_STATUS_COMPLETED, nil)
+	case *journalv1.Event_OrderFaulted:
+		s.end(at, orderv1.Status_STATUS_FAULTED, e.OrderFaulted.GetError())
+	case *journalv1.Event_OrderCancelled:
+		s.reason = e.OrderCancelled.GetReason()
+		s.end(at, orderv1.Status_STATUS_CANCELLED, nil)
+	case *journalv1.Event_KeyReleased:
+		s.released = true
+	case *journalv1.Event_OrderReopened:
+		s.reopened(at, e.OrderReopened)
+	case *journalv1.Event_OrderContinued:
+		s.queuedSince, s.turn = 0, nil
+		s.renewTimeouts(at)
+	case *journalv1.Event_OrderSuspended:
+		s.suspended = true
+	case *journalv1.Event_OrderResumed:
+		s.suspended = false
+	case *journalv1.Event_ParentTold:
+		s.told = true
+	default:
+		s.evolveTask(at, ev)
+	}
+}
+
+// evolveTask applies an event that is about a frame.
+func (s *State) evolveTask(at int64, ev *journalv1.Event) {
+	switch e := ev.GetKind().(type) {
 	case *journalv1.Event_TaskStarted:
 		s.taskStarted(at, e.TaskStarted)
 	case *journalv1.Event_TaskSkipped:
@@ -50,33 +85,18 @@ func (s *State) Evolve(ev *journalv1.Event) {
 	case *journalv1.Event_CatchStarted:
 		f := s.mustFrame(e.CatchStarted.GetFrame())
 		s.caught(f)
-		f.caught, f.raised, f.retry.timeoutAt = e.CatchStarted.GetError(), nil, 0
+		f.caught, f.raised, f.retry.timeoutAt, f.unwinding = e.CatchStarted.GetError(), nil, 0, false
 		f.list, f.pos, f.last, f.phase = f.task.Try.Catch, 0, f.input, phaseNext
-	case *journalv1.Event_StopRequested:
-		s.stopRequested(e.StopRequested)
-	case *journalv1.Event_LateResult:
-		s.lateResult(e.LateResult)
-	case *journalv1.Event_OrderCompleted:
-		if s.output = optional(e.OrderCompleted.Output, nil); s.output == nil {
-			s.output = s.root().last
-		}
-		s.end(at, orderv1.Status_STATUS_COMPLETED, nil)
-	case *journalv1.Event_OrderFaulted:
-		s.end(at, orderv1.Status_STATUS_FAULTED, e.OrderFaulted.GetError())
-	case *journalv1.Event_OrderCancelled:
-		s.reason = e.OrderCancelled.GetReason()
-		s.end(at, orderv1.Status_STATUS_CANCELLED, nil)
-	case *journalv1.Event_KeyReleased:
-		s.released = true
-	case *journalv1.Event_OrderReopened:
-		s.reopened(at, e.OrderReopened)
-	case *journalv1.Event_OrderContinued:
-		s.queuedSince, s.turn = 0, nil
-		s.renewTimeouts(at)
-	case *journalv1.Event_OrderSuspended:
-		s.suspended = true
-	case *journalv1.Event_OrderResumed:
-		s.suspended = false
+	case *journalv1.Event_CompensationStarted:
+		s.compensationStarted(e.CompensationStarted)
+	case *journalv1.Event_CompensationEnded:
+		s.compensationEnded(e.CompensationEnded)
+	case *journalv1.Event_ChildScheduled:
+		s.childScheduled(e.ChildScheduled)
+	case *journalv1.Event_ChildFaulted:
+		s.childFaulted(e.ChildFaulted)
+	case *journalv1.Event_ChildEnded:
+		s.endChild(e.ChildEnded)
 	default:
 		panic(fmt.Sprintf("version %d is an event of unknown kind %T", s.version, e))
 	}
@@ -128,20 +148,26 @@ func (s *State) taskStarted(at int64, e *journalv1.TaskStarted) {
 	s.frames = append(s.frames, f)
 }
 
-func (s *State) attemptScheduled(at int64, e *journalv1.AttemptScheduled) {
-	f := s.mustFrame(e.GetFrame())
-	v := s.visits[f.task.Ref]
+// visit returns the visit of a task that an attempt belongs to: the last one, or if that is over, the next.
+func (s *State) visit(ref string) *visit {
+	v := s.visits[ref]
 	switch {
 	case v == nil:
 		v = &visit{count: 1}
 		if s.visits == nil {
 			s.visits = map[string]*visit{}
 		}
-		s.visits[f.task.Ref] = v
+		s.visits[ref] = v
 	case v.over:
 		v.count++
 		v.over, v.doubt, v.ledger = false, false, ""
 	}
+	return v
+}
+
+func (s *State) attemptScheduled(at int64, e *journalv1.AttemptScheduled) {
+	f := s.mustFrame(e.GetFrame())
+	v := s.visit(f.task.Ref)
 	v.attempt = e.GetAttempt()
 	f.call = &attempt{scheduled: e, at: at, input: optional(e.Input, f.input), maybe: v.doubt}
 	if v.doubt {
@@ -166,21 +192,24 @@ func (s *State) attemptEnded(e *journalv1.AttemptEnded) {
 	f.call.ended = e
 	f.phase = phaseResult
 	s.left = f.call.scheduled.GetActivity()
-	v := s.visits[f.task.Ref]
+	v, key := s.visits[f.task.Ref], f.call.scheduled.GetKey()
 	switch e.GetOutcome() {
 	case journalv1.Outcome_OUTCOME_SUCCEEDED:
 		f.call.output = NewValue(e.GetOutput())
 		v.over, v.doubt = true, false
+		s.did(f, key, f.call.input, f.call.output, false)
 	case journalv1.Outcome_OUTCOME_IN_DOUBT:
 		v.doubt = true
+		s.did(f, key, f.call.input, nil, true)
 		if s.abandoned == nil {
 			s.abandoned = map[string]abandoned{}
 		}
-		s.abandoned[f.call.scheduled.GetKey()] = abandoned{
+		s.abandoned[key] = abandoned{
 			task: f.task.Ref, visit: v.count, attempt: e.GetAttempt(), maybe: f.call.maybe,
 		}
 	case journalv1.Outcome_OUTCOME_FAILED:
 		v.doubt = false
+		s.undid(key)
 	case journalv1.Outcome_OUTCOME_UNSPECIFIED, journalv1.Outcome_OUTCOME_NOT_DONE:
 	}
 }
@@ -191,6 +220,7 @@ func (s *State) lateResult(e *journalv1.LateResult) {
 	v, known := s.visits[e.GetTask()], s.abandoned[e.GetKey()]
 	delete(s.abandoned, e.GetKey())
 	succeeded := e.GetOutcome() == journalv1.Outcome_OUTCOME_SUCCEEDED
+	s.settleDeed(e.GetKey(), succeeded, NewValue(e.GetOutput()))
 	if v.count == known.visit {
 		v.doubt = v.doubt && succeeded
 	}
@@ -242,6 +272,7 @@ func (s *State) taskFaulted(e *journalv1.TaskFaulted) {
 	if len(s.fallen) == 0 { // else the error has come up from inside
 		f.failed = f.stop == nil
 	}
+	f.unwinding = false
 	var fallen []*frame
 	for _, x := range s.frames {
 		if x.inside(f) {
@@ -262,14 +293,9 @@ func (s *State) caught(f *frame) {
 
 // leave drops f with all inside it, and whatever else is inside of the frame that goes on.
 func (s *State) leave(f, goesOn *frame) {
-	kept := s.frames[:0]
-	for _, x := range s.frames {
-		if x == goesOn || !x.inside(goesOn) || (goesOn == f.parent && !x.inside(f)) {
-			kept = append(kept, x)
-		}
-	}
-	clear(s.frames[len(kept):])
-	s.frames = kept
+	s.drop(func(x *frame) bool {
+		return x != goesOn && x.inside(goesOn) && (goesOn != f.parent || x.inside(f))
+	})
 }
 
 func (s *State) retryScheduled(at int64, e *journalv1.RetryScheduled) {
@@ -278,19 +304,19 @@ func (s *State) retryScheduled(at int64, e *journalv1.RetryScheduled) {
 	if f.retry.n == 0 {
 		f.retry.firstErrorAt = at
 	}
-	f.retry.n = e.GetRetry()
+	f.retry.n, f.unwinding = e.GetRetry(), false
 	f.retry.timeoutAt = 0
 	f.raised, f.due, f.phase = nil, e.GetDue(), phaseBlocked
 }
 
 func (s *State) end(at int64, status orderv1.Status, err *problemv1.Problem) {
-	s.ended, s.endedAt, s.err = status, at, err
+	s.ended, s.endedAt, s.endVersion, s.told, s.err = status, at, s.version, false, err
 	s.suspended = false
 	if s.Faulted() {
 		s.frames, s.fallen = append(s.frames, s.fallen...), nil
 		return
 	}
-	s.frames, s.fallen = nil, nil
+	s.frames, s.fallen, s.done, s.deeds = nil, nil, nil, nil
 }
 
 // lengthOf returns how long a timeout is that was set at a time.

@@ -33,7 +33,11 @@ func document(t *rapid.T) []byte {
 	return raw
 }
 
-type generator struct{ t *rapid.T }
+type generator struct {
+	t *rapid.T
+	// undoes: what is drawn undoes something.
+	undoes bool
+}
 
 func (g generator) oneIn(n int) bool { return rapid.IntRange(0, n-1).Draw(g.t, "one in") == n-1 }
 
@@ -66,12 +70,16 @@ func (g generator) list(depth int) []any {
 }
 
 func (g generator) then(names []string) string {
-	return g.pick("then", append([]string{"continue", "exit", "end"}, names...)...)
+	directives := []string{"continue", "exit", "end"}
+	if g.undoes {
+		directives = directives[:2]
+	}
+	return g.pick("then", append(directives, names...)...)
 }
 
 func (g generator) task(depth int, names []string) object {
 	t := object{}
-	kinds := []string{"call", "call", "set", "switch", "raise", "wait"}
+	kinds := []string{"call", "call", "call", "set", "switch", "raise", "wait", "run"}
 	if depth > 0 {
 		kinds = append(kinds, "do", "try", "try", "try")
 	}
@@ -80,6 +88,16 @@ func (g generator) task(depth int, names []string) object {
 		t["call"] = g.pick("activity", "a.one", "a.two")
 		if g.oneIn(3) {
 			t["with"] = object{"x": g.expression()}
+		}
+		g.undo(t)
+	case "run":
+		child := object{"namespace": "test", "name": "child", "version": "1.0.0"}
+		if g.oneIn(3) {
+			child["input"] = g.expression()
+		}
+		await := !g.oneIn(4)
+		if t["run"] = (object{"workflow": child, "await": await}); await {
+			g.undo(t)
 		}
 	case "set":
 		t["set"] = object{"n": g.expression(), "d": "PT2S"}
@@ -97,6 +115,9 @@ func (g generator) task(depth int, names []string) object {
 		t["do"] = g.list(depth - 1)
 	case "try":
 		t["try"], t["catch"] = g.list(depth-1), g.catch(depth)
+		if !g.undoes && g.oneIn(2) {
+			t["metadata"] = object{"holdfast": object{"compensate": true}}
+		}
 	}
 	if g.oneIn(6) {
 		t["if"] = g.condition()
@@ -117,6 +138,15 @@ func (g generator) task(depth int, names []string) object {
 		t["then"] = g.then(names)
 	}
 	return t
+}
+
+// undo draws what undoes a task, if anything does.
+func (g generator) undo(t object) {
+	if g.undoes || g.oneIn(2) {
+		return
+	}
+	g.undoes = true
+	t["metadata"] = object{"holdfast": object{"compensate": g.task(1, nil)}}
 }
 
 func (g generator) catch(depth int) object {

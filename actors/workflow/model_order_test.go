@@ -20,6 +20,7 @@ type phase struct {
 	started, queued, suspended, released bool
 	stopping                             bool
 	skipped                              bool // the task that was passed over ends next
+	child                                bool // it has a parent who waits for it
 }
 
 func (p phase) holds() bool {
@@ -53,7 +54,7 @@ func (m *model) follow(ev *journalv1.Event) {
 	skipped := p.skipped
 	p.skipped = false
 	switch e := ev.GetKind().(type) {
-	case *journalv1.Event_LateResult:
+	case *journalv1.Event_LateResult, *journalv1.Event_ParentTold:
 		return
 	case *journalv1.Event_KeyReleased:
 		if !p.holds() {
@@ -66,7 +67,7 @@ func (m *model) follow(ev *journalv1.Event) {
 			m.t.Fatalf("an order was reopened that had not faulted: %+v", *p)
 		}
 		p.queued = p.key && !p.holds()
-		p.end, p.released, p.stopping = 0, false, false
+		p.end, p.released, p.stopping = 0, false, e.OrderReopened.GetHow() == journalv1.Reopening_REOPENING_CANCEL
 		p.skipped = e.OrderReopened.GetHow() == journalv1.Reopening_REOPENING_SKIP
 		m.settle(e.OrderReopened)
 		return
@@ -78,7 +79,7 @@ func (m *model) follow(ev *journalv1.Event) {
 		p.end, p.suspended = orderv1.Status_STATUS_FAULTED, false
 		faulted = false
 	case *journalv1.Event_OrderAccepted:
-		p.key = e.OrderAccepted.GetOrderKey() != ""
+		p.key, p.child = workflow.Queues(e.OrderAccepted), e.OrderAccepted.GetParent() != nil
 	case *journalv1.Event_OrderStarted, *journalv1.Event_OrderContinued:
 		p.started, p.queued = true, false
 	case *journalv1.Event_OrderSuspended:
@@ -87,7 +88,12 @@ func (m *model) follow(ev *journalv1.Event) {
 		p.suspended = false
 	case *journalv1.Event_StopRequested:
 		p.stopping = p.stopping || e.StopRequested.GetFrame() == 0
-	case *journalv1.Event_AttemptEnded, *journalv1.Event_AttemptSent: // of what is under way already
+	case *journalv1.Event_AttemptEnded, *journalv1.Event_AttemptSent, *journalv1.Event_ChildFaulted,
+		*journalv1.Event_ChildEnded: // of what is under way already
+	case *journalv1.Event_CompensationStarted:
+		if p.queued {
+			m.t.Fatalf("an order that waits for its key did\n%s\n%+v", show(ev), *p)
+		}
 	default:
 		if !p.started || (p.queued || p.suspended) && !p.stopping && !skipped {
 			m.t.Fatalf("an order that is halted did\n%s\n%+v", show(ev), *p)
@@ -98,12 +104,17 @@ func (m *model) follow(ev *journalv1.Event) {
 	}
 }
 
+// settles tells whether what an operator decides is about the attempts of a key.
+func (m *model) settles(key string, w *work, e *journalv1.OrderReopened) bool {
+	ref, _, _ := strings.Cut(strings.TrimPrefix(key, "o:"), "#")
+	return e.GetTask() != "" && (ref == e.GetTask() || strings.HasPrefix(ref, e.GetTask()+"/")) && !w.succeeded && !w.settled && isUndo(ref) == isUndo(e.GetTask())
+}
+
 // settle follows what an operator decided about the attempts at a task.
 func (m *model) settle(e *journalv1.OrderReopened) {
 	for key, w := range m.work {
-		ref, _, _ := strings.Cut(strings.TrimPrefix(key, "o:"), "#")
 		switch {
-		case ref != e.GetTask() && !strings.HasPrefix(ref, e.GetTask()+"/"), w.succeeded, w.settled:
+		case !m.settles(key, w, e):
 		case e.Input != nil || e.GetHow() == journalv1.Reopening_REOPENING_SKIP:
 			if w.doubt && !w.late && e.Input != nil && !e.GetNotDone() {
 				m.t.Fatalf("%s is in doubt, but its input was changed", key)

@@ -48,6 +48,7 @@ type model struct {
 	frames  map[uint32]string // keys of calls
 	work    map[string]*work
 	phase   phase
+	undo    undoing
 }
 
 // work is what happened to a key.
@@ -70,6 +71,7 @@ func newModel(t *rapid.T) *model {
 	return &model{
 		t: t, def: def, limits: limits, now: began, live: workflow.New(def, limits),
 		frames: map[uint32]string{}, work: map[string]*work{},
+		undo: undoing{tasks: map[uint32]entered{}, children: map[string]*childWork{}, byHand: map[string]bool{}},
 	}
 }
 
@@ -84,6 +86,12 @@ func (m *model) accept() workflow.Command {
 	if rapid.Bool().Draw(m.t, "keyed") {
 		o.OrderKey = "k"
 	}
+	if rapid.IntRange(0, 2).Draw(m.t, "child") == 2 {
+		o.Parent = &journalv1.Parent{OrderId: "p"}
+		if rapid.Bool().Draw(m.t, "in its parent's turn") {
+			o.Parent.Turns = []string{"k"}
+		}
+	}
 	return workflow.Accept{Order: o, Queued: rapid.IntRange(0, 3).Draw(m.t, "queued") == 3}
 }
 
@@ -93,7 +101,7 @@ func (m *model) draw() []workflow.Command {
 	for range rapid.IntRange(1, 3).Draw(m.t, "batch") {
 		switch rapid.SampledFrom([]string{
 			"result", "result", "result", "old", "fire", "fire", "due", "sent", "cancel", "start", "continue", "continue", "fault", "accept",
-			"reopen", "reopen", "suspend", "resume", "release", "complete",
+			"reopen", "reopen", "suspend", "resume", "release", "complete", "child", "child", "told",
 		}).Draw(m.t, "command") {
 		case "result":
 			out = append(out, m.result(m.keys(true)))
@@ -113,7 +121,7 @@ func (m *model) draw() []workflow.Command {
 			})
 		case "cancel":
 			if rapid.IntRange(0, 3).Draw(m.t, "really") == 3 {
-				out = append(out, workflow.Cancel{Reason: "r"})
+				out = append(out, workflow.Cancel{Reason: "r", Compensate: rapid.Bool().Draw(m.t, "compensate"), Turn: []byte("T")})
 			}
 		case "start":
 			out = append(out, workflow.Start{})
@@ -135,6 +143,10 @@ func (m *model) draw() []workflow.Command {
 			if rapid.IntRange(0, 5).Draw(m.t, "really") == 5 {
 				out = append(out, workflow.Complete{Output: []byte(`"by hand"`), By: "b"})
 			}
+		case "child":
+			out = append(out, m.childResult())
+		case "told":
+			out = append(out, workflow.Told{Version: m.live.Result().Version - messages.Version(rapid.IntRange(0, 1).Draw(m.t, "old"))})
 		case "accept":
 			out = append(out, workflow.Accept{Order: &journalv1.OrderAccepted{OrderId: "o", ContentHash: []byte("h")}})
 		}
@@ -235,11 +247,25 @@ func (m *model) commit(events []*journalv1.Event) {
 	before := m.inFlight()
 	for _, ev := range events {
 		m.version++
+		m.noteUndo(ev)
+		m.noteChild(ev)
 		m.follow(ev)
 		m.note(ev)
 	}
 	m.check()
+	outstanding := fmt.Sprintf("%+v", m.live.Outstanding())
 	for _, e := range m.live.Effects(events) {
+		switch c := e.(type) {
+		case workflow.CancelAttempt:
+			c.Again = true
+			if !strings.Contains(outstanding, fmt.Sprintf("%+v", c)) {
+				m.t.Fatalf("%s attempt %d is cancelled, but need not be", c.Key, c.Attempt)
+			}
+		case workflow.CancelChild:
+			if !strings.Contains(outstanding, fmt.Sprintf("%+v", c)) {
+				m.t.Fatalf("%s is cancelled, but need not be", c.Order.GetOrderId())
+			}
+		}
 		if d, ok := e.(workflow.Dispatch); ok {
 			if before[d.Key].Attempt == d.Attempt {
 				m.t.Fatalf("%s attempt %d was dispatched before", d.Key, d.Attempt)
@@ -269,7 +295,7 @@ func (m *model) note(ev *journalv1.Event) {
 		if w.inFlight || w.succeeded || w.settled || e.GetAttempt() != w.Attempt+1 {
 			m.t.Fatalf("%s, after %+v", show(ev), *w)
 		}
-		w.inFlight, w.abandoned = true, false
+		w.inFlight, w.abandoned, w.late = true, false, false
 		w.Dispatch = workflow.Dispatch{
 			Frame: e.GetFrame(), Key: e.GetKey(), Attempt: e.GetAttempt(), Activity: e.GetActivity(), Deadline: e.GetDeadline(),
 			MaybeStarted: w.doubt, Since: ev.GetAt(),
@@ -341,6 +367,9 @@ func (m *model) check() {
 	}
 	status := m.live.Status()
 	pending := !m.ended() && !m.phase.suspended && (!m.phase.started || m.phase.queued)
+	if m.phase.stopping && m.phase.queued { // what it has done is undone in its turn
+		pending = !m.ended() && (m.undo.compensates && len(m.undo.done) > 0 || m.undo.under != "")
+	}
 	if m.ended() && status != m.phase.end || !m.ended() && m.live.Ended() || (status == orderv1.Status_STATUS_PENDING) != pending ||
 		(status == orderv1.Status_STATUS_SUSPENDED) != (m.phase.suspended && !m.phase.stopping) || m.live.HoldsKey() != m.phase.holds() {
 		m.t.Fatalf("status is %s, holding its key %t: %+v", status, m.live.HoldsKey(), m.phase)
@@ -364,6 +393,7 @@ func (m *model) check() {
 		}
 	}
 	m.checkOverflow()
+	m.checkUndo()
 	if len(want) > 0 {
 		m.t.Fatalf("in flight, but not outstanding: %v", want)
 	}
@@ -373,7 +403,7 @@ func (m *model) check() {
 			m.t.Fatalf("due at %s, but nothing happens then: %v", due, err)
 		}
 	}
-	switch flying := len(m.inFlight()) > 0; {
+	switch flying := len(m.inFlight())+len(m.awaited()) > 0; {
 	case m.ended() && (more || flying || !m.live.NextDue().IsZero()):
 		m.t.Fatalf("ended, but something is outstanding or due at %s", m.live.NextDue())
 	case status == orderv1.Status_STATUS_WAITING && (more || flying || m.live.NextDue().IsZero()):
@@ -422,6 +452,7 @@ func (m *model) finish() {
 			c.Deadline = m.now.Add(time.Hour).UnixNano()
 			m.turn([]workflow.Command{c})
 		case m.ended():
+			m.turn([]workflow.Command{workflow.Told{Version: m.live.Result().Version}})
 			return
 		case m.phase.suspended && !m.phase.stopping:
 			m.turn([]workflow.Command{workflow.Resume{}})
@@ -431,12 +462,14 @@ func (m *model) finish() {
 			m.turn([]workflow.Command{workflow.Continue{}})
 		case len(m.inFlight()) > 0 && rapid.IntRange(0, 3).Draw(m.t, "answer") > 0:
 			m.turn([]workflow.Command{m.result(m.keys(true))})
+		case len(m.awaited()) > 0 && rapid.IntRange(0, 3).Draw(m.t, "answer") > 0:
+			m.turn([]workflow.Command{m.childResult()})
 		case !m.live.NextDue().IsZero():
 			if due := m.live.NextDue(); due.After(m.now) {
 				m.now = due
 			}
 			m.turn([]workflow.Command{workflow.TimerFired{}})
-		case len(m.inFlight()) == 0:
+		case len(m.inFlight())+len(m.awaited()) == 0:
 			m.t.Fatalf("nothing is outstanding, but the order has not ended:\n%s", m.live.Dump(show))
 		}
 	}

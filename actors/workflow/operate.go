@@ -9,17 +9,22 @@ import (
 // ErrStopping: the order is about to end in another way.
 var ErrStopping = errors.New("order is about to end")
 
-// giveUpOrder faults an order that has not ended.
-func (m *machine) giveUpOrder(c Fault) {
-	switch r := m.s.root(); {
-	case m.s.Ended():
-	case r == nil:
+// giveUpOrder faults an order that has not ended, nor is about to.
+func (m *machine) giveUpOrder(c Fault) error {
+	s := m.s
+	r := s.root()
+	switch {
+	case s.Ended():
+	case r == nil, s.queuedSince != 0:
 		m.endFaulted(&journalv1.OrderFaulted{Error: c.Error, By: c.By, Reason: c.Reason})
-	default:
+	case r.stop == nil, s.mayWait(r):
 		m.requestStop(r, &journalv1.StopRequested{
 			Cause: journalv1.StopCause_STOP_CAUSE_FAULT, Error: c.Error, By: c.By, Reason: c.Reason,
 		})
+	case r.stop.GetCause() == journalv1.StopCause_STOP_CAUSE_CANCEL, r.stop.GetCause() == journalv1.StopCause_STOP_CAUSE_COMPLETE:
+		return ErrStopping
 	}
+	return nil
 }
 
 func (m *machine) completeByHand(c Complete) error {
@@ -28,9 +33,9 @@ func (m *machine) completeByHand(c Complete) error {
 	switch {
 	case s.Ended() && !s.Faulted():
 		return ErrEnded
-	case s.Faulted(), r == nil:
+	case s.Faulted(), r == nil, s.queuedSince != 0:
 		m.endCompleted(&journalv1.OrderCompleted{Output: c.Output, By: c.By, Reason: c.Reason})
-	case r.stop == nil:
+	case r.stop == nil, s.mayWait(r):
 		m.requestStop(r, &journalv1.StopRequested{
 			Cause: journalv1.StopCause_STOP_CAUSE_COMPLETE, Output: c.Output, By: c.By, Reason: c.Reason,
 		})
@@ -44,7 +49,7 @@ func (m *machine) suspend(c Suspend) error {
 	switch s := m.s; {
 	case s.Ended():
 		return ErrEnded
-	case s.stopping(s.root()):
+	case s.leaving():
 		return ErrStopping
 	case !s.suspended:
 		m.emit(&journalv1.Event{Kind: &journalv1.Event_OrderSuspended{OrderSuspended: &journalv1.OrderSuspended{By: c.By, Reason: c.Reason}}})

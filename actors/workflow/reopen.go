@@ -33,7 +33,7 @@ func (m *machine) reopen(c Reopen) error {
 	if deadline == 0 {
 		deadline = s.deadline
 	}
-	if deadline != 0 && deadline <= m.now.UnixNano() {
+	if deadline != 0 && deadline <= m.now.UnixNano() && (s.root() == nil || s.root().undo == nil) {
 		return ErrDeadline
 	}
 	f, t, err := s.place(c)
@@ -54,6 +54,7 @@ func (m *machine) reopen(c Reopen) error {
 		if end, err = m.skipped(f, c.Value); err != nil {
 			return err
 		}
+		e.Output = c.Value
 	} else {
 		e.Input = c.Value
 		if e.Input != nil && !c.NotDone && s.doubtful(t) {
@@ -109,7 +110,7 @@ func (s *State) place(c Reopen) (*frame, *Task, error) {
 			}
 		}
 		return nil, nil, fmt.Errorf("%w: it is not in the list of task %s; name a task around it", ErrPlace, c.Task)
-	case journalv1.Reopening_REOPENING_UNSPECIFIED:
+	case journalv1.Reopening_REOPENING_CANCEL, journalv1.Reopening_REOPENING_UNSPECIFIED:
 	}
 	panic(fmt.Sprintf("reopening is of unknown kind %v", c.How))
 }
@@ -154,7 +155,8 @@ func (s *State) untouched() bool {
 
 // succeeded tells whether the activity of the frame has been executed.
 func (f *frame) succeeded() bool {
-	return f.call != nil && f.call.ended.GetOutcome() == journalv1.Outcome_OUTCOME_SUCCEEDED
+	return f.call != nil && f.call.ended.GetOutcome() == journalv1.Outcome_OUTCOME_SUCCEEDED ||
+		f.child != nil && f.child.ended.GetOutcome() == journalv1.Outcome_OUTCOME_SUCCEEDED
 }
 
 // skipped finds out how a task ends that is passed over.
@@ -169,12 +171,12 @@ func (m *machine) skipped(f *frame, out []byte) (*journalv1.TaskCompleted, error
 	return e, nil
 }
 
-// visitsOf calls do with the visits of a task, and of those inside it, that are not over.
-func (s *State) visitsOf(t *Task, do func(*visit)) {
+// visitsOf calls do with the visits of a task, and of those inside it, that are not over, and with their keys.
+func (s *State) visitsOf(t *Task, do func(v *visit, key string)) {
 	for ref, v := range s.visits {
 		for x := s.def.Tasks[ref]; x != nil; x = x.Parent {
 			if x == t && !v.over {
-				do(v)
+				do(v, s.keyOf(ref, v.count))
 			}
 		}
 	}
@@ -182,42 +184,84 @@ func (s *State) visitsOf(t *Task, do func(*visit)) {
 
 // doubtful tells whether nobody knows if a task, or one inside it, was executed.
 func (s *State) doubtful(t *Task) (doubt bool) {
-	s.visitsOf(t, func(v *visit) { doubt = doubt || v.doubt })
+	s.visitsOf(t, func(v *visit, _ string) { doubt = doubt || v.doubt })
 	return doubt
 }
 
 // mustQueue tells whether an order that has faulted lost the turn of its key, or never had it.
-func (s *State) mustQueue() bool { return s.accepted.GetOrderKey() != "" && !s.HoldsKey() }
+func (s *State) mustQueue() bool { return s.Key() != "" && !s.HoldsKey() }
 
 func (s *State) reopened(at int64, e *journalv1.OrderReopened) {
 	if s.mustQueue() {
 		s.queuedSince, s.turn = at, e.GetTurn()
 	}
-	s.ended, s.endedAt, s.err, s.released = 0, 0, nil, false
+	s.ended, s.endedAt, s.endVersion, s.err, s.released = 0, 0, 0, nil, false
 	if e.GetDeadline() != 0 {
 		s.deadline = e.GetDeadline()
 	}
 	t := s.def.Tasks[e.GetTask()]
-	if e.Input != nil || e.GetHow() == journalv1.Reopening_REOPENING_SKIP {
-		s.visitsOf(t, func(v *visit) { v.over = true }) // it was other work
-	} else if e.GetNotDone() {
-		s.visitsOf(t, func(v *visit) { v.doubt, v.ledger = false, "" })
-	}
+	s.settleVisits(t, e)
+	cancelled := s.cancelledAfterUndo(e)
 	switch e.GetHow() {
 	case journalv1.Reopening_REOPENING_RETRY:
+		s.settleUndo(e)
 		s.retry(e)
 	case journalv1.Reopening_REOPENING_RESTART:
 		s.goOnWith(t, e.Input)
-	case journalv1.Reopening_REOPENING_SKIP, journalv1.Reopening_REOPENING_UNSPECIFIED: // the end of the task follows
+	case journalv1.Reopening_REOPENING_SKIP: // the end of the task follows
+	case journalv1.Reopening_REOPENING_CANCEL, journalv1.Reopening_REOPENING_UNSPECIFIED:
 	}
 	for _, f := range s.frames {
-		f.stop, f.raised, f.failed = nil, nil, false
+		f.stop, f.failed = nil, false
+		if f.unwinding {
+			continue // it goes on to undo
+		}
+		f.raised = nil
 		if f.phase == phaseRaised {
 			f.phase = phaseBlocked
 		}
 	}
+	switch {
+	case cancelled != nil:
+		s.root().stop = cancelled
+	case e.GetHow() == journalv1.Reopening_REOPENING_CANCEL:
+		s.root().stop = &journalv1.StopRequested{
+			Cause: journalv1.StopCause_STOP_CAUSE_CANCEL, Compensate: true, By: e.GetBy(), Reason: e.GetReason(),
+		}
+	}
 	if s.queuedSince == 0 {
 		s.renewTimeouts(at)
+	}
+}
+
+// cancelledAfterUndo returns the request to cancel an order that was to take effect once something was undone, if that goes on.
+func (s *State) cancelledAfterUndo(e *journalv1.OrderReopened) *journalv1.StopRequested {
+	r := s.root()
+	undoes := slices.ContainsFunc(s.frames, func(f *frame) bool { return f.undo != nil || f.unwinding })
+	if !undoes || r.stop.GetCause() != journalv1.StopCause_STOP_CAUSE_CANCEL || e.GetHow() == journalv1.Reopening_REOPENING_RESTART {
+		return nil
+	}
+	return r.stop
+}
+
+// settleVisits takes up what an operator knows of the attempts at a task.
+func (s *State) settleVisits(t *Task, e *journalv1.OrderReopened) {
+	skip := e.GetHow() == journalv1.Reopening_REOPENING_SKIP
+	s.visitsOf(t, func(v *visit, key string) {
+		switch {
+		case skip || e.Input != nil:
+			v.over = true // it was other work
+		case e.GetNotDone():
+			v.doubt, v.ledger = false, ""
+		default:
+			return
+		}
+		if !skip {
+			s.settleDeed(key, false, nil)
+		}
+	})
+	if f := s.last(); skip && e.Output != nil && f.task == t && (t.Call != nil || t.Run != nil) && !f.succeeded() {
+		s.byHand(f, NewValue(e.Output))
 	}
 }
 
@@ -231,9 +275,10 @@ func (s *State) retry(e *journalv1.OrderReopened) {
 			s.input = NewValue(e.Input)
 		}
 	case f.task == nil || f.succeeded():
+	case e.Input == nil && f.unwinding:
 	case e.Input != nil,
 		f.failed && (f.list == nil || f.pos < len(f.list.Tasks)),
-		f.call != nil:
+		f.call != nil, f.child != nil:
 		s.goOnWith(f.task, e.Input)
 	}
 }
@@ -248,7 +293,7 @@ func (s *State) goOnWith(t *Task, input []byte) {
 	if input != nil {
 		f.last = NewValue(input)
 	}
-	s.frames = slices.DeleteFunc(s.frames, func(x *frame) bool { return x != f && x.inside(f) })
+	s.clear(f)
 }
 
 // renewTimeouts has the timeouts around the task where the order stands begin anew, and the retries be counted anew.

@@ -49,6 +49,13 @@ func field(fd protoreflect.FieldDescriptor, v protoreflect.Value) string {
 		name := v.String()
 		return name[strings.LastIndexByte(name, '/')+1:]
 	}
+	if fd.IsList() {
+		var items []string
+		for i := range v.List().Len() {
+			items = append(items, v.List().Get(i).String())
+		}
+		return strings.Join(items, ",")
+	}
 	switch fd.Kind() {
 	case protoreflect.MessageKind:
 		return show(v.Message().Interface())
@@ -91,7 +98,21 @@ func effects(list []workflow.Effect) string {
 			}
 			out.WriteString("\n")
 		case workflow.CancelAttempt:
-			fmt.Fprintf(&out, "> cancel %s attempt=%d at %s\n", e.Key, e.Attempt, e.Activity)
+			verb := "cancel"
+			if e.Withdraw {
+				verb = "withdraw"
+			}
+			fmt.Fprintf(&out, "> %s %s attempt=%d at %s\n", verb, e.Key, e.Attempt, e.Activity)
+		case workflow.StartChild:
+			fmt.Fprintf(&out, "> start child %s\n", child(e.Order))
+		case workflow.CancelChild:
+			fmt.Fprintf(&out, "> cancel child %s", e.Order.GetOrderId())
+			if e.Compensate {
+				out.WriteString(" compensate")
+			}
+			out.WriteString("\n")
+		case workflow.TellParent:
+			fmt.Fprintf(&out, "> tell parent %s: %s version %d\n", e.Parent.GetOrderId(), e.Result.Status, e.Result.Version)
 		case workflow.More:
 			out.WriteString("> more\n")
 		case workflow.End:
@@ -101,6 +122,17 @@ func effects(list []workflow.Effect) string {
 		}
 	}
 	return out.String()
+}
+
+func child(o *journalv1.OrderAccepted) string {
+	line := fmt.Sprintf("%s of %s input=%s", o.GetOrderId(), o.GetDefinition(), o.GetInput())
+	if o.GetOrderKey() != "" {
+		line += fmt.Sprintf(" order-key=%s turns=%s queues=%t", o.GetOrderKey(), o.GetParent().GetTurns(), workflow.Queues(o))
+	}
+	if o.GetParent().GetDetached() {
+		line += " detached"
+	}
+	return line + fmt.Sprintf(" depth=%d", o.GetParent().GetDepth())
 }
 
 // summary says in a line how an order stands.

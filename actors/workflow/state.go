@@ -19,6 +19,12 @@ type Limits struct {
 	// StopGrace is how long activities under way are awaited when their scope is left; until the latest of their
 	// deadlines, if that is later. Default 30 s.
 	StopGrace time.Duration
+	// Depth is how deep orders can be nested: a child below so many orders can't be started. Default 16.
+	Depth int
+	// Key is the longest order key of a child, in bytes. Default 256.
+	Key int
+	// Deeds is the most that an order may have done and that could be undone. Default 10,000.
+	Deeds int
 }
 
 // WithDefaults fills what is zero.
@@ -31,6 +37,15 @@ func (l Limits) WithDefaults() Limits {
 	}
 	if l.StopGrace == 0 {
 		l.StopGrace = 30 * time.Second
+	}
+	if l.Depth == 0 {
+		l.Depth = 16
+	}
+	if l.Key == 0 {
+		l.Key = 256
+	}
+	if l.Deeds == 0 {
+		l.Deeds = 10_000
 	}
 	return l
 }
@@ -47,6 +62,8 @@ type State struct {
 	deadline                       int64
 	timeout, timeoutAt             int64          // the definition's: how long, and when it strikes
 	ended                          orderv1.Status // unspecified while open
+	endVersion                     messages.Version
+	told                           bool // its parent knows that
 
 	input   *Value // raw
 	context *Value
@@ -71,6 +88,14 @@ type State struct {
 	left string
 	// abandoned are the attempts that were left without a known outcome, by key.
 	abandoned map[string]abandoned
+	// deeds are what was done and not undone, if the definition knows how to undo it, by key. done has them in the order of the
+	// journal, with some that are gone.
+	deeds map[string]*deed
+	done  []*deed
+	// undoOf is, by the task that did it, the deed that was to be undone last.
+	undoOf map[string]string
+	// children is how many there were.
+	children uint32
 }
 
 // frame is a task that was entered, or the order itself (task nil).
@@ -97,7 +122,11 @@ type frame struct {
 	due    int64 // of a wait, or of a retry
 	retry  retryState
 	call   *attempt
+	child  *child
 	stop   *journalv1.StopRequested
+	undo   *undo
+	// unwinding: a try has undone some of what was done inside, and has not gone on with the error yet.
+	unwinding bool
 }
 
 type retryState struct {
@@ -167,8 +196,7 @@ func (s *State) Faulted() bool { return s.ended == orderv1.Status_STATUS_FAULTED
 // HoldsKey tells whether the order has faulted and keeps the others of its key from running. One that faulted before its
 // turn came holds nothing.
 func (s *State) HoldsKey() bool {
-	return s.Faulted() && s.startedAt != 0 && s.queuedSince == 0 && s.accepted.GetOrderKey() != "" &&
-		!s.def.ReleaseKey && !s.released
+	return s.Faulted() && s.startedAt != 0 && s.queuedSince == 0 && s.Key() != "" && !s.def.ReleaseKey && !s.released
 }
 
 // QueuedSince returns since when the order waits for its key, or to be started; zero if it does not.
@@ -194,10 +222,10 @@ func (s *State) Turn() []byte {
 
 // Suspended tells whether the order is open, and nothing new of it begins until it is resumed. One that is being left goes
 // on to its end.
-func (s *State) Suspended() bool { return s.suspended && !s.Ended() && !s.stopping(s.root()) }
+func (s *State) Suspended() bool { return s.suspended && !s.Ended() && !s.leaving() }
 
-// InFlight tells whether an attempt of the order has no outcome yet.
-func (s *State) InFlight() bool { return slices.ContainsFunc(s.frames, (*frame).inFlight) }
+// InFlight tells whether an attempt of the order has no outcome yet, or a child has not ended.
+func (s *State) InFlight() bool { return slices.ContainsFunc(s.frames, (*frame).underWay) }
 
 // Output returns the output of a completed order.
 func (s *State) Output() *Value { return s.output }
@@ -243,7 +271,7 @@ func (s *State) NextDue() time.Time {
 			due = t
 		}
 	}
-	if !s.stopping(s.root()) {
+	if !s.leaving() {
 		earliest(s.deadline)
 		if s.queuedSince == 0 {
 			earliest(s.timeoutAt)
@@ -251,11 +279,15 @@ func (s *State) NextDue() time.Time {
 	}
 	for _, f := range s.frames {
 		switch {
-		case f.stop != nil:
-			earliest(f.stop.GetUntil())
+		case f.stop != nil && !s.outlasts(f):
+			if s.inFlightIn(f) {
+				earliest(f.stop.GetUntil())
+			}
 		case s.stopping(f), s.queuedSince != 0:
 		default:
-			earliest(f.timeoutAt)
+			if f.stop == nil {
+				earliest(f.timeoutAt)
+			}
 			earliest(f.due)
 			if f.caught == nil && f.due == 0 {
 				earliest(f.retry.timeoutAt)
@@ -286,6 +318,14 @@ func (s *State) Size() int {
 			add(f.call.input)
 			add(f.call.output)
 		}
+		if f.child != nil {
+			add(f.child.input)
+			add(f.child.output)
+		}
+	}
+	for _, d := range s.done {
+		add(d.input)
+		add(d.output)
 	}
 	return sum
 }
@@ -309,11 +349,22 @@ func (s *State) frame(id uint32) *frame {
 // stopping tells whether f, or a frame that contains it, is being left.
 func (s *State) stopping(f *frame) bool {
 	for ; f != nil; f = f.parent {
-		if f.stop != nil {
+		if f.stop != nil && !s.outlasts(f) {
 			return true
 		}
 	}
 	return false
+}
+
+// leaving tells whether the order is to end, whatever time it is.
+func (s *State) leaving() bool {
+	r := s.root()
+	return r != nil && (r.stop != nil || r.undo != nil)
+}
+
+// inFlightIn tells whether an attempt in f has no outcome yet.
+func (s *State) inFlightIn(f *frame) bool {
+	return slices.ContainsFunc(s.frames, func(x *frame) bool { return x.inFlight() && x.inside(f) })
 }
 
 // inside tells whether f is outer or is contained in it.
@@ -329,6 +380,9 @@ func (f *frame) inside(outer *frame) bool {
 // inFlight tells whether an attempt of the frame has no outcome yet.
 func (f *frame) inFlight() bool { return f.call != nil && f.call.ended == nil }
 
+// underWay tells whether an attempt of the frame has no outcome yet, or a child has not ended.
+func (f *frame) underWay() bool { return f.inFlight() || f.awaits() }
+
 // left is what a task leaves before output.as.
 func (f *frame) left() *Value {
 	switch {
@@ -336,23 +390,28 @@ func (f *frame) left() *Value {
 		return f.last
 	case f.call != nil:
 		return f.call.output
+	case f.child != nil:
+		return f.child.output
 	}
 	return f.input
 }
 
-// bound returns the earliest time by which the frame has to be left; 0 if none.
-func (s *State) bound(f *frame) int64 {
-	due := s.deadline
-	if s.timeoutAt != 0 && (due == 0 || s.timeoutAt < due) {
-		due = s.timeoutAt
-	}
-	for ; f != nil; f = f.parent {
-		for _, t := range [...]int64{f.timeoutAt, f.retry.timeoutAt} {
+// bound returns the earliest time by which the frame has to be left; 0 if none. What is undone has no bounds but its own.
+func (s *State) bound(f *frame) (due int64) {
+	earliest := func(times ...int64) {
+		for _, t := range times {
 			if t != 0 && (due == 0 || t < due) {
 				due = t
 			}
 		}
 	}
+	for ; f != nil; f = f.parent {
+		if f.undo != nil {
+			return due
+		}
+		earliest(f.timeoutAt, f.retry.timeoutAt)
+	}
+	earliest(s.deadline, s.timeoutAt)
 	return due
 }
 

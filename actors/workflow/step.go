@@ -2,7 +2,6 @@ package workflow
 
 import (
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/holdfast-run/holdfast/messages/journalv1"
@@ -16,7 +15,7 @@ func (m *machine) advance() {
 		if f == nil {
 			return
 		}
-		if r := m.s.root(); m.s.version >= m.s.limits.Events && r.stop == nil {
+		if r := m.s.root(); m.s.version >= m.s.limits.Events && (r.stop == nil || m.s.mayWait(r)) {
 			m.requestStop(r, &journalv1.StopRequested{
 				Cause: journalv1.StopCause_STOP_CAUSE_FAULT, Error: problem(ErrorTypeRuntime, "History too long", 500, "/",
 					fmt.Sprintf("the order has more than %d events; does it loop?", m.s.limits.Events)),
@@ -29,13 +28,13 @@ func (m *machine) advance() {
 
 // runnable returns a frame that can go on without anybody's doing; nil if none can.
 func (s *State) runnable() *frame {
-	if s.Ended() || s.Suspended() || s.queuedSince != 0 && !s.stopping(s.root()) {
+	if r := s.root(); s.Ended() || s.Suspended() || s.queuedSince != 0 && (!s.stopping(r) || s.mustUndo(r) != nil) {
 		return nil
 	}
 	for _, f := range s.frames {
-		if f.stop != nil {
+		if f.stop != nil && !s.outlasts(f) {
 			for _, x := range s.frames {
-				if x.inFlight() && x.inside(f) {
+				if x.underWay() && x.inside(f) {
 					return nil // awaited
 				}
 			}
@@ -51,14 +50,18 @@ func (s *State) runnable() *frame {
 // step takes one step of one frame. Each step makes at least one event.
 func (m *machine) step(f *frame) {
 	switch {
-	case f.stop != nil:
+	case f.stop != nil && !m.s.outlasts(f):
 		m.stopped(f)
 	case f.phase == phaseEnter:
 		m.begin(f)
+	case f.phase == phaseResult && f.child != nil:
+		m.childEnded(f)
 	case f.phase == phaseResult:
 		m.attemptEnded(f)
 	case f.phase == phaseRaised:
 		m.handle(f, f.raised)
+	case f.undo != nil && (f.undo.of.void || f.pos == len(f.list.Tasks)):
+		m.undone(f)
 	case f.pos < len(f.list.Tasks):
 		m.enter(f, f.list.Tasks[f.pos])
 	case f.task == nil:
@@ -72,10 +75,12 @@ func (m *machine) step(f *frame) {
 func (m *machine) stopped(f *frame) {
 	e := f.stop
 	switch {
-	case f.succeeded() && e.GetCause() == journalv1.StopCause_STOP_CAUSE_TIMEOUT:
+	case f.task != nil && f.succeeded():
 		m.complete(f, f.left(), "") // late, but done: a retry would have it done again, under another key
 	case f.task != nil:
 		m.fault(f, e.GetError())
+	case m.s.mustUndo(f) != nil:
+		m.undo(f, m.s.mustUndo(f))
 	case e.GetCause() == journalv1.StopCause_STOP_CAUSE_CANCEL:
 		m.endCancelled(&journalv1.OrderCancelled{Reason: e.GetReason(), By: e.GetBy()})
 	case e.GetCause() == journalv1.StopCause_STOP_CAUSE_COMPLETE:
@@ -94,6 +99,10 @@ func (m *machine) enter(p *frame, t *Task) {
 		e.Input, e.Body, e.TimeoutAt = nil, nil, 0
 		m.emit(&journalv1.Event{Kind: &journalv1.Event_TaskStarted{TaskStarted: e}})
 		m.fault(m.s.frame(e.GetFrame()), err)
+	}
+	if p.undo != nil && p.undo.of.doubt {
+		fail(doubtProblem(p.undo.of))
+		return
 	}
 	if t.If != nil {
 		ok, err := t.If.Bool(raw, args)
@@ -142,6 +151,8 @@ func (m *machine) begin(f *frame) {
 	switch {
 	case t.Call != nil:
 		m.schedule(f)
+	case t.Run != nil:
+		m.runChild(f)
 	case t.Set != nil:
 		out, err := t.Set.Eval(f.input, m.argsOf(f))
 		if err != nil {
@@ -169,6 +180,10 @@ func (m *machine) begin(f *frame) {
 func (m *machine) schedule(f *frame) {
 	t := f.task
 	in := f.input
+	if p := m.s.tooMuch(t); p != nil {
+		m.fault(f, p)
+		return
+	}
 	if t.Call.With != nil {
 		var err error
 		if in, err = t.Call.With.Eval(f.input, m.argsOf(f)); err != nil {
@@ -183,11 +198,7 @@ func (m *machine) schedule(f *frame) {
 			count, n = v.count+1, 1
 		}
 	}
-	key := m.s.accepted.GetOrderId() + ":" + t.Ref
-	if count > 1 {
-		key += "#" + strconv.FormatUint(uint64(count), 10)
-	}
-	e := &journalv1.AttemptScheduled{Frame: f.id, Key: key, Attempt: n, Activity: t.Call.Activity, Deadline: m.s.bound(f)}
+	e := &journalv1.AttemptScheduled{Frame: f.id, Key: m.s.keyOf(t.Ref, count), Attempt: n, Activity: t.Call.Activity, Deadline: m.s.bound(f)}
 	if in != f.input {
 		e.Input = in.JSON()
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/messages/problemv1"
 )
 
@@ -55,7 +56,7 @@ var verbs = map[string]func(*env, *testing.T, *datadriven.TestData) string{
 	"define":      (*env).define,      // body: a document, or its part after the header
 	"limits":      (*env).limit,       // steps= events= grace=
 	"chance":      (*env).setChance,   // the seed for the next commands
-	"accept":      (*env).accept,      // id= order-key= deadline= (after now) hash= queued; body: the input
+	"accept":      (*env).accept,      // id= order-key= deadline= (after now) hash= queued parent= turn= depth=; body: the input
 	"start":       (*env).start,       //
 	"sent":        (*env).sent,        // key= attempt= ledger=
 	"overflow":    (*env).overflow,    // frame= epoch=
@@ -66,7 +67,10 @@ var verbs = map[string]func(*env, *testing.T, *datadriven.TestData) string{
 	"in-doubt":    (*env).inDoubt,     // key= attempt=
 	"advance":     (*env).advance,     // the clock, and nothing else
 	"fire":        (*env).fire,        // after=: advances the clock before
-	"cancel":      (*env).cancel,      // by= reason=
+	"cancel":      (*env).cancel,      // compensate by= reason=
+	"child":       (*env).child,       // id= version= status= type= title=; body: the output
+	"told":        (*env).told,        // version=
+	"compensable": (*env).compensable, //
 	"fault":       (*env).fault,       // title= by= reason=
 	"complete":    (*env).complete,    // by= reason=; body: the output
 	"retry":       (*env).retry,       // by= reason= not-done deadline= (after now); body: the input
@@ -132,6 +136,13 @@ func (e *env) accept(t *testing.T, d *datadriven.TestData) string {
 	}
 	d.MaybeScanArgs(t, "id", &order.OrderId)
 	d.MaybeScanArgs(t, "order-key", &order.OrderKey)
+	if parent := text(t, d, "parent"); parent != "" {
+		order.Parent = &journalv1.Parent{OrderId: parent}
+		d.MaybeScanArgs(t, "depth", &order.Parent.Depth)
+		if turn := text(t, d, "turn"); turn != "" {
+			order.Parent.Turns = []string{turn}
+		}
+	}
 	if d.HasArg("hash") {
 		order.ContentHash = []byte(text(t, d, "hash"))
 	}
@@ -218,7 +229,38 @@ func (e *env) fire(t *testing.T, d *datadriven.TestData) string {
 
 func (e *env) cancel(t *testing.T, d *datadriven.TestData) string {
 	t.Helper()
-	return e.decide(t, workflow.Cancel{By: text(t, d, "by"), Reason: text(t, d, "reason")})
+	return e.decide(t, workflow.Cancel{Compensate: d.HasArg("compensate"), By: text(t, d, "by"), Reason: text(t, d, "reason"), Turn: []byte("T")})
+}
+
+func (e *env) child(t *testing.T, d *datadriven.TestData) string {
+	t.Helper()
+	r := workflow.ChildResult{
+		ID:     messages.OrderID(text(t, d, "id")),
+		Status: orderv1.Status(orderv1.Status_value["STATUS_"+strings.ToUpper(text(t, d, "status"))]), Output: []byte(d.Input),
+	}
+	var version int
+	d.MaybeScanArgs(t, "version", &version)
+	r.Version = workflowVersion(version)
+	if d.HasArg("type") || d.HasArg("title") {
+		r.Error = &problemv1.Problem{Type: text(t, d, "type"), Title: text(t, d, "title"), Status: 500, Instance: "/do/0/inside"}
+	}
+	return e.decide(t, r)
+}
+
+func (e *env) told(t *testing.T, d *datadriven.TestData) string {
+	t.Helper()
+	var version int
+	d.ScanArgs(t, "version", &version)
+	return e.decide(t, workflow.Told{Version: workflowVersion(version)})
+}
+
+func (e *env) compensable(t *testing.T, _ *datadriven.TestData) string {
+	t.Helper()
+	var out strings.Builder
+	for _, c := range e.state.Compensable() {
+		fmt.Fprintf(&out, "%+v\n", c)
+	}
+	return out.String()
 }
 
 func (e *env) fault(t *testing.T, d *datadriven.TestData) string {

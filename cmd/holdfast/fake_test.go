@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/holdfast-run/holdfast/messages/adminv1"
 	"github.com/holdfast-run/holdfast/messages/definitionv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
@@ -117,11 +118,41 @@ func (f *fakeDefinitions) List(_ context.Context, r *definitionv1.ListRequest) (
 	return f.list(r)
 }
 
+// fakeAdmin answers operators.
+type fakeAdmin struct {
+	adminv1.UnimplementedAdminServiceServer
+	step
+
+	show       func(*adminv1.ShowFalloutRequest) (*adminv1.ShowFalloutResponse, error)
+	operate    func(*adminv1.OperateRequest) (*adminv1.OperateResponse, error)
+	operateAll func(*adminv1.OperateAllRequest) (*adminv1.OperateAllResponse, error)
+}
+
+func (f *fakeAdmin) ShowFallout(_ context.Context, r *adminv1.ShowFalloutRequest) (*adminv1.ShowFalloutResponse, error) {
+	defer f.turn()()
+	return f.show(r)
+}
+
+func (f *fakeAdmin) Operate(_ context.Context, r *adminv1.OperateRequest) (*adminv1.OperateResponse, error) {
+	defer f.turn()()
+	return f.operate(r)
+}
+
+func (f *fakeAdmin) OperateAll(r *adminv1.OperateAllRequest, s grpc.ServerStreamingServer[adminv1.OperateAllResponse]) error {
+	defer f.turn()()
+	answer, err := f.operateAll(r)
+	if err != nil {
+		return err
+	}
+	return s.Send(answer)
+}
+
 // fake is a client's world: a node, and what is typed at a shell.
 type fake struct {
 	t           *testing.T
 	orders      fakeOrders
 	definitions fakeDefinitions
+	admin       fakeAdmin
 	server      string
 	stdin       string
 	environ     []string
@@ -132,7 +163,7 @@ func setup(t *testing.T) *fake {
 	t.Helper()
 	f := &fake{t: t}
 	f.server = f.serve()
-	f.environ = []string{"HOLDFAST_SERVER=" + f.server}
+	f.environ = []string{"HOLDFAST_SERVER=" + f.server, "HOLDFAST_ADMIN=" + f.server}
 	return f
 }
 
@@ -146,6 +177,7 @@ func (f *fake) serve() string {
 	s := grpc.NewServer()
 	orderv1.RegisterOrderServiceServer(s, &f.orders)
 	definitionv1.RegisterDefinitionServiceServer(s, &f.definitions)
+	adminv1.RegisterAdminServiceServer(s, &f.admin)
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()
 	f.t.Cleanup(func() {
@@ -173,6 +205,7 @@ func (f *fake) runUntil(ctx context.Context, args ...string) outcome {
 	f.t.Helper()
 	defer f.orders.turn()()
 	defer f.definitions.turn()()
+	defer f.admin.turn()()
 	var stdout, stderr bytes.Buffer
 	status := run(ctx, &app{
 		stdin: strings.NewReader(f.stdin), stdout: &stdout, stderr: &stderr,

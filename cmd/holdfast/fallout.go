@@ -18,7 +18,7 @@ func newFallout(a *app) *cobra.Command {
 		Use:   "fallout",
 		Short: "See which orders have faulted, and have them go on",
 		Long: "An order that faults is not lost: it waits, as it was, for an operator, who may try its task again, pass the task\n" +
-			"over, or cancel it. 'holdfast order restart' has it go on elsewhere, 'holdfast order complete' completes it.",
+			"over, or cancel it and undo what it has done. 'holdfast order restart' has it go on elsewhere, 'holdfast order complete' completes it.",
 		Example: "  holdfast fallout list\n" +
 			"  holdfast fallout retry --definition telecom/activate --task /do/2/hss --by jane --reason 'the HSS is back'",
 	}
@@ -104,6 +104,7 @@ type falloutJSON struct {
 	HoldsKey    bool            `json:"holds_key"`
 	InDoubt     []doubtJSON     `json:"in_doubt"`
 	LateResults []eventJSON     `json:"late_results"`
+	Compensable []undoJSON      `json:"compensable"`
 }
 
 type doubtJSON struct {
@@ -112,10 +113,17 @@ type doubtJSON struct {
 	Attempt uint32 `json:"attempt"`
 }
 
+// undoJSON is what a cancellation with compensation would undo.
+type undoJSON struct {
+	Task    string `json:"task"`
+	Key     string `json:"key"`
+	InDoubt bool   `json:"in_doubt"`
+}
+
 func newFalloutShow(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "show ID",
-		Short: "Print where an order stands, and what is in doubt",
+		Short: "Print where an order stands, what is in doubt, and what can be undone",
 		Args:  oneOrderID,
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, prefix string) ([]cobra.Completion, cobra.ShellCompDirective) {
 			if len(args) > 0 {
@@ -137,17 +145,7 @@ func newFalloutShow(a *app) *cobra.Command {
 
 func (a *app) printOneFallout(f *adminv1.ShowFalloutResponse) error {
 	if a.output == outputJSON {
-		out := falloutJSON{
-			Order: jsonOrder(f.GetOrder()), Task: f.GetTask(), Input: jsonValue(f.GetInput()), HoldsKey: f.GetHoldsKey(),
-			InDoubt: []doubtJSON{}, LateResults: []eventJSON{},
-		}
-		for _, d := range f.GetInDoubt() {
-			out.InDoubt = append(out.InDoubt, doubtJSON{Task: d.GetTask(), Key: d.GetKey(), Attempt: d.GetAttempt()})
-		}
-		for _, ev := range f.GetLateResults() {
-			out.LateResults = append(out.LateResults, jsonEvent(ev))
-		}
-		return a.printJSON(out)
+		return a.printJSON(jsonFallout(f))
 	}
 	t := newTable(a.stdout)
 	orderRows(t, f.GetOrder())
@@ -167,5 +165,29 @@ func (a *app) printOneFallout(f *adminv1.ShowFalloutResponse) error {
 		t.row("late result", fmt.Sprintf("%s, attempt %d, key %s, at %s: %s",
 			ev.GetTask(), ev.GetAttempt(), ev.GetKey(), textTime(ev.GetAt()), eventDetail(ev)))
 	}
+	for _, c := range f.GetCompensable() {
+		what := fmt.Sprintf("%s, key %s", c.GetTask(), c.GetKey())
+		if c.GetInDoubt() {
+			what += ", in doubt"
+		}
+		t.row("would undo", what)
+	}
 	return t.end()
+}
+
+func jsonFallout(f *adminv1.ShowFalloutResponse) falloutJSON {
+	out := falloutJSON{
+		Order: jsonOrder(f.GetOrder()), Task: f.GetTask(), Input: jsonValue(f.GetInput()), HoldsKey: f.GetHoldsKey(),
+		InDoubt: []doubtJSON{}, LateResults: []eventJSON{}, Compensable: []undoJSON{},
+	}
+	for _, d := range f.GetInDoubt() {
+		out.InDoubt = append(out.InDoubt, doubtJSON{Task: d.GetTask(), Key: d.GetKey(), Attempt: d.GetAttempt()})
+	}
+	for _, ev := range f.GetLateResults() {
+		out.LateResults = append(out.LateResults, jsonEvent(ev))
+	}
+	for _, c := range f.GetCompensable() {
+		out.Compensable = append(out.Compensable, undoJSON{Task: c.GetTask(), Key: c.GetKey(), InDoubt: c.GetInDoubt()})
+	}
+	return out
 }

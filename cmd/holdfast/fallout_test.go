@@ -74,7 +74,7 @@ func TestFalloutList(t *testing.T) {
 	}
 	got = times(f.must("fallout", "show", "f0", "-o", "json"))
 	if !strings.HasPrefix(got, `{"order":{"id":"f0",`) ||
-		!strings.HasSuffix(got, `"task":"/do/2/c","input":{"n":1},"holds_key":false,"in_doubt":[],"late_results":[]}`+"\n") {
+		!strings.HasSuffix(got, `"task":"/do/2/c","input":{"n":1},"holds_key":false,"in_doubt":[],"late_results":[],"compensable":[]}`+"\n") {
 		t.Errorf("fallout show -o json:\n%s", got)
 	}
 	if o := f.run("fallout", "show", "none"); o.status != exitError || !strings.Contains(o.stderr, "NO_SUCH_ORDER") {
@@ -103,7 +103,7 @@ func TestFalloutOneOrder(t *testing.T) {
 	if got := f.must("fallout", "skip", "f0", "--result", result, "--by", "jane", "--reason", "by phone"); !strings.Contains(got, "output       [7]\n") {
 		t.Errorf("fallout skip:\n%s", got)
 	}
-	if got := f.must("order", "history", "f0"); !strings.Contains(got, "by phone  by jane\n") || !strings.Contains(got, "order.skipped") ||
+	if got := f.must("order", "history", "f0"); !strings.Contains(got, "by phone  by jane  [7]\n") || !strings.Contains(got, "order.skipped") ||
 		!strings.Contains(got, "  not done") || !strings.Contains(got, "order.retried") {
 		t.Errorf("the history:\n%s", got)
 	}

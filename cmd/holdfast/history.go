@@ -14,19 +14,21 @@ import (
 
 // eventJSON is an event as history and watch print it.
 type eventJSON struct {
-	Version  uint64          `json:"version"`
-	At       *time.Time      `json:"at"`
-	Type     string          `json:"type"`
-	Task     string          `json:"task"`
-	Attempt  uint32          `json:"attempt"`
-	Key      string          `json:"key,omitempty"`
-	Activity string          `json:"activity,omitempty"`
-	Data     json.RawMessage `json:"data,omitempty"`
-	Error    *problemJSON    `json:"error,omitempty"`
-	Due      *time.Time      `json:"due,omitempty"`
-	Reason   string          `json:"reason,omitempty"`
-	By       string          `json:"by,omitempty"`
-	NotDone  bool            `json:"not_done,omitempty"`
+	Version    uint64          `json:"version"`
+	At         *time.Time      `json:"at"`
+	Type       string          `json:"type"`
+	Task       string          `json:"task"`
+	Attempt    uint32          `json:"attempt"`
+	Key        string          `json:"key,omitempty"`
+	Activity   string          `json:"activity,omitempty"`
+	ChildID    string          `json:"child_id,omitempty"`
+	Data       json.RawMessage `json:"data,omitempty"`
+	Error      *problemJSON    `json:"error,omitempty"`
+	Due        *time.Time      `json:"due,omitempty"`
+	Reason     string          `json:"reason,omitempty"`
+	By         string          `json:"by,omitempty"`
+	NotDone    bool            `json:"not_done,omitempty"`
+	Compensate bool            `json:"compensate,omitempty"`
 }
 
 func (a *app) printEvent(ev *orderv1.HistoryEvent) error { return a.printJSON(jsonEvent(ev)) }
@@ -34,8 +36,9 @@ func (a *app) printEvent(ev *orderv1.HistoryEvent) error { return a.printJSON(js
 func jsonEvent(ev *orderv1.HistoryEvent) eventJSON {
 	return eventJSON{
 		Version: ev.GetVersion(), At: jsonTime(ev.GetAt()), Type: ev.GetType(), Task: ev.GetTask(), Attempt: ev.GetAttempt(),
-		Key: ev.GetKey(), Activity: ev.GetActivity(), Data: jsonValue(ev.GetData()), Error: jsonProblem(ev.GetError()),
-		Due: jsonTime(ev.GetDue()), Reason: ev.GetReason(), By: ev.GetBy(), NotDone: ev.GetNotDone(),
+		Key: ev.GetKey(), Activity: ev.GetActivity(), ChildID: ev.GetChildId(), Data: jsonValue(ev.GetData()),
+		Error: jsonProblem(ev.GetError()), Due: jsonTime(ev.GetDue()), Reason: ev.GetReason(), By: ev.GetBy(),
+		NotDone: ev.GetNotDone(), Compensate: ev.GetCompensate(),
 	}
 }
 
@@ -49,6 +52,12 @@ func textAttempt(n uint32) string {
 // eventDetail is what else is to tell of an event, in one line.
 func eventDetail(ev *orderv1.HistoryEvent) string {
 	var parts []string
+	if ev.GetChildId() != "" {
+		parts = append(parts, "order "+ev.GetChildId())
+	}
+	if strings.HasPrefix(ev.GetType(), "compensation.") {
+		parts = append(parts, "key "+ev.GetKey())
+	}
 	for _, part := range []string{ev.GetActivity(), textProblem(ev.GetError()), ev.GetReason()} {
 		if part != "" {
 			parts = append(parts, part)
@@ -59,6 +68,9 @@ func eventDetail(ev *orderv1.HistoryEvent) string {
 	}
 	if ev.GetNotDone() {
 		parts = append(parts, "not done")
+	}
+	if ev.GetCompensate() {
+		parts = append(parts, "with compensation")
 	}
 	if ev.GetDue() != nil {
 		parts = append(parts, "due "+textTime(ev.GetDue()))

@@ -64,6 +64,8 @@ func nodeFlags(f *pflag.FlagSet, c *nodeConfig) {
 	e := &c.Engine
 	f.IntVar(&e.Workflow.Steps, "steps", 0, "most tasks entered in one commit (200)")
 	f.Uint64Var((*uint64)(&e.Workflow.Events), "max-events", 0, "longest history of an order, in events; a longer one faults it (1000000)")
+	f.IntVar(&e.Workflow.Depth, "max-nesting", 0, "most orders above a child order (16)")
+	f.IntVar(&e.Workflow.Deeds, "max-deeds", 0, "most activities of one order that could be undone; one more faults it (10000)")
 	f.DurationVar(&e.Workflow.StopGrace, "stop-grace", 0, "how long a cancelled order waits for an activity under way (30s)")
 	f.IntVar(&e.Mailbox, "mailbox", 0, "most messages that wait for one order (1000)")
 	f.IntVar(&e.PartitionMailbox, "partition-mailbox", 0,

@@ -77,6 +77,7 @@ func runNode(ctx context.Context, config nodeConfig, log *slog.Logger) error {
 	if err := config.Gateway.Validate(); err != nil {
 		return err
 	}
+	config.Engine.Workflow.Key = config.Gateway.WithDefaults().MaxKey
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}

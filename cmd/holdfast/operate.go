@@ -336,10 +336,18 @@ func newFalloutSkip(a *app) *cobra.Command {
 }
 
 func newFalloutCancel(a *app) *cobra.Command {
+	var c adminv1.Cancel
 	return a.newOperation(operation{
 		use: "cancel", short: "Cancel faulted orders", faulted: true,
-		long:   "Cancel faulted orders for good: the next ones of their keys run.",
-		action: func() (*adminv1.Action, error) { return &adminv1.Action{Kind: &adminv1.Action_Cancel{}}, nil },
+		long: "Cancel faulted orders for good: the next ones of their keys run. With --compensate they first go on, in their\n" +
+			"turn, and undo what they have done, last first: 'holdfast fallout show' tells what that is. One that faults while it\n" +
+			"does is there again: try its task again, pass it over, or cancel the order without --compensate.",
+		flags: func(cmd *cobra.Command) {
+			cmd.Flags().BoolVar(&c.Compensate, "compensate", false, "first undo what they have done, as their definitions say")
+		},
+		action: func() (*adminv1.Action, error) {
+			return &adminv1.Action{Kind: &adminv1.Action_Cancel{Cancel: &c}}, nil
+		},
 	})
 }
 
@@ -386,7 +394,8 @@ func newOrderFault(a *app) *cobra.Command {
 	var p problemv1.Problem
 	return a.newOperation(operation{
 		use: "fault", short: "Fault an order by hand", local: true,
-		long: "Fault open orders, so that they wait for an operator and can go on elsewhere. Activities under way are awaited.",
+		long: "Fault open orders, so that they wait for an operator and can go on elsewhere. Activities under way are awaited. It\n" +
+			"also halts an order that undoes what it has done.",
 		flags: func(cmd *cobra.Command) {
 			cmd.Flags().StringVar(&p.Type, "type", "", "the error's `type`, a URI")
 			cmd.Flags().StringVar(&p.Title, "title", "", "the error's `title`")

@@ -34,6 +34,8 @@ type orderJSON struct {
 	Definition string     `json:"definition"`
 	Status     string     `json:"status"`
 	OrderKey   string     `json:"order_key"`
+	ParentID   string     `json:"parent_id,omitempty"`
+	AwaitedIDs []string   `json:"awaited_ids,omitempty"`
 	AcceptedAt *time.Time `json:"accepted_at"`
 	EndedAt    *time.Time `json:"ended_at"`
 	// EstimatedEnd is told of orders that wait for adapters.
@@ -49,6 +51,7 @@ type listedJSON struct {
 	Definition string            `json:"definition"`
 	Status     string            `json:"status"`
 	OrderKey   string            `json:"order_key"`
+	ParentID   string            `json:"parent_id,omitempty"`
 	Priority   int32             `json:"priority"`
 	Labels     map[string]string `json:"labels"`
 	AcceptedAt *time.Time        `json:"accepted_at"`
@@ -68,8 +71,8 @@ func (a *app) printOrder(o *orderv1.Order) error {
 func jsonOrder(o *orderv1.Order) orderJSON {
 	return orderJSON{
 		ID: o.GetId(), Definition: o.GetDefinition(), Status: statusWord(o.GetStatus()), OrderKey: o.GetOrderKey(),
-		AcceptedAt: jsonTime(o.GetAcceptedAt()), EndedAt: jsonTime(o.GetEndedAt()), EstimatedEnd: jsonTime(o.GetEstimatedEnd()),
-		Version: o.GetVersion(), Output: jsonValue(o.GetOutput()), Error: jsonProblem(o.GetError()),
+		ParentID: o.GetParentId(), AwaitedIDs: o.GetAwaitedIds(), AcceptedAt: jsonTime(o.GetAcceptedAt()), EndedAt: jsonTime(o.GetEndedAt()),
+		EstimatedEnd: jsonTime(o.GetEstimatedEnd()), Version: o.GetVersion(), Output: jsonValue(o.GetOutput()), Error: jsonProblem(o.GetError()),
 	}
 }
 
@@ -84,6 +87,8 @@ func orderRows(t *table, o *orderv1.Order) {
 	add("definition", o.GetDefinition())
 	add("status", statusWord(o.GetStatus()))
 	add("order key", o.GetOrderKey())
+	add("parent", o.GetParentId())
+	add("waits for", strings.Join(o.GetAwaitedIds(), ", "))
 	if o.GetPriority() != 0 {
 		add("priority", strconv.Itoa(int(o.GetPriority())))
 	}
@@ -150,17 +155,19 @@ func newOrderGet(a *app) *cobra.Command {
 }
 
 func newOrderCancel(a *app) *cobra.Command {
-	var reason string
+	request := &orderv1.CancelRequest{}
 	cmd := &cobra.Command{
 		Use:   "cancel ID",
 		Short: "Ask an order to stop",
 		Long: "Ask an order to stop. It returns once the request is durable; activities under way are awaited before the\n" +
-			"order is cancelled: 'holdfast order watch' tells when.",
+			"order is cancelled, and with --compensate what it has done is undone, last first: 'holdfast order watch' tells\n" +
+			"when it has ended. The orders that it runs are cancelled with it.",
 		Args:              oneOrderID,
 		ValidArgsFunction: a.completeOrderID,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.call(cmd.Context(), a.dial, func(ctx context.Context, c *api) error {
-				answer, err := c.orders.Cancel(ctx, &orderv1.CancelRequest{Id: args[0], Reason: reason})
+				request.Id = args[0]
+				answer, err := c.orders.Cancel(ctx, request)
 				if err != nil {
 					return err
 				}
@@ -168,7 +175,9 @@ func newOrderCancel(a *app) *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().StringVar(&reason, "reason", "", "why; kept in the order's history")
+	flags := cmd.Flags()
+	flags.StringVar(&request.Reason, "reason", "", "why; kept in the order's history")
+	flags.BoolVar(&request.Compensate, "compensate", false, "first undo what it has done, as its definition says")
 	return cmd
 }
 
@@ -314,7 +323,7 @@ func (a *app) printListed(t *table, o *orderv1.Order) error {
 	}
 	return a.printJSON(listedJSON{
 		ID: o.GetId(), Definition: o.GetDefinition(), Status: statusWord(o.GetStatus()), OrderKey: o.GetOrderKey(),
-		Priority: o.GetPriority(), Labels: labels,
+		ParentID: o.GetParentId(), Priority: o.GetPriority(), Labels: labels,
 		AcceptedAt: jsonTime(o.GetAcceptedAt()), EndedAt: jsonTime(o.GetEndedAt()),
 	})
 }

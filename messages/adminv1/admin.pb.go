@@ -726,7 +726,9 @@ type ShowFalloutResponse struct {
 	// The attempts whose outcome nobody knows.
 	InDoubt []*AttemptInDoubt `protobuf:"bytes,5,rep,name=in_doubt,json=inDoubt,proto3" json:"in_doubt,omitempty"`
 	// The results that came after their tasks had been left.
-	LateResults   []*orderv1.HistoryEvent `protobuf:"bytes,6,rep,name=late_results,json=lateResults,proto3" json:"late_results,omitempty"`
+	LateResults []*orderv1.HistoryEvent `protobuf:"bytes,6,rep,name=late_results,json=lateResults,proto3" json:"late_results,omitempty"`
+	// What a cancellation with compensation would undo, in this order; the first 1000.
+	Compensable   []*Compensable `protobuf:"bytes,7,rep,name=compensable,proto3" json:"compensable,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -803,6 +805,77 @@ func (x *ShowFalloutResponse) GetLateResults() []*orderv1.HistoryEvent {
 	return nil
 }
 
+func (x *ShowFalloutResponse) GetCompensable() []*Compensable {
+	if x != nil {
+		return x.Compensable
+	}
+	return nil
+}
+
+// Compensable is work of an order that its definition knows how to undo.
+type Compensable struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The task that did it.
+	Task string `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
+	// The idempotency key of the attempt, or the id of the child order.
+	Key string `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	// Nobody knows whether it was done.
+	InDoubt       bool `protobuf:"varint,3,opt,name=in_doubt,json=inDoubt,proto3" json:"in_doubt,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Compensable) Reset() {
+	*x = Compensable{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Compensable) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Compensable) ProtoMessage() {}
+
+func (x *Compensable) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Compensable.ProtoReflect.Descriptor instead.
+func (*Compensable) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Compensable) GetTask() string {
+	if x != nil {
+		return x.Task
+	}
+	return ""
+}
+
+func (x *Compensable) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Compensable) GetInDoubt() bool {
+	if x != nil {
+		return x.InDoubt
+	}
+	return false
+}
+
 type AttemptInDoubt struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Task  string                 `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
@@ -815,7 +888,7 @@ type AttemptInDoubt struct {
 
 func (x *AttemptInDoubt) Reset() {
 	*x = AttemptInDoubt{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[11]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -827,7 +900,7 @@ func (x *AttemptInDoubt) String() string {
 func (*AttemptInDoubt) ProtoMessage() {}
 
 func (x *AttemptInDoubt) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[11]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -840,7 +913,7 @@ func (x *AttemptInDoubt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttemptInDoubt.ProtoReflect.Descriptor instead.
 func (*AttemptInDoubt) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{11}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *AttemptInDoubt) GetTask() string {
@@ -887,7 +960,7 @@ type Action struct {
 
 func (x *Action) Reset() {
 	*x = Action{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[12]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -899,7 +972,7 @@ func (x *Action) String() string {
 func (*Action) ProtoMessage() {}
 
 func (x *Action) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[12]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -912,7 +985,7 @@ func (x *Action) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Action.ProtoReflect.Descriptor instead.
 func (*Action) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{12}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Action) GetBy() string {
@@ -1078,7 +1151,7 @@ type Retry struct {
 
 func (x *Retry) Reset() {
 	*x = Retry{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[13]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1090,7 +1163,7 @@ func (x *Retry) String() string {
 func (*Retry) ProtoMessage() {}
 
 func (x *Retry) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[13]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1103,7 +1176,7 @@ func (x *Retry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retry.ProtoReflect.Descriptor instead.
 func (*Retry) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{13}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Retry) GetInput() []byte {
@@ -1142,7 +1215,7 @@ type Skip struct {
 
 func (x *Skip) Reset() {
 	*x = Skip{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[14]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1154,7 +1227,7 @@ func (x *Skip) String() string {
 func (*Skip) ProtoMessage() {}
 
 func (x *Skip) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[14]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1167,7 +1240,7 @@ func (x *Skip) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Skip.ProtoReflect.Descriptor instead.
 func (*Skip) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{14}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Skip) GetTask() string {
@@ -1208,7 +1281,7 @@ type Restart struct {
 
 func (x *Restart) Reset() {
 	*x = Restart{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[15]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1220,7 +1293,7 @@ func (x *Restart) String() string {
 func (*Restart) ProtoMessage() {}
 
 func (x *Restart) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[15]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1233,7 +1306,7 @@ func (x *Restart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Restart.ProtoReflect.Descriptor instead.
 func (*Restart) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{15}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Restart) GetTask() string {
@@ -1266,14 +1339,17 @@ func (x *Restart) GetDeadline() *timestamppb.Timestamp {
 
 // Cancel ends an order, also one that has faulted.
 type Cancel struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the order has done is undone first, last first, by the compensations that its definition gives. An order that has
+	// faulted goes on for that, in its turn.
+	Compensate    bool `protobuf:"varint,1,opt,name=compensate,proto3" json:"compensate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Cancel) Reset() {
 	*x = Cancel{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[16]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1285,7 +1361,7 @@ func (x *Cancel) String() string {
 func (*Cancel) ProtoMessage() {}
 
 func (x *Cancel) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[16]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1298,7 +1374,14 @@ func (x *Cancel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cancel.ProtoReflect.Descriptor instead.
 func (*Cancel) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{16}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Cancel) GetCompensate() bool {
+	if x != nil {
+		return x.Compensate
+	}
+	return false
 }
 
 // Complete ends an order well, by hand.
@@ -1312,7 +1395,7 @@ type Complete struct {
 
 func (x *Complete) Reset() {
 	*x = Complete{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[17]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1324,7 +1407,7 @@ func (x *Complete) String() string {
 func (*Complete) ProtoMessage() {}
 
 func (x *Complete) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[17]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1337,7 +1420,7 @@ func (x *Complete) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Complete.ProtoReflect.Descriptor instead.
 func (*Complete) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{17}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Complete) GetOutput() []byte {
@@ -1358,7 +1441,7 @@ type Fault struct {
 
 func (x *Fault) Reset() {
 	*x = Fault{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[18]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1370,7 +1453,7 @@ func (x *Fault) String() string {
 func (*Fault) ProtoMessage() {}
 
 func (x *Fault) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[18]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1383,7 +1466,7 @@ func (x *Fault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fault.ProtoReflect.Descriptor instead.
 func (*Fault) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{18}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Fault) GetError() *problemv1.Problem {
@@ -1402,7 +1485,7 @@ type Suspend struct {
 
 func (x *Suspend) Reset() {
 	*x = Suspend{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[19]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1414,7 +1497,7 @@ func (x *Suspend) String() string {
 func (*Suspend) ProtoMessage() {}
 
 func (x *Suspend) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[19]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1427,7 +1510,7 @@ func (x *Suspend) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Suspend.ProtoReflect.Descriptor instead.
 func (*Suspend) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{19}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{20}
 }
 
 // Resume has a suspended order go on. What came due meanwhile strikes now.
@@ -1439,7 +1522,7 @@ type Resume struct {
 
 func (x *Resume) Reset() {
 	*x = Resume{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[20]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1451,7 +1534,7 @@ func (x *Resume) String() string {
 func (*Resume) ProtoMessage() {}
 
 func (x *Resume) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[20]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1464,7 +1547,7 @@ func (x *Resume) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resume.ProtoReflect.Descriptor instead.
 func (*Resume) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{20}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{21}
 }
 
 type OperateRequest struct {
@@ -1477,7 +1560,7 @@ type OperateRequest struct {
 
 func (x *OperateRequest) Reset() {
 	*x = OperateRequest{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[21]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1489,7 +1572,7 @@ func (x *OperateRequest) String() string {
 func (*OperateRequest) ProtoMessage() {}
 
 func (x *OperateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[21]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1502,7 +1585,7 @@ func (x *OperateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperateRequest.ProtoReflect.Descriptor instead.
 func (*OperateRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{21}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *OperateRequest) GetId() string {
@@ -1529,7 +1612,7 @@ type OperateResponse struct {
 
 func (x *OperateResponse) Reset() {
 	*x = OperateResponse{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[22]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1541,7 +1624,7 @@ func (x *OperateResponse) String() string {
 func (*OperateResponse) ProtoMessage() {}
 
 func (x *OperateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[22]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1554,7 +1637,7 @@ func (x *OperateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperateResponse.ProtoReflect.Descriptor instead.
 func (*OperateResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{22}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *OperateResponse) GetOrder() *orderv1.Order {
@@ -1578,7 +1661,7 @@ type OperateAllRequest struct {
 
 func (x *OperateAllRequest) Reset() {
 	*x = OperateAllRequest{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[23]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1590,7 +1673,7 @@ func (x *OperateAllRequest) String() string {
 func (*OperateAllRequest) ProtoMessage() {}
 
 func (x *OperateAllRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[23]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1603,7 +1686,7 @@ func (x *OperateAllRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperateAllRequest.ProtoReflect.Descriptor instead.
 func (*OperateAllRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{23}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *OperateAllRequest) GetSelection() *Selection {
@@ -1645,7 +1728,7 @@ type OperateAllResponse struct {
 
 func (x *OperateAllResponse) Reset() {
 	*x = OperateAllResponse{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[24]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1657,7 +1740,7 @@ func (x *OperateAllResponse) String() string {
 func (*OperateAllResponse) ProtoMessage() {}
 
 func (x *OperateAllResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[24]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1670,7 +1753,7 @@ func (x *OperateAllResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperateAllResponse.ProtoReflect.Descriptor instead.
 func (*OperateAllResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{24}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *OperateAllResponse) GetOutcomes() []*Outcome {
@@ -1702,7 +1785,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[25]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1714,7 +1797,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[25]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1727,7 +1810,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{25}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Outcome) GetId() string {
@@ -1766,7 +1849,7 @@ type ListActivitiesRequest struct {
 
 func (x *ListActivitiesRequest) Reset() {
 	*x = ListActivitiesRequest{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[26]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1778,7 +1861,7 @@ func (x *ListActivitiesRequest) String() string {
 func (*ListActivitiesRequest) ProtoMessage() {}
 
 func (x *ListActivitiesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[26]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1791,7 +1874,7 @@ func (x *ListActivitiesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListActivitiesRequest.ProtoReflect.Descriptor instead.
 func (*ListActivitiesRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{26}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{27}
 }
 
 type ListActivitiesResponse struct {
@@ -1804,7 +1887,7 @@ type ListActivitiesResponse struct {
 
 func (x *ListActivitiesResponse) Reset() {
 	*x = ListActivitiesResponse{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[27]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1816,7 +1899,7 @@ func (x *ListActivitiesResponse) String() string {
 func (*ListActivitiesResponse) ProtoMessage() {}
 
 func (x *ListActivitiesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[27]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1829,7 +1912,7 @@ func (x *ListActivitiesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListActivitiesResponse.ProtoReflect.Descriptor instead.
 func (*ListActivitiesResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{27}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListActivitiesResponse) GetActivities() []*ActivityStatus {
@@ -1862,7 +1945,7 @@ type ActivityStatus struct {
 
 func (x *ActivityStatus) Reset() {
 	*x = ActivityStatus{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[28]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1874,7 +1957,7 @@ func (x *ActivityStatus) String() string {
 func (*ActivityStatus) ProtoMessage() {}
 
 func (x *ActivityStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[28]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1887,7 +1970,7 @@ func (x *ActivityStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActivityStatus.ProtoReflect.Descriptor instead.
 func (*ActivityStatus) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{28}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ActivityStatus) GetActivity() string {
@@ -1963,7 +2046,7 @@ type ActivityLimit struct {
 
 func (x *ActivityLimit) Reset() {
 	*x = ActivityLimit{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[29]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1975,7 +2058,7 @@ func (x *ActivityLimit) String() string {
 func (*ActivityLimit) ProtoMessage() {}
 
 func (x *ActivityLimit) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[29]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1988,7 +2071,7 @@ func (x *ActivityLimit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActivityLimit.ProtoReflect.Descriptor instead.
 func (*ActivityLimit) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{29}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ActivityLimit) GetRatePerSecond() float64 {
@@ -2041,7 +2124,7 @@ type LimitActivityRequest struct {
 
 func (x *LimitActivityRequest) Reset() {
 	*x = LimitActivityRequest{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[30]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2053,7 +2136,7 @@ func (x *LimitActivityRequest) String() string {
 func (*LimitActivityRequest) ProtoMessage() {}
 
 func (x *LimitActivityRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[30]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2066,7 +2149,7 @@ func (x *LimitActivityRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LimitActivityRequest.ProtoReflect.Descriptor instead.
 func (*LimitActivityRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{30}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *LimitActivityRequest) GetActivity() string {
@@ -2112,7 +2195,7 @@ type LimitActivityResponse struct {
 
 func (x *LimitActivityResponse) Reset() {
 	*x = LimitActivityResponse{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[31]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2124,7 +2207,7 @@ func (x *LimitActivityResponse) String() string {
 func (*LimitActivityResponse) ProtoMessage() {}
 
 func (x *LimitActivityResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[31]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2137,7 +2220,7 @@ func (x *LimitActivityResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LimitActivityResponse.ProtoReflect.Descriptor instead.
 func (*LimitActivityResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{31}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{32}
 }
 
 type StatusRequest struct {
@@ -2148,7 +2231,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[32]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2160,7 +2243,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[32]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2173,7 +2256,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{32}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{33}
 }
 
 type StatusResponse struct {
@@ -2200,7 +2283,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[33]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2212,7 +2295,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[33]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2225,7 +2308,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{33}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *StatusResponse) GetNode() string {
@@ -2375,14 +2458,19 @@ const file_holdfast_admin_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"example_id\x18\b \x01(\tR\texampleId\"$\n" +
 	"\x12ShowFalloutRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"\x8e\x02\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\xd0\x02\n" +
 	"\x13ShowFalloutResponse\x12.\n" +
 	"\x05order\x18\x01 \x01(\v2\x18.holdfast.order.v1.OrderR\x05order\x12\x12\n" +
 	"\x04task\x18\x02 \x01(\tR\x04task\x12\x14\n" +
 	"\x05input\x18\x03 \x01(\fR\x05input\x12\x1b\n" +
 	"\tholds_key\x18\x04 \x01(\bR\bholdsKey\x12<\n" +
 	"\bin_doubt\x18\x05 \x03(\v2!.holdfast.admin.v1.AttemptInDoubtR\ainDoubt\x12B\n" +
-	"\flate_results\x18\x06 \x03(\v2\x1f.holdfast.order.v1.HistoryEventR\vlateResults\"P\n" +
+	"\flate_results\x18\x06 \x03(\v2\x1f.holdfast.order.v1.HistoryEventR\vlateResults\x12@\n" +
+	"\vcompensable\x18\a \x03(\v2\x1e.holdfast.admin.v1.CompensableR\vcompensable\"N\n" +
+	"\vCompensable\x12\x12\n" +
+	"\x04task\x18\x01 \x01(\tR\x04task\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12\x19\n" +
+	"\bin_doubt\x18\x03 \x01(\bR\ainDoubt\"P\n" +
 	"\x0eAttemptInDoubt\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\tR\x04task\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x18\n" +
@@ -2415,8 +2503,11 @@ const file_holdfast_admin_v1_admin_proto_rawDesc = "" +
 	"\x05input\x18\x02 \x01(\fH\x00R\x05input\x88\x01\x01\x12\x19\n" +
 	"\bnot_done\x18\x03 \x01(\bR\anotDone\x126\n" +
 	"\bdeadline\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\bdeadlineB\b\n" +
-	"\x06_input\"\b\n" +
-	"\x06Cancel\"\"\n" +
+	"\x06_input\"(\n" +
+	"\x06Cancel\x12\x1e\n" +
+	"\n" +
+	"compensate\x18\x01 \x01(\bR\n" +
+	"compensate\"\"\n" +
 	"\bComplete\x12\x16\n" +
 	"\x06output\x18\x01 \x01(\fR\x06output\";\n" +
 	"\x05Fault\x122\n" +
@@ -2509,7 +2600,7 @@ func file_holdfast_admin_v1_admin_proto_rawDescGZIP() []byte {
 	return file_holdfast_admin_v1_admin_proto_rawDescData
 }
 
-var file_holdfast_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
+var file_holdfast_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_holdfast_admin_v1_admin_proto_goTypes = []any{
 	(*ShowKeyRequest)(nil),         // 0: holdfast.admin.v1.ShowKeyRequest
 	(*ShowKeyResponse)(nil),        // 1: holdfast.admin.v1.ShowKeyResponse
@@ -2522,96 +2613,98 @@ var file_holdfast_admin_v1_admin_proto_goTypes = []any{
 	(*FalloutGroup)(nil),           // 8: holdfast.admin.v1.FalloutGroup
 	(*ShowFalloutRequest)(nil),     // 9: holdfast.admin.v1.ShowFalloutRequest
 	(*ShowFalloutResponse)(nil),    // 10: holdfast.admin.v1.ShowFalloutResponse
-	(*AttemptInDoubt)(nil),         // 11: holdfast.admin.v1.AttemptInDoubt
-	(*Action)(nil),                 // 12: holdfast.admin.v1.Action
-	(*Retry)(nil),                  // 13: holdfast.admin.v1.Retry
-	(*Skip)(nil),                   // 14: holdfast.admin.v1.Skip
-	(*Restart)(nil),                // 15: holdfast.admin.v1.Restart
-	(*Cancel)(nil),                 // 16: holdfast.admin.v1.Cancel
-	(*Complete)(nil),               // 17: holdfast.admin.v1.Complete
-	(*Fault)(nil),                  // 18: holdfast.admin.v1.Fault
-	(*Suspend)(nil),                // 19: holdfast.admin.v1.Suspend
-	(*Resume)(nil),                 // 20: holdfast.admin.v1.Resume
-	(*OperateRequest)(nil),         // 21: holdfast.admin.v1.OperateRequest
-	(*OperateResponse)(nil),        // 22: holdfast.admin.v1.OperateResponse
-	(*OperateAllRequest)(nil),      // 23: holdfast.admin.v1.OperateAllRequest
-	(*OperateAllResponse)(nil),     // 24: holdfast.admin.v1.OperateAllResponse
-	(*Outcome)(nil),                // 25: holdfast.admin.v1.Outcome
-	(*ListActivitiesRequest)(nil),  // 26: holdfast.admin.v1.ListActivitiesRequest
-	(*ListActivitiesResponse)(nil), // 27: holdfast.admin.v1.ListActivitiesResponse
-	(*ActivityStatus)(nil),         // 28: holdfast.admin.v1.ActivityStatus
-	(*ActivityLimit)(nil),          // 29: holdfast.admin.v1.ActivityLimit
-	(*LimitActivityRequest)(nil),   // 30: holdfast.admin.v1.LimitActivityRequest
-	(*LimitActivityResponse)(nil),  // 31: holdfast.admin.v1.LimitActivityResponse
-	(*StatusRequest)(nil),          // 32: holdfast.admin.v1.StatusRequest
-	(*StatusResponse)(nil),         // 33: holdfast.admin.v1.StatusResponse
-	nil,                            // 34: holdfast.admin.v1.Selection.LabelsEntry
-	(orderv1.Status)(0),            // 35: holdfast.order.v1.Status
-	(*timestamppb.Timestamp)(nil),  // 36: google.protobuf.Timestamp
-	(*orderv1.Order)(nil),          // 37: holdfast.order.v1.Order
-	(*orderv1.HistoryEvent)(nil),   // 38: holdfast.order.v1.HistoryEvent
-	(*problemv1.Problem)(nil),      // 39: holdfast.problem.v1.Problem
+	(*Compensable)(nil),            // 11: holdfast.admin.v1.Compensable
+	(*AttemptInDoubt)(nil),         // 12: holdfast.admin.v1.AttemptInDoubt
+	(*Action)(nil),                 // 13: holdfast.admin.v1.Action
+	(*Retry)(nil),                  // 14: holdfast.admin.v1.Retry
+	(*Skip)(nil),                   // 15: holdfast.admin.v1.Skip
+	(*Restart)(nil),                // 16: holdfast.admin.v1.Restart
+	(*Cancel)(nil),                 // 17: holdfast.admin.v1.Cancel
+	(*Complete)(nil),               // 18: holdfast.admin.v1.Complete
+	(*Fault)(nil),                  // 19: holdfast.admin.v1.Fault
+	(*Suspend)(nil),                // 20: holdfast.admin.v1.Suspend
+	(*Resume)(nil),                 // 21: holdfast.admin.v1.Resume
+	(*OperateRequest)(nil),         // 22: holdfast.admin.v1.OperateRequest
+	(*OperateResponse)(nil),        // 23: holdfast.admin.v1.OperateResponse
+	(*OperateAllRequest)(nil),      // 24: holdfast.admin.v1.OperateAllRequest
+	(*OperateAllResponse)(nil),     // 25: holdfast.admin.v1.OperateAllResponse
+	(*Outcome)(nil),                // 26: holdfast.admin.v1.Outcome
+	(*ListActivitiesRequest)(nil),  // 27: holdfast.admin.v1.ListActivitiesRequest
+	(*ListActivitiesResponse)(nil), // 28: holdfast.admin.v1.ListActivitiesResponse
+	(*ActivityStatus)(nil),         // 29: holdfast.admin.v1.ActivityStatus
+	(*ActivityLimit)(nil),          // 30: holdfast.admin.v1.ActivityLimit
+	(*LimitActivityRequest)(nil),   // 31: holdfast.admin.v1.LimitActivityRequest
+	(*LimitActivityResponse)(nil),  // 32: holdfast.admin.v1.LimitActivityResponse
+	(*StatusRequest)(nil),          // 33: holdfast.admin.v1.StatusRequest
+	(*StatusResponse)(nil),         // 34: holdfast.admin.v1.StatusResponse
+	nil,                            // 35: holdfast.admin.v1.Selection.LabelsEntry
+	(orderv1.Status)(0),            // 36: holdfast.order.v1.Status
+	(*timestamppb.Timestamp)(nil),  // 37: google.protobuf.Timestamp
+	(*orderv1.Order)(nil),          // 38: holdfast.order.v1.Order
+	(*orderv1.HistoryEvent)(nil),   // 39: holdfast.order.v1.HistoryEvent
+	(*problemv1.Problem)(nil),      // 40: holdfast.problem.v1.Problem
 }
 var file_holdfast_admin_v1_admin_proto_depIdxs = []int32{
 	2,  // 0: holdfast.admin.v1.ShowKeyResponse.orders:type_name -> holdfast.admin.v1.KeyedOrder
-	35, // 1: holdfast.admin.v1.KeyedOrder.status:type_name -> holdfast.order.v1.Status
-	36, // 2: holdfast.admin.v1.KeyedOrder.accepted_at:type_name -> google.protobuf.Timestamp
-	36, // 3: holdfast.admin.v1.KeyedOrder.ended_at:type_name -> google.protobuf.Timestamp
-	36, // 4: holdfast.admin.v1.Selection.ended_from:type_name -> google.protobuf.Timestamp
-	36, // 5: holdfast.admin.v1.Selection.ended_to:type_name -> google.protobuf.Timestamp
-	34, // 6: holdfast.admin.v1.Selection.labels:type_name -> holdfast.admin.v1.Selection.LabelsEntry
-	35, // 7: holdfast.admin.v1.Selection.statuses:type_name -> holdfast.order.v1.Status
+	36, // 1: holdfast.admin.v1.KeyedOrder.status:type_name -> holdfast.order.v1.Status
+	37, // 2: holdfast.admin.v1.KeyedOrder.accepted_at:type_name -> google.protobuf.Timestamp
+	37, // 3: holdfast.admin.v1.KeyedOrder.ended_at:type_name -> google.protobuf.Timestamp
+	37, // 4: holdfast.admin.v1.Selection.ended_from:type_name -> google.protobuf.Timestamp
+	37, // 5: holdfast.admin.v1.Selection.ended_to:type_name -> google.protobuf.Timestamp
+	35, // 6: holdfast.admin.v1.Selection.labels:type_name -> holdfast.admin.v1.Selection.LabelsEntry
+	36, // 7: holdfast.admin.v1.Selection.statuses:type_name -> holdfast.order.v1.Status
 	5,  // 8: holdfast.admin.v1.ListFalloutRequest.selection:type_name -> holdfast.admin.v1.Selection
 	8,  // 9: holdfast.admin.v1.ListFalloutResponse.groups:type_name -> holdfast.admin.v1.FalloutGroup
-	36, // 10: holdfast.admin.v1.FalloutGroup.oldest:type_name -> google.protobuf.Timestamp
-	36, // 11: holdfast.admin.v1.FalloutGroup.newest:type_name -> google.protobuf.Timestamp
-	37, // 12: holdfast.admin.v1.ShowFalloutResponse.order:type_name -> holdfast.order.v1.Order
-	11, // 13: holdfast.admin.v1.ShowFalloutResponse.in_doubt:type_name -> holdfast.admin.v1.AttemptInDoubt
-	38, // 14: holdfast.admin.v1.ShowFalloutResponse.late_results:type_name -> holdfast.order.v1.HistoryEvent
-	13, // 15: holdfast.admin.v1.Action.retry:type_name -> holdfast.admin.v1.Retry
-	14, // 16: holdfast.admin.v1.Action.skip:type_name -> holdfast.admin.v1.Skip
-	15, // 17: holdfast.admin.v1.Action.restart:type_name -> holdfast.admin.v1.Restart
-	16, // 18: holdfast.admin.v1.Action.cancel:type_name -> holdfast.admin.v1.Cancel
-	17, // 19: holdfast.admin.v1.Action.complete:type_name -> holdfast.admin.v1.Complete
-	18, // 20: holdfast.admin.v1.Action.fault:type_name -> holdfast.admin.v1.Fault
-	19, // 21: holdfast.admin.v1.Action.suspend:type_name -> holdfast.admin.v1.Suspend
-	20, // 22: holdfast.admin.v1.Action.resume:type_name -> holdfast.admin.v1.Resume
-	36, // 23: holdfast.admin.v1.Retry.deadline:type_name -> google.protobuf.Timestamp
-	36, // 24: holdfast.admin.v1.Skip.deadline:type_name -> google.protobuf.Timestamp
-	36, // 25: holdfast.admin.v1.Restart.deadline:type_name -> google.protobuf.Timestamp
-	39, // 26: holdfast.admin.v1.Fault.error:type_name -> holdfast.problem.v1.Problem
-	12, // 27: holdfast.admin.v1.OperateRequest.action:type_name -> holdfast.admin.v1.Action
-	37, // 28: holdfast.admin.v1.OperateResponse.order:type_name -> holdfast.order.v1.Order
-	5,  // 29: holdfast.admin.v1.OperateAllRequest.selection:type_name -> holdfast.admin.v1.Selection
-	12, // 30: holdfast.admin.v1.OperateAllRequest.action:type_name -> holdfast.admin.v1.Action
-	25, // 31: holdfast.admin.v1.OperateAllResponse.outcomes:type_name -> holdfast.admin.v1.Outcome
-	28, // 32: holdfast.admin.v1.ListActivitiesResponse.activities:type_name -> holdfast.admin.v1.ActivityStatus
-	29, // 33: holdfast.admin.v1.ActivityStatus.limit:type_name -> holdfast.admin.v1.ActivityLimit
-	36, // 34: holdfast.admin.v1.ActivityLimit.set_at:type_name -> google.protobuf.Timestamp
-	36, // 35: holdfast.admin.v1.StatusResponse.started_at:type_name -> google.protobuf.Timestamp
-	0,  // 36: holdfast.admin.v1.AdminService.ShowKey:input_type -> holdfast.admin.v1.ShowKeyRequest
-	3,  // 37: holdfast.admin.v1.AdminService.ReleaseKey:input_type -> holdfast.admin.v1.ReleaseKeyRequest
-	6,  // 38: holdfast.admin.v1.AdminService.ListFallout:input_type -> holdfast.admin.v1.ListFalloutRequest
-	9,  // 39: holdfast.admin.v1.AdminService.ShowFallout:input_type -> holdfast.admin.v1.ShowFalloutRequest
-	21, // 40: holdfast.admin.v1.AdminService.Operate:input_type -> holdfast.admin.v1.OperateRequest
-	23, // 41: holdfast.admin.v1.AdminService.OperateAll:input_type -> holdfast.admin.v1.OperateAllRequest
-	26, // 42: holdfast.admin.v1.AdminService.ListActivities:input_type -> holdfast.admin.v1.ListActivitiesRequest
-	30, // 43: holdfast.admin.v1.AdminService.LimitActivity:input_type -> holdfast.admin.v1.LimitActivityRequest
-	32, // 44: holdfast.admin.v1.AdminService.Status:input_type -> holdfast.admin.v1.StatusRequest
-	1,  // 45: holdfast.admin.v1.AdminService.ShowKey:output_type -> holdfast.admin.v1.ShowKeyResponse
-	4,  // 46: holdfast.admin.v1.AdminService.ReleaseKey:output_type -> holdfast.admin.v1.ReleaseKeyResponse
-	7,  // 47: holdfast.admin.v1.AdminService.ListFallout:output_type -> holdfast.admin.v1.ListFalloutResponse
-	10, // 48: holdfast.admin.v1.AdminService.ShowFallout:output_type -> holdfast.admin.v1.ShowFalloutResponse
-	22, // 49: holdfast.admin.v1.AdminService.Operate:output_type -> holdfast.admin.v1.OperateResponse
-	24, // 50: holdfast.admin.v1.AdminService.OperateAll:output_type -> holdfast.admin.v1.OperateAllResponse
-	27, // 51: holdfast.admin.v1.AdminService.ListActivities:output_type -> holdfast.admin.v1.ListActivitiesResponse
-	31, // 52: holdfast.admin.v1.AdminService.LimitActivity:output_type -> holdfast.admin.v1.LimitActivityResponse
-	33, // 53: holdfast.admin.v1.AdminService.Status:output_type -> holdfast.admin.v1.StatusResponse
-	45, // [45:54] is the sub-list for method output_type
-	36, // [36:45] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	37, // 10: holdfast.admin.v1.FalloutGroup.oldest:type_name -> google.protobuf.Timestamp
+	37, // 11: holdfast.admin.v1.FalloutGroup.newest:type_name -> google.protobuf.Timestamp
+	38, // 12: holdfast.admin.v1.ShowFalloutResponse.order:type_name -> holdfast.order.v1.Order
+	12, // 13: holdfast.admin.v1.ShowFalloutResponse.in_doubt:type_name -> holdfast.admin.v1.AttemptInDoubt
+	39, // 14: holdfast.admin.v1.ShowFalloutResponse.late_results:type_name -> holdfast.order.v1.HistoryEvent
+	11, // 15: holdfast.admin.v1.ShowFalloutResponse.compensable:type_name -> holdfast.admin.v1.Compensable
+	14, // 16: holdfast.admin.v1.Action.retry:type_name -> holdfast.admin.v1.Retry
+	15, // 17: holdfast.admin.v1.Action.skip:type_name -> holdfast.admin.v1.Skip
+	16, // 18: holdfast.admin.v1.Action.restart:type_name -> holdfast.admin.v1.Restart
+	17, // 19: holdfast.admin.v1.Action.cancel:type_name -> holdfast.admin.v1.Cancel
+	18, // 20: holdfast.admin.v1.Action.complete:type_name -> holdfast.admin.v1.Complete
+	19, // 21: holdfast.admin.v1.Action.fault:type_name -> holdfast.admin.v1.Fault
+	20, // 22: holdfast.admin.v1.Action.suspend:type_name -> holdfast.admin.v1.Suspend
+	21, // 23: holdfast.admin.v1.Action.resume:type_name -> holdfast.admin.v1.Resume
+	37, // 24: holdfast.admin.v1.Retry.deadline:type_name -> google.protobuf.Timestamp
+	37, // 25: holdfast.admin.v1.Skip.deadline:type_name -> google.protobuf.Timestamp
+	37, // 26: holdfast.admin.v1.Restart.deadline:type_name -> google.protobuf.Timestamp
+	40, // 27: holdfast.admin.v1.Fault.error:type_name -> holdfast.problem.v1.Problem
+	13, // 28: holdfast.admin.v1.OperateRequest.action:type_name -> holdfast.admin.v1.Action
+	38, // 29: holdfast.admin.v1.OperateResponse.order:type_name -> holdfast.order.v1.Order
+	5,  // 30: holdfast.admin.v1.OperateAllRequest.selection:type_name -> holdfast.admin.v1.Selection
+	13, // 31: holdfast.admin.v1.OperateAllRequest.action:type_name -> holdfast.admin.v1.Action
+	26, // 32: holdfast.admin.v1.OperateAllResponse.outcomes:type_name -> holdfast.admin.v1.Outcome
+	29, // 33: holdfast.admin.v1.ListActivitiesResponse.activities:type_name -> holdfast.admin.v1.ActivityStatus
+	30, // 34: holdfast.admin.v1.ActivityStatus.limit:type_name -> holdfast.admin.v1.ActivityLimit
+	37, // 35: holdfast.admin.v1.ActivityLimit.set_at:type_name -> google.protobuf.Timestamp
+	37, // 36: holdfast.admin.v1.StatusResponse.started_at:type_name -> google.protobuf.Timestamp
+	0,  // 37: holdfast.admin.v1.AdminService.ShowKey:input_type -> holdfast.admin.v1.ShowKeyRequest
+	3,  // 38: holdfast.admin.v1.AdminService.ReleaseKey:input_type -> holdfast.admin.v1.ReleaseKeyRequest
+	6,  // 39: holdfast.admin.v1.AdminService.ListFallout:input_type -> holdfast.admin.v1.ListFalloutRequest
+	9,  // 40: holdfast.admin.v1.AdminService.ShowFallout:input_type -> holdfast.admin.v1.ShowFalloutRequest
+	22, // 41: holdfast.admin.v1.AdminService.Operate:input_type -> holdfast.admin.v1.OperateRequest
+	24, // 42: holdfast.admin.v1.AdminService.OperateAll:input_type -> holdfast.admin.v1.OperateAllRequest
+	27, // 43: holdfast.admin.v1.AdminService.ListActivities:input_type -> holdfast.admin.v1.ListActivitiesRequest
+	31, // 44: holdfast.admin.v1.AdminService.LimitActivity:input_type -> holdfast.admin.v1.LimitActivityRequest
+	33, // 45: holdfast.admin.v1.AdminService.Status:input_type -> holdfast.admin.v1.StatusRequest
+	1,  // 46: holdfast.admin.v1.AdminService.ShowKey:output_type -> holdfast.admin.v1.ShowKeyResponse
+	4,  // 47: holdfast.admin.v1.AdminService.ReleaseKey:output_type -> holdfast.admin.v1.ReleaseKeyResponse
+	7,  // 48: holdfast.admin.v1.AdminService.ListFallout:output_type -> holdfast.admin.v1.ListFalloutResponse
+	10, // 49: holdfast.admin.v1.AdminService.ShowFallout:output_type -> holdfast.admin.v1.ShowFalloutResponse
+	23, // 50: holdfast.admin.v1.AdminService.Operate:output_type -> holdfast.admin.v1.OperateResponse
+	25, // 51: holdfast.admin.v1.AdminService.OperateAll:output_type -> holdfast.admin.v1.OperateAllResponse
+	28, // 52: holdfast.admin.v1.AdminService.ListActivities:output_type -> holdfast.admin.v1.ListActivitiesResponse
+	32, // 53: holdfast.admin.v1.AdminService.LimitActivity:output_type -> holdfast.admin.v1.LimitActivityResponse
+	34, // 54: holdfast.admin.v1.AdminService.Status:output_type -> holdfast.admin.v1.StatusResponse
+	46, // [46:55] is the sub-list for method output_type
+	37, // [37:46] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_admin_v1_admin_proto_init() }
@@ -2619,7 +2712,7 @@ func file_holdfast_admin_v1_admin_proto_init() {
 	if File_holdfast_admin_v1_admin_proto != nil {
 		return
 	}
-	file_holdfast_admin_v1_admin_proto_msgTypes[12].OneofWrappers = []any{
+	file_holdfast_admin_v1_admin_proto_msgTypes[13].OneofWrappers = []any{
 		(*Action_Retry)(nil),
 		(*Action_Skip)(nil),
 		(*Action_Restart)(nil),
@@ -2629,16 +2722,16 @@ func file_holdfast_admin_v1_admin_proto_init() {
 		(*Action_Suspend)(nil),
 		(*Action_Resume)(nil),
 	}
-	file_holdfast_admin_v1_admin_proto_msgTypes[13].OneofWrappers = []any{}
 	file_holdfast_admin_v1_admin_proto_msgTypes[14].OneofWrappers = []any{}
 	file_holdfast_admin_v1_admin_proto_msgTypes[15].OneofWrappers = []any{}
+	file_holdfast_admin_v1_admin_proto_msgTypes[16].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_admin_v1_admin_proto_rawDesc), len(file_holdfast_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   35,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -152,6 +152,8 @@ const (
 	Reopening_REOPENING_SKIP Reopening = 2
 	// It goes on with another task of a list that it was in.
 	Reopening_REOPENING_RESTART Reopening = 3
+	// It is cancelled, once what it has done is undone.
+	Reopening_REOPENING_CANCEL Reopening = 4
 )
 
 // Enum value maps for Reopening.
@@ -161,12 +163,14 @@ var (
 		1: "REOPENING_RETRY",
 		2: "REOPENING_SKIP",
 		3: "REOPENING_RESTART",
+		4: "REOPENING_CANCEL",
 	}
 	Reopening_value = map[string]int32{
 		"REOPENING_UNSPECIFIED": 0,
 		"REOPENING_RETRY":       1,
 		"REOPENING_SKIP":        2,
 		"REOPENING_RESTART":     3,
+		"REOPENING_CANCEL":      4,
 	}
 )
 
@@ -283,6 +287,12 @@ type Event struct {
 	//	*Event_OrderContinued
 	//	*Event_OrderSuspended
 	//	*Event_OrderResumed
+	//	*Event_CompensationStarted
+	//	*Event_CompensationEnded
+	//	*Event_ChildScheduled
+	//	*Event_ChildFaulted
+	//	*Event_ChildEnded
+	//	*Event_ParentTold
 	Kind          isEvent_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -548,6 +558,60 @@ func (x *Event) GetOrderResumed() *OrderResumed {
 	return nil
 }
 
+func (x *Event) GetCompensationStarted() *CompensationStarted {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_CompensationStarted); ok {
+			return x.CompensationStarted
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetCompensationEnded() *CompensationEnded {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_CompensationEnded); ok {
+			return x.CompensationEnded
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetChildScheduled() *ChildScheduled {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_ChildScheduled); ok {
+			return x.ChildScheduled
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetChildFaulted() *ChildFaulted {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_ChildFaulted); ok {
+			return x.ChildFaulted
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetChildEnded() *ChildEnded {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_ChildEnded); ok {
+			return x.ChildEnded
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetParentTold() *ParentTold {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_ParentTold); ok {
+			return x.ParentTold
+		}
+	}
+	return nil
+}
+
 type isEvent_Kind interface {
 	isEvent_Kind()
 }
@@ -648,6 +712,30 @@ type Event_OrderResumed struct {
 	OrderResumed *OrderResumed `protobuf:"bytes,25,opt,name=order_resumed,json=orderResumed,proto3,oneof"`
 }
 
+type Event_CompensationStarted struct {
+	CompensationStarted *CompensationStarted `protobuf:"bytes,26,opt,name=compensation_started,json=compensationStarted,proto3,oneof"`
+}
+
+type Event_CompensationEnded struct {
+	CompensationEnded *CompensationEnded `protobuf:"bytes,27,opt,name=compensation_ended,json=compensationEnded,proto3,oneof"`
+}
+
+type Event_ChildScheduled struct {
+	ChildScheduled *ChildScheduled `protobuf:"bytes,28,opt,name=child_scheduled,json=childScheduled,proto3,oneof"`
+}
+
+type Event_ChildFaulted struct {
+	ChildFaulted *ChildFaulted `protobuf:"bytes,29,opt,name=child_faulted,json=childFaulted,proto3,oneof"`
+}
+
+type Event_ChildEnded struct {
+	ChildEnded *ChildEnded `protobuf:"bytes,30,opt,name=child_ended,json=childEnded,proto3,oneof"`
+}
+
+type Event_ParentTold struct {
+	ParentTold *ParentTold `protobuf:"bytes,31,opt,name=parent_told,json=parentTold,proto3,oneof"`
+}
+
 func (*Event_OrderAccepted) isEvent_Kind() {}
 
 func (*Event_OrderStarted) isEvent_Kind() {}
@@ -696,6 +784,18 @@ func (*Event_OrderSuspended) isEvent_Kind() {}
 
 func (*Event_OrderResumed) isEvent_Kind() {}
 
+func (*Event_CompensationStarted) isEvent_Kind() {}
+
+func (*Event_CompensationEnded) isEvent_Kind() {}
+
+func (*Event_ChildScheduled) isEvent_Kind() {}
+
+func (*Event_ChildFaulted) isEvent_Kind() {}
+
+func (*Event_ChildEnded) isEvent_Kind() {}
+
+func (*Event_ParentTold) isEvent_Kind() {}
+
 // OrderAccepted begins every history.
 type OrderAccepted struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -711,7 +811,9 @@ type OrderAccepted struct {
 	// 0: none.
 	Deadline int64 `protobuf:"varint,8,opt,name=deadline,proto3" json:"deadline,omitempty"`
 	// What tells a repeated submission from another order with the same id.
-	ContentHash   []byte `protobuf:"bytes,9,opt,name=content_hash,json=contentHash,proto3" json:"content_hash,omitempty"`
+	ContentHash []byte `protobuf:"bytes,9,opt,name=content_hash,json=contentHash,proto3" json:"content_hash,omitempty"`
+	// Absent unless it is the child of another order.
+	Parent        *Parent `protobuf:"bytes,10,opt,name=parent,proto3" json:"parent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -809,6 +911,93 @@ func (x *OrderAccepted) GetContentHash() []byte {
 	return nil
 }
 
+func (x *OrderAccepted) GetParent() *Parent {
+	if x != nil {
+		return x.Parent
+	}
+	return nil
+}
+
+// Parent is the order that has another one, its child, run in a task of its own.
+type Parent struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	OrderId   string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	Partition uint32                 `protobuf:"varint,2,opt,name=partition,proto3" json:"partition,omitempty"`
+	// It goes on without knowing how the child ends.
+	Detached bool `protobuf:"varint,3,opt,name=detached,proto3" json:"detached,omitempty"`
+	// How many orders there are above the child.
+	Depth uint32 `protobuf:"varint,4,opt,name=depth,proto3" json:"depth,omitempty"`
+	// The order keys that they have. A child with one of them runs in the turn of the order that has it.
+	Turns         []string `protobuf:"bytes,5,rep,name=turns,proto3" json:"turns,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Parent) Reset() {
+	*x = Parent{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Parent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Parent) ProtoMessage() {}
+
+func (x *Parent) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Parent.ProtoReflect.Descriptor instead.
+func (*Parent) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Parent) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+func (x *Parent) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *Parent) GetDetached() bool {
+	if x != nil {
+		return x.Detached
+	}
+	return false
+}
+
+func (x *Parent) GetDepth() uint32 {
+	if x != nil {
+		return x.Depth
+	}
+	return 0
+}
+
+func (x *Parent) GetTurns() []string {
+	if x != nil {
+		return x.Turns
+	}
+	return nil
+}
+
 type Label struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -819,7 +1008,7 @@ type Label struct {
 
 func (x *Label) Reset() {
 	*x = Label{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[3]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -831,7 +1020,7 @@ func (x *Label) String() string {
 func (*Label) ProtoMessage() {}
 
 func (x *Label) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[3]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -844,7 +1033,7 @@ func (x *Label) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Label.ProtoReflect.Descriptor instead.
 func (*Label) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{3}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Label) GetName() string {
@@ -874,7 +1063,7 @@ type OrderStarted struct {
 
 func (x *OrderStarted) Reset() {
 	*x = OrderStarted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[4]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -886,7 +1075,7 @@ func (x *OrderStarted) String() string {
 func (*OrderStarted) ProtoMessage() {}
 
 func (x *OrderStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[4]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -899,7 +1088,7 @@ func (x *OrderStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderStarted.ProtoReflect.Descriptor instead.
 func (*OrderStarted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{4}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *OrderStarted) GetInput() []byte {
@@ -936,7 +1125,7 @@ type TaskStarted struct {
 
 func (x *TaskStarted) Reset() {
 	*x = TaskStarted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[5]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -948,7 +1137,7 @@ func (x *TaskStarted) String() string {
 func (*TaskStarted) ProtoMessage() {}
 
 func (x *TaskStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[5]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -961,7 +1150,7 @@ func (x *TaskStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskStarted.ProtoReflect.Descriptor instead.
 func (*TaskStarted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{5}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *TaskStarted) GetFrame() uint32 {
@@ -1018,7 +1207,7 @@ type TaskSkipped struct {
 
 func (x *TaskSkipped) Reset() {
 	*x = TaskSkipped{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[6]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1030,7 +1219,7 @@ func (x *TaskSkipped) String() string {
 func (*TaskSkipped) ProtoMessage() {}
 
 func (x *TaskSkipped) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[6]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1043,7 +1232,7 @@ func (x *TaskSkipped) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskSkipped.ProtoReflect.Descriptor instead.
 func (*TaskSkipped) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{6}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *TaskSkipped) GetParent() uint32 {
@@ -1080,7 +1269,7 @@ type AttemptScheduled struct {
 
 func (x *AttemptScheduled) Reset() {
 	*x = AttemptScheduled{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[7]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1092,7 +1281,7 @@ func (x *AttemptScheduled) String() string {
 func (*AttemptScheduled) ProtoMessage() {}
 
 func (x *AttemptScheduled) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[7]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1105,7 +1294,7 @@ func (x *AttemptScheduled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttemptScheduled.ProtoReflect.Descriptor instead.
 func (*AttemptScheduled) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{7}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *AttemptScheduled) GetFrame() uint32 {
@@ -1162,7 +1351,7 @@ type AttemptOverflowed struct {
 
 func (x *AttemptOverflowed) Reset() {
 	*x = AttemptOverflowed{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[8]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1174,7 +1363,7 @@ func (x *AttemptOverflowed) String() string {
 func (*AttemptOverflowed) ProtoMessage() {}
 
 func (x *AttemptOverflowed) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[8]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1187,7 +1376,7 @@ func (x *AttemptOverflowed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttemptOverflowed.ProtoReflect.Descriptor instead.
 func (*AttemptOverflowed) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{8}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *AttemptOverflowed) GetFrame() uint32 {
@@ -1216,7 +1405,7 @@ type AttemptSent struct {
 
 func (x *AttemptSent) Reset() {
 	*x = AttemptSent{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[9]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1228,7 +1417,7 @@ func (x *AttemptSent) String() string {
 func (*AttemptSent) ProtoMessage() {}
 
 func (x *AttemptSent) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[9]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1241,7 +1430,7 @@ func (x *AttemptSent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttemptSent.ProtoReflect.Descriptor instead.
 func (*AttemptSent) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{9}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *AttemptSent) GetFrame() uint32 {
@@ -1279,7 +1468,7 @@ type AttemptEnded struct {
 
 func (x *AttemptEnded) Reset() {
 	*x = AttemptEnded{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[10]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1291,7 +1480,7 @@ func (x *AttemptEnded) String() string {
 func (*AttemptEnded) ProtoMessage() {}
 
 func (x *AttemptEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[10]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1304,7 +1493,7 @@ func (x *AttemptEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttemptEnded.ProtoReflect.Descriptor instead.
 func (*AttemptEnded) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{10}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *AttemptEnded) GetFrame() uint32 {
@@ -1359,7 +1548,7 @@ type TaskCompleted struct {
 
 func (x *TaskCompleted) Reset() {
 	*x = TaskCompleted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[11]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1371,7 +1560,7 @@ func (x *TaskCompleted) String() string {
 func (*TaskCompleted) ProtoMessage() {}
 
 func (x *TaskCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[11]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1384,7 +1573,7 @@ func (x *TaskCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskCompleted.ProtoReflect.Descriptor instead.
 func (*TaskCompleted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{11}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *TaskCompleted) GetFrame() uint32 {
@@ -1426,7 +1615,7 @@ type TaskFaulted struct {
 
 func (x *TaskFaulted) Reset() {
 	*x = TaskFaulted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[12]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1438,7 +1627,7 @@ func (x *TaskFaulted) String() string {
 func (*TaskFaulted) ProtoMessage() {}
 
 func (x *TaskFaulted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[12]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1451,7 +1640,7 @@ func (x *TaskFaulted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskFaulted.ProtoReflect.Descriptor instead.
 func (*TaskFaulted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{12}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *TaskFaulted) GetFrame() uint32 {
@@ -1479,7 +1668,7 @@ type WaitStarted struct {
 
 func (x *WaitStarted) Reset() {
 	*x = WaitStarted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[13]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1491,7 +1680,7 @@ func (x *WaitStarted) String() string {
 func (*WaitStarted) ProtoMessage() {}
 
 func (x *WaitStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[13]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1504,7 +1693,7 @@ func (x *WaitStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitStarted.ProtoReflect.Descriptor instead.
 func (*WaitStarted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{13}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *WaitStarted) GetFrame() uint32 {
@@ -1535,7 +1724,7 @@ type RetryScheduled struct {
 
 func (x *RetryScheduled) Reset() {
 	*x = RetryScheduled{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[14]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1547,7 +1736,7 @@ func (x *RetryScheduled) String() string {
 func (*RetryScheduled) ProtoMessage() {}
 
 func (x *RetryScheduled) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[14]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1560,7 +1749,7 @@ func (x *RetryScheduled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryScheduled.ProtoReflect.Descriptor instead.
 func (*RetryScheduled) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{14}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RetryScheduled) GetFrame() uint32 {
@@ -1603,7 +1792,7 @@ type RetryStarted struct {
 
 func (x *RetryStarted) Reset() {
 	*x = RetryStarted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[15]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1615,7 +1804,7 @@ func (x *RetryStarted) String() string {
 func (*RetryStarted) ProtoMessage() {}
 
 func (x *RetryStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[15]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1628,7 +1817,7 @@ func (x *RetryStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryStarted.ProtoReflect.Descriptor instead.
 func (*RetryStarted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{15}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RetryStarted) GetFrame() uint32 {
@@ -1656,7 +1845,7 @@ type CatchStarted struct {
 
 func (x *CatchStarted) Reset() {
 	*x = CatchStarted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[16]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1668,7 +1857,7 @@ func (x *CatchStarted) String() string {
 func (*CatchStarted) ProtoMessage() {}
 
 func (x *CatchStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[16]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1681,7 +1870,7 @@ func (x *CatchStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CatchStarted.ProtoReflect.Descriptor instead.
 func (*CatchStarted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{16}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CatchStarted) GetFrame() uint32 {
@@ -1708,15 +1897,17 @@ type StopRequested struct {
 	// Until when activities under way are awaited.
 	Until int64 `protobuf:"varint,5,opt,name=until,proto3" json:"until,omitempty"`
 	// The operator who asked for it, if one did.
-	By            string `protobuf:"bytes,6,opt,name=by,proto3" json:"by,omitempty"`
-	Output        []byte `protobuf:"bytes,7,opt,name=output,proto3" json:"output,omitempty"`
+	By     string `protobuf:"bytes,6,opt,name=by,proto3" json:"by,omitempty"`
+	Output []byte `protobuf:"bytes,7,opt,name=output,proto3" json:"output,omitempty"`
+	// With the cause CANCEL: what the order has done is undone before it ends.
+	Compensate    bool `protobuf:"varint,8,opt,name=compensate,proto3" json:"compensate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StopRequested) Reset() {
 	*x = StopRequested{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[17]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1728,7 +1919,7 @@ func (x *StopRequested) String() string {
 func (*StopRequested) ProtoMessage() {}
 
 func (x *StopRequested) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[17]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1741,7 +1932,7 @@ func (x *StopRequested) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequested.ProtoReflect.Descriptor instead.
 func (*StopRequested) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{17}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *StopRequested) GetFrame() uint32 {
@@ -1793,6 +1984,394 @@ func (x *StopRequested) GetOutput() []byte {
 	return nil
 }
 
+func (x *StopRequested) GetCompensate() bool {
+	if x != nil {
+		return x.Compensate
+	}
+	return false
+}
+
+// CompensationStarted: a frame begins to undo a piece of work that was done inside it, the last that was not undone. What
+// was entered inside the frame is left.
+type CompensationStarted struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Frame uint32                 `protobuf:"varint,1,opt,name=frame,proto3" json:"frame,omitempty"`
+	// The task that did it, and what it is known by: the idempotency key of the attempt, or the id of the child.
+	Task          string `protobuf:"bytes,2,opt,name=task,proto3" json:"task,omitempty"`
+	Key           string `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CompensationStarted) Reset() {
+	*x = CompensationStarted{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CompensationStarted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CompensationStarted) ProtoMessage() {}
+
+func (x *CompensationStarted) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CompensationStarted.ProtoReflect.Descriptor instead.
+func (*CompensationStarted) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *CompensationStarted) GetFrame() uint32 {
+	if x != nil {
+		return x.Frame
+	}
+	return 0
+}
+
+func (x *CompensationStarted) GetTask() string {
+	if x != nil {
+		return x.Task
+	}
+	return ""
+}
+
+func (x *CompensationStarted) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+// CompensationEnded: a piece of work was undone, or need not be.
+type CompensationEnded struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Frame         uint32                 `protobuf:"varint,1,opt,name=frame,proto3" json:"frame,omitempty"`
+	Task          string                 `protobuf:"bytes,2,opt,name=task,proto3" json:"task,omitempty"`
+	Key           string                 `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CompensationEnded) Reset() {
+	*x = CompensationEnded{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CompensationEnded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CompensationEnded) ProtoMessage() {}
+
+func (x *CompensationEnded) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CompensationEnded.ProtoReflect.Descriptor instead.
+func (*CompensationEnded) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *CompensationEnded) GetFrame() uint32 {
+	if x != nil {
+		return x.Frame
+	}
+	return 0
+}
+
+func (x *CompensationEnded) GetTask() string {
+	if x != nil {
+		return x.Task
+	}
+	return ""
+}
+
+func (x *CompensationEnded) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+// ChildScheduled: another order shall be run, and awaited unless the task says otherwise.
+type ChildScheduled struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Frame   uint32                 `protobuf:"varint,1,opt,name=frame,proto3" json:"frame,omitempty"`
+	ChildId string                 `protobuf:"bytes,2,opt,name=child_id,json=childId,proto3" json:"child_id,omitempty"`
+	// namespace/name:version; the version may be latest.
+	Definition string `protobuf:"bytes,3,opt,name=definition,proto3" json:"definition,omitempty"`
+	// The child's input; absent if it is the task's.
+	Input         []byte `protobuf:"bytes,4,opt,name=input,proto3,oneof" json:"input,omitempty"`
+	OrderKey      string `protobuf:"bytes,5,opt,name=order_key,json=orderKey,proto3" json:"order_key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChildScheduled) Reset() {
+	*x = ChildScheduled{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChildScheduled) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChildScheduled) ProtoMessage() {}
+
+func (x *ChildScheduled) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChildScheduled.ProtoReflect.Descriptor instead.
+func (*ChildScheduled) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *ChildScheduled) GetFrame() uint32 {
+	if x != nil {
+		return x.Frame
+	}
+	return 0
+}
+
+func (x *ChildScheduled) GetChildId() string {
+	if x != nil {
+		return x.ChildId
+	}
+	return ""
+}
+
+func (x *ChildScheduled) GetDefinition() string {
+	if x != nil {
+		return x.Definition
+	}
+	return ""
+}
+
+func (x *ChildScheduled) GetInput() []byte {
+	if x != nil {
+		return x.Input
+	}
+	return nil
+}
+
+func (x *ChildScheduled) GetOrderKey() string {
+	if x != nil {
+		return x.OrderKey
+	}
+	return ""
+}
+
+// ChildFaulted: a child has faulted, and waits for an operator.
+type ChildFaulted struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Frame uint32                 `protobuf:"varint,1,opt,name=frame,proto3" json:"frame,omitempty"`
+	Error *problemv1.Problem     `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
+	// The child's version.
+	Version uint64 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	// A try around the task catches the error: the child is given up.
+	Caught        bool `protobuf:"varint,4,opt,name=caught,proto3" json:"caught,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChildFaulted) Reset() {
+	*x = ChildFaulted{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChildFaulted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChildFaulted) ProtoMessage() {}
+
+func (x *ChildFaulted) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChildFaulted.ProtoReflect.Descriptor instead.
+func (*ChildFaulted) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *ChildFaulted) GetFrame() uint32 {
+	if x != nil {
+		return x.Frame
+	}
+	return 0
+}
+
+func (x *ChildFaulted) GetError() *problemv1.Problem {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+func (x *ChildFaulted) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *ChildFaulted) GetCaught() bool {
+	if x != nil {
+		return x.Caught
+	}
+	return false
+}
+
+// ChildEnded: a child has completed (SUCCEEDED), or was cancelled or could not be started (FAILED); one that is not awaited
+// was accepted (SUCCEEDED).
+type ChildEnded struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Frame         uint32                 `protobuf:"varint,1,opt,name=frame,proto3" json:"frame,omitempty"`
+	Outcome       Outcome                `protobuf:"varint,2,opt,name=outcome,proto3,enum=holdfast.journal.v1.Outcome" json:"outcome,omitempty"`
+	Output        []byte                 `protobuf:"bytes,3,opt,name=output,proto3" json:"output,omitempty"`
+	Error         *problemv1.Problem     `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChildEnded) Reset() {
+	*x = ChildEnded{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChildEnded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChildEnded) ProtoMessage() {}
+
+func (x *ChildEnded) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChildEnded.ProtoReflect.Descriptor instead.
+func (*ChildEnded) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *ChildEnded) GetFrame() uint32 {
+	if x != nil {
+		return x.Frame
+	}
+	return 0
+}
+
+func (x *ChildEnded) GetOutcome() Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return Outcome_OUTCOME_UNSPECIFIED
+}
+
+func (x *ChildEnded) GetOutput() []byte {
+	if x != nil {
+		return x.Output
+	}
+	return nil
+}
+
+func (x *ChildEnded) GetError() *problemv1.Problem {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+// ParentTold: the order's parent knows how it has ended.
+type ParentTold struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ParentTold) Reset() {
+	*x = ParentTold{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ParentTold) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ParentTold) ProtoMessage() {}
+
+func (x *ParentTold) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ParentTold.ProtoReflect.Descriptor instead.
+func (*ParentTold) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{24}
+}
+
 // LateResult: a result came after its task was left.
 type LateResult struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1808,7 +2387,7 @@ type LateResult struct {
 
 func (x *LateResult) Reset() {
 	*x = LateResult{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[18]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1820,7 +2399,7 @@ func (x *LateResult) String() string {
 func (*LateResult) ProtoMessage() {}
 
 func (x *LateResult) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[18]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1833,7 +2412,7 @@ func (x *LateResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LateResult.ProtoReflect.Descriptor instead.
 func (*LateResult) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{18}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *LateResult) GetTask() string {
@@ -1891,7 +2470,7 @@ type OrderCompleted struct {
 
 func (x *OrderCompleted) Reset() {
 	*x = OrderCompleted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[19]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1903,7 +2482,7 @@ func (x *OrderCompleted) String() string {
 func (*OrderCompleted) ProtoMessage() {}
 
 func (x *OrderCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[19]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1916,7 +2495,7 @@ func (x *OrderCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderCompleted.ProtoReflect.Descriptor instead.
 func (*OrderCompleted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{19}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *OrderCompleted) GetOutput() []byte {
@@ -1954,7 +2533,7 @@ type OrderFaulted struct {
 
 func (x *OrderFaulted) Reset() {
 	*x = OrderFaulted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[20]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1966,7 +2545,7 @@ func (x *OrderFaulted) String() string {
 func (*OrderFaulted) ProtoMessage() {}
 
 func (x *OrderFaulted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[20]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1979,7 +2558,7 @@ func (x *OrderFaulted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderFaulted.ProtoReflect.Descriptor instead.
 func (*OrderFaulted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{20}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *OrderFaulted) GetError() *problemv1.Problem {
@@ -2013,7 +2592,7 @@ type OrderCancelled struct {
 
 func (x *OrderCancelled) Reset() {
 	*x = OrderCancelled{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[21]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2025,7 +2604,7 @@ func (x *OrderCancelled) String() string {
 func (*OrderCancelled) ProtoMessage() {}
 
 func (x *OrderCancelled) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[21]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2038,7 +2617,7 @@ func (x *OrderCancelled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderCancelled.ProtoReflect.Descriptor instead.
 func (*OrderCancelled) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{21}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *OrderCancelled) GetReason() string {
@@ -2067,7 +2646,7 @@ type KeyReleased struct {
 
 func (x *KeyReleased) Reset() {
 	*x = KeyReleased{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[22]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2079,7 +2658,7 @@ func (x *KeyReleased) String() string {
 func (*KeyReleased) ProtoMessage() {}
 
 func (x *KeyReleased) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[22]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2092,7 +2671,7 @@ func (x *KeyReleased) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyReleased.ProtoReflect.Descriptor instead.
 func (*KeyReleased) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{22}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *KeyReleased) GetBy() string {
@@ -2125,14 +2704,16 @@ type OrderReopened struct {
 	// The operator knows that attempts in doubt at the task were not executed.
 	NotDone bool `protobuf:"varint,7,opt,name=not_done,json=notDone,proto3" json:"not_done,omitempty"`
 	// Its place in the queue of its key, if it waits for that again: a handle, as orders get one when they are accepted.
-	Turn          []byte `protobuf:"bytes,8,opt,name=turn,proto3" json:"turn,omitempty"`
+	Turn []byte `protobuf:"bytes,8,opt,name=turn,proto3" json:"turn,omitempty"`
+	// What the work of the task that is passed over would have left; absent if it was not said.
+	Output        []byte `protobuf:"bytes,9,opt,name=output,proto3,oneof" json:"output,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *OrderReopened) Reset() {
 	*x = OrderReopened{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[23]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2144,7 +2725,7 @@ func (x *OrderReopened) String() string {
 func (*OrderReopened) ProtoMessage() {}
 
 func (x *OrderReopened) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[23]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2157,7 +2738,7 @@ func (x *OrderReopened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderReopened.ProtoReflect.Descriptor instead.
 func (*OrderReopened) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{23}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *OrderReopened) GetBy() string {
@@ -2216,6 +2797,13 @@ func (x *OrderReopened) GetTurn() []byte {
 	return nil
 }
 
+func (x *OrderReopened) GetOutput() []byte {
+	if x != nil {
+		return x.Output
+	}
+	return nil
+}
+
 // OrderContinued: an order that had been reopened, and waited for its key, goes on. The timeouts around it begin anew.
 type OrderContinued struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2225,7 +2813,7 @@ type OrderContinued struct {
 
 func (x *OrderContinued) Reset() {
 	*x = OrderContinued{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[24]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2237,7 +2825,7 @@ func (x *OrderContinued) String() string {
 func (*OrderContinued) ProtoMessage() {}
 
 func (x *OrderContinued) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[24]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2250,7 +2838,7 @@ func (x *OrderContinued) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderContinued.ProtoReflect.Descriptor instead.
 func (*OrderContinued) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{24}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{31}
 }
 
 // OrderSuspended: nothing new begins until the order is resumed.
@@ -2264,7 +2852,7 @@ type OrderSuspended struct {
 
 func (x *OrderSuspended) Reset() {
 	*x = OrderSuspended{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[25]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2276,7 +2864,7 @@ func (x *OrderSuspended) String() string {
 func (*OrderSuspended) ProtoMessage() {}
 
 func (x *OrderSuspended) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[25]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2289,7 +2877,7 @@ func (x *OrderSuspended) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderSuspended.ProtoReflect.Descriptor instead.
 func (*OrderSuspended) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{25}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *OrderSuspended) GetBy() string {
@@ -2316,7 +2904,7 @@ type OrderResumed struct {
 
 func (x *OrderResumed) Reset() {
 	*x = OrderResumed{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[26]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2328,7 +2916,7 @@ func (x *OrderResumed) String() string {
 func (*OrderResumed) ProtoMessage() {}
 
 func (x *OrderResumed) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[26]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2341,7 +2929,7 @@ func (x *OrderResumed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderResumed.ProtoReflect.Descriptor instead.
 func (*OrderResumed) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{26}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *OrderResumed) GetBy() string {
@@ -2376,16 +2964,18 @@ type OrderRow struct {
 	Partition uint32 `protobuf:"varint,10,opt,name=partition,proto3" json:"partition,omitempty"`
 	// Of an order that has faulted: the task where it stopped, and the type and title of the error, at most 256 bytes of
 	// each.
-	FaultTask     string `protobuf:"bytes,11,opt,name=fault_task,json=faultTask,proto3" json:"fault_task,omitempty"`
-	FaultType     string `protobuf:"bytes,12,opt,name=fault_type,json=faultType,proto3" json:"fault_type,omitempty"`
-	FaultTitle    string `protobuf:"bytes,13,opt,name=fault_title,json=faultTitle,proto3" json:"fault_title,omitempty"`
+	FaultTask  string `protobuf:"bytes,11,opt,name=fault_task,json=faultTask,proto3" json:"fault_task,omitempty"`
+	FaultType  string `protobuf:"bytes,12,opt,name=fault_type,json=faultType,proto3" json:"fault_type,omitempty"`
+	FaultTitle string `protobuf:"bytes,13,opt,name=fault_title,json=faultTitle,proto3" json:"fault_title,omitempty"`
+	// The id of the order whose child it is.
+	Parent        string `protobuf:"bytes,14,opt,name=parent,proto3" json:"parent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *OrderRow) Reset() {
 	*x = OrderRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[27]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2397,7 +2987,7 @@ func (x *OrderRow) String() string {
 func (*OrderRow) ProtoMessage() {}
 
 func (x *OrderRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[27]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2410,7 +3000,7 @@ func (x *OrderRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderRow.ProtoReflect.Descriptor instead.
 func (*OrderRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{27}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *OrderRow) GetId() string {
@@ -2504,14 +3094,21 @@ func (x *OrderRow) GetFaultTitle() string {
 	return ""
 }
 
-// OpenRow is kept while an order has not ended, or holds its key: what recovery needs to know without folding its
+func (x *OrderRow) GetParent() string {
+	if x != nil {
+		return x.Parent
+	}
+	return ""
+}
+
+// OpenRow is kept while an order has not ended, holds its key, or has its parent still to be told: what recovery needs to know without folding its
 // history.
 type OpenRow struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// When it goes on by itself; 0: it can act now, or waits for a result.
 	Due int64 `protobuf:"varint,2,opt,name=due,proto3" json:"due,omitempty"`
-	// The key that it queues for.
+	// The key that it queues for, or has.
 	OrderKey string `protobuf:"bytes,3,opt,name=order_key,json=orderKey,proto3" json:"order_key,omitempty"`
 	// It has not begun: others of its key are before it.
 	Queued bool `protobuf:"varint,4,opt,name=queued,proto3" json:"queued,omitempty"`
@@ -2523,14 +3120,16 @@ type OpenRow struct {
 	// Its place in the queue, if that is not by its acceptance.
 	Turn []byte `protobuf:"bytes,8,opt,name=turn,proto3" json:"turn,omitempty"`
 	// An operator suspended it, and nothing of it is under way.
-	Suspended     bool `protobuf:"varint,9,opt,name=suspended,proto3" json:"suspended,omitempty"`
+	Suspended bool `protobuf:"varint,9,opt,name=suspended,proto3" json:"suspended,omitempty"`
+	// It has ended, and its parent may not know.
+	Telling       bool `protobuf:"varint,10,opt,name=telling,proto3" json:"telling,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *OpenRow) Reset() {
 	*x = OpenRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[28]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2542,7 +3141,7 @@ func (x *OpenRow) String() string {
 func (*OpenRow) ProtoMessage() {}
 
 func (x *OpenRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[28]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2555,7 +3154,7 @@ func (x *OpenRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenRow.ProtoReflect.Descriptor instead.
 func (*OpenRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{28}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *OpenRow) GetId() string {
@@ -2621,6 +3220,13 @@ func (x *OpenRow) GetSuspended() bool {
 	return false
 }
 
+func (x *OpenRow) GetTelling() bool {
+	if x != nil {
+		return x.Telling
+	}
+	return false
+}
+
 // Overflow is a task that waits on disk for a place in its activity's queue, or has got one since.
 type Overflow struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2637,7 +3243,7 @@ type Overflow struct {
 
 func (x *Overflow) Reset() {
 	*x = Overflow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[29]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2649,7 +3255,7 @@ func (x *Overflow) String() string {
 func (*Overflow) ProtoMessage() {}
 
 func (x *Overflow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[29]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2662,7 +3268,7 @@ func (x *Overflow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Overflow.ProtoReflect.Descriptor instead.
 func (*Overflow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{29}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Overflow) GetActivity() string {
@@ -2711,7 +3317,7 @@ type OverflowRow struct {
 
 func (x *OverflowRow) Reset() {
 	*x = OverflowRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[30]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2723,7 +3329,7 @@ func (x *OverflowRow) String() string {
 func (*OverflowRow) ProtoMessage() {}
 
 func (x *OverflowRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[30]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2736,7 +3342,7 @@ func (x *OverflowRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OverflowRow.ProtoReflect.Descriptor instead.
 func (*OverflowRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{30}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *OverflowRow) GetId() string {
@@ -2770,7 +3376,7 @@ type DefinitionRow struct {
 
 func (x *DefinitionRow) Reset() {
 	*x = DefinitionRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[31]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2782,7 +3388,7 @@ func (x *DefinitionRow) String() string {
 func (*DefinitionRow) ProtoMessage() {}
 
 func (x *DefinitionRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[31]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2795,7 +3401,7 @@ func (x *DefinitionRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DefinitionRow.ProtoReflect.Descriptor instead.
 func (*DefinitionRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{31}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *DefinitionRow) GetNamespace() string {
@@ -2873,7 +3479,7 @@ type LimitRow struct {
 
 func (x *LimitRow) Reset() {
 	*x = LimitRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[32]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2885,7 +3491,7 @@ func (x *LimitRow) String() string {
 func (*LimitRow) ProtoMessage() {}
 
 func (x *LimitRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[32]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2898,7 +3504,7 @@ func (x *LimitRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LimitRow.ProtoReflect.Descriptor instead.
 func (*LimitRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{32}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *LimitRow) GetActivity() string {
@@ -2955,7 +3561,7 @@ type DirectoryRow struct {
 
 func (x *DirectoryRow) Reset() {
 	*x = DirectoryRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[33]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2967,7 +3573,7 @@ func (x *DirectoryRow) String() string {
 func (*DirectoryRow) ProtoMessage() {}
 
 func (x *DirectoryRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[33]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2980,7 +3586,7 @@ func (x *DirectoryRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DirectoryRow.ProtoReflect.Descriptor instead.
 func (*DirectoryRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{33}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *DirectoryRow) GetHandle() []byte {
@@ -3011,7 +3617,7 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"!holdfast/journal/v1/journal.proto\x12\x13holdfast.journal.v1\x1a!holdfast/problem/v1/problem.proto\"a\n" +
 	"\x06Record\x12#\n" +
 	"\rfeature_level\x18\x01 \x01(\rR\ffeatureLevel\x122\n" +
-	"\x06events\x18\x02 \x03(\v2\x1a.holdfast.journal.v1.EventR\x06events\"\xbc\x0e\n" +
+	"\x06events\x18\x02 \x03(\v2\x1a.holdfast.journal.v1.EventR\x06events\"\x96\x12\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02at\x18\x01 \x01(\x03R\x02at\x12K\n" +
 	"\x0eorder_accepted\x18\x02 \x01(\v2\".holdfast.journal.v1.OrderAcceptedH\x00R\rorderAccepted\x12H\n" +
@@ -3039,8 +3645,16 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\x0eorder_reopened\x18\x16 \x01(\v2\".holdfast.journal.v1.OrderReopenedH\x00R\rorderReopened\x12N\n" +
 	"\x0forder_continued\x18\x17 \x01(\v2#.holdfast.journal.v1.OrderContinuedH\x00R\x0eorderContinued\x12N\n" +
 	"\x0forder_suspended\x18\x18 \x01(\v2#.holdfast.journal.v1.OrderSuspendedH\x00R\x0eorderSuspended\x12H\n" +
-	"\rorder_resumed\x18\x19 \x01(\v2!.holdfast.journal.v1.OrderResumedH\x00R\forderResumedB\x06\n" +
-	"\x04kind\"\xb5\x02\n" +
+	"\rorder_resumed\x18\x19 \x01(\v2!.holdfast.journal.v1.OrderResumedH\x00R\forderResumed\x12]\n" +
+	"\x14compensation_started\x18\x1a \x01(\v2(.holdfast.journal.v1.CompensationStartedH\x00R\x13compensationStarted\x12W\n" +
+	"\x12compensation_ended\x18\x1b \x01(\v2&.holdfast.journal.v1.CompensationEndedH\x00R\x11compensationEnded\x12N\n" +
+	"\x0fchild_scheduled\x18\x1c \x01(\v2#.holdfast.journal.v1.ChildScheduledH\x00R\x0echildScheduled\x12H\n" +
+	"\rchild_faulted\x18\x1d \x01(\v2!.holdfast.journal.v1.ChildFaultedH\x00R\fchildFaulted\x12B\n" +
+	"\vchild_ended\x18\x1e \x01(\v2\x1f.holdfast.journal.v1.ChildEndedH\x00R\n" +
+	"childEnded\x12B\n" +
+	"\vparent_told\x18\x1f \x01(\v2\x1f.holdfast.journal.v1.ParentToldH\x00R\n" +
+	"parentToldB\x06\n" +
+	"\x04kind\"\xea\x02\n" +
 	"\rOrderAccepted\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x1e\n" +
 	"\n" +
@@ -3052,7 +3666,15 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\bpriority\x18\x06 \x01(\x05R\bpriority\x122\n" +
 	"\x06labels\x18\a \x03(\v2\x1a.holdfast.journal.v1.LabelR\x06labels\x12\x1a\n" +
 	"\bdeadline\x18\b \x01(\x03R\bdeadline\x12!\n" +
-	"\fcontent_hash\x18\t \x01(\fR\vcontentHash\"1\n" +
+	"\fcontent_hash\x18\t \x01(\fR\vcontentHash\x123\n" +
+	"\x06parent\x18\n" +
+	" \x01(\v2\x1b.holdfast.journal.v1.ParentR\x06parent\"\x89\x01\n" +
+	"\x06Parent\x12\x19\n" +
+	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x1c\n" +
+	"\tpartition\x18\x02 \x01(\rR\tpartition\x12\x1a\n" +
+	"\bdetached\x18\x03 \x01(\bR\bdetached\x12\x14\n" +
+	"\x05depth\x18\x04 \x01(\rR\x05depth\x12\x14\n" +
+	"\x05turns\x18\x05 \x03(\tR\x05turns\"1\n" +
 	"\x05Label\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value\"R\n" +
@@ -3120,7 +3742,7 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"timeout_at\x18\x02 \x01(\x03R\ttimeoutAt\"X\n" +
 	"\fCatchStarted\x12\x14\n" +
 	"\x05frame\x18\x01 \x01(\rR\x05frame\x122\n" +
-	"\x05error\x18\x02 \x01(\v2\x1c.holdfast.problem.v1.ProblemR\x05error\"\xe5\x01\n" +
+	"\x05error\x18\x02 \x01(\v2\x1c.holdfast.problem.v1.ProblemR\x05error\"\x85\x02\n" +
 	"\rStopRequested\x12\x14\n" +
 	"\x05frame\x18\x01 \x01(\rR\x05frame\x124\n" +
 	"\x05cause\x18\x02 \x01(\x0e2\x1e.holdfast.journal.v1.StopCauseR\x05cause\x122\n" +
@@ -3128,7 +3750,40 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x14\n" +
 	"\x05until\x18\x05 \x01(\x03R\x05until\x12\x0e\n" +
 	"\x02by\x18\x06 \x01(\tR\x02by\x12\x16\n" +
-	"\x06output\x18\a \x01(\fR\x06output\"\xd0\x01\n" +
+	"\x06output\x18\a \x01(\fR\x06output\x12\x1e\n" +
+	"\n" +
+	"compensate\x18\b \x01(\bR\n" +
+	"compensate\"Q\n" +
+	"\x13CompensationStarted\x12\x14\n" +
+	"\x05frame\x18\x01 \x01(\rR\x05frame\x12\x12\n" +
+	"\x04task\x18\x02 \x01(\tR\x04task\x12\x10\n" +
+	"\x03key\x18\x03 \x01(\tR\x03key\"O\n" +
+	"\x11CompensationEnded\x12\x14\n" +
+	"\x05frame\x18\x01 \x01(\rR\x05frame\x12\x12\n" +
+	"\x04task\x18\x02 \x01(\tR\x04task\x12\x10\n" +
+	"\x03key\x18\x03 \x01(\tR\x03key\"\xa3\x01\n" +
+	"\x0eChildScheduled\x12\x14\n" +
+	"\x05frame\x18\x01 \x01(\rR\x05frame\x12\x19\n" +
+	"\bchild_id\x18\x02 \x01(\tR\achildId\x12\x1e\n" +
+	"\n" +
+	"definition\x18\x03 \x01(\tR\n" +
+	"definition\x12\x19\n" +
+	"\x05input\x18\x04 \x01(\fH\x00R\x05input\x88\x01\x01\x12\x1b\n" +
+	"\torder_key\x18\x05 \x01(\tR\borderKeyB\b\n" +
+	"\x06_input\"\x8a\x01\n" +
+	"\fChildFaulted\x12\x14\n" +
+	"\x05frame\x18\x01 \x01(\rR\x05frame\x122\n" +
+	"\x05error\x18\x02 \x01(\v2\x1c.holdfast.problem.v1.ProblemR\x05error\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x04R\aversion\x12\x16\n" +
+	"\x06caught\x18\x04 \x01(\bR\x06caught\"\xa6\x01\n" +
+	"\n" +
+	"ChildEnded\x12\x14\n" +
+	"\x05frame\x18\x01 \x01(\rR\x05frame\x126\n" +
+	"\aoutcome\x18\x02 \x01(\x0e2\x1c.holdfast.journal.v1.OutcomeR\aoutcome\x12\x16\n" +
+	"\x06output\x18\x03 \x01(\fR\x06output\x122\n" +
+	"\x05error\x18\x04 \x01(\v2\x1c.holdfast.problem.v1.ProblemR\x05error\"\f\n" +
+	"\n" +
+	"ParentTold\"\xd0\x01\n" +
 	"\n" +
 	"LateResult\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\tR\x04task\x12\x10\n" +
@@ -3151,7 +3806,7 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\x02by\x18\x02 \x01(\tR\x02by\"5\n" +
 	"\vKeyReleased\x12\x0e\n" +
 	"\x02by\x18\x01 \x01(\tR\x02by\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xed\x01\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x95\x02\n" +
 	"\rOrderReopened\x12\x0e\n" +
 	"\x02by\x18\x01 \x01(\tR\x02by\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x120\n" +
@@ -3160,15 +3815,17 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\x05input\x18\x05 \x01(\fH\x00R\x05input\x88\x01\x01\x12\x1a\n" +
 	"\bdeadline\x18\x06 \x01(\x03R\bdeadline\x12\x19\n" +
 	"\bnot_done\x18\a \x01(\bR\anotDone\x12\x12\n" +
-	"\x04turn\x18\b \x01(\fR\x04turnB\b\n" +
-	"\x06_input\"\x10\n" +
+	"\x04turn\x18\b \x01(\fR\x04turn\x12\x1b\n" +
+	"\x06output\x18\t \x01(\fH\x01R\x06output\x88\x01\x01B\b\n" +
+	"\x06_inputB\t\n" +
+	"\a_output\"\x10\n" +
 	"\x0eOrderContinued\"8\n" +
 	"\x0eOrderSuspended\x12\x0e\n" +
 	"\x02by\x18\x01 \x01(\tR\x02by\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"6\n" +
 	"\fOrderResumed\x12\x0e\n" +
 	"\x02by\x18\x01 \x01(\tR\x02by\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x94\x03\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xac\x03\n" +
 	"\bOrderRow\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1e\n" +
 	"\n" +
@@ -3189,7 +3846,8 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\n" +
 	"fault_type\x18\f \x01(\tR\tfaultType\x12\x1f\n" +
 	"\vfault_title\x18\r \x01(\tR\n" +
-	"faultTitle\"\xf9\x01\n" +
+	"faultTitle\x12\x16\n" +
+	"\x06parent\x18\x0e \x01(\tR\x06parent\"\x93\x02\n" +
 	"\aOpenRow\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
 	"\x03due\x18\x02 \x01(\x03R\x03due\x12\x1b\n" +
@@ -3199,7 +3857,9 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\x06parked\x18\x06 \x01(\bR\x06parked\x129\n" +
 	"\boverflow\x18\a \x03(\v2\x1d.holdfast.journal.v1.OverflowR\boverflow\x12\x12\n" +
 	"\x04turn\x18\b \x01(\fR\x04turn\x12\x1c\n" +
-	"\tsuspended\x18\t \x01(\bR\tsuspended\"~\n" +
+	"\tsuspended\x18\t \x01(\bR\tsuspended\x12\x18\n" +
+	"\atelling\x18\n" +
+	" \x01(\bR\atelling\"~\n" +
 	"\bOverflow\x12\x1a\n" +
 	"\bactivity\x18\x01 \x01(\tR\bactivity\x12\x1a\n" +
 	"\bpriority\x18\x02 \x01(\x05R\bpriority\x12\x0e\n" +
@@ -3243,12 +3903,13 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\x11STOP_CAUSE_CANCEL\x10\x01\x12\x16\n" +
 	"\x12STOP_CAUSE_TIMEOUT\x10\x02\x12\x14\n" +
 	"\x10STOP_CAUSE_FAULT\x10\x03\x12\x17\n" +
-	"\x13STOP_CAUSE_COMPLETE\x10\x04*f\n" +
+	"\x13STOP_CAUSE_COMPLETE\x10\x04*|\n" +
 	"\tReopening\x12\x19\n" +
 	"\x15REOPENING_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fREOPENING_RETRY\x10\x01\x12\x12\n" +
 	"\x0eREOPENING_SKIP\x10\x02\x12\x15\n" +
-	"\x11REOPENING_RESTART\x10\x03B?Z=github.com/holdfast-run/holdfast/messages/journalv1;journalv1b\x06proto3"
+	"\x11REOPENING_RESTART\x10\x03\x12\x14\n" +
+	"\x10REOPENING_CANCEL\x10\x04B?Z=github.com/holdfast-run/holdfast/messages/journalv1;journalv1b\x06proto3"
 
 var (
 	file_holdfast_journal_v1_journal_proto_rawDescOnce sync.Once
@@ -3263,92 +3924,109 @@ func file_holdfast_journal_v1_journal_proto_rawDescGZIP() []byte {
 }
 
 var file_holdfast_journal_v1_journal_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_holdfast_journal_v1_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_holdfast_journal_v1_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
 var file_holdfast_journal_v1_journal_proto_goTypes = []any{
-	(Outcome)(0),              // 0: holdfast.journal.v1.Outcome
-	(StopCause)(0),            // 1: holdfast.journal.v1.StopCause
-	(Reopening)(0),            // 2: holdfast.journal.v1.Reopening
-	(*Record)(nil),            // 3: holdfast.journal.v1.Record
-	(*Event)(nil),             // 4: holdfast.journal.v1.Event
-	(*OrderAccepted)(nil),     // 5: holdfast.journal.v1.OrderAccepted
-	(*Label)(nil),             // 6: holdfast.journal.v1.Label
-	(*OrderStarted)(nil),      // 7: holdfast.journal.v1.OrderStarted
-	(*TaskStarted)(nil),       // 8: holdfast.journal.v1.TaskStarted
-	(*TaskSkipped)(nil),       // 9: holdfast.journal.v1.TaskSkipped
-	(*AttemptScheduled)(nil),  // 10: holdfast.journal.v1.AttemptScheduled
-	(*AttemptOverflowed)(nil), // 11: holdfast.journal.v1.AttemptOverflowed
-	(*AttemptSent)(nil),       // 12: holdfast.journal.v1.AttemptSent
-	(*AttemptEnded)(nil),      // 13: holdfast.journal.v1.AttemptEnded
-	(*TaskCompleted)(nil),     // 14: holdfast.journal.v1.TaskCompleted
-	(*TaskFaulted)(nil),       // 15: holdfast.journal.v1.TaskFaulted
-	(*WaitStarted)(nil),       // 16: holdfast.journal.v1.WaitStarted
-	(*RetryScheduled)(nil),    // 17: holdfast.journal.v1.RetryScheduled
-	(*RetryStarted)(nil),      // 18: holdfast.journal.v1.RetryStarted
-	(*CatchStarted)(nil),      // 19: holdfast.journal.v1.CatchStarted
-	(*StopRequested)(nil),     // 20: holdfast.journal.v1.StopRequested
-	(*LateResult)(nil),        // 21: holdfast.journal.v1.LateResult
-	(*OrderCompleted)(nil),    // 22: holdfast.journal.v1.OrderCompleted
-	(*OrderFaulted)(nil),      // 23: holdfast.journal.v1.OrderFaulted
-	(*OrderCancelled)(nil),    // 24: holdfast.journal.v1.OrderCancelled
-	(*KeyReleased)(nil),       // 25: holdfast.journal.v1.KeyReleased
-	(*OrderReopened)(nil),     // 26: holdfast.journal.v1.OrderReopened
-	(*OrderContinued)(nil),    // 27: holdfast.journal.v1.OrderContinued
-	(*OrderSuspended)(nil),    // 28: holdfast.journal.v1.OrderSuspended
-	(*OrderResumed)(nil),      // 29: holdfast.journal.v1.OrderResumed
-	(*OrderRow)(nil),          // 30: holdfast.journal.v1.OrderRow
-	(*OpenRow)(nil),           // 31: holdfast.journal.v1.OpenRow
-	(*Overflow)(nil),          // 32: holdfast.journal.v1.Overflow
-	(*OverflowRow)(nil),       // 33: holdfast.journal.v1.OverflowRow
-	(*DefinitionRow)(nil),     // 34: holdfast.journal.v1.DefinitionRow
-	(*LimitRow)(nil),          // 35: holdfast.journal.v1.LimitRow
-	(*DirectoryRow)(nil),      // 36: holdfast.journal.v1.DirectoryRow
-	(*problemv1.Problem)(nil), // 37: holdfast.problem.v1.Problem
+	(Outcome)(0),                // 0: holdfast.journal.v1.Outcome
+	(StopCause)(0),              // 1: holdfast.journal.v1.StopCause
+	(Reopening)(0),              // 2: holdfast.journal.v1.Reopening
+	(*Record)(nil),              // 3: holdfast.journal.v1.Record
+	(*Event)(nil),               // 4: holdfast.journal.v1.Event
+	(*OrderAccepted)(nil),       // 5: holdfast.journal.v1.OrderAccepted
+	(*Parent)(nil),              // 6: holdfast.journal.v1.Parent
+	(*Label)(nil),               // 7: holdfast.journal.v1.Label
+	(*OrderStarted)(nil),        // 8: holdfast.journal.v1.OrderStarted
+	(*TaskStarted)(nil),         // 9: holdfast.journal.v1.TaskStarted
+	(*TaskSkipped)(nil),         // 10: holdfast.journal.v1.TaskSkipped
+	(*AttemptScheduled)(nil),    // 11: holdfast.journal.v1.AttemptScheduled
+	(*AttemptOverflowed)(nil),   // 12: holdfast.journal.v1.AttemptOverflowed
+	(*AttemptSent)(nil),         // 13: holdfast.journal.v1.AttemptSent
+	(*AttemptEnded)(nil),        // 14: holdfast.journal.v1.AttemptEnded
+	(*TaskCompleted)(nil),       // 15: holdfast.journal.v1.TaskCompleted
+	(*TaskFaulted)(nil),         // 16: holdfast.journal.v1.TaskFaulted
+	(*WaitStarted)(nil),         // 17: holdfast.journal.v1.WaitStarted
+	(*RetryScheduled)(nil),      // 18: holdfast.journal.v1.RetryScheduled
+	(*RetryStarted)(nil),        // 19: holdfast.journal.v1.RetryStarted
+	(*CatchStarted)(nil),        // 20: holdfast.journal.v1.CatchStarted
+	(*StopRequested)(nil),       // 21: holdfast.journal.v1.StopRequested
+	(*CompensationStarted)(nil), // 22: holdfast.journal.v1.CompensationStarted
+	(*CompensationEnded)(nil),   // 23: holdfast.journal.v1.CompensationEnded
+	(*ChildScheduled)(nil),      // 24: holdfast.journal.v1.ChildScheduled
+	(*ChildFaulted)(nil),        // 25: holdfast.journal.v1.ChildFaulted
+	(*ChildEnded)(nil),          // 26: holdfast.journal.v1.ChildEnded
+	(*ParentTold)(nil),          // 27: holdfast.journal.v1.ParentTold
+	(*LateResult)(nil),          // 28: holdfast.journal.v1.LateResult
+	(*OrderCompleted)(nil),      // 29: holdfast.journal.v1.OrderCompleted
+	(*OrderFaulted)(nil),        // 30: holdfast.journal.v1.OrderFaulted
+	(*OrderCancelled)(nil),      // 31: holdfast.journal.v1.OrderCancelled
+	(*KeyReleased)(nil),         // 32: holdfast.journal.v1.KeyReleased
+	(*OrderReopened)(nil),       // 33: holdfast.journal.v1.OrderReopened
+	(*OrderContinued)(nil),      // 34: holdfast.journal.v1.OrderContinued
+	(*OrderSuspended)(nil),      // 35: holdfast.journal.v1.OrderSuspended
+	(*OrderResumed)(nil),        // 36: holdfast.journal.v1.OrderResumed
+	(*OrderRow)(nil),            // 37: holdfast.journal.v1.OrderRow
+	(*OpenRow)(nil),             // 38: holdfast.journal.v1.OpenRow
+	(*Overflow)(nil),            // 39: holdfast.journal.v1.Overflow
+	(*OverflowRow)(nil),         // 40: holdfast.journal.v1.OverflowRow
+	(*DefinitionRow)(nil),       // 41: holdfast.journal.v1.DefinitionRow
+	(*LimitRow)(nil),            // 42: holdfast.journal.v1.LimitRow
+	(*DirectoryRow)(nil),        // 43: holdfast.journal.v1.DirectoryRow
+	(*problemv1.Problem)(nil),   // 44: holdfast.problem.v1.Problem
 }
 var file_holdfast_journal_v1_journal_proto_depIdxs = []int32{
 	4,  // 0: holdfast.journal.v1.Record.events:type_name -> holdfast.journal.v1.Event
 	5,  // 1: holdfast.journal.v1.Event.order_accepted:type_name -> holdfast.journal.v1.OrderAccepted
-	7,  // 2: holdfast.journal.v1.Event.order_started:type_name -> holdfast.journal.v1.OrderStarted
-	8,  // 3: holdfast.journal.v1.Event.task_started:type_name -> holdfast.journal.v1.TaskStarted
-	9,  // 4: holdfast.journal.v1.Event.task_skipped:type_name -> holdfast.journal.v1.TaskSkipped
-	10, // 5: holdfast.journal.v1.Event.attempt_scheduled:type_name -> holdfast.journal.v1.AttemptScheduled
-	12, // 6: holdfast.journal.v1.Event.attempt_sent:type_name -> holdfast.journal.v1.AttemptSent
-	13, // 7: holdfast.journal.v1.Event.attempt_ended:type_name -> holdfast.journal.v1.AttemptEnded
-	14, // 8: holdfast.journal.v1.Event.task_completed:type_name -> holdfast.journal.v1.TaskCompleted
-	15, // 9: holdfast.journal.v1.Event.task_faulted:type_name -> holdfast.journal.v1.TaskFaulted
-	16, // 10: holdfast.journal.v1.Event.wait_started:type_name -> holdfast.journal.v1.WaitStarted
-	17, // 11: holdfast.journal.v1.Event.retry_scheduled:type_name -> holdfast.journal.v1.RetryScheduled
-	18, // 12: holdfast.journal.v1.Event.retry_started:type_name -> holdfast.journal.v1.RetryStarted
-	19, // 13: holdfast.journal.v1.Event.catch_started:type_name -> holdfast.journal.v1.CatchStarted
-	20, // 14: holdfast.journal.v1.Event.stop_requested:type_name -> holdfast.journal.v1.StopRequested
-	21, // 15: holdfast.journal.v1.Event.late_result:type_name -> holdfast.journal.v1.LateResult
-	22, // 16: holdfast.journal.v1.Event.order_completed:type_name -> holdfast.journal.v1.OrderCompleted
-	23, // 17: holdfast.journal.v1.Event.order_faulted:type_name -> holdfast.journal.v1.OrderFaulted
-	24, // 18: holdfast.journal.v1.Event.order_cancelled:type_name -> holdfast.journal.v1.OrderCancelled
-	25, // 19: holdfast.journal.v1.Event.key_released:type_name -> holdfast.journal.v1.KeyReleased
-	11, // 20: holdfast.journal.v1.Event.attempt_overflowed:type_name -> holdfast.journal.v1.AttemptOverflowed
-	26, // 21: holdfast.journal.v1.Event.order_reopened:type_name -> holdfast.journal.v1.OrderReopened
-	27, // 22: holdfast.journal.v1.Event.order_continued:type_name -> holdfast.journal.v1.OrderContinued
-	28, // 23: holdfast.journal.v1.Event.order_suspended:type_name -> holdfast.journal.v1.OrderSuspended
-	29, // 24: holdfast.journal.v1.Event.order_resumed:type_name -> holdfast.journal.v1.OrderResumed
-	6,  // 25: holdfast.journal.v1.OrderAccepted.labels:type_name -> holdfast.journal.v1.Label
-	0,  // 26: holdfast.journal.v1.AttemptEnded.outcome:type_name -> holdfast.journal.v1.Outcome
-	37, // 27: holdfast.journal.v1.AttemptEnded.error:type_name -> holdfast.problem.v1.Problem
-	37, // 28: holdfast.journal.v1.TaskFaulted.error:type_name -> holdfast.problem.v1.Problem
-	37, // 29: holdfast.journal.v1.RetryScheduled.error:type_name -> holdfast.problem.v1.Problem
-	37, // 30: holdfast.journal.v1.CatchStarted.error:type_name -> holdfast.problem.v1.Problem
-	1,  // 31: holdfast.journal.v1.StopRequested.cause:type_name -> holdfast.journal.v1.StopCause
-	37, // 32: holdfast.journal.v1.StopRequested.error:type_name -> holdfast.problem.v1.Problem
-	0,  // 33: holdfast.journal.v1.LateResult.outcome:type_name -> holdfast.journal.v1.Outcome
-	37, // 34: holdfast.journal.v1.LateResult.error:type_name -> holdfast.problem.v1.Problem
-	37, // 35: holdfast.journal.v1.OrderFaulted.error:type_name -> holdfast.problem.v1.Problem
-	2,  // 36: holdfast.journal.v1.OrderReopened.how:type_name -> holdfast.journal.v1.Reopening
-	6,  // 37: holdfast.journal.v1.OrderRow.labels:type_name -> holdfast.journal.v1.Label
-	32, // 38: holdfast.journal.v1.OpenRow.overflow:type_name -> holdfast.journal.v1.Overflow
-	39, // [39:39] is the sub-list for method output_type
-	39, // [39:39] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	8,  // 2: holdfast.journal.v1.Event.order_started:type_name -> holdfast.journal.v1.OrderStarted
+	9,  // 3: holdfast.journal.v1.Event.task_started:type_name -> holdfast.journal.v1.TaskStarted
+	10, // 4: holdfast.journal.v1.Event.task_skipped:type_name -> holdfast.journal.v1.TaskSkipped
+	11, // 5: holdfast.journal.v1.Event.attempt_scheduled:type_name -> holdfast.journal.v1.AttemptScheduled
+	13, // 6: holdfast.journal.v1.Event.attempt_sent:type_name -> holdfast.journal.v1.AttemptSent
+	14, // 7: holdfast.journal.v1.Event.attempt_ended:type_name -> holdfast.journal.v1.AttemptEnded
+	15, // 8: holdfast.journal.v1.Event.task_completed:type_name -> holdfast.journal.v1.TaskCompleted
+	16, // 9: holdfast.journal.v1.Event.task_faulted:type_name -> holdfast.journal.v1.TaskFaulted
+	17, // 10: holdfast.journal.v1.Event.wait_started:type_name -> holdfast.journal.v1.WaitStarted
+	18, // 11: holdfast.journal.v1.Event.retry_scheduled:type_name -> holdfast.journal.v1.RetryScheduled
+	19, // 12: holdfast.journal.v1.Event.retry_started:type_name -> holdfast.journal.v1.RetryStarted
+	20, // 13: holdfast.journal.v1.Event.catch_started:type_name -> holdfast.journal.v1.CatchStarted
+	21, // 14: holdfast.journal.v1.Event.stop_requested:type_name -> holdfast.journal.v1.StopRequested
+	28, // 15: holdfast.journal.v1.Event.late_result:type_name -> holdfast.journal.v1.LateResult
+	29, // 16: holdfast.journal.v1.Event.order_completed:type_name -> holdfast.journal.v1.OrderCompleted
+	30, // 17: holdfast.journal.v1.Event.order_faulted:type_name -> holdfast.journal.v1.OrderFaulted
+	31, // 18: holdfast.journal.v1.Event.order_cancelled:type_name -> holdfast.journal.v1.OrderCancelled
+	32, // 19: holdfast.journal.v1.Event.key_released:type_name -> holdfast.journal.v1.KeyReleased
+	12, // 20: holdfast.journal.v1.Event.attempt_overflowed:type_name -> holdfast.journal.v1.AttemptOverflowed
+	33, // 21: holdfast.journal.v1.Event.order_reopened:type_name -> holdfast.journal.v1.OrderReopened
+	34, // 22: holdfast.journal.v1.Event.order_continued:type_name -> holdfast.journal.v1.OrderContinued
+	35, // 23: holdfast.journal.v1.Event.order_suspended:type_name -> holdfast.journal.v1.OrderSuspended
+	36, // 24: holdfast.journal.v1.Event.order_resumed:type_name -> holdfast.journal.v1.OrderResumed
+	22, // 25: holdfast.journal.v1.Event.compensation_started:type_name -> holdfast.journal.v1.CompensationStarted
+	23, // 26: holdfast.journal.v1.Event.compensation_ended:type_name -> holdfast.journal.v1.CompensationEnded
+	24, // 27: holdfast.journal.v1.Event.child_scheduled:type_name -> holdfast.journal.v1.ChildScheduled
+	25, // 28: holdfast.journal.v1.Event.child_faulted:type_name -> holdfast.journal.v1.ChildFaulted
+	26, // 29: holdfast.journal.v1.Event.child_ended:type_name -> holdfast.journal.v1.ChildEnded
+	27, // 30: holdfast.journal.v1.Event.parent_told:type_name -> holdfast.journal.v1.ParentTold
+	7,  // 31: holdfast.journal.v1.OrderAccepted.labels:type_name -> holdfast.journal.v1.Label
+	6,  // 32: holdfast.journal.v1.OrderAccepted.parent:type_name -> holdfast.journal.v1.Parent
+	0,  // 33: holdfast.journal.v1.AttemptEnded.outcome:type_name -> holdfast.journal.v1.Outcome
+	44, // 34: holdfast.journal.v1.AttemptEnded.error:type_name -> holdfast.problem.v1.Problem
+	44, // 35: holdfast.journal.v1.TaskFaulted.error:type_name -> holdfast.problem.v1.Problem
+	44, // 36: holdfast.journal.v1.RetryScheduled.error:type_name -> holdfast.problem.v1.Problem
+	44, // 37: holdfast.journal.v1.CatchStarted.error:type_name -> holdfast.problem.v1.Problem
+	1,  // 38: holdfast.journal.v1.StopRequested.cause:type_name -> holdfast.journal.v1.StopCause
+	44, // 39: holdfast.journal.v1.StopRequested.error:type_name -> holdfast.problem.v1.Problem
+	44, // 40: holdfast.journal.v1.ChildFaulted.error:type_name -> holdfast.problem.v1.Problem
+	0,  // 41: holdfast.journal.v1.ChildEnded.outcome:type_name -> holdfast.journal.v1.Outcome
+	44, // 42: holdfast.journal.v1.ChildEnded.error:type_name -> holdfast.problem.v1.Problem
+	0,  // 43: holdfast.journal.v1.LateResult.outcome:type_name -> holdfast.journal.v1.Outcome
+	44, // 44: holdfast.journal.v1.LateResult.error:type_name -> holdfast.problem.v1.Problem
+	44, // 45: holdfast.journal.v1.OrderFaulted.error:type_name -> holdfast.problem.v1.Problem
+	2,  // 46: holdfast.journal.v1.OrderReopened.how:type_name -> holdfast.journal.v1.Reopening
+	7,  // 47: holdfast.journal.v1.OrderRow.labels:type_name -> holdfast.journal.v1.Label
+	39, // 48: holdfast.journal.v1.OpenRow.overflow:type_name -> holdfast.journal.v1.Overflow
+	49, // [49:49] is the sub-list for method output_type
+	49, // [49:49] is the sub-list for method input_type
+	49, // [49:49] is the sub-list for extension type_name
+	49, // [49:49] is the sub-list for extension extendee
+	0,  // [0:49] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_journal_v1_journal_proto_init() }
@@ -3381,20 +4059,27 @@ func file_holdfast_journal_v1_journal_proto_init() {
 		(*Event_OrderContinued)(nil),
 		(*Event_OrderSuspended)(nil),
 		(*Event_OrderResumed)(nil),
+		(*Event_CompensationStarted)(nil),
+		(*Event_CompensationEnded)(nil),
+		(*Event_ChildScheduled)(nil),
+		(*Event_ChildFaulted)(nil),
+		(*Event_ChildEnded)(nil),
+		(*Event_ParentTold)(nil),
 	}
-	file_holdfast_journal_v1_journal_proto_msgTypes[4].OneofWrappers = []any{}
 	file_holdfast_journal_v1_journal_proto_msgTypes[5].OneofWrappers = []any{}
-	file_holdfast_journal_v1_journal_proto_msgTypes[7].OneofWrappers = []any{}
-	file_holdfast_journal_v1_journal_proto_msgTypes[11].OneofWrappers = []any{}
-	file_holdfast_journal_v1_journal_proto_msgTypes[19].OneofWrappers = []any{}
-	file_holdfast_journal_v1_journal_proto_msgTypes[23].OneofWrappers = []any{}
+	file_holdfast_journal_v1_journal_proto_msgTypes[6].OneofWrappers = []any{}
+	file_holdfast_journal_v1_journal_proto_msgTypes[8].OneofWrappers = []any{}
+	file_holdfast_journal_v1_journal_proto_msgTypes[12].OneofWrappers = []any{}
+	file_holdfast_journal_v1_journal_proto_msgTypes[21].OneofWrappers = []any{}
+	file_holdfast_journal_v1_journal_proto_msgTypes[26].OneofWrappers = []any{}
+	file_holdfast_journal_v1_journal_proto_msgTypes[30].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_journal_v1_journal_proto_rawDesc), len(file_holdfast_journal_v1_journal_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   34,
+			NumMessages:   41,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -760,7 +760,11 @@ type Order struct {
 	Input []byte `protobuf:"bytes,13,opt,name=input,proto3" json:"input,omitempty"`
 	// When it will have ended, about, if it waits for adapters for a second or more: by what waits before it, and by how fast
 	// adapters have worked lately. Told by Get alone, and only if there is something to tell it by.
-	EstimatedEnd  *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=estimated_end,json=estimatedEnd,proto3" json:"estimated_end,omitempty"`
+	EstimatedEnd *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=estimated_end,json=estimatedEnd,proto3" json:"estimated_end,omitempty"`
+	// The order whose child it is; empty: none.
+	ParentId string `protobuf:"bytes,15,opt,name=parent_id,json=parentId,proto3" json:"parent_id,omitempty"`
+	// The child orders that it waits for. Told by Get.
+	AwaitedIds    []string `protobuf:"bytes,16,rep,name=awaited_ids,json=awaitedIds,proto3" json:"awaited_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -889,6 +893,20 @@ func (x *Order) GetInput() []byte {
 func (x *Order) GetEstimatedEnd() *timestamppb.Timestamp {
 	if x != nil {
 		return x.EstimatedEnd
+	}
+	return nil
+}
+
+func (x *Order) GetParentId() string {
+	if x != nil {
+		return x.ParentId
+	}
+	return ""
+}
+
+func (x *Order) GetAwaitedIds() []string {
+	if x != nil {
+		return x.AwaitedIds
 	}
 	return nil
 }
@@ -1380,7 +1398,11 @@ type HistoryEvent struct {
 	// Who did it, if an operator did.
 	By string `protobuf:"bytes,12,opt,name=by,proto3" json:"by,omitempty"`
 	// They knew that the attempts in doubt at the task were not executed.
-	NotDone       bool `protobuf:"varint,13,opt,name=not_done,json=notDone,proto3" json:"not_done,omitempty"`
+	NotDone bool `protobuf:"varint,13,opt,name=not_done,json=notDone,proto3" json:"not_done,omitempty"`
+	// The child order that the event is about.
+	ChildId string `protobuf:"bytes,14,opt,name=child_id,json=childId,proto3" json:"child_id,omitempty"`
+	// What the order has done is undone before it ends.
+	Compensate    bool `protobuf:"varint,15,opt,name=compensate,proto3" json:"compensate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1506,11 +1528,28 @@ func (x *HistoryEvent) GetNotDone() bool {
 	return false
 }
 
+func (x *HistoryEvent) GetChildId() string {
+	if x != nil {
+		return x.ChildId
+	}
+	return ""
+}
+
+func (x *HistoryEvent) GetCompensate() bool {
+	if x != nil {
+		return x.Compensate
+	}
+	return false
+}
+
 type CancelRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// Why; kept in the history. At most 1024 bytes.
-	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// What the order has done is undone before it ends, last first, by the compensations that its definition gives. An
+	// activity under way that can be undone is not interrupted, but awaited until its deadline.
+	Compensate    bool `protobuf:"varint,3,opt,name=compensate,proto3" json:"compensate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1557,6 +1596,13 @@ func (x *CancelRequest) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *CancelRequest) GetCompensate() bool {
+	if x != nil {
+		return x.Compensate
+	}
+	return false
 }
 
 type CancelResponse struct {
@@ -1652,7 +1698,7 @@ const file_holdfast_order_v1_order_proto_rawDesc = "" +
 	"\x05field\x18\x03 \x01(\tR\x05field\x12:\n" +
 	"\vretry_after\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\n" +
 	"retryAfter\x12\x16\n" +
-	"\x06reason\x18\x05 \x01(\tR\x06reason\"\x85\x05\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\"\xc3\x05\n" +
 	"\x05Order\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1e\n" +
 	"\n" +
@@ -1671,7 +1717,10 @@ const file_holdfast_order_v1_order_proto_rawDesc = "" +
 	"\x06output\x18\v \x01(\fR\x06output\x122\n" +
 	"\x05error\x18\f \x01(\v2\x1c.holdfast.problem.v1.ProblemR\x05error\x12\x14\n" +
 	"\x05input\x18\r \x01(\fR\x05input\x12?\n" +
-	"\restimated_end\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\festimatedEnd\x1a9\n" +
+	"\restimated_end\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\festimatedEnd\x12\x1b\n" +
+	"\tparent_id\x18\x0f \x01(\tR\bparentId\x12\x1f\n" +
+	"\vawaited_ids\x18\x10 \x03(\tR\n" +
+	"awaitedIds\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x1c\n" +
@@ -1710,7 +1759,7 @@ const file_holdfast_order_v1_order_proto_rawDesc = "" +
 	"\tpage_size\x18\x03 \x01(\x05R\bpageSize\"m\n" +
 	"\x0fHistoryResponse\x127\n" +
 	"\x06events\x18\x01 \x03(\v2\x1f.holdfast.order.v1.HistoryEventR\x06events\x12!\n" +
-	"\fnext_version\x18\x02 \x01(\x04R\vnextVersion\"\xfd\x02\n" +
+	"\fnext_version\x18\x02 \x01(\x04R\vnextVersion\"\xb8\x03\n" +
 	"\fHistoryEvent\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x12*\n" +
 	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x12\n" +
@@ -1725,10 +1774,17 @@ const file_holdfast_order_v1_order_proto_rawDesc = "" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\x03due\x12\x16\n" +
 	"\x06reason\x18\v \x01(\tR\x06reason\x12\x0e\n" +
 	"\x02by\x18\f \x01(\tR\x02by\x12\x19\n" +
-	"\bnot_done\x18\r \x01(\bR\anotDone\"7\n" +
+	"\bnot_done\x18\r \x01(\bR\anotDone\x12\x19\n" +
+	"\bchild_id\x18\x0e \x01(\tR\achildId\x12\x1e\n" +
+	"\n" +
+	"compensate\x18\x0f \x01(\bR\n" +
+	"compensate\"W\n" +
 	"\rCancelRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"@\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x1e\n" +
+	"\n" +
+	"compensate\x18\x03 \x01(\bR\n" +
+	"compensate\"@\n" +
 	"\x0eCancelResponse\x12.\n" +
 	"\x05order\x18\x01 \x01(\v2\x18.holdfast.order.v1.OrderR\x05order*?\n" +
 	"\x04Wait\x12\x14\n" +

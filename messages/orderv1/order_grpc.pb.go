@@ -59,7 +59,8 @@ type OrderServiceClient interface {
 	// History returns the history of one order up to now, page by page.
 	History(ctx context.Context, in *HistoryRequest, opts ...grpc.CallOption) (*HistoryResponse, error)
 	// Cancel asks a running order to stop. It returns once the request is durable; an activity under way is awaited
-	// before the order is cancelled. One that has faulted is cancelled at once. FAILED_PRECONDITION if the order has completed.
+	// before the order is cancelled. One that has faulted is cancelled at once, or goes on to undo what it has done.
+	// FAILED_PRECONDITION if the order has completed, or has faulted while it undid something.
 	Cancel(ctx context.Context, in *CancelRequest, opts ...grpc.CallOption) (*CancelResponse, error)
 }
 
@@ -184,7 +185,8 @@ type OrderServiceServer interface {
 	// History returns the history of one order up to now, page by page.
 	History(context.Context, *HistoryRequest) (*HistoryResponse, error)
 	// Cancel asks a running order to stop. It returns once the request is durable; an activity under way is awaited
-	// before the order is cancelled. One that has faulted is cancelled at once. FAILED_PRECONDITION if the order has completed.
+	// before the order is cancelled. One that has faulted is cancelled at once, or goes on to undo what it has done.
+	// FAILED_PRECONDITION if the order has completed, or has faulted while it undid something.
 	Cancel(context.Context, *CancelRequest) (*CancelResponse, error)
 	mustEmbedUnimplementedOrderServiceServer()
 }

@@ -154,7 +154,7 @@ func (j *Journal) checkFreeID(c *persistence.Commit) error {
 		return &persistence.TakenError{Entry: entry}
 	case !errors.Is(err, persistence.ErrNotFound):
 		return fmt.Errorf("find order %s: %w", c.ID, err)
-	case j.full.Load():
+	case j.full.Load() && !c.Child:
 		return fmt.Errorf("%w: its disk has %d bytes free; new orders are accepted from %d bytes on",
 			persistence.ErrFull, j.counts.free.Load(), j.cfg.LowWaterBytes)
 	}

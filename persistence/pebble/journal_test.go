@@ -243,6 +243,11 @@ func TestLowWater(t *testing.T) {
 	if err := commitOne(j, next); err != nil {
 		t.Errorf("running order below the mark: %v", err)
 	}
+	child := journaltest.Acceptance("child")
+	child.Child = true
+	if err := commitOne(j, child); err != nil {
+		t.Errorf("child of a running order below the mark: %v", err)
+	}
 	if m := j.Metrics(); !m.Full || m.FreeBytes != 499 {
 		t.Errorf("metrics: %+v", m)
 	}

@@ -1,0 +1,67 @@
+package definition
+
+import (
+	"fmt"
+
+	"github.com/holdfast-run/holdfast/actors/workflow"
+)
+
+// taskMetadata reads what of a task's metadata means something to Holdfast. The rest of the task has been compiled.
+func (c *compiler) taskMetadata(n *node, kind construct, t *workflow.Task, s scope) {
+	n = c.object(n, "the property \"metadata\"", anyProperty).get("holdfast")
+	compensate := n.get("compensate")
+	switch {
+	case compensate == nil:
+	case kind.name == "call" && t.Do != nil:
+		c.atf(compensate, "a call of a function has no work of its own to undo: give the compensation to the calls inside")
+	case t.Run != nil && t.Run.Detached:
+		c.atf(compensate, "a run that is not awaited can't be undone, for nobody knows what it has done: await it, or remove this")
+	case kind.name == "call", kind.name == "run":
+		t.Compensate = c.compensation(compensate, t, s)
+	case kind.name == "try":
+		t.Try.Compensate = c.compensateTry(compensate, s)
+	default:
+		c.atf(compensate, "a task of the kind %q has no work of its own to undo: give the compensation to the \"call\" of an "+
+			"activity or the \"run\" that does the work", kind.name)
+		return
+	}
+	h := c.object(n, fmt.Sprintf("the property \"metadata.holdfast\" of a task of the kind %q", kind.name),
+		kind.extensions...)
+	if v := h.get("orderKey"); v != nil && t.Run != nil && c.isString(v, "orderKey") {
+		t.Run.OrderKey = c.template(v, placeTask, s.vars)
+	}
+}
+
+// compensation compiles the task that undoes what t has done: the only one of a list that no task contains.
+func (c *compiler) compensation(n *node, t *workflow.Task, s scope) *workflow.List {
+	if s.compensation {
+		c.atf(n, "a compensation, or a function that one calls, can't be compensated itself: remove it")
+		return nil
+	}
+	if n.kind != objectKind {
+		c.atf(n, "\"compensate\" must be a task such as {call: hss.deleteSubscriber}, but is %s", n.describe())
+		return nil
+	}
+	const name = "compensate"
+	l := &workflow.List{ByName: map[string]int{name: 0}}
+	if !c.count(n) {
+		return l
+	}
+	l.Tasks = append(l.Tasks, c.task(n, &workflow.Task{
+		Ref: t.Ref + "/metadata/holdfast/" + name, Name: name, In: l,
+	}, scope{functions: s.functions, compensation: true, check: s.check})) // it sees no variables of catch clauses
+	return l
+}
+
+// compensateTry reads whether a try undoes what was done inside when it has caught an error.
+func (c *compiler) compensateTry(n *node, s scope) bool {
+	if n.kind == objectKind {
+		c.atf(n, "\"compensate\" of a \"try\" must be true or false: give the compensations to the calls inside")
+		return false
+	}
+	compensate, _ := c.boolean(n, "compensate")
+	if compensate && s.compensation {
+		c.atf(n, "nothing inside a compensation, or a function that one calls, is compensated: remove it")
+	}
+	return compensate
+}

@@ -1,0 +1,48 @@
+package definition
+
+import (
+	"fmt"
+	"regexp"
+
+	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/messages"
+)
+
+// childVersionPattern matches the version of a definition that a child order runs.
+var childVersionPattern = regexp.MustCompile(`^(?:` + messages.Latest + `|` + semver + `)$`)
+
+// runTask compiles the running of another workflow: a child order.
+func (c *compiler) runTask(o object, t *workflow.Task, s scope) {
+	r := c.object(o.get("run"), "the property \"run\"", "workflow", "container", "script", "shell", "await", "return")
+	if !r.ok {
+		return
+	}
+	process := false
+	for _, name := range []string{"container", "script", "shell"} {
+		r.unsupported(name, fmt.Sprintf("%q", "run."+name))
+		process = process || r.get(name) != nil
+	}
+	if process {
+		return
+	}
+	if v := r.get("return"); v != nil {
+		c.atf(v, "\"return\" is for containers, scripts and shells, a workflow returns its output: remove it")
+	}
+	t.Run = &workflow.Run{}
+	if v := r.get("await"); v != nil {
+		await, ok := c.boolean(v, "await")
+		t.Run.Detached = ok && !await
+	}
+	w := c.object(r.required("workflow"), "the property \"workflow\"", "namespace", "name", "version", "input")
+	if !w.ok {
+		return
+	}
+	t.Run.Definition = w.definition(childVersionPattern, "a semantic version such as '1.0.0', in quotes, or latest")
+	switch v := w.get("input"); {
+	case v == nil:
+	case v.kind == objectKind || v.isExpression():
+		t.Run.Input = c.template(v, placeTask, s.vars)
+	default:
+		c.atf(v, "\"input\" must be an object or an expression in ${ }, but is %s", v.describe())
+	}
+}

@@ -1,0 +1,25 @@
+package dispatch_test
+
+import "pgregory.net/rapid"
+
+func (w *world) cancel(t *rapid.T) {
+	o := pick(t, only(w.works, func(o *work) bool { return !o.over }))
+	o.cancelled = true
+	w.perform(t, w.queue.Cancel(o.key, o.attempt))
+	if state, _, _ := w.queue.Where(o.key); state == "gone" {
+		if o.fresh && !o.over {
+			t.Fatalf("%s was never sent, but nobody was told that it is not done", o.key)
+		}
+		o.over = true // by the end of the order's patience
+	}
+}
+
+func (w *world) withdraw(t *rapid.T) {
+	o := pick(t, only(w.works, func(o *work) bool { return !o.over && !o.cancelled }))
+	o.withdrawn = true
+	w.perform(t, w.queue.Withdraw(o.key, o.attempt))
+	if state, _, _ := w.queue.Where(o.key); o.fresh != (state == "gone") {
+		t.Fatalf("%s is %s, but: %+v", o.key, state, *o)
+	}
+	o.withdrawn = false
+}

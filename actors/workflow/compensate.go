@@ -1,0 +1,296 @@
+package workflow
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/messages/problemv1"
+)
+
+// deed is work that was done, or may have been, and that the definition knows how to undo.
+type deed struct {
+	task *Task
+	// key is that of the attempt, or the id of the child.
+	key string
+	// in are the frames that contain it, from the inside out.
+	in            []uint32
+	input, output *Value
+	// doubt: nobody knows whether it is done. partly: because its undoing was begun and not ended. void: it is not, as came out
+	// while it was to be undone. gone: it was undone, or done again.
+	doubt, partly, void, gone bool
+}
+
+// undo is the undoing of a deed, for the frame of an order that is being cancelled, or of a try that has caught an error.
+type undo struct {
+	of *deed
+	// What the frame goes on with.
+	stop   *journalv1.StopRequested
+	raised *problemv1.Problem
+}
+
+// did notes that the work of a frame was done, or may have been.
+func (s *State) did(f *frame, key string, input, output *Value, doubt bool) {
+	if f.task.Compensate == nil {
+		return
+	}
+	s.undid(key)
+	d := &deed{task: f.task, key: key, input: input, output: output, doubt: doubt}
+	for x := f; x != nil; x = x.parent {
+		d.in = append(d.in, x.id)
+	}
+	if s.deeds == nil {
+		s.deeds = map[string]*deed{}
+	}
+	s.deeds[key] = d
+	s.done = append(s.done, d)
+}
+
+// undid notes that some work was undone, or not done. Those that are gone are taken out a few at a time, together.
+func (s *State) undid(key string) {
+	d := s.deeds[key]
+	if d == nil {
+		return
+	}
+	d.gone = true
+	delete(s.deeds, key)
+	if len(s.done) > 2*len(s.deeds) {
+		s.done = slices.DeleteFunc(s.done, func(d *deed) bool { return d.gone })
+	}
+}
+
+// settleDeed notes what came of work that was in doubt.
+func (s *State) settleDeed(key string, done bool, output *Value) {
+	d := s.deeds[key]
+	if d == nil || !d.doubt {
+		return
+	}
+	f := s.undoing()
+	switch under := f != nil && f.undo.of == d; {
+	case done:
+		d.doubt, d.output = false, output
+		if under {
+			f.last = d.value()
+		}
+	case under:
+		d.void = true
+	default:
+		s.undid(key)
+	}
+}
+
+// lastDone returns what was done last inside a frame, and not undone; nil if nothing was. What is in doubt counts, too, unless
+// certain is set.
+func (s *State) lastDone(f *frame, certain bool) *deed {
+	for _, d := range slices.Backward(s.done) {
+		switch {
+		case d.in[0] < f.id:
+			return nil // it was done before f was entered, and so were those before it
+		case !d.gone && slices.Contains(d.in, f.id) && (!certain || !d.doubt):
+			return d
+		}
+	}
+	return nil
+}
+
+// value is what a compensation gets.
+func (d *deed) value() *Value {
+	raw := append([]byte(`{"input":`), d.input.JSON()...)
+	raw = append(append(raw, `,"output":`...), d.output.JSON()...)
+	return NewValue(append(raw, '}'))
+}
+
+// undoing returns the frame that has a deed undone; nil if none has.
+func (s *State) undoing() *frame {
+	for _, f := range s.frames {
+		if f.undo != nil {
+			return f
+		}
+	}
+	return nil
+}
+
+// outlasts tells whether f has been asked to stop, but first goes on to undo what it, or a frame inside, has begun to undo.
+// Only an operator who ends the order interrupts that.
+func (s *State) outlasts(f *frame) bool {
+	return f.stop != nil && waits(f.stop.GetCause()) &&
+		slices.ContainsFunc(s.frames, func(x *frame) bool { return (x.undo != nil || x.unwinding) && x.inside(f) })
+}
+
+func waits(c journalv1.StopCause) bool {
+	return c == journalv1.StopCause_STOP_CAUSE_CANCEL || c == journalv1.StopCause_STOP_CAUSE_TIMEOUT
+}
+
+// mayWait tells whether a frame that has been asked to stop may go on for long before it does: then an operator may end the order
+// otherwise.
+func (s *State) mayWait(f *frame) bool { return s.outlasts(f) || f.stop.GetCompensate() }
+
+// mustUndo returns what is to be undone before an order ends that is being cancelled; nil if nothing is.
+func (s *State) mustUndo(r *frame) *deed {
+	if r == nil || !r.stop.GetCompensate() {
+		return nil
+	}
+	return s.lastDone(r, false)
+}
+
+// concludes tells whether the attempt of a frame that is being left goes on to its end all the same: what it does will be undone.
+func (s *State) concludes(f *frame) bool {
+	return f.task.Compensate != nil && s.root().stop.GetCompensate()
+}
+
+// tooMuch is the error of a task that can't be begun because too much could be undone already; nil if there is room.
+func (s *State) tooMuch(t *Task) *problemv1.Problem {
+	if t.Compensate == nil || len(s.deeds) < s.limits.Deeds {
+		return nil
+	}
+	return problem(ErrorTypeRuntime, "Too much to undo", 500, t.Ref,
+		fmt.Sprintf("the order has done %d things that it would have to undo; does it loop?", s.limits.Deeds))
+}
+
+// undo begins to undo a deed inside of f.
+func (m *machine) undo(f *frame, d *deed) {
+	m.emit(&journalv1.Event{Kind: &journalv1.Event_CompensationStarted{CompensationStarted: &journalv1.CompensationStarted{
+		Frame: f.id, Task: d.task.Ref, Key: d.key,
+	}}})
+}
+
+// undone ends the undoing of a deed.
+func (m *machine) undone(f *frame) {
+	d := f.undo.of
+	m.emit(&journalv1.Event{Kind: &journalv1.Event_CompensationEnded{CompensationEnded: &journalv1.CompensationEnded{
+		Frame: f.id, Task: d.task.Ref, Key: d.key,
+	}}})
+}
+
+func (s *State) compensationStarted(e *journalv1.CompensationStarted) {
+	f := s.mustFrame(e.GetFrame())
+	d := s.deeds[e.GetKey()]
+	if s.undoOf[e.GetTask()] != d.key {
+		if s.undoOf == nil {
+			s.undoOf = map[string]string{}
+		}
+		s.undoOf[e.GetTask()] = d.key
+		for ref, v := range s.visits { // those that are not over were to undo something else
+			v.over = v.over || strings.HasPrefix(ref, d.task.Compensate.Tasks[0].Ref)
+		}
+	}
+	f.undo = &undo{of: d, stop: f.stop, raised: f.raised}
+	f.stop, f.raised, f.retry.timeoutAt = nil, nil, 0
+	s.caught(f)
+	s.clear(f)
+	f.list, f.pos, f.last, f.phase = d.task.Compensate, 0, d.value(), phaseNext
+}
+
+func (s *State) compensationEnded(e *journalv1.CompensationEnded) {
+	f := s.mustFrame(e.GetFrame())
+	s.undid(e.GetKey())
+	if v := s.visits[e.GetTask()]; v != nil && !f.undo.of.void && !f.undo.of.doubt && s.keyOf(e.GetTask(), v.count) == e.GetKey() {
+		v.over = true // to do it again is other work
+	}
+	if f.undo.stop != nil {
+		f.stop = f.undo.stop
+	}
+	f.raised, f.phase, f.undo = f.undo.raised, phaseRaised, nil
+	f.list, f.pos, f.last = s.def.Do, 0, f.input
+	if f.task != nil {
+		f.list, f.unwinding = f.task.Try.List, true
+	}
+}
+
+// clear drops what is inside of f.
+func (s *State) clear(f *frame) { s.drop(func(x *frame) bool { return x != f && x.inside(f) }) }
+
+// drop drops frames. What one had begun to undo may or may not be undone.
+func (s *State) drop(which func(*frame) bool) {
+	s.frames = slices.DeleteFunc(s.frames, func(f *frame) bool {
+		if !which(f) {
+			return false
+		}
+		if f.undo != nil {
+			f.undo.of.doubt, f.undo.of.partly = true, true
+		}
+		return true
+	})
+}
+
+// cancelFaulted ends an order that has faulted, or has it go on to undo what it has done.
+func (m *machine) cancelFaulted(c Cancel) error {
+	s := m.s
+	switch {
+	case !c.Compensate || len(s.deeds) == 0:
+		m.endCancelled(&journalv1.OrderCancelled{Reason: c.Reason, By: c.By})
+		return nil
+	case s.undoing() != nil && c.Later:
+		return m.cancelOpen(c)
+	case s.undoing() != nil:
+		return ErrCompensating
+	}
+	e := &journalv1.OrderReopened{How: journalv1.Reopening_REOPENING_CANCEL, By: c.By, Reason: c.Reason}
+	if s.mustQueue() {
+		e.Turn = c.Turn
+	}
+	m.emit(&journalv1.Event{Kind: &journalv1.Event_OrderReopened{OrderReopened: e}})
+	return nil
+}
+
+// Compensable is work that a cancellation with compensation would undo.
+type Compensable struct {
+	// Task did it. Key is that of the attempt, or the id of the child.
+	Task, Key string
+	// InDoubt: nobody knows whether it was done.
+	InDoubt bool
+}
+
+// Compensable returns what a cancellation with compensation would undo, in this order.
+func (s *State) Compensable() []Compensable {
+	var out []Compensable
+	for _, d := range slices.Backward(s.done) {
+		if !d.gone {
+			out = append(out, Compensable{Task: d.task.Ref, Key: d.key, InDoubt: d.doubt})
+		}
+	}
+	return out
+}
+
+// keyOf is the idempotency key of a visit of a task.
+func (s *State) keyOf(ref string, visit uint32) string {
+	key := s.accepted.GetOrderId() + ":" + ref
+	if visit > 1 {
+		key += "#" + strconv.FormatUint(uint64(visit), 10)
+	}
+	return key
+}
+
+// byHand notes that the work of a task that is passed over counts as done.
+func (s *State) byHand(f *frame, output *Value) {
+	switch {
+	case f.call != nil:
+		s.did(f, f.call.scheduled.GetKey(), f.call.input, output, false)
+	case f.child != nil:
+		s.did(f, f.child.scheduled.GetChildId(), f.child.input, output, false)
+	default:
+		v := s.visit(f.task.Ref)
+		v.over = true
+		s.did(f, s.keyOf(f.task.Ref, v.count), f.input, output, false)
+	}
+}
+
+// settleUndo takes up what an operator who retries knows of work in doubt that is to be undone.
+func (s *State) settleUndo(e *journalv1.OrderReopened) {
+	if f := s.undoing(); f != nil && f.undo.of.doubt {
+		d := f.undo.of
+		d.doubt, d.void = false, d.void || e.GetNotDone()
+	}
+}
+
+// doubtProblem is the error of a compensation of what may not have been done.
+func doubtProblem(d *deed) *problemv1.Problem {
+	detail := "nobody knows whether " + d.key + " was executed"
+	if d.partly {
+		detail = "what undoes " + d.key + " was interrupted, and nobody knows whether it was done"
+	}
+	return problem(ErrorTypeInDoubt, "Outcome in doubt", 500, d.task.Compensate.Tasks[0].Ref,
+		detail+": retry, to undo it now; or say that there is nothing to undo, as not done")
+}

@@ -1,0 +1,349 @@
+package workflow_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"pgregory.net/rapid"
+
+	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/messages/problemv1"
+)
+
+// undoing is what the model knows of what was done and undone, and of children.
+type undoing struct {
+	tasks map[uint32]entered
+	done  []deed
+	under string // the key of the deed that is being undone
+	at    uint32 // by this frame
+	void  bool   // it need not be
+	// compensates: a cancellation was asked for that undoes everything.
+	compensates bool
+	children    map[string]*childWork
+	told        bool
+	// byHand are the keys of what operators did before it was attempted.
+	byHand map[string]bool
+}
+
+// entered is a task that was entered.
+type entered struct {
+	parent uint32
+	task   *workflow.Task
+}
+
+type deed struct {
+	workflow.Compensable
+
+	frame uint32
+}
+
+// childWork is what the model knows of a child.
+type childWork struct {
+	frame   uint32
+	ended   bool
+	version messages.Version
+}
+
+// undoable tells whether the task of a frame can be undone.
+func (m *model) undoable(frame uint32) bool { return m.undo.tasks[frame].task.Compensate != nil }
+
+// within tells whether a frame is inside another.
+func (m *model) within(frame, outer uint32) bool {
+	for frame != 0 && frame != outer {
+		frame = m.undo.tasks[frame].parent
+	}
+	return frame == outer
+}
+
+func (m *model) did(frame uint32, key string, doubt bool) {
+	if m.undoable(frame) {
+		m.undid(key)
+		ref := m.undo.tasks[frame].task.Ref
+		m.undo.done = append(m.undo.done, deed{workflow.Compensable{Task: ref, Key: key, InDoubt: doubt}, frame})
+	}
+}
+
+func (m *model) undid(key string) {
+	m.undo.done = slices.DeleteFunc(m.undo.done, func(d deed) bool { return d.Key == key })
+}
+
+func (m *model) deed(key string) *deed {
+	i := slices.IndexFunc(m.undo.done, func(d deed) bool { return d.Key == key })
+	if i < 0 {
+		return nil
+	}
+	return &m.undo.done[i]
+}
+
+// noteUndo follows what was done and undone.
+func (m *model) noteUndo(ev *journalv1.Event) {
+	u := &m.undo
+	switch e := ev.GetKind().(type) {
+	case *journalv1.Event_TaskStarted:
+		u.tasks[e.TaskStarted.GetFrame()] = entered{e.TaskStarted.GetParent(), m.def.Tasks[e.TaskStarted.GetTask()]}
+	case *journalv1.Event_AttemptEnded:
+		key := m.frames[e.AttemptEnded.GetFrame()]
+		switch e.AttemptEnded.GetOutcome() {
+		case journalv1.Outcome_OUTCOME_SUCCEEDED:
+			m.did(e.AttemptEnded.GetFrame(), key, false)
+		case journalv1.Outcome_OUTCOME_IN_DOUBT:
+			m.did(e.AttemptEnded.GetFrame(), key, true)
+		case journalv1.Outcome_OUTCOME_FAILED:
+			m.undid(key)
+		default:
+		}
+	case *journalv1.Event_LateResult:
+		m.settleDeed(e.LateResult.GetKey(), e.LateResult.GetOutcome() == journalv1.Outcome_OUTCOME_SUCCEEDED)
+	case *journalv1.Event_CompensationStarted:
+		m.undoStarted(e.CompensationStarted)
+	case *journalv1.Event_CompensationEnded:
+		if u.under != e.CompensationEnded.GetKey() {
+			m.t.Fatalf("%s, but %q is being undone", show(ev), u.under)
+		}
+		if w := m.work[u.under]; w != nil && !u.void && !m.deed(u.under).InDoubt {
+			w.settled = true
+		}
+		m.undid(u.under)
+		u.under = ""
+	case *journalv1.Event_TaskCompleted: // perhaps an operator passed a task over with the undoing inside
+		if f := e.TaskCompleted.GetFrame(); u.under != "" && m.within(u.at, f) {
+			m.interrupted()
+		}
+	case *journalv1.Event_StopRequested:
+		u.compensates = u.compensates || e.StopRequested.GetCompensate()
+	case *journalv1.Event_OrderCancelled:
+		if open := m.phase.end == orderv1.Status_STATUS_UNSPECIFIED; open && u.compensates && len(u.done) > 0 {
+			m.t.Fatalf("the order was cancelled, but not undone is %+v", u.done)
+		}
+		u.done, u.under = nil, ""
+	case *journalv1.Event_OrderCompleted:
+		u.done, u.under = nil, ""
+	case *journalv1.Event_OrderReopened:
+		m.reopened(e.OrderReopened)
+	}
+}
+
+// undoStarted checks that it is the last deed's turn. A try that is tried again leaves what is in doubt.
+func (m *model) undoStarted(e *journalv1.CompensationStarted) {
+	u := &m.undo
+	d := m.deed(e.GetKey())
+	if d == nil || u.under != "" || d.Task != e.GetTask() || !m.within(d.frame, e.GetFrame()) {
+		m.t.Fatalf("%s is to be undone, but done was %+v, and being undone is %q", e.GetKey(), u.done, u.under)
+	}
+	if try := u.tasks[e.GetFrame()].task; e.GetFrame() != 0 && (try == nil || try.Try == nil || !try.Try.Compensate) || e.GetFrame() == 0 && !u.compensates {
+		m.t.Fatalf("frame %d undoes %s, but nobody asked for it", e.GetFrame(), e.GetKey())
+	}
+	for _, later := range slices.Backward(u.done) {
+		if later.Key == d.Key {
+			break
+		}
+		if m.within(later.frame, e.GetFrame()) && (!later.InDoubt || e.GetFrame() == 0) {
+			m.t.Fatalf("%s is undone before %s", d.Key, later.Key)
+		}
+	}
+	u.under, u.at, u.void = d.Key, e.GetFrame(), false
+}
+
+func (m *model) settleDeed(key string, done bool) {
+	d := m.deed(key)
+	switch {
+	case d == nil, !d.InDoubt:
+	case done:
+		d.InDoubt = false
+	case m.undo.under == key:
+		m.undo.void = true
+	default:
+		m.undid(key)
+	}
+}
+
+// interrupted: what was being undone is left as it is.
+func (m *model) interrupted() {
+	m.deed(m.undo.under).InDoubt = true
+	m.undo.under = ""
+}
+
+// reopened follows what an operator knows about what was done.
+func (m *model) reopened(e *journalv1.OrderReopened) {
+	u := &m.undo
+	u.compensates = e.GetHow() == journalv1.Reopening_REOPENING_CANCEL || u.under != "" && u.at == 0
+	if e.GetHow() == journalv1.Reopening_REOPENING_RETRY && u.under != "" && m.deed(u.under).InDoubt && e.GetNotDone() {
+		u.void = true
+	}
+	skip := e.GetHow() == journalv1.Reopening_REOPENING_SKIP
+	for key, w := range m.work {
+		if m.settles(key, w, e) && !skip && (e.Input != nil || e.GetNotDone()) {
+			m.settleDeed(key, false)
+		}
+	}
+	if skip && e.Output != nil {
+		m.byHand(e.GetTask())
+	}
+	if e.GetHow() == journalv1.Reopening_REOPENING_RETRY && u.under != "" {
+		m.deed(u.under).InDoubt = false
+		if e.Input != nil && u.at != 0 && e.GetTask() == u.tasks[u.at].task.Ref { // the try begins anew
+			m.interrupted()
+		}
+	}
+	if e.GetHow() == journalv1.Reopening_REOPENING_RESTART && u.under != "" {
+		restarted := m.def.Tasks[e.GetTask()]
+		for f := u.at; f != 0; f = u.tasks[f].parent { // is the frame gone that undoes?
+			if u.tasks[f].task.In == restarted.In {
+				m.interrupted()
+				break
+			}
+		}
+	}
+}
+
+// byHand notes that an operator has done the work of the task where the order stands.
+func (m *model) byHand(ref string) {
+	last := uint32(0)
+	for f := range m.undo.tasks {
+		last = max(last, f)
+	}
+	t := m.undo.tasks[last].task
+	if t.Ref != ref || t.Call == nil && t.Run == nil {
+		return
+	}
+	for id, c := range m.undo.children {
+		if c.frame == last {
+			if m.deed(id) == nil {
+				m.did(last, id, false)
+			}
+			return
+		}
+	}
+	key := m.frames[last]
+	if w := m.work[key]; w != nil {
+		if !w.succeeded && !w.late {
+			m.did(last, key, false)
+		}
+		return
+	}
+	n := 1
+	for ; ; n++ {
+		if key = "o:" + ref; n > 1 {
+			key += fmt.Sprint("#", n)
+		}
+		if m.work[key] == nil && !m.undo.byHand[key] {
+			break
+		}
+	}
+	m.undo.byHand[key] = true
+	m.did(last, key, false)
+}
+
+// compensable is what the state should say.
+func (m *model) compensable() []workflow.Compensable {
+	var out []workflow.Compensable
+	for _, d := range slices.Backward(m.undo.done) {
+		out = append(out, d.Compensable)
+	}
+	return out
+}
+
+// noteChild follows children.
+func (m *model) noteChild(ev *journalv1.Event) {
+	of := func(frame uint32) *childWork {
+		for _, c := range m.undo.children {
+			if c.frame == frame && !c.ended {
+				return c
+			}
+		}
+		m.t.Fatalf("%s, but it has no child", show(ev))
+		return nil
+	}
+	switch e := ev.GetKind().(type) {
+	case *journalv1.Event_ChildScheduled:
+		id := e.ChildScheduled.GetChildId()
+		if m.undo.children[id] != nil {
+			m.t.Fatalf("%s, but there is such a child", show(ev))
+		}
+		m.undo.children[id] = &childWork{frame: e.ChildScheduled.GetFrame()}
+	case *journalv1.Event_ChildFaulted:
+		of(e.ChildFaulted.GetFrame()).version = messages.Version(e.ChildFaulted.GetVersion())
+	case *journalv1.Event_ChildEnded:
+		c := of(e.ChildEnded.GetFrame())
+		c.ended = true
+		if e.ChildEnded.GetOutcome() == journalv1.Outcome_OUTCOME_SUCCEEDED {
+			for id, x := range m.undo.children {
+				if x == c {
+					m.did(c.frame, id, false)
+				}
+			}
+		}
+	case *journalv1.Event_ParentTold:
+		m.undo.told = true
+	case *journalv1.Event_OrderCompleted, *journalv1.Event_OrderFaulted, *journalv1.Event_OrderCancelled:
+		m.undo.told = false
+	}
+}
+
+// awaited are the children that have not ended.
+func (m *model) awaited() []string {
+	var out []string
+	for _, id := range slices.Sorted(maps.Keys(m.undo.children)) {
+		if !m.undo.children[id].ended {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+// childResult makes what a child may say, or nobody.
+func (m *model) childResult() workflow.ChildResult {
+	id := rapid.SampledFrom(append(m.awaited(), "nobody")).Draw(m.t, "child")
+	r := workflow.ChildResult{
+		ID: messages.OrderID(id), Version: messages.Version(rapid.IntRange(1, 9).Draw(m.t, "child's version")),
+		Status: rapid.SampledFrom([]orderv1.Status{
+			orderv1.Status_STATUS_COMPLETED, orderv1.Status_STATUS_COMPLETED, orderv1.Status_STATUS_FAULTED, orderv1.Status_STATUS_CANCELLED,
+			orderv1.Status_STATUS_PENDING, orderv1.Status_STATUS_UNSPECIFIED,
+		}).Draw(m.t, "child's status"),
+	}
+	switch r.Status {
+	case orderv1.Status_STATUS_COMPLETED:
+		r.Output = []byte(`{"n":4}`)
+	case orderv1.Status_STATUS_FAULTED, orderv1.Status_STATUS_UNSPECIFIED:
+		r.Error = &problemv1.Problem{Type: "https://example.com/e", Status: 503}
+	default:
+	}
+	return r
+}
+
+// checkUndo compares what the state says of deeds and children with the model.
+func (m *model) checkUndo() {
+	if is, want := fmt.Sprint(m.live.Compensable()), fmt.Sprint(m.compensable()); is != want {
+		m.t.Fatalf("what can be undone is %s, not %s\n%s", is, want, m.live.Dump(show))
+	}
+	want := m.awaited()
+	var started []string
+	tells := false
+	for _, e := range m.live.Outstanding() {
+		switch e := e.(type) {
+		case workflow.StartChild:
+			started = append(started, e.Order.GetOrderId())
+		case workflow.CancelChild:
+			if !slices.Contains(started, e.Order.GetOrderId()) { // once for each frame around it
+				started = append(started, e.Order.GetOrderId())
+			}
+		case workflow.TellParent:
+			tells = true
+		}
+	}
+	slices.Sort(started)
+	if !slices.Equal(started, want) {
+		m.t.Fatalf("the children are %v, but to be started or cancelled are %v", want, started)
+	}
+	if tells != (m.ended() && m.phase.child && !m.undo.told) || tells != m.live.Untold() {
+		m.t.Fatalf("its parent is to be told: %t, but %+v", tells, m.undo)
+	}
+}
+
+// isUndo tells whether a reference is that of a task that undoes something.
+func isUndo(ref string) bool { return strings.Contains(ref, "/metadata/holdfast/") }
