@@ -21,10 +21,16 @@ var activities = map[string]func(o offers){
 		offer[subscriber, subscriberID](o, "createSubscriber")
 		offer[subscriberID, subscriberID](o, "deleteSubscriber")
 	},
-	"policy":  func(o offers) { offer[assignProfile, profile](o, "assignProfile") },
-	"sim":     func(o offers) { offer[updateCard, cardUpdate](o, "updateCard") },
-	"billing": func(o offers) { offer[startContract, contract](o, "startContract") },
-	"sms":     func(o offers) { offer[message, messageID](o, "send") },
+	"policy": func(o offers) {
+		offer[assignProfile, profile](o, "assignProfile")
+		offer[profileID, profileID](o, "removeProfile")
+	},
+	"sim": func(o offers) { offer[updateCard, cardUpdate](o, "updateCard") },
+	"billing": func(o offers) {
+		offer[startContract, contract](o, "startContract")
+		offer[contract, contract](o, "endContract")
+	},
+	"sms": func(o offers) { offer[message, messageID](o, "send") },
 	"npdb": func(o offers) {
 		offer[requestPort, port](o, "requestPort")
 		offer[routeNumber, route](o, "routeNumber")

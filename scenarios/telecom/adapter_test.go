@@ -115,10 +115,12 @@ func TestEveryAdapter(t *testing.T) {
 		"hss.createSubscriber":  subscriber{IMSI: "1", MSISDN: "+1"},
 		"hss.deleteSubscriber":  subscriberID{SubscriberID: "SUB-1"},
 		"policy.assignProfile":  assignProfile{IMSI: "1", Plan: "5G"},
+		"policy.removeProfile":  profileID{ProfileID: "POL-1"},
 		"npdb.requestPort":      requestPort{MSISDN: "+1", Donor: "D042", Window: window{"2030-01-01T00:00:00Z", "2030-01-01T02:00:00Z"}},
 		"npdb.routeNumber":      routeNumber{PortID: "PORT-1", MSISDN: "+1"},
 		"sim.updateCard":        updateCard{ICCID: "1", IMSI: "1", MSISDN: "+1"},
 		"billing.startContract": startContract{MSISDN: "+1", Plan: "5G"},
+		"billing.endContract":   contract{AccountID: "ACC-1"},
 		"sms.send":              message{To: "+1", Text: "hello"},
 	}
 	for name, operations := range systems {

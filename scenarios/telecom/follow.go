@@ -98,7 +98,9 @@ func (o *following) maybeCancel(
 		return err
 	}
 	_, err := retried(ctx, func() (*orderv1.CancelResponse, error) {
-		answer, err := client.Cancel(ctx, &orderv1.CancelRequest{Id: string(o.id), Reason: "the customer changed their mind"})
+		answer, err := client.Cancel(ctx, &orderv1.CancelRequest{
+			Id: string(o.id), Reason: "the customer changed their mind", Compensate: c.compensate,
+		})
 		o.interrupted = o.interrupted || status.Code(err) == codes.Unavailable
 		return answer, err
 	})

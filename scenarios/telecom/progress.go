@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"strings"
 	"sync"
 	"text/tabwriter"
@@ -83,9 +84,12 @@ func (o *following) tell(e *orderv1.HistoryEvent) (colour, text string) {
 		if in := e.GetDue().AsTime().Sub(e.GetAt().AsTime()); in > 0 {
 			return "", fmt.Sprintf("waits %v for its port window", short(in))
 		}
+	case compensationStarted:
+		task, _, _ := strings.Cut(e.GetTask(), inFunction)
+		return yellow, "takes back " + path.Base(task)
 	case "catch.started":
-		return yellow, fmt.Sprintf("%s: %s; takes back what was done", o.activity, why(e))
-	case "stop.requested":
+		return yellow, why(e) + "; tells the customer"
+	case stopRequested:
 		return "", "is asked to cancel: " + e.GetReason()
 	case "order.completed":
 		return green, "completed"

@@ -30,16 +30,21 @@ type sample struct {
 
 // Types of events that are looked for in histories.
 const (
-	attemptScheduled = "attempt.scheduled"
-	retryScheduled   = "retry.scheduled"
-	waitStarted      = "wait.started"
+	attemptScheduled    = "attempt.scheduled"
+	retryScheduled      = "retry.scheduled"
+	waitStarted         = "wait.started"
+	stopRequested       = "stop.requested"
+	compensationStarted = "compensation.started"
+	compensationEnded   = "compensation.ended"
 )
 
-// trigger is a point in the life of an order: a while after an event.
+// trigger is a point in the life of an order, a while after an event, when it is cancelled.
 type trigger struct {
 	event    string
 	activity string // of the event; empty: any
 	after    time.Duration
+	// compensate: what was done is taken back.
+	compensate bool
 }
 
 const windowOpensIn = 5 * time.Second
@@ -61,7 +66,7 @@ var samples = []sample{
 	{
 		name: "04-port-refused", shows: "refused for good: taken back, faults",
 		status: orderv1.Status_STATUS_FAULTED, title: "Activation refused",
-		events: []string{"attempt.failed", "catch.started"},
+		events: []string{"attempt.failed", compensationEnded, compensationEnded, "catch.started"},
 	},
 	{
 		name: "05-port-window", shows: "waits until its port window opens", opensIn: windowOpensIn,
@@ -69,16 +74,16 @@ var samples = []sample{
 		events: []string{waitStarted},
 	},
 	{
-		name: "06-cancel-in-window", shows: "cancelled while it waits", opensIn: time.Hour,
-		cancel: &trigger{event: waitStarted, after: time.Second},
+		name: "06-cancel-in-window", shows: "cancelled while it waits: taken back", opensIn: time.Hour,
+		cancel: &trigger{event: waitStarted, after: time.Second, compensate: true},
 		status: orderv1.Status_STATUS_CANCELLED,
-		events: []string{waitStarted, "stop.requested"},
+		events: []string{waitStarted, stopRequested, compensationEnded, compensationEnded, "order.cancelled"},
 	},
 	{
 		name: "07-cancel-over-the-air", shows: "cancelled during an activity",
 		cancel: &trigger{event: attemptScheduled, activity: "sim.updateCard", after: 700 * time.Millisecond},
 		status: orderv1.Status_STATUS_CANCELLED,
-		events: []string{"stop.requested", "attempt.", "order.cancelled"}, // the attempt is awaited
+		events: []string{stopRequested, "attempt.", "order.cancelled"}, // the attempt is awaited
 	},
 	{
 		name: "08-unsupported", shows: "not for this workflow: raises an error",

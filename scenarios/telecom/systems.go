@@ -29,6 +29,9 @@ type (
 		ProfileID    string `json:"profileId"`
 		DownlinkMbps int    `json:"downlinkMbps"`
 	}
+	profileID struct {
+		ProfileID string `json:"profileId"`
+	}
 	window struct {
 		StartDateTime string `json:"startDateTime"`
 		EndDateTime   string `json:"endDateTime"`
@@ -91,6 +94,7 @@ var systems = map[string]map[string]operation{
 			}
 			return p
 		}),
+		"removeProfile": does(func(_ string, in profileID) profileID { return in }),
 	},
 	"sim": {
 		"updateCard": does(func(key string, _ updateCard) cardUpdate { return cardUpdate{reference("OTA", key)} }),
@@ -101,6 +105,7 @@ var systems = map[string]map[string]operation{
 	},
 	"billing": {
 		"startContract": does(func(key string, _ startContract) contract { return contract{reference("ACC", key)} }),
+		"endContract":   does(func(_ string, in contract) contract { return in }),
 	},
 	"sms": {
 		"send": does(func(key string, _ message) messageID { return messageID{reference("MSG", key)} }),
