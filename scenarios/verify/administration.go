@@ -153,7 +153,7 @@ func (a *flooded) measure(ctx context.Context, f figures) error {
 func (a *flooded) phase(ctx context.Context, neighbour string, d time.Duration) (float64, error) {
 	healthy, other := newFleet(orderOf("healthy")), newFleet(orderOf(neighbour))
 	if neighbour == "faulting" {
-		other.want = orderv1.Status_STATUS_FAULTED
+		other.want = []orderv1.Status{orderv1.Status_STATUS_FAULTED}
 	}
 	began := time.Now()
 	var both sync.WaitGroup

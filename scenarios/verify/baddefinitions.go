@@ -37,6 +37,12 @@ var broken = map[string]string{
 	"recursive function": head + "use: { functions: { f: { do: [ { a: { call: f } } ] } } }\ndo: [ { a: { call: f } } ]",
 	"many tasks":         head + "do:\n" + strings.Repeat("  - a: { set: { b: 1 } }\n", 20_000),
 
+	"bad child":        head + "do: [ { a: { run: { workflow: { namespace: a, name: b/c, version: newest } } } } ]",
+	"a shell":          head + "do: [ { a: { run: { shell: { command: ls } } } } ]",
+	"bad compensation": head + "do: [ { a: " + undoneBy("true") + " } ]",
+	"undone undoing":   head + "do: [ { a: " + undoneBy(undoneBy("{ call: a.c }")) + " } ]",
+	"endless undoing":  head + "use: { functions: { f: " + undoneBy("{ call: f }") + " } }\ndo: [ { a: { call: f } } ]",
+
 	"endless aliases": aliases(), "alias to itself": "document: &a { dsl: 1.0.3, namespace: *a }\n",
 	"deep lists":   strings.Repeat("[", 100_000),
 	"deep objects": strings.Repeat(`{"a":`, 100_000) + "1" + strings.Repeat("}", 100_000),
@@ -48,6 +54,11 @@ const (
 	head  = "document: { dsl: 1.0.3, namespace: a, name: b, version: 1.0.0 }\n"
 	tasks = "do: [ { a: { set: { b: 1 } } } ]"
 )
+
+// undoneBy is a task with a compensation.
+func undoneBy(compensation string) string {
+	return "{ call: a.b, metadata: { holdfast: { compensate: " + compensation + " } } }"
+}
 
 // aliases is a small document that would be a large one with its aliases replaced.
 func aliases() string {

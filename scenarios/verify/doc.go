@@ -1,5 +1,5 @@
 // Command verify checks that Holdfast shows what it must show, a row of docs/benchmarks.md at a time: speed, survival of
-// kill -9, restarts, full disks and damaged ones, refusal of bad input, the demo. It runs the real binaries, as
+// kill -9, sagas, restarts, full disks and damaged ones, refusal of bad input, the demo. It runs the real binaries, as
 // processes, through the public API.
 //
 //	verify [-row NAME] [-scale full|ci] [-seed N]

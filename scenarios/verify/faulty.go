@@ -13,7 +13,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -60,25 +59,12 @@ func (s *site) withFaults(ctx context.Context, f figures, inject func(context.Co
 			Definition: "verify/kill:1.0.0", Input: fmt.Appendf(nil, `{"imsi":"24001%010d","msisdn":"+467%08d"}`, n, n),
 		}
 	})
-	var fleet sync.WaitGroup
-	ended := make(chan error, 1)
-	sailing, sink := context.WithCancelCause(ctx)
-	fleet.Go(func() {
-		err := x.client.run(sailing, x.conn, faultyInFlight)
-		ended <- err
-		sink(err)
+	err = x.client.during(ctx, x.conn, faultyInFlight, func(sailing context.Context) error {
+		if err := x.goesOn(sailing); err != nil {
+			return err
+		}
+		return inject(sailing, x)
 	})
-	if err = x.goesOn(sailing); err == nil {
-		err = inject(sailing, x)
-	}
-	x.client.finish()
-	if err != nil {
-		sink(err)
-	}
-	fleet.Wait()
-	if err = errors.Join(err, <-ended); errors.Is(err, errStall) {
-		err = nil // the orders that are missing tell
-	}
 	for _, wrong := range x.client.wrong {
 		s.sayf("%v", wrong)
 	}

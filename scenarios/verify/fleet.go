@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -27,7 +28,13 @@ const (
 // opens another one and submits all orders again that it knows no end of, under the same ids.
 type fleet struct {
 	request func(n int) *orderv1.WorkOrder // makes the nth order; its id is set by the fleet
-	want    orderv1.Status                 // with which the orders must end
+	want    []orderv1.Status               // with one of which the orders must end
+	// lastOf, if not nil, has an order submitted once the one before it with the same key was acknowledged. It
+	// holds the last of each key.
+	lastOf map[string]*order
+	// turn, if set, is told of an order that was accepted when the one before it with the same key has ended. It must not
+	// block.
+	turn func(o *order)
 
 	mu      sync.Mutex
 	orders  []*order
@@ -47,17 +54,21 @@ const maxWrong = 20
 // order is what the client knows of an order.
 type order struct {
 	id      messages.OrderID
+	n       int // which of the fleet's orders it is
 	request *orderv1.WorkOrder
 	sent    bool
+	// before and next are those with the same key, if the fleet minds them.
+	before, next *order
 	// submitted is when it was sent first.
 	submitted time.Time
 	accepted  time.Time
 	ended     time.Time
+	end       orderv1.Status // as it was told
 }
 
 func newFleet(request func(n int) *orderv1.WorkOrder) *fleet {
 	return &fleet{
-		request: request, want: orderv1.Status_STATUS_COMPLETED, byID: map[messages.OrderID]*order{}, replace: true,
+		request: request, want: []orderv1.Status{orderv1.Status_STATUS_COMPLETED}, byID: map[messages.OrderID]*order{}, replace: true,
 		changed: make(chan struct{}),
 	}
 }
@@ -87,6 +98,29 @@ func (f *fleet) run(ctx context.Context, conn *grpc.ClientConn, n int) error {
 		case <-ctx.Done():
 		}
 	}
+}
+
+// during keeps n orders in flight while something is done, and waits until all have ended. It is no error if orders stall:
+// those that are missing tell.
+func (f *fleet) during(ctx context.Context, conn *grpc.ClientConn, n int, do func(context.Context) error) error {
+	var running sync.WaitGroup
+	ended := make(chan error, 1)
+	sailing, sink := context.WithCancelCause(ctx)
+	running.Go(func() {
+		err := f.run(sailing, conn, n)
+		ended <- err
+		sink(err)
+	})
+	err := do(sailing)
+	f.finish()
+	if err != nil {
+		sink(err)
+	}
+	running.Wait()
+	if err = errors.Join(err, <-ended); errors.Is(err, errStall) {
+		return nil
+	}
+	return err
 }
 
 // passing tells whether an error is what a client of a node that is killed has to expect.
@@ -149,14 +183,14 @@ var errStall = errors.New("no progress")
 // open counts the orders without an end.
 func (f *fleet) open() int { return len(f.orders) - f.counted.ended }
 
-// submit sends those of the orders that have not ended.
+// submit sends those of the orders that have not ended, and need not wait for another's acknowledgement.
 func (f *fleet) submit(orders []*order) {
 	if f.stream == nil {
 		return // the next one will be sent all
 	}
 	var batch []*orderv1.SubmitRequest
 	for _, o := range orders {
-		if !o.ended.IsZero() {
+		if !o.ended.IsZero() || o.before != nil && o.before.accepted.IsZero() {
 			continue
 		}
 		if o.sent {
@@ -170,8 +204,16 @@ func (f *fleet) submit(orders []*order) {
 }
 
 func (f *fleet) add() *order {
-	o := &order{id: messages.NewOrderID(), request: f.request(len(f.orders))}
+	n := len(f.orders)
+	o := &order{id: messages.NewOrderID(), n: n, request: f.request(n)}
 	o.request.Id = string(o.id)
+	if f.lastOf != nil {
+		key := o.request.GetOrderKey()
+		if o.before = f.lastOf[key]; o.before != nil {
+			o.before.next = o
+		}
+		f.lastOf[key] = o
+	}
 	f.orders = append(f.orders, o)
 	f.byID[o.id] = o
 	return o
@@ -190,7 +232,7 @@ func (f *fleet) answers(answers []*orderv1.Submission) {
 		}
 		switch answer := a.GetAnswer().(type) {
 		case *orderv1.Submission_Accepted:
-			f.accepted(o, now)
+			next = f.accepted(o, now, next)
 		case *orderv1.Submission_Refused:
 			f.refused = append(f.refused, o)
 			if c := codes.Code(answer.Refused.GetCode()); !passingCode(c) { //nolint:gosec // a code
@@ -200,7 +242,7 @@ func (f *fleet) answers(answers []*orderv1.Submission) {
 			if !o.ended.IsZero() {
 				continue // told again, because it was submitted again
 			}
-			f.accepted(o, now)
+			next = f.accepted(o, now, next)
 			f.ended(o, answer.Ended, now)
 			if f.replace {
 				next = append(next, f.add())
@@ -213,17 +255,29 @@ func (f *fleet) answers(answers []*orderv1.Submission) {
 	f.changed = make(chan struct{})
 }
 
-func (f *fleet) accepted(o *order, now time.Time) {
-	if o.accepted.IsZero() {
-		o.accepted, f.last = now, now
-		f.counted.accepted++
+// accepted notes that an order was, and adds to next what may be submitted now.
+func (f *fleet) accepted(o *order, now time.Time, next []*order) []*order {
+	if !o.accepted.IsZero() {
+		return next
 	}
+	o.accepted, f.last = now, now
+	f.counted.accepted++
+	if f.turn != nil && (o.before == nil || !o.before.ended.IsZero()) {
+		f.turn(o)
+	}
+	if o.next != nil {
+		next = append(next, o.next)
+	}
+	return next
 }
 
 func (f *fleet) ended(o *order, end *orderv1.Ended, now time.Time) {
-	o.ended, f.last = now, now
+	o.ended, o.end, f.last = now, end.GetStatus(), now
 	f.counted.ended++
-	if end.GetStatus() == f.want {
+	if f.turn != nil && o.next != nil && !o.next.accepted.IsZero() {
+		f.turn(o.next)
+	}
+	if slices.Contains(f.want, end.GetStatus()) {
 		f.counted.completed++
 		return
 	}

@@ -80,6 +80,14 @@ func (f *flaky) answer(id string) []*orderv1.Submission {
 
 func sail(t *testing.T, server *flaky) *fleet {
 	t.Helper()
+	client := newFleet(func(n int) *orderv1.WorkOrder { return &orderv1.WorkOrder{Input: fmt.Append(nil, n)} })
+	sailWith(t, server, client)
+	return client
+}
+
+// sailWith has a fleet submit some orders.
+func sailWith(t *testing.T, server *flaky, client *fleet) {
+	t.Helper()
 	server.seen = map[string]int{}
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -100,7 +108,6 @@ func sail(t *testing.T, server *flaky) *fleet {
 			t.Error(err)
 		}
 	}()
-	client := newFleet(func(n int) *orderv1.WorkOrder { return &orderv1.WorkOrder{Input: fmt.Append(nil, n)} })
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	ended := make(chan error, 1)
@@ -112,7 +119,6 @@ func sail(t *testing.T, server *flaky) *fleet {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
-	return client
 }
 
 // TestFleet: whatever breaks, each order is acknowledged and ends once.
@@ -143,5 +149,31 @@ func TestFleetTells(t *testing.T) {
 	}})
 	if c := client.counts(); c.ended != c.completed+1 || len(client.wrong) != 1 {
 		t.Errorf("counted %+v, wrong: %v", c, client.wrong)
+	}
+}
+
+// TestFleetInTurn: an order is submitted once the one before it with the same key was acknowledged, and each has its turn once.
+func TestFleetInTurn(t *testing.T) {
+	t.Parallel()
+	client := newFleet(func(n int) *orderv1.WorkOrder { return &orderv1.WorkOrder{OrderKey: fmt.Sprint(n % 3)} })
+	turns := map[*order]int{}
+	client.lastOf = map[string]*order{}
+	client.turn = func(o *order) {
+		turns[o]++
+		if o.accepted.IsZero() || o.before != nil && o.before.ended.IsZero() {
+			t.Errorf("order %d has its turn, but was not accepted, or the one before it has not ended", o.n)
+		}
+	}
+	sailWith(t, &flaky{}, client)
+	if c := client.counts(); c.submitted < 520 || c.completed != c.submitted || c.resubmitted == 0 {
+		t.Errorf("counted %+v", c)
+	}
+	for i, o := range client.orders {
+		if o.n != i || turns[o] != 1 {
+			t.Errorf("order %d is number %d, and had %d turns", i, o.n, turns[o])
+		}
+		if i >= 3 && (o.before != client.orders[i-3] || o.submitted.Before(o.before.accepted)) {
+			t.Errorf("order %d was submitted at %v, and the one before it accepted at %v", i, o.submitted, o.before.accepted)
+		}
 	}
 }

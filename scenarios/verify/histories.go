@@ -36,12 +36,46 @@ type historyLine struct {
 
 // writeHistories writes the histories of all orders to a file, and counts those that the node knows nothing of.
 func writeHistories(ctx context.Context, conn *grpc.ClientConn, orders []*order, name string) (untold int, err error) {
+	return recordHistories(ctx, conn, idsOf(orders), name, func(messages.OrderID, []*orderv1.HistoryEvent) {})
+}
+
+// recordHistories does the same for ids, and hands each history to take, one at a time.
+func recordHistories(
+	ctx context.Context, conn *grpc.ClientConn, ids []messages.OrderID, name string,
+	take func(messages.OrderID, []*orderv1.HistoryEvent),
+) (untold int, err error) {
 	f, err := os.Create(name)
 	if err != nil {
 		return 0, err
 	}
 	w := bufio.NewWriterSize(f, 1<<20)
 	lines := json.NewEncoder(w)
+	untold, err = readHistories(ctx, conn, ids, func(id messages.OrderID, events []*orderv1.HistoryEvent) error {
+		take(id, events)
+		var err error
+		for _, e := range events {
+			err = errors.Join(err, lines.Encode(historyLine{
+				Order: id, Version: e.GetVersion(), At: e.GetAt().AsTime(), Type: e.GetType(), Task: e.GetTask(),
+				Attempt: e.GetAttempt(), Key: e.GetKey(), Activity: e.GetActivity(),
+			}))
+		}
+		return err
+	})
+	return untold, errors.Join(err, w.Flush(), f.Close())
+}
+
+func idsOf(orders []*order) []messages.OrderID {
+	ids := make([]messages.OrderID, len(orders))
+	for i, o := range orders {
+		ids[i] = o.id
+	}
+	return ids
+}
+
+// readHistories reads several histories at once, hands over one at a time, and counts those that the node knows nothing of.
+func readHistories(
+	ctx context.Context, conn *grpc.ClientConn, ids []messages.OrderID, take func(messages.OrderID, []*orderv1.HistoryEvent) error,
+) (untold int, err error) {
 	client := orderv1.NewOrderServiceClient(conn)
 	var (
 		all    sync.WaitGroup
@@ -49,28 +83,25 @@ func writeHistories(ctx context.Context, conn *grpc.ClientConn, orders []*order,
 		mu     sync.Mutex
 		failed error
 	)
-	one := func(o *order) error {
-		events, err := readHistory(ctx, client, o.id)
+	one := func(id messages.OrderID) error {
+		events, err := readHistory(ctx, client, id)
 		mu.Lock()
 		defer mu.Unlock()
-		if status.Code(err) == codes.NotFound {
+		switch {
+		case status.Code(err) == codes.NotFound:
 			untold++
 			return nil
+		case err != nil:
+			return err
 		}
-		for _, e := range events {
-			err = errors.Join(err, lines.Encode(historyLine{
-				Order: o.id, Version: e.GetVersion(), At: e.GetAt().AsTime(), Type: e.GetType(), Task: e.GetTask(),
-				Attempt: e.GetAttempt(), Key: e.GetKey(), Activity: e.GetActivity(),
-			}))
-		}
-		return err
+		return take(id, events)
 	}
 	for range historyReaders {
 		all.Go(func() {
-			for i := int(next.Add(1)) - 1; i < len(orders); i = int(next.Add(1)) - 1 {
-				if err := one(orders[i]); err != nil {
+			for i := int(next.Add(1)) - 1; i < len(ids); i = int(next.Add(1)) - 1 {
+				if err := one(ids[i]); err != nil {
 					mu.Lock()
-					failed = fmt.Errorf("history of %s: %w", orders[i].id, err)
+					failed = fmt.Errorf("history of %s: %w", ids[i], err)
 					mu.Unlock()
 					return
 				}
@@ -78,7 +109,7 @@ func writeHistories(ctx context.Context, conn *grpc.ClientConn, orders []*order,
 		})
 	}
 	all.Wait()
-	return untold, errors.Join(failed, w.Flush(), f.Close())
+	return untold, failed
 }
 
 func readHistory(ctx context.Context, client orderv1.OrderServiceClient, id messages.OrderID) ([]*orderv1.HistoryEvent, error) {

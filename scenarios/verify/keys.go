@@ -82,7 +82,7 @@ func keys(ctx context.Context, s *site) (figures, error) {
 	if err := k.sail(ctx, f); err != nil {
 		return f, why(ctx, err)
 	}
-	executions, err := readExecutions(log)
+	executions, err := readLog[execution](log)
 	if err != nil {
 		return f, err
 	}

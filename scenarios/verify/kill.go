@@ -3,10 +3,8 @@ package main
 import (
 	"context"
 	"embed"
-	"errors"
 	"fmt"
 	"math/rand/v2"
-	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -43,7 +41,7 @@ func kill(ctx context.Context, s *site) (figures, error) {
 	whole := ctx
 	ctx, st := stage.New(whole, s.dir)
 	defer st.Stop()
-	p, err := s.startKill(ctx, st)
+	p, err := s.startKill(ctx, st, killSystems)
 	if err != nil {
 		return nil, why(ctx, err)
 	}
@@ -60,23 +58,9 @@ func kill(ctx context.Context, s *site) (figures, error) {
 			Definition: "verify/kill:1.0.0", Input: fmt.Appendf(nil, `{"imsi":"24001%010d","msisdn":"+467%08d"}`, n, n),
 		}
 	})
-	var fleet sync.WaitGroup
-	ended := make(chan error, 1)
-	sailing, sink := context.WithCancelCause(ctx)
-	fleet.Go(func() {
-		err := client.run(sailing, conn, killInFlight)
-		ended <- err
-		sink(err)
+	err = client.during(ctx, conn, killInFlight, func(sailing context.Context) error {
+		return p.massacre(sailing, s, client, killInFlight, f)
 	})
-	err = p.massacre(sailing, s, client, f)
-	client.finish()
-	if err != nil {
-		sink(err)
-	}
-	fleet.Wait()
-	if err = errors.Join(err, <-ended); errors.Is(err, errStall) {
-		err = nil // the orders that are missing tell
-	}
 	for _, wrong := range client.wrong {
 		s.sayf("kill: %v", wrong)
 	}
@@ -104,16 +88,17 @@ type killProcesses struct {
 	logs     []string // of the downstream systems
 }
 
-func (s *site) startKill(ctx context.Context, st *stage.Stage) (*killProcesses, error) {
+// startKill starts a node, and some downstream systems with an adapter each.
+func (s *site) startKill(ctx context.Context, st *stage.Stage, systems []string) (*killProcesses, error) {
 	p := &killProcesses{}
-	addresses, err := stage.FreeAddresses(ctx, len(killSystems))
+	addresses, err := stage.FreeAddresses(ctx, len(systems))
 	if err != nil {
 		return nil, err
 	}
 	if p.node, err = st.StartNode(ctx, s.holdfast, true); err != nil {
 		return nil, err
 	}
-	for i, system := range killSystems {
+	for i, system := range systems {
 		log := s.dir + "/downstream-" + system + ".jsonl"
 		p.logs = append(p.logs, log)
 		_, err := st.Start(ctx, stage.Spec{Name: "downstream-" + system, Path: s.telecom, Args: []string{
@@ -156,20 +141,20 @@ func deployDocument(ctx context.Context, conn *grpc.ClientConn, document []byte)
 
 // massacre kills. In each round the node goes first, then the adapters. After most rounds it waits until orders end
 // again; after the others not, so that a node is killed while it recovers, too.
-func (p *killProcesses) massacre(ctx context.Context, s *site, client *fleet, f figures) error {
+func (p *killProcesses) massacre(ctx context.Context, s *site, client *fleet, inFlight int, f figures) error {
 	chance := s.chance()
 	kills := 0
 	for range s.killRounds() {
-		if err := client.await(ctx, func(c counts) bool { return c.lost() >= killInFlight*9/10 }); err != nil {
+		if err := client.await(ctx, func(c counts) bool { return c.lost() >= inFlight*9/10 }); err != nil {
 			return err
 		}
-		if err := pause(ctx, chance, 200*time.Millisecond, 2*time.Second); err != nil {
+		if err := between(ctx, chance, 200*time.Millisecond, 2*time.Second); err != nil {
 			return err
 		}
 		victims := append([]*stage.Process{p.node.Process}, p.adapters...)
 		for i, victim := range victims {
 			if i > 0 {
-				if err := pause(ctx, chance, 0, 500*time.Millisecond); err != nil {
+				if err := between(ctx, chance, 0, 500*time.Millisecond); err != nil {
 					return err
 				}
 			}
@@ -190,9 +175,14 @@ func (p *killProcesses) massacre(ctx context.Context, s *site, client *fleet, f 
 	return nil
 }
 
-// pause waits for a time between two.
-func pause(ctx context.Context, chance *rand.Rand, from, to time.Duration) error {
-	t := time.NewTimer(from + time.Duration(chance.Int64N(int64(to-from))))
+// between waits for a time between two.
+func between(ctx context.Context, chance *rand.Rand, from, to time.Duration) error {
+	return pause(ctx, from+time.Duration(chance.Int64N(int64(to-from))))
+}
+
+// pause waits for a time.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
@@ -219,15 +209,20 @@ func (s *site) account(ctx context.Context, f figures, client *fleet, conn *grpc
 	if err != nil {
 		return fmt.Errorf("check: %w", err)
 	}
-	for _, v := range r.Violations[:min(len(r.Violations), maxWrong)] {
-		s.sayf("kill: %s: %s order %s key %s: %s", v.Where, v.Kind, v.Order, v.Key, v.Detail)
-	}
-	f["applied"], f["repeated"], f["duplicated"] = r.Applied, r.Repeated, r.Duplicated
-	f["missing"], f["unexplained"], f["history_gaps"] = r.Missing, r.Unexplained, r.HistoryGaps
+	s.tellCheck("kill", r, f)
 	// Each system is asked once by an order: more would be work done again under another key.
 	f["surplus"] = r.Applied - int64(c.completed*len(killSystems))
 	f["histories_without_end"] = r.Orders - r.Ended
 	return nil
+}
+
+// tellCheck tells what the checker found.
+func (s *site) tellCheck(row string, r *checker.Report, f figures) {
+	for _, v := range r.Violations[:min(len(r.Violations), maxWrong)] {
+		s.sayf("%s: %s: %s order %s key %s: %s", row, v.Where, v.Kind, v.Order, v.Key, v.Detail)
+	}
+	f["applied"], f["repeated"], f["duplicated"] = r.Applied, r.Repeated, r.Duplicated
+	f["missing"], f["unexplained"], f["history_gaps"] = r.Missing, r.Unexplained, r.HistoryGaps
 }
 
 func killBars(s *site) bars {

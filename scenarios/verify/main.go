@@ -77,6 +77,7 @@ var rows = []row{
 	{"accept", 5 * time.Minute, accept, acceptBars},
 	{"timers", 5 * time.Minute, timers, timersBars},
 	{"kill", 15 * time.Minute, kill, killBars},
+	{"saga", 15 * time.Minute, saga, sagaBars},
 	{"restart", 3 * time.Minute, restart, restartBars},
 	{"backlog", 15 * time.Minute, backlog, backlogBars},
 	{"bulkhead", 10 * time.Minute, bulkhead, bulkheadBars},

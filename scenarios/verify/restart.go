@@ -50,7 +50,7 @@ func restart(ctx context.Context, s *site) (figures, error) {
 	}
 	var killed, ready time.Time
 	client, err := s.voyage(ctx, node, restartOrders, func(ctx context.Context) error {
-		if err := pause(ctx, s.chance(), 200*time.Millisecond, 2800*time.Millisecond); err != nil {
+		if err := between(ctx, s.chance(), 200*time.Millisecond, 2800*time.Millisecond); err != nil {
 			return err
 		}
 		var err error
@@ -64,7 +64,7 @@ func restart(ctx context.Context, s *site) (figures, error) {
 	if err != nil {
 		return f, err
 	}
-	executions, err := readExecutions(log)
+	executions, err := readLog[execution](log)
 	if err != nil {
 		return f, err
 	}

@@ -81,21 +81,21 @@ func runSleeper(ctx context.Context, args []string, stderr io.Writer) int {
 	return exitPass
 }
 
-// readExecutions reads the sleeper's log.
-func readExecutions(name string) ([]execution, error) {
+// readLog reads a log of JSON lines.
+func readLog[T any](name string) ([]T, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close() //nolint:errcheck // it was only read
-	var all []execution
+	var all []T
 	lines := bufio.NewScanner(f)
 	for lines.Scan() {
-		var e execution
-		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+		var line T
+		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
 			return nil, fmt.Errorf("%s: line %d: %w", name, len(all)+1, err)
 		}
-		all = append(all, e)
+		all = append(all, line)
 	}
 	return all, lines.Err()
 }
