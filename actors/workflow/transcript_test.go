@@ -54,7 +54,7 @@ type env struct {
 // verbs are what a transcript can say.
 var verbs = map[string]func(*env, *testing.T, *datadriven.TestData) string{
 	"define":      (*env).define,      // body: a document, or its part after the header
-	"limits":      (*env).limit,       // steps= events= grace=
+	"limits":      (*env).limit,       // steps= deeds= events= grace=
 	"chance":      (*env).setChance,   // the seed for the next commands
 	"accept":      (*env).accept,      // id= order-key= deadline= (after now) hash= queued parent= turn= depth=; body: the input
 	"start":       (*env).start,       //
@@ -67,7 +67,7 @@ var verbs = map[string]func(*env, *testing.T, *datadriven.TestData) string{
 	"in-doubt":    (*env).inDoubt,     // key= attempt=
 	"advance":     (*env).advance,     // the clock, and nothing else
 	"fire":        (*env).fire,        // after=: advances the clock before
-	"cancel":      (*env).cancel,      // compensate by= reason=
+	"cancel":      (*env).cancel,      // compensate later by= reason=
 	"child":       (*env).child,       // id= version= status= type= title=; body: the output
 	"told":        (*env).told,        // version=
 	"compensable": (*env).compensable, //
@@ -113,6 +113,7 @@ func (e *env) limit(t *testing.T, d *datadriven.TestData) string {
 	t.Helper()
 	e.limits = workflow.Limits{}
 	d.MaybeScanArgs(t, "steps", &e.limits.Steps)
+	d.MaybeScanArgs(t, "deeds", &e.limits.Deeds)
 	var events int
 	d.MaybeScanArgs(t, "events", &events)
 	e.limits.Events = workflowVersion(events)
@@ -229,7 +230,9 @@ func (e *env) fire(t *testing.T, d *datadriven.TestData) string {
 
 func (e *env) cancel(t *testing.T, d *datadriven.TestData) string {
 	t.Helper()
-	return e.decide(t, workflow.Cancel{Compensate: d.HasArg("compensate"), By: text(t, d, "by"), Reason: text(t, d, "reason"), Turn: []byte("T")})
+	return e.decide(t, workflow.Cancel{
+		Compensate: d.HasArg("compensate"), Later: d.HasArg("later"), By: text(t, d, "by"), Reason: text(t, d, "reason"), Turn: []byte("T"),
+	})
 }
 
 func (e *env) child(t *testing.T, d *datadriven.TestData) string {
