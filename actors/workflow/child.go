@@ -102,15 +102,14 @@ func (m *machine) childResult(c ChildResult) {
 		return
 	}
 	e := &journalv1.ChildEnded{Frame: f.id, Outcome: journalv1.Outcome_OUTCOME_FAILED, Error: childProblem(f.task, c)}
-	switch c.Status { //nolint:exhaustive // the others are no result
-	case orderv1.Status_STATUS_PENDING:
-		if !f.task.Run.Detached {
-			return
-		}
-		e.Outcome, e.Error = journalv1.Outcome_OUTCOME_SUCCEEDED, nil
-	case orderv1.Status_STATUS_COMPLETED:
+	switch {
+	case f.task.Run.Detached && c.Status != orderv1.Status_STATUS_UNSPECIFIED:
+		e.Outcome, e.Error = journalv1.Outcome_OUTCOME_SUCCEEDED, nil // it was accepted
+	case c.Status == orderv1.Status_STATUS_PENDING:
+		return
+	case c.Status == orderv1.Status_STATUS_COMPLETED:
 		e.Outcome, e.Output, e.Error = journalv1.Outcome_OUTCOME_SUCCEEDED, c.Output, nil
-	case orderv1.Status_STATUS_FAULTED:
+	case c.Status == orderv1.Status_STATUS_FAULTED:
 		if f.child.fault.GetVersion() < uint64(c.Version) {
 			m.emit(&journalv1.Event{Kind: &journalv1.Event_ChildFaulted{ChildFaulted: &journalv1.ChildFaulted{
 				Frame: f.id, Error: e.GetError(), Version: uint64(c.Version), Caught: m.catches(f, e.GetError()),

@@ -87,6 +87,9 @@ func (m *model) follow(ev *journalv1.Event) {
 	case *journalv1.Event_OrderResumed:
 		p.suspended = false
 	case *journalv1.Event_StopRequested:
+		if faulted && m.undo.under != "" {
+			return // it is to be cancelled once that is undone
+		}
 		p.stopping = p.stopping || e.StopRequested.GetFrame() == 0
 	case *journalv1.Event_AttemptEnded, *journalv1.Event_AttemptSent, *journalv1.Event_ChildFaulted,
 		*journalv1.Event_ChildEnded: // of what is under way already

@@ -121,7 +121,7 @@ func (m *model) draw() []workflow.Command {
 			})
 		case "cancel":
 			if rapid.IntRange(0, 3).Draw(m.t, "really") == 3 {
-				out = append(out, workflow.Cancel{Reason: "r", Compensate: rapid.Bool().Draw(m.t, "compensate"), Turn: []byte("T")})
+				out = append(out, workflow.Cancel{Reason: "r", Compensate: rapid.Bool().Draw(m.t, "compensate"), Later: rapid.Bool().Draw(m.t, "later"), Turn: []byte("T")})
 			}
 		case "start":
 			out = append(out, workflow.Start{})

@@ -115,7 +115,9 @@ func (m *model) noteUndo(ev *journalv1.Event) {
 			m.interrupted()
 		}
 	case *journalv1.Event_StopRequested:
-		u.compensates = u.compensates || e.StopRequested.GetCompensate()
+		if e.StopRequested.GetFrame() == 0 {
+			u.compensates = e.StopRequested.GetCompensate()
+		}
 	case *journalv1.Event_OrderCancelled:
 		if open := m.phase.end == orderv1.Status_STATUS_UNSPECIFIED; open && u.compensates && len(u.done) > 0 {
 			m.t.Fatalf("the order was cancelled, but not undone is %+v", u.done)
@@ -171,7 +173,9 @@ func (m *model) interrupted() {
 // reopened follows what an operator knows about what was done.
 func (m *model) reopened(e *journalv1.OrderReopened) {
 	u := &m.undo
-	u.compensates = e.GetHow() == journalv1.Reopening_REOPENING_CANCEL || u.under != "" && u.at == 0
+	// A cancellation that waits until something is undone is not forgotten, unless the order goes on elsewhere.
+	u.compensates = e.GetHow() == journalv1.Reopening_REOPENING_CANCEL || u.under != "" && u.at == 0 ||
+		u.compensates && e.GetHow() != journalv1.Reopening_REOPENING_RESTART
 	if e.GetHow() == journalv1.Reopening_REOPENING_RETRY && u.under != "" && m.deed(u.under).InDoubt && e.GetNotDone() {
 		u.void = true
 	}
