@@ -224,11 +224,8 @@ func (a admin) ShowFallout(ctx context.Context, r *adminv1.ShowFalloutRequest) (
 	return out, nil
 }
 
-// compensable is what a cancellation with compensation would undo: nothing of an order that can no longer be cancelled.
+// compensable is what a cancellation with compensation would undo.
 func compensable(s *workflow.State) []*adminv1.Compensable {
-	if s.Ended() && !s.Faulted() {
-		return nil
-	}
 	var out []*adminv1.Compensable
 	all := s.Compensable()
 	for _, c := range all[:min(len(all), mostCompensable)] {

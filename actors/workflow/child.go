@@ -241,6 +241,11 @@ func (s *State) Awaited() []string {
 	return out
 }
 
+// tellParent is the effect that tells the order's parent how it has ended.
+func (s *State) tellParent() TellParent {
+	return TellParent{Parent: s.accepted.GetParent(), Result: s.Result()}
+}
+
 // Queues tells whether an order waits for its key: it has one, and no order above it that awaits it has it.
 func Queues(o *journalv1.OrderAccepted) bool {
 	return o.GetOrderKey() != "" && !slices.Contains(o.GetParent().GetTurns(), o.GetOrderKey())

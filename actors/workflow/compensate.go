@@ -119,6 +119,9 @@ func (s *State) outlasts(f *frame) bool {
 		slices.ContainsFunc(s.frames, func(x *frame) bool { return (x.undo != nil || x.unwinding) && x.inside(f) })
 }
 
+// leaves tells whether f is being left now.
+func (s *State) leaves(f *frame) bool { return f.stop != nil && !s.outlasts(f) }
+
 func waits(c journalv1.StopCause) bool {
 	return c == journalv1.StopCause_STOP_CAUSE_CANCEL || c == journalv1.StopCause_STOP_CAUSE_TIMEOUT
 }

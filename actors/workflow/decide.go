@@ -437,7 +437,7 @@ func (m *machine) timers() {
 	}
 	for _, f := range append([]*frame(nil), s.frames...) {
 		switch {
-		case f.stop != nil && !s.outlasts(f):
+		case s.leaves(f):
 			if due(f.stop.GetUntil()) {
 				m.giveUp(f)
 			}

@@ -92,13 +92,13 @@ func (s *State) Effects(events []*journalv1.Event) []Effect {
 				out = append(out, s.cancelChild(f))
 			}
 		case *journalv1.Event_StopRequested:
-			if f := s.frame(e.StopRequested.GetFrame()); f != nil && f.stop == e.StopRequested && !s.outlasts(f) {
+			if f := s.frame(e.StopRequested.GetFrame()); f != nil && f.stop == e.StopRequested && s.leaves(f) {
 				out = append(out, s.cancellations(f, false)...)
 			}
 		case *journalv1.Event_OrderCompleted, *journalv1.Event_OrderFaulted, *journalv1.Event_OrderCancelled:
 			out = append(out, End{})
 			if s.Untold() {
-				out = append(out, TellParent{Parent: s.accepted.GetParent(), Result: s.Result()})
+				out = append(out, s.tellParent())
 			}
 		}
 	}
@@ -122,12 +122,12 @@ func (s *State) Outstanding() []Effect {
 		}
 	}
 	for _, f := range s.frames {
-		if f.stop != nil && !s.outlasts(f) {
+		if s.leaves(f) {
 			out = append(out, s.cancellations(f, true)...)
 		}
 	}
 	if s.version != 0 && s.Untold() {
-		out = append(out, TellParent{Parent: s.accepted.GetParent(), Result: s.Result()})
+		out = append(out, s.tellParent())
 	}
 	if s.version != 0 && s.runnable() != nil {
 		out = append(out, More{})

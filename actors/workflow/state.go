@@ -279,7 +279,7 @@ func (s *State) NextDue() time.Time {
 	}
 	for _, f := range s.frames {
 		switch {
-		case f.stop != nil && !s.outlasts(f):
+		case s.leaves(f):
 			if s.inFlightIn(f) {
 				earliest(f.stop.GetUntil())
 			}
@@ -349,7 +349,7 @@ func (s *State) frame(id uint32) *frame {
 // stopping tells whether f, or a frame that contains it, is being left.
 func (s *State) stopping(f *frame) bool {
 	for ; f != nil; f = f.parent {
-		if f.stop != nil && !s.outlasts(f) {
+		if s.leaves(f) {
 			return true
 		}
 	}

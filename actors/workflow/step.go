@@ -32,7 +32,7 @@ func (s *State) runnable() *frame {
 		return nil
 	}
 	for _, f := range s.frames {
-		if f.stop != nil && !s.outlasts(f) {
+		if s.leaves(f) {
 			for _, x := range s.frames {
 				if x.underWay() && x.inside(f) {
 					return nil // awaited
@@ -50,7 +50,7 @@ func (s *State) runnable() *frame {
 // step takes one step of one frame. Each step makes at least one event.
 func (m *machine) step(f *frame) {
 	switch {
-	case f.stop != nil && !m.s.outlasts(f):
+	case m.s.leaves(f):
 		m.stopped(f)
 	case f.phase == phaseEnter:
 		m.begin(f)
@@ -73,14 +73,14 @@ func (m *machine) step(f *frame) {
 
 // stopped leaves a frame in which nothing is under way any more.
 func (m *machine) stopped(f *frame) {
-	e := f.stop
+	e, d := f.stop, m.s.mustUndo(f)
 	switch {
 	case f.task != nil && f.succeeded():
 		m.complete(f, f.left(), "") // late, but done: a retry would have it done again, under another key
 	case f.task != nil:
 		m.fault(f, e.GetError())
-	case m.s.mustUndo(f) != nil:
-		m.undo(f, m.s.mustUndo(f))
+	case d != nil:
+		m.undo(f, d)
 	case e.GetCause() == journalv1.StopCause_STOP_CAUSE_CANCEL:
 		m.endCancelled(&journalv1.OrderCancelled{Reason: e.GetReason(), By: e.GetBy()})
 	case e.GetCause() == journalv1.StopCause_STOP_CAUSE_COMPLETE:
