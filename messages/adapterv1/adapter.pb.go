@@ -22,18 +22,69 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Feature is something that not every adapter can do.
+type Feature int32
+
+const (
+	Feature_FEATURE_UNSPECIFIED Feature = 0
+	// It reports begun and awaits the confirmation, and executes a task alone, where a task asks for that.
+	Feature_FEATURE_BEGUN Feature = 1
+)
+
+// Enum value maps for Feature.
+var (
+	Feature_name = map[int32]string{
+		0: "FEATURE_UNSPECIFIED",
+		1: "FEATURE_BEGUN",
+	}
+	Feature_value = map[string]int32{
+		"FEATURE_UNSPECIFIED": 0,
+		"FEATURE_BEGUN":       1,
+	}
+)
+
+func (x Feature) Enum() *Feature {
+	p := new(Feature)
+	*p = x
+	return p
+}
+
+func (x Feature) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Feature) Descriptor() protoreflect.EnumDescriptor {
+	return file_holdfast_adapter_v1_adapter_proto_enumTypes[0].Descriptor()
+}
+
+func (Feature) Type() protoreflect.EnumType {
+	return &file_holdfast_adapter_v1_adapter_proto_enumTypes[0]
+}
+
+func (x Feature) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Feature.Descriptor instead.
+func (Feature) EnumDescriptor() ([]byte, []int) {
+	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{0}
+}
+
 // Outcome of an attempt.
 type Outcome int32
 
 const (
 	Outcome_OUTCOME_UNSPECIFIED Outcome = 0
-	Outcome_OUTCOME_SUCCEEDED   Outcome = 1
-	// It was not done, or was undone; the error says why.
+	// It was done. If there is an error besides, that says why its output can't be reported; there is none then.
+	Outcome_OUTCOME_SUCCEEDED Outcome = 1
+	// It was not done, or was undone; the error says why. That goes for all attempts with the key: who was asked with
+	// maybe_started, and knows only that this attempt did nothing, answers in doubt, with the error.
 	Outcome_OUTCOME_FAILED Outcome = 2
 	// It was never started, and will not be. A task that is marked maybe_started is not answered so: finding out, or in
 	// doubt, is what it asks for, also when it is cancelled or the adapter drains.
 	Outcome_OUTCOME_NOT_DONE Outcome = 3
-	// It may have been done; the adapter can't tell.
+	// It may have been done; the adapter can't tell: also when its time was over before an answer came, or it panicked, and also
+	// if the activity is idempotent. The error says why, such as a timeout, and is what the workflow's error handlers see.
 	Outcome_OUTCOME_IN_DOUBT Outcome = 4
 )
 
@@ -66,11 +117,11 @@ func (x Outcome) String() string {
 }
 
 func (Outcome) Descriptor() protoreflect.EnumDescriptor {
-	return file_holdfast_adapter_v1_adapter_proto_enumTypes[0].Descriptor()
+	return file_holdfast_adapter_v1_adapter_proto_enumTypes[1].Descriptor()
 }
 
 func (Outcome) Type() protoreflect.EnumType {
-	return &file_holdfast_adapter_v1_adapter_proto_enumTypes[0]
+	return &file_holdfast_adapter_v1_adapter_proto_enumTypes[1]
 }
 
 func (x Outcome) Number() protoreflect.EnumNumber {
@@ -79,7 +130,7 @@ func (x Outcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Outcome.Descriptor instead.
 func (Outcome) EnumDescriptor() ([]byte, []int) {
-	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{0}
+	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{1}
 }
 
 // ConnectRequest is a message from an adapter. Any of its parts may be set; the parts are handled in the order of their
@@ -94,7 +145,9 @@ type ConnectRequest struct {
 	// Sent at least every heartbeat interval, if nothing else is.
 	Heartbeat *Heartbeat `protobuf:"bytes,5,opt,name=heartbeat,proto3" json:"heartbeat,omitempty"`
 	// The adapter wants no more tasks on this stream.
-	Drain         bool `protobuf:"varint,6,opt,name=drain,proto3" json:"drain,omitempty"`
+	Drain bool `protobuf:"varint,6,opt,name=drain,proto3" json:"drain,omitempty"`
+	// Tasks marked await_confirmation that are about to be executed.
+	Begun         []*Begun `protobuf:"bytes,7,rep,name=begun,proto3" json:"begun,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -171,6 +224,13 @@ func (x *ConnectRequest) GetDrain() bool {
 	return false
 }
 
+func (x *ConnectRequest) GetBegun() []*Begun {
+	if x != nil {
+		return x.Begun
+	}
+	return nil
+}
+
 // Hello says who an adapter is.
 type Hello struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -184,7 +244,9 @@ type Hello struct {
 	// Idempotency keys that this process is executing, or holds unacknowledged results for.
 	Keys []string `protobuf:"bytes,5,rep,name=keys,proto3" json:"keys,omitempty"`
 	// The version of this protocol that it speaks: 1.
-	Protocol      uint32 `protobuf:"varint,6,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	Protocol uint32 `protobuf:"varint,6,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	// What it can do beyond the first version of this protocol.
+	Features      []Feature `protobuf:"varint,7,rep,packed,name=features,proto3,enum=holdfast.adapter.v1.Feature" json:"features,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -261,6 +323,13 @@ func (x *Hello) GetProtocol() uint32 {
 	return 0
 }
 
+func (x *Hello) GetFeatures() []Feature {
+	if x != nil {
+		return x.Features
+	}
+	return nil
+}
+
 // Activity is a function that an adapter offers.
 type Activity struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -271,7 +340,9 @@ type Activity struct {
 	// Executing it again with the same idempotency key does no harm, so that a lost attempt may be repeated anywhere.
 	Idempotent bool `protobuf:"varint,3,opt,name=idempotent,proto3" json:"idempotent,omitempty"`
 	// How many it executes at once.
-	Concurrency   uint32 `protobuf:"varint,4,opt,name=concurrency,proto3" json:"concurrency,omitempty"`
+	Concurrency uint32 `protobuf:"varint,4,opt,name=concurrency,proto3" json:"concurrency,omitempty"`
+	// It can find out what came of work that another process may have started, so that such work need not be in doubt.
+	Recoverable   bool `protobuf:"varint,5,opt,name=recoverable,proto3" json:"recoverable,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -334,6 +405,66 @@ func (x *Activity) GetConcurrency() uint32 {
 	return 0
 }
 
+func (x *Activity) GetRecoverable() bool {
+	if x != nil {
+		return x.Recoverable
+	}
+	return false
+}
+
+// Begun reports that everything is ready to execute an attempt, and that only the node's confirmation is missing.
+type Begun struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Attempt       uint32                 `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Begun) Reset() {
+	*x = Begun{}
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Begun) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Begun) ProtoMessage() {}
+
+func (x *Begun) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Begun.ProtoReflect.Descriptor instead.
+func (*Begun) Descriptor() ([]byte, []int) {
+	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Begun) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Begun) GetAttempt() uint32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
 // Credit lets the node send tasks.
 type Credit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -348,7 +479,7 @@ type Credit struct {
 
 func (x *Credit) Reset() {
 	*x = Credit{}
-	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[3]
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -360,7 +491,7 @@ func (x *Credit) String() string {
 func (*Credit) ProtoMessage() {}
 
 func (x *Credit) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[3]
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -373,7 +504,7 @@ func (x *Credit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Credit.ProtoReflect.Descriptor instead.
 func (*Credit) Descriptor() ([]byte, []int) {
-	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{3}
+	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Credit) GetActivity() string {
@@ -402,7 +533,7 @@ type Revocation struct {
 
 func (x *Revocation) Reset() {
 	*x = Revocation{}
-	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[4]
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -414,7 +545,7 @@ func (x *Revocation) String() string {
 func (*Revocation) ProtoMessage() {}
 
 func (x *Revocation) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[4]
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -427,7 +558,7 @@ func (x *Revocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revocation.ProtoReflect.Descriptor instead.
 func (*Revocation) Descriptor() ([]byte, []int) {
-	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{4}
+	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Revocation) GetActivity() string {
@@ -455,7 +586,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[5]
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -467,7 +598,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[5]
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -480,7 +611,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{5}
+	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Heartbeat) GetProgress() []*Progress {
@@ -502,7 +633,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[6]
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -514,7 +645,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[6]
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -527,7 +658,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{6}
+	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Progress) GetKey() string {
@@ -557,7 +688,7 @@ type Result struct {
 	Outcome   Outcome `protobuf:"varint,6,opt,name=outcome,proto3,enum=holdfast.adapter.v1.Outcome" json:"outcome,omitempty"`
 	// One JSON value, if it succeeded. Empty means null.
 	Output []byte `protobuf:"bytes,7,opt,name=output,proto3" json:"output,omitempty"`
-	// Why, if it did not. The type should be a standard error type of the Open Workflow Specification; empty means
+	// Why, if it did not, or why there is no output. The type should be a standard error type of the Open Workflow Specification; empty means
 	// communication, with status 503 for a transient failure and 500 otherwise.
 	Error *problemv1.Problem `protobuf:"bytes,8,opt,name=error,proto3" json:"error,omitempty"`
 	// The same failure is to be expected again, so that retrying is of no use.
@@ -570,7 +701,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[7]
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -582,7 +713,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[7]
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -595,7 +726,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{7}
+	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Result) GetSeq() uint64 {
@@ -682,14 +813,16 @@ type ConnectResponse struct {
 	// How many tasks wait at this node, per activity of this adapter. Sent when it changed, at most once a second.
 	Depths []*QueueDepth `protobuf:"bytes,6,rep,name=depths,proto3" json:"depths,omitempty"`
 	// The node will send no more tasks on this stream and is about to leave.
-	Drain         bool `protobuf:"varint,7,opt,name=drain,proto3" json:"drain,omitempty"`
+	Drain bool `protobuf:"varint,7,opt,name=drain,proto3" json:"drain,omitempty"`
+	// Answers to begun: execute them.
+	Confirmations []*Confirmation `protobuf:"bytes,8,rep,name=confirmations,proto3" json:"confirmations,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ConnectResponse) Reset() {
 	*x = ConnectResponse{}
-	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[8]
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -701,7 +834,7 @@ func (x *ConnectResponse) String() string {
 func (*ConnectResponse) ProtoMessage() {}
 
 func (x *ConnectResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[8]
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -714,7 +847,7 @@ func (x *ConnectResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectResponse.ProtoReflect.Descriptor instead.
 func (*ConnectResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{8}
+	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ConnectResponse) GetWelcome() *Welcome {
@@ -766,6 +899,66 @@ func (x *ConnectResponse) GetDrain() bool {
 	return false
 }
 
+func (x *ConnectResponse) GetConfirmations() []*Confirmation {
+	if x != nil {
+		return x.Confirmations
+	}
+	return nil
+}
+
+// Confirmation lets an adapter execute what it has reported as begun.
+type Confirmation struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Attempt       uint32                 `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Confirmation) Reset() {
+	*x = Confirmation{}
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Confirmation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Confirmation) ProtoMessage() {}
+
+func (x *Confirmation) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Confirmation.ProtoReflect.Descriptor instead.
+func (*Confirmation) Descriptor() ([]byte, []int) {
+	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Confirmation) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Confirmation) GetAttempt() uint32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
 // Welcome accepts an adapter.
 type Welcome struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -775,7 +968,7 @@ type Welcome struct {
 	HeartbeatMs uint32 `protobuf:"varint,2,opt,name=heartbeat_ms,json=heartbeatMs,proto3" json:"heartbeat_ms,omitempty"`
 	// Addresses of all nodes, host:port, to keep a stream to. Empty: only this one.
 	Nodes []string `protobuf:"bytes,3,rep,name=nodes,proto3" json:"nodes,omitempty"`
-	// Outputs longer than this are refused: report a permanent failure in place of one. 0: no bound.
+	// Outputs longer than this are refused: report a success with an error in place of one. 0: no bound.
 	MaxOutputBytes uint32 `protobuf:"varint,4,opt,name=max_output_bytes,json=maxOutputBytes,proto3" json:"max_output_bytes,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -783,7 +976,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[9]
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -795,7 +988,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[9]
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -808,7 +1001,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{9}
+	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Welcome) GetNode() string {
@@ -861,14 +1054,20 @@ type Task struct {
 	Task string `protobuf:"bytes,9,opt,name=task,proto3" json:"task,omitempty"`
 	// This work may have been started by another process that did not tell what came of it. Unless the activity is
 	// idempotent, find out what came of it (if nothing, execute it), or answer in doubt.
-	MaybeStarted  bool `protobuf:"varint,10,opt,name=maybe_started,json=maybeStarted,proto3" json:"maybe_started,omitempty"`
+	MaybeStarted bool `protobuf:"varint,10,opt,name=maybe_started,json=maybeStarted,proto3" json:"maybe_started,omitempty"`
+	// Report begun, and execute it once that is confirmed.
+	AwaitConfirmation bool `protobuf:"varint,11,opt,name=await_confirmation,json=awaitConfirmation,proto3" json:"await_confirmation,omitempty"`
+	// Execute nothing else meanwhile.
+	Alone bool `protobuf:"varint,12,opt,name=alone,proto3" json:"alone,omitempty"`
+	// Stop trying so many milliseconds after it was begun. 0: no bound.
+	RunWithinMs   uint64 `protobuf:"varint,13,opt,name=run_within_ms,json=runWithinMs,proto3" json:"run_within_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[10]
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -880,7 +1079,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[10]
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -893,7 +1092,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{10}
+	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Task) GetOrderId() string {
@@ -966,6 +1165,27 @@ func (x *Task) GetMaybeStarted() bool {
 	return false
 }
 
+func (x *Task) GetAwaitConfirmation() bool {
+	if x != nil {
+		return x.AwaitConfirmation
+	}
+	return false
+}
+
+func (x *Task) GetAlone() bool {
+	if x != nil {
+		return x.Alone
+	}
+	return false
+}
+
+func (x *Task) GetRunWithinMs() uint64 {
+	if x != nil {
+		return x.RunWithinMs
+	}
+	return 0
+}
+
 // Cancellation asks to give an attempt up.
 type Cancellation struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -977,7 +1197,7 @@ type Cancellation struct {
 
 func (x *Cancellation) Reset() {
 	*x = Cancellation{}
-	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[11]
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -989,7 +1209,7 @@ func (x *Cancellation) String() string {
 func (*Cancellation) ProtoMessage() {}
 
 func (x *Cancellation) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[11]
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1002,7 +1222,7 @@ func (x *Cancellation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cancellation.ProtoReflect.Descriptor instead.
 func (*Cancellation) Descriptor() ([]byte, []int) {
-	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{11}
+	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Cancellation) GetKey() string {
@@ -1031,7 +1251,7 @@ type Returned struct {
 
 func (x *Returned) Reset() {
 	*x = Returned{}
-	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[12]
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1043,7 +1263,7 @@ func (x *Returned) String() string {
 func (*Returned) ProtoMessage() {}
 
 func (x *Returned) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[12]
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1056,7 +1276,7 @@ func (x *Returned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Returned.ProtoReflect.Descriptor instead.
 func (*Returned) Descriptor() ([]byte, []int) {
-	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{12}
+	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Returned) GetActivity() string {
@@ -1084,7 +1304,7 @@ type QueueDepth struct {
 
 func (x *QueueDepth) Reset() {
 	*x = QueueDepth{}
-	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[13]
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1096,7 +1316,7 @@ func (x *QueueDepth) String() string {
 func (*QueueDepth) ProtoMessage() {}
 
 func (x *QueueDepth) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[13]
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1109,7 +1329,7 @@ func (x *QueueDepth) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueueDepth.ProtoReflect.Descriptor instead.
 func (*QueueDepth) Descriptor() ([]byte, []int) {
-	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{13}
+	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *QueueDepth) GetActivity() string {
@@ -1130,14 +1350,15 @@ var File_holdfast_adapter_v1_adapter_proto protoreflect.FileDescriptor
 
 const file_holdfast_adapter_v1_adapter_proto_rawDesc = "" +
 	"\n" +
-	"!holdfast/adapter/v1/adapter.proto\x12\x13holdfast.adapter.v1\x1a!holdfast/problem/v1/problem.proto\"\xc7\x02\n" +
+	"!holdfast/adapter/v1/adapter.proto\x12\x13holdfast.adapter.v1\x1a!holdfast/problem/v1/problem.proto\"\xf9\x02\n" +
 	"\x0eConnectRequest\x120\n" +
 	"\x05hello\x18\x01 \x01(\v2\x1a.holdfast.adapter.v1.HelloR\x05hello\x125\n" +
 	"\aresults\x18\x02 \x03(\v2\x1b.holdfast.adapter.v1.ResultR\aresults\x125\n" +
 	"\acredits\x18\x03 \x03(\v2\x1b.holdfast.adapter.v1.CreditR\acredits\x12A\n" +
 	"\vrevocations\x18\x04 \x03(\v2\x1f.holdfast.adapter.v1.RevocationR\vrevocations\x12<\n" +
 	"\theartbeat\x18\x05 \x01(\v2\x1e.holdfast.adapter.v1.HeartbeatR\theartbeat\x12\x14\n" +
-	"\x05drain\x18\x06 \x01(\bR\x05drain\"\xc2\x01\n" +
+	"\x05drain\x18\x06 \x01(\bR\x05drain\x120\n" +
+	"\x05begun\x18\a \x03(\v2\x1a.holdfast.adapter.v1.BegunR\x05begun\"\xfc\x01\n" +
 	"\x05Hello\x12\x18\n" +
 	"\aadapter\x18\x01 \x01(\tR\aadapter\x12\x18\n" +
 	"\aprocess\x18\x02 \x01(\tR\aprocess\x12\x16\n" +
@@ -1146,14 +1367,19 @@ const file_holdfast_adapter_v1_adapter_proto_rawDesc = "" +
 	"activities\x18\x04 \x03(\v2\x1d.holdfast.adapter.v1.ActivityR\n" +
 	"activities\x12\x12\n" +
 	"\x04keys\x18\x05 \x03(\tR\x04keys\x12\x1a\n" +
-	"\bprotocol\x18\x06 \x01(\rR\bprotocol\"z\n" +
+	"\bprotocol\x18\x06 \x01(\rR\bprotocol\x128\n" +
+	"\bfeatures\x18\a \x03(\x0e2\x1c.holdfast.adapter.v1.FeatureR\bfeatures\"\x9c\x01\n" +
 	"\bActivity\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x1e\n" +
 	"\n" +
 	"idempotent\x18\x03 \x01(\bR\n" +
 	"idempotent\x12 \n" +
-	"\vconcurrency\x18\x04 \x01(\rR\vconcurrency\":\n" +
+	"\vconcurrency\x18\x04 \x01(\rR\vconcurrency\x12 \n" +
+	"\vrecoverable\x18\x05 \x01(\bR\vrecoverable\"3\n" +
+	"\x05Begun\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x18\n" +
+	"\aattempt\x18\x02 \x01(\rR\aattempt\":\n" +
 	"\x06Credit\x12\x1a\n" +
 	"\bactivity\x18\x01 \x01(\tR\bactivity\x12\x14\n" +
 	"\x05total\x18\x02 \x01(\x04R\x05total\">\n" +
@@ -1177,7 +1403,7 @@ const file_holdfast_adapter_v1_adapter_proto_rawDesc = "" +
 	"\x05error\x18\b \x01(\v2\x1c.holdfast.problem.v1.ProblemR\x05error\x12\x1c\n" +
 	"\tpermanent\x18\t \x01(\bR\tpermanent\x12\x1a\n" +
 	"\bactivity\x18\n" +
-	" \x01(\tR\bactivity\"\xe1\x02\n" +
+	" \x01(\tR\bactivity\"\xaa\x03\n" +
 	"\x0fConnectResponse\x126\n" +
 	"\awelcome\x18\x01 \x01(\v2\x1c.holdfast.adapter.v1.WelcomeR\awelcome\x12\x12\n" +
 	"\x04acks\x18\x02 \x03(\x04R\x04acks\x12/\n" +
@@ -1185,12 +1411,16 @@ const file_holdfast_adapter_v1_adapter_proto_rawDesc = "" +
 	"\rcancellations\x18\x04 \x03(\v2!.holdfast.adapter.v1.CancellationR\rcancellations\x129\n" +
 	"\breturned\x18\x05 \x03(\v2\x1d.holdfast.adapter.v1.ReturnedR\breturned\x127\n" +
 	"\x06depths\x18\x06 \x03(\v2\x1f.holdfast.adapter.v1.QueueDepthR\x06depths\x12\x14\n" +
-	"\x05drain\x18\a \x01(\bR\x05drain\"\x80\x01\n" +
+	"\x05drain\x18\a \x01(\bR\x05drain\x12G\n" +
+	"\rconfirmations\x18\b \x03(\v2!.holdfast.adapter.v1.ConfirmationR\rconfirmations\":\n" +
+	"\fConfirmation\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x18\n" +
+	"\aattempt\x18\x02 \x01(\rR\aattempt\"\x80\x01\n" +
 	"\aWelcome\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12!\n" +
 	"\fheartbeat_ms\x18\x02 \x01(\rR\vheartbeatMs\x12\x14\n" +
 	"\x05nodes\x18\x03 \x03(\tR\x05nodes\x12(\n" +
-	"\x10max_output_bytes\x18\x04 \x01(\rR\x0emaxOutputBytes\"\x88\x02\n" +
+	"\x10max_output_bytes\x18\x04 \x01(\rR\x0emaxOutputBytes\"\xf1\x02\n" +
 	"\x04Task\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x1c\n" +
 	"\tpartition\x18\x02 \x01(\rR\tpartition\x12\x14\n" +
@@ -1202,7 +1432,10 @@ const file_holdfast_adapter_v1_adapter_proto_rawDesc = "" +
 	"\bdeadline\x18\b \x01(\x03R\bdeadline\x12\x12\n" +
 	"\x04task\x18\t \x01(\tR\x04task\x12#\n" +
 	"\rmaybe_started\x18\n" +
-	" \x01(\bR\fmaybeStarted\":\n" +
+	" \x01(\bR\fmaybeStarted\x12-\n" +
+	"\x12await_confirmation\x18\v \x01(\bR\x11awaitConfirmation\x12\x14\n" +
+	"\x05alone\x18\f \x01(\bR\x05alone\x12\"\n" +
+	"\rrun_within_ms\x18\r \x01(\x04R\vrunWithinMs\":\n" +
 	"\fCancellation\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\rR\aattempt\"<\n" +
@@ -1212,7 +1445,10 @@ const file_holdfast_adapter_v1_adapter_proto_rawDesc = "" +
 	"\n" +
 	"QueueDepth\x12\x1a\n" +
 	"\bactivity\x18\x01 \x01(\tR\bactivity\x12\x18\n" +
-	"\awaiting\x18\x02 \x01(\x04R\awaiting*y\n" +
+	"\awaiting\x18\x02 \x01(\x04R\awaiting*5\n" +
+	"\aFeature\x12\x17\n" +
+	"\x13FEATURE_UNSPECIFIED\x10\x00\x12\x11\n" +
+	"\rFEATURE_BEGUN\x10\x01*y\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11OUTCOME_SUCCEEDED\x10\x01\x12\x12\n" +
@@ -1234,48 +1470,54 @@ func file_holdfast_adapter_v1_adapter_proto_rawDescGZIP() []byte {
 	return file_holdfast_adapter_v1_adapter_proto_rawDescData
 }
 
-var file_holdfast_adapter_v1_adapter_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_holdfast_adapter_v1_adapter_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_holdfast_adapter_v1_adapter_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_holdfast_adapter_v1_adapter_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_holdfast_adapter_v1_adapter_proto_goTypes = []any{
-	(Outcome)(0),              // 0: holdfast.adapter.v1.Outcome
-	(*ConnectRequest)(nil),    // 1: holdfast.adapter.v1.ConnectRequest
-	(*Hello)(nil),             // 2: holdfast.adapter.v1.Hello
-	(*Activity)(nil),          // 3: holdfast.adapter.v1.Activity
-	(*Credit)(nil),            // 4: holdfast.adapter.v1.Credit
-	(*Revocation)(nil),        // 5: holdfast.adapter.v1.Revocation
-	(*Heartbeat)(nil),         // 6: holdfast.adapter.v1.Heartbeat
-	(*Progress)(nil),          // 7: holdfast.adapter.v1.Progress
-	(*Result)(nil),            // 8: holdfast.adapter.v1.Result
-	(*ConnectResponse)(nil),   // 9: holdfast.adapter.v1.ConnectResponse
-	(*Welcome)(nil),           // 10: holdfast.adapter.v1.Welcome
-	(*Task)(nil),              // 11: holdfast.adapter.v1.Task
-	(*Cancellation)(nil),      // 12: holdfast.adapter.v1.Cancellation
-	(*Returned)(nil),          // 13: holdfast.adapter.v1.Returned
-	(*QueueDepth)(nil),        // 14: holdfast.adapter.v1.QueueDepth
-	(*problemv1.Problem)(nil), // 15: holdfast.problem.v1.Problem
+	(Feature)(0),              // 0: holdfast.adapter.v1.Feature
+	(Outcome)(0),              // 1: holdfast.adapter.v1.Outcome
+	(*ConnectRequest)(nil),    // 2: holdfast.adapter.v1.ConnectRequest
+	(*Hello)(nil),             // 3: holdfast.adapter.v1.Hello
+	(*Activity)(nil),          // 4: holdfast.adapter.v1.Activity
+	(*Begun)(nil),             // 5: holdfast.adapter.v1.Begun
+	(*Credit)(nil),            // 6: holdfast.adapter.v1.Credit
+	(*Revocation)(nil),        // 7: holdfast.adapter.v1.Revocation
+	(*Heartbeat)(nil),         // 8: holdfast.adapter.v1.Heartbeat
+	(*Progress)(nil),          // 9: holdfast.adapter.v1.Progress
+	(*Result)(nil),            // 10: holdfast.adapter.v1.Result
+	(*ConnectResponse)(nil),   // 11: holdfast.adapter.v1.ConnectResponse
+	(*Confirmation)(nil),      // 12: holdfast.adapter.v1.Confirmation
+	(*Welcome)(nil),           // 13: holdfast.adapter.v1.Welcome
+	(*Task)(nil),              // 14: holdfast.adapter.v1.Task
+	(*Cancellation)(nil),      // 15: holdfast.adapter.v1.Cancellation
+	(*Returned)(nil),          // 16: holdfast.adapter.v1.Returned
+	(*QueueDepth)(nil),        // 17: holdfast.adapter.v1.QueueDepth
+	(*problemv1.Problem)(nil), // 18: holdfast.problem.v1.Problem
 }
 var file_holdfast_adapter_v1_adapter_proto_depIdxs = []int32{
-	2,  // 0: holdfast.adapter.v1.ConnectRequest.hello:type_name -> holdfast.adapter.v1.Hello
-	8,  // 1: holdfast.adapter.v1.ConnectRequest.results:type_name -> holdfast.adapter.v1.Result
-	4,  // 2: holdfast.adapter.v1.ConnectRequest.credits:type_name -> holdfast.adapter.v1.Credit
-	5,  // 3: holdfast.adapter.v1.ConnectRequest.revocations:type_name -> holdfast.adapter.v1.Revocation
-	6,  // 4: holdfast.adapter.v1.ConnectRequest.heartbeat:type_name -> holdfast.adapter.v1.Heartbeat
-	3,  // 5: holdfast.adapter.v1.Hello.activities:type_name -> holdfast.adapter.v1.Activity
-	7,  // 6: holdfast.adapter.v1.Heartbeat.progress:type_name -> holdfast.adapter.v1.Progress
-	0,  // 7: holdfast.adapter.v1.Result.outcome:type_name -> holdfast.adapter.v1.Outcome
-	15, // 8: holdfast.adapter.v1.Result.error:type_name -> holdfast.problem.v1.Problem
-	10, // 9: holdfast.adapter.v1.ConnectResponse.welcome:type_name -> holdfast.adapter.v1.Welcome
-	11, // 10: holdfast.adapter.v1.ConnectResponse.tasks:type_name -> holdfast.adapter.v1.Task
-	12, // 11: holdfast.adapter.v1.ConnectResponse.cancellations:type_name -> holdfast.adapter.v1.Cancellation
-	13, // 12: holdfast.adapter.v1.ConnectResponse.returned:type_name -> holdfast.adapter.v1.Returned
-	14, // 13: holdfast.adapter.v1.ConnectResponse.depths:type_name -> holdfast.adapter.v1.QueueDepth
-	1,  // 14: holdfast.adapter.v1.AdapterService.Connect:input_type -> holdfast.adapter.v1.ConnectRequest
-	9,  // 15: holdfast.adapter.v1.AdapterService.Connect:output_type -> holdfast.adapter.v1.ConnectResponse
-	15, // [15:16] is the sub-list for method output_type
-	14, // [14:15] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	3,  // 0: holdfast.adapter.v1.ConnectRequest.hello:type_name -> holdfast.adapter.v1.Hello
+	10, // 1: holdfast.adapter.v1.ConnectRequest.results:type_name -> holdfast.adapter.v1.Result
+	6,  // 2: holdfast.adapter.v1.ConnectRequest.credits:type_name -> holdfast.adapter.v1.Credit
+	7,  // 3: holdfast.adapter.v1.ConnectRequest.revocations:type_name -> holdfast.adapter.v1.Revocation
+	8,  // 4: holdfast.adapter.v1.ConnectRequest.heartbeat:type_name -> holdfast.adapter.v1.Heartbeat
+	5,  // 5: holdfast.adapter.v1.ConnectRequest.begun:type_name -> holdfast.adapter.v1.Begun
+	4,  // 6: holdfast.adapter.v1.Hello.activities:type_name -> holdfast.adapter.v1.Activity
+	0,  // 7: holdfast.adapter.v1.Hello.features:type_name -> holdfast.adapter.v1.Feature
+	9,  // 8: holdfast.adapter.v1.Heartbeat.progress:type_name -> holdfast.adapter.v1.Progress
+	1,  // 9: holdfast.adapter.v1.Result.outcome:type_name -> holdfast.adapter.v1.Outcome
+	18, // 10: holdfast.adapter.v1.Result.error:type_name -> holdfast.problem.v1.Problem
+	13, // 11: holdfast.adapter.v1.ConnectResponse.welcome:type_name -> holdfast.adapter.v1.Welcome
+	14, // 12: holdfast.adapter.v1.ConnectResponse.tasks:type_name -> holdfast.adapter.v1.Task
+	15, // 13: holdfast.adapter.v1.ConnectResponse.cancellations:type_name -> holdfast.adapter.v1.Cancellation
+	16, // 14: holdfast.adapter.v1.ConnectResponse.returned:type_name -> holdfast.adapter.v1.Returned
+	17, // 15: holdfast.adapter.v1.ConnectResponse.depths:type_name -> holdfast.adapter.v1.QueueDepth
+	12, // 16: holdfast.adapter.v1.ConnectResponse.confirmations:type_name -> holdfast.adapter.v1.Confirmation
+	2,  // 17: holdfast.adapter.v1.AdapterService.Connect:input_type -> holdfast.adapter.v1.ConnectRequest
+	11, // 18: holdfast.adapter.v1.AdapterService.Connect:output_type -> holdfast.adapter.v1.ConnectResponse
+	18, // [18:19] is the sub-list for method output_type
+	17, // [17:18] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_adapter_v1_adapter_proto_init() }
@@ -1288,8 +1530,8 @@ func file_holdfast_adapter_v1_adapter_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_adapter_v1_adapter_proto_rawDesc), len(file_holdfast_adapter_v1_adapter_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   14,
+			NumEnums:      2,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

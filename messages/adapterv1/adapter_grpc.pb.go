@@ -48,9 +48,18 @@ const (
 //     result is durable. Unacknowledged results are sent again after a reconnect, to any node, and after a time without
 //     an acknowledgement. Sequence numbers rise by one for each new result of the adapter process; a repeated result
 //     keeps its number. The answer to another attempt, or to one whose result was acknowledged, is a new result.
-//  5. The node may cancel an attempt. If the adapter has it, it answers with a result in any case: not done if it had not
+//  5. A task that is marked await_confirmation is executed in two steps: when its turn comes, the adapter reports begun, and
+//     it executes the activity once the node has confirmed that. So the node knows which tasks were only handed over, and can
+//     give those to another process without a doubt. The adapter keeps the task's place in its concurrency meanwhile, and
+//     reports again every second, and after a reconnect, until it is confirmed or cancelled; the node confirms again. What was
+//     not confirmed was not begun: cancelled, or given up in a drain, it is answered not done. Only adapters whose hello has the
+//     feature FEATURE_BEGUN get such tasks.
+//  6. A task that is marked alone is executed while nothing else is: the adapter lets what it has begun come to its end, begins
+//     nothing else meanwhile, and reports begun only then. Until its end nothing else begins. It was under way when a process died,
+//     and may have been the reason.
+//  7. The node may cancel an attempt. If the adapter has it, it answers with a result in any case: not done if it had not
 //     started and now will not, or else whatever comes of it. A cancellation of anything else is ignored.
-//  6. An adapter that wants to leave sends drain, on a new stream together with the hello: the node sends no more tasks.
+//  8. An adapter that wants to leave sends drain, on a new stream together with the hello: the node sends no more tasks.
 //     The adapter answers not done for what it has not begun, finishes the rest, waits for the acknowledgements, and
 //     closes its side. A node that wants to leave sends drain: the adapter expects no more tasks from it, grants nothing
 //     more, and reconnects when the stream ends.
@@ -111,9 +120,18 @@ type AdapterService_ConnectClient = grpc.BidiStreamingClient[ConnectRequest, Con
 //     result is durable. Unacknowledged results are sent again after a reconnect, to any node, and after a time without
 //     an acknowledgement. Sequence numbers rise by one for each new result of the adapter process; a repeated result
 //     keeps its number. The answer to another attempt, or to one whose result was acknowledged, is a new result.
-//  5. The node may cancel an attempt. If the adapter has it, it answers with a result in any case: not done if it had not
+//  5. A task that is marked await_confirmation is executed in two steps: when its turn comes, the adapter reports begun, and
+//     it executes the activity once the node has confirmed that. So the node knows which tasks were only handed over, and can
+//     give those to another process without a doubt. The adapter keeps the task's place in its concurrency meanwhile, and
+//     reports again every second, and after a reconnect, until it is confirmed or cancelled; the node confirms again. What was
+//     not confirmed was not begun: cancelled, or given up in a drain, it is answered not done. Only adapters whose hello has the
+//     feature FEATURE_BEGUN get such tasks.
+//  6. A task that is marked alone is executed while nothing else is: the adapter lets what it has begun come to its end, begins
+//     nothing else meanwhile, and reports begun only then. Until its end nothing else begins. It was under way when a process died,
+//     and may have been the reason.
+//  7. The node may cancel an attempt. If the adapter has it, it answers with a result in any case: not done if it had not
 //     started and now will not, or else whatever comes of it. A cancellation of anything else is ignored.
-//  6. An adapter that wants to leave sends drain, on a new stream together with the hello: the node sends no more tasks.
+//  8. An adapter that wants to leave sends drain, on a new stream together with the hello: the node sends no more tasks.
 //     The adapter answers not done for what it has not begun, finishes the rest, waits for the acknowledgements, and
 //     closes its side. A node that wants to leave sends drain: the adapter expects no more tasks from it, grants nothing
 //     more, and reconnects when the stream ends.

@@ -293,6 +293,10 @@ type Event struct {
 	//	*Event_ChildFaulted
 	//	*Event_ChildEnded
 	//	*Event_ParentTold
+	//	*Event_AttemptLost
+	//	*Event_InquiryStarted
+	//	*Event_InquiryEnded
+	//	*Event_AttemptOverdue
 	Kind          isEvent_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -612,6 +616,42 @@ func (x *Event) GetParentTold() *ParentTold {
 	return nil
 }
 
+func (x *Event) GetAttemptLost() *AttemptLost {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_AttemptLost); ok {
+			return x.AttemptLost
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetInquiryStarted() *InquiryStarted {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_InquiryStarted); ok {
+			return x.InquiryStarted
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetInquiryEnded() *InquiryEnded {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_InquiryEnded); ok {
+			return x.InquiryEnded
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetAttemptOverdue() *AttemptOverdue {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_AttemptOverdue); ok {
+			return x.AttemptOverdue
+		}
+	}
+	return nil
+}
+
 type isEvent_Kind interface {
 	isEvent_Kind()
 }
@@ -736,6 +776,22 @@ type Event_ParentTold struct {
 	ParentTold *ParentTold `protobuf:"bytes,31,opt,name=parent_told,json=parentTold,proto3,oneof"`
 }
 
+type Event_AttemptLost struct {
+	AttemptLost *AttemptLost `protobuf:"bytes,32,opt,name=attempt_lost,json=attemptLost,proto3,oneof"`
+}
+
+type Event_InquiryStarted struct {
+	InquiryStarted *InquiryStarted `protobuf:"bytes,33,opt,name=inquiry_started,json=inquiryStarted,proto3,oneof"`
+}
+
+type Event_InquiryEnded struct {
+	InquiryEnded *InquiryEnded `protobuf:"bytes,34,opt,name=inquiry_ended,json=inquiryEnded,proto3,oneof"`
+}
+
+type Event_AttemptOverdue struct {
+	AttemptOverdue *AttemptOverdue `protobuf:"bytes,35,opt,name=attempt_overdue,json=attemptOverdue,proto3,oneof"`
+}
+
 func (*Event_OrderAccepted) isEvent_Kind() {}
 
 func (*Event_OrderStarted) isEvent_Kind() {}
@@ -795,6 +851,14 @@ func (*Event_ChildFaulted) isEvent_Kind() {}
 func (*Event_ChildEnded) isEvent_Kind() {}
 
 func (*Event_ParentTold) isEvent_Kind() {}
+
+func (*Event_AttemptLost) isEvent_Kind() {}
+
+func (*Event_InquiryStarted) isEvent_Kind() {}
+
+func (*Event_InquiryEnded) isEvent_Kind() {}
+
+func (*Event_AttemptOverdue) isEvent_Kind() {}
 
 // OrderAccepted begins every history.
 type OrderAccepted struct {
@@ -1262,7 +1326,11 @@ type AttemptScheduled struct {
 	// The arguments; absent if they are the task's input.
 	Input []byte `protobuf:"bytes,5,opt,name=input,proto3,oneof" json:"input,omitempty"`
 	// The attempt should be over by then; 0: no bound.
-	Deadline      int64 `protobuf:"varint,6,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	Deadline int64 `protobuf:"varint,6,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	// It is given up if no adapter has got it by then; 0: no bound.
+	StartBy int64 `protobuf:"varint,7,opt,name=start_by,json=startBy,proto3" json:"start_by,omitempty"`
+	// How long it may run once an adapter has begun with it, in nanoseconds; 0: no bound.
+	RunWithin     int64 `protobuf:"varint,8,opt,name=run_within,json=runWithin,proto3" json:"run_within,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1339,6 +1407,20 @@ func (x *AttemptScheduled) GetDeadline() int64 {
 	return 0
 }
 
+func (x *AttemptScheduled) GetStartBy() int64 {
+	if x != nil {
+		return x.StartBy
+	}
+	return 0
+}
+
+func (x *AttemptScheduled) GetRunWithin() int64 {
+	if x != nil {
+		return x.RunWithin
+	}
+	return 0
+}
+
 // AttemptOverflowed: there was no place in memory for an attempt. It waits on disk for one.
 type AttemptOverflowed struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1395,10 +1477,12 @@ func (x *AttemptOverflowed) GetEpoch() uint64 {
 
 // AttemptSent: an attempt at an activity that was not declared idempotent is about to be handed to a ledger.
 type AttemptSent struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Frame         uint32                 `protobuf:"varint,1,opt,name=frame,proto3" json:"frame,omitempty"`
-	Attempt       uint32                 `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
-	Ledger        string                 `protobuf:"bytes,3,opt,name=ledger,proto3" json:"ledger,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Frame   uint32                 `protobuf:"varint,1,opt,name=frame,proto3" json:"frame,omitempty"`
+	Attempt uint32                 `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Ledger  string                 `protobuf:"bytes,3,opt,name=ledger,proto3" json:"ledger,omitempty"`
+	// Another ledger may have begun with it: this one is asked to find out what came of that.
+	MaybeStarted  bool `protobuf:"varint,4,opt,name=maybe_started,json=maybeStarted,proto3" json:"maybe_started,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1454,7 +1538,131 @@ func (x *AttemptSent) GetLedger() string {
 	return ""
 }
 
-// AttemptEnded: the outcome of an attempt is known, or known to stay unknown.
+func (x *AttemptSent) GetMaybeStarted() bool {
+	if x != nil {
+		return x.MaybeStarted
+	}
+	return false
+}
+
+// AttemptLost: the process that an attempt was handed to is gone, and did not tell what came of it. The attempt is handed over
+// again.
+type AttemptLost struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Frame   uint32                 `protobuf:"varint,1,opt,name=frame,proto3" json:"frame,omitempty"`
+	Attempt uint32                 `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Process string                 `protobuf:"bytes,3,opt,name=process,proto3" json:"process,omitempty"`
+	// The process executed nothing else when it ended.
+	Alone         bool `protobuf:"varint,4,opt,name=alone,proto3" json:"alone,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AttemptLost) Reset() {
+	*x = AttemptLost{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AttemptLost) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AttemptLost) ProtoMessage() {}
+
+func (x *AttemptLost) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AttemptLost.ProtoReflect.Descriptor instead.
+func (*AttemptLost) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *AttemptLost) GetFrame() uint32 {
+	if x != nil {
+		return x.Frame
+	}
+	return 0
+}
+
+func (x *AttemptLost) GetAttempt() uint32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *AttemptLost) GetProcess() string {
+	if x != nil {
+		return x.Process
+	}
+	return ""
+}
+
+func (x *AttemptLost) GetAlone() bool {
+	if x != nil {
+		return x.Alone
+	}
+	return false
+}
+
+// AttemptOverdue: the time by which an adapter should have got an attempt has passed.
+type AttemptOverdue struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Frame         uint32                 `protobuf:"varint,1,opt,name=frame,proto3" json:"frame,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AttemptOverdue) Reset() {
+	*x = AttemptOverdue{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AttemptOverdue) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AttemptOverdue) ProtoMessage() {}
+
+func (x *AttemptOverdue) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AttemptOverdue.ProtoReflect.Descriptor instead.
+func (*AttemptOverdue) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *AttemptOverdue) GetFrame() uint32 {
+	if x != nil {
+		return x.Frame
+	}
+	return 0
+}
+
+// AttemptEnded: the outcome of an attempt is known, or known to stay unknown. With the outcome SUCCEEDED, an error says that it
+// was done, and why its output could not be reported.
 type AttemptEnded struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Frame         uint32                 `protobuf:"varint,1,opt,name=frame,proto3" json:"frame,omitempty"`
@@ -1468,7 +1676,7 @@ type AttemptEnded struct {
 
 func (x *AttemptEnded) Reset() {
 	*x = AttemptEnded{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[11]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1480,7 +1688,7 @@ func (x *AttemptEnded) String() string {
 func (*AttemptEnded) ProtoMessage() {}
 
 func (x *AttemptEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[11]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1493,7 +1701,7 @@ func (x *AttemptEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttemptEnded.ProtoReflect.Descriptor instead.
 func (*AttemptEnded) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{11}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *AttemptEnded) GetFrame() uint32 {
@@ -1548,7 +1756,7 @@ type TaskCompleted struct {
 
 func (x *TaskCompleted) Reset() {
 	*x = TaskCompleted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[12]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1560,7 +1768,7 @@ func (x *TaskCompleted) String() string {
 func (*TaskCompleted) ProtoMessage() {}
 
 func (x *TaskCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[12]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1573,7 +1781,7 @@ func (x *TaskCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskCompleted.ProtoReflect.Descriptor instead.
 func (*TaskCompleted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{12}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *TaskCompleted) GetFrame() uint32 {
@@ -1615,7 +1823,7 @@ type TaskFaulted struct {
 
 func (x *TaskFaulted) Reset() {
 	*x = TaskFaulted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[13]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1627,7 +1835,7 @@ func (x *TaskFaulted) String() string {
 func (*TaskFaulted) ProtoMessage() {}
 
 func (x *TaskFaulted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[13]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1640,7 +1848,7 @@ func (x *TaskFaulted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskFaulted.ProtoReflect.Descriptor instead.
 func (*TaskFaulted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{13}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *TaskFaulted) GetFrame() uint32 {
@@ -1668,7 +1876,7 @@ type WaitStarted struct {
 
 func (x *WaitStarted) Reset() {
 	*x = WaitStarted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[14]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1680,7 +1888,7 @@ func (x *WaitStarted) String() string {
 func (*WaitStarted) ProtoMessage() {}
 
 func (x *WaitStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[14]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1693,7 +1901,7 @@ func (x *WaitStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitStarted.ProtoReflect.Descriptor instead.
 func (*WaitStarted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{14}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *WaitStarted) GetFrame() uint32 {
@@ -1724,7 +1932,7 @@ type RetryScheduled struct {
 
 func (x *RetryScheduled) Reset() {
 	*x = RetryScheduled{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[15]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1736,7 +1944,7 @@ func (x *RetryScheduled) String() string {
 func (*RetryScheduled) ProtoMessage() {}
 
 func (x *RetryScheduled) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[15]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1749,7 +1957,7 @@ func (x *RetryScheduled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryScheduled.ProtoReflect.Descriptor instead.
 func (*RetryScheduled) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{15}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RetryScheduled) GetFrame() uint32 {
@@ -1792,7 +2000,7 @@ type RetryStarted struct {
 
 func (x *RetryStarted) Reset() {
 	*x = RetryStarted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[16]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1804,7 +2012,7 @@ func (x *RetryStarted) String() string {
 func (*RetryStarted) ProtoMessage() {}
 
 func (x *RetryStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[16]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1817,7 +2025,7 @@ func (x *RetryStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryStarted.ProtoReflect.Descriptor instead.
 func (*RetryStarted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{16}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RetryStarted) GetFrame() uint32 {
@@ -1845,7 +2053,7 @@ type CatchStarted struct {
 
 func (x *CatchStarted) Reset() {
 	*x = CatchStarted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[17]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1857,7 +2065,7 @@ func (x *CatchStarted) String() string {
 func (*CatchStarted) ProtoMessage() {}
 
 func (x *CatchStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[17]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1870,7 +2078,7 @@ func (x *CatchStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CatchStarted.ProtoReflect.Descriptor instead.
 func (*CatchStarted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{17}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CatchStarted) GetFrame() uint32 {
@@ -1907,7 +2115,7 @@ type StopRequested struct {
 
 func (x *StopRequested) Reset() {
 	*x = StopRequested{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[18]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1919,7 +2127,7 @@ func (x *StopRequested) String() string {
 func (*StopRequested) ProtoMessage() {}
 
 func (x *StopRequested) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[18]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1932,7 +2140,7 @@ func (x *StopRequested) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequested.ProtoReflect.Descriptor instead.
 func (*StopRequested) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{18}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *StopRequested) GetFrame() uint32 {
@@ -2005,7 +2213,7 @@ type CompensationStarted struct {
 
 func (x *CompensationStarted) Reset() {
 	*x = CompensationStarted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[19]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2017,7 +2225,7 @@ func (x *CompensationStarted) String() string {
 func (*CompensationStarted) ProtoMessage() {}
 
 func (x *CompensationStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[19]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2030,7 +2238,7 @@ func (x *CompensationStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompensationStarted.ProtoReflect.Descriptor instead.
 func (*CompensationStarted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{19}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *CompensationStarted) GetFrame() uint32 {
@@ -2066,7 +2274,7 @@ type CompensationEnded struct {
 
 func (x *CompensationEnded) Reset() {
 	*x = CompensationEnded{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[20]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2078,7 +2286,7 @@ func (x *CompensationEnded) String() string {
 func (*CompensationEnded) ProtoMessage() {}
 
 func (x *CompensationEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[20]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2091,7 +2299,7 @@ func (x *CompensationEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompensationEnded.ProtoReflect.Descriptor instead.
 func (*CompensationEnded) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{20}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CompensationEnded) GetFrame() uint32 {
@@ -2115,6 +2323,123 @@ func (x *CompensationEnded) GetKey() string {
 	return ""
 }
 
+// InquiryStarted: work that is to be undone, and may or may not have been done, is asked for again under its key, so that it
+// is known.
+type InquiryStarted struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The frame that the inquiry is, and the frame that undoes.
+	Frame  uint32 `protobuf:"varint,1,opt,name=frame,proto3" json:"frame,omitempty"`
+	Parent uint32 `protobuf:"varint,2,opt,name=parent,proto3" json:"parent,omitempty"`
+	// The task that may have done it, and the idempotency key of the attempt.
+	Task          string `protobuf:"bytes,3,opt,name=task,proto3" json:"task,omitempty"`
+	Key           string `protobuf:"bytes,4,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InquiryStarted) Reset() {
+	*x = InquiryStarted{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InquiryStarted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InquiryStarted) ProtoMessage() {}
+
+func (x *InquiryStarted) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InquiryStarted.ProtoReflect.Descriptor instead.
+func (*InquiryStarted) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *InquiryStarted) GetFrame() uint32 {
+	if x != nil {
+		return x.Frame
+	}
+	return 0
+}
+
+func (x *InquiryStarted) GetParent() uint32 {
+	if x != nil {
+		return x.Parent
+	}
+	return 0
+}
+
+func (x *InquiryStarted) GetTask() string {
+	if x != nil {
+		return x.Task
+	}
+	return ""
+}
+
+func (x *InquiryStarted) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+// InquiryEnded: it is known whether the work was done.
+type InquiryEnded struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Frame         uint32                 `protobuf:"varint,1,opt,name=frame,proto3" json:"frame,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InquiryEnded) Reset() {
+	*x = InquiryEnded{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InquiryEnded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InquiryEnded) ProtoMessage() {}
+
+func (x *InquiryEnded) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InquiryEnded.ProtoReflect.Descriptor instead.
+func (*InquiryEnded) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *InquiryEnded) GetFrame() uint32 {
+	if x != nil {
+		return x.Frame
+	}
+	return 0
+}
+
 // ChildScheduled: another order shall be run, and awaited unless the task says otherwise.
 type ChildScheduled struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -2131,7 +2456,7 @@ type ChildScheduled struct {
 
 func (x *ChildScheduled) Reset() {
 	*x = ChildScheduled{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[21]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2143,7 +2468,7 @@ func (x *ChildScheduled) String() string {
 func (*ChildScheduled) ProtoMessage() {}
 
 func (x *ChildScheduled) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[21]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2156,7 +2481,7 @@ func (x *ChildScheduled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChildScheduled.ProtoReflect.Descriptor instead.
 func (*ChildScheduled) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{21}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ChildScheduled) GetFrame() uint32 {
@@ -2209,7 +2534,7 @@ type ChildFaulted struct {
 
 func (x *ChildFaulted) Reset() {
 	*x = ChildFaulted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[22]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2221,7 +2546,7 @@ func (x *ChildFaulted) String() string {
 func (*ChildFaulted) ProtoMessage() {}
 
 func (x *ChildFaulted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[22]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2234,7 +2559,7 @@ func (x *ChildFaulted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChildFaulted.ProtoReflect.Descriptor instead.
 func (*ChildFaulted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{22}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ChildFaulted) GetFrame() uint32 {
@@ -2279,7 +2604,7 @@ type ChildEnded struct {
 
 func (x *ChildEnded) Reset() {
 	*x = ChildEnded{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[23]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2291,7 +2616,7 @@ func (x *ChildEnded) String() string {
 func (*ChildEnded) ProtoMessage() {}
 
 func (x *ChildEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[23]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2304,7 +2629,7 @@ func (x *ChildEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChildEnded.ProtoReflect.Descriptor instead.
 func (*ChildEnded) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{23}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ChildEnded) GetFrame() uint32 {
@@ -2344,7 +2669,7 @@ type ParentTold struct {
 
 func (x *ParentTold) Reset() {
 	*x = ParentTold{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[24]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2356,7 +2681,7 @@ func (x *ParentTold) String() string {
 func (*ParentTold) ProtoMessage() {}
 
 func (x *ParentTold) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[24]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2369,7 +2694,7 @@ func (x *ParentTold) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ParentTold.ProtoReflect.Descriptor instead.
 func (*ParentTold) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{24}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{28}
 }
 
 // LateResult: a result came after its task was left.
@@ -2387,7 +2712,7 @@ type LateResult struct {
 
 func (x *LateResult) Reset() {
 	*x = LateResult{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[25]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2399,7 +2724,7 @@ func (x *LateResult) String() string {
 func (*LateResult) ProtoMessage() {}
 
 func (x *LateResult) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[25]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2412,7 +2737,7 @@ func (x *LateResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LateResult.ProtoReflect.Descriptor instead.
 func (*LateResult) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{25}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *LateResult) GetTask() string {
@@ -2470,7 +2795,7 @@ type OrderCompleted struct {
 
 func (x *OrderCompleted) Reset() {
 	*x = OrderCompleted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[26]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2482,7 +2807,7 @@ func (x *OrderCompleted) String() string {
 func (*OrderCompleted) ProtoMessage() {}
 
 func (x *OrderCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[26]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2495,7 +2820,7 @@ func (x *OrderCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderCompleted.ProtoReflect.Descriptor instead.
 func (*OrderCompleted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{26}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *OrderCompleted) GetOutput() []byte {
@@ -2533,7 +2858,7 @@ type OrderFaulted struct {
 
 func (x *OrderFaulted) Reset() {
 	*x = OrderFaulted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[27]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2545,7 +2870,7 @@ func (x *OrderFaulted) String() string {
 func (*OrderFaulted) ProtoMessage() {}
 
 func (x *OrderFaulted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[27]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2558,7 +2883,7 @@ func (x *OrderFaulted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderFaulted.ProtoReflect.Descriptor instead.
 func (*OrderFaulted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{27}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *OrderFaulted) GetError() *problemv1.Problem {
@@ -2592,7 +2917,7 @@ type OrderCancelled struct {
 
 func (x *OrderCancelled) Reset() {
 	*x = OrderCancelled{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[28]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2604,7 +2929,7 @@ func (x *OrderCancelled) String() string {
 func (*OrderCancelled) ProtoMessage() {}
 
 func (x *OrderCancelled) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[28]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2617,7 +2942,7 @@ func (x *OrderCancelled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderCancelled.ProtoReflect.Descriptor instead.
 func (*OrderCancelled) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{28}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *OrderCancelled) GetReason() string {
@@ -2646,7 +2971,7 @@ type KeyReleased struct {
 
 func (x *KeyReleased) Reset() {
 	*x = KeyReleased{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[29]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2658,7 +2983,7 @@ func (x *KeyReleased) String() string {
 func (*KeyReleased) ProtoMessage() {}
 
 func (x *KeyReleased) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[29]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2671,7 +2996,7 @@ func (x *KeyReleased) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyReleased.ProtoReflect.Descriptor instead.
 func (*KeyReleased) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{29}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *KeyReleased) GetBy() string {
@@ -2713,7 +3038,7 @@ type OrderReopened struct {
 
 func (x *OrderReopened) Reset() {
 	*x = OrderReopened{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[30]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2725,7 +3050,7 @@ func (x *OrderReopened) String() string {
 func (*OrderReopened) ProtoMessage() {}
 
 func (x *OrderReopened) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[30]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2738,7 +3063,7 @@ func (x *OrderReopened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderReopened.ProtoReflect.Descriptor instead.
 func (*OrderReopened) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{30}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *OrderReopened) GetBy() string {
@@ -2813,7 +3138,7 @@ type OrderContinued struct {
 
 func (x *OrderContinued) Reset() {
 	*x = OrderContinued{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[31]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2825,7 +3150,7 @@ func (x *OrderContinued) String() string {
 func (*OrderContinued) ProtoMessage() {}
 
 func (x *OrderContinued) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[31]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2838,7 +3163,7 @@ func (x *OrderContinued) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderContinued.ProtoReflect.Descriptor instead.
 func (*OrderContinued) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{31}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{35}
 }
 
 // OrderSuspended: nothing new begins until the order is resumed.
@@ -2852,7 +3177,7 @@ type OrderSuspended struct {
 
 func (x *OrderSuspended) Reset() {
 	*x = OrderSuspended{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[32]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2864,7 +3189,7 @@ func (x *OrderSuspended) String() string {
 func (*OrderSuspended) ProtoMessage() {}
 
 func (x *OrderSuspended) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[32]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2877,7 +3202,7 @@ func (x *OrderSuspended) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderSuspended.ProtoReflect.Descriptor instead.
 func (*OrderSuspended) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{32}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *OrderSuspended) GetBy() string {
@@ -2904,7 +3229,7 @@ type OrderResumed struct {
 
 func (x *OrderResumed) Reset() {
 	*x = OrderResumed{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[33]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2916,7 +3241,7 @@ func (x *OrderResumed) String() string {
 func (*OrderResumed) ProtoMessage() {}
 
 func (x *OrderResumed) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[33]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2929,7 +3254,7 @@ func (x *OrderResumed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderResumed.ProtoReflect.Descriptor instead.
 func (*OrderResumed) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{33}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *OrderResumed) GetBy() string {
@@ -2975,7 +3300,7 @@ type OrderRow struct {
 
 func (x *OrderRow) Reset() {
 	*x = OrderRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[34]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2987,7 +3312,7 @@ func (x *OrderRow) String() string {
 func (*OrderRow) ProtoMessage() {}
 
 func (x *OrderRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[34]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3000,7 +3325,7 @@ func (x *OrderRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderRow.ProtoReflect.Descriptor instead.
 func (*OrderRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{34}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *OrderRow) GetId() string {
@@ -3129,7 +3454,7 @@ type OpenRow struct {
 
 func (x *OpenRow) Reset() {
 	*x = OpenRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[35]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3141,7 +3466,7 @@ func (x *OpenRow) String() string {
 func (*OpenRow) ProtoMessage() {}
 
 func (x *OpenRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[35]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3154,7 +3479,7 @@ func (x *OpenRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenRow.ProtoReflect.Descriptor instead.
 func (*OpenRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{35}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *OpenRow) GetId() string {
@@ -3243,7 +3568,7 @@ type Overflow struct {
 
 func (x *Overflow) Reset() {
 	*x = Overflow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[36]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3255,7 +3580,7 @@ func (x *Overflow) String() string {
 func (*Overflow) ProtoMessage() {}
 
 func (x *Overflow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[36]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3268,7 +3593,7 @@ func (x *Overflow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Overflow.ProtoReflect.Descriptor instead.
 func (*Overflow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{36}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Overflow) GetActivity() string {
@@ -3317,7 +3642,7 @@ type OverflowRow struct {
 
 func (x *OverflowRow) Reset() {
 	*x = OverflowRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[37]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3329,7 +3654,7 @@ func (x *OverflowRow) String() string {
 func (*OverflowRow) ProtoMessage() {}
 
 func (x *OverflowRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[37]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3342,7 +3667,7 @@ func (x *OverflowRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OverflowRow.ProtoReflect.Descriptor instead.
 func (*OverflowRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{37}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *OverflowRow) GetId() string {
@@ -3376,7 +3701,7 @@ type DefinitionRow struct {
 
 func (x *DefinitionRow) Reset() {
 	*x = DefinitionRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[38]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3388,7 +3713,7 @@ func (x *DefinitionRow) String() string {
 func (*DefinitionRow) ProtoMessage() {}
 
 func (x *DefinitionRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[38]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3401,7 +3726,7 @@ func (x *DefinitionRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DefinitionRow.ProtoReflect.Descriptor instead.
 func (*DefinitionRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{38}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *DefinitionRow) GetNamespace() string {
@@ -3479,7 +3804,7 @@ type LimitRow struct {
 
 func (x *LimitRow) Reset() {
 	*x = LimitRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[39]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3491,7 +3816,7 @@ func (x *LimitRow) String() string {
 func (*LimitRow) ProtoMessage() {}
 
 func (x *LimitRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[39]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3504,7 +3829,7 @@ func (x *LimitRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LimitRow.ProtoReflect.Descriptor instead.
 func (*LimitRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{39}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *LimitRow) GetActivity() string {
@@ -3561,7 +3886,7 @@ type DirectoryRow struct {
 
 func (x *DirectoryRow) Reset() {
 	*x = DirectoryRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[40]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3573,7 +3898,7 @@ func (x *DirectoryRow) String() string {
 func (*DirectoryRow) ProtoMessage() {}
 
 func (x *DirectoryRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[40]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3586,7 +3911,7 @@ func (x *DirectoryRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DirectoryRow.ProtoReflect.Descriptor instead.
 func (*DirectoryRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{40}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *DirectoryRow) GetHandle() []byte {
@@ -3617,7 +3942,7 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"!holdfast/journal/v1/journal.proto\x12\x13holdfast.journal.v1\x1a!holdfast/problem/v1/problem.proto\"a\n" +
 	"\x06Record\x12#\n" +
 	"\rfeature_level\x18\x01 \x01(\rR\ffeatureLevel\x122\n" +
-	"\x06events\x18\x02 \x03(\v2\x1a.holdfast.journal.v1.EventR\x06events\"\x96\x12\n" +
+	"\x06events\x18\x02 \x03(\v2\x1a.holdfast.journal.v1.EventR\x06events\"\xc7\x14\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02at\x18\x01 \x01(\x03R\x02at\x12K\n" +
 	"\x0eorder_accepted\x18\x02 \x01(\v2\".holdfast.journal.v1.OrderAcceptedH\x00R\rorderAccepted\x12H\n" +
@@ -3653,7 +3978,11 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\vchild_ended\x18\x1e \x01(\v2\x1f.holdfast.journal.v1.ChildEndedH\x00R\n" +
 	"childEnded\x12B\n" +
 	"\vparent_told\x18\x1f \x01(\v2\x1f.holdfast.journal.v1.ParentToldH\x00R\n" +
-	"parentToldB\x06\n" +
+	"parentTold\x12E\n" +
+	"\fattempt_lost\x18  \x01(\v2 .holdfast.journal.v1.AttemptLostH\x00R\vattemptLost\x12N\n" +
+	"\x0finquiry_started\x18! \x01(\v2#.holdfast.journal.v1.InquiryStartedH\x00R\x0einquiryStarted\x12H\n" +
+	"\rinquiry_ended\x18\" \x01(\v2!.holdfast.journal.v1.InquiryEndedH\x00R\finquiryEnded\x12N\n" +
+	"\x0fattempt_overdue\x18# \x01(\v2#.holdfast.journal.v1.AttemptOverdueH\x00R\x0eattemptOverdueB\x06\n" +
 	"\x04kind\"\xea\x02\n" +
 	"\rOrderAccepted\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x1e\n" +
@@ -3695,22 +4024,33 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\x05_body\"9\n" +
 	"\vTaskSkipped\x12\x16\n" +
 	"\x06parent\x18\x01 \x01(\rR\x06parent\x12\x12\n" +
-	"\x04task\x18\x02 \x01(\tR\x04task\"\xb1\x01\n" +
+	"\x04task\x18\x02 \x01(\tR\x04task\"\xeb\x01\n" +
 	"\x10AttemptScheduled\x12\x14\n" +
 	"\x05frame\x18\x01 \x01(\rR\x05frame\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x18\n" +
 	"\aattempt\x18\x03 \x01(\rR\aattempt\x12\x1a\n" +
 	"\bactivity\x18\x04 \x01(\tR\bactivity\x12\x19\n" +
 	"\x05input\x18\x05 \x01(\fH\x00R\x05input\x88\x01\x01\x12\x1a\n" +
-	"\bdeadline\x18\x06 \x01(\x03R\bdeadlineB\b\n" +
+	"\bdeadline\x18\x06 \x01(\x03R\bdeadline\x12\x19\n" +
+	"\bstart_by\x18\a \x01(\x03R\astartBy\x12\x1d\n" +
+	"\n" +
+	"run_within\x18\b \x01(\x03R\trunWithinB\b\n" +
 	"\x06_input\"?\n" +
 	"\x11AttemptOverflowed\x12\x14\n" +
 	"\x05frame\x18\x01 \x01(\rR\x05frame\x12\x14\n" +
-	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\"U\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\"z\n" +
 	"\vAttemptSent\x12\x14\n" +
 	"\x05frame\x18\x01 \x01(\rR\x05frame\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\rR\aattempt\x12\x16\n" +
-	"\x06ledger\x18\x03 \x01(\tR\x06ledger\"\xc2\x01\n" +
+	"\x06ledger\x18\x03 \x01(\tR\x06ledger\x12#\n" +
+	"\rmaybe_started\x18\x04 \x01(\bR\fmaybeStarted\"m\n" +
+	"\vAttemptLost\x12\x14\n" +
+	"\x05frame\x18\x01 \x01(\rR\x05frame\x12\x18\n" +
+	"\aattempt\x18\x02 \x01(\rR\aattempt\x12\x18\n" +
+	"\aprocess\x18\x03 \x01(\tR\aprocess\x12\x14\n" +
+	"\x05alone\x18\x04 \x01(\bR\x05alone\"&\n" +
+	"\x0eAttemptOverdue\x12\x14\n" +
+	"\x05frame\x18\x01 \x01(\rR\x05frame\"\xc2\x01\n" +
 	"\fAttemptEnded\x12\x14\n" +
 	"\x05frame\x18\x01 \x01(\rR\x05frame\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\rR\aattempt\x126\n" +
@@ -3761,7 +4101,14 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\x11CompensationEnded\x12\x14\n" +
 	"\x05frame\x18\x01 \x01(\rR\x05frame\x12\x12\n" +
 	"\x04task\x18\x02 \x01(\tR\x04task\x12\x10\n" +
-	"\x03key\x18\x03 \x01(\tR\x03key\"\xa3\x01\n" +
+	"\x03key\x18\x03 \x01(\tR\x03key\"d\n" +
+	"\x0eInquiryStarted\x12\x14\n" +
+	"\x05frame\x18\x01 \x01(\rR\x05frame\x12\x16\n" +
+	"\x06parent\x18\x02 \x01(\rR\x06parent\x12\x12\n" +
+	"\x04task\x18\x03 \x01(\tR\x04task\x12\x10\n" +
+	"\x03key\x18\x04 \x01(\tR\x03key\"$\n" +
+	"\fInquiryEnded\x12\x14\n" +
+	"\x05frame\x18\x01 \x01(\rR\x05frame\"\xa3\x01\n" +
 	"\x0eChildScheduled\x12\x14\n" +
 	"\x05frame\x18\x01 \x01(\rR\x05frame\x12\x19\n" +
 	"\bchild_id\x18\x02 \x01(\tR\achildId\x12\x1e\n" +
@@ -3924,7 +4271,7 @@ func file_holdfast_journal_v1_journal_proto_rawDescGZIP() []byte {
 }
 
 var file_holdfast_journal_v1_journal_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_holdfast_journal_v1_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
+var file_holdfast_journal_v1_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
 var file_holdfast_journal_v1_journal_proto_goTypes = []any{
 	(Outcome)(0),                // 0: holdfast.journal.v1.Outcome
 	(StopCause)(0),              // 1: holdfast.journal.v1.StopCause
@@ -3940,37 +4287,41 @@ var file_holdfast_journal_v1_journal_proto_goTypes = []any{
 	(*AttemptScheduled)(nil),    // 11: holdfast.journal.v1.AttemptScheduled
 	(*AttemptOverflowed)(nil),   // 12: holdfast.journal.v1.AttemptOverflowed
 	(*AttemptSent)(nil),         // 13: holdfast.journal.v1.AttemptSent
-	(*AttemptEnded)(nil),        // 14: holdfast.journal.v1.AttemptEnded
-	(*TaskCompleted)(nil),       // 15: holdfast.journal.v1.TaskCompleted
-	(*TaskFaulted)(nil),         // 16: holdfast.journal.v1.TaskFaulted
-	(*WaitStarted)(nil),         // 17: holdfast.journal.v1.WaitStarted
-	(*RetryScheduled)(nil),      // 18: holdfast.journal.v1.RetryScheduled
-	(*RetryStarted)(nil),        // 19: holdfast.journal.v1.RetryStarted
-	(*CatchStarted)(nil),        // 20: holdfast.journal.v1.CatchStarted
-	(*StopRequested)(nil),       // 21: holdfast.journal.v1.StopRequested
-	(*CompensationStarted)(nil), // 22: holdfast.journal.v1.CompensationStarted
-	(*CompensationEnded)(nil),   // 23: holdfast.journal.v1.CompensationEnded
-	(*ChildScheduled)(nil),      // 24: holdfast.journal.v1.ChildScheduled
-	(*ChildFaulted)(nil),        // 25: holdfast.journal.v1.ChildFaulted
-	(*ChildEnded)(nil),          // 26: holdfast.journal.v1.ChildEnded
-	(*ParentTold)(nil),          // 27: holdfast.journal.v1.ParentTold
-	(*LateResult)(nil),          // 28: holdfast.journal.v1.LateResult
-	(*OrderCompleted)(nil),      // 29: holdfast.journal.v1.OrderCompleted
-	(*OrderFaulted)(nil),        // 30: holdfast.journal.v1.OrderFaulted
-	(*OrderCancelled)(nil),      // 31: holdfast.journal.v1.OrderCancelled
-	(*KeyReleased)(nil),         // 32: holdfast.journal.v1.KeyReleased
-	(*OrderReopened)(nil),       // 33: holdfast.journal.v1.OrderReopened
-	(*OrderContinued)(nil),      // 34: holdfast.journal.v1.OrderContinued
-	(*OrderSuspended)(nil),      // 35: holdfast.journal.v1.OrderSuspended
-	(*OrderResumed)(nil),        // 36: holdfast.journal.v1.OrderResumed
-	(*OrderRow)(nil),            // 37: holdfast.journal.v1.OrderRow
-	(*OpenRow)(nil),             // 38: holdfast.journal.v1.OpenRow
-	(*Overflow)(nil),            // 39: holdfast.journal.v1.Overflow
-	(*OverflowRow)(nil),         // 40: holdfast.journal.v1.OverflowRow
-	(*DefinitionRow)(nil),       // 41: holdfast.journal.v1.DefinitionRow
-	(*LimitRow)(nil),            // 42: holdfast.journal.v1.LimitRow
-	(*DirectoryRow)(nil),        // 43: holdfast.journal.v1.DirectoryRow
-	(*problemv1.Problem)(nil),   // 44: holdfast.problem.v1.Problem
+	(*AttemptLost)(nil),         // 14: holdfast.journal.v1.AttemptLost
+	(*AttemptOverdue)(nil),      // 15: holdfast.journal.v1.AttemptOverdue
+	(*AttemptEnded)(nil),        // 16: holdfast.journal.v1.AttemptEnded
+	(*TaskCompleted)(nil),       // 17: holdfast.journal.v1.TaskCompleted
+	(*TaskFaulted)(nil),         // 18: holdfast.journal.v1.TaskFaulted
+	(*WaitStarted)(nil),         // 19: holdfast.journal.v1.WaitStarted
+	(*RetryScheduled)(nil),      // 20: holdfast.journal.v1.RetryScheduled
+	(*RetryStarted)(nil),        // 21: holdfast.journal.v1.RetryStarted
+	(*CatchStarted)(nil),        // 22: holdfast.journal.v1.CatchStarted
+	(*StopRequested)(nil),       // 23: holdfast.journal.v1.StopRequested
+	(*CompensationStarted)(nil), // 24: holdfast.journal.v1.CompensationStarted
+	(*CompensationEnded)(nil),   // 25: holdfast.journal.v1.CompensationEnded
+	(*InquiryStarted)(nil),      // 26: holdfast.journal.v1.InquiryStarted
+	(*InquiryEnded)(nil),        // 27: holdfast.journal.v1.InquiryEnded
+	(*ChildScheduled)(nil),      // 28: holdfast.journal.v1.ChildScheduled
+	(*ChildFaulted)(nil),        // 29: holdfast.journal.v1.ChildFaulted
+	(*ChildEnded)(nil),          // 30: holdfast.journal.v1.ChildEnded
+	(*ParentTold)(nil),          // 31: holdfast.journal.v1.ParentTold
+	(*LateResult)(nil),          // 32: holdfast.journal.v1.LateResult
+	(*OrderCompleted)(nil),      // 33: holdfast.journal.v1.OrderCompleted
+	(*OrderFaulted)(nil),        // 34: holdfast.journal.v1.OrderFaulted
+	(*OrderCancelled)(nil),      // 35: holdfast.journal.v1.OrderCancelled
+	(*KeyReleased)(nil),         // 36: holdfast.journal.v1.KeyReleased
+	(*OrderReopened)(nil),       // 37: holdfast.journal.v1.OrderReopened
+	(*OrderContinued)(nil),      // 38: holdfast.journal.v1.OrderContinued
+	(*OrderSuspended)(nil),      // 39: holdfast.journal.v1.OrderSuspended
+	(*OrderResumed)(nil),        // 40: holdfast.journal.v1.OrderResumed
+	(*OrderRow)(nil),            // 41: holdfast.journal.v1.OrderRow
+	(*OpenRow)(nil),             // 42: holdfast.journal.v1.OpenRow
+	(*Overflow)(nil),            // 43: holdfast.journal.v1.Overflow
+	(*OverflowRow)(nil),         // 44: holdfast.journal.v1.OverflowRow
+	(*DefinitionRow)(nil),       // 45: holdfast.journal.v1.DefinitionRow
+	(*LimitRow)(nil),            // 46: holdfast.journal.v1.LimitRow
+	(*DirectoryRow)(nil),        // 47: holdfast.journal.v1.DirectoryRow
+	(*problemv1.Problem)(nil),   // 48: holdfast.problem.v1.Problem
 }
 var file_holdfast_journal_v1_journal_proto_depIdxs = []int32{
 	4,  // 0: holdfast.journal.v1.Record.events:type_name -> holdfast.journal.v1.Event
@@ -3980,53 +4331,57 @@ var file_holdfast_journal_v1_journal_proto_depIdxs = []int32{
 	10, // 4: holdfast.journal.v1.Event.task_skipped:type_name -> holdfast.journal.v1.TaskSkipped
 	11, // 5: holdfast.journal.v1.Event.attempt_scheduled:type_name -> holdfast.journal.v1.AttemptScheduled
 	13, // 6: holdfast.journal.v1.Event.attempt_sent:type_name -> holdfast.journal.v1.AttemptSent
-	14, // 7: holdfast.journal.v1.Event.attempt_ended:type_name -> holdfast.journal.v1.AttemptEnded
-	15, // 8: holdfast.journal.v1.Event.task_completed:type_name -> holdfast.journal.v1.TaskCompleted
-	16, // 9: holdfast.journal.v1.Event.task_faulted:type_name -> holdfast.journal.v1.TaskFaulted
-	17, // 10: holdfast.journal.v1.Event.wait_started:type_name -> holdfast.journal.v1.WaitStarted
-	18, // 11: holdfast.journal.v1.Event.retry_scheduled:type_name -> holdfast.journal.v1.RetryScheduled
-	19, // 12: holdfast.journal.v1.Event.retry_started:type_name -> holdfast.journal.v1.RetryStarted
-	20, // 13: holdfast.journal.v1.Event.catch_started:type_name -> holdfast.journal.v1.CatchStarted
-	21, // 14: holdfast.journal.v1.Event.stop_requested:type_name -> holdfast.journal.v1.StopRequested
-	28, // 15: holdfast.journal.v1.Event.late_result:type_name -> holdfast.journal.v1.LateResult
-	29, // 16: holdfast.journal.v1.Event.order_completed:type_name -> holdfast.journal.v1.OrderCompleted
-	30, // 17: holdfast.journal.v1.Event.order_faulted:type_name -> holdfast.journal.v1.OrderFaulted
-	31, // 18: holdfast.journal.v1.Event.order_cancelled:type_name -> holdfast.journal.v1.OrderCancelled
-	32, // 19: holdfast.journal.v1.Event.key_released:type_name -> holdfast.journal.v1.KeyReleased
+	16, // 7: holdfast.journal.v1.Event.attempt_ended:type_name -> holdfast.journal.v1.AttemptEnded
+	17, // 8: holdfast.journal.v1.Event.task_completed:type_name -> holdfast.journal.v1.TaskCompleted
+	18, // 9: holdfast.journal.v1.Event.task_faulted:type_name -> holdfast.journal.v1.TaskFaulted
+	19, // 10: holdfast.journal.v1.Event.wait_started:type_name -> holdfast.journal.v1.WaitStarted
+	20, // 11: holdfast.journal.v1.Event.retry_scheduled:type_name -> holdfast.journal.v1.RetryScheduled
+	21, // 12: holdfast.journal.v1.Event.retry_started:type_name -> holdfast.journal.v1.RetryStarted
+	22, // 13: holdfast.journal.v1.Event.catch_started:type_name -> holdfast.journal.v1.CatchStarted
+	23, // 14: holdfast.journal.v1.Event.stop_requested:type_name -> holdfast.journal.v1.StopRequested
+	32, // 15: holdfast.journal.v1.Event.late_result:type_name -> holdfast.journal.v1.LateResult
+	33, // 16: holdfast.journal.v1.Event.order_completed:type_name -> holdfast.journal.v1.OrderCompleted
+	34, // 17: holdfast.journal.v1.Event.order_faulted:type_name -> holdfast.journal.v1.OrderFaulted
+	35, // 18: holdfast.journal.v1.Event.order_cancelled:type_name -> holdfast.journal.v1.OrderCancelled
+	36, // 19: holdfast.journal.v1.Event.key_released:type_name -> holdfast.journal.v1.KeyReleased
 	12, // 20: holdfast.journal.v1.Event.attempt_overflowed:type_name -> holdfast.journal.v1.AttemptOverflowed
-	33, // 21: holdfast.journal.v1.Event.order_reopened:type_name -> holdfast.journal.v1.OrderReopened
-	34, // 22: holdfast.journal.v1.Event.order_continued:type_name -> holdfast.journal.v1.OrderContinued
-	35, // 23: holdfast.journal.v1.Event.order_suspended:type_name -> holdfast.journal.v1.OrderSuspended
-	36, // 24: holdfast.journal.v1.Event.order_resumed:type_name -> holdfast.journal.v1.OrderResumed
-	22, // 25: holdfast.journal.v1.Event.compensation_started:type_name -> holdfast.journal.v1.CompensationStarted
-	23, // 26: holdfast.journal.v1.Event.compensation_ended:type_name -> holdfast.journal.v1.CompensationEnded
-	24, // 27: holdfast.journal.v1.Event.child_scheduled:type_name -> holdfast.journal.v1.ChildScheduled
-	25, // 28: holdfast.journal.v1.Event.child_faulted:type_name -> holdfast.journal.v1.ChildFaulted
-	26, // 29: holdfast.journal.v1.Event.child_ended:type_name -> holdfast.journal.v1.ChildEnded
-	27, // 30: holdfast.journal.v1.Event.parent_told:type_name -> holdfast.journal.v1.ParentTold
-	7,  // 31: holdfast.journal.v1.OrderAccepted.labels:type_name -> holdfast.journal.v1.Label
-	6,  // 32: holdfast.journal.v1.OrderAccepted.parent:type_name -> holdfast.journal.v1.Parent
-	0,  // 33: holdfast.journal.v1.AttemptEnded.outcome:type_name -> holdfast.journal.v1.Outcome
-	44, // 34: holdfast.journal.v1.AttemptEnded.error:type_name -> holdfast.problem.v1.Problem
-	44, // 35: holdfast.journal.v1.TaskFaulted.error:type_name -> holdfast.problem.v1.Problem
-	44, // 36: holdfast.journal.v1.RetryScheduled.error:type_name -> holdfast.problem.v1.Problem
-	44, // 37: holdfast.journal.v1.CatchStarted.error:type_name -> holdfast.problem.v1.Problem
-	1,  // 38: holdfast.journal.v1.StopRequested.cause:type_name -> holdfast.journal.v1.StopCause
-	44, // 39: holdfast.journal.v1.StopRequested.error:type_name -> holdfast.problem.v1.Problem
-	44, // 40: holdfast.journal.v1.ChildFaulted.error:type_name -> holdfast.problem.v1.Problem
-	0,  // 41: holdfast.journal.v1.ChildEnded.outcome:type_name -> holdfast.journal.v1.Outcome
-	44, // 42: holdfast.journal.v1.ChildEnded.error:type_name -> holdfast.problem.v1.Problem
-	0,  // 43: holdfast.journal.v1.LateResult.outcome:type_name -> holdfast.journal.v1.Outcome
-	44, // 44: holdfast.journal.v1.LateResult.error:type_name -> holdfast.problem.v1.Problem
-	44, // 45: holdfast.journal.v1.OrderFaulted.error:type_name -> holdfast.problem.v1.Problem
-	2,  // 46: holdfast.journal.v1.OrderReopened.how:type_name -> holdfast.journal.v1.Reopening
-	7,  // 47: holdfast.journal.v1.OrderRow.labels:type_name -> holdfast.journal.v1.Label
-	39, // 48: holdfast.journal.v1.OpenRow.overflow:type_name -> holdfast.journal.v1.Overflow
-	49, // [49:49] is the sub-list for method output_type
-	49, // [49:49] is the sub-list for method input_type
-	49, // [49:49] is the sub-list for extension type_name
-	49, // [49:49] is the sub-list for extension extendee
-	0,  // [0:49] is the sub-list for field type_name
+	37, // 21: holdfast.journal.v1.Event.order_reopened:type_name -> holdfast.journal.v1.OrderReopened
+	38, // 22: holdfast.journal.v1.Event.order_continued:type_name -> holdfast.journal.v1.OrderContinued
+	39, // 23: holdfast.journal.v1.Event.order_suspended:type_name -> holdfast.journal.v1.OrderSuspended
+	40, // 24: holdfast.journal.v1.Event.order_resumed:type_name -> holdfast.journal.v1.OrderResumed
+	24, // 25: holdfast.journal.v1.Event.compensation_started:type_name -> holdfast.journal.v1.CompensationStarted
+	25, // 26: holdfast.journal.v1.Event.compensation_ended:type_name -> holdfast.journal.v1.CompensationEnded
+	28, // 27: holdfast.journal.v1.Event.child_scheduled:type_name -> holdfast.journal.v1.ChildScheduled
+	29, // 28: holdfast.journal.v1.Event.child_faulted:type_name -> holdfast.journal.v1.ChildFaulted
+	30, // 29: holdfast.journal.v1.Event.child_ended:type_name -> holdfast.journal.v1.ChildEnded
+	31, // 30: holdfast.journal.v1.Event.parent_told:type_name -> holdfast.journal.v1.ParentTold
+	14, // 31: holdfast.journal.v1.Event.attempt_lost:type_name -> holdfast.journal.v1.AttemptLost
+	26, // 32: holdfast.journal.v1.Event.inquiry_started:type_name -> holdfast.journal.v1.InquiryStarted
+	27, // 33: holdfast.journal.v1.Event.inquiry_ended:type_name -> holdfast.journal.v1.InquiryEnded
+	15, // 34: holdfast.journal.v1.Event.attempt_overdue:type_name -> holdfast.journal.v1.AttemptOverdue
+	7,  // 35: holdfast.journal.v1.OrderAccepted.labels:type_name -> holdfast.journal.v1.Label
+	6,  // 36: holdfast.journal.v1.OrderAccepted.parent:type_name -> holdfast.journal.v1.Parent
+	0,  // 37: holdfast.journal.v1.AttemptEnded.outcome:type_name -> holdfast.journal.v1.Outcome
+	48, // 38: holdfast.journal.v1.AttemptEnded.error:type_name -> holdfast.problem.v1.Problem
+	48, // 39: holdfast.journal.v1.TaskFaulted.error:type_name -> holdfast.problem.v1.Problem
+	48, // 40: holdfast.journal.v1.RetryScheduled.error:type_name -> holdfast.problem.v1.Problem
+	48, // 41: holdfast.journal.v1.CatchStarted.error:type_name -> holdfast.problem.v1.Problem
+	1,  // 42: holdfast.journal.v1.StopRequested.cause:type_name -> holdfast.journal.v1.StopCause
+	48, // 43: holdfast.journal.v1.StopRequested.error:type_name -> holdfast.problem.v1.Problem
+	48, // 44: holdfast.journal.v1.ChildFaulted.error:type_name -> holdfast.problem.v1.Problem
+	0,  // 45: holdfast.journal.v1.ChildEnded.outcome:type_name -> holdfast.journal.v1.Outcome
+	48, // 46: holdfast.journal.v1.ChildEnded.error:type_name -> holdfast.problem.v1.Problem
+	0,  // 47: holdfast.journal.v1.LateResult.outcome:type_name -> holdfast.journal.v1.Outcome
+	48, // 48: holdfast.journal.v1.LateResult.error:type_name -> holdfast.problem.v1.Problem
+	48, // 49: holdfast.journal.v1.OrderFaulted.error:type_name -> holdfast.problem.v1.Problem
+	2,  // 50: holdfast.journal.v1.OrderReopened.how:type_name -> holdfast.journal.v1.Reopening
+	7,  // 51: holdfast.journal.v1.OrderRow.labels:type_name -> holdfast.journal.v1.Label
+	43, // 52: holdfast.journal.v1.OpenRow.overflow:type_name -> holdfast.journal.v1.Overflow
+	53, // [53:53] is the sub-list for method output_type
+	53, // [53:53] is the sub-list for method input_type
+	53, // [53:53] is the sub-list for extension type_name
+	53, // [53:53] is the sub-list for extension extendee
+	0,  // [0:53] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_journal_v1_journal_proto_init() }
@@ -4065,21 +4420,25 @@ func file_holdfast_journal_v1_journal_proto_init() {
 		(*Event_ChildFaulted)(nil),
 		(*Event_ChildEnded)(nil),
 		(*Event_ParentTold)(nil),
+		(*Event_AttemptLost)(nil),
+		(*Event_InquiryStarted)(nil),
+		(*Event_InquiryEnded)(nil),
+		(*Event_AttemptOverdue)(nil),
 	}
 	file_holdfast_journal_v1_journal_proto_msgTypes[5].OneofWrappers = []any{}
 	file_holdfast_journal_v1_journal_proto_msgTypes[6].OneofWrappers = []any{}
 	file_holdfast_journal_v1_journal_proto_msgTypes[8].OneofWrappers = []any{}
-	file_holdfast_journal_v1_journal_proto_msgTypes[12].OneofWrappers = []any{}
-	file_holdfast_journal_v1_journal_proto_msgTypes[21].OneofWrappers = []any{}
-	file_holdfast_journal_v1_journal_proto_msgTypes[26].OneofWrappers = []any{}
+	file_holdfast_journal_v1_journal_proto_msgTypes[14].OneofWrappers = []any{}
+	file_holdfast_journal_v1_journal_proto_msgTypes[25].OneofWrappers = []any{}
 	file_holdfast_journal_v1_journal_proto_msgTypes[30].OneofWrappers = []any{}
+	file_holdfast_journal_v1_journal_proto_msgTypes[34].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_journal_v1_journal_proto_rawDesc), len(file_holdfast_journal_v1_journal_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   41,
+			NumMessages:   45,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
