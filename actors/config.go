@@ -91,6 +91,9 @@ func fill[T comparable](field *T, value T) {
 	}
 }
 
+// longest is the longest time that can be set: any more, added to the present, may lie beyond what can be told.
+const longest = 10 * 365 * 24 * time.Hour
+
 // Validate reports every mistake.
 func (c Config) Validate() error {
 	var errs []error
@@ -99,23 +102,30 @@ func (c Config) Validate() error {
 			errs = append(errs, fmt.Errorf("setting %s is %d, and must be positive", name, v))
 		}
 	}
+	lasting := func(name string, d time.Duration) {
+		if d <= 0 || d > longest {
+			errs = append(errs, fmt.Errorf("setting %s is %v, and must be longer than 0 and at most %v", name, d, longest))
+		}
+	}
+	positive("Workflow.Steps", int64(c.Workflow.Steps))
 	positive("Workflow.Depth", int64(c.Workflow.Depth))
 	positive("Workflow.Deeds", int64(c.Workflow.Deeds))
 	positive("Mailbox", int64(c.Mailbox))
 	positive("PartitionMailbox", int64(c.PartitionMailbox))
 	positive("QueueBytes", c.QueueBytes)
-	positive("AgeAfter", int64(c.AgeAfter))
+	lasting("AgeAfter", c.AgeAfter)
 	positive("ResidentBytes", c.ResidentBytes)
-	positive("Idle", int64(c.Idle))
-	positive("LongWait", int64(c.LongWait))
+	lasting("Idle", c.Idle)
+	lasting("LongWait", c.LongWait)
 	positive("Waking", int64(c.Waking))
 	positive("Dues", int64(c.Dues))
 	positive("Poison", int64(c.Poison))
 	positive("PoisonFaults", int64(c.PoisonFaults))
-	positive("Grace", int64(c.Grace))
-	positive("LedgerGrace", int64(c.LedgerGrace))
-	positive("TryAgain", int64(c.TryAgain))
-	positive("StuckAfter", int64(c.StuckAfter))
+	lasting("Grace", c.Grace)
+	lasting("LedgerGrace", c.LedgerGrace)
+	lasting("TryAgain", c.TryAgain)
+	lasting("StuckAfter", c.StuckAfter)
+	lasting("Workflow.StopGrace", c.Workflow.StopGrace)
 	if err := c.Restarts.Validate(); err != nil {
 		errs = append(errs, fmt.Errorf("setting Restarts: %w", err))
 	} else if err := c.poison().Validate(); err != nil {

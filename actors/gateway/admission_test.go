@@ -175,6 +175,7 @@ func TestConfigValidate(t *testing.T) {
 		"Accepting is -1":      {Accepting: -1},
 		"Streams is 1099511":   {Streams: 1 << 40},
 		"Heartbeat is -1":      {Heartbeat: -1},
+		"Heartbeat is 1200h":   {Heartbeat: 1200 * time.Hour},
 		"ClientRate is -1":     {ClientRate: -1},
 		"without ClientRate":   {ClientBurst: 1},
 		"ClientRate is 1e+10,": {ClientRate: 1e10},

@@ -11,8 +11,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"google.golang.org/protobuf/types/known/timestamppb"
-
 	"github.com/holdfast-run/holdfast/actors"
 	"github.com/holdfast-run/holdfast/actors/dispatch"
 	"github.com/holdfast-run/holdfast/actors/workflow"
@@ -104,6 +102,7 @@ func (s *Server) check(o *orderv1.WorkOrder) (checked, error) {
 	if err := checkJSON(input, s.config.MaxInput, s.config.MaxDepth); err != nil {
 		m.add("order.input", err.Error())
 	}
+	due := deadline(&m, "order", o.GetDeadline(), o.GetDeadlineAfter())
 	s.checkFields(o, &m)
 	if err := m.err(); err != nil {
 		return checked{}, err
@@ -125,10 +124,7 @@ func (s *Server) check(o *orderv1.WorkOrder) (checked, error) {
 	}
 	a := &journalv1.OrderAccepted{
 		OrderId: o.GetId(), Definition: def.Ref.String(), DefinitionHash: def.Hash, Input: input,
-		OrderKey: o.GetOrderKey(), Priority: o.GetPriority(), Labels: labels(o.GetLabels()),
-	}
-	if d := o.GetDeadline(); d != nil {
-		a.Deadline = d.AsTime().UnixNano()
+		OrderKey: o.GetOrderKey(), Priority: o.GetPriority(), Labels: labels(o.GetLabels()), Deadline: due,
 	}
 	a.ContentHash = contentHash(o, input, a)
 	return checked{accepted: a, def: def}, nil
@@ -152,20 +148,6 @@ func (s *Server) checkFields(o *orderv1.WorkOrder, m *mistakes) {
 			m.add("order.labels", fmt.Sprintf("%s has %d bytes, more than %d", name, len(value), maxLabelValue))
 		}
 	}
-	checkDeadline(m, "order.deadline", o.GetDeadline())
-}
-
-// checkDeadline returns a deadline in nanoseconds since 1970; 0 if there is none.
-func checkDeadline(m *mistakes, field string, d *timestamppb.Timestamp) int64 {
-	if d == nil {
-		return 0
-	}
-	if err := d.CheckValid(); err != nil {
-		m.add(field, err.Error())
-	} else if t := d.AsTime(); t.UnixNano() <= 0 || t.Year() > 2200 {
-		m.add(field, "is not between 1970 and 2200")
-	}
-	return d.AsTime().UnixNano()
 }
 
 func checkReason(m *mistakes, field, text string) {
@@ -186,8 +168,9 @@ func labels(m map[string]string) []*journalv1.Label {
 	return out
 }
 
-// contentHash tells orders apart. The definition counts as it was named, so that an order for the latest version can be
-// submitted again after a newer one was deployed.
+// contentHash tells orders apart by what the client has said. The definition counts as it was named, so that an order for the
+// latest version can be submitted again after a newer one was deployed; and a deadline that is so long after the acceptance
+// counts as that duration, so that the order can be submitted again later.
 func contentHash(o *orderv1.WorkOrder, input []byte, a *journalv1.OrderAccepted) []byte {
 	h := sha256.New()
 	part := func(b []byte) {
@@ -200,7 +183,12 @@ func contentHash(o *orderv1.WorkOrder, input []byte, a *journalv1.OrderAccepted)
 	part(input)
 	part([]byte(o.GetOrderKey()))
 	part(binary.LittleEndian.AppendUint64(nil, uint64(a.GetPriority()))) //nolint:gosec // only to be hashed
-	part(binary.LittleEndian.AppendUint64(nil, uint64(a.GetDeadline()))) //nolint:gosec // only to be hashed
+	after := o.GetDeadlineAfter()
+	if after == nil {
+		part(binary.LittleEndian.AppendUint64(nil, uint64(a.GetDeadline()))) //nolint:gosec // only to be hashed
+	} else {
+		part([]byte("acceptance + " + after.AsDuration().String())) // longer than any time is
+	}
 	for _, l := range a.GetLabels() {
 		part([]byte(l.GetName()))
 		part([]byte(l.GetValue()))

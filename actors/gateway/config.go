@@ -70,6 +70,9 @@ func (c Config) WithDefaults() Config {
 	return c
 }
 
+// maxHeartbeat is the longest time between two signs of life: adapters are told it in milliseconds, of 32 bits.
+const maxHeartbeat = time.Hour
+
 // maxClientRate is the highest rate that can be limited, in orders/s.
 const maxClientRate = 1e9
 
@@ -96,8 +99,8 @@ func (c Config) Validate() error {
 			errs = append(errs, fmt.Errorf("%s is %d, and must be from 0 to %d", f.name, f.value, math.MaxInt32))
 		}
 	}
-	if c.Heartbeat < 0 {
-		errs = append(errs, fmt.Errorf("the Heartbeat is %v, and must not be negative", c.Heartbeat))
+	if c.Heartbeat != 0 && (c.Heartbeat < time.Millisecond || c.Heartbeat > maxHeartbeat) {
+		errs = append(errs, fmt.Errorf("the Heartbeat is %v, and must be from 1ms to %v", c.Heartbeat, maxHeartbeat))
 	}
 	if !(c.ClientRate >= 0 && c.ClientRate <= maxClientRate) { // not a number is wrong, too
 		errs = append(errs, fmt.Errorf("ClientRate is %v, and must be from 0 to %v", c.ClientRate, float64(maxClientRate)))

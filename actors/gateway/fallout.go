@@ -6,8 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-
-	"google.golang.org/protobuf/types/known/timestamppb"
+	"time"
 
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
@@ -34,7 +33,9 @@ type selection struct {
 	*adminv1.Selection
 
 	query persistence.Query
-	limit bool // it has a condition other than statuses
+	// from and to bound when an order has ended; zero: they don't.
+	from, to time.Time
+	limit    bool // it has a condition other than statuses
 }
 
 // selects checks a selection; otherwise are the statuses if it names none.
@@ -48,13 +49,7 @@ func (a admin) selects(m *mistakes, r *adminv1.Selection, otherwise ...orderv1.S
 	}
 	checkStatuses(m, "selection.statuses", r.GetStatuses())
 	checkDefinition(m, "selection.definition", r.GetDefinition())
-	for field, ts := range map[string]*timestamppb.Timestamp{
-		"selection.ended_from": r.GetEndedFrom(), "selection.ended_to": r.GetEndedTo(),
-	} {
-		if err := ts.CheckValid(); ts != nil && err != nil {
-			m.add(field, err.Error())
-		}
-	}
+	s.from, s.to = checkTime(m, "selection.ended_from", r.GetEndedFrom()), checkTime(m, "selection.ended_to", r.GetEndedTo())
 	if len(r.GetIds()) > mostIDs {
 		m.add("selection.ids", fmt.Sprintf("has %d ids, more than %d", len(r.GetIds()), mostIDs))
 	}
@@ -66,12 +61,11 @@ func (a admin) selects(m *mistakes, r *adminv1.Selection, otherwise ...orderv1.S
 // matches tells whether an order meets the conditions that the journal does not know.
 func (s selection) matches(row *journalv1.OrderRow) bool {
 	at := row.GetEndedAt()
-	from, to := s.GetEndedFrom(), s.GetEndedTo()
 	return (s.GetTask() == "" || s.GetTask() == row.GetFaultTask()) &&
 		(s.GetErrorType() == "" || s.GetErrorType() == row.GetFaultType()) &&
 		(s.GetErrorTitle() == "" || s.GetErrorTitle() == row.GetFaultTitle()) &&
-		(from == nil || at != 0 && at >= from.AsTime().UnixNano()) &&
-		(to == nil || at != 0 && at < to.AsTime().UnixNano())
+		(s.from.IsZero() || at != 0 && at >= s.from.UnixNano()) &&
+		(s.to.IsZero() || at != 0 && at < s.to.UnixNano())
 }
 
 // each visits the rows of the orders selected, until visit fails. An id that is unknown is told to missing; nil: passed over.

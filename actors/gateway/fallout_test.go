@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
@@ -130,7 +131,7 @@ func TestFallout(t *testing.T) {
 			}
 		}
 		_, err := n.admin.ListFallout(t.Context(), &adminv1.ListFalloutRequest{Limit: -1, Selection: &adminv1.Selection{
-			Statuses: []orderv1.Status{99}, Definition: "a:latest", EndedFrom: &timestamppb.Timestamp{Nanos: -1},
+			Statuses: []orderv1.Status{99}, Definition: "a:latest", EndedFrom: year(1600),
 			EndedTo: &timestamppb.Timestamp{Nanos: -1}, Ids: make([]string, 10_001),
 		}})
 		wantRefusal(t, err, codes.InvalidArgument, "BAD_REQUEST", "limit", "selection.statuses", "selection.statuses", "selection.definition",
@@ -210,7 +211,7 @@ func TestOperate(t *testing.T) {
 			},
 			{
 				def, &adminv1.Action{Kind: &adminv1.Action_Restart{Restart: &adminv1.Restart{
-					Task: "/do/0/check", Input: []byte(`{}`), NotDone: true, Deadline: in,
+					Task: "/do/0/check", Input: []byte(`{}`), NotDone: true, DeadlineAfter: durationpb.New(time.Hour),
 				}}},
 				orderv1.Status_STATUS_COMPLETED, "order.restarted /do/0/check {}",
 			},
@@ -267,16 +268,21 @@ func TestOperate(t *testing.T) {
 		}
 		long := strings.Repeat("x", 1025)
 		for field, act := range map[string]*adminv1.Action{
-			"action.kind":             {},
-			"action.by":               {By: long, Kind: &adminv1.Action_Suspend{}},
-			"action.reason":           {Reason: long, Kind: &adminv1.Action_Resume{}},
-			"action.retry.input":      retryWith("{"),
-			"action.retry.deadline":   {Kind: &adminv1.Action_Retry{Retry: &adminv1.Retry{Deadline: &timestamppb.Timestamp{Nanos: -1}}}},
-			"action.skip.output":      {Kind: &adminv1.Action_Skip{Skip: &adminv1.Skip{Output: []byte("x")}}},
-			"action.skip.deadline":    {Kind: &adminv1.Action_Skip{Skip: &adminv1.Skip{Deadline: &timestamppb.Timestamp{Seconds: -1}}}},
-			"action.restart.task":     {Kind: &adminv1.Action_Restart{Restart: &adminv1.Restart{}}},
-			"action.complete.output":  {Kind: &adminv1.Action_Complete{Complete: &adminv1.Complete{Output: []byte("\xff")}}},
-			"action.restart.input":    {Kind: &adminv1.Action_Restart{Restart: &adminv1.Restart{Task: "/", Input: []byte("x")}}},
+			"action.kind":                 {},
+			"action.by":                   {By: long, Kind: &adminv1.Action_Suspend{}},
+			"action.reason":               {Reason: long, Kind: &adminv1.Action_Resume{}},
+			"action.retry.input":          retryWith("{"),
+			"action.retry.deadline":       {Kind: &adminv1.Action_Retry{Retry: &adminv1.Retry{Deadline: &timestamppb.Timestamp{Nanos: -1}}}},
+			"action.skip.output":          {Kind: &adminv1.Action_Skip{Skip: &adminv1.Skip{Output: []byte("x")}}},
+			"action.skip.deadline":        {Kind: &adminv1.Action_Skip{Skip: &adminv1.Skip{Deadline: year(1600)}}},
+			"action.restart.task":         {Kind: &adminv1.Action_Restart{Restart: &adminv1.Restart{}}},
+			"action.complete.output":      {Kind: &adminv1.Action_Complete{Complete: &adminv1.Complete{Output: []byte("\xff")}}},
+			"action.restart.input":        {Kind: &adminv1.Action_Restart{Restart: &adminv1.Restart{Task: "/", Input: []byte("x")}}},
+			"action.retry.deadline_after": {Kind: &adminv1.Action_Retry{Retry: &adminv1.Retry{DeadlineAfter: durationpb.New(-1)}}},
+			"action.skip.deadline_after":  {Kind: &adminv1.Action_Skip{Skip: &adminv1.Skip{Deadline: in, DeadlineAfter: durationpb.New(1)}}},
+			"action.restart.deadline_after": {Kind: &adminv1.Action_Restart{Restart: &adminv1.Restart{
+				Task: "/", DeadlineAfter: &durationpb.Duration{Seconds: 3e11},
+			}}},
 			"action.restart.deadline": {Kind: &adminv1.Action_Restart{Restart: &adminv1.Restart{Task: "/", Deadline: &timestamppb.Timestamp{Nanos: -1}}}},
 		} {
 			_, err := n.operate("o0", act)

@@ -5,9 +5,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"strings"
-	"time"
-
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
@@ -49,16 +46,8 @@ func (o orders) query(r *orderv1.ListRequest) (persistence.Query, error) {
 	}
 	checkStatuses(&m, "statuses", r.GetStatuses())
 	checkDefinition(&m, "definition", r.GetDefinition())
-	at := func(field string, ts *timestamppb.Timestamp) time.Time {
-		if ts == nil {
-			return time.Time{}
-		}
-		if err := ts.CheckValid(); err != nil {
-			m.add(field, err.Error())
-		}
-		return ts.AsTime()
-	}
-	q.From, q.To = at("accepted_from", r.GetAcceptedFrom()), at("accepted_to", r.GetAcceptedTo())
+	q.From = checkTime(&m, "accepted_from", r.GetAcceptedFrom())
+	q.To = checkTime(&m, "accepted_to", r.GetAcceptedTo())
 	if t := r.GetPageToken(); t != "" {
 		raw, err := base64.RawURLEncoding.DecodeString(t)
 		if err != nil || len(raw) != len(q.After) {

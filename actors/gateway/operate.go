@@ -40,13 +40,13 @@ func (a admin) commandOf(m *mistakes, act *adminv1.Action) (cmd workflow.Command
 	case *adminv1.Action_Retry:
 		return workflow.Reopen{
 			How: journalv1.Reopening_REOPENING_RETRY, Value: a.value(m, "action.retry.input", k.Retry.Input),
-			NotDone: k.Retry.GetNotDone(), Deadline: checkDeadline(m, "action.retry.deadline", k.Retry.GetDeadline()),
+			NotDone: k.Retry.GetNotDone(), Deadline: deadline(m, "action.retry", k.Retry.GetDeadline(), k.Retry.GetDeadlineAfter()),
 			By: by, Reason: reason,
 		}, faultedOnly
 	case *adminv1.Action_Skip:
 		return workflow.Reopen{
 			How: journalv1.Reopening_REOPENING_SKIP, Task: k.Skip.GetTask(), Value: a.value(m, "action.skip.output", k.Skip.Output),
-			Deadline: checkDeadline(m, "action.skip.deadline", k.Skip.GetDeadline()), By: by, Reason: reason,
+			Deadline: deadline(m, "action.skip", k.Skip.GetDeadline(), k.Skip.GetDeadlineAfter()), By: by, Reason: reason,
 		}, faultedOnly
 	case *adminv1.Action_Restart:
 		if k.Restart.GetTask() == "" {
@@ -55,7 +55,7 @@ func (a admin) commandOf(m *mistakes, act *adminv1.Action) (cmd workflow.Command
 		return workflow.Reopen{
 			How: journalv1.Reopening_REOPENING_RESTART, Task: k.Restart.GetTask(),
 			Value: a.value(m, "action.restart.input", k.Restart.Input), NotDone: k.Restart.GetNotDone(),
-			Deadline: checkDeadline(m, "action.restart.deadline", k.Restart.GetDeadline()), By: by, Reason: reason,
+			Deadline: deadline(m, "action.restart", k.Restart.GetDeadline(), k.Restart.GetDeadlineAfter()), By: by, Reason: reason,
 		}, faultedOnly
 	case *adminv1.Action_Cancel:
 		return workflow.Cancel{Compensate: k.Cancel.GetCompensate(), By: by, Reason: reason}, faultedOnly

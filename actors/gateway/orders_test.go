@@ -13,6 +13,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/holdfast-run/holdfast/actors/gateway"
@@ -65,6 +66,37 @@ func TestSubmit(t *testing.T) {
 	})
 }
 
+func year(n int) *timestamppb.Timestamp {
+	return timestamppb.New(time.Date(n, 1, 1, 0, 0, 0, 0, time.UTC))
+}
+
+// An order is the same, whenever it is submitted again: how long after its acceptance its deadline is counts, not when that is.
+func TestRelativeDeadline(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t)
+		def := n.deploy("wait", "1.0.0", waitLong)
+		in := func(d time.Duration) *orderv1.WorkOrder {
+			return &orderv1.WorkOrder{Id: "a", Definition: def, Labels: map[string]string{"a": "b"}, DeadlineAfter: durationpb.New(d)}
+		}
+		first := n.submit(in(10*time.Minute), accepted)
+		if got := first.GetDeadline().AsTime().Sub(first.GetAcceptedAt().AsTime()); got != 10*time.Minute {
+			t.Errorf("the deadline is %v after the acceptance", got)
+		}
+		time.Sleep(time.Second)
+		if again := n.submit(in(600*time.Second), accepted); !again.GetDeadline().AsTime().Equal(first.GetDeadline().AsTime()) {
+			t.Errorf("submitted again, the deadline is %v, and was %v", again.GetDeadline().AsTime(), first.GetDeadline().AsTime())
+		}
+		other := in(time.Minute)
+		absolute := in(0)
+		absolute.Deadline, absolute.DeadlineAfter = first.GetDeadline(), nil
+		for _, o := range []*orderv1.WorkOrder{other, absolute} {
+			_, err := n.orders.Submit(t.Context(), &orderv1.SubmitRequest{Order: o})
+			wantRefusal(t, err, codes.AlreadyExists, "ORDER_ID_TAKEN")
+		}
+	})
+}
+
 // Each submission that is wrong is told what is wrong with it, all at once.
 func TestBadSubmissions(t *testing.T) {
 	t.Parallel()
@@ -87,30 +119,38 @@ func TestBadSubmissions(t *testing.T) {
 			reason string
 			fields []string
 		}{
-			"no order":     {nil, bad, "BAD_REQUEST", []string{"order"}},
-			"empty":        {&orderv1.WorkOrder{}, bad, "BAD_REQUEST", []string{"order.id", "order.definition"}},
-			"id":           {good(func(o *orderv1.WorkOrder) { o.Id = "a/b" }), bad, "BAD_REQUEST", []string{"order.id"}},
-			"long id":      {good(func(o *orderv1.WorkOrder) { o.Id = strings.Repeat("a", 129) }), bad, "BAD_REQUEST", []string{"order.id"}},
-			"definition":   {good(func(o *orderv1.WorkOrder) { o.Definition = "one" }), bad, "BAD_REQUEST", []string{"order.definition"}},
-			"unknown":      {good(func(o *orderv1.WorkOrder) { o.Definition = "test/two" }), codes.NotFound, "NO_SUCH_DEFINITION", []string{"order.definition"}},
-			"version":      {good(func(o *orderv1.WorkOrder) { o.Definition = "test/one:9.9.9" }), codes.NotFound, "NO_SUCH_DEFINITION", []string{"order.definition"}},
-			"not JSON":     {input(`{"a": }`), bad, "BAD_REQUEST", []string{"order.input"}},
-			"two values":   {input(`1 2`), bad, "BAD_REQUEST", []string{"order.input"}},
-			"not UTF-8":    {input("\"\xff\""), bad, "BAD_REQUEST", []string{"order.input"}},
-			"long":         {input(`"` + strings.Repeat("x", 1000) + `"`), bad, "BAD_REQUEST", []string{"order.input"}},
-			"deep":         {input(strings.Repeat("[", 6) + strings.Repeat("]", 6)), bad, "BAD_REQUEST", []string{"order.input"}},
-			"very deep":    {input(strings.Repeat("[", 500) + strings.Repeat("]", 500)), bad, "BAD_REQUEST", []string{"order.input"}},
-			"schema":       {&orderv1.WorkOrder{Id: "a", Definition: "test/strict", Input: []byte(`{}`)}, bad, "BAD_REQUEST", []string{"order.input"}},
-			"key":          {good(func(o *orderv1.WorkOrder) { o.OrderKey = strings.Repeat("k", 257) }), bad, "BAD_REQUEST", []string{"order.order_key"}},
-			"low priority": {good(func(o *orderv1.WorkOrder) { o.Priority = -1 }), bad, "BAD_REQUEST", []string{"order.priority"}},
-			"priority":     {good(func(o *orderv1.WorkOrder) { o.Priority = 10 }), bad, "BAD_REQUEST", []string{"order.priority"}},
-			"many labels":  {good(func(o *orderv1.WorkOrder) { o.Labels = map[string]string{"a": "", "b": "", "c": ""} }), bad, "BAD_REQUEST", []string{"order.labels"}},
-			"label":        {good(func(o *orderv1.WorkOrder) { o.Labels = map[string]string{"a=b": ""} }), bad, "BAD_REQUEST", []string{"order.labels"}},
-			"empty label":  {good(func(o *orderv1.WorkOrder) { o.Labels = map[string]string{"": "x"} }), bad, "BAD_REQUEST", []string{"order.labels"}},
-			"long label":   {good(func(o *orderv1.WorkOrder) { o.Labels = map[string]string{"a": strings.Repeat("x", 257)} }), bad, "BAD_REQUEST", []string{"order.labels"}},
-			"deadline":     {good(func(o *orderv1.WorkOrder) { o.Deadline = &timestamppb.Timestamp{Nanos: -1} }), bad, "BAD_REQUEST", []string{"order.deadline"}},
-			"old deadline": {good(func(o *orderv1.WorkOrder) { o.Deadline = &timestamppb.Timestamp{Seconds: -5} }), bad, "BAD_REQUEST", []string{"order.deadline"}},
-			"far deadline": {good(func(o *orderv1.WorkOrder) { o.Deadline = &timestamppb.Timestamp{Seconds: 9e9} }), bad, "BAD_REQUEST", []string{"order.deadline"}},
+			"no order":      {nil, bad, "BAD_REQUEST", []string{"order"}},
+			"empty":         {&orderv1.WorkOrder{}, bad, "BAD_REQUEST", []string{"order.id", "order.definition"}},
+			"id":            {good(func(o *orderv1.WorkOrder) { o.Id = "a/b" }), bad, "BAD_REQUEST", []string{"order.id"}},
+			"long id":       {good(func(o *orderv1.WorkOrder) { o.Id = strings.Repeat("a", 129) }), bad, "BAD_REQUEST", []string{"order.id"}},
+			"definition":    {good(func(o *orderv1.WorkOrder) { o.Definition = "one" }), bad, "BAD_REQUEST", []string{"order.definition"}},
+			"unknown":       {good(func(o *orderv1.WorkOrder) { o.Definition = "test/two" }), codes.NotFound, "NO_SUCH_DEFINITION", []string{"order.definition"}},
+			"version":       {good(func(o *orderv1.WorkOrder) { o.Definition = "test/one:9.9.9" }), codes.NotFound, "NO_SUCH_DEFINITION", []string{"order.definition"}},
+			"not JSON":      {input(`{"a": }`), bad, "BAD_REQUEST", []string{"order.input"}},
+			"two values":    {input(`1 2`), bad, "BAD_REQUEST", []string{"order.input"}},
+			"not UTF-8":     {input("\"\xff\""), bad, "BAD_REQUEST", []string{"order.input"}},
+			"long":          {input(`"` + strings.Repeat("x", 1000) + `"`), bad, "BAD_REQUEST", []string{"order.input"}},
+			"deep":          {input(strings.Repeat("[", 6) + strings.Repeat("]", 6)), bad, "BAD_REQUEST", []string{"order.input"}},
+			"very deep":     {input(strings.Repeat("[", 500) + strings.Repeat("]", 500)), bad, "BAD_REQUEST", []string{"order.input"}},
+			"schema":        {&orderv1.WorkOrder{Id: "a", Definition: "test/strict", Input: []byte(`{}`)}, bad, "BAD_REQUEST", []string{"order.input"}},
+			"key":           {good(func(o *orderv1.WorkOrder) { o.OrderKey = strings.Repeat("k", 257) }), bad, "BAD_REQUEST", []string{"order.order_key"}},
+			"low priority":  {good(func(o *orderv1.WorkOrder) { o.Priority = -1 }), bad, "BAD_REQUEST", []string{"order.priority"}},
+			"priority":      {good(func(o *orderv1.WorkOrder) { o.Priority = 10 }), bad, "BAD_REQUEST", []string{"order.priority"}},
+			"many labels":   {good(func(o *orderv1.WorkOrder) { o.Labels = map[string]string{"a": "", "b": "", "c": ""} }), bad, "BAD_REQUEST", []string{"order.labels"}},
+			"label":         {good(func(o *orderv1.WorkOrder) { o.Labels = map[string]string{"a=b": ""} }), bad, "BAD_REQUEST", []string{"order.labels"}},
+			"empty label":   {good(func(o *orderv1.WorkOrder) { o.Labels = map[string]string{"": "x"} }), bad, "BAD_REQUEST", []string{"order.labels"}},
+			"long label":    {good(func(o *orderv1.WorkOrder) { o.Labels = map[string]string{"a": strings.Repeat("x", 257)} }), bad, "BAD_REQUEST", []string{"order.labels"}},
+			"deadline":      {good(func(o *orderv1.WorkOrder) { o.Deadline = &timestamppb.Timestamp{Nanos: -1} }), bad, "BAD_REQUEST", []string{"order.deadline"}},
+			"old deadline":  {good(func(o *orderv1.WorkOrder) { o.Deadline = &timestamppb.Timestamp{Seconds: -5} }), bad, "BAD_REQUEST", []string{"order.deadline"}},
+			"past deadline": {good(func(o *orderv1.WorkOrder) { o.Deadline = year(1600) }), bad, "BAD_REQUEST", []string{"order.deadline"}},
+			"year 1":        {good(func(o *orderv1.WorkOrder) { o.Deadline = year(1) }), bad, "BAD_REQUEST", []string{"order.deadline"}},
+			"year 2201":     {good(func(o *orderv1.WorkOrder) { o.Deadline = year(2201) }), bad, "BAD_REQUEST", []string{"order.deadline"}},
+			"no time":       {good(func(o *orderv1.WorkOrder) { o.DeadlineAfter = durationpb.New(0) }), bad, "BAD_REQUEST", []string{"order.deadline_after"}},
+			"negative time": {good(func(o *orderv1.WorkOrder) { o.DeadlineAfter = durationpb.New(-1) }), bad, "BAD_REQUEST", []string{"order.deadline_after"}},
+			"no duration":   {good(func(o *orderv1.WorkOrder) { o.DeadlineAfter = &durationpb.Duration{Seconds: 1, Nanos: -1} }), bad, "BAD_REQUEST", []string{"order.deadline_after"}},
+			"long time":     {good(func(o *orderv1.WorkOrder) { o.DeadlineAfter = &durationpb.Duration{Seconds: 3e11} }), bad, "BAD_REQUEST", []string{"order.deadline_after"}},
+			"two deadlines": {good(func(o *orderv1.WorkOrder) { o.Deadline, o.DeadlineAfter = year(2030), durationpb.New(1) }), bad, "BAD_REQUEST", []string{"order.deadline_after"}},
+			"far deadline":  {good(func(o *orderv1.WorkOrder) { o.Deadline = &timestamppb.Timestamp{Seconds: 9e9} }), bad, "BAD_REQUEST", []string{"order.deadline"}},
 			"everything": {
 				&orderv1.WorkOrder{Id: "!", Definition: "!", Input: []byte("!"), Priority: 99, OrderKey: strings.Repeat("k", 257)},
 				bad, "BAD_REQUEST",

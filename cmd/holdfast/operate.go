@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/holdfast-run/holdfast/messages/adminv1"
@@ -53,10 +54,10 @@ func (s *selectFlags) selection(now time.Time, ids []string) (*adminv1.Selection
 	if out.Labels, err = parseLabels(s.labels); err != nil {
 		return nil, err
 	}
-	if out.EndedFrom, err = parseTime("--since", s.since, now, -1); err != nil {
+	if out.EndedFrom, err = parseTime("--since", s.since, now); err != nil {
 		return nil, err
 	}
-	out.EndedTo, err = parseTime("--until", s.until, now, -1)
+	out.EndedTo, err = parseTime("--until", s.until, now)
 	return out, err
 }
 
@@ -287,15 +288,22 @@ func (r *reopening) resultFlags(cmd *cobra.Command) {
 }
 
 func (r *reopening) deadlineFlag(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&r.deadline, "deadline", "", "a new deadline of the orders, `when`: RFC 3339, or a duration such as 1h")
+	cmd.Flags().StringVar(&r.deadline, "deadline", "", "a new deadline of the orders, `when`: RFC 3339, or a duration such as 1h from now on")
 }
 
-func (r *reopening) read(a *app) (value []byte, deadline *timestamppb.Timestamp, err error) {
-	if value, err = a.jsonFile(r.value); err != nil {
-		return nil, nil, err
+// opened is what the flags mean.
+type opened struct {
+	value    []byte
+	deadline *timestamppb.Timestamp
+	after    *durationpb.Duration
+}
+
+func (r *reopening) read(a *app) (o opened, err error) {
+	if o.value, err = a.jsonFile(r.value); err != nil {
+		return o, err
 	}
-	deadline, err = parseTime("--deadline", r.deadline, time.Now(), 1)
-	return value, deadline, err
+	o.deadline, o.after, err = parseWhen("--deadline", r.deadline)
+	return o, err
 }
 
 func newFalloutRetry(a *app) *cobra.Command {
@@ -307,9 +315,9 @@ func newFalloutRetry(a *app) *cobra.Command {
 			"find out first whether what is in doubt was executed, and say so with --not-done if it was not.",
 		flags: r.inputFlags,
 		action: func() (*adminv1.Action, error) {
-			input, deadline, err := r.read(a)
+			o, err := r.read(a)
 			return &adminv1.Action{Kind: &adminv1.Action_Retry{
-				Retry: &adminv1.Retry{Input: input, NotDone: r.notDone, Deadline: deadline},
+				Retry: &adminv1.Retry{Input: o.value, NotDone: r.notDone, Deadline: o.deadline, DeadlineAfter: o.after},
 			}}, err
 		},
 	})
@@ -327,9 +335,9 @@ func newFalloutSkip(a *app) *cobra.Command {
 			cmd.Flags().StringVar(&task, "around", "", "pass over this `task`, one around the one where they stand")
 		},
 		action: func() (*adminv1.Action, error) {
-			output, deadline, err := r.read(a)
+			o, err := r.read(a)
 			return &adminv1.Action{Kind: &adminv1.Action_Skip{
-				Skip: &adminv1.Skip{Task: task, Output: output, Deadline: deadline},
+				Skip: &adminv1.Skip{Task: task, Output: o.value, Deadline: o.deadline, DeadlineAfter: o.after},
 			}}, err
 		},
 	})
@@ -366,9 +374,9 @@ func newOrderRestart(a *app) *cobra.Command {
 			if from == "" {
 				return nil, usagef("--from is missing: name the task to go on with")
 			}
-			input, deadline, err := r.read(a)
+			o, err := r.read(a)
 			return &adminv1.Action{Kind: &adminv1.Action_Restart{
-				Restart: &adminv1.Restart{Task: from, Input: input, NotDone: r.notDone, Deadline: deadline},
+				Restart: &adminv1.Restart{Task: from, Input: o.value, NotDone: r.notDone, Deadline: o.deadline, DeadlineAfter: o.after},
 			}}, err
 		},
 	})

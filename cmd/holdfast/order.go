@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
@@ -237,10 +236,10 @@ func (f *listFlags) request(now time.Time) (*orderv1.ListRequest, error) {
 	if r.Labels, err = parseLabels(f.labels); err != nil {
 		return nil, err
 	}
-	if r.AcceptedFrom, err = parseTime("--since", f.since, now, -1); err != nil {
+	if r.AcceptedFrom, err = parseTime("--since", f.since, now); err != nil {
 		return nil, err
 	}
-	r.AcceptedTo, err = parseTime("--until", f.until, now, -1)
+	r.AcceptedTo, err = parseTime("--until", f.until, now)
 	return r, err
 }
 
@@ -258,24 +257,6 @@ func parseLabels(texts []string) (map[string]string, error) {
 		labels[name] = value
 	}
 	return labels, nil
-}
-
-// parseTime reads a time of RFC 3339, or a duration from now on (direction 1) or back (-1). Empty means no time.
-func parseTime(flag, text string, now time.Time, direction time.Duration) (*timestamppb.Timestamp, error) {
-	if text == "" {
-		return nil, nil //nolint:nilnil // no time is a value
-	}
-	if d, err := time.ParseDuration(text); err == nil {
-		if d < 0 {
-			return nil, usagef("%s %s is negative", flag, text)
-		}
-		return timestamppb.New(now.Add(d * direction)), nil //nolint:durationcheck // a sign
-	}
-	t, err := time.Parse(time.RFC3339, text)
-	if err != nil {
-		return nil, usagef("%s %q is neither a time such as 2026-01-02T15:04:05Z nor a duration such as 90s or 1h30m", flag, text)
-	}
-	return timestamppb.New(t), nil
 }
 
 // maxListPage is the most that is asked for at once.

@@ -311,7 +311,7 @@ func TestOrderSubmitRepeatsUntilItIsAccepted(t *testing.T) {
 	}
 	o := got[0].GetOrder()
 	if messages.OrderID(o.GetId()).Validate() != nil || o.GetDefinition() != ref || o.GetOrderKey() != "k-1" ||
-		o.GetPriority() != 7 || o.GetLabels()["a"] != "b" || o.GetDeadline() == nil || string(o.GetInput()) != f.stdin ||
+		o.GetPriority() != 7 || o.GetLabels()["a"] != "b" || o.GetDeadline() != nil || o.GetDeadlineAfter().AsDuration() != time.Hour || string(o.GetInput()) != f.stdin ||
 		got[0].GetWait() != orderv1.Wait_WAIT_ACCEPTED {
 		t.Errorf("submitted %v", got[0])
 	}
@@ -348,7 +348,8 @@ func TestOrderSubmitErrors(t *testing.T) {
 		"  order.input: is no JSON\\x1b\n  order.labels: are too many\n  reason: BAD_REQUEST\n  max: 16\n")
 	answer = failed(codes.AlreadyExists, "order id is taken")
 	submit().want(t, 1, "", "holdfast: order id is taken (ALREADY_EXISTS)\n"+
-		"Another order has the id x. Leave out --id to have one made.\n")
+		"Something else was accepted as x before. See what, before you submit anything: holdfast order get x. "+
+		"The same work under another id would be done a second time.\n")
 	const advice = "The order may have been accepted. Submit it again with --id x, which does no harm, or look with: " +
 		"holdfast order get x\n"
 	answer = failed(codes.ResourceExhausted, "message is too large")
@@ -409,30 +410,33 @@ func TestWrongUsage(t *testing.T) {
 	f := setup(t)
 	bad := f.file("bad.json", "{\n  \"a\": ,\n}")
 	for args, want := range map[string]string{
-		"order submit":                                         "--definition is missing",
-		"order submit --definition x":                          "is not of the form namespace/name:version",
-		"order submit --definition a/b --id a/b":               `order id "a/b" has the byte '/'`,
-		"order submit --definition a/b --priority 10":          "--priority 10 is not from 0 to 9",
-		"order submit --definition a/b --label x":              `--label "x" is not of the form name=value`,
-		"order submit --definition a/b --label x=1 --label x=": "--label x is given twice",
-		"order submit --definition a/b --deadline soon":        `--deadline "soon" is neither`,
-		"order submit --definition a/b --deadline -1s":         "--deadline -1s is negative",
-		"order submit --definition a/b extra":                  `unknown command "extra"`,
-		"order submit --nonsense":                              "unknown flag: --nonsense",
-		"order submit --priority high":                         `invalid argument "high"`,
-		"order get":                                            "give one order id",
-		"order get a b":                                        "give one order id",
-		"order list --status done":                             `--status is "done", and must be one of pending, running`,
-		"order list --limit -1":                                "--limit -1 is negative",
-		"order lst":                                            `there is no command "lst" in "holdfast order": do you mean get or list?`,
-		"order":                                                "a command is missing",
-		"nonsense":                                             `there is no command "nonsense" in "holdfast"`,
-		"order get x -o yaml":                                  `--output is "yaml", and must be table or json`,
-		"order get x --log-level loud":                         `--log-level is "loud"`,
-		"order get x --server :":                               `--server ":" is not of the form host:port`,
-		"order get x --timeout -1s":                            "--timeout -1s is negative",
-		"definition deploy":                                    "name the files",
-		"definition get x":                                     "is not of the form namespace/name:version",
+		"order submit":                                                  "--definition is missing",
+		"order submit --definition x":                                   "is not of the form namespace/name:version",
+		"order submit --definition a/b --id a/b":                        `order id "a/b" has the byte '/'`,
+		"order submit --definition a/b --priority 10":                   "--priority 10 is not from 0 to 9",
+		"order submit --definition a/b --label x":                       `--label "x" is not of the form name=value`,
+		"order submit --definition a/b --label x=1 --label x=":          "--label x is given twice",
+		"order submit --definition a/b --deadline soon":                 `--deadline "soon" is neither`,
+		"order submit --definition a/b --deadline -1s":                  "--deadline -1s is negative",
+		"order submit --definition a/b --deadline 1600-01-01T00:00:00Z": "--deadline 1600-01-01T00:00:00Z is not between 1970 and 2200",
+		"order list --since 2500000h":                                   "--since 2500000h is not between 1970 and 2200",
+		"order list --until 2201-01-01T00:00:00Z":                       "--until 2201-01-01T00:00:00Z is not between 1970 and 2200",
+		"order submit --definition a/b extra":                           `unknown command "extra"`,
+		"order submit --nonsense":                                       "unknown flag: --nonsense",
+		"order submit --priority high":                                  `invalid argument "high"`,
+		"order get":                                                     "give one order id",
+		"order get a b":                                                 "give one order id",
+		"order list --status done":                                      `--status is "done", and must be one of pending, running`,
+		"order list --limit -1":                                         "--limit -1 is negative",
+		"order lst":                                                     `there is no command "lst" in "holdfast order": do you mean get or list?`,
+		"order":                                                         "a command is missing",
+		"nonsense":                                                      `there is no command "nonsense" in "holdfast"`,
+		"order get x -o yaml":                                           `--output is "yaml", and must be table or json`,
+		"order get x --log-level loud":                                  `--log-level is "loud"`,
+		"order get x --server :":                                        `--server ":" is not of the form host:port`,
+		"order get x --timeout -1s":                                     "--timeout -1s is negative",
+		"definition deploy":                                             "name the files",
+		"definition get x":                                              "is not of the form namespace/name:version",
 	} {
 		got := f.run(strings.Fields(args)...)
 		if got.status != 2 || !strings.Contains(got.stderr, want) || got.stdout != "" {

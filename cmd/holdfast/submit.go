@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc/codes"
@@ -44,7 +43,7 @@ func newOrderSubmit(a *app) *cobra.Command {
 			"  echo '{\"msisdn\":\"491701234567\"}' | holdfast order submit --definition telecom/activate --key 491701234567 --input -",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			order, err := f.order(a, time.Now())
+			order, err := f.order(a)
 			if err != nil {
 				return err
 			}
@@ -62,7 +61,8 @@ func newOrderSubmit(a *app) *cobra.Command {
 	flags.StringVar(&f.key, "key", "", "order `key`: orders with the same one run one after another")
 	flags.Int32Var(&f.priority, "priority", 0, "from 0, the lowest, to 9: higher is dispatched first")
 	flags.StringArrayVar(&f.labels, "label", nil, "a `label` to find the order by, name=value; may be repeated")
-	flags.StringVar(&f.deadline, "deadline", "", "`when` the order faults if it has not ended: RFC 3339, or a duration such as 1h")
+	flags.StringVar(&f.deadline, "deadline", "",
+		"`when` the order faults if it has not ended: RFC 3339, or a duration such as 1h from its acceptance on")
 	flags.StringVar(&f.input, "input", "", "`file` with the input, one JSON value; - for the standard input (none: an empty object)")
 	flags.BoolVar(&f.wait, "wait", false, "wait until the order has ended, and show its progress")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "show no progress")
@@ -74,7 +74,7 @@ func newOrderSubmit(a *app) *cobra.Command {
 }
 
 // order makes the order that the flags mean. What is left to the node to check depends on its configuration.
-func (f *submitFlags) order(a *app, now time.Time) (*orderv1.WorkOrder, error) {
+func (f *submitFlags) order(a *app) (*orderv1.WorkOrder, error) {
 	o := &orderv1.WorkOrder{Id: f.id, Definition: f.definition, OrderKey: f.key, Priority: f.priority}
 	if f.definition == "" {
 		return nil, usagef("--definition is missing: name what to run, as namespace/name:version")
@@ -94,7 +94,7 @@ func (f *submitFlags) order(a *app, now time.Time) (*orderv1.WorkOrder, error) {
 	if o.Labels, err = parseLabels(f.labels); err != nil {
 		return nil, err
 	}
-	if o.Deadline, err = parseTime("--deadline", f.deadline, now, 1); err != nil {
+	if o.Deadline, o.DeadlineAfter, err = parseWhen("--deadline", f.deadline); err != nil {
 		return nil, err
 	}
 	if f.input == "" {
@@ -188,7 +188,8 @@ func adviseOnSubmit(id string, err error) error {
 	case !isRPC:
 		return err
 	case st.Code() == codes.AlreadyExists:
-		return advise(err, "Another order has the id %s. Leave out --id to have one made.", id)
+		return advise(err, "Something else was accepted as %[1]s before. See what, before you submit anything: holdfast order get %[1]s. "+
+			"The same work under another id would be done a second time.", id)
 	case st.Code() == codes.InvalidArgument, st.Code() == codes.NotFound, st.Code() == codes.Unimplemented:
 		return err // nothing of it was kept
 	default:

@@ -11,6 +11,7 @@ import (
 	problemv1 "github.com/holdfast-run/holdfast/messages/problemv1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -1143,8 +1144,9 @@ type Retry struct {
 	// It was found out that the attempts in doubt at the task were not executed. Without that, an attempt in doubt goes back to
 	// the adapter marked as maybe started, and the input can't be changed.
 	NotDone bool `protobuf:"varint,2,opt,name=not_done,json=notDone,proto3" json:"not_done,omitempty"`
-	// A new deadline for the order; needed if the old one has passed.
+	// A new deadline for the order, or the time from now to it; give one at most. Needed if the old one has passed.
 	Deadline      *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	DeadlineAfter *durationpb.Duration   `protobuf:"bytes,4,opt,name=deadline_after,json=deadlineAfter,proto3" json:"deadline_after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1200,6 +1202,13 @@ func (x *Retry) GetDeadline() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Retry) GetDeadlineAfter() *durationpb.Duration {
+	if x != nil {
+		return x.DeadlineAfter
+	}
+	return nil
+}
+
 // Skip has a faulted order go on behind a task.
 type Skip struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1207,8 +1216,10 @@ type Skip struct {
 	Task string `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
 	// What the task's work would have left, one JSON value, before output.as. Absent: the task's raw input goes on, as though
 	// its if did not hold.
-	Output        []byte                 `protobuf:"bytes,2,opt,name=output,proto3,oneof" json:"output,omitempty"`
+	Output []byte `protobuf:"bytes,2,opt,name=output,proto3,oneof" json:"output,omitempty"`
+	// As in Retry.
 	Deadline      *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	DeadlineAfter *durationpb.Duration   `protobuf:"bytes,4,opt,name=deadline_after,json=deadlineAfter,proto3" json:"deadline_after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1264,6 +1275,13 @@ func (x *Skip) GetDeadline() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Skip) GetDeadlineAfter() *durationpb.Duration {
+	if x != nil {
+		return x.DeadlineAfter
+	}
+	return nil
+}
+
 // Restart has a faulted order go on with another task: one of the list that its innermost task is in, or of a list around
 // that. What is done again has idempotency keys of its own.
 type Restart struct {
@@ -1275,6 +1293,7 @@ type Restart struct {
 	// As in Retry.
 	NotDone       bool                   `protobuf:"varint,3,opt,name=not_done,json=notDone,proto3" json:"not_done,omitempty"`
 	Deadline      *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	DeadlineAfter *durationpb.Duration   `protobuf:"bytes,5,opt,name=deadline_after,json=deadlineAfter,proto3" json:"deadline_after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1333,6 +1352,13 @@ func (x *Restart) GetNotDone() bool {
 func (x *Restart) GetDeadline() *timestamppb.Timestamp {
 	if x != nil {
 		return x.Deadline
+	}
+	return nil
+}
+
+func (x *Restart) GetDeadlineAfter() *durationpb.Duration {
+	if x != nil {
+		return x.DeadlineAfter
 	}
 	return nil
 }
@@ -2392,7 +2418,7 @@ var File_holdfast_admin_v1_admin_proto protoreflect.FileDescriptor
 
 const file_holdfast_admin_v1_admin_proto_rawDesc = "" +
 	"\n" +
-	"\x1dholdfast/admin/v1/admin.proto\x12\x11holdfast.admin.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dholdfast/order/v1/order.proto\x1a!holdfast/problem/v1/problem.proto\"C\n" +
+	"\x1dholdfast/admin/v1/admin.proto\x12\x11holdfast.admin.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dholdfast/order/v1/order.proto\x1a!holdfast/problem/v1/problem.proto\"C\n" +
 	"\x0eShowKeyRequest\x12\x1b\n" +
 	"\torder_key\x18\x01 \x01(\tR\borderKey\x12\x14\n" +
 	"\x05limit\x18\x02 \x01(\x05R\x05limit\"b\n" +
@@ -2487,22 +2513,25 @@ const file_holdfast_admin_v1_admin_proto_rawDesc = "" +
 	"\asuspend\x18\t \x01(\v2\x1a.holdfast.admin.v1.SuspendH\x00R\asuspend\x123\n" +
 	"\x06resume\x18\n" +
 	" \x01(\v2\x19.holdfast.admin.v1.ResumeH\x00R\x06resumeB\x06\n" +
-	"\x04kind\"\x7f\n" +
+	"\x04kind\"\xc1\x01\n" +
 	"\x05Retry\x12\x19\n" +
 	"\x05input\x18\x01 \x01(\fH\x00R\x05input\x88\x01\x01\x12\x19\n" +
 	"\bnot_done\x18\x02 \x01(\bR\anotDone\x126\n" +
-	"\bdeadline\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\bdeadlineB\b\n" +
-	"\x06_input\"z\n" +
+	"\bdeadline\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\x12@\n" +
+	"\x0edeadline_after\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\rdeadlineAfterB\b\n" +
+	"\x06_input\"\xbc\x01\n" +
 	"\x04Skip\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\tR\x04task\x12\x1b\n" +
 	"\x06output\x18\x02 \x01(\fH\x00R\x06output\x88\x01\x01\x126\n" +
-	"\bdeadline\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\bdeadlineB\t\n" +
-	"\a_output\"\x95\x01\n" +
+	"\bdeadline\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\x12@\n" +
+	"\x0edeadline_after\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\rdeadlineAfterB\t\n" +
+	"\a_output\"\xd7\x01\n" +
 	"\aRestart\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\tR\x04task\x12\x19\n" +
 	"\x05input\x18\x02 \x01(\fH\x00R\x05input\x88\x01\x01\x12\x19\n" +
 	"\bnot_done\x18\x03 \x01(\bR\anotDone\x126\n" +
-	"\bdeadline\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\bdeadlineB\b\n" +
+	"\bdeadline\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\x12@\n" +
+	"\x0edeadline_after\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\rdeadlineAfterB\b\n" +
 	"\x06_input\"(\n" +
 	"\x06Cancel\x12\x1e\n" +
 	"\n" +
@@ -2642,7 +2671,8 @@ var file_holdfast_admin_v1_admin_proto_goTypes = []any{
 	(*timestamppb.Timestamp)(nil),  // 37: google.protobuf.Timestamp
 	(*orderv1.Order)(nil),          // 38: holdfast.order.v1.Order
 	(*orderv1.HistoryEvent)(nil),   // 39: holdfast.order.v1.HistoryEvent
-	(*problemv1.Problem)(nil),      // 40: holdfast.problem.v1.Problem
+	(*durationpb.Duration)(nil),    // 40: google.protobuf.Duration
+	(*problemv1.Problem)(nil),      // 41: holdfast.problem.v1.Problem
 }
 var file_holdfast_admin_v1_admin_proto_depIdxs = []int32{
 	2,  // 0: holdfast.admin.v1.ShowKeyResponse.orders:type_name -> holdfast.admin.v1.KeyedOrder
@@ -2670,41 +2700,44 @@ var file_holdfast_admin_v1_admin_proto_depIdxs = []int32{
 	20, // 22: holdfast.admin.v1.Action.suspend:type_name -> holdfast.admin.v1.Suspend
 	21, // 23: holdfast.admin.v1.Action.resume:type_name -> holdfast.admin.v1.Resume
 	37, // 24: holdfast.admin.v1.Retry.deadline:type_name -> google.protobuf.Timestamp
-	37, // 25: holdfast.admin.v1.Skip.deadline:type_name -> google.protobuf.Timestamp
-	37, // 26: holdfast.admin.v1.Restart.deadline:type_name -> google.protobuf.Timestamp
-	40, // 27: holdfast.admin.v1.Fault.error:type_name -> holdfast.problem.v1.Problem
-	13, // 28: holdfast.admin.v1.OperateRequest.action:type_name -> holdfast.admin.v1.Action
-	38, // 29: holdfast.admin.v1.OperateResponse.order:type_name -> holdfast.order.v1.Order
-	5,  // 30: holdfast.admin.v1.OperateAllRequest.selection:type_name -> holdfast.admin.v1.Selection
-	13, // 31: holdfast.admin.v1.OperateAllRequest.action:type_name -> holdfast.admin.v1.Action
-	26, // 32: holdfast.admin.v1.OperateAllResponse.outcomes:type_name -> holdfast.admin.v1.Outcome
-	29, // 33: holdfast.admin.v1.ListActivitiesResponse.activities:type_name -> holdfast.admin.v1.ActivityStatus
-	30, // 34: holdfast.admin.v1.ActivityStatus.limit:type_name -> holdfast.admin.v1.ActivityLimit
-	37, // 35: holdfast.admin.v1.ActivityLimit.set_at:type_name -> google.protobuf.Timestamp
-	37, // 36: holdfast.admin.v1.StatusResponse.started_at:type_name -> google.protobuf.Timestamp
-	0,  // 37: holdfast.admin.v1.AdminService.ShowKey:input_type -> holdfast.admin.v1.ShowKeyRequest
-	3,  // 38: holdfast.admin.v1.AdminService.ReleaseKey:input_type -> holdfast.admin.v1.ReleaseKeyRequest
-	6,  // 39: holdfast.admin.v1.AdminService.ListFallout:input_type -> holdfast.admin.v1.ListFalloutRequest
-	9,  // 40: holdfast.admin.v1.AdminService.ShowFallout:input_type -> holdfast.admin.v1.ShowFalloutRequest
-	22, // 41: holdfast.admin.v1.AdminService.Operate:input_type -> holdfast.admin.v1.OperateRequest
-	24, // 42: holdfast.admin.v1.AdminService.OperateAll:input_type -> holdfast.admin.v1.OperateAllRequest
-	27, // 43: holdfast.admin.v1.AdminService.ListActivities:input_type -> holdfast.admin.v1.ListActivitiesRequest
-	31, // 44: holdfast.admin.v1.AdminService.LimitActivity:input_type -> holdfast.admin.v1.LimitActivityRequest
-	33, // 45: holdfast.admin.v1.AdminService.Status:input_type -> holdfast.admin.v1.StatusRequest
-	1,  // 46: holdfast.admin.v1.AdminService.ShowKey:output_type -> holdfast.admin.v1.ShowKeyResponse
-	4,  // 47: holdfast.admin.v1.AdminService.ReleaseKey:output_type -> holdfast.admin.v1.ReleaseKeyResponse
-	7,  // 48: holdfast.admin.v1.AdminService.ListFallout:output_type -> holdfast.admin.v1.ListFalloutResponse
-	10, // 49: holdfast.admin.v1.AdminService.ShowFallout:output_type -> holdfast.admin.v1.ShowFalloutResponse
-	23, // 50: holdfast.admin.v1.AdminService.Operate:output_type -> holdfast.admin.v1.OperateResponse
-	25, // 51: holdfast.admin.v1.AdminService.OperateAll:output_type -> holdfast.admin.v1.OperateAllResponse
-	28, // 52: holdfast.admin.v1.AdminService.ListActivities:output_type -> holdfast.admin.v1.ListActivitiesResponse
-	32, // 53: holdfast.admin.v1.AdminService.LimitActivity:output_type -> holdfast.admin.v1.LimitActivityResponse
-	34, // 54: holdfast.admin.v1.AdminService.Status:output_type -> holdfast.admin.v1.StatusResponse
-	46, // [46:55] is the sub-list for method output_type
-	37, // [37:46] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	40, // 25: holdfast.admin.v1.Retry.deadline_after:type_name -> google.protobuf.Duration
+	37, // 26: holdfast.admin.v1.Skip.deadline:type_name -> google.protobuf.Timestamp
+	40, // 27: holdfast.admin.v1.Skip.deadline_after:type_name -> google.protobuf.Duration
+	37, // 28: holdfast.admin.v1.Restart.deadline:type_name -> google.protobuf.Timestamp
+	40, // 29: holdfast.admin.v1.Restart.deadline_after:type_name -> google.protobuf.Duration
+	41, // 30: holdfast.admin.v1.Fault.error:type_name -> holdfast.problem.v1.Problem
+	13, // 31: holdfast.admin.v1.OperateRequest.action:type_name -> holdfast.admin.v1.Action
+	38, // 32: holdfast.admin.v1.OperateResponse.order:type_name -> holdfast.order.v1.Order
+	5,  // 33: holdfast.admin.v1.OperateAllRequest.selection:type_name -> holdfast.admin.v1.Selection
+	13, // 34: holdfast.admin.v1.OperateAllRequest.action:type_name -> holdfast.admin.v1.Action
+	26, // 35: holdfast.admin.v1.OperateAllResponse.outcomes:type_name -> holdfast.admin.v1.Outcome
+	29, // 36: holdfast.admin.v1.ListActivitiesResponse.activities:type_name -> holdfast.admin.v1.ActivityStatus
+	30, // 37: holdfast.admin.v1.ActivityStatus.limit:type_name -> holdfast.admin.v1.ActivityLimit
+	37, // 38: holdfast.admin.v1.ActivityLimit.set_at:type_name -> google.protobuf.Timestamp
+	37, // 39: holdfast.admin.v1.StatusResponse.started_at:type_name -> google.protobuf.Timestamp
+	0,  // 40: holdfast.admin.v1.AdminService.ShowKey:input_type -> holdfast.admin.v1.ShowKeyRequest
+	3,  // 41: holdfast.admin.v1.AdminService.ReleaseKey:input_type -> holdfast.admin.v1.ReleaseKeyRequest
+	6,  // 42: holdfast.admin.v1.AdminService.ListFallout:input_type -> holdfast.admin.v1.ListFalloutRequest
+	9,  // 43: holdfast.admin.v1.AdminService.ShowFallout:input_type -> holdfast.admin.v1.ShowFalloutRequest
+	22, // 44: holdfast.admin.v1.AdminService.Operate:input_type -> holdfast.admin.v1.OperateRequest
+	24, // 45: holdfast.admin.v1.AdminService.OperateAll:input_type -> holdfast.admin.v1.OperateAllRequest
+	27, // 46: holdfast.admin.v1.AdminService.ListActivities:input_type -> holdfast.admin.v1.ListActivitiesRequest
+	31, // 47: holdfast.admin.v1.AdminService.LimitActivity:input_type -> holdfast.admin.v1.LimitActivityRequest
+	33, // 48: holdfast.admin.v1.AdminService.Status:input_type -> holdfast.admin.v1.StatusRequest
+	1,  // 49: holdfast.admin.v1.AdminService.ShowKey:output_type -> holdfast.admin.v1.ShowKeyResponse
+	4,  // 50: holdfast.admin.v1.AdminService.ReleaseKey:output_type -> holdfast.admin.v1.ReleaseKeyResponse
+	7,  // 51: holdfast.admin.v1.AdminService.ListFallout:output_type -> holdfast.admin.v1.ListFalloutResponse
+	10, // 52: holdfast.admin.v1.AdminService.ShowFallout:output_type -> holdfast.admin.v1.ShowFalloutResponse
+	23, // 53: holdfast.admin.v1.AdminService.Operate:output_type -> holdfast.admin.v1.OperateResponse
+	25, // 54: holdfast.admin.v1.AdminService.OperateAll:output_type -> holdfast.admin.v1.OperateAllResponse
+	28, // 55: holdfast.admin.v1.AdminService.ListActivities:output_type -> holdfast.admin.v1.ListActivitiesResponse
+	32, // 56: holdfast.admin.v1.AdminService.LimitActivity:output_type -> holdfast.admin.v1.LimitActivityResponse
+	34, // 57: holdfast.admin.v1.AdminService.Status:output_type -> holdfast.admin.v1.StatusResponse
+	49, // [49:58] is the sub-list for method output_type
+	40, // [40:49] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_admin_v1_admin_proto_init() }

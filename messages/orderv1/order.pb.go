@@ -168,8 +168,11 @@ type WorkOrder struct {
 	Priority int32 `protobuf:"varint,5,opt,name=priority,proto3" json:"priority,omitempty"`
 	// Labels to find the order by. At most 16; names of at most 63 bytes, values of at most 256.
 	Labels map[string]string `protobuf:"bytes,6,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// When the order faults with a timeout error if it has not ended. Unset: never.
-	Deadline      *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	// When the order faults with a timeout error if it has not ended, from 1970 to 2200. Unset: never.
+	Deadline *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	// The same, as the time from its acceptance on; longer than 0. Give one of both. Two submissions with the same
+	// deadline_after are the same order, whenever they are made: what counts is how long, not until when.
+	DeadlineAfter *durationpb.Duration `protobuf:"bytes,8,opt,name=deadline_after,json=deadlineAfter,proto3" json:"deadline_after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -249,6 +252,13 @@ func (x *WorkOrder) GetLabels() map[string]string {
 func (x *WorkOrder) GetDeadline() *timestamppb.Timestamp {
 	if x != nil {
 		return x.Deadline
+	}
+	return nil
+}
+
+func (x *WorkOrder) GetDeadlineAfter() *durationpb.Duration {
+	if x != nil {
+		return x.DeadlineAfter
 	}
 	return nil
 }
@@ -1654,7 +1664,7 @@ var File_holdfast_order_v1_order_proto protoreflect.FileDescriptor
 
 const file_holdfast_order_v1_order_proto_rawDesc = "" +
 	"\n" +
-	"\x1dholdfast/order/v1/order.proto\x12\x11holdfast.order.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!holdfast/problem/v1/problem.proto\"\xbf\x02\n" +
+	"\x1dholdfast/order/v1/order.proto\x12\x11holdfast.order.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!holdfast/problem/v1/problem.proto\"\x81\x03\n" +
 	"\tWorkOrder\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1e\n" +
 	"\n" +
@@ -1664,7 +1674,8 @@ const file_holdfast_order_v1_order_proto_rawDesc = "" +
 	"\torder_key\x18\x04 \x01(\tR\borderKey\x12\x1a\n" +
 	"\bpriority\x18\x05 \x01(\x05R\bpriority\x12@\n" +
 	"\x06labels\x18\x06 \x03(\v2(.holdfast.order.v1.WorkOrder.LabelsEntryR\x06labels\x126\n" +
-	"\bdeadline\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\x1a9\n" +
+	"\bdeadline\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\x12@\n" +
+	"\x0edeadline_after\x18\b \x01(\v2\x19.google.protobuf.DurationR\rdeadlineAfter\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"p\n" +
@@ -1852,61 +1863,62 @@ var file_holdfast_order_v1_order_proto_goTypes = []any{
 	nil,                           // 24: holdfast.order.v1.Order.LabelsEntry
 	nil,                           // 25: holdfast.order.v1.ListRequest.LabelsEntry
 	(*timestamppb.Timestamp)(nil), // 26: google.protobuf.Timestamp
-	(*problemv1.Problem)(nil),     // 27: holdfast.problem.v1.Problem
-	(*durationpb.Duration)(nil),   // 28: google.protobuf.Duration
+	(*durationpb.Duration)(nil),   // 27: google.protobuf.Duration
+	(*problemv1.Problem)(nil),     // 28: holdfast.problem.v1.Problem
 }
 var file_holdfast_order_v1_order_proto_depIdxs = []int32{
 	23, // 0: holdfast.order.v1.WorkOrder.labels:type_name -> holdfast.order.v1.WorkOrder.LabelsEntry
 	26, // 1: holdfast.order.v1.WorkOrder.deadline:type_name -> google.protobuf.Timestamp
-	2,  // 2: holdfast.order.v1.SubmitRequest.order:type_name -> holdfast.order.v1.WorkOrder
-	0,  // 3: holdfast.order.v1.SubmitRequest.wait:type_name -> holdfast.order.v1.Wait
-	11, // 4: holdfast.order.v1.SubmitResponse.order:type_name -> holdfast.order.v1.Order
-	3,  // 5: holdfast.order.v1.SubmitStreamRequest.submissions:type_name -> holdfast.order.v1.SubmitRequest
-	7,  // 6: holdfast.order.v1.SubmitStreamResponse.submissions:type_name -> holdfast.order.v1.Submission
-	8,  // 7: holdfast.order.v1.Submission.accepted:type_name -> holdfast.order.v1.Accepted
-	9,  // 8: holdfast.order.v1.Submission.ended:type_name -> holdfast.order.v1.Ended
-	10, // 9: holdfast.order.v1.Submission.refused:type_name -> holdfast.order.v1.Refused
-	1,  // 10: holdfast.order.v1.Ended.status:type_name -> holdfast.order.v1.Status
-	27, // 11: holdfast.order.v1.Ended.error:type_name -> holdfast.problem.v1.Problem
-	28, // 12: holdfast.order.v1.Refused.retry_after:type_name -> google.protobuf.Duration
-	1,  // 13: holdfast.order.v1.Order.status:type_name -> holdfast.order.v1.Status
-	24, // 14: holdfast.order.v1.Order.labels:type_name -> holdfast.order.v1.Order.LabelsEntry
-	26, // 15: holdfast.order.v1.Order.deadline:type_name -> google.protobuf.Timestamp
-	26, // 16: holdfast.order.v1.Order.accepted_at:type_name -> google.protobuf.Timestamp
-	26, // 17: holdfast.order.v1.Order.ended_at:type_name -> google.protobuf.Timestamp
-	27, // 18: holdfast.order.v1.Order.error:type_name -> holdfast.problem.v1.Problem
-	26, // 19: holdfast.order.v1.Order.estimated_end:type_name -> google.protobuf.Timestamp
-	11, // 20: holdfast.order.v1.GetResponse.order:type_name -> holdfast.order.v1.Order
-	1,  // 21: holdfast.order.v1.ListRequest.statuses:type_name -> holdfast.order.v1.Status
-	25, // 22: holdfast.order.v1.ListRequest.labels:type_name -> holdfast.order.v1.ListRequest.LabelsEntry
-	26, // 23: holdfast.order.v1.ListRequest.accepted_from:type_name -> google.protobuf.Timestamp
-	26, // 24: holdfast.order.v1.ListRequest.accepted_to:type_name -> google.protobuf.Timestamp
-	11, // 25: holdfast.order.v1.ListResponse.orders:type_name -> holdfast.order.v1.Order
-	20, // 26: holdfast.order.v1.WatchResponse.events:type_name -> holdfast.order.v1.HistoryEvent
-	20, // 27: holdfast.order.v1.HistoryResponse.events:type_name -> holdfast.order.v1.HistoryEvent
-	26, // 28: holdfast.order.v1.HistoryEvent.at:type_name -> google.protobuf.Timestamp
-	27, // 29: holdfast.order.v1.HistoryEvent.error:type_name -> holdfast.problem.v1.Problem
-	26, // 30: holdfast.order.v1.HistoryEvent.due:type_name -> google.protobuf.Timestamp
-	11, // 31: holdfast.order.v1.CancelResponse.order:type_name -> holdfast.order.v1.Order
-	3,  // 32: holdfast.order.v1.OrderService.Submit:input_type -> holdfast.order.v1.SubmitRequest
-	5,  // 33: holdfast.order.v1.OrderService.SubmitStream:input_type -> holdfast.order.v1.SubmitStreamRequest
-	12, // 34: holdfast.order.v1.OrderService.Get:input_type -> holdfast.order.v1.GetRequest
-	14, // 35: holdfast.order.v1.OrderService.List:input_type -> holdfast.order.v1.ListRequest
-	16, // 36: holdfast.order.v1.OrderService.Watch:input_type -> holdfast.order.v1.WatchRequest
-	18, // 37: holdfast.order.v1.OrderService.History:input_type -> holdfast.order.v1.HistoryRequest
-	21, // 38: holdfast.order.v1.OrderService.Cancel:input_type -> holdfast.order.v1.CancelRequest
-	4,  // 39: holdfast.order.v1.OrderService.Submit:output_type -> holdfast.order.v1.SubmitResponse
-	6,  // 40: holdfast.order.v1.OrderService.SubmitStream:output_type -> holdfast.order.v1.SubmitStreamResponse
-	13, // 41: holdfast.order.v1.OrderService.Get:output_type -> holdfast.order.v1.GetResponse
-	15, // 42: holdfast.order.v1.OrderService.List:output_type -> holdfast.order.v1.ListResponse
-	17, // 43: holdfast.order.v1.OrderService.Watch:output_type -> holdfast.order.v1.WatchResponse
-	19, // 44: holdfast.order.v1.OrderService.History:output_type -> holdfast.order.v1.HistoryResponse
-	22, // 45: holdfast.order.v1.OrderService.Cancel:output_type -> holdfast.order.v1.CancelResponse
-	39, // [39:46] is the sub-list for method output_type
-	32, // [32:39] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	27, // 2: holdfast.order.v1.WorkOrder.deadline_after:type_name -> google.protobuf.Duration
+	2,  // 3: holdfast.order.v1.SubmitRequest.order:type_name -> holdfast.order.v1.WorkOrder
+	0,  // 4: holdfast.order.v1.SubmitRequest.wait:type_name -> holdfast.order.v1.Wait
+	11, // 5: holdfast.order.v1.SubmitResponse.order:type_name -> holdfast.order.v1.Order
+	3,  // 6: holdfast.order.v1.SubmitStreamRequest.submissions:type_name -> holdfast.order.v1.SubmitRequest
+	7,  // 7: holdfast.order.v1.SubmitStreamResponse.submissions:type_name -> holdfast.order.v1.Submission
+	8,  // 8: holdfast.order.v1.Submission.accepted:type_name -> holdfast.order.v1.Accepted
+	9,  // 9: holdfast.order.v1.Submission.ended:type_name -> holdfast.order.v1.Ended
+	10, // 10: holdfast.order.v1.Submission.refused:type_name -> holdfast.order.v1.Refused
+	1,  // 11: holdfast.order.v1.Ended.status:type_name -> holdfast.order.v1.Status
+	28, // 12: holdfast.order.v1.Ended.error:type_name -> holdfast.problem.v1.Problem
+	27, // 13: holdfast.order.v1.Refused.retry_after:type_name -> google.protobuf.Duration
+	1,  // 14: holdfast.order.v1.Order.status:type_name -> holdfast.order.v1.Status
+	24, // 15: holdfast.order.v1.Order.labels:type_name -> holdfast.order.v1.Order.LabelsEntry
+	26, // 16: holdfast.order.v1.Order.deadline:type_name -> google.protobuf.Timestamp
+	26, // 17: holdfast.order.v1.Order.accepted_at:type_name -> google.protobuf.Timestamp
+	26, // 18: holdfast.order.v1.Order.ended_at:type_name -> google.protobuf.Timestamp
+	28, // 19: holdfast.order.v1.Order.error:type_name -> holdfast.problem.v1.Problem
+	26, // 20: holdfast.order.v1.Order.estimated_end:type_name -> google.protobuf.Timestamp
+	11, // 21: holdfast.order.v1.GetResponse.order:type_name -> holdfast.order.v1.Order
+	1,  // 22: holdfast.order.v1.ListRequest.statuses:type_name -> holdfast.order.v1.Status
+	25, // 23: holdfast.order.v1.ListRequest.labels:type_name -> holdfast.order.v1.ListRequest.LabelsEntry
+	26, // 24: holdfast.order.v1.ListRequest.accepted_from:type_name -> google.protobuf.Timestamp
+	26, // 25: holdfast.order.v1.ListRequest.accepted_to:type_name -> google.protobuf.Timestamp
+	11, // 26: holdfast.order.v1.ListResponse.orders:type_name -> holdfast.order.v1.Order
+	20, // 27: holdfast.order.v1.WatchResponse.events:type_name -> holdfast.order.v1.HistoryEvent
+	20, // 28: holdfast.order.v1.HistoryResponse.events:type_name -> holdfast.order.v1.HistoryEvent
+	26, // 29: holdfast.order.v1.HistoryEvent.at:type_name -> google.protobuf.Timestamp
+	28, // 30: holdfast.order.v1.HistoryEvent.error:type_name -> holdfast.problem.v1.Problem
+	26, // 31: holdfast.order.v1.HistoryEvent.due:type_name -> google.protobuf.Timestamp
+	11, // 32: holdfast.order.v1.CancelResponse.order:type_name -> holdfast.order.v1.Order
+	3,  // 33: holdfast.order.v1.OrderService.Submit:input_type -> holdfast.order.v1.SubmitRequest
+	5,  // 34: holdfast.order.v1.OrderService.SubmitStream:input_type -> holdfast.order.v1.SubmitStreamRequest
+	12, // 35: holdfast.order.v1.OrderService.Get:input_type -> holdfast.order.v1.GetRequest
+	14, // 36: holdfast.order.v1.OrderService.List:input_type -> holdfast.order.v1.ListRequest
+	16, // 37: holdfast.order.v1.OrderService.Watch:input_type -> holdfast.order.v1.WatchRequest
+	18, // 38: holdfast.order.v1.OrderService.History:input_type -> holdfast.order.v1.HistoryRequest
+	21, // 39: holdfast.order.v1.OrderService.Cancel:input_type -> holdfast.order.v1.CancelRequest
+	4,  // 40: holdfast.order.v1.OrderService.Submit:output_type -> holdfast.order.v1.SubmitResponse
+	6,  // 41: holdfast.order.v1.OrderService.SubmitStream:output_type -> holdfast.order.v1.SubmitStreamResponse
+	13, // 42: holdfast.order.v1.OrderService.Get:output_type -> holdfast.order.v1.GetResponse
+	15, // 43: holdfast.order.v1.OrderService.List:output_type -> holdfast.order.v1.ListResponse
+	17, // 44: holdfast.order.v1.OrderService.Watch:output_type -> holdfast.order.v1.WatchResponse
+	19, // 45: holdfast.order.v1.OrderService.History:output_type -> holdfast.order.v1.HistoryResponse
+	22, // 46: holdfast.order.v1.OrderService.Cancel:output_type -> holdfast.order.v1.CancelResponse
+	40, // [40:47] is the sub-list for method output_type
+	33, // [33:40] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_order_v1_order_proto_init() }

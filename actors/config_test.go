@@ -1,0 +1,28 @@
+package actors_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/holdfast-run/holdfast/actors"
+	"github.com/holdfast-run/holdfast/actors/workflow"
+)
+
+// What could be added to no time, and what is negative, is refused by name.
+func TestConfigBoundsDurations(t *testing.T) {
+	t.Parallel()
+	for want, c := range map[string]actors.Config{
+		"":                       {Idle: 24 * time.Hour},
+		"Idle is -1ns":           {Idle: -1},
+		"LongWait is 2562047h47": {LongWait: 1<<63 - 1},
+		"Grace is 876000h0m0s":   {Grace: 876000 * time.Hour},
+		"StopGrace is -1s":       {Workflow: workflow.Limits{StopGrace: -time.Second}},
+		"Workflow.Steps is -1":   {Workflow: workflow.Limits{Steps: -1}},
+	} {
+		err := c.WithDefaults().Validate()
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
