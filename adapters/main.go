@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/holdfast-run/holdfast/supervision"
 )
 
 // The exit codes of Main.
@@ -25,15 +27,23 @@ const (
 const ServerEnv = "HOLDFAST_SERVER"
 
 // Main runs the adapter as a process of its own, and doesn't return. It takes its configuration from flags (-help lists
-// them) and the environment, logs to stderr, and drains on SIGTERM and SIGINT; a second signal ends it at once. Exit
-// codes: 0 drained, 1 failed, 2 wrong usage.
+// them) and the environment, logs to stderr, and drains on SIGTERM and SIGINT; a second signal ends it at once. A log that
+// nobody reads, or that is blocked, neither ends it nor holds it up. Exit codes: 0 drained, 1 failed, 2 wrong usage.
 func Main(a *Adapter) {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	context.AfterFunc(ctx, stop) // a second signal has its default effect
-	code := a.main(ctx, os.Args[1:], os.Getenv, os.Stderr)
+	stderr := supervision.NewRelay(os.Stderr, "", 0)
+	supervision.Outlive(stderr)
+	code := a.main(ctx, os.Args[1:], os.Getenv, stderr)
 	stop()
+	flushing, cancel := context.WithTimeout(context.Background(), flushLog)
+	_ = stderr.Close(flushing) // what a blocked output can't take is lost
+	cancel()
 	os.Exit(code)
 }
+
+// flushLog is how long the last lines of the log may take to be written.
+const flushLog = time.Second
 
 func (a *Adapter) main(ctx context.Context, args []string, env func(string) string, stderr io.Writer) int {
 	config, err := a.configure(args, env, stderr)

@@ -70,6 +70,54 @@ func TestAProcessDrainsWhenItIsTerminated(t *testing.T) {
 	}
 }
 
+// Whoever reads the log may leave, or read no more: the adapter neither ends nor waits.
+func TestALogThatNobodyReads(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]func(r, w *os.File) error{
+		"left": func(r, _ *os.File) error { return r.Close() },
+		"blocked": func(_, w *os.File) error {
+			err := w.SetWriteDeadline(time.Now().Add(200 * time.Millisecond))
+			for full := err != nil; !full; {
+				_, failed := w.Write(make([]byte, 1024))
+				full = failed != nil
+			}
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, w, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				_ = r.Close()
+				_ = w.Close()
+			})
+			if err := spoil(r, w); err != nil {
+				t.Fatal(err)
+			}
+			node := adaptertest.Start(t)
+			cmd := adapterProcess(t, "-server", node.Addr())
+			cmd.Stderr = w
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			if r := node.Do(within(t), "echo", "x"); string(r.GetOutput()) != `"x"` {
+				t.Errorf("%v", r)
+			}
+			if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+				t.Fatal(err)
+			}
+			tooLong := time.AfterFunc(30*time.Second, func() { _ = cmd.Process.Kill() })
+			defer tooLong.Stop()
+			if err := cmd.Wait(); err != nil {
+				t.Errorf("it has ended with: %v", err)
+			}
+		})
+	}
+}
+
 func TestExitCodes(t *testing.T) {
 	t.Parallel()
 	for args, want := range map[string]int{

@@ -20,8 +20,9 @@
 //	 stopped ◄──────────────────────── stopping (SIGTERM; SIGKILL after the grace)
 //
 // How it fails: a Process never gives up by itself, it goes on at the longest delay; an actor that fails more often than
-// its Policy allows is stopped, and its parent is told; a Watchdog only tells, it never ends anything. Output of a child
-// that nobody takes is dropped and counted (Relay), so that a terminal that was paused can't stop a child.
+// its Policy allows is stopped, and its parent is told; a Watchdog only tells, it never ends anything. Output that
+// nobody takes is dropped and counted (Relay), so that a terminal that was paused can't stop a child; a process that uses
+// one for its own output, and calls Outlive, is neither held up nor ended by whoever reads that.
 //
 // What it is not: it decides nothing about orders (that an order is at fault, and not the code, is for its partition to
 // tell), it doesn't daemonise, and it doesn't keep state over restarts.

@@ -17,8 +17,8 @@ const (
 )
 
 // Relay is a writer that never blocks and never fails. It passes whole lines on to another writer, which may do both: as
-// when a terminal is paused, or the reader of a pipe is stuck. Lines that find no room are dropped, and their number is
-// told as soon as there is room again. It is safe for concurrent use.
+// when a terminal is paused, the reader of a pipe is stuck or gone, or a disk is full. Lines that find no room, or can't be
+// written, are dropped, and their number is told as soon as others go through. It is safe for concurrent use.
 type Relay struct {
 	prefix string
 	max    int
@@ -29,7 +29,7 @@ type Relay struct {
 	mu      sync.Mutex
 	partial []byte // a line that has no end yet; at most maxLine
 	held    []byte // whole lines; at most max
-	dropped int    // lines that found no room
+	dropped int    // lines that found no room, or that the other writer has refused
 	closed  bool
 }
 
@@ -121,7 +121,7 @@ func (r *Relay) run() {
 	defer close(r.done)
 	var spare []byte
 	for {
-		lines, closed := r.take(spare)
+		lines, told, closed := r.take(spare)
 		spare = lines[:0] // also if there is nothing in it: the other buffer is in use now
 		if len(lines) == 0 {
 			if closed {
@@ -130,18 +130,32 @@ func (r *Relay) run() {
 			<-r.wake
 			continue
 		}
-		_, _ = r.out.Write(lines) // if nobody reads any more, there is nobody to tell
+		if n, err := r.out.Write(lines); err != nil {
+			lost := bytes.Count(lines[n:], []byte{'\n'})
+			if told > 0 {
+				lost += told - 1 // the line that tells of them is one of the lost
+			}
+			r.drop(lost)
+		}
 	}
 }
 
-// take hands out the held lines in exchange for an empty buffer.
-func (r *Relay) take(spare []byte) (lines []byte, closed bool) {
+// drop counts lines that are lost. They are told together with the next ones: one that can't be written is no reason to
+// write again.
+func (r *Relay) drop(lines int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.dropped += lines
+}
+
+// take hands out the held lines in exchange for an empty buffer. The last of them tells how many were dropped.
+func (r *Relay) take(spare []byte) (lines []byte, told int, closed bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	lines, r.held = r.held, spare
-	if r.dropped > 0 {
-		lines = fmt.Appendf(lines, "%s(%d lines were dropped: the output was blocked)\n", r.prefix, r.dropped)
-		r.dropped = 0
+	if r.dropped > 0 && len(lines) > 0 {
+		lines = fmt.Appendf(lines, "%s(%d lines were dropped: the output was blocked, or failed)\n", r.prefix, r.dropped)
+		told, r.dropped = r.dropped, 0
 	}
-	return lines, r.closed
+	return lines, told, r.closed
 }

@@ -3,8 +3,10 @@ package supervision_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"pgregory.net/rapid"
 
@@ -72,7 +74,7 @@ func TestRelayDropsWhatFindsNoRoomAndSaysSo(t *testing.T) {
 	if err := r.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if want := "first\nsecond\n(2 lines were dropped: the output was blocked)\n"; g.got.String() != want {
+	if want := "first\nsecond\n(2 lines were dropped: the output was blocked, or failed)\n"; g.got.String() != want {
 		t.Errorf("got %q, want %q", g.got.String(), want)
 	}
 }
@@ -90,4 +92,39 @@ func TestRelayBreaksEndlessLines(t *testing.T) {
 	if lines := strings.Count(out.String(), "\n"); lines != 3 || strings.Count(out.String(), "x") != 150_000 {
 		t.Errorf("%d lines with %d x", lines, strings.Count(out.String(), "x"))
 	}
+}
+
+// faulty is a writer that fails as often as it is told, after a part of what it was given.
+type faulty struct {
+	failures int
+	takes    int // bytes
+	got      bytes.Buffer
+}
+
+func (f *faulty) Write(p []byte) (int, error) {
+	if f.failures > 0 {
+		f.failures--
+		n, _ := f.got.Write(p[:f.takes])
+		return n, errors.New("the disk is full")
+	}
+	return f.got.Write(p)
+}
+
+func TestRelaySaysWhatCouldNotBeWritten(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		out := &faulty{failures: 2, takes: 4}
+		r := supervision.NewRelay(out, "", 0)
+		for _, line := range []string{"one\ntwo\nthree\n", "four\n", "five\n"} {
+			_, _ = r.Write([]byte(line))
+			synctest.Wait()
+		}
+		if err := r.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		want := "one\nfourfive\n(3 lines were dropped: the output was blocked, or failed)\n"
+		if out.got.String() != want {
+			t.Errorf("got %q, want %q", out.got.String(), want)
+		}
+	})
 }

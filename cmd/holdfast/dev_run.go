@@ -56,7 +56,7 @@ func (a *app) runDev(ctx context.Context, c devConfig, adapters []devAdapter) er
 	for _, adapter := range adapters {
 		d.width = max(d.width, len(adapter.Name))
 	}
-	// A terminal that is paused must not stop the supervision.
+	a.liveLong() // a terminal that is paused must not stop the supervision
 	logs, says := supervision.NewRelay(a.stderr, d.prefix(devName), 0), supervision.NewRelay(a.stdout, d.prefix(devName), 0)
 	defer closeRelay(ctx, logs)
 	defer closeRelay(ctx, says)

@@ -8,6 +8,8 @@ import (
 	"syscall"
 
 	"golang.org/x/term"
+
+	"github.com/holdfast-run/holdfast/supervision"
 )
 
 func main() { os.Exit(realMain()) }
@@ -22,6 +24,7 @@ func realMain() int {
 		stderr:   os.Stderr,
 		environ:  os.Environ,
 		terminal: terminalWidth,
+		outlive:  supervision.Outlive,
 	}, os.Args[1:])
 }
 

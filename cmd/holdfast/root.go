@@ -32,6 +32,11 @@ type app struct {
 	environ        func() []string
 	// terminal returns the columns of the terminal behind a writer; 0 if there is none.
 	terminal func(io.Writer) int
+	// outlive has the process go on when nobody reads its output any more, and takes what libraries log; nil: it isn't
+	// this program's process.
+	outlive func(log io.Writer)
+	// relays are what stands before the outputs of a command that lives long.
+	relays []*supervision.Relay
 
 	// config holds what the configuration file says, once the command runs.
 	config *koanf.Koanf
@@ -94,6 +99,7 @@ func newRoot(a *app) *cobra.Command {
 
 // run runs the program and returns its exit status.
 func run(ctx context.Context, a *app, args []string) int {
+	defer a.flush()    //nolint:contextcheck // it has a second, also when ctx has ended
 	root := newRoot(a) //nolint:contextcheck // commands get it when they run
 	root.SetArgs(args)
 	root.SetIn(a.stdin)
@@ -151,17 +157,34 @@ func complete(cmd *cobra.Command, flag string, values ...string) {
 	}
 }
 
-// flushLogs is how long the last lines of a log may take to be written.
-const flushLogs = time.Second
+// flushOutputs is how long the last lines of a command that lives long may take to be written.
+const flushOutputs = time.Second
 
-// logging runs a part that lives long, with a logger that never blocks it, whatever becomes of the reader.
-func (a *app) logging(run func(*slog.Logger) error) error {
-	relay := supervision.NewRelay(a.stderr, "", 0)
-	err := run(a.logger(relay))
-	ctx, cancel := context.WithTimeout(context.Background(), flushLogs)
+// liveLong makes sure that the outputs of a command that runs until it is told to stop never hold it up or end it, whatever
+// becomes of their readers.
+func (a *app) liveLong() {
+	for _, output := range []*io.Writer{&a.stdout, &a.stderr} {
+		relay := supervision.NewRelay(*output, "", 0)
+		a.relays, *output = append(a.relays, relay), relay
+	}
+	if a.outlive != nil {
+		a.outlive(a.stderr)
+	}
+}
+
+// flush gives what a command that lived long has said a second to be seen.
+func (a *app) flush() {
+	ctx, cancel := context.WithTimeout(context.Background(), flushOutputs)
 	defer cancel()
-	_ = relay.Close(ctx) // there is nobody left to tell
-	return err
+	for _, relay := range a.relays {
+		_ = relay.Close(ctx) // what a blocked output can't take is lost
+	}
+}
+
+// logging runs a part that lives long, with a logger that never holds it up.
+func (a *app) logging(run func(*slog.Logger) error) error {
+	a.liveLong()
+	return run(a.logger(a.stderr))
 }
 
 // logger makes a logger in the format and from the level that were set.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"log/slog"
 	"os"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/holdfast-run/holdfast/adapters"
+	"github.com/holdfast-run/holdfast/supervision"
 )
 
 func adapterCommand() *cobra.Command {
@@ -28,10 +30,15 @@ func adapterCommand() *cobra.Command {
 			}
 			o.Adapter = adapters.New(args[0])
 			activities[args[0]](o)
-			return o.Run(c.Context(), adapters.Config{
-				Servers: servers,
-				Log:     slog.New(slog.NewJSONHandler(c.ErrOrStderr(), nil)).With("adapter", args[0]),
+			log := supervision.NewRelay(c.ErrOrStderr(), "", 0)
+			supervision.Outlive(log)
+			err := o.Run(c.Context(), adapters.Config{
+				Servers: servers, Log: slog.New(slog.NewJSONHandler(log, nil)).With("adapter", args[0]),
 			})
+			flushing, cancel := context.WithTimeout(context.WithoutCancel(c.Context()), time.Second)
+			defer cancel()
+			_ = log.Close(flushing) // what a blocked output can't take is lost
+			return err
 		},
 	}
 	f := c.Flags()
