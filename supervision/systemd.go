@@ -2,6 +2,8 @@ package supervision
 
 import (
 	"log/slog"
+	"net"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -99,7 +101,29 @@ func (s *Systemd) look() {
 }
 
 func (s *Systemd) notify(state string) {
-	if _, err := daemon.SdNotify(false, state); err != nil {
+	if err := notify(state); err != nil {
 		s.log.Warn("service manager can't be told", "error", err)
 	}
+}
+
+// notifyWithin is how long the service manager has to take a message. One that is stopped takes none, and must not hold
+// the process up.
+const notifyWithin = 200 * time.Millisecond
+
+// notify sends a message to the service manager, if there is one.
+func notify(state string) error {
+	name := os.Getenv("NOTIFY_SOCKET")
+	if name == "" {
+		return nil
+	}
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: name, Net: "unixgram"})
+	if err != nil {
+		return err //nolint:wrapcheck // it says it all
+	}
+	defer conn.Close() //nolint:errcheck // what was written is on its way
+	if err := conn.SetWriteDeadline(time.Now().Add(notifyWithin)); err != nil {
+		return err //nolint:wrapcheck // it says it all
+	}
+	_, err = conn.Write([]byte(state))
+	return err //nolint:wrapcheck // it says it all
 }

@@ -2,6 +2,7 @@ package supervision_test
 
 import (
 	"net"
+	"os"
 	"path/filepath"
 	"strconv"
 	"testing"
@@ -90,4 +91,34 @@ func TestSystemdThatExpectsNoSignsOfLife(t *testing.T) { // not parallel: it set
 	}
 	t.Setenv("NOTIFY_SOCKET", "")
 	s.Ready("nobody hears it")
+}
+
+// A service manager that takes nothing, because it is stopped, holds nobody up.
+func TestSystemdThatDoesNotRead(t *testing.T) { // not parallel: it sets the environment
+	newManager(t)
+	fill, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: os.Getenv("NOTIFY_SOCKET"), Net: "unixgram"})
+	if err == nil {
+		err = fill.SetWriteDeadline(time.Now().Add(200 * time.Millisecond))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = fill.Close() })
+	for err == nil {
+		_, err = fill.Write([]byte("full"))
+	}
+	t.Setenv("WATCHDOG_USEC", strconv.FormatInt((2*time.Millisecond).Microseconds(), 10))
+	s := supervision.NewSystemd(supervision.NewWatchdog(time.Now, quiet()), quiet())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.Ready("taking orders")
+		s.Stopping()
+		s.Close()
+	}()
+	select {
+	case <-ended:
+	case <-time.After(30 * time.Second):
+		t.Error("it holds the process up")
+	}
 }
