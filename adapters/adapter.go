@@ -12,6 +12,7 @@ import (
 
 	"github.com/holdfast-run/holdfast/adapters/ledger"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
+	"github.com/holdfast-run/holdfast/messages/jsonscan"
 )
 
 // Adapter is a set of activities under one name. Make it with New, add activities with Handle and HandleWith, then call
@@ -61,8 +62,9 @@ func New(name string) *Adapter { return &Adapter{name: name} }
 func (a *Adapter) Name() string { return a.name }
 
 // Handle adds an activity. The function gets a task's input decoded from JSON, and its output is encoded as JSON;
-// json.RawMessage leaves the input as the node sent it, and the output as the function made it. It is called by up to
-// Concurrency goroutines at once. Mistakes in the names or options are reported by Run.
+// json.RawMessage leaves the input as the node sent it, and the output as the function made it. Names of properties are
+// read as they are written: unlike encoding/json by itself, a field "imsi" takes nothing from "IMSI". The function is
+// called by up to Concurrency goroutines at once. Mistakes in the names or options are reported by Run.
 func Handle[In, Out any](
 	a *Adapter, name string, fn func(ctx context.Context, t Task, in In) (Out, error), opts ...Option,
 ) {
@@ -194,20 +196,28 @@ func decode(input []byte, in any) error {
 	if len(input) == 0 {
 		input = null
 	}
+	if err := jsonscan.CheckNames(input); err != nil {
+		return fmt.Errorf("the input %w", err)
+	}
 	if raw, ok := in.(*json.RawMessage); ok {
 		*raw = input
 		return nil
 	}
-	return json.Unmarshal(input, in) //nolint:wrapcheck // the caller says what it is about
+	return json.Unmarshal(exact(input, shapeOf(reflect.TypeOf(in))), in) //nolint:wrapcheck // the caller says what it is about
 }
 
 func encode(out any) ([]byte, error) {
 	raw, ok := out.(json.RawMessage)
 	if !ok {
-		return json.Marshal(out) //nolint:wrapcheck // as in decode
-	}
-	if len(raw) > 0 && !json.Valid(raw) {
+		var err error
+		if raw, err = json.Marshal(out); err != nil {
+			return nil, err //nolint:wrapcheck // as in decode
+		}
+	} else if len(raw) > 0 && !json.Valid(raw) {
 		return nil, fmt.Errorf("%q is not JSON", bytes.ToValidUTF8(raw[:min(len(raw), 100)], []byte("\uFFFD")))
+	}
+	if err := jsonscan.CheckNames(raw); err != nil {
+		return nil, fmt.Errorf("the output %w", err)
 	}
 	return raw, nil
 }

@@ -2,12 +2,12 @@ package definition
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/messages/jsonscan"
 )
 
 // path is an expression such as .a.b[0] or $context.a. It picks the bytes out of the value, without decoding it.
@@ -135,31 +135,31 @@ var errNotJSON = errors.New("the value is not JSON")
 
 // pick returns the part of a JSON value that the steps lead to; nil if there is none, which is null.
 func pick(value []byte, steps []step) ([]byte, error) {
-	s := scanner{data: value}
+	s := jsonscan.Scanner{Data: value}
 	for _, step := range steps {
-		s.space()
-		switch c := s.peek(); {
+		s.Space()
+		switch c := s.Peek(); {
 		case c == 'n':
 			return nil, nil
 		case c == '{' && !step.isIndex:
-			start, end, err := s.property(step.key)
+			start, end, err := property(&s, step.key)
 			if err != nil || start < 0 {
 				return nil, err
 			}
-			s = scanner{data: s.data[start:end]}
+			s = jsonscan.Scanner{Data: s.Data[start:end]}
 		case c == '[' && step.isIndex:
-			start, end, err := s.element(step.index)
+			start, end, err := element(&s, step.index)
 			if err != nil || start < 0 {
 				return nil, err
 			}
-			s = scanner{data: s.data[start:end]}
+			s = jsonscan.Scanner{Data: s.Data[start:end]}
 		case step.isIndex:
 			return nil, fmt.Errorf("can't take element %d of %s: a list was expected", step.index, kindOf(c))
 		default:
 			return nil, fmt.Errorf("can't take property %q of %s: an object was expected", step.key, kindOf(c))
 		}
 	}
-	return bytes.TrimSpace(s.data), nil
+	return bytes.TrimSpace(s.Data), nil
 }
 
 // kindOf names the kind of a JSON value by its first byte.
@@ -178,82 +178,44 @@ func kindOf(c byte) kind {
 	}
 }
 
-// scanner goes through JSON that is known to be valid. Invalid JSON is an error, or is passed by.
-type scanner struct {
-	data []byte
-	at   int
-}
-
-func (s *scanner) peek() byte {
-	if s.at < len(s.data) {
-		return s.data[s.at]
-	}
-	return 0
-}
-
-func (s *scanner) space() {
-	for s.at < len(s.data) {
-		switch s.data[s.at] {
-		case ' ', '\t', '\r', '\n':
-			s.at++
-		default:
-			return
-		}
-	}
-}
-
 // property returns where the value of an object's property stands, -1 if there is none. Of two the last counts, as it
 // does when the value is decoded.
-func (s *scanner) property(name string) (start, end int, err error) {
+func property(s *jsonscan.Scanner, name string) (start, end int, err error) {
 	start = -1
-	s.at++
-	for s.space(); s.peek() != '}'; s.space() {
-		if s.peek() == ',' {
-			s.at++
-			s.space()
-		}
-		keyAt := s.at
-		if s.peek() != '"' || !s.text() {
+	s.Begin()
+	for s.More('}') {
+		quoted, ok := s.Name()
+		if !ok {
 			return 0, 0, errNotJSON
 		}
-		matches := isKey(s.data[keyAt:s.at], name)
-		if s.space(); s.peek() != ':' {
+		valueAt := s.At
+		if !s.Skip() {
 			return 0, 0, errNotJSON
 		}
-		s.at++
-		s.space()
-		valueAt := s.at
-		if !s.skip() {
-			return 0, 0, errNotJSON
-		}
-		if matches {
-			start, end = valueAt, s.at
+		if jsonscan.IsName(quoted, name) {
+			start, end = valueAt, s.At
 		}
 	}
 	return start, end, nil
 }
 
 // element returns where an element of a list stands, -1 if there is none. A negative index counts from the end.
-func (s *scanner) element(index int) (start, end int, err error) {
+func element(s *jsonscan.Scanner, index int) (start, end int, err error) {
 	var places [][2]int
-	s.at++
-	for s.space(); s.peek() != ']'; s.space() {
-		if s.peek() == ',' {
-			s.at++
-			s.space()
-		}
-		at := s.at
-		if !s.skip() {
+	s.Begin()
+	for s.More(']') {
+		at := s.At
+		if !s.Skip() {
 			return 0, 0, errNotJSON
 		}
 		if index == 0 {
-			return at, s.at, nil
+			return at, s.At, nil
 		}
 		if index > 0 {
 			index--
 			continue
 		}
-		places = append(places, [2]int{at, s.at})
+		places = append(places, [2]int{at, s.At})
 	}
 	if index += len(places); index < 0 || index >= len(places) {
 		return -1, 0, nil
@@ -261,77 +223,17 @@ func (s *scanner) element(index int) (start, end int, err error) {
 	return places[index][0], places[index][1], nil
 }
 
-// isKey tells whether a quoted string is the name.
-func isKey(quoted []byte, name string) bool {
-	if bytes.IndexByte(quoted, '\\') < 0 {
-		return string(quoted[1:len(quoted)-1]) == name
-	}
-	var decoded string
-	return json.Unmarshal(quoted, &decoded) == nil && decoded == name
-}
-
-// text passes a string.
-func (s *scanner) text() bool {
-	for s.at++; s.at < len(s.data); s.at++ {
-		switch s.data[s.at] {
-		case '\\':
-			s.at++
-		case '"':
-			s.at++
-			return true
-		}
-	}
-	return false
-}
-
-// skip passes a value.
-func (s *scanner) skip() bool {
-	switch s.peek() {
-	case '"':
-		return s.text()
-	case '{', '[':
-		depth := 0
-		for s.at < len(s.data) {
-			switch s.data[s.at] {
-			case '"':
-				if !s.text() {
-					return false
-				}
-				continue
-			case '{', '[':
-				depth++
-			case '}', ']':
-				if depth--; depth == 0 {
-					s.at++
-					return true
-				}
-			}
-			s.at++
-		}
-		return false
-	}
-	start := s.at
-	for s.at < len(s.data) {
-		switch s.data[s.at] {
-		case ',', ']', '}', ' ', '\t', '\r', '\n':
-			return s.at > start
-		}
-		s.at++
-	}
-	return s.at > start
-}
-
 // nestsDeeper tells whether objects and lists nest deeper than a limit in valid JSON.
 func nestsDeeper(data []byte, limit int) bool {
 	if bytes.Count(data, []byte{'{'})+bytes.Count(data, []byte{'['}) <= limit {
 		return false
 	}
-	s := scanner{data: data}
+	s := jsonscan.Scanner{Data: data}
 	depth := 0
-	for s.at < len(data) {
-		switch data[s.at] {
+	for s.At < len(data) {
+		switch data[s.At] {
 		case '"':
-			s.text()
+			s.Skip()
 			continue
 		case '{', '[':
 			if depth++; depth > limit {
@@ -340,7 +242,7 @@ func nestsDeeper(data []byte, limit int) bool {
 		case '}', ']':
 			depth--
 		}
-		s.at++
+		s.At++
 	}
 	return false
 }

@@ -128,6 +128,7 @@ func TestBadResults(t *testing.T) {
 			"no-utf8":  {func(r *adapterv1.Result) { r.Output = []byte("\"\xff\"") }, orderv1.Status_STATUS_FAULTED, "UTF-8"},
 			"long":     {func(r *adapterv1.Result) { r.Output = make([]byte, 1001) }, orderv1.Status_STATUS_FAULTED, "1001 bytes"},
 			"deep":     {func(r *adapterv1.Result) { r.Output = []byte(`[[[[[[]]]]]]`) }, orderv1.Status_STATUS_FAULTED, "deep"},
+			"twice":    {func(r *adapterv1.Result) { r.Output = []byte(`{"a":1,"\u0061":2}`) }, orderv1.Status_STATUS_FAULTED, `"a" twice`},
 			"outcome":  {func(r *adapterv1.Result) { r.Outcome = 9 }, orderv1.Status_STATUS_FAULTED, "outcome 9"},
 			"none":     {func(r *adapterv1.Result) { r.Outcome = 0 }, orderv1.Status_STATUS_FAULTED, ""},
 			"no-error": {func(r *adapterv1.Result) { r.Outcome = adapterv1.Outcome_OUTCOME_FAILED }, orderv1.Status_STATUS_FAULTED, ""},

@@ -16,6 +16,7 @@ import (
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/messages/jsonscan"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
 
@@ -25,7 +26,7 @@ const (
 	maxReason     = 1024
 )
 
-// checkJSON says what is wrong with a JSON value: its encoding, form, length or depth.
+// checkJSON says what is wrong with a JSON value: its encoding, form, length or depth, or a name that stands twice.
 func checkJSON(data []byte, maxBytes, maxDepth int) error {
 	if len(data) > maxBytes {
 		return fmt.Errorf("has %d bytes, more than the limit of %d", len(data), maxBytes) //nolint:err113 // for people
@@ -39,7 +40,7 @@ func checkJSON(data []byte, maxBytes, maxDepth int) error {
 	if d := depth(data); d > maxDepth {
 		return fmt.Errorf("is nested %d deep, more than the limit of %d", d, maxDepth) //nolint:err113 // for people
 	}
-	return nil
+	return jsonscan.CheckNames(data)
 }
 
 func whyInvalid(data []byte) string {

@@ -271,7 +271,7 @@ func TestOperate(t *testing.T) {
 			"action.kind":                 {},
 			"action.by":                   {By: long, Kind: &adminv1.Action_Suspend{}},
 			"action.reason":               {Reason: long, Kind: &adminv1.Action_Resume{}},
-			"action.retry.input":          retryWith("{"),
+			"action.retry.input":          retryWith(`{"a":1,"a":1}`),
 			"action.retry.deadline":       {Kind: &adminv1.Action_Retry{Retry: &adminv1.Retry{Deadline: &timestamppb.Timestamp{Nanos: -1}}}},
 			"action.skip.output":          {Kind: &adminv1.Action_Skip{Skip: &adminv1.Skip{Output: []byte("x")}}},
 			"action.skip.deadline":        {Kind: &adminv1.Action_Skip{Skip: &adminv1.Skip{Deadline: year(1600)}}},

@@ -131,6 +131,7 @@ func TestBadSubmissions(t *testing.T) {
 			"not UTF-8":     {input("\"\xff\""), bad, "BAD_REQUEST", []string{"order.input"}},
 			"long":          {input(`"` + strings.Repeat("x", 1000) + `"`), bad, "BAD_REQUEST", []string{"order.input"}},
 			"deep":          {input(strings.Repeat("[", 6) + strings.Repeat("]", 6)), bad, "BAD_REQUEST", []string{"order.input"}},
+			"name twice":    {input(`{"b":[{"a":1,"a":2}]}`), bad, "BAD_REQUEST", []string{"order.input"}},
 			"very deep":     {input(strings.Repeat("[", 500) + strings.Repeat("]", 500)), bad, "BAD_REQUEST", []string{"order.input"}},
 			"schema":        {&orderv1.WorkOrder{Id: "a", Definition: "test/strict", Input: []byte(`{}`)}, bad, "BAD_REQUEST", []string{"order.input"}},
 			"key":           {good(func(o *orderv1.WorkOrder) { o.OrderKey = strings.Repeat("k", 257) }), bad, "BAD_REQUEST", []string{"order.order_key"}},

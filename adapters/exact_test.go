@@ -1,0 +1,210 @@
+package adapters
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+type exactAddress struct {
+	City string `json:"city"`
+	ZIP  string
+}
+
+type exactBase struct {
+	ID    string `json:"id"`
+	Name  string // hidden by the field of exactOrder
+	Shade string
+}
+
+type exactOther struct{ Shade string } // with that of exactBase: neither counts
+
+type exactSelf struct{ Raw string }
+
+func (s *exactSelf) UnmarshalJSON(data []byte) error {
+	s.Raw = string(data)
+	return nil
+}
+
+// The decoder's odd cases are what is tested.
+//
+//nolint:staticcheck // tags that are unusual or wrong
+type exactOrder struct {
+	exactBase
+	*exactOther
+
+	IMSI    string                  `json:"imsi"`
+	Kelvin  int                     `json:"k"`
+	Dash    int                     `json:"-,"`
+	Never   int                     `json:"-"`
+	Wrong   int                     `json:"a\\b"` // no name that the decoder takes
+	Home    exactAddress            `json:"home"`
+	Away    *exactAddress           `json:"away"`
+	All     []exactAddress          `json:"all"`
+	By      map[string]exactAddress `json:"by"`
+	Any     any                     `json:"any"`
+	Self    exactSelf               `json:"self"`
+	At      time.Time               `json:"at"`
+	Next    *exactOrder             `json:"next"`
+	Name    string                  `json:"Name"`
+	Numbers [2]int                  `json:"numbers"`
+}
+
+// standard is the decoder by itself.
+func standard(data []byte, v any) error { return json.Unmarshal(data, v) }
+
+func TestPropertiesAreReadAsWritten(t *testing.T) {
+	t.Parallel()
+	for input, want := range map[string]string{
+		`{"imsi":"999","IMSI":"123456"}`:            `{"imsi":"999"}`,
+		`{"IMSI":"123456","imsi":"999"}`:            `{"imsi":"999"}`,
+		`{"IMSI":"123456"}`:                         `{}`,
+		`{"ID":"1","id":"2","iD":"3","Id":"4"}`:     `{"id":"2"}`,
+		"{\"\u212A\":1}":                            `{}`,
+		`{"K":1,"k":2}`:                             `{"k":2}`,
+		`{"\u0049MSI":"1","\u0069msi":"2"}`:         `{"imsi":"2"}`,
+		`{"name":"x","Name":"y"}`:                   `{"Name":"y"}`,
+		`{"name":"x"}`:                              `{}`,
+		`{"Shade":"x","shade":"y"}`:                 `{"Shade":"x"}`,
+		`{"-":1,"Never":2,"Dash":3,"never":4}`:      `{"-":1}`,
+		`{"Wrong":1,"wrong":2}`:                     `{"Wrong":1}`,
+		`{"home":{"City":"a"},"Home":{"city":"b"}}`: `{"home":{}}`,
+		`{"home":{"city":"a","zip":"1","ZIP":"2"}}`: `{"home":{"city":"a","ZIP":"2"}}`,
+		`{"all":[{"CITY":"a"},{"city":"b"}],"by":{"X":{"City":"c"},"x":{"city":"d"}}}`: `{"all":[{},{"city":"b"}],"by":{"X":{},` +
+			`"x":{"city":"d"}}}`,
+		`{"any":{"City":1,"city":2},"self":{"IMSI":1}}`: `{"any":{"City":1,"city":2},"self":{"IMSI":1}}`,
+		`{"next":{"NEXT":{},"next":{"IMSI":"1"}}}`:      `{"next":{"next":{}}}`,
+		`{"IMSI" : "1" , "id" : "2" , "ID" : [ { } ] }`: `{"id":"2"}`,
+		`{"away":{"City":{"x":1}},"AWAY":1}`:            `{"away":{}}`,
+		`{"hidden":1,"Hidden":2,"unknown":{"IMSI":1}}`:  `{}`,
+	} {
+		var got, expected exactOrder
+		if err := decode([]byte(input), &got); err != nil {
+			t.Errorf("%s: %v", input, err)
+			continue
+		}
+		if err := standard([]byte(want), &expected); err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(got, expected) {
+			t.Errorf("%s was read as %+v, want %+v", input, got, expected)
+		}
+	}
+}
+
+func TestNothingToBlankIsNotCopied(t *testing.T) {
+	t.Parallel()
+	input := []byte(`{"imsi":"1","unknown":2,"home":{"city":"x"}}`)
+	if got := exact(input, shapeOf(reflect.TypeFor[*exactOrder]())); &got[0] != &input[0] {
+		t.Error("the input was copied")
+	}
+	offset := func(input string) string {
+		var v exactOrder
+		return fmt.Sprint(decode([]byte(input), &v))
+	}
+	if a, b := offset(`{"imsi":1,"IMSI":"1"}`), offset(`{"imsi":1,"IMSJ":"1"}`); a != b || !strings.Contains(a, "imsi") {
+		t.Errorf("messages differ: %s, %s", a, b)
+	}
+}
+
+func TestNamesTwice(t *testing.T) {
+	t.Parallel()
+	var raw json.RawMessage
+	var typed exactOrder
+	for _, in := range []any{&raw, &typed} {
+		err := decode([]byte(`{"home":{"city":"a","city":"b"}}`), in)
+		if err == nil || !strings.Contains(err.Error(), `"city" twice at /home`) {
+			t.Errorf("%T: %v", in, err)
+		}
+	}
+	for _, out := range []any{json.RawMessage(`{"a":1,"a":2}`), map[string]any{"x": json.RawMessage(`{"a":1,"a":2}`)}} {
+		if _, err := encode(out); err == nil || !strings.Contains(err.Error(), `"a" twice`) {
+			t.Errorf("%s: %v", out, err)
+		}
+	}
+}
+
+// FuzzExact compares with a decoder that removes beforehand what has no exact name.
+func FuzzExact(f *testing.F) {
+	for _, s := range []string{
+		`{"imsi":"1","IMSI":"2","home":{"City":"a","city":"b"}}`, `[{"imsi":1}]`, `{"all":[{"ZIP":"","zip":""}],"ALL":[]}`, `{"a`,
+		`{"NEXT":{},"next":{"ID":"1","id":"2"},"K":1}`, `{"IMSI":1 , "Imsi":2}`, "null", "", `{"":1}`, `{"I\u004dSI":"1"}`,
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, input []byte) {
+		var got, want exactOrder
+		shape := shapeOf(reflect.TypeFor[exactOrder]())
+		gotErr := standard(exact(input, shape), &got)
+		var v any
+		if json.Unmarshal(input, &v) != nil {
+			if gotErr == nil {
+				t.Fatalf("%q became JSON: %q", input, exact(input, shape))
+			}
+			return
+		}
+		pruned, err := json.Marshal(prune(v, shape))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if twice := decode(input, new(json.RawMessage)); twice != nil {
+			return // which of the two counts is another question
+		}
+		wantErr := standard(pruned, &want)
+		want.Self, got.Self = exactSelf{}, exactSelf{} // it sees how the input is written
+		if (gotErr == nil) != (wantErr == nil) || gotErr == nil && fmt.Sprint(got) != fmt.Sprint(want) && got.Next == nil {
+			t.Errorf("%s: %+v %v, want %+v %v", input, got, gotErr, want, wantErr)
+		}
+	})
+}
+
+// prune removes what has no name of a field.
+func prune(v any, s *shape) any {
+	if s == nil {
+		return v
+	}
+	switch v := v.(type) {
+	case []any:
+		for i := range v {
+			v[i] = prune(v[i], s.element)
+		}
+	case map[string]any:
+		for name := range v {
+			if !s.isStruct {
+				v[name] = prune(v[name], s.element)
+			} else if below, ok := s.fields[name]; ok {
+				v[name] = prune(v[name], below)
+			} else {
+				delete(v, name)
+			}
+		}
+	}
+	return v
+}
+
+func BenchmarkDecode(b *testing.B) {
+	for name, input := range map[string]string{
+		"small": `{"imsi":"262011234567890","home":{"city":"Bonn","ZIP":"53111"},"id":"1"}`,
+		"case":  `{"imsi":"262011234567890","home":{"city":"Bonn","zip":"53111"},"id":"1"}`,
+		"large": `{"all":[` + strings.Repeat(`{"city":"Bonn","ZIP":"53111","street":"x","number":7},`, 1000) + `{}]}`,
+	} {
+		for how, read := range map[string]func([]byte, *exactOrder) error{
+			"exact":    func(in []byte, v *exactOrder) error { return decode(in, v) },
+			"standard": func(in []byte, v *exactOrder) error { return standard(in, v) },
+		} {
+			b.Run(name+"/"+how, func(b *testing.B) {
+				b.SetBytes(int64(len(input)))
+				b.ReportAllocs()
+				for b.Loop() {
+					var v exactOrder
+					if err := read([]byte(input), &v); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,156 @@
+package jsonscan
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// errNotJSON tells that there is nothing more to be found, for what follows is not JSON.
+var errNotJSON = errors.New("is not a JSON value")
+
+// maxDepth is how deep a value may nest whose names are checked.
+const maxDepth = 10_000
+
+// fewNames is how many names of an object are compared with each other. More are kept in a map.
+const fewNames = 16
+
+// twice is a property that stands twice in an object. Its path is that of the object, the innermost step first.
+type twice struct {
+	name string
+	path []string
+}
+
+func (e *twice) Error() string {
+	var at strings.Builder
+	for _, step := range slices.Backward(e.path) {
+		at.WriteString("/" + escaper.Replace(step))
+	}
+	where := ""
+	if at.Len() > 0 {
+		where = " at " + shorten(at.String())
+	}
+	return fmt.Sprintf("names the property %q twice%s: name it once", shorten(e.name), where)
+}
+
+// escaper makes a step of a JSON pointer.
+var escaper = strings.NewReplacer("~", "~0", "/", "~1")
+
+// shorten cuts a text for a message.
+func shorten(s string) string {
+	const most = 200
+	if len(s) > most {
+		return strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	return s
+}
+
+// CheckNames says which property stands twice in an object somewhere in a JSON value, if one does. Names are equal if
+// they decode to the same text, however they are escaped. What is not JSON is for others to complain about.
+func CheckNames(data []byte) error {
+	if bytes.IndexByte(data, '{') < 0 {
+		return nil
+	}
+	c := checker{Scanner: Scanner{Data: data}, names: make([][]byte, 0, fewNames/2)}
+	c.Space()
+	if err := c.value(1); !errors.Is(err, errNotJSON) {
+		return err
+	}
+	return nil
+}
+
+type checker struct {
+	Scanner
+
+	// names are those of the objects around, each as it stands in the value, without its quotes.
+	names [][]byte
+}
+
+func (c *checker) value(depth int) error {
+	if depth > maxDepth {
+		return fmt.Errorf("nests more than %d deep", maxDepth) //nolint:err113 // for people
+	}
+	switch c.Peek() {
+	case '{':
+		return c.object(depth)
+	case '[':
+		return c.list(depth)
+	}
+	if !c.Skip() {
+		return errNotJSON
+	}
+	return nil
+}
+
+func (c *checker) list(depth int) error {
+	c.Begin()
+	for i := 0; c.More(']'); i++ {
+		if err := c.value(depth + 1); err != nil {
+			return inside(err, strconv.Itoa(i))
+		}
+	}
+	return nil
+}
+
+func (c *checker) object(depth int) error {
+	first := len(c.names)
+	var many map[string]struct{}
+	c.Begin()
+	for c.More('}') {
+		quoted, ok := c.Name()
+		if !ok {
+			return errNotJSON
+		}
+		name := quoted[1 : len(quoted)-1]
+		if bytes.IndexByte(name, '\\') >= 0 {
+			decoded, ok := Unquote(quoted)
+			if !ok {
+				return errNotJSON
+			}
+			name = []byte(decoded)
+		}
+		if many == nil && len(c.names)-first == fewNames {
+			many = make(map[string]struct{}, 4*fewNames)
+			for _, n := range c.names[first:] {
+				many[string(n)] = struct{}{}
+			}
+		}
+		if c.seen(first, many, name) {
+			return &twice{name: string(name)}
+		}
+		if err := c.value(depth + 1); err != nil {
+			return inside(err, string(name))
+		}
+	}
+	c.names = c.names[:first]
+	return nil
+}
+
+// seen tells whether the object has the name already, and notes it.
+func (c *checker) seen(first int, many map[string]struct{}, name []byte) bool {
+	if many != nil {
+		if _, ok := many[string(name)]; ok {
+			return true
+		}
+		many[string(name)] = struct{}{}
+		return false
+	}
+	for _, n := range c.names[first:] {
+		if bytes.Equal(n, name) {
+			return true
+		}
+	}
+	c.names = append(c.names, name)
+	return false
+}
+
+// inside adds a step to the path of what stands twice.
+func inside(err error, step string) error {
+	if t, ok := errors.AsType[*twice](err); ok {
+		t.path = append(t.path, step)
+	}
+	return err
+}
