@@ -110,6 +110,13 @@ func (c Config) Validate() error {
 	positive("Workflow.Steps", int64(c.Workflow.Steps))
 	positive("Workflow.Depth", int64(c.Workflow.Depth))
 	positive("Workflow.Deeds", int64(c.Workflow.Deeds))
+	positive("Workflow.RetryPause", int64(c.Workflow.RetryPause))
+	positive("Workflow.Loops", int64(c.Workflow.Loops))
+	positive("Workflow.LoopPause", int64(c.Workflow.LoopPause))
+	if most := workflow.LongestLoops; c.Workflow.Loops > 0 && c.Workflow.LoopPause > most/time.Duration(c.Workflow.Loops) {
+		errs = append(errs, fmt.Errorf("settings Workflow.Loops and Workflow.LoopPause are %d times %v, and must not be more than %v",
+			c.Workflow.Loops, c.Workflow.LoopPause, most))
+	}
 	positive("Mailbox", int64(c.Mailbox))
 	positive("PartitionMailbox", int64(c.PartitionMailbox))
 	positive("QueueBytes", c.QueueBytes)

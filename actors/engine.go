@@ -368,7 +368,7 @@ func (e *Engine) Journal() persistence.Journal { return e.journal }
 
 func poisonProblem(err error) *problemv1.Problem {
 	return &problemv1.Problem{
-		Type: workflow.ErrorTypeRuntime, Title: "Order can't be processed", Status: 500, Instance: "/",
+		Type: workflow.ErrorTypeRuntime, Title: "Order can't be processed", Status: 500,
 		Detail: fmt.Sprintf("processing it failed again and again: %v", err),
 	}
 }

@@ -14,7 +14,7 @@ import (
 
 const day = 24 * time.Hour
 
-// The longest duration: a hundred years.
+// The longest duration: a hundred years. A month counts longestSpan/longestMonths of it.
 const (
 	longestMonths = 100 * 12
 	longestSpan   = 100 * 366 * day
@@ -116,7 +116,7 @@ func parseISO(text string) (span, error) {
 			return span{}, errTooLong
 		}
 	}
-	if s.months > longestMonths {
+	if s.months > longestMonths || s.rest > longestSpan-time.Duration(s.months)*(longestSpan/longestMonths) {
 		return span{}, errTooLong
 	}
 	return s, nil

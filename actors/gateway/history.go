@@ -219,21 +219,10 @@ func historyEvent(ev *journalv1.Event, tasks map[uint32]task) *orderv1.HistoryEv
 	case *journalv1.Event_TaskCompleted:
 		of(e.TaskCompleted.GetFrame())
 		h.Type, h.Data = "task.completed", e.TaskCompleted.GetOutput()
+		h.Due, h.Reason = stamp(e.TaskCompleted.GetSlowedUntil()), slowed(e.TaskCompleted.GetSlowedUntil() != 0)
 	case *journalv1.Event_TaskFaulted:
 		of(e.TaskFaulted.GetFrame())
 		h.Type, h.Error = "task.faulted", e.TaskFaulted.GetError()
-	case *journalv1.Event_WaitStarted:
-		of(e.WaitStarted.GetFrame())
-		h.Type, h.Due = "wait.started", stamp(e.WaitStarted.GetDue())
-	case *journalv1.Event_RetryScheduled:
-		of(e.RetryScheduled.GetFrame())
-		h.Type, h.Due, h.Error = "retry.scheduled", stamp(e.RetryScheduled.GetDue()), e.RetryScheduled.GetError()
-	case *journalv1.Event_RetryStarted:
-		of(e.RetryStarted.GetFrame())
-		h.Type, h.Due = "retry.started", stamp(e.RetryStarted.GetTimeoutAt())
-	case *journalv1.Event_CatchStarted:
-		of(e.CatchStarted.GetFrame())
-		h.Type, h.Error = "catch.started", e.CatchStarted.GetError()
 	case *journalv1.Event_StopRequested:
 		of(e.StopRequested.GetFrame())
 		h.Type, h.Due, h.Compensate = "stop.requested", stamp(e.StopRequested.GetUntil()), e.StopRequested.GetCompensate()
@@ -250,9 +239,39 @@ func historyEvent(ev *journalv1.Event, tasks map[uint32]task) *orderv1.HistoryEv
 	case *journalv1.Event_OrderCancelled:
 		h.Type, h.By, h.Reason = "order.cancelled", e.OrderCancelled.GetBy(), e.OrderCancelled.GetReason()
 	default:
-		familyEvent(h, ev, tasks)
+		waitEvent(h, ev, tasks)
 	}
 	return h
+}
+
+// waitEvent tells of waits, and of errors that were caught.
+func waitEvent(h *orderv1.HistoryEvent, ev *journalv1.Event, tasks map[uint32]task) {
+	of := func(frame uint32) { h.Task = tasks[frame].ref }
+	switch e := ev.GetKind().(type) {
+	case *journalv1.Event_WaitStarted:
+		of(e.WaitStarted.GetFrame())
+		h.Type, h.Due = "wait.started", stamp(e.WaitStarted.GetDue())
+	case *journalv1.Event_RetryScheduled:
+		of(e.RetryScheduled.GetFrame())
+		h.Type, h.Due, h.Error = "retry.scheduled", stamp(e.RetryScheduled.GetDue()), e.RetryScheduled.GetError()
+		h.Reason = slowed(e.RetryScheduled.GetSlowed())
+	case *journalv1.Event_RetryStarted:
+		of(e.RetryStarted.GetFrame())
+		h.Type, h.Due = "retry.started", stamp(e.RetryStarted.GetTimeoutAt())
+	case *journalv1.Event_CatchStarted:
+		of(e.CatchStarted.GetFrame())
+		h.Type, h.Error = "catch.started", e.CatchStarted.GetError()
+	default:
+		familyEvent(h, ev, tasks)
+	}
+}
+
+// slowed says why an order that is slowed down does not go on at once; nothing of another.
+func slowed(down bool) string {
+	if !down {
+		return ""
+	}
+	return "slowed down: it has gone back in its tasks so often without waiting; does it loop?"
 }
 
 // lateResult is the type of the event that tells a result which came after its task had been left.

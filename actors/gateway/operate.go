@@ -101,7 +101,6 @@ func byHand(p *problemv1.Problem, reason string) *problemv1.Problem {
 	def(&out.Type, workflow.ErrorTypeByHand)
 	def(&out.Title, "Faulted by an operator")
 	def(&out.Detail, reason)
-	def(&out.Instance, "/")
 	if out.GetStatus() == 0 {
 		out.Status = 500
 	}

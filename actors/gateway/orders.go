@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -130,6 +131,9 @@ func orderOf(s *workflow.State) *orderv1.Order {
 		Id: a.GetOrderId(), Definition: a.GetDefinition(), OrderKey: a.GetOrderKey(), Priority: a.GetPriority(),
 		Labels: labelMap(a.GetLabels()), Input: a.GetInput(), ParentId: a.GetParent().GetOrderId(), AwaitedIds: s.Awaited(),
 	}
+	for _, w := range s.Waits() {
+		o.Waiting = append(o.Waiting, &orderv1.Waiting{Task: w.Task, Reason: waitsFor(w), Until: timestamppb.New(w.Until)})
+	}
 	o.Status, o.Version = s.Status(), uint64(s.Version())
 	o.AcceptedAt = timestamppb.New(s.AcceptedAt())
 	if d := s.Deadline(); !d.IsZero() {
@@ -145,10 +149,25 @@ func orderOf(s *workflow.State) *orderv1.Order {
 	return o
 }
 
+// waitsFor says what an order waits for.
+func waitsFor(w workflow.Wait) string {
+	var words []string
+	if w.Retry > 0 {
+		words = append(words, fmt.Sprintf("retry %d", w.Retry))
+	}
+	if w.Slowed {
+		words = append(words, slowed(true))
+	}
+	if len(words) == 0 {
+		return "the end of its wait"
+	}
+	return strings.Join(words, ", ")
+}
+
 // endError says why an order did not complete.
 func endError(s *workflow.State) *problemv1.Problem {
 	if s.Status() == orderv1.Status_STATUS_CANCELLED {
-		return &problemv1.Problem{Title: "Cancelled", Detail: s.Reason(), Instance: "/"}
+		return &problemv1.Problem{Title: "Cancelled", Detail: s.Reason()}
 	}
 	return s.Error()
 }

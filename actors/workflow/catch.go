@@ -51,7 +51,7 @@ func (m *machine) catch(f *frame, p *problemv1.Problem) {
 	switch {
 	case again:
 		m.emit(&journalv1.Event{Kind: &journalv1.Event_RetryScheduled{RetryScheduled: &journalv1.RetryScheduled{
-			Frame: f.id, Retry: f.retry.n + 1, Due: due.UnixNano(), Error: p,
+			Frame: f.id, Retry: f.retry.n + 1, Due: due.UnixNano(), Slowed: due.Equal(m.slow()), Error: p,
 		}}})
 	case try.Catch != nil:
 		m.emit(&journalv1.Event{Kind: &journalv1.Event_CatchStarted{CatchStarted: &journalv1.CatchStarted{Frame: f.id, Error: p}}})
@@ -96,8 +96,8 @@ func holds(when, exceptWhen Expr, in *Value, args *Args) (bool, error) {
 	return true, nil
 }
 
-// longestRetryDelay keeps growing delays from overflowing.
-const longestRetryDelay = 366 * 24 * time.Hour
+// longest is the longest duration that a definition can give, a hundred years. Growing delays don't exceed it.
+const longest = 100 * 366 * 24 * time.Hour
 
 // retryAt returns when to retry; false if not any more.
 func (m *machine) retryAt(f *frame, r *Retry, args *Args) (time.Time, bool, error) {
@@ -128,7 +128,7 @@ func (m *machine) retryAt(f *frame, r *Retry, args *Args) (time.Time, bool, erro
 		grown *= math.Pow(2, float64(n-1))
 	}
 	if delay > 0 { // nothing grows to nothing; but 0 × ∞ is no number
-		delay = time.Duration(min(grown, float64(longestRetryDelay)))
+		delay = time.Duration(min(grown, float64(longest)))
 	}
 	from, err := length(r.JitterFrom)
 	if err != nil {
@@ -141,7 +141,10 @@ func (m *machine) retryAt(f *frame, r *Retry, args *Args) (time.Time, bool, erro
 	if to > from {
 		from += time.Duration(m.chance() * float64(to-from))
 	}
-	due := m.now.Add(delay + from)
+	due := m.now.Add(max(delay+from, m.s.limits.RetryPause))
+	if slow := m.slow(); slow.After(due) {
+		due = slow
+	}
 	if r.MaxDuration != nil {
 		first := m.now
 		if f.retry.n > 0 {

@@ -180,7 +180,7 @@ func (s *State) compensationStarted(e *journalv1.CompensationStarted) {
 		}
 	}
 	f.undo = &undo{of: d, stop: f.stop, raised: f.raised}
-	f.stop, f.raised, f.retry.timeoutAt = nil, nil, 0
+	f.stop, f.raised, f.retry.timeoutAt, f.slowed = nil, nil, 0, 0
 	s.caught(f)
 	s.clear(f)
 	f.list, f.pos, f.last, f.phase = d.task.Compensate, 0, d.value(), phaseNext

@@ -428,7 +428,7 @@ func (m *machine) timers() {
 	case s.leaving():
 	case due(s.deadline):
 		if detail := "the order's deadline has passed"; r == nil {
-			m.endFaulted(&journalv1.OrderFaulted{Error: timeoutProblem("/", detail)})
+			m.endFaulted(&journalv1.OrderFaulted{Error: timeoutProblem(refOf(nil), detail)})
 		} else {
 			m.timeOver(r, detail)
 		}
@@ -444,15 +444,25 @@ func (m *machine) timers() {
 		case s.stopping(f), s.queuedSince != 0:
 		case f.stop == nil && due(f.timeoutAt):
 			m.timeOver(f, "the task's timeout has passed")
-		case f.task != nil && f.task.Try != nil && f.caught == nil && f.due == 0 && due(f.retry.timeoutAt):
-			for _, x := range s.frames {
-				if x.parent == f {
-					m.timeOver(x, "the retry's time has passed")
-				}
+		case f.phase == phaseBlocked && due(f.slowed):
+			m.enter(f, f.list.Tasks[f.pos])
+			if due(f.retry.timeoutAt) {
+				m.retryOver(f)
 			}
+		case f.task != nil && f.task.Try != nil && f.caught == nil && f.due == 0 && due(f.retry.timeoutAt):
+			m.retryOver(f)
 		case due(f.due) && f.phase == phaseBlocked:
 			// The passing of time is not journaled by itself: what follows from it is.
 			m.due(f)
+		}
+	}
+}
+
+// retryOver begins to leave what a try has inside because the time of the retry is over.
+func (m *machine) retryOver(f *frame) {
+	for _, x := range m.s.frames {
+		if x.parent == f {
+			m.timeOver(x, "the retry's time has passed")
 		}
 	}
 }

@@ -79,7 +79,7 @@ type Output struct {
 	Schema Schema
 }
 
-// Export makes the new context. Nil parts do nothing.
+// Export makes the new context. Without As it is the one that there is; a nil Schema allows everything.
 type Export struct {
 	As     Expr
 	Schema Schema

@@ -60,7 +60,7 @@ func (s *State) evolveTask(at int64, ev *journalv1.Event) {
 		s.taskStarted(at, e.TaskStarted)
 	case *journalv1.Event_TaskSkipped:
 		p := s.mustFrame(e.TaskSkipped.GetParent())
-		p.pos++
+		p.pos, p.phase, p.slowed = p.pos+1, phaseNext, 0
 	case *journalv1.Event_AttemptScheduled:
 		s.attemptScheduled(at, e.AttemptScheduled)
 	case *journalv1.Event_AttemptOverflowed:
@@ -70,7 +70,7 @@ func (s *State) evolveTask(at int64, ev *journalv1.Event) {
 	case *journalv1.Event_AttemptEnded:
 		s.attemptEnded(e.AttemptEnded)
 	case *journalv1.Event_TaskCompleted:
-		s.taskCompleted(e.TaskCompleted)
+		s.taskCompleted(at, e.TaskCompleted)
 	case *journalv1.Event_TaskFaulted:
 		s.taskFaulted(e.TaskFaulted)
 	case *journalv1.Event_WaitStarted:
@@ -143,7 +143,7 @@ func (s *State) taskStarted(at int64, e *journalv1.TaskStarted) {
 	case t.Try != nil:
 		f.list, f.last, f.phase = t.Try.List, f.input, phaseNext
 	}
-	p.phase = phaseBlocked
+	p.phase, p.slowed = phaseBlocked, 0
 	s.next = f.id + 1
 	s.frames = append(s.frames, f)
 }
@@ -231,7 +231,7 @@ func (s *State) lateResult(e *journalv1.LateResult) {
 	}
 }
 
-func (s *State) taskCompleted(e *journalv1.TaskCompleted) {
+func (s *State) taskCompleted(at int64, e *journalv1.TaskCompleted) {
 	f := s.mustFrame(e.GetFrame())
 	s.caught(f)
 	out := optional(e.Output, f.left())
@@ -247,6 +247,12 @@ func (s *State) taskCompleted(e *journalv1.TaskCompleted) {
 	}
 	p.last, p.phase = out, phaseNext
 	s.leave(f, p)
+	if p.list.goesBack(f.task, e.GetThen()) {
+		s.wentBack(at)
+	}
+	if p.slowed = e.GetSlowedUntil(); p.slowed != 0 {
+		p.phase = phaseBlocked
+	}
 }
 
 // The flow directives.
@@ -304,9 +310,10 @@ func (s *State) retryScheduled(at int64, e *journalv1.RetryScheduled) {
 	if f.retry.n == 0 {
 		f.retry.firstErrorAt = at
 	}
-	f.retry.n, f.unwinding = e.GetRetry(), false
+	f.retry.n, f.retry.slowed, f.unwinding = e.GetRetry(), e.GetSlowed(), false
 	f.retry.timeoutAt = 0
 	f.raised, f.due, f.phase = nil, e.GetDue(), phaseBlocked
+	s.wentBack(at)
 }
 
 func (s *State) end(at int64, status orderv1.Status, err *problemv1.Problem) {

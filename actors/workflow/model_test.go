@@ -67,7 +67,10 @@ func newModel(t *rapid.T) *model {
 	if len(mistakes) > 0 {
 		t.Fatalf("%s\n%v", doc, mistakes)
 	}
-	limits := workflow.Limits{Steps: rapid.IntRange(1, 12).Draw(t, "steps"), Events: 120, StopGrace: 10 * time.Second}
+	limits := workflow.Limits{
+		Steps: rapid.IntRange(1, 12).Draw(t, "steps"), Events: 120, StopGrace: 10 * time.Second,
+		Loops: rapid.IntRange(1, 8).Draw(t, "loops"),
+	}
 	return &model{
 		t: t, def: def, limits: limits, now: began, live: workflow.New(def, limits),
 		frames: map[uint32]string{}, work: map[string]*work{},

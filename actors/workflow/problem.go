@@ -54,9 +54,10 @@ func attemptProblem(t *Task, e *journalv1.AttemptEnded) *problemv1.Problem {
 	return p
 }
 
+// refOf is the JSON pointer to a task, or to the whole of the document, which is empty.
 func refOf(t *Task) string {
 	if t == nil {
-		return "/"
+		return ""
 	}
 	return t.Ref
 }

@@ -115,7 +115,7 @@ func (s *State) place(c Reopen) (*frame, *Task, error) {
 	panic(fmt.Sprintf("reopening is of unknown kind %v", c.How))
 }
 
-// Place tells where an order stands that has faulted: its innermost task, and what that got; / and nil if it is in none.
+// Place tells where an order stands that has faulted: its innermost task, and what that got; empty and nil if it is in none.
 func (s *State) Place() (task string, input *Value) {
 	f := s.last()
 	if f == nil || f.task == nil {
@@ -289,7 +289,7 @@ func (s *State) goOnWith(t *Task, input []byte) {
 	for f.list != t.In {
 		f = f.parent
 	}
-	f.pos, f.phase, f.due = t.Index, phaseNext, 0
+	f.pos, f.phase, f.due, f.slowed = t.Index, phaseNext, 0, 0
 	if input != nil {
 		f.last = NewValue(input)
 	}

@@ -43,7 +43,7 @@ func field(fd protoreflect.FieldDescriptor, v protoreflect.Value) string {
 	switch fd.Name() {
 	case "definition", "content_hash", "order_id":
 		return ""
-	case "deadline", "due", "until", "timeout_at":
+	case "deadline", "due", "until", "timeout_at", "slowed_until":
 		return sinceBegan(v.Int())
 	case "type":
 		name := v.String()
@@ -155,6 +155,11 @@ func summary(s *workflow.State) string {
 	}
 	if s.HoldsKey() {
 		line += " holds its key"
+	}
+	for _, w := range s.Waits() {
+		if w.Slowed {
+			line += " slowed at " + w.Task
+		}
 	}
 	return line + "\n"
 }

@@ -25,6 +25,13 @@ type Limits struct {
 	Key int
 	// Deeds is the most that an order may have done and that could be undone. Default 10,000.
 	Deeds int
+	// RetryPause is the least time from an error to the retry. Default 100 ms.
+	RetryPause time.Duration
+	// An order goes back when it retries, and when it jumps back in a list of tasks. Loops is how often it may do so without
+	// waiting, before it is slowed down to once in each LoopPause; what it does not use of that it gets back, up to Loops.
+	// So an order that loops for ever does not fill the journal. Defaults 10,000, 1 s.
+	Loops     int
+	LoopPause time.Duration
 }
 
 // WithDefaults fills what is zero.
@@ -46,6 +53,15 @@ func (l Limits) WithDefaults() Limits {
 	}
 	if l.Deeds == 0 {
 		l.Deeds = 10_000
+	}
+	if l.RetryPause == 0 {
+		l.RetryPause = 100 * time.Millisecond
+	}
+	if l.Loops == 0 {
+		l.Loops = 10_000
+	}
+	if l.LoopPause == 0 {
+		l.LoopPause = time.Second
 	}
 	return l
 }
@@ -96,6 +112,8 @@ type State struct {
 	undoOf map[string]string
 	// children is how many there were.
 	children uint32
+	// looped is when all would be over that the order has gone back, had it done so once in each LoopPause.
+	looped int64
 }
 
 // frame is a task that was entered, or the order itself (task nil).
@@ -120,6 +138,7 @@ type frame struct {
 	// caught is the error that the catch tasks handle.
 	caught *problemv1.Problem
 	due    int64 // of a wait, or of a retry
+	slowed int64 // the next task of the list is not entered before
 	retry  retryState
 	call   *attempt
 	child  *child
@@ -133,6 +152,7 @@ type retryState struct {
 	n            uint32 // retries so far
 	firstErrorAt int64
 	timeoutAt    int64 // of this run of the tasks
+	slowed       bool  // the next one comes later than the definition says
 }
 
 type attempt struct {
@@ -289,7 +309,8 @@ func (s *State) NextDue() time.Time {
 				earliest(f.timeoutAt)
 			}
 			earliest(f.due)
-			if f.caught == nil && f.due == 0 {
+			earliest(f.slowed)
+			if f.caught == nil && f.due == 0 && f.slowed == 0 {
 				earliest(f.retry.timeoutAt)
 			}
 		}

@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -17,7 +18,7 @@ func (m *machine) advance() {
 		}
 		if r := m.s.root(); m.s.version >= m.s.limits.Events && (r.stop == nil || m.s.mayWait(r)) {
 			m.requestStop(r, &journalv1.StopRequested{
-				Cause: journalv1.StopCause_STOP_CAUSE_FAULT, Error: problem(ErrorTypeRuntime, "History too long", 500, "/",
+				Cause: journalv1.StopCause_STOP_CAUSE_FAULT, Error: problem(ErrorTypeRuntime, "History too long", 500, refOf(nil),
 					fmt.Sprintf("the order has more than %d events; does it loop?", m.s.limits.Events)),
 			})
 			continue
@@ -246,18 +247,18 @@ func (m *machine) raise(f *frame) {
 	r := f.task.Raise
 	p := &problemv1.Problem{Status: r.Status, Instance: f.task.Ref}
 	for _, x := range [...]struct {
+		name string
 		from Expr
 		to   *string
-	}{{r.Type, &p.Type}, {r.Title, &p.Title}, {r.Detail, &p.Detail}, {r.Instance, &p.Instance}} {
+	}{{"type", r.Type, &p.Type}, {"title", r.Title, &p.Title}, {"detail", r.Detail, &p.Detail}, {"instance", r.Instance, &p.Instance}} {
 		if x.from == nil {
 			continue
 		}
 		v, err := x.from.Eval(f.input, m.argsOf(f))
-		if err != nil {
-			m.fault(f, expressionProblem(f.task, err))
-			return
+		if err == nil {
+			*x.to, err = raised(x.name, v)
 		}
-		if *x.to, err = text(v); err != nil {
+		if err != nil {
 			m.fault(f, expressionProblem(f.task, err))
 			return
 		}
@@ -265,16 +266,22 @@ func (m *machine) raise(f *frame) {
 	m.fault(f, p)
 }
 
-// text returns a string value as it is, and any other as JSON.
-func text(v *Value) (string, error) {
+// raised checks a property of an error to be raised, and returns it.
+func raised(name string, v *Value) (string, error) {
 	x, err := v.Any()
 	if err != nil {
 		return "", err
 	}
-	if s, ok := x.(string); ok {
-		return s, nil
+	s, ok := x.(string)
+	switch {
+	case !ok:
+		return "", fmt.Errorf("%q of the error to raise must be a string, but is %.60s", name, v.JSON())
+	case name == "type" && s == "":
+		return "", errors.New("\"type\" of the error to raise is empty, but must be a URI that tells what kind of error it is")
+	case name == "instance" && s != "" && s[0] != '/':
+		return "", fmt.Errorf("\"instance\" of the error to raise must be a JSON pointer such as \"/do/0/name\", but is %.60q", s)
 	}
-	return string(v.JSON()), nil
+	return s, nil
 }
 
 // complete ends a task well. then overrides the task's own directive, if it is not empty.
@@ -283,6 +290,9 @@ func (m *machine) complete(f *frame, out *Value, then string) {
 	if p != nil {
 		m.fault(f, p)
 		return
+	}
+	if f.parent.list.goesBack(f.task, e.GetThen()) {
+		e.SlowedUntil = m.slowedIn(f.parent)
 	}
 	m.emit(&journalv1.Event{Kind: &journalv1.Event_TaskCompleted{TaskCompleted: e}})
 }
@@ -311,17 +321,18 @@ func (m *machine) completion(f *frame, out *Value, then string) (*journalv1.Task
 		e.Output = out.JSON()
 	}
 	args.Output = out
+	c := m.s.context
 	if t.Export.As != nil {
-		c, err := t.Export.As.Eval(out, args)
-		if err != nil {
+		var err error
+		if c, err = t.Export.As.Eval(out, args); err != nil {
 			return nil, expressionProblem(t, err)
 		}
-		if t.Export.Schema != nil {
-			if err := t.Export.Schema.Validate(c); err != nil {
-				return nil, validationProblem(t, "Exported context", err)
-			}
-		}
 		e.Context = c.JSON()
+	}
+	if t.Export.Schema != nil {
+		if err := t.Export.Schema.Validate(c); err != nil {
+			return nil, validationProblem(t, "Exported context", err)
+		}
 	}
 	return e, nil
 }

@@ -54,7 +54,7 @@ type env struct {
 // verbs are what a transcript can say.
 var verbs = map[string]func(*env, *testing.T, *datadriven.TestData) string{
 	"define":      (*env).define,      // body: a document, or its part after the header
-	"limits":      (*env).limit,       // steps= deeds= events= grace=
+	"limits":      (*env).limit,       // steps= deeds= events= loops= grace=
 	"chance":      (*env).setChance,   // the seed for the next commands
 	"accept":      (*env).accept,      // id= order-key= deadline= (after now) hash= queued parent= turn= depth=; body: the input
 	"start":       (*env).start,       //
@@ -114,6 +114,7 @@ func (e *env) limit(t *testing.T, d *datadriven.TestData) string {
 	e.limits = workflow.Limits{}
 	d.MaybeScanArgs(t, "steps", &e.limits.Steps)
 	d.MaybeScanArgs(t, "deeds", &e.limits.Deeds)
+	d.MaybeScanArgs(t, "loops", &e.limits.Loops)
 	var events int
 	d.MaybeScanArgs(t, "events", &events)
 	e.limits.Events = workflowVersion(events)
@@ -269,7 +270,7 @@ func (e *env) compensable(t *testing.T, _ *datadriven.TestData) string {
 func (e *env) fault(t *testing.T, d *datadriven.TestData) string {
 	t.Helper()
 	return e.decide(t, workflow.Fault{Error: &problemv1.Problem{
-		Type: workflow.ErrorTypeRuntime, Title: text(t, d, "title"), Status: 500, Instance: "/",
+		Type: workflow.ErrorTypeRuntime, Title: text(t, d, "title"), Status: 500,
 	}, By: text(t, d, "by"), Reason: text(t, d, "reason")})
 }
 

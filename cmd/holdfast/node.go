@@ -66,6 +66,10 @@ func nodeFlags(f *pflag.FlagSet, c *nodeConfig) {
 	f.Uint64Var((*uint64)(&e.Workflow.Events), "max-events", 0, "longest history of an order, in events; a longer one faults it (1000000)")
 	f.IntVar(&e.Workflow.Depth, "max-nesting", 0, "most orders above a child order (16)")
 	f.IntVar(&e.Workflow.Deeds, "max-deeds", 0, "most activities of one order that could be undone; one more faults it (10000)")
+	f.DurationVar(&e.Workflow.RetryPause, "retry-pause", 0, "least time from an error to the retry (100ms)")
+	f.IntVar(&e.Workflow.Loops, "loops", 0,
+		"how often an order may retry or jump back in its tasks without waiting, before it is slowed down (10000)")
+	f.DurationVar(&e.Workflow.LoopPause, "loop-pause", 0, "how long an order that is slowed down waits each time (1s)")
 	f.DurationVar(&e.Workflow.StopGrace, "stop-grace", 0, "how long a cancelled order waits for an activity under way (30s)")
 	f.IntVar(&e.Mailbox, "mailbox", 0, "most messages that wait for one order (1000)")
 	f.IntVar(&e.PartitionMailbox, "partition-mailbox", 0,

@@ -29,14 +29,16 @@ func newOrder(a *app) *cobra.Command {
 
 // orderJSON is an order as get prints it.
 type orderJSON struct {
-	ID         string     `json:"id"`
-	Definition string     `json:"definition"`
-	Status     string     `json:"status"`
-	OrderKey   string     `json:"order_key"`
-	ParentID   string     `json:"parent_id,omitempty"`
-	AwaitedIDs []string   `json:"awaited_ids,omitempty"`
-	AcceptedAt *time.Time `json:"accepted_at"`
-	EndedAt    *time.Time `json:"ended_at"`
+	ID         string   `json:"id"`
+	Definition string   `json:"definition"`
+	Status     string   `json:"status"`
+	OrderKey   string   `json:"order_key"`
+	ParentID   string   `json:"parent_id,omitempty"`
+	AwaitedIDs []string `json:"awaited_ids,omitempty"`
+	// Waiting is the times that the order waits for.
+	Waiting    []waitingJSON `json:"waiting,omitempty"`
+	AcceptedAt *time.Time    `json:"accepted_at"`
+	EndedAt    *time.Time    `json:"ended_at"`
 	// EstimatedEnd is told of orders that wait for adapters.
 	EstimatedEnd *time.Time      `json:"estimated_end,omitempty"`
 	Version      uint64          `json:"version"`
@@ -71,8 +73,24 @@ func jsonOrder(o *orderv1.Order) orderJSON {
 	return orderJSON{
 		ID: o.GetId(), Definition: o.GetDefinition(), Status: statusWord(o.GetStatus()), OrderKey: o.GetOrderKey(),
 		ParentID: o.GetParentId(), AwaitedIDs: o.GetAwaitedIds(), AcceptedAt: jsonTime(o.GetAcceptedAt()), EndedAt: jsonTime(o.GetEndedAt()),
-		EstimatedEnd: jsonTime(o.GetEstimatedEnd()), Version: o.GetVersion(), Output: jsonValue(o.GetOutput()), Error: jsonProblem(o.GetError()),
+		EstimatedEnd: jsonTime(o.GetEstimatedEnd()), Waiting: jsonWaiting(o.GetWaiting()), Version: o.GetVersion(),
+		Output: jsonValue(o.GetOutput()), Error: jsonProblem(o.GetError()),
 	}
+}
+
+// waitingJSON is a time that an order waits for.
+type waitingJSON struct {
+	Task   string     `json:"task"`
+	Reason string     `json:"reason"`
+	Until  *time.Time `json:"until"`
+}
+
+func jsonWaiting(list []*orderv1.Waiting) []waitingJSON {
+	var out []waitingJSON
+	for _, w := range list {
+		out = append(out, waitingJSON{Task: w.GetTask(), Reason: w.GetReason(), Until: jsonTime(w.GetUntil())})
+	}
+	return out
 }
 
 // orderRows adds what is known of an order to a table.
@@ -88,6 +106,9 @@ func orderRows(t *table, o *orderv1.Order) {
 	add("order key", o.GetOrderKey())
 	add("parent", o.GetParentId())
 	add("waits for", strings.Join(o.GetAwaitedIds(), ", "))
+	for _, w := range o.GetWaiting() {
+		add("waits for", textWaiting(w))
+	}
 	if o.GetPriority() != 0 {
 		add("priority", strconv.Itoa(int(o.GetPriority())))
 	}
@@ -109,6 +130,15 @@ func orderRows(t *table, o *orderv1.Order) {
 	}
 	add("input", textValue(o.GetInput()))
 	add("output", textValue(o.GetOutput()))
+}
+
+// textWaiting says what an order waits for, where, and until when.
+func textWaiting(w *orderv1.Waiting) string {
+	text := w.GetReason() + ", until " + textTime(w.GetUntil())
+	if w.GetTask() != "" {
+		text = w.GetTask() + ": " + text
+	}
+	return text
 }
 
 func textLabels(labels map[string]string) string {

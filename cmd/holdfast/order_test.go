@@ -50,7 +50,7 @@ func ended(s orderv1.Status) *orderv1.Order {
 			Type: "https://example.com/errors/refused", Title: "Refused", Status: 409, Detail: "no such SIM", Instance: "/do/0/activate",
 		}
 	case orderv1.Status_STATUS_CANCELLED:
-		o.Error = &problemv1.Problem{Title: "Cancelled", Detail: "customer left", Instance: "/"}
+		o.Error = &problemv1.Problem{Title: "Cancelled", Detail: "customer left"}
 	default:
 	}
 	return o
@@ -75,6 +75,26 @@ func (f *fake) holds(o *orderv1.Order) {
 				&errdetails.ErrorInfo{Reason: "NO_SUCH_ORDER", Domain: "holdfast"})
 		}
 		return &orderv1.GetResponse{Order: o}, nil
+	}
+}
+
+func TestOrderWaits(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	o := running()
+	o.Waiting = []*orderv1.Waiting{{Reason: "slowed down", Until: at(1)}, {Task: "/do/0/a", Reason: "retry 3", Until: at(2)}}
+	f.holds(o)
+	got := f.run("order", "get", orderID)
+	for _, line := range []string{
+		"\nwaits for    slowed down, until " + textTime(at(1)) + "\n", "\nwaits for    /do/0/a: retry 3, until " + textTime(at(2)) + "\n",
+	} {
+		if !strings.Contains(got.stdout, line) {
+			t.Errorf("order get lacks %q:\n%s", line, got.stdout)
+		}
+	}
+	got = f.run("order", "get", orderID, "-o", "json")
+	if !strings.Contains(got.stdout, `"waiting":[{"task":"","reason":"slowed down","until":"`) {
+		t.Errorf("order get -o json: %s", got.stdout)
 	}
 }
 

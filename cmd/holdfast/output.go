@@ -252,7 +252,7 @@ func textProblem(p *problemv1.Problem) string {
 	if p.GetDetail() != "" {
 		text += ": " + p.GetDetail()
 	}
-	if p.GetInstance() != "" && p.GetInstance() != "/" {
+	if p.GetInstance() != "" {
 		text += ", at " + p.GetInstance()
 	}
 	return text

@@ -342,7 +342,7 @@ type Selection struct {
 	Ids []string `protobuf:"bytes,1,rep,name=ids,proto3" json:"ids,omitempty"`
 	// namespace/name or namespace/name:version.
 	Definition string `protobuf:"bytes,2,opt,name=definition,proto3" json:"definition,omitempty"`
-	// The task where a faulted order stands, such as /do/2/activate; / if it is in none.
+	// The task where a faulted order stands, such as /do/2/activate; empty if it is in none.
 	Task string `protobuf:"bytes,3,opt,name=task,proto3" json:"task,omitempty"`
 	// The type and the title of the error that an order faulted with; of longer ones, the first 256 bytes.
 	ErrorType  string `protobuf:"bytes,4,opt,name=error_type,json=errorType,proto3" json:"error_type,omitempty"`
@@ -571,7 +571,7 @@ type FalloutGroup struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// namespace/name:version.
 	Definition string `protobuf:"bytes,1,opt,name=definition,proto3" json:"definition,omitempty"`
-	// The task where they stand; / if they are in none.
+	// The task where they stand; empty if they are in none.
 	Task       string `protobuf:"bytes,2,opt,name=task,proto3" json:"task,omitempty"`
 	ErrorType  string `protobuf:"bytes,3,opt,name=error_type,json=errorType,proto3" json:"error_type,omitempty"`
 	ErrorTitle string `protobuf:"bytes,4,opt,name=error_title,json=errorTitle,proto3" json:"error_title,omitempty"`

@@ -1749,7 +1749,9 @@ type TaskCompleted struct {
 	// The new context; absent if unchanged.
 	Context []byte `protobuf:"bytes,3,opt,name=context,proto3,oneof" json:"context,omitempty"`
 	// Where to go on: a task's name, continue, exit or end. Empty means continue.
-	Then          string `protobuf:"bytes,4,opt,name=then,proto3" json:"then,omitempty"`
+	Then string `protobuf:"bytes,4,opt,name=then,proto3" json:"then,omitempty"`
+	// The order has gone back in its tasks so often without waiting that it goes on only then; 0: at once.
+	SlowedUntil   int64 `protobuf:"varint,5,opt,name=slowed_until,json=slowedUntil,proto3" json:"slowed_until,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1810,6 +1812,13 @@ func (x *TaskCompleted) GetThen() string {
 		return x.Then
 	}
 	return ""
+}
+
+func (x *TaskCompleted) GetSlowedUntil() int64 {
+	if x != nil {
+		return x.SlowedUntil
+	}
+	return 0
 }
 
 // TaskFaulted: a task ended by an error, which goes to the task that contains it.
@@ -1923,9 +1932,11 @@ type RetryScheduled struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Frame uint32                 `protobuf:"varint,1,opt,name=frame,proto3" json:"frame,omitempty"`
 	// Which retry, from 1.
-	Retry         uint32             `protobuf:"varint,2,opt,name=retry,proto3" json:"retry,omitempty"`
-	Due           int64              `protobuf:"varint,3,opt,name=due,proto3" json:"due,omitempty"`
-	Error         *problemv1.Problem `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
+	Retry uint32             `protobuf:"varint,2,opt,name=retry,proto3" json:"retry,omitempty"`
+	Due   int64              `protobuf:"varint,3,opt,name=due,proto3" json:"due,omitempty"`
+	Error *problemv1.Problem `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
+	// It comes later than the definition says, for the order has gone back in its tasks so often without waiting.
+	Slowed        bool `protobuf:"varint,5,opt,name=slowed,proto3" json:"slowed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1986,6 +1997,13 @@ func (x *RetryScheduled) GetError() *problemv1.Problem {
 		return x.Error
 	}
 	return nil
+}
+
+func (x *RetryScheduled) GetSlowed() bool {
+	if x != nil {
+		return x.Slowed
+	}
+	return false
 }
 
 // RetryStarted: a try task runs its tasks again.
@@ -4056,12 +4074,13 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\aattempt\x18\x02 \x01(\rR\aattempt\x126\n" +
 	"\aoutcome\x18\x03 \x01(\x0e2\x1c.holdfast.journal.v1.OutcomeR\aoutcome\x12\x16\n" +
 	"\x06output\x18\x04 \x01(\fR\x06output\x122\n" +
-	"\x05error\x18\x05 \x01(\v2\x1c.holdfast.problem.v1.ProblemR\x05error\"\x8c\x01\n" +
+	"\x05error\x18\x05 \x01(\v2\x1c.holdfast.problem.v1.ProblemR\x05error\"\xaf\x01\n" +
 	"\rTaskCompleted\x12\x14\n" +
 	"\x05frame\x18\x01 \x01(\rR\x05frame\x12\x1b\n" +
 	"\x06output\x18\x02 \x01(\fH\x00R\x06output\x88\x01\x01\x12\x1d\n" +
 	"\acontext\x18\x03 \x01(\fH\x01R\acontext\x88\x01\x01\x12\x12\n" +
-	"\x04then\x18\x04 \x01(\tR\x04thenB\t\n" +
+	"\x04then\x18\x04 \x01(\tR\x04then\x12!\n" +
+	"\fslowed_until\x18\x05 \x01(\x03R\vslowedUntilB\t\n" +
 	"\a_outputB\n" +
 	"\n" +
 	"\b_context\"W\n" +
@@ -4070,12 +4089,13 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\x05error\x18\x02 \x01(\v2\x1c.holdfast.problem.v1.ProblemR\x05error\"5\n" +
 	"\vWaitStarted\x12\x14\n" +
 	"\x05frame\x18\x01 \x01(\rR\x05frame\x12\x10\n" +
-	"\x03due\x18\x02 \x01(\x03R\x03due\"\x82\x01\n" +
+	"\x03due\x18\x02 \x01(\x03R\x03due\"\x9a\x01\n" +
 	"\x0eRetryScheduled\x12\x14\n" +
 	"\x05frame\x18\x01 \x01(\rR\x05frame\x12\x14\n" +
 	"\x05retry\x18\x02 \x01(\rR\x05retry\x12\x10\n" +
 	"\x03due\x18\x03 \x01(\x03R\x03due\x122\n" +
-	"\x05error\x18\x04 \x01(\v2\x1c.holdfast.problem.v1.ProblemR\x05error\"C\n" +
+	"\x05error\x18\x04 \x01(\v2\x1c.holdfast.problem.v1.ProblemR\x05error\x12\x16\n" +
+	"\x06slowed\x18\x05 \x01(\bR\x06slowed\"C\n" +
 	"\fRetryStarted\x12\x14\n" +
 	"\x05frame\x18\x01 \x01(\rR\x05frame\x12\x1d\n" +
 	"\n" +

@@ -774,7 +774,9 @@ type Order struct {
 	// The order whose child it is; empty: none.
 	ParentId string `protobuf:"bytes,15,opt,name=parent_id,json=parentId,proto3" json:"parent_id,omitempty"`
 	// The child orders that it waits for. Told by Get.
-	AwaitedIds    []string `protobuf:"bytes,16,rep,name=awaited_ids,json=awaitedIds,proto3" json:"awaited_ids,omitempty"`
+	AwaitedIds []string `protobuf:"bytes,16,rep,name=awaited_ids,json=awaitedIds,proto3" json:"awaited_ids,omitempty"`
+	// The times that it waits for. Told by Get.
+	Waiting       []*Waiting `protobuf:"bytes,17,rep,name=waiting,proto3" json:"waiting,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -921,6 +923,76 @@ func (x *Order) GetAwaitedIds() []string {
 	return nil
 }
 
+func (x *Order) GetWaiting() []*Waiting {
+	if x != nil {
+		return x.Waiting
+	}
+	return nil
+}
+
+// Waiting is a time that an order waits for.
+type Waiting struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The task that waits, or inside which the next task begins then; empty: the order itself.
+	Task string `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
+	// What it waits for, in words.
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	Until         *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=until,proto3" json:"until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Waiting) Reset() {
+	*x = Waiting{}
+	mi := &file_holdfast_order_v1_order_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Waiting) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Waiting) ProtoMessage() {}
+
+func (x *Waiting) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_order_v1_order_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Waiting.ProtoReflect.Descriptor instead.
+func (*Waiting) Descriptor() ([]byte, []int) {
+	return file_holdfast_order_v1_order_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Waiting) GetTask() string {
+	if x != nil {
+		return x.Task
+	}
+	return ""
+}
+
+func (x *Waiting) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Waiting) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
 type GetRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -930,7 +1002,7 @@ type GetRequest struct {
 
 func (x *GetRequest) Reset() {
 	*x = GetRequest{}
-	mi := &file_holdfast_order_v1_order_proto_msgTypes[10]
+	mi := &file_holdfast_order_v1_order_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -942,7 +1014,7 @@ func (x *GetRequest) String() string {
 func (*GetRequest) ProtoMessage() {}
 
 func (x *GetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_order_v1_order_proto_msgTypes[10]
+	mi := &file_holdfast_order_v1_order_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -955,7 +1027,7 @@ func (x *GetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRequest.ProtoReflect.Descriptor instead.
 func (*GetRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_order_v1_order_proto_rawDescGZIP(), []int{10}
+	return file_holdfast_order_v1_order_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetRequest) GetId() string {
@@ -974,7 +1046,7 @@ type GetResponse struct {
 
 func (x *GetResponse) Reset() {
 	*x = GetResponse{}
-	mi := &file_holdfast_order_v1_order_proto_msgTypes[11]
+	mi := &file_holdfast_order_v1_order_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -986,7 +1058,7 @@ func (x *GetResponse) String() string {
 func (*GetResponse) ProtoMessage() {}
 
 func (x *GetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_order_v1_order_proto_msgTypes[11]
+	mi := &file_holdfast_order_v1_order_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -999,7 +1071,7 @@ func (x *GetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetResponse.ProtoReflect.Descriptor instead.
 func (*GetResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_order_v1_order_proto_rawDescGZIP(), []int{11}
+	return file_holdfast_order_v1_order_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetResponse) GetOrder() *Order {
@@ -1032,7 +1104,7 @@ type ListRequest struct {
 
 func (x *ListRequest) Reset() {
 	*x = ListRequest{}
-	mi := &file_holdfast_order_v1_order_proto_msgTypes[12]
+	mi := &file_holdfast_order_v1_order_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1044,7 +1116,7 @@ func (x *ListRequest) String() string {
 func (*ListRequest) ProtoMessage() {}
 
 func (x *ListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_order_v1_order_proto_msgTypes[12]
+	mi := &file_holdfast_order_v1_order_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1057,7 +1129,7 @@ func (x *ListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRequest.ProtoReflect.Descriptor instead.
 func (*ListRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_order_v1_order_proto_rawDescGZIP(), []int{12}
+	return file_holdfast_order_v1_order_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListRequest) GetStatuses() []Status {
@@ -1128,7 +1200,7 @@ type ListResponse struct {
 
 func (x *ListResponse) Reset() {
 	*x = ListResponse{}
-	mi := &file_holdfast_order_v1_order_proto_msgTypes[13]
+	mi := &file_holdfast_order_v1_order_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1140,7 +1212,7 @@ func (x *ListResponse) String() string {
 func (*ListResponse) ProtoMessage() {}
 
 func (x *ListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_order_v1_order_proto_msgTypes[13]
+	mi := &file_holdfast_order_v1_order_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1153,7 +1225,7 @@ func (x *ListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResponse.ProtoReflect.Descriptor instead.
 func (*ListResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_order_v1_order_proto_rawDescGZIP(), []int{13}
+	return file_holdfast_order_v1_order_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListResponse) GetOrders() []*Order {
@@ -1181,7 +1253,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_holdfast_order_v1_order_proto_msgTypes[14]
+	mi := &file_holdfast_order_v1_order_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1193,7 +1265,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_order_v1_order_proto_msgTypes[14]
+	mi := &file_holdfast_order_v1_order_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1206,7 +1278,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_order_v1_order_proto_rawDescGZIP(), []int{14}
+	return file_holdfast_order_v1_order_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *WatchRequest) GetId() string {
@@ -1232,7 +1304,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_holdfast_order_v1_order_proto_msgTypes[15]
+	mi := &file_holdfast_order_v1_order_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1244,7 +1316,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_order_v1_order_proto_msgTypes[15]
+	mi := &file_holdfast_order_v1_order_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1257,7 +1329,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_order_v1_order_proto_rawDescGZIP(), []int{15}
+	return file_holdfast_order_v1_order_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *WatchResponse) GetEvents() []*HistoryEvent {
@@ -1280,7 +1352,7 @@ type HistoryRequest struct {
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_holdfast_order_v1_order_proto_msgTypes[16]
+	mi := &file_holdfast_order_v1_order_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1292,7 +1364,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_order_v1_order_proto_msgTypes[16]
+	mi := &file_holdfast_order_v1_order_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1305,7 +1377,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_order_v1_order_proto_rawDescGZIP(), []int{16}
+	return file_holdfast_order_v1_order_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *HistoryRequest) GetId() string {
@@ -1340,7 +1412,7 @@ type HistoryResponse struct {
 
 func (x *HistoryResponse) Reset() {
 	*x = HistoryResponse{}
-	mi := &file_holdfast_order_v1_order_proto_msgTypes[17]
+	mi := &file_holdfast_order_v1_order_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1352,7 +1424,7 @@ func (x *HistoryResponse) String() string {
 func (*HistoryResponse) ProtoMessage() {}
 
 func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_order_v1_order_proto_msgTypes[17]
+	mi := &file_holdfast_order_v1_order_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1365,7 +1437,7 @@ func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
 func (*HistoryResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_order_v1_order_proto_rawDescGZIP(), []int{17}
+	return file_holdfast_order_v1_order_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *HistoryResponse) GetEvents() []*HistoryEvent {
@@ -1403,7 +1475,7 @@ type HistoryEvent struct {
 	Error *problemv1.Problem `protobuf:"bytes,9,opt,name=error,proto3" json:"error,omitempty"`
 	// When it will go on by itself: the due time of a wait, a retry or a timeout.
 	Due *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=due,proto3" json:"due,omitempty"`
-	// Why, in words: the reason of a cancellation, or of what an operator did.
+	// Why, in words: the reason of a cancellation, or of what an operator did; or why an order is slowed down.
 	Reason string `protobuf:"bytes,11,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Who did it, if an operator did.
 	By string `protobuf:"bytes,12,opt,name=by,proto3" json:"by,omitempty"`
@@ -1419,7 +1491,7 @@ type HistoryEvent struct {
 
 func (x *HistoryEvent) Reset() {
 	*x = HistoryEvent{}
-	mi := &file_holdfast_order_v1_order_proto_msgTypes[18]
+	mi := &file_holdfast_order_v1_order_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1431,7 +1503,7 @@ func (x *HistoryEvent) String() string {
 func (*HistoryEvent) ProtoMessage() {}
 
 func (x *HistoryEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_order_v1_order_proto_msgTypes[18]
+	mi := &file_holdfast_order_v1_order_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1444,7 +1516,7 @@ func (x *HistoryEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryEvent.ProtoReflect.Descriptor instead.
 func (*HistoryEvent) Descriptor() ([]byte, []int) {
-	return file_holdfast_order_v1_order_proto_rawDescGZIP(), []int{18}
+	return file_holdfast_order_v1_order_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *HistoryEvent) GetVersion() uint64 {
@@ -1566,7 +1638,7 @@ type CancelRequest struct {
 
 func (x *CancelRequest) Reset() {
 	*x = CancelRequest{}
-	mi := &file_holdfast_order_v1_order_proto_msgTypes[19]
+	mi := &file_holdfast_order_v1_order_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1578,7 +1650,7 @@ func (x *CancelRequest) String() string {
 func (*CancelRequest) ProtoMessage() {}
 
 func (x *CancelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_order_v1_order_proto_msgTypes[19]
+	mi := &file_holdfast_order_v1_order_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1591,7 +1663,7 @@ func (x *CancelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequest.ProtoReflect.Descriptor instead.
 func (*CancelRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_order_v1_order_proto_rawDescGZIP(), []int{19}
+	return file_holdfast_order_v1_order_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *CancelRequest) GetId() string {
@@ -1625,7 +1697,7 @@ type CancelResponse struct {
 
 func (x *CancelResponse) Reset() {
 	*x = CancelResponse{}
-	mi := &file_holdfast_order_v1_order_proto_msgTypes[20]
+	mi := &file_holdfast_order_v1_order_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1637,7 +1709,7 @@ func (x *CancelResponse) String() string {
 func (*CancelResponse) ProtoMessage() {}
 
 func (x *CancelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_order_v1_order_proto_msgTypes[20]
+	mi := &file_holdfast_order_v1_order_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1650,7 +1722,7 @@ func (x *CancelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelResponse.ProtoReflect.Descriptor instead.
 func (*CancelResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_order_v1_order_proto_rawDescGZIP(), []int{20}
+	return file_holdfast_order_v1_order_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *CancelResponse) GetOrder() *Order {
@@ -1709,7 +1781,7 @@ const file_holdfast_order_v1_order_proto_rawDesc = "" +
 	"\x05field\x18\x03 \x01(\tR\x05field\x12:\n" +
 	"\vretry_after\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\n" +
 	"retryAfter\x12\x16\n" +
-	"\x06reason\x18\x05 \x01(\tR\x06reason\"\xc3\x05\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\"\xf9\x05\n" +
 	"\x05Order\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1e\n" +
 	"\n" +
@@ -1731,10 +1803,15 @@ const file_holdfast_order_v1_order_proto_rawDesc = "" +
 	"\restimated_end\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\festimatedEnd\x12\x1b\n" +
 	"\tparent_id\x18\x0f \x01(\tR\bparentId\x12\x1f\n" +
 	"\vawaited_ids\x18\x10 \x03(\tR\n" +
-	"awaitedIds\x1a9\n" +
+	"awaitedIds\x124\n" +
+	"\awaiting\x18\x11 \x03(\v2\x1a.holdfast.order.v1.WaitingR\awaiting\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x1c\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"g\n" +
+	"\aWaiting\x12\x12\n" +
+	"\x04task\x18\x01 \x01(\tR\x04task\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x120\n" +
+	"\x05until\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"\x1c\n" +
 	"\n" +
 	"GetRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"=\n" +
@@ -1834,7 +1911,7 @@ func file_holdfast_order_v1_order_proto_rawDescGZIP() []byte {
 }
 
 var file_holdfast_order_v1_order_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_holdfast_order_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_holdfast_order_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_holdfast_order_v1_order_proto_goTypes = []any{
 	(Wait)(0),                     // 0: holdfast.order.v1.Wait
 	(Status)(0),                   // 1: holdfast.order.v1.Status
@@ -1848,28 +1925,29 @@ var file_holdfast_order_v1_order_proto_goTypes = []any{
 	(*Ended)(nil),                 // 9: holdfast.order.v1.Ended
 	(*Refused)(nil),               // 10: holdfast.order.v1.Refused
 	(*Order)(nil),                 // 11: holdfast.order.v1.Order
-	(*GetRequest)(nil),            // 12: holdfast.order.v1.GetRequest
-	(*GetResponse)(nil),           // 13: holdfast.order.v1.GetResponse
-	(*ListRequest)(nil),           // 14: holdfast.order.v1.ListRequest
-	(*ListResponse)(nil),          // 15: holdfast.order.v1.ListResponse
-	(*WatchRequest)(nil),          // 16: holdfast.order.v1.WatchRequest
-	(*WatchResponse)(nil),         // 17: holdfast.order.v1.WatchResponse
-	(*HistoryRequest)(nil),        // 18: holdfast.order.v1.HistoryRequest
-	(*HistoryResponse)(nil),       // 19: holdfast.order.v1.HistoryResponse
-	(*HistoryEvent)(nil),          // 20: holdfast.order.v1.HistoryEvent
-	(*CancelRequest)(nil),         // 21: holdfast.order.v1.CancelRequest
-	(*CancelResponse)(nil),        // 22: holdfast.order.v1.CancelResponse
-	nil,                           // 23: holdfast.order.v1.WorkOrder.LabelsEntry
-	nil,                           // 24: holdfast.order.v1.Order.LabelsEntry
-	nil,                           // 25: holdfast.order.v1.ListRequest.LabelsEntry
-	(*timestamppb.Timestamp)(nil), // 26: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 27: google.protobuf.Duration
-	(*problemv1.Problem)(nil),     // 28: holdfast.problem.v1.Problem
+	(*Waiting)(nil),               // 12: holdfast.order.v1.Waiting
+	(*GetRequest)(nil),            // 13: holdfast.order.v1.GetRequest
+	(*GetResponse)(nil),           // 14: holdfast.order.v1.GetResponse
+	(*ListRequest)(nil),           // 15: holdfast.order.v1.ListRequest
+	(*ListResponse)(nil),          // 16: holdfast.order.v1.ListResponse
+	(*WatchRequest)(nil),          // 17: holdfast.order.v1.WatchRequest
+	(*WatchResponse)(nil),         // 18: holdfast.order.v1.WatchResponse
+	(*HistoryRequest)(nil),        // 19: holdfast.order.v1.HistoryRequest
+	(*HistoryResponse)(nil),       // 20: holdfast.order.v1.HistoryResponse
+	(*HistoryEvent)(nil),          // 21: holdfast.order.v1.HistoryEvent
+	(*CancelRequest)(nil),         // 22: holdfast.order.v1.CancelRequest
+	(*CancelResponse)(nil),        // 23: holdfast.order.v1.CancelResponse
+	nil,                           // 24: holdfast.order.v1.WorkOrder.LabelsEntry
+	nil,                           // 25: holdfast.order.v1.Order.LabelsEntry
+	nil,                           // 26: holdfast.order.v1.ListRequest.LabelsEntry
+	(*timestamppb.Timestamp)(nil), // 27: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 28: google.protobuf.Duration
+	(*problemv1.Problem)(nil),     // 29: holdfast.problem.v1.Problem
 }
 var file_holdfast_order_v1_order_proto_depIdxs = []int32{
-	23, // 0: holdfast.order.v1.WorkOrder.labels:type_name -> holdfast.order.v1.WorkOrder.LabelsEntry
-	26, // 1: holdfast.order.v1.WorkOrder.deadline:type_name -> google.protobuf.Timestamp
-	27, // 2: holdfast.order.v1.WorkOrder.deadline_after:type_name -> google.protobuf.Duration
+	24, // 0: holdfast.order.v1.WorkOrder.labels:type_name -> holdfast.order.v1.WorkOrder.LabelsEntry
+	27, // 1: holdfast.order.v1.WorkOrder.deadline:type_name -> google.protobuf.Timestamp
+	28, // 2: holdfast.order.v1.WorkOrder.deadline_after:type_name -> google.protobuf.Duration
 	2,  // 3: holdfast.order.v1.SubmitRequest.order:type_name -> holdfast.order.v1.WorkOrder
 	0,  // 4: holdfast.order.v1.SubmitRequest.wait:type_name -> holdfast.order.v1.Wait
 	11, // 5: holdfast.order.v1.SubmitResponse.order:type_name -> holdfast.order.v1.Order
@@ -1879,46 +1957,48 @@ var file_holdfast_order_v1_order_proto_depIdxs = []int32{
 	9,  // 9: holdfast.order.v1.Submission.ended:type_name -> holdfast.order.v1.Ended
 	10, // 10: holdfast.order.v1.Submission.refused:type_name -> holdfast.order.v1.Refused
 	1,  // 11: holdfast.order.v1.Ended.status:type_name -> holdfast.order.v1.Status
-	28, // 12: holdfast.order.v1.Ended.error:type_name -> holdfast.problem.v1.Problem
-	27, // 13: holdfast.order.v1.Refused.retry_after:type_name -> google.protobuf.Duration
+	29, // 12: holdfast.order.v1.Ended.error:type_name -> holdfast.problem.v1.Problem
+	28, // 13: holdfast.order.v1.Refused.retry_after:type_name -> google.protobuf.Duration
 	1,  // 14: holdfast.order.v1.Order.status:type_name -> holdfast.order.v1.Status
-	24, // 15: holdfast.order.v1.Order.labels:type_name -> holdfast.order.v1.Order.LabelsEntry
-	26, // 16: holdfast.order.v1.Order.deadline:type_name -> google.protobuf.Timestamp
-	26, // 17: holdfast.order.v1.Order.accepted_at:type_name -> google.protobuf.Timestamp
-	26, // 18: holdfast.order.v1.Order.ended_at:type_name -> google.protobuf.Timestamp
-	28, // 19: holdfast.order.v1.Order.error:type_name -> holdfast.problem.v1.Problem
-	26, // 20: holdfast.order.v1.Order.estimated_end:type_name -> google.protobuf.Timestamp
-	11, // 21: holdfast.order.v1.GetResponse.order:type_name -> holdfast.order.v1.Order
-	1,  // 22: holdfast.order.v1.ListRequest.statuses:type_name -> holdfast.order.v1.Status
-	25, // 23: holdfast.order.v1.ListRequest.labels:type_name -> holdfast.order.v1.ListRequest.LabelsEntry
-	26, // 24: holdfast.order.v1.ListRequest.accepted_from:type_name -> google.protobuf.Timestamp
-	26, // 25: holdfast.order.v1.ListRequest.accepted_to:type_name -> google.protobuf.Timestamp
-	11, // 26: holdfast.order.v1.ListResponse.orders:type_name -> holdfast.order.v1.Order
-	20, // 27: holdfast.order.v1.WatchResponse.events:type_name -> holdfast.order.v1.HistoryEvent
-	20, // 28: holdfast.order.v1.HistoryResponse.events:type_name -> holdfast.order.v1.HistoryEvent
-	26, // 29: holdfast.order.v1.HistoryEvent.at:type_name -> google.protobuf.Timestamp
-	28, // 30: holdfast.order.v1.HistoryEvent.error:type_name -> holdfast.problem.v1.Problem
-	26, // 31: holdfast.order.v1.HistoryEvent.due:type_name -> google.protobuf.Timestamp
-	11, // 32: holdfast.order.v1.CancelResponse.order:type_name -> holdfast.order.v1.Order
-	3,  // 33: holdfast.order.v1.OrderService.Submit:input_type -> holdfast.order.v1.SubmitRequest
-	5,  // 34: holdfast.order.v1.OrderService.SubmitStream:input_type -> holdfast.order.v1.SubmitStreamRequest
-	12, // 35: holdfast.order.v1.OrderService.Get:input_type -> holdfast.order.v1.GetRequest
-	14, // 36: holdfast.order.v1.OrderService.List:input_type -> holdfast.order.v1.ListRequest
-	16, // 37: holdfast.order.v1.OrderService.Watch:input_type -> holdfast.order.v1.WatchRequest
-	18, // 38: holdfast.order.v1.OrderService.History:input_type -> holdfast.order.v1.HistoryRequest
-	21, // 39: holdfast.order.v1.OrderService.Cancel:input_type -> holdfast.order.v1.CancelRequest
-	4,  // 40: holdfast.order.v1.OrderService.Submit:output_type -> holdfast.order.v1.SubmitResponse
-	6,  // 41: holdfast.order.v1.OrderService.SubmitStream:output_type -> holdfast.order.v1.SubmitStreamResponse
-	13, // 42: holdfast.order.v1.OrderService.Get:output_type -> holdfast.order.v1.GetResponse
-	15, // 43: holdfast.order.v1.OrderService.List:output_type -> holdfast.order.v1.ListResponse
-	17, // 44: holdfast.order.v1.OrderService.Watch:output_type -> holdfast.order.v1.WatchResponse
-	19, // 45: holdfast.order.v1.OrderService.History:output_type -> holdfast.order.v1.HistoryResponse
-	22, // 46: holdfast.order.v1.OrderService.Cancel:output_type -> holdfast.order.v1.CancelResponse
-	40, // [40:47] is the sub-list for method output_type
-	33, // [33:40] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	25, // 15: holdfast.order.v1.Order.labels:type_name -> holdfast.order.v1.Order.LabelsEntry
+	27, // 16: holdfast.order.v1.Order.deadline:type_name -> google.protobuf.Timestamp
+	27, // 17: holdfast.order.v1.Order.accepted_at:type_name -> google.protobuf.Timestamp
+	27, // 18: holdfast.order.v1.Order.ended_at:type_name -> google.protobuf.Timestamp
+	29, // 19: holdfast.order.v1.Order.error:type_name -> holdfast.problem.v1.Problem
+	27, // 20: holdfast.order.v1.Order.estimated_end:type_name -> google.protobuf.Timestamp
+	12, // 21: holdfast.order.v1.Order.waiting:type_name -> holdfast.order.v1.Waiting
+	27, // 22: holdfast.order.v1.Waiting.until:type_name -> google.protobuf.Timestamp
+	11, // 23: holdfast.order.v1.GetResponse.order:type_name -> holdfast.order.v1.Order
+	1,  // 24: holdfast.order.v1.ListRequest.statuses:type_name -> holdfast.order.v1.Status
+	26, // 25: holdfast.order.v1.ListRequest.labels:type_name -> holdfast.order.v1.ListRequest.LabelsEntry
+	27, // 26: holdfast.order.v1.ListRequest.accepted_from:type_name -> google.protobuf.Timestamp
+	27, // 27: holdfast.order.v1.ListRequest.accepted_to:type_name -> google.protobuf.Timestamp
+	11, // 28: holdfast.order.v1.ListResponse.orders:type_name -> holdfast.order.v1.Order
+	21, // 29: holdfast.order.v1.WatchResponse.events:type_name -> holdfast.order.v1.HistoryEvent
+	21, // 30: holdfast.order.v1.HistoryResponse.events:type_name -> holdfast.order.v1.HistoryEvent
+	27, // 31: holdfast.order.v1.HistoryEvent.at:type_name -> google.protobuf.Timestamp
+	29, // 32: holdfast.order.v1.HistoryEvent.error:type_name -> holdfast.problem.v1.Problem
+	27, // 33: holdfast.order.v1.HistoryEvent.due:type_name -> google.protobuf.Timestamp
+	11, // 34: holdfast.order.v1.CancelResponse.order:type_name -> holdfast.order.v1.Order
+	3,  // 35: holdfast.order.v1.OrderService.Submit:input_type -> holdfast.order.v1.SubmitRequest
+	5,  // 36: holdfast.order.v1.OrderService.SubmitStream:input_type -> holdfast.order.v1.SubmitStreamRequest
+	13, // 37: holdfast.order.v1.OrderService.Get:input_type -> holdfast.order.v1.GetRequest
+	15, // 38: holdfast.order.v1.OrderService.List:input_type -> holdfast.order.v1.ListRequest
+	17, // 39: holdfast.order.v1.OrderService.Watch:input_type -> holdfast.order.v1.WatchRequest
+	19, // 40: holdfast.order.v1.OrderService.History:input_type -> holdfast.order.v1.HistoryRequest
+	22, // 41: holdfast.order.v1.OrderService.Cancel:input_type -> holdfast.order.v1.CancelRequest
+	4,  // 42: holdfast.order.v1.OrderService.Submit:output_type -> holdfast.order.v1.SubmitResponse
+	6,  // 43: holdfast.order.v1.OrderService.SubmitStream:output_type -> holdfast.order.v1.SubmitStreamResponse
+	14, // 44: holdfast.order.v1.OrderService.Get:output_type -> holdfast.order.v1.GetResponse
+	16, // 45: holdfast.order.v1.OrderService.List:output_type -> holdfast.order.v1.ListResponse
+	18, // 46: holdfast.order.v1.OrderService.Watch:output_type -> holdfast.order.v1.WatchResponse
+	20, // 47: holdfast.order.v1.OrderService.History:output_type -> holdfast.order.v1.HistoryResponse
+	23, // 48: holdfast.order.v1.OrderService.Cancel:output_type -> holdfast.order.v1.CancelResponse
+	42, // [42:49] is the sub-list for method output_type
+	35, // [35:42] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_order_v1_order_proto_init() }
@@ -1937,7 +2017,7 @@ func file_holdfast_order_v1_order_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_order_v1_order_proto_rawDesc), len(file_holdfast_order_v1_order_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   24,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1,0 +1,70 @@
+package workflow
+
+import (
+	"time"
+)
+
+// LongestLoops bounds Limits.Loops times Limits.LoopPause, so that times stay within what a history can hold.
+const LongestLoops = longest
+
+// goesBack tells whether a task of the list would be entered again, or one before it, after a flow directive of it. The items
+// of a loop of the language are no jumps: their number is known.
+func (l *List) goesBack(from *Task, then string) bool {
+	return then != thenEnd && target(l, from, then) <= from.Index
+}
+
+// wentBack counts that the order goes back in its tasks, to a retry or by a jump.
+func (s *State) wentBack(at int64) { s.looped = s.loopedAfter(at) }
+
+// loopedAfter is what looped becomes if the order goes back at a time. While the order waits, looped stays where it is: so
+// waiting makes up for having looped.
+func (s *State) loopedAfter(at int64) int64 { return max(s.looped, at) + int64(s.limits.LoopPause) }
+
+// slow returns when the order may go back next; a time that has passed if that is now.
+func (m *machine) slow() time.Time {
+	return fromNano(m.s.loopedAfter(m.now.UnixNano()) - int64(m.s.limits.Loops)*int64(m.s.limits.LoopPause))
+}
+
+// slowedIn returns until when an order is slowed down that jumps back in the list of a frame; 0 if it is not. When the time of
+// the retry that the frame is in is over before, it goes on then, to be interrupted.
+func (m *machine) slowedIn(f *frame) int64 {
+	slow := m.slow()
+	if !slow.After(m.now) {
+		return 0
+	}
+	if over := fromNano(f.retry.timeoutAt); over.After(m.now) && over.Before(slow) {
+		slow = over
+	}
+	return slow.UnixNano()
+}
+
+// Wait is a time that an open order waits for.
+type Wait struct {
+	// Task waits, or the list that goes on is of; it is empty for the outermost list.
+	Task  string
+	Until time.Time
+	// Retry is the number of the retry that comes then; 0 if none does.
+	Retry int
+	// Slowed: the order would have gone on before, if it had not gone back so often without waiting.
+	Slowed bool
+}
+
+// Waits returns the times that the order waits for.
+func (s *State) Waits() []Wait {
+	if s.Ended() || s.Suspended() || s.queuedSince != 0 {
+		return nil
+	}
+	var out []Wait
+	for _, f := range s.frames {
+		switch {
+		case s.stopping(f):
+		case f.slowed != 0:
+			out = append(out, Wait{Task: refOf(f.task), Until: fromNano(f.slowed), Slowed: true})
+		case f.due != 0 && f.task.Try != nil:
+			out = append(out, Wait{Task: f.task.Ref, Until: fromNano(f.due), Retry: int(f.retry.n), Slowed: f.retry.slowed})
+		case f.due != 0:
+			out = append(out, Wait{Task: f.task.Ref, Until: fromNano(f.due)})
+		}
+	}
+	return out
+}
