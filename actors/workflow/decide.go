@@ -361,17 +361,6 @@ func (m *machine) cancelOpen(c Cancel) error {
 	return nil
 }
 
-func (m *machine) releaseKey(c ReleaseKey) error {
-	switch {
-	case m.s.released:
-		return nil
-	case !m.s.HoldsKey():
-		return ErrNotHeld
-	}
-	m.emit(&journalv1.Event{Kind: &journalv1.Event_KeyReleased{KeyReleased: &journalv1.KeyReleased{By: c.By, Reason: c.Reason}}})
-	return nil
-}
-
 // requestStop begins to leave f, unless that was begun. Activities under way inside it are awaited until the latest of their
 // deadlines, and of what is to be undone a while longer; children, and what is to be undone and has no deadline, until they
 // have ended.

@@ -67,3 +67,14 @@ func (m *machine) resume(c Resume) error {
 	}
 	return nil
 }
+
+func (m *machine) releaseKey(c ReleaseKey) error {
+	switch {
+	case m.s.released:
+		return nil
+	case !m.s.HoldsKey():
+		return ErrNotHeld
+	}
+	m.emit(&journalv1.Event{Kind: &journalv1.Event_KeyReleased{KeyReleased: &journalv1.KeyReleased{By: c.By, Reason: c.Reason}}})
+	return nil
+}
