@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"regexp"
 	"time"
+	"unicode/utf8"
 
 	"github.com/holdfast-run/holdfast/adapters/ledger"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
@@ -162,7 +163,7 @@ func (a *activity) ability() ledger.Ability {
 
 func (a *activity) describe() *adapterv1.Activity {
 	return &adapterv1.Activity{
-		Name: a.name, Version: a.version, Idempotent: a.idempotent,
+		Name: a.name, Version: a.version, Idempotent: a.idempotent, Recoverable: a.recover != nil,
 		Concurrency: uint32(a.concurrency), //nolint:gosec // validated
 	}
 }
@@ -173,26 +174,21 @@ func typeOf[T any]() reflect.Type { return reflect.TypeFor[T]() }
 func invoke[In, Out any](input []byte, fn func(In) (Out, error)) ([]byte, error) {
 	var in In
 	if err := decode(input, &in); err != nil {
-		return nil, Permanent(Problem{
-			Type: ErrorTypeValidation, Title: "Input is not valid", Status: 400, Detail: err.Error(),
-		})
+		return nil, mark(err, refused)
 	}
 	out, err := fn(in)
 	if err != nil {
 		return nil, err
 	}
 	output, err := encode(out)
-	if err != nil {
-		return nil, Permanent(Problem{
-			Type: ErrorTypeRuntime, Title: "Output can't be encoded", Status: 500, Detail: err.Error(),
-		})
-	}
-	return output, nil
+	return output, mark(err, unreported)
 }
 
 var null = []byte("null")
 
-func decode(input []byte, in any) error {
+// decode takes a panic of a type's own method for an error: the activity was not called.
+func decode(input []byte, in any) (err error) {
+	defer asError(&err)
 	if len(input) == 0 {
 		input = null
 	}
@@ -206,18 +202,29 @@ func decode(input []byte, in any) error {
 	return json.Unmarshal(exact(input, shapeOf(reflect.TypeOf(in))), in) //nolint:wrapcheck // the caller says what it is about
 }
 
-func encode(out any) ([]byte, error) {
-	raw, ok := out.(json.RawMessage)
+// encode takes a panic of a type's own method for an error: the activity has returned.
+func encode(out any) (output []byte, err error) {
+	defer asError(&err)
+	output, ok := out.(json.RawMessage)
 	if !ok {
-		var err error
-		if raw, err = json.Marshal(out); err != nil {
+		if output, err = json.Marshal(out); err != nil {
 			return nil, err //nolint:wrapcheck // as in decode
 		}
-	} else if len(raw) > 0 && !json.Valid(raw) {
-		return nil, fmt.Errorf("%q is not JSON", bytes.ToValidUTF8(raw[:min(len(raw), 100)], []byte("\uFFFD")))
 	}
-	if err := jsonscan.CheckNames(raw); err != nil {
+	switch {
+	case len(output) > 0 && !json.Valid(output):
+		return nil, fmt.Errorf("the output is not JSON: %q", bytes.ToValidUTF8(output[:min(len(output), 100)], []byte("\uFFFD")))
+	case !utf8.Valid(output):
+		return nil, errors.New("the output is not valid UTF-8")
+	}
+	if err := jsonscan.CheckNames(output); err != nil {
 		return nil, fmt.Errorf("the output %w", err)
 	}
-	return raw, nil
+	return output, nil
+}
+
+func asError(err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("panic: %v", r)
+	}
 }

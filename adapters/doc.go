@@ -24,8 +24,13 @@
 //	plain error, Transient   not done, trying again may help
 //	Permanent                not done, and trying again is of no use
 //	InDoubt                  may have been done
-//	end of the context       as Transient if it was the deadline and the activity is Idempotent, else as InDoubt
-//	panic                    as Transient if the activity is Idempotent, else as InDoubt
+//	end of the context       may have been done: a plain error is no news of that then
+//	a timeout                may have been done, if a call of the activity says so: its request may have arrived
+//	panic                    may have been done
+//
+// That goes for Idempotent activities, too. Where attempts before this one may have done the work, only Permanent says that it
+// was not done. An activity that returns no error has done its work, also if its output can't be encoded, or is too long:
+// its task then fails with ErrorTypeUnreported, and is not retried.
 //
 // Problem sets what the workflow's error handlers see. Dirty, around any of them, also replaces the actor's resource.
 //

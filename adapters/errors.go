@@ -1,22 +1,25 @@
 package adapters
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
+	"net"
 
 	"github.com/holdfast-run/holdfast/adapters/ledger"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
 	"github.com/holdfast-run/holdfast/messages/problemv1"
 )
 
-// The types of errors: those of the Open Workflow Specification, and in doubt.
+// The types of errors: those of the Open Workflow Specification, in doubt, and that an activity was done but has no output
+// that can be reported.
 const (
 	ErrorTypeCommunication = "https://serverlessworkflow.io/spec/1.0.0/errors/communication"
 	ErrorTypeValidation    = "https://serverlessworkflow.io/spec/1.0.0/errors/validation"
 	ErrorTypeTimeout       = "https://serverlessworkflow.io/spec/1.0.0/errors/timeout"
 	ErrorTypeRuntime       = "https://serverlessworkflow.io/spec/1.0.0/errors/runtime"
 	ErrorTypeInDoubt       = ledger.ErrorTypeInDoubt
+	ErrorTypeUnreported    = "https://holdfast.run/errors/output-unreported"
 )
 
 // ErrNotDone is what a Recover function returns when the work was not done and nobody is doing it: then the activity is
@@ -46,16 +49,38 @@ func (p Problem) Error() string {
 	return p.Title + ": " + p.Detail
 }
 
-// class is what a failure means for another try.
+// class is how an execution ended without an output to report.
 type class uint8
 
 const (
 	unclassified class = iota
 	transient          // not done; trying again may help
-	permanent          // not done; trying again is of no use
-	inDoubt            // may have been done
-	notDone            // never started
+	permanent          // not done, and trying again is of no use
+	inDoubt            // may have been done, says the function
+	timedOut           // may have been done: the time was over before the function knew
+	interrupted        // may have been done: the function gave up, or panicked
+	late               // not begun: the time was over before
+	refused            // not begun: the input can't be decoded
+	notDone            // not begun, and will not be
+	unreported         // done, and the output can't be reported
 )
+
+// classes says what a result of each class looks like. The error may say otherwise, but for the outcome.
+var classes = [...]struct {
+	outcome   adapterv1.Outcome
+	permanent bool
+	problem   Problem
+}{
+	transient:   {adapterv1.Outcome_OUTCOME_FAILED, false, Problem{ErrorTypeCommunication, "Activity failed", 503, ""}},
+	permanent:   {adapterv1.Outcome_OUTCOME_FAILED, true, Problem{ErrorTypeCommunication, "Activity failed", 500, ""}},
+	inDoubt:     {adapterv1.Outcome_OUTCOME_IN_DOUBT, false, Problem{ErrorTypeInDoubt, "Outcome in doubt", 500, ""}},
+	timedOut:    {adapterv1.Outcome_OUTCOME_IN_DOUBT, false, Problem{ErrorTypeTimeout, "Activity exceeded its deadline", 408, ""}},
+	interrupted: {adapterv1.Outcome_OUTCOME_IN_DOUBT, false, Problem{ErrorTypeCommunication, "Activity was interrupted", 503, ""}},
+	late:        {adapterv1.Outcome_OUTCOME_FAILED, false, Problem{ErrorTypeTimeout, "Activity was not begun before its deadline", 408, ""}},
+	refused:     {adapterv1.Outcome_OUTCOME_FAILED, true, Problem{ErrorTypeValidation, "Input is not valid", 400, ""}},
+	notDone:     {adapterv1.Outcome_OUTCOME_NOT_DONE, false, Problem{}},
+	unreported:  {adapterv1.Outcome_OUTCOME_SUCCEEDED, false, Problem{ErrorTypeUnreported, "Output can't be reported", 500, ""}},
+}
 
 type classified struct {
 	error
@@ -95,81 +120,62 @@ func mark(err error, c class) error {
 	return classified{error: err, class: c}
 }
 
-// classOf returns what the function that returned err said about it.
-func classOf(err error) class {
+// classOf tells how an execution ended that returned an error. ended is why the context had ended by then, if so. What the
+// function says itself counts more.
+func classOf(err, ended error) class {
 	if c, ok := errors.AsType[classified](err); ok {
 		return c.class
 	}
-	return unclassified
+	switch {
+	case errors.Is(ended, context.DeadlineExceeded), timeout(err):
+		return timedOut
+	case ended != nil, errors.Is(err, context.Canceled):
+		return interrupted
+	}
+	return transient
+}
+
+// timeout tells whether an error says that an answer did not come in time, such as that of a call that has a deadline of its
+// own. A connection that could not be made in time has carried no request.
+func timeout(err error) bool {
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
+		return false
+	}
+	slow, ok := errors.AsType[interface {
+		error
+		Timeout() bool
+	}](err)
+	return errors.Is(err, context.DeadlineExceeded) || ok && slow.Timeout()
 }
 
 // maxDetail is the longest text of an error that is sent to a node, in bytes.
 const maxDetail = 4096
 
-// failure makes the result of an execution that returned an error. ended is why the context had ended by then, if so.
-func failure(err, ended error, idempotent, recovering bool) *adapterv1.Result {
-	c := classOf(err)
-	timeout := errors.Is(ended, context.DeadlineExceeded) || errors.Is(err, context.DeadlineExceeded)
-	switch {
-	case recovering && c != permanent:
-		c = inDoubt // it could not find out
-	case c != unclassified:
-		timeout = false
-	case timeout && idempotent:
-		c = transient
-	case timeout, ended != nil:
-		c = inDoubt
-	default:
-		c = transient
-	}
-	return resultOf(c, problemOf(err, c, timeout))
-}
-
-func resultOf(c class, p *problemv1.Problem) *adapterv1.Result {
-	r := &adapterv1.Result{Outcome: adapterv1.Outcome_OUTCOME_FAILED, Error: p, Permanent: c == permanent}
-	switch c {
-	case inDoubt:
-		r.Outcome = adapterv1.Outcome_OUTCOME_IN_DOUBT
-	case notDone:
-		r.Outcome = adapterv1.Outcome_OUTCOME_NOT_DONE
-	case unclassified, transient, permanent:
+// resultOf makes the result of an attempt that ended by an error. maybe tells that attempts before it may have done the
+// work: then it can't be said that it was not done, unless the function says that it never will be.
+func resultOf(c class, err error, maybe bool) *adapterv1.Result {
+	r := &adapterv1.Result{Outcome: classes[c].outcome, Permanent: classes[c].permanent, Error: problemOf(c, err)}
+	if maybe && r.GetOutcome() == adapterv1.Outcome_OUTCOME_FAILED && c != permanent {
+		r.Outcome, r.Permanent = adapterv1.Outcome_OUTCOME_IN_DOUBT, false
 	}
 	return r
 }
 
-func problemOf(err error, c class, timeout bool) *problemv1.Problem {
-	p := problemv1.Problem{Type: ErrorTypeCommunication, Title: "Activity failed", Status: 503}
-	switch {
-	case timeout:
-		p.Type, p.Title, p.Status = ErrorTypeTimeout, "Activity exceeded its deadline", 408
-	case c == inDoubt:
-		p.Type, p.Title, p.Status = ErrorTypeInDoubt, "Outcome in doubt", 500
-	case c == permanent:
-		p.Status = 500
-	}
-	said, ok := errors.AsType[Problem](err)
-	if !ok {
-		p.Detail = clip(err.Error(), maxDetail)
-		return &p
-	}
-	if said.Type != "" {
-		p.Type = clip(said.Type, maxDetail)
-	}
-	if said.Title != "" {
-		p.Title = clip(said.Title, maxDetail)
-	}
-	if said.Status >= 100 && said.Status <= 599 {
-		p.Status = int32(said.Status)
-	}
-	p.Detail = clip(said.Detail, maxDetail)
-	return &p
-}
+// wasNotDone is the result of an attempt that was not begun, and will not be.
+func wasNotDone() *adapterv1.Result { return &adapterv1.Result{Outcome: classes[notDone].outcome} }
 
-// panicked makes the result of an execution that panicked.
-func panicked(reason any, idempotent bool) *adapterv1.Result {
-	c := inDoubt
-	if idempotent {
-		c = transient
+func problemOf(c class, err error) *problemv1.Problem {
+	p := classes[c].problem
+	if said, ok := errors.AsType[Problem](err); ok {
+		p.Type, p.Title, p.Detail = cmp.Or(said.Type, p.Type), cmp.Or(said.Title, p.Title), said.Detail
+		if said.Status >= 100 && said.Status <= 599 {
+			p.Status = said.Status
+		}
+	} else {
+		p.Detail = err.Error()
 	}
-	return resultOf(c, problemOf(fmt.Errorf("panic: %v", reason), c, false))
+	return &problemv1.Problem{
+		Type: clip(p.Type, maxDetail), Title: clip(p.Title, maxDetail), Detail: clip(p.Detail, maxDetail),
+		Status: int32(p.Status), //nolint:gosec // 100 to 599
+	}
 }

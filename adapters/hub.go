@@ -156,7 +156,7 @@ func (h *hub) offer(l *link, t *adapterv1.Task, now int64) error {
 	}
 	j := &job{pool: p, task: t, share: s, link: l, work: work}
 	work.Job = j
-	if h.draining && h.giveUp(j, resultOf(notDone, nil), now) {
+	if h.draining && h.giveUp(j, wasNotDone(), now) {
 		p.credits.done(s)
 		return nil
 	}
@@ -289,7 +289,7 @@ func (h *hub) tick() {
 	for _, p := range h.pools {
 		for j := range p.queue.all() {
 			if !j.over && j.expired(wall) {
-				h.giveUp(j, j.late(false), now)
+				h.giveUp(j, j.late(), now)
 			}
 		}
 	}
@@ -310,7 +310,7 @@ func (h *hub) drain() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.draining = true
-	h.ledger.Each(func(w *ledger.Work) { h.giveUp(jobOf(w), resultOf(notDone, nil), now) })
+	h.ledger.Each(func(w *ledger.Work) { h.giveUp(jobOf(w), wasNotDone(), now) })
 	for _, l := range h.streams {
 		l.close()
 		l.leaving = true

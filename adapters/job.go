@@ -26,9 +26,11 @@ type job struct {
 	note   string
 
 	// Set when it begins.
+	deadline time.Time       // zero: none
 	ctx      context.Context //nolint:containedctx // lives as long as the execution
-	recovers bool
-	trial    bool // of the breaker
+	recovers bool            // find out what came of it
+	maybe    bool            // attempts before this one may have done the work
+	trial    bool            // of the breaker
 }
 
 // jobOf is the job that a work is in progress by; nil if it isn't.
@@ -41,46 +43,50 @@ func (j *job) expired(now time.Time) bool {
 	return j.task.GetDeadline() != 0 && now.UnixNano() >= j.task.GetDeadline()
 }
 
+// longest bounds what a node may say in milliseconds, so that it fits into a time.Duration.
+const longest = 1 << 40
+
 // begin makes the context of the execution.
 func (j *job) begin() {
-	deadline := j.deadline()
-	if j.pool.act.timeout > 0 {
-		if end := time.Now().Add(j.pool.act.timeout); deadline.IsZero() || end.Before(deadline) {
-			deadline = end
-		}
+	now := time.Now()
+	if j.task.GetDeadline() != 0 {
+		j.deadline = time.Unix(0, j.task.GetDeadline())
 	}
-	if deadline.IsZero() {
+	if ms := j.task.GetRunWithinMs(); ms > 0 {
+		j.deadline = earlier(j.deadline, now.Add(time.Duration(min(ms, longest))*time.Millisecond))
+	}
+	end := j.deadline
+	if j.pool.act.timeout > 0 {
+		end = earlier(end, now.Add(j.pool.act.timeout))
+	}
+	if end.IsZero() {
 		j.ctx, j.cancel = context.WithCancel(context.Background())
 		return
 	}
-	j.ctx, j.cancel = context.WithDeadline(context.Background(), deadline)
+	j.ctx, j.cancel = context.WithDeadline(context.Background(), end)
 }
 
-func (j *job) deadline() time.Time {
-	if j.task.GetDeadline() == 0 {
-		return time.Time{}
+// earlier is the earlier of two times; zero is none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || b.Before(a) {
+		return b
 	}
-	return time.Unix(0, j.task.GetDeadline())
+	return a
 }
 
 // describe is what the activity function learns.
 func (j *job) describe() Task {
 	t := j.task
 	return Task{
-		Key: t.GetKey(), OrderID: messages.OrderID(t.GetOrderId()), Attempt: int(t.GetAttempt()), Deadline: j.deadline(),
-		Ref: t.GetTask(), MaybeStarted: t.GetMaybeStarted(), job: j,
+		Key: t.GetKey(), OrderID: messages.OrderID(t.GetOrderId()), Attempt: int(t.GetAttempt()), Deadline: j.deadline,
+		Ref: t.GetTask(), MaybeStarted: j.work.MaybeStarted(), job: j,
 	}
 }
 
 var errLate = errors.New("the deadline passed before the attempt was begun")
 
-// late is the result of a job whose deadline passed in the queue.
-func (j *job) late(recovering bool) *adapterv1.Result {
-	if recovering {
-		return failure(errLate, context.DeadlineExceeded, false, true)
-	}
-	return resultOf(transient, problemOf(errLate, transient, true))
-}
+// late is the result of a job whose deadline passed before it was begun.
+func (j *job) late() *adapterv1.Result { return resultOf(late, errLate, j.maybe) }
 
 // queue is a ring of jobs, first in, first out. Its length is bounded by the activity's credits.
 type queue struct {

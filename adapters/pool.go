@@ -142,8 +142,9 @@ func (p *pool) begin(j *job, now int64) bool {
 		return false
 	}
 	j.recovers = p.hub.ledger.Begin(j.work) == ledger.Recover
+	j.maybe = j.work.MaybeStarted()
 	if j.task.GetDeadline() != 0 && j.expired(time.Now()) {
-		p.end(j, j.late(j.recovers), now)
+		p.end(j, j.late(), now)
 		return false
 	}
 	if p.act.limit != nil {
@@ -168,10 +169,7 @@ func (p *pool) finish(j *job, r *adapterv1.Result) {
 		p.breaker.done(failed, j.trial, now)
 	}
 	if limit := j.link.maxOutput; limit > 0 && len(r.GetOutput()) > limit {
-		r = resultOf(permanent, problemOf(Problem{
-			Type: ErrorTypeRuntime, Title: "Output is too long", Status: 500,
-			Detail: fmt.Sprintf("the output has %d bytes; the node takes %d", len(r.GetOutput()), limit),
-		}, permanent, false))
+		r = resultOf(unreported, fmt.Errorf("the output has %d bytes; the node takes %d", len(r.GetOutput()), limit), false)
 	}
 	p.end(j, r, now)
 }
@@ -210,7 +208,7 @@ func (p *pool) unopened(w *worker, err error) {
 	}
 	for j := range p.queue.all() {
 		if !j.over {
-			p.hub.giveUp(j, resultOf(transient, problemOf(err, transient, false)), now)
+			p.hub.giveUp(j, resultOf(transient, err, false), now)
 		}
 	}
 }
@@ -350,7 +348,7 @@ func (w *worker) execute(j *job) (err error) {
 		reason := recover()
 		p.hub.config.Log.Error("activity panicked", "activity", p.act.name, "key", j.task.GetKey(),
 			"order", j.task.GetOrderId(), "reason", reason, "stack", string(debug.Stack()))
-		p.finish(j, panicked(reason, p.act.idempotent && !j.recovers))
+		p.finish(j, resultOf(interrupted, fmt.Errorf("panic: %v", reason), j.maybe))
 		if reason == nil {
 			p.hub.fail(fmt.Errorf("activity %s ended its actor's goroutine: it must return", p.act.name))
 			return
@@ -363,12 +361,12 @@ func (w *worker) execute(j *job) (err error) {
 	}
 	output, err := run(j.ctx, w.resource, j.describe(), j.task.GetInput())
 	if j.recovers && errors.Is(err, ErrNotDone) {
-		j.recovers = false
+		j.recovers, j.maybe = false, false
 		output, err = p.act.execute(j.ctx, w.resource, j.describe(), j.task.GetInput())
 	}
 	returned = true
 	if err != nil {
-		p.finish(j, failure(err, j.ctx.Err(), p.act.idempotent, j.recovers))
+		p.finish(j, resultOf(classOf(err, j.ctx.Err()), err, j.maybe))
 		return err
 	}
 	p.finish(j, &adapterv1.Result{Outcome: adapterv1.Outcome_OUTCOME_SUCCEEDED, Output: output})

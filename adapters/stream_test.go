@@ -377,18 +377,6 @@ func TestTasksOfAnOlderEpochAreIgnored(t *testing.T) {
 	}
 }
 
-func TestLongOutputsFail(t *testing.T) {
-	t.Parallel()
-	node := adaptertest.Start(t, adaptertest.Options{MaxOutput: 10})
-	node.Run(newEcho(), config(t))
-	if r := node.Do(within(t), "work", "12345678"); r.GetOutcome() != succeeded {
-		t.Errorf("%v", r)
-	}
-	if r := node.Do(within(t), "work", "123456789"); r.GetOutcome() != failed || !r.GetPermanent() {
-		t.Errorf("%v", r)
-	}
-}
-
 func TestUnacknowledgedResultsHoldCreditsBack(t *testing.T) {
 	t.Parallel()
 	node := adaptertest.Start(t, adaptertest.Options{HoldAcks: true})

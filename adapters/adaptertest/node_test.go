@@ -13,6 +13,7 @@ import (
 
 	"github.com/holdfast-run/holdfast/adapters/adaptertest"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
+	"github.com/holdfast-run/holdfast/messages/problemv1"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -99,6 +100,7 @@ func TestABrokenProtocolFailsTheTest(t *testing.T) {
 		"number was that of":      {result(&adapterv1.Result{Seq: 1, Outcome: succeeded}), result(&adapterv1.Result{Seq: 1, Outcome: succeeded, Attempt: 2})},
 		"is not JSON":             {result(&adapterv1.Result{Seq: 1, Outcome: succeeded, Output: []byte("x")})},
 		"more than 20":            {result(&adapterv1.Result{Seq: 1, Outcome: succeeded, Output: []byte(`"1234567890123456789"`)})},
+		"and there is one":        {result(&adapterv1.Result{Seq: 1, Outcome: succeeded, Output: []byte("7"), Error: &problemv1.Problem{}})},
 		"no error says why":       {result(&adapterv1.Result{Seq: 1, Outcome: failed})},
 		"no outcome":              {result(&adapterv1.Result{Seq: 1})},
 		"unknown outcome":         {result(&adapterv1.Result{Seq: 1, Outcome: 99})},

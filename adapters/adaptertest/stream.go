@@ -212,6 +212,9 @@ func (n *Node) checkResult(s *stream, r *adapterv1.Result) {
 		if limit := n.options.MaxOutput; limit > 0 && len(r.GetOutput()) > int(limit) {
 			n.violatedf("%s: the output has %d bytes, more than %d", id, len(r.GetOutput()), limit)
 		}
+		if len(r.GetOutput()) > 0 && r.GetError() != nil {
+			n.violatedf("%s: an error says why there is no output, and there is one", id)
+		}
 	case adapterv1.Outcome_OUTCOME_FAILED, adapterv1.Outcome_OUTCOME_IN_DOUBT:
 		if r.GetError() == nil {
 			n.violatedf("%s: no error says why", id)

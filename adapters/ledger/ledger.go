@@ -103,6 +103,9 @@ type Work struct {
 // Stream is the stream that asked for the work last.
 func (w *Work) Stream() Stream { return w.stream }
 
+// MaybeStarted tells that another process may have started the work.
+func (w *Work) MaybeStarted() bool { return w.maybe }
+
 // New returns an empty ledger.
 func New(config Config) *Ledger {
 	l := &Ledger{config: config, works: map[string]*Work{}, bySeq: map[uint64]*Work{}}
