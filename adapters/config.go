@@ -41,7 +41,8 @@ type Config struct {
 	// Restarts is how often an activity actor may fail before Run ends with an error, and how soon it is restarted.
 	// Default: 10 times a minute, after 50 ms to 10 s.
 	Restarts supervision.Policy
-	// Health is where /livez is served, host:port: it answers 200 while the adapter makes progress. Default: nowhere.
+	// Health is where /livez is served, host:port: it answers 200 while the adapter makes progress. On a loopback address it
+	// answers only requests for this machine. Default: nowhere.
 	Health string
 	// DialOptions are added to those of each connection.
 	DialOptions []grpc.DialOption

@@ -15,6 +15,9 @@ import (
 // one may take is for its deadline to say, and it delays only its own orders.
 const stuckAfter = 8 * time.Second
 
+// maxHeaders is the longest header of a question about health, in bytes.
+const maxHeaders = 16 << 10
+
 // health is how others find out whether the adapter makes progress: a service manager, or whoever asks /livez.
 type health struct {
 	loop    *supervision.Loop
@@ -33,7 +36,10 @@ func startHealth(ctx context.Context, config Config) (*health, error) {
 		}
 		mux := http.NewServeMux()
 		mux.Handle("/livez", dog.Handler())
-		h.server = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
+		h.server = &http.Server{
+			Handler: supervision.CheckHost(l.Addr(), config.Health, mux), MaxHeaderBytes: maxHeaders,
+			ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute,
+		}
 		go func() {
 			defer close(h.served)
 			if err := h.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {

@@ -328,21 +328,29 @@ func TestHealth(t *testing.T) {
 	c.Health = free.Addr().String()
 	p := node.Run(a, c)
 	node.Do(within(t), "createSubscriber", Subscriber{IMSI: "262011234567890"})
-	ask := func() (int, error) {
+	ask := func(host string) (int, error) {
 		client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-		answer, err := client.Get("http://" + c.Health + "/livez")
+		request, err := http.NewRequest(http.MethodGet, "http://"+c.Health+"/livez", http.NoBody)
+		if err != nil {
+			return 0, err
+		}
+		request.Host = host
+		answer, err := client.Do(request)
 		if err != nil {
 			return 0, err
 		}
 		return answer.StatusCode, answer.Body.Close()
 	}
-	if code, err := ask(); code != http.StatusOK || err != nil {
+	if code, err := ask("localhost"); code != http.StatusOK || err != nil {
 		t.Errorf("/livez: %d %v", code, err)
+	}
+	if code, err := ask("evil.example"); code != http.StatusMisdirectedRequest || err != nil {
+		t.Errorf("/livez of another host: %d %v", code, err)
 	}
 	if err := p.Stop(); err != nil {
 		t.Error(err)
 	}
-	if _, err := ask(); err == nil {
+	if _, err := ask("localhost"); err == nil {
 		t.Error("/livez answers after the end")
 	}
 	c.Health = "here"

@@ -38,8 +38,11 @@ type Config struct {
 	// listens sees to it that they leave file descriptors for the journal and the administration.
 	Connections int
 	// Streams is the most calls and streams of one connection at once; a client that makes more has them wait, on its side,
-	// until others have ended. Default 10,000.
+	// until others have ended. Default 1,000.
 	Streams int
+	// Headers is the longest metadata of a call or stream, in bytes, as HTTP/2 counts them: names, values, and 32 for each.
+	// A connection may make the node hold as many for each of its streams. Default 16 KiB.
+	Headers int
 	// Heartbeat is how often an adapter shows that it lives; after three it is taken for dead. Default 5 s.
 	Heartbeat time.Duration
 	// Version is what the node says of itself to operators.
@@ -63,7 +66,8 @@ func (c Config) WithDefaults() Config {
 	def(&c.ClientBurst, int(math.Ceil(c.ClientRate)))
 	def(&c.Clients, 10_000)
 	def(&c.Connections, 10_000)
-	def(&c.Streams, 10_000)
+	def(&c.Streams, 1000)
+	def(&c.Headers, 16<<10)
 	if c.Heartbeat == 0 {
 		c.Heartbeat = 5 * time.Second
 	}
@@ -94,6 +98,7 @@ func (c Config) Validate() error {
 		{"Clients", int64(c.Clients)},
 		{"Connections", int64(c.Connections)},
 		{"Streams", int64(c.Streams)},
+		{"Headers", int64(c.Headers)},
 	} {
 		if f.value < 0 || f.value > math.MaxInt32 {
 			errs = append(errs, fmt.Errorf("%s is %d, and must be from 0 to %d", f.name, f.value, math.MaxInt32))

@@ -55,6 +55,7 @@ func (s *Server) GRPC(extra ...grpc.ServerOption) *grpc.Server {
 	opts := append([]grpc.ServerOption{
 		grpc.MaxRecvMsgSize(max(s.config.MaxInput, s.config.MaxOutput)*4 + frameOverhead),
 		grpc.MaxConcurrentStreams(uint32(s.config.Streams)), //nolint:gosec // validated
+		grpc.MaxHeaderListSize(uint32(s.config.Headers)),    //nolint:gosec // validated
 		grpc.InitialWindowSize(1 << 20),
 		grpc.InitialConnWindowSize(4 << 20),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),

@@ -40,7 +40,8 @@ func newNode(a *app) *cobra.Command {
 func nodeFlags(f *pflag.FlagSet, c *nodeConfig) {
 	f.StringVar(&c.Data, "data", "data", "`directory` of the journal")
 	f.StringVar(&c.Listen, "listen", "127.0.0.1:7460", "`address` of the API, for clients and adapters")
-	f.StringVar(&c.Admin, "admin-listen", defaultAdmin, "`address` of the administration: /livez /readyz /metrics /debug/pprof")
+	f.StringVar(&c.Admin, "admin-listen", defaultAdmin, "`address` of the administration: /livez /readyz /metrics")
+	f.BoolVar(&c.Profiles, "profiles", false, "serve profiles for developers at /debug/pprof of the administration")
 	f.Int64Var(&c.Memory, "memory", 640<<20, "heap in `bytes` near which garbage is collected more often, at the cost of CPU")
 	f.DurationVar(&c.DrainTimeout, "drain-timeout", 5*time.Second, "how long calls may take to end when the node stops")
 
@@ -58,7 +59,8 @@ func nodeFlags(f *pflag.FlagSet, c *nodeConfig) {
 	f.IntVar(&g.Clients, "max-clients", 0, "most clients that are told apart for --client-rate; more share the limit of one (10000)")
 	f.IntVar(&g.Connections, "max-connections", 0,
 		"most connections to the public address (10000, but no more than leaves file descriptors for the journal and the administration)")
-	f.IntVar(&g.Streams, "max-streams", 0, "most calls and streams of one connection at once; further ones wait in the client (10000)")
+	f.IntVar(&g.Streams, "max-streams", 0, "most calls and streams of one connection at once; further ones wait in the client (1000)")
+	f.IntVar(&g.Headers, "max-headers", 0, "longest metadata of a call or stream, in bytes (16 KiB)")
 	f.DurationVar(&g.Heartbeat, "heartbeat", 0, "how often an adapter shows that it lives; three times silent, it counts as dead (5s)")
 
 	e := &c.Engine

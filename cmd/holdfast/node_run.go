@@ -5,23 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"net"
-	"net/http"
-	"net/http/pprof"
 	"os"
 	"path/filepath"
 	"runtime/debug"
-	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"google.golang.org/grpc"
 
 	"github.com/holdfast-run/holdfast/actors"
@@ -36,9 +30,11 @@ import (
 type nodeConfig struct {
 	Data          string
 	Listen, Admin string
-	Journal       pebble.Config
-	Engine        actors.Config
-	Gateway       gateway.Config
+	// Profiles has the administration serve profiles, for developers.
+	Profiles bool
+	Journal  pebble.Config
+	Engine   actors.Config
+	Gateway  gateway.Config
 	// Memory is the heap, in bytes, near which garbage is collected more often, at the cost of CPU.
 	Memory int64
 	// DrainTimeout is how long calls may take to end when the node stops.
@@ -145,7 +141,10 @@ func (n *node) fail(err error) {
 func (n *node) start(ctx context.Context) error {
 	n.metrics = actors.NewMetrics(n.registry)
 	journal := n.config.Journal
-	journal.MaxOpenFiles, n.connections = descriptors(openFiles(), n.config.Gateway.WithDefaults().Connections)
+	var err error
+	if journal.MaxOpenFiles, n.connections, err = n.descriptors(); err != nil {
+		return err
+	}
 	journal.Dir = filepath.Join(n.config.Data, "journal")
 	journal.Observer, journal.Logger = n.metrics, n.log.With("part", "journal")
 	journal.Fatal = func(err error) {
@@ -159,7 +158,6 @@ func (n *node) start(ctx context.Context) error {
 	if err := os.MkdirAll(n.config.Data, 0o750); err != nil {
 		return fmt.Errorf("make the data directory: %w", err)
 	}
-	var err error
 	if n.journal, err = pebble.Open(journal); err != nil { //nolint:contextcheck // it lives longer than the call
 		return fmt.Errorf("open the journal: %w", err)
 	}
@@ -178,29 +176,6 @@ func (n *node) start(ctx context.Context) error {
 	n.grpc = n.gateway.GRPC()
 	n.admin.Store(n.gateway.AdminGRPC())
 	return nil
-}
-
-// How a node's file descriptors are shared out: the journal's tables get what they need, up to half; administration, logs
-// and the like have a reserve; the rest is for connections to the public address.
-const (
-	journalFiles = 1000
-	reserveFiles = 200
-)
-
-// descriptors returns how many files the journal may keep open, and how many public connections there may be, in a process
-// that may have so many descriptors and wants so many connections.
-func descriptors(limit, wanted int) (files, connections int) {
-	files = min(journalFiles, limit/2)
-	return files, max(1, min(wanted, limit-files-reserveFiles))
-}
-
-// openFiles is how many files the process may have open.
-func openFiles() int {
-	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		return journalFiles
-	}
-	return int(min(limit.Cur, math.MaxInt32))
 }
 
 // stop ends what was started, in order: no new calls, no more orders, the journal.
@@ -225,61 +200,3 @@ func (n *node) stop() error {
 	}
 	return nil
 }
-
-// serveAdmin serves operators, health, metrics and profiles on a listener of their own.
-func (n *node) serveAdmin(ctx context.Context) (*http.Server, error) {
-	mux := http.NewServeMux()
-	mux.Handle("/livez", n.watchdog.Handler())
-	mux.HandleFunc("/readyz", n.readyz)
-	mux.Handle("/metrics", promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{}))
-	mux.HandleFunc("/debug/pprof/", pprof.Index)
-	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
-	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	faultsEndpoint(mux)
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", n.config.Admin)
-	if err != nil {
-		return nil, fmt.Errorf("listen for the administration: %w", err)
-	}
-	var protocols http.Protocols
-	protocols.SetHTTP1(true)
-	protocols.SetUnencryptedHTTP2(true) // gRPC
-	srv := &http.Server{Handler: n.orGRPC(mux), Protocols: &protocols, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
-	go func() {
-		if err := srv.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			n.fail(fmt.Errorf("serve the administration: %w", err))
-		}
-	}()
-	return srv, nil
-}
-
-// orGRPC serves gRPC calls, once the node has started, and leaves the rest to another handler.
-func (n *node) orGRPC(other http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ProtoMajor != 2 || !strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
-			other.ServeHTTP(w, r)
-			return
-		}
-		g := n.admin.Load()
-		if g == nil {
-			http.Error(w, errStarting.Error(), http.StatusServiceUnavailable)
-			return
-		}
-		g.ServeHTTP(w, r)
-	})
-}
-
-func (n *node) readyz(w http.ResponseWriter, _ *http.Request) {
-	err := errStarting
-	if e := n.ready.Load(); e != nil {
-		err = e.Ready()
-	}
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
-		return
-	}
-	_, _ = w.Write([]byte("ok\n"))
-}
-
-var errStarting = errors.New("the node is starting")

@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -113,11 +116,81 @@ func TestDescriptors(t *testing.T) {
 		{4096, 10_000, 1000, 2896},
 		{1024, 10_000, 512, 312},
 		{1024, 100, 512, 100},
-		{200, 100, 100, 1},
+		{431, 10_000, 215, 16},
+		{401, 1, 200, 1},
 	} {
-		if files, connections := descriptors(c.limit, c.wanted); files != c.files || connections != c.connections {
-			t.Errorf("of %d descriptors the journal gets %d and connections %d of %d, want %d and %d",
-				c.limit, files, connections, c.wanted, c.files, c.connections)
+		if files, connections, err := descriptors(c.limit, c.wanted); files != c.files || connections != c.connections || err != nil {
+			t.Errorf("of %d descriptors the journal gets %d and connections %d of %d, want %d and %d: %v",
+				c.limit, files, connections, c.wanted, c.files, c.connections, err)
+		}
+	}
+	for _, c := range []struct{ limit, wanted, least int }{{430, 10_000, 431}, {256, 10_000, 431}, {400, 1, 401}} {
+		want := fmt.Sprintf("too few: raise the limit (ulimit -n, LimitNOFILE) to %d at least, or to %d for", c.least, 1200+c.wanted)
+		if _, _, err := descriptors(c.limit, c.wanted); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("of %d descriptors for %d connections: %v, want %q", c.limit, c.wanted, err, want)
+		}
+	}
+}
+
+// A node that gets fewer file descriptors than it needs says so, with the figure; with too few it does not start.
+func TestFewDescriptors(t *testing.T) {
+	t.Parallel()
+	for limit, want := range map[string]string{
+		"256":  "holdfast: node: the process may open 256 files, which is too few",
+		"1024": "max_connections=312 wanted=10000 file_descriptors=1024 needed=11200",
+	} {
+		t.Run(limit, func(t *testing.T) {
+			t.Parallel()
+			out := newScreen()
+			cmd := exec.Command("sh", "-c", "ulimit -n "+limit+` && exec "$0" "$@"`, os.Args[0],
+				"node", "--data", t.TempDir(), "--listen", freeAddress(t), "--admin-listen", freeAddress(t))
+			cmd.Env = append(os.Environ(), childVariable+"=real")
+			cmd.Stdout, cmd.Stderr = out, out
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				_ = cmd.Process.Kill()
+				_ = cmd.Wait()
+			})
+			out.await(t, want, 1)
+		})
+	}
+}
+
+// A page in a browser whose name leads to this machine does not get to see what the administration shows; and nobody gets
+// profiles, unless they were asked for.
+func TestAdministrationPages(t *testing.T) {
+	t.Parallel()
+	f, profiled := &fake{t: t}, &fake{t: t}
+	_, admin := f.startNode()
+	_, profiles := profiled.startNode("--profiles")
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	for _, c := range []struct {
+		at, host, path string
+		status         int
+	}{
+		{admin, "", "/livez", 200},
+		{admin, "localhost:1", "/metrics", 200},
+		{admin, "evil.example", "/livez", 421},
+		{admin, "evil.example", "/readyz", 421},
+		{admin, "evil.example", "/metrics", 421},
+		{admin, "", "/debug/pprof/", 404},
+		{admin, "", "/debug/pprof/cmdline", 404},
+		{profiles, "", "/debug/pprof/cmdline", 200},
+		{profiles, "evil.example", "/debug/pprof/cmdline", 421},
+	} {
+		request, err := http.NewRequest(http.MethodGet, "http://"+c.at+c.path, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Host = c.host
+		answer, err := client.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _ = answer.Body.Close(); answer.StatusCode != c.status {
+			t.Errorf("%s for %q: %s, want %d", c.path, c.host, answer.Status, c.status)
 		}
 	}
 }

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/holdfast-run/holdfast/supervision"
+)
+
+// serveAdmin serves operators, health, metrics and profiles on a listener of their own.
+func (n *node) serveAdmin(ctx context.Context) (*http.Server, error) {
+	mux := http.NewServeMux()
+	mux.Handle("/livez", n.watchdog.Handler())
+	mux.HandleFunc("/readyz", n.readyz)
+	mux.Handle("/metrics", promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{}))
+	if n.config.Profiles {
+		mux.HandleFunc("/debug/pprof/", pprof.Index)
+		mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	} else {
+		mux.HandleFunc("/debug/pprof/", noProfiles)
+	}
+	faultsEndpoint(mux)
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", n.config.Admin)
+	if err != nil {
+		return nil, fmt.Errorf("listen for the administration: %w", err)
+	}
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true) // gRPC
+	limits := n.config.Gateway.WithDefaults()
+	srv := &http.Server{
+		Handler: n.orGRPC(supervision.CheckHost(listener.Addr(), n.config.Admin, mux)), Protocols: &protocols,
+		MaxHeaderBytes: limits.Headers, HTTP2: &http.HTTP2Config{MaxConcurrentStreams: limits.Streams},
+		ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute,
+	}
+	go func() {
+		if err := srv.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			n.fail(fmt.Errorf("serve the administration: %w", err))
+		}
+	}()
+	return srv, nil
+}
+
+// orGRPC serves gRPC calls, once the node has started, and leaves the rest to another handler.
+func (n *node) orGRPC(other http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor != 2 || !strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
+			other.ServeHTTP(w, r)
+			return
+		}
+		g := n.admin.Load()
+		if g == nil {
+			http.Error(w, errStarting.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		g.ServeHTTP(w, r)
+	})
+}
+
+func noProfiles(w http.ResponseWriter, _ *http.Request) {
+	http.Error(w, "profiles are off: start the node with --profiles to have them", http.StatusNotFound)
+}
+
+func (n *node) readyz(w http.ResponseWriter, _ *http.Request) {
+	err := errStarting
+	if e := n.ready.Load(); e != nil {
+		err = e.Ready()
+	}
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	_, _ = w.Write([]byte("ok\n"))
+}
+
+var errStarting = errors.New("the node is starting")
