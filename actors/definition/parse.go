@@ -193,7 +193,7 @@ func (p *jsonParser) value(depth int) *node {
 		}
 	case json.Number:
 		n.kind, n.text = numberKind, tok.String()
-		return p.m.checkNumber(n)
+		p.m.checkNumber(n)
 	case bool:
 		n.kind, n.text = boolKind, strconv.FormatBool(tok)
 	case nil:
@@ -211,12 +211,15 @@ func (m *mistakes) addKey(n *node, k key) bool {
 	return true
 }
 
-func (m *mistakes) checkNumber(n *node) *node {
+// checkNumber notes what is wrong with a number. All of a document are looked at, so that each is told.
+func (m *mistakes) checkNumber(n *node) {
 	if len(n.text) > maxDigits {
 		m.add(n.line, n.column, "", fmt.Sprintf("the number has more than %d digits: make it a string", maxDigits))
-		return nil
+		return
 	}
-	return n
+	if f, err := strconv.ParseFloat(n.text, 64); err != nil || math.IsInf(f, 0) || !isNumber(n.text) {
+		m.notNumber(n)
+	}
 }
 
 var yamlLine = regexp.MustCompile(`line (\d+)`)
@@ -275,12 +278,12 @@ func (p *yamlParser) value(y *yaml.Node, depth int) *node {
 	if y.Kind == yaml.AliasNode || y.Anchor != "" {
 		return fail("YAML anchors and aliases are refused: repeat the value, or use the reusable components of \"use\"")
 	}
+	if y.Style&yaml.TaggedStyle != 0 {
+		return fail("the YAML tag %s is refused: remove it", shorten(y.ShortTag(), 40))
+	}
 	n := &node{line: y.Line, column: y.Column}
 	switch y.Kind {
 	case yaml.MappingNode:
-		if y.ShortTag() != "!!map" {
-			return fail("the YAML tag %s is refused: remove it", shorten(y.Tag, 40))
-		}
 		n.kind = objectKind
 		for i := 0; i+1 < len(y.Content); i += 2 {
 			if !p.property(n, y.Content[i], y.Content[i+1], depth) {
@@ -288,9 +291,6 @@ func (p *yamlParser) value(y *yaml.Node, depth int) *node {
 			}
 		}
 	case yaml.SequenceNode:
-		if y.ShortTag() != "!!seq" {
-			return fail("the YAML tag %s is refused: remove it", shorten(y.Tag, 40))
-		}
 		n.kind = listKind
 		for _, item := range y.Content {
 			child := p.value(item, depth+1)
@@ -308,7 +308,7 @@ func (p *yamlParser) value(y *yaml.Node, depth int) *node {
 }
 
 func (p *yamlParser) property(n *node, k, v *yaml.Node, depth int) bool {
-	if k.Kind != yaml.ScalarNode || k.Anchor != "" || k.ShortTag() != "!!str" {
+	if k.Kind != yaml.ScalarNode || k.Anchor != "" || k.Style&yaml.TaggedStyle != 0 || k.ShortTag() != "!!str" {
 		p.m.add(k.Line, k.Column, "", "the name of a property must be a string: put it in quotes")
 		return false
 	}
@@ -335,23 +335,16 @@ func (p *yamlParser) scalar(n *node, y *yaml.Node) *node {
 		if p.src.stands(y.Value, y.Line, inner) {
 			n.inner = inner
 		}
+		if y.Style == 0 && yamlNumber.MatchString(y.Value) {
+			p.m.notNumber(n)
+		}
 	case "!!bool":
 		n.kind, n.text = boolKind, strings.ToLower(y.Value)
 	case "!!null":
 		n.kind, n.text = nullKind, "null"
 	case "!!int", "!!float":
 		n.kind = numberKind
-		if n = p.m.checkNumber(n); n == nil {
-			return nil
-		}
-		if !isNumber(n.text) {
-			text, why := jsonNumber(n.text)
-			if why != "" {
-				p.m.add(y.Line, y.Column, "", fmt.Sprintf("the number %s %s", shorten(y.Value, 40), why))
-				return nil
-			}
-			n.text = text
-		}
+		p.m.checkNumber(n)
 	default:
 		p.m.add(y.Line, y.Column, "", fmt.Sprintf("the YAML tag %s is refused: remove it", shorten(tag, 40)))
 		return nil
@@ -359,19 +352,23 @@ func (p *yamlParser) scalar(n *node, y *yaml.Node) *node {
 	return n
 }
 
-// jsonNumber writes a number that only YAML knows as JSON does, or says why it can't be.
-func jsonNumber(s string) (text, why string) {
-	plain := strings.ReplaceAll(s, "_", "")
-	digits := strings.TrimLeft(plain, "+-")
-	if len(digits) > 1 && digits[0] == '0' && '0' <= digits[1] && digits[1] <= '9' {
-		return "", "has a leading zero: drop it, or put the number in quotes to make it a string"
+// yamlNumber matches what YAML takes for a number, also where it is too large for the parser, which then takes it for text.
+var yamlNumber = regexp.MustCompile(
+	`^[-+]?(0[xX][0-9a-fA-F_]+|0[oO][0-7_]+|0[bB][01_]+|(\.[0-9][0-9_]*|[0-9][0-9_]*(\.[0-9_]*)?)([eE][-+]?[0-9_]+)?)$`)
+
+// notNumber notes that a number is refused, and why: only what is written as JSON does stays as it is written. An id or a
+// telephone number would become another one.
+func (m *mistakes) notNumber(n *node) {
+	digits := strings.TrimLeft(n.text, "+-")
+	why := "would not stay as it is written: put it in quotes to make it a string, or write the number as JSON does, in " +
+		"decimal digits without plus sign or underscore"
+	switch {
+	case strings.Trim(strings.ToLower(digits), ".infa") == "":
+		why = "can't be written in JSON: give a finite decimal number"
+	case isNumber(n.text):
+		why = "is too large to calculate with: put it in quotes to make it a string"
+	case len(digits) > 1 && digits[0] == '0' && '0' <= digits[1] && digits[1] <= '9':
+		why = "has a leading zero: drop it, or put the number in quotes to make it a string"
 	}
-	if i, err := strconv.ParseInt(plain, 0, 64); err == nil {
-		return strconv.FormatInt(i, 10), ""
-	}
-	f, err := strconv.ParseFloat(plain, 64)
-	if err != nil || math.IsInf(f, 0) || math.IsNaN(f) {
-		return "", "can't be written in JSON: give a finite decimal number"
-	}
-	return strconv.FormatFloat(f, 'g', -1, 64), ""
+	m.add(n.line, n.column, "", fmt.Sprintf("the number %s %s", shorten(n.text, 40), why))
 }
