@@ -74,6 +74,7 @@ func (c *compiler) jsonSchema(document *node, draft *jsonschema.Draft) workflow.
 	}
 	js := jsonschema.NewCompiler()
 	js.DefaultDraft(draft)
+	js.AssertFormat() // whatever the draft: by themselves, some drafts only take note of a format
 	js.UseLoader(noLoader{})
 	js.UseRegexpEngine(func(text string) (jsonschema.Regexp, error) {
 		p, err := compilePattern(text)

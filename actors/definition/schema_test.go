@@ -133,3 +133,38 @@ func TestSchemaBombs(t *testing.T) {
 		}
 	}
 }
+
+// TestFormats checks that formats count alike in all drafts.
+func TestFormats(t *testing.T) {
+	t.Parallel()
+	for name := range drafts {
+		def := deploy(t, head+`
+input:
+  schema:
+    format: `+name+`
+    document:
+      properties:
+        at: {type: string, format: date-time}
+        mail: {format: email}
+        pattern: {format: regex}
+        number: {type: integer, format: int64}
+        own: {format: msisdn}
+do: [{a: {set: {x: 1}}}]
+`, Limits{})
+		for in, want := range map[string]string{
+			`{"at":"2026-01-31T12:30:00Z","mail":"a@example.com","pattern":"^a+$","number":5,"own":"x"}`: "",
+			`{"at":"2026-01-31"}`:   "at /at: '2026-01-31' is not valid date-time",
+			`{"mail":"a"}`:          "at /mail: 'a' is not valid email",
+			`{"mail":5,"number":5}`: "",
+			`{"pattern":"("}`:       "at /pattern: '(' is not valid regex",
+		} {
+			got := ""
+			if err := def.Input.Schema.Validate(value(in)); err != nil {
+				got = err.Error()
+			}
+			if !strings.HasPrefix(got, want) || want == "" && got != "" {
+				t.Errorf("%s: %s: %q, want %q", name, in, got, want)
+			}
+		}
+	}
+}
