@@ -17,6 +17,7 @@ import (
 func Compile(document []byte, limits Limits) (*workflow.Definition, []*definitionv1.Mistake) {
 	limits = limits.withDefaults()
 	c := &compiler{
+		undoRetry: undoRetries,
 		limits:    limits,
 		used:      make(map[*node]bool),
 		schemas:   make(map[*node]workflow.Schema),
@@ -47,6 +48,8 @@ type compiler struct {
 	// components holds the reusable components: errors, functions, retries and timeouts.
 	components map[string]*node
 	used       map[*node]bool
+	// undoRetry is the policy by which compensations are tried again that have none of their own.
+	undoRetry *workflow.Retry
 	// tasks counts the tasks made so far.
 	tasks int
 	// schemas and templates are those compiled so far: the calls of a function share them.
@@ -64,11 +67,11 @@ func (c *compiler) document(root *node) {
 		return
 	}
 	o.unsupported("schedule", "the scheduling of workflows")
+	c.use(o.get("use"))
 	if n := o.required("document"); n != nil {
 		c.header(n)
 	}
 	c.evaluate(o.get("evaluate"))
-	c.use(o.get("use"))
 	c.def.Input = c.input(o.get("input"), placeWorkflowInput, nil)
 	c.def.Output = c.output(o.get("output"), placeWorkflowOutput, nil)
 	c.def.Timeout = c.timeout(o.get("timeout"), placeWorkflowTimeout, nil)
@@ -142,9 +145,12 @@ func (c *compiler) metadata(n *node) {
 	if !o.ok {
 		return
 	}
-	o = c.object(o.get("holdfast"), "the property \"metadata.holdfast\"", "onFault")
+	o = c.object(o.get("holdfast"), "the property \"metadata.holdfast\"", "onFault", "compensateRetry")
 	if !o.ok {
 		return
+	}
+	if v := o.get("compensateRetry"); v != nil {
+		c.undoRetry = c.compensateRetry(v)
 	}
 	v := o.get("onFault")
 	switch {

@@ -2,6 +2,7 @@ package definition
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/holdfast-run/holdfast/actors/workflow"
 )
@@ -17,7 +18,7 @@ func (c *compiler) taskMetadata(n *node, kind construct, t *workflow.Task, s sco
 	case t.Run != nil && t.Run.Detached:
 		c.atf(compensate, "a run that is not awaited can't be undone, for nobody knows what it has done: await it, or remove this")
 	case kind.name == "call", kind.name == "run":
-		t.Compensate = c.compensation(compensate, t, s)
+		t.Compensate, t.CompensateRetry = c.compensation(compensate, t, s), c.undoRetry
 	case kind.name == "try":
 		t.Try.Compensate = c.compensateTry(compensate, s)
 	default:
@@ -27,9 +28,55 @@ func (c *compiler) taskMetadata(n *node, kind construct, t *workflow.Task, s sco
 	}
 	h := c.object(n, fmt.Sprintf("the property \"metadata.holdfast\" of a task of the kind %q", kind.name),
 		kind.extensions...)
+	if v := h.get("compensateRetry"); v != nil {
+		if t.Compensate == nil && compensate == nil {
+			c.atf(v, "\"compensateRetry\" says how often \"compensate\" is tried again, which is not there: add that, or remove this")
+		}
+		t.CompensateRetry = c.compensateRetry(v)
+	}
+	for _, name := range [...]string{"startWithin", "runWithin"} {
+		if v := h.get(name); v != nil && kind.name == "call" {
+			c.attemptBound(v, name, t, s)
+		}
+	}
 	if v := h.get("orderKey"); v != nil && t.Run != nil && c.isString(v, "orderKey") {
 		t.Run.OrderKey = c.template(v, placeTask, s.vars)
 	}
+}
+
+// attemptBound reads how long an attempt may wait for an adapter, or run.
+func (c *compiler) attemptBound(n *node, name string, t *workflow.Task, s scope) {
+	switch d := c.duration(n, placeTask, s.vars); {
+	case t.Call == nil:
+		c.atf(n, "a call of a function is no attempt: give %q to the calls inside", name)
+	case name == "startWithin":
+		t.Call.StartWithin = d
+	default:
+		t.Call.RunWithin = d
+	}
+}
+
+// undoRetries is the policy by which what undoes something is tried again, unless the definition has another: for a minute.
+var undoRetries = &workflow.Retry{
+	Delay: span{rest: time.Second}, Backoff: workflow.BackoffExponential, Attempts: 6, Transient: true,
+	JitterFrom: span{}, JitterTo: span{rest: time.Second / 2},
+}
+
+// compensateRetry reads the policy by which compensations are tried again; nil: they are not.
+func (c *compiler) compensateRetry(n *node) *workflow.Retry {
+	if n.kind == stringKind {
+		if n.text == "none" {
+			return nil
+		}
+		if n = c.named(n, "retries"); n == nil {
+			return undoRetries
+		}
+	}
+	r := c.retryPolicy(n, []string{defaultErrorVariable})
+	if r != nil && r.AttemptDuration != nil {
+		c.atf(n, "\"limit.attempt.duration\" bounds the tasks of a \"try\": a compensation has a \"timeout\" for that, or its call \"runWithin\"")
+	}
+	return r
 }
 
 // compensation compiles the task that undoes what t has done: the only one of a list that no task contains.

@@ -30,9 +30,10 @@ func init() { //nolint:gochecknoinits // the table and the parsers refer to each
 		{name: "fork"},
 		{name: "listen", with: []string{"foreach"}},
 		{name: "emit"},
-		{name: "run", extensions: []string{"compensate", "orderKey"}, parse: (*compiler).runTask},
+		{name: "run", extensions: []string{"compensate", "compensateRetry", "orderKey"}, parse: (*compiler).runTask},
 		{
-			name: "call", with: []string{"with"}, extensions: []string{"compensate"}, parse: (*compiler).callTask,
+			name: "call", with: []string{"with"}, extensions: []string{"compensate", "compensateRetry", "startWithin", "runWithin"},
+			parse: (*compiler).callTask,
 		},
 		{name: "set", parse: (*compiler).setTask},
 		{name: "switch", parse: (*compiler).switchTask},

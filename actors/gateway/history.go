@@ -185,10 +185,6 @@ type task struct {
 func historyEvent(ev *journalv1.Event, tasks map[uint32]task) *orderv1.HistoryEvent {
 	h := &orderv1.HistoryEvent{At: timestamppb.New(time.Unix(0, ev.GetAt()))}
 	of := func(frame uint32) { h.Task = tasks[frame].ref }
-	ofAttempt := func(frame uint32) {
-		t := tasks[frame]
-		h.Task, h.Attempt, h.Key, h.Activity = t.ref, t.attempt, t.key, t.activity
-	}
 	switch e := ev.GetKind().(type) {
 	case *journalv1.Event_OrderAccepted:
 		h.Type, h.Data = "order.accepted", e.OrderAccepted.GetInput()
@@ -200,22 +196,6 @@ func historyEvent(ev *journalv1.Event, tasks map[uint32]task) *orderv1.HistoryEv
 		h.Type, h.Data, h.Due = "task.started", e.TaskStarted.GetInput(), stamp(e.TaskStarted.GetTimeoutAt())
 	case *journalv1.Event_TaskSkipped:
 		h.Type, h.Task = "task.skipped", e.TaskSkipped.GetTask()
-	case *journalv1.Event_AttemptScheduled:
-		a := e.AttemptScheduled
-		t := tasks[a.GetFrame()]
-		t.activity, t.key, t.attempt = a.GetActivity(), a.GetKey(), a.GetAttempt()
-		tasks[a.GetFrame()] = t
-		ofAttempt(a.GetFrame())
-		h.Type, h.Data, h.Due = "attempt.scheduled", a.GetInput(), stamp(a.GetDeadline())
-	case *journalv1.Event_AttemptOverflowed:
-		ofAttempt(e.AttemptOverflowed.GetFrame())
-		h.Type = "attempt.overflowed"
-	case *journalv1.Event_AttemptSent:
-		ofAttempt(e.AttemptSent.GetFrame())
-		h.Type = "attempt.sent"
-	case *journalv1.Event_AttemptEnded:
-		ofAttempt(e.AttemptEnded.GetFrame())
-		h.Type, h.Data, h.Error = "attempt."+outcome(e.AttemptEnded.GetOutcome()), e.AttemptEnded.GetOutput(), e.AttemptEnded.GetError()
 	case *journalv1.Event_TaskCompleted:
 		of(e.TaskCompleted.GetFrame())
 		h.Type, h.Data = "task.completed", e.TaskCompleted.GetOutput()
@@ -261,6 +241,45 @@ func waitEvent(h *orderv1.HistoryEvent, ev *journalv1.Event, tasks map[uint32]ta
 	case *journalv1.Event_CatchStarted:
 		of(e.CatchStarted.GetFrame())
 		h.Type, h.Error = "catch.started", e.CatchStarted.GetError()
+	default:
+		attemptEvent(h, ev, tasks)
+	}
+}
+
+// attemptEvent tells what happened to an attempt.
+func attemptEvent(h *orderv1.HistoryEvent, ev *journalv1.Event, tasks map[uint32]task) {
+	of := func(frame uint32) {
+		t := tasks[frame]
+		h.Task, h.Attempt, h.Key, h.Activity = t.ref, t.attempt, t.key, t.activity
+	}
+	switch e := ev.GetKind().(type) {
+	case *journalv1.Event_AttemptScheduled:
+		a := e.AttemptScheduled
+		t := tasks[a.GetFrame()]
+		t.activity, t.key, t.attempt = a.GetActivity(), a.GetKey(), a.GetAttempt()
+		tasks[a.GetFrame()] = t
+		of(a.GetFrame())
+		h.Type, h.Data, h.Due = "attempt.scheduled", a.GetInput(), stamp(a.GetDeadline())
+	case *journalv1.Event_AttemptOverflowed:
+		of(e.AttemptOverflowed.GetFrame())
+		h.Type = "attempt.overflowed"
+	case *journalv1.Event_AttemptSent:
+		of(e.AttemptSent.GetFrame())
+		h.Type = "attempt.sent"
+	case *journalv1.Event_AttemptOverdue:
+		of(e.AttemptOverdue.GetFrame())
+		h.Type = "attempt.overdue"
+	case *journalv1.Event_InquiryStarted:
+		i := e.InquiryStarted
+		tasks[i.GetFrame()] = task{ref: i.GetTask(), key: i.GetKey()}
+		of(i.GetFrame())
+		h.Type, h.Key = "inquiry.started", i.GetKey()
+	case *journalv1.Event_InquiryEnded:
+		of(e.InquiryEnded.GetFrame())
+		h.Type, h.Key = "inquiry.ended", tasks[e.InquiryEnded.GetFrame()].key
+	case *journalv1.Event_AttemptEnded:
+		of(e.AttemptEnded.GetFrame())
+		h.Type, h.Data, h.Error = "attempt."+outcome(e.AttemptEnded.GetOutcome()), e.AttemptEnded.GetOutput(), e.AttemptEnded.GetError()
 	default:
 		familyEvent(h, ev, tasks)
 	}

@@ -238,7 +238,7 @@ func TestFaultedOrderIsUndone(t *testing.T) {
 	})
 }
 
-// What is in doubt is undone once an operator says that it was done.
+// What is in doubt is asked about again. If that tells nothing, it is undone once an operator says that it was done.
 func TestAttemptInDoubtIsNotUndoneOnAGuess(t *testing.T) {
 	t.Parallel()
 	for name, notDone := range map[string]bool{"done": false, "not done": true} {
@@ -250,10 +250,17 @@ func TestAttemptInDoubtIsNotUndoneOnAGuess(t *testing.T) {
 				if got, want := n.wouldUndo("o"), "/do/1/b o:/do/1/b true, /do/0/a o:/do/0/a false"; got != want {
 					t.Errorf("it would undo %s, want %s", got, want)
 				}
-				o, err := n.operate("o", cancel(true))
-				if err != nil || o.GetStatus() != orderv1.Status_STATUS_FAULTED ||
-					o.GetError().GetType() != "https://holdfast.run/errors/in-doubt" || n.show("o").GetTask() != undoB {
+				if o, err := n.operate("o", cancel(true)); err != nil || o.GetStatus() != orderv1.Status_STATUS_RUNNING {
 					t.Errorf("an order in doubt that is to be undone is %v: %v", o, err)
+				}
+				again := w.next("/do/1/b")
+				if again.GetKey() != "o:/do/1/b" || again.GetAttempt() != 2 || !again.GetMaybeStarted() {
+					t.Errorf("it is asked about by %v", again)
+				}
+				w.tell(again, adapterv1.Outcome_OUTCOME_IN_DOUBT, "")
+				n.wantStatus("o", orderv1.Status_STATUS_FAULTED)
+				if r := n.show("o"); r.GetOrder().GetError().GetType() != "https://holdfast.run/errors/in-doubt" || r.GetTask() != undoB {
+					t.Errorf("an order in doubt that is to be undone is %v", r)
 				}
 				act := retry()
 				act.GetRetry().NotDone = notDone

@@ -11,7 +11,9 @@ import (
 // handle deals with an error that came up into a frame from a task inside.
 func (m *machine) handle(f *frame, p *problemv1.Problem) {
 	switch {
-	case f.task == nil, f.undo != nil: // a compensation that fails is for an operator
+	case f.undo != nil:
+		m.undoFailed(f, p)
+	case f.task == nil:
 		m.endFaulted(&journalv1.OrderFaulted{Error: p})
 	case f.task.Try == nil || f.caught != nil:
 		m.fault(f, p)
@@ -35,8 +37,8 @@ func (m *machine) catch(f *frame, p *problemv1.Problem) {
 	}
 	var due time.Time
 	again := false
-	if try.Retry != nil {
-		if due, again, err = m.retryAt(f, try.Retry, args); err != nil {
+	if try.Retry != nil && !triedInVain(p) {
+		if due, again, err = m.retryAt(&f.retry, try.Retry, f.input, args); err != nil {
 			m.fault(f, expressionProblem(f.task, err))
 			return
 		}
@@ -100,11 +102,11 @@ func holds(when, exceptWhen Expr, in *Value, args *Args) (bool, error) {
 const longest = 100 * 366 * 24 * time.Hour
 
 // retryAt returns when to retry; false if not any more.
-func (m *machine) retryAt(f *frame, r *Retry, args *Args) (time.Time, bool, error) {
-	if ok, err := holds(r.When, r.ExceptWhen, f.input, args); err != nil || !ok {
+func (m *machine) retryAt(so *retryState, r *Retry, in *Value, args *Args) (time.Time, bool, error) {
+	if ok, err := holds(r.When, r.ExceptWhen, in, args); err != nil || !ok {
 		return time.Time{}, false, err
 	}
-	n := int(f.retry.n) + 1
+	n := int(so.n) + 1
 	if r.Attempts != 0 && n > r.Attempts {
 		return time.Time{}, false, nil
 	}
@@ -112,7 +114,7 @@ func (m *machine) retryAt(f *frame, r *Retry, args *Args) (time.Time, bool, erro
 		if d == nil {
 			return 0, nil
 		}
-		at, err := d.After(m.now, f.input, args)
+		at, err := d.After(m.now, in, args)
 		return at.Sub(m.now), err
 	}
 	delay, err := length(r.Delay)
@@ -147,10 +149,10 @@ func (m *machine) retryAt(f *frame, r *Retry, args *Args) (time.Time, bool, erro
 	}
 	if r.MaxDuration != nil {
 		first := m.now
-		if f.retry.n > 0 {
-			first = fromNano(f.retry.firstErrorAt)
+		if so.n > 0 {
+			first = fromNano(so.firstErrorAt)
 		}
-		last, err := r.MaxDuration.After(first, f.input, args)
+		last, err := r.MaxDuration.After(first, in, args)
 		if err != nil || due.After(last) {
 			return time.Time{}, false, err
 		}

@@ -18,9 +18,12 @@ type deed struct {
 	// in are the frames that contain it, from the inside out.
 	in            []uint32
 	input, output *Value
-	// doubt: nobody knows whether it is done. partly: because its undoing was begun and not ended. void: it is not, as came out
-	// while it was to be undone. gone: it was undone, or done again.
-	doubt, partly, void, gone bool
+	// visit is that of the task, and attempt the last one of it, if an activity did it.
+	visit, attempt uint32
+	// doubt: nobody knows whether it is done. asks: asking again under its key does no harm, and tells. partly: it is in doubt
+	// because its undoing was begun and not ended. void: it is not done, as came out while it was to be undone. gone: it was
+	// undone, or done again.
+	doubt, asks, partly, void, gone bool
 }
 
 // undo is the undoing of a deed, for the frame of an order that is being cancelled, or of a try that has caught an error.
@@ -29,6 +32,9 @@ type undo struct {
 	// What the frame goes on with.
 	stop   *journalv1.StopRequested
 	raised *problemv1.Problem
+	// entered: what undoes it was begun. retry counts the tries of that, and of inquiries before it.
+	entered bool
+	retry   retryState
 }
 
 // did notes that the work of a frame was done, or may have been.
@@ -37,15 +43,41 @@ func (s *State) did(f *frame, key string, input, output *Value, doubt bool) {
 		return
 	}
 	s.undid(key)
-	d := &deed{task: f.task, key: key, input: input, output: output, doubt: doubt}
+	d := s.newDeed(f, key, input)
+	d.output, d.doubt = output, doubt
+	s.note(d, len(s.done))
+}
+
+// newDeed returns what the work of a frame would be, were it done; nil if nothing undoes it.
+func (s *State) newDeed(f *frame, key string, input *Value) *deed {
+	if f.task.Compensate == nil {
+		return nil
+	}
+	d := &deed{task: f.task, key: key, input: input}
+	if v := s.visits[f.task.Ref]; v != nil {
+		d.visit = v.count
+	}
 	for x := f; x != nil; x = x.parent {
 		d.in = append(d.in, x.id)
 	}
+	return d
+}
+
+func (s *State) note(d *deed, at int) {
 	if s.deeds == nil {
 		s.deeds = map[string]*deed{}
 	}
-	s.deeds[key] = d
-	s.done = append(s.done, d)
+	s.deeds[d.key] = d
+	s.done = slices.Insert(s.done, at, d)
+}
+
+// cameToLight notes that work was done that was said to have failed. It takes the place that it would have had.
+func (s *State) cameToLight(d *deed) {
+	at := len(s.done)
+	for at > 0 && s.done[at-1].in[0] > d.in[0] {
+		at--
+	}
+	s.note(d, at)
 }
 
 // undid notes that some work was undone, or not done. Those that are gone are taken out a few at a time, together.
@@ -211,8 +243,8 @@ func (s *State) drop(which func(*frame) bool) {
 		if !which(f) {
 			return false
 		}
-		if f.undo != nil {
-			f.undo.of.doubt, f.undo.of.partly = true, true
+		if f.undo != nil && f.undo.entered {
+			f.undo.of.doubt, f.undo.of.partly, f.undo.of.asks = true, true, false
 		}
 		return true
 	})
@@ -280,11 +312,17 @@ func (s *State) byHand(f *frame, output *Value) {
 	}
 }
 
-// settleUndo takes up what an operator who retries knows of work in doubt that is to be undone.
+// settleUndo takes up what an operator who retries knows of work in doubt that is to be undone. If it was still being asked about,
+// that goes on, unless it is known not to have been done.
 func (s *State) settleUndo(e *journalv1.OrderReopened) {
-	if f := s.undoing(); f != nil && f.undo.of.doubt {
-		d := f.undo.of
-		d.doubt, d.void = false, d.void || e.GetNotDone()
+	f := s.undoing()
+	if f == nil || !f.undo.of.doubt {
+		return
+	}
+	d := f.undo.of
+	d.void = d.void || e.GetNotDone()
+	if f.undo.entered || d.void || !d.asks {
+		d.doubt, d.asks = false, false
 	}
 }
 

@@ -19,6 +19,8 @@ var (
 	ErrEnded = errors.New("order has ended")
 	// ErrStale: the attempt is over.
 	ErrStale = errors.New("attempt is over")
+	// ErrForeign: the attempt is at another activity.
+	ErrForeign = errors.New("attempt is at another activity")
 	// ErrNotHeld: the order does not hold its key.
 	ErrNotHeld = errors.New("order does not hold its key")
 	// ErrCompensating: the order has faulted while it undid something.
@@ -44,20 +46,32 @@ type (
 		Frame uint32
 		Epoch messages.Epoch
 	}
-	// Sent says that an attempt is about to be handed to a ledger; ErrStale if it need not be any more.
+	// Sent says that a ledger is about to begin with an attempt; ErrStale if it need not any more. MaybeStarted: another one may
+	// have begun, and this one is to find out.
 	Sent struct {
-		Key     string
-		Attempt uint32
-		Ledger  string
+		Key          string
+		Attempt      uint32
+		Ledger       string
+		MaybeStarted bool
+	}
+	// Lost says that the process that had an attempt is gone, and that the attempt will be handed over again. Alone: the process
+	// executed nothing else. Suspect: it may be why the process ended. Repeating it is no error.
+	Lost struct {
+		Key            string
+		Attempt        uint32
+		Process        string
+		Alone, Suspect bool
 	}
 	// TaskResult tells the outcome of an attempt. It is told by key: the same key is the same work. Repeating it is no
-	// error. Output is valid JSON.
+	// error. Output is valid JSON. An error with a success says why there is no output.
 	TaskResult struct {
 		Key     string
 		Attempt uint32
-		Outcome journalv1.Outcome
-		Output  []byte
-		Error   *problemv1.Problem
+		// Activity is that of the attempt, adapter.activity; ErrForeign if it is not. Empty: whatever it is.
+		Activity string
+		Outcome  journalv1.Outcome
+		Output   []byte
+		Error    *problemv1.Problem
 	}
 	// TimerFired says that it is time; what is not due yet is left.
 	TimerFired struct{}
@@ -130,6 +144,7 @@ func (Accept) isCommand()      {}
 func (Start) isCommand()       {}
 func (Overflow) isCommand()    {}
 func (Sent) isCommand()        {}
+func (Lost) isCommand()        {}
 func (TaskResult) isCommand()  {}
 func (TimerFired) isCommand()  {}
 func (Cancel) isCommand()      {}
@@ -173,8 +188,10 @@ func (s *State) Decide(now time.Time, chance uint64, cmd Command) ([]*journalv1.
 		m.overflow(c)
 	case Sent:
 		err = m.sent(c)
+	case Lost:
+		m.lost(c)
 	case TaskResult:
-		m.result(c)
+		err = m.result(c)
 	case TimerFired:
 		m.timers()
 	case Cancel:
@@ -263,69 +280,6 @@ func (m *machine) start() {
 	if p != nil {
 		m.endFaulted(&journalv1.OrderFaulted{Error: p})
 	}
-}
-
-func (m *machine) overflow(c Overflow) {
-	if f := m.s.frame(c.Frame); f != nil && f.inFlight() && f.call.overflow == 0 {
-		m.emit(&journalv1.Event{Kind: &journalv1.Event_AttemptOverflowed{AttemptOverflowed: &journalv1.AttemptOverflowed{
-			Frame: f.id, Epoch: uint64(c.Epoch),
-		}}})
-	}
-}
-
-func (m *machine) sent(c Sent) error {
-	f := m.s.byKey(c.Key)
-	if f == nil || !f.inFlight() || f.call.scheduled.GetAttempt() != c.Attempt || m.s.stopping(f) && !m.s.concludes(f) {
-		return ErrStale
-	}
-	if f.call.ledger != c.Ledger {
-		m.emit(&journalv1.Event{Kind: &journalv1.Event_AttemptSent{AttemptSent: &journalv1.AttemptSent{
-			Frame: f.id, Attempt: c.Attempt, Ledger: c.Ledger,
-		}}})
-	}
-	return nil
-}
-
-func (m *machine) result(c TaskResult) {
-	f := m.s.byKey(c.Key)
-	if f == nil || !f.inFlight() {
-		if a, ok := m.s.abandoned[c.Key]; ok && a.settledBy(c) {
-			m.emit(&journalv1.Event{Kind: &journalv1.Event_LateResult{LateResult: &journalv1.LateResult{
-				Task: a.task, Key: c.Key, Attempt: c.Attempt, Outcome: c.Outcome, Output: c.Output, Error: c.Error,
-			}}})
-		}
-		return
-	}
-	if c.Outcome != journalv1.Outcome_OUTCOME_SUCCEEDED && c.Attempt < f.call.scheduled.GetAttempt() {
-		return // of an attempt that another has replaced
-	}
-	e := &journalv1.AttemptEnded{Frame: f.id, Attempt: f.call.scheduled.GetAttempt(), Outcome: c.Outcome}
-	switch c.Outcome {
-	case journalv1.Outcome_OUTCOME_SUCCEEDED:
-		e.Output = c.Output
-		if len(e.GetOutput()) == 0 {
-			e.Output = []byte("null")
-		}
-	case journalv1.Outcome_OUTCOME_UNSPECIFIED:
-		e.Outcome, e.Error = journalv1.Outcome_OUTCOME_IN_DOUBT, c.Error
-	case journalv1.Outcome_OUTCOME_FAILED, journalv1.Outcome_OUTCOME_NOT_DONE, journalv1.Outcome_OUTCOME_IN_DOUBT:
-		e.Error = c.Error
-	}
-	m.emit(&journalv1.Event{Kind: &journalv1.Event_AttemptEnded{AttemptEnded: e}})
-}
-
-// settledBy tells whether a result says what came of an attempt that was given up.
-func (a abandoned) settledBy(c TaskResult) bool {
-	switch c.Outcome {
-	case journalv1.Outcome_OUTCOME_SUCCEEDED:
-		return true // whichever attempt it was: the same key is the same work
-	case journalv1.Outcome_OUTCOME_FAILED:
-		return c.Attempt >= a.attempt
-	case journalv1.Outcome_OUTCOME_NOT_DONE:
-		return c.Attempt >= a.attempt && !a.maybe // it says nothing about the attempts before
-	case journalv1.Outcome_OUTCOME_IN_DOUBT, journalv1.Outcome_OUTCOME_UNSPECIFIED:
-	}
-	return false
 }
 
 func (m *machine) cancel(c Cancel) error {
@@ -431,6 +385,8 @@ func (m *machine) timers() {
 				m.giveUp(f)
 			}
 		case s.stopping(f), s.queuedSince != 0:
+		case due(f.startBy()):
+			m.emit(&journalv1.Event{Kind: &journalv1.Event_AttemptOverdue{AttemptOverdue: &journalv1.AttemptOverdue{Frame: f.id}}})
 		case f.stop == nil && due(f.timeoutAt):
 			m.timeOver(f, "the task's timeout has passed")
 		case f.phase == phaseBlocked && due(f.slowed):
@@ -458,12 +414,14 @@ func (m *machine) retryOver(f *frame) {
 
 // due goes on with a wait or a retry whose time has come.
 func (m *machine) due(f *frame) {
-	if f.task.Wait != nil {
+	e := &journalv1.RetryStarted{Frame: f.id}
+	switch {
+	case f.undo != nil:
+	case f.task.Wait != nil:
 		m.complete(f, f.left(), "")
 		return
-	}
-	e := &journalv1.RetryStarted{Frame: f.id}
-	if d := f.task.Try.Retry.AttemptDuration; d != nil {
+	case f.task.Try.Retry.AttemptDuration != nil:
+		d := f.task.Try.Retry.AttemptDuration
 		at, err := d.After(m.now, f.input, m.argsOf(f))
 		if err != nil {
 			m.fault(f, expressionProblem(f.task, err))
@@ -472,24 +430,4 @@ func (m *machine) due(f *frame) {
 		e.TimeoutAt = at.UnixNano()
 	}
 	m.emit(&journalv1.Event{Kind: &journalv1.Event_RetryStarted{RetryStarted: e}})
-}
-
-// giveUp ends the wait for activities under way inside of f: nobody knows what came of them.
-func (m *machine) giveUp(f *frame) {
-	for _, x := range append([]*frame(nil), m.s.frames...) {
-		if x.inFlight() && x.inside(f) {
-			m.emit(&journalv1.Event{Kind: &journalv1.Event_AttemptEnded{AttemptEnded: &journalv1.AttemptEnded{
-				Frame: x.id, Attempt: x.call.scheduled.GetAttempt(), Outcome: journalv1.Outcome_OUTCOME_IN_DOUBT,
-			}}})
-		}
-	}
-}
-
-func (s *State) byKey(key string) *frame {
-	for _, f := range s.frames {
-		if f.call != nil && f.call.scheduled.GetKey() == key {
-			return f
-		}
-	}
-	return nil
 }

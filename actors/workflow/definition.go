@@ -65,6 +65,8 @@ type Task struct {
 	// Compensate undoes what the task has done: a list of one task, which gets an object with the input and the output of
 	// the activity or child order. Nil: nothing does. Only a Call or a Run has one, and none that is inside another.
 	Compensate *List
+	// CompensateRetry is the policy by which that is tried again; nil: it is not.
+	CompensateRetry *Retry
 }
 
 // Input prepares what comes into an order or a task. Nil parts do nothing.
@@ -98,6 +100,8 @@ type Call struct {
 	Activity string
 	// With makes the arguments; nil: the task's input.
 	With Expr
+	// StartWithin bounds how long an attempt waits for an adapter, RunWithin how long it runs from then on. Nil: no bound.
+	StartWithin, RunWithin Duration
 }
 
 // Run runs another order, a child of this one.
@@ -161,6 +165,8 @@ type Retry struct {
 	AttemptDuration, MaxDuration Duration
 	// JitterFrom and JitterTo bound a random time added to the delay; both or neither are set.
 	JitterFrom, JitterTo Duration
+	// Transient: only errors are retried that another try may mend, by their status.
+	Transient bool
 }
 
 // Raise raises an error.

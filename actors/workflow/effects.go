@@ -1,6 +1,8 @@
 package workflow
 
 import (
+	"time"
+
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 )
@@ -23,6 +25,11 @@ type (
 		Ledger string
 		// MaybeStarted: an earlier attempt with this key may have run.
 		MaybeStarted bool
+		// Suspect: it was under way when a process died. Deaths is how many died while they executed nothing else.
+		Suspect bool
+		Deaths  int
+		// RunWithin is how long it may run once it was begun; 0: no bound.
+		RunWithin time.Duration
 		// Again: it was handed over before, and some adapter may have it.
 		Again bool
 		// Follows: an attempt at the same activity has just ended, and this one takes its place.
@@ -83,6 +90,10 @@ func (s *State) Effects(events []*journalv1.Event) []Effect {
 				d.Follows = ended && s.left == d.Activity
 				out = append(out, d)
 			}
+		case *journalv1.Event_AttemptOverdue:
+			if f := s.frame(e.AttemptOverdue.GetFrame()); f != nil && f.inFlight() && f.call.overdue && !s.stopping(f) {
+				out = append(out, CancelAttempt{Dispatch: f.dispatch(), Withdraw: true})
+			}
 		case *journalv1.Event_ChildScheduled:
 			if f := s.byChild(e.ChildScheduled.GetChildId()); f != nil && f.awaits() {
 				out = append(out, s.startChild(f))
@@ -116,6 +127,9 @@ func (s *State) Outstanding() []Effect {
 			d := f.dispatch()
 			d.Again = true
 			out = append(out, d)
+			if f.call.overdue && !s.stopping(f) {
+				out = append(out, CancelAttempt{Dispatch: d, Withdraw: true})
+			}
 		}
 		if f.awaits() && (f.task.Run.Detached || !s.stopping(f)) { // else it is cancelled below
 			out = append(out, s.startChild(f))
@@ -140,6 +154,7 @@ func (f *frame) dispatch() Dispatch {
 	return Dispatch{
 		Task: f.task.Ref, Frame: f.id, Key: e.GetKey(), Attempt: e.GetAttempt(), Activity: e.GetActivity(),
 		Input: f.call.input.JSON(), Deadline: e.GetDeadline(), Ledger: f.call.ledger, MaybeStarted: f.call.maybe,
+		Suspect: f.call.suspect, Deaths: f.call.deaths, RunWithin: time.Duration(e.GetRunWithin()),
 		Since: f.call.at, Overflow: f.call.overflow,
 	}
 }

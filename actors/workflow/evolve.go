@@ -67,6 +67,10 @@ func (s *State) evolveTask(at int64, ev *journalv1.Event) {
 		s.mustFrame(e.AttemptOverflowed.GetFrame()).call.overflow = messages.Epoch(e.AttemptOverflowed.GetEpoch())
 	case *journalv1.Event_AttemptSent:
 		s.attemptSent(e.AttemptSent)
+	case *journalv1.Event_AttemptOverdue:
+		s.mustFrame(e.AttemptOverdue.GetFrame()).call.overdue = true
+	case *journalv1.Event_AttemptLost:
+		s.attemptLost(e.AttemptLost)
 	case *journalv1.Event_AttemptEnded:
 		s.attemptEnded(e.AttemptEnded)
 	case *journalv1.Event_TaskCompleted:
@@ -79,9 +83,7 @@ func (s *State) evolveTask(at int64, ev *journalv1.Event) {
 	case *journalv1.Event_RetryScheduled:
 		s.retryScheduled(at, e.RetryScheduled)
 	case *journalv1.Event_RetryStarted:
-		f := s.mustFrame(e.RetryStarted.GetFrame())
-		f.due, f.retry.timeoutAt = 0, e.RetryStarted.GetTimeoutAt()
-		f.list, f.pos, f.last, f.phase = f.task.Try.List, 0, f.input, phaseNext
+		s.retryStarted(e.RetryStarted)
 	case *journalv1.Event_CatchStarted:
 		f := s.mustFrame(e.CatchStarted.GetFrame())
 		s.caught(f)
@@ -91,6 +93,12 @@ func (s *State) evolveTask(at int64, ev *journalv1.Event) {
 		s.compensationStarted(e.CompensationStarted)
 	case *journalv1.Event_CompensationEnded:
 		s.compensationEnded(e.CompensationEnded)
+	case *journalv1.Event_InquiryStarted:
+		s.inquiryStarted(at, e.InquiryStarted)
+	case *journalv1.Event_InquiryEnded:
+		f := s.mustFrame(e.InquiryEnded.GetFrame())
+		f.parent.phase = phaseNext
+		s.leave(f, f.parent)
 	case *journalv1.Event_ChildScheduled:
 		s.childScheduled(e.ChildScheduled)
 	case *journalv1.Event_ChildFaulted:
@@ -143,7 +151,16 @@ func (s *State) taskStarted(at int64, e *journalv1.TaskStarted) {
 	case t.Try != nil:
 		f.list, f.last, f.phase = t.Try.List, f.input, phaseNext
 	}
-	p.phase, p.slowed = phaseBlocked, 0
+	if p.undo != nil {
+		p.undo.entered = true
+		s.caught(p) // an inquiry that found nothing out
+	}
+	s.enter(f)
+}
+
+// enter adds a frame, which its parent waits for.
+func (s *State) enter(f *frame) {
+	f.parent.phase, f.parent.slowed = phaseBlocked, 0
 	s.next = f.id + 1
 	s.frames = append(s.frames, f)
 }
@@ -160,75 +177,9 @@ func (s *State) visit(ref string) *visit {
 		s.visits[ref] = v
 	case v.over:
 		v.count++
-		v.over, v.doubt, v.ledger = false, false, ""
+		*v = visit{count: v.count}
 	}
 	return v
-}
-
-func (s *State) attemptScheduled(at int64, e *journalv1.AttemptScheduled) {
-	f := s.mustFrame(e.GetFrame())
-	v := s.visit(f.task.Ref)
-	v.attempt = e.GetAttempt()
-	f.call = &attempt{scheduled: e, at: at, input: optional(e.Input, f.input), maybe: v.doubt}
-	if v.doubt {
-		f.call.ledger = v.ledger // it may know what came of the attempt before
-	}
-	f.phase = phaseBlocked
-	delete(s.abandoned, e.GetKey())
-}
-
-// attemptSent notes the ledger that gets an attempt. If another one was to get it before, that one may have begun.
-func (s *State) attemptSent(e *journalv1.AttemptSent) {
-	f := s.mustFrame(e.GetFrame())
-	v := s.visits[f.task.Ref]
-	if f.call.ledger != "" && f.call.ledger != e.GetLedger() {
-		f.call.maybe, v.doubt = true, true
-	}
-	f.call.ledger, v.ledger = e.GetLedger(), e.GetLedger()
-}
-
-func (s *State) attemptEnded(e *journalv1.AttemptEnded) {
-	f := s.mustFrame(e.GetFrame())
-	f.call.ended = e
-	f.phase = phaseResult
-	s.left = f.call.scheduled.GetActivity()
-	v, key := s.visits[f.task.Ref], f.call.scheduled.GetKey()
-	switch e.GetOutcome() {
-	case journalv1.Outcome_OUTCOME_SUCCEEDED:
-		f.call.output = NewValue(e.GetOutput())
-		v.over, v.doubt = true, false
-		s.did(f, key, f.call.input, f.call.output, false)
-	case journalv1.Outcome_OUTCOME_IN_DOUBT:
-		v.doubt = true
-		s.did(f, key, f.call.input, nil, true)
-		if s.abandoned == nil {
-			s.abandoned = map[string]abandoned{}
-		}
-		s.abandoned[key] = abandoned{
-			task: f.task.Ref, visit: v.count, attempt: e.GetAttempt(), maybe: f.call.maybe,
-		}
-	case journalv1.Outcome_OUTCOME_FAILED:
-		v.doubt = false
-		s.undid(key)
-	case journalv1.Outcome_OUTCOME_UNSPECIFIED, journalv1.Outcome_OUTCOME_NOT_DONE:
-	}
-}
-
-// lateResult settles an attempt that was given up: if it was not done after all, the next one needs no doubts; if it
-// succeeded, and nothing has come of its task yet, there need not be another.
-func (s *State) lateResult(e *journalv1.LateResult) {
-	v, known := s.visits[e.GetTask()], s.abandoned[e.GetKey()]
-	delete(s.abandoned, e.GetKey())
-	succeeded := e.GetOutcome() == journalv1.Outcome_OUTCOME_SUCCEEDED
-	s.settleDeed(e.GetKey(), succeeded, NewValue(e.GetOutput()))
-	if v.count == known.visit {
-		v.doubt = v.doubt && succeeded
-	}
-	if f := s.byKey(e.GetKey()); f != nil && succeeded {
-		f.call.ended = &journalv1.AttemptEnded{Frame: f.id, Attempt: e.GetAttempt(), Outcome: e.GetOutcome()}
-		f.call.output = NewValue(e.GetOutput())
-		v.over, v.doubt = true, false
-	}
 }
 
 func (s *State) taskCompleted(at int64, e *journalv1.TaskCompleted) {
@@ -307,13 +258,25 @@ func (s *State) leave(f, goesOn *frame) {
 func (s *State) retryScheduled(at int64, e *journalv1.RetryScheduled) {
 	f := s.mustFrame(e.GetFrame())
 	s.caught(f)
-	if f.retry.n == 0 {
-		f.retry.firstErrorAt = at
+	r := f.tries()
+	f.unwinding = f.unwinding && f.undo != nil
+	if r.n == 0 {
+		r.firstErrorAt = at
 	}
-	f.retry.n, f.retry.slowed, f.unwinding = e.GetRetry(), e.GetSlowed(), false
-	f.retry.timeoutAt = 0
+	r.n, r.slowed, r.timeoutAt = e.GetRetry(), e.GetSlowed(), 0
 	f.raised, f.due, f.phase = nil, e.GetDue(), phaseBlocked
 	s.wentBack(at)
+}
+
+func (s *State) retryStarted(e *journalv1.RetryStarted) {
+	f := s.mustFrame(e.GetFrame())
+	f.due, f.pos, f.phase = 0, 0, phaseNext
+	if f.undo != nil {
+		f.last = f.undo.of.value()
+		return
+	}
+	f.retry.timeoutAt = e.GetTimeoutAt()
+	f.list, f.last = f.task.Try.List, f.input
 }
 
 func (s *State) end(at int64, status orderv1.Status, err *problemv1.Problem) {
@@ -321,6 +284,7 @@ func (s *State) end(at int64, status orderv1.Status, err *problemv1.Problem) {
 	s.suspended = false
 	if s.Faulted() {
 		s.frames, s.fallen = append(s.frames, s.fallen...), nil
+		s.drop(func(f *frame) bool { return f.inquiry != nil })
 		return
 	}
 	s.frames, s.fallen, s.done, s.deeds = nil, nil, nil, nil

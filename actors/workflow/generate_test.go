@@ -89,6 +89,16 @@ func (g generator) task(depth int, names []string) object {
 		if g.oneIn(3) {
 			t["with"] = object{"x": g.expression()}
 		}
+		bounds := object{}
+		if g.oneIn(6) {
+			bounds["startWithin"] = g.duration()
+		}
+		if g.oneIn(8) {
+			bounds["runWithin"] = "PT4S"
+		}
+		if len(bounds) > 0 {
+			t["metadata"] = object{"holdfast": bounds}
+		}
 		g.undo(t)
 	case "run":
 		child := object{"namespace": "test", "name": "child", "version": "1.0.0"}
@@ -146,7 +156,19 @@ func (g generator) undo(t object) {
 		return
 	}
 	g.undoes = true
-	t["metadata"] = object{"holdfast": object{"compensate": g.task(1, nil)}}
+	meta, ok := t["metadata"].(object)
+	if !ok {
+		meta = object{"holdfast": object{}}
+		t["metadata"] = meta
+	}
+	holdfast, _ := meta["holdfast"].(object)
+	holdfast["compensate"] = g.task(1, nil)
+	switch rapid.IntRange(0, 3).Draw(g.t, "policy") {
+	case 2:
+		holdfast["compensateRetry"] = "none"
+	case 3:
+		holdfast["compensateRetry"] = object{"delay": "PT1S", "limit": object{"attempt": object{"count": 2}}}
+	}
 }
 
 func (g generator) catch(depth int) object {

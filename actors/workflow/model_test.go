@@ -58,7 +58,8 @@ type work struct {
 	inFlight, succeeded, doubt bool
 	// settled: an operator did; abandoned: nobody knows what came of the last attempt; late: it succeeded, as came out later.
 	settled, abandoned, late bool
-	ledger                   string
+	ledger, lostBy           string
+	quarantined              bool
 }
 
 func newModel(t *rapid.T) *model {
@@ -74,7 +75,7 @@ func newModel(t *rapid.T) *model {
 	return &model{
 		t: t, def: def, limits: limits, now: began, live: workflow.New(def, limits),
 		frames: map[uint32]string{}, work: map[string]*work{},
-		undo: undoing{tasks: map[uint32]entered{}, children: map[string]*childWork{}, byHand: map[string]bool{}},
+		undo: undoing{tasks: map[uint32]entered{}, inquiries: map[uint32]bool{}, children: map[string]*childWork{}, byHand: map[string]bool{}},
 	}
 }
 
@@ -103,7 +104,7 @@ func (m *model) draw() []workflow.Command {
 	var out []workflow.Command
 	for range rapid.IntRange(1, 3).Draw(m.t, "batch") {
 		switch rapid.SampledFrom([]string{
-			"result", "result", "result", "old", "fire", "fire", "due", "sent", "cancel", "start", "continue", "continue", "fault", "accept",
+			"result", "result", "result", "old", "fire", "fire", "due", "sent", "lost", "cancel", "start", "continue", "continue", "fault", "accept",
 			"reopen", "reopen", "suspend", "resume", "release", "complete", "child", "child", "told",
 		}).Draw(m.t, "command") {
 		case "result":
@@ -121,6 +122,12 @@ func (m *model) draw() []workflow.Command {
 			key := m.key(m.keys(true))
 			out = append(out, workflow.Sent{
 				Key: key, Attempt: m.attempt(key), Ledger: rapid.SampledFrom([]string{"L1", "L2"}).Draw(m.t, "ledger"),
+			})
+		case "lost":
+			key := m.key(m.keys(true))
+			out = append(out, workflow.Lost{
+				Key: key, Attempt: m.attempt(key), Process: rapid.SampledFrom([]string{"P1", "P2"}).Draw(m.t, "process"),
+				Alone: rapid.Bool().Draw(m.t, "alone"), Suspect: rapid.Bool().Draw(m.t, "suspect"),
 			})
 		case "cancel":
 			if rapid.IntRange(0, 3).Draw(m.t, "really") == 3 {
@@ -169,31 +176,6 @@ func (m *model) keys(inFlight bool) []string {
 }
 
 func (m *model) key(keys []string) string { return rapid.SampledFrom(keys).Draw(m.t, "key") }
-
-// attempt is the one under way, or the one before.
-func (m *model) attempt(key string) uint32 {
-	w := m.work[key]
-	if w == nil {
-		return 1
-	}
-	return w.Attempt - uint32(rapid.IntRange(0, 1).Draw(m.t, "older"))
-}
-
-func (m *model) result(keys []string) workflow.TaskResult {
-	key := m.key(keys)
-	r := workflow.TaskResult{
-		Key: key, Attempt: m.attempt(key), Outcome: rapid.SampledFrom([]journalv1.Outcome{
-			journalv1.Outcome_OUTCOME_SUCCEEDED, journalv1.Outcome_OUTCOME_SUCCEEDED, journalv1.Outcome_OUTCOME_FAILED,
-			journalv1.Outcome_OUTCOME_NOT_DONE, journalv1.Outcome_OUTCOME_IN_DOUBT, journalv1.Outcome_OUTCOME_UNSPECIFIED,
-		}).Draw(m.t, "outcome"),
-	}
-	if r.Outcome == journalv1.Outcome_OUTCOME_SUCCEEDED {
-		r.Output = []byte(rapid.SampledFrom([]string{"", `{"n":3}`, `[]`}).Draw(m.t, "output"))
-	} else {
-		r.Error = &problemv1.Problem{Status: int32(rapid.SampledFrom([]int{0, 500, 503}).Draw(m.t, "status"))}
-	}
-	return r
-}
 
 // turn decides a batch of commands and commits what came of it; or fails to, and reads the order back.
 func (m *model) turn(batch []workflow.Command) {
@@ -285,79 +267,6 @@ func (m *model) commit(events []*journalv1.Event) {
 	}
 }
 
-// note follows the attempts.
-func (m *model) note(ev *journalv1.Event) {
-	switch {
-	case ev.GetAttemptScheduled() != nil:
-		e := ev.GetAttemptScheduled()
-		w := m.work[e.GetKey()]
-		if w == nil {
-			w = &work{}
-			m.work[e.GetKey()] = w
-		}
-		if w.inFlight || w.succeeded || w.settled || e.GetAttempt() != w.Attempt+1 {
-			m.t.Fatalf("%s, after %+v", show(ev), *w)
-		}
-		w.inFlight, w.abandoned, w.late = true, false, false
-		w.Dispatch = workflow.Dispatch{
-			Frame: e.GetFrame(), Key: e.GetKey(), Attempt: e.GetAttempt(), Activity: e.GetActivity(), Deadline: e.GetDeadline(),
-			MaybeStarted: w.doubt, Since: ev.GetAt(),
-		}
-		if w.doubt {
-			w.Ledger = w.ledger
-		}
-		m.frames[e.GetFrame()] = e.GetKey()
-	case ev.GetAttemptOverflowed() != nil:
-		e := ev.GetAttemptOverflowed()
-		w := m.work[m.frames[e.GetFrame()]]
-		if !w.inFlight || w.Overflow != 0 {
-			m.t.Fatalf("%s, after %+v", show(ev), *w)
-		}
-		w.Overflow = messages.Epoch(e.GetEpoch())
-	case ev.GetAttemptSent() != nil:
-		e := ev.GetAttemptSent()
-		w := m.work[m.frames[e.GetFrame()]]
-		if w.Ledger != "" && w.Ledger != e.GetLedger() {
-			w.MaybeStarted, w.doubt = true, true
-		}
-		w.Ledger, w.ledger = e.GetLedger(), e.GetLedger()
-	case ev.GetAttemptEnded() != nil:
-		e := ev.GetAttemptEnded()
-		w := m.work[m.frames[e.GetFrame()]]
-		if !w.inFlight || w.Attempt != e.GetAttempt() {
-			m.t.Fatalf("%s, after %+v", show(ev), *w)
-		}
-		w.inFlight = false
-		switch e.GetOutcome() {
-		case journalv1.Outcome_OUTCOME_SUCCEEDED:
-			w.succeeded, w.doubt = true, false
-		case journalv1.Outcome_OUTCOME_FAILED:
-			w.doubt = false
-		case journalv1.Outcome_OUTCOME_IN_DOUBT:
-			w.doubt, w.abandoned = true, true
-		default:
-		}
-	case ev.GetLateResult() != nil:
-		e := ev.GetLateResult()
-		w := m.work[e.GetKey()]
-		if !w.abandoned || w.inFlight || w.MaybeStarted && e.GetOutcome() == journalv1.Outcome_OUTCOME_NOT_DONE {
-			m.t.Fatalf("%s, after %+v", show(ev), *w)
-		}
-		w.doubt = w.doubt && e.GetOutcome() == journalv1.Outcome_OUTCOME_SUCCEEDED
-		w.abandoned, w.late = false, e.GetOutcome() == journalv1.Outcome_OUTCOME_SUCCEEDED
-	}
-}
-
-func (m *model) inFlight() map[string]workflow.Dispatch {
-	out := map[string]workflow.Dispatch{}
-	for key, w := range m.work {
-		if w.inFlight {
-			out[key] = w.Dispatch
-		}
-	}
-	return out
-}
-
 func (m *model) ended() bool { return m.phase.end != orderv1.Status_STATUS_UNSPECIFIED }
 
 // check compares the state with the history and the model.
@@ -417,29 +326,6 @@ func (m *model) check() {
 		m.t.Fatalf("suspended, but more is to do, or due at %s", m.live.NextDue())
 	case status == orderv1.Status_STATUS_PENDING && (more || flying):
 		m.t.Fatal("pending, but something is under way")
-	}
-}
-
-// checkOverflow compares what the state says of overflow with the model.
-func (m *model) checkOverflow() {
-	overflowed := 0
-	for _, w := range m.inFlight() {
-		d, wanted := m.live.Refill(w.Frame)
-		switch {
-		case w.Overflow != 0:
-			overflowed++
-			if wanted && (d.Key != w.Key || d.Attempt != w.Attempt || d.Overflow != w.Overflow) {
-				m.t.Fatalf("refill gives %+v, but %+v is in flight", d, w)
-			}
-		case wanted:
-			m.t.Fatalf("%+v is to be refilled, but has a place", w)
-		}
-	}
-	if n := len(m.live.Overflowed()); n != overflowed {
-		m.t.Fatalf("%d attempts have overflowed, not %d", n, overflowed)
-	}
-	if m.live.Parked() && (overflowed == 0 || overflowed < len(m.inFlight())) {
-		m.t.Fatalf("parked, but %d of %d attempts under way have overflowed", overflowed, len(m.inFlight()))
 	}
 }
 

@@ -22,6 +22,9 @@ type undoing struct {
 	under string // the key of the deed that is being undone
 	at    uint32 // by this frame
 	void  bool   // it need not be
+	begun bool   // what undoes it was entered
+	// inquiries are the frames that ask whether something was done.
+	inquiries map[uint32]bool
 	// compensates: a cancellation was asked for that undoes everything.
 	compensates bool
 	children    map[string]*childWork
@@ -86,8 +89,22 @@ func (m *model) noteUndo(ev *journalv1.Event) {
 	switch e := ev.GetKind().(type) {
 	case *journalv1.Event_TaskStarted:
 		u.tasks[e.TaskStarted.GetFrame()] = entered{e.TaskStarted.GetParent(), m.def.Tasks[e.TaskStarted.GetTask()]}
+		u.begun = u.begun || u.under != "" && e.TaskStarted.GetParent() == u.at
+	case *journalv1.Event_InquiryStarted:
+		i := e.InquiryStarted
+		if d := m.deed(i.GetKey()); u.under != i.GetKey() || u.at != i.GetParent() || u.begun || !d.InDoubt || m.work[i.GetKey()].Ledger != "" {
+			m.t.Fatalf("%s, but %q is being undone, and known is %+v", show(ev), u.under, d)
+		}
+		u.tasks[i.GetFrame()] = entered{i.GetParent(), m.def.Tasks[i.GetTask()]}
+		u.inquiries[i.GetFrame()] = true
 	case *journalv1.Event_AttemptEnded:
 		key := m.frames[e.AttemptEnded.GetFrame()]
+		if u.inquiries[e.AttemptEnded.GetFrame()] {
+			if o := e.AttemptEnded.GetOutcome(); o == journalv1.Outcome_OUTCOME_SUCCEEDED || o == journalv1.Outcome_OUTCOME_FAILED {
+				m.settleDeed(key, o == journalv1.Outcome_OUTCOME_SUCCEEDED)
+			}
+			break
+		}
 		switch e.AttemptEnded.GetOutcome() {
 		case journalv1.Outcome_OUTCOME_SUCCEEDED:
 			m.did(e.AttemptEnded.GetFrame(), key, false)
@@ -98,7 +115,11 @@ func (m *model) noteUndo(ev *journalv1.Event) {
 		default:
 		}
 	case *journalv1.Event_LateResult:
-		m.settleDeed(e.LateResult.GetKey(), e.LateResult.GetOutcome() == journalv1.Outcome_OUTCOME_SUCCEEDED)
+		key := e.LateResult.GetKey()
+		m.settleDeed(key, e.LateResult.GetOutcome() == journalv1.Outcome_OUTCOME_SUCCEEDED)
+		if w := m.work[key]; !w.abandoned && m.deed(key) == nil && (!m.ended() || m.phase.end == orderv1.Status_STATUS_FAULTED) {
+			m.cameToLight(w.Frame, key)
+		}
 	case *journalv1.Event_CompensationStarted:
 		m.undoStarted(e.CompensationStarted)
 	case *journalv1.Event_CompensationEnded:
@@ -148,7 +169,7 @@ func (m *model) undoStarted(e *journalv1.CompensationStarted) {
 			m.t.Fatalf("%s is undone before %s", d.Key, later.Key)
 		}
 	}
-	u.under, u.at, u.void = d.Key, e.GetFrame(), false
+	u.under, u.at, u.void, u.begun = d.Key, e.GetFrame(), false, false
 }
 
 func (m *model) settleDeed(key string, done bool) {
@@ -164,9 +185,17 @@ func (m *model) settleDeed(key string, done bool) {
 	}
 }
 
+// cameToLight notes what was done, though it was said to have failed.
+func (m *model) cameToLight(frame uint32, key string) {
+	m.did(frame, key, false)
+	slices.SortStableFunc(m.undo.done, func(a, b deed) int { return int(a.frame) - int(b.frame) })
+}
+
 // interrupted: what was being undone is left as it is.
 func (m *model) interrupted() {
-	m.deed(m.undo.under).InDoubt = true
+	if m.undo.begun {
+		m.deed(m.undo.under).InDoubt = true
+	}
 	m.undo.under = ""
 }
 
@@ -189,7 +218,9 @@ func (m *model) reopened(e *journalv1.OrderReopened) {
 		m.byHand(e.GetTask())
 	}
 	if e.GetHow() == journalv1.Reopening_REOPENING_RETRY && u.under != "" {
-		m.deed(u.under).InDoubt = false
+		if d := m.deed(u.under); u.begun || u.void || m.work[d.Key] == nil || m.work[d.Key].Ledger != "" || m.work[d.Key].quarantined {
+			d.InDoubt = false
+		}
 		if e.Input != nil && u.at != 0 && e.GetTask() == u.tasks[u.at].task.Ref { // the try begins anew
 			m.interrupted()
 		}

@@ -11,6 +11,12 @@ import (
 // ErrorTypeInDoubt is the type of the error that an activity raises when nobody knows whether it was executed.
 const ErrorTypeInDoubt = "https://holdfast.run/errors/in-doubt"
 
+// ErrorTypeQuarantined is the type of the error of a task that was set apart because adapters died under it again and again.
+const ErrorTypeQuarantined = "https://holdfast.run/errors/quarantined"
+
+// ErrorTypeUnreported is the type of the error of a task whose work was done, and whose output could not be reported.
+const ErrorTypeUnreported = "https://holdfast.run/errors/output-unreported"
+
 // ErrorTypeByHand is the type of the error of an order that an operator has faulted, if they gave no other.
 const ErrorTypeByHand = "https://holdfast.run/errors/by-hand"
 
@@ -30,13 +36,26 @@ func timeoutProblem(instance, what string) *problemv1.Problem {
 	return problem(ErrorTypeTimeout, "Timeout", 408, instance, what)
 }
 
-// attemptProblem is the error that an attempt's outcome raises.
+// triedInVain tells whether an error says that trying again is harmful: the work was done, or kills whoever does it. No policy
+// retries it.
+func triedInVain(p *problemv1.Problem) bool {
+	return p.GetType() == ErrorTypeUnreported || p.GetType() == ErrorTypeQuarantined
+}
+
+// attemptProblem is the error that an attempt's outcome raises. That an outcome is in doubt is known by the outcome: the error
+// says why, if the adapter did.
 func attemptProblem(t *Task, e *journalv1.AttemptEnded) *problemv1.Problem {
 	p := &problemv1.Problem{
 		Type: e.GetError().GetType(), Title: e.GetError().GetTitle(), Status: e.GetError().GetStatus(),
 		Detail: e.GetError().GetDetail(), Instance: t.Ref,
 	}
-	if e.GetOutcome() == journalv1.Outcome_OUTCOME_IN_DOUBT {
+	switch {
+	case e.GetOutcome() == journalv1.Outcome_OUTCOME_SUCCEEDED:
+		p.Type = ErrorTypeUnreported
+		if p.GetTitle() == "" {
+			p.Title = "Done, but its output can't be reported"
+		}
+	case e.GetOutcome() == journalv1.Outcome_OUTCOME_IN_DOUBT && p.GetType() == "":
 		p.Type, p.Status = ErrorTypeInDoubt, 500
 		if p.GetTitle() == "" {
 			p.Title = "Outcome in doubt"

@@ -80,6 +80,9 @@ func (s *State) place(c Reopen) (*frame, *Task, error) {
 		case last != nil && last.task != nil && c.Value != nil && last.succeeded():
 			return nil, nil, fmt.Errorf("%w: the activity of task %s has succeeded, so that its input can't be changed",
 				ErrPlace, last.task.Ref)
+		case last != nil && last.task != nil && last.unreported():
+			return nil, nil, fmt.Errorf("%w: the activity of task %s has succeeded, but its output could not be reported: skip the "+
+				"task with the output, as a result", ErrPlace, last.task.Ref)
 		case last != nil && last.task != nil:
 			return last, last.task, nil
 		case c.Value != nil && !s.untouched():
@@ -157,6 +160,11 @@ func (s *State) untouched() bool {
 func (f *frame) succeeded() bool {
 	return f.call != nil && f.call.ended.GetOutcome() == journalv1.Outcome_OUTCOME_SUCCEEDED ||
 		f.child != nil && f.child.ended.GetOutcome() == journalv1.Outcome_OUTCOME_SUCCEEDED
+}
+
+// unreported tells whether the activity of the frame has been executed, and its output could not be reported.
+func (f *frame) unreported() bool {
+	return f.call != nil && f.succeeded() && f.call.ended.GetError() != nil
 }
 
 // skipped finds out how a task ends that is passed over.
@@ -251,8 +259,12 @@ func (s *State) settleVisits(t *Task, e *journalv1.OrderReopened) {
 		switch {
 		case skip || e.Input != nil:
 			v.over = true // it was other work
+			if skip && e.Output != nil {
+				delete(s.abandoned, key)
+			}
 		case e.GetNotDone():
 			v.doubt, v.ledger = false, ""
+			delete(s.abandoned, key)
 		default:
 			return
 		}
@@ -260,7 +272,7 @@ func (s *State) settleVisits(t *Task, e *journalv1.OrderReopened) {
 			s.settleDeed(key, false, nil)
 		}
 	})
-	if f := s.last(); skip && e.Output != nil && f.task == t && (t.Call != nil || t.Run != nil) && !f.succeeded() {
+	if f := s.last(); skip && e.Output != nil && f.task == t && (t.Call != nil || t.Run != nil) && (!f.succeeded() || f.unreported()) {
 		s.byHand(f, NewValue(e.Output))
 	}
 }
@@ -274,6 +286,8 @@ func (s *State) retry(e *journalv1.OrderReopened) {
 		if e.Input != nil {
 			s.input = NewValue(e.Input)
 		}
+	case f.undo != nil && e.Input == nil: // it was interrupted before or between tries
+		f.phase, f.due, f.pos = phaseNext, 0, 0
 	case f.task == nil || f.succeeded():
 	case e.Input == nil && f.unwinding:
 	case e.Input != nil,
@@ -306,5 +320,8 @@ func (s *State) renewTimeouts(at int64) {
 			f.timeoutAt = at + f.timeout
 		}
 		f.retry = retryState{}
+		if f.undo != nil {
+			f.undo.retry = retryState{}
+		}
 	}
 }

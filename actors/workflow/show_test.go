@@ -90,6 +90,12 @@ func effects(list []workflow.Effect) string {
 			if e.MaybeStarted {
 				out.WriteString(" maybe-started")
 			}
+			if e.Suspect {
+				fmt.Fprintf(&out, " suspect deaths=%d", e.Deaths)
+			}
+			if e.RunWithin != 0 {
+				out.WriteString(" run-within=" + e.RunWithin.String())
+			}
 			if e.Follows {
 				out.WriteString(" follows")
 			}

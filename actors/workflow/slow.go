@@ -60,8 +60,9 @@ func (s *State) Waits() []Wait {
 		case s.stopping(f):
 		case f.slowed != 0:
 			out = append(out, Wait{Task: refOf(f.task), Until: fromNano(f.slowed), Slowed: true})
-		case f.due != 0 && f.task.Try != nil:
-			out = append(out, Wait{Task: f.task.Ref, Until: fromNano(f.due), Retry: int(f.retry.n), Slowed: f.retry.slowed})
+		case f.due != 0 && (f.undo != nil || f.task.Try != nil):
+			r := f.tries()
+			out = append(out, Wait{Task: refOf(f.task), Until: fromNano(f.due), Retry: int(r.n), Slowed: r.slowed})
 		case f.due != 0:
 			out = append(out, Wait{Task: f.task.Ref, Until: fromNano(f.due)})
 		}

@@ -144,6 +144,8 @@ type frame struct {
 	child  *child
 	stop   *journalv1.StopRequested
 	undo   *undo
+	// inquiry is the deed in doubt that the frame asks about; nil if it does its task.
+	inquiry *deed
 	// unwinding: a try has undone some of what was done inside, and has not gone on with the error yet.
 	unwinding bool
 }
@@ -162,15 +164,25 @@ type attempt struct {
 	input     *Value
 	maybe     bool   // an earlier attempt of the visit is in doubt
 	ledger    string // that it was handed to
-	ended     *journalv1.AttemptEnded
-	output    *Value
+	// lostBy is the process that had it last and is gone; suspect and deaths tell what that says of the attempt.
+	lostBy  string
+	suspect bool
+	deaths  int
+	overdue bool // it is to be given up, unless an adapter has got it
+	ended   *journalv1.AttemptEnded
+	output  *Value
 }
 
 type visit struct {
 	count, attempt uint32
 	// over: it succeeded, or an operator settled it: the next one has a key of its own.
 	over, doubt bool
+	late        bool   // the last attempt succeeded, as came out when its task had been left
 	ledger      string // that an attempt was handed to last
+	// suspect: processes died under it until it was set apart.
+	suspect bool
+	// failed is what it would have done, if its last attempt failed and it could be undone.
+	failed *deed
 }
 
 type abandoned struct {
@@ -308,6 +320,7 @@ func (s *State) NextDue() time.Time {
 			if f.stop == nil {
 				earliest(f.timeoutAt)
 			}
+			earliest(f.startBy())
 			earliest(f.due)
 			earliest(f.slowed)
 			if f.caught == nil && f.due == 0 && f.slowed == 0 {

@@ -53,6 +53,8 @@ func (m *machine) step(f *frame) {
 	switch {
 	case m.s.leaves(f):
 		m.stopped(f)
+	case f.inquiry != nil:
+		m.inquire(f)
 	case f.phase == phaseEnter:
 		m.begin(f)
 	case f.phase == phaseResult && f.child != nil:
@@ -63,6 +65,8 @@ func (m *machine) step(f *frame) {
 		m.handle(f, f.raised)
 	case f.undo != nil && (f.undo.of.void || f.pos == len(f.list.Tasks)):
 		m.undone(f)
+	case f.undo != nil && f.undo.of.doubt && f.undo.of.asks:
+		m.inquireOf(f)
 	case f.pos < len(f.list.Tasks):
 		m.enter(f, f.list.Tasks[f.pos])
 	case f.task == nil:
@@ -76,6 +80,8 @@ func (m *machine) step(f *frame) {
 func (m *machine) stopped(f *frame) {
 	e, d := f.stop, m.s.mustUndo(f)
 	switch {
+	case f.task != nil && f.unreported():
+		m.fault(f, attemptProblem(f.task, f.call.ended))
 	case f.task != nil && f.succeeded():
 		m.complete(f, f.left(), "") // late, but done: a retry would have it done again, under another key
 	case f.task != nil:
@@ -200,18 +206,50 @@ func (m *machine) schedule(f *frame) {
 		}
 	}
 	e := &journalv1.AttemptScheduled{Frame: f.id, Key: m.s.keyOf(t.Ref, count), Attempt: n, Activity: t.Call.Activity, Deadline: m.s.bound(f)}
+	if err := m.bounds(f, e); err != nil {
+		m.fault(f, expressionProblem(t, err))
+		return
+	}
 	if in != f.input {
 		e.Input = in.JSON()
 	}
 	m.emit(&journalv1.Event{Kind: &journalv1.Event_AttemptScheduled{AttemptScheduled: e}})
 }
 
+// bounds computes how long an attempt may wait for an adapter, and run.
+func (m *machine) bounds(f *frame, e *journalv1.AttemptScheduled) error {
+	c := f.task.Call
+	if c.StartWithin != nil {
+		at, err := c.StartWithin.After(m.now, f.input, m.argsOf(f))
+		if err != nil {
+			return err
+		}
+		e.StartBy = at.UnixNano()
+	}
+	if c.RunWithin != nil {
+		at, err := c.RunWithin.After(m.now, f.input, m.argsOf(f))
+		if err != nil {
+			return err
+		}
+		e.RunWithin = at.Sub(m.now).Nanoseconds()
+	}
+	return nil
+}
+
 // attemptEnded goes on with a call whose attempt has an outcome.
 func (m *machine) attemptEnded(f *frame) {
 	switch e := f.call.ended; e.GetOutcome() {
 	case journalv1.Outcome_OUTCOME_SUCCEEDED:
+		if f.unreported() {
+			m.fault(f, attemptProblem(f.task, e))
+			return
+		}
 		m.complete(f, f.left(), "")
 	case journalv1.Outcome_OUTCOME_NOT_DONE:
+		if f.call.overdue {
+			m.fault(f, timeoutProblem(f.task.Ref, "no adapter was there for it within the time of startWithin"))
+			return
+		}
 		m.schedule(f)
 	case journalv1.Outcome_OUTCOME_FAILED, journalv1.Outcome_OUTCOME_IN_DOUBT, journalv1.Outcome_OUTCOME_UNSPECIFIED:
 		m.fault(f, attemptProblem(f.task, e))

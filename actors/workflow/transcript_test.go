@@ -58,13 +58,16 @@ var verbs = map[string]func(*env, *testing.T, *datadriven.TestData) string{
 	"chance":      (*env).setChance,   // the seed for the next commands
 	"accept":      (*env).accept,      // id= order-key= deadline= (after now) hash= queued parent= turn= depth=; body: the input
 	"start":       (*env).start,       //
-	"sent":        (*env).sent,        // key= attempt= ledger=
+	"sent":        (*env).sent,        // key= attempt= ledger= maybe
+	"lost":        (*env).lost,        // key= attempt= process= alone suspect
 	"overflow":    (*env).overflow,    // frame= epoch=
 	"refill":      (*env).refill,      // frame=
-	"ok":          (*env).succeeded,   // key= attempt=; body: the output
+	"ok":          (*env).succeeded,   // key= attempt= activity=; body: the output
+	"unreported":  (*env).unreported,  // key= attempt= title=
+	"doubts":      (*env).doubts,      //
 	"failed":      (*env).failed,      // key= attempt= type= status= title=
 	"not-done":    (*env).notDone,     // key= attempt=
-	"in-doubt":    (*env).inDoubt,     // key= attempt=
+	"in-doubt":    (*env).inDoubt,     // key= attempt= type= status= title=
 	"advance":     (*env).advance,     // the clock, and nothing else
 	"fire":        (*env).fire,        // after=: advances the clock before
 	"cancel":      (*env).cancel,      // compensate later by= reason=
@@ -161,7 +164,31 @@ func (e *env) start(t *testing.T, _ *datadriven.TestData) string {
 
 func (e *env) sent(t *testing.T, d *datadriven.TestData) string {
 	t.Helper()
-	return e.decide(t, workflow.Sent{Key: key(t, d), Attempt: attempt(t, d), Ledger: text(t, d, "ledger")})
+	return e.decide(t, workflow.Sent{Key: key(t, d), Attempt: attempt(t, d), Ledger: text(t, d, "ledger"), MaybeStarted: d.HasArg("maybe")})
+}
+
+func (e *env) lost(t *testing.T, d *datadriven.TestData) string {
+	t.Helper()
+	return e.decide(t, workflow.Lost{
+		Key: key(t, d), Attempt: attempt(t, d), Process: text(t, d, "process"), Alone: d.HasArg("alone"), Suspect: d.HasArg("suspect"),
+	})
+}
+
+func (e *env) unreported(t *testing.T, d *datadriven.TestData) string {
+	t.Helper()
+	return e.decide(t, workflow.TaskResult{
+		Key: key(t, d), Attempt: attempt(t, d), Outcome: journalv1.Outcome_OUTCOME_SUCCEEDED,
+		Error: &problemv1.Problem{Title: text(t, d, "title"), Status: 500},
+	})
+}
+
+func (e *env) doubts(t *testing.T, _ *datadriven.TestData) string {
+	t.Helper()
+	var out strings.Builder
+	for _, doubt := range e.state.InDoubt() {
+		fmt.Fprintf(&out, "%+v\n", doubt)
+	}
+	return out.String()
 }
 
 func (e *env) overflow(t *testing.T, d *datadriven.TestData) string {
@@ -186,19 +213,25 @@ func (e *env) refill(t *testing.T, d *datadriven.TestData) string {
 func (e *env) succeeded(t *testing.T, d *datadriven.TestData) string {
 	t.Helper()
 	return e.decide(t, workflow.TaskResult{
-		Key: key(t, d), Attempt: attempt(t, d), Outcome: journalv1.Outcome_OUTCOME_SUCCEEDED, Output: []byte(d.Input),
+		Key: key(t, d), Attempt: attempt(t, d), Activity: text(t, d, "activity"), Outcome: journalv1.Outcome_OUTCOME_SUCCEEDED,
+		Output: []byte(d.Input),
 	})
 }
 
 func (e *env) failed(t *testing.T, d *datadriven.TestData) string {
 	t.Helper()
+	return e.decide(t, workflow.TaskResult{
+		Key: key(t, d), Attempt: attempt(t, d), Outcome: journalv1.Outcome_OUTCOME_FAILED, Error: said(t, d),
+	})
+}
+
+func said(t *testing.T, d *datadriven.TestData) *problemv1.Problem {
+	t.Helper()
 	p := &problemv1.Problem{Type: text(t, d, "type"), Title: text(t, d, "title"), Detail: text(t, d, "detail")}
 	var status int64
 	d.MaybeScanArgs(t, "status", &status)
 	p.Status = int32(status)
-	return e.decide(t, workflow.TaskResult{
-		Key: key(t, d), Attempt: attempt(t, d), Outcome: journalv1.Outcome_OUTCOME_FAILED, Error: p,
-	})
+	return p
 }
 
 func (e *env) notDone(t *testing.T, d *datadriven.TestData) string {
@@ -210,9 +243,11 @@ func (e *env) notDone(t *testing.T, d *datadriven.TestData) string {
 
 func (e *env) inDoubt(t *testing.T, d *datadriven.TestData) string {
 	t.Helper()
-	return e.decide(t, workflow.TaskResult{
-		Key: key(t, d), Attempt: attempt(t, d), Outcome: journalv1.Outcome_OUTCOME_IN_DOUBT,
-	})
+	r := workflow.TaskResult{Key: key(t, d), Attempt: attempt(t, d), Outcome: journalv1.Outcome_OUTCOME_IN_DOUBT}
+	if d.HasArg("status") {
+		r.Error = said(t, d)
+	}
+	return e.decide(t, r)
 }
 
 func (e *env) advance(t *testing.T, d *datadriven.TestData) string {

@@ -1553,7 +1553,9 @@ type AttemptLost struct {
 	Attempt uint32                 `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	Process string                 `protobuf:"bytes,3,opt,name=process,proto3" json:"process,omitempty"`
 	// The process executed nothing else when it ended.
-	Alone         bool `protobuf:"varint,4,opt,name=alone,proto3" json:"alone,omitempty"`
+	Alone bool `protobuf:"varint,4,opt,name=alone,proto3" json:"alone,omitempty"`
+	// It may be the reason why the process ended.
+	Suspect       bool `protobuf:"varint,5,opt,name=suspect,proto3" json:"suspect,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1612,6 +1614,13 @@ func (x *AttemptLost) GetProcess() string {
 func (x *AttemptLost) GetAlone() bool {
 	if x != nil {
 		return x.Alone
+	}
+	return false
+}
+
+func (x *AttemptLost) GetSuspect() bool {
+	if x != nil {
+		return x.Suspect
 	}
 	return false
 }
@@ -4061,12 +4070,13 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\x05frame\x18\x01 \x01(\rR\x05frame\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\rR\aattempt\x12\x16\n" +
 	"\x06ledger\x18\x03 \x01(\tR\x06ledger\x12#\n" +
-	"\rmaybe_started\x18\x04 \x01(\bR\fmaybeStarted\"m\n" +
+	"\rmaybe_started\x18\x04 \x01(\bR\fmaybeStarted\"\x87\x01\n" +
 	"\vAttemptLost\x12\x14\n" +
 	"\x05frame\x18\x01 \x01(\rR\x05frame\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\rR\aattempt\x12\x18\n" +
 	"\aprocess\x18\x03 \x01(\tR\aprocess\x12\x14\n" +
-	"\x05alone\x18\x04 \x01(\bR\x05alone\"&\n" +
+	"\x05alone\x18\x04 \x01(\bR\x05alone\x12\x18\n" +
+	"\asuspect\x18\x05 \x01(\bR\asuspect\"&\n" +
 	"\x0eAttemptOverdue\x12\x14\n" +
 	"\x05frame\x18\x01 \x01(\rR\x05frame\"\xc2\x01\n" +
 	"\fAttemptEnded\x12\x14\n" +

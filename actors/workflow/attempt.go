@@ -1,0 +1,253 @@
+package workflow
+
+import (
+	"strings"
+
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+)
+
+func (m *machine) overflow(c Overflow) {
+	if f := m.s.frame(c.Frame); f != nil && f.inFlight() && f.call.overflow == 0 {
+		m.emit(&journalv1.Event{Kind: &journalv1.Event_AttemptOverflowed{AttemptOverflowed: &journalv1.AttemptOverflowed{
+			Frame: f.id, Epoch: uint64(c.Epoch),
+		}}})
+	}
+}
+
+func (m *machine) sent(c Sent) error {
+	f := m.s.byKey(c.Key)
+	if f == nil || !f.inFlight() || f.call.scheduled.GetAttempt() != c.Attempt || m.s.stopping(f) && !m.s.concludes(f) {
+		return ErrStale
+	}
+	if f.call.ledger != c.Ledger {
+		m.emit(&journalv1.Event{Kind: &journalv1.Event_AttemptSent{AttemptSent: &journalv1.AttemptSent{
+			Frame: f.id, Attempt: c.Attempt, Ledger: c.Ledger, MaybeStarted: c.MaybeStarted,
+		}}})
+	}
+	return nil
+}
+
+func (m *machine) lost(c Lost) {
+	f := m.s.byKey(c.Key)
+	if f == nil || !f.inFlight() || f.call.scheduled.GetAttempt() != c.Attempt || f.call.lostBy == c.Process {
+		return
+	}
+	m.emit(&journalv1.Event{Kind: &journalv1.Event_AttemptLost{AttemptLost: &journalv1.AttemptLost{
+		Frame: f.id, Attempt: c.Attempt, Process: c.Process, Alone: c.Alone, Suspect: c.Suspect,
+	}}})
+}
+
+func (m *machine) result(c TaskResult) error {
+	f := m.s.byKey(c.Key)
+	if f == nil || !f.inFlight() {
+		return m.lateResult(c)
+	}
+	switch {
+	case !isOf(c.Activity, f.call.scheduled.GetActivity()):
+		return ErrForeign
+	case c.Outcome != journalv1.Outcome_OUTCOME_SUCCEEDED && c.Attempt < f.call.scheduled.GetAttempt():
+		return nil // of an attempt that another has replaced
+	}
+	e := &journalv1.AttemptEnded{Frame: f.id, Attempt: f.call.scheduled.GetAttempt(), Outcome: c.Outcome}
+	switch c.Outcome {
+	case journalv1.Outcome_OUTCOME_SUCCEEDED:
+		e.Output, e.Error = c.Output, c.Error
+		if len(e.GetOutput()) == 0 {
+			e.Output = []byte("null")
+		}
+	case journalv1.Outcome_OUTCOME_UNSPECIFIED:
+		e.Outcome, e.Error = journalv1.Outcome_OUTCOME_IN_DOUBT, c.Error
+	case journalv1.Outcome_OUTCOME_FAILED, journalv1.Outcome_OUTCOME_NOT_DONE, journalv1.Outcome_OUTCOME_IN_DOUBT:
+		e.Error = c.Error
+	}
+	m.emit(&journalv1.Event{Kind: &journalv1.Event_AttemptEnded{AttemptEnded: e}})
+	return nil
+}
+
+// lateResult journals what a result says that comes when nobody waits for it: what came of an attempt that was given up, or that
+// work was done after all.
+func (m *machine) lateResult(c TaskResult) error {
+	a, abandoned := m.s.abandoned[c.Key]
+	ref := a.task
+	switch {
+	case abandoned && a.settledBy(c):
+	case c.Outcome == journalv1.Outcome_OUTCOME_SUCCEEDED && !abandoned:
+		if ref = m.s.undecided(c.Key); ref == "" {
+			return nil
+		}
+	default:
+		return nil
+	}
+	if t := m.s.def.Tasks[ref]; !isOf(c.Activity, t.Call.Activity) {
+		return ErrForeign
+	}
+	m.emit(&journalv1.Event{Kind: &journalv1.Event_LateResult{LateResult: &journalv1.LateResult{
+		Task: ref, Key: c.Key, Attempt: c.Attempt, Outcome: c.Outcome, Output: c.Output, Error: c.Error,
+	}}})
+	return nil
+}
+
+// undecided returns the task of a key that has not succeeded, as far as is known, and that no operator has settled; empty if it
+// is none such.
+func (s *State) undecided(key string) string {
+	ref, found := strings.CutPrefix(key, s.accepted.GetOrderId()+":")
+	if i := strings.LastIndexByte(ref, '#'); found && i >= 0 && s.visits[ref] == nil {
+		ref = ref[:i]
+	}
+	if v := s.visits[ref]; v == nil || v.over || v.late || v.attempt == 0 || s.keyOf(ref, v.count) != key {
+		return ""
+	}
+	return ref
+}
+
+// isOf tells whether an activity is the one that is called, perhaps in a certain version; empty: it is.
+func isOf(activity, called string) bool {
+	name, _, _ := strings.Cut(called, ":")
+	return activity == "" || activity == name
+}
+
+// settledBy tells whether a result says what came of an attempt that was given up.
+func (a abandoned) settledBy(c TaskResult) bool {
+	switch c.Outcome {
+	case journalv1.Outcome_OUTCOME_SUCCEEDED:
+		return true // whichever attempt it was: the same key is the same work
+	case journalv1.Outcome_OUTCOME_FAILED:
+		return c.Attempt >= a.attempt
+	case journalv1.Outcome_OUTCOME_NOT_DONE:
+		return c.Attempt >= a.attempt && !a.maybe // it says nothing about the attempts before
+	case journalv1.Outcome_OUTCOME_IN_DOUBT, journalv1.Outcome_OUTCOME_UNSPECIFIED:
+	}
+	return false
+}
+
+// giveUp ends the wait for activities under way inside of f: nobody knows what came of them.
+func (m *machine) giveUp(f *frame) {
+	for _, x := range append([]*frame(nil), m.s.frames...) {
+		if x.inFlight() && x.inside(f) {
+			m.emit(&journalv1.Event{Kind: &journalv1.Event_AttemptEnded{AttemptEnded: &journalv1.AttemptEnded{
+				Frame: x.id, Attempt: x.call.scheduled.GetAttempt(), Outcome: journalv1.Outcome_OUTCOME_IN_DOUBT,
+			}}})
+		}
+	}
+}
+
+// startBy is when an adapter should have got the attempt of the frame, unless that has struck; 0 if there is no such time.
+func (f *frame) startBy() int64 {
+	if !f.inFlight() || f.call.overdue {
+		return 0
+	}
+	return f.call.scheduled.GetStartBy()
+}
+
+func (s *State) byKey(key string) *frame {
+	for _, f := range s.frames {
+		if f.call != nil && f.call.scheduled.GetKey() == key {
+			return f
+		}
+	}
+	return nil
+}
+
+func (s *State) attemptScheduled(at int64, e *journalv1.AttemptScheduled) {
+	f := s.mustFrame(e.GetFrame())
+	if f.inquiry != nil {
+		s.inquired(at, f, e)
+		return
+	}
+	v := s.visit(f.task.Ref)
+	v.attempt, v.late = e.GetAttempt(), false
+	f.call = &attempt{scheduled: e, at: at, input: optional(e.Input, f.input), maybe: v.doubt, suspect: v.suspect}
+	if v.doubt {
+		f.call.ledger = v.ledger // it may know what came of the attempt before
+	}
+	f.phase = phaseBlocked
+	delete(s.abandoned, e.GetKey())
+}
+
+// attemptSent notes the ledger that gets an attempt. If another one was to get it before, that one may have begun.
+func (s *State) attemptSent(e *journalv1.AttemptSent) {
+	f := s.mustFrame(e.GetFrame())
+	v := s.visits[f.task.Ref]
+	if f.inquiry != nil {
+		if v = s.visitOf(f.inquiry); v == nil {
+			v = &visit{} // it is over
+		}
+	}
+	if f.call.ledger != "" && f.call.ledger != e.GetLedger() {
+		f.call.maybe, v.doubt = true, true
+	}
+	f.call.ledger, v.ledger = e.GetLedger(), e.GetLedger()
+}
+
+func (s *State) attemptLost(e *journalv1.AttemptLost) {
+	c := s.mustFrame(e.GetFrame()).call
+	c.lostBy = e.GetProcess()
+	c.suspect = c.suspect || e.GetSuspect()
+	if e.GetSuspect() && e.GetAlone() {
+		c.deaths++
+	}
+}
+
+func (s *State) attemptEnded(e *journalv1.AttemptEnded) {
+	f := s.mustFrame(e.GetFrame())
+	f.call.ended = e
+	f.phase = phaseResult
+	s.left = f.call.scheduled.GetActivity()
+	if f.inquiry != nil {
+		s.inquiryAnswered(f, e)
+		return
+	}
+	v, key := s.visits[f.task.Ref], f.call.scheduled.GetKey()
+	v.suspect = e.GetError().GetType() == ErrorTypeQuarantined
+	switch e.GetOutcome() {
+	case journalv1.Outcome_OUTCOME_SUCCEEDED:
+		f.call.output = NewValue(e.GetOutput())
+		v.over, v.doubt = true, false
+		s.did(f, key, f.call.input, f.call.output, false)
+	case journalv1.Outcome_OUTCOME_IN_DOUBT:
+		v.doubt = true
+		s.did(f, key, f.call.input, nil, true)
+		if d := s.deeds[key]; d != nil {
+			d.attempt, d.asks = e.GetAttempt(), f.call.ledger == "" && !v.suspect
+		}
+		s.abandon(key, abandoned{task: f.task.Ref, visit: v.count, attempt: e.GetAttempt(), maybe: f.call.maybe})
+	case journalv1.Outcome_OUTCOME_FAILED:
+		v.doubt = false
+		s.undid(key)
+		v.failed = s.newDeed(f, key, f.call.input)
+	case journalv1.Outcome_OUTCOME_NOT_DONE:
+		v.failed = s.newDeed(f, key, f.call.input)
+	case journalv1.Outcome_OUTCOME_UNSPECIFIED:
+	}
+}
+
+func (s *State) abandon(key string, a abandoned) {
+	if s.abandoned == nil {
+		s.abandoned = map[string]abandoned{}
+	}
+	s.abandoned[key] = a
+}
+
+// lateResult settles an attempt that was given up: if it was not done after all, the next one needs no doubts; if it
+// succeeded, and nothing has come of its task yet, there need not be another.
+func (s *State) lateResult(e *journalv1.LateResult) {
+	v, known := s.visits[e.GetTask()], s.abandoned[e.GetKey()]
+	delete(s.abandoned, e.GetKey())
+	succeeded := e.GetOutcome() == journalv1.Outcome_OUTCOME_SUCCEEDED
+	s.settleDeed(e.GetKey(), succeeded, NewValue(e.GetOutput()))
+	switch d := v.failed; {
+	case known.visit == 0: // it was said to have failed
+		v.doubt, v.late = true, true
+		if d != nil && s.deeds[d.key] == nil && (!s.Ended() || s.Faulted()) {
+			d.output = NewValue(e.GetOutput())
+			s.cameToLight(d)
+		}
+	case v.count == known.visit:
+		v.doubt, v.late = v.doubt && succeeded, succeeded
+	}
+	if f := s.byKey(e.GetKey()); f != nil && succeeded {
+		f.call.ended = &journalv1.AttemptEnded{Frame: f.id, Attempt: e.GetAttempt(), Outcome: e.GetOutcome(), Error: e.GetError()}
+		f.call.output = NewValue(e.GetOutput())
+		v.over, v.doubt = true, false
+	}
+}

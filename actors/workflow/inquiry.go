@@ -1,0 +1,136 @@
+package workflow
+
+import (
+	"time"
+
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/messages/problemv1"
+)
+
+// inquireOf begins to find out whether the deed was done that a frame is to undo: its activity is asked for again under the same
+// key, which does no harm, for it is idempotent.
+func (m *machine) inquireOf(f *frame) {
+	d := f.undo.of
+	m.emit(&journalv1.Event{Kind: &journalv1.Event_InquiryStarted{InquiryStarted: &journalv1.InquiryStarted{
+		Frame: m.s.next, Parent: f.id, Task: d.task.Ref, Key: d.key,
+	}}})
+}
+
+// inquire goes on with an inquiry. One that finds nothing out is an error of the frame that undoes, as that of a compensation is.
+func (m *machine) inquire(f *frame) {
+	switch e := f.call.outcome(); {
+	case f.call == nil, e == journalv1.Outcome_OUTCOME_NOT_DONE:
+		d := f.inquiry
+		m.emit(&journalv1.Event{Kind: &journalv1.Event_AttemptScheduled{AttemptScheduled: &journalv1.AttemptScheduled{
+			Frame: f.id, Key: d.key, Attempt: d.attempt + 1, Activity: f.task.Call.Activity,
+		}}})
+	case e == journalv1.Outcome_OUTCOME_IN_DOUBT:
+		m.fault(f, attemptProblem(f.task, f.call.ended))
+	default:
+		m.emit(&journalv1.Event{Kind: &journalv1.Event_InquiryEnded{InquiryEnded: &journalv1.InquiryEnded{Frame: f.id}}})
+	}
+}
+
+// outcome is what came of an attempt; unspecified if there is none, or nothing is known yet.
+func (c *attempt) outcome() journalv1.Outcome {
+	if c == nil {
+		return journalv1.Outcome_OUTCOME_UNSPECIFIED
+	}
+	return c.ended.GetOutcome()
+}
+
+func (s *State) inquiryStarted(at int64, e *journalv1.InquiryStarted) {
+	d := s.deeds[e.GetKey()]
+	s.enter(&frame{
+		id: e.GetFrame(), parent: s.mustFrame(e.GetParent()), task: d.task, startedAt: at, raw: d.input, input: d.input, inquiry: d,
+	})
+}
+
+// inquired notes an attempt of an inquiry. Its visit may have been followed by others.
+func (s *State) inquired(at int64, f *frame, e *journalv1.AttemptScheduled) {
+	d := f.inquiry
+	f.call = &attempt{scheduled: e, at: at, input: d.input, maybe: true}
+	f.phase = phaseBlocked
+	d.attempt = e.GetAttempt()
+	if v := s.visitOf(d); v != nil {
+		v.attempt, v.late = e.GetAttempt(), false
+	}
+	delete(s.abandoned, e.GetKey())
+}
+
+func (s *State) inquiryAnswered(f *frame, e *journalv1.AttemptEnded) {
+	d, v := f.inquiry, s.visitOf(f.inquiry)
+	switch e.GetOutcome() {
+	case journalv1.Outcome_OUTCOME_SUCCEEDED:
+		s.settleDeed(d.key, true, NewValue(e.GetOutput()))
+		if v != nil {
+			v.over, v.doubt = true, false
+		}
+	case journalv1.Outcome_OUTCOME_FAILED:
+		s.settleDeed(d.key, false, nil)
+		if v != nil {
+			v.doubt = false
+		}
+	case journalv1.Outcome_OUTCOME_IN_DOUBT:
+		d.asks = f.call.ledger == "" && e.GetError().GetType() != ErrorTypeQuarantined
+		s.abandon(d.key, abandoned{task: d.task.Ref, visit: d.visit, attempt: e.GetAttempt(), maybe: true})
+	case journalv1.Outcome_OUTCOME_UNSPECIFIED, journalv1.Outcome_OUTCOME_NOT_DONE:
+	}
+}
+
+// visitOf returns the visit that did a deed; nil if the task has been visited again since.
+func (s *State) visitOf(d *deed) *visit {
+	if v := s.visits[d.task.Ref]; v != nil && v.count == d.visit {
+		return v
+	}
+	return nil
+}
+
+// tries counts the tries of what undoes a deed, or else of the tasks of a try.
+func (f *frame) tries() *retryState {
+	if f.undo != nil {
+		return &f.undo.retry
+	}
+	return &f.retry
+}
+
+// undoFailed has what undoes a deed tried again, as the policy says, or leaves it to an operator.
+func (m *machine) undoFailed(f *frame, p *problemv1.Problem) {
+	d := f.undo.of
+	due, again, err := m.undoAgain(f, p)
+	switch {
+	case err != nil:
+		p = expressionProblem(d.task.Compensate.Tasks[0], err)
+	case again:
+		m.emit(&journalv1.Event{Kind: &journalv1.Event_RetryScheduled{RetryScheduled: &journalv1.RetryScheduled{
+			Frame: f.id, Retry: f.undo.retry.n + 1, Due: due.UnixNano(), Error: p,
+		}}})
+		return
+	}
+	if d.doubt && !f.undo.entered {
+		m.enter(f, f.list.Tasks[0]) // which fails because of the doubt, so that the order stands there
+		return
+	}
+	m.endFaulted(&journalv1.OrderFaulted{Error: p})
+}
+
+// undoAgain tells whether, and when, to try again what undoes a deed, or to inquire about it.
+func (m *machine) undoAgain(f *frame, p *problemv1.Problem) (time.Time, bool, error) {
+	d := f.undo.of
+	r := d.task.CompensateRetry
+	if r == nil || triedInVain(p) || d.doubt && (f.undo.entered || !d.asks) || r.Transient && !transient(p) {
+		return time.Time{}, false, nil
+	}
+	args := m.workflowArgs()
+	args.Vars = []Var{{Name: "error", Value: problemValue(p)}}
+	return m.retryAt(f.tries(), r, d.value(), args)
+}
+
+// transient tells whether an error is one that another try may mend, by its status.
+func transient(p *problemv1.Problem) bool {
+	switch p.GetStatus() {
+	case 408, 425, 429, 502, 503, 504:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,153 @@
+package workflow_test
+
+import (
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/messages/problemv1"
+)
+
+// note follows the attempts.
+func (m *model) note(ev *journalv1.Event) {
+	switch {
+	case ev.GetAttemptScheduled() != nil:
+		e := ev.GetAttemptScheduled()
+		w := m.work[e.GetKey()]
+		if w == nil {
+			w = &work{}
+			m.work[e.GetKey()] = w
+		}
+		if w.inFlight || w.succeeded || w.settled && !m.undo.inquiries[e.GetFrame()] || e.GetAttempt() != w.Attempt+1 {
+			m.t.Fatalf("%s, after %+v", show(ev), *w)
+		}
+		w.inFlight, w.abandoned, w.late, w.lostBy = true, false, false, ""
+		w.Dispatch = workflow.Dispatch{
+			Frame: e.GetFrame(), Key: e.GetKey(), Attempt: e.GetAttempt(), Activity: e.GetActivity(), Deadline: e.GetDeadline(),
+			MaybeStarted: w.doubt, Suspect: w.quarantined, RunWithin: time.Duration(e.GetRunWithin()), Since: ev.GetAt(),
+		}
+		if m.undo.inquiries[e.GetFrame()] {
+			w.MaybeStarted, w.Suspect = true, false
+		} else if w.doubt {
+			w.Ledger = w.ledger
+		}
+		m.frames[e.GetFrame()] = e.GetKey()
+	case ev.GetAttemptOverflowed() != nil:
+		e := ev.GetAttemptOverflowed()
+		w := m.work[m.frames[e.GetFrame()]]
+		if !w.inFlight || w.Overflow != 0 {
+			m.t.Fatalf("%s, after %+v", show(ev), *w)
+		}
+		w.Overflow = messages.Epoch(e.GetEpoch())
+	case ev.GetAttemptLost() != nil:
+		e := ev.GetAttemptLost()
+		w := m.work[m.frames[e.GetFrame()]]
+		if !w.inFlight || w.Attempt != e.GetAttempt() || w.lostBy == e.GetProcess() {
+			m.t.Fatalf("%s, after %+v", show(ev), *w)
+		}
+		w.lostBy, w.Suspect = e.GetProcess(), w.Suspect || e.GetSuspect()
+		if e.GetSuspect() && e.GetAlone() {
+			w.Deaths++
+		}
+	case ev.GetAttemptSent() != nil:
+		e := ev.GetAttemptSent()
+		w := m.work[m.frames[e.GetFrame()]]
+		if w.Ledger != "" && w.Ledger != e.GetLedger() {
+			w.MaybeStarted, w.doubt = true, true
+		}
+		w.Ledger, w.ledger = e.GetLedger(), e.GetLedger()
+	case ev.GetAttemptEnded() != nil:
+		e := ev.GetAttemptEnded()
+		w := m.work[m.frames[e.GetFrame()]]
+		if !w.inFlight || w.Attempt != e.GetAttempt() {
+			m.t.Fatalf("%s, after %+v", show(ev), *w)
+		}
+		w.inFlight, w.quarantined = false, e.GetError().GetType() == workflow.ErrorTypeQuarantined && !m.undo.inquiries[e.GetFrame()]
+		switch e.GetOutcome() {
+		case journalv1.Outcome_OUTCOME_SUCCEEDED:
+			w.succeeded, w.doubt = true, false
+		case journalv1.Outcome_OUTCOME_FAILED:
+			w.doubt = false
+		case journalv1.Outcome_OUTCOME_IN_DOUBT:
+			w.doubt, w.abandoned = true, true
+		default:
+		}
+	case ev.GetLateResult() != nil:
+		e := ev.GetLateResult()
+		w := m.work[e.GetKey()]
+		succeeded := e.GetOutcome() == journalv1.Outcome_OUTCOME_SUCCEEDED
+		if w.inFlight || w.late || w.abandoned && w.MaybeStarted && e.GetOutcome() == journalv1.Outcome_OUTCOME_NOT_DONE ||
+			!w.abandoned && (!succeeded || w.succeeded || w.settled) {
+			m.t.Fatalf("%s, after %+v", show(ev), *w)
+		}
+		w.doubt = (w.doubt || !w.abandoned) && succeeded
+		w.abandoned, w.late = false, succeeded
+	}
+}
+
+func (m *model) inFlight() map[string]workflow.Dispatch {
+	out := map[string]workflow.Dispatch{}
+	for key, w := range m.work {
+		if w.inFlight {
+			out[key] = w.Dispatch
+		}
+	}
+	return out
+}
+
+// attempt is the one under way, or the one before.
+func (m *model) attempt(key string) uint32 {
+	w := m.work[key]
+	if w == nil {
+		return 1
+	}
+	return w.Attempt - uint32(rapid.IntRange(0, 1).Draw(m.t, "older"))
+}
+
+func (m *model) result(keys []string) workflow.TaskResult {
+	key := m.key(keys)
+	r := workflow.TaskResult{
+		Key: key, Attempt: m.attempt(key), Outcome: rapid.SampledFrom([]journalv1.Outcome{
+			journalv1.Outcome_OUTCOME_SUCCEEDED, journalv1.Outcome_OUTCOME_SUCCEEDED, journalv1.Outcome_OUTCOME_FAILED,
+			journalv1.Outcome_OUTCOME_NOT_DONE, journalv1.Outcome_OUTCOME_IN_DOUBT, journalv1.Outcome_OUTCOME_UNSPECIFIED,
+		}).Draw(m.t, "outcome"),
+	}
+	if r.Outcome == journalv1.Outcome_OUTCOME_SUCCEEDED {
+		r.Output = []byte(rapid.SampledFrom([]string{"", `{"n":3}`, `[]`}).Draw(m.t, "output"))
+		if rapid.IntRange(0, 4).Draw(m.t, "unreported") == 4 {
+			r.Output, r.Error = nil, &problemv1.Problem{Title: "Output is too long", Status: 500}
+		}
+	} else {
+		r.Error = &problemv1.Problem{
+			Type:   rapid.SampledFrom([]string{"", "", workflow.ErrorTypeTimeout, workflow.ErrorTypeQuarantined}).Draw(m.t, "type"),
+			Status: int32(rapid.SampledFrom([]int{0, 500, 503}).Draw(m.t, "status")),
+		}
+	}
+	return r
+}
+
+// checkOverflow compares what the state says of overflow with the model.
+func (m *model) checkOverflow() {
+	overflowed := 0
+	for _, w := range m.inFlight() {
+		d, wanted := m.live.Refill(w.Frame)
+		switch {
+		case w.Overflow != 0:
+			overflowed++
+			if wanted && (d.Key != w.Key || d.Attempt != w.Attempt || d.Overflow != w.Overflow) {
+				m.t.Fatalf("refill gives %+v, but %+v is in flight", d, w)
+			}
+		case wanted:
+			m.t.Fatalf("%+v is to be refilled, but has a place", w)
+		}
+	}
+	if n := len(m.live.Overflowed()); n != overflowed {
+		m.t.Fatalf("%d attempts have overflowed, not %d", n, overflowed)
+	}
+	if m.live.Parked() && (overflowed == 0 || overflowed < len(m.inFlight())) {
+		m.t.Fatalf("parked, but %d of %d attempts under way have overflowed", overflowed, len(m.inFlight()))
+	}
+}
