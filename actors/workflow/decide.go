@@ -201,7 +201,9 @@ func (s *State) Decide(now time.Time, chance uint64, cmd Command) ([]*journalv1.
 	case Complete:
 		err = m.completeByHand(c)
 	case Reopen:
-		err = m.reopen(c)
+		if err = m.tryOut(c); err == nil {
+			err = m.reopen(c)
+		}
 	case Suspend:
 		err = m.suspend(c)
 	case Resume:

@@ -18,6 +18,9 @@ func (s *State) Dump(show func(proto.Message) string) string {
 	return d.out.String()
 }
 
+// Clone returns a state that is alike and changes by itself.
+func (s *State) Clone() *State { return s.clone() }
+
 type dumper struct {
 	show func(proto.Message) string
 	out  strings.Builder

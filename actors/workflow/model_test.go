@@ -188,7 +188,17 @@ func (m *model) turn(batch []workflow.Command) {
 		chance := rapid.Uint64().Draw(m.t, "chance")
 		more := slices.Contains(m.live.Outstanding(), workflow.Effect(workflow.More{}))
 		due := m.live.NextDue()
+		clone := m.live.Clone()
+		before := clone.Dump(show)
 		made, err := m.live.Decide(m.now, chance, cmd)
+		if after := clone.Dump(show); after != before {
+			m.t.Fatalf("%#v changed a clone of the state from\n%s\nto\n%s", cmd, before, after)
+		}
+		if rapid.Bool().Draw(m.t, "clone") {
+			if again, _ := clone.Decide(m.now, chance, cmd); !proto.Equal(record(made), record(again)) || clone.Dump(show) != m.live.Dump(show) {
+				m.t.Fatalf("%#v: the state decided\n%s but its clone\n%s", cmd, list(made), list(again))
+			}
+		}
 		again, errAgain := twin.Decide(m.now, chance, cmd)
 		if fmt.Sprint(errAgain) != fmt.Sprint(err) || !proto.Equal(record(made), record(again)) {
 			m.t.Fatalf("%#v: the state decided\n%s(%v), but refolded\n%s(%v)", cmd, list(made), err, list(again), errAgain)

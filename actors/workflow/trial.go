@@ -1,0 +1,86 @@
+package workflow
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+)
+
+// tryOut finds out whether the order would come to a place, before it waits for anything, where the output can't be used of a task
+// that is to be passed over. The state is as before.
+func (m *machine) tryOut(c Reopen) error {
+	if c.How != journalv1.Reopening_REOPENING_SKIP || c.Value == nil {
+		return nil
+	}
+	trial := &machine{s: m.s.clone(), now: m.now, rand: m.rand}
+	if err := trial.reopen(c); err != nil {
+		return err
+	}
+	trial.advance()
+	p := trial.s.err
+	if !trial.s.Faulted() || p.GetType() != ErrorTypeExpression && p.GetType() != ErrorTypeValidation {
+		return nil
+	}
+	return fmt.Errorf("%w: the order would fault at %s: %s: %s", ErrUnfit, p.GetInstance(), p.GetTitle(), p.GetDetail())
+}
+
+// clone returns a state that is alike and changes by itself. What never changes is shared: values, events, the definition.
+func (s *State) clone() *State {
+	out := *s
+	deeds := cloner[deed]{}
+	out.done = nil
+	for _, d := range s.done {
+		out.done = append(out.done, deeds.of(d))
+	}
+	out.deeds = maps.Clone(s.deeds)
+	for key, d := range out.deeds {
+		out.deeds[key] = deeds.of(d)
+	}
+	out.visits = maps.Clone(s.visits)
+	for ref, v := range out.visits {
+		copied := *v
+		copied.failed = deeds.of(v.failed)
+		out.visits[ref] = &copied
+	}
+	out.abandoned, out.undoOf = maps.Clone(s.abandoned), maps.Clone(s.undoOf)
+	frames := cloner[frame]{}
+	copyAll := func(list []*frame) []*frame {
+		list = slices.Clone(list)
+		for i, f := range list {
+			f = frames.of(f)
+			f.parent = frames.of(f.parent)
+			f.call, f.child, f.undo = copied(f.call), copied(f.child), copied(f.undo)
+			f.inquiry = deeds.of(f.inquiry)
+			if f.undo != nil {
+				f.undo.of = deeds.of(f.undo.of)
+			}
+			list[i] = f
+		}
+		return list
+	}
+	out.frames, out.fallen = copyAll(s.frames), copyAll(s.fallen)
+	return &out
+}
+
+// cloner copies things once each.
+type cloner[T any] map[*T]*T
+
+func (c cloner[T]) of(p *T) *T {
+	if p == nil {
+		return nil
+	}
+	if c[p] == nil {
+		c[p] = copied(p)
+	}
+	return c[p]
+}
+
+func copied[T any](p *T) *T {
+	if p == nil {
+		return nil
+	}
+	c := *p
+	return &c
+}
