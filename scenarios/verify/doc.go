@@ -12,8 +12,8 @@
 // takes a minute at most: shorter runs, fewer orders and rounds, the same bars, except those that need the longer time.
 // What chance decides, such as when a process is killed, follows from the seed.
 //
-// How it fails: a row that can't be measured is missed, and says why as "error"; data and logs of a missed row stay in
-// its folder, which is named on the standard error.
+// How it fails: a row that can't be measured, or whose figures can't be right, is missed, and says why as "error"; data and
+// logs of a missed row stay in its folder, which is named on the standard error.
 //
 // What it is not: part of the tests of a package; those take seconds and run under the race detector.
 package main

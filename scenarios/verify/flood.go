@@ -28,10 +28,13 @@ type flood struct {
 	refused  []*orderv1.WorkOrder          // for now
 	accepted int
 	err      error
-	// pace counts acceptances: by interval of paceEvery, while the node was up.
-	pace    []int
-	since   time.Time // when the present interval began; zero after a break, until an order is accepted
-	changed chan struct{}
+	// pace counts acceptances by interval of paceEvery, while the node was up; the last interval is not over.
+	pace  []int
+	since time.Time // when that began; zero after a break, until an order is accepted
+	// opened is when the present stream was, up how long earlier ones had orders accepted, and so far this one.
+	opened     time.Time
+	before, up time.Duration
+	changed    chan struct{}
 }
 
 // paceEvery is the length of the intervals in which acceptances are counted.
@@ -71,7 +74,8 @@ func (f *flood) run(ctx context.Context, conn *grpc.ClientConn) error {
 func (f *flood) begin(stream *load.Stream) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.stream, f.refused, f.since = stream, nil, time.Time{}
+	f.stream, f.refused = stream, nil
+	f.breakOff(time.Now())
 	for _, o := range f.waiting {
 		f.submit(o)
 	}
@@ -141,9 +145,18 @@ func (f *flood) answers(answers []*orderv1.Submission) {
 	f.changed = make(chan struct{})
 }
 
+// breakOff ends what was counted with the stream before, and begins anew.
+func (f *flood) breakOff(now time.Time) {
+	if !f.since.IsZero() {
+		f.pace = f.pace[:len(f.pace)-1] // it was cut short
+	}
+	f.since, f.opened, f.before = time.Time{}, now, f.up
+}
+
 // count counts an acceptance.
 func (f *flood) count(now time.Time) {
 	f.accepted++
+	f.up = f.before + now.Sub(f.opened)
 	if f.since.IsZero() {
 		f.since = now
 		f.pace = append(f.pace, 0)
@@ -178,14 +191,17 @@ func (f *flood) await(ctx context.Context, accepted int) error {
 	}
 }
 
-// slowest returns the lowest rate at which orders were accepted for so many seconds on end, or over all if there are fewer,
-// and the rate over all.
+// slowest returns the lowest rate at which orders were accepted for so many seconds on end, or over all if it took less
+// time, and the rate over all.
 func (f *flood) slowest(seconds int) (lowest, mean float64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	whole := f.pace[:max(len(f.pace)-1, 0)] // the last interval is not over
-	seconds = min(seconds, len(whole))
-	for i := 0; seconds > 0 && i+seconds <= len(whole); i++ {
+	mean = float64(f.accepted) / f.up.Seconds()
+	whole := f.pace[:max(len(f.pace)-1, 0)]
+	if len(whole) < seconds {
+		return mean, mean
+	}
+	for i := 0; i+seconds <= len(whole); i++ {
 		sum := 0
 		for _, n := range whole[i : i+seconds] {
 			sum += n
@@ -194,9 +210,5 @@ func (f *flood) slowest(seconds int) (lowest, mean float64) {
 			lowest = rate
 		}
 	}
-	total := 0
-	for _, n := range whole {
-		total += n
-	}
-	return lowest, float64(total) / float64(max(len(whole), 1))
+	return lowest, mean
 }

@@ -87,7 +87,7 @@ func million(ctx context.Context, s *site) (figures, error) {
 		}
 	})
 	f["completed"], f["lost"], f["early"] = completed, s.millionOrders()-completed, early
-	f["latest_s"] = round(latest.Seconds(), 2)
+	f["latest_s"] = round(latest.Seconds(), 3)
 	return f, err
 }
 

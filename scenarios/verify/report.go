@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -23,6 +24,28 @@ func (f figures) number(name string) (float64, bool) {
 		return v, !math.IsNaN(v)
 	}
 	return 0, false
+}
+
+// units are how names of figures end that measure a time, a size, a speed, or a ratio of such. None of those is ever 0:
+// then nothing was measured.
+var units = []string{"_s", "_ms", "_bytes", "_order", "_ratio", "_share", "_kept", "_growth"}
+
+// maybeZero are figures that have such a name and may be 0 all the same.
+var maybeZero = []string{"excess_max_s", "least_free_bytes"}
+
+// impossible says which figures can't be right, and makes texts of them.
+func (f figures) impossible() []string {
+	var wrong []string
+	for _, name := range slices.Sorted(maps.Keys(f)) {
+		measures := slices.ContainsFunc(units, func(unit string) bool { return strings.HasSuffix(name, unit) }) &&
+			!slices.Contains(maybeZero, name)
+		v, isNumber := f.number(name)
+		if _, isFloat := f[name].(float64); isFloat && !isNumber || isNumber && (v < 0 || math.IsInf(v, 0) || measures && v == 0) {
+			wrong = append(wrong, fmt.Sprintf("%s is %v", name, f[name]))
+			f[name] = fmt.Sprint(f[name]) // JSON has no word for some of them
+		}
+	}
+	return wrong
 }
 
 // bar says how small or large a figure may be.
@@ -108,6 +131,10 @@ func (r *report) judge(err error) {
 	}
 	if err != nil {
 		r.Error = err.Error()
+		return
+	}
+	if wrong := r.Measured.impossible(); len(wrong) > 0 {
+		r.Error = "figures that can't be right: " + strings.Join(wrong, ", ")
 		return
 	}
 	r.Missed = r.Bar.misses(r.Measured)

@@ -45,6 +45,27 @@ func TestBars(t *testing.T) {
 	}
 }
 
+// A figure that can't be right is an error, whatever the bars say; NaN would not even be JSON.
+func TestImpossibleFigures(t *testing.T) {
+	t.Parallel()
+	for name, value := range map[string]any{
+		"rate_per_s": 0.0, "accept_rate_per_s": 0, "late_p99_ms": 0.0, "node_peak_rss_bytes": int64(0), "rate_ratio": 0.0,
+		"bytes_per_order": int64(0), "ready_s": 0.0, "lost": -1, "memory_growth": math.Inf(1), "kept": math.NaN(),
+	} {
+		r := report{Row: "w3", Measured: figures{name: value, "text_s": "0", "lost_too": 0, "excess_max_s": 0.0}, Bar: bars{}}
+		if r.judge(nil); r.Pass || !strings.HasPrefix(r.Error, "figures that can't be right: "+name+" is ") || strings.Contains(r.Error, ",") {
+			t.Errorf("%s: %+v", name, r)
+		}
+		if _, err := json.Marshal(r); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	r := report{Row: "w3", Measured: figures{"rate_per_s": 0.1, "lost": 0, "seen": []string{"x"}}, Bar: bars{}}
+	if r.judge(nil); !r.Pass {
+		t.Errorf("%+v", r)
+	}
+}
+
 // TestReport: the line has the fields that its readers know, and an error is a miss.
 func TestReport(t *testing.T) {
 	t.Parallel()
