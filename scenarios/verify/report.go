@@ -28,7 +28,7 @@ func (f figures) number(name string) (float64, bool) {
 
 // units are how names of figures end that measure a time, a size, a speed, or a ratio of such. None of those is ever 0:
 // then nothing was measured.
-var units = []string{"_s", "_ms", "_bytes", "_order", "_ratio", "_share", "_kept", "_growth"}
+var units = []string{"_s", "_ms", "_bytes", "_per_order", "_ratio", "_share", "_kept", "_growth"}
 
 // maybeZero are figures that have such a name and may be 0 all the same.
 var maybeZero = []string{"excess_max_s", "least_free_bytes"}

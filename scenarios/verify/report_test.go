@@ -52,7 +52,7 @@ func TestImpossibleFigures(t *testing.T) {
 		"rate_per_s": 0.0, "accept_rate_per_s": 0, "late_p99_ms": 0.0, "node_peak_rss_bytes": int64(0), "rate_ratio": 0.0,
 		"bytes_per_order": int64(0), "ready_s": 0.0, "lost": -1, "memory_growth": math.Inf(1), "kept": math.NaN(),
 	} {
-		r := report{Row: "w3", Measured: figures{name: value, "text_s": "0", "lost_too": 0, "excess_max_s": 0.0}, Bar: bars{}}
+		r := report{Row: "w3", Measured: figures{name: value, "text_s": "0", "lost_too": 0, "out_of_order": 0, "excess_max_s": 0.0}, Bar: bars{}}
 		if r.judge(nil); r.Pass || !strings.HasPrefix(r.Error, "figures that can't be right: "+name+" is ") || strings.Contains(r.Error, ",") {
 			t.Errorf("%s: %+v", name, r)
 		}
