@@ -108,6 +108,7 @@ func (c Config) Validate() error {
 		}
 	}
 	positive("Workflow.Steps", int64(c.Workflow.Steps))
+	positive("Workflow.Bytes", int64(c.Workflow.Bytes))
 	positive("Workflow.Depth", int64(c.Workflow.Depth))
 	positive("Workflow.Deeds", int64(c.Workflow.Deeds))
 	positive("Workflow.RetryPause", int64(c.Workflow.RetryPause))

@@ -331,26 +331,29 @@ func (e *Engine) Load(ctx context.Context, id messages.OrderID) (*workflow.State
 	if err != nil {
 		return nil, messages.Handle{}, fmt.Errorf("find order %s: %w", id, err)
 	}
-	s, err := e.fold(ctx, entry.Handle)
+	s, _, err := e.fold(ctx, entry.Handle)
 	return s, entry.Handle, err
 }
 
-func (e *Engine) fold(ctx context.Context, h messages.Handle) (*workflow.State, error) {
+// fold folds a history, and tells its landmark.
+func (e *Engine) fold(ctx context.Context, h messages.Handle) (*workflow.State, landmark, error) {
 	var state *workflow.State
+	var mark landmark
 	for stored, err := range e.journal.Records(ctx, h, 1) {
 		if err != nil {
-			return nil, fmt.Errorf("read history %s: %w", h, err)
+			return nil, mark, fmt.Errorf("read history %s: %w", h, err)
 		}
 		var r journalv1.Record
 		if err := proto.Unmarshal(stored.Data, &r); err != nil {
-			return nil, persistence.DecodeError(fmt.Sprintf("record %s/%d", h, stored.First), err)
+			return nil, mark, persistence.DecodeError(fmt.Sprintf("record %s/%d", h, stored.First), err)
 		}
+		mark.pass(stored.First, r.GetEntered(), len(stored.Data))
 		for _, ev := range r.GetEvents() {
 			if state == nil {
 				a := ev.GetOrderAccepted()
 				def, err := e.definitions.pinned(a.GetDefinition(), a.GetDefinitionHash())
 				if err != nil {
-					return nil, err
+					return nil, mark, err
 				}
 				state = workflow.New(def, e.config.Workflow)
 			}
@@ -358,9 +361,9 @@ func (e *Engine) fold(ctx context.Context, h messages.Handle) (*workflow.State, 
 		}
 	}
 	if state == nil {
-		return nil, fmt.Errorf("history %s: %w", h, persistence.ErrNotFound)
+		return nil, mark, fmt.Errorf("history %s: %w", h, persistence.ErrNotFound)
 	}
-	return state, nil
+	return state, mark, nil
 }
 
 // Journal returns the journal, for reading.

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
@@ -31,8 +30,10 @@ type instance struct {
 
 	self  *actor.PID
 	state *workflow.State // nil until it is loaded
-	row   *journalv1.OrderRow
-	open  *journalv1.OpenRow
+	// landmark is of the history that the state has, and kept as the state is.
+	landmark landmark
+	row      *journalv1.OrderRow
+	open     *journalv1.OpenRow
 
 	deciding []any    // what is being decided
 	pending  *pending // what came of it, until it is committed
@@ -289,7 +290,7 @@ func (i *instance) load() error {
 		}
 		i.handle = e.Handle
 	}
-	state, err := i.engine.fold(ctx, i.handle)
+	state, mark, err := i.engine.fold(ctx, i.handle)
 	if err != nil {
 		return err
 	}
@@ -297,7 +298,7 @@ func (i *instance) load() error {
 		return fmt.Errorf("%w: it belongs to partition %d, not %d", workflow.ErrTaken, n, i.partition.number)
 	}
 	// The rows are not read: but for a short wait, which has none and is over soon, they tell what the state tells.
-	i.state, i.due = state, unknownDue
+	i.state, i.landmark, i.due = state, mark, unknownDue
 	i.mail.loaded.Store(true)
 	i.row, i.open = orderRow(state, state.Status(), i.partition.number), nil
 	if isOpen(state) {
@@ -328,11 +329,7 @@ func (i *instance) commit(before messages.Version, p *pending) {
 	if p.open == nil && !p.closes {
 		c.OpenBefore = nil
 	}
-	record, err := proto.Marshal(&journalv1.Record{FeatureLevel: persistence.FeatureLevel, Events: p.events})
-	if err != nil {
-		panic(fmt.Sprintf("marshal record of order %s: %v", i.id, err))
-	}
-	c.Record = record
+	c.Record = i.landmark.record(before, p.events, i.state)
 	self, e, slot, id, row, open := i.self, i.engine, i.partition, i.id, i.row, i.open
 	c.Done = func(err error) {
 		slot.tally.count(e, id, c, row, open, err)
@@ -403,7 +400,7 @@ func (i *instance) tellKey(joined bool) {
 func (i *instance) failed(p *pending, err error) {
 	i.giveBack(p)
 	first := i.row == nil
-	i.state, i.row, i.open, i.more, i.pending = nil, nil, nil, false, nil
+	i.state, i.landmark, i.row, i.open, i.more, i.pending = nil, landmark{}, nil, nil, false, nil
 	i.mail.loaded.Store(false)
 	if first {
 		i.handle = messages.Handle{}

@@ -26,6 +26,8 @@ type Metrics struct {
 	timers   prometheus.Gauge
 	rejected *prometheus.CounterVec
 	turned   prometheus.Counter
+	unsent   prometheus.Gauge
+	slow     prometheus.Counter
 
 	commitSeconds prometheus.Histogram
 	commitBatch   prometheus.Histogram
@@ -61,6 +63,12 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}, []string{"reason"}),
 		turned: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "holdfast_connections_refused_total", Help: "Connections to the public address that were closed at once: too many.",
+		}),
+		unsent: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "holdfast_unsent_bytes", Help: "Answers that were read for clients and are not sent yet.",
+		}),
+		slow: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "holdfast_slow_readers_total", Help: "Connections closed because their clients did not read, and others waited for room.",
 		}),
 		commitSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "holdfast_commit_seconds", Help: "Time from the beginning of a group commit until it is durable.",
@@ -100,8 +108,8 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	} {
 		m.ended[s] = ended.WithLabelValues(strings.ToLower(strings.TrimPrefix(s.String(), "STATUS_")))
 	}
-	reg.MustRegister(m.accepted, m.open, m.resident, m.timers, m.rejected, m.turned, m.commitSeconds, m.commitBatch, m.commitBytes,
-		m.commitFailed, ended, m)
+	reg.MustRegister(m.accepted, m.open, m.resident, m.timers, m.rejected, m.turned, m.unsent, m.slow, m.commitSeconds, m.commitBatch,
+		m.commitBytes, m.commitFailed, ended, m)
 	return m
 }
 
@@ -110,6 +118,12 @@ func (m *Metrics) Rejected(reason string) { m.rejected.WithLabelValues(reason).I
 
 // ConnectionRefused counts a connection that was one too many.
 func (m *Metrics) ConnectionRefused() { m.turned.Inc() }
+
+// Unsent notes that so many more bytes of answers are not sent yet.
+func (m *Metrics) Unsent(bytes int64) { m.unsent.Add(float64(bytes)) }
+
+// SlowReader counts a connection that was closed because its client did not read.
+func (m *Metrics) SlowReader() { m.slow.Inc() }
 
 // Synced implements persistence.Observer.
 func (m *Metrics) Synced(b persistence.Batch) {

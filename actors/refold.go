@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/holdfast-run/holdfast/actors/definition"
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
@@ -49,6 +51,10 @@ func (r *Refolder) Check(row *journalv1.OrderRow, open *journalv1.OpenRow, recor
 				s = workflow.New(def, workflow.Limits{})
 			}
 			s.Evolve(ev)
+		}
+		if e := rec.GetEntered(); e != nil && !proto.Equal(e, s.Entered()) {
+			//nolint:err113 // for people
+			return fmt.Errorf("at version %d the record names the tasks %v, and the history %v", s.Version(), e, s.Entered())
 		}
 	}
 	if s == nil {

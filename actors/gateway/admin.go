@@ -30,9 +30,13 @@ type admin struct {
 // AdminGRPC makes the gRPC server for operators. It serves what the public one does, except for what brings load: orders
 // are not submitted there, and adapters do not connect.
 func (s *Server) AdminGRPC() *grpc.Server {
-	g := grpc.NewServer(grpc.ChainUnaryInterceptor(s.containUnary), grpc.ChainStreamInterceptor(s.containStream))
+	g := grpc.NewServer(
+		grpc.ChainUnaryInterceptor(s.containUnary, s.boundUnary(s.adminUnsent)),
+		grpc.ChainStreamInterceptor(s.containStream),
+		grpc.ForceServerCodecV2(newCodec()),
+	)
 	adminv1.RegisterAdminServiceServer(g, admin{Server: s})
-	orderv1.RegisterOrderServiceServer(g, adminOrders{orders{Server: s}})
+	orderv1.RegisterOrderServiceServer(g, adminOrders{orders{Server: s, unsent: s.adminUnsent}})
 	definitionv1.RegisterDefinitionServiceServer(g, definitions{Server: s})
 	grpc_health_v1.RegisterHealthServer(g, s.health)
 	reflection.Register(g)

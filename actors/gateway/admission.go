@@ -64,7 +64,11 @@ func (a *admission) client(ctx context.Context) (string, error) {
 	if !ok {
 		return "at no address", nil
 	}
-	if tcp, isTCP := p.Addr.(*net.TCPAddr); isTCP { // the port differs with each connection of a client
+	addr := p.Addr
+	if known, ok := addr.(readerAddr); ok {
+		addr = known.Addr
+	}
+	if tcp, isTCP := addr.(*net.TCPAddr); isTCP { // the port differs with each connection of a client
 		return "at " + tcp.AddrPort().Addr().Unmap().WithZone("").String(), nil
 	}
 	return "at " + p.Addr.String(), nil

@@ -43,6 +43,13 @@ type Config struct {
 	// Headers is the longest metadata of a call or stream, in bytes, as HTTP/2 counts them: names, values, and 32 for each.
 	// A connection may make the node hold as many for each of its streams. Default 16 KiB.
 	Headers int
+	// Unsent is the most bytes of answers that were read for the clients of the public address and not sent to them yet;
+	// beyond it, reads wait. A connection may have a quarter of it. The administration has a quarter of it beside that. An
+	// answer that is longer is sent alone. Default 64 MiB.
+	Unsent int64
+	// SlowReader is how long a client may leave an answer unread while others wait for room because of it; then its
+	// connection is closed. Default 30 s.
+	SlowReader time.Duration
 	// Heartbeat is how often an adapter shows that it lives; after three it is taken for dead. Default 5 s.
 	Heartbeat time.Duration
 	// Version is what the node says of itself to operators.
@@ -68,6 +75,12 @@ func (c Config) WithDefaults() Config {
 	def(&c.Connections, 10_000)
 	def(&c.Streams, 1000)
 	def(&c.Headers, 16<<10)
+	if c.Unsent == 0 {
+		c.Unsent = 64 << 20
+	}
+	if c.SlowReader == 0 {
+		c.SlowReader = 30 * time.Second
+	}
 	if c.Heartbeat == 0 {
 		c.Heartbeat = 5 * time.Second
 	}
@@ -76,6 +89,11 @@ func (c Config) WithDefaults() Config {
 
 // maxHeartbeat is the longest time between two signs of life: adapters are told it in milliseconds, of 32 bits.
 const maxHeartbeat = time.Hour
+
+// place is what one answer takes of Unsent until its size is known: an order has an input and an output.
+func (c Config) place() int64 {
+	return int64(max(c.MaxInput, pageBytes)) + int64(max(c.MaxOutput, pageBytes))
+}
 
 // maxClientRate is the highest rate that can be limited, in orders/s.
 const maxClientRate = 1e9
@@ -106,6 +124,12 @@ func (c Config) Validate() error {
 	}
 	if c.Heartbeat != 0 && (c.Heartbeat < time.Millisecond || c.Heartbeat > maxHeartbeat) {
 		errs = append(errs, fmt.Errorf("the Heartbeat is %v, and must be from 1ms to %v", c.Heartbeat, maxHeartbeat))
+	}
+	if c.Unsent < 0 {
+		errs = append(errs, fmt.Errorf("Unsent is %d, and must not be negative", c.Unsent))
+	}
+	if c.SlowReader < 0 {
+		errs = append(errs, fmt.Errorf("SlowReader is %v, and must not be negative", c.SlowReader))
 	}
 	if !(c.ClientRate >= 0 && c.ClientRate <= maxClientRate) { // not a number is wrong, too
 		errs = append(errs, fmt.Errorf("ClientRate is %v, and must be from 0 to %v", c.ClientRate, float64(maxClientRate)))

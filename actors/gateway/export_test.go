@@ -75,3 +75,10 @@ func (s *Server) Receive(h *adapterv1.Hello, m *adapterv1.ConnectRequest) error 
 	defer s.engine.Detach(h, c.id)
 	return c.handle(m)
 }
+
+// Unsent is how many bytes of answers are not sent yet to clients of the public address.
+func (s *Server) Unsent() int64 {
+	s.unsent.mu.Lock()
+	defer s.unsent.mu.Unlock()
+	return s.unsent.most - s.unsent.left
+}

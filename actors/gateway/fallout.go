@@ -206,7 +206,7 @@ func (a admin) ShowFallout(ctx context.Context, r *adminv1.ShowFalloutRequest) (
 	}
 	out.Compensable = compensable(s)
 	h := newHistory(a.engine.Journal(), handle, 1)
-	err = h.read(ctx, func(ev *orderv1.HistoryEvent) bool {
+	err = h.read(ctx, func(int) bool { return true }, func(ev *orderv1.HistoryEvent) bool {
 		if ev.GetType() == lateResult {
 			out.LateResults = append(out.LateResults, ev)
 		}

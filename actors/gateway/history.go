@@ -19,6 +19,11 @@ import (
 const (
 	defaultHistoryPage = 1000
 	maxPage            = 1000
+	// pageBytes is about the most bytes of a page, but for one that has a single larger thing: clients take 4 MiB if they
+	// don't say otherwise.
+	pageBytes = 1 << 20
+	// eventOverhead is what a message takes for an event beside that itself.
+	eventOverhead = 5
 )
 
 // History implements orderv1.OrderServiceServer.
@@ -32,18 +37,14 @@ func (o orders) History(ctx context.Context, r *orderv1.HistoryRequest) (*orderv
 	if err != nil {
 		return nil, err
 	}
-	out := &orderv1.HistoryResponse{}
 	h := newHistory(o.engine.Journal(), entry.Handle, messages.Version(r.GetFromVersion()))
-	err = h.read(ctx, func(ev *orderv1.HistoryEvent) bool {
-		if len(out.GetEvents()) == limit {
-			out.NextVersion = ev.GetVersion()
-			return false
-		}
-		out.Events = append(out.Events, ev)
-		return true
-	})
+	page, more, err := h.page(ctx, limit)
 	if err != nil {
 		return nil, o.fail(err)
+	}
+	out := &orderv1.HistoryResponse{Events: page}
+	if more {
+		out.NextVersion = uint64(h.next)
 	}
 	return out, nil
 }
@@ -75,42 +76,146 @@ type history struct {
 	journal persistence.Reader
 	handle  messages.Handle
 	from    messages.Version // the first to tell
-	next    messages.Version // the next to read
-	// tasks are what the frames stand for: events name them by number, and only the first by name. So a history is always
-	// read from its beginning.
+	next    messages.Version // the next to read; 0: where to begin is not known yet
+	record  messages.Version // the first of the record that the next is in
+	// tasks are what the frames stand for: events name them by number, and only the first by name. Those that were left are
+	// forgotten when the history names the tasks that are entered.
 	tasks map[uint32]task
-	ended bool // the event that ends the order was read, and none that reopens it since
+	// ended: the last event read that ends the order was not followed by one that reopens it.
+	ended bool
 }
 
 func newHistory(j persistence.Reader, h messages.Handle, from messages.Version) *history {
-	return &history{journal: j, handle: h, from: from, next: 1, tasks: map[uint32]task{}}
+	return &history{journal: j, handle: h, from: max(from, 1), tasks: map[uint32]task{}}
 }
 
-// read tells events until there are none, or tell refuses one.
-func (h *history) read(ctx context.Context, tell func(*orderv1.HistoryEvent) bool) error {
-	for stored, err := range h.journal.Records(ctx, h.handle, h.next) {
+// page reads the next events: as many as a message may have, and at most limit. More tells whether it stopped before the end
+// of the history.
+func (h *history) page(ctx context.Context, limit int) (page []*orderv1.HistoryEvent, more bool, err error) {
+	bytes := 0
+	err = h.read(ctx, func(size int) bool {
+		more = len(page) == limit || len(page) > 0 && bytes+size > pageBytes
+		return !more
+	}, func(ev *orderv1.HistoryEvent) bool {
+		bytes += proto.Size(ev) + eventOverhead
+		if more = len(page) > 0 && bytes > pageBytes; !more {
+			page = append(page, ev)
+		}
+		return !more
+	})
+	return page, more, err
+}
+
+// read tells events until there are none, or tell refuses one. Room is asked before, so that one of which only the size is
+// known is not decoded in vain: the journal has so many bytes of it.
+func (h *history) read(ctx context.Context, room func(bytes int) bool, tell func(*orderv1.HistoryEvent) bool) error {
+	landmark, err := h.locate(ctx)
+	if err != nil || landmark == 0 && h.next == 0 {
+		return err
+	}
+	for stored, err := range h.journal.Records(ctx, h.handle, max(landmark, h.record)) {
 		if err != nil {
 			return fmt.Errorf("read history: %w", err)
 		}
-		var r journalv1.Record
-		if err := proto.Unmarshal(stored.Data, &r); err != nil {
-			return persistence.DecodeError("record", err)
+		if landmark != 0 {
+			head, err := headOf(stored)
+			if err == nil && (stored.First != landmark || head.GetEntered() == nil) {
+				err = persistence.DecodeError("history", fmt.Errorf("the record with version %d does not name the tasks entered", landmark))
+			}
+			if err != nil {
+				return err
+			}
+			h.entered(head.GetEntered())
+			landmark = 0
+			continue
 		}
-		for i, ev := range r.GetEvents() {
-			v := stored.First + messages.Version(i)
-			if v < h.next {
-				continue
-			}
-			out := historyEvent(ev, h.tasks)
-			out.Version = uint64(v)
-			if v >= h.from && !tell(out) {
-				return nil
-			}
-			h.next = v + 1
-			h.ended = (h.ended || isEnd(out.GetType())) && ev.GetOrderReopened() == nil
+		if more, err := h.tellRecord(stored, room, tell); !more || err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// tellRecord tells the events of a record, and whether all were taken.
+func (h *history) tellRecord(
+	stored persistence.StoredRecord, room func(int) bool, tell func(*orderv1.HistoryEvent) bool,
+) (more bool, err error) {
+	h.record = stored.First
+	v := stored.First
+	for raw, err := range persistence.Events(stored.Data) {
+		if err != nil {
+			return false, persistence.DecodeError("record", err)
+		}
+		if v < h.next {
+			v++
+			continue
+		}
+		if v >= h.from && !room(len(raw)) {
+			return false, nil
+		}
+		var ev journalv1.Event
+		if err := proto.Unmarshal(raw, &ev); err != nil {
+			return false, persistence.DecodeError("record", err)
+		}
+		out := historyEvent(&ev, h.tasks)
+		out.Version = uint64(v)
+		if v >= h.from && !tell(out) {
+			return false, nil
+		}
+		v++
+		h.next = v
+		h.ended = (h.ended || isEnd(out.GetType())) && ev.GetOrderReopened() == nil
+	}
+	h.record = v
+	head, err := headOf(stored)
+	if err == nil && head.GetEntered() != nil {
+		h.entered(head.GetEntered())
+	}
+	return err == nil, err
+}
+
+// locate finds out where to begin, so that what the numbers of frames stand for is known at the first version wanted. It
+// returns the record that tells so; 0 if reading goes on, begins at the first event, or has to wait for the first version
+// wanted.
+func (h *history) locate(ctx context.Context) (messages.Version, error) {
+	if h.next == 0 && h.from == 1 {
+		h.next = 1
+	}
+	if h.next != 0 {
+		return 0, nil
+	}
+	for stored, err := range h.journal.Records(ctx, h.handle, h.from) {
+		if err != nil {
+			return 0, fmt.Errorf("read history: %w", err)
+		}
+		head, err := headOf(stored)
+		if err != nil {
+			return 0, err
+		}
+		if head.GetEnteredAt() == 0 {
+			h.next = 1
+		}
+		return messages.Version(head.GetEnteredAt()), nil
+	}
+	return 0, nil
+}
+
+func headOf(stored persistence.StoredRecord) (*journalv1.RecordHead, error) {
+	head := new(journalv1.RecordHead)
+	if err := (proto.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(stored.Data, head); err != nil {
+		return nil, persistence.DecodeError("record", err)
+	}
+	return head, nil
+}
+
+// entered takes over what the numbers of frames stand for.
+func (h *history) entered(e *journalv1.TasksEntered) {
+	clear(h.tasks)
+	for _, t := range e.GetTasks() {
+		h.tasks[t.GetFrame()] = task{
+			ref: t.GetTask(), activity: t.GetActivity(), key: t.GetKey(), child: t.GetChildId(), attempt: t.GetAttempt(),
+		}
+	}
 }
 
 // Watch implements orderv1.OrderServiceServer.
@@ -130,7 +235,7 @@ func (o orders) Watch(r *orderv1.WatchRequest, st grpc.ServerStreamingServer[ord
 	}
 	h := newHistory(o.engine.Journal(), entry.Handle, messages.Version(r.GetFromVersion()))
 	for {
-		if err := tellNew(st, h); err != nil {
+		if err := o.tellNew(st, h); err != nil {
 			return o.fail(err)
 		}
 		if h.ended {
@@ -146,27 +251,27 @@ func (o orders) Watch(r *orderv1.WatchRequest, st grpc.ServerStreamingServer[ord
 	}
 }
 
-// tellNew sends what is new.
-func tellNew(st grpc.ServerStreamingServer[orderv1.WatchResponse], h *history) error {
-	var page []*orderv1.HistoryEvent
-	var failed error
-	send := func() bool {
-		if len(page) > 0 {
-			failed = st.Send(&orderv1.WatchResponse{Events: page})
-			page = nil
-		}
-		return failed == nil
-	}
-	err := h.read(st.Context(), func(ev *orderv1.HistoryEvent) bool {
-		page = append(page, ev)
-		return len(page) < maxFrame || send()
-	})
+// tellNew sends what is new. What is behind is not read, so whether the order had ended by then is asked first.
+func (o orders) tellNew(st grpc.ServerStreamingServer[orderv1.WatchResponse], h *history) error {
+	ctx := st.Context()
+	row, err := h.journal.Row(ctx, h.handle)
 	if err != nil {
-		return err
+		return fmt.Errorf("read the order's row: %w", err)
 	}
-	send()
-	if failed != nil {
-		return fmt.Errorf("send: %w", failed)
+	h.ended = row.GetEndedAt() != 0
+	for more := true; more; {
+		c, err := o.unsent.take(ctx)
+		if err != nil {
+			return err
+		}
+		var page []*orderv1.HistoryEvent
+		if page, more, err = h.page(ctx, maxFrame); err != nil || len(page) == 0 {
+			c.give()
+			return err
+		}
+		if err := send(st, &orderv1.WatchResponse{Events: page}, c); err != nil {
+			return err
+		}
 	}
 	return nil
 }

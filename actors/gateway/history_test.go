@@ -57,10 +57,10 @@ func describe(events []*orderv1.HistoryEvent) string {
 	return strings.Join(lines, "\n")
 }
 
-// watch reads a history to its end.
-func (n *node) watch(id string, from uint64) []*orderv1.HistoryEvent {
+// watch reads the history of order a to its end.
+func (n *node) watch(from uint64) []*orderv1.HistoryEvent {
 	n.t.Helper()
-	st, err := n.orders.Watch(n.t.Context(), &orderv1.WatchRequest{Id: id, FromVersion: from})
+	st, err := n.orders.Watch(n.t.Context(), &orderv1.WatchRequest{Id: "a", FromVersion: from})
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -91,8 +91,8 @@ do:
 		a := n.connect(10)
 		n.submit(&orderv1.WorkOrder{Id: "a", Definition: def, Input: []byte("1")}, accepted)
 		watched := make(chan []*orderv1.HistoryEvent, 2)
-		go func() { watched <- n.watch("a", 0) }()
-		go func() { watched <- n.watch("a", 8) }()
+		go func() { watched <- n.watch(0) }()
+		go func() { watched <- n.watch(8) }()
 		task := a.tasks(1)[0]
 		failed := resultOf(task, 1)
 		failed.Outcome, failed.Output, failed.Error = adapterv1.Outcome_OUTCOME_FAILED, nil, &problemv1.Problem{Title: "Busy"}
@@ -181,7 +181,7 @@ do:
 		if r, _ := history(31, 7); len(r.GetEvents()) != 0 || r.GetNextVersion() != 0 {
 			t.Errorf("behind the end are %v", r)
 		}
-		if got := n.watch("a", 31); len(got) != 0 {
+		if got := n.watch(31); len(got) != 0 {
 			t.Errorf("watched behind the end: %v", got)
 		}
 		for _, size := range []int32{-1, 1001} {

@@ -29,7 +29,14 @@ func (b *Bounded) Accept() (net.Conn, error) {
 			return nil, err //nolint:wrapcheck // it stands for what it wraps
 		}
 		if b.open.Add(1) <= b.most {
-			return &boundedConn{Conn: c, leave: sync.OnceFunc(func() { b.open.Add(-1) })}, nil
+			r := &reader{name: c.RemoteAddr().String()}
+			bounded := &boundedConn{Conn: c, addr: readerAddr{c.RemoteAddr(), r}}
+			bounded.leave = sync.OnceFunc(func() {
+				b.open.Add(-1)
+				r.leave()
+			})
+			r.hangUp = func() { _ = bounded.Close() } // whatever comes of it
+			return bounded, nil
 		}
 		b.open.Add(-1)
 		_ = c.Close() // whatever comes of it
@@ -40,8 +47,12 @@ func (b *Bounded) Accept() (net.Conn, error) {
 type boundedConn struct {
 	net.Conn
 
+	addr  readerAddr
 	leave func()
 }
+
+// RemoteAddr implements net.Conn.
+func (c *boundedConn) RemoteAddr() net.Addr { return c.addr }
 
 func (c *boundedConn) Close() error {
 	defer c.leave()

@@ -19,6 +19,8 @@ import (
 type orders struct {
 	orderv1.UnimplementedOrderServiceServer
 	*Server
+
+	unsent *unsent // of the listener
 }
 
 // begin takes a place among the orders that wait to become durable. The last quarter is kept for interactive orders, so

@@ -36,15 +36,30 @@ type Server struct {
 
 	accepting atomic.Int64
 	admission *admission
+	// unsent is of the public address; the administration has one of its own, so that clients can't fill it.
+	unsent, adminUnsent *unsent
 }
 
 // New makes the API of an engine.
 func New(config Config, engine *actors.Engine, metrics *actors.Metrics, node messages.NodeID, log *slog.Logger) *Server {
 	config = config.WithDefaults()
-	return &Server{
+	s := &Server{
 		config: config, engine: engine, metrics: metrics, node: node, log: log, health: health.NewServer(),
 		stopping: make(chan struct{}), started: time.Now(), admission: newAdmission(config),
 	}
+	s.unsent = s.newUnsent(config.Unsent)
+	s.adminUnsent = s.newUnsent(config.Unsent / 4)
+	return s
+}
+
+func (s *Server) newUnsent(most int64) *unsent {
+	u := newUnsent(most, s.config.place(), s.config.SlowReader)
+	u.changed = s.metrics.Unsent
+	u.slow = func(name string) {
+		s.metrics.SlowReader()
+		s.log.Warn("connection closed: its client does not read, and others wait for room", "client", name, "after", s.config.SlowReader)
+	}
+	return u
 }
 
 // frameOverhead is what a message may have beside the input or output that it carries.
@@ -60,11 +75,12 @@ func (s *Server) GRPC(extra ...grpc.ServerOption) *grpc.Server {
 		grpc.InitialConnWindowSize(4 << 20),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
-		grpc.ChainUnaryInterceptor(s.containUnary),
+		grpc.ChainUnaryInterceptor(s.containUnary, s.boundUnary(s.unsent)),
 		grpc.ChainStreamInterceptor(s.containStream),
+		grpc.ForceServerCodecV2(newCodec()),
 	}, extra...)
 	g := grpc.NewServer(opts...)
-	orderv1.RegisterOrderServiceServer(g, orders{Server: s})
+	orderv1.RegisterOrderServiceServer(g, orders{Server: s, unsent: s.unsent})
 	definitionv1.RegisterDefinitionServiceServer(g, definitions{Server: s})
 	adapterv1.RegisterAdapterServiceServer(g, adapterService{Server: s})
 	grpc_health_v1.RegisterHealthServer(g, s.health)

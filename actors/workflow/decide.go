@@ -164,6 +164,8 @@ type machine struct {
 	now  time.Time
 	rand uint64
 	out  []*journalv1.Event
+	// bytes is about how much out has of payloads.
+	bytes int
 	// args and task are used for one evaluation after the other.
 	args Args
 	task TaskArg
@@ -232,6 +234,7 @@ func (m *machine) emit(ev *journalv1.Event) {
 		m.out = make([]*journalv1.Event, 0, 8)
 	}
 	m.out = append(m.out, ev)
+	m.bytes += payload(ev)
 }
 
 // chance returns a number in [0, 1), another one each time.

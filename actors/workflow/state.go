@@ -14,6 +14,9 @@ import (
 type Limits struct {
 	// Steps is the most tasks entered in one decision; the rest is left to Continue. Default 200.
 	Steps int
+	// Bytes is about how much one decision may put into the journal before the rest is left to Continue; a step that is begun
+	// is ended. So what is read at once of a history is small, too. Default 1 MiB.
+	Bytes int
 	// Events is the longest history; an order that would exceed it is faulted. Default 1,000,000.
 	Events messages.Version
 	// StopGrace is how long activities under way are awaited when their scope is left; until the latest of their
@@ -38,6 +41,9 @@ type Limits struct {
 func (l Limits) WithDefaults() Limits {
 	if l.Steps == 0 {
 		l.Steps = 200
+	}
+	if l.Bytes == 0 {
+		l.Bytes = 1 << 20
 	}
 	if l.Events == 0 {
 		l.Events = 1_000_000
@@ -362,6 +368,25 @@ func (s *State) Size() int {
 		add(d.output)
 	}
 	return sum
+}
+
+// Entered returns what the numbers of frames stand for in the events to come.
+func (s *State) Entered() *journalv1.TasksEntered {
+	out := &journalv1.TasksEntered{}
+	for _, f := range s.frames {
+		if f.task == nil {
+			continue
+		}
+		t := &journalv1.TaskEntered{Frame: f.id, Task: f.task.Ref}
+		if f.call != nil {
+			t.Activity, t.Key, t.Attempt = f.call.scheduled.GetActivity(), f.call.scheduled.GetKey(), f.call.scheduled.GetAttempt()
+		}
+		if f.child != nil {
+			t.ChildId = f.child.scheduled.GetChildId()
+		}
+		out.Tasks = append(out.Tasks, t)
+	}
+	return out
 }
 
 func (s *State) root() *frame {

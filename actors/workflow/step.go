@@ -11,7 +11,7 @@ import (
 
 // advance goes on until everything waits, the order has ended, or the decision is long enough.
 func (m *machine) advance() {
-	for steps := 0; steps < m.s.limits.Steps && !m.s.Ended(); steps++ {
+	for steps := 0; steps < m.s.limits.Steps && m.bytes < m.s.limits.Bytes && !m.s.Ended(); steps++ {
 		f := m.s.runnable()
 		if f == nil {
 			return

@@ -61,10 +61,15 @@ func nodeFlags(f *pflag.FlagSet, c *nodeConfig) {
 		"most connections to the public address (10000, but no more than leaves file descriptors for the journal and the administration)")
 	f.IntVar(&g.Streams, "max-streams", 0, "most calls and streams of one connection at once; further ones wait in the client (1000)")
 	f.IntVar(&g.Headers, "max-headers", 0, "longest metadata of a call or stream, in bytes (16 KiB)")
+	f.Int64Var(&g.Unsent, "unsent", 0,
+		"most bytes of answers that were read for clients and not sent to them yet; beyond it, reads wait (64 MiB)")
+	f.DurationVar(&g.SlowReader, "slow-reader", 0,
+		"how long a client may leave an answer unread while others wait for room; then its connection is closed (30s)")
 	f.DurationVar(&g.Heartbeat, "heartbeat", 0, "how often an adapter shows that it lives; three times silent, it counts as dead (5s)")
 
 	e := &c.Engine
 	f.IntVar(&e.Workflow.Steps, "steps", 0, "most tasks entered in one commit (200)")
+	f.IntVar(&e.Workflow.Bytes, "commit-bytes", 0, "about how much one order puts into one commit, in bytes (1 MiB)")
 	f.Uint64Var((*uint64)(&e.Workflow.Events), "max-events", 0, "longest history of an order, in events; a longer one faults it (1000000)")
 	f.IntVar(&e.Workflow.Depth, "max-nesting", 0, "most orders above a child order (16)")
 	f.IntVar(&e.Workflow.Deeds, "max-deeds", 0, "most activities of one order that could be undone; one more faults it (10000)")

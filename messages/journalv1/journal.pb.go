@@ -205,8 +205,13 @@ func (Reopening) EnumDescriptor() ([]byte, []int) {
 type Record struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The least feature level that a reader must have.
-	FeatureLevel  uint32   `protobuf:"varint,1,opt,name=feature_level,json=featureLevel,proto3" json:"feature_level,omitempty"`
-	Events        []*Event `protobuf:"bytes,2,rep,name=events,proto3" json:"events,omitempty"`
+	FeatureLevel uint32   `protobuf:"varint,1,opt,name=feature_level,json=featureLevel,proto3" json:"feature_level,omitempty"`
+	Events       []*Event `protobuf:"bytes,2,rep,name=events,proto3" json:"events,omitempty"`
+	// The tasks that are entered once these events have happened. A long history has them again and again, so that it can be
+	// read from there on; else absent.
+	Entered *TasksEntered `protobuf:"bytes,3,opt,name=entered,proto3" json:"entered,omitempty"`
+	// The first version of the latest record before this one that has them; 0: none has.
+	EnteredAt     uint64 `protobuf:"varint,4,opt,name=entered_at,json=enteredAt,proto3" json:"entered_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -253,6 +258,205 @@ func (x *Record) GetEvents() []*Event {
 		return x.Events
 	}
 	return nil
+}
+
+func (x *Record) GetEntered() *TasksEntered {
+	if x != nil {
+		return x.Entered
+	}
+	return nil
+}
+
+func (x *Record) GetEnteredAt() uint64 {
+	if x != nil {
+		return x.EnteredAt
+	}
+	return 0
+}
+
+// RecordHead is what a record has beside its events. It is read in place of the record where those are not needed.
+type RecordHead struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Entered       *TasksEntered          `protobuf:"bytes,3,opt,name=entered,proto3" json:"entered,omitempty"`
+	EnteredAt     uint64                 `protobuf:"varint,4,opt,name=entered_at,json=enteredAt,proto3" json:"entered_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordHead) Reset() {
+	*x = RecordHead{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordHead) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordHead) ProtoMessage() {}
+
+func (x *RecordHead) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordHead.ProtoReflect.Descriptor instead.
+func (*RecordHead) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *RecordHead) GetEntered() *TasksEntered {
+	if x != nil {
+		return x.Entered
+	}
+	return nil
+}
+
+func (x *RecordHead) GetEnteredAt() uint64 {
+	if x != nil {
+		return x.EnteredAt
+	}
+	return 0
+}
+
+type TasksEntered struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tasks         []*TaskEntered         `protobuf:"bytes,1,rep,name=tasks,proto3" json:"tasks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TasksEntered) Reset() {
+	*x = TasksEntered{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TasksEntered) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TasksEntered) ProtoMessage() {}
+
+func (x *TasksEntered) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TasksEntered.ProtoReflect.Descriptor instead.
+func (*TasksEntered) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *TasksEntered) GetTasks() []*TaskEntered {
+	if x != nil {
+		return x.Tasks
+	}
+	return nil
+}
+
+// TaskEntered is what the number of a frame stands for in the events that follow.
+type TaskEntered struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Frame uint32                 `protobuf:"varint,1,opt,name=frame,proto3" json:"frame,omitempty"`
+	// The task's reference, a JSON pointer into the definition.
+	Task string `protobuf:"bytes,2,opt,name=task,proto3" json:"task,omitempty"`
+	// Of its last attempt, if it has one.
+	Activity string `protobuf:"bytes,3,opt,name=activity,proto3" json:"activity,omitempty"`
+	Key      string `protobuf:"bytes,4,opt,name=key,proto3" json:"key,omitempty"`
+	Attempt  uint32 `protobuf:"varint,5,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	// Of its child, if it has one.
+	ChildId       string `protobuf:"bytes,6,opt,name=child_id,json=childId,proto3" json:"child_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TaskEntered) Reset() {
+	*x = TaskEntered{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TaskEntered) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TaskEntered) ProtoMessage() {}
+
+func (x *TaskEntered) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TaskEntered.ProtoReflect.Descriptor instead.
+func (*TaskEntered) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *TaskEntered) GetFrame() uint32 {
+	if x != nil {
+		return x.Frame
+	}
+	return 0
+}
+
+func (x *TaskEntered) GetTask() string {
+	if x != nil {
+		return x.Task
+	}
+	return ""
+}
+
+func (x *TaskEntered) GetActivity() string {
+	if x != nil {
+		return x.Activity
+	}
+	return ""
+}
+
+func (x *TaskEntered) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *TaskEntered) GetAttempt() uint32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *TaskEntered) GetChildId() string {
+	if x != nil {
+		return x.ChildId
+	}
+	return ""
 }
 
 // Event is one thing that happened to an order. Its version is its place in the history, from 1. Times are nanoseconds
@@ -304,7 +508,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[1]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -316,7 +520,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[1]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -329,7 +533,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{1}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Event) GetAt() int64 {
@@ -884,7 +1088,7 @@ type OrderAccepted struct {
 
 func (x *OrderAccepted) Reset() {
 	*x = OrderAccepted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[2]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -896,7 +1100,7 @@ func (x *OrderAccepted) String() string {
 func (*OrderAccepted) ProtoMessage() {}
 
 func (x *OrderAccepted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[2]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -909,7 +1113,7 @@ func (x *OrderAccepted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderAccepted.ProtoReflect.Descriptor instead.
 func (*OrderAccepted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{2}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *OrderAccepted) GetOrderId() string {
@@ -999,7 +1203,7 @@ type Parent struct {
 
 func (x *Parent) Reset() {
 	*x = Parent{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[3]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1011,7 +1215,7 @@ func (x *Parent) String() string {
 func (*Parent) ProtoMessage() {}
 
 func (x *Parent) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[3]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1024,7 +1228,7 @@ func (x *Parent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Parent.ProtoReflect.Descriptor instead.
 func (*Parent) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{3}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Parent) GetOrderId() string {
@@ -1072,7 +1276,7 @@ type Label struct {
 
 func (x *Label) Reset() {
 	*x = Label{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[4]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1084,7 +1288,7 @@ func (x *Label) String() string {
 func (*Label) ProtoMessage() {}
 
 func (x *Label) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[4]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1097,7 +1301,7 @@ func (x *Label) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Label.ProtoReflect.Descriptor instead.
 func (*Label) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{4}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Label) GetName() string {
@@ -1127,7 +1331,7 @@ type OrderStarted struct {
 
 func (x *OrderStarted) Reset() {
 	*x = OrderStarted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[5]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1139,7 +1343,7 @@ func (x *OrderStarted) String() string {
 func (*OrderStarted) ProtoMessage() {}
 
 func (x *OrderStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[5]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1152,7 +1356,7 @@ func (x *OrderStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderStarted.ProtoReflect.Descriptor instead.
 func (*OrderStarted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{5}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *OrderStarted) GetInput() []byte {
@@ -1189,7 +1393,7 @@ type TaskStarted struct {
 
 func (x *TaskStarted) Reset() {
 	*x = TaskStarted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[6]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1201,7 +1405,7 @@ func (x *TaskStarted) String() string {
 func (*TaskStarted) ProtoMessage() {}
 
 func (x *TaskStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[6]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1214,7 +1418,7 @@ func (x *TaskStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskStarted.ProtoReflect.Descriptor instead.
 func (*TaskStarted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{6}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *TaskStarted) GetFrame() uint32 {
@@ -1271,7 +1475,7 @@ type TaskSkipped struct {
 
 func (x *TaskSkipped) Reset() {
 	*x = TaskSkipped{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[7]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1283,7 +1487,7 @@ func (x *TaskSkipped) String() string {
 func (*TaskSkipped) ProtoMessage() {}
 
 func (x *TaskSkipped) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[7]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1296,7 +1500,7 @@ func (x *TaskSkipped) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskSkipped.ProtoReflect.Descriptor instead.
 func (*TaskSkipped) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{7}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *TaskSkipped) GetParent() uint32 {
@@ -1337,7 +1541,7 @@ type AttemptScheduled struct {
 
 func (x *AttemptScheduled) Reset() {
 	*x = AttemptScheduled{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[8]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1349,7 +1553,7 @@ func (x *AttemptScheduled) String() string {
 func (*AttemptScheduled) ProtoMessage() {}
 
 func (x *AttemptScheduled) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[8]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1362,7 +1566,7 @@ func (x *AttemptScheduled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttemptScheduled.ProtoReflect.Descriptor instead.
 func (*AttemptScheduled) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{8}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *AttemptScheduled) GetFrame() uint32 {
@@ -1433,7 +1637,7 @@ type AttemptOverflowed struct {
 
 func (x *AttemptOverflowed) Reset() {
 	*x = AttemptOverflowed{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[9]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1445,7 +1649,7 @@ func (x *AttemptOverflowed) String() string {
 func (*AttemptOverflowed) ProtoMessage() {}
 
 func (x *AttemptOverflowed) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[9]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1458,7 +1662,7 @@ func (x *AttemptOverflowed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttemptOverflowed.ProtoReflect.Descriptor instead.
 func (*AttemptOverflowed) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{9}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *AttemptOverflowed) GetFrame() uint32 {
@@ -1489,7 +1693,7 @@ type AttemptSent struct {
 
 func (x *AttemptSent) Reset() {
 	*x = AttemptSent{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[10]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1501,7 +1705,7 @@ func (x *AttemptSent) String() string {
 func (*AttemptSent) ProtoMessage() {}
 
 func (x *AttemptSent) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[10]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1514,7 +1718,7 @@ func (x *AttemptSent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttemptSent.ProtoReflect.Descriptor instead.
 func (*AttemptSent) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{10}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *AttemptSent) GetFrame() uint32 {
@@ -1562,7 +1766,7 @@ type AttemptLost struct {
 
 func (x *AttemptLost) Reset() {
 	*x = AttemptLost{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[11]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1574,7 +1778,7 @@ func (x *AttemptLost) String() string {
 func (*AttemptLost) ProtoMessage() {}
 
 func (x *AttemptLost) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[11]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1587,7 +1791,7 @@ func (x *AttemptLost) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttemptLost.ProtoReflect.Descriptor instead.
 func (*AttemptLost) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{11}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *AttemptLost) GetFrame() uint32 {
@@ -1635,7 +1839,7 @@ type AttemptOverdue struct {
 
 func (x *AttemptOverdue) Reset() {
 	*x = AttemptOverdue{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[12]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1647,7 +1851,7 @@ func (x *AttemptOverdue) String() string {
 func (*AttemptOverdue) ProtoMessage() {}
 
 func (x *AttemptOverdue) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[12]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1660,7 +1864,7 @@ func (x *AttemptOverdue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttemptOverdue.ProtoReflect.Descriptor instead.
 func (*AttemptOverdue) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{12}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *AttemptOverdue) GetFrame() uint32 {
@@ -1685,7 +1889,7 @@ type AttemptEnded struct {
 
 func (x *AttemptEnded) Reset() {
 	*x = AttemptEnded{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[13]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1697,7 +1901,7 @@ func (x *AttemptEnded) String() string {
 func (*AttemptEnded) ProtoMessage() {}
 
 func (x *AttemptEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[13]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1710,7 +1914,7 @@ func (x *AttemptEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttemptEnded.ProtoReflect.Descriptor instead.
 func (*AttemptEnded) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{13}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *AttemptEnded) GetFrame() uint32 {
@@ -1767,7 +1971,7 @@ type TaskCompleted struct {
 
 func (x *TaskCompleted) Reset() {
 	*x = TaskCompleted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[14]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1779,7 +1983,7 @@ func (x *TaskCompleted) String() string {
 func (*TaskCompleted) ProtoMessage() {}
 
 func (x *TaskCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[14]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1792,7 +1996,7 @@ func (x *TaskCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskCompleted.ProtoReflect.Descriptor instead.
 func (*TaskCompleted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{14}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *TaskCompleted) GetFrame() uint32 {
@@ -1841,7 +2045,7 @@ type TaskFaulted struct {
 
 func (x *TaskFaulted) Reset() {
 	*x = TaskFaulted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[15]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1853,7 +2057,7 @@ func (x *TaskFaulted) String() string {
 func (*TaskFaulted) ProtoMessage() {}
 
 func (x *TaskFaulted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[15]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1866,7 +2070,7 @@ func (x *TaskFaulted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskFaulted.ProtoReflect.Descriptor instead.
 func (*TaskFaulted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{15}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *TaskFaulted) GetFrame() uint32 {
@@ -1894,7 +2098,7 @@ type WaitStarted struct {
 
 func (x *WaitStarted) Reset() {
 	*x = WaitStarted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[16]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1906,7 +2110,7 @@ func (x *WaitStarted) String() string {
 func (*WaitStarted) ProtoMessage() {}
 
 func (x *WaitStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[16]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1919,7 +2123,7 @@ func (x *WaitStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitStarted.ProtoReflect.Descriptor instead.
 func (*WaitStarted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{16}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *WaitStarted) GetFrame() uint32 {
@@ -1952,7 +2156,7 @@ type RetryScheduled struct {
 
 func (x *RetryScheduled) Reset() {
 	*x = RetryScheduled{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[17]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1964,7 +2168,7 @@ func (x *RetryScheduled) String() string {
 func (*RetryScheduled) ProtoMessage() {}
 
 func (x *RetryScheduled) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[17]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1977,7 +2181,7 @@ func (x *RetryScheduled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryScheduled.ProtoReflect.Descriptor instead.
 func (*RetryScheduled) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{17}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RetryScheduled) GetFrame() uint32 {
@@ -2027,7 +2231,7 @@ type RetryStarted struct {
 
 func (x *RetryStarted) Reset() {
 	*x = RetryStarted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[18]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2039,7 +2243,7 @@ func (x *RetryStarted) String() string {
 func (*RetryStarted) ProtoMessage() {}
 
 func (x *RetryStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[18]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2052,7 +2256,7 @@ func (x *RetryStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryStarted.ProtoReflect.Descriptor instead.
 func (*RetryStarted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{18}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RetryStarted) GetFrame() uint32 {
@@ -2080,7 +2284,7 @@ type CatchStarted struct {
 
 func (x *CatchStarted) Reset() {
 	*x = CatchStarted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[19]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2092,7 +2296,7 @@ func (x *CatchStarted) String() string {
 func (*CatchStarted) ProtoMessage() {}
 
 func (x *CatchStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[19]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2105,7 +2309,7 @@ func (x *CatchStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CatchStarted.ProtoReflect.Descriptor instead.
 func (*CatchStarted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{19}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CatchStarted) GetFrame() uint32 {
@@ -2142,7 +2346,7 @@ type StopRequested struct {
 
 func (x *StopRequested) Reset() {
 	*x = StopRequested{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[20]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2154,7 +2358,7 @@ func (x *StopRequested) String() string {
 func (*StopRequested) ProtoMessage() {}
 
 func (x *StopRequested) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[20]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2167,7 +2371,7 @@ func (x *StopRequested) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequested.ProtoReflect.Descriptor instead.
 func (*StopRequested) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{20}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *StopRequested) GetFrame() uint32 {
@@ -2240,7 +2444,7 @@ type CompensationStarted struct {
 
 func (x *CompensationStarted) Reset() {
 	*x = CompensationStarted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[21]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2252,7 +2456,7 @@ func (x *CompensationStarted) String() string {
 func (*CompensationStarted) ProtoMessage() {}
 
 func (x *CompensationStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[21]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2265,7 +2469,7 @@ func (x *CompensationStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompensationStarted.ProtoReflect.Descriptor instead.
 func (*CompensationStarted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{21}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CompensationStarted) GetFrame() uint32 {
@@ -2301,7 +2505,7 @@ type CompensationEnded struct {
 
 func (x *CompensationEnded) Reset() {
 	*x = CompensationEnded{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[22]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2313,7 +2517,7 @@ func (x *CompensationEnded) String() string {
 func (*CompensationEnded) ProtoMessage() {}
 
 func (x *CompensationEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[22]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2326,7 +2530,7 @@ func (x *CompensationEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompensationEnded.ProtoReflect.Descriptor instead.
 func (*CompensationEnded) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{22}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *CompensationEnded) GetFrame() uint32 {
@@ -2366,7 +2570,7 @@ type InquiryStarted struct {
 
 func (x *InquiryStarted) Reset() {
 	*x = InquiryStarted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[23]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2378,7 +2582,7 @@ func (x *InquiryStarted) String() string {
 func (*InquiryStarted) ProtoMessage() {}
 
 func (x *InquiryStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[23]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2391,7 +2595,7 @@ func (x *InquiryStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InquiryStarted.ProtoReflect.Descriptor instead.
 func (*InquiryStarted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{23}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *InquiryStarted) GetFrame() uint32 {
@@ -2432,7 +2636,7 @@ type InquiryEnded struct {
 
 func (x *InquiryEnded) Reset() {
 	*x = InquiryEnded{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[24]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2444,7 +2648,7 @@ func (x *InquiryEnded) String() string {
 func (*InquiryEnded) ProtoMessage() {}
 
 func (x *InquiryEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[24]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2457,7 +2661,7 @@ func (x *InquiryEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InquiryEnded.ProtoReflect.Descriptor instead.
 func (*InquiryEnded) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{24}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *InquiryEnded) GetFrame() uint32 {
@@ -2483,7 +2687,7 @@ type ChildScheduled struct {
 
 func (x *ChildScheduled) Reset() {
 	*x = ChildScheduled{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[25]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2495,7 +2699,7 @@ func (x *ChildScheduled) String() string {
 func (*ChildScheduled) ProtoMessage() {}
 
 func (x *ChildScheduled) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[25]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2508,7 +2712,7 @@ func (x *ChildScheduled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChildScheduled.ProtoReflect.Descriptor instead.
 func (*ChildScheduled) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{25}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ChildScheduled) GetFrame() uint32 {
@@ -2561,7 +2765,7 @@ type ChildFaulted struct {
 
 func (x *ChildFaulted) Reset() {
 	*x = ChildFaulted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[26]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2573,7 +2777,7 @@ func (x *ChildFaulted) String() string {
 func (*ChildFaulted) ProtoMessage() {}
 
 func (x *ChildFaulted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[26]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2586,7 +2790,7 @@ func (x *ChildFaulted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChildFaulted.ProtoReflect.Descriptor instead.
 func (*ChildFaulted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{26}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ChildFaulted) GetFrame() uint32 {
@@ -2631,7 +2835,7 @@ type ChildEnded struct {
 
 func (x *ChildEnded) Reset() {
 	*x = ChildEnded{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[27]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2643,7 +2847,7 @@ func (x *ChildEnded) String() string {
 func (*ChildEnded) ProtoMessage() {}
 
 func (x *ChildEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[27]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2656,7 +2860,7 @@ func (x *ChildEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChildEnded.ProtoReflect.Descriptor instead.
 func (*ChildEnded) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{27}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ChildEnded) GetFrame() uint32 {
@@ -2696,7 +2900,7 @@ type ParentTold struct {
 
 func (x *ParentTold) Reset() {
 	*x = ParentTold{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[28]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2708,7 +2912,7 @@ func (x *ParentTold) String() string {
 func (*ParentTold) ProtoMessage() {}
 
 func (x *ParentTold) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[28]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2721,7 +2925,7 @@ func (x *ParentTold) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ParentTold.ProtoReflect.Descriptor instead.
 func (*ParentTold) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{28}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{31}
 }
 
 // LateResult: a result came after its task was left.
@@ -2739,7 +2943,7 @@ type LateResult struct {
 
 func (x *LateResult) Reset() {
 	*x = LateResult{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[29]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2751,7 +2955,7 @@ func (x *LateResult) String() string {
 func (*LateResult) ProtoMessage() {}
 
 func (x *LateResult) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[29]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2764,7 +2968,7 @@ func (x *LateResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LateResult.ProtoReflect.Descriptor instead.
 func (*LateResult) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{29}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *LateResult) GetTask() string {
@@ -2822,7 +3026,7 @@ type OrderCompleted struct {
 
 func (x *OrderCompleted) Reset() {
 	*x = OrderCompleted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[30]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2834,7 +3038,7 @@ func (x *OrderCompleted) String() string {
 func (*OrderCompleted) ProtoMessage() {}
 
 func (x *OrderCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[30]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2847,7 +3051,7 @@ func (x *OrderCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderCompleted.ProtoReflect.Descriptor instead.
 func (*OrderCompleted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{30}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *OrderCompleted) GetOutput() []byte {
@@ -2885,7 +3089,7 @@ type OrderFaulted struct {
 
 func (x *OrderFaulted) Reset() {
 	*x = OrderFaulted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[31]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2897,7 +3101,7 @@ func (x *OrderFaulted) String() string {
 func (*OrderFaulted) ProtoMessage() {}
 
 func (x *OrderFaulted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[31]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2910,7 +3114,7 @@ func (x *OrderFaulted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderFaulted.ProtoReflect.Descriptor instead.
 func (*OrderFaulted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{31}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *OrderFaulted) GetError() *problemv1.Problem {
@@ -2944,7 +3148,7 @@ type OrderCancelled struct {
 
 func (x *OrderCancelled) Reset() {
 	*x = OrderCancelled{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[32]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2956,7 +3160,7 @@ func (x *OrderCancelled) String() string {
 func (*OrderCancelled) ProtoMessage() {}
 
 func (x *OrderCancelled) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[32]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2969,7 +3173,7 @@ func (x *OrderCancelled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderCancelled.ProtoReflect.Descriptor instead.
 func (*OrderCancelled) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{32}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *OrderCancelled) GetReason() string {
@@ -2998,7 +3202,7 @@ type KeyReleased struct {
 
 func (x *KeyReleased) Reset() {
 	*x = KeyReleased{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[33]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3010,7 +3214,7 @@ func (x *KeyReleased) String() string {
 func (*KeyReleased) ProtoMessage() {}
 
 func (x *KeyReleased) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[33]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3023,7 +3227,7 @@ func (x *KeyReleased) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyReleased.ProtoReflect.Descriptor instead.
 func (*KeyReleased) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{33}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *KeyReleased) GetBy() string {
@@ -3065,7 +3269,7 @@ type OrderReopened struct {
 
 func (x *OrderReopened) Reset() {
 	*x = OrderReopened{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[34]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3077,7 +3281,7 @@ func (x *OrderReopened) String() string {
 func (*OrderReopened) ProtoMessage() {}
 
 func (x *OrderReopened) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[34]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3090,7 +3294,7 @@ func (x *OrderReopened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderReopened.ProtoReflect.Descriptor instead.
 func (*OrderReopened) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{34}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *OrderReopened) GetBy() string {
@@ -3165,7 +3369,7 @@ type OrderContinued struct {
 
 func (x *OrderContinued) Reset() {
 	*x = OrderContinued{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[35]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3177,7 +3381,7 @@ func (x *OrderContinued) String() string {
 func (*OrderContinued) ProtoMessage() {}
 
 func (x *OrderContinued) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[35]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3190,7 +3394,7 @@ func (x *OrderContinued) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderContinued.ProtoReflect.Descriptor instead.
 func (*OrderContinued) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{35}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{38}
 }
 
 // OrderSuspended: nothing new begins until the order is resumed.
@@ -3204,7 +3408,7 @@ type OrderSuspended struct {
 
 func (x *OrderSuspended) Reset() {
 	*x = OrderSuspended{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[36]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3216,7 +3420,7 @@ func (x *OrderSuspended) String() string {
 func (*OrderSuspended) ProtoMessage() {}
 
 func (x *OrderSuspended) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[36]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3229,7 +3433,7 @@ func (x *OrderSuspended) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderSuspended.ProtoReflect.Descriptor instead.
 func (*OrderSuspended) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{36}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *OrderSuspended) GetBy() string {
@@ -3256,7 +3460,7 @@ type OrderResumed struct {
 
 func (x *OrderResumed) Reset() {
 	*x = OrderResumed{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[37]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3268,7 +3472,7 @@ func (x *OrderResumed) String() string {
 func (*OrderResumed) ProtoMessage() {}
 
 func (x *OrderResumed) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[37]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3281,7 +3485,7 @@ func (x *OrderResumed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderResumed.ProtoReflect.Descriptor instead.
 func (*OrderResumed) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{37}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *OrderResumed) GetBy() string {
@@ -3327,7 +3531,7 @@ type OrderRow struct {
 
 func (x *OrderRow) Reset() {
 	*x = OrderRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[38]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3339,7 +3543,7 @@ func (x *OrderRow) String() string {
 func (*OrderRow) ProtoMessage() {}
 
 func (x *OrderRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[38]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3352,7 +3556,7 @@ func (x *OrderRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderRow.ProtoReflect.Descriptor instead.
 func (*OrderRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{38}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *OrderRow) GetId() string {
@@ -3481,7 +3685,7 @@ type OpenRow struct {
 
 func (x *OpenRow) Reset() {
 	*x = OpenRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[39]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3493,7 +3697,7 @@ func (x *OpenRow) String() string {
 func (*OpenRow) ProtoMessage() {}
 
 func (x *OpenRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[39]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3506,7 +3710,7 @@ func (x *OpenRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenRow.ProtoReflect.Descriptor instead.
 func (*OpenRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{39}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *OpenRow) GetId() string {
@@ -3595,7 +3799,7 @@ type Overflow struct {
 
 func (x *Overflow) Reset() {
 	*x = Overflow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[40]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3607,7 +3811,7 @@ func (x *Overflow) String() string {
 func (*Overflow) ProtoMessage() {}
 
 func (x *Overflow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[40]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3620,7 +3824,7 @@ func (x *Overflow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Overflow.ProtoReflect.Descriptor instead.
 func (*Overflow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{40}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Overflow) GetActivity() string {
@@ -3669,7 +3873,7 @@ type OverflowRow struct {
 
 func (x *OverflowRow) Reset() {
 	*x = OverflowRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[41]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3681,7 +3885,7 @@ func (x *OverflowRow) String() string {
 func (*OverflowRow) ProtoMessage() {}
 
 func (x *OverflowRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[41]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3694,7 +3898,7 @@ func (x *OverflowRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OverflowRow.ProtoReflect.Descriptor instead.
 func (*OverflowRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{41}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *OverflowRow) GetId() string {
@@ -3728,7 +3932,7 @@ type DefinitionRow struct {
 
 func (x *DefinitionRow) Reset() {
 	*x = DefinitionRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[42]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3740,7 +3944,7 @@ func (x *DefinitionRow) String() string {
 func (*DefinitionRow) ProtoMessage() {}
 
 func (x *DefinitionRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[42]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3753,7 +3957,7 @@ func (x *DefinitionRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DefinitionRow.ProtoReflect.Descriptor instead.
 func (*DefinitionRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{42}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *DefinitionRow) GetNamespace() string {
@@ -3831,7 +4035,7 @@ type LimitRow struct {
 
 func (x *LimitRow) Reset() {
 	*x = LimitRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[43]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3843,7 +4047,7 @@ func (x *LimitRow) String() string {
 func (*LimitRow) ProtoMessage() {}
 
 func (x *LimitRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[43]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3856,7 +4060,7 @@ func (x *LimitRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LimitRow.ProtoReflect.Descriptor instead.
 func (*LimitRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{43}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *LimitRow) GetActivity() string {
@@ -3913,7 +4117,7 @@ type DirectoryRow struct {
 
 func (x *DirectoryRow) Reset() {
 	*x = DirectoryRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[44]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3925,7 +4129,7 @@ func (x *DirectoryRow) String() string {
 func (*DirectoryRow) ProtoMessage() {}
 
 func (x *DirectoryRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[44]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3938,7 +4142,7 @@ func (x *DirectoryRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DirectoryRow.ProtoReflect.Descriptor instead.
 func (*DirectoryRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{44}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *DirectoryRow) GetHandle() []byte {
@@ -3966,10 +4170,27 @@ var File_holdfast_journal_v1_journal_proto protoreflect.FileDescriptor
 
 const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\n" +
-	"!holdfast/journal/v1/journal.proto\x12\x13holdfast.journal.v1\x1a!holdfast/problem/v1/problem.proto\"a\n" +
+	"!holdfast/journal/v1/journal.proto\x12\x13holdfast.journal.v1\x1a!holdfast/problem/v1/problem.proto\"\xbd\x01\n" +
 	"\x06Record\x12#\n" +
 	"\rfeature_level\x18\x01 \x01(\rR\ffeatureLevel\x122\n" +
-	"\x06events\x18\x02 \x03(\v2\x1a.holdfast.journal.v1.EventR\x06events\"\xc7\x14\n" +
+	"\x06events\x18\x02 \x03(\v2\x1a.holdfast.journal.v1.EventR\x06events\x12;\n" +
+	"\aentered\x18\x03 \x01(\v2!.holdfast.journal.v1.TasksEnteredR\aentered\x12\x1d\n" +
+	"\n" +
+	"entered_at\x18\x04 \x01(\x04R\tenteredAt\"h\n" +
+	"\n" +
+	"RecordHead\x12;\n" +
+	"\aentered\x18\x03 \x01(\v2!.holdfast.journal.v1.TasksEnteredR\aentered\x12\x1d\n" +
+	"\n" +
+	"entered_at\x18\x04 \x01(\x04R\tenteredAt\"F\n" +
+	"\fTasksEntered\x126\n" +
+	"\x05tasks\x18\x01 \x03(\v2 .holdfast.journal.v1.TaskEnteredR\x05tasks\"\x9a\x01\n" +
+	"\vTaskEntered\x12\x14\n" +
+	"\x05frame\x18\x01 \x01(\rR\x05frame\x12\x12\n" +
+	"\x04task\x18\x02 \x01(\tR\x04task\x12\x1a\n" +
+	"\bactivity\x18\x03 \x01(\tR\bactivity\x12\x10\n" +
+	"\x03key\x18\x04 \x01(\tR\x03key\x12\x18\n" +
+	"\aattempt\x18\x05 \x01(\rR\aattempt\x12\x19\n" +
+	"\bchild_id\x18\x06 \x01(\tR\achildId\"\xc7\x14\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02at\x18\x01 \x01(\x03R\x02at\x12K\n" +
 	"\x0eorder_accepted\x18\x02 \x01(\v2\".holdfast.journal.v1.OrderAcceptedH\x00R\rorderAccepted\x12H\n" +
@@ -4301,117 +4522,123 @@ func file_holdfast_journal_v1_journal_proto_rawDescGZIP() []byte {
 }
 
 var file_holdfast_journal_v1_journal_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_holdfast_journal_v1_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
+var file_holdfast_journal_v1_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
 var file_holdfast_journal_v1_journal_proto_goTypes = []any{
 	(Outcome)(0),                // 0: holdfast.journal.v1.Outcome
 	(StopCause)(0),              // 1: holdfast.journal.v1.StopCause
 	(Reopening)(0),              // 2: holdfast.journal.v1.Reopening
 	(*Record)(nil),              // 3: holdfast.journal.v1.Record
-	(*Event)(nil),               // 4: holdfast.journal.v1.Event
-	(*OrderAccepted)(nil),       // 5: holdfast.journal.v1.OrderAccepted
-	(*Parent)(nil),              // 6: holdfast.journal.v1.Parent
-	(*Label)(nil),               // 7: holdfast.journal.v1.Label
-	(*OrderStarted)(nil),        // 8: holdfast.journal.v1.OrderStarted
-	(*TaskStarted)(nil),         // 9: holdfast.journal.v1.TaskStarted
-	(*TaskSkipped)(nil),         // 10: holdfast.journal.v1.TaskSkipped
-	(*AttemptScheduled)(nil),    // 11: holdfast.journal.v1.AttemptScheduled
-	(*AttemptOverflowed)(nil),   // 12: holdfast.journal.v1.AttemptOverflowed
-	(*AttemptSent)(nil),         // 13: holdfast.journal.v1.AttemptSent
-	(*AttemptLost)(nil),         // 14: holdfast.journal.v1.AttemptLost
-	(*AttemptOverdue)(nil),      // 15: holdfast.journal.v1.AttemptOverdue
-	(*AttemptEnded)(nil),        // 16: holdfast.journal.v1.AttemptEnded
-	(*TaskCompleted)(nil),       // 17: holdfast.journal.v1.TaskCompleted
-	(*TaskFaulted)(nil),         // 18: holdfast.journal.v1.TaskFaulted
-	(*WaitStarted)(nil),         // 19: holdfast.journal.v1.WaitStarted
-	(*RetryScheduled)(nil),      // 20: holdfast.journal.v1.RetryScheduled
-	(*RetryStarted)(nil),        // 21: holdfast.journal.v1.RetryStarted
-	(*CatchStarted)(nil),        // 22: holdfast.journal.v1.CatchStarted
-	(*StopRequested)(nil),       // 23: holdfast.journal.v1.StopRequested
-	(*CompensationStarted)(nil), // 24: holdfast.journal.v1.CompensationStarted
-	(*CompensationEnded)(nil),   // 25: holdfast.journal.v1.CompensationEnded
-	(*InquiryStarted)(nil),      // 26: holdfast.journal.v1.InquiryStarted
-	(*InquiryEnded)(nil),        // 27: holdfast.journal.v1.InquiryEnded
-	(*ChildScheduled)(nil),      // 28: holdfast.journal.v1.ChildScheduled
-	(*ChildFaulted)(nil),        // 29: holdfast.journal.v1.ChildFaulted
-	(*ChildEnded)(nil),          // 30: holdfast.journal.v1.ChildEnded
-	(*ParentTold)(nil),          // 31: holdfast.journal.v1.ParentTold
-	(*LateResult)(nil),          // 32: holdfast.journal.v1.LateResult
-	(*OrderCompleted)(nil),      // 33: holdfast.journal.v1.OrderCompleted
-	(*OrderFaulted)(nil),        // 34: holdfast.journal.v1.OrderFaulted
-	(*OrderCancelled)(nil),      // 35: holdfast.journal.v1.OrderCancelled
-	(*KeyReleased)(nil),         // 36: holdfast.journal.v1.KeyReleased
-	(*OrderReopened)(nil),       // 37: holdfast.journal.v1.OrderReopened
-	(*OrderContinued)(nil),      // 38: holdfast.journal.v1.OrderContinued
-	(*OrderSuspended)(nil),      // 39: holdfast.journal.v1.OrderSuspended
-	(*OrderResumed)(nil),        // 40: holdfast.journal.v1.OrderResumed
-	(*OrderRow)(nil),            // 41: holdfast.journal.v1.OrderRow
-	(*OpenRow)(nil),             // 42: holdfast.journal.v1.OpenRow
-	(*Overflow)(nil),            // 43: holdfast.journal.v1.Overflow
-	(*OverflowRow)(nil),         // 44: holdfast.journal.v1.OverflowRow
-	(*DefinitionRow)(nil),       // 45: holdfast.journal.v1.DefinitionRow
-	(*LimitRow)(nil),            // 46: holdfast.journal.v1.LimitRow
-	(*DirectoryRow)(nil),        // 47: holdfast.journal.v1.DirectoryRow
-	(*problemv1.Problem)(nil),   // 48: holdfast.problem.v1.Problem
+	(*RecordHead)(nil),          // 4: holdfast.journal.v1.RecordHead
+	(*TasksEntered)(nil),        // 5: holdfast.journal.v1.TasksEntered
+	(*TaskEntered)(nil),         // 6: holdfast.journal.v1.TaskEntered
+	(*Event)(nil),               // 7: holdfast.journal.v1.Event
+	(*OrderAccepted)(nil),       // 8: holdfast.journal.v1.OrderAccepted
+	(*Parent)(nil),              // 9: holdfast.journal.v1.Parent
+	(*Label)(nil),               // 10: holdfast.journal.v1.Label
+	(*OrderStarted)(nil),        // 11: holdfast.journal.v1.OrderStarted
+	(*TaskStarted)(nil),         // 12: holdfast.journal.v1.TaskStarted
+	(*TaskSkipped)(nil),         // 13: holdfast.journal.v1.TaskSkipped
+	(*AttemptScheduled)(nil),    // 14: holdfast.journal.v1.AttemptScheduled
+	(*AttemptOverflowed)(nil),   // 15: holdfast.journal.v1.AttemptOverflowed
+	(*AttemptSent)(nil),         // 16: holdfast.journal.v1.AttemptSent
+	(*AttemptLost)(nil),         // 17: holdfast.journal.v1.AttemptLost
+	(*AttemptOverdue)(nil),      // 18: holdfast.journal.v1.AttemptOverdue
+	(*AttemptEnded)(nil),        // 19: holdfast.journal.v1.AttemptEnded
+	(*TaskCompleted)(nil),       // 20: holdfast.journal.v1.TaskCompleted
+	(*TaskFaulted)(nil),         // 21: holdfast.journal.v1.TaskFaulted
+	(*WaitStarted)(nil),         // 22: holdfast.journal.v1.WaitStarted
+	(*RetryScheduled)(nil),      // 23: holdfast.journal.v1.RetryScheduled
+	(*RetryStarted)(nil),        // 24: holdfast.journal.v1.RetryStarted
+	(*CatchStarted)(nil),        // 25: holdfast.journal.v1.CatchStarted
+	(*StopRequested)(nil),       // 26: holdfast.journal.v1.StopRequested
+	(*CompensationStarted)(nil), // 27: holdfast.journal.v1.CompensationStarted
+	(*CompensationEnded)(nil),   // 28: holdfast.journal.v1.CompensationEnded
+	(*InquiryStarted)(nil),      // 29: holdfast.journal.v1.InquiryStarted
+	(*InquiryEnded)(nil),        // 30: holdfast.journal.v1.InquiryEnded
+	(*ChildScheduled)(nil),      // 31: holdfast.journal.v1.ChildScheduled
+	(*ChildFaulted)(nil),        // 32: holdfast.journal.v1.ChildFaulted
+	(*ChildEnded)(nil),          // 33: holdfast.journal.v1.ChildEnded
+	(*ParentTold)(nil),          // 34: holdfast.journal.v1.ParentTold
+	(*LateResult)(nil),          // 35: holdfast.journal.v1.LateResult
+	(*OrderCompleted)(nil),      // 36: holdfast.journal.v1.OrderCompleted
+	(*OrderFaulted)(nil),        // 37: holdfast.journal.v1.OrderFaulted
+	(*OrderCancelled)(nil),      // 38: holdfast.journal.v1.OrderCancelled
+	(*KeyReleased)(nil),         // 39: holdfast.journal.v1.KeyReleased
+	(*OrderReopened)(nil),       // 40: holdfast.journal.v1.OrderReopened
+	(*OrderContinued)(nil),      // 41: holdfast.journal.v1.OrderContinued
+	(*OrderSuspended)(nil),      // 42: holdfast.journal.v1.OrderSuspended
+	(*OrderResumed)(nil),        // 43: holdfast.journal.v1.OrderResumed
+	(*OrderRow)(nil),            // 44: holdfast.journal.v1.OrderRow
+	(*OpenRow)(nil),             // 45: holdfast.journal.v1.OpenRow
+	(*Overflow)(nil),            // 46: holdfast.journal.v1.Overflow
+	(*OverflowRow)(nil),         // 47: holdfast.journal.v1.OverflowRow
+	(*DefinitionRow)(nil),       // 48: holdfast.journal.v1.DefinitionRow
+	(*LimitRow)(nil),            // 49: holdfast.journal.v1.LimitRow
+	(*DirectoryRow)(nil),        // 50: holdfast.journal.v1.DirectoryRow
+	(*problemv1.Problem)(nil),   // 51: holdfast.problem.v1.Problem
 }
 var file_holdfast_journal_v1_journal_proto_depIdxs = []int32{
-	4,  // 0: holdfast.journal.v1.Record.events:type_name -> holdfast.journal.v1.Event
-	5,  // 1: holdfast.journal.v1.Event.order_accepted:type_name -> holdfast.journal.v1.OrderAccepted
-	8,  // 2: holdfast.journal.v1.Event.order_started:type_name -> holdfast.journal.v1.OrderStarted
-	9,  // 3: holdfast.journal.v1.Event.task_started:type_name -> holdfast.journal.v1.TaskStarted
-	10, // 4: holdfast.journal.v1.Event.task_skipped:type_name -> holdfast.journal.v1.TaskSkipped
-	11, // 5: holdfast.journal.v1.Event.attempt_scheduled:type_name -> holdfast.journal.v1.AttemptScheduled
-	13, // 6: holdfast.journal.v1.Event.attempt_sent:type_name -> holdfast.journal.v1.AttemptSent
-	16, // 7: holdfast.journal.v1.Event.attempt_ended:type_name -> holdfast.journal.v1.AttemptEnded
-	17, // 8: holdfast.journal.v1.Event.task_completed:type_name -> holdfast.journal.v1.TaskCompleted
-	18, // 9: holdfast.journal.v1.Event.task_faulted:type_name -> holdfast.journal.v1.TaskFaulted
-	19, // 10: holdfast.journal.v1.Event.wait_started:type_name -> holdfast.journal.v1.WaitStarted
-	20, // 11: holdfast.journal.v1.Event.retry_scheduled:type_name -> holdfast.journal.v1.RetryScheduled
-	21, // 12: holdfast.journal.v1.Event.retry_started:type_name -> holdfast.journal.v1.RetryStarted
-	22, // 13: holdfast.journal.v1.Event.catch_started:type_name -> holdfast.journal.v1.CatchStarted
-	23, // 14: holdfast.journal.v1.Event.stop_requested:type_name -> holdfast.journal.v1.StopRequested
-	32, // 15: holdfast.journal.v1.Event.late_result:type_name -> holdfast.journal.v1.LateResult
-	33, // 16: holdfast.journal.v1.Event.order_completed:type_name -> holdfast.journal.v1.OrderCompleted
-	34, // 17: holdfast.journal.v1.Event.order_faulted:type_name -> holdfast.journal.v1.OrderFaulted
-	35, // 18: holdfast.journal.v1.Event.order_cancelled:type_name -> holdfast.journal.v1.OrderCancelled
-	36, // 19: holdfast.journal.v1.Event.key_released:type_name -> holdfast.journal.v1.KeyReleased
-	12, // 20: holdfast.journal.v1.Event.attempt_overflowed:type_name -> holdfast.journal.v1.AttemptOverflowed
-	37, // 21: holdfast.journal.v1.Event.order_reopened:type_name -> holdfast.journal.v1.OrderReopened
-	38, // 22: holdfast.journal.v1.Event.order_continued:type_name -> holdfast.journal.v1.OrderContinued
-	39, // 23: holdfast.journal.v1.Event.order_suspended:type_name -> holdfast.journal.v1.OrderSuspended
-	40, // 24: holdfast.journal.v1.Event.order_resumed:type_name -> holdfast.journal.v1.OrderResumed
-	24, // 25: holdfast.journal.v1.Event.compensation_started:type_name -> holdfast.journal.v1.CompensationStarted
-	25, // 26: holdfast.journal.v1.Event.compensation_ended:type_name -> holdfast.journal.v1.CompensationEnded
-	28, // 27: holdfast.journal.v1.Event.child_scheduled:type_name -> holdfast.journal.v1.ChildScheduled
-	29, // 28: holdfast.journal.v1.Event.child_faulted:type_name -> holdfast.journal.v1.ChildFaulted
-	30, // 29: holdfast.journal.v1.Event.child_ended:type_name -> holdfast.journal.v1.ChildEnded
-	31, // 30: holdfast.journal.v1.Event.parent_told:type_name -> holdfast.journal.v1.ParentTold
-	14, // 31: holdfast.journal.v1.Event.attempt_lost:type_name -> holdfast.journal.v1.AttemptLost
-	26, // 32: holdfast.journal.v1.Event.inquiry_started:type_name -> holdfast.journal.v1.InquiryStarted
-	27, // 33: holdfast.journal.v1.Event.inquiry_ended:type_name -> holdfast.journal.v1.InquiryEnded
-	15, // 34: holdfast.journal.v1.Event.attempt_overdue:type_name -> holdfast.journal.v1.AttemptOverdue
-	7,  // 35: holdfast.journal.v1.OrderAccepted.labels:type_name -> holdfast.journal.v1.Label
-	6,  // 36: holdfast.journal.v1.OrderAccepted.parent:type_name -> holdfast.journal.v1.Parent
-	0,  // 37: holdfast.journal.v1.AttemptEnded.outcome:type_name -> holdfast.journal.v1.Outcome
-	48, // 38: holdfast.journal.v1.AttemptEnded.error:type_name -> holdfast.problem.v1.Problem
-	48, // 39: holdfast.journal.v1.TaskFaulted.error:type_name -> holdfast.problem.v1.Problem
-	48, // 40: holdfast.journal.v1.RetryScheduled.error:type_name -> holdfast.problem.v1.Problem
-	48, // 41: holdfast.journal.v1.CatchStarted.error:type_name -> holdfast.problem.v1.Problem
-	1,  // 42: holdfast.journal.v1.StopRequested.cause:type_name -> holdfast.journal.v1.StopCause
-	48, // 43: holdfast.journal.v1.StopRequested.error:type_name -> holdfast.problem.v1.Problem
-	48, // 44: holdfast.journal.v1.ChildFaulted.error:type_name -> holdfast.problem.v1.Problem
-	0,  // 45: holdfast.journal.v1.ChildEnded.outcome:type_name -> holdfast.journal.v1.Outcome
-	48, // 46: holdfast.journal.v1.ChildEnded.error:type_name -> holdfast.problem.v1.Problem
-	0,  // 47: holdfast.journal.v1.LateResult.outcome:type_name -> holdfast.journal.v1.Outcome
-	48, // 48: holdfast.journal.v1.LateResult.error:type_name -> holdfast.problem.v1.Problem
-	48, // 49: holdfast.journal.v1.OrderFaulted.error:type_name -> holdfast.problem.v1.Problem
-	2,  // 50: holdfast.journal.v1.OrderReopened.how:type_name -> holdfast.journal.v1.Reopening
-	7,  // 51: holdfast.journal.v1.OrderRow.labels:type_name -> holdfast.journal.v1.Label
-	43, // 52: holdfast.journal.v1.OpenRow.overflow:type_name -> holdfast.journal.v1.Overflow
-	53, // [53:53] is the sub-list for method output_type
-	53, // [53:53] is the sub-list for method input_type
-	53, // [53:53] is the sub-list for extension type_name
-	53, // [53:53] is the sub-list for extension extendee
-	0,  // [0:53] is the sub-list for field type_name
+	7,  // 0: holdfast.journal.v1.Record.events:type_name -> holdfast.journal.v1.Event
+	5,  // 1: holdfast.journal.v1.Record.entered:type_name -> holdfast.journal.v1.TasksEntered
+	5,  // 2: holdfast.journal.v1.RecordHead.entered:type_name -> holdfast.journal.v1.TasksEntered
+	6,  // 3: holdfast.journal.v1.TasksEntered.tasks:type_name -> holdfast.journal.v1.TaskEntered
+	8,  // 4: holdfast.journal.v1.Event.order_accepted:type_name -> holdfast.journal.v1.OrderAccepted
+	11, // 5: holdfast.journal.v1.Event.order_started:type_name -> holdfast.journal.v1.OrderStarted
+	12, // 6: holdfast.journal.v1.Event.task_started:type_name -> holdfast.journal.v1.TaskStarted
+	13, // 7: holdfast.journal.v1.Event.task_skipped:type_name -> holdfast.journal.v1.TaskSkipped
+	14, // 8: holdfast.journal.v1.Event.attempt_scheduled:type_name -> holdfast.journal.v1.AttemptScheduled
+	16, // 9: holdfast.journal.v1.Event.attempt_sent:type_name -> holdfast.journal.v1.AttemptSent
+	19, // 10: holdfast.journal.v1.Event.attempt_ended:type_name -> holdfast.journal.v1.AttemptEnded
+	20, // 11: holdfast.journal.v1.Event.task_completed:type_name -> holdfast.journal.v1.TaskCompleted
+	21, // 12: holdfast.journal.v1.Event.task_faulted:type_name -> holdfast.journal.v1.TaskFaulted
+	22, // 13: holdfast.journal.v1.Event.wait_started:type_name -> holdfast.journal.v1.WaitStarted
+	23, // 14: holdfast.journal.v1.Event.retry_scheduled:type_name -> holdfast.journal.v1.RetryScheduled
+	24, // 15: holdfast.journal.v1.Event.retry_started:type_name -> holdfast.journal.v1.RetryStarted
+	25, // 16: holdfast.journal.v1.Event.catch_started:type_name -> holdfast.journal.v1.CatchStarted
+	26, // 17: holdfast.journal.v1.Event.stop_requested:type_name -> holdfast.journal.v1.StopRequested
+	35, // 18: holdfast.journal.v1.Event.late_result:type_name -> holdfast.journal.v1.LateResult
+	36, // 19: holdfast.journal.v1.Event.order_completed:type_name -> holdfast.journal.v1.OrderCompleted
+	37, // 20: holdfast.journal.v1.Event.order_faulted:type_name -> holdfast.journal.v1.OrderFaulted
+	38, // 21: holdfast.journal.v1.Event.order_cancelled:type_name -> holdfast.journal.v1.OrderCancelled
+	39, // 22: holdfast.journal.v1.Event.key_released:type_name -> holdfast.journal.v1.KeyReleased
+	15, // 23: holdfast.journal.v1.Event.attempt_overflowed:type_name -> holdfast.journal.v1.AttemptOverflowed
+	40, // 24: holdfast.journal.v1.Event.order_reopened:type_name -> holdfast.journal.v1.OrderReopened
+	41, // 25: holdfast.journal.v1.Event.order_continued:type_name -> holdfast.journal.v1.OrderContinued
+	42, // 26: holdfast.journal.v1.Event.order_suspended:type_name -> holdfast.journal.v1.OrderSuspended
+	43, // 27: holdfast.journal.v1.Event.order_resumed:type_name -> holdfast.journal.v1.OrderResumed
+	27, // 28: holdfast.journal.v1.Event.compensation_started:type_name -> holdfast.journal.v1.CompensationStarted
+	28, // 29: holdfast.journal.v1.Event.compensation_ended:type_name -> holdfast.journal.v1.CompensationEnded
+	31, // 30: holdfast.journal.v1.Event.child_scheduled:type_name -> holdfast.journal.v1.ChildScheduled
+	32, // 31: holdfast.journal.v1.Event.child_faulted:type_name -> holdfast.journal.v1.ChildFaulted
+	33, // 32: holdfast.journal.v1.Event.child_ended:type_name -> holdfast.journal.v1.ChildEnded
+	34, // 33: holdfast.journal.v1.Event.parent_told:type_name -> holdfast.journal.v1.ParentTold
+	17, // 34: holdfast.journal.v1.Event.attempt_lost:type_name -> holdfast.journal.v1.AttemptLost
+	29, // 35: holdfast.journal.v1.Event.inquiry_started:type_name -> holdfast.journal.v1.InquiryStarted
+	30, // 36: holdfast.journal.v1.Event.inquiry_ended:type_name -> holdfast.journal.v1.InquiryEnded
+	18, // 37: holdfast.journal.v1.Event.attempt_overdue:type_name -> holdfast.journal.v1.AttemptOverdue
+	10, // 38: holdfast.journal.v1.OrderAccepted.labels:type_name -> holdfast.journal.v1.Label
+	9,  // 39: holdfast.journal.v1.OrderAccepted.parent:type_name -> holdfast.journal.v1.Parent
+	0,  // 40: holdfast.journal.v1.AttemptEnded.outcome:type_name -> holdfast.journal.v1.Outcome
+	51, // 41: holdfast.journal.v1.AttemptEnded.error:type_name -> holdfast.problem.v1.Problem
+	51, // 42: holdfast.journal.v1.TaskFaulted.error:type_name -> holdfast.problem.v1.Problem
+	51, // 43: holdfast.journal.v1.RetryScheduled.error:type_name -> holdfast.problem.v1.Problem
+	51, // 44: holdfast.journal.v1.CatchStarted.error:type_name -> holdfast.problem.v1.Problem
+	1,  // 45: holdfast.journal.v1.StopRequested.cause:type_name -> holdfast.journal.v1.StopCause
+	51, // 46: holdfast.journal.v1.StopRequested.error:type_name -> holdfast.problem.v1.Problem
+	51, // 47: holdfast.journal.v1.ChildFaulted.error:type_name -> holdfast.problem.v1.Problem
+	0,  // 48: holdfast.journal.v1.ChildEnded.outcome:type_name -> holdfast.journal.v1.Outcome
+	51, // 49: holdfast.journal.v1.ChildEnded.error:type_name -> holdfast.problem.v1.Problem
+	0,  // 50: holdfast.journal.v1.LateResult.outcome:type_name -> holdfast.journal.v1.Outcome
+	51, // 51: holdfast.journal.v1.LateResult.error:type_name -> holdfast.problem.v1.Problem
+	51, // 52: holdfast.journal.v1.OrderFaulted.error:type_name -> holdfast.problem.v1.Problem
+	2,  // 53: holdfast.journal.v1.OrderReopened.how:type_name -> holdfast.journal.v1.Reopening
+	10, // 54: holdfast.journal.v1.OrderRow.labels:type_name -> holdfast.journal.v1.Label
+	46, // 55: holdfast.journal.v1.OpenRow.overflow:type_name -> holdfast.journal.v1.Overflow
+	56, // [56:56] is the sub-list for method output_type
+	56, // [56:56] is the sub-list for method input_type
+	56, // [56:56] is the sub-list for extension type_name
+	56, // [56:56] is the sub-list for extension extendee
+	0,  // [0:56] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_journal_v1_journal_proto_init() }
@@ -4419,7 +4646,7 @@ func file_holdfast_journal_v1_journal_proto_init() {
 	if File_holdfast_journal_v1_journal_proto != nil {
 		return
 	}
-	file_holdfast_journal_v1_journal_proto_msgTypes[1].OneofWrappers = []any{
+	file_holdfast_journal_v1_journal_proto_msgTypes[4].OneofWrappers = []any{
 		(*Event_OrderAccepted)(nil),
 		(*Event_OrderStarted)(nil),
 		(*Event_TaskStarted)(nil),
@@ -4455,20 +4682,20 @@ func file_holdfast_journal_v1_journal_proto_init() {
 		(*Event_InquiryEnded)(nil),
 		(*Event_AttemptOverdue)(nil),
 	}
-	file_holdfast_journal_v1_journal_proto_msgTypes[5].OneofWrappers = []any{}
-	file_holdfast_journal_v1_journal_proto_msgTypes[6].OneofWrappers = []any{}
 	file_holdfast_journal_v1_journal_proto_msgTypes[8].OneofWrappers = []any{}
-	file_holdfast_journal_v1_journal_proto_msgTypes[14].OneofWrappers = []any{}
-	file_holdfast_journal_v1_journal_proto_msgTypes[25].OneofWrappers = []any{}
-	file_holdfast_journal_v1_journal_proto_msgTypes[30].OneofWrappers = []any{}
-	file_holdfast_journal_v1_journal_proto_msgTypes[34].OneofWrappers = []any{}
+	file_holdfast_journal_v1_journal_proto_msgTypes[9].OneofWrappers = []any{}
+	file_holdfast_journal_v1_journal_proto_msgTypes[11].OneofWrappers = []any{}
+	file_holdfast_journal_v1_journal_proto_msgTypes[17].OneofWrappers = []any{}
+	file_holdfast_journal_v1_journal_proto_msgTypes[28].OneofWrappers = []any{}
+	file_holdfast_journal_v1_journal_proto_msgTypes[33].OneofWrappers = []any{}
+	file_holdfast_journal_v1_journal_proto_msgTypes[37].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_journal_v1_journal_proto_rawDesc), len(file_holdfast_journal_v1_journal_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   45,
+			NumMessages:   48,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

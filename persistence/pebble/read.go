@@ -1,6 +1,7 @@
 package pebble
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -113,21 +114,14 @@ func (j *Journal) records(
 		return err
 	}
 	from = max(from, 1)
-	var valid bool
-	if from == 1 {
-		valid = it.First()
-	} else {
-		// The record that holds from is the last one that begins there or before.
-		valid = it.SeekLT(append(appendRecordKey(nil, h, from), 0))
-	}
-	if !valid {
+	if !seekRecord(it, h, from) {
 		if it.Error() == nil && !it.First() && it.Error() == nil {
 			return persistence.ErrNotFound
 		}
 		return errors.Join(engineError("iterate", it.Error()), gap(h, 1, from))
 	}
 	next := messages.Version(0)
-	for ; valid; valid = it.Next() {
+	for valid := true; valid; valid = it.Next() {
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
 		}
@@ -155,6 +149,19 @@ func (j *Journal) records(
 		}
 	}
 	return engineError("iterate", it.Error())
+}
+
+// seekRecord goes to the record that holds a version: the last one that begins there or before. One that begins there is
+// looked for first: who reads on asks for it, and going back makes a copy.
+func seekRecord(it *pebble.Iterator, h messages.Handle, from messages.Version) bool {
+	if from == 1 {
+		return it.First()
+	}
+	key := appendRecordKey(nil, h, from)
+	if it.SeekGE(key) && bytes.Equal(it.Key(), key) {
+		return true
+	}
+	return it.Error() == nil && it.SeekLT(key)
 }
 
 func gap(h messages.Handle, want, got messages.Version) error {

@@ -1,0 +1,133 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/encoding"
+	grpcproto "google.golang.org/grpc/encoding/proto"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/holdfast-run/holdfast/messages/adminv1"
+	"github.com/holdfast-run/holdfast/messages/definitionv1"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+)
+
+// answer is a message whose bytes count as unsent until gRPC has written them to the connection.
+type answer struct {
+	message proto.Message
+	claim   *claim
+}
+
+// codec encodes answers, and all else as gRPC does.
+type codec struct{ encoding.CodecV2 }
+
+func newCodec() codec { return codec{encoding.GetCodecV2(grpcproto.Name)} }
+
+// Marshal implements encoding.CodecV2.
+func (c codec) Marshal(v any) (mem.BufferSlice, error) {
+	a, ok := v.(*answer)
+	if !ok {
+		return c.CodecV2.Marshal(v) //nolint:wrapcheck // it stands for what it wraps
+	}
+	size := proto.Size(a.message)
+	buffer := getBuffer(size)
+	a.claim.resize(cap(*buffer))
+	var err error
+	if *buffer, err = (proto.MarshalOptions{UseCachedSize: true}).MarshalAppend((*buffer)[:0], a.message); err != nil {
+		return nil, fmt.Errorf("encode an answer: %w", err)
+	}
+	a.message = nil // while the client is waited for, the bytes alone are kept
+	return mem.BufferSlice{mem.NewBuffer(buffer, sent{a.claim})}, nil
+}
+
+// sent gets the buffer of an answer that was written to the connection, or never will be. It implements mem.BufferPool.
+type sent struct{ claim *claim }
+
+// Get implements mem.BufferPool.
+func (sent) Get(size int) *[]byte { return getBuffer(size) }
+
+// Put implements mem.BufferPool.
+func (s sent) Put(buffer *[]byte) {
+	s.claim.give()
+	putBuffer(buffer)
+}
+
+const (
+	// leastBuffer is more than the size up to which gRPC does not tell that a buffer was sent.
+	leastBuffer = 2 << 10
+	// pageBuffer is the size of buffers for pages, which are used again and again.
+	pageBuffer = pageBytes + 4<<10
+)
+
+//nolint:gochecknoglobals // memory that all servers of the process share
+var buffers = sync.Pool{New: func() any {
+	b := make([]byte, 0, pageBuffer)
+	return &b
+}}
+
+func getBuffer(size int) *[]byte {
+	if size > pageBuffer/2 && size <= pageBuffer {
+		return buffers.Get().(*[]byte) //nolint:errcheck,forcetypeassert // nothing else is in there
+	}
+	b := make([]byte, 0, max(size, leastBuffer))
+	return &b
+}
+
+func putBuffer(b *[]byte) {
+	if cap(*b) == pageBuffer {
+		buffers.Put(b)
+	}
+}
+
+// send sends a message of a stream as an answer that has a claim.
+func send(st grpc.ServerStream, m proto.Message, c *claim) error {
+	if err := st.SendMsg(&answer{m, c}); err != nil {
+		c.give()
+		return fmt.Errorf("send: %w", err)
+	}
+	return nil
+}
+
+// large are the unary calls that read what may be large. An order's submission and what is done to one are not among them: they
+// never wait for those who read.
+var large = map[string]bool{ //nolint:gochecknoglobals // a table
+	orderv1.OrderService_Get_FullMethodName:            true,
+	orderv1.OrderService_List_FullMethodName:           true,
+	orderv1.OrderService_History_FullMethodName:        true,
+	definitionv1.DefinitionService_Get_FullMethodName:  true,
+	definitionv1.DefinitionService_List_FullMethodName: true,
+	adminv1.AdminService_ShowKey_FullMethodName:        true,
+	adminv1.AdminService_ListFallout_FullMethodName:    true,
+	adminv1.AdminService_ShowFallout_FullMethodName:    true,
+	adminv1.AdminService_ListActivities_FullMethodName: true,
+}
+
+// boundUnary has the calls that read what may be large take a place among what is unsent before they do.
+func (s *Server) boundUnary(u *unsent) grpc.UnaryServerInterceptor {
+	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+		if !large[info.FullMethod] {
+			return next(ctx, req)
+		}
+		c, err := u.take(ctx)
+		if err != nil {
+			return nil, s.fail(err)
+		}
+		answered := false
+		defer func() {
+			if !answered {
+				c.give()
+			}
+		}()
+		resp, err := next(ctx, req)
+		m, ok := resp.(proto.Message)
+		if err != nil || !ok {
+			return resp, err
+		}
+		answered = true
+		return &answer{m, c}, nil
+	}
+}
