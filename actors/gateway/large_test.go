@@ -179,7 +179,7 @@ func TestHistoryFromAnywhere(t *testing.T) {
 			}
 		}
 		read.Store(0)
-		if events := n.watch(uint64(len(all)+10)); len(events) != 0 || read.Load() > 64<<10 {
+		if events := n.watch(uint64(len(all) + 10)); len(events) != 0 || read.Load() > 64<<10 {
 			t.Errorf("behind the end of what has ended there are %v, and %d bytes were read", events, read.Load())
 		}
 	})
