@@ -127,9 +127,17 @@ func (d *definitions) pinned(name string, hash []byte) (*workflow.Definition, er
 	return def, nil
 }
 
-// Compile checks a document, and compiles it if nothing is wrong with it.
-func (e *Engine) Compile(document []byte) (*workflow.Definition, []*definitionv1.Mistake) {
-	return definition.Compile(document, e.config.Definition)
+// Check checks a document, and compiles it if nothing is wrong with it that is more than a warning.
+func (e *Engine) Check(document []byte) (def *workflow.Definition, mistakes, warnings []*definitionv1.Mistake) {
+	def, found := definition.Check(document, e.config.Definition)
+	for _, m := range found {
+		if m.GetSeverity() == definitionv1.Severity_SEVERITY_WARNING {
+			warnings = append(warnings, m)
+		} else {
+			mistakes = append(mistakes, m)
+		}
+	}
+	return def, mistakes, warnings
 }
 
 // Deploy stores a definition for good. ErrConflict if another has its name and version.

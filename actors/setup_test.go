@@ -194,7 +194,7 @@ func (n *node) deploy(name, tasks string) *workflow.Definition {
 
 func (n *node) deployDocument(doc string) *workflow.Definition {
 	n.t.Helper()
-	def, wrong := n.Compile([]byte(doc))
+	def, wrong, _ := n.Check([]byte(doc))
 	if len(wrong) > 0 {
 		n.t.Fatalf("%s: %v", doc, wrong)
 	}

@@ -112,13 +112,9 @@ func (l *library) note(key string) {
 	slices.Sort(l.arities[name])
 }
 
-// suggestion says which function a name may have been meant to be.
+// suggestion returns the function that a name may have been meant to be, or "".
 func (l *library) suggestion(name string) string {
-	names := slices.DeleteFunc(slices.Sorted(maps.Keys(l.arities)), func(n string) bool { return n[0] == '_' })
-	if s := similar(name, names); s != "" {
-		return ": did you mean " + s + "?"
-	}
-	return ""
+	return similar(name, slices.DeleteFunc(slices.Sorted(maps.Keys(l.arities)), func(n string) bool { return n[0] == '_' }))
 }
 
 // functionKey names a function with its number of arguments, as jq's messages do.

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
@@ -15,6 +16,18 @@ import (
 // Compile checks a document and compiles it. If anything is wrong with it, the definition is nil and the mistakes tell
 // everything found, in the order of the document.
 func Compile(document []byte, limits Limits) (*workflow.Definition, []*definitionv1.Mistake) {
+	def, found := Check(document, limits)
+	if def != nil {
+		return def, nil
+	}
+	return nil, slices.DeleteFunc(found, func(m *definitionv1.Mistake) bool {
+		return m.GetSeverity() == definitionv1.Severity_SEVERITY_WARNING
+	})
+}
+
+// Check is Compile, and warns beside of what is surely not meant, though it can be run. There is a definition unless something
+// that was found is more than a warning.
+func Check(document []byte, limits Limits) (*workflow.Definition, []*definitionv1.Mistake) {
 	limits = limits.withDefaults()
 	c := &compiler{
 		undoRetry: undoRetries,
@@ -31,10 +44,10 @@ func Compile(document []byte, limits Limits) (*workflow.Definition, []*definitio
 	hash := sha256.Sum256(document)
 	c.def = &workflow.Definition{Hash: hash[:], Document: root.value(), Tasks: make(map[string]*workflow.Task)}
 	c.document(root)
-	if len(c.list) > 0 {
+	if c.failed() {
 		return nil, c.sorted()
 	}
-	return c.def, nil
+	return c.def, c.sorted()
 }
 
 // compiler compiles one document.
@@ -190,6 +203,12 @@ func (c *compiler) use(n *node) {
 			c.components[kind] = v
 		}
 	}
+	functions := c.components["functions"]
+	for i := range functions.children() {
+		if k := functions.keys[i]; slices.Contains(protocols, k.name) {
+			c.atKeyf(functions, k, "no function can be called %q, \"call: %s\" means something else: rename it", k.name, k.name)
+		}
+	}
 }
 
 // checkUnused checks the reusable components that nothing uses: the others were checked where they are used.
@@ -218,17 +237,41 @@ func (c *compiler) named(ref *node, kind string) *node {
 		c.used[v] = true
 		return v
 	}
-	c.atf(ref, "there is no %q in \"use.%s\": %s", ref.text, kind, hint(ref.text, components.names(), "define it there"))
+	if ref.isExpression() || isoPattern.MatchString(ref.text) || absoluteURI.MatchString(ref.text) {
+		c.atf(ref, "%q must be the name of a component of \"use.%s\", or an object such as %s, but is %s",
+			ref.property(), kind, inPlace(ref, kind), ref.describe())
+		return nil
+	}
+	c.atf(ref, "there is no %s in \"use.%s\": %s", shorten(ref.text, 60), kind,
+		hint(ref.text, components.names(), "define it there, or write an object such as "+inPlace(nil, kind)))
 	return nil
+}
+
+// inPlace shows what to write in place of the name of a component; of a text, if it fits there.
+func inPlace(n *node, kind string) string {
+	switch {
+	case kind == "timeouts" && n != nil && len(n.text) <= 40:
+		return "{after: " + strconv.Quote(n.text) + "}"
+	case kind == "retries" && n != nil && isoPattern.MatchString(n.text):
+		return "{delay: " + n.text + "}"
+	case kind == "errors" && n != nil && n.isExpression():
+		return "{type: \"${ … }\", status: 500}"
+	}
+	return forms[kind]
 }
 
 // hint says what a name that is not known may have been meant to be.
 func hint(name string, known []string, otherwise string) string {
-	if s := similar(name, known); s != "" {
-		return fmt.Sprintf("did you mean %q?", s)
-	}
 	if len(known) == 0 {
 		return otherwise
 	}
-	return "expected " + quoted(known[:min(len(known), 12)])
+	return didYouMean(name, known, known)
+}
+
+// didYouMean says which of the names that are known one may have been meant to be that is not, or else what is expected.
+func didYouMean(name string, known, expected []string) string {
+	if s := similar(name, known); s != "" {
+		return fmt.Sprintf("did you mean %q?", s)
+	}
+	return "expected " + quoted(expected[:min(len(expected), 12)])
 }

@@ -23,7 +23,8 @@ func (n *node) isExpression() bool { return n.kind == stringKind && isExpression
 
 // bare compiles a property that is an expression, with or without ${ }; nil after a mistake.
 func (c *compiler) bare(n *node, name string, p place, vars []string) workflow.Expr {
-	if !c.isString(n, name) {
+	if n.kind != stringKind {
+		c.atf(n, "%q must be an expression, a string such as .ready, but is %s", name, n.describe())
 		return nil
 	}
 	return c.expression(n, n.text, 0, p, vars)
@@ -32,26 +33,26 @@ func (c *compiler) bare(n *node, name string, p place, vars []string) workflow.E
 // expression compiles the expression in text, which stands in the string of n after offset bytes; nil after a mistake.
 func (c *compiler) expression(n *node, text string, offset int, p place, vars []string) workflow.Expr {
 	if isExpression(text) {
-		start := strings.Index(text, "${") + len("${")
-		offset += start
-		text = text[start:strings.LastIndex(text, "}")]
+		offset += strings.Index(text, "${") + len("${")
 	}
+	text = inner(text)
 	if strings.TrimSpace(text) == "" {
-		c.atf(n, "the expression is empty: write one, such as . for the input")
+		c.atf(n, "the expression of %q is empty: write one, such as . for the input", n.property())
 		return nil
 	}
 	if len(text) > c.limits.Expression {
-		c.atf(n, "the expression has %d bytes, more than the %d allowed: split it over several tasks",
-			len(text), c.limits.Expression)
+		c.atf(n, "the expression of %q has %d bytes, more than the %d allowed: split it over several tasks",
+			n.property(), len(text), c.limits.Expression)
 		return nil
 	}
 	e, err := c.programs.compile(text, p, vars)
 	if err == nil {
+		c.checkExpression(n, text)
 		return e
 	}
 	var wrong *expressionError
 	if !errors.As(err, &wrong) {
-		c.atf(n, "the expression %s is wrong: %v", shorten(strings.TrimSpace(text), 120), err)
+		c.atf(n, "the expression %s of %q is wrong: %v", shorten(strings.TrimSpace(text), 120), n.property(), err)
 		return nil
 	}
 	line, column := n.line, n.column
@@ -59,7 +60,7 @@ func (c *compiler) expression(n *node, text string, offset int, p place, vars []
 		column = n.inner + len([]rune(n.text[:offset+wrong.offset]))
 	}
 	c.add(line, column, n.pointer(),
-		fmt.Sprintf("the expression %s is wrong: %v", shorten(strings.TrimSpace(text), 120), wrong))
+		fmt.Sprintf("the expression %s of %q is wrong: %v", shorten(strings.TrimSpace(text), 120), n.property(), wrong))
 	return nil
 }
 
@@ -121,6 +122,7 @@ func (b *templateBuilder) add(n *node) bool {
 			if i > 0 {
 				b.literal.WriteByte(',')
 			}
+			b.c.checkName(n, n.keys[i])
 			writeString(&b.literal, n.keys[i].name)
 			b.literal.WriteByte(':')
 			ok = b.add(item) && ok
@@ -137,6 +139,7 @@ func (b *templateBuilder) add(n *node) bool {
 		b.literal.WriteByte(']')
 	case stringKind:
 		if !isExpression(n.text) {
+			b.c.checkText(n, b.vars)
 			writeString(&b.literal, n.text)
 			break
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/holdfast-run/holdfast/actors/definition"
 	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/messages/definitionv1"
 )
 
 // TestGolden compiles the documents in testdata. The verb says what of the result is shown:
@@ -41,21 +42,19 @@ func TestGolden(t *testing.T) {
 			if d.HasArg("expression") {
 				d.ScanArgs(t, "expression", &limits.Expression)
 			}
-			return show(definition.Compile([]byte(document), limits))
+			return show(definition.Check([]byte(document), limits))
 		})
 	})
 }
 
-func show[M interface {
-	GetLine() int32
-	GetColumn() int32
-	GetPath() string
-	GetMessage() string
-}](def *workflow.Definition, mistakes []M,
-) string {
+func show(def *workflow.Definition, mistakes []*definitionv1.Mistake) string {
 	var b strings.Builder
 	for _, m := range mistakes {
-		fmt.Fprintf(&b, "%d:%d %s\n    %s\n", m.GetLine(), m.GetColumn(), m.GetPath(), m.GetMessage())
+		message := m.GetMessage()
+		if m.GetSeverity() == definitionv1.Severity_SEVERITY_WARNING {
+			message = "warning: " + message
+		}
+		fmt.Fprintf(&b, "%d:%d %s\n    %s\n", m.GetLine(), m.GetColumn(), m.GetPath(), message)
 	}
 	if def == nil {
 		return b.String()

@@ -19,7 +19,8 @@ func (c *compiler) setTask(o object, t *workflow.Task, s scope) {
 	case n.kind == objectKind && len(n.items) > 0, n.isExpression():
 		t.Set = c.template(n, placeTask, s.vars)
 	default:
-		c.atf(n, "\"set\" must be an object with at least one property, or an expression in ${ }, but is %s", n.describe())
+		c.atf(n, "\"set\" must be an object with at least one property, such as {ready: true}, or an expression in ${ }, but is %s",
+			n.describe())
 	}
 }
 
@@ -30,7 +31,8 @@ func (c *compiler) waitTask(o object, t *workflow.Task, s scope) {
 func (c *compiler) switchTask(o object, t *workflow.Task, s scope) {
 	n := o.get("switch")
 	if n.kind != listKind || len(n.items) == 0 {
-		c.atf(n, "\"switch\" must be a list of at least one case, but is %s", n.describe())
+		c.atf(n, "\"switch\" must be a list of at least one case, such as [{ready: {when: .ready, then: next}}], but is %s",
+			n.describe())
 		return
 	}
 	otherwise := ""
@@ -53,7 +55,7 @@ func (c *compiler) switchTask(o object, t *workflow.Task, s scope) {
 		}
 		kase := workflow.Case{Name: name}
 		if when != nil {
-			kase.When = c.bare(when, "when", placeTask, s.vars)
+			kase.When = c.condition(when, "when", placeTask, s.vars)
 		}
 		if then := k.required("then"); then != nil {
 			kase.Then = c.then(then, t.In, s)
@@ -76,7 +78,7 @@ func (c *compiler) raiseTask(o object, t *workflow.Task, s scope) {
 	}
 }
 
-var absoluteURI = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*://`)
+var absoluteURI = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*:[^\s]+$`)
 
 // errorDefinition reads an error that can be raised.
 func (c *compiler) errorDefinition(n *node, vars []string) *workflow.Raise {
@@ -91,10 +93,10 @@ func (c *compiler) errorDefinition(n *node, vars []string) *workflow.Raise {
 		if !isExpression(v.text) {
 			switch {
 			case name == "type" && !absoluteURI.MatchString(v.text):
-				c.atf(v, "\"type\" must be a URI such as %q or an expression in ${ }, but is %s",
-					workflow.ErrorTypeRuntime, shorten(v.text, 60))
+				c.atf(v, "\"type\" must be a URI such as \"https://example.com/errors/no-credit\" or %q, or an expression in ${ }, but is %s",
+					workflow.ErrorTypeRuntime, v.describe())
 			case name == "instance" && v.text != "" && !strings.HasPrefix(v.text, "/"):
-				c.atf(v, "\"instance\" must be a JSON pointer such as \"/do/0/name\", but is %s", shorten(v.text, 60))
+				c.atf(v, "\"instance\" must be a JSON pointer such as \"/do/0/name\", but is %s", v.describe())
 			}
 		}
 		return c.template(v, placeTask, vars)
@@ -156,6 +158,8 @@ func (c *compiler) callTask(o object, t *workflow.Task, s scope) {
 	switch {
 	case slices.Contains(protocols, n.text):
 		c.atf(n, notYet+", or call an activity of an adapter", fmt.Sprintf("the call %q", n.text))
+	case strings.Contains(n.text, "${"):
+		c.atf(n, "\"call\" must name what is called, but is %s: choose between several calls with a \"switch\"", n.describe())
 	case strings.Contains(n.text, "://"):
 		c.atf(n, notYet+", or call an activity of an adapter", "calling a function by its address")
 	case catalog != "" && catalog != "default":

@@ -163,11 +163,29 @@ func isNumber(s string) bool {
 	return s != "" && (s[0] == '-' || '0' <= s[0] && s[0] <= '9') && json.Valid([]byte(s))
 }
 
+// property names a node by the property that it is of, or is listed in: args, or args[0].
+func (n *node) property() string {
+	switch {
+	case n.parent == nil:
+		return ""
+	case n.parent.kind == listKind:
+		return n.parent.property() + "[" + n.name + "]"
+	}
+	return n.name
+}
+
 // describe names what a node is, for messages.
 func (n *node) describe() string {
 	switch n.kind {
-	case stringKind, numberKind, boolKind:
-		return fmt.Sprintf("%s (%s)", n.kind, shorten(n.text, 40))
+	case stringKind:
+		if n.isExpression() {
+			return fmt.Sprintf("the expression %s, which is not evaluated here", shorten(n.text, 40))
+		}
+		return "the string " + shorten(n.text, 40)
+	case numberKind:
+		return "the number " + shortenPlain(n.text, 40)
+	case boolKind:
+		return n.text
 	case objectKind:
 		if len(n.items) == 0 {
 			return "an empty object"

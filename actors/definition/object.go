@@ -24,7 +24,11 @@ func (c *compiler) object(n *node, what string, allowed ...string) object {
 		return o
 	}
 	if n.kind != objectKind {
-		c.atf(n, "%s must be an object, but is %s", what, n.describe())
+		form := ""
+		if forms[what] != "" {
+			form = " such as " + forms[what]
+		}
+		c.atf(n, "%s must be an object%s, but is %s", what, form, n.describe())
 		return o
 	}
 	o.ok = true
@@ -37,6 +41,27 @@ func (c *compiler) object(n *node, what string, allowed ...string) object {
 		}
 	}
 	return o
+}
+
+// forms shows what to write where something else stands, by what is missing there.
+var forms = map[string]string{
+	"errors": "{type: https://example.com/errors/no-credit, status: 402}", "retries": "{delay: PT5S, limit: {attempt: {count: 3}}}",
+	"timeouts": "{after: PT15M}",
+
+	"a case": "{when: .ready, then: next}", "a duration": "{seconds: 30}",
+	"a filter of errors": "{status: 503}", "a retry policy": "{delay: PT5S, limit: {attempt: {count: 3}}}",
+	"a schema": "{document: {type: object}}", "a timeout": "{after: PT15M}",
+	"an error":                 "{type: https://example.com/errors/no-credit, status: 402}",
+	"the property \"attempt\"": "{count: 3}", "the property \"backoff\"": "{exponential: {}}",
+	"the property \"catch\"":    "{errors: {with: {status: 503}}, do: [{name: {set: …}}]}",
+	"the property \"document\"": "{dsl: '1.0.3', namespace: shop, name: order, version: '1.0.0'}",
+	"the property \"errors\"":   "{with: {status: 503}}", "the property \"export\"": "{as: \"${ $context + . }\"}",
+	"the property \"input\"": "{from: \"${ .order }\"}", "the property \"jitter\"": "{from: PT0S, to: PT2S}",
+	"the property \"limit\"": "{attempt: {count: 3}}", "the property \"output\"": "{as: \"${ .id }\"}",
+	"the property \"raise\"":    "{error: {type: https://example.com/errors/no-credit, status: 402}}",
+	"the property \"run\"":      "{workflow: {namespace: shop, name: bill, version: '1.0.0'}}",
+	"the property \"with\"":     "{imsi: \"${ .imsi }\"} (without it, the input is handed on)",
+	"the property \"workflow\"": "{namespace: shop, name: bill, version: '1.0.0'}",
 }
 
 // get returns a property, or nil.

@@ -2,6 +2,7 @@ package definition
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -308,8 +309,13 @@ func (p *yamlParser) value(y *yaml.Node, depth int) *node {
 }
 
 func (p *yamlParser) property(n *node, k, v *yaml.Node, depth int) bool {
+	if k.Value == "<<" && k.ShortTag() == "!!merge" {
+		p.m.add(k.Line, k.Column, "", "there are no YAML merge keys (<<): write the properties out, or use the reusable components of \"use\"")
+		return false
+	}
 	if k.Kind != yaml.ScalarNode || k.Anchor != "" || k.Style&yaml.TaggedStyle != 0 || k.ShortTag() != "!!str" {
-		p.m.add(k.Line, k.Column, "", "the name of a property must be a string: put it in quotes")
+		p.m.add(k.Line, k.Column, "", fmt.Sprintf("the name of a property must be a plain string: put quotes round %s",
+			cmp.Or(shortenPlain(k.Value, 40), "it")))
 		return false
 	}
 	if !p.m.addKey(n, key{k.Value, k.Line, k.Column}) {

@@ -60,11 +60,14 @@ func (p *programs) compileNew(text string, at place, vars []string) (workflow.Ex
 		if !errors.As(err, &wrong) {
 			return nil, fmt.Errorf("parse: %w", err)
 		}
-		message := "it ends too early"
+		message, offset := "it ends too early", max(0, min(wrong.Offset-len(wrong.Token), len(text)))
 		if wrong.Token != "" {
 			message = fmt.Sprintf("unexpected %s", shorten(wrong.Token, 40))
 		}
-		return nil, &expressionError{max(0, min(wrong.Offset-len(wrong.Token), len(text))), message}
+		if advice := parseAdvice(text, offset, wrong.Token); advice != "" {
+			message += ": " + advice
+		}
+		return nil, &expressionError{offset, message}
 	}
 	r := &rewriter{library: prelude(), text: text, place: at, vars: vars, needed: make(map[string]bool)}
 	if e := plain(q, vars); e != nil {

@@ -288,7 +288,7 @@ func variableProblem(name string, p place, vars []string) string {
 	if slices.Contains(vars, name[1:]) {
 		return ""
 	}
-	return fmt.Sprintf("there is no variable %s: %s", name, hint(name, p.variables(vars), ""))
+	return fmt.Sprintf("there is no variable %s: %s", name, variableAdvice(name, p, vars))
 }
 
 // variables lists what can be used at a place.
@@ -339,10 +339,10 @@ func (r *rewriter) function(f *gojq.Func, n *names) *gojq.Func {
 	case refused[f.Name] != "":
 		r.failf(f.Name, "the function %s is refused: %s", f.Name, refused[f.Name])
 	case len(r.library.arities[f.Name]) > 0 && !strings.HasPrefix(f.Name, "_"):
-		r.failf(f.Name, "the function %s has %d arguments, but takes %s", f.Name, len(args),
+		r.failf(f.Name, "the function %s has %d arguments here, but takes %s", f.Name, len(args),
 			strings.Trim(strings.ReplaceAll(fmt.Sprint(r.library.arities[f.Name]), " ", " or "), "[]"))
 	default:
-		r.failf(f.Name, "there is no function %s%s", key, r.library.suggestion(f.Name))
+		r.failf(f.Name, "there is no function %s%s", f.Name, r.functionAdvice(f.Name, len(args)))
 	}
 	return f
 }

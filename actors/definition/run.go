@@ -25,10 +25,16 @@ func (c *compiler) runTask(o object, t *workflow.Task, s scope) {
 	if process {
 		return
 	}
-	if v := r.get("return"); v != nil {
-		c.atf(v, "\"return\" is for containers, scripts and shells, a workflow returns its output: remove it")
-	}
 	t.Run = &workflow.Run{}
+	if v := r.get("return"); v != nil {
+		switch {
+		case v.kind == stringKind && v.text == "none":
+			t.Run.Silent = true
+		case v.kind != stringKind || v.text != "stdout": // the default of all that is run
+			c.atf(v, "\"return\" of a workflow must be \"stdout\", the default, for its output, or \"none\", but is %s: "+
+				"a workflow has nothing else to return", v.describe())
+		}
+	}
 	if v := r.get("await"); v != nil {
 		await, ok := c.boolean(v, "await")
 		t.Run.Detached = ok && !await

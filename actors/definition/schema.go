@@ -45,8 +45,9 @@ func (c *compiler) schema(n *node) workflow.Schema {
 			return nil
 		}
 	}
-	document := o.required("document")
+	document := o.get("document")
 	if document == nil {
+		c.atf(n, "a schema lacks the property \"document\", which has the JSON schema: write {document: {type: object}}")
 		return nil
 	}
 	s, done := c.schemas[document] // calls of a function share it

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"unicode"
 
 	"github.com/holdfast-run/holdfast/actors/workflow"
@@ -84,7 +85,7 @@ const (
 func (c *compiler) taskList(n *node, s scope) *workflow.List {
 	l := &workflow.List{ByName: make(map[string]int)}
 	if n.kind != listKind {
-		c.atf(n, "the tasks must be a list such as [{name: {set: …}}], but this is %s", n.describe())
+		c.atf(n, "%q must be a list of tasks such as [{name: {set: …}}], but is %s", n.property(), n.describe())
 		return l
 	}
 	if len(n.items) == 0 {
@@ -177,7 +178,7 @@ func (c *compiler) task(n *node, t *workflow.Task, s scope) *workflow.Task {
 	o := c.object(n, "a task of the kind \""+kind.name+"\"", allowed...)
 	t.Raw = n.value()
 	if v := o.get("if"); v != nil {
-		t.If = c.bare(v, "if", placeTaskIf, s.vars)
+		t.If = c.condition(v, "if", placeTaskIf, s.vars)
 	}
 	t.Input = c.input(o.get("input"), placeTaskInput, s.vars)
 	t.Output = c.output(o.get("output"), placeTaskOutput, s.vars)
@@ -211,8 +212,8 @@ func (c *compiler) construct(n *node) (construct, bool) {
 		return k, true
 	}
 	for _, k := range n.keys {
-		if s := similar(k.name, names); s != "" && !slices.Contains(common, k.name) {
-			c.atKeyf(n, k, "there is no task of the kind %q: did you mean %q?", k.name, s)
+		if !slices.Contains(common, k.name) {
+			c.atKeyf(n, k, "there is no task of the kind %s: %s", shorten(k.name, 60), didYouMean(k.name, names, supported()))
 			return construct{}, false
 		}
 	}
@@ -245,6 +246,10 @@ func (c *compiler) then(n *node, l *workflow.List, s scope) string {
 	switch n.text {
 	case thenContinue, thenExit, thenEnd:
 		return n.text
+	}
+	if strings.Contains(n.text, "${") {
+		c.atf(n, "\"then\" must be the name of a task, but is %s: choose between several with a \"switch\"", n.describe())
+		return ""
 	}
 	names := slices.SortedFunc(maps.Keys(l.ByName), func(a, b string) int { return l.ByName[a] - l.ByName[b] })
 	if !s.compensation {

@@ -30,10 +30,10 @@ func (c *compiler) tryTask(o object, t *workflow.Task, s scope) {
 	}
 	vars := append(slices.Clone(s.vars), t.Try.As)
 	if v := k.get("when"); v != nil {
-		t.Try.When = c.bare(v, "when", placeCatch, vars)
+		t.Try.When = c.errorCondition(v, "when", vars)
 	}
 	if v := k.get("exceptWhen"); v != nil {
-		t.Try.ExceptWhen = c.bare(v, "exceptWhen", placeCatch, vars)
+		t.Try.ExceptWhen = c.errorCondition(v, "exceptWhen", vars)
 	}
 	if v := k.get("retry"); v != nil {
 		if v.kind == stringKind {
@@ -89,6 +89,9 @@ func (c *compiler) filter(n *node) *workflow.Filter {
 			c.atf(p, "the filter %q compares constants: use \"when\" for expressions", name)
 			return nil
 		}
+		if strings.Contains(p.text, "${") {
+			c.warnf(p, "the filter %q compares constants, also what stands in ${ }: use \"when\" for expressions", name)
+		}
 		return &p.text
 	}
 	f := &workflow.Filter{
@@ -101,6 +104,7 @@ func (c *compiler) filter(n *node) *workflow.Filter {
 		f.Detail = details
 	}
 	if f.Type != nil {
+		c.checkErrorType(w.get("type"))
 		canonical := workflow.CanonicalErrorType(*f.Type)
 		f.Type = &canonical
 	}
@@ -123,10 +127,10 @@ func (c *compiler) retryPolicy(n *node, vars []string) *workflow.Retry {
 	}
 	r := &workflow.Retry{}
 	if v := o.get("when"); v != nil {
-		r.When = c.bare(v, "when", placeCatch, vars)
+		r.When = c.errorCondition(v, "when", vars)
 	}
 	if v := o.get("exceptWhen"); v != nil {
-		r.ExceptWhen = c.bare(v, "exceptWhen", placeCatch, vars)
+		r.ExceptWhen = c.errorCondition(v, "exceptWhen", vars)
 	}
 	if v := o.get("delay"); v != nil {
 		r.Delay = c.duration(v, placeCatch, vars)

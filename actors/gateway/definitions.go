@@ -26,8 +26,8 @@ type definitions struct {
 
 // Validate implements definitionv1.DefinitionServiceServer.
 func (d definitions) Validate(_ context.Context, r *definitionv1.ValidateRequest) (*definitionv1.ValidateResponse, error) {
-	def, mistakes := d.engine.Compile(r.GetDocument())
-	out := &definitionv1.ValidateResponse{Mistakes: mistakes}
+	def, mistakes, warnings := d.engine.Check(r.GetDocument())
+	out := &definitionv1.ValidateResponse{Mistakes: mistakes, Warnings: warnings}
 	if def != nil {
 		out.Definition = def.Ref.String()
 	}
@@ -36,11 +36,15 @@ func (d definitions) Validate(_ context.Context, r *definitionv1.ValidateRequest
 
 // Deploy implements definitionv1.DefinitionServiceServer.
 func (d definitions) Deploy(ctx context.Context, r *definitionv1.DeployRequest) (*definitionv1.DeployResponse, error) {
-	def, wrong := d.engine.Compile(r.GetDocument())
+	def, wrong, warnings := d.engine.Check(r.GetDocument())
+	what := "mistakes"
+	if len(wrong) == 0 && r.GetStrict() {
+		what, wrong = "warnings, and is refused because it is deployed strictly", warnings
+	}
 	if len(wrong) > 0 {
 		f := &failure{
 			code: codes.InvalidArgument, reason: "BAD_DEFINITION",
-			message: fmt.Sprintf("the definition has %d mistakes; the first: %s", len(wrong), describe(wrong[0])),
+			message: fmt.Sprintf("the definition has %d %s; the first: %s", len(wrong), what, describe(wrong[0])),
 		}
 		for _, w := range wrong {
 			f.fields = append(f.fields, &errdetails.BadRequest_FieldViolation{Field: "document" + w.GetPath(), Description: describe(w)})
@@ -55,7 +59,7 @@ func (d definitions) Deploy(ctx context.Context, r *definitionv1.DeployRequest) 
 	if err != nil {
 		return nil, d.fail(deployFailure(def.Ref, err))
 	}
-	return &definitionv1.DeployResponse{Definition: definitionOf(row, false), Warnings: d.unoffered(def.Activities)}, nil
+	return &definitionv1.DeployResponse{Definition: definitionOf(row, false), Warnings: append(warnings, d.unoffered(def.Activities)...)}, nil
 }
 
 func describe(m *definitionv1.Mistake) string {
@@ -71,7 +75,8 @@ func (d definitions) unoffered(activities []string) []*definitionv1.Mistake {
 	for _, a := range activities {
 		if !d.catalog.offered(a) {
 			out = append(out, &definitionv1.Mistake{
-				Message: "no connected adapter offers the activity " + a + ": orders that call it will wait for one",
+				Severity: definitionv1.Severity_SEVERITY_WARNING,
+				Message:  "no connected adapter offers the activity " + a + ": orders that call it will wait for one",
 			})
 		}
 	}

@@ -29,7 +29,7 @@ func (m *machine) catch(f *frame, p *problemv1.Problem) {
 	caught, args, err := m.filters(f, p)
 	switch {
 	case err != nil:
-		m.fault(f, expressionProblem(f.task, err))
+		m.fault(f, undecidedProblem(f.task, err, p))
 		return
 	case !caught:
 		m.fault(f, p)
@@ -39,7 +39,7 @@ func (m *machine) catch(f *frame, p *problemv1.Problem) {
 	again := false
 	if try.Retry != nil && !triedInVain(p) {
 		if due, again, err = m.retryAt(&f.retry, try.Retry, f.input, args); err != nil {
-			m.fault(f, expressionProblem(f.task, err))
+			m.fault(f, undecidedProblem(f.task, err, p))
 			return
 		}
 	}

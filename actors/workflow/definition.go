@@ -112,6 +112,8 @@ type Run struct {
 	Input Expr
 	// Detached: the child is not awaited. The task leaves its input.
 	Detached bool
+	// Silent: the task leaves null in place of the child's output.
+	Silent bool
 	// OrderKey makes the child's order key, a string; nil: that of this order.
 	OrderKey Expr
 }

@@ -1,6 +1,9 @@
 package workflow
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // The standard error types, in their canonical form.
 const (
@@ -36,7 +39,7 @@ func CanonicalErrorType(s string) string {
 			continue
 		}
 		for _, base := range errorPaths {
-			if name, found := strings.CutPrefix(path, base); found && isStandardError(name) {
+			if name, found := strings.CutPrefix(path, base); found && StandardErrorType(name) != "" {
 				return canonicalErrors + name
 			}
 		}
@@ -44,12 +47,17 @@ func CanonicalErrorType(s string) string {
 	return s
 }
 
-func isStandardError(name string) bool {
-	switch canonicalErrors + name {
-	case ErrorTypeConfiguration, ErrorTypeValidation, ErrorTypeExpression, ErrorTypeAuthentication,
-		ErrorTypeAuthorization, ErrorTypeTimeout, ErrorTypeCommunication, ErrorTypeRuntime:
-		return true
-	default:
-		return false
+// StandardErrors returns the names of the standard error types.
+func StandardErrors() []string {
+	return []string{
+		"configuration", "validation", "expression", "authentication", "authorization", "timeout", "communication", "runtime",
 	}
+}
+
+// StandardErrorType returns the canonical form of the standard error type of a name; "" if there is none.
+func StandardErrorType(name string) string {
+	if slices.Contains(StandardErrors(), name) {
+		return canonicalErrors + name
+	}
+	return ""
 }

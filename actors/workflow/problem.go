@@ -28,6 +28,19 @@ func expressionProblem(t *Task, err error) *problemv1.Problem {
 	return problem(ErrorTypeExpression, "Expression failed", 400, refOf(t), err.Error())
 }
 
+// undecidedProblem is the error of a catch clause that could not decide about another error. It takes the place of that, and so
+// tells it.
+func undecidedProblem(t *Task, err error, about *problemv1.Problem) *problemv1.Problem {
+	p := expressionProblem(t, err)
+	p.Detail += fmt.Sprintf("; the error to be caught was %s (%d) at %s", about.GetType(), about.GetStatus(), about.GetInstance())
+	for _, more := range []string{about.GetTitle(), about.GetDetail()} {
+		if more != "" {
+			p.Detail += ": " + more
+		}
+	}
+	return p
+}
+
 func validationProblem(t *Task, what string, err error) *problemv1.Problem {
 	return problem(ErrorTypeValidation, what+" is not valid", 400, refOf(t), err.Error())
 }

@@ -449,6 +449,8 @@ func (f *frame) left() *Value {
 		return f.last
 	case f.call != nil:
 		return f.call.output
+	case f.child != nil && f.task.Run.Silent && !f.task.Run.Detached:
+		return nothing
 	case f.child != nil:
 		return f.child.output
 	}

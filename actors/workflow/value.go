@@ -17,6 +17,9 @@ type Value struct {
 // NewValue makes a value of JSON that is known to be valid.
 func NewValue(raw []byte) *Value { return &Value{raw: raw} }
 
+// nothing is null. It is decoded already, so that all instances may share it.
+var nothing = NewDecoded([]byte("null"), nil)
+
 // NewDecoded makes a value of JSON and what it decodes to: nil, bool, json.Number, int, float64, *big.Int, string, []any
 // and map[string]any.
 func NewDecoded(raw []byte, decoded any) *Value {

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc/codes"
 
+	"github.com/holdfast-run/holdfast/actors/definition"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/definitionv1"
 )
@@ -40,24 +41,35 @@ type validationJSON struct {
 	Definition string        `json:"definition"`
 	Valid      bool          `json:"valid"`
 	Mistakes   []mistakeJSON `json:"mistakes"`
+	Warnings   []mistakeJSON `json:"warnings"`
 }
 
 type mistakeJSON struct {
-	Line    int32  `json:"line"`
-	Column  int32  `json:"column"`
-	Path    string `json:"path"`
-	Message string `json:"message"`
+	Severity string `json:"severity"`
+	Line     int32  `json:"line"`
+	Column   int32  `json:"column"`
+	Path     string `json:"path"`
+	Message  string `json:"message"`
 }
 
 func jsonMistakes(ms []*definitionv1.Mistake) []mistakeJSON {
 	out := make([]mistakeJSON, len(ms))
 	for i, m := range ms {
-		out[i] = mistakeJSON{Line: m.GetLine(), Column: m.GetColumn(), Path: m.GetPath(), Message: m.GetMessage()}
+		out[i] = mistakeJSON{
+			Severity: severity(m), Line: m.GetLine(), Column: m.GetColumn(), Path: m.GetPath(), Message: m.GetMessage(),
+		}
 	}
 	return out
 }
 
-// textMistake is a mistake in the form that editors understand.
+func severity(m *definitionv1.Mistake) string {
+	if m.GetSeverity() == definitionv1.Severity_SEVERITY_WARNING {
+		return "warning"
+	}
+	return "error"
+}
+
+// textMistake is a mistake in the form that editors understand: file:line:column: severity: message.
 func textMistake(file string, m *definitionv1.Mistake) string {
 	place := file
 	if m.GetLine() > 0 {
@@ -66,6 +78,7 @@ func textMistake(file string, m *definitionv1.Mistake) string {
 			place += fmt.Sprintf(":%d", m.GetColumn())
 		}
 	}
+	place += ": " + severity(m)
 	if m.GetPath() != "" {
 		place += ": " + m.GetPath()
 	}
@@ -105,18 +118,25 @@ func (a *app) eachDocument(
 	cmd *cobra.Command, files []string, do func(ctx context.Context, c *api, file string, document []byte) error,
 ) error {
 	return a.call(cmd.Context(), a.dial, func(ctx context.Context, c *api) (err error) {
-		for _, file := range files {
-			document, e := a.readFile(file)
-			if e == nil {
-				e = do(ctx, c, file, document)
-			}
-			if st, isRPC := rpcStatus(e); isRPC && st.Code() == codes.Unavailable {
-				return e // it would be the same with the others
-			}
-			err = a.laterError(cmd.Context(), err, e) //nolint:contextcheck // what counts is whether the user interrupts it
-		}
-		return err
+		return a.eachFile(cmd.Context(), files, func(file string, document []byte) error { //nolint:contextcheck // it is the user's
+			return do(ctx, c, file, document)
+		})
 	})
+}
+
+// eachFile calls do with each file's content. It goes on after an error, unless no node can be reached.
+func (a *app) eachFile(ctx context.Context, files []string, do func(file string, document []byte) error) (err error) {
+	for _, file := range files {
+		document, e := a.readFile(file)
+		if e == nil {
+			e = do(file, document)
+		}
+		if st, isRPC := rpcStatus(e); isRPC && st.Code() == codes.Unavailable {
+			return e // it would be the same with the others
+		}
+		err = a.laterError(ctx, err, e)
+	}
+	return err
 }
 
 // laterError returns the last of several errors, and tells the one before.
@@ -132,43 +152,66 @@ func (a *app) laterError(ctx context.Context, before, err error) error {
 }
 
 func newDefinitionValidate(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use:               "validate FILE...",
-		Short:             "Say everything that is wrong with definitions, without deploying them",
+	var strict bool
+	cmd := &cobra.Command{
+		Use:   "validate FILE...",
+		Short: "Say everything that is wrong with definitions, or looks so, without deploying them",
+		Long: "Say everything that is wrong with definitions, or looks so, without deploying them. No node is asked, so this also\n" +
+			"serves editors and builds: a line for each finding is file:line:column: severity: message. The status is 1 if\n" +
+			"something is wrong; warnings alone leave it 0, unless --strict is given.",
 		Args:              someFiles,
 		ValidArgsFunction: completeFiles,
 		RunE: func(cmd *cobra.Command, files []string) error {
-			return a.eachDocument(cmd, files, a.validate)
+			return a.eachFile(cmd.Context(), files, func(file string, document []byte) error {
+				return a.validate(file, document, strict)
+			})
 		},
 	}
+	cmd.Flags().BoolVar(&strict, "strict", false, "a warning counts as a mistake")
+	return cmd
 }
 
-func (a *app) validate(ctx context.Context, c *api, file string, document []byte) error {
-	answer, err := c.definitions.Validate(ctx, &definitionv1.ValidateRequest{Document: document})
-	if err != nil {
-		return fmt.Errorf("%s: %w", file, err)
+func (a *app) validate(file string, document []byte, strict bool) error {
+	def, found := definition.Check(document, definition.Limits{})
+	var mistakes, warnings []*definitionv1.Mistake
+	for _, m := range found {
+		if m.GetSeverity() == definitionv1.Severity_SEVERITY_WARNING {
+			warnings = append(warnings, m)
+		} else {
+			mistakes = append(mistakes, m)
+		}
 	}
-	mistakes := answer.GetMistakes()
+	name := ""
+	if def != nil {
+		name = def.Ref.String()
+	}
+	valid := def != nil && (!strict || len(warnings) == 0)
 	if a.output == outputJSON {
-		err = a.printJSON(validationJSON{
-			File: file, Definition: answer.GetDefinition(), Valid: len(mistakes) == 0, Mistakes: jsonMistakes(mistakes),
-		})
+		if err := a.printJSON(validationJSON{
+			File: file, Definition: name, Valid: valid, Mistakes: jsonMistakes(mistakes), Warnings: jsonMistakes(warnings),
+		}); err != nil {
+			return err
+		}
 	} else {
-		for _, m := range mistakes {
+		for _, m := range found {
 			fmt.Fprintln(a.stdout, textMistake(file, m))
 		}
-		if len(mistakes) == 0 {
-			fmt.Fprintln(a.stdout, clean(file+": "+answer.GetDefinition()+" can be deployed"))
+		if valid {
+			fmt.Fprintln(a.stdout, clean(file+": "+name+" can be deployed"))
 		}
 	}
-	if err == nil && len(mistakes) > 0 {
-		err = fmt.Errorf("%s has mistakes: %d", file, len(mistakes))
+	switch {
+	case len(mistakes) > 0:
+		return fmt.Errorf("%s has mistakes: %d", file, len(mistakes))
+	case !valid:
+		return fmt.Errorf("%s has warnings: %d", file, len(warnings))
 	}
-	return err
+	return nil
 }
 
 func newDefinitionDeploy(a *app) *cobra.Command {
-	return &cobra.Command{
+	var strict bool
+	cmd := &cobra.Command{
 		Use:   "deploy FILE...",
 		Short: "Deploy definitions",
 		Long: "Deploy definitions, under the namespace, name and version that they name. What is deployed never changes: deploying\n" +
@@ -176,13 +219,17 @@ func newDefinitionDeploy(a *app) *cobra.Command {
 		Args:              someFiles,
 		ValidArgsFunction: completeFiles,
 		RunE: func(cmd *cobra.Command, files []string) error {
-			return a.eachDocument(cmd, files, a.deploy)
+			return a.eachDocument(cmd, files, func(ctx context.Context, c *api, file string, document []byte) error {
+				return a.deploy(ctx, c, file, document, strict)
+			})
 		},
 	}
+	cmd.Flags().BoolVar(&strict, "strict", false, "refuse what 'holdfast definition validate' warns of")
+	return cmd
 }
 
-func (a *app) deploy(ctx context.Context, c *api, file string, document []byte) error {
-	answer, err := c.definitions.Deploy(ctx, &definitionv1.DeployRequest{Document: document})
+func (a *app) deploy(ctx context.Context, c *api, file string, document []byte, strict bool) error {
+	answer, err := c.definitions.Deploy(ctx, &definitionv1.DeployRequest{Document: document, Strict: strict})
 	if err != nil {
 		err = fmt.Errorf("%s: %w", file, err)
 		if st, _ := rpcStatus(err); st.Code() == codes.AlreadyExists {
@@ -196,7 +243,7 @@ func (a *app) deploy(ctx context.Context, c *api, file string, document []byte) 
 		return a.printJSON(d)
 	}
 	for _, w := range answer.GetWarnings() {
-		fmt.Fprintln(a.stderr, "warning: "+textMistake(file, w))
+		fmt.Fprintln(a.stderr, textMistake(file, w))
 	}
 	fmt.Fprintln(a.stdout, clean(definitionName(answer.GetDefinition())))
 	return nil

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -64,26 +65,29 @@ func TestDefinitionGet(t *testing.T) {
 	f.run("definition", "get", "telecom/activate").want(t, 0, "document:\n  dsl: 1.0.3\t\\x1b\n", "")
 }
 
+// TestDefinitionValidate: the node is not asked: it serves no Validate.
 func TestDefinitionValidate(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
-	f.definitions.validate = func(r *definitionv1.ValidateRequest) (*definitionv1.ValidateResponse, error) {
-		answer := &definitionv1.ValidateResponse{Definition: "telecom/activate:1.0.0"}
-		if string(r.GetDocument()) == "bad" {
-			answer.Mistakes = []*definitionv1.Mistake{
-				{Line: 3, Column: 5, Path: "/do/0", Message: "unknown key\n\"cal\""}, {Message: "no version"},
-			}
-		}
-		return answer, nil
-	}
-	good, bad := f.file("good.yaml", "good"), f.file("bad.yaml", "bad")
-	f.run("definition", "validate", good).want(t, 0, good+": telecom/activate:1.0.0 can be deployed\n", "")
-	f.run("definition", "validate", bad, good).want(t, 1, bad+`:3:5: /do/0: unknown key\n"cal"`+"\n"+bad+": no version\n"+
-		good+": telecom/activate:1.0.0 can be deployed\n", "holdfast: "+bad+" has mistakes: 2\n")
-	f.stdin = "bad"
-	f.run("definition", "validate", "-", "-o", "json").want(t, 1, `{"file":"-","definition":"telecom/activate:1.0.0","valid":false,`+
-		`"mistakes":[{"line":3,"column":5,"path":"/do/0","message":"unknown key\n\"cal\""},`+
-		`{"line":0,"column":0,"path":"","message":"no version"}]}`+"\n", "holdfast: - has mistakes: 2\n")
+	const head = "document: {dsl: '1.0.3', namespace: telecom, name: activate, version: '1.0.0'}\ndo:\n"
+	good := f.file("good.yaml", head+"- a: {set: {x: 1}}\n")
+	doubtful := f.file("doubtful.yaml", head+"- a: {set: {x: .id}}\n")
+	bad := f.file("bad.yaml", head+"- a: {set: {x: .id}, then: b}\n")
+	const can = ": telecom/activate:1.0.0 can be deployed\n"
+	warning := `:3:16: warning: /do/0/a/set/x: "x" is the text ".id": if the expression is meant, write ${ .id }` + "\n"
+	mistake := `:3:28: error: /do/0/a/then: there is no task "b" in this list, and only tasks of the same list can be next: ` +
+		`expected "continue", "exit", "end" or "a"` + "\n"
+	f.run("definition", "validate", good).want(t, 0, good+can, "")
+	f.run("definition", "validate", doubtful, good).want(t, 0, doubtful+warning+doubtful+can+good+can, "")
+	f.run("definition", "validate", "--strict", doubtful, good).want(t, 1, doubtful+warning+good+can,
+		"holdfast: "+doubtful+" has warnings: 1\n")
+	f.run("definition", "validate", bad, good).want(t, 1, bad+warning+bad+mistake+good+can, "holdfast: "+bad+" has mistakes: 1\n")
+	f.stdin = head + "- a: {sett: {}}\n- b: {set: {x: $input}}\n"
+	f.run("definition", "validate", "-", "-o", "json").want(t, 1, `{"file":"-","definition":"","valid":false,`+
+		`"mistakes":[{"severity":"error","line":3,"column":7,"path":"/do/0/a/sett",`+
+		`"message":"there is no task of the kind \"sett\": did you mean \"set\"?"}],`+
+		`"warnings":[{"severity":"warning","line":4,"column":16,"path":"/do/1/b/set/x",`+
+		`"message":"\"x\" is the text \"$input\": if the expression is meant, write ${ $input }"}]}`+"\n", "holdfast: - has mistakes: 1\n")
 }
 
 func TestDefinitionDeploy(t *testing.T) {
@@ -91,6 +95,8 @@ func TestDefinitionDeploy(t *testing.T) {
 	f := setup(t)
 	f.definitions.deploy = func(r *definitionv1.DeployRequest) (*definitionv1.DeployResponse, error) {
 		switch string(r.GetDocument()) {
+		case "strict":
+			return nil, failed(codes.InvalidArgument, fmt.Sprintf("strict: %t", r.GetStrict()))
 		case "taken":
 			return nil, failed(codes.AlreadyExists, "version 1.0.0 has another document")
 		case "bad":
@@ -99,13 +105,17 @@ func TestDefinitionDeploy(t *testing.T) {
 			})
 		}
 		return &definitionv1.DeployResponse{
-			Definition: deployed("1.0.0"), Warnings: []*definitionv1.Mistake{{Line: 2, Message: "no adapter offers sms.send"}},
+			Definition: deployed("1.0.0"), Warnings: []*definitionv1.Mistake{
+				{Line: 2, Message: "no adapter offers sms.send", Severity: definitionv1.Severity_SEVERITY_WARNING},
+			},
 		}, nil
 	}
 	good, taken, bad := f.file("good.yaml", "good"), f.file("taken.yaml", "taken"), f.file("bad.yaml", "bad")
-	f.run("definition", "deploy", good).want(t, 0, "telecom/activate:1.0.0\n", "warning: "+good+":2: no adapter offers sms.send\n")
+	f.run("definition", "deploy", good).want(t, 0, "telecom/activate:1.0.0\n", good+":2: warning: no adapter offers sms.send\n")
 	f.run("definition", "deploy", good, "-o", "json").want(t, 0,
-		definitionLine+`,"warnings":[{"line":2,"column":0,"path":"","message":"no adapter offers sms.send"}]}`+"\n", "")
+		definitionLine+`,"warnings":[{"severity":"warning","line":2,"column":0,"path":"","message":"no adapter offers sms.send"}]}`+"\n", "")
+	strict := f.file("strict.yaml", "strict")
+	f.run("definition", "deploy", "--strict", strict).want(t, 1, "", "holdfast: "+strict+": strict: true (INVALID_ARGUMENT)\n")
 	f.run("definition", "deploy", taken, bad).want(t, 1, "",
 		"holdfast: "+taken+": version 1.0.0 has another document (ALREADY_EXISTS)\nGive the changed document a new version.\n"+
 			"holdfast: "+bad+": the document has mistakes (INVALID_ARGUMENT)\n  /do/0: line 3: unknown key\n")

@@ -90,17 +90,9 @@ type fakeDefinitions struct {
 	definitionv1.UnimplementedDefinitionServiceServer
 	step
 
-	validate func(*definitionv1.ValidateRequest) (*definitionv1.ValidateResponse, error)
-	deploy   func(*definitionv1.DeployRequest) (*definitionv1.DeployResponse, error)
-	get      func(*definitionv1.GetRequest) (*definitionv1.GetResponse, error)
-	list     func(*definitionv1.ListRequest) (*definitionv1.ListResponse, error)
-}
-
-func (f *fakeDefinitions) Validate(
-	_ context.Context, r *definitionv1.ValidateRequest,
-) (*definitionv1.ValidateResponse, error) {
-	defer f.turn()()
-	return f.validate(r)
+	deploy func(*definitionv1.DeployRequest) (*definitionv1.DeployResponse, error)
+	get    func(*definitionv1.GetRequest) (*definitionv1.GetResponse, error)
+	list   func(*definitionv1.ListRequest) (*definitionv1.ListResponse, error)
 }
 
 func (f *fakeDefinitions) Deploy(_ context.Context, r *definitionv1.DeployRequest) (*definitionv1.DeployResponse, error) {

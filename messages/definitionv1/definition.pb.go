@@ -22,6 +22,58 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type Severity int32
+
+const (
+	// The same as ERROR.
+	Severity_SEVERITY_UNSPECIFIED Severity = 0
+	// The document is refused.
+	Severity_SEVERITY_ERROR Severity = 1
+	// The document can be run, but hardly does what is meant.
+	Severity_SEVERITY_WARNING Severity = 2
+)
+
+// Enum value maps for Severity.
+var (
+	Severity_name = map[int32]string{
+		0: "SEVERITY_UNSPECIFIED",
+		1: "SEVERITY_ERROR",
+		2: "SEVERITY_WARNING",
+	}
+	Severity_value = map[string]int32{
+		"SEVERITY_UNSPECIFIED": 0,
+		"SEVERITY_ERROR":       1,
+		"SEVERITY_WARNING":     2,
+	}
+)
+
+func (x Severity) Enum() *Severity {
+	p := new(Severity)
+	*p = x
+	return p
+}
+
+func (x Severity) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Severity) Descriptor() protoreflect.EnumDescriptor {
+	return file_holdfast_definition_v1_definition_proto_enumTypes[0].Descriptor()
+}
+
+func (Severity) Type() protoreflect.EnumType {
+	return &file_holdfast_definition_v1_definition_proto_enumTypes[0]
+}
+
+func (x Severity) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Severity.Descriptor instead.
+func (Severity) EnumDescriptor() ([]byte, []int) {
+	return file_holdfast_definition_v1_definition_proto_rawDescGZIP(), []int{0}
+}
+
 type ValidateRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Document      []byte                 `protobuf:"bytes,1,opt,name=document,proto3" json:"document,omitempty"`
@@ -71,7 +123,9 @@ type ValidateResponse struct {
 	// Empty if the document can be deployed.
 	Mistakes []*Mistake `protobuf:"bytes,1,rep,name=mistakes,proto3" json:"mistakes,omitempty"`
 	// namespace/name:version, if the document says.
-	Definition    string `protobuf:"bytes,2,opt,name=definition,proto3" json:"definition,omitempty"`
+	Definition string `protobuf:"bytes,2,opt,name=definition,proto3" json:"definition,omitempty"`
+	// What can be deployed, but is surely not meant so, such as an expression whose end is missing: it is text.
+	Warnings      []*Mistake `protobuf:"bytes,3,rep,name=warnings,proto3" json:"warnings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -120,7 +174,14 @@ func (x *ValidateResponse) GetDefinition() string {
 	return ""
 }
 
-// Mistake is one thing wrong with a document.
+func (x *ValidateResponse) GetWarnings() []*Mistake {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
+}
+
+// Mistake is one thing wrong with a document, or that looks so.
 type Mistake struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// From 1; 0 if not known.
@@ -130,7 +191,8 @@ type Mistake struct {
 	// A JSON pointer into the document.
 	Path string `protobuf:"bytes,3,opt,name=path,proto3" json:"path,omitempty"`
 	// What is wrong, what was expected and what to do.
-	Message       string `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
+	Message       string   `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
+	Severity      Severity `protobuf:"varint,5,opt,name=severity,proto3,enum=holdfast.definition.v1.Severity" json:"severity,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -193,9 +255,18 @@ func (x *Mistake) GetMessage() string {
 	return ""
 }
 
+func (x *Mistake) GetSeverity() Severity {
+	if x != nil {
+		return x.Severity
+	}
+	return Severity_SEVERITY_UNSPECIFIED
+}
+
 type DeployRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Document      []byte                 `protobuf:"bytes,1,opt,name=document,proto3" json:"document,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Document []byte                 `protobuf:"bytes,1,opt,name=document,proto3" json:"document,omitempty"`
+	// A document that Validate warns of is refused, too.
+	Strict        bool `protobuf:"varint,2,opt,name=strict,proto3" json:"strict,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -237,10 +308,17 @@ func (x *DeployRequest) GetDocument() []byte {
 	return nil
 }
 
+func (x *DeployRequest) GetStrict() bool {
+	if x != nil {
+		return x.Strict
+	}
+	return false
+}
+
 type DeployResponse struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	Definition *Definition            `protobuf:"bytes,1,opt,name=definition,proto3" json:"definition,omitempty"`
-	// Things that look wrong but may be meant, such as a call of an activity that no adapter has offered yet.
+	// Those of Validate, and things that look wrong but may be meant, such as a call of an activity that no adapter has offered yet.
 	Warnings      []*Mistake `protobuf:"bytes,2,rep,name=warnings,proto3" json:"warnings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -604,19 +682,22 @@ const file_holdfast_definition_v1_definition_proto_rawDesc = "" +
 	"\n" +
 	"'holdfast/definition/v1/definition.proto\x12\x16holdfast.definition.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"-\n" +
 	"\x0fValidateRequest\x12\x1a\n" +
-	"\bdocument\x18\x01 \x01(\fR\bdocument\"o\n" +
+	"\bdocument\x18\x01 \x01(\fR\bdocument\"\xac\x01\n" +
 	"\x10ValidateResponse\x12;\n" +
 	"\bmistakes\x18\x01 \x03(\v2\x1f.holdfast.definition.v1.MistakeR\bmistakes\x12\x1e\n" +
 	"\n" +
 	"definition\x18\x02 \x01(\tR\n" +
-	"definition\"c\n" +
+	"definition\x12;\n" +
+	"\bwarnings\x18\x03 \x03(\v2\x1f.holdfast.definition.v1.MistakeR\bwarnings\"\xa1\x01\n" +
 	"\aMistake\x12\x12\n" +
 	"\x04line\x18\x01 \x01(\x05R\x04line\x12\x16\n" +
 	"\x06column\x18\x02 \x01(\x05R\x06column\x12\x12\n" +
 	"\x04path\x18\x03 \x01(\tR\x04path\x12\x18\n" +
-	"\amessage\x18\x04 \x01(\tR\amessage\"+\n" +
+	"\amessage\x18\x04 \x01(\tR\amessage\x12<\n" +
+	"\bseverity\x18\x05 \x01(\x0e2 .holdfast.definition.v1.SeverityR\bseverity\"C\n" +
 	"\rDeployRequest\x12\x1a\n" +
-	"\bdocument\x18\x01 \x01(\fR\bdocument\"\x91\x01\n" +
+	"\bdocument\x18\x01 \x01(\fR\bdocument\x12\x16\n" +
+	"\x06strict\x18\x02 \x01(\bR\x06strict\"\x91\x01\n" +
 	"\x0eDeployResponse\x12B\n" +
 	"\n" +
 	"definition\x18\x01 \x01(\v2\".holdfast.definition.v1.DefinitionR\n" +
@@ -651,7 +732,11 @@ const file_holdfast_definition_v1_definition_proto_rawDesc = "" +
 	"\bdocument\x18\a \x01(\fR\bdocument\x12\x1e\n" +
 	"\n" +
 	"activities\x18\b \x03(\tR\n" +
-	"activities2\xee\x02\n" +
+	"activities*N\n" +
+	"\bSeverity\x12\x18\n" +
+	"\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x12\n" +
+	"\x0eSEVERITY_ERROR\x10\x01\x12\x14\n" +
+	"\x10SEVERITY_WARNING\x10\x022\xee\x02\n" +
 	"\x11DefinitionService\x12]\n" +
 	"\bValidate\x12'.holdfast.definition.v1.ValidateRequest\x1a(.holdfast.definition.v1.ValidateResponse\x12W\n" +
 	"\x06Deploy\x12%.holdfast.definition.v1.DeployRequest\x1a&.holdfast.definition.v1.DeployResponse\x12N\n" +
@@ -670,40 +755,44 @@ func file_holdfast_definition_v1_definition_proto_rawDescGZIP() []byte {
 	return file_holdfast_definition_v1_definition_proto_rawDescData
 }
 
+var file_holdfast_definition_v1_definition_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
 var file_holdfast_definition_v1_definition_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_holdfast_definition_v1_definition_proto_goTypes = []any{
-	(*ValidateRequest)(nil),       // 0: holdfast.definition.v1.ValidateRequest
-	(*ValidateResponse)(nil),      // 1: holdfast.definition.v1.ValidateResponse
-	(*Mistake)(nil),               // 2: holdfast.definition.v1.Mistake
-	(*DeployRequest)(nil),         // 3: holdfast.definition.v1.DeployRequest
-	(*DeployResponse)(nil),        // 4: holdfast.definition.v1.DeployResponse
-	(*GetRequest)(nil),            // 5: holdfast.definition.v1.GetRequest
-	(*GetResponse)(nil),           // 6: holdfast.definition.v1.GetResponse
-	(*ListRequest)(nil),           // 7: holdfast.definition.v1.ListRequest
-	(*ListResponse)(nil),          // 8: holdfast.definition.v1.ListResponse
-	(*Definition)(nil),            // 9: holdfast.definition.v1.Definition
-	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
+	(Severity)(0),                 // 0: holdfast.definition.v1.Severity
+	(*ValidateRequest)(nil),       // 1: holdfast.definition.v1.ValidateRequest
+	(*ValidateResponse)(nil),      // 2: holdfast.definition.v1.ValidateResponse
+	(*Mistake)(nil),               // 3: holdfast.definition.v1.Mistake
+	(*DeployRequest)(nil),         // 4: holdfast.definition.v1.DeployRequest
+	(*DeployResponse)(nil),        // 5: holdfast.definition.v1.DeployResponse
+	(*GetRequest)(nil),            // 6: holdfast.definition.v1.GetRequest
+	(*GetResponse)(nil),           // 7: holdfast.definition.v1.GetResponse
+	(*ListRequest)(nil),           // 8: holdfast.definition.v1.ListRequest
+	(*ListResponse)(nil),          // 9: holdfast.definition.v1.ListResponse
+	(*Definition)(nil),            // 10: holdfast.definition.v1.Definition
+	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
 }
 var file_holdfast_definition_v1_definition_proto_depIdxs = []int32{
-	2,  // 0: holdfast.definition.v1.ValidateResponse.mistakes:type_name -> holdfast.definition.v1.Mistake
-	9,  // 1: holdfast.definition.v1.DeployResponse.definition:type_name -> holdfast.definition.v1.Definition
-	2,  // 2: holdfast.definition.v1.DeployResponse.warnings:type_name -> holdfast.definition.v1.Mistake
-	9,  // 3: holdfast.definition.v1.GetResponse.definition:type_name -> holdfast.definition.v1.Definition
-	9,  // 4: holdfast.definition.v1.ListResponse.definitions:type_name -> holdfast.definition.v1.Definition
-	10, // 5: holdfast.definition.v1.Definition.deployed_at:type_name -> google.protobuf.Timestamp
-	0,  // 6: holdfast.definition.v1.DefinitionService.Validate:input_type -> holdfast.definition.v1.ValidateRequest
-	3,  // 7: holdfast.definition.v1.DefinitionService.Deploy:input_type -> holdfast.definition.v1.DeployRequest
-	5,  // 8: holdfast.definition.v1.DefinitionService.Get:input_type -> holdfast.definition.v1.GetRequest
-	7,  // 9: holdfast.definition.v1.DefinitionService.List:input_type -> holdfast.definition.v1.ListRequest
-	1,  // 10: holdfast.definition.v1.DefinitionService.Validate:output_type -> holdfast.definition.v1.ValidateResponse
-	4,  // 11: holdfast.definition.v1.DefinitionService.Deploy:output_type -> holdfast.definition.v1.DeployResponse
-	6,  // 12: holdfast.definition.v1.DefinitionService.Get:output_type -> holdfast.definition.v1.GetResponse
-	8,  // 13: holdfast.definition.v1.DefinitionService.List:output_type -> holdfast.definition.v1.ListResponse
-	10, // [10:14] is the sub-list for method output_type
-	6,  // [6:10] is the sub-list for method input_type
-	6,  // [6:6] is the sub-list for extension type_name
-	6,  // [6:6] is the sub-list for extension extendee
-	0,  // [0:6] is the sub-list for field type_name
+	3,  // 0: holdfast.definition.v1.ValidateResponse.mistakes:type_name -> holdfast.definition.v1.Mistake
+	3,  // 1: holdfast.definition.v1.ValidateResponse.warnings:type_name -> holdfast.definition.v1.Mistake
+	0,  // 2: holdfast.definition.v1.Mistake.severity:type_name -> holdfast.definition.v1.Severity
+	10, // 3: holdfast.definition.v1.DeployResponse.definition:type_name -> holdfast.definition.v1.Definition
+	3,  // 4: holdfast.definition.v1.DeployResponse.warnings:type_name -> holdfast.definition.v1.Mistake
+	10, // 5: holdfast.definition.v1.GetResponse.definition:type_name -> holdfast.definition.v1.Definition
+	10, // 6: holdfast.definition.v1.ListResponse.definitions:type_name -> holdfast.definition.v1.Definition
+	11, // 7: holdfast.definition.v1.Definition.deployed_at:type_name -> google.protobuf.Timestamp
+	1,  // 8: holdfast.definition.v1.DefinitionService.Validate:input_type -> holdfast.definition.v1.ValidateRequest
+	4,  // 9: holdfast.definition.v1.DefinitionService.Deploy:input_type -> holdfast.definition.v1.DeployRequest
+	6,  // 10: holdfast.definition.v1.DefinitionService.Get:input_type -> holdfast.definition.v1.GetRequest
+	8,  // 11: holdfast.definition.v1.DefinitionService.List:input_type -> holdfast.definition.v1.ListRequest
+	2,  // 12: holdfast.definition.v1.DefinitionService.Validate:output_type -> holdfast.definition.v1.ValidateResponse
+	5,  // 13: holdfast.definition.v1.DefinitionService.Deploy:output_type -> holdfast.definition.v1.DeployResponse
+	7,  // 14: holdfast.definition.v1.DefinitionService.Get:output_type -> holdfast.definition.v1.GetResponse
+	9,  // 15: holdfast.definition.v1.DefinitionService.List:output_type -> holdfast.definition.v1.ListResponse
+	12, // [12:16] is the sub-list for method output_type
+	8,  // [8:12] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_definition_v1_definition_proto_init() }
@@ -716,13 +805,14 @@ func file_holdfast_definition_v1_definition_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_definition_v1_definition_proto_rawDesc), len(file_holdfast_definition_v1_definition_proto_rawDesc)),
-			NumEnums:      0,
+			NumEnums:      1,
 			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_holdfast_definition_v1_definition_proto_goTypes,
 		DependencyIndexes: file_holdfast_definition_v1_definition_proto_depIdxs,
+		EnumInfos:         file_holdfast_definition_v1_definition_proto_enumTypes,
 		MessageInfos:      file_holdfast_definition_v1_definition_proto_msgTypes,
 	}.Build()
 	File_holdfast_definition_v1_definition_proto = out.File
