@@ -314,8 +314,8 @@ func (p *yamlParser) property(n *node, k, v *yaml.Node, depth int) bool {
 		return false
 	}
 	if k.Kind != yaml.ScalarNode || k.Anchor != "" || k.Style&yaml.TaggedStyle != 0 || k.ShortTag() != "!!str" {
-		p.m.add(k.Line, k.Column, "", fmt.Sprintf("the name of a property must be a plain string: put quotes round %s",
-			cmp.Or(shortenPlain(k.Value, 40), "it")))
+		p.m.add(k.Line, k.Column, "", fmt.Sprintf("the name of a property must be a string: put it in quotes, such as %s",
+			shorten(cmp.Or(k.Value, "name"), 40)))
 		return false
 	}
 	if !p.m.addKey(n, key{k.Value, k.Line, k.Column}) {
