@@ -57,7 +57,11 @@ func (m *machine) result(c TaskResult) error {
 		}
 	case journalv1.Outcome_OUTCOME_UNSPECIFIED:
 		e.Outcome, e.Error = journalv1.Outcome_OUTCOME_IN_DOUBT, c.Error
-	case journalv1.Outcome_OUTCOME_FAILED, journalv1.Outcome_OUTCOME_NOT_DONE, journalv1.Outcome_OUTCOME_IN_DOUBT:
+	case journalv1.Outcome_OUTCOME_NOT_DONE:
+		if e.Error = c.Error; f.call.maybe && m.s.stopping(f) { // it says nothing about who had it before, and nobody else is asked
+			e.Outcome = journalv1.Outcome_OUTCOME_IN_DOUBT
+		}
+	case journalv1.Outcome_OUTCOME_FAILED, journalv1.Outcome_OUTCOME_IN_DOUBT:
 		e.Error = c.Error
 	}
 	m.emit(&journalv1.Event{Kind: &journalv1.Event_AttemptEnded{AttemptEnded: e}})
