@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/holdfast-run/holdfast/actors"
 	"github.com/holdfast-run/holdfast/actors/workflow"
@@ -115,6 +117,9 @@ func (a admin) Operate(ctx context.Context, r *adminv1.OperateRequest) (*adminv1
 	}
 	cmd, _ := a.commandOf(&m, r.GetAction())
 	err := m.err()
+	if err == nil && r.GetDryRun() {
+		return a.dryRun(ctx, messages.OrderID(r.GetId()), cmd)
+	}
 	if err == nil {
 		err = a.command(ctx, messages.OrderID(r.GetId()), cmd)
 	}
@@ -126,6 +131,36 @@ func (a admin) Operate(ctx context.Context, r *adminv1.OperateRequest) (*adminv1
 		return nil, err
 	}
 	return &adminv1.OperateResponse{Order: orderOf(s)}, nil
+}
+
+// dryRunEvents is the most events that a dry run tells.
+const dryRunEvents = 1000
+
+// dryRun tells what a command would do to an order, on a copy of it.
+func (a admin) dryRun(ctx context.Context, id messages.OrderID, cmd workflow.Command) (*adminv1.OperateResponse, error) {
+	s, _, err := a.engine.Load(ctx, id)
+	if err != nil {
+		return nil, a.fail(err)
+	}
+	h := newHistory(nil, messages.Handle{}, 0)
+	h.entered(s.Entered())
+	before := s.Version()
+	events, err := s.Decide(time.Now(), 0, cmd)
+	if err != nil {
+		return nil, a.fail(err)
+	}
+	out := &adminv1.OperateResponse{Order: orderOf(s)}
+	size := proto.Size(out)
+	for i, ev := range events[:min(len(events), dryRunEvents)] {
+		told := historyEvent(ev, h.tasks)
+		told.Version = uint64(before) + uint64(i) + 1 //nolint:gosec // at most 1000
+		if size+len(told.GetData()) > pageBytes {
+			told.Data = nil
+		}
+		size += proto.Size(told)
+		out.Events = append(out.Events, told)
+	}
+	return out, nil
 }
 
 // OperateAll implements adminv1.AdminServiceServer.

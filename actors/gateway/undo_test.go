@@ -277,6 +277,34 @@ func TestAttemptInDoubtIsNotUndoneOnAGuess(t *testing.T) {
 	}
 }
 
+// A dry run tells what would happen, and does nothing.
+func TestDryRun(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n, w := worked(t, "o")
+		w.fail("/do/1/b")
+		skip := &adminv1.Action{By: "jane", Kind: &adminv1.Action_Skip{Skip: &adminv1.Skip{Output: []byte(`7`)}}}
+		r, err := n.admin.Operate(t.Context(), &adminv1.OperateRequest{Id: "o", Action: skip, DryRun: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var told []string
+		for _, ev := range r.GetEvents() {
+			told = append(told, fmt.Sprint(ev.GetVersion(), " ", ev.GetType(), " ", ev.GetTask()))
+		}
+		if got, want := strings.Join(told, ", "), "12 order.skipped /do/1/b, 13 task.completed /do/1/b, 14 order.completed "; got != want {
+			t.Errorf("it would do %q, want %q", got, want)
+		}
+		if r.GetOrder().GetStatus() != orderv1.Status_STATUS_COMPLETED || string(r.GetOrder().GetOutput()) != "7" {
+			t.Errorf("it would be %v", r.GetOrder())
+		}
+		n.wantStatus("o", orderv1.Status_STATUS_FAULTED)
+		suspend := &adminv1.Action{Kind: &adminv1.Action_Suspend{Suspend: &adminv1.Suspend{}}}
+		_, err = n.admin.Operate(t.Context(), &adminv1.OperateRequest{Id: "o", Action: suspend, DryRun: true})
+		wantRefusal(t, err, codes.FailedPrecondition, "ORDER_ENDED")
+	})
+}
+
 func TestManyOrdersAreUndone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

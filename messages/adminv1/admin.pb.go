@@ -1577,9 +1577,11 @@ func (*Resume) Descriptor() ([]byte, []int) {
 }
 
 type OperateRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Action        *Action                `protobuf:"bytes,2,opt,name=action,proto3" json:"action,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Id     string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Action *Action                `protobuf:"bytes,2,opt,name=action,proto3" json:"action,omitempty"`
+	// Nothing is done: the answer tells what would happen, as far as the order would come without waiting.
+	DryRun        bool `protobuf:"varint,3,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1628,10 +1630,19 @@ func (x *OperateRequest) GetAction() *Action {
 	return nil
 }
 
+func (x *OperateRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
 type OperateResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The order as it stood when the action was durable.
-	Order         *orderv1.Order `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	// The order as it stood when the action was durable; with a dry run, as it would stand.
+	Order *orderv1.Order `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	// What would be added to the history, with a dry run: at most 1,000 events, and without their data where that is too much.
+	Events        []*orderv1.HistoryEvent `protobuf:"bytes,2,rep,name=events,proto3" json:"events,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1669,6 +1680,13 @@ func (*OperateResponse) Descriptor() ([]byte, []int) {
 func (x *OperateResponse) GetOrder() *orderv1.Order {
 	if x != nil {
 		return x.Order
+	}
+	return nil
+}
+
+func (x *OperateResponse) GetEvents() []*orderv1.HistoryEvent {
+	if x != nil {
+		return x.Events
 	}
 	return nil
 }
@@ -2542,12 +2560,14 @@ const file_holdfast_admin_v1_admin_proto_rawDesc = "" +
 	"\x05Fault\x122\n" +
 	"\x05error\x18\x01 \x01(\v2\x1c.holdfast.problem.v1.ProblemR\x05error\"\t\n" +
 	"\aSuspend\"\b\n" +
-	"\x06Resume\"S\n" +
+	"\x06Resume\"l\n" +
 	"\x0eOperateRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x121\n" +
-	"\x06action\x18\x02 \x01(\v2\x19.holdfast.admin.v1.ActionR\x06action\"A\n" +
+	"\x06action\x18\x02 \x01(\v2\x19.holdfast.admin.v1.ActionR\x06action\x12\x17\n" +
+	"\adry_run\x18\x03 \x01(\bR\x06dryRun\"z\n" +
 	"\x0fOperateResponse\x12.\n" +
-	"\x05order\x18\x01 \x01(\v2\x18.holdfast.order.v1.OrderR\x05order\"\xad\x01\n" +
+	"\x05order\x18\x01 \x01(\v2\x18.holdfast.order.v1.OrderR\x05order\x127\n" +
+	"\x06events\x18\x02 \x03(\v2\x1f.holdfast.order.v1.HistoryEventR\x06events\"\xad\x01\n" +
 	"\x11OperateAllRequest\x12:\n" +
 	"\tselection\x18\x01 \x01(\v2\x1c.holdfast.admin.v1.SelectionR\tselection\x121\n" +
 	"\x06action\x18\x02 \x01(\v2\x19.holdfast.admin.v1.ActionR\x06action\x12\x10\n" +
@@ -2708,36 +2728,37 @@ var file_holdfast_admin_v1_admin_proto_depIdxs = []int32{
 	41, // 30: holdfast.admin.v1.Fault.error:type_name -> holdfast.problem.v1.Problem
 	13, // 31: holdfast.admin.v1.OperateRequest.action:type_name -> holdfast.admin.v1.Action
 	38, // 32: holdfast.admin.v1.OperateResponse.order:type_name -> holdfast.order.v1.Order
-	5,  // 33: holdfast.admin.v1.OperateAllRequest.selection:type_name -> holdfast.admin.v1.Selection
-	13, // 34: holdfast.admin.v1.OperateAllRequest.action:type_name -> holdfast.admin.v1.Action
-	26, // 35: holdfast.admin.v1.OperateAllResponse.outcomes:type_name -> holdfast.admin.v1.Outcome
-	29, // 36: holdfast.admin.v1.ListActivitiesResponse.activities:type_name -> holdfast.admin.v1.ActivityStatus
-	30, // 37: holdfast.admin.v1.ActivityStatus.limit:type_name -> holdfast.admin.v1.ActivityLimit
-	37, // 38: holdfast.admin.v1.ActivityLimit.set_at:type_name -> google.protobuf.Timestamp
-	37, // 39: holdfast.admin.v1.StatusResponse.started_at:type_name -> google.protobuf.Timestamp
-	0,  // 40: holdfast.admin.v1.AdminService.ShowKey:input_type -> holdfast.admin.v1.ShowKeyRequest
-	3,  // 41: holdfast.admin.v1.AdminService.ReleaseKey:input_type -> holdfast.admin.v1.ReleaseKeyRequest
-	6,  // 42: holdfast.admin.v1.AdminService.ListFallout:input_type -> holdfast.admin.v1.ListFalloutRequest
-	9,  // 43: holdfast.admin.v1.AdminService.ShowFallout:input_type -> holdfast.admin.v1.ShowFalloutRequest
-	22, // 44: holdfast.admin.v1.AdminService.Operate:input_type -> holdfast.admin.v1.OperateRequest
-	24, // 45: holdfast.admin.v1.AdminService.OperateAll:input_type -> holdfast.admin.v1.OperateAllRequest
-	27, // 46: holdfast.admin.v1.AdminService.ListActivities:input_type -> holdfast.admin.v1.ListActivitiesRequest
-	31, // 47: holdfast.admin.v1.AdminService.LimitActivity:input_type -> holdfast.admin.v1.LimitActivityRequest
-	33, // 48: holdfast.admin.v1.AdminService.Status:input_type -> holdfast.admin.v1.StatusRequest
-	1,  // 49: holdfast.admin.v1.AdminService.ShowKey:output_type -> holdfast.admin.v1.ShowKeyResponse
-	4,  // 50: holdfast.admin.v1.AdminService.ReleaseKey:output_type -> holdfast.admin.v1.ReleaseKeyResponse
-	7,  // 51: holdfast.admin.v1.AdminService.ListFallout:output_type -> holdfast.admin.v1.ListFalloutResponse
-	10, // 52: holdfast.admin.v1.AdminService.ShowFallout:output_type -> holdfast.admin.v1.ShowFalloutResponse
-	23, // 53: holdfast.admin.v1.AdminService.Operate:output_type -> holdfast.admin.v1.OperateResponse
-	25, // 54: holdfast.admin.v1.AdminService.OperateAll:output_type -> holdfast.admin.v1.OperateAllResponse
-	28, // 55: holdfast.admin.v1.AdminService.ListActivities:output_type -> holdfast.admin.v1.ListActivitiesResponse
-	32, // 56: holdfast.admin.v1.AdminService.LimitActivity:output_type -> holdfast.admin.v1.LimitActivityResponse
-	34, // 57: holdfast.admin.v1.AdminService.Status:output_type -> holdfast.admin.v1.StatusResponse
-	49, // [49:58] is the sub-list for method output_type
-	40, // [40:49] is the sub-list for method input_type
-	40, // [40:40] is the sub-list for extension type_name
-	40, // [40:40] is the sub-list for extension extendee
-	0,  // [0:40] is the sub-list for field type_name
+	39, // 33: holdfast.admin.v1.OperateResponse.events:type_name -> holdfast.order.v1.HistoryEvent
+	5,  // 34: holdfast.admin.v1.OperateAllRequest.selection:type_name -> holdfast.admin.v1.Selection
+	13, // 35: holdfast.admin.v1.OperateAllRequest.action:type_name -> holdfast.admin.v1.Action
+	26, // 36: holdfast.admin.v1.OperateAllResponse.outcomes:type_name -> holdfast.admin.v1.Outcome
+	29, // 37: holdfast.admin.v1.ListActivitiesResponse.activities:type_name -> holdfast.admin.v1.ActivityStatus
+	30, // 38: holdfast.admin.v1.ActivityStatus.limit:type_name -> holdfast.admin.v1.ActivityLimit
+	37, // 39: holdfast.admin.v1.ActivityLimit.set_at:type_name -> google.protobuf.Timestamp
+	37, // 40: holdfast.admin.v1.StatusResponse.started_at:type_name -> google.protobuf.Timestamp
+	0,  // 41: holdfast.admin.v1.AdminService.ShowKey:input_type -> holdfast.admin.v1.ShowKeyRequest
+	3,  // 42: holdfast.admin.v1.AdminService.ReleaseKey:input_type -> holdfast.admin.v1.ReleaseKeyRequest
+	6,  // 43: holdfast.admin.v1.AdminService.ListFallout:input_type -> holdfast.admin.v1.ListFalloutRequest
+	9,  // 44: holdfast.admin.v1.AdminService.ShowFallout:input_type -> holdfast.admin.v1.ShowFalloutRequest
+	22, // 45: holdfast.admin.v1.AdminService.Operate:input_type -> holdfast.admin.v1.OperateRequest
+	24, // 46: holdfast.admin.v1.AdminService.OperateAll:input_type -> holdfast.admin.v1.OperateAllRequest
+	27, // 47: holdfast.admin.v1.AdminService.ListActivities:input_type -> holdfast.admin.v1.ListActivitiesRequest
+	31, // 48: holdfast.admin.v1.AdminService.LimitActivity:input_type -> holdfast.admin.v1.LimitActivityRequest
+	33, // 49: holdfast.admin.v1.AdminService.Status:input_type -> holdfast.admin.v1.StatusRequest
+	1,  // 50: holdfast.admin.v1.AdminService.ShowKey:output_type -> holdfast.admin.v1.ShowKeyResponse
+	4,  // 51: holdfast.admin.v1.AdminService.ReleaseKey:output_type -> holdfast.admin.v1.ReleaseKeyResponse
+	7,  // 52: holdfast.admin.v1.AdminService.ListFallout:output_type -> holdfast.admin.v1.ListFalloutResponse
+	10, // 53: holdfast.admin.v1.AdminService.ShowFallout:output_type -> holdfast.admin.v1.ShowFalloutResponse
+	23, // 54: holdfast.admin.v1.AdminService.Operate:output_type -> holdfast.admin.v1.OperateResponse
+	25, // 55: holdfast.admin.v1.AdminService.OperateAll:output_type -> holdfast.admin.v1.OperateAllResponse
+	28, // 56: holdfast.admin.v1.AdminService.ListActivities:output_type -> holdfast.admin.v1.ListActivitiesResponse
+	32, // 57: holdfast.admin.v1.AdminService.LimitActivity:output_type -> holdfast.admin.v1.LimitActivityResponse
+	34, // 58: holdfast.admin.v1.AdminService.Status:output_type -> holdfast.admin.v1.StatusResponse
+	50, // [50:59] is the sub-list for method output_type
+	41, // [41:50] is the sub-list for method input_type
+	41, // [41:41] is the sub-list for extension type_name
+	41, // [41:41] is the sub-list for extension extendee
+	0,  // [0:41] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_admin_v1_admin_proto_init() }
