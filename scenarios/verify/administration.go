@@ -20,8 +20,10 @@ const (
 	adminWindow = 128
 	// adminEvery is how often administrators ask; each time it is another question.
 	adminEvery = 20 * time.Millisecond
-	// falloutEvery is how often they have all faulted orders grouped. That looks at each of them, so it is timed by itself.
-	falloutEvery = 2 * time.Second
+	// groupings is how often they have all faulted orders grouped, one time after the other, while orders run. That looks at
+	// each of them, so it is timed by itself, when the rest was measured: its cost grows with their number, and would be taken
+	// for a difference between the phases.
+	groupings = 3
 	// adminIdlers is how many idle clients there are: each has a connection, and a stream for orders.
 	adminIdlers = 5000
 )
@@ -98,9 +100,9 @@ func (a *flooded) idle(ctx context.Context) (conns []*grpc.ClientConn, err error
 
 // measure runs the load in pairs of phases, and judges.
 func (a *flooded) measure(ctx context.Context, f figures) error {
-	pairs, phase := 5, 6*time.Second
+	pairs, phase := 12, 2500*time.Millisecond
 	if a.s.ci() {
-		pairs, phase = 2, 3*time.Second
+		pairs, phase = 4, 1500*time.Millisecond
 	}
 	questions, fallout, err := a.questions(ctx)
 	if err != nil {
@@ -109,51 +111,83 @@ func (a *flooded) measure(ctx context.Context, f figures) error {
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
 	var watchers sync.WaitGroup
-	errs := make(chan error, 2)
-	watchers.Go(func() { errs <- a.ask(watching, adminEvery, questions...) })
-	watchers.Go(func() { errs <- a.ask(watching, falloutEvery, fallout) })
+	asked := make(chan error, 1)
+	watchers.Go(func() { asked <- a.ask(watching, adminEvery, questions...) })
 	watchers.Go(func() { a.checkHealth(watching) })
-	var calm, faulting []float64
-	for pair := range 2 * pairs {
-		neighbour, rates := "calm", &calm
-		if pair%4 == 1 || pair%4 == 2 { // each has the other before it as often
-			neighbour, rates = "faulting", &faulting
-		}
-		var rate float64
-		if rate, err = a.phase(ctx, neighbour, phase); err != nil {
-			break
-		}
-		*rates = append(*rates, rate)
-	}
+	calm, faulting, err := a.pairs(ctx, pairs, phase)
 	stop()
 	watchers.Wait()
-	if err := errors.Join(err, <-errs, <-errs); err != nil {
-		return err
-	}
-	usage, err := a.node.Usage()
-	if err != nil {
+	if err := errors.Join(err, <-asked); err != nil {
 		return err
 	}
 	var all []time.Duration
 	for name, took := range a.asked {
 		f[name+"_p99_ms"] = milliseconds(quantile(took, 0.99))
-		if name != fallout.name {
-			all = append(all, took...)
-		}
+		all = append(all, took...)
 	}
 	f["questions"], f["admin_p99_ms"] = len(all), milliseconds(quantile(all, 0.99))
-	f["healthy_rate_per_s"], f["healthy_rate_beside_faults_per_s"] = round(quantile(calm, 0.5), 0), round(quantile(faulting, 0.5), 0)
-	f["healthy_kept"] = round(quantile(faulting, 0.5)/quantile(calm, 0.5), 3)
+	f["pairs"] = pairs
+	f["healthy_rate_per_s"] = round(median(pairs, func(i int) float64 { return calm[i].rate }), 0)
+	f["healthy_rate_beside_faults_per_s"] = round(median(pairs, func(i int) float64 { return faulting[i].rate }), 0)
+	f["healthy_kept"] = round(median(pairs, func(i int) float64 { return faulting[i].rate / calm[i].rate }), 3)
+	f["cpu_ratio"] = round(median(pairs, func(i int) float64 { return faulting[i].cpu / calm[i].cpu }), 3)
 	f["health_checks"], f["health_silent"] = a.checks, a.silent
-	f["fallout_orders"], f["node_peak_rss_bytes"] = a.faulted, usage.PeakRSS
-	return nil
+	if err := a.group(ctx, fallout, f); err != nil {
+		return err
+	}
+	usage, err := a.node.Usage()
+	f["node_peak_rss_bytes"] = usage.PeakRSS
+	return err
 }
 
-// phase runs both definitions for a time, and returns at which rate the orders of the healthy one ended.
-func (a *flooded) phase(ctx context.Context, neighbour string, d time.Duration) (float64, error) {
+// pairs runs pairs of phases, in one of which the other orders complete, and in one of which they fault. Each comes first as
+// often. What is compared lies within seconds, because the speed of a machine that others use drifts.
+func (a *flooded) pairs(ctx context.Context, n int, phase time.Duration) (calm, faulting []turn, err error) {
+	if _, err = a.phase(ctx, "calm", phase); err != nil { // whatever is slow only once
+		return nil, nil, err
+	}
+	for i := range 2 * n {
+		neighbour, turns := "calm", &calm
+		if i%4 == 1 || i%4 == 2 {
+			neighbour, turns = "faulting", &faulting
+		}
+		t, err := a.phase(ctx, neighbour, phase)
+		if err != nil {
+			return nil, nil, err
+		}
+		*turns = append(*turns, t)
+	}
+	return calm, faulting, nil
+}
+
+// group has all faulted orders grouped while orders run.
+func (a *flooded) group(ctx context.Context, fallout question, f figures) error {
+	running := newFleet(orderOf("healthy"))
+	var slowest time.Duration
+	err := running.during(ctx, a.conn, adminWindow, func(ctx context.Context) error {
+		for range groupings {
+			began := time.Now()
+			if err := fallout.ask(ctx); err != nil {
+				return fmt.Errorf("%s: %w", fallout.name, err)
+			}
+			slowest = max(slowest, time.Since(began))
+		}
+		return nil
+	})
+	f["fallout_orders"], f["fallout_slowest_ms"] = a.faulted, milliseconds(slowest)
+	return errors.Join(append(running.wrong, err)...)
+}
+
+// phase runs both definitions for a time, and returns at which rate the orders of the healthy one ended, and what all
+// orders took of the node's CPU for each of those.
+func (a *flooded) phase(ctx context.Context, neighbour string, d time.Duration) (turn, error) {
 	healthy, other := newFleet(orderOf("healthy")), newFleet(orderOf(neighbour))
 	if neighbour == "faulting" {
 		other.want = []orderv1.Status{orderv1.Status_STATUS_FAULTED}
+	}
+	before, err := a.node.Usage()
+	if err != nil {
+		return turn{}, err
 	}
 	began := time.Now()
 	var both sync.WaitGroup
@@ -170,7 +204,16 @@ func (a *flooded) phase(ctx context.Context, neighbour string, d time.Duration) 
 		})
 	}
 	both.Wait()
-	return turnOf(healthy.orders, began, began.Add(d)).rate, errors.Join(<-errs, <-errs)
+	after, err := a.node.Usage()
+	if err = errors.Join(err, <-errs, <-errs); err != nil {
+		return turn{}, err
+	}
+	t := turnOf(healthy.orders, began, began.Add(d))
+	if t.rate == 0 {
+		return t, fmt.Errorf("no order ended within %v", d)
+	}
+	t.cpu = (after.CPU - before.CPU).Seconds() * 1000 / float64(len(healthy.orders))
+	return t, nil
 }
 
 // orderOf makes orders of a definition, all alike.

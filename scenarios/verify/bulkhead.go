@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -307,14 +306,7 @@ func turnOf(orders []*order, begin, end time.Time) turn {
 // compare tells the medians of what was measured in pairs, and of the ratios within the pairs.
 func compare(f figures, dry, flooded []turn) {
 	f["pairs"] = len(dry)
-	figure := func(name string, digits int, of func(i int) float64) {
-		values := make([]float64, len(dry))
-		for i := range values {
-			values[i] = of(i)
-		}
-		slices.Sort(values)
-		f[name] = round((values[(len(values)-1)/2]+values[len(values)/2])/2, digits)
-	}
+	figure := func(name string, digits int, of func(i int) float64) { f[name] = round(median(len(dry), of), digits) }
 	figure("dry_rate_per_s", 0, func(i int) float64 { return dry[i].rate })
 	figure("dry_p99_ms", 2, func(i int) float64 { return dry[i].p99 })
 	figure("rate_per_s", 0, func(i int) float64 { return flooded[i].rate })

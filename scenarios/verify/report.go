@@ -152,4 +152,14 @@ func quantile[T cmp.Ordered](values []T, q float64) T {
 	return sorted[int(math.Ceil(q*float64(len(sorted))))-1]
 }
 
+// median returns the median of n figures.
+func median(n int, of func(i int) float64) float64 {
+	values := make([]float64, n)
+	for i := range values {
+		values[i] = of(i)
+	}
+	slices.Sort(values)
+	return (values[(n-1)/2] + values[n/2]) / 2
+}
+
 func milliseconds(d time.Duration) float64 { return round(d.Seconds()*1000, 2) }
