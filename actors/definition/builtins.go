@@ -14,14 +14,14 @@ import (
 // harmless are the functions that take a program no time or memory worth mentioning beyond the steps it is charged for.
 var harmless = functionSet(`
 empty/0 error/0 error/1 not/0 select/1 recurse/1 recurse/2 while/2 until/2 repeat/1 range/1 range/2 range/3
-first/0 first/1 last/0 last/1 nth/2 limit/2 skip/2 isempty/1 all/2 any/2 in/1 has/1
+first/1 last/1 nth/2 limit/2 skip/2 isempty/1 all/2 any/2 in/1 has/1
 type/0 length/0 utf8bytelength/0 abs/0 toboolean/0 infinite/0 nan/0 isinfinite/0 isnan/0 isfinite/0 isnormal/0
 arrays/0 objects/0 iterables/0 booleans/0 numbers/0 finites/0 normals/0 strings/0 nulls/0 values/0 scalars/0
 startswith/1 endswith/1 ltrimstr/1 rtrimstr/1 trimstr/1 ltrim/0 rtrim/0 trim/0
 gmtime/0 mktime/0 todate/0 fromdate/0 todateiso8601/0 fromdateiso8601/0
 sin/0 cos/0 tan/0 asin/0 acos/0 atan/0 sinh/0 cosh/0 tanh/0 asinh/0 acosh/0 atanh/0 floor/0 round/0 nearbyint/0 rint/0
 ceil/0 trunc/0 significand/0 fabs/0 sqrt/0 cbrt/0 exp/0 exp10/0 exp2/0 expm1/0 frexp/0 modf/0 log/0 log10/0 log1p/0
-log2/0 logb/0 gamma/0 tgamma/0 lgamma/0 erf/0 erfc/0 j0/0 j1/0 y0/0 y1/0 atan2/2 copysign/2 drem/2 fdim/2 fmax/2 fmin/2
+log2/0 logb/0 tgamma/0 lgamma/0 erf/0 erfc/0 j0/0 j1/0 y0/0 y1/0 atan2/2 copysign/2 drem/2 fdim/2 fmax/2 fmin/2
 fmod/2 hypot/2 nextafter/2 nexttoward/2 remainder/2 ldexp/2 scalb/2 scalbln/2 pow/2 fma/3
 `)
 

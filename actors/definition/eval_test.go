@@ -100,7 +100,7 @@ func TestPathsOnBytes(t *testing.T) {
 		{".[1]", `[1,`, "error"},
 		{".a", ``, "null"},
 	} {
-		got, err := eval(t, c.path, c.in, Limits{})
+		got, err := eval(t, c.path, c.in)
 		if err != nil {
 			got = "error"
 		}

@@ -2,6 +2,8 @@ package definition
 
 import (
 	"encoding/json"
+	"fmt"
+	"math"
 	"math/big"
 	"math/bits"
 	"strings"
@@ -73,13 +75,88 @@ var budgetFunctions = sync.OnceValue(func() []gojq.CompilerOption {
 			return in
 		})
 	}
+	add("lgamma", 0, func(_ *budget, in any, _ []any) any {
+		f, ok := gojq.ToFloat64(in)
+		if !ok {
+			return fmt.Errorf("can't take the gamma function of %s: a number was expected", gojq.Preview(in))
+		}
+		value, sign := math.Lgamma(f)
+		return []any{value, sign}
+	})
+	add("reach", 1, func(b *budget, in any, args []any) any { return b.reach(in, args[0]) })
 	add("setpath", 2, func(b *budget, in any, args []any) any { return b.setPath(in, args[0], args[1]) })
 	add("delpaths", 1, func(b *budget, in any, args []any) any { return b.deletePaths(in, args[0]) })
 	add("match", 2, func(b *budget, in any, args []any) any { return b.match(in, args[0], args[1]) })
 	add("test", 2, func(b *budget, in any, args []any) any { return b.test(in, args[0], args[1]) })
 	add("pieces", 2, func(b *budget, in any, args []any) any { return b.pieces(in, args[0], args[1]) })
-	return options
+	return append(options, freeFunctions()...)
 })
+
+// nothing stands for the value of a foreach whose update yielded none. No program sees it.
+var nothing = new(struct{ _ byte })
+
+// freeFunctions are those that need no budget, and so take fewer steps.
+func freeFunctions() []gojq.CompilerOption {
+	var options []gojq.CompilerOption
+	add := func(name string, f func(in any) any) {
+		options = append(options, gojq.WithFunction(budgetName(name), 0, 0, func(in any, _ []any) any { return f(in) }))
+	}
+	add("indexed", func(in any) any {
+		if s, ok := in.(string); ok {
+			return indexError(s)
+		}
+		return in
+	})
+	add("nothing", func(any) any { return nothing })
+	add("isNothing", func(in any) any { return in == any(nothing) })
+	add("cell", func(any) any { return new(bool) })
+	options = append(options, gojq.WithFunction(budgetName("mark"), 1, 1, func(in any, args []any) any {
+		if cell, ok := args[0].(*bool); ok {
+			*cell = true
+		}
+		return in
+	}))
+	return append(options, gojq.WithFunction(budgetName("isMarked"), 1, 1, func(_ any, args []any) any {
+		cell, ok := args[0].(*bool)
+		return ok && *cell
+	}))
+}
+
+// indexError tells that a string is not indexed, as jq has it: only slices of it can be taken.
+func indexError(s string) error {
+	return fmt.Errorf("can't take an element or property of the string %s: a list or an object was expected", gojq.Preview(s))
+}
+
+// reach charges the way along a path, and stops where it would take a character of a string.
+func (b *budget) reach(in, path any) any {
+	b.charge(width(path))
+	v := in
+	steps, _ := path.([]any)
+	for _, step := range steps {
+		switch of := v.(type) {
+		case string:
+			if _, isSlice := step.(map[string]any); !isSlice {
+				return indexError(of)
+			}
+			return in
+		case map[string]any:
+			name, _ := step.(string)
+			v = of[name]
+		case []any:
+			i, ok := gojq.ToInt(step)
+			if i < 0 {
+				i += len(of)
+			}
+			if !ok || i < 0 || i >= len(of) {
+				return in
+			}
+			v = of[i]
+		default:
+			return in
+		}
+	}
+	return in
+}
 
 func (b *budget) calculate(l, r any) {
 	b.checkNumber(l)

@@ -13,8 +13,9 @@ def tojson: go::encode | raw::tojson;
 def fromjson: go::decode | raw::fromjson;
 def tonumber: go::number | raw::tonumber;
 def keys: go::keys | raw::keys;
+def keys_unsorted: keys;
 def add: go::sum | raw::add;
-def reverse: go::copy | raw::reverse;
+def reverse: if type == "array" then go::copy | raw::reverse elif length == 0 then [] else raw::reverse end;
 def explode: go::explode | raw::explode;
 def implode: go::copy | raw::implode;
 def ascii_downcase: go::copy | raw::ascii_downcase;
@@ -36,10 +37,17 @@ def sort: go::order | raw::sort;
 def unique: go::order | raw::unique;
 def strftime($format): go::time($format) | raw::strftime($format);
 def strptime($format): go::time($format) | raw::strptime($format);
-def getpath($path): go::width($path) | raw::getpath($path);
+def getpath($path): go::reach($path) | raw::getpath($path);
 def path(f): raw::path(f) | go::copy;
 def setpath(path; value): value as $value | path as $path | go::setpath($path; $value);
 def delpaths($paths): go::delpaths($paths);
+
+# Numbers.
+
+def gamma: lgamma;
+def lgamma_r: go::lgamma;
+def have_decnum: true;
+def have_literal_numbers: true;
 
 # Formats.
 
@@ -77,6 +85,8 @@ def all: all(.[]; .);
 def all(f): all(.[]; f);
 def any: any(.[]; .);
 def any(f): any(.[]; f);
+def first: .[0];
+def last: .[-1];
 def nth($i): .[$i];
 def combinations:
   if length == 0 then [] else .[0][] as $x | .[1:] | combinations as $rest | [$x] + $rest end;
@@ -90,6 +100,7 @@ def walk(f):
 
 def paths: path(recurse) | select(length > 0);
 def paths(f): path(recurse | select(f)) | select(length > 0);
+def leaf_paths: paths(scalars);
 def del(f): delpaths([path(f)]);
 def pick(f): . as $whole | reduce path(f) as $p (null; setpath($p; $whole | getpath($p)));
 def _assign(p; $value): reduce path(p) as $p (.; setpath($p; $value));
@@ -130,12 +141,16 @@ def split($re; $flags): go::pieces($re; $flags + "g");
 def splits($re; $flags): split($re; $flags)[];
 def splits($re): splits($re; null);
 def sub($re; with; $flags):
-  def one: [.captures | raw::_captures | with]
-    | if length == 1 then .[0] else error("the replacement must yield exactly one value") end;
-  go::pieces($re; $flags) as $rest
-  | [match($re; $flags)] as $found
-  | [range($rest | length) as $i | $rest[$i], ($found[$i] // empty | one)]
-  | add;
+  . as $whole
+  | go::pieces($re; $flags) as $rest
+  | [match($re; $flags) | [.captures | raw::_captures | with]] as $found
+  | if all($found[]; length == 1)
+    then [range($rest | length) as $i | $rest[$i], $found[$i][]?] | add
+    else
+      reduce range($found | length) as $i
+        ([]; reduce range($found[$i] | length) as $n (.; .[$n] += $rest[$i] + $found[$i][$n]))
+      | if length == 0 then $whole else .[] + $rest[-1] end
+    end;
 def sub($re; with): sub($re; with; null);
 def gsub($re; with; $flags): sub($re; with; $flags + "g");
 def gsub($re; with): sub($re; with; "g");

@@ -79,6 +79,7 @@ func (p *programs) compileNew(text string, at place, vars []string) (workflow.Ex
 		}
 		return e, nil
 	}
+	r.places = locations(text)
 	q = r.query(q, nil)
 	if r.wrong != nil {
 		return nil, r.wrong

@@ -20,6 +20,8 @@ type rewriter struct {
 	inPrelude bool
 
 	depth int
+	// places are the lines on which $__loc__ stands, those that are still to come.
+	places []int
 	// used are the variables used that the program doesn't define, in order of appearance.
 	used []string
 	// needed are the functions of the prelude that are called.
@@ -33,6 +35,7 @@ const (
 	budgetVariable = "$__budget"
 	leftVariable   = "$__left"
 	rightVariable  = "$__right"
+	cellVariable   = "$__cell"
 )
 
 // maxNesting is how deep programs may nest.
@@ -377,6 +380,8 @@ func pipe(left, right *gojq.Query) *gojq.Query {
 func bind(value *gojq.Query, name string, body *gojq.Query) *gojq.Query {
 	return &gojq.Query{Left: value, Op: gojq.OpPipe, Patterns: []*gojq.Pattern{{Name: name}}, Right: body}
 }
+
+func nullTerm() *gojq.Query { return &gojq.Query{Term: &gojq.Term{Type: gojq.TermTypeNull}} }
 
 func identityTerm() *gojq.Query { return &gojq.Query{Term: &gojq.Term{Type: gojq.TermTypeIdentity}} }
 

@@ -14,6 +14,9 @@ func (r *rewriter) term(t *gojq.Term, n *names) *gojq.Term {
 			result = parenthesis(pipe(&gojq.Query{Term: result}, charge("iterate")))
 			result.SuffixList = append(result.SuffixList, s)
 		case s.Index != nil:
+			if isIndexed(s.Index) {
+				result = parenthesis(pipe(&gojq.Query{Term: result}, call(budgetName("indexed"))))
+			}
 			result.SuffixList = append(result.SuffixList, &gojq.Suffix{Index: r.index(s.Index, n)})
 		default:
 			result.SuffixList = append(result.SuffixList, s)
@@ -31,7 +34,13 @@ func (r *rewriter) base(t *gojq.Term, n *names) *gojq.Term {
 		return r.library1(call("recurse")).Term
 	case gojq.TermTypeIndex:
 		result.Index = r.index(t.Index, n)
+		if isIndexed(t.Index) {
+			return parenthesis(pipe(call(budgetName("indexed")), &gojq.Query{Term: &result}))
+		}
 	case gojq.TermTypeFunc:
+		if t.Func.Name == locationVariable {
+			return r.location()
+		}
 		result.Func = r.function(t.Func, n)
 	case gojq.TermTypeObject:
 		result.Object = r.object(t.Object, n)
@@ -52,7 +61,7 @@ func (r *rewriter) base(t *gojq.Term, n *names) *gojq.Term {
 			return parenthesis(r.interpolation(t.Str, "tostring", n))
 		}
 	case gojq.TermTypeIf:
-		result.If = r.condition(t.If, n)
+		result.If = r.branches(t.If, n)
 	case gojq.TermTypeTry:
 		result.Try = &gojq.Try{Body: r.query(t.Try.Body, n), Catch: r.query(t.Try.Catch, n)}
 	case gojq.TermTypeReduce:
@@ -61,7 +70,10 @@ func (r *rewriter) base(t *gojq.Term, n *names) *gojq.Term {
 		for _, p := range f.Patterns {
 			n = r.pattern(p, n)
 		}
-		f.Update = r.query(f.Update, n)
+		always := r.inPrelude || yields(f.Update, n)
+		if f.Update = r.query(f.Update, n); !always {
+			f.Update = call("last", &gojq.Query{Left: nullTerm(), Op: gojq.OpComma, Right: f.Update})
+		}
 		result.Reduce = &f
 	case gojq.TermTypeForeach:
 		f := *t.Foreach
@@ -69,7 +81,10 @@ func (r *rewriter) base(t *gojq.Term, n *names) *gojq.Term {
 		for _, p := range f.Patterns {
 			n = r.pattern(p, n)
 		}
-		f.Update, f.Extract = r.query(f.Update, n), r.query(f.Extract, n)
+		always := r.inPrelude || yields(f.Update, n)
+		if f.Update, f.Extract = r.query(f.Update, n), r.query(f.Extract, n); !always {
+			f.Update, f.Extract = orNothing(f.Update), unlessNothing(f.Extract)
+		}
 		result.Foreach = &f
 	case gojq.TermTypeLabel:
 		result.Label = &gojq.Label{Ident: t.Label.Ident, Body: r.query(t.Label.Body, n)}
@@ -80,12 +95,24 @@ func (r *rewriter) base(t *gojq.Term, n *names) *gojq.Term {
 	return &result
 }
 
-func (r *rewriter) condition(c *gojq.If, n *names) *gojq.If {
-	result := &gojq.If{Cond: r.query(c.Cond, n), Then: r.query(c.Then, n), Else: r.query(c.Else, n)}
+func (r *rewriter) branches(c *gojq.If, n *names) *gojq.If {
+	result := &gojq.If{Cond: r.query(c.Cond, n), Then: r.query(c.Then, n)}
 	for _, e := range c.Elif {
 		result.Elif = append(result.Elif, &gojq.IfElif{Cond: r.query(e.Cond, n), Then: r.query(e.Then, n)})
 	}
+	result.Else = r.query(c.Else, n)
 	return result
+}
+
+// isIndexed tells whether an index may be a number: then strings must be refused, in which the interpreter would find a
+// character.
+func isIndexed(i *gojq.Index) bool {
+	if i.Name != "" || i.Str != nil || i.IsSlice {
+		return false
+	}
+	v, ok := literal(i.Start)
+	_, isString := v.(string)
+	return !ok || !isString
 }
 
 // index changes an index. A list as index would search the value for it, which nothing could charge.
@@ -111,7 +138,12 @@ func (r *rewriter) object(o *gojq.Object, n *names) *gojq.Object {
 	result := &gojq.Object{}
 	for _, kv := range o.KeyVals {
 		c := *kv
-		if len(c.Key) > 0 && c.Key[0] == '$' {
+		switch {
+		case c.Key == locationVariable:
+			c.Key, c.Val = c.Key[1:], &gojq.Query{Term: r.location()}
+			result.KeyVals = append(result.KeyVals, &c)
+			continue
+		case len(c.Key) > 0 && c.Key[0] == '$':
 			r.variableUse(c.Key, n)
 		}
 		if c.KeyString != nil && c.KeyString.Queries != nil {
