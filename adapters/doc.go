@@ -16,8 +16,10 @@
 // Work is identified by its idempotency key. This process executes a key once at a time; asked again, it joins what is
 // under way, or answers with what came of it. A result is kept until a node has confirmed that it is journaled. Beyond the
 // process nobody can promise that work is done once only: it is attempted at least once, with the same key, so the
-// downstream system should be given the key. What may have been started by another process is never executed on a guess:
-// only if the activity is Idempotent; else Recover finds out, or the outcome is in doubt.
+// downstream system should be given the key. A task whose activity is not Idempotent is executed once the node has
+// confirmed that it is about to be, and one that may have killed a process while nothing else is. What may have been
+// started by another process is never executed on a guess: only if the activity is Idempotent; else Recover finds out, or
+// the outcome is in doubt.
 //
 // # What an error means
 //

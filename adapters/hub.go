@@ -44,7 +44,11 @@ type hub struct {
 	detached  chan struct{} // closed and made anew whenever a stream ends
 	welcomed  bool          // by any node, ever
 	draining  bool
-	starved   bool // no credits are granted, because too many results are unacknowledged
+	taken     int     // jobs that workers have and that are not over
+	alone     *job    // is executed, or is to be executed, while nothing else is; nil: none
+	wakes     wakeups // to be sent by unlock
+	told      story   // to be logged by unlock
+	starved   bool    // no credits are granted, because too many results are unacknowledged
 }
 
 func newHub(a *Adapter, config Config) *hub {
@@ -55,7 +59,7 @@ func newHub(a *Adapter, config Config) *hub {
 			Keep: config.KeepResults, KeepBytes: config.KeepBytes, KeepFor: config.KeepFor.Nanoseconds(),
 		}),
 		byName: map[string]*pool{}, streams: map[ledger.Stream]*link{},
-		addresses: map[string]*link{}, announced: map[string]bool{}, detached: make(chan struct{}),
+		addresses: map[string]*link{}, announced: map[string]bool{}, told: newStory(), detached: make(chan struct{}),
 	}
 	for _, act := range a.activities {
 		p := newPool(h, act, len(h.pools))
@@ -68,6 +72,19 @@ func newHub(a *Adapter, config Config) *hub {
 // now is the time since the start, in nanoseconds: it never goes back.
 func (h *hub) now() int64 { return int64(time.Since(h.started)) }
 
+// unlock releases the lock, then sends and logs what has gathered meanwhile.
+func (h *hub) unlock() {
+	wakes, lines := h.wakes, h.told.lines
+	h.wakes, h.told.lines = nil, nil
+	h.mu.Unlock()
+	for _, l := range lines {
+		l.log(h.config.Log)
+	}
+	for _, pid := range wakes {
+		h.system.Root.Send(pid, theWake)
+	}
+}
+
 // fail ends Run with an error; the first one counts.
 func (h *hub) fail(err error) {
 	select {
@@ -78,23 +95,21 @@ func (h *hub) fail(err error) {
 
 // receive handles a message from a node. An error means that the node broke the protocol: the stream must end.
 func (h *hub) receive(l *link, m *adapterv1.ConnectResponse) error {
-	var wakes wakeups
 	h.mu.Lock()
+	defer h.unlock()
 	err := h.handle(l, m, h.now())
 	for i, t := range m.GetTasks() { // in runs of the same activity
 		if i > 0 && t.GetActivity() == m.GetTasks()[i-1].GetActivity() {
 			continue
 		}
 		if p := h.byName[t.GetActivity()]; p != nil {
-			p.wake(&wakes)
+			p.wake()
 			h.grant(p)
 		}
 	}
 	if len(m.GetDepths())+len(m.GetReturned()) > 0 || m.GetDrain() {
 		h.rebalance()
 	}
-	h.mu.Unlock()
-	wakes.send(h.system)
 	return err
 }
 
@@ -127,6 +142,11 @@ func (h *hub) handle(l *link, m *adapterv1.ConnectResponse, now int64) error {
 	if m.GetDrain() {
 		l.close()
 	}
+	for _, c := range m.GetConfirmations() {
+		if verdict, work := h.ledger.Confirm(c.GetKey(), c.GetAttempt()); verdict == ledger.Resume {
+			jobOf(work).resume()
+		}
+	}
 	return nil
 }
 
@@ -149,9 +169,7 @@ func (h *hub) offer(l *link, t *adapterv1.Task, now int64) error {
 	verdict, work, result := h.ledger.Offer(t, p.act.ability(), l.stream, now)
 	if verdict != ledger.Queue {
 		p.credits.done(s)
-		if verdict == ledger.Send {
-			h.answer(work, result)
-		}
+		h.joined(t, verdict, work, result)
 		return nil
 	}
 	j := &job{pool: p, task: t, share: s, link: l, work: work}
@@ -164,24 +182,47 @@ func (h *hub) offer(l *link, t *adapterv1.Task, now int64) error {
 	return nil
 }
 
+// joined does what is due for a task whose key the ledger knew.
+func (h *hub) joined(t *adapterv1.Task, verdict ledger.Verdict, work *ledger.Work, result *adapterv1.Result) {
+	switch verdict {
+	case ledger.Send:
+		h.answer(work, t, result)
+		return
+	case ledger.Stale:
+		return
+	default:
+	}
+	j := jobOf(work)
+	if j.ctx == nil {
+		j.task = t // it asks for the same work, maybe with another deadline
+	}
+	switch verdict {
+	case ledger.Announce:
+		h.report(j)
+	case ledger.Resume:
+		j.resume()
+	default:
+	}
+}
+
 // cancel gives an attempt up, as far as that is possible.
 func (h *hub) cancel(c *adapterv1.Cancellation, now int64) {
 	verdict, work, result := h.ledger.Cancel(c.GetKey(), c.GetAttempt(), now)
 	switch verdict {
 	case ledger.Send:
-		h.answer(work, result)
+		h.answer(work, jobOf(work).task, result)
 	case ledger.Interrupt:
-		jobOf(work).cancel()
+		jobOf(work).interrupt()
 	default:
 	}
 }
 
-// answer sends the result of a work. Its job, if there is one, is over; if it was not begun, it stays in its queue, and on
-// its credit, until its turn comes.
-func (h *hub) answer(w *ledger.Work, r *adapterv1.Result) {
+// answer sends the result of a work to whoever asked with the task. The work's job, if there is one, is over.
+func (h *hub) answer(w *ledger.Work, t *adapterv1.Task, r *adapterv1.Result) {
+	h.told.tell(t, r, h.now())
 	if j := jobOf(w); j != nil {
-		j.over = true
 		w.Job = nil
+		h.over(j)
 	}
 	h.send(w.Stream(), r)
 }
@@ -191,7 +232,7 @@ func (h *hub) giveUp(j *job, r *adapterv1.Result, now int64) bool {
 	if !h.ledger.GiveUp(j.work, r, now) {
 		return false
 	}
-	h.answer(j.work, r)
+	h.answer(j.work, j.task, r)
 	return true
 }
 
@@ -262,53 +303,45 @@ func (h *hub) checkQuiet() {
 func (h *hub) progress(j *job, note string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if j.link.live && !j.over {
+	if l := j.home(); l.live && !j.over {
 		if !j.noted {
 			j.noted = true
-			j.link.progress = append(j.link.progress, j)
+			l.progress = append(l.progress, j)
 		}
 		j.note = note
 	}
 }
 
-// tick does what only time makes necessary: it sends results again, ends queued tasks whose deadline has passed, and
-// forgets old results.
+// announceAgain is how often it is reported that a job is about to be executed, until a node confirms it.
+const announceAgain = int64(time.Second)
+
+// tick does what only time makes necessary: it sends results again, ends tasks whose deadline passed before they were begun,
+// forgets old results, and asks again for confirmations.
 func (h *hub) tick() {
 	now := h.now()
 	patience := float64(h.config.ResendAfter) * (0.8 + 0.4*h.rand())
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.ledger.Due(now-int64(patience), now, func(s ledger.Stream, r *adapterv1.Result) {
-		if l := h.streams[s]; l == nil || !l.live {
-			s = h.anyLive()
-		}
-		h.send(s, r)
-	})
+	defer h.unlock()
+	h.ledger.Due(now-int64(patience), now, h.send)
 	h.ledger.Expire(now)
 	wall := time.Now()
-	for _, p := range h.pools {
-		for j := range p.queue.all() {
-			if !j.over && j.expired(wall) {
-				h.giveUp(j, j.late(), now)
-			}
+	h.ledger.Each(func(w *ledger.Work) {
+		if j := jobOf(w); j.expired(wall) {
+			h.giveUp(j, j.late(), now)
 		}
-	}
-}
-
-func (h *hub) anyLive() ledger.Stream {
-	for s, l := range h.streams {
-		if l.live {
-			return s
+	})
+	h.ledger.Unconfirmed(func(w *ledger.Work) {
+		if j := jobOf(w); now-j.announced >= announceAgain {
+			h.report(j)
 		}
-	}
-	return 0
+	})
 }
 
 // drain begins to leave: the nodes are told, and what was not begun is given up.
 func (h *hub) drain() {
 	now := h.now()
 	h.mu.Lock()
-	defer h.mu.Unlock()
+	defer h.unlock()
 	h.draining = true
 	h.ledger.Each(func(w *ledger.Work) { h.giveUp(jobOf(w), wasNotDone(), now) })
 	for _, l := range h.streams {
@@ -324,9 +357,7 @@ func (h *hub) abort() (executing, unacknowledged int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.ledger.Each(func(w *ledger.Work) {
-		if j := jobOf(w); j.cancel != nil {
-			j.cancel()
-		}
+		jobOf(w).interrupt()
 	})
 	return h.ledger.Open(), h.ledger.Held()
 }

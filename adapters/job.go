@@ -16,21 +16,49 @@ type job struct {
 	pool  *pool
 	task  *adapterv1.Task
 	share *share // whose credit it uses until it is done
-	link  *link  // that it came on
+	link  *link  // that it came on first
 	work  *ledger.Work
 
 	// Guarded by the hub.
-	over   bool               // answered for, maybe before its turn came
-	cancel context.CancelFunc // set when it begins
-	noted  bool               // it is in its link's progress
-	note   string
+	over      bool // answered for, or forgotten, maybe before its turn came
+	taken     bool // by a worker
+	noted     bool // it is in its link's progress
+	note      string
+	reporting bool          // it is in its link's outbox, as about to be executed
+	announced int64         // when that was last
+	resumed   chan struct{} // closed when its worker, which waits for the node's word, is to go on
 
 	// Set when it begins.
 	deadline time.Time       // zero: none
 	ctx      context.Context //nolint:containedctx // lives as long as the execution
-	recovers bool            // find out what came of it
-	maybe    bool            // attempts before this one may have done the work
-	trial    bool            // of the breaker
+	cancel   context.CancelFunc
+	recovers bool // find out what came of it
+	maybe    bool // attempts before this one may have done the work
+	trial    bool // of the breaker
+}
+
+// home is the link to the node that asked for it last.
+func (j *job) home() *link {
+	if l := j.pool.hub.streams[j.work.Stream()]; l != nil {
+		return l
+	}
+	return j.link
+}
+
+// resume has the worker that waits for the node's word go on.
+func (j *job) resume() {
+	select {
+	case <-j.resumed:
+	default:
+		close(j.resumed)
+	}
+}
+
+// interrupt ends the context of what is executed.
+func (j *job) interrupt() {
+	if j.cancel != nil {
+		j.cancel()
+	}
 }
 
 // jobOf is the job that a work is in progress by; nil if it isn't.
@@ -86,7 +114,7 @@ func (j *job) describe() Task {
 var errLate = errors.New("the deadline passed before the attempt was begun")
 
 // late is the result of a job whose deadline passed before it was begun.
-func (j *job) late() *adapterv1.Result { return resultOf(late, errLate, j.maybe) }
+func (j *job) late() *adapterv1.Result { return resultOf(late, errLate, j.work.MaybeStarted()) }
 
 // queue is a ring of jobs, first in, first out. Its length is bounded by the activity's credits.
 type queue struct {
@@ -106,8 +134,10 @@ func (q *queue) push(j *job) {
 	q.len++
 }
 
+func (q *queue) front() *job { return q.ring[q.first] }
+
 func (q *queue) pop() *job {
-	j := q.ring[q.first]
+	j := q.front()
 	q.ring[q.first] = nil
 	q.first = (q.first + 1) % len(q.ring)
 	q.len--

@@ -19,6 +19,9 @@ func (r *rateLimit) wait(now int64) int64 { return max(r.next-r.ahead-now, 0) }
 
 func (r *rateLimit) take(now int64) { r.next = max(r.next, now) + r.slot }
 
+// giveBack returns the slot of an execution that did not come about.
+func (r *rateLimit) giveBack() { r.next -= r.slot }
+
 // breaker is closed (work goes on) until failures in a row reach the bound, then open until a time, then half open: one
 // try decides.
 type breaker struct {
@@ -49,6 +52,9 @@ func (b *breaker) take() bool {
 	b.trial = b.inRow >= b.failures
 	return b.trial
 }
+
+// giveBack tells the breaker that an execution did not come about.
+func (b *breaker) giveBack(trial bool) { b.trial = b.trial && !trial }
 
 // done tells the breaker what came of an execution. While it is open, only the try counts.
 func (b *breaker) done(failed, trial bool, now int64) {

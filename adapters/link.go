@@ -29,13 +29,15 @@ type link struct {
 	// Guarded by the hub. The outbox: results are bounded by what the ledger holds, progress by the jobs.
 	live        bool // welcomed, and not yet broken
 	node        string
+	listed      uint64   // how many works the ledger had taken when it said hello
 	maxOutput   int      // 0: no bound
 	shares      []*share // of the credits, in the order of the pools
 	results     []*adapterv1.Result
 	revocations []*adapterv1.Revocation
 	progress    []*job
-	leaving     bool // the node is to be told that the adapter drains
-	finished    bool // nothing more will be sent
+	begun       []*job // that are about to be executed
+	leaving     bool   // the node is to be told that the adapter drains
+	finished    bool   // nothing more will be sent
 }
 
 var (
@@ -124,7 +126,7 @@ func (l *link) session(parent context.Context, client adapterv1.AdapterServiceCl
 	if err != nil {
 		return false, fmt.Errorf("open the stream: %w", err)
 	}
-	if err := stream.Send(l.hub.hello()); err != nil {
+	if err := stream.Send(l.hub.hello(l)); err != nil {
 		_, err = stream.Recv() // says why
 		return false, fmt.Errorf("say hello: %w", err)
 	}

@@ -196,7 +196,11 @@ func TestOutputThatCantBeReported(t *testing.T) {
 
 func TestDeadlines(t *testing.T) {
 	t.Parallel()
-	node := adaptertest.Start(t)
+	inBubble(t, adaptertest.Options{}, testDeadlines)
+}
+
+func testDeadlines(t *testing.T, node *adaptertest.Node, c adapters.Config) {
+	t.Helper()
 	a := adapters.New("test")
 	wait := func(ctx context.Context, task adapters.Task, _ string) (string, error) {
 		if end, ok := ctx.Deadline(); !ok || !end.Equal(task.Deadline) {
@@ -211,12 +215,12 @@ func TestDeadlines(t *testing.T) {
 		<-ctx.Done()
 		return "", ctx.Err()
 	}, adapters.Timeout(time.Millisecond))
-	node.Run(a, config(t))
+	node.Run(a, c)
 	soon := func(activity string, in time.Duration) *adapterv1.Result {
 		task := node.Task(activity, "")
 		task.Deadline = time.Now().Add(in).UnixNano()
-		node.Send(within(t), task)
-		return node.Await(within(t), task.GetKey(), 1)
+		node.Send(t.Context(), task)
+		return node.Await(t.Context(), task.GetKey(), 1)
 	}
 	if r := soon("once", 50*time.Millisecond); r.GetOutcome() != inDoubt || r.GetError().GetStatus() != 408 {
 		t.Errorf("once: %v", r)
@@ -227,19 +231,19 @@ func TestDeadlines(t *testing.T) {
 	if r := soon("once", -time.Second); r.GetOutcome() != failed || r.GetPermanent() || r.GetError().GetStatus() != 408 {
 		t.Errorf("too late: %v", r)
 	}
-	if r := node.Do(within(t), "timeout", ""); r.GetOutcome() != inDoubt || r.GetError().GetStatus() != 408 {
+	if r := node.Do(t.Context(), "timeout", ""); r.GetOutcome() != inDoubt || r.GetError().GetStatus() != 408 {
 		t.Errorf("timeout: %v", r)
 	}
 	maybe := node.Task("idempotent", "")
 	maybe.MaybeStarted, maybe.Deadline = true, 1
-	node.Send(within(t), maybe)
-	if r := node.Await(within(t), maybe.GetKey(), 1); r.GetOutcome() != inDoubt || r.GetError().GetStatus() != 408 {
+	node.Send(t.Context(), maybe)
+	if r := node.Await(t.Context(), maybe.GetKey(), 1); r.GetOutcome() != inDoubt || r.GetError().GetStatus() != 408 {
 		t.Errorf("too late, and maybe done before: %v", r)
 	}
 	short := node.Task("once", "")
 	short.RunWithinMs = 50
-	node.Send(within(t), short)
-	if r := node.Await(within(t), short.GetKey(), 1); r.GetOutcome() != inDoubt || r.GetError().GetStatus() != 408 {
+	node.Send(t.Context(), short)
+	if r := node.Await(t.Context(), short.GetKey(), 1); r.GetOutcome() != inDoubt || r.GetError().GetStatus() != 408 {
 		t.Errorf("ran for too long: %v", r)
 	}
 }

@@ -9,7 +9,6 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
-	"github.com/holdfast-run/holdfast/adapters/ledger"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
 )
 
@@ -46,14 +45,8 @@ func newPool(h *hub, act *activity, index int) *pool {
 	return p
 }
 
-// wakeups are messages to send when the hub's lock is released.
+// wakeups are actors that are to be woken when the hub's lock is released.
 type wakeups []*actor.PID
-
-func (w wakeups) send(system *actor.ActorSystem) {
-	for _, pid := range w {
-		system.Root.Send(pid, theWake)
-	}
-}
 
 // wake is the message to an idle worker that there is work, and to a supervisor that another worker is needed.
 type wake struct{}
@@ -61,44 +54,19 @@ type wake struct{}
 var theWake = &wake{}
 
 // wake gets one more worker to work, if there is work for it. Each that comes wakes the next.
-func (p *pool) wake(w *wakeups) {
+func (p *pool) wake() {
 	if p.queue.len == 0 || p.waking || p.stopped {
 		return
 	}
 	if n := len(p.idle); n > 0 {
-		*w = append(*w, p.idle[n-1].pid)
+		p.hub.wakes = append(p.hub.wakes, p.idle[n-1].pid)
 		p.idle = p.idle[:n-1]
 		p.waking = true
 	} else if p.workers < p.act.concurrency {
-		*w = append(*w, p.boss)
+		p.hub.wakes = append(p.hub.wakes, p.boss)
 		p.workers++
 		p.waking = true
 	}
-}
-
-// next gives a worker its next job, or nil if it is to wait until it is woken.
-func (p *pool) next(w *worker) *job {
-	var wakes wakeups
-	p.hub.mu.Lock()
-	defer func() {
-		p.hub.mu.Unlock()
-		wakes.send(p.hub.system)
-	}()
-	p.arrived(w)
-	for p.queue.len > 0 && !p.stopped {
-		now := p.hub.now()
-		if wait := p.wait(now); wait > 0 {
-			p.wakeIn(wait)
-			break
-		}
-		if j := p.queue.pop(); p.begin(j, now) {
-			p.wake(&wakes)
-			return j
-		}
-		p.hub.grant(p)
-	}
-	p.idle = append(p.idle, w)
-	return nil
 }
 
 // arrived notes that a worker that was woken has come.
@@ -126,61 +94,11 @@ func (p *pool) wakeIn(wait int64) {
 		return
 	}
 	p.alarm = time.AfterFunc(time.Duration(wait), func() {
-		var wakes wakeups
 		p.hub.mu.Lock()
+		defer p.hub.unlock()
 		p.alarm = nil
-		p.wake(&wakes)
-		p.hub.mu.Unlock()
-		wakes.send(p.hub.system)
+		p.wake()
 	})
-}
-
-// begin makes a job ready to be executed; false if it is not to be.
-func (p *pool) begin(j *job, now int64) bool {
-	if j.over {
-		p.credits.done(j.share)
-		return false
-	}
-	j.recovers = p.hub.ledger.Begin(j.work) == ledger.Recover
-	j.maybe = j.work.MaybeStarted()
-	if j.task.GetDeadline() != 0 && j.expired(time.Now()) {
-		p.end(j, j.late(), now)
-		return false
-	}
-	if p.act.limit != nil {
-		p.limit.take(now)
-	}
-	if p.act.breaker != nil {
-		j.trial = p.breaker.take()
-	}
-	j.begin()
-	return true
-}
-
-// finish takes what came of an execution.
-func (p *pool) finish(j *job, r *adapterv1.Result) {
-	now := p.hub.now()
-	j.cancel()
-	p.hub.mu.Lock()
-	defer p.hub.mu.Unlock()
-	if p.act.breaker != nil {
-		failed := r.GetOutcome() == adapterv1.Outcome_OUTCOME_IN_DOUBT ||
-			r.GetOutcome() == adapterv1.Outcome_OUTCOME_FAILED && !r.GetPermanent()
-		p.breaker.done(failed, j.trial, now)
-	}
-	if limit := j.link.maxOutput; limit > 0 && len(r.GetOutput()) > limit {
-		r = resultOf(unreported, fmt.Errorf("the output has %d bytes; the node takes %d", len(r.GetOutput()), limit), false)
-	}
-	p.end(j, r, now)
-}
-
-// end hands a job's result to the ledger and its credit back.
-func (p *pool) end(j *job, r *adapterv1.Result, now int64) {
-	p.credits.done(j.share)
-	if p.hub.ledger.Finish(j.work, r, now) {
-		p.hub.answer(j.work, r)
-	}
-	p.hub.grant(p)
 }
 
 // opened counts a worker that has its resource.
@@ -201,7 +119,7 @@ func (p *pool) closed() {
 func (p *pool) unopened(w *worker, err error) {
 	now := p.hub.now()
 	p.hub.mu.Lock()
-	defer p.hub.mu.Unlock()
+	defer p.hub.unlock()
 	p.arrived(w)
 	if p.up > 0 {
 		return
@@ -328,6 +246,9 @@ func (w *worker) work() {
 		return
 	}
 	for j := w.pool.next(w); j != nil; j = w.pool.next(w) {
+		if j.resumed != nil && !w.pool.await(j) {
+			continue
+		}
 		if err := w.execute(j); err != nil {
 			if d, ok := errors.AsType[dirty](err); ok {
 				panic(d)

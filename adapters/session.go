@@ -14,12 +14,14 @@ func newProcessID() string {
 	return hex.EncodeToString(id[:])
 }
 
-// hello is the first message of a stream.
-func (h *hub) hello() *adapterv1.ConnectRequest {
+// hello is the first message of a link's stream.
+func (h *hub) hello(l *link) *adapterv1.ConnectRequest {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	l.listed = h.ledger.Added()
 	hello := &adapterv1.Hello{
 		Adapter: h.name, Process: h.process, Ledger: h.process, Keys: h.ledger.Keys(), Protocol: 1,
+		Features: []adapterv1.Feature{adapterv1.Feature_FEATURE_BEGUN},
 	}
 	for _, p := range h.pools {
 		hello.Activities = append(hello.Activities, p.act.describe())
@@ -27,7 +29,8 @@ func (h *hub) hello() *adapterv1.ConnectRequest {
 	return &adapterv1.ConnectRequest{Hello: hello, Drain: h.draining}
 }
 
-// attach makes a stream live: it gets its share of the credits, and the results that wait for it or for any stream.
+// attach makes a stream live: it gets its share of the credits, and the results that wait for it, or whose stream has ended.
+// The node takes only those whose keys are in the hello.
 func (h *hub) attach(l *link, w *adapterv1.Welcome) error {
 	now := h.now()
 	h.mu.Lock()
@@ -40,7 +43,7 @@ func (h *hub) attach(l *link, w *adapterv1.Welcome) error {
 	}
 	h.welcomed = true
 	l.live, l.maxOutput = true, int(w.GetMaxOutputBytes())
-	l.results, l.revocations, l.progress, l.shares = nil, nil, nil, nil
+	l.results, l.revocations, l.progress, l.begun, l.shares = nil, nil, nil, nil, nil
 	l.leaving = false // the hello said it
 	for _, p := range h.pools {
 		l.shares = append(l.shares, p.credits.join())
@@ -48,9 +51,9 @@ func (h *hub) attach(l *link, w *adapterv1.Welcome) error {
 	if h.draining {
 		l.close()
 	}
-	h.ledger.Resend(func(s ledger.Stream) bool {
-		home := h.streams[s]
-		return home == nil || home == l || !home.live
+	h.ledger.Resend(func(w *ledger.Work) bool {
+		home := h.streams[w.Stream()]
+		return (home == nil || home == l || !home.live) && w.Serial() <= l.listed
 	}, now, func(r *adapterv1.Result) { l.results = append(l.results, r) })
 	h.announce(w.GetNodes())
 	h.rebalance()
@@ -62,12 +65,17 @@ func (h *hub) attach(l *link, w *adapterv1.Welcome) error {
 // detach ends a stream's share of the credits. What it did not send is sent by the next.
 func (h *hub) detach(l *link) {
 	h.mu.Lock()
-	defer h.mu.Unlock()
+	defer h.unlock()
 	l.live = false
 	for _, j := range l.progress {
 		j.noted = false
 	}
-	l.results, l.revocations, l.progress = nil, nil, nil
+	for _, j := range l.begun {
+		j.reporting = false
+	}
+	h.ledger.Lost(l.stream, func(w *ledger.Work) { h.over(jobOf(w)) })
+	h.checkQuiet()
+	l.results, l.revocations, l.progress, l.begun = nil, nil, nil, nil
 	for i, p := range h.pools {
 		p.credits.leave(l.shares[i])
 	}
@@ -112,7 +120,7 @@ func (h *hub) connect(address string) {
 func (h *hub) compose(l *link, beat, due bool) (m *adapterv1.ConnectRequest, finished bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	m = &adapterv1.ConnectRequest{Results: l.take(), Revocations: l.revocations, Drain: l.leaving}
+	m = &adapterv1.ConnectRequest{Results: l.take(), Revocations: l.revocations, Drain: l.leaving, Begun: l.announcements()}
 	l.revocations, l.leaving = nil, false
 	for i, s := range l.shares {
 		if s.dirty {
@@ -128,10 +136,27 @@ func (h *hub) compose(l *link, beat, due bool) (m *adapterv1.ConnectRequest, fin
 		}
 		l.progress = nil
 	}
-	if len(m.GetResults())+len(m.GetCredits())+len(m.GetRevocations()) == 0 && m.GetHeartbeat() == nil && !m.GetDrain() {
+	if len(m.GetResults())+len(m.GetCredits())+len(m.GetRevocations())+len(m.GetBegun()) == 0 && m.GetHeartbeat() == nil && !m.GetDrain() {
 		return nil, l.finished
 	}
 	return m, false
+}
+
+// maxBegun is how many jobs are reported as about to be executed in one message.
+const maxBegun = 128
+
+// announcements removes jobs that are about to be executed from the outbox, as many as fit into one message.
+func (l *link) announcements() []*adapterv1.Begun {
+	var begun []*adapterv1.Begun
+	for n := 0; len(l.begun) > 0 && n < maxBegun; n++ {
+		j := l.begun[0]
+		l.begun = l.begun[1:]
+		j.reporting = false
+		if !j.over {
+			begun = append(begun, &adapterv1.Begun{Key: j.task.GetKey(), Attempt: j.work.Attempt()})
+		}
+	}
+	return begun
 }
 
 // take removes results from the outbox, as many as fit into one message.

@@ -33,6 +33,9 @@ type Options struct {
 	Nodes []string
 	// HoldAcks leaves the acknowledgement of results to the test, by Ack. Default: each result is acknowledged at once.
 	HoldAcks bool
+	// HoldConfirmations leaves the confirmation of what is about to be executed to the test, by Confirm. Default: each is
+	// confirmed at once.
+	HoldConfirmations bool
 	// Listener is what it listens on in place of Addr. Default: none.
 	Listener net.Listener
 	// ServerOptions are added to those of the gRPC server.
@@ -56,9 +59,14 @@ type Node struct {
 	results  []*adapterv1.Result
 	bySeq    map[string]*adapterv1.Result // by process and sequence number
 	holdAcks bool
+	begun    []*adapterv1.Begun
 	notes    []*adapterv1.Progress
-	silence  time.Duration // the longest
-	broken   []string      // what broke the protocol
+
+	executions        map[string]*execution // by key
+	holdConfirmations bool
+
+	silence time.Duration // the longest
+	broken  []string      // what broke the protocol
 }
 
 // Start starts a node. It ends with the test, which then fails if an adapter broke the protocol.
@@ -66,12 +74,12 @@ func Start(tb testing.TB, options ...Options) *Node {
 	tb.Helper()
 	n := &Node{
 		tb: tb, options: Options{Addr: "127.0.0.1:0", ID: "test-node", Heartbeat: time.Second}, changed: make(chan struct{}),
-		tasks: map[string]*adapterv1.Task{}, bySeq: map[string]*adapterv1.Result{},
+		tasks: map[string]*adapterv1.Task{}, bySeq: map[string]*adapterv1.Result{}, executions: map[string]*execution{},
 	}
 	for _, o := range options {
 		n.options = o.over(n.options)
 	}
-	n.holdAcks = n.options.HoldAcks
+	n.holdAcks, n.holdConfirmations = n.options.HoldAcks, n.options.HoldConfirmations
 	listener := n.options.Listener
 	if listener == nil {
 		var err error
@@ -118,6 +126,7 @@ func (o Options) over(base Options) Options {
 	}
 	base.Nodes = append(base.Nodes, o.Nodes...)
 	base.HoldAcks = base.HoldAcks || o.HoldAcks
+	base.HoldConfirmations = base.HoldConfirmations || o.HoldConfirmations
 	base.ServerOptions = append(base.ServerOptions, o.ServerOptions...)
 	return base
 }
@@ -230,7 +239,7 @@ func (n *Node) sendOn(s *stream, task *adapterv1.Task) bool {
 		return false
 	}
 	c.sent++
-	n.tasks[task.GetKey()] = task
+	n.sent(s, task)
 	s.send(&adapterv1.ConnectResponse{Tasks: []*adapterv1.Task{task}})
 	return true
 }
@@ -319,11 +328,14 @@ func (n *Node) AwaitStreams(ctx context.Context, count int) {
 	n.until(ctx, fmt.Sprintf("%d streams", count), func() bool { return len(n.streams) == count })
 }
 
-// Broadcast sends a message on all streams.
+// Broadcast sends a message on all streams, whatever the credit.
 func (n *Node) Broadcast(m *adapterv1.ConnectResponse) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, s := range n.streams {
+		for _, t := range m.GetTasks() {
+			n.sent(s, t)
+		}
 		s.send(m)
 	}
 }

@@ -47,7 +47,7 @@ func connect(t *testing.T, n *adaptertest.Node) grpc.BidiStreamingClient[adapter
 
 func hello() *adapterv1.Hello {
 	return &adapterv1.Hello{
-		Adapter: "a", Process: "p", Ledger: "p", Protocol: 1, Activities: []*adapterv1.Activity{{Name: "work", Concurrency: 1}},
+		Adapter: "a", Process: "p", Ledger: "p", Protocol: 1, Keys: []string{"k"}, Activities: []*adapterv1.Activity{{Name: "work", Concurrency: 1}},
 	}
 }
 
@@ -124,6 +124,66 @@ func TestABrokenProtocolFailsTheTest(t *testing.T) {
 		}
 		test.cleanups[0]()
 		if len(test.errors) != 1 || !strings.Contains(test.errors[0], want) {
+			t.Errorf("%q: the test failed with %q", want, test.errors)
+		}
+	}
+}
+
+// What is executed without a confirmation, or beside what is to be alone, fails the test.
+func TestExecutionsThatNobodyAllowedFailTheTest(t *testing.T) {
+	t.Parallel()
+	begun := func(key string, attempt uint32) *adapterv1.ConnectRequest {
+		return &adapterv1.ConnectRequest{Begun: []*adapterv1.Begun{{Key: key, Attempt: attempt}}}
+	}
+	result := func(key string, outcome adapterv1.Outcome) *adapterv1.ConnectRequest {
+		return &adapterv1.ConnectRequest{Results: []*adapterv1.Result{{
+			Seq: 1, Key: key, OrderId: "o", Activity: "work", Attempt: 1, Outcome: outcome, Error: &problemv1.Problem{},
+		}}}
+	}
+	for want, messages := range map[string][]*adapterv1.ConnectRequest{
+		"executed before that was confirmed": {result("awaits", adapterv1.Outcome_OUTCOME_SUCCEEDED)},
+		"before that was confirmed":          {result("awaits", adapterv1.Outcome_OUTCOME_IN_DOUBT)},
+		"nobody asked for that":              {begun("plain", 1)},
+		"attempt 1 was sent last":            {begun("awaits", 2)},
+		"neither sent on this stream":        {begun("unknown", 1)},
+		"its key was neither sent":           {result("unknown", adapterv1.Outcome_OUTCOME_NOT_DONE)},
+		"progress of key":                    {{Heartbeat: &adapterv1.Heartbeat{Progress: []*adapterv1.Progress{{Key: "unknown"}}}}},
+		`executing "awaits"`:                 {begun("awaits", 1), begun("alone", 1)},
+		`executing "alone"`:                  {begun("alone", 1), begun("awaits", 1)},
+		"":                                   {begun("awaits", 1), result("awaits", adapterv1.Outcome_OUTCOME_SUCCEEDED), begun("alone", 1)},
+	} {
+		test := &recorder{TB: t}
+		n := adaptertest.Start(test)
+		stream := connect(t, n)
+		if err := stream.Send(&adapterv1.ConnectRequest{
+			Hello: hello(), Credits: []*adapterv1.Credit{{Activity: "work", Total: 3}},
+		}); err != nil {
+			t.Fatal(err)
+		}
+		for _, task := range []*adapterv1.Task{
+			{Key: "awaits", AwaitConfirmation: true}, {Key: "alone", Alone: true}, {Key: "plain"},
+		} {
+			task.OrderId, task.Activity, task.Attempt = "o", "work", 1
+			n.Send(t.Context(), task)
+		}
+		for _, m := range messages {
+			if err := stream.Send(m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := stream.CloseSend(); err != nil {
+			t.Fatal(err)
+		}
+		for {
+			if _, err := stream.Recv(); err != nil { // the end
+				break
+			}
+		}
+		test.cleanups[0]()
+		switch {
+		case want == "" && len(test.errors) > 0:
+			t.Errorf("the test failed with %q", test.errors)
+		case want != "" && (len(test.errors) != 1 || !strings.Contains(test.errors[0], want)):
 			t.Errorf("%q: the test failed with %q", want, test.errors)
 		}
 	}

@@ -20,6 +20,7 @@ import (
 // stream is one connection of an adapter. The node's lock guards it.
 type stream struct {
 	process string
+	knows   map[string]bool // keys that were sent on it, or listed in its hello
 	credits map[string]*credit
 	out     []*adapterv1.ConnectResponse // what a test sends, so it is bounded by the test
 	wake    chan struct{}                // cap 1
@@ -59,16 +60,22 @@ func (n *Node) Connect(conn connection) error {
 	ctx, cut := context.WithCancel(conn.Context())
 	defer cut()
 	s := &stream{
-		process: hello.GetProcess(), credits: map[string]*credit{}, wake: make(chan struct{}, 1), cut: cut, heard: time.Now(),
+		process: hello.GetProcess(), knows: map[string]bool{}, credits: map[string]*credit{}, wake: make(chan struct{}, 1), cut: cut, heard: time.Now(),
 	}
 	for _, a := range hello.GetActivities() {
 		s.credits[a.GetName()] = &credit{}
+	}
+	for _, key := range hello.GetKeys() {
+		s.knows[key] = true
 	}
 	s.send(&adapterv1.ConnectResponse{Welcome: &adapterv1.Welcome{
 		Node: n.options.ID, HeartbeatMs: uint32(n.options.Heartbeat.Milliseconds()), Nodes: n.options.Nodes,
 		MaxOutputBytes: n.options.MaxOutput,
 	}})
 	n.mu.Lock()
+	for _, key := range hello.GetKeys() {
+		n.execution(key).allowed = true // it may have been, by another node
+	}
 	n.hellos = append(n.hellos, hello)
 	n.streams = append(n.streams, s)
 	n.mu.Unlock()
@@ -160,7 +167,15 @@ func (n *Node) receive(s *stream, m *adapterv1.ConnectRequest) {
 		have.returned += count
 		answer.Returned = append(answer.Returned, &adapterv1.Returned{Activity: r.GetActivity(), Count: count})
 	}
-	n.notes = append(n.notes, m.GetHeartbeat().GetProgress()...)
+	for _, p := range m.GetHeartbeat().GetProgress() {
+		if !s.knows[p.GetKey()] {
+			n.violatedf("progress of key %q, which was neither sent on this stream nor listed in its hello", p.GetKey())
+		}
+		n.notes = append(n.notes, p)
+	}
+	for _, b := range m.GetBegun() {
+		n.receiveBegun(s, b)
+	}
 	s.drained = s.drained || m.GetDrain()
 	if len(answer.GetAcks())+len(answer.GetReturned()) > 0 {
 		s.send(answer)
@@ -204,6 +219,7 @@ func (n *Node) checkResult(s *stream, r *adapterv1.Result) {
 		(t.GetOrderId() != r.GetOrderId() || t.GetPartition() != r.GetPartition() || t.GetActivity() != r.GetActivity()) {
 		n.violatedf("%s: order, partition and activity are not those of the task", id)
 	}
+	n.checkExecution(s, id, r)
 	switch r.GetOutcome() {
 	case adapterv1.Outcome_OUTCOME_SUCCEEDED:
 		if len(r.GetOutput()) > 0 && !json.Valid(r.GetOutput()) {

@@ -14,12 +14,15 @@
 //	   │         Offer of a later attempt of such               │
 //	   └────────────────────────────────────────────────────────┘
 //
-// Waiting and executing are work in progress: the same key offered again joins it. A held result was not acknowledged
-// yet: it is sent again after a reconnect and after a time. A settled one was acknowledged, and succeeded or failed
-// permanently: it answers late repeats, until it falls out of a memory that is bounded in number, bytes and age.
+// Waiting and executing are work in progress: the same key offered again joins it. Work that the node has to confirm is
+// announced by its first Begin, and stays waiting until Confirm; a second Begin then has it executed. If its stream ends
+// before, it is unknown again: Lost. A held result was not acknowledged yet: it is sent again after a reconnect and
+// after a time. A settled one was acknowledged, and succeeded or failed permanently: it answers late repeats, until it falls
+// out of a memory that is bounded in number, bytes and age.
 //
-// The caller's duties, in order: do what a Verdict asks; call Begin before the activity is executed, and obey it; call Finish once
-// for everything that was begun; send every Result that it is given; call Due from time to time.
+// The caller's duties, in order: do what a Verdict asks; call Begin before the activity is executed, and obey it; call
+// Begin again for what Resume names; call Finish once for everything that is executed; send every Result that it is given;
+// call Due from time to time.
 //
 // How it fails: it doesn't. It forgets settled results beyond its bounds, and everything when the process ends; the node
 // knows the latter by the ledger's id, and marks such tasks as maybe started.

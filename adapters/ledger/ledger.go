@@ -56,6 +56,11 @@ const (
 	Recover
 	// Interrupt the execution; its Finish is still due.
 	Interrupt
+	// Announce: report to the stream that asked that the work is about to be executed, or that it is being executed, until
+	// Confirm takes the node's word.
+	Announce
+	// Resume: call Begin again for what was announced.
+	Resume
 )
 
 type state uint8
@@ -65,6 +70,7 @@ const (
 	executing
 	held
 	settled
+	unknown // forgotten
 )
 
 // Ledger is the memory of one process. Make it with New. It is not safe for concurrent use.
@@ -73,6 +79,7 @@ type Ledger struct {
 	works   map[string]*Work
 	bySeq   map[uint64]*Work // held
 	seq     uint64
+	added   uint64
 	open    list // waiting and executing
 	held    list // by the time they were sent last
 	settled list // by the time they were used last
@@ -91,9 +98,12 @@ type Work struct {
 	partition  uint32
 	attempt    uint32
 	stream     Stream
+	serial     uint64
 	state      state
 	ability    Ability
 	maybe      bool              // it may have been started by another process
+	await      bool              // the node that asked last has yet to confirm that it is executed
+	announced  bool              // waiting: its turn has come
 	result     *adapterv1.Result // held and settled; never changed, because it may be being written to a stream
 	at         int64             // when sent (held) or used (settled) last
 	prev, next *Work
@@ -102,6 +112,9 @@ type Work struct {
 
 // Stream is the stream that asked for the work last.
 func (w *Work) Stream() Stream { return w.stream }
+
+// Serial is the number of the work: they rise from 1 in the order in which works were added.
+func (w *Work) Serial() uint64 { return w.serial }
 
 // MaybeStarted tells that another process may have started the work.
 func (w *Work) MaybeStarted() bool { return w.maybe }
@@ -115,8 +128,12 @@ func New(config Config) *Ledger {
 	return l
 }
 
-// Offer takes a task from a stream: it returns Queue, Send with the result to send, Nothing if it joined work in
-// progress, or Stale, and but for the last the work. The task's partition must be below messages.Partitions.
+// Attempt is the number of the attempt that was asked for last.
+func (w *Work) Attempt() uint32 { return w.attempt }
+
+// Offer takes a task from a stream: it returns Queue, Send with the result to send, or Stale, and but for the last the work.
+// If it joined work in progress, it returns Announce or Resume if that is due, and else Nothing. The task's partition must
+// be below messages.Partitions.
 func (l *Ledger) Offer(t *adapterv1.Task, can Ability, from Stream, now int64) (Verdict, *Work, *adapterv1.Result) {
 	if t.GetEpoch() < l.epochs[t.GetPartition()] {
 		return Stale, nil, nil
@@ -132,13 +149,14 @@ func (l *Ledger) Offer(t *adapterv1.Task, can Ability, from Stream, now int64) (
 		return l.add(t, can, from, now)
 	}
 	repeated := w.attempt == t.GetAttempt()
-	w.attempt, w.stream = t.GetAttempt(), from
+	w.attempt, w.stream, w.await = t.GetAttempt(), from, awaits(t)
 	switch w.state {
 	case waiting:
 		w.maybe = w.maybe || t.GetMaybeStarted()
 		if w.maybe && can == None {
 			return Send, w, l.doubt(w, now)
 		}
+		return w.due(), w, nil
 	case held:
 		if !repeated { // it was sent under another number, and may be being written
 			delete(l.bySeq, w.result.GetSeq())
@@ -151,15 +169,30 @@ func (l *Ledger) Offer(t *adapterv1.Task, can Ability, from Stream, now int64) (
 		l.bytes -= len(w.result.GetOutput())
 		l.hold(w, answer(w.result), now)
 		return Send, w, w.result
-	case executing:
+	case executing, unknown:
 	}
-	return Nothing, w, nil
+	return w.due(), w, nil
 }
 
+// due is what is due for work in progress that was asked for again.
+func (w *Work) due() Verdict {
+	switch {
+	case w.await && (w.announced || w.state == executing):
+		return Announce
+	case w.announced:
+		return Resume
+	}
+	return Nothing
+}
+
+// awaits tells whether a task is to be executed only once the node has confirmed that.
+func awaits(t *adapterv1.Task) bool { return t.GetAwaitConfirmation() || t.GetAlone() }
+
 func (l *Ledger) add(t *adapterv1.Task, can Ability, from Stream, now int64) (Verdict, *Work, *adapterv1.Result) {
+	l.added++
 	w := &Work{
-		key: t.GetKey(), order: t.GetOrderId(), activity: t.GetActivity(), partition: t.GetPartition(),
-		attempt: t.GetAttempt(), stream: from, ability: can, maybe: t.GetMaybeStarted(),
+		serial: l.added, key: t.GetKey(), order: t.GetOrderId(), activity: t.GetActivity(), partition: t.GetPartition(),
+		attempt: t.GetAttempt(), stream: from, ability: can, maybe: t.GetMaybeStarted(), await: awaits(t),
 	}
 	l.works[w.key] = w
 	if w.maybe && can == None {
@@ -169,16 +202,51 @@ func (l *Ledger) add(t *adapterv1.Task, can Ability, from Stream, now int64) (Ve
 	return Queue, w, nil
 }
 
-// Begin says whether queued work is to be done: Execute, Recover, or Nothing if it was given up meanwhile.
+// Begin says what to do with queued work whose turn has come: Announce it, Execute it, Recover it, or Nothing if it was given
+// up meanwhile.
 func (l *Ledger) Begin(w *Work) Verdict {
 	if w.state != waiting {
 		return Nothing
+	}
+	if w.announced = w.await; w.await {
+		return Announce
 	}
 	w.state = executing
 	if w.maybe && w.ability == Recoverable {
 		return Recover
 	}
 	return Execute
+}
+
+// Confirm takes a node's word that an announced attempt may be executed: it returns Resume and the work, or Nothing, if it
+// is being executed already, or was not announced.
+func (l *Ledger) Confirm(key string, attempt uint32) (Verdict, *Work) {
+	w := l.works[key]
+	if w == nil || w.attempt != attempt || w.due() != Announce {
+		return Nothing, nil
+	}
+	w.await = false
+	return w.due(), w
+}
+
+// Unconfirmed calls f for all work that was announced and not confirmed yet.
+func (l *Ledger) Unconfirmed(f func(*Work)) {
+	for w := l.open.front(); w != &l.open.root; w = w.next {
+		if w.due() == Announce {
+			f(w)
+		}
+	}
+}
+
+// Lost takes the end of a stream. Work that the stream asked for on condition of a confirmation, and that was not confirmed,
+// is forgotten: the node knows that it was not begun, and may have given it to another process. It calls f for each.
+func (l *Ledger) Lost(stream Stream, f func(*Work)) {
+	l.Each(func(w *Work) {
+		if w.state == waiting && w.await && w.stream == stream {
+			l.forget(w)
+			f(w)
+		}
+	})
 }
 
 // Finish takes what came of work that was begun. It fills in what identifies the result, which from then on is the
@@ -214,7 +282,7 @@ func (l *Ledger) Cancel(key string, attempt uint32, now int64) (Verdict, *Work, 
 	case !w.maybe:
 		l.hold(w, &adapterv1.Result{Outcome: adapterv1.Outcome_OUTCOME_NOT_DONE}, now)
 		return Send, w, w.result
-	case w.ability == Repeatable:
+	case w.ability == Repeatable, w.await:
 		return Send, w, l.doubt(w, now)
 	}
 	return Nothing, nil, nil
@@ -259,12 +327,12 @@ func (l *Ledger) Due(before, now int64, send func(Stream, *adapterv1.Result)) {
 	}
 }
 
-// Resend calls send for each held result whose stream is picked, and counts it as sent now.
-func (l *Ledger) Resend(pick func(Stream) bool, now int64, send func(*adapterv1.Result)) {
+// Resend calls send for the held result of each work that is picked, and counts it as sent now.
+func (l *Ledger) Resend(pick func(*Work) bool, now int64, send func(*adapterv1.Result)) {
 	w := l.held.front()
 	for range l.held.len {
 		next := w.next
-		if pick(w.stream) {
+		if pick(w) {
 			l.held.toBack(w, now)
 			send(w.result)
 		}
@@ -293,6 +361,9 @@ func (l *Ledger) Keys() []string {
 	return keys
 }
 
+// Added is how many works were added so far.
+func (l *Ledger) Added() uint64 { return l.added }
+
 // Open is the number of keys in progress.
 func (l *Ledger) Open() int { return l.open.len }
 
@@ -304,7 +375,7 @@ func (l *Ledger) Settled() int { return l.settled.len }
 
 // hold gives a result its identity and keeps it until it is acknowledged.
 func (l *Ledger) hold(w *Work, result *adapterv1.Result, now int64) {
-	w.result, w.state = result, held
+	w.result, w.state, w.announced, w.await = result, held, false, false
 	l.identify(w)
 	l.held.toBack(w, now)
 }
@@ -331,6 +402,7 @@ func (l *Ledger) doubt(w *Work, now int64) *adapterv1.Result {
 
 func (l *Ledger) forget(w *Work) {
 	delete(l.works, w.key)
+	w.state = unknown
 	w.leave()
 }
 

@@ -21,6 +21,8 @@ type work struct {
 	open    bool              // queued or executing
 	begun   bool              // executing
 	maybe   bool              // while open: another process may have started it
+	await   bool              // while open: the node has yet to confirm it
+	told    bool              // while open: it was announced
 	final   *adapterv1.Result // once it succeeded or failed for good
 	unacked uint64            // number of its held result; 0: none
 	handle  *ledger.Work      // while open
@@ -46,6 +48,7 @@ func TestModel(t *testing.T) {
 		}
 		t.Repeat(map[string]func(*rapid.T){
 			"offer": m.offer, "begin": m.begin, "finish": m.finish, "give up": m.giveUp, "cancel": m.cancel, "ack": m.ack,
+			"confirm": m.confirm, "lose": m.lose,
 			"deliver": m.deliver, "": m.check,
 		})
 	})
@@ -74,6 +77,7 @@ func (m *model) offer(t *rapid.T) {
 	task := &adapterv1.Task{
 		OrderId: "o", Partition: 3, Activity: "act", Key: key, Attempt: rapid.Uint32Range(1, 4).Draw(t, "attempt"),
 		Epoch: rapid.Uint64Range(1, 3).Draw(t, "epoch"), MaybeStarted: rapid.Bool().Draw(t, "maybe"),
+		AwaitConfirmation: rapid.Bool().Draw(t, "await"), Alone: rapid.Bool().Draw(t, "alone"),
 	}
 	stream := ledger.Stream(rapid.Uint32Range(1, 2).Draw(t, "stream"))
 	before := *w
@@ -85,14 +89,14 @@ func (m *model) offer(t *rapid.T) {
 		return
 	}
 	m.epoch = task.GetEpoch()
-	w.attempt, w.stream = task.GetAttempt(), stream
+	w.attempt, w.stream, w.await = task.GetAttempt(), stream, task.GetAwaitConfirmation() || task.GetAlone()
 	if before.open && handle != w.handle {
 		t.Fatalf("%s has two works", key)
 	}
 	w.handle = handle
 	switch {
 	case before.open && before.begun:
-		m.expect(t, verdict, ledger.Nothing)
+		m.expect(t, verdict, w.due())
 	case before.open:
 		w.maybe = w.maybe || task.GetMaybeStarted()
 		if w.maybe && w.can == ledger.None {
@@ -100,7 +104,7 @@ func (m *model) offer(t *rapid.T) {
 			m.answered(t, key, w, r, adapterv1.Outcome_OUTCOME_IN_DOUBT)
 			return
 		}
-		m.expect(t, verdict, ledger.Nothing)
+		m.expect(t, verdict, w.due())
 	case before.final != nil:
 		m.expect(t, verdict, ledger.Send)
 		m.answered(t, key, w, r, before.final.GetOutcome())
@@ -120,6 +124,45 @@ func (m *model) offer(t *rapid.T) {
 	}
 }
 
+// due is what is due when work in progress is asked for again.
+func (w *work) due() ledger.Verdict {
+	switch {
+	case w.await && (w.told || w.begun):
+		return ledger.Announce
+	case w.told:
+		return ledger.Resume
+	}
+	return ledger.Nothing
+}
+
+func (m *model) confirm(t *rapid.T) {
+	key, w := m.pick(t)
+	attempt := rapid.Uint32Range(1, 4).Draw(t, "attempt")
+	verdict, handle := m.l.Confirm(key, attempt)
+	if !w.open || attempt != w.attempt || w.due() != ledger.Announce {
+		m.expect(t, verdict, ledger.Nothing)
+		return
+	}
+	if w.await = false; handle != w.handle {
+		t.Fatalf("%s has two works", key)
+	}
+	m.expect(t, verdict, w.due())
+}
+
+// lose ends a stream: what it had not confirmed is unknown again.
+func (m *model) lose(t *rapid.T) {
+	stream := ledger.Stream(rapid.Uint32Range(1, 2).Draw(t, "stream"))
+	gone := map[*ledger.Work]bool{}
+	m.l.Lost(stream, func(w *ledger.Work) { gone[w] = true })
+	for key, w := range m.keys {
+		if lost := w.open && !w.begun && w.await && w.stream == stream; lost != gone[w.handle] {
+			t.Fatalf("%s: forgotten %v, want %v", key, !lost, lost)
+		} else if lost {
+			w.open, w.await, w.told, w.maybe = false, false, false, false
+		}
+	}
+}
+
 func (m *model) begin(t *rapid.T) {
 	key, w := m.known(t)
 	verdict := m.l.Begin(w.handle)
@@ -129,6 +172,10 @@ func (m *model) begin(t *rapid.T) {
 		return
 	case w.final != nil:
 		t.Fatalf("%s is executed again after %v", key, w.final)
+	case w.await:
+		w.told = true
+		m.expect(t, verdict, ledger.Announce)
+		return
 	case w.maybe && w.can == ledger.Recoverable:
 		m.expect(t, verdict, ledger.Recover)
 	case w.maybe && w.can == ledger.None:
@@ -136,7 +183,7 @@ func (m *model) begin(t *rapid.T) {
 	default:
 		m.expect(t, verdict, ledger.Execute)
 	}
-	w.begun = true
+	w.begun, w.told = true, false
 }
 
 func (m *model) finish(t *rapid.T) {
@@ -172,7 +219,7 @@ func (m *model) cancel(t *rapid.T) {
 	attempt := rapid.Uint32Range(1, 4).Draw(t, "attempt")
 	verdict, handle, r := m.l.Cancel(key, attempt, m.now)
 	switch {
-	case !w.open || attempt != w.attempt || !w.begun && w.maybe && w.can == ledger.Recoverable:
+	case !w.open || attempt != w.attempt || !w.begun && w.maybe && !w.await && w.can == ledger.Recoverable:
 		m.expect(t, verdict, ledger.Nothing)
 	case w.begun:
 		m.expect(t, verdict, ledger.Interrupt)
@@ -210,7 +257,7 @@ func (m *model) deliver(t *rapid.T) {
 	if rapid.Bool().Draw(t, "by time") {
 		m.l.Due(m.now, m.now, func(_ ledger.Stream, r *adapterv1.Result) { see(r) })
 	} else {
-		m.l.Resend(func(ledger.Stream) bool { return true }, m.now, see)
+		m.l.Resend(func(*ledger.Work) bool { return true }, m.now, see)
 	}
 	if len(again) != len(m.sent) {
 		t.Fatalf("%d results are sent again, %d are unacknowledged", len(again), len(m.sent))
@@ -255,7 +302,7 @@ func (m *model) answered(t *rapid.T, key string, w *work, r *adapterv1.Result, w
 	if w.final != nil && string(r.GetOutput()) != string(w.final.GetOutput()) {
 		t.Fatalf("%s: answered %v after %v", key, r, w.final)
 	}
-	w.open, w.begun, w.maybe = false, false, false
+	w.open, w.begun, w.maybe, w.await, w.told = false, false, false, false, false
 	if r.GetOutcome() == adapterv1.Outcome_OUTCOME_SUCCEEDED || r.GetOutcome() == adapterv1.Outcome_OUTCOME_FAILED && r.GetPermanent() {
 		w.final = r
 	}

@@ -51,13 +51,15 @@ func command(t *testing.T, l *ledger.Ledger, works map[string]*ledger.Work, word
 		args[name] = value
 	}
 	_, flagged := args["maybe"]
+	_, awaits := args["await"]
+	_, alone := args["alone"]
 	key := args["key"]
 	switch verb {
 	case "offer":
 		can := map[string]ledger.Ability{"": ledger.None, "repeat": ledger.Repeatable, "recover": ledger.Recoverable}[args["can"]]
 		verdict, w, r := l.Offer(&adapterv1.Task{
 			OrderId: "o", Partition: 7, Epoch: uint64(number("epoch")), Key: key, Attempt: uint32(number("attempt")),
-			MaybeStarted: flagged,
+			MaybeStarted: flagged, AwaitConfirmation: awaits, Alone: alone,
 		}, can, ledger.Stream(number("stream")), *now)
 		if w != nil {
 			works[key] = w
@@ -80,6 +82,17 @@ func command(t *testing.T, l *ledger.Ledger, works map[string]*ledger.Work, word
 			return "refused"
 		}
 		return fmt.Sprintf("send on %d%s", works[key].Stream(), show(r))
+	case "confirm":
+		verdict, _ := l.Confirm(key, uint32(number("attempt")))
+		return verdicts[verdict]
+	case "unconfirmed":
+		var out []string
+		l.Unconfirmed(func(w *ledger.Work) { out = append(out, fmt.Sprintf("attempt %d on %d", w.Attempt(), w.Stream())) })
+		return strings.Join(append(out, "-"), "\n")
+	case "lost":
+		lost := 0
+		l.Lost(ledger.Stream(number("stream")), func(*ledger.Work) { lost++ })
+		return fmt.Sprint(lost)
 	case "cancel":
 		verdict, w, r := l.Cancel(key, uint32(number("attempt")), *now)
 		if r == nil {
@@ -96,7 +109,7 @@ func command(t *testing.T, l *ledger.Ledger, works map[string]*ledger.Work, word
 		return strings.Join(append(out, "-"), "\n")
 	case "reconnect":
 		var out []string
-		l.Resend(func(s ledger.Stream) bool { return s == ledger.Stream(number("stream")) }, *now, func(r *adapterv1.Result) {
+		l.Resend(func(w *ledger.Work) bool { return w.Stream() == ledger.Stream(number("stream")) }, *now, func(r *adapterv1.Result) {
 			out = append(out, "send"+show(r))
 		})
 		return strings.Join(append(out, "-"), "\n")
@@ -114,6 +127,7 @@ func command(t *testing.T, l *ledger.Ledger, works map[string]*ledger.Work, word
 var verdicts = map[ledger.Verdict]string{
 	ledger.Nothing: "nothing", ledger.Queue: "queue", ledger.Send: "send", ledger.Stale: "stale",
 	ledger.Execute: "execute", ledger.Recover: "recover", ledger.Interrupt: "interrupt",
+	ledger.Announce: "announce", ledger.Resume: "resume",
 }
 
 func show(r *adapterv1.Result) string {

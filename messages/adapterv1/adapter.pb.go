@@ -412,7 +412,8 @@ func (x *Activity) GetRecoverable() bool {
 	return false
 }
 
-// Begun reports that everything is ready to execute an attempt, and that only the node's confirmation is missing.
+// Begun reports that everything is ready to execute an attempt, and that only the node's confirmation is missing; or that its
+// key is being executed already. The attempt is the one asked for last: a confirmation of another one counts for nothing.
 type Begun struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`

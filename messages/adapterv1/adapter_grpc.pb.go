@@ -37,7 +37,11 @@ const (
 //     it has sent for it on this stream, plus the credits that it has returned, is below the granted total. A node never
 //     sends without credit; an adapter may end the stream of one that does. The sum of what an adapter has granted over
 //     all its streams and not yet executed should not exceed its concurrency plus a small prefetch; it can take credits
-//     back with a revocation. A new stream begins without credits.
+//     back with a revocation. A task uses its credit up, for good: it is the adapter that raises the total again once the
+//     task's place is free. It is free when the task has been executed or given up; and at once, if the task joined what is
+//     being executed, was answered with a result, or ignored because of its epoch. A new stream begins without credits, at a
+//     total of 0, whatever was granted on one before: the adapter grants what is free then, besides what it is executing and
+//     what other streams have. A revocation or its answer that was under way when a stream broke counts no more.
 //  3. The node sends tasks. The adapter looks at the idempotency key first: a key that it is executing now is joined
 //     (nothing is started), a key that it holds a final result for is answered with that result, and else it executes
 //     the activity. Final is what succeeded or failed permanently; any other result that is not acknowledged yet answers
@@ -45,15 +49,17 @@ const (
 //     with a result. Keys identify work: the same key is the same work, whatever stream, node or attempt number it
 //     comes with, and the result is sent under the attempt number asked for last, on the stream that asked last.
 //  4. The adapter keeps each result until the node has acknowledged its sequence number, which it does when the
-//     result is durable. Unacknowledged results are sent again after a reconnect, to any node, and after a time without
-//     an acknowledgement. Sequence numbers rise by one for each new result of the adapter process; a repeated result
+//     result is durable. Unacknowledged results are sent again on their stream after a time, and on a new one if their own
+//     has ended: a node takes a result only on the stream that the task was sent on, or whose hello lists the key. Sequence numbers rise by one for each new result of the adapter process; a repeated result
 //     keeps its number. The answer to another attempt, or to one whose result was acknowledged, is a new result.
 //  5. A task that is marked await_confirmation is executed in two steps: when its turn comes, the adapter reports begun, and
 //     it executes the activity once the node has confirmed that. So the node knows which tasks were only handed over, and can
 //     give those to another process without a doubt. The adapter keeps the task's place in its concurrency meanwhile, and
-//     reports again every second, and after a reconnect, until it is confirmed or cancelled; the node confirms again. What was
-//     not confirmed was not begun: cancelled, or given up in a drain, it is answered not done. Only adapters whose hello has the
-//     feature FEATURE_BEGUN get such tasks.
+//     reports again every second until it is confirmed or cancelled; the node confirms again, and cancels what it doesn't want
+//     any more. What was not confirmed was not begun: cancelled, or given up in a drain, it is answered not done. When
+//     the stream ends before, the adapter forgets the task, and the node sends it again, to whom it likes. Such a task that
+//     joins what is being executed is reported at once, so that the node knows; the execution doesn't wait for that. Only
+//     adapters whose hello has the feature FEATURE_BEGUN get such tasks.
 //  6. A task that is marked alone is executed while nothing else is: the adapter lets what it has begun come to its end, begins
 //     nothing else meanwhile, and reports begun only then. Until its end nothing else begins. It was under way when a process died,
 //     and may have been the reason.
@@ -109,7 +115,11 @@ type AdapterService_ConnectClient = grpc.BidiStreamingClient[ConnectRequest, Con
 //     it has sent for it on this stream, plus the credits that it has returned, is below the granted total. A node never
 //     sends without credit; an adapter may end the stream of one that does. The sum of what an adapter has granted over
 //     all its streams and not yet executed should not exceed its concurrency plus a small prefetch; it can take credits
-//     back with a revocation. A new stream begins without credits.
+//     back with a revocation. A task uses its credit up, for good: it is the adapter that raises the total again once the
+//     task's place is free. It is free when the task has been executed or given up; and at once, if the task joined what is
+//     being executed, was answered with a result, or ignored because of its epoch. A new stream begins without credits, at a
+//     total of 0, whatever was granted on one before: the adapter grants what is free then, besides what it is executing and
+//     what other streams have. A revocation or its answer that was under way when a stream broke counts no more.
 //  3. The node sends tasks. The adapter looks at the idempotency key first: a key that it is executing now is joined
 //     (nothing is started), a key that it holds a final result for is answered with that result, and else it executes
 //     the activity. Final is what succeeded or failed permanently; any other result that is not acknowledged yet answers
@@ -117,15 +127,17 @@ type AdapterService_ConnectClient = grpc.BidiStreamingClient[ConnectRequest, Con
 //     with a result. Keys identify work: the same key is the same work, whatever stream, node or attempt number it
 //     comes with, and the result is sent under the attempt number asked for last, on the stream that asked last.
 //  4. The adapter keeps each result until the node has acknowledged its sequence number, which it does when the
-//     result is durable. Unacknowledged results are sent again after a reconnect, to any node, and after a time without
-//     an acknowledgement. Sequence numbers rise by one for each new result of the adapter process; a repeated result
+//     result is durable. Unacknowledged results are sent again on their stream after a time, and on a new one if their own
+//     has ended: a node takes a result only on the stream that the task was sent on, or whose hello lists the key. Sequence numbers rise by one for each new result of the adapter process; a repeated result
 //     keeps its number. The answer to another attempt, or to one whose result was acknowledged, is a new result.
 //  5. A task that is marked await_confirmation is executed in two steps: when its turn comes, the adapter reports begun, and
 //     it executes the activity once the node has confirmed that. So the node knows which tasks were only handed over, and can
 //     give those to another process without a doubt. The adapter keeps the task's place in its concurrency meanwhile, and
-//     reports again every second, and after a reconnect, until it is confirmed or cancelled; the node confirms again. What was
-//     not confirmed was not begun: cancelled, or given up in a drain, it is answered not done. Only adapters whose hello has the
-//     feature FEATURE_BEGUN get such tasks.
+//     reports again every second until it is confirmed or cancelled; the node confirms again, and cancels what it doesn't want
+//     any more. What was not confirmed was not begun: cancelled, or given up in a drain, it is answered not done. When
+//     the stream ends before, the adapter forgets the task, and the node sends it again, to whom it likes. Such a task that
+//     joins what is being executed is reported at once, so that the node knows; the execution doesn't wait for that. Only
+//     adapters whose hello has the feature FEATURE_BEGUN get such tasks.
 //  6. A task that is marked alone is executed while nothing else is: the adapter lets what it has begun come to its end, begins
 //     nothing else meanwhile, and reports begun only then. Until its end nothing else begins. It was under way when a process died,
 //     and may have been the reason.
