@@ -305,7 +305,7 @@ func (e *Engine) Submit(order *journalv1.OrderAccepted, def *workflow.Definition
 func (e *Engine) Command(ctx context.Context, id messages.OrderID, cmd workflow.Command, answer func(error)) {
 	entry, err := e.journal.Find(ctx, id)
 	if err != nil {
-		answer(fmt.Errorf("find order %s: %w", id, err))
+		answer(fmt.Errorf("order %s: %w", id, err))
 		return
 	}
 	e.tellOrder(entry.Partition, id, entry.Handle, &command{cmd: cmd, answer: answer})
@@ -329,7 +329,7 @@ func (e *Engine) Definition(ref messages.DefinitionRef) (*workflow.Definition, e
 func (e *Engine) Load(ctx context.Context, id messages.OrderID) (*workflow.State, messages.Handle, error) {
 	entry, err := e.journal.Find(ctx, id)
 	if err != nil {
-		return nil, messages.Handle{}, fmt.Errorf("find order %s: %w", id, err)
+		return nil, messages.Handle{}, fmt.Errorf("order %s: %w", id, err)
 	}
 	s, _, err := e.fold(ctx, entry.Handle)
 	return s, entry.Handle, err

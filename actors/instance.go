@@ -286,7 +286,7 @@ func (i *instance) load() error {
 			return workflow.ErrNotAccepted
 		}
 		if err != nil {
-			return fmt.Errorf("find order %s: %w", i.id, err)
+			return fmt.Errorf("order %s: %w", i.id, err)
 		}
 		i.handle = e.Handle
 	}

@@ -38,6 +38,7 @@ var errorTable = []struct { //nolint:gochecknoglobals // a table
 }{
 	{workflow.ErrTaken, codes.AlreadyExists, "ORDER_ID_TAKEN", 0},
 	{workflow.ErrEnded, codes.FailedPrecondition, "ORDER_ENDED", 0},
+	{workflow.ErrFaulted, codes.FailedPrecondition, "ORDER_FAULTED", 0},
 	{workflow.ErrNotHeld, codes.FailedPrecondition, "KEY_NOT_HELD", 0},
 	{workflow.ErrNotFaulted, codes.FailedPrecondition, "ORDER_NOT_FAULTED", 0},
 	{workflow.ErrCompensating, codes.FailedPrecondition, "COMPENSATING", 0},

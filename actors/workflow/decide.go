@@ -15,8 +15,10 @@ import (
 var (
 	// ErrTaken: another order was accepted under this id.
 	ErrTaken = errors.New("another order was accepted under this id")
-	// ErrEnded: the order has ended.
+	// ErrEnded: the order is completed or cancelled, for good.
 	ErrEnded = errors.New("order has ended")
+	// ErrFaulted: the order has faulted, and so it waits for an operator, who may have it go on.
+	ErrFaulted = errors.New("order has faulted, and waits for an operator: have it go on first")
 	// ErrStale: the attempt is over.
 	ErrStale = errors.New("attempt is over")
 	// ErrForeign: the attempt is at another activity.
@@ -100,7 +102,8 @@ type (
 	}
 	// Told says that the parent of the order knows how it has ended, as it did at a version.
 	Told struct{ Version messages.Version }
-	// Fault ends an order that the engine can't go on with, or that an operator gives up for now.
+	// Fault ends an order that the engine can't go on with, or that an operator gives up for now. Repeating it is no error;
+	// ErrEnded if it ended otherwise, ErrStopping if it is about to.
 	Fault struct {
 		Error      *problemv1.Problem
 		By, Reason string
@@ -293,7 +296,7 @@ func (m *machine) cancel(c Cancel) error {
 	case s.ended == orderv1.Status_STATUS_CANCELLED:
 		return nil
 	case s.ended == orderv1.Status_STATUS_COMPLETED:
-		return ErrEnded
+		return s.over()
 	case s.Faulted():
 		return m.cancelFaulted(c)
 	case s.startedAt == 0:

@@ -148,7 +148,7 @@ func TestFalloutManyOrders(t *testing.T) {
 	o = f.run("fallout", "cancel", "f0", "f2", "-o", "json")
 	if o.status != exitError || o.stderr != "1 done, 1 refused\nholdfast: 1 of 2 orders were refused\n" ||
 		!strings.Contains(o.stdout, `{"id":"f2","done":true}`+"\n") ||
-		!strings.Contains(o.stdout, `{"id":"f0","done":false,"reason":"ORDER_ENDED","message":"order has ended"}`+"\n") {
+		!strings.Contains(o.stdout, `{"id":"f0","done":false,"reason":"ORDER_ENDED","message":"order has ended: it is cancelled"}`+"\n") {
 		t.Errorf("fallout cancel of those named: %+v", o)
 	}
 	f.run("order", "suspend", "--all", "--yes").want(t, 0, "ID  RESULT\nw   done\n", "1 done, 0 refused\n")

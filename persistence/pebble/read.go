@@ -24,7 +24,7 @@ func (j *Journal) Find(ctx context.Context, id messages.OrderID) (persistence.En
 	defer j.leave()
 	entry, err := j.find(id)
 	if err != nil {
-		return persistence.Entry{}, fmt.Errorf("find order %s: %w", id, err)
+		return persistence.Entry{}, err // whoever asks knows which order it is, and says so
 	}
 	return entry, j.settle(ctx)
 }
