@@ -99,6 +99,20 @@ func (d *definitions) entry(ref messages.DefinitionRef) (*deployed, error) {
 	return nil, fmt.Errorf("%w: %s", ErrUnknownDefinition, ref)
 }
 
+// call tells whether any of them calls an activity, whatever the version.
+func (d *definitions) call(activity string) bool {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	for _, e := range d.byRef {
+		for _, called := range e.row.GetActivities() {
+			if name, _ := splitActivity(called); name == activity {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func (d *definitions) compiled(e *deployed) (*workflow.Definition, error) {
 	e.once.Do(func() {
 		def, mistakes := definition.Compile(e.row.GetDocument(), d.limits)

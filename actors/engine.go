@@ -100,6 +100,8 @@ func New(config Config, d Deps) (*Engine, error) {
 	// up from the journal.
 	never := supervision.Policy{Within: time.Minute}
 	e.lastResort = never.Strategy(d.Log, escalate)
+	finder := persistence.Finder(d.Journal)
+	d.Metrics.fallout.Store(&finder)
 	d.Watchdog.Watch(func(now time.Time) []supervision.Stuck { return e.workers.stuck(now, config.StuckAfter) })
 	return e, nil
 }

@@ -11,10 +11,14 @@ import (
 )
 
 // newest is a journal that holds one order.
-type newest messages.Handle
+type newest struct {
+	persistence.Finder
+
+	handle messages.Handle
+}
 
 func (n newest) List(context.Context, persistence.Query) ([]persistence.FoundOrder, messages.Handle, error) {
-	return []persistence.FoundOrder{{Handle: messages.Handle(n)}}, messages.Handle{}, nil
+	return []persistence.FoundOrder{{Handle: n.handle}}, messages.Handle{}, nil
 }
 
 func TestHandlesRise(t *testing.T) {
@@ -25,7 +29,7 @@ func TestHandlesRise(t *testing.T) {
 			last := messages.HandleAt(time.Now().Add(ahead))
 			last[14], last[15] = 0xff, 0xfd // carries soon
 			var h handles
-			if err := h.init(t.Context(), newest(last)); err != nil {
+			if err := h.init(t.Context(), newest{handle: last}); err != nil {
 				t.Fatal(err)
 			}
 			for i := range 1000 {

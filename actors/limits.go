@@ -96,6 +96,14 @@ func (e *Engine) Activities() []ActivityStatus {
 	return out
 }
 
+// IsKnown tells whether an adapter offers an activity now, or a deployed definition calls it.
+func (e *Engine) IsKnown(name string) bool {
+	if a, ok := e.activities.Load(name); ok && a.(*activity).gauges.adapters.Load() > 0 { //nolint:errcheck,forcetypeassert // nothing else is stored
+		return true
+	}
+	return e.definitions.call(name)
+}
+
 // Status is how an engine is.
 type Status struct {
 	// Open are the orders that have not ended, Resident those in memory, Timers how many of them have a timer:
@@ -103,11 +111,19 @@ type Status struct {
 	Open, Resident, Timers int64
 	// ResidentBytes is about what orders in memory take.
 	ResidentBytes int64
+	// Faulted are the orders that wait for an operator, InDoubt those of them of which an attempt is in doubt, Suspended
+	// the open ones that an operator has suspended. KeysHeld are the order keys that faulted orders hold.
+	Faulted, InDoubt, Suspended, KeysHeld int64
 }
 
 // Status tells how the engine is.
-func (e *Engine) Status() Status {
+func (e *Engine) Status(ctx context.Context) (Status, error) {
+	fallout, err := e.journal.Fallout(ctx)
+	if err != nil {
+		return Status{}, fmt.Errorf("count fallout: %w", err)
+	}
 	return Status{
 		Open: value(e.metrics.open), Resident: value(e.metrics.resident), Timers: value(e.metrics.timers), ResidentBytes: e.resident.Load(),
-	}
+		Faulted: fallout.Faulted, InDoubt: fallout.InDoubt, Suspended: e.metrics.suspended.Load(), KeysHeld: e.metrics.held(),
+	}, nil
 }

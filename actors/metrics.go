@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"context"
 	"math"
 	"strings"
 	"sync"
@@ -28,6 +29,10 @@ type Metrics struct {
 	turned   prometheus.Counter
 	unsent   prometheus.Gauge
 	slow     prometheus.Counter
+	// suspended are the open orders that an operator has suspended. fallout counts those that have faulted, once there is a
+	// journal that knows.
+	suspended atomic.Int64
+	fallout   atomic.Pointer[persistence.Finder]
 
 	commitSeconds prometheus.Histogram
 	commitBatch   prometheus.Histogram
@@ -41,6 +46,8 @@ type Metrics struct {
 
 	keys                           [messages.Partitions]keyGauges
 	keysWaiting, keysHeld, keysAge *prometheus.Desc
+
+	ordersFaulted, ordersInDoubt, ordersSuspended *prometheus.Desc
 }
 
 // NewMetrics makes the metrics and registers them.
@@ -100,6 +107,10 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m.keysHeld = prometheus.NewDesc("holdfast_keys_held", "Order keys that a faulted order holds.", nil, nil)
 	m.keysAge = prometheus.NewDesc("holdfast_key_age_seconds",
 		"How long the order has waited that has waited longest for its order key.", nil, nil)
+	m.ordersFaulted = prometheus.NewDesc("holdfast_orders_faulted", "Orders that have faulted and wait for an operator.", nil, nil)
+	m.ordersInDoubt = prometheus.NewDesc("holdfast_orders_in_doubt",
+		"Orders that have faulted, and of which nobody knows whether an attempt was executed.", nil, nil)
+	m.ordersSuspended = prometheus.NewDesc("holdfast_orders_suspended", "Orders that an operator has suspended.", nil, nil)
 	ended := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "holdfast_orders_ended_total", Help: "Ends of orders since the process started, by status.",
 	}, []string{"status"})
@@ -239,6 +250,17 @@ func (m *Metrics) Describe(ch chan<- *prometheus.Desc) {
 	ch <- m.keysWaiting
 	ch <- m.keysHeld
 	ch <- m.keysAge
+	ch <- m.ordersFaulted
+	ch <- m.ordersInDoubt
+	ch <- m.ordersSuspended
+}
+
+// held is the number of order keys that faulted orders hold.
+func (m *Metrics) held() (sum int64) {
+	for i := range m.keys {
+		sum += m.keys[i].held.Load()
+	}
+	return sum
 }
 
 // Collect implements prometheus.Collector.
@@ -251,6 +273,13 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(m.keysWaiting, prometheus.GaugeValue, float64(waiting))
 	ch <- prometheus.MustNewConstMetric(m.keysHeld, prometheus.GaugeValue, float64(held))
 	ch <- prometheus.MustNewConstMetric(m.keysAge, prometheus.GaugeValue, float64(age)/1000)
+	if journal := m.fallout.Load(); journal != nil {
+		if n, err := (*journal).Fallout(context.Background()); err == nil { // it is closed, and the process about to end
+			ch <- prometheus.MustNewConstMetric(m.ordersFaulted, prometheus.GaugeValue, float64(n.Faulted))
+			ch <- prometheus.MustNewConstMetric(m.ordersInDoubt, prometheus.GaugeValue, float64(n.InDoubt))
+		}
+	}
+	ch <- prometheus.MustNewConstMetric(m.ordersSuspended, prometheus.GaugeValue, float64(m.suspended.Load()))
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for activity, g := range m.queues {

@@ -17,7 +17,8 @@ func (i *instance) rows(p *pending) {
 	if status == orderv1.Status_STATUS_WAITING && s.NextDue().Sub(i.engine.now()) < i.engine.config.LongWait {
 		status = orderv1.Status_STATUS_RUNNING
 	}
-	if r := i.row; r == nil || r.GetStatus() != int32(status) || r.GetEndedAt() != nano(s.EndedAt()) || r.GetDeadline() != nano(s.Deadline()) {
+	if r := i.row; r == nil || r.GetStatus() != int32(status) || r.GetEndedAt() != nano(s.EndedAt()) ||
+		r.GetDeadline() != nano(s.Deadline()) || r.GetInDoubt() != (s.Faulted() && len(s.InDoubt()) > 0) {
 		p.row = orderRow(s, status, i.partition.number)
 	}
 	if !isOpen(s) {
@@ -79,6 +80,7 @@ func orderRow(s *workflow.State, status orderv1.Status, p messages.Partition) *j
 	if s.Faulted() {
 		r.FaultTask, _ = s.Place()
 		r.FaultType, r.FaultTitle = shorten(s.Error().GetType()), shorten(s.Error().GetTitle())
+		r.FaultDetail, r.InDoubt = shorten(s.Error().GetDetail()), len(s.InDoubt()) > 0
 	}
 	return r
 }

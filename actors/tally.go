@@ -83,8 +83,8 @@ func (t *tally) count(
 		}
 		e.metrics.committed(row, c.Row)
 		if c.Open != nil || c.Close {
-			e.countOverflow(open, -1)
-			e.countOverflow(c.Open, 1)
+			e.countWaiting(open, -1)
+			e.countWaiting(c.Open, 1)
 		}
 	case errors.Is(err, persistence.ErrUnknown):
 		t.doubt(id, c.Handle)
@@ -97,11 +97,14 @@ func (e *Engine) countOpen(row *journalv1.OpenRow, n int64) {
 	if row != nil && !row.GetHeld() && !row.GetTelling() {
 		e.metrics.open.Add(float64(n))
 	}
-	e.countOverflow(row, n)
+	e.countWaiting(row, n)
 }
 
-// countOverflow counts the tasks of an order that are on disk, or no longer so.
-func (e *Engine) countOverflow(row *journalv1.OpenRow, n int64) {
+// countWaiting counts an order that waits for an operator, and the tasks of one that are on disk, or no longer so.
+func (e *Engine) countWaiting(row *journalv1.OpenRow, n int64) {
+	if row.GetSuspended() {
+		e.metrics.suspended.Add(n)
+	}
 	for _, o := range row.GetOverflow() {
 		name, _ := splitActivity(o.GetActivity())
 		e.metrics.queue(name).stored[o.GetPriority()].Add(n)

@@ -14,6 +14,7 @@ import (
 	"github.com/holdfast-run/holdfast/actors/dispatch"
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/adapterv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/persistence"
 )
@@ -44,6 +45,32 @@ func (n *node) checkCounts() {
 	}
 	if got := n.gauge("holdfast_orders_running"); got != len(open) {
 		n.t.Errorf("%d orders are counted to be open, and %d are", got, len(open))
+	}
+	halted, fallen, doubtful := 0, 0, 0
+	for _, o := range open {
+		if orderv1.Status(o.Row.GetStatus()) == suspended {
+			halted++
+		}
+	}
+	bad, _, err := n.journal.List(n.t.Context(), persistence.Query{Statuses: []orderv1.Status{faulted}, Limit: 1 << 20, Scan: 1 << 20})
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	for _, o := range bad {
+		fallen++
+		if o.Row.GetInDoubt() {
+			doubtful++
+		}
+	}
+	s, err := n.Status(n.t.Context())
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	if got, want := [...]int64{s.Suspended, s.Faulted, s.InDoubt}, [...]int64{int64(halted), int64(fallen), int64(doubtful)}; got != want {
+		n.t.Errorf("suspended, faulted and in doubt are counted %v, and are %v", got, want)
+	}
+	if got := n.gauge("holdfast_orders_faulted"); got != fallen {
+		n.t.Errorf("the metric tells %d faulted orders, and %d have", got, fallen)
 	}
 }
 
@@ -115,6 +142,60 @@ func TestCountsOfRecovery(t *testing.T) {
 		n.drain()
 		n.checkCounts()
 	})
+}
+
+// What waits for an operator is counted, over restarts and crashes, without being looked for.
+func TestCountsOfFallout(t *testing.T) {
+	t.Parallel()
+	for name, again := range restarts {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				n := start(t, inMemory)
+				doubt := func(*worker, *adapterv1.Task) *adapterv1.Result {
+					return &adapterv1.Result{Outcome: adapterv1.Outcome_OUTCOME_IN_DOUBT}
+				}
+				w := n.worker(doubt)
+				one, wait := n.deploy("one", callOne), n.deploy("wait", "do: [{a: {wait: PT1H}}]")
+				raise := n.deploy("raise", "do: [{a: {raise: {error: {type: 'https://x.y/z', status: 400}}}}]")
+				for _, o := range []order{{id: "doubt", def: one}, {id: "doubt2", def: one}, {id: "bad", def: raise}, {id: "wait", def: wait}, {id: "wait2", def: wait}} {
+					n.mustSubmit(o)
+				}
+				n.expect("doubt", faulted)
+				n.mustOperate("wait", workflow.Suspend{})
+				n.mustOperate("wait2", workflow.Suspend{})
+				want := func(f, d, s int64) {
+					t.Helper()
+					n.checkCounts()
+					got, err := n.Status(t.Context())
+					if err != nil || got.Faulted != f || got.InDoubt != d || got.Suspended != s {
+						t.Errorf("the status is %+v, %v, want %d faulted, %d in doubt, %d suspended", got, err, f, d, s)
+					}
+				}
+				want(3, 2, 2)
+				w.leave()
+				n = again(n)
+				w = n.worker(doubt)
+				n.sleep(time.Second)
+				want(3, 2, 2)
+				n.mustOperate("wait", workflow.Resume{})
+				n.mustOperate("bad", workflow.Cancel{})
+				n.mustOperate("doubt", workflow.Complete{Output: []byte("1")})
+				want(1, 1, 1)
+				w.leave()
+				n = again(n)
+				n.worker(doubt)
+				n.sleep(time.Second)
+				want(1, 1, 1)
+				n.mustOperate("doubt2", retry) // is in doubt again
+				n.expect("doubt2", faulted)
+				want(1, 1, 1)
+				n.mustOperate("doubt2", workflow.Complete{Output: []byte("1")})
+				n.mustOperate("wait2", workflow.Cancel{})
+				want(0, 0, 0)
+			})
+		})
+	}
 }
 
 // A commit counts, though its order is gone from memory before its outcome is known; or nobody ever told that.

@@ -158,8 +158,13 @@ type FoundOrder struct {
 	Row    *journalv1.OrderRow
 }
 
+// Fallout counts the orders that have faulted, as their rows say, and those of them of which an attempt is in doubt.
+type Fallout struct{ Faulted, InDoubt int64 }
+
 // Finder finds orders.
 type Finder interface {
+	// Fallout counts what waits for an operator. It is kept, not counted anew each time.
+	Fallout(ctx context.Context) (Fallout, error)
 	// List returns orders, newest first, and where to continue: a zero handle when there are no more. It uses the most
 	// selective index that the query allows. It may return fewer than Limit when it has looked at Scan rows.
 	List(ctx context.Context, q Query) (found []FoundOrder, next messages.Handle, err error)

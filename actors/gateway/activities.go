@@ -57,15 +57,22 @@ func (a admin) LimitActivity(ctx context.Context, r *adminv1.LimitActivityReques
 	if err != nil {
 		return nil, a.fail(err)
 	}
-	return &adminv1.LimitActivityResponse{}, nil
+	return &adminv1.LimitActivityResponse{Unknown: !a.engine.IsKnown(r.GetActivity())}, nil
 }
 
+// mostUnserved is how many activities without an adapter are named.
+const mostUnserved = 10
+
 // Status implements adminv1.AdminServiceServer.
-func (a admin) Status(context.Context, *adminv1.StatusRequest) (*adminv1.StatusResponse, error) {
-	s := a.engine.Status()
+func (a admin) Status(ctx context.Context, _ *adminv1.StatusRequest) (*adminv1.StatusResponse, error) {
+	s, err := a.engine.Status(ctx)
+	if err != nil {
+		return nil, a.fail(err)
+	}
 	out := &adminv1.StatusResponse{
 		Node: string(a.node), Version: a.config.Version, StartedAt: timestamppb.New(a.started), Open: s.Open, Resident: s.Resident,
-		Timers: s.Timers, ResidentBytes: s.ResidentBytes,
+		Timers: s.Timers, ResidentBytes: s.ResidentBytes, Faulted: s.Faulted, InDoubt: s.InDoubt, Suspended: s.Suspended,
+		KeysHeld: s.KeysHeld,
 	}
 	if err := a.engine.Ready(); err != nil {
 		out.Unready = err.Error()
@@ -74,6 +81,11 @@ func (a admin) Status(context.Context, *adminv1.StatusRequest) (*adminv1.StatusR
 		out.Waiting += act.Waiting
 		out.InFlight += act.InFlight
 		out.Overflow += act.Overflow
+		if act.Adapters == 0 && act.Waiting+act.Overflow > 0 {
+			if out.UnservedCount++; len(out.GetUnserved()) < mostUnserved {
+				out.Unserved = append(out.Unserved, act.Name)
+			}
+		}
 	}
 	return out, nil
 }

@@ -53,7 +53,7 @@ func (a admin) selects(m *mistakes, r *adminv1.Selection, otherwise ...orderv1.S
 	if len(r.GetIds()) > mostIDs {
 		m.add("selection.ids", fmt.Sprintf("has %d ids, more than %d", len(r.GetIds()), mostIDs))
 	}
-	s.limit = len(r.GetIds()) > 0 || r.GetDefinition() != "" || r.GetTask() != "" || r.GetErrorType() != "" || r.GetErrorTitle() != "" ||
+	s.limit = len(r.GetIds()) > 0 || r.GetDefinition() != "" || r.GetTask() != "" || r.GetErrorType() != "" || r.GetErrorTitle() != "" || r.GetErrorDetail() != "" ||
 		r.GetEndedFrom() != nil || r.GetEndedTo() != nil || len(r.GetLabels()) > 0 || r.GetOrderKey() != ""
 	return s
 }
@@ -64,6 +64,7 @@ func (s selection) matches(row *journalv1.OrderRow) bool {
 	return (s.GetTask() == "" || s.GetTask() == row.GetFaultTask()) &&
 		(s.GetErrorType() == "" || s.GetErrorType() == row.GetFaultType()) &&
 		(s.GetErrorTitle() == "" || s.GetErrorTitle() == row.GetFaultTitle()) &&
+		(s.GetErrorDetail() == "" || s.GetErrorDetail() == row.GetFaultDetail()) &&
 		(s.from.IsZero() || at != 0 && at >= s.from.UnixNano()) &&
 		(s.to.IsZero() || at != 0 && at < s.to.UnixNano())
 }
@@ -121,7 +122,7 @@ func (s selection) allows(row *journalv1.OrderRow) bool {
 }
 
 // signature is what the orders of a group have in common.
-type signature struct{ definition, task, errorType, errorTitle string }
+type signature struct{ definition, task, errorType, errorTitle, errorDetail string }
 
 // ListFallout implements adminv1.AdminServiceServer.
 func (a admin) ListFallout(ctx context.Context, r *adminv1.ListFalloutRequest) (*adminv1.ListFalloutResponse, error) {
@@ -140,7 +141,7 @@ func (a admin) ListFallout(ctx context.Context, r *adminv1.ListFalloutRequest) (
 	err := a.each(ctx, s, func(row *journalv1.OrderRow) error {
 		if orderv1.Status(row.GetStatus()) == orderv1.Status_STATUS_FAULTED {
 			out.Orders++
-			count(groups, row)
+			count(groups, row, r.GetAnyDetail())
 		}
 		return nil
 	}, func(string) error { return nil })
@@ -153,15 +154,18 @@ func (a admin) ListFallout(ctx context.Context, r *adminv1.ListFalloutRequest) (
 	slices.SortFunc(out.GetGroups(), func(x, y *adminv1.FalloutGroup) int {
 		return cmp.Or(cmp.Compare(y.GetCount(), x.GetCount()), cmp.Compare(x.GetDefinition(), y.GetDefinition()),
 			cmp.Compare(x.GetTask(), y.GetTask()), cmp.Compare(x.GetErrorType(), y.GetErrorType()),
-			cmp.Compare(x.GetErrorTitle(), y.GetErrorTitle()))
+			cmp.Compare(x.GetErrorTitle(), y.GetErrorTitle()), cmp.Compare(x.GetErrorDetail(), y.GetErrorDetail()))
 	})
 	out.Groups = out.GetGroups()[:min(len(out.GetGroups()), limit)]
 	return out, nil
 }
 
-// count counts an order in its group.
-func count(groups map[signature]*adminv1.FalloutGroup, row *journalv1.OrderRow) {
-	sig := signature{row.GetDefinition(), row.GetFaultTask(), row.GetFaultType(), row.GetFaultTitle()}
+// count counts an order in its group, which is that of any detail, or of its own alone.
+func count(groups map[signature]*adminv1.FalloutGroup, row *journalv1.OrderRow, anyDetail bool) {
+	sig := signature{row.GetDefinition(), row.GetFaultTask(), row.GetFaultType(), row.GetFaultTitle(), row.GetFaultDetail()}
+	if anyDetail {
+		sig.errorDetail = ""
+	}
 	at := stamp(row.GetEndedAt())
 	g := groups[sig]
 	switch {
@@ -170,7 +174,7 @@ func count(groups map[signature]*adminv1.FalloutGroup, row *journalv1.OrderRow) 
 		return
 	default:
 		g = &adminv1.FalloutGroup{
-			Definition: sig.definition, Task: sig.task, ErrorType: sig.errorType, ErrorTitle: sig.errorTitle,
+			Definition: sig.definition, Task: sig.task, ErrorType: sig.errorType, ErrorTitle: sig.errorTitle, ErrorDetail: sig.errorDetail,
 			Oldest: at, Newest: at, ExampleId: row.GetId(),
 		}
 		groups[sig] = g
@@ -204,7 +208,7 @@ func (a admin) ShowFallout(ctx context.Context, r *adminv1.ShowFalloutRequest) (
 	for _, d := range s.InDoubt() {
 		out.InDoubt = append(out.InDoubt, &adminv1.AttemptInDoubt{Task: d.Task, Key: d.Key, Attempt: d.Attempt})
 	}
-	out.Compensable = compensable(s)
+	out.Compensable, out.MoreCompensable = compensable(s)
 	h := newHistory(a.engine.Journal(), handle, 1)
 	err = h.read(ctx, func(int) bool { return true }, func(ev *orderv1.HistoryEvent) bool {
 		if ev.GetType() == lateResult {
@@ -218,12 +222,11 @@ func (a admin) ShowFallout(ctx context.Context, r *adminv1.ShowFalloutRequest) (
 	return out, nil
 }
 
-// compensable is what a cancellation with compensation would undo.
-func compensable(s *workflow.State) []*adminv1.Compensable {
-	var out []*adminv1.Compensable
+// compensable is what a cancellation with compensation would undo, and of how much more than that nothing is told.
+func compensable(s *workflow.State) (out []*adminv1.Compensable, more int64) {
 	all := s.Compensable()
 	for _, c := range all[:min(len(all), mostCompensable)] {
 		out = append(out, &adminv1.Compensable{Task: c.Task, Key: c.Key, InDoubt: c.InDoubt})
 	}
-	return out
+	return out, int64(len(all) - len(out))
 }

@@ -139,6 +139,36 @@ func TestFallout(t *testing.T) {
 	})
 }
 
+// Errors of one title are told apart by their details, unless that is not wanted.
+func TestFalloutByDetail(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t)
+		def := n.deploy("bad", "1.0.0", "do: [{a: {raise: {error: {type: 'https://example.com/bad', title: bad, status: 400, detail: '${ .d }'}}}}]")
+		for i, d := range []string{"x", "y", "x"} {
+			n.submit(&orderv1.WorkOrder{Id: fmt.Sprint("o", i), Definition: def, Input: fmt.Appendf(nil, `{"d":%q}`, d)}, ended)
+		}
+		for want, r := range map[string]*adminv1.ListFalloutRequest{
+			"2 x, 1 y, ": {},
+			"3 , ":       {AnyDetail: true},
+			"1 y, ":      {Selection: &adminv1.Selection{ErrorDetail: "y"}},
+		} {
+			answer, err := n.admin.ListFallout(t.Context(), r)
+			got := ""
+			for _, g := range answer.GetGroups() {
+				got += fmt.Sprintf("%d %s, ", g.GetCount(), g.GetErrorDetail())
+			}
+			if err != nil || got != want {
+				t.Errorf("%v: fallout is %s, %v, want %s", r, got, err, want)
+			}
+		}
+		outcomes, _, err := n.operateAll(&adminv1.OperateAllRequest{Selection: &adminv1.Selection{ErrorDetail: "x"}, Action: retry()})
+		if err != nil || len(outcomes) != 2 {
+			t.Errorf("outcomes are %v, %v", outcomes, err)
+		}
+	})
+}
+
 func TestShowFallout(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

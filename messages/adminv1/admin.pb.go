@@ -344,9 +344,10 @@ type Selection struct {
 	Definition string `protobuf:"bytes,2,opt,name=definition,proto3" json:"definition,omitempty"`
 	// The task where a faulted order stands, such as /do/2/activate; empty if it is in none.
 	Task string `protobuf:"bytes,3,opt,name=task,proto3" json:"task,omitempty"`
-	// The type and the title of the error that an order faulted with; of longer ones, the first 256 bytes.
-	ErrorType  string `protobuf:"bytes,4,opt,name=error_type,json=errorType,proto3" json:"error_type,omitempty"`
-	ErrorTitle string `protobuf:"bytes,5,opt,name=error_title,json=errorTitle,proto3" json:"error_title,omitempty"`
+	// The type, the title and the detail of the error that an order faulted with; of longer ones, the first 256 bytes.
+	ErrorType   string `protobuf:"bytes,4,opt,name=error_type,json=errorType,proto3" json:"error_type,omitempty"`
+	ErrorTitle  string `protobuf:"bytes,5,opt,name=error_title,json=errorTitle,proto3" json:"error_title,omitempty"`
+	ErrorDetail string `protobuf:"bytes,11,opt,name=error_detail,json=errorDetail,proto3" json:"error_detail,omitempty"`
 	// Ended at or after, and before. An order that is open meets neither.
 	EndedFrom *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=ended_from,json=endedFrom,proto3" json:"ended_from,omitempty"`
 	EndedTo   *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=ended_to,json=endedTo,proto3" json:"ended_to,omitempty"`
@@ -423,6 +424,13 @@ func (x *Selection) GetErrorTitle() string {
 	return ""
 }
 
+func (x *Selection) GetErrorDetail() string {
+	if x != nil {
+		return x.ErrorDetail
+	}
+	return ""
+}
+
 func (x *Selection) GetEndedFrom() *timestamppb.Timestamp {
 	if x != nil {
 		return x.EndedFrom
@@ -463,7 +471,9 @@ type ListFalloutRequest struct {
 	// Without statuses: it is faulted orders that are told.
 	Selection *Selection `protobuf:"bytes,1,opt,name=selection,proto3" json:"selection,omitempty"`
 	// The most groups to return, 1 to 1000; 0: 100.
-	Limit         int32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	Limit int32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	// Errors that differ in their details alone are one group, whose detail is empty.
+	AnyDetail     bool `protobuf:"varint,3,opt,name=any_detail,json=anyDetail,proto3" json:"any_detail,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -510,6 +520,13 @@ func (x *ListFalloutRequest) GetLimit() int32 {
 		return x.Limit
 	}
 	return 0
+}
+
+func (x *ListFalloutRequest) GetAnyDetail() bool {
+	if x != nil {
+		return x.AnyDetail
+	}
+	return false
 }
 
 type ListFalloutResponse struct {
@@ -581,6 +598,7 @@ type FalloutGroup struct {
 	Newest *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=newest,proto3" json:"newest,omitempty"`
 	// The one that faulted last.
 	ExampleId     string `protobuf:"bytes,8,opt,name=example_id,json=exampleId,proto3" json:"example_id,omitempty"`
+	ErrorDetail   string `protobuf:"bytes,9,opt,name=error_detail,json=errorDetail,proto3" json:"error_detail,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -671,6 +689,13 @@ func (x *FalloutGroup) GetExampleId() string {
 	return ""
 }
 
+func (x *FalloutGroup) GetErrorDetail() string {
+	if x != nil {
+		return x.ErrorDetail
+	}
+	return ""
+}
+
 type ShowFalloutRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -728,10 +753,11 @@ type ShowFalloutResponse struct {
 	InDoubt []*AttemptInDoubt `protobuf:"bytes,5,rep,name=in_doubt,json=inDoubt,proto3" json:"in_doubt,omitempty"`
 	// The results that came after their tasks had been left.
 	LateResults []*orderv1.HistoryEvent `protobuf:"bytes,6,rep,name=late_results,json=lateResults,proto3" json:"late_results,omitempty"`
-	// What a cancellation with compensation would undo, in this order; the first 1000.
-	Compensable   []*Compensable `protobuf:"bytes,7,rep,name=compensable,proto3" json:"compensable,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// What a cancellation with compensation would undo, in this order; the first 1000, and how many more there are.
+	Compensable     []*Compensable `protobuf:"bytes,7,rep,name=compensable,proto3" json:"compensable,omitempty"`
+	MoreCompensable int64          `protobuf:"varint,8,opt,name=more_compensable,json=moreCompensable,proto3" json:"more_compensable,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *ShowFalloutResponse) Reset() {
@@ -811,6 +837,13 @@ func (x *ShowFalloutResponse) GetCompensable() []*Compensable {
 		return x.Compensable
 	}
 	return nil
+}
+
+func (x *ShowFalloutResponse) GetMoreCompensable() int64 {
+	if x != nil {
+		return x.MoreCompensable
+	}
+	return 0
 }
 
 // Compensable is work of an order that its definition knows how to undo.
@@ -1818,7 +1851,7 @@ func (x *OperateAllResponse) GetSelected() int64 {
 type Outcome struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// A google.rpc.Code; 0: it is done.
+	// A google.rpc.Code; 0: it was accepted, and is durable; activities under way may be awaited before the order ends.
 	Code int32 `protobuf:"varint,2,opt,name=code,proto3" json:"code,omitempty"`
 	// The reason, as in google.rpc.ErrorInfo, and the message.
 	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
@@ -2232,7 +2265,10 @@ func (x *LimitActivityRequest) GetReason() string {
 }
 
 type LimitActivityResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// No adapter offers the activity, and no deployed definition calls it: its name may be misspelt. The limit holds all the
+	// same.
+	Unknown       bool `protobuf:"varint,1,opt,name=unknown,proto3" json:"unknown,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2265,6 +2301,13 @@ func (x *LimitActivityResponse) ProtoReflect() protoreflect.Message {
 // Deprecated: Use LimitActivityResponse.ProtoReflect.Descriptor instead.
 func (*LimitActivityResponse) Descriptor() ([]byte, []int) {
 	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *LimitActivityResponse) GetUnknown() bool {
+	if x != nil {
+		return x.Unknown
+	}
+	return false
 }
 
 type StatusRequest struct {
@@ -2318,9 +2361,19 @@ type StatusResponse struct {
 	// About what orders in memory take, in bytes.
 	ResidentBytes int64 `protobuf:"varint,8,opt,name=resident_bytes,json=residentBytes,proto3" json:"resident_bytes,omitempty"`
 	// Tasks of all activities that wait for adapters in memory, that adapters have, and that were put on disk.
-	Waiting       int64 `protobuf:"varint,9,opt,name=waiting,proto3" json:"waiting,omitempty"`
-	InFlight      int64 `protobuf:"varint,10,opt,name=in_flight,json=inFlight,proto3" json:"in_flight,omitempty"`
-	Overflow      int64 `protobuf:"varint,11,opt,name=overflow,proto3" json:"overflow,omitempty"`
+	Waiting  int64 `protobuf:"varint,9,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	InFlight int64 `protobuf:"varint,10,opt,name=in_flight,json=inFlight,proto3" json:"in_flight,omitempty"`
+	Overflow int64 `protobuf:"varint,11,opt,name=overflow,proto3" json:"overflow,omitempty"`
+	// What waits for people. Orders that have faulted, those of them of which nobody knows whether an attempt was executed,
+	// and orders that are suspended and have nothing under way.
+	Faulted   int64 `protobuf:"varint,12,opt,name=faulted,proto3" json:"faulted,omitempty"`
+	InDoubt   int64 `protobuf:"varint,13,opt,name=in_doubt,json=inDoubt,proto3" json:"in_doubt,omitempty"`
+	Suspended int64 `protobuf:"varint,14,opt,name=suspended,proto3" json:"suspended,omitempty"`
+	// Order keys that a faulted order holds.
+	KeysHeld int64 `protobuf:"varint,15,opt,name=keys_held,json=keysHeld,proto3" json:"keys_held,omitempty"`
+	// Activities for which tasks wait, and which no adapter offers: the first 10 by name, and how many there are.
+	Unserved      []string `protobuf:"bytes,16,rep,name=unserved,proto3" json:"unserved,omitempty"`
+	UnservedCount int64    `protobuf:"varint,17,opt,name=unserved_count,json=unservedCount,proto3" json:"unserved_count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2432,6 +2485,48 @@ func (x *StatusResponse) GetOverflow() int64 {
 	return 0
 }
 
+func (x *StatusResponse) GetFaulted() int64 {
+	if x != nil {
+		return x.Faulted
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetInDoubt() int64 {
+	if x != nil {
+		return x.InDoubt
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetSuspended() int64 {
+	if x != nil {
+		return x.Suspended
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetKeysHeld() int64 {
+	if x != nil {
+		return x.KeysHeld
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetUnserved() []string {
+	if x != nil {
+		return x.Unserved
+	}
+	return nil
+}
+
+func (x *StatusResponse) GetUnservedCount() int64 {
+	if x != nil {
+		return x.UnservedCount
+	}
+	return 0
+}
+
 var File_holdfast_admin_v1_admin_proto protoreflect.FileDescriptor
 
 const file_holdfast_admin_v1_admin_proto_rawDesc = "" +
@@ -2460,7 +2555,7 @@ const file_holdfast_admin_v1_admin_proto_rawDesc = "" +
 	"\x02by\x18\x03 \x01(\tR\x02by\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\"$\n" +
 	"\x12ReleaseKeyResponse\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"\xd4\x03\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\xf7\x03\n" +
 	"\tSelection\x12\x10\n" +
 	"\x03ids\x18\x01 \x03(\tR\x03ids\x12\x1e\n" +
 	"\n" +
@@ -2470,7 +2565,8 @@ const file_holdfast_admin_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"error_type\x18\x04 \x01(\tR\terrorType\x12\x1f\n" +
 	"\verror_title\x18\x05 \x01(\tR\n" +
-	"errorTitle\x129\n" +
+	"errorTitle\x12!\n" +
+	"\ferror_detail\x18\v \x01(\tR\verrorDetail\x129\n" +
 	"\n" +
 	"ended_from\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tendedFrom\x125\n" +
 	"\bended_to\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\aendedTo\x12@\n" +
@@ -2480,13 +2576,15 @@ const file_holdfast_admin_v1_admin_proto_rawDesc = "" +
 	" \x03(\x0e2\x19.holdfast.order.v1.StatusR\bstatuses\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"f\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x85\x01\n" +
 	"\x12ListFalloutRequest\x12:\n" +
 	"\tselection\x18\x01 \x01(\v2\x1c.holdfast.admin.v1.SelectionR\tselection\x12\x14\n" +
-	"\x05limit\x18\x02 \x01(\x05R\x05limit\"f\n" +
+	"\x05limit\x18\x02 \x01(\x05R\x05limit\x12\x1d\n" +
+	"\n" +
+	"any_detail\x18\x03 \x01(\bR\tanyDetail\"f\n" +
 	"\x13ListFalloutResponse\x127\n" +
 	"\x06groups\x18\x01 \x03(\v2\x1f.holdfast.admin.v1.FalloutGroupR\x06groups\x12\x16\n" +
-	"\x06orders\x18\x02 \x01(\x03R\x06orders\"\x9f\x02\n" +
+	"\x06orders\x18\x02 \x01(\x03R\x06orders\"\xc2\x02\n" +
 	"\fFalloutGroup\x12\x1e\n" +
 	"\n" +
 	"definition\x18\x01 \x01(\tR\n" +
@@ -2500,9 +2598,10 @@ const file_holdfast_admin_v1_admin_proto_rawDesc = "" +
 	"\x06oldest\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x06oldest\x122\n" +
 	"\x06newest\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x06newest\x12\x1d\n" +
 	"\n" +
-	"example_id\x18\b \x01(\tR\texampleId\"$\n" +
+	"example_id\x18\b \x01(\tR\texampleId\x12!\n" +
+	"\ferror_detail\x18\t \x01(\tR\verrorDetail\"$\n" +
 	"\x12ShowFalloutRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"\xd0\x02\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\xfb\x02\n" +
 	"\x13ShowFalloutResponse\x12.\n" +
 	"\x05order\x18\x01 \x01(\v2\x18.holdfast.order.v1.OrderR\x05order\x12\x12\n" +
 	"\x04task\x18\x02 \x01(\tR\x04task\x12\x14\n" +
@@ -2510,7 +2609,8 @@ const file_holdfast_admin_v1_admin_proto_rawDesc = "" +
 	"\tholds_key\x18\x04 \x01(\bR\bholdsKey\x12<\n" +
 	"\bin_doubt\x18\x05 \x03(\v2!.holdfast.admin.v1.AttemptInDoubtR\ainDoubt\x12B\n" +
 	"\flate_results\x18\x06 \x03(\v2\x1f.holdfast.order.v1.HistoryEventR\vlateResults\x12@\n" +
-	"\vcompensable\x18\a \x03(\v2\x1e.holdfast.admin.v1.CompensableR\vcompensable\"N\n" +
+	"\vcompensable\x18\a \x03(\v2\x1e.holdfast.admin.v1.CompensableR\vcompensable\x12)\n" +
+	"\x10more_compensable\x18\b \x01(\x03R\x0fmoreCompensable\"N\n" +
 	"\vCompensable\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\tR\x04task\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x19\n" +
@@ -2607,9 +2707,10 @@ const file_holdfast_admin_v1_admin_proto_rawDesc = "" +
 	"\x0frate_per_second\x18\x02 \x01(\x01R\rratePerSecond\x12 \n" +
 	"\vconcurrency\x18\x03 \x01(\rR\vconcurrency\x12\x0e\n" +
 	"\x02by\x18\x04 \x01(\tR\x02by\x12\x16\n" +
-	"\x06reason\x18\x05 \x01(\tR\x06reason\"\x17\n" +
-	"\x15LimitActivityResponse\"\x0f\n" +
-	"\rStatusRequest\"\xd5\x02\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\"1\n" +
+	"\x15LimitActivityResponse\x12\x18\n" +
+	"\aunknown\x18\x01 \x01(\bR\aunknown\"\x0f\n" +
+	"\rStatusRequest\"\x88\x04\n" +
 	"\x0eStatusResponse\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x129\n" +
@@ -2623,7 +2724,13 @@ const file_holdfast_admin_v1_admin_proto_rawDesc = "" +
 	"\awaiting\x18\t \x01(\x03R\awaiting\x12\x1b\n" +
 	"\tin_flight\x18\n" +
 	" \x01(\x03R\binFlight\x12\x1a\n" +
-	"\boverflow\x18\v \x01(\x03R\boverflow2\xc0\x06\n" +
+	"\boverflow\x18\v \x01(\x03R\boverflow\x12\x18\n" +
+	"\afaulted\x18\f \x01(\x03R\afaulted\x12\x19\n" +
+	"\bin_doubt\x18\r \x01(\x03R\ainDoubt\x12\x1c\n" +
+	"\tsuspended\x18\x0e \x01(\x03R\tsuspended\x12\x1b\n" +
+	"\tkeys_held\x18\x0f \x01(\x03R\bkeysHeld\x12\x1a\n" +
+	"\bunserved\x18\x10 \x03(\tR\bunserved\x12%\n" +
+	"\x0eunserved_count\x18\x11 \x01(\x03R\runservedCount2\xc0\x06\n" +
 	"\fAdminService\x12P\n" +
 	"\aShowKey\x12!.holdfast.admin.v1.ShowKeyRequest\x1a\".holdfast.admin.v1.ShowKeyResponse\x12Y\n" +
 	"\n" +

@@ -3518,13 +3518,16 @@ type OrderRow struct {
 	// 0 while it runs.
 	EndedAt   int64  `protobuf:"varint,9,opt,name=ended_at,json=endedAt,proto3" json:"ended_at,omitempty"`
 	Partition uint32 `protobuf:"varint,10,opt,name=partition,proto3" json:"partition,omitempty"`
-	// Of an order that has faulted: the task where it stopped, and the type and title of the error, at most 256 bytes of
-	// each.
+	// Of an order that has faulted: the task where it stopped, and the type, title and detail of the error, at most 256 bytes
+	// of each.
 	FaultTask  string `protobuf:"bytes,11,opt,name=fault_task,json=faultTask,proto3" json:"fault_task,omitempty"`
 	FaultType  string `protobuf:"bytes,12,opt,name=fault_type,json=faultType,proto3" json:"fault_type,omitempty"`
 	FaultTitle string `protobuf:"bytes,13,opt,name=fault_title,json=faultTitle,proto3" json:"fault_title,omitempty"`
 	// The id of the order whose child it is.
-	Parent        string `protobuf:"bytes,14,opt,name=parent,proto3" json:"parent,omitempty"`
+	Parent      string `protobuf:"bytes,14,opt,name=parent,proto3" json:"parent,omitempty"`
+	FaultDetail string `protobuf:"bytes,15,opt,name=fault_detail,json=faultDetail,proto3" json:"fault_detail,omitempty"`
+	// It has faulted, and of an attempt of it nobody knows whether it was executed.
+	InDoubt       bool `protobuf:"varint,16,opt,name=in_doubt,json=inDoubt,proto3" json:"in_doubt,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3655,6 +3658,20 @@ func (x *OrderRow) GetParent() string {
 		return x.Parent
 	}
 	return ""
+}
+
+func (x *OrderRow) GetFaultDetail() string {
+	if x != nil {
+		return x.FaultDetail
+	}
+	return ""
+}
+
+func (x *OrderRow) GetInDoubt() bool {
+	if x != nil {
+		return x.InDoubt
+	}
+	return false
 }
 
 // OpenRow is kept while an order has not ended, holds its key, or has its parent still to be told: what recovery needs to know without folding its
@@ -4423,7 +4440,7 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"6\n" +
 	"\fOrderResumed\x12\x0e\n" +
 	"\x02by\x18\x01 \x01(\tR\x02by\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xac\x03\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xea\x03\n" +
 	"\bOrderRow\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1e\n" +
 	"\n" +
@@ -4445,7 +4462,9 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"fault_type\x18\f \x01(\tR\tfaultType\x12\x1f\n" +
 	"\vfault_title\x18\r \x01(\tR\n" +
 	"faultTitle\x12\x16\n" +
-	"\x06parent\x18\x0e \x01(\tR\x06parent\"\x93\x02\n" +
+	"\x06parent\x18\x0e \x01(\tR\x06parent\x12!\n" +
+	"\ffault_detail\x18\x0f \x01(\tR\vfaultDetail\x12\x19\n" +
+	"\bin_doubt\x18\x10 \x01(\bR\ainDoubt\"\x93\x02\n" +
 	"\aOpenRow\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
 	"\x03due\x18\x02 \x01(\x03R\x03due\x12\x1b\n" +

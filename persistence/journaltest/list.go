@@ -129,6 +129,7 @@ func testListModel(t env) {
 	start := time.Unix(1_700_000_000, 0)
 	journal := t.Open(t)
 	t.Cleanup(func() { closeJournal(t, journal) })
+	var fallout persistence.Fallout // of the runs before
 	rapid.Check(t, func(r *rapid.T) {
 		start = start.Add(day)
 		var orders []*modelOrder
@@ -161,6 +162,12 @@ func testListModel(t env) {
 				m.done(c)
 			},
 			"list": query,
+			"count": func(r *rapid.T) {
+				got, err := journal.Fallout(t.Context())
+				if want := addFallout(fallout, orders); err != nil || got != want {
+					r.Fatalf("fallout is %+v, %v, want %+v", got, err, want)
+				}
+			},
 			"restart": func(r *rapid.T) {
 				if rapid.IntRange(0, 49).Draw(r, "really") != 0 {
 					r.Skip("restarts are slow")
@@ -175,7 +182,21 @@ func testListModel(t env) {
 		for _, m := range orders {
 			m.check(t, journal)
 		}
+		fallout = addFallout(fallout, orders)
 	})
+}
+
+// addFallout counts what waits for an operator.
+func addFallout(n persistence.Fallout, orders []*modelOrder) persistence.Fallout {
+	for _, m := range orders {
+		if m.row.GetStatus() == int32(orderv1.Status_STATUS_FAULTED) {
+			n.Faulted++
+		}
+		if m.row.GetInDoubt() {
+			n.InDoubt++
+		}
+	}
+	return n
 }
 
 func drawOrder(r *rapid.T, at time.Time) *modelOrder {
@@ -196,6 +217,7 @@ func drawMove(r *rapid.T, o *order) *persistence.Commit {
 	c := o.step(1)
 	c.RowBefore, c.Row = o.row, o.rowWith(status)
 	c.Row.EndedAt = 0
+	c.Row.InDoubt = status == orderv1.Status_STATUS_FAULTED && rapid.Bool().Draw(r, "in doubt")
 	c.OpenBefore = o.open
 	switch status {
 	case orderv1.Status_STATUS_COMPLETED, orderv1.Status_STATUS_FAULTED, orderv1.Status_STATUS_CANCELLED:

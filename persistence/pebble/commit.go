@@ -35,6 +35,25 @@ type committer struct {
 type counters struct {
 	batches, commits, failed, bytes, fsyncs, free atomic.Uint64
 	panicked                                      atomic.Bool
+	// faulted and inDoubt are persistence.Fallout. They were counted when the journal was opened.
+	faulted, inDoubt atomic.Int64
+}
+
+// fallout counts what a commit changes of what waits for an operator.
+func (n *counters) fallout(c *persistence.Commit) {
+	if c.Row == nil {
+		return
+	}
+	count := func(row *journalv1.OrderRow, by int64) {
+		if row.GetStatus() == int32(orderv1.Status_STATUS_FAULTED) {
+			n.faulted.Add(by)
+		}
+		if row.GetInDoubt() {
+			n.inDoubt.Add(by)
+		}
+	}
+	count(c.RowBefore, -1)
+	count(c.Row, 1)
 }
 
 // marshal is how rows are written.
@@ -119,6 +138,7 @@ func (j *Journal) add(c *persistence.Commit) error {
 		return err
 	}
 	j.commits.put(c)
+	j.counts.fallout(c)
 	j.versions.set(c.Handle, c.Expected+messages.Version(c.Events), c.Close) //nolint:gosec // at least 1
 	return nil
 }
@@ -215,7 +235,11 @@ func (t *committer) putIndexes(c *persistence.Commit) {
 	}
 	if endedBadly(status) {
 		t.key = append(appendStatusPrefix(t.key[:0], status), c.Handle[:]...)
-		t.set(nil)
+		if c.Row.GetInDoubt() {
+			t.set(doubtful)
+		} else {
+			t.set(nil)
+		}
 	}
 	if c.RowBefore != nil {
 		return
@@ -284,6 +308,10 @@ func (t *committer) set(value []byte) { t.writes.add(t.key, value, false) }
 
 // unset deletes t.key.
 func (t *committer) unset() { t.writes.add(t.key, nil, true) }
+
+// doubtful is the value in the index by status of an order of which an attempt is in doubt: so those can be counted without
+// their rows. Others have none.
+var doubtful = []byte{1} //nolint:gochecknoglobals // a constant
 
 // endedBadly tells the statuses that have an index.
 func endedBadly(status int32) bool {

@@ -138,7 +138,7 @@ func (j *Journal) openStore() error {
 		err = j.create()
 	}
 	if err == nil {
-		err = errors.Join(checkFormat(j.db), loadEpochs(j.db, &j.epochs))
+		err = errors.Join(checkFormat(j.db), loadEpochs(j.db, &j.epochs), j.countFallout())
 	}
 	signal(j.grew) // Opening it has changed the manifest.
 	if err != nil {
