@@ -98,10 +98,9 @@ func (e *Engine) Activities() []ActivityStatus {
 
 // IsKnown tells whether an adapter offers an activity now, or a deployed definition calls it.
 func (e *Engine) IsKnown(name string) bool {
-	if a, ok := e.activities.Load(name); ok && a.(*activity).gauges.adapters.Load() > 0 { //nolint:errcheck,forcetypeassert // nothing else is stored
-		return true
-	}
-	return e.definitions.call(name)
+	a, ok := e.activities.Load(name)
+	offered := ok && a.(*activity).gauges.adapters.Load() > 0 //nolint:errcheck,forcetypeassert // nothing else is stored
+	return offered || e.definitions.call(name)
 }
 
 // Status is how an engine is.

@@ -53,7 +53,8 @@ func (a admin) selects(m *mistakes, r *adminv1.Selection, otherwise ...orderv1.S
 	if len(r.GetIds()) > mostIDs {
 		m.add("selection.ids", fmt.Sprintf("has %d ids, more than %d", len(r.GetIds()), mostIDs))
 	}
-	s.limit = len(r.GetIds()) > 0 || r.GetDefinition() != "" || r.GetTask() != "" || r.GetErrorType() != "" || r.GetErrorTitle() != "" || r.GetErrorDetail() != "" ||
+	s.limit = len(r.GetIds()) > 0 || r.GetDefinition() != "" || r.GetTask() != "" || r.GetErrorType() != "" || r.GetErrorTitle() != "" ||
+		r.GetErrorDetail() != "" ||
 		r.GetEndedFrom() != nil || r.GetEndedTo() != nil || len(r.GetLabels()) > 0 || r.GetOrderKey() != ""
 	return s
 }

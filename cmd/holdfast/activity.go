@@ -27,7 +27,7 @@ type activityJSON struct {
 type limitJSON struct {
 	RatePerS    float64    `json:"rate_per_s"`
 	Concurrency uint32     `json:"concurrency"`
-	SetAt       *time.Time `json:"set_at"`
+	SetAt       *time.Time `json:"set_at,omitempty"`
 	By          string     `json:"by"`
 	Reason      string     `json:"reason"`
 }
@@ -54,7 +54,8 @@ func newAdapterList(a *app) *cobra.Command {
 func (a *app) printActivities(activities []*adminv1.ActivityStatus) error {
 	var t *table
 	if a.output == outputTable {
-		t = newTable(a.stdout, "ACTIVITY", "ADAPTERS", "WAITING", "ON DISK", "IN FLIGHT", "OLDEST", "PER SECOND", "LIMIT")
+		t = a.newTable(whole("ACTIVITY"), cut("ADAPTERS"), cut("WAITING"), cut("ON DISK"), cut("IN FLIGHT"), spare("OLDEST"), spare("PER SECOND"),
+			wrap("LIMIT"))
 	}
 	for _, s := range activities {
 		if t != nil {
@@ -130,20 +131,11 @@ func newAdapterLimit(a *app) *cobra.Command {
 			}
 			return a.call(cmd.Context(), a.dialAdmin, func(ctx context.Context, c *api) error {
 				request.Activity = args[0]
-				if _, err := c.admin.LimitActivity(ctx, &request); err != nil {
+				answer, err := c.admin.LimitActivity(ctx, &request)
+				if err != nil {
 					return err
 				}
-				if a.output == outputJSON {
-					return a.printJSON(map[string]string{"limited": args[0]})
-				}
-				text := "has no limit any more"
-				if limits {
-					text = "is limited to " + textLimit(&adminv1.ActivityLimit{RatePerSecond: request.RatePerSecond, Concurrency: request.Concurrency})
-				}
-				if _, err := fmt.Fprintf(a.stdout, "%s %s\n", clean(args[0]), text); err != nil {
-					return fmt.Errorf("write answer: %w", err)
-				}
-				return nil
+				return a.printLimited(&request, answer.GetUnknown())
 			})
 		},
 	}
@@ -157,61 +149,35 @@ func newAdapterLimit(a *app) *cobra.Command {
 	return cmd
 }
 
-// statusJSON is a node as status prints it.
-type statusJSON struct {
-	Node          string     `json:"node"`
-	Version       string     `json:"version"`
-	StartedAt     *time.Time `json:"started_at"`
-	Ready         bool       `json:"ready"`
-	Unready       string     `json:"unready"`
-	Open          int64      `json:"open"`
-	Resident      int64      `json:"resident"`
-	ResidentBytes int64      `json:"resident_bytes"`
-	Timers        int64      `json:"timers"`
-	Waiting       int64      `json:"waiting"`
-	Overflow      int64      `json:"overflow"`
-	InFlight      int64      `json:"in_flight"`
+// limitedJSON is what a limit has become.
+type limitedJSON struct {
+	Activity string `json:"activity"`
+	// Limit is null if it was lifted.
+	Limit *limitJSON `json:"limit"`
+	// Unknown: no adapter offers the activity, and no definition calls it.
+	Unknown bool `json:"unknown"`
 }
 
-func newStatus(a *app) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "status",
-		Short: "Tell how a node is",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.call(cmd.Context(), a.dialAdmin, func(ctx context.Context, c *api) error {
-				s, err := c.admin.Status(ctx, &adminv1.StatusRequest{})
-				if err != nil {
-					return err
-				}
-				return a.printStatus(s, time.Now())
-			})
-		},
+// printLimited tells what a limit has become, and warns of a name that may be misspelt.
+func (a *app) printLimited(r *adminv1.LimitActivityRequest, unknown bool) error {
+	if unknown {
+		fmt.Fprintf(a.stderr, "warning: no adapter offers %s now, and no deployed definition calls it: see holdfast adapter list\n",
+			clean(r.GetActivity()))
 	}
-	a.adminFlags(cmd)
-	return cmd
-}
-
-func (a *app) printStatus(s *adminv1.StatusResponse, now time.Time) error {
+	limits := r.GetRatePerSecond() != 0 || r.GetConcurrency() != 0
 	if a.output == outputJSON {
-		return a.printJSON(statusJSON{
-			Node: s.GetNode(), Version: s.GetVersion(), StartedAt: jsonTime(s.GetStartedAt()), Ready: s.GetUnready() == "", Unready: s.GetUnready(),
-			Open: s.GetOpen(), Resident: s.GetResident(), ResidentBytes: s.GetResidentBytes(), Timers: s.GetTimers(),
-			Waiting: s.GetWaiting(), Overflow: s.GetOverflow(), InFlight: s.GetInFlight(),
-		})
+		out := limitedJSON{Activity: r.GetActivity(), Unknown: unknown}
+		if limits {
+			out.Limit = &limitJSON{RatePerS: r.GetRatePerSecond(), Concurrency: r.GetConcurrency(), By: r.GetBy(), Reason: r.GetReason()}
+		}
+		return a.printJSON(out)
 	}
-	ready := "yes"
-	if s.GetUnready() != "" {
-		ready = "no: " + s.GetUnready()
+	text := "has no limit any more"
+	if limits {
+		text = "is limited to " + textLimit(&adminv1.ActivityLimit{RatePerSecond: r.GetRatePerSecond(), Concurrency: r.GetConcurrency()})
 	}
-	t := newTable(a.stdout)
-	t.row("node", s.GetNode())
-	t.row("version", s.GetVersion())
-	t.row("up for", now.Sub(s.GetStartedAt().AsTime()).Round(time.Second).String())
-	t.row("ready", ready)
-	t.row("open orders", fmt.Sprintf("%d, %d of them in memory (about %d MiB), %d timers set",
-		s.GetOpen(), s.GetResident(), s.GetResidentBytes()>>20, s.GetTimers()))
-	t.row("tasks", fmt.Sprintf("%d wait for adapters, %d were put on disk, adapters have %d",
-		s.GetWaiting(), s.GetOverflow(), s.GetInFlight()))
-	return t.end()
+	if _, err := fmt.Fprintf(a.stdout, "%s %s\n", clean(r.GetActivity()), text); err != nil {
+		return fmt.Errorf("write answer: %w", err)
+	}
+	return nil
 }

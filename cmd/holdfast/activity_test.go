@@ -36,7 +36,11 @@ func TestAdapterLimit(t *testing.T) {
 		t.Errorf("adapter list -o json:\n%s\nwant\n%s", got, want)
 	}
 	f.run("adapter", "limit", "away.do", "--none").want(t, 0, "away.do has no limit any more\n", "")
-	f.run("adapter", "limit", "away.do", "--none", "-o", "json").want(t, 0, `{"limited":"away.do"}`+"\n", "")
+	f.run("adapter", "limit", "away.do", "--none", "-o", "json").want(t, 0, `{"activity":"away.do","limit":null,"unknown":false}`+"\n", "")
+	const warning = "warning: no adapter offers away.nosuch now, and no deployed definition calls it: see holdfast adapter list\n"
+	f.run("adapter", "limit", "away.nosuch", "--rate", "1").want(t, 0, "away.nosuch is limited to 1/s\n", warning)
+	f.run("adapter", "limit", "away.nosuch", "--rate", "1", "--by", "jane", "-o", "json").want(t, 0,
+		`{"activity":"away.nosuch","limit":{"rate_per_s":1,"concurrency":0,"by":"jane","reason":""},"unknown":true}`+"\n", warning)
 	if got := list(); strings.Contains(got, "at a time") {
 		t.Errorf("the limit is still told:\n%s", got)
 	}
@@ -56,10 +60,21 @@ func TestStatus(t *testing.T) {
 	f := &fake{t: t}
 	f.startNode()
 	o := f.run("status")
-	if o.status != 0 || !regexp.MustCompile(`(?s)^node +\S+\nversion +\S+\nup for +\S+\nready +yes\nopen orders +0, 0 .*\ntasks +0 wait`).MatchString(o.stdout) {
+	if o.status != 0 || !regexp.MustCompile(`(?s)^attention +none is needed\nnode +\S+\nversion +\S+\nup for +\S+\nopen orders +0, 0 .*\ntasks +0 wait`).MatchString(o.stdout) {
 		t.Errorf("status: %+v", o)
 	}
-	if o := f.run("status", "-o", "json"); o.status != 0 || !strings.Contains(o.stdout, `"ready":true,"unready":"","open":0,`) {
+	if o := f.run("status", "-o", "json"); o.status != 0 || !strings.Contains(o.stdout, `"ready":true,"unready":"","faulted":0,"in_doubt":0,"suspended":0,"keys_held":0,"unserved":[],"unserved_count":0,"open":0,`) {
 		t.Errorf("status -o json: %+v", o)
+	}
+	f = faultyNode(t)
+	f.must("order", "suspend", "w")
+	call := f.file("call.yaml", "document: {dsl: '1.0.3', namespace: t, name: c, version: '1.0.0'}\ndo: [{a: {call: away.do}}]\n")
+	f.must("definition", "deploy", call)
+	f.must("order", "submit", "--definition", "t/c")
+	if got, want := f.must("status"), "attention    3 orders have faulted: holdfast fallout list\n"+
+		"attention    1 order is suspended: holdfast order list --status suspended\n"+
+		"attention    tasks wait for adapters that are not there: away.do\n"+
+		"node"; !strings.HasPrefix(got, want) {
+		t.Errorf("status:\n%s", got)
 	}
 }

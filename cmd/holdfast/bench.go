@@ -72,7 +72,7 @@ func texts[T ~string](values []T) []string {
 func list[T ~string](values []T) string { return strings.Join(texts(values), ", ") }
 
 func (a *app) printBench(r *load.Result) error {
-	t := newTable(a.stdout)
+	t := a.newRecord()
 	row := func(name, format string, args ...any) { t.row(name, fmt.Sprintf(format, args...)) }
 	row("workload", "%s, %d in flight, by %s", r.Workload, r.InFlight, r.Submit)
 	row("orders", "%d in %.1f s, %d errors", r.Orders, r.Seconds, r.Errors)

@@ -59,7 +59,7 @@ func TestFalloutCancelWithCompensation(t *testing.T) {
 		"holdfast: order has faulted in a compensation (FAILED_PRECONDITION)\n  reason: COMPENSATING\n")
 	f.stdin = "y\n"
 	f.run("fallout", "cancel", "--task", "/do/0/a", "--reason", "wrong", "--compensate").want(t, 0,
-		"ID  RESULT\na   done\n", "1 orders are selected. Go on? [y/N] 1 done, 0 refused\n")
+		"ID  RESULT\na   accepted\n", "1 order is selected. Go on? [y/N] 1 accepted, 0 refused\n")
 	if want := []bool{false, true, true, true, true}; !slices.Equal(asked, want) {
 		t.Errorf("compensation was asked for: %v, want %v", asked, want)
 	}
@@ -137,7 +137,7 @@ func TestFalloutShowsWhatACancellationWouldUndo(t *testing.T) {
 	}
 	got = f.run("fallout", "show", orderID, "-o", "json")
 	if got.status != 0 || !strings.HasSuffix(got.stdout, `"compensable":[{"task":"/do/1/b","key":"o:/do/1/b","in_doubt":true},`+
-		`{"task":"/do/0/a","key":"o:/do/0/a","in_doubt":false}]}`+"\n") {
+		`{"task":"/do/0/a","key":"o:/do/0/a","in_doubt":false}],"more_compensable":0}`+"\n") {
 		t.Errorf("fallout show -o json:\n%s", got.stdout)
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/holdfast-run/holdfast/messages/adminv1"
@@ -118,6 +119,31 @@ type fakeAdmin struct {
 	show       func(*adminv1.ShowFalloutRequest) (*adminv1.ShowFalloutResponse, error)
 	operate    func(*adminv1.OperateRequest) (*adminv1.OperateResponse, error)
 	operateAll func(*adminv1.OperateAllRequest) (*adminv1.OperateAllResponse, error)
+	// unary fills the answers to the other calls.
+	unary func(answer proto.Message)
+}
+
+// filled fills an answer.
+func filled[T proto.Message](f *fakeAdmin, answer T) (T, error) {
+	defer f.turn()()
+	f.unary(answer)
+	return answer, nil
+}
+
+func (f *fakeAdmin) ListFallout(context.Context, *adminv1.ListFalloutRequest) (*adminv1.ListFalloutResponse, error) {
+	return filled(f, &adminv1.ListFalloutResponse{})
+}
+
+func (f *fakeAdmin) ShowKey(context.Context, *adminv1.ShowKeyRequest) (*adminv1.ShowKeyResponse, error) {
+	return filled(f, &adminv1.ShowKeyResponse{})
+}
+
+func (f *fakeAdmin) ListActivities(context.Context, *adminv1.ListActivitiesRequest) (*adminv1.ListActivitiesResponse, error) {
+	return filled(f, &adminv1.ListActivitiesResponse{})
+}
+
+func (f *fakeAdmin) Status(context.Context, *adminv1.StatusRequest) (*adminv1.StatusResponse, error) {
+	return filled(f, &adminv1.StatusResponse{})
 }
 
 func (f *fakeAdmin) ShowFallout(_ context.Context, r *adminv1.ShowFalloutRequest) (*adminv1.ShowFalloutResponse, error) {

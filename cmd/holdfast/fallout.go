@@ -30,30 +30,32 @@ func newFallout(a *app) *cobra.Command {
 
 // groupJSON is a group of faulted orders as fallout list prints it.
 type groupJSON struct {
-	Count      int64      `json:"count"`
-	Definition string     `json:"definition"`
-	Task       string     `json:"task"`
-	ErrorType  string     `json:"error_type"`
-	ErrorTitle string     `json:"error_title"`
-	Oldest     *time.Time `json:"oldest"`
-	Newest     *time.Time `json:"newest"`
-	ExampleID  string     `json:"example_id"`
+	Count      int64  `json:"count"`
+	Definition string `json:"definition"`
+	Task       string `json:"task"`
+	ErrorType  string `json:"error_type"`
+	ErrorTitle string `json:"error_title"`
+	// ErrorDetail is empty if errors of any detail are one group.
+	ErrorDetail string     `json:"error_detail"`
+	Oldest      *time.Time `json:"oldest"`
+	Newest      *time.Time `json:"newest"`
+	ExampleID   string     `json:"example_id"`
 }
 
 func newFalloutList(a *app) *cobra.Command {
 	var s selectFlags
-	var limit int32
+	var request adminv1.ListFalloutRequest
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "Count the faulted orders by what went wrong",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			selection, err := s.selection(time.Now(), nil)
-			if err != nil {
+			var err error
+			if request.Selection, err = s.selection(time.Now(), nil); err != nil {
 				return err
 			}
 			return a.call(cmd.Context(), a.dialAdmin, func(ctx context.Context, c *api) error {
-				answer, err := c.admin.ListFallout(ctx, &adminv1.ListFalloutRequest{Selection: selection, Limit: limit})
+				answer, err := c.admin.ListFallout(ctx, &request)
 				if err != nil {
 					return err
 				}
@@ -62,26 +64,29 @@ func newFalloutList(a *app) *cobra.Command {
 		},
 	}
 	s.flags(a, cmd, true)
-	cmd.Flags().Int32Var(&limit, "limit", 100, "list at most this many groups")
+	cmd.Flags().Int32Var(&request.Limit, "limit", 100, "list at most this many groups")
+	cmd.Flags().BoolVar(&request.AnyDetail, "any-detail", false, "count errors that differ in their details alone as one group")
 	return cmd
 }
 
 func (a *app) printFallout(answer *adminv1.ListFalloutResponse) error {
 	var t *table
 	if a.output == outputTable {
-		t = newTable(a.stdout, "ORDERS", "DEFINITION", "TASK", "ERROR TYPE", "ERROR", "OLDEST", "NEWEST", "EXAMPLE")
+		t = a.newTable(whole("ORDERS"), cut("DEFINITION"), cut("TASK"), spare("ERROR TYPE"), cut("ERROR"), cut("DETAIL"), spare("OLDEST"),
+			spare("NEWEST"), spare("EXAMPLE"))
 	}
 	left := answer.GetOrders()
 	for _, g := range answer.GetGroups() {
 		left -= g.GetCount()
 		if t != nil {
 			t.row(strconv.FormatInt(g.GetCount(), 10), g.GetDefinition(), g.GetTask(), g.GetErrorType(), g.GetErrorTitle(),
-				textTime(g.GetOldest()), textTime(g.GetNewest()), g.GetExampleId())
+				g.GetErrorDetail(), textTime(g.GetOldest()), textTime(g.GetNewest()), g.GetExampleId())
 			continue
 		}
 		err := a.printJSON(groupJSON{
 			Count: g.GetCount(), Definition: g.GetDefinition(), Task: g.GetTask(), ErrorType: g.GetErrorType(),
-			ErrorTitle: g.GetErrorTitle(), Oldest: jsonTime(g.GetOldest()), Newest: jsonTime(g.GetNewest()), ExampleID: g.GetExampleId(),
+			ErrorTitle: g.GetErrorTitle(), ErrorDetail: g.GetErrorDetail(), Oldest: jsonTime(g.GetOldest()),
+			Newest: jsonTime(g.GetNewest()), ExampleID: g.GetExampleId(),
 		})
 		if err != nil {
 			return err
@@ -91,7 +96,7 @@ func (a *app) printFallout(answer *adminv1.ListFalloutResponse) error {
 		return err
 	}
 	if left > 0 {
-		fmt.Fprintf(a.stderr, "%d more orders are in groups that are not listed\n", left)
+		fmt.Fprintf(a.stderr, "%s in groups that are not listed\n", some(left, "more order is", "more orders are"))
 	}
 	return nil
 }
@@ -105,6 +110,8 @@ type falloutJSON struct {
 	InDoubt     []doubtJSON     `json:"in_doubt"`
 	LateResults []eventJSON     `json:"late_results"`
 	Compensable []undoJSON      `json:"compensable"`
+	// MoreCompensable is how much more than that would be undone.
+	MoreCompensable int64 `json:"more_compensable"`
 }
 
 type doubtJSON struct {
@@ -147,7 +154,7 @@ func (a *app) printOneFallout(f *adminv1.ShowFalloutResponse) error {
 	if a.output == outputJSON {
 		return a.printJSON(jsonFallout(f))
 	}
-	t := newTable(a.stdout)
+	t := a.newRecord()
 	orderRows(t, f.GetOrder())
 	if f.GetTask() != "" {
 		t.row("stands at", f.GetTask())
@@ -172,6 +179,9 @@ func (a *app) printOneFallout(f *adminv1.ShowFalloutResponse) error {
 		}
 		t.row("would undo", what)
 	}
+	if more := f.GetMoreCompensable(); more > 0 {
+		t.row("would undo", fmt.Sprintf("%d more", more))
+	}
 	return t.end()
 }
 
@@ -179,6 +189,7 @@ func jsonFallout(f *adminv1.ShowFalloutResponse) falloutJSON {
 	out := falloutJSON{
 		Order: jsonOrder(f.GetOrder()), Task: f.GetTask(), Input: jsonValue(f.GetInput()), HoldsKey: f.GetHoldsKey(),
 		InDoubt: []doubtJSON{}, LateResults: []eventJSON{}, Compensable: []undoJSON{},
+		MoreCompensable: f.GetMoreCompensable(),
 	}
 	for _, d := range f.GetInDoubt() {
 		out.InDoubt = append(out.InDoubt, doubtJSON{Task: d.GetTask(), Key: d.GetKey(), Attempt: d.GetAttempt()})

@@ -45,17 +45,17 @@ func TestFalloutList(t *testing.T) {
 	t.Parallel()
 	f := faultyNode(t)
 	if got, want := strings.ReplaceAll(times(f.must("fallout", "list")), "TIME"+"  TIME", "TIMES"), strings.Join([]string{
-		"ORDERS  DEFINITION  TASK     ERROR TYPE                ERROR   OLDEST                    NEWEST                    EXAMPLE",
-		"2       t/f:1.0.0   /do/2/c  https://example.com/boom  boom 1  TIMES  f1",
-		"1       t/f:1.0.0   /do/2/c  https://example.com/boom  boom 2  TIMES  f2",
+		"ORDERS  DEFINITION  TASK     ERROR TYPE                ERROR   DETAIL  OLDEST                    NEWEST                    EXAMPLE",
+		"2       t/f:1.0.0   /do/2/c  https://example.com/boom  boom 1          TIMES  f1",
+		"1       t/f:1.0.0   /do/2/c  https://example.com/boom  boom 2          TIMES  f2",
 		"",
 	}, "\n"); got != want {
 		t.Errorf("fallout list:\n%s\nwant\n%s", got, want)
 	}
-	if o := f.run("fallout", "list", "--limit", "1"); o.stderr != "1 more orders are in groups that are not listed\n" {
+	if o := f.run("fallout", "list", "--limit", "1"); o.stderr != "1 more order is in groups that are not listed\n" {
 		t.Errorf("fallout list with a limit: %+v", o)
 	}
-	const group = `{"count":1,"definition":"t/f:1.0.0","task":"/do/2/c","error_type":"https://example.com/boom","error_title":"boom 2",` +
+	const group = `{"count":1,"definition":"t/f:1.0.0","task":"/do/2/c","error_type":"https://example.com/boom","error_title":"boom 2","error_detail":"",` +
 		`"oldest":"TIME","newest":"TIME","example_id":"f2"}` + "\n"
 	got := times(f.must("fallout", "list", "-o", "json", "--definition", "t/f", "--task", "/do/2/c", "--error-type", "https://example.com/boom",
 		"--error", "boom 2", "--since", "1h", "--until", "0s"))
@@ -74,8 +74,11 @@ func TestFalloutList(t *testing.T) {
 	}
 	got = times(f.must("fallout", "show", "f0", "-o", "json"))
 	if !strings.HasPrefix(got, `{"order":{"id":"f0",`) ||
-		!strings.HasSuffix(got, `"task":"/do/2/c","input":{"n":1},"holds_key":false,"in_doubt":[],"late_results":[],"compensable":[]}`+"\n") {
+		!strings.HasSuffix(got, `"task":"/do/2/c","input":{"n":1},"holds_key":false,"in_doubt":[],"late_results":[],"compensable":[],"more_compensable":0}`+"\n") {
 		t.Errorf("fallout show -o json:\n%s", got)
+	}
+	if o := f.run("order", "get", "none"); o.stderr != "holdfast: order none: not found (NOT_FOUND)\n  reason: NO_SUCH_ORDER\n" {
+		t.Errorf("an unknown order: %+v", o)
 	}
 	if o := f.run("fallout", "show", "none"); o.status != exitError || !strings.Contains(o.stderr, "NO_SUCH_ORDER") {
 		t.Errorf("fallout show of an unknown order: %+v", o)
@@ -126,8 +129,19 @@ func TestFalloutOneOrder(t *testing.T) {
 		"error        Wrong number (500): a typing error\n") {
 		t.Errorf("order fault:\n%s", got)
 	}
+	for _, what := range []string{"suspend", "resume"} {
+		if got := f.run("order", what, "w"); got.status != exitError || !strings.Contains(got.stderr, "waits for an operator") ||
+			strings.Contains(got.stderr, "has ended") {
+			t.Errorf("order %s of a faulted one: %+v", what, got)
+		}
+	}
 	if got := f.must("order", "complete", "w", "--result", result, "-o", "json"); !strings.Contains(got, `"output":[7]`) {
 		t.Errorf("order complete:\n%s", got)
+	}
+	for _, what := range []string{"fault", "complete", "suspend", "resume", "cancel"} {
+		if got := f.run("order", what, "w"); got.status != exitError || !strings.Contains(got.stderr, "it is completed") {
+			t.Errorf("order %s of a completed one: %+v", what, got)
+		}
 	}
 }
 
@@ -142,17 +156,17 @@ func TestFalloutManyOrders(t *testing.T) {
 	f.stdin = "yes\n"
 	f.run("fallout", "skip", "--error", "boom 1", "-o", "json", "--label", "none=1").want(t, 0, "", "no order is selected\n")
 	o := f.run("fallout", "skip", "--error", "boom 1")
-	if o.status != 0 || o.stderr != counted+"2 done, 0 refused\n" || !strings.Contains(o.stdout, "f0  done\n") || !strings.Contains(o.stdout, "f1  done\n") {
+	if o.status != 0 || o.stderr != counted+"2 accepted, 0 refused\n" || !strings.Contains(o.stdout, "f0  accepted\n") || !strings.Contains(o.stdout, "f1  accepted\n") {
 		t.Errorf("fallout skip of a selection: %+v", o)
 	}
 	o = f.run("fallout", "cancel", "f0", "f2", "-o", "json")
-	if o.status != exitError || o.stderr != "1 done, 1 refused\nholdfast: 1 of 2 orders were refused\n" ||
-		!strings.Contains(o.stdout, `{"id":"f2","done":true}`+"\n") ||
-		!strings.Contains(o.stdout, `{"id":"f0","done":false,"reason":"ORDER_ENDED","message":"order has ended: it is cancelled"}`+"\n") {
+	if o.status != exitError || o.stderr != "1 accepted, 1 refused\nholdfast: 1 of 2 orders were refused\n" ||
+		!strings.Contains(o.stdout, `{"id":"f2","accepted":true,"code":"OK"}`+"\n") ||
+		!strings.Contains(o.stdout, `{"id":"f0","accepted":false,"code":"FAILED_PRECONDITION","reason":"ORDER_ENDED","message":"order has ended: it is completed"}`+"\n") {
 		t.Errorf("fallout cancel of those named: %+v", o)
 	}
-	f.run("order", "suspend", "--all", "--yes").want(t, 0, "ID  RESULT\nw   done\n", "1 done, 0 refused\n")
-	f.run("order", "resume", "--definition", "t/w", "-y").want(t, 0, "ID  RESULT\nw   done\n", "1 done, 0 refused\n")
+	f.run("order", "suspend", "--all", "--yes").want(t, 0, "ID  RESULT\nw   accepted\n", "1 accepted, 0 refused\n")
+	f.run("order", "resume", "--definition", "t/w", "-y").want(t, 0, "ID  RESULT\nw   accepted\n", "1 accepted, 0 refused\n")
 	for args, want := range map[string]string{
 		"fallout retry":                      "name orders, or select them with flags, or all with --all",
 		"fallout retry --all f0":             "--all and a selection exclude each other",

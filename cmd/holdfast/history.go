@@ -124,7 +124,7 @@ func (a *app) history(cmd *cobra.Command, id string, from uint64) error {
 	defer cancel()
 	var t *table
 	if a.output == outputTable {
-		t = newTable(a.stdout, "VERSION", "AT", "TYPE", "TASK", "ATTEMPT", "DETAIL")
+		t = a.newTable(whole("VERSION"), cut("AT"), whole("TYPE"), cut("TASK"), whole("ATTEMPT"), wrap("DETAIL"))
 	}
 	for {
 		answer, err := c.orders.History(ctx, &orderv1.HistoryRequest{Id: id, FromVersion: from})

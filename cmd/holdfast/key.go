@@ -28,10 +28,12 @@ func newKey(a *app) *cobra.Command {
 
 // keyedJSON is an order as key show prints it.
 type keyedJSON struct {
-	Position   int64      `json:"position"`
-	ID         string     `json:"id"`
-	Status     string     `json:"status"`
-	Definition string     `json:"definition"`
+	Position   int64  `json:"position"`
+	ID         string `json:"id"`
+	Status     string `json:"status"`
+	Definition string `json:"definition"`
+	// HoldsKey: it has faulted, and those behind it wait.
+	HoldsKey   bool       `json:"holds_key"`
 	AcceptedAt *time.Time `json:"accepted_at"`
 	EndedAt    *time.Time `json:"ended_at"`
 }
@@ -57,38 +59,44 @@ func newKeyShow(a *app) *cobra.Command {
 }
 
 func (a *app) printKey(answer *adminv1.ShowKeyResponse, now time.Time) error {
-	if a.output == outputJSON {
-		for _, o := range answer.GetOrders() {
-			err := a.printJSON(keyedJSON{
-				Position: o.GetPosition(), ID: o.GetId(), Status: statusWord(o.GetStatus()), Definition: o.GetDefinition(),
-				AcceptedAt: jsonTime(o.GetAcceptedAt()), EndedAt: jsonTime(o.GetEndedAt()),
-			})
-			if err != nil {
-				return err
-			}
-		}
-		return nil
+	var t *table
+	if a.output == outputTable {
+		t = a.newTable(whole("POSITION"), whole("ID"), wrap("STATUS"), cut("DEFINITION"), spare("AGE"))
 	}
-	t := newTable(a.stdout)
-	t.row("POSITION", "ID", "STATUS", "DEFINITION", "AGE")
+	last := int64(0)
 	for _, o := range answer.GetOrders() {
-		status := statusWord(o.GetStatus())
-		if o.GetPosition() == 0 && o.GetStatus() == orderv1.Status_STATUS_FAULTED {
-			status += ", holds the key"
+		last = o.GetPosition()
+		if err := a.printKeyed(t, o, now); err != nil {
+			return err
 		}
-		t.row(strconv.FormatInt(o.GetPosition(), 10), o.GetId(), status, o.GetDefinition(),
-			now.Sub(o.GetAcceptedAt().AsTime()).Round(time.Second).String())
 	}
 	if err := t.end(); err != nil {
 		return err
 	}
-	last := int64(0)
-	if all := answer.GetOrders(); len(all) > 0 {
-		last = all[len(all)-1].GetPosition()
+	if len(answer.GetOrders()) == 0 {
+		fmt.Fprintln(a.stderr, "no order has the key, or waits for it")
 	}
 	if more := answer.GetWaiting() - last; more > 0 {
 		fmt.Fprintf(a.stderr, "%d more wait\n", more)
 	}
+	return nil
+}
+
+// printKeyed prints an order of a key: as a row of t, or as JSON if there is none.
+func (a *app) printKeyed(t *table, o *adminv1.KeyedOrder, now time.Time) error {
+	holds := o.GetPosition() == 0 && o.GetStatus() == orderv1.Status_STATUS_FAULTED
+	if t == nil {
+		return a.printJSON(keyedJSON{
+			Position: o.GetPosition(), ID: o.GetId(), Status: statusWord(o.GetStatus()), Definition: o.GetDefinition(), HoldsKey: holds,
+			AcceptedAt: jsonTime(o.GetAcceptedAt()), EndedAt: jsonTime(o.GetEndedAt()),
+		})
+	}
+	status := statusWord(o.GetStatus())
+	if holds {
+		status += ", holds the key"
+	}
+	t.row(strconv.FormatInt(o.GetPosition(), 10), o.GetId(), status, o.GetDefinition(),
+		now.Sub(o.GetAcceptedAt().AsTime()).Round(time.Second).String())
 	return nil
 }
 

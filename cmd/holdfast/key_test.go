@@ -40,7 +40,7 @@ func TestKey(t *testing.T) {
 	if got := show("k", "--limit", "2"); !strings.HasSuffix(got, "1 more wait\n") {
 		t.Errorf("key show with a limit:\n%s", got)
 	}
-	const held = `{"position":0,"id":"a","status":"faulted","definition":"t/f:1.0.0","accepted_at":TIME,"ended_at":TIME}` + "\n"
+	const held = `{"position":0,"id":"a","status":"faulted","definition":"t/f:1.0.0","holds_key":true,"accepted_at":TIME,"ended_at":TIME}` + "\n"
 	if got := show("k", "-o", "json"); !strings.HasPrefix(got, held) || strings.Count(got, "\n") != 3 {
 		t.Errorf("key show -o json:\n%s", got)
 	}

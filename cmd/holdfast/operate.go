@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -22,6 +23,7 @@ import (
 type selectFlags struct {
 	definition, key, task string
 	errorType, errorTitle string
+	errorDetail           string
 	since, until          string
 	labels                []string
 	all                   bool
@@ -37,6 +39,7 @@ func (s *selectFlags) flags(a *app, cmd *cobra.Command, faulted bool) {
 		flags.StringVar(&s.task, "task", "", "only orders that stand at this `task`, such as /do/2/activate")
 		flags.StringVar(&s.errorType, "error-type", "", "only orders that faulted with an error of this `type`")
 		flags.StringVar(&s.errorTitle, "error", "", "only orders that faulted with an error of this `title`")
+		flags.StringVar(&s.errorDetail, "detail", "", "only orders that faulted with an error of this `detail`")
 		flags.StringVar(&s.since, "since", "", "only orders that faulted at or after this `time`, RFC 3339, or as long ago as 1h")
 		flags.StringVar(&s.until, "until", "", "only orders that faulted before this `time`, in the same forms")
 	}
@@ -48,7 +51,8 @@ func (s *selectFlags) flags(a *app, cmd *cobra.Command, faulted bool) {
 // selection makes the selection that the flags, and the ids given, mean.
 func (s *selectFlags) selection(now time.Time, ids []string) (*adminv1.Selection, error) {
 	out := &adminv1.Selection{
-		Ids: ids, Definition: s.definition, Task: s.task, ErrorType: s.errorType, ErrorTitle: s.errorTitle, OrderKey: s.key,
+		Ids: ids, Definition: s.definition, Task: s.task, ErrorType: s.errorType, ErrorTitle: s.errorTitle, ErrorDetail: s.errorDetail,
+		OrderKey: s.key,
 	}
 	var err error
 	if out.Labels, err = parseLabels(s.labels); err != nil {
@@ -63,8 +67,8 @@ func (s *selectFlags) selection(now time.Time, ids []string) (*adminv1.Selection
 
 // empty tells whether no condition was given.
 func (s *selectFlags) empty() bool {
-	return s.definition == "" && s.key == "" && s.task == "" && s.errorType == "" && s.errorTitle == "" && s.since == "" &&
-		s.until == "" && len(s.labels) == 0
+	return s.definition == "" && s.key == "" && s.task == "" && s.errorType == "" && s.errorTitle == "" && s.errorDetail == "" &&
+		s.since == "" && s.until == "" && len(s.labels) == 0
 }
 
 // operation is a command that does something to orders.
@@ -93,7 +97,8 @@ func (a *app) newOperation(o operation) *cobra.Command {
 		Use:   o.use + " [ID...]",
 		Short: o.short,
 		Long: o.long + "\n\nName the orders, or select them with flags; then it is counted first how many there are, and asked whether to go\n" +
-			"on. The node does it, and tells what came of each. It can be repeated: what is done is not done again.",
+			"on. The node tells of each whether it accepts: then it is durable, and activities under way may be awaited before the\n" +
+			"order ends. It can be repeated: what is done is not done again.",
 		ValidArgsFunction: a.completeOrderIDs(),
 		RunE: func(cmd *cobra.Command, ids []string) error {
 			for _, id := range ids {
@@ -172,7 +177,7 @@ func (a *app) operateAll(ctx context.Context, c *api, request *adminv1.OperateAl
 	}
 	var t *table
 	if a.output == outputTable {
-		t = newTable(a.stdout, "ID", "RESULT")
+		t = a.newTable(whole("ID"), wrap("RESULT"))
 	}
 	told, refused := 0, 0
 	for {
@@ -181,7 +186,7 @@ func (a *app) operateAll(ctx context.Context, c *api, request *adminv1.OperateAl
 			break
 		}
 		if err != nil {
-			return errors.Join(advise(err, "It was told of %d orders until then. Do it again: what is done is not done again.", told), t.end())
+			return errors.Join(advise(err, "It was told of %d orders until then. Repeat it: what is done is not done again.", told), t.end())
 		}
 		for _, o := range answer.GetOutcomes() {
 			told++
@@ -196,7 +201,7 @@ func (a *app) operateAll(ctx context.Context, c *api, request *adminv1.OperateAl
 	if err := t.end(); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stderr, "%d done, %d refused\n", told-refused, refused)
+	fmt.Fprintf(a.stderr, "%d accepted, %d refused\n", told-refused, refused)
 	if refused > 0 {
 		return fmt.Errorf("%d of %d orders were refused", refused, told)
 	}
@@ -205,18 +210,23 @@ func (a *app) operateAll(ctx context.Context, c *api, request *adminv1.OperateAl
 
 // outcomeJSON is what came of one order.
 type outcomeJSON struct {
-	ID      string `json:"id"`
-	Done    bool   `json:"done"`
-	Reason  string `json:"reason,omitempty"`
-	Message string `json:"message,omitempty"`
+	ID string `json:"id"`
+	// Accepted: it is durable; activities under way may be awaited before the order ends.
+	Accepted bool   `json:"accepted"`
+	Code     string `json:"code"`
+	Reason   string `json:"reason,omitempty"`
+	Message  string `json:"message,omitempty"`
 }
 
 // printOutcome prints what came of an order: as a row of t, or as JSON if there is none.
 func (a *app) printOutcome(t *table, o *adminv1.Outcome) error {
 	if t == nil {
-		return a.printJSON(outcomeJSON{ID: o.GetId(), Done: o.GetCode() == 0, Reason: o.GetReason(), Message: o.GetMessage()})
+		return a.printJSON(outcomeJSON{
+			ID: o.GetId(), Accepted: o.GetCode() == 0, Code: codeName(codes.Code(o.GetCode())), //nolint:gosec // a code is small
+			Reason: o.GetReason(), Message: o.GetMessage(),
+		})
 	}
-	result := "done"
+	result := "accepted"
 	if o.GetCode() != 0 {
 		result = o.GetReason() + ": " + o.GetMessage()
 	}
@@ -240,7 +250,7 @@ func (a *app) confirm(ctx context.Context, c *api, request *adminv1.OperateAllRe
 		fmt.Fprintln(a.stderr, "no order is selected")
 		return false, nil
 	}
-	fmt.Fprintf(a.stderr, "%d orders are selected. Go on? [y/N] ", answer.GetSelected())
+	fmt.Fprintf(a.stderr, "%s selected. Go on? [y/N] ", some(answer.GetSelected(), "order is", "orders are"))
 	line, err := bufio.NewReader(a.stdin).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return false, fmt.Errorf("read the answer: %w", err)

@@ -29,12 +29,15 @@ func newOrder(a *app) *cobra.Command {
 
 // orderJSON is an order as get prints it.
 type orderJSON struct {
-	ID         string   `json:"id"`
-	Definition string   `json:"definition"`
-	Status     string   `json:"status"`
-	OrderKey   string   `json:"order_key"`
-	ParentID   string   `json:"parent_id,omitempty"`
-	AwaitedIDs []string `json:"awaited_ids,omitempty"`
+	ID         string            `json:"id"`
+	Definition string            `json:"definition"`
+	Status     string            `json:"status"`
+	OrderKey   string            `json:"order_key"`
+	ParentID   string            `json:"parent_id,omitempty"`
+	AwaitedIDs []string          `json:"awaited_ids,omitempty"`
+	Priority   int32             `json:"priority"`
+	Labels     map[string]string `json:"labels"`
+	Deadline   *time.Time        `json:"deadline"`
 	// Waiting is the times that the order waits for.
 	Waiting    []waitingJSON `json:"waiting,omitempty"`
 	AcceptedAt *time.Time    `json:"accepted_at"`
@@ -42,6 +45,7 @@ type orderJSON struct {
 	// EstimatedEnd is told of orders that wait for adapters.
 	EstimatedEnd *time.Time      `json:"estimated_end,omitempty"`
 	Version      uint64          `json:"version"`
+	Input        json.RawMessage `json:"input"`
 	Output       json.RawMessage `json:"output"`
 	Error        *problemJSON    `json:"error"`
 }
@@ -55,6 +59,7 @@ type listedJSON struct {
 	ParentID   string            `json:"parent_id,omitempty"`
 	Priority   int32             `json:"priority"`
 	Labels     map[string]string `json:"labels"`
+	Deadline   *time.Time        `json:"deadline"`
 	AcceptedAt *time.Time        `json:"accepted_at"`
 	EndedAt    *time.Time        `json:"ended_at"`
 }
@@ -64,7 +69,7 @@ func (a *app) printOrder(o *orderv1.Order) error {
 	if a.output == outputJSON {
 		return a.printJSON(jsonOrder(o))
 	}
-	t := newTable(a.stdout)
+	t := a.newRecord()
 	orderRows(t, o)
 	return t.end()
 }
@@ -72,8 +77,9 @@ func (a *app) printOrder(o *orderv1.Order) error {
 func jsonOrder(o *orderv1.Order) orderJSON {
 	return orderJSON{
 		ID: o.GetId(), Definition: o.GetDefinition(), Status: statusWord(o.GetStatus()), OrderKey: o.GetOrderKey(),
-		ParentID: o.GetParentId(), AwaitedIDs: o.GetAwaitedIds(), AcceptedAt: jsonTime(o.GetAcceptedAt()), EndedAt: jsonTime(o.GetEndedAt()),
-		EstimatedEnd: jsonTime(o.GetEstimatedEnd()), Waiting: jsonWaiting(o.GetWaiting()), Version: o.GetVersion(),
+		ParentID: o.GetParentId(), AwaitedIDs: o.GetAwaitedIds(), Priority: o.GetPriority(), Labels: jsonLabels(o.GetLabels()),
+		Deadline: jsonTime(o.GetDeadline()), AcceptedAt: jsonTime(o.GetAcceptedAt()), EndedAt: jsonTime(o.GetEndedAt()),
+		EstimatedEnd: jsonTime(o.GetEstimatedEnd()), Waiting: jsonWaiting(o.GetWaiting()), Version: o.GetVersion(), Input: jsonValue(o.GetInput()),
 		Output: jsonValue(o.GetOutput()), Error: jsonProblem(o.GetError()),
 	}
 }
@@ -91,6 +97,13 @@ func jsonWaiting(list []*orderv1.Waiting) []waitingJSON {
 		out = append(out, waitingJSON{Task: w.GetTask(), Reason: w.GetReason(), Until: jsonTime(w.GetUntil())})
 	}
 	return out
+}
+
+func jsonLabels(labels map[string]string) map[string]string {
+	if labels == nil {
+		return map[string]string{}
+	}
+	return labels
 }
 
 // orderRows adds what is known of an order to a table.
@@ -119,7 +132,11 @@ func orderRows(t *table, o *orderv1.Order) {
 	if ended != "" && o.GetAcceptedAt() != nil {
 		ended += fmt.Sprintf(" (after %v)", o.GetEndedAt().AsTime().Sub(o.GetAcceptedAt().AsTime()).Round(time.Millisecond))
 	}
-	add("ended at", ended)
+	if o.GetStatus() == orderv1.Status_STATUS_FAULTED {
+		add("faulted at", ended) // it waits for an operator, and may go on
+	} else {
+		add("ended at", ended)
+	}
 	if o.GetEstimatedEnd() != nil {
 		add("estimated end", textTime(o.GetEstimatedEnd())+" (waits for adapters)")
 	}
@@ -296,25 +313,29 @@ func (a *app) listOrders(cmd *cobra.Command, request *orderv1.ListRequest, limit
 	return a.call(cmd.Context(), a.dial, func(ctx context.Context, c *api) error {
 		var t *table
 		if a.output == outputTable {
-			t = newTable(a.stdout, "ID", "DEFINITION", "STATUS", "KEY", "ACCEPTED AT", "ENDED AT")
+			t = a.newTable(whole("ID"), cut("DEFINITION"), whole("STATUS"), spare("KEY"), cut("ACCEPTED AT"), spare("ENDED AT"))
 		}
 		for listed := 0; ; {
 			request.PageSize = maxListPage
 			if limit > 0 {
-				request.PageSize = int32(min(limit-listed, maxListPage))
+				request.PageSize = int32(min(limit-listed+1, maxListPage)) // one more, to see whether there is any
 			}
 			answer, err := c.orders.List(ctx, request)
 			if err != nil {
 				return err
 			}
 			for _, o := range answer.GetOrders() {
+				if limit > 0 && listed == limit {
+					err := t.end()
+					fmt.Fprintf(a.stderr, "there are more: these are the newest %d; --limit 0 lists all\n", limit)
+					return err
+				}
 				if err := a.printListed(t, o); err != nil {
 					return err
 				}
+				listed++
 			}
-			listed += len(answer.GetOrders())
-			request.PageToken = answer.GetNextPageToken()
-			if request.GetPageToken() == "" || limit > 0 && listed >= limit {
+			if request.PageToken = answer.GetNextPageToken(); request.GetPageToken() == "" {
 				return t.end()
 			}
 		}
@@ -328,13 +349,9 @@ func (a *app) printListed(t *table, o *orderv1.Order) error {
 			textTime(o.GetAcceptedAt()), textTime(o.GetEndedAt()))
 		return nil
 	}
-	labels := o.GetLabels()
-	if labels == nil {
-		labels = map[string]string{}
-	}
 	return a.printJSON(listedJSON{
 		ID: o.GetId(), Definition: o.GetDefinition(), Status: statusWord(o.GetStatus()), OrderKey: o.GetOrderKey(),
-		ParentID: o.GetParentId(), Priority: o.GetPriority(), Labels: labels,
+		ParentID: o.GetParentId(), Priority: o.GetPriority(), Labels: jsonLabels(o.GetLabels()), Deadline: jsonTime(o.GetDeadline()),
 		AcceptedAt: jsonTime(o.GetAcceptedAt()), EndedAt: jsonTime(o.GetEndedAt()),
 	})
 }

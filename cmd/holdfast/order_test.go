@@ -57,13 +57,13 @@ func ended(s orderv1.Status) *orderv1.Order {
 }
 
 const (
-	runningJSON = `{"id":"` + orderID + `","definition":"telecom/activate:1.0.0","status":"running","order_key":"k-1",` +
-		`"accepted_at":"2026-01-02T03:04:05.678Z","ended_at":null,"version":1,"output":null,"error":null}` + "\n"
-	completedJSON = `{"id":"` + orderID + `","definition":"telecom/activate:1.0.0","status":"completed","order_key":"k-1",` +
-		`"accepted_at":"2026-01-02T03:04:05.678Z","ended_at":"2026-01-02T03:04:07.678Z","version":6,` +
+	runningJSON = `{"id":"` + orderID + `","definition":"telecom/activate:1.0.0","status":"running","order_key":"k-1","priority":0,"labels":{},"deadline":null,` +
+		`"accepted_at":"2026-01-02T03:04:05.678Z","ended_at":null,"version":1,"input":null,"output":null,"error":null}` + "\n"
+	completedJSON = `{"id":"` + orderID + `","definition":"telecom/activate:1.0.0","status":"completed","order_key":"k-1","priority":0,"labels":{},"deadline":null,` +
+		`"accepted_at":"2026-01-02T03:04:05.678Z","ended_at":"2026-01-02T03:04:07.678Z","version":6,"input":null,` +
 		`"output":{"msisdn":"<49>","n":1.0},"error":null}` + "\n"
-	faultedJSON = `{"id":"` + orderID + `","definition":"telecom/activate:1.0.0","status":"faulted","order_key":"k-1",` +
-		`"accepted_at":"2026-01-02T03:04:05.678Z","ended_at":"2026-01-02T03:04:07.678Z","version":6,"output":null,` +
+	faultedJSON = `{"id":"` + orderID + `","definition":"telecom/activate:1.0.0","status":"faulted","order_key":"k-1","priority":0,"labels":{},"deadline":null,` +
+		`"accepted_at":"2026-01-02T03:04:05.678Z","ended_at":"2026-01-02T03:04:07.678Z","version":6,"input":null,"output":null,` +
 		`"error":{"type":"https://example.com/errors/refused","title":"Refused","status":409,"detail":"no such SIM",` +
 		`"instance":"/do/0/activate"}}` + "\n"
 )
@@ -120,7 +120,7 @@ func TestOrderGet(t *testing.T) {
 		"status       faulted\n"+
 		"order key    k-1\n"+
 		"accepted at  2026-01-02T03:04:05.678Z\n"+
-		"ended at     2026-01-02T03:04:07.678Z (after 2s)\n"+
+		"faulted at   2026-01-02T03:04:07.678Z (after 2s)\n"+
 		"version      6\n"+
 		"error        Refused (409): no such SIM, at /do/0/activate\n"+
 		"error type   https://example.com/errors/refused\n", "")
@@ -163,16 +163,19 @@ func TestOrderList(t *testing.T) {
 		orderID+"  telecom/activate:1.0.0  cancelled  k-1  2026-01-02T03:04:05.678Z  2026-01-02T03:04:07.678Z\n", "")
 	r := asked[0]
 	if r.GetDefinition() != "telecom/activate" || r.GetOrderKey() != "k-1" || r.GetLabels()["a"] != "b=c" ||
-		r.GetAcceptedFrom().GetSeconds() != 1767225600 || r.GetAcceptedTo() == nil || r.GetPageSize() != 100 ||
+		r.GetAcceptedFrom().GetSeconds() != 1767225600 || r.GetAcceptedTo() == nil || r.GetPageSize() != 101 ||
 		len(r.GetStatuses()) != 2 || r.GetStatuses()[1] != orderv1.Status_STATUS_CANCELLED {
 		t.Errorf("asked for %v", r)
 	}
-	if asked[1].GetPageToken() != "more" || asked[1].GetPageSize() != 99 {
+	if asked[1].GetPageToken() != "more" || asked[1].GetPageSize() != 100 {
 		t.Errorf("then for %v", asked[1])
 	}
 	f.run("order", "list", "--limit", "1", "-o", "json").want(t, 0, `{"id":"`+orderID+`","definition":"telecom/activate:1.0.0",`+
-		`"status":"running","order_key":"k-1","priority":0,"labels":{},"accepted_at":"2026-01-02T03:04:05.678Z","ended_at":null}`+
-		"\n", "")
+		`"status":"running","order_key":"k-1","priority":0,"labels":{},"deadline":null,`+
+		`"accepted_at":"2026-01-02T03:04:05.678Z","ended_at":null}`+"\n", "there are more: these are the newest 1; --limit 0 lists all\n")
+	if got := f.run("order", "list", "--limit", "2"); got.stderr != "" || strings.Count(got.stdout, orderID) != 2 {
+		t.Errorf("as many as there are: %+v", got)
+	}
 }
 
 func events() []*orderv1.HistoryEvent {

@@ -4,12 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 	"unicode"
 	"unicode/utf16"
@@ -106,62 +104,6 @@ func cleanLines(s string) string {
 	return strings.Join(lines, "\n")
 }
 
-// table prints rows in columns. Cells are cleaned.
-type table struct {
-	out   io.Writer
-	lines bytes.Buffer
-	w     *tabwriter.Writer
-	rows  int // held
-	err   error
-}
-
-// maxRows is how many rows are aligned with each other: as many as a table holds before it prints them.
-const maxRows = 1000
-
-func newTable(out io.Writer, header ...string) *table {
-	t := &table{out: out}
-	t.w = tabwriter.NewWriter(&t.lines, 0, 0, 2, ' ', 0)
-	if len(header) > 0 {
-		t.row(header...)
-	}
-	return t
-}
-
-func (t *table) row(cells ...string) {
-	for i, cell := range cells {
-		cells[i] = clean(cell)
-	}
-	fmt.Fprintln(t.w, strings.Join(cells, "\t"))
-	if t.rows++; t.rows == maxRows {
-		t.flush()
-	}
-}
-
-// flush prints the rows that are held.
-func (t *table) flush() {
-	if err := t.w.Flush(); err != nil {
-		t.err = err
-	}
-	for line := range bytes.Lines(t.lines.Bytes()) {
-		if _, err := t.out.Write(append(bytes.TrimRight(line, " \n"), '\n')); err != nil {
-			t.err = err
-		}
-	}
-	t.lines.Reset()
-	t.rows = 0
-}
-
-// end prints what is left. It returns what went wrong since the beginning.
-func (t *table) end() error {
-	if t == nil {
-		return nil // it is JSON that is printed
-	}
-	if t.flush(); t.err != nil {
-		return fmt.Errorf("write answer: %w", t.err)
-	}
-	return nil
-}
-
 // statusWord is a status in the words of the Open Workflow Specification.
 func statusWord(s orderv1.Status) string {
 	return strings.ToLower(strings.TrimPrefix(s.String(), "STATUS_"))
@@ -195,12 +137,15 @@ func jsonTime(t *timestamppb.Timestamp) *time.Time {
 	return &at
 }
 
+// timeLayout is how times are written for people.
+const timeLayout = "2006-01-02T15:04:05.000Z"
+
 // textTime is a time for people.
 func textTime(t *timestamppb.Timestamp) string {
 	if t == nil {
 		return ""
 	}
-	return t.AsTime().Format("2006-01-02T15:04:05.000Z")
+	return t.AsTime().Format(timeLayout)
 }
 
 // jsonValue embeds a JSON value that came from a node. What is no JSON becomes a string.

@@ -74,7 +74,8 @@ func newRoot(a *app) *cobra.Command {
 
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.configFile, "config", "", "YAML `file` with settings")
-	flags.StringVarP(&a.output, "output", "o", "table", "how to print: table or json")
+	flags.StringVarP(&a.output, "output", "o", "table",
+		"how to print: table (as wide as the terminal at most, whole into a pipe) or json (all there is)")
 	flags.StringVar(&a.logLevel, "log-level", "info", "least severe `level` to log: debug, info, warn or error")
 	flags.StringVar(&a.logFormat, "log-format", "text", "`format` of logs: text or json")
 	setting(flags, "output", "log-level", "log-format")

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/holdfast-run/holdfast/messages/adminv1"
+)
+
+// statusJSON is a node as status prints it.
+type statusJSON struct {
+	Node      string     `json:"node"`
+	Version   string     `json:"version"`
+	StartedAt *time.Time `json:"started_at"`
+	Ready     bool       `json:"ready"`
+	Unready   string     `json:"unready"`
+	// What waits for people.
+	Faulted       int64    `json:"faulted"`
+	InDoubt       int64    `json:"in_doubt"`
+	Suspended     int64    `json:"suspended"`
+	KeysHeld      int64    `json:"keys_held"`
+	Unserved      []string `json:"unserved"`
+	UnservedCount int64    `json:"unserved_count"`
+
+	Open          int64 `json:"open"`
+	Resident      int64 `json:"resident"`
+	ResidentBytes int64 `json:"resident_bytes"`
+	Timers        int64 `json:"timers"`
+	Waiting       int64 `json:"waiting"`
+	Overflow      int64 `json:"overflow"`
+	InFlight      int64 `json:"in_flight"`
+}
+
+func newStatus(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Tell how a node is",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.call(cmd.Context(), a.dialAdmin, func(ctx context.Context, c *api) error {
+				s, err := c.admin.Status(ctx, &adminv1.StatusRequest{})
+				if err != nil {
+					return err
+				}
+				return a.printStatus(s, time.Now())
+			})
+		},
+	}
+	a.adminFlags(cmd)
+	return cmd
+}
+
+func (a *app) printStatus(s *adminv1.StatusResponse, now time.Time) error {
+	if a.output == outputJSON {
+		return a.printJSON(statusJSON{
+			Node: s.GetNode(), Version: s.GetVersion(), StartedAt: jsonTime(s.GetStartedAt()), Ready: s.GetUnready() == "", Unready: s.GetUnready(),
+			Faulted: s.GetFaulted(), InDoubt: s.GetInDoubt(), Suspended: s.GetSuspended(), KeysHeld: s.GetKeysHeld(),
+			Unserved: append([]string{}, s.GetUnserved()...), UnservedCount: s.GetUnservedCount(),
+			Open: s.GetOpen(), Resident: s.GetResident(), ResidentBytes: s.GetResidentBytes(), Timers: s.GetTimers(),
+			Waiting: s.GetWaiting(), Overflow: s.GetOverflow(), InFlight: s.GetInFlight(),
+		})
+	}
+	t := a.newRecord()
+	for _, text := range attention(s) {
+		t.row("attention", text)
+	}
+	t.row("node", s.GetNode())
+	t.row("version", s.GetVersion())
+	t.row("up for", now.Sub(s.GetStartedAt().AsTime()).Round(time.Second).String())
+	t.row("open orders", fmt.Sprintf("%d, %d of them in memory (about %d MiB), %d timers set",
+		s.GetOpen(), s.GetResident(), s.GetResidentBytes()>>20, s.GetTimers()))
+	t.row("tasks", fmt.Sprintf("%d wait for adapters, %d were put on disk, adapters have %d",
+		s.GetWaiting(), s.GetOverflow(), s.GetInFlight()))
+	return t.end()
+}
+
+// calm is told if nothing needs a person.
+const calm = "none is needed"
+
+// attention tells what needs a person, and by which command to see it.
+func attention(s *adminv1.StatusResponse) []string {
+	var out []string
+	add := func(n int64, format string, args ...any) {
+		if n > 0 {
+			out = append(out, fmt.Sprintf(format, args...))
+		}
+	}
+	if s.GetUnready() != "" {
+		out = append(out, "the node is not ready: "+s.GetUnready())
+	}
+	doubt := ""
+	if n := s.GetInDoubt(); n > 0 {
+		doubt = fmt.Sprintf(", %d of them with attempts in doubt", n)
+	}
+	add(s.GetFaulted(), "%s faulted%s: holdfast fallout list", some(s.GetFaulted(), "order has", "orders have"), doubt)
+	add(s.GetKeysHeld(), "%s held by faulted orders: holdfast order list --status faulted",
+		some(s.GetKeysHeld(), "order key is", "order keys are"))
+	add(s.GetSuspended(), "%s suspended: holdfast order list --status suspended", some(s.GetSuspended(), "order is", "orders are"))
+	names := strings.Join(s.GetUnserved(), ", ")
+	if more := s.GetUnservedCount() - int64(len(s.GetUnserved())); more > 0 {
+		names += fmt.Sprintf(" and %d more", more)
+	}
+	add(s.GetUnservedCount(), "tasks wait for adapters that are not there: %s", names)
+	if len(out) == 0 {
+		out = append(out, calm)
+	}
+	return out
+}
+
+// some counts something in words.
+func some(n int64, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
