@@ -80,9 +80,13 @@ func (f *filler) value(fd protoreflect.FieldDescriptor, m protoreflect.Message, 
 		expect(fmt.Sprintf("%q:true", fd.Name()))
 		return protoreflect.ValueOfBool(true)
 	case protoreflect.EnumKind:
-		word := statusWord(orderv1.Status_STATUS_FAULTED)
-		expect(word)
-		return protoreflect.ValueOfEnum(protoreflect.EnumNumber(orderv1.Status_STATUS_FAULTED))
+		last := fd.Enum().Values().Get(fd.Enum().Values().Len() - 1)
+		if fd.Enum().FullName() == "holdfast.order.v1.Status" {
+			last = fd.Enum().Values().ByNumber(protoreflect.EnumNumber(orderv1.Status_STATUS_FAULTED)) // it is seen in most
+		}
+		words := strings.Split(string(last.Name()), "_")
+		expect(strings.ToLower(words[len(words)-1]))
+		return protoreflect.ValueOfEnum(last.Number())
 	case protoreflect.StringKind:
 		text := fmt.Sprintf("text%d", f.n)
 		expect(text)
