@@ -150,7 +150,7 @@ func TestJSONHoldsEverything(t *testing.T) {
 		return filledIn(&full, &adminv1.ShowFalloutResponse{})
 	}
 	f.admin.operate = func(*adminv1.OperateRequest) (*adminv1.OperateResponse, error) {
-		return filledIn(&full, &adminv1.OperateResponse{})
+		return filledIn(&full, &adminv1.OperateResponse{}, "admin.v1.OperateResponse.events") // of a dry run
 	}
 	f.admin.operateAll = func(*adminv1.OperateAllRequest) (*adminv1.OperateAllResponse, error) {
 		return filledIn(&full, &adminv1.OperateAllResponse{}, "admin.v1.OperateAllResponse.selected",
