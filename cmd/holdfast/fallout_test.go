@@ -103,6 +103,10 @@ func TestFalloutOneOrder(t *testing.T) {
 	if got := f.must("fallout", "retry", "f0", "--reason", "try", "--not-done"); !strings.Contains(got, "status       faulted\n") {
 		t.Errorf("a retry that faults again:\n%s", got)
 	}
+	if o := f.run("fallout", "skip", "f0", "--result", result, "--dry-run"); o.status != 0 || !strings.Contains(o.stdout, "order.skipped") ||
+		!strings.Contains(o.stderr, "nothing was done; the order would be completed") {
+		t.Errorf("a dry run: %+v", o)
+	}
 	if got := f.must("fallout", "skip", "f0", "--result", result, "--by", "jane", "--reason", "by phone"); !strings.Contains(got, "output       [7]\n") {
 		t.Errorf("fallout skip:\n%s", got)
 	}

@@ -122,28 +122,41 @@ func (a *app) history(cmd *cobra.Command, id string, from uint64) error {
 	defer c.close()
 	ctx, cancel := a.bound(cmd.Context())
 	defer cancel()
-	var t *table
-	if a.output == outputTable {
-		t = a.newTable(whole("VERSION"), cut("AT"), whole("TYPE"), cut("TASK"), whole("ATTEMPT"), wrap("DETAIL"))
-	}
+	t := a.newEventTable()
 	for {
 		answer, err := c.orders.History(ctx, &orderv1.HistoryRequest{Id: id, FromVersion: from})
 		if err != nil {
 			return err
 		}
-		for _, ev := range answer.GetEvents() {
-			if t == nil {
-				if err := a.printEvent(ev); err != nil {
-					return err
-				}
-				continue
-			}
-			t.row(strconv.FormatUint(ev.GetVersion(), 10), textTime(ev.GetAt()), ev.GetType(), ev.GetTask(),
-				textAttempt(ev.GetAttempt()), eventDetail(ev))
+		if err := a.printEvents(t, answer.GetEvents()); err != nil {
+			return err
 		}
 		if answer.GetNextVersion() <= from { // 0 at the end; what doesn't rise would never end
 			return t.end()
 		}
 		from = answer.GetNextVersion()
 	}
+}
+
+// newEventTable makes a table of events; nil if JSON is wanted.
+func (a *app) newEventTable() *table {
+	if a.output != outputTable {
+		return nil
+	}
+	return a.newTable(whole("VERSION"), cut("AT"), whole("TYPE"), cut("TASK"), whole("ATTEMPT"), wrap("DETAIL"))
+}
+
+// printEvents prints events: as rows of t, or as JSON if there is none.
+func (a *app) printEvents(t *table, events []*orderv1.HistoryEvent) error {
+	for _, ev := range events {
+		if t == nil {
+			if err := a.printEvent(ev); err != nil {
+				return err
+			}
+			continue
+		}
+		t.row(strconv.FormatUint(ev.GetVersion(), 10), textTime(ev.GetAt()), ev.GetType(), ev.GetTask(),
+			textAttempt(ev.GetAttempt()), eventDetail(ev))
+	}
+	return nil
 }

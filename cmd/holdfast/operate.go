@@ -87,8 +87,8 @@ type operation struct {
 type asked struct {
 	selectFlags
 
-	yes        bool
-	by, reason string
+	yes, dryRun bool
+	by, reason  string
 }
 
 func (a *app) newOperation(o operation) *cobra.Command {
@@ -123,14 +123,23 @@ func (a *app) newOperation(o operation) *cobra.Command {
 			}
 			defer c.close()
 			if len(ids) == 1 && f.empty() {
-				return a.operate(cmd.Context(), c, ids[0], action)
+				return a.operate(cmd.Context(), c, &adminv1.OperateRequest{Id: ids[0], Action: action, DryRun: f.dryRun})
 			}
 			selection, err := f.selection(time.Now(), ids)
 			if err != nil {
 				return err
 			}
-			return a.operateAll(cmd.Context(), c, &adminv1.OperateAllRequest{Selection: selection, Action: action, All: f.all},
-				f.yes || len(ids) > 0)
+			all := &adminv1.OperateAllRequest{Selection: selection, Action: action, All: f.all}
+			if f.dryRun {
+				ctx, cancel := a.boundWait(cmd.Context())
+				defer cancel()
+				selected, err := a.count(ctx, c, all)
+				if err == nil {
+					fmt.Fprintf(a.stdout, "nothing was done; %s selected\n", some(selected, "order is", "orders are"))
+				}
+				return err
+			}
+			return a.operateAll(cmd.Context(), c, all, f.yes || len(ids) > 0)
 		},
 	}
 	if o.faulted {
@@ -143,6 +152,7 @@ func (a *app) newOperation(o operation) *cobra.Command {
 	flags := cmd.Flags()
 	flags.BoolVar(&f.all, "all", false, "all that it is meant for")
 	flags.BoolVarP(&f.yes, "yes", "y", false, "don't ask")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "do nothing: tell what would happen to an order, or how many are selected")
 	flags.StringVar(&f.by, "by", userName(), "who does it; kept in the orders' histories")
 	flags.StringVar(&f.reason, "reason", "", "why; kept in the orders' histories")
 	if o.flags != nil {
@@ -151,13 +161,21 @@ func (a *app) newOperation(o operation) *cobra.Command {
 	return cmd
 }
 
-// operate does something to one order, and prints it.
-func (a *app) operate(ctx context.Context, c *api, id string, action *adminv1.Action) error {
+// operate does something to one order, and prints it; of a dry run, the events that there would be.
+func (a *app) operate(ctx context.Context, c *api, r *adminv1.OperateRequest) error {
 	ctx, cancel := a.bound(ctx)
 	defer cancel()
-	answer, err := c.admin.Operate(ctx, &adminv1.OperateRequest{Id: id, Action: action})
-	if err != nil {
+	answer, err := c.admin.Operate(ctx, r)
+	switch {
+	case err != nil:
 		return err
+	case r.GetDryRun():
+		t := a.newEventTable()
+		if err := a.printEvents(t, answer.GetEvents()); err != nil {
+			return err
+		}
+		fmt.Fprintf(a.stderr, "nothing was done; the order would be %s\n", statusWord(answer.GetOrder().GetStatus()))
+		return t.end()
 	}
 	return a.printOrder(answer.GetOrder())
 }
@@ -234,23 +252,29 @@ func (a *app) printOutcome(t *table, o *adminv1.Outcome) error {
 	return nil
 }
 
-// confirm counts the orders that are selected, and asks whether to go on.
-func (a *app) confirm(ctx context.Context, c *api, request *adminv1.OperateAllRequest) (bool, error) {
+// count returns how many orders are selected.
+func (a *app) count(ctx context.Context, c *api, request *adminv1.OperateAllRequest) (int64, error) {
 	stream, err := c.admin.OperateAll(ctx, &adminv1.OperateAllRequest{
 		Selection: request.GetSelection(), Action: request.GetAction(), All: request.GetAll(), DryRun: true,
 	})
 	if err != nil {
-		return false, err
+		return 0, err
 	}
 	answer, err := stream.Recv()
-	if err != nil {
-		return false, err //nolint:wrapcheck // it is the node's answer
-	}
-	if answer.GetSelected() == 0 {
+	return answer.GetSelected(), err //nolint:wrapcheck // it is the node's answer
+}
+
+// confirm counts the orders that are selected, and asks whether to go on.
+func (a *app) confirm(ctx context.Context, c *api, request *adminv1.OperateAllRequest) (bool, error) {
+	selected, err := a.count(ctx, c, request)
+	switch {
+	case err != nil:
+		return false, err
+	case selected == 0:
 		fmt.Fprintln(a.stderr, "no order is selected")
 		return false, nil
 	}
-	fmt.Fprintf(a.stderr, "%s selected. Go on? [y/N] ", some(answer.GetSelected(), "order is", "orders are"))
+	fmt.Fprintf(a.stderr, "%s selected. Go on? [y/N] ", some(selected, "order is", "orders are"))
 	line, err := bufio.NewReader(a.stdin).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return false, fmt.Errorf("read the answer: %w", err)
