@@ -153,7 +153,7 @@ func (a admin) dryRun(ctx context.Context, id messages.OrderID, cmd workflow.Com
 	size := proto.Size(out)
 	for i, ev := range events[:min(len(events), dryRunEvents)] {
 		told := historyEvent(ev, h.tasks)
-		told.Version = uint64(before) + uint64(i) + 1 //nolint:gosec // at most 1000
+		told.Version = uint64(before) + uint64(i) + 1
 		if size+len(told.GetData()) > pageBytes {
 			told.Data = nil
 		}

@@ -261,7 +261,7 @@ func (a *app) count(ctx context.Context, c *api, request *adminv1.OperateAllRequ
 		return 0, err
 	}
 	answer, err := stream.Recv()
-	return answer.GetSelected(), err //nolint:wrapcheck // it is the node's answer
+	return answer.GetSelected(), err
 }
 
 // confirm counts the orders that are selected, and asks whether to go on.
