@@ -29,6 +29,12 @@ BUF_GENERATE := PATH="$(TOOLS):$$PATH" $(BUF) generate
 GENERATORS   := $(BUF) $(PROTOC_GEN_GO) $(PROTOC_GEN_GO_GRPC)
 PROTO_IMAGE  := proto/image.binpb
 
+# What "holdfast version" tells. The checkout may belong to somebody else, and need not be a clone.
+GIT      := git -c safe.directory='*'
+VERSION  := $(shell $(GIT) describe --tags --always --dirty 2>/dev/null)
+REVISION := $(shell $(GIT) rev-parse HEAD 2>/dev/null)
+LDFLAGS  := -X main.builtVersion=$(VERSION) -X main.builtRevision=$(REVISION)
+
 .PHONY: help build demo test lint bench verify fuzz ci generate check-generated proto-image fmt tools clean
 
 help: ## List the targets
@@ -37,7 +43,7 @@ help: ## List the targets
 
 build: ## Build the binaries into bin/
 	@mkdir -p bin
-	@$(GO) build -o bin/ ./cmd/holdfast ./scenarios/telecom
+	@$(GO) build -ldflags "$(LDFLAGS)" -o bin/ ./cmd/holdfast ./scenarios/telecom
 
 demo: build ## Run real work orders through a node and six adapter processes, and check the result
 	@bin/telecom demo $(ARGS)

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"golang.org/x/mod/semver"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/holdfast-run/holdfast/actors"
 	"github.com/holdfast-run/holdfast/actors/dispatch"
@@ -164,11 +166,23 @@ func (c *connection) serve(st adapterConn, first *adapterv1.ConnectRequest) erro
 		c.start(func() error { return c.read(st, first) }),
 		c.start(func() error { return c.write(st) }),
 	)
-	log.Info("adapter disconnected", "reason", fmt.Sprint(err))
+	log.Info("adapter disconnected", "reason", whyDisconnected(err))
 	if err != nil {
 		return c.fail(err)
 	}
 	return nil
+}
+
+// whyDisconnected says for people why a stream has ended. gRPC knows of a connection that is gone only that its context is.
+func whyDisconnected(err error) string {
+	switch {
+	case err == nil:
+		return "the adapter has left"
+	case errors.Is(err, context.Canceled), status.Code(err) == codes.Canceled:
+		return "the connection is gone: the adapter's process has ended, or the network has failed"
+	default:
+		return err.Error()
+	}
 }
 
 // start runs one half of a stream. It ends at the latest when the stream does, which is when serve has returned.

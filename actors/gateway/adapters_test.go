@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -69,6 +70,49 @@ func TestHello(t *testing.T) {
 			}
 		}
 	})
+}
+
+// lines is a log that is kept.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// The log says in words what became of an adapter.
+func TestWhyAnAdapterIsGone(t *testing.T) {
+	t.Parallel()
+	for want, leave := range map[string]func(*node, *adapter){
+		"the adapter has left":   func(_ *node, a *adapter) { _ = a.CloseSend() },
+		"the connection is gone": func(n *node, _ *adapter) { _ = n.conn.Close() },
+		"nothing was heard from": func(*node, *adapter) { time.Sleep(time.Minute) },
+		"node is stopping":       func(n *node, _ *adapter) { n.server.Drain() },
+	} {
+		t.Run(want, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var log lines
+				n := start(t, func(s *settings) { s.log = &log })
+				leave(n, n.connect(1))
+				settle()
+				if got := log.String(); !strings.Contains(got, "adapter disconnected") || !strings.Contains(got, want) ||
+					strings.Contains(got, "context canceled") {
+					t.Errorf("the log says\n%s", got)
+				}
+			})
+		})
+	}
 }
 
 // An adapter that falls silent is disconnected; one that is only slow to read is not, until it falls silent too.

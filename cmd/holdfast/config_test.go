@@ -1,7 +1,9 @@
 package main
 
 import (
+	"fmt"
 	"io"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -81,6 +83,29 @@ func TestSettingsMistakes(t *testing.T) {
 
 func TestVersion(t *testing.T) {
 	t.Parallel()
+	noted := func(version string, settings ...string) *debug.BuildInfo {
+		info := &debug.BuildInfo{Main: debug.Module{Version: version}}
+		for i := 0; i < len(settings); i += 2 {
+			info.Settings = append(info.Settings, debug.BuildSetting{Key: settings[i], Value: settings[i+1]})
+		}
+		return info
+	}
+	for _, tt := range []struct {
+		info                      *debug.BuildInfo
+		linked, revision          string
+		version, commit, modified string
+	}{
+		{nil, "", "", "development", "of an unknown commit", "false"},
+		{noted("(devel)"), "", "", "development", "of an unknown commit", "false"},
+		{noted("(devel)"), "v1.0.0-3-gabc123-dirty", "abc123def", "v1.0.0-3-gabc123-dirty", "abc123def", "true"},
+		{noted("v0.0.0-2026-abc", "vcs.revision", "abc", "vcs.modified", "true"), "", "", "v0.0.0-2026-abc", "abc", "true"},
+		{noted("v1.2.3"), "", "", "v1.2.3", "of an unknown commit", "false"},
+	} {
+		got := versionOf(tt.info, tt.linked, tt.revision)
+		if got.Version != tt.version || got.Revision != tt.commit || fmt.Sprint(got.Modified) != tt.modified {
+			t.Errorf("%+v: %+v", tt, got)
+		}
+	}
 	f := &fake{t: t}
 	if got := f.run("version"); got.status != 0 || !strings.HasPrefix(got.stdout, "holdfast ") {
 		t.Errorf("%+v", got)

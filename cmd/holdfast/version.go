@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -37,23 +38,40 @@ func newVersion(a *app) *cobra.Command {
 	}
 }
 
-// version reads what the Go toolchain noted when it built the binary.
+// builtVersion and builtRevision are set by the linker ("make build"): what git calls the commit, and its hash. The Go
+// toolchain notes them by itself only if it may ask git.
+var builtVersion, builtRevision string
+
+// version tells what this binary was built from.
 func version() versionJSON {
+	info, _ := debug.ReadBuildInfo()
+	return versionOf(info, builtVersion, builtRevision)
+}
+
+// versionOf tells it from what the toolchain noted, and from what the linker was told.
+func versionOf(info *debug.BuildInfo, linked, revision string) versionJSON {
 	v := versionJSON{
-		Version: "unknown", Revision: "no revision", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH,
+		Version: linked, Revision: revision, Modified: strings.HasSuffix(linked, "-dirty"),
+		Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH,
 	}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return v
-	}
-	v.Version = info.Main.Version
-	for _, s := range info.Settings {
-		switch s.Key {
-		case "vcs.revision":
-			v.Revision = s.Value
-		case "vcs.modified":
-			v.Modified = s.Value == "true"
+	if info != nil {
+		for _, s := range info.Settings {
+			switch s.Key {
+			case "vcs.revision":
+				v.Revision = s.Value
+			case "vcs.modified":
+				v.Modified = s.Value == "true"
+			}
 		}
+		if v.Version == "" && info.Main.Version != "(devel)" {
+			v.Version = info.Main.Version
+		}
+	}
+	if v.Version == "" {
+		v.Version = "development"
+	}
+	if v.Revision == "" {
+		v.Revision = "of an unknown commit"
 	}
 	return v
 }
