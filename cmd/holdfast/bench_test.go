@@ -35,7 +35,7 @@ func TestBench(t *testing.T) {
 				t.Skipf("bench refuses the file system of the temporary folder (%v)", err)
 			}
 			var stdout, stderr bytes.Buffer
-			a := &app{stdout: &stdout, stderr: &stderr, environ: os.Environ}
+			a := &app{stdout: &stdout, stderr: &stderr, environ: os.Environ, terminal: noTerminal}
 			args = append([]string{"bench", "-o", "json", "--duration", "1s", "--dir", dir}, args...)
 			if code := run(t.Context(), a, args); code != exitOK || stderr.Len() > 0 {
 				t.Fatalf("exit %d: %s", code, stderr.String())
@@ -76,7 +76,7 @@ func TestBenchUsage(t *testing.T) {
 		{"more"},
 	} {
 		var stdout, stderr bytes.Buffer
-		a := &app{stdout: &stdout, stderr: &stderr, environ: func() []string { return nil }}
+		a := &app{stdout: &stdout, stderr: &stderr, environ: func() []string { return nil }, terminal: noTerminal}
 		if code := run(t.Context(), a, append([]string{"bench"}, args...)); code != exitUsage || stdout.Len() > 0 {
 			t.Errorf("%v: exit %d, %s%s", args, code, stdout.String(), stderr.String())
 		}
@@ -91,7 +91,7 @@ func TestBenchOnMemory(t *testing.T) {
 		t.Skipf("%s is not in memory (%v)", shm, err)
 	}
 	var stdout, stderr bytes.Buffer
-	a := &app{stdout: &stdout, stderr: &stderr, environ: func() []string { return nil }}
+	a := &app{stdout: &stdout, stderr: &stderr, environ: func() []string { return nil }, terminal: noTerminal}
 	code := run(t.Context(), a, []string{"bench", "--dir", shm})
 	if code != exitError || !strings.Contains(stderr.String(), "is on a tmpfs") {
 		t.Errorf("exit %d: %s", code, stderr.String())

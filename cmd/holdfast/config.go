@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/knadh/koanf/parsers/yaml"
@@ -120,7 +121,40 @@ func setFlag(flags *pflag.FlagSet, f *pflag.Flag, value any) error {
 	if _, isMap := value.(map[string]any); isMap || value == nil {
 		return fmt.Errorf("--%s takes a value, not a section", f.Name)
 	}
-	return flags.Set(f.Name, fmt.Sprint(value)) //nolint:wrapcheck // it names flag and value
+	text := fmt.Sprint(value)
+	if err := flags.Set(f.Name, text); err != nil {
+		return errors.New(whyInvalid(f, text, errors.Unwrap(err))) //nolint:err113 // for people
+	}
+	return nil
+}
+
+// flagError says in words why a flag can't be read.
+func flagError(err error) error {
+	invalid, ok := errors.AsType[*pflag.InvalidValueError](err)
+	if !ok {
+		return err
+	}
+	return fmt.Errorf("--%s %s", invalid.GetFlag().Name, whyInvalid(invalid.GetFlag(), invalid.GetValue(), invalid.Unwrap()))
+}
+
+// whyInvalid says why a value can't be that of a flag.
+func whyInvalid(f *pflag.Flag, text string, err error) string {
+	kind := f.Value.Type()
+	number, isNumber := errors.AsType[*strconv.NumError](err)
+	switch {
+	case kind == "duration":
+		return fmt.Sprintf("%q is no duration: give a number with a unit, such as 500ms, 30s or 1h30m", text)
+	case kind == "bool":
+		return fmt.Sprintf("%q is neither true nor false", text)
+	case isNumber && errors.Is(number, strconv.ErrRange):
+		return text + " is too large or too small"
+	case isNumber && strings.HasPrefix(kind, "float"):
+		return fmt.Sprintf("%q is no number", text)
+	case isNumber:
+		return fmt.Sprintf("%q is no whole number", text)
+	default:
+		return err.Error()
+	}
 }
 
 // checkKeys refuses keys of the configuration file that mean nothing to any command.

@@ -24,7 +24,9 @@ func configured(t *testing.T, config string, environ []string, args ...string) (
 	t.Helper()
 	f := &fake{t: t}
 	p := &probe{}
-	a := &app{stderr: io.Discard, stdout: io.Discard, environ: func() []string { return environ }}
+	a := &app{
+		stderr: io.Discard, stdout: io.Discard, environ: func() []string { return environ }, terminal: noTerminal,
+	}
 	root := newRoot(a)
 	cmd := &cobra.Command{Use: "probe", RunE: func(*cobra.Command, []string) error { return nil }}
 	flags := cmd.Flags()

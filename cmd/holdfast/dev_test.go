@@ -44,7 +44,7 @@ func startDev(t *testing.T, environ []string, args ...string) *devRun {
 		"--live-every", "5ms", "--live-timeout", "500ms", "--live-failures", "1",
 	}, args...)
 	go func() {
-		d.status <- run(ctx, &app{stdout: d.stdout, stderr: d.stderr, environ: func() []string { return environ }}, args)
+		d.status <- run(ctx, &app{stdout: d.stdout, stderr: d.stderr, environ: func() []string { return environ }, terminal: noTerminal}, args)
 	}()
 	t.Cleanup(cancel)
 	return d

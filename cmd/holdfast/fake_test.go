@@ -207,6 +207,9 @@ func (f *fake) serve() string {
 	return l.Addr().String()
 }
 
+// noTerminal is behind an output that goes to a file or pipe.
+func noTerminal(io.Writer) int { return 0 }
+
 // outcome is what came of a command.
 type outcome struct {
 	status         int

@@ -29,80 +29,128 @@ func newNode(a *app) *cobra.Command {
 			})
 		},
 	}
-	nodeFlags(cmd.Flags(), &c)
+	a.addGroups(cmd, nodeFlags(&c))
 	var names []string
 	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
 	setting(cmd.Flags(), names...)
 	return cmd
 }
 
-// nodeFlags are the settings of a node. A limit of 0 stands for its default, which the text tells.
-func nodeFlags(f *pflag.FlagSet, c *nodeConfig) {
+// nodeFlags are the settings of a node by their purpose, those that are needed most first. One that is 0 stands for its
+// default, which the text tells.
+func nodeFlags(c *nodeConfig) []flagGroup {
+	var groups []flagGroup
+	for _, g := range []struct {
+		title string
+		add   func(*pflag.FlagSet, *nodeConfig)
+	}{
+		{"Where it works", placeFlags},
+		{"What clients may submit", submissionFlags},
+		{"Connections, and what is sent to clients", connectionFlags},
+		{"Adapters, and tasks that wait for them", adapterFlags},
+		{"Bounds of single orders", orderFlags},
+		{"Memory", memoryFlags},
+		{"Disk", diskFlags},
+		{"When something fails", failureFlags},
+	} {
+		flags := pflag.NewFlagSet(g.title, pflag.ContinueOnError)
+		flags.SortFlags = false
+		g.add(flags, c)
+		groups = append(groups, flagGroup{g.title, flags})
+	}
+	return groups
+}
+
+func placeFlags(f *pflag.FlagSet, c *nodeConfig) {
 	f.StringVar(&c.Data, "data", "data", "`directory` of the journal")
 	f.StringVar(&c.Listen, "listen", "127.0.0.1:7460", "`address` of the API, for clients and adapters")
 	f.StringVar(&c.Admin, "admin-listen", defaultAdmin, "`address` of the administration: /livez /readyz /metrics")
 	f.BoolVar(&c.Profiles, "profiles", false, "serve profiles for developers at /debug/pprof of the administration")
-	f.Int64Var(&c.Memory, "memory", 640<<20, "heap in `bytes` near which garbage is collected more often, at the cost of CPU")
 	f.DurationVar(&c.DrainTimeout, "drain-timeout", 5*time.Second, "how long calls may take to end when the node stops")
+}
 
+func submissionFlags(f *pflag.FlagSet, c *nodeConfig) {
 	g := &c.Gateway
-	f.IntVar(&g.MaxInput, "max-input", 0, "longest input of an order, in bytes (1 MiB)")
-	f.IntVar(&g.MaxOutput, "max-output", 0, "longest output of an activity, in bytes (1 MiB)")
-	f.IntVar(&g.MaxDepth, "max-depth", 0, "deepest nesting of inputs and outputs (64)")
-	f.IntVar(&g.MaxLabels, "max-labels", 0, "most labels of an order (16)")
-	f.IntVar(&g.MaxKey, "max-key", 0, "longest order key, in bytes (256)")
-	f.IntVar(&g.StreamWindow, "stream-window", 0, "most orders of one stream without their last answer (16384)")
-	f.IntVar(&g.Accepting, "accepting", 0,
-		fmt.Sprintf("most orders that wait to become durable, a quarter of it only for priorities from %d on (32768)", messages.Interactive))
 	f.Float64Var(&g.ClientRate, "client-rate", 0, "most orders that a client may submit in a second (0: any number)")
 	f.IntVar(&g.ClientBurst, "client-burst", 0, "most orders that a client may submit at once, with --client-rate (those of a second)")
 	f.IntVar(&g.Clients, "max-clients", 0, "most clients that are told apart for --client-rate; more share the limit of one (10000)")
+	f.IntVar(&g.Accepting, "accepting", 0,
+		fmt.Sprintf("most orders that wait to become durable, a quarter of it only for priorities from %d on (32768)", messages.Interactive))
+	f.IntVar(&g.StreamWindow, "stream-window", 0, "most orders of one stream without their last answer (16384)")
+	sizeVar(f, &g.MaxInput, "max-input", "longest input of an order (1MiB)")
+	sizeVar(f, &g.MaxOutput, "max-output", "longest output of an activity (1MiB)")
+	f.IntVar(&g.MaxDepth, "max-depth", 0, "deepest nesting of inputs and outputs (64)")
+	f.IntVar(&g.MaxLabels, "max-labels", 0, "most labels of an order (16)")
+	sizeVar(f, &g.MaxKey, "max-key", "longest order key (256 bytes)")
+}
+
+func connectionFlags(f *pflag.FlagSet, c *nodeConfig) {
+	g := &c.Gateway
 	f.IntVar(&g.Connections, "max-connections", 0,
 		"most connections to the public address (10000, but no more than leaves file descriptors for the journal and the administration)")
 	f.IntVar(&g.Streams, "max-streams", 0, "most calls and streams of one connection at once; further ones wait in the client (1000)")
-	f.IntVar(&g.Headers, "max-headers", 0, "longest metadata of a call or stream, in bytes (16 KiB)")
-	f.Int64Var(&g.Unsent, "unsent", 0,
-		"most bytes of answers that were read for clients and not sent to them yet; beyond it, reads wait (64 MiB)")
+	sizeVar(f, &g.Headers, "max-headers", "longest metadata of a call or stream (16KiB)")
+	sizeVar(f, &g.Unsent, "unsent",
+		"most bytes of answers that were read for clients and not sent to them yet; beyond it, reads wait (64MiB)")
 	f.DurationVar(&g.SlowReader, "slow-reader", 0,
 		"how long a client may leave an answer unread while others wait for room; then its connection is closed (30s)")
-	f.DurationVar(&g.Heartbeat, "heartbeat", 0, "how often an adapter shows that it lives; three times silent, it counts as dead (5s)")
+}
 
+func adapterFlags(f *pflag.FlagSet, c *nodeConfig) {
 	e := &c.Engine
-	f.IntVar(&e.Workflow.Steps, "steps", 0, "most tasks entered in one commit (200)")
-	f.IntVar(&e.Workflow.Bytes, "commit-bytes", 0, "about how much one order puts into one commit, in bytes (1 MiB)")
-	f.Uint64Var((*uint64)(&e.Workflow.Events), "max-events", 0, "longest history of an order, in events; a longer one faults it (1000000)")
-	f.IntVar(&e.Workflow.Depth, "max-nesting", 0, "most orders above a child order (16)")
-	f.IntVar(&e.Workflow.Deeds, "max-deeds", 0, "most activities of one order that could be undone; one more faults it (10000)")
-	f.DurationVar(&e.Workflow.RetryPause, "retry-pause", 0, "least time from an error to the retry (100ms)")
-	f.IntVar(&e.Workflow.Loops, "loops", 0,
-		"how often an order may retry or jump back in its tasks without waiting, before it is slowed down (10000)")
-	f.DurationVar(&e.Workflow.LoopPause, "loop-pause", 0, "how long an order that is slowed down waits each time (1s)")
-	f.DurationVar(&e.Workflow.StopGrace, "stop-grace", 0, "how long a cancelled order waits for an activity under way (30s)")
-	f.IntVar(&e.Mailbox, "mailbox", 0, "most messages that wait for one order (1000)")
-	f.IntVar(&e.PartitionMailbox, "partition-mailbox", 0,
-		fmt.Sprintf("most messages that wait for one of the %d partitions (20000)", messages.Partitions))
-	f.Int64Var(&e.QueueBytes, "queue", 0,
-		"memory in bytes for the tasks of one activity and priority that wait for adapters; more wait on disk (4 MiB)")
+	f.DurationVar(&c.Gateway.Heartbeat, "heartbeat", 0, "how often an adapter shows that it lives; three times silent, it counts as dead (5s)")
+	f.DurationVar(&e.Grace, "adapter-grace", 0, "how long tasks wait for a lost adapter to come back (1s)")
+	f.DurationVar(&e.LedgerGrace, "ledger-grace", 0, "the same for activities that are not idempotent (1m)")
+	sizeVar(f, &e.QueueBytes, "queue",
+		"memory for the tasks of one activity and priority that wait for adapters; more wait on disk (4MiB)")
 	f.DurationVar(&e.AgeAfter, "age-after", 0,
 		"how long a task waits for an adapter before it gets a share of what is sent, whatever its priority (5m)")
-	f.Int64Var(&e.ResidentBytes, "resident", 0,
-		"memory in bytes for orders, about; beyond it those that had nothing to do for longest leave it (256 MiB)")
+	f.DurationVar(&e.Workflow.StopGrace, "stop-grace", 0, "how long a cancelled order waits for an activity under way (30s)")
+}
+
+func orderFlags(f *pflag.FlagSet, c *nodeConfig) {
+	w := &c.Engine.Workflow
+	f.Uint64Var((*uint64)(&w.Events), "max-events", 0, "longest history of an order, in events; a longer one faults it (1000000)")
+	f.IntVar(&w.Depth, "max-nesting", 0, "most orders above a child order (16)")
+	f.IntVar(&w.Deeds, "max-deeds", 0, "most activities of one order that could be undone; one more faults it (10000)")
+	f.DurationVar(&w.RetryPause, "retry-pause", 0, "least time from an error to the retry (100ms)")
+	f.IntVar(&w.Loops, "loops", 0,
+		"how often an order may retry or jump back in its tasks without waiting, before it is slowed down (10000)")
+	f.DurationVar(&w.LoopPause, "loop-pause", 0, "how long an order that is slowed down waits each time (1s)")
+	f.IntVar(&w.Steps, "steps", 0, "most tasks entered in one commit (200)")
+	sizeVar(f, &w.Bytes, "commit-bytes", "about how much one order puts into one commit (1MiB)")
+	f.IntVar(&c.Engine.Mailbox, "mailbox", 0, "most messages that wait for one order (1000)")
+}
+
+func memoryFlags(f *pflag.FlagSet, c *nodeConfig) {
+	e := &c.Engine
+	c.Memory = 640 << 20
+	sizeVar(f, &c.Memory, "memory", "heap near which garbage is collected more often, at the cost of CPU")
+	sizeVar(f, &e.ResidentBytes, "resident",
+		"memory for orders, about; beyond it those that had nothing to do for longest leave it (256MiB)")
 	f.DurationVar(&e.Idle, "idle", 0, "how long an order stays in memory with nothing to do (30s)")
 	f.DurationVar(&e.LongWait, "long-wait", 0, "shortest wait for which an order leaves memory at once (5s)")
 	f.IntVar(&e.Waking, "waking", 0,
 		"most orders of one partition that are woken at once after a start, and as many because they are due (16)")
 	f.IntVar(&e.Dues, "dues", 0,
 		"of how many orders of one partition that wait for a time that is held in memory, about: those that come next (2048)")
+	f.IntVar(&e.PartitionMailbox, "partition-mailbox", 0,
+		fmt.Sprintf("most messages that wait for one of the %d partitions (20000)", messages.Partitions))
+}
+
+func diskFlags(f *pflag.FlagSet, c *nodeConfig) {
+	j := &c.Journal
+	f.Var(sizeValue[int64]{size: &j.LowWaterBytes, none: true}, "low-water",
+		"free disk space below which no orders are accepted; -1: none (1GiB)")
+	sizeVar(f, &j.MemTableBytes, "memtable", "size of the journal's table in memory (64MiB)")
+	sizeVar(f, &j.CacheBytes, "cache", "size of the journal's cache; the tables in memory count to it (192MiB)")
+}
+
+func failureFlags(f *pflag.FlagSet, c *nodeConfig) {
+	e := &c.Engine
+	f.DurationVar(&e.TryAgain, "try-again", 0, "how long what failed, such as a commit, is left alone before it is tried again (5s)")
 	f.IntVar(&e.Poison, "poison", 0, "how many times in a row an order may panic before it is faulted (3)")
 	f.IntVar(&e.PoisonFaults, "poison-faults", 0,
 		"most orders of one partition that are faulted so within a minute; beyond it, the partition is restarted (5)")
-	f.DurationVar(&e.TryAgain, "try-again", 0, "how long what failed, such as a commit, is left alone before it is tried again (5s)")
-	f.DurationVar(&e.Grace, "adapter-grace", 0, "how long tasks wait for a lost adapter to come back (1s)")
-	f.DurationVar(&e.LedgerGrace, "ledger-grace", 0, "the same for activities that are not idempotent (1m)")
 	f.DurationVar(&e.StuckAfter, "stuck-after", 0, "how long one turn of a loop may take before the node counts as stuck (8s)")
-
-	j := &c.Journal
-	f.Int64Var(&j.LowWaterBytes, "low-water", 0, "free disk space in bytes below which no orders are accepted; -1: none (1 GiB)")
-	f.Int64Var(&j.MemTableBytes, "memtable", 0, "size of the journal's table in memory, in bytes (64 MiB)")
-	f.Int64Var(&j.CacheBytes, "cache", 0, "size of the journal's cache, in bytes; the tables in memory count to it (192 MiB)")
 }

@@ -80,8 +80,7 @@ func jsonOrder(o *orderv1.Order) orderJSON {
 		ParentID: o.GetParentId(), AwaitedIDs: o.GetAwaitedIds(), Priority: o.GetPriority(), Labels: jsonLabels(o.GetLabels()),
 		Deadline: jsonTime(o.GetDeadline()), AcceptedAt: jsonTime(o.GetAcceptedAt()), EndedAt: jsonTime(o.GetEndedAt()),
 		EstimatedEnd: jsonTime(o.GetEstimatedEnd()), Waiting: jsonWaiting(o.GetWaiting()), Version: o.GetVersion(),
-		Input:  jsonValue(o.GetInput()),
-		Output: jsonValue(o.GetOutput()), Error: jsonProblem(o.GetError()),
+		Input: jsonValue(o.GetInput()), Output: jsonValue(o.GetOutput()), Error: jsonProblem(o.GetError()),
 	}
 }
 

@@ -446,7 +446,7 @@ func TestWrongUsage(t *testing.T) {
 		"order list --until 2201-01-01T00:00:00Z":                       "--until 2201-01-01T00:00:00Z is not between 1970 and 2200",
 		"order submit --definition a/b extra":                           `unknown command "extra"`,
 		"order submit --nonsense":                                       "unknown flag: --nonsense",
-		"order submit --priority high":                                  `invalid argument "high"`,
+		"order submit --priority high":                                  `--priority "high" is no whole number`,
 		"order get":                                                     "give one order id",
 		"order get a b":                                                 "give one order id",
 		"order list --status done":                                      `--status is "done", and must be one of pending, running`,

@@ -70,7 +70,8 @@ func newRoot(a *app) *cobra.Command {
 		},
 	}
 	asGroup(root)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{flagError(err)} })
+	a.setHelp(root)
 
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.configFile, "config", "", "YAML `file` with settings")
