@@ -70,7 +70,7 @@ func (a *app) describe(ctx context.Context, err error) (text string, exit int) {
 	case errors.As(err, &advice):
 		fmt.Fprintln(&b, clean(advice.advice))
 	case isRPC && ctx.Err() == nil:
-		if general := a.generalAdvice(st.Code()); general != "" {
+		if general := a.generalAdvice(st); general != "" {
 			fmt.Fprintln(&b, clean(general))
 		}
 	}
@@ -138,15 +138,19 @@ func describeDetails(b *strings.Builder, st *status.Status) {
 }
 
 // generalAdvice says what to do about an error that the command itself knows nothing about.
-func (a *app) generalAdvice(code codes.Code) string {
+func (a *app) generalAdvice(st *status.Status) string {
 	servers := strings.Join(a.client.asked, ", ")
-	switch code {
+	switch st.Code() {
 	case codes.Unavailable:
 		return "No node answers at " + servers + ". Start one with 'holdfast dev' or 'holdfast node', or say where they " +
 			"are with " + a.client.flag + " or HOLDFAST_" + strings.ToUpper(strings.TrimPrefix(a.client.flag, "--")) + "."
 	case codes.DeadlineExceeded:
 		return "Give it longer with --timeout."
 	case codes.ResourceExhausted:
+		if len(st.Details()) == 0 { // it isn't a node that says so, but gRPC itself: a message is too large
+			return "What was sent or answered is larger than the other side takes: the node's limits are its --max-input and " +
+				"--max-output, and what this client takes is 64 MiB."
+		}
 		return "The node has no room for it now. Try again later."
 	case codes.Unimplemented:
 		return "The node at " + servers + " doesn't know this call: it has another version than this client, or it is " +

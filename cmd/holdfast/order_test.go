@@ -270,6 +270,7 @@ func TestOrderWatchEndsForGood(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	f = setup(t)
+	f.holds(running())
 	f.orders.watch = func(_ *orderv1.WatchRequest, s grpc.ServerStreamingServer[orderv1.WatchResponse]) error {
 		<-s.Context().Done()
 		return s.Context().Err()
@@ -281,6 +282,7 @@ func TestOrderWatchEndsForGood(t *testing.T) {
 	f.orders.watch = func(*orderv1.WatchRequest, grpc.ServerStreamingServer[orderv1.WatchResponse]) error {
 		return failed(codes.Unavailable, "starting")
 	}
+	f.orders.get = func(*orderv1.GetRequest) (*orderv1.GetResponse, error) { return nil, failed(codes.Unavailable, "starting") }
 	got := f.run("order", "watch", orderID, "--reconnect", "1ns")
 	if got.status != 1 || !strings.Contains(got.stderr, "holdfast: no node answered for 1ns: starting (UNAVAILABLE)\n") {
 		t.Errorf("%+v", got)
@@ -423,9 +425,25 @@ func TestOrderSubmitAndWait(t *testing.T) {
 	f.watched(failed(codes.DataLoss, "disk"))
 	f.orders.get = func(*orderv1.GetRequest) (*orderv1.GetResponse, error) { return nil, errors.New("not asked") }
 	got = wait("-q")
-	if got.status != 1 || !strings.Contains(got.stderr, "The order was accepted, and goes on.") {
-		t.Errorf("%+v", got)
+	got.want(t, 1, "", "holdfast: disk (DATA_LOSS)\nThe order was accepted. How it stands now is not known. "+
+		"Ask with: holdfast order get "+orderID+"\n")
+
+	// It can't be watched, but what became of it can be told.
+	f.holds(running())
+	wait("-q").want(t, 1, "", "holdfast: disk (DATA_LOSS)\nThe order was accepted. It is running, after 1 events, and goes on. "+
+		"Watch the rest with: holdfast order watch "+orderID+" --from 2\n")
+	f.holds(ended(orderv1.Status_STATUS_COMPLETED))
+	wait("-q").want(t, 0, completedJSON, "holdfast: the order has ended, but its progress can't be shown: disk (DATA_LOSS)\n")
+	f.holds(ended(orderv1.Status_STATUS_FAULTED))
+	wait("-q").want(t, 3, faultedJSON, "holdfast: the order has ended, but its progress can't be shown: disk (DATA_LOSS)\n")
+	f.run("order", "watch", orderID, "-o", "json", "--from", "2").want(t, 1, strings.SplitAfterN(eventsJSON, "\n", 3)[1],
+		"holdfast: disk (DATA_LOSS)\nIt has ended, and is faulted. See what came of it with: holdfast order get "+orderID+"\n")
+
+	// A repeated submission of what has ended needs no watching.
+	f.orders.submit = func(context.Context, *orderv1.SubmitRequest) (*orderv1.SubmitResponse, error) {
+		return &orderv1.SubmitResponse{Order: ended(orderv1.Status_STATUS_COMPLETED)}, nil
 	}
+	wait("-q").want(t, 0, completedJSON, "")
 }
 
 func TestWrongUsage(t *testing.T) {

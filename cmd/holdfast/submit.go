@@ -165,6 +165,9 @@ func (a *app) submit(ctx context.Context, work *orderv1.WorkOrder, wait, quiet b
 	if !wait {
 		return a.printOrder(order)
 	}
+	if quiet && hasEnded(order.GetStatus()) { // it was submitted before
+		return a.printEnd(order)
+	}
 	show := a.newProgress(order.GetId(), quiet)
 	order, err = c.follow(ctx, following{
 		id: order.GetId(), from: 1, reconnect: a.client.reconnect,
@@ -172,9 +175,21 @@ func (a *app) submit(ctx context.Context, work *orderv1.WorkOrder, wait, quiet b
 		failed: func(err error) { show.pause(); a.tellRetry(err) },
 	})
 	show.end()
-	if err != nil {
-		return advise(err, "The order was accepted, and goes on. See how it fares with: holdfast order watch %s", work.GetId())
+	if err == nil {
+		return a.printEnd(order)
 	}
+	order, known := c.known(ctx, work.GetId())
+	if !hasEnded(order.GetStatus()) {
+		return advise(err, "The order was accepted. %s", known)
+	}
+	if st, isRPC := rpcStatus(err); isRPC {
+		fmt.Fprintln(a.stderr, "holdfast: the order has ended, but its progress can't be shown: "+textStatus(st))
+	}
+	return a.printEnd(order)
+}
+
+// printEnd prints an order that has ended, and makes the exit status of that.
+func (a *app) printEnd(order *orderv1.Order) error {
 	if err := a.printOrder(order); err != nil {
 		return err
 	}

@@ -42,7 +42,7 @@ func newOrderWatch(a *app) *cobra.Command {
 				},
 			})
 			if err != nil {
-				return err
+				return a.adviseOnWatch(ctx, c, args[0], err)
 			}
 			return endOf(order)
 		},
@@ -75,6 +75,39 @@ func endOf(order *orderv1.Order) error {
 		return nil
 	}
 	return endedError(order.GetStatus())
+}
+
+// adviseOnWatch says what is known of an order that can't be watched any more.
+func (a *app) adviseOnWatch(ctx context.Context, c *api, id string, err error) error {
+	st, isRPC := rpcStatus(err)
+	if errors.Is(err, errPrint) || errors.Is(ctx.Err(), context.Canceled) || isRPC && st.Code() == codes.NotFound {
+		return err
+	}
+	_, known := c.known(ctx, id)
+	return advise(err, "%s", known)
+}
+
+// knownTimeout bounds the asking for what is known of an order once the time for its watching is over.
+const knownTimeout = 3 * time.Second
+
+// known asks how an order stands that could not be watched to its end, and says what is known of it; the order is nil if that is
+// nothing.
+func (c *api) known(ctx context.Context, id string) (*orderv1.Order, string) {
+	if errors.Is(ctx.Err(), context.Canceled) { // nobody waits any more
+		return nil, "See how it fares with: holdfast order watch " + id
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), knownTimeout)
+	defer cancel()
+	answer, err := c.orders.Get(ctx, &orderv1.GetRequest{Id: id})
+	if err != nil {
+		return nil, "How it stands now is not known. Ask with: holdfast order get " + id
+	}
+	o := answer.GetOrder()
+	if hasEnded(o.GetStatus()) {
+		return o, fmt.Sprintf("It has ended, and is %s. See what came of it with: holdfast order get %s", statusWord(o.GetStatus()), id)
+	}
+	return o, fmt.Sprintf("It is %s, after %d events, and goes on. Watch the rest with: holdfast order watch %s --from %d",
+		statusWord(o.GetStatus()), o.GetVersion(), id, o.GetVersion()+1)
 }
 
 // following is how to follow an order to its end.
