@@ -184,9 +184,13 @@ func (e *Engine) DefinitionRows(namespace string) []*journalv1.DefinitionRow {
 			rows = append(rows, x.row)
 		}
 	}
-	slices.SortFunc(rows, func(a, b *journalv1.DefinitionRow) int {
-		return cmp.Or(strings.Compare(a.GetNamespace(), b.GetNamespace()), strings.Compare(a.GetName(), b.GetName()),
-			semver.Compare("v"+a.GetVersion(), "v"+b.GetVersion()))
-	})
+	slices.SortFunc(rows, func(a, b *journalv1.DefinitionRow) int { return CompareDefinitions(refOf(a), refOf(b)) })
 	return rows
+}
+
+// CompareDefinitions tells whether a definition is before another one (negative), behind it (positive) or the same (0): by
+// namespace, name and version.
+func CompareDefinitions(a, b messages.DefinitionRef) int {
+	return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name),
+		semver.Compare("v"+a.Version, "v"+b.Version), strings.Compare(a.Version, b.Version))
 }

@@ -2,33 +2,59 @@ package gateway
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/holdfast-run/holdfast/actors"
 	"github.com/holdfast-run/holdfast/messages/adminv1"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 )
 
 // ListActivities implements adminv1.AdminServiceServer.
-func (a admin) ListActivities(context.Context, *adminv1.ListActivitiesRequest) (*adminv1.ListActivitiesResponse, error) {
-	out := &adminv1.ListActivitiesResponse{}
-	for _, s := range a.engine.Activities() {
-		status := &adminv1.ActivityStatus{
-			Activity: s.Name, Adapters: s.Adapters, Waiting: s.Waiting, InFlight: s.InFlight, Overflow: s.Overflow,
-			AgeSeconds: s.Age.Seconds(), RatePerSecond: s.Rate,
-		}
-		if l := s.Limit; l != nil {
-			status.Limit = &adminv1.ActivityLimit{
-				RatePerSecond: l.GetRate(), Concurrency: l.GetConcurrency(), SetAt: stamp(l.GetAt()), By: l.GetBy(), Reason: l.GetReason(),
-			}
-		}
-		out.Activities = append(out.Activities, status)
+func (a admin) ListActivities(_ context.Context, r *adminv1.ListActivitiesRequest) (*adminv1.ListActivitiesResponse, error) {
+	var m mistakes
+	limit := checkLimit(&m, "page_size", r.GetPageSize(), maxPage)
+	from, err := base64.RawURLEncoding.DecodeString(r.GetPageToken())
+	if err != nil {
+		m.add("page_token", notAToken)
+	}
+	if err := m.err(); err != nil {
+		return nil, a.fail(err)
+	}
+	all := a.engine.Activities()
+	i, _ := slices.BinarySearchFunc(all, string(from), func(s actors.ActivityStatus, name string) int {
+		return strings.Compare(s.Name, name)
+	})
+	all = all[i:]
+	var page []*adminv1.ActivityStatus
+	for _, s := range all[:min(limit, len(all))] {
+		page = append(page, activityStatus(s))
+	}
+	n := fit(page, pageBytes)
+	out := &adminv1.ListActivitiesResponse{Activities: page[:n]}
+	if n < len(all) {
+		out.NextPageToken = base64.RawURLEncoding.EncodeToString([]byte(all[n].Name))
 	}
 	return out, nil
+}
+
+func activityStatus(s actors.ActivityStatus) *adminv1.ActivityStatus {
+	status := &adminv1.ActivityStatus{
+		Activity: s.Name, Adapters: s.Adapters, Waiting: s.Waiting, InFlight: s.InFlight, Overflow: s.Overflow,
+		AgeSeconds: s.Age.Seconds(), RatePerSecond: s.Rate,
+	}
+	if l := s.Limit; l != nil {
+		status.Limit = &adminv1.ActivityLimit{
+			RatePerSecond: l.GetRate(), Concurrency: l.GetConcurrency(), SetAt: stamp(l.GetAt()), By: l.GetBy(), Reason: l.GetReason(),
+		}
+	}
+	return status
 }
 
 // maxActivity is the longest name of an activity that can be limited, in bytes.

@@ -331,11 +331,14 @@ func (c *connection) unusable(r *adapterv1.Result) error {
 }
 
 // clip shortens a text of an error that is too long to be kept.
-func clip(s string) string {
-	if len(s) <= maxText {
+func clip(s string) string { return clipTo(s, maxText) }
+
+// clipTo shortens a text that has more bytes than that.
+func clipTo(s string, most int) string {
+	if len(s) <= most {
 		return s
 	}
-	return strings.ToValidUTF8(s[:maxText], "") + "…"
+	return strings.ToValidUTF8(s[:most], "") + "…"
 }
 
 // failureOf fills what a failure does not say.

@@ -92,6 +92,16 @@ func send(st grpc.ServerStream, m proto.Message, c *claim) error {
 	return nil
 }
 
+// fit returns how many of the first items a page of about so many bytes has; one at least, if there is one.
+func fit[T proto.Message](items []T, bytes int) int {
+	for i, item := range items {
+		if bytes -= proto.Size(item) + eventOverhead; bytes < 0 {
+			return max(i, 1)
+		}
+	}
+	return len(items)
+}
+
 // large are the unary calls that read what may be large. An order's submission and what is done to one are not among them: they
 // never wait for those who read.
 var large = map[string]bool{ //nolint:gochecknoglobals // a table

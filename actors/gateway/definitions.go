@@ -3,15 +3,18 @@ package gateway
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
-	"strconv"
+	"slices"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/holdfast-run/holdfast/actors"
+	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/definitionv1"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
@@ -26,7 +29,7 @@ type definitions struct {
 
 // Validate implements definitionv1.DefinitionServiceServer.
 func (d definitions) Validate(_ context.Context, r *definitionv1.ValidateRequest) (*definitionv1.ValidateResponse, error) {
-	def, mistakes, warnings := d.engine.Check(r.GetDocument())
+	def, mistakes, warnings := d.examine(r.GetDocument())
 	out := &definitionv1.ValidateResponse{Mistakes: mistakes, Warnings: warnings}
 	if def != nil {
 		out.Definition = def.Ref.String()
@@ -36,7 +39,7 @@ func (d definitions) Validate(_ context.Context, r *definitionv1.ValidateRequest
 
 // Deploy implements definitionv1.DefinitionServiceServer.
 func (d definitions) Deploy(ctx context.Context, r *definitionv1.DeployRequest) (*definitionv1.DeployResponse, error) {
-	def, wrong, warnings := d.engine.Check(r.GetDocument())
+	def, wrong, warnings := d.examine(r.GetDocument())
 	what := "mistakes"
 	if len(wrong) == 0 && r.GetStrict() {
 		what, wrong = "warnings, and is refused because it is deployed strictly", warnings
@@ -62,6 +65,20 @@ func (d definitions) Deploy(ctx context.Context, r *definitionv1.DeployRequest) 
 	return &definitionv1.DeployResponse{Definition: definitionOf(row, false), Warnings: append(warnings, d.unoffered(def.Activities)...)}, nil
 }
 
+// maxMistake is the longest text of a mistake, in bytes, and the longest path.
+const maxMistake = 1 << 10
+
+// examine compiles a document. What it says of mistakes names parts of the document, which may be long.
+func (d definitions) examine(document []byte) (def *workflow.Definition, wrong, warnings []*definitionv1.Mistake) {
+	def, wrong, warnings = d.engine.Check(document)
+	for _, list := range [...][]*definitionv1.Mistake{wrong, warnings} {
+		for _, m := range list {
+			m.Path, m.Message = clipTo(m.GetPath(), maxMistake), clipTo(m.GetMessage(), maxMistake)
+		}
+	}
+	return def, wrong, warnings
+}
+
 func describe(m *definitionv1.Mistake) string {
 	if m.GetLine() == 0 {
 		return m.GetMessage()
@@ -69,10 +86,18 @@ func describe(m *definitionv1.Mistake) string {
 	return fmt.Sprintf("line %d, column %d: %s", m.GetLine(), m.GetColumn(), m.GetMessage())
 }
 
+// mostWarnings is how many warnings are told at once.
+const mostWarnings = 100
+
 // unoffered warns of activities that no adapter offers now.
 func (d definitions) unoffered(activities []string) []*definitionv1.Mistake {
 	var out []*definitionv1.Mistake
 	for _, a := range activities {
+		if len(out) == mostWarnings {
+			return append(out, &definitionv1.Mistake{
+				Severity: definitionv1.Severity_SEVERITY_WARNING, Message: "so it is with more activities",
+			})
+		}
 		if !d.catalog.offered(a) {
 			out = append(out, &definitionv1.Mistake{
 				Severity: definitionv1.Severity_SEVERITY_WARNING,
@@ -116,26 +141,49 @@ func (d definitions) List(_ context.Context, r *definitionv1.ListRequest) (*defi
 	if err := m.err(); err != nil {
 		return nil, d.fail(err)
 	}
-	from := 0
+	rows := d.engine.DefinitionRows(r.GetNamespace())
 	if t := r.GetPageToken(); t != "" {
-		var err error
-		if from, err = strconv.Atoi(t); err != nil || from < 0 {
+		from, err := fromToken(t)
+		if err != nil {
 			m.add("page_token", notAToken)
 			return nil, d.fail(m.err())
 		}
+		i, _ := slices.BinarySearchFunc(rows, from, func(row *journalv1.DefinitionRow, from messages.DefinitionRef) int {
+			return actors.CompareDefinitions(refOf(row), from)
+		})
+		rows = rows[i:]
 	}
-	out := &definitionv1.ListResponse{}
-	for i, row := range d.engine.DefinitionRows(r.GetNamespace()) {
-		if i < from {
-			continue
-		}
-		if len(out.GetDefinitions()) == limit {
-			out.NextPageToken = strconv.Itoa(i)
-			break
-		}
-		out.Definitions = append(out.Definitions, definitionOf(row, false))
+	var all []*definitionv1.Definition
+	for _, row := range rows[:min(limit, len(rows))] {
+		all = append(all, definitionOf(row, false))
+	}
+	n := fit(all, pageBytes)
+	out := &definitionv1.ListResponse{Definitions: all[:n]}
+	if n < len(rows) {
+		out.NextPageToken = toToken(refOf(rows[n]))
 	}
 	return out, nil
+}
+
+func refOf(row *journalv1.DefinitionRow) messages.DefinitionRef {
+	return messages.DefinitionRef{Namespace: row.GetNamespace(), Name: row.GetName(), Version: row.GetVersion()}
+}
+
+// toToken makes a token of the definition with which a page begins.
+func toToken(ref messages.DefinitionRef) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(ref.String()))
+}
+
+func fromToken(token string) (messages.DefinitionRef, error) {
+	raw, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil {
+		return messages.DefinitionRef{}, fmt.Errorf("decode the token: %w", err)
+	}
+	ref, err := messages.ParseDefinitionRef(string(raw))
+	if err != nil {
+		return messages.DefinitionRef{}, fmt.Errorf("decode the token: %w", err)
+	}
+	return ref, nil
 }
 
 func deployFailure(ref messages.DefinitionRef, err error) error {

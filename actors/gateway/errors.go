@@ -3,12 +3,14 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -84,12 +86,21 @@ func (s *Server) explain(err error) *failure {
 
 func (f *failure) Error() string { return f.message }
 
+// What an error has is sent as metadata, of which clients in some languages take 8 KiB.
+const (
+	// maxMessage is the longest message of an error, and maxField the longest description of a field at fault, in bytes.
+	maxMessage = 1 << 10
+	maxField   = 512
+	// maxFields is how much fields at fault may have together; further ones are counted.
+	maxFields = 3 << 10
+)
+
 // status makes the gRPC error.
 func (f *failure) status() error {
-	st := status.New(f.code, f.message)
+	st := status.New(f.code, clipTo(f.message, maxMessage))
 	details := []protoadapt.MessageV1{&errdetails.ErrorInfo{Reason: f.reason, Domain: domain}}
 	if len(f.fields) > 0 {
-		details = append(details, &errdetails.BadRequest{FieldViolations: f.fields})
+		details = append(details, &errdetails.BadRequest{FieldViolations: firstFields(f.fields)})
 	}
 	if f.retry > 0 {
 		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(f.retry)})
@@ -98,6 +109,24 @@ func (f *failure) status() error {
 		st = with
 	}
 	return st.Err()
+}
+
+// firstFields are as many of the fields at fault as an error has room for.
+func firstFields(all []*errdetails.BadRequest_FieldViolation) []*errdetails.BadRequest_FieldViolation {
+	var out []*errdetails.BadRequest_FieldViolation
+	bytes := 0
+	for i, f := range all {
+		short := &errdetails.BadRequest_FieldViolation{
+			Field: clipTo(f.GetField(), maxField), Description: clipTo(f.GetDescription(), maxField),
+		}
+		if bytes += proto.Size(short); i > 0 && bytes > maxFields {
+			return append(out, &errdetails.BadRequest_FieldViolation{
+				Field: "…", Description: fmt.Sprintf("there are %d more mistakes: mend these first", len(all)-i),
+			})
+		}
+		out = append(out, short)
+	}
+	return out
 }
 
 // fail turns an error into a gRPC error.

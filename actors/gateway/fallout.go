@@ -8,7 +8,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/holdfast-run/holdfast/actors/workflow"
+	"google.golang.org/protobuf/proto"
+
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adminv1"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
@@ -22,8 +23,9 @@ const (
 	mostGroups = 10_000
 	// selectPage is how many orders are read at once.
 	selectPage = 1000
-	// mostCompensable bounds what is told of one order.
-	mostCompensable = 1000
+	// mostTold bounds of how much of each kind is told of one order, and lateBytes late results, which have outputs.
+	mostTold  = 1000
+	lateBytes = 512 << 10
 	// mostIDs bounds a selection by ids.
 	mostIDs = 10_000
 )
@@ -158,6 +160,7 @@ func (a admin) ListFallout(ctx context.Context, r *adminv1.ListFalloutRequest) (
 			cmp.Compare(x.GetErrorTitle(), y.GetErrorTitle()), cmp.Compare(x.GetErrorDetail(), y.GetErrorDetail()))
 	})
 	out.Groups = out.GetGroups()[:min(len(out.GetGroups()), limit)]
+	out.Groups = out.GetGroups()[:fit(out.GetGroups(), pageBytes)]
 	return out, nil
 }
 
@@ -206,28 +209,39 @@ func (a admin) ShowFallout(ctx context.Context, r *adminv1.ShowFalloutRequest) (
 			out.Input = input.JSON()
 		}
 	}
-	for _, d := range s.InDoubt() {
+	doubts, undo := s.InDoubt(), s.Compensable()
+	out.MoreInDoubt, out.MoreCompensable = more(len(doubts)), more(len(undo))
+	for _, d := range doubts[:min(len(doubts), mostTold)] {
 		out.InDoubt = append(out.InDoubt, &adminv1.AttemptInDoubt{Task: d.Task, Key: d.Key, Attempt: d.Attempt})
 	}
-	out.Compensable, out.MoreCompensable = compensable(s)
-	h := newHistory(a.engine.Journal(), handle, 1)
-	err = h.read(ctx, func(int) bool { return true }, func(ev *orderv1.HistoryEvent) bool {
-		if ev.GetType() == lateResult {
-			out.LateResults = append(out.LateResults, ev)
-		}
-		return true
-	})
+	for _, c := range undo[:min(len(undo), mostTold)] {
+		out.Compensable = append(out.Compensable, &adminv1.Compensable{Task: c.Task, Key: c.Key, InDoubt: c.InDoubt})
+	}
+	out.LateResults, out.MoreLateResults, err = a.lateResults(ctx, handle)
 	if err != nil {
 		return nil, a.fail(err)
 	}
 	return out, nil
 }
 
-// compensable is what a cancellation with compensation would undo, and of how much more than that nothing is told.
-func compensable(s *workflow.State) (out []*adminv1.Compensable, more int64) {
-	all := s.Compensable()
-	for _, c := range all[:min(len(all), mostCompensable)] {
-		out = append(out, &adminv1.Compensable{Task: c.Task, Key: c.Key, InDoubt: c.InDoubt})
-	}
-	return out, int64(len(all) - len(out))
+// more is how many of so many are not told.
+func more(n int) int64 { return int64(max(n-mostTold, 0)) }
+
+// lateResults are the first results of an order that came after their tasks had been left, and how many more there are.
+func (a admin) lateResults(ctx context.Context, handle messages.Handle) (told []*orderv1.HistoryEvent, others int64, err error) {
+	bytes := 0
+	h := newHistory(a.engine.Journal(), handle, 1)
+	err = h.read(ctx, func(int) bool { return true }, func(ev *orderv1.HistoryEvent) bool {
+		if ev.GetType() != lateResult {
+			return true
+		}
+		bytes += proto.Size(ev) + eventOverhead
+		if len(told) > 0 && (bytes > lateBytes || len(told) == mostTold) {
+			others++
+		} else {
+			told = append(told, ev)
+		}
+		return true
+	})
+	return told, others, err
 }

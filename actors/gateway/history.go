@@ -22,7 +22,7 @@ const (
 	// pageBytes is about the most bytes of a page, but for one that has a single larger thing: clients take 4 MiB if they
 	// don't say otherwise.
 	pageBytes = 1 << 20
-	// eventOverhead is what a message takes for an event beside that itself.
+	// eventOverhead is what a message takes for an event, or the like, beside that itself.
 	eventOverhead = 5
 )
 

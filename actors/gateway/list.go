@@ -32,6 +32,9 @@ func (o orders) List(ctx context.Context, r *orderv1.ListRequest) (*orderv1.List
 	for _, f := range found {
 		out.Orders = append(out.Orders, listed(f.Row))
 	}
+	if n := fit(out.GetOrders(), pageBytes); n < len(found) {
+		out.Orders, next = out.GetOrders()[:n], found[n-1].Handle
+	}
 	if !next.IsZero() {
 		out.NextPageToken = base64.RawURLEncoding.EncodeToString(next[:])
 	}

@@ -216,7 +216,7 @@ func (b *bulk) operate(id string, cmd workflow.Command) error {
 		o := &adminv1.Outcome{Id: id}
 		if err != nil {
 			f := b.explain(err)
-			o.Code, o.Reason, o.Message = int32(f.code), f.reason, f.message //nolint:gosec // a code is small
+			o.Code, o.Reason, o.Message = int32(f.code), f.reason, clipTo(f.message, maxMessage) //nolint:gosec // a code is small
 		}
 		b.done <- o
 	})

@@ -195,7 +195,7 @@ func endedOf(s *workflow.State) *orderv1.Ended {
 func (s *submitStream) refusal(id string, err error) *orderv1.Submission {
 	f := s.explain(err)
 	s.metrics.Rejected(f.reason)
-	r := &orderv1.Refused{Code: int32(f.code), Message: f.message, Reason: f.reason} //nolint:gosec // a small number
+	r := &orderv1.Refused{Code: int32(f.code), Message: clipTo(f.message, maxMessage), Reason: f.reason} //nolint:gosec // a small number
 	if f.retry > 0 {
 		r.RetryAfter = durationpb.New(f.retry)
 	}

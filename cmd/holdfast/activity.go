@@ -39,11 +39,17 @@ func newAdapterList(a *app) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.call(cmd.Context(), a.dialAdmin, func(ctx context.Context, c *api) error {
-				answer, err := c.admin.ListActivities(ctx, &adminv1.ListActivitiesRequest{})
-				if err != nil {
-					return err
+				var all []*adminv1.ActivityStatus
+				for page := (&adminv1.ListActivitiesRequest{}); ; {
+					answer, err := c.admin.ListActivities(ctx, page)
+					if err != nil {
+						return err
+					}
+					all = append(all, answer.GetActivities()...)
+					if page.PageToken = answer.GetNextPageToken(); page.GetPageToken() == "" {
+						return a.printActivities(all)
+					}
 				}
-				return a.printActivities(answer.GetActivities())
 			})
 		},
 	}

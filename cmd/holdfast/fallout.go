@@ -110,7 +110,9 @@ type falloutJSON struct {
 	InDoubt     []doubtJSON     `json:"in_doubt"`
 	LateResults []eventJSON     `json:"late_results"`
 	Compensable []undoJSON      `json:"compensable"`
-	// MoreCompensable is how much more than that would be undone.
+	// How many more there are of each.
+	MoreInDoubt     int64 `json:"more_in_doubt"`
+	MoreLateResults int64 `json:"more_late_results"`
 	MoreCompensable int64 `json:"more_compensable"`
 }
 
@@ -168,10 +170,17 @@ func (a *app) printOneFallout(f *adminv1.ShowFalloutResponse) error {
 	for _, d := range f.GetInDoubt() {
 		t.row("in doubt", fmt.Sprintf("%s, attempt %d, key %s", d.GetTask(), d.GetAttempt(), d.GetKey()))
 	}
+	more := func(name string, n int64) {
+		if n > 0 {
+			t.row(name, fmt.Sprintf("and %d more: the history has them", n))
+		}
+	}
+	more("in doubt", f.GetMoreInDoubt())
 	for _, ev := range f.GetLateResults() {
 		t.row("late result", fmt.Sprintf("%s, attempt %d, key %s, at %s: %s",
 			ev.GetTask(), ev.GetAttempt(), ev.GetKey(), textTime(ev.GetAt()), eventDetail(ev)))
 	}
+	more("late result", f.GetMoreLateResults())
 	for _, c := range f.GetCompensable() {
 		what := fmt.Sprintf("%s, key %s", c.GetTask(), c.GetKey())
 		if c.GetInDoubt() {
@@ -179,17 +188,15 @@ func (a *app) printOneFallout(f *adminv1.ShowFalloutResponse) error {
 		}
 		t.row("would undo", what)
 	}
-	if more := f.GetMoreCompensable(); more > 0 {
-		t.row("would undo", fmt.Sprintf("%d more", more))
-	}
+	more("would undo", f.GetMoreCompensable())
 	return t.end()
 }
 
 func jsonFallout(f *adminv1.ShowFalloutResponse) falloutJSON {
 	out := falloutJSON{
 		Order: jsonOrder(f.GetOrder()), Task: f.GetTask(), Input: jsonValue(f.GetInput()), HoldsKey: f.GetHoldsKey(),
-		InDoubt: []doubtJSON{}, LateResults: []eventJSON{}, Compensable: []undoJSON{},
-		MoreCompensable: f.GetMoreCompensable(),
+		InDoubt: []doubtJSON{}, LateResults: []eventJSON{}, Compensable: []undoJSON{}, MoreInDoubt: f.GetMoreInDoubt(),
+		MoreLateResults: f.GetMoreLateResults(), MoreCompensable: f.GetMoreCompensable(),
 	}
 	for _, d := range f.GetInDoubt() {
 		out.InDoubt = append(out.InDoubt, doubtJSON{Task: d.GetTask(), Key: d.GetKey(), Attempt: d.GetAttempt()})

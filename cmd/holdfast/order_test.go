@@ -282,7 +282,9 @@ func TestOrderWatchEndsForGood(t *testing.T) {
 	f.orders.watch = func(*orderv1.WatchRequest, grpc.ServerStreamingServer[orderv1.WatchResponse]) error {
 		return failed(codes.Unavailable, "starting")
 	}
-	f.orders.get = func(*orderv1.GetRequest) (*orderv1.GetResponse, error) { return nil, failed(codes.Unavailable, "starting") }
+	f.orders.get = func(*orderv1.GetRequest) (*orderv1.GetResponse, error) {
+		return nil, failed(codes.Unavailable, "starting")
+	}
 	got := f.run("order", "watch", orderID, "--reconnect", "1ns")
 	if got.status != 1 || !strings.Contains(got.stderr, "holdfast: no node answered for 1ns: starting (UNAVAILABLE)\n") {
 		t.Errorf("%+v", got)

@@ -533,7 +533,7 @@ type ListFalloutResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The largest first.
 	Groups []*FalloutGroup `protobuf:"bytes,1,rep,name=groups,proto3" json:"groups,omitempty"`
-	// How many orders there are, also of groups that are not returned.
+	// How many orders there are, also of groups that are not returned: those beyond the limit, or beyond about 1 MiB.
 	Orders        int64 `protobuf:"varint,2,opt,name=orders,proto3" json:"orders,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -753,9 +753,13 @@ type ShowFalloutResponse struct {
 	InDoubt []*AttemptInDoubt `protobuf:"bytes,5,rep,name=in_doubt,json=inDoubt,proto3" json:"in_doubt,omitempty"`
 	// The results that came after their tasks had been left.
 	LateResults []*orderv1.HistoryEvent `protobuf:"bytes,6,rep,name=late_results,json=lateResults,proto3" json:"late_results,omitempty"`
-	// What a cancellation with compensation would undo, in this order; the first 1000, and how many more there are.
-	Compensable     []*Compensable `protobuf:"bytes,7,rep,name=compensable,proto3" json:"compensable,omitempty"`
-	MoreCompensable int64          `protobuf:"varint,8,opt,name=more_compensable,json=moreCompensable,proto3" json:"more_compensable,omitempty"`
+	// What a cancellation with compensation would undo, in this order.
+	Compensable []*Compensable `protobuf:"bytes,7,rep,name=compensable,proto3" json:"compensable,omitempty"`
+	// How many more there are of each than are told here: that is 1000 at most, and late results of about 512 KiB. The history has
+	// them all.
+	MoreCompensable int64 `protobuf:"varint,8,opt,name=more_compensable,json=moreCompensable,proto3" json:"more_compensable,omitempty"`
+	MoreInDoubt     int64 `protobuf:"varint,9,opt,name=more_in_doubt,json=moreInDoubt,proto3" json:"more_in_doubt,omitempty"`
+	MoreLateResults int64 `protobuf:"varint,10,opt,name=more_late_results,json=moreLateResults,proto3" json:"more_late_results,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -842,6 +846,20 @@ func (x *ShowFalloutResponse) GetCompensable() []*Compensable {
 func (x *ShowFalloutResponse) GetMoreCompensable() int64 {
 	if x != nil {
 		return x.MoreCompensable
+	}
+	return 0
+}
+
+func (x *ShowFalloutResponse) GetMoreInDoubt() int64 {
+	if x != nil {
+		return x.MoreInDoubt
+	}
+	return 0
+}
+
+func (x *ShowFalloutResponse) GetMoreLateResults() int64 {
+	if x != nil {
+		return x.MoreLateResults
 	}
 	return 0
 }
@@ -1919,7 +1937,11 @@ func (x *Outcome) GetMessage() string {
 }
 
 type ListActivitiesRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1 to 1000; 0: 1000.
+	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// From an earlier answer.
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1954,10 +1976,26 @@ func (*ListActivitiesRequest) Descriptor() ([]byte, []int) {
 	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{27}
 }
 
+func (x *ListActivitiesRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListActivitiesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
 type ListActivitiesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// By name.
-	Activities    []*ActivityStatus `protobuf:"bytes,1,rep,name=activities,proto3" json:"activities,omitempty"`
+	Activities []*ActivityStatus `protobuf:"bytes,1,rep,name=activities,proto3" json:"activities,omitempty"`
+	// Empty when there are no more.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1997,6 +2035,13 @@ func (x *ListActivitiesResponse) GetActivities() []*ActivityStatus {
 		return x.Activities
 	}
 	return nil
+}
+
+func (x *ListActivitiesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
 }
 
 // ActivityStatus is how things stand with an activity.
@@ -2601,7 +2646,7 @@ const file_holdfast_admin_v1_admin_proto_rawDesc = "" +
 	"example_id\x18\b \x01(\tR\texampleId\x12!\n" +
 	"\ferror_detail\x18\t \x01(\tR\verrorDetail\"$\n" +
 	"\x12ShowFalloutRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"\xfb\x02\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\xcb\x03\n" +
 	"\x13ShowFalloutResponse\x12.\n" +
 	"\x05order\x18\x01 \x01(\v2\x18.holdfast.order.v1.OrderR\x05order\x12\x12\n" +
 	"\x04task\x18\x02 \x01(\tR\x04task\x12\x14\n" +
@@ -2610,7 +2655,10 @@ const file_holdfast_admin_v1_admin_proto_rawDesc = "" +
 	"\bin_doubt\x18\x05 \x03(\v2!.holdfast.admin.v1.AttemptInDoubtR\ainDoubt\x12B\n" +
 	"\flate_results\x18\x06 \x03(\v2\x1f.holdfast.order.v1.HistoryEventR\vlateResults\x12@\n" +
 	"\vcompensable\x18\a \x03(\v2\x1e.holdfast.admin.v1.CompensableR\vcompensable\x12)\n" +
-	"\x10more_compensable\x18\b \x01(\x03R\x0fmoreCompensable\"N\n" +
+	"\x10more_compensable\x18\b \x01(\x03R\x0fmoreCompensable\x12\"\n" +
+	"\rmore_in_doubt\x18\t \x01(\x03R\vmoreInDoubt\x12*\n" +
+	"\x11more_late_results\x18\n" +
+	" \x01(\x03R\x0fmoreLateResults\"N\n" +
 	"\vCompensable\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\tR\x04task\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x19\n" +
@@ -2680,12 +2728,16 @@ const file_holdfast_admin_v1_admin_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04code\x18\x02 \x01(\x05R\x04code\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x18\n" +
-	"\amessage\x18\x04 \x01(\tR\amessage\"\x17\n" +
-	"\x15ListActivitiesRequest\"[\n" +
+	"\amessage\x18\x04 \x01(\tR\amessage\"S\n" +
+	"\x15ListActivitiesRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"\x83\x01\n" +
 	"\x16ListActivitiesResponse\x12A\n" +
 	"\n" +
 	"activities\x18\x01 \x03(\v2!.holdfast.admin.v1.ActivityStatusR\n" +
-	"activities\"\x9c\x02\n" +
+	"activities\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x9c\x02\n" +
 	"\x0eActivityStatus\x12\x1a\n" +
 	"\bactivity\x18\x01 \x01(\tR\bactivity\x12\x1a\n" +
 	"\badapters\x18\x02 \x01(\x03R\badapters\x12\x18\n" +

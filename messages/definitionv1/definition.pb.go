@@ -523,7 +523,7 @@ func (x *ListRequest) GetPageToken() string {
 type ListResponse struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Definitions []*Definition          `protobuf:"bytes,1,rep,name=definitions,proto3" json:"definitions,omitempty"`
-	// Empty when there are no more.
+	// Empty when there are no more. A page that would be longer than about 1 MiB has fewer definitions than asked for.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -1344,7 +1344,7 @@ type HistoryRequest struct {
 	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// The first version wanted; 0 and 1 both mean the beginning.
 	FromVersion uint64 `protobuf:"varint,2,opt,name=from_version,json=fromVersion,proto3" json:"from_version,omitempty"`
-	// 1 to 1000; 0 means 1000.
+	// 1 to 1000; 0 means 1000. A page that would be longer than about 1 MiB has fewer events.
 	PageSize      int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -37,6 +37,10 @@ const (
 // Errors carry google.rpc.ErrorInfo (domain "holdfast"), and for bad input google.rpc.BadRequest with a violation for
 // each wrong field; RESOURCE_EXHAUSTED and UNAVAILABLE carry google.rpc.RetryInfo.
 //
+// Answers are of bounded size: a page, or a message of a stream, has about 1 MiB at most, or one thing that is larger by itself;
+// an order has an input and an output, of 1 MiB each unless the node is told otherwise. A client that leaves answers unread while
+// others wait because of that loses its connection.
+//
 // A client that is one of many behind an address says who it is by the metadata key holdfast-client, of 1 to 128 bytes: a
 // node may limit how many orders each client submits in a second.
 type OrderServiceClient interface {
@@ -162,6 +166,10 @@ func (c *orderServiceClient) Cancel(ctx context.Context, in *CancelRequest, opts
 //
 // Errors carry google.rpc.ErrorInfo (domain "holdfast"), and for bad input google.rpc.BadRequest with a violation for
 // each wrong field; RESOURCE_EXHAUSTED and UNAVAILABLE carry google.rpc.RetryInfo.
+//
+// Answers are of bounded size: a page, or a message of a stream, has about 1 MiB at most, or one thing that is larger by itself;
+// an order has an input and an output, of 1 MiB each unless the node is told otherwise. A client that leaves answers unread while
+// others wait because of that loses its connection.
 //
 // A client that is one of many behind an address says who it is by the metadata key holdfast-client, of 1 to 128 bytes: a
 // node may limit how many orders each client submits in a second.
