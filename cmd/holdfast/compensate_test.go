@@ -137,7 +137,7 @@ func TestFalloutShowsWhatACancellationWouldUndo(t *testing.T) {
 	}
 	got = f.run("fallout", "show", orderID, "-o", "json")
 	if got.status != 0 || !strings.HasSuffix(got.stdout, `"compensable":[{"task":"/do/1/b","key":"o:/do/1/b","in_doubt":true},`+
-		`{"task":"/do/0/a","key":"o:/do/0/a","in_doubt":false}],"more_compensable":0}`+"\n") {
+		`{"task":"/do/0/a","key":"o:/do/0/a","in_doubt":false}],"more_in_doubt":0,"more_late_results":0,"more_compensable":0}`+"\n") {
 		t.Errorf("fallout show -o json:\n%s", got.stdout)
 	}
 }

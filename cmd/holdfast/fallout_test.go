@@ -74,7 +74,7 @@ func TestFalloutList(t *testing.T) {
 	}
 	got = times(f.must("fallout", "show", "f0", "-o", "json"))
 	if !strings.HasPrefix(got, `{"order":{"id":"f0",`) ||
-		!strings.HasSuffix(got, `"task":"/do/2/c","input":{"n":1},"holds_key":false,"in_doubt":[],"late_results":[],"compensable":[],"more_compensable":0}`+"\n") {
+		!strings.HasSuffix(got, `"task":"/do/2/c","input":{"n":1},"holds_key":false,"in_doubt":[],"late_results":[],"compensable":[],"more_in_doubt":0,"more_late_results":0,"more_compensable":0}`+"\n") {
 		t.Errorf("fallout show -o json:\n%s", got)
 	}
 	if o := f.run("order", "get", "none"); o.stderr != "holdfast: order none: not found (NOT_FOUND)\n  reason: NO_SUCH_ORDER\n" {
