@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -386,66 +385,6 @@ func TestOrderSubmitErrors(t *testing.T) {
 		"holdfast: gave up: context deadline exceeded: stopping (UNAVAILABLE)\n  try again in 1m0s\n"+advice)
 	answer = nil
 	submit("--timeout", "20ms").want(t, 5, "", "holdfast: no answer in time (DEADLINE_EXCEEDED)\n"+advice)
-}
-
-func TestOrderSubmitAndWait(t *testing.T) {
-	t.Parallel()
-	f := setup(t)
-	f.orders.submit = func(_ context.Context, r *orderv1.SubmitRequest) (*orderv1.SubmitResponse, error) {
-		return &orderv1.SubmitResponse{Order: &orderv1.Order{Id: r.GetOrder().GetId(), Status: orderv1.Status_STATUS_RUNNING}}, nil
-	}
-	wait := func(more ...string) outcome {
-		return f.run(append([]string{"order", "submit", "--definition", ref, "--id", orderID, "--wait", "-o", "json"}, more...)...)
-	}
-	f.watched(nil)
-	f.holds(ended(orderv1.Status_STATUS_COMPLETED))
-	const accepted = "order " + orderID + " is accepted\n"
-	wait().want(t, 0, completedJSON, accepted+eventsText)
-	wait("--quiet").want(t, 0, completedJSON, "")
-	f.holds(ended(orderv1.Status_STATUS_FAULTED))
-	wait("-q").want(t, 3, faultedJSON, "")
-	f.holds(ended(orderv1.Status_STATUS_CANCELLED))
-	if got := wait("-q"); got.status != 4 {
-		t.Errorf("cancelled: %+v", got)
-	}
-
-	// On a terminal there is one line, which is gone in the end.
-	f.width = 60
-	got := wait()
-	lines := strings.Split(got.stderr, "\r\x1b[K")
-	if len(lines) < 5 || lines[0] != accepted || lines[len(lines)-1] != "" || !strings.HasSuffix(lines[3], " order.faulted  ") {
-		t.Errorf("%q", lines)
-	}
-	for _, line := range lines {
-		if n := len([]rune(line)); n > 59 {
-			t.Errorf("%q has %d characters", line, n)
-		}
-	}
-
-	// The node goes for good.
-	f.width = 0
-	f.watched(failed(codes.DataLoss, "disk"))
-	f.orders.get = func(*orderv1.GetRequest) (*orderv1.GetResponse, error) { return nil, errors.New("not asked") }
-	got = wait("-q")
-	got.want(t, 1, "", "holdfast: disk (DATA_LOSS)\nThe order was accepted. How it stands now is not known. "+
-		"Ask with: holdfast order get "+orderID+"\n")
-
-	// It can't be watched, but what became of it can be told.
-	f.holds(running())
-	wait("-q").want(t, 1, "", "holdfast: disk (DATA_LOSS)\nThe order was accepted. It is running, after 1 events, and goes on. "+
-		"Watch the rest with: holdfast order watch "+orderID+" --from 2\n")
-	f.holds(ended(orderv1.Status_STATUS_COMPLETED))
-	wait("-q").want(t, 0, completedJSON, "holdfast: the order has ended, but its progress can't be shown: disk (DATA_LOSS)\n")
-	f.holds(ended(orderv1.Status_STATUS_FAULTED))
-	wait("-q").want(t, 3, faultedJSON, "holdfast: the order has ended, but its progress can't be shown: disk (DATA_LOSS)\n")
-	f.run("order", "watch", orderID, "-o", "json", "--from", "2").want(t, 1, strings.SplitAfterN(eventsJSON, "\n", 3)[1],
-		"holdfast: disk (DATA_LOSS)\nIt has ended, and is faulted. See what came of it with: holdfast order get "+orderID+"\n")
-
-	// A repeated submission of what has ended needs no watching.
-	f.orders.submit = func(context.Context, *orderv1.SubmitRequest) (*orderv1.SubmitResponse, error) {
-		return &orderv1.SubmitResponse{Order: ended(orderv1.Status_STATUS_COMPLETED)}, nil
-	}
-	wait("-q").want(t, 0, completedJSON, "")
 }
 
 func TestWrongUsage(t *testing.T) {
