@@ -49,7 +49,7 @@ func (e *Engine) activity(name string) *activity {
 			queue := dispatch.New(e.config.dispatch())
 			queue.SetLimit(e.dispatchLimit(name), e.now())
 			return &dispatcher{
-				engine: e, activity: a, name: nameOf(name), loop: loop, queue: queue, adapters: map[dispatch.StreamID]Adapter{},
+				engine: e, activity: a, name: nameOf(name), loop: loop, queue: queue, streams: map[dispatch.StreamID]*Stream{},
 			}
 		})
 		return a

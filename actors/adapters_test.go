@@ -172,7 +172,7 @@ func TestCredits(t *testing.T) {
 		few := func(h *adapterv1.Hello) { h.Activities[0].Concurrency = 0 }
 		a, b := n.worker(nil, process("a", "a"), few), n.worker(nil, process("b", "b"), few)
 		for _, w := range []*worker{a, b} {
-			n.Revoke("x", w.id, &adapterv1.Revocation{Activity: "do", Count: 1_000_000 - 3})
+			w.Revoke(&adapterv1.Revocation{Activity: "do", Count: 1_000_000 - 3})
 		}
 		settle()
 		if a.returned != 1_000_000-3 {
@@ -187,7 +187,7 @@ func TestCredits(t *testing.T) {
 		if got := n.Depths("x", a.hello.GetActivities())["do"]; got != 4 {
 			t.Errorf("%d wait, want 4", got)
 		}
-		n.Revoke("x", a.id, &adapterv1.Revocation{Activity: "do", Count: 5})
+		a.Revoke(&adapterv1.Revocation{Activity: "do", Count: 5})
 		a.credit(1_000_001)
 		settle()
 		if got := len(a.took()); got != 4 {

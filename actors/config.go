@@ -47,6 +47,11 @@ type Config struct {
 	// Grace is how long tasks of a lost adapter wait for it to come back before another may get them; LedgerGrace the
 	// same for activities that are not idempotent. Defaults 1 s, 60 s.
 	Grace, LedgerGrace time.Duration
+	// RecoverGrace is the same for an activity that is not idempotent and whose adapters can find out what came of work that was
+	// begun elsewhere, if the adapter's side has closed the stream: an adapter that lives is back within 2 s. Default 5 s.
+	RecoverGrace time.Duration
+	// Deaths is how many adapter processes may die while they execute a task, and nothing else, before it is set apart. Default 3.
+	Deaths int
 	// TryAgain is how long something that failed, such as a commit, is left alone before the engine tries it again by
 	// itself. Default 5 s.
 	TryAgain time.Duration
@@ -73,6 +78,8 @@ func (c Config) WithDefaults() Config {
 	fill(&c.PoisonFaults, 5)
 	fill(&c.Grace, time.Second)
 	fill(&c.LedgerGrace, time.Minute)
+	fill(&c.RecoverGrace, 5*time.Second)
+	fill(&c.Deaths, 3)
 	fill(&c.TryAgain, 5*time.Second)
 	fill(&c.StuckAfter, 8*time.Second)
 	if c.Restarts == (supervision.Policy{}) {
@@ -131,6 +138,8 @@ func (c Config) Validate() error {
 	positive("PoisonFaults", int64(c.PoisonFaults))
 	lasting("Grace", c.Grace)
 	lasting("LedgerGrace", c.LedgerGrace)
+	lasting("RecoverGrace", c.RecoverGrace)
+	positive("Deaths", int64(c.Deaths))
 	lasting("TryAgain", c.TryAgain)
 	lasting("StuckAfter", c.StuckAfter)
 	lasting("Workflow.StopGrace", c.Workflow.StopGrace)
@@ -154,5 +163,7 @@ func (c Config) poison() supervision.Policy {
 func (c Config) readTimeout() time.Duration { return c.StuckAfter / 2 }
 
 func (c Config) dispatch() dispatch.Config {
-	return dispatch.Config{Grace: c.Grace, LedgerGrace: c.LedgerGrace, AgeAfter: c.AgeAfter}
+	return dispatch.Config{
+		Grace: c.Grace, LedgerGrace: c.LedgerGrace, RecoverGrace: c.RecoverGrace, Deaths: c.Deaths, AgeAfter: c.AgeAfter,
+	}
 }

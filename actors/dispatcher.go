@@ -2,30 +2,21 @@ package actors
 
 import (
 	"errors"
-	"math"
+	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/holdfast-run/holdfast/actors/dispatch"
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/messages/problemv1"
 	"github.com/holdfast-run/holdfast/supervision"
 )
-
-// Adapter is a connected adapter's stream, as the engine sees it. Its methods must not block.
-type Adapter interface {
-	// SendTask sends a task.
-	SendTask(t *adapterv1.Task)
-	// SendCancellation asks to give an attempt up.
-	SendCancellation(c *adapterv1.Cancellation)
-	// SendReturned answers a revocation.
-	SendReturned(r *adapterv1.Returned)
-}
 
 // Messages to a dispatcher.
 type (
@@ -48,10 +39,24 @@ type (
 		attempt uint32
 	}
 	attach struct {
-		stream  dispatch.Stream
-		adapter Adapter
+		stream *Stream
+		as     dispatch.Stream
 	}
-	detach struct{ stream dispatch.StreamID }
+	detach struct {
+		stream dispatch.StreamID
+		end    dispatch.End
+	}
+	begun struct {
+		stream  dispatch.StreamID
+		key     string
+		attempt uint32
+	}
+	// listedResult asks whether a result counts that a stream's adapter has of what it was not sent there.
+	listedResult struct {
+		stream          dispatch.StreamID
+		key             string
+		tell, elsewhere func()
+	}
 	credit struct {
 		stream dispatch.StreamID
 		total  uint64
@@ -71,16 +76,18 @@ type (
 	}
 )
 
-func (offer) isNote()    {}
-func (done) isNote()     {}
-func (cancel) isNote()   {}
-func (withdraw) isNote() {}
-func (attach) isNote()   {}
-func (detach) isNote()   {}
-func (credit) isNote()   {}
-func (revoke) isNote()   {}
-func (confirm) isNote()  {}
-func (refused) isNote()  {}
+func (offer) isNote()        {}
+func (done) isNote()         {}
+func (cancel) isNote()       {}
+func (withdraw) isNote()     {}
+func (attach) isNote()       {}
+func (detach) isNote()       {}
+func (begun) isNote()        {}
+func (listedResult) isNote() {}
+func (credit) isNote()       {}
+func (revoke) isNote()       {}
+func (confirm) isNote()      {}
+func (refused) isNote()      {}
 
 // dispatcher is the shell round the queue of one activity.
 type dispatcher struct {
@@ -89,7 +96,7 @@ type dispatcher struct {
 	name     string // without the adapter
 	loop     *supervision.Loop
 	queue    *dispatch.Queue
-	adapters map[dispatch.StreamID]Adapter
+	streams  map[dispatch.StreamID]*Stream
 	// hurrying: a tick is on its way.
 	hurrying bool
 }
@@ -109,16 +116,26 @@ func (d *dispatcher) Receive(ctx actor.Context) {
 	case withdraw:
 		d.do(d.queue.Withdraw(m.key, m.attempt))
 	case *attach:
-		d.adapters[m.stream.ID] = m.adapter
-		d.do(d.queue.Attach(m.stream))
+		d.streams[m.as.ID] = m.stream
+		d.do(d.queue.Attach(m.as))
 	case detach:
-		delete(d.adapters, m.stream)
-		d.do(d.queue.Detach(m.stream, d.engine.now()))
+		delete(d.streams, m.stream)
+		d.do(d.queue.Detach(m.stream, m.end, d.engine.now()))
+	case begun:
+		d.do(d.queue.Begun(m.stream, m.key, m.attempt))
+	case *listedResult:
+		if d.queue.Elsewhere(m.stream, m.key) {
+			m.elsewhere()
+		} else {
+			m.tell()
+		}
+	case *showTask:
+		m.show(d.queue)
 	case credit:
 		d.do(d.queue.Credit(m.stream, m.total))
 	case revoke:
-		if a := d.adapters[m.stream]; a != nil {
-			a.SendReturned(&adapterv1.Returned{Activity: d.name, Count: d.queue.Revoke(m.stream, m.count)})
+		if s := d.streams[m.stream]; s != nil {
+			s.adapter.SendReturned(&adapterv1.Returned{Activity: d.name, Count: d.queue.Revoke(m.stream, m.count)})
 		}
 	case confirm:
 		d.do(d.queue.Confirm(m.key, m.attempt, m.ledger))
@@ -132,6 +149,7 @@ func (d *dispatcher) Receive(ctx actor.Context) {
 		d.do(d.queue.Tick(now))
 		d.activity.gauges.oldest(d.queue.Oldest(), now)
 		d.activity.gauges.second()
+		d.activity.gauges.trouble(d.queue)
 	case limited:
 		d.do(d.queue.SetLimit(d.engine.dispatchLimit(d.activity.name), d.engine.now()))
 	case tick:
@@ -146,7 +164,7 @@ func (d *dispatcher) Receive(ctx actor.Context) {
 			l.refill(d.engine)
 		}
 	}
-	d.activity.gauges.set(d.queue.Waiting(), d.queue.InFlight(), len(d.adapters))
+	d.activity.gauges.set(d.queue.Waiting(), d.queue.InFlight(), len(d.streams))
 	d.hurry()
 	d.loop.Beat()
 }
@@ -164,35 +182,93 @@ func (d *dispatcher) do(outputs []dispatch.Output) {
 	for _, o := range outputs {
 		switch o := o.(type) {
 		case dispatch.Send:
-			if a := d.adapters[o.Stream]; a != nil {
-				t := o.Task.Body.(*adapterv1.Task) //nolint:errcheck,forcetypeassert // only tasks are offered
-				if t.GetMaybeStarted() != o.Task.MaybeStarted {
-					t = proto.CloneOf(t) // another stream may be writing the old one
-					t.MaybeStarted = o.Task.MaybeStarted
-					o.Task.Body = t
-				}
-				a.SendTask(t)
+			if s := d.streams[o.Stream]; s != nil {
+				t := sendable(o)
+				s.give(t, t.GetAttempt())
+				s.adapter.SendTask(t)
 			}
 		case dispatch.SendCancel:
-			if a := d.adapters[o.Stream]; a != nil {
-				a.SendCancellation(&adapterv1.Cancellation{Key: o.Task.Key, Attempt: o.Task.Attempt})
+			if s := d.streams[o.Stream]; s != nil {
+				s.adapter.SendCancellation(&adapterv1.Cancellation{Key: o.Key, Attempt: o.Attempt})
 			}
-		case dispatch.NotDone:
-			d.engine.insist(o.Task.Partition, o.Task.Order, workflow.TaskResult{
-				Key: o.Task.Key, Attempt: o.Task.Attempt, Outcome: journalv1.Outcome_OUTCOME_NOT_DONE,
-			})
+		case dispatch.SendConfirm:
+			if s := d.streams[o.Stream]; s != nil {
+				s.confirm(o.Task, o.Alone)
+			}
+		case dispatch.Adopt:
+			if s := d.streams[o.Stream]; s != nil {
+				s.give(bodyOf(o.Task), o.Task.Attempt)
+				if o.Alone {
+					s.executesAlone(o.Task.Key)
+				}
+			}
 		case dispatch.Reserve:
 			d.reserve(o.Task, o.Ledger)
+		default:
+			d.tellOrder(o)
 		}
 	}
 }
 
-// reserve journals which ledger a task is about to be sent to.
+// tellOrder tells an order what came of a task without an adapter's saying so.
+func (d *dispatcher) tellOrder(o dispatch.Output) {
+	insist := func(t *dispatch.Task, cmd workflow.Command) { d.engine.insist(t.Partition, t.Order, cmd) }
+	switch o := o.(type) {
+	case dispatch.NotDone:
+		insist(o.Task, workflow.TaskResult{Key: o.Task.Key, Attempt: o.Task.Attempt, Outcome: journalv1.Outcome_OUTCOME_NOT_DONE})
+	case dispatch.InDoubt:
+		insist(o.Task, workflow.TaskResult{Key: o.Task.Key, Attempt: o.Task.Attempt, Outcome: journalv1.Outcome_OUTCOME_IN_DOUBT})
+	case dispatch.Lost:
+		d.activity.gauges.redelivered.Add(1)
+		insist(o.Task, workflow.Lost{
+			Key: o.Task.Key, Attempt: o.Task.Attempt, Process: o.Process, Alone: o.Alone, Suspect: o.Suspect,
+		})
+	case dispatch.Quarantine:
+		t := o.Task
+		d.activity.gauges.quarantined.Add(1)
+		d.engine.log.Warn("task is set apart: adapters died of it", "order", t.Order, "task", bodyOf(t).GetTask(),
+			"activity", d.activity.name, "key", t.Key, "deaths", t.Deaths, "process", o.Process)
+		insist(t, workflow.TaskResult{
+			Key: t.Key, Attempt: t.Attempt, Outcome: journalv1.Outcome_OUTCOME_IN_DOUBT, Error: quarantined(t.Deaths, o.Process),
+		})
+	}
+}
+
+// quarantined is the error of a task that was set apart.
+func quarantined(deaths int, last string) *problemv1.Problem {
+	return &problemv1.Problem{
+		Type: workflow.ErrorTypeQuarantined, Title: "Task kills its adapter", Status: http.StatusInternalServerError,
+		Detail: fmt.Sprintf("%d adapter processes died while they executed this task and nothing else, the last of them %s; "+
+			"it is not handed over again by itself", deaths, last),
+	}
+}
+
+// bodyOf is a task as adapters get it.
+func bodyOf(t *dispatch.Task) *adapterv1.Task {
+	return t.Body.(*adapterv1.Task) //nolint:errcheck,forcetypeassert // only tasks are offered
+}
+
+// sendable is a task as it is to be sent now. Another stream may be writing it as it was sent before, so that it is not changed.
+func sendable(o dispatch.Send) *adapterv1.Task {
+	t := bodyOf(o.Task)
+	if t.GetMaybeStarted() == o.Task.MaybeStarted && t.GetAwaitConfirmation() == o.Await && t.GetAlone() == o.Alone {
+		return t
+	}
+	t = &adapterv1.Task{
+		OrderId: t.GetOrderId(), Partition: t.GetPartition(), Epoch: t.GetEpoch(), Key: t.GetKey(), Attempt: t.GetAttempt(),
+		Activity: t.GetActivity(), Input: t.GetInput(), Deadline: t.GetDeadline(), Task: t.GetTask(), RunWithinMs: t.GetRunWithinMs(),
+		MaybeStarted: o.Task.MaybeStarted, AwaitConfirmation: o.Await, Alone: o.Alone,
+	}
+	o.Task.Body = t
+	return t
+}
+
+// reserve journals which ledger is about to get a task, or to begin with it.
 func (d *dispatcher) reserve(t *dispatch.Task, ledger string) {
 	self := d.activity.dispatcher
-	key, attempt := t.Key, t.Attempt
+	key, attempt := t.Key, t.Attempt // the task may change
 	d.engine.tellOrder(t.Partition, t.Order, messages.Handle{}, &command{
-		cmd: workflow.Sent{Key: key, Attempt: attempt, Ledger: ledger},
+		cmd: workflow.Sent{Key: key, Attempt: attempt, Ledger: ledger, MaybeStarted: t.MaybeStarted},
 		answer: func(err error) {
 			switch {
 			case err == nil:
@@ -211,11 +287,13 @@ func (i *instance) dispatch(l *lane, m workflow.Dispatch, reserved int64) {
 	i.engine.tell(l.activity.dispatcher, &offer{lane: l, reserved: reserved, task: &dispatch.Task{
 		Order: i.id, Partition: i.partition.number, Key: m.Key, Attempt: m.Attempt, Version: l.version,
 		Priority: i.priority(), Ledger: m.Ledger, MaybeStarted: m.MaybeStarted,
+		Suspect: m.Suspect, Deaths: m.Deaths,
 		Again:     m.Again || m.Overflow != 0 && m.Overflow != i.partition.epoch,
 		OfferedAt: i.engine.now(), Since: time.Unix(0, m.Since), Size: int(l.room.size(len(m.Input))),
 		Body: &adapterv1.Task{
 			OrderId: string(i.id), Partition: uint32(i.partition.number), Epoch: uint64(i.partition.epoch),
 			Key: m.Key, Attempt: m.Attempt, Activity: nameOf(l.activity.name), Input: m.Input, Deadline: m.Deadline, Task: m.Task,
+			RunWithinMs: uint64((m.RunWithin + time.Millisecond - 1) / time.Millisecond), //nolint:gosec // it is not negative
 		},
 	}})
 }
@@ -233,63 +311,6 @@ func (e *Engine) cancelAttempt(m workflow.CancelAttempt) {
 		return
 	}
 	e.tell(e.activity(name).dispatcher, cancel{key: m.Key, attempt: m.Attempt})
-}
-
-// Attach connects an adapter's stream to the dispatchers of the activities that it offers.
-func (e *Engine) Attach(hello *adapterv1.Hello, a Adapter) dispatch.StreamID {
-	id := dispatch.StreamID(e.streams.Add(1))
-	for _, act := range hello.GetActivities() {
-		keys := make(map[string]bool, len(hello.GetKeys()))
-		for _, k := range hello.GetKeys() {
-			keys[k] = true
-		}
-		e.tell(e.activity(hello.GetAdapter()+"."+act.GetName()).dispatcher, &attach{adapter: a, stream: dispatch.Stream{
-			ID: id, Process: hello.GetProcess(), Ledger: hello.GetLedger(), Version: act.GetVersion(),
-			Idempotent: act.GetIdempotent(), Keys: keys,
-		}})
-	}
-	return id
-}
-
-// Detach disconnects a stream.
-func (e *Engine) Detach(hello *adapterv1.Hello, id dispatch.StreamID) {
-	for _, act := range hello.GetActivities() {
-		e.tell(e.activity(hello.GetAdapter()+"."+act.GetName()).dispatcher, detach{stream: id})
-	}
-}
-
-// Credit passes on a stream's credits for an activity.
-func (e *Engine) Credit(adapter string, id dispatch.StreamID, c *adapterv1.Credit) {
-	e.tell(e.activity(adapter+"."+c.GetActivity()).dispatcher, credit{stream: id, total: c.GetTotal()})
-}
-
-// Revoke passes on a revocation of a stream's credits.
-func (e *Engine) Revoke(adapter string, id dispatch.StreamID, r *adapterv1.Revocation) {
-	e.tell(e.activity(adapter+"."+r.GetActivity()).dispatcher, revoke{stream: id, count: r.GetCount()})
-}
-
-// Result passes on a result. answer is called with nil when it is durable, or when nobody waits for it any more; with an
-// error when the adapter should send it again.
-func (e *Engine) Result(adapter string, r *adapterv1.Result, answer func(error)) {
-	over := done{key: r.GetKey(), attempt: r.GetAttempt()}
-	if r.GetOutcome() == adapterv1.Outcome_OUTCOME_SUCCEEDED {
-		over.attempt = math.MaxUint32 // whichever attempt it was, there will be no other
-	}
-	p := messages.Partition(r.GetPartition()) //nolint:gosec // checked by the gateway
-	e.tellOrder(p, messages.OrderID(r.GetOrderId()), messages.Handle{}, &command{
-		cmd: workflow.TaskResult{
-			Key: r.GetKey(), Attempt: r.GetAttempt(), Outcome: journalv1.Outcome(r.GetOutcome()),
-			Output: r.GetOutput(), Error: r.GetError(),
-		},
-		answer: func(err error) {
-			if err == nil {
-				a := e.activity(adapter + "." + r.GetActivity())
-				a.gauges.results.Add(1)
-				e.tell(a.dispatcher, over)
-			}
-			answer(err)
-		},
-	})
 }
 
 // Depths returns how many tasks wait for each of the activities given, by name; those on disk included.

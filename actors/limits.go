@@ -74,6 +74,13 @@ type ActivityStatus struct {
 	Rate float64
 	// Limit is nil if there is none.
 	Limit *journalv1.LimitRow
+	// Away is how many of those in flight are with an adapter that is away; AwayUntil when another is asked for the first of them.
+	Away      int64
+	AwayUntil time.Time
+	// Suspects were under way when an adapter died, and are executed alone.
+	Suspects int64
+	// Redelivered counts tasks that were handed over again because their adapter was gone, Quarantined those that were set apart.
+	Redelivered, Quarantined int64
 }
 
 // Activities tells about all activities that were called or offered since the process started, or have a limit, by name.
@@ -89,6 +96,8 @@ func (e *Engine) Activities() []ActivityStatus {
 		out = append(out, ActivityStatus{
 			Name: a.name, Adapters: g.adapters.Load(), Waiting: g.waiting.Load(), InFlight: g.inFlight.Load(), Overflow: g.overflow(),
 			Age: time.Duration(g.ageMillis.Load()) * time.Millisecond, Rate: g.rate(), Limit: e.Limit(a.name),
+			Away: g.away.Load(), AwayUntil: timeOf(g.awayUntil.Load()), Suspects: g.suspects.Load(),
+			Redelivered: g.redelivered.Load(), Quarantined: g.quarantined.Load(),
 		})
 		return true
 	})

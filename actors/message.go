@@ -135,6 +135,14 @@ func (tick) isNote()      {}
 func (sweep) isNote()     {}
 func (probe) isNote()     {}
 
+// timeOf is what nano was given.
+func timeOf(ns int64) time.Time {
+	if ns == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, ns)
+}
+
 func nano(t time.Time) int64 {
 	if t.IsZero() {
 		return 0

@@ -33,6 +33,7 @@ type Metrics struct {
 	// journal that knows.
 	suspended atomic.Int64
 	fallout   atomic.Pointer[persistence.Finder]
+	refused   *prometheus.CounterVec
 
 	commitSeconds prometheus.Histogram
 	commitBatch   prometheus.Histogram
@@ -43,6 +44,7 @@ type Metrics struct {
 	queues map[string]*queueGauges
 
 	queueDepth, queueInFlight, queueAge, queueOverflow, queueResults *prometheus.Desc
+	queueAway, queueSuspects, queueRedelivered, queueQuarantined     *prometheus.Desc
 
 	keys                           [messages.Partitions]keyGauges
 	keysWaiting, keysHeld, keysAge *prometheus.Desc
@@ -77,6 +79,10 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		slow: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "holdfast_slow_readers_total", Help: "Connections closed because their clients did not read, and others waited for room.",
 		}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "holdfast_adapter_claims_refused_total",
+			Help: "What adapters said of tasks or activities that they were not sent or do not offer, by what it was.",
+		}, []string{"what"}),
 		commitSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "holdfast_commit_seconds", Help: "Time from the beginning of a group commit until it is durable.",
 			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16),
@@ -92,17 +98,8 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}),
 		ended:  map[orderv1.Status]prometheus.Counter{},
 		queues: map[string]*queueGauges{},
-		queueDepth: prometheus.NewDesc("holdfast_queue_depth", "Tasks that wait for an adapter, by activity.",
-			[]string{"activity"}, nil),
-		queueInFlight: prometheus.NewDesc("holdfast_queue_in_flight", "Tasks that adapters have, by activity.",
-			[]string{"activity"}, nil),
-		queueAge: prometheus.NewDesc("holdfast_queue_age_seconds", "How long the oldest waiting task has waited, by activity.",
-			[]string{"activity"}, nil),
 	}
-	m.queueOverflow = prometheus.NewDesc("holdfast_queue_overflow",
-		"Tasks for which there was no room in memory, and which have no result yet, by activity.", []string{"activity"}, nil)
-	m.queueResults = prometheus.NewDesc("holdfast_results_total",
-		"Results of adapters that are durable, since the process started, by activity.", []string{"activity"}, nil)
+	m.describeQueues()
 	m.keysWaiting = prometheus.NewDesc("holdfast_key_orders_waiting", "Orders that wait for another one of their order key.", nil, nil)
 	m.keysHeld = prometheus.NewDesc("holdfast_keys_held", "Order keys that a faulted order holds.", nil, nil)
 	m.keysAge = prometheus.NewDesc("holdfast_key_age_seconds",
@@ -119,9 +116,27 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	} {
 		m.ended[s] = ended.WithLabelValues(strings.ToLower(strings.TrimPrefix(s.String(), "STATUS_")))
 	}
-	reg.MustRegister(m.accepted, m.open, m.resident, m.timers, m.rejected, m.turned, m.unsent, m.slow, m.commitSeconds, m.commitBatch,
-		m.commitBytes, m.commitFailed, ended, m)
+	reg.MustRegister(m.accepted, m.open, m.resident, m.timers, m.rejected, m.turned, m.unsent, m.slow, m.refused, m.commitSeconds,
+		m.commitBatch, m.commitBytes, m.commitFailed, ended, m)
 	return m
+}
+
+// describeQueues makes the descriptions of what is told by activity.
+func (m *Metrics) describeQueues() {
+	by := func(name, help string) *prometheus.Desc {
+		return prometheus.NewDesc(name, help+", by activity.", []string{"activity"}, nil)
+	}
+	m.queueDepth = by("holdfast_queue_depth", "Tasks that wait for an adapter")
+	m.queueInFlight = by("holdfast_queue_in_flight", "Tasks that adapters have")
+	m.queueAge = by("holdfast_queue_age_seconds", "How long the oldest waiting task has waited")
+	m.queueOverflow = by("holdfast_queue_overflow", "Tasks for which there was no room in memory, and which have no result yet")
+	m.queueResults = by("holdfast_results_total", "Results of adapters that are durable, since the process started")
+	m.queueAway = by("holdfast_queue_away", "Tasks in flight whose adapter is away")
+	m.queueSuspects = by("holdfast_queue_suspects", "Tasks that were under way when an adapter died, and are executed alone")
+	m.queueRedelivered = by("holdfast_redeliveries_total",
+		"Tasks handed over again because their adapter was gone, since the process started")
+	m.queueQuarantined = by("holdfast_quarantined_total",
+		"Tasks set apart because adapters died of them, since the process started")
 }
 
 // Rejected counts a refused submission.
@@ -173,13 +188,24 @@ type queueGauges struct {
 	// results counts what adapters have answered; pace is how many a second came lately, counted the number when it was
 	// looked at last.
 	results, counted atomic.Int64
-	pace             atomic.Uint64 // a float64
+	// away and suspects are tasks in trouble; awayUntil is when another adapter is asked for the first of the former, in
+	// nanoseconds since 1970.
+	away, awayUntil, suspects, redelivered, quarantined atomic.Int64
+	pace                                                atomic.Uint64 // a float64
 }
 
 func (g *queueGauges) set(waiting, inFlight, adapters int) {
 	g.waiting.Store(int64(waiting))
 	g.inFlight.Store(int64(inFlight))
 	g.adapters.Store(int64(adapters))
+}
+
+// trouble is called each second.
+func (g *queueGauges) trouble(q *dispatch.Queue) {
+	away, until := q.Away()
+	g.away.Store(int64(away))
+	g.awayUntil.Store(nano(until))
+	g.suspects.Store(int64(q.Suspects()))
 }
 
 // overflow returns the number of tasks on disk.
@@ -247,6 +273,10 @@ func (m *Metrics) Describe(ch chan<- *prometheus.Desc) {
 	ch <- m.queueAge
 	ch <- m.queueOverflow
 	ch <- m.queueResults
+	ch <- m.queueAway
+	ch <- m.queueSuspects
+	ch <- m.queueRedelivered
+	ch <- m.queueQuarantined
 	ch <- m.keysWaiting
 	ch <- m.keysHeld
 	ch <- m.keysAge
@@ -288,6 +318,10 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(m.queueAge, prometheus.GaugeValue, float64(g.ageMillis.Load())/1000, activity)
 		ch <- prometheus.MustNewConstMetric(m.queueOverflow, prometheus.GaugeValue, float64(g.overflow()), activity)
 		ch <- prometheus.MustNewConstMetric(m.queueResults, prometheus.CounterValue, float64(g.results.Load()), activity)
+		ch <- prometheus.MustNewConstMetric(m.queueAway, prometheus.GaugeValue, float64(g.away.Load()), activity)
+		ch <- prometheus.MustNewConstMetric(m.queueSuspects, prometheus.GaugeValue, float64(g.suspects.Load()), activity)
+		ch <- prometheus.MustNewConstMetric(m.queueRedelivered, prometheus.CounterValue, float64(g.redelivered.Load()), activity)
+		ch <- prometheus.MustNewConstMetric(m.queueQuarantined, prometheus.CounterValue, float64(g.quarantined.Load()), activity)
 	}
 }
 

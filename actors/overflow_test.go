@@ -90,7 +90,7 @@ func (n *node) slowWorker() *worker {
 		Adapter: "x", Process: "slow", Ledger: "slow", Protocol: 1,
 		Activities: []*adapterv1.Activity{{Name: "do", Version: "1.0.0", Idempotent: true, Concurrency: 1}},
 	}}
-	w.id = n.Attach(w.hello, w)
+	w.Stream = n.Attach(w.hello, w)
 	settle()
 	return w
 }

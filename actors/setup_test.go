@@ -19,7 +19,6 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/holdfast-run/holdfast/actors"
-	"github.com/holdfast-run/holdfast/actors/dispatch"
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/cluster"
 	"github.com/holdfast-run/holdfast/messages"
@@ -295,9 +294,10 @@ func (n *node) history(id string) []*journalv1.Event {
 
 // worker is an adapter in this process.
 type worker struct {
+	*actors.Stream
+
 	node  *node
 	hello *adapterv1.Hello
-	id    dispatch.StreamID
 	// work makes the result of a task; nil: the task is held until the test answers it.
 	work func(*worker, *adapterv1.Task) *adapterv1.Result
 
@@ -305,6 +305,7 @@ type worker struct {
 	seq       uint64
 	tasks     []*adapterv1.Task
 	cancelled []*adapterv1.Cancellation
+	confirmed []*adapterv1.Confirmation
 	returned  uint64
 	refused   []error
 	acked     int
@@ -334,7 +335,7 @@ func (n *node) worker(work func(*worker, *adapterv1.Task) *adapterv1.Result, cha
 	for _, change := range changes {
 		change(w.hello)
 	}
-	w.id = n.Attach(w.hello, w)
+	w.Stream = n.Attach(w.hello, w)
 	w.credit(1_000_000)
 	settle()
 	return w
@@ -342,18 +343,30 @@ func (n *node) worker(work func(*worker, *adapterv1.Task) *adapterv1.Result, cha
 
 func notIdempotent(h *adapterv1.Hello) { h.Activities[0].Idempotent = false }
 
+// begins has the adapter await confirmations.
+func begins(h *adapterv1.Hello) { h.Features = []adapterv1.Feature{adapterv1.Feature_FEATURE_BEGUN} }
+
+func recovers(h *adapterv1.Hello) { h.Activities[0].Recoverable = true }
+
 func process(process, ledger string, keys ...string) func(*adapterv1.Hello) {
 	return func(h *adapterv1.Hello) { h.Process, h.Ledger, h.Keys = process, ledger, keys }
 }
 
 func (w *worker) credit(total uint64) {
 	for _, a := range w.hello.GetActivities() {
-		w.node.Credit(w.hello.GetAdapter(), w.id, &adapterv1.Credit{Activity: a.GetName(), Total: total})
+		w.Credit(&adapterv1.Credit{Activity: a.GetName(), Total: total})
 	}
 }
 
+// leave loses the stream: it is not known why.
 func (w *worker) leave() {
-	w.node.Detach(w.hello, w.id)
+	w.Detach(false, false)
+	settle()
+}
+
+// die has the adapter close its stream.
+func (w *worker) die() {
+	w.Detach(true, false)
 	settle()
 }
 
@@ -377,6 +390,12 @@ func (w *worker) SendCancellation(c *adapterv1.Cancellation) {
 	w.cancelled = append(w.cancelled, c)
 }
 
+func (w *worker) SendConfirmation(c *adapterv1.Confirmation) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.confirmed = append(w.confirmed, c)
+}
+
 func (w *worker) SendReturned(r *adapterv1.Returned) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -392,9 +411,9 @@ func (w *worker) answerThen(t *adapterv1.Task, r *adapterv1.Result, then func(er
 	r.Seq, r.OrderId, r.Partition, r.Key = w.seq, t.GetOrderId(), t.GetPartition(), t.GetKey()
 	r.Attempt, r.Activity = t.GetAttempt(), t.GetActivity()
 	w.mu.Unlock()
-	w.node.Result(w.hello.GetAdapter(), r, func(err error) {
+	w.Result(r, func(err error) {
 		w.mu.Lock()
-		if err == nil || actors.IsGone(err) {
+		if err == nil {
 			w.acked++
 		} else {
 			w.refused = append(w.refused, err)

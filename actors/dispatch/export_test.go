@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -22,8 +23,18 @@ func (q *Queue) Dump() string {
 		if it.process != "" || it.ledger != "" {
 			fmt.Fprintf(&out, " with %s/%s", it.process, it.ledger)
 		}
-		if it.cancelled {
-			out.WriteString(" cancelled")
+		for _, is := range []struct {
+			yes  bool
+			word string
+		}{
+			{it.cancelled, " cancelled"},
+			{it.held, " held"},
+			{it.alone, " alone"},
+			{it.task.Suspect, fmt.Sprintf(" suspect, %d deaths", it.task.Deaths)},
+		} {
+			if is.yes {
+				out.WriteString(is.word)
+			}
 		}
 		out.WriteString("\n")
 	}
@@ -72,6 +83,23 @@ func (q *Queue) Check() error {
 		}
 		return nil
 	}
+	accused := func(list suspects, s *stream) error {
+		for i, it := range list {
+			if listed[it] || it.state != ready || it.stream != s || !it.task.Suspect || q.items[it.task.Key] != it || list.search(it) != i {
+				return fmt.Errorf("%s is among suspects where it should not be", it.task.Key)
+			}
+			listed[it] = true
+		}
+		return nil
+	}
+	if err := accused(q.suspects, nil); err != nil {
+		return err
+	}
+	for process, it := range q.alone {
+		if it.state != inFlight || it.process != process || !it.alone || q.items[it.task.Key] != it {
+			return fmt.Errorf("%s is not alone in %s", it.task.Key, process)
+		}
+	}
 	for _, c := range q.classes {
 		for p := range c.ready {
 			if err := note(&c.ready[p], nil); err != nil {
@@ -80,7 +108,7 @@ func (q *Queue) Check() error {
 		}
 	}
 	for _, s := range q.streams {
-		if err := note(&s.bound, s); err != nil {
+		if err := errors.Join(note(&s.bound, s), accused(s.suspects, s)); err != nil {
 			return err
 		}
 		if s.sent+s.revoked > s.total {
@@ -107,6 +135,12 @@ func (q *Queue) Check() error {
 		}
 		if (it.state == reserved || it.state == inFlight) && !slices.Contains(q.streams, it.stream) {
 			return fmt.Errorf("%s is with a stream that is gone", key)
+		}
+		if it.held && (it.state != inFlight && it.state != orphaned && it.state != ready || it.stream == nil) && it.state != orphaned {
+			return fmt.Errorf("%s is held by nobody", key)
+		}
+		if it.state == inFlight && it.alone && q.alone[it.process] != it {
+			return fmt.Errorf("%s is alone, but not so listed", key)
 		}
 	}
 	for key := range q.orphans {

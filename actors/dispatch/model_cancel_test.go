@@ -18,7 +18,7 @@ func (w *world) withdraw(t *rapid.T) {
 	o := pick(t, only(w.works, func(o *work) bool { return !o.over && !o.cancelled }))
 	o.withdrawn = true
 	w.perform(t, w.queue.Withdraw(o.key, o.attempt))
-	if state, _, _ := w.queue.Where(o.key); o.fresh != (state == "gone") {
+	if state, _, _ := w.queue.Where(o.key); o.over != (state == "gone") || o.fresh && !o.over {
 		t.Fatalf("%s is %s, but: %+v", o.key, state, *o)
 	}
 	o.withdrawn = false

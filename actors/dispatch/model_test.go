@@ -1,7 +1,6 @@
 package dispatch_test
 
 import (
-	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -31,6 +30,7 @@ func TestModel(t *testing.T) {
 			"journal":  w.journal,
 			"commit":   w.journal,
 			"answer":   w.answer,
+			"report":   w.report,
 			"giveUp":   w.giveUp,
 			"cancel":   w.cancel,
 			"break":    w.breakOff,
@@ -59,6 +59,9 @@ type work struct {
 	over      bool
 	priority  int
 	began     bool // really: it is being executed, or was, and is not known to have failed
+	suspect   bool // journaled
+	deaths    int  // journaled
+	blamed    int  // how often a stream was lost while its adapter executed it alone
 }
 
 // process is an adapter's; ledgers are what survives it.
@@ -67,6 +70,11 @@ type process struct {
 	alive        bool
 	has          map[string]uint32 // keys and attempts: executing, or with a result that is not acknowledged
 	doubts       map[string]bool   // those of them that it can only answer in doubt
+	notDone      map[string]bool   // those of them that it has given up before it began
+	// begun: it awaits confirmations; recovers: it finds out what came of what another may have begun.
+	begun, recovers bool
+	waits           map[string]*handed // what it was handed, and awaits the confirmation for
+	alone           string             // what it executes, and nothing else
 }
 
 // conn is a stream. When it is broken the process knows, and the node does not yet.
@@ -75,6 +83,9 @@ type conn struct {
 	with                 *process
 	broken               bool
 	total, sent, revoked uint64
+	given                map[string]bool // the keys that it was sent, or has been left with
+	listed               map[string]bool // the keys of its hello
+	alone                string          // what was confirmed on it, to be executed alone
 }
 
 type reservation struct {
@@ -108,18 +119,9 @@ func newWorld(t *rapid.T) *world {
 }
 
 func (w *world) newQueue() *dispatch.Queue {
-	return dispatch.New(dispatch.Config{Grace: time.Second, LedgerGrace: time.Minute})
-}
-
-func pick[T any](t *rapid.T, from []T) T {
-	if len(from) == 0 {
-		t.Skip()
-	}
-	return rapid.SampledFrom(from).Draw(t, "pick")
-}
-
-func only[T any](from []T, fits func(T) bool) []T {
-	return slices.DeleteFunc(slices.Clone(from), func(x T) bool { return !fits(x) })
+	return dispatch.New(dispatch.Config{
+		Grace: time.Second, LedgerGrace: time.Minute, RecoverGrace: 5 * time.Second, Deaths: deaths,
+	})
 }
 
 func (w *world) offer(t *rapid.T) {
@@ -145,7 +147,7 @@ func (w *world) hand(t *rapid.T, o *work, again bool) {
 	}
 	w.perform(t, w.queue.Offer(&dispatch.Task{
 		Key: o.key, Attempt: o.attempt, Priority: o.priority, Ledger: ledger, MaybeStarted: o.maybe, Again: again, OfferedAt: w.now,
-		Size: int(o.attempt),
+		Size: int(o.attempt), Suspect: o.suspect, Deaths: o.deaths,
 	}))
 }
 
@@ -182,21 +184,44 @@ func (w *world) perform(t *rapid.T, outputs []dispatch.Output) {
 	for _, out := range outputs {
 		switch out := out.(type) {
 		case dispatch.Reserve:
-			if !slices.ContainsFunc(w.pending, func(r reservation) bool { return r.key == out.Task.Key }) {
-				w.inOrder(t, out.Task) // else its turn was before, with an older attempt
+			pending := slices.ContainsFunc(w.pending, func(r reservation) bool { return r.key == out.Task.Key })
+			if state, _, _ := w.queue.Where(out.Task.Key); state == "reserved" && !pending {
+				w.inOrder(t, out.Task) // else its turn was before, with an older attempt, or when it was handed over
 			}
 			w.pending = append(w.pending, reservation{key: out.Task.Key, attempt: out.Task.Attempt, ledger: out.Ledger})
 		case dispatch.Send:
-			if w.idempotent { // else its turn was when it was reserved
+			if w.idempotent || out.Await { // else its turn was when it was reserved
 				w.inOrder(t, out.Task)
 			}
-			w.receive(t, w.conn(t, out.Stream), out.Task)
-		case dispatch.SendCancel:
-			w.conn(t, out.Stream) // what is under way goes on nevertheless
+			w.receive(t, w.conn(t, out.Stream), out)
+		case dispatch.Adopt:
+			c := w.conn(t, out.Stream)
+			c.given[out.Task.Key] = true
+			if out.Alone {
+				c.alone = out.Task.Key
+			}
+		case dispatch.SendConfirm:
+			w.confirmed(t, w.conn(t, out.Stream), out)
+		case dispatch.SendCancel: // what is under way goes on nevertheless
+			w.refrain(w.conn(t, out.Stream), out.Key, out.Attempt)
 		case dispatch.NotDone:
 			o := w.byKey[out.Task.Key]
 			if o.began || !o.cancelled && !o.withdrawn {
 				t.Fatalf("%s is said to be not done, but: %+v", out.Task.Key, *o)
+			}
+			o.over = true
+		case dispatch.InDoubt:
+			o := w.byKey[out.Task.Key]
+			if o.fresh || !o.withdrawn {
+				t.Fatalf("%s is said to be in doubt, but: %+v", out.Task.Key, *o)
+			}
+			o.over = true
+		case dispatch.Lost:
+			w.lost(t, out)
+		case dispatch.Quarantine:
+			o := w.byKey[out.Task.Key]
+			if o.deaths < deaths {
+				t.Fatalf("%s is set apart after %d deaths", o.key, o.deaths)
 			}
 			o.over = true
 		}
@@ -223,7 +248,8 @@ func (w *world) inOrder(t *rapid.T, task *dispatch.Task) {
 }
 
 func (w *world) spawn(t *rapid.T) {
-	p := &process{name: "P" + strconv.Itoa(len(w.processes)), alive: true, has: map[string]uint32{}, doubts: map[string]bool{}}
+	p := newProcess(len(w.processes))
+	p.begun, p.recovers = rapid.Bool().Draw(t, "begun"), rapid.Bool().Draw(t, "recovers")
 	if len(only(w.processes, func(p *process) bool { return p.alive })) >= 3 {
 		t.Skip()
 	}
@@ -253,14 +279,17 @@ func (w *world) connect(t *rapid.T) {
 
 func (w *world) attach(t *rapid.T, p *process) {
 	w.lastConn++
-	c := &conn{id: w.lastConn, with: p}
+	c := &conn{id: w.lastConn, with: p, given: map[string]bool{}, listed: map[string]bool{}}
 	w.conns = append(w.conns, c)
 	keys := map[string]bool{}
 	for k := range p.has {
-		keys[k] = true
+		keys[k], c.listed[k] = true, true
+	}
+	for k := range p.waits {
+		keys[k], c.listed[k] = true, true
 	}
 	w.perform(t, w.queue.Attach(dispatch.Stream{
-		ID: c.id, Process: p.name, Ledger: p.ledger, Idempotent: w.idempotent, Keys: keys,
+		ID: c.id, Process: p.name, Ledger: p.ledger, Idempotent: w.idempotent, Keys: keys, Begun: p.begun, Recoverable: p.recovers,
 	}))
 }
 
@@ -287,35 +316,41 @@ func (w *world) revoke(t *rapid.T) {
 }
 
 // receive has an adapter take a task, if its stream is whole.
-func (w *world) receive(t *rapid.T, c *conn, task *dispatch.Task) {
+func (w *world) receive(t *rapid.T, c *conn, send dispatch.Send) {
+	task, p := send.Task, c.with
 	o := w.byKey[task.Key]
 	o.fresh = false
-	if o.cancelled {
+	switch {
+	case o.cancelled:
 		t.Fatalf("%s was cancelled, but is sent", o.key)
+	case !w.idempotent && !send.Await && o.ledger != p.ledger:
+		t.Fatalf("%s was sent to %s, but %q is journaled", o.key, p.ledger, o.ledger)
+	case send.Await != (p.begun && (task.Suspect || !w.idempotent)), send.Alone != (p.begun && task.Suspect):
+		t.Fatalf("%s is sent to %+v so: %+v", o.key, *p, send)
 	}
 	if c.sent++; c.sent+c.revoked > c.total {
 		t.Fatalf("%s was sent without credit", o.key)
 	}
-	if !w.idempotent && o.ledger != c.with.ledger {
-		t.Fatalf("%s was sent to %s, but %q is journaled", o.key, c.with.ledger, o.ledger)
-	}
-	p := c.with
-	if _, joins := p.has[o.key]; c.broken || !p.alive {
-		return
-	} else if joins {
-		p.has[o.key] = task.Attempt
+	c.given[o.key] = true
+	if c.broken || !p.alive {
 		return
 	}
-	p.has[o.key] = task.Attempt
-	if !w.idempotent && (task.MaybeStarted || w.ledgers[p.ledger][o.key]) {
-		p.doubts[o.key] = true // nothing is begun
-		return
+	if p.notDone[o.key] && p.has[o.key] < task.Attempt { // of no interest any more
+		delete(p.has, o.key)
+		delete(p.notDone, o.key)
 	}
-	if o.began && !w.idempotent {
-		t.Fatalf("%s is begun a second time, by %s", o.key, p.name)
+	h := p.waits[o.key]
+	_, joins := p.has[o.key]
+	switch {
+	case joins:
+		p.has[o.key] = max(p.has[o.key], task.Attempt)
+	case h != nil:
+		h.attempt, h.maybe, h.alone = max(h.attempt, task.Attempt), h.maybe || task.MaybeStarted, h.alone || send.Alone
+	case send.Await && (!task.MaybeStarted || w.idempotent || p.recovers): // else it is in doubt at once
+		p.waits[o.key] = &handed{attempt: task.Attempt, maybe: task.MaybeStarted, alone: send.Alone}
+	default:
+		w.execute(t, p, o, handed{attempt: task.Attempt, maybe: task.MaybeStarted})
 	}
-	o.began = true
-	w.ledgers[p.ledger][o.key] = true
 }
 
 // answer has an adapter finish something, and its result journaled and acknowledged.
@@ -323,17 +358,29 @@ func (w *world) answer(t *rapid.T) {
 	c := pick(t, only(w.conns, func(c *conn) bool { return !c.broken && len(c.with.has) > 0 }))
 	p := c.with
 	key := pick(t, slices.Sorted(maps.Keys(p.has)))
-	o, attempt, doubt := w.byKey[key], p.has[key], p.doubts[key]
+	o, attempt, doubt, notDone := w.byKey[key], p.has[key], p.doubts[key], p.notDone[key]
 	delete(p.has, key)
 	delete(p.doubts, key)
-	succeeded := !doubt && rapid.IntRange(0, 2).Draw(t, "succeeded") > 0
-	if !doubt && !succeeded {
+	delete(p.notDone, key)
+	succeeded := !doubt && !notDone && rapid.IntRange(0, 2).Draw(t, "succeeded") > 0
+	if !doubt && !succeeded && !notDone {
 		o.began = false
 		delete(w.ledgers[p.ledger], key)
 	}
-	if succeeded {
+	if p.alone == key {
+		p.alone = ""
+	}
+	if c.alone == key {
+		c.alone = ""
+	}
+	switch {
+	case !c.given[key] && !c.listed[key]:
+		t.Fatalf("%s is answered by %s, which was not sent it", key, p.name)
+	case succeeded:
 		o.over = true
 		w.perform(t, w.queue.Done(key, math.MaxUint32))
+		return
+	case !c.given[key] && w.queue.Elsewhere(c.id, key):
 		return
 	}
 	doneFirst := rapid.Bool().Draw(t, "done first")
@@ -348,8 +395,9 @@ func (w *world) answer(t *rapid.T) {
 			o.over = true // left to an operator
 		default:
 			o.attempt++
-			o.maybe = doubt
-			if !doubt {
+			o.suspect, o.deaths = false, 0
+			o.maybe = doubt || notDone && o.maybe
+			if !o.maybe {
 				o.ledger = "" // of no interest any more
 			}
 			if doneFirst {
@@ -369,15 +417,16 @@ func (w *world) breakOff(t *rapid.T) {
 
 func (w *world) detach(t *rapid.T) {
 	c := pick(t, w.conns)
-	c.broken = true
-	w.conns = slices.DeleteFunc(w.conns, func(x *conn) bool { return x == c })
-	w.perform(t, w.queue.Detach(c.id, w.now))
+	w.end(t, c, dispatch.End{Closed: rapid.Bool().Draw(t, "closed")})
 }
 
 func (w *world) kill(t *rapid.T) {
+	if rapid.Bool().Draw(t, "leaves") {
+		w.leave(t)
+		return
+	}
 	p := pick(t, only(w.processes, func(p *process) bool { return p.alive }))
-	p.alive = false
-	clear(p.has)
+	p.die()
 	for _, c := range w.conns {
 		c.broken = c.broken || c.with == p
 	}
@@ -428,7 +477,7 @@ func (w *world) check(t *rapid.T) {
 			t.Fatalf("%s is cancelled, but nobody asked for it", o.key)
 		case state == "in flight" && !o.over:
 			if c := w.conn(t, on); !c.broken && c.with.alive {
-				if _, has := c.with.has[o.key]; !has {
+				if _, has := c.with.has[o.key]; !has && c.with.waits[o.key] == nil {
 					t.Fatalf("%s is in flight on %d, but %s does not have it", o.key, on, c.with.name)
 				}
 			}
@@ -438,50 +487,4 @@ func (w *world) check(t *rapid.T) {
 			}
 		}
 	}
-}
-
-// heal ends all trouble: every task must come to its end then.
-func (w *world) heal(t *rapid.T) {
-	w.spawnHealthy()
-	w.bound = dispatch.Limit{}
-	w.perform(t, w.queue.SetLimit(w.bound, w.now))
-	for range 30 {
-		for _, c := range slices.Clone(w.conns) {
-			if c.broken {
-				w.conns = slices.DeleteFunc(w.conns, func(x *conn) bool { return x == c })
-				w.perform(t, w.queue.Detach(c.id, w.now))
-			}
-		}
-		for _, p := range w.processes {
-			if p.alive && !slices.ContainsFunc(w.conns, func(c *conn) bool { return c.with == p }) {
-				w.attach(t, p)
-			}
-		}
-		for _, c := range w.conns {
-			c.total += 20
-			w.perform(t, w.queue.Credit(c.id, c.total))
-		}
-		for len(w.pending) > 0 {
-			w.journal(t)
-		}
-		for slices.ContainsFunc(w.conns, func(c *conn) bool { return len(c.with.has) > 0 }) {
-			w.answer(t)
-		}
-		w.now = w.now.Add(time.Minute)
-		w.perform(t, w.queue.Tick(w.now))
-		w.check(t)
-	}
-	for _, o := range w.works {
-		if state, _, _ := w.queue.Where(o.key); !o.over && !o.cancelled || state != "gone" && !o.over {
-			t.Fatalf("%s has not come to its end: %+v\n%s", o.key, *o, w.queue.Dump())
-		}
-	}
-}
-
-func (w *world) spawnHealthy() {
-	name := fmt.Sprintf("P%d", len(w.processes))
-	w.ledgers[name] = map[string]bool{}
-	w.processes = append(w.processes, &process{
-		name: name, ledger: name, alive: true, has: map[string]uint32{}, doubts: map[string]bool{},
-	})
 }

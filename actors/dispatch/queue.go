@@ -13,16 +13,21 @@ type Queue struct {
 	config  Config
 	items   map[string]*item  // by key
 	orphans map[string]*item  // those of them that are orphaned
+	alone   map[string]*item  // those of them that are in flight, to be executed alone, by process
 	classes map[string]*class // by version
-	waiting int
-	streams []*stream
-	turn    int
-	seq     uint64
-	out     []Output
-	now     time.Time // of the last Tick
-	popped  uint64    // tasks that were sent in their turn
-	limit   Limit
-	tokens  float64 // how many tasks the rate allows now
+	// suspects are those of them that are ready for any stream, and to be executed alone.
+	suspects suspects
+	waiting  int
+	streams  []*stream
+	// repeats tells whether there was ever a stream for which the activity is idempotent, journals whether there was another.
+	repeats, journals bool
+	turn              int
+	seq               uint64
+	out               []Output
+	now               time.Time // of the last Tick
+	popped            uint64    // tasks that were sent in their turn
+	limit             Limit
+	tokens            float64 // how many tasks the rate allows now
 }
 
 // class is the tasks that ask for one version, or for any.
@@ -34,7 +39,7 @@ type class struct {
 // New makes an empty queue.
 func New(config Config) *Queue {
 	return &Queue{
-		config: config, items: map[string]*item{}, orphans: map[string]*item{}, classes: map[string]*class{},
+		config: config, items: map[string]*item{}, orphans: map[string]*item{}, alone: map[string]*item{}, classes: map[string]*class{},
 	}
 }
 
@@ -68,6 +73,11 @@ func (q *Queue) Oldest() time.Time {
 	for _, s := range q.streams {
 		consider(&s.bound)
 	}
+	for _, it := range q.suspects {
+		if oldest.IsZero() || it.task.since().Before(oldest) {
+			oldest = it.task.since()
+		}
+	}
 	return oldest
 }
 
@@ -79,7 +89,7 @@ func (q *Queue) Offer(t *Task) []Output {
 	case it == nil:
 		q.seq++
 		t.Again = t.Again || t.Ledger != ""
-		it = &item{task: t, seq: q.seq}
+		it = &item{task: t, seq: q.seq, state: nowhere}
 		q.items[t.Key] = it
 		q.place(it)
 	case t.Attempt >= it.task.Attempt:
@@ -94,10 +104,17 @@ func (q *Queue) replace(it *item, t *Task) {
 	if !newer && (it.state == reserved || it.state == inFlight) {
 		return
 	}
+	t.Suspect, t.Deaths = old.Suspect, old.Deaths
 	if !newer { // the queue has followed it since: it knows better where it was
 		t.OfferedAt, t.Ledger, t.MaybeStarted, t.Again = old.OfferedAt, old.Ledger, old.MaybeStarted, old.Again
 	}
 	if it.state == ready {
+		q.count(it, -1)
+		defer q.count(it, 1)
+	}
+	if it.state == inFlight && it.held { // it is not begun, and need not be joined
+		q.cancelOn(it.stream, it)
+		q.again([]*item{it})
 		q.count(it, -1)
 		defer q.count(it, 1)
 	}
@@ -108,26 +125,31 @@ func (q *Queue) replace(it *item, t *Task) {
 		q.out = append(q.out, Reserve{Task: t, Ledger: it.stream.Ledger})
 	case inFlight:
 		q.bind(it, it.stream, it.known)
-	case ready, orphaned:
+	case ready, orphaned, nowhere:
 	}
 }
 
 // place puts a new item where it belongs: to the adapter that says that it has the key, to the ledger that it was sent to,
 // or to the others.
 func (q *Queue) place(it *item) {
+	it.ledger = it.task.Ledger
 	for _, s := range q.streams {
-		if s.Keys[it.task.Key] {
+		switch {
+		case !s.Keys[it.task.Key]:
+			continue
+		case q.holds(it, s):
+			q.keepHeld(it, s)
+		default:
 			q.bind(it, s, true)
-			return
 		}
+		return
 	}
-	if it.ledger = it.task.Ledger; it.ledger != "" {
+	if it.ledger != "" {
 		q.bringHome(it, it.task.OfferedAt)
 		return
 	}
 	it.state = ready
-	q.list(it).push(it)
-	q.count(it, 1)
+	q.enlist(it, false)
 }
 
 // count adds an item to what waits, or takes it away.
@@ -141,8 +163,10 @@ func (q *Queue) bringHome(it *item, since time.Time) {
 	s := q.home(it)
 	switch {
 	case s == nil:
+	case s.Process != it.process && !q.died(it):
+		return
 	case it.cancelled:
-		q.out = append(q.out, SendCancel{Stream: s.ID, Task: it.task})
+		q.cancelOn(s, it)
 	default:
 		q.bind(it, s, it.known && it.process == s.Process)
 		return
@@ -154,10 +178,10 @@ func (q *Queue) bringHome(it *item, since time.Time) {
 // again makes items ready for any stream, before those that were never sent.
 func (q *Queue) again(items []*item) {
 	for _, it := range slices.Backward(items) {
+		q.take(it)
 		it.leave()
 		it.state, it.stream = ready, nil
-		q.list(it).pushFront(it)
-		q.count(it, 1)
+		q.enlist(it, true)
 	}
 }
 
@@ -174,27 +198,58 @@ func (q *Queue) list(it *item) *fifo { return &q.class(it.task.Version).ready[it
 
 // bind makes an item ready for one stream alone.
 func (q *Queue) bind(it *item, s *stream, known bool) {
+	q.take(it)
 	if it.process != s.Process {
 		it.leave()
 	}
-	it.state, it.known = ready, known
+	it.state, it.known, it.reserving = ready, known, false
 	it.assign(s)
-	s.bound.push(it)
+	q.enlist(it, false)
+}
+
+// enlist puts a ready item where its turn comes.
+func (q *Queue) enlist(it *item, first bool) {
+	switch s := it.stream; {
+	case it.task.Suspect && s == nil:
+		q.suspects.push(it)
+	case it.task.Suspect && s.Begun:
+		s.suspects.push(it)
+	case s != nil:
+		s.bound.push(it)
+	case first:
+		q.list(it).pushFront(it)
+	default:
+		q.list(it).push(it)
+	}
 	q.count(it, 1)
 }
 
-// take takes an item out of wherever it is, to be put elsewhere.
+// unlist takes a ready item from where it waits for its turn.
+func (q *Queue) unlist(it *item) {
+	if it.among != nil {
+		it.among.remove(it)
+	} else {
+		it.place.remove()
+	}
+	q.count(it, -1)
+}
+
+// take takes an item out of wherever it is, to be put elsewhere. After that it is nowhere: taking it again does nothing.
 func (q *Queue) take(it *item) {
 	switch it.state {
 	case ready:
-		it.place.remove()
-		q.count(it, -1)
+		q.unlist(it)
 	case reserved:
 		it.stream.giveBack()
 	case orphaned:
 		delete(q.orphans, it.task.Key)
 	case inFlight:
+		if q.alone[it.process] == it {
+			delete(q.alone, it.process)
+		}
+	case nowhere:
 	}
+	it.state = nowhere
 }
 
 func (q *Queue) drop(it *item) {
@@ -232,45 +287,62 @@ func (q *Queue) answered(it *item, attempt uint32) {
 	if it.asked > attempt {
 		return // it may have the newer one
 	}
-	it.first, it.asked = 0, 0
+	q.acquit(it)
+	it.first, it.asked, it.held = 0, 0, false
 	switch {
-	case it.state == inFlight: // to be cancelled: that is done with what it had
+	case it.state == inFlight && it.cancelled: // that is done with what it had
 		q.giveUp(it)
-	case it.bound(), it.state == reserved, it.state == ready && it.stream == nil:
+	case it.bound() && it.state != inFlight, it.state == reserved, it.state == ready && it.stream == nil:
 	default:
-		q.take(it)
 		q.again([]*item{it})
 	}
+}
+
+// untouched tells whether certainly nobody has begun with an item. What was offered before may have been begun without a trace
+// in the journal, if the activity is idempotent.
+func (q *Queue) untouched(it *item) bool {
+	t := it.task
+	again := t.Again && (t.Ledger != "" || q.repeats || !q.journals)
+	return !it.begun() && !it.lost && !again && !t.MaybeStarted
 }
 
 // giveUp drops a cancelled item that no adapter has.
 func (q *Queue) giveUp(it *item) {
 	q.drop(it)
-	if it.untouched() {
+	if q.untouched(it) {
 		q.out = append(q.out, NotDone{Task: it.task})
 	}
 }
 
-// Confirm says that the ledger of a reserved task is journaled.
+// Confirm says that the ledger of a task is journaled.
 func (q *Queue) Confirm(key string, attempt uint32, ledger string) []Output {
 	it := q.items[key]
-	if it != nil && it.state == reserved && it.task.Attempt == attempt && it.stream.Ledger == ledger {
+	switch {
+	case it == nil || it.stream == nil || it.task.Attempt != attempt || it.stream.Ledger != ledger:
+	case it.state == reserved:
 		it.task.Ledger = ledger
 		q.fly(it)
+	case it.reserving && it.refrains():
+		it.reserving = false // the adapter was asked to give it up
+	case it.reserving:
+		it.task.Ledger = ledger
+		q.letBegin(it)
 	}
 	return q.done()
 }
 
-// Refuse says that the ledger of a reserved task could not be journaled now. The task is reserved again soon.
+// Refuse says that the ledger of a task could not be journaled now. It is reserved again soon: one that an adapter has reported
+// as begun, when it does so again.
 func (q *Queue) Refuse(key string, attempt uint32) {
 	it := q.items[key]
 	switch {
-	case it == nil || it.state != reserved || it.task.Attempt != attempt:
+	case it == nil || it.task.Attempt != attempt:
+	case it.reserving:
+		it.reserving = false
+	case it.state != reserved:
 	case it.bound():
-		q.take(it)
 		q.bind(it, it.stream, it.known)
 	default:
-		q.take(it)
 		q.again([]*item{it})
 	}
 }
@@ -285,21 +357,29 @@ func (q *Queue) Cancel(key string, attempt uint32) []Output {
 	switch {
 	case it.state == orphaned:
 	case it.state == inFlight:
-		q.out = append(q.out, SendCancel{Stream: it.stream.ID, Task: it.task})
+		q.cancelOn(it.stream, it)
 	case it.state == ready && it.known:
 		q.take(it)
 		it.state, it.asked = inFlight, it.first // it may answer under this number
-		q.out = append(q.out, SendCancel{Stream: it.stream.ID, Task: it.task})
+		q.cancelOn(it.stream, it)
 	default:
 		q.giveUp(it)
 	}
 	return q.done()
 }
 
-// Withdraw gives an attempt up if certainly nobody has begun with it. Any other goes on to its end.
+// Withdraw gives an attempt up if no adapter has it, or may come back with it. Any other goes on to its end.
 func (q *Queue) Withdraw(key string, attempt uint32) []Output {
-	if it := q.items[key]; it != nil && it.task.Attempt == attempt && it.untouched() {
-		q.giveUp(it)
+	it := q.items[key]
+	switch {
+	case it == nil || it.task.Attempt != attempt:
+	case it.state == reserved && q.untouched(it), it.state == ready && !it.bound():
+		q.drop(it)
+		if q.untouched(it) {
+			q.out = append(q.out, NotDone{Task: it.task})
+		} else {
+			q.out = append(q.out, InDoubt{Task: it.task})
+		}
 	}
 	return q.done()
 }
@@ -320,11 +400,7 @@ func (q *Queue) Tick(now time.Time) []Output {
 	q.refill(now)
 	var over []*item
 	for _, it := range q.orphans {
-		wait := q.config.LedgerGrace
-		if it.idempotent {
-			wait = q.config.Grace
-		}
-		if now.Sub(it.gone) >= wait {
+		if !now.Before(it.gone.Add(q.patience(it))) {
 			over = append(over, it)
 		}
 	}
@@ -334,8 +410,10 @@ func (q *Queue) Tick(now time.Time) []Output {
 			q.drop(it)
 			return true
 		}
-		q.take(it)
-		if !it.idempotent && !it.untouched() {
+		if !q.died(it) {
+			return true
+		}
+		if !it.idempotent && !q.untouched(it) {
 			it.task.MaybeStarted = true
 		}
 		it.task.Ledger = ""
@@ -343,6 +421,17 @@ func (q *Queue) Tick(now time.Time) []Output {
 	})
 	q.again(over)
 	return q.done()
+}
+
+// patience is how long an orphaned item waits for its adapter.
+func (q *Queue) patience(it *item) time.Duration {
+	switch {
+	case it.idempotent:
+		return q.config.Grace
+	case it.end.Closed && slices.ContainsFunc(q.streams, func(s *stream) bool { return s.Recoverable && s.serves(it) }):
+		return min(q.config.RecoverGrace, q.config.LedgerGrace)
+	}
+	return q.config.LedgerGrace
 }
 
 func sortItems(items []*item) {

@@ -17,6 +17,7 @@ func (q *Queue) Attach(st Stream) []Output {
 	}
 	sortItems(concerned)
 	q.streams = append(q.streams, s)
+	q.repeats, q.journals = q.repeats || s.Idempotent, q.journals || !s.Idempotent
 	for _, it := range concerned {
 		if q.reattach(it, s) {
 			anywhere = append(anywhere, it)
@@ -31,8 +32,10 @@ func (q *Queue) reattach(it *item, s *stream) (anywhere bool) {
 	known, same := s.Keys[it.task.Key], it.process == s.Process
 	switch {
 	case it.state == ready:
-		if same || known && !it.known {
-			q.take(it)
+		switch {
+		case known && (same || it.stream == nil) && q.holds(it, s):
+			q.keepHeld(it, s)
+		case same || known && !it.known:
 			q.bind(it, s, known)
 		}
 	case it.state == reserved && !same && !known:
@@ -47,34 +50,45 @@ func (q *Queue) reattach(it *item, s *stream) (anywhere bool) {
 		// Its own stream has it, or will be found lost.
 	case it.state == inFlight && !known && it.cancelled:
 		q.giveUp(it)
+	case it.state == inFlight && !known && it.held && it.task.Ledger == "":
+		return true
 	case it.state == inFlight && !known:
 		q.bind(it, s, false) // if it got it on the older stream after all, it joins it
 	case known:
-		q.take(it)
-		if !same {
-			it.leave()
-		}
-		if !it.cancelled && (it.first != it.task.Attempt || it.asked != it.task.Attempt) {
-			q.bind(it, s, true) // it may have an older one: it is to be told the number
-			break
-		}
-		it.state, it.known = inFlight, true
-		it.assign(s)
-		if it.cancelled {
-			it.asked = it.first // it may answer under this number
-			q.out = append(q.out, SendCancel{Stream: s.ID, Task: it.task})
-		}
+		q.recognise(it, s)
 	default:
-		if same {
-			it.first, it.asked, it.known = 0, 0, false // it never got it
-		}
 		return q.resend(it, s)
 	}
 	return false
 }
 
+// recognise takes up an item that a new stream's process says that it has.
+func (q *Queue) recognise(it *item, s *stream) {
+	if it.process != s.Process {
+		if !it.cancelled && it.ledger == s.Ledger && !q.died(it) {
+			return
+		}
+		q.take(it)
+		it.leave()
+	}
+	q.take(it)
+	if it.held {
+		it.first, it.asked = 0, 0 // as in keepHeld
+	} else if !it.cancelled && (it.first != it.task.Attempt || it.asked != it.task.Attempt) {
+		q.bind(it, s, true) // it may have an older one: it is to be told the number
+		return
+	}
+	q.adopt(it, s)
+}
+
 // resend sends an item that a stream's process does not have. True: any stream may get it.
 func (q *Queue) resend(it *item, s *stream) (anywhere bool) {
+	switch {
+	case it.process == s.Process:
+		it.first, it.asked, it.known, it.held = 0, 0, false, false // it never got it
+	case !it.cancelled && it.ledger == s.Ledger && !q.died(it):
+		return false
+	}
 	if it.cancelled {
 		q.giveUp(it)
 		return false
@@ -101,8 +115,8 @@ func (q *Queue) home(it *item) *stream {
 	return nil
 }
 
-// Detach removes a stream. What it had waits for its adapter to come back, for the time that the config says.
-func (q *Queue) Detach(id StreamID, now time.Time) []Output {
+// Detach removes a stream. What its adapter may have begun with waits for it to come back, for the time that the config says.
+func (q *Queue) Detach(id StreamID, end End, now time.Time) []Output {
 	i := slices.IndexFunc(q.streams, func(s *stream) bool { return s.ID == id })
 	if i < 0 {
 		return nil
@@ -118,8 +132,11 @@ func (q *Queue) Detach(id StreamID, now time.Time) []Output {
 	sortItems(concerned)
 	for _, it := range concerned {
 		q.take(it)
+		it.end = end
 		switch {
-		case it.asked == 0 && !it.bound():
+		case it.held && it.cancelled:
+			q.giveUp(it)
+		case !it.begun() && it.task.Ledger == "":
 			anywhere = append(anywhere, it)
 		default:
 			q.bringHome(it, now)
@@ -178,10 +195,15 @@ func (q *Queue) assign() {
 	}
 }
 
-// pop takes the first item that is bound to a stream, or else of the highest priority that its version can serve.
+// pop takes the first item that is bound to a stream, or a suspect, or else of the highest priority that its version can serve.
 func (q *Queue) pop(s *stream) *item {
 	from := &s.bound
 	if from.peek() == nil {
+		if it := q.suspect(s); it != nil {
+			q.unlist(it)
+			q.tokens--
+			return it
+		}
 		if from = q.next(s); from == nil {
 			return nil
 		}
@@ -228,26 +250,33 @@ func (q *Queue) aged(since time.Time) bool {
 	return !since.IsZero() && q.now.Sub(since) >= q.config.AgeAfter
 }
 
-// send uses a credit of a stream for an item. Also what is idempotent is marked if another adapter may have begun with it: who
-// gets it must not say that it was not done.
+// send uses a credit of a stream for an item.
 func (q *Queue) send(it *item, s *stream) {
 	it.assign(s)
 	s.sent++
 	t := it.task
-	t.MaybeStarted = t.MaybeStarted || s.Idempotent && (it.lost || t.Again)
-	if s.Idempotent || t.Ledger == s.Ledger {
+	it.mark(s)
+	it.alone = s.Begun && t.Suspect
+	if s.awaits(it) || s.Idempotent || t.Ledger == s.Ledger {
 		q.fly(it)
 		return
 	}
-	t.MaybeStarted = t.MaybeStarted || t.Ledger != ""
 	it.state = reserved
 	q.out = append(q.out, Reserve{Task: t, Ledger: s.Ledger})
 }
 
 func (q *Queue) fly(it *item) {
-	it.state, it.asked = inFlight, it.task.Attempt
+	s := it.stream
+	it.holder = ""
+	if s.awaits(it) && !it.begun() {
+		it.held, it.holder = true, s.Process
+	}
+	it.state, it.asked, it.since = inFlight, it.task.Attempt, q.now
 	if it.first == 0 {
 		it.first = it.asked
 	}
-	q.out = append(q.out, Send{Stream: it.stream.ID, Task: it.task})
+	if it.alone {
+		q.alone[s.Process] = it
+	}
+	q.out = append(q.out, Send{Stream: s.ID, Task: it.task, Await: s.awaits(it), Alone: it.alone})
 }

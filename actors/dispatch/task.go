@@ -26,7 +26,11 @@ type Task struct {
 	MaybeStarted bool
 	// Again: it was offered before, to a queue that is gone, or that has forgotten it; some adapter may have it. The queue
 	// sets it, too, for a new task with a Ledger.
-	Again     bool
+	Again bool
+	// Suspect: it was under way in a process that died, and may have been the reason. The queue sets it, and counts in Deaths
+	// how many processes died that executed it and nothing else.
+	Suspect   bool
+	Deaths    int
 	OfferedAt time.Time
 	// Since is when its order came to it: waiting in other queues counts. Zero: it never ages.
 	Since time.Time
@@ -56,15 +60,33 @@ type Stream struct {
 	// Version is that of the activity.
 	Version    string
 	Idempotent bool
+	// Begun: the adapter reports what it is about to execute, and awaits the confirmation; and it executes a task alone if asked
+	// to.
+	Begun bool
+	// Recoverable: it can find out what came of work that another process may have begun.
+	Recoverable bool
 	// Keys are those that the adapter runs or holds results for. The queue takes the map.
 	Keys map[string]bool
+}
+
+// End tells how a stream came to its end.
+type End struct {
+	// Closed: the adapter's side closed it. A process that lives is back soon.
+	Closed bool
+	// Left: the adapter had drained it, and ended it in good order. That is no death.
+	Left bool
+	// Alone is the key of the task that the adapter was executing, and nothing else beside it; empty if there was none.
+	Alone string
 }
 
 // Config bounds a Queue.
 type Config struct {
 	// Grace is how long tasks of a lost stream wait for the same adapter to come back before another may get them. A
-	// task of an activity that is not idempotent waits LedgerGrace, and then goes on marked as maybe started.
-	Grace, LedgerGrace time.Duration
+	// task of an activity that is not idempotent waits LedgerGrace, and then goes on marked as maybe started; but only
+	// RecoverGrace, if the adapter closed the stream, and another one can find out what came of it.
+	Grace, LedgerGrace, RecoverGrace time.Duration
+	// Deaths is how many processes may die that execute a task and nothing else, before it is set apart.
+	Deaths int
 	// AgeAfter is how long a task waits before it ages: one send in AgedShare goes to the oldest of those that did, whatever
 	// its priority. So what is of low priority is late, and never starves. 0: tasks don't age.
 	AgeAfter time.Duration
@@ -85,91 +107,64 @@ type Limit struct {
 type Output interface{ isOutput() }
 
 type (
-	// Send sends a task on a stream.
+	// Send sends a task on a stream. Await: the adapter must report begun, and Begun follows. Alone: it must execute nothing else
+	// meanwhile.
 	Send struct {
 		Stream StreamID
 		Task   *Task
+		Await  bool
+		Alone  bool
 	}
-	// Reserve asks to journal that a task is about to be sent to a ledger; Confirm or Refuse follows.
+	// Adopt says that a stream's adapter has a task that was not sent on it: its process was sent it before. Alone: it executes
+	// it, and nothing else.
+	Adopt struct {
+		Stream StreamID
+		Task   *Task
+		Alone  bool
+	}
+	// Reserve asks to journal that a task is about to be sent to a ledger, or about to be executed there; Confirm or Refuse
+	// follows.
 	Reserve struct {
 		Task   *Task
 		Ledger string
 	}
-	// SendCancel asks an adapter to give up an attempt.
-	SendCancel struct {
+	// SendConfirm lets an adapter execute what it has reported as begun. That another one may have begun with it may have become
+	// known after the task was sent.
+	SendConfirm struct {
 		Stream StreamID
 		Task   *Task
+		Alone  bool
 	}
-	// NotDone says that a task was cancelled before anybody got it.
+	// SendCancel asks an adapter to give up an attempt.
+	SendCancel struct {
+		Stream  StreamID
+		Key     string
+		Attempt uint32
+	}
+	// NotDone says that a task was given up before anybody began with it.
 	NotDone struct{ Task *Task }
-)
-
-func (Send) isOutput()       {}
-func (Reserve) isOutput()    {}
-func (SendCancel) isOutput() {}
-func (NotDone) isOutput()    {}
-
-type state int
-
-const (
-	ready state = iota
-	reserved
-	inFlight
-	orphaned // its adapter is not here
-)
-
-// item is a task in the queue.
-type item struct {
-	task  *Task
-	seq   uint64 // in the order of offering
-	state state
-	// stream is the one that has it, that it is reserved for, or that it is bound to; nil if it may go to any.
-	stream *stream
-	// process and ledger are those of the adapter that had it last, or must have it.
-	process, ledger string
-	idempotent      bool // as that adapter has it
-	// first and asked are the first and the last attempt that this adapter was asked for; 0: none, or it certainly got none.
-	first, asked uint32
-	known        bool      // this adapter says that it has the key
-	lost         bool      // an adapter before it may have it too
-	gone         time.Time // when it was orphaned
-	cancelled    bool
-	place        *entry // in a list of ready items
-}
-
-// untouched tells whether certainly nobody has begun with it.
-func (it *item) untouched() bool {
-	return it.asked == 0 && !it.known && !it.lost && !it.task.Again && !it.task.MaybeStarted
-}
-
-// bound tells whether only the adapter that it is with may get it.
-func (it *item) bound() bool { return it.known || it.task.Ledger != "" }
-
-// assign notes the stream that is to get the item.
-func (it *item) assign(s *stream) {
-	it.stream, it.process, it.ledger, it.idempotent = s, s.Process, s.Ledger, s.Idempotent
-}
-
-// leave notes that another adapter is to get the item.
-func (it *item) leave() {
-	it.lost = it.lost || it.asked != 0 || it.known
-	it.process, it.ledger, it.first, it.asked, it.known = "", "", 0, 0, false
-}
-
-// stream is an attached stream.
-type stream struct {
-	Stream
-
-	// total, sent and revoked count credits.
-	total, sent, revoked uint64
-	bound                fifo // items that only it may get
-}
-
-func (s *stream) credit() uint64 {
-	if used := s.sent + s.revoked; s.total > used {
-		return s.total - used
+	// InDoubt says that a task was given up while nobody had it, and that somebody may have begun with it before.
+	InDoubt struct{ Task *Task }
+	// Lost says that the process is gone that may have begun with a task, which goes to another one now. Suspect: nothing speaks
+	// against that this task was the reason. Alone: the process executed nothing else.
+	Lost struct {
+		Task           *Task
+		Process        string
+		Suspect, Alone bool
 	}
-	return 0
-}
+	// Quarantine says that a task was dropped because too many processes have died of it, the last of them Process.
+	Quarantine struct {
+		Task    *Task
+		Process string
+	}
+)
 
-func (s *stream) giveBack() { s.sent-- }
+func (Send) isOutput()        {}
+func (Adopt) isOutput()       {}
+func (Reserve) isOutput()     {}
+func (SendConfirm) isOutput() {}
+func (SendCancel) isOutput()  {}
+func (NotDone) isOutput()     {}
+func (InDoubt) isOutput()     {}
+func (Lost) isOutput()        {}
+func (Quarantine) isOutput()  {}

@@ -16,7 +16,8 @@ import (
 )
 
 // TestTranscripts drives a queue with the commands of each file, one a line, and compares what it says to each. Every
-// block named new begins with an empty queue, whose Grace is a second, LedgerGrace a minute and AgeAfter five.
+// block named new begins with an empty queue, whose Grace is a second, RecoverGrace five, LedgerGrace a minute and AgeAfter five;
+// three deaths set a task apart.
 func TestTranscripts(t *testing.T) {
 	t.Parallel()
 	paths, err := filepath.Glob("testdata/*.txt")
@@ -31,7 +32,7 @@ func TestTranscripts(t *testing.T) {
 				t.Helper()
 				if d.Cmd == "new" {
 					*e = env{queue: dispatch.New(dispatch.Config{
-						Grace: time.Second, LedgerGrace: time.Minute, AgeAfter: 5 * time.Minute,
+						Grace: time.Second, LedgerGrace: time.Minute, RecoverGrace: 5 * time.Second, Deaths: 3, AgeAfter: 5 * time.Minute,
 					}), now: began}
 				}
 				var out strings.Builder
@@ -61,7 +62,7 @@ func (e *env) run(t *testing.T, words []string) string {
 	q, args := e.queue, arguments(words[1:])
 	stream, key, attempt := dispatch.StreamID(args.number(t, "stream", 0)), args["key"], uint32(args.number(t, "attempt", 1))
 	switch words[0] {
-	case "offer": // key= attempt= version= priority= ledger= partition= size= maybe again ages
+	case "offer": // key= attempt= version= priority= ledger= partition= size= deaths= maybe again ages suspect
 		since := time.Time{}
 		if args.has("ages") {
 			since = e.now
@@ -69,10 +70,11 @@ func (e *env) run(t *testing.T, words []string) string {
 		return show(q.Offer(&dispatch.Task{
 			Since: since, Size: int(args.number(t, "size", 1)),
 			Key: key, Attempt: attempt, Version: args["version"], Priority: int(args.number(t, "priority", 0)), Ledger: args["ledger"],
-			MaybeStarted: args.has("maybe"), Again: args.has("again"), OfferedAt: e.now,
+			MaybeStarted: args.has("maybe"), Again: args.has("again"), OfferedAt: e.now, Suspect: args.has("suspect"),
+			Deaths:    int(args.number(t, "deaths", 0)),
 			Partition: messages.Partition(args.number(t, "partition", 0)),
 		}))
-	case "attach": // stream= process= ledger= version= idempotent keys=a,b
+	case "attach": // stream= process= ledger= version= idempotent begun recoverable keys=a,b
 		keys := map[string]bool{}
 		if args.has("keys") {
 			for k := range strings.SplitSeq(args["keys"], ",") {
@@ -81,10 +83,14 @@ func (e *env) run(t *testing.T, words []string) string {
 		}
 		return show(q.Attach(dispatch.Stream{
 			ID: stream, Process: args["process"], Ledger: args["ledger"], Version: args["version"],
-			Idempotent: args.has("idempotent"), Keys: keys,
+			Idempotent: args.has("idempotent"), Begun: args.has("begun"), Recoverable: args.has("recoverable"), Keys: keys,
 		}))
-	case "detach": // stream=
-		return show(q.Detach(stream, e.now))
+	case "detach": // stream= alone= closed left
+		return show(q.Detach(stream, dispatch.End{Closed: args.has("closed"), Left: args.has("left"), Alone: args["alone"]}, e.now))
+	case "begun": // stream= key= attempt=
+		return show(q.Begun(stream, key, attempt))
+	case "elsewhere": // stream= key=
+		return fmt.Sprintln(q.Elsewhere(stream, key))
 	case "credit": // stream= total=
 		return show(q.Credit(stream, uint64(args.number(t, "total", 0))))
 	case "revoke": // stream= count=
@@ -172,13 +178,31 @@ func show(outputs []dispatch.Output) string {
 	for _, o := range outputs {
 		switch o := o.(type) {
 		case dispatch.Send:
-			words = append(words, fmt.Sprintf("send %s on %d", task(o.Task), o.Stream))
+			word := "send"
+			if o.Await {
+				word = "hand"
+			}
+			words = append(words, fmt.Sprintf("%s %s on %d", word, task(o.Task), o.Stream)+alone(o.Alone))
+		case dispatch.Adopt:
+			words = append(words, fmt.Sprintf("adopt %s on %d", task(o.Task), o.Stream)+alone(o.Alone))
 		case dispatch.Reserve:
 			words = append(words, fmt.Sprintf("reserve %s for %s", task(o.Task), o.Ledger))
+		case dispatch.SendConfirm:
+			words = append(words, fmt.Sprintf("confirm %s on %d", task(o.Task), o.Stream)+alone(o.Alone))
 		case dispatch.SendCancel:
-			words = append(words, fmt.Sprintf("cancel %s on %d", task(o.Task), o.Stream))
+			words = append(words, fmt.Sprintf("cancel %s/%d on %d", o.Key, o.Attempt, o.Stream))
 		case dispatch.NotDone:
-			words = append(words, fmt.Sprintf("not done %s", task(o.Task)))
+			words = append(words, "not done "+task(o.Task))
+		case dispatch.InDoubt:
+			words = append(words, "in doubt "+task(o.Task))
+		case dispatch.Lost:
+			word := fmt.Sprintf("%s lost with %s", task(o.Task), o.Process) + alone(o.Alone)
+			if !o.Suspect {
+				word += ", no suspect"
+			}
+			words = append(words, word)
+		case dispatch.Quarantine:
+			words = append(words, fmt.Sprintf("set %s apart after %d deaths, the last %s", task(o.Task), o.Task.Deaths, o.Process))
 		}
 	}
 	return strings.Join(words, ", ") + "\n"
@@ -190,4 +214,11 @@ func task(t *dispatch.Task) string {
 		s += " (maybe started)"
 	}
 	return s
+}
+
+func alone(yes bool) string {
+	if yes {
+		return " alone"
+	}
+	return ""
 }

@@ -47,7 +47,11 @@ func (a admin) ListActivities(_ context.Context, r *adminv1.ListActivitiesReques
 func activityStatus(s actors.ActivityStatus) *adminv1.ActivityStatus {
 	status := &adminv1.ActivityStatus{
 		Activity: s.Name, Adapters: s.Adapters, Waiting: s.Waiting, InFlight: s.InFlight, Overflow: s.Overflow,
-		AgeSeconds: s.Age.Seconds(), RatePerSecond: s.Rate,
+		AgeSeconds: s.Age.Seconds(), RatePerSecond: s.Rate, Away: s.Away, Suspects: s.Suspects, Redelivered: s.Redelivered,
+		Quarantined: s.Quarantined,
+	}
+	if !s.AwayUntil.IsZero() {
+		status.AwayUntil = timestamppb.New(s.AwayUntil)
 	}
 	if l := s.Limit; l != nil {
 		status.Limit = &adminv1.ActivityLimit{

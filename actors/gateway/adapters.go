@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 	"sync"
 	"time"
@@ -15,7 +16,6 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/holdfast-run/holdfast/actors"
-	"github.com/holdfast-run/holdfast/actors/dispatch"
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
@@ -64,13 +64,7 @@ func (a adapterService) Connect(st adapterConn) error {
 			act.Version = "1.0.0"
 		}
 	}
-	c := &connection{
-		Server: a.Server, hello: hello, out: newOutbox[any](), heard: make(chan struct{}, 1),
-		offers: map[string]bool{},
-	}
-	for _, act := range hello.GetActivities() {
-		c.offers[act.GetName()] = true
-	}
+	c := &connection{Server: a.Server, hello: hello, out: newOutbox[any](), heard: make(chan struct{}, 1)}
 	welcome := &adapterv1.Welcome{
 		Node:           string(a.node),
 		HeartbeatMs:    uint32(a.config.Heartbeat.Milliseconds()), //nolint:gosec // small
@@ -134,8 +128,7 @@ type connection struct {
 	*Server
 
 	hello  *adapterv1.Hello
-	offers map[string]bool
-	id     dispatch.StreamID
+	stream *actors.Stream
 	out    *outbox[any]
 	heard  chan struct{} // of capacity 1: something was received
 	depths map[string]int64
@@ -149,6 +142,9 @@ func (c *connection) SendTask(t *adapterv1.Task) { c.out.put(t) }
 // SendCancellation implements actors.Adapter.
 func (c *connection) SendCancellation(x *adapterv1.Cancellation) { c.out.put(x) }
 
+// SendConfirmation implements actors.Adapter.
+func (c *connection) SendConfirmation(x *adapterv1.Confirmation) { c.out.put(x) }
+
 // SendReturned implements actors.Adapter.
 func (c *connection) SendReturned(r *adapterv1.Returned) { c.out.put(r) }
 
@@ -158,14 +154,18 @@ func (c *connection) serve(st adapterConn, first *adapterv1.ConnectRequest) erro
 	log := c.log.With("adapter", c.hello.GetAdapter(), "process", c.hello.GetProcess())
 	log.Info("adapter connected", "activities", len(c.hello.GetActivities()), "keys", len(c.hello.GetKeys()))
 	c.catalog.add(c.hello, 1)
-	c.id = c.engine.Attach(c.hello, c)
+	c.stream = c.engine.Attach(c.hello, c)
+	closed, inOrder := false, false
 	defer c.catalog.add(c.hello, -1)
-	defer c.engine.Detach(c.hello, c.id)
+	defer func() { c.stream.Detach(closed, inOrder) }()
 	defer c.out.close()
 	err := c.watch(
 		c.start(func() error { return c.read(st, first) }),
 		c.start(func() error { return c.write(st) }),
 	)
+	// What this node ends, such as a stream that is silent, says nothing about the process.
+	_, ours := errors.AsType[*failure](err)
+	closed, inOrder = !ours && !errors.Is(err, actors.ErrStopping), err == nil
 	log.Info("adapter disconnected", "reason", whyDisconnected(err))
 	if err != nil {
 		return c.fail(err)
@@ -256,30 +256,39 @@ func (c *connection) handle(m *adapterv1.ConnectRequest) error {
 		}
 	}
 	for _, cr := range m.GetCredits() {
-		if c.offers[cr.GetActivity()] {
-			c.engine.Credit(c.hello.GetAdapter(), c.id, cr)
-		}
+		c.stream.Credit(cr)
 	}
 	for _, r := range m.GetRevocations() {
-		if c.offers[r.GetActivity()] {
-			c.engine.Revoke(c.hello.GetAdapter(), c.id, r)
-		}
+		c.stream.Revoke(r)
 	}
 	if m.GetDrain() {
-		for name := range c.offers {
-			c.engine.Revoke(c.hello.GetAdapter(), c.id, &adapterv1.Revocation{Activity: name, Count: 1 << 62})
+		c.stream.Drain()
+	}
+	for _, b := range m.GetBegun() {
+		if err := c.unread(); err != nil {
+			return err
 		}
+		c.stream.Begun(b)
 	}
 	return nil
 }
 
-// result checks a result and passes it on. A result that can't be taken as it is leaves its attempt in doubt.
-func (c *connection) result(r *adapterv1.Result) error {
+// unread ends the stream of an adapter that goes on sending what is answered, and does not read the answers.
+func (c *connection) unread() error {
 	if n := c.out.size(); n > maxUnread {
 		return &failure{
 			code: codes.ResourceExhausted, reason: "NOT_READING", retry: time.Second,
 			message: fmt.Sprintf("%d messages wait for the adapter, which does not read them", n),
 		}
+	}
+	return nil
+}
+
+// result checks a result and passes it on. One that can't be taken as it is leaves its attempt in doubt; but what was done was
+// done, whatever its output.
+func (c *connection) result(r *adapterv1.Result) error {
+	if err := c.unread(); err != nil {
+		return err
 	}
 	var m mistakes
 	if err := messages.OrderID(r.GetOrderId()).Validate(); err != nil {
@@ -288,16 +297,10 @@ func (c *connection) result(r *adapterv1.Result) error {
 	if r.GetPartition() >= messages.Partitions {
 		m.add("results.partition", fmt.Sprintf("is %d, and must be below %d", r.GetPartition(), messages.Partitions))
 	}
-	if !c.offers[r.GetActivity()] {
-		m.add("results.activity", fmt.Sprintf("is %q, which the hello does not have", r.GetActivity()))
-	}
 	if err := m.err(); err != nil {
 		return err
 	}
-	if err := c.unusable(r); err != nil {
-		r.Outcome, r.Output, r.Permanent = adapterv1.Outcome_OUTCOME_IN_DOUBT, nil, true
-		r.Error = &problemv1.Problem{Title: "Result is not usable", Detail: err.Error()}
-	}
+	c.amend(r)
 	if r.GetOutcome() == adapterv1.Outcome_OUTCOME_FAILED && r.GetError().GetType() == "" {
 		r.Error = failureOf(r)
 	}
@@ -307,8 +310,8 @@ func (c *connection) result(r *adapterv1.Result) error {
 		}
 	}
 	seq := r.GetSeq()
-	c.engine.Result(c.hello.GetAdapter(), r, func(err error) {
-		if err == nil || actors.IsGone(err) {
+	c.stream.Result(r, func(err error) {
+		if err == nil {
 			c.out.put(ack(seq))
 		}
 		// Else the adapter sends it again.
@@ -316,18 +319,28 @@ func (c *connection) result(r *adapterv1.Result) error {
 	return nil
 }
 
-// unusable says why a result can't be taken as it is.
-func (c *connection) unusable(r *adapterv1.Result) error {
-	if _, known := adapterv1.Outcome_name[int32(r.GetOutcome())]; !known {
-		return fmt.Errorf("the adapter tells the outcome %d, which does not exist", r.GetOutcome())
+// amend has a result say only what can be taken.
+func (c *connection) amend(r *adapterv1.Result) {
+	_, known := adapterv1.Outcome_name[int32(r.GetOutcome())]
+	switch {
+	case !known:
+		r.Error = &problemv1.Problem{
+			Title:  "Result is not usable",
+			Detail: fmt.Sprintf("the adapter tells the outcome %d, which does not exist", r.GetOutcome()),
+		}
+		r.Outcome, r.Output, r.Permanent = adapterv1.Outcome_OUTCOME_IN_DOUBT, nil, true
+	case r.GetOutcome() != adapterv1.Outcome_OUTCOME_SUCCEEDED:
+		r.Output = nil
+	case r.GetError() != nil:
+		r.Output, r.Error.Type = nil, workflow.ErrorTypeUnreported
+	case len(r.GetOutput()) > 0:
+		if err := checkJSON(r.GetOutput(), c.config.MaxOutput, c.config.MaxDepth); err != nil {
+			r.Output, r.Error = nil, &problemv1.Problem{
+				Type: workflow.ErrorTypeUnreported, Title: "Done, but its output can't be taken", Status: http.StatusInternalServerError,
+				Detail: fmt.Sprintf("the output of the activity %v", err),
+			}
+		}
 	}
-	if r.GetOutcome() != adapterv1.Outcome_OUTCOME_SUCCEEDED || len(r.GetOutput()) == 0 {
-		return nil
-	}
-	if err := checkJSON(r.GetOutput(), c.config.MaxOutput, c.config.MaxDepth); err != nil {
-		return fmt.Errorf("the output of the activity %w", err)
-	}
-	return nil
 }
 
 // clip shortens a text of an error that is too long to be kept.
@@ -421,6 +434,8 @@ func frame(items []any) *adapterv1.ConnectResponse {
 			m.Cancellations = append(m.Cancellations, x)
 		case *adapterv1.Returned:
 			m.Returned = append(m.Returned, x)
+		case *adapterv1.Confirmation:
+			m.Confirmations = append(m.Confirmations, x)
 		case drain:
 			m.Drain = true
 		}

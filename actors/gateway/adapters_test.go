@@ -16,6 +16,7 @@ import (
 	"github.com/holdfast-run/holdfast/actors/gateway"
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
+	"github.com/holdfast-run/holdfast/messages/adminv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/messages/problemv1"
 )
@@ -167,12 +168,15 @@ func TestBadResults(t *testing.T) {
 			status orderv1.Status
 			detail string
 		}{
-			"null":     {func(r *adapterv1.Result) { r.Output = nil }, orderv1.Status_STATUS_COMPLETED, ""},
-			"no-json":  {func(r *adapterv1.Result) { r.Output = []byte("{") }, orderv1.Status_STATUS_FAULTED, "not a JSON value"},
-			"no-utf8":  {func(r *adapterv1.Result) { r.Output = []byte("\"\xff\"") }, orderv1.Status_STATUS_FAULTED, "UTF-8"},
-			"long":     {func(r *adapterv1.Result) { r.Output = make([]byte, 1001) }, orderv1.Status_STATUS_FAULTED, "1001 bytes"},
-			"deep":     {func(r *adapterv1.Result) { r.Output = []byte(`[[[[[[]]]]]]`) }, orderv1.Status_STATUS_FAULTED, "deep"},
-			"twice":    {func(r *adapterv1.Result) { r.Output = []byte(`{"a":1,"\u0061":2}`) }, orderv1.Status_STATUS_FAULTED, `"a" twice`},
+			"null":    {func(r *adapterv1.Result) { r.Output = nil }, orderv1.Status_STATUS_COMPLETED, ""},
+			"no-json": {func(r *adapterv1.Result) { r.Output = []byte("{") }, orderv1.Status_STATUS_FAULTED, "not a JSON value"},
+			"no-utf8": {func(r *adapterv1.Result) { r.Output = []byte("\"\xff\"") }, orderv1.Status_STATUS_FAULTED, "UTF-8"},
+			"long":    {func(r *adapterv1.Result) { r.Output = make([]byte, 1001) }, orderv1.Status_STATUS_FAULTED, "1001 bytes"},
+			"deep":    {func(r *adapterv1.Result) { r.Output = []byte(`[[[[[[]]]]]]`) }, orderv1.Status_STATUS_FAULTED, "deep"},
+			"twice":   {func(r *adapterv1.Result) { r.Output = []byte(`{"a":1,"\u0061":2}`) }, orderv1.Status_STATUS_FAULTED, `"a" twice`},
+			"unreported": {func(r *adapterv1.Result) {
+				r.Output, r.Error = []byte("1"), &problemv1.Problem{Title: "too long"}
+			}, orderv1.Status_STATUS_FAULTED, ""},
 			"outcome":  {func(r *adapterv1.Result) { r.Outcome = 9 }, orderv1.Status_STATUS_FAULTED, "outcome 9"},
 			"none":     {func(r *adapterv1.Result) { r.Outcome = 0 }, orderv1.Status_STATUS_FAULTED, ""},
 			"no-error": {func(r *adapterv1.Result) { r.Outcome = adapterv1.Outcome_OUTCOME_FAILED }, orderv1.Status_STATUS_FAULTED, ""},
@@ -189,13 +193,73 @@ func TestBadResults(t *testing.T) {
 			if got.GetStatus() != tt.status || !strings.Contains(got.GetError().GetDetail(), tt.detail) || len(got.GetError().GetDetail()) > 1<<15 {
 				t.Errorf("%s: %v", name, got)
 			}
+			done := slices.Contains([]string{"no-json", "no-utf8", "twice", "long", "deep", "unreported"}, name)
+			if done != (got.GetError().GetType() == workflow.ErrorTypeUnreported) {
+				t.Errorf("%s: the error's type is %s", name, got.GetError().GetType())
+			}
 			if name == "no-error" && (got.GetError().GetType() != workflow.ErrorTypeCommunication || got.GetError().GetStatus() != 503) {
 				t.Errorf("%s: %v", name, got)
 			}
 		}
 		bad := &adapterv1.Result{Seq: 1, OrderId: "a/b", Partition: 999, Activity: "other"}
 		a.send(&adapterv1.ConnectRequest{Results: []*adapterv1.Result{bad}})
-		wantRefusal(t, a.end(), codes.InvalidArgument, "BAD_REQUEST", "results.order_id", "results.partition", "results.activity")
+		wantRefusal(t, a.end(), codes.InvalidArgument, "BAD_REQUEST", "results.order_id", "results.partition")
+	})
+}
+
+// An adapter reports what it is about to execute, and waits for the confirmation. Meanwhile the order tells what it waits for.
+func TestBegun(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t)
+		a := n.connect(2, func(h *adapterv1.Hello) {
+			h.Activities[0].Idempotent, h.Features = false, []adapterv1.Feature{adapterv1.Feature_FEATURE_BEGUN}
+		})
+		n.submit(&orderv1.WorkOrder{Id: "a", Definition: n.deploy("one", "1.0.0", callOne)}, accepted)
+		task := a.tasks(1)[0]
+		waits := func() *orderv1.Waiting {
+			t.Helper()
+			settle()
+			r, err := n.orders.Get(t.Context(), &orderv1.GetRequest{Id: "a"})
+			if err != nil || len(r.GetOrder().GetWaiting()) != 1 {
+				t.Fatalf("got %v: %v", r, err)
+			}
+			return r.GetOrder().GetWaiting()[0]
+		}
+		if w := waits(); !task.GetAwaitConfirmation() || w.GetTask() != "/do/0/a" || w.GetActivity() != "x.do" || w.GetProcess() != "p" ||
+			!strings.Contains(w.GetReason(), "to begin with it") {
+			t.Errorf("%v waits for %v", task, w)
+		}
+		a.send(&adapterv1.ConnectRequest{Begun: []*adapterv1.Begun{
+			{Key: "nobody:/do/0/a", Attempt: 1}, {Key: task.GetKey(), Attempt: 1},
+		}})
+		for confirmed := false; !confirmed; {
+			m := a.receive()
+			for _, c := range m.GetCancellations() {
+				if c.GetKey() != "nobody:/do/0/a" {
+					t.Errorf("cancelled %v", c)
+				}
+			}
+			for _, c := range m.GetConfirmations() {
+				confirmed = c.GetKey() == task.GetKey() && c.GetAttempt() == 1
+			}
+		}
+		if w := waits(); !strings.Contains(w.GetReason(), "its result") {
+			t.Errorf("it waits for %v", w)
+		}
+		a.stop()
+		if w := waits(); w.GetUntil() == nil || !strings.Contains(w.GetReason(), "away") {
+			t.Errorf("it waits for %v", w)
+		}
+		time.Sleep(time.Second)
+		settle()
+		list, err := n.admin.ListActivities(t.Context(), &adminv1.ListActivitiesRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s := list.GetActivities()[0]; s.GetAway() != 1 || s.GetAwayUntil() == nil {
+			t.Errorf("the activity is %v", s)
+		}
 	})
 }
 

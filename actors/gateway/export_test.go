@@ -67,12 +67,9 @@ func CheckHello(h *adapterv1.Hello) error { return checkHello(h) }
 
 // Receive handles a message of an adapter as its stream would, without the stream.
 func (s *Server) Receive(h *adapterv1.Hello, m *adapterv1.ConnectRequest) error {
-	c := &connection{Server: s, hello: h, out: newOutbox[any](), offers: map[string]bool{}}
-	for _, act := range h.GetActivities() {
-		c.offers[act.GetName()] = true
-	}
-	c.id = s.engine.Attach(h, c)
-	defer s.engine.Detach(h, c.id)
+	c := &connection{Server: s, hello: h, out: newOutbox[any]()}
+	c.stream = s.engine.Attach(h, c)
+	defer c.stream.Detach(true, true)
 	return c.handle(m)
 }
 

@@ -199,6 +199,8 @@ func TestShowFallout(t *testing.T) {
 		}
 		_, err := n.operate("o", retryWith("1"))
 		wantRefusal(t, err, codes.FailedPrecondition, "ATTEMPT_IN_DOUBT")
+		a.stop()
+		a = n.connect(10, func(h *adapterv1.Hello) { h.Keys = []string{task.GetKey()} })
 		a.send(&adapterv1.ConnectRequest{Results: []*adapterv1.Result{resultOf(task, 2)}})
 		settle()
 		r = show()

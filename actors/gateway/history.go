@@ -370,7 +370,11 @@ func attemptEvent(h *orderv1.HistoryEvent, ev *journalv1.Event, tasks map[uint32
 		h.Type = "attempt.overflowed"
 	case *journalv1.Event_AttemptSent:
 		of(e.AttemptSent.GetFrame())
-		h.Type = "attempt.sent"
+		h.Type, h.Ledger, h.MaybeStarted = "attempt.sent", e.AttemptSent.GetLedger(), e.AttemptSent.GetMaybeStarted()
+	case *journalv1.Event_AttemptLost:
+		l := e.AttemptLost
+		of(l.GetFrame())
+		h.Type, h.Process, h.Alone, h.Suspect = "attempt.lost", l.GetProcess(), l.GetAlone(), l.GetSuspect()
 	case *journalv1.Event_AttemptOverdue:
 		of(e.AttemptOverdue.GetFrame())
 		h.Type = "attempt.overdue"

@@ -181,6 +181,13 @@ func (o orders) Get(ctx context.Context, r *orderv1.GetRequest) (*orderv1.GetRes
 		return nil, err
 	}
 	order := orderOf(s)
+	waits, err := o.engine.AttemptWaits(ctx, s)
+	if err != nil {
+		return nil, o.fail(err)
+	}
+	for _, w := range waits {
+		order.Waiting = append(order.Waiting, attemptWaiting(w))
+	}
 	if at, err := o.engine.Estimate(ctx, s); err != nil {
 		return nil, o.fail(err)
 	} else if !at.IsZero() {

@@ -16,7 +16,7 @@ func (m *machine) overflow(c Overflow) {
 
 func (m *machine) sent(c Sent) error {
 	f := m.s.byKey(c.Key)
-	if f == nil || !f.inFlight() || f.call.scheduled.GetAttempt() != c.Attempt || m.s.stopping(f) && !m.s.concludes(f) {
+	if f == nil || !f.inFlight() || f.call.scheduled.GetAttempt() != c.Attempt || m.s.stopping(f) && !m.s.concludes(f) && !c.MaybeStarted {
 		return ErrStale
 	}
 	if f.call.ledger != c.Ledger {

@@ -49,7 +49,7 @@ type (
 		Epoch messages.Epoch
 	}
 	// Sent says that a ledger is about to begin with an attempt; ErrStale if it need not any more. MaybeStarted: another one may
-	// have begun, and this one is to find out.
+	// have begun, and this one is to find out: so it does though the order is being left.
 	Sent struct {
 		Key          string
 		Attempt      uint32

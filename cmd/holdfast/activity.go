@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,6 +23,12 @@ type activityJSON struct {
 	RatePerS float64 `json:"rate_per_s"`
 	// Limit is null if there is none.
 	Limit *limitJSON `json:"limit"`
+	// Away are in flight with an adapter that is away; AwayUntil is when another one is asked for the first of them.
+	Away        int64      `json:"away"`
+	AwayUntil   *time.Time `json:"away_until"`
+	Suspects    int64      `json:"suspects"`
+	Redelivered int64      `json:"redelivered"`
+	Quarantined int64      `json:"quarantined"`
 }
 
 type limitJSON struct {
@@ -61,7 +68,7 @@ func (a *app) printActivities(activities []*adminv1.ActivityStatus) error {
 	var t *table
 	if a.output == outputTable {
 		t = a.newTable(whole("ACTIVITY"), cut("ADAPTERS"), cut("WAITING"), cut("ON DISK"), cut("IN FLIGHT"), spare("OLDEST"), spare("PER SECOND"),
-			wrap("LIMIT"))
+			wrap("LIMIT"), wrap("TROUBLE"))
 	}
 	for _, s := range activities {
 		if t != nil {
@@ -70,12 +77,13 @@ func (a *app) printActivities(activities []*adminv1.ActivityStatus) error {
 				age = (time.Duration(s.GetAgeSeconds()) * time.Second).String()
 			}
 			t.row(s.GetActivity(), number(s.GetAdapters()), number(s.GetWaiting()), number(s.GetOverflow()), number(s.GetInFlight()), age,
-				strconv.FormatFloat(s.GetRatePerSecond(), 'f', 1, 64), textLimit(s.GetLimit()))
+				strconv.FormatFloat(s.GetRatePerSecond(), 'f', 1, 64), textLimit(s.GetLimit()), textTrouble(s))
 			continue
 		}
 		j := activityJSON{
 			Activity: s.GetActivity(), Adapters: s.GetAdapters(), Waiting: s.GetWaiting(), Overflow: s.GetOverflow(), InFlight: s.GetInFlight(),
-			AgeS: s.GetAgeSeconds(), RatePerS: s.GetRatePerSecond(),
+			AgeS: s.GetAgeSeconds(), RatePerS: s.GetRatePerSecond(), Away: s.GetAway(), AwayUntil: jsonTime(s.GetAwayUntil()),
+			Suspects: s.GetSuspects(), Redelivered: s.GetRedelivered(), Quarantined: s.GetQuarantined(),
 		}
 		if l := s.GetLimit(); l != nil {
 			j.Limit = &limitJSON{l.GetRatePerSecond(), l.GetConcurrency(), jsonTime(l.GetSetAt()), l.GetBy(), l.GetReason()}
@@ -91,6 +99,21 @@ func (a *app) printActivities(activities []*adminv1.ActivityStatus) error {
 }
 
 func number(n int64) string { return strconv.FormatInt(n, 10) }
+
+// textTrouble tells what is wrong with tasks of an activity; empty if nothing is.
+func textTrouble(s *adminv1.ActivityStatus) string {
+	var words []string
+	if s.GetAway() > 0 {
+		words = append(words, fmt.Sprintf("%d wait for adapters that are away, the first until %s", s.GetAway(), textTime(s.GetAwayUntil())))
+	}
+	if s.GetSuspects() > 0 {
+		words = append(words, fmt.Sprintf("%d are executed alone, since an adapter died", s.GetSuspects()))
+	}
+	if s.GetQuarantined() > 0 {
+		words = append(words, fmt.Sprintf("%d were set apart", s.GetQuarantined()))
+	}
+	return strings.Join(words, "; ")
+}
 
 // textLimit tells a limit; empty if there is none.
 func textLimit(l *adminv1.ActivityLimit) string {

@@ -32,7 +32,7 @@ func TestAdapterLimit(t *testing.T) {
 	}
 	got := regexp.MustCompile(`"20[^"]*Z"|"age_s":[0-9.e-]+`).ReplaceAllString(list("-o", "json"), "X")
 	if want := `{"activity":"away.do","adapters":0,"waiting":1,"overflow":0,"in_flight":0,X,"rate_per_s":0,` +
-		`"limit":{"rate_per_s":2.5,"concurrency":3,"set_at":X,"by":"jane","reason":"tests"}}` + "\n"; got != want {
+		`"limit":{"rate_per_s":2.5,"concurrency":3,"set_at":X,"by":"jane","reason":"tests"},"away":0,"away_until":null,"suspects":0,"redelivered":0,"quarantined":0}` + "\n"; got != want {
 		t.Errorf("adapter list -o json:\n%s\nwant\n%s", got, want)
 	}
 	f.run("adapter", "limit", "away.do", "--none").want(t, 0, "away.do has no limit any more\n", "")

@@ -29,6 +29,12 @@ type eventJSON struct {
 	By         string          `json:"by,omitempty"`
 	NotDone    bool            `json:"not_done,omitempty"`
 	Compensate bool            `json:"compensate,omitempty"`
+	// Process was lost with the attempt, Ledger is where it was sent.
+	Process      string `json:"process,omitempty"`
+	Ledger       string `json:"ledger,omitempty"`
+	MaybeStarted bool   `json:"maybe_started,omitempty"`
+	Alone        bool   `json:"alone,omitempty"`
+	Suspect      bool   `json:"suspect,omitempty"`
 }
 
 func (a *app) printEvent(ev *orderv1.HistoryEvent) error { return a.printJSON(jsonEvent(ev)) }
@@ -38,7 +44,8 @@ func jsonEvent(ev *orderv1.HistoryEvent) eventJSON {
 		Version: ev.GetVersion(), At: jsonTime(ev.GetAt()), Type: ev.GetType(), Task: ev.GetTask(), Attempt: ev.GetAttempt(),
 		Key: ev.GetKey(), Activity: ev.GetActivity(), ChildID: ev.GetChildId(), Data: jsonValue(ev.GetData()),
 		Error: jsonProblem(ev.GetError()), Due: jsonTime(ev.GetDue()), Reason: ev.GetReason(), By: ev.GetBy(),
-		NotDone: ev.GetNotDone(), Compensate: ev.GetCompensate(),
+		NotDone: ev.GetNotDone(), Compensate: ev.GetCompensate(), Process: ev.GetProcess(), Ledger: ev.GetLedger(),
+		MaybeStarted: ev.GetMaybeStarted(), Alone: ev.GetAlone(), Suspect: ev.GetSuspect(),
 	}
 }
 
@@ -72,6 +79,7 @@ func eventDetail(ev *orderv1.HistoryEvent) string {
 	if ev.GetCompensate() {
 		parts = append(parts, "with compensation")
 	}
+	parts = append(parts, handedDetail(ev)...)
 	if ev.GetDue() != nil {
 		parts = append(parts, "due "+textTime(ev.GetDue()))
 	}
@@ -79,6 +87,27 @@ func eventDetail(ev *orderv1.HistoryEvent) string {
 		parts = append(parts, shorten(textValue(ev.GetData()), 80))
 	}
 	return strings.Join(parts, "  ")
+}
+
+// handedDetail tells where an attempt was handed to, and what came of that.
+func handedDetail(ev *orderv1.HistoryEvent) []string {
+	var parts []string
+	if ev.GetLedger() != "" {
+		parts = append(parts, "ledger "+ev.GetLedger())
+	}
+	if ev.GetMaybeStarted() {
+		parts = append(parts, "asked to find out whether it was begun before")
+	}
+	if ev.GetProcess() != "" {
+		parts = append(parts, "process "+ev.GetProcess())
+	}
+	switch {
+	case ev.GetAlone():
+		parts = append(parts, "it executed nothing else")
+	case ev.GetSuspect():
+		parts = append(parts, "executed alone from now on")
+	}
+	return parts
 }
 
 // shorten cuts a text after n characters.

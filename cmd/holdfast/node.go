@@ -101,6 +101,10 @@ func adapterFlags(f *pflag.FlagSet, c *nodeConfig) {
 	f.DurationVar(&c.Gateway.Heartbeat, "heartbeat", 0, "how often an adapter shows that it lives; three times silent, it counts as dead (5s)")
 	f.DurationVar(&e.Grace, "adapter-grace", 0, "how long tasks wait for a lost adapter to come back (1s)")
 	f.DurationVar(&e.LedgerGrace, "ledger-grace", 0, "the same for activities that are not idempotent (1m)")
+	f.DurationVar(&e.RecoverGrace, "recover-grace", 0,
+		"the same for those of them whose adapters can find out what came of work begun elsewhere, if the adapter closed its stream (5s)")
+	f.IntVar(&e.Deaths, "deaths", 0,
+		"how many adapter processes may die while they execute a task, and nothing else, before it is set apart (3)")
 	sizeVar(f, &e.QueueBytes, "queue",
 		"memory for the tasks of one activity and priority that wait for adapters; more wait on disk (4MiB)")
 	f.DurationVar(&e.AgeAfter, "age-after", 0,

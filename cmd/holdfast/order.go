@@ -38,7 +38,7 @@ type orderJSON struct {
 	Priority   int32             `json:"priority"`
 	Labels     map[string]string `json:"labels"`
 	Deadline   *time.Time        `json:"deadline"`
-	// Waiting is the times that the order waits for.
+	// Waiting is what the order waits for.
 	Waiting    []waitingJSON `json:"waiting,omitempty"`
 	AcceptedAt *time.Time    `json:"accepted_at"`
 	EndedAt    *time.Time    `json:"ended_at"`
@@ -84,17 +84,23 @@ func jsonOrder(o *orderv1.Order) orderJSON {
 	}
 }
 
-// waitingJSON is a time that an order waits for.
+// waitingJSON is what an order waits for.
 type waitingJSON struct {
-	Task   string     `json:"task"`
-	Reason string     `json:"reason"`
-	Until  *time.Time `json:"until"`
+	Task     string     `json:"task"`
+	Reason   string     `json:"reason"`
+	Since    *time.Time `json:"since,omitempty"`
+	Until    *time.Time `json:"until"`
+	Activity string     `json:"activity,omitempty"`
+	Process  string     `json:"process,omitempty"`
 }
 
 func jsonWaiting(list []*orderv1.Waiting) []waitingJSON {
 	var out []waitingJSON
 	for _, w := range list {
-		out = append(out, waitingJSON{Task: w.GetTask(), Reason: w.GetReason(), Until: jsonTime(w.GetUntil())})
+		out = append(out, waitingJSON{
+			Task: w.GetTask(), Reason: w.GetReason(), Since: jsonTime(w.GetSince()), Until: jsonTime(w.GetUntil()),
+			Activity: w.GetActivity(), Process: w.GetProcess(),
+		})
 	}
 	return out
 }
@@ -149,9 +155,15 @@ func orderRows(t *table, o *orderv1.Order) {
 	add("output", textValue(o.GetOutput()))
 }
 
-// textWaiting says what an order waits for, where, and until when.
+// textWaiting says what an order waits for, where, since when and until when.
 func textWaiting(w *orderv1.Waiting) string {
-	text := w.GetReason() + ", until " + textTime(w.GetUntil())
+	text := w.GetReason()
+	if w.GetSince() != nil {
+		text += ", since " + textTime(w.GetSince())
+	}
+	if w.GetUntil() != nil {
+		text += ", until " + textTime(w.GetUntil())
+	}
 	if w.GetTask() != "" {
 		text = w.GetTask() + ": " + text
 	}

@@ -241,7 +241,7 @@ type Hello struct {
 	// Names its ledger, the memory that survives the process, if it has one; else the same as process.
 	Ledger     string      `protobuf:"bytes,3,opt,name=ledger,proto3" json:"ledger,omitempty"`
 	Activities []*Activity `protobuf:"bytes,4,rep,name=activities,proto3" json:"activities,omitempty"`
-	// Idempotency keys that this process is executing, or holds unacknowledged results for.
+	// Idempotency keys that wait in this process, that it is executing, or that it holds unacknowledged results for.
 	Keys []string `protobuf:"bytes,5,rep,name=keys,proto3" json:"keys,omitempty"`
 	// The version of this protocol that it speaks: 1.
 	Protocol uint32 `protobuf:"varint,6,opt,name=protocol,proto3" json:"protocol,omitempty"`
@@ -909,9 +909,11 @@ func (x *ConnectResponse) GetConfirmations() []*Confirmation {
 
 // Confirmation lets an adapter execute what it has reported as begun.
 type Confirmation struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	Attempt       uint32                 `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Key     string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Attempt uint32                 `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	// This work may have been started by another process, whatever the task said: that has become known since.
+	MaybeStarted  bool `protobuf:"varint,3,opt,name=maybe_started,json=maybeStarted,proto3" json:"maybe_started,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -958,6 +960,13 @@ func (x *Confirmation) GetAttempt() uint32 {
 		return x.Attempt
 	}
 	return 0
+}
+
+func (x *Confirmation) GetMaybeStarted() bool {
+	if x != nil {
+		return x.MaybeStarted
+	}
+	return false
 }
 
 // Welcome accepts an adapter.
@@ -1413,10 +1422,11 @@ const file_holdfast_adapter_v1_adapter_proto_rawDesc = "" +
 	"\breturned\x18\x05 \x03(\v2\x1d.holdfast.adapter.v1.ReturnedR\breturned\x127\n" +
 	"\x06depths\x18\x06 \x03(\v2\x1f.holdfast.adapter.v1.QueueDepthR\x06depths\x12\x14\n" +
 	"\x05drain\x18\a \x01(\bR\x05drain\x12G\n" +
-	"\rconfirmations\x18\b \x03(\v2!.holdfast.adapter.v1.ConfirmationR\rconfirmations\":\n" +
+	"\rconfirmations\x18\b \x03(\v2!.holdfast.adapter.v1.ConfirmationR\rconfirmations\"_\n" +
 	"\fConfirmation\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x18\n" +
-	"\aattempt\x18\x02 \x01(\rR\aattempt\"\x80\x01\n" +
+	"\aattempt\x18\x02 \x01(\rR\aattempt\x12#\n" +
+	"\rmaybe_started\x18\x03 \x01(\bR\fmaybeStarted\"\x80\x01\n" +
 	"\aWelcome\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12!\n" +
 	"\fheartbeat_ms\x18\x02 \x01(\rR\vheartbeatMs\x12\x14\n" +

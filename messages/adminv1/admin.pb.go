@@ -2060,7 +2060,16 @@ type ActivityStatus struct {
 	// Results a second, lately.
 	RatePerSecond float64 `protobuf:"fixed64,7,opt,name=rate_per_second,json=ratePerSecond,proto3" json:"rate_per_second,omitempty"`
 	// Absent if it has none.
-	Limit         *ActivityLimit `protobuf:"bytes,8,opt,name=limit,proto3" json:"limit,omitempty"`
+	Limit *ActivityLimit `protobuf:"bytes,8,opt,name=limit,proto3" json:"limit,omitempty"`
+	// Of those in flight, how many are with an adapter that is away, and when another one is asked for the first of them.
+	Away      int64                  `protobuf:"varint,9,opt,name=away,proto3" json:"away,omitempty"`
+	AwayUntil *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=away_until,json=awayUntil,proto3" json:"away_until,omitempty"`
+	// How many were under way when an adapter died, and are executed alone, one after the other.
+	Suspects int64 `protobuf:"varint,11,opt,name=suspects,proto3" json:"suspects,omitempty"`
+	// Since the node started: how many times a task was handed over again because its adapter was gone, and how many were set apart
+	// because adapters died of them.
+	Redelivered   int64 `protobuf:"varint,12,opt,name=redelivered,proto3" json:"redelivered,omitempty"`
+	Quarantined   int64 `protobuf:"varint,13,opt,name=quarantined,proto3" json:"quarantined,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2149,6 +2158,41 @@ func (x *ActivityStatus) GetLimit() *ActivityLimit {
 		return x.Limit
 	}
 	return nil
+}
+
+func (x *ActivityStatus) GetAway() int64 {
+	if x != nil {
+		return x.Away
+	}
+	return 0
+}
+
+func (x *ActivityStatus) GetAwayUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AwayUntil
+	}
+	return nil
+}
+
+func (x *ActivityStatus) GetSuspects() int64 {
+	if x != nil {
+		return x.Suspects
+	}
+	return 0
+}
+
+func (x *ActivityStatus) GetRedelivered() int64 {
+	if x != nil {
+		return x.Redelivered
+	}
+	return 0
+}
+
+func (x *ActivityStatus) GetQuarantined() int64 {
+	if x != nil {
+		return x.Quarantined
+	}
+	return 0
 }
 
 // ActivityLimit bounds what adapters get of an activity.
@@ -2737,7 +2781,7 @@ const file_holdfast_admin_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"activities\x18\x01 \x03(\v2!.holdfast.admin.v1.ActivityStatusR\n" +
 	"activities\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x9c\x02\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xcb\x03\n" +
 	"\x0eActivityStatus\x12\x1a\n" +
 	"\bactivity\x18\x01 \x01(\tR\bactivity\x12\x1a\n" +
 	"\badapters\x18\x02 \x01(\x03R\badapters\x12\x18\n" +
@@ -2747,7 +2791,14 @@ const file_holdfast_admin_v1_admin_proto_rawDesc = "" +
 	"\vage_seconds\x18\x06 \x01(\x01R\n" +
 	"ageSeconds\x12&\n" +
 	"\x0frate_per_second\x18\a \x01(\x01R\rratePerSecond\x126\n" +
-	"\x05limit\x18\b \x01(\v2 .holdfast.admin.v1.ActivityLimitR\x05limit\"\xb4\x01\n" +
+	"\x05limit\x18\b \x01(\v2 .holdfast.admin.v1.ActivityLimitR\x05limit\x12\x12\n" +
+	"\x04away\x18\t \x01(\x03R\x04away\x129\n" +
+	"\n" +
+	"away_until\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\tawayUntil\x12\x1a\n" +
+	"\bsuspects\x18\v \x01(\x03R\bsuspects\x12 \n" +
+	"\vredelivered\x18\f \x01(\x03R\vredelivered\x12 \n" +
+	"\vquarantined\x18\r \x01(\x03R\vquarantined\"\xb4\x01\n" +
 	"\rActivityLimit\x12&\n" +
 	"\x0frate_per_second\x18\x01 \x01(\x01R\rratePerSecond\x12 \n" +
 	"\vconcurrency\x18\x02 \x01(\rR\vconcurrency\x121\n" +
@@ -2893,31 +2944,32 @@ var file_holdfast_admin_v1_admin_proto_depIdxs = []int32{
 	26, // 36: holdfast.admin.v1.OperateAllResponse.outcomes:type_name -> holdfast.admin.v1.Outcome
 	29, // 37: holdfast.admin.v1.ListActivitiesResponse.activities:type_name -> holdfast.admin.v1.ActivityStatus
 	30, // 38: holdfast.admin.v1.ActivityStatus.limit:type_name -> holdfast.admin.v1.ActivityLimit
-	37, // 39: holdfast.admin.v1.ActivityLimit.set_at:type_name -> google.protobuf.Timestamp
-	37, // 40: holdfast.admin.v1.StatusResponse.started_at:type_name -> google.protobuf.Timestamp
-	0,  // 41: holdfast.admin.v1.AdminService.ShowKey:input_type -> holdfast.admin.v1.ShowKeyRequest
-	3,  // 42: holdfast.admin.v1.AdminService.ReleaseKey:input_type -> holdfast.admin.v1.ReleaseKeyRequest
-	6,  // 43: holdfast.admin.v1.AdminService.ListFallout:input_type -> holdfast.admin.v1.ListFalloutRequest
-	9,  // 44: holdfast.admin.v1.AdminService.ShowFallout:input_type -> holdfast.admin.v1.ShowFalloutRequest
-	22, // 45: holdfast.admin.v1.AdminService.Operate:input_type -> holdfast.admin.v1.OperateRequest
-	24, // 46: holdfast.admin.v1.AdminService.OperateAll:input_type -> holdfast.admin.v1.OperateAllRequest
-	27, // 47: holdfast.admin.v1.AdminService.ListActivities:input_type -> holdfast.admin.v1.ListActivitiesRequest
-	31, // 48: holdfast.admin.v1.AdminService.LimitActivity:input_type -> holdfast.admin.v1.LimitActivityRequest
-	33, // 49: holdfast.admin.v1.AdminService.Status:input_type -> holdfast.admin.v1.StatusRequest
-	1,  // 50: holdfast.admin.v1.AdminService.ShowKey:output_type -> holdfast.admin.v1.ShowKeyResponse
-	4,  // 51: holdfast.admin.v1.AdminService.ReleaseKey:output_type -> holdfast.admin.v1.ReleaseKeyResponse
-	7,  // 52: holdfast.admin.v1.AdminService.ListFallout:output_type -> holdfast.admin.v1.ListFalloutResponse
-	10, // 53: holdfast.admin.v1.AdminService.ShowFallout:output_type -> holdfast.admin.v1.ShowFalloutResponse
-	23, // 54: holdfast.admin.v1.AdminService.Operate:output_type -> holdfast.admin.v1.OperateResponse
-	25, // 55: holdfast.admin.v1.AdminService.OperateAll:output_type -> holdfast.admin.v1.OperateAllResponse
-	28, // 56: holdfast.admin.v1.AdminService.ListActivities:output_type -> holdfast.admin.v1.ListActivitiesResponse
-	32, // 57: holdfast.admin.v1.AdminService.LimitActivity:output_type -> holdfast.admin.v1.LimitActivityResponse
-	34, // 58: holdfast.admin.v1.AdminService.Status:output_type -> holdfast.admin.v1.StatusResponse
-	50, // [50:59] is the sub-list for method output_type
-	41, // [41:50] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	37, // 39: holdfast.admin.v1.ActivityStatus.away_until:type_name -> google.protobuf.Timestamp
+	37, // 40: holdfast.admin.v1.ActivityLimit.set_at:type_name -> google.protobuf.Timestamp
+	37, // 41: holdfast.admin.v1.StatusResponse.started_at:type_name -> google.protobuf.Timestamp
+	0,  // 42: holdfast.admin.v1.AdminService.ShowKey:input_type -> holdfast.admin.v1.ShowKeyRequest
+	3,  // 43: holdfast.admin.v1.AdminService.ReleaseKey:input_type -> holdfast.admin.v1.ReleaseKeyRequest
+	6,  // 44: holdfast.admin.v1.AdminService.ListFallout:input_type -> holdfast.admin.v1.ListFalloutRequest
+	9,  // 45: holdfast.admin.v1.AdminService.ShowFallout:input_type -> holdfast.admin.v1.ShowFalloutRequest
+	22, // 46: holdfast.admin.v1.AdminService.Operate:input_type -> holdfast.admin.v1.OperateRequest
+	24, // 47: holdfast.admin.v1.AdminService.OperateAll:input_type -> holdfast.admin.v1.OperateAllRequest
+	27, // 48: holdfast.admin.v1.AdminService.ListActivities:input_type -> holdfast.admin.v1.ListActivitiesRequest
+	31, // 49: holdfast.admin.v1.AdminService.LimitActivity:input_type -> holdfast.admin.v1.LimitActivityRequest
+	33, // 50: holdfast.admin.v1.AdminService.Status:input_type -> holdfast.admin.v1.StatusRequest
+	1,  // 51: holdfast.admin.v1.AdminService.ShowKey:output_type -> holdfast.admin.v1.ShowKeyResponse
+	4,  // 52: holdfast.admin.v1.AdminService.ReleaseKey:output_type -> holdfast.admin.v1.ReleaseKeyResponse
+	7,  // 53: holdfast.admin.v1.AdminService.ListFallout:output_type -> holdfast.admin.v1.ListFalloutResponse
+	10, // 54: holdfast.admin.v1.AdminService.ShowFallout:output_type -> holdfast.admin.v1.ShowFalloutResponse
+	23, // 55: holdfast.admin.v1.AdminService.Operate:output_type -> holdfast.admin.v1.OperateResponse
+	25, // 56: holdfast.admin.v1.AdminService.OperateAll:output_type -> holdfast.admin.v1.OperateAllResponse
+	28, // 57: holdfast.admin.v1.AdminService.ListActivities:output_type -> holdfast.admin.v1.ListActivitiesResponse
+	32, // 58: holdfast.admin.v1.AdminService.LimitActivity:output_type -> holdfast.admin.v1.LimitActivityResponse
+	34, // 59: holdfast.admin.v1.AdminService.Status:output_type -> holdfast.admin.v1.StatusResponse
+	51, // [51:60] is the sub-list for method output_type
+	42, // [42:51] is the sub-list for method input_type
+	42, // [42:42] is the sub-list for extension type_name
+	42, // [42:42] is the sub-list for extension extendee
+	0,  // [0:42] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_admin_v1_admin_proto_init() }

@@ -775,7 +775,7 @@ type Order struct {
 	ParentId string `protobuf:"bytes,15,opt,name=parent_id,json=parentId,proto3" json:"parent_id,omitempty"`
 	// The child orders that it waits for. Told by Get.
 	AwaitedIds []string `protobuf:"bytes,16,rep,name=awaited_ids,json=awaitedIds,proto3" json:"awaited_ids,omitempty"`
-	// The times that it waits for. Told by Get.
+	// What it waits for: times, and adapters. Told by Get; of adapters by nothing else.
 	Waiting       []*Waiting `protobuf:"bytes,17,rep,name=waiting,proto3" json:"waiting,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -930,14 +930,20 @@ func (x *Order) GetWaiting() []*Waiting {
 	return nil
 }
 
-// Waiting is a time that an order waits for.
+// Waiting is what an order waits for.
 type Waiting struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The task that waits, or inside which the next task begins then; empty: the order itself.
 	Task string `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
 	// What it waits for, in words.
-	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
-	Until         *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=until,proto3" json:"until,omitempty"`
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Unset if there is no such time.
+	Until *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=until,proto3" json:"until,omitempty"`
+	// Since when, if that is known.
+	Since *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
+	// The activity, and the adapter process that it is with, or was with last, or alone may get it, if it waits for an adapter.
+	Activity      string `protobuf:"bytes,5,opt,name=activity,proto3" json:"activity,omitempty"`
+	Process       string `protobuf:"bytes,6,opt,name=process,proto3" json:"process,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -991,6 +997,27 @@ func (x *Waiting) GetUntil() *timestamppb.Timestamp {
 		return x.Until
 	}
 	return nil
+}
+
+func (x *Waiting) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *Waiting) GetActivity() string {
+	if x != nil {
+		return x.Activity
+	}
+	return ""
+}
+
+func (x *Waiting) GetProcess() string {
+	if x != nil {
+		return x.Process
+	}
+	return ""
 }
 
 type GetRequest struct {
@@ -1484,7 +1511,16 @@ type HistoryEvent struct {
 	// The child order that the event is about.
 	ChildId string `protobuf:"bytes,14,opt,name=child_id,json=childId,proto3" json:"child_id,omitempty"`
 	// What the order has done is undone before it ends.
-	Compensate    bool `protobuf:"varint,15,opt,name=compensate,proto3" json:"compensate,omitempty"`
+	Compensate bool `protobuf:"varint,15,opt,name=compensate,proto3" json:"compensate,omitempty"`
+	// The adapter process that was lost with the attempt; the ledger that it was sent to.
+	Process string `protobuf:"bytes,16,opt,name=process,proto3" json:"process,omitempty"`
+	Ledger  string `protobuf:"bytes,17,opt,name=ledger,proto3" json:"ledger,omitempty"`
+	// Another process may have begun with the attempt: the adapter is asked to find out what came of that.
+	MaybeStarted bool `protobuf:"varint,18,opt,name=maybe_started,json=maybeStarted,proto3" json:"maybe_started,omitempty"`
+	// The process that was lost executed nothing else.
+	Alone bool `protobuf:"varint,19,opt,name=alone,proto3" json:"alone,omitempty"`
+	// The attempt may be why the process was lost, and is executed alone from now on.
+	Suspect       bool `protobuf:"varint,20,opt,name=suspect,proto3" json:"suspect,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1620,6 +1656,41 @@ func (x *HistoryEvent) GetChildId() string {
 func (x *HistoryEvent) GetCompensate() bool {
 	if x != nil {
 		return x.Compensate
+	}
+	return false
+}
+
+func (x *HistoryEvent) GetProcess() string {
+	if x != nil {
+		return x.Process
+	}
+	return ""
+}
+
+func (x *HistoryEvent) GetLedger() string {
+	if x != nil {
+		return x.Ledger
+	}
+	return ""
+}
+
+func (x *HistoryEvent) GetMaybeStarted() bool {
+	if x != nil {
+		return x.MaybeStarted
+	}
+	return false
+}
+
+func (x *HistoryEvent) GetAlone() bool {
+	if x != nil {
+		return x.Alone
+	}
+	return false
+}
+
+func (x *HistoryEvent) GetSuspect() bool {
+	if x != nil {
+		return x.Suspect
 	}
 	return false
 }
@@ -1807,11 +1878,14 @@ const file_holdfast_order_v1_order_proto_rawDesc = "" +
 	"\awaiting\x18\x11 \x03(\v2\x1a.holdfast.order.v1.WaitingR\awaiting\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"g\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xcf\x01\n" +
 	"\aWaiting\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\tR\x04task\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x120\n" +
-	"\x05until\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"\x1c\n" +
+	"\x05until\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x120\n" +
+	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x1a\n" +
+	"\bactivity\x18\x05 \x01(\tR\bactivity\x12\x18\n" +
+	"\aprocess\x18\x06 \x01(\tR\aprocess\"\x1c\n" +
 	"\n" +
 	"GetRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"=\n" +
@@ -1847,7 +1921,7 @@ const file_holdfast_order_v1_order_proto_rawDesc = "" +
 	"\tpage_size\x18\x03 \x01(\x05R\bpageSize\"m\n" +
 	"\x0fHistoryResponse\x127\n" +
 	"\x06events\x18\x01 \x03(\v2\x1f.holdfast.order.v1.HistoryEventR\x06events\x12!\n" +
-	"\fnext_version\x18\x02 \x01(\x04R\vnextVersion\"\xb8\x03\n" +
+	"\fnext_version\x18\x02 \x01(\x04R\vnextVersion\"\xbf\x04\n" +
 	"\fHistoryEvent\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x12*\n" +
 	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x12\n" +
@@ -1866,7 +1940,12 @@ const file_holdfast_order_v1_order_proto_rawDesc = "" +
 	"\bchild_id\x18\x0e \x01(\tR\achildId\x12\x1e\n" +
 	"\n" +
 	"compensate\x18\x0f \x01(\bR\n" +
-	"compensate\"W\n" +
+	"compensate\x12\x18\n" +
+	"\aprocess\x18\x10 \x01(\tR\aprocess\x12\x16\n" +
+	"\x06ledger\x18\x11 \x01(\tR\x06ledger\x12#\n" +
+	"\rmaybe_started\x18\x12 \x01(\bR\fmaybeStarted\x12\x14\n" +
+	"\x05alone\x18\x13 \x01(\bR\x05alone\x12\x18\n" +
+	"\asuspect\x18\x14 \x01(\bR\asuspect\"W\n" +
 	"\rCancelRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x1e\n" +
@@ -1968,37 +2047,38 @@ var file_holdfast_order_v1_order_proto_depIdxs = []int32{
 	27, // 20: holdfast.order.v1.Order.estimated_end:type_name -> google.protobuf.Timestamp
 	12, // 21: holdfast.order.v1.Order.waiting:type_name -> holdfast.order.v1.Waiting
 	27, // 22: holdfast.order.v1.Waiting.until:type_name -> google.protobuf.Timestamp
-	11, // 23: holdfast.order.v1.GetResponse.order:type_name -> holdfast.order.v1.Order
-	1,  // 24: holdfast.order.v1.ListRequest.statuses:type_name -> holdfast.order.v1.Status
-	26, // 25: holdfast.order.v1.ListRequest.labels:type_name -> holdfast.order.v1.ListRequest.LabelsEntry
-	27, // 26: holdfast.order.v1.ListRequest.accepted_from:type_name -> google.protobuf.Timestamp
-	27, // 27: holdfast.order.v1.ListRequest.accepted_to:type_name -> google.protobuf.Timestamp
-	11, // 28: holdfast.order.v1.ListResponse.orders:type_name -> holdfast.order.v1.Order
-	21, // 29: holdfast.order.v1.WatchResponse.events:type_name -> holdfast.order.v1.HistoryEvent
-	21, // 30: holdfast.order.v1.HistoryResponse.events:type_name -> holdfast.order.v1.HistoryEvent
-	27, // 31: holdfast.order.v1.HistoryEvent.at:type_name -> google.protobuf.Timestamp
-	29, // 32: holdfast.order.v1.HistoryEvent.error:type_name -> holdfast.problem.v1.Problem
-	27, // 33: holdfast.order.v1.HistoryEvent.due:type_name -> google.protobuf.Timestamp
-	11, // 34: holdfast.order.v1.CancelResponse.order:type_name -> holdfast.order.v1.Order
-	3,  // 35: holdfast.order.v1.OrderService.Submit:input_type -> holdfast.order.v1.SubmitRequest
-	5,  // 36: holdfast.order.v1.OrderService.SubmitStream:input_type -> holdfast.order.v1.SubmitStreamRequest
-	13, // 37: holdfast.order.v1.OrderService.Get:input_type -> holdfast.order.v1.GetRequest
-	15, // 38: holdfast.order.v1.OrderService.List:input_type -> holdfast.order.v1.ListRequest
-	17, // 39: holdfast.order.v1.OrderService.Watch:input_type -> holdfast.order.v1.WatchRequest
-	19, // 40: holdfast.order.v1.OrderService.History:input_type -> holdfast.order.v1.HistoryRequest
-	22, // 41: holdfast.order.v1.OrderService.Cancel:input_type -> holdfast.order.v1.CancelRequest
-	4,  // 42: holdfast.order.v1.OrderService.Submit:output_type -> holdfast.order.v1.SubmitResponse
-	6,  // 43: holdfast.order.v1.OrderService.SubmitStream:output_type -> holdfast.order.v1.SubmitStreamResponse
-	14, // 44: holdfast.order.v1.OrderService.Get:output_type -> holdfast.order.v1.GetResponse
-	16, // 45: holdfast.order.v1.OrderService.List:output_type -> holdfast.order.v1.ListResponse
-	18, // 46: holdfast.order.v1.OrderService.Watch:output_type -> holdfast.order.v1.WatchResponse
-	20, // 47: holdfast.order.v1.OrderService.History:output_type -> holdfast.order.v1.HistoryResponse
-	23, // 48: holdfast.order.v1.OrderService.Cancel:output_type -> holdfast.order.v1.CancelResponse
-	42, // [42:49] is the sub-list for method output_type
-	35, // [35:42] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	27, // 23: holdfast.order.v1.Waiting.since:type_name -> google.protobuf.Timestamp
+	11, // 24: holdfast.order.v1.GetResponse.order:type_name -> holdfast.order.v1.Order
+	1,  // 25: holdfast.order.v1.ListRequest.statuses:type_name -> holdfast.order.v1.Status
+	26, // 26: holdfast.order.v1.ListRequest.labels:type_name -> holdfast.order.v1.ListRequest.LabelsEntry
+	27, // 27: holdfast.order.v1.ListRequest.accepted_from:type_name -> google.protobuf.Timestamp
+	27, // 28: holdfast.order.v1.ListRequest.accepted_to:type_name -> google.protobuf.Timestamp
+	11, // 29: holdfast.order.v1.ListResponse.orders:type_name -> holdfast.order.v1.Order
+	21, // 30: holdfast.order.v1.WatchResponse.events:type_name -> holdfast.order.v1.HistoryEvent
+	21, // 31: holdfast.order.v1.HistoryResponse.events:type_name -> holdfast.order.v1.HistoryEvent
+	27, // 32: holdfast.order.v1.HistoryEvent.at:type_name -> google.protobuf.Timestamp
+	29, // 33: holdfast.order.v1.HistoryEvent.error:type_name -> holdfast.problem.v1.Problem
+	27, // 34: holdfast.order.v1.HistoryEvent.due:type_name -> google.protobuf.Timestamp
+	11, // 35: holdfast.order.v1.CancelResponse.order:type_name -> holdfast.order.v1.Order
+	3,  // 36: holdfast.order.v1.OrderService.Submit:input_type -> holdfast.order.v1.SubmitRequest
+	5,  // 37: holdfast.order.v1.OrderService.SubmitStream:input_type -> holdfast.order.v1.SubmitStreamRequest
+	13, // 38: holdfast.order.v1.OrderService.Get:input_type -> holdfast.order.v1.GetRequest
+	15, // 39: holdfast.order.v1.OrderService.List:input_type -> holdfast.order.v1.ListRequest
+	17, // 40: holdfast.order.v1.OrderService.Watch:input_type -> holdfast.order.v1.WatchRequest
+	19, // 41: holdfast.order.v1.OrderService.History:input_type -> holdfast.order.v1.HistoryRequest
+	22, // 42: holdfast.order.v1.OrderService.Cancel:input_type -> holdfast.order.v1.CancelRequest
+	4,  // 43: holdfast.order.v1.OrderService.Submit:output_type -> holdfast.order.v1.SubmitResponse
+	6,  // 44: holdfast.order.v1.OrderService.SubmitStream:output_type -> holdfast.order.v1.SubmitStreamResponse
+	14, // 45: holdfast.order.v1.OrderService.Get:output_type -> holdfast.order.v1.GetResponse
+	16, // 46: holdfast.order.v1.OrderService.List:output_type -> holdfast.order.v1.ListResponse
+	18, // 47: holdfast.order.v1.OrderService.Watch:output_type -> holdfast.order.v1.WatchResponse
+	20, // 48: holdfast.order.v1.OrderService.History:output_type -> holdfast.order.v1.HistoryResponse
+	23, // 49: holdfast.order.v1.OrderService.Cancel:output_type -> holdfast.order.v1.CancelResponse
+	43, // [43:50] is the sub-list for method output_type
+	36, // [36:43] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_order_v1_order_proto_init() }

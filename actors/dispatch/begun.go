@@ -1,0 +1,90 @@
+package dispatch
+
+// Begun says that a stream's adapter is about to execute an attempt, and awaits the confirmation. If it must not, it is asked to
+// give it up.
+func (q *Queue) Begun(id StreamID, key string, attempt uint32) []Output {
+	s, it := q.stream(id), q.items[key]
+	switch {
+	case s == nil:
+	case it == nil || it.state != inFlight || it.stream != s || it.refrains():
+		q.out = append(q.out, SendCancel{Stream: id, Key: key, Attempt: attempt})
+	case attempt != it.task.Attempt || it.asked != 0 && it.asked != attempt:
+		q.out = append(q.out, SendCancel{Stream: id, Key: key, Attempt: attempt})
+		switch { // it has another attempt, and not this one
+		case !it.held:
+		case it.cancelled:
+			q.giveUp(it)
+		default:
+			q.again([]*item{it})
+		}
+	case it.reserving:
+	case !it.idempotent && it.task.Ledger != s.Ledger:
+		it.first, it.asked, it.reserving = attempt, attempt, true
+		q.out = append(q.out, Reserve{Task: it.task, Ledger: s.Ledger})
+	default:
+		it.first, it.asked = attempt, attempt
+		q.letBegin(it)
+	}
+	return q.done()
+}
+
+// letBegin has an item's adapter execute it.
+func (q *Queue) letBegin(it *item) {
+	it.held, it.reserving, it.since = false, false, q.now
+	q.out = append(q.out, SendConfirm{Stream: it.stream.ID, Task: it.task, Alone: it.alone})
+}
+
+// adopt leaves an item with a stream whose process has it already, without a credit.
+func (q *Queue) adopt(it *item, s *stream) {
+	q.take(it)
+	it.state, it.known, it.since = inFlight, true, q.now
+	it.assign(s)
+	if it.alone {
+		q.alone[s.Process] = it
+	}
+	q.out = append(q.out, Adopt{Stream: s.ID, Task: it.task, Alone: it.alone && !it.held})
+	if it.cancelled {
+		it.asked = it.first // it may answer under this number
+		q.cancelOn(s, it)
+	}
+}
+
+// holds tells whether a stream's process, which says that it has the key of a ready item, may be awaiting the confirmation for
+// it: if so, it goes on doing that.
+func (q *Queue) holds(it *item, s *stream) bool {
+	if s.Idempotent {
+		return s.Begun && it.task.Suspect && it.holder == s.Process
+	}
+	return s.Begun && it.task.Ledger == ""
+}
+
+// keepHeld leaves a ready item with a stream whose process holds it.
+func (q *Queue) keepHeld(it *item, s *stream) {
+	q.take(it)
+	if it.process != s.Process {
+		it.leave()
+	}
+	it.first, it.asked = 0, 0 // it may be another attempt that it has
+	it.held, it.alone = true, it.task.Suspect
+	it.mark(s)
+	q.adopt(it, s)
+}
+
+func (q *Queue) cancelOn(s *stream, it *item) {
+	q.out = append(q.out, SendCancel{Stream: s.ID, Key: it.task.Key, Attempt: it.task.Attempt})
+}
+
+// Elsewhere tells whether a task is with another process than that of a stream, so that only a success counts of what that says
+// came of it.
+func (q *Queue) Elsewhere(id StreamID, key string) bool {
+	s, it := q.stream(id), q.items[key]
+	switch {
+	case it == nil:
+		return false
+	case s == nil:
+		return true
+	case it.process != "":
+		return it.process != s.Process
+	}
+	return !it.idempotent && it.ledger != "" && it.ledger != s.Ledger
+}

@@ -1,0 +1,85 @@
+package dispatch
+
+import (
+	"cmp"
+	"slices"
+)
+
+// suspects are ready items that were under way when a process died, and that may have been the reason: those first of which
+// fewer have died, so that what is harmless is soon known to be.
+type suspects []*item
+
+func (s *suspects) search(it *item) int {
+	i, _ := slices.BinarySearchFunc(*s, it, func(a, b *item) int {
+		return cmp.Or(cmp.Compare(a.task.Deaths, b.task.Deaths), cmp.Compare(a.seq, b.seq))
+	})
+	return i
+}
+
+func (s *suspects) push(it *item) {
+	*s, it.among = slices.Insert(*s, s.search(it), it), s
+}
+
+func (s *suspects) remove(it *item) {
+	i := s.search(it)
+	*s, it.among = slices.Delete(*s, i, i+1), nil
+}
+
+// first returns the first item that a stream may get, or nil.
+func (s *suspects) first(st *stream) *item {
+	for _, it := range *s {
+		if st.serves(it) {
+			return it
+		}
+	}
+	return nil
+}
+
+// suspect returns the suspect that a stream is to get next, or nil: there is one at a time in each process that executes it
+// alone. Other streams get suspects only if there is none that can do so.
+func (q *Queue) suspect(s *stream) *item {
+	if len(q.suspects) == 0 && len(s.suspects) == 0 || s.Begun && q.alone[s.Process] != nil {
+		return nil
+	}
+	a, b := s.suspects.first(s), q.suspects.first(s)
+	switch {
+	case !s.Begun && b != nil && slices.ContainsFunc(q.streams, func(x *stream) bool { return x.Begun && x.serves(b) }):
+		return nil
+	case a == nil, b != nil && b.task.Deaths < a.task.Deaths:
+		return b
+	}
+	return a
+}
+
+// died notes that the process is gone that an item is with. It returns false if the item was dropped: too many have died of it.
+func (q *Queue) died(it *item) bool {
+	if !it.begun() || it.process == "" {
+		return true
+	}
+	t := it.task
+	lost := Lost{Task: t, Process: it.process, Alone: it.end.Alone == t.Key}
+	lost.Suspect = !it.end.Left && (lost.Alone || it.end.Alone == "")
+	t.Suspect = t.Suspect || lost.Suspect
+	if lost.Alone {
+		t.Deaths++
+	}
+	q.out = append(q.out, lost)
+	if lost.Alone && q.config.Deaths > 0 && t.Deaths >= q.config.Deaths {
+		q.out = append(q.out, Quarantine{Task: t, Process: it.process})
+		q.drop(it)
+		return false
+	}
+	return true
+}
+
+// acquit notes that what was executed under an item's key has come to its end, and has killed nobody.
+func (q *Queue) acquit(it *item) {
+	if !it.task.Suspect {
+		return
+	}
+	if it.state == ready {
+		q.unlist(it)
+		defer q.enlist(it, true)
+	}
+	it.task.Suspect, it.task.Deaths = false, 0
+}
