@@ -55,6 +55,9 @@ type Config struct {
 	// TryAgain is how long something that failed, such as a commit, is left alone before the engine tries it again by
 	// itself. Default 5 s.
 	TryAgain time.Duration
+	// LogRate is how many lines a second the log gets about orders, at most; how many more there were is told once that second
+	// is over. Default 200; negative: any number.
+	LogRate int
 	// Restarts is when and how often partitions and dispatchers are restarted before the process gives up.
 	Restarts supervision.Policy
 	// StuckAfter is how long a loop, or an order with one message, may take for a turn before the process counts as stuck.
@@ -82,6 +85,7 @@ func (c Config) WithDefaults() Config {
 	fill(&c.Deaths, 3)
 	fill(&c.TryAgain, 5*time.Second)
 	fill(&c.StuckAfter, 8*time.Second)
+	fill(&c.LogRate, 200)
 	if c.Restarts == (supervision.Policy{}) {
 		c.Restarts = supervision.Policy{
 			MaxRestarts: 10, Within: time.Minute,

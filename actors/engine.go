@@ -52,6 +52,7 @@ type Engine struct {
 	watchdog  *supervision.Watchdog
 	metrics   *Metrics
 	log       *slog.Logger
+	story     story
 	fatal     func(error)
 	now       func() time.Time
 
@@ -90,7 +91,8 @@ func New(config Config, d Deps) (*Engine, error) {
 	}
 	e := &Engine{
 		config: config, node: d.Node, journal: d.Journal, placement: d.Placement, watchdog: d.Watchdog, metrics: d.Metrics,
-		log: d.Log, fatal: d.Fatal, now: time.Now, stopClock: make(chan struct{}), clockEnded: make(chan struct{}),
+		log: d.Log, story: newStory(d.Log, config.LogRate), fatal: d.Fatal, now: time.Now,
+		stopClock: make(chan struct{}), clockEnded: make(chan struct{}),
 	}
 	escalate := func(reason any, who *actor.PID) {
 		e.fatal(fmt.Errorf("%s failed too often: %v", who.GetId(), reason)) //nolint:err113 // for people

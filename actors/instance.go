@@ -74,7 +74,8 @@ type pending struct {
 	// effects are what is to be done, with places reserved for what is dispatched.
 	effects []workflow.Effect
 	asking  []asking
-	resume  bool // whatever is outstanding is to be taken up
+	lines   []line // of the log
+	resume  bool   // whatever is outstanding is to be taken up
 	row     *journalv1.OrderRow
 	open    *journalv1.OpenRow
 	closes  bool
@@ -234,6 +235,7 @@ func (i *instance) decideOne(now time.Time, m any, p *pending) {
 
 // apply decides one command. On an error the state is as before.
 func (i *instance) apply(now time.Time, cmd workflow.Command, from asking, p *pending) {
+	entered := i.engine.story.entered(i.state, cmd)
 	events, err := i.state.Decide(now, rand.Uint64(), cmd)
 	if err != nil {
 		if from != nil {
@@ -242,6 +244,7 @@ func (i *instance) apply(now time.Time, cmd workflow.Command, from asking, p *pe
 		return
 	}
 	p.events = append(p.events, events...)
+	p.lines = append(p.lines, i.engine.story.lines(i.state, entered, events)...)
 	if from != nil {
 		p.asking = append(p.asking, from)
 	}
@@ -360,6 +363,7 @@ func (i *instance) committed(err error) {
 }
 
 func (i *instance) succeeded(p *pending) {
+	i.engine.story.tell(i.id, p.lines)
 	before := i.open
 	if p.row != nil {
 		i.row = p.row

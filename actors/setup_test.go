@@ -60,6 +60,7 @@ type settings struct {
 	disk   *vfs.MemFS // if it is in memory
 	wrap   func(persistence.Journal) persistence.Journal
 	log    io.Writer
+	level  slog.Level
 }
 
 type option func(*settings)
@@ -86,7 +87,7 @@ func (s settings) start(t *testing.T) *node {
 	if s.log != nil {
 		out = s.log
 	}
-	log := slog.New(slog.NewTextHandler(out, nil))
+	log := slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: s.level}))
 	n := &node{
 		t: t, settings: s, metrics: prometheus.NewRegistry(), dog: supervision.NewWatchdog(time.Now, log), broken: make(chan error, 1),
 	}

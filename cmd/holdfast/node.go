@@ -157,4 +157,5 @@ func failureFlags(f *pflag.FlagSet, c *nodeConfig) {
 	f.IntVar(&e.PoisonFaults, "poison-faults", 0,
 		"most orders of one partition that are faulted so within a minute; beyond it, the partition is restarted (5)")
 	f.DurationVar(&e.StuckAfter, "stuck-after", 0, "how long one turn of a loop may take before the node counts as stuck (8s)")
+	f.IntVar(&e.LogRate, "log-rate", 0, "most lines a second that the log gets about orders; -1: any number (200)")
 }
