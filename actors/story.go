@@ -96,11 +96,11 @@ func failure(ev *journalv1.Event) line {
 		e := k.AttemptEnded
 		switch {
 		case e.GetOutcome() == journalv1.Outcome_OUTCOME_FAILED:
-			return line{slog.LevelWarn, "attempt has failed", problem(e.GetError())}
+			return line{slog.LevelWarn, "attempt failed", problem(e.GetError())}
 		case e.GetOutcome() == journalv1.Outcome_OUTCOME_IN_DOUBT:
-			return line{slog.LevelWarn, "attempt may have been executed: nobody knows", problem(e.GetError())}
+			return line{slog.LevelWarn, "attempt is in doubt", problem(e.GetError())}
 		case e.GetOutcome() == journalv1.Outcome_OUTCOME_SUCCEEDED && e.GetError() != nil:
-			return line{slog.LevelWarn, "attempt was executed, but its output can't be used", problem(e.GetError())}
+			return line{slog.LevelWarn, "attempt is done, and its output can't be used", problem(e.GetError())}
 		}
 	case *journalv1.Event_AttemptLost:
 		e := k.AttemptLost

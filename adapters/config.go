@@ -23,6 +23,9 @@ type Config struct {
 	Servers []string
 	// Log takes what an operator should know. Default: nothing is logged.
 	Log *slog.Logger
+	// LogRate is how many lines a second it gets about attempts, at most; how many more there were is told once that second is
+	// over. Default 200; negative: any number.
+	LogRate int
 	// TLS secures the connections. Default: none, the connections are in plain text.
 	TLS *TLS
 	// DrainTimeout is how long Run goes on when it should stop, to finish what was started and to have its results
@@ -76,6 +79,7 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.KeepBytes, 64<<20)
 	orDefault(&c.KeepFor, time.Hour)
 	orDefault(&c.MaxUnacked, 2048)
+	orDefault(&c.LogRate, 200)
 	orDefault(&c.Restarts, supervision.Policy{
 		MaxRestarts: 10, Within: time.Minute,
 		Backoff: supervision.Backoff{Initial: 50 * time.Millisecond, Max: 10 * time.Second, Jitter: 0.5},

@@ -59,8 +59,9 @@ func newHub(a *Adapter, config Config) *hub {
 			Keep: config.KeepResults, KeepBytes: config.KeepBytes, KeepFor: config.KeepFor.Nanoseconds(),
 		}),
 		byName: map[string]*pool{}, streams: map[ledger.Stream]*link{},
-		addresses: map[string]*link{}, announced: map[string]bool{}, told: newStory(), detached: make(chan struct{}),
+		addresses: map[string]*link{}, announced: map[string]bool{}, detached: make(chan struct{}),
 	}
+	h.told = newStory(config, h.process)
 	for _, act := range a.activities {
 		p := newPool(h, act, len(h.pools))
 		h.pools = append(h.pools, p)
@@ -78,7 +79,7 @@ func (h *hub) unlock() {
 	h.wakes, h.told.lines = nil, nil
 	h.mu.Unlock()
 	for _, l := range lines {
-		l.log(h.config.Log)
+		h.say(l)
 	}
 	for _, pid := range wakes {
 		h.system.Root.Send(pid, theWake)
@@ -219,7 +220,7 @@ func (h *hub) cancel(c *adapterv1.Cancellation, now int64) {
 
 // answer sends the result of a work to whoever asked with the task. The work's job, if there is one, is over.
 func (h *hub) answer(w *ledger.Work, t *adapterv1.Task, r *adapterv1.Result) {
-	h.told.tell(t, r, h.now())
+	h.told.tell(t, r)
 	if j := jobOf(w); j != nil {
 		w.Job = nil
 		h.over(j)

@@ -267,8 +267,7 @@ func (w *worker) execute(j *job) (err error) {
 			return
 		}
 		reason := recover()
-		p.hub.config.Log.Error("activity panicked", "activity", p.act.name, "key", j.task.GetKey(),
-			"order", j.task.GetOrderId(), "reason", reason, "stack", string(debug.Stack()))
+		p.hub.told.log.With(p.hub.attrs(j.task)...).Error("activity panicked", "reason", reason, "stack", string(debug.Stack()))
 		p.finish(j, resultOf(interrupted, fmt.Errorf("panic: %v", reason), j.maybe))
 		if reason == nil {
 			p.hub.fail(fmt.Errorf("activity %s ended its actor's goroutine: it must return", p.act.name))
@@ -276,6 +275,8 @@ func (w *worker) execute(j *job) (err error) {
 		}
 		panic(reason)
 	}()
+	p.hub.begins(j)
+	began := time.Now()
 	run := p.act.execute
 	if j.recovers {
 		run = p.act.recover
@@ -291,5 +292,6 @@ func (w *worker) execute(j *job) (err error) {
 		return err
 	}
 	p.finish(j, &adapterv1.Result{Outcome: adapterv1.Outcome_OUTCOME_SUCCEEDED, Output: output})
+	p.hub.succeeds(j, began)
 	return nil
 }

@@ -1,59 +1,48 @@
 package adapters
 
 import (
+	"context"
 	"log/slog"
+	"time"
 
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
+	"github.com/holdfast-run/holdfast/supervision"
 )
 
-// The bounds of what is logged about attempts: so many lines a second, and so many at once.
-const (
-	storyRate  = 10
-	storyBurst = 100
-)
-
-// story is what an operator is told about attempts that failed, or whose outcome is in doubt: one line for each, as long as
-// they are not too many.
+// story is what an operator is told about attempts: one line for each that failed, or whose outcome is in doubt, and all others
+// on demand. Inputs and outputs are not in it.
 type story struct {
-	limit   *rateLimit
-	told    uint64 // the number of the last result that was told; a result that is sent again is no news
-	skipped int
-	lines   []line
+	log   *slog.Logger
+	told  uint64 // the number of the last result that was told; a result that is sent again is no news
+	lines []line // to be logged without the hub's lock: fewer than there are credits
 }
 
 // line is one attempt.
 type line struct {
-	task    *adapterv1.Task
-	result  *adapterv1.Result
-	skipped int // attempts before it that were not told
+	task   *adapterv1.Task
+	result *adapterv1.Result
 }
 
-func newStory() story { return story{limit: newRateLimit(storyRate, storyBurst)} }
+func newStory(c Config, process string) story {
+	return story{log: supervision.Bounded(c.Log.With("process", process), c.LogRate)}
+}
 
 // tell has a result logged, if it is one that an operator should know, and was not told before.
-func (s *story) tell(t *adapterv1.Task, r *adapterv1.Result, now int64) {
+func (s *story) tell(t *adapterv1.Task, r *adapterv1.Result) {
 	if r.GetError() == nil || r.GetSeq() <= s.told {
 		return
 	}
 	s.told = r.GetSeq()
-	if s.limit.wait(now) > 0 {
-		s.skipped++
-		return
-	}
-	s.limit.take(now)
-	s.lines = append(s.lines, line{task: t, result: r, skipped: s.skipped})
-	s.skipped = 0
+	s.lines = append(s.lines, line{task: t, result: r})
 }
 
-func (l line) log(log *slog.Logger) {
+// say logs an attempt.
+func (h *hub) say(l line) {
 	r := l.result
-	log = log.With("order", r.GetOrderId(), "task", l.task.GetTask(), "activity", r.GetActivity(), "key", r.GetKey(),
-		"attempt", r.GetAttempt(), "status", r.GetError().GetStatus(), "title", r.GetError().GetTitle(), "detail", r.GetError().GetDetail())
+	log := h.told.log.With(h.attrs(l.task)...).With("status", r.GetError().GetStatus(), "type", r.GetError().GetType(),
+		"title", r.GetError().GetTitle(), "detail", clip(r.GetError().GetDetail(), longestText))
 	if r.GetPermanent() {
 		log = log.With("permanent", true)
-	}
-	if l.skipped > 0 {
-		log = log.With("attempts_not_logged", l.skipped)
 	}
 	switch r.GetOutcome() {
 	case adapterv1.Outcome_OUTCOME_IN_DOUBT:
@@ -62,5 +51,28 @@ func (l line) log(log *slog.Logger) {
 		log.Warn("attempt is done, and its output can't be reported")
 	default:
 		log.Warn("attempt failed")
+	}
+}
+
+// longestText bounds what a line has of an error's detail, in bytes.
+const longestText = 512
+
+// begins and succeeds log what nobody needs to know, unless they want to know everything.
+func (h *hub) begins(j *job) {
+	if h.told.log.Enabled(context.Background(), slog.LevelDebug) {
+		h.told.log.With(h.attrs(j.task)...).Debug("attempt begins", "recovers", j.recovers)
+	}
+}
+
+func (h *hub) succeeds(j *job, began time.Time) {
+	if h.told.log.Enabled(context.Background(), slog.LevelDebug) {
+		h.told.log.With(h.attrs(j.task)...).Debug("attempt succeeded", "took", time.Since(began))
+	}
+}
+
+// attrs tell of which attempt a line is, in the words of the node's log.
+func (h *hub) attrs(t *adapterv1.Task) []any {
+	return []any{
+		"order", t.GetOrderId(), "task", t.GetTask(), "activity", h.name + "." + t.GetActivity(), "key", t.GetKey(), "attempt", t.GetAttempt(),
 	}
 }
