@@ -244,7 +244,7 @@ func (i *instance) apply(now time.Time, cmd workflow.Command, from asking, p *pe
 		return
 	}
 	p.events = append(p.events, events...)
-	p.lines = append(p.lines, i.engine.story.lines(i.state, entered, events)...)
+	p.lines = append(p.lines, i.engine.story.lines(i.state, entered, events, from)...)
 	if from != nil {
 		p.asking = append(p.asking, from)
 	}

@@ -39,6 +39,8 @@ func (a *accept) refuse(err error)       { a.answer(nil, err) }
 type command struct {
 	cmd    workflow.Command
 	answer func(error)
+	// process is that of the adapter that says so, if one does.
+	process string
 }
 
 func (c *command) done(*workflow.State) { c.refuse(nil) }

@@ -61,8 +61,10 @@ func (s story) entered(state *workflow.State, cmd workflow.Command) []*journalv1
 	return state.Entered().GetTasks()
 }
 
-// lines are those about the events of a decision. entered are the tasks that the order was in before.
-func (s story) lines(state *workflow.State, entered []*journalv1.TaskEntered, events []*journalv1.Event) []line {
+// lines are those about the events of a decision. entered are the tasks that the order was in before, from is who asked for it.
+func (s story) lines(
+	state *workflow.State, entered []*journalv1.TaskEntered, events []*journalv1.Event, from asking,
+) []line {
 	var out []line
 	for _, ev := range events {
 		l := failure(ev)
@@ -75,7 +77,7 @@ func (s story) lines(state *workflow.State, entered []*journalv1.TaskEntered, ev
 		if l.message == "" {
 			continue
 		}
-		l.attrs = append(where(ev, state, entered, events), l.attrs...)
+		l.attrs = slices.Concat(where(ev, state, entered, events), processOf(ev, from), l.attrs)
 		if l.level == slog.LevelError {
 			l.attrs = append(l.attrs, slog.String("definition", state.Definition().Ref.String()))
 		}
@@ -157,7 +159,7 @@ func operation(ev *journalv1.Event) line {
 
 // progressed is the line about anything else.
 func progressed(ev *journalv1.Event) line {
-	l := line{slog.LevelDebug, spoken(string(bodyOf(ev).Descriptor().Name())), nil}
+	l := line{slog.LevelDebug, spoken(string(kindOf(ev).Descriptor().Name())), nil}
 	switch k := ev.GetKind().(type) {
 	case *journalv1.Event_OrderAccepted:
 		l.attrs = []slog.Attr{slog.String("definition", k.OrderAccepted.GetDefinition()), slog.String("order_key", k.OrderAccepted.GetOrderKey())}
@@ -185,7 +187,7 @@ func progressed(ev *journalv1.Event) line {
 func where(
 	ev *journalv1.Event, state *workflow.State, entered []*journalv1.TaskEntered, events []*journalv1.Event,
 ) []slog.Attr {
-	body := bodyOf(ev)
+	body := kindOf(ev)
 	field := func(name protoreflect.Name) (v protoreflect.Value) {
 		if f := body.Descriptor().Fields().ByName(name); f != nil {
 			v = body.Get(f)
@@ -219,6 +221,14 @@ func where(
 	return attrs
 }
 
+// processOf tells which adapter process told what came of an attempt.
+func processOf(ev *journalv1.Event, from asking) []slog.Attr {
+	if c, ok := from.(*command); ok && (ev.GetAttemptEnded() != nil || ev.GetLateResult() != nil) {
+		return text("process", c.process)
+	}
+	return nil
+}
+
 // enteredAs tells what the number of a frame stands for in an event.
 func enteredAs(
 	frame uint32, ev *journalv1.Event, entered []*journalv1.TaskEntered, events []*journalv1.Event,
@@ -243,8 +253,8 @@ func enteredAs(
 	return at
 }
 
-// bodyOf is the message of an event's kind.
-func bodyOf(ev *journalv1.Event) protoreflect.Message {
+// kindOf is the message of an event's kind.
+func kindOf(ev *journalv1.Event) protoreflect.Message {
 	m := ev.ProtoReflect()
 	return m.Get(m.WhichOneof(m.Descriptor().Oneofs().ByName("kind"))).Message()
 }

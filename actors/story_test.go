@@ -61,7 +61,7 @@ func TestLogTellsStories(t *testing.T) {
 		const task = "/do/0/try/try/0/one"
 		const failed = ` status=503 type=` + workflow.ErrorTypeCommunication + ` title=no`
 		attempt := func(n int) string {
-			return fmt.Sprintf("level=WARN msg=\"attempt failed\" order=A task=%s activity=x.do key=A:%s attempt=%d%s\n", task, task, n, failed)
+			return fmt.Sprintf("level=WARN msg=\"attempt failed\" order=A task=%s activity=x.do key=A:%s attempt=%d process=p%s\n", task, task, n, failed)
 		}
 		fault := func(n int) string {
 			return fmt.Sprintf("level=ERROR msg=\"order has faulted, and waits for an operator\" order=A task=%s activity=x.do key=A:%s attempt=%d%s "+

@@ -216,6 +216,7 @@ func (s *Stream) tell(p messages.Partition, h messages.Handle, r *adapterv1.Resu
 	}
 	a := s.offers[r.GetActivity()]
 	s.engine.tellOrder(p, messages.OrderID(r.GetOrderId()), h, &command{
+		process: s.hello.GetProcess(),
 		cmd: workflow.TaskResult{
 			Key: r.GetKey(), Attempt: r.GetAttempt(), Activity: a.name, Outcome: journalv1.Outcome(r.GetOutcome()),
 			Output: r.GetOutput(), Error: r.GetError(),
