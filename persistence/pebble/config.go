@@ -40,9 +40,9 @@ type Config struct {
 	// BatchBytes is the most bytes that are made durable at once, the last commit excepted; default 4 MiB, at most an
 	// eighth of MemTableBytes.
 	BatchBytes int64
-	// MarkAfter is how long after the last write a mark is written behind it; default 50 ms. Until then, damage to the
-	// last write can't be told from a crash in the middle of it.
-	MarkAfter time.Duration
+	// NoteAfter is how long after a write the file HOLDFAST notes at the latest how far the log is durable; default 200 ms.
+	// Until then, an end of the log that is missing can't be told from a crash in the middle of writing it.
+	NoteAfter time.Duration
 	// CommitBytes is the size of the largest record; default 64 MiB, at most 1 GiB. A larger one fails.
 	CommitBytes int64
 	// Versions is the number of orders whose last version is kept in memory; default 262,144. Each takes about 40
@@ -76,7 +76,7 @@ func (c Config) withDefaults() (Config, error) {
 	orDefault(&c.QueueBytes, 256<<20)
 	orDefault(&c.BatchBytes, min(4<<20, c.MemTableBytes/8))
 	orDefault(&c.CommitBytes, 64<<20)
-	orDefault(&c.MarkAfter, 50*time.Millisecond)
+	orDefault(&c.NoteAfter, 200*time.Millisecond)
 	orDefault(&c.Versions, 1<<18)
 	orDefault(&c.MaxCompactions, max(1, runtime.GOMAXPROCS(0)/2))
 	orDefault(&c.MaxOpenFiles, 1000)
@@ -128,7 +128,7 @@ func (c Config) validate() error {
 	between("MemTableBytes", c.MemTableBytes, 1<<20, 1<<30)
 	between("CacheBytes", c.CacheBytes, 1<<20, 1<<40)
 	between("FreeInterval", int64(c.FreeInterval), int64(time.Millisecond), int64(time.Hour))
-	between("MarkAfter", int64(c.MarkAfter), int64(time.Microsecond), int64(time.Hour))
+	between("NoteAfter", int64(c.NoteAfter), int64(time.Microsecond), int64(time.Hour))
 	between("QueueCommits", int64(c.QueueCommits), 2, 1<<24)
 	between("QueueBytes", c.QueueBytes, 1<<16, 1<<40)
 	between("BatchBytes", c.BatchBytes, 1, max(1, c.MemTableBytes/8))

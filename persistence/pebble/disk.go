@@ -4,6 +4,10 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -15,6 +19,7 @@ import (
 //   - After an fsync that failed nobody knows what the disk holds. It ends the process, whichever file it was of.
 //   - So does anything else that fails, but for the writing of a table: what is in it is in the log or in other tables,
 //     too, and the engine writes another one. It would do so at once, again and again; it is told after a while only.
+//     And for want of room for a new HOLDFAST: the one that there is stays true.
 //   - Once the store can't go on nothing is changed any more, by nobody: whoever does not know yet could take for written
 //     what is not, and remove what it was made from.
 type disk struct {
@@ -31,7 +36,9 @@ func (d disk) change(name string, do func() error) error {
 	table := path.Ext(name) == ".sst"
 	err := d.halt()
 	if err == nil {
-		if err = do(); err != nil && !table {
+		err = do()
+		spared := table || path.Base(name) == sealName+newSuffix && vfs.IsNoSpaceError(err)
+		if err != nil && !spared {
 			d.j.fail(err)
 		}
 	}
@@ -50,8 +57,13 @@ func (d disk) halt() error {
 	return err
 }
 
-// sync is change for what makes durable. Its errors may be bare numbers.
+// sync is change for what makes durable. Its errors may be bare numbers. The manifest is synced by the engine and for a note:
+// one of them must know that the other one has failed.
 func (d disk) sync(name string, do func() error) error {
+	if isManifest(name) {
+		d.j.manifests.Lock()
+		defer d.j.manifests.Unlock()
+	}
 	if err := d.halt(); err != nil {
 		return err
 	}
@@ -71,7 +83,11 @@ func (d disk) make(name string, open func() (vfs.File, error)) (f vfs.File, err 
 	if err != nil {
 		return nil, err
 	}
-	return diskFile{f, d, name}, nil
+	file := diskFile{File: f, disk: d, name: name}
+	if _, isLog := logNumber(path.Base(name)); isLog {
+		file.log = d.j.logs.begin(path.Base(name))
+	}
+	return file, nil
 }
 
 // Create implements vfs.FS.
@@ -86,6 +102,7 @@ func (d disk) OpenReadWrite(name string, c vfs.DiskWriteCategory, options ...vfs
 
 // ReuseForWrite implements vfs.FS.
 func (d disk) ReuseForWrite(oldName, name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	d.j.logs.forget(path.Base(oldName))
 	return d.make(name, func() (vfs.File, error) { return d.FS.ReuseForWrite(oldName, name, c) })
 }
 
@@ -93,6 +110,17 @@ func (d disk) ReuseForWrite(oldName, name string, c vfs.DiskWriteCategory) (vfs.
 func (d disk) OpenDir(name string) (vfs.File, error) {
 	return d.make(name, func() (vfs.File, error) { return d.FS.OpenDir(name) })
 }
+
+// Open implements vfs.FS. A manifest that is read may be synced.
+func (d disk) Open(name string, options ...vfs.OpenOption) (vfs.File, error) {
+	f, err := d.FS.Open(name, options...)
+	if err != nil || !isManifest(name) {
+		return f, err //nolint:wrapcheck // it stands for what it wraps
+	}
+	return diskFile{File: f, disk: d, name: name}, nil
+}
+
+func isManifest(name string) bool { return strings.HasPrefix(path.Base(name), "MANIFEST-") }
 
 // Link implements vfs.FS.
 func (d disk) Link(oldName, name string) error {
@@ -109,6 +137,7 @@ func (d disk) Remove(name string) error {
 	if err := d.halt(); err != nil {
 		return err
 	}
+	d.j.logs.forget(path.Base(name))
 	return d.FS.Remove(name) //nolint:wrapcheck // it stands for what it wraps
 }
 
@@ -126,6 +155,7 @@ type diskFile struct {
 
 	disk disk
 	name string
+	log  *logWrites // nil if it is no log
 }
 
 // Write implements vfs.File.
@@ -134,6 +164,9 @@ func (f diskFile) Write(b []byte) (n int, err error) {
 		n, err = f.File.Write(b)
 		return whole(n, b, err)
 	})
+	if f.log != nil {
+		f.log.written.Add(int64(n))
+	}
 	return n, err //nolint:wrapcheck // it stands for what it wraps
 }
 
@@ -155,10 +188,22 @@ func whole(n int, b []byte, err error) error {
 }
 
 // Sync implements vfs.File.
-func (f diskFile) Sync() error { return f.disk.sync(f.name, f.File.Sync) }
+func (f diskFile) Sync() error { return f.sync(f.File.Sync) }
 
 // SyncData implements vfs.File.
-func (f diskFile) SyncData() error { return f.disk.sync(f.name, f.File.SyncData) }
+func (f diskFile) SyncData() error { return f.sync(f.File.SyncData) }
+
+func (f diskFile) sync(do func() error) error {
+	if f.log == nil {
+		return f.disk.sync(f.name, do)
+	}
+	length := f.log.written.Load()
+	err := f.disk.sync(f.name, do)
+	if err == nil {
+		f.log.durable.Store(length)
+	}
+	return err
+}
 
 // SyncTo implements vfs.File. It begins to write; a failure of that may be told by no later sync.
 func (f diskFile) SyncTo(length int64) (full bool, err error) {
@@ -186,4 +231,43 @@ func (j *Journal) rest(err error) {
 	case <-again:
 	case <-j.stop:
 	}
+}
+
+// logs are the logs that were begun since the journal was opened and are still there: one for each table in memory, and
+// those that the engine keeps to use them again.
+type logs struct {
+	mu  sync.Mutex
+	all []*logWrites
+}
+
+// logWrites counts the bytes of a log, from its beginning on: the engine only appends.
+type logWrites struct {
+	name             string
+	written, durable atomic.Int64
+}
+
+func (l *logs) begin(name string) *logWrites {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	log := &logWrites{name: name}
+	l.all = append(l.all, log)
+	return log
+}
+
+func (l *logs) forget(name string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all = slices.DeleteFunc(l.all, func(log *logWrites) bool { return log.name == name })
+}
+
+// ends tells how far each log is durable, those left out of which nothing is: not even their names need be.
+func (l *logs) ends() (ends []logEnd) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, log := range l.all {
+		if length := log.durable.Load(); length > 0 {
+			ends = append(ends, logEnd{log.name, length})
+		}
+	}
+	return ends
 }

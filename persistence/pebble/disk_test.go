@@ -230,7 +230,7 @@ func threeLives(l *life, disk *atomic.Pointer[vfs.MemFS], config func(vfs.FS) Co
 	err = l.live(j)
 	before := disk.Load()
 	if err == nil {
-		err = j.db.Compact(context.Background(), []byte{0}, []byte{0xff}, false)
+		err = compact(j)
 	}
 	if err == nil {
 		disk.Store(before.CrashClone(vfs.CrashCloneCfg{}))
@@ -243,6 +243,25 @@ func threeLives(l *life, disk *atomic.Pointer[vfs.MemFS], config func(vfs.FS) Co
 		return err
 	}
 	return j.Close()
+}
+
+// compact merges all tables. It gives up when one can't be written, as the engine would not.
+func compact(j *Journal) error {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	var watch sync.WaitGroup
+	defer watch.Wait()
+	defer cancel(nil)
+	watch.Go(func() {
+		select {
+		case err := <-j.unwritten:
+			cancel(err)
+		case <-ctx.Done():
+		}
+	})
+	if err := j.db.Compact(ctx, []byte{0}, []byte{0xff}, false); err != nil {
+		return errors.Join(err, context.Cause(ctx))
+	}
+	return nil
 }
 
 // TestSlowSync has an fsync take a minute: the committer does not turn meanwhile, so that the process counts as stuck;

@@ -28,7 +28,8 @@
 //	creating ──► open ◄──► sealed
 //
 // It is sealed by Close, after everything was moved from the log into tables, with a checksum of the manifest. A
-// directory found open was left by a process that was killed: its log is replayed.
+// directory found open was left by a process that was killed: its logs are replayed. One found creating was left before
+// anything was promised, and is made anew.
 //
 // # How it fails
 //
@@ -39,9 +40,9 @@
 // A panic of the committer ends the process too, and leaves the commits that it had unanswered.
 //
 // Every block of every table bears a checksum, so a read of a damaged one fails with persistence.ErrCorrupt, which names
-// the file. Open examines the log and the manifest, as damage.go says: damage to what was durable is an error, never a
-// torn tail. The last write is guarded from Config.MarkAfter on; before that, damage to it can't be told from a crash in
-// the middle of it.
+// the file. Open examines the logs and the manifest, as damage.go says: damage to what was durable is an error, never a
+// torn tail. The file HOLDFAST notes how far they are durable, at the latest Config.NoteAfter after a write; before that, an
+// end that is missing can't be told from a crash in the middle of writing it.
 //
 // # What it is not
 //

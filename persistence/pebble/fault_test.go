@@ -8,6 +8,7 @@ import (
 	"path"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -19,6 +20,9 @@ import (
 )
 
 var errInjected = errors.New("injected")
+
+// errFull is what a disk without room says.
+var errFull = fmt.Errorf("no room: %w", syscall.ENOSPC)
 
 // life is one run of a journal.
 type life struct {
@@ -180,7 +184,7 @@ func (l *life) live(j *Journal) error {
 			}
 		}
 		if l.flushes {
-			if err := j.db.Flush(); err != nil {
+			if err := j.flush(); err != nil {
 				return err
 			}
 		}

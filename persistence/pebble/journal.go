@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,14 +25,18 @@ type Journal struct {
 	db   *pebble.DB
 
 	queue queue
+	// manifests is held while the manifest is synced.
+	manifests sync.Mutex
 	// grew has a token when the engine's manifest has grown.
 	grew chan struct{}
 	// spent has a token when much was written since the free disk space was asked for.
 	spent chan struct{}
 	// unwritten has an error when a table could not be written.
 	unwritten chan error
-	// unmarked tells that something was written since the last mark.
-	unmarked atomic.Bool
+	// logs tells how far the log is durable.
+	logs logs
+	// noted is what the file HOLDFAST has, while the journal is open.
+	noted seal
 	// gate lets in whoever uses db apart from the committer.
 	gate gate
 	// owned are the goroutines of the journal; stop ends those that watch the disk.
@@ -85,7 +90,7 @@ func Open(cfg Config) (*Journal, error) {
 	}
 	j.commits.batch = j.db.NewBatchWithSize(1<<20, pebble.WithMaxRetainedSizeBytes(int(2*cfg.BatchBytes)))
 	j.owned.Go(j.commitLoop)
-	j.owned.Go(j.watchManifest)
+	j.owned.Go(j.watchGrowth)
 	if cfg.LowWaterBytes > 0 {
 		j.checkFree()
 		j.owned.Go(j.watchFree)
@@ -140,7 +145,9 @@ func (j *Journal) openStore() error {
 	if err == nil {
 		err = errors.Join(checkFormat(j.db), loadEpochs(j.db, &j.epochs), j.countFallout())
 	}
-	signal(j.grew) // Opening it has changed the manifest.
+	if err == nil {
+		err = j.note(true)
+	}
 	if err != nil {
 		close(j.stop)
 		return errors.Join(fmt.Errorf("journal in %s: %w", dir, err), j.db.Close())
@@ -158,7 +165,8 @@ func openEngine(dir string, o *pebble.Options) (db *pebble.DB, err error) {
 	return pebble.Open(dir, o) //nolint:wrapcheck // the caller says of what
 }
 
-// create finishes a new store.
+// create finishes a new store. The engine has begun its first log in an old format, which guards less; so it begins another
+// one by moving what there is into a table.
 func (j *Journal) create() error {
 	if err := j.db.Set([]byte{kindFormat}, []byte{format}, pebble.Sync); err != nil {
 		return fmt.Errorf("write the format: %w", err)
@@ -166,28 +174,45 @@ func (j *Journal) create() error {
 	if err := j.failed(); err != nil {
 		return err
 	}
-	return j.seal(stateOpen)
+	return engineError("flush the new store", j.flush())
 }
 
-// seal notes the state, and what the manifest has, in the file HOLDFAST.
-func (j *Journal) seal(now state) error {
-	m, err := readManifest(j.cfg.FS, j.cfg.Dir)
-	if err != nil {
+// note notes in the file HOLDFAST how far the logs are durable, and what the manifest has if it has grown.
+func (j *Journal) note(grown bool) (err error) {
+	now := seal{state: stateOpen, manifest: j.noted.manifest, logs: j.logs.ends()}
+	if grown {
+		if now.manifest, err = readManifest(j.cfg.FS, j.cfg.Dir); err != nil {
+			return err
+		}
+	}
+	if err := writeSeal(j.cfg.FS, j.cfg.Dir, now); err != nil {
 		return err
 	}
-	return writeSeal(j.cfg.FS, j.cfg.Dir, seal{state: now, manifest: m})
+	j.noted = now
+	return nil
 }
 
-// watchManifest notes what the manifest has, soon after it has grown.
-func (j *Journal) watchManifest() {
-	for {
+// watchGrowth takes notes, soon after the manifest or the log has grown. While the disk has no room for a note, the last one
+// stays; it is tried again.
+func (j *Journal) watchGrowth() {
+	tick := time.NewTicker(j.cfg.NoteAfter)
+	defer tick.Stop()
+	for grown := false; ; {
 		select {
 		case <-j.grew:
-			if err := j.seal(stateOpen); err != nil {
-				j.fail(err)
-				return
+			grown = true
+		case <-tick.C:
+			if !grown && slices.Equal(j.logs.ends(), j.noted.logs) {
+				continue
 			}
 		case <-j.stop:
+			return
+		}
+		switch err := j.note(grown); {
+		case err == nil:
+			grown = false
+		case !errors.Is(err, errNoRoom):
+			j.fail(err)
 			return
 		}
 	}
@@ -227,9 +252,18 @@ func (j *Journal) closeOnce() error {
 	err := engineError("flush the journal", errors.Join(j.commits.batch.Close(), j.flush()))
 	err = errors.Join(err, engineError("close the journal", j.db.Close()), j.failed())
 	if err == nil {
-		err = j.seal(stateSealed)
+		err = j.seal()
 	}
 	return errors.Join(err, j.lock.Close())
+}
+
+// seal seals the directory of a store that is closed.
+func (j *Journal) seal() error {
+	m, err := readManifest(j.cfg.FS, j.cfg.Dir)
+	if err != nil {
+		return err
+	}
+	return writeSeal(j.cfg.FS, j.cfg.Dir, seal{state: stateSealed, manifest: m})
 }
 
 // flush moves everything into tables. It gives up when a table can't be written, as the engine would not.
@@ -283,7 +317,6 @@ func (j *Journal) apply(b *pebble.Batch) (err error) {
 		return err
 	}
 	j.counts.fsyncs.Add(1)
-	j.unmarked.Store(true)
 	if err := j.db.Apply(b, pebble.Sync); err != nil {
 		j.fail(err)
 	}

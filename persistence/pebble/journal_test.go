@@ -74,7 +74,7 @@ func TestReadsAreDurable(t *testing.T) {
 	t.Parallel()
 	disk := newHeldDisk()
 	cfg := testConfig(disk)
-	cfg.MarkAfter = time.Hour
+	cfg.NoteAfter = time.Hour
 	j := mustOpen(t, cfg)
 	release := disk.hold()
 	c := journaltest.Acceptance("order")
@@ -137,7 +137,7 @@ func TestQueueBounds(t *testing.T) {
 			t.Parallel()
 			disk := newHeldDisk()
 			cfg := testConfig(disk)
-			cfg.MarkAfter = time.Hour
+			cfg.NoteAfter = time.Hour
 			bound(&cfg)
 			j := mustOpen(t, cfg)
 			running := journaltest.Acceptance("running")
@@ -312,7 +312,7 @@ func TestBatches(t *testing.T) {
 	disk := newHeldDisk()
 	seen := &batches{}
 	cfg := testConfig(disk)
-	cfg.BatchBytes, cfg.Observer, cfg.MarkAfter = 10_000, seen, time.Hour
+	cfg.BatchBytes, cfg.Observer, cfg.NoteAfter = 10_000, seen, time.Hour
 	j := mustOpen(t, cfg)
 	release := disk.hold()
 	var wg sync.WaitGroup

@@ -86,7 +86,6 @@ func (j *Journal) write(key, value []byte) error {
 	if err := j.apply(b); err != nil {
 		return fmt.Errorf("%w: %w", persistence.ErrUnknown, err)
 	}
-	signal(j.queue.wake) // The committer sets a mark behind it.
 	return engineError("write", b.Close())
 }
 

@@ -126,15 +126,12 @@ func (j *Journal) commitLoop() {
 		}
 	}()
 	var w work
-	turn, idle := time.NewTicker(time.Second), time.NewTimer(j.cfg.MarkAfter)
+	turn := time.NewTicker(time.Second)
 	defer turn.Stop()
-	defer idle.Stop()
 	for {
 		select {
 		case <-j.queue.wake:
 		case <-turn.C:
-		case <-idle.C:
-			j.mark()
 		}
 		for {
 			j.cfg.Turn()
@@ -158,25 +155,7 @@ func (j *Journal) commitLoop() {
 		if w.closed {
 			return
 		}
-		if j.unmarked.Load() && j.failed() == nil {
-			idle.Reset(j.cfg.MarkAfter)
-		}
 	}
-}
-
-// mark makes an empty write, which proves that everything written before was durable once.
-func (j *Journal) mark() {
-	if !j.unmarked.Load() || j.failed() != nil {
-		return
-	}
-	j.writing.Lock()
-	defer j.writing.Unlock()
-	b := j.db.NewBatch()
-	_ = b.LogData(nil, nil) // Always nil.
-	if j.apply(b) == nil {
-		_ = b.Close() // Can only have been closed.
-	}
-	j.unmarked.Store(false)
 }
 
 // nextBatch says how many commits, and how many bytes of records, go into the next batch.

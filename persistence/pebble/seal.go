@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -21,6 +22,9 @@ const format = 1
 
 // sealName is the file that makes a directory a journal's.
 const sealName = "HOLDFAST"
+
+// newSuffix ends the name of what is to replace it.
+const newSuffix = ".new"
 
 // state is what a journal's directory is in; doc.go shows the order.
 type state string
@@ -38,6 +42,15 @@ type seal struct {
 	// manifest is what the engine's manifest began with when the file was written; if sealed, all of it. Its name is
 	// empty if that is not known.
 	manifest manifest
+	// logs are how far the logs were durable then. Those that are not named, or are older than the manifest needs, may be
+	// missing.
+	logs []logEnd
+}
+
+// logEnd is how far a log is durable.
+type logEnd struct {
+	name   string
+	length int64
 }
 
 // manifest describes the first length bytes of a manifest.
@@ -48,11 +61,14 @@ type manifest struct {
 }
 
 func (s seal) encode() []byte {
-	text := fmt.Sprintf("holdfast journal %d\nstate %s\n", format, s.state)
+	b := fmt.Appendf(nil, "holdfast journal %d\nstate %s\n", format, s.state)
 	if m := s.manifest; m.name != "" {
-		text += fmt.Sprintf("manifest %s %d %016x\n", m.name, m.length, m.sum)
+		b = fmt.Appendf(b, "manifest %s %d %016x\n", m.name, m.length, m.sum)
 	}
-	return fmt.Appendf(nil, "%scheck %016x\n", text, xxhash.Sum64String(text))
+	for _, log := range s.logs {
+		b = fmt.Appendf(b, "log %s %d\n", log.name, log.length)
+	}
+	return fmt.Appendf(b, "check %016x\n", xxhash.Sum64(b))
 }
 
 func decodeSeal(b []byte) (seal, error) {
@@ -70,15 +86,24 @@ func decodeSeal(b []byte) (seal, error) {
 		return s, fmt.Errorf("%w: the journal has format %d, this version knows formats up to %d: use a newer version of Holdfast",
 			persistence.ErrFeatureLevel, version, format)
 	}
-	lines := strings.Split(text[:end], "\n")
-	if len(lines) < 3 {
-		return s, &damage{sealName, 0, errors.New("it has no state")}
-	}
-	s.state = state(strings.TrimPrefix(lines[1], "state "))
-	if lines[2] != "" {
-		m := &s.manifest
-		if _, err := fmt.Sscanf(lines[2], "manifest %s %d %x", &m.name, &m.length, &m.sum); err != nil {
-			return s, &damage{sealName, 0, fmt.Errorf("its third line: %w", err)}
+	for i, line := range strings.Split(strings.TrimSuffix(text[:end], "\n"), "\n") {
+		what, rest, _ := strings.Cut(line, " ")
+		var err error
+		switch {
+		case i == 0:
+		case i == 1 && what == "state":
+			s.state = state(rest)
+		case i == 2 && what == "manifest":
+			_, err = fmt.Sscanf(rest, "%s %d %x", &s.manifest.name, &s.manifest.length, &s.manifest.sum)
+		case i >= 2 && what == "log":
+			var log logEnd
+			_, err = fmt.Sscanf(rest, "%s %d", &log.name, &log.length)
+			s.logs = append(s.logs, log)
+		default:
+			err = errors.New("no such line is expected")
+		}
+		if err != nil {
+			return s, &damage{sealName, 0, fmt.Errorf("its line %d: %w", i+1, err)}
 		}
 	}
 	switch {
@@ -87,6 +112,15 @@ func decodeSeal(b []byte) (seal, error) {
 		return s, &damage{sealName, 0, fmt.Errorf("its state is %q", s.state)}
 	}
 	return s, nil
+}
+
+// Exists tells whether there is a journal in a directory, in whatever state. One that was not begun to be made is none.
+func Exists(dir string) (bool, error) {
+	_, err := os.Stat(filepath.Join(dir, sealName))
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err //nolint:wrapcheck // it names the file
 }
 
 // readSeal reads the state of a directory that exists and is locked.
@@ -106,7 +140,7 @@ func readSeal(fs vfs.FS, dir string) (seal, error) {
 	if err != nil {
 		return seal{}, fmt.Errorf("list %s: %w", dir, err)
 	}
-	ours := []string{"LOCK", sealName + ".new", "lost+found"}
+	ours := []string{"LOCK", sealName + newSuffix, "lost+found"}
 	for _, name := range names {
 		if !slices.Contains(ours, name) {
 			return seal{}, fmt.Errorf("%s is not a Holdfast journal: it has no file %s, but has %s: give an empty directory, or that of a journal",
@@ -116,14 +150,19 @@ func readSeal(fs vfs.FS, dir string) (seal, error) {
 	return seal{}, nil
 }
 
+// errNoRoom says that the disk has no room for another file HOLDFAST; the one that there is stays.
+var errNoRoom = errors.New("no room for a note")
+
 // writeSeal replaces the file durably.
 func writeSeal(fs vfs.FS, dir string, s seal) error {
 	name := fs.PathJoin(dir, sealName)
-	if err := writeFile(fs, name+".new", s.encode()); err != nil {
+	if err := writeFile(fs, name+newSuffix, s.encode()); vfs.IsNoSpaceError(err) {
+		return fmt.Errorf("%w: %w", errNoRoom, err)
+	} else if err != nil {
 		return err
 	}
-	if err := fs.Rename(name+".new", name); err != nil {
-		return fmt.Errorf("rename %s.new: %w", name, err)
+	if err := fs.Rename(name+newSuffix, name); err != nil {
+		return fmt.Errorf("rename %s: %w", name+newSuffix, err)
 	}
 	return syncDir(fs, dir)
 }
@@ -172,14 +211,11 @@ func (m manifest) check(fs vfs.FS, dir string) error {
 	if n == m.length && sum.Sum64() == m.sum {
 		return nil
 	}
-	if f, err = fs.Open(fs.PathJoin(dir, m.name)); err != nil {
-		return fmt.Errorf("open the manifest: %w", err)
+	e, err := scanFile(fs, fs.PathJoin(dir, m.name), manifestChunks())
+	if err != nil {
+		return err
 	}
-	offset, err := manifestChunks().unreadable(f)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("read %s: %w", m.name, err)
-	}
-	return &damage{m.name, offset, fmt.Errorf(
+	return &damage{m.name, e.readable, fmt.Errorf(
 		"its first %d bytes are not what was written: they have the checksum %016x, and had %016x", m.length, sum.Sum64(), m.sum)}
 }
 
@@ -195,6 +231,9 @@ func (s seal) checkFiles(fs vfs.FS, dir string) error {
 	if !desc.Exists || s.state == stateSealed && path.Base(desc.ManifestFilename) != s.manifest.name {
 		return persistence.DecodeError(dir, errors.New("the manifest is missing"))
 	}
+	if desc.FormatMajorVersion == pebble.FormatDefault {
+		return persistence.DecodeError(dir, errors.New("the file marker.format-version is missing"))
+	}
 	if desc.OptionsFilename != "" {
 		if err := checkOptions(fs, dir, desc.OptionsFilename); err != nil {
 			return err
@@ -208,10 +247,18 @@ func (s seal) checkFiles(fs vfs.FS, dir string) error {
 	if s.state == stateSealed {
 		return nil
 	}
-	if err := checkFile(fs, desc.ManifestFilename, manifestChunks()); err != nil {
+	e, err := scanFile(fs, desc.ManifestFilename, manifestChunks())
+	if err != nil {
 		return err
 	}
-	return checkNewestLog(fs, dir)
+	if err := e.check(path.Base(desc.ManifestFilename), 0); err != nil {
+		return err
+	}
+	oldest, err := oldestLog(fs, desc.ManifestFilename)
+	if err != nil {
+		return err
+	}
+	return checkLogs(fs, dir, oldest, s.logs)
 }
 
 // makeDir makes dir and what is above it, durably.
@@ -225,7 +272,7 @@ func makeDir(fs vfs.FS, dir string) error {
 		}
 		missing = append(missing, at)
 	}
-	if err := fs.MkdirAll(dir, 0o750); err != nil {
+	if err := fs.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("make the directory of the journal: %w", err)
 	}
 	for _, made := range missing {
