@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -27,7 +28,7 @@ func newJournal(a *app) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			refold := actors.NewRefolder(definition.Limits{})
 			report, err := pebble.Verify(cmd.Context(), pebble.Check{
-				Dir:        filepath.Join(data, "journal"),
+				Dir:        journalIn(data),
 				Definition: refold.AddDefinition,
 				Fold:       func(o pebble.Order) error { return refold.Check(o.Row, o.Open, o.Records) },
 			})
@@ -47,6 +48,48 @@ func newJournal(a *app) *cobra.Command {
 	setting(verify.Flags(), "data")
 	cmd.AddCommand(verify)
 	return cmd
+}
+
+// journalName is the only thing that a node has in its data directory.
+const journalName = "journal"
+
+// journalIn is the directory of a node's journal.
+func journalIn(data string) string { return filepath.Join(data, journalName) }
+
+// makeData makes a data directory, or makes sure that it is one: a new journal beside other files would mean that the
+// node's own journal lies elsewhere, or was lost, and that its orders were forgotten without a word.
+func makeData(data string) error {
+	if err := os.MkdirAll(data, 0o700); err != nil {
+		return fmt.Errorf("make the data directory: %w", err)
+	}
+	if exists, err := pebble.Exists(journalIn(data)); err != nil {
+		return fmt.Errorf("look for the journal: %w", err)
+	} else if exists {
+		return keepPrivate(journalIn(data))
+	}
+	entries, err := os.ReadDir(data)
+	if err != nil {
+		return fmt.Errorf("look into the data directory: %w", err)
+	}
+	for _, e := range entries {
+		if e.Name() != journalName && e.Name() != "lost+found" {
+			return fmt.Errorf("data directory %s has no journal, but has %q: a new journal is made only in an empty directory: "+
+				"give the one that the node had before, or an empty one", data, e.Name())
+		}
+	}
+	return nil
+}
+
+// keepPrivate keeps others from the files of a journal that was made when they could still read them.
+func keepPrivate(dir string) error {
+	info, err := os.Stat(dir)
+	if err == nil && info.Mode().Perm()&othersMask != 0 {
+		err = os.Chmod(dir, info.Mode().Perm()&^othersMask)
+	}
+	if err != nil {
+		return fmt.Errorf("keep others from the journal: %w", err)
+	}
+	return nil
 }
 
 func (a *app) printReport(r pebble.Report) error {

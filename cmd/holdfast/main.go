@@ -14,7 +14,11 @@ import (
 
 func main() { os.Exit(realMain()) }
 
+// othersMask keeps from all but the owner what a process makes: journals hold customers' data.
+const othersMask = 0o077
+
 func realMain() int {
+	syscall.Umask(othersMask)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once

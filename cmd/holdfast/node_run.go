@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"path/filepath"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -145,7 +144,7 @@ func (n *node) start(ctx context.Context) error {
 	if journal.MaxOpenFiles, n.connections, err = n.descriptors(); err != nil {
 		return err
 	}
-	journal.Dir = filepath.Join(n.config.Data, "journal")
+	journal.Dir = journalIn(n.config.Data)
 	journal.Observer, journal.Logger = n.metrics, n.log.With("part", "journal")
 	journal.Fatal = func(err error) {
 		n.fail(err)
@@ -155,8 +154,8 @@ func (n *node) start(ctx context.Context) error {
 	loop := sync.OnceValue(func() *supervision.Loop { return n.watchdog.Register("journal", stuckJournal) })
 	journal.Turn = func() { loop().Beat() }
 	faultyJournal(&journal)
-	if err := os.MkdirAll(n.config.Data, 0o750); err != nil {
-		return fmt.Errorf("make the data directory: %w", err)
+	if err := makeData(n.config.Data); err != nil {
+		return err
 	}
 	if n.journal, err = pebble.Open(journal); err != nil { //nolint:contextcheck // it lives longer than the call
 		return fmt.Errorf("open the journal: %w", err)
