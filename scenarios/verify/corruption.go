@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -36,22 +34,28 @@ func (s *site) flips() int {
 }
 
 // corruption makes two stores by real orders, one of a node that was stopped and one of a node that was killed with orders
-// in flight, and flips a byte at a time in copies of them.
+// in flight, and flips a byte at a time in copies of them. Then it damages the logs of stores in other states.
 func corruption(ctx context.Context, s *site) (figures, error) {
-	f := figures{"flips": 0, "identical": 0, "refused": 0, "unnamed": 0, "wrong": 0}
+	f := figures{"flips": 0, "log_changes": 0, "log_refused": 0, "identical": 0, "refused": 0, "unnamed": 0, "wrong": 0}
 	for _, name := range []string{"stopped", "killed"} {
 		if err := s.fill(ctx, name == "killed"); err != nil {
 			return f, fmt.Errorf("make the store: %w", err)
 		}
-		if err := s.spoil(ctx, f, name); err != nil {
+		tally, err := s.spoil(ctx, name, f, func(journal string) ([]change, error) {
+			flips, kinds, err := chooseFlips(s.chance(), journal, s.flips())
+			f[name+"_flips"] = kinds
+			return flips, err
+		})
+		f.add("flips", tally.all())
+		if err != nil {
 			return f, err
 		}
 	}
-	return f, nil
+	return f, s.damageLogs(ctx, f)
 }
 
 // fill runs orders. Then the node is stopped; or as many orders more are accepted, which stay open, and it is killed when
-// it has come to rest: a store can't tell damage to the very last write before a kill from a write that was cut short.
+// it has come to rest: a store can't tell damage to what was written just before a kill from a write that was cut short.
 // Another call adds to the same store.
 func (s *site) fill(ctx context.Context, kill bool) error {
 	ctx, st := stage.New(ctx, s.dir)
@@ -128,8 +132,8 @@ func noise(chance *rand.Rand, n int) []byte {
 	return b
 }
 
-// restFor is how long a node at rest writes nothing. It marks what it wrote last sooner.
-const restFor = 300 * time.Millisecond
+// restFor is how long a node at rest is told no news. It notes how far its log is durable sooner.
+const restFor = time.Second
 
 // atRest waits until the node writes nothing any more.
 func atRest(ctx context.Context, node *stage.Node) error {
@@ -184,63 +188,73 @@ func (s *site) examine(ctx context.Context, data string) (v verified, failed, er
 	return v, failed, nil
 }
 
-// flip is a bit of a file that is turned over.
-type flip struct {
-	file   string
-	offset int64
-	bit    byte
-}
-
-// spoil copies the store, and flips bytes.
-func (s *site) spoil(ctx context.Context, f figures, name string) error {
+// spoil copies the store, and changes the copies in the ways that are chosen, one at a time. It counts the verdicts, which are
+// names of figures too.
+func (s *site) spoil(ctx context.Context, name string, f figures, choose func(journal string) ([]change, error)) (verdicts, error) {
 	var copies []string
 	for i := range corruptionWorkers {
 		data := filepath.Join(s.dir, fmt.Sprint(name, "-", i))
 		if err := os.CopyFS(data, os.DirFS(filepath.Join(s.dir, "data"))); err != nil {
-			return fmt.Errorf("copy the store: %w", err)
+			return nil, fmt.Errorf("copy the store: %w", err)
 		}
 		copies = append(copies, data)
 	}
 	want, failed, err := s.examine(ctx, copies[0])
 	if err = errors.Join(err, failed); err != nil {
-		return fmt.Errorf("before any damage: %w", err)
+		return nil, fmt.Errorf("before any damage: %w", err)
 	}
 	f[name+"_orders"], f[name+"_open"], f[name+"_events"] = want.Orders, want.Open, want.Events
-	flips, kinds, err := chooseFlips(s.chance(), filepath.Join(copies[0], "journal"), s.flips())
+	changes, err := choose(filepath.Join(copies[0], "journal"))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	f[name+"_flips"] = kinds
 	var workers sync.WaitGroup
 	var mu sync.Mutex
+	tally := verdicts{}
 	for i, data := range copies {
 		workers.Go(func() {
-			for at := i; at < len(flips); at += len(copies) {
-				verdict, oneErr := s.flip(ctx, data, flips[at], want)
+			for at := i; at < len(changes); at += len(copies) {
+				verdict, oneErr := s.try(ctx, data, changes[at], want)
 				mu.Lock()
 				if oneErr != nil {
 					err = errors.Join(err, oneErr)
 					mu.Unlock()
 					return
 				}
-				for _, figure := range []string{"flips", verdict} {
-					n, _ := f[figure].(int)
-					f[figure] = n + 1
-				}
+				tally[verdict]++
 				mu.Unlock()
 			}
 		})
 	}
 	workers.Wait()
-	if err != nil {
-		return err
+	for verdict, n := range tally {
+		f.add(verdict, n)
 	}
-	// Nothing but the flips changed the store, and they were undone.
+	if err != nil {
+		return tally, err
+	}
+	// Nothing but the changes changed the store, and they were undone.
 	after, failed, err := s.examine(ctx, copies[0])
 	if err = errors.Join(err, failed); err == nil && !after.equals(want) {
 		err = fmt.Errorf("verifying the %s store changed it", name)
 	}
-	return err
+	return tally, err
+}
+
+// verdicts counts what became of changes.
+type verdicts map[string]int
+
+func (v verdicts) all() (n int) {
+	for _, one := range v {
+		n += one
+	}
+	return n
+}
+
+// add adds to a figure that counts.
+func (f figures) add(name string, n int) {
+	before, _ := f[name].(int)
+	f[name] = before + n
 }
 
 func (v verified) equals(o verified) bool {
@@ -248,128 +262,11 @@ func (v verified) equals(o verified) bool {
 		v.Definitions == o.Definitions
 }
 
-// chooseFlips chooses bytes of a journal: half of them anywhere, so that large files get most, and half so that each kind
-// of file gets as many. It counts them by the kind of file.
-func chooseFlips(chance *rand.Rand, journal string, n int) ([]flip, map[string]int, error) {
-	entries, err := os.ReadDir(journal)
-	if err != nil {
-		return nil, nil, fmt.Errorf("list the store: %w", err)
-	}
-	type file struct {
-		name   string
-		length int64
-	}
-	var all int64
-	var files []file
-	var kinds []string
-	byKind := map[string][]file{}
-	for _, e := range entries {
-		b, err := os.ReadFile(filepath.Join(journal, e.Name()))
-		if err != nil {
-			return nil, nil, err
-		}
-		// A log has its whole length from the start; what is behind its end is hardly looked at.
-		length := int64(min(len(b), len(bytes.TrimRight(b, "\x00"))+64))
-		if len(b) == 0 {
-			continue
-		}
-		kind := strings.Trim(e.Name(), "-.0123456789")
-		if byKind[kind] == nil {
-			kinds = append(kinds, kind)
-		}
-		byKind[kind] = append(byKind[kind], file{e.Name(), length})
-		files = append(files, file{e.Name(), length})
-		all += length
-	}
-	var flips []flip
-	counted := map[string]int{}
-	for i := range n {
-		chosen, at := files[0], chance.Int64N(all)
-		if i%2 == 0 {
-			of := byKind[kinds[i/2%len(kinds)]]
-			chosen = of[chance.IntN(len(of))]
-			at = chance.Int64N(chosen.length)
-		} else {
-			for _, chosen = range files {
-				if at < chosen.length {
-					break
-				}
-				at -= chosen.length
-			}
-		}
-		counted[strings.Trim(chosen.name, "-.0123456789")]++
-		flips = append(flips, flip{chosen.name, at, 1 << chance.IntN(8)})
-	}
-	return flips, counted, nil
-}
-
-// flip flips a bit, has the journal verified, and flips it back. The verdict is the name of a figure.
-func (s *site) flip(ctx context.Context, data string, at flip, want verified) (verdict string, err error) {
-	file, err := os.OpenFile(filepath.Join(data, "journal", at.file), os.O_RDWR, 0)
-	if err != nil {
-		return "", err
-	}
-	defer file.Close() //nolint:errcheck // what was written was checked
-	turn := func() error {
-		b := make([]byte, 1)
-		_, err := file.ReadAt(b, at.offset)
-		if err == nil {
-			b[0] ^= at.bit
-			_, err = file.WriteAt(b, at.offset)
-		}
-		if err != nil {
-			return fmt.Errorf("flip: %w", err)
-		}
-		return nil
-	}
-	if err := turn(); err != nil {
-		return "", err
-	}
-	got, failed, err := s.examine(ctx, data)
-	if err = errors.Join(err, turn()); err != nil {
-		return "", err
-	}
-	verdict = got.judge(failed, at, want)
-	if verdict == "wrong" || verdict == "unnamed" {
-		text := "it says that nothing is wrong"
-		if failed != nil {
-			text = failed.Error()
-		}
-		s.sayf("corruption: %s: bit %#x of %s at offset %d: %s: %.500v", verdict, at.bit, at.file, at.offset, text, got.Problems)
-	}
-	return verdict, nil
-}
-
-// judge tells whether a store that was damaged was found to be what it was, or was refused, with the file and a place in it
-// that is not behind the damage.
-func (v verified) judge(failed error, at flip, want verified) string {
-	if failed == nil {
-		if v.equals(want) {
-			return "identical"
-		}
-		return "wrong"
-	}
-	if exit := (*exec.ExitError)(nil); errors.As(failed, &exit) && exit.ExitCode() != 1 {
-		return "wrong" // it broke down
-	}
-	texts := []string{failed.Error()}
-	for _, p := range v.Problems {
-		if p.File == at.file {
-			texts = append(texts, p.What)
-		}
-	}
-	for _, text := range texts {
-		_, offset, found := strings.Cut(text, at.file+" at offset ")
-		digits := strings.IndexFunc(offset, func(r rune) bool { return r < '0' || r > '9' })
-		if n, err := strconv.ParseInt(offset[:max(digits, 0)], 10, 64); found && err == nil && n <= at.offset {
-			return "refused"
-		}
-	}
-	return "unnamed"
-}
-
 func corruptionBars(s *site) bars {
 	// Each kind of file is damaged often enough that some of the damage must be found.
-	return bars{"flips": atLeast(float64(2 * s.flips())), "refused": atLeast(float64(s.flips()) / 2), "identical": atLeast(1)}.
-		none("wrong", "unnamed")
+	// What a log has is needed, but for the little that fills its blocks.
+	return bars{
+		"flips": atLeast(float64(2 * s.flips())), "refused": atLeast(float64(s.flips()) / 2), "identical": atLeast(1),
+		"log_changes": atLeast(float64(3 * s.logChanges())), "log_refused": atLeast(float64(3*s.logChanges()) * 0.9),
+	}.none("wrong", "unnamed")
 }

@@ -15,7 +15,7 @@ func TestJudge(t *testing.T) {
 	ended := func(code int) error {
 		return fmt.Errorf("verify: %w", exec.CommandContext(t.Context(), "sh", "-c", fmt.Sprint("exit ", code)).Run())
 	}
-	at := flip{file: "000012.log", offset: 100}
+	at := change{file: "000012.log", offset: 100}
 	want := verified{Orders: 5, Digest: "d"}
 	told := func(file, what string) verified {
 		return verified{Digest: "d", Orders: 5, Problems: []problem{{"HOLDFAST", "x"}, {file, what}}}
@@ -77,8 +77,8 @@ func TestChooseFlips(t *testing.T) {
 	}
 }
 
-// TestFlip: the byte is as it was afterwards, and was not while it was looked at.
-func TestFlip(t *testing.T) {
+// TestTry: the byte is as it was afterwards, and was not while it was looked at.
+func TestTry(t *testing.T) {
 	t.Parallel()
 	data := t.TempDir()
 	file := filepath.Join(data, "journal", "f")
@@ -92,10 +92,58 @@ func TestFlip(t *testing.T) {
 	}
 	s := &site{holdfast: script, log: t.Output()}
 	for digest, want := range map[string]string{"aBc": "identical", "abc": "wrong"} {
-		verdict, err := s.flip(t.Context(), data, flip{"f", 1, 0x20}, verified{Digest: digest})
+		verdict, err := s.try(t.Context(), data, change{file: "f", offset: 1, bit: 0x20}, verified{Digest: digest})
 		after, readErr := os.ReadFile(file)
 		if err != nil || readErr != nil || verdict != want || string(after) != "abc" {
 			t.Errorf("verdict %s, want %s; the file has %q: %v, %v", verdict, want, after, err, readErr)
 		}
+	}
+}
+
+// TestChange: a change leaves what it was made of as it was.
+func TestChange(t *testing.T) {
+	t.Parallel()
+	content := []byte("abcdef")
+	for want, c := range map[string]change{
+		"abcDef": {offset: 3, bit: 0x20}, "ab\x00\x00ef": {offset: 2, blank: 2}, "abcd\x00\x00": {offset: 4, blank: 100}, "abc": {offset: 3, cut: true},
+	} {
+		if got := c.apply(content); string(got) != want || string(content) != "abcdef" {
+			t.Errorf("%s: %q of %q", c, got, content)
+		}
+	}
+}
+
+// TestChooseLogChanges: the newest log is damaged in each way alike, where it has something.
+func TestChooseLogChanges(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := site{seed: 3}
+	if changes, err := chooseLogChanges(s.chance(), dir, 3); err == nil {
+		t.Errorf("without a note: %v", changes)
+	}
+	const note = "holdfast journal 1\nstate open\nlog 000004.log 20000\nlog 000007.log 9000\ncheck 0\n"
+	if err := os.WriteFile(filepath.Join(dir, "HOLDFAST"), []byte(note), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	changes, err := chooseLogChanges(s.chance(), dir, 300)
+	if err != nil || len(changes) != 300 {
+		t.Fatalf("%d changes: %v", len(changes), err)
+	}
+	bits, pages, cuts := 0, 0, 0
+	for _, c := range changes {
+		if c.file != "000007.log" || c.offset >= 9000 || c.blank > 0 && c.offset%blankPage != 0 {
+			t.Errorf("change %s", c)
+		}
+		switch {
+		case c.cut:
+			cuts++
+		case c.blank > 0:
+			pages++
+		case c.bit > 0:
+			bits++
+		}
+	}
+	if bits != 100 || pages != 100 || cuts != 100 {
+		t.Errorf("%d bits, %d pages, %d cuts", bits, pages, cuts)
 	}
 }
