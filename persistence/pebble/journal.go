@@ -208,6 +208,9 @@ func (j *Journal) watchGrowth() {
 		case <-j.stop:
 			return
 		}
+		if j.failed() != nil {
+			return
+		}
 		switch err := j.note(grown); {
 		case err == nil:
 			grown = false

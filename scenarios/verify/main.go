@@ -84,7 +84,7 @@ var rows = []row{
 	{"million", 15 * time.Minute, million, millionBars},
 	{"disk_full", 10 * time.Minute, diskFull, diskFullBars},
 	{"first_seconds", 15 * time.Minute, firstSeconds, firstSecondsBars},
-	{"corruption", 15 * time.Minute, corruption, corruptionBars},
+	{"corruption", 30 * time.Minute, corruption, corruptionBars},
 	{"keys", 10 * time.Minute, keys, keysBars},
 	{"stuck", 5 * time.Minute, stuck, stuckBars},
 	{"panics", 5 * time.Minute, panics, panicsBars},
