@@ -133,9 +133,6 @@ type filler struct {
 
 func (s *site) startFull(ctx context.Context, st *stage.Stage, size disk) (*filler, error) {
 	p := &filler{site: s, disk: size, ballast: filepath.Join(s.dir, "data", "ballast")}
-	if err := writeBallast(p.ballast, size.ballast); err != nil {
-		return nil, err
-	}
 	var err error
 	// Small tables in memory, as their logs are as long from the start.
 	p.node, err = st.StartNode(ctx, s.holdfast, true, "--low-water", strconv.FormatInt(size.mark, 10), "--memtable", strconv.Itoa(8<<20))
@@ -150,6 +147,10 @@ func (s *site) startFull(ctx context.Context, st *stage.Stage, size disk) (*fill
 		return nil, err
 	}
 	if err := p.node.Ready(ctx); err != nil {
+		return nil, err
+	}
+	// Not before: a journal is made only where nothing else is.
+	if err := writeBallast(p.ballast, size.ballast); err != nil {
 		return nil, err
 	}
 	if p.conn, err = p.node.Dial(); err != nil {

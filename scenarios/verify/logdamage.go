@@ -24,7 +24,7 @@ const (
 // logChanges is how many times a log is damaged: as many bits are turned over as pages are blanked and ends are cut off.
 func (s *site) logChanges() int {
 	if s.ci() {
-		return 30
+		return 15
 	}
 	return 300
 }
