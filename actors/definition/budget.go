@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/big"
 	"math/bits"
+	"reflect"
 	"time"
 )
 
@@ -21,16 +22,23 @@ type budget struct {
 	memory   int64
 	deadline time.Time
 	err      error
+	// running is the interpreter, once it runs.
+	running reflect.Value
 }
 
 var errSteps = errors.New("it took too many steps: the data is too large, or the expression loops")
 
 var errMemory = errors.New("it used too much memory: the data is too large, or the expression builds too much")
 
+var errStack = errors.New("it used too much memory: functions call each other too deep")
+
 var errTime = errors.New("it took too long")
 
-// clockEvery is how many steps pass between two looks at the clock: a power of two.
-const clockEvery = 64
+// How many steps pass between two looks at the clock and at the interpreter's stacks: powers of two.
+const (
+	clockEvery = 64
+	stackEvery = 1024
+)
 
 // closed is what Done returns once something has run out.
 var closed = func() chan struct{} {
@@ -48,6 +56,8 @@ func (b *budget) Done() <-chan struct{} {
 		b.err = errSteps
 	case b.steps%clockEvery == 0 && b.programs.limits.Now().After(b.deadline):
 		b.err = errTime
+	case b.steps%stackEvery == 0 && b.running.IsValid() && stackSize(b.running) > b.programs.limits.Memory:
+		b.err = errStack
 	default:
 		return nil
 	}

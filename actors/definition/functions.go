@@ -27,7 +27,7 @@ var budgetFunctions = sync.OnceValue(func() []gojq.CompilerOption {
 		}))
 	}
 	for name, f := range map[string]func(b *budget, in any){
-		"iterate":   func(b *budget, in any) { b.charge(2 * width(in)) },
+		"iterate":   (*budget).iterate,
 		"copy":      func(b *budget, in any) { b.charge(2 * width(in)) },
 		"keys":      func(b *budget, in any) { b.charge(width(in)) },
 		"explode":   func(b *budget, in any) { b.charge(elementSize * width(in)) },
@@ -62,18 +62,8 @@ var budgetFunctions = sync.OnceValue(func() []gojq.CompilerOption {
 			return in
 		})
 	}
-	for name, f := range map[string]func(b *budget, l, r any){
-		"add":       (*budget).add,
-		"subtract":  (*budget).subtract,
-		"multiply":  (*budget).multiply,
-		"divide":    (*budget).divide,
-		"calculate": (*budget).calculate,
-		"compare":   func(b *budget, l, r any) { b.compare(l, r, 0) },
-	} {
-		add(name, 2, func(b *budget, in any, args []any) any {
-			f(b, args[0], args[1])
-			return in
-		})
+	for op, o := range operations {
+		add(o.name, 2, func(b *budget, _ any, args []any) any { return b.operate(op, args[0], args[1]) })
 	}
 	add("lgamma", 0, func(_ *budget, in any, _ []any) any {
 		f, ok := gojq.ToFloat64(in)
@@ -84,6 +74,13 @@ var budgetFunctions = sync.OnceValue(func() []gojq.CompilerOption {
 		return []any{value, sign}
 	})
 	add("reach", 1, func(b *budget, in any, args []any) any { return b.reach(in, args[0]) })
+	add("paths", 1, func(b *budget, in any, args []any) any { return b.allPaths(in, args[0]) })
+	add("stream", 0, func(b *budget, in any, _ []any) any { return b.stream(in) })
+	add("entries", 0, func(b *budget, in any, _ []any) any { return b.entries(in) })
+	add("object", 0, func(b *budget, in any, _ []any) any { return b.object(in) })
+	add("replaced", 1, func(b *budget, in any, args []any) any { return b.replaced(in, args[0]) })
+	options = append(options, editFunctions()...)
+	add("edit", 0, func(b *budget, in any, _ []any) any { return &edit{b: b, root: in} })
 	add("setpath", 2, func(b *budget, in any, args []any) any { return b.setPath(in, args[0], args[1]) })
 	add("delpaths", 1, func(b *budget, in any, args []any) any { return b.deletePaths(in, args[0]) })
 	add("match", 2, func(b *budget, in any, args []any) any { return b.match(in, args[0], args[1]) })
@@ -91,6 +88,40 @@ var budgetFunctions = sync.OnceValue(func() []gojq.CompilerOption {
 	add("pieces", 2, func(b *budget, in any, args []any) any { return b.pieces(in, args[0], args[1]) })
 	return append(options, freeFunctions()...)
 })
+
+// editFunctions are those with which the prelude changes a value at many paths.
+func editFunctions() []gojq.CompilerOption {
+	var options []gojq.CompilerOption
+	add := func(name string, arity int, f func(e *edit, args []any) any) {
+		options = append(options, gojq.WithFunction(budgetName(name), 2+arity, 2+arity, func(_ any, args []any) any {
+			e, ok := args[1].(*edit)
+			if !ok {
+				panic("definition: a change of a value without it")
+			}
+			return f(e, args[2:])
+		}))
+	}
+	add("put", 2, func(e *edit, args []any) any {
+		if err := e.put(args[0], args[1]); err != nil {
+			return err
+		}
+		return nil
+	})
+	add("get", 1, func(e *edit, args []any) any {
+		v, err := e.get(args[0])
+		if err != nil {
+			return err
+		}
+		return v
+	})
+	add("drop", 1, func(e *edit, args []any) any {
+		e.b.charge(elementSize)
+		e.gone = append(e.gone, args[0])
+		return nil
+	})
+	add("finish", 0, func(e *edit, _ []any) any { return e.finish() })
+	return options
+}
 
 // nothing stands for the value of a foreach whose update yielded none. No program sees it.
 var nothing = new(struct{ _ byte })
@@ -107,6 +138,7 @@ func freeFunctions() []gojq.CompilerOption {
 		}
 		return in
 	})
+	add("isScalar", func(in any) any { return isScalar(in) })
 	add("nothing", func(any) any { return nothing })
 	add("isNothing", func(in any) any { return in == any(nothing) })
 	add("cell", func(any) any { return new(bool) })
@@ -156,6 +188,16 @@ func (b *budget) reach(in, path any) any {
 		}
 	}
 	return in
+}
+
+// iterate charges the list of all elements that iterating takes first.
+func (b *budget) iterate(in any) {
+	switch v := in.(type) {
+	case []any:
+		b.charge(2 * elementSize * int64(1+len(v)))
+	case map[string]any:
+		b.charge(3 * elementSize * int64(1+len(v)))
+	}
 }
 
 func (b *budget) calculate(l, r any) {

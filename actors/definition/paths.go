@@ -11,85 +11,15 @@ import (
 
 // setPath returns v with a value at a path. It copies what it changes, and charges that.
 func (b *budget) setPath(v, path, value any) any {
-	steps, ok := path.([]any)
-	if !ok {
-		return fmt.Errorf("a path must be a list, but is %s", gojq.Preview(path))
-	}
-	if !b.charge(width(path)) || b.tooDeep(len(steps)) {
-		return nil
-	}
-	result, err := b.set(v, steps, value)
-	if err != nil {
+	e := &edit{b: b, root: v}
+	if err := e.put(path, value); err != nil {
 		return err
 	}
-	return result
-}
-
-func (b *budget) set(v any, path []any, value any) (any, error) {
-	if len(path) == 0 {
-		return value, nil
-	}
-	switch step := path[0].(type) {
-	case string:
-		object, ok := v.(map[string]any)
-		if !ok && v != nil {
-			return nil, fmt.Errorf("can't set property %q of %s: an object was expected", step, gojq.Preview(v))
-		}
-		changed, err := b.set(object[step], path[1:], value)
-		if err != nil {
-			return nil, err
-		}
-		if !b.charge(width(v) + propertySize) {
-			return nil, b.err
-		}
-		result := make(map[string]any, len(object)+1)
-		maps.Copy(result, object)
-		result[step] = changed
-		return result, nil
-	case map[string]any:
-		return b.setSlice(v, step, path[1:], value)
-	default:
-		return b.setElement(v, step, path[1:], value)
-	}
-}
-
-// setElement sets an element of a list, which grows as needed.
-func (b *budget) setElement(v, step any, path []any, value any) (any, error) {
-	b.checkNumber(step)
-	i, ok := gojq.ToInt(step)
-	list, isList := v.([]any)
-	switch {
-	case !ok:
-		return nil, fmt.Errorf("%s can't be a step of a path: a string or a number was expected", gojq.Preview(step))
-	case !isList && v != nil:
-		return nil, fmt.Errorf("can't set element %d of %s: a list was expected", i, gojq.Preview(v))
-	case i < 0:
-		if i += len(list); i < 0 {
-			return nil, fmt.Errorf("there is no element %s in a list of %d", gojq.Preview(step), len(list))
-		}
-	}
-	var old any
-	if i < len(list) {
-		old = list[i]
-	}
-	changed, err := b.set(old, path, value)
-	if err != nil {
-		return nil, err
-	}
-	if i > math.MaxInt32 {
-		return nil, fmt.Errorf("an index is larger than %d", math.MaxInt32)
-	}
-	if !b.charge(elementSize * int64(1+max(i, len(list)))) {
-		return nil, b.err
-	}
-	result := make([]any, max(i+1, len(list)))
-	copy(result, list)
-	result[i] = changed
-	return result, nil
+	return e.finish()
 }
 
 // setSlice replaces a part of a list.
-func (b *budget) setSlice(v any, bounds map[string]any, path []any, value any) (any, error) {
+func (e *edit) setSlice(v any, bounds map[string]any, path []any, value any) (any, error) {
 	list, ok := v.([]any)
 	if !ok && v != nil {
 		return nil, fmt.Errorf("can't set a slice of %s: a list was expected", gojq.Preview(v))
@@ -98,16 +28,17 @@ func (b *budget) setSlice(v any, bounds map[string]any, path []any, value any) (
 	if err != nil {
 		return nil, err
 	}
-	changed, err := b.set(list[start:end:end], path, value)
+	changed, err := e.set(list[start:end:end], path, value)
 	if err != nil {
 		return nil, err
 	}
+	changed = e.closed(changed)
 	with, ok := changed.([]any)
 	if !ok {
 		return nil, fmt.Errorf("can't set a slice of a list to %s: a list was expected", gojq.Preview(changed))
 	}
-	if !b.charge(width(v) + width(changed)) {
-		return nil, b.err
+	if !e.b.charge(width(v) + width(changed)) {
+		return nil, e.b.err
 	}
 	return slices.Concat(list[:start], with, list[end:]), nil
 }

@@ -2,7 +2,8 @@
 # program calls of them is compiled with it. Within this file
 #
 #   raw::f(…)  is the interpreter's own f, which nothing bounds;
-#   go::f(…)   is a function of the budget: it charges, or does the work itself.
+#   go::f(…)   is a function of the budget: it charges, or does the work itself;
+#   free::f    is one that needs no budget.
 #
 # A function stands after those that it calls. The names that begin with _ are for the rewriter alone.
 
@@ -72,13 +73,13 @@ def max_by(f): map([f]) as $keys | go::order($keys) | raw::_max_by($keys);
 def sort_by(f): map([f]) as $keys | go::order($keys) | raw::_sort_by($keys);
 def group_by(f): map([f]) as $keys | go::order($keys) | raw::_group_by($keys);
 def unique_by(f): map([f]) as $keys | go::order($keys) | raw::_unique_by($keys);
-def to_entries: [keys[] as $k | {key: $k, value: .[$k]}];
+def to_entries: if type == "object" then go::entries else [keys[] as $k | {key: $k, value: .[$k]}] end;
 def from_entries:
   map({(.key // .Key // .name // .Name): if has("value") then .value else .Value end}) | add // {};
 def with_entries(f): to_entries | map(f) | from_entries;
 def map_values(f):
   if type == "object"
-  then [keys[] as $k | {($k): (.[$k] | first(f))}] | add // {}
+  then . as $whole | [.[] | [label $done | f | ., break $done]] | go::replaced($whole)
   else [.[] | first(f)]
   end;
 def all: all(.[]; .);
@@ -93,27 +94,29 @@ def combinations:
 def combinations(n): [range(n) as $i | .] | combinations;
 def recurse: def down: ., (.[]? | down); down;
 def walk(f):
-  def each: if type == "array" then map(each) elif type == "object" then map_values(each) else . end | f;
+  def each:
+    if free::isScalar then .
+    elif type == "array" then [.[] | each]
+    else . as $whole | [.[] | [label $done | each | ., break $done]] | go::replaced($whole)
+    end
+    | f;
   each;
 
 # Paths.
 
-def paths: path(recurse) | select(length > 0);
-def paths(f): path(recurse | select(f)) | select(length > 0);
-def leaf_paths: paths(scalars);
+def paths: go::paths("parts")[];
+def paths(f): . as $whole | go::paths("all")[] as $p | $whole | raw::getpath($p) | select(f) | $p | select(length > 0);
+def leaf_paths: go::paths("leaves")[];
 def del(f): delpaths([path(f)]);
 def pick(f): . as $whole | reduce path(f) as $p (null; setpath($p; $whole | getpath($p)));
-def _assign(p; $value): reduce path(p) as $p (.; setpath($p; $value));
+def _assign(p; $value): go::edit as $edit | reduce path(p) as $p (null; go::put($edit; $p; $value)) | go::finish($edit);
 def _modify(p; f):
-  reduce path(p) as $p ([., []];
-    . as [$whole, $gone]
-    | [$whole | getpath($p) | first(f)]
-    | if length > 0 then .[0] as $new | [($whole | setpath($p; $new)), $gone] else [$whole, $gone + [$p]] end)
-  | .[1] as $gone | .[0] | delpaths($gone);
-def tostream:
-  path(def down: (.[]? | down), .; down) as $p
-  | getpath($p)
-  | reduce path(.[]?) as $q ([$p, .]; [$p + $q]);
+  go::edit as $edit
+  | reduce path(p) as $p (null;
+      label $done
+      | (go::get($edit; $p) | f | go::put($edit; $p; .) | (., break $done)), go::drop($edit; $p))
+  | go::finish($edit);
+def tostream: go::stream[];
 def fromstream(f):
   foreach f as $event ({done: true};
     $event as [$p, $leaf]
@@ -157,7 +160,7 @@ def gsub($re; with): sub($re; with; "g");
 
 # SQL-like.
 
-def INDEX(stream; f): reduce stream as $row ({}; .[$row | f | tostring] = $row);
+def INDEX(stream; f): [stream as $row | [($row | f | tostring), $row]] | go::object;
 def INDEX(f): INDEX(.[]; f);
 def JOIN($index; f): [.[] | [., $index[f]]];
 def JOIN($index; stream; f): stream | [., $index[f]];

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"reflect"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -150,6 +151,7 @@ func (e *program) run(in *workflow.Value, args *workflow.Args) (any, error) {
 		return nil, b.err
 	}
 	results := e.code.RunWithContext(b, input, values...)
+	b.running = reflect.ValueOf(results).Elem()
 	result, ok := results.Next()
 	if !ok {
 		return nil, errors.New("it yields no value, but exactly one is needed")

@@ -197,23 +197,13 @@ func eachOf(q *gojq.Query) (whole *gojq.Query, ok bool) {
 	return &gojq.Query{Term: &t}, q.Term.SuffixList[last].Iter
 }
 
-// guards are the operators that can make or visit much at once.
-var guards = map[gojq.Operator]string{
-	gojq.OpAdd: "add", gojq.OpSub: "subtract", gojq.OpMul: "multiply", gojq.OpDiv: "divide", gojq.OpMod: "calculate",
-	gojq.OpEq: "compare", gojq.OpNe: "compare", gojq.OpGt: "compare", gojq.OpLt: "compare",
-	gojq.OpGe: "compare", gojq.OpLe: "compare",
-}
-
-// guarded applies an operator after charging for it. The right side is evaluated first, as the interpreter does.
+// guarded applies an operator, by way of the budget if it can make or visit much at once.
 func guarded(op gojq.Operator, left, right *gojq.Query) *gojq.Query {
-	guard := guards[op]
-	if guard == "" || isCheap(op, left) || isCheap(op, right) {
+	o, ok := operations[op]
+	if !ok || isCheap(op, left) || isCheap(op, right) {
 		return &gojq.Query{Left: left, Op: op, Right: right}
 	}
-	return bind(right, rightVariable, bind(left, leftVariable, pipe(
-		charge(guard, variable(leftVariable), variable(rightVariable)),
-		&gojq.Query{Left: variable(leftVariable), Op: op, Right: variable(rightVariable)},
-	)))
+	return charge(o.name, left, right)
 }
 
 // isCheap tells whether an operator can't do much if this is one of its sides: a literal, except what makes strings
@@ -328,6 +318,9 @@ func (r *rewriter) function(f *gojq.Func, n *names) *gojq.Func {
 	}
 	if name, ok := strings.CutPrefix(f.Name, "raw::"); ok && r.inPrelude {
 		return &gojq.Func{Name: name, Args: args}
+	}
+	if name, ok := strings.CutPrefix(f.Name, "free::"); ok && r.inPrelude {
+		return &gojq.Func{Name: budgetName(name)}
 	}
 	if name, ok := strings.CutPrefix(f.Name, "go::"); ok && r.inPrelude {
 		return charge(name, args...).Term.Func
