@@ -67,6 +67,15 @@ func TestSubmitStream(t *testing.T) {
 		for _, a := range answers {
 			got[a.GetId()] = append(got[a.GetId()], kindOf(a))
 		}
+		repeated := map[string]int{}
+		for _, a := range answers {
+			if a.GetAccepted().GetRepeated() {
+				repeated[a.GetId()]++
+			}
+		}
+		if len(repeated) != 1 || repeated["o0"] != 1 {
+			t.Errorf("said to be accepted before are %v, want o0", repeated)
+		}
 		yes, done := "accepted "+set, `ended STATUS_COMPLETED {"x":1}`
 		want := [...][]string{
 			{yes},

@@ -107,7 +107,7 @@ func (s *submitStream) one(r *orderv1.SubmitRequest) {
 				s.last(0, s.refusal(id, err))
 				return
 			}
-			s.last(0, acceptance(st))
+			s.last(0, acceptance(c, st))
 		}, nil)
 		return
 	}
@@ -117,7 +117,7 @@ func (s *submitStream) one(r *orderv1.SubmitRequest) {
 			s.last(n, s.refusal(id, err))
 			return
 		}
-		s.out.put(acceptance(st))
+		s.out.put(acceptance(c, st))
 		if end := s.meet(n, nil); end != nil {
 			s.last(n, end)
 		}
@@ -178,9 +178,11 @@ func (s *submitStream) forgetAll() {
 	}
 }
 
-func acceptance(s *workflow.State) *orderv1.Submission {
+// acceptance answers a submission. An order that began with what was submitted just now is new; one that began with something
+// else, though it has the same content, was there before.
+func acceptance(c checked, s *workflow.State) *orderv1.Submission {
 	return &orderv1.Submission{Id: string(s.ID()), Answer: &orderv1.Submission_Accepted{
-		Accepted: &orderv1.Accepted{Definition: s.Accepted().GetDefinition()},
+		Accepted: &orderv1.Accepted{Definition: s.Accepted().GetDefinition(), Repeated: s.Accepted() != c.accepted},
 	}}
 }
 

@@ -55,6 +55,12 @@ type fakeOrders struct {
 	history func(*orderv1.HistoryRequest) (*orderv1.HistoryResponse, error)
 	watch   func(*orderv1.WatchRequest, grpc.ServerStreamingServer[orderv1.WatchResponse]) error
 	cancel  func(*orderv1.CancelRequest) (*orderv1.CancelResponse, error)
+	stream  func(grpc.BidiStreamingServer[orderv1.SubmitStreamRequest, orderv1.SubmitStreamResponse]) error
+}
+
+func (f *fakeOrders) SubmitStream(s grpc.BidiStreamingServer[orderv1.SubmitStreamRequest, orderv1.SubmitStreamResponse]) error {
+	defer f.turn()()
+	return f.stream(s)
 }
 
 func (f *fakeOrders) Submit(ctx context.Context, r *orderv1.SubmitRequest) (*orderv1.SubmitResponse, error) {

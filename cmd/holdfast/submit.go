@@ -27,29 +27,45 @@ type submitFlags struct {
 	priority            int32
 	labels              []string
 	deadline, input     string
+	from                string
 	wait, quiet         bool
 }
 
 func newOrderSubmit(a *app) *cobra.Command {
 	var f submitFlags
 	cmd := &cobra.Command{
-		Use:   "submit --definition NAMESPACE/NAME[:VERSION] [--input FILE]",
-		Short: "Hand in an order",
+		Use:   "submit {--definition NAMESPACE/NAME[:VERSION] [--input FILE] | --from FILE}",
+		Short: "Hand in an order, or many from a file",
 		Long: "Hand in an order, and print it once it is durable, or once it has ended with --wait. While no node can take it, it\n" +
 			"is tried again: that does no harm, because all tries bear the same id. So does submitting it again with --id.\n\n" +
 			"With --wait the exit status is 0 if the order completed, 3 if it faulted, 4 if it was cancelled, and 5 if --timeout\n" +
-			"was over first; the order goes on then.",
+			"was over first; the order goes on then.\n\n" +
+			"With --from it hands in many orders, a JSON object in each line of a file, such as\n\n" +
+			"  {\"id\":\"A-1\",\"definition\":\"telecom/activate:1.0.0\",\"input\":{\"msisdn\":\"491701234567\"}}\n\n" +
+			"and, if wanted, with order_key, priority, labels (an object) and deadline. What a line does not say is as the flags say.\n" +
+			"Lines that are wrong or refused are told with their numbers, and the others go on. Submit the file again after an\n" +
+			"interruption, or with what was wrong put right: what was accepted is not done again.",
 		Example: "  holdfast order submit --definition telecom/activate:1.0.0 --input order.json --wait\n" +
 			"  echo '{\"msisdn\":\"491701234567\"}' | holdfast order submit --definition telecom/activate --key 491701234567 --input -",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			order, err := f.order(a)
-			if err != nil {
-				return err
-			}
 			ctx := cmd.Context()
 			if f.client != "" {
 				ctx = metadata.AppendToOutgoingContext(ctx, messages.ClientMetadata, f.client)
+			}
+			if f.from != "" {
+				if f.id != "" || f.input != "" || f.wait {
+					return usagef("--from excludes --id, --input and --wait: the lines of the file tell ids and inputs")
+				}
+				base, err := f.common()
+				if err != nil {
+					return err
+				}
+				return a.submitFrom(ctx, f.from, base, f.quiet)
+			}
+			order, err := f.order(a)
+			if err != nil {
+				return err
 			}
 			return a.submit(ctx, order, f.wait, f.quiet)
 		},
@@ -64,6 +80,7 @@ func newOrderSubmit(a *app) *cobra.Command {
 	flags.StringVar(&f.deadline, "deadline", "",
 		"`when` the order faults if it has not ended: RFC 3339, or a duration such as 1h from its acceptance on")
 	flags.StringVar(&f.input, "input", "", "`file` with the input, one JSON value; - for the standard input (none: an empty object)")
+	flags.StringVar(&f.from, "from", "", "`file` with many orders, one JSON object a line; - for the standard input")
 	flags.BoolVar(&f.wait, "wait", false, "wait until the order has ended, and show its progress")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "show no progress")
 	a.reconnectFlag(cmd)
@@ -75,26 +92,16 @@ func newOrderSubmit(a *app) *cobra.Command {
 
 // order makes the order that the flags mean. What is left to the node to check depends on its configuration.
 func (f *submitFlags) order(a *app) (*orderv1.WorkOrder, error) {
-	o := &orderv1.WorkOrder{Id: f.id, Definition: f.definition, OrderKey: f.key, Priority: f.priority}
 	if f.definition == "" {
 		return nil, usagef("--definition is missing: name what to run, as namespace/name:version")
 	}
-	if _, err := messages.ParseDefinitionRef(f.definition); err != nil {
-		return nil, usagef("--definition %w", err)
+	o, err := f.common()
+	if err != nil {
+		return nil, err
 	}
-	if f.id == "" {
+	if o.Id = f.id; f.id == "" {
 		o.Id = string(messages.NewOrderID())
 	} else if err := checkOrderID(f.id); err != nil {
-		return nil, err
-	}
-	if f.priority < 0 || f.priority > 9 {
-		return nil, usagef("--priority %d is not from 0 to 9", f.priority)
-	}
-	var err error
-	if o.Labels, err = parseLabels(f.labels); err != nil {
-		return nil, err
-	}
-	if o.Deadline, o.DeadlineAfter, err = parseWhen("--deadline", f.deadline); err != nil {
 		return nil, err
 	}
 	if f.input == "" {
@@ -104,6 +111,23 @@ func (f *submitFlags) order(a *app) (*orderv1.WorkOrder, error) {
 		return nil, err
 	}
 	return o, checkJSON(f.input, o.GetInput())
+}
+
+// common makes of an order what many may have in common.
+func (f *submitFlags) common() (*orderv1.WorkOrder, error) {
+	o := &orderv1.WorkOrder{Definition: f.definition, OrderKey: f.key, Priority: f.priority}
+	if _, err := messages.ParseDefinitionRef(f.definition); f.definition != "" && err != nil {
+		return nil, usagef("--definition %w", err)
+	}
+	if f.priority < 0 || f.priority > 9 {
+		return nil, usagef("--priority %d is not from 0 to 9", f.priority)
+	}
+	var err error
+	if o.Labels, err = parseLabels(f.labels); err != nil {
+		return nil, err
+	}
+	o.Deadline, o.DeadlineAfter, err = parseWhen("--deadline", f.deadline)
+	return o, err
 }
 
 // readFile reads a file, or the standard input for -, of at most maxInput.

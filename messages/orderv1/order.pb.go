@@ -562,7 +562,9 @@ func (*Submission_Refused) isSubmission_Answer() {}
 type Accepted struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The definition that the order is pinned to, namespace/name:version.
-	Definition    string `protobuf:"bytes,1,opt,name=definition,proto3" json:"definition,omitempty"`
+	Definition string `protobuf:"bytes,1,opt,name=definition,proto3" json:"definition,omitempty"`
+	// The order was accepted before, with the same content; this submission has changed nothing.
+	Repeated      bool `protobuf:"varint,2,opt,name=repeated,proto3" json:"repeated,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -602,6 +604,13 @@ func (x *Accepted) GetDefinition() string {
 		return x.Definition
 	}
 	return ""
+}
+
+func (x *Accepted) GetRepeated() bool {
+	if x != nil {
+		return x.Repeated
+	}
+	return false
 }
 
 type Ended struct {
@@ -1837,11 +1846,12 @@ const file_holdfast_order_v1_order_proto_rawDesc = "" +
 	"\baccepted\x18\x02 \x01(\v2\x1b.holdfast.order.v1.AcceptedH\x00R\baccepted\x120\n" +
 	"\x05ended\x18\x03 \x01(\v2\x18.holdfast.order.v1.EndedH\x00R\x05ended\x126\n" +
 	"\arefused\x18\x04 \x01(\v2\x1a.holdfast.order.v1.RefusedH\x00R\arefusedB\b\n" +
-	"\x06answer\"*\n" +
+	"\x06answer\"F\n" +
 	"\bAccepted\x12\x1e\n" +
 	"\n" +
 	"definition\x18\x01 \x01(\tR\n" +
-	"definition\"\x86\x01\n" +
+	"definition\x12\x1a\n" +
+	"\brepeated\x18\x02 \x01(\bR\brepeated\"\x86\x01\n" +
 	"\x05Ended\x121\n" +
 	"\x06status\x18\x01 \x01(\x0e2\x19.holdfast.order.v1.StatusR\x06status\x12\x16\n" +
 	"\x06output\x18\x02 \x01(\fR\x06output\x122\n" +
