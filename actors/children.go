@@ -62,12 +62,15 @@ func (e *Engine) startChild(parent messages.Partition, order *journalv1.OrderAcc
 	})
 }
 
-// childDefinition finds the definition of a child, and checks its input.
+// childDefinition finds the definition of a child, and checks its input. One that is retired goes on to be run by definitions that
+// name its version: else orders under way would fail. By the latest version it is not.
 func (e *Engine) childDefinition(order *journalv1.OrderAccepted) (*workflow.Definition, *problemv1.Problem) {
 	ref, err := messages.ParseDefinitionRef(order.GetDefinition())
 	var def *workflow.Definition
 	if err == nil {
-		def, err = e.definitions.find(ref)
+		if def, err = e.Definition(ref); errors.Is(err, ErrRetired) && ref.Version != messages.Latest {
+			err = nil
+		}
 	}
 	if err != nil {
 		return nil, refusal("The child's definition can't be used", workflow.ErrorTypeConfiguration, 404, err)

@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"golang.org/x/mod/semver"
 
@@ -24,13 +27,17 @@ type definitions struct {
 	store  persistence.Definitions
 	limits definition.Limits
 
+	// retiring is held while one is retired or reinstated.
+	retiring sync.Mutex
+
 	mu     sync.RWMutex
 	byRef  map[messages.DefinitionRef]*deployed
 	latest map[messages.DefinitionRef]messages.DefinitionRef // by namespace and name
 }
 
 type deployed struct {
-	row  *journalv1.DefinitionRow
+	// row changes only in whether the definition is retired.
+	row  atomic.Pointer[journalv1.DefinitionRow]
 	once sync.Once
 	def  *workflow.Definition
 	err  error
@@ -54,17 +61,36 @@ func refOf(row *journalv1.DefinitionRow) messages.DefinitionRef {
 	return messages.DefinitionRef{Namespace: row.GetNamespace(), Name: row.GetName(), Version: row.GetVersion()}
 }
 
+// add makes a definition known, or that it was retired or reinstated.
 func (d *definitions) add(row *journalv1.DefinitionRow) {
 	ref := refOf(row)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.byRef[ref] == nil {
-		d.byRef[ref] = &deployed{row: row}
+		d.byRef[ref] = &deployed{}
 	}
+	d.byRef[ref].row.Store(row)
 	name := messages.DefinitionRef{Namespace: ref.Namespace, Name: ref.Name}
-	if old, ok := d.latest[name]; !ok || later(ref.Version, old.Version) {
+	old, ok := d.latest[name]
+	switch {
+	case !ok || old != ref && d.before(old, ref):
 		d.latest[name] = ref
+	case old == ref && row.GetRetirement() != nil: // another one may be the latest now
+		for other := range d.byRef {
+			if other.Namespace == ref.Namespace && other.Name == ref.Name && d.before(d.latest[name], other) {
+				d.latest[name] = other
+			}
+		}
 	}
+}
+
+// before tells whether b rather than a is meant by the latest version: it is later, or a is retired and b is not.
+func (d *definitions) before(a, b messages.DefinitionRef) bool {
+	retired := func(ref messages.DefinitionRef) bool { return d.byRef[ref].row.Load().GetRetirement() != nil }
+	if retired(a) != retired(b) {
+		return retired(a)
+	}
+	return later(b.Version, a.Version)
 }
 
 // later tells whether a version comes after another when the latest is asked for: any release comes after pre-releases.
@@ -76,7 +102,7 @@ func later(a, b string) bool {
 	return semver.Compare(a, b) > 0
 }
 
-// find returns a definition, compiled. The version may be latest.
+// find returns a definition, compiled. The version may be latest: that passes over what is retired, as long as there is another.
 func (d *definitions) find(ref messages.DefinitionRef) (*workflow.Definition, error) {
 	e, err := d.entry(ref)
 	if err != nil {
@@ -104,7 +130,7 @@ func (d *definitions) call(activity string) bool {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	for _, e := range d.byRef {
-		for _, called := range e.row.GetActivities() {
+		for _, called := range e.row.Load().GetActivities() {
 			if name, _ := splitActivity(called); name == activity {
 				return true
 			}
@@ -115,9 +141,9 @@ func (d *definitions) call(activity string) bool {
 
 func (d *definitions) compiled(e *deployed) (*workflow.Definition, error) {
 	e.once.Do(func() {
-		def, mistakes := definition.Compile(e.row.GetDocument(), d.limits)
+		def, mistakes := definition.Compile(e.row.Load().GetDocument(), d.limits)
 		if len(mistakes) > 0 {
-			e.err = fmt.Errorf("definition %s was deployed and can't be compiled any more: %s", refOf(e.row), mistakes[0].GetMessage())
+			e.err = fmt.Errorf("definition %s was deployed and can't be compiled any more: %s", refOf(e.row.Load()), mistakes[0].GetMessage())
 			return
 		}
 		e.def = def
@@ -164,13 +190,46 @@ func (e *Engine) Deploy(ctx context.Context, row *journalv1.DefinitionRow) (*jou
 	return stored, nil
 }
 
+// Retire takes a definition out of use for new orders, or into use again if r is nil. ErrUnknownDefinition if there is none.
+func (e *Engine) Retire(
+	ctx context.Context, ref messages.DefinitionRef, r *journalv1.Retirement,
+) (*journalv1.DefinitionRow, error) {
+	e.definitions.retiring.Lock() // the last one stored is the one that counts
+	defer e.definitions.retiring.Unlock()
+	row, err := e.journal.RetireDefinition(ctx, ref, r)
+	switch {
+	case errors.Is(err, persistence.ErrNotFound):
+		return nil, fmt.Errorf("%w: %s", ErrUnknownDefinition, ref)
+	case err != nil:
+		return nil, fmt.Errorf("retire %s: %w", ref, err)
+	}
+	e.definitions.add(row)
+	return row, nil
+}
+
+// checkRetired returns an ErrRetired if a definition is not for new orders.
+func checkRetired(ref messages.DefinitionRef, row *journalv1.DefinitionRow) error {
+	r := row.GetRetirement()
+	if r == nil {
+		return nil
+	}
+	since := time.Unix(0, r.GetAt()).UTC().Format(time.DateTime) + " UTC"
+	if r.GetReason() != "" {
+		since += ", because: " + r.GetReason()
+	}
+	if ref.Version == messages.Latest {
+		return fmt.Errorf("%w: all versions of %s/%s are, the latest since %s", ErrRetired, ref.Namespace, ref.Name, since)
+	}
+	return fmt.Errorf("%w: %s is since %s", ErrRetired, ref, since)
+}
+
 // DefinitionRow returns a deployed definition as it is stored; its version may be latest.
 func (e *Engine) DefinitionRow(ref messages.DefinitionRef) (*journalv1.DefinitionRow, error) {
 	d, err := e.definitions.entry(ref)
 	if err != nil {
 		return nil, err
 	}
-	return d.row, nil
+	return d.row.Load(), nil
 }
 
 // DefinitionRows returns the deployed definitions of a namespace (empty: of all) by name and version.
@@ -181,7 +240,7 @@ func (e *Engine) DefinitionRows(namespace string) []*journalv1.DefinitionRow {
 	var rows []*journalv1.DefinitionRow
 	for ref, x := range d.byRef {
 		if namespace == "" || ref.Namespace == namespace {
-			rows = append(rows, x.row)
+			rows = append(rows, x.row.Load())
 		}
 	}
 	slices.SortFunc(rows, func(a, b *journalv1.DefinitionRow) int { return CompareDefinitions(refOf(a), refOf(b)) })

@@ -324,9 +324,27 @@ func (e *Engine) Wait(id messages.OrderID, w *Waiter) (forget func()) {
 // Waiting returns how many waiters there are.
 func (e *Engine) Waiting() int { return e.waiters.count() }
 
-// Definition returns a deployed definition; its version may be latest.
+// Definition returns the definition of a new order; its version may be latest. With ErrRetired it is returned all the same, for
+// an order that was accepted before.
 func (e *Engine) Definition(ref messages.DefinitionRef) (*workflow.Definition, error) {
-	return e.definitions.find(ref)
+	d, err := e.definitions.entry(ref)
+	if err != nil {
+		return nil, err
+	}
+	def, err := e.definitions.compiled(d)
+	if err != nil {
+		return nil, err
+	}
+	return def, checkRetired(ref, d.row.Load())
+}
+
+// Has tells whether an order was accepted.
+func (e *Engine) Has(ctx context.Context, id messages.OrderID) (bool, error) {
+	_, err := e.journal.Find(ctx, id)
+	if errors.Is(err, persistence.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // Load folds the history of an order, as it is in the journal.

@@ -20,6 +20,8 @@ var (
 	ErrUnavailable = errors.New("journal gave no certain answer")
 	// ErrUnknownDefinition: there is no such definition.
 	ErrUnknownDefinition = errors.New("definition is not deployed")
+	// ErrRetired: the definition is not for new orders any more.
+	ErrRetired = errors.New("definition is retired, and not for new orders")
 )
 
 func tooMany(bound int, whose string) error {

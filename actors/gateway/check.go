@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
@@ -83,7 +84,7 @@ type checked struct {
 }
 
 // check checks an order and pins its definition.
-func (s *Server) check(o *orderv1.WorkOrder) (checked, error) {
+func (s *Server) check(ctx context.Context, o *orderv1.WorkOrder) (checked, error) {
 	var m mistakes
 	if o == nil {
 		m.add("order", "is missing")
@@ -109,12 +110,23 @@ func (s *Server) check(o *orderv1.WorkOrder) (checked, error) {
 		return checked{}, err
 	}
 	def, err := s.engine.Definition(ref)
+	if errors.Is(err, actors.ErrRetired) {
+		known, e := s.engine.Has(ctx, messages.OrderID(o.GetId()))
+		switch {
+		case e != nil:
+			return checked{}, e
+		case known: // it may be the same order, accepted before
+			err = nil
+		default:
+			m.add("order.definition", err.Error())
+		}
+	}
 	if err != nil {
 		f := s.explain(err)
 		if errors.Is(err, actors.ErrUnknownDefinition) {
 			m.add("order.definition", "is not deployed: deploy it first, or see with definition list which are")
-			f.fields = m.fields
 		}
+		f.fields = m.fields
 		return checked{}, f
 	}
 	if def.Input.Schema != nil {

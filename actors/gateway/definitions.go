@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -62,7 +63,8 @@ func (d definitions) Deploy(ctx context.Context, r *definitionv1.DeployRequest) 
 	if err != nil {
 		return nil, d.fail(deployFailure(def.Ref, err))
 	}
-	return &definitionv1.DeployResponse{Definition: definitionOf(row, false), Warnings: append(warnings, d.unoffered(def.Activities)...)}, nil
+	warnings = append(append(warnings, d.unoffered(def.Activities)...), d.unused(def, row)...)
+	return &definitionv1.DeployResponse{Definition: definitionOf(row, false), Warnings: warnings}, nil
 }
 
 // maxMistake is the longest text of a mistake, in bytes, and the longest path.
@@ -108,6 +110,32 @@ func (d definitions) unoffered(activities []string) []*definitionv1.Mistake {
 	return out
 }
 
+// maxUnused is of how many definitions that can't be run a deployment warns.
+const maxUnused = 100
+
+// unused warns if the definition is retired, and of definitions that it runs and new orders don't.
+func (d definitions) unused(def *workflow.Definition, row *journalv1.DefinitionRow) []*definitionv1.Mistake {
+	var out []*definitionv1.Mistake
+	warn := func(path, message string) {
+		out = append(out, &definitionv1.Mistake{Severity: definitionv1.Severity_SEVERITY_WARNING, Path: path, Message: message})
+	}
+	if row.GetRetirement() != nil {
+		warn("", "the definition was deployed before, and is retired: reinstate it if it shall be used")
+	}
+	told := map[messages.DefinitionRef]bool{def.Ref: true}
+	for _, ref := range slices.Sorted(maps.Keys(def.Tasks)) {
+		run := def.Tasks[ref].Run
+		if run == nil || told[run.Definition] || len(out) == maxUnused {
+			continue
+		}
+		told[run.Definition] = true
+		if _, err := d.engine.Definition(run.Definition); err != nil {
+			warn(clipTo(ref, maxMistake), clipTo(err.Error(), maxMistake))
+		}
+	}
+	return out
+}
+
 func definitionOf(row *journalv1.DefinitionRow, document bool) *definitionv1.Definition {
 	d := &definitionv1.Definition{
 		Namespace: row.GetNamespace(), Name: row.GetName(), Version: row.GetVersion(), Hash: row.GetHash(),
@@ -116,7 +144,50 @@ func definitionOf(row *journalv1.DefinitionRow, document bool) *definitionv1.Def
 	if document {
 		d.Document = row.GetDocument()
 	}
+	if r := row.GetRetirement(); r != nil {
+		d.Retirement = &definitionv1.Retirement{At: timestamppb.New(time.Unix(0, r.GetAt())), By: r.GetBy(), Reason: r.GetReason()}
+	}
 	return d
+}
+
+// Retire implements definitionv1.DefinitionServiceServer.
+func (d definitions) Retire(ctx context.Context, r *definitionv1.RetireRequest) (*definitionv1.RetireResponse, error) {
+	var m mistakes
+	checkReason(&m, "reason", r.GetReason())
+	checkReason(&m, "by", r.GetBy())
+	row, err := d.retire(ctx, &m, r.GetDefinition(), &journalv1.Retirement{
+		At: time.Now().UnixNano(), By: r.GetBy(), Reason: r.GetReason(),
+	})
+	if err != nil {
+		return nil, d.fail(err)
+	}
+	return &definitionv1.RetireResponse{Definition: definitionOf(row, false)}, nil
+}
+
+// Reinstate implements definitionv1.DefinitionServiceServer.
+func (d definitions) Reinstate(ctx context.Context, r *definitionv1.ReinstateRequest) (*definitionv1.ReinstateResponse, error) {
+	row, err := d.retire(ctx, &mistakes{}, r.GetDefinition(), nil)
+	if err != nil {
+		return nil, d.fail(err)
+	}
+	return &definitionv1.ReinstateResponse{Definition: definitionOf(row, false)}, nil
+}
+
+// retire retires or reinstates a definition, unless something was wrong with the request.
+func (d definitions) retire(
+	ctx context.Context, m *mistakes, name string, r *journalv1.Retirement,
+) (*journalv1.DefinitionRow, error) {
+	ref, err := messages.ParseDefinitionRef(name)
+	if err == nil && ref.Version == messages.Latest {
+		err = errors.New("must name a version, as namespace/name:version: what the latest one is changes") //nolint:err113 // for people
+	}
+	if err != nil {
+		m.add("definition", err.Error())
+	}
+	if err := m.err(); err != nil {
+		return nil, err
+	}
+	return d.engine.Retire(ctx, ref, r)
 }
 
 // Get implements definitionv1.DefinitionServiceServer.

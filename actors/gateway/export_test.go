@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"log/slog"
 
 	"google.golang.org/grpc/codes"
@@ -35,7 +36,7 @@ func Explain(err error) error {
 
 // Check checks an order.
 func (s *Server) Check(o *orderv1.WorkOrder) (*journalv1.OrderAccepted, error) {
-	c, err := s.check(o)
+	c, err := s.check(context.Background(), o)
 	return c.accepted, err
 }
 

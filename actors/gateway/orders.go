@@ -68,7 +68,7 @@ func (o orders) Submit(ctx context.Context, r *orderv1.SubmitRequest) (*orderv1.
 	if err != nil {
 		return nil, o.refused(err)
 	}
-	c, err := o.check(r.GetOrder())
+	c, err := o.check(ctx, r.GetOrder())
 	if err != nil {
 		return nil, o.refused(err)
 	}

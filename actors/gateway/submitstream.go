@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -85,18 +86,18 @@ func (s *submitStream) read(st grpc.BidiStreamingServer[orderv1.SubmitStreamRequ
 					return st.Context().Err()
 				}
 			}
-			s.one(r)
+			s.one(st.Context(), r)
 		}
 	}
 }
 
-func (s *submitStream) one(r *orderv1.SubmitRequest) {
+func (s *submitStream) one(ctx context.Context, r *orderv1.SubmitRequest) {
 	id := r.GetOrder().GetId()
 	if err := s.admission.admit(s.client); err != nil {
 		s.last(0, s.refusal(id, err))
 		return
 	}
-	c, err := s.check(r.GetOrder())
+	c, err := s.check(ctx, r.GetOrder())
 	if err != nil {
 		s.last(0, s.refusal(id, err))
 		return

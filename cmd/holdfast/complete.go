@@ -92,7 +92,11 @@ func (a *app) completeDefinition(cmd *cobra.Command, args []string, prefix strin
 		var found []cobra.Completion
 		for _, d := range answer.GetDefinitions() {
 			if name := definitionName(d); strings.HasPrefix(name, prefix) && len(found) < completeMost {
-				found = append(found, cobra.CompletionWithDesc(clean(name), clean(d.GetTitle())))
+				title := d.GetTitle()
+				if d.GetRetirement() != nil {
+					title += " (retired)"
+				}
+				found = append(found, cobra.CompletionWithDesc(clean(name), clean(title)))
 			}
 		}
 		return found

@@ -20,19 +20,22 @@ func newDefinition(a *app) *cobra.Command {
 	cmd := &cobra.Command{Use: "definition", Short: "Deploy workflow definitions and look them up"}
 	asGroup(cmd)
 	a.clientFlags(cmd)
-	cmd.AddCommand(newDefinitionValidate(a), newDefinitionDeploy(a), newDefinitionList(a), newDefinitionGet(a))
+	cmd.AddCommand(newDefinitionValidate(a), newDefinitionDeploy(a), newDefinitionList(a), newDefinitionGet(a),
+		newDefinitionRetire(a), newDefinitionReinstate(a))
 	return cmd
 }
 
 // definitionJSON is a deployed definition.
 type definitionJSON struct {
-	Definition string        `json:"definition"`
-	Title      string        `json:"title"`
-	Hash       string        `json:"hash"`
-	DeployedAt *time.Time    `json:"deployed_at"`
-	Activities []string      `json:"activities"`
-	Document   string        `json:"document,omitempty"`
-	Warnings   []mistakeJSON `json:"warnings,omitempty"`
+	Definition string     `json:"definition"`
+	Title      string     `json:"title"`
+	Hash       string     `json:"hash"`
+	DeployedAt *time.Time `json:"deployed_at"`
+	Activities []string   `json:"activities"`
+	Document   string     `json:"document,omitempty"`
+	// Retired is set if it is not for new orders any more.
+	Retired  *retiredJSON  `json:"retired,omitempty"`
+	Warnings []mistakeJSON `json:"warnings,omitempty"`
 }
 
 // validationJSON is what validate tells of a document.
@@ -85,6 +88,19 @@ func textMistake(file string, m *definitionv1.Mistake) string {
 	return clean(place + ": " + m.GetMessage())
 }
 
+type retiredJSON struct {
+	At     *time.Time `json:"at"`
+	By     string     `json:"by"`
+	Reason string     `json:"reason"`
+}
+
+func jsonRetired(r *definitionv1.Retirement) *retiredJSON {
+	if r == nil {
+		return nil
+	}
+	return &retiredJSON{At: jsonTime(r.GetAt()), By: r.GetBy(), Reason: r.GetReason()}
+}
+
 func jsonDefinition(d *definitionv1.Definition) definitionJSON {
 	activities := d.GetActivities()
 	if activities == nil {
@@ -93,6 +109,7 @@ func jsonDefinition(d *definitionv1.Definition) definitionJSON {
 	return definitionJSON{
 		Definition: definitionName(d), Title: d.GetTitle(), Hash: hex.EncodeToString(d.GetHash()),
 		DeployedAt: jsonTime(d.GetDeployedAt()), Activities: activities, Document: string(d.GetDocument()),
+		Retired: jsonRetired(d.GetRetirement()),
 	}
 }
 
@@ -267,7 +284,7 @@ func (a *app) listDefinitions(ctx context.Context, namespace string) error {
 	return a.call(ctx, a.dial, func(ctx context.Context, c *api) error {
 		var t *table
 		if a.output == outputTable {
-			t = a.newTable(whole("DEFINITION"), spare("TITLE"), cut("DEPLOYED AT"), wrap("ACTIVITIES"))
+			t = a.newTable(whole("DEFINITION"), spare("TITLE"), cut("DEPLOYED AT"), cut("RETIRED AT"), wrap("ACTIVITIES"))
 		}
 		request := &definitionv1.ListRequest{Namespace: namespace, PageSize: maxListPage}
 		for {
@@ -277,7 +294,8 @@ func (a *app) listDefinitions(ctx context.Context, namespace string) error {
 			}
 			for _, d := range answer.GetDefinitions() {
 				if t != nil {
-					t.row(definitionName(d), d.GetTitle(), textTime(d.GetDeployedAt()), strings.Join(d.GetActivities(), ", "))
+					t.row(definitionName(d), d.GetTitle(), textTime(d.GetDeployedAt()), textTime(d.GetRetirement().GetAt()),
+						strings.Join(d.GetActivities(), ", "))
 				} else if err := a.printJSON(jsonDefinition(d)); err != nil {
 					return err
 				}

@@ -34,14 +34,17 @@ func TestDefinitionList(t *testing.T) {
 		if r.GetPageToken() == "" {
 			return &definitionv1.ListResponse{Definitions: []*definitionv1.Definition{deployed("1.0.0")}, NextPageToken: "x"}, nil
 		}
-		return &definitionv1.ListResponse{Definitions: []*definitionv1.Definition{deployed("1.10.0")}}, nil
+		d := deployed("1.10.0")
+		d.Retirement = &definitionv1.Retirement{At: at(1), By: "jane", Reason: "wrong"}
+		return &definitionv1.ListResponse{Definitions: []*definitionv1.Definition{d}}, nil
 	}
 	f.run("definition", "list", "--namespace", "telecom").want(t, 0, ""+
-		"DEFINITION               TITLE     DEPLOYED AT               ACTIVITIES\n"+
-		"telecom/activate:1.0.0   Activate  2026-01-02T03:04:05.678Z  hss.create, sms.send\n"+
-		"telecom/activate:1.10.0  Activate  2026-01-02T03:04:05.678Z  hss.create, sms.send\n", "")
+		"DEFINITION               TITLE     DEPLOYED AT               RETIRED AT                ACTIVITIES\n"+
+		"telecom/activate:1.0.0   Activate  2026-01-02T03:04:05.678Z                            hss.create, sms.send\n"+
+		"telecom/activate:1.10.0  Activate  2026-01-02T03:04:05.678Z  2026-01-02T03:04:06.678Z  hss.create, sms.send\n", "")
 	got := f.run("definition", "list", "--namespace", "telecom", "-o", "json")
-	if lines := strings.Split(got.stdout, "\n"); len(lines) != 3 || lines[0] != definitionLine+"}" {
+	if lines := strings.Split(got.stdout, "\n"); len(lines) != 3 || lines[0] != definitionLine+"}" ||
+		!strings.Contains(lines[1], `"retired":{"at":"2026-01-02T03:04:06.678Z","by":"jane","reason":"wrong"}`) {
 		t.Errorf("%+v", got)
 	}
 	f.run("definition", "list", "-o", "json").want(t, 0, "", "")
@@ -119,6 +122,36 @@ func TestDefinitionDeploy(t *testing.T) {
 	f.run("definition", "deploy", taken, bad).want(t, 1, "",
 		"holdfast: "+taken+": version 1.0.0 has another document (ALREADY_EXISTS)\nGive the changed document a new version.\n"+
 			"holdfast: "+bad+": the document has mistakes (INVALID_ARGUMENT)\n  /do/0: line 3: unknown key\n")
+}
+
+func TestDefinitionRetire(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	f.definitions.retire = func(r *definitionv1.RetireRequest) (*definitionv1.RetireResponse, error) {
+		if r.GetDefinition() != "telecom/activate:1.0.0" || r.GetReason() != "wrong" || r.GetBy() != "jane" {
+			t.Errorf("asked for %v", r)
+		}
+		d := deployed("1.0.0")
+		d.Retirement = &definitionv1.Retirement{At: at(1), By: "jane", Reason: "wrong"}
+		return &definitionv1.RetireResponse{Definition: d}, nil
+	}
+	f.definitions.reinstate = func(r *definitionv1.ReinstateRequest) (*definitionv1.ReinstateResponse, error) {
+		if r.GetDefinition() == "telecom/activate:3.0.0" {
+			return nil, failed(codes.NotFound, "definition is not deployed")
+		}
+		return &definitionv1.ReinstateResponse{Definition: deployed("1.0.0")}, nil
+	}
+	const ref = "telecom/activate:1.0.0"
+	f.run("definition", "retire", ref, "--reason", "wrong", "--by", "jane").want(t, 0, ref+"  is retired\n", "")
+	f.run("definition", "retire", ref, "--reason", "wrong", "--by", "jane", "-o", "json").want(t, 0,
+		definitionLine+`,"retired":{"at":"2026-01-02T03:04:06.678Z","by":"jane","reason":"wrong"}}`+"\n", "")
+	f.run("definition", "reinstate", ref).want(t, 0, ref+"  is in use\n", "")
+	f.run("definition", "reinstate", "telecom/activate:3.0.0").want(t, 1, "", "holdfast: definition is not deployed (NOT_FOUND)\n")
+	for _, wrong := range []string{"telecom/activate", "telecom/activate:latest", "activate"} {
+		if got := f.run("definition", "retire", wrong); got.status != exitUsage {
+			t.Errorf("retire %s: %+v", wrong, got)
+		}
+	}
 }
 
 func TestCompletions(t *testing.T) {

@@ -97,9 +97,21 @@ type fakeDefinitions struct {
 	definitionv1.UnimplementedDefinitionServiceServer
 	step
 
-	deploy func(*definitionv1.DeployRequest) (*definitionv1.DeployResponse, error)
-	get    func(*definitionv1.GetRequest) (*definitionv1.GetResponse, error)
-	list   func(*definitionv1.ListRequest) (*definitionv1.ListResponse, error)
+	deploy    func(*definitionv1.DeployRequest) (*definitionv1.DeployResponse, error)
+	get       func(*definitionv1.GetRequest) (*definitionv1.GetResponse, error)
+	retire    func(*definitionv1.RetireRequest) (*definitionv1.RetireResponse, error)
+	reinstate func(*definitionv1.ReinstateRequest) (*definitionv1.ReinstateResponse, error)
+	list      func(*definitionv1.ListRequest) (*definitionv1.ListResponse, error)
+}
+
+func (f *fakeDefinitions) Retire(_ context.Context, r *definitionv1.RetireRequest) (*definitionv1.RetireResponse, error) {
+	defer f.turn()()
+	return f.retire(r)
+}
+
+func (f *fakeDefinitions) Reinstate(_ context.Context, r *definitionv1.ReinstateRequest) (*definitionv1.ReinstateResponse, error) {
+	defer f.turn()()
+	return f.reinstate(r)
 }
 
 func (f *fakeDefinitions) Deploy(_ context.Context, r *definitionv1.DeployRequest) (*definitionv1.DeployResponse, error) {

@@ -585,7 +585,9 @@ type Definition struct {
 	// The document as deployed. Not set in lists.
 	Document []byte `protobuf:"bytes,7,opt,name=document,proto3" json:"document,omitempty"`
 	// The activities that it calls, such as hss.createSubscriber.
-	Activities    []string `protobuf:"bytes,8,rep,name=activities,proto3" json:"activities,omitempty"`
+	Activities []string `protobuf:"bytes,8,rep,name=activities,proto3" json:"activities,omitempty"`
+	// Unset unless it was retired.
+	Retirement    *Retirement `protobuf:"bytes,9,opt,name=retirement,proto3" json:"retirement,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -676,6 +678,271 @@ func (x *Definition) GetActivities() []string {
 	return nil
 }
 
+func (x *Definition) GetRetirement() *Retirement {
+	if x != nil {
+		return x.Retirement
+	}
+	return nil
+}
+
+// Retirement says since when a definition is not for new orders any more.
+type Retirement struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	At    *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`
+	// Who retired it, and why, in their words.
+	By            string `protobuf:"bytes,2,opt,name=by,proto3" json:"by,omitempty"`
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Retirement) Reset() {
+	*x = Retirement{}
+	mi := &file_holdfast_definition_v1_definition_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Retirement) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Retirement) ProtoMessage() {}
+
+func (x *Retirement) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_definition_v1_definition_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Retirement.ProtoReflect.Descriptor instead.
+func (*Retirement) Descriptor() ([]byte, []int) {
+	return file_holdfast_definition_v1_definition_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Retirement) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *Retirement) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *Retirement) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type RetireRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// namespace/name:version; the version can't be latest.
+	Definition string `protobuf:"bytes,1,opt,name=definition,proto3" json:"definition,omitempty"`
+	// Why; told to those whose orders are refused. At most 1024 bytes.
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Who does it. At most 1024 bytes.
+	By            string `protobuf:"bytes,3,opt,name=by,proto3" json:"by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetireRequest) Reset() {
+	*x = RetireRequest{}
+	mi := &file_holdfast_definition_v1_definition_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetireRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetireRequest) ProtoMessage() {}
+
+func (x *RetireRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_definition_v1_definition_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetireRequest.ProtoReflect.Descriptor instead.
+func (*RetireRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_definition_v1_definition_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *RetireRequest) GetDefinition() string {
+	if x != nil {
+		return x.Definition
+	}
+	return ""
+}
+
+func (x *RetireRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *RetireRequest) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+type RetireResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Definition    *Definition            `protobuf:"bytes,1,opt,name=definition,proto3" json:"definition,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetireResponse) Reset() {
+	*x = RetireResponse{}
+	mi := &file_holdfast_definition_v1_definition_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetireResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetireResponse) ProtoMessage() {}
+
+func (x *RetireResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_definition_v1_definition_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetireResponse.ProtoReflect.Descriptor instead.
+func (*RetireResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_definition_v1_definition_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *RetireResponse) GetDefinition() *Definition {
+	if x != nil {
+		return x.Definition
+	}
+	return nil
+}
+
+type ReinstateRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// namespace/name:version; the version can't be latest.
+	Definition    string `protobuf:"bytes,1,opt,name=definition,proto3" json:"definition,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReinstateRequest) Reset() {
+	*x = ReinstateRequest{}
+	mi := &file_holdfast_definition_v1_definition_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReinstateRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReinstateRequest) ProtoMessage() {}
+
+func (x *ReinstateRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_definition_v1_definition_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReinstateRequest.ProtoReflect.Descriptor instead.
+func (*ReinstateRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_definition_v1_definition_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ReinstateRequest) GetDefinition() string {
+	if x != nil {
+		return x.Definition
+	}
+	return ""
+}
+
+type ReinstateResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Definition    *Definition            `protobuf:"bytes,1,opt,name=definition,proto3" json:"definition,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReinstateResponse) Reset() {
+	*x = ReinstateResponse{}
+	mi := &file_holdfast_definition_v1_definition_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReinstateResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReinstateResponse) ProtoMessage() {}
+
+func (x *ReinstateResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_definition_v1_definition_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReinstateResponse.ProtoReflect.Descriptor instead.
+func (*ReinstateResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_definition_v1_definition_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ReinstateResponse) GetDefinition() *Definition {
+	if x != nil {
+		return x.Definition
+	}
+	return nil
+}
+
 var File_holdfast_definition_v1_definition_proto protoreflect.FileDescriptor
 
 const file_holdfast_definition_v1_definition_proto_rawDesc = "" +
@@ -719,7 +986,7 @@ const file_holdfast_definition_v1_definition_proto_rawDesc = "" +
 	"page_token\x18\x03 \x01(\tR\tpageToken\"|\n" +
 	"\fListResponse\x12D\n" +
 	"\vdefinitions\x18\x01 \x03(\v2\".holdfast.definition.v1.DefinitionR\vdefinitions\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xfb\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xbf\x02\n" +
 	"\n" +
 	"Definition\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
@@ -732,16 +999,44 @@ const file_holdfast_definition_v1_definition_proto_rawDesc = "" +
 	"\bdocument\x18\a \x01(\fR\bdocument\x12\x1e\n" +
 	"\n" +
 	"activities\x18\b \x03(\tR\n" +
-	"activities*N\n" +
+	"activities\x12B\n" +
+	"\n" +
+	"retirement\x18\t \x01(\v2\".holdfast.definition.v1.RetirementR\n" +
+	"retirement\"`\n" +
+	"\n" +
+	"Retirement\x12*\n" +
+	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x0e\n" +
+	"\x02by\x18\x02 \x01(\tR\x02by\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"W\n" +
+	"\rRetireRequest\x12\x1e\n" +
+	"\n" +
+	"definition\x18\x01 \x01(\tR\n" +
+	"definition\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x0e\n" +
+	"\x02by\x18\x03 \x01(\tR\x02by\"T\n" +
+	"\x0eRetireResponse\x12B\n" +
+	"\n" +
+	"definition\x18\x01 \x01(\v2\".holdfast.definition.v1.DefinitionR\n" +
+	"definition\"2\n" +
+	"\x10ReinstateRequest\x12\x1e\n" +
+	"\n" +
+	"definition\x18\x01 \x01(\tR\n" +
+	"definition\"W\n" +
+	"\x11ReinstateResponse\x12B\n" +
+	"\n" +
+	"definition\x18\x01 \x01(\v2\".holdfast.definition.v1.DefinitionR\n" +
+	"definition*N\n" +
 	"\bSeverity\x12\x18\n" +
 	"\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eSEVERITY_ERROR\x10\x01\x12\x14\n" +
-	"\x10SEVERITY_WARNING\x10\x022\xee\x02\n" +
+	"\x10SEVERITY_WARNING\x10\x022\xa9\x04\n" +
 	"\x11DefinitionService\x12]\n" +
 	"\bValidate\x12'.holdfast.definition.v1.ValidateRequest\x1a(.holdfast.definition.v1.ValidateResponse\x12W\n" +
 	"\x06Deploy\x12%.holdfast.definition.v1.DeployRequest\x1a&.holdfast.definition.v1.DeployResponse\x12N\n" +
 	"\x03Get\x12\".holdfast.definition.v1.GetRequest\x1a#.holdfast.definition.v1.GetResponse\x12Q\n" +
-	"\x04List\x12#.holdfast.definition.v1.ListRequest\x1a$.holdfast.definition.v1.ListResponseBEZCgithub.com/holdfast-run/holdfast/messages/definitionv1;definitionv1b\x06proto3"
+	"\x04List\x12#.holdfast.definition.v1.ListRequest\x1a$.holdfast.definition.v1.ListResponse\x12W\n" +
+	"\x06Retire\x12%.holdfast.definition.v1.RetireRequest\x1a&.holdfast.definition.v1.RetireResponse\x12`\n" +
+	"\tReinstate\x12(.holdfast.definition.v1.ReinstateRequest\x1a).holdfast.definition.v1.ReinstateResponseBEZCgithub.com/holdfast-run/holdfast/messages/definitionv1;definitionv1b\x06proto3"
 
 var (
 	file_holdfast_definition_v1_definition_proto_rawDescOnce sync.Once
@@ -756,7 +1051,7 @@ func file_holdfast_definition_v1_definition_proto_rawDescGZIP() []byte {
 }
 
 var file_holdfast_definition_v1_definition_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_holdfast_definition_v1_definition_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_holdfast_definition_v1_definition_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_holdfast_definition_v1_definition_proto_goTypes = []any{
 	(Severity)(0),                 // 0: holdfast.definition.v1.Severity
 	(*ValidateRequest)(nil),       // 1: holdfast.definition.v1.ValidateRequest
@@ -769,7 +1064,12 @@ var file_holdfast_definition_v1_definition_proto_goTypes = []any{
 	(*ListRequest)(nil),           // 8: holdfast.definition.v1.ListRequest
 	(*ListResponse)(nil),          // 9: holdfast.definition.v1.ListResponse
 	(*Definition)(nil),            // 10: holdfast.definition.v1.Definition
-	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
+	(*Retirement)(nil),            // 11: holdfast.definition.v1.Retirement
+	(*RetireRequest)(nil),         // 12: holdfast.definition.v1.RetireRequest
+	(*RetireResponse)(nil),        // 13: holdfast.definition.v1.RetireResponse
+	(*ReinstateRequest)(nil),      // 14: holdfast.definition.v1.ReinstateRequest
+	(*ReinstateResponse)(nil),     // 15: holdfast.definition.v1.ReinstateResponse
+	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
 }
 var file_holdfast_definition_v1_definition_proto_depIdxs = []int32{
 	3,  // 0: holdfast.definition.v1.ValidateResponse.mistakes:type_name -> holdfast.definition.v1.Mistake
@@ -779,20 +1079,28 @@ var file_holdfast_definition_v1_definition_proto_depIdxs = []int32{
 	3,  // 4: holdfast.definition.v1.DeployResponse.warnings:type_name -> holdfast.definition.v1.Mistake
 	10, // 5: holdfast.definition.v1.GetResponse.definition:type_name -> holdfast.definition.v1.Definition
 	10, // 6: holdfast.definition.v1.ListResponse.definitions:type_name -> holdfast.definition.v1.Definition
-	11, // 7: holdfast.definition.v1.Definition.deployed_at:type_name -> google.protobuf.Timestamp
-	1,  // 8: holdfast.definition.v1.DefinitionService.Validate:input_type -> holdfast.definition.v1.ValidateRequest
-	4,  // 9: holdfast.definition.v1.DefinitionService.Deploy:input_type -> holdfast.definition.v1.DeployRequest
-	6,  // 10: holdfast.definition.v1.DefinitionService.Get:input_type -> holdfast.definition.v1.GetRequest
-	8,  // 11: holdfast.definition.v1.DefinitionService.List:input_type -> holdfast.definition.v1.ListRequest
-	2,  // 12: holdfast.definition.v1.DefinitionService.Validate:output_type -> holdfast.definition.v1.ValidateResponse
-	5,  // 13: holdfast.definition.v1.DefinitionService.Deploy:output_type -> holdfast.definition.v1.DeployResponse
-	7,  // 14: holdfast.definition.v1.DefinitionService.Get:output_type -> holdfast.definition.v1.GetResponse
-	9,  // 15: holdfast.definition.v1.DefinitionService.List:output_type -> holdfast.definition.v1.ListResponse
-	12, // [12:16] is the sub-list for method output_type
-	8,  // [8:12] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	16, // 7: holdfast.definition.v1.Definition.deployed_at:type_name -> google.protobuf.Timestamp
+	11, // 8: holdfast.definition.v1.Definition.retirement:type_name -> holdfast.definition.v1.Retirement
+	16, // 9: holdfast.definition.v1.Retirement.at:type_name -> google.protobuf.Timestamp
+	10, // 10: holdfast.definition.v1.RetireResponse.definition:type_name -> holdfast.definition.v1.Definition
+	10, // 11: holdfast.definition.v1.ReinstateResponse.definition:type_name -> holdfast.definition.v1.Definition
+	1,  // 12: holdfast.definition.v1.DefinitionService.Validate:input_type -> holdfast.definition.v1.ValidateRequest
+	4,  // 13: holdfast.definition.v1.DefinitionService.Deploy:input_type -> holdfast.definition.v1.DeployRequest
+	6,  // 14: holdfast.definition.v1.DefinitionService.Get:input_type -> holdfast.definition.v1.GetRequest
+	8,  // 15: holdfast.definition.v1.DefinitionService.List:input_type -> holdfast.definition.v1.ListRequest
+	12, // 16: holdfast.definition.v1.DefinitionService.Retire:input_type -> holdfast.definition.v1.RetireRequest
+	14, // 17: holdfast.definition.v1.DefinitionService.Reinstate:input_type -> holdfast.definition.v1.ReinstateRequest
+	2,  // 18: holdfast.definition.v1.DefinitionService.Validate:output_type -> holdfast.definition.v1.ValidateResponse
+	5,  // 19: holdfast.definition.v1.DefinitionService.Deploy:output_type -> holdfast.definition.v1.DeployResponse
+	7,  // 20: holdfast.definition.v1.DefinitionService.Get:output_type -> holdfast.definition.v1.GetResponse
+	9,  // 21: holdfast.definition.v1.DefinitionService.List:output_type -> holdfast.definition.v1.ListResponse
+	13, // 22: holdfast.definition.v1.DefinitionService.Retire:output_type -> holdfast.definition.v1.RetireResponse
+	15, // 23: holdfast.definition.v1.DefinitionService.Reinstate:output_type -> holdfast.definition.v1.ReinstateResponse
+	18, // [18:24] is the sub-list for method output_type
+	12, // [12:18] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_definition_v1_definition_proto_init() }
@@ -806,7 +1114,7 @@ func file_holdfast_definition_v1_definition_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_definition_v1_definition_proto_rawDesc), len(file_holdfast_definition_v1_definition_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   10,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,10 +19,12 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	DefinitionService_Validate_FullMethodName = "/holdfast.definition.v1.DefinitionService/Validate"
-	DefinitionService_Deploy_FullMethodName   = "/holdfast.definition.v1.DefinitionService/Deploy"
-	DefinitionService_Get_FullMethodName      = "/holdfast.definition.v1.DefinitionService/Get"
-	DefinitionService_List_FullMethodName     = "/holdfast.definition.v1.DefinitionService/List"
+	DefinitionService_Validate_FullMethodName  = "/holdfast.definition.v1.DefinitionService/Validate"
+	DefinitionService_Deploy_FullMethodName    = "/holdfast.definition.v1.DefinitionService/Deploy"
+	DefinitionService_Get_FullMethodName       = "/holdfast.definition.v1.DefinitionService/Get"
+	DefinitionService_List_FullMethodName      = "/holdfast.definition.v1.DefinitionService/List"
+	DefinitionService_Retire_FullMethodName    = "/holdfast.definition.v1.DefinitionService/Retire"
+	DefinitionService_Reinstate_FullMethodName = "/holdfast.definition.v1.DefinitionService/Reinstate"
 )
 
 // DefinitionServiceClient is the client API for DefinitionService service.
@@ -42,6 +44,12 @@ type DefinitionServiceClient interface {
 	Get(ctx context.Context, in *GetRequest, opts ...grpc.CallOption) (*GetResponse, error)
 	// List returns all definitions by name and version, without their documents.
 	List(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (*ListResponse, error)
+	// Retire takes a definition out of use for new orders: one that names it is refused with FAILED_PRECONDITION and the reason
+	// DEFINITION_RETIRED, and latest passes it over. Orders that run it go on, and so do the children that a deployed definition
+	// has run it by its version. Repeating it is no error, and changes nothing. NOT_FOUND if it is not deployed.
+	Retire(ctx context.Context, in *RetireRequest, opts ...grpc.CallOption) (*RetireResponse, error)
+	// Reinstate takes a retired definition into use again. Repeating it is no error.
+	Reinstate(ctx context.Context, in *ReinstateRequest, opts ...grpc.CallOption) (*ReinstateResponse, error)
 }
 
 type definitionServiceClient struct {
@@ -92,6 +100,26 @@ func (c *definitionServiceClient) List(ctx context.Context, in *ListRequest, opt
 	return out, nil
 }
 
+func (c *definitionServiceClient) Retire(ctx context.Context, in *RetireRequest, opts ...grpc.CallOption) (*RetireResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RetireResponse)
+	err := c.cc.Invoke(ctx, DefinitionService_Retire_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *definitionServiceClient) Reinstate(ctx context.Context, in *ReinstateRequest, opts ...grpc.CallOption) (*ReinstateResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReinstateResponse)
+	err := c.cc.Invoke(ctx, DefinitionService_Reinstate_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // DefinitionServiceServer is the server API for DefinitionService service.
 // All implementations must embed UnimplementedDefinitionServiceServer
 // for forward compatibility.
@@ -109,6 +137,12 @@ type DefinitionServiceServer interface {
 	Get(context.Context, *GetRequest) (*GetResponse, error)
 	// List returns all definitions by name and version, without their documents.
 	List(context.Context, *ListRequest) (*ListResponse, error)
+	// Retire takes a definition out of use for new orders: one that names it is refused with FAILED_PRECONDITION and the reason
+	// DEFINITION_RETIRED, and latest passes it over. Orders that run it go on, and so do the children that a deployed definition
+	// has run it by its version. Repeating it is no error, and changes nothing. NOT_FOUND if it is not deployed.
+	Retire(context.Context, *RetireRequest) (*RetireResponse, error)
+	// Reinstate takes a retired definition into use again. Repeating it is no error.
+	Reinstate(context.Context, *ReinstateRequest) (*ReinstateResponse, error)
 	mustEmbedUnimplementedDefinitionServiceServer()
 }
 
@@ -130,6 +164,12 @@ func (UnimplementedDefinitionServiceServer) Get(context.Context, *GetRequest) (*
 }
 func (UnimplementedDefinitionServiceServer) List(context.Context, *ListRequest) (*ListResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method List not implemented")
+}
+func (UnimplementedDefinitionServiceServer) Retire(context.Context, *RetireRequest) (*RetireResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Retire not implemented")
+}
+func (UnimplementedDefinitionServiceServer) Reinstate(context.Context, *ReinstateRequest) (*ReinstateResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Reinstate not implemented")
 }
 func (UnimplementedDefinitionServiceServer) mustEmbedUnimplementedDefinitionServiceServer() {}
 func (UnimplementedDefinitionServiceServer) testEmbeddedByValue()                           {}
@@ -224,6 +264,42 @@ func _DefinitionService_List_Handler(srv interface{}, ctx context.Context, dec f
 	return interceptor(ctx, in, info, handler)
 }
 
+func _DefinitionService_Retire_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RetireRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DefinitionServiceServer).Retire(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DefinitionService_Retire_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DefinitionServiceServer).Retire(ctx, req.(*RetireRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _DefinitionService_Reinstate_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReinstateRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DefinitionServiceServer).Reinstate(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DefinitionService_Reinstate_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DefinitionServiceServer).Reinstate(ctx, req.(*ReinstateRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // DefinitionService_ServiceDesc is the grpc.ServiceDesc for DefinitionService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -246,6 +322,14 @@ var DefinitionService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "List",
 			Handler:    _DefinitionService_List_Handler,
+		},
+		{
+			MethodName: "Retire",
+			Handler:    _DefinitionService_Retire_Handler,
+		},
+		{
+			MethodName: "Reinstate",
+			Handler:    _DefinitionService_Reinstate_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

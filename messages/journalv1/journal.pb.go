@@ -3934,15 +3934,17 @@ func (x *OverflowRow) GetBytes() uint32 {
 
 // DefinitionRow is a deployed definition.
 type DefinitionRow struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
-	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	Version       string                 `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
-	Hash          []byte                 `protobuf:"bytes,4,opt,name=hash,proto3" json:"hash,omitempty"`
-	DeployedAt    int64                  `protobuf:"varint,5,opt,name=deployed_at,json=deployedAt,proto3" json:"deployed_at,omitempty"`
-	Title         string                 `protobuf:"bytes,6,opt,name=title,proto3" json:"title,omitempty"`
-	Document      []byte                 `protobuf:"bytes,7,opt,name=document,proto3" json:"document,omitempty"`
-	Activities    []string               `protobuf:"bytes,8,rep,name=activities,proto3" json:"activities,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Namespace  string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Name       string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Version    string                 `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
+	Hash       []byte                 `protobuf:"bytes,4,opt,name=hash,proto3" json:"hash,omitempty"`
+	DeployedAt int64                  `protobuf:"varint,5,opt,name=deployed_at,json=deployedAt,proto3" json:"deployed_at,omitempty"`
+	Title      string                 `protobuf:"bytes,6,opt,name=title,proto3" json:"title,omitempty"`
+	Document   []byte                 `protobuf:"bytes,7,opt,name=document,proto3" json:"document,omitempty"`
+	Activities []string               `protobuf:"bytes,8,rep,name=activities,proto3" json:"activities,omitempty"`
+	// Absent unless it is not for new orders any more.
+	Retirement    *Retirement `protobuf:"bytes,9,opt,name=retirement,proto3" json:"retirement,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4033,6 +4035,75 @@ func (x *DefinitionRow) GetActivities() []string {
 	return nil
 }
 
+func (x *DefinitionRow) GetRetirement() *Retirement {
+	if x != nil {
+		return x.Retirement
+	}
+	return nil
+}
+
+// Retirement says since when a definition is not for new orders any more.
+type Retirement struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	At    int64                  `protobuf:"varint,1,opt,name=at,proto3" json:"at,omitempty"`
+	// Who retired it, and why, in their words.
+	By            string `protobuf:"bytes,2,opt,name=by,proto3" json:"by,omitempty"`
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Retirement) Reset() {
+	*x = Retirement{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Retirement) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Retirement) ProtoMessage() {}
+
+func (x *Retirement) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Retirement.ProtoReflect.Descriptor instead.
+func (*Retirement) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *Retirement) GetAt() int64 {
+	if x != nil {
+		return x.At
+	}
+	return 0
+}
+
+func (x *Retirement) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *Retirement) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 // LimitRow bounds what adapters get of an activity.
 type LimitRow struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -4052,7 +4123,7 @@ type LimitRow struct {
 
 func (x *LimitRow) Reset() {
 	*x = LimitRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[46]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4064,7 +4135,7 @@ func (x *LimitRow) String() string {
 func (*LimitRow) ProtoMessage() {}
 
 func (x *LimitRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[46]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4077,7 +4148,7 @@ func (x *LimitRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LimitRow.ProtoReflect.Descriptor instead.
 func (*LimitRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{46}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *LimitRow) GetActivity() string {
@@ -4134,7 +4205,7 @@ type DirectoryRow struct {
 
 func (x *DirectoryRow) Reset() {
 	*x = DirectoryRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[47]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4146,7 +4217,7 @@ func (x *DirectoryRow) String() string {
 func (*DirectoryRow) ProtoMessage() {}
 
 func (x *DirectoryRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[47]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4159,7 +4230,7 @@ func (x *DirectoryRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DirectoryRow.ProtoReflect.Descriptor instead.
 func (*DirectoryRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{47}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *DirectoryRow) GetHandle() []byte {
@@ -4485,7 +4556,7 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\x05bytes\x18\x05 \x01(\rR\x05bytes\"3\n" +
 	"\vOverflowRow\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
-	"\x05bytes\x18\x02 \x01(\rR\x05bytes\"\xe2\x01\n" +
+	"\x05bytes\x18\x02 \x01(\rR\x05bytes\"\xa3\x02\n" +
 	"\rDefinitionRow\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
@@ -4497,7 +4568,15 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\bdocument\x18\a \x01(\fR\bdocument\x12\x1e\n" +
 	"\n" +
 	"activities\x18\b \x03(\tR\n" +
-	"activities\"\x94\x01\n" +
+	"activities\x12?\n" +
+	"\n" +
+	"retirement\x18\t \x01(\v2\x1f.holdfast.journal.v1.RetirementR\n" +
+	"retirement\"D\n" +
+	"\n" +
+	"Retirement\x12\x0e\n" +
+	"\x02at\x18\x01 \x01(\x03R\x02at\x12\x0e\n" +
+	"\x02by\x18\x02 \x01(\tR\x02by\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x94\x01\n" +
 	"\bLimitRow\x12\x1a\n" +
 	"\bactivity\x18\x01 \x01(\tR\bactivity\x12\x12\n" +
 	"\x04rate\x18\x02 \x01(\x01R\x04rate\x12 \n" +
@@ -4541,7 +4620,7 @@ func file_holdfast_journal_v1_journal_proto_rawDescGZIP() []byte {
 }
 
 var file_holdfast_journal_v1_journal_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_holdfast_journal_v1_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
+var file_holdfast_journal_v1_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
 var file_holdfast_journal_v1_journal_proto_goTypes = []any{
 	(Outcome)(0),                // 0: holdfast.journal.v1.Outcome
 	(StopCause)(0),              // 1: holdfast.journal.v1.StopCause
@@ -4592,9 +4671,10 @@ var file_holdfast_journal_v1_journal_proto_goTypes = []any{
 	(*Overflow)(nil),            // 46: holdfast.journal.v1.Overflow
 	(*OverflowRow)(nil),         // 47: holdfast.journal.v1.OverflowRow
 	(*DefinitionRow)(nil),       // 48: holdfast.journal.v1.DefinitionRow
-	(*LimitRow)(nil),            // 49: holdfast.journal.v1.LimitRow
-	(*DirectoryRow)(nil),        // 50: holdfast.journal.v1.DirectoryRow
-	(*problemv1.Problem)(nil),   // 51: holdfast.problem.v1.Problem
+	(*Retirement)(nil),          // 49: holdfast.journal.v1.Retirement
+	(*LimitRow)(nil),            // 50: holdfast.journal.v1.LimitRow
+	(*DirectoryRow)(nil),        // 51: holdfast.journal.v1.DirectoryRow
+	(*problemv1.Problem)(nil),   // 52: holdfast.problem.v1.Problem
 }
 var file_holdfast_journal_v1_journal_proto_depIdxs = []int32{
 	7,  // 0: holdfast.journal.v1.Record.events:type_name -> holdfast.journal.v1.Event
@@ -4638,26 +4718,27 @@ var file_holdfast_journal_v1_journal_proto_depIdxs = []int32{
 	10, // 38: holdfast.journal.v1.OrderAccepted.labels:type_name -> holdfast.journal.v1.Label
 	9,  // 39: holdfast.journal.v1.OrderAccepted.parent:type_name -> holdfast.journal.v1.Parent
 	0,  // 40: holdfast.journal.v1.AttemptEnded.outcome:type_name -> holdfast.journal.v1.Outcome
-	51, // 41: holdfast.journal.v1.AttemptEnded.error:type_name -> holdfast.problem.v1.Problem
-	51, // 42: holdfast.journal.v1.TaskFaulted.error:type_name -> holdfast.problem.v1.Problem
-	51, // 43: holdfast.journal.v1.RetryScheduled.error:type_name -> holdfast.problem.v1.Problem
-	51, // 44: holdfast.journal.v1.CatchStarted.error:type_name -> holdfast.problem.v1.Problem
+	52, // 41: holdfast.journal.v1.AttemptEnded.error:type_name -> holdfast.problem.v1.Problem
+	52, // 42: holdfast.journal.v1.TaskFaulted.error:type_name -> holdfast.problem.v1.Problem
+	52, // 43: holdfast.journal.v1.RetryScheduled.error:type_name -> holdfast.problem.v1.Problem
+	52, // 44: holdfast.journal.v1.CatchStarted.error:type_name -> holdfast.problem.v1.Problem
 	1,  // 45: holdfast.journal.v1.StopRequested.cause:type_name -> holdfast.journal.v1.StopCause
-	51, // 46: holdfast.journal.v1.StopRequested.error:type_name -> holdfast.problem.v1.Problem
-	51, // 47: holdfast.journal.v1.ChildFaulted.error:type_name -> holdfast.problem.v1.Problem
+	52, // 46: holdfast.journal.v1.StopRequested.error:type_name -> holdfast.problem.v1.Problem
+	52, // 47: holdfast.journal.v1.ChildFaulted.error:type_name -> holdfast.problem.v1.Problem
 	0,  // 48: holdfast.journal.v1.ChildEnded.outcome:type_name -> holdfast.journal.v1.Outcome
-	51, // 49: holdfast.journal.v1.ChildEnded.error:type_name -> holdfast.problem.v1.Problem
+	52, // 49: holdfast.journal.v1.ChildEnded.error:type_name -> holdfast.problem.v1.Problem
 	0,  // 50: holdfast.journal.v1.LateResult.outcome:type_name -> holdfast.journal.v1.Outcome
-	51, // 51: holdfast.journal.v1.LateResult.error:type_name -> holdfast.problem.v1.Problem
-	51, // 52: holdfast.journal.v1.OrderFaulted.error:type_name -> holdfast.problem.v1.Problem
+	52, // 51: holdfast.journal.v1.LateResult.error:type_name -> holdfast.problem.v1.Problem
+	52, // 52: holdfast.journal.v1.OrderFaulted.error:type_name -> holdfast.problem.v1.Problem
 	2,  // 53: holdfast.journal.v1.OrderReopened.how:type_name -> holdfast.journal.v1.Reopening
 	10, // 54: holdfast.journal.v1.OrderRow.labels:type_name -> holdfast.journal.v1.Label
 	46, // 55: holdfast.journal.v1.OpenRow.overflow:type_name -> holdfast.journal.v1.Overflow
-	56, // [56:56] is the sub-list for method output_type
-	56, // [56:56] is the sub-list for method input_type
-	56, // [56:56] is the sub-list for extension type_name
-	56, // [56:56] is the sub-list for extension extendee
-	0,  // [0:56] is the sub-list for field type_name
+	49, // 56: holdfast.journal.v1.DefinitionRow.retirement:type_name -> holdfast.journal.v1.Retirement
+	57, // [57:57] is the sub-list for method output_type
+	57, // [57:57] is the sub-list for method input_type
+	57, // [57:57] is the sub-list for extension type_name
+	57, // [57:57] is the sub-list for extension extendee
+	0,  // [0:57] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_journal_v1_journal_proto_init() }
@@ -4714,7 +4795,7 @@ func file_holdfast_journal_v1_journal_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_journal_v1_journal_proto_rawDesc), len(file_holdfast_journal_v1_journal_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   48,
+			NumMessages:   49,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

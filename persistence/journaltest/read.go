@@ -291,6 +291,7 @@ func testDefinitions(t env) {
 	}
 	_, err := j.PutDefinition(t.Context(), row("a", "a", "1.0.0", "other"))
 	wantErr(t, "another document", err, persistence.ErrConflict)
+	retireDefinitions(t, j, rows)
 	check := func(j persistence.Journal) {
 		i := 0
 		for got, err := range j.AllDefinitions(t.Context()) {
@@ -322,6 +323,38 @@ func testDefinitions(t env) {
 	check(j)
 	closeJournal(t, j)
 	check(open(t, t.Store))
+}
+
+// retireDefinitions retires the first two definitions, and reinstates the second.
+func retireDefinitions(t env, j persistence.Journal, rows []*journalv1.DefinitionRow) {
+	first := messages.DefinitionRef{Namespace: "a", Name: "a", Version: "1.0.0"}
+	second := messages.DefinitionRef{Namespace: "a", Name: "a", Version: "1.0.1"}
+	retired := &journalv1.Retirement{At: 7, By: "jane", Reason: "wrong"}
+	rows[0].Retirement = retired
+	for _, step := range []struct {
+		what string
+		ref  messages.DefinitionRef
+		r    *journalv1.Retirement
+		want *journalv1.DefinitionRow
+	}{
+		{"reinstate what is not retired", first, nil, &journalv1.DefinitionRow{Hash: rows[0].GetHash()}},
+		{"retire", first, retired, rows[0]},
+		{"retire again", first, &journalv1.Retirement{At: 8}, rows[0]},
+		{"retire the second", second, retired, &journalv1.DefinitionRow{Hash: rows[1].GetHash(), Retirement: retired}},
+		{"reinstate the second", second, nil, rows[1]},
+	} {
+		got, err := j.RetireDefinition(t.Context(), step.ref, step.r)
+		if err != nil || !bytes.Equal(got.GetHash(), step.want.GetHash()) || !proto.Equal(got.GetRetirement(), step.want.GetRetirement()) {
+			t.Errorf("%s: %v, %v", step.what, got, err)
+		}
+	}
+	_, err := j.RetireDefinition(t.Context(), messages.DefinitionRef{Namespace: "a", Name: "a", Version: "2.0.0"}, retired)
+	wantErr(t, "retire what is not there", err, persistence.ErrNotFound)
+	again := proto.CloneOf(rows[0])
+	again.Retirement = nil
+	if got, err := j.PutDefinition(t.Context(), again); err != nil || !proto.Equal(got, rows[0]) {
+		t.Errorf("put what is retired: %v, %v", got, err)
+	}
 }
 
 func claim(tb testing.TB, j persistence.Journal, p messages.Partition) messages.Epoch {

@@ -138,8 +138,8 @@ func parseOverflowPlace(k []byte, prefix int) (at persistence.OverflowPlace, err
 	return at, nil
 }
 
-func appendDefinitionKey(b []byte, ref messages.DefinitionRef) []byte {
-	b = append(append(b, kindDefinition), ref.Namespace...)
+func definitionKey(ref messages.DefinitionRef) []byte {
+	b := append([]byte{kindDefinition}, ref.Namespace...)
 	b = append(append(b, 0), ref.Name...)
 	return append(append(b, 0), ref.Version...)
 }

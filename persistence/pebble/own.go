@@ -107,7 +107,7 @@ func (j *Journal) PutDefinition(ctx context.Context, row *journalv1.DefinitionRo
 	}
 	j.writing.Lock()
 	defer j.writing.Unlock()
-	key, stored := appendDefinitionKey(nil, ref), new(journalv1.DefinitionRow)
+	key, stored := definitionKey(ref), new(journalv1.DefinitionRow)
 	switch err := get(j.db, key, stored); {
 	case err == nil && bytes.Equal(stored.GetHash(), row.GetHash()):
 		return stored, nil
@@ -122,6 +122,34 @@ func (j *Journal) PutDefinition(ctx context.Context, row *journalv1.DefinitionRo
 	return proto.CloneOf(row), nil
 }
 
+// RetireDefinition notes that a definition is not for new orders any more, or with nil that it is again.
+func (j *Journal) RetireDefinition(
+	ctx context.Context, ref messages.DefinitionRef, r *journalv1.Retirement,
+) (*journalv1.DefinitionRow, error) {
+	if err := j.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer j.leave()
+	j.writing.Lock()
+	defer j.writing.Unlock()
+	key, row := definitionKey(ref), new(journalv1.DefinitionRow)
+	if err := get(j.db, key, row); err != nil {
+		return nil, fmt.Errorf("look for definition %s: %w", ref, err)
+	}
+	if (row.GetRetirement() == nil) == (r == nil) {
+		return row, nil
+	}
+	row.Retirement = proto.CloneOf(r)
+	value, err := marshal.Marshal(row)
+	if err != nil {
+		return nil, fmt.Errorf("encode definition %s: %w", ref, err)
+	}
+	if err := j.write(key, value); err != nil {
+		return nil, fmt.Errorf("store definition %s: %w", ref, err)
+	}
+	return row, nil
+}
+
 // Definition returns one definition.
 func (j *Journal) Definition(ctx context.Context, ref messages.DefinitionRef) (*journalv1.DefinitionRow, error) {
 	if err := j.enter(ctx); err != nil {
@@ -129,7 +157,7 @@ func (j *Journal) Definition(ctx context.Context, ref messages.DefinitionRef) (*
 	}
 	defer j.leave()
 	row := new(journalv1.DefinitionRow)
-	if err := get(j.db, appendDefinitionKey(nil, ref), row); err != nil {
+	if err := get(j.db, definitionKey(ref), row); err != nil {
 		return nil, fmt.Errorf("read definition %s: %w", ref, err)
 	}
 	return row, j.settle(ctx)

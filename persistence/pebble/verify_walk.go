@@ -70,7 +70,7 @@ func (v *verifier) definitions() error {
 			return
 		}
 		ref := messages.DefinitionRef{Namespace: row.GetNamespace(), Name: row.GetName(), Version: row.GetVersion()}
-		if !bytes.Equal(key, appendDefinitionKey(nil, ref)) {
+		if !bytes.Equal(key, definitionKey(ref)) {
 			v.keyProblemf(key, "holds the definition %s", ref)
 		}
 		if v.Definition != nil {

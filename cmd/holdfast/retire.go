@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/definitionv1"
+)
+
+// oneVersion is the arguments of commands about one version of a definition.
+func oneVersion(_ *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return usagef("name one definition, as namespace/name:version")
+	}
+	ref, err := messages.ParseDefinitionRef(args[0])
+	if err != nil {
+		return usageError{err}
+	}
+	if ref.Version == messages.Latest {
+		return usagef("name the version, as namespace/name:version: what the latest one is changes")
+	}
+	return nil
+}
+
+func newDefinitionRetire(a *app) *cobra.Command {
+	request := &definitionv1.RetireRequest{}
+	cmd := &cobra.Command{
+		Use:   "retire NAMESPACE/NAME:VERSION",
+		Short: "Take a definition out of use for new orders",
+		Long: "Take a definition out of use for new orders: one that names it is refused, and latest passes it over. Orders that run\n" +
+			"it go on, and definitions that run it by its version as a child order still do. 'reinstate' takes it back.",
+		Args:              oneVersion,
+		ValidArgsFunction: a.completeDefinition,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.call(cmd.Context(), a.dial, func(ctx context.Context, c *api) error {
+				request.Definition = args[0]
+				answer, err := c.definitions.Retire(ctx, request)
+				if err != nil {
+					return err
+				}
+				return a.printRetired(answer.GetDefinition(), "is retired")
+			})
+		},
+	}
+	cmd.Flags().StringVar(&request.By, "by", userName(), "who retires it; told with the definition")
+	cmd.Flags().StringVar(&request.Reason, "reason", "", "why; told to those whose orders are refused")
+	return cmd
+}
+
+func newDefinitionReinstate(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:               "reinstate NAMESPACE/NAME:VERSION",
+		Short:             "Take a retired definition into use for new orders again",
+		Args:              oneVersion,
+		ValidArgsFunction: a.completeDefinition,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.call(cmd.Context(), a.dial, func(ctx context.Context, c *api) error {
+				answer, err := c.definitions.Reinstate(ctx, &definitionv1.ReinstateRequest{Definition: args[0]})
+				if err != nil {
+					return err
+				}
+				return a.printRetired(answer.GetDefinition(), "is in use")
+			})
+		},
+	}
+}
+
+// printRetired says how a definition stands now.
+func (a *app) printRetired(d *definitionv1.Definition, how string) error {
+	if a.output == outputJSON {
+		return a.printJSON(jsonDefinition(d))
+	}
+	t := a.newRecord()
+	t.row(definitionName(d), how)
+	return t.end()
+}
