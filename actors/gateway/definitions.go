@@ -110,6 +110,9 @@ func (d definitions) unoffered(activities []string) []*definitionv1.Mistake {
 	return out
 }
 
+// maxUnused is of how many definitions that can't be run a deployment warns.
+const maxUnused = 100
+
 // unused warns if the definition is retired, and of definitions that it runs and new orders don't.
 func (d definitions) unused(def *workflow.Definition, row *journalv1.DefinitionRow) []*definitionv1.Mistake {
 	var out []*definitionv1.Mistake
@@ -122,7 +125,7 @@ func (d definitions) unused(def *workflow.Definition, row *journalv1.DefinitionR
 	told := map[messages.DefinitionRef]bool{def.Ref: true}
 	for _, ref := range slices.Sorted(maps.Keys(def.Tasks)) {
 		run := def.Tasks[ref].Run
-		if run == nil || told[run.Definition] || len(out) == mostWarnings {
+		if run == nil || told[run.Definition] || len(out) == maxUnused {
 			continue
 		}
 		told[run.Definition] = true

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"maps"
+	"strings"
+	"testing"
+
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/messages/problemv1"
+)
+
+func TestJudgeMortal(t *testing.T) {
+	t.Parallel()
+	line := func(process int, order, activity, what string) mortalLine {
+		return mortalLine{Process: process, Order: messages.OrderID(order), Key: order + ":/do/" + activity, What: what}
+	}
+	seen := mortalSeen{
+		poisonous: map[messages.OrderID]bool{"p": true, "a": false, "b": false, "c": false},
+		told: map[messages.OrderID][]*orderv1.HistoryEvent{
+			"p": {
+				{Type: "attempt.lost"},
+				{Type: "attempt.lost", Alone: true},
+				{Type: "attempt.in_doubt", Key: "p:/do/apply"},
+				{Type: "order.faulted", Error: &problemv1.Problem{Type: quarantined}},
+			},
+			"a": {{Type: "attempt.in_doubt", Key: "a:/do/charge"}, {Type: "order.completed"}},
+			"b": {{Type: "attempt.in_doubt", Key: "b:/do/charge"}, {Type: "order.faulted"}},
+			"c": {{Type: "attempt.lost", Alone: true}, {Type: "order.faulted", Error: &problemv1.Problem{Type: quarantined}}},
+		},
+		lines: []mortalLine{
+			line(1, "a", "apply", mortalBegan), line(1, "p", "apply", mortalBegan), // a is lost with it
+			line(2, "a", "apply", mortalBegan), line(2, "a", "apply", mortalOver), line(2, "p", "apply", mortalBegan),
+			line(3, "a", "apply", mortalOver),
+			line(3, "a", "charge", mortalBegan), line(3, "a", "charge", mortalOver), line(4, "a", "charge", mortalOver),
+		},
+	}
+	want := figures{
+		"deaths": 2, "deaths_in_company": 1, "applied_again": 1, "completed": 1, "set_apart": 1, "deaths_alone": 1, "lost": 3,
+		"in_doubt": 2, "in_doubt_unbegun": 1, "harmless_set_apart": 1, "otherwise": 1,
+	}
+	if got := seen.judge(); !maps.Equal(got, want) {
+		t.Errorf("judged %v, want %v", got, want)
+	}
+}
+
+func TestChangedHistories(t *testing.T) {
+	t.Parallel()
+	s := &site{log: t.Output()}
+	honestly := func(output string, changes ...func([]*orderv1.HistoryEvent) []*orderv1.HistoryEvent) []*orderv1.HistoryEvent {
+		var events []*orderv1.HistoryEvent
+		for typ := range strings.FieldsSeq(honest) {
+			e := &orderv1.HistoryEvent{Type: typ}
+			if typ == "attempt.succeeded" {
+				e.Data = []byte(output)
+			}
+			events = append(events, e)
+		}
+		for _, change := range changes {
+			events = change(events)
+		}
+		return events
+	}
+	more := func(e *orderv1.HistoryEvent) func([]*orderv1.HistoryEvent) []*orderv1.HistoryEvent {
+		return func(events []*orderv1.HistoryEvent) []*orderv1.HistoryEvent { return append(events, e) }
+	}
+	fine := `{"poison":false,"n":1}`
+	for name, tt := range map[string]struct {
+		told []*orderv1.HistoryEvent
+		want int
+	}{
+		"honest":       {honestly(fine), 0},
+		"own is lost":  {honestly(fine, more(&orderv1.HistoryEvent{Type: "attempt.lost", Task: "/do/0/own"})), 0},
+		"lost":         {honestly(fine, more(&orderv1.HistoryEvent{Type: "attempt.lost", Task: "/do/1/charge"})), 1},
+		"late":         {honestly(fine, more(&orderv1.HistoryEvent{Type: "result.late"})), 1},
+		"a lie":        {honestly(fine, func(e []*orderv1.HistoryEvent) []*orderv1.HistoryEvent { e[2].Data = []byte(`"a lie"`); return e }), 1},
+		"other output": {honestly(`{"poison":false,"n":2}`), 1},
+		"none":         {nil, 1},
+	} {
+		told := map[messages.OrderID][]*orderv1.HistoryEvent{"o": tt.told}
+		if got := changed(s, []*order{{id: "o", n: 1}}, told); got != tt.want {
+			t.Errorf("%s: %d are changed, want %d", name, got, tt.want)
+		}
+	}
+}
