@@ -168,7 +168,7 @@ func (b *bulk) stream(ctx context.Context) error {
 	go func() { ended <- receive(ctx, st, answers) }()
 	err = b.exchange(ctx, st, answers, ended)
 	cancel()
-	_ = <-ended // why it has ended is known
+	<-ended // why it has ended is known
 	return err
 }
 
