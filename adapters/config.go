@@ -39,7 +39,11 @@ type Config struct {
 	KeepBytes int
 	// KeepFor is how long they are remembered after their last use. Default 1 h.
 	KeepFor time.Duration
-	// MaxUnacked is how many results may wait for their acknowledgement before no more tasks are asked for. Default 2,048.
+	// LedgerDir is a folder in which the adapter keeps what it has begun and what came of it, so that a process that comes after
+	// it knows: it must be this process's alone, and not be copied. Default: none, and the knowledge ends with the process.
+	LedgerDir string
+	// MaxUnacked is how many results may wait for their acknowledgement, or steps for the disk, before no more tasks are asked
+	// for. Default 2,048.
 	MaxUnacked int
 	// Restarts is how often an activity actor may fail before Run ends with an error, and how soon it is restarted.
 	// Default: 10 times a minute, after 50 ms to 10 s.

@@ -41,14 +41,16 @@
 //	Run
 //	├── link per node       keeps a stream: one goroutine reads, one writes what has gathered in the outbox
 //	├── hub                 ledger, credits, outboxes: pure parts behind one lock
+//	├── disk                writes the ledger's records, if it has a folder
 //	└── pool per activity   a supervisor actor
 //	    └── worker …        an activity actor: owns its resource, executes one task at a time
 //
 // How it fails: an activity that panics, a dirty resource, or one that can't be opened restarts its actor alone, after a
 // delay; an actor that fails too often ends Run with an error, and Main with exit code 1, so that whoever supervises the
 // process decides. A stream that breaks is replaced; execution goes on meanwhile. A node that breaks the protocol loses
-// its stream. A process that is killed loses its ledger: the nodes know, and mark what it may have started.
+// its stream. A process that is killed loses its ledger, unless that has a folder: the nodes know, and mark what it may have
+// started. A folder that can't be written ends Run with an error.
 //
-// What it is not: it stores nothing on disk, retries nothing by itself (nodes do, as the definition says), and knows
+// What it is not: it retries nothing by itself (nodes do, as the definition says), and knows
 // nothing about orders but their ids.
 package adapters

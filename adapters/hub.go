@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/credentials"
 
 	"github.com/holdfast-run/holdfast/adapters/ledger"
+	"github.com/holdfast-run/holdfast/adapters/ledger/disk"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
 )
@@ -21,11 +22,15 @@ type hub struct {
 	config    Config
 	name      string
 	process   string
+	memory    string    // the ledger's id
+	disk      *disk.Log // where the ledger survives the process; nil: nowhere
+	saved     uint64    // how far the ledger's records are handed to the disk
 	started   time.Time
 	system    *actor.ActorSystem
 	base      context.Context    //nolint:containedctx // of open functions: ends when the pools stop
 	rand      func() float64     // from 0 up to 1
 	failed    chan error         // cap 1: the first failure that ends Run
+	lost      <-chan error       // gets the failure of the disk
 	quiet     chan struct{}      // cap 1: poked when there may be nothing left to do
 	links     context.Context    //nolint:containedctx // of the links: ends when Run has drained
 	stop      context.CancelFunc // ends links
@@ -48,15 +53,17 @@ type hub struct {
 	alone     *job    // is executed, or is to be executed, while nothing else is; nil: none
 	wakes     wakeups // to be sent by unlock
 	told      story   // to be logged by unlock
-	starved   bool    // no credits are granted, because too many results are unacknowledged
+	starved   bool    // no credits are granted, because too many results are unacknowledged, or records not written
 }
 
 func newHub(a *Adapter, config Config) *hub {
+	process := newProcessID()
 	h := &hub{
-		config: config, name: a.name, process: newProcessID(), started: time.Now(), rand: rand.Float64,
+		config: config, name: a.name, process: process, memory: process, started: time.Now(), rand: rand.Float64,
 		failed: make(chan error, 1), quiet: make(chan struct{}, 1),
 		ledger: ledger.New(ledger.Config{
 			Keep: config.KeepResults, KeepBytes: config.KeepBytes, KeepFor: config.KeepFor.Nanoseconds(),
+			Durable: config.LedgerDir != "",
 		}),
 		byName: map[string]*pool{}, streams: map[ledger.Stream]*link{},
 		addresses: map[string]*link{}, announced: map[string]bool{}, detached: make(chan struct{}),
@@ -75,6 +82,7 @@ func (h *hub) now() int64 { return int64(time.Since(h.started)) }
 
 // unlock releases the lock, then sends and logs what has gathered meanwhile.
 func (h *hub) unlock() {
+	h.save()
 	wakes, lines := h.wakes, h.told.lines
 	h.wakes, h.told.lines = nil, nil
 	h.mu.Unlock()
@@ -83,6 +91,19 @@ func (h *hub) unlock() {
 	}
 	for _, pid := range wakes {
 		h.system.Root.Send(pid, theWake)
+	}
+}
+
+// save hands the ledger's records to the disk.
+func (h *hub) save() {
+	if h.disk == nil {
+		return
+	}
+	if records := h.ledger.Records(); len(records) > 0 {
+		h.saved = h.disk.Append(records)
+	}
+	if h.disk.Grown() {
+		h.disk.Renew(h.ledger.Snapshot())
 	}
 }
 
@@ -128,7 +149,7 @@ func (h *hub) handle(l *link, m *adapterv1.ConnectResponse, now int64) error {
 		}
 	}
 	for _, c := range m.GetCancellations() {
-		h.cancel(c, now)
+		h.cancel(l, c, now)
 	}
 	for _, r := range m.GetReturned() {
 		if p := h.byName[r.GetActivity()]; p == nil || !p.credits.giveBack(l.shares[p.index], r.GetCount()) {
@@ -207,11 +228,15 @@ func (h *hub) joined(t *adapterv1.Task, verdict ledger.Verdict, work *ledger.Wor
 }
 
 // cancel gives an attempt up, as far as that is possible.
-func (h *hub) cancel(c *adapterv1.Cancellation, now int64) {
-	verdict, work, result := h.ledger.Cancel(c.GetKey(), c.GetAttempt(), now)
+func (h *hub) cancel(l *link, c *adapterv1.Cancellation, now int64) {
+	verdict, work, result := h.ledger.Cancel(c.GetKey(), c.GetAttempt(), l.stream, now)
 	switch verdict {
 	case ledger.Send:
-		h.answer(work, jobOf(work).task, result)
+		t := &adapterv1.Task{} // none, if a dead process had it
+		if j := jobOf(work); j != nil {
+			t = j.task
+		}
+		h.answer(work, t, result)
 	case ledger.Interrupt:
 		jobOf(work).interrupt()
 	default:
@@ -250,8 +275,8 @@ func (h *hub) grant(p *pool) {
 	if h.draining {
 		return
 	}
-	if h.ledger.Held() >= h.config.MaxUnacked {
-		h.starved = true
+	h.starved = h.ledger.Held() >= h.config.MaxUnacked || h.disk != nil && h.disk.Pending() > h.config.MaxUnacked
+	if h.starved {
 		return
 	}
 	if !p.credits.grant() {
@@ -283,8 +308,7 @@ func (h *hub) rebalance() {
 }
 
 func (h *hub) afterAck() {
-	if h.starved && h.ledger.Held() < h.config.MaxUnacked {
-		h.starved = false
+	if h.starved {
 		h.rebalance()
 	}
 	h.checkQuiet()
@@ -325,6 +349,9 @@ func (h *hub) tick() {
 	defer h.unlock()
 	h.ledger.Due(now-int64(patience), now, h.send)
 	h.ledger.Expire(now)
+	if h.starved {
+		h.rebalance()
+	}
 	wall := time.Now()
 	h.ledger.Each(func(w *ledger.Work) {
 		if j := jobOf(w); j.expired(wall) {

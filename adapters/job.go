@@ -32,9 +32,10 @@ type job struct {
 	deadline time.Time       // zero: none
 	ctx      context.Context //nolint:containedctx // lives as long as the execution
 	cancel   context.CancelFunc
-	recovers bool // find out what came of it
-	maybe    bool // attempts before this one may have done the work
-	trial    bool // of the breaker
+	recovers bool   // find out what came of it
+	maybe    bool   // attempts before this one may have done the work
+	trial    bool   // of the breaker
+	saved    uint64 // what must be durable before it is executed
 }
 
 // home is the link to the node that asked for it last.

@@ -81,6 +81,8 @@ func (a *Adapter) configure(args []string, env func(string) string, stderr io.Wr
 	flags.StringVar(&secure.CA, "ca", "", "file of the certificates that a node's must be signed by, in PEM (default the system's)")
 	flags.StringVar(&secure.Cert, "cert", "", "file of the adapter's certificate, in PEM")
 	flags.StringVar(&secure.Key, "key", "", "file of its key, in PEM")
+	flags.StringVar(&config.LedgerDir, "ledger", "", "folder for what the adapter knows about its work, for this process alone, "+
+		"so that it survives a restart (default none)")
 	flags.StringVar(&config.Health, "health", "", "address where /livez tells whether the adapter makes progress, host:port (default none)")
 	flags.DurationVar(&config.DrainTimeout, "drain-timeout", 30*time.Second, "how long to finish what was started when ended")
 	flags.TextVar(&level, "log-level", slog.LevelInfo, "debug, info, warn or error")

@@ -28,11 +28,15 @@ import (
 	"github.com/holdfast-run/holdfast/adapters/bench"
 )
 
-// adapterChild is the environment variable that makes the test binary an adapter: that of the benchmarks.
+// adapterChild is the environment variable that makes the test binary an adapter: that of the benchmarks, or remembering.
 const adapterChild = "HOLDFAST_TEST_ADAPTER"
 
 func TestMain(m *testing.M) {
-	if _, ok := os.LookupEnv(adapterChild); ok {
+	switch os.Getenv(adapterChild) {
+	case "":
+	case "remembering":
+		adapters.Main(newRemembering())
+	default:
 		adapters.Main(bench.New())
 	}
 	goleak.VerifyTestMain(m)

@@ -246,7 +246,7 @@ func (w *worker) work() {
 		return
 	}
 	for j := w.pool.next(w); j != nil; j = w.pool.next(w) {
-		if j.resumed != nil && !w.pool.await(j) {
+		if j.resumed != nil && !w.pool.await(j) || !w.pool.started(j) {
 			continue
 		}
 		if err := w.execute(j); err != nil {

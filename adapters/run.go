@@ -33,10 +33,13 @@ func (a *Adapter) Run(ctx context.Context, config Config) error {
 	}
 	defer health.close()
 	h := newHub(a, config)
+	if err := h.remember(); err != nil {
+		return err
+	}
 	h.transport, h.health = transport, health
 	h.links, h.stop = context.WithCancel(context.WithoutCancel(ctx))
 	defer h.stop()
-	return h.run(ctx)
+	return errors.Join(h.run(ctx), h.forget())
 }
 
 func (h *hub) run(ctx context.Context) error {
@@ -65,6 +68,9 @@ func (h *hub) run(ctx context.Context) error {
 	case <-ctx.Done():
 		h.config.Log.Info("draining", "timeout", h.config.DrainTimeout)
 	case reason = <-h.failed:
+	case reason = <-h.lost:
+	}
+	if reason != nil {
 		h.config.Log.Error("adapter failed, draining", "error", reason, "timeout", h.config.DrainTimeout)
 	}
 	h.health.systemd.Stopping()

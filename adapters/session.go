@@ -20,7 +20,7 @@ func (h *hub) hello(l *link) *adapterv1.ConnectRequest {
 	defer h.mu.Unlock()
 	l.listed = h.ledger.Added()
 	hello := &adapterv1.Hello{
-		Adapter: h.name, Process: h.process, Ledger: h.process, Keys: h.ledger.Keys(), Protocol: 1,
+		Adapter: h.name, Process: h.process, Ledger: h.memory, Keys: h.ledger.Keys(), Protocol: 1,
 		Features: []adapterv1.Feature{adapterv1.Feature_FEATURE_BEGUN},
 	}
 	for _, p := range h.pools {

@@ -74,6 +74,9 @@ func (p *pool) begin(j *job, now int64) bool {
 		p.end(j, j.late(), now)
 		return false
 	}
+	if p.hub.save(); !p.act.idempotent {
+		j.saved = p.hub.saved
+	}
 	j.begin()
 	return true
 }
@@ -104,6 +107,28 @@ func (p *pool) resume(j *job) (execute, again bool) {
 	}
 	execute = p.begin(j, now)
 	return execute, j.resumed != nil
+}
+
+// started waits until it is durable that a job is executed; false if it can't be: then it is not executed.
+func (p *pool) started(j *job) bool {
+	if p.hub.disk == nil || j.saved == 0 {
+		return true
+	}
+	err := p.hub.disk.Wait(j.saved)
+	if err == nil {
+		return true
+	}
+	now := p.hub.now()
+	j.cancel()
+	p.hub.mu.Lock()
+	defer p.hub.unlock()
+	p.giveBack(j)
+	r := wasNotDone()
+	if j.maybe {
+		r = resultOf(interrupted, err, true)
+	}
+	p.end(j, r, now)
+	return false
 }
 
 // giveBack returns what a job took from the limits, because it is not executed.

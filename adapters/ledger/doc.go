@@ -24,8 +24,13 @@
 // Begin again for what Resume names; call Finish once for everything that is executed; send every Result that it is given;
 // call Due from time to time.
 //
-// How it fails: it doesn't. It forgets settled results beyond its bounds, and everything when the process ends; the node
-// knows the latter by the ledger's id, and marks such tasks as maybe started.
+// A ledger may be durable: then it makes records of its steps, and another process that has Replay take them, in their order,
+// knows what this one knew. What is recorded as begun, and not as ended, was started by a dead process: it is neither waiting nor
+// executing, its key is told to the nodes, and when it is offered again it may have been done. Whoever writes the records may
+// lose any number of the last ones, but none that is Begun whose work is executed.
 //
-// What it is not: it isn't durable, it executes nothing, and it knows neither streams nor credits.
+// How it fails: it doesn't. It forgets settled results beyond its bounds, and everything when the process ends, unless it is
+// durable; the node knows the latter by the ledger's id, and marks such tasks as maybe started.
+//
+// What it is not: it writes nothing, it executes nothing, and it knows neither streams nor credits.
 package ledger

@@ -19,6 +19,8 @@ type Config struct {
 	KeepBytes int
 	// KeepFor is how long one is kept after its last use, in nanoseconds.
 	KeepFor int64
+	// Durable has the ledger make records of what must survive the process: see Records.
+	Durable bool
 }
 
 // Stream names the stream that a key was asked for on last: the one its result is for.
@@ -70,6 +72,7 @@ const (
 	executing
 	held
 	settled
+	started // by a dead process
 	unknown // forgotten
 )
 
@@ -81,10 +84,12 @@ type Ledger struct {
 	seq     uint64
 	added   uint64
 	open    list // waiting and executing
+	started list // by a process that is dead
 	held    list // by the time they were sent last
 	settled list // by the time they were used last
 	bytes   int  // of the outputs of settled
 	epochs  [messages.Partitions]uint64
+	records []Record
 }
 
 // Work is a key that the ledger knows.
@@ -100,6 +105,7 @@ type Work struct {
 	stream     Stream
 	serial     uint64
 	state      state
+	recorded   RecordKind // the last record about it; 0: none
 	ability    Ability
 	maybe      bool              // it may have been started by another process
 	await      bool              // the node that asked last has yet to confirm that it is executed
@@ -123,6 +129,7 @@ func (w *Work) MaybeStarted() bool { return w.maybe }
 func New(config Config) *Ledger {
 	l := &Ledger{config: config, works: map[string]*Work{}, bySeq: map[uint64]*Work{}}
 	l.open.init()
+	l.started.init()
 	l.held.init()
 	l.settled.init()
 	return l
@@ -157,6 +164,9 @@ func (l *Ledger) Offer(t *adapterv1.Task, can Ability, from Stream, now int64) (
 			return Send, w, l.doubt(w, now)
 		}
 		return w.due(), w, nil
+	case started:
+		w.maybe, w.ability, w.activity, w.order, w.partition = true, can, t.GetActivity(), t.GetOrderId(), t.GetPartition()
+		return l.queue(w, now)
 	case held:
 		if !repeated { // it was sent under another number, and may be being written
 			delete(l.bySeq, w.result.GetSeq())
@@ -195,9 +205,15 @@ func (l *Ledger) add(t *adapterv1.Task, can Ability, from Stream, now int64) (Ve
 		attempt: t.GetAttempt(), stream: from, ability: can, maybe: t.GetMaybeStarted(), await: awaits(t),
 	}
 	l.works[w.key] = w
-	if w.maybe && can == None {
+	return l.queue(w, now)
+}
+
+// queue has work done that is not under way, unless that would be on a guess.
+func (l *Ledger) queue(w *Work, now int64) (Verdict, *Work, *adapterv1.Result) {
+	if w.maybe && w.ability == None {
 		return Send, w, l.doubt(w, now)
 	}
+	w.state = waiting
 	l.open.toBack(w, now)
 	return Queue, w, nil
 }
@@ -212,6 +228,9 @@ func (l *Ledger) Begin(w *Work) Verdict {
 		return Announce
 	}
 	w.state = executing
+	if w.ability != Repeatable && w.recorded != Begun {
+		l.record(w, Begun)
+	}
 	if w.maybe && w.ability == Recoverable {
 		return Recover
 	}
@@ -239,13 +258,20 @@ func (l *Ledger) Unconfirmed(f func(*Work)) {
 }
 
 // Lost takes the end of a stream. Work that the stream asked for on condition of a confirmation, and that was not confirmed,
-// is forgotten: the node knows that it was not begun, and may have given it to another process. It calls f for each.
+// is forgotten: the node knows that it was not begun, and may have given it to another process; what a dead process has started
+// is known to be no more than that again. It calls f for each.
 func (l *Ledger) Lost(stream Stream, f func(*Work)) {
 	l.Each(func(w *Work) {
-		if w.state == waiting && w.await && w.stream == stream {
-			l.forget(w)
-			f(w)
+		if w.state != waiting || !w.await || w.stream != stream {
+			return
 		}
+		if w.recorded == Begun {
+			w.state, w.announced, w.await = started, false, false
+			l.started.toBack(w, 0)
+		} else {
+			l.forget(w)
+		}
+		f(w)
 	})
 }
 
@@ -269,12 +295,15 @@ func (l *Ledger) GiveUp(w *Work, result *adapterv1.Result, now int64) bool {
 	return true
 }
 
-// Cancel gives an attempt up: it returns Send, the work and a result if it had not begun, Interrupt and the work if it is
-// being executed, and else Nothing: it is finished, it is of another attempt, or what another process may have started
-// is yet to be found out.
-func (l *Ledger) Cancel(key string, attempt uint32, now int64) (Verdict, *Work, *adapterv1.Result) {
+// Cancel gives an attempt up, for a stream: it returns Send, the work and a result if it had not begun, Interrupt and the
+// work if it is being executed, and else Nothing: it is finished, it is of another attempt, or what another process may have
+// started is yet to be found out.
+func (l *Ledger) Cancel(key string, attempt uint32, from Stream, now int64) (Verdict, *Work, *adapterv1.Result) {
 	w := l.works[key]
 	switch {
+	case w != nil && w.state == started && attempt >= w.attempt: // nobody asks what came of it
+		w.attempt, w.stream = attempt, from
+		return Send, w, l.doubt(w, now)
 	case w == nil || w.attempt != attempt || w.state > executing:
 		return Nothing, nil, nil
 	case w.state == executing:
@@ -300,6 +329,9 @@ func (l *Ledger) Ack(seq uint64, now int64) bool {
 		return true
 	}
 	w.state = settled
+	if w.recorded != Settled {
+		l.record(w, Settled)
+	}
 	l.bytes += len(w.result.GetOutput())
 	l.settled.toBack(w, now)
 	l.Expire(now)
@@ -350,10 +382,10 @@ func (l *Ledger) Each(f func(*Work)) {
 	}
 }
 
-// Keys returns the keys in progress and of held results.
+// Keys returns the keys in progress, those that a dead process has started, and those of held results.
 func (l *Ledger) Keys() []string {
-	keys := make([]string, 0, l.open.len+l.held.len)
-	for _, list := range [...]*list{&l.open, &l.held} {
+	keys := make([]string, 0, l.open.len+l.started.len+l.held.len)
+	for _, list := range [...]*list{&l.open, &l.started, &l.held} {
 		for w := list.front(); w != &list.root; w = w.next {
 			keys = append(keys, w.key)
 		}
@@ -373,19 +405,31 @@ func (l *Ledger) Held() int { return l.held.len }
 // Settled is the number of results that are remembered beyond their acknowledgement.
 func (l *Ledger) Settled() int { return l.settled.len }
 
+// Started is the number of keys that a dead process has started, and that nobody has asked for since.
+func (l *Ledger) Started() int { return l.started.len }
+
 // hold gives a result its identity and keeps it until it is acknowledged.
 func (l *Ledger) hold(w *Work, result *adapterv1.Result, now int64) {
 	w.result, w.state, w.announced, w.await = result, held, false, false
 	l.identify(w)
 	l.held.toBack(w, now)
+	if w.recorded != Settled {
+		l.record(w, Ended)
+	}
 }
 
 // identify makes the work's result a new one, under the attempt asked for last.
 func (l *Ledger) identify(w *Work) {
 	l.seq++
+	w.result.Seq = l.seq
+	w.sign()
+	l.bySeq[l.seq] = w
+}
+
+// sign says in the work's result what it is the result of.
+func (w *Work) sign() {
 	r := w.result
-	r.Seq, r.OrderId, r.Partition, r.Key, r.Attempt, r.Activity = l.seq, w.order, w.partition, w.key, w.attempt, w.activity
-	l.bySeq[r.GetSeq()] = w
+	r.OrderId, r.Partition, r.Key, r.Attempt, r.Activity = w.order, w.partition, w.key, w.attempt, w.activity
 }
 
 func (l *Ledger) doubt(w *Work, now int64) *adapterv1.Result {
@@ -404,6 +448,9 @@ func (l *Ledger) forget(w *Work) {
 	delete(l.works, w.key)
 	w.state = unknown
 	w.leave()
+	if w.recorded != 0 {
+		l.record(w, Forgotten)
+	}
 }
 
 // answer copies what came of the work, without what identifies the result.

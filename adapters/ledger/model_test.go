@@ -23,9 +23,11 @@ type work struct {
 	maybe   bool              // while open: another process may have started it
 	await   bool              // while open: the node has yet to confirm it
 	told    bool              // while open: it was announced
+	started bool              // by a process that crashed
 	final   *adapterv1.Result // once it succeeded or failed for good
 	unacked uint64            // number of its held result; 0: none
 	handle  *ledger.Work      // while open
+	kept    ledger.RecordKind // the last record about it
 }
 
 // model checks a ledger's promises, not its code: what is executed, what is answered, what is delivered.
@@ -37,18 +39,23 @@ type model struct {
 	sent   map[uint64]*adapterv1.Result // unacknowledged
 	epoch  uint64
 	serial int
+
+	written []ledger.Record // what went to the disk
+	durable int             // how many of these a crash can't lose
 }
+
+var modelConfig = ledger.Config{Keep: 1 << 30, KeepBytes: 1 << 40, KeepFor: 1 << 60, Durable: true}
 
 func TestModel(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		m := &model{
-			l:    ledger.New(ledger.Config{Keep: 1 << 30, KeepBytes: 1 << 40, KeepFor: 1 << 60}),
+			l:    ledger.New(modelConfig),
 			keys: map[string]*work{}, sent: map[uint64]*adapterv1.Result{},
 		}
 		t.Repeat(map[string]func(*rapid.T){
 			"offer": m.offer, "begin": m.begin, "finish": m.finish, "give up": m.giveUp, "cancel": m.cancel, "ack": m.ack,
-			"confirm": m.confirm, "lose": m.lose,
+			"confirm": m.confirm, "lose": m.lose, "crash": m.crash, "renew": m.renew,
 			"deliver": m.deliver, "": m.check,
 		})
 	})
@@ -94,7 +101,17 @@ func (m *model) offer(t *rapid.T) {
 		t.Fatalf("%s has two works", key)
 	}
 	w.handle = handle
+	w.started = false
 	switch {
+	case before.started:
+		w.maybe = true
+		if w.can == ledger.None {
+			m.expect(t, verdict, ledger.Send)
+			m.answered(t, key, w, r, adapterv1.Outcome_OUTCOME_IN_DOUBT)
+			return
+		}
+		m.expect(t, verdict, ledger.Queue)
+		w.open, w.begun = true, false
 	case before.open && before.begun:
 		m.expect(t, verdict, w.due())
 	case before.open:
@@ -158,6 +175,7 @@ func (m *model) lose(t *rapid.T) {
 		if lost := w.open && !w.begun && w.await && w.stream == stream; lost != gone[w.handle] {
 			t.Fatalf("%s: forgotten %v, want %v", key, !lost, lost)
 		} else if lost {
+			w.started = w.kept == ledger.Begun
 			w.open, w.await, w.told, w.maybe = false, false, false, false
 		}
 	}
@@ -184,6 +202,8 @@ func (m *model) begin(t *rapid.T) {
 		m.expect(t, verdict, ledger.Execute)
 	}
 	w.begun, w.told = true, false
+	m.write()
+	m.durable = len(m.written) // before it is executed
 }
 
 func (m *model) finish(t *rapid.T) {
@@ -217,8 +237,12 @@ func (m *model) ended(t *rapid.T, key string, w *work, r *adapterv1.Result, ok, 
 func (m *model) cancel(t *rapid.T) {
 	key, w := m.pick(t)
 	attempt := rapid.Uint32Range(1, 4).Draw(t, "attempt")
-	verdict, handle, r := m.l.Cancel(key, attempt, m.now)
+	verdict, handle, r := m.l.Cancel(key, attempt, 1, m.now)
 	switch {
+	case w.started && attempt >= w.attempt:
+		w.started, w.attempt, w.stream = false, attempt, 1
+		m.expect(t, verdict, ledger.Send)
+		m.answered(t, key, w, r, adapterv1.Outcome_OUTCOME_IN_DOUBT)
 	case !w.open || attempt != w.attempt || !w.begun && w.maybe && !w.await && w.can == ledger.Recoverable:
 		m.expect(t, verdict, ledger.Nothing)
 	case w.begun:
@@ -265,9 +289,10 @@ func (m *model) deliver(t *rapid.T) {
 }
 
 func (m *model) check(t *rapid.T) {
+	m.write()
 	var want []string
 	for key, w := range m.keys {
-		if w.open || w.unacked != 0 {
+		if w.open || w.started || w.unacked != 0 {
 			want = append(want, key)
 		}
 	}
@@ -303,7 +328,7 @@ func (m *model) answered(t *rapid.T, key string, w *work, r *adapterv1.Result, w
 		t.Fatalf("%s: answered %v after %v", key, r, w.final)
 	}
 	w.open, w.begun, w.maybe, w.await, w.told = false, false, false, false, false
-	if r.GetOutcome() == adapterv1.Outcome_OUTCOME_SUCCEEDED || r.GetOutcome() == adapterv1.Outcome_OUTCOME_FAILED && r.GetPermanent() {
+	if final(r) {
 		w.final = r
 	}
 	if r.GetSeq() == w.unacked {
@@ -330,4 +355,93 @@ func (m *model) outcome(t *rapid.T, r *adapterv1.Result, want adapterv1.Outcome)
 	if r.GetOutcome() != want {
 		t.Fatalf("%v, want outcome %v", r, want)
 	}
+}
+
+// write takes the ledger's records, as the disk would.
+func (m *model) write() {
+	for _, r := range m.l.Records() {
+		m.written = append(m.written, r)
+		m.keys[r.Result.GetKey()].kept = r.Kind
+	}
+}
+
+// survives tells whether a kind of record is right for what is known, if no record was lost.
+func (w *work) survives(kept ledger.RecordKind) bool {
+	switch {
+	case w.started, w.begun && w.can != ledger.Repeatable:
+		return kept == ledger.Begun
+	case w.open:
+		return true
+	case w.final != nil:
+		return kept == ledger.Settled || kept == ledger.Ended && w.unacked != 0
+	case w.unacked != 0:
+		return kept == ledger.Ended
+	}
+	return kept == 0 || kept == ledger.Forgotten
+}
+
+// renew puts a snapshot in the place of all that was written.
+func (m *model) renew(*rapid.T) {
+	m.write()
+	m.written = m.l.Snapshot()
+	m.durable = len(m.written)
+}
+
+// crash ends the process at any point, and begins another one with what the disk has kept. What was begun is known to be,
+// unless what came of it is; what was answered is answered again, if its record was not lost.
+func (m *model) crash(t *rapid.T) {
+	m.write()
+	all := len(m.written)
+	m.written = m.written[:rapid.IntRange(m.durable, all).Draw(t, "kept")]
+	m.durable = len(m.written)
+	last, ended := map[string]ledger.RecordKind{}, map[string]*adapterv1.Result{}
+	m.l = ledger.New(modelConfig)
+	for _, r := range m.written {
+		key := r.Result.GetKey()
+		m.l.Replay(r, m.now)
+		if last[key] = r.Kind; r.Kind == ledger.Ended {
+			ended[key] = r.Result
+		}
+		if r.Kind == ledger.Begun || r.Kind == ledger.Ended {
+			m.keys[key].attempt = r.Result.GetAttempt()
+		}
+	}
+	m.l.Replayed(m.now)
+	for key, w := range m.keys {
+		kept := last[key]
+		if w.begun && w.can != ledger.Repeatable && kept != ledger.Begun {
+			t.Fatalf("%s was being executed, and the record kept is %d", key, kept)
+		}
+		if m.durable == all && !w.survives(kept) {
+			t.Fatalf("the record kept of %s is %d: %+v", key, kept, w)
+		}
+		*w = work{can: w.can, attempt: w.attempt, kept: kept, started: kept == ledger.Begun}
+		if r := ended[key]; (kept == ledger.Ended || kept == ledger.Settled) && final(r) {
+			w.final = r
+		}
+	}
+	m.sent, m.seq, m.epoch = map[uint64]*adapterv1.Result{}, 0, 0
+	unacknowledged := uint64(0)
+	for _, kind := range last {
+		if kind == ledger.Ended {
+			unacknowledged++
+		}
+	}
+	m.l.Resend(func(*ledger.Work) bool { return true }, m.now, func(r *adapterv1.Result) {
+		m.seq++
+		w := m.keys[r.GetKey()]
+		if was := ended[r.GetKey()]; w.kept != ledger.Ended || r.GetSeq() != m.seq || r.GetOutcome() != was.GetOutcome() ||
+			string(r.GetOutput()) != string(was.GetOutput()) || r.GetOrderId() != "o" || r.GetActivity() != "act" {
+			t.Fatalf("after the crash %v is sent; it was %v", r, was)
+		}
+		w.unacked = r.GetSeq()
+		m.sent[r.GetSeq()], _ = proto.Clone(r).(*adapterv1.Result)
+	})
+	if m.seq != unacknowledged {
+		t.Fatalf("%d results are sent after the crash, %d were not acknowledged", m.seq, unacknowledged)
+	}
+}
+
+func final(r *adapterv1.Result) bool {
+	return r.GetOutcome() == adapterv1.Outcome_OUTCOME_SUCCEEDED || r.GetOutcome() == adapterv1.Outcome_OUTCOME_FAILED && r.GetPermanent()
 }

@@ -94,7 +94,7 @@ func command(t *testing.T, l *ledger.Ledger, works map[string]*ledger.Work, word
 		l.Lost(ledger.Stream(number("stream")), func(*ledger.Work) { lost++ })
 		return fmt.Sprint(lost)
 	case "cancel":
-		verdict, w, r := l.Cancel(key, uint32(number("attempt")), *now)
+		verdict, w, r := l.Cancel(key, uint32(number("attempt")), ledger.Stream(number("stream")), *now)
 		if r == nil {
 			return verdicts[verdict]
 		}

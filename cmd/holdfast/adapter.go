@@ -35,6 +35,8 @@ func newAdapter(a *app) *cobra.Command {
 		},
 	}
 	run.Flags().StringSliceVar(&config.Servers, "server", nil, "`address` of a node, host:port; several allowed (127.0.0.1:7460)")
+	run.Flags().StringVar(&config.LedgerDir, "ledger", "",
+		"`folder` for what the adapter knows about its work, so that it survives a restart (none)")
 	setting(run.Flags(), "server")
 	cmd.AddCommand(run, newAdapterList(a), newAdapterLimit(a))
 	return cmd

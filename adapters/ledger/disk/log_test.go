@@ -1,0 +1,326 @@
+package disk
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/holdfast-run/holdfast/adapters/ledger"
+	"github.com/holdfast-run/holdfast/messages/adapterv1"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// some are records of all kinds.
+func some() []ledger.Record {
+	id := &adapterv1.Result{OrderId: "o", Partition: 7, Key: "o/do/0/a", Attempt: 2, Activity: "work"}
+	ended, _ := proto.Clone(id).(*adapterv1.Result)
+	ended.Outcome, ended.Output = adapterv1.Outcome_OUTCOME_SUCCEEDED, []byte(`{"a":1}`)
+	key := &adapterv1.Result{Key: id.GetKey()}
+	return []ledger.Record{{Kind: ledger.Begun, Result: id}, {Kind: ledger.Ended, Result: ended}, {Kind: ledger.Settled, Result: key}, {Kind: ledger.Forgotten, Result: key}}
+}
+
+func open(t *testing.T, dir string) (*Log, []ledger.Record, error) {
+	t.Helper()
+	var records []ledger.Record
+	l, err := Open(dir, "hss", func(r ledger.Record) { records = append(records, r) })
+	return l, records, err
+}
+
+func mustOpen(t *testing.T, dir string) (*Log, []ledger.Record) {
+	t.Helper()
+	l, records, err := open(t, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l, records
+}
+
+func mustClose(t *testing.T, l *Log) {
+	t.Helper()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func same(t *testing.T, got, want []ledger.Record) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("%d records, want %d", len(got), len(want))
+	}
+	for i := range got {
+		if got[i].Kind != want[i].Kind || !proto.Equal(got[i].Result, want[i].Result) {
+			t.Fatalf("record %d: %v, want %v", i, got[i], want[i])
+		}
+	}
+}
+
+func TestRecordsSurvive(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "new", "folder")
+	first, records := mustOpen(t, dir)
+	if len(records) > 0 || len(first.ID()) != 32 {
+		t.Fatalf("a new ledger %q has %d records", first.ID(), len(records))
+	}
+	if err := first.Wait(first.Append(some()[:2])); err != nil {
+		t.Fatal(err)
+	}
+	first.Append(some()[2:])
+	mustClose(t, first)
+	second, records := mustOpen(t, dir)
+	same(t, records, some())
+	if second.ID() != first.ID() {
+		t.Errorf("its id was %q, and is %q", first.ID(), second.ID())
+	}
+	second.Append(some())
+	mustClose(t, second)
+	if err := second.Wait(second.Append(some())); err == nil {
+		t.Error("a closed ledger takes records")
+	}
+	third, records := mustOpen(t, dir)
+	same(t, records, append(some(), some()...))
+	mustClose(t, third)
+	for _, name := range []string{logName, lockName} {
+		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v", name, info, err)
+		}
+	}
+}
+
+func TestOneProcessUsesAFolder(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	l, _ := mustOpen(t, dir)
+	if _, _, err := open(t, dir); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("used by another process (pid %d)", os.Getpid())) {
+		t.Errorf("%v", err)
+	}
+	mustClose(t, l)
+	l, _ = mustOpen(t, dir)
+	mustClose(t, l)
+	if _, err := Open(dir, "hlr", func(ledger.Record) {}); err == nil || !strings.Contains(err.Error(), `the adapter "hss"`) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestAFolderOfSomethingElseIsRefused(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "notes.txt"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := open(t, dir); err == nil || !strings.Contains(err.Error(), "notes.txt") {
+		t.Errorf("%v", err)
+	}
+	if _, _, err := open(t, filepath.Join(dir, "notes.txt")); err == nil {
+		t.Error("a file is taken for a folder")
+	}
+}
+
+// written is a log with some records, and where each of them begins.
+func written(t *testing.T) (whole []byte, ends []int) {
+	t.Helper()
+	whole, err := frameOpening(nil, "0123456789abcdef", "hss")
+	for _, r := range some() {
+		ends = append(ends, len(whole))
+		if err == nil {
+			whole, err = frameRecord(whole, r)
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return whole, append(ends, len(whole))
+}
+
+func folder(t *testing.T, log []byte) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, logName), log, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// What is cut off is removed, wherever that is, and what comes then is appended in its place.
+func TestTheEndMayBeCutOff(t *testing.T) {
+	t.Parallel()
+	whole, ends := written(t)
+	for n := range len(whole) + 1 {
+		for _, zeros := range []int{0, 5000} {
+			dir := folder(t, append(bytes.Clone(whole[:n]), make([]byte, zeros)...))
+			l, records, err := open(t, dir)
+			complete := 0
+			for complete < len(some()) && ends[complete+1] <= n {
+				complete++
+			}
+			// Zeros are taken for unwritten where a record would begin; after a part of a record they are damage, unless the
+			// record is still not complete.
+			switch atEnd := n == ends[complete]; {
+			case n < ends[0]:
+				if err == nil {
+					t.Fatalf("%d bytes are taken for a ledger", n)
+				}
+				continue
+			case err != nil && (zeros == 0 || atEnd):
+				t.Fatalf("%d bytes and %d zeros: %v", n, zeros, err)
+			case err != nil:
+				continue
+			}
+			same(t, records, some()[:complete])
+			l.Append(some()[:1])
+			mustClose(t, l)
+			l, records = mustOpen(t, dir)
+			same(t, records, append(some()[:complete:complete], some()[0]))
+			mustClose(t, l)
+		}
+	}
+}
+
+// Whatever byte is changed, the folder is refused, with file and offset, and nothing is changed.
+func TestDamageIsRefused(t *testing.T) {
+	t.Parallel()
+	whole, ends := written(t)
+	for at := range whole {
+		damaged := bytes.Clone(whole)
+		damaged[at] ^= 1 << (at % 8)
+		begin := 0
+		for _, end := range ends {
+			if end <= at {
+				begin = end
+			}
+		}
+		dir := folder(t, damaged)
+		_, _, err := open(t, dir)
+		if want := fmt.Sprintf("%s is damaged at byte %d:", filepath.Join(dir, logName), begin); err == nil ||
+			!strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "Move the folder away") {
+			t.Fatalf("byte %d is changed: %v, want %s", at, err, want)
+		}
+		if left, err := os.ReadFile(filepath.Join(dir, logName)); err != nil || !bytes.Equal(left, damaged) {
+			t.Fatalf("byte %d is changed: the file was changed, too; %v", at, err)
+		}
+	}
+}
+
+func TestARecordOfANewerVersionIsRefused(t *testing.T) {
+	t.Parallel()
+	whole, _ := written(t)
+	whole, err := frameRecord(whole, ledger.Record{Kind: 99, Result: &adapterv1.Result{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := open(t, folder(t, whole)); err == nil || !strings.Contains(err.Error(), "newer version") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestTheLogIsRenewed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, newName), []byte("of a process that was killed"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l, _ := mustOpen(t, dir)
+	long := ledger.Record{Kind: ledger.Ended, Result: &adapterv1.Result{Key: "long", Output: make([]byte, 1<<20)}}
+	for range 2 {
+		for !l.Grown() {
+			if err := l.Wait(l.Append([]ledger.Record{long})); err != nil {
+				t.Fatal(err)
+			}
+		}
+		l.Renew(some()[:1])
+		if l.Grown() {
+			t.Error("it is to be renewed again at once")
+		}
+		if err := l.Wait(l.Append(some()[1:2])); err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Stat(filepath.Join(dir, logName)); err != nil || info.Size() > 1000 {
+			t.Errorf("%v, %v", info.Size(), err)
+		}
+	}
+	l.Append(some()[2:])
+	mustClose(t, l)
+	l, records := mustOpen(t, dir)
+	same(t, records, some())
+	mustClose(t, l)
+}
+
+// What can't be written is told to whoever waits, and once to the owner.
+func TestAFullDisk(t *testing.T) {
+	t.Parallel()
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip("there is no full disk here")
+	}
+	l, _ := mustOpen(t, t.TempDir())
+	_ = l.file.Close()
+	l.file = full
+	if err := l.Wait(l.Append(some())); err == nil || !strings.Contains(err.Error(), "no space left") {
+		t.Errorf("%v", err)
+	}
+	if err := <-l.Failed(); !strings.Contains(err.Error(), "no space left") {
+		t.Errorf("%v", err)
+	}
+	if err := l.Wait(l.Append(some())); err == nil {
+		t.Error("it goes on")
+	}
+	mustClose(t, l)
+}
+
+func TestManyWaitTogether(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	l, _ := mustOpen(t, dir)
+	var all sync.WaitGroup
+	for range 50 {
+		all.Go(func() {
+			for range 20 {
+				if err := l.Wait(l.Append(some()[:1])); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if n := l.Pending(); n != 0 {
+		t.Errorf("%d are pending", n)
+	}
+	mustClose(t, l)
+	l, records := mustOpen(t, dir)
+	if len(records) != 1000 {
+		t.Errorf("%d records", len(records))
+	}
+	mustClose(t, l)
+}
+
+// FuzzScan reads anything: it ends, without a panic, and what it takes is what frame writes.
+func FuzzScan(f *testing.F) {
+	whole, err := frameOpening(nil, "id", "hss")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(whole)
+	f.Add(append(whole, make([]byte, 20)...))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		s := scanner{from: bytes.NewReader(data)}
+		for {
+			at := s.at
+			body, err := s.next()
+			if err != nil {
+				return
+			}
+			again, err := frame(nil, body[0], func(b []byte) ([]byte, error) { return append(b, body[1:]...), nil })
+			if err != nil || !bytes.Equal(again, data[at:s.at]) {
+				t.Fatalf("%v: %x, was %x", err, again, data[at:s.at])
+			}
+			_, _ = parse(body)
+		}
+	})
+}

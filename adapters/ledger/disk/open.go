@@ -1,0 +1,161 @@
+package disk
+
+import (
+	"bufio"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/holdfast-run/holdfast/adapters/ledger"
+)
+
+// The files of a folder.
+const (
+	lockName = "LOCK"
+	logName  = "ledger.log"
+	newName  = "ledger.new" // is to take the place of the log; of no use when a process begins
+)
+
+// Open opens an adapter's folder, which it makes if need be, and calls replay for each record in it, in the order in which they were
+// appended.
+func Open(dir, adapter string, replay func(ledger.Record)) (*Log, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the ledger's folder: %w", err)
+	}
+	lock, err := takeLock(dir)
+	if err != nil {
+		return nil, err
+	}
+	l := &Log{dir: dir, adapter: adapter, lock: lock, failed: make(chan error, 1), ended: make(chan struct{})}
+	l.work.L, l.progress.L = &l.mu, &l.mu
+	if err := l.open(replay); err != nil {
+		_ = lock.Close()
+		return nil, err
+	}
+	go l.write()
+	return l, nil
+}
+
+// takeLock locks the folder for this process.
+func takeLock(dir string) (*os.File, error) {
+	lock, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock the ledger's folder: %w", err)
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		defer lock.Close() //nolint:errcheck // nothing was written
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, fmt.Errorf("lock the ledger's folder %s: %w", dir, err)
+		}
+		said, _ := io.ReadAll(io.LimitReader(lock, 20)) // for people: it may be missing
+		return nil, fmt.Errorf("the ledger's folder %s is used by another process (%s): give each process a folder of its own",
+			dir, strings.TrimSpace("pid "+string(said)))
+	}
+	if err := lock.Truncate(0); err == nil {
+		_, _ = lock.WriteAt([]byte(strconv.Itoa(os.Getpid())), 0) // for people only
+	}
+	return lock, nil
+}
+
+func (l *Log) open(replay func(ledger.Record)) error {
+	path := filepath.Join(l.dir, logName)
+	_, err := os.Stat(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return l.create()
+	case err != nil:
+		return fmt.Errorf("open the ledger: %w", err)
+	}
+	if l.file, err = os.OpenFile(path, os.O_RDWR, 0o600); err != nil {
+		return fmt.Errorf("open the ledger: %w", err)
+	}
+	if err := l.read(replay); err != nil {
+		_ = l.file.Close()
+		return err
+	}
+	return nil
+}
+
+// create begins a log in an empty folder.
+func (l *Log) create() error {
+	entries, err := os.ReadDir(l.dir)
+	if err != nil {
+		return fmt.Errorf("look into the ledger's folder: %w", err)
+	}
+	if i := slices.IndexFunc(entries, func(e os.DirEntry) bool { return e.Name() != lockName && e.Name() != newName }); i >= 0 {
+		return fmt.Errorf("the ledger's folder %s holds no ledger, but %s: name an empty folder, or one that doesn't exist",
+			l.dir, entries[i].Name())
+	}
+	var id [16]byte
+	_, _ = rand.Read(id[:]) // never fails
+	l.id = hex.EncodeToString(id[:])
+	return l.replace(nil)
+}
+
+// read replays the log, and removes what was cut off at its end.
+func (l *Log) read(replay func(ledger.Record)) error {
+	s := scanner{from: bufio.NewReaderSize(l.file, 1<<16)}
+	body, err := s.next()
+	if err == nil {
+		text, ok := strings.CutPrefix(string(body[1:]), opening)
+		id, adapter, named := strings.Cut(text, " ")
+		if body[0] != kindOpening || !ok || !named {
+			err = errors.New("it does not begin as a ledger of this version does")
+		} else if adapter != l.adapter {
+			return fmt.Errorf("the ledger's folder %s is that of the adapter %q: give each a folder of its own", l.dir, adapter)
+		}
+		l.id = id
+	} else if errors.Is(err, io.EOF) {
+		err = errCutOff
+	}
+	if err != nil {
+		return l.damaged(0, err)
+	}
+	for {
+		at := s.at
+		body, err := s.next()
+		if err == nil {
+			var r ledger.Record
+			if r, err = parse(body); err == nil {
+				replay(r)
+				continue
+			}
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+		case errors.Is(err, errCutOff):
+			if err := l.cut(at); err != nil {
+				return err
+			}
+		default:
+			return l.damaged(at, err)
+		}
+		l.size, l.base = at, at
+		if _, err := l.file.Seek(at, io.SeekStart); err != nil {
+			return fmt.Errorf("open the ledger: %w", err)
+		}
+		return nil
+	}
+}
+
+// cut removes what is behind an offset.
+func (l *Log) cut(at int64) error {
+	if err := errors.Join(l.file.Truncate(at), l.file.Sync()); err != nil {
+		return fmt.Errorf("cut off the end of the ledger: %w", err)
+	}
+	return nil
+}
+
+func (l *Log) damaged(at int64, err error) error {
+	return fmt.Errorf("the ledger %s is damaged at byte %d: %w. Nothing was changed. "+
+		"Move the folder away, and start with a new one: what this ledger may have begun is then found out about, or in doubt",
+		filepath.Join(l.dir, logName), at, err)
+}
