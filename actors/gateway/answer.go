@@ -33,13 +33,22 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 	if !ok {
 		return c.CodecV2.Marshal(v) //nolint:wrapcheck // it stands for what it wraps
 	}
+	buffer := a.claim.encoded
 	size := proto.Size(a.message)
-	buffer := getBuffer(size)
-	a.claim.resize(cap(*buffer))
+	switch {
+	case buffer == nil:
+		buffer = getBuffer(size)
+	case len(*buffer) < pageBuffer/2: // most watches have little to tell, and some for long
+		buffer = getBuffer(len(*buffer) + size)
+		*buffer = append(*buffer, *a.claim.encoded...)
+		putBuffer(a.claim.encoded)
+	}
+	a.claim.encoded = nil
 	var err error
-	if *buffer, err = (proto.MarshalOptions{UseCachedSize: true}).MarshalAppend((*buffer)[:0], a.message); err != nil {
+	if *buffer, err = (proto.MarshalOptions{UseCachedSize: true}).MarshalAppend(*buffer, a.message); err != nil {
 		return nil, fmt.Errorf("encode an answer: %w", err)
 	}
+	a.claim.resize(cap(*buffer))
 	a.message = nil // while the client is waited for, the bytes alone are kept
 	return mem.BufferSlice{mem.NewBuffer(buffer, sent{a.claim})}, nil
 }
@@ -79,6 +88,7 @@ func getBuffer(size int) *[]byte {
 
 func putBuffer(b *[]byte) {
 	if cap(*b) == pageBuffer {
+		*b = (*b)[:0]
 		buffers.Put(b)
 	}
 }
@@ -116,6 +126,11 @@ var large = map[string]bool{ //nolint:gochecknoglobals // a table
 	adminv1.AdminService_ListActivities_FullMethodName: true,
 }
 
+// claimKey is the key of the claim in the context of a call that is bounded.
+type claimKey struct{}
+
+func claimOf(ctx context.Context) *claim { return ctx.Value(claimKey{}).(*claim) } //nolint:errcheck,forcetypeassert // see boundUnary
+
 // boundUnary has the calls that read what may be large take a place among what is unsent before they do.
 func (s *Server) boundUnary(u *unsent) grpc.UnaryServerInterceptor {
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
@@ -132,7 +147,7 @@ func (s *Server) boundUnary(u *unsent) grpc.UnaryServerInterceptor {
 				c.give()
 			}
 		}()
-		resp, err := next(ctx, req)
+		resp, err := next(context.WithValue(ctx, claimKey{}, c), req)
 		m, ok := resp.(proto.Message)
 		if err != nil || !ok {
 			return resp, err

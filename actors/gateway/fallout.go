@@ -239,7 +239,7 @@ func (a admin) lateResults(ctx context.Context, handle messages.Handle) (told []
 		if len(told) > 0 && (bytes > lateBytes || len(told) == mostTold) {
 			others++
 		} else {
-			told = append(told, ev)
+			told = append(told, proto.CloneOf(ev))
 		}
 		return true
 	})

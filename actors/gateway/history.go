@@ -38,14 +38,16 @@ func (o orders) History(ctx context.Context, r *orderv1.HistoryRequest) (*orderv
 		return nil, err
 	}
 	h := newHistory(o.engine.Journal(), entry.Handle, messages.Version(r.GetFromVersion()))
-	page, more, err := h.page(ctx, limit)
-	if err != nil {
+	p := newPage(limit)
+	if err := h.read(ctx, p.room, p.add); err != nil {
+		putBuffer(p.buffer)
 		return nil, o.fail(err)
 	}
-	out := &orderv1.HistoryResponse{Events: page}
-	if more {
+	out := &orderv1.HistoryResponse{}
+	if p.more {
 		out.NextVersion = uint64(h.next)
 	}
+	claimOf(ctx).encoded = p.buffer
 	return out, nil
 }
 
@@ -89,25 +91,8 @@ func newHistory(j persistence.Reader, h messages.Handle, from messages.Version) 
 	return &history{journal: j, handle: h, from: max(from, 1), tasks: map[uint32]task{}}
 }
 
-// page reads the next events: as many as a message may have, and at most limit. More tells whether it stopped before the end
-// of the history.
-func (h *history) page(ctx context.Context, limit int) (page []*orderv1.HistoryEvent, more bool, err error) {
-	bytes := 0
-	err = h.read(ctx, func(size int) bool {
-		more = len(page) == limit || len(page) > 0 && bytes+size > pageBytes
-		return !more
-	}, func(ev *orderv1.HistoryEvent) bool {
-		bytes += proto.Size(ev) + eventOverhead
-		if more = len(page) > 0 && bytes > pageBytes; !more {
-			page = append(page, ev)
-		}
-		return !more
-	})
-	return page, more, err
-}
-
 // read tells events until there are none, or tell refuses one. Room is asked before, so that one of which only the size is
-// known is not decoded in vain: the journal has so many bytes of it.
+// known is not decoded in vain: the journal has so many bytes of it. What is told is valid until tell returns.
 func (h *history) read(ctx context.Context, room func(bytes int) bool, tell func(*orderv1.HistoryEvent) bool) error {
 	landmark, err := h.locate(ctx)
 	if err != nil || landmark == 0 && h.next == 0 {
@@ -153,12 +138,12 @@ func (h *history) tellRecord(
 		if v >= h.from && !room(len(raw)) {
 			return false, nil
 		}
-		var ev journalv1.Event
-		if err := proto.Unmarshal(raw, &ev); err != nil {
-			return false, persistence.DecodeError("record", err)
+		ev, payloads, err := decodeEvent(raw)
+		if err != nil {
+			return false, err
 		}
-		out := historyEvent(&ev, h.tasks)
-		out.Version = uint64(v)
+		out := historyEvent(ev, h.tasks)
+		out.Version, out.Data = uint64(v), payload(out.GetData(), payloads)
 		if v >= h.from && !tell(out) {
 			return false, nil
 		}
@@ -264,12 +249,15 @@ func (o orders) tellNew(st grpc.ServerStreamingServer[orderv1.WatchResponse], h 
 		if err != nil {
 			return err
 		}
-		var page []*orderv1.HistoryEvent
-		if page, more, err = h.page(ctx, maxFrame); err != nil || len(page) == 0 {
+		p := newPage(maxFrame)
+		err = h.read(ctx, p.room, p.add)
+		if err != nil || p.events == 0 {
+			putBuffer(p.buffer)
 			c.give()
 			return err
 		}
-		if err := send(st, &orderv1.WatchResponse{Events: page}, c); err != nil {
+		more, c.encoded = p.more, p.buffer
+		if err := send(st, &orderv1.WatchResponse{}, c); err != nil {
 			return err
 		}
 	}

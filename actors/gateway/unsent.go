@@ -66,6 +66,9 @@ func (r *reader) leave() {
 
 // claim is a part of what may be unsent.
 type claim struct {
+	// encoded is what was read for it, encoded. The rest of the message follows.
+	encoded *[]byte
+
 	in    *unsent
 	by    *reader
 	bytes int64

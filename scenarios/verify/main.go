@@ -83,6 +83,7 @@ var rows = []row{
 	{"restart", 3 * time.Minute, restart, restartBars},
 	{"backlog", 15 * time.Minute, backlog, backlogBars},
 	{"bulkhead", 10 * time.Minute, bulkhead, bulkheadBars},
+	{"big", 15 * time.Minute, big, bigBars},
 	{"million", 15 * time.Minute, million, millionBars},
 	{"disk_full", 10 * time.Minute, diskFull, diskFullBars},
 	{"first_seconds", 15 * time.Minute, firstSeconds, firstSecondsBars},

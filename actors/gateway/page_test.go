@@ -1,0 +1,90 @@
+package gateway
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/messages/problemv1"
+)
+
+// What is told of an event is the same whether its payloads were copied or not.
+func TestDecodeEvent(t *testing.T) {
+	t.Parallel()
+	long := func(c string) []byte { return []byte(`"` + strings.Repeat(c, 3*longPayload) + `"`) }
+	short := []byte(`"x"`)
+	for _, ev := range []*journalv1.Event{
+		{At: 1, Kind: &journalv1.Event_OrderAccepted{OrderAccepted: &journalv1.OrderAccepted{OrderId: "o", Input: long("a"), Priority: 3}}},
+		{At: 2, Kind: &journalv1.Event_OrderAccepted{OrderAccepted: &journalv1.OrderAccepted{OrderId: "o", Input: short, ContentHash: long("h")}}},
+		{At: 3, Kind: &journalv1.Event_TaskStarted{TaskStarted: &journalv1.TaskStarted{
+			Frame: 1, Task: "/do/0/" + strings.Repeat("t", 2*longPayload), Input: long("i"), Body: long("b"),
+		}}},
+		{At: 4, Kind: &journalv1.Event_TaskCompleted{TaskCompleted: &journalv1.TaskCompleted{Frame: 1, Context: long("c"), Output: long("o")}}},
+		{At: 5, Kind: &journalv1.Event_AttemptEnded{AttemptEnded: &journalv1.AttemptEnded{
+			Outcome: journalv1.Outcome_OUTCOME_FAILED, Error: &problemv1.Problem{Title: "T", Detail: string(long("d"))},
+		}}},
+		{At: 6, Kind: &journalv1.Event_ParentTold{ParentTold: &journalv1.ParentTold{}}},
+		{},
+	} {
+		raw, err := proto.Marshal(ev)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, payloads, err := decodeEvent(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, told := historyEvent(ev, map[uint32]task{}), historyEvent(got, map[uint32]task{})
+		told.Data = payload(told.GetData(), payloads)
+		if !proto.Equal(told, want) {
+			t.Errorf("event %d is told as\n%.200v\nwant\n%.200v", ev.GetAt(), told, want)
+		}
+		for n := range raw {
+			if _, _, err := decodeEvent(raw[:n]); err == nil {
+				if again, err := proto.Marshal(decoded(t, raw[:n])); err != nil || len(again) > n {
+					t.Fatalf("%d of %d bytes of event %d are decoded", n, len(raw), ev.GetAt())
+				}
+			}
+		}
+	}
+}
+
+// decoded is what the first fields of an event are, when the others are cut off.
+func decoded(t *testing.T, raw []byte) *journalv1.Event {
+	t.Helper()
+	ev := new(journalv1.Event)
+	if err := proto.Unmarshal(raw, ev); err != nil {
+		t.Fatal(err)
+	}
+	return ev
+}
+
+func TestPage(t *testing.T) {
+	t.Parallel()
+	p := newPage(3)
+	defer putBuffer(p.buffer)
+	large := &orderv1.HistoryEvent{Version: 1, Data: bytes.Repeat([]byte("x"), pageBytes+1)}
+	if !p.room(proto.Size(large)) || !p.add(large) {
+		t.Error("a page has no room for one event that is larger than it")
+	}
+	if p.room(10) || p.add(&orderv1.HistoryEvent{Version: 2}) || !p.more {
+		t.Error("a page that is full has room for another event")
+	}
+	p = newPage(3)
+	for v := range uint64(3) {
+		if !p.room(10) || !p.add(&orderv1.HistoryEvent{Version: v + 1}) || p.more {
+			t.Errorf("a page has no room for event %d", v+1)
+		}
+	}
+	if p.room(10) || !p.more {
+		t.Error("a page has more events than it may")
+	}
+	var got orderv1.WatchResponse
+	if err := proto.Unmarshal(*p.buffer, &got); err != nil || len(got.GetEvents()) != 3 || got.GetEvents()[2].GetVersion() != 3 {
+		t.Errorf("the page is %v, %v", &got, err)
+	}
+}
