@@ -163,37 +163,52 @@ func (b *bulk) stream(ctx context.Context) error {
 		return err
 	}
 	// There is room for an answer to each order that was sent, so that sending never waits for answers to be taken.
-	answers := make(chan *orderv1.Submission, mostUnanswered)
-	ended := make(chan error, 1)
-	go func() { ended <- receive(ctx, st, answers) }()
-	err = b.exchange(ctx, st, answers, ended)
+	r := &receiver{answers: make(chan *orderv1.Submission, mostUnanswered), ended: make(chan struct{})}
+	go r.receive(ctx, st)
+	err = b.exchange(ctx, st, r)
 	cancel()
-	<-ended // why it has ended is known
+	<-r.ended
 	return err
 }
 
 type submitStream = grpc.BidiStreamingClient[orderv1.SubmitStreamRequest, orderv1.SubmitStreamResponse]
 
+// receiver takes the answers of a stream.
+type receiver struct {
+	answers chan *orderv1.Submission
+	err     error // why the stream has ended, once that is so
+	ended   chan struct{}
+}
+
 // receive takes answers until the stream ends.
-func receive(ctx context.Context, st submitStream, answers chan<- *orderv1.Submission) error {
-	defer close(answers)
+func (r *receiver) receive(ctx context.Context, st submitStream) {
+	defer close(r.ended)
 	for {
 		m, err := st.Recv()
-		if err != nil {
-			return err //nolint:wrapcheck // it is the node's answer
+		if r.err = err; err != nil {
+			return
 		}
 		for _, s := range m.GetSubmissions() {
 			select {
-			case answers <- s:
+			case r.answers <- s:
 			case <-ctx.Done():
-				return ctx.Err()
+				r.err = ctx.Err()
+				return
 			}
 		}
 	}
 }
 
+// broken returns why the stream has ended, once that is so.
+func (r *receiver) broken() error {
+	if errors.Is(r.err, io.EOF) {
+		return status.Error(codes.Unavailable, "the node ended the stream before all orders were answered")
+	}
+	return r.err
+}
+
 // exchange sends lines and takes answers.
-func (b *bulk) exchange(ctx context.Context, st submitStream, answers <-chan *orderv1.Submission, ended chan error) error {
+func (b *bulk) exchange(ctx context.Context, st submitStream, r *receiver) error {
 	var sent []*orderv1.SubmitRequest
 	for _, u := range b.inOrder() { // what the stream before has not answered
 		u.due = time.Time{}
@@ -204,7 +219,7 @@ func (b *bulk) exchange(ctx context.Context, st submitStream, answers <-chan *or
 	for {
 		sent = append(sent, b.admit()...)
 		if err := send(st, sent); err != nil {
-			return b.broken(ended)
+			return b.leave(r)
 		}
 		sent = nil
 		if b.lines == nil && len(b.queue) == 0 && len(b.unanswered) == 0 {
@@ -223,13 +238,12 @@ func (b *bulk) exchange(ctx context.Context, st submitStream, answers <-chan *or
 			if err := b.read(chunk); err != nil {
 				return err
 			}
-		case s, more := <-answers:
-			if !more {
-				return b.broken(ended)
-			}
+		case s := <-r.answers:
 			if err := b.answer(s); err != nil {
 				return err
 			}
+		case <-r.ended:
+			return b.leave(r)
 		case now := <-tick.C:
 			b.show.draw(b.counts)
 			sent = b.again(now)
@@ -239,14 +253,15 @@ func (b *bulk) exchange(ctx context.Context, st submitStream, answers <-chan *or
 	}
 }
 
-// broken returns why a stream has ended.
-func (b *bulk) broken(ended chan error) error {
-	err := <-ended
-	ended <- err // for who waits for the receiver
-	if errors.Is(err, io.EOF) {
-		return status.Error(codes.Unavailable, "the node ended the stream before all orders were answered")
+// leave takes what a stream that has ended has answered, and returns why it has.
+func (b *bulk) leave(r *receiver) error {
+	<-r.ended
+	for len(r.answers) > 0 {
+		if err := b.answer(<-r.answers); err != nil {
+			return err
+		}
 	}
-	return err
+	return r.broken()
 }
 
 // send sends submissions in frames of a bounded size.
