@@ -301,7 +301,7 @@ func TestDryRun(t *testing.T) {
 		n.wantStatus("o", orderv1.Status_STATUS_FAULTED)
 		suspend := &adminv1.Action{Kind: &adminv1.Action_Suspend{Suspend: &adminv1.Suspend{}}}
 		_, err = n.admin.Operate(t.Context(), &adminv1.OperateRequest{Id: "o", Action: suspend, DryRun: true})
-		wantRefusal(t, err, codes.FailedPrecondition, "ORDER_ENDED")
+		wantRefusal(t, err, codes.FailedPrecondition, "ORDER_FAULTED")
 	})
 }
 
