@@ -118,7 +118,7 @@ func (s *Server) check(ctx context.Context, o *orderv1.WorkOrder) (checked, erro
 		case known: // it may be the same order, accepted before
 			err = nil
 		default:
-			m.add("order.definition", err.Error())
+			m.add("order.definition", "is retired: name a version that is not, see definition list, or have it reinstated")
 		}
 	}
 	if err != nil {

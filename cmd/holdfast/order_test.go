@@ -372,6 +372,10 @@ func TestOrderSubmitErrors(t *testing.T) {
 	}}, &errdetails.ErrorInfo{Reason: "BAD_REQUEST", Metadata: map[string]string{"max": "16"}})
 	submit().want(t, 1, "", "holdfast: bad request (INVALID_ARGUMENT)\n"+
 		"  order.input: is no JSON\\x1b\n  order.labels: are too many\n  reason: BAD_REQUEST\n  max: 16\n")
+	answer = failed(codes.FailedPrecondition, "definition is retired", &errdetails.BadRequest{
+		FieldViolations: []*errdetails.BadRequest_FieldViolation{{Field: "order.definition", Description: "is retired"}},
+	})
+	submit().want(t, 1, "", "holdfast: definition is retired (FAILED_PRECONDITION)\n  order.definition: is retired\n")
 	answer = failed(codes.AlreadyExists, "order id is taken")
 	submit().want(t, 1, "", "holdfast: order id is taken (ALREADY_EXISTS)\n"+
 		"Something else was accepted as x before. See what, before you submit anything: holdfast order get x. "+

@@ -7,11 +7,14 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
@@ -229,10 +232,18 @@ func adviseOnSubmit(id string, err error) error {
 	case st.Code() == codes.AlreadyExists:
 		return advise(err, "Something else was accepted as %[1]s before. See what, before you submit anything: holdfast order get %[1]s. "+
 			"The same work under another id would be done a second time.", id)
-	case st.Code() == codes.InvalidArgument, st.Code() == codes.NotFound, st.Code() == codes.Unimplemented:
+	case st.Code() == codes.InvalidArgument, st.Code() == codes.NotFound, st.Code() == codes.Unimplemented, blamesField(st):
 		return err // nothing of it was kept
 	default:
 		return advise(err, "The order may have been accepted. Submit it again with --id %s, which does no harm, or look with: "+
 			"holdfast order get %s", id, id)
 	}
+}
+
+// blamesField tells whether an order was refused for what one of its fields says, such as a definition that is retired.
+func blamesField(st *status.Status) bool {
+	return slices.ContainsFunc(st.Details(), func(detail any) bool {
+		_, is := detail.(*errdetails.BadRequest)
+		return is
+	})
 }
