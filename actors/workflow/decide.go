@@ -341,7 +341,8 @@ func (m *machine) stop(f *frame, e *journalv1.StopRequested) {
 			continue
 		}
 		d := x.deadline()
-		if e.GetCompensate() && x.task.Compensate != nil { // it is not interrupted: nor is what it says at its deadline missed
+		// What was not interrupted before is not interrupted now, nor is what it says at its deadline missed.
+		if e.GetCompensate() && x.task.Compensate != nil && !m.s.stopping(x) {
 			if d == 0 {
 				until = 0
 				break
