@@ -13,7 +13,6 @@ import (
 	"github.com/holdfast-run/holdfast/actors"
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
-	"github.com/holdfast-run/holdfast/messages/adapterv1"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/persistence"
@@ -57,6 +56,12 @@ func (d *dice) roll(n int) int {
 	return d.rng.IntN(n)
 }
 
+func (d *dice) isCalm() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.calm
+}
+
 // stuck tells whether something never happens.
 func (d *dice) stuck() bool {
 	d.mu.Lock()
@@ -97,14 +102,11 @@ func chaos(t *testing.T, rng *rand.Rand, config actors.Config) {
 			"catch: {retry: {delay: PT3S, limit: {attempt: {count: 1}}}}, metadata: {holdfast: {compensate: true}}}}]"),
 	}
 	n.deploy("child", childDo)
-	executed := &executions{unmarked: map[string]string{}, failed: map[string]uint32{}, twice: map[string]bool{}}
-	generation := 0
-	attach := func() *worker {
-		generation++
-		name := fmt.Sprint("l", generation%3)
-		return n.worker(executed.work(chance, name), process(fmt.Sprint("p", generation), name), notIdempotent)
+	executed := &executions{
+		unmarked: map[string]string{}, failed: map[string]uint32{}, twice: map[string]bool{}, alone: map[string]int{},
 	}
-	workers := []*worker{attach(), attach()}
+	crew := &crew{executed: executed, chance: chance}
+	crew.attach(n, 2)
 	var clients sync.WaitGroup
 	var mu sync.Mutex
 	acknowledged := map[string]bool{}
@@ -143,16 +145,15 @@ func chaos(t *testing.T, rng *rand.Rand, config actors.Config) {
 		case 0:
 			n.BreakPartition(messages.PartitionOf(messages.OrderID(id), key))
 		case 1:
-			leaves := chance.roll(len(workers))
-			workers[leaves].leave()
-			workers[leaves] = attach()
+			crew.leave(n, 1)
 		case 2:
 			n.Command(t.Context(), victim, workflow.Cancel{}, func(error) {})
 		case 3:
 			if i%4 == 0 {
 				clients.Wait()
+				crew.forget()
 				n = n.crash()
-				workers = []*worker{attach(), attach()}
+				crew.attach(n, 2)
 			}
 		case 4:
 			n.Command(t.Context(), victim, workflow.Suspend{}, func(error) {})
@@ -167,6 +168,8 @@ func chaos(t *testing.T, rng *rand.Rand, config actors.Config) {
 			n.deployDocument(fmt.Sprintf("document: {dsl: 1.0.3, namespace: test, name: child, version: 1.%d.0}\n%s", i, childDo))
 		case 10:
 			n.limit(chance.roll(3)*chance.roll(10), chance.roll(3))
+		case 11:
+			slander(n, chance, fmt.Sprint("o", chance.roll(i+1)))
 		}
 		n.operateAll(retry, faulted, 3, chance)
 		n.operateAll(skip, faulted, 10, chance)
@@ -179,10 +182,7 @@ func chaos(t *testing.T, rng *rand.Rand, config actors.Config) {
 	chance.mu.Lock()
 	chance.calm = true
 	chance.mu.Unlock()
-	for _, w := range workers {
-		w.leave()
-		attach()
-	}
+	crew.leave(n, crew.size())
 	names := make([]string, 0, keys)
 	for k := range keys {
 		names = append(names, fmt.Sprint("k", k))
@@ -213,6 +213,12 @@ func chaos(t *testing.T, rng *rand.Rand, config actors.Config) {
 	for key := range executed.twice {
 		t.Errorf("%s was executed by two ledgers, and not marked", key)
 	}
+	deaths, apart := 0, 0
+	for id := range acknowledged {
+		d, a := n.checkHonest(id, executed)
+		deaths, apart = deaths+d, apart+a
+	}
+	t.Logf("%d deaths alone, %d tasks set apart", deaths, apart)
 	n.operateAll(workflow.Cancel{}, faulted, 1, chance)
 	n.sleep(2 * time.Minute)
 	for _, key := range names {
@@ -271,51 +277,5 @@ func (n *node) operateAll(cmd workflow.Command, status orderv1.Status, oneIn int
 		if chance.roll(oneIn) == 0 {
 			n.Command(n.t.Context(), messages.OrderID(f.Row.GetId()), cmd, func(error) {})
 		}
-	}
-}
-
-// executions is what the downstream of all workers knows: by key, the ledger that executed it without a mark.
-type executions struct {
-	mu       sync.Mutex
-	unmarked map[string]string
-	failed   map[string]uint32 // the attempt that failed last, if none came after it
-	twice    map[string]bool
-}
-
-// work executes tasks as an adapter with a ledger does: what is marked is in doubt, unless its own ledger knows it.
-func (e *executions) work(chance *dice, ledger string) func(*worker, *adapterv1.Task) *adapterv1.Result {
-	return func(w *worker, task *adapterv1.Task) *adapterv1.Result {
-		e.mu.Lock()
-		by, known := e.unmarked[task.GetKey()]
-		known = known && (e.failed[task.GetKey()] == 0 || e.failed[task.GetKey()] >= task.GetAttempt())
-		result := done("1")
-		switch {
-		case known && by == ledger: // it is answered from the ledger
-			if e.failed[task.GetKey()] != 0 {
-				result = failing(503)
-			}
-		case task.GetMaybeStarted():
-			result = &adapterv1.Result{Outcome: adapterv1.Outcome_OUTCOME_IN_DOUBT}
-		case known:
-			e.twice[task.GetKey()] = true
-		default:
-			e.unmarked[task.GetKey()], e.failed[task.GetKey()] = ledger, 0
-			if chance.roll(10) == 0 {
-				e.failed[task.GetKey()], result = task.GetAttempt(), failing(503)
-			}
-		}
-		e.mu.Unlock()
-		var try func()
-		try = func() {
-			w.answerThen(task, result, func(err error) {
-				if err != nil && !actors.IsGone(err) {
-					time.AfterFunc(time.Second, try)
-				}
-			})
-		}
-		if !chance.stuck() { // until the process is gone
-			time.AfterFunc(time.Duration(chance.roll(2000))*time.Millisecond, try)
-		}
-		return nil
 	}
 }

@@ -74,6 +74,10 @@ type (
 		key     string
 		attempt uint32
 	}
+	stale struct {
+		key     string
+		attempt uint32
+	}
 )
 
 func (offer) isNote()        {}
@@ -88,6 +92,7 @@ func (credit) isNote()       {}
 func (revoke) isNote()       {}
 func (confirm) isNote()      {}
 func (refused) isNote()      {}
+func (stale) isNote()        {}
 
 // dispatcher is the shell round the queue of one activity.
 type dispatcher struct {
@@ -141,6 +146,8 @@ func (d *dispatcher) Receive(ctx actor.Context) {
 		d.do(d.queue.Confirm(m.key, m.attempt, m.ledger))
 	case refused:
 		d.queue.Refuse(m.key, m.attempt)
+	case stale:
+		d.do(d.queue.Stale(m.key, m.attempt))
 	case *actor.Stopping:
 		d.loop.Close()
 		return
@@ -274,7 +281,7 @@ func (d *dispatcher) reserve(t *dispatch.Task, ledger string) {
 			case err == nil:
 				d.engine.tell(self, confirm{key: key, attempt: attempt, ledger: ledger})
 			case errors.Is(err, workflow.ErrStale):
-				d.engine.tell(self, cancel{key: key, attempt: attempt}) // it was about to be cancelled, or is over
+				d.engine.tell(self, stale{key: key, attempt: attempt}) // it is about to be left, or is over
 			default:
 				d.engine.tell(self, refused{key: key, attempt: attempt})
 			}

@@ -449,8 +449,10 @@ func (i *instance) perform(effects []workflow.Effect, placed bool) {
 				i.dispatch(lane, e, 0)
 			}
 		case workflow.CancelAttempt:
-			if e.Overflow != 0 {
-				i.dispatch(i.engine.lane(e.Activity), e.Dispatch, 0) // its dispatcher may not know of it
+			if e.Overflow != 0 || e.Withdraw {
+				// Its dispatcher may not know of it, or have dropped it when the order was to be cancelled before.
+				e.Again = e.Again || e.Overflow == 0
+				i.dispatch(i.engine.lane(e.Activity), e.Dispatch, 0)
 			}
 			i.engine.cancelAttempt(e)
 		case workflow.StartChild:

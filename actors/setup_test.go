@@ -301,6 +301,10 @@ type worker struct {
 	hello *adapterv1.Hello
 	// work makes the result of a task; nil: the task is held until the test answers it.
 	work func(*worker, *adapterv1.Task) *adapterv1.Result
+	// confirm is told of confirmations, if it is set.
+	confirm func(*adapterv1.Confirmation)
+	// cancel is told of cancellations, if it is set.
+	cancel func(*adapterv1.Cancellation)
 
 	mu        sync.Mutex
 	seq       uint64
@@ -329,6 +333,14 @@ func failing(status int32) *adapterv1.Result {
 
 // a worker offers the activity x.do, idempotent, with many credits, unless the hello says otherwise.
 func (n *node) worker(work func(*worker, *adapterv1.Task) *adapterv1.Result, changes ...func(*adapterv1.Hello)) *worker {
+	w := n.newWorker(work, changes...)
+	w.join()
+	settle()
+	return w
+}
+
+// newWorker makes a worker that has no stream yet.
+func (n *node) newWorker(work func(*worker, *adapterv1.Task) *adapterv1.Result, changes ...func(*adapterv1.Hello)) *worker {
 	w := &worker{node: n, work: work, hello: &adapterv1.Hello{
 		Adapter: "x", Process: "p", Ledger: "p", Protocol: 1,
 		Activities: []*adapterv1.Activity{{Name: "do", Version: "1.0.0", Idempotent: true, Concurrency: 1}},
@@ -336,10 +348,13 @@ func (n *node) worker(work func(*worker, *adapterv1.Task) *adapterv1.Result, cha
 	for _, change := range changes {
 		change(w.hello)
 	}
-	w.Stream = n.Attach(w.hello, w)
-	w.credit(1_000_000)
-	settle()
 	return w
+}
+
+// join opens its stream.
+func (w *worker) join() {
+	w.Stream = w.node.Attach(w.hello, w)
+	w.credit(1_000_000)
 }
 
 func notIdempotent(h *adapterv1.Hello) { h.Activities[0].Idempotent = false }
@@ -387,14 +402,20 @@ func (w *worker) SendTask(t *adapterv1.Task) {
 
 func (w *worker) SendCancellation(c *adapterv1.Cancellation) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.cancelled = append(w.cancelled, c)
+	w.mu.Unlock()
+	if w.cancel != nil {
+		w.cancel(c)
+	}
 }
 
 func (w *worker) SendConfirmation(c *adapterv1.Confirmation) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.confirmed = append(w.confirmed, c)
+	w.mu.Unlock()
+	if w.confirm != nil {
+		w.confirm(c)
+	}
 }
 
 func (w *worker) SendReturned(r *adapterv1.Returned) {

@@ -403,3 +403,33 @@ func TestStartWithin(t *testing.T) {
 		n.expect("soon", completed)
 	})
 }
+
+// What an order gave up when it was cancelled is found out all the same, if what it has done is to be undone after all: also if
+// the adapter was lost in between, and another process has its ledger.
+func TestCancelledThenUndone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t)
+		w := n.worker(nil, process("p1", "l1"), notIdempotent)
+		n.mustSubmit(order{id: "a", def: n.deploy("undoes", undoes)})
+		w.one()
+		w.die()
+		if err := n.cancel("a"); err != nil {
+			t.Fatal(err)
+		}
+		heir := n.worker(nil, process("p2", "l1"), notIdempotent)
+		answer := make(chan error, 1)
+		n.Command(t.Context(), "a", workflow.Cancel{Compensate: true}, func(err error) { answer <- err })
+		if err := <-answer; err != nil {
+			t.Fatal(err)
+		}
+		settle()
+		heir.answer(heir.one(), done("1"))
+		settle()
+		for _, task := range heir.took()[1:] {
+			heir.answer(task, done("2"))
+		}
+		n.sleep(time.Minute)
+		n.expect("a", cancelled)
+	})
+}

@@ -107,13 +107,10 @@ func (w *world) execute(t *rapid.T, p *process, o *work, h handed) {
 	w.ledgers[p.ledger][o.key] = true
 }
 
-// refrain has an adapter give up what it has not begun with, unless it can't say that nobody has.
+// refrain has an adapter give up what it has not begun with. It may not be able to say that nobody has.
 func (w *world) refrain(c *conn, key string, attempt uint32) {
 	h := c.with.waits[key]
 	if c.broken || !c.with.alive || h == nil || h.attempt != attempt {
-		return
-	}
-	if h.maybe && !w.idempotent {
 		return
 	}
 	delete(c.with.waits, key)

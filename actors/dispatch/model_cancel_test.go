@@ -15,9 +15,12 @@ func (w *world) cancel(t *rapid.T) {
 }
 
 func (w *world) withdraw(t *rapid.T) {
-	o := pick(t, only(w.works, func(o *work) bool { return !o.over && !o.cancelled }))
+	o := pick(t, only(w.works, func(o *work) bool { return !o.over }))
 	o.withdrawn = true
 	w.perform(t, w.queue.Withdraw(o.key, o.attempt))
+	if state, _, _ := w.queue.Where(o.key); state != "gone" {
+		o.cancelled = false // it goes on
+	}
 	if state, _, _ := w.queue.Where(o.key); o.over != (state == "gone") || o.fresh && !o.over {
 		t.Fatalf("%s is %s, but: %+v", o.key, state, *o)
 	}

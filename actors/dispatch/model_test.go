@@ -168,8 +168,8 @@ func (w *world) journal(t *rapid.T) {
 		w.queue.Refuse(r.key, r.attempt)
 		return
 	}
-	if o.over || o.attempt != r.attempt {
-		w.perform(t, w.queue.Cancel(r.key, r.attempt))
+	if o.over || o.attempt != r.attempt || o.cancelled && !o.maybe {
+		w.perform(t, w.queue.Stale(r.key, r.attempt))
 		return
 	}
 	if o.ledger != "" && o.ledger != r.ledger {

@@ -347,15 +347,23 @@ func (q *Queue) Refuse(key string, attempt uint32) {
 	}
 }
 
-// Cancel gives an attempt up: at once if nobody has it, else by asking the adapter, as soon as it is there.
-func (q *Queue) Cancel(key string, attempt uint32) []Output {
+// Cancel gives an attempt up: at once if nobody has it, else by asking the adapter, as soon as it is there. What another one may
+// have begun with is found out first.
+func (q *Queue) Cancel(key string, attempt uint32) []Output { return q.cancel(key, attempt, false) }
+
+// Stale says that an attempt is not wanted any more whose ledger was to be journaled.
+func (q *Queue) Stale(key string, attempt uint32) []Output { return q.cancel(key, attempt, true) }
+
+func (q *Queue) cancel(key string, attempt uint32, stale bool) []Output {
 	it := q.items[key]
 	if it == nil || it.task.Attempt != attempt {
 		return nil
 	}
 	it.cancelled = true
+	it.reserving = it.reserving && !stale
 	switch {
 	case it.state == orphaned:
+	case it.state == inFlight && it.held && !it.refrains() && !stale:
 	case it.state == inFlight:
 		q.cancelOn(it.stream, it)
 	case it.state == ready && it.known:
@@ -368,7 +376,8 @@ func (q *Queue) Cancel(key string, attempt uint32) []Output {
 	return q.done()
 }
 
-// Withdraw gives an attempt up if no adapter has it, or may come back with it. Any other goes on to its end.
+// Withdraw gives an attempt up if no adapter has it, or may come back with it. Any other goes on to its end, also one that was
+// cancelled before.
 func (q *Queue) Withdraw(key string, attempt uint32) []Output {
 	it := q.items[key]
 	switch {
@@ -380,6 +389,8 @@ func (q *Queue) Withdraw(key string, attempt uint32) []Output {
 		} else {
 			q.out = append(q.out, InDoubt{Task: it.task})
 		}
+	default:
+		it.cancelled = false
 	}
 	return q.done()
 }

@@ -107,6 +107,8 @@ func (e *env) run(t *testing.T, words []string) string {
 		return show(q.Done(key, attempt))
 	case "cancel": // key= attempt=
 		return show(q.Cancel(key, attempt))
+	case "stale": // key= attempt=
+		return show(q.Stale(key, attempt))
 	case "withdraw":
 		return show(q.Withdraw(key, attempt))
 	case "drop": // partition=

@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/holdfast-run/holdfast/messages/journalv1"
@@ -29,7 +30,7 @@ func (m *machine) sent(c Sent) error {
 
 func (m *machine) lost(c Lost) {
 	f := m.s.byKey(c.Key)
-	if f == nil || !f.inFlight() || f.call.scheduled.GetAttempt() != c.Attempt || f.call.lostBy == c.Process {
+	if f == nil || !f.inFlight() || f.call.scheduled.GetAttempt() != c.Attempt || slices.Contains(f.call.lostBy, c.Process) {
 		return
 	}
 	m.emit(&journalv1.Event{Kind: &journalv1.Event_AttemptLost{AttemptLost: &journalv1.AttemptLost{
@@ -185,7 +186,7 @@ func (s *State) attemptSent(e *journalv1.AttemptSent) {
 
 func (s *State) attemptLost(e *journalv1.AttemptLost) {
 	c := s.mustFrame(e.GetFrame()).call
-	c.lostBy = e.GetProcess()
+	c.lostBy = append(c.lostBy, e.GetProcess())
 	c.suspect = c.suspect || e.GetSuspect()
 	if e.GetSuspect() && e.GetAlone() {
 		c.deaths++

@@ -1,6 +1,7 @@
 package workflow_test
 
 import (
+	"slices"
 	"time"
 
 	"pgregory.net/rapid"
@@ -24,7 +25,7 @@ func (m *model) note(ev *journalv1.Event) {
 		if w.inFlight || w.succeeded || w.settled && !m.undo.inquiries[e.GetFrame()] || e.GetAttempt() != w.Attempt+1 {
 			m.t.Fatalf("%s, after %+v", show(ev), *w)
 		}
-		w.inFlight, w.abandoned, w.late, w.lostBy = true, false, false, ""
+		w.inFlight, w.abandoned, w.late, w.lostBy = true, false, false, nil
 		w.Dispatch = workflow.Dispatch{
 			Frame: e.GetFrame(), Key: e.GetKey(), Attempt: e.GetAttempt(), Activity: e.GetActivity(), Deadline: e.GetDeadline(),
 			MaybeStarted: w.doubt, Suspect: w.quarantined, RunWithin: time.Duration(e.GetRunWithin()), Since: ev.GetAt(),
@@ -45,10 +46,10 @@ func (m *model) note(ev *journalv1.Event) {
 	case ev.GetAttemptLost() != nil:
 		e := ev.GetAttemptLost()
 		w := m.work[m.frames[e.GetFrame()]]
-		if !w.inFlight || w.Attempt != e.GetAttempt() || w.lostBy == e.GetProcess() {
+		if !w.inFlight || w.Attempt != e.GetAttempt() || slices.Contains(w.lostBy, e.GetProcess()) {
 			m.t.Fatalf("%s, after %+v", show(ev), *w)
 		}
-		w.lostBy, w.Suspect = e.GetProcess(), w.Suspect || e.GetSuspect()
+		w.lostBy, w.Suspect = append(w.lostBy, e.GetProcess()), w.Suspect || e.GetSuspect()
 		if e.GetSuspect() && e.GetAlone() {
 			w.Deaths++
 		}

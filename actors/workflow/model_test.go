@@ -58,7 +58,8 @@ type work struct {
 	inFlight, succeeded, doubt bool
 	// settled: an operator did; abandoned: nobody knows what came of the last attempt; late: it succeeded, as came out later.
 	settled, abandoned, late bool
-	ledger, lostBy           string
+	ledger                   string
+	lostBy                   []string
 	quarantined              bool
 }
 

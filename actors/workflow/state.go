@@ -170,8 +170,8 @@ type attempt struct {
 	input     *Value
 	maybe     bool   // an earlier attempt of the visit is in doubt
 	ledger    string // that it was handed to
-	// lostBy is the process that had it last and is gone; suspect and deaths tell what that says of the attempt.
-	lostBy  string
+	// lostBy are the processes that had it and are gone; suspect and deaths tell what that says of the attempt.
+	lostBy  []string
 	suspect bool
 	deaths  int
 	overdue bool // it is to be given up, unless an adapter has got it
