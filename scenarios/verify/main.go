@@ -78,6 +78,7 @@ var rows = []row{
 	{"timers", 5 * time.Minute, timers, timersBars},
 	{"kill", 15 * time.Minute, kill, killBars},
 	{"saga", 15 * time.Minute, saga, sagaBars},
+	{"adapter_kill", 10 * time.Minute, adapterKill, adapterKillBars},
 	{"poison", 5 * time.Minute, poisoned, poisonBars},
 	{"liar", 5 * time.Minute, lied, liarBars},
 	{"restart", 3 * time.Minute, restart, restartBars},
@@ -110,6 +111,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			return runSleeper(ctx, args[1:], stderr)
 		case echoerCommand:
 			return runEchoer(ctx, args[1:], stderr)
+		case frailCommand:
+			return runFrail(ctx, args[1:], stderr)
 		case mortalCommand:
 			return runMortal(ctx, args[1:], stderr)
 		}

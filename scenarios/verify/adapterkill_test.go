@@ -1,0 +1,79 @@
+package main
+
+import (
+	"maps"
+	"testing"
+	"time"
+
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+)
+
+func TestJudgeFrail(t *testing.T) {
+	t.Parallel()
+	start := time.Now()
+	var lines []frailLine
+	write := func(process int, order, step string, whats ...string) {
+		for _, what := range whats {
+			lines = append(lines, frailLine{
+				At: start, Process: process, Order: messages.OrderID(order), Key: order + "/" + step, Step: step, What: what,
+			})
+		}
+	}
+	event := func(order, step, typ string) *orderv1.HistoryEvent {
+		return &orderv1.HistoryEvent{Type: typ, Key: order + "/" + step, Activity: "keeps.charge"}
+	}
+	completed, compensated := &orderv1.HistoryEvent{Type: "order.completed"}, &orderv1.HistoryEvent{Type: "compensation.started"}
+	all := []string{frailBegan, frailApplied, frailEnded}
+	told := map[messages.OrderID][]*orderv1.HistoryEvent{}
+
+	// All is well.
+	write(1, "well", "first", all...)
+	write(1, "well", "second", all...)
+	told["well"] = []*orderv1.HistoryEvent{
+		event("well", "first", "attempt.succeeded"), event("well", "second", "attempt.succeeded"), completed,
+	}
+	// It panicked, and was undone.
+	write(1, "panics", "first", all...)
+	write(1, "panics", "second", all...)
+	write(1, "panics", "first", frailUndone)
+	write(1, "panics", "second", frailUndone)
+	told["panics"] = []*orderv1.HistoryEvent{
+		event("panics", "first", "attempt.succeeded"), event("panics", "second", "attempt.in_doubt"), compensated, completed,
+	}
+	// It was killed while it was executed, and found out about.
+	write(2, "found", "first", frailBegan, frailApplied)
+	write(3, "found", "second", all...)
+	told["found"] = []*orderv1.HistoryEvent{
+		{Type: "attempt.sent", Key: "found/first", MaybeStarted: true},
+		event("found", "first", "attempt.succeeded"),
+		event("found", "second", "attempt.succeeded"), completed,
+	}
+	// It was killed before it wrote anything, while it counted as begun.
+	told["unwritten"] = []*orderv1.HistoryEvent{
+		{Type: "attempt.lost", Key: "unwritten/first", Suspect: true}, event("unwritten", "first", "attempt.in_doubt"), compensated, completed,
+	}
+	// All that must not be.
+	write(3, "twice", "first", append(all, frailApplied)...)
+	write(3, "twice", "second", all...)
+	told["twice"] = []*orderv1.HistoryEvent{event("twice", "first", "attempt.succeeded"), completed}
+	told["never"] = []*orderv1.HistoryEvent{event("never", "first", "attempt.succeeded"), compensated, completed}
+	write(3, "failed", "first", all...)
+	told["failed"] = []*orderv1.HistoryEvent{event("failed", "first", "attempt.failed"), compensated, {Type: "order.faulted"}}
+	write(3, "doubt", "first", all...)
+	write(3, "doubt", "first", frailUndone)
+	told["doubt"] = []*orderv1.HistoryEvent{event("doubt", "first", "attempt.in_doubt"), compensated, completed}
+
+	seen := frailSeen{
+		killed: map[int]time.Time{2: start.Add(time.Millisecond), 3: start.Add(time.Minute), 4: start},
+		hows:   map[messages.OrderID]string{"panics": frailPanics}, told: told, lines: lines,
+	}
+	want := figures{
+		"hits": 1, "applied": 11, "undone": 3, "in_doubt": 3, "in_doubt_unwritten": 1, "recovered": 1, "unreported": 0,
+		"applied_twice": 1, "succeeded_without_effect": 2, "doubt_unexplained": 1, "failed_with_effect": 1, "not_undone": 1,
+		"undone_wrongly": 1, "not_completed": 1,
+	}
+	if got := seen.judge(); !maps.Equal(got, want) {
+		t.Errorf("judged %v, want %v: %v", got, want, seen.wrong)
+	}
+}
