@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -71,8 +72,8 @@ func linkTo(operation string) *link {
 // Close closes the connection.
 func (l *link) Close() { l.client.CloseIdleConnections() }
 
-// ask makes one request. What came of a request without an answer is not known, but asking again under the same key is
-// harmless, so that is a transient failure like any other.
+// ask makes one request. What came of a request without an answer is not known: it is in doubt, with the error of a failed
+// communication, so that definitions ask again, under the same key.
 //
 // A request that is under way is awaited even if the attempt is cancelled, until its deadline: to hang up would not stop
 // the downstream, it would only hide what came of it.
@@ -99,16 +100,16 @@ func (l *link) ask(ctx context.Context, t adapters.Task, in, out any) error {
 		if e, ok := errors.AsType[*url.Error](err); ok {
 			err = e.Err // the rest of it is no news to the operator, and different at every start
 		}
-		return fmt.Errorf("no answer: %w", err)
+		return unknown(fmt.Errorf("no answer: %w", err))
 	}
 	defer func() { _ = resp.Body.Close() }()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
 	if err != nil {
-		return fmt.Errorf("answer broke off: %w", err)
+		return unknown(fmt.Errorf("answer broke off: %w", err))
 	}
 	if resp.StatusCode == http.StatusOK {
 		if err := json.Unmarshal(answer, out); err != nil {
-			return adapters.Permanent(fmt.Errorf("answer is not understood: %w", err))
+			return unknown(fmt.Errorf("answer is not understood: %w", err))
 		}
 		return nil
 	}
@@ -122,4 +123,15 @@ func (l *link) ask(ctx context.Context, t adapters.Task, in, out any) error {
 		return adapters.Transient(p)
 	}
 	return adapters.Permanent(p)
+}
+
+// unknown marks an error after which the work may have been done, unless its request was never sent, or its time was over,
+// which says so already.
+func unknown(err error) error {
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return adapters.InDoubt(adapters.Problem{
+		Type: adapters.ErrorTypeCommunication, Title: "Activity failed", Status: http.StatusServiceUnavailable, Detail: err.Error(),
+	})
 }
