@@ -241,7 +241,9 @@ type Hello struct {
 	// Names its ledger, the memory that survives the process, if it has one; else the same as process.
 	Ledger     string      `protobuf:"bytes,3,opt,name=ledger,proto3" json:"ledger,omitempty"`
 	Activities []*Activity `protobuf:"bytes,4,rep,name=activities,proto3" json:"activities,omitempty"`
-	// Idempotency keys that wait in this process, that it is executing, or that it holds unacknowledged results for.
+	// Idempotency keys that wait in this process, that it is executing, or that it holds unacknowledged results for; and those that
+	// processes before it with the same ledger had begun when they died. Of these it finds out what came of them when it is sent
+	// them, as if they were marked maybe_started.
 	Keys []string `protobuf:"bytes,5,rep,name=keys,proto3" json:"keys,omitempty"`
 	// The version of this protocol that it speaks: 1.
 	Protocol uint32 `protobuf:"varint,6,opt,name=protocol,proto3" json:"protocol,omitempty"`
