@@ -2,6 +2,7 @@ package adapters_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -350,4 +351,33 @@ func TestCreditsAfterAReconnect(t *testing.T) {
 	close(g.release)
 	node.AwaitResults(within(t), 3)
 	node.AwaitCredits(within(t), "work", 5)
+}
+
+// That another process may have started the work may become known only when it is confirmed.
+func TestAConfirmationMayAskToFindOut(t *testing.T) {
+	t.Parallel()
+	node := adaptertest.Start(t, held())
+	a := adapters.New("test")
+	work := func(context.Context, adapters.Task, string) (string, error) { return "executed", nil }
+	adapters.Handle(a, "once", work)
+	adapters.Handle(a, "recovers", work, adapters.Recover(
+		func(_ context.Context, task adapters.Task, _ string) (string, error) {
+			if !task.MaybeStarted {
+				return "", errors.New("not told")
+			}
+			return "recovered", nil
+		}))
+	node.Run(a, config(t))
+	for activity, want := range map[string]struct {
+		outcome adapterv1.Outcome
+		output  string
+	}{"once": {inDoubt, ""}, "recovers": {succeeded, `"recovered"`}} {
+		task := awaiting(node.Task(activity, ""))
+		node.Send(within(t), task)
+		node.AwaitBegun(within(t), task.GetKey(), 1, 1)
+		node.ConfirmMaybe(task.GetKey(), 1)
+		if r := node.Await(within(t), task.GetKey(), 1); r.GetOutcome() != want.outcome || string(r.GetOutput()) != want.output {
+			t.Errorf("%s: %v", activity, r)
+		}
+	}
 }

@@ -165,9 +165,7 @@ func (h *hub) handle(l *link, m *adapterv1.ConnectResponse, now int64) error {
 		l.close()
 	}
 	for _, c := range m.GetConfirmations() {
-		if verdict, work := h.ledger.Confirm(c.GetKey(), c.GetAttempt()); verdict == ledger.Resume {
-			jobOf(work).resume()
-		}
+		h.confirm(c, now)
 	}
 	return nil
 }
@@ -223,6 +221,18 @@ func (h *hub) joined(t *adapterv1.Task, verdict ledger.Verdict, work *ledger.Wor
 		h.report(j)
 	case ledger.Resume:
 		j.resume()
+	default:
+	}
+}
+
+// confirm has an attempt executed that was announced.
+func (h *hub) confirm(c *adapterv1.Confirmation, now int64) {
+	verdict, work, result := h.ledger.Confirm(c.GetKey(), c.GetAttempt(), c.GetMaybeStarted(), now)
+	switch verdict {
+	case ledger.Resume:
+		jobOf(work).resume()
+	case ledger.Send:
+		h.answer(work, jobOf(work).task, result)
 	default:
 	}
 }

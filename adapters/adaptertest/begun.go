@@ -17,11 +17,20 @@ type execution struct {
 
 // Confirm lets an attempt be executed that was reported as about to be.
 func (n *Node) Confirm(key string, attempt uint32) {
+	n.confirmAll(&adapterv1.Confirmation{Key: key, Attempt: attempt})
+}
+
+// ConfirmMaybe does the same, and says that another process may have started the work.
+func (n *Node) ConfirmMaybe(key string, attempt uint32) {
+	n.confirmAll(&adapterv1.Confirmation{Key: key, Attempt: attempt, MaybeStarted: true})
+}
+
+func (n *Node) confirmAll(c *adapterv1.Confirmation) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, s := range n.streams {
-		if s.knows[key] {
-			n.confirm(s, key, attempt)
+		if s.knows[c.GetKey()] {
+			n.confirm(s, c)
 		}
 	}
 }
@@ -90,7 +99,7 @@ func (n *Node) receiveBegun(s *stream, b *adapterv1.Begun) {
 	}
 	n.checkAlone(s, id, t)
 	if !n.holdConfirmations {
-		n.confirm(s, b.GetKey(), b.GetAttempt())
+		n.confirm(s, &adapterv1.Confirmation{Key: b.GetKey(), Attempt: b.GetAttempt()})
 	}
 }
 
@@ -103,10 +112,10 @@ func (n *Node) checkAlone(s *stream, id string, t *adapterv1.Task) {
 	}
 }
 
-func (n *Node) confirm(s *stream, key string, attempt uint32) {
-	e := n.execution(key)
+func (n *Node) confirm(s *stream, c *adapterv1.Confirmation) {
+	e := n.execution(c.GetKey())
 	e.allowed, e.process = true, s.process
-	s.send(&adapterv1.ConnectResponse{Confirmations: []*adapterv1.Confirmation{{Key: key, Attempt: attempt}}})
+	s.send(&adapterv1.ConnectResponse{Confirmations: []*adapterv1.Confirmation{c}})
 }
 
 // checkExecution says whether a result tells of an execution that nobody allowed.

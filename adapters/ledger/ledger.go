@@ -237,15 +237,21 @@ func (l *Ledger) Begin(w *Work) Verdict {
 	return Execute
 }
 
-// Confirm takes a node's word that an announced attempt may be executed: it returns Resume and the work, or Nothing, if it
-// is being executed already, or was not announced.
-func (l *Ledger) Confirm(key string, attempt uint32) (Verdict, *Work) {
+// Confirm takes a node's word that an announced attempt may be executed, or found out about, if another process may have
+// started the work. It returns Resume and the work; Send, the work and a result, if it is in doubt now; or Nothing, if it is
+// being executed already, or was not announced.
+func (l *Ledger) Confirm(key string, attempt uint32, maybe bool, now int64) (Verdict, *Work, *adapterv1.Result) {
 	w := l.works[key]
 	if w == nil || w.attempt != attempt || w.due() != Announce {
-		return Nothing, nil
+		return Nothing, nil, nil
 	}
 	w.await = false
-	return w.due(), w
+	if w.state == waiting && maybe {
+		if w.maybe = true; w.ability == None {
+			return Send, w, l.doubt(w, now)
+		}
+	}
+	return w.due(), w, nil
 }
 
 // Unconfirmed calls f for all work that was announced and not confirmed yet.

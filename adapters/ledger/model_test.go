@@ -155,13 +155,21 @@ func (w *work) due() ledger.Verdict {
 func (m *model) confirm(t *rapid.T) {
 	key, w := m.pick(t)
 	attempt := rapid.Uint32Range(1, 4).Draw(t, "attempt")
-	verdict, handle := m.l.Confirm(key, attempt)
+	maybe := rapid.Bool().Draw(t, "maybe")
+	verdict, handle, r := m.l.Confirm(key, attempt, maybe, m.now)
 	if !w.open || attempt != w.attempt || w.due() != ledger.Announce {
 		m.expect(t, verdict, ledger.Nothing)
 		return
 	}
 	if w.await = false; handle != w.handle {
 		t.Fatalf("%s has two works", key)
+	}
+	if !w.begun && maybe {
+		if w.maybe = true; w.can == ledger.None {
+			m.expect(t, verdict, ledger.Send)
+			m.answered(t, key, w, r, adapterv1.Outcome_OUTCOME_IN_DOUBT)
+			return
+		}
 	}
 	m.expect(t, verdict, w.due())
 }

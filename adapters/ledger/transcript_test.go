@@ -83,8 +83,8 @@ func command(t *testing.T, l *ledger.Ledger, works map[string]*ledger.Work, word
 		}
 		return fmt.Sprintf("send on %d%s", works[key].Stream(), show(r))
 	case "confirm":
-		verdict, _ := l.Confirm(key, uint32(number("attempt")))
-		return verdicts[verdict]
+		verdict, _, r := l.Confirm(key, uint32(number("attempt")), flagged, *now)
+		return verdicts[verdict] + show(r)
 	case "unconfirmed":
 		var out []string
 		l.Unconfirmed(func(w *ledger.Work) { out = append(out, fmt.Sprintf("attempt %d on %d", w.Attempt(), w.Stream())) })
