@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"path"
 	"strconv"
 	"sync"
 
@@ -20,8 +21,8 @@ import (
 //
 //	POST /faults?point=order&name=A-1&do=panic&times=3
 //
-// The points are order, partition, dispatcher, journal and fsync; without a name it is whichever comes first. What it does
-// is panic or hang. GET tells how often each fault has happened.
+// The points are order, partition, dispatcher, journal and fsync; without a name it is whichever comes first. The name of an
+// fsync is what the name of its file ends with: .log holds up commits. What a fault does is panic or hang. GET tells how often each fault has happened.
 type faults struct {
 	mu    sync.Mutex
 	armed []*fault
@@ -82,7 +83,7 @@ func faultyJournal(c *pebble.Config) {
 	}
 	c.FS = errorfs.Wrap(vfs.Default, errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData || op.Kind == errorfs.OpFileSyncTo {
-			injected.hit("fsync", op.Path)
+			injected.hit("fsync", path.Ext(op.Path))
 		}
 		return nil
 	}))

@@ -27,7 +27,7 @@ var hangs = []hang{
 		regexp.MustCompile(`no answer within|deadline exceeded`), false,
 	},
 	{
-		"fsync", func(ctx context.Context, x *faulty) error { return x.arm(ctx, "fsync", "", "hang", 1) },
+		"fsync", func(ctx context.Context, x *faulty) error { return x.arm(ctx, "fsync", ".log", "hang", 1) },
 		regexp.MustCompile(`stuck: journal has not turned`), true,
 	},
 	{
