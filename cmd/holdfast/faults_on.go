@@ -22,7 +22,8 @@ import (
 //	POST /faults?point=order&name=A-1&do=panic&times=3
 //
 // The points are order, partition, dispatcher, journal and fsync; without a name it is whichever comes first. The name of an
-// fsync is what the name of its file ends with: .log holds up commits. What a fault does is panic or hang. GET tells how often each fault has happened.
+// fsync is what the name of its file ends with: .log holds up commits. What a fault does is panic or hang. GET tells how often
+// each fault has happened.
 type faults struct {
 	mu    sync.Mutex
 	armed []*fault
