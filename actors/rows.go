@@ -27,7 +27,8 @@ func (i *instance) rows(p *pending) {
 	}
 	if o := i.open; o == nil || o.GetDue() != openDue(s, status) ||
 		o.GetQueued() == s.QueuedSince().IsZero() || o.GetHeld() != s.HoldsKey() || o.GetSuspended() != isHalted(s) ||
-		o.GetTelling() != s.Untold() || o.GetParked() != s.Parked() || !slices.EqualFunc(o.GetOverflow(), s.Overflowed(), isOverflow) {
+		o.GetTelling() != s.Untold() || o.GetSuspending() != isHalting(s) ||
+		o.GetParked() != s.Parked() || !slices.EqualFunc(o.GetOverflow(), s.Overflowed(), isOverflow) {
 		p.open = openRow(s, status)
 	}
 }
@@ -47,7 +48,7 @@ func openDue(s *workflow.State, status orderv1.Status) int64 {
 func openRow(s *workflow.State, status orderv1.Status) *journalv1.OpenRow {
 	row := &journalv1.OpenRow{
 		Id: string(s.ID()), Due: openDue(s, status), Queued: !s.QueuedSince().IsZero(), Turn: s.Turn(), Held: s.HoldsKey(),
-		Suspended: isHalted(s), Parked: s.Parked(), Telling: s.Untold(),
+		Suspended: isHalted(s), Suspending: isHalting(s), Parked: s.Parked(), Telling: s.Untold(),
 	}
 	if !s.Ended() || s.HoldsKey() {
 		row.OrderKey = s.Key()
@@ -68,6 +69,9 @@ func isOverflow(o *journalv1.Overflow, d workflow.Dispatch) bool {
 
 // isHalted tells whether an open order has nothing to do until an operator resumes it.
 func isHalted(s *workflow.State) bool { return s.Suspended() && !s.InFlight() }
+
+// isHalting tells whether an order is suspended, while something of it is still under way.
+func isHalting(s *workflow.State) bool { return s.Suspended() && s.InFlight() }
 
 // orderRow is the row of an order that has the status.
 func orderRow(s *workflow.State, status orderv1.Status, p messages.Partition) *journalv1.OrderRow {

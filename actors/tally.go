@@ -102,7 +102,7 @@ func (e *Engine) countOpen(row *journalv1.OpenRow, n int64) {
 
 // countWaiting counts an order that waits for an operator, and the tasks of one that are on disk, or no longer so.
 func (e *Engine) countWaiting(row *journalv1.OpenRow, n int64) {
-	if row.GetSuspended() {
+	if row.GetSuspended() || row.GetSuspending() {
 		e.metrics.suspended.Add(n)
 	}
 	for _, o := range row.GetOverflow() {

@@ -164,6 +164,8 @@ func TestCountsOfFallout(t *testing.T) {
 				n.expect("doubt", faulted)
 				n.mustOperate("wait", workflow.Suspend{})
 				n.mustOperate("wait2", workflow.Suspend{})
+				n.mustSubmit(order{id: "away", def: n.deploy("away", "do: [{a: {call: nobody.there}}]")})
+				n.mustOperate("away", workflow.Suspend{}) // while its task is under way
 				want := func(f, d, s int64) {
 					t.Helper()
 					n.checkCounts()
@@ -172,11 +174,13 @@ func TestCountsOfFallout(t *testing.T) {
 						t.Errorf("the status is %+v, %v, want %d faulted, %d in doubt, %d suspended", got, err, f, d, s)
 					}
 				}
-				want(3, 2, 2)
+				want(3, 2, 3)
 				w.leave()
 				n = again(n)
 				w = n.worker(doubt)
 				n.sleep(time.Second)
+				want(3, 2, 3)
+				n.mustOperate("away", workflow.Resume{})
 				want(3, 2, 2)
 				n.mustOperate("wait", workflow.Resume{})
 				n.mustOperate("bad", workflow.Cancel{})

@@ -67,7 +67,7 @@ func newAdapterList(a *app) *cobra.Command {
 func (a *app) printActivities(activities []*adminv1.ActivityStatus) error {
 	var t *table
 	if a.output == outputTable {
-		t = a.newTable(whole("ACTIVITY"), cut("ADAPTERS"), cut("WAITING"), cut("ON DISK"), cut("IN FLIGHT"), spare("OLDEST"), spare("PER SECOND"),
+		t = a.newTable(whole("ACTIVITY"), cut("ADAPTERS"), cut("WAITING"), cut("ON DISK"), cut("IN FLIGHT"), extra("OLDEST"), extra("PER SECOND"),
 			wrap("LIMIT"), wrap("TROUBLE"))
 	}
 	for _, s := range activities {

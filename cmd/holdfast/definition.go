@@ -284,7 +284,7 @@ func (a *app) listDefinitions(ctx context.Context, namespace string) error {
 	return a.call(ctx, a.dial, func(ctx context.Context, c *api) error {
 		var t *table
 		if a.output == outputTable {
-			t = a.newTable(whole("DEFINITION"), spare("TITLE"), cut("DEPLOYED AT"), cut("RETIRED AT"), wrap("ACTIVITIES"))
+			t = a.newTable(whole("DEFINITION"), spare("TITLE"), cut("DEPLOYED AT"), spare("RETIRED AT"), wrap("ACTIVITIES"))
 		}
 		request := &definitionv1.ListRequest{Namespace: namespace, PageSize: maxListPage}
 		for {

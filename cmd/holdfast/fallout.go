@@ -73,7 +73,7 @@ func (a *app) printFallout(answer *adminv1.ListFalloutResponse) error {
 	var t *table
 	if a.output == outputTable {
 		t = a.newTable(whole("ORDERS"), cut("DEFINITION"), cut("TASK"), spare("ERROR TYPE"), cut("ERROR"), cut("DETAIL"), spare("OLDEST"),
-			spare("NEWEST"), spare("EXAMPLE"))
+			spare("NEWEST"), extra("EXAMPLE"))
 	}
 	left := answer.GetOrders()
 	for _, g := range answer.GetGroups() {

@@ -61,7 +61,7 @@ func newKeyShow(a *app) *cobra.Command {
 func (a *app) printKey(answer *adminv1.ShowKeyResponse, now time.Time) error {
 	var t *table
 	if a.output == outputTable {
-		t = a.newTable(whole("POSITION"), whole("ID"), wrap("STATUS"), cut("DEFINITION"), spare("AGE"))
+		t = a.newTable(whole("POSITION"), whole("ID"), wrap("STATUS"), cut("DEFINITION"), extra("AGE"))
 	}
 	last := int64(0)
 	for _, o := range answer.GetOrders() {

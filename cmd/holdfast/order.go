@@ -325,7 +325,7 @@ func (a *app) listOrders(cmd *cobra.Command, request *orderv1.ListRequest, limit
 	return a.call(cmd.Context(), a.dial, func(ctx context.Context, c *api) error {
 		var t *table
 		if a.output == outputTable {
-			t = a.newTable(whole("ID"), cut("DEFINITION"), whole("STATUS"), spare("KEY"), cut("ACCEPTED AT"), spare("ENDED AT"))
+			t = a.newTable(whole("ID"), cut("DEFINITION"), whole("STATUS"), extra("KEY"), cut("ACCEPTED AT"), spare("ENDED AT"))
 		}
 		for listed := 0; ; {
 			request.PageSize = maxListPage

@@ -245,6 +245,17 @@ func TestOrderWatchGoesOnWhereItWas(t *testing.T) {
 	}
 	f.watched(nil)
 	f.run("order", "watch", orderID).want(t, 3, eventsText, "")
+	f.width = 80 // of a terminal
+	f.environ = append(f.environ, "NO_COLOR=1")
+	f.run("order", "watch", orderID).want(t, 3, ""+
+		"VERSION  AT        TYPE                  TASK           ATTEMPT  DETAIL\n"+
+		"1        03:04:05  order.accepted                                {\"sim\":1}\n"+
+		"2        03:04:06  attempt.scheduled     /do/0/activa…  2        hss.create\n"+
+		"                                                                 due\n"+
+		"                                                                 2026-01-02T03\n"+
+		"                                                                 :04:14.678Z\n"+
+		"3        03:04:07  order.faulted                                 Refused (409)\n"+
+		"                                                                 why\n", "")
 }
 
 func TestOrderWatchTellsTheEndByItsStatus(t *testing.T) {

@@ -28,6 +28,8 @@ const (
 	shortens
 	// goes: it shortens, and is left out at last, the one furthest to the right first.
 	goes
+	// staysOrGoes: it is told whole or not at all.
+	staysOrGoes
 	// wraps: its cells go on in further lines.
 	wraps
 )
@@ -35,6 +37,7 @@ const (
 func whole(name string) column { return column{name, stays} }
 func cut(name string) column   { return column{name, shortens} }
 func spare(name string) column { return column{name, goes} }
+func extra(name string) column { return column{name, staysOrGoes} }
 func wrap(name string) column  { return column{name, wraps} }
 
 // table prints rows in columns, no wider than the terminal if there is one. Cells are cleaned.
@@ -46,6 +49,7 @@ type table struct {
 	columns []column
 	header  bool
 	rows    [][]string // held
+	spans   []span     // of a table whose rows are printed as they come; else nil: they follow from the rows
 	left    []string   // the columns that were left out
 	err     error
 }
@@ -56,7 +60,7 @@ const (
 	// gap is the space between columns.
 	gap = 2
 	// narrow is the least width of a column that is shortened, unless its cells are shorter; of times it is narrowTime.
-	narrow     = 10
+	narrow     = 12
 	narrowTime = len("15:04:05")
 )
 
@@ -84,7 +88,7 @@ func (t *table) row(cells ...string) {
 	for i, cell := range cells {
 		cells[i] = clean(cell)
 	}
-	if t.rows = append(t.rows, cells); len(t.rows) >= maxRows {
+	if t.rows = append(t.rows, cells); len(t.rows) >= maxRows || t.spans != nil {
 		t.flush()
 	}
 }
@@ -100,6 +104,13 @@ func (t *table) flush() {
 		t.err = err
 	}
 	t.rows, t.header = t.rows[:0], false
+}
+
+// follow has rows printed as they come, in columns that are usually as wide as this. Those that are times are 24 wide.
+func (t *table) follow(widths ...int) {
+	for i, w := range widths {
+		t.spans = append(t.spans, t.spanOf(i, w, w == len(timeLayout)))
+	}
 }
 
 // end prints what is left. It returns what went wrong since the beginning.
@@ -118,17 +129,17 @@ func (t *table) end() error {
 
 // fitted returns the widths of the columns; -1: it is left out.
 func (t *table) fitted() []int {
-	spans := make([]span, len(t.columns))
-	for i := range spans {
-		spans[i] = t.span(i)
+	spans := slices.Clone(t.spans)
+	for i := len(spans); i < len(t.columns); i++ {
+		spans = append(spans, t.span(i))
 	}
 	if t.width == 0 {
 		return capped(spans, math.MaxInt)
 	}
 	for i := len(spans) - 1; i >= 0 && total(capped(spans, 0)) > t.width; i-- {
-		if t.columns[i].fit == goes {
+		if fit := t.columns[i].fit; fit == goes || fit == staysOrGoes {
 			spans[i] = span{natural: -1, least: -1}
-			if !slices.Contains(t.left, t.columns[i].name) {
+			if !slices.Contains(t.left, t.columns[i].name) && !t.isEmpty(i) {
 				t.left = append(t.left, t.columns[i].name)
 			}
 		}
@@ -137,20 +148,36 @@ func (t *table) fitted() []int {
 	return capped(spans, limit)
 }
 
+// isEmpty tells whether nothing is told in a column.
+func (t *table) isEmpty(i int) bool {
+	for j, cells := range t.rows {
+		if cells[i] != "" && (j > 0 || !t.header) {
+			return false
+		}
+	}
+	return true
+}
+
 // span is how wide a column would be, and may be at least.
 type span struct {
 	natural, least int
 	times          bool // it has nothing else
 }
 
+// span is that of a column by its rows.
 func (t *table) span(i int) span {
-	s := span{times: true}
+	natural, times := 0, true
 	for j, cells := range t.rows {
-		s.natural = max(s.natural, columnsOf(cells[i]))
-		s.times = s.times && (j == 0 && t.header || cells[i] == "" || isTime(cells[i]))
+		natural = max(natural, columnsOf(cells[i]))
+		times = times && (j == 0 && t.header || cells[i] == "" || isTime(cells[i]))
 	}
+	return t.spanOf(i, natural, times)
+}
+
+func (t *table) spanOf(i, natural int, times bool) span {
+	s := span{natural: natural, times: times}
 	switch name := columnsOf(t.columns[i].name); {
-	case t.columns[i].fit == stays:
+	case t.columns[i].fit == stays, t.columns[i].fit == staysOrGoes:
 		s.least = s.natural
 	case s.times:
 		s.least = min(s.natural, max(narrowTime, name))
@@ -220,7 +247,7 @@ func (t *table) take(i int, cell string, most int) (text, rest string) {
 	if space := strings.LastIndexByte(cell[:end], ' '); space > 0 && cell[end] != ' ' {
 		end = space
 	}
-	return cell[:end], strings.TrimLeft(cell[end:], " ")
+	return strings.TrimRight(cell[:end], " "), strings.TrimLeft(cell[end:], " ")
 }
 
 // coloured adds the colour that a cell has.

@@ -97,7 +97,7 @@ func TestTableColours(t *testing.T) {
 func TestTableWidths(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {
-		width := rapid.IntRange(40, 200).Draw(r, "width")
+		width := rapid.IntRange(50, 200).Draw(r, "width")
 		cell := rapid.OneOf(rapid.StringN(0, 40, -1), rapid.Just("2026-01-02T03:04:05.678Z"), rapid.StringMatching(`[a-z ]{0,300}`))
 		var last []string
 		stdout, _, err := tabled(width, []string{"NO_COLOR=1"}, func(a *app) *table {

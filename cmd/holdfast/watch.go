@@ -32,14 +32,7 @@ func newOrderWatch(a *app) *cobra.Command {
 			ctx, cancel := a.boundWait(cmd.Context())
 			defer cancel()
 			order, err := c.follow(ctx, following{
-				id: args[0], from: from, reconnect: a.client.reconnect, failed: a.tellRetry,
-				each: func(ev *orderv1.HistoryEvent) error {
-					if a.output == outputJSON {
-						return a.printEvent(ev)
-					}
-					_, err := fmt.Fprintln(a.stdout, eventLine(ev))
-					return err //nolint:wrapcheck // it names the output
-				},
+				id: args[0], from: from, reconnect: a.client.reconnect, failed: a.tellRetry, each: a.eventPrinter(),
 			})
 			if err != nil {
 				return a.adviseOnWatch(ctx, c, args[0], err)
@@ -50,6 +43,27 @@ func newOrderWatch(a *app) *cobra.Command {
 	cmd.Flags().Uint64Var(&from, "from", 1, "the first `version` to print")
 	a.reconnectFlag(cmd)
 	return cmd
+}
+
+// eventPrinter prints events as they come: on a terminal in columns that fit it, else a line for each.
+func (a *app) eventPrinter() func(*orderv1.HistoryEvent) error {
+	if a.output == outputJSON {
+		return a.printEvent
+	}
+	if a.terminal(a.stdout) == 0 {
+		return func(ev *orderv1.HistoryEvent) error {
+			_, err := fmt.Fprintln(a.stdout, eventLine(ev))
+			return err //nolint:wrapcheck // it names the output
+		}
+	}
+	t := a.newEventTable()
+	t.follow(7, len(timeLayout), 20, 25, 7, a.terminal(a.stdout))
+	return func(ev *orderv1.HistoryEvent) error {
+		if err := a.printEvents(t, []*orderv1.HistoryEvent{ev}); err != nil {
+			return err
+		}
+		return t.err
+	}
 }
 
 // reconnectFlag is for commands that wait for the end of an order.

@@ -2454,7 +2454,7 @@ type StatusResponse struct {
 	InFlight int64 `protobuf:"varint,10,opt,name=in_flight,json=inFlight,proto3" json:"in_flight,omitempty"`
 	Overflow int64 `protobuf:"varint,11,opt,name=overflow,proto3" json:"overflow,omitempty"`
 	// What waits for people. Orders that have faulted, those of them of which nobody knows whether an attempt was executed,
-	// and orders that are suspended and have nothing under way.
+	// and orders that are suspended.
 	Faulted   int64 `protobuf:"varint,12,opt,name=faulted,proto3" json:"faulted,omitempty"`
 	InDoubt   int64 `protobuf:"varint,13,opt,name=in_doubt,json=inDoubt,proto3" json:"in_doubt,omitempty"`
 	Suspended int64 `protobuf:"varint,14,opt,name=suspended,proto3" json:"suspended,omitempty"`

@@ -3695,7 +3695,9 @@ type OpenRow struct {
 	// An operator suspended it, and nothing of it is under way.
 	Suspended bool `protobuf:"varint,9,opt,name=suspended,proto3" json:"suspended,omitempty"`
 	// It has ended, and its parent may not know.
-	Telling       bool `protobuf:"varint,10,opt,name=telling,proto3" json:"telling,omitempty"`
+	Telling bool `protobuf:"varint,10,opt,name=telling,proto3" json:"telling,omitempty"`
+	// An operator suspended it, and something of it is still under way.
+	Suspending    bool `protobuf:"varint,11,opt,name=suspending,proto3" json:"suspending,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3796,6 +3798,13 @@ func (x *OpenRow) GetSuspended() bool {
 func (x *OpenRow) GetTelling() bool {
 	if x != nil {
 		return x.Telling
+	}
+	return false
+}
+
+func (x *OpenRow) GetSuspending() bool {
+	if x != nil {
+		return x.Suspending
 	}
 	return false
 }
@@ -4535,7 +4544,7 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"faultTitle\x12\x16\n" +
 	"\x06parent\x18\x0e \x01(\tR\x06parent\x12!\n" +
 	"\ffault_detail\x18\x0f \x01(\tR\vfaultDetail\x12\x19\n" +
-	"\bin_doubt\x18\x10 \x01(\bR\ainDoubt\"\x93\x02\n" +
+	"\bin_doubt\x18\x10 \x01(\bR\ainDoubt\"\xb3\x02\n" +
 	"\aOpenRow\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
 	"\x03due\x18\x02 \x01(\x03R\x03due\x12\x1b\n" +
@@ -4547,7 +4556,10 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\x04turn\x18\b \x01(\fR\x04turn\x12\x1c\n" +
 	"\tsuspended\x18\t \x01(\bR\tsuspended\x12\x18\n" +
 	"\atelling\x18\n" +
-	" \x01(\bR\atelling\"~\n" +
+	" \x01(\bR\atelling\x12\x1e\n" +
+	"\n" +
+	"suspending\x18\v \x01(\bR\n" +
+	"suspending\"~\n" +
 	"\bOverflow\x12\x1a\n" +
 	"\bactivity\x18\x01 \x01(\tR\bactivity\x12\x1a\n" +
 	"\bpriority\x18\x02 \x01(\x05R\bpriority\x12\x0e\n" +
