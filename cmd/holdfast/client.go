@@ -91,9 +91,6 @@ func (a *app) dial() (*api, error) { return a.dialAt("--server", defaultPort, a.
 func (a *app) dialAdmin() (*api, error) { return a.dialAt("--admin", defaultAdminPort, a.client.admin) }
 
 func (a *app) dialAt(flag, port string, servers ...string) (*api, error) {
-	if a.client.timeout < 0 {
-		return nil, usagef("--timeout %v is negative", a.client.timeout)
-	}
 	a.client.asked, a.client.flag = servers, flag
 	var addresses []resolver.Address
 	for _, server := range servers {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/knadh/koanf/parsers/yaml"
 	"github.com/knadh/koanf/providers/env/v2"
@@ -87,6 +88,11 @@ func (a *app) configure(cmd *cobra.Command) error {
 			if err := setFlag(cmd.Flags(), f, a.config.Get(key)); err != nil {
 				errs = append(errs, fmt.Errorf("%s: %s: %w", a.configFile, key, err))
 			}
+		}
+	})
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if d, err := time.ParseDuration(f.Value.String()); f.Value.Type() == "duration" && err == nil && d < 0 {
+			errs = append(errs, fmt.Errorf("--%s %v is negative", f.Name, d))
 		}
 	})
 	if a.output != outputTable && a.output != outputJSON {
