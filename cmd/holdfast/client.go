@@ -58,7 +58,7 @@ func (a *app) clientFlags(cmd *cobra.Command) {
 	flags.StringSliceVar(&a.client.servers, "server", []string{defaultServer},
 		"`address` of a node, host:port; several: any that answers is asked")
 	flags.DurationVar(&a.client.timeout, "timeout", 0,
-		"give up after this `time` (0: 30s for a call, no limit for the end of an order)")
+		"give up after this time (0: 30s for a call, no limit for the end of an order)")
 	setting(flags, "server", "timeout")
 }
 
@@ -66,7 +66,7 @@ func (a *app) clientFlags(cmd *cobra.Command) {
 func (a *app) adminFlags(cmd *cobra.Command) {
 	flags := cmd.PersistentFlags()
 	a.adminFlag(cmd)
-	flags.DurationVar(&a.client.timeout, "timeout", 0, "give up after this `time` (0: 30s for a call, no limit for many orders)")
+	flags.DurationVar(&a.client.timeout, "timeout", 0, "give up after this time (0: 30s for a call, no limit for many orders)")
 	setting(flags, "timeout")
 }
 

@@ -52,9 +52,9 @@ func newDev(a *app) *cobra.Command {
 	flags.StringVar(&c.Listen, "listen", defaultServer, "`address` of the node's API")
 	flags.StringVar(&c.Admin, "admin-listen", defaultAdmin, "`address` of the node's administration")
 	flags.StringArrayVar(&c.Adapters, "adapter", nil, "an adapter, `NAME=COMMAND`, with quotes as for a shell; may be repeated")
-	flags.DurationVar(&c.Grace, "child-grace", 35*time.Second, "how `long` a child may take to stop before it is killed")
-	flags.DurationVar(&c.LiveEvery, "live-every", time.Second, "how `often` the node's liveness is asked")
-	flags.DurationVar(&c.LiveTimeout, "live-timeout", 2*time.Second, "how `long` an answer may take")
+	flags.DurationVar(&c.Grace, "child-grace", 35*time.Second, "how long a child may take to stop before it is killed")
+	flags.DurationVar(&c.LiveEvery, "live-every", time.Second, "how often the node's liveness is asked")
+	flags.DurationVar(&c.LiveTimeout, "live-timeout", 2*time.Second, "how long an answer may take")
 	flags.IntVar(&c.LiveFailures, "live-failures", 3, "after how many failures in a row the node is killed")
 	setting(flags, "data", "listen", "admin-listen", "child-grace", "live-every", "live-timeout", "live-failures")
 	return cmd

@@ -68,7 +68,7 @@ func (a *app) eventPrinter() func(*orderv1.HistoryEvent) error {
 
 // reconnectFlag is for commands that wait for the end of an order.
 func (a *app) reconnectFlag(cmd *cobra.Command) {
-	cmd.Flags().DurationVar(&a.client.reconnect, "reconnect", time.Minute, "how `long` to go on while no node answers")
+	cmd.Flags().DurationVar(&a.client.reconnect, "reconnect", time.Minute, "how long to go on while no node answers")
 	setting(cmd.Flags(), "reconnect")
 }
 
