@@ -233,6 +233,14 @@ func (s *State) abandon(key string, a abandoned) {
 	s.abandoned[key] = a
 }
 
+// settle notes that it does not matter any more what came of an attempt that was given up. Should it be told, that is journaled.
+func (s *State) settle(key string) {
+	if a, ok := s.abandoned[key]; ok {
+		a.settled = true
+		s.abandoned[key] = a
+	}
+}
+
 // lateResult settles an attempt that was given up: if it was not done after all, the next one needs no doubts; if it
 // succeeded, and nothing has come of its task yet, there need not be another.
 func (s *State) lateResult(e *journalv1.LateResult) {

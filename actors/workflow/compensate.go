@@ -109,7 +109,15 @@ func (s *State) settleDeed(key string, done bool, output *Value) {
 	case under:
 		d.void = true
 	default:
-		s.undid(key)
+		s.notDone(d)
+	}
+}
+
+// notDone notes that work was not done. Should it come to light as done all the same, it is to be undone.
+func (s *State) notDone(d *deed) {
+	s.undid(d.key)
+	if v := s.visitOf(d); v != nil {
+		v.failed = &deed{task: d.task, key: d.key, in: d.in, input: d.input, visit: d.visit}
 	}
 }
 
@@ -220,9 +228,16 @@ func (s *State) compensationStarted(e *journalv1.CompensationStarted) {
 
 func (s *State) compensationEnded(e *journalv1.CompensationEnded) {
 	f := s.mustFrame(e.GetFrame())
-	s.undid(e.GetKey())
-	if v := s.visits[e.GetTask()]; v != nil && !f.undo.of.void && !f.undo.of.doubt && s.keyOf(e.GetTask(), v.count) == e.GetKey() {
-		v.over = true // to do it again is other work
+	d := f.undo.of
+	if d.void && !d.partly {
+		delete(s.abandoned, d.key)
+		s.notDone(d)
+	} else {
+		s.settle(d.key)
+		s.undid(d.key)
+		if v := s.visitOf(d); v != nil {
+			v.over = true // to do it again is other work
+		}
 	}
 	if f.undo.stop != nil {
 		f.stop = f.undo.stop
@@ -320,7 +335,13 @@ func (s *State) settleUndo(e *journalv1.OrderReopened) {
 		return
 	}
 	d := f.undo.of
-	d.void = d.void || e.GetNotDone()
+	if e.GetNotDone() {
+		d.void = true
+		s.settle(d.key)
+		if v := s.visitOf(d); v != nil && !d.partly {
+			v.doubt, v.ledger = false, ""
+		}
+	}
 	if f.undo.entered || d.void || !d.asks {
 		d.doubt, d.asks = false, false
 	}

@@ -1,6 +1,8 @@
 package workflow_test
 
 import (
+	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -32,7 +34,7 @@ func (m *model) note(ev *journalv1.Event) {
 		}
 		if m.undo.inquiries[e.GetFrame()] {
 			w.MaybeStarted, w.Suspect = true, false
-		} else if w.doubt {
+		} else if w.at = e.GetFrame(); w.doubt {
 			w.Ledger = w.ledger
 		}
 		m.frames[e.GetFrame()] = e.GetKey()
@@ -73,7 +75,7 @@ func (m *model) note(ev *journalv1.Event) {
 		case journalv1.Outcome_OUTCOME_FAILED:
 			w.doubt = false
 		case journalv1.Outcome_OUTCOME_IN_DOUBT:
-			w.doubt, w.abandoned = true, true
+			w.doubt, w.abandoned, w.idle = true, true, false
 		default:
 		}
 	case ev.GetLateResult() != nil:
@@ -97,6 +99,22 @@ func (m *model) inFlight() map[string]workflow.Dispatch {
 		}
 	}
 	return out
+}
+
+// checkDoubts compares what the state says of attempts in doubt with the model.
+func (m *model) checkDoubts() {
+	var want, is []string
+	for _, key := range slices.Sorted(maps.Keys(m.work)) {
+		if w := m.work[key]; w.abandoned && !w.idle {
+			want = append(want, fmt.Sprint(key, " ", w.Attempt))
+		}
+	}
+	for _, d := range m.live.InDoubt() {
+		is = append(is, fmt.Sprint(d.Key, " ", d.Attempt))
+	}
+	if !slices.Equal(is, want) {
+		m.t.Fatalf("in doubt are %v, not %v", is, want)
+	}
 }
 
 // attempt is the one under way, or the one before.

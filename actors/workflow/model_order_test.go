@@ -123,8 +123,9 @@ func (m *model) settle(e *journalv1.OrderReopened) {
 				m.t.Fatalf("%s is in doubt, but its input was changed", key)
 			}
 			w.settled = true
+			w.idle = w.idle || e.Input != nil || e.Output != nil
 		case e.GetNotDone():
-			w.doubt, w.ledger = false, ""
+			w.doubt, w.ledger, w.abandoned = false, "", false
 		}
 	}
 }

@@ -57,10 +57,13 @@ type work struct {
 
 	inFlight, succeeded, doubt bool
 	// settled: an operator did; abandoned: nobody knows what came of the last attempt; late: it succeeded, as came out later.
-	settled, abandoned, late bool
-	ledger                   string
-	lostBy                   []string
-	quarantined              bool
+	// idle: an operator has settled that, or it was undone.
+	settled, abandoned, late, idle bool
+	ledger                         string
+	lostBy                         []string
+	quarantined                    bool
+	// at is the frame of the last attempt that was no inquiry.
+	at uint32
 }
 
 func newModel(t *rapid.T) *model {
@@ -316,6 +319,7 @@ func (m *model) check() {
 		}
 	}
 	m.checkOverflow()
+	m.checkDoubts()
 	m.checkUndo()
 	if len(want) > 0 {
 		m.t.Fatalf("in flight, but not outstanding: %v", want)

@@ -42,7 +42,8 @@ type entered struct {
 type deed struct {
 	workflow.Compensable
 
-	frame uint32
+	frame  uint32
+	partly bool // its undoing was interrupted
 }
 
 // childWork is what the model knows of a child.
@@ -67,7 +68,7 @@ func (m *model) did(frame uint32, key string, doubt bool) {
 	if m.undoable(frame) {
 		m.undid(key)
 		ref := m.undo.tasks[frame].task.Ref
-		m.undo.done = append(m.undo.done, deed{workflow.Compensable{Task: ref, Key: key, InDoubt: doubt}, frame})
+		m.undo.done = append(m.undo.done, deed{workflow.Compensable{Task: ref, Key: key, InDoubt: doubt}, frame, false})
 	}
 }
 
@@ -118,7 +119,7 @@ func (m *model) noteUndo(ev *journalv1.Event) {
 		key := e.LateResult.GetKey()
 		m.settleDeed(key, e.LateResult.GetOutcome() == journalv1.Outcome_OUTCOME_SUCCEEDED)
 		if w := m.work[key]; !w.abandoned && m.deed(key) == nil && (!m.ended() || m.phase.end == orderv1.Status_STATUS_FAULTED) {
-			m.cameToLight(w.Frame, key)
+			m.cameToLight(w.at, key)
 		}
 	case *journalv1.Event_CompensationStarted:
 		m.undoStarted(e.CompensationStarted)
@@ -126,8 +127,12 @@ func (m *model) noteUndo(ev *journalv1.Event) {
 		if u.under != e.CompensationEnded.GetKey() {
 			m.t.Fatalf("%s, but %q is being undone", show(ev), u.under)
 		}
-		if w := m.work[u.under]; w != nil && !u.void && !m.deed(u.under).InDoubt {
-			w.settled = true
+		if w := m.work[u.under]; w != nil {
+			if w.idle = true; u.void && !m.deed(u.under).partly {
+				w.abandoned = false
+			} else {
+				w.settled = true
+			}
 		}
 		m.undid(u.under)
 		u.under = ""
@@ -194,7 +199,8 @@ func (m *model) cameToLight(frame uint32, key string) {
 // interrupted: what was being undone is left as it is.
 func (m *model) interrupted() {
 	if m.undo.begun {
-		m.deed(m.undo.under).InDoubt = true
+		d := m.deed(m.undo.under)
+		d.InDoubt, d.partly = true, true
 	}
 	m.undo.under = ""
 }
@@ -207,6 +213,11 @@ func (m *model) reopened(e *journalv1.OrderReopened) {
 		u.compensates && e.GetHow() != journalv1.Reopening_REOPENING_RESTART
 	if e.GetHow() == journalv1.Reopening_REOPENING_RETRY && u.under != "" && m.deed(u.under).InDoubt && e.GetNotDone() {
 		u.void = true
+		if w := m.work[u.under]; w != nil {
+			if w.idle = true; !m.deed(u.under).partly {
+				w.doubt, w.ledger = false, ""
+			}
+		}
 	}
 	skip := e.GetHow() == journalv1.Reopening_REOPENING_SKIP
 	for key, w := range m.work {

@@ -137,8 +137,9 @@ type Doubt struct {
 func (s *State) InDoubt() []Doubt {
 	out := make([]Doubt, 0, len(s.abandoned))
 	for _, key := range slices.Sorted(maps.Keys(s.abandoned)) {
-		a := s.abandoned[key]
-		out = append(out, Doubt{Task: a.task, Key: key, Attempt: a.attempt})
+		if a := s.abandoned[key]; !a.settled {
+			out = append(out, Doubt{Task: a.task, Key: key, Attempt: a.attempt})
+		}
 	}
 	return out
 }
@@ -259,8 +260,8 @@ func (s *State) settleVisits(t *Task, e *journalv1.OrderReopened) {
 		switch {
 		case skip || e.Input != nil:
 			v.over = true // it was other work
-			if skip && e.Output != nil {
-				delete(s.abandoned, key)
+			if e.Input != nil || e.Output != nil {
+				s.settle(key)
 			}
 		case e.GetNotDone():
 			v.doubt, v.ledger = false, ""

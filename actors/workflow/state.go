@@ -195,6 +195,7 @@ type abandoned struct {
 	task           string
 	visit, attempt uint32
 	maybe          bool // an attempt before it is in doubt too
+	settled        bool // nobody needs to find out what came of it
 }
 
 // phase says what a frame needs.
