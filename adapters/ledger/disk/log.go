@@ -218,7 +218,7 @@ func (l *Log) grew(by int64) {
 	l.size += by
 }
 
-// replace writes a log with some records, and has it take the place of the old one.
+// replace writes a log with some records, and has it take the place of the old one, once it is whole and durable.
 func (l *Log) replace(records []ledger.Record) error {
 	path := filepath.Join(l.dir, newName)
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
@@ -226,7 +226,17 @@ func (l *Log) replace(records []ledger.Record) error {
 		return err
 	}
 	size, err := fill(file, l.id, l.adapter, records)
-	if err := errors.Join(err, file.Sync(), os.Rename(path, filepath.Join(l.dir, logName)), syncDir(l.dir)); err != nil {
+	if err == nil {
+		err = file.Sync()
+	}
+	if err == nil {
+		err = os.Rename(path, filepath.Join(l.dir, logName))
+	}
+	if err != nil {
+		_, _ = file.Close(), os.Remove(path) // the old log stays as it is
+		return err                           //nolint:wrapcheck // carriedOut does
+	}
+	if err := syncDir(l.dir); err != nil {
 		return errors.Join(err, file.Close())
 	}
 	if l.file != nil {

@@ -252,6 +252,48 @@ func TestTheLogIsRenewed(t *testing.T) {
 	mustClose(t, l)
 }
 
+// If the new log can't be written as a whole, be it at its beginning or further on, the old one stays, and what was begun is known.
+func TestARenewalThatFailsKeepsTheLog(t *testing.T) {
+	t.Parallel()
+	if _, err := os.Stat("/dev/full"); err != nil {
+		t.Skip("there is no full disk here")
+	}
+	long := ledger.Record{Kind: ledger.Ended, Result: &adapterv1.Result{Key: "long", Output: make([]byte, 2<<20)}}
+	bad := ledger.Record{Kind: ledger.Ended, Result: &adapterv1.Result{Key: "\xff"}} // can't be encoded, when much is written already
+	for want, snapshot := range map[string][]ledger.Record{
+		"no space left": some()[:1],
+		"invalid UTF-8": {long, bad, some()[0]},
+	} {
+		dir := t.TempDir()
+		l, _ := mustOpen(t, dir)
+		if err := l.Wait(l.Append(some()[:1])); err != nil {
+			t.Fatal(err)
+		}
+		if want == "no space left" {
+			if err := os.Symlink("/dev/full", filepath.Join(dir, newName)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		l.Renew(snapshot)
+		if err := <-l.Failed(); !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+		mustClose(t, l)
+		if info, err := os.Lstat(filepath.Join(dir, logName)); err != nil || !info.Mode().IsRegular() {
+			t.Fatalf("%s: the log was replaced: %v, %v", want, info.Mode(), err)
+		}
+		if _, err := os.Lstat(filepath.Join(dir, newName)); !os.IsNotExist(err) {
+			t.Errorf("%s: what can't be written stays behind: %v", want, err)
+		}
+		l, records, err := open(t, dir)
+		if err != nil {
+			t.Fatalf("%s: %v", want, err)
+		}
+		same(t, records, some()[:1])
+		mustClose(t, l)
+	}
+}
+
 // What can't be written is told to whoever waits, and once to the owner.
 func TestAFullDisk(t *testing.T) {
 	t.Parallel()
