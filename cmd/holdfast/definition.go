@@ -144,7 +144,7 @@ func (a *app) eachDocument(
 // eachFile calls do with each file's content. It goes on after an error, unless no node can be reached.
 func (a *app) eachFile(ctx context.Context, files []string, do func(file string, document []byte) error) (err error) {
 	for _, file := range files {
-		document, e := a.readFile(file)
+		document, e := a.readFile(ctx, file)
 		if e == nil {
 			e = do(file, document)
 		}

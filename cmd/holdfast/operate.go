@@ -80,7 +80,7 @@ type operation struct {
 	local bool
 	// flags adds flags of its own; action makes the action that they mean.
 	flags  func(*cobra.Command)
-	action func() (*adminv1.Action, error)
+	action func(ctx context.Context) (*adminv1.Action, error)
 }
 
 // asked is what a command of an operation was given.
@@ -112,7 +112,7 @@ func (a *app) newOperation(o operation) *cobra.Command {
 			if f.all && (len(ids) > 0 || !f.empty()) {
 				return usagef("--all and a selection exclude each other")
 			}
-			action, err := o.action()
+			action, err := o.action(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -275,7 +275,7 @@ func (a *app) confirm(ctx context.Context, c *api, request *adminv1.OperateAllRe
 		return false, nil
 	}
 	fmt.Fprintf(a.stderr, "%s selected. Go on? [y/N] ", some(selected, "order is", "orders are"))
-	line, err := bufio.NewReader(a.stdin).ReadString('\n')
+	line, err := interruptible(ctx, func() (string, error) { return bufio.NewReader(a.stdin).ReadString('\n') })
 	if err != nil && !errors.Is(err, io.EOF) {
 		return false, fmt.Errorf("read the answer: %w", err)
 	}
@@ -289,11 +289,11 @@ func (a *app) confirm(ctx context.Context, c *api, request *adminv1.OperateAllRe
 }
 
 // jsonFile reads a JSON value from a file, or from the standard input for -; nil if no file is named.
-func (a *app) jsonFile(name string) ([]byte, error) {
+func (a *app) jsonFile(ctx context.Context, name string) ([]byte, error) {
 	if name == "" {
 		return nil, nil
 	}
-	content, err := a.readFile(name)
+	content, err := a.readFile(ctx, name)
 	if err != nil {
 		return nil, err
 	}
@@ -332,8 +332,8 @@ type opened struct {
 	after    *durationpb.Duration
 }
 
-func (r *reopening) read(a *app) (o opened, err error) {
-	if o.value, err = a.jsonFile(r.value); err != nil {
+func (r *reopening) read(ctx context.Context, a *app) (o opened, err error) {
+	if o.value, err = a.jsonFile(ctx, r.value); err != nil {
 		return o, err
 	}
 	o.deadline, o.after, err = parseWhen("--deadline", r.deadline)
@@ -348,8 +348,8 @@ func newFalloutRetry(a *app) *cobra.Command {
 			"doubt goes back to the adapter, marked as maybe started. With another input it is other work, with a key of its own:\n" +
 			"find out first whether what is in doubt was executed, and say so with --not-done if it was not.",
 		flags: r.inputFlags,
-		action: func() (*adminv1.Action, error) {
-			o, err := r.read(a)
+		action: func(ctx context.Context) (*adminv1.Action, error) {
+			o, err := r.read(ctx, a)
 			return &adminv1.Action{Kind: &adminv1.Action_Retry{
 				Retry: &adminv1.Retry{Input: o.value, NotDone: r.notDone, Deadline: o.deadline, DeadlineAfter: o.after},
 			}}, err
@@ -368,8 +368,8 @@ func newFalloutSkip(a *app) *cobra.Command {
 			r.resultFlags(cmd)
 			cmd.Flags().StringVar(&task, "around", "", "pass over this `task`, one around the one where they stand")
 		},
-		action: func() (*adminv1.Action, error) {
-			o, err := r.read(a)
+		action: func(ctx context.Context) (*adminv1.Action, error) {
+			o, err := r.read(ctx, a)
 			return &adminv1.Action{Kind: &adminv1.Action_Skip{
 				Skip: &adminv1.Skip{Task: task, Output: o.value, Deadline: o.deadline, DeadlineAfter: o.after},
 			}}, err
@@ -387,7 +387,7 @@ func newFalloutCancel(a *app) *cobra.Command {
 		flags: func(cmd *cobra.Command) {
 			cmd.Flags().BoolVar(&c.Compensate, "compensate", false, "first undo what they have done, as their definitions say")
 		},
-		action: func() (*adminv1.Action, error) {
+		action: func(context.Context) (*adminv1.Action, error) {
 			return &adminv1.Action{Kind: &adminv1.Action_Cancel{Cancel: &c}}, nil
 		},
 	})
@@ -404,11 +404,11 @@ func newOrderRestart(a *app) *cobra.Command {
 			r.inputFlags(cmd)
 			cmd.Flags().StringVar(&from, "from", "", "the `task` to go on with, such as /do/2/activate")
 		},
-		action: func() (*adminv1.Action, error) {
+		action: func(ctx context.Context) (*adminv1.Action, error) {
 			if from == "" {
 				return nil, usagef("--from is missing: name the task to go on with")
 			}
-			o, err := r.read(a)
+			o, err := r.read(ctx, a)
 			return &adminv1.Action{Kind: &adminv1.Action_Restart{
 				Restart: &adminv1.Restart{Task: from, Input: o.value, NotDone: r.notDone, Deadline: o.deadline, DeadlineAfter: o.after},
 			}}, err
@@ -425,8 +425,8 @@ func newOrderComplete(a *app) *cobra.Command {
 		flags: func(cmd *cobra.Command) {
 			cmd.Flags().StringVar(&result, "result", "", "`file` with the output, one JSON value; - for the standard input (none: null)")
 		},
-		action: func() (*adminv1.Action, error) {
-			output, err := a.jsonFile(result)
+		action: func(ctx context.Context) (*adminv1.Action, error) {
+			output, err := a.jsonFile(ctx, result)
 			return &adminv1.Action{Kind: &adminv1.Action_Complete{Complete: &adminv1.Complete{Output: output}}}, err
 		},
 	})
@@ -443,7 +443,7 @@ func newOrderFault(a *app) *cobra.Command {
 			cmd.Flags().StringVar(&p.Title, "title", "", "the error's `title`")
 			cmd.Flags().StringVar(&p.Detail, "detail", "", "the error's `detail` (none: the reason)")
 		},
-		action: func() (*adminv1.Action, error) {
+		action: func(context.Context) (*adminv1.Action, error) {
 			return &adminv1.Action{Kind: &adminv1.Action_Fault{Fault: &adminv1.Fault{Error: &p}}}, nil
 		},
 	})
@@ -454,14 +454,18 @@ func newOrderSuspend(a *app) *cobra.Command {
 		use: "suspend", short: "Have nothing new begin in an order", local: true,
 		long: "Suspend open orders: activities under way end, but nothing else happens, and no time strikes, until they are\n" +
 			"resumed. Then what came due strikes.",
-		action: func() (*adminv1.Action, error) { return &adminv1.Action{Kind: &adminv1.Action_Suspend{}}, nil },
+		action: func(context.Context) (*adminv1.Action, error) {
+			return &adminv1.Action{Kind: &adminv1.Action_Suspend{}}, nil
+		},
 	})
 }
 
 func newOrderResume(a *app) *cobra.Command {
 	return a.newOperation(operation{
 		use: "resume", short: "Have a suspended order go on", local: true,
-		long:   "Have suspended orders go on. What came due meanwhile strikes now.",
-		action: func() (*adminv1.Action, error) { return &adminv1.Action{Kind: &adminv1.Action_Resume{}}, nil },
+		long: "Have suspended orders go on. What came due meanwhile strikes now.",
+		action: func(context.Context) (*adminv1.Action, error) {
+			return &adminv1.Action{Kind: &adminv1.Action_Resume{}}, nil
+		},
 	})
 }

@@ -38,11 +38,11 @@ var (
 )
 
 // openLines opens a file with orders, - being the standard input, and tells its size; 0: that is not known.
-func (a *app) openLines(name string) (io.ReadCloser, int64, error) {
+func (a *app) openLines(ctx context.Context, name string) (io.ReadCloser, int64, error) {
 	if name == "-" {
 		return io.NopCloser(a.stdin), 0, nil
 	}
-	f, err := os.Open(name)
+	f, err := interruptible(ctx, func() (*os.File, error) { return os.Open(name) }) // a pipe opens once somebody writes to it
 	if err != nil {
 		return nil, 0, fmt.Errorf("%w: %w", errLines, err)
 	}

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"strings"
 
@@ -66,7 +64,7 @@ func newOrderSubmit(a *app) *cobra.Command {
 				}
 				return a.submitFrom(ctx, f.from, base, f.quiet)
 			}
-			order, err := f.order(a)
+			order, err := f.order(ctx, a)
 			if err != nil {
 				return err
 			}
@@ -94,7 +92,7 @@ func newOrderSubmit(a *app) *cobra.Command {
 }
 
 // order makes the order that the flags mean. What is left to the node to check depends on its configuration.
-func (f *submitFlags) order(a *app) (*orderv1.WorkOrder, error) {
+func (f *submitFlags) order(ctx context.Context, a *app) (*orderv1.WorkOrder, error) {
 	if f.definition == "" {
 		return nil, usagef("--definition is missing: name what to run, as namespace/name:version")
 	}
@@ -110,7 +108,7 @@ func (f *submitFlags) order(a *app) (*orderv1.WorkOrder, error) {
 	if f.input == "" {
 		return o, nil
 	}
-	if o.Input, err = a.readFile(f.input); err != nil {
+	if o.Input, err = a.readFile(ctx, f.input); err != nil {
 		return nil, err
 	}
 	return o, checkJSON(f.input, o.GetInput())
@@ -131,27 +129,6 @@ func (f *submitFlags) common() (*orderv1.WorkOrder, error) {
 	}
 	o.Deadline, o.DeadlineAfter, err = parseWhen("--deadline", f.deadline)
 	return o, err
-}
-
-// readFile reads a file, or the standard input for -, of at most maxInput.
-func (a *app) readFile(name string) ([]byte, error) {
-	in := a.stdin
-	if name != "-" {
-		f, err := os.Open(name)
-		if err != nil {
-			return nil, fmt.Errorf("read file: %w", err)
-		}
-		defer f.Close() //nolint:errcheck // it was only read
-		in = f
-	}
-	content, err := io.ReadAll(io.LimitReader(in, maxInput+1))
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, err)
-	}
-	if len(content) > maxInput {
-		return nil, fmt.Errorf("%s has more than %d bytes", name, maxInput)
-	}
-	return content, nil
 }
 
 // checkJSON says where a text ceases to be JSON.

@@ -79,16 +79,17 @@ func (a *app) submitFrom(ctx context.Context, name string, base *orderv1.WorkOrd
 		return err
 	}
 	defer c.close()
-	in, size, err := a.openLines(name)
+	ctx, cancel := a.boundWait(ctx)
+	defer cancel()
+	in, size, err := a.openLines(ctx, name)
 	if err != nil {
 		return err
 	}
-	defer in.Close() //nolint:errcheck // it was only read
-	ctx, cancel := a.boundWait(ctx)
 	lines, ended := readLines(ctx, in, base)
 	defer func() {
 		cancel()
-		if name != "-" { // a standard input may say nothing for ever
+		_ = in.Close()   // it was only read; who still waits for what comes out of a pipe is woken
+		if name != "-" { // a standard input isn't closed, and may say nothing for ever
 			<-ended
 		}
 	}()
