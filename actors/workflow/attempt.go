@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -214,6 +215,7 @@ func (s *State) attemptEnded(e *journalv1.AttemptEnded) {
 		s.did(f, key, f.call.input, nil, true)
 		if d := s.deeds[key]; d != nil {
 			d.attempt, d.asks = e.GetAttempt(), f.call.ledger == "" && !v.suspect
+			d.within = cmp.Or(f.call.scheduled.GetRunWithin(), f.timeout)
 		}
 		s.abandon(key, abandoned{task: f.task.Ref, visit: v.count, attempt: e.GetAttempt(), maybe: f.call.maybe})
 	case journalv1.Outcome_OUTCOME_FAILED:

@@ -24,6 +24,8 @@ type deed struct {
 	// because its undoing was begun and not ended. void: it is not done, as came out while it was to be undone. gone: it was
 	// undone, or done again.
 	doubt, asks, partly, void, gone bool
+	// within is how long to ask may take each time, in nanoseconds; 0: no bound.
+	within int64
 }
 
 // undo is the undoing of a deed, for the frame of an order that is being cancelled, or of a try that has caught an error.
@@ -32,9 +34,9 @@ type undo struct {
 	// What the frame goes on with.
 	stop   *journalv1.StopRequested
 	raised *problemv1.Problem
-	// entered: what undoes it was begun. retry counts the tries of that, and of inquiries before it.
-	entered bool
-	retry   retryState
+	// entered: what undoes it was begun. asked: whether it was done was asked, and nobody knew. retry counts the tries of both.
+	entered, asked bool
+	retry          retryState
 }
 
 // did notes that the work of a frame was done, or may have been.
@@ -327,8 +329,8 @@ func (s *State) byHand(f *frame, output *Value) {
 	}
 }
 
-// settleUndo takes up what an operator who retries knows of work in doubt that is to be undone. If it was still being asked about,
-// that goes on, unless it is known not to have been done.
+// settleUndo takes up what an operator who retries knows of work in doubt that is to be undone. If nobody was asked yet whether it
+// was done, that comes first, unless it is known not to have been done.
 func (s *State) settleUndo(e *journalv1.OrderReopened) {
 	f := s.undoing()
 	if f == nil || !f.undo.of.doubt {
@@ -342,7 +344,7 @@ func (s *State) settleUndo(e *journalv1.OrderReopened) {
 			v.doubt, v.ledger = false, ""
 		}
 	}
-	if f.undo.entered || d.void || !d.asks {
+	if f.undo.asked || d.void || !d.asks {
 		d.doubt, d.asks = false, false
 	}
 }

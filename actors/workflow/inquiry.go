@@ -22,7 +22,7 @@ func (m *machine) inquire(f *frame) {
 	case f.call == nil, e == journalv1.Outcome_OUTCOME_NOT_DONE:
 		d := f.inquiry
 		m.emit(&journalv1.Event{Kind: &journalv1.Event_AttemptScheduled{AttemptScheduled: &journalv1.AttemptScheduled{
-			Frame: f.id, Key: d.key, Attempt: d.attempt + 1, Activity: f.task.Call.Activity,
+			Frame: f.id, Key: d.key, Attempt: d.attempt + 1, Activity: f.task.Call.Activity, RunWithin: d.within,
 		}}})
 	case e == journalv1.Outcome_OUTCOME_IN_DOUBT:
 		m.fault(f, attemptProblem(f.task, f.call.ended))
@@ -72,6 +72,7 @@ func (s *State) inquiryAnswered(f *frame, e *journalv1.AttemptEnded) {
 			v.doubt = false
 		}
 	case journalv1.Outcome_OUTCOME_IN_DOUBT:
+		f.parent.undo.asked = true
 		d.asks = f.call.ledger == "" && e.GetError().GetType() != ErrorTypeQuarantined
 		s.abandon(d.key, abandoned{task: d.task.Ref, visit: d.visit, attempt: e.GetAttempt(), maybe: true})
 	case journalv1.Outcome_OUTCOME_UNSPECIFIED, journalv1.Outcome_OUTCOME_NOT_DONE:

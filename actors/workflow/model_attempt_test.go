@@ -34,8 +34,16 @@ func (m *model) note(ev *journalv1.Event) {
 		}
 		if m.undo.inquiries[e.GetFrame()] {
 			w.MaybeStarted, w.Suspect = true, false
-		} else if w.at = e.GetFrame(); w.doubt {
-			w.Ledger = w.ledger
+			if w.RunWithin != w.within {
+				m.t.Fatalf("%s, but its task runs within %s", show(ev), w.within)
+			}
+		} else {
+			if w.at, w.within = e.GetFrame(), w.RunWithin; w.within == 0 {
+				w.within = m.undo.tasks[w.at].timeout
+			}
+			if w.doubt {
+				w.Ledger = w.ledger
+			}
 		}
 		m.frames[e.GetFrame()] = e.GetKey()
 	case ev.GetAttemptOverflowed() != nil:

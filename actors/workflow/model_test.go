@@ -62,8 +62,9 @@ type work struct {
 	ledger                         string
 	lostBy                         []string
 	quarantined                    bool
-	// at is the frame of the last attempt that was no inquiry.
-	at uint32
+	// at is the frame of the last attempt that was no inquiry, and within how long one may run.
+	at     uint32
+	within time.Duration
 }
 
 func newModel(t *rapid.T) *model {

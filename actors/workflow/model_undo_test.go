@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -23,6 +24,7 @@ type undoing struct {
 	at    uint32 // by this frame
 	void  bool   // it need not be
 	begun bool   // what undoes it was entered
+	asked bool   // whether it was done was asked in vain
 	// inquiries are the frames that ask whether something was done.
 	inquiries map[uint32]bool
 	// compensates: a cancellation was asked for that undoes everything.
@@ -35,8 +37,9 @@ type undoing struct {
 
 // entered is a task that was entered.
 type entered struct {
-	parent uint32
-	task   *workflow.Task
+	parent  uint32
+	task    *workflow.Task
+	timeout time.Duration
 }
 
 type deed struct {
@@ -89,20 +92,26 @@ func (m *model) noteUndo(ev *journalv1.Event) {
 	u := &m.undo
 	switch e := ev.GetKind().(type) {
 	case *journalv1.Event_TaskStarted:
-		u.tasks[e.TaskStarted.GetFrame()] = entered{e.TaskStarted.GetParent(), m.def.Tasks[e.TaskStarted.GetTask()]}
+		t := entered{parent: e.TaskStarted.GetParent(), task: m.def.Tasks[e.TaskStarted.GetTask()]}
+		if at := e.TaskStarted.GetTimeoutAt(); at != 0 {
+			t.timeout = time.Duration(at - ev.GetAt())
+		}
+		u.tasks[e.TaskStarted.GetFrame()] = t
 		u.begun = u.begun || u.under != "" && e.TaskStarted.GetParent() == u.at
 	case *journalv1.Event_InquiryStarted:
 		i := e.InquiryStarted
 		if d := m.deed(i.GetKey()); u.under != i.GetKey() || u.at != i.GetParent() || u.begun || !d.InDoubt || m.work[i.GetKey()].Ledger != "" {
 			m.t.Fatalf("%s, but %q is being undone, and known is %+v", show(ev), u.under, d)
 		}
-		u.tasks[i.GetFrame()] = entered{i.GetParent(), m.def.Tasks[i.GetTask()]}
+		u.tasks[i.GetFrame()] = entered{parent: i.GetParent(), task: m.def.Tasks[i.GetTask()]}
 		u.inquiries[i.GetFrame()] = true
 	case *journalv1.Event_AttemptEnded:
 		key := m.frames[e.AttemptEnded.GetFrame()]
 		if u.inquiries[e.AttemptEnded.GetFrame()] {
 			if o := e.AttemptEnded.GetOutcome(); o == journalv1.Outcome_OUTCOME_SUCCEEDED || o == journalv1.Outcome_OUTCOME_FAILED {
 				m.settleDeed(key, o == journalv1.Outcome_OUTCOME_SUCCEEDED)
+			} else if o == journalv1.Outcome_OUTCOME_IN_DOUBT {
+				u.asked = true
 			}
 			break
 		}
@@ -174,7 +183,7 @@ func (m *model) undoStarted(e *journalv1.CompensationStarted) {
 			m.t.Fatalf("%s is undone before %s", d.Key, later.Key)
 		}
 	}
-	u.under, u.at, u.void, u.begun = d.Key, e.GetFrame(), false, false
+	u.under, u.at, u.void, u.begun, u.asked = d.Key, e.GetFrame(), false, false, false
 }
 
 func (m *model) settleDeed(key string, done bool) {
@@ -229,7 +238,7 @@ func (m *model) reopened(e *journalv1.OrderReopened) {
 		m.byHand(e.GetTask())
 	}
 	if e.GetHow() == journalv1.Reopening_REOPENING_RETRY && u.under != "" {
-		if d := m.deed(u.under); u.begun || u.void || m.work[d.Key] == nil || m.work[d.Key].Ledger != "" || m.work[d.Key].quarantined {
+		if d := m.deed(u.under); u.asked || u.begun || u.void || m.work[d.Key] == nil || m.work[d.Key].Ledger != "" || m.work[d.Key].quarantined {
 			d.InDoubt = false
 		}
 		if e.Input != nil && u.at != 0 && e.GetTask() == u.tasks[u.at].task.Ref { // the try begins anew
