@@ -6,6 +6,9 @@ import (
 	"errors"
 	"net"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/holdfast-run/holdfast/adapters/ledger"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
 	"github.com/holdfast-run/holdfast/messages/problemv1"
@@ -129,7 +132,7 @@ func classOf(err, ended error) class {
 	switch {
 	case errors.Is(ended, context.DeadlineExceeded), timeout(err):
 		return timedOut
-	case ended != nil, errors.Is(err, context.Canceled):
+	case ended != nil, errors.Is(err, context.Canceled), status.Code(err) == codes.Canceled:
 		return interrupted
 	}
 	return transient
@@ -145,7 +148,7 @@ func timeout(err error) bool {
 		error
 		Timeout() bool
 	}](err)
-	return errors.Is(err, context.DeadlineExceeded) || ok && slow.Timeout()
+	return errors.Is(err, context.DeadlineExceeded) || status.Code(err) == codes.DeadlineExceeded || ok && slow.Timeout()
 }
 
 // maxDetail is the longest text of an error that is sent to a node, in bytes.

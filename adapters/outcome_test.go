@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/holdfast-run/holdfast/adapters"
@@ -58,7 +60,16 @@ func TestErrorsAreClassified(t *testing.T) {
 		"no connection in time": {
 			&net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}, communication(failed), communication(inDoubt),
 		},
+		"a gRPC call's deadline": {
+			fmt.Errorf("ask: %w", status.Error(codes.DeadlineExceeded, "context deadline exceeded")), timeout, timeout,
+		},
 		"a call that was given up": {context.Canceled, communication(inDoubt), communication(inDoubt)},
+		"a gRPC call that was given up": {
+			fmt.Errorf("ask: %w", status.FromContextError(context.Canceled).Err()), communication(inDoubt), communication(inDoubt),
+		},
+		"a gRPC call that was refused": {
+			status.Error(codes.ResourceExhausted, "too many"), communication(failed), communication(inDoubt),
+		},
 		"a call's deadline, and not done": {
 			adapters.Transient(context.DeadlineExceeded), communication(failed), communication(inDoubt),
 		},
