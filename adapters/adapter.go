@@ -64,8 +64,9 @@ func (a *Adapter) Name() string { return a.name }
 
 // Handle adds an activity. The function gets a task's input decoded from JSON, and its output is encoded as JSON;
 // json.RawMessage leaves the input as the node sent it, and the output as the function made it. Names of properties are
-// read as they are written: unlike encoding/json by itself, a field "imsi" takes nothing from "IMSI". The function is
-// called by up to Concurrency goroutines at once. Mistakes in the names or options are reported by Run.
+// read as they are written: unlike encoding/json by itself, a field "imsi" takes nothing from "IMSI", and an input that has
+// "IMSI" and no "imsi" is refused. The function is called by up to Concurrency goroutines at once. Mistakes in the names or
+// options are reported by Run.
 func Handle[In, Out any](
 	a *Adapter, name string, fn func(ctx context.Context, t Task, in In) (Out, error), opts ...Option,
 ) {
@@ -199,7 +200,11 @@ func decode(input []byte, in any) (err error) {
 		*raw = input
 		return nil
 	}
-	return json.Unmarshal(exact(input, shapeOf(reflect.TypeOf(in))), in) //nolint:wrapcheck // the caller says what it is about
+	input, err = exact(input, shapeOf(reflect.TypeOf(in)))
+	if err != nil {
+		return fmt.Errorf("the input %w", err)
+	}
+	return json.Unmarshal(input, in) //nolint:wrapcheck // the caller says what it is about
 }
 
 // encode takes a panic of a type's own method for an error: the activity has returned.

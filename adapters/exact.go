@@ -4,7 +4,11 @@ import (
 	"bytes"
 	"encoding"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"reflect"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"unicode"
@@ -13,8 +17,9 @@ import (
 )
 
 // The standard decoder takes a property for a field whose name differs in case, if there is no other. What a workflow's
-// schema checked under one name must not be read from another: properties are read as they are written. So what the
-// decoder would mistake for a field is blanked before it sees the input.
+// schema checked under one name must not be read from another: properties are read as they are written. A property that
+// differs in case from a field which the object doesn't name is a mistake: the function would be called without what it was
+// sent. Where the object names the field as well, the property is another one, and is blanked before the decoder sees it.
 
 // shape is what the decoder looks for in a JSON value of some type. Nil stands for a type in which no names are looked for.
 type shape struct {
@@ -166,13 +171,40 @@ func isName(s string) bool {
 
 // exact returns an input in which only those properties have the names of fields, up to case, that have the very names.
 // It is the input itself if that is so already. What is blanked becomes space, so that offsets in messages stay right.
-func exact(input []byte, s *shape) []byte {
+func exact(input []byte, s *shape) ([]byte, error) {
+	if s == nil {
+		return input, nil
+	}
 	e := exacter{Scanner: jsonscan.Scanner{Data: input}}
 	e.Space()
-	if s == nil || !e.value(s) || e.copied && !json.Valid(input) {
-		return input // what is not JSON is for the decoder to complain about
+	err := e.value(s)
+	if errors.Is(err, errNotJSON) || e.copied && !json.Valid(input) {
+		return input, nil // what is not JSON is for the decoder to complain about
 	}
-	return e.Data
+	return e.Data, err
+}
+
+// errNotJSON tells that there is nothing more to be found, for what follows is not JSON.
+var errNotJSON = errors.New("is not a JSON value")
+
+// misnamed is a property whose name is that of a field but for the case. Its path is that of the object, the innermost
+// step first.
+type misnamed struct {
+	property, field string
+	path            []string
+}
+
+func (e *misnamed) Error() string {
+	return fmt.Sprintf("has the property %q%s, where %q is expected: names are read exactly as they are written",
+		jsonscan.Shorten(e.property), jsonscan.Place(e.path), e.field)
+}
+
+// inside adds a step to the path of what is misnamed.
+func inside(err error, step string) error {
+	if m, ok := errors.AsType[*misnamed](err); ok {
+		m.path = append(m.path, step)
+	}
+	return err
 }
 
 type exacter struct {
@@ -180,70 +212,104 @@ type exacter struct {
 
 	// copied tells that Data may be changed.
 	copied bool
+	// names are those of the fields that the objects around have named so far.
+	names [][]byte
 }
 
-// value passes a value; false if it is not JSON.
-func (e *exacter) value(s *shape) bool {
+// value passes a value.
+func (e *exacter) value(s *shape) error {
 	switch c := e.Peek(); {
 	case s != nil && c == '{':
 		return e.object(s)
 	case s != nil && c == '[':
 		e.Begin()
-		for e.More(']') {
-			if !e.value(s.element) {
-				return false
+		for i := 0; e.More(']'); i++ {
+			if err := e.value(s.element); err != nil {
+				return inside(err, strconv.Itoa(i))
 			}
 		}
-		return true
+		return nil
 	default:
-		return e.Skip()
+		return e.skip()
 	}
 }
 
-func (e *exacter) object(s *shape) bool {
+func (e *exacter) skip() error {
+	if !e.Skip() {
+		return errNotJSON
+	}
+	return nil
+}
+
+func (e *exacter) object(s *shape) error {
 	e.Begin()
-	previous := e.At // the end of the property before, that was not blanked
+	first := len(e.names)
+	var alike []string // the properties whose names are those of fields but for the case
+	previous := e.At   // the end of the property before, that was not blanked
 	for e.More('}') {
 		start := e.At
 		quoted, ok := e.Name()
 		if !ok {
-			return false
+			return errNotJSON
 		}
-		below, wrong := s.element, false
+		name := unquote(quoted)
+		below, isField := s.element, false
 		if s.isStruct {
-			below, wrong = s.property(quoted)
+			below, isField = s.fields[string(name)]
 		}
-		if !wrong {
-			if !e.value(below) {
-				return false
+		switch {
+		case isField:
+			e.names = append(e.names, name)
+		case s.isStruct && s.resembles(string(name)):
+			alike = append(alike, string(name))
+			if err := e.skip(); err != nil {
+				return err
 			}
-			previous = e.At
+			e.blank(previous, start)
 			continue
 		}
-		if !e.Skip() {
-			return false
+		if err := e.value(below); err != nil {
+			return inside(err, string(name))
 		}
-		e.blank(previous, start)
+		previous = e.At
 	}
-	return true
+	for _, name := range alike {
+		if field := s.missing(name, e.names[first:]); field != "" {
+			return &misnamed{property: name, field: field}
+		}
+	}
+	e.names = e.names[:first]
+	return nil
 }
 
-// property returns the shape of a property's value, and whether the decoder would take it for a field of another name.
-func (s *shape) property(quoted []byte) (value *shape, wrong bool) {
-	name := quoted[1 : len(quoted)-1]
+func unquote(quoted []byte) []byte {
 	if bytes.IndexByte(quoted, '\\') >= 0 {
 		decoded, _ := jsonscan.Unquote(quoted)
-		name = []byte(decoded)
+		return []byte(decoded)
 	}
-	if value, ok := s.fields[string(name)]; ok {
-		return value, false
-	}
+	return quoted[1 : len(quoted)-1]
+}
+
+// resembles tells whether the decoder would take a property for a field of another name.
+func (s *shape) resembles(name string) bool {
 	for field := range s.fields {
-		if strings.EqualFold(field, string(name)) {
-			return nil, true
+		if strings.EqualFold(field, name) {
+			return true
 		}
 	}
-	return nil, false
+	return false
+}
+
+// missing returns the first of the fields that a property resembles and that are not among those named; "" if there is none.
+func (s *shape) missing(name string, named [][]byte) string {
+	result := ""
+	for field := range s.fields {
+		if strings.EqualFold(field, name) && (result == "" || field < result) &&
+			!slices.ContainsFunc(named, func(n []byte) bool { return string(n) == field }) {
+			result = field
+		}
+	}
+	return result
 }
 
 // blank writes spaces over a property that starts somewhere and has just been passed, and over the comma that follows. If

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -59,26 +60,24 @@ func standard(data []byte, v any) error { return json.Unmarshal(data, v) }
 func TestPropertiesAreReadAsWritten(t *testing.T) {
 	t.Parallel()
 	for input, want := range map[string]string{
-		`{"imsi":"999","IMSI":"123456"}`:            `{"imsi":"999"}`,
-		`{"IMSI":"123456","imsi":"999"}`:            `{"imsi":"999"}`,
-		`{"IMSI":"123456"}`:                         `{}`,
-		`{"ID":"1","id":"2","iD":"3","Id":"4"}`:     `{"id":"2"}`,
-		"{\"\u212A\":1}":                            `{}`,
-		`{"K":1,"k":2}`:                             `{"k":2}`,
-		`{"\u0049MSI":"1","\u0069msi":"2"}`:         `{"imsi":"2"}`,
-		`{"name":"x","Name":"y"}`:                   `{"Name":"y"}`,
-		`{"name":"x"}`:                              `{}`,
-		`{"Shade":"x","shade":"y"}`:                 `{"Shade":"x"}`,
-		`{"-":1,"Never":2,"Dash":3,"never":4}`:      `{"-":1}`,
-		`{"Wrong":1,"wrong":2}`:                     `{"Wrong":1}`,
-		`{"home":{"City":"a"},"Home":{"city":"b"}}`: `{"home":{}}`,
-		`{"home":{"city":"a","zip":"1","ZIP":"2"}}`: `{"home":{"city":"a","ZIP":"2"}}`,
-		`{"all":[{"CITY":"a"},{"city":"b"}],"by":{"X":{"City":"c"},"x":{"city":"d"}}}`: `{"all":[{},{"city":"b"}],"by":{"X":{},` +
+		`{"imsi":"999","IMSI":"123456"}`:                       `{"imsi":"999"}`,
+		`{"IMSI":"123456","imsi":"999"}`:                       `{"imsi":"999"}`,
+		`{"ID":"1","id":"2","iD":"3","Id":"4"}`:                `{"id":"2"}`,
+		"{\"\u212A\":1,\"k\":2}":                               `{"k":2}`,
+		`{"K":1,"k":2}`:                                        `{"k":2}`,
+		`{"\u0049MSI":"1","\u0069msi":"2"}`:                    `{"imsi":"2"}`,
+		`{"name":"x","Name":"y"}`:                              `{"Name":"y"}`,
+		`{"Shade":"x","shade":"y"}`:                            `{"Shade":"x"}`,
+		`{"-":1,"Never":2,"Dash":3,"never":4}`:                 `{"-":1}`,
+		`{"Wrong":1,"wrong":2}`:                                `{"Wrong":1}`,
+		`{"home":{"City":"a","city":"c"},"Home":{"city":"b"}}`: `{"home":{"city":"c"}}`,
+		`{"home":{"city":"a","zip":"1","ZIP":"2"}}`:            `{"home":{"city":"a","ZIP":"2"}}`,
+		`{"all":[{"CITY":"a","city":""},{"city":"b"}],"by":{"X":{},"x":{"city":"d"}}}`: `{"all":[{},{"city":"b"}],"by":{"X":{},` +
 			`"x":{"city":"d"}}}`,
 		`{"any":{"City":1,"city":2},"self":{"IMSI":1}}`: `{"any":{"City":1,"city":2},"self":{"IMSI":1}}`,
-		`{"next":{"NEXT":{},"next":{"IMSI":"1"}}}`:      `{"next":{"next":{}}}`,
-		`{"IMSI" : "1" , "id" : "2" , "ID" : [ { } ] }`: `{"id":"2"}`,
-		`{"away":{"City":{"x":1}},"AWAY":1}`:            `{"away":{}}`,
+		`{"next":{"NEXT":{"IMSI":1},"next":{}}}`:        `{"next":{"next":{}}}`,
+		`{"ID" : "1" , "id" : "2" , "iD" : [ { } ] }`:   `{"id":"2"}`,
+		`{"away":{"Cit":{"x":1}},"AWAY":1}`:             `{"away":{}}`,
 		`{"hidden":1,"Hidden":2,"unknown":{"IMSI":1}}`:  `{}`,
 	} {
 		var got, expected exactOrder
@@ -95,11 +94,32 @@ func TestPropertiesAreReadAsWritten(t *testing.T) {
 	}
 }
 
+func TestPropertiesThatDifferInCaseAreRefused(t *testing.T) {
+	t.Parallel()
+	const read = ": names are read exactly as they are written"
+	for input, want := range map[string]string{
+		`{"IMSI":"123456"}`:                          `"IMSI", where "imsi" is expected`,
+		`{"name":"x"}`:                               `"name", where "Name" is expected`,
+		"{\"\u212A\":1}":                             "\"\u212A\", where \"k\" is expected",
+		`{"id":"1","\u0049MSI":"1"}`:                 `"IMSI", where "imsi" is expected`,
+		`{"home":{"City":"a"}}`:                      `"City" at /home, where "city" is expected`,
+		`{"all":[{"city":"a"},{"city":"","Zip":1}]}`: `"Zip" at /all/1, where "ZIP" is expected`,
+		`{"by":{"imsi":{"CITY":"a"}}}`:               `"CITY" at /by/imsi, where "city" is expected`,
+		`{"imsi":"1","next":{"IMSI":"2"}}`:           `"IMSI" at /next, where "imsi" is expected`,
+		`{"next":{"imsi":"2"},"IMSI":"1"}`:           `"IMSI", where "imsi" is expected`,
+	} {
+		err := decode([]byte(input), new(exactOrder))
+		if want := "the input has the property " + want + read; err == nil || err.Error() != want {
+			t.Errorf("%s: %v, want %s", input, err, want)
+		}
+	}
+}
+
 func TestNothingToBlankIsNotCopied(t *testing.T) {
 	t.Parallel()
 	input := []byte(`{"imsi":"1","unknown":2,"home":{"city":"x"}}`)
-	if got := exact(input, shapeOf(reflect.TypeFor[*exactOrder]())); &got[0] != &input[0] {
-		t.Error("the input was copied")
+	if got, err := exact(input, shapeOf(reflect.TypeFor[*exactOrder]())); err != nil || &got[0] != &input[0] {
+		t.Errorf("the input was copied: %v", err)
 	}
 	offset := func(input string) string {
 		var v exactOrder
@@ -127,7 +147,7 @@ func TestNamesTwice(t *testing.T) {
 	}
 }
 
-// FuzzExact compares with a decoder that removes beforehand what has no exact name.
+// FuzzExact compares with a decoder that removes beforehand what has no exact name, and refuses what was to be a field.
 func FuzzExact(f *testing.F) {
 	for _, s := range []string{
 		`{"imsi":"1","IMSI":"2","home":{"City":"a","city":"b"}}`, `[{"imsi":1}]`, `{"all":[{"ZIP":"","zip":""}],"ALL":[]}`, `{"a`,
@@ -138,20 +158,26 @@ func FuzzExact(f *testing.F) {
 	f.Fuzz(func(t *testing.T, input []byte) {
 		var got, want exactOrder
 		shape := shapeOf(reflect.TypeFor[exactOrder]())
-		gotErr := standard(exact(input, shape), &got)
+		read, misnamed := exact(input, shape)
+		gotErr := standard(read, &got)
 		var v any
 		if json.Unmarshal(input, &v) != nil {
 			if gotErr == nil {
-				t.Fatalf("%q became JSON: %q", input, exact(input, shape))
+				t.Fatalf("%q became JSON: %q", input, read)
 			}
+			return
+		}
+		if twice := decode(input, new(json.RawMessage)); twice != nil {
+			return // which of the two counts is another question
+		}
+		if lost := loses(v, shape); lost != (misnamed != nil) {
+			t.Fatalf("%s: %v, and a field is lost: %t", input, misnamed, lost)
+		} else if lost {
 			return
 		}
 		pruned, err := json.Marshal(prune(v, shape))
 		if err != nil {
 			t.Fatal(err)
-		}
-		if twice := decode(input, new(json.RawMessage)); twice != nil {
-			return // which of the two counts is another question
 		}
 		wantErr := standard(pruned, &want)
 		want.Self, got.Self = exactSelf{}, exactSelf{} // it sees how the input is written
@@ -159,6 +185,33 @@ func FuzzExact(f *testing.F) {
 			t.Errorf("%s: %+v %v, want %+v %v", input, got, gotErr, want, wantErr)
 		}
 	})
+}
+
+// loses tells whether an object has a property in place of a field whose name differs in case only.
+func loses(v any, s *shape) bool {
+	if s == nil {
+		return false
+	}
+	switch v := v.(type) {
+	case []any:
+		return slices.ContainsFunc(v, func(v any) bool { return loses(v, s.element) })
+	case map[string]any:
+		for name, value := range v {
+			below, isField := s.element, false
+			if s.isStruct {
+				below, isField = s.fields[name]
+			}
+			for field := range s.fields {
+				if _, ok := v[field]; !ok && !isField && strings.EqualFold(field, name) {
+					return true
+				}
+			}
+			if loses(value, below) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // prune removes what has no name of a field.
@@ -188,7 +241,7 @@ func prune(v any, s *shape) any {
 func BenchmarkDecode(b *testing.B) {
 	for name, input := range map[string]string{
 		"small": `{"imsi":"262011234567890","home":{"city":"Bonn","ZIP":"53111"},"id":"1"}`,
-		"case":  `{"imsi":"262011234567890","home":{"city":"Bonn","zip":"53111"},"id":"1"}`,
+		"case":  `{"imsi":"262011234567890","home":{"city":"Bonn","zip":"53111","ZIP":"53111"},"id":"1"}`,
 		"large": `{"all":[` + strings.Repeat(`{"city":"Bonn","ZIP":"53111","street":"x","number":7},`, 1000) + `{}]}`,
 	} {
 		for how, read := range map[string]func([]byte, *exactOrder) error{

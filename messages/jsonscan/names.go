@@ -25,22 +25,26 @@ type twice struct {
 }
 
 func (e *twice) Error() string {
+	return fmt.Sprintf("names the property %q twice%s: name it once", Shorten(e.name), Place(e.path))
+}
+
+// Place tells for a message where a path leads to, the innermost step first: " at /home/0", or nothing for the whole value.
+func Place(path []string) string {
+	if len(path) == 0 {
+		return ""
+	}
 	var at strings.Builder
-	for _, step := range slices.Backward(e.path) {
+	for _, step := range slices.Backward(path) {
 		at.WriteString("/" + escaper.Replace(step))
 	}
-	where := ""
-	if at.Len() > 0 {
-		where = " at " + shorten(at.String())
-	}
-	return fmt.Sprintf("names the property %q twice%s: name it once", shorten(e.name), where)
+	return " at " + Shorten(at.String())
 }
 
 // escaper makes a step of a JSON pointer.
 var escaper = strings.NewReplacer("~", "~0", "/", "~1")
 
-// shorten cuts a text for a message.
-func shorten(s string) string {
+// Shorten cuts a text for a message.
+func Shorten(s string) string {
 	const most = 200
 	if len(s) > most {
 		return strings.ToValidUTF8(s[:most], "") + "…"
