@@ -41,9 +41,14 @@ type bulk struct {
 	unanswered map[string]*unanswered
 	bytes      int
 	waiting    int
-	counts     bulkJSON
-	refusing   string // why the node has no room, as it was told last
-	failed     error  // why no more lines can be read
+	// keys are the unanswered orders by order key, in the order of their lines. Only the first of a key is sent, so that no
+	// line overtakes another one that the node had no room for: orders of a key run in the order of their acceptance.
+	keys map[string][]*unanswered
+	// next are those that have become the first of their key, and are to be sent.
+	next     []*unanswered
+	counts   bulkJSON
+	refusing string // why the node has no room, as it was told last
+	failed   error  // why no more lines can be read
 }
 
 // unanswered is an order that was sent, or is to be sent.
@@ -94,7 +99,8 @@ func (a *app) submitFrom(ctx context.Context, name string, base *orderv1.WorkOrd
 		}
 	}()
 	b := &bulk{
-		a: a, c: c, name: name, lines: lines, unanswered: map[string]*unanswered{}, show: a.newBulkProgress(size, quiet),
+		a: a, c: c, name: name, lines: lines, unanswered: map[string]*unanswered{}, keys: map[string][]*unanswered{},
+		show: a.newBulkProgress(size, quiet),
 	}
 	err = b.run(ctx)
 	b.show.end()
@@ -211,9 +217,12 @@ func (r *receiver) broken() error {
 // exchange sends lines and takes answers.
 func (b *bulk) exchange(ctx context.Context, st submitStream, r *receiver) error {
 	var sent []*orderv1.SubmitRequest
+	b.waiting, b.next = 0, nil
 	for _, u := range b.inOrder() { // what the stream before has not answered
 		u.due = time.Time{}
-		sent = append(sent, u.request())
+		if b.first(u) {
+			sent = append(sent, u.request())
+		}
 	}
 	tick := time.NewTicker(progressEvery)
 	defer tick.Stop()
@@ -301,9 +310,13 @@ func (b *bulk) read(chunk []fileLine) error {
 	return nil
 }
 
-// admit takes orders from the queue for which there is room. One whose id another line has waits until that is answered:
-// answers name ids.
+// admit takes orders from the queue for which there is room, and returns what is to be sent. One whose id another line has
+// waits until that is answered: answers name ids.
 func (b *bulk) admit() (out []*orderv1.SubmitRequest) {
+	for _, u := range b.next {
+		out = append(out, u.request())
+	}
+	b.next = nil
 	for len(b.queue) > 0 && len(b.unanswered) < mostUnanswered && (b.bytes == 0 || b.bytes+b.queue[0].size <= mostUnansweredBytes) {
 		u := b.queue[0]
 		if b.unanswered[u.order.GetId()] != nil {
@@ -312,9 +325,36 @@ func (b *bulk) admit() (out []*orderv1.SubmitRequest) {
 		b.queue = b.queue[1:]
 		b.unanswered[u.order.GetId()] = u
 		b.bytes += u.size
-		out = append(out, u.request())
+		if key := u.order.GetOrderKey(); key != "" {
+			b.keys[key] = append(b.keys[key], u)
+		}
+		if b.first(u) {
+			out = append(out, u.request())
+		}
 	}
 	return out
+}
+
+// first tells whether no order of the same key is unanswered before this one.
+func (b *bulk) first(u *unanswered) bool {
+	key := u.order.GetOrderKey()
+	return key == "" || b.keys[key][0] == u
+}
+
+// settle removes an order that has its last answer. The next one of its key has its turn.
+func (b *bulk) settle(u *unanswered) {
+	delete(b.unanswered, u.order.GetId())
+	b.bytes -= u.size
+	key := u.order.GetOrderKey()
+	switch behind := b.keys[key]; len(behind) {
+	case 0: // it has no key
+	case 1:
+		delete(b.keys, key)
+	default:
+		behind[0] = nil
+		b.keys[key] = behind[1:]
+		b.next = append(b.next, behind[1])
+	}
 }
 
 // inOrder returns what has no answer, in the order of its lines.
@@ -355,8 +395,7 @@ func (b *bulk) answer(s *orderv1.Submission) error {
 		}
 		return nil
 	}
-	delete(b.unanswered, s.GetId())
-	b.bytes -= u.size
+	b.settle(u)
 	switch {
 	case r != nil:
 		return b.refuse(u.line, s.GetId(), r.GetReason(), r.GetMessage())

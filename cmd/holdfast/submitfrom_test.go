@@ -234,10 +234,43 @@ func TestSubmitFromAsksAgain(t *testing.T) {
 	}
 }
 
+// Orders of one key are accepted in the order of their lines, whichever of them a node has no room for at first.
+func TestSubmitFromKeepsTheOrderOfKeys(t *testing.T) {
+	t.Parallel()
+	f := takingNode(t, "--client-rate", "500", "--client-burst", "20")
+	f.must("definition", "deploy", f.file("f.yaml", "document: {dsl: '1.0.3', namespace: t, name: f, version: '1.0.0'}\n"+
+		"do: [{a: {raise: {error: {type: 'https://example.com/boom', status: 500}}}}]\n"))
+	f.run("order", "submit", "--definition", "t/f", "--id", "holder", "--key", "k", "--wait") // those behind it wait
+	var lines strings.Builder
+	want := []string{"holder"}
+	for i := range 50 {
+		fmt.Fprintf(&lines, `{"id":"other%d","input":{"n":1}}`+"\n", i)
+		fmt.Fprintf(&lines, `{"id":"k%d","input":{"n":1},"order_key":"k"}`+"\n", i)
+		want = append(want, fmt.Sprintf("k%d", i))
+	}
+	o := f.run("order", "submit", "--from", f.file("orders.jsonl", lines.String()), "--definition", "t/n")
+	if o.stdout != "100 lines: 100 accepted, 0 accepted before, 0 refused\n" || !strings.Contains(o.stderr, "(CLIENT_RATE): trying again") {
+		t.Errorf("%+v", o)
+	}
+	var got []string
+	for waits := range strings.Lines(f.must("key", "show", "k", "--limit", "100", "-o", "json")) {
+		var order struct {
+			ID string `json:"id"`
+		}
+		if err := json.Unmarshal([]byte(waits), &order); err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, order.ID)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("accepted in the order\n%v", got)
+	}
+}
+
 // What is held in memory is bounded, however long the file is, and however slow the node.
 func TestSubmitFromIsBounded(t *testing.T) {
 	t.Parallel()
-	b := &bulk{unanswered: map[string]*unanswered{}}
+	b := &bulk{unanswered: map[string]*unanswered{}, keys: map[string][]*unanswered{}}
 	var read []fileLine
 	for i := range 3 * mostUnanswered {
 		read = append(read, fileLine{number: i, order: &orderv1.WorkOrder{Id: fmt.Sprint(i % (mostUnanswered + 5)), Input: []byte("{}")}})
@@ -249,7 +282,7 @@ func TestSubmitFromIsBounded(t *testing.T) {
 	if n := len(b.admit()); n != mostUnanswered {
 		t.Errorf("%d orders are sent at once", n)
 	}
-	large := &bulk{unanswered: map[string]*unanswered{}, show: &bulkProgress{}}
+	large := &bulk{unanswered: map[string]*unanswered{}, keys: map[string][]*unanswered{}, show: &bulkProgress{}}
 	for i := range 10 {
 		large.queue = append(large.queue, &unanswered{line: i, order: &orderv1.WorkOrder{Id: fmt.Sprint(i)}, size: maxInput})
 	}
@@ -257,7 +290,7 @@ func TestSubmitFromIsBounded(t *testing.T) {
 		t.Errorf("%d large orders are sent at once", n)
 	}
 	// One whose id is under way waits for that.
-	twice := &bulk{unanswered: map[string]*unanswered{}, show: &bulkProgress{}, a: &app{}}
+	twice := &bulk{unanswered: map[string]*unanswered{}, keys: map[string][]*unanswered{}, show: &bulkProgress{}, a: &app{}}
 	for i, id := range []string{"a", "b", "a", "c"} {
 		twice.queue = append(twice.queue, &unanswered{line: i, order: &orderv1.WorkOrder{Id: id}})
 	}
