@@ -280,6 +280,19 @@ func (h *hub) send(stream ledger.Stream, r *adapterv1.Result) {
 	}
 }
 
+// resend sends a result again: on its stream, or, if that was a dead process's or is gone, on each whose hello lists the key.
+func (h *hub) resend(w *ledger.Work, r *adapterv1.Result) {
+	if h.streams[w.Stream()] != nil {
+		h.send(w.Stream(), r)
+		return
+	}
+	for _, l := range h.streams {
+		if w.Serial() <= l.listed {
+			h.send(l.stream, r)
+		}
+	}
+}
+
 // grant gives an activity's free credits to the streams, unless too many results wait to be acknowledged.
 func (h *hub) grant(p *pool) {
 	if h.draining {
@@ -357,7 +370,7 @@ func (h *hub) tick() {
 	patience := float64(h.config.ResendAfter) * (0.8 + 0.4*h.rand())
 	h.mu.Lock()
 	defer h.unlock()
-	h.ledger.Due(now-int64(patience), now, h.send)
+	h.ledger.Due(now-int64(patience), now, h.resend)
 	h.ledger.Expire(now)
 	if h.starved {
 		h.rebalance()

@@ -357,11 +357,11 @@ func (l *Ledger) Expire(now int64) {
 }
 
 // Due calls send for each held result that was sent before a time, oldest first, and counts it as sent now.
-func (l *Ledger) Due(before, now int64, send func(Stream, *adapterv1.Result)) {
+func (l *Ledger) Due(before, now int64, send func(*Work, *adapterv1.Result)) {
 	for n := l.held.len; n > 0 && l.held.front().at < before; n-- {
 		w := l.held.front()
 		l.held.toBack(w, now)
-		send(w.stream, w.result)
+		send(w, w.result)
 	}
 }
 

@@ -287,7 +287,7 @@ func (m *model) deliver(t *rapid.T) {
 		again[r.GetSeq()] = true
 	}
 	if rapid.Bool().Draw(t, "by time") {
-		m.l.Due(m.now, m.now, func(_ ledger.Stream, r *adapterv1.Result) { see(r) })
+		m.l.Due(m.now, m.now, func(_ *ledger.Work, r *adapterv1.Result) { see(r) })
 	} else {
 		m.l.Resend(func(*ledger.Work) bool { return true }, m.now, see)
 	}

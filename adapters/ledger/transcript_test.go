@@ -103,8 +103,8 @@ func command(t *testing.T, l *ledger.Ledger, works map[string]*ledger.Work, word
 		return fmt.Sprint(l.Ack(uint64(number("seq")), *now))
 	case "due":
 		var out []string
-		l.Due(*now-number("after"), *now, func(s ledger.Stream, r *adapterv1.Result) {
-			out = append(out, fmt.Sprintf("send on %d%s", s, show(r)))
+		l.Due(*now-number("after"), *now, func(w *ledger.Work, r *adapterv1.Result) {
+			out = append(out, fmt.Sprintf("send on %d%s", w.Stream(), show(r)))
 		})
 		return strings.Join(append(out, "-"), "\n")
 	case "reconnect":
