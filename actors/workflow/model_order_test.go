@@ -47,6 +47,23 @@ func (m *model) reopen() workflow.Reopen {
 	return c
 }
 
+// checkSkipped checks that what an operator gave as what a task left can be used by what follows: nothing is tried again, or undone,
+// because it can't, nor does the order fault.
+func (m *model) checkSkipped(cmd workflow.Command, made []*journalv1.Event) {
+	if c, ok := cmd.(workflow.Reopen); !ok || c.How != journalv1.Reopening_REOPENING_SKIP || c.Value == nil {
+		return
+	}
+	for i, ev := range made {
+		p := ev.GetOrderFaulted().GetError()
+		if ev.GetRetryScheduled() != nil || ev.GetCompensationStarted() != nil {
+			p = made[i-1].GetTaskFaulted().GetError()
+		}
+		if t := p.GetType(); t == workflow.ErrorTypeExpression || t == workflow.ErrorTypeValidation {
+			m.t.Fatalf("%#v: what was given does not fit:\n%s", cmd, list(made))
+		}
+	}
+}
+
 // follow follows the order as a whole.
 func (m *model) follow(ev *journalv1.Event) {
 	p := &m.phase

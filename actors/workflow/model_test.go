@@ -80,7 +80,7 @@ func newModel(t *rapid.T) *model {
 	return &model{
 		t: t, def: def, limits: limits, now: began, live: workflow.New(def, limits),
 		frames: map[uint32]string{}, work: map[string]*work{},
-		undo: undoing{tasks: map[uint32]entered{}, inquiries: map[uint32]bool{}, children: map[string]*childWork{}, byHand: map[string]bool{}},
+		undo: undoing{of: map[string]string{}, tasks: map[uint32]entered{}, inquiries: map[uint32]bool{}, children: map[string]*childWork{}, byHand: map[string]bool{}},
 	}
 }
 
@@ -211,6 +211,7 @@ func (m *model) turn(batch []workflow.Command) {
 		if err != nil && len(made) > 0 {
 			m.t.Fatalf("%#v was refused with %v, but events were made", cmd, err)
 		}
+		m.checkSkipped(cmd, made)
 		if _, fired := cmd.(workflow.TimerFired); fired && !more {
 			if is := !due.IsZero() && !due.After(m.now); is != (len(made) > 0) {
 				m.t.Fatalf("next due at %s, now %s, but firing made\n%s", due, m.now, list(made))

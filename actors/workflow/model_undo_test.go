@@ -25,6 +25,8 @@ type undoing struct {
 	void  bool   // it need not be
 	begun bool   // what undoes it was entered
 	asked bool   // whether it was done was asked in vain
+	// of is, by the task that did it, the key of the deed that was to be undone last.
+	of map[string]string
 	// inquiries are the frames that ask whether something was done.
 	inquiries map[uint32]bool
 	// compensates: a cancellation was asked for that undoes everything.
@@ -181,6 +183,12 @@ func (m *model) undoStarted(e *journalv1.CompensationStarted) {
 		}
 		if m.within(later.frame, e.GetFrame()) && (!later.InDoubt || e.GetFrame() == 0) {
 			m.t.Fatalf("%s is undone before %s", d.Key, later.Key)
+		}
+	}
+	if u.of[d.Task] != d.Key { // to undo another deed is other work
+		u.of[d.Task] = d.Key
+		for key, w := range m.work {
+			w.settled = w.settled || strings.HasPrefix(key, "o:"+d.Task+"/metadata/holdfast/")
 		}
 	}
 	u.under, u.at, u.void, u.begun, u.asked = d.Key, e.GetFrame(), false, false, false

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/messages/problemv1"
 )
 
 // tryOut finds out whether the order would come to a place, before it waits for anything, where the output can't be used of a task
@@ -19,11 +20,32 @@ func (m *machine) tryOut(c Reopen) error {
 		return err
 	}
 	trial.advance()
-	p := trial.s.err
-	if !trial.s.Faulted() || p.GetType() != ErrorTypeExpression && p.GetType() != ErrorTypeValidation {
-		return nil
+	if p := trial.unusable(); p != nil {
+		return fmt.Errorf("%w: it leads to a fault at %s: %s: %s", ErrUnfit, p.GetInstance(), p.GetTitle(), p.GetDetail())
 	}
-	return fmt.Errorf("%w: the order would fault at %s: %s: %s", ErrUnfit, p.GetInstance(), p.GetTitle(), p.GetDetail())
+	return nil
+}
+
+// unusable returns the error of an expression or a schema that has the order fault, or what it has done undone or tried again; nil
+// if none does. One that the definition handles otherwise is as the definition expects it.
+func (m *machine) unusable() *problemv1.Problem {
+	var p *problemv1.Problem // of the event before, if that is the fault of a task
+	for _, ev := range m.out {
+		switch e := ev.GetKind().(type) {
+		case *journalv1.Event_TaskFaulted:
+			p = e.TaskFaulted.GetError()
+			continue
+		case *journalv1.Event_OrderFaulted:
+			p = e.OrderFaulted.GetError()
+		case *journalv1.Event_RetryScheduled, *journalv1.Event_CompensationStarted:
+		default:
+			p = nil
+		}
+		if t := p.GetType(); t == ErrorTypeExpression || t == ErrorTypeValidation {
+			return p
+		}
+	}
+	return nil
 }
 
 // clone returns a state that is alike and changes by itself. What never changes is shared: values, events, the definition.
