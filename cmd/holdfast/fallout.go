@@ -72,8 +72,8 @@ func newFalloutList(a *app) *cobra.Command {
 func (a *app) printFallout(answer *adminv1.ListFalloutResponse) error {
 	var t *table
 	if a.output == outputTable {
-		t = a.newTable(whole("ORDERS"), cut("DEFINITION"), cut("TASK"), spare("ERROR TYPE"), cut("ERROR"), cut("DETAIL"), spare("OLDEST"),
-			spare("NEWEST"), extra("EXAMPLE"))
+		t = a.newTable(whole("ORDERS"), cut("DEFINITION"), cut("TASK"), spare("ERROR TYPE"), below("ERROR"), below("DETAIL"),
+			spare("OLDEST"), spare("NEWEST"), whole("EXAMPLE"))
 	}
 	left := answer.GetOrders()
 	for _, g := range answer.GetGroups() {
@@ -178,7 +178,7 @@ func (a *app) printOneFallout(f *adminv1.ShowFalloutResponse) error {
 	more("in doubt", f.GetMoreInDoubt())
 	for _, ev := range f.GetLateResults() {
 		t.row("late result", fmt.Sprintf("%s, attempt %d, key %s, at %s: %s",
-			ev.GetTask(), ev.GetAttempt(), ev.GetKey(), textTime(ev.GetAt()), eventDetail(ev)))
+			ev.GetTask(), ev.GetAttempt(), ev.GetKey(), textTime(ev.GetAt()), eventDetail(ev, 0)))
 	}
 	more("late result", f.GetMoreLateResults())
 	for _, c := range f.GetCompensable() {

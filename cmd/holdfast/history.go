@@ -56,8 +56,11 @@ func textAttempt(n uint32) string {
 	return strconv.FormatUint(uint64(n), 10)
 }
 
-// eventDetail is what else is to tell of an event, in one line.
-func eventDetail(ev *orderv1.HistoryEvent) string {
+// briefData is how much of an event's data is told where there is little room.
+const briefData = 80
+
+// eventDetail is what else is to tell of an event, in one line, with so many characters of its data at most; 0: with all.
+func eventDetail(ev *orderv1.HistoryEvent, most int) string {
 	var parts []string
 	if ev.GetChildId() != "" {
 		parts = append(parts, "order "+ev.GetChildId())
@@ -83,8 +86,10 @@ func eventDetail(ev *orderv1.HistoryEvent) string {
 	if ev.GetDue() != nil {
 		parts = append(parts, "due "+textTime(ev.GetDue()))
 	}
-	if len(ev.GetData()) > 0 {
-		parts = append(parts, shorten(textValue(ev.GetData()), 80))
+	if data := textValue(ev.GetData()); data != "" && most > 0 {
+		parts = append(parts, shorten(data, most))
+	} else if data != "" {
+		parts = append(parts, data)
 	}
 	return strings.Join(parts, "  ")
 }
@@ -123,9 +128,9 @@ func shorten(s string, n int) string {
 }
 
 // eventLine is an event in one line, its columns as wide as they usually need to be.
-func eventLine(ev *orderv1.HistoryEvent) string {
+func eventLine(ev *orderv1.HistoryEvent, most int) string {
 	return strings.TrimRight(clean(fmt.Sprintf("%6d  %s  %-20s  %-24s  %2s  %s",
-		ev.GetVersion(), textTime(ev.GetAt()), ev.GetType(), ev.GetTask(), textAttempt(ev.GetAttempt()), eventDetail(ev))), " ")
+		ev.GetVersion(), textTime(ev.GetAt()), ev.GetType(), ev.GetTask(), textAttempt(ev.GetAttempt()), eventDetail(ev, most))), " ")
 }
 
 func newOrderHistory(a *app) *cobra.Command {
@@ -172,11 +177,15 @@ func (a *app) newEventTable() *table {
 	if a.output != outputTable {
 		return nil
 	}
-	return a.newTable(whole("VERSION"), cut("AT"), whole("TYPE"), cut("TASK"), whole("ATTEMPT"), wrap("DETAIL"))
+	return a.newTable(whole("VERSION"), cut("AT"), whole("TYPE"), cut("TASK"), whole("ATTEMPT"), below("DETAIL"))
 }
 
 // printEvents prints events: as rows of t, or as JSON if there is none.
 func (a *app) printEvents(t *table, events []*orderv1.HistoryEvent) error {
+	most := 0
+	if t != nil && t.width > 0 {
+		most = briefData
+	}
 	for _, ev := range events {
 		if t == nil {
 			if err := a.printEvent(ev); err != nil {
@@ -185,7 +194,7 @@ func (a *app) printEvents(t *table, events []*orderv1.HistoryEvent) error {
 			continue
 		}
 		t.row(strconv.FormatUint(ev.GetVersion(), 10), textTime(ev.GetAt()), ev.GetType(), ev.GetTask(),
-			textAttempt(ev.GetAttempt()), eventDetail(ev))
+			textAttempt(ev.GetAttempt()), eventDetail(ev, most))
 	}
 	return nil
 }

@@ -212,6 +212,38 @@ func TestOrderHistory(t *testing.T) {
 		"3        2026-01-02T03:04:07.678Z  order.faulted                 Refused (409)  why\n", "")
 }
 
+// A pipe gets all, a terminal the beginning of what is long.
+func TestLongValues(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	long := strings.Repeat("x", 4<<20)
+	event := &orderv1.HistoryEvent{Version: 1, At: at(0), Type: "order.accepted", Data: []byte(`"` + long + `"`)}
+	f.orders.history = func(*orderv1.HistoryRequest) (*orderv1.HistoryResponse, error) {
+		return &orderv1.HistoryResponse{Events: []*orderv1.HistoryEvent{event}}, nil
+	}
+	f.orders.watch = func(_ *orderv1.WatchRequest, s grpc.ServerStreamingServer[orderv1.WatchResponse]) error {
+		return s.Send(&orderv1.WatchResponse{Events: []*orderv1.HistoryEvent{event}})
+	}
+	order := ended(orderv1.Status_STATUS_COMPLETED)
+	order.Input = event.GetData()
+	f.holds(order)
+	for _, command := range []string{"history", "watch", "get"} {
+		if got := f.run("order", command, orderID); !strings.Contains(got.stdout, long) {
+			t.Errorf("order %s into a pipe cuts what is long: %d bytes", command, len(got.stdout))
+		}
+	}
+	f.width = 80
+	for _, command := range []string{"history", "watch", "get"} {
+		if got := f.run("order", command, orderID).stdout; strings.Count(got, "\n") > 40 || len(got) > 4000 || !strings.Contains(got, "…") {
+			t.Errorf("order %s on a terminal tells %d bytes:\n%s", command, len(got), got[:min(len(got), 4000)])
+		}
+	}
+	got := f.run("order", "get", orderID).stdout
+	if want := "… 4194306 bytes in all: -o json tells them\n"; !strings.Contains(got, want) {
+		t.Errorf("order get doesn't tell %q:\n%s", want, got)
+	}
+}
+
 // watched makes the node tell the events of an order, from the version asked for, in streams that break after one event.
 func (f *fake) watched(broken error) (asked *[]uint64) {
 	asked = new([]uint64)
@@ -248,14 +280,14 @@ func TestOrderWatchGoesOnWhereItWas(t *testing.T) {
 	f.width = 80 // of a terminal
 	f.environ = append(f.environ, "NO_COLOR=1")
 	f.run("order", "watch", orderID).want(t, 3, ""+
-		"VERSION  AT        TYPE                  TASK           ATTEMPT  DETAIL\n"+
-		"1        03:04:05  order.accepted                                {\"sim\":1}\n"+
-		"2        03:04:06  attempt.scheduled     /do/0/activa…  2        hss.create\n"+
-		"                                                                 due\n"+
-		"                                                                 2026-01-02T03\n"+
-		"                                                                 :04:14.678Z\n"+
-		"3        03:04:07  order.faulted                                 Refused (409)\n"+
-		"                                                                 why\n", "")
+		"VERSION  AT                   TYPE                  TASK                 ATTEMPT\n"+
+		"  DETAIL\n"+
+		"1        2026-01-02 03:04:05  order.accepted\n"+
+		"  {\"sim\":1}\n"+
+		"2        2026-01-02 03:04:06  attempt.scheduled     /do/0/activate       2\n"+
+		"  hss.create  due 2026-01-02T03:04:14.678Z\n"+
+		"3        2026-01-02 03:04:07  order.faulted\n"+
+		"  Refused (409)  why\n", "")
 }
 
 func TestOrderWatchTellsTheEndByItsStatus(t *testing.T) {

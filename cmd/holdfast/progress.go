@@ -74,7 +74,7 @@ func (p *progress) event(ev *orderv1.HistoryEvent) {
 	case p.width > 0:
 		p.draw()
 	default:
-		fmt.Fprintln(p.out, eventLine(ev))
+		fmt.Fprintln(p.out, eventLine(ev, briefData))
 	}
 }
 

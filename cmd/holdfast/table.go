@@ -32,6 +32,8 @@ const (
 	staysOrGoes
 	// wraps: its cells go on in further lines.
 	wraps
+	// beneath: they do so, or are told in lines of their own beneath the row, where only a narrow column would be left.
+	beneath
 )
 
 func whole(name string) column { return column{name, stays} }
@@ -39,6 +41,7 @@ func cut(name string) column   { return column{name, shortens} }
 func spare(name string) column { return column{name, goes} }
 func extra(name string) column { return column{name, staysOrGoes} }
 func wrap(name string) column  { return column{name, wraps} }
+func below(name string) column { return column{name, beneath} }
 
 // table prints rows in columns, no wider than the terminal if there is one. Cells are cleaned.
 type table struct {
@@ -49,14 +52,25 @@ type table struct {
 	columns []column
 	header  bool
 	rows    [][]string // held
+	bytes   int        // that the rows have
+	most    int        // lines of a cell on a terminal; 0: as many as it takes
+	under   []int      // the columns that are told beneath the rows
 	spans   []span     // of a table whose rows are printed as they come; else nil: they follow from the rows
 	left    []string   // the columns that were left out
 	err     error
 }
 
 const (
-	// maxRows is how many rows are aligned with each other: as many as a table holds before it prints them.
-	maxRows = 1000
+	// maxRows is how many rows are aligned with each other: as many as a table holds before it prints them, unless they have
+	// maxBytes before.
+	maxRows  = 1000
+	maxBytes = 1 << 20
+	// maxLines is how many lines of a terminal a value takes at most.
+	maxLines = 20
+	// readable is the least width of a column whose texts are told beside the others.
+	readable = 30
+	// indent is the space before what is told beneath.
+	indent = 2
 	// gap is the space between columns.
 	gap = 2
 	// narrow is the least width of a column that is shortened, unless its cells are shorter; of times it is narrowTime.
@@ -67,7 +81,7 @@ const (
 // newTable makes a table with a header.
 func (a *app) newTable(columns ...column) *table {
 	t := a.newRecord()
-	t.columns, t.header = columns, true
+	t.columns, t.header, t.most = columns, true, 0
 	names := make([]string, len(columns))
 	for i, c := range columns {
 		names[i] = c.name
@@ -80,15 +94,16 @@ func (a *app) newTable(columns ...column) *table {
 func (a *app) newRecord() *table {
 	return &table{
 		out: a.stdout, notes: a.stderr, width: a.terminal(a.stdout), colours: a.colours(a.stdout),
-		columns: []column{whole(""), wrap("")},
+		columns: []column{whole(""), wrap("")}, most: maxLines,
 	}
 }
 
 func (t *table) row(cells ...string) {
 	for i, cell := range cells {
 		cells[i] = clean(cell)
+		t.bytes += len(cells[i])
 	}
-	if t.rows = append(t.rows, cells); len(t.rows) >= maxRows || t.spans != nil {
+	if t.rows = append(t.rows, cells); len(t.rows) >= maxRows || t.bytes >= maxBytes || t.spans != nil {
 		t.flush()
 	}
 }
@@ -103,7 +118,7 @@ func (t *table) flush() {
 	if _, err := io.WriteString(t.out, b.String()); err != nil {
 		t.err = err
 	}
-	t.rows, t.header = t.rows[:0], false
+	t.rows, t.bytes, t.header = t.rows[:0], 0, false
 }
 
 // follow has rows printed as they come, in columns that are usually as wide as this. Those that are times are 24 wide.
@@ -136,6 +151,7 @@ func (t *table) fitted() []int {
 	if t.width == 0 {
 		return capped(spans, math.MaxInt)
 	}
+	t.setAside(spans)
 	for i := len(spans) - 1; i >= 0 && total(capped(spans, 0)) > t.width; i-- {
 		if fit := t.columns[i].fit; fit == goes || fit == staysOrGoes {
 			spans[i] = span{natural: -1, least: -1}
@@ -144,8 +160,24 @@ func (t *table) fitted() []int {
 			}
 		}
 	}
+	return t.shared(spans)
+}
+
+// shared returns the widths of columns that share the terminal.
+func (t *table) shared(spans []span) []int {
 	limit := sort.Search(t.width, func(n int) bool { return total(capped(spans, n+1)) > t.width })
 	return capped(spans, limit)
+}
+
+// setAside finds the columns that are told beneath the rows, and leaves them out of those that share the terminal.
+func (t *table) setAside(spans []span) {
+	t.under = t.under[:0]
+	for i := len(spans) - 1; i >= 0; i-- {
+		if t.columns[i].fit == beneath && t.shared(spans)[i] < min(spans[i].natural, readable) {
+			spans[i] = span{natural: -1, least: -1}
+			t.under = slices.Insert(t.under, 0, i)
+		}
+	}
 }
 
 // isEmpty tells whether nothing is told in a column.
@@ -218,7 +250,8 @@ func total(widths []int) int {
 // print prints a row, in as many lines as it takes.
 func (t *table) print(b *strings.Builder, cells []string, widths []int, header bool) {
 	rest := slices.Clone(cells)
-	for more := true; more; {
+	more := true
+	for line := 1; more; line++ {
 		more = false
 		pending := 0 // spaces that come before what comes next
 		for i, w := range widths {
@@ -226,7 +259,11 @@ func (t *table) print(b *strings.Builder, cells []string, widths []int, header b
 				continue
 			}
 			var text string
-			if text, rest[i] = t.take(i, rest[i], w); text != "" {
+			text, rest[i] = t.take(i, rest[i], w)
+			if line == t.most && rest[i] != "" {
+				text, rest[i] = shortenTo(fmt.Sprintf("… %d bytes in all: -o json tells them", len(cells[i])), w), ""
+			}
+			if text != "" {
 				b.WriteString(strings.Repeat(" ", pending))
 				b.WriteString(t.coloured(i, cells, text, header))
 				pending = 0
@@ -236,18 +273,45 @@ func (t *table) print(b *strings.Builder, cells []string, widths []int, header b
 		}
 		b.WriteByte('\n')
 	}
+	t.printBeneath(b, cells, header)
+}
+
+// printBeneath prints what is told beneath a row.
+func (t *table) printBeneath(b *strings.Builder, cells []string, header bool) {
+	var told []string
+	for _, i := range t.under {
+		if cells[i] != "" {
+			told = append(told, cells[i])
+		}
+	}
+	for rest := strings.Join(told, strings.Repeat(" ", gap)); rest != ""; {
+		var text string
+		text, rest = split(rest, t.width-indent)
+		if header && t.colours {
+			text = bold + text + plain
+		}
+		b.WriteString(strings.Repeat(" ", indent) + text + "\n")
+	}
 }
 
 // take returns what of a cell fits into a line, and what is left for the next.
 func (t *table) take(i int, cell string, most int) (text, rest string) {
-	if t.columns[i].fit != wraps || columnsOf(cell) <= most {
-		return shortenTo(cell, most), ""
+	if fit := t.columns[i].fit; fit == wraps || fit == beneath {
+		return split(cell, most)
 	}
-	end := prefix(cell, most)
-	if space := strings.LastIndexByte(cell[:end], ' '); space > 0 && cell[end] != ' ' {
+	return shortenTo(cell, most), ""
+}
+
+// split returns what of a text fits into a line, and what is left for the next. It looks at no more of the text than that.
+func split(text string, most int) (line, rest string) {
+	end := prefix(text, most)
+	if end == len(text) {
+		return text, ""
+	}
+	if space := strings.LastIndexByte(text[:end], ' '); space > 0 && text[end] != ' ' {
 		end = space
 	}
-	return strings.TrimRight(cell[:end], " "), strings.TrimLeft(cell[end:], " ")
+	return strings.TrimRight(text[:end], " "), strings.TrimLeft(text[end:], " ")
 }
 
 // coloured adds the colour that a cell has.

@@ -57,6 +57,41 @@ func TestTableFitsTheTerminal(t *testing.T) {
 	}
 }
 
+// What is needed next is told on a narrow terminal too, and texts can be read there.
+func TestTableTellsTextsBeneath(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		width int
+		want  string
+	}{
+		{200, "" +
+			"ORDERS  TASK         ERROR                DETAIL                                                        NEWEST                    EXAMPLE\n" +
+			"2       /do/2/first  Communication error  nobody answered within 30s: what is said in words takes room  2026-01-02T03:04:05.678Z" +
+			"  0190c2f4-0000-7000-8000-000000000001\n"},
+		{130, "" +
+			"ORDERS  TASK         ERROR                NEWEST                    EXAMPLE\n" +
+			"  DETAIL\n" +
+			"2       /do/2/first  Communication error  2026-01-02T03:04:05.678Z  0190c2f4-0000-7000-8000-000000000001\n" +
+			"  nobody answered within 30s: what is said in words takes room\n"},
+		{66, "" +
+			"ORDERS  TASK         EXAMPLE\n" +
+			"  ERROR  DETAIL\n" +
+			"2       /do/2/first  0190c2f4-0000-7000-8000-000000000001\n" +
+			"  Communication error  nobody answered within 30s: what is said in\n" +
+			"  words takes room\n"},
+	} {
+		stdout, _, err := tabled(tt.width, []string{"NO_COLOR=1"}, func(a *app) *table {
+			t := a.newTable(whole("ORDERS"), cut("TASK"), below("ERROR"), below("DETAIL"), spare("NEWEST"), whole("EXAMPLE"))
+			t.row("2", "/do/2/first", "Communication error", "nobody answered within 30s: what is said in words takes room",
+				"2026-01-02T03:04:05.678Z", "0190c2f4-0000-7000-8000-000000000001")
+			return t
+		})
+		if stdout != tt.want || err != nil {
+			t.Errorf("width %d: %v\n%s\nwant\n%s", tt.width, err, stdout, tt.want)
+		}
+	}
+}
+
 func TestRecordWraps(t *testing.T) {
 	t.Parallel()
 	stdout, _, err := tabled(30, []string{"TERM=dumb"}, func(a *app) *table {

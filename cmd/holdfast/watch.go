@@ -52,7 +52,7 @@ func (a *app) eventPrinter() func(*orderv1.HistoryEvent) error {
 	}
 	if a.terminal(a.stdout) == 0 {
 		return func(ev *orderv1.HistoryEvent) error {
-			_, err := fmt.Fprintln(a.stdout, eventLine(ev))
+			_, err := fmt.Fprintln(a.stdout, eventLine(ev, 0))
 			return err //nolint:wrapcheck // it names the output
 		}
 	}
