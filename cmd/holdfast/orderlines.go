@@ -9,10 +9,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/proto"
 
 	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/jsonscan"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
 
@@ -132,11 +134,16 @@ func parseOrder(text []byte, base *orderv1.WorkOrder) (*orderv1.WorkOrder, error
 	if syntax, bad := errors.AsType[*json.SyntaxError](json.Unmarshal(text, new(json.RawMessage))); bad {
 		return o, fmt.Errorf("is not one JSON value: column %d: %w", syntax.Offset, syntax)
 	}
+	if !utf8.Valid(text) {
+		return o, errors.New("is not valid UTF-8")
+	}
+	if err := jsonscan.CheckNames(text); err != nil {
+		return o, err
+	}
 	d := json.NewDecoder(bytes.NewReader(text))
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
 		return o, errors.New("is no JSON object")
 	}
-	seen := map[string]bool{}
 	for d.More() {
 		var value json.RawMessage
 		key, err := d.Token()
@@ -147,10 +154,6 @@ func parseOrder(text []byte, base *orderv1.WorkOrder) (*orderv1.WorkOrder, error
 			return o, fmt.Errorf("is no JSON object: %w", err)
 		}
 		name, _ := key.(string) // a key is one
-		if seen[name] {
-			return o, fmt.Errorf("says %s twice", name)
-		}
-		seen[name] = true
 		if err := setField(o, name, value); err != nil {
 			return o, err
 		}

@@ -61,25 +61,28 @@ func TestSubmitFrom(t *testing.T) {
 		`{"id":"b","input":{"n":2}}`,
 		`{"id":"b","input":{"n":9}}`,
 		`{"id":"l","input":{"n":1},"definition":"t/none"}`,
+		`{"id":"m","input":{"n":1},"labels":{"x":"1","\u0078":"2"}}`,
+		`{"id":"n","input":{"n":1},"labels":{"x":"` + "\xff" + `"}}`,
 		`{"id":"z","input":{"n":2}}`, // without an end
 	}, "\n"))
 	submit := func(more ...string) outcome {
 		return f.run(append([]string{"order", "submit", "--from", file, "--definition", "t/n", "--label", "from=file"}, more...)...)
 	}
 	got := submit()
-	if got.status != exitError || got.stdout != "16 lines: 3 accepted, 1 accepted before, 12 refused\n" {
+	if got.status != exitError || got.stdout != "18 lines: 3 accepted, 1 accepted before, 14 refused\n" {
 		t.Errorf("%+v", got)
 	}
 	for _, want := range []string{
 		":4: is not one JSON value: column 25: unexpected end", ":5: bad request: order.input does not match", ":6: says inputs, which no order has: id, ",
-		":7: has no id", ":8: says id twice", ":9: says ID, which", `:10: id "a/b" has the byte`, `:11: priority is no whole number: "high"`,
-		`:12: deadline "soon" is neither`, ":13: is no JSON object", ":15: ", ":16: ", "holdfast: 12 of 16 lines were refused\n",
+		":7: has no id", `:8: names the property "id" twice: name it once`, ":9: says ID, which", `:10: id "a/b" has the byte`, `:11: priority is no whole number: "high"`,
+		`:12: deadline "soon" is neither`, ":13: is no JSON object", ":15: ", ":16: ",
+		`:17: names the property "x" twice at /labels: name it once`, ":18: is not valid UTF-8", "holdfast: 14 of 18 lines were refused\n",
 	} {
 		if !strings.Contains(got.stderr, want) {
 			t.Errorf("%q is not told:\n%s", want, got.stderr)
 		}
 	}
-	if strings.Count(got.stderr, "orders.jsonl:") != 12 {
+	if strings.Count(got.stderr, "orders.jsonl:") != 14 {
 		t.Errorf("told:\n%s", got.stderr)
 	}
 	if order := f.must("order", "get", "a", "-o", "json"); !strings.Contains(order, `"order_key":"k"`) || !strings.Contains(order, `"priority":7,"labels":{"x":"y"}`) {
@@ -89,7 +92,7 @@ func TestSubmitFrom(t *testing.T) {
 		t.Errorf("z: %s", order)
 	}
 	if again := submit("-o", "json"); again.status != exitError ||
-		!strings.HasSuffix(again.stdout, `{"lines":16,"accepted":0,"repeated":4,"refused":12}`+"\n") ||
+		!strings.HasSuffix(again.stdout, `{"lines":18,"accepted":0,"repeated":4,"refused":14}`+"\n") ||
 		!strings.Contains(again.stdout, `{"line":6,"id":"e","reason":"BAD_LINE","message":"says inputs`) ||
 		!strings.Contains(again.stdout, `{"line":16,"id":"l","reason":"NO_SUCH_DEFINITION","message":`) {
 		t.Errorf("again: %+v", again)
