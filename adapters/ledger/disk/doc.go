@@ -11,12 +11,15 @@
 //
 // One goroutine writes. Append never waits, and Wait does until what was appended is durable: records that come while the
 // goroutine writes are written together, and cost one fsync. Where nobody has to wait, nothing is synced: a process
-// that is killed loses nothing that it has written, only a machine that fails does.
+// that is killed loses nothing that it has written, only a machine that fails does. Behind what was synced comes a mark of 21
+// bytes, which says that all before it is durable. It is written without another fsync: if it is lost with the machine, what it
+// stood for is not.
 //
-// How it fails: a record that was cut off at the end is one that was being written, and nobody was told that it is durable: it
-// is removed. Anything else that is not as it was written is damage, and the folder is refused, with file and offset. To
-// start with an empty folder in its place is always safe: it is another ledger, so nodes ask about what the old one may have
-// begun.
+// How it fails: a machine that fails may have written any part of what was not synced, and not the rest of it, so a record
+// that is not whole, and has no mark anywhere behind it, is one that nobody was told to be durable: it is removed, and all
+// behind it. Anything else that is not as it was written is damage, and the folder is refused, with file and offset. Only damage to
+// what was synced last, if the machine fails before it has written the mark, passes for such an end. To start with an empty
+// folder in its place is always safe: it is another ledger, so nodes ask about what the old one may have begun.
 //
 // What it is not: it doesn't understand the records. A folder that is copied, or restored from a backup, claims to remember
 // what it doesn't: never do that.

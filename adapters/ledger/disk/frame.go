@@ -1,11 +1,14 @@
 package disk
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
+	"math"
 	"slices"
 
 	"google.golang.org/protobuf/proto"
@@ -22,7 +25,10 @@ const (
 )
 
 // The first byte of a body says what it is: one of these, or a ledger.RecordKind.
-const kindOpening = 0
+const (
+	kindOpening = 0
+	kindMark    = 255 // all before it is durable
+)
 
 // opening is what the first record holds after its kind, followed by the ledger's id, a space, and the adapter's name.
 const opening = "holdfast ledger 1 "
@@ -57,6 +63,32 @@ func frameRecord(to []byte, r ledger.Record) ([]byte, error) {
 	})
 }
 
+const markBytes = headBytes + 1 + 8
+
+// frameMark makes the mark that begins at an offset, and holds it: so nothing else that a log holds is taken for a mark.
+func frameMark(at int64) []byte {
+	mark, _ := frame(nil, kindMark, func(b []byte) ([]byte, error) {
+		return binary.LittleEndian.AppendUint64(b, uint64(at)), nil //nolint:gosec // not negative
+	})
+	return mark
+}
+
+// marked tells whether there is a mark behind an offset.
+func marked(log io.ReaderAt, at int64) (bool, error) {
+	r := bufio.NewReaderSize(io.NewSectionReader(log, at, math.MaxInt64-at), 1<<16)
+	for ; ; at++ {
+		switch b, err := r.Peek(markBytes); {
+		case errors.Is(err, io.EOF):
+			return false, nil
+		case err != nil:
+			return false, err //nolint:wrapcheck // the caller knows the file
+		case b[headBytes] == kindMark && bytes.Equal(b, frameMark(at)):
+			return true, nil
+		}
+		_, _ = r.Discard(1) // which is there
+	}
+}
+
 // parse makes a record of a body.
 func parse(body []byte) (ledger.Record, error) {
 	r := ledger.Record{Kind: ledger.RecordKind(body[0]), Result: &adapterv1.Result{}}
@@ -69,8 +101,12 @@ func parse(body []byte) (ledger.Record, error) {
 	return r, nil
 }
 
-// errCutOff is the end of a file in the middle of a record.
-var errCutOff = errors.New("a record is cut off")
+// What may be wrong with a record.
+var (
+	errCutOff = errors.New("a record is cut off") // by the end of the file
+	errHead   = errors.New("the head of a record is damaged")
+	errBody   = errors.New("a record does not have its checksum")
+)
 
 // scanner reads bodies one after the other.
 type scanner struct {
@@ -79,8 +115,7 @@ type scanner struct {
 	body []byte
 }
 
-// next returns the next body, valid until the next call: io.EOF at the end, errCutOff if there is only a part, and any other
-// error for damage.
+// next returns the next body, valid until the next call: io.EOF at the end, and one of the errors above if it is not whole.
 func (s *scanner) next() ([]byte, error) {
 	var head [headBytes]byte
 	switch n, err := io.ReadFull(s.from, head[:]); {
@@ -93,10 +128,7 @@ func (s *scanner) next() ([]byte, error) {
 	}
 	size := binary.LittleEndian.Uint32(head[:])
 	if crc32.Checksum(head[:8], castagnoli) != binary.LittleEndian.Uint32(head[8:]) || size > maxBody || size == 0 {
-		if s.unwritten(head[:]) {
-			return nil, errCutOff
-		}
-		return nil, errors.New("the head of a record is damaged")
+		return nil, errHead
 	}
 	s.body = slices.Grow(s.body[:0], int(size))[:size]
 	switch _, err := io.ReadFull(s.from, s.body); {
@@ -106,23 +138,8 @@ func (s *scanner) next() ([]byte, error) {
 		return nil, err //nolint:wrapcheck // as above
 	}
 	if crc32.Checksum(s.body, castagnoli) != binary.LittleEndian.Uint32(head[4:]) {
-		return nil, errors.New("a record does not have its checksum")
+		return nil, errBody
 	}
 	s.at += headBytes + int64(size)
 	return s.body, nil
-}
-
-// unwritten tells whether only zeros follow: a file system may have made the file longer before it wrote what belongs there.
-func (s *scanner) unwritten(head []byte) bool {
-	buf := slices.Clone(head)
-	for {
-		if slices.ContainsFunc(buf, func(b byte) bool { return b != 0 }) {
-			return false
-		}
-		buf = slices.Grow(buf[:0], 4096)[:4096]
-		n, err := s.from.Read(buf)
-		if buf = buf[:n]; err != nil {
-			return errors.Is(err, io.EOF) && !slices.ContainsFunc(buf, func(b byte) bool { return b != 0 })
-		}
-	}
 }

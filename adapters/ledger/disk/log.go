@@ -122,7 +122,7 @@ func (l *Log) Close() error {
 	case err = <-l.failed: // and nobody was told
 	default:
 		if l.err == nil {
-			err = l.file.Sync()
+			err = l.harden()
 		}
 	}
 	l.mu.Lock()
@@ -145,7 +145,7 @@ func (l *Log) write() {
 		}
 		err := l.carryOut(batches)
 		if err == nil && sync {
-			err = l.file.Sync()
+			err = l.harden()
 		}
 		if !l.carriedOut(batches, upTo, sync, err) {
 			return
@@ -218,6 +218,23 @@ func (l *Log) grew(by int64) {
 	l.size += by
 }
 
+// harden makes what was written durable, and marks that.
+func (l *Log) harden() error {
+	size, err := harden(l.file, l.size)
+	l.grew(size - l.size)
+	return err
+}
+
+// harden makes what a file has durable, which is so many bytes, and appends a mark, which need not be: it only tells damage from
+// what was being written when the machine failed.
+func harden(file *os.File, size int64) (grown int64, err error) {
+	if err := file.Sync(); err != nil {
+		return size, err //nolint:wrapcheck // the caller knows the file
+	}
+	n, err := file.Write(frameMark(size))
+	return size + int64(n), err //nolint:wrapcheck // as above
+}
+
 // replace writes a log with some records, and has it take the place of the old one, once it is whole and durable.
 func (l *Log) replace(records []ledger.Record) error {
 	path := filepath.Join(l.dir, newName)
@@ -227,7 +244,7 @@ func (l *Log) replace(records []ledger.Record) error {
 	}
 	size, err := fill(file, l.id, l.adapter, records)
 	if err == nil {
-		err = file.Sync()
+		size, err = harden(file, size)
 	}
 	if err == nil {
 		err = os.Rename(path, filepath.Join(l.dir, logName))

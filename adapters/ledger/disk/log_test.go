@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
 	"google.golang.org/protobuf/proto"
+	"pgregory.net/rapid"
 
 	"github.com/holdfast-run/holdfast/adapters/ledger"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
@@ -123,12 +125,15 @@ func TestAFolderOfSomethingElseIsRefused(t *testing.T) {
 	}
 }
 
-// written is a log with some records, and where each of them begins.
-func written(t *testing.T) (whole []byte, ends []int) {
+// written is a log with some records, of which the first two are known to be durable, and where each part of it begins.
+func written(t *testing.T) (whole []byte, parts []int) {
 	t.Helper()
 	whole, err := frameOpening(nil, "0123456789abcdef", "hss")
-	for _, r := range some() {
-		ends = append(ends, len(whole))
+	for i, r := range some() {
+		if parts = append(parts, len(whole)); i == 2 {
+			whole = append(whole, frameMark(int64(len(whole)))...)
+			parts = append(parts, len(whole))
+		}
 		if err == nil {
 			whole, err = frameRecord(whole, r)
 		}
@@ -136,7 +141,18 @@ func written(t *testing.T) (whole []byte, ends []int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return whole, append(ends, len(whole))
+	return whole, parts
+}
+
+// before is how many records of written are whole if only the first so many bytes are as they were, and how many parts.
+func before(n int, whole []byte, parts []int) (records, complete int) {
+	for complete < len(parts) && n >= append(slices.Clip(parts[1:]), len(whole))[complete] {
+		complete++
+	}
+	if records = complete; complete > 2 {
+		records-- // the mark
+	}
+	return records, complete
 }
 
 func folder(t *testing.T, log []byte) string {
@@ -148,56 +164,63 @@ func folder(t *testing.T, log []byte) string {
 	return dir
 }
 
-// What is cut off is removed, wherever that is, and what comes then is appended in its place.
+// What is cut off is removed, wherever that is, and what comes then is appended in its place. The file may have been made longer
+// before what belongs there was written.
 func TestTheEndMayBeCutOff(t *testing.T) {
 	t.Parallel()
-	whole, ends := written(t)
+	whole, parts := written(t)
 	for n := range len(whole) + 1 {
 		for _, zeros := range []int{0, 5000} {
 			dir := folder(t, append(bytes.Clone(whole[:n]), make([]byte, zeros)...))
 			l, records, err := open(t, dir)
-			complete := 0
-			for complete < len(some()) && ends[complete+1] <= n {
-				complete++
-			}
-			// Zeros are taken for unwritten where a record would begin; after a part of a record they are damage, unless the
-			// record is still not complete.
-			switch atEnd := n == ends[complete]; {
-			case n < ends[0]:
+			if n < parts[0] {
 				if err == nil {
 					t.Fatalf("%d bytes are taken for a ledger", n)
 				}
 				continue
-			case err != nil && (zeros == 0 || atEnd):
-				t.Fatalf("%d bytes and %d zeros: %v", n, zeros, err)
-			case err != nil:
-				continue
 			}
-			same(t, records, some()[:complete])
-			l.Append(some()[:1])
-			mustClose(t, l)
-			l, records = mustOpen(t, dir)
-			same(t, records, append(some()[:complete:complete], some()[0]))
-			mustClose(t, l)
+			if err != nil {
+				t.Fatalf("%d bytes and %d zeros: %v", n, zeros, err)
+			}
+			complete, _ := before(n, whole, parts)
+			continues(t, dir, l, records, some()[:complete])
 		}
 	}
 }
 
-// Whatever byte is changed, the folder is refused, with file and offset, and nothing is changed.
+// continues checks what a log has, and that it goes on after that.
+func continues(t *testing.T, dir string, l *Log, records, want []ledger.Record) {
+	t.Helper()
+	same(t, records, want)
+	l.Append(some()[:1])
+	mustClose(t, l)
+	l, records = mustOpen(t, dir)
+	same(t, records, append(slices.Clip(want), some()[0]))
+	mustClose(t, l)
+}
+
+// Whatever byte is changed of what is known to be durable, the folder is refused, with file and offset, and nothing is changed.
+// What comes then may not have been written as a whole when the machine failed.
 func TestDamageIsRefused(t *testing.T) {
 	t.Parallel()
-	whole, ends := written(t)
+	whole, parts := written(t)
 	for at := range whole {
 		damaged := bytes.Clone(whole)
 		damaged[at] ^= 1 << (at % 8)
-		begin := 0
-		for _, end := range ends {
-			if end <= at {
-				begin = end
-			}
-		}
 		dir := folder(t, damaged)
-		_, _, err := open(t, dir)
+		l, records, err := open(t, dir)
+		complete, part := before(at, whole, parts)
+		if part >= 2 {
+			if err != nil {
+				t.Fatalf("byte %d is changed, which nobody may have waited for: %v", at, err)
+			}
+			continues(t, dir, l, records, some()[:complete])
+			continue
+		}
+		begin := 0
+		if at >= parts[0] {
+			begin = parts[part]
+		}
 		if want := fmt.Sprintf("%s is damaged at byte %d:", filepath.Join(dir, logName), begin); err == nil ||
 			!strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "Move the folder away") {
 			t.Fatalf("byte %d is changed: %v, want %s", at, err, want)
@@ -206,6 +229,67 @@ func TestDamageIsRefused(t *testing.T) {
 			t.Fatalf("byte %d is changed: the file was changed, too; %v", at, err)
 		}
 	}
+}
+
+// A machine that fails may have written some sectors of what nobody waited for, and not others: the folder is taken, with all
+// that was durable. What was durable is still refused if it is damaged.
+func TestAMachineFails(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	l, _ := mustOpen(t, dir)
+	long := func(n int) ledger.Record {
+		return ledger.Record{Kind: ledger.Ended, Result: &adapterv1.Result{Key: fmt.Sprint(n), Output: bytes.Repeat([]byte("x"), n)}}
+	}
+	l.Renew(some())
+	l.Append([]ledger.Record{long(100)})
+	if err := l.Wait(l.Append([]ledger.Record{long(3000), some()[0]})); err != nil {
+		t.Fatal(err)
+	}
+	durable := len(readLog(t, dir)) - markBytes
+	all := append(some(), long(100), long(3000), some()[0])
+	waited := len(all)
+	for _, n := range []int{10, 1500, 7000, 40, 3000} {
+		all = append(all, long(n))
+		l.Append(all[len(all)-1:])
+	}
+	mustClose(t, l)
+	whole := readLog(t, dir)
+	whole = whole[:len(whole)-markBytes] // it fails before all this is durable
+	rapid.Check(t, func(r *rapid.T) {
+		const sector = 512
+		left := bytes.Clone(whole[:rapid.IntRange(durable, len(whole)).Draw(r, "length")])
+		for at := durable; at < len(left); at = (at/sector + 1) * sector {
+			if rapid.Bool().Draw(r, "lost") {
+				clear(left[at:min((at/sector+1)*sector, len(left))])
+			}
+		}
+		dir := folder(t, left)
+		l, records, err := open(t, dir)
+		if err != nil {
+			r.Fatalf("%v", err)
+		}
+		if len(records) < waited {
+			r.Fatalf("%d records are left, and %d were durable", len(records), waited)
+		}
+		continues(t, dir, l, records, all[:len(records)])
+
+		if !bytes.HasPrefix(left[durable:], frameMark(int64(durable))) {
+			return // the mark was lost, too
+		}
+		left[rapid.IntRange(0, durable-1).Draw(r, "damaged")] ^= 1
+		if _, _, err := open(t, folder(t, left)); err == nil || !strings.Contains(err.Error(), "is damaged at byte") {
+			r.Fatalf("damage is taken for what was being written: %v", err)
+		}
+	})
+}
+
+func readLog(t *testing.T, dir string) []byte {
+	t.Helper()
+	log, err := os.ReadFile(filepath.Join(dir, logName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return log
 }
 
 func TestARecordOfANewerVersionIsRefused(t *testing.T) {
@@ -350,6 +434,7 @@ func FuzzScan(f *testing.F) {
 	}
 	f.Add(whole)
 	f.Add(append(whole, make([]byte, 20)...))
+	f.Add(append(whole, frameMark(int64(len(whole)))...))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s := scanner{from: bytes.NewReader(data)}
 		for {
@@ -363,6 +448,12 @@ func FuzzScan(f *testing.F) {
 				t.Fatalf("%v: %x, was %x", err, again, data[at:s.at])
 			}
 			_, _ = parse(body)
+			if !bytes.Equal(again, frameMark(at)) {
+				continue
+			}
+			if found, err := marked(bytes.NewReader(data), 0); err != nil || !found {
+				t.Fatalf("the mark at %d is not found: %v", at, err)
+			}
 		}
 	})
 }

@@ -2,6 +2,7 @@ package disk
 
 import (
 	"bufio"
+	"cmp"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -100,7 +101,7 @@ func (l *Log) create() error {
 	return l.replace(nil)
 }
 
-// read replays the log, and removes what was cut off at its end.
+// read replays the log, and removes what is not whole at its end.
 func (l *Log) read(replay func(ledger.Record)) error {
 	s := scanner{from: bufio.NewReaderSize(l.file, 1<<16)}
 	body, err := s.next()
@@ -119,31 +120,39 @@ func (l *Log) read(replay func(ledger.Record)) error {
 	if err != nil {
 		return l.damaged(0, err)
 	}
-	for {
-		at := s.at
-		body, err := s.next()
-		if err == nil {
+	for err == nil {
+		l.size = s.at
+		if body, err = s.next(); err == nil && body[0] != kindMark {
 			var r ledger.Record
 			if r, err = parse(body); err == nil {
 				replay(r)
-				continue
 			}
 		}
-		switch {
-		case errors.Is(err, io.EOF):
-		case errors.Is(err, errCutOff):
-			if err := l.cut(at); err != nil {
-				return err
-			}
-		default:
-			return l.damaged(at, err)
-		}
-		l.size, l.base = at, at
-		if _, err := l.file.Seek(at, io.SeekStart); err != nil {
-			return fmt.Errorf("open the ledger: %w", err)
-		}
-		return nil
 	}
+	return l.end(err)
+}
+
+// end goes on after the last record that is whole. What comes then was being written when the machine failed, unless a mark says
+// that it was durable: it is cut off.
+func (l *Log) end(why error) error {
+	switch {
+	case errors.Is(why, errHead), errors.Is(why, errBody):
+		if durable, err := marked(l.file, l.size); durable || err != nil {
+			return l.damaged(l.size, cmp.Or(err, why))
+		}
+		fallthrough
+	case errors.Is(why, errCutOff):
+		if err := l.cut(l.size); err != nil {
+			return err
+		}
+	case !errors.Is(why, io.EOF):
+		return l.damaged(l.size, why)
+	}
+	l.base = l.size
+	if _, err := l.file.Seek(l.size, io.SeekStart); err != nil {
+		return fmt.Errorf("open the ledger: %w", err)
+	}
+	return nil
 }
 
 // cut removes what is behind an offset.
