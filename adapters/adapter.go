@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"reflect"
 	"regexp"
 	"time"
@@ -204,7 +205,15 @@ func decode(input []byte, in any) (err error) {
 	if err != nil {
 		return fmt.Errorf("the input %w", err)
 	}
-	return json.Unmarshal(input, in) //nolint:wrapcheck // the caller says what it is about
+	d := json.NewDecoder(bytes.NewReader(input))
+	d.UseNumber() // what is read into an any keeps all of its digits
+	if err := d.Decode(in); err != nil {
+		return err //nolint:wrapcheck // the caller says what it is about
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("the input is more than one JSON value")
+	}
+	return nil
 }
 
 // encode takes a panic of a type's own method for an error: the activity has returned.

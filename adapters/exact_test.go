@@ -74,11 +74,11 @@ func TestPropertiesAreReadAsWritten(t *testing.T) {
 		`{"home":{"city":"a","zip":"1","ZIP":"2"}}`:            `{"home":{"city":"a","ZIP":"2"}}`,
 		`{"all":[{"CITY":"a","city":""},{"city":"b"}],"by":{"X":{},"x":{"city":"d"}}}`: `{"all":[{},{"city":"b"}],"by":{"X":{},` +
 			`"x":{"city":"d"}}}`,
-		`{"any":{"City":1,"city":2},"self":{"IMSI":1}}`: `{"any":{"City":1,"city":2},"self":{"IMSI":1}}`,
-		`{"next":{"NEXT":{"IMSI":1},"next":{}}}`:        `{"next":{"next":{}}}`,
-		`{"ID" : "1" , "id" : "2" , "iD" : [ { } ] }`:   `{"id":"2"}`,
-		`{"away":{"Cit":{"x":1}},"AWAY":1}`:             `{"away":{}}`,
-		`{"hidden":1,"Hidden":2,"unknown":{"IMSI":1}}`:  `{}`,
+		`{"any":{"City":"1","city":"2"},"self":{"IMSI":1}}`: `{"any":{"City":"1","city":"2"},"self":{"IMSI":1}}`,
+		`{"next":{"NEXT":{"IMSI":1},"next":{}}}`:            `{"next":{"next":{}}}`,
+		`{"ID" : "1" , "id" : "2" , "iD" : [ { } ] }`:       `{"id":"2"}`,
+		`{"away":{"Cit":{"x":1}},"AWAY":1}`:                 `{"away":{}}`,
+		`{"hidden":1,"Hidden":2,"unknown":{"IMSI":1}}`:      `{}`,
 	} {
 		var got, expected exactOrder
 		if err := decode([]byte(input), &got); err != nil {
@@ -259,5 +259,34 @@ func BenchmarkDecode(b *testing.B) {
 				}
 			})
 		}
+	}
+}
+
+// Long numbers, such as those of SIM cards, keep all of their digits where no type says what they are.
+func TestLongNumbersInAny(t *testing.T) {
+	t.Parallel()
+	const input = `{"iccid":89490200001234567890,"list":[1.10,1e400],"n":1}`
+	var untyped any
+	var object map[string]any
+	var mixed struct {
+		ICCID any     `json:"iccid"`
+		List  []any   `json:"list"`
+		N     float64 `json:"n"`
+	}
+	for _, in := range []any{&untyped, &object, &mixed} {
+		if err := decode([]byte(input), in); err != nil {
+			t.Errorf("%T: %v", in, err)
+		}
+		if out, err := encode(in); err != nil || string(out) != input {
+			t.Errorf("%T became %s, %v", in, out, err)
+		}
+	}
+	for _, more := range []string{`{} {}`, `{}}`, `{},`, `1 2`} {
+		if err := decode([]byte(more), new(any)); err == nil {
+			t.Errorf("%s is taken", more)
+		}
+	}
+	if err := decode([]byte(" {} \n"), new(any)); err != nil {
+		t.Error(err)
 	}
 }
