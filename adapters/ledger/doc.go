@@ -27,7 +27,7 @@
 // A ledger may be durable: then it makes records of its steps, and another process that has Replay take them, in their order,
 // knows what this one knew. What is recorded as begun, and not as ended, was started by a dead process: it is neither waiting nor
 // executing, its key is told to the nodes, and when it is offered again it may have been done. Whoever writes the records may
-// lose any number of the last ones, but none that is Begun whose work is executed.
+// lose any number of the last ones, but none that is Begun whose work is executed, be it of this process or of one before.
 //
 // How it fails: it doesn't. It forgets settled results beyond its bounds, and everything when the process ends, unless it is
 // durable; the node knows the latter by the ledger's id, and marks such tasks as maybe started.

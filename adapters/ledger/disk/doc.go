@@ -11,9 +11,9 @@
 //
 // One goroutine writes. Append never waits, and Wait does until what was appended is durable: records that come while the
 // goroutine writes are written together, and cost one fsync. Where nobody has to wait, nothing is synced: a process
-// that is killed loses nothing that it has written, only a machine that fails does. Behind what was synced comes a mark of 21
-// bytes, which says that all before it is durable. It is written without another fsync: if it is lost with the machine, what it
-// stood for is not.
+// that is killed loses nothing that it has written, only a machine that fails does. So a process syncs what it finds before it
+// counts on that. Behind what was synced comes a mark of 21 bytes, which says that all before it is durable. It is written
+// without another fsync: if it is lost with the machine, what it stood for is not.
 //
 // How it fails: a machine that fails may have written any part of what was not synced, and not the rest of it, so a record
 // that is not whole, and has no mark anywhere behind it, is one that nobody was told to be durable: it is removed, and all

@@ -53,8 +53,8 @@ func frame(to []byte, kind byte, body func([]byte) ([]byte, error)) ([]byte, err
 	return to, nil
 }
 
-func frameOpening(to []byte, id, adapter string) ([]byte, error) {
-	return frame(to, kindOpening, func(b []byte) ([]byte, error) { return append(b, opening+id+" "+adapter...), nil })
+func frameOpening(id, adapter string) ([]byte, error) {
+	return frame(nil, kindOpening, func(b []byte) ([]byte, error) { return append(b, opening+id+" "+adapter...), nil })
 }
 
 func frameRecord(to []byte, r ledger.Record) ([]byte, error) {

@@ -269,7 +269,7 @@ func (l *Log) replace(records []ledger.Record) error {
 // fill writes a whole log.
 func fill(file *os.File, id, adapter string, records []ledger.Record) (size int64, err error) {
 	const chunk = 1 << 20
-	buf, err := frameOpening(nil, id, adapter)
+	buf, err := frameOpening(id, adapter)
 	for i := 0; err == nil; i++ {
 		if len(buf) > chunk || i == len(records) {
 			var n int

@@ -128,7 +128,7 @@ func TestAFolderOfSomethingElseIsRefused(t *testing.T) {
 // written is a log with some records, of which the first two are known to be durable, and where each part of it begins.
 func written(t *testing.T) (whole []byte, parts []int) {
 	t.Helper()
-	whole, err := frameOpening(nil, "0123456789abcdef", "hss")
+	whole, err := frameOpening("0123456789abcdef", "hss")
 	for i, r := range some() {
 		if parts = append(parts, len(whole)); i == 2 {
 			whole = append(whole, frameMark(int64(len(whole)))...)
@@ -283,6 +283,27 @@ func TestAMachineFails(t *testing.T) {
 	})
 }
 
+// What a process before had written, and perhaps not made durable when it was killed, is durable when the folder is open: it
+// is not written down again before it counts.
+func TestWhatIsFoundIsMadeDurable(t *testing.T) {
+	t.Parallel()
+	empty, err := frameOpening("0123456789abcdef", "hss")
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, _ := written(t)
+	for name, dir := range map[string]string{
+		"a new folder": t.TempDir(), "no record": folder(t, empty), "records": folder(t, whole), "a part": folder(t, whole[:len(whole)-1]),
+	} {
+		l, _ := mustOpen(t, dir)
+		log := readLog(t, dir)
+		if end := len(log) - markBytes; !bytes.Equal(log[end:], frameMark(int64(end))) {
+			t.Errorf("%s: the log is not marked at its end", name)
+		}
+		mustClose(t, l)
+	}
+}
+
 func readLog(t *testing.T, dir string) []byte {
 	t.Helper()
 	log, err := os.ReadFile(filepath.Join(dir, logName))
@@ -428,7 +449,7 @@ func TestManyWaitTogether(t *testing.T) {
 
 // FuzzScan reads anything: it ends, without a panic, and what it takes is what frame writes.
 func FuzzScan(f *testing.F) {
-	whole, err := frameOpening(nil, "id", "hss")
+	whole, err := frameOpening("id", "hss")
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -78,9 +78,20 @@ func (l *Log) open(replay func(ledger.Record)) error {
 	if l.file, err = os.OpenFile(path, os.O_RDWR, 0o600); err != nil {
 		return fmt.Errorf("open the ledger: %w", err)
 	}
-	if err := l.read(replay); err != nil {
+	if err = l.read(replay); err == nil {
+		err = l.keep()
+	}
+	if err != nil {
 		_ = l.file.Close()
-		return err
+	}
+	return err
+}
+
+// keep makes durable what was found. A process that was killed may not have done that, and what it has begun is not written down
+// again before it is executed; nor may the log be known by its name yet, if it was written anew.
+func (l *Log) keep() error {
+	if err := errors.Join(l.harden(), syncDir(l.dir)); err != nil {
+		return fmt.Errorf("make what is in the ledger %s durable: %w", l.dir, err)
 	}
 	return nil
 }
