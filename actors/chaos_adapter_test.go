@@ -303,8 +303,8 @@ func slander(n *node, chance *dice, id string) {
 			h.Keys = []string{id + ":/do/0/a"}
 		}
 	}
-	w := n.worker(nil, hello, notIdempotent)
-	w.Drain()
+	w := n.newWorker(nil, hello, notIdempotent)
+	w.Stream = n.Attach(w.hello, w) // no credits: nothing is sent to it
 	outcomes := slices.Sorted(maps.Keys(adapterv1.Outcome_name))
 	for range 5 {
 		w.answer(&adapterv1.Task{

@@ -79,7 +79,7 @@ func (c Config) WithDefaults() Config {
 	fill(&c.Dues, 2048)
 	fill(&c.Poison, 3)
 	fill(&c.PoisonFaults, 5)
-	fill(&c.Grace, time.Second)
+	fill(&c.Grace, 3*time.Second)
 	fill(&c.LedgerGrace, time.Minute)
 	fill(&c.RecoverGrace, 5*time.Second)
 	fill(&c.Deaths, 3)

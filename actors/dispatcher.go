@@ -225,6 +225,8 @@ func (d *dispatcher) tellOrder(o dispatch.Output) {
 		insist(o.Task, workflow.TaskResult{Key: o.Task.Key, Attempt: o.Task.Attempt, Outcome: journalv1.Outcome_OUTCOME_NOT_DONE})
 	case dispatch.InDoubt:
 		insist(o.Task, workflow.TaskResult{Key: o.Task.Key, Attempt: o.Task.Attempt, Outcome: journalv1.Outcome_OUTCOME_IN_DOUBT})
+	case dispatch.GoesOn:
+		insist(o.Task, workflow.GoesOn{Key: o.Task.Key, Attempt: o.Task.Attempt})
 	case dispatch.Lost:
 		d.activity.gauges.redelivered.Add(1)
 		insist(o.Task, workflow.Lost{
@@ -243,9 +245,12 @@ func (d *dispatcher) tellOrder(o dispatch.Output) {
 
 // quarantined is the error of a task that was set apart.
 func quarantined(deaths int, last string) *problemv1.Problem {
+	if last != "" {
+		last = ", the last of them " + last
+	}
 	return &problemv1.Problem{
 		Type: workflow.ErrorTypeQuarantined, Title: "Task kills its adapter", Status: http.StatusInternalServerError,
-		Detail: fmt.Sprintf("%d adapter processes died while they executed this task and nothing else, the last of them %s; "+
+		Detail: fmt.Sprintf("%d adapter processes died while they executed this task and nothing else%s; "+
 			"it is not handed over again by itself", deaths, last),
 	}
 }

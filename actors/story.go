@@ -110,7 +110,9 @@ func failure(ev *journalv1.Event) line {
 			slog.String("process", e.GetProcess()), slog.Bool("alone", e.GetAlone()), slog.Bool("suspect", e.GetSuspect()),
 		}}
 	case *journalv1.Event_AttemptOverdue:
-		return line{slog.LevelWarn, "no adapter has taken an attempt in time", nil}
+		if !k.AttemptOverdue.GetGoesOn() {
+			return line{slog.LevelWarn, "the time has passed by which an adapter should have got an attempt", nil}
+		}
 	case *journalv1.Event_LateResult:
 		return line{slog.LevelWarn, "result came when nobody waited for it", problem(k.LateResult.GetError())}
 	case *journalv1.Event_StopRequested:

@@ -219,7 +219,7 @@ func (s *Stream) tell(p messages.Partition, h messages.Handle, r *adapterv1.Resu
 		process: s.hello.GetProcess(),
 		cmd: workflow.TaskResult{
 			Key: r.GetKey(), Attempt: r.GetAttempt(), Activity: a.name, Outcome: journalv1.Outcome(r.GetOutcome()),
-			Output: r.GetOutput(), Error: r.GetError(),
+			Output: r.GetOutput(), Error: r.GetError(), Process: s.hello.GetProcess(), Ledger: s.hello.GetLedger(),
 		},
 		answer: func(err error) {
 			switch {

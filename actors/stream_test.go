@@ -239,7 +239,7 @@ func TestQuarantine(t *testing.T) {
 					w := n.worker(nil, process("p"+string(rune('a'+deaths)), "l"), begins)
 					n.work(w, "poison")
 					w.die()
-					n.sleep(2 * time.Second)
+					n.sleep(4 * time.Second)
 					if restart {
 						n = n.crash()
 					}
@@ -417,13 +417,12 @@ func TestCancelledThenUndone(t *testing.T) {
 		if err := n.cancel("a"); err != nil {
 			t.Fatal(err)
 		}
-		heir := n.worker(nil, process("p2", "l1"), notIdempotent)
 		answer := make(chan error, 1)
 		n.Command(t.Context(), "a", workflow.Cancel{Compensate: true}, func(err error) { answer <- err })
 		if err := <-answer; err != nil {
 			t.Fatal(err)
 		}
-		settle()
+		heir := n.worker(nil, process("p2", "l1"), notIdempotent)
 		heir.answer(heir.one(), done("1"))
 		settle()
 		for _, task := range heir.took()[1:] {

@@ -74,8 +74,8 @@ func (q *Queue) cancelOn(s *stream, it *item) {
 	q.out = append(q.out, SendCancel{Stream: s.ID, Key: it.task.Key, Attempt: it.task.Attempt})
 }
 
-// Elsewhere tells whether a task is with another process than that of a stream, so that only a success counts of what that says
-// came of it.
+// Elsewhere tells whether a task is with another process than that of a stream, and not just with one that its ledger had before,
+// so that only a success counts of what that says came of it.
 func (q *Queue) Elsewhere(id StreamID, key string) bool {
 	s, it := q.stream(id), q.items[key]
 	switch {
@@ -84,7 +84,7 @@ func (q *Queue) Elsewhere(id StreamID, key string) bool {
 	case s == nil:
 		return true
 	case it.process != "":
-		return it.process != s.Process
+		return it.process != s.Process && (it.idempotent || it.ledger != s.Ledger)
 	}
 	return !it.idempotent && it.ledger != "" && it.ledger != s.Ledger
 }

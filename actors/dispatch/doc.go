@@ -13,9 +13,17 @@
 //	   └────────────────────────────────────────────────────────────────────────────┘
 //	     Offer of what was sent to a ledger that is not here
 //
-// For an idempotent activity nothing is reserved: from ready it goes in flight. Cancel drops what is ready or reserved,
-// and asks the adapter about what is in flight. Withdraw drops only what nobody can have begun with. Done and DropPartition
-// drop a task from any state.
+// For an idempotent activity nothing is reserved: from ready it goes in flight. Nor is it for an adapter that reports what it is
+// about to begin with: there a task is in flight and held, from Send until SendConfirm, and its ledger is journaled in between. What is
+// held is known not to have begun.
+//
+// Cancel drops what is ready or reserved, and asks the adapter about what is in flight. Withdraw drops only what nobody has
+// begun with; the rest goes on. Whoever waits is told of each task that the queue drops: NotDone if certainly nobody has begun with
+// it, else InDoubt. Done and DropPartition drop a task from any state, without a word.
+//
+// When a process is lost, all that it may have been executing are suspects: each is handed over again alone, in turn, to a
+// process that executes nothing else meanwhile. A process that is lost with such a task has died of it, and of nothing else; when
+// enough have, the task is set apart. When the process comes back after all, that is taken back.
 //
 // Ready tasks go to streams with credit in turn, those of a higher priority first, and within one in the order in which they
 // were offered; what comes back from a lost stream goes first, and what has waited long gets a share of the sends. A Limit
@@ -24,7 +32,7 @@
 //   - An adapter that says that it is executing a key, or holds its result, gets a task with that key.
 //   - A task that was sent to a ledger, for an activity that is not idempotent, goes to that ledger again. If the ledger is
 //     not here, it is orphaned, as if its stream had just been lost. When the grace is over, it goes anywhere, marked
-//     as maybe started.
+//     as maybe started: to an adapter that can find out what came of it, if there is one.
 //
 // How it fails: it doesn't. It is not durable: the journal knows every task, and offers it again after a restart. It does
 // not bound itself: Load tells its caller, who has the rest wait elsewhere.

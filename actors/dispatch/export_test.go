@@ -28,6 +28,7 @@ func (q *Queue) Dump() string {
 			word string
 		}{
 			{it.cancelled, " cancelled"},
+			{it.withdrawn, " withdrawn"},
 			{it.held, " held"},
 			{it.alone, " alone"},
 			{it.task.Suspect, fmt.Sprintf(" suspect, %d deaths", it.task.Deaths)},

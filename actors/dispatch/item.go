@@ -30,14 +30,24 @@ type item struct {
 	// alone: this adapter was told to execute nothing else meanwhile.
 	alone bool
 	// holder is the process that it was handed to last to be confirmed; empty if it was sent since without that.
-	holder    string
+	holder string
+	// accused is the process whose loss made it a suspect last; before is what it was until then.
+	accused   string
+	before    verdict
 	lost      bool      // an adapter before it may have begun with it, too
 	since     time.Time // when its adapter got it, or began with it
 	gone      time.Time // when it was orphaned
 	end       End       // of its stream, if it is orphaned
 	cancelled bool
+	withdrawn bool      // it is orphaned only until it is known whether its adapter comes back
 	place     *entry    // in a list of ready items
 	among     *suspects // the list that it is in, in place of that
+}
+
+// verdict is what a task is suspected of.
+type verdict struct {
+	suspect bool
+	deaths  int
 }
 
 // begun tells whether the adapter that it is with may have begun with it.
@@ -61,7 +71,12 @@ func (it *item) mark(s *stream) {
 func (it *item) leave() {
 	it.lost = it.lost || it.begun()
 	it.process, it.ledger, it.first, it.asked = "", "", 0, 0
-	it.known, it.held, it.reserving, it.alone = false, false, false, false
+	it.known, it.held, it.reserving, it.alone, it.withdrawn = false, false, false, false, false
+}
+
+// unseen tells whether it is not known who may have it: it was offered again to this queue, and nobody has come back with it.
+func (it *item) unseen() bool {
+	return it.task.Again && it.task.Ledger == "" && it.stream == nil && it.process == "" && !it.lost
 }
 
 // assign notes the stream that is to get the item.

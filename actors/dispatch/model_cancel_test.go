@@ -18,11 +18,16 @@ func (w *world) withdraw(t *rapid.T) {
 	o := pick(t, only(w.works, func(o *work) bool { return !o.over }))
 	o.withdrawn = true
 	w.perform(t, w.queue.Withdraw(o.key, o.attempt))
-	if state, _, _ := w.queue.Where(o.key); state != "gone" {
-		o.cancelled = false // it goes on
+	w.withdrew(t, o)
+}
+
+// withdrew checks what came of a withdrawal.
+func (w *world) withdrew(t *rapid.T, o *work) {
+	state, _, cancelled := w.queue.Where(o.key)
+	if state != "gone" {
+		o.cancelled = cancelled // else it goes on, or it is found out first whether its adapter comes back
 	}
-	if state, _, _ := w.queue.Where(o.key); o.over != (state == "gone") || o.fresh && !o.over {
+	if o.over != (state == "gone") || o.fresh && !o.over || cancelled && !o.withdrawn {
 		t.Fatalf("%s is %s, but: %+v", o.key, state, *o)
 	}
-	o.withdrawn = false
 }

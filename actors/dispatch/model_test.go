@@ -155,7 +155,7 @@ func (w *world) hand(t *rapid.T, o *work, again bool) {
 func (w *world) giveUp(t *rapid.T) {
 	o := pick(t, only(w.works, func(o *work) bool { return !o.over && !o.cancelled && o.attempt < 4 }))
 	o.attempt++
-	o.maybe = true
+	o.maybe, o.withdrawn = true, false
 	w.hand(t, o, false)
 }
 
@@ -212,10 +212,16 @@ func (w *world) perform(t *rapid.T, outputs []dispatch.Output) {
 			o.over = true
 		case dispatch.InDoubt:
 			o := w.byKey[out.Task.Key]
-			if o.fresh || !o.withdrawn {
+			if o.fresh || !o.withdrawn && !o.cancelled {
 				t.Fatalf("%s is said to be in doubt, but: %+v", out.Task.Key, *o)
 			}
 			o.over = true
+		case dispatch.GoesOn:
+			o := w.byKey[out.Task.Key]
+			if o.fresh || !o.withdrawn {
+				t.Fatalf("%s is said to go on, but: %+v", out.Task.Key, *o)
+			}
+			o.withdrawn = false
 		case dispatch.Lost:
 			w.lost(t, out)
 		case dispatch.Quarantine:
@@ -451,7 +457,11 @@ func (w *world) restart(t *rapid.T) {
 	for _, o := range w.works {
 		if o.offered = false; !o.over {
 			w.hand(t, o, true)
-			if o.cancelled {
+			switch {
+			case o.withdrawn:
+				w.perform(t, w.queue.Withdraw(o.key, o.attempt))
+				w.withdrew(t, o)
+			case o.cancelled:
 				w.perform(t, w.queue.Cancel(o.key, o.attempt))
 			}
 			if state, _, _ := w.queue.Where(o.key); state == "gone" {

@@ -86,6 +86,8 @@ func (q *Queue) Oldest() time.Time {
 func (q *Queue) Offer(t *Task) []Output {
 	it := q.items[t.Key]
 	switch {
+	case it == nil && q.kills(t):
+		q.out = append(q.out, Quarantine{Task: t})
 	case it == nil:
 		q.seq++
 		t.Again = t.Again || t.Ledger != ""
@@ -120,6 +122,9 @@ func (q *Queue) replace(it *item, t *Task) {
 	}
 	it.task = t
 	it.cancelled = it.cancelled && !newer
+	if newer && it.withdrawn {
+		q.again([]*item{it})
+	}
 	switch it.state {
 	case reserved:
 		q.out = append(q.out, Reserve{Task: t, Ledger: it.stream.Ledger})
@@ -306,11 +311,14 @@ func (q *Queue) untouched(it *item) bool {
 	return !it.begun() && !it.lost && !again && !t.MaybeStarted
 }
 
-// giveUp drops a cancelled item that no adapter has.
+// giveUp drops an item that is not wanted any more, and that no adapter has.
 func (q *Queue) giveUp(it *item) {
+	untouched := q.untouched(it)
 	q.drop(it)
-	if q.untouched(it) {
+	if untouched {
 		q.out = append(q.out, NotDone{Task: it.task})
+	} else {
+		q.out = append(q.out, InDoubt{Task: it.task})
 	}
 }
 
@@ -376,21 +384,25 @@ func (q *Queue) cancel(key string, attempt uint32, stale bool) []Output {
 	return q.done()
 }
 
-// Withdraw gives an attempt up if no adapter has it, or may come back with it. Any other goes on to its end, also one that was
-// cancelled before.
+// Withdraw gives an attempt up if no adapter has it, or may come back with it, or the one that has it has not begun. Any other
+// goes on to its end, also one that was cancelled before.
 func (q *Queue) Withdraw(key string, attempt uint32) []Output {
 	it := q.items[key]
 	switch {
 	case it == nil || it.task.Attempt != attempt:
+	case it.state == ready && it.unseen(): // its adapter may be about to come back
+		q.take(it)
+		it.state, it.gone, it.withdrawn = orphaned, it.task.OfferedAt, true
+		q.orphans[key] = it
+	case it.state == orphaned && it.withdrawn:
 	case it.state == reserved && q.untouched(it), it.state == ready && !it.bound():
-		q.drop(it)
-		if q.untouched(it) {
-			q.out = append(q.out, NotDone{Task: it.task})
-		} else {
-			q.out = append(q.out, InDoubt{Task: it.task})
-		}
+		q.giveUp(it)
+	case it.state == inFlight && it.held && !it.reserving && (it.idempotent || !it.task.MaybeStarted):
+		it.cancelled = true
+		q.cancelOn(it.stream, it)
 	default:
 		it.cancelled = false
+		q.out = append(q.out, GoesOn{Task: it.task})
 	}
 	return q.done()
 }
@@ -417,8 +429,8 @@ func (q *Queue) Tick(now time.Time) []Output {
 	}
 	sortItems(over)
 	over = slices.DeleteFunc(over, func(it *item) bool {
-		if it.cancelled {
-			q.drop(it)
+		if it.cancelled || it.withdrawn {
+			q.giveUp(it)
 			return true
 		}
 		if !q.died(it) {
@@ -428,6 +440,11 @@ func (q *Queue) Tick(now time.Time) []Output {
 			it.task.MaybeStarted = true
 		}
 		it.task.Ledger = ""
+		if i := q.finder(it); i >= 0 {
+			q.turn = i
+			q.bind(it, q.streams[i], false)
+			return true
+		}
 		return false
 	})
 	q.again(over)
@@ -437,12 +454,27 @@ func (q *Queue) Tick(now time.Time) []Output {
 // patience is how long an orphaned item waits for its adapter.
 func (q *Queue) patience(it *item) time.Duration {
 	switch {
-	case it.idempotent:
+	case it.idempotent && !it.cancelled, it.withdrawn:
 		return q.config.Grace
-	case it.end.Closed && slices.ContainsFunc(q.streams, func(s *stream) bool { return s.Recoverable && s.serves(it) }):
+	case it.end.Closed && (it.cancelled || q.finder(it) >= 0):
 		return min(q.config.RecoverGrace, q.config.LedgerGrace)
 	}
 	return q.config.LedgerGrace
+}
+
+// finder returns the place of the next stream in turn whose adapter can find out what came of an item that somebody may have
+// begun with; negative if there is none, or if nothing needs to be found out.
+func (q *Queue) finder(it *item) int {
+	if it.idempotent || q.untouched(it) {
+		return -1
+	}
+	for n := range q.streams {
+		i := (q.turn + 1 + n) % len(q.streams)
+		if s := q.streams[i]; s.Recoverable && s.serves(it) {
+			return i
+		}
+	}
+	return -1
 }
 
 func sortItems(items []*item) {

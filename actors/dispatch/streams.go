@@ -11,6 +11,9 @@ func (q *Queue) Attach(st Stream) []Output {
 	s := &stream{Stream: st}
 	var concerned, anywhere []*item
 	for key, it := range q.items {
+		if it.accused == s.Process {
+			q.pardon(it)
+		}
 		if s.Keys[key] || it.process != "" && it.process == s.Process || it.ledger != "" && it.ledger == s.Ledger {
 			concerned = append(concerned, it)
 		}
@@ -64,8 +67,11 @@ func (q *Queue) reattach(it *item, s *stream) (anywhere bool) {
 
 // recognise takes up an item that a new stream's process says that it has.
 func (q *Queue) recognise(it *item, s *stream) {
+	if it.withdrawn {
+		q.out = append(q.out, GoesOn{Task: it.task})
+	}
 	if it.process != s.Process {
-		if !it.cancelled && it.ledger == s.Ledger && !q.died(it) {
+		if !it.cancelled && !q.died(it) {
 			return
 		}
 		q.take(it)

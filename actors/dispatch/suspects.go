@@ -59,12 +59,16 @@ func (q *Queue) died(it *item) bool {
 	t := it.task
 	lost := Lost{Task: t, Process: it.process, Alone: it.end.Alone == t.Key}
 	lost.Suspect = !it.end.Left && (lost.Alone || it.end.Alone == "")
-	t.Suspect = t.Suspect || lost.Suspect
+	q.out = append(q.out, lost)
+	if !lost.Suspect {
+		return true
+	}
+	it.accused, it.before = it.process, verdict{suspect: t.Suspect, deaths: t.Deaths}
+	t.Suspect = true
 	if lost.Alone {
 		t.Deaths++
 	}
-	q.out = append(q.out, lost)
-	if lost.Alone && q.config.Deaths > 0 && t.Deaths >= q.config.Deaths {
+	if lost.Alone && q.kills(t) {
 		q.out = append(q.out, Quarantine{Task: t, Process: it.process})
 		q.drop(it)
 		return false
@@ -72,14 +76,29 @@ func (q *Queue) died(it *item) bool {
 	return true
 }
 
+// kills tells whether enough processes have died of a task.
+func (q *Queue) kills(t *Task) bool { return q.config.Deaths > 0 && t.Deaths >= q.config.Deaths }
+
+// pardon takes back what the loss of a process has made of an item: the process is back.
+func (q *Queue) pardon(it *item) {
+	q.judge(it, it.before)
+	it.accused = ""
+}
+
 // acquit notes that what was executed under an item's key has come to its end, and has killed nobody.
 func (q *Queue) acquit(it *item) {
-	if !it.task.Suspect {
+	q.judge(it, verdict{})
+	it.accused = ""
+}
+
+// judge says what an item is suspected of.
+func (q *Queue) judge(it *item, v verdict) {
+	if (verdict{suspect: it.task.Suspect, deaths: it.task.Deaths}) == v {
 		return
 	}
 	if it.state == ready {
 		q.unlist(it)
 		defer q.enlist(it, true)
 	}
-	it.task.Suspect, it.task.Deaths = false, 0
+	it.task.Suspect, it.task.Deaths = v.suspect, v.deaths
 }

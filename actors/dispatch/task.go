@@ -145,6 +145,8 @@ type (
 	NotDone struct{ Task *Task }
 	// InDoubt says that a task was given up while nobody had it, and that somebody may have begun with it before.
 	InDoubt struct{ Task *Task }
+	// GoesOn says that a task that was to be withdrawn is with an adapter, or may be, and goes on.
+	GoesOn struct{ Task *Task }
 	// Lost says that the process is gone that may have begun with a task, which goes to another one now. Suspect: nothing speaks
 	// against that this task was the reason. Alone: the process executed nothing else.
 	Lost struct {
@@ -166,5 +168,6 @@ func (SendConfirm) isOutput() {}
 func (SendCancel) isOutput()  {}
 func (NotDone) isOutput()     {}
 func (InDoubt) isOutput()     {}
+func (GoesOn) isOutput()      {}
 func (Lost) isOutput()        {}
 func (Quarantine) isOutput()  {}

@@ -195,6 +195,8 @@ func show(outputs []dispatch.Output) string {
 			words = append(words, fmt.Sprintf("cancel %s/%d on %d", o.Key, o.Attempt, o.Stream))
 		case dispatch.NotDone:
 			words = append(words, "not done "+task(o.Task))
+		case dispatch.GoesOn:
+			words = append(words, task(o.Task)+" goes on")
 		case dispatch.InDoubt:
 			words = append(words, "in doubt "+task(o.Task))
 		case dispatch.Lost:

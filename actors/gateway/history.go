@@ -365,7 +365,9 @@ func attemptEvent(h *orderv1.HistoryEvent, ev *journalv1.Event, tasks map[uint32
 		h.Type, h.Process, h.Alone, h.Suspect = "attempt.lost", l.GetProcess(), l.GetAlone(), l.GetSuspect()
 	case *journalv1.Event_AttemptOverdue:
 		of(e.AttemptOverdue.GetFrame())
-		h.Type = "attempt.overdue"
+		if h.Type = "attempt.overdue"; e.AttemptOverdue.GetGoesOn() {
+			h.Type = "attempt.goes_on"
+		}
 	case *journalv1.Event_InquiryStarted:
 		i := e.InquiryStarted
 		tasks[i.GetFrame()] = task{ref: i.GetTask(), key: i.GetKey()}

@@ -60,10 +60,15 @@ func (m *machine) result(c TaskResult) error {
 	case journalv1.Outcome_OUTCOME_UNSPECIFIED:
 		e.Outcome, e.Error = journalv1.Outcome_OUTCOME_IN_DOUBT, c.Error
 	case journalv1.Outcome_OUTCOME_NOT_DONE:
-		if e.Error = c.Error; f.call.maybe && m.s.stopping(f) { // it says nothing about who had it before, and nobody else is asked
+		e.Error = c.Error
+		if f.call.maybe && (m.s.stopping(f) || f.call.overdue) || f.call.ledger != "" && !f.call.knownTo(c) {
+			e.Outcome = journalv1.Outcome_OUTCOME_IN_DOUBT // it says nothing about who had it besides, and nobody else is asked
+		}
+	case journalv1.Outcome_OUTCOME_FAILED:
+		if e.Error = c.Error; !f.call.knownTo(c) {
 			e.Outcome = journalv1.Outcome_OUTCOME_IN_DOUBT
 		}
-	case journalv1.Outcome_OUTCOME_FAILED, journalv1.Outcome_OUTCOME_IN_DOUBT:
+	case journalv1.Outcome_OUTCOME_IN_DOUBT:
 		e.Error = c.Error
 	}
 	m.emit(&journalv1.Event{Kind: &journalv1.Event_AttemptEnded{AttemptEnded: e}})
@@ -112,15 +117,34 @@ func isOf(activity, called string) bool {
 	return activity == "" || activity == name
 }
 
+// holders are who may have begun with an attempt: the ledger that it was confirmed to last; or, without one, the processes
+// that were lost with it, after each of which another one got it.
+type holders struct {
+	ledger string
+	lostBy []string
+}
+
+// knownTo tells whether who tells a result knows what became of the attempt. One that was away does not know what was done by
+// whoever got the attempt since.
+func (h holders) knownTo(c TaskResult) bool {
+	switch {
+	case c.Process == "": // the queue says so
+		return true
+	case h.ledger != "":
+		return c.Ledger == h.ledger
+	}
+	return !slices.Contains(h.lostBy, c.Process)
+}
+
 // settledBy tells whether a result says what came of an attempt that was given up.
 func (a abandoned) settledBy(c TaskResult) bool {
 	switch c.Outcome {
 	case journalv1.Outcome_OUTCOME_SUCCEEDED:
 		return true // whichever attempt it was: the same key is the same work
 	case journalv1.Outcome_OUTCOME_FAILED:
-		return c.Attempt >= a.attempt
+		return c.Attempt >= a.attempt && a.knownTo(c)
 	case journalv1.Outcome_OUTCOME_NOT_DONE:
-		return c.Attempt >= a.attempt && !a.maybe // it says nothing about the attempts before
+		return c.Attempt >= a.attempt && a.knownTo(c) && !a.maybe // it says nothing about the attempts before
 	case journalv1.Outcome_OUTCOME_IN_DOUBT, journalv1.Outcome_OUTCOME_UNSPECIFIED:
 	}
 	return false
@@ -136,6 +160,16 @@ func (m *machine) giveUp(f *frame) {
 		}
 	}
 }
+
+// goOn notes that an overdue attempt is not to be given up.
+func (m *machine) goOn(c GoesOn) {
+	if f := m.s.byKey(c.Key); f != nil && f.inFlight() && f.call.scheduled.GetAttempt() == c.Attempt && f.call.late() {
+		m.emit(&journalv1.Event{Kind: &journalv1.Event_AttemptOverdue{AttemptOverdue: &journalv1.AttemptOverdue{Frame: f.id, GoesOn: true}}})
+	}
+}
+
+// late tells whether an attempt is to be given up, unless an adapter has got it.
+func (c *attempt) late() bool { return c.overdue && !c.goesOn }
 
 // startBy is when an adapter should have got the attempt of the frame, unless that has struck; 0 if there is no such time.
 func (f *frame) startBy() int64 {
@@ -173,21 +207,21 @@ func (s *State) attemptScheduled(at int64, e *journalv1.AttemptScheduled) {
 // attemptSent notes the ledger that gets an attempt. If another one was to get it before, that one may have begun.
 func (s *State) attemptSent(e *journalv1.AttemptSent) {
 	f := s.mustFrame(e.GetFrame())
-	v := s.visits[f.task.Ref]
-	if f.inquiry != nil {
-		if v = s.visitOf(f.inquiry); v == nil {
-			v = &visit{} // it is over
-		}
-	}
+	v := s.visitUnder(f)
 	if f.call.ledger != "" && f.call.ledger != e.GetLedger() {
 		f.call.maybe, v.doubt = true, true
 	}
 	f.call.ledger, v.ledger = e.GetLedger(), e.GetLedger()
 }
 
+// attemptLost notes that a process may have begun with an attempt that another one gets now. A ledger tells which one knows.
 func (s *State) attemptLost(e *journalv1.AttemptLost) {
-	c := s.mustFrame(e.GetFrame()).call
+	f := s.mustFrame(e.GetFrame())
+	c := f.call
 	c.lostBy = append(c.lostBy, e.GetProcess())
+	if v := s.visitUnder(f); c.ledger == "" {
+		c.maybe, v.doubt = true, true
+	}
 	c.suspect = c.suspect || e.GetSuspect()
 	if e.GetSuspect() && e.GetAlone() {
 		c.deaths++
@@ -217,7 +251,7 @@ func (s *State) attemptEnded(e *journalv1.AttemptEnded) {
 			d.attempt, d.asks = e.GetAttempt(), f.call.ledger == "" && !v.suspect
 			d.within = cmp.Or(f.call.scheduled.GetRunWithin(), f.timeout)
 		}
-		s.abandon(key, abandoned{task: f.task.Ref, visit: v.count, attempt: e.GetAttempt(), maybe: f.call.maybe})
+		s.abandon(key, abandoned{task: f.task.Ref, visit: v.count, attempt: e.GetAttempt(), maybe: f.call.maybe, holders: f.call.holders})
 	case journalv1.Outcome_OUTCOME_FAILED:
 		v.doubt = false
 		s.undid(key)

@@ -71,9 +71,16 @@ type (
 		Attempt uint32
 		// Activity is that of the attempt, adapter.activity; ErrForeign if it is not. Empty: whatever it is.
 		Activity string
-		Outcome  journalv1.Outcome
-		Output   []byte
-		Error    *problemv1.Problem
+		// Process and Ledger are those of the adapter that tells it; empty if none does.
+		Process, Ledger string
+		Outcome         journalv1.Outcome
+		Output          []byte
+		Error           *problemv1.Problem
+	}
+	// GoesOn says that an attempt whose startWithin has passed was handed over in time, or may have been.
+	GoesOn struct {
+		Key     string
+		Attempt uint32
 	}
 	// TimerFired says that it is time; what is not due yet is left.
 	TimerFired struct{}
@@ -148,6 +155,7 @@ func (Start) isCommand()       {}
 func (Overflow) isCommand()    {}
 func (Sent) isCommand()        {}
 func (Lost) isCommand()        {}
+func (GoesOn) isCommand()      {}
 func (TaskResult) isCommand()  {}
 func (TimerFired) isCommand()  {}
 func (Cancel) isCommand()      {}
@@ -195,6 +203,8 @@ func (s *State) Decide(now time.Time, chance uint64, cmd Command) ([]*journalv1.
 		err = m.sent(c)
 	case Lost:
 		m.lost(c)
+	case GoesOn:
+		m.goOn(c)
 	case TaskResult:
 		err = m.result(c)
 	case TimerFired:

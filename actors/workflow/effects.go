@@ -91,7 +91,7 @@ func (s *State) Effects(events []*journalv1.Event) []Effect {
 				out = append(out, d)
 			}
 		case *journalv1.Event_AttemptOverdue:
-			if f := s.frame(e.AttemptOverdue.GetFrame()); f != nil && f.inFlight() && f.call.overdue && !s.stopping(f) {
+			if f := s.frame(e.AttemptOverdue.GetFrame()); f != nil && f.inFlight() && f.call.late() && !s.stopping(f) {
 				out = append(out, CancelAttempt{Dispatch: f.dispatch(), Withdraw: true})
 			}
 		case *journalv1.Event_ChildScheduled:
@@ -127,7 +127,7 @@ func (s *State) Outstanding() []Effect {
 			d := f.dispatch()
 			d.Again = true
 			out = append(out, d)
-			if f.call.overdue && !s.stopping(f) {
+			if f.call.late() && !s.stopping(f) {
 				out = append(out, CancelAttempt{Dispatch: d, Withdraw: true})
 			}
 		}

@@ -68,7 +68,8 @@ func (s *State) evolveTask(at int64, ev *journalv1.Event) {
 	case *journalv1.Event_AttemptSent:
 		s.attemptSent(e.AttemptSent)
 	case *journalv1.Event_AttemptOverdue:
-		s.mustFrame(e.AttemptOverdue.GetFrame()).call.overdue = true
+		c := s.mustFrame(e.AttemptOverdue.GetFrame()).call
+		c.overdue, c.goesOn = true, e.AttemptOverdue.GetGoesOn()
 	case *journalv1.Event_AttemptLost:
 		s.attemptLost(e.AttemptLost)
 	case *journalv1.Event_AttemptEnded:

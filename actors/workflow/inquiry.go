@@ -74,7 +74,7 @@ func (s *State) inquiryAnswered(f *frame, e *journalv1.AttemptEnded) {
 	case journalv1.Outcome_OUTCOME_IN_DOUBT:
 		f.parent.undo.asked = true
 		d.asks = f.call.ledger == "" && e.GetError().GetType() != ErrorTypeQuarantined
-		s.abandon(d.key, abandoned{task: d.task.Ref, visit: d.visit, attempt: e.GetAttempt(), maybe: true})
+		s.abandon(d.key, abandoned{task: d.task.Ref, visit: d.visit, attempt: e.GetAttempt(), maybe: true, holders: f.call.holders})
 	case journalv1.Outcome_OUTCOME_UNSPECIFIED, journalv1.Outcome_OUTCOME_NOT_DONE:
 	}
 }
@@ -85,6 +85,17 @@ func (s *State) visitOf(d *deed) *visit {
 		return v
 	}
 	return nil
+}
+
+// visitUnder returns the visit that a frame's attempt is of.
+func (s *State) visitUnder(f *frame) *visit {
+	if f.inquiry == nil {
+		return s.visits[f.task.Ref]
+	}
+	if v := s.visitOf(f.inquiry); v != nil {
+		return v
+	}
+	return &visit{} // it is over
 }
 
 // tries counts the tries of what undoes a deed, or else of the tasks of a try.

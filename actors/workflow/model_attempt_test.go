@@ -60,6 +60,9 @@ func (m *model) note(ev *journalv1.Event) {
 			m.t.Fatalf("%s, after %+v", show(ev), *w)
 		}
 		w.lostBy, w.Suspect = append(w.lostBy, e.GetProcess()), w.Suspect || e.GetSuspect()
+		if w.Ledger == "" {
+			w.MaybeStarted, w.doubt = true, true
+		}
 		if e.GetSuspect() && e.GetAlone() {
 			w.Deaths++
 		}
@@ -82,6 +85,7 @@ func (m *model) note(ev *journalv1.Event) {
 			w.succeeded, w.doubt = true, false
 		case journalv1.Outcome_OUTCOME_FAILED:
 			w.doubt = false
+			m.checkTeller(w, e.GetOutcome())
 		case journalv1.Outcome_OUTCOME_IN_DOUBT:
 			w.doubt, w.abandoned, w.idle = true, true, false
 		default:
@@ -95,8 +99,23 @@ func (m *model) note(ev *journalv1.Event) {
 			m.t.Fatalf("%s, after %+v", show(ev), *w)
 		}
 		w.doubt = (w.doubt || !w.abandoned) && succeeded
+		if !succeeded {
+			m.checkTeller(w, e.GetOutcome())
+		}
 		w.abandoned, w.late = false, succeeded
 	}
+}
+
+// checkTeller checks that somebody who knows it has told that an attempt came to nothing.
+func (m *model) checkTeller(w *work, outcome journalv1.Outcome) {
+	m.t.Helper()
+	for _, r := range w.told {
+		knows := r.Process == "" || w.Ledger == "" && !slices.Contains(w.lostBy, r.Process) || w.Ledger != "" && r.Ledger == w.Ledger
+		if r.Outcome == outcome && knows {
+			return
+		}
+	}
+	m.t.Fatalf("%s is said to be %s, but nobody knows who told that: %+v", w.Key, outcome, w.told)
 }
 
 func (m *model) inFlight() map[string]workflow.Dispatch {
@@ -142,6 +161,9 @@ func (m *model) result(keys []string) workflow.TaskResult {
 			journalv1.Outcome_OUTCOME_NOT_DONE, journalv1.Outcome_OUTCOME_IN_DOUBT, journalv1.Outcome_OUTCOME_UNSPECIFIED,
 		}).Draw(m.t, "outcome"),
 	}
+	if teller := rapid.SampledFrom([]string{"", "1", "2"}).Draw(m.t, "teller"); teller != "" {
+		r.Process, r.Ledger = "P"+teller, "L"+teller
+	}
 	if r.Outcome == journalv1.Outcome_OUTCOME_SUCCEEDED {
 		r.Output = []byte(rapid.SampledFrom([]string{"", `{"n":3}`, `[]`}).Draw(m.t, "output"))
 		if rapid.IntRange(0, 4).Draw(m.t, "unreported") == 4 {
@@ -152,6 +174,9 @@ func (m *model) result(keys []string) workflow.TaskResult {
 			Type:   rapid.SampledFrom([]string{"", "", workflow.ErrorTypeTimeout, workflow.ErrorTypeQuarantined}).Draw(m.t, "type"),
 			Status: int32(rapid.SampledFrom([]int{0, 500, 503}).Draw(m.t, "status")),
 		}
+	}
+	if w := m.work[key]; w != nil {
+		w.told = append(w.told, r)
 	}
 	return r
 }

@@ -61,6 +61,7 @@ type work struct {
 	settled, abandoned, late, idle bool
 	ledger                         string
 	lostBy                         []string
+	told                           []workflow.TaskResult // since the last events
 	quarantined                    bool
 	// at is the frame of the last attempt that was no inquiry, and within how long one may run.
 	at     uint32
@@ -107,9 +108,12 @@ func (m *model) accept() workflow.Command {
 // draw makes up to three commands, sensible or not.
 func (m *model) draw() []workflow.Command {
 	var out []workflow.Command
+	for _, w := range m.work {
+		w.told = nil
+	}
 	for range rapid.IntRange(1, 3).Draw(m.t, "batch") {
 		switch rapid.SampledFrom([]string{
-			"result", "result", "result", "old", "fire", "fire", "due", "sent", "lost", "cancel", "start", "continue", "continue", "fault", "accept",
+			"result", "result", "result", "old", "fire", "fire", "due", "sent", "lost", "goes on", "cancel", "start", "continue", "continue", "fault", "accept",
 			"reopen", "reopen", "suspend", "resume", "release", "complete", "child", "child", "told",
 		}).Draw(m.t, "command") {
 		case "result":
@@ -134,6 +138,9 @@ func (m *model) draw() []workflow.Command {
 				Key: key, Attempt: m.attempt(key), Process: rapid.SampledFrom([]string{"P1", "P2"}).Draw(m.t, "process"),
 				Alone: rapid.Bool().Draw(m.t, "alone"), Suspect: rapid.Bool().Draw(m.t, "suspect"),
 			})
+		case "goes on":
+			key := m.key(m.keys(true))
+			out = append(out, workflow.GoesOn{Key: key, Attempt: m.attempt(key)})
 		case "cancel":
 			if rapid.IntRange(0, 3).Draw(m.t, "really") == 3 {
 				out = append(out, workflow.Cancel{Reason: "r", Compensate: rapid.Bool().Draw(m.t, "compensate"), Later: rapid.Bool().Draw(m.t, "later"), Turn: []byte("T")})

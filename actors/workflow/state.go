@@ -164,19 +164,19 @@ type retryState struct {
 }
 
 type attempt struct {
+	holders
+
 	scheduled *journalv1.AttemptScheduled
 	at        int64          // when it was scheduled
 	overflow  messages.Epoch // of who had no place for it; 0: there was one
 	input     *Value
-	maybe     bool   // an earlier attempt of the visit is in doubt
-	ledger    string // that it was handed to
-	// lostBy are the processes that had it and are gone; suspect and deaths tell what that says of the attempt.
-	lostBy  []string
-	suspect bool
-	deaths  int
-	overdue bool // it is to be given up, unless an adapter has got it
-	ended   *journalv1.AttemptEnded
-	output  *Value
+	maybe     bool // somebody may have begun with it who is not among those that have it, or with one before it of the visit
+	suspect   bool // a process was lost with it that may have died of it
+	deaths    int  // processes that were lost while they executed it and nothing else
+	overdue   bool // the time has passed by which an adapter should have got it
+	goesOn    bool // one has got it, so that it is not given up for that
+	ended     *journalv1.AttemptEnded
+	output    *Value
 }
 
 type visit struct {
@@ -192,9 +192,11 @@ type visit struct {
 }
 
 type abandoned struct {
+	holders
+
 	task           string
 	visit, attempt uint32
-	maybe          bool // an attempt before it is in doubt too
+	maybe          bool // as of the attempt
 	settled        bool // nobody needs to find out what came of it
 }
 

@@ -59,14 +59,15 @@ var verbs = map[string]func(*env, *testing.T, *datadriven.TestData) string{
 	"accept":      (*env).accept,      // id= order-key= deadline= (after now) hash= queued parent= turn= depth=; body: the input
 	"start":       (*env).start,       //
 	"sent":        (*env).sent,        // key= attempt= ledger= maybe
+	"goes-on":     (*env).goesOn,      // key= attempt=
 	"lost":        (*env).lost,        // key= attempt= process= alone suspect
 	"overflow":    (*env).overflow,    // frame= epoch=
 	"refill":      (*env).refill,      // frame=
 	"ok":          (*env).succeeded,   // key= attempt= activity=; body: the output
 	"unreported":  (*env).unreported,  // key= attempt= title=
 	"doubts":      (*env).doubts,      //
-	"failed":      (*env).failed,      // key= attempt= type= status= title=
-	"not-done":    (*env).notDone,     // key= attempt=
+	"failed":      (*env).failed,      // key= attempt= type= status= title= process= ledger=
+	"not-done":    (*env).notDone,     // key= attempt= process= ledger=
 	"in-doubt":    (*env).inDoubt,     // key= attempt= type= status= title=
 	"advance":     (*env).advance,     // the clock, and nothing else
 	"fire":        (*env).fire,        // after=: advances the clock before
@@ -174,6 +175,11 @@ func (e *env) lost(t *testing.T, d *datadriven.TestData) string {
 	})
 }
 
+func (e *env) goesOn(t *testing.T, d *datadriven.TestData) string {
+	t.Helper()
+	return e.decide(t, workflow.GoesOn{Key: key(t, d), Attempt: attempt(t, d)})
+}
+
 func (e *env) unreported(t *testing.T, d *datadriven.TestData) string {
 	t.Helper()
 	return e.decide(t, workflow.TaskResult{
@@ -222,6 +228,7 @@ func (e *env) failed(t *testing.T, d *datadriven.TestData) string {
 	t.Helper()
 	return e.decide(t, workflow.TaskResult{
 		Key: key(t, d), Attempt: attempt(t, d), Outcome: journalv1.Outcome_OUTCOME_FAILED, Error: said(t, d),
+		Process: text(t, d, "process"), Ledger: text(t, d, "ledger"),
 	})
 }
 
@@ -238,6 +245,7 @@ func (e *env) notDone(t *testing.T, d *datadriven.TestData) string {
 	t.Helper()
 	return e.decide(t, workflow.TaskResult{
 		Key: key(t, d), Attempt: attempt(t, d), Outcome: journalv1.Outcome_OUTCOME_NOT_DONE,
+		Process: text(t, d, "process"), Ledger: text(t, d, "ledger"),
 	})
 }
 

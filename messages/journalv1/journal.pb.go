@@ -1831,8 +1831,10 @@ func (x *AttemptLost) GetSuspect() bool {
 
 // AttemptOverdue: the time by which an adapter should have got an attempt has passed.
 type AttemptOverdue struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Frame         uint32                 `protobuf:"varint,1,opt,name=frame,proto3" json:"frame,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Frame uint32                 `protobuf:"varint,1,opt,name=frame,proto3" json:"frame,omitempty"`
+	// One has got it, or may have, and it goes on. This follows one without it.
+	GoesOn        bool `protobuf:"varint,2,opt,name=goes_on,json=goesOn,proto3" json:"goes_on,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1872,6 +1874,13 @@ func (x *AttemptOverdue) GetFrame() uint32 {
 		return x.Frame
 	}
 	return 0
+}
+
+func (x *AttemptOverdue) GetGoesOn() bool {
+	if x != nil {
+		return x.GoesOn
+	}
+	return false
 }
 
 // AttemptEnded: the outcome of an attempt is known, or known to stay unknown. With the outcome SUCCEEDED, an error says that it
@@ -4394,9 +4403,10 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\aattempt\x18\x02 \x01(\rR\aattempt\x12\x18\n" +
 	"\aprocess\x18\x03 \x01(\tR\aprocess\x12\x14\n" +
 	"\x05alone\x18\x04 \x01(\bR\x05alone\x12\x18\n" +
-	"\asuspect\x18\x05 \x01(\bR\asuspect\"&\n" +
+	"\asuspect\x18\x05 \x01(\bR\asuspect\"?\n" +
 	"\x0eAttemptOverdue\x12\x14\n" +
-	"\x05frame\x18\x01 \x01(\rR\x05frame\"\xc2\x01\n" +
+	"\x05frame\x18\x01 \x01(\rR\x05frame\x12\x17\n" +
+	"\agoes_on\x18\x02 \x01(\bR\x06goesOn\"\xc2\x01\n" +
 	"\fAttemptEnded\x12\x14\n" +
 	"\x05frame\x18\x01 \x01(\rR\x05frame\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\rR\aattempt\x126\n" +
