@@ -45,7 +45,7 @@ func (e *Engine) activity(name string) *activity {
 		a := &activity{name: name, gauges: e.metrics.queue(name)}
 		a.lanes.Store(&[]*lane{})
 		loop := e.watchdog.Register("dispatcher "+name, e.config.StuckAfter)
-		a.dispatcher = e.spawn(inlineMailbox(e.config.PartitionMailbox, func(any) bool { return true }, ""), func() actor.Actor {
+		a.dispatcher = e.spawn(inlineMailbox(e.config.PartitionMailbox, func(any) bool { return true }), func() actor.Actor {
 			queue := dispatch.New(e.config.dispatch())
 			queue.SetLimit(e.dispatchLimit(name), e.now())
 			return &dispatcher{

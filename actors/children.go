@@ -76,7 +76,7 @@ func (e *Engine) childDefinition(order *journalv1.OrderAccepted) (*workflow.Defi
 		return nil, refusal("The child's definition can't be used", workflow.ErrorTypeConfiguration, 404, err)
 	}
 	if s := def.Input.Schema; s != nil {
-		if err := s.Validate(workflow.NewValue(order.GetInput())); err != nil {
+		if err := s.Validate(workflow.NewValue(order.GetInput()), nil); err != nil {
 			return nil, refusal("Input of the child is not valid", workflow.ErrorTypeValidation, 400, err)
 		}
 	}

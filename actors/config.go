@@ -3,6 +3,7 @@ package actors
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"github.com/holdfast-run/holdfast/actors/definition"
@@ -55,6 +56,9 @@ type Config struct {
 	// TryAgain is how long something that failed, such as a commit, is left alone before the engine tries it again by
 	// itself. Default 5 s.
 	TryAgain time.Duration
+	// Evaluations is how many expressions that take long, more than some milliseconds, are evaluated at once. Default: as many as
+	// there are processors.
+	Evaluations int
 	// LogRate is how many lines a second the log gets about orders, at most; how many more there were is told once that second
 	// is over. Default 200; negative: any number.
 	LogRate int
@@ -85,6 +89,7 @@ func (c Config) WithDefaults() Config {
 	fill(&c.Deaths, 3)
 	fill(&c.TryAgain, 5*time.Second)
 	fill(&c.StuckAfter, 8*time.Second)
+	fill(&c.Evaluations, runtime.GOMAXPROCS(0))
 	fill(&c.LogRate, 200)
 	if c.Restarts == (supervision.Policy{}) {
 		c.Restarts = supervision.Policy{
@@ -120,6 +125,7 @@ func (c Config) Validate() error {
 	}
 	positive("Workflow.Steps", int64(c.Workflow.Steps))
 	positive("Workflow.Bytes", int64(c.Workflow.Bytes))
+	positive("Workflow.Evaluation", int64(c.Workflow.Evaluation))
 	positive("Workflow.Depth", int64(c.Workflow.Depth))
 	positive("Workflow.Deeds", int64(c.Workflow.Deeds))
 	positive("Workflow.RetryPause", int64(c.Workflow.RetryPause))
@@ -138,6 +144,7 @@ func (c Config) Validate() error {
 	lasting("LongWait", c.LongWait)
 	positive("Waking", int64(c.Waking))
 	positive("Dues", int64(c.Dues))
+	positive("Evaluations", int64(c.Evaluations))
 	positive("Poison", int64(c.Poison))
 	positive("PoisonFaults", int64(c.PoisonFaults))
 	lasting("Grace", c.Grace)

@@ -58,6 +58,7 @@ type Engine struct {
 
 	system      *actor.ActorSystem
 	workers     workers
+	evaluating  chan struct{} // holds as many as there are evaluations that take long; at most Config.Evaluations
 	definitions *definitions
 	waiters     waiters
 	handles     handles
@@ -92,7 +93,8 @@ func New(config Config, d Deps) (*Engine, error) {
 	e := &Engine{
 		config: config, node: d.Node, journal: d.Journal, placement: d.Placement, watchdog: d.Watchdog, metrics: d.Metrics,
 		log: d.Log, story: newStory(d.Log, config.LogRate), fatal: d.Fatal, now: time.Now,
-		stopClock: make(chan struct{}), clockEnded: make(chan struct{}),
+		evaluating: make(chan struct{}, config.Evaluations),
+		stopClock:  make(chan struct{}), clockEnded: make(chan struct{}),
 	}
 	escalate := func(reason any, who *actor.PID) {
 		e.fatal(fmt.Errorf("%s failed too often: %v", who.GetId(), reason)) //nolint:err113 // for people

@@ -339,6 +339,30 @@ func TestPriority(t *testing.T) {
 	})
 }
 
+// What takes long to evaluate is left to further decisions, so that no turn takes long.
+func TestLongEvaluations(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t, withEngine(actors.Config{Workflow: workflow.Limits{Evaluation: 10_000}}))
+		var tasks []string
+		for i := range 20 {
+			tasks = append(tasks, fmt.Sprintf("{t%d: {set: {n: '${ [range(1000)] | length }'}}}", i))
+		}
+		n.mustSubmit(order{id: "a", def: n.deploy("long", "do: ["+strings.Join(tasks, ", ")+"]")})
+		n.expect("a", completed)
+		entry, err := n.journal.Find(t.Context(), "a")
+		wantErr(t, err, nil)
+		commits := 0
+		for _, err := range n.journal.Records(t.Context(), entry.Handle, 1) {
+			wantErr(t, err, nil)
+			commits++
+		}
+		if commits < 6 { // three tasks take more than 10,000 steps
+			t.Errorf("%d decisions", commits)
+		}
+	})
+}
+
 // An order that takes longer than one decision may take goes on by itself.
 func TestLongDecision(t *testing.T) {
 	t.Parallel()

@@ -62,3 +62,15 @@ func (e *Engine) Uncounted() (count int) {
 	}
 	return count
 }
+
+// Evaluate takes the places of so many evaluations that take long, until end is called.
+func (e *Engine) Evaluate(count int) (end func()) {
+	for range count {
+		e.evaluating <- struct{}{}
+	}
+	return func() {
+		for range count {
+			<-e.evaluating
+		}
+	}
+}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"sync/atomic"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -47,25 +46,6 @@ type instance struct {
 	woken    bool      // the partition waits for it to rest
 	filled   bool      // what had overflowed has a place now
 	began    time.Time // when it got its first place, if it had to wait for one
-}
-
-// mail counts the messages that reached an instance through its partition, over all its incarnations.
-type mail struct {
-	received atomic.Uint64
-	loaded   atomic.Bool // the state is in memory
-	poison   bool        // it runs only to fault the order
-}
-
-// inline tells whether a message is handled in the partition's turn: if that takes no reading, so that it never holds up
-// the other orders. What the journal posts does not come from there.
-func (m *mail) inline(message any) bool {
-	switch message.(type) {
-	case *committed:
-		return false
-	case *accept:
-		return true
-	}
-	return m.loaded.Load()
 }
 
 // pending is what was decided and is not committed yet, and who is to be answered when it is.
@@ -194,6 +174,7 @@ func (i *instance) decideOne(now time.Time, m any, p *pending) {
 	case *accept:
 		if i.state == nil && i.handle.IsZero() && m.def != nil { // nil: it is told only if it is there
 			i.state = workflow.New(m.def, i.engine.config.Workflow)
+			i.state.WithTurns(turns{i})
 			i.mail.loaded.Store(true)
 		}
 		if i.loaded(m) {
@@ -302,6 +283,7 @@ func (i *instance) load() error {
 	}
 	// The rows are not read: but for a short wait, which has none and is over soon, they tell what the state tells.
 	i.state, i.landmark, i.due = state, mark, unknownDue
+	i.state.WithTurns(turns{i})
 	i.mail.loaded.Store(true)
 	i.row, i.open = orderRow(state, state.Status(), i.partition.number), nil
 	if isOpen(state) {

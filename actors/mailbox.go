@@ -2,11 +2,32 @@ package actors
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/holdfast-run/holdfast/messages"
 )
+
+// mail counts the messages that reached an instance through its partition, over all its incarnations.
+type mail struct {
+	received atomic.Uint64
+	loaded   atomic.Bool   // the state is in memory
+	turned   atomic.Uint64 // see mailbox
+	poison   bool          // it runs only to fault the order
+}
+
+// inline tells whether a message is handled in the partition's turn: if that takes no reading, so that it never holds up
+// the other orders. What the journal posts does not come from there.
+func (m *mail) inline(message any) bool {
+	switch message.(type) {
+	case *committed:
+		return false
+	case *accept:
+		return true
+	}
+	return m.loaded.Load()
+}
 
 // refusable is a message whose sender wants to know that it was not taken.
 type refusable interface{ refuse(err error) }
@@ -19,8 +40,10 @@ type refusable interface{ refuse(err error) }
 // turns are short, or are part of the turn of their parent, which alone posts to them.
 type mailbox struct {
 	bound int
-	// order is whose it is; empty if it is not that of an order.
-	order messages.OrderID
+	// order is whose it is; empty if it is not that of an order. turned counts the times that the order showed, in the middle of
+	// a message, that it goes on.
+	order  messages.OrderID
+	turned *atomic.Uint64
 	// inline tells whether to do so with a user message, and says that it is done with those of the system; nil: never.
 	inline     func(message any) bool
 	invoker    actor.MessageInvoker
@@ -59,8 +82,12 @@ func boundedMailbox(bound int) actor.MailboxProducer {
 	return func() actor.Mailbox { return &mailbox{bound: bound} }
 }
 
-func inlineMailbox(bound int, inline func(message any) bool, order messages.OrderID) actor.MailboxProducer {
-	return func() actor.Mailbox { return &mailbox{bound: bound, inline: inline, order: order} }
+func inlineMailbox(bound int, inline func(message any) bool) actor.MailboxProducer {
+	return func() actor.Mailbox { return &mailbox{bound: bound, inline: inline} }
+}
+
+func orderMailbox(bound int, order messages.OrderID, m *mail) actor.MailboxProducer {
+	return func() actor.Mailbox { return &mailbox{bound: bound, inline: m.inline, order: order, turned: &m.turned} }
 }
 
 func (m *mailbox) PostUserMessage(message any) {

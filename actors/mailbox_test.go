@@ -407,7 +407,7 @@ func TestWorkersTellWhoIsStuck(t *testing.T) {
 		const bound, each = 5 * time.Second, 3 * time.Second
 		w := &workers{}
 		for _, order := range []messages.OrderID{"a", ""} {
-			m := &mailbox{bound: 100, order: order}
+			m := &mailbox{bound: 100, order: order, turned: new(atomic.Uint64)}
 			m.RegisterHandlers(&scribe{handle: func(message any) {
 				if lasts, ok := message.(time.Duration); ok {
 					time.Sleep(lasts)

@@ -56,7 +56,7 @@ func (p *partition) activate(id messages.OrderID, h messages.Handle, poison erro
 			engine: p.engine, partition: p.slot, id: id, handle: h, mail: r.mail,
 			restarted: incarnations > 1 || poison != nil, poison: poison,
 		}
-	}, actor.WithMailbox(inlineMailbox(2*p.engine.config.Mailbox, r.mail.inline, id)), actor.WithDispatcher(&p.engine.workers))
+	}, actor.WithMailbox(orderMailbox(2*p.engine.config.Mailbox, id, r.mail)), actor.WithDispatcher(&p.engine.workers))
 	r.pid = p.ctx.Spawn(props)
 	p.resident[id] = r
 	p.byPID[r.pid.GetId()] = r

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/holdfast-run/holdfast/actors"
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
@@ -82,6 +83,33 @@ func TestStuckOrder(t *testing.T) {
 		settle()
 		n.expect(ids[1], completed)
 		n.expect(ids[0], completed)
+		n.wantStuck()
+	})
+}
+
+// An order whose evaluation takes long awaits its turn for that. Meanwhile neither it nor its partition counts as stuck, and
+// others go on.
+func TestEvaluationAwaitsTurn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t, withEngine(actors.Config{Evaluations: 2}))
+		end := n.Evaluate(2)
+		ids := crowd(2)
+		answers := []<-chan error{
+			n.submitOnly(order{id: ids[0], def: n.deploy("long", "do: [{a: {set: {n: '${ [range(30000)] | length }'}}}]")}),
+			n.submitOnly(order{id: "later", def: n.deploy("later", "do: [{w: {wait: {seconds: 6}}}, {a: {set: {n: '${ [range(30000)] | length }'}}}]")}),
+		}
+		n.wantStuck()
+		n.wantStuck()
+		n.mustSubmit(order{id: "other", def: n.deploy("set", "do: [{a: {set: {x: 1}}}]")})
+		n.expect("other", completed)
+		end()
+		for _, answer := range answers {
+			wantErr(t, <-answer, nil)
+		}
+		settle()
+		n.expect(ids[0], completed)
+		n.expect("later", completed)
 		n.wantStuck()
 	})
 }

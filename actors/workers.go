@@ -47,8 +47,9 @@ type worker struct {
 	since time.Time
 }
 
-// progress is how far a goroutine is: in which turn, and how many messages its mailbox has handed out.
-type progress struct{ turn, handled uint64 }
+// progress is how far a goroutine is: in which turn, how many messages its mailbox has handed out, and how often the order
+// showed that it goes on.
+type progress struct{ turn, handled, turned uint64 }
 
 // throughput is how many messages an actor handles before others get a turn.
 const throughput = 100
@@ -186,7 +187,7 @@ func (w *workers) stuck(now time.Time, bound time.Duration) []supervision.Stuck 
 		if !ok || m.order == "" {
 			continue
 		}
-		if at := (progress{g.turn, m.handedOut()}); at != g.seen {
+		if at := (progress{g.turn, m.handedOut(), m.turned.Load()}); at != g.seen {
 			g.seen, g.since = at, now
 		}
 		if now.Sub(g.since) > bound {

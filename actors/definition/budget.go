@@ -8,6 +8,8 @@ import (
 	"math/bits"
 	"reflect"
 	"time"
+
+	"github.com/holdfast-run/holdfast/actors/workflow"
 )
 
 // budget is what one evaluation may use up. It is the context of the interpreter, which asks Done before each
@@ -22,11 +24,20 @@ type budget struct {
 	memory   int64
 	deadline time.Time
 	err      error
+	// first is how many steps there were to begin with: less than the limit, if something was evaluated before.
+	first int
+	// meter counts what is evaluated; nil: nothing does.
+	meter *workflow.Meter
+	// turns are what the evaluation keeps to once it has taken long; nil: nothing.
+	turns workflow.Turns
 	// running is the interpreter, once it runs.
 	running reflect.Value
 }
 
 var errSteps = errors.New("it took too many steps: the data is too large, or the expression loops")
+
+var errStepsTogether = errors.New("with what was evaluated for the task just before, it took too many steps: " +
+	"the data is too large, or an expression loops")
 
 var errMemory = errors.New("it used too much memory: the data is too large, or the expression builds too much")
 
@@ -40,6 +51,13 @@ const (
 	stackEvery = 1024
 )
 
+// longSteps is how many steps, some milliseconds, an evaluation may take before it is a long one. It shows that it goes on
+// each showEvery steps, a multiple of clockEvery.
+const (
+	longSteps = 100_000
+	showEvery = 1024
+)
+
 // closed is what Done returns once something has run out.
 var closed = func() chan struct{} {
 	c := make(chan struct{})
@@ -47,14 +65,35 @@ var closed = func() chan struct{} {
 	return c
 }()
 
+// budget returns what an evaluation may use up, after what was evaluated before.
+func (p *programs) budget(args *workflow.Args) *budget {
+	b := &budget{programs: p, memory: p.limits.Memory, deadline: p.limits.Now().Add(p.limits.Time)}
+	if args != nil {
+		b.meter = args.Meter
+	}
+	b.first = max(0, p.limits.Steps-b.meter.Counted())
+	b.steps = b.first
+	return b
+}
+
+// ended tells the meter that the evaluation has ended.
+func (b *budget) ended() {
+	b.meter.Count(b.first-b.steps, b.programs.limits.Memory-b.memory)
+	if b.turns != nil {
+		b.turns.End()
+	}
+}
+
 // Done counts a step.
 func (b *budget) Done() <-chan struct{} {
 	b.steps--
 	switch {
 	case b.err != nil:
+	case b.steps < 0 && b.first < b.programs.limits.Steps:
+		b.err = errStepsTogether
 	case b.steps < 0:
 		b.err = errSteps
-	case b.steps%clockEvery == 0 && b.programs.limits.Now().After(b.deadline):
+	case b.steps%clockEvery == 0 && b.late():
 		b.err = errTime
 	case b.steps%stackEvery == 0 && b.running.IsValid() && stackSize(b.running) > b.programs.limits.Memory:
 		b.err = errStack
@@ -62,6 +101,20 @@ func (b *budget) Done() <-chan struct{} {
 		return nil
 	}
 	return closed
+}
+
+// late tells whether the time is over. A long evaluation awaits its turn before, which does not count.
+func (b *budget) late() bool {
+	limits := &b.programs.limits
+	switch {
+	case b.turns != nil && b.steps%showEvery == 0:
+		b.turns.Show()
+	case b.turns == nil && b.meter != nil && b.meter.Turns != nil && b.first-b.steps > longSteps:
+		b.turns = b.meter.Turns
+		b.turns.Await()
+		b.deadline = limits.Now().Add(limits.Time)
+	}
+	return limits.Now().After(b.deadline)
 }
 
 // Err returns what has run out.

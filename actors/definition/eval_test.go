@@ -216,6 +216,72 @@ do:
 	}
 }
 
+// TestTogether checks that what is evaluated at once for a task is bounded together: steps, and what templates read.
+func TestTogether(t *testing.T) {
+	t.Parallel()
+	const half = "[range(1000)] | length"
+	limits := Limits{Steps: 6000}.withDefaults()
+	e, err := newPrograms(limits).compile(half, placeTask, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &workflow.Meter{}
+	for i, want := range []string{"", "with what was evaluated for the task just before, it took too many steps", "just before"} {
+		if _, err := e.Eval(value("{}"), &workflow.Args{Meter: m}); want == "" && err != nil || want != "" && !strings.Contains(fmt.Sprint(err), want) {
+			t.Errorf("evaluation %d: %v, want %q", i, err, want)
+		}
+	}
+	if _, err := e.Eval(value("{}"), &workflow.Args{Meter: &workflow.Meter{}}); err != nil {
+		t.Errorf("for another task: %v", err)
+	}
+	var paths strings.Builder
+	for i := range 300 {
+		fmt.Fprintf(&paths, "p%d: '${ .a%d }', ", i, i)
+	}
+	large := value(`{"x":"` + strings.Repeat("x", 10_000) + `"}`)
+	for set, in := range map[string]*workflow.Value{
+		"a: '${ " + half + " }', b: '${ " + half + " + 1 }'": value("{}"), paths.String(): large,
+	} {
+		def := deploy(t, head+"do: [{a: {set: {"+set+"}}}]\n", limits)
+		_, err := def.Do.Tasks[0].Set.Eval(in, &workflow.Args{Meter: &workflow.Meter{}})
+		if err == nil || !strings.Contains(err.Error(), "too many steps") {
+			t.Errorf("%.60s: %v", set, err)
+		}
+	}
+}
+
+type turns struct{ await, end func() }
+
+func (t turns) Await() { t.await() }
+func (t turns) Show()  {}
+func (t turns) End()   { t.end() }
+
+// TestLong checks that an evaluation that takes long awaits its turn, which doesn't count as its time, and tells its end.
+func TestLong(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(0, 0)
+	programs := newPrograms(Limits{Now: func() time.Time { return now }}.withDefaults())
+	for text, want := range map[string]string{
+		"[range(1000)] | length":                               "",
+		"[range(30000)] | length":                              "began ended ",
+		"[range(30000)] | error(\"no\")":                       "began ended ",
+		"[range(30000)] | length | if . > 1 then 1 else 2 end": "began ended ",
+	} {
+		e, err := programs.compile(text, placeTask, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		_, err = e.Eval(value("{}"), &workflow.Args{Meter: &workflow.Meter{Turns: turns{
+			await: func() { got += "began "; now = now.Add(time.Hour) }, // others are evaluated
+			end:   func() { got += "ended " },
+		}}})
+		if got != want || err != nil && !strings.Contains(err.Error(), "no") {
+			t.Errorf("%s: %q, %v, want %q", text, got, err, want)
+		}
+	}
+}
+
 func TestLimits(t *testing.T) {
 	t.Parallel()
 	clock := time.Unix(0, 0)

@@ -196,6 +196,9 @@ func (e *template) Eval(in *workflow.Value, args *workflow.Args) (*workflow.Valu
 			return nil, err
 		}
 		values = append(values, v)
+		if args.Meter.Counted() > e.limits.Steps {
+			return nil, errStepsTogether
+		}
 		if size += len(p.before) + len(v.JSON()); size > e.limits.Result {
 			return nil, fmt.Errorf("the result has more than %d bytes", e.limits.Result)
 		}

@@ -13,7 +13,12 @@ import (
 // eval compiles and evaluates one expression.
 func eval(tb testing.TB, text, input string) (string, error) {
 	tb.Helper()
-	e, err := newPrograms(Limits{}.withDefaults()).compile(text, placeTaskExport, []string{"error"})
+	return evalWith(tb, Limits{}, text, input)
+}
+
+func evalWith(tb testing.TB, limits Limits, text, input string) (string, error) {
+	tb.Helper()
+	e, err := newPrograms(limits.withDefaults()).compile(text, placeTaskExport, []string{"error"})
 	if err != nil {
 		return "", err
 	}

@@ -22,14 +22,15 @@ type Limits struct {
 	// Expression is the length of the longest expression, in bytes. Default 16 KiB.
 	Expression int
 
-	// Steps is the most instructions that one evaluation may execute. Default 10,000,000, some 400 ms of CPU.
+	// Steps is the most instructions that one evaluation may execute, and all those that are evaluated at once for a task,
+	// added up. Default 10,000,000, some 400 ms of CPU.
 	Steps int
 	// Memory is the most bytes that the bulk operations of one evaluation (joining, copying, sorting, comparing,
 	// encoding and the like) may make or visit, all added up; and the most that the interpreter's stacks may take, which
 	// come on top. Default 32 MiB. Lists that a program collects take at most about 10 bytes per step besides.
 	Memory int64
-	// Time is the longest that one evaluation may take on the clock. It is only a backstop for what Steps and Memory
-	// don't see, and generous because a busy machine must not fault an order. Default 1 s.
+	// Time is the longest that one evaluation may take on the clock, once it has its turn. It is only a backstop for what
+	// Steps and Memory don't see, and generous because a busy machine must not fault an order. Default 30 s.
 	Time time.Duration
 	// Result is the size of the largest result, encoded, in bytes. Default 1 MiB.
 	Result int
@@ -82,7 +83,7 @@ func (l Limits) withDefaults() Limits {
 	l.Expression = positive(l.Expression, 16<<10)
 	l.Steps = positive(l.Steps, 10_000_000)
 	l.Memory = positive(l.Memory, 32<<20)
-	l.Time = positive(l.Time, time.Second)
+	l.Time = positive(l.Time, 30*time.Second)
 	l.Result = positive(l.Result, 1<<20)
 	l.ResultDepth = min(positive(l.ResultDepth, 64), maxDepth)
 	if l.Runtime == "" {

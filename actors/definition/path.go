@@ -110,6 +110,7 @@ func (p *path) Eval(in *workflow.Value, args *workflow.Args) (*workflow.Value, e
 		return v, nil
 	}
 	whole := v.JSON()
+	args.Meter.Count(0, int64(len(whole)))
 	found, err := pick(whole, p.steps)
 	if err != nil {
 		return nil, err

@@ -132,10 +132,8 @@ func (e *program) wrap(err error) error { return fmt.Errorf("expression %s: %w",
 
 // run evaluates the program.
 func (e *program) run(in *workflow.Value, args *workflow.Args) (any, error) {
-	limits := &e.programs.limits
-	b := &budget{
-		programs: e.programs, steps: limits.Steps, memory: limits.Memory, deadline: limits.Now().Add(limits.Time),
-	}
+	b := e.programs.budget(args)
+	defer b.ended()
 	input, err := b.decode(in)
 	if err != nil {
 		return nil, err

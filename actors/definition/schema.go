@@ -170,7 +170,7 @@ type schema struct {
 const maxChecks = 5_000_000
 
 // Validate checks a value.
-func (s *schema) Validate(v *workflow.Value) error {
+func (s *schema) Validate(v *workflow.Value, m *workflow.Meter) error {
 	decoded, err := v.Any()
 	if err != nil {
 		return err
@@ -183,6 +183,7 @@ func (s *schema) Validate(v *workflow.Value) error {
 	if cost > maxChecks/int64(size.parts) {
 		return errors.New("the value is too large or too deep to be checked with this schema: simplify the schema")
 	}
+	m.Check(int(cost) * size.parts)
 	err = s.compiled.Validate(decoded)
 	var problems *jsonschema.ValidationError
 	if err == nil {

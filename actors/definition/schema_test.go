@@ -93,7 +93,7 @@ do: [{a: {set: {x: 1}}}]
 		`{"id":"a","n":` + strings.Repeat("9", 2000) + `}`: "a number has more than 1000 digits",
 	} {
 		got := ""
-		if err := def.Input.Schema.Validate(value(in)); err != nil {
+		if err := def.Input.Schema.Validate(value(in), nil); err != nil {
 			got = err.Error()
 		}
 		// Properties are checked in no order.
@@ -119,7 +119,7 @@ func TestSchemaBombs(t *testing.T) {
 		def := deploy(t, head+"input:\n  schema:\n    document:\n      "+schema+"\ndo: [{a: {set: {x: 1}}}]\n", Limits{})
 		deep := strings.Repeat(`{"a":`, 60) + "{}" + strings.Repeat("}", 60)
 		start := time.Now()
-		err := def.Input.Schema.Validate(value(deep))
+		err := def.Input.Schema.Validate(value(deep), nil)
 		if err == nil || !strings.Contains(err.Error(), "too large or too deep") {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -127,7 +127,7 @@ func TestSchemaBombs(t *testing.T) {
 			t.Errorf("%s: took %s", name, took)
 		}
 		if name == "deeper" {
-			if err := def.Input.Schema.Validate(value(`{"a":{"a":{}}}`)); err != nil {
+			if err := def.Input.Schema.Validate(value(`{"a":{"a":{}}}`), nil); err != nil {
 				t.Errorf("a small value is refused: %v", err)
 			}
 		}
@@ -159,7 +159,7 @@ do: [{a: {set: {x: 1}}}]
 			`{"pattern":"("}`:       "at /pattern: '(' is not valid regex",
 		} {
 			got := ""
-			if err := def.Input.Schema.Validate(value(in)); err != nil {
+			if err := def.Input.Schema.Validate(value(in), nil); err != nil {
 				got = err.Error()
 			}
 			if !strings.HasPrefix(got, want) || want == "" && got != "" {

@@ -130,7 +130,7 @@ func (s *Server) check(ctx context.Context, o *orderv1.WorkOrder) (checked, erro
 		return checked{}, f
 	}
 	if def.Input.Schema != nil {
-		if err := def.Input.Schema.Validate(workflow.NewValue(input)); err != nil {
+		if err := def.Input.Schema.Validate(workflow.NewValue(input), nil); err != nil {
 			m.add("order.input", "does not match the schema of "+def.Ref.String()+": "+err.Error())
 			return checked{}, m.err()
 		}

@@ -177,6 +177,9 @@ type machine struct {
 	out  []*journalv1.Event
 	// bytes is about how much out has of payloads.
 	bytes int
+	// meter counts the evaluations of one step, spent those of the steps before it.
+	meter Meter
+	spent int
 	// args and task are used for one evaluation after the other.
 	args Args
 	task TaskArg
@@ -236,8 +239,15 @@ func (s *State) Decide(now time.Time, chance uint64, cmd Command) ([]*journalv1.
 	if err != nil {
 		return nil, err
 	}
+	m.measured()
 	m.advance()
 	return m.out, nil
+}
+
+// measured ends what is evaluated together.
+func (m *machine) measured() {
+	m.spent += m.meter.Steps + m.meter.Checks
+	m.meter = Meter{}
 }
 
 func (m *machine) emit(ev *journalv1.Event) {

@@ -195,8 +195,8 @@ type Duration interface {
 
 // Schema checks a value. It is safe for concurrent use.
 type Schema interface {
-	// Validate says in words for people what is wrong with the value.
-	Validate(v *Value) error
+	// Validate says in words for people what is wrong with the value. The meter may be nil.
+	Validate(v *Value, m *Meter) error
 }
 
 // Args are the arguments of a runtime expression. A nil value stands for null.
@@ -207,6 +207,8 @@ type Args struct {
 	Workflow WorkflowArg
 	// Vars are the variables of the enclosing catch clauses, the innermost last.
 	Vars []Var
+	// Meter counts what is evaluated; nil: nobody wants to know.
+	Meter *Meter
 }
 
 // Var is a variable of an expression.

@@ -64,9 +64,10 @@
 // and awaits that, however long it takes: so a parent has its key for as long as a child may run in its turn.
 //
 // How it fails: what is wrong with an expression, a schema or an input is an error of the task, which a try may catch. A
-// command that does not fit is refused, or changes nothing if it is a repetition. A decision is cut short after
-// Limits.Steps steps or Limits.Bytes bytes, and an order that loops is faulted at Limits.Events events. Evolve panics on a
-// history that was not made by this definition: a broken invariant, for the caller to contain.
+// command that does not fit is refused, or changes nothing if it is a repetition. A decision is cut short after Limits.Steps
+// steps, Limits.Bytes bytes or, within its expressions, Limits.Evaluation steps, and an order that loops is faulted at
+// Limits.Events events. Evolve panics on a history that was not made by this definition: a broken invariant, for the caller
+// to contain.
 //
 // What it is not: it does not know how definitions are written (package definition compiles them), where events are kept,
 // or who executes an activity.

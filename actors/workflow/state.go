@@ -17,6 +17,9 @@ type Limits struct {
 	// Bytes is about how much one decision may put into the journal before the rest is left to Continue; a step that is begun
 	// is ended. So what is read at once of a history is small, too. Default 1 MiB.
 	Bytes int
+	// Evaluation is about how much one decision may evaluate before the rest is left to Continue, in steps of an interpreter; a
+	// step of the order that is begun is ended. So no order takes long at once. Default 1,000,000, some 50 ms.
+	Evaluation int
 	// Events is the longest history; an order that would exceed it is faulted. Default 1,000,000.
 	Events messages.Version
 	// StopGrace is how long activities under way are awaited when their scope is left; until the latest of their
@@ -44,6 +47,9 @@ func (l Limits) WithDefaults() Limits {
 	}
 	if l.Bytes == 0 {
 		l.Bytes = 1 << 20
+	}
+	if l.Evaluation == 0 {
+		l.Evaluation = 1_000_000
 	}
 	if l.Events == 0 {
 		l.Events = 1_000_000
@@ -76,6 +82,7 @@ func (l Limits) WithDefaults() Limits {
 type State struct {
 	def    *Definition
 	limits Limits
+	turns  Turns
 
 	version  messages.Version
 	accepted *journalv1.OrderAccepted

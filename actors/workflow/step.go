@@ -11,19 +11,21 @@ import (
 
 // advance goes on until everything waits, the order has ended, or the decision is long enough.
 func (m *machine) advance() {
-	for steps := 0; steps < m.s.limits.Steps && m.bytes < m.s.limits.Bytes && !m.s.Ended(); steps++ {
+	limits := &m.s.limits
+	for steps := 0; steps < limits.Steps && m.bytes < limits.Bytes && m.spent < limits.Evaluation && !m.s.Ended(); steps++ {
 		f := m.s.runnable()
 		if f == nil {
 			return
 		}
-		if r := m.s.root(); m.s.version >= m.s.limits.Events && (r.stop == nil || m.s.mayWait(r)) {
+		if r := m.s.root(); m.s.version >= limits.Events && (r.stop == nil || m.s.mayWait(r)) {
 			m.requestStop(r, &journalv1.StopRequested{
 				Cause: journalv1.StopCause_STOP_CAUSE_FAULT, Error: problem(ErrorTypeRuntime, "History too long", 500, refOf(nil),
-					fmt.Sprintf("the order has more than %d events; does it loop?", m.s.limits.Events)),
+					fmt.Sprintf("the order has more than %d events; does it loop?", limits.Events)),
 			})
 			continue
 		}
 		m.step(f)
+		m.measured()
 	}
 }
 
@@ -351,7 +353,7 @@ func (m *machine) completion(f *frame, out *Value, then string) (*journalv1.Task
 		}
 	}
 	if t.Output.Schema != nil {
-		if err := t.Output.Schema.Validate(out); err != nil {
+		if err := t.Output.Schema.Validate(out, &m.meter); err != nil {
 			return nil, validationProblem(t, "Output", err)
 		}
 	}
@@ -368,7 +370,7 @@ func (m *machine) completion(f *frame, out *Value, then string) (*journalv1.Task
 		e.Context = c.JSON()
 	}
 	if t.Export.Schema != nil {
-		if err := t.Export.Schema.Validate(c); err != nil {
+		if err := t.Export.Schema.Validate(c, &m.meter); err != nil {
 			return nil, validationProblem(t, "Exported context", err)
 		}
 	}
@@ -406,7 +408,7 @@ func (m *machine) completeOrder(f *frame) {
 		out = v
 	}
 	if p == nil && def.Output.Schema != nil {
-		if err := def.Output.Schema.Validate(out); err != nil {
+		if err := def.Output.Schema.Validate(out, &m.meter); err != nil {
 			p = validationProblem(nil, "Output", err)
 		}
 	}
@@ -428,7 +430,7 @@ func (m *machine) prepareInput(t *Task, in Input, raw *Value) (*Value, *problemv
 
 func (m *machine) prepareWith(t *Task, in Input, raw *Value, args *Args) (*Value, *problemv1.Problem) {
 	if in.Schema != nil {
-		if err := in.Schema.Validate(raw); err != nil {
+		if err := in.Schema.Validate(raw, &m.meter); err != nil {
 			return raw, validationProblem(t, "Input", err)
 		}
 	}
@@ -448,9 +450,11 @@ func (m *machine) workflowArgs() *Args {
 	if started == 0 {
 		started = m.now.UnixNano()
 	}
+	m.meter.Turns = s.turns
 	m.args = Args{
 		Context:  s.context,
 		Workflow: WorkflowArg{ID: s.ID(), Definition: s.def, Input: s.input, StartedAt: fromNano(started)},
+		Meter:    &m.meter,
 	}
 	return &m.args
 }
