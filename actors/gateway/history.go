@@ -379,6 +379,7 @@ func attemptEvent(h *orderv1.HistoryEvent, ev *journalv1.Event, tasks map[uint32
 	case *journalv1.Event_AttemptEnded:
 		of(e.AttemptEnded.GetFrame())
 		h.Type, h.Data, h.Error = "attempt."+outcome(e.AttemptEnded.GetOutcome()), e.AttemptEnded.GetOutput(), e.AttemptEnded.GetError()
+		h.Due, h.Reason = stamp(e.AttemptEnded.GetSlowedUntil()), slowed(e.AttemptEnded.GetSlowedUntil() != 0)
 	default:
 		familyEvent(h, ev, tasks)
 	}
@@ -389,7 +390,7 @@ func slowed(down bool) string {
 	if !down {
 		return ""
 	}
-	return "slowed down: it has gone back in its tasks so often without waiting; does it loop?"
+	return "slowed down: it has gone back so often without waiting; does it loop, or is its work given back?"
 }
 
 // lateResult is the type of the event that tells a result which came after its task had been left.

@@ -6,10 +6,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/holdfast-run/holdfast/messages/adapterv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
 
-// TestLoopsAreSlowedDown: an order that loops without waiting is slowed down, and says so; one that only waits says until when.
+// TestLoopsAreSlowedDown: an order that loops without waiting, or whose work is given back, is slowed down, and says so; one that
+// only waits says until when.
 func TestLoopsAreSlowedDown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -19,16 +21,22 @@ func TestLoopsAreSlowedDown(t *testing.T) {
 			"jumps":   "do: [{a: {set: {x: 1}, then: a}}]",
 			"retries": "do: [{t: {try: [{r: {raise: {error: {type: 'https://x.y/z', status: 503}}}}], catch: {retry: {}}}}]",
 			"waits":   "do: [{a: {wait: PT30S}}]",
+			"given":   "do: [{a: {call: x.do}}]",
 		} {
 			n.submit(&orderv1.WorkOrder{Id: id, Definition: n.deploy(id, "1.0.0", tasks)}, orderv1.Wait_WAIT_ACCEPTED)
 		}
+		w := &worker{adapter: n.connect(9)}
+		for range 3 {
+			w.tell(w.next("/do/0/a"), adapterv1.Outcome_OUTCOME_NOT_DONE, "")
+		}
 		time.Sleep(time.Second)
 		synctest.Wait()
-		const slowed = "slowed down: it has gone back in its tasks so often without waiting; does it loop?"
+		const slowed = "slowed down: it has gone back so often without waiting; does it loop, or is its work given back?"
 		for id, want := range map[string]*orderv1.Waiting{
 			"jumps":   {Reason: slowed},
 			"retries": {Task: "/do/0/t", Reason: "retry 3, " + slowed},
 			"waits":   {Task: "/do/0/a", Reason: "the end of its wait"},
+			"given":   {Task: "/do/0/a", Reason: slowed},
 		} {
 			r, err := n.orders.Get(t.Context(), &orderv1.GetRequest{Id: id})
 			if err != nil {

@@ -71,6 +71,9 @@ func (m *machine) result(c TaskResult) error {
 	case journalv1.Outcome_OUTCOME_IN_DOUBT:
 		e.Error = c.Error
 	}
+	if e.GetOutcome() == journalv1.Outcome_OUTCOME_NOT_DONE && !f.call.overdue && !m.s.stopping(f) {
+		e.SlowedUntil = m.slowedIn(f)
+	}
 	m.emit(&journalv1.Event{Kind: &journalv1.Event_AttemptEnded{AttemptEnded: e}})
 	return nil
 }
@@ -190,6 +193,10 @@ func (s *State) byKey(key string) *frame {
 
 func (s *State) attemptScheduled(at int64, e *journalv1.AttemptScheduled) {
 	f := s.mustFrame(e.GetFrame())
+	if f.call != nil { // it was not done
+		s.wentBack(at)
+	}
+	f.slowed = 0
 	if f.inquiry != nil {
 		s.inquired(at, f, e)
 		return
@@ -232,6 +239,9 @@ func (s *State) attemptEnded(e *journalv1.AttemptEnded) {
 	f := s.mustFrame(e.GetFrame())
 	f.call.ended = e
 	f.phase = phaseResult
+	if f.slowed = e.GetSlowedUntil(); f.slowed != 0 {
+		f.phase = phaseBlocked
+	}
 	s.left = f.call.scheduled.GetActivity()
 	if f.inquiry != nil {
 		s.inquiryAnswered(f, e)

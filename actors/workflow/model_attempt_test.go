@@ -27,6 +27,9 @@ func (m *model) note(ev *journalv1.Event) {
 		if w.inFlight || w.succeeded || w.settled && !m.undo.inquiries[e.GetFrame()] || e.GetAttempt() != w.Attempt+1 {
 			m.t.Fatalf("%s, after %+v", show(ev), *w)
 		}
+		if m.frames[e.GetFrame()] != "" {
+			m.givenBack(ev)
+		}
 		w.inFlight, w.abandoned, w.late, w.lostBy = true, false, false, nil
 		w.Dispatch = workflow.Dispatch{
 			Frame: e.GetFrame(), Key: e.GetKey(), Attempt: e.GetAttempt(), Activity: e.GetActivity(), Deadline: e.GetDeadline(),
@@ -126,6 +129,18 @@ func (m *model) inFlight() map[string]workflow.Dispatch {
 		}
 	}
 	return out
+}
+
+// givenBack checks that what is given back again and again slows the order down.
+func (m *model) givenBack(ev *journalv1.Event) {
+	at := time.Unix(0, ev.GetAt())
+	if m.looped.Before(at) {
+		m.looped = at
+	}
+	m.looped = m.looped.Add(time.Second)
+	if m.looped.After(at.Add(time.Duration(m.limits.Loops) * time.Second)) {
+		m.t.Fatalf("%s, but it was given back so often that this should wait until %s", show(ev), m.looped)
+	}
 }
 
 // checkDoubts compares what the state says of attempts in doubt with the model.

@@ -49,6 +49,7 @@ type model struct {
 	work    map[string]*work
 	phase   phase
 	undo    undoing
+	looped  time.Time // when all would be over that was given back, had that been so once a second
 }
 
 // work is what happened to a key.

@@ -13,7 +13,7 @@ func (l *List) goesBack(from *Task, then string) bool {
 	return then != thenEnd && target(l, from, then) <= from.Index
 }
 
-// wentBack counts that the order goes back in its tasks, to a retry or by a jump.
+// wentBack counts that the order goes back, to a retry, by a jump in its tasks, or because an attempt was not done.
 func (s *State) wentBack(at int64) { s.looped = s.loopedAfter(at) }
 
 // loopedAfter is what looped becomes if the order goes back at a time. While the order waits, looped stays where it is: so
@@ -25,7 +25,7 @@ func (m *machine) slow() time.Time {
 	return fromNano(m.s.loopedAfter(m.now.UnixNano()) - int64(m.s.limits.Loops)*int64(m.s.limits.LoopPause))
 }
 
-// slowedIn returns until when an order is slowed down that jumps back in the list of a frame; 0 if it is not. When the time of
+// slowedIn returns until when an order is slowed down that goes back in a frame; 0 if it is not. When the time of
 // the retry that the frame is in is over before, it goes on then, to be interrupted.
 func (m *machine) slowedIn(f *frame) int64 {
 	slow := m.slow()

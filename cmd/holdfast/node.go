@@ -119,7 +119,7 @@ func orderFlags(f *pflag.FlagSet, c *nodeConfig) {
 	f.IntVar(&w.Deeds, "max-deeds", 0, "most activities of one order that could be undone; one more faults it (10000)")
 	f.DurationVar(&w.RetryPause, "retry-pause", 0, "least time from an error to the retry (100ms)")
 	f.IntVar(&w.Loops, "loops", 0,
-		"how often an order may retry or jump back in its tasks without waiting, before it is slowed down (10000)")
+		"how often an order may retry, jump back or have work given back without waiting, before it is slowed down (10000)")
 	f.DurationVar(&w.LoopPause, "loop-pause", 0, "how long an order that is slowed down waits each time (1s)")
 	f.IntVar(&w.Steps, "steps", 0, "most tasks entered in one commit (200)")
 	sizeVar(f, &w.Bytes, "commit-bytes", "about how much one order puts into one commit (1MiB)")

@@ -1886,12 +1886,14 @@ func (x *AttemptOverdue) GetGoesOn() bool {
 // AttemptEnded: the outcome of an attempt is known, or known to stay unknown. With the outcome SUCCEEDED, an error says that it
 // was done, and why its output could not be reported.
 type AttemptEnded struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Frame         uint32                 `protobuf:"varint,1,opt,name=frame,proto3" json:"frame,omitempty"`
-	Attempt       uint32                 `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
-	Outcome       Outcome                `protobuf:"varint,3,opt,name=outcome,proto3,enum=holdfast.journal.v1.Outcome" json:"outcome,omitempty"`
-	Output        []byte                 `protobuf:"bytes,4,opt,name=output,proto3" json:"output,omitempty"`
-	Error         *problemv1.Problem     `protobuf:"bytes,5,opt,name=error,proto3" json:"error,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Frame   uint32                 `protobuf:"varint,1,opt,name=frame,proto3" json:"frame,omitempty"`
+	Attempt uint32                 `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Outcome Outcome                `protobuf:"varint,3,opt,name=outcome,proto3,enum=holdfast.journal.v1.Outcome" json:"outcome,omitempty"`
+	Output  []byte                 `protobuf:"bytes,4,opt,name=output,proto3" json:"output,omitempty"`
+	Error   *problemv1.Problem     `protobuf:"bytes,5,opt,name=error,proto3" json:"error,omitempty"`
+	// What was not done is scheduled again only then, for the order has gone back so often without waiting; 0: at once.
+	SlowedUntil   int64 `protobuf:"varint,6,opt,name=slowed_until,json=slowedUntil,proto3" json:"slowed_until,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1959,6 +1961,13 @@ func (x *AttemptEnded) GetError() *problemv1.Problem {
 		return x.Error
 	}
 	return nil
+}
+
+func (x *AttemptEnded) GetSlowedUntil() int64 {
+	if x != nil {
+		return x.SlowedUntil
+	}
+	return 0
 }
 
 // TaskCompleted: a task ran to its end.
@@ -4406,13 +4415,14 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\asuspect\x18\x05 \x01(\bR\asuspect\"?\n" +
 	"\x0eAttemptOverdue\x12\x14\n" +
 	"\x05frame\x18\x01 \x01(\rR\x05frame\x12\x17\n" +
-	"\agoes_on\x18\x02 \x01(\bR\x06goesOn\"\xc2\x01\n" +
+	"\agoes_on\x18\x02 \x01(\bR\x06goesOn\"\xe5\x01\n" +
 	"\fAttemptEnded\x12\x14\n" +
 	"\x05frame\x18\x01 \x01(\rR\x05frame\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\rR\aattempt\x126\n" +
 	"\aoutcome\x18\x03 \x01(\x0e2\x1c.holdfast.journal.v1.OutcomeR\aoutcome\x12\x16\n" +
 	"\x06output\x18\x04 \x01(\fR\x06output\x122\n" +
-	"\x05error\x18\x05 \x01(\v2\x1c.holdfast.problem.v1.ProblemR\x05error\"\xaf\x01\n" +
+	"\x05error\x18\x05 \x01(\v2\x1c.holdfast.problem.v1.ProblemR\x05error\x12!\n" +
+	"\fslowed_until\x18\x06 \x01(\x03R\vslowedUntil\"\xaf\x01\n" +
 	"\rTaskCompleted\x12\x14\n" +
 	"\x05frame\x18\x01 \x01(\rR\x05frame\x12\x1b\n" +
 	"\x06output\x18\x02 \x01(\fH\x00R\x06output\x88\x01\x01\x12\x1d\n" +

@@ -1,0 +1,75 @@
+package workflow
+
+import (
+	"time"
+
+	"github.com/holdfast-run/holdfast/messages"
+)
+
+// Limits bound what one order may do.
+type Limits struct {
+	// Steps is the most tasks entered in one decision; the rest is left to Continue. Default 200.
+	Steps int
+	// Bytes is about how much one decision may put into the journal before the rest is left to Continue; a step that is begun
+	// is ended. So what is read at once of a history is small, too. Default 1 MiB.
+	Bytes int
+	// Evaluation is about how much one decision may evaluate before the rest is left to Continue, in steps of an interpreter; a
+	// step of the order that is begun is ended. So no order takes long at once. Default 1,000,000, some 50 ms.
+	Evaluation int
+	// Events is the longest history; an order that would exceed it is faulted. Default 1,000,000.
+	Events messages.Version
+	// StopGrace is how long activities under way are awaited when their scope is left; until the latest of their
+	// deadlines, if that is later. Default 30 s.
+	StopGrace time.Duration
+	// Depth is how deep orders can be nested: a child below so many orders can't be started. Default 16.
+	Depth int
+	// Key is the longest order key of a child, in bytes. Default 256.
+	Key int
+	// Deeds is the most that an order may have done and that could be undone. Default 10,000.
+	Deeds int
+	// RetryPause is the least time from an error to the retry. Default 100 ms.
+	RetryPause time.Duration
+	// An order goes back when it retries, when it jumps back in a list of tasks, and when an attempt was not done. Loops is how
+	// often it may do so without waiting, before it is slowed down to once in each LoopPause; what it does not use of that it gets
+	// back, up to Loops. So an order that loops for ever does not fill the journal. Defaults 10,000, 1 s.
+	Loops     int
+	LoopPause time.Duration
+}
+
+// WithDefaults fills what is zero.
+func (l Limits) WithDefaults() Limits {
+	if l.Steps == 0 {
+		l.Steps = 200
+	}
+	if l.Bytes == 0 {
+		l.Bytes = 1 << 20
+	}
+	if l.Evaluation == 0 {
+		l.Evaluation = 1_000_000
+	}
+	if l.Events == 0 {
+		l.Events = 1_000_000
+	}
+	if l.StopGrace == 0 {
+		l.StopGrace = 30 * time.Second
+	}
+	if l.Depth == 0 {
+		l.Depth = 16
+	}
+	if l.Key == 0 {
+		l.Key = 256
+	}
+	if l.Deeds == 0 {
+		l.Deeds = 10_000
+	}
+	if l.RetryPause == 0 {
+		l.RetryPause = 100 * time.Millisecond
+	}
+	if l.Loops == 0 {
+		l.Loops = 10_000
+	}
+	if l.LoopPause == 0 {
+		l.LoopPause = time.Second
+	}
+	return l
+}
