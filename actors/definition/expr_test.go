@@ -286,6 +286,17 @@ walk(if type == "object" then del(.tags) else . end)
 pow(2; 10)
 [1, 4] | bsearch(4)
 [.items[] | {id}] | INDEX(.id)
+.items | INDEX(.id, .price)
+.items | INDEX(empty)
+.items | INDEX(.tags[])
+INDEX(.items[]; .id, "x")
+.items | group_by(.id, .price)
+.items | unique_by(.price, .id)
+.items | sort_by(.price, .id)
+.items | min_by(.price, .id)
+.items | map_values(.id, .price)
+.items[0] | with_entries(., .key += "x")
+.items | [JOIN(INDEX(.id); .[]; .id)]
 [IN(.list[]; 1, 2)]
 .list | IN([3, 1, 2, 1])
 [JOIN({"1": "one"}; .list[]; tostring)]

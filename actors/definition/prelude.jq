@@ -160,7 +160,7 @@ def gsub($re; with): sub($re; with; "g");
 
 # SQL-like.
 
-def INDEX(stream; f): [stream as $row | [($row | f | tostring), $row]] | go::object;
+def INDEX(stream; f): [stream as $row | ($row | f | tostring) as $key | [$key, $row]] | go::object;
 def INDEX(f): INDEX(.[]; f);
 def JOIN($index; f): [.[] | [., $index[f]]];
 def JOIN($index; stream; f): stream | [., $index[f]];

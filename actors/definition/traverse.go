@@ -112,11 +112,8 @@ func (b *budget) object(pairs any) any {
 	b.charge(2 * propertySize * int64(1+len(list)))
 	result := make(map[string]any, len(list))
 	for _, p := range list {
-		if pair, ok := p.([]any); ok && len(pair) == 2 {
-			if name, ok := pair[0].(string); ok {
-				result[name] = pair[1]
-			}
-		}
+		pair := p.([]any)                  //nolint:errcheck,forcetypeassert // the library makes nothing but pairs
+		result[pair[0].(string)] = pair[1] //nolint:errcheck,forcetypeassert // of which the first is a string
 	}
 	return result
 }
