@@ -11,12 +11,14 @@ import (
 
 // parseAdvice says what to write in place of an expression that is no jq, if what was meant can be told; else "". The token at
 // an offset of the text was not expected.
-func parseAdvice(text string, offset int, token string) string {
+func parseAdvice(text string, offset int, token string, condition bool) string {
 	around := func(s string) bool { // s stands where the token does
 		from := max(0, offset-len(s)+1)
 		return strings.Contains(text[from:min(len(text), offset+len(s))], s)
 	}
 	switch {
+	case strings.Contains(text, "${") && condition:
+		return "one string is one expression" + joined(text)
 	case strings.Contains(text, "${"):
 		return "one string is one expression" + composed("${"+text+"}")
 	case strings.HasPrefix(token, "'"):
@@ -70,6 +72,25 @@ func composed(text string) string {
 	}
 	return ": write ${ " + b.String() + " }"
 }
+
+// joined says how to write, as one condition, the text of an expression with others in it: as a text, it would always hold.
+func joined(text string) string {
+	for _, text := range []string{"${" + text + "}", text} {
+		whole := embedded.ReplaceAllStringFunc(otherOperators.Replace(text), func(part string) string {
+			part = strings.TrimSpace(inner(part))
+			if q, err := gojq.Parse(part); err == nil && q.Term == nil {
+				return "(" + part + ")"
+			}
+			return part
+		})
+		if q, err := gojq.Parse(whole); err == nil && q.Term == nil && len(whole) <= 120 {
+			return ": write ${ " + whole + " }"
+		}
+	}
+	return ": put the parts together in it, such as ${ .a and .b }"
+}
+
+var otherOperators = strings.NewReplacer("&&", "and", "||", "or", "===", "==")
 
 // quoteInside writes a text as it stands within a string of jq.
 func quoteInside(text string) string {

@@ -31,19 +31,21 @@ var reserved = []string{
 type place struct {
 	name string
 	args argument
+	// condition: what it yields holds or not.
+	condition bool
 }
 
 // The places, as in the specification's table of the arguments of runtime expressions.
 var (
-	placeWorkflowInput   = place{"the input of the workflow", argWorkflow | argRuntime}
-	placeWorkflowOutput  = place{"the output of the workflow", argContext | argWorkflow | argRuntime}
-	placeWorkflowTimeout = place{"the timeout of the workflow", argWorkflow | argRuntime}
-	placeTaskIf          = place{"the condition of a task", argContext | argTask | argWorkflow | argRuntime}
-	placeTaskInput       = place{"the input of a task", argContext | argTask | argWorkflow | argRuntime}
-	placeTask            = place{"a task", argContext | argInput | argTask | argWorkflow | argRuntime}
-	placeCatch           = place{"a catch clause", argContext | argInput | argTask | argWorkflow | argRuntime}
-	placeTaskOutput      = place{"the output of a task", argContext | argInput | argTask | argWorkflow | argRuntime}
+	placeWorkflowInput   = place{name: "the input of the workflow", args: argWorkflow | argRuntime}
+	placeWorkflowOutput  = place{name: "the output of the workflow", args: argContext | argWorkflow | argRuntime}
+	placeWorkflowTimeout = place{name: "the timeout of the workflow", args: argWorkflow | argRuntime}
+	placeTaskIf          = place{name: "the condition of a task", args: argContext | argTask | argWorkflow | argRuntime}
+	placeTaskInput       = place{name: "the input of a task", args: argContext | argTask | argWorkflow | argRuntime}
+	placeTask            = place{name: "a task", args: argContext | argInput | argTask | argWorkflow | argRuntime}
+	placeCatch           = place{name: "a catch clause", args: argContext | argInput | argTask | argWorkflow | argRuntime}
+	placeTaskOutput      = place{name: "the output of a task", args: argContext | argInput | argTask | argWorkflow | argRuntime}
 	placeTaskExport      = place{
-		"the export of a task", argContext | argInput | argOutput | argTask | argWorkflow | argRuntime,
+		name: "the export of a task", args: argContext | argInput | argOutput | argTask | argWorkflow | argRuntime,
 	}
 )

@@ -65,7 +65,7 @@ func (p *programs) compileNew(text string, at place, vars []string) (workflow.Ex
 		if wrong.Token != "" {
 			message = fmt.Sprintf("unexpected %s", shorten(wrong.Token, 40))
 		}
-		if advice := parseAdvice(text, offset, wrong.Token); advice != "" {
+		if advice := parseAdvice(text, offset, wrong.Token, at.condition); advice != "" {
 			message += ": " + advice
 		}
 		return nil, &expressionError{offset, message}

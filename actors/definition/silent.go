@@ -70,12 +70,18 @@ func (c *compiler) checkErrorType(n *node) {
 
 // condition compiles a property that is a condition; nil after a mistake.
 func (c *compiler) condition(n *node, name string, p place, vars []string) workflow.Expr {
+	p.condition = true
 	e := c.bare(n, name, p, vars)
 	if e == nil {
 		return nil
 	}
-	if q, err := gojq.Parse(inner(n.text)); err == nil && q.Op == gojq.OpAssign {
+	q, err := gojq.Parse(inner(n.text))
+	switch {
+	case err != nil:
+	case q.Op == gojq.OpAssign:
 		c.warnf(n, "%q: = makes a changed copy, and that always holds: to compare, write ==", name)
+	case isTerm(q) && q.Term.Type == gojq.TermTypeString && len(q.Term.SuffixList) == 0:
+		c.warnf(n, "%q is a text, and that always holds: write a condition, such as .status == \"ready\"", name)
 	}
 	return e
 }
