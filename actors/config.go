@@ -107,8 +107,8 @@ func fill[T comparable](field *T, value T) {
 	}
 }
 
-// longest is the longest time that can be set: any more, added to the present, may lie beyond what can be told.
-const longest = 10 * 365 * 24 * time.Hour
+// Longest is the longest time that can be set: any more, added to the present, may lie beyond what can be told.
+const Longest = 10 * 365 * 24 * time.Hour
 
 // Validate reports every mistake.
 func (c Config) Validate() error {
@@ -119,8 +119,8 @@ func (c Config) Validate() error {
 		}
 	}
 	lasting := func(name string, d time.Duration) {
-		if d <= 0 || d > longest {
-			errs = append(errs, fmt.Errorf("setting %s is %v, and must be longer than 0 and at most %v", name, d, longest))
+		if d <= 0 || d > Longest {
+			errs = append(errs, fmt.Errorf("setting %s is %v, and must be longer than 0 and at most %v", name, d, Longest))
 		}
 	}
 	positive("Workflow.Steps", int64(c.Workflow.Steps))
@@ -128,9 +128,9 @@ func (c Config) Validate() error {
 	positive("Workflow.Evaluation", int64(c.Workflow.Evaluation))
 	positive("Workflow.Depth", int64(c.Workflow.Depth))
 	positive("Workflow.Deeds", int64(c.Workflow.Deeds))
-	positive("Workflow.RetryPause", int64(c.Workflow.RetryPause))
+	lasting("Workflow.RetryPause", c.Workflow.RetryPause)
 	positive("Workflow.Loops", int64(c.Workflow.Loops))
-	positive("Workflow.LoopPause", int64(c.Workflow.LoopPause))
+	lasting("Workflow.LoopPause", c.Workflow.LoopPause)
 	if most := workflow.LongestLoops; c.Workflow.Loops > 0 && c.Workflow.LoopPause > most/time.Duration(c.Workflow.Loops) {
 		errs = append(errs, fmt.Errorf("settings Workflow.Loops and Workflow.LoopPause are %d times %v, and must not be more than %v",
 			c.Workflow.Loops, c.Workflow.LoopPause, most))

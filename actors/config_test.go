@@ -18,6 +18,8 @@ func TestConfigBoundsDurations(t *testing.T) {
 		"LongWait is 2562047h47": {LongWait: 1<<63 - 1},
 		"Grace is 876000h0m0s":   {Grace: 876000 * time.Hour},
 		"StopGrace is -1s":       {Workflow: workflow.Limits{StopGrace: -time.Second}},
+		"RetryPause is 2500000h": {Workflow: workflow.Limits{RetryPause: 2_500_000 * time.Hour}},
+		"LoopPause is 2500000h":  {Workflow: workflow.Limits{LoopPause: 2_500_000 * time.Hour, Loops: 1}},
 		"Workflow.Steps is -1":   {Workflow: workflow.Limits{Steps: -1}},
 	} {
 		err := c.WithDefaults().Validate()

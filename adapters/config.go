@@ -101,6 +101,9 @@ func orDefault[T comparable](field *T, value T) {
 	}
 }
 
+// longestSetting is the longest time that can be set: any more, added to the present, may lie beyond what can be told.
+const longestSetting = 10 * 365 * 24 * time.Hour
+
 // validate says everything that is wrong with the settings.
 func (c Config) validate() error {
 	var errs []error
@@ -121,8 +124,8 @@ func (c Config) validate() error {
 		name  string
 		value time.Duration
 	}{{"drain timeout", c.DrainTimeout}, {"resend after", c.ResendAfter}, {"keep for", c.KeepFor}} {
-		if d.value < 0 {
-			errs = append(errs, fmt.Errorf("%s %v is negative", d.name, d.value))
+		if d.value < 0 || d.value > longestSetting {
+			errs = append(errs, fmt.Errorf("%s is %v, and must be from 0 to %v", d.name, d.value, longestSetting))
 		}
 	}
 	for _, n := range []struct {

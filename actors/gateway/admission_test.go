@@ -171,14 +171,15 @@ func TestClientName(t *testing.T) {
 func TestConfigValidate(t *testing.T) {
 	t.Parallel()
 	for want, c := range map[string]gateway.Config{
-		"":                     {ClientRate: 0.5, ClientBurst: 2},
-		"Accepting is -1":      {Accepting: -1},
-		"Streams is 1099511":   {Streams: 1 << 40},
-		"Heartbeat is -1":      {Heartbeat: -1},
-		"Heartbeat is 1200h":   {Heartbeat: 1200 * time.Hour},
-		"ClientRate is -1":     {ClientRate: -1},
-		"without ClientRate":   {ClientBurst: 1},
-		"ClientRate is 1e+10,": {ClientRate: 1e10},
+		"":                       {ClientRate: 0.5, ClientBurst: 2},
+		"Accepting is -1":        {Accepting: -1},
+		"Streams is 1099511":     {Streams: 1 << 40},
+		"Heartbeat is -1":        {Heartbeat: -1},
+		"Heartbeat is 1200h":     {Heartbeat: 1200 * time.Hour},
+		"SlowReader is 2500000h": {SlowReader: 2_500_000 * time.Hour},
+		"ClientRate is -1":       {ClientRate: -1},
+		"without ClientRate":     {ClientBurst: 1},
+		"ClientRate is 1e+10,":   {ClientRate: 1e10},
 	} {
 		err := c.Validate()
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {

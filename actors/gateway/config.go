@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"github.com/holdfast-run/holdfast/actors"
 )
 
 // Config bounds what comes in. Zero fields get their defaults.
@@ -128,8 +130,8 @@ func (c Config) Validate() error {
 	if c.Unsent < 0 {
 		errs = append(errs, fmt.Errorf("Unsent is %d, and must not be negative", c.Unsent))
 	}
-	if c.SlowReader < 0 {
-		errs = append(errs, fmt.Errorf("SlowReader is %v, and must not be negative", c.SlowReader))
+	if c.SlowReader < 0 || c.SlowReader > actors.Longest {
+		errs = append(errs, fmt.Errorf("SlowReader is %v, and must be from 0 to %v", c.SlowReader, actors.Longest))
 	}
 	if !(c.ClientRate >= 0 && c.ClientRate <= maxClientRate) { // not a number is wrong, too
 		errs = append(errs, fmt.Errorf("ClientRate is %v, and must be from 0 to %v", c.ClientRate, float64(maxClientRate)))

@@ -16,6 +16,8 @@ import (
 	"github.com/knadh/koanf/v2"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/holdfast-run/holdfast/actors"
 )
 
 const (
@@ -91,8 +93,12 @@ func (a *app) configure(cmd *cobra.Command) error {
 		}
 	})
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		if d, err := time.ParseDuration(f.Value.String()); f.Value.Type() == "duration" && err == nil && d < 0 {
+		switch d, err := time.ParseDuration(f.Value.String()); {
+		case f.Value.Type() != "duration" || err != nil:
+		case d < 0:
 			errs = append(errs, fmt.Errorf("--%s %v is negative", f.Name, d))
+		case d > actors.Longest:
+			errs = append(errs, fmt.Errorf("--%s %v is longer than %v", f.Name, d, actors.Longest))
 		}
 	})
 	if a.output != outputTable && a.output != outputJSON {
