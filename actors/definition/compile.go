@@ -16,7 +16,16 @@ import (
 // Compile checks a document and compiles it. If anything is wrong with it, the definition is nil and the mistakes tell
 // everything found, in the order of the document.
 func Compile(document []byte, limits Limits) (*workflow.Definition, []*definitionv1.Mistake) {
-	def, found := Check(document, limits)
+	return mistakesOf(check(document, limits, false))
+}
+
+// Load compiles a document that was taken before, perhaps by an earlier version that read numbers in YAML as YAML does, and
+// changed how they are written. It keeps the meaning that it had then, as far as it can be compiled at all.
+func Load(document []byte, limits Limits) (*workflow.Definition, []*definitionv1.Mistake) {
+	return mistakesOf(check(document, limits, true))
+}
+
+func mistakesOf(def *workflow.Definition, found []*definitionv1.Mistake) (*workflow.Definition, []*definitionv1.Mistake) {
 	if def != nil {
 		return def, nil
 	}
@@ -28,6 +37,10 @@ func Compile(document []byte, limits Limits) (*workflow.Definition, []*definitio
 // Check is Compile, and warns beside of what is surely not meant, though it can be run. There is a definition unless something
 // that was found is more than a warning.
 func Check(document []byte, limits Limits) (*workflow.Definition, []*definitionv1.Mistake) {
+	return check(document, limits, false)
+}
+
+func check(document []byte, limits Limits, stored bool) (*workflow.Definition, []*definitionv1.Mistake) {
 	limits = limits.withDefaults()
 	c := &compiler{
 		undoRetry: undoRetries,
@@ -36,6 +49,7 @@ func Check(document []byte, limits Limits) (*workflow.Definition, []*definitionv
 		schemas:   make(map[*node]workflow.Schema),
 		templates: make(map[templateKey]workflow.Expr),
 	}
+	c.stored = stored
 	root := c.parse(document, limits)
 	if root == nil {
 		return nil, c.sorted()

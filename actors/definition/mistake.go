@@ -18,6 +18,8 @@ type mistakes struct {
 	seen map[string]bool
 	// count and dropped are how many there are of each severity, and how many more there would be.
 	count, dropped [3]int
+	// stored: the document was taken before, perhaps by an earlier version, and keeps the meaning that it had.
+	stored bool
 	// lines are those of the document. The YAML parser puts what is missing at its end behind them.
 	lines int
 }

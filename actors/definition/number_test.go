@@ -131,3 +131,24 @@ func TestAllNumbersAreTold(t *testing.T) {
 		t.Errorf("refused are %s, want %s", got, want)
 	}
 }
+
+// TestStoredNumbers checks that a document that an earlier version took keeps the meaning that it had.
+func TestStoredNumbers(t *testing.T) {
+	t.Parallel()
+	document := []byte(head + "do: [{a: {set: {phone: +491701234567, n: 1_000, h: 0x1F, f: .5, e: 1e3, long: 123456789012345678901234567890, s: !!str 12}}}]\n")
+	if def, _ := Compile(document, Limits{}); def != nil {
+		t.Error("it is taken anew")
+	}
+	def, mistakes := Load(document, Limits{})
+	if def == nil {
+		t.Fatal(mistakes)
+	}
+	v, err := def.Do.Tasks[0].Set.Eval(value("{}"), &workflow.Args{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `{"phone":491701234567,"n":1000,"h":31,"f":0.5,"e":1e3,"long":123456789012345678901234567890,"s":"12"}`
+	if got := string(v.JSON()); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}

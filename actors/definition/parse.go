@@ -218,9 +218,26 @@ func (m *mistakes) checkNumber(n *node) {
 		m.add(n.line, n.column, "", fmt.Sprintf("the number has more than %d digits: make it a string", maxDigits))
 		return
 	}
-	if f, err := strconv.ParseFloat(n.text, 64); err != nil || math.IsInf(f, 0) || !isNumber(n.text) {
+	if m.stored && !isNumber(n.text) {
+		n.text = formerNumber(n.text)
+	}
+	f, err := strconv.ParseFloat(n.text, 64)
+	if !isNumber(n.text) || !m.stored && (err != nil || math.IsInf(f, 0)) {
 		m.notNumber(n)
 	}
+}
+
+// formerNumber writes a number that only YAML knows as it was once kept.
+func formerNumber(text string) string {
+	text = strings.ReplaceAll(text, "_", "")
+	if i, err := strconv.ParseInt(text, 0, 64); err == nil {
+		return strconv.FormatInt(i, 10)
+	}
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil || math.IsInf(f, 0) || math.IsNaN(f) {
+		return text // was never taken
+	}
+	return strconv.FormatFloat(f, 'g', -1, 64)
 }
 
 var yamlLine = regexp.MustCompile(`line (\d+)`)
@@ -279,7 +296,7 @@ func (p *yamlParser) value(y *yaml.Node, depth int) *node {
 	if y.Kind == yaml.AliasNode || y.Anchor != "" {
 		return fail("YAML anchors and aliases are refused: repeat the value, or use the reusable components of \"use\"")
 	}
-	if y.Style&yaml.TaggedStyle != 0 {
+	if y.Style&yaml.TaggedStyle != 0 && !p.m.stored {
 		return fail("the YAML tag %s is refused: remove it", shorten(y.ShortTag(), 40))
 	}
 	n := &node{line: y.Line, column: y.Column}
@@ -313,7 +330,7 @@ func (p *yamlParser) property(n *node, k, v *yaml.Node, depth int) bool {
 		p.m.add(k.Line, k.Column, "", "there are no YAML merge keys (<<): write the properties out, or use the reusable components of \"use\"")
 		return false
 	}
-	if k.Kind != yaml.ScalarNode || k.Anchor != "" || k.Style&yaml.TaggedStyle != 0 || k.ShortTag() != "!!str" {
+	if k.Kind != yaml.ScalarNode || k.Anchor != "" || k.Style&yaml.TaggedStyle != 0 && !p.m.stored || k.ShortTag() != "!!str" {
 		p.m.add(k.Line, k.Column, "", fmt.Sprintf("the name of a property must be a string: put it in quotes, such as %s",
 			shorten(cmp.Or(k.Value, "name"), 40)))
 		return false
@@ -341,7 +358,7 @@ func (p *yamlParser) scalar(n *node, y *yaml.Node) *node {
 		if p.src.stands(y.Value, y.Line, inner) {
 			n.inner = inner
 		}
-		if y.Style == 0 && yamlNumber.MatchString(y.Value) {
+		if y.Style == 0 && !p.m.stored && yamlNumber.MatchString(y.Value) {
 			p.m.notNumber(n)
 		}
 	case "!!bool":
