@@ -27,8 +27,8 @@ type definitions struct {
 	store  persistence.Definitions
 	limits definition.Limits
 
-	// retiring is held while one is retired or reinstated.
-	retiring sync.Mutex
+	// changing is held while one is deployed, retired or reinstated: what was stored last is what counts in memory.
+	changing sync.Mutex
 
 	mu     sync.RWMutex
 	byRef  map[messages.DefinitionRef]*deployed
@@ -182,6 +182,8 @@ func (e *Engine) Check(document []byte) (def *workflow.Definition, mistakes, war
 
 // Deploy stores a definition for good. ErrConflict if another has its name and version.
 func (e *Engine) Deploy(ctx context.Context, row *journalv1.DefinitionRow) (*journalv1.DefinitionRow, error) {
+	e.definitions.changing.Lock()
+	defer e.definitions.changing.Unlock()
 	stored, err := e.journal.PutDefinition(ctx, row)
 	if err != nil {
 		return nil, fmt.Errorf("deploy %s: %w", refOf(row), err)
@@ -194,8 +196,8 @@ func (e *Engine) Deploy(ctx context.Context, row *journalv1.DefinitionRow) (*jou
 func (e *Engine) Retire(
 	ctx context.Context, ref messages.DefinitionRef, r *journalv1.Retirement,
 ) (*journalv1.DefinitionRow, error) {
-	e.definitions.retiring.Lock() // the last one stored is the one that counts
-	defer e.definitions.retiring.Unlock()
+	e.definitions.changing.Lock()
+	defer e.definitions.changing.Unlock()
 	row, err := e.journal.RetireDefinition(ctx, ref, r)
 	switch {
 	case errors.Is(err, persistence.ErrNotFound):
