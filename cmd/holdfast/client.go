@@ -29,7 +29,7 @@ const (
 	// defaultAdmin is the address of a node's administration.
 	defaultAdmin     = "127.0.0.1:7461"
 	defaultAdminPort = "7461"
-	// callTimeout bounds a call, and its repetitions, if --timeout doesn't.
+	// callTimeout bounds a call if --timeout doesn't.
 	callTimeout = 30 * time.Second
 	// maxAnswer bounds one message from a node, in bytes.
 	maxAnswer = 64 << 20
@@ -146,10 +146,15 @@ func completeAddress(flag, server, defaultPort string) (string, error) {
 
 // bound bounds the time of a call, or a few that belong together.
 func (a *app) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, a.callBound())
+}
+
+// callBound is the bound of a call's time.
+func (a *app) callBound() time.Duration {
 	if a.client.timeout > 0 {
-		return context.WithTimeout(ctx, a.client.timeout)
+		return a.client.timeout
 	}
-	return context.WithTimeout(ctx, callTimeout)
+	return callTimeout
 }
 
 // call connects to the nodes, and gives do a bounded time for a call, or a few that belong together.
@@ -200,23 +205,60 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// persist makes a call that may be repeated, again and again until it succeeds, it fails for good, or ctx ends. failed is
-// told of the first failure.
-func persist[T any](ctx context.Context, call func(context.Context) (T, error), failed func(error)) (T, error) {
-	for attempt := 1; ; attempt++ {
-		answer, err := call(ctx)
-		if err == nil {
-			return answer, nil
-		}
-		delay, again := comeBack(err, attempt)
-		if !again {
-			return answer, err
-		}
-		if attempt == 1 {
-			failed(err)
-		}
-		if !pause(ctx, delay) {
-			return answer, fmt.Errorf("gave up: %w: %w", ctx.Err(), err)
-		}
+// patience is how long a command goes on while no node takes what it asks for.
+type patience struct {
+	most time.Duration
+	// tell is told of the first failure of each interruption.
+	tell     func(error)
+	failures int       // in a row
+	lost     time.Time // when the present interruption began
+}
+
+// after waits, after a failure, until it is time to try again. It returns why that is of no use, if so, or the failure if ctx has
+// ended.
+func (p *patience) after(ctx context.Context, failure error) error {
+	p.failures++
+	delay, again := comeBack(failure, p.failures)
+	if !again || ctx.Err() != nil {
+		return failure
 	}
+	if p.failures == 1 {
+		p.lost = time.Now()
+		p.tell(failure)
+	}
+	left := p.most - time.Since(p.lost)
+	if left <= 0 {
+		return fmt.Errorf("gave up after %v (--reconnect): %w", p.most, failure)
+	}
+	if !pause(ctx, min(delay, left)) {
+		return failure
+	}
+	return nil
+}
+
+// lateError says what has not come about in time.
+type lateError struct{ text string }
+
+func (e lateError) Error() string { return e.text }
+
+func (lateError) Is(target error) bool { return target == context.DeadlineExceeded }
+
+// isOver tells whether a time has ended, whoever was the first to see it: a node, or ctx.
+func isOver(ctx context.Context, err error) bool {
+	st, _ := rpcStatus(err)
+	return ctx.Err() != nil || st.Code() == codes.DeadlineExceeded
+}
+
+// late says what has not come about in time, and what stood in the way, if a node or the lack of one did. Without a timeout it
+// is a node that had no time.
+func late(what string, timeout time.Duration, err error) error {
+	if timeout == 0 {
+		return err
+	}
+	text := fmt.Sprintf("%s within %v (--timeout)", what, timeout)
+	if _, inTheWay := comeBack(err, 1); inTheWay {
+		st, _ := rpcStatus(err)
+		text += ": " + textStatus(st)
+	}
+	return lateError{text}
 }

@@ -55,7 +55,11 @@ func (a *app) describe(ctx context.Context, err error) (text string, exit int) {
 		fmt.Fprintln(&b, "holdfast: interrupted")
 	case isRPC:
 		prefix, _, _ := strings.Cut(err.Error(), "rpc error:") // what the command was at, if it said so
-		fmt.Fprintf(&b, "holdfast: %s%s\n", clean(prefix), textStatus(st))
+		text := textStatus(st)
+		if st.Code() == codes.DeadlineExceeded && len(st.Details()) == 0 { // it isn't a node that says so
+			text = fmt.Sprintf("no answer within %v (--timeout)", a.callBound())
+		}
+		fmt.Fprintf(&b, "holdfast: %s%s\n", clean(prefix), text)
 		describeDetails(&b, st)
 	default:
 		for i, line := range strings.Split(err.Error(), "\n") {
@@ -92,8 +96,8 @@ func rpcStatus(err error) (*status.Status, bool) {
 // textStatus is a node's answer, or why there is none, in one line.
 func textStatus(st *status.Status) string {
 	message := st.Message()
-	if st.Code() == codes.DeadlineExceeded && len(st.Details()) == 0 { // it isn't a node that says so
-		message = "no answer in time"
+	if strings.HasPrefix(message, "error reading from server: ") {
+		message = "the connection was lost"
 	}
 	// What gRPC says itself of a connection that failed is wrapped more than once.
 	if _, cause, found := strings.Cut(message, "connection error: desc = "); found {

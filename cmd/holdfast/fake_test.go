@@ -61,6 +61,10 @@ type fakeOrders struct {
 
 func (f *fakeOrders) SubmitStream(s grpc.BidiStreamingServer[orderv1.SubmitStreamRequest, orderv1.SubmitStreamResponse]) error {
 	defer f.turn()()
+	if f.stream == nil { // a node that says nothing
+		<-s.Context().Done()
+		return s.Context().Err()
+	}
 	return f.stream(s)
 }
 

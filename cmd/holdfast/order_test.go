@@ -212,38 +212,6 @@ func TestOrderHistory(t *testing.T) {
 		"3        2026-01-02T03:04:07.678Z  order.faulted                 Refused (409)  why\n", "")
 }
 
-// A pipe gets all, a terminal the beginning of what is long.
-func TestLongValues(t *testing.T) {
-	t.Parallel()
-	f := setup(t)
-	long := strings.Repeat("x", 4<<20)
-	event := &orderv1.HistoryEvent{Version: 1, At: at(0), Type: "order.accepted", Data: []byte(`"` + long + `"`)}
-	f.orders.history = func(*orderv1.HistoryRequest) (*orderv1.HistoryResponse, error) {
-		return &orderv1.HistoryResponse{Events: []*orderv1.HistoryEvent{event}}, nil
-	}
-	f.orders.watch = func(_ *orderv1.WatchRequest, s grpc.ServerStreamingServer[orderv1.WatchResponse]) error {
-		return s.Send(&orderv1.WatchResponse{Events: []*orderv1.HistoryEvent{event}})
-	}
-	order := ended(orderv1.Status_STATUS_COMPLETED)
-	order.Input = event.GetData()
-	f.holds(order)
-	for _, command := range []string{"history", "watch", "get"} {
-		if got := f.run("order", command, orderID); !strings.Contains(got.stdout, long) {
-			t.Errorf("order %s into a pipe cuts what is long: %d bytes", command, len(got.stdout))
-		}
-	}
-	f.width = 80
-	for _, command := range []string{"history", "watch", "get"} {
-		if got := f.run("order", command, orderID).stdout; strings.Count(got, "\n") > 40 || len(got) > 4000 || !strings.Contains(got, "…") {
-			t.Errorf("order %s on a terminal tells %d bytes:\n%s", command, len(got), got[:min(len(got), 4000)])
-		}
-	}
-	got := f.run("order", "get", orderID).stdout
-	if want := "… 4194306 bytes in all: -o json tells them\n"; !strings.Contains(got, want) {
-		t.Errorf("order get doesn't tell %q:\n%s", want, got)
-	}
-}
-
 // watched makes the node tell the events of an order, from the version asked for, in streams that break after one event.
 func (f *fake) watched(broken error) (asked *[]uint64) {
 	asked = new([]uint64)
@@ -271,7 +239,7 @@ func TestOrderWatchGoesOnWhereItWas(t *testing.T) {
 	f.holds(ended(orderv1.Status_STATUS_FAULTED))
 	asked := f.watched(failed(codes.Unavailable, "node is stopping"))
 	got := f.run("order", "watch", orderID, "-o", "json")
-	got.want(t, 3, eventsJSON, strings.Repeat("node is stopping (UNAVAILABLE): trying again\n", 3))
+	got.want(t, 3, eventsJSON, strings.Repeat("holdfast: node is stopping (UNAVAILABLE): trying again\n", 3))
 	if len(*asked) != 4 || (*asked)[0] != 1 || (*asked)[1] != 2 || (*asked)[2] != 3 || (*asked)[3] != 4 {
 		t.Errorf("asked for versions %v", *asked)
 	}
@@ -328,7 +296,7 @@ func TestOrderWatchEndsForGood(t *testing.T) {
 		return nil, failed(codes.Unavailable, "starting")
 	}
 	got := f.run("order", "watch", orderID, "--reconnect", "1ns")
-	if got.status != 1 || !strings.Contains(got.stderr, "holdfast: no node answered for 1ns: starting (UNAVAILABLE)\n") {
+	if got.status != 1 || !strings.Contains(got.stderr, "holdfast: gave up after 1ns (--reconnect): starting (UNAVAILABLE)\n") {
 		t.Errorf("%+v", got)
 	}
 	f = setup(t)
@@ -372,7 +340,7 @@ func TestOrderSubmitRepeatsUntilItIsAccepted(t *testing.T) {
 	}
 	f.stdin = `{"sim": 1}`
 	f.run("order", "submit", "--definition", ref, "--key", "k-1", "--priority", "7", "--label", "a=b", "--deadline", "1h",
-		"--input", "-", "-o", "json").want(t, 0, runningJSON, "stopping (UNAVAILABLE): trying again\n")
+		"--input", "-", "-o", "json").want(t, 0, runningJSON, "holdfast: stopping (UNAVAILABLE): trying again\n")
 	for i, r := range got {
 		if !proto.Equal(r, got[0]) {
 			t.Errorf("try %d differs: %v and %v", i+1, got[0], r)
@@ -428,10 +396,18 @@ func TestOrderSubmitErrors(t *testing.T) {
 	answer = failed(codes.ResourceExhausted, "message is too large")
 	submit().want(t, 1, "", "holdfast: message is too large (RESOURCE_EXHAUSTED)\n"+advice)
 	answer = failed(codes.Unavailable, "stopping", &errdetails.RetryInfo{RetryDelay: durationpb.New(time.Minute)})
-	submit("--timeout", "500ms").want(t, 5, "", "stopping (UNAVAILABLE): trying again\n"+
-		"holdfast: gave up: context deadline exceeded: stopping (UNAVAILABLE)\n  try again in 1m0s\n"+advice)
+	const again = "holdfast: stopping (UNAVAILABLE): trying again\n"
+	submit("--timeout", "500ms").want(t, 5, "", again+
+		"holdfast: order x was not acknowledged within 500ms (--timeout): stopping (UNAVAILABLE)\n"+advice)
+	submit("--reconnect", "50ms").want(t, 1, "", again+
+		"holdfast: gave up after 50ms (--reconnect): stopping (UNAVAILABLE)\n  try again in 1m0s\n"+advice)
 	answer = nil
-	submit("--timeout", "20ms").want(t, 5, "", "holdfast: no answer in time (DEADLINE_EXCEEDED)\n"+advice)
+	submit("--timeout", "20ms").want(t, 5, "", "holdfast: order x was not acknowledged within 20ms (--timeout)\n"+advice)
+	answer = failed(codes.FailedPrecondition, "orders are submitted at the public address", &errdetails.ErrorInfo{Reason: "PUBLIC_ONLY"})
+	submit().want(t, 1, "", "holdfast: orders are submitted at the public address (FAILED_PRECONDITION)\n  reason: PUBLIC_ONLY\n")
+	answer = failed(codes.ResourceExhausted, "the store is full", &errdetails.ErrorInfo{Reason: "STORE_FULL"})
+	submit().want(t, 1, "", "holdfast: the store is full (RESOURCE_EXHAUSTED)\n  reason: STORE_FULL\n"+
+		"Submit it again later, with --id x, which does no harm if it was accepted.\n")
 }
 
 func TestWrongUsage(t *testing.T) {

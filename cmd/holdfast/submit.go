@@ -5,14 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/status"
 
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
@@ -157,15 +154,10 @@ func (a *app) submit(ctx context.Context, work *orderv1.WorkOrder, wait, quiet b
 	defer c.close()
 	ctx, cancel := a.boundWait(ctx)
 	defer cancel()
-	accepting, cancelAccepting := a.bound(ctx)
-	defer cancelAccepting()
-	answer, err := persist(accepting, func(ctx context.Context) (*orderv1.SubmitResponse, error) {
-		return c.orders.Submit(ctx, &orderv1.SubmitRequest{Order: work, Wait: orderv1.Wait_WAIT_ACCEPTED})
-	}, a.tellRetry)
+	order, err := a.accept(ctx, c, work)
 	if err != nil {
 		return adviseOnSubmit(work.GetId(), err)
 	}
-	order := answer.GetOrder()
 	if !wait {
 		return a.printOrder(order)
 	}
@@ -174,9 +166,9 @@ func (a *app) submit(ctx context.Context, work *orderv1.WorkOrder, wait, quiet b
 	}
 	show := a.newProgress(order.GetId(), quiet)
 	order, err = c.follow(ctx, following{
-		id: order.GetId(), from: 1, reconnect: a.client.reconnect,
-		each:   func(ev *orderv1.HistoryEvent) error { show.event(ev); return nil },
-		failed: func(err error) { show.pause(); a.tellRetry(err) },
+		id: order.GetId(), from: 1, timeout: a.client.timeout,
+		each:     func(ev *orderv1.HistoryEvent) error { show.event(ev); return nil },
+		patience: patience{most: a.client.reconnect, tell: func(err error) { show.pause(); a.tellRetry(err) }},
 	})
 	show.end()
 	if err == nil {
@@ -192,6 +184,26 @@ func (a *app) submit(ctx context.Context, work *orderv1.WorkOrder, wait, quiet b
 	return a.printEnd(order)
 }
 
+// accept hands an order in until a node has taken it, or it is of no use to go on.
+func (a *app) accept(ctx context.Context, c *api, work *orderv1.WorkOrder) (*orderv1.Order, error) {
+	p := patience{most: a.client.reconnect, tell: a.tellRetry}
+	for {
+		try, cancel := a.bound(ctx)
+		answer, err := c.orders.Submit(try, &orderv1.SubmitRequest{Order: work, Wait: orderv1.Wait_WAIT_ACCEPTED})
+		cancel()
+		if err == nil {
+			return answer.GetOrder(), nil
+		}
+		err = p.after(ctx, err)
+		switch {
+		case isOver(ctx, err):
+			return nil, late(fmt.Sprintf("order %s was not acknowledged", work.GetId()), a.callBound(), err)
+		case err != nil:
+			return nil, err
+		}
+	}
+}
+
 // printEnd prints an order that has ended, and makes the exit status of that.
 func (a *app) printEnd(order *orderv1.Order) error {
 	if err := a.printOrder(order); err != nil {
@@ -204,23 +216,18 @@ func (a *app) printEnd(order *orderv1.Order) error {
 func adviseOnSubmit(id string, err error) error {
 	st, isRPC := rpcStatus(err)
 	switch {
-	case !isRPC:
+	case !isRPC && !errors.Is(err, context.DeadlineExceeded):
 		return err
 	case st.Code() == codes.AlreadyExists:
 		return advise(err, "Something else was accepted as %[1]s before. See what, before you submit anything: holdfast order get %[1]s. "+
 			"The same work under another id would be done a second time.", id)
-	case st.Code() == codes.InvalidArgument, st.Code() == codes.NotFound, st.Code() == codes.Unimplemented, blamesField(st):
+	case st.Code() == codes.InvalidArgument, st.Code() == codes.NotFound, st.Code() == codes.Unimplemented,
+		st.Code() == codes.FailedPrecondition:
 		return err // nothing of it was kept
+	case st.Code() == codes.ResourceExhausted && len(st.Details()) > 0: // it is a node that says so, and has no room
+		return advise(err, "Submit it again later, with --id %s, which does no harm if it was accepted.", id)
 	default:
 		return advise(err, "The order may have been accepted. Submit it again with --id %s, which does no harm, or look with: "+
 			"holdfast order get %s", id, id)
 	}
-}
-
-// blamesField tells whether an order was refused for what one of its fields says, such as a definition that is retired.
-func blamesField(st *status.Status) bool {
-	return slices.ContainsFunc(st.Details(), func(detail any) bool {
-		_, is := detail.(*errdetails.BadRequest)
-		return is
-	})
 }

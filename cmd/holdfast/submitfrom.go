@@ -130,8 +130,7 @@ func (b *bulk) result(err error) error {
 
 // run submits until all lines have their last answer. When its node is gone it goes on with another one.
 func (b *bulk) run(ctx context.Context) error {
-	failures := 0
-	var lost time.Time
+	p := patience{most: b.a.client.reconnect, tell: func(err error) { b.show.pause(); b.a.tellRetry(err) }}
 	for {
 		before := b.counts
 		err := b.stream(ctx)
@@ -139,23 +138,15 @@ func (b *bulk) run(ctx context.Context) error {
 			return err
 		}
 		if b.counts.answered() > before.answered() {
-			failures = 0
+			p.failures = 0
 		}
-		failures++
-		delay, again := comeBack(err, failures)
+		err = p.after(ctx, err)
 		switch {
-		case ctx.Err() != nil:
-			return fmt.Errorf("submit: %w: %w", ctx.Err(), err)
-		case !again:
+		case isOver(ctx, err):
+			return late("not all orders were submitted", b.a.client.timeout, err)
+		case err != nil:
 			return err
-		case failures == 1:
-			lost = time.Now()
-			b.show.pause()
-			b.a.tellRetry(err)
-		case time.Since(lost) > b.a.client.reconnect:
-			return fmt.Errorf("no node answered for %v: %w", b.a.client.reconnect, err)
 		}
-		pause(ctx, delay)
 	}
 }
 
@@ -391,7 +382,7 @@ func (b *bulk) answer(s *orderv1.Submission) error {
 		u.due = time.Now().Add(max(min(r.GetRetryAfter().AsDuration(), time.Minute), retryBackoff.Initial))
 		if b.refusing != r.GetReason() {
 			b.refusing = r.GetReason()
-			b.show.say(clean(r.GetMessage()) + " (" + clean(r.GetReason()) + "): trying again")
+			b.show.say("holdfast: " + clean(r.GetMessage()) + " (" + clean(r.GetReason()) + "): trying again")
 		}
 		return nil
 	}

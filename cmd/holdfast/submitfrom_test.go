@@ -232,7 +232,7 @@ func TestSubmitFromAsksAgain(t *testing.T) {
 		return failed(codes.Unavailable, "stopping")
 	}
 	o = f.run("order", "submit", "--from", f.orderFile(10), "--definition", "t/n", "--reconnect", "1ns")
-	if o.status != exitError || !strings.Contains(o.stderr, "no node answered for 1ns") || !strings.Contains(o.stderr, "Submit the file again") {
+	if o.status != exitError || !strings.Contains(o.stderr, "gave up after 1ns (--reconnect)") || !strings.Contains(o.stderr, "Submit the file again") {
 		t.Errorf("no node: %+v", o)
 	}
 }

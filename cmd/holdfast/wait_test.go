@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 
 	"github.com/holdfast-run/holdfast/messages/orderv1"
@@ -69,4 +70,55 @@ func TestOrderSubmitAndWait(t *testing.T) {
 		return &orderv1.SubmitResponse{Order: ended(orderv1.Status_STATUS_COMPLETED)}, nil
 	}
 	wait("-q").want(t, 0, completedJSON, "")
+}
+
+// A time that is over is told once, with what has not come about in it.
+func TestTimeIsOver(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	f.orders.watch = func(_ *orderv1.WatchRequest, s grpc.ServerStreamingServer[orderv1.WatchResponse]) error {
+		<-s.Context().Done()
+		return s.Context().Err()
+	}
+	f.holds(running())
+	f.run("order", "watch", orderID, "--timeout", "50ms").want(t, exitTimeout, "",
+		"holdfast: order "+orderID+" has not ended within 50ms (--timeout)\n"+
+			"It is running, after 1 events, and goes on. Watch the rest with: holdfast order watch "+orderID+" --from 2\n")
+	f.orders.list = func(*orderv1.ListRequest) (*orderv1.ListResponse, error) {
+		return nil, failed(codes.DeadlineExceeded, "context deadline exceeded") // as gRPC itself says it
+	}
+	f.run("order", "list", "--timeout", "20ms").want(t, exitTimeout, "",
+		"holdfast: no answer within 20ms (--timeout)\nGive it longer with --timeout.\n")
+}
+
+// A pipe gets all, a terminal the beginning of what is long.
+func TestLongValues(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	long := strings.Repeat("x", 4<<20)
+	event := &orderv1.HistoryEvent{Version: 1, At: at(0), Type: "order.accepted", Data: []byte(`"` + long + `"`)}
+	f.orders.history = func(*orderv1.HistoryRequest) (*orderv1.HistoryResponse, error) {
+		return &orderv1.HistoryResponse{Events: []*orderv1.HistoryEvent{event}}, nil
+	}
+	f.orders.watch = func(_ *orderv1.WatchRequest, s grpc.ServerStreamingServer[orderv1.WatchResponse]) error {
+		return s.Send(&orderv1.WatchResponse{Events: []*orderv1.HistoryEvent{event}})
+	}
+	order := ended(orderv1.Status_STATUS_COMPLETED)
+	order.Input = event.GetData()
+	f.holds(order)
+	for _, command := range []string{"history", "watch", "get"} {
+		if got := f.run("order", command, orderID); !strings.Contains(got.stdout, long) {
+			t.Errorf("order %s into a pipe cuts what is long: %d bytes", command, len(got.stdout))
+		}
+	}
+	f.width = 80
+	for _, command := range []string{"history", "watch", "get"} {
+		if got := f.run("order", command, orderID).stdout; strings.Count(got, "\n") > 40 || len(got) > 4000 || !strings.Contains(got, "…") {
+			t.Errorf("order %s on a terminal tells %d bytes:\n%s", command, len(got), got[:min(len(got), 4000)])
+		}
+	}
+	got := f.run("order", "get", orderID).stdout
+	if want := "… 4194306 bytes in all: -o json tells them\n"; !strings.Contains(got, want) {
+		t.Errorf("order get doesn't tell %q:\n%s", want, got)
+	}
 }

@@ -32,7 +32,8 @@ func newOrderWatch(a *app) *cobra.Command {
 			ctx, cancel := a.boundWait(cmd.Context())
 			defer cancel()
 			order, err := c.follow(ctx, following{
-				id: args[0], from: from, reconnect: a.client.reconnect, failed: a.tellRetry, each: a.eventPrinter(),
+				id: args[0], from: from, timeout: a.client.timeout, each: a.eventPrinter(),
+				patience: patience{most: a.client.reconnect, tell: a.tellRetry},
 			})
 			if err != nil {
 				return a.adviseOnWatch(ctx, c, args[0], err)
@@ -75,7 +76,7 @@ func (a *app) reconnectFlag(cmd *cobra.Command) {
 // tellRetry says that a call failed and is made again.
 func (a *app) tellRetry(err error) {
 	st, _ := rpcStatus(err)
-	fmt.Fprintln(a.stderr, textStatus(st)+": trying again")
+	fmt.Fprintln(a.stderr, "holdfast: "+textStatus(st)+": trying again")
 }
 
 // hasEnded tells whether an order in this status changes no more.
@@ -129,19 +130,16 @@ type following struct {
 	id string
 	// from is the first version wanted.
 	from uint64
-	// reconnect bounds the time without an answer from any node.
-	reconnect time.Duration
+	// timeout is what bounds the context's time; 0: nothing does.
+	timeout  time.Duration
+	patience patience
 	// each is called for each event, once, in order. Its error ends the following.
 	each func(*orderv1.HistoryEvent) error
-	// failed is told of the first failure of each interruption.
-	failed func(error)
 }
 
 // follow follows an order until it has ended, and returns it as it ended. When its node is gone it goes on with another
 // one, where it left off.
 func (c *api) follow(ctx context.Context, f following) (*orderv1.Order, error) {
-	failures := 0
-	var lost time.Time // when the present interruption began
 	for {
 		before := f.from
 		order, err := c.watchOnce(ctx, &f)
@@ -149,22 +147,15 @@ func (c *api) follow(ctx context.Context, f following) (*orderv1.Order, error) {
 			return order, err
 		}
 		if f.from > before {
-			failures = 0
+			f.patience.failures = 0
 		}
-		failures++
-		delay, again := comeBack(err, failures)
+		err = f.patience.after(ctx, err)
 		switch {
-		case ctx.Err() != nil:
-			return nil, fmt.Errorf("wait for order %s: %w: %w", f.id, ctx.Err(), err)
-		case !again:
+		case isOver(ctx, err):
+			return nil, late(fmt.Sprintf("order %s has not ended", f.id), f.timeout, err)
+		case err != nil:
 			return nil, err
-		case failures == 1:
-			lost = time.Now()
-			f.failed(err)
-		case time.Since(lost) > f.reconnect:
-			return nil, fmt.Errorf("no node answered for %v: %w", f.reconnect, err)
 		}
-		pause(ctx, delay)
 	}
 }
 
