@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -39,7 +40,9 @@ func newJournal(a *app) *cobra.Command {
 				return err
 			}
 			if report.ProblemCount > 0 {
-				return fmt.Errorf("the journal has %d problems", report.ProblemCount)
+				return advise(fmt.Errorf("the journal in %s is damaged: %s", data, some(report.ProblemCount, "problem", "problems")),
+					"Nothing is repaired. If files were moved or cut off, put them back. Else put back a whole copy of the data "+
+						"directory: orders that were accepted since are not in it. Keep what is there now, for what can be read of it.")
 			}
 			return nil
 		},
@@ -96,16 +99,44 @@ func (a *app) printReport(r pebble.Report) error {
 	if a.output == outputJSON {
 		return a.printJSON(r)
 	}
-	fmt.Fprintf(a.stdout, "%d orders (%d open), %d records with %d events, %d definitions, %d tables with %d bytes, digest %s\n",
-		r.Orders, r.Open, r.Records, r.Events, r.Definitions, r.Tables, r.Bytes, r.Digest)
+	switch {
+	case r.Unreadable:
+		fmt.Fprintln(a.stdout, "the journal can't be read, and what it holds is not known")
+	case r.ProblemCount > 0:
+		fmt.Fprint(a.stdout, "the journal is damaged; what can be read of it: ")
+	}
+	if !r.Unreadable {
+		a.printCounts(r)
+	}
 	for _, p := range r.Problems {
-		fmt.Fprintf(a.stdout, "%s %s %s: %s\n", clean(p.File), clean(p.Order), clean(p.Key), clean(p.What))
+		fmt.Fprintln(a.stdout, "  "+clean(textJournalProblem(p)))
 	}
 	if more := r.ProblemCount - int64(len(r.Problems)); more > 0 {
-		fmt.Fprintf(a.stdout, "and %d more problems\n", more)
+		fmt.Fprintf(a.stdout, "  and %s\n", some(more, "more problem", "more problems"))
 	}
 	if r.ProblemCount == 0 {
 		fmt.Fprintln(a.stdout, "nothing is wrong")
 	}
 	return nil
+}
+
+// printCounts prints what a journal holds.
+func (a *app) printCounts(r pebble.Report) {
+	fmt.Fprintf(a.stdout, "%d orders (%d open), %d records with %d events, %d definitions, %d tables with %d bytes, digest %s\n",
+		r.Orders, r.Open, r.Records, r.Events, r.Definitions, r.Tables, r.Bytes, r.Digest)
+}
+
+// textJournalProblem tells a problem, and where it is as far as it doesn't say that itself.
+func textJournalProblem(p pebble.Problem) string {
+	text := p.What
+	if p.Key != "" {
+		text = "key " + p.Key + ": " + text
+	}
+	if p.Order != "" {
+		text = "order " + p.Order + ": " + text
+	}
+	if p.File != "" && !strings.Contains(text, p.File) {
+		text = p.File + ": " + text
+	}
+	return text
 }

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/holdfast-run/holdfast/persistence/pebble"
 )
 
 // A new journal is made in a directory that is empty or absent, or in which one was begun, and nowhere else.
@@ -50,6 +53,31 @@ func TestWhereAJournalIsMade(t *testing.T) {
 				t.Errorf("the node ended with %v: %s", err, out)
 			}
 		})
+	}
+}
+
+// What is wrong with a journal is told in sentences, and no journal that can't be read looks like an empty one.
+func TestJournalReport(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		report pebble.Report
+		want   string
+	}{
+		{pebble.Report{Orders: 3, Records: 3, Digest: "2737371dc7c42f59"}, "3 orders (0 open), 3 records with 0 events, 0 definitions, " +
+			"0 tables with 0 bytes, digest 2737371dc7c42f59\nnothing is wrong\n"},
+		{pebble.Report{Unreadable: true, ProblemCount: 1, Problems: []pebble.Problem{
+			{File: "000005.sst", What: "the store can't be opened: 000005.sst at offset 0: the file is missing"},
+		}}, "the journal can't be read, and what it holds is not known\n" +
+			"  the store can't be opened: 000005.sst at offset 0: the file is missing\n"},
+		{pebble.Report{Orders: 2, Digest: "27", ProblemCount: 3, Problems: []pebble.Problem{
+			{Order: "h", What: "has a row and no history"}, {File: "f", Key: "46", What: "can't be read"},
+		}}, "the journal is damaged; what can be read of it: 2 orders (0 open), 0 records with 0 events, 0 definitions, " +
+			"0 tables with 0 bytes, digest 27\n  order h: has a row and no history\n  f: key 46: can't be read\n  and 1 more problem\n"},
+	} {
+		var out bytes.Buffer
+		if err := (&app{stdout: &out}).printReport(tt.report); err != nil || out.String() != tt.want {
+			t.Errorf("%v:\n%s\nwant\n%s", err, out.String(), tt.want)
+		}
 	}
 }
 

@@ -38,24 +38,54 @@ type damage struct {
 	what   error
 }
 
-func (d *damage) Error() string {
-	return fmt.Sprintf("%v: %s at offset %d: %v", persistence.ErrCorrupt, d.file, d.offset, d.what)
-}
+func (d *damage) Error() string { return fmt.Sprintf("%v: %s", persistence.ErrCorrupt, d.place()) }
+
+// place tells where the damage is, and what.
+func (d *damage) place() string { return fmt.Sprintf("%s at offset %d: %v", d.file, d.offset, d.what) }
 
 func (d *damage) Unwrap() []error { return []error{persistence.ErrCorrupt, d.what} }
 
 // engineBlock is how the engine names a damaged block of a table. The number of the file is missing when it was not told.
-var engineBlock = regexp.MustCompile(`file (\d+): block (\d+)/\d+`)
+var engineBlock = regexp.MustCompile(`file (\d+): block (\d+)/\d+: ?(.*)`)
 
 // damagedBlock returns the place that an error of the engine is about; nil if it tells none.
 func damagedBlock(err error) *damage {
-	found := engineBlock.FindStringSubmatch(err.Error())
+	found := engineBlock.FindStringSubmatch(engineText(err))
 	if found == nil {
 		return nil
 	}
 	offset, _ := strconv.ParseInt(found[2], 10, 64) // The engine printed one.
-	return &damage{found[1] + ".sst", offset, err}
+	return &damage{found[1] + ".sst", offset, errors.New(found[3])}
 }
+
+// engineText is an error of the engine without the mark that it bears for programs.
+func engineText(err error) string {
+	return strings.ReplaceAll(err.Error(), "\n<corruption detail carrier>", "")
+}
+
+var (
+	// engineMissing is how the engine tells that a table is missing.
+	engineMissing = regexp.MustCompile(`file (\d+) \(type sstable\) unknown to the objstorage provider`)
+	// engineSize is how it tells that a table has another size than it had.
+	engineSize = regexp.MustCompile(`object size mismatch \(([^)]+)\): (\d+) \(disk\) != (\d+) \(MANIFEST\)`)
+)
+
+// damagedFile returns the table that an error of the engine says is not whole; nil if it says that of none.
+func damagedFile(err error) *damage {
+	text := err.Error()
+	if found := engineMissing.FindStringSubmatch(text); found != nil {
+		return &damage{found[1] + ".sst", 0, errMissing}
+	}
+	if found := engineSize.FindStringSubmatch(text); found != nil {
+		had, _ := strconv.ParseInt(found[3], 10, 64) // The engine printed it,
+		has, _ := strconv.ParseInt(found[2], 10, 64) // and this.
+		return &damage{path.Base(found[1]), min(has, had), fmt.Errorf("the file has %d bytes, and should have %d", has, had)}
+	}
+	return nil
+}
+
+// errMissing says what is wrong with a file that is not there.
+var errMissing = errors.New("the file is missing")
 
 // footerSize is the size of the end of a table, from which it is read.
 const footerSize = 57

@@ -119,6 +119,8 @@ func engineError(doing string, err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case damagedFile(err) != nil:
+		return fmt.Errorf("%s: %w", doing, damagedFile(err))
 	case pebble.IsCorruptionError(err):
 		if d := damagedBlock(err); d != nil {
 			return fmt.Errorf("%s: %w", doing, d)

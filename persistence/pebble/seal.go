@@ -231,6 +231,9 @@ func (s seal) checkFiles(fs vfs.FS, dir string) error {
 	if !desc.Exists || s.state == stateSealed && path.Base(desc.ManifestFilename) != s.manifest.name {
 		return persistence.DecodeError(dir, errors.New("the manifest is missing"))
 	}
+	if _, err := fs.Stat(desc.ManifestFilename); errors.Is(err, os.ErrNotExist) {
+		return &damage{path.Base(desc.ManifestFilename), 0, errMissing}
+	}
 	if desc.FormatMajorVersion == pebble.FormatDefault {
 		return persistence.DecodeError(dir, errors.New("the file marker.format-version is missing"))
 	}

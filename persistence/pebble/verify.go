@@ -52,6 +52,8 @@ type Report struct {
 	// Tables counts the files of the store whose checksums were read, Bytes their sizes.
 	Tables int64 `json:"tables"`
 	Bytes  int64 `json:"bytes"`
+	// Unreadable tells that nothing could be read, so that the counts say nothing.
+	Unreadable bool `json:"unreadable"`
 	// Digest is a checksum of all keys and values: journals that have the same hold the same.
 	Digest string `json:"digest"`
 	// ProblemCount counts all problems. Problems are the first of them.
@@ -120,13 +122,30 @@ func (v *verifier) problem(p Problem) {
 
 // fault is a problem that an error tells, and perhaps the file.
 func (v *verifier) fault(doing string, err error) {
-	p := Problem{What: doing + err.Error()}
-	if d, ok := errors.AsType[*damage](err); ok {
+	p := Problem{What: doing + told(err)}
+	if d := damageIn(err); d != nil {
 		p.File = d.file
-	} else if d := damagedBlock(err); d != nil {
-		p.File, p.What = d.file, doing+d.Error()
 	}
 	v.problem(p)
+}
+
+// damageIn returns the damage that an error tells of; nil if it tells no place.
+func damageIn(err error) *damage {
+	if d, ok := errors.AsType[*damage](err); ok {
+		return d
+	}
+	if d := damagedFile(err); d != nil {
+		return d
+	}
+	return damagedBlock(err)
+}
+
+// told is what an error tells of the journal: the place of the damage, if there is one.
+func told(err error) string {
+	if d := damageIn(err); d != nil {
+		return d.place()
+	}
+	return engineText(err)
 }
 
 // lost counts what could not be read.
@@ -165,12 +184,15 @@ func (v *verifier) run(lock *pebble.Lock) (err error) {
 	}
 	// What the engine logs comes back as errors.
 	o := engineOptions(cfg, engineLogger{Logger: slog.New(slog.DiscardHandler), dir: v.Dir, fail: func(err error) {
-		v.problem(Problem{What: err.Error()})
+		v.fault("", err)
 	}}, func() {})
 	o.Lock, o.ReadOnly, o.ErrorIfNotExists = lock, true, true
 	v.db, err = pebble.Open(v.Dir, o)
 	if err != nil {
-		v.fault("the store can't be opened: ", err)
+		v.report.Unreadable = true
+		if v.report.ProblemCount == 0 { // else it is known why
+			v.fault("the store can't be opened: ", err)
+		}
 		return nil
 	}
 	defer func() {
@@ -259,7 +281,7 @@ func (v *verifier) each(lower, upper []byte, visit func(key, value []byte)) erro
 		visit(it.Key(), value)
 	}
 	if err := it.Close(); err != nil {
-		v.keyProblemf(lower, "can't read on from here or behind: %v", err)
+		v.keyProblemf(lower, "can't read on from here or behind: %s", told(err))
 	}
 	return context.Cause(v.ctx)
 }
@@ -270,7 +292,7 @@ func (v *verifier) has(key []byte) bool {
 	if err != nil {
 		if !errors.Is(err, pebble.ErrNotFound) {
 			v.lost()
-			v.keyProblemf(key, "can't be read: %v", err)
+			v.keyProblemf(key, "can't be read: %s", told(err))
 		}
 		return false
 	}

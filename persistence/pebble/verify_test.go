@@ -224,6 +224,44 @@ func TestVerifyDamagedFiles(t *testing.T) {
 	}
 }
 
+// TestVerifyUnreadable takes files away, or cuts them off, without which the store can't be opened: the report names the file, and
+// is not that of an empty journal. A journal is refused for the same reason.
+func TestVerifyUnreadable(t *testing.T) {
+	t.Parallel()
+	fs, _ := closedStore(t)
+	names, listErr := fs.List(testDir)
+	desc, err := pebble.Peek(testDir, fs)
+	if err = errors.Join(listErr, err); err != nil {
+		t.Fatal(err)
+	}
+	table := names[slices.IndexFunc(names, func(name string) bool { return path.Ext(name) == ".sst" })]
+	for _, name := range []string{table, path.Base(desc.ManifestFilename)} {
+		content, err := readFile(fs, path.Join(testDir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for what, spoil := range map[string]func(vfs.FS) error{
+			"at offset 0: the file is missing": func(fs vfs.FS) error { return fs.Remove(path.Join(testDir, name)) },
+			"at offset": func(fs vfs.FS) error {
+				return writeFile(fs, path.Join(testDir, name), content[:len(content)/2])
+			},
+		} {
+			damaged := clone(fs)
+			if err := spoil(damaged); err != nil {
+				t.Fatal(err)
+			}
+			report := verify(t, damaged, nil)
+			if !report.Unreadable || len(report.Problems) != 1 || report.Problems[0].File != name ||
+				!strings.Contains(report.Problems[0].What, name+" "+what) {
+				t.Errorf("%s, %q: %+v", name, what, report)
+			}
+			if _, err := openDamaged(t, damaged); !errors.Is(err, persistence.ErrCorrupt) || !strings.Contains(err.Error(), name+" "+what) {
+				t.Errorf("%s, %q: opened with %v", name, what, err)
+			}
+		}
+	}
+}
+
 // TestVerifyGivesUp damages what many orders are looked up in: the report says so, and does not look for all of them.
 func TestVerifyGivesUp(t *testing.T) {
 	t.Parallel()

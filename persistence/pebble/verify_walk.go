@@ -20,7 +20,7 @@ var indexKinds = []byte{kindByStatus, kindByName, kindDirectory, kindByKey, kind
 // walk looks at everything in the store.
 func (v *verifier) walk() error {
 	if err := checkFormat(v.db); err != nil {
-		v.keyProblemf([]byte{kindFormat}, "%v", err)
+		v.keyProblemf([]byte{kindFormat}, "the format of the journal: %s", told(err))
 	}
 	for _, part := range []func() error{v.kinds, v.epochs, v.definitions, v.limits, v.orders} {
 		if err := part(); err != nil {
