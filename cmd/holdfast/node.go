@@ -21,6 +21,9 @@ func newNode(a *app) *cobra.Command {
 			"process may use at a time. A node may be killed at any time: the next one takes up where it was.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := c.validate(cmd.Flags()); err != nil {
+				return usageError{err}
+			}
 			return a.logging(func(log *slog.Logger) error {
 				if err := runNode(cmd.Context(), c, log); err != nil {
 					return fmt.Errorf("node: %w", err)

@@ -69,9 +69,6 @@ const gcPercent = 800
 
 // runNode runs a node until ctx ends or something breaks for good.
 func runNode(ctx context.Context, config nodeConfig, log *slog.Logger) error {
-	if err := config.Gateway.Validate(); err != nil {
-		return err
-	}
 	config.Engine.Workflow.Key = config.Gateway.WithDefaults().MaxKey
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"errors"
+	"reflect"
+	"regexp"
+
+	"github.com/spf13/pflag"
+)
+
+// validate says what is wrong with a node's settings, by the names of their flags.
+func (c *nodeConfig) validate(flags *pflag.FlagSet) error {
+	journal := c.Journal
+	journal.Dir = journalIn(c.Data)
+	return errors.Join(
+		byFlags(c.Engine.WithDefaults().Validate(), flags, &c.Engine),
+		byFlags(c.Gateway.Validate(), flags, &c.Gateway),
+		byFlags(journal.Validate(), flags, &c.Journal),
+	)
+}
+
+// fieldNames are the names of fields in what is said of a configuration.
+var fieldNames = regexp.MustCompile(`\b[A-Z]\w*(\.[A-Z]\w*)*\b`)
+
+// byFlags has an error about fields of a configuration name the flags that set them. The configuration is a pointer to a struct.
+func byFlags(err error, flags *pflag.FlagSet, config any) error {
+	if err == nil {
+		return nil
+	}
+	names := make(map[string]string)
+	addFields(names, "", reflect.ValueOf(config).Elem(), flagsByAddress(flags))
+	return errors.New(fieldNames.ReplaceAllStringFunc(err.Error(), func(field string) string {
+		if flag := names[field]; flag != "" {
+			return "--" + flag
+		}
+		return field
+	}))
+}
+
+// addFields adds the fields of a struct that flags set, and those of the structs in it.
+func addFields(names map[string]string, prefix string, v reflect.Value, flags map[uintptr]string) {
+	for i := range v.NumField() {
+		name := prefix + v.Type().Field(i).Name
+		if v.Field(i).Kind() == reflect.Struct {
+			addFields(names, name+".", v.Field(i), flags)
+		} else if flag := flags[v.Field(i).Addr().Pointer()]; flag != "" {
+			names[name] = flag
+		}
+	}
+}
+
+// flagsByAddress returns the names of flags by what they set.
+func flagsByAddress(flags *pflag.FlagSet) map[uintptr]string {
+	names := make(map[uintptr]string)
+	flags.VisitAll(func(f *pflag.Flag) {
+		v := reflect.ValueOf(f.Value)
+		if v.Kind() == reflect.Struct { // a size, which points to what it sets
+			v = v.Field(0)
+		}
+		if v.Kind() == reflect.Pointer {
+			names[v.Pointer()] = f.Name
+		}
+	})
+	return names
+}
