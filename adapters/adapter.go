@@ -224,6 +224,12 @@ func encode(out any) (output []byte, err error) {
 		if output, err = json.Marshal(out); err != nil {
 			return nil, err //nolint:wrapcheck // as in decode
 		}
+		// The encoder has replaced what is not UTF-8, and has made an escape of nothing else but what a type wrote itself.
+		if bytes.Contains(output, []byte(`\ufffd`)) {
+			if err := checkText(reflect.ValueOf(out)); err != nil {
+				return nil, fmt.Errorf("the output %w", err)
+			}
+		}
 	}
 	switch {
 	case len(output) > 0 && !json.Valid(output):

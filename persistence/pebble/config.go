@@ -137,9 +137,7 @@ func (c Config) validate() error {
 	between("NoteAfter", int64(c.NoteAfter), int64(time.Microsecond), int64(time.Hour))
 	between("QueueCommits", int64(c.QueueCommits), 2, 1<<24)
 	between("QueueBytes", c.QueueBytes, 1<<16, 1<<40)
-	if c.MemTableBytes >= 1<<20 {
-		between("BatchBytes", c.BatchBytes, 1, c.MemTableBytes/8)
-	}
+	between("BatchBytes", c.BatchBytes, 1, max(1, c.MemTableBytes/8))
 	between("CommitBytes", c.CommitBytes, 1<<10, 1<<30)
 	between("Versions", int64(c.Versions), 2, 1<<28)
 	between("MaxCompactions", int64(c.MaxCompactions), 1, 1<<10)
