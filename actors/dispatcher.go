@@ -238,20 +238,18 @@ func (d *dispatcher) tellOrder(o dispatch.Output) {
 		d.engine.log.Warn("task is set apart: adapters died of it", "order", t.Order, "task", bodyOf(t).GetTask(),
 			"activity", d.activity.name, "key", t.Key, "deaths", t.Deaths, "process", o.Process)
 		insist(t, workflow.TaskResult{
-			Key: t.Key, Attempt: t.Attempt, Outcome: journalv1.Outcome_OUTCOME_IN_DOUBT, Error: quarantined(t.Deaths, o.Process),
+			Key: t.Key, Attempt: t.Attempt, Outcome: journalv1.Outcome_OUTCOME_IN_DOUBT, Error: quarantined(t.Deaths),
 		})
 	}
 }
 
-// quarantined is the error of a task that was set apart.
-func quarantined(deaths int, last string) *problemv1.Problem {
-	if last != "" {
-		last = ", the last of them " + last
-	}
+// quarantined is the error of a task that was set apart. Which processes died is in the history: one detail makes one group of
+// the fallout.
+func quarantined(deaths int) *problemv1.Problem {
 	return &problemv1.Problem{
 		Type: workflow.ErrorTypeQuarantined, Title: "Task kills its adapter", Status: http.StatusInternalServerError,
-		Detail: fmt.Sprintf("%d adapter processes died while they executed this task and nothing else%s; "+
-			"it is not handed over again by itself", deaths, last),
+		Detail: fmt.Sprintf("%d adapter processes died while they executed this task and nothing else; "+
+			"it is not handed over again by itself", deaths),
 	}
 }
 

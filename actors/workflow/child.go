@@ -123,7 +123,7 @@ func (m *machine) childResult(c ChildResult) {
 // childProblem is the error that a child raises in its parent.
 func childProblem(t *Task, c ChildResult) *problemv1.Problem {
 	if c.Status == orderv1.Status_STATUS_CANCELLED {
-		return problem(ErrorTypeCancelled, "Child order was cancelled", 500, t.Ref, "order "+string(c.ID))
+		return problem(ErrorTypeCancelled, "Child order was cancelled", 500, t.Ref, "the order that this task runs was cancelled")
 	}
 	return problem(c.Error.GetType(), c.Error.GetTitle(), c.Error.GetStatus(), t.Ref, c.Error.GetDetail())
 }

@@ -351,9 +351,9 @@ func (s *State) settleUndo(e *journalv1.OrderReopened) {
 
 // doubtProblem is the error of a compensation of what may not have been done.
 func doubtProblem(d *deed) *problemv1.Problem {
-	detail := "nobody knows whether " + d.key + " was executed"
+	detail := "nobody knows whether what is to be undone was executed"
 	if d.partly {
-		detail = "what undoes " + d.key + " was interrupted, and nobody knows whether it was done"
+		detail = "undoing was interrupted, and nobody knows whether it was done"
 	}
 	return problem(ErrorTypeInDoubt, "Outcome in doubt", 500, d.task.Compensate.Tasks[0].Ref,
 		detail+": retry, to undo it now; or say that there is nothing to undo, as not done")
