@@ -143,7 +143,7 @@ func (d *definitions) compiled(e *deployed) (*workflow.Definition, error) {
 	e.once.Do(func() {
 		def, mistakes := definition.Load(e.row.Load().GetDocument(), d.limits)
 		if len(mistakes) > 0 {
-			e.err = fmt.Errorf("definition %s was deployed and can't be compiled any more: %s", refOf(e.row.Load()), mistakes[0].GetMessage())
+			e.err = fmt.Errorf("%w: %s, line %d: %s", ErrUncompilable, refOf(e.row.Load()), mistakes[0].GetLine(), mistakes[0].GetMessage())
 			return
 		}
 		e.def = def

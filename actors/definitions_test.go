@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/holdfast-run/holdfast/actors"
+	"github.com/holdfast-run/holdfast/actors/definition"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
@@ -62,4 +63,12 @@ func TestRetirementSurvivesARestart(t *testing.T) {
 			t.Errorf("what is not deployed is retired: %v", err)
 		}
 	})
+}
+
+// A definition that can't be compiled says why, to whoever asks for an order that runs it.
+func TestUncompilableDefinition(t *testing.T) {
+	t.Parallel()
+	refold := actors.NewRefolder(definition.Limits{})
+	err := refold.AddDefinition(&journalv1.DefinitionRow{Namespace: "test", Name: "old", Version: "1.0.0", Document: []byte("do: [")})
+	wantErr(t, err, actors.ErrUncompilable)
 }

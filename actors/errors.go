@@ -20,6 +20,8 @@ var (
 	ErrUnavailable = errors.New("journal gave no certain answer")
 	// ErrUnknownDefinition: there is no such definition.
 	ErrUnknownDefinition = errors.New("definition is not deployed")
+	// ErrUncompilable: the definition was deployed, by another version, and this one can't compile it.
+	ErrUncompilable = errors.New("definition was deployed by a version that took it, and this one can't compile it")
 	// ErrRetired: the definition is not for new orders any more.
 	ErrRetired = errors.New("definition is retired, and not for new orders")
 )

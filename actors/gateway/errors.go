@@ -51,6 +51,7 @@ var errorTable = []struct { //nolint:gochecknoglobals // a table
 	{workflow.ErrUnfit, codes.FailedPrecondition, "OUTPUT_UNFIT", 0},
 	{workflow.ErrNotAccepted, codes.NotFound, "NO_SUCH_ORDER", 0},
 	{actors.ErrUnknownDefinition, codes.NotFound, "NO_SUCH_DEFINITION", 0},
+	{actors.ErrUncompilable, codes.FailedPrecondition, "DEFINITION_UNCOMPILABLE", 0},
 	{actors.ErrRetired, codes.FailedPrecondition, "DEFINITION_RETIRED", 0},
 	{persistence.ErrNotFound, codes.NotFound, "NO_SUCH_ORDER", 0},
 	{persistence.ErrFull, codes.ResourceExhausted, "STORE_FULL", 10 * time.Second},
