@@ -421,7 +421,7 @@ func newOrderComplete(a *app) *cobra.Command {
 	return a.newOperation(operation{
 		use: "complete", short: "Complete an order by hand", faulted: true, local: true,
 		long: "Complete orders by hand, with a result. Flags select faulted orders; one that is named may be open, too: activities\n" +
-			"under way are awaited.",
+			"under way are asked to stop then, and awaited for 30s (node --stop-grace).",
 		flags: func(cmd *cobra.Command) {
 			cmd.Flags().StringVar(&result, "result", "", "`file` with the output, one JSON value; - for the standard input (none: null)")
 		},
@@ -436,8 +436,8 @@ func newOrderFault(a *app) *cobra.Command {
 	var p problemv1.Problem
 	return a.newOperation(operation{
 		use: "fault", short: "Fault an order by hand", local: true,
-		long: "Fault open orders, so that they wait for an operator and can go on elsewhere. Activities under way are awaited. It\n" +
-			"also halts an order that undoes what it has done.",
+		long: "Fault open orders, so that they wait for an operator and can go on elsewhere. Activities under way are asked to\n" +
+			"stop, and awaited for 30s (node --stop-grace). It also halts an order that undoes what it has done.",
 		flags: func(cmd *cobra.Command) {
 			cmd.Flags().StringVar(&p.Type, "type", "", "the error's `type`, a URI")
 			cmd.Flags().StringVar(&p.Title, "title", "", "the error's `title`")

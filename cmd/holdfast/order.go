@@ -217,8 +217,9 @@ func newOrderCancel(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cancel ID",
 		Short: "Ask an order to stop",
-		Long: "Ask an order to stop. It returns once the request is durable; activities under way are awaited before the\n" +
-			"order is cancelled, and with --compensate what it has done is undone, last first: 'holdfast order watch' tells\n" +
+		Long: "Ask an order to stop. It returns once the request is durable; activities under way are asked to stop, and\n" +
+			"awaited for 30s (node --stop-grace), before the order is cancelled; one that stops in the middle of its work is in\n" +
+			"doubt. With --compensate what it has done is undone, last first: 'holdfast order watch' tells\n" +
 			"when it has ended. The orders that it runs are cancelled with it.",
 		Args:              oneOrderID,
 		ValidArgsFunction: a.completeOrderID,
