@@ -3,7 +3,6 @@ package actors
 import (
 	"crypto/sha256"
 	"errors"
-	"fmt"
 
 	"google.golang.org/protobuf/proto"
 
@@ -42,7 +41,7 @@ func (e *Engine) startChild(parent messages.Partition, order *journalv1.OrderAcc
 			}})
 		case errors.Is(err, workflow.ErrTaken):
 			tell(workflow.ChildResult{Error: refusal("The child's id is taken", workflow.ErrorTypeConfiguration, 409,
-				fmt.Errorf("another order was accepted as %s", id))})
+				errors.New("another order was accepted under the id of the child"))})
 		case err != nil:
 			e.later(func() { e.startChild(parent, order, cancel) })
 		case p.GetDetached():

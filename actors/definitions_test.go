@@ -1,8 +1,11 @@
 package actors_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,6 +15,7 @@ import (
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/persistence"
 )
 
 // TestRetirementSurvivesARestart: what is retired stays so, and the orders that run it go on.
@@ -66,6 +70,45 @@ func TestRetirementSurvivesARestart(t *testing.T) {
 }
 
 // A definition that can't be compiled says why, to whoever asks for an order that runs it.
+// spoiled is a journal whose definitions can't be compiled any more.
+type spoiled struct{ persistence.Journal }
+
+func (j spoiled) AllDefinitions(ctx context.Context) iter.Seq2[*journalv1.DefinitionRow, error] {
+	return func(yield func(*journalv1.DefinitionRow, error) bool) {
+		for row, err := range j.Journal.AllDefinitions(ctx) {
+			if row != nil {
+				row.Document = []byte("do: [")
+			}
+			if !yield(row, err) {
+				return
+			}
+		}
+	}
+}
+
+// Orders that can't be loaded are told of as what needs a person, until they can be.
+func TestUnloadableOrders(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t, inMemory)
+		n.mustSubmit(order{id: "a", def: n.deploy("waits", "do: [{w: {wait: PT5S}}]")})
+		n.settings.wrap = func(j persistence.Journal) persistence.Journal { return spoiled{j} }
+		n = n.crash()
+		n.sleep(20 * time.Second)
+		wantErr(t, n.cancel("a"), actors.ErrUncompilable)
+		if s, err := n.Status(t.Context()); err != nil || s.Unloadable != 1 || !slices.Equal(n.Unloadable(2), []messages.OrderID{"a"}) {
+			t.Errorf("status is %+v, %v", s, err)
+		}
+		n.settings.wrap = nil
+		n = n.crash()
+		n.sleep(20 * time.Second)
+		n.expect("a", completed)
+		if s, err := n.Status(t.Context()); err != nil || s.Unloadable != 0 || len(n.Unloadable(2)) != 0 {
+			t.Errorf("status is %+v, %v", s, err)
+		}
+	})
+}
+
 func TestUncompilableDefinition(t *testing.T) {
 	t.Parallel()
 	refold := actors.NewRefolder(definition.Limits{})

@@ -62,6 +62,7 @@ type Engine struct {
 	definitions *definitions
 	waiters     waiters
 	handles     handles
+	unloadable  unloadable
 	streams     atomic.Uint64
 
 	activities   sync.Map // *activity, by name

@@ -239,6 +239,7 @@ func (i *instance) loaded(m any) bool {
 	var err error
 	i.engine.workers.blocking(func() { err = i.load() })
 	if err == nil {
+		i.engine.unloadable.remove(i.id)
 		return true
 	}
 	if r, ok := m.(refusable); ok {
@@ -246,10 +247,13 @@ func (i *instance) loaded(m any) bool {
 	} else if !IsGone(err) {
 		i.later(m)
 	}
-	if IsGone(err) {
+	switch {
+	case IsGone(err):
 		i.engine.log.Debug("message for an order that was not accepted", "order", i.id)
-	} else {
-		i.engine.log.Error("order can't be loaded", "order", i.id, "error", err)
+	case errors.Is(err, workflow.ErrTaken), errors.Is(err, context.DeadlineExceeded):
+		i.engine.log.Warn("order can't be loaded now", "order", i.id, "error", err)
+	case i.engine.unloadable.add(i.id):
+		i.engine.log.Error("order can't be loaded, and waits until it can be", "order", i.id, "error", err)
 	}
 	return false
 }

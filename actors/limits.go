@@ -122,6 +122,8 @@ type Status struct {
 	// Faulted are the orders that wait for an operator, InDoubt those of them of which an attempt is in doubt, Suspended
 	// the open ones that an operator has suspended. KeysHeld are the order keys that faulted orders hold.
 	Faulted, InDoubt, Suspended, KeysHeld int64
+	// Unloadable are orders that could not be loaded when there was something for them.
+	Unloadable int64
 }
 
 // Status tells how the engine is.
@@ -133,5 +135,6 @@ func (e *Engine) Status(ctx context.Context) (Status, error) {
 	return Status{
 		Open: value(e.metrics.open), Resident: value(e.metrics.resident), Timers: value(e.metrics.timers), ResidentBytes: e.resident.Load(),
 		Faulted: fallout.Faulted, InDoubt: fallout.InDoubt, Suspended: e.metrics.suspended.Load(), KeysHeld: e.metrics.held(),
+		Unloadable: e.unloadable.count.Load(),
 	}, nil
 }

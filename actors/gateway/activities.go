@@ -90,8 +90,8 @@ func (a admin) LimitActivity(ctx context.Context, r *adminv1.LimitActivityReques
 	return &adminv1.LimitActivityResponse{Unknown: !a.engine.IsKnown(r.GetActivity())}, nil
 }
 
-// mostUnserved is how many activities without an adapter are named.
-const mostUnserved = 10
+// mostUnserved is how many activities without an adapter are named, mostNamed how many orders that can't be loaded.
+const mostUnserved, mostNamed = 10, 10
 
 // Status implements adminv1.AdminServiceServer.
 func (a admin) Status(ctx context.Context, _ *adminv1.StatusRequest) (*adminv1.StatusResponse, error) {
@@ -102,7 +102,10 @@ func (a admin) Status(ctx context.Context, _ *adminv1.StatusRequest) (*adminv1.S
 	out := &adminv1.StatusResponse{
 		Node: string(a.node), Version: a.config.Version, StartedAt: timestamppb.New(a.started), Open: s.Open, Resident: s.Resident,
 		Timers: s.Timers, ResidentBytes: s.ResidentBytes, Faulted: s.Faulted, InDoubt: s.InDoubt, Suspended: s.Suspended,
-		KeysHeld: s.KeysHeld,
+		KeysHeld: s.KeysHeld, UnloadableCount: s.Unloadable,
+	}
+	for _, id := range a.engine.Unloadable(mostNamed) {
+		out.Unloadable = append(out.Unloadable, string(id))
 	}
 	if err := a.engine.Ready(); err != nil {
 		out.Unready = err.Error()

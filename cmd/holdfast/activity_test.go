@@ -63,7 +63,7 @@ func TestStatus(t *testing.T) {
 	if o.status != 0 || !regexp.MustCompile(`(?s)^attention +none is needed\nnode +\S+\nversion +\S+\nup for +\S+\nopen orders +0, 0 .*\ntasks +0 wait`).MatchString(o.stdout) {
 		t.Errorf("status: %+v", o)
 	}
-	if o := f.run("status", "-o", "json"); o.status != 0 || !strings.Contains(o.stdout, `"ready":true,"unready":"","faulted":0,"in_doubt":0,"suspended":0,"keys_held":0,"unserved":[],"unserved_count":0,"open":0,`) {
+	if o := f.run("status", "-o", "json"); o.status != 0 || !strings.Contains(o.stdout, `"ready":true,"unready":"","faulted":0,"in_doubt":0,"suspended":0,"keys_held":0,"unserved":[],"unserved_count":0,"unloadable":[],"unloadable_count":0,"open":0,`) {
 		t.Errorf("status -o json: %+v", o)
 	}
 	f = faultyNode(t)

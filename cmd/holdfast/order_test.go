@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -367,45 +368,46 @@ func TestOrderSubmitPassesOverNodesThatAreGone(t *testing.T) {
 func TestOrderSubmitErrors(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
-	var answer error
+	var answer atomic.Pointer[error]
+	says := func(err error) { answer.Store(&err) } // a call that was given up may still be answered
 	f.orders.submit = func(ctx context.Context, _ *orderv1.SubmitRequest) (*orderv1.SubmitResponse, error) {
-		if answer == nil {
-			<-ctx.Done()
-			return nil, ctx.Err()
+		if err := *answer.Load(); err != nil {
+			return nil, err
 		}
-		return nil, answer
+		<-ctx.Done()
+		return nil, ctx.Err()
 	}
 	submit := func(more ...string) outcome {
 		return f.run(append([]string{"order", "submit", "--definition", ref, "--id", "x"}, more...)...)
 	}
-	answer = failed(codes.InvalidArgument, "bad request", &errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{
+	says(failed(codes.InvalidArgument, "bad request", &errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{
 		{Field: "order.input", Description: "is no JSON\x1b"}, {Field: "order.labels", Description: "are too many"},
-	}}, &errdetails.ErrorInfo{Reason: "BAD_REQUEST", Metadata: map[string]string{"max": "16"}})
+	}}, &errdetails.ErrorInfo{Reason: "BAD_REQUEST", Metadata: map[string]string{"max": "16"}}))
 	submit().want(t, 1, "", "holdfast: bad request (INVALID_ARGUMENT)\n"+
 		"  order.input: is no JSON\\x1b\n  order.labels: are too many\n  reason: BAD_REQUEST\n  max: 16\n")
-	answer = failed(codes.FailedPrecondition, "definition is retired", &errdetails.BadRequest{
+	says(failed(codes.FailedPrecondition, "definition is retired", &errdetails.BadRequest{
 		FieldViolations: []*errdetails.BadRequest_FieldViolation{{Field: "order.definition", Description: "is retired"}},
-	})
+	}))
 	submit().want(t, 1, "", "holdfast: definition is retired (FAILED_PRECONDITION)\n  order.definition: is retired\n")
-	answer = failed(codes.AlreadyExists, "order id is taken")
+	says(failed(codes.AlreadyExists, "order id is taken"))
 	submit().want(t, 1, "", "holdfast: order id is taken (ALREADY_EXISTS)\n"+
 		"Something else was accepted as x before. See what, before you submit anything: holdfast order get x. "+
 		"The same work under another id would be done a second time.\n")
 	const advice = "The order may have been accepted. Submit it again with --id x, which does no harm, or look with: " +
 		"holdfast order get x\n"
-	answer = failed(codes.ResourceExhausted, "message is too large")
+	says(failed(codes.ResourceExhausted, "message is too large"))
 	submit().want(t, 1, "", "holdfast: message is too large (RESOURCE_EXHAUSTED)\n"+advice)
-	answer = failed(codes.Unavailable, "stopping", &errdetails.RetryInfo{RetryDelay: durationpb.New(time.Minute)})
+	says(failed(codes.Unavailable, "stopping", &errdetails.RetryInfo{RetryDelay: durationpb.New(time.Minute)}))
 	const again = "holdfast: stopping (UNAVAILABLE): trying again\n"
 	submit("--timeout", "500ms").want(t, 5, "", again+
 		"holdfast: order x was not acknowledged within 500ms (--timeout): stopping (UNAVAILABLE)\n"+advice)
 	submit("--reconnect", "50ms").want(t, 1, "", again+
 		"holdfast: gave up after 50ms (--reconnect): stopping (UNAVAILABLE)\n  try again in 1m0s\n"+advice)
-	answer = nil
+	says(nil)
 	submit("--timeout", "20ms").want(t, 5, "", "holdfast: order x was not acknowledged within 20ms (--timeout)\n"+advice)
-	answer = failed(codes.FailedPrecondition, "orders are submitted at the public address", &errdetails.ErrorInfo{Reason: "PUBLIC_ONLY"})
+	says(failed(codes.FailedPrecondition, "orders are submitted at the public address", &errdetails.ErrorInfo{Reason: "PUBLIC_ONLY"}))
 	submit().want(t, 1, "", "holdfast: orders are submitted at the public address (FAILED_PRECONDITION)\n  reason: PUBLIC_ONLY\n")
-	answer = failed(codes.ResourceExhausted, "the store is full", &errdetails.ErrorInfo{Reason: "STORE_FULL"})
+	says(failed(codes.ResourceExhausted, "the store is full", &errdetails.ErrorInfo{Reason: "STORE_FULL"}))
 	submit().want(t, 1, "", "holdfast: the store is full (RESOURCE_EXHAUSTED)\n  reason: STORE_FULL\n"+
 		"Submit it again later, with --id x, which does no harm if it was accepted.\n")
 }

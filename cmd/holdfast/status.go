@@ -25,6 +25,9 @@ type statusJSON struct {
 	KeysHeld      int64    `json:"keys_held"`
 	Unserved      []string `json:"unserved"`
 	UnservedCount int64    `json:"unserved_count"`
+	// Orders that can't be loaded.
+	Unloadable      []string `json:"unloadable"`
+	UnloadableCount int64    `json:"unloadable_count"`
 
 	Open          int64 `json:"open"`
 	Resident      int64 `json:"resident"`
@@ -60,6 +63,7 @@ func (a *app) printStatus(s *adminv1.StatusResponse, now time.Time) error {
 			Node: s.GetNode(), Version: s.GetVersion(), StartedAt: jsonTime(s.GetStartedAt()), Ready: s.GetUnready() == "", Unready: s.GetUnready(),
 			Faulted: s.GetFaulted(), InDoubt: s.GetInDoubt(), Suspended: s.GetSuspended(), KeysHeld: s.GetKeysHeld(),
 			Unserved: append([]string{}, s.GetUnserved()...), UnservedCount: s.GetUnservedCount(),
+			Unloadable: append([]string{}, s.GetUnloadable()...), UnloadableCount: s.GetUnloadableCount(),
 			Open: s.GetOpen(), Resident: s.GetResident(), ResidentBytes: s.GetResidentBytes(), Timers: s.GetTimers(),
 			Waiting: s.GetWaiting(), Overflow: s.GetOverflow(), InFlight: s.GetInFlight(),
 		})
@@ -100,15 +104,22 @@ func attention(s *adminv1.StatusResponse) []string {
 	add(s.GetKeysHeld(), "%s held by faulted orders: holdfast order list --status faulted",
 		some(s.GetKeysHeld(), "order key is", "order keys are"))
 	add(s.GetSuspended(), "%s suspended: holdfast order list --status suspended", some(s.GetSuspended(), "order is", "orders are"))
-	names := strings.Join(s.GetUnserved(), ", ")
-	if more := s.GetUnservedCount() - int64(len(s.GetUnserved())); more > 0 {
-		names += fmt.Sprintf(" and %d more", more)
-	}
-	add(s.GetUnservedCount(), "tasks wait for adapters that are not there: %s", names)
+	add(s.GetUnservedCount(), "tasks wait for adapters that are not there: %s", named(s.GetUnserved(), s.GetUnservedCount()))
+	add(s.GetUnloadableCount(), "%s be loaded: %s; holdfast order get tells why",
+		some(s.GetUnloadableCount(), "order can't", "orders can't"), named(s.GetUnloadable(), s.GetUnloadableCount()))
 	if len(out) == 0 {
 		out = append(out, calm)
 	}
 	return out
+}
+
+// named names the first of so many.
+func named(first []string, count int64) string {
+	names := strings.Join(first, ", ")
+	if more := count - int64(len(first)); more > 0 {
+		names += fmt.Sprintf(" and %d more", more)
+	}
+	return names
 }
 
 // some counts something in words.

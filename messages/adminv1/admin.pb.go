@@ -2463,8 +2463,12 @@ type StatusResponse struct {
 	// Activities for which tasks wait, and which no adapter offers: the first 10 by name, and how many there are.
 	Unserved      []string `protobuf:"bytes,16,rep,name=unserved,proto3" json:"unserved,omitempty"`
 	UnservedCount int64    `protobuf:"varint,17,opt,name=unserved_count,json=unservedCount,proto3" json:"unserved_count,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Orders that could not be loaded when there was something for them, because their definition or their history can't be read:
+	// the first 10 by their ids, and how many are known. Whatever is for them waits, and is tried again.
+	Unloadable      []string `protobuf:"bytes,18,rep,name=unloadable,proto3" json:"unloadable,omitempty"`
+	UnloadableCount int64    `protobuf:"varint,19,opt,name=unloadable_count,json=unloadableCount,proto3" json:"unloadable_count,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *StatusResponse) Reset() {
@@ -2612,6 +2616,20 @@ func (x *StatusResponse) GetUnserved() []string {
 func (x *StatusResponse) GetUnservedCount() int64 {
 	if x != nil {
 		return x.UnservedCount
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetUnloadable() []string {
+	if x != nil {
+		return x.Unloadable
+	}
+	return nil
+}
+
+func (x *StatusResponse) GetUnloadableCount() int64 {
+	if x != nil {
+		return x.UnloadableCount
 	}
 	return 0
 }
@@ -2813,7 +2831,7 @@ const file_holdfast_admin_v1_admin_proto_rawDesc = "" +
 	"\x06reason\x18\x05 \x01(\tR\x06reason\"1\n" +
 	"\x15LimitActivityResponse\x12\x18\n" +
 	"\aunknown\x18\x01 \x01(\bR\aunknown\"\x0f\n" +
-	"\rStatusRequest\"\x88\x04\n" +
+	"\rStatusRequest\"\xd3\x04\n" +
 	"\x0eStatusResponse\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x129\n" +
@@ -2833,7 +2851,11 @@ const file_holdfast_admin_v1_admin_proto_rawDesc = "" +
 	"\tsuspended\x18\x0e \x01(\x03R\tsuspended\x12\x1b\n" +
 	"\tkeys_held\x18\x0f \x01(\x03R\bkeysHeld\x12\x1a\n" +
 	"\bunserved\x18\x10 \x03(\tR\bunserved\x12%\n" +
-	"\x0eunserved_count\x18\x11 \x01(\x03R\runservedCount2\xc0\x06\n" +
+	"\x0eunserved_count\x18\x11 \x01(\x03R\runservedCount\x12\x1e\n" +
+	"\n" +
+	"unloadable\x18\x12 \x03(\tR\n" +
+	"unloadable\x12)\n" +
+	"\x10unloadable_count\x18\x13 \x01(\x03R\x0funloadableCount2\xc0\x06\n" +
 	"\fAdminService\x12P\n" +
 	"\aShowKey\x12!.holdfast.admin.v1.ShowKeyRequest\x1a\".holdfast.admin.v1.ShowKeyResponse\x12Y\n" +
 	"\n" +

@@ -238,7 +238,7 @@ func tryChange(t *testing.T, fs *vfs.MemFS, file string, c change, want, digest 
 	if !isDamage || d.file != file || d.offset > int64(c.from) {
 		t.Errorf("%s: %v", when, err)
 	}
-	if verifyErr != nil || !slices.ContainsFunc(report.Problems, func(p Problem) bool { return p.File == file && p.What == d.Error() }) {
+	if verifyErr != nil || !slices.ContainsFunc(report.Problems, func(p Problem) bool { return p.File == file && p.What == d.place() }) {
 		t.Errorf("%s: found to be %+v, %v", when, report, verifyErr)
 	}
 	return true
