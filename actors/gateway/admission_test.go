@@ -174,6 +174,7 @@ func TestConfigValidate(t *testing.T) {
 		"":                       {ClientRate: 0.5, ClientBurst: 2},
 		"Accepting is -1":        {Accepting: -1},
 		"Streams is 1099511":     {Streams: 1 << 40},
+		"Headers are 1 b":        {Headers: 1},
 		"Heartbeat is -1":        {Heartbeat: -1},
 		"Heartbeat is 1200h":     {Heartbeat: 1200 * time.Hour},
 		"SlowReader is 2500000h": {SlowReader: 2_500_000 * time.Hour},

@@ -92,6 +92,9 @@ func (c Config) WithDefaults() Config {
 // maxHeartbeat is the longest time between two signs of life: adapters are told it in milliseconds, of 32 bits.
 const maxHeartbeat = time.Hour
 
+// leastHeaders is what the metadata of an ordinary call needs, and some more: with less, every call would be refused.
+const leastHeaders = 4 << 10
+
 // place is what one answer takes of Unsent until its size is known: an order has an input and an output.
 func (c Config) place() int64 {
 	return int64(max(c.MaxInput, pageBytes)) + int64(max(c.MaxOutput, pageBytes))
@@ -126,6 +129,9 @@ func (c Config) Validate() error {
 	}
 	if c.Heartbeat != 0 && (c.Heartbeat < time.Millisecond || c.Heartbeat > maxHeartbeat) {
 		errs = append(errs, fmt.Errorf("the Heartbeat is %v, and must be from 1ms to %v", c.Heartbeat, maxHeartbeat))
+	}
+	if c.Headers > 0 && c.Headers < leastHeaders {
+		errs = append(errs, fmt.Errorf("the Headers are %d bytes, and must be at least %d, or 0 for the default", c.Headers, leastHeaders))
 	}
 	if c.Unsent < 0 {
 		errs = append(errs, fmt.Errorf("Unsent is %d, and must not be negative", c.Unsent))

@@ -131,8 +131,8 @@ func orderFlags(f *pflag.FlagSet, c *nodeConfig) {
 
 func memoryFlags(f *pflag.FlagSet, c *nodeConfig) {
 	e := &c.Engine
-	c.Memory = 640 << 20
-	sizeVar(f, &c.Memory, "memory", "heap near which garbage is collected more often, at the cost of CPU")
+	c.Memory = defaultMemory
+	sizeVar(f, &c.Memory, "memory", "heap near which garbage is collected more often, at the cost of CPU; at least 64MiB")
 	sizeVar(f, &e.ResidentBytes, "resident",
 		"memory for orders, about; beyond it those that had nothing to do for longest leave it (256MiB)")
 	f.DurationVar(&e.Idle, "idle", 0, "how long an order stays in memory with nothing to do (30s)")

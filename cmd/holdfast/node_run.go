@@ -34,7 +34,7 @@ type nodeConfig struct {
 	Journal  pebble.Config
 	Engine   actors.Config
 	Gateway  gateway.Config
-	// Memory is the heap, in bytes, near which garbage is collected more often, at the cost of CPU.
+	// Memory is the heap, in bytes, near which garbage is collected more often, at the cost of CPU; 0: the default.
 	Memory int64
 	// DrainTimeout is how long calls may take to end when the node stops.
 	DrainTimeout time.Duration
@@ -67,8 +67,17 @@ const stuckJournal = 8 * time.Second
 // milliseconds. The environment variables GOGC and GOMEMLIMIT override both.
 const gcPercent = 800
 
+// defaultMemory and leastMemory bound nodeConfig.Memory. With less than the least, garbage would be collected without a pause.
+const (
+	defaultMemory = 640 << 20
+	leastMemory   = 64 << 20
+)
+
 // runNode runs a node until ctx ends or something breaks for good.
 func runNode(ctx context.Context, config nodeConfig, log *slog.Logger) error {
+	if config.Memory == 0 {
+		config.Memory = defaultMemory
+	}
 	config.Engine.Workflow.Key = config.Gateway.WithDefaults().MaxKey
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)

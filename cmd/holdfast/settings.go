@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
 	"regexp"
 
@@ -16,7 +17,15 @@ func (c *nodeConfig) validate(flags *pflag.FlagSet) error {
 		byFlags(c.Engine.WithDefaults().Validate(), flags, &c.Engine),
 		byFlags(c.Gateway.Validate(), flags, &c.Gateway),
 		byFlags(journal.Validate(), flags, &c.Journal),
+		c.checkMemory(),
 	)
+}
+
+func (c *nodeConfig) checkMemory() error {
+	if c.Memory > 0 && c.Memory < leastMemory {
+		return fmt.Errorf("--memory is %s, and must be at least %s, or 0 for the default", textSize(c.Memory), textSize(leastMemory))
+	}
+	return nil
 }
 
 // fieldNames are the names of fields in what is said of a configuration.
