@@ -131,7 +131,7 @@ func TestChildIsRefused(t *testing.T) {
 		n.deployDocument("document: {dsl: 1.0.3, namespace: test, name: child, version: 1.1.0}\ndo: [{s: {set: {a: 1}}}]")
 		n.mustSubmit(order{id: "p~3", def: n.deploy("one", callOne)})
 		n.mustOperate("p", retry)
-		want(workflow.ErrorTypeConfiguration, "p~3")
+		want(workflow.ErrorTypeConfiguration, "under the id of the child")
 		n.mustOperate("p", retry)
 		n.sleep(time.Second)
 		n.expect("p", completed)
