@@ -10,16 +10,26 @@ type turns struct{ *instance }
 func (t turns) Await() {
 	e := t.engine
 	e.workers.blocking(func() {
-		for {
-			select {
-			case e.evaluating <- struct{}{}:
-				return
-			case <-time.After(e.config.StuckAfter / 4):
-				t.Show()
-			}
-		}
+		waited := make(chan struct{})
+		defer close(waited)
+		go t.showUntil(waited)
+		e.evaluating <- struct{}{} // in one go: who waits keeps the place in the line
 	})
 	t.Show()
+}
+
+// showUntil shows that the evaluation waits until it does so no more.
+func (t turns) showUntil(waited <-chan struct{}) {
+	ticker := time.NewTicker(t.engine.config.StuckAfter / 4)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			t.Show()
+		case <-waited:
+			return
+		}
+	}
 }
 
 // Show implements workflow.Turns.
