@@ -61,7 +61,7 @@ func (m *machine) result(c TaskResult) error {
 		e.Outcome, e.Error = journalv1.Outcome_OUTCOME_IN_DOUBT, c.Error
 	case journalv1.Outcome_OUTCOME_NOT_DONE:
 		e.Error = c.Error
-		if f.call.maybe && (m.s.stopping(f) || f.call.overdue) || f.call.ledger != "" && !f.call.knownTo(c) {
+		if f.call.maybe && (m.s.stopping(f) || f.call.overdue) || f.call.confirmed != "" && !f.call.knownTo(c) {
 			e.Outcome = journalv1.Outcome_OUTCOME_IN_DOUBT // it says nothing about who had it besides, and nobody else is asked
 		}
 	case journalv1.Outcome_OUTCOME_FAILED:
@@ -123,8 +123,8 @@ func isOf(activity, called string) bool {
 // holders are who may have begun with an attempt: the ledger that it was confirmed to last; or, without one, the processes
 // that were lost with it, after each of which another one got it.
 type holders struct {
-	ledger string
-	lostBy []string
+	confirmed string
+	lostBy    []string
 }
 
 // knownTo tells whether who tells a result knows what became of the attempt. One that was away does not know what was done by
@@ -133,8 +133,8 @@ func (h holders) knownTo(c TaskResult) bool {
 	switch {
 	case c.Process == "": // the queue says so
 		return true
-	case h.ledger != "":
-		return c.Ledger == h.ledger
+	case h.confirmed != "":
+		return c.Ledger == h.confirmed
 	}
 	return !slices.Contains(h.lostBy, c.Process)
 }
@@ -218,7 +218,7 @@ func (s *State) attemptSent(e *journalv1.AttemptSent) {
 	if f.call.ledger != "" && f.call.ledger != e.GetLedger() {
 		f.call.maybe, v.doubt = true, true
 	}
-	f.call.ledger, v.ledger = e.GetLedger(), e.GetLedger()
+	f.call.ledger, f.call.confirmed, v.ledger = e.GetLedger(), e.GetLedger(), e.GetLedger()
 }
 
 // attemptLost notes that a process may have begun with an attempt that another one gets now. A ledger tells which one knows.

@@ -30,7 +30,7 @@ func (m *model) note(ev *journalv1.Event) {
 		if m.frames[e.GetFrame()] != "" {
 			m.givenBack(ev)
 		}
-		w.inFlight, w.abandoned, w.late, w.lostBy = true, false, false, nil
+		w.inFlight, w.abandoned, w.late, w.confirmed, w.lostBy = true, false, false, "", nil
 		w.Dispatch = workflow.Dispatch{
 			Frame: e.GetFrame(), Key: e.GetKey(), Attempt: e.GetAttempt(), Activity: e.GetActivity(), Deadline: e.GetDeadline(),
 			MaybeStarted: w.doubt, Suspect: w.quarantined, RunWithin: time.Duration(e.GetRunWithin()), Since: ev.GetAt(),
@@ -75,7 +75,7 @@ func (m *model) note(ev *journalv1.Event) {
 		if w.Ledger != "" && w.Ledger != e.GetLedger() {
 			w.MaybeStarted, w.doubt = true, true
 		}
-		w.Ledger, w.ledger = e.GetLedger(), e.GetLedger()
+		w.Ledger, w.confirmed, w.ledger = e.GetLedger(), e.GetLedger(), e.GetLedger()
 	case ev.GetAttemptEnded() != nil:
 		e := ev.GetAttemptEnded()
 		w := m.work[m.frames[e.GetFrame()]]
@@ -113,7 +113,7 @@ func (m *model) note(ev *journalv1.Event) {
 func (m *model) checkTeller(w *work, outcome journalv1.Outcome) {
 	m.t.Helper()
 	for _, r := range w.told {
-		knows := r.Process == "" || w.Ledger == "" && !slices.Contains(w.lostBy, r.Process) || w.Ledger != "" && r.Ledger == w.Ledger
+		knows := r.Process == "" || w.confirmed == "" && !slices.Contains(w.lostBy, r.Process) || w.confirmed != "" && r.Ledger == w.confirmed
 		if r.Outcome == outcome && knows {
 			return
 		}

@@ -60,7 +60,7 @@ type work struct {
 	// settled: an operator did; abandoned: nobody knows what came of the last attempt; late: it succeeded, as came out later.
 	// idle: an operator has settled that, or it was undone.
 	settled, abandoned, late, idle bool
-	ledger                         string
+	ledger, confirmed              string
 	lostBy                         []string
 	told                           []workflow.TaskResult // since the last events
 	quarantined                    bool
