@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -10,7 +9,6 @@ import (
 	"log/slog"
 	"math"
 	"os"
-	"sync"
 	"time"
 
 	"github.com/holdfast-run/holdfast/adapters"
@@ -63,8 +61,7 @@ const (
 
 // frail is an adapter that writes down what it does. Its effects are lines of a file that outlives it.
 type frail struct {
-	mu   sync.Mutex
-	log  *os.File
+	log  *lineLog
 	name string
 }
 
@@ -80,12 +77,12 @@ func runFrail(ctx context.Context, args []string, stderr io.Writer) int {
 	if err := f.Parse(args); err != nil {
 		return exitUsage // the flag package has printed it
 	}
-	file, err := os.OpenFile(*log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	lines, err := openLog(*log)
 	if err != nil {
 		_, _ = fmt.Fprintln(stderr, "frail:", err)
 		return exitMiss
 	}
-	fr := &frail{log: file, name: *log}
+	fr := &frail{log: lines, name: *log}
 	a := adapters.New(*name)
 	options := []adapters.Option{adapters.Concurrency(8), adapters.Timeout(frailTimeout)}
 	if *finds {
@@ -97,7 +94,7 @@ func runFrail(ctx context.Context, args []string, stderr io.Writer) int {
 	config.Restarts = supervision.Policy{
 		MaxRestarts: 1000, Within: time.Second, Backoff: supervision.Backoff{Initial: time.Millisecond, Max: time.Millisecond},
 	}
-	if err = errors.Join(a.Run(ctx, config), file.Close()); err != nil {
+	if err = errors.Join(a.Run(ctx, config), lines.file.Close()); err != nil {
 		_, _ = fmt.Fprintln(stderr, "frail:", err)
 		return exitMiss
 	}
@@ -105,16 +102,7 @@ func runFrail(ctx context.Context, args []string, stderr io.Writer) int {
 }
 
 func (f *frail) write(t adapters.Task, step, what string) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	line, err := json.Marshal(frailLine{At: time.Now(), Process: os.Getpid(), Order: t.OrderID, Key: t.Key, Step: step, What: what})
-	if err != nil {
-		return fmt.Errorf("encode line: %w", err)
-	}
-	if _, err = f.log.Write(append(line, '\n')); err != nil {
-		return fmt.Errorf("write line: %w", err)
-	}
-	return nil
+	return f.log.write(frailLine{At: time.Now(), Process: os.Getpid(), Order: t.OrderID, Key: t.Key, Step: step, What: what})
 }
 
 // charge has its effect half-way. It may end badly after it, as its input says.

@@ -2,14 +2,12 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
-	"sync"
 	"syscall"
 	"time"
 
@@ -43,10 +41,7 @@ type mortalInput struct {
 }
 
 // mortal is an adapter that writes down what it does, and dies of what is poison.
-type mortal struct {
-	mu  sync.Mutex
-	log *os.File
-}
+type mortal struct{ log *lineLog }
 
 // mortalTakes is how long an execution takes.
 const mortalTakes = 20 * time.Millisecond
@@ -59,7 +54,7 @@ func runMortal(ctx context.Context, args []string, stderr io.Writer) int {
 	if err := f.Parse(args); err != nil {
 		return exitUsage // the flag package has printed it
 	}
-	log, err := os.OpenFile(*name, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	log, err := openLog(*name)
 	if err != nil {
 		_, _ = fmt.Fprintln(stderr, "mortal:", err)
 		return exitMiss
@@ -69,7 +64,7 @@ func runMortal(ctx context.Context, args []string, stderr io.Writer) int {
 	adapters.Handle(a, "apply", m.execute, adapters.Idempotent(), adapters.Concurrency(16))
 	adapters.Handle(a, "charge", m.execute, adapters.Recover(m.find(*name)), adapters.Concurrency(16))
 	err = a.Run(ctx, adapters.Config{Servers: []string{*server}, Log: slog.New(slog.NewTextHandler(stderr, nil))})
-	if err = errors.Join(err, log.Close()); err != nil {
+	if err = errors.Join(err, log.file.Close()); err != nil {
 		_, _ = fmt.Fprintln(stderr, "mortal:", err)
 		return exitMiss
 	}
@@ -77,16 +72,7 @@ func runMortal(ctx context.Context, args []string, stderr io.Writer) int {
 }
 
 func (m *mortal) write(t adapters.Task, what string) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	line, err := json.Marshal(mortalLine{At: time.Now(), Process: os.Getpid(), Key: t.Key, Order: t.OrderID, What: what})
-	if err != nil {
-		return fmt.Errorf("encode line: %w", err)
-	}
-	if _, err = m.log.Write(append(line, '\n')); err != nil {
-		return fmt.Errorf("write line: %w", err)
-	}
-	return nil
+	return m.log.write(mortalLine{At: time.Now(), Process: os.Getpid(), Key: t.Key, Order: t.OrderID, What: what})
 }
 
 // execute has been applied once its end is written down.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,8 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
-	"sync"
 	"time"
 
 	"github.com/holdfast-run/holdfast/adapters"
@@ -41,61 +38,28 @@ func runSleeper(ctx context.Context, args []string, stderr io.Writer) int {
 	if err := f.Parse(args); err != nil {
 		return exitUsage // the flag package has printed it
 	}
-	log, err := os.OpenFile(*name, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	log, err := openLog(*name)
 	if err != nil {
 		_, _ = fmt.Fprintln(stderr, "sleeper:", err)
 		return exitMiss
 	}
-	var mu sync.Mutex
 	write := func(t adapters.Task, over bool) error {
-		mu.Lock()
-		defer mu.Unlock()
-		line, err := json.Marshal(execution{At: time.Now(), Key: t.Key, Order: t.OrderID, Over: over})
-		if err != nil {
-			return fmt.Errorf("encode execution: %w", err)
-		}
-		if _, err = log.Write(append(line, '\n')); err != nil {
-			return fmt.Errorf("write down execution: %w", err)
-		}
-		return nil
+		return log.write(execution{At: time.Now(), Key: t.Key, Order: t.OrderID, Over: over})
 	}
 	a := adapters.New(sleeperCommand)
 	adapters.Handle(a, "sleep", func(ctx context.Context, t adapters.Task, in json.RawMessage) (json.RawMessage, error) {
 		if err := write(t, false); err != nil {
 			return nil, err
 		}
-		timer := time.NewTimer(*takes)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-			return in, write(t, true)
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+		if err := pause(ctx, *takes); err != nil {
+			return nil, err
 		}
+		return in, write(t, true)
 	}, adapters.Idempotent(), adapters.Concurrency(2048))
 	err = a.Run(ctx, adapters.Config{Servers: []string{*server}, Log: slog.New(slog.NewTextHandler(stderr, nil))})
-	if err = errors.Join(err, log.Close()); err != nil {
+	if err = errors.Join(err, log.file.Close()); err != nil {
 		_, _ = fmt.Fprintln(stderr, "sleeper:", err)
 		return exitMiss
 	}
 	return exitPass
-}
-
-// readLog reads a log of JSON lines.
-func readLog[T any](name string) ([]T, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close() //nolint:errcheck // it was only read
-	var all []T
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		var line T
-		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
-			return nil, fmt.Errorf("%s: line %d: %w", name, len(all)+1, err)
-		}
-		all = append(all, line)
-	}
-	return all, lines.Err()
 }
