@@ -55,7 +55,10 @@ func (it *item) begun() bool { return (it.asked != 0 || it.known) && !it.held }
 
 // refrains tells whether its adapter is to give it up before it begins. What was cancelled is found out all the same, if somebody
 // else may have begun with it.
-func (it *item) refrains() bool { return it.cancelled && (it.idempotent || !it.task.MaybeStarted) }
+func (it *item) refrains() bool { return it.cancelled && !it.unsure() }
+
+// unsure tells whether somebody else may have begun with it, so that its adapter is to find that out.
+func (it *item) unsure() bool { return !it.idempotent && it.task.MaybeStarted }
 
 // bound tells whether only the adapter that it is with may get it.
 func (it *item) bound() bool { return it.known && !it.held || it.task.Ledger != "" }

@@ -397,7 +397,7 @@ func (q *Queue) Withdraw(key string, attempt uint32) []Output {
 	case it.state == orphaned && it.withdrawn:
 	case it.state == reserved && q.untouched(it), it.state == ready && !it.bound():
 		q.giveUp(it)
-	case it.state == inFlight && it.held && !it.reserving && (it.idempotent || !it.task.MaybeStarted):
+	case it.state == inFlight && it.held && !it.reserving && !it.unsure():
 		it.cancelled = true
 		q.cancelOn(it.stream, it)
 	default:

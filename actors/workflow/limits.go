@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/holdfast-run/holdfast/messages"
@@ -38,38 +39,16 @@ type Limits struct {
 
 // WithDefaults fills what is zero.
 func (l Limits) WithDefaults() Limits {
-	if l.Steps == 0 {
-		l.Steps = 200
-	}
-	if l.Bytes == 0 {
-		l.Bytes = 1 << 20
-	}
-	if l.Evaluation == 0 {
-		l.Evaluation = 1_000_000
-	}
-	if l.Events == 0 {
-		l.Events = 1_000_000
-	}
-	if l.StopGrace == 0 {
-		l.StopGrace = 30 * time.Second
-	}
-	if l.Depth == 0 {
-		l.Depth = 16
-	}
-	if l.Key == 0 {
-		l.Key = 256
-	}
-	if l.Deeds == 0 {
-		l.Deeds = 10_000
-	}
-	if l.RetryPause == 0 {
-		l.RetryPause = 100 * time.Millisecond
-	}
-	if l.Loops == 0 {
-		l.Loops = 10_000
-	}
-	if l.LoopPause == 0 {
-		l.LoopPause = time.Second
-	}
+	l.Steps = cmp.Or(l.Steps, 200)
+	l.Bytes = cmp.Or(l.Bytes, 1<<20)
+	l.Evaluation = cmp.Or(l.Evaluation, 1_000_000)
+	l.Events = cmp.Or(l.Events, 1_000_000)
+	l.StopGrace = cmp.Or(l.StopGrace, 30*time.Second)
+	l.Depth = cmp.Or(l.Depth, 16)
+	l.Key = cmp.Or(l.Key, 256)
+	l.Deeds = cmp.Or(l.Deeds, 10_000)
+	l.RetryPause = cmp.Or(l.RetryPause, 100*time.Millisecond)
+	l.Loops = cmp.Or(l.Loops, 10_000)
+	l.LoopPause = cmp.Or(l.LoopPause, time.Second)
 	return l
 }

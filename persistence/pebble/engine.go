@@ -116,11 +116,12 @@ func (l engineLogger) Fatalf(format string, args ...any) { l.fail(fmt.Errorf(for
 
 // engineError says what an error of the engine means for the journal.
 func engineError(doing string, err error) error {
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
-	case damagedFile(err) != nil:
-		return fmt.Errorf("%s: %w", doing, damagedFile(err))
+	}
+	switch d := damagedFile(err); {
+	case d != nil:
+		return fmt.Errorf("%s: %w", doing, d)
 	case pebble.IsCorruptionError(err):
 		if d := damagedBlock(err); d != nil {
 			return fmt.Errorf("%s: %w", doing, d)
