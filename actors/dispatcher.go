@@ -232,13 +232,18 @@ func (d *dispatcher) tellOrder(o dispatch.Output) {
 		insist(o.Task, workflow.Lost{
 			Key: o.Task.Key, Attempt: o.Task.Attempt, Process: o.Process, Alone: o.Alone, Suspect: o.Suspect,
 		})
+	case dispatch.Found: // once: told after a later loss, it would be wrong
+		d.engine.tellOrder(o.Task.Partition, o.Task.Order, messages.Handle{}, &command{
+			cmd:    workflow.Found{Key: o.Task.Key, Attempt: o.Task.Attempt, Process: o.Process, Kept: o.Kept},
+			answer: func(error) {},
+		})
 	case dispatch.Quarantine:
 		t := o.Task
 		d.activity.gauges.quarantined.Add(1)
 		d.engine.log.Warn("task is set apart: adapters died of it", "order", t.Order, "task", bodyOf(t).GetTask(),
-			"activity", d.activity.name, "key", t.Key, "deaths", t.Deaths, "process", o.Process)
+			"activity", d.activity.name, "key", t.Key, "deaths", o.Deaths, "process", o.Process)
 		insist(t, workflow.TaskResult{
-			Key: t.Key, Attempt: t.Attempt, Outcome: journalv1.Outcome_OUTCOME_IN_DOUBT, Error: quarantined(t.Deaths),
+			Key: t.Key, Attempt: t.Attempt, Outcome: journalv1.Outcome_OUTCOME_IN_DOUBT, Error: quarantined(o.Deaths),
 		})
 	}
 }

@@ -167,6 +167,8 @@ func progressed(ev *journalv1.Event) line {
 		l.attrs = []slog.Attr{slog.String("definition", k.OrderAccepted.GetDefinition()), slog.String("order_key", k.OrderAccepted.GetOrderKey())}
 	case *journalv1.Event_AttemptSent:
 		l.attrs = []slog.Attr{slog.String("ledger", k.AttemptSent.GetLedger()), slog.Bool("maybe_started", k.AttemptSent.GetMaybeStarted())}
+	case *journalv1.Event_AttemptFound:
+		l.attrs = []slog.Attr{slog.String("process", k.AttemptFound.GetProcess()), slog.Bool("kept", k.AttemptFound.GetKept())}
 	case *journalv1.Event_WaitStarted:
 		l.attrs = []slog.Attr{slog.Time("due", time.Unix(0, k.WaitStarted.GetDue()))}
 	case *journalv1.Event_RetryScheduled:

@@ -36,6 +36,12 @@ func (n *node) attempts(id string) string {
 				word += " alone"
 			}
 			told = append(told, word)
+		case *journalv1.Event_AttemptFound:
+			word := "found " + e.AttemptFound.GetProcess()
+			if e.AttemptFound.GetKept() {
+				word += " kept"
+			}
+			told = append(told, word)
 		case *journalv1.Event_AttemptEnded:
 			told = append(told, strings.ToLower(strings.TrimPrefix(e.AttemptEnded.GetOutcome().String(), "OUTCOME_")))
 		case *journalv1.Event_LateResult:

@@ -120,3 +120,9 @@ func ParseDefinitionRef(s string) (DefinitionRef, error) {
 	}
 	return DefinitionRef{Namespace: namespace, Name: name, Version: version}, nil
 }
+
+// Death is of an adapter process that was lost with an attempt, and may have died of it. Alone: it executed nothing else.
+type Death struct {
+	Process string
+	Alone   bool
+}

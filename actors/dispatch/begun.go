@@ -37,7 +37,7 @@ func (q *Queue) letBegin(it *item) {
 // adopt leaves an item with a stream whose process has it already, without a credit.
 func (q *Queue) adopt(it *item, s *stream) {
 	q.take(it)
-	it.state, it.known, it.since = inFlight, true, q.now
+	it.state, it.known, it.since, it.last = inFlight, true, q.now, loss{}
 	it.assign(s)
 	if it.alone {
 		q.alone[s.Process] = it
@@ -53,7 +53,7 @@ func (q *Queue) adopt(it *item, s *stream) {
 // it: if so, it goes on doing that.
 func (q *Queue) holds(it *item, s *stream) bool {
 	if s.Idempotent {
-		return s.Begun && it.task.Suspect && it.holder == s.Process
+		return s.Begun && it.task.suspected() && it.holder == s.Process
 	}
 	return s.Begun && it.task.Ledger == ""
 }
@@ -65,7 +65,7 @@ func (q *Queue) keepHeld(it *item, s *stream) {
 		it.leave()
 	}
 	it.first, it.asked = 0, 0 // it may be another attempt that it has
-	it.held, it.alone = true, it.task.Suspect
+	it.held, it.alone = true, it.task.suspected()
 	it.mark(s)
 	q.adopt(it, s)
 }

@@ -31,7 +31,7 @@ func (q *Queue) Dump() string {
 			{it.withdrawn, " withdrawn"},
 			{it.held, " held"},
 			{it.alone, " alone"},
-			{it.task.Suspect, fmt.Sprintf(" suspect, %d deaths", it.task.Deaths)},
+			{it.task.suspected(), fmt.Sprintf(" suspect, %d deaths", it.task.killed())},
 		} {
 			if is.yes {
 				out.WriteString(is.word)
@@ -86,7 +86,7 @@ func (q *Queue) Check() error {
 	}
 	accused := func(list suspects, s *stream) error {
 		for i, it := range list {
-			if listed[it] || it.state != ready || it.stream != s || !it.task.Suspect || q.items[it.task.Key] != it || list.search(it) != i {
+			if listed[it] || it.state != ready || it.stream != s || !it.task.suspected() || q.items[it.task.Key] != it || list.search(it) != i {
 				return fmt.Errorf("%s is among suspects where it should not be", it.task.Key)
 			}
 			listed[it] = true

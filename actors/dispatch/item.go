@@ -31,9 +31,8 @@ type item struct {
 	alone bool
 	// holder is the process that it was handed to last to be confirmed; empty if it was sent since without that.
 	holder string
-	// accused is the process whose loss made it a suspect last; before is what it was until then.
-	accused   string
-	before    verdict
+	// last is the loss after which it was sent to nobody yet.
+	last      loss
 	lost      bool      // an adapter before it may have begun with it, too
 	since     time.Time // when its adapter got it, or began with it
 	gone      time.Time // when it was orphaned
@@ -44,10 +43,11 @@ type item struct {
 	among     *suspects // the list that it is in, in place of that
 }
 
-// verdict is what a task is suspected of.
-type verdict struct {
-	suspect bool
-	deaths  int
+// loss is of a process that may have begun with an item, and what was known about the item before.
+type loss struct {
+	process     string
+	ledger      string
+	maybe, lost bool
 }
 
 // begun tells whether the adapter that it is with may have begun with it.

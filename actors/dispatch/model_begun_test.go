@@ -8,6 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/holdfast-run/holdfast/actors/dispatch"
+	"github.com/holdfast-run/holdfast/messages"
 )
 
 // deaths is how many set a task apart.
@@ -95,6 +96,9 @@ func (w *world) confirmed(t *rapid.T, c *conn, out dispatch.SendConfirm) {
 // execute has a process begin with something.
 func (w *world) execute(t *rapid.T, p *process, o *work, h handed) {
 	p.has[o.key] = h.attempt
+	if o.kept != p.name {
+		o.kept = ""
+	}
 	switch maybe := h.maybe || w.ledgers[p.ledger][o.key]; {
 	case w.idempotent, maybe && p.recovers: // it finds out, or does no harm
 	case maybe:
@@ -130,12 +134,26 @@ func (w *world) lost(t *rapid.T, out dispatch.Lost) {
 			t.Fatalf("%s is said to be lost with %s, which is here", o.key, out.Process)
 		}
 	}
-	o.suspect = o.suspect || out.Suspect
-	if out.Alone {
-		if o.deaths++; o.deaths > o.blamed {
-			t.Fatalf("%d processes are said to have died of %s alone: %d", o.deaths, o.key, o.blamed)
-		}
+	o.kept = out.Process
+	if out.Suspect {
+		o.deaths = append(o.deaths, messages.Death{Process: out.Process, Alone: out.Alone})
 	}
+	if killed(o.deaths) > o.blamed {
+		t.Fatalf("%d processes are said to have died of %s alone: %d", killed(o.deaths), o.key, o.blamed)
+	}
+}
+
+func killed(of []messages.Death) int {
+	return len(only(of, func(d messages.Death) bool { return d.Alone }))
+}
+
+// found journals that a process is back that was said to be gone.
+func (w *world) found(t *rapid.T, out dispatch.Found) {
+	o := w.byKey[out.Task.Key]
+	if out.Kept && o.kept != out.Process {
+		t.Fatalf("%s is said to be kept by %s, but %q has", o.key, out.Process, o.kept)
+	}
+	o.deaths = only(o.deaths, func(d messages.Death) bool { return d.Process != out.Process })
 }
 
 // end has the node find a stream lost.

@@ -49,6 +49,26 @@ func (w *world) heal(t *rapid.T) {
 	}
 }
 
+// restart loses the node's memory: its orders offer again what is outstanding.
+func (w *world) restart(t *rapid.T) {
+	w.queue, w.pending, w.conns, w.seq, w.bound = w.newQueue(), nil, nil, 0, dispatch.Limit{}
+	for _, o := range w.works {
+		if o.offered = false; !o.over {
+			w.hand(t, o, true)
+			switch {
+			case o.withdrawn:
+				w.perform(t, w.queue.Withdraw(o.key, o.attempt))
+				w.withdrew(t, o)
+			case o.cancelled:
+				w.perform(t, w.queue.Cancel(o.key, o.attempt))
+			}
+			if state, _, _ := w.queue.Where(o.key); state == "gone" {
+				o.over = true
+			}
+		}
+	}
+}
+
 func (w *world) spawnHealthy() {
 	p := newProcess(len(w.processes))
 	p.ledger, p.begun = p.name, len(w.works)%2 == 0

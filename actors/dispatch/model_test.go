@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/holdfast-run/holdfast/actors/dispatch"
+	"github.com/holdfast-run/holdfast/messages"
 )
 
 // TestModel lets a node with a queue work with adapters that connect, break, die and come back, and with orders that retry,
@@ -58,10 +59,10 @@ type work struct {
 	withdrawn bool // to be given up if nobody has begun with it
 	over      bool
 	priority  int
-	began     bool // really: it is being executed, or was, and is not known to have failed
-	suspect   bool // journaled
-	deaths    int  // journaled
-	blamed    int  // how often a stream was lost while its adapter executed it alone
+	began     bool             // really: it is being executed, or was, and is not known to have failed
+	deaths    []messages.Death // journaled
+	kept      string           // the process that was lost with it last, if no other has begun since
+	blamed    int              // how often a stream was lost while its adapter executed it alone
 }
 
 // process is an adapter's; ledgers are what survives it.
@@ -147,7 +148,7 @@ func (w *world) hand(t *rapid.T, o *work, again bool) {
 	}
 	w.perform(t, w.queue.Offer(&dispatch.Task{
 		Key: o.key, Attempt: o.attempt, Priority: o.priority, Ledger: ledger, MaybeStarted: o.maybe, Again: again, OfferedAt: w.now,
-		Size: int(o.attempt), Suspect: o.suspect, Deaths: o.deaths,
+		Size: int(o.attempt), Deaths: slices.Clone(o.deaths),
 	}))
 }
 
@@ -224,10 +225,12 @@ func (w *world) perform(t *rapid.T, outputs []dispatch.Output) {
 			o.withdrawn = false
 		case dispatch.Lost:
 			w.lost(t, out)
+		case dispatch.Found:
+			w.found(t, out)
 		case dispatch.Quarantine:
 			o := w.byKey[out.Task.Key]
-			if o.deaths < deaths {
-				t.Fatalf("%s is set apart after %d deaths", o.key, o.deaths)
+			if killed(o.deaths) < deaths || out.Deaths != killed(o.deaths) {
+				t.Fatalf("%s is set apart after %d deaths, but %v", o.key, out.Deaths, o.deaths)
 			}
 			o.over = true
 		}
@@ -331,7 +334,7 @@ func (w *world) receive(t *rapid.T, c *conn, send dispatch.Send) {
 		t.Fatalf("%s was cancelled, but is sent", o.key)
 	case !w.idempotent && !send.Await && o.ledger != p.ledger:
 		t.Fatalf("%s was sent to %s, but %q is journaled", o.key, p.ledger, o.ledger)
-	case send.Await != (p.begun && (task.Suspect || !w.idempotent)), send.Alone != (p.begun && task.Suspect):
+	case send.Await != (p.begun && (len(task.Deaths) > 0 || !w.idempotent)), send.Alone != (p.begun && len(task.Deaths) > 0):
 		t.Fatalf("%s is sent to %+v so: %+v", o.key, *p, send)
 	}
 	if c.sent++; c.sent+c.revoked > c.total {
@@ -401,7 +404,7 @@ func (w *world) answer(t *rapid.T) {
 			o.over = true // left to an operator
 		default:
 			o.attempt++
-			o.suspect, o.deaths = false, 0
+			o.deaths = nil
 			o.maybe = doubt || notDone && o.maybe
 			if !o.maybe {
 				o.ledger = "" // of no interest any more
@@ -449,26 +452,6 @@ func (w *world) limit(t *rapid.T) {
 		Concurrency: rapid.IntRange(0, 3).Draw(t, "concurrency"), Rate: rapid.SampledFrom([]float64{0, 0.5, 100}).Draw(t, "rate"),
 	}
 	w.perform(t, w.queue.SetLimit(w.bound, w.now))
-}
-
-// restart loses the node's memory: its orders offer again what is outstanding.
-func (w *world) restart(t *rapid.T) {
-	w.queue, w.pending, w.conns, w.seq, w.bound = w.newQueue(), nil, nil, 0, dispatch.Limit{}
-	for _, o := range w.works {
-		if o.offered = false; !o.over {
-			w.hand(t, o, true)
-			switch {
-			case o.withdrawn:
-				w.perform(t, w.queue.Withdraw(o.key, o.attempt))
-				w.withdrew(t, o)
-			case o.cancelled:
-				w.perform(t, w.queue.Cancel(o.key, o.attempt))
-			}
-			if state, _, _ := w.queue.Where(o.key); state == "gone" {
-				o.over = true
-			}
-		}
-	}
 }
 
 // check compares what the queue says with what is.

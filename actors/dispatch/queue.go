@@ -86,18 +86,29 @@ func (q *Queue) Oldest() time.Time {
 func (q *Queue) Offer(t *Task) []Output {
 	it := q.items[t.Key]
 	switch {
-	case it == nil && q.kills(t):
-		q.out = append(q.out, Quarantine{Task: t})
 	case it == nil:
-		q.seq++
-		t.Again = t.Again || t.Ledger != ""
-		it = &item{task: t, seq: q.seq, state: nowhere}
-		q.items[t.Key] = it
-		q.place(it)
+		q.add(t)
 	case t.Attempt >= it.task.Attempt:
 		q.replace(it, t)
 	}
 	return q.done()
+}
+
+func (q *Queue) add(t *Task) {
+	it := &item{task: t, seq: q.seq + 1, state: nowhere}
+	for _, s := range q.streams {
+		if s.accuses(it) {
+			q.found(it, s)
+		}
+	}
+	if q.kills(t) {
+		q.out = append(q.out, Quarantine{Task: t, Deaths: t.killed()})
+		return
+	}
+	q.seq++
+	t.Again = t.Again || t.Ledger != ""
+	q.items[t.Key] = it
+	q.place(it)
 }
 
 func (q *Queue) replace(it *item, t *Task) {
@@ -122,6 +133,9 @@ func (q *Queue) replace(it *item, t *Task) {
 	}
 	it.task = t
 	it.cancelled = it.cancelled && !newer
+	if newer {
+		it.last = loss{} // of the attempt before
+	}
 	if newer && it.withdrawn {
 		q.again([]*item{it})
 	}
@@ -215,9 +229,9 @@ func (q *Queue) bind(it *item, s *stream, known bool) {
 // enlist puts a ready item where its turn comes.
 func (q *Queue) enlist(it *item, first bool) {
 	switch s := it.stream; {
-	case it.task.Suspect && s == nil:
+	case it.task.suspected() && s == nil:
 		q.suspects.push(it)
-	case it.task.Suspect && s.Begun:
+	case it.task.suspected() && s.Begun:
 		s.suspects.push(it)
 	case s != nil:
 		s.bound.push(it)

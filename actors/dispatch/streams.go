@@ -9,16 +9,20 @@ import (
 // this stream's. What it never got is sent again; so is what a dead process with its ledger had.
 func (q *Queue) Attach(st Stream) []Output {
 	s := &stream{Stream: st}
-	var concerned, anywhere []*item
+	var concerned, back, anywhere []*item
 	for key, it := range q.items {
-		if it.accused == s.Process {
-			q.pardon(it)
+		if s.keeps(it) || s.accuses(it) {
+			back = append(back, it)
 		}
 		if s.Keys[key] || it.process != "" && it.process == s.Process || it.ledger != "" && it.ledger == s.Ledger {
 			concerned = append(concerned, it)
 		}
 	}
 	sortItems(concerned)
+	sortItems(back)
+	for _, it := range back {
+		q.found(it, s)
+	}
 	q.streams = append(q.streams, s)
 	q.repeats, q.journals = q.repeats || s.Idempotent, q.journals || !s.Idempotent
 	for _, it := range concerned {
@@ -262,7 +266,7 @@ func (q *Queue) send(it *item, s *stream) {
 	s.sent++
 	t := it.task
 	it.mark(s)
-	it.alone = s.Begun && t.Suspect
+	it.alone, it.last = s.Begun && t.suspected(), loss{}
 	if s.awaits(it) || s.Idempotent || t.Ledger == s.Ledger {
 		q.fly(it)
 		return

@@ -3,6 +3,8 @@ package dispatch
 import (
 	"cmp"
 	"slices"
+
+	"github.com/holdfast-run/holdfast/messages"
 )
 
 // suspects are ready items that were under way when a process died, and that may have been the reason: those first of which
@@ -11,7 +13,7 @@ type suspects []*item
 
 func (s *suspects) search(it *item) int {
 	i, _ := slices.BinarySearchFunc(*s, it, func(a, b *item) int {
-		return cmp.Or(cmp.Compare(a.task.Deaths, b.task.Deaths), cmp.Compare(a.seq, b.seq))
+		return cmp.Or(cmp.Compare(a.task.killed(), b.task.killed()), cmp.Compare(a.seq, b.seq))
 	})
 	return i
 }
@@ -45,7 +47,7 @@ func (q *Queue) suspect(s *stream) *item {
 	switch {
 	case !s.Begun && b != nil && slices.ContainsFunc(q.streams, func(x *stream) bool { return x.Begun && x.serves(b) }):
 		return nil
-	case a == nil, b != nil && b.task.Deaths < a.task.Deaths:
+	case a == nil, b != nil && b.task.killed() < a.task.killed():
 		return b
 	}
 	return a
@@ -57,19 +59,16 @@ func (q *Queue) died(it *item) bool {
 		return true
 	}
 	t := it.task
+	it.last = loss{process: it.process, ledger: t.Ledger, maybe: t.MaybeStarted, lost: it.lost}
 	lost := Lost{Task: t, Process: it.process, Alone: it.end.Alone == t.Key}
 	lost.Suspect = !it.end.Left && (lost.Alone || it.end.Alone == "")
 	q.out = append(q.out, lost)
 	if !lost.Suspect {
 		return true
 	}
-	it.accused, it.before = it.process, verdict{suspect: t.Suspect, deaths: t.Deaths}
-	t.Suspect = true
-	if lost.Alone {
-		t.Deaths++
-	}
+	t.Deaths = append(t.Deaths, messages.Death{Process: it.process, Alone: lost.Alone})
 	if lost.Alone && q.kills(t) {
-		q.out = append(q.out, Quarantine{Task: t, Process: it.process})
+		q.out = append(q.out, Quarantine{Task: t, Process: it.process, Deaths: t.killed()})
 		q.drop(it)
 		return false
 	}
@@ -77,28 +76,43 @@ func (q *Queue) died(it *item) bool {
 }
 
 // kills tells whether enough processes have died of a task.
-func (q *Queue) kills(t *Task) bool { return q.config.Deaths > 0 && t.Deaths >= q.config.Deaths }
+func (q *Queue) kills(t *Task) bool { return q.config.Deaths > 0 && t.killed() >= q.config.Deaths }
 
-// pardon takes back what the loss of a process has made of an item: the process is back.
-func (q *Queue) pardon(it *item) {
-	q.judge(it, it.before)
-	it.accused = ""
+// keeps tells whether a stream's process is the one that an item was lost with, and has it still, while nobody else was sent it.
+func (s *stream) keeps(it *item) bool {
+	return it.last.process != "" && it.last.process == s.Process && s.Keys[it.task.Key]
+}
+
+// accuses tells whether a stream's process counts as one that died of an item.
+func (s *stream) accuses(it *item) bool {
+	return slices.ContainsFunc(it.task.Deaths, func(d messages.Death) bool { return d.Process == s.Process })
+}
+
+// found takes back what the loss of a stream's process has made of an item: the process is back.
+func (q *Queue) found(it *item, s *stream) {
+	t, kept := it.task, s.keeps(it)
+	if kept {
+		it.lost, t.Ledger, t.MaybeStarted = it.last.lost, it.last.ledger, it.last.maybe
+		it.last = loss{}
+	}
+	q.judge(it, t.Suspect, slices.DeleteFunc(slices.Clone(t.Deaths), func(d messages.Death) bool { return d.Process == s.Process }))
+	q.out = append(q.out, Found{Task: t, Process: s.Process, Kept: kept})
 }
 
 // acquit notes that what was executed under an item's key has come to its end, and has killed nobody.
 func (q *Queue) acquit(it *item) {
-	q.judge(it, verdict{})
-	it.accused = ""
+	it.last = loss{}
+	q.judge(it, false, nil)
 }
 
 // judge says what an item is suspected of.
-func (q *Queue) judge(it *item, v verdict) {
-	if (verdict{suspect: it.task.Suspect, deaths: it.task.Deaths}) == v {
+func (q *Queue) judge(it *item, suspect bool, deaths []messages.Death) {
+	if it.task.Suspect == suspect && len(it.task.Deaths) == len(deaths) {
 		return
 	}
 	if it.state == ready {
 		q.unlist(it)
 		defer q.enlist(it, true)
 	}
-	it.task.Suspect, it.task.Deaths = v.suspect, v.deaths
+	it.task.Suspect, it.task.Deaths = suspect, deaths
 }

@@ -27,10 +27,11 @@ type Task struct {
 	// Again: it was offered before, to a queue that is gone, or that has forgotten it; some adapter may have it. The queue
 	// sets it, too, for a new task with a Ledger.
 	Again bool
-	// Suspect: it was under way in a process that died, and may have been the reason. The queue sets it, and counts in Deaths
-	// how many processes died that executed it and nothing else.
-	Suspect   bool
-	Deaths    int
+	// Suspect: it was set apart before. It is executed alone.
+	Suspect bool
+	// Deaths are the processes that died while it was under way there, and that it may have been the reason for. The queue adds
+	// to them, and takes away who is back.
+	Deaths    []messages.Death
 	OfferedAt time.Time
 	// Since is when its order came to it: waiting in other queues counts. Zero: it never ages.
 	Since time.Time
@@ -38,6 +39,20 @@ type Task struct {
 	Size int
 	// Body is for the caller.
 	Body any
+}
+
+// suspected tells whether a task is to be executed alone.
+func (t *Task) suspected() bool { return t.Suspect || len(t.Deaths) > 0 }
+
+// killed counts the processes that died while they executed a task, and nothing else.
+func (t *Task) killed() int {
+	n := 0
+	for _, d := range t.Deaths {
+		if d.Alone {
+			n++
+		}
+	}
+	return n
 }
 
 // since is when the task began to wait.
@@ -154,10 +169,18 @@ type (
 		Process        string
 		Suspect, Alone bool
 	}
-	// Quarantine says that a task was dropped because too many processes have died of it, the last of them Process.
+	// Found says that a process is back that was Lost with a task, so that it has not died of it. Kept: it has the task, and nobody
+	// else was sent it since.
+	Found struct {
+		Task    *Task
+		Process string
+		Kept    bool
+	}
+	// Quarantine says that a task was dropped because so many processes have died of it, the last of them Process.
 	Quarantine struct {
 		Task    *Task
 		Process string
+		Deaths  int
 	}
 )
 
@@ -170,4 +193,5 @@ func (NotDone) isOutput()     {}
 func (InDoubt) isOutput()     {}
 func (GoesOn) isOutput()      {}
 func (Lost) isOutput()        {}
+func (Found) isOutput()       {}
 func (Quarantine) isOutput()  {}

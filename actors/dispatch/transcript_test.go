@@ -62,7 +62,7 @@ func (e *env) run(t *testing.T, words []string) string {
 	q, args := e.queue, arguments(words[1:])
 	stream, key, attempt := dispatch.StreamID(args.number(t, "stream", 0)), args["key"], uint32(args.number(t, "attempt", 1))
 	switch words[0] {
-	case "offer": // key= attempt= version= priority= ledger= partition= size= deaths= maybe again ages suspect
+	case "offer": // key= attempt= version= priority= ledger= partition= size= deaths=P,Q maybe again ages suspect
 		since := time.Time{}
 		if args.has("ages") {
 			since = e.now
@@ -71,15 +71,13 @@ func (e *env) run(t *testing.T, words []string) string {
 			Since: since, Size: int(args.number(t, "size", 1)),
 			Key: key, Attempt: attempt, Version: args["version"], Priority: int(args.number(t, "priority", 0)), Ledger: args["ledger"],
 			MaybeStarted: args.has("maybe"), Again: args.has("again"), OfferedAt: e.now, Suspect: args.has("suspect"),
-			Deaths:    int(args.number(t, "deaths", 0)),
+			Deaths:    deathsOf(args.list("deaths")),
 			Partition: messages.Partition(args.number(t, "partition", 0)),
 		}))
 	case "attach": // stream= process= ledger= version= idempotent begun recoverable keys=a,b
 		keys := map[string]bool{}
-		if args.has("keys") {
-			for k := range strings.SplitSeq(args["keys"], ",") {
-				keys[k] = true
-			}
+		for _, k := range args.list("keys") {
+			keys[k] = true
 		}
 		return show(q.Attach(dispatch.Stream{
 			ID: stream, Process: args["process"], Ledger: args["ledger"], Version: args["version"],
@@ -160,6 +158,11 @@ func arguments(words []string) args {
 
 func (a args) has(name string) bool { _, ok := a[name]; return ok }
 
+// list returns what a comma parts.
+func (a args) list(name string) []string {
+	return strings.FieldsFunc(a[name], func(r rune) bool { return r == ',' })
+}
+
 func (a args) number(t *testing.T, name string, otherwise int64) int64 {
 	t.Helper()
 	if !a.has(name) {
@@ -170,6 +173,15 @@ func (a args) number(t *testing.T, name string, otherwise int64) int64 {
 		t.Fatal(err)
 	}
 	return n
+}
+
+// deathsOf are deaths of processes that executed nothing else.
+func deathsOf(processes []string) []messages.Death {
+	var out []messages.Death
+	for _, p := range processes {
+		out = append(out, messages.Death{Process: p, Alone: true})
+	}
+	return out
 }
 
 func show(outputs []dispatch.Output) string {
@@ -205,8 +217,14 @@ func show(outputs []dispatch.Output) string {
 				word += ", no suspect"
 			}
 			words = append(words, word)
+		case dispatch.Found:
+			word := fmt.Sprintf("%s found: %s is back", task(o.Task), o.Process)
+			if o.Kept {
+				word += ", and has kept it"
+			}
+			words = append(words, word)
 		case dispatch.Quarantine:
-			words = append(words, fmt.Sprintf("set %s apart after %d deaths, the last %s", task(o.Task), o.Task.Deaths, o.Process))
+			words = append(words, fmt.Sprintf("set %s apart after %d deaths, the last %s", task(o.Task), o.Deaths, o.Process))
 		}
 	}
 	return strings.Join(words, ", ") + "\n"

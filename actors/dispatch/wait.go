@@ -42,7 +42,7 @@ func (q *Queue) Wait(key string) (Wait, bool) {
 	if it == nil {
 		return Wait{}, false
 	}
-	w := Wait{Since: it.since, Process: it.process, Deaths: it.task.Deaths}
+	w := Wait{Since: it.since, Process: it.process, Deaths: it.task.killed()}
 	switch it.state {
 	case inFlight:
 		w.For = ForResult
@@ -56,7 +56,7 @@ func (q *Queue) Wait(key string) (Wait, bool) {
 	case ready, nowhere:
 		w.For, w.Since = ForCredit, it.task.since()
 		switch {
-		case it.task.Suspect:
+		case it.task.suspected():
 			w.For = ForTurn
 		case it.stream == nil && !slices.ContainsFunc(q.streams, func(s *stream) bool { return s.serves(it) }):
 			w.For = ForAdapter

@@ -363,6 +363,9 @@ func attemptEvent(h *orderv1.HistoryEvent, ev *journalv1.Event, tasks map[uint32
 		l := e.AttemptLost
 		of(l.GetFrame())
 		h.Type, h.Process, h.Alone, h.Suspect = "attempt.lost", l.GetProcess(), l.GetAlone(), l.GetSuspect()
+	case *journalv1.Event_AttemptFound:
+		of(e.AttemptFound.GetFrame())
+		h.Type, h.Process, h.Kept = "attempt.found", e.AttemptFound.GetProcess(), e.AttemptFound.GetKept()
 	case *journalv1.Event_AttemptOverdue:
 		of(e.AttemptOverdue.GetFrame())
 		if h.Type = "attempt.overdue"; e.AttemptOverdue.GetGoesOn() {

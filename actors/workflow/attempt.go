@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 )
 
@@ -17,8 +18,8 @@ func (m *machine) overflow(c Overflow) {
 }
 
 func (m *machine) sent(c Sent) error {
-	f := m.s.byKey(c.Key)
-	if f == nil || !f.inFlight() || f.call.scheduled.GetAttempt() != c.Attempt || m.s.stopping(f) && !m.s.concludes(f) && !c.MaybeStarted {
+	f := m.s.underWay(c.Key, c.Attempt)
+	if f == nil || m.s.stopping(f) && !m.s.concludes(f) && !c.MaybeStarted {
 		return ErrStale
 	}
 	if f.call.ledger != c.Ledger {
@@ -30,12 +31,28 @@ func (m *machine) sent(c Sent) error {
 }
 
 func (m *machine) lost(c Lost) {
-	f := m.s.byKey(c.Key)
-	if f == nil || !f.inFlight() || f.call.scheduled.GetAttempt() != c.Attempt || slices.Contains(f.call.lostBy, c.Process) {
+	f := m.s.underWay(c.Key, c.Attempt)
+	if f == nil {
+		return
+	}
+	if l, again := f.call.lossOf(c.Process); again && l.suspect == c.Suspect && l.alone == c.Alone {
 		return
 	}
 	m.emit(&journalv1.Event{Kind: &journalv1.Event_AttemptLost{AttemptLost: &journalv1.AttemptLost{
 		Frame: f.id, Attempt: c.Attempt, Process: c.Process, Alone: c.Alone, Suspect: c.Suspect,
+	}}})
+}
+
+func (m *machine) found(c Found) {
+	f := m.s.underWay(c.Key, c.Attempt)
+	if f == nil {
+		return
+	}
+	if l, away := f.call.lossOf(c.Process); !away || !l.suspect && !c.Kept {
+		return
+	}
+	m.emit(&journalv1.Event{Kind: &journalv1.Event_AttemptFound{AttemptFound: &journalv1.AttemptFound{
+		Frame: f.id, Attempt: c.Attempt, Process: c.Process, Kept: c.Kept,
 	}}})
 }
 
@@ -124,7 +141,42 @@ func isOf(activity, called string) bool {
 // that were lost with it, after each of which another one got it.
 type holders struct {
 	confirmed string
-	lostBy    []string
+	lostBy    []loss
+}
+
+// loss is of a process that an attempt was with.
+type loss struct {
+	process string
+	// suspect: it may have died of the attempt. alone: it executed nothing else.
+	suspect, alone bool
+	// doubts: only since then somebody may have begun with the attempt who does not have it.
+	doubts bool
+}
+
+// deaths are the processes that may have died of an attempt.
+func (h holders) deaths() []messages.Death {
+	var out []messages.Death
+	for _, l := range h.lostBy {
+		if l.suspect {
+			out = append(out, messages.Death{Process: l.process, Alone: l.alone})
+		}
+	}
+	return out
+}
+
+// lossOf returns the loss of a process, if it was lost.
+func (h holders) lossOf(process string) (loss, bool) {
+	for _, l := range h.lostBy {
+		if l.process == process {
+			return l, true
+		}
+	}
+	return loss{}, false
+}
+
+// but returns the losses of all processes but one.
+func (h holders) but(process string) []loss {
+	return slices.DeleteFunc(slices.Clone(h.lostBy), func(l loss) bool { return l.process == process })
 }
 
 // knownTo tells whether who tells a result knows what became of the attempt. One that was away does not know what was done by
@@ -136,7 +188,8 @@ func (h holders) knownTo(c TaskResult) bool {
 	case h.confirmed != "":
 		return c.Ledger == h.confirmed
 	}
-	return !slices.Contains(h.lostBy, c.Process)
+	_, away := h.lossOf(c.Process)
+	return !away
 }
 
 // settledBy tells whether a result says what came of an attempt that was given up.
@@ -166,7 +219,7 @@ func (m *machine) giveUp(f *frame) {
 
 // goOn notes that an overdue attempt is not to be given up.
 func (m *machine) goOn(c GoesOn) {
-	if f := m.s.byKey(c.Key); f != nil && f.inFlight() && f.call.scheduled.GetAttempt() == c.Attempt && f.call.late() {
+	if f := m.s.underWay(c.Key, c.Attempt); f != nil && f.call.late() {
 		m.emit(&journalv1.Event{Kind: &journalv1.Event_AttemptOverdue{AttemptOverdue: &journalv1.AttemptOverdue{Frame: f.id, GoesOn: true}}})
 	}
 }
@@ -180,6 +233,15 @@ func (f *frame) startBy() int64 {
 		return 0
 	}
 	return f.call.scheduled.GetStartBy()
+}
+
+// underWay returns the frame whose attempt it is that is in flight, or nil.
+func (s *State) underWay(key string, attempt uint32) *frame {
+	f := s.byKey(key)
+	if f == nil || !f.inFlight() || f.call.scheduled.GetAttempt() != attempt {
+		return nil
+	}
+	return f
 }
 
 func (s *State) byKey(key string) *frame {
@@ -225,13 +287,25 @@ func (s *State) attemptSent(e *journalv1.AttemptSent) {
 func (s *State) attemptLost(e *journalv1.AttemptLost) {
 	f := s.mustFrame(e.GetFrame())
 	c := f.call
-	c.lostBy = append(c.lostBy, e.GetProcess())
-	if v := s.visitUnder(f); c.ledger == "" {
-		c.maybe, v.doubt = true, true
+	l := loss{process: e.GetProcess(), suspect: e.GetSuspect(), alone: e.GetAlone(), doubts: c.ledger == "" && !c.maybe}
+	if l.doubts {
+		c.maybe, s.visitUnder(f).doubt = true, true
 	}
-	c.suspect = c.suspect || e.GetSuspect()
-	if e.GetSuspect() && e.GetAlone() {
-		c.deaths++
+	c.lostBy = append(c.but(l.process), l)
+}
+
+// attemptFound takes back what the loss of a process meant that is back.
+func (s *State) attemptFound(e *journalv1.AttemptFound) {
+	f := s.mustFrame(e.GetFrame())
+	c := f.call
+	l, _ := c.lossOf(e.GetProcess())
+	c.lostBy = c.but(l.process)
+	switch {
+	case !e.GetKept(): // it does not know what others have done since
+		l.suspect = false
+		c.lostBy = append(c.lostBy, l)
+	case l.doubts:
+		c.maybe, s.visitUnder(f).doubt = false, false
 	}
 }
 

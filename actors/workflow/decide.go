@@ -64,6 +64,14 @@ type (
 		Process        string
 		Alone, Suspect bool
 	}
+	// Found says that a process is back that was Lost with an attempt, and has not died of it. Kept: it has the attempt still, and
+	// nobody else was handed it since. It must not be told after a later loss.
+	Found struct {
+		Key     string
+		Attempt uint32
+		Process string
+		Kept    bool
+	}
 	// TaskResult tells the outcome of an attempt. It is told by key: the same key is the same work. Repeating it is no
 	// error. Output is valid JSON. An error with a success says why there is no output.
 	TaskResult struct {
@@ -155,6 +163,7 @@ func (Start) isCommand()       {}
 func (Overflow) isCommand()    {}
 func (Sent) isCommand()        {}
 func (Lost) isCommand()        {}
+func (Found) isCommand()       {}
 func (GoesOn) isCommand()      {}
 func (TaskResult) isCommand()  {}
 func (TimerFired) isCommand()  {}
@@ -206,6 +215,8 @@ func (s *State) Decide(now time.Time, chance uint64, cmd Command) ([]*journalv1.
 		err = m.sent(c)
 	case Lost:
 		m.lost(c)
+	case Found:
+		m.found(c)
 	case GoesOn:
 		m.goOn(c)
 	case TaskResult:

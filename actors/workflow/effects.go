@@ -25,9 +25,10 @@ type (
 		Ledger string
 		// MaybeStarted: an earlier attempt with this key may have run.
 		MaybeStarted bool
-		// Suspect: it was under way when a process died. Deaths is how many died while they executed nothing else.
+		// Suspect: it was set apart before.
 		Suspect bool
-		Deaths  int
+		// Deaths are the processes that may have died of it.
+		Deaths []messages.Death
 		// RunWithin is how long it may run once it was begun; 0: no bound.
 		RunWithin time.Duration
 		// Again: it was handed over before, and some adapter may have it.
@@ -154,7 +155,7 @@ func (f *frame) dispatch() Dispatch {
 	return Dispatch{
 		Task: f.task.Ref, Frame: f.id, Key: e.GetKey(), Attempt: e.GetAttempt(), Activity: e.GetActivity(),
 		Input: f.call.input.JSON(), Deadline: e.GetDeadline(), Ledger: f.call.ledger, MaybeStarted: f.call.maybe,
-		Suspect: f.call.suspect, Deaths: f.call.deaths, RunWithin: time.Duration(e.GetRunWithin()),
+		Suspect: f.call.suspect, Deaths: f.call.deaths(), RunWithin: time.Duration(e.GetRunWithin()),
 		Since: f.call.at, Overflow: f.call.overflow,
 	}
 }

@@ -72,6 +72,8 @@ func (s *State) evolveTask(at int64, ev *journalv1.Event) {
 		c.overdue, c.goesOn = true, e.AttemptOverdue.GetGoesOn()
 	case *journalv1.Event_AttemptLost:
 		s.attemptLost(e.AttemptLost)
+	case *journalv1.Event_AttemptFound:
+		s.attemptFound(e.AttemptFound)
 	case *journalv1.Event_AttemptEnded:
 		s.attemptEnded(e.AttemptEnded)
 	case *journalv1.Event_TaskCompleted:

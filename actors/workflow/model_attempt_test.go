@@ -14,6 +14,11 @@ import (
 	"github.com/holdfast-run/holdfast/messages/problemv1"
 )
 
+// lives takes back that a process has died of the work.
+func (w *work) lives(process string) {
+	w.Deaths = slices.DeleteFunc(slices.Clone(w.Deaths), func(d messages.Death) bool { return d.Process == process })
+}
+
 // note follows the attempts.
 func (m *model) note(ev *journalv1.Event) {
 	switch {
@@ -30,7 +35,7 @@ func (m *model) note(ev *journalv1.Event) {
 		if m.frames[e.GetFrame()] != "" {
 			m.givenBack(ev)
 		}
-		w.inFlight, w.abandoned, w.late, w.confirmed, w.lostBy = true, false, false, "", nil
+		w.inFlight, w.abandoned, w.late, w.confirmed, w.lostBy, w.doubts = true, false, false, "", nil, ""
 		w.Dispatch = workflow.Dispatch{
 			Frame: e.GetFrame(), Key: e.GetKey(), Attempt: e.GetAttempt(), Activity: e.GetActivity(), Deadline: e.GetDeadline(),
 			MaybeStarted: w.doubt, Suspect: w.quarantined, RunWithin: time.Duration(e.GetRunWithin()), Since: ev.GetAt(),
@@ -59,15 +64,35 @@ func (m *model) note(ev *journalv1.Event) {
 	case ev.GetAttemptLost() != nil:
 		e := ev.GetAttemptLost()
 		w := m.work[m.frames[e.GetFrame()]]
-		if !w.inFlight || w.Attempt != e.GetAttempt() || slices.Contains(w.lostBy, e.GetProcess()) {
+		if !w.inFlight || w.Attempt != e.GetAttempt() {
 			m.t.Fatalf("%s, after %+v", show(ev), *w)
 		}
-		w.lostBy, w.Suspect = append(w.lostBy, e.GetProcess()), w.Suspect || e.GetSuspect()
-		if w.Ledger == "" {
-			w.MaybeStarted, w.doubt = true, true
+		if !slices.Contains(w.lostBy, e.GetProcess()) {
+			w.lostBy = append(w.lostBy, e.GetProcess())
+		} else if died := slices.Contains(w.Deaths, messages.Death{Process: e.GetProcess(), Alone: e.GetAlone()}); died && e.GetSuspect() {
+			m.t.Fatalf("%s, again, after %+v", show(ev), *w)
 		}
-		if e.GetSuspect() && e.GetAlone() {
-			w.Deaths++
+		if w.Ledger == "" && !w.MaybeStarted {
+			w.MaybeStarted, w.doubt, w.doubts = true, true, e.GetProcess()
+		} else if w.doubts == e.GetProcess() {
+			w.doubts = "" // others had it since
+		}
+		w.lives(e.GetProcess())
+		if e.GetSuspect() {
+			w.Deaths = append(w.Deaths, messages.Death{Process: e.GetProcess(), Alone: e.GetAlone()})
+		}
+	case ev.GetAttemptFound() != nil:
+		e := ev.GetAttemptFound()
+		w := m.work[m.frames[e.GetFrame()]]
+		if !w.inFlight || w.Attempt != e.GetAttempt() || !slices.Contains(w.lostBy, e.GetProcess()) {
+			m.t.Fatalf("%s, after %+v", show(ev), *w)
+		}
+		w.lives(e.GetProcess())
+		if e.GetKept() {
+			w.lostBy = slices.DeleteFunc(w.lostBy, func(p string) bool { return p == e.GetProcess() })
+			if w.doubts == e.GetProcess() {
+				w.MaybeStarted, w.doubt, w.doubts = false, false, ""
+			}
 		}
 	case ev.GetAttemptSent() != nil:
 		e := ev.GetAttemptSent()

@@ -108,7 +108,7 @@ func (m *model) follow(ev *journalv1.Event) {
 			return // it is to be cancelled once that is undone
 		}
 		p.stopping = p.stopping || e.StopRequested.GetFrame() == 0
-	case *journalv1.Event_AttemptEnded, *journalv1.Event_AttemptSent, *journalv1.Event_AttemptLost, *journalv1.Event_ChildFaulted,
+	case *journalv1.Event_AttemptEnded, *journalv1.Event_AttemptSent, *journalv1.Event_AttemptLost, *journalv1.Event_AttemptFound, *journalv1.Event_ChildFaulted,
 		*journalv1.Event_ChildEnded: // of what is under way already
 	case *journalv1.Event_CompensationStarted:
 		if p.queued {

@@ -62,6 +62,7 @@ type work struct {
 	settled, abandoned, late, idle bool
 	ledger, confirmed              string
 	lostBy                         []string
+	doubts                         string                // whose loss made the work doubtful, if it was nothing else
 	told                           []workflow.TaskResult // since the last events
 	quarantined                    bool
 	// at is the frame of the last attempt that was no inquiry, and within how long one may run.
@@ -114,7 +115,7 @@ func (m *model) draw() []workflow.Command {
 	}
 	for range rapid.IntRange(1, 3).Draw(m.t, "batch") {
 		switch rapid.SampledFrom([]string{
-			"result", "result", "result", "old", "fire", "fire", "due", "sent", "lost", "goes on", "cancel", "start", "continue", "continue", "fault", "accept",
+			"result", "result", "result", "old", "fire", "fire", "due", "sent", "lost", "found", "goes on", "cancel", "start", "continue", "continue", "fault", "accept",
 			"reopen", "reopen", "suspend", "resume", "release", "complete", "child", "child", "told",
 		}).Draw(m.t, "command") {
 		case "result":
@@ -139,6 +140,15 @@ func (m *model) draw() []workflow.Command {
 				Key: key, Attempt: m.attempt(key), Process: rapid.SampledFrom([]string{"P1", "P2"}).Draw(m.t, "process"),
 				Alone: rapid.Bool().Draw(m.t, "alone"), Suspect: rapid.Bool().Draw(m.t, "suspect"),
 			})
+		case "found":
+			key := m.key(m.keys(true))
+			if w := m.work[key]; w != nil && len(w.lostBy) > 0 {
+				process := rapid.SampledFrom(w.lostBy).Draw(m.t, "process")
+				out = append(out, workflow.Found{
+					Key: key, Attempt: m.attempt(key), Process: process,
+					Kept: process == w.lostBy[len(w.lostBy)-1] && rapid.Bool().Draw(m.t, "kept"),
+				})
+			}
 		case "goes on":
 			key := m.key(m.keys(true))
 			out = append(out, workflow.GoesOn{Key: key, Attempt: m.attempt(key)})

@@ -91,7 +91,10 @@ func effects(list []workflow.Effect) string {
 				out.WriteString(" maybe-started")
 			}
 			if e.Suspect {
-				fmt.Fprintf(&out, " suspect deaths=%d", e.Deaths)
+				out.WriteString(" suspect")
+			}
+			if len(e.Deaths) > 0 {
+				fmt.Fprintf(&out, " deaths=%v", e.Deaths)
 			}
 			if e.RunWithin != 0 {
 				out.WriteString(" run-within=" + e.RunWithin.String())

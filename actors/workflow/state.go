@@ -111,8 +111,7 @@ type attempt struct {
 	input     *Value
 	ledger    string // that it goes to, if it is there: it may know what came of it, or of the attempt before
 	maybe     bool   // somebody may have begun with it who is not among those that have it, or with one before it of the visit
-	suspect   bool   // a process was lost with it that may have died of it
-	deaths    int    // processes that were lost while they executed it and nothing else
+	suspect   bool   // it was set apart before
 	overdue   bool   // the time has passed by which an adapter should have got it
 	goesOn    bool   // one has got it, so that it is not given up for that
 	ended     *journalv1.AttemptEnded

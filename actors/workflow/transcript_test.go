@@ -61,6 +61,7 @@ var verbs = map[string]func(*env, *testing.T, *datadriven.TestData) string{
 	"sent":        (*env).sent,        // key= attempt= ledger= maybe
 	"goes-on":     (*env).goesOn,      // key= attempt=
 	"lost":        (*env).lost,        // key= attempt= process= alone suspect
+	"found":       (*env).found,       // key= attempt= process= kept
 	"overflow":    (*env).overflow,    // frame= epoch=
 	"refill":      (*env).refill,      // frame=
 	"ok":          (*env).succeeded,   // key= attempt= activity=; body: the output
@@ -173,6 +174,11 @@ func (e *env) lost(t *testing.T, d *datadriven.TestData) string {
 	return e.decide(t, workflow.Lost{
 		Key: key(t, d), Attempt: attempt(t, d), Process: text(t, d, "process"), Alone: d.HasArg("alone"), Suspect: d.HasArg("suspect"),
 	})
+}
+
+func (e *env) found(t *testing.T, d *datadriven.TestData) string {
+	t.Helper()
+	return e.decide(t, workflow.Found{Key: key(t, d), Attempt: attempt(t, d), Process: text(t, d, "process"), Kept: d.HasArg("kept")})
 }
 
 func (e *env) goesOn(t *testing.T, d *datadriven.TestData) string {

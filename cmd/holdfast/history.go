@@ -29,12 +29,13 @@ type eventJSON struct {
 	By         string          `json:"by,omitempty"`
 	NotDone    bool            `json:"not_done,omitempty"`
 	Compensate bool            `json:"compensate,omitempty"`
-	// Process was lost with the attempt, Ledger is where it was sent.
+	// Process was lost with the attempt, or is back; Ledger is where it was sent.
 	Process      string `json:"process,omitempty"`
 	Ledger       string `json:"ledger,omitempty"`
 	MaybeStarted bool   `json:"maybe_started,omitempty"`
 	Alone        bool   `json:"alone,omitempty"`
 	Suspect      bool   `json:"suspect,omitempty"`
+	Kept         bool   `json:"kept,omitempty"`
 }
 
 func (a *app) printEvent(ev *orderv1.HistoryEvent) error { return a.printJSON(jsonEvent(ev)) }
@@ -45,7 +46,7 @@ func jsonEvent(ev *orderv1.HistoryEvent) eventJSON {
 		Key: ev.GetKey(), Activity: ev.GetActivity(), ChildID: ev.GetChildId(), Data: jsonValue(ev.GetData()),
 		Error: jsonProblem(ev.GetError()), Due: jsonTime(ev.GetDue()), Reason: ev.GetReason(), By: ev.GetBy(),
 		NotDone: ev.GetNotDone(), Compensate: ev.GetCompensate(), Process: ev.GetProcess(), Ledger: ev.GetLedger(),
-		MaybeStarted: ev.GetMaybeStarted(), Alone: ev.GetAlone(), Suspect: ev.GetSuspect(),
+		MaybeStarted: ev.GetMaybeStarted(), Alone: ev.GetAlone(), Suspect: ev.GetSuspect(), Kept: ev.GetKept(),
 	}
 }
 
@@ -109,6 +110,10 @@ func handedDetail(ev *orderv1.HistoryEvent) []string {
 	switch {
 	case ev.GetAlone():
 		parts = append(parts, "it executed nothing else")
+	case ev.GetKept():
+		parts = append(parts, "it is back with the attempt, and nobody else had it")
+	case ev.GetType() == "attempt.found":
+		parts = append(parts, "it is back, and has not died of it")
 	case ev.GetSuspect():
 		parts = append(parts, "executed alone from now on")
 	}

@@ -501,6 +501,7 @@ type Event struct {
 	//	*Event_InquiryStarted
 	//	*Event_InquiryEnded
 	//	*Event_AttemptOverdue
+	//	*Event_AttemptFound
 	Kind          isEvent_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -856,6 +857,15 @@ func (x *Event) GetAttemptOverdue() *AttemptOverdue {
 	return nil
 }
 
+func (x *Event) GetAttemptFound() *AttemptFound {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_AttemptFound); ok {
+			return x.AttemptFound
+		}
+	}
+	return nil
+}
+
 type isEvent_Kind interface {
 	isEvent_Kind()
 }
@@ -996,6 +1006,10 @@ type Event_AttemptOverdue struct {
 	AttemptOverdue *AttemptOverdue `protobuf:"bytes,35,opt,name=attempt_overdue,json=attemptOverdue,proto3,oneof"`
 }
 
+type Event_AttemptFound struct {
+	AttemptFound *AttemptFound `protobuf:"bytes,36,opt,name=attempt_found,json=attemptFound,proto3,oneof"`
+}
+
 func (*Event_OrderAccepted) isEvent_Kind() {}
 
 func (*Event_OrderStarted) isEvent_Kind() {}
@@ -1063,6 +1077,8 @@ func (*Event_InquiryStarted) isEvent_Kind() {}
 func (*Event_InquiryEnded) isEvent_Kind() {}
 
 func (*Event_AttemptOverdue) isEvent_Kind() {}
+
+func (*Event_AttemptFound) isEvent_Kind() {}
 
 // OrderAccepted begins every history.
 type OrderAccepted struct {
@@ -1829,6 +1845,76 @@ func (x *AttemptLost) GetSuspect() bool {
 	return false
 }
 
+// AttemptFound: the process is back that an attempt was lost with. It has not died of it.
+type AttemptFound struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Frame   uint32                 `protobuf:"varint,1,opt,name=frame,proto3" json:"frame,omitempty"`
+	Attempt uint32                 `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Process string                 `protobuf:"bytes,3,opt,name=process,proto3" json:"process,omitempty"`
+	// It has the attempt, and nobody else was handed it meanwhile: the process knows what comes of it, as if it had not been away.
+	Kept          bool `protobuf:"varint,4,opt,name=kept,proto3" json:"kept,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AttemptFound) Reset() {
+	*x = AttemptFound{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AttemptFound) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AttemptFound) ProtoMessage() {}
+
+func (x *AttemptFound) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AttemptFound.ProtoReflect.Descriptor instead.
+func (*AttemptFound) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *AttemptFound) GetFrame() uint32 {
+	if x != nil {
+		return x.Frame
+	}
+	return 0
+}
+
+func (x *AttemptFound) GetAttempt() uint32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *AttemptFound) GetProcess() string {
+	if x != nil {
+		return x.Process
+	}
+	return ""
+}
+
+func (x *AttemptFound) GetKept() bool {
+	if x != nil {
+		return x.Kept
+	}
+	return false
+}
+
 // AttemptOverdue: the time by which an adapter should have got an attempt has passed.
 type AttemptOverdue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1841,7 +1927,7 @@ type AttemptOverdue struct {
 
 func (x *AttemptOverdue) Reset() {
 	*x = AttemptOverdue{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[15]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1853,7 +1939,7 @@ func (x *AttemptOverdue) String() string {
 func (*AttemptOverdue) ProtoMessage() {}
 
 func (x *AttemptOverdue) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[15]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1866,7 +1952,7 @@ func (x *AttemptOverdue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttemptOverdue.ProtoReflect.Descriptor instead.
 func (*AttemptOverdue) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{15}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *AttemptOverdue) GetFrame() uint32 {
@@ -1900,7 +1986,7 @@ type AttemptEnded struct {
 
 func (x *AttemptEnded) Reset() {
 	*x = AttemptEnded{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[16]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1912,7 +1998,7 @@ func (x *AttemptEnded) String() string {
 func (*AttemptEnded) ProtoMessage() {}
 
 func (x *AttemptEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[16]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1925,7 +2011,7 @@ func (x *AttemptEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttemptEnded.ProtoReflect.Descriptor instead.
 func (*AttemptEnded) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{16}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *AttemptEnded) GetFrame() uint32 {
@@ -1989,7 +2075,7 @@ type TaskCompleted struct {
 
 func (x *TaskCompleted) Reset() {
 	*x = TaskCompleted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[17]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2001,7 +2087,7 @@ func (x *TaskCompleted) String() string {
 func (*TaskCompleted) ProtoMessage() {}
 
 func (x *TaskCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[17]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2014,7 +2100,7 @@ func (x *TaskCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskCompleted.ProtoReflect.Descriptor instead.
 func (*TaskCompleted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{17}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *TaskCompleted) GetFrame() uint32 {
@@ -2063,7 +2149,7 @@ type TaskFaulted struct {
 
 func (x *TaskFaulted) Reset() {
 	*x = TaskFaulted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[18]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2075,7 +2161,7 @@ func (x *TaskFaulted) String() string {
 func (*TaskFaulted) ProtoMessage() {}
 
 func (x *TaskFaulted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[18]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2088,7 +2174,7 @@ func (x *TaskFaulted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskFaulted.ProtoReflect.Descriptor instead.
 func (*TaskFaulted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{18}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *TaskFaulted) GetFrame() uint32 {
@@ -2116,7 +2202,7 @@ type WaitStarted struct {
 
 func (x *WaitStarted) Reset() {
 	*x = WaitStarted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[19]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2128,7 +2214,7 @@ func (x *WaitStarted) String() string {
 func (*WaitStarted) ProtoMessage() {}
 
 func (x *WaitStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[19]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2141,7 +2227,7 @@ func (x *WaitStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitStarted.ProtoReflect.Descriptor instead.
 func (*WaitStarted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{19}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *WaitStarted) GetFrame() uint32 {
@@ -2174,7 +2260,7 @@ type RetryScheduled struct {
 
 func (x *RetryScheduled) Reset() {
 	*x = RetryScheduled{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[20]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2186,7 +2272,7 @@ func (x *RetryScheduled) String() string {
 func (*RetryScheduled) ProtoMessage() {}
 
 func (x *RetryScheduled) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[20]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2199,7 +2285,7 @@ func (x *RetryScheduled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryScheduled.ProtoReflect.Descriptor instead.
 func (*RetryScheduled) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{20}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RetryScheduled) GetFrame() uint32 {
@@ -2249,7 +2335,7 @@ type RetryStarted struct {
 
 func (x *RetryStarted) Reset() {
 	*x = RetryStarted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[21]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2261,7 +2347,7 @@ func (x *RetryStarted) String() string {
 func (*RetryStarted) ProtoMessage() {}
 
 func (x *RetryStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[21]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2274,7 +2360,7 @@ func (x *RetryStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryStarted.ProtoReflect.Descriptor instead.
 func (*RetryStarted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{21}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *RetryStarted) GetFrame() uint32 {
@@ -2302,7 +2388,7 @@ type CatchStarted struct {
 
 func (x *CatchStarted) Reset() {
 	*x = CatchStarted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[22]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2314,7 +2400,7 @@ func (x *CatchStarted) String() string {
 func (*CatchStarted) ProtoMessage() {}
 
 func (x *CatchStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[22]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2327,7 +2413,7 @@ func (x *CatchStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CatchStarted.ProtoReflect.Descriptor instead.
 func (*CatchStarted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{22}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CatchStarted) GetFrame() uint32 {
@@ -2364,7 +2450,7 @@ type StopRequested struct {
 
 func (x *StopRequested) Reset() {
 	*x = StopRequested{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[23]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2376,7 +2462,7 @@ func (x *StopRequested) String() string {
 func (*StopRequested) ProtoMessage() {}
 
 func (x *StopRequested) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[23]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2389,7 +2475,7 @@ func (x *StopRequested) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequested.ProtoReflect.Descriptor instead.
 func (*StopRequested) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{23}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *StopRequested) GetFrame() uint32 {
@@ -2462,7 +2548,7 @@ type CompensationStarted struct {
 
 func (x *CompensationStarted) Reset() {
 	*x = CompensationStarted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[24]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2474,7 +2560,7 @@ func (x *CompensationStarted) String() string {
 func (*CompensationStarted) ProtoMessage() {}
 
 func (x *CompensationStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[24]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2487,7 +2573,7 @@ func (x *CompensationStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompensationStarted.ProtoReflect.Descriptor instead.
 func (*CompensationStarted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{24}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *CompensationStarted) GetFrame() uint32 {
@@ -2523,7 +2609,7 @@ type CompensationEnded struct {
 
 func (x *CompensationEnded) Reset() {
 	*x = CompensationEnded{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[25]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2535,7 +2621,7 @@ func (x *CompensationEnded) String() string {
 func (*CompensationEnded) ProtoMessage() {}
 
 func (x *CompensationEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[25]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2548,7 +2634,7 @@ func (x *CompensationEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompensationEnded.ProtoReflect.Descriptor instead.
 func (*CompensationEnded) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{25}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *CompensationEnded) GetFrame() uint32 {
@@ -2588,7 +2674,7 @@ type InquiryStarted struct {
 
 func (x *InquiryStarted) Reset() {
 	*x = InquiryStarted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[26]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2600,7 +2686,7 @@ func (x *InquiryStarted) String() string {
 func (*InquiryStarted) ProtoMessage() {}
 
 func (x *InquiryStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[26]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2613,7 +2699,7 @@ func (x *InquiryStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InquiryStarted.ProtoReflect.Descriptor instead.
 func (*InquiryStarted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{26}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *InquiryStarted) GetFrame() uint32 {
@@ -2654,7 +2740,7 @@ type InquiryEnded struct {
 
 func (x *InquiryEnded) Reset() {
 	*x = InquiryEnded{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[27]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2666,7 +2752,7 @@ func (x *InquiryEnded) String() string {
 func (*InquiryEnded) ProtoMessage() {}
 
 func (x *InquiryEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[27]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2679,7 +2765,7 @@ func (x *InquiryEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InquiryEnded.ProtoReflect.Descriptor instead.
 func (*InquiryEnded) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{27}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *InquiryEnded) GetFrame() uint32 {
@@ -2705,7 +2791,7 @@ type ChildScheduled struct {
 
 func (x *ChildScheduled) Reset() {
 	*x = ChildScheduled{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[28]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2717,7 +2803,7 @@ func (x *ChildScheduled) String() string {
 func (*ChildScheduled) ProtoMessage() {}
 
 func (x *ChildScheduled) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[28]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2730,7 +2816,7 @@ func (x *ChildScheduled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChildScheduled.ProtoReflect.Descriptor instead.
 func (*ChildScheduled) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{28}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ChildScheduled) GetFrame() uint32 {
@@ -2783,7 +2869,7 @@ type ChildFaulted struct {
 
 func (x *ChildFaulted) Reset() {
 	*x = ChildFaulted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[29]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2795,7 +2881,7 @@ func (x *ChildFaulted) String() string {
 func (*ChildFaulted) ProtoMessage() {}
 
 func (x *ChildFaulted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[29]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2808,7 +2894,7 @@ func (x *ChildFaulted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChildFaulted.ProtoReflect.Descriptor instead.
 func (*ChildFaulted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{29}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ChildFaulted) GetFrame() uint32 {
@@ -2853,7 +2939,7 @@ type ChildEnded struct {
 
 func (x *ChildEnded) Reset() {
 	*x = ChildEnded{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[30]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2865,7 +2951,7 @@ func (x *ChildEnded) String() string {
 func (*ChildEnded) ProtoMessage() {}
 
 func (x *ChildEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[30]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2878,7 +2964,7 @@ func (x *ChildEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChildEnded.ProtoReflect.Descriptor instead.
 func (*ChildEnded) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{30}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ChildEnded) GetFrame() uint32 {
@@ -2918,7 +3004,7 @@ type ParentTold struct {
 
 func (x *ParentTold) Reset() {
 	*x = ParentTold{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[31]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2930,7 +3016,7 @@ func (x *ParentTold) String() string {
 func (*ParentTold) ProtoMessage() {}
 
 func (x *ParentTold) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[31]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2943,7 +3029,7 @@ func (x *ParentTold) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ParentTold.ProtoReflect.Descriptor instead.
 func (*ParentTold) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{31}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{32}
 }
 
 // LateResult: a result came after its task was left.
@@ -2961,7 +3047,7 @@ type LateResult struct {
 
 func (x *LateResult) Reset() {
 	*x = LateResult{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[32]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2973,7 +3059,7 @@ func (x *LateResult) String() string {
 func (*LateResult) ProtoMessage() {}
 
 func (x *LateResult) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[32]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2986,7 +3072,7 @@ func (x *LateResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LateResult.ProtoReflect.Descriptor instead.
 func (*LateResult) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{32}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *LateResult) GetTask() string {
@@ -3044,7 +3130,7 @@ type OrderCompleted struct {
 
 func (x *OrderCompleted) Reset() {
 	*x = OrderCompleted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[33]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3056,7 +3142,7 @@ func (x *OrderCompleted) String() string {
 func (*OrderCompleted) ProtoMessage() {}
 
 func (x *OrderCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[33]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3069,7 +3155,7 @@ func (x *OrderCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderCompleted.ProtoReflect.Descriptor instead.
 func (*OrderCompleted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{33}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *OrderCompleted) GetOutput() []byte {
@@ -3107,7 +3193,7 @@ type OrderFaulted struct {
 
 func (x *OrderFaulted) Reset() {
 	*x = OrderFaulted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[34]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3119,7 +3205,7 @@ func (x *OrderFaulted) String() string {
 func (*OrderFaulted) ProtoMessage() {}
 
 func (x *OrderFaulted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[34]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3132,7 +3218,7 @@ func (x *OrderFaulted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderFaulted.ProtoReflect.Descriptor instead.
 func (*OrderFaulted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{34}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *OrderFaulted) GetError() *problemv1.Problem {
@@ -3166,7 +3252,7 @@ type OrderCancelled struct {
 
 func (x *OrderCancelled) Reset() {
 	*x = OrderCancelled{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[35]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3178,7 +3264,7 @@ func (x *OrderCancelled) String() string {
 func (*OrderCancelled) ProtoMessage() {}
 
 func (x *OrderCancelled) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[35]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3191,7 +3277,7 @@ func (x *OrderCancelled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderCancelled.ProtoReflect.Descriptor instead.
 func (*OrderCancelled) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{35}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *OrderCancelled) GetReason() string {
@@ -3220,7 +3306,7 @@ type KeyReleased struct {
 
 func (x *KeyReleased) Reset() {
 	*x = KeyReleased{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[36]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3232,7 +3318,7 @@ func (x *KeyReleased) String() string {
 func (*KeyReleased) ProtoMessage() {}
 
 func (x *KeyReleased) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[36]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3245,7 +3331,7 @@ func (x *KeyReleased) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyReleased.ProtoReflect.Descriptor instead.
 func (*KeyReleased) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{36}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *KeyReleased) GetBy() string {
@@ -3287,7 +3373,7 @@ type OrderReopened struct {
 
 func (x *OrderReopened) Reset() {
 	*x = OrderReopened{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[37]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3299,7 +3385,7 @@ func (x *OrderReopened) String() string {
 func (*OrderReopened) ProtoMessage() {}
 
 func (x *OrderReopened) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[37]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3312,7 +3398,7 @@ func (x *OrderReopened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderReopened.ProtoReflect.Descriptor instead.
 func (*OrderReopened) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{37}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *OrderReopened) GetBy() string {
@@ -3387,7 +3473,7 @@ type OrderContinued struct {
 
 func (x *OrderContinued) Reset() {
 	*x = OrderContinued{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[38]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3399,7 +3485,7 @@ func (x *OrderContinued) String() string {
 func (*OrderContinued) ProtoMessage() {}
 
 func (x *OrderContinued) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[38]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3412,7 +3498,7 @@ func (x *OrderContinued) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderContinued.ProtoReflect.Descriptor instead.
 func (*OrderContinued) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{38}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{39}
 }
 
 // OrderSuspended: nothing new begins until the order is resumed.
@@ -3426,7 +3512,7 @@ type OrderSuspended struct {
 
 func (x *OrderSuspended) Reset() {
 	*x = OrderSuspended{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[39]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3438,7 +3524,7 @@ func (x *OrderSuspended) String() string {
 func (*OrderSuspended) ProtoMessage() {}
 
 func (x *OrderSuspended) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[39]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3451,7 +3537,7 @@ func (x *OrderSuspended) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderSuspended.ProtoReflect.Descriptor instead.
 func (*OrderSuspended) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{39}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *OrderSuspended) GetBy() string {
@@ -3478,7 +3564,7 @@ type OrderResumed struct {
 
 func (x *OrderResumed) Reset() {
 	*x = OrderResumed{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[40]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3490,7 +3576,7 @@ func (x *OrderResumed) String() string {
 func (*OrderResumed) ProtoMessage() {}
 
 func (x *OrderResumed) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[40]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3503,7 +3589,7 @@ func (x *OrderResumed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderResumed.ProtoReflect.Descriptor instead.
 func (*OrderResumed) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{40}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *OrderResumed) GetBy() string {
@@ -3552,7 +3638,7 @@ type OrderRow struct {
 
 func (x *OrderRow) Reset() {
 	*x = OrderRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[41]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3564,7 +3650,7 @@ func (x *OrderRow) String() string {
 func (*OrderRow) ProtoMessage() {}
 
 func (x *OrderRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[41]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3577,7 +3663,7 @@ func (x *OrderRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderRow.ProtoReflect.Descriptor instead.
 func (*OrderRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{41}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *OrderRow) GetId() string {
@@ -3722,7 +3808,7 @@ type OpenRow struct {
 
 func (x *OpenRow) Reset() {
 	*x = OpenRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[42]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3734,7 +3820,7 @@ func (x *OpenRow) String() string {
 func (*OpenRow) ProtoMessage() {}
 
 func (x *OpenRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[42]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3747,7 +3833,7 @@ func (x *OpenRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenRow.ProtoReflect.Descriptor instead.
 func (*OpenRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{42}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *OpenRow) GetId() string {
@@ -3843,7 +3929,7 @@ type Overflow struct {
 
 func (x *Overflow) Reset() {
 	*x = Overflow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[43]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3855,7 +3941,7 @@ func (x *Overflow) String() string {
 func (*Overflow) ProtoMessage() {}
 
 func (x *Overflow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[43]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3868,7 +3954,7 @@ func (x *Overflow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Overflow.ProtoReflect.Descriptor instead.
 func (*Overflow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{43}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Overflow) GetActivity() string {
@@ -3917,7 +4003,7 @@ type OverflowRow struct {
 
 func (x *OverflowRow) Reset() {
 	*x = OverflowRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[44]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3929,7 +4015,7 @@ func (x *OverflowRow) String() string {
 func (*OverflowRow) ProtoMessage() {}
 
 func (x *OverflowRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[44]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3942,7 +4028,7 @@ func (x *OverflowRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OverflowRow.ProtoReflect.Descriptor instead.
 func (*OverflowRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{44}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *OverflowRow) GetId() string {
@@ -3978,7 +4064,7 @@ type DefinitionRow struct {
 
 func (x *DefinitionRow) Reset() {
 	*x = DefinitionRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[45]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3990,7 +4076,7 @@ func (x *DefinitionRow) String() string {
 func (*DefinitionRow) ProtoMessage() {}
 
 func (x *DefinitionRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[45]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4003,7 +4089,7 @@ func (x *DefinitionRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DefinitionRow.ProtoReflect.Descriptor instead.
 func (*DefinitionRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{45}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *DefinitionRow) GetNamespace() string {
@@ -4082,7 +4168,7 @@ type Retirement struct {
 
 func (x *Retirement) Reset() {
 	*x = Retirement{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[46]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4094,7 +4180,7 @@ func (x *Retirement) String() string {
 func (*Retirement) ProtoMessage() {}
 
 func (x *Retirement) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[46]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4107,7 +4193,7 @@ func (x *Retirement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retirement.ProtoReflect.Descriptor instead.
 func (*Retirement) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{46}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Retirement) GetAt() int64 {
@@ -4150,7 +4236,7 @@ type LimitRow struct {
 
 func (x *LimitRow) Reset() {
 	*x = LimitRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[47]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4162,7 +4248,7 @@ func (x *LimitRow) String() string {
 func (*LimitRow) ProtoMessage() {}
 
 func (x *LimitRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[47]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4175,7 +4261,7 @@ func (x *LimitRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LimitRow.ProtoReflect.Descriptor instead.
 func (*LimitRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{47}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *LimitRow) GetActivity() string {
@@ -4232,7 +4318,7 @@ type DirectoryRow struct {
 
 func (x *DirectoryRow) Reset() {
 	*x = DirectoryRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[48]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4244,7 +4330,7 @@ func (x *DirectoryRow) String() string {
 func (*DirectoryRow) ProtoMessage() {}
 
 func (x *DirectoryRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[48]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4257,7 +4343,7 @@ func (x *DirectoryRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DirectoryRow.ProtoReflect.Descriptor instead.
 func (*DirectoryRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{48}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *DirectoryRow) GetHandle() []byte {
@@ -4305,7 +4391,7 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\bactivity\x18\x03 \x01(\tR\bactivity\x12\x10\n" +
 	"\x03key\x18\x04 \x01(\tR\x03key\x12\x18\n" +
 	"\aattempt\x18\x05 \x01(\rR\aattempt\x12\x19\n" +
-	"\bchild_id\x18\x06 \x01(\tR\achildId\"\xc7\x14\n" +
+	"\bchild_id\x18\x06 \x01(\tR\achildId\"\x91\x15\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02at\x18\x01 \x01(\x03R\x02at\x12K\n" +
 	"\x0eorder_accepted\x18\x02 \x01(\v2\".holdfast.journal.v1.OrderAcceptedH\x00R\rorderAccepted\x12H\n" +
@@ -4345,7 +4431,8 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\fattempt_lost\x18  \x01(\v2 .holdfast.journal.v1.AttemptLostH\x00R\vattemptLost\x12N\n" +
 	"\x0finquiry_started\x18! \x01(\v2#.holdfast.journal.v1.InquiryStartedH\x00R\x0einquiryStarted\x12H\n" +
 	"\rinquiry_ended\x18\" \x01(\v2!.holdfast.journal.v1.InquiryEndedH\x00R\finquiryEnded\x12N\n" +
-	"\x0fattempt_overdue\x18# \x01(\v2#.holdfast.journal.v1.AttemptOverdueH\x00R\x0eattemptOverdueB\x06\n" +
+	"\x0fattempt_overdue\x18# \x01(\v2#.holdfast.journal.v1.AttemptOverdueH\x00R\x0eattemptOverdue\x12H\n" +
+	"\rattempt_found\x18$ \x01(\v2!.holdfast.journal.v1.AttemptFoundH\x00R\fattemptFoundB\x06\n" +
 	"\x04kind\"\xea\x02\n" +
 	"\rOrderAccepted\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x1e\n" +
@@ -4412,7 +4499,12 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\aattempt\x18\x02 \x01(\rR\aattempt\x12\x18\n" +
 	"\aprocess\x18\x03 \x01(\tR\aprocess\x12\x14\n" +
 	"\x05alone\x18\x04 \x01(\bR\x05alone\x12\x18\n" +
-	"\asuspect\x18\x05 \x01(\bR\asuspect\"?\n" +
+	"\asuspect\x18\x05 \x01(\bR\asuspect\"l\n" +
+	"\fAttemptFound\x12\x14\n" +
+	"\x05frame\x18\x01 \x01(\rR\x05frame\x12\x18\n" +
+	"\aattempt\x18\x02 \x01(\rR\aattempt\x12\x18\n" +
+	"\aprocess\x18\x03 \x01(\tR\aprocess\x12\x12\n" +
+	"\x04kept\x18\x04 \x01(\bR\x04kept\"?\n" +
 	"\x0eAttemptOverdue\x12\x14\n" +
 	"\x05frame\x18\x01 \x01(\rR\x05frame\x12\x17\n" +
 	"\agoes_on\x18\x02 \x01(\bR\x06goesOn\"\xe5\x01\n" +
@@ -4652,7 +4744,7 @@ func file_holdfast_journal_v1_journal_proto_rawDescGZIP() []byte {
 }
 
 var file_holdfast_journal_v1_journal_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_holdfast_journal_v1_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
+var file_holdfast_journal_v1_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
 var file_holdfast_journal_v1_journal_proto_goTypes = []any{
 	(Outcome)(0),                // 0: holdfast.journal.v1.Outcome
 	(StopCause)(0),              // 1: holdfast.journal.v1.StopCause
@@ -4672,41 +4764,42 @@ var file_holdfast_journal_v1_journal_proto_goTypes = []any{
 	(*AttemptOverflowed)(nil),   // 15: holdfast.journal.v1.AttemptOverflowed
 	(*AttemptSent)(nil),         // 16: holdfast.journal.v1.AttemptSent
 	(*AttemptLost)(nil),         // 17: holdfast.journal.v1.AttemptLost
-	(*AttemptOverdue)(nil),      // 18: holdfast.journal.v1.AttemptOverdue
-	(*AttemptEnded)(nil),        // 19: holdfast.journal.v1.AttemptEnded
-	(*TaskCompleted)(nil),       // 20: holdfast.journal.v1.TaskCompleted
-	(*TaskFaulted)(nil),         // 21: holdfast.journal.v1.TaskFaulted
-	(*WaitStarted)(nil),         // 22: holdfast.journal.v1.WaitStarted
-	(*RetryScheduled)(nil),      // 23: holdfast.journal.v1.RetryScheduled
-	(*RetryStarted)(nil),        // 24: holdfast.journal.v1.RetryStarted
-	(*CatchStarted)(nil),        // 25: holdfast.journal.v1.CatchStarted
-	(*StopRequested)(nil),       // 26: holdfast.journal.v1.StopRequested
-	(*CompensationStarted)(nil), // 27: holdfast.journal.v1.CompensationStarted
-	(*CompensationEnded)(nil),   // 28: holdfast.journal.v1.CompensationEnded
-	(*InquiryStarted)(nil),      // 29: holdfast.journal.v1.InquiryStarted
-	(*InquiryEnded)(nil),        // 30: holdfast.journal.v1.InquiryEnded
-	(*ChildScheduled)(nil),      // 31: holdfast.journal.v1.ChildScheduled
-	(*ChildFaulted)(nil),        // 32: holdfast.journal.v1.ChildFaulted
-	(*ChildEnded)(nil),          // 33: holdfast.journal.v1.ChildEnded
-	(*ParentTold)(nil),          // 34: holdfast.journal.v1.ParentTold
-	(*LateResult)(nil),          // 35: holdfast.journal.v1.LateResult
-	(*OrderCompleted)(nil),      // 36: holdfast.journal.v1.OrderCompleted
-	(*OrderFaulted)(nil),        // 37: holdfast.journal.v1.OrderFaulted
-	(*OrderCancelled)(nil),      // 38: holdfast.journal.v1.OrderCancelled
-	(*KeyReleased)(nil),         // 39: holdfast.journal.v1.KeyReleased
-	(*OrderReopened)(nil),       // 40: holdfast.journal.v1.OrderReopened
-	(*OrderContinued)(nil),      // 41: holdfast.journal.v1.OrderContinued
-	(*OrderSuspended)(nil),      // 42: holdfast.journal.v1.OrderSuspended
-	(*OrderResumed)(nil),        // 43: holdfast.journal.v1.OrderResumed
-	(*OrderRow)(nil),            // 44: holdfast.journal.v1.OrderRow
-	(*OpenRow)(nil),             // 45: holdfast.journal.v1.OpenRow
-	(*Overflow)(nil),            // 46: holdfast.journal.v1.Overflow
-	(*OverflowRow)(nil),         // 47: holdfast.journal.v1.OverflowRow
-	(*DefinitionRow)(nil),       // 48: holdfast.journal.v1.DefinitionRow
-	(*Retirement)(nil),          // 49: holdfast.journal.v1.Retirement
-	(*LimitRow)(nil),            // 50: holdfast.journal.v1.LimitRow
-	(*DirectoryRow)(nil),        // 51: holdfast.journal.v1.DirectoryRow
-	(*problemv1.Problem)(nil),   // 52: holdfast.problem.v1.Problem
+	(*AttemptFound)(nil),        // 18: holdfast.journal.v1.AttemptFound
+	(*AttemptOverdue)(nil),      // 19: holdfast.journal.v1.AttemptOverdue
+	(*AttemptEnded)(nil),        // 20: holdfast.journal.v1.AttemptEnded
+	(*TaskCompleted)(nil),       // 21: holdfast.journal.v1.TaskCompleted
+	(*TaskFaulted)(nil),         // 22: holdfast.journal.v1.TaskFaulted
+	(*WaitStarted)(nil),         // 23: holdfast.journal.v1.WaitStarted
+	(*RetryScheduled)(nil),      // 24: holdfast.journal.v1.RetryScheduled
+	(*RetryStarted)(nil),        // 25: holdfast.journal.v1.RetryStarted
+	(*CatchStarted)(nil),        // 26: holdfast.journal.v1.CatchStarted
+	(*StopRequested)(nil),       // 27: holdfast.journal.v1.StopRequested
+	(*CompensationStarted)(nil), // 28: holdfast.journal.v1.CompensationStarted
+	(*CompensationEnded)(nil),   // 29: holdfast.journal.v1.CompensationEnded
+	(*InquiryStarted)(nil),      // 30: holdfast.journal.v1.InquiryStarted
+	(*InquiryEnded)(nil),        // 31: holdfast.journal.v1.InquiryEnded
+	(*ChildScheduled)(nil),      // 32: holdfast.journal.v1.ChildScheduled
+	(*ChildFaulted)(nil),        // 33: holdfast.journal.v1.ChildFaulted
+	(*ChildEnded)(nil),          // 34: holdfast.journal.v1.ChildEnded
+	(*ParentTold)(nil),          // 35: holdfast.journal.v1.ParentTold
+	(*LateResult)(nil),          // 36: holdfast.journal.v1.LateResult
+	(*OrderCompleted)(nil),      // 37: holdfast.journal.v1.OrderCompleted
+	(*OrderFaulted)(nil),        // 38: holdfast.journal.v1.OrderFaulted
+	(*OrderCancelled)(nil),      // 39: holdfast.journal.v1.OrderCancelled
+	(*KeyReleased)(nil),         // 40: holdfast.journal.v1.KeyReleased
+	(*OrderReopened)(nil),       // 41: holdfast.journal.v1.OrderReopened
+	(*OrderContinued)(nil),      // 42: holdfast.journal.v1.OrderContinued
+	(*OrderSuspended)(nil),      // 43: holdfast.journal.v1.OrderSuspended
+	(*OrderResumed)(nil),        // 44: holdfast.journal.v1.OrderResumed
+	(*OrderRow)(nil),            // 45: holdfast.journal.v1.OrderRow
+	(*OpenRow)(nil),             // 46: holdfast.journal.v1.OpenRow
+	(*Overflow)(nil),            // 47: holdfast.journal.v1.Overflow
+	(*OverflowRow)(nil),         // 48: holdfast.journal.v1.OverflowRow
+	(*DefinitionRow)(nil),       // 49: holdfast.journal.v1.DefinitionRow
+	(*Retirement)(nil),          // 50: holdfast.journal.v1.Retirement
+	(*LimitRow)(nil),            // 51: holdfast.journal.v1.LimitRow
+	(*DirectoryRow)(nil),        // 52: holdfast.journal.v1.DirectoryRow
+	(*problemv1.Problem)(nil),   // 53: holdfast.problem.v1.Problem
 }
 var file_holdfast_journal_v1_journal_proto_depIdxs = []int32{
 	7,  // 0: holdfast.journal.v1.Record.events:type_name -> holdfast.journal.v1.Event
@@ -4719,58 +4812,59 @@ var file_holdfast_journal_v1_journal_proto_depIdxs = []int32{
 	13, // 7: holdfast.journal.v1.Event.task_skipped:type_name -> holdfast.journal.v1.TaskSkipped
 	14, // 8: holdfast.journal.v1.Event.attempt_scheduled:type_name -> holdfast.journal.v1.AttemptScheduled
 	16, // 9: holdfast.journal.v1.Event.attempt_sent:type_name -> holdfast.journal.v1.AttemptSent
-	19, // 10: holdfast.journal.v1.Event.attempt_ended:type_name -> holdfast.journal.v1.AttemptEnded
-	20, // 11: holdfast.journal.v1.Event.task_completed:type_name -> holdfast.journal.v1.TaskCompleted
-	21, // 12: holdfast.journal.v1.Event.task_faulted:type_name -> holdfast.journal.v1.TaskFaulted
-	22, // 13: holdfast.journal.v1.Event.wait_started:type_name -> holdfast.journal.v1.WaitStarted
-	23, // 14: holdfast.journal.v1.Event.retry_scheduled:type_name -> holdfast.journal.v1.RetryScheduled
-	24, // 15: holdfast.journal.v1.Event.retry_started:type_name -> holdfast.journal.v1.RetryStarted
-	25, // 16: holdfast.journal.v1.Event.catch_started:type_name -> holdfast.journal.v1.CatchStarted
-	26, // 17: holdfast.journal.v1.Event.stop_requested:type_name -> holdfast.journal.v1.StopRequested
-	35, // 18: holdfast.journal.v1.Event.late_result:type_name -> holdfast.journal.v1.LateResult
-	36, // 19: holdfast.journal.v1.Event.order_completed:type_name -> holdfast.journal.v1.OrderCompleted
-	37, // 20: holdfast.journal.v1.Event.order_faulted:type_name -> holdfast.journal.v1.OrderFaulted
-	38, // 21: holdfast.journal.v1.Event.order_cancelled:type_name -> holdfast.journal.v1.OrderCancelled
-	39, // 22: holdfast.journal.v1.Event.key_released:type_name -> holdfast.journal.v1.KeyReleased
+	20, // 10: holdfast.journal.v1.Event.attempt_ended:type_name -> holdfast.journal.v1.AttemptEnded
+	21, // 11: holdfast.journal.v1.Event.task_completed:type_name -> holdfast.journal.v1.TaskCompleted
+	22, // 12: holdfast.journal.v1.Event.task_faulted:type_name -> holdfast.journal.v1.TaskFaulted
+	23, // 13: holdfast.journal.v1.Event.wait_started:type_name -> holdfast.journal.v1.WaitStarted
+	24, // 14: holdfast.journal.v1.Event.retry_scheduled:type_name -> holdfast.journal.v1.RetryScheduled
+	25, // 15: holdfast.journal.v1.Event.retry_started:type_name -> holdfast.journal.v1.RetryStarted
+	26, // 16: holdfast.journal.v1.Event.catch_started:type_name -> holdfast.journal.v1.CatchStarted
+	27, // 17: holdfast.journal.v1.Event.stop_requested:type_name -> holdfast.journal.v1.StopRequested
+	36, // 18: holdfast.journal.v1.Event.late_result:type_name -> holdfast.journal.v1.LateResult
+	37, // 19: holdfast.journal.v1.Event.order_completed:type_name -> holdfast.journal.v1.OrderCompleted
+	38, // 20: holdfast.journal.v1.Event.order_faulted:type_name -> holdfast.journal.v1.OrderFaulted
+	39, // 21: holdfast.journal.v1.Event.order_cancelled:type_name -> holdfast.journal.v1.OrderCancelled
+	40, // 22: holdfast.journal.v1.Event.key_released:type_name -> holdfast.journal.v1.KeyReleased
 	15, // 23: holdfast.journal.v1.Event.attempt_overflowed:type_name -> holdfast.journal.v1.AttemptOverflowed
-	40, // 24: holdfast.journal.v1.Event.order_reopened:type_name -> holdfast.journal.v1.OrderReopened
-	41, // 25: holdfast.journal.v1.Event.order_continued:type_name -> holdfast.journal.v1.OrderContinued
-	42, // 26: holdfast.journal.v1.Event.order_suspended:type_name -> holdfast.journal.v1.OrderSuspended
-	43, // 27: holdfast.journal.v1.Event.order_resumed:type_name -> holdfast.journal.v1.OrderResumed
-	27, // 28: holdfast.journal.v1.Event.compensation_started:type_name -> holdfast.journal.v1.CompensationStarted
-	28, // 29: holdfast.journal.v1.Event.compensation_ended:type_name -> holdfast.journal.v1.CompensationEnded
-	31, // 30: holdfast.journal.v1.Event.child_scheduled:type_name -> holdfast.journal.v1.ChildScheduled
-	32, // 31: holdfast.journal.v1.Event.child_faulted:type_name -> holdfast.journal.v1.ChildFaulted
-	33, // 32: holdfast.journal.v1.Event.child_ended:type_name -> holdfast.journal.v1.ChildEnded
-	34, // 33: holdfast.journal.v1.Event.parent_told:type_name -> holdfast.journal.v1.ParentTold
+	41, // 24: holdfast.journal.v1.Event.order_reopened:type_name -> holdfast.journal.v1.OrderReopened
+	42, // 25: holdfast.journal.v1.Event.order_continued:type_name -> holdfast.journal.v1.OrderContinued
+	43, // 26: holdfast.journal.v1.Event.order_suspended:type_name -> holdfast.journal.v1.OrderSuspended
+	44, // 27: holdfast.journal.v1.Event.order_resumed:type_name -> holdfast.journal.v1.OrderResumed
+	28, // 28: holdfast.journal.v1.Event.compensation_started:type_name -> holdfast.journal.v1.CompensationStarted
+	29, // 29: holdfast.journal.v1.Event.compensation_ended:type_name -> holdfast.journal.v1.CompensationEnded
+	32, // 30: holdfast.journal.v1.Event.child_scheduled:type_name -> holdfast.journal.v1.ChildScheduled
+	33, // 31: holdfast.journal.v1.Event.child_faulted:type_name -> holdfast.journal.v1.ChildFaulted
+	34, // 32: holdfast.journal.v1.Event.child_ended:type_name -> holdfast.journal.v1.ChildEnded
+	35, // 33: holdfast.journal.v1.Event.parent_told:type_name -> holdfast.journal.v1.ParentTold
 	17, // 34: holdfast.journal.v1.Event.attempt_lost:type_name -> holdfast.journal.v1.AttemptLost
-	29, // 35: holdfast.journal.v1.Event.inquiry_started:type_name -> holdfast.journal.v1.InquiryStarted
-	30, // 36: holdfast.journal.v1.Event.inquiry_ended:type_name -> holdfast.journal.v1.InquiryEnded
-	18, // 37: holdfast.journal.v1.Event.attempt_overdue:type_name -> holdfast.journal.v1.AttemptOverdue
-	10, // 38: holdfast.journal.v1.OrderAccepted.labels:type_name -> holdfast.journal.v1.Label
-	9,  // 39: holdfast.journal.v1.OrderAccepted.parent:type_name -> holdfast.journal.v1.Parent
-	0,  // 40: holdfast.journal.v1.AttemptEnded.outcome:type_name -> holdfast.journal.v1.Outcome
-	52, // 41: holdfast.journal.v1.AttemptEnded.error:type_name -> holdfast.problem.v1.Problem
-	52, // 42: holdfast.journal.v1.TaskFaulted.error:type_name -> holdfast.problem.v1.Problem
-	52, // 43: holdfast.journal.v1.RetryScheduled.error:type_name -> holdfast.problem.v1.Problem
-	52, // 44: holdfast.journal.v1.CatchStarted.error:type_name -> holdfast.problem.v1.Problem
-	1,  // 45: holdfast.journal.v1.StopRequested.cause:type_name -> holdfast.journal.v1.StopCause
-	52, // 46: holdfast.journal.v1.StopRequested.error:type_name -> holdfast.problem.v1.Problem
-	52, // 47: holdfast.journal.v1.ChildFaulted.error:type_name -> holdfast.problem.v1.Problem
-	0,  // 48: holdfast.journal.v1.ChildEnded.outcome:type_name -> holdfast.journal.v1.Outcome
-	52, // 49: holdfast.journal.v1.ChildEnded.error:type_name -> holdfast.problem.v1.Problem
-	0,  // 50: holdfast.journal.v1.LateResult.outcome:type_name -> holdfast.journal.v1.Outcome
-	52, // 51: holdfast.journal.v1.LateResult.error:type_name -> holdfast.problem.v1.Problem
-	52, // 52: holdfast.journal.v1.OrderFaulted.error:type_name -> holdfast.problem.v1.Problem
-	2,  // 53: holdfast.journal.v1.OrderReopened.how:type_name -> holdfast.journal.v1.Reopening
-	10, // 54: holdfast.journal.v1.OrderRow.labels:type_name -> holdfast.journal.v1.Label
-	46, // 55: holdfast.journal.v1.OpenRow.overflow:type_name -> holdfast.journal.v1.Overflow
-	49, // 56: holdfast.journal.v1.DefinitionRow.retirement:type_name -> holdfast.journal.v1.Retirement
-	57, // [57:57] is the sub-list for method output_type
-	57, // [57:57] is the sub-list for method input_type
-	57, // [57:57] is the sub-list for extension type_name
-	57, // [57:57] is the sub-list for extension extendee
-	0,  // [0:57] is the sub-list for field type_name
+	30, // 35: holdfast.journal.v1.Event.inquiry_started:type_name -> holdfast.journal.v1.InquiryStarted
+	31, // 36: holdfast.journal.v1.Event.inquiry_ended:type_name -> holdfast.journal.v1.InquiryEnded
+	19, // 37: holdfast.journal.v1.Event.attempt_overdue:type_name -> holdfast.journal.v1.AttemptOverdue
+	18, // 38: holdfast.journal.v1.Event.attempt_found:type_name -> holdfast.journal.v1.AttemptFound
+	10, // 39: holdfast.journal.v1.OrderAccepted.labels:type_name -> holdfast.journal.v1.Label
+	9,  // 40: holdfast.journal.v1.OrderAccepted.parent:type_name -> holdfast.journal.v1.Parent
+	0,  // 41: holdfast.journal.v1.AttemptEnded.outcome:type_name -> holdfast.journal.v1.Outcome
+	53, // 42: holdfast.journal.v1.AttemptEnded.error:type_name -> holdfast.problem.v1.Problem
+	53, // 43: holdfast.journal.v1.TaskFaulted.error:type_name -> holdfast.problem.v1.Problem
+	53, // 44: holdfast.journal.v1.RetryScheduled.error:type_name -> holdfast.problem.v1.Problem
+	53, // 45: holdfast.journal.v1.CatchStarted.error:type_name -> holdfast.problem.v1.Problem
+	1,  // 46: holdfast.journal.v1.StopRequested.cause:type_name -> holdfast.journal.v1.StopCause
+	53, // 47: holdfast.journal.v1.StopRequested.error:type_name -> holdfast.problem.v1.Problem
+	53, // 48: holdfast.journal.v1.ChildFaulted.error:type_name -> holdfast.problem.v1.Problem
+	0,  // 49: holdfast.journal.v1.ChildEnded.outcome:type_name -> holdfast.journal.v1.Outcome
+	53, // 50: holdfast.journal.v1.ChildEnded.error:type_name -> holdfast.problem.v1.Problem
+	0,  // 51: holdfast.journal.v1.LateResult.outcome:type_name -> holdfast.journal.v1.Outcome
+	53, // 52: holdfast.journal.v1.LateResult.error:type_name -> holdfast.problem.v1.Problem
+	53, // 53: holdfast.journal.v1.OrderFaulted.error:type_name -> holdfast.problem.v1.Problem
+	2,  // 54: holdfast.journal.v1.OrderReopened.how:type_name -> holdfast.journal.v1.Reopening
+	10, // 55: holdfast.journal.v1.OrderRow.labels:type_name -> holdfast.journal.v1.Label
+	47, // 56: holdfast.journal.v1.OpenRow.overflow:type_name -> holdfast.journal.v1.Overflow
+	50, // 57: holdfast.journal.v1.DefinitionRow.retirement:type_name -> holdfast.journal.v1.Retirement
+	58, // [58:58] is the sub-list for method output_type
+	58, // [58:58] is the sub-list for method input_type
+	58, // [58:58] is the sub-list for extension type_name
+	58, // [58:58] is the sub-list for extension extendee
+	0,  // [0:58] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_journal_v1_journal_proto_init() }
@@ -4813,21 +4907,22 @@ func file_holdfast_journal_v1_journal_proto_init() {
 		(*Event_InquiryStarted)(nil),
 		(*Event_InquiryEnded)(nil),
 		(*Event_AttemptOverdue)(nil),
+		(*Event_AttemptFound)(nil),
 	}
 	file_holdfast_journal_v1_journal_proto_msgTypes[8].OneofWrappers = []any{}
 	file_holdfast_journal_v1_journal_proto_msgTypes[9].OneofWrappers = []any{}
 	file_holdfast_journal_v1_journal_proto_msgTypes[11].OneofWrappers = []any{}
-	file_holdfast_journal_v1_journal_proto_msgTypes[17].OneofWrappers = []any{}
-	file_holdfast_journal_v1_journal_proto_msgTypes[28].OneofWrappers = []any{}
-	file_holdfast_journal_v1_journal_proto_msgTypes[33].OneofWrappers = []any{}
-	file_holdfast_journal_v1_journal_proto_msgTypes[37].OneofWrappers = []any{}
+	file_holdfast_journal_v1_journal_proto_msgTypes[18].OneofWrappers = []any{}
+	file_holdfast_journal_v1_journal_proto_msgTypes[29].OneofWrappers = []any{}
+	file_holdfast_journal_v1_journal_proto_msgTypes[34].OneofWrappers = []any{}
+	file_holdfast_journal_v1_journal_proto_msgTypes[38].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_journal_v1_journal_proto_rawDesc), len(file_holdfast_journal_v1_journal_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   49,
+			NumMessages:   50,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

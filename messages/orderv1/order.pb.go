@@ -1521,7 +1521,7 @@ type HistoryEvent struct {
 	ChildId string `protobuf:"bytes,14,opt,name=child_id,json=childId,proto3" json:"child_id,omitempty"`
 	// What the order has done is undone before it ends.
 	Compensate bool `protobuf:"varint,15,opt,name=compensate,proto3" json:"compensate,omitempty"`
-	// The adapter process that was lost with the attempt; the ledger that it was sent to.
+	// The adapter process that was lost with the attempt, or is back; the ledger that it was sent to.
 	Process string `protobuf:"bytes,16,opt,name=process,proto3" json:"process,omitempty"`
 	Ledger  string `protobuf:"bytes,17,opt,name=ledger,proto3" json:"ledger,omitempty"`
 	// Another process may have begun with the attempt: the adapter is asked to find out what came of that.
@@ -1529,7 +1529,9 @@ type HistoryEvent struct {
 	// The process that was lost executed nothing else.
 	Alone bool `protobuf:"varint,19,opt,name=alone,proto3" json:"alone,omitempty"`
 	// The attempt may be why the process was lost, and is executed alone from now on.
-	Suspect       bool `protobuf:"varint,20,opt,name=suspect,proto3" json:"suspect,omitempty"`
+	Suspect bool `protobuf:"varint,20,opt,name=suspect,proto3" json:"suspect,omitempty"`
+	// The process that is back has the attempt still, and nobody else was handed it meanwhile: what it says of it counts.
+	Kept          bool `protobuf:"varint,21,opt,name=kept,proto3" json:"kept,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1700,6 +1702,13 @@ func (x *HistoryEvent) GetAlone() bool {
 func (x *HistoryEvent) GetSuspect() bool {
 	if x != nil {
 		return x.Suspect
+	}
+	return false
+}
+
+func (x *HistoryEvent) GetKept() bool {
+	if x != nil {
+		return x.Kept
 	}
 	return false
 }
@@ -1931,7 +1940,7 @@ const file_holdfast_order_v1_order_proto_rawDesc = "" +
 	"\tpage_size\x18\x03 \x01(\x05R\bpageSize\"m\n" +
 	"\x0fHistoryResponse\x127\n" +
 	"\x06events\x18\x01 \x03(\v2\x1f.holdfast.order.v1.HistoryEventR\x06events\x12!\n" +
-	"\fnext_version\x18\x02 \x01(\x04R\vnextVersion\"\xbf\x04\n" +
+	"\fnext_version\x18\x02 \x01(\x04R\vnextVersion\"\xd3\x04\n" +
 	"\fHistoryEvent\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x12*\n" +
 	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x12\n" +
@@ -1955,7 +1964,8 @@ const file_holdfast_order_v1_order_proto_rawDesc = "" +
 	"\x06ledger\x18\x11 \x01(\tR\x06ledger\x12#\n" +
 	"\rmaybe_started\x18\x12 \x01(\bR\fmaybeStarted\x12\x14\n" +
 	"\x05alone\x18\x13 \x01(\bR\x05alone\x12\x18\n" +
-	"\asuspect\x18\x14 \x01(\bR\asuspect\"W\n" +
+	"\asuspect\x18\x14 \x01(\bR\asuspect\x12\x12\n" +
+	"\x04kept\x18\x15 \x01(\bR\x04kept\"W\n" +
 	"\rCancelRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x1e\n" +
