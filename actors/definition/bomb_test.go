@@ -72,7 +72,7 @@ var bombs = []string{
 	`null | setpath([500000000]; 1)`,
 	`[range(1000) as $i | null | .[65535] = 1] | length`,
 	`reduce range(1000000) as $i (1; [.]) | tojson`,
-	`reduce range(100000) as $i (1; [[[[[[[[[[.]]]]]]]]]]) | length`,
+	`reduce range(1000000) as $i (1; [[[[[[[[[[.]]]]]]]]]]) | length`,
 	`reduce range(20000) as $i (1; [.]) | [paths] | length`,
 	`[range(5000)] as $a | def f: $a[] | f; f`,
 	`[range(5000)] as $a | def f: $a | map(f); f`,
