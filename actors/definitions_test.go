@@ -92,12 +92,21 @@ func TestUnloadableOrders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := start(t, inMemory)
 		n.mustSubmit(order{id: "a", def: n.deploy("waits", "do: [{w: {wait: PT5S}}]")})
+		n.mustSubmit(order{id: "later", def: n.deploy("waits-long", "do: [{w: {wait: P1D}}]")})
 		n.settings.wrap = func(j persistence.Journal) persistence.Journal { return spoiled{j} }
 		n = n.crash()
 		n.sleep(20 * time.Second)
 		wantErr(t, n.cancel("a"), actors.ErrUncompilable)
 		if s, err := n.Status(t.Context()); err != nil || s.Unloadable != 1 || !slices.Equal(n.Unloadable(2), []messages.OrderID{"a"}) {
 			t.Errorf("status is %+v, %v", s, err)
+		}
+		wantErr(t, n.cancel("later"), actors.ErrUncompilable)
+		n.sleep(time.Second)
+		both := n.Unloadable(3)
+		n.BreakPartition(messages.PartitionOf("later", "")) // nobody has something for it any more
+		n.sleep(time.Second)
+		if after := n.Unloadable(3); len(both) != 2 || !slices.Equal(after, []messages.OrderID{"a"}) {
+			t.Errorf("unloadable are %v, and without the partition of one %v", both, after)
 		}
 		n.settings.wrap = nil
 		n = n.crash()

@@ -250,9 +250,9 @@ func (i *instance) loaded(m any) bool {
 	switch {
 	case IsGone(err):
 		i.engine.log.Debug("message for an order that was not accepted", "order", i.id)
-	case errors.Is(err, workflow.ErrTaken), errors.Is(err, context.DeadlineExceeded):
+	case !errors.Is(err, ErrUncompilable) && !errors.Is(err, persistence.ErrCorrupt):
 		i.engine.log.Warn("order can't be loaded now", "order", i.id, "error", err)
-	case i.engine.unloadable.add(i.id):
+	case i.engine.unloadable.add(i.id, i.partition.number):
 		i.engine.log.Error("order can't be loaded, and waits until it can be", "order", i.id, "error", err)
 	}
 	return false

@@ -92,6 +92,7 @@ func (p *partition) Receive(ctx actor.Context) {
 		}
 		p.engine.metrics.resident.Sub(float64(len(p.resident)))
 		p.engine.metrics.timers.Sub(float64(p.timersTold))
+		p.engine.unloadable.leave(p.number)
 	case *deliver:
 		p.deliver(m)
 	case dueAt:

@@ -3,7 +3,7 @@ package actors
 import "time"
 
 // turns has those evaluations of an order that take long go on only so many at once, so that each has a processor. As long as it
-// waits for that or goes on, neither the order nor its partition counts as stuck.
+// waits for that or goes on, the order does not count as stuck, nor does its partition, if that waits for it.
 type turns struct{ *instance }
 
 // Await implements workflow.Turns.
@@ -35,7 +35,7 @@ func (t turns) showUntil(waited <-chan struct{}) {
 // Show implements workflow.Turns.
 func (t turns) Show() {
 	t.mail.turned.Add(1)
-	t.partition.loop.Beat()
+	t.partition.loop.BeatAt(string(t.id))
 }
 
 // End implements workflow.Turns.

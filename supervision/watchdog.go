@@ -55,7 +55,14 @@ func (w *Watchdog) Register(name string, bound time.Duration) *Loop {
 // Beat tells that the loop turns. It takes no lock, and the time of reading the clock.
 func (l *Loop) Beat() { l.last.Store(int64(l.dog.now().Sub(l.dog.start))) }
 
-// At tells what the loop is working at, for people; nil: nothing in particular. It takes no lock.
+// BeatAt tells that the loop turns, if this is what it is working at. It takes no lock.
+func (l *Loop) BeatAt(what string) {
+	if at := l.at.Load(); at != nil && *at == what {
+		l.Beat()
+	}
+}
+
+// At tells what the loop is working at; nil: nothing in particular. It takes no lock.
 func (l *Loop) At(what *string) { l.at.Store(what) }
 
 // String is the loop's name, and what it is working at.

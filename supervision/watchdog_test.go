@@ -90,10 +90,20 @@ func TestWatchdogTellsWhatIsStuckInsideOfIt(t *testing.T) {
 	loop.At(&order)
 	c.advance(2 * time.Second)
 	want := "stuck: partition 7 at A-1001 has not turned for 2s, more than 1s\n"
+	loop.BeatAt("A-1002")
 	if _, body := get(dog.Handler()); body != want {
 		t.Errorf("a loop at something: %q", body)
 	}
+	loop.BeatAt("A-1001")
+	if code, body := get(dog.Handler()); code != 200 {
+		t.Errorf("a loop that turns at something: %q", body)
+	}
 	loop.At(nil)
+	c.advance(2 * time.Second)
+	loop.BeatAt("A-1001")
+	if code, _ := get(dog.Handler()); code != 503 {
+		t.Error("a loop that is at nothing is said to turn")
+	}
 	loop.Beat()
 	inside = []supervision.Stuck{{Name: "order A-1002", Since: c.now().Add(-3 * time.Second), Bound: time.Second}}
 	want = "stuck: order A-1002 has not turned for 3s, more than 1s\n"
