@@ -429,15 +429,8 @@ func (m *machine) timers() {
 			m.emit(&journalv1.Event{Kind: &journalv1.Event_AttemptOverdue{AttemptOverdue: &journalv1.AttemptOverdue{Frame: f.id}}})
 		case f.stop == nil && due(f.timeoutAt):
 			m.timeOver(f, "the task's timeout has passed")
-		case f.phase == phaseBlocked && due(f.slowed) && f.inquiry != nil:
-			m.inquire(f)
-		case f.phase == phaseBlocked && due(f.slowed) && f.call != nil:
-			m.attemptEnded(f)
 		case f.phase == phaseBlocked && due(f.slowed):
-			m.enter(f, f.list.Tasks[f.pos])
-			if due(f.retry.timeoutAt) {
-				m.retryOver(f)
-			}
+			m.resumeSlowed(f)
 		case f.task != nil && f.task.Try != nil && f.caught == nil && f.due == 0 && due(f.retry.timeoutAt):
 			m.retryOver(f)
 		case due(f.due) && f.phase == phaseBlocked:

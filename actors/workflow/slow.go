@@ -38,6 +38,21 @@ func (m *machine) slowedIn(f *frame) int64 {
 	return slow.UnixNano()
 }
 
+// resumeSlowed has a frame go on that was slowed down until now.
+func (m *machine) resumeSlowed(f *frame) {
+	switch {
+	case f.inquiry != nil:
+		m.inquire(f)
+	case f.call != nil:
+		m.attemptEnded(f)
+	default:
+		m.enter(f, f.list.Tasks[f.pos])
+		if over := f.retry.timeoutAt; over != 0 && over <= m.now.UnixNano() {
+			m.retryOver(f)
+		}
+	}
+}
+
 // Wait is a time that an open order waits for.
 type Wait struct {
 	// Task waits, or the list that goes on is of; it is empty for the outermost list.

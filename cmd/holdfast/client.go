@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -208,15 +209,26 @@ func pause(ctx context.Context, d time.Duration) bool {
 // patience is how long a command goes on while no node takes what it asks for.
 type patience struct {
 	most time.Duration
+	// what has not come about, should the time be over, and the timeout that bounds that time; 0: none does.
+	what    string
+	timeout time.Duration
 	// tell is told of the first failure of each interruption.
 	tell     func(error)
 	failures int       // in a row
 	lost     time.Time // when the present interruption began
 }
 
-// after waits, after a failure, until it is time to try again. It returns why that is of no use, if so, or the failure if ctx has
-// ended.
+// after waits, after a failure, until it is time to try again. It returns why that is of no use, if so, or that the time is over.
 func (p *patience) after(ctx context.Context, failure error) error {
+	err := p.wait(ctx, failure)
+	if !isOver(ctx, err) {
+		return err
+	}
+	return late(p.what, p.timeout, cmp.Or(err, failure))
+}
+
+// wait waits until it is time to try again. It returns why that is of no use, if so, or the failure if ctx has ended.
+func (p *patience) wait(ctx context.Context, failure error) error {
 	p.failures++
 	delay, again := comeBack(failure, p.failures)
 	if !again || ctx.Err() != nil {

@@ -166,9 +166,9 @@ func (a *app) submit(ctx context.Context, work *orderv1.WorkOrder, wait, quiet b
 	}
 	show := a.newProgress(order.GetId(), quiet)
 	order, err = c.follow(ctx, following{
-		id: order.GetId(), from: 1, timeout: a.client.timeout,
+		id: order.GetId(), from: 1,
 		each:     func(ev *orderv1.HistoryEvent) error { show.event(ev); return nil },
-		patience: patience{most: a.client.reconnect, tell: func(err error) { show.pause(); a.tellRetry(err) }},
+		patience: a.patienceToEnd(order.GetId(), func(err error) { show.pause(); a.tellRetry(err) }),
 	})
 	show.end()
 	if err == nil {
@@ -186,7 +186,10 @@ func (a *app) submit(ctx context.Context, work *orderv1.WorkOrder, wait, quiet b
 
 // accept hands an order in until a node has taken it, or it is of no use to go on.
 func (a *app) accept(ctx context.Context, c *api, work *orderv1.WorkOrder) (*orderv1.Order, error) {
-	p := patience{most: a.client.reconnect, tell: a.tellRetry}
+	p := patience{
+		most: a.client.reconnect, tell: a.tellRetry,
+		what: fmt.Sprintf("order %s was not acknowledged", work.GetId()), timeout: a.callBound(),
+	}
 	for {
 		try, cancel := a.bound(ctx)
 		answer, err := c.orders.Submit(try, &orderv1.SubmitRequest{Order: work, Wait: orderv1.Wait_WAIT_ACCEPTED})
@@ -194,11 +197,7 @@ func (a *app) accept(ctx context.Context, c *api, work *orderv1.WorkOrder) (*ord
 		if err == nil {
 			return answer.GetOrder(), nil
 		}
-		err = p.after(ctx, err)
-		switch {
-		case isOver(ctx, err):
-			return nil, late(fmt.Sprintf("order %s was not acknowledged", work.GetId()), a.callBound(), err)
-		case err != nil:
+		if err = p.after(ctx, err); err != nil {
 			return nil, err
 		}
 	}

@@ -130,7 +130,10 @@ func (b *bulk) result(err error) error {
 
 // run submits until all lines have their last answer. When its node is gone it goes on with another one.
 func (b *bulk) run(ctx context.Context) error {
-	p := patience{most: b.a.client.reconnect, tell: func(err error) { b.show.pause(); b.a.tellRetry(err) }}
+	p := patience{
+		most: b.a.client.reconnect, tell: func(err error) { b.show.pause(); b.a.tellRetry(err) },
+		what: "not all orders were submitted", timeout: b.a.client.timeout,
+	}
 	for {
 		before := b.counts
 		err := b.stream(ctx)
@@ -140,11 +143,7 @@ func (b *bulk) run(ctx context.Context) error {
 		if b.counts.answered() > before.answered() {
 			p.failures = 0
 		}
-		err = p.after(ctx, err)
-		switch {
-		case isOver(ctx, err):
-			return late("not all orders were submitted", b.a.client.timeout, err)
-		case err != nil:
+		if err = p.after(ctx, err); err != nil {
 			return err
 		}
 	}

@@ -32,8 +32,7 @@ func newOrderWatch(a *app) *cobra.Command {
 			ctx, cancel := a.boundWait(cmd.Context())
 			defer cancel()
 			order, err := c.follow(ctx, following{
-				id: args[0], from: from, timeout: a.client.timeout, each: a.eventPrinter(),
-				patience: patience{most: a.client.reconnect, tell: a.tellRetry},
+				id: args[0], from: from, each: a.eventPrinter(), patience: a.patienceToEnd(args[0], a.tellRetry),
 			})
 			if err != nil {
 				return a.adviseOnWatch(ctx, c, args[0], err)
@@ -129,12 +128,15 @@ func (c *api) known(ctx context.Context, id string) (*orderv1.Order, string) {
 type following struct {
 	id string
 	// from is the first version wanted.
-	from uint64
-	// timeout is what bounds the context's time; 0: nothing does.
-	timeout  time.Duration
+	from     uint64
 	patience patience
 	// each is called for each event, once, in order. Its error ends the following.
 	each func(*orderv1.HistoryEvent) error
+}
+
+// patienceToEnd is the patience of who awaits the end of an order.
+func (a *app) patienceToEnd(id string, tell func(error)) patience {
+	return patience{most: a.client.reconnect, tell: tell, what: fmt.Sprintf("order %s has not ended", id), timeout: a.client.timeout}
 }
 
 // follow follows an order until it has ended, and returns it as it ended. When its node is gone it goes on with another
@@ -149,11 +151,7 @@ func (c *api) follow(ctx context.Context, f following) (*orderv1.Order, error) {
 		if f.from > before {
 			f.patience.failures = 0
 		}
-		err = f.patience.after(ctx, err)
-		switch {
-		case isOver(ctx, err):
-			return nil, late(fmt.Sprintf("order %s has not ended", f.id), f.timeout, err)
-		case err != nil:
+		if err = f.patience.after(ctx, err); err != nil {
 			return nil, err
 		}
 	}
