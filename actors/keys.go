@@ -225,8 +225,9 @@ func (m *showKey) refuse(err error) { m.answer(KeyQueue{}, err) }
 
 // KeyQueue is who runs under an order key, and who waits for it.
 type KeyQueue struct {
-	// Head runs, or has faulted and holds the key; empty if nobody has the key.
+	// Head runs, or has faulted and holds the key, as Held tells; empty if nobody has the key.
 	Head messages.OrderID
+	Held bool
 	// Waiting are the first of those behind it, in the order in which they will run; Count counts all.
 	Waiting []messages.OrderID
 	Count   int
@@ -240,7 +241,7 @@ func (p *partition) show(m *showKey) {
 	}
 	var out KeyQueue
 	if q := p.keys.byKey[m.key]; q != nil {
-		out = KeyQueue{Head: q.head, Count: len(q.behind)}
+		out = KeyQueue{Head: q.head, Held: q.held, Count: len(q.behind)}
 		for _, w := range q.behind[:min(len(q.behind), m.most)] {
 			out.Waiting = append(out.Waiting, w.id)
 		}

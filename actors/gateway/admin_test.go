@@ -51,6 +51,16 @@ func TestKeys(t *testing.T) {
 		if got := n.queue("free", 0); got != "0" {
 			t.Errorf("the queue of a free key is %s", got)
 		}
+		waits := func(id string) string {
+			got, err := n.orders.Get(t.Context(), &orderv1.GetRequest{Id: id})
+			if err != nil || len(got.GetOrder().GetWaiting()) != 1 {
+				t.Fatalf("%s waits for %v, %v", id, got.GetOrder().GetWaiting(), err)
+			}
+			return got.GetOrder().GetWaiting()[0].GetReason()
+		}
+		if got, want := waits("o2"), "its turn under its order key: order o0 has faulted, and holds the key"; got != want {
+			t.Errorf("o2 waits for %s", got)
+		}
 		release := func(r *adminv1.ReleaseKeyRequest) (string, error) {
 			answer, err := n.admin.ReleaseKey(t.Context(), r)
 			settle()
@@ -89,6 +99,9 @@ func TestKeys(t *testing.T) {
 		}
 		if got, want := n.queue("k", 0), "0 o1 test/one:1.0.0 RUNNING, 1 o2 test/one:1.0.0 PENDING, 1"; got != want {
 			t.Errorf("after the release the queue is %s", got)
+		}
+		if got, want := waits("o2"), "its turn under its order key: order o1 has it"; got != want {
+			t.Errorf("after the release o2 waits for %s", got)
 		}
 		_, err = release(&adminv1.ReleaseKeyRequest{OrderKey: "k"})
 		wantRefusal(t, err, codes.FailedPrecondition, "KEY_NOT_HELD")

@@ -188,6 +188,9 @@ func (o orders) Get(ctx context.Context, r *orderv1.GetRequest) (*orderv1.GetRes
 	for _, w := range waits {
 		order.Waiting = append(order.Waiting, attemptWaiting(w))
 	}
+	if w := o.turnWaiting(ctx, s); w != nil {
+		order.Waiting = append(order.Waiting, w)
+	}
 	if at, err := o.engine.Estimate(ctx, s); err != nil {
 		return nil, o.fail(err)
 	} else if !at.IsZero() {

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 
 	"github.com/holdfast-run/holdfast/actors"
 	"github.com/holdfast-run/holdfast/actors/dispatch"
+	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
 
@@ -25,6 +27,24 @@ func attemptWaiting(w actors.AttemptWait) *orderv1.Waiting {
 		out.Until = timestamppb.New(w.Until)
 	}
 	return out
+}
+
+// turnWaiting tells whom an order awaits whose turn under its key has not come; nil if that is not so. Who has the turn is not told
+// while the node is starting.
+func (o orders) turnWaiting(ctx context.Context, s *workflow.State) *orderv1.Waiting {
+	since := s.QueuedSince()
+	if s.Key() == "" || since.IsZero() {
+		return nil
+	}
+	why := "its turn under its order key"
+	switch q, err := o.engine.Key(ctx, s.Key(), 0); {
+	case err != nil, q.Head == "", string(q.Head) == s.Accepted().GetOrderId():
+	case q.Held:
+		why += fmt.Sprintf(": order %s has faulted, and holds the key", q.Head)
+	default:
+		why += fmt.Sprintf(": order %s has it", q.Head)
+	}
+	return &orderv1.Waiting{Reason: why, Since: timestamppb.New(since)}
 }
 
 func whyItWaits(w actors.AttemptWait) string {

@@ -120,8 +120,12 @@ func (c *api) known(ctx context.Context, id string) (*orderv1.Order, string) {
 	if hasEnded(o.GetStatus()) {
 		return o, fmt.Sprintf("It has ended, and is %s. See what came of it with: holdfast order get %s", statusWord(o.GetStatus()), id)
 	}
-	return o, fmt.Sprintf("It is %s, after %d events, and goes on. Watch the rest with: holdfast order watch %s --from %d",
-		statusWord(o.GetStatus()), o.GetVersion(), id, o.GetVersion()+1)
+	waits := ""
+	for _, w := range o.GetWaiting() {
+		waits += " It waits for " + textWaiting(w) + "."
+	}
+	return o, fmt.Sprintf("It is %s, after %d events, and goes on.%s Watch the rest with: holdfast order watch %s --from %d",
+		statusWord(o.GetStatus()), o.GetVersion(), waits, id, o.GetVersion()+1)
 }
 
 // following is how to follow an order to its end.
