@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -120,12 +121,12 @@ func (c *api) known(ctx context.Context, id string) (*orderv1.Order, string) {
 	if hasEnded(o.GetStatus()) {
 		return o, fmt.Sprintf("It has ended, and is %s. See what came of it with: holdfast order get %s", statusWord(o.GetStatus()), id)
 	}
-	waits := ""
+	var waits strings.Builder
 	for _, w := range o.GetWaiting() {
-		waits += " It waits for " + textWaiting(w) + "."
+		waits.WriteString(" It waits for " + textWaiting(w) + ".")
 	}
 	return o, fmt.Sprintf("It is %s, after %d events, and goes on.%s Watch the rest with: holdfast order watch %s --from %d",
-		statusWord(o.GetStatus()), o.GetVersion(), waits, id, o.GetVersion()+1)
+		statusWord(o.GetStatus()), o.GetVersion(), waits.String(), id, o.GetVersion()+1)
 }
 
 // following is how to follow an order to its end.
