@@ -1,8 +1,6 @@
 package actors_test
 
 import (
-	"fmt"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -106,71 +104,6 @@ func TestCancelledOrphan(t *testing.T) {
 				n.worker(nil, process("p2", "p2"), kind)
 				n.sleep(7 * time.Second)
 				n.expect("a", cancelled)
-			})
-		})
-	}
-}
-
-// Who comes back with what it was lost with knows what became of it, if nobody else was sent it.
-func TestKept(t *testing.T) {
-	t.Parallel()
-	for kind, is := range map[string]func(*adapterv1.Hello){"idempotent": func(*adapterv1.Hello) {}, "not idempotent": notIdempotent} {
-		t.Run(kind, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				n := start(t)
-				p1 := n.worker(nil, process("p1", "p1"), is, begins)
-				n.mustSubmit(order{id: "a", def: n.deploy("one", retriedLater)})
-				task := p1.one()
-				p1.begin(task)
-				for range 4 {
-					p1.die()
-					n.sleep(70 * time.Second)
-					p1 = n.worker(nil, process("p1", "p1", task.GetKey()), is, begins)
-					settle()
-				}
-				p1.answer(task, failing(422))
-				settle()
-				if got := n.attempts("a"); !strings.HasSuffix(got, "failed") || strings.Count(got, "found p1 kept") != 4 {
-					t.Error(got)
-				}
-			})
-		})
-	}
-}
-
-// Who comes back has not died, also if another process has the task by then, or the node was started since.
-func TestDeathsAreTakenBack(t *testing.T) {
-	t.Parallel()
-	for kind, is := range map[string]func(*adapterv1.Hello){"idempotent": func(*adapterv1.Hello) {}, "not idempotent": notIdempotent} {
-		t.Run(kind, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				n := start(t)
-				n.mustSubmit(order{id: "a", def: n.deploy("one", callOne)})
-				breaks := func(name string) {
-					w := n.worker(nil, process(name, name), is, begins, recovers)
-					w.begin(w.one())
-					w.die()
-					n.sleep(70 * time.Second)
-				}
-				back := func(name string) { n.worker(nil, process(name, name), is, begins, recovers).die() }
-				breaks("p0") // so that it is executed alone from now on
-				for i := range 2 {
-					breaks(fmt.Sprint("p1", i))
-					breaks(fmt.Sprint("p2", i))
-					back(fmt.Sprint("p1", i)) // while nobody has it, and it does not have it any more
-					n = n.restart()
-					back(fmt.Sprint("p2", i))
-					n.sleep(70 * time.Second)
-				}
-				n = n.restart()
-				n.worker(succeed("1"), process("p3", "p3"), is, begins, recovers)
-				n.sleep(70 * time.Second)
-				n.expect("a", completed)
-				if got := n.attempts("a"); strings.Count(got, "alone") != 4 || strings.Count(got, "found p") != 4 {
-					t.Error(got)
-				}
 			})
 		})
 	}

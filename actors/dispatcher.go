@@ -131,6 +131,7 @@ func (d *dispatcher) Receive(ctx actor.Context) {
 	case *listedResult:
 		if d.queue.Elsewhere(m.stream, m.key) {
 			m.elsewhere()
+			d.do(d.queue.Unheard(m.stream, m.key))
 		} else {
 			m.tell()
 		}

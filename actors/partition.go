@@ -85,6 +85,7 @@ func (p *partition) Receive(ctx actor.Context) {
 	case *actor.Started:
 		<-p.ready
 		p.ctx = ctx
+		p.engine.unloadable.leave(p.number) // what an incarnation before this one had
 		p.recover()
 	case *actor.Stopping, *actor.Restarting:
 		if p.timer != nil {
@@ -92,6 +93,7 @@ func (p *partition) Receive(ctx actor.Context) {
 		}
 		p.engine.metrics.resident.Sub(float64(len(p.resident)))
 		p.engine.metrics.timers.Sub(float64(p.timersTold))
+	case *actor.Stopped:
 		p.engine.unloadable.leave(p.number)
 	case *deliver:
 		p.deliver(m)

@@ -74,8 +74,8 @@ func (q *Queue) cancelOn(s *stream, it *item) {
 	q.out = append(q.out, SendCancel{Stream: s.ID, Key: it.task.Key, Attempt: it.task.Attempt})
 }
 
-// Elsewhere tells whether a task is with another process than that of a stream, and not just with one that its ledger had before,
-// so that only a success counts of what that says came of it.
+// Elsewhere tells whether a task is with another process than that of a stream, and not just with one that its ledger had before, or
+// was, and has not been sent to this one since: then only a success counts of what that says came of it.
 func (q *Queue) Elsewhere(id StreamID, key string) bool {
 	s, it := q.stream(id), q.items[key]
 	switch {
@@ -83,8 +83,19 @@ func (q *Queue) Elsewhere(id StreamID, key string) bool {
 		return false
 	case s == nil:
 		return true
+	case it.idempotent && it.process == s.Process && it.lost && it.asked == 0:
+		return true
 	case it.process != "":
 		return it.process != s.Process && (it.idempotent || it.ledger != s.Ledger)
 	}
 	return !it.idempotent && it.ledger != "" && it.ledger != s.Ledger
+}
+
+// Unheard says that a stream's adapter has told what came of a task, and forgets it, and that it did not count. It won't answer
+// a cancellation any more.
+func (q *Queue) Unheard(id StreamID, key string) []Output {
+	if it := q.items[key]; it != nil && it.cancelled && it.state == inFlight && it.stream.ID == id {
+		q.giveUp(it)
+	}
+	return q.done()
 }

@@ -43,11 +43,11 @@ type item struct {
 	among     *suspects // the list that it is in, in place of that
 }
 
-// loss is of a process that may have begun with an item, and what was known about the item before.
+// loss is of a process that may have begun with an item, and how the item was before.
 type loss struct {
-	process     string
-	ledger      string
-	maybe, lost bool
+	process, ledger, taskLedger    string
+	idempotent, alone, maybe, lost bool
+	first, asked                   uint32
 }
 
 // begun tells whether the adapter that it is with may have begun with it.

@@ -108,7 +108,18 @@ func (w *world) execute(t *rapid.T, p *process, o *work, h handed) {
 		t.Fatalf("%s is begun a second time, by %s", o.key, p.name)
 	}
 	o.began = true
+	w.begins(t, p, o)
 	w.ledgers[p.ledger][o.key] = true
+}
+
+// begins checks that who begins with something is the only one, or that the others were lost.
+func (w *world) begins(t *rapid.T, p *process, o *work) {
+	for other := range o.with {
+		if other != p.name {
+			t.Fatalf("%s begins with %s, but %s was not lost\n%s", p.name, o.key, other, w.queue.Dump())
+		}
+	}
+	o.with = map[string]bool{p.name: true}
 }
 
 // refrain has an adapter give up what it has not begun with. It may not be able to say that nobody has.
@@ -135,6 +146,7 @@ func (w *world) lost(t *rapid.T, out dispatch.Lost) {
 		}
 	}
 	o.kept = out.Process
+	delete(o.with, out.Process)
 	if out.Suspect {
 		o.deaths = append(o.deaths, messages.Death{Process: out.Process, Alone: out.Alone})
 	}
@@ -152,6 +164,9 @@ func (w *world) found(t *rapid.T, out dispatch.Found) {
 	o := w.byKey[out.Task.Key]
 	if out.Kept && o.kept != out.Process {
 		t.Fatalf("%s is said to be kept by %s, but %q has", o.key, out.Process, o.kept)
+	}
+	if out.Kept {
+		o.with = map[string]bool{out.Process: true}
 	}
 	o.deaths = only(o.deaths, func(d messages.Death) bool { return d.Process != out.Process })
 }

@@ -62,6 +62,7 @@ type work struct {
 	began     bool             // really: it is being executed, or was, and is not known to have failed
 	deaths    []messages.Death // journaled
 	kept      string           // the process that was lost with it last, if no other has begun since
+	with      map[string]bool  // the processes that have begun the attempt, as far as this node has had it so, and that were not lost
 	blamed    int              // how often a stream was lost while its adapter executed it alone
 }
 
@@ -156,14 +157,17 @@ func (w *world) hand(t *rapid.T, o *work, again bool) {
 func (w *world) giveUp(t *rapid.T) {
 	o := pick(t, only(w.works, func(o *work) bool { return !o.over && !o.cancelled && o.attempt < 4 }))
 	o.attempt++
+	o.with = nil
 	o.maybe, o.withdrawn = true, false
 	w.hand(t, o, false)
 }
 
-// journal answers a reservation.
+// journal answers a reservation: the first of an order.
 func (w *world) journal(t *rapid.T) {
 	r := pick(t, w.pending)
-	w.pending = slices.DeleteFunc(w.pending, func(x reservation) bool { return x == r })
+	i := slices.IndexFunc(w.pending, func(x reservation) bool { return x.key == r.key })
+	r = w.pending[i]
+	w.pending = slices.Delete(w.pending, i, i+1)
 	o := w.byKey[r.key]
 	if rapid.IntRange(0, 4).Draw(t, "refused") == 4 {
 		w.queue.Refuse(r.key, r.attempt)
@@ -371,6 +375,7 @@ func (w *world) answer(t *rapid.T) {
 	delete(p.has, key)
 	delete(p.doubts, key)
 	delete(p.notDone, key)
+	delete(o.with, p.name)
 	succeeded := !doubt && !notDone && rapid.IntRange(0, 2).Draw(t, "succeeded") > 0
 	if !doubt && !succeeded && !notDone {
 		o.began = false
@@ -390,6 +395,7 @@ func (w *world) answer(t *rapid.T) {
 		w.perform(t, w.queue.Done(key, math.MaxUint32))
 		return
 	case !c.given[key] && w.queue.Elsewhere(c.id, key):
+		w.perform(t, w.queue.Unheard(c.id, key))
 		return
 	}
 	doneFirst := rapid.Bool().Draw(t, "done first")
@@ -404,7 +410,7 @@ func (w *world) answer(t *rapid.T) {
 			o.over = true // left to an operator
 		default:
 			o.attempt++
-			o.deaths = nil
+			o.deaths, o.with = nil, nil
 			o.maybe = doubt || notDone && o.maybe
 			if !o.maybe {
 				o.ledger = "" // of no interest any more

@@ -222,6 +222,9 @@ func (q *Queue) bind(it *item, s *stream, known bool) {
 		it.leave()
 	}
 	it.state, it.known, it.reserving = ready, known, false
+	if known {
+		it.last = loss{} // that process may have begun
+	}
 	it.assign(s)
 	q.enlist(it, false)
 }

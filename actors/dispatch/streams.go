@@ -282,7 +282,11 @@ func (q *Queue) fly(it *item) {
 		it.held, it.holder = true, s.Process
 	}
 	it.state, it.asked, it.since = inFlight, it.task.Attempt, q.now
-	if it.first == 0 {
+	switch {
+	case it.first != 0:
+	case it.known:
+		it.first = 1 // it has some attempt, not necessarily this one
+	default:
 		it.first = it.asked
 	}
 	if it.alone {

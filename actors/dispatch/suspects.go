@@ -59,7 +59,10 @@ func (q *Queue) died(it *item) bool {
 		return true
 	}
 	t := it.task
-	it.last = loss{process: it.process, ledger: t.Ledger, maybe: t.MaybeStarted, lost: it.lost}
+	it.last = loss{
+		process: it.process, ledger: it.ledger, taskLedger: t.Ledger, idempotent: it.idempotent, alone: it.alone,
+		first: it.first, asked: it.asked, maybe: t.MaybeStarted, lost: it.lost,
+	}
 	lost := Lost{Task: t, Process: it.process, Alone: it.end.Alone == t.Key}
 	lost.Suspect = !it.end.Left && (lost.Alone || it.end.Alone == "")
 	q.out = append(q.out, lost)
@@ -92,11 +95,21 @@ func (s *stream) accuses(it *item) bool {
 func (q *Queue) found(it *item, s *stream) {
 	t, kept := it.task, s.keeps(it)
 	if kept {
-		it.lost, t.Ledger, t.MaybeStarted = it.last.lost, it.last.ledger, it.last.maybe
-		it.last = loss{}
+		q.restore(it)
 	}
 	q.judge(it, t.Suspect, slices.DeleteFunc(slices.Clone(t.Deaths), func(d messages.Death) bool { return d.Process == s.Process }))
 	q.out = append(q.out, Found{Task: t, Process: s.Process, Kept: kept})
+}
+
+// restore has an item wait for the process that it was lost with, as if nobody had found that out.
+func (q *Queue) restore(it *item) {
+	q.take(it)
+	it.leave()
+	l := it.last
+	it.process, it.ledger, it.idempotent, it.first, it.asked, it.alone = l.process, l.ledger, l.idempotent, l.first, l.asked, l.alone
+	it.lost, it.task.Ledger, it.task.MaybeStarted, it.last = l.lost, l.taskLedger, l.maybe, loss{}
+	it.state, it.stream, it.gone = orphaned, nil, q.now
+	q.orphans[it.task.Key] = it
 }
 
 // acquit notes that what was executed under an item's key has come to its end, and has killed nobody.

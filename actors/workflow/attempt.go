@@ -292,6 +292,9 @@ func (s *State) attemptLost(e *journalv1.AttemptLost) {
 		c.maybe, s.visitUnder(f).doubt = true, true
 	}
 	c.lostBy = append(c.but(l.process), l)
+	for i := range len(c.lostBy) - 1 {
+		c.lostBy[i].doubts = false // somebody else was sent it since
+	}
 }
 
 // attemptFound takes back what the loss of a process meant that is back.

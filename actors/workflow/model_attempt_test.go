@@ -74,7 +74,7 @@ func (m *model) note(ev *journalv1.Event) {
 		}
 		if w.Ledger == "" && !w.MaybeStarted {
 			w.MaybeStarted, w.doubt, w.doubts = true, true, e.GetProcess()
-		} else if w.doubts == e.GetProcess() {
+		} else {
 			w.doubts = "" // others had it since
 		}
 		w.lives(e.GetProcess())
