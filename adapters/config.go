@@ -29,7 +29,7 @@ type Config struct {
 	// TLS secures the connections. Default: none, the connections are in plain text.
 	TLS *TLS
 	// DrainTimeout is how long Run goes on when it should stop, to finish what was started and to have its results
-	// acknowledged. Default 30 s.
+	// acknowledged. Then activities are interrupted. Run goes on for ten seconds more if one ignores that. Default 30 s.
 	DrainTimeout time.Duration
 	// ResendAfter is how long a result stays unacknowledged before it is sent again, give or take a fifth. Default 10 s.
 	ResendAfter time.Duration

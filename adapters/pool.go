@@ -156,7 +156,7 @@ func (p *pool) start() error {
 	return nil
 }
 
-// stop ends the actors, and waits for those that are not stuck in an activity.
+// stop ends the actors, and waits for them: ten seconds at most for those that are stuck in an activity.
 func (p *pool) stop() error {
 	p.hub.mu.Lock()
 	p.stopped = true
@@ -165,7 +165,7 @@ func (p *pool) stop() error {
 	}
 	p.hub.mu.Unlock()
 	if err := p.hub.system.Root.StopFuture(p.boss).Wait(); err != nil {
-		return fmt.Errorf("stop the actors of activity %s: %w", p.act.name, err)
+		return fmt.Errorf("activity %s goes on though it was interrupted: it must end when its context does (%w)", p.act.name, err)
 	}
 	return nil
 }

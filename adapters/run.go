@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -13,7 +14,8 @@ import (
 
 // Run executes tasks until the context ends, or the adapter fails for good. Then it drains: it takes no more tasks,
 // answers not done for those that it has not begun, finishes the others, and waits until all results are
-// acknowledged, for DrainTimeout at most.
+// acknowledged, for DrainTimeout at most. After that it interrupts what is executed. The process should end when Run returns: what
+// goes on even then, the nodes hand to others.
 //
 // It returns nil if the context ended and nothing was left undone. Errors are: mistakes in the adapter or the
 // configuration, all at once; a first node that refuses the adapter; an activity actor that failed too often; work or
@@ -74,13 +76,10 @@ func (h *hub) run(ctx context.Context) error {
 		h.config.Log.Error("adapter failed, draining", "error", reason, "timeout", h.config.DrainTimeout)
 	}
 	h.health.systemd.Stopping()
-	err := errors.Join(reason, h.leave())
-	cancel()
+	err := errors.Join(reason, h.drained(), h.halt(cancel))
+	h.leave()
 	h.stop()
 	h.running.Wait()
-	for _, p := range h.pools {
-		err = errors.Join(err, p.stop())
-	}
 	return err
 }
 
@@ -102,31 +101,59 @@ func (h *hub) ticks() {
 // farewell is how long the nodes have to end the streams that the adapter closed.
 const farewell = time.Second
 
-// leave drains, then closes the streams.
-func (h *hub) leave() error {
+// drained drains, and interrupts what is executed after DrainTimeout.
+func (h *hub) drained() error {
 	h.drain()
 	timeout := time.NewTimer(h.config.DrainTimeout)
 	defer timeout.Stop()
-	var err error
+	select {
+	case <-h.quiet:
+		return nil
+	case <-timeout.C:
+	}
+	executing, results := h.abort()
+	if executing+results == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d tasks were still executed and %d results not acknowledged after %v: the nodes will ask again",
+		executing, results, h.config.DrainTimeout)
+}
+
+// halt ends the actors. An activity may go on for a while though it was interrupted: until it ends, or the process does, the streams
+// must be there, lest a node takes the process for dead, and hands the work to another one.
+func (h *hub) halt(cancel context.CancelFunc) error {
+	cancel()
+	failed := make([]error, len(h.pools))
+	var halting sync.WaitGroup
+	for i, p := range h.pools {
+		halting.Go(func() { failed[i] = p.stop() })
+	}
+	halting.Wait()
+	return errors.Join(failed...)
+}
+
+// leave has what is left of the results acknowledged, if that is soon, and closes the streams.
+func (h *hub) leave() {
+	timeout := time.NewTimer(farewell)
+	defer timeout.Stop()
+	h.mu.Lock()
+	h.checkQuiet()
+	h.mu.Unlock()
 	select {
 	case <-h.quiet:
 	case <-timeout.C:
-		if executing, results := h.abort(); executing+results > 0 {
-			err = fmt.Errorf("%d tasks were still executed and %d results not acknowledged after %v: the nodes will ask again",
-				executing, results, h.config.DrainTimeout)
-		}
 	}
 	h.finish()
 	timeout.Reset(farewell)
 	for {
 		live, detached := h.connected()
 		if !live {
-			return err
+			return
 		}
 		select {
 		case <-detached:
 		case <-timeout.C:
-			return err
+			return
 		}
 	}
 }

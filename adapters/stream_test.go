@@ -316,6 +316,46 @@ func TestDrainIsBounded(t *testing.T) {
 	})
 }
 
+// An activity that goes on though it was interrupted is in a process that lives: a node must not take that for gone.
+func TestDrainAwaitsWhatIgnoresItsContext(t *testing.T) {
+	t.Parallel()
+	for name, takes := range map[string]time.Duration{"for a while": 5 * time.Second, "for ever": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, adaptertest.Options{}, func(t *testing.T, node *adaptertest.Node, c adapters.Config) {
+				t.Helper()
+				a, began := adapters.New("test"), make(chan struct{})
+				adapters.Handle(a, "work", func(context.Context, adapters.Task, string) (string, error) {
+					close(began)
+					time.Sleep(time.Second + takes)
+					return "x", nil
+				})
+				c.DrainTimeout = time.Second
+				p := node.Run(a, c)
+				task := node.Task("work", "")
+				node.Send(t.Context(), task)
+				<-began
+				p.Drain()
+				time.Sleep(4 * time.Second)
+				soon, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				node.AwaitStreams(soon, 1) // else the node would take the process for gone
+				err := p.Wait()
+				if takes > time.Minute {
+					if err == nil || !strings.Contains(err.Error(), "activity work goes on though it was interrupted") {
+						t.Errorf("Run: %v", err)
+					}
+					time.Sleep(takes)
+					return
+				}
+				if r := node.Await(t.Context(), task.GetKey(), 1); string(r.GetOutput()) != `"x"` {
+					t.Errorf("%v", r)
+				}
+			})
+		})
+	}
+}
+
 func TestNodesShareTheCredits(t *testing.T) {
 	t.Parallel()
 	node2 := adaptertest.Start(t, adaptertest.Options{ID: "second"})

@@ -65,7 +65,7 @@ func (q *Queue) keepHeld(it *item, s *stream) {
 		it.leave()
 	}
 	it.first, it.asked = 0, 0 // it may be another attempt that it has
-	it.held, it.alone = true, it.task.suspected()
+	it.held, it.alone = true, it.alone || it.task.suspected()
 	it.mark(s)
 	q.adopt(it, s)
 }

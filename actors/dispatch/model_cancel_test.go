@@ -17,12 +17,16 @@ func (w *world) cancel(t *rapid.T) {
 func (w *world) withdraw(t *rapid.T) {
 	o := pick(t, only(w.works, func(o *work) bool { return !o.over }))
 	o.withdrawn = true
-	w.perform(t, w.queue.Withdraw(o.key, o.attempt))
-	w.withdrew(t, o)
+	w.withdrawIt(t, o)
 }
 
-// withdrew checks what came of a withdrawal.
-func (w *world) withdrew(t *rapid.T, o *work) {
+// withdrawIt withdraws work, and checks what came of that.
+func (w *world) withdrawIt(t *rapid.T, o *work) {
+	outputs := w.queue.Withdraw(o.key, o.attempt)
+	if _, _, cancelled := w.queue.Where(o.key); !cancelled {
+		o.cancelled = false // it may be sent
+	}
+	w.perform(t, outputs)
 	state, _, cancelled := w.queue.Where(o.key)
 	if state != "gone" {
 		o.cancelled = cancelled // else it goes on, or it is found out first whether its adapter comes back

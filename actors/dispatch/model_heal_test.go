@@ -58,8 +58,7 @@ func (w *world) restart(t *rapid.T) {
 			w.hand(t, o, true)
 			switch {
 			case o.withdrawn:
-				w.perform(t, w.queue.Withdraw(o.key, o.attempt))
-				w.withdrew(t, o)
+				w.withdrawIt(t, o)
 			case o.cancelled:
 				w.perform(t, w.queue.Cancel(o.key, o.attempt))
 			}

@@ -67,7 +67,7 @@ const (
 //     started and now will not, or else whatever comes of it. A cancellation of anything else is ignored.
 //  8. An adapter that wants to leave sends drain, on a new stream together with the hello: the node sends no more tasks.
 //     The adapter answers not done for what it has not begun, finishes the rest, waits for the acknowledgements, and
-//     closes its side. A node that wants to leave sends drain: the adapter expects no more tasks from it, grants nothing
+//     closes its side. What closes its side is taken for gone: it must not while it executes anything. A node that wants to leave sends drain: the adapter expects no more tasks from it, grants nothing
 //     more, and reconnects when the stream ends.
 //
 // An adapter may find a node under two addresses. If the welcome names a node that it has a stream to, it ends the newer
@@ -145,7 +145,7 @@ type AdapterService_ConnectClient = grpc.BidiStreamingClient[ConnectRequest, Con
 //     started and now will not, or else whatever comes of it. A cancellation of anything else is ignored.
 //  8. An adapter that wants to leave sends drain, on a new stream together with the hello: the node sends no more tasks.
 //     The adapter answers not done for what it has not begun, finishes the rest, waits for the acknowledgements, and
-//     closes its side. A node that wants to leave sends drain: the adapter expects no more tasks from it, grants nothing
+//     closes its side. What closes its side is taken for gone: it must not while it executes anything. A node that wants to leave sends drain: the adapter expects no more tasks from it, grants nothing
 //     more, and reconnects when the stream ends.
 //
 // An adapter may find a node under two addresses. If the welcome names a node that it has a stream to, it ends the newer
