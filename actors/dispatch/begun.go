@@ -37,11 +37,9 @@ func (q *Queue) letBegin(it *item) {
 // adopt leaves an item with a stream whose process has it already, without a credit.
 func (q *Queue) adopt(it *item, s *stream) {
 	q.take(it)
-	it.state, it.known, it.since, it.last = inFlight, true, q.now, loss{}
+	it.known, it.since, it.last = true, q.now, loss{}
 	it.assign(s)
-	if it.alone {
-		q.alone[s.Process] = it
-	}
+	q.aloft(it)
 	q.out = append(q.out, Adopt{Stream: s.ID, Task: it.task, Alone: it.alone && !it.held})
 	if it.cancelled {
 		it.asked = it.first // it may answer under this number

@@ -21,7 +21,8 @@ func (q *Queue) cancel(key string, attempt uint32, stale bool) []Output {
 		q.cancelOn(it.stream, it)
 	case it.state == ready && it.known:
 		q.take(it)
-		it.state, it.asked = inFlight, it.first // it may answer under this number
+		q.aloft(it)
+		it.asked = it.first // it may answer under this number
 		q.cancelOn(it.stream, it)
 	default:
 		q.giveUp(it)

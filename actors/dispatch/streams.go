@@ -275,22 +275,28 @@ func (q *Queue) send(it *item, s *stream) {
 	q.out = append(q.out, Reserve{Task: t, Ledger: s.Ledger})
 }
 
+// aloft leaves an item with its stream's process.
+func (q *Queue) aloft(it *item) {
+	it.state = inFlight
+	if it.alone {
+		q.alone[it.process] = it
+	}
+}
+
 func (q *Queue) fly(it *item) {
 	s := it.stream
 	it.holder = ""
 	if s.awaits(it) && !it.begun() {
 		it.held, it.holder = true, s.Process
 	}
-	it.state, it.asked, it.since = inFlight, it.task.Attempt, q.now
+	q.aloft(it)
+	it.asked, it.since = it.task.Attempt, q.now
 	switch {
 	case it.first != 0:
 	case it.known:
 		it.first = 1 // it has some attempt, not necessarily this one
 	default:
 		it.first = it.asked
-	}
-	if it.alone {
-		q.alone[s.Process] = it
 	}
 	q.out = append(q.out, Send{Stream: s.ID, Task: it.task, Await: s.awaits(it), Alone: it.alone})
 }
