@@ -225,9 +225,12 @@ func (o orders) Cancel(ctx context.Context, r *orderv1.CancelRequest) (*orderv1.
 	}
 	var m mistakes
 	checkReason(&m, "reason", r.GetReason())
+	checkReason(&m, "by", r.GetBy())
 	err := m.err()
 	if err == nil {
-		err = o.command(ctx, messages.OrderID(r.GetId()), workflow.Cancel{Compensate: r.GetCompensate(), Reason: r.GetReason()})
+		err = o.command(ctx, messages.OrderID(r.GetId()), workflow.Cancel{
+			Compensate: r.GetCompensate(), By: r.GetBy(), Reason: r.GetReason(),
+		})
 	}
 	if err != nil {
 		return nil, o.fail(err)

@@ -199,8 +199,8 @@ func TestGetAndCancel(t *testing.T) {
 			}
 			wantRefusal(t, err, code, reason, fields...)
 		}
-		_, err := n.orders.Cancel(ctx, &orderv1.CancelRequest{Id: "a", Reason: strings.Repeat("x", 1025)})
-		wantRefusal(t, err, codes.InvalidArgument, "BAD_REQUEST", "reason")
+		_, err := n.orders.Cancel(ctx, &orderv1.CancelRequest{Id: "a", Reason: strings.Repeat("x", 1025), By: strings.Repeat("x", 1025)})
+		wantRefusal(t, err, codes.InvalidArgument, "BAD_REQUEST", "reason", "by")
 
 		n.submit(&orderv1.WorkOrder{Id: "a", Definition: n.deploy("wait", "1.0.0", waitLong)}, accepted)
 		got, err := n.orders.Get(ctx, &orderv1.GetRequest{Id: "a"})

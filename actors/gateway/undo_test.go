@@ -170,10 +170,14 @@ func TestOpenOrderIsUndoneBeforeItIsCancelled(t *testing.T) {
 		n, w := worked(t, "o")
 		b := w.next("/do/1/b")
 		for range 2 {
-			r, err := n.orders.Cancel(t.Context(), &orderv1.CancelRequest{Id: "o", Reason: "wrong", Compensate: true})
+			r, err := n.orders.Cancel(t.Context(), &orderv1.CancelRequest{Id: "o", Reason: "wrong", By: "jane", Compensate: true})
 			if err != nil || r.GetOrder().GetStatus() != orderv1.Status_STATUS_RUNNING {
 				t.Errorf("an order that is cancelled is %v: %v", r, err)
 			}
+		}
+		h, err := n.orders.History(t.Context(), &orderv1.HistoryRequest{Id: "o"})
+		if err != nil || h.GetEvents()[len(h.GetEvents())-1].GetBy() != "jane" {
+			t.Errorf("who cancels it is not in the history: %v, %v", h, err)
 		}
 		w.tell(b, adapterv1.Outcome_OUTCOME_SUCCEEDED, `"b"`)
 		w.undo(undoB, `"a"`, `"b"`)

@@ -122,6 +122,17 @@ func codeName(c codes.Code) string {
 	return strings.ToUpper(b.String())
 }
 
+// reasonOf returns the reason that a node gave with an error; empty if it gave none.
+func reasonOf(err error) string {
+	st, _ := rpcStatus(err)
+	for _, detail := range st.Details() {
+		if info, ok := detail.(*errdetails.ErrorInfo); ok {
+			return info.GetReason()
+		}
+	}
+	return ""
+}
+
 // describeDetails tells the details that nodes give with errors.
 func describeDetails(b *strings.Builder, st *status.Status) {
 	for _, detail := range st.Details() {

@@ -115,7 +115,8 @@ func TestFalloutOneOrder(t *testing.T) {
 		t.Errorf("the history:\n%s", got)
 	}
 	f.run("fallout", "retry", "f0").want(t, exitError, "",
-		"holdfast: order has not faulted (FAILED_PRECONDITION)\n  reason: ORDER_NOT_FAULTED\n")
+		"holdfast: order has not faulted (FAILED_PRECONDITION)\n  reason: ORDER_NOT_FAULTED\n"+
+			"See how order f0 stands with: holdfast order get f0\n")
 	f.stdin = `{"n":0}`
 	if got := f.must("order", "restart", "f1", "--from", "/do/1/b", "--input", "-", "-o", "json"); !strings.Contains(got, `"output":{"n":0}`) {
 		t.Errorf("order restart:\n%s", got)

@@ -168,7 +168,7 @@ func (a *app) operate(ctx context.Context, c *api, r *adminv1.OperateRequest) er
 	answer, err := c.admin.Operate(ctx, r)
 	switch {
 	case err != nil:
-		return err
+		return adviseOnOperation(r.GetId(), err)
 	case r.GetDryRun():
 		t := a.newEventTable()
 		if err := a.printEvents(t, answer.GetEvents()); err != nil {
@@ -178,6 +178,17 @@ func (a *app) operate(ctx context.Context, c *api, r *adminv1.OperateRequest) er
 		return t.end()
 	}
 	return a.printOrder(answer.GetOrder())
+}
+
+// adviseOnOperation says what to do about an order that an operation was refused for.
+func adviseOnOperation(id string, err error) error {
+	switch reasonOf(err) {
+	case "ORDER_NOT_FAULTED":
+		return advise(err, "See how order %[1]s stands with: holdfast order get %[1]s", id)
+	case "DEADLINE_PASSED":
+		return advise(err, "Give it a new one with --deadline, such as --deadline 1h")
+	}
+	return err
 }
 
 // operateAll does something to a selection, once it is certain.

@@ -235,6 +235,7 @@ func newOrderCancel(a *app) *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
+	flags.StringVar(&request.By, "by", userName(), "who cancels it; kept in the order's history")
 	flags.StringVar(&request.Reason, "reason", "", "why; kept in the order's history")
 	flags.BoolVar(&request.Compensate, "compensate", false, "first undo what it has done, as its definition says")
 	return cmd

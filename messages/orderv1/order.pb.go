@@ -1720,7 +1720,9 @@ type CancelRequest struct {
 	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
 	// What the order has done is undone before it ends, last first, by the compensations that its definition gives. An
 	// activity under way that can be undone is not interrupted, but awaited until its deadline.
-	Compensate    bool `protobuf:"varint,3,opt,name=compensate,proto3" json:"compensate,omitempty"`
+	Compensate bool `protobuf:"varint,3,opt,name=compensate,proto3" json:"compensate,omitempty"`
+	// Who cancels it; kept in the history. At most 1024 bytes.
+	By            string `protobuf:"bytes,4,opt,name=by,proto3" json:"by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1774,6 +1776,13 @@ func (x *CancelRequest) GetCompensate() bool {
 		return x.Compensate
 	}
 	return false
+}
+
+func (x *CancelRequest) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
 }
 
 type CancelResponse struct {
@@ -1965,13 +1974,14 @@ const file_holdfast_order_v1_order_proto_rawDesc = "" +
 	"\rmaybe_started\x18\x12 \x01(\bR\fmaybeStarted\x12\x14\n" +
 	"\x05alone\x18\x13 \x01(\bR\x05alone\x12\x18\n" +
 	"\asuspect\x18\x14 \x01(\bR\asuspect\x12\x12\n" +
-	"\x04kept\x18\x15 \x01(\bR\x04kept\"W\n" +
+	"\x04kept\x18\x15 \x01(\bR\x04kept\"g\n" +
 	"\rCancelRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x1e\n" +
 	"\n" +
 	"compensate\x18\x03 \x01(\bR\n" +
-	"compensate\"@\n" +
+	"compensate\x12\x0e\n" +
+	"\x02by\x18\x04 \x01(\tR\x02by\"@\n" +
 	"\x0eCancelResponse\x12.\n" +
 	"\x05order\x18\x01 \x01(\v2\x18.holdfast.order.v1.OrderR\x05order*?\n" +
 	"\x04Wait\x12\x14\n" +
