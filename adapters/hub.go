@@ -215,6 +215,8 @@ func (h *hub) joined(t *adapterv1.Task, verdict ledger.Verdict, work *ledger.Wor
 	j := jobOf(work)
 	if j.ctx == nil {
 		j.task = t // it asks for the same work, maybe with another deadline
+	} else if t.GetAttempt() == j.task.GetAttempt() { // a newer one is marked for what this one may have done
+		j.marked = j.marked || t.GetMaybeStarted()
 	}
 	switch verdict {
 	case ledger.Announce:
@@ -407,6 +409,9 @@ func (h *hub) drain() {
 func (h *hub) abort() (executing, unacknowledged int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	for _, p := range h.pools {
+		p.stopped = true // nothing takes the place of what is interrupted
+	}
 	h.ledger.Each(func(w *ledger.Work) {
 		jobOf(w).interrupt()
 	})

@@ -22,6 +22,7 @@ type job struct {
 	// Guarded by the hub.
 	over      bool // answered for, or forgotten, maybe before its turn came
 	taken     bool // by a worker
+	marked    bool // while it was executed, it became known that attempts before may have done the work
 	noted     bool // it is in its link's progress
 	note      string
 	reporting bool          // it is in its link's outbox, as about to be executed

@@ -268,7 +268,8 @@ func (w *worker) execute(j *job) (err error) {
 		}
 		reason := recover()
 		p.hub.told.log.With(p.hub.attrs(j.task)...).Error("activity panicked", "reason", reason, "stack", string(debug.Stack()))
-		p.finish(j, resultOf(interrupted, fmt.Errorf("panic: %v", reason), j.maybe))
+		doubt := resultOf(interrupted, fmt.Errorf("panic: %v", reason), true)
+		p.finish(j, doubt, doubt)
 		if reason == nil {
 			p.hub.fail(fmt.Errorf("activity %s ended its actor's goroutine: it must return", p.act.name))
 			return
@@ -288,10 +289,12 @@ func (w *worker) execute(j *job) (err error) {
 	}
 	returned = true
 	if err != nil {
-		p.finish(j, resultOf(classOf(err, j.ctx.Err()), err, j.maybe))
+		c := classOf(err, j.ctx.Err())
+		p.finish(j, resultOf(c, err, j.maybe), resultOf(c, err, true))
 		return err
 	}
-	p.finish(j, &adapterv1.Result{Outcome: adapterv1.Outcome_OUTCOME_SUCCEEDED, Output: output})
+	done := &adapterv1.Result{Outcome: adapterv1.Outcome_OUTCOME_SUCCEEDED, Output: output}
+	p.finish(j, done, done)
 	p.hub.succeeds(j, began)
 	return nil
 }

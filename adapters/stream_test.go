@@ -316,6 +316,56 @@ func TestDrainIsBounded(t *testing.T) {
 	})
 }
 
+// What can't be given up, and waits for its turn, is not begun when what is executed is interrupted.
+func TestDrainBeginsNothingNew(t *testing.T) {
+	t.Parallel()
+	inBubble(t, adaptertest.Options{}, func(t *testing.T, node *adaptertest.Node, c adapters.Config) {
+		t.Helper()
+		g := newGate(adapters.Concurrency(1), adapters.Prefetch(1), adapters.Idempotent())
+		p := node.Run(g.Adapter, c)
+		node.Send(t.Context(), node.Task("work", ""))
+		<-g.begun
+		marked := node.Task("work", "")
+		marked.MaybeStarted = true
+		node.Send(t.Context(), marked)
+		if err := p.Stop(); err == nil || !strings.Contains(err.Error(), "2 tasks were still executed") {
+			t.Errorf("Run: %v", err)
+		}
+		if len(g.begun) != 0 {
+			t.Error("the second task was begun")
+		}
+	})
+}
+
+// Who executes an attempt, and learns that others have had it since, does not know from its own failure that it was not done.
+func TestFailureOfWhatOthersHadSince(t *testing.T) {
+	t.Parallel()
+	node := adaptertest.Start(t)
+	a, begun, release := adapters.New("test"), make(chan struct{}), make(chan struct{})
+	adapters.Handle(a, "work", func(context.Context, adapters.Task, string) (string, error) {
+		begun <- struct{}{}
+		<-release
+		return "", errors.New("no answer")
+	}, adapters.Idempotent(), adapters.Concurrency(1), adapters.Prefetch(2))
+	node.Run(a, config(t))
+	for name, tt := range map[string]struct {
+		again uint32
+		want  adapterv1.Outcome
+	}{"the same attempt": {1, inDoubt}, "a newer one": {2, failed}} {
+		task := node.Task("work", "")
+		node.Send(within(t), task)
+		<-begun
+		again := proto.CloneOf(task)
+		again.Attempt, again.MaybeStarted = tt.again, true
+		node.Send(within(t), again)
+		node.AwaitCredits(within(t), "work", 2) // it has it
+		release <- struct{}{}
+		if r := node.Await(within(t), task.GetKey(), tt.again); r.GetOutcome() != tt.want {
+			t.Errorf("%s: %v", name, r)
+		}
+	}
+}
+
 // An activity that goes on though it was interrupted is in a process that lives: a node must not take that for gone.
 func TestDrainAwaitsWhatIgnoresItsContext(t *testing.T) {
 	t.Parallel()

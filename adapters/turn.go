@@ -141,12 +141,15 @@ func (p *pool) giveBack(j *job) {
 	}
 }
 
-// finish takes what came of an execution.
-func (p *pool) finish(j *job, r *adapterv1.Result) {
+// finish takes what came of an execution. marked is the same, should others have had the task meanwhile.
+func (p *pool) finish(j *job, r, marked *adapterv1.Result) {
 	now := p.hub.now()
 	j.cancel()
 	p.hub.mu.Lock()
 	defer p.hub.unlock()
+	if j.marked {
+		r = marked
+	}
 	if p.act.breaker != nil {
 		failed := r.GetOutcome() == adapterv1.Outcome_OUTCOME_IN_DOUBT ||
 			r.GetOutcome() == adapterv1.Outcome_OUTCOME_FAILED && !r.GetPermanent()

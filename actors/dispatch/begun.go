@@ -30,7 +30,7 @@ func (q *Queue) Begun(id StreamID, key string, attempt uint32) []Output {
 
 // letBegin has an item's adapter execute it.
 func (q *Queue) letBegin(it *item) {
-	it.held, it.reserving, it.since = false, false, q.now
+	it.held, it.reserving, it.holder, it.since = false, false, "", q.now
 	q.out = append(q.out, SendConfirm{Stream: it.stream.ID, Task: it.task, Alone: it.alone})
 }
 
@@ -89,11 +89,19 @@ func (q *Queue) Elsewhere(id StreamID, key string) bool {
 	return !it.idempotent && it.ledger != "" && it.ledger != s.Ledger
 }
 
-// Unheard says that a stream's adapter has told what came of a task, and forgets it, and that it did not count. It won't answer
-// a cancellation any more.
+// Unheard says that a stream's adapter has told what came of a task, and forgets it, and that it did not count.
 func (q *Queue) Unheard(id StreamID, key string) []Output {
-	if it := q.items[key]; it != nil && it.cancelled && it.state == inFlight && it.stream.ID == id {
+	s, it := q.stream(id), q.items[key]
+	if s == nil {
+		return nil
+	}
+	delete(s.Keys, key)
+	switch {
+	case it == nil || it.stream != s || it.state != inFlight && (it.state != ready || !it.known):
+	case it.cancelled:
 		q.giveUp(it)
+	default:
+		q.again([]*item{it})
 	}
 	return q.done()
 }

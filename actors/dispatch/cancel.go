@@ -49,9 +49,8 @@ func (q *Queue) Withdraw(key string, attempt uint32) []Output {
 	default:
 		it.cancelled = false
 		q.out = append(q.out, GoesOn{Task: it.task})
-		if it.state == orphaned && q.home(it) != nil { // which was only asked to give it up
-			q.take(it)
-			q.bringHome(it, it.gone)
+		if it.state == orphaned {
+			q.comeHome(it)
 		}
 	}
 	return q.done()

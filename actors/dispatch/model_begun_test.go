@@ -96,6 +96,7 @@ func (w *world) confirmed(t *rapid.T, c *conn, out dispatch.SendConfirm) {
 // execute has a process begin with something.
 func (w *world) execute(t *rapid.T, p *process, o *work, h handed) {
 	p.has[o.key] = h.attempt
+	delete(o.lostBy, p.name)
 	if o.kept != p.name {
 		o.kept = ""
 	}
@@ -145,7 +146,11 @@ func (w *world) lost(t *rapid.T, out dispatch.Lost) {
 			t.Fatalf("%s is said to be lost with %s, which is here", o.key, out.Process)
 		}
 	}
+	if o.lostBy[out.Process] {
+		t.Fatalf("%s is said to be lost with %s twice", o.key, out.Process)
+	}
 	o.kept = out.Process
+	o.lostBy[out.Process] = true
 	delete(o.with, out.Process)
 	if out.Suspect {
 		o.deaths = append(o.deaths, messages.Death{Process: out.Process, Alone: out.Alone})
@@ -165,6 +170,7 @@ func (w *world) found(t *rapid.T, out dispatch.Found) {
 	if out.Kept && o.kept != out.Process {
 		t.Fatalf("%s is said to be kept by %s, but %q has", o.key, out.Process, o.kept)
 	}
+	delete(o.lostBy, out.Process)
 	if out.Kept {
 		o.with = map[string]bool{out.Process: true}
 	}

@@ -53,7 +53,7 @@ func (w *world) heal(t *rapid.T) {
 func (w *world) restart(t *rapid.T) {
 	w.queue, w.pending, w.conns, w.seq, w.bound = w.newQueue(), nil, nil, 0, dispatch.Limit{}
 	for _, o := range w.works {
-		o.with = nil // nobody knows
+		o.with, o.lostBy = nil, map[string]bool{} // nobody knows
 		if o.offered = false; !o.over {
 			w.hand(t, o, true)
 			switch {

@@ -63,6 +63,7 @@ type work struct {
 	deaths    []messages.Death // journaled
 	kept      string           // the process that was lost with it last, if no other has begun since
 	with      map[string]bool  // the processes that have begun the attempt, as far as this node has had it so, and that were not lost
+	lostBy    map[string]bool  // the processes that were lost with it, and have not been found, nor got it, since
 	blamed    int              // how often a stream was lost while its adapter executed it alone
 }
 
@@ -130,7 +131,7 @@ func (w *world) offer(t *rapid.T) {
 	if len(w.works) >= 8 {
 		t.Skip()
 	}
-	o := &work{key: "k" + strconv.Itoa(len(w.works)), attempt: 1, fresh: true, priority: rapid.IntRange(0, 2).Draw(t, "priority")}
+	o := &work{key: "k" + strconv.Itoa(len(w.works)), attempt: 1, fresh: true, lostBy: map[string]bool{}, priority: rapid.IntRange(0, 2).Draw(t, "priority")}
 	w.works = append(w.works, o)
 	w.byKey[o.key] = o
 	w.hand(t, o, false)
@@ -157,7 +158,7 @@ func (w *world) hand(t *rapid.T, o *work, again bool) {
 func (w *world) giveUp(t *rapid.T) {
 	o := pick(t, only(w.works, func(o *work) bool { return !o.over && !o.cancelled && o.attempt < 4 }))
 	o.attempt++
-	o.with = nil
+	o.with, o.lostBy = nil, map[string]bool{}
 	o.maybe, o.withdrawn = true, false
 	w.hand(t, o, false)
 }
@@ -410,7 +411,7 @@ func (w *world) answer(t *rapid.T) {
 			o.over = true // left to an operator
 		default:
 			o.attempt++
-			o.deaths, o.with = nil, nil
+			o.deaths, o.with, o.lostBy = nil, nil, map[string]bool{}
 			o.maybe = doubt || notDone && o.maybe
 			if !o.maybe {
 				o.ledger = "" // of no interest any more

@@ -134,7 +134,7 @@ func (q *Queue) replace(it *item, t *Task) {
 	it.task = t
 	it.cancelled = it.cancelled && !newer
 	if newer {
-		it.last = loss{} // of the attempt before
+		it.last.maybe, it.last.taskLedger = t.MaybeStarted, t.Ledger
 	}
 	if newer && it.withdrawn {
 		q.again([]*item{it})
@@ -144,7 +144,9 @@ func (q *Queue) replace(it *item, t *Task) {
 		q.out = append(q.out, Reserve{Task: t, Ledger: it.stream.Ledger})
 	case inFlight:
 		q.bind(it, it.stream, it.known)
-	case ready, orphaned, nowhere:
+	case orphaned:
+		q.comeHome(it)
+	case ready, nowhere:
 	}
 }
 
@@ -192,6 +194,14 @@ func (q *Queue) bringHome(it *item, since time.Time) {
 	}
 	it.state, it.stream, it.gone = orphaned, nil, since
 	q.orphans[it.task.Key] = it
+}
+
+// comeHome binds an orphaned item that is to go on to its adapter's stream, if that was only asked to give it up.
+func (q *Queue) comeHome(it *item) {
+	if !it.cancelled && q.home(it) != nil {
+		q.take(it)
+		q.bringHome(it, it.gone)
+	}
 }
 
 // again makes items ready for any stream, before those that were never sent.

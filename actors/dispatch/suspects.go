@@ -55,7 +55,7 @@ func (q *Queue) suspect(s *stream) *item {
 
 // died notes that the process is gone that an item is with. It returns false if the item was dropped: too many have died of it.
 func (q *Queue) died(it *item) bool {
-	if !it.begun() || it.process == "" {
+	if !it.begun() || it.process == "" || it.process == it.last.process { // the latter: it was lost already
 		return true
 	}
 	t := it.task

@@ -89,6 +89,8 @@ func (e *env) run(t *testing.T, words []string) string {
 		return show(q.Begun(stream, key, attempt))
 	case "elsewhere": // stream= key=
 		return fmt.Sprintln(q.Elsewhere(stream, key))
+	case "unheard": // stream= key=
+		return show(q.Unheard(stream, key))
 	case "credit": // stream= total=
 		return show(q.Credit(stream, uint64(args.number(t, "total", 0))))
 	case "revoke": // stream= count=
