@@ -18,6 +18,16 @@ func (n *node) bare(changes ...func(*adapterv1.Hello)) *worker {
 	return w
 }
 
+// breaks has a worker begin with the task that it gets, and go away for longer than anybody waits for it.
+func (n *node) breaks(name string, changes ...func(*adapterv1.Hello)) *adapterv1.Task {
+	w := n.worker(nil, append(changes, process(name, name), begins)...)
+	task := w.one()
+	w.begin(task)
+	w.die()
+	n.sleep(70 * time.Second)
+	return task
+}
+
 // Who is back with it is not the only one who has it: another process has said so before.
 func TestKeptByTwo(t *testing.T) {
 	t.Parallel()
@@ -81,22 +91,14 @@ func TestKeptAlone(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			n := start(t)
 			n.mustSubmit(order{id: "a", def: n.deploy("one", retriedLater)})
-			p := n.worker(nil, process("p", "p"), begins)
-			task := p.one()
-			p.begin(task)
-			p.die()
-			n.sleep(70 * time.Second)
-			var q *worker
+			n.breaks("p")
 			for _, name := range []string{"q0", "q1", "q2"} {
-				q = n.worker(nil, process(name, name), begins)
-				q.begin(q.one())
+				task := n.breaks(name)
 				if flaps {
-					q.die()
+					q := n.bare(process(name, name, task.GetKey()), begins) // it still executes it
+					q.die()                                                 // of it
 					n.sleep(70 * time.Second)
-					q = n.bare(process(name, name, task.GetKey()), begins) // it still executes it
 				}
-				q.die() // of it
-				n.sleep(70 * time.Second)
 			}
 			r := n.worker(nil, process("r", "r"), begins)
 			if got := r.took(); len(got) != 0 {
@@ -112,22 +114,12 @@ func TestKeptAloneFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := start(t)
 		n.mustSubmit(order{id: "a", def: n.deploy("one", retriedLater)})
-		p := n.worker(nil, process("p", "p"), begins)
-		task := p.one()
-		p.begin(task)
-		p.die()
+		n.breaks("p")
+		task := n.breaks("q")
+		q := n.bare(process("q", "q", task.GetKey()), begins) // it still executes it
+		q.die()                                               // away again
 		n.sleep(70 * time.Second)
-		q := n.worker(nil, process("q", "q"), begins)
-		q.begin(q.one())
-		q.die()
-		n.sleep(70 * time.Second)
-		q = n.bare(process("q", "q", task.GetKey()), begins) // it still executes it
-		q.die()                                              // away again
-		n.sleep(70 * time.Second)
-		r := n.worker(nil, process("r", "r"), begins)
-		r.begin(r.one())
-		r.die()
-		n.sleep(70 * time.Second)
+		n.breaks("r")
 		q = n.bare(process("q", "q", task.GetKey()), begins)
 		q.answer(task, failing(422))
 		settle()
@@ -174,12 +166,7 @@ func TestDeathsAreTakenBack(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n := start(t)
 				n.mustSubmit(order{id: "a", def: n.deploy("one", callOne)})
-				breaks := func(name string) {
-					w := n.worker(nil, process(name, name), is, begins, recovers)
-					w.begin(w.one())
-					w.die()
-					n.sleep(70 * time.Second)
-				}
+				breaks := func(name string) { n.breaks(name, is, recovers) }
 				back := func(name string) { n.worker(nil, process(name, name), is, begins, recovers).die() }
 				breaks("p0") // so that it is executed alone from now on
 				for i := range 2 {

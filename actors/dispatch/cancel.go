@@ -38,8 +38,8 @@ func (q *Queue) Withdraw(key string, attempt uint32) []Output {
 	case it == nil || it.task.Attempt != attempt:
 	case it.state == ready && it.unseen(): // its adapter may be about to come back
 		q.take(it)
-		it.state, it.gone, it.withdrawn = orphaned, it.task.OfferedAt, true
-		q.orphans[key] = it
+		q.orphan(it, it.task.OfferedAt)
+		it.withdrawn = true
 	case it.state == orphaned && it.withdrawn:
 	case it.state == reserved && q.untouched(it), it.state == ready && !it.bound():
 		q.giveUp(it)
@@ -49,9 +49,7 @@ func (q *Queue) Withdraw(key string, attempt uint32) []Output {
 	default:
 		it.cancelled = false
 		q.out = append(q.out, GoesOn{Task: it.task})
-		if it.state == orphaned {
-			q.comeHome(it)
-		}
+		q.comeHome(it)
 	}
 	return q.done()
 }

@@ -192,13 +192,18 @@ func (q *Queue) bringHome(it *item, since time.Time) {
 		q.bind(it, s, it.known && it.process == s.Process)
 		return
 	}
+	q.orphan(it, since)
+}
+
+// orphan has an item wait for its adapter.
+func (q *Queue) orphan(it *item, since time.Time) {
 	it.state, it.stream, it.gone = orphaned, nil, since
 	q.orphans[it.task.Key] = it
 }
 
 // comeHome binds an orphaned item that is to go on to its adapter's stream, if that was only asked to give it up.
 func (q *Queue) comeHome(it *item) {
-	if !it.cancelled && q.home(it) != nil {
+	if it.state == orphaned && !it.cancelled && q.home(it) != nil {
 		q.take(it)
 		q.bringHome(it, it.gone)
 	}

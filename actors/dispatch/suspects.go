@@ -87,9 +87,9 @@ func (s *stream) keeps(it *item) bool {
 }
 
 // accuses tells whether a stream's process counts as one that died of an item.
-func (s *stream) accuses(it *item) bool {
-	return slices.ContainsFunc(it.task.Deaths, func(d messages.Death) bool { return d.Process == s.Process })
-}
+func (s *stream) accuses(it *item) bool { return slices.ContainsFunc(it.task.Deaths, s.died) }
+
+func (s *stream) died(d messages.Death) bool { return d.Process == s.Process }
 
 // found takes back what the loss of a stream's process has made of an item: the process is back.
 func (q *Queue) found(it *item, s *stream) {
@@ -97,7 +97,7 @@ func (q *Queue) found(it *item, s *stream) {
 	if kept {
 		q.restore(it)
 	}
-	q.judge(it, t.Suspect, slices.DeleteFunc(slices.Clone(t.Deaths), func(d messages.Death) bool { return d.Process == s.Process }))
+	q.judge(it, t.Suspect, slices.DeleteFunc(slices.Clone(t.Deaths), s.died))
 	q.out = append(q.out, Found{Task: t, Process: s.Process, Kept: kept})
 }
 
@@ -108,8 +108,7 @@ func (q *Queue) restore(it *item) {
 	l := it.last
 	it.process, it.ledger, it.idempotent, it.first, it.asked, it.alone = l.process, l.ledger, l.idempotent, l.first, l.asked, l.alone
 	it.lost, it.task.Ledger, it.task.MaybeStarted, it.last = l.lost, l.taskLedger, l.maybe, loss{}
-	it.state, it.stream, it.gone = orphaned, nil, q.now
-	q.orphans[it.task.Key] = it
+	q.orphan(it, q.now)
 }
 
 // acquit notes that what was executed under an item's key has come to its end, and has killed nobody.
