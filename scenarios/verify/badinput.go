@@ -170,10 +170,21 @@ func (t *target) fuzz(ctx context.Context, f figures) error {
 	var exit interface{ ExitCode() int }
 	if errors.As(err, &exit) {
 		f["fuzz_failed"] = 1
-		t.sayf("%s", lastBytes(out))
+		t.sayf("%v\n%s", err, failures(out))
 		return nil
 	}
 	return err
+}
+
+// failures are the parts of what the fuzz tests printed that are of those that failed.
+func failures(out []byte) string {
+	var failed []string
+	for part := range strings.SplitSeq(string(out), "\n== ") {
+		if !strings.Contains(part, "\nPASS\n") {
+			failed = append(failed, part)
+		}
+	}
+	return strings.Join(failed, "\n== ")
 }
 
 func badInputBars(s *site) bars {
