@@ -84,6 +84,28 @@ func TestFailureFromBefore(t *testing.T) {
 	})
 }
 
+// Two processes have it since before the node was started: that one failed settles nothing.
+func TestFailureOfOneOfTwoFromBefore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t)
+		n.worker(nil, process("p1", "p1"), begins)
+		n.mustSubmit(order{id: "a", def: n.deploy("one", retriedLater)})
+		n = n.restart()
+		p2 := n.worker(nil, process("p2", "p2"), begins)
+		n.sleep(time.Second)
+		task := p2.one()
+		n = n.restart()
+		p1 := n.bare(process("p1", "p1", task.GetKey()), begins)
+		n.bare(process("p2", "p2", task.GetKey()), begins)
+		p1.answer(task, failing(503))
+		settle()
+		if got := n.attempts("a"); got != "scheduled" {
+			t.Errorf("p2 executes it: %s", got)
+		}
+	})
+}
+
 // Who executed it alone, was away and is back, has begun with it.
 func TestKeptAlone(t *testing.T) {
 	t.Parallel()

@@ -215,7 +215,7 @@ func (h *hub) joined(t *adapterv1.Task, verdict ledger.Verdict, work *ledger.Wor
 	j := jobOf(work)
 	if j.ctx == nil {
 		j.task = t // it asks for the same work, maybe with another deadline
-	} else if t.GetAttempt() == j.task.GetAttempt() { // a newer one is marked for what this one may have done
+	} else { // somebody else may have had it meanwhile, under this number or one before
 		j.marked = j.marked || t.GetMaybeStarted()
 	}
 	switch verdict {

@@ -337,35 +337,6 @@ func TestDrainBeginsNothingNew(t *testing.T) {
 	})
 }
 
-// Who executes an attempt, and learns that others have had it since, does not know from its own failure that it was not done.
-func TestFailureOfWhatOthersHadSince(t *testing.T) {
-	t.Parallel()
-	node := adaptertest.Start(t)
-	a, begun, release := adapters.New("test"), make(chan struct{}), make(chan struct{})
-	adapters.Handle(a, "work", func(context.Context, adapters.Task, string) (string, error) {
-		begun <- struct{}{}
-		<-release
-		return "", errors.New("no answer")
-	}, adapters.Idempotent(), adapters.Concurrency(1), adapters.Prefetch(2))
-	node.Run(a, config(t))
-	for name, tt := range map[string]struct {
-		again uint32
-		want  adapterv1.Outcome
-	}{"the same attempt": {1, inDoubt}, "a newer one": {2, failed}} {
-		task := node.Task("work", "")
-		node.Send(within(t), task)
-		<-begun
-		again := proto.CloneOf(task)
-		again.Attempt, again.MaybeStarted = tt.again, true
-		node.Send(within(t), again)
-		node.AwaitCredits(within(t), "work", 2) // it has it
-		release <- struct{}{}
-		if r := node.Await(within(t), task.GetKey(), tt.again); r.GetOutcome() != tt.want {
-			t.Errorf("%s: %v", name, r)
-		}
-	}
-}
-
 // An activity that goes on though it was interrupted is in a process that lives: a node must not take that for gone.
 func TestDrainAwaitsWhatIgnoresItsContext(t *testing.T) {
 	t.Parallel()

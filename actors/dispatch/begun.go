@@ -81,7 +81,7 @@ func (q *Queue) Elsewhere(id StreamID, key string) bool {
 		return false
 	case s == nil:
 		return true
-	case it.idempotent && it.process == s.Process && it.lost && it.asked == 0:
+	case it.idempotent && it.process == s.Process && (it.lost || it.task.Again) && it.asked == 0:
 		return true
 	case it.process != "":
 		return it.process != s.Process && (it.idempotent || it.ledger != s.Ledger)

@@ -168,10 +168,15 @@ func (l *Ledger) Offer(t *adapterv1.Task, can Ability, from Stream, now int64) (
 		w.maybe, w.ability, w.activity, w.order, w.partition = true, can, t.GetActivity(), t.GetOrderId(), t.GetPartition()
 		return l.queue(w, now)
 	case held:
-		if !repeated { // it was sent under another number, and may be being written
+		// Of what others have had since, it does not know from its own failure that it was not done.
+		doubts := t.GetMaybeStarted() && !w.maybe && !final(w.result) && w.result.GetOutcome() == adapterv1.Outcome_OUTCOME_FAILED
+		if !repeated || doubts { // it was sent, and may be being written: this one is another
 			delete(l.bySeq, w.result.GetSeq())
 			w.result = answer(w.result)
 			l.identify(w)
+		}
+		if doubts {
+			w.result.Outcome = adapterv1.Outcome_OUTCOME_IN_DOUBT
 		}
 		l.held.toBack(w, now)
 		return Send, w, w.result
