@@ -9,35 +9,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/holdfast-run/holdfast/client/shown"
 	"github.com/holdfast-run/holdfast/messages/adminv1"
 )
-
-// activityJSON is an activity as adapter list prints it.
-type activityJSON struct {
-	Activity string  `json:"activity"`
-	Adapters int64   `json:"adapters"`
-	Waiting  int64   `json:"waiting"`
-	Overflow int64   `json:"overflow"`
-	InFlight int64   `json:"in_flight"`
-	AgeS     float64 `json:"age_s"`
-	RatePerS float64 `json:"rate_per_s"`
-	// Limit is null if there is none.
-	Limit *limitJSON `json:"limit"`
-	// Away are in flight with an adapter that is away; AwayUntil is when another one is asked for the first of them.
-	Away        int64      `json:"away"`
-	AwayUntil   *time.Time `json:"away_until"`
-	Suspects    int64      `json:"suspects"`
-	Redelivered int64      `json:"redelivered"`
-	Quarantined int64      `json:"quarantined"`
-}
-
-type limitJSON struct {
-	RatePerS    float64    `json:"rate_per_s"`
-	Concurrency uint32     `json:"concurrency"`
-	SetAt       *time.Time `json:"set_at,omitempty"`
-	By          string     `json:"by"`
-	Reason      string     `json:"reason"`
-}
 
 func newAdapterList(a *app) *cobra.Command {
 	cmd := &cobra.Command{
@@ -80,15 +54,7 @@ func (a *app) printActivities(activities []*adminv1.ActivityStatus) error {
 				strconv.FormatFloat(s.GetRatePerSecond(), 'f', 1, 64), textLimit(s.GetLimit()), textTrouble(s))
 			continue
 		}
-		j := activityJSON{
-			Activity: s.GetActivity(), Adapters: s.GetAdapters(), Waiting: s.GetWaiting(), Overflow: s.GetOverflow(), InFlight: s.GetInFlight(),
-			AgeS: s.GetAgeSeconds(), RatePerS: s.GetRatePerSecond(), Away: s.GetAway(), AwayUntil: jsonTime(s.GetAwayUntil()),
-			Suspects: s.GetSuspects(), Redelivered: s.GetRedelivered(), Quarantined: s.GetQuarantined(),
-		}
-		if l := s.GetLimit(); l != nil {
-			j.Limit = &limitJSON{l.GetRatePerSecond(), l.GetConcurrency(), jsonTime(l.GetSetAt()), l.GetBy(), l.GetReason()}
-		}
-		if err := a.printJSON(j); err != nil {
+		if err := a.printJSON(shown.ActivityOf(s)); err != nil {
 			return err
 		}
 	}
@@ -104,7 +70,7 @@ func number(n int64) string { return strconv.FormatInt(n, 10) }
 func textTrouble(s *adminv1.ActivityStatus) string {
 	var words []string
 	if s.GetAway() > 0 {
-		words = append(words, fmt.Sprintf("%d wait for adapters that are away, the first until %s", s.GetAway(), textTime(s.GetAwayUntil())))
+		words = append(words, fmt.Sprintf("%d wait for adapters that are away, the first until %s", s.GetAway(), shown.TimeText(s.GetAwayUntil())))
 	}
 	if s.GetSuspects() > 0 {
 		words = append(words, fmt.Sprintf("%d are executed alone, since an adapter died", s.GetSuspects()))
@@ -164,7 +130,7 @@ func newAdapterLimit(a *app) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return a.printLimited(&request, answer.GetUnknown())
+				return a.printLimited(&request, answer)
 			})
 		},
 	}
@@ -178,31 +144,17 @@ func newAdapterLimit(a *app) *cobra.Command {
 	return cmd
 }
 
-// limitedJSON is what a limit has become.
-type limitedJSON struct {
-	Activity string `json:"activity"`
-	// Limit is null if it was lifted.
-	Limit *limitJSON `json:"limit"`
-	// Unknown: no adapter offers the activity, and no definition calls it.
-	Unknown bool `json:"unknown"`
-}
-
 // printLimited tells what a limit has become, and warns of a name that may be misspelt.
-func (a *app) printLimited(r *adminv1.LimitActivityRequest, unknown bool) error {
-	if unknown {
+func (a *app) printLimited(r *adminv1.LimitActivityRequest, answer *adminv1.LimitActivityResponse) error {
+	if answer.GetUnknown() {
 		fmt.Fprintf(a.stderr, "warning: no adapter offers %s now, and no deployed definition calls it: see holdfast adapter list\n",
 			clean(r.GetActivity()))
 	}
-	limits := r.GetRatePerSecond() != 0 || r.GetConcurrency() != 0
 	if a.output == outputJSON {
-		out := limitedJSON{Activity: r.GetActivity(), Unknown: unknown}
-		if limits {
-			out.Limit = &limitJSON{RatePerS: r.GetRatePerSecond(), Concurrency: r.GetConcurrency(), By: r.GetBy(), Reason: r.GetReason()}
-		}
-		return a.printJSON(out)
+		return a.printJSON(shown.LimitedOf(r, answer))
 	}
 	text := "has no limit any more"
-	if limits {
+	if r.GetRatePerSecond() != 0 || r.GetConcurrency() != 0 {
 		text = "is limited to " + textLimit(&adminv1.ActivityLimit{RatePerSecond: r.GetRatePerSecond(), Concurrency: r.GetConcurrency()})
 	}
 	if _, err := fmt.Fprintf(a.stdout, "%s %s\n", clean(r.GetActivity()), text); err != nil {

@@ -1,45 +1,28 @@
 package main
 
 import (
-	"cmp"
 	"context"
+	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/keepalive"
-	"google.golang.org/grpc/resolver"
-	"google.golang.org/grpc/resolver/manual"
 
+	"github.com/holdfast-run/holdfast/client"
 	"github.com/holdfast-run/holdfast/messages/adminv1"
 	"github.com/holdfast-run/holdfast/messages/definitionv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
-	"github.com/holdfast-run/holdfast/supervision"
 )
 
 const (
-	defaultServer = "127.0.0.1:7460"
-	defaultPort   = "7460"
+	defaultServer = "127.0.0.1:" + client.Port
 	// defaultAdmin is the address of a node's administration.
-	defaultAdmin     = "127.0.0.1:7461"
-	defaultAdminPort = "7461"
+	defaultAdmin = "127.0.0.1:" + client.AdminPort
 	// callTimeout bounds a call if --timeout doesn't.
 	callTimeout = 30 * time.Second
-	// maxAnswer bounds one message from a node, in bytes.
-	maxAnswer = 64 << 20
 )
-
-// retryBackoff delays repetitions of calls.
-var retryBackoff = supervision.Backoff{ //nolint:gochecknoglobals // a constant
-	Initial: 50 * time.Millisecond, Max: 2 * time.Second, Jitter: 0.3,
-}
 
 // clientSettings say how to reach nodes.
 type clientSettings struct {
@@ -48,9 +31,8 @@ type clientSettings struct {
 	timeout   time.Duration
 	reconnect time.Duration
 
-	// asked are the addresses that the command asked, and flag what gave them; once it did.
-	asked []string
-	flag  string
+	// asked is whom the command asked, once it did.
+	asked client.Asked
 }
 
 // clientFlags gives a command, and its subcommands, the flags of a client.
@@ -79,71 +61,42 @@ func (a *app) adminFlag(cmd *cobra.Command) {
 
 // api is a connection to the nodes.
 type api struct {
-	conn        *grpc.ClientConn
+	*client.Client
+
 	orders      orderv1.OrderServiceClient
 	definitions definitionv1.DefinitionServiceClient
 	admin       adminv1.AdminServiceClient
 }
 
 // dial makes a connection to the nodes, without waiting for it. Close it.
-func (a *app) dial() (*api, error) { return a.dialAt("--server", defaultPort, a.client.servers...) }
+func (a *app) dial() (*api, error) { return a.dialAt("server", client.Port, a.client.servers...) }
 
 // dialAdmin makes a connection to a node's administration.
-func (a *app) dialAdmin() (*api, error) { return a.dialAt("--admin", defaultAdminPort, a.client.admin) }
+func (a *app) dialAdmin() (*api, error) { return a.dialAt("admin", client.AdminPort, a.client.admin) }
 
+// dialAt makes a connection to the nodes that a flag names. What waits for something says with each call how patient it is; other
+// calls are tried once.
 func (a *app) dialAt(flag, port string, servers ...string) (*api, error) {
-	a.client.asked, a.client.flag = servers, flag
-	var addresses []resolver.Address
+	a.client.asked = client.Asked{Addresses: servers, Setting: "--" + flag + " or " + envPrefix + strings.ToUpper(flag)}
+	if len(servers) == 0 {
+		return nil, usagef("--%s names no node: give its host:port", flag)
+	}
+	c := client.Config{CallTimeout: a.callBound(), Patience: -1}
 	for _, server := range servers {
-		address, err := completeAddress(flag, server, port)
+		address, err := client.CompleteAddress(server, port)
 		if err != nil {
-			return nil, err
+			return nil, usagef("--%s %w", flag, err)
 		}
-		addresses = append(addresses, resolver.Address{Addr: address})
+		c.Addresses = append(c.Addresses, address)
 	}
-	if len(addresses) == 0 {
-		return nil, usagef("%s names no node: give its host:port", flag)
-	}
-	nodes := manual.NewBuilderWithScheme("holdfast")
-	nodes.InitialState(resolver.State{Addresses: addresses})
-	conn, err := grpc.NewClient("holdfast:///nodes",
-		grpc.WithResolvers(nodes),
-		// A node that doesn't answer is passed over, and each repetition asks another one.
-		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig":[{"round_robin":{}}]}`),
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithNoProxy(),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)),
-		grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff: backoff.Config{
-				BaseDelay: retryBackoff.Initial, Multiplier: 2, Jitter: retryBackoff.Jitter, MaxDelay: retryBackoff.Max,
-			},
-			MinConnectTimeout: 3 * time.Second,
-		}),
-		// So that a watch ends when its node is gone without a word.
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 20 * time.Second, Timeout: 5 * time.Second}),
-	)
+	conn, err := client.New(c)
 	if err != nil {
-		return nil, fmt.Errorf("connect: %w", err)
+		return nil, err //nolint:wrapcheck // it says all
 	}
-	return &api{
-		conn: conn, orders: orderv1.NewOrderServiceClient(conn), definitions: definitionv1.NewDefinitionServiceClient(conn),
-		admin: adminv1.NewAdminServiceClient(conn),
-	}, nil
+	return &api{Client: conn, orders: conn.Orders(), definitions: conn.Definitions(), admin: conn.Admin()}, nil
 }
 
-func (c *api) close() { _ = c.conn.Close() } // it fails only if it was closed before
-
-// completeAddress completes the address that a flag gives with the default port.
-func completeAddress(flag, server, defaultPort string) (string, error) {
-	host, port, err := net.SplitHostPort(server)
-	if err != nil {
-		host, port, err = net.SplitHostPort(net.JoinHostPort(server, defaultPort))
-	}
-	if err != nil || host == "" || port == "" {
-		return "", usagef("%s %q is not of the form host:port", flag, server)
-	}
-	return net.JoinHostPort(host, port), nil
-}
+func (c *api) close() { _ = c.Close() } // it fails only if it was closed before
 
 // bound bounds the time of a call, or a few that belong together.
 func (a *app) bound(ctx context.Context) (context.Context, context.CancelFunc) {
@@ -178,74 +131,20 @@ func (a *app) boundWait(ctx context.Context) (context.Context, context.CancelFun
 	return context.WithCancel(ctx)
 }
 
-// comeBack tells whether an error goes away by itself, and when to try again; attempt counts the failures in a row.
-func comeBack(err error, attempt int) (time.Duration, bool) {
-	st, _ := rpcStatus(err)
-	if st.Code() != codes.Unavailable && st.Code() != codes.ResourceExhausted {
-		return 0, false
-	}
-	delay := retryBackoff.Next(attempt, rand.Float64)
-	asked := false
-	for _, detail := range st.Details() {
-		if info, ok := detail.(*errdetails.RetryInfo); ok {
-			delay = max(delay, min(info.GetRetryDelay().AsDuration(), time.Minute))
-			asked = true
-		}
-	}
-	// Without being asked to come back, a node that has no room will not have it soon: the message is too large.
-	return delay, asked || st.Code() == codes.Unavailable
+// patience is how long to go on while no node answers; tell is told when it is tried again.
+func (a *app) patience(tell func(error)) client.Patience {
+	return client.Patience{Most: max(a.client.reconnect, 1), Tell: tell}
 }
 
-// pause waits, and tells whether ctx goes on.
-func pause(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-time.After(d):
-		return true
-	case <-ctx.Done():
-		return false
+// outcome says why something has not come about that was waited for: because its time is over, or patience was.
+func (a *app) outcome(ctx context.Context, err error, what string, timeout time.Duration) error {
+	if gaveUp, ok := errors.AsType[*client.GaveUpError](err); ok {
+		err = fmt.Errorf("gave up after %v (--reconnect): %w", a.client.reconnect, gaveUp.Err)
 	}
-}
-
-// patience is how long a command goes on while no node takes what it asks for.
-type patience struct {
-	most time.Duration
-	// what has not come about, should the time be over, and the timeout that bounds that time; 0: none does.
-	what    string
-	timeout time.Duration
-	// tell is told of the first failure of each interruption.
-	tell     func(error)
-	failures int       // in a row
-	lost     time.Time // when the present interruption began
-}
-
-// after waits, after a failure, until it is time to try again. It returns why that is of no use, if so, or that the time is over.
-func (p *patience) after(ctx context.Context, failure error) error {
-	err := p.wait(ctx, failure)
 	if !isOver(ctx, err) {
 		return err
 	}
-	return late(p.what, p.timeout, cmp.Or(err, failure))
-}
-
-// wait waits until it is time to try again. It returns why that is of no use, if so, or the failure if ctx has ended.
-func (p *patience) wait(ctx context.Context, failure error) error {
-	p.failures++
-	delay, again := comeBack(failure, p.failures)
-	if !again || ctx.Err() != nil {
-		return failure
-	}
-	if p.failures == 1 {
-		p.lost = time.Now()
-		p.tell(failure)
-	}
-	left := p.most - time.Since(p.lost)
-	if left <= 0 {
-		return fmt.Errorf("gave up after %v (--reconnect): %w", p.most, failure)
-	}
-	if !pause(ctx, min(delay, left)) {
-		return failure
-	}
-	return nil
+	return late(what, timeout, err)
 }
 
 // lateError says what has not come about in time.
@@ -257,8 +156,8 @@ func (lateError) Is(target error) bool { return target == context.DeadlineExceed
 
 // isOver tells whether a time has ended, whoever was the first to see it: a node, or ctx.
 func isOver(ctx context.Context, err error) bool {
-	st, _ := rpcStatus(err)
-	return ctx.Err() != nil || st.Code() == codes.DeadlineExceeded
+	st, _ := client.StatusOf(err)
+	return err != nil && (ctx.Err() != nil || st.Code() == codes.DeadlineExceeded)
 }
 
 // late says what has not come about in time, and what stood in the way, if a node or the lack of one did. Without a timeout it
@@ -268,8 +167,8 @@ func late(what string, timeout time.Duration, err error) error {
 		return err
 	}
 	text := fmt.Sprintf("%s within %v (--timeout)", what, timeout)
-	if _, inTheWay := comeBack(err, 1); inTheWay {
-		st, _ := rpcStatus(err)
+	if client.Passes(err) {
+		st, _ := client.StatusOf(err)
 		text += ": " + textStatus(st)
 	}
 	return lateError{text}

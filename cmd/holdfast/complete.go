@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/holdfast-run/holdfast/client/shown"
 	"github.com/holdfast-run/holdfast/messages/definitionv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
@@ -69,7 +70,7 @@ func (a *app) suggestOrders(cmd *cobra.Command, statuses []orderv1.Status, args 
 		var found []cobra.Completion
 		for _, o := range answer.GetOrders() {
 			if strings.HasPrefix(o.GetId(), prefix) && !slices.Contains(args, o.GetId()) {
-				about := statusWord(o.GetStatus()) + " " + o.GetDefinition()
+				about := shown.StatusWord(o.GetStatus()) + " " + o.GetDefinition()
 				found = append(found, cobra.CompletionWithDesc(clean(o.GetId()), clean(about)))
 			}
 		}
@@ -91,7 +92,7 @@ func (a *app) completeDefinition(cmd *cobra.Command, args []string, prefix strin
 		}
 		var found []cobra.Completion
 		for _, d := range answer.GetDefinitions() {
-			if name := definitionName(d); strings.HasPrefix(name, prefix) && len(found) < completeMost {
+			if name := shown.DefinitionName(d); strings.HasPrefix(name, prefix) && len(found) < completeMost {
 				title := d.GetTitle()
 				if d.GetRetirement() != nil {
 					title += " (retired)"

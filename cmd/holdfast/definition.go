@@ -2,16 +2,16 @@ package main
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc/codes"
 
 	"github.com/holdfast-run/holdfast/actors/definition"
+	"github.com/holdfast-run/holdfast/client"
+	"github.com/holdfast-run/holdfast/client/shown"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/definitionv1"
 )
@@ -25,53 +25,6 @@ func newDefinition(a *app) *cobra.Command {
 	return cmd
 }
 
-// definitionJSON is a deployed definition.
-type definitionJSON struct {
-	Definition string     `json:"definition"`
-	Title      string     `json:"title"`
-	Hash       string     `json:"hash"`
-	DeployedAt *time.Time `json:"deployed_at"`
-	Activities []string   `json:"activities"`
-	Document   string     `json:"document,omitempty"`
-	// Retired is set if it is not for new orders any more.
-	Retired  *retiredJSON  `json:"retired,omitempty"`
-	Warnings []mistakeJSON `json:"warnings,omitempty"`
-}
-
-// validationJSON is what validate tells of a document.
-type validationJSON struct {
-	File       string        `json:"file"`
-	Definition string        `json:"definition"`
-	Valid      bool          `json:"valid"`
-	Mistakes   []mistakeJSON `json:"mistakes"`
-	Warnings   []mistakeJSON `json:"warnings"`
-}
-
-type mistakeJSON struct {
-	Severity string `json:"severity"`
-	Line     int32  `json:"line"`
-	Column   int32  `json:"column"`
-	Path     string `json:"path"`
-	Message  string `json:"message"`
-}
-
-func jsonMistakes(ms []*definitionv1.Mistake) []mistakeJSON {
-	out := make([]mistakeJSON, len(ms))
-	for i, m := range ms {
-		out[i] = mistakeJSON{
-			Severity: severity(m), Line: m.GetLine(), Column: m.GetColumn(), Path: m.GetPath(), Message: m.GetMessage(),
-		}
-	}
-	return out
-}
-
-func severity(m *definitionv1.Mistake) string {
-	if m.GetSeverity() == definitionv1.Severity_SEVERITY_WARNING {
-		return "warning"
-	}
-	return "error"
-}
-
 // textMistake is a mistake in the form that editors understand: file:line:column: severity: message.
 func textMistake(file string, m *definitionv1.Mistake) string {
 	place := file
@@ -81,40 +34,11 @@ func textMistake(file string, m *definitionv1.Mistake) string {
 			place += fmt.Sprintf(":%d", m.GetColumn())
 		}
 	}
-	place += ": " + severity(m)
+	place += ": " + shown.Severity(m)
 	if m.GetPath() != "" {
 		place += ": " + m.GetPath()
 	}
 	return clean(place + ": " + m.GetMessage())
-}
-
-type retiredJSON struct {
-	At     *time.Time `json:"at"`
-	By     string     `json:"by"`
-	Reason string     `json:"reason"`
-}
-
-func jsonRetired(r *definitionv1.Retirement) *retiredJSON {
-	if r == nil {
-		return nil
-	}
-	return &retiredJSON{At: jsonTime(r.GetAt()), By: r.GetBy(), Reason: r.GetReason()}
-}
-
-func jsonDefinition(d *definitionv1.Definition) definitionJSON {
-	activities := d.GetActivities()
-	if activities == nil {
-		activities = []string{}
-	}
-	return definitionJSON{
-		Definition: definitionName(d), Title: d.GetTitle(), Hash: hex.EncodeToString(d.GetHash()),
-		DeployedAt: jsonTime(d.GetDeployedAt()), Activities: activities, Document: string(d.GetDocument()),
-		Retired: jsonRetired(d.GetRetirement()),
-	}
-}
-
-func definitionName(d *definitionv1.Definition) string {
-	return messages.DefinitionRef{Namespace: d.GetNamespace(), Name: d.GetName(), Version: d.GetVersion()}.String()
 }
 
 // someFiles is the arguments of commands about documents.
@@ -148,7 +72,7 @@ func (a *app) eachFile(ctx context.Context, files []string, do func(file string,
 		if e == nil {
 			e = do(file, document)
 		}
-		if st, isRPC := rpcStatus(e); isRPC && st.Code() == codes.Unavailable {
+		if st, isRPC := client.StatusOf(e); isRPC && st.Code() == codes.Unavailable {
 			return e // it would be the same with the others
 		}
 		err = a.laterError(ctx, err, e)
@@ -204,8 +128,8 @@ func (a *app) validate(file string, document []byte, strict bool) error {
 	}
 	valid := def != nil && (!strict || len(warnings) == 0)
 	if a.output == outputJSON {
-		if err := a.printJSON(validationJSON{
-			File: file, Definition: name, Valid: valid, Mistakes: jsonMistakes(mistakes), Warnings: jsonMistakes(warnings),
+		if err := a.printJSON(shown.Validation{
+			File: file, Definition: name, Valid: valid, Mistakes: shown.MistakesOf(mistakes), Warnings: shown.MistakesOf(warnings),
 		}); err != nil {
 			return err
 		}
@@ -249,20 +173,17 @@ func (a *app) deploy(ctx context.Context, c *api, file string, document []byte, 
 	answer, err := c.definitions.Deploy(ctx, &definitionv1.DeployRequest{Document: document, Strict: strict})
 	if err != nil {
 		err = fmt.Errorf("%s: %w", file, err)
-		if st, _ := rpcStatus(err); st.Code() == codes.AlreadyExists {
-			err = advise(err, "Give the changed document a new version.")
-		}
-		return err
+		return advise(err, client.AdviceOnDeploy(err))
 	}
 	if a.output == outputJSON {
-		d := jsonDefinition(answer.GetDefinition())
-		d.Document, d.Warnings = "", jsonMistakes(answer.GetWarnings())
+		d := shown.DefinitionOf(answer.GetDefinition())
+		d.Document, d.Warnings = "", shown.MistakesOf(answer.GetWarnings())
 		return a.printJSON(d)
 	}
 	for _, w := range answer.GetWarnings() {
 		fmt.Fprintln(a.stderr, textMistake(file, w))
 	}
-	fmt.Fprintln(a.stdout, clean(definitionName(answer.GetDefinition())))
+	fmt.Fprintln(a.stdout, clean(shown.DefinitionName(answer.GetDefinition())))
 	return nil
 }
 
@@ -294,9 +215,9 @@ func (a *app) listDefinitions(ctx context.Context, namespace string) error {
 			}
 			for _, d := range answer.GetDefinitions() {
 				if t != nil {
-					t.row(definitionName(d), d.GetTitle(), textTime(d.GetDeployedAt()), textTime(d.GetRetirement().GetAt()),
+					t.row(shown.DefinitionName(d), d.GetTitle(), shown.TimeText(d.GetDeployedAt()), shown.TimeText(d.GetRetirement().GetAt()),
 						strings.Join(d.GetActivities(), ", "))
-				} else if err := a.printJSON(jsonDefinition(d)); err != nil {
+				} else if err := a.printJSON(shown.DefinitionOf(d)); err != nil {
 					return err
 				}
 			}
@@ -336,7 +257,7 @@ func newDefinitionGet(a *app) *cobra.Command {
 // printDefinition prints a document: to a file or pipe as it is, to a terminal made safe.
 func (a *app) printDefinition(d *definitionv1.Definition) error {
 	if a.output == outputJSON {
-		return a.printJSON(jsonDefinition(d))
+		return a.printJSON(shown.DefinitionOf(d))
 	}
 	text := string(d.GetDocument())
 	if a.terminal(a.stdout) > 0 {

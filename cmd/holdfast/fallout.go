@@ -2,13 +2,13 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/holdfast-run/holdfast/client/shown"
 	"github.com/holdfast-run/holdfast/messages/adminv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
@@ -26,20 +26,6 @@ func newFallout(a *app) *cobra.Command {
 	a.adminFlags(cmd)
 	cmd.AddCommand(newFalloutList(a), newFalloutShow(a), newFalloutRetry(a), newFalloutSkip(a), newFalloutCancel(a))
 	return cmd
-}
-
-// groupJSON is a group of faulted orders as fallout list prints it.
-type groupJSON struct {
-	Count      int64  `json:"count"`
-	Definition string `json:"definition"`
-	Task       string `json:"task"`
-	ErrorType  string `json:"error_type"`
-	ErrorTitle string `json:"error_title"`
-	// ErrorDetail is empty if errors of any detail are one group.
-	ErrorDetail string     `json:"error_detail"`
-	Oldest      *time.Time `json:"oldest"`
-	Newest      *time.Time `json:"newest"`
-	ExampleID   string     `json:"example_id"`
 }
 
 func newFalloutList(a *app) *cobra.Command {
@@ -80,15 +66,10 @@ func (a *app) printFallout(answer *adminv1.ListFalloutResponse) error {
 		left -= g.GetCount()
 		if t != nil {
 			t.row(strconv.FormatInt(g.GetCount(), 10), g.GetDefinition(), g.GetTask(), g.GetErrorType(), g.GetErrorTitle(),
-				g.GetErrorDetail(), textTime(g.GetOldest()), textTime(g.GetNewest()), g.GetExampleId())
+				g.GetErrorDetail(), shown.TimeText(g.GetOldest()), shown.TimeText(g.GetNewest()), g.GetExampleId())
 			continue
 		}
-		err := a.printJSON(groupJSON{
-			Count: g.GetCount(), Definition: g.GetDefinition(), Task: g.GetTask(), ErrorType: g.GetErrorType(),
-			ErrorTitle: g.GetErrorTitle(), ErrorDetail: g.GetErrorDetail(), Oldest: jsonTime(g.GetOldest()),
-			Newest: jsonTime(g.GetNewest()), ExampleID: g.GetExampleId(),
-		})
-		if err != nil {
+		if err := a.printJSON(shown.GroupOf(g)); err != nil {
 			return err
 		}
 	}
@@ -99,34 +80,6 @@ func (a *app) printFallout(answer *adminv1.ListFalloutResponse) error {
 		fmt.Fprintf(a.stderr, "%s in groups that are not listed\n", some(left, "more order is", "more orders are"))
 	}
 	return nil
-}
-
-// falloutJSON is an order as fallout show prints it.
-type falloutJSON struct {
-	Order       orderJSON       `json:"order"`
-	Task        string          `json:"task"`
-	Input       json.RawMessage `json:"input"`
-	HoldsKey    bool            `json:"holds_key"`
-	InDoubt     []doubtJSON     `json:"in_doubt"`
-	LateResults []eventJSON     `json:"late_results"`
-	Compensable []undoJSON      `json:"compensable"`
-	// How many more there are of each.
-	MoreInDoubt     int64 `json:"more_in_doubt"`
-	MoreLateResults int64 `json:"more_late_results"`
-	MoreCompensable int64 `json:"more_compensable"`
-}
-
-type doubtJSON struct {
-	Task    string `json:"task"`
-	Key     string `json:"key"`
-	Attempt uint32 `json:"attempt"`
-}
-
-// undoJSON is what a cancellation with compensation would undo.
-type undoJSON struct {
-	Task    string `json:"task"`
-	Key     string `json:"key"`
-	InDoubt bool   `json:"in_doubt"`
 }
 
 func newFalloutShow(a *app) *cobra.Command {
@@ -154,7 +107,7 @@ func newFalloutShow(a *app) *cobra.Command {
 
 func (a *app) printOneFallout(f *adminv1.ShowFalloutResponse) error {
 	if a.output == outputJSON {
-		return a.printJSON(jsonFallout(f))
+		return a.printJSON(shown.FalloutOf(f))
 	}
 	t := a.newRecord()
 	orderRows(t, f.GetOrder())
@@ -178,7 +131,7 @@ func (a *app) printOneFallout(f *adminv1.ShowFalloutResponse) error {
 	more("in doubt", f.GetMoreInDoubt())
 	for _, ev := range f.GetLateResults() {
 		t.row("late result", fmt.Sprintf("%s, attempt %d, key %s, at %s: %s",
-			ev.GetTask(), ev.GetAttempt(), ev.GetKey(), textTime(ev.GetAt()), eventDetail(ev, 0)))
+			ev.GetTask(), ev.GetAttempt(), ev.GetKey(), shown.TimeText(ev.GetAt()), eventDetail(ev, 0)))
 	}
 	more("late result", f.GetMoreLateResults())
 	for _, c := range f.GetCompensable() {
@@ -190,22 +143,4 @@ func (a *app) printOneFallout(f *adminv1.ShowFalloutResponse) error {
 	}
 	more("would undo", f.GetMoreCompensable())
 	return t.end()
-}
-
-func jsonFallout(f *adminv1.ShowFalloutResponse) falloutJSON {
-	out := falloutJSON{
-		Order: jsonOrder(f.GetOrder()), Task: f.GetTask(), Input: jsonValue(f.GetInput()), HoldsKey: f.GetHoldsKey(),
-		InDoubt: []doubtJSON{}, LateResults: []eventJSON{}, Compensable: []undoJSON{}, MoreInDoubt: f.GetMoreInDoubt(),
-		MoreLateResults: f.GetMoreLateResults(), MoreCompensable: f.GetMoreCompensable(),
-	}
-	for _, d := range f.GetInDoubt() {
-		out.InDoubt = append(out.InDoubt, doubtJSON{Task: d.GetTask(), Key: d.GetKey(), Attempt: d.GetAttempt()})
-	}
-	for _, ev := range f.GetLateResults() {
-		out.LateResults = append(out.LateResults, jsonEvent(ev))
-	}
-	for _, c := range f.GetCompensable() {
-		out.Compensable = append(out.Compensable, undoJSON{Task: c.GetTask(), Key: c.GetKey(), InDoubt: c.GetInDoubt()})
-	}
-	return out
 }

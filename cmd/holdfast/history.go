@@ -1,54 +1,17 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/holdfast-run/holdfast/client/shown"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
 
-// eventJSON is an event as history and watch print it.
-type eventJSON struct {
-	Version    uint64          `json:"version"`
-	At         *time.Time      `json:"at"`
-	Type       string          `json:"type"`
-	Task       string          `json:"task"`
-	Attempt    uint32          `json:"attempt"`
-	Key        string          `json:"key,omitempty"`
-	Activity   string          `json:"activity,omitempty"`
-	ChildID    string          `json:"child_id,omitempty"`
-	Data       json.RawMessage `json:"data,omitempty"`
-	Error      *problemJSON    `json:"error,omitempty"`
-	Due        *time.Time      `json:"due,omitempty"`
-	Reason     string          `json:"reason,omitempty"`
-	By         string          `json:"by,omitempty"`
-	NotDone    bool            `json:"not_done,omitempty"`
-	Compensate bool            `json:"compensate,omitempty"`
-	// Process was lost with the attempt, or is back; Ledger is where it was sent.
-	Process      string `json:"process,omitempty"`
-	Ledger       string `json:"ledger,omitempty"`
-	MaybeStarted bool   `json:"maybe_started,omitempty"`
-	Alone        bool   `json:"alone,omitempty"`
-	Suspect      bool   `json:"suspect,omitempty"`
-	Kept         bool   `json:"kept,omitempty"`
-}
-
-func (a *app) printEvent(ev *orderv1.HistoryEvent) error { return a.printJSON(jsonEvent(ev)) }
-
-func jsonEvent(ev *orderv1.HistoryEvent) eventJSON {
-	return eventJSON{
-		Version: ev.GetVersion(), At: jsonTime(ev.GetAt()), Type: ev.GetType(), Task: ev.GetTask(), Attempt: ev.GetAttempt(),
-		Key: ev.GetKey(), Activity: ev.GetActivity(), ChildID: ev.GetChildId(), Data: jsonValue(ev.GetData()),
-		Error: jsonProblem(ev.GetError()), Due: jsonTime(ev.GetDue()), Reason: ev.GetReason(), By: ev.GetBy(),
-		NotDone: ev.GetNotDone(), Compensate: ev.GetCompensate(), Process: ev.GetProcess(), Ledger: ev.GetLedger(),
-		MaybeStarted: ev.GetMaybeStarted(), Alone: ev.GetAlone(), Suspect: ev.GetSuspect(), Kept: ev.GetKept(),
-	}
-}
+func (a *app) printEvent(ev *orderv1.HistoryEvent) error { return a.printJSON(shown.EventOf(ev)) }
 
 func textAttempt(n uint32) string {
 	if n == 0 {
@@ -69,7 +32,7 @@ func eventDetail(ev *orderv1.HistoryEvent, most int) string {
 	if strings.HasPrefix(ev.GetType(), "compensation.") {
 		parts = append(parts, "key "+ev.GetKey())
 	}
-	for _, part := range []string{ev.GetActivity(), textProblem(ev.GetError()), ev.GetReason()} {
+	for _, part := range []string{ev.GetActivity(), shown.ProblemText(ev.GetError()), ev.GetReason()} {
 		if part != "" {
 			parts = append(parts, part)
 		}
@@ -85,7 +48,7 @@ func eventDetail(ev *orderv1.HistoryEvent, most int) string {
 	}
 	parts = append(parts, handedDetail(ev)...)
 	if ev.GetDue() != nil {
-		parts = append(parts, "due "+textTime(ev.GetDue()))
+		parts = append(parts, "due "+shown.TimeText(ev.GetDue()))
 	}
 	if data := textValue(ev.GetData()); data != "" && most > 0 {
 		parts = append(parts, shorten(data, most))
@@ -135,7 +98,7 @@ func shorten(s string, n int) string {
 // eventLine is an event in one line, its columns as wide as they usually need to be.
 func eventLine(ev *orderv1.HistoryEvent, most int) string {
 	return strings.TrimRight(clean(fmt.Sprintf("%6d  %s  %-20s  %-24s  %2s  %s",
-		ev.GetVersion(), textTime(ev.GetAt()), ev.GetType(), ev.GetTask(), textAttempt(ev.GetAttempt()), eventDetail(ev, most))), " ")
+		ev.GetVersion(), shown.TimeText(ev.GetAt()), ev.GetType(), ev.GetTask(), textAttempt(ev.GetAttempt()), eventDetail(ev, most))), " ")
 }
 
 func newOrderHistory(a *app) *cobra.Command {
@@ -198,7 +161,7 @@ func (a *app) printEvents(t *table, events []*orderv1.HistoryEvent) error {
 			}
 			continue
 		}
-		t.row(strconv.FormatUint(ev.GetVersion(), 10), textTime(ev.GetAt()), ev.GetType(), ev.GetTask(),
+		t.row(strconv.FormatUint(ev.GetVersion(), 10), shown.TimeText(ev.GetAt()), ev.GetType(), ev.GetTask(),
 			textAttempt(ev.GetAttempt()), eventDetail(ev, most))
 	}
 	return nil

@@ -9,8 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/holdfast-run/holdfast/client/shown"
 	"github.com/holdfast-run/holdfast/messages/adminv1"
-	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
 
 func newKey(a *app) *cobra.Command {
@@ -24,18 +24,6 @@ func newKey(a *app) *cobra.Command {
 	a.adminFlags(cmd)
 	cmd.AddCommand(newKeyShow(a), newKeyRelease(a))
 	return cmd
-}
-
-// keyedJSON is an order as key show prints it.
-type keyedJSON struct {
-	Position   int64  `json:"position"`
-	ID         string `json:"id"`
-	Status     string `json:"status"`
-	Definition string `json:"definition"`
-	// HoldsKey: it has faulted, and those behind it wait.
-	HoldsKey   bool       `json:"holds_key"`
-	AcceptedAt *time.Time `json:"accepted_at"`
-	EndedAt    *time.Time `json:"ended_at"`
 }
 
 func newKeyShow(a *app) *cobra.Command {
@@ -84,15 +72,11 @@ func (a *app) printKey(answer *adminv1.ShowKeyResponse, now time.Time) error {
 
 // printKeyed prints an order of a key: as a row of t, or as JSON if there is none.
 func (a *app) printKeyed(t *table, o *adminv1.KeyedOrder, now time.Time) error {
-	holds := o.GetPosition() == 0 && o.GetStatus() == orderv1.Status_STATUS_FAULTED
 	if t == nil {
-		return a.printJSON(keyedJSON{
-			Position: o.GetPosition(), ID: o.GetId(), Status: statusWord(o.GetStatus()), Definition: o.GetDefinition(), HoldsKey: holds,
-			AcceptedAt: jsonTime(o.GetAcceptedAt()), EndedAt: jsonTime(o.GetEndedAt()),
-		})
+		return a.printJSON(shown.KeyedOf(o))
 	}
-	status := statusWord(o.GetStatus())
-	if holds {
+	status := shown.StatusWord(o.GetStatus())
+	if shown.HoldsKey(o) {
 		status += ", holds the key"
 	}
 	t.row(strconv.FormatInt(o.GetPosition(), 10), o.GetId(), status, o.GetDefinition(),

@@ -10,10 +10,11 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/holdfast-run/holdfast/client"
+	"github.com/holdfast-run/holdfast/client/shown"
 	"github.com/holdfast-run/holdfast/messages/adminv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/messages/problemv1"
@@ -168,27 +169,16 @@ func (a *app) operate(ctx context.Context, c *api, r *adminv1.OperateRequest) er
 	answer, err := c.admin.Operate(ctx, r)
 	switch {
 	case err != nil:
-		return adviseOnOperation(r.GetId(), err)
+		return advise(err, client.AdviceOnOperation(r.GetId(), err))
 	case r.GetDryRun():
 		t := a.newEventTable()
 		if err := a.printEvents(t, answer.GetEvents()); err != nil {
 			return err
 		}
-		fmt.Fprintf(a.stderr, "nothing was done; the order would be %s\n", statusWord(answer.GetOrder().GetStatus()))
+		fmt.Fprintf(a.stderr, "nothing was done; the order would be %s\n", shown.StatusWord(answer.GetOrder().GetStatus()))
 		return t.end()
 	}
 	return a.printOrder(answer.GetOrder())
-}
-
-// adviseOnOperation says what to do about an order that an operation was refused for.
-func adviseOnOperation(id string, err error) error {
-	switch reasonOf(err) {
-	case "ORDER_NOT_FAULTED":
-		return advise(err, "See how order %[1]s stands with: holdfast order get %[1]s", id)
-	case "DEADLINE_PASSED":
-		return advise(err, "Give it a new one with --deadline, such as --deadline 1h")
-	}
-	return err
 }
 
 // operateAll does something to a selection, once it is certain.
@@ -215,7 +205,7 @@ func (a *app) operateAll(ctx context.Context, c *api, request *adminv1.OperateAl
 			break
 		}
 		if err != nil {
-			return errors.Join(advise(err, "It was told of %d orders until then. Repeat it: what is done is not done again.", told), t.end())
+			return errors.Join(advise(err, fmt.Sprintf("It was told of %d orders until then. Repeat it: what is done is not done again.", told)), t.end())
 		}
 		for _, o := range answer.GetOutcomes() {
 			told++
@@ -237,23 +227,10 @@ func (a *app) operateAll(ctx context.Context, c *api, request *adminv1.OperateAl
 	return nil
 }
 
-// outcomeJSON is what came of one order.
-type outcomeJSON struct {
-	ID string `json:"id"`
-	// Accepted: it is durable; activities under way may be awaited before the order ends.
-	Accepted bool   `json:"accepted"`
-	Code     string `json:"code"`
-	Reason   string `json:"reason,omitempty"`
-	Message  string `json:"message,omitempty"`
-}
-
 // printOutcome prints what came of an order: as a row of t, or as JSON if there is none.
 func (a *app) printOutcome(t *table, o *adminv1.Outcome) error {
 	if t == nil {
-		return a.printJSON(outcomeJSON{
-			ID: o.GetId(), Accepted: o.GetCode() == 0, Code: codeName(codes.Code(o.GetCode())), //nolint:gosec // a code is small
-			Reason: o.GetReason(), Message: o.GetMessage(),
-		})
+		return a.printJSON(shown.OutcomeOf(o))
 	}
 	result := "accepted"
 	if o.GetCode() != 0 {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/holdfast-run/holdfast/client/shown"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
@@ -27,89 +27,14 @@ func newOrder(a *app) *cobra.Command {
 	return cmd
 }
 
-// orderJSON is an order as get prints it.
-type orderJSON struct {
-	ID         string            `json:"id"`
-	Definition string            `json:"definition"`
-	Status     string            `json:"status"`
-	OrderKey   string            `json:"order_key"`
-	ParentID   string            `json:"parent_id,omitempty"`
-	AwaitedIDs []string          `json:"awaited_ids,omitempty"`
-	Priority   int32             `json:"priority"`
-	Labels     map[string]string `json:"labels"`
-	Deadline   *time.Time        `json:"deadline"`
-	// Waiting is what the order waits for.
-	Waiting    []waitingJSON `json:"waiting,omitempty"`
-	AcceptedAt *time.Time    `json:"accepted_at"`
-	EndedAt    *time.Time    `json:"ended_at"`
-	// EstimatedEnd is told of orders that wait for adapters.
-	EstimatedEnd *time.Time      `json:"estimated_end,omitempty"`
-	Version      uint64          `json:"version"`
-	Input        json.RawMessage `json:"input"`
-	Output       json.RawMessage `json:"output"`
-	Error        *problemJSON    `json:"error"`
-}
-
-// listedJSON is an order as list prints it.
-type listedJSON struct {
-	ID         string            `json:"id"`
-	Definition string            `json:"definition"`
-	Status     string            `json:"status"`
-	OrderKey   string            `json:"order_key"`
-	ParentID   string            `json:"parent_id,omitempty"`
-	Priority   int32             `json:"priority"`
-	Labels     map[string]string `json:"labels"`
-	Deadline   *time.Time        `json:"deadline"`
-	AcceptedAt *time.Time        `json:"accepted_at"`
-	EndedAt    *time.Time        `json:"ended_at"`
-}
-
 // printOrder prints one order.
 func (a *app) printOrder(o *orderv1.Order) error {
 	if a.output == outputJSON {
-		return a.printJSON(jsonOrder(o))
+		return a.printJSON(shown.OrderOf(o))
 	}
 	t := a.newRecord()
 	orderRows(t, o)
 	return t.end()
-}
-
-func jsonOrder(o *orderv1.Order) orderJSON {
-	return orderJSON{
-		ID: o.GetId(), Definition: o.GetDefinition(), Status: statusWord(o.GetStatus()), OrderKey: o.GetOrderKey(),
-		ParentID: o.GetParentId(), AwaitedIDs: o.GetAwaitedIds(), Priority: o.GetPriority(), Labels: jsonLabels(o.GetLabels()),
-		Deadline: jsonTime(o.GetDeadline()), AcceptedAt: jsonTime(o.GetAcceptedAt()), EndedAt: jsonTime(o.GetEndedAt()),
-		EstimatedEnd: jsonTime(o.GetEstimatedEnd()), Waiting: jsonWaiting(o.GetWaiting()), Version: o.GetVersion(),
-		Input: jsonValue(o.GetInput()), Output: jsonValue(o.GetOutput()), Error: jsonProblem(o.GetError()),
-	}
-}
-
-// waitingJSON is what an order waits for.
-type waitingJSON struct {
-	Task     string     `json:"task"`
-	Reason   string     `json:"reason"`
-	Since    *time.Time `json:"since,omitempty"`
-	Until    *time.Time `json:"until"`
-	Activity string     `json:"activity,omitempty"`
-	Process  string     `json:"process,omitempty"`
-}
-
-func jsonWaiting(list []*orderv1.Waiting) []waitingJSON {
-	var out []waitingJSON
-	for _, w := range list {
-		out = append(out, waitingJSON{
-			Task: w.GetTask(), Reason: w.GetReason(), Since: jsonTime(w.GetSince()), Until: jsonTime(w.GetUntil()),
-			Activity: w.GetActivity(), Process: w.GetProcess(),
-		})
-	}
-	return out
-}
-
-func jsonLabels(labels map[string]string) map[string]string {
-	if labels == nil {
-		return map[string]string{}
-	}
-	return labels
 }
 
 // orderRows adds what is known of an order to a table.
@@ -121,20 +46,20 @@ func orderRows(t *table, o *orderv1.Order) {
 	}
 	add("id", o.GetId())
 	add("definition", o.GetDefinition())
-	add("status", statusWord(o.GetStatus()))
+	add("status", shown.StatusWord(o.GetStatus()))
 	add("order key", o.GetOrderKey())
 	add("parent", o.GetParentId())
 	add("waits for", strings.Join(o.GetAwaitedIds(), ", "))
 	for _, w := range o.GetWaiting() {
-		add("waits for", textWaiting(w))
+		add("waits for", shown.WaitingText(w))
 	}
 	if o.GetPriority() != 0 {
 		add("priority", strconv.Itoa(int(o.GetPriority())))
 	}
 	add("labels", textLabels(o.GetLabels()))
-	add("deadline", textTime(o.GetDeadline()))
-	add("accepted at", textTime(o.GetAcceptedAt()))
-	ended := textTime(o.GetEndedAt())
+	add("deadline", shown.TimeText(o.GetDeadline()))
+	add("accepted at", shown.TimeText(o.GetAcceptedAt()))
+	ended := shown.TimeText(o.GetEndedAt())
 	if ended != "" && o.GetAcceptedAt() != nil {
 		ended += fmt.Sprintf(" (after %v)", o.GetEndedAt().AsTime().Sub(o.GetAcceptedAt().AsTime()).Round(time.Millisecond))
 	}
@@ -144,30 +69,15 @@ func orderRows(t *table, o *orderv1.Order) {
 		add("ended at", ended)
 	}
 	if o.GetEstimatedEnd() != nil {
-		add("estimated end", textTime(o.GetEstimatedEnd())+" (waits for adapters)")
+		add("estimated end", shown.TimeText(o.GetEstimatedEnd())+" (waits for adapters)")
 	}
 	add("version", strconv.FormatUint(o.GetVersion(), 10))
 	if p := o.GetError(); p != nil {
-		add("error", textProblem(p))
+		add("error", shown.ProblemText(p))
 		add("error type", p.GetType())
 	}
 	add("input", textValue(o.GetInput()))
 	add("output", textValue(o.GetOutput()))
-}
-
-// textWaiting says what an order waits for, where, since when and until when.
-func textWaiting(w *orderv1.Waiting) string {
-	text := w.GetReason()
-	if w.GetSince() != nil {
-		text += ", since " + textTime(w.GetSince())
-	}
-	if w.GetUntil() != nil {
-		text += ", until " + textTime(w.GetUntil())
-	}
-	if w.GetTask() != "" {
-		text = w.GetTask() + ": " + text
-	}
-	return text
 }
 
 func textLabels(labels map[string]string) string {
@@ -359,13 +269,9 @@ func (a *app) listOrders(cmd *cobra.Command, request *orderv1.ListRequest, limit
 // printListed prints an order of a list: as a row of t, or as JSON if there is none.
 func (a *app) printListed(t *table, o *orderv1.Order) error {
 	if t != nil {
-		t.row(o.GetId(), o.GetDefinition(), statusWord(o.GetStatus()), o.GetOrderKey(),
-			textTime(o.GetAcceptedAt()), textTime(o.GetEndedAt()))
+		t.row(o.GetId(), o.GetDefinition(), shown.StatusWord(o.GetStatus()), o.GetOrderKey(),
+			shown.TimeText(o.GetAcceptedAt()), shown.TimeText(o.GetEndedAt()))
 		return nil
 	}
-	return a.printJSON(listedJSON{
-		ID: o.GetId(), Definition: o.GetDefinition(), Status: statusWord(o.GetStatus()), OrderKey: o.GetOrderKey(),
-		ParentID: o.GetParentId(), Priority: o.GetPriority(), Labels: jsonLabels(o.GetLabels()), Deadline: jsonTime(o.GetDeadline()),
-		AcceptedAt: jsonTime(o.GetAcceptedAt()), EndedAt: jsonTime(o.GetEndedAt()),
-	})
+	return a.printJSON(shown.ListedOf(o))
 }

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/holdfast-run/holdfast/client/shown"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/messages/problemv1"
@@ -86,7 +87,7 @@ func TestOrderWaits(t *testing.T) {
 	f.holds(o)
 	got := f.run("order", "get", orderID)
 	for _, line := range []string{
-		"\nwaits for    slowed down, until " + textTime(at(1)) + "\n", "\nwaits for    /do/0/a: retry 3, until " + textTime(at(2)) + "\n",
+		"\nwaits for    slowed down, until " + shown.TimeText(at(1)) + "\n", "\nwaits for    /do/0/a: retry 3, until " + shown.TimeText(at(2)) + "\n",
 	} {
 		if !strings.Contains(got.stdout, line) {
 			t.Errorf("order get lacks %q:\n%s", line, got.stdout)

@@ -8,15 +8,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
 
-	"google.golang.org/protobuf/types/known/timestamppb"
-
+	"github.com/holdfast-run/holdfast/client/shown"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
-	"github.com/holdfast-run/holdfast/messages/problemv1"
 )
 
 // Values of --output.
@@ -104,17 +101,12 @@ func cleanLines(s string) string {
 	return strings.Join(lines, "\n")
 }
 
-// statusWord is a status in the words of the Open Workflow Specification.
-func statusWord(s orderv1.Status) string {
-	return strings.ToLower(strings.TrimPrefix(s.String(), "STATUS_"))
-}
-
 // statusWords are all statuses.
 func statusWords() []string {
 	var words []string
 	for _, n := range slices.Sorted(maps.Keys(orderv1.Status_name)) {
 		if s := orderv1.Status(n); s != orderv1.Status_STATUS_UNSPECIFIED {
-			words = append(words, statusWord(s))
+			words = append(words, shown.StatusWord(s))
 		}
 	}
 	return words
@@ -126,79 +118,4 @@ func parseStatus(word string) (orderv1.Status, error) {
 		return 0, usagef("--status is %q, and must be one of %s", word, strings.Join(statusWords(), ", "))
 	}
 	return orderv1.Status(n), nil
-}
-
-// jsonTime is a time for JSON, or null.
-func jsonTime(t *timestamppb.Timestamp) *time.Time {
-	if t == nil {
-		return nil
-	}
-	at := t.AsTime()
-	return &at
-}
-
-// timeLayout is how times are written for people.
-const timeLayout = "2006-01-02T15:04:05.000Z"
-
-// textTime is a time for people.
-func textTime(t *timestamppb.Timestamp) string {
-	if t == nil {
-		return ""
-	}
-	return t.AsTime().Format(timeLayout)
-}
-
-// jsonValue embeds a JSON value that came from a node. What is no JSON becomes a string.
-func jsonValue(raw []byte) json.RawMessage {
-	if len(raw) == 0 {
-		return nil
-	}
-	raw = bytes.ToValidUTF8(raw, []byte("\ufffd"))
-	if !json.Valid(raw) {
-		text, err := json.Marshal(string(raw))
-		if err != nil {
-			return nil // can't be: a string
-		}
-		return text
-	}
-	return raw
-}
-
-// problemJSON is an error of an order or task.
-type problemJSON struct {
-	Type     string `json:"type"`
-	Title    string `json:"title"`
-	Status   int32  `json:"status"`
-	Detail   string `json:"detail"`
-	Instance string `json:"instance"`
-}
-
-func jsonProblem(p *problemv1.Problem) *problemJSON {
-	if p == nil {
-		return nil
-	}
-	return &problemJSON{
-		Type: p.GetType(), Title: p.GetTitle(), Status: p.GetStatus(), Detail: p.GetDetail(), Instance: p.GetInstance(),
-	}
-}
-
-// textProblem is an error in one line: what is known of title, status, detail and instance.
-func textProblem(p *problemv1.Problem) string {
-	if p == nil {
-		return ""
-	}
-	text := p.GetTitle()
-	if text == "" {
-		text = p.GetType()
-	}
-	if p.GetStatus() != 0 {
-		text += fmt.Sprintf(" (%d)", p.GetStatus())
-	}
-	if p.GetDetail() != "" {
-		text += ": " + p.GetDetail()
-	}
-	if p.GetInstance() != "" {
-		text += ", at " + p.GetInstance()
-	}
-	return text
 }

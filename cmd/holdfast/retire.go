@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/holdfast-run/holdfast/client/shown"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/definitionv1"
 )
@@ -70,9 +71,9 @@ func newDefinitionReinstate(a *app) *cobra.Command {
 // printRetired says how a definition stands now.
 func (a *app) printRetired(d *definitionv1.Definition, how string) error {
 	if a.output == outputJSON {
-		return a.printJSON(jsonDefinition(d))
+		return a.printJSON(shown.DefinitionOf(d))
 	}
 	t := a.newRecord()
-	t.row(definitionName(d), how)
+	t.row(shown.DefinitionName(d), how)
 	return t.end()
 }

@@ -8,9 +8,10 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 
+	"github.com/holdfast-run/holdfast/client"
+	"github.com/holdfast-run/holdfast/client/shown"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
@@ -156,29 +157,26 @@ func (a *app) submit(ctx context.Context, work *orderv1.WorkOrder, wait, quiet b
 	defer cancel()
 	order, err := a.accept(ctx, c, work)
 	if err != nil {
-		return adviseOnSubmit(work.GetId(), err)
+		return advise(err, client.AdviceOnSubmit(work.GetId(), err))
 	}
 	if !wait {
 		return a.printOrder(order)
 	}
-	if quiet && hasEnded(order.GetStatus()) { // it was submitted before
+	if quiet && shown.HasEnded(order.GetStatus()) { // it was submitted before
 		return a.printEnd(order)
 	}
 	show := a.newProgress(order.GetId(), quiet)
-	order, err = c.follow(ctx, following{
-		id: order.GetId(), from: 1,
-		each:     func(ev *orderv1.HistoryEvent) error { show.event(ev); return nil },
-		patience: a.patienceToEnd(order.GetId(), func(err error) { show.pause(); a.tellRetry(err) }),
-	})
+	order, err = a.follow(ctx, c, order.GetId(), 1, func(err error) { show.pause(); a.tellRetry(err) },
+		func(ev *orderv1.HistoryEvent) error { show.event(ev); return nil })
 	show.end()
 	if err == nil {
 		return a.printEnd(order)
 	}
-	order, known := c.known(ctx, work.GetId())
-	if !hasEnded(order.GetStatus()) {
-		return advise(err, "The order was accepted. %s", known)
+	order, known := c.Standing(ctx, work.GetId())
+	if !shown.HasEnded(order.GetStatus()) {
+		return advise(err, "The order was accepted. "+known)
 	}
-	if st, isRPC := rpcStatus(err); isRPC {
+	if st, isRPC := client.StatusOf(err); isRPC {
 		fmt.Fprintln(a.stderr, "holdfast: the order has ended, but its progress can't be shown: "+textStatus(st))
 	}
 	return a.printEnd(order)
@@ -186,21 +184,12 @@ func (a *app) submit(ctx context.Context, work *orderv1.WorkOrder, wait, quiet b
 
 // accept hands an order in until a node has taken it, or it is of no use to go on.
 func (a *app) accept(ctx context.Context, c *api, work *orderv1.WorkOrder) (*orderv1.Order, error) {
-	p := patience{
-		most: a.client.reconnect, tell: a.tellRetry,
-		what: fmt.Sprintf("order %s was not acknowledged", work.GetId()), timeout: a.callBound(),
+	answer, err := c.orders.Submit(ctx, &orderv1.SubmitRequest{Order: work, Wait: orderv1.Wait_WAIT_ACCEPTED},
+		client.Patiently(a.patience(a.tellRetry)))
+	if err != nil {
+		return nil, a.outcome(ctx, err, fmt.Sprintf("order %s was not acknowledged", work.GetId()), a.callBound())
 	}
-	for {
-		try, cancel := a.bound(ctx)
-		answer, err := c.orders.Submit(try, &orderv1.SubmitRequest{Order: work, Wait: orderv1.Wait_WAIT_ACCEPTED})
-		cancel()
-		if err == nil {
-			return answer.GetOrder(), nil
-		}
-		if err = p.after(ctx, err); err != nil {
-			return nil, err
-		}
-	}
+	return answer.GetOrder(), nil
 }
 
 // printEnd prints an order that has ended, and makes the exit status of that.
@@ -209,24 +198,4 @@ func (a *app) printEnd(order *orderv1.Order) error {
 		return err
 	}
 	return endOf(order)
-}
-
-// adviseOnSubmit says what to do about an order that was not acknowledged.
-func adviseOnSubmit(id string, err error) error {
-	st, isRPC := rpcStatus(err)
-	switch {
-	case !isRPC && !errors.Is(err, context.DeadlineExceeded):
-		return err
-	case st.Code() == codes.AlreadyExists:
-		return advise(err, "Something else was accepted as %[1]s before. See what, before you submit anything: holdfast order get %[1]s. "+
-			"The same work under another id would be done a second time.", id)
-	case st.Code() == codes.InvalidArgument, st.Code() == codes.NotFound, st.Code() == codes.Unimplemented,
-		st.Code() == codes.FailedPrecondition:
-		return err // nothing of it was kept
-	case st.Code() == codes.ResourceExhausted && len(st.Details()) > 0: // it is a node that says so, and has no room
-		return advise(err, "Submit it again later, with --id %s, which does no harm if it was accepted.", id)
-	default:
-		return advise(err, "The order may have been accepted. Submit it again with --id %s, which does no harm, or look with: "+
-			"holdfast order get %s", id, id)
-	}
 }

@@ -270,52 +270,6 @@ func TestSubmitFromKeepsTheOrderOfKeys(t *testing.T) {
 	}
 }
 
-// What is held in memory is bounded, however long the file is, and however slow the node.
-func TestSubmitFromIsBounded(t *testing.T) {
-	t.Parallel()
-	b := &bulk{unanswered: map[string]*unanswered{}, keys: map[string][]*unanswered{}}
-	var read []fileLine
-	for i := range 3 * mostUnanswered {
-		read = append(read, fileLine{number: i, order: &orderv1.WorkOrder{Id: fmt.Sprint(i % (mostUnanswered + 5)), Input: []byte("{}")}})
-	}
-	b.show = &bulkProgress{}
-	if err := b.read(read); err != nil {
-		t.Fatal(err)
-	}
-	if n := len(b.admit()); n != mostUnanswered {
-		t.Errorf("%d orders are sent at once", n)
-	}
-	large := &bulk{unanswered: map[string]*unanswered{}, keys: map[string][]*unanswered{}, show: &bulkProgress{}}
-	for i := range 10 {
-		large.queue = append(large.queue, &unanswered{line: i, order: &orderv1.WorkOrder{Id: fmt.Sprint(i)}, size: maxInput})
-	}
-	if n := len(large.admit()); n != mostUnansweredBytes/maxInput {
-		t.Errorf("%d large orders are sent at once", n)
-	}
-	// One whose id is under way waits for that.
-	twice := &bulk{unanswered: map[string]*unanswered{}, keys: map[string][]*unanswered{}, show: &bulkProgress{}, a: &app{}}
-	for i, id := range []string{"a", "b", "a", "c"} {
-		twice.queue = append(twice.queue, &unanswered{line: i, order: &orderv1.WorkOrder{Id: id}})
-	}
-	ids := func(rs []*orderv1.SubmitRequest) (out []string) {
-		for _, r := range rs {
-			out = append(out, r.GetOrder().GetId())
-		}
-		return out
-	}
-	if got := ids(twice.admit()); !slices.Equal(got, []string{"a", "b"}) {
-		t.Errorf("first %v", got)
-	}
-	answer := taken()
-	answer.Id = "a"
-	if err := twice.answer(answer); err != nil {
-		t.Fatal(err)
-	}
-	if got := ids(twice.admit()); !slices.Equal(got, []string{"a", "c"}) {
-		t.Errorf("then %v", got)
-	}
-}
-
 func TestLongLines(t *testing.T) {
 	t.Parallel()
 	long := `{"id":"a","input":"` + strings.Repeat("x", maxInput) + `"}`

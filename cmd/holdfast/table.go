@@ -10,6 +10,8 @@ import (
 	"unicode"
 
 	"golang.org/x/text/width"
+
+	"github.com/holdfast-run/holdfast/client/shown"
 )
 
 // column is a column of a table, and what becomes of it where a terminal has no room for all.
@@ -124,7 +126,7 @@ func (t *table) flush() {
 // follow has rows printed as they come, in columns that are usually as wide as this. Those that are times are 24 wide.
 func (t *table) follow(widths ...int) {
 	for i, w := range widths {
-		t.spans = append(t.spans, t.spanOf(i, w, w == len(timeLayout)))
+		t.spans = append(t.spans, t.spanOf(i, w, w == len(shown.TimeLayout)))
 	}
 }
 
@@ -334,9 +336,9 @@ func (t *table) coloured(i int, cells []string, text string, header bool) string
 	return style + text + plain
 }
 
-// isTime tells whether a cell is a time as textTime writes it.
+// isTime tells whether a cell is a time as shown.TimeText writes it.
 func isTime(cell string) bool {
-	return len(cell) == len(timeLayout) && cell[10] == 'T' && cell[len(cell)-1] == 'Z'
+	return len(cell) == len(shown.TimeLayout) && cell[10] == 'T' && cell[len(cell)-1] == 'Z'
 }
 
 // timeForms are the widths of the forms in which shortenTo tells times.

@@ -1,0 +1,90 @@
+package client
+
+import (
+	"fmt"
+	"math/rand/v2"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/resolver"
+	"google.golang.org/grpc/resolver/manual"
+
+	"github.com/holdfast-run/holdfast/messages/adminv1"
+	"github.com/holdfast-run/holdfast/messages/definitionv1"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+)
+
+// Client is a connection to nodes. It is safe for concurrent use. Close it.
+type Client struct {
+	config Config
+	random func() float64
+	conn   *grpc.ClientConn
+}
+
+// New makes a connection to nodes, without waiting for it. It fails only if the settings are wrong.
+func New(c Config) (*Client, error) {
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("client: %w", err)
+	}
+	c = c.withDefaults()
+	addresses := make([]resolver.Address, len(c.Addresses))
+	for i, address := range c.Addresses {
+		complete, err := CompleteAddress(address, Port)
+		if err != nil {
+			return nil, err
+		}
+		addresses[i].Addr = complete
+	}
+	nodes := manual.NewBuilderWithScheme("holdfast")
+	nodes.InitialState(resolver.State{Addresses: addresses})
+	transport := insecure.NewCredentials()
+	if c.TLS != nil {
+		transport = credentials.NewTLS(c.TLS)
+	}
+	out := &Client{config: c, random: rand.Float64}
+	options := []grpc.DialOption{
+		grpc.WithResolvers(nodes),
+		// There is a connection to each node: one that doesn't answer is passed over, and each repetition asks another one.
+		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig":[{"round_robin":{}}]}`),
+		grpc.WithTransportCredentials(transport),
+		grpc.WithNoProxy(),
+		grpc.WithUserAgent(c.UserAgent),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(c.MaxAnswer)),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff: backoff.Config{
+				BaseDelay: c.Backoff.Initial, Multiplier: 2, Jitter: c.Backoff.Jitter, MaxDelay: c.Backoff.Max,
+			},
+			MinConnectTimeout: c.ConnectTimeout,
+		}),
+		// So that a stream ends when its node is gone without a word.
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: c.KeepAlive, Timeout: c.KeepAliveTimeout}),
+		grpc.WithUnaryInterceptor(out.repeated),
+	}
+	var err error
+	if out.conn, err = grpc.NewClient("holdfast:///nodes", append(options, c.DialOptions...)...); err != nil {
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	return out, nil
+}
+
+// Close ends the connection, and with it all calls and streams. Close submitters before.
+func (c *Client) Close() error {
+	if err := c.conn.Close(); err != nil {
+		return fmt.Errorf("close connection: %w", err)
+	}
+	return nil
+}
+
+// Orders submits orders and tells how they fare.
+func (c *Client) Orders() orderv1.OrderServiceClient { return orderv1.NewOrderServiceClient(c.conn) }
+
+// Definitions deploys definitions and looks them up.
+func (c *Client) Definitions() definitionv1.DefinitionServiceClient {
+	return definitionv1.NewDefinitionServiceClient(c.conn)
+}
+
+// Admin is what operators need; the addresses must be those of the nodes' administration.
+func (c *Client) Admin() adminv1.AdminServiceClient { return adminv1.NewAdminServiceClient(c.conn) }

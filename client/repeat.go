@@ -1,0 +1,95 @@
+package client
+
+import (
+	"context"
+	"slices"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+
+	"github.com/holdfast-run/holdfast/messages/adminv1"
+	"github.com/holdfast-run/holdfast/messages/definitionv1"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+)
+
+// repetition says whether a call may be carried out twice, given its request, and why.
+type repetition struct {
+	harmless func(request any) bool
+	why      string
+}
+
+func always(any) bool { return true }
+func never(any) bool  { return false }
+
+// repetitions says of every method of the nodes' services whether a call is repeated whose answer may have been lost.
+var repetitions = map[string]repetition{ //nolint:gochecknoglobals // a table
+	orderv1.OrderService_Submit_FullMethodName: {
+		always, "the id: the same order is accepted once, and each time answered the same",
+	},
+	orderv1.OrderService_SubmitStream_FullMethodName: {never, "a Submitter opens another stream, and submits again what was not answered"},
+	orderv1.OrderService_Get_FullMethodName:          {always, "it reads"},
+	orderv1.OrderService_List_FullMethodName:         {always, "it reads"},
+	orderv1.OrderService_Watch_FullMethodName:        {never, "Watch opens another stream, from the version on that comes next"},
+	orderv1.OrderService_History_FullMethodName:      {always, "it reads"},
+	orderv1.OrderService_Cancel_FullMethodName: {
+		always, "an order that is being cancelled, or is cancelled, stays so",
+	},
+
+	definitionv1.DefinitionService_Validate_FullMethodName:  {always, "it keeps nothing"},
+	definitionv1.DefinitionService_Deploy_FullMethodName:    {always, "the version: the same document is deployed once, and each time answered the same"},
+	definitionv1.DefinitionService_Get_FullMethodName:       {always, "it reads"},
+	definitionv1.DefinitionService_List_FullMethodName:      {always, "it reads"},
+	definitionv1.DefinitionService_Retire_FullMethodName:    {always, "what is retired stays so"},
+	definitionv1.DefinitionService_Reinstate_FullMethodName: {always, "what is in use stays so"},
+
+	adminv1.AdminService_ShowKey_FullMethodName: {always, "it reads"},
+	adminv1.AdminService_ReleaseKey_FullMethodName: {
+		func(request any) bool { r, ok := request.(*adminv1.ReleaseKeyRequest); return ok && r.GetId() != "" },
+		"only if it names the order: else the next one of the key might be released, too",
+	},
+	adminv1.AdminService_ListFallout_FullMethodName: {always, "it reads"},
+	adminv1.AdminService_ShowFallout_FullMethodName: {always, "it reads"},
+	adminv1.AdminService_Operate_FullMethodName: {
+		func(request any) bool { r, ok := request.(*adminv1.OperateRequest); return ok && r.GetDryRun() },
+		"only a dry run: an order that was retried, and has faulted again since, would be retried twice",
+	},
+	adminv1.AdminService_OperateAll_FullMethodName:     {never, "a stream of outcomes: whoever asked decides whether to ask again"},
+	adminv1.AdminService_ListActivities_FullMethodName: {always, "it reads"},
+	adminv1.AdminService_LimitActivity_FullMethodName:  {always, "it says what the limit is, not by how much it changes"},
+	adminv1.AdminService_Status_FullMethodName:         {always, "it reads"},
+}
+
+// repeated makes a call, and makes it again as repetitions says and patience allows.
+func (c *Client) repeated(
+	ctx context.Context, method string, request, answer any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption,
+) error {
+	var patience Patience
+	if own := slices.IndexFunc(opts, func(o grpc.CallOption) bool { _, ok := o.(patient); return ok }); own >= 0 {
+		patience = opts[own].(patient).patience //nolint:forcetypeassert // it was found by its type
+	}
+	try := func() error {
+		ctx := ctx
+		if _, bounded := ctx.Deadline(); !bounded && c.config.CallTimeout > 0 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, c.config.CallTimeout)
+			defer cancel()
+		}
+		return invoke(ctx, method, request, answer, conn, opts...)
+	}
+	if r, known := repetitions[method]; !known || !r.harmless(request) {
+		return try()
+	}
+	wait := c.interruption(patience)
+	for others := len(c.config.Addresses) - 1; ; others-- {
+		err := try()
+		switch {
+		case err == nil:
+			return nil
+		case others > 0 && codeOf(err) == codes.Unavailable && ctx.Err() == nil:
+			continue // it is the turn of another node
+		}
+		if err = wait.wait(ctx, err); err != nil {
+			return err
+		}
+	}
+}

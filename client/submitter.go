@@ -1,0 +1,309 @@
+package client
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+)
+
+// Submitting is how a Submitter submits.
+type Submitting struct {
+	// Orders is the most orders without a last answer, and Bytes about the most that they take; one that takes more is submitted
+	// alone. A node takes 16,000 of one stream if it is not told otherwise. Default 2,000, and 32 MiB.
+	Orders, Bytes int
+	// Patience is how long to go on while no node takes orders. The time without a node counts only while there is something to submit.
+	Patience Patience
+	// Busy, if set, is told of each refusal for now, by a node that has no room; the order is submitted again. It must not block for
+	// long.
+	Busy func(*orderv1.Refused)
+}
+
+// Answer is what is told of an order.
+type Answer struct {
+	// Submission is what a node has said; nil if there is an error.
+	Submission *orderv1.Submission
+	// Err is why there is no answer, and will be none: whether the order was accepted is not known, unless it was told before.
+	Err error
+	// Last: nothing more will be told of the order. Only of one whose end is waited for there may be news before: that it was
+	// accepted.
+	Last bool
+	// Tries is how often the order was sent. After the first try a node may call it repeated because of the try before.
+	Tries int
+}
+
+// Submitter submits orders over streams that it opens again when they break. It is safe for concurrent use. Close it.
+type Submitter struct {
+	client *Client
+	config Submitting
+	again  chan struct{} // holds at most one: something was refused for now
+	work   chan struct{} // holds at most one: there is something to submit, or Close was called
+	ended  chan struct{}
+	err    error // once ended
+
+	mu      sync.Mutex
+	window  *window
+	stream  *Stream // nil while there is none
+	news    bool    // there was some of an order since the stream was opened
+	closed  bool
+	waiting int           // calls of Submit that wait for room
+	room    chan struct{} // closed, and replaced, when there may be room for those
+}
+
+// ErrClosed says that something was submitted to a Submitter that was closed before.
+var ErrClosed = errors.New("the submitter is closed")
+
+// NewSubmitter makes a Submitter. It lives until it is closed and all its orders are answered, until ctx ends, or until nodes can't
+// be reached, or fail in a way that does not go away by itself. Metadata of ctx go with each stream.
+func (c *Client) NewSubmitter(ctx context.Context, how Submitting) *Submitter {
+	how.Orders, how.Bytes = cmp.Or(how.Orders, 2000), cmp.Or(how.Bytes, 32<<20)
+	s := &Submitter{
+		client: c, config: how, again: make(chan struct{}, 1), work: make(chan struct{}, 1), ended: make(chan struct{}),
+		window: newWindow(how.Orders, how.Bytes), room: make(chan struct{}),
+	}
+	go func() {
+		defer close(s.ended)
+		s.err = s.run(ctx)
+		s.end()
+	}()
+	return s
+}
+
+// Submit hands in an order, once there is room for it. answered is called with what becomes of it: with one last answer, whatever
+// happens, unless Submit fails; calls come one after another, of all orders, and must not block for long. The request must not
+// change until then. An order whose id was handed in before, and has no last answer yet, waits for that.
+//
+// answered may call Submit: there is room for one order by then in place of the one that it is told the last answer of, if nobody
+// else takes it.
+func (s *Submitter) Submit(ctx context.Context, request *orderv1.SubmitRequest, answered func(Answer)) error {
+	for {
+		s.mu.Lock()
+		if s.closed {
+			s.mu.Unlock()
+			return ErrClosed
+		}
+		if s.window.add(request, answered) {
+			s.send()
+			s.mu.Unlock()
+			signal(s.work)
+			return nil
+		}
+		room := s.room
+		s.waiting++
+		s.mu.Unlock()
+		var err error
+		select {
+		case <-room:
+		case <-s.ended:
+			err = s.why()
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		}
+		s.mu.Lock()
+		s.waiting--
+		s.mu.Unlock()
+		if err != nil {
+			return fmt.Errorf("submit order %s: %w", request.GetOrder().GetId(), err)
+		}
+	}
+}
+
+// why is why nothing is submitted any more, once it has ended.
+func (s *Submitter) why() error { return cmp.Or(s.err, ErrClosed) }
+
+// Close tells that nothing more will be submitted, waits until all orders have their last answers, and returns why some have none:
+// the last failure, a GaveUpError, or the cause of the end of the Submitter's context.
+func (s *Submitter) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	s.finish()
+	s.mu.Unlock()
+	signal(s.work)
+	<-s.ended
+	return s.err
+}
+
+// Ended is closed when nothing is submitted any more.
+func (s *Submitter) Ended() <-chan struct{} { return s.ended }
+
+func signal(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// send sends what is to be sent, if there is a stream. The caller holds the lock.
+func (s *Submitter) send() {
+	if s.stream != nil {
+		s.stream.Submit(s.window.take()...)
+	}
+}
+
+// finish closes the stream if all is done. The caller holds the lock.
+func (s *Submitter) finish() {
+	if s.closed && s.window.empty() && s.stream != nil {
+		s.stream.Close()
+	}
+}
+
+// run opens a stream whenever there is something to submit, until there will be nothing more.
+func (s *Submitter) run(ctx context.Context) error {
+	wait := s.client.interruption(s.config.Patience)
+	for {
+		s.mu.Lock()
+		idle, done := s.window.empty(), s.window.empty() && s.closed
+		s.mu.Unlock()
+		switch {
+		case done:
+			return nil
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case idle:
+			wait.over()
+			select {
+			case <-s.work:
+			case <-ctx.Done():
+			}
+			continue
+		}
+		news, err := s.session(ctx)
+		if news {
+			wait.over()
+		}
+		if err == nil {
+			continue
+		}
+		if err = wait.wait(ctx, err); err != nil {
+			return err
+		}
+	}
+}
+
+// session submits over one stream until that breaks, and returns why, or nil if nothing is unanswered; and whether there was news.
+func (s *Submitter) session(ctx context.Context) (news bool, err error) {
+	stream, err := s.client.OpenStream(ctx, s.answers)
+	if err != nil {
+		return false, err
+	}
+	s.mu.Lock()
+	s.stream, s.news = stream, false
+	s.window.reopened()
+	s.send()
+	s.finish()
+	s.mu.Unlock()
+	s.attend(stream)
+	err = stream.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stream = nil
+	switch {
+	case s.window.empty():
+		return s.news, nil
+	case ctx.Err() != nil:
+		err = context.Cause(ctx)
+	case err == nil:
+		err = status.Error(codes.Unavailable, "the node ended the stream before all orders were answered")
+	}
+	return s.news, err
+}
+
+// attend sends again what was refused for now, when its time has come, until the stream has ended.
+func (s *Submitter) attend(stream *Stream) {
+	due := time.NewTimer(0)
+	defer due.Stop()
+	for {
+		select {
+		case <-stream.ended:
+			return
+		case <-s.again:
+		case <-due.C:
+		}
+		s.mu.Lock()
+		now := time.Now()
+		s.window.come(now)
+		s.send()
+		next, some := s.window.soonest()
+		s.mu.Unlock()
+		if some {
+			due.Reset(next.Sub(now) + together)
+		}
+	}
+}
+
+// together is for how long an order that may be sent again waits for others that soon may be, too.
+const together = 20 * time.Millisecond
+
+// later returns when to send an order again that was refused for now for the so manieth time.
+func (s *Submitter) later(r *orderv1.Refused, times int) time.Time {
+	c := s.client
+	delay := c.config.Backoff.next(times, c.random)
+	if r.GetRetryAfter() != nil {
+		delay = max(min(r.GetRetryAfter().AsDuration(), longestWish), c.config.Backoff.Initial)
+	}
+	return time.Now().Add(delay)
+}
+
+// told is what is to be told of an order.
+type told struct {
+	order  *handed
+	answer Answer
+}
+
+// answers takes the answers of a message.
+func (s *Submitter) answers(submissions []*orderv1.Submission) {
+	var tell []told
+	var busy []*orderv1.Refused
+	s.mu.Lock()
+	for _, x := range submissions {
+		h, last := s.window.answer(x, s.later)
+		switch {
+		case h != nil:
+			tell = append(tell, told{h, Answer{Submission: x, Last: last, Tries: h.tries}})
+		case forNow(x.GetRefused()):
+			busy = append(busy, x.GetRefused())
+		}
+	}
+	s.news = s.news || len(tell) > 0
+	s.send()
+	s.finish()
+	s.makeRoom()
+	s.mu.Unlock()
+	if len(busy) > 0 {
+		signal(s.again)
+	}
+	for _, r := range busy {
+		if s.config.Busy != nil {
+			s.config.Busy(r)
+		}
+	}
+	for _, t := range tell {
+		t.order.answered(t.answer)
+	}
+}
+
+// makeRoom wakes calls of Submit that wait. The caller holds the lock.
+func (s *Submitter) makeRoom() {
+	if s.waiting > 0 {
+		close(s.room)
+		s.room = make(chan struct{})
+	}
+}
+
+// end tells of all orders without a last answer that there will be none, and takes no others.
+func (s *Submitter) end() {
+	s.mu.Lock()
+	s.closed = true
+	left := s.window.inOrder()
+	s.mu.Unlock()
+	for _, h := range left {
+		h.answered(Answer{Err: s.err, Last: true, Tries: h.tries})
+	}
+}
