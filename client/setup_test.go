@@ -28,7 +28,7 @@ type fate int
 // The fates. Each of those that break comes in two kinds: of the stream alone, and of the connection under it.
 const (
 	taken fate = iota // accepted, and ended if that is waited for
-	begun             // accepted, and its end is told with the next answer
+	begun             // accepted, and its end is told later
 	busy              // refused for now
 	bad               // refused for good
 	lost              // the stream breaks, and nothing was kept
@@ -116,7 +116,7 @@ func end(id string) *orderv1.Submission {
 }
 
 func (n *node) SubmitStream(st grpc.BidiStreamingServer[orderv1.SubmitStreamRequest, orderv1.SubmitStreamResponse]) error {
-	var late []*orderv1.Submission // ends that are told with the next answer
+	var late []*orderv1.Submission // ends that are told with the next answer, or after all of a message
 	for {
 		m, err := st.Recv()
 		if errors.Is(err, io.EOF) {
@@ -136,20 +136,13 @@ func (n *node) SubmitStream(st grpc.BidiStreamingServer[orderv1.SubmitStreamRequ
 				return err
 			}
 		}
-		if len(late) > 0 && n.last() {
+		if len(late) > 0 {
 			if err := st.Send(&orderv1.SubmitStreamResponse{Submissions: late}); err != nil {
 				return err
 			}
 			late = nil
 		}
 	}
-}
-
-// last tells whether no fate but that of being taken is left.
-func (n *node) last() bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return len(n.fates) == 0
 }
 
 // one answers a submission.

@@ -30,6 +30,7 @@ type Watching struct {
 func (c *Client) Watch(ctx context.Context, w Watching) (*orderv1.Order, error) {
 	wait := c.interruption(w.Patience)
 	at := &position{Watching: w}
+	at.From = max(at.From, 1)
 	for {
 		before := at.From
 		order, told, err := c.watchOnce(ctx, at)
