@@ -126,24 +126,37 @@ func TestCallsFailOver(t *testing.T) {
 			return &orderv1.SubmitResponse{Order: &orderv1.Order{Id: r.GetOrder().GetId()}}, nil
 		}
 	}
-	c := w.dial(func(c *client.Config) { c.Patience = -1 })
-	submit := func(id string) {
-		t.Helper()
-		if _, err := c.Orders().Submit(t.Context(), request(id, "", orderv1.Wait_WAIT_ACCEPTED)); err != nil {
-			t.Errorf("%s: %v", id, err)
-		}
+	submit := func(c *client.Client, id string) error {
+		_, err := c.Orders().Submit(t.Context(), request(id, "", orderv1.Wait_WAIT_ACCEPTED))
+		return err
 	}
 	all := func() bool {
 		mu.Lock()
 		defer mu.Unlock()
 		return len(seen) == len(w.nodes)
 	}
+	impatient := w.dial(func(c *client.Config) { c.Patience = -1 })
 	for !all() { // connections come one after another
-		submit("before")
+		_ = submit(impatient, "before")
 	}
-	w.nodes[0].server.Stop()
 	for range 20 {
-		submit("after")
+		if err := submit(impatient, "spread"); err != nil {
+			t.Errorf("with all nodes: %v", err)
+		}
+	}
+	mu.Lock()
+	for address, n := range seen {
+		if n < 5 {
+			t.Errorf("%s was asked %d times", address, n)
+		}
+	}
+	mu.Unlock()
+	w.nodes[0].server.Stop()
+	patient := w.dial(nil)
+	for range 20 {
+		if err := submit(patient, "after"); err != nil {
+			t.Errorf("without one: %v", err)
+		}
 	}
 }
 

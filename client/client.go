@@ -22,6 +22,10 @@ type Client struct {
 	config Config
 	random func() float64
 	conn   *grpc.ClientConn
+
+	orders      orderv1.OrderServiceClient
+	definitions definitionv1.DefinitionServiceClient
+	admin       adminv1.AdminServiceClient
 }
 
 // New makes a connection to nodes, without waiting for it. It fails only if the settings are wrong.
@@ -67,6 +71,8 @@ func New(c Config) (*Client, error) {
 	if out.conn, err = grpc.NewClient("holdfast:///nodes", append(options, c.DialOptions...)...); err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
+	out.orders, out.definitions = orderv1.NewOrderServiceClient(out.conn), definitionv1.NewDefinitionServiceClient(out.conn)
+	out.admin = adminv1.NewAdminServiceClient(out.conn)
 	return out, nil
 }
 
@@ -79,12 +85,13 @@ func (c *Client) Close() error {
 }
 
 // Orders submits orders and tells how they fare.
-func (c *Client) Orders() orderv1.OrderServiceClient { return orderv1.NewOrderServiceClient(c.conn) }
+func (c *Client) Orders() orderv1.OrderServiceClient { return c.orders }
 
 // Definitions deploys definitions and looks them up.
-func (c *Client) Definitions() definitionv1.DefinitionServiceClient {
-	return definitionv1.NewDefinitionServiceClient(c.conn)
-}
+func (c *Client) Definitions() definitionv1.DefinitionServiceClient { return c.definitions }
 
 // Admin is what operators need; the addresses must be those of the nodes' administration.
-func (c *Client) Admin() adminv1.AdminServiceClient { return adminv1.NewAdminServiceClient(c.conn) }
+func (c *Client) Admin() adminv1.AdminServiceClient { return c.admin }
+
+// Conn is the connection itself, for other services of the nodes, and for its state.
+func (c *Client) Conn() *grpc.ClientConn { return c.conn }

@@ -233,20 +233,26 @@ func TestSubmitterEnds(t *testing.T) {
 		want     func(error) bool
 	}{
 		"patience is over": {
-			status.Error(codes.Unavailable, "starting"), client.Patience{Most: time.Nanosecond}, false,
+			status.Error(codes.Unavailable, "starting"),
+			client.Patience{Most: time.Nanosecond},
+			false,
 			func(err error) bool {
 				gaveUp, ok := errors.AsType[*client.GaveUpError](err)
 				return ok && gaveUp.After == 1
 			},
 		},
 		"the impatient": {
-			status.Error(codes.Unavailable, "starting"), client.Patience{Most: -1}, false,
+			status.Error(codes.Unavailable, "starting"),
+			client.Patience{Most: -1},
+			false,
 			func(err error) bool {
 				return status.Code(err) == codes.Unavailable && err.Error() == "rpc error: code = Unavailable desc = starting"
 			},
 		},
 		"no such service": {
-			status.Error(codes.Unimplemented, "what?"), client.Patience{}, false,
+			status.Error(codes.Unimplemented, "what?"),
+			client.Patience{},
+			false,
 			func(err error) bool { return status.Code(err) == codes.Unimplemented },
 		},
 		"its context ends":                {nil, client.Patience{}, true, func(err error) bool { return errors.Is(err, cause) }},

@@ -22,7 +22,7 @@ func newAdapterList(a *app) *cobra.Command {
 			return a.call(cmd.Context(), a.dialAdmin, func(ctx context.Context, c *api) error {
 				var all []*adminv1.ActivityStatus
 				for page := (&adminv1.ListActivitiesRequest{}); ; {
-					answer, err := c.admin.ListActivities(ctx, page)
+					answer, err := c.Admin().ListActivities(ctx, page)
 					if err != nil {
 						return err
 					}
@@ -126,7 +126,7 @@ func newAdapterLimit(a *app) *cobra.Command {
 			}
 			return a.call(cmd.Context(), a.dialAdmin, func(ctx context.Context, c *api) error {
 				request.Activity = args[0]
-				answer, err := c.admin.LimitActivity(ctx, &request)
+				answer, err := c.Admin().LimitActivity(ctx, &request)
 				if err != nil {
 					return err
 				}

@@ -11,9 +11,6 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/holdfast-run/holdfast/client"
-	"github.com/holdfast-run/holdfast/messages/adminv1"
-	"github.com/holdfast-run/holdfast/messages/definitionv1"
-	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
 
 const (
@@ -60,13 +57,7 @@ func (a *app) adminFlag(cmd *cobra.Command) {
 }
 
 // api is a connection to the nodes.
-type api struct {
-	*client.Client
-
-	orders      orderv1.OrderServiceClient
-	definitions definitionv1.DefinitionServiceClient
-	admin       adminv1.AdminServiceClient
-}
+type api struct{ *client.Client }
 
 // dial makes a connection to the nodes, without waiting for it. Close it.
 func (a *app) dial() (*api, error) { return a.dialAt("server", client.Port, a.client.servers...) }
@@ -93,7 +84,7 @@ func (a *app) dialAt(flag, port string, servers ...string) (*api, error) {
 	if err != nil {
 		return nil, err //nolint:wrapcheck // it says all
 	}
-	return &api{Client: conn, orders: conn.Orders(), definitions: conn.Definitions(), admin: conn.Admin()}, nil
+	return &api{conn}, nil
 }
 
 func (c *api) close() { _ = c.Close() } // it fails only if it was closed before

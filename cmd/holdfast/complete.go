@@ -63,7 +63,7 @@ func (a *app) suggestOrders(cmd *cobra.Command, statuses []orderv1.Status, args 
 	[]cobra.Completion, cobra.ShellCompDirective,
 ) {
 	return a.suggest(cmd, func(ctx context.Context, c *api) []cobra.Completion {
-		answer, err := c.orders.List(ctx, &orderv1.ListRequest{PageSize: completeMost, Statuses: statuses})
+		answer, err := c.Orders().List(ctx, &orderv1.ListRequest{PageSize: completeMost, Statuses: statuses})
 		if err != nil {
 			return nil
 		}
@@ -86,7 +86,7 @@ func (a *app) completeDefinition(cmd *cobra.Command, args []string, prefix strin
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	return a.suggest(cmd, func(ctx context.Context, c *api) []cobra.Completion {
-		answer, err := c.definitions.List(ctx, &definitionv1.ListRequest{PageSize: maxListPage})
+		answer, err := c.Definitions().List(ctx, &definitionv1.ListRequest{PageSize: maxListPage})
 		if err != nil {
 			return nil
 		}

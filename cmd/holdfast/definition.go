@@ -170,7 +170,7 @@ func newDefinitionDeploy(a *app) *cobra.Command {
 }
 
 func (a *app) deploy(ctx context.Context, c *api, file string, document []byte, strict bool) error {
-	answer, err := c.definitions.Deploy(ctx, &definitionv1.DeployRequest{Document: document, Strict: strict})
+	answer, err := c.Definitions().Deploy(ctx, &definitionv1.DeployRequest{Document: document, Strict: strict})
 	if err != nil {
 		err = fmt.Errorf("%s: %w", file, err)
 		return advise(err, client.AdviceOnDeploy(err))
@@ -209,7 +209,7 @@ func (a *app) listDefinitions(ctx context.Context, namespace string) error {
 		}
 		request := &definitionv1.ListRequest{Namespace: namespace, PageSize: maxListPage}
 		for {
-			answer, err := c.definitions.List(ctx, request)
+			answer, err := c.Definitions().List(ctx, request)
 			if err != nil {
 				return err
 			}
@@ -244,7 +244,7 @@ func newDefinitionGet(a *app) *cobra.Command {
 		ValidArgsFunction: a.completeDefinition,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.call(cmd.Context(), a.dial, func(ctx context.Context, c *api) error {
-				answer, err := c.definitions.Get(ctx, &definitionv1.GetRequest{Definition: args[0]})
+				answer, err := c.Definitions().Get(ctx, &definitionv1.GetRequest{Definition: args[0]})
 				if err != nil {
 					return err
 				}

@@ -41,7 +41,7 @@ func newFalloutList(a *app) *cobra.Command {
 				return err
 			}
 			return a.call(cmd.Context(), a.dialAdmin, func(ctx context.Context, c *api) error {
-				answer, err := c.admin.ListFallout(ctx, &request)
+				answer, err := c.Admin().ListFallout(ctx, &request)
 				if err != nil {
 					return err
 				}
@@ -95,7 +95,7 @@ func newFalloutShow(a *app) *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.call(cmd.Context(), a.dialAdmin, func(ctx context.Context, c *api) error {
-				answer, err := c.admin.ShowFallout(ctx, &adminv1.ShowFalloutRequest{Id: args[0]})
+				answer, err := c.Admin().ShowFallout(ctx, &adminv1.ShowFalloutRequest{Id: args[0]})
 				if err != nil {
 					return err
 				}

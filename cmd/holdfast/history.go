@@ -126,7 +126,7 @@ func (a *app) history(cmd *cobra.Command, id string, from uint64) error {
 	defer cancel()
 	t := a.newEventTable()
 	for {
-		answer, err := c.orders.History(ctx, &orderv1.HistoryRequest{Id: id, FromVersion: from})
+		answer, err := c.Orders().History(ctx, &orderv1.HistoryRequest{Id: id, FromVersion: from})
 		if err != nil {
 			return err
 		}

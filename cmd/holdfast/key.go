@@ -34,7 +34,7 @@ func newKeyShow(a *app) *cobra.Command {
 		Args:  oneKey,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.call(cmd.Context(), a.dialAdmin, func(ctx context.Context, c *api) error {
-				answer, err := c.admin.ShowKey(ctx, &adminv1.ShowKeyRequest{OrderKey: args[0], Limit: limit})
+				answer, err := c.Admin().ShowKey(ctx, &adminv1.ShowKeyRequest{OrderKey: args[0], Limit: limit})
 				if err != nil {
 					return err
 				}
@@ -93,7 +93,7 @@ func newKeyRelease(a *app) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.call(cmd.Context(), a.dialAdmin, func(ctx context.Context, c *api) error {
 				request.OrderKey = args[0]
-				answer, err := c.admin.ReleaseKey(ctx, &request)
+				answer, err := c.Admin().ReleaseKey(ctx, &request)
 				if err != nil {
 					return err
 				}

@@ -166,7 +166,7 @@ func (a *app) newOperation(o operation) *cobra.Command {
 func (a *app) operate(ctx context.Context, c *api, r *adminv1.OperateRequest) error {
 	ctx, cancel := a.bound(ctx)
 	defer cancel()
-	answer, err := c.admin.Operate(ctx, r)
+	answer, err := c.Admin().Operate(ctx, r)
 	switch {
 	case err != nil:
 		return advise(err, client.AdviceOnOperation(r.GetId(), err))
@@ -190,7 +190,7 @@ func (a *app) operateAll(ctx context.Context, c *api, request *adminv1.OperateAl
 			return err
 		}
 	}
-	stream, err := c.admin.OperateAll(ctx, request)
+	stream, err := c.Admin().OperateAll(ctx, request)
 	if err != nil {
 		return err
 	}
@@ -242,7 +242,7 @@ func (a *app) printOutcome(t *table, o *adminv1.Outcome) error {
 
 // count returns how many orders are selected.
 func (a *app) count(ctx context.Context, c *api, request *adminv1.OperateAllRequest) (int64, error) {
-	stream, err := c.admin.OperateAll(ctx, &adminv1.OperateAllRequest{
+	stream, err := c.Admin().OperateAll(ctx, &adminv1.OperateAllRequest{
 		Selection: request.GetSelection(), Action: request.GetAction(), All: request.GetAll(), DryRun: true,
 	})
 	if err != nil {

@@ -112,7 +112,7 @@ func newOrderGet(a *app) *cobra.Command {
 		ValidArgsFunction: a.completeOrderID,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.call(cmd.Context(), a.dial, func(ctx context.Context, c *api) error {
-				answer, err := c.orders.Get(ctx, &orderv1.GetRequest{Id: args[0]})
+				answer, err := c.Orders().Get(ctx, &orderv1.GetRequest{Id: args[0]})
 				if err != nil {
 					return err
 				}
@@ -136,7 +136,7 @@ func newOrderCancel(a *app) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.call(cmd.Context(), a.dial, func(ctx context.Context, c *api) error {
 				request.Id = args[0]
-				answer, err := c.orders.Cancel(ctx, request)
+				answer, err := c.Orders().Cancel(ctx, request)
 				if err != nil {
 					return err
 				}
@@ -244,7 +244,7 @@ func (a *app) listOrders(cmd *cobra.Command, request *orderv1.ListRequest, limit
 			if limit > 0 {
 				request.PageSize = int32(min(limit-listed+1, maxListPage)) // one more, to see whether there is any
 			}
-			answer, err := c.orders.List(ctx, request)
+			answer, err := c.Orders().List(ctx, request)
 			if err != nil {
 				return err
 			}

@@ -37,7 +37,7 @@ func newDefinitionRetire(a *app) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.call(cmd.Context(), a.dial, func(ctx context.Context, c *api) error {
 				request.Definition = args[0]
-				answer, err := c.definitions.Retire(ctx, request)
+				answer, err := c.Definitions().Retire(ctx, request)
 				if err != nil {
 					return err
 				}
@@ -58,7 +58,7 @@ func newDefinitionReinstate(a *app) *cobra.Command {
 		ValidArgsFunction: a.completeDefinition,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.call(cmd.Context(), a.dial, func(ctx context.Context, c *api) error {
-				answer, err := c.definitions.Reinstate(ctx, &definitionv1.ReinstateRequest{Definition: args[0]})
+				answer, err := c.Definitions().Reinstate(ctx, &definitionv1.ReinstateRequest{Definition: args[0]})
 				if err != nil {
 					return err
 				}

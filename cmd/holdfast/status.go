@@ -19,7 +19,7 @@ func newStatus(a *app) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.call(cmd.Context(), a.dialAdmin, func(ctx context.Context, c *api) error {
-				s, err := c.admin.Status(ctx, &adminv1.StatusRequest{})
+				s, err := c.Admin().Status(ctx, &adminv1.StatusRequest{})
 				if err != nil {
 					return err
 				}

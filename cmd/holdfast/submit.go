@@ -184,7 +184,7 @@ func (a *app) submit(ctx context.Context, work *orderv1.WorkOrder, wait, quiet b
 
 // accept hands an order in until a node has taken it, or it is of no use to go on.
 func (a *app) accept(ctx context.Context, c *api, work *orderv1.WorkOrder) (*orderv1.Order, error) {
-	answer, err := c.orders.Submit(ctx, &orderv1.SubmitRequest{Order: work, Wait: orderv1.Wait_WAIT_ACCEPTED},
+	answer, err := c.Orders().Submit(ctx, &orderv1.SubmitRequest{Order: work, Wait: orderv1.Wait_WAIT_ACCEPTED},
 		client.Patiently(a.patience(a.tellRetry)))
 	if err != nil {
 		return nil, a.outcome(ctx, err, fmt.Sprintf("order %s was not acknowledged", work.GetId()), a.callBound())

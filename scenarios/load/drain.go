@@ -55,7 +55,7 @@ func (b *bench) drain(ctx context.Context, t *tally) error {
 
 // completed counts the completed orders that the node lists.
 func (b *bench) completed(ctx context.Context) (int64, error) {
-	client := orderv1.NewOrderServiceClient(b.conns[0])
+	client := b.conns[0].Orders()
 	q := &orderv1.ListRequest{
 		Statuses: []orderv1.Status{orderv1.Status_STATUS_COMPLETED}, Definition: b.script.definition, PageSize: 1000,
 	}

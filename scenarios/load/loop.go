@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 
+	"github.com/holdfast-run/holdfast/client"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
 
@@ -17,7 +18,7 @@ type loop struct {
 	script *script
 	ids    ids
 	tally  *tally
-	stream *Stream
+	stream *client.Stream
 
 	slots  []slot // one for each order in flight
 	number uint64 // of orders submitted
@@ -33,15 +34,15 @@ type slot struct {
 }
 
 // byStream runs orders until the tally's end, and waits for the last answers.
-func byStream(ctx context.Context, conn *grpc.ClientConn, s *script, t *tally, inFlight int) error {
+func byStream(ctx context.Context, conn *client.Client, s *script, t *tally, inFlight int) error {
 	l := &loop{script: s, ids: newIDs(time.Now()), tally: t, slots: make([]slot, inFlight), open: inFlight}
 	var first sync.Mutex // answers wait until all slots are filled
 	first.Lock()
-	stream, err := OpenStream(ctx, orderv1.NewOrderServiceClient(conn), func(answers []*orderv1.Submission) {
+	stream, err := conn.OpenStream(ctx, func(answers []*orderv1.Submission) {
 		first.Lock()
 		defer first.Unlock()
 		l.answers(answers)
-	})
+	}, grpc.WaitForReady(true))
 	if err != nil {
 		first.Unlock()
 		return err
@@ -115,11 +116,11 @@ func (s *script) last(a *orderv1.Submission) (bool, error) {
 const unaryConns = 4
 
 // byCalls runs orders until the tally's end, each by a call of its own.
-func byCalls(ctx context.Context, conns []*grpc.ClientConn, s *script, t *tally, inFlight int) error {
+func byCalls(ctx context.Context, conns []*client.Client, s *script, t *tally, inFlight int) error {
 	scheme := newIDs(time.Now())
 	var all sync.WaitGroup
 	for i := range inFlight {
-		client := orderv1.NewOrderServiceClient(conns[i%len(conns)])
+		client := conns[i%len(conns)].Orders()
 		all.Go(func() {
 			for number := uint64(0); ctx.Err() == nil; number++ {
 				submitted := time.Now()

@@ -9,8 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"google.golang.org/grpc"
-
+	"github.com/holdfast-run/holdfast/client"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
 
@@ -28,12 +27,12 @@ func w3(t *testing.T) *script {
 func TestDrivers(t *testing.T) {
 	t.Parallel()
 	const inFlight = 50
-	drivers := map[string]func(context.Context, *grpc.ClientConn, *script, *tally) error{
-		"stream": func(ctx context.Context, conn *grpc.ClientConn, s *script, tl *tally) error {
+	drivers := map[string]func(context.Context, *client.Client, *script, *tally) error{
+		"stream": func(ctx context.Context, conn *client.Client, s *script, tl *tally) error {
 			return byStream(ctx, conn, s, tl, inFlight)
 		},
-		"unary": func(ctx context.Context, conn *grpc.ClientConn, s *script, tl *tally) error {
-			return byCalls(ctx, []*grpc.ClientConn{conn}, s, tl, inFlight)
+		"unary": func(ctx context.Context, conn *client.Client, s *script, tl *tally) error {
+			return byCalls(ctx, []*client.Client{conn}, s, tl, inFlight)
 		},
 	}
 	for name, drive := range drivers {
@@ -47,7 +46,7 @@ func TestDrivers(t *testing.T) {
 }
 
 func testDriver(
-	t *testing.T, drive func(context.Context, *grpc.ClientConn, *script, *tally) error, wait orderv1.Wait, inFlight int,
+	t *testing.T, drive func(context.Context, *client.Client, *script, *tally) error, wait orderv1.Wait, inFlight int,
 ) {
 	t.Helper()
 	s := &server{takes: time.Millisecond, end: func(n int, o *orderv1.WorkOrder) *orderv1.Submission {

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/holdfast-run/holdfast/client"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/definitionv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
@@ -98,7 +99,7 @@ type bench struct {
 	result  *Result
 	node    *stage.Node
 	adapter *stage.Process
-	conns   []*grpc.ClientConn
+	conns   []*client.Client
 }
 
 // startTimeout bounds the start of the processes, and the trial.
@@ -127,7 +128,7 @@ func (b *bench) start(whole context.Context, st *stage.Stage) (err error) {
 		}
 		b.conns = append(b.conns, conn)
 	}
-	_, err = definitionv1.NewDefinitionServiceClient(b.conns[0]).Deploy(ctx,
+	_, err = b.conns[0].Definitions().Deploy(ctx,
 		&definitionv1.DeployRequest{Document: b.script.document}, grpc.WaitForReady(true))
 	if err != nil {
 		return why(ctx, fmt.Errorf("deploy %s: %w", b.script.definition, err))
@@ -137,7 +138,7 @@ func (b *bench) start(whole context.Context, st *stage.Stage) (err error) {
 	}
 	trial := b.script
 	trial.wait = orderv1.Wait_WAIT_ENDED
-	answer, err := orderv1.NewOrderServiceClient(b.conns[0]).Submit(ctx, trial.request(string(messages.NewOrderID())))
+	answer, err := b.conns[0].Orders().Submit(ctx, trial.request(string(messages.NewOrderID())))
 	if err != nil {
 		return why(ctx, fmt.Errorf("submit a trial order: %w", err))
 	}

@@ -10,11 +10,11 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/holdfast-run/holdfast/client"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/messages/problemv1"
@@ -41,7 +41,7 @@ type server struct {
 	most, under int // orders of streams that had no last answer
 }
 
-func serve(t *testing.T, s *server) *grpc.ClientConn {
+func serve(t *testing.T, s *server) *client.Client {
 	t.Helper()
 	s.seen = map[string]int{}
 	l := bufconn.Listen(1 << 20)
@@ -49,8 +49,9 @@ func serve(t *testing.T, s *server) *grpc.ClientConn {
 	orderv1.RegisterOrderServiceServer(g, s)
 	served := make(chan error, 1)
 	go func() { served <- g.Serve(l) }()
-	conn, err := grpc.NewClient("passthrough:///server", grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return l.DialContext(ctx) }))
+	conn, err := client.New(client.Config{Addresses: []string{"server"}, DialOptions: []grpc.DialOption{
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return l.DialContext(ctx) }),
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/holdfast-run/holdfast/client"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
 
@@ -26,7 +27,7 @@ type timers struct {
 }
 
 // run submits n orders and waits for their ends. An order that never ends is no error here: settle counts it.
-func (t *timers) run(ctx context.Context, conn *grpc.ClientConn, n, inFlight int) error {
+func (t *timers) run(ctx context.Context, conn *client.Client, n, inFlight int) error {
 	t.submitted, t.ended, t.accepted = make([]time.Time, n), make([]time.Time, n), make([]bool, n)
 	streams := (n + t.window - 1) / t.window
 	var all sync.WaitGroup
@@ -43,9 +44,9 @@ func (t *timers) run(ctx context.Context, conn *grpc.ClientConn, n, inFlight int
 }
 
 // stream runs the orders of a range; inFlight of them wait for their acceptance at most.
-func (t *timers) stream(ctx context.Context, conn *grpc.ClientConn, from, to, inFlight int) error {
+func (t *timers) stream(ctx context.Context, conn *client.Client, from, to, inFlight int) error {
 	var (
-		stream *Stream
+		stream *client.Stream
 		opened sync.Mutex // held until stream is set
 		next   = from
 		open   = to - from
@@ -95,7 +96,7 @@ func (t *timers) stream(ctx context.Context, conn *grpc.ClientConn, from, to, in
 	}
 	opened.Lock()
 	var err error
-	if stream, err = OpenStream(ctx, orderv1.NewOrderServiceClient(conn), answers); err != nil {
+	if stream, err = conn.OpenStream(ctx, answers, grpc.WaitForReady(true)); err != nil {
 		opened.Unlock()
 		return err
 	}
@@ -108,7 +109,7 @@ func (t *timers) stream(ctx context.Context, conn *grpc.ClientConn, from, to, in
 const readers = 8
 
 // settle compares the ends with the times at which the orders were due, by their histories.
-func (t *timers) settle(ctx context.Context, conn *grpc.ClientConn) (*TimersResult, error) {
+func (t *timers) settle(ctx context.Context, conn *client.Client) (*TimersResult, error) {
 	var (
 		all         sync.WaitGroup
 		next        atomic.Int64
@@ -117,7 +118,7 @@ func (t *timers) settle(ctx context.Context, conn *grpc.ClientConn) (*TimersResu
 		late        histogram
 		failed      error
 	)
-	client := orderv1.NewOrderServiceClient(conn)
+	client := conn.Orders()
 	one := func(i int) error {
 		if !t.accepted[i] {
 			return nil

@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/backoff"
-	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/holdfast-run/holdfast/client"
 )
 
 // Node is a node of a stage, on the embedded journal.
@@ -125,28 +125,25 @@ func (m Metrics) Value(series string) (float64, error) {
 
 var errNumber = errors.New("a number is expected")
 
-// Dial makes a connection to the node, which comes back soon after the node does. Close it.
-func (n *Node) Dial(options ...grpc.DialOption) (*grpc.ClientConn, error) {
+// Dial makes a connection to the node, which comes back soon after the node does. It tries nothing again by itself: scenarios are
+// to see what fails. Close it.
+func (n *Node) Dial(options ...grpc.DialOption) (*client.Client, error) {
 	return dial(n.Server, options...)
 }
 
 // DialAdmin makes a connection to the node's administration. Close it.
-func (n *Node) DialAdmin() (*grpc.ClientConn, error) { return dial(n.Admin) }
+func (n *Node) DialAdmin() (*client.Client, error) { return dial(n.Admin) }
 
-func dial(address string, options ...grpc.DialOption) (*grpc.ClientConn, error) {
-	conn, err := grpc.NewClient("passthrough:///"+address, append([]grpc.DialOption{
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithNoProxy(),
-		grpc.WithInitialWindowSize(1 << 20),
-		grpc.WithInitialConnWindowSize(4 << 20),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64 << 20)),
-		grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff:           backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.5, Jitter: 0.2, MaxDelay: 200 * time.Millisecond},
-			MinConnectTimeout: time.Second,
-		}),
-	}, options...)...)
+func dial(address string, options ...grpc.DialOption) (*client.Client, error) {
+	c, err := client.New(client.Config{
+		Addresses: []string{address}, Patience: -1, CallTimeout: -1, ConnectTimeout: time.Second,
+		Backoff: client.Backoff{Initial: 20 * time.Millisecond, Max: 200 * time.Millisecond, Jitter: 0.2},
+		DialOptions: append([]grpc.DialOption{
+			grpc.WithInitialWindowSize(1 << 20), grpc.WithInitialConnWindowSize(4 << 20),
+		}, options...),
+	})
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", address, err)
 	}
-	return conn, nil
+	return c, nil
 }

@@ -11,9 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-
+	"github.com/holdfast-run/holdfast/client"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/definitionv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
@@ -43,15 +41,16 @@ func (d *demo) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	conn, err := grpc.NewClient(server, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	// The node may be killed while the demo runs, to see what happens.
+	c, err := client.New(client.Config{Addresses: []string{server}, Backoff: client.Backoff{Initial: reconnectAfter, Max: reconnectAfter}})
 	if err != nil {
 		return fmt.Errorf("connect to %s: %w", server, err)
 	}
-	defer func() { _ = conn.Close() }()
-	if err := d.deploy(ctx, definitionv1.NewDefinitionServiceClient(conn)); err != nil {
+	defer func() { _ = c.Close() }()
+	if err := d.deploy(ctx, c); err != nil {
 		return err
 	}
-	all, err := d.carryOut(ctx, orderv1.NewOrderServiceClient(conn))
+	all, err := d.carryOut(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -100,14 +99,12 @@ func (d *demo) downstreamLog(name string) string {
 	return filepath.Join(d.dir, "downstream-"+name+".jsonl")
 }
 
-func (d *demo) deploy(ctx context.Context, client definitionv1.DefinitionServiceClient) error {
+func (d *demo) deploy(ctx context.Context, c *client.Client) error {
 	document, err := files.ReadFile("definitions/activate-mobile.yaml")
 	if err != nil {
 		return fmt.Errorf("read definition: %w", err)
 	}
-	answer, err := retried(ctx, func() (*definitionv1.DeployResponse, error) {
-		return client.Deploy(ctx, &definitionv1.DeployRequest{Document: document})
-	})
+	answer, err := c.Definitions().Deploy(ctx, &definitionv1.DeployRequest{Document: document})
 	if err != nil {
 		return fmt.Errorf("deploy %s: %w", definitionRef, err)
 	}
@@ -117,7 +114,7 @@ func (d *demo) deploy(ctx context.Context, client definitionv1.DefinitionService
 }
 
 // carryOut submits the orders, and follows them to their ends.
-func (d *demo) carryOut(ctx context.Context, client orderv1.OrderServiceClient) ([]*following, error) {
+func (d *demo) carryOut(ctx context.Context, c *client.Client) ([]*following, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var all []*following
@@ -127,12 +124,10 @@ func (d *demo) carryOut(ctx context.Context, client orderv1.OrderServiceClient) 
 		if err != nil {
 			return nil, err
 		}
-		_, err = retried(ctx, func() (*orderv1.SubmitResponse, error) {
-			return client.Submit(ctx, &orderv1.SubmitRequest{Wait: orderv1.Wait_WAIT_ACCEPTED, Order: &orderv1.WorkOrder{
-				Id: string(o.id), Definition: definitionRef, Input: body, OrderKey: msisdn,
-				Labels: map[string]string{"scenario": "telecom", "sample": s.name},
-			}})
-		})
+		_, err = c.Orders().Submit(ctx, &orderv1.SubmitRequest{Wait: orderv1.Wait_WAIT_ACCEPTED, Order: &orderv1.WorkOrder{
+			Id: string(o.id), Definition: definitionRef, Input: body, OrderKey: msisdn,
+			Labels: map[string]string{"scenario": "telecom", "sample": s.name},
+		}})
 		if err != nil {
 			return nil, fmt.Errorf("submit %s: %w", s.name, err)
 		}
@@ -142,7 +137,7 @@ func (d *demo) carryOut(ctx context.Context, client orderv1.OrderServiceClient) 
 	var watching sync.WaitGroup
 	for _, o := range all {
 		watching.Go(func() {
-			if err := o.follow(ctx, client, d.show); err != nil {
+			if err := o.follow(ctx, c, d.show); err != nil {
 				cancel(err)
 			}
 		})

@@ -93,7 +93,7 @@ func (r *running) terminate(t *testing.T) {
 	}
 }
 
-var client = &http.Client{Timeout: 30 * time.Second}
+var caller = &http.Client{Timeout: 30 * time.Second}
 
 // send makes one request, and returns the status and body of the answer; status 0 if none came.
 func (r *running) send(t *testing.T, operation, key, args string) (int, string) {
@@ -104,7 +104,7 @@ func (r *running) send(t *testing.T, operation, key, args string) (int, string) 
 	}
 	q.Header.Set(headerKey, key)
 	q.Header.Set(headerOrder, "order-"+key)
-	return answer(client.Do(q)) //nolint:bodyclose // answer closes it
+	return answer(caller.Do(q)) //nolint:bodyclose // answer closes it
 }
 
 func (r *running) control(t *testing.T, change string) (int, string) {
@@ -113,7 +113,7 @@ func (r *running) control(t *testing.T, change string) (int, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return answer(client.Do(q)) //nolint:bodyclose // answer closes it
+	return answer(caller.Do(q)) //nolint:bodyclose // answer closes it
 }
 
 func answer(resp *http.Response, err error) (int, string) {

@@ -14,8 +14,7 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/grpc"
-
+	"github.com/holdfast-run/holdfast/client"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/scenarios/stage"
@@ -119,7 +118,7 @@ func (r *adapterKillRow) folder(name string, n int) string {
 	return fmt.Sprintf("%s/ledger-%s-%d", r.s.dir, name, n)
 }
 
-func (r *adapterKillRow) deploy(ctx context.Context, conn *grpc.ClientConn) error {
+func (r *adapterKillRow) deploy(ctx context.Context, conn *client.Client) error {
 	document, err := definitions.ReadFile("definitions/frail.yaml")
 	if err != nil {
 		return fmt.Errorf("read definition: %w", err)
@@ -146,7 +145,7 @@ func howOf(n int) string {
 }
 
 // sail has orders submitted, and adapters killed, until all have ended.
-func (r *adapterKillRow) sail(ctx context.Context, conn *grpc.ClientConn, f figures) error {
+func (r *adapterKillRow) sail(ctx context.Context, conn *client.Client, f figures) error {
 	r.client = newFleet(func(n int) *orderv1.WorkOrder {
 		return &orderv1.WorkOrder{
 			Definition: fmt.Sprintf("verify/%s:1.0.0", frails[n%len(frails)].name),
@@ -252,7 +251,7 @@ func (r *adapterKillRow) ledgers(ctx context.Context, f figures) error {
 }
 
 // account reads histories and logs, and judges.
-func (r *adapterKillRow) account(ctx context.Context, conn *grpc.ClientConn, f figures) error {
+func (r *adapterKillRow) account(ctx context.Context, conn *client.Client, f figures) error {
 	c := r.client.counts()
 	f["orders"], f["lost"], f["activities"] = c.submitted, c.lost(), 2*c.submitted
 	seen := frailSeen{killed: r.killed, hows: map[messages.OrderID]string{}, told: map[messages.OrderID][]*orderv1.HistoryEvent{}}

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/connectivity"
 
+	"github.com/holdfast-run/holdfast/client"
 	"github.com/holdfast-run/holdfast/messages/adminv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/scenarios/stage"
@@ -32,8 +33,8 @@ const (
 type flooded struct {
 	s     *site
 	node  *stage.Node
-	conn  *grpc.ClientConn
-	admin *grpc.ClientConn
+	conn  *client.Client
+	admin *client.Client
 
 	mu             sync.Mutex
 	asked          map[string][]time.Duration // by question
@@ -84,14 +85,14 @@ func administration(ctx context.Context, s *site) (figures, error) {
 }
 
 // idle connects idle clients.
-func (a *flooded) idle(ctx context.Context) (conns []*grpc.ClientConn, err error) {
+func (a *flooded) idle(ctx context.Context) (conns []*client.Client, err error) {
 	for range adminIdlers {
 		c, err := a.node.Dial(grpc.WithReadBufferSize(0), grpc.WithWriteBufferSize(0))
 		if err != nil {
 			return conns, err
 		}
 		conns = append(conns, c)
-		if _, err := orderv1.NewOrderServiceClient(c).SubmitStream(ctx, grpc.WaitForReady(true)); err != nil {
+		if _, err := c.Orders().SubmitStream(ctx, grpc.WaitForReady(true)); err != nil {
 			return conns, fmt.Errorf("open stream: %w", err)
 		}
 	}
@@ -231,7 +232,7 @@ type question struct {
 
 // questions are what administrators ask. Some are about an order that has a key, and one that waits for it.
 func (a *flooded) questions(ctx context.Context) (questions []question, fallout question, err error) {
-	public := orderv1.NewOrderServiceClient(a.conn)
+	public := a.conn.Orders()
 	for _, id := range []string{"first", "second"} {
 		_, err := public.Submit(ctx, &orderv1.SubmitRequest{Order: &orderv1.WorkOrder{
 			Id: id, Definition: "verify/million:1.0.0", Input: []byte(`{"delay":"PT1H"}`), OrderKey: "subscriber",
@@ -240,7 +241,7 @@ func (a *flooded) questions(ctx context.Context) (questions []question, fallout 
 			return nil, fallout, fmt.Errorf("submit %s: %w", id, err)
 		}
 	}
-	orders, admin := orderv1.NewOrderServiceClient(a.admin), adminv1.NewAdminServiceClient(a.admin)
+	orders, admin := a.admin.Orders(), a.admin.Admin()
 	act := func(ctx context.Context, action *adminv1.Action) error {
 		action.By, action.Reason = "verify", "to see how long it takes"
 		_, err := admin.Operate(ctx, &adminv1.OperateRequest{Id: "first", Action: action})
@@ -338,9 +339,9 @@ func administrationBars(s *site) bars {
 }
 
 // lost counts the idle clients whose connections broke.
-func lost(conns []*grpc.ClientConn) (n int) {
+func lost(conns []*client.Client) (n int) {
 	for _, c := range conns {
-		if c.GetState() != connectivity.Ready {
+		if c.Conn().GetState() != connectivity.Ready {
 			n++
 		}
 	}

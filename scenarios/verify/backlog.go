@@ -8,8 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/grpc"
-
+	"github.com/holdfast-run/holdfast/client"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/scenarios/stage"
 )
@@ -113,7 +112,7 @@ func drained(ctx context.Context, node *stage.Node) error {
 }
 
 // judgeBacklog compares the ends of the orders, in their order, with their priorities.
-func (s *site) judgeBacklog(ctx context.Context, conn *grpc.ClientConn, f figures) error {
+func (s *site) judgeBacklog(ctx context.Context, conn *client.Client, f figures) error {
 	type end struct {
 		at       time.Time
 		priority int32
@@ -152,8 +151,8 @@ func (s *site) judgeBacklog(ctx context.Context, conn *grpc.ClientConn, f figure
 }
 
 // eachOrder visits all orders of a definition.
-func eachOrder(ctx context.Context, conn *grpc.ClientConn, definition string, visit func(*orderv1.Order)) error {
-	client := orderv1.NewOrderServiceClient(conn)
+func eachOrder(ctx context.Context, conn *client.Client, definition string, visit func(*orderv1.Order)) error {
+	client := conn.Orders()
 	q := &orderv1.ListRequest{Definition: definition, PageSize: 1000}
 	for {
 		page, err := client.List(ctx, q)

@@ -109,14 +109,14 @@ func badBytes() []badCase {
 // invoke calls a method with an empty message.
 func (t *target) invoke(ctx context.Context, method string) error {
 	var out []byte
-	return t.conn.Invoke(ctx, method, &[]byte{}, &out, grpc.ForceCodec(raw{})) //nolint:wrapcheck // the caller judges it
+	return t.conn.Conn().Invoke(ctx, method, &[]byte{}, &out, grpc.ForceCodec(raw{})) //nolint:wrapcheck // the caller judges it
 }
 
 // undecodable sends a message that can't be decoded. gRPC itself answers that, so there are no field details.
 func (t *target) undecodable(ctx context.Context, method string, payload []byte) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	st, err := t.conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, method, grpc.ForceCodec(raw{}))
+	st, err := t.conn.Conn().NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, method, grpc.ForceCodec(raw{}))
 	if err != nil {
 		return fmt.Errorf("open stream: %w", err)
 	}

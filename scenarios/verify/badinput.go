@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/holdfast-run/holdfast/client"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
 	"github.com/holdfast-run/holdfast/messages/definitionv1"
@@ -25,7 +26,7 @@ type target struct {
 	*site
 
 	node        *stage.Node
-	conn        *grpc.ClientConn
+	conn        *client.Client
 	orders      orderv1.OrderServiceClient
 	definitions definitionv1.DefinitionServiceClient
 	adapters    adapterv1.AdapterServiceClient
@@ -61,8 +62,8 @@ func badInput(ctx context.Context, s *site) (figures, error) {
 	}
 	defer conn.Close() //nolint:errcheck // it fails only if it was closed before
 	t := &target{
-		site: s, node: node, conn: conn, orders: orderv1.NewOrderServiceClient(conn),
-		definitions: definitionv1.NewDefinitionServiceClient(conn), adapters: adapterv1.NewAdapterServiceClient(conn),
+		site: s, node: node, conn: conn, orders: conn.Orders(),
+		definitions: conn.Definitions(), adapters: adapterv1.NewAdapterServiceClient(conn.Conn()),
 	}
 	for _, name := range []string{"good", "unoffered"} {
 		if err := deploy(ctx, conn, name); err != nil {

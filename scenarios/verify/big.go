@@ -12,6 +12,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/holdfast-run/holdfast/client"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/scenarios/stage"
 )
@@ -75,12 +76,12 @@ func big(ctx context.Context, s *site) (figures, error) {
 	return f, why(ctx, err)
 }
 
-func bigDial(node *stage.Node) (*grpc.ClientConn, error) {
+func bigDial(node *stage.Node) (*client.Client, error) {
 	return node.Dial(grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(bigAnswer)))
 }
 
 // bigOrders runs the two orders to their ends.
-func (s *site) bigOrders(ctx context.Context, conn *grpc.ClientConn, f figures) error {
+func (s *site) bigOrders(ctx context.Context, conn *client.Client, f figures) error {
 	// The many events come of a list of tasks more than of jumps backward, which are slowed down.
 	var many strings.Builder
 	many.WriteString("document: {dsl: 1.0.3, namespace: verify, name: many, version: 1.0.0}\ndo:\n- round:\n    do:\n" +
@@ -95,7 +96,7 @@ do:
 - pad: {set: {n: '${ .n + 1 }', s: '${ .s }'}}
 - more: {switch: [{again: {when: '${ .n < %d }', then: pad}}]}
 `, s.bigPads())
-	client := orderv1.NewOrderServiceClient(conn)
+	client := conn.Orders()
 	for _, order := range []struct{ name, document, input string }{
 		{"many", many.String(), `{"n":0}`},
 		{"large", large, fmt.Sprintf(`{"n":0,"s":%q}`, strings.Repeat("x", bigText))},
@@ -119,8 +120,8 @@ do:
 }
 
 // bigMany lists and watches the order with many events, and compares what pages at its beginning and at its end take.
-func bigMany(ctx context.Context, conn *grpc.ClientConn, f figures) error {
-	client := orderv1.NewOrderServiceClient(conn)
+func bigMany(ctx context.Context, conn *client.Client, f figures) error {
+	client := conn.Orders()
 	began := time.Now()
 	order, err := client.Get(ctx, &orderv1.GetRequest{Id: "many"})
 	if err != nil {
@@ -155,8 +156,8 @@ func bigMany(ctx context.Context, conn *grpc.ClientConn, f figures) error {
 }
 
 // bigLarge does the same with the order that has large events, which several watch at the same time.
-func bigLarge(ctx context.Context, node *stage.Node, conn *grpc.ClientConn, f figures) error {
-	client := orderv1.NewOrderServiceClient(conn)
+func bigLarge(ctx context.Context, node *stage.Node, conn *client.Client, f figures) error {
+	client := conn.Orders()
 	told, next := uint64(0), uint64(1)
 	var took []time.Duration
 	began := time.Now()
@@ -184,7 +185,7 @@ func bigLarge(ctx context.Context, node *stage.Node, conn *grpc.ClientConn, f fi
 				return
 			}
 			defer conn.Close() //nolint:errcheck // as above
-			watched, n, err := bigWatch(ctx, orderv1.NewOrderServiceClient(conn), "large")
+			watched, n, err := bigWatch(ctx, conn.Orders(), "large")
 			bytes.Add(n)
 			unwatched.Add(int64(told - watched)) //nolint:gosec // as above
 			errs[i] = err
@@ -225,7 +226,7 @@ func bigUnreadBeside(ctx context.Context, node *stage.Node, f figures) error {
 			return err
 		}
 		defer conn.Close() //nolint:errcheck // as above
-		client := orderv1.NewOrderServiceClient(conn)
+		client := conn.Orders()
 		for range bigUnread {
 			if _, err := client.Watch(ctx, &orderv1.WatchRequest{Id: "large"}); err != nil {
 				return fmt.Errorf("watch large without reading: %w", err)
@@ -241,7 +242,7 @@ func bigUnreadBeside(ctx context.Context, node *stage.Node, f figures) error {
 	}
 	defer conn.Close() //nolint:errcheck // as above
 	asked := time.Now()
-	if _, err := orderv1.NewOrderServiceClient(conn).History(ctx, &orderv1.HistoryRequest{Id: "large"}); err != nil {
+	if _, err := conn.Orders().History(ctx, &orderv1.HistoryRequest{Id: "large"}); err != nil {
 		return fmt.Errorf("history of large beside unread watches: %w", err)
 	}
 	f["beside_unread_s"] = round(time.Since(asked).Seconds(), 3)

@@ -8,8 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/grpc"
-
+	"github.com/holdfast-run/holdfast/client"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/scenarios/stage"
 )
@@ -98,7 +97,7 @@ type side struct {
 
 	stage *stage.Stage
 	node  *stage.Node
-	conn  *grpc.ClientConn
+	conn  *client.Client
 	// turns are what was measured, clients and wrong what the clients saw with which that was done.
 	turns   []turn
 	clients []counts

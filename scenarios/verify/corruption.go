@@ -13,8 +13,7 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/grpc"
-
+	"github.com/holdfast-run/holdfast/client"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/scenarios/stage"
 )
@@ -100,7 +99,7 @@ func (s *site) fill(ctx context.Context, kill bool) error {
 }
 
 // sail submits n orders, and waits for enough.
-func (s *site) sail(ctx context.Context, conn *grpc.ClientConn, definition string, n int, enough func(counts) bool) error {
+func (s *site) sail(ctx context.Context, conn *client.Client, definition string, n int, enough func(counts) bool) error {
 	chance := s.chance()
 	client := newFleet(func(n int) *orderv1.WorkOrder {
 		return &orderv1.WorkOrder{

@@ -6,10 +6,10 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/holdfast-run/holdfast/client"
 	"github.com/holdfast-run/holdfast/messages/adminv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
@@ -22,14 +22,14 @@ const (
 
 // desk is an operator who retries whatever has faulted.
 type desk struct {
-	conn *grpc.ClientConn
+	conn *client.Client
 
 	mu      sync.Mutex
 	retried int
 	wrong   []error
 }
 
-func newDesk(conn *grpc.ClientConn) *desk { return &desk{conn: conn} }
+func newDesk(conn *client.Client) *desk { return &desk{conn: conn} }
 
 // run retries until ctx ends.
 func (d *desk) run(ctx context.Context) {
@@ -53,7 +53,7 @@ func (d *desk) clear(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	client := adminv1.NewAdminServiceClient(d.conn)
+	client := d.conn.Admin()
 	for _, o := range faulted {
 		_, err := client.Operate(ctx, &adminv1.OperateRequest{Id: o.GetId(), Action: &adminv1.Action{
 			By: "verify", Reason: "it may go well now", Kind: &adminv1.Action_Retry{Retry: &adminv1.Retry{}},

@@ -16,11 +16,10 @@ import (
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
+	"github.com/holdfast-run/holdfast/client"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/scenarios/stage"
@@ -117,8 +116,8 @@ type filler struct {
 
 	disk    disk
 	node    *stage.Node
-	conn    *grpc.ClientConn
-	admin   *grpc.ClientConn
+	conn    *client.Client
+	admin   *client.Client
 	orders  orderv1.OrderServiceClient
 	ballast string
 
@@ -156,12 +155,10 @@ func (s *site) startFull(ctx context.Context, st *stage.Stage, size disk) (*fill
 	if p.conn, err = p.node.Dial(); err != nil {
 		return nil, err
 	}
-	p.admin, err = grpc.NewClient("passthrough:///"+p.node.Admin,
-		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithNoProxy())
-	if err != nil {
+	if p.admin, err = p.node.DialAdmin(); err != nil {
 		return nil, errors.Join(fmt.Errorf("connect to the administration: %w", err), p.conn.Close())
 	}
-	p.orders = orderv1.NewOrderServiceClient(p.conn)
+	p.orders = p.conn.Orders()
 	for _, name := range []string{"disk", "unoffered"} {
 		if err := deploy(ctx, p.conn, name); err != nil {
 			p.close()
@@ -371,8 +368,8 @@ func (p *filler) operate(ctx context.Context, waiting string) error {
 			errs = append(errs, fmt.Errorf("with a full disk: %s: %w", what, err))
 		}
 	}
-	for listener, conn := range map[string]*grpc.ClientConn{"API": p.conn, "administration": p.admin} {
-		orders := orderv1.NewOrderServiceClient(conn)
+	for listener, conn := range map[string]*client.Client{"API": p.conn, "administration": p.admin} {
+		orders := conn.Orders()
 		_, err := orders.Get(ctx, &orderv1.GetRequest{Id: waiting})
 		try("get an order from the "+listener, err)
 		_, err = orders.History(ctx, &orderv1.HistoryRequest{Id: string(p.accepted[0].id)})
@@ -381,7 +378,7 @@ func (p *filler) operate(ctx context.Context, waiting string) error {
 		try("list orders from the "+listener, err)
 	}
 	try("deploy a definition", deploy(ctx, p.admin, "good"))
-	_, err := orderv1.NewOrderServiceClient(p.admin).Cancel(ctx, &orderv1.CancelRequest{Id: waiting, Reason: "the disk is full"})
+	_, err := p.admin.Orders().Cancel(ctx, &orderv1.CancelRequest{Id: waiting, Reason: "the disk is full"})
 	try("cancel an order", err)
 	try("ask for readiness", p.node.Ready(ctx))
 	return errors.Join(errs...)

@@ -16,8 +16,7 @@ import (
 	"syscall"
 	"time"
 
-	"google.golang.org/grpc"
-
+	"github.com/holdfast-run/holdfast/client"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/scenarios/stage"
 )
@@ -29,7 +28,7 @@ const faultyInFlight = 200
 type faulty struct {
 	site   *site
 	node   *stage.Node // its process is dev
-	conn   *grpc.ClientConn
+	conn   *client.Client
 	client *fleet
 	logs   []string // of the downstream systems
 	log    string   // of dev and all that it runs

@@ -39,8 +39,8 @@ type doomed struct {
 	at time.Time
 }
 
-func newFickle(conn *grpc.ClientConn, seed uint64) *fickle {
-	return &fickle{client: orderv1.NewOrderServiceClient(conn), seed: seed, asked: map[messages.OrderID]asking{}}
+func newFickle(orders orderv1.OrderServiceClient, seed uint64) *fickle {
+	return &fickle{client: orders, seed: seed, asked: map[messages.OrderID]asking{}}
 }
 
 // consider decides about an order whose turn it is. What it decides depends on the seed and on which order it is.

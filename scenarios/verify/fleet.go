@@ -12,9 +12,9 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/holdfast-run/holdfast/client"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
-	"github.com/holdfast-run/holdfast/scenarios/load"
 )
 
 const (
@@ -42,7 +42,7 @@ type fleet struct {
 	refused []*order // for now: to be submitted again
 	replace bool     // an end makes a new order
 	most    int      // orders in all; 0: any number
-	stream  *load.Stream
+	stream  *client.Stream
 	counted counts
 	wrong   []error // what must not happen; at most maxWrong
 	last    time.Time
@@ -74,7 +74,7 @@ func newFleet(request func(n int) *orderv1.WorkOrder) *fleet {
 }
 
 // run keeps n orders in flight until finish is called and all have ended, or ctx ends.
-func (f *fleet) run(ctx context.Context, conn *grpc.ClientConn, n int) error {
+func (f *fleet) run(ctx context.Context, conn *client.Client, n int) error {
 	f.mu.Lock()
 	f.last = time.Now()
 	for range n {
@@ -102,7 +102,7 @@ func (f *fleet) run(ctx context.Context, conn *grpc.ClientConn, n int) error {
 
 // during keeps n orders in flight while something is done, and waits until all have ended. It is no error if orders stall:
 // those that are missing tell.
-func (f *fleet) during(ctx context.Context, conn *grpc.ClientConn, n int, do func(context.Context) error) error {
+func (f *fleet) during(ctx context.Context, conn *client.Client, n int, do func(context.Context) error) error {
 	var running sync.WaitGroup
 	ended := make(chan error, 1)
 	sailing, sink := context.WithCancelCause(ctx)
@@ -131,10 +131,10 @@ func passing(err error) bool {
 func passingCode(c codes.Code) bool { return c == codes.Unavailable || c == codes.ResourceExhausted }
 
 // session runs one stream.
-func (f *fleet) session(ctx context.Context, conn *grpc.ClientConn, again <-chan time.Time) (done bool, err error) {
+func (f *fleet) session(ctx context.Context, conn *client.Client, again <-chan time.Time) (done bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stream, err := load.OpenStream(ctx, orderv1.NewOrderServiceClient(conn), f.answers)
+	stream, err := conn.OpenStream(ctx, f.answers, grpc.WaitForReady(true))
 	if err != nil {
 		return false, err
 	}

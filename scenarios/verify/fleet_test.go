@@ -12,9 +12,9 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
+	"github.com/holdfast-run/holdfast/client"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
 
@@ -86,7 +86,7 @@ func sail(t *testing.T, server *flaky) *fleet {
 }
 
 // sailWith has a fleet submit some orders.
-func sailWith(t *testing.T, server *flaky, client *fleet) {
+func sailWith(t *testing.T, server *flaky, f *fleet) {
 	t.Helper()
 	server.seen = map[string]int{}
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -97,7 +97,7 @@ func sailWith(t *testing.T, server *flaky, client *fleet) {
 	orderv1.RegisterOrderServiceServer(g, server)
 	served := make(chan error, 1)
 	go func() { served <- g.Serve(l) }()
-	conn, err := grpc.NewClient(l.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := client.New(client.Config{Addresses: []string{l.Addr().String()}, Patience: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,11 +111,11 @@ func sailWith(t *testing.T, server *flaky, client *fleet) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	ended := make(chan error, 1)
-	go func() { ended <- client.run(ctx, conn, 20) }()
-	if err := client.await(ctx, func(c counts) bool { return c.ended >= 500 }); err != nil {
+	go func() { ended <- f.run(ctx, conn, 20) }()
+	if err := f.await(ctx, func(c counts) bool { return c.ended >= 500 }); err != nil {
 		t.Error(err)
 	}
-	client.finish()
+	f.finish()
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}

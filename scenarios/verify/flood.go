@@ -9,9 +9,9 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 
+	"github.com/holdfast-run/holdfast/client"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
-	"github.com/holdfast-run/holdfast/scenarios/load"
 )
 
 // flood is a client that submits a number of orders as fast as they are accepted. When its stream breaks, it opens another
@@ -22,7 +22,7 @@ type flood struct {
 	window  int // the most orders without an answer
 
 	mu       sync.Mutex
-	stream   *load.Stream
+	stream   *client.Stream
 	made     int
 	waiting  map[string]*orderv1.WorkOrder // without an answer
 	refused  []*orderv1.WorkOrder          // for now
@@ -47,11 +47,11 @@ func newFlood(orders, window int, request func(n int) *orderv1.WorkOrder) *flood
 }
 
 // run submits all orders, and returns when they are accepted.
-func (f *flood) run(ctx context.Context, conn *grpc.ClientConn) error {
+func (f *flood) run(ctx context.Context, conn *client.Client) error {
 	again := time.NewTicker(resubmitAfter)
 	defer again.Stop()
 	for {
-		stream, err := load.OpenStream(ctx, orderv1.NewOrderServiceClient(conn), f.answers)
+		stream, err := conn.OpenStream(ctx, f.answers, grpc.WaitForReady(true))
 		if err == nil {
 			f.begin(stream)
 			err = f.session(ctx, stream, again.C)
@@ -71,7 +71,7 @@ func (f *flood) run(ctx context.Context, conn *grpc.ClientConn) error {
 	}
 }
 
-func (f *flood) begin(stream *load.Stream) {
+func (f *flood) begin(stream *client.Stream) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.stream, f.refused = stream, nil
@@ -83,7 +83,7 @@ func (f *flood) begin(stream *load.Stream) {
 }
 
 // session waits for the end of a stream, and submits again what was refused for now.
-func (f *flood) session(ctx context.Context, stream *load.Stream, again <-chan time.Time) error {
+func (f *flood) session(ctx context.Context, stream *client.Stream, again <-chan time.Time) error {
 	ended := make(chan error, 1)
 	go func() { ended <- stream.Wait() }()
 	for {

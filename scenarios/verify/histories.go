@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/holdfast-run/holdfast/client"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
@@ -35,13 +36,13 @@ type historyLine struct {
 }
 
 // writeHistories writes the histories of all orders to a file, and counts those that the node knows nothing of.
-func writeHistories(ctx context.Context, conn *grpc.ClientConn, orders []*order, name string) (untold int, err error) {
+func writeHistories(ctx context.Context, conn *client.Client, orders []*order, name string) (untold int, err error) {
 	return recordHistories(ctx, conn, idsOf(orders), name, func(messages.OrderID, []*orderv1.HistoryEvent) {})
 }
 
 // recordHistories does the same for ids, and hands each history to take, one at a time.
 func recordHistories(
-	ctx context.Context, conn *grpc.ClientConn, ids []messages.OrderID, name string,
+	ctx context.Context, conn *client.Client, ids []messages.OrderID, name string,
 	take func(messages.OrderID, []*orderv1.HistoryEvent),
 ) (untold int, err error) {
 	f, err := os.Create(name)
@@ -74,9 +75,9 @@ func idsOf(orders []*order) []messages.OrderID {
 
 // readHistories reads several histories at once, hands over one at a time, and counts those that the node knows nothing of.
 func readHistories(
-	ctx context.Context, conn *grpc.ClientConn, ids []messages.OrderID, take func(messages.OrderID, []*orderv1.HistoryEvent) error,
+	ctx context.Context, conn *client.Client, ids []messages.OrderID, take func(messages.OrderID, []*orderv1.HistoryEvent) error,
 ) (untold int, err error) {
-	client := orderv1.NewOrderServiceClient(conn)
+	client := conn.Orders()
 	var (
 		all    sync.WaitGroup
 		next   atomic.Int64

@@ -10,8 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/grpc"
-
+	"github.com/holdfast-run/holdfast/client"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/scenarios/stage"
@@ -46,7 +45,7 @@ type keyed struct {
 	s       *site
 	node    *stage.Node
 	clients [keysClients]*fleet
-	conns   [keysClients]*grpc.ClientConn
+	conns   [keysClients]*client.Client
 }
 
 // keys has many clients submit orders of the same keys, kills the node, and sees in which order they ran.
@@ -207,8 +206,8 @@ func (k *keyed) judge(ctx context.Context, f figures, executions []execution) er
 }
 
 // histories reads when the orders were started, and when they ended.
-func histories(ctx context.Context, conn *grpc.ClientConn, orders []*order) (map[messages.OrderID]*ran, error) {
-	client := orderv1.NewOrderServiceClient(conn)
+func histories(ctx context.Context, conn *client.Client, orders []*order) (map[messages.OrderID]*ran, error) {
+	client := conn.Orders()
 	told := make(map[messages.OrderID]*ran, len(orders))
 	for _, o := range orders {
 		events, err := readHistory(ctx, client, o.id)

@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/holdfast-run/holdfast/client"
 	"github.com/holdfast-run/holdfast/messages/definitionv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/scenarios/checker"
@@ -122,7 +123,7 @@ func (s *site) startKill(ctx context.Context, st *stage.Stage, systems []string)
 	return p, p.node.Ready(ctx)
 }
 
-func deploy(ctx context.Context, conn *grpc.ClientConn, name string) error {
+func deploy(ctx context.Context, conn *client.Client, name string) error {
 	document, err := definitions.ReadFile("definitions/" + name + ".yaml")
 	if err != nil {
 		return fmt.Errorf("read definition: %w", err)
@@ -133,8 +134,8 @@ func deploy(ctx context.Context, conn *grpc.ClientConn, name string) error {
 	return nil
 }
 
-func deployDocument(ctx context.Context, conn *grpc.ClientConn, document []byte) error {
-	_, err := definitionv1.NewDefinitionServiceClient(conn).Deploy(ctx,
+func deployDocument(ctx context.Context, conn *client.Client, document []byte) error {
+	_, err := conn.Definitions().Deploy(ctx,
 		&definitionv1.DeployRequest{Document: document}, grpc.WaitForReady(true))
 	return err
 }
@@ -193,7 +194,7 @@ func pause(ctx context.Context, d time.Duration) error {
 }
 
 // account compares what the client saw, the histories and the downstreams' logs.
-func (s *site) account(ctx context.Context, f figures, client *fleet, conn *grpc.ClientConn, logs []string) error {
+func (s *site) account(ctx context.Context, f figures, client *fleet, conn *client.Client, logs []string) error {
 	c := client.counts()
 	f["submitted"], f["resubmitted"], f["acknowledged"] = c.submitted, c.resubmitted, c.accepted
 	f["ended"], f["lost"], f["not_completed"] = c.ended, c.lost(), c.ended-c.completed

@@ -78,7 +78,7 @@ func lied(ctx context.Context, s *site) (figures, error) {
 		return &orderv1.WorkOrder{Definition: "verify/" + name + ":1.0.0", Input: fmt.Appendf(nil, `{"n": %d}`, n)}
 	})
 	client.most = s.liarOrders()
-	l := &liar{client: adapterv1.NewAdapterServiceClient(conn), orders: client}
+	l := &liar{client: adapterv1.NewAdapterServiceClient(conn.Conn()), orders: client}
 	if err := l.during(ctx, s.seed, func(ctx context.Context) error { return client.run(ctx, conn, liarInFlight) }); err != nil {
 		return nil, why(ctx, err)
 	}

@@ -60,7 +60,7 @@ func (x *faulty) panicOrder(ctx context.Context, f figures) error {
 	if err := x.arm(ctx, "order", string(victim), "panic", 10*poison); err != nil {
 		return err
 	}
-	r, err := orderv1.NewOrderServiceClient(x.conn).Submit(ctx, &orderv1.SubmitRequest{
+	r, err := x.conn.Orders().Submit(ctx, &orderv1.SubmitRequest{
 		Wait:  orderv1.Wait_WAIT_ENDED,
 		Order: &orderv1.WorkOrder{Id: string(victim), Definition: "verify/kill:1.0.0", OrderKey: "poisoned"},
 	}, grpc.WaitForReady(true))

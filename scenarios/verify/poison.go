@@ -8,8 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/grpc"
-
+	"github.com/holdfast-run/holdfast/client"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/scenarios/stage"
@@ -104,7 +103,7 @@ type mortalSeen struct {
 }
 
 // read reads the histories, and counts those that the node knows nothing of.
-func (m *mortalSeen) read(ctx context.Context, conn *grpc.ClientConn, orders []*order) (untold int, err error) {
+func (m *mortalSeen) read(ctx context.Context, conn *client.Client, orders []*order) (untold int, err error) {
 	var mu sync.Mutex
 	return readHistories(ctx, conn, idsOf(orders), func(id messages.OrderID, events []*orderv1.HistoryEvent) error {
 		mu.Lock()

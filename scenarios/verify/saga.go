@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/holdfast-run/holdfast/client"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/scenarios/checker"
@@ -29,7 +30,7 @@ type sagaRow struct {
 	*killProcesses
 
 	s           *site
-	conn, admin *grpc.ClientConn
+	conn, admin *client.Client
 	client      *fleet
 	fickle      *fickle
 	desk        *desk
@@ -71,7 +72,7 @@ func saga(ctx context.Context, s *site) (figures, error) {
 
 // prepare makes the client, and who cancels its orders.
 func (r *sagaRow) prepare() {
-	r.fickle = newFickle(r.conn, r.s.seed)
+	r.fickle = newFickle(r.conn.Orders(), r.s.seed)
 	r.desk = newDesk(r.admin)
 	r.client = newFleet(func(n int) *orderv1.WorkOrder {
 		return &orderv1.WorkOrder{
@@ -182,11 +183,11 @@ func readApplied(logs []string) ([]request, error) {
 }
 
 // listAll lists orders, page by page.
-func listAll(ctx context.Context, conn *grpc.ClientConn, r *orderv1.ListRequest) ([]*orderv1.Order, error) {
+func listAll(ctx context.Context, conn *client.Client, r *orderv1.ListRequest) ([]*orderv1.Order, error) {
 	var all []*orderv1.Order
 	r.PageSize = 1000
 	for {
-		page, err := orderv1.NewOrderServiceClient(conn).List(ctx, r, grpc.WaitForReady(true))
+		page, err := conn.Orders().List(ctx, r, grpc.WaitForReady(true))
 		if err != nil {
 			return nil, fmt.Errorf("list orders: %w", err)
 		}
