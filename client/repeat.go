@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"slices"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -36,7 +35,7 @@ var repetitions = map[string]repetition{ //nolint:gochecknoglobals // a table
 	},
 
 	definitionv1.DefinitionService_Validate_FullMethodName:  {always, "it keeps nothing"},
-	definitionv1.DefinitionService_Deploy_FullMethodName:    {always, "the version: the same document is deployed once, and each time answered the same"},
+	definitionv1.DefinitionService_Deploy_FullMethodName:    {always, "the version: the same document is deployed once"},
 	definitionv1.DefinitionService_Get_FullMethodName:       {always, "it reads"},
 	definitionv1.DefinitionService_List_FullMethodName:      {always, "it reads"},
 	definitionv1.DefinitionService_Retire_FullMethodName:    {always, "what is retired stays so"},
@@ -64,8 +63,10 @@ func (c *Client) repeated(
 	ctx context.Context, method string, request, answer any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption,
 ) error {
 	var patience Patience
-	if own := slices.IndexFunc(opts, func(o grpc.CallOption) bool { _, ok := o.(patient); return ok }); own >= 0 {
-		patience = opts[own].(patient).patience //nolint:forcetypeassert // it was found by its type
+	for _, o := range opts {
+		if own, ok := o.(patient); ok {
+			patience = own.patience
+		}
 	}
 	try := func() error {
 		ctx := ctx

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -104,7 +105,7 @@ func (n *node) Get(_ context.Context, r *orderv1.GetRequest) (*orderv1.GetRespon
 }
 
 func refusal(id string, code codes.Code, after time.Duration) *orderv1.Submission {
-	r := &orderv1.Refused{Code: int32(code), Reason: "TEST", Message: "refused"} //nolint:gosec // a code is small
+	r := &orderv1.Refused{Code: int32(code), Reason: "TEST", Message: "refused"}
 	if after > 0 {
 		r.RetryAfter = durationpb.New(after)
 	}
@@ -295,8 +296,8 @@ func (w *world) dial(change func(*client.Config)) *client.Client {
 
 // end ends all that was started, the last first.
 func (w *world) end() {
-	for i := len(w.ending) - 1; i >= 0; i-- {
-		w.ending[i]()
+	for _, end := range slices.Backward(w.ending) {
+		end()
 	}
 }
 

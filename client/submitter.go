@@ -102,7 +102,9 @@ func (s *Submitter) Submit(ctx context.Context, request *orderv1.SubmitRequest, 
 		select {
 		case <-room:
 		case <-s.ended:
-			err = s.why()
+			if err = s.err; err == nil {
+				err = ErrClosed
+			}
 		case <-ctx.Done():
 			err = context.Cause(ctx)
 		}
@@ -114,9 +116,6 @@ func (s *Submitter) Submit(ctx context.Context, request *orderv1.SubmitRequest, 
 		}
 	}
 }
-
-// why is why nothing is submitted any more, once it has ended.
-func (s *Submitter) why() error { return cmp.Or(s.err, ErrClosed) }
 
 // Close tells that nothing more will be submitted, waits until all orders have their last answers, and returns why some have none:
 // the last failure, a GaveUpError, or the cause of the end of the Submitter's context.

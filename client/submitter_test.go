@@ -350,7 +350,7 @@ func (h *holding) SubmitStream(st grpc.BidiStreamingServer[orderv1.SubmitStreamR
 	for {
 		m, err := st.Recv()
 		if err != nil {
-			return nil //nolint:nilerr // the client has gone, or closed its side
+			return nil // the client has gone, or closed its side
 		}
 		for _, r := range m.GetSubmissions() {
 			h.arrived <- struct{}{}

@@ -23,8 +23,8 @@ func TestWatchModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(t, 1)
 		defer w.end()
-		events := uint64(rapid.IntRange(1, 12).Draw(t, "events"))      //nolint:gosec // not negative
-		from := uint64(rapid.IntRange(0, int(events)).Draw(t, "from")) //nolint:gosec // not negative
+		events := uint64(rapid.IntRange(1, 12).Draw(t, "events"))
+		from := uint64(rapid.IntRange(0, int(events)).Draw(t, "from"))
 		breaks := rapid.SliceOfN(rapid.SampledFrom([]string{"error", "cut", "early end", "gap", "repeat", ""}), 0, 20).Draw(t, "breaks")
 		var mu sync.Mutex
 		kind := func() (kind string) { // of what happens before the next event

@@ -70,7 +70,8 @@ func number(n int64) string { return strconv.FormatInt(n, 10) }
 func textTrouble(s *adminv1.ActivityStatus) string {
 	var words []string
 	if s.GetAway() > 0 {
-		words = append(words, fmt.Sprintf("%d wait for adapters that are away, the first until %s", s.GetAway(), shown.TimeText(s.GetAwayUntil())))
+		until := shown.TimeText(s.GetAwayUntil())
+		words = append(words, fmt.Sprintf("%d wait for adapters that are away, the first until %s", s.GetAway(), until))
 	}
 	if s.GetSuspects() > 0 {
 		words = append(words, fmt.Sprintf("%d are executed alone, since an adapter died", s.GetSuspects()))

@@ -82,7 +82,7 @@ func (a *app) dialAt(flag, port string, servers ...string) (*api, error) {
 	}
 	conn, err := client.New(c)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // it says all
+		return nil, err
 	}
 	return &api{conn}, nil
 }

@@ -205,7 +205,8 @@ func (a *app) operateAll(ctx context.Context, c *api, request *adminv1.OperateAl
 			break
 		}
 		if err != nil {
-			return errors.Join(advise(err, fmt.Sprintf("It was told of %d orders until then. Repeat it: what is done is not done again.", told)), t.end())
+			advice := fmt.Sprintf("It was told of %d orders until then. Repeat it: what is done is not done again.", told)
+			return errors.Join(advise(err, advice), t.end())
 		}
 		for _, o := range answer.GetOutcomes() {
 			told++

@@ -165,11 +165,12 @@ func (b *bulk) line(ctx context.Context, s *client.Submitter, l fileLine) error 
 	b.mu.Lock()
 	b.counts.Lines++
 	b.show.offset = l.offset
-	if l.err != nil {
+	wrong := l.err != nil
+	if wrong {
 		b.refuse(l.number, l.order.GetId(), "BAD_LINE", l.err.Error())
 	}
 	b.mu.Unlock()
-	if l.err != nil {
+	if wrong {
 		return nil
 	}
 	request := &orderv1.SubmitRequest{Order: l.order, Wait: orderv1.Wait_WAIT_ACCEPTED}
