@@ -18,6 +18,7 @@ import (
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/scenarios/stage"
+	"github.com/holdfast-run/holdfast/scenarios/verify/players"
 )
 
 // frailInFlight is how many orders are under way.
@@ -100,7 +101,7 @@ func (r *adapterKillRow) start(ctx context.Context, st *stage.Stage) error {
 		log := fmt.Sprintf("%s/%s.jsonl", r.s.dir, a.name)
 		r.logs = append(r.logs, log)
 		for n := range a.copies {
-			args := []string{frailCommand, "-server", r.node.Server, "-name", a.name, "-log", log, fmt.Sprint("-recover=", a.finds)}
+			args := []string{players.Frail, "-server", r.node.Server, "-name", a.name, "-log", log, fmt.Sprint("-recover=", a.finds)}
 			if a.keeps {
 				args = append(args, "-ledger", r.folder(a.name, n))
 			}
@@ -135,13 +136,13 @@ func (r *adapterKillRow) deploy(ctx context.Context, conn *client.Client) error 
 func howOf(n int) string {
 	switch (n / len(frails)) % 10 {
 	case 2:
-		return frailLate
+		return players.FrailLate
 	case 5:
-		return frailPanics
+		return players.FrailPanics
 	case 8:
-		return frailUnreported
+		return players.FrailUnreported
 	}
-	return frailWell
+	return players.FrailWell
 }
 
 // sail has orders submitted, and adapters killed, until all have ended.
@@ -208,7 +209,7 @@ func (r *adapterKillRow) ledgers(ctx context.Context, f figures) error {
 	run := func(folder string) (string, error) {
 		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 		defer cancel()
-		said, err := exec.CommandContext(ctx, r.s.self, frailCommand, "-server", r.node.Server, "-name", "keeps",
+		said, err := exec.CommandContext(ctx, r.s.self, players.Frail, "-server", r.node.Server, "-name", "keeps",
 			"-log", r.s.dir+"/refused.jsonl", "-ledger", folder).CombinedOutput()
 		if _, failed := errors.AsType[*exec.ExitError](err); err != nil && !failed {
 			return "", fmt.Errorf("run an adapter on %s: %w", folder, err)
@@ -271,7 +272,7 @@ func (r *adapterKillRow) account(ctx context.Context, conn *client.Client, f fig
 		return err
 	}
 	for _, log := range r.logs {
-		lines, err := readLog[frailLine](log)
+		lines, err := players.ReadLines[players.FrailLine](log)
 		if err != nil {
 			return err
 		}

@@ -7,15 +7,16 @@ import (
 
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/scenarios/verify/players"
 )
 
 func TestJudgeFrail(t *testing.T) {
 	t.Parallel()
 	start := time.Now()
-	var lines []frailLine
+	var lines []players.FrailLine
 	write := func(process int, order, step string, whats ...string) {
 		for _, what := range whats {
-			lines = append(lines, frailLine{
+			lines = append(lines, players.FrailLine{
 				At: start, Process: process, Order: messages.OrderID(order), Key: order + "/" + step, Step: step, What: what,
 			})
 		}
@@ -24,7 +25,7 @@ func TestJudgeFrail(t *testing.T) {
 		return &orderv1.HistoryEvent{Type: typ, Key: order + "/" + step, Activity: "keeps.charge"}
 	}
 	completed, compensated := &orderv1.HistoryEvent{Type: "order.completed"}, &orderv1.HistoryEvent{Type: "compensation.started"}
-	all := []string{frailBegan, frailApplied, frailEnded}
+	all := []string{players.FrailBegan, players.FrailApplied, players.FrailEnded}
 	told := map[messages.OrderID][]*orderv1.HistoryEvent{}
 
 	// All is well.
@@ -36,13 +37,13 @@ func TestJudgeFrail(t *testing.T) {
 	// It panicked, and was undone.
 	write(1, "panics", "first", all...)
 	write(1, "panics", "second", all...)
-	write(1, "panics", "first", frailUndone)
-	write(1, "panics", "second", frailUndone)
+	write(1, "panics", "first", players.FrailUndone)
+	write(1, "panics", "second", players.FrailUndone)
 	told["panics"] = []*orderv1.HistoryEvent{
 		event("panics", "first", "attempt.succeeded"), event("panics", "second", "attempt.in_doubt"), compensated, completed,
 	}
 	// It was killed while it was executed, and found out about.
-	write(2, "found", "first", frailBegan, frailApplied)
+	write(2, "found", "first", players.FrailBegan, players.FrailApplied)
 	write(3, "found", "second", all...)
 	told["found"] = []*orderv1.HistoryEvent{
 		{Type: "attempt.sent", Key: "found/first", MaybeStarted: true},
@@ -54,19 +55,19 @@ func TestJudgeFrail(t *testing.T) {
 		{Type: "attempt.lost", Key: "unwritten/first", Suspect: true}, event("unwritten", "first", "attempt.in_doubt"), compensated, completed,
 	}
 	// All that must not be.
-	write(3, "twice", "first", append(all, frailApplied)...)
+	write(3, "twice", "first", append(all, players.FrailApplied)...)
 	write(3, "twice", "second", all...)
 	told["twice"] = []*orderv1.HistoryEvent{event("twice", "first", "attempt.succeeded"), completed}
 	told["never"] = []*orderv1.HistoryEvent{event("never", "first", "attempt.succeeded"), compensated, completed}
 	write(3, "failed", "first", all...)
 	told["failed"] = []*orderv1.HistoryEvent{event("failed", "first", "attempt.failed"), compensated, {Type: "order.faulted"}}
 	write(3, "doubt", "first", all...)
-	write(3, "doubt", "first", frailUndone)
+	write(3, "doubt", "first", players.FrailUndone)
 	told["doubt"] = []*orderv1.HistoryEvent{event("doubt", "first", "attempt.in_doubt"), compensated, completed}
 
 	seen := frailSeen{
 		killed: map[int]time.Time{2: start.Add(time.Millisecond), 3: start.Add(time.Minute), 4: start},
-		hows:   map[messages.OrderID]string{"panics": frailPanics}, told: told, lines: lines,
+		hows:   map[messages.OrderID]string{"panics": players.FrailPanics}, told: told, lines: lines,
 	}
 	want := figures{
 		"hits": 1, "applied": 11, "undone": 3, "in_doubt": 3, "in_doubt_unwritten": 1, "recovered": 1, "unreported": 0,

@@ -8,6 +8,7 @@ import (
 
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/scenarios/verify/players"
 )
 
 // frailWrongs are what must not be.
@@ -20,14 +21,14 @@ type frailSeen struct {
 	killed map[int]time.Time           // processes, and when they were
 	hows   map[messages.OrderID]string // how the second activity ends
 	told   map[messages.OrderID][]*orderv1.HistoryEvent
-	lines  []frailLine
+	lines  []players.FrailLine
 	wrong  []string
 }
 
 // frailWork is what the log tells of a key.
 type frailWork struct {
 	step    string
-	began   []frailLine
+	began   []players.FrailLine
 	applied int
 	ended   map[int]bool // by process
 	last    time.Time    // of its lines
@@ -70,7 +71,7 @@ func (s *frailSeen) judge() figures {
 func (s *frailSeen) read() (works map[messages.OrderID]map[string]*frailWork, undone map[messages.OrderID]map[string]bool) {
 	works, undone = map[messages.OrderID]map[string]*frailWork{}, map[messages.OrderID]map[string]bool{}
 	for _, l := range s.lines {
-		if l.What == frailUndone {
+		if l.What == players.FrailUndone {
 			if undone[l.Order] == nil {
 				undone[l.Order] = map[string]bool{}
 			}
@@ -86,11 +87,11 @@ func (s *frailSeen) read() (works map[messages.OrderID]map[string]*frailWork, un
 			works[l.Order][l.Key] = w
 		}
 		switch w.last = l.At; l.What {
-		case frailBegan:
+		case players.FrailBegan:
 			w.began = append(w.began, l)
-		case frailApplied:
+		case players.FrailApplied:
 			w.applied++
-		case frailEnded:
+		case players.FrailEnded:
 			w.ended[l.Process] = true
 		}
 	}
@@ -173,7 +174,7 @@ const reported = 2 * time.Second
 // explains tells whether the log says why an outcome may be in doubt: the activity ended so, or its process was killed while it
 // was executing it, or before the result can have been safe.
 func (s *frailSeen) explains(id messages.OrderID, w *frailWork) bool {
-	if how := s.hows[id]; w.step == "second" && (how == frailLate || how == frailPanics) {
+	if how := s.hows[id]; w.step == "second" && (how == players.FrailLate || how == players.FrailPanics) {
 		return true
 	}
 	for _, l := range w.began {

@@ -11,6 +11,7 @@ import (
 	"github.com/holdfast-run/holdfast/client"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/scenarios/stage"
+	"github.com/holdfast-run/holdfast/scenarios/verify/players"
 )
 
 // bulkheadAll are the adapters: bulkheadThere, and bulkheadAway, which is away.
@@ -146,7 +147,7 @@ func (d *side) launch(ctx context.Context, adapters ...string) error {
 func (d *side) startAdapters(ctx context.Context, names ...string) error {
 	for _, name := range names {
 		_, err := d.stage.Start(ctx, stage.Spec{
-			Name: name, Path: d.self, Args: []string{echoerCommand, "-name", name, "-server", d.node.Server},
+			Name: name, Path: d.self, Args: []string{players.Echoer, "-name", name, "-server", d.node.Server},
 			Env: []string{"GOMAXPROCS=1"}, // as bench has it: a second processor would only cost its waking
 		})
 		if err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/holdfast-run/holdfast/client"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/scenarios/stage"
+	"github.com/holdfast-run/holdfast/scenarios/verify/players"
 )
 
 // corruptionWorkers is how many flips are tried at the same time, each in a copy of its own.
@@ -65,8 +66,8 @@ func (s *site) fill(ctx context.Context, kill bool) error {
 		return err
 	}
 	_, err = st.Start(ctx, stage.Spec{
-		Name: sleeperCommand, Path: s.self,
-		Args: []string{sleeperCommand, "-server", node.Server, "-log", s.dir + "/executions.jsonl"},
+		Name: players.Sleeper, Path: s.self,
+		Args: []string{players.Sleeper, "-server", node.Server, "-log", s.dir + "/executions.jsonl"},
 	})
 	if err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"github.com/holdfast-run/holdfast/client"
 	"github.com/holdfast-run/holdfast/messages/adminv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/scenarios/stage"
 )
 
 const (
@@ -97,7 +98,7 @@ func (d *desk) settle(ctx context.Context) (left int, err error) {
 		if left == 0 || time.Since(last) > deskPatience {
 			return left, nil
 		}
-		if err := pause(ctx, deskTick/4); err != nil {
+		if err := stage.Pause(ctx, deskTick/4); err != nil {
 			return left, err
 		}
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/scenarios/stage"
+	"github.com/holdfast-run/holdfast/scenarios/verify/players"
 )
 
 const (
@@ -139,8 +140,8 @@ func (s *site) startFull(ctx context.Context, st *stage.Stage, size disk) (*fill
 		return nil, err
 	}
 	_, err = st.Start(ctx, stage.Spec{
-		Name: sleeperCommand, Path: s.self,
-		Args: []string{sleeperCommand, "-server", p.node.Server, "-log", s.dir + "/executions.jsonl"},
+		Name: players.Sleeper, Path: s.self,
+		Args: []string{players.Sleeper, "-server", p.node.Server, "-log", s.dir + "/executions.jsonl"},
 	})
 	if err != nil {
 		return nil, err
@@ -205,7 +206,7 @@ func (p *filler) run(ctx context.Context, f figures) error {
 	}
 	running := 0
 	for _, o := range p.accepted {
-		if p.first.Sub(o.accepted) < activitiesEach*sleepTime {
+		if p.first.Sub(o.accepted) < activitiesEach*players.SleepTime {
 			running++
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/scenarios/stage"
 )
 
 const (
@@ -101,7 +102,7 @@ func (c *fickle) cancel(ctx context.Context, id messages.OrderID) {
 		case code == codes.FailedPrecondition: // it has completed, or goes on to be cancelled when it is retried
 		case passing(err):
 			c.mu.Unlock()
-			if pause(ctx, resubmitAfter) != nil {
+			if stage.Pause(ctx, resubmitAfter) != nil {
 				return
 			}
 			continue

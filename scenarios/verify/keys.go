@@ -14,6 +14,7 @@ import (
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/scenarios/stage"
+	"github.com/holdfast-run/holdfast/scenarios/verify/players"
 )
 
 const (
@@ -62,7 +63,7 @@ func keys(ctx context.Context, s *site) (figures, error) {
 	}
 	log := s.dir + "/executions.jsonl"
 	_, err = st.Start(ctx, stage.Spec{
-		Name: sleeperCommand, Path: s.self, Args: []string{sleeperCommand, "-server", k.node.Server, "-log", log, "-for", keysSleep},
+		Name: players.Sleeper, Path: s.self, Args: []string{players.Sleeper, "-server", k.node.Server, "-log", log, "-for", keysSleep},
 	})
 	if err != nil {
 		return nil, err
@@ -81,7 +82,7 @@ func keys(ctx context.Context, s *site) (figures, error) {
 	if err := k.sail(ctx, f); err != nil {
 		return f, why(ctx, err)
 	}
-	executions, err := readLog[execution](log)
+	executions, err := players.ReadLines[players.Execution](log)
 	if err != nil {
 		return f, err
 	}
@@ -164,7 +165,7 @@ type ran struct {
 }
 
 // judge compares what the clients saw with what the adapter wrote down, and with the histories.
-func (k *keyed) judge(ctx context.Context, f figures, executions []execution) error {
+func (k *keyed) judge(ctx context.Context, f figures, executions []players.Execution) error {
 	var all []*order
 	total := counts{}
 	wrong := 0

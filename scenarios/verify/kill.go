@@ -178,19 +178,7 @@ func (p *killProcesses) massacre(ctx context.Context, s *site, client *fleet, in
 
 // between waits for a time between two.
 func between(ctx context.Context, chance *rand.Rand, from, to time.Duration) error {
-	return pause(ctx, from+time.Duration(chance.Int64N(int64(to-from))))
-}
-
-// pause waits for a time.
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	return stage.Pause(ctx, from+time.Duration(chance.Int64N(int64(to-from))))
 }
 
 // account compares what the client saw, the histories and the downstreams' logs.

@@ -17,6 +17,7 @@ import (
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/scenarios/stage"
+	"github.com/holdfast-run/holdfast/scenarios/verify/players"
 )
 
 const (
@@ -103,7 +104,7 @@ func lied(ctx context.Context, s *site) (figures, error) {
 	if f["without_history"], err = seen.read(ctx, conn, client.orders); err != nil {
 		return f, err
 	}
-	if seen.lines, err = readLog[mortalLine](log); err != nil {
+	if seen.lines, err = players.ReadLines[players.MortalLine](log); err != nil {
 		return f, err
 	}
 	judged := seen.judge()
@@ -154,7 +155,7 @@ func (l *liar) during(ctx context.Context, seed uint64, do func(context.Context)
 			chance := rand.New(rand.NewPCG(seed, uint64(n)+1)) //nolint:gosec // no secret
 			for lying.Err() == nil {
 				l.lie(lying, chance)
-				_ = pause(lying, 10*time.Millisecond)
+				_ = stage.Pause(lying, 10*time.Millisecond)
 			}
 		})
 	}
@@ -211,7 +212,7 @@ func (l *liar) lie(ctx context.Context, chance *rand.Rand) {
 				more = false
 			}
 		}
-		if st.Send(m) != nil || pause(ctx, 5*time.Millisecond) != nil {
+		if st.Send(m) != nil || stage.Pause(ctx, 5*time.Millisecond) != nil {
 			return
 		}
 		l.mu.Lock()

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/holdfast-run/holdfast/scenarios/verify/players"
 )
 
 // Exit statuses.
@@ -105,17 +107,8 @@ func rowNames() string {
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	if len(args) > 0 {
-		switch args[0] {
-		case sleeperCommand:
-			return runSleeper(ctx, args[1:], stderr)
-		case echoerCommand:
-			return runEchoer(ctx, args[1:], stderr)
-		case frailCommand:
-			return runFrail(ctx, args[1:], stderr)
-		case mortalCommand:
-			return runMortal(ctx, args[1:], stderr)
-		}
+	if status, played := players.Run(ctx, args, stderr); played {
+		return status
 	}
 	s := site{log: stderr}
 	var name, parent string

@@ -12,6 +12,7 @@ import (
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/scenarios/stage"
+	"github.com/holdfast-run/holdfast/scenarios/verify/players"
 )
 
 const (
@@ -73,7 +74,7 @@ func poisoned(ctx context.Context, s *site) (figures, error) {
 	if f["without_history"], err = seen.read(ctx, conn, client.orders); err != nil {
 		return f, err
 	}
-	if seen.lines, err = readLog[mortalLine](log); err != nil {
+	if seen.lines, err = players.ReadLines[players.MortalLine](log); err != nil {
 		return f, err
 	}
 	maps.Copy(f, seen.judge())
@@ -90,7 +91,7 @@ func (s *site) startMortal(ctx context.Context, st *stage.Stage) (node *stage.No
 	}
 	log = s.dir + "/executions.jsonl"
 	_, err = st.Start(ctx, stage.Spec{
-		Name: mortalCommand, Path: s.self, Args: []string{mortalCommand, "-server", node.Server, "-log", log}, Restart: true,
+		Name: players.Mortal, Path: s.self, Args: []string{players.Mortal, "-server", node.Server, "-log", log}, Restart: true,
 	})
 	return node, log, err
 }
@@ -99,7 +100,7 @@ func (s *site) startMortal(ctx context.Context, st *stage.Stage) (node *stage.No
 type mortalSeen struct {
 	poisonous map[messages.OrderID]bool // all orders: whether they are
 	told      map[messages.OrderID][]*orderv1.HistoryEvent
-	lines     []mortalLine
+	lines     []players.MortalLine
 }
 
 // read reads the histories, and counts those that the node knows nothing of.
@@ -138,7 +139,7 @@ func (m *mortalSeen) judgeLog(count func(string)) map[string]bool {
 			underWay[l.Process] = map[string]bool{}
 		}
 		switch l.What {
-		case mortalBegan:
+		case players.MortalBegan:
 			if m.poisonous[l.Order] {
 				count("deaths")
 				if len(underWay[l.Process]) > 0 {
@@ -146,7 +147,7 @@ func (m *mortalSeen) judgeLog(count func(string)) map[string]bool {
 				}
 			}
 			began[l.Key], underWay[l.Process][l.Key] = true, true
-		case mortalOver:
+		case players.MortalOver:
 			delete(underWay[l.Process], l.Key)
 			if applied[l.Key]++; applied[l.Key] == 2 && strings.HasSuffix(l.Key, "/charge") {
 				count("applied_again")

@@ -8,12 +8,13 @@ import (
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/messages/problemv1"
+	"github.com/holdfast-run/holdfast/scenarios/verify/players"
 )
 
 func TestJudgeMortal(t *testing.T) {
 	t.Parallel()
-	line := func(process int, order, activity, what string) mortalLine {
-		return mortalLine{Process: process, Order: messages.OrderID(order), Key: order + ":/do/" + activity, What: what}
+	line := func(process int, order, activity, what string) players.MortalLine {
+		return players.MortalLine{Process: process, Order: messages.OrderID(order), Key: order + ":/do/" + activity, What: what}
 	}
 	seen := mortalSeen{
 		poisonous: map[messages.OrderID]bool{"p": true, "a": false, "b": false, "c": false},
@@ -28,11 +29,11 @@ func TestJudgeMortal(t *testing.T) {
 			"b": {{Type: "attempt.in_doubt", Key: "b:/do/charge"}, {Type: "order.faulted"}},
 			"c": {{Type: "attempt.lost", Alone: true}, {Type: "order.faulted", Error: &problemv1.Problem{Type: quarantined}}},
 		},
-		lines: []mortalLine{
-			line(1, "a", "apply", mortalBegan), line(1, "p", "apply", mortalBegan), // a is lost with it
-			line(2, "a", "apply", mortalBegan), line(2, "a", "apply", mortalOver), line(2, "p", "apply", mortalBegan),
-			line(3, "a", "apply", mortalOver),
-			line(3, "a", "charge", mortalBegan), line(3, "a", "charge", mortalOver), line(4, "a", "charge", mortalOver),
+		lines: []players.MortalLine{
+			line(1, "a", "apply", players.MortalBegan), line(1, "p", "apply", players.MortalBegan), // a is lost with it
+			line(2, "a", "apply", players.MortalBegan), line(2, "a", "apply", players.MortalOver), line(2, "p", "apply", players.MortalBegan),
+			line(3, "a", "apply", players.MortalOver),
+			line(3, "a", "charge", players.MortalBegan), line(3, "a", "charge", players.MortalOver), line(4, "a", "charge", players.MortalOver),
 		},
 	}
 	want := figures{

@@ -19,6 +19,7 @@ import (
 
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/scenarios/load"
+	"github.com/holdfast-run/holdfast/scenarios/verify/players"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -161,7 +162,7 @@ func TestSettle(t *testing.T) {
 	killed := time.Now()
 	at := func(s float64) time.Time { return killed.Add(time.Duration(s * float64(time.Second))) }
 	const a, b = messages.OrderID("a"), messages.OrderID("b")
-	executions := []execution{
+	executions := []players.Execution{
 		{Key: "trial", Order: "trial", At: at(-9)},
 		{Key: "trial", Order: "trial", At: at(-8)},
 		{Key: "a1", Order: a, At: at(-2.5)},

@@ -9,6 +9,7 @@ import (
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/scenarios/stage"
+	"github.com/holdfast-run/holdfast/scenarios/verify/players"
 )
 
 const (
@@ -31,7 +32,7 @@ func restart(ctx context.Context, s *site) (figures, error) {
 	}
 	log := s.dir + "/executions.jsonl"
 	_, err = st.Start(ctx, stage.Spec{
-		Name: sleeperCommand, Path: s.self, Args: []string{sleeperCommand, "-server", node.Server, "-log", log},
+		Name: players.Sleeper, Path: s.self, Args: []string{players.Sleeper, "-server", node.Server, "-log", log},
 	})
 	if err != nil {
 		return nil, err
@@ -64,7 +65,7 @@ func restart(ctx context.Context, s *site) (figures, error) {
 	if err != nil {
 		return f, err
 	}
-	executions, err := readLog[execution](log)
+	executions, err := players.ReadLines[players.Execution](log)
 	if err != nil {
 		return f, err
 	}
@@ -115,7 +116,7 @@ func (s *site) voyage(ctx context.Context, node *stage.Node, n int, meanwhile fu
 }
 
 // settle tells what was executed twice, and how much longer than their activities needed the orders took.
-func settle(f figures, orders []*order, executions []execution, killed time.Time) {
+func settle(f figures, orders []*order, executions []players.Execution, killed time.Time) {
 	started := map[string]int{}
 	type progress struct {
 		over    int
@@ -154,9 +155,9 @@ func settle(f figures, orders []*order, executions []execution, killed time.Time
 	var longest, excess time.Duration
 	for _, o := range orders {
 		p := atKill[o.id]
-		left := time.Duration(activitiesEach-p.over) * sleepTime
+		left := time.Duration(activitiesEach-p.over) * players.SleepTime
 		if !p.running.IsZero() {
-			left -= min(killed.Sub(p.running), sleepTime)
+			left -= min(killed.Sub(p.running), players.SleepTime)
 		}
 		longest = max(longest, left)
 		if !o.ended.IsZero() {

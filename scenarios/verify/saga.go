@@ -13,6 +13,7 @@ import (
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/scenarios/checker"
 	"github.com/holdfast-run/holdfast/scenarios/stage"
+	"github.com/holdfast-run/holdfast/scenarios/verify/players"
 )
 
 const (
@@ -169,7 +170,7 @@ func (r *sagaRow) account(ctx context.Context, f figures) error {
 func readApplied(logs []string) ([]request, error) {
 	var all []request
 	for _, name := range logs {
-		requests, err := readLog[request](name)
+		requests, err := players.ReadLines[request](name)
 		if err != nil {
 			return nil, err
 		}

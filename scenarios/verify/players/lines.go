@@ -1,4 +1,4 @@
-package main
+package players
 
 import (
 	"bufio"
@@ -8,19 +8,19 @@ import (
 	"sync"
 )
 
-// lineLog is a file of JSON lines that an adapter writes, and that outlives it.
-type lineLog struct {
+// lines is a file of JSON lines that an adapter writes, and that outlives it.
+type lines struct {
 	mu   sync.Mutex
 	file *os.File
 }
 
-// openLog opens a log, to write more to it.
-func openLog(name string) (*lineLog, error) {
+// openLines opens a log, to write more to it.
+func openLines(name string) (*lines, error) {
 	file, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-	return &lineLog{file: file}, err
+	return &lines{file: file}, err
 }
 
-func (l *lineLog) write(line any) error {
+func (l *lines) write(line any) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	text, err := json.Marshal(line)
@@ -33,21 +33,21 @@ func (l *lineLog) write(line any) error {
 	return nil
 }
 
-// readLog reads a log of JSON lines.
-func readLog[T any](name string) ([]T, error) {
+// ReadLines reads a log of JSON lines.
+func ReadLines[T any](name string) ([]T, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close() //nolint:errcheck // it was only read
 	var all []T
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
+	text := bufio.NewScanner(f)
+	for text.Scan() {
 		var line T
-		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
+		if err := json.Unmarshal(text.Bytes(), &line); err != nil {
 			return nil, fmt.Errorf("%s: line %d: %w", name, len(all)+1, err)
 		}
 		all = append(all, line)
 	}
-	return all, lines.Err()
+	return all, text.Err()
 }
