@@ -34,7 +34,7 @@ var frails = []struct {
 }{{"finds", 1, true, false}, {"keeps", 1, false, true}, {"twins", 2, true, true}}
 
 // adapterKills is how often an adapter is killed, and how many orders there are at least, of two activities each.
-func (s *site) adapterKills() (kills, orders int) {
+func adapterKills(s *site) (kills, orders int) {
 	if s.ci() {
 		return 15, 300
 	}
@@ -160,7 +160,7 @@ func (r *adapterKillRow) sail(ctx context.Context, conn *client.Client, f figure
 	defer others.Wait()
 	defer stop()
 	others.Go(func() { r.desk.run(aside) })
-	kills, orders := r.s.adapterKills()
+	kills, orders := adapterKills(r.s)
 	err := r.client.during(ctx, conn, frailInFlight, func(sailing context.Context) error {
 		if err := r.massacre(sailing, kills); err != nil {
 			return err
@@ -287,7 +287,7 @@ func (r *adapterKillRow) account(ctx context.Context, conn *client.Client, f fig
 }
 
 func adapterKillBars(s *site) bars {
-	kills, orders := s.adapterKills()
+	kills, orders := adapterKills(s)
 	return bars{
 		"kills": atLeast(float64(kills)), "hits": atLeast(float64(kills) / 2), "activities": atLeast(float64(2 * orders)),
 		"locked": atLeast(1), "refused": atLeast(1),

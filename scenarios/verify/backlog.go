@@ -14,7 +14,7 @@ import (
 )
 
 // backlogOrders is how many orders wait for adapters that are away.
-func (s *site) backlogOrders() int {
+func backlogOrders(s *site) int {
 	if s.ci() {
 		return 30_000
 	}
@@ -45,7 +45,7 @@ func backlog(ctx context.Context, s *site) (figures, error) {
 	if err := deploy(ctx, conn, "backlog"); err != nil {
 		return nil, why(ctx, err)
 	}
-	flood := newFlood(s.backlogOrders(), 256, func(n int) *orderv1.WorkOrder {
+	flood := newFlood(backlogOrders(s), 256, func(n int) *orderv1.WorkOrder {
 		return &orderv1.WorkOrder{
 			Definition: "verify/backlog:1.0.0", Input: fmt.Appendf(nil, `{"number":"%0100d"}`, n),
 			Priority: backlogPriorities[n%len(backlogPriorities)],
@@ -55,7 +55,7 @@ func backlog(ctx context.Context, s *site) (figures, error) {
 	submitted := make(chan error, 1)
 	submitting.Go(func() { submitted <- flood.run(ctx, conn) })
 	defer submitting.Wait()
-	if err := flood.await(ctx, s.backlogOrders()/2); err != nil {
+	if err := flood.await(ctx, backlogOrders(s)/2); err != nil {
 		return f, why(ctx, err)
 	}
 	before, err := node.Usage()
@@ -78,13 +78,13 @@ func backlog(ctx context.Context, s *site) (figures, error) {
 	if err := drained(ctx, node); err != nil {
 		return f, why(ctx, err)
 	}
-	f["drain_rate_per_s"] = round(float64(s.backlogOrders())/time.Since(began).Seconds(), 0)
+	f["drain_rate_per_s"] = round(float64(backlogOrders(s))/time.Since(began).Seconds(), 0)
 	after, err := node.Usage()
 	if err != nil {
 		return f, err
 	}
 	f["node_peak_rss_bytes"] = max(before.PeakRSS, after.PeakRSS)
-	return f, s.judgeBacklog(ctx, conn, f)
+	return f, judgeBacklog(ctx, s, conn, f)
 }
 
 // drained waits until no order is open.
@@ -112,7 +112,7 @@ func drained(ctx context.Context, node *stage.Node) error {
 }
 
 // judgeBacklog compares the ends of the orders, in their order, with their priorities.
-func (s *site) judgeBacklog(ctx context.Context, conn *client.Client, f figures) error {
+func judgeBacklog(ctx context.Context, s *site, conn *client.Client, f figures) error {
 	type end struct {
 		at       time.Time
 		priority int32
@@ -145,7 +145,7 @@ func (s *site) judgeBacklog(ctx context.Context, conn *client.Client, f figures)
 		open[e.priority]--
 	}
 	f["orders"], f["completed"] = len(ends), completed
-	f["lost"] = s.backlogOrders() - completed
+	f["lost"] = backlogOrders(s) - completed
 	f["overtook_higher_priority"] = overtook
 	return nil
 }
@@ -170,6 +170,6 @@ func eachOrder(ctx context.Context, conn *client.Client, definition string, visi
 
 func backlogBars(s *site) bars {
 	return bars{
-		"accept_lowest_rate_per_s": s.atRate(7500), "node_peak_rss_bytes": atMost(1<<30 - 1), "completed": atLeast(float64(s.backlogOrders())),
+		"accept_lowest_rate_per_s": s.atRate(7500), "node_peak_rss_bytes": atMost(1<<30 - 1), "completed": atLeast(float64(backlogOrders(s))),
 	}.none("lost", "overtook_higher_priority")
 }

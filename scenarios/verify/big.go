@@ -29,7 +29,7 @@ const (
 )
 
 // bigRounds is how many times the order with many events goes round, with 254 events each time.
-func (s *site) bigRounds() int {
+func bigRounds(s *site) int {
 	if s.ci() {
 		return 60
 	}
@@ -37,7 +37,7 @@ func (s *site) bigRounds() int {
 }
 
 // bigPads is how many large events the other order has, but for a few more.
-func (s *site) bigPads() int {
+func bigPads(s *site) int {
 	if s.ci() {
 		return 20
 	}
@@ -58,7 +58,7 @@ func big(ctx context.Context, s *site) (figures, error) {
 		return nil, err
 	}
 	defer conn.Close() //nolint:errcheck // it fails only if it was closed before
-	if err := s.bigOrders(ctx, conn, f); err != nil {
+	if err := bigOrders(ctx, s, conn, f); err != nil {
 		return f, why(ctx, err)
 	}
 	before, err := node.Usage()
@@ -81,7 +81,7 @@ func bigDial(node *stage.Node) (*client.Client, error) {
 }
 
 // bigOrders runs the two orders to their ends.
-func (s *site) bigOrders(ctx context.Context, conn *client.Client, f figures) error {
+func bigOrders(ctx context.Context, s *site, conn *client.Client, f figures) error {
 	// The many events come of a list of tasks more than of jumps backward, which are slowed down.
 	var many strings.Builder
 	many.WriteString("document: {dsl: 1.0.3, namespace: verify, name: many, version: 1.0.0}\ndo:\n- round:\n    do:\n" +
@@ -89,13 +89,13 @@ func (s *site) bigOrders(ctx context.Context, conn *client.Client, f figures) er
 	for i := range 124 {
 		fmt.Fprintf(&many, "    - s%d: {set: {n: '${ .n }'}}\n", i)
 	}
-	fmt.Fprintf(&many, "- more: {switch: [{again: {when: '${ .n < %d }', then: round}}]}\n", s.bigRounds())
+	fmt.Fprintf(&many, "- more: {switch: [{again: {when: '${ .n < %d }', then: round}}]}\n", bigRounds(s))
 	many.WriteString("- last: {if: '${ false }', set: {n: 0}}\n")
 	large := fmt.Sprintf(`document: {dsl: 1.0.3, namespace: verify, name: large, version: 1.0.0}
 do:
 - pad: {set: {n: '${ .n + 1 }', s: '${ .s }'}}
 - more: {switch: [{again: {when: '${ .n < %d }', then: pad}}]}
-`, s.bigPads())
+`, bigPads(s))
 	client := conn.Orders()
 	for _, order := range []struct{ name, document, input string }{
 		{"many", many.String(), `{"n":0}`},
@@ -309,9 +309,9 @@ func lastToFirst(took []time.Duration) float64 {
 }
 
 func bigBars(s *site) bars {
-	events := float64(254*s.bigRounds() + 4)
+	events := float64(254*bigRounds(s) + 4)
 	return bars{
-		"many_events": {Min: &events, Max: &events}, "large_events": atLeast(float64(4 * s.bigPads())),
+		"many_events": {Min: &events, Max: &events}, "large_events": atLeast(float64(4 * bigPads(s))),
 		"many_last_quarter_ratio": s.within(2), "large_last_quarter_ratio": s.within(2),
 		"node_more_rss_bytes": atMost(256 << 20), "beside_unread_s": s.within(1),
 	}.none("many_unlisted", "many_unwatched", "large_unwatched")

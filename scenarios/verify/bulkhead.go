@@ -29,7 +29,7 @@ const (
 )
 
 // bulkheadOrders is how many orders wait for the adapter that is away.
-func (s *site) bulkheadOrders() int {
+func bulkheadOrders(s *site) int {
 	if s.ci() {
 		return 10_000
 	}
@@ -37,7 +37,7 @@ func (s *site) bulkheadOrders() int {
 }
 
 // bulkheadPairs is how often both nodes are measured.
-func (s *site) bulkheadPairs() int {
+func bulkheadPairs(s *site) int {
 	if s.ci() {
 		return 7
 	}
@@ -45,7 +45,7 @@ func (s *site) bulkheadPairs() int {
 }
 
 // bulkheadTime is how long a node is measured each time.
-func (s *site) bulkheadTime() time.Duration {
+func bulkheadTime(s *site) time.Duration {
 	if s.ci() {
 		return 1500 * time.Millisecond
 	}
@@ -61,9 +61,9 @@ func (s *site) bulkheadTime() time.Duration {
 // would slow what it is compared with, and look harmless: so the CPU time that it takes at rest has a bar, too.
 func bulkhead(ctx context.Context, s *site) (figures, error) {
 	f := figures{}
-	ctx, dry := s.newSide(ctx, "dry")
+	ctx, dry := newSide(ctx, s, "dry")
 	defer dry.stop()
-	ctx, flooded := s.newSide(ctx, "flooded")
+	ctx, flooded := newSide(ctx, s, "flooded")
 	defer flooded.stop()
 	if err := dry.launch(ctx, bulkheadAll...); err != nil {
 		return f, why(ctx, err)
@@ -81,7 +81,7 @@ func bulkhead(ctx context.Context, s *site) (figures, error) {
 	if err := flooded.drain(ctx, f); err != nil {
 		return f, why(ctx, err)
 	}
-	s.tally(f, dry, flooded)
+	tallySides(s, f, dry, flooded)
 	for name, d := range map[string]*side{"node": flooded, "dry_node": dry} {
 		u, err := d.node.Usage()
 		if err != nil {
@@ -106,7 +106,7 @@ type side struct {
 }
 
 // newSide begins a node, and what it needs, in a folder of its own. The context that it returns ends if any of that fails. Stop it.
-func (s *site) newSide(ctx context.Context, name string) (context.Context, *side) {
+func newSide(ctx context.Context, s *site, name string) (context.Context, *side) {
 	ctx, st := stage.New(ctx, s.dir+"/"+name)
 	return ctx, &side{site: s, stage: st}
 }
@@ -167,10 +167,10 @@ func bulkheadOrder(adapter string) *orderv1.WorkOrder {
 
 // flood has the orders accepted that wait for the adapter that is away.
 func (d *side) flood(ctx context.Context, f figures) error {
-	waiting := newFlood(d.bulkheadOrders(), bulkheadInFlight, func(int) *orderv1.WorkOrder { return bulkheadOrder(bulkheadAway) })
+	waiting := newFlood(bulkheadOrders(d.site), bulkheadInFlight, func(int) *orderv1.WorkOrder { return bulkheadOrder(bulkheadAway) })
 	began := time.Now()
 	err := waiting.run(ctx, d.conn)
-	f["accept_rate_per_s"] = round(float64(d.bulkheadOrders())/time.Since(began).Seconds(), 0)
+	f["accept_rate_per_s"] = round(float64(bulkheadOrders(d.site))/time.Since(began).Seconds(), 0)
 	return err
 }
 
@@ -195,7 +195,7 @@ func (d *side) drain(ctx context.Context, f figures) error {
 			completed++
 		}
 	})
-	f["completed"], f["lost"] = completed, d.bulkheadOrders()-completed
+	f["completed"], f["lost"] = completed, bulkheadOrders(d.site)-completed
 	return err
 }
 
@@ -210,7 +210,7 @@ func (d *side) open(ctx context.Context) (float64, error) {
 
 // measurePairs measures both nodes in pairs.
 func measurePairs(ctx context.Context, dry, flooded *side) error {
-	for n := range dry.bulkheadPairs() {
+	for n := range bulkheadPairs(dry.site) {
 		first, second := dry, flooded
 		if n%2 == 1 {
 			first, second = flooded, dry
@@ -230,7 +230,7 @@ func (d *side) measure(ctx context.Context, other *side) error {
 	client := newFleet(func(n int) *orderv1.WorkOrder { return bulkheadOrder(bulkheadThere[n%len(bulkheadThere)]) })
 	began := time.Now()
 	begin := began.Add(bulkheadWarmUp)
-	end := begin.Add(d.bulkheadTime())
+	end := begin.Add(bulkheadTime(d.site))
 	ownBefore, othersBefore, err := cpuOf(d.node, other.node)
 	if err != nil {
 		return err
@@ -266,8 +266,8 @@ func cpuOf(one, other *stage.Node) (ofOne, ofOther time.Duration, err error) {
 	return a.CPU, b.CPU, err
 }
 
-// tally tells what became of the orders with which the nodes were measured.
-func (s *site) tally(f figures, sides ...*side) {
+// tallySides tells what became of the orders with which the nodes were measured.
+func tallySides(s *site, f figures, sides ...*side) {
 	submitted, completed, wrong := 0, 0, 0
 	for _, d := range sides {
 		for _, c := range d.clients {
@@ -321,7 +321,7 @@ func compare(f figures, dry, flooded []turn) {
 }
 
 func bulkheadBars(s *site) bars {
-	orders := float64(s.bulkheadOrders())
+	orders := float64(bulkheadOrders(s))
 	return bars{
 		"rate_ratio": s.atRate(0.9), "p99_ratio": s.within(2), "waiting": atLeast(orders), "completed": atLeast(orders),
 		"rest_cpu": s.within(0.05),

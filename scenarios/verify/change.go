@@ -106,8 +106,8 @@ func chooseFlips(chance *rand.Rand, journal string, n int) ([]change, map[string
 	return flips, counted, nil
 }
 
-// try changes a file, has the journal verified, and changes it back. The verdict is the name of a figure.
-func (s *site) try(ctx context.Context, data string, c change, want verified) (verdict string, err error) {
+// tryChange changes a file, has the journal verified, and changes it back. The verdict is the name of a figure.
+func tryChange(ctx context.Context, s *site, data string, c change, want verified) (verdict string, err error) {
 	file, err := os.OpenFile(filepath.Join(data, "journal", c.file), os.O_RDWR, 0)
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", c, err)
@@ -127,7 +127,7 @@ func (s *site) try(ctx context.Context, data string, c change, want verified) (v
 	if err := has(c.apply(content)); err != nil {
 		return "", err
 	}
-	got, failed, err := s.examine(ctx, data)
+	got, failed, err := examineJournal(ctx, s, data)
 	if err = errors.Join(err, has(content)); err != nil {
 		return "", err
 	}

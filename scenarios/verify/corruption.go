@@ -25,8 +25,8 @@ const corruptionWorkers = 2
 // corruptionOrders is how many orders end before the one store is left, and again before the other; as many stay open there.
 const corruptionOrders = 200
 
-// flips is how many bytes are flipped in each of the two stores.
-func (s *site) flips() int {
+// flipCount is how many bytes are flipped in each of the two stores.
+func flipCount(s *site) int {
 	if s.ci() {
 		return 50
 	}
@@ -38,11 +38,11 @@ func (s *site) flips() int {
 func corruption(ctx context.Context, s *site) (figures, error) {
 	f := figures{"flips": 0, "log_changes": 0, "log_refused": 0, "identical": 0, "refused": 0, "unnamed": 0, "wrong": 0}
 	for _, name := range []string{"stopped", "killed"} {
-		if err := s.fill(ctx, name == "killed"); err != nil {
+		if err := fillJournal(ctx, s, name == "killed"); err != nil {
 			return f, fmt.Errorf("make the store: %w", err)
 		}
-		tally, err := s.spoil(ctx, name, f, func(journal string) ([]change, error) {
-			flips, kinds, err := chooseFlips(s.chance(), journal, s.flips())
+		tally, err := spoilJournal(ctx, s, name, f, func(journal string) ([]change, error) {
+			flips, kinds, err := chooseFlips(s.chance(), journal, flipCount(s))
 			f[name+"_flips"] = kinds
 			return flips, err
 		})
@@ -51,13 +51,13 @@ func corruption(ctx context.Context, s *site) (figures, error) {
 			return f, err
 		}
 	}
-	return f, s.damageLogs(ctx, f)
+	return f, damageLogs(ctx, s, f)
 }
 
-// fill runs orders. Then the node is stopped; or as many orders more are accepted, which stay open, and it is killed when
+// fillJournal runs orders. Then the node is stopped; or as many orders more are accepted, which stay open, and it is killed when
 // it has come to rest: a store can't tell damage to what was written just before a kill from a write that was cut short.
 // Another call adds to the same store.
-func (s *site) fill(ctx context.Context, kill bool) error {
+func fillJournal(ctx context.Context, s *site, kill bool) error {
 	ctx, st := stage.New(ctx, s.dir)
 	defer st.Stop()
 	// Small tables in memory make for many files.
@@ -86,10 +86,10 @@ func (s *site) fill(ctx context.Context, kill bool) error {
 		}
 	}
 	const n = corruptionOrders
-	if err := s.sail(ctx, conn, "verify/restart:1.0.0", n, func(c counts) bool { return c.ended == n }); err != nil || !kill {
+	if err := sailJournal(ctx, s, conn, "verify/restart:1.0.0", n, func(c counts) bool { return c.ended == n }); err != nil || !kill {
 		return why(ctx, err)
 	}
-	if err := s.sail(ctx, conn, "verify/unoffered:1.0.0", n, func(c counts) bool { return c.accepted == n }); err != nil {
+	if err := sailJournal(ctx, s, conn, "verify/unoffered:1.0.0", n, func(c counts) bool { return c.accepted == n }); err != nil {
 		return why(ctx, err)
 	}
 	if err := atRest(ctx, node); err != nil {
@@ -99,8 +99,8 @@ func (s *site) fill(ctx context.Context, kill bool) error {
 	return err
 }
 
-// sail submits n orders, and waits for enough.
-func (s *site) sail(ctx context.Context, conn *client.Client, definition string, n int, enough func(counts) bool) error {
+// sailJournal submits n orders, and waits for enough.
+func sailJournal(ctx context.Context, s *site, conn *client.Client, definition string, n int, enough func(counts) bool) error {
 	chance := s.chance()
 	client := newFleet(func(n int) *orderv1.WorkOrder {
 		return &orderv1.WorkOrder{
@@ -173,8 +173,8 @@ type problem struct {
 	What string `json:"what"`
 }
 
-// examine has the journal of a data folder verified. failed is why it was refused.
-func (s *site) examine(ctx context.Context, data string) (v verified, failed, err error) {
+// examineJournal has the journal of a data folder verified. failed is why it was refused.
+func examineJournal(ctx context.Context, s *site, data string) (v verified, failed, err error) {
 	out, failed := s.command(ctx, data, nil, s.holdfast, "journal", "verify", "--data", data, "-o", "json")
 	var exit *exec.ExitError
 	if failed != nil && (!errors.As(failed, &exit) || ctx.Err() != nil) {
@@ -188,9 +188,9 @@ func (s *site) examine(ctx context.Context, data string) (v verified, failed, er
 	return v, failed, nil
 }
 
-// spoil copies the store, and changes the copies in the ways that are chosen, one at a time. It counts the verdicts, which are
+// spoilJournal copies the store, and changes the copies in the ways that are chosen, one at a time. It counts the verdicts, which are
 // names of figures too.
-func (s *site) spoil(ctx context.Context, name string, f figures, choose func(journal string) ([]change, error)) (verdicts, error) {
+func spoilJournal(ctx context.Context, s *site, name string, f figures, choose func(journal string) ([]change, error)) (verdicts, error) {
 	var copies []string
 	for i := range corruptionWorkers {
 		data := filepath.Join(s.dir, fmt.Sprint(name, "-", i))
@@ -199,7 +199,7 @@ func (s *site) spoil(ctx context.Context, name string, f figures, choose func(jo
 		}
 		copies = append(copies, data)
 	}
-	want, failed, err := s.examine(ctx, copies[0])
+	want, failed, err := examineJournal(ctx, s, copies[0])
 	if err = errors.Join(err, failed); err != nil {
 		return nil, fmt.Errorf("before any damage: %w", err)
 	}
@@ -214,7 +214,7 @@ func (s *site) spoil(ctx context.Context, name string, f figures, choose func(jo
 	for i, data := range copies {
 		workers.Go(func() {
 			for at := i; at < len(changes); at += len(copies) {
-				verdict, oneErr := s.try(ctx, data, changes[at], want)
+				verdict, oneErr := tryChange(ctx, s, data, changes[at], want)
 				mu.Lock()
 				if oneErr != nil {
 					err = errors.Join(err, oneErr)
@@ -234,7 +234,7 @@ func (s *site) spoil(ctx context.Context, name string, f figures, choose func(jo
 		return tally, err
 	}
 	// Nothing but the changes changed the store, and they were undone.
-	after, failed, err := s.examine(ctx, copies[0])
+	after, failed, err := examineJournal(ctx, s, copies[0])
 	if err = errors.Join(err, failed); err == nil && !after.equals(want) {
 		err = fmt.Errorf("verifying the %s store changed it", name)
 	}
@@ -266,7 +266,7 @@ func corruptionBars(s *site) bars {
 	// Each kind of file is damaged often enough that some of the damage must be found.
 	// What a log has is needed, but for the little that fills its blocks.
 	return bars{
-		"flips": atLeast(float64(2 * s.flips())), "refused": atLeast(float64(s.flips()) / 2), "identical": atLeast(1),
-		"log_changes": atLeast(float64(3 * s.logChanges())), "log_refused": atLeast(float64(3*s.logChanges()) * 0.9),
+		"flips": atLeast(float64(2 * flipCount(s))), "refused": atLeast(float64(flipCount(s)) / 2), "identical": atLeast(1),
+		"log_changes": atLeast(float64(3 * logChanges(s))), "log_refused": atLeast(float64(3*logChanges(s)) * 0.9),
 	}.none("wrong", "unnamed")
 }

@@ -92,7 +92,7 @@ func TestTry(t *testing.T) {
 	}
 	s := &site{holdfast: script, log: t.Output()}
 	for digest, want := range map[string]string{"aBc": "identical", "abc": "wrong"} {
-		verdict, err := s.try(t.Context(), data, change{file: "f", offset: 1, bit: 0x20}, verified{Digest: digest})
+		verdict, err := tryChange(t.Context(), s, data, change{file: "f", offset: 1, bit: 0x20}, verified{Digest: digest})
 		after, readErr := os.ReadFile(file)
 		if err != nil || readErr != nil || verdict != want || string(after) != "abc" {
 			t.Errorf("verdict %s, want %s; the file has %q: %v, %v", verdict, want, after, err, readErr)

@@ -41,7 +41,7 @@ const (
 // small the disk is: the mark must leave that.
 type disk struct{ size, mark, ballast int64 }
 
-func (s *site) smallDisk() disk {
+func smallDisk(s *site) disk {
 	if s.ci() {
 		return disk{size: 448 << 20, mark: 192 << 20, ballast: 96 << 20}
 	}
@@ -64,8 +64,8 @@ var noDisk = sync.OnceValue(func() string { //nolint:gochecknoglobals // it does
 	return ""
 })
 
-// mount mounts a new disk of the given size, an ext4 in a file, or, where there are no loop devices, one in memory.
-func (s *site) mount(ctx context.Context, dir string, size int64) (kind string, err error) {
+// mountDisk mounts a new disk of the given size, an ext4 in a file, or, where there are no loop devices, one in memory.
+func mountDisk(ctx context.Context, s *site, dir string, size int64) (kind string, err error) {
 	image := filepath.Join(s.dir, "disk.img")
 	f, err := os.Create(image)
 	if err != nil {
@@ -91,10 +91,10 @@ func diskFull(ctx context.Context, s *site) (f figures, err error) {
 	if reason := noDisk(); reason != "" {
 		return figures{"disk": reason, "skipped": 1}, nil
 	}
-	size := s.smallDisk()
+	size := smallDisk(s)
 	f = figures{"disk_bytes": size.size, "mark_bytes": size.mark}
 	data := filepath.Join(s.dir, "data")
-	if f["disk"], err = s.mount(ctx, data, size.size); err != nil {
+	if f["disk"], err = mountDisk(ctx, s, data, size.size); err != nil {
 		return f, err
 	}
 	defer func() {
@@ -103,7 +103,7 @@ func diskFull(ctx context.Context, s *site) (f figures, err error) {
 	}()
 	ctx, st := stage.New(ctx, s.dir)
 	defer st.Stop() // before the disk goes
-	p, err := s.startFull(ctx, st, size)
+	p, err := startFull(ctx, s, st, size)
 	if err != nil {
 		return f, why(ctx, err)
 	}
@@ -131,7 +131,7 @@ type filler struct {
 	least    atomic.Int64
 }
 
-func (s *site) startFull(ctx context.Context, st *stage.Stage, size disk) (*filler, error) {
+func startFull(ctx context.Context, s *site, st *stage.Stage, size disk) (*filler, error) {
 	p := &filler{site: s, disk: size, ballast: filepath.Join(s.dir, "data", "ballast")}
 	var err error
 	// Small tables in memory, as their logs are as long from the start.
@@ -451,7 +451,7 @@ func diskFullBars(s *site) bars {
 	if noDisk() != "" {
 		return bars{"skipped": atLeast(1)}
 	}
-	mark := float64(s.smallDisk().mark)
+	mark := float64(smallDisk(s).mark)
 	return bars{
 		"accepted": atLeast(500), "refused": atLeast(fillers), "running_at_refusal": atLeast(1), "node_starts": atMost(1),
 		"free_at_refusal_bytes": atLeast(mark / 2), "least_free_bytes": atLeast(mark / 8), "resume_s": s.within(2),

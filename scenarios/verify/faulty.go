@@ -36,7 +36,7 @@ type faulty struct {
 }
 
 // withFaults has faults injected while orders are under way, and tells what became of these.
-func (s *site) withFaults(ctx context.Context, f figures, inject func(context.Context, *faulty) error) error {
+func withFaults(ctx context.Context, s *site, f figures, inject func(context.Context, *faulty) error) error {
 	binary := filepath.Join(s.dir, "holdfast-faults")
 	build := exec.CommandContext(ctx, "go", "build", "-tags", "faults", "-o", binary, "./cmd/holdfast")
 	build.Dir = s.root
@@ -45,7 +45,7 @@ func (s *site) withFaults(ctx context.Context, f figures, inject func(context.Co
 	}
 	ctx, st := stage.New(ctx, s.dir)
 	defer st.Stop()
-	x, err := s.startFaulty(ctx, st, binary)
+	x, err := startFaulty(ctx, s, st, binary)
 	if err != nil {
 		return why(ctx, err)
 	}
@@ -70,10 +70,10 @@ func (s *site) withFaults(ctx context.Context, f figures, inject func(context.Co
 	if err != nil {
 		return why(ctx, err)
 	}
-	return s.account(ctx, f, x.client, x.conn, x.logs)
+	return accountFor(ctx, s, f, x.client, x.conn, x.logs)
 }
 
-func (s *site) startFaulty(ctx context.Context, st *stage.Stage, binary string) (*faulty, error) {
+func startFaulty(ctx context.Context, s *site, st *stage.Stage, binary string) (*faulty, error) {
 	addresses, err := stage.FreeAddresses(ctx, 2+len(killSystems))
 	if err != nil {
 		return nil, err

@@ -25,7 +25,7 @@ const (
 	firstSecondsWait     = `{"delay":"PT0.1S"}`
 )
 
-func (s *site) firstFolders() int {
+func firstFolders(s *site) int {
 	if s.ci() {
 		return 6
 	}
@@ -38,7 +38,7 @@ func firstSeconds(ctx context.Context, s *site) (figures, error) {
 	f := figures{"folders": 0, "killed_unready": 0, "acknowledged": 0, "ended": 0, "lost": 0, "undone": 0, "wrong_answers": 0, "refused": 0}
 	chance := s.chance()
 	var lives []time.Duration
-	for range s.firstFolders() {
+	for range firstFolders(s) {
 		lives = append(lives, time.Duration(chance.Int64N(int64(firstSecondsLives))))
 	}
 	var (
@@ -51,7 +51,7 @@ func firstSeconds(ctx context.Context, s *site) (figures, error) {
 	for first := range firstSecondsTogether {
 		all.Go(func() {
 			for i := first; i < len(lives); i += firstSecondsTogether {
-				one, err := s.firstLife(ctx, i, lives[i])
+				one, err := firstLife(ctx, s, i, lives[i])
 				mu.Lock()
 				for name, n := range one {
 					f.add(name, n)
@@ -72,7 +72,7 @@ func firstSeconds(ctx context.Context, s *site) (figures, error) {
 }
 
 // firstLife has one node live, and another one look.
-func (s *site) firstLife(ctx context.Context, i int, life time.Duration) (map[string]int, error) {
+func firstLife(ctx context.Context, s *site, i int, life time.Duration) (map[string]int, error) {
 	dir := filepath.Join(s.dir, fmt.Sprint("folder-", i))
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the folder: %w", err)
@@ -83,7 +83,7 @@ func (s *site) firstLife(ctx context.Context, i int, life time.Duration) (map[st
 		}
 		return &orderv1.WorkOrder{Definition: "verify/calm:1.0.0"}
 	})
-	ready, err := s.liveAndDie(ctx, dir, client, life)
+	ready, err := liveAndDie(ctx, s, dir, client, life)
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +96,7 @@ func (s *site) firstLife(ctx context.Context, i int, life time.Duration) (map[st
 	}
 	c := client.counts()
 	one["acknowledged"], one["ended"] = c.accepted, c.ended
-	if err := s.lookBack(ctx, dir, client.orders, one); err != nil {
+	if err := lookBack(ctx, s, dir, client.orders, one); err != nil {
 		return one, err
 	}
 	if err := os.RemoveAll(dir); err != nil {
@@ -106,7 +106,7 @@ func (s *site) firstLife(ctx context.Context, i int, life time.Duration) (map[st
 }
 
 // lookBack starts a node on what another one has left, and looks for all that was answered OK.
-func (s *site) lookBack(ctx context.Context, dir string, orders []*order, one map[string]int) error {
+func lookBack(ctx context.Context, s *site, dir string, orders []*order, one map[string]int) error {
 	var accepted []*order
 	ended := map[messages.OrderID]bool{}
 	for _, o := range orders {
@@ -140,7 +140,7 @@ func (s *site) lookBack(ctx context.Context, dir string, orders []*order, one ma
 		return why(ctx, err)
 	}
 	st.Stop()
-	if _, failed, err := s.examine(whole, node.Data); err != nil || failed != nil {
+	if _, failed, err := examineJournal(whole, s, node.Data); err != nil || failed != nil {
 		one["refused"]++
 		s.sayf("first_seconds: %s: %v", dir, errors.Join(err, failed))
 	}
@@ -149,7 +149,7 @@ func (s *site) lookBack(ctx context.Context, dir string, orders []*order, one ma
 
 // liveAndDie runs a node for as long as it may live, with a client that submits orders as soon as it can, and kills it. It tells
 // whether the node had become ready.
-func (s *site) liveAndDie(ctx context.Context, dir string, client *fleet, life time.Duration) (ready bool, err error) {
+func liveAndDie(ctx context.Context, s *site, dir string, client *fleet, life time.Duration) (ready bool, err error) {
 	ctx, st := stage.New(ctx, dir)
 	defer st.Stop()
 	node, err := st.StartNode(ctx, s.holdfast, false)
@@ -201,6 +201,6 @@ func (s *site) liveAndDie(ctx context.Context, dir string, client *fleet, life t
 
 func firstSecondsBars(s *site) bars {
 	return bars{
-		"folders": atLeast(float64(s.firstFolders())), "acknowledged": atLeast(float64(20 * s.firstFolders())),
+		"folders": atLeast(float64(firstFolders(s))), "acknowledged": atLeast(float64(20 * firstFolders(s))),
 	}.none("lost", "undone", "wrong_answers", "refused")
 }

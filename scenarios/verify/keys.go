@@ -27,14 +27,14 @@ const (
 	keysSleep = "10ms"
 )
 
-func (s *site) keys() int {
+func keyCount(s *site) int {
 	if s.ci() {
 		return 100
 	}
 	return 1000
 }
 
-func (s *site) keysKills() int {
+func keysKills(s *site) int {
 	if s.ci() {
 		return 2
 	}
@@ -78,7 +78,7 @@ func keys(ctx context.Context, s *site) (figures, error) {
 		return nil, why(ctx, err)
 	}
 	k.prepare(s.chance())
-	f := figures{"keys": s.keys()}
+	f := figures{"keys": keyCount(s)}
 	if err := k.sail(ctx, f); err != nil {
 		return f, why(ctx, err)
 	}
@@ -92,9 +92,9 @@ func keys(ctx context.Context, s *site) (figures, error) {
 // prepare decides which client submits orders of which key when: those of some keys, shuffled, then those of the next.
 func (k *keyed) prepare(chance *rand.Rand) {
 	var order []string
-	for first := 0; first < k.s.keys(); first += keysAtOnce {
+	for first := 0; first < keyCount(k.s); first += keysAtOnce {
 		var some []string
-		for key := first; key < min(first+keysAtOnce, k.s.keys()); key++ {
+		for key := first; key < min(first+keysAtOnce, keyCount(k.s)); key++ {
 			for range keysEach {
 				some = append(some, fmt.Sprint("key-", key))
 			}
@@ -145,8 +145,8 @@ func (k *keyed) sail(ctx context.Context, f figures) error {
 // massacre kills the node, each time after its share of the orders has ended.
 func (k *keyed) massacre(ctx context.Context) error {
 	one := k.clients[0]
-	for n := range k.s.keysKills() {
-		share := one.most * (n + 1) / (k.s.keysKills() + 1)
+	for n := range keysKills(k.s) {
+		share := one.most * (n + 1) / (keysKills(k.s) + 1)
 		if err := one.await(ctx, func(c counts) bool { return c.ended >= share }); err != nil {
 			return err
 		}
@@ -262,9 +262,9 @@ func disorder(orders []*order, spans map[messages.OrderID]*ran) (overlaps, inver
 }
 
 func keysBars(s *site) bars {
-	orders := float64(s.keys() * keysEach)
+	orders := float64(keyCount(s) * keysEach)
 	return bars{
-		"acknowledged": atLeast(orders), "executed": atLeast(2 * orders), "histories": atLeast(orders), "kills": atLeast(float64(s.keysKills())),
+		"acknowledged": atLeast(orders), "executed": atLeast(2 * orders), "histories": atLeast(orders), "kills": atLeast(float64(keysKills(s))),
 		// Most orders of a key are submitted after others of it were acknowledged; if not, the row shows nothing.
 		"pairs": atLeast(orders),
 	}.none("overlaps", "inversions", "history_overlaps", "history_inversions", "lost", "not_completed", "wrong_answers")

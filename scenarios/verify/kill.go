@@ -29,7 +29,7 @@ const (
 // killSystems are the downstream systems that the orders of the row need.
 var killSystems = []string{"hss", "billing", "sms"}
 
-func (s *site) killRounds() int {
+func killRounds(s *site) int {
 	if s.ci() {
 		return 3
 	}
@@ -42,7 +42,7 @@ func kill(ctx context.Context, s *site) (figures, error) {
 	whole := ctx
 	ctx, st := stage.New(whole, s.dir)
 	defer st.Stop()
-	p, err := s.startKill(ctx, st, killSystems)
+	p, err := startKill(ctx, s, st, killSystems)
 	if err != nil {
 		return nil, why(ctx, err)
 	}
@@ -71,7 +71,7 @@ func kill(ctx context.Context, s *site) (figures, error) {
 	if err := p.node.Live(ctx); err != nil {
 		return f, err
 	}
-	return f, s.account(ctx, f, client, conn, p.logs)
+	return f, accountFor(ctx, s, f, client, conn, p.logs)
 }
 
 // why prefers the reason for which a context ended to what then failed.
@@ -90,7 +90,7 @@ type killProcesses struct {
 }
 
 // startKill starts a node, and some downstream systems with an adapter each.
-func (s *site) startKill(ctx context.Context, st *stage.Stage, systems []string) (*killProcesses, error) {
+func startKill(ctx context.Context, s *site, st *stage.Stage, systems []string) (*killProcesses, error) {
 	p := &killProcesses{}
 	addresses, err := stage.FreeAddresses(ctx, len(systems))
 	if err != nil {
@@ -145,7 +145,7 @@ func deployDocument(ctx context.Context, conn *client.Client, document []byte) e
 func (p *killProcesses) massacre(ctx context.Context, s *site, client *fleet, inFlight int, f figures) error {
 	chance := s.chance()
 	kills := 0
-	for range s.killRounds() {
+	for range killRounds(s) {
 		if err := client.await(ctx, func(c counts) bool { return c.lost() >= inFlight*9/10 }); err != nil {
 			return err
 		}
@@ -172,7 +172,7 @@ func (p *killProcesses) massacre(ctx context.Context, s *site, client *fleet, in
 			return err
 		}
 	}
-	f["rounds"], f["kills"] = s.killRounds(), kills
+	f["rounds"], f["kills"] = killRounds(s), kills
 	return nil
 }
 
@@ -181,8 +181,8 @@ func between(ctx context.Context, chance *rand.Rand, from, to time.Duration) err
 	return stage.Pause(ctx, from+time.Duration(chance.Int64N(int64(to-from))))
 }
 
-// account compares what the client saw, the histories and the downstreams' logs.
-func (s *site) account(ctx context.Context, f figures, client *fleet, conn *client.Client, logs []string) error {
+// accountFor compares what the client saw, the histories and the downstreams' logs.
+func accountFor(ctx context.Context, s *site, f figures, client *fleet, conn *client.Client, logs []string) error {
 	c := client.counts()
 	f["submitted"], f["resubmitted"], f["acknowledged"] = c.submitted, c.resubmitted, c.accepted
 	f["ended"], f["lost"], f["not_completed"] = c.ended, c.lost(), c.ended-c.completed
@@ -198,7 +198,7 @@ func (s *site) account(ctx context.Context, f figures, client *fleet, conn *clie
 	if err != nil {
 		return fmt.Errorf("check: %w", err)
 	}
-	s.tellCheck("kill", r, f)
+	tellCheck(s, "kill", r, f)
 	// Each system is asked once by an order: more would be work done again under another key.
 	f["surplus"] = r.Applied - int64(c.completed*len(killSystems))
 	f["histories_without_end"] = r.Orders - r.Ended
@@ -206,7 +206,7 @@ func (s *site) account(ctx context.Context, f figures, client *fleet, conn *clie
 }
 
 // tellCheck tells what the checker found.
-func (s *site) tellCheck(row string, r *checker.Report, f figures) {
+func tellCheck(s *site, row string, r *checker.Report, f figures) {
 	for _, v := range r.Violations[:min(len(r.Violations), maxWrong)] {
 		s.sayf("%s: %s: %s order %s key %s: %s", row, v.Where, v.Kind, v.Order, v.Key, v.Detail)
 	}
@@ -216,7 +216,7 @@ func (s *site) tellCheck(row string, r *checker.Report, f figures) {
 
 func killBars(s *site) bars {
 	return bars{
-		"kills": atLeast(float64(s.killRounds() * (len(killSystems) + 1))), "acknowledged": atLeast(killInFlight),
+		"kills": atLeast(float64(killRounds(s) * (len(killSystems) + 1))), "acknowledged": atLeast(killInFlight),
 	}.none("lost", "duplicated", "missing", "history_gaps", "unexplained", "surplus", "not_completed", "never_acknowledged",
 		"wrong_answers", "without_history", "histories_without_end")
 }

@@ -34,7 +34,7 @@ const (
 )
 
 // liarOrders is how many orders there are.
-func (s *site) liarOrders() int {
+func liarOrders(s *site) int {
 	if s.ci() {
 		return 1000
 	}
@@ -57,7 +57,7 @@ type liar struct {
 func lied(ctx context.Context, s *site) (figures, error) {
 	ctx, st := stage.New(ctx, s.dir)
 	defer st.Stop()
-	node, log, err := s.startMortal(ctx, st)
+	node, log, err := startMortal(ctx, s, st)
 	if err != nil {
 		return nil, why(ctx, err)
 	}
@@ -78,7 +78,7 @@ func lied(ctx context.Context, s *site) (figures, error) {
 		}
 		return &orderv1.WorkOrder{Definition: "verify/" + name + ":1.0.0", Input: fmt.Appendf(nil, `{"n": %d}`, n)}
 	})
-	client.most = s.liarOrders()
+	client.most = liarOrders(s)
 	l := &liar{client: adapterv1.NewAdapterServiceClient(conn.Conn()), orders: client}
 	if err := l.during(ctx, s.seed, func(ctx context.Context) error { return client.run(ctx, conn, liarInFlight) }); err != nil {
 		return nil, why(ctx, err)
@@ -335,7 +335,7 @@ func (l *liar) key(chance *rand.Rand) string {
 }
 
 func liarBars(s *site) bars {
-	some := float64(s.liarOrders())
+	some := float64(liarOrders(s))
 	return bars{
 		"completed": atLeast(some), "lies": atLeast(some), "refused": atLeast(some), "acknowledged_lies": atLeast(some / 2),
 		"streams": atLeast(2 * liars),

@@ -22,7 +22,7 @@ const (
 )
 
 // logChanges is how many times a log is damaged: as many bits are turned over as pages are blanked and ends are cut off.
-func (s *site) logChanges() int {
+func logChanges(s *site) int {
 	if s.ci() {
 		return 15
 	}
@@ -31,18 +31,18 @@ func (s *site) logChanges() int {
 
 // damageLogs damages the log of stores that were killed when they had nothing to do: the first log of a new store, one that
 // was begun while the node ran, and one whose file was another log before.
-func (s *site) damageLogs(ctx context.Context, f figures) error {
+func damageLogs(ctx context.Context, s *site, f figures) error {
 	for _, kind := range []logKind{firstLog, rotatedLog, recycledLog} {
 		own := *s
 		own.dir = filepath.Join(s.dir, string(kind))
 		if err := os.Mkdir(own.dir, 0o700); err != nil {
 			return fmt.Errorf("make a folder for the %s log: %w", kind, err)
 		}
-		if err := own.makeLog(ctx, kind); err != nil {
+		if err := makeLog(ctx, &own, kind); err != nil {
 			return fmt.Errorf("make the %s log: %w", kind, err)
 		}
-		tally, err := own.spoil(ctx, string(kind), f, func(journal string) ([]change, error) {
-			return chooseLogChanges(s.chance(), journal, s.logChanges())
+		tally, err := spoilJournal(ctx, &own, string(kind), f, func(journal string) ([]change, error) {
+			return chooseLogChanges(s.chance(), journal, logChanges(s))
 		})
 		f.add("log_changes", tally.all())
 		f.add("log_refused", tally["refused"])
@@ -64,14 +64,14 @@ const (
 )
 
 // makeLog runs orders until the newest log is of a kind and has enough of them, and kills the node when it has come to rest.
-func (s *site) makeLog(ctx context.Context, kind logKind) error {
+func makeLog(ctx context.Context, s *site, kind logKind) error {
 	if kind == rotatedLog {
 		// The log in which a store is made is no longer needed soon, and would be used again. The next node does not.
-		if err := s.logging(ctx, func(context.Context, *stage.Node) error { return nil }); err != nil {
+		if err := withNode(ctx, s, func(context.Context, *stage.Node) error { return nil }); err != nil {
 			return err
 		}
 	}
-	return s.logging(ctx, func(ctx context.Context, node *stage.Node) error {
+	return withNode(ctx, s, func(ctx context.Context, node *stage.Node) error {
 		conn, err := node.Dial()
 		if err != nil {
 			return err
@@ -88,7 +88,7 @@ func (s *site) makeLog(ctx context.Context, kind logKind) error {
 			}
 			// A table in memory, and its log, holds some hundreds of orders.
 			const n = loggedOrders / 2
-			if err := s.sail(ctx, conn, "verify/calm:1.0.0", n, func(c counts) bool { return c.ended == n }); err != nil {
+			if err := sailJournal(ctx, s, conn, "verify/calm:1.0.0", n, func(c counts) bool { return c.ended == n }); err != nil {
 				return why(ctx, err)
 			}
 			if after, err := logs.look(); err != nil {
@@ -105,8 +105,8 @@ func (s *site) makeLog(ctx context.Context, kind logKind) error {
 	})
 }
 
-// logging runs a node with small logs while something is done.
-func (s *site) logging(ctx context.Context, do func(context.Context, *stage.Node) error) error {
+// withNode runs a node with small logs while something is done.
+func withNode(ctx context.Context, s *site, do func(context.Context, *stage.Node) error) error {
 	ctx, st := stage.New(ctx, s.dir)
 	defer st.Stop()
 	node, err := st.StartNode(ctx, s.holdfast, false, "--memtable", strconv.Itoa(1<<20))

@@ -10,7 +10,7 @@ import (
 )
 
 // millionOrders is how many orders wait for a time.
-func (s *site) millionOrders() int {
+func millionOrders(s *site) int {
 	if s.ci() {
 		return 20_000
 	}
@@ -18,7 +18,7 @@ func (s *site) millionOrders() int {
 }
 
 // millionDelay is how long each of them waits. They are submitted as fast as they are accepted, and come due in that time.
-func (s *site) millionDelay() time.Duration {
+func millionDelay(s *site) time.Duration {
 	if s.ci() {
 		return 15 * time.Second
 	}
@@ -42,8 +42,8 @@ func million(ctx context.Context, s *site) (figures, error) {
 	if err := deploy(ctx, conn, "million"); err != nil {
 		return nil, why(ctx, err)
 	}
-	delay := s.millionDelay()
-	flood := newFlood(s.millionOrders(), 256, func(n int) *orderv1.WorkOrder {
+	delay := millionDelay(s)
+	flood := newFlood(millionOrders(s), 256, func(n int) *orderv1.WorkOrder {
 		return &orderv1.WorkOrder{
 			Definition: "verify/million:1.0.0", Input: fmt.Appendf(nil, `{"delay":"PT%.0fS","number":%d}`, delay.Seconds(), n),
 		}
@@ -86,7 +86,7 @@ func million(ctx context.Context, s *site) (figures, error) {
 			early++
 		}
 	})
-	f["completed"], f["lost"], f["early"] = completed, s.millionOrders()-completed, early
+	f["completed"], f["lost"], f["early"] = completed, millionOrders(s)-completed, early
 	f["latest_s"] = round(latest.Seconds(), 3)
 	return f, err
 }
@@ -94,6 +94,6 @@ func million(ctx context.Context, s *site) (figures, error) {
 func millionBars(s *site) bars {
 	return bars{
 		"ready_s": s.within(10), "latest_s": s.within(60), "node_peak_rss_bytes": atMost(1536 << 20),
-		"completed": atLeast(float64(s.millionOrders())),
+		"completed": atLeast(float64(millionOrders(s))),
 	}.none("lost", "early")
 }

@@ -18,7 +18,7 @@ const poison = 3
 // panics has one order panic again and again, then a partition, then what ends the process: the journal and a dispatcher.
 func panics(ctx context.Context, s *site) (figures, error) {
 	f := figures{}
-	err := s.withFaults(ctx, f, func(ctx context.Context, x *faulty) error {
+	err := withFaults(ctx, s, f, func(ctx context.Context, x *faulty) error {
 		pid, err := x.pid()
 		if err != nil {
 			return err

@@ -24,8 +24,8 @@ const (
 	quarantined = "https://holdfast.run/errors/quarantined"
 )
 
-// poisons is how many orders there are that kill their adapter, harmless how many others.
-func (s *site) poisons() (poisons, harmless int) {
+// poisonCounts is how many orders there are that kill their adapter, harmless how many others.
+func poisonCounts(s *site) (poisons, harmless int) {
 	if s.ci() {
 		return 1, 200
 	}
@@ -36,7 +36,7 @@ func (s *site) poisons() (poisons, harmless int) {
 func poisoned(ctx context.Context, s *site) (figures, error) {
 	ctx, st := stage.New(ctx, s.dir)
 	defer st.Stop()
-	node, log, err := s.startMortal(ctx, st)
+	node, log, err := startMortal(ctx, s, st)
 	if err != nil {
 		return nil, why(ctx, err)
 	}
@@ -48,7 +48,7 @@ func poisoned(ctx context.Context, s *site) (figures, error) {
 	if err := deploy(ctx, conn, "poison"); err != nil {
 		return nil, why(ctx, err)
 	}
-	poisons, harmless := s.poisons()
+	poisons, harmless := poisonCounts(s)
 	every := (poisons + harmless) / (poisons + 1)
 	isPoison := func(n int) bool { return n > 0 && n%every == 0 && n/every <= poisons }
 	client := newFleet(func(n int) *orderv1.WorkOrder {
@@ -82,7 +82,7 @@ func poisoned(ctx context.Context, s *site) (figures, error) {
 }
 
 // startMortal starts a node, and an adapter that is started again when it dies, and writes a log.
-func (s *site) startMortal(ctx context.Context, st *stage.Stage) (node *stage.Node, log string, err error) {
+func startMortal(ctx context.Context, s *site, st *stage.Stage) (node *stage.Node, log string, err error) {
 	if node, err = st.StartNode(ctx, s.holdfast, false); err != nil {
 		return nil, "", err
 	}
@@ -186,7 +186,7 @@ func (m *mortalSeen) judgeHistory(id messages.OrderID, events []*orderv1.History
 }
 
 func poisonBars(s *site) bars {
-	poisons, harmless := s.poisons()
+	poisons, harmless := poisonCounts(s)
 	some := float64(poisons)
 	return bars{
 		"completed": atLeast(float64(harmless)), "set_apart": atLeast(some),

@@ -46,11 +46,11 @@ func restart(ctx context.Context, s *site) (figures, error) {
 		return nil, why(ctx, err)
 	}
 	// A trial: the adapter is connected when it is over.
-	if _, err := s.voyage(ctx, node, 1, nil); err != nil {
+	if _, err := voyage(ctx, s, node, 1, nil); err != nil {
 		return nil, err
 	}
 	var killed, ready time.Time
-	client, err := s.voyage(ctx, node, restartOrders, func(ctx context.Context) error {
+	client, err := voyage(ctx, s, node, restartOrders, func(ctx context.Context) error {
 		if err := between(ctx, s.chance(), 200*time.Millisecond, 2800*time.Millisecond); err != nil {
 			return err
 		}
@@ -78,7 +78,7 @@ func restart(ctx context.Context, s *site) (figures, error) {
 }
 
 // voyage runs a fleet of n orders to its end. Once all are accepted, meanwhile is called.
-func (s *site) voyage(ctx context.Context, node *stage.Node, n int, meanwhile func(context.Context) error) (*fleet, error) {
+func voyage(ctx context.Context, s *site, node *stage.Node, n int, meanwhile func(context.Context) error) (*fleet, error) {
 	conn, err := node.Dial()
 	if err != nil {
 		return nil, err

@@ -43,7 +43,7 @@ func saga(ctx context.Context, s *site) (figures, error) {
 	ctx, st := stage.New(ctx, s.dir)
 	defer st.Stop()
 	f := figures{}
-	p, err := s.startKill(ctx, st, sagaSystems)
+	p, err := startKill(ctx, s, st, sagaSystems)
 	if err != nil {
 		return nil, why(ctx, err)
 	}
@@ -154,7 +154,7 @@ func (r *sagaRow) account(ctx context.Context, f figures) error {
 	if err != nil {
 		return fmt.Errorf("check: %w", err)
 	}
-	r.s.tellCheck("saga", report, f)
+	tellCheck(r.s, "saga", report, f)
 	if seen.requests, err = readApplied(r.logs); err != nil {
 		return err
 	}
@@ -202,7 +202,7 @@ func listAll(ctx context.Context, conn *client.Client, r *orderv1.ListRequest) (
 func sagaBars(s *site) bars {
 	some := float64(sagaKeys * sagaEach)
 	return bars{
-		"kills": atLeast(float64(s.killRounds() * (len(sagaSystems) + 1))), "acknowledged": atLeast(some), "pairs": atLeast(some),
+		"kills": atLeast(float64(killRounds(s) * (len(sagaSystems) + 1))), "acknowledged": atLeast(some), "pairs": atLeast(some),
 		// If little was cancelled, and at few kinds of moments, the row shows nothing.
 		"cancelled": atLeast(some / 10), "compensations": atLeast(some / 10), "completed": atLeast(some / 10),
 		"children_cancelled": atLeast(some / 100), "children_undone": atLeast(some / 100),

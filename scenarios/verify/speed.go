@@ -13,7 +13,7 @@ import (
 )
 
 // runBench runs holdfast bench.
-func (s *site) runBench(ctx context.Context, args ...string) (*load.Result, error) {
+func runBench(ctx context.Context, s *site, args ...string) (*load.Result, error) {
 	var r load.Result
 	err := s.json(ctx, &r, s.holdfast, append([]string{"bench", "-o", "json", "--dir", s.dir}, args...)...)
 	return &r, err
@@ -41,11 +41,11 @@ func (s *site) seconds(atFull, atCI int) string {
 
 // w3 measures the main workload.
 func w3(ctx context.Context, s *site) (figures, error) {
-	r, f, err := s.w3At(ctx, 256, s.seconds(10, 10))
-	if err != nil || s.noYardstick() != "" {
+	r, f, err := w3At(ctx, s, 256, s.seconds(10, 10))
+	if err != nil || noYardstick(s) != "" {
 		return f, err
 	}
-	stick, err := s.runYardstick(ctx, 256)
+	stick, err := runYardstick(ctx, s, 256)
 	if err != nil {
 		return f, err
 	}
@@ -54,13 +54,13 @@ func w3(ctx context.Context, s *site) (figures, error) {
 }
 
 // w3At runs w3 with so many orders in flight.
-func (s *site) w3At(ctx context.Context, inFlight int, duration string) (*load.Result, figures, error) {
-	r, err := s.runBench(ctx, "--workload", "w3", "--in-flight", strconv.Itoa(inFlight), "--duration", duration)
+func w3At(ctx context.Context, s *site, inFlight int, duration string) (*load.Result, figures, error) {
+	r, err := runBench(ctx, s, "--workload", "w3", "--in-flight", strconv.Itoa(inFlight), "--duration", duration)
 	if err != nil {
 		return nil, nil, err
 	}
 	f := figuresOf(r)
-	if why := s.noYardstick(); why != "" {
+	if why := noYardstick(s); why != "" {
 		f["yardstick"] = why
 	}
 	return r, f, nil
@@ -68,7 +68,7 @@ func (s *site) w3At(ctx context.Context, inFlight int, duration string) (*load.R
 
 func w3Bars(s *site) bars {
 	b := bars{"rate_per_s": s.atRate(5000).aiming(12_000)}.none("errors")
-	if s.noYardstick() == "" {
+	if noYardstick(s) == "" {
 		b["yardstick_ratio"] = atLeast(0.10).aiming(0.25)
 	}
 	return b
@@ -83,7 +83,7 @@ type yardstickResult struct {
 }
 
 // noYardstick says why the yardstick is not run; empty: it is.
-func (s *site) noYardstick() string {
+func noYardstick(s *site) string {
 	if s.ci() {
 		return "skipped: scale ci"
 	}
@@ -99,20 +99,20 @@ const (
 	yardstickTries = 4
 )
 
-func (s *site) runYardstick(ctx context.Context, inFlight int) (r yardstickResult, err error) {
+func runYardstick(ctx context.Context, s *site, inFlight int) (r yardstickResult, err error) {
 	binary := s.dir + "/yardstick"
 	if _, err = s.command(ctx, s.yardstick, nil, "go", "build", "-o", binary, "."); err != nil {
 		return r, err
 	}
 	for range yardstickTries {
-		if r, err = s.runYardstickOnce(ctx, binary, inFlight); err == nil || ctx.Err() != nil {
+		if r, err = runYardstickOnce(ctx, s, binary, inFlight); err == nil || ctx.Err() != nil {
 			break
 		}
 	}
 	return r, err
 }
 
-func (s *site) runYardstickOnce(ctx context.Context, binary string, inFlight int) (yardstickResult, error) {
+func runYardstickOnce(ctx context.Context, s *site, binary string, inFlight int) (yardstickResult, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, yardstickTime, fmt.Errorf("not over within %v", yardstickTime))
 	defer cancel()
 	var r yardstickResult
@@ -125,7 +125,7 @@ func (s *site) runYardstickOnce(ctx context.Context, binary string, inFlight int
 
 // w3Long measures whether the speed lasts.
 func w3Long(ctx context.Context, s *site) (figures, error) {
-	r, err := s.runBench(ctx, "--workload", "w3", "--in-flight", "256", "--duration", s.seconds(600, 45))
+	r, err := runBench(ctx, s, "--workload", "w3", "--in-flight", "256", "--duration", s.seconds(600, 45))
 	if err != nil {
 		return nil, err
 	}
@@ -170,11 +170,11 @@ func w3LongBars(s *site) bars {
 
 // latency measures one order alone.
 func latency(ctx context.Context, s *site) (figures, error) {
-	r, f, err := s.w3At(ctx, 1, s.seconds(10, 5))
-	if err != nil || s.noYardstick() != "" {
+	r, f, err := w3At(ctx, s, 1, s.seconds(10, 5))
+	if err != nil || noYardstick(s) != "" {
 		return f, err
 	}
-	stick, err := s.runYardstick(ctx, 1)
+	stick, err := runYardstick(ctx, s, 1)
 	if err != nil {
 		return f, err
 	}
@@ -189,7 +189,7 @@ func accept(ctx context.Context, s *site) (figures, error) {
 	f := figures{}
 	var wrong int64
 	for _, how := range load.Submissions {
-		r, err := s.runBench(ctx, "--workload", "accept", "--in-flight", "256", "--submit", string(how), "--duration", s.seconds(10, 5))
+		r, err := runBench(ctx, s, "--workload", "accept", "--in-flight", "256", "--submit", string(how), "--duration", s.seconds(10, 5))
 		if err != nil {
 			return f, err
 		}
@@ -207,7 +207,7 @@ func acceptBars(s *site) bars {
 }
 
 // timerOrders is how many orders wait at once.
-func (s *site) timerOrders() int {
+func timerOrders(s *site) int {
 	if s.ci() {
 		return 20_000
 	}
@@ -215,7 +215,7 @@ func (s *site) timerOrders() int {
 }
 
 func timers(ctx context.Context, s *site) (figures, error) {
-	r, err := s.runBench(ctx, "--workload", "timers", "--orders", strconv.Itoa(s.timerOrders()), "--delay", s.seconds(30, 10))
+	r, err := runBench(ctx, s, "--workload", "timers", "--orders", strconv.Itoa(timerOrders(s)), "--delay", s.seconds(30, 10))
 	if err != nil {
 		return nil, err
 	}
@@ -229,7 +229,7 @@ func timers(ctx context.Context, s *site) (figures, error) {
 
 func timersBars(s *site) bars {
 	return bars{
-		"orders": atLeast(float64(s.timerOrders())), "late_p99_ms": s.within(500), "node_peak_rss_bytes": atMost(1<<30 - 1),
+		"orders": atLeast(float64(timerOrders(s))), "late_p99_ms": s.within(500), "node_peak_rss_bytes": atMost(1<<30 - 1),
 	}.none("early", "lost", "errors")
 }
 

@@ -39,7 +39,7 @@ var hangs = []hang{
 // stuck stops the node, blocks its disk and has an order hang, and sees how soon that is named and put right.
 func stuck(ctx context.Context, s *site) (figures, error) {
 	f := figures{}
-	err := s.withFaults(ctx, f, func(ctx context.Context, x *faulty) error {
+	err := withFaults(ctx, s, f, func(ctx context.Context, x *faulty) error {
 		named, stacks := 0, 0
 		for _, h := range hangs {
 			if err := x.mark(); err != nil {
