@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+
+	"github.com/holdfast-run/holdfast/scenarios/eventtype"
 )
 
 // Listed is the most violations that a Report names; all are counted.
@@ -145,15 +147,15 @@ func (c *check) event(at place, line []byte) error {
 	}
 	c.versions[order] = e.Version
 	switch e.Type {
-	case "attempt.scheduled":
+	case eventtype.AttemptScheduled:
 		if s := c.keys[idOf(e.Key)]; s&scheduled == 0 {
 			c.keys[idOf(e.Key)] = s | scheduled
 			c.report.Scheduled++
 		}
-	case "attempt.succeeded":
+	case eventtype.AttemptSucceeded:
 		c.keys[idOf(e.Key)] |= succeeded
 		c.report.Succeeded++
-	case "order.completed", "order.faulted", "order.cancelled":
+	case eventtype.OrderCompleted, eventtype.OrderFaulted, eventtype.OrderCancelled:
 		c.report.Ended++
 	}
 	return nil
@@ -202,7 +204,7 @@ func (c *check) missing(ctx context.Context, histories []string) error {
 	for _, name := range histories {
 		err := readLines(ctx, name, func(at place, line []byte) error {
 			e, err := decodeEvent(line)
-			if err != nil || e.Type != "attempt.succeeded" || c.keys[idOf(e.Key)]&applied != 0 {
+			if err != nil || e.Type != eventtype.AttemptSucceeded || c.keys[idOf(e.Key)]&applied != 0 {
 				return err
 			}
 			c.add(Violation{
@@ -235,7 +237,7 @@ func decodeEvent(line []byte) (event, error) {
 		return e, errors.New(`an event must name its order: "order" is missing or empty`)
 	case e.Version == 0 || e.Type == "":
 		return e, errors.New(`an event must have a "version" from 1 and a "type"`)
-	case e.Key == "" && (e.Type == "attempt.scheduled" || e.Type == "attempt.succeeded"):
+	case e.Key == "" && (e.Type == eventtype.AttemptScheduled || e.Type == eventtype.AttemptSucceeded):
 		return e, fmt.Errorf(`an event of type %s must have a "key"`, e.Type)
 	}
 	return e, nil

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/holdfast-run/holdfast/scenarios/checker"
+	"github.com/holdfast-run/holdfast/scenarios/eventtype"
 )
 
 func TestDownstreamAppliesAKeyOnce(t *testing.T) {
@@ -232,16 +233,16 @@ func TestCheckNoticesDuplicates(t *testing.T) {
 					version++
 					fmt.Fprintf(&histories, `{"order":"order-%s","version":%d,"type":%q,"key":%q}`+"\n", key, version, kind, key)
 				}
-				event("attempt.scheduled")
+				event(eventtype.AttemptScheduled)
 				for {
 					status, _ := d.send(t, "createSubscriber", key, subscriberArgs("+1"))
 					if status == http.StatusOK {
 						break
 					}
-					event("attempt.failed")
-					event("attempt.scheduled")
+					event(eventtype.AttemptFailed)
+					event(eventtype.AttemptScheduled)
 				}
-				event("attempt.succeeded")
+				event(eventtype.AttemptSucceeded)
 			}
 			file := filepath.Join(t.TempDir(), "histories.jsonl")
 			if err := os.WriteFile(file, histories.Bytes(), 0o600); err != nil {

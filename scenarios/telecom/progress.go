@@ -14,6 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/scenarios/eventtype"
 )
 
 // screen is where the demo shows what happens: a line for each thing that a person would want to know.
@@ -75,27 +76,27 @@ func (s *screen) table(fill func(row func(format string, cells ...any))) {
 // tell returns what a person wants to know of an event; an empty text if nothing.
 func (o *following) tell(e *orderv1.HistoryEvent) (colour, text string) {
 	switch e.GetType() {
-	case attemptScheduled:
+	case eventtype.AttemptScheduled:
 		o.activity = e.GetActivity()
-	case retryScheduled:
+	case eventtype.RetryScheduled:
 		in := e.GetDue().AsTime().Sub(e.GetAt().AsTime())
 		return yellow, fmt.Sprintf("%s: %s; again in %.1f s", o.activity, why(e), in.Seconds())
-	case waitStarted:
+	case eventtype.WaitStarted:
 		if in := e.GetDue().AsTime().Sub(e.GetAt().AsTime()); in > 0 {
 			return "", fmt.Sprintf("waits %v for its port window", short(in))
 		}
-	case compensationStarted:
+	case eventtype.CompensationStarted:
 		task, _, _ := strings.Cut(e.GetTask(), inFunction)
 		return yellow, "takes back " + path.Base(task)
-	case "catch.started":
+	case eventtype.CatchStarted:
 		return yellow, why(e) + "; tells the customer"
-	case stopRequested:
+	case eventtype.StopRequested:
 		return "", "is asked to cancel: " + e.GetReason()
-	case "order.completed":
+	case eventtype.OrderCompleted:
 		return green, "completed"
-	case "order.faulted":
+	case eventtype.OrderFaulted:
 		return red, "faulted: " + why(e)
-	case "order.cancelled":
+	case eventtype.OrderCancelled:
 		return yellow, "cancelled"
 	}
 	return "", ""
@@ -144,7 +145,7 @@ func (s *screen) history(o *following) {
 			switch {
 			case e.GetError() != nil:
 				note = why(e)
-			case e.GetType() == waitStarted, e.GetType() == retryScheduled:
+			case e.GetType() == eventtype.WaitStarted, e.GetType() == eventtype.RetryScheduled:
 				note = "until " + e.GetDue().AsTime().Format("15:04:05.000")
 			}
 			after := e.GetAt().AsTime().Sub(first).Seconds()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/scenarios/eventtype"
 )
 
 //go:embed definitions/activate-mobile.yaml orders/*.json
@@ -27,16 +28,6 @@ type sample struct {
 	title  string
 	events []string
 }
-
-// Types of events that are looked for in histories.
-const (
-	attemptScheduled    = "attempt.scheduled"
-	retryScheduled      = "retry.scheduled"
-	waitStarted         = "wait.started"
-	stopRequested       = "stop.requested"
-	compensationStarted = "compensation.started"
-	compensationEnded   = "compensation.ended"
-)
 
 // trigger is a point in the life of an order, a while after an event, when it is cancelled.
 type trigger struct {
@@ -61,29 +52,29 @@ var samples = []sample{
 	{
 		name: "03-transient-failures", shows: "a lost answer and an outage: retried",
 		status: orderv1.Status_STATUS_COMPLETED,
-		events: []string{"attempt.failed", retryScheduled, "retry.started"},
+		events: []string{eventtype.AttemptFailed, eventtype.RetryScheduled, eventtype.RetryStarted},
 	},
 	{
 		name: "04-port-refused", shows: "refused for good: taken back, faults",
 		status: orderv1.Status_STATUS_FAULTED, title: "Activation refused",
-		events: []string{"attempt.failed", compensationEnded, compensationEnded, "catch.started"},
+		events: []string{eventtype.AttemptFailed, eventtype.CompensationEnded, eventtype.CompensationEnded, eventtype.CatchStarted},
 	},
 	{
 		name: "05-port-window", shows: "waits until its port window opens", opensIn: windowOpensIn,
 		status: orderv1.Status_STATUS_COMPLETED,
-		events: []string{waitStarted},
+		events: []string{eventtype.WaitStarted},
 	},
 	{
 		name: "06-cancel-in-window", shows: "cancelled while it waits: taken back", opensIn: time.Hour,
-		cancel: &trigger{event: waitStarted, after: time.Second, compensate: true},
+		cancel: &trigger{event: eventtype.WaitStarted, after: time.Second, compensate: true},
 		status: orderv1.Status_STATUS_CANCELLED,
-		events: []string{waitStarted, stopRequested, compensationEnded, compensationEnded, "order.cancelled"},
+		events: []string{eventtype.WaitStarted, eventtype.StopRequested, eventtype.CompensationEnded, eventtype.CompensationEnded, eventtype.OrderCancelled},
 	},
 	{
 		name: "07-cancel-over-the-air", shows: "cancelled during an activity",
-		cancel: &trigger{event: attemptScheduled, activity: "sim.updateCard", after: 700 * time.Millisecond},
+		cancel: &trigger{event: eventtype.AttemptScheduled, activity: "sim.updateCard", after: 700 * time.Millisecond},
 		status: orderv1.Status_STATUS_CANCELLED,
-		events: []string{stopRequested, "attempt.", "order.cancelled"}, // the attempt is awaited
+		events: []string{eventtype.StopRequested, "attempt.", eventtype.OrderCancelled}, // the attempt is awaited
 	},
 	{
 		name: "08-unsupported", shows: "not for this workflow: raises an error",
@@ -169,11 +160,11 @@ func (s *sample) check(o *orderv1.Order, history []*orderv1.HistoryEvent) []stri
 	missing := s.events
 	var due time.Time
 	for _, e := range history {
-		if e.GetType() == "task.completed" && e.GetAt().AsTime().Before(due) {
+		if e.GetType() == eventtype.TaskCompleted && e.GetAt().AsTime().Before(due) {
 			wrong = append(wrong, fmt.Sprintf("went on at %v, before %v", e.GetAt().AsTime(), due))
 		}
 		due = time.Time{}
-		if e.GetType() == waitStarted {
+		if e.GetType() == eventtype.WaitStarted {
 			due = e.GetDue().AsTime()
 		}
 		if len(missing) > 0 && strings.HasPrefix(e.GetType(), missing[0]) {

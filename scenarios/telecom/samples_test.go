@@ -15,6 +15,7 @@ import (
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/messages/problemv1"
 	"github.com/holdfast-run/holdfast/scenarios/checker"
+	"github.com/holdfast-run/holdfast/scenarios/eventtype"
 )
 
 // The part of TMF641 v4.1 that the samples use; a field that is not of TMF641 is refused.
@@ -138,9 +139,9 @@ func TestSampleCheck(t *testing.T) {
 		}
 		return e
 	}
-	waits := sample{status: orderv1.Status_STATUS_COMPLETED, events: []string{waitStarted}}
+	waits := sample{status: orderv1.Status_STATUS_COMPLETED, events: []string{eventtype.WaitStarted}}
 	faults := sample{status: orderv1.Status_STATUS_FAULTED, title: "Refused"}
-	cancelled := sample{status: orderv1.Status_STATUS_CANCELLED, events: []string{"stop.requested", "attempt."}}
+	cancelled := sample{status: orderv1.Status_STATUS_CANCELLED, events: []string{eventtype.StopRequested, "attempt."}}
 	cancelledOrder := &orderv1.Order{Status: orderv1.Status_STATUS_CANCELLED}
 	completed := &orderv1.Order{Status: orderv1.Status_STATUS_COMPLETED, Output: []byte(`{"state":"completed"}`)}
 	for name, tt := range map[string]struct {
@@ -149,13 +150,13 @@ func TestSampleCheck(t *testing.T) {
 		history []*orderv1.HistoryEvent
 		mention string // empty: all is well
 	}{
-		"as expected": {waits, completed, []*orderv1.HistoryEvent{event(waitStarted, 0, 1e9), event("task.completed", 1e9, 0)}, ""},
+		"as expected": {waits, completed, []*orderv1.HistoryEvent{event(eventtype.WaitStarted, 0, 1e9), event(eventtype.TaskCompleted, 1e9, 0)}, ""},
 		"went on too early": {
-			waits, completed, []*orderv1.HistoryEvent{event(waitStarted, 0, 1e9), event("task.completed", 1e9-1, 0)}, "before",
+			waits, completed, []*orderv1.HistoryEvent{event(eventtype.WaitStarted, 0, 1e9), event(eventtype.TaskCompleted, 1e9-1, 0)}, "before",
 		},
 		"did not wait":  {waits, completed, nil, "in this order: wait.started"},
-		"wrong order":   {cancelled, cancelledOrder, []*orderv1.HistoryEvent{event("attempt.failed", 0, 0), event("stop.requested", 0, 0)}, ": attempt."},
-		"right order":   {cancelled, cancelledOrder, []*orderv1.HistoryEvent{event("stop.requested", 0, 0), event("attempt.failed", 0, 0)}, ""},
+		"wrong order":   {cancelled, cancelledOrder, []*orderv1.HistoryEvent{event(eventtype.AttemptFailed, 0, 0), event(eventtype.StopRequested, 0, 0)}, ": attempt."},
+		"right order":   {cancelled, cancelledOrder, []*orderv1.HistoryEvent{event(eventtype.StopRequested, 0, 0), event(eventtype.AttemptFailed, 0, 0)}, ""},
 		"wrong output":  {waits, &orderv1.Order{Status: orderv1.Status_STATUS_COMPLETED, Output: []byte(`{}`)}, nil, "output {}"},
 		"wrong status":  {faults, completed, nil, "is completed, not faulted"},
 		"another error": {faults, &orderv1.Order{Status: orderv1.Status_STATUS_FAULTED, Error: &problemv1.Problem{Title: "Timeout"}}, nil, `"Timeout"`},
@@ -170,9 +171,9 @@ func TestSampleCheck(t *testing.T) {
 func TestHistoriesAreWhatTheCheckerReads(t *testing.T) {
 	t.Parallel()
 	o := &following{id: "order-k", events: []*orderv1.HistoryEvent{
-		{Version: 1, Type: "attempt.scheduled", Key: "k", Attempt: 1, Task: "/do/0/a", Activity: "hss.createSubscriber"},
-		{Version: 2, Type: "attempt.succeeded", Key: "k", Attempt: 1, Task: "/do/0/a", Activity: "hss.createSubscriber"},
-		{Version: 3, Type: "order.completed"},
+		{Version: 1, Type: eventtype.AttemptScheduled, Key: "k", Attempt: 1, Task: "/do/0/a", Activity: "hss.createSubscriber"},
+		{Version: 2, Type: eventtype.AttemptSucceeded, Key: "k", Attempt: 1, Task: "/do/0/a", Activity: "hss.createSubscriber"},
+		{Version: 3, Type: eventtype.OrderCompleted},
 	}}
 	histories := filepath.Join(t.TempDir(), "histories.jsonl")
 	if err := writeHistories(histories, []*following{o}); err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/scenarios/eventtype"
 	"github.com/holdfast-run/holdfast/scenarios/verify/players"
 )
 
@@ -24,7 +25,7 @@ func TestJudgeFrail(t *testing.T) {
 	event := func(order, step, typ string) *orderv1.HistoryEvent {
 		return &orderv1.HistoryEvent{Type: typ, Key: order + "/" + step, Activity: "keeps.charge"}
 	}
-	completed, compensated := &orderv1.HistoryEvent{Type: "order.completed"}, &orderv1.HistoryEvent{Type: "compensation.started"}
+	completed, compensated := &orderv1.HistoryEvent{Type: eventtype.OrderCompleted}, &orderv1.HistoryEvent{Type: eventtype.CompensationStarted}
 	all := []string{players.FrailBegan, players.FrailApplied, players.FrailEnded}
 	told := map[messages.OrderID][]*orderv1.HistoryEvent{}
 
@@ -32,7 +33,7 @@ func TestJudgeFrail(t *testing.T) {
 	write(1, "well", "first", all...)
 	write(1, "well", "second", all...)
 	told["well"] = []*orderv1.HistoryEvent{
-		event("well", "first", "attempt.succeeded"), event("well", "second", "attempt.succeeded"), completed,
+		event("well", "first", eventtype.AttemptSucceeded), event("well", "second", eventtype.AttemptSucceeded), completed,
 	}
 	// It panicked, and was undone.
 	write(1, "panics", "first", all...)
@@ -40,30 +41,30 @@ func TestJudgeFrail(t *testing.T) {
 	write(1, "panics", "first", players.FrailUndone)
 	write(1, "panics", "second", players.FrailUndone)
 	told["panics"] = []*orderv1.HistoryEvent{
-		event("panics", "first", "attempt.succeeded"), event("panics", "second", "attempt.in_doubt"), compensated, completed,
+		event("panics", "first", eventtype.AttemptSucceeded), event("panics", "second", eventtype.AttemptInDoubt), compensated, completed,
 	}
 	// It was killed while it was executed, and found out about.
 	write(2, "found", "first", players.FrailBegan, players.FrailApplied)
 	write(3, "found", "second", all...)
 	told["found"] = []*orderv1.HistoryEvent{
-		{Type: "attempt.sent", Key: "found/first", MaybeStarted: true},
-		event("found", "first", "attempt.succeeded"),
-		event("found", "second", "attempt.succeeded"), completed,
+		{Type: eventtype.AttemptSent, Key: "found/first", MaybeStarted: true},
+		event("found", "first", eventtype.AttemptSucceeded),
+		event("found", "second", eventtype.AttemptSucceeded), completed,
 	}
 	// It was killed before it wrote anything, while it counted as begun.
 	told["unwritten"] = []*orderv1.HistoryEvent{
-		{Type: "attempt.lost", Key: "unwritten/first", Suspect: true}, event("unwritten", "first", "attempt.in_doubt"), compensated, completed,
+		{Type: eventtype.AttemptLost, Key: "unwritten/first", Suspect: true}, event("unwritten", "first", eventtype.AttemptInDoubt), compensated, completed,
 	}
 	// All that must not be.
 	write(3, "twice", "first", append(all, players.FrailApplied)...)
 	write(3, "twice", "second", all...)
-	told["twice"] = []*orderv1.HistoryEvent{event("twice", "first", "attempt.succeeded"), completed}
-	told["never"] = []*orderv1.HistoryEvent{event("never", "first", "attempt.succeeded"), compensated, completed}
+	told["twice"] = []*orderv1.HistoryEvent{event("twice", "first", eventtype.AttemptSucceeded), completed}
+	told["never"] = []*orderv1.HistoryEvent{event("never", "first", eventtype.AttemptSucceeded), compensated, completed}
 	write(3, "failed", "first", all...)
-	told["failed"] = []*orderv1.HistoryEvent{event("failed", "first", "attempt.failed"), compensated, {Type: "order.faulted"}}
+	told["failed"] = []*orderv1.HistoryEvent{event("failed", "first", eventtype.AttemptFailed), compensated, {Type: eventtype.OrderFaulted}}
 	write(3, "doubt", "first", all...)
 	write(3, "doubt", "first", players.FrailUndone)
-	told["doubt"] = []*orderv1.HistoryEvent{event("doubt", "first", "attempt.in_doubt"), compensated, completed}
+	told["doubt"] = []*orderv1.HistoryEvent{event("doubt", "first", eventtype.AttemptInDoubt), compensated, completed}
 
 	seen := frailSeen{
 		killed: map[int]time.Time{2: start.Add(time.Millisecond), 3: start.Add(time.Minute), 4: start},

@@ -8,6 +8,7 @@ import (
 
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/scenarios/eventtype"
 	"github.com/holdfast-run/holdfast/scenarios/verify/players"
 )
 
@@ -104,15 +105,15 @@ func (s *frailSeen) judgeOrder(
 	compensated, completed, outcomes, asked, lost := false, false, map[string]string{}, map[string]bool{}, map[string]bool{}
 	for _, e := range events {
 		switch e.GetType() {
-		case "compensation.started":
+		case eventtype.CompensationStarted:
 			compensated = true
-		case "order.completed":
+		case eventtype.OrderCompleted:
 			completed = true
-		case "attempt.sent":
+		case eventtype.AttemptSent:
 			asked[e.GetKey()] = asked[e.GetKey()] || e.GetMaybeStarted()
-		case "attempt.lost":
+		case eventtype.AttemptLost:
 			lost[e.GetKey()] = lost[e.GetKey()] || e.GetSuspect()
-		case "attempt.succeeded", "attempt.failed", "attempt.in_doubt", "attempt.not_done":
+		case eventtype.AttemptSucceeded, eventtype.AttemptFailed, eventtype.AttemptInDoubt, eventtype.AttemptNotDone:
 			if works[e.GetKey()] != nil {
 				outcomes[e.GetKey()] = e.GetType()
 			}
@@ -144,7 +145,7 @@ func (s *frailSeen) judgeAttempt(
 	}
 	switch {
 	case !strings.HasSuffix(e.GetActivity(), ".charge"):
-	case e.GetType() == "attempt.succeeded":
+	case e.GetType() == eventtype.AttemptSucceeded:
 		if w.applied != 1 {
 			s.wrongf(count, "succeeded_without_effect", "%s succeeded, and was applied %d times", e.GetKey(), w.applied)
 		}
@@ -154,7 +155,7 @@ func (s *frailSeen) judgeAttempt(
 		if e.GetError() != nil {
 			count("unreported")
 		}
-	case e.GetType() == "attempt.in_doubt":
+	case e.GetType() == eventtype.AttemptInDoubt:
 		count("in_doubt")
 		switch {
 		case s.explains(id, w):

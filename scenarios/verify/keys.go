@@ -13,6 +13,7 @@ import (
 	"github.com/holdfast-run/holdfast/client"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/scenarios/eventtype"
 	"github.com/holdfast-run/holdfast/scenarios/stage"
 	"github.com/holdfast-run/holdfast/scenarios/verify/players"
 )
@@ -218,9 +219,9 @@ func histories(ctx context.Context, conn *client.Client, orders []*order) (map[m
 		r := &ran{}
 		for _, e := range events {
 			switch e.GetType() {
-			case "order.started":
+			case eventtype.OrderStarted:
 				r.began = e.GetAt().AsTime()
-			case "order.completed":
+			case eventtype.OrderCompleted:
 				r.over = e.GetAt().AsTime()
 			}
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/scenarios/eventtype"
 	"github.com/holdfast-run/holdfast/scenarios/stage"
 	"github.com/holdfast-run/holdfast/scenarios/verify/players"
 )
@@ -128,9 +129,9 @@ func changed(s *site, orders []*order, told map[messages.OrderID][]*orderv1.Hist
 		for _, e := range told[o.id] {
 			lies = lies || strings.Contains(string(e.GetData()), "a lie")
 			switch {
-			case e.GetType() == "attempt.lost" && e.GetTask() == "/do/0/own":
+			case e.GetType() == eventtype.AttemptLost && e.GetTask() == "/do/0/own":
 				continue
-			case e.GetType() == "attempt.succeeded":
+			case e.GetType() == eventtype.AttemptSucceeded:
 				output = string(e.GetData())
 			}
 			types = append(types, e.GetType())

@@ -8,6 +8,7 @@ import (
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/messages/problemv1"
+	"github.com/holdfast-run/holdfast/scenarios/eventtype"
 	"github.com/holdfast-run/holdfast/scenarios/verify/players"
 )
 
@@ -20,14 +21,14 @@ func TestJudgeMortal(t *testing.T) {
 		poisonous: map[messages.OrderID]bool{"p": true, "a": false, "b": false, "c": false},
 		told: map[messages.OrderID][]*orderv1.HistoryEvent{
 			"p": {
-				{Type: "attempt.lost"},
-				{Type: "attempt.lost", Alone: true},
-				{Type: "attempt.in_doubt", Key: "p:/do/apply"},
-				{Type: "order.faulted", Error: &problemv1.Problem{Type: quarantined}},
+				{Type: eventtype.AttemptLost},
+				{Type: eventtype.AttemptLost, Alone: true},
+				{Type: eventtype.AttemptInDoubt, Key: "p:/do/apply"},
+				{Type: eventtype.OrderFaulted, Error: &problemv1.Problem{Type: quarantined}},
 			},
-			"a": {{Type: "attempt.in_doubt", Key: "a:/do/charge"}, {Type: "order.completed"}},
-			"b": {{Type: "attempt.in_doubt", Key: "b:/do/charge"}, {Type: "order.faulted"}},
-			"c": {{Type: "attempt.lost", Alone: true}, {Type: "order.faulted", Error: &problemv1.Problem{Type: quarantined}}},
+			"a": {{Type: eventtype.AttemptInDoubt, Key: "a:/do/charge"}, {Type: eventtype.OrderCompleted}},
+			"b": {{Type: eventtype.AttemptInDoubt, Key: "b:/do/charge"}, {Type: eventtype.OrderFaulted}},
+			"c": {{Type: eventtype.AttemptLost, Alone: true}, {Type: eventtype.OrderFaulted, Error: &problemv1.Problem{Type: quarantined}}},
 		},
 		lines: []players.MortalLine{
 			line(1, "a", "apply", players.MortalBegan), line(1, "p", "apply", players.MortalBegan), // a is lost with it
@@ -52,7 +53,7 @@ func TestChangedHistories(t *testing.T) {
 		var events []*orderv1.HistoryEvent
 		for typ := range strings.FieldsSeq(honest) {
 			e := &orderv1.HistoryEvent{Type: typ}
-			if typ == "attempt.succeeded" {
+			if typ == eventtype.AttemptSucceeded {
 				e.Data = []byte(output)
 			}
 			events = append(events, e)
@@ -71,8 +72,8 @@ func TestChangedHistories(t *testing.T) {
 		want int
 	}{
 		"honest":       {honestly(fine), 0},
-		"own is lost":  {honestly(fine, more(&orderv1.HistoryEvent{Type: "attempt.lost", Task: "/do/0/own"})), 0},
-		"lost":         {honestly(fine, more(&orderv1.HistoryEvent{Type: "attempt.lost", Task: "/do/1/charge"})), 1},
+		"own is lost":  {honestly(fine, more(&orderv1.HistoryEvent{Type: eventtype.AttemptLost, Task: "/do/0/own"})), 0},
+		"lost":         {honestly(fine, more(&orderv1.HistoryEvent{Type: eventtype.AttemptLost, Task: "/do/1/charge"})), 1},
 		"late":         {honestly(fine, more(&orderv1.HistoryEvent{Type: "result.late"})), 1},
 		"a lie":        {honestly(fine, func(e []*orderv1.HistoryEvent) []*orderv1.HistoryEvent { e[2].Data = []byte(`"a lie"`); return e }), 1},
 		"other output": {honestly(`{"poison":false,"n":2}`), 1},

@@ -9,6 +9,7 @@ import (
 
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/scenarios/eventtype"
 )
 
 // sagaStep is an activity of the row's orders.
@@ -37,10 +38,7 @@ type telling struct {
 	outputs, inputs map[string]json.RawMessage
 }
 
-const (
-	inDoubtType     = "https://holdfast.run/errors/in-doubt"
-	attemptSuffered = "attempt.in_doubt"
-)
+const inDoubtType = "https://holdfast.run/errors/in-doubt"
 
 // tellingOf reads a history.
 func tellingOf(events []*orderv1.HistoryEvent) *telling {
@@ -48,26 +46,26 @@ func tellingOf(events []*orderv1.HistoryEvent) *telling {
 	for _, e := range events {
 		at := e.GetAt().AsTime()
 		switch typ := e.GetType(); typ {
-		case "order.started":
+		case eventtype.OrderStarted:
 			t.began = at
-		case "order.completed":
+		case eventtype.OrderCompleted:
 			t.end, t.over = orderv1.Status_STATUS_COMPLETED, at
-		case "order.cancelled":
+		case eventtype.OrderCancelled:
 			t.end, t.over = orderv1.Status_STATUS_CANCELLED, at
-		case "order.faulted":
+		case eventtype.OrderFaulted:
 			t.end, t.over = orderv1.Status_STATUS_FAULTED, at
 			if t.faults++; e.GetError().GetType() == inDoubtType {
 				t.inDoubt++
 			}
-		case "order.retried", "order.cancelling":
+		case eventtype.OrderRetried, eventtype.OrderCancelling:
 			t.end = orderv1.Status_STATUS_UNSPECIFIED
-		case "child.scheduled":
+		case eventtype.ChildScheduled:
 			t.children = append(t.children, messages.OrderID(e.GetChildId()))
-		case "attempt.scheduled":
+		case eventtype.AttemptScheduled:
 			t.inputs[e.GetActivity()] = e.GetData()
-		case "attempt.succeeded":
+		case eventtype.AttemptSucceeded:
 			t.outputs[e.GetActivity()] = e.GetData()
-		case attemptSuffered:
+		case eventtype.AttemptInDoubt:
 			t.doubtful = append(t.doubtful, e.GetActivity())
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/messages/problemv1"
+	"github.com/holdfast-run/holdfast/scenarios/eventtype"
 )
 
 const (
@@ -254,14 +255,14 @@ func TestTellingOf(t *testing.T) {
 		return func(e *orderv1.HistoryEvent) { e.Error = &problemv1.Problem{Type: typ} }
 	}
 	events := []*orderv1.HistoryEvent{
-		event("order.accepted", none), event("order.started", none),
-		event("attempt.scheduled", of("hss.createSubscriber", `{"imsi":"1"}`)),
-		event("attempt.succeeded", of("hss.createSubscriber", `{"subscriberId":"S"}`)),
-		event("child.scheduled", func(e *orderv1.HistoryEvent) { e.ChildId = "a~1" }),
-		event("attempt.in_doubt", of("sms.send", "")),
-		event("order.faulted", fault(inDoubtType)), event("order.retried", none),
-		event("order.faulted", fault("https://example.com/other")), event("order.cancelling", none),
-		event("order.cancelled", none),
+		event(eventtype.OrderAccepted, none), event(eventtype.OrderStarted, none),
+		event(eventtype.AttemptScheduled, of("hss.createSubscriber", `{"imsi":"1"}`)),
+		event(eventtype.AttemptSucceeded, of("hss.createSubscriber", `{"subscriberId":"S"}`)),
+		event(eventtype.ChildScheduled, func(e *orderv1.HistoryEvent) { e.ChildId = "a~1" }),
+		event(eventtype.AttemptInDoubt, of("sms.send", "")),
+		event(eventtype.OrderFaulted, fault(inDoubtType)), event(eventtype.OrderRetried, none),
+		event(eventtype.OrderFaulted, fault("https://example.com/other")), event(eventtype.OrderCancelling, none),
+		event(eventtype.OrderCancelled, none),
 	}
 	got := tellingOf(events)
 	if got.end != sagaCancelled || !got.began.Equal(sagaAt(2)) || !got.over.Equal(sagaAt(11)) || got.faults != 2 || got.inDoubt != 1 ||
