@@ -80,8 +80,8 @@ func (c *Client) NewSubmitter(ctx context.Context, how Submitting) *Submitter {
 // happens, unless Submit fails; calls come one after another, of all orders, and must not block for long. The request must not
 // change until then. An order whose id was handed in before, and has no last answer yet, waits for that.
 //
-// answered may call Submit: there is room for one order by then in place of the one that it is told the last answer of, if nobody
-// else takes it.
+// answered may call Submit once for each last answer, as there is room for one order in its place by then; but only if nobody else
+// submits and takes that room: it would wait for answers that it holds up itself.
 func (s *Submitter) Submit(ctx context.Context, request *orderv1.SubmitRequest, answered func(Answer)) error {
 	for {
 		s.mu.Lock()

@@ -148,7 +148,12 @@ func (b *bulk) feed(ctx context.Context, s *client.Submitter, lines <-chan []fil
 				if errors.Is(l.err, errLines) {
 					return l.err
 				}
-				if err := b.line(ctx, s, l); err != nil {
+				b.read(l)
+				if l.err != nil {
+					continue
+				}
+				request := &orderv1.SubmitRequest{Order: l.order, Wait: orderv1.Wait_WAIT_ACCEPTED}
+				if err := s.Submit(ctx, request, func(answer client.Answer) { b.answer(l.number, answer) }); err != nil {
 					return err
 				}
 			}
@@ -160,21 +165,15 @@ func (b *bulk) feed(ctx context.Context, s *client.Submitter, lines <-chan []fil
 	}
 }
 
-// line hands in a line that is an order, or tells what is wrong with it.
-func (b *bulk) line(ctx context.Context, s *client.Submitter, l fileLine) error {
+// read counts a line, and tells what is wrong with one that is no order.
+func (b *bulk) read(l fileLine) {
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.counts.Lines++
 	b.show.offset = l.offset
-	wrong := l.err != nil
-	if wrong {
+	if l.err != nil {
 		b.refuse(l.number, l.order.GetId(), "BAD_LINE", l.err.Error())
 	}
-	b.mu.Unlock()
-	if wrong {
-		return nil
-	}
-	request := &orderv1.SubmitRequest{Order: l.order, Wait: orderv1.Wait_WAIT_ACCEPTED}
-	return s.Submit(ctx, request, func(answer client.Answer) { b.answer(l.number, answer) })
 }
 
 // busy tells that a node has no room for an order.

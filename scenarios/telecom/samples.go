@@ -68,7 +68,9 @@ var samples = []sample{
 		name: "06-cancel-in-window", shows: "cancelled while it waits: taken back", opensIn: time.Hour,
 		cancel: &trigger{event: eventtype.WaitStarted, after: time.Second, compensate: true},
 		status: orderv1.Status_STATUS_CANCELLED,
-		events: []string{eventtype.WaitStarted, eventtype.StopRequested, eventtype.CompensationEnded, eventtype.CompensationEnded, eventtype.OrderCancelled},
+		events: []string{
+			eventtype.WaitStarted, eventtype.StopRequested, eventtype.CompensationEnded, eventtype.CompensationEnded, eventtype.OrderCancelled,
+		},
 	},
 	{
 		name: "07-cancel-over-the-air", shows: "cancelled during an activity",

@@ -73,5 +73,5 @@ func (p *part) play(ctx context.Context, adapter func() *adapters.Adapter) (err 
 		}
 		defer func() { err = errors.Join(err, p.lines.file.Close()) }()
 	}
-	return adapter().Run(ctx, p.config) //nolint:wrapcheck // the caller names the player
+	return adapter().Run(ctx, p.config)
 }
