@@ -1,6 +1,7 @@
 package load
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -70,12 +71,12 @@ type Config struct {
 const warmUp = time.Second
 
 func (c Config) withDefaults() Config {
-	orDefault(&c.Dir, ".")
-	orDefault(&c.Submit, ByStream)
-	orDefault(&c.InFlight, 256)
-	orDefault(&c.Duration, 10*time.Second)
-	orDefault(&c.Orders, 100_000)
-	orDefault(&c.Delay, 30*time.Second)
+	c.Dir = cmp.Or(c.Dir, ".")
+	c.Submit = cmp.Or(c.Submit, ByStream)
+	c.InFlight = cmp.Or(c.InFlight, 256)
+	c.Duration = cmp.Or(c.Duration, 10*time.Second)
+	c.Orders = cmp.Or(c.Orders, 100_000)
+	c.Delay = cmp.Or(c.Delay, 30*time.Second)
 	if c.Errors == nil {
 		c.Errors = io.Discard
 	}
@@ -83,13 +84,6 @@ func (c Config) withDefaults() Config {
 		c.Progress = func(Interval) {}
 	}
 	return c
-}
-
-func orDefault[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
 }
 
 // Validate says everything that is wrong with the settings, with their defaults filled in.
