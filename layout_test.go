@@ -17,17 +17,41 @@ var rules = []rule{
 	{dir: "actors/workflow", product: []string{"messages/..."}, tests: []string{"actors/definition"}},
 	{dir: "actors/definition", product: []string{"actors/workflow", "messages/..."}},
 	{dir: "actors/dispatch", product: []string{"messages/..."}},
+	{dir: "actors/catalog", product: []string{"actors/workflow", "actors/definition", "persistence", "messages/..."}},
+	{dir: "actors/history", product: []string{"actors/workflow", "persistence", "messages/..."}},
+	{dir: "actors/runtime", product: []string{"supervision", "messages"}},
 	{
-		dir: "actors",
+		dir:     "actors/failure",
+		product: []string{"actors/workflow", "actors/catalog", "actors/runtime", "persistence", "messages/..."},
+	},
+	{dir: "actors/post", product: []string{"actors/failure", "actors/runtime", "supervision", "messages/..."}},
+	{
+		dir: "actors/order",
 		product: []string{
-			"actors/workflow", "actors/definition", "actors/dispatch", "persistence", "supervision", "messages/...",
+			"actors/workflow", "actors/definition", "actors/catalog", "actors/history", "actors/failure", "actors/runtime", "persistence",
+			"supervision", "messages/...",
 		},
-		tests: []string{"persistence/...", "cluster"},
 	},
 	{
-		dir:     "actors/gateway",
-		product: []string{"actors", "actors/workflow", "actors/dispatch", "persistence", "messages/..."},
-		tests:   []string{"actors/...", "persistence/...", "supervision", "cluster"},
+		dir:     "actors/partition",
+		product: []string{"actors/order", "actors/failure", "actors/runtime", "persistence", "supervision", "messages/..."},
+	},
+	{
+		dir:     "actors/activity",
+		product: []string{"actors/dispatch", "actors/failure", "actors/runtime", "persistence", "supervision", "messages/..."},
+	},
+	{dir: "actors/view", product: []string{"actors/workflow", "actors/history", "persistence", "messages/..."}},
+	{
+		dir:     "actors",
+		product: []string{"actors/...", "persistence", "supervision", "messages/..."},
+		tests:   []string{"persistence/...", "cluster"},
+	},
+	{
+		dir: "actors/gateway",
+		product: []string{
+			"actors", "actors/activity", "actors/catalog", "actors/failure", "actors/runtime", "actors/view", "messages/...",
+		},
+		tests: []string{"actors/...", "persistence/...", "supervision", "cluster"},
 	},
 	{dir: "supervision", product: []string{"messages/..."}},
 	{dir: "cluster", product: []string{"cluster/...", "messages/...", "supervision"}},

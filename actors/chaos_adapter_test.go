@@ -1,6 +1,7 @@
 package actors_test
 
 import (
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"maps"
@@ -11,7 +12,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"github.com/holdfast-run/holdfast/actors"
+	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
@@ -160,7 +161,7 @@ func (m *mortal) begin(t *adapterv1.Task, replace func(*mortal)) {
 		}
 		m.mu.Unlock()
 		m.answerThen(t, result, func(err error) {
-			if err != nil && !actors.IsGone(err) {
+			if err != nil && !errors.Is(err, workflow.ErrNotAccepted) {
 				time.AfterFunc(time.Second, try)
 			}
 		})

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -115,11 +116,11 @@ func chaos(t *testing.T, rng *rand.Rand, config actors.Config) {
 		if chance.roll(5) == 0 {
 			o.deadline = time.Now().Add(time.Duration(chance.roll(120)) * time.Second)
 		}
-		engine := n.Engine
+		now := n
 		clients.Go(func() {
 			for range 1 + chance.roll(3) {
 				answer := make(chan error, 1)
-				engine.Submit(o.accepted(), o.def, func(_ *workflow.State, err error) { answer <- err })
+				now.Submit(o.accepted(), func(err error) { answer <- err })
 				if <-answer == nil {
 					mu.Lock()
 					acknowledged[id] = true
@@ -202,7 +203,7 @@ func chaos(t *testing.T, rng *rand.Rand, config actors.Config) {
 	for _, ids := range byKey {
 		var kept []string
 		for _, id := range ids {
-			if _, _, err := n.Load(t.Context(), messages.OrderID(id)); err == nil {
+			if _, _, err := n.View().Load(t.Context(), messages.OrderID(id)); err == nil {
 				kept = append(kept, id)
 			} else if !errors.Is(err, persistence.ErrNotFound) {
 				t.Error(err)
@@ -222,7 +223,7 @@ func chaos(t *testing.T, rng *rand.Rand, config actors.Config) {
 	n.operateAll(workflow.Cancel{}, faulted, 1, chance)
 	n.sleep(2 * time.Minute)
 	for _, key := range names {
-		if q, err := n.Key(t.Context(), key, 0); err != nil || q.Head != "" || q.Count != 0 {
+		if q, err := n.Key(t.Context(), key, 0); err != nil || q.GetHead() != "" || q.GetCount() != 0 {
 			t.Errorf("the key %s has %+v, %v", key, q, err)
 		}
 	}
@@ -236,10 +237,10 @@ func (n *node) checkNothingLeft() {
 	n.checkCounts()
 	status, err := n.Status(n.t.Context())
 	status.Faulted, status.InDoubt, status.KeysHeld = 0, 0, 0 // that is for an operator
-	if err != nil || status != (actors.Status{}) {
+	if err != nil || !reflect.DeepEqual(status, actors.Status{}) {
 		n.t.Errorf("of orders that have ended there is left %+v", status)
 	}
-	for _, a := range n.Activities() {
+	for _, a := range n.Activities().All() {
 		if a.Waiting != 0 || a.InFlight != 0 || a.Overflow != 0 {
 			n.t.Errorf("of tasks that have ended there is left %+v", a)
 		}

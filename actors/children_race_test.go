@@ -58,8 +58,8 @@ func (l *losing) Commit(c *persistence.Commit) {
 	}
 }
 
-// A child that was refused is not refused any more if it was started since.
-func TestChildIsRefusedAndThenStarted(t *testing.T) {
+// A child that was refused stays refused, though it could be run by the time at which its parent learns that: its id is used up.
+func TestChildIsRefusedForGood(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := &losing{}
@@ -79,11 +79,18 @@ func TestChildIsRefusedAndThenStarted(t *testing.T) {
 		}
 		n.mustSubmit(order{id: "p", key: "k", def: def})
 		n.sleep(time.Minute)
-		n.expect("p", running)
-		n.expect("p~1", running)
+		n.expect("p", faulted)
+		n.expect("p~1", cancelled)
+		if p := n.state("p").Error(); !strings.Contains(p.GetDetail(), "definition is not deployed") {
+			t.Errorf("the error is %v", p)
+		}
+		n.mustOperate("p", retry)
 		n.worker(succeed("1"))
 		n.sleep(time.Minute)
 		n.expect("p", completed)
+		n.expect("p~2", completed)
+		n.checkNothingLeft()
+		n.verify()
 		if !lost {
 			t.Error("nothing was lost")
 		}

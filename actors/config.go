@@ -6,8 +6,11 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/holdfast-run/holdfast/actors/activity"
 	"github.com/holdfast-run/holdfast/actors/definition"
 	"github.com/holdfast-run/holdfast/actors/dispatch"
+	"github.com/holdfast-run/holdfast/actors/order"
+	"github.com/holdfast-run/holdfast/actors/partition"
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/supervision"
 )
@@ -54,8 +57,13 @@ type Config struct {
 	// Deaths is how many adapter processes may die while they execute a task, and nothing else, before it is set apart. Default 3.
 	Deaths int
 	// TryAgain is how long something that failed, such as a commit, is left alone before the engine tries it again by
-	// itself. Default 5 s.
+	// itself. Default 1 s.
 	TryAgain time.Duration
+	// AskWithin is how long a message to an order may wait for its answer; then it counts as lost, and whoever sent it says it
+	// again. Default 30 s.
+	AskWithin time.Duration
+	// Drain is how long what is under way in a partition may take to end when another node is to own it. Default 5 s.
+	Drain time.Duration
 	// Evaluations is how many expressions that take long, more than some milliseconds, are evaluated at once. Default: as many as
 	// there are processors.
 	Evaluations int
@@ -87,7 +95,9 @@ func (c Config) WithDefaults() Config {
 	fill(&c.LedgerGrace, time.Minute)
 	fill(&c.RecoverGrace, 5*time.Second)
 	fill(&c.Deaths, 3)
-	fill(&c.TryAgain, 5*time.Second)
+	fill(&c.TryAgain, time.Second)
+	fill(&c.AskWithin, 30*time.Second)
+	fill(&c.Drain, 5*time.Second)
 	fill(&c.StuckAfter, 8*time.Second)
 	fill(&c.Evaluations, runtime.GOMAXPROCS(0))
 	fill(&c.LogRate, 200)
@@ -152,6 +162,8 @@ func (c Config) Validate() error {
 	lasting("RecoverGrace", c.RecoverGrace)
 	positive("Deaths", int64(c.Deaths))
 	lasting("TryAgain", c.TryAgain)
+	lasting("AskWithin", c.AskWithin)
+	lasting("Drain", c.Drain)
 	lasting("StuckAfter", c.StuckAfter)
 	lasting("Workflow.StopGrace", c.Workflow.StopGrace)
 	if err := c.Restarts.Validate(); err != nil {
@@ -173,8 +185,26 @@ func (c Config) poison() supervision.Policy {
 // readTimeout is how long a turn may wait for the journal: so long that the turn does not count as stuck.
 func (c Config) readTimeout() time.Duration { return c.StuckAfter / 2 }
 
-func (c Config) dispatch() dispatch.Config {
-	return dispatch.Config{
-		Grace: c.Grace, LedgerGrace: c.LedgerGrace, RecoverGrace: c.RecoverGrace, Deaths: c.Deaths, AgeAfter: c.AgeAfter,
+func (c Config) activities() activity.Config {
+	return activity.Config{
+		Mailbox: c.PartitionMailbox, QueueBytes: c.QueueBytes, TryAgain: c.TryAgain, ReadTimeout: c.readTimeout(), StuckAfter: c.StuckAfter,
+		Dispatch: dispatch.Config{
+			Grace: c.Grace, LedgerGrace: c.LedgerGrace, RecoverGrace: c.RecoverGrace, Deaths: c.Deaths, AgeAfter: c.AgeAfter,
+		},
+	}
+}
+
+func (c Config) orders() order.Config {
+	return order.Config{
+		Workflow: c.Workflow, Mailbox: c.Mailbox, LongWait: c.LongWait, ReadTimeout: c.readTimeout(), Show: c.StuckAfter / 4,
+		Evaluations: c.Evaluations,
+	}
+}
+
+func (c Config) partitions() partition.Config {
+	return partition.Config{
+		Mailbox: c.PartitionMailbox, OrderMailbox: c.Mailbox, ResidentBytes: c.ResidentBytes, Idle: c.Idle, Waking: c.Waking, Dues: c.Dues,
+		Poison: c.poison(), PoisonFaults: c.PoisonFaults, TryAgain: c.TryAgain, Drain: c.Drain, StuckAfter: c.StuckAfter,
+		ReadTimeout: c.readTimeout(), Retry: supervision.Backoff{Initial: 100 * time.Millisecond, Max: time.Second, Jitter: 0.2},
 	}
 }

@@ -10,8 +10,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/holdfast-run/holdfast/actors"
+	"github.com/holdfast-run/holdfast/actors/catalog"
 	"github.com/holdfast-run/holdfast/actors/definition"
+	orders "github.com/holdfast-run/holdfast/actors/order"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
@@ -44,7 +45,7 @@ func TestRetirementSurvivesARestart(t *testing.T) {
 		}
 		n.mustSubmit(order{id: "a", def: def})
 		for _, version := range []string{"1.2.0", "1.0.0"} {
-			if _, err := n.Retire(t.Context(), ref(version), &journalv1.Retirement{At: 1, Reason: "wrong"}); err != nil {
+			if _, err := n.Catalog().Retire(t.Context(), ref(version), &journalv1.Retirement{At: 1, Reason: "wrong"}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -52,18 +53,18 @@ func TestRetirementSurvivesARestart(t *testing.T) {
 		n = n.restart()
 		latest(n, "1.1.0")
 		def, err = n.Definition(ref("1.2.0"))
-		if wantErr(t, err, actors.ErrRetired); def == nil {
+		if wantErr(t, err, catalog.ErrRetired); def == nil {
 			t.Error("the retired definition is not returned")
 		}
 		n.sleep(11 * time.Second)
 		n.expect("a", orderv1.Status_STATUS_COMPLETED)
-		if _, err := n.Retire(t.Context(), ref("1.2.0"), nil); err != nil {
+		if _, err := n.Catalog().Retire(t.Context(), ref("1.2.0"), nil); err != nil {
 			t.Fatal(err)
 		}
 		latest(n, "1.2.0")
 		n = n.restart()
 		latest(n, "1.2.0")
-		if _, err := n.Retire(t.Context(), ref("9.0.0"), nil); !errors.Is(err, actors.ErrUnknownDefinition) {
+		if _, err := n.Catalog().Retire(t.Context(), ref("9.0.0"), nil); !errors.Is(err, catalog.ErrUnknown) {
 			t.Errorf("what is not deployed is retired: %v", err)
 		}
 	})
@@ -96,23 +97,23 @@ func TestUnloadableOrders(t *testing.T) {
 		n.settings.wrap = func(j persistence.Journal) persistence.Journal { return spoiled{j} }
 		n = n.crash()
 		n.sleep(20 * time.Second)
-		wantErr(t, n.cancel("a"), actors.ErrUncompilable)
-		if s, err := n.Status(t.Context()); err != nil || s.Unloadable != 1 || !slices.Equal(n.Unloadable(2), []messages.OrderID{"a"}) {
+		wantErr(t, n.cancel("a"), catalog.ErrUncompilable)
+		if s, err := n.Status(t.Context()); err != nil || s.UnloadableCount != 1 || !slices.Equal(s.Unloadable, []messages.OrderID{"a"}) {
 			t.Errorf("status is %+v, %v", s, err)
 		}
-		wantErr(t, n.cancel("later"), actors.ErrUncompilable)
+		wantErr(t, n.cancel("later"), catalog.ErrUncompilable)
 		n.sleep(time.Second)
-		both := n.Unloadable(3)
+		both := n.unloadable()
 		n.BreakPartition(messages.PartitionOf("later", "")) // nobody has something for it any more
 		n.sleep(time.Second)
-		if after := n.Unloadable(3); len(both) != 2 || !slices.Equal(after, []messages.OrderID{"a"}) {
+		if after := n.unloadable(); len(both) != 2 || !slices.Equal(after, []messages.OrderID{"a"}) {
 			t.Errorf("unloadable are %v, and without the partition of one %v", both, after)
 		}
 		n.settings.wrap = nil
 		n = n.crash()
 		n.sleep(20 * time.Second)
 		n.expect("a", completed)
-		if s, err := n.Status(t.Context()); err != nil || s.Unloadable != 0 || len(n.Unloadable(2)) != 0 {
+		if s, err := n.Status(t.Context()); err != nil || s.UnloadableCount != 0 || len(s.Unloadable) != 0 {
 			t.Errorf("status is %+v, %v", s, err)
 		}
 	})
@@ -120,7 +121,7 @@ func TestUnloadableOrders(t *testing.T) {
 
 func TestUncompilableDefinition(t *testing.T) {
 	t.Parallel()
-	refold := actors.NewRefolder(definition.Limits{})
+	refold := orders.NewRefolder(definition.Limits{})
 	err := refold.AddDefinition(&journalv1.DefinitionRow{Namespace: "test", Name: "old", Version: "1.0.0", Document: []byte("do: [")})
-	wantErr(t, err, actors.ErrUncompilable)
+	wantErr(t, err, catalog.ErrUncompilable)
 }

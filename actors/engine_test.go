@@ -12,6 +12,7 @@ import (
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
+	"github.com/holdfast-run/holdfast/messages/nodev1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
 
@@ -113,12 +114,12 @@ func TestSubmitAgainTellsOfTheOrder(t *testing.T) {
 				n = n.restart()
 			}
 			var told []string
-			n.Wait("a", &actors.Waiter{Ended: func(s *workflow.State) { told = append(told, "ended "+s.Status().String()) }})
-			n.Submit(o.accepted(), o.def, func(s *workflow.State, err error) {
-				told = append(told, fmt.Sprint("accepted ", s.Status(), " ", err))
+			n.Wait("a", func(s *orderv1.Order) { told = append(told, "ended "+s.GetStatus().String()) })
+			n.Engine.Submit(o.accepted(), nodev1.Wanted_WANTED_ORDER, func(a *nodev1.Answer) {
+				told = append(told, fmt.Sprint("accepted ", a.GetOrder().GetStatus(), " ", a.GetFailure().GetText()))
 			})
 			settle()
-			if got := strings.Join(told, ", "); got != "accepted STATUS_COMPLETED <nil>, ended STATUS_COMPLETED" {
+			if got := strings.Join(told, ", "); got != "accepted STATUS_COMPLETED , ended STATUS_COMPLETED" {
 				t.Errorf("restarted %v: told %q", restart, got)
 			}
 		}
@@ -136,14 +137,14 @@ func TestSubmitRace(t *testing.T) {
 		results := make(chan string, 3*each)
 		for i := range 3 * each {
 			o := order{id: "a", def: def, input: fmt.Sprint(i % 3)}
-			go n.Submit(o.accepted(), def, func(s *workflow.State, err error) {
-				switch {
-				case errors.Is(err, workflow.ErrTaken):
+			go n.Engine.Submit(o.accepted(), nodev1.Wanted_WANTED_ORDER, func(a *nodev1.Answer) {
+				switch f := a.GetFailure(); {
+				case f.GetReason() == nodev1.Reason_REASON_ORDER_ID_TAKEN:
 					results <- "taken"
-				case err != nil:
-					results <- err.Error()
+				case f != nil:
+					results <- f.GetText()
 				default:
-					results <- string(s.Accepted().GetInput())
+					results <- string(a.GetOrder().GetInput())
 				}
 			})
 		}
@@ -235,7 +236,7 @@ func TestCancel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := start(t)
 		one, wait := n.deploy("one", callOne), n.deploy("wait", waitLong)
-		if err := n.cancel("nobody"); !actors.IsGone(err) {
+		if err := n.cancel("nobody"); !errors.Is(err, workflow.ErrNotAccepted) {
 			t.Errorf("cancel an unknown order: %v", err)
 		}
 

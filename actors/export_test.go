@@ -2,7 +2,6 @@ package actors
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -31,46 +30,20 @@ func ReadEvents(ctx context.Context, j persistence.Reader, h messages.Handle) ([
 
 // BreakPartition makes the actor of a partition panic.
 func (e *Engine) BreakPartition(p messages.Partition) {
-	for _, s := range e.slots {
-		if s.number == p {
-			process, _ := e.system.ProcessRegistry.Get(s.pid)
-			process.SendSystemMessage(s.pid, &actor.Failure{Who: s.pid}) // without its statistics
-		}
+	if pid := e.deps.Placement.Owner(p); pid != nil {
+		process, _ := e.system.ProcessRegistry.Get(pid)
+		process.SendSystemMessage(pid, &actor.Failure{Who: pid}) // without its statistics
 	}
 }
 
 // RoomUsed tells what is in the room of an activity; empty if nothing is.
-func (e *Engine) RoomUsed(name string) string {
-	var used []string
-	for _, lane := range *e.activity(name).lanes.Load() {
-		for p := range lane.room.levels {
-			if l := &lane.room.levels[p]; l.waiting.Load() != 0 || l.reserved.Load() != 0 || l.behind.Load() {
-				used = append(used, fmt.Sprintf("%s at priority %d: %d waiting, %d reserved, behind: %v",
-					lane.called, p, l.waiting.Load(), l.reserved.Load(), l.behind.Load()))
-			}
-		}
-	}
-	return strings.Join(used, "; ")
-}
+func (e *Engine) RoomUsed(name string) string { return strings.Join(e.activities.Used(name), "; ") }
 
 // Uncounted returns how many orders are to be counted yet.
-func (e *Engine) Uncounted() (count int) {
-	for _, s := range e.slots {
-		s.tally.mu.Lock()
-		count += len(s.tally.known) + len(s.tally.unsure)
-		s.tally.mu.Unlock()
-	}
-	return count
-}
+func (e *Engine) Uncounted() int { return e.ownership.Uncounted() }
+
+// Asks returns how many asks have no answer.
+func (e *Engine) Asks() int { return e.post.Asks() }
 
 // Evaluate takes the places of so many evaluations that take long, until end is called.
-func (e *Engine) Evaluate(count int) (end func()) {
-	for range count {
-		e.evaluating <- struct{}{}
-	}
-	return func() {
-		for range count {
-			<-e.evaluating
-		}
-	}
-}
+func (e *Engine) Evaluate(count int) (end func()) { return e.orders.Evaluating(count) }

@@ -7,4 +7,4 @@ package actors
 // the engine is made.
 var Inject = func(_, _ string) {}
 
-func inject(point, name string) { Inject(point, name) }
+var inject = func(point, name string) { Inject(point, name) }

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/holdfast-run/holdfast/actors"
+	"github.com/holdfast-run/holdfast/actors/runtime"
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
@@ -89,7 +90,7 @@ func stubborn(pause func() time.Duration) func(*worker, *adapterv1.Task) *adapte
 		var try func()
 		try = func() {
 			w.answerThen(task, done("1"), func(err error) {
-				if err != nil && !actors.IsGone(err) {
+				if err != nil && !errors.Is(err, workflow.ErrNotAccepted) {
 					time.AfterFunc(time.Second, try)
 				}
 			})
@@ -129,7 +130,7 @@ func TestJournalFaults(t *testing.T) {
 			clients.Go(func() {
 				for range 1 + i%4 { // some clients give up
 					answer := make(chan error, 1)
-					n.Submit(o.accepted(), def, func(_ *workflow.State, err error) { answer <- err })
+					n.Submit(o.accepted(), func(err error) { answer <- err })
 					if <-answer == nil {
 						acknowledged <- o.id
 						return
@@ -209,7 +210,7 @@ func TestBusyOrder(t *testing.T) {
 			t.Errorf("%d of 100 were refused at once; at most %d may wait", got, 2*bound)
 		}
 		for range len(answers) {
-			wantErr(t, <-answers, actors.ErrBusy)
+			wantErr(t, <-answers, runtime.ErrBusy)
 		}
 		close(release)
 		settle()
@@ -240,14 +241,14 @@ func TestBusyPartition(t *testing.T) {
 		answers := make(chan error, 100)
 		for i := range 100 {
 			o := order{id: fmt.Sprint("o", i), def: def, key: "k"}
-			n.Submit(o.accepted(), def, func(_ *workflow.State, err error) { answers <- err })
+			n.Submit(o.accepted(), func(err error) { answers <- err })
 		}
 		settle()
 		if got := len(answers); got != 100-bound {
 			t.Errorf("%d of 100 were refused at once, want %d", got, 100-bound)
 		}
 		for range len(answers) {
-			wantErr(t, <-answers, actors.ErrBusy)
+			wantErr(t, <-answers, runtime.ErrBusy)
 		}
 		close(release)
 		settle()

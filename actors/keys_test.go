@@ -254,13 +254,13 @@ func (n *node) wantQueue(want ...string) {
 		n.t.Fatal(err)
 	}
 	var got []string
-	for _, id := range append([]messages.OrderID{q.Head}, q.Waiting...) {
+	for _, id := range append([]string{q.GetHead()}, q.GetWaiting()...) {
 		if id != "" {
-			got = append(got, string(id))
+			got = append(got, id)
 		}
 	}
-	if !slices.Equal(got, want) || q.Count != max(len(want)-1, 0) {
-		n.t.Errorf("the key has %v, and %d behind the first, want %v", got, q.Count, want)
+	if !slices.Equal(got, want) || q.GetCount() != int64(max(len(want)-1, 0)) {
+		n.t.Errorf("the key has %v, and %d behind the first, want %v", got, q.GetCount(), want)
 	}
 }
 
@@ -274,7 +274,7 @@ func (n *node) releaseAll(keys ...string) (released int) {
 			if err != nil {
 				n.t.Fatal(err)
 			}
-			if q.Head != "" && n.release(q.Head) == nil {
+			if q.GetHead() != "" && n.release(messages.OrderID(q.GetHead())) == nil {
 				released++
 			}
 		}
@@ -324,7 +324,7 @@ func TestOrderKeysModel(t *testing.T) {
 					id := fmt.Sprintf("%s-c%d-%d", key, round, i)
 					crowd[k] = append(crowd[k], id)
 					o := order{id: id, def: def, key: key}
-					go n.Submit(o.accepted(), def, func(_ *workflow.State, err error) { answers <- err })
+					go n.Submit(o.accepted(), func(err error) { answers <- err })
 				}
 			}
 			for range cap(answers) {

@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 )
 
@@ -51,14 +52,14 @@ func TestLimit(t *testing.T) {
 		if got := len(w.took()) - before; got < 49 || got > 52 {
 			t.Errorf("%d tasks in 10 s at a rate of 5", got)
 		}
-		if got := n.Activities(); len(got) != 1 || got[0].Limit.GetRate() != 5 || got[0].Adapters != 1 || got[0].Waiting < 45 || got[0].Rate < 3 || got[0].Rate > 6 {
+		if got := n.Activities().All(); len(got) != 1 || got[0].Limit.GetRate() != 5 || got[0].Adapters != 1 || got[0].Waiting < 45 || got[0].Rate < 3 || got[0].Rate > 6 {
 			t.Errorf("activities are %+v", got)
 		}
 		limit(0, 0)
 		if got := len(w.took()) - before; got != orders {
 			t.Errorf("%d tasks without a limit", got)
 		}
-		if got := n.Limit("x.do"); got != nil {
+		if got := n.Catalog().Limit("x.do"); got != nil {
 			t.Errorf("the limit is %v", got)
 		}
 	})
@@ -72,14 +73,14 @@ func TestEstimate(t *testing.T) {
 		def := n.deploy("one", callOne)
 		estimate := func(id string) time.Duration {
 			t.Helper()
-			at, err := n.Estimate(t.Context(), n.state(id))
+			o, err := n.View().Order(t.Context(), messages.OrderID(id))
 			if err != nil {
 				t.Error(err)
 			}
-			if at.IsZero() {
+			if o.GetEstimatedEnd() == nil {
 				return 0
 			}
-			return time.Until(at)
+			return time.Until(o.GetEstimatedEnd().AsTime())
 		}
 		const orders = 2000
 		for i := range orders {

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/holdfast-run/holdfast/actors"
+	"github.com/holdfast-run/holdfast/actors/runtime"
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
@@ -162,7 +163,7 @@ func TestRecoveryOfManyOrders(t *testing.T) {
 		answers := make(chan error, orders)
 		for _, id := range ids {
 			o := order{id: id, def: def}
-			n.Submit(o.accepted(), def, func(_ *workflow.State, err error) { answers <- err })
+			n.Submit(o.accepted(), func(err error) { answers <- err })
 		}
 		for range ids {
 			wantErr(t, <-answers, nil)
@@ -199,8 +200,8 @@ func TestPartitionRestart(t *testing.T) {
 				n.mustSubmit(order{id: id, def: wait})
 			default: // a commit may be under way when it happens
 				o := order{id: id, def: one}
-				n.Submit(o.accepted(), one, func(_ *workflow.State, err error) {
-					if err != nil && !errors.Is(err, actors.ErrInterrupted) {
+				n.Submit(o.accepted(), func(err error) {
+					if err != nil && !errors.Is(err, runtime.ErrInterrupted) {
 						t.Errorf("submit %s: %v", id, err)
 					}
 				})
@@ -281,7 +282,7 @@ func TestPoison(t *testing.T) {
 			answer := make(chan error, 2)
 			w.answerThen(bad, done(`"poison"`), func(err error) { answer <- err })
 			settle()
-			wantErr(t, <-answer, actors.ErrInterrupted)
+			wantErr(t, <-answer, runtime.ErrInterrupted)
 			n.sleep(time.Second)
 			if round == 0 {
 				w.answer(tasks[1], done("1"))

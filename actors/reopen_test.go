@@ -8,8 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/holdfast-run/holdfast/actors"
 	"github.com/holdfast-run/holdfast/actors/definition"
+	orders "github.com/holdfast-run/holdfast/actors/order"
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
@@ -84,7 +84,7 @@ var restarts = map[string]func(*node) *node{
 func (n *node) verify() *node {
 	n.t.Helper()
 	n.stop()
-	refold := actors.NewRefolder(definition.Limits{})
+	refold := orders.NewRefolder(definition.Limits{})
 	report, err := pebble.Verify(n.t.Context(), pebble.Check{
 		Dir: n.settings.pebble.Dir, FS: n.settings.pebble.FS, Definition: refold.AddDefinition,
 		Fold: func(o pebble.Order) error { return refold.Check(o.Row, o.Open, o.Records) },
@@ -177,7 +177,7 @@ func TestReopenWakesNobody(t *testing.T) {
 		w = n.worker(nil)
 		n.mustOperate("a", retry)
 		ends := make(chan orderv1.Status, 2)
-		defer n.Wait("a", &actors.Waiter{Ended: func(s *workflow.State) { ends <- s.Status() }})()
+		defer n.Wait("a", func(s *orderv1.Order) { ends <- s.GetStatus() })()
 		w.answer(w.one(), done("1"))
 		settle()
 		if len(ends) != 1 || <-ends != completed {
@@ -370,7 +370,7 @@ func TestReopenUnderFaults(t *testing.T) {
 		n.sleep(10 * time.Second)
 		w.leave()
 		n = n.crash()
-		n.worker(succeed("1"))
+		n.worker(succeed("1")).insists = true
 		for i := range orders {
 			id := fmt.Sprint("o", i)
 			for n.state(id).Status() == faulted {
@@ -381,7 +381,7 @@ func TestReopenUnderFaults(t *testing.T) {
 			}
 			if i == orders/2 {
 				n = n.crash()
-				n.worker(succeed("1"))
+				n.worker(succeed("1")).insists = true
 			}
 		}
 		n.drain()

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/holdfast-run/holdfast/actors"
+	"github.com/holdfast-run/holdfast/actors/catalog"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/persistence"
@@ -37,7 +37,7 @@ func TestRetireBesideDeploy(t *testing.T) {
 	j.stored, j.goOn = make(chan struct{}), make(chan struct{})
 	deployed, retired := make(chan error, 1), make(chan error, 1)
 	go func() {
-		_, err := n.Deploy(t.Context(), &journalv1.DefinitionRow{
+		_, err := n.Catalog().Deploy(t.Context(), &journalv1.DefinitionRow{
 			Namespace: "test", Name: "x", Version: "1.0.0", Hash: def.Hash, Document: []byte(doc),
 		})
 		deployed <- err
@@ -45,7 +45,7 @@ func TestRetireBesideDeploy(t *testing.T) {
 	<-j.stored
 	ref := messages.DefinitionRef{Namespace: "test", Name: "x", Version: "1.0.0"}
 	go func() {
-		_, err := n.Retire(t.Context(), ref, &journalv1.Retirement{At: 1})
+		_, err := n.Catalog().Retire(t.Context(), ref, &journalv1.Retirement{At: 1})
 		retired <- err
 	}()
 	select { // it waits for the deployment; were it not so, it would be over by then
@@ -57,5 +57,5 @@ func TestRetireBesideDeploy(t *testing.T) {
 	wantErr(t, <-deployed, nil)
 	wantErr(t, <-retired, nil)
 	_, err := n.Definition(ref)
-	wantErr(t, err, actors.ErrRetired)
+	wantErr(t, err, catalog.ErrRetired)
 }

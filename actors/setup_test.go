@@ -2,6 +2,7 @@ package actors_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/holdfast-run/holdfast/actors"
+	"github.com/holdfast-run/holdfast/actors/activity"
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/cluster"
 	"github.com/holdfast-run/holdfast/messages"
@@ -194,20 +196,22 @@ func (n *node) deploy(name, tasks string) *workflow.Definition {
 
 func (n *node) deployDocument(doc string) *workflow.Definition {
 	n.t.Helper()
-	def, wrong, _ := n.Check([]byte(doc))
+	def, wrong, _ := n.Catalog().Check([]byte(doc))
 	if len(wrong) > 0 {
 		n.t.Fatalf("%s: %v", doc, wrong)
 	}
-	_, err := n.Deploy(n.t.Context(), &journalv1.DefinitionRow{
-		Namespace: def.Ref.Namespace, Name: def.Ref.Name, Version: def.Ref.Version, Hash: def.Hash, Document: []byte(doc),
+	hash := sha256.Sum256([]byte(doc))
+	_, err := n.Catalog().Deploy(n.t.Context(), &journalv1.DefinitionRow{
+		Namespace: def.Ref.Namespace, Name: def.Ref.Name, Version: def.Ref.Version, Hash: hash[:], Document: []byte(doc),
 	})
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	if def, err = n.Definition(def.Ref); err != nil {
+	compiled, err := n.Definition(def.Ref)
+	if err != nil {
 		n.t.Fatal(err)
 	}
-	return def
+	return compiled
 }
 
 // order is what a test submits.
@@ -236,7 +240,7 @@ func (o order) accepted() *journalv1.OrderAccepted {
 // submit hands an order over and returns the answer.
 func (n *node) submit(o order) error {
 	answer := make(chan error, 2)
-	n.Submit(o.accepted(), o.def, func(_ *workflow.State, err error) { answer <- err })
+	n.Submit(o.accepted(), func(err error) { answer <- err })
 	err := <-answer
 	settle()
 	if len(answer) > 0 {
@@ -263,7 +267,7 @@ func (n *node) cancel(id string) error {
 // state reads an order from the journal.
 func (n *node) state(id string) *workflow.State {
 	n.t.Helper()
-	s, _, err := n.Load(context.Background(), messages.OrderID(id))
+	s, _, err := n.View().Load(context.Background(), messages.OrderID(id))
 	if err != nil {
 		n.t.Fatalf("load %s: %v", id, err)
 	}
@@ -295,12 +299,14 @@ func (n *node) history(id string) []*journalv1.Event {
 
 // worker is an adapter in this process.
 type worker struct {
-	*actors.Stream
+	*activity.Stream
 
 	node  *node
 	hello *adapterv1.Hello
 	// work makes the result of a task; nil: the task is held until the test answers it.
 	work func(*worker, *adapterv1.Task) *adapterv1.Result
+	// insists: it sends a result again that was refused.
+	insists bool
 	// confirm is told of confirmations, if it is set.
 	confirm func(*adapterv1.Confirmation)
 	// cancel is told of cancellations, if it is set.
@@ -433,16 +439,23 @@ func (w *worker) answerThen(t *adapterv1.Task, r *adapterv1.Result, then func(er
 	r.Seq, r.OrderId, r.Partition, r.Key = w.seq, t.GetOrderId(), t.GetPartition(), t.GetKey()
 	r.Attempt, r.Activity = t.GetAttempt(), t.GetActivity()
 	w.mu.Unlock()
-	w.Result(r, func(err error) {
-		w.mu.Lock()
-		if err == nil {
-			w.acked++
-		} else {
-			w.refused = append(w.refused, err)
-		}
-		w.mu.Unlock()
-		then(err)
-	})
+	var send func()
+	send = func() {
+		w.Result(r, func(err error) {
+			w.mu.Lock()
+			if err == nil {
+				w.acked++
+			} else {
+				w.refused = append(w.refused, err)
+			}
+			w.mu.Unlock()
+			if err != nil && w.insists {
+				time.AfterFunc(time.Second, send)
+			}
+			then(err)
+		})
+	}
+	send()
 }
 
 // took returns the tasks that came so far.

@@ -8,7 +8,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/holdfast-run/holdfast/actors"
 	"github.com/holdfast-run/holdfast/actors/dispatch"
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
@@ -323,7 +322,7 @@ func TestRecoverGrace(t *testing.T) {
 					t.Fatalf("it got %v early", got)
 				}
 				wait := n.waits("a")
-				if wait.For != dispatch.ForReturn || wait.Process != "p1" || !wait.Until.Equal(lostAt.Add(tt.after)) || wait.Until.Sub(wait.Wait.Since) != tt.after {
+				if wait.For != dispatch.ForReturn || wait.Process != "p1" || !wait.Until.Equal(lostAt.Add(tt.after)) || wait.Until.Sub(wait.Since) != tt.after {
 					t.Errorf("it waits for %+v", wait)
 				}
 				n.sleep(3 * time.Second)
@@ -343,23 +342,13 @@ func TestRecoverGrace(t *testing.T) {
 	}
 }
 
-// waits tells what the only attempt of an order waits for.
-func (n *node) waits(id string) actors.AttemptWait {
-	n.t.Helper()
-	waits, err := n.AttemptWaits(n.t.Context(), n.state(id))
-	if err != nil || len(waits) != 1 || !waits[0].Queued {
-		n.t.Fatalf("%s waits for %+v: %v", id, waits, err)
-	}
-	return waits[0]
-}
-
 // What waits for an adapter says so.
 func TestAttemptWaits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		n := start(t)
 		n.mustSubmit(order{id: "a", def: n.deploy("one", callOne)})
-		if w := n.waits("a"); w.For != dispatch.ForAdapter || w.Wait.Since.IsZero() {
+		if w := n.waits("a"); w.For != dispatch.ForAdapter || w.Since.IsZero() {
 			t.Errorf("without an adapter it waits for %+v", w)
 		}
 		w := n.slowWorker()

@@ -35,7 +35,7 @@ func (n *node) wantStuck(want ...string) {
 // submitOnly hands an order over, and waits for nothing.
 func (n *node) submitOnly(o order) <-chan error {
 	answer := make(chan error, 1)
-	n.Submit(o.accepted(), o.def, func(_ *workflow.State, err error) { answer <- err })
+	n.Submit(o.accepted(), func(err error) { answer <- err })
 	settle()
 	return answer
 }

@@ -10,8 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/holdfast-run/holdfast/actors"
 	"github.com/holdfast-run/holdfast/actors/dispatch"
+	"github.com/holdfast-run/holdfast/actors/failure"
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
@@ -219,7 +219,7 @@ func TestCountsOfCommits(t *testing.T) {
 		}
 		next.Store(&fault{until: held})
 		w.credit(2)
-		n.Submit(order{id: crowd(11)[10], def: def}.accepted(), def, func(*workflow.State, error) {})
+		n.Submit(order{id: crowd(11)[10], def: def}.accepted(), func(error) {})
 		settle()
 		n.BreakPartition(crowded)
 		n.sleep(100 * time.Millisecond)
@@ -231,7 +231,7 @@ func TestCountsOfCommits(t *testing.T) {
 			next.Store(&fault{err: persistence.ErrUnknown, made: made == 1})
 			w.credit(uint64(3 + made))
 			o := order{id: fmt.Sprint("unknown", made), def: def}
-			n.Submit(o.accepted(), def, func(_ *workflow.State, err error) { wantErr(t, err, actors.ErrUnavailable) })
+			n.Submit(o.accepted(), func(err error) { wantErr(t, err, failure.ErrUnavailable) })
 			settle()
 			next.Store(nil)
 			n.sleep(10 * time.Second)

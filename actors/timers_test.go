@@ -9,10 +9,10 @@ import (
 	"time"
 
 	"github.com/holdfast-run/holdfast/actors"
-	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
 
 // checkWaits checks that every wait of these orders ended when it was due: never before, and not late.
@@ -140,7 +140,7 @@ func manyWaits(t *testing.T, orders int, restart bool) {
 			wait := time.Duration(40+rand.IntN(80)) * 250 * time.Millisecond
 			o := order{id: fmt.Sprint("w", i), def: def, input: fmt.Sprintf(`{"for": "PT%.2fS"}`, wait.Seconds())}
 			due[messages.OrderID(o.id)] = time.Now().Add(wait)
-			n.Submit(o.accepted(), def, func(_ *workflow.State, err error) { failed <- err })
+			n.Submit(o.accepted(), func(err error) { failed <- err })
 		}
 		for range orders {
 			if err := <-failed; err != nil {
@@ -157,12 +157,12 @@ func manyWaits(t *testing.T, orders int, restart bool) {
 		}
 		var ended atomic.Int64
 		for id, at := range due {
-			n.Wait(id, &actors.Waiter{Ended: func(s *workflow.State) {
+			n.Wait(string(id), func(s *orderv1.Order) {
 				ended.Add(1)
-				if !s.EndedAt().Equal(at) {
-					t.Errorf("%s ended %v after it was due", id, s.EndedAt().Sub(at))
+				if !s.GetEndedAt().AsTime().Equal(at) {
+					t.Errorf("%s ended %v after it was due", id, s.GetEndedAt().AsTime().Sub(at))
 				}
-			}})
+			})
 		}
 		n.sleep(30 * time.Second)
 		if got := int(ended.Load()); got != orders {

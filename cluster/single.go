@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -20,22 +21,20 @@ const Kind = "order"
 type Single struct {
 	cluster *proto.Cluster
 	lookup  *lookup
+	host    Host
 }
 
 // NewSingle makes the placement.
 func NewSingle() *Single { return &Single{lookup: &lookup{}} }
 
+// Host is told what it is to own.
+type Host = interface {
+	Take(ps ...messages.Partition)
+	Give(ps ...messages.Partition)
+}
+
 // Start makes the actor system a cluster of one member, and has it own every partition.
-func (s *Single) Start(system *actor.ActorSystem, own func(messages.Partition) (*actor.PID, error)) error {
-	owners := new([messages.Partitions]*actor.PID)
-	for p := range owners {
-		pid, err := own(messages.Partition(p))
-		if err != nil {
-			return err
-		}
-		owners[p] = pid
-	}
-	s.lookup.owners.Store(owners)
+func (s *Single) Start(system *actor.ActorSystem, h Host) error {
 	// The remote is not started: it only holds the list of blocked members, and listens nowhere. For the same reason the
 	// cluster's own StartMember is not called, which would start it.
 	config := proto.Configure("holdfast", provider{}, s.lookup, remote.Configure("127.0.0.1", 0))
@@ -46,12 +45,24 @@ func (s *Single) Start(system *actor.ActorSystem, own func(messages.Partition) (
 	if err := config.ClusterProvider.StartMember(s.cluster); err != nil {
 		return fmt.Errorf("start member: %w", err)
 	}
+	s.host = h
+	all := make([]messages.Partition, 0, messages.Partitions)
+	for p := range messages.Partition(messages.Partitions) {
+		all = append(all, p)
+	}
+	h.Take(all...)
 	return nil
 }
 
-// Order returns the PID through which an order is reached. It is what the cluster's lookup of Identity answers, without
-// the making and parsing of the name.
-func (s *Single) Order(p messages.Partition, _ messages.OrderID) *actor.PID { return s.lookup.owner(p) }
+// Owner returns the PID through which the orders of a partition are reached. It is what the cluster's lookup of Identity answers,
+// without the making and parsing of the name.
+func (s *Single) Owner(p messages.Partition) *actor.PID { return s.lookup.owner(p) }
+
+// Serve says through which PID the orders of a partition are reached; nil: they are not here.
+func (s *Single) Serve(p messages.Partition, pid *actor.PID) { s.lookup.serve(p, pid) }
+
+// Lost says that somebody else has claimed a partition. As there is nobody else, it is taken again.
+func (s *Single) Lost(p messages.Partition) { s.host.Take(p) }
 
 // Stop leaves the cluster.
 func (s *Single) Stop() {
@@ -82,7 +93,21 @@ func (provider) Shutdown(bool) error              { return nil }
 // lookup finds orders: an order is reached through its partition, which activates it. The table is replaced as a whole,
 // so that looking up takes no lock.
 type lookup struct {
-	owners atomic.Pointer[[messages.Partitions]*actor.PID]
+	owners  atomic.Pointer[[messages.Partitions]*actor.PID]
+	serving sync.Mutex // held while the table is replaced
+	closed  bool
+}
+
+func (l *lookup) serve(p messages.Partition, pid *actor.PID) {
+	l.serving.Lock()
+	defer l.serving.Unlock()
+	owners := new([messages.Partitions]*actor.PID)
+	if now := l.owners.Load(); now != nil {
+		*owners = *now
+	}
+	if owners[p] = pid; !l.closed {
+		l.owners.Store(owners)
+	}
 }
 
 func (l *lookup) Get(identity *proto.ClusterIdentity) *actor.PID {
@@ -107,4 +132,10 @@ func (l *lookup) owner(p messages.Partition) *actor.PID {
 
 func (l *lookup) RemovePid(*proto.ClusterIdentity, *actor.PID) {}
 func (l *lookup) Setup(*proto.Cluster, []string, bool)         {}
-func (l *lookup) Shutdown()                                    { l.owners.Store(nil) }
+
+func (l *lookup) Shutdown() {
+	l.serving.Lock()
+	defer l.serving.Unlock()
+	l.closed = true
+	l.owners.Store(nil)
+}

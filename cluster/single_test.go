@@ -1,7 +1,6 @@
 package cluster_test
 
 import (
-	"errors"
 	"testing"
 	"time"
 
@@ -24,33 +23,55 @@ func (e echo) Receive(ctx actor.Context) {
 	}
 }
 
+// host owns at once what it is to own.
+type host struct {
+	system *actor.ActorSystem
+	single *cluster.Single
+	owned  []messages.Partition
+	pid    *actor.PID
+}
+
+func (h *host) Take(ps ...messages.Partition) {
+	for _, p := range ps {
+		h.owned = append(h.owned, p)
+		h.pid = h.system.Root.Spawn(actor.PropsFromProducer(func() actor.Actor { return echo(p) }))
+		h.single.Serve(p, h.pid)
+	}
+}
+
+func (*host) Give(...messages.Partition) {}
+
 func TestSingle(t *testing.T) {
 	t.Parallel()
 	system := actor.NewActorSystem()
 	defer system.Shutdown()
 	s := cluster.NewSingle()
-	if got := s.Order(1, "a"); got != nil {
+	if got := s.Owner(1); got != nil {
 		t.Errorf("before the start an order is at %v", got)
 	}
-	var owned []messages.Partition
-	err := s.Start(system, func(p messages.Partition) (*actor.PID, error) {
-		owned = append(owned, p)
-		return system.Root.Spawn(actor.PropsFromProducer(func() actor.Actor { return echo(p) })), nil
-	})
-	if err != nil {
+	h := &host{system: system, single: s}
+	if err := s.Start(system, h); err != nil {
 		t.Fatal(err)
 	}
-	if len(owned) != messages.Partitions {
-		t.Errorf("%d partitions are owned, want all %d", len(owned), messages.Partitions)
+	if len(h.owned) != messages.Partitions {
+		t.Errorf("%d partitions are owned, want all %d", len(h.owned), messages.Partitions)
 	}
 	for p := range messages.Partition(messages.Partitions) {
-		who, err := system.Root.RequestFuture(s.Order(p, "a/b"), "who", time.Minute).Result()
+		who, err := system.Root.RequestFuture(s.Owner(p), "who", time.Minute).Result()
 		if err != nil || who != p {
 			t.Fatalf("an order of partition %d is with %v, %v", p, who, err)
 		}
 	}
+	s.Serve(1, nil)
+	if got := s.Owner(1); got != nil {
+		t.Errorf("what is not here is at %v", got)
+	}
+	if s.Lost(1); s.Owner(1) == nil {
+		t.Error("what was lost is not taken again")
+	}
 	s.Stop()
-	if got := s.Order(1, "a"); got != nil {
+	s.Serve(1, h.pid) // too late
+	if got := s.Owner(1); got != nil {
 		t.Errorf("after the end an order is at %v", got)
 	}
 	s.Stop() // again
@@ -62,8 +83,7 @@ func TestLookup(t *testing.T) {
 	system := actor.NewActorSystem()
 	defer system.Shutdown()
 	s := cluster.NewSingle()
-	pid := system.Root.Spawn(actor.PropsFromProducer(func() actor.Actor { return echo(0) }))
-	if err := s.Start(system, func(messages.Partition) (*actor.PID, error) { return pid, nil }); err != nil {
+	if err := s.Start(system, &host{system: system, single: s}); err != nil {
 		t.Fatal(err)
 	}
 	defer s.Stop()
@@ -80,25 +100,4 @@ func TestLookup(t *testing.T) {
 			t.Errorf("%q of another kind is at %v", identity, other)
 		}
 	}
-}
-
-func TestSingleFailsToOwn(t *testing.T) {
-	t.Parallel()
-	system := actor.NewActorSystem()
-	defer system.Shutdown()
-	s := cluster.NewSingle()
-	failure := errors.New("no")
-	err := s.Start(system, func(p messages.Partition) (*actor.PID, error) {
-		if p == 3 {
-			return nil, failure
-		}
-		return &actor.PID{}, nil
-	})
-	if !errors.Is(err, failure) {
-		t.Errorf("error is %v", err)
-	}
-	if got := s.Order(1, "a"); got != nil {
-		t.Errorf("an order is at %v", got)
-	}
-	s.Stop()
 }

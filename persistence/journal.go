@@ -29,6 +29,8 @@ var (
 	ErrFull = errors.New("store is at its low-water mark")
 	// ErrBusy: too much waits to be committed; nothing was done, and it may be tried again later.
 	ErrBusy = errors.New("too many commits are waiting")
+	// ErrUnavailable: the store does not answer; nothing was done, and it may be tried again.
+	ErrUnavailable = errors.New("journal is unavailable")
 	// ErrClosed: the journal was closed.
 	ErrClosed = errors.New("journal is closed")
 	// ErrFeatureLevel: a record needs a newer version of Holdfast.

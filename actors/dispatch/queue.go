@@ -368,12 +368,19 @@ func (q *Queue) Refuse(key string, attempt uint32) {
 	}
 }
 
-// DropPartition forgets the tasks of a partition that this node has lost.
+// DropPartition forgets the tasks of a partition that this node has lost. Who has one still has it, should it come back.
 func (q *Queue) DropPartition(p messages.Partition) []Output {
 	for _, it := range q.items {
-		if it.task.Partition == p {
-			q.drop(it)
+		if it.task.Partition != p {
+			continue
 		}
+		if s := it.stream; it.state == inFlight {
+			if s.Keys == nil {
+				s.Keys = map[string]bool{}
+			}
+			s.Keys[it.task.Key] = true
+		}
+		q.drop(it)
 	}
 	return q.done()
 }

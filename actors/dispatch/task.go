@@ -7,7 +7,7 @@ import (
 )
 
 // Priorities is the number of priorities, from 0, the lowest.
-const Priorities = 10
+const Priorities = messages.Priorities
 
 // Task is an attempt that waits for an adapter, or is with one.
 type Task struct {

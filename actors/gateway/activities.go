@@ -11,7 +11,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/holdfast-run/holdfast/actors"
+	"github.com/holdfast-run/holdfast/actors/activity"
 	"github.com/holdfast-run/holdfast/messages/adminv1"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 )
@@ -27,8 +27,8 @@ func (a admin) ListActivities(_ context.Context, r *adminv1.ListActivitiesReques
 	if err := m.err(); err != nil {
 		return nil, a.fail(err)
 	}
-	all := a.engine.Activities()
-	i, _ := slices.BinarySearchFunc(all, string(from), func(s actors.ActivityStatus, name string) int {
+	all := a.engine.Activities().All()
+	i, _ := slices.BinarySearchFunc(all, string(from), func(s activity.Status, name string) int {
 		return strings.Compare(s.Name, name)
 	})
 	all = all[i:]
@@ -44,7 +44,7 @@ func (a admin) ListActivities(_ context.Context, r *adminv1.ListActivitiesReques
 	return out, nil
 }
 
-func activityStatus(s actors.ActivityStatus) *adminv1.ActivityStatus {
+func activityStatus(s activity.Status) *adminv1.ActivityStatus {
 	status := &adminv1.ActivityStatus{
 		Activity: s.Name, Adapters: s.Adapters, Waiting: s.Waiting, InFlight: s.InFlight, Overflow: s.Overflow,
 		AgeSeconds: s.Age.Seconds(), RatePerSecond: s.Rate, Away: s.Away, Suspects: s.Suspects, Redelivered: s.Redelivered,
@@ -87,11 +87,11 @@ func (a admin) LimitActivity(ctx context.Context, r *adminv1.LimitActivityReques
 	if err != nil {
 		return nil, a.fail(err)
 	}
-	return &adminv1.LimitActivityResponse{Unknown: !a.engine.IsKnown(r.GetActivity())}, nil
+	return &adminv1.LimitActivityResponse{Unknown: !a.offered.has(r.GetActivity()) && !a.engine.Catalog().Calls(r.GetActivity())}, nil
 }
 
-// mostUnserved is how many activities without an adapter are named, mostNamed how many orders that can't be loaded.
-const mostUnserved, mostNamed = 10, 10
+// mostUnserved is how many activities without an adapter are named.
+const mostUnserved = 10
 
 // Status implements adminv1.AdminServiceServer.
 func (a admin) Status(ctx context.Context, _ *adminv1.StatusRequest) (*adminv1.StatusResponse, error) {
@@ -102,15 +102,15 @@ func (a admin) Status(ctx context.Context, _ *adminv1.StatusRequest) (*adminv1.S
 	out := &adminv1.StatusResponse{
 		Node: string(a.node), Version: a.config.Version, StartedAt: timestamppb.New(a.started), Open: s.Open, Resident: s.Resident,
 		Timers: s.Timers, ResidentBytes: s.ResidentBytes, Faulted: s.Faulted, InDoubt: s.InDoubt, Suspended: s.Suspended,
-		KeysHeld: s.KeysHeld, UnloadableCount: s.Unloadable,
+		KeysHeld: int64(s.KeysHeld), UnloadableCount: int64(s.UnloadableCount),
 	}
-	for _, id := range a.engine.Unloadable(mostNamed) {
+	for _, id := range s.Unloadable {
 		out.Unloadable = append(out.Unloadable, string(id))
 	}
 	if err := a.engine.Ready(); err != nil {
 		out.Unready = err.Error()
 	}
-	for _, act := range a.engine.Activities() {
+	for _, act := range a.engine.Activities().All() {
 		out.Waiting += act.Waiting
 		out.InFlight += act.InFlight
 		out.Overflow += act.Overflow

@@ -15,7 +15,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/holdfast-run/holdfast/actors"
+	"github.com/holdfast-run/holdfast/actors/activity"
+	"github.com/holdfast-run/holdfast/actors/runtime"
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
@@ -123,29 +124,29 @@ func checkName(m *mistakes, field, name string) {
 	}
 }
 
-// connection is one stream of an adapter. It implements actors.Adapter.
+// connection is one stream of an adapter. It implements activity.Adapter.
 type connection struct {
 	*Server
 
 	hello  *adapterv1.Hello
-	stream *actors.Stream
+	stream *activity.Stream
 	out    *outbox[any]
 	heard  chan struct{} // of capacity 1: something was received
 	depths map[string]int64
 }
 
-var _ actors.Adapter = (*connection)(nil)
+var _ activity.Adapter = (*connection)(nil)
 
-// SendTask implements actors.Adapter.
+// SendTask implements activity.Adapter.
 func (c *connection) SendTask(t *adapterv1.Task) { c.out.put(t) }
 
-// SendCancellation implements actors.Adapter.
+// SendCancellation implements activity.Adapter.
 func (c *connection) SendCancellation(x *adapterv1.Cancellation) { c.out.put(x) }
 
-// SendConfirmation implements actors.Adapter.
+// SendConfirmation implements activity.Adapter.
 func (c *connection) SendConfirmation(x *adapterv1.Confirmation) { c.out.put(x) }
 
-// SendReturned implements actors.Adapter.
+// SendReturned implements activity.Adapter.
 func (c *connection) SendReturned(r *adapterv1.Returned) { c.out.put(r) }
 
 // serve runs the stream until the adapter leaves, falls silent, or the node stops. An adapter that does not read can't
@@ -153,10 +154,10 @@ func (c *connection) SendReturned(r *adapterv1.Returned) { c.out.put(r) }
 func (c *connection) serve(st adapterConn, first *adapterv1.ConnectRequest) error {
 	log := c.log.With("adapter", c.hello.GetAdapter(), "process", c.hello.GetProcess())
 	log.Info("adapter connected", "activities", len(c.hello.GetActivities()), "keys", len(c.hello.GetKeys()))
-	c.catalog.add(c.hello, 1)
-	c.stream = c.engine.Attach(c.hello, c)
+	c.offered.add(c.hello, 1)
+	c.stream = c.engine.Activities().Attach(c.hello, c)
 	closed, inOrder := false, false
-	defer c.catalog.add(c.hello, -1)
+	defer c.offered.add(c.hello, -1)
 	defer func() { c.stream.Detach(closed, inOrder) }()
 	defer c.out.close()
 	err := c.watch(
@@ -165,7 +166,7 @@ func (c *connection) serve(st adapterConn, first *adapterv1.ConnectRequest) erro
 	)
 	// What this node ends, such as a stream that is silent, says nothing about the process.
 	_, ours := errors.AsType[*failure](err)
-	closed, inOrder = !ours && !errors.Is(err, actors.ErrStopping), err == nil
+	closed, inOrder = !ours && !errors.Is(err, runtime.ErrStopping), err == nil
 	log.Info("adapter disconnected", "reason", whyDisconnected(err))
 	if err != nil {
 		return c.fail(err)
@@ -217,7 +218,7 @@ func (c *connection) watch(received, sent <-chan error) error {
 			}
 			return err
 		case <-stopping:
-			stopping, reason = nil, actors.ErrStopping
+			stopping, reason = nil, runtime.ErrStopping
 			c.out.put(drain{})
 			c.out.close()
 		case <-c.heard:
@@ -332,11 +333,11 @@ func (c *connection) amend(r *adapterv1.Result) {
 	case r.GetOutcome() != adapterv1.Outcome_OUTCOME_SUCCEEDED:
 		r.Output = nil
 	case r.GetError() != nil:
-		r.Output, r.Error.Type = nil, workflow.ErrorTypeUnreported
+		r.Output, r.Error.Type = nil, messages.ErrorTypeUnreported
 	case len(r.GetOutput()) > 0:
 		if err := checkJSON(r.GetOutput(), c.config.MaxOutput, c.config.MaxDepth); err != nil {
 			r.Output, r.Error = nil, &problemv1.Problem{
-				Type: workflow.ErrorTypeUnreported, Title: "Done, but its output can't be taken", Status: http.StatusInternalServerError,
+				Type: messages.ErrorTypeUnreported, Title: "Done, but its output can't be taken", Status: http.StatusInternalServerError,
 				Detail: fmt.Sprintf("the output of the activity %v", err),
 			}
 		}
@@ -445,7 +446,7 @@ func frame(items []any) *adapterv1.ConnectResponse {
 
 // sendDepths tells how many tasks wait, if that changed.
 func (c *connection) sendDepths(st adapterConn) error {
-	now := c.engine.Depths(c.hello.GetAdapter(), c.hello.GetActivities())
+	now := c.engine.Activities().Depths(c.hello.GetAdapter(), c.hello.GetActivities())
 	m := &adapterv1.ConnectResponse{}
 	for name, n := range now {
 		if n != c.depths[name] {
@@ -462,30 +463,31 @@ func (c *connection) sendDepths(st adapterConn) error {
 	return nil
 }
 
-// catalog knows which activities connected adapters offer.
-type catalog struct {
-	mu     sync.Mutex
-	offers map[string]int // adapter.activity and adapter.activity:version
+// offers are the activities that connected adapters offer.
+type offers struct {
+	mu sync.Mutex
+	// by counts the streams that offer an activity, with and without its version.
+	by map[string]int
 }
 
-func (c *catalog) add(h *adapterv1.Hello, n int) {
+func (c *offers) add(h *adapterv1.Hello, n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.offers == nil {
-		c.offers = map[string]int{}
+	if c.by == nil {
+		c.by = map[string]int{}
 	}
 	for _, a := range h.GetActivities() {
 		name := h.GetAdapter() + "." + a.GetName()
 		for _, k := range [...]string{name, name + ":" + a.GetVersion()} {
-			if c.offers[k] += n; c.offers[k] <= 0 {
-				delete(c.offers, k)
+			if c.by[k] += n; c.by[k] <= 0 {
+				delete(c.by, k)
 			}
 		}
 	}
 }
 
-func (c *catalog) offered(activity string) bool {
+func (c *offers) has(activity string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.offers[activity] > 0
+	return c.by[activity] > 0
 }

@@ -144,7 +144,7 @@ func TestSilence(t *testing.T) {
 		settle()
 		time.Sleep(3100 * time.Millisecond)
 		settle()
-		if got := n.engine.Depths("x", hello().GetActivities())["do"]; got != 0 {
+		if got := n.engine.Activities().Depths("x", hello().GetActivities())["do"]; got != 0 {
 			t.Errorf("%d tasks wait", got)
 		}
 		time.Sleep(2 * time.Second) // the grace is over: another adapter gets them

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"google.golang.org/grpc"
@@ -10,11 +9,11 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/reflection"
 
-	"github.com/holdfast-run/holdfast/actors/workflow"
+	failures "github.com/holdfast-run/holdfast/actors/failure"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adminv1"
 	"github.com/holdfast-run/holdfast/messages/definitionv1"
-	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/messages/nodev1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
 
@@ -73,19 +72,19 @@ func (a admin) ShowKey(ctx context.Context, r *adminv1.ShowKeyRequest) (*adminv1
 	if err != nil {
 		return nil, a.fail(err)
 	}
-	out := &adminv1.ShowKeyResponse{Waiting: int64(q.Count)}
+	out := &adminv1.ShowKeyResponse{Waiting: q.GetCount()}
 	first := int64(1)
-	ids := q.Waiting
-	if q.Head != "" {
-		first, ids = 0, append([]messages.OrderID{q.Head}, ids...)
+	ids := q.GetWaiting()
+	if q.GetHead() != "" {
+		first, ids = 0, append([]string{q.GetHead()}, ids...)
 	}
 	for i, id := range ids[:min(len(ids), limit)] {
-		row, err := a.row(ctx, id)
+		row, err := a.engine.View().Row(ctx, messages.OrderID(id))
 		if err != nil {
 			return nil, a.fail(err)
 		}
 		out.Orders = append(out.Orders, &adminv1.KeyedOrder{
-			Position: first + int64(i), Id: string(id), Status: orderv1.Status(row.GetStatus()), Definition: row.GetDefinition(),
+			Position: first + int64(i), Id: id, Status: orderv1.Status(row.GetStatus()), Definition: row.GetDefinition(),
 			AcceptedAt: stamp(row.GetAcceptedAt()), EndedAt: stamp(row.GetEndedAt()),
 		})
 	}
@@ -107,11 +106,11 @@ func (a admin) ReleaseKey(ctx context.Context, r *adminv1.ReleaseKeyRequest) (*a
 		if err != nil {
 			return nil, a.fail(err)
 		}
-		if id = q.Head; id == "" {
+		if id = messages.OrderID(q.GetHead()); id == "" {
 			return nil, a.fail(&failure{code: codes.NotFound, reason: "NO_SUCH_KEY", message: "no order has the key " + r.GetOrderKey()})
 		}
 	} else {
-		row, err := a.row(ctx, id)
+		row, err := a.engine.View().Row(ctx, id)
 		if err != nil {
 			return nil, a.fail(err)
 		}
@@ -120,8 +119,10 @@ func (a admin) ReleaseKey(ctx context.Context, r *adminv1.ReleaseKeyRequest) (*a
 			return nil, a.fail(m.err())
 		}
 	}
-	err := a.command(ctx, id, workflow.ReleaseKey{By: r.GetBy(), Reason: r.GetReason()})
-	if errors.Is(err, workflow.ErrNotHeld) {
+	err := a.tell(ctx, id, &nodev1.Envelope{Message: &nodev1.Envelope_ReleaseKey{ReleaseKey: &nodev1.ReleaseKey{
+		By: r.GetBy(), Reason: r.GetReason(),
+	}}})
+	if failures.Of(err).GetReason() == nodev1.Reason_REASON_KEY_NOT_HELD {
 		err = fmt.Errorf("order %s has not faulted: cancel it, or wait for its end: %w", id, err)
 	}
 	if err != nil {
@@ -135,15 +136,4 @@ func (a admin) checkOrderKey(m *mistakes, key string) {
 	if n := len(key); n == 0 || n > a.config.MaxKey {
 		m.add("order_key", fmt.Sprintf("has %d bytes, and must have 1 to %d", n, a.config.MaxKey))
 	}
-}
-
-func (a admin) row(ctx context.Context, id messages.OrderID) (*journalv1.OrderRow, error) {
-	e, err := a.engine.Journal().Find(ctx, id)
-	if err == nil {
-		var row *journalv1.OrderRow
-		if row, err = a.engine.Journal().Row(ctx, e.Handle); err == nil {
-			return row, nil
-		}
-	}
-	return nil, fmt.Errorf("order %s: %w", id, err)
 }

@@ -12,9 +12,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/holdfast-run/holdfast/actors"
-	"github.com/holdfast-run/holdfast/actors/dispatch"
-	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/actors/catalog"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/messages/jsonscan"
@@ -77,18 +75,12 @@ func depth(data []byte) int {
 	return deepest
 }
 
-// checked is a submission that passed.
-type checked struct {
-	accepted *journalv1.OrderAccepted
-	def      *workflow.Definition
-}
-
 // check checks an order and pins its definition.
-func (s *Server) check(ctx context.Context, o *orderv1.WorkOrder) (checked, error) {
+func (s *Server) check(ctx context.Context, o *orderv1.WorkOrder) (*journalv1.OrderAccepted, error) {
 	var m mistakes
 	if o == nil {
 		m.add("order", "is missing")
-		return checked{}, m.err()
+		return nil, m.err()
 	}
 	if err := messages.OrderID(o.GetId()).Validate(); err != nil {
 		m.add("order.id", err.Error())
@@ -107,48 +99,46 @@ func (s *Server) check(ctx context.Context, o *orderv1.WorkOrder) (checked, erro
 	due := deadline(&m, "order", o.GetDeadline(), o.GetDeadlineAfter())
 	s.checkFields(o, &m)
 	if err := m.err(); err != nil {
-		return checked{}, err
+		return nil, err
 	}
-	def, err := s.engine.Definition(ref)
-	if errors.Is(err, actors.ErrRetired) {
-		known, e := s.engine.Has(ctx, messages.OrderID(o.GetId()))
+	pin, err := s.engine.Catalog().Pin(ref, input)
+	if errors.Is(err, catalog.ErrRetired) {
+		known, e := s.engine.View().Has(ctx, messages.OrderID(o.GetId()))
 		switch {
 		case e != nil:
-			return checked{}, e
+			return nil, e //nolint:wrapcheck // it says what failed
 		case known: // it may be the same order, accepted before
 			err = nil
 		default:
 			m.add("order.definition", "is retired: name a version that is not, see definition list, or have it reinstated")
 		}
 	}
+	if wrong, ok := errors.AsType[*catalog.InputError](err); ok {
+		m.add("order.input", wrong.Error())
+		return nil, m.err()
+	}
 	if err != nil {
 		f := s.explain(err)
-		if errors.Is(err, actors.ErrUnknownDefinition) {
+		if errors.Is(err, catalog.ErrUnknown) {
 			m.add("order.definition", "is not deployed: deploy it first, or see with definition list which are")
 		}
 		f.fields = m.fields
-		return checked{}, f
-	}
-	if def.Input.Schema != nil {
-		if err := def.Input.Schema.Validate(workflow.NewValue(input), nil); err != nil {
-			m.add("order.input", "does not match the schema of "+def.Ref.String()+": "+err.Error())
-			return checked{}, m.err()
-		}
+		return nil, f
 	}
 	a := &journalv1.OrderAccepted{
-		OrderId: o.GetId(), Definition: def.Ref.String(), DefinitionHash: def.Hash, Input: input,
+		OrderId: o.GetId(), Definition: pin.Ref.String(), DefinitionHash: pin.Hash, Input: input,
 		OrderKey: o.GetOrderKey(), Priority: o.GetPriority(), Labels: labels(o.GetLabels()), Deadline: due,
 	}
 	a.ContentHash = contentHash(o, input, a)
-	return checked{accepted: a, def: def}, nil
+	return a, nil
 }
 
 func (s *Server) checkFields(o *orderv1.WorkOrder, m *mistakes) {
 	if k := o.GetOrderKey(); len(k) > s.config.MaxKey {
 		m.add("order.order_key", fmt.Sprintf("has %d bytes, more than the limit of %d", len(k), s.config.MaxKey))
 	}
-	if p := o.GetPriority(); p < 0 || p >= dispatch.Priorities {
-		m.add("order.priority", fmt.Sprintf("is %d, and must be from 0 to %d", p, dispatch.Priorities-1))
+	if p := o.GetPriority(); p < 0 || p >= messages.Priorities {
+		m.add("order.priority", fmt.Sprintf("is %d, and must be from 0 to %d", p, messages.Priorities-1))
 	}
 	if n := len(o.GetLabels()); n > s.config.MaxLabels {
 		m.add("order.labels", fmt.Sprintf("has %d labels, more than the limit of %d", n, s.config.MaxLabels))

@@ -14,12 +14,10 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/holdfast-run/holdfast/actors"
-	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/actors/catalog"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/definitionv1"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
-	"github.com/holdfast-run/holdfast/persistence"
 )
 
 // definitions serves definitionv1.DefinitionService.
@@ -56,7 +54,7 @@ func (d definitions) Deploy(ctx context.Context, r *definitionv1.DeployRequest) 
 		return nil, d.fail(f)
 	}
 	hash := sha256.Sum256(r.GetDocument())
-	row, err := d.engine.Deploy(ctx, &journalv1.DefinitionRow{
+	row, err := d.engine.Catalog().Deploy(ctx, &journalv1.DefinitionRow{
 		Namespace: def.Ref.Namespace, Name: def.Ref.Name, Version: def.Ref.Version, Hash: hash[:],
 		DeployedAt: time.Now().UnixNano(), Title: def.Title, Document: r.GetDocument(), Activities: def.Activities,
 	})
@@ -71,8 +69,8 @@ func (d definitions) Deploy(ctx context.Context, r *definitionv1.DeployRequest) 
 const maxMistake = 1 << 10
 
 // examine compiles a document. What it says of mistakes names parts of the document, which may be long.
-func (d definitions) examine(document []byte) (def *workflow.Definition, wrong, warnings []*definitionv1.Mistake) {
-	def, wrong, warnings = d.engine.Check(document)
+func (d definitions) examine(document []byte) (def *catalog.Examined, wrong, warnings []*definitionv1.Mistake) {
+	def, wrong, warnings = d.engine.Catalog().Check(document)
 	for _, list := range [...][]*definitionv1.Mistake{wrong, warnings} {
 		for _, m := range list {
 			m.Path, m.Message = clipTo(m.GetPath(), maxMistake), clipTo(m.GetMessage(), maxMistake)
@@ -100,7 +98,7 @@ func (d definitions) unoffered(activities []string) []*definitionv1.Mistake {
 				Severity: definitionv1.Severity_SEVERITY_WARNING, Message: "so it is with more activities",
 			})
 		}
-		if !d.catalog.offered(a) {
+		if !d.offered.has(a) {
 			out = append(out, &definitionv1.Mistake{
 				Severity: definitionv1.Severity_SEVERITY_WARNING,
 				Message:  "no connected adapter offers the activity " + a + ": orders that call it will wait for one",
@@ -114,7 +112,7 @@ func (d definitions) unoffered(activities []string) []*definitionv1.Mistake {
 const maxUnused = 100
 
 // unused warns if the definition is retired, and of definitions that it runs and new orders don't.
-func (d definitions) unused(def *workflow.Definition, row *journalv1.DefinitionRow) []*definitionv1.Mistake {
+func (d definitions) unused(def *catalog.Examined, row *journalv1.DefinitionRow) []*definitionv1.Mistake {
 	var out []*definitionv1.Mistake
 	warn := func(path, message string) {
 		out = append(out, &definitionv1.Mistake{Severity: definitionv1.Severity_SEVERITY_WARNING, Path: path, Message: message})
@@ -123,13 +121,13 @@ func (d definitions) unused(def *workflow.Definition, row *journalv1.DefinitionR
 		warn("", "the definition was deployed before, and is retired: reinstate it if it shall be used")
 	}
 	told := map[messages.DefinitionRef]bool{def.Ref: true}
-	for _, ref := range slices.Sorted(maps.Keys(def.Tasks)) {
-		run := def.Tasks[ref].Run
-		if run == nil || told[run.Definition] || len(out) == maxUnused {
+	for _, ref := range slices.Sorted(maps.Keys(def.Runs)) {
+		run := def.Runs[ref]
+		if told[run] || len(out) == maxUnused {
 			continue
 		}
-		told[run.Definition] = true
-		if _, err := d.engine.Definition(run.Definition); err != nil {
+		told[run] = true
+		if _, err := d.engine.Catalog().Definition(run); err != nil {
 			warn(clipTo(ref, maxMistake), clipTo(err.Error(), maxMistake))
 		}
 	}
@@ -187,7 +185,7 @@ func (d definitions) retire(
 	if err := m.err(); err != nil {
 		return nil, err
 	}
-	return d.engine.Retire(ctx, ref, r)
+	return d.engine.Catalog().Retire(ctx, ref, r)
 }
 
 // Get implements definitionv1.DefinitionServiceServer.
@@ -198,7 +196,7 @@ func (d definitions) Get(_ context.Context, r *definitionv1.GetRequest) (*defini
 		m.add("definition", err.Error())
 		return nil, d.fail(m.err())
 	}
-	row, err := d.engine.DefinitionRow(ref)
+	row, err := d.engine.Catalog().Row(ref)
 	if err != nil {
 		return nil, d.fail(err)
 	}
@@ -212,7 +210,7 @@ func (d definitions) List(_ context.Context, r *definitionv1.ListRequest) (*defi
 	if err := m.err(); err != nil {
 		return nil, d.fail(err)
 	}
-	rows := d.engine.DefinitionRows(r.GetNamespace())
+	rows := d.engine.Catalog().Rows(r.GetNamespace())
 	if t := r.GetPageToken(); t != "" {
 		from, err := fromToken(t)
 		if err != nil {
@@ -220,7 +218,7 @@ func (d definitions) List(_ context.Context, r *definitionv1.ListRequest) (*defi
 			return nil, d.fail(m.err())
 		}
 		i, _ := slices.BinarySearchFunc(rows, from, func(row *journalv1.DefinitionRow, from messages.DefinitionRef) int {
-			return actors.CompareDefinitions(refOf(row), from)
+			return catalog.Compare(catalog.RefOf(row), from)
 		})
 		rows = rows[i:]
 	}
@@ -231,13 +229,9 @@ func (d definitions) List(_ context.Context, r *definitionv1.ListRequest) (*defi
 	n := fit(all, pageBytes)
 	out := &definitionv1.ListResponse{Definitions: all[:n]}
 	if n < len(rows) {
-		out.NextPageToken = toToken(refOf(rows[n]))
+		out.NextPageToken = toToken(catalog.RefOf(rows[n]))
 	}
 	return out, nil
-}
-
-func refOf(row *journalv1.DefinitionRow) messages.DefinitionRef {
-	return messages.DefinitionRef{Namespace: row.GetNamespace(), Name: row.GetName(), Version: row.GetVersion()}
 }
 
 // toToken makes a token of the definition with which a page begins.
@@ -258,7 +252,7 @@ func fromToken(token string) (messages.DefinitionRef, error) {
 }
 
 func deployFailure(ref messages.DefinitionRef, err error) error {
-	if errors.Is(err, persistence.ErrConflict) {
+	if errors.Is(err, catalog.ErrTaken) {
 		return &failure{
 			code: codes.AlreadyExists, reason: "DEFINITION_TAKEN",
 			message: ref.String() + " is deployed already with another content, and can't be changed: deploy it under a new version",

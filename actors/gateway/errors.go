@@ -14,9 +14,8 @@ import (
 	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	"github.com/holdfast-run/holdfast/actors"
-	"github.com/holdfast-run/holdfast/actors/workflow"
-	"github.com/holdfast-run/holdfast/persistence"
+	failures "github.com/holdfast-run/holdfast/actors/failure"
+	"github.com/holdfast-run/holdfast/messages/nodev1"
 )
 
 // domain is the domain of error details.
@@ -31,42 +30,40 @@ type failure struct {
 	retry   time.Duration // when to try again; 0: not by itself
 }
 
-// errorTable says how each error of the engine is told to callers. The first that matches counts.
-var errorTable = []struct { //nolint:gochecknoglobals // a table
-	err    error
-	code   codes.Code
-	reason string
-	retry  time.Duration
-}{
-	{workflow.ErrTaken, codes.AlreadyExists, "ORDER_ID_TAKEN", 0},
-	{workflow.ErrEnded, codes.FailedPrecondition, "ORDER_ENDED", 0},
-	{workflow.ErrFaulted, codes.FailedPrecondition, "ORDER_FAULTED", 0},
-	{workflow.ErrNotHeld, codes.FailedPrecondition, "KEY_NOT_HELD", 0},
-	{workflow.ErrNotFaulted, codes.FailedPrecondition, "ORDER_NOT_FAULTED", 0},
-	{workflow.ErrCompensating, codes.FailedPrecondition, "COMPENSATING", 0},
-	{workflow.ErrStopping, codes.FailedPrecondition, "ORDER_ENDING", 0},
-	{workflow.ErrDeadline, codes.FailedPrecondition, "DEADLINE_PASSED", 0},
-	{workflow.ErrInDoubt, codes.FailedPrecondition, "ATTEMPT_IN_DOUBT", 0},
-	{workflow.ErrPlace, codes.FailedPrecondition, "WRONG_TASK", 0},
-	{workflow.ErrUnfit, codes.FailedPrecondition, "OUTPUT_UNFIT", 0},
-	{workflow.ErrNotAccepted, codes.NotFound, "NO_SUCH_ORDER", 0},
-	{actors.ErrUnknownDefinition, codes.NotFound, "NO_SUCH_DEFINITION", 0},
-	{actors.ErrUncompilable, codes.FailedPrecondition, "DEFINITION_UNCOMPILABLE", 0},
-	{actors.ErrRetired, codes.FailedPrecondition, "DEFINITION_RETIRED", 0},
-	{persistence.ErrNotFound, codes.NotFound, "NO_SUCH_ORDER", 0},
-	{persistence.ErrFull, codes.ResourceExhausted, "STORE_FULL", 10 * time.Second},
-	{persistence.ErrBusy, codes.ResourceExhausted, "BUSY", time.Second},
-	{actors.ErrBusy, codes.ResourceExhausted, "BUSY", time.Second},
-	{actors.ErrNotOwner, codes.Unavailable, "NOT_OWNER", 100 * time.Millisecond},
-	{actors.ErrStarting, codes.Unavailable, "STARTING", time.Second},
-	{actors.ErrStopping, codes.Unavailable, "STOPPING", time.Second},
-	{actors.ErrInterrupted, codes.Unavailable, "INTERRUPTED", 200 * time.Millisecond},
-	{actors.ErrUnavailable, codes.Unavailable, "JOURNAL_UNAVAILABLE", 200 * time.Millisecond},
-	{persistence.ErrClosed, codes.Unavailable, "STOPPING", time.Second},
-	{persistence.ErrFeatureLevel, codes.FailedPrecondition, "FEATURE_LEVEL", 0},
-	{persistence.ErrCorrupt, codes.DataLoss, "JOURNAL_DAMAGED", 0},
-	{context.DeadlineExceeded, codes.DeadlineExceeded, "DEADLINE", 0},
-	{context.Canceled, codes.Canceled, "CANCELLED", 0},
+// told says how a reason is told to callers, and when they may try again.
+type told struct {
+	code  codes.Code
+	retry time.Duration
+}
+
+// reasons says how each reason is told to callers.
+var reasons = map[nodev1.Reason]told{ //nolint:gochecknoglobals // a table
+	nodev1.Reason_REASON_ORDER_ID_TAKEN:          {codes.AlreadyExists, 0},
+	nodev1.Reason_REASON_ORDER_ENDED:             {codes.FailedPrecondition, 0},
+	nodev1.Reason_REASON_ORDER_FAULTED:           {codes.FailedPrecondition, 0},
+	nodev1.Reason_REASON_KEY_NOT_HELD:            {codes.FailedPrecondition, 0},
+	nodev1.Reason_REASON_ORDER_NOT_FAULTED:       {codes.FailedPrecondition, 0},
+	nodev1.Reason_REASON_COMPENSATING:            {codes.FailedPrecondition, 0},
+	nodev1.Reason_REASON_ORDER_ENDING:            {codes.FailedPrecondition, 0},
+	nodev1.Reason_REASON_DEADLINE_PASSED:         {codes.FailedPrecondition, 0},
+	nodev1.Reason_REASON_ATTEMPT_IN_DOUBT:        {codes.FailedPrecondition, 0},
+	nodev1.Reason_REASON_WRONG_TASK:              {codes.FailedPrecondition, 0},
+	nodev1.Reason_REASON_OUTPUT_UNFIT:            {codes.FailedPrecondition, 0},
+	nodev1.Reason_REASON_ATTEMPT_OVER:            {codes.FailedPrecondition, 0},
+	nodev1.Reason_REASON_FOREIGN_ACTIVITY:        {codes.FailedPrecondition, 0},
+	nodev1.Reason_REASON_NO_SUCH_ORDER:           {codes.NotFound, 0},
+	nodev1.Reason_REASON_NO_SUCH_DEFINITION:      {codes.NotFound, 0},
+	nodev1.Reason_REASON_DEFINITION_UNCOMPILABLE: {codes.FailedPrecondition, 0},
+	nodev1.Reason_REASON_DEFINITION_RETIRED:      {codes.FailedPrecondition, 0},
+	nodev1.Reason_REASON_STORE_FULL:              {codes.ResourceExhausted, 10 * time.Second},
+	nodev1.Reason_REASON_BUSY:                    {codes.ResourceExhausted, time.Second},
+	nodev1.Reason_REASON_NOT_OWNER:               {codes.Unavailable, 100 * time.Millisecond},
+	nodev1.Reason_REASON_STARTING:                {codes.Unavailable, time.Second},
+	nodev1.Reason_REASON_STOPPING:                {codes.Unavailable, time.Second},
+	nodev1.Reason_REASON_INTERRUPTED:             {codes.Unavailable, 200 * time.Millisecond},
+	nodev1.Reason_REASON_JOURNAL_UNAVAILABLE:     {codes.Unavailable, 200 * time.Millisecond},
+	nodev1.Reason_REASON_FEATURE_LEVEL:           {codes.FailedPrecondition, 0},
+	nodev1.Reason_REASON_JOURNAL_DAMAGED:         {codes.DataLoss, 0},
 }
 
 // explain turns an error into what callers are told. Details of unexpected errors are not told, but logged.
@@ -74,10 +71,15 @@ func (s *Server) explain(err error) *failure {
 	if f, ok := errors.AsType[*failure](err); ok {
 		return f
 	}
-	for _, row := range errorTable {
-		if errors.Is(err, row.err) {
-			return &failure{code: row.code, reason: row.reason, message: err.Error(), retry: row.retry}
-		}
+	why := failures.Of(err)
+	if t, known := reasons[why.GetReason()]; known {
+		return &failure{code: t.code, reason: failures.Name(why.GetReason()), message: why.GetText(), retry: t.retry}
+	}
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return &failure{code: codes.DeadlineExceeded, reason: "DEADLINE", message: err.Error()}
+	case errors.Is(err, context.Canceled):
+		return &failure{code: codes.Canceled, reason: "CANCELLED", message: err.Error()}
 	}
 	if st, ok := status.FromError(err); ok { // of the stream itself: the client has gone, or sent what can't be read
 		return &failure{code: st.Code(), reason: "STREAM", message: st.Message()}
@@ -148,14 +150,14 @@ func (m *mistakes) err() error {
 	if len(m.fields) == 0 {
 		return nil
 	}
-	told := make([]string, 0, len(m.fields))
+	words := make([]string, 0, len(m.fields))
 	for i, f := range m.fields {
 		if i == 5 {
-			told = append(told, "…")
+			words = append(words, "…")
 			break
 		}
-		told = append(told, f.GetField()+" "+f.GetDescription())
+		words = append(words, f.GetField()+" "+f.GetDescription())
 	}
-	text := "bad request: " + strings.Join(told, "; ")
+	text := "bad request: " + strings.Join(words, "; ")
 	return &failure{code: codes.InvalidArgument, reason: "BAD_REQUEST", message: text, fields: m.fields}
 }

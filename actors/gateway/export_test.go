@@ -6,10 +6,11 @@ import (
 
 	"google.golang.org/grpc/codes"
 
-	"github.com/holdfast-run/holdfast/actors/workflow"
+	failures "github.com/holdfast-run/holdfast/actors/failure"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
 	"github.com/holdfast-run/holdfast/messages/adminv1"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/messages/nodev1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
 
@@ -20,11 +21,16 @@ type ErrorRow struct {
 	Reason string
 }
 
-// ErrorTable returns the table of errors.
+// ErrorTable returns how errors are told.
 func ErrorTable() []ErrorRow {
-	var rows []ErrorRow
-	for _, r := range errorTable {
-		rows = append(rows, ErrorRow{r.err, r.code, r.reason})
+	rows := []ErrorRow{
+		{context.DeadlineExceeded, codes.DeadlineExceeded, "DEADLINE"}, {context.Canceled, codes.Canceled, "CANCELLED"},
+	}
+	for r := range nodev1.Reason_name {
+		if reason := nodev1.Reason(r); reason != nodev1.Reason_REASON_UNSPECIFIED {
+			err := failures.Err(&nodev1.Failure{Reason: reason, Text: "why it was not done"})
+			rows = append(rows, ErrorRow{err, reasons[reason].code, failures.Name(reason)})
+		}
 	}
 	return rows
 }
@@ -36,29 +42,11 @@ func Explain(err error) error {
 
 // Check checks an order.
 func (s *Server) Check(o *orderv1.WorkOrder) (*journalv1.OrderAccepted, error) {
-	c, err := s.check(context.Background(), o)
-	return c.accepted, err
+	return s.check(context.Background(), o)
 }
 
-// HistoryEvents tells the events of one history.
-func HistoryEvents(events ...*journalv1.Event) []*orderv1.HistoryEvent {
-	tasks := map[uint32]task{}
-	var told []*orderv1.HistoryEvent
-	for i, ev := range events {
-		told = append(told, historyEvent(ev, tasks))
-		told[i].Version = uint64(i) + 1
-	}
-	return told
-}
-
-// OrderOf is an order as its state tells it.
-func OrderOf(s *workflow.State) *orderv1.Order { return orderOf(s) }
-
-// Listed is an order as its row tells it.
-func Listed(row *journalv1.OrderRow) *orderv1.Order { return listed(row) }
-
-// CommandOf makes the command that an action means.
-func CommandOf(act *adminv1.Action) workflow.Command {
+// CommandOf makes the message that an action means.
+func CommandOf(act *adminv1.Action) *nodev1.Envelope {
 	cmd, _ := admin{}.commandOf(&mistakes{}, act)
 	return cmd
 }
@@ -69,7 +57,7 @@ func CheckHello(h *adapterv1.Hello) error { return checkHello(h) }
 // Receive handles a message of an adapter as its stream would, without the stream.
 func (s *Server) Receive(h *adapterv1.Hello, m *adapterv1.ConnectRequest) error {
 	c := &connection{Server: s, hello: h, out: newOutbox[any]()}
-	c.stream = s.engine.Attach(h, c)
+	c.stream = s.engine.Activities().Attach(h, c)
 	defer c.stream.Detach(true, true)
 	return c.handle(m)
 }

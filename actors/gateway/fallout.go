@@ -3,18 +3,16 @@ package gateway
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
+	failures "github.com/holdfast-run/holdfast/actors/failure"
+	"github.com/holdfast-run/holdfast/actors/view"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adminv1"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
-	"github.com/holdfast-run/holdfast/persistence"
 )
 
 const (
@@ -34,7 +32,7 @@ const (
 type selection struct {
 	*adminv1.Selection
 
-	query persistence.Query
+	query view.Query
 	// from and to bound when an order has ended; zero: they don't.
 	from, to time.Time
 	limit    bool // it has a condition other than statuses
@@ -42,7 +40,7 @@ type selection struct {
 
 // selects checks a selection; otherwise are the statuses if it names none.
 func (a admin) selects(m *mistakes, r *adminv1.Selection, otherwise ...orderv1.Status) selection {
-	s := selection{Selection: r, query: persistence.Query{
+	s := selection{Selection: r, query: view.Query{
 		Statuses: r.GetStatuses(), Definition: r.GetDefinition(), OrderKey: r.GetOrderKey(), Labels: labels(r.GetLabels()),
 		Limit: selectPage, Scan: listScan,
 	}}
@@ -79,7 +77,7 @@ func (a admin) each(ctx context.Context, s selection, visit func(*journalv1.Orde
 	}
 	q := s.query
 	for {
-		found, next, err := a.engine.Journal().List(ctx, q)
+		found, next, err := a.engine.View().List(ctx, q)
 		if err != nil {
 			return fmt.Errorf("select orders: %w", err)
 		}
@@ -102,9 +100,9 @@ func (a admin) each(ctx context.Context, s selection, visit func(*journalv1.Orde
 // for what is wanted says so.
 func (a admin) eachOf(ctx context.Context, s selection, visit func(*journalv1.OrderRow) error, missing func(id string) error) error {
 	for _, id := range s.GetIds() {
-		row, err := a.row(ctx, messages.OrderID(id))
+		row, err := a.engine.View().Row(ctx, messages.OrderID(id))
 		switch {
-		case errors.Is(err, persistence.ErrNotFound):
+		case failures.IsGone(failures.Of(err)):
 			err = missing(id)
 		case err != nil:
 		case s.matches(row) && s.allows(row):
@@ -197,51 +195,9 @@ func (a admin) ShowFallout(ctx context.Context, r *adminv1.ShowFalloutRequest) (
 	if err := checkID(r.GetId()); err != nil {
 		return nil, a.fail(err)
 	}
-	s, handle, err := a.engine.Load(ctx, messages.OrderID(r.GetId()))
-	if err != nil {
-		return nil, a.fail(err)
-	}
-	out := &adminv1.ShowFalloutResponse{Order: orderOf(s), HoldsKey: s.HoldsKey()}
-	if s.Faulted() {
-		task, input := s.Place()
-		out.Task = task
-		if input != nil {
-			out.Input = input.JSON()
-		}
-	}
-	doubts, undo := s.InDoubt(), s.Compensable()
-	out.MoreInDoubt, out.MoreCompensable = more(len(doubts)), more(len(undo))
-	for _, d := range doubts[:min(len(doubts), mostTold)] {
-		out.InDoubt = append(out.InDoubt, &adminv1.AttemptInDoubt{Task: d.Task, Key: d.Key, Attempt: d.Attempt})
-	}
-	for _, c := range undo[:min(len(undo), mostTold)] {
-		out.Compensable = append(out.Compensable, &adminv1.Compensable{Task: c.Task, Key: c.Key, InDoubt: c.InDoubt})
-	}
-	out.LateResults, out.MoreLateResults, err = a.lateResults(ctx, handle)
+	out, err := a.engine.View().Fallout(ctx, messages.OrderID(r.GetId()), mostTold, lateBytes)
 	if err != nil {
 		return nil, a.fail(err)
 	}
 	return out, nil
-}
-
-// more is how many of so many are not told.
-func more(n int) int64 { return int64(max(n-mostTold, 0)) }
-
-// lateResults are the first results of an order that came after their tasks had been left, and how many more there are.
-func (a admin) lateResults(ctx context.Context, handle messages.Handle) (told []*orderv1.HistoryEvent, others int64, err error) {
-	bytes := 0
-	h := newHistory(a.engine.Journal(), handle, 1)
-	err = h.read(ctx, func(int) bool { return true }, func(ev *orderv1.HistoryEvent) bool {
-		if ev.GetType() != lateResult {
-			return true
-		}
-		bytes += proto.Size(ev) + eventOverhead
-		if len(told) > 0 && (bytes > lateBytes || len(told) == mostTold) {
-			others++
-		} else {
-			told = append(told, proto.CloneOf(ev))
-		}
-		return true
-	})
-	return told, others, err
 }

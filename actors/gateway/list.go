@@ -5,11 +5,13 @@ import (
 	"encoding/base64"
 	"fmt"
 	"strings"
+	"time"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/holdfast-run/holdfast/actors/view"
 	"github.com/holdfast-run/holdfast/messages"
-	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
-	"github.com/holdfast-run/holdfast/persistence"
 )
 
 const (
@@ -24,13 +26,13 @@ func (o orders) List(ctx context.Context, r *orderv1.ListRequest) (*orderv1.List
 	if err != nil {
 		return nil, o.fail(err)
 	}
-	found, next, err := o.engine.Journal().List(ctx, q)
+	found, next, err := o.engine.View().List(ctx, q)
 	if err != nil {
 		return nil, o.fail(err)
 	}
 	out := &orderv1.ListResponse{}
 	for _, f := range found {
-		out.Orders = append(out.Orders, listed(f.Row))
+		out.Orders = append(out.Orders, view.Listed(f.Row))
 	}
 	if n := fit(out.GetOrders(), pageBytes); n < len(found) {
 		out.Orders, next = out.GetOrders()[:n], found[n-1].Handle
@@ -41,9 +43,9 @@ func (o orders) List(ctx context.Context, r *orderv1.ListRequest) (*orderv1.List
 	return out, nil
 }
 
-func (o orders) query(r *orderv1.ListRequest) (persistence.Query, error) {
+func (o orders) query(r *orderv1.ListRequest) (view.Query, error) {
 	var m mistakes
-	q := persistence.Query{
+	q := view.Query{
 		Statuses: r.GetStatuses(), Definition: r.GetDefinition(), OrderKey: r.GetOrderKey(), Labels: labels(r.GetLabels()),
 		Scan: listScan,
 	}
@@ -82,10 +84,10 @@ func checkDefinition(m *mistakes, field, definition string) {
 	}
 }
 
-func listed(row *journalv1.OrderRow) *orderv1.Order {
-	return &orderv1.Order{
-		Id: row.GetId(), Definition: row.GetDefinition(), Status: orderv1.Status(row.GetStatus()), OrderKey: row.GetOrderKey(),
-		Priority: row.GetPriority(), Labels: labelMap(row.GetLabels()), Deadline: stamp(row.GetDeadline()),
-		AcceptedAt: stamp(row.GetAcceptedAt()), EndedAt: stamp(row.GetEndedAt()), ParentId: row.GetParent(),
+// stamp is a time in nanoseconds since 1970; nil if it is 0.
+func stamp(ns int64) *timestamppb.Timestamp {
+	if ns == 0 {
+		return nil
 	}
+	return timestamppb.New(time.Unix(0, ns))
 }

@@ -5,16 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/protobuf/proto"
 
-	"github.com/holdfast-run/holdfast/actors"
-	"github.com/holdfast-run/holdfast/actors/workflow"
+	failures "github.com/holdfast-run/holdfast/actors/failure"
+	"github.com/holdfast-run/holdfast/actors/runtime"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adminv1"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/messages/nodev1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/messages/problemv1"
 )
@@ -33,49 +32,59 @@ var (
 	}
 )
 
-// commandOf checks an action, and makes the command that it means. meant are the statuses of the orders that it is for.
-func (a admin) commandOf(m *mistakes, act *adminv1.Action) (cmd workflow.Command, meant []orderv1.Status) {
+// commandOf checks an action, and makes the message that it means. meant are the statuses of the orders that it is for.
+func (a admin) commandOf(m *mistakes, act *adminv1.Action) (cmd *nodev1.Envelope, meant []orderv1.Status) {
 	checkReason(m, "action.by", act.GetBy())
 	checkReason(m, "action.reason", act.GetReason())
 	by, reason := act.GetBy(), act.GetReason()
 	switch k := act.GetKind().(type) {
 	case *adminv1.Action_Retry:
-		return workflow.Reopen{
+		return reopen(&nodev1.Reopen{
 			How: journalv1.Reopening_REOPENING_RETRY, Value: a.value(m, "action.retry.input", k.Retry.Input),
 			NotDone: k.Retry.GetNotDone(), Deadline: deadline(m, "action.retry", k.Retry.GetDeadline(), k.Retry.GetDeadlineAfter()),
 			By: by, Reason: reason,
-		}, faultedOnly
+		}), faultedOnly
 	case *adminv1.Action_Skip:
-		return workflow.Reopen{
+		return reopen(&nodev1.Reopen{
 			How: journalv1.Reopening_REOPENING_SKIP, Task: k.Skip.GetTask(), Value: a.value(m, "action.skip.output", k.Skip.Output),
 			Deadline: deadline(m, "action.skip", k.Skip.GetDeadline(), k.Skip.GetDeadlineAfter()), By: by, Reason: reason,
-		}, faultedOnly
+		}), faultedOnly
 	case *adminv1.Action_Restart:
 		if k.Restart.GetTask() == "" {
 			m.add("action.restart.task", "is missing: name the task to go on with")
 		}
-		return workflow.Reopen{
+		return reopen(&nodev1.Reopen{
 			How: journalv1.Reopening_REOPENING_RESTART, Task: k.Restart.GetTask(),
 			Value: a.value(m, "action.restart.input", k.Restart.Input), NotDone: k.Restart.GetNotDone(),
 			Deadline: deadline(m, "action.restart", k.Restart.GetDeadline(), k.Restart.GetDeadlineAfter()), By: by, Reason: reason,
-		}, faultedOnly
+		}), faultedOnly
 	case *adminv1.Action_Cancel:
-		return workflow.Cancel{Compensate: k.Cancel.GetCompensate(), By: by, Reason: reason}, faultedOnly
+		return &nodev1.Envelope{Message: &nodev1.Envelope_Cancel{Cancel: &nodev1.Cancel{
+			Compensate: k.Cancel.GetCompensate(), By: by, Reason: reason,
+		}}}, faultedOnly
 	case *adminv1.Action_Complete:
 		output := a.value(m, "action.complete.output", k.Complete.GetOutput())
 		if len(output) == 0 {
 			output = []byte("null")
 		}
-		return workflow.Complete{Output: output, By: by, Reason: reason}, faultedOnly
+		return &nodev1.Envelope{Message: &nodev1.Envelope_Complete{Complete: &nodev1.Complete{
+			Output: output, By: by, Reason: reason,
+		}}}, faultedOnly
 	case *adminv1.Action_Fault:
-		return workflow.Fault{Error: byHand(k.Fault.GetError(), reason), By: by, Reason: reason}, openOnly
+		return &nodev1.Envelope{Message: &nodev1.Envelope_Fault{Fault: &nodev1.Fault{
+			Error: byHand(k.Fault.GetError(), reason), By: by, Reason: reason,
+		}}}, openOnly
 	case *adminv1.Action_Suspend:
-		return workflow.Suspend{By: by, Reason: reason}, openOnly
+		return &nodev1.Envelope{Message: &nodev1.Envelope_Suspend{Suspend: &nodev1.Suspend{By: by, Reason: reason}}}, openOnly
 	case *adminv1.Action_Resume:
-		return workflow.Resume{By: by, Reason: reason}, suspendedOnly
+		return &nodev1.Envelope{Message: &nodev1.Envelope_Resume{Resume: &nodev1.Resume{By: by, Reason: reason}}}, suspendedOnly
 	}
 	m.add("action.kind", "is missing: say what to do")
 	return nil, nil
+}
+
+func reopen(r *nodev1.Reopen) *nodev1.Envelope {
+	return &nodev1.Envelope{Message: &nodev1.Envelope_Reopen{Reopen: r}}
 }
 
 // value checks a JSON value; nil if there is none.
@@ -100,7 +109,7 @@ func byHand(p *problemv1.Problem, reason string) *problemv1.Problem {
 			*field = text
 		}
 	}
-	def(&out.Type, workflow.ErrorTypeByHand)
+	def(&out.Type, messages.ErrorTypeByHand)
 	def(&out.Title, "Faulted by an operator")
 	def(&out.Detail, reason)
 	if out.GetStatus() == 0 {
@@ -121,46 +130,28 @@ func (a admin) Operate(ctx context.Context, r *adminv1.OperateRequest) (*adminv1
 		return a.dryRun(ctx, messages.OrderID(r.GetId()), cmd)
 	}
 	if err == nil {
-		err = a.command(ctx, messages.OrderID(r.GetId()), cmd)
+		err = a.tell(ctx, messages.OrderID(r.GetId()), cmd)
+	}
+	var order *orderv1.Order
+	if err == nil {
+		order, err = a.stands(ctx, r.GetId())
 	}
 	if err != nil {
 		return nil, a.fail(err)
 	}
-	s, err := a.load(ctx, r.GetId())
-	if err != nil {
-		return nil, err
-	}
-	return &adminv1.OperateResponse{Order: orderOf(s)}, nil
+	return &adminv1.OperateResponse{Order: order}, nil
 }
 
 // dryRunEvents is the most events that a dry run tells.
 const dryRunEvents = 1000
 
-// dryRun tells what a command would do to an order, on a copy of it.
-func (a admin) dryRun(ctx context.Context, id messages.OrderID, cmd workflow.Command) (*adminv1.OperateResponse, error) {
-	s, _, err := a.engine.Load(ctx, id)
+// dryRun tells what a message would do to an order, on a copy of it.
+func (a admin) dryRun(ctx context.Context, id messages.OrderID, m *nodev1.Envelope) (*adminv1.OperateResponse, error) {
+	order, events, err := a.engine.View().Trial(ctx, id, m, dryRunEvents, pageBytes)
 	if err != nil {
 		return nil, a.fail(err)
 	}
-	h := newHistory(nil, messages.Handle{}, 0)
-	h.entered(s.Entered())
-	before := s.Version()
-	events, err := s.Decide(time.Now(), 0, cmd)
-	if err != nil {
-		return nil, a.fail(err)
-	}
-	out := &adminv1.OperateResponse{Order: orderOf(s)}
-	size := proto.Size(out)
-	for i, ev := range events[:min(len(events), dryRunEvents)] {
-		told := historyEvent(ev, h.tasks)
-		told.Version = uint64(before) + uint64(i) + 1
-		if size+len(told.GetData()) > pageBytes {
-			told.Data = nil
-		}
-		size += proto.Size(told)
-		out.Events = append(out.Events, told)
-	}
-	return out, nil
+	return &adminv1.OperateResponse{Order: order, Events: events}, nil
 }
 
 // OperateAll implements adminv1.AdminServiceServer.
@@ -205,16 +196,17 @@ type bulk struct {
 }
 
 // operate begins with one more order, once there is room for it.
-func (b *bulk) operate(id string, cmd workflow.Command) error {
+func (b *bulk) operate(id string, cmd *nodev1.Envelope) error {
 	for b.pending == operateAtOnce {
 		if err := b.tell(); err != nil {
 			return err
 		}
 	}
 	b.pending++
-	b.engine.Command(b.ctx, messages.OrderID(id), cmd, func(err error) {
+	m := &nodev1.Envelope{Message: cmd.Message} // each has an address of its own
+	b.engine.Tell(b.ctx, messages.OrderID(id), m, func(answer *nodev1.Answer) {
 		o := &adminv1.Outcome{Id: id}
-		if err != nil {
+		if err := failures.Err(answer.GetFailure()); err != nil {
 			f := b.explain(err)
 			o.Code, o.Reason, o.Message = int32(f.code), f.reason, clipTo(f.message, maxMessage) //nolint:gosec // a code is small
 		}
@@ -230,7 +222,7 @@ func (b *bulk) tell() error {
 	case o := <-b.done:
 		out.Outcomes = append(out.Outcomes, o)
 	case <-b.stopping:
-		return actors.ErrStopping
+		return runtime.ErrStopping
 	case <-b.ctx.Done():
 		return context.Cause(b.ctx)
 	}

@@ -3,16 +3,14 @@ package gateway
 import (
 	"context"
 	"fmt"
-	"strings"
 
-	"google.golang.org/protobuf/types/known/timestamppb"
-
-	"github.com/holdfast-run/holdfast/actors"
-	"github.com/holdfast-run/holdfast/actors/workflow"
+	failures "github.com/holdfast-run/holdfast/actors/failure"
+	"github.com/holdfast-run/holdfast/actors/runtime"
+	"github.com/holdfast-run/holdfast/actors/view"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/messages/nodev1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
-	"github.com/holdfast-run/holdfast/messages/problemv1"
 )
 
 // orders serves orderv1.OrderService.
@@ -33,28 +31,30 @@ func (s *Server) begin(priority int32) error {
 	if s.accepting.Add(1) > most {
 		s.accepting.Add(-1)
 		return fmt.Errorf("%w: %d orders wait to become durable, the most that may for one of priority %d to be taken",
-			actors.ErrBusy, most, priority)
+			runtime.ErrBusy, most, priority)
 	}
 	return nil
 }
 
-// submit hands an order to the engine. accepted is called once; ended, if given, once when the order has ended, which may
-// be before. forget ends the wait for the end.
-func (s *Server) submit(c checked, accepted func(*workflow.State, error), ended func(*workflow.State)) (forget func()) {
+// submit hands an order to the engine. accepted is called once, with what is wanted of it; ended, if given, once when the order has
+// ended, which may be before. forget ends the wait for the end.
+func (s *Server) submit(
+	o *journalv1.OrderAccepted, wanted nodev1.Wanted, accepted func(*nodev1.Answer, error), ended func(*orderv1.Order),
+) (forget func()) {
 	forget = func() {}
-	if err := s.begin(c.accepted.GetPriority()); err != nil {
+	if err := s.begin(o.GetPriority()); err != nil {
 		accepted(nil, err)
 		return forget
 	}
 	if ended != nil {
-		forget = s.engine.Wait(messages.OrderID(c.accepted.GetOrderId()), &actors.Waiter{Ended: ended})
+		forget = s.engine.View().Add(messages.OrderID(o.GetOrderId()), &view.Waiter{Ended: ended})
 	}
-	s.engine.Submit(c.accepted, c.def, func(st *workflow.State, err error) {
+	s.engine.Submit(o, wanted, func(a *nodev1.Answer) {
 		s.accepting.Add(-1)
-		if err != nil {
+		if a.GetFailure() != nil {
 			forget()
 		}
-		accepted(st, err)
+		accepted(a, failures.Err(a.GetFailure()))
 	})
 	return forget
 }
@@ -77,16 +77,12 @@ func (o orders) Submit(ctx context.Context, r *orderv1.SubmitRequest) (*orderv1.
 		err   error
 	}
 	accepted, ended := make(chan answer, 1), make(chan answer, 1)
-	var onEnd func(*workflow.State)
+	var onEnd func(*orderv1.Order)
 	if r.GetWait() == orderv1.Wait_WAIT_ENDED {
-		onEnd = func(s *workflow.State) { ended <- answer{order: orderOf(s)} }
+		onEnd = func(order *orderv1.Order) { ended <- answer{order: order} }
 	}
-	forget := o.submit(c, func(s *workflow.State, err error) {
-		if err != nil {
-			accepted <- answer{err: err}
-			return
-		}
-		accepted <- answer{order: orderOf(s)}
+	forget := o.submit(c, nodev1.Wanted_WANTED_ORDER, func(a *nodev1.Answer, err error) {
+		accepted <- answer{order: a.GetOrder(), err: err}
 	}, onEnd)
 	defer forget()
 	awaited := accepted
@@ -102,7 +98,7 @@ func (o orders) Submit(ctx context.Context, r *orderv1.SubmitRequest) (*orderv1.
 			}
 			awaited, stopping = ended, o.stopping
 		case <-stopping:
-			return nil, o.fail(actors.ErrStopping)
+			return nil, o.fail(runtime.ErrStopping)
 		case <-ctx.Done():
 			return nil, o.fail(ctx.Err())
 		}
@@ -115,99 +111,25 @@ func (s *Server) refused(err error) error {
 	return f.status()
 }
 
-func labelMap(ls []*journalv1.Label) map[string]string {
-	if len(ls) == 0 {
-		return nil
-	}
-	m := make(map[string]string, len(ls))
-	for _, l := range ls {
-		m[l.GetName()] = l.GetValue()
-	}
-	return m
-}
-
-// orderOf is an order as its state tells it.
-func orderOf(s *workflow.State) *orderv1.Order {
-	a := s.Accepted()
-	o := &orderv1.Order{
-		Id: a.GetOrderId(), Definition: a.GetDefinition(), OrderKey: a.GetOrderKey(), Priority: a.GetPriority(),
-		Labels: labelMap(a.GetLabels()), Input: a.GetInput(), ParentId: a.GetParent().GetOrderId(), AwaitedIds: s.Awaited(),
-	}
-	for _, w := range s.Waits() {
-		o.Waiting = append(o.Waiting, &orderv1.Waiting{Task: w.Task, Reason: waitsFor(w), Until: timestamppb.New(w.Until)})
-	}
-	o.Status, o.Version = s.Status(), uint64(s.Version())
-	o.AcceptedAt = timestamppb.New(s.AcceptedAt())
-	if d := s.Deadline(); !d.IsZero() {
-		o.Deadline = timestamppb.New(d)
-	}
-	if s.Ended() {
-		o.EndedAt = timestamppb.New(s.EndedAt())
-		o.Error = endError(s)
-	}
-	if s.Output() != nil {
-		o.Output = s.Output().JSON()
-	}
-	return o
-}
-
-// waitsFor says what an order waits for.
-func waitsFor(w workflow.Wait) string {
-	var words []string
-	if w.Retry > 0 {
-		words = append(words, fmt.Sprintf("retry %d", w.Retry))
-	}
-	if w.Slowed {
-		words = append(words, slowed(true))
-	}
-	if len(words) == 0 {
-		return "the end of its wait"
-	}
-	return strings.Join(words, ", ")
-}
-
-// endError says why an order did not complete.
-func endError(s *workflow.State) *problemv1.Problem {
-	if s.Status() == orderv1.Status_STATUS_CANCELLED {
-		return &problemv1.Problem{Title: "Cancelled", Detail: s.Reason()}
-	}
-	return s.Error()
-}
-
 // Get implements orderv1.OrderServiceServer.
 func (o orders) Get(ctx context.Context, r *orderv1.GetRequest) (*orderv1.GetResponse, error) {
-	s, err := o.load(ctx, r.GetId())
-	if err != nil {
-		return nil, err
-	}
-	order := orderOf(s)
-	waits, err := o.engine.AttemptWaits(ctx, s)
-	if err != nil {
+	if err := checkID(r.GetId()); err != nil {
 		return nil, o.fail(err)
 	}
-	for _, w := range waits {
-		order.Waiting = append(order.Waiting, attemptWaiting(w))
-	}
-	if w := o.turnWaiting(ctx, s); w != nil {
-		order.Waiting = append(order.Waiting, w)
-	}
-	if at, err := o.engine.Estimate(ctx, s); err != nil {
+	order, err := o.engine.View().Order(ctx, messages.OrderID(r.GetId()))
+	if err != nil {
 		return nil, o.fail(err)
-	} else if !at.IsZero() {
-		order.EstimatedEnd = timestamppb.New(at)
 	}
 	return &orderv1.GetResponse{Order: order}, nil
 }
 
-func (s *Server) load(ctx context.Context, id string) (*workflow.State, error) {
-	if err := checkID(id); err != nil {
-		return nil, s.fail(err)
-	}
-	state, _, err := s.engine.Load(ctx, messages.OrderID(id))
+// stands tells how an order stands.
+func (s *Server) stands(ctx context.Context, id string) (*orderv1.Order, error) {
+	state, _, err := s.engine.View().Load(ctx, messages.OrderID(id))
 	if err != nil {
-		return nil, s.fail(err)
+		return nil, err //nolint:wrapcheck // it says what failed
 	}
-	return state, nil
+	return view.OrderOf(state), nil
 }
 
 func checkID(id string) error {
@@ -228,24 +150,24 @@ func (o orders) Cancel(ctx context.Context, r *orderv1.CancelRequest) (*orderv1.
 	checkReason(&m, "by", r.GetBy())
 	err := m.err()
 	if err == nil {
-		err = o.command(ctx, messages.OrderID(r.GetId()), workflow.Cancel{
+		err = o.tell(ctx, messages.OrderID(r.GetId()), &nodev1.Envelope{Message: &nodev1.Envelope_Cancel{Cancel: &nodev1.Cancel{
 			Compensate: r.GetCompensate(), By: r.GetBy(), Reason: r.GetReason(),
-		})
+		}}})
+	}
+	var order *orderv1.Order
+	if err == nil {
+		order, err = o.stands(ctx, r.GetId())
 	}
 	if err != nil {
 		return nil, o.fail(err)
 	}
-	s, err := o.load(ctx, r.GetId())
-	if err != nil {
-		return nil, err
-	}
-	return &orderv1.CancelResponse{Order: orderOf(s)}, nil
+	return &orderv1.CancelResponse{Order: order}, nil
 }
 
-// command tells an order something, and returns when what came of it is durable.
-func (s *Server) command(ctx context.Context, id messages.OrderID, cmd workflow.Command) error {
+// tell tells an order something, and returns when what came of it is durable.
+func (s *Server) tell(ctx context.Context, id messages.OrderID, m *nodev1.Envelope) error {
 	done := make(chan error, 1)
-	s.engine.Command(ctx, id, cmd, func(err error) { done <- err })
+	s.engine.Tell(ctx, id, m, func(a *nodev1.Answer) { done <- failures.Err(a.GetFailure()) })
 	select {
 	case err := <-done:
 		return err

@@ -29,7 +29,7 @@ type Server struct {
 	metrics  *actors.Metrics
 	node     messages.NodeID
 	log      *slog.Logger
-	catalog  catalog
+	offered  offers
 	health   *health.Server
 	stopping chan struct{}
 	started  time.Time

@@ -177,7 +177,7 @@ func TestBrokenStream(t *testing.T) {
 			}
 			settle()
 		}
-		if got := n.engine.Waiting(); got != 0 {
+		if got := n.engine.View().Len(); got != 0 {
 			t.Errorf("%d waiters are left", got)
 		}
 		time.Sleep(30 * time.Second)
@@ -213,7 +213,7 @@ func TestWaitersOfOneOrder(t *testing.T) {
 		task := a.tasks(1)[0]
 		time.Sleep(2 * time.Second)
 		settle()
-		if got := n.engine.Waiting(); got != 5 {
+		if got := n.engine.View().Len(); got != 5 {
 			t.Errorf("%d wait, want 5", got)
 		}
 		a.send(&adapterv1.ConnectRequest{Results: []*adapterv1.Result{resultOf(task, 1)}})

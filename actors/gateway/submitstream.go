@@ -10,7 +10,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/messages/nodev1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
 
@@ -103,27 +103,29 @@ func (s *submitStream) one(ctx context.Context, r *orderv1.SubmitRequest) {
 		return
 	}
 	if r.GetWait() != orderv1.Wait_WAIT_ENDED {
-		s.submit(c, func(st *workflow.State, err error) {
+		s.submit(c, nodev1.Wanted_WANTED_ACCEPTED, func(a *nodev1.Answer, err error) {
 			if err != nil {
 				s.last(0, s.refusal(id, err))
 				return
 			}
-			s.last(0, acceptance(c, st))
+			s.last(0, acceptance(id, a.GetAccepted()))
 		}, nil)
 		return
 	}
 	n := s.expect()
-	forget := s.submit(c, func(st *workflow.State, err error) {
+	forget := s.submit(c, nodev1.Wanted_WANTED_ACCEPTED, func(a *nodev1.Answer, err error) {
 		if err != nil {
 			s.last(n, s.refusal(id, err))
 			return
 		}
-		s.out.put(acceptance(c, st))
+		s.out.put(acceptance(id, a.GetAccepted()))
 		if end := s.meet(n, nil); end != nil {
 			s.last(n, end)
 		}
-	}, func(st *workflow.State) {
-		end := &orderv1.Submission{Id: id, Answer: &orderv1.Submission_Ended{Ended: endedOf(st)}}
+	}, func(o *orderv1.Order) {
+		end := &orderv1.Submission{Id: id, Answer: &orderv1.Submission_Ended{Ended: &orderv1.Ended{
+			Status: o.GetStatus(), Error: o.GetError(), Output: o.GetOutput(),
+		}}}
 		if s.meet(n, end) != nil {
 			s.last(n, end)
 		}
@@ -179,20 +181,11 @@ func (s *submitStream) forgetAll() {
 	}
 }
 
-// acceptance answers a submission. An order that began with what was submitted just now is new; one that began with something
-// else, though it has the same content, was there before.
-func acceptance(c checked, s *workflow.State) *orderv1.Submission {
-	return &orderv1.Submission{Id: string(s.ID()), Answer: &orderv1.Submission_Accepted{
-		Accepted: &orderv1.Accepted{Definition: s.Accepted().GetDefinition(), Repeated: s.Accepted() != c.accepted},
+// acceptance answers a submission. An order that was there before, with the same content, is repeated.
+func acceptance(id string, a *nodev1.Accepted) *orderv1.Submission {
+	return &orderv1.Submission{Id: id, Answer: &orderv1.Submission_Accepted{
+		Accepted: &orderv1.Accepted{Definition: a.GetDefinition(), Repeated: a.GetRepeated()},
 	}}
-}
-
-func endedOf(s *workflow.State) *orderv1.Ended {
-	e := &orderv1.Ended{Status: s.Status(), Error: endError(s)}
-	if s.Output() != nil {
-		e.Output = s.Output().JSON()
-	}
-	return e
 }
 
 func (s *submitStream) refusal(id string, err error) *orderv1.Submission {

@@ -223,6 +223,9 @@ func (s *State) awaited() bool {
 
 // Result tells how the order has ended, for its parent.
 func (s *State) Result() ChildResult {
+	if s.Refused() {
+		return ChildResult{ID: s.ID(), Version: s.endVersion, Error: s.err}
+	}
 	r := ChildResult{ID: s.ID(), Version: s.endVersion, Status: s.ended, Error: s.err}
 	if s.ended == orderv1.Status_STATUS_COMPLETED {
 		r.Output = s.output.JSON()

@@ -40,6 +40,12 @@ type (
 		Order  *journalv1.OrderAccepted
 		Queued bool
 	}
+	// Refuse uses up the id of a child that can't be run, because of the error, unless that has been accepted: whatever comes
+	// later, it will not be run. Order lacks the hash of a definition.
+	Refuse struct {
+		Order *journalv1.OrderAccepted
+		Error *problemv1.Problem
+	}
 	// Start starts an order that was queued. Repeating it is no error.
 	Start struct{}
 	// Overflow says that an attempt that was just scheduled has no place in its activity's queue, and waits on disk for one.
@@ -159,6 +165,7 @@ type (
 )
 
 func (Accept) isCommand()      {}
+func (Refuse) isCommand()      {}
 func (Start) isCommand()       {}
 func (Overflow) isCommand()    {}
 func (Sent) isCommand()        {}
@@ -200,13 +207,19 @@ type machine struct {
 // An error means that the command was refused: nothing happened.
 func (s *State) Decide(now time.Time, chance uint64, cmd Command) ([]*journalv1.Event, error) {
 	m := &machine{s: s, now: now, rand: chance}
-	if _, ok := cmd.(Accept); !ok && s.version == 0 {
-		return nil, ErrNotAccepted
+	switch cmd.(type) {
+	case Accept, Refuse:
+	default:
+		if s.version == 0 {
+			return nil, ErrNotAccepted
+		}
 	}
 	var err error
 	switch c := cmd.(type) {
 	case Accept:
 		err = m.accept(c)
+	case Refuse:
+		m.refuse(c)
 	case Start:
 		m.start()
 	case Overflow:

@@ -34,7 +34,7 @@ func (s *State) Evolve(ev *journalv1.Event) {
 		s.end(at, orderv1.Status_STATUS_FAULTED, e.OrderFaulted.GetError())
 	case *journalv1.Event_OrderCancelled:
 		s.reason = e.OrderCancelled.GetReason()
-		s.end(at, orderv1.Status_STATUS_CANCELLED, nil)
+		s.end(at, orderv1.Status_STATUS_CANCELLED, e.OrderCancelled.GetError())
 	case *journalv1.Event_KeyReleased:
 		s.released = true
 	case *journalv1.Event_OrderReopened:

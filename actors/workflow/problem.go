@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/messages/problemv1"
 )
@@ -12,13 +13,13 @@ import (
 const ErrorTypeInDoubt = "https://holdfast.run/errors/in-doubt"
 
 // ErrorTypeQuarantined is the type of the error of a task that was set apart because adapters died under it again and again.
-const ErrorTypeQuarantined = "https://holdfast.run/errors/quarantined"
+const ErrorTypeQuarantined = messages.ErrorTypeQuarantined
 
 // ErrorTypeUnreported is the type of the error of a task whose work was done, and whose output could not be reported.
-const ErrorTypeUnreported = "https://holdfast.run/errors/output-unreported"
+const ErrorTypeUnreported = messages.ErrorTypeUnreported
 
 // ErrorTypeByHand is the type of the error of an order that an operator has faulted, if they gave no other.
-const ErrorTypeByHand = "https://holdfast.run/errors/by-hand"
+const ErrorTypeByHand = messages.ErrorTypeByHand
 
 func problem(typ, title string, status int32, instance, detail string) *problemv1.Problem {
 	return &problemv1.Problem{Type: typ, Title: title, Status: status, Detail: detail, Instance: instance}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/holdfast-run/holdfast/actors"
+	"github.com/holdfast-run/holdfast/actors/order"
 	"github.com/holdfast-run/holdfast/actors/definition"
 	"github.com/holdfast-run/holdfast/persistence/pebble"
 )
@@ -27,7 +27,7 @@ func newJournal(a *app) *cobra.Command {
 			"digest hold the same.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			refold := actors.NewRefolder(definition.Limits{})
+			refold := order.NewRefolder(definition.Limits{})
 			report, err := pebble.Verify(cmd.Context(), pebble.Check{
 				Dir:        journalIn(data),
 				Definition: refold.AddDefinition,

@@ -3243,9 +3243,11 @@ func (x *OrderFaulted) GetReason() string {
 }
 
 type OrderCancelled struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
-	By            string                 `protobuf:"bytes,2,opt,name=by,proto3" json:"by,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Reason string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	By     string                 `protobuf:"bytes,2,opt,name=by,proto3" json:"by,omitempty"`
+	// Why an order never came into being: its id was used up, for it could not be run.
+	Error         *problemv1.Problem `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3292,6 +3294,13 @@ func (x *OrderCancelled) GetBy() string {
 		return x.By
 	}
 	return ""
+}
+
+func (x *OrderCancelled) GetError() *problemv1.Problem {
+	if x != nil {
+		return x.Error
+	}
+	return nil
 }
 
 // KeyReleased: an order that had faulted lets the next order of its key go on.
@@ -4607,10 +4616,11 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\fOrderFaulted\x122\n" +
 	"\x05error\x18\x01 \x01(\v2\x1c.holdfast.problem.v1.ProblemR\x05error\x12\x0e\n" +
 	"\x02by\x18\x02 \x01(\tR\x02by\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"8\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"l\n" +
 	"\x0eOrderCancelled\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x0e\n" +
-	"\x02by\x18\x02 \x01(\tR\x02by\"5\n" +
+	"\x02by\x18\x02 \x01(\tR\x02by\x122\n" +
+	"\x05error\x18\x03 \x01(\v2\x1c.holdfast.problem.v1.ProblemR\x05error\"5\n" +
 	"\vKeyReleased\x12\x0e\n" +
 	"\x02by\x18\x01 \x01(\tR\x02by\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x95\x02\n" +
@@ -4856,15 +4866,16 @@ var file_holdfast_journal_v1_journal_proto_depIdxs = []int32{
 	0,  // 51: holdfast.journal.v1.LateResult.outcome:type_name -> holdfast.journal.v1.Outcome
 	53, // 52: holdfast.journal.v1.LateResult.error:type_name -> holdfast.problem.v1.Problem
 	53, // 53: holdfast.journal.v1.OrderFaulted.error:type_name -> holdfast.problem.v1.Problem
-	2,  // 54: holdfast.journal.v1.OrderReopened.how:type_name -> holdfast.journal.v1.Reopening
-	10, // 55: holdfast.journal.v1.OrderRow.labels:type_name -> holdfast.journal.v1.Label
-	47, // 56: holdfast.journal.v1.OpenRow.overflow:type_name -> holdfast.journal.v1.Overflow
-	50, // 57: holdfast.journal.v1.DefinitionRow.retirement:type_name -> holdfast.journal.v1.Retirement
-	58, // [58:58] is the sub-list for method output_type
-	58, // [58:58] is the sub-list for method input_type
-	58, // [58:58] is the sub-list for extension type_name
-	58, // [58:58] is the sub-list for extension extendee
-	0,  // [0:58] is the sub-list for field type_name
+	53, // 54: holdfast.journal.v1.OrderCancelled.error:type_name -> holdfast.problem.v1.Problem
+	2,  // 55: holdfast.journal.v1.OrderReopened.how:type_name -> holdfast.journal.v1.Reopening
+	10, // 56: holdfast.journal.v1.OrderRow.labels:type_name -> holdfast.journal.v1.Label
+	47, // 57: holdfast.journal.v1.OpenRow.overflow:type_name -> holdfast.journal.v1.Overflow
+	50, // 58: holdfast.journal.v1.DefinitionRow.retirement:type_name -> holdfast.journal.v1.Retirement
+	59, // [59:59] is the sub-list for method output_type
+	59, // [59:59] is the sub-list for method input_type
+	59, // [59:59] is the sub-list for extension type_name
+	59, // [59:59] is the sub-list for extension extendee
+	0,  // [0:59] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_journal_v1_journal_proto_init() }

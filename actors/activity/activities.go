@@ -1,0 +1,218 @@
+package activity
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/holdfast-run/holdfast/actors/dispatch"
+	"github.com/holdfast-run/holdfast/actors/failure"
+	"github.com/holdfast-run/holdfast/actors/runtime"
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/adapterv1"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/messages/nodev1"
+	"github.com/holdfast-run/holdfast/persistence"
+	"github.com/holdfast-run/holdfast/supervision"
+)
+
+// Config bounds the activities of a node. Every field must be set.
+type Config struct {
+	// Mailbox is the most messages that may wait for a dispatcher.
+	Mailbox int
+	// QueueBytes is the memory for the tasks of one activity that wait for adapters, for each priority, and for each version that
+	// is called.
+	QueueBytes int64
+	Dispatch   dispatch.Config
+	// TryAgain is how long something that failed is left alone before it is tried again.
+	TryAgain time.Duration
+	// ReadTimeout is how long a result may wait for the journal to say where its order lives.
+	ReadTimeout time.Duration
+	// StuckAfter is how long a turn of a dispatcher or a backlog may take.
+	StuckAfter time.Duration
+}
+
+// Journal is what activities need of it.
+type Journal interface {
+	Find(ctx context.Context, id messages.OrderID) (persistence.Entry, error)
+	Overflowed(ctx context.Context, of persistence.Overflow, after persistence.OverflowPlace, limit int) ([]persistence.OverflowedTask, error)
+}
+
+// Limits tells what operators have set; nil: nothing.
+type Limits interface {
+	Limit(activity string) *journalv1.LimitRow
+}
+
+// Post sends messages to orders.
+type Post interface {
+	Tell(e *nodev1.Envelope)
+	Ask(by runtime.Owner, e *nodev1.Envelope, done func(*nodev1.Answer))
+}
+
+// Parts are what the activities of a node work with. All are needed.
+type Parts struct {
+	Config   Config
+	Journal  Journal
+	Limits   Limits
+	Post     Post
+	Courier  runtime.Courier
+	Workers  *runtime.Workers
+	System   *actor.ActorSystem
+	Guardian actor.SupervisorStrategy
+	Watchdog *supervision.Watchdog
+	Log      *slog.Logger
+	Now      func() time.Time
+	// Refused counts what an adapter said that does not count.
+	Refused func(what string)
+	// Inject is called in the turns of dispatchers, and may panic or never return: for tests. It may be nil.
+	Inject func(point, name string)
+}
+
+// Activities are those that this node knows: that were called, offered or limited since it started.
+type Activities struct {
+	parts    Parts
+	queues   sync.Map // *queue, by name
+	lanes    sync.Map // *lane, by the name that is called
+	making   sync.Mutex
+	streams  atomic.Uint64
+	stopping atomic.Bool
+}
+
+// New makes them.
+func New(p Parts) *Activities { return &Activities{parts: p} }
+
+const (
+	// throttleTick is how often tasks are let go that a rate holds back.
+	throttleTick = 20 * time.Millisecond
+	// backlogGrace is how much longer a turn of a backlog may take than others: it reads from the journal, for so long at most.
+	backlogGrace = time.Second
+)
+
+func (r *Activities) tell(pid *actor.PID, m any) { r.parts.System.Root.Send(pid, m) }
+
+// after does something after a while, unless the node stops. The timer needs no owner: what it does only sends.
+func (r *Activities) after(d time.Duration, do func()) {
+	time.AfterFunc(d, func() {
+		if !r.stopping.Load() {
+			do()
+		}
+	})
+}
+
+func (r *Activities) later(do func()) { r.after(r.parts.Config.TryAgain, do) }
+
+// each visits the actors that there are.
+func (r *Activities) each(visit func(*actor.PID)) {
+	r.lanes.Range(func(_, l any) bool {
+		visit(l.(*lane).backlog) //nolint:errcheck,forcetypeassert // nothing else is stored
+		return true
+	})
+	r.queues.Range(func(_, q any) bool {
+		visit(q.(*queue).dispatcher) //nolint:errcheck,forcetypeassert // nothing else is stored
+		return true
+	})
+}
+
+// Tick is to be called every second.
+func (r *Activities) Tick() { r.each(func(pid *actor.PID) { r.tell(pid, second{}) }) }
+
+// Leave forgets what there is of a partition that this node has lost.
+func (r *Activities) Leave(p messages.Partition) {
+	r.each(func(pid *actor.PID) { r.tell(pid, left{partition: p}) })
+}
+
+// Stop stops all of them, and returns when they have.
+func (r *Activities) Stop() {
+	r.stopping.Store(true)
+	r.each(func(pid *actor.PID) {
+		if err := r.parts.System.Root.StopFuture(pid).Wait(); err != nil {
+			r.parts.Log.Warn("actor did not stop in time", "actor", pid.GetId(), "error", err)
+		}
+	})
+}
+
+// Reserve takes a place for an attempt with so many bytes of input that is about to be scheduled; false if it has to overflow.
+// follows: it takes the place of another one of its order.
+func (r *Activities) Reserve(called string, priority, bytes int, follows bool) bool {
+	room := &r.lane(called).room
+	return room.reserve(priority, room.size(bytes), follows)
+}
+
+// GiveBack gives such a place up.
+func (r *Activities) GiveBack(called string, priority, bytes int) {
+	room := &r.lane(called).room
+	room.giveBack(priority, room.size(bytes))
+}
+
+// Overflowed says that an attempt of a partition waits on disk, since a time in nanoseconds since 1970, or may do so.
+func (r *Activities) Overflowed(called string, priority int, by runtime.Owner, since int64) {
+	r.tell(r.lane(called).backlog, overflowed{priority: priority, by: by, since: since})
+}
+
+// Stored says that so many more tasks of an activity are on disk at a priority.
+func (r *Activities) Stored(called string, priority int, more int64) {
+	name, _ := messages.SplitActivity(called)
+	r.queue(name).counts.stored[priority].Add(more)
+}
+
+// Offer hands an attempt over.
+func (r *Activities) Offer(a *messages.Attempt) {
+	l := r.lane(a.Called)
+	r.tell(l.queue.dispatcher, &offer{lane: l, place: a.Place, task: &dispatch.Task{
+		Order: a.Order, Partition: a.Partition, Key: a.Key, Attempt: a.Attempt, Version: l.version, Priority: a.Priority,
+		Ledger: a.Ledger, MaybeStarted: a.MaybeStarted, Suspect: a.Suspect, Deaths: a.Deaths, Again: a.Again,
+		OfferedAt: r.parts.Now(), Since: time.Unix(0, a.Since), Size: int(l.room.size(len(a.Input))),
+		Body: &adapterv1.Task{
+			OrderId: string(a.Order), Partition: uint32(a.Partition), Epoch: uint64(a.Epoch), Key: a.Key, Attempt: a.Attempt,
+			Activity: nameOf(l.queue.name), Input: a.Input, Deadline: a.Deadline, Task: a.Task,
+			RunWithinMs: uint64((a.RunWithin + time.Millisecond - 1) / time.Millisecond), //nolint:gosec // it is not negative
+		},
+	}})
+}
+
+// Cancel has an attempt given up, whatever it takes.
+func (r *Activities) Cancel(called, key string, attempt uint32) {
+	r.tell(r.lane(called).queue.dispatcher, cancel{key: key, attempt: attempt})
+}
+
+// Withdraw has an attempt given up if nobody has begun with it.
+func (r *Activities) Withdraw(called, key string, attempt uint32) {
+	r.tell(r.lane(called).queue.dispatcher, withdraw{key: key, attempt: attempt})
+}
+
+// insist tells the order of a task something that nobody else keeps, again and again until it is durable or refused for good, or
+// the partition is lost: its next owner finds the task in the journal.
+func (r *Activities) insist(t *dispatch.Task, e *nodev1.Envelope) {
+	by := ownerOf(t)
+	addressed(t, e)
+	var tell func()
+	tell = func() {
+		r.parts.Post.Ask(by, e, func(a *nodev1.Answer) {
+			f := a.GetFailure()
+			if f == nil || failure.IsFinal(f) || f.GetReason() == nodev1.Reason_REASON_NOT_OWNER {
+				return
+			}
+			r.later(tell)
+		})
+	}
+	tell()
+}
+
+func (r *Activities) limit(name string) dispatch.Limit {
+	row := r.parts.Limits.Limit(name)
+	return dispatch.Limit{Rate: row.GetRate(), Concurrency: int(row.GetConcurrency())}
+}
+
+// Limited says that the limit of an activity has changed.
+func (r *Activities) Limited(name string) { r.tell(r.queue(name).dispatcher, limited{}) }
+
+// nameOf returns the name of an activity without the adapter's.
+func nameOf(activity string) string {
+	_, name, _ := strings.Cut(activity, ".")
+	return name
+}

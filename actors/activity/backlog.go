@@ -1,0 +1,182 @@
+package activity
+
+import (
+	"context"
+	"slices"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/holdfast-run/holdfast/actors/dispatch"
+	"github.com/holdfast-run/holdfast/actors/failure"
+	"github.com/holdfast-run/holdfast/actors/runtime"
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/nodev1"
+	"github.com/holdfast-run/holdfast/persistence"
+	"github.com/holdfast-run/holdfast/supervision"
+)
+
+// backlog has the tasks of one lane handed over that wait on disk, when there is room for them: those of a higher
+// priority first, and within one a few of each partition in turn. It reads where they are from the journal's index, and tells
+// their orders.
+//
+// It remembers only how far it has read. Whoever may have put a task there says so, and says so again rather than not at
+// all: a task that is told twice is handed over once.
+type backlog struct {
+	all    *Activities
+	lane   *lane
+	loop   *supervision.Loop
+	levels [dispatch.Priorities]stored
+}
+
+// stored is where tasks of one priority may be, in the order of the partitions' turns.
+type stored []*source
+
+// source is a partition that may have tasks behind a place.
+type source struct {
+	by     runtime.Owner
+	behind persistence.OverflowPlace
+}
+
+const (
+	// refillPage is the most tasks of a partition that are handed over in its turn; refillTurns how many turns it takes at
+	// least to hand all over that there are, so that those which came first go first, about.
+	refillPage  = 32
+	refillTurns = 4
+	// refillMost is how many tasks are handed over before the backlog looks at its mail again.
+	refillMost = 1000
+)
+
+// Messages to a backlog.
+type (
+	// overflowed says that tasks of a partition may be on disk, none of them older than since.
+	overflowed struct {
+		priority int
+		by       runtime.Owner
+		since    int64
+	}
+	// refill says that there is room.
+	refill struct{}
+)
+
+// Receive implements actor.Actor.
+func (b *backlog) Receive(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case overflowed:
+		b.note(m)
+	case refill:
+		b.lane.asked.Store(false)
+		b.all.parts.Workers.Blocking(b.refill)
+	case left:
+		b.leave(m.partition)
+	case *actor.Stopping:
+		b.loop.Close()
+		return
+	case second:
+	default:
+		return
+	}
+	b.loop.Beat()
+}
+
+func (b *backlog) note(m overflowed) {
+	l := &b.levels[m.priority]
+	i := slices.IndexFunc(*l, func(s *source) bool { return s.by.Partition == m.by.Partition })
+	switch {
+	case i < 0:
+		*l = append(*l, &source{by: m.by, behind: persistence.OverflowPlace{At: m.since}})
+	case (*l)[i].by.Epoch > m.by.Epoch:
+		return // of an owner before
+	case (*l)[i].by != m.by:
+		(*l)[i] = &source{by: m.by, behind: persistence.OverflowPlace{At: m.since}}
+	case m.since <= (*l)[i].behind.At:
+		(*l)[i].behind = persistence.OverflowPlace{At: m.since}
+	}
+	b.lane.room.levels[m.priority].behind.Store(true)
+}
+
+// leave forgets the tasks of a partition that this node has lost.
+func (b *backlog) leave(p messages.Partition) {
+	for i := range b.levels {
+		l := &b.levels[i]
+		if *l = slices.DeleteFunc(*l, func(s *source) bool { return s.by.Partition == p }); len(*l) == 0 {
+			b.lane.room.levels[i].behind.Store(false)
+		}
+	}
+}
+
+// refill fills the room.
+func (b *backlog) refill() {
+	told := 0
+	for p := dispatch.Priorities - 1; p >= 0; p-- {
+		l := &b.levels[p]
+		most, _ := b.lane.room.refillable(p)
+		page := refillPage
+		if len(*l) > 0 {
+			page = min(max(int(b.lane.queue.counts.stored[p].Load())/len(*l)/refillTurns, 1), refillPage)
+		}
+		for full := false; len(*l) > 0 && !full; {
+			if told >= refillMost {
+				b.all.refill(b.lane)
+				return
+			}
+			first := (*l)[0]
+			n, more, err := b.refillFrom(p, first, most, page)
+			if err != nil {
+				b.all.parts.Log.Error("tasks that wait on disk can't be read", "activity", b.lane.called, "error", err)
+				b.all.later(func() { b.all.refill(b.lane) })
+				return
+			}
+			told += n
+			full = more && n < page
+			if *l = slices.Delete(*l, 0, 1); more {
+				*l = append(*l, first)
+			}
+		}
+		if len(*l) == 0 {
+			b.lane.room.levels[p].behind.Store(false)
+		}
+	}
+}
+
+// refillFrom hands up to limit tasks of one partition over, as long as they use no more than most of the room. It returns how many, and
+// whether there may be more.
+func (b *backlog) refillFrom(priority int, s *source, most int64, limit int) (n int, more bool, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), b.all.parts.Config.StuckAfter)
+	defer cancel()
+	room := &b.lane.room
+	of := persistence.Overflow{Activity: b.lane.called, Priority: priority, Partition: s.by.Partition}
+	page, err := b.all.parts.Journal.Overflowed(ctx, of, s.behind, limit)
+	if err != nil {
+		return 0, true, err
+	}
+	for i, t := range page {
+		size := room.size(t.Bytes)
+		if !room.take(priority, size, most) {
+			return i, true, nil
+		}
+		s.behind = t.OverflowPlace
+		b.fill(priority, s, t, size)
+	}
+	return len(page), len(page) == limit, nil
+}
+
+// fill asks an order to hand a task over, for which there is room. Its place ends with that ask, unless the task has come by then.
+func (b *backlog) fill(priority int, s *source, t persistence.OverflowedTask, size int64) {
+	lane, all := b.lane, b.all
+	again := overflowed{priority: priority, by: s.by, since: t.At}
+	n := lane.keep(priority, size)
+	e := &nodev1.Envelope{
+		Partition: uint32(s.by.Partition), OrderId: string(t.Order), Handle: t.Handle[:], Epoch: uint64(s.by.Epoch),
+		Message: &nodev1.Envelope_HandOver{HandOver: &nodev1.HandOver{Frame: t.Frame, Reservation: n}},
+	}
+	all.parts.Post.Ask(s.by, e, func(a *nodev1.Answer) {
+		f := a.GetFailure()
+		if f == nil {
+			return // the dispatcher gets it, and with it the place
+		}
+		lane.giveUp(n)
+		if !failure.IsFinal(f) {
+			all.later(func() { all.tell(lane.backlog, again) })
+		}
+	})
+}

@@ -1,0 +1,163 @@
+package activity
+
+import (
+	"math"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/holdfast-run/holdfast/actors/dispatch"
+	"github.com/holdfast-run/holdfast/messages/adapterv1"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+)
+
+// counts are what is known of one activity without asking its dispatcher.
+type counts struct {
+	waiting, inFlight, ageMillis, adapters atomic.Int64
+	// stored are the tasks on disk, by priority, those included that got a place since.
+	stored [dispatch.Priorities]atomic.Int64
+	// results counts what adapters have answered; pace is how many a second came lately, counted the number when it was
+	// looked at last.
+	results, counted atomic.Int64
+	// away and suspects are tasks in trouble; awayUntil is when another adapter is asked for the first of the former, in
+	// nanoseconds since 1970.
+	away, awayUntil, suspects, redelivered, quarantined atomic.Int64
+	pace                                                atomic.Uint64 // a float64
+}
+
+func (c *counts) set(waiting, inFlight, adapters int) {
+	c.waiting.Store(int64(waiting))
+	c.inFlight.Store(int64(inFlight))
+	c.adapters.Store(int64(adapters))
+}
+
+// trouble is called each second.
+func (c *counts) trouble(q *dispatch.Queue) {
+	away, until := q.Away()
+	c.away.Store(int64(away))
+	c.awayUntil.Store(0)
+	if !until.IsZero() {
+		c.awayUntil.Store(until.UnixNano())
+	}
+	c.suspects.Store(int64(q.Suspects()))
+}
+
+// overflow returns the number of tasks on disk.
+func (c *counts) overflow() (sum int64) {
+	for p := range c.stored {
+		sum += c.stored[p].Load()
+	}
+	return sum
+}
+
+// Smoothing is the share of the last second in the rate of results: what was ten seconds ago counts a third.
+const Smoothing = 0.1
+
+// second is called each second. While adapters are away the rate stays as it was: they will be as fast again.
+func (c *counts) second() {
+	results := c.results.Load()
+	if n := results - c.counted.Swap(results); n > 0 || c.adapters.Load() > 0 {
+		c.pace.Store(math.Float64bits(c.rate()*(1-Smoothing) + float64(n)*Smoothing))
+	}
+}
+
+// rate returns how many results a second came lately.
+func (c *counts) rate() float64 { return math.Float64frombits(c.pace.Load()) }
+
+func (c *counts) oldest(at, now time.Time) {
+	if at.IsZero() {
+		c.ageMillis.Store(0)
+		return
+	}
+	c.ageMillis.Store(now.Sub(at).Milliseconds())
+}
+
+// Status is how things stand with an activity.
+type Status struct {
+	Name string
+	// Adapters is the number of streams of adapters that offer it.
+	Adapters int64
+	// Waiting is the number of tasks that wait for an adapter, InFlight of those that adapters have. Overflow is the number
+	// without a result that were put on disk, and Stored the same by priority.
+	Waiting, InFlight, Overflow int64
+	Stored                      [dispatch.Priorities]int64
+	// Age is how long the task has waited that has waited longest of those in memory.
+	Age time.Duration
+	// Rate is how many results a second came lately, Results how many since the node started.
+	Rate    float64
+	Results int64
+	// Limit is nil if there is none.
+	Limit *journalv1.LimitRow
+	// Away is how many of those in flight are with an adapter that is away; AwayUntil when another is asked for the first of them.
+	Away      int64
+	AwayUntil time.Time
+	// Suspects were under way when an adapter died, and are executed alone.
+	Suspects int64
+	// Redelivered counts tasks that were handed over again because their adapter was gone, Quarantined those that were set apart.
+	Redelivered, Quarantined int64
+}
+
+// status is how things stand now.
+func (r *Activities) status(q *queue) Status {
+	c := &q.counts
+	s := Status{
+		Name: q.name, Adapters: c.adapters.Load(), Waiting: c.waiting.Load(), InFlight: c.inFlight.Load(), Overflow: c.overflow(),
+		Age: time.Duration(c.ageMillis.Load()) * time.Millisecond, Rate: c.rate(), Results: c.results.Load(),
+		Limit: r.parts.Limits.Limit(q.name), Away: c.away.Load(), Suspects: c.suspects.Load(), Redelivered: c.redelivered.Load(),
+		Quarantined: c.quarantined.Load(),
+	}
+	if until := c.awayUntil.Load(); until != 0 {
+		s.AwayUntil = time.Unix(0, until)
+	}
+	for p := range c.stored {
+		s.Stored[p] = c.stored[p].Load()
+	}
+	return s
+}
+
+// All tells about all activities, by name.
+func (r *Activities) All() []Status {
+	var out []Status
+	r.queues.Range(func(_, q any) bool {
+		out = append(out, r.status(q.(*queue))) //nolint:errcheck,forcetypeassert // nothing else is stored
+		return true
+	})
+	slices.SortFunc(out, func(a, b Status) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
+
+// Load tells how many tasks of an activity wait in memory, how many are on disk by priority, and how many results a second came
+// lately.
+func (r *Activities) Load(called string) (waiting int64, stored []int64, rate float64) {
+	s := r.status(r.lane(called).queue)
+	return s.Waiting, s.Stored[:], s.Rate
+}
+
+// Know has an activity be known.
+func (r *Activities) Know(name string) { r.queue(name) }
+
+// Offered tells whether an adapter offers an activity now.
+func (r *Activities) Offered(name string) bool {
+	q, ok := r.queues.Load(name)
+	return ok && q.(*queue).counts.adapters.Load() > 0 //nolint:errcheck,forcetypeassert // nothing else is stored
+}
+
+// Depths returns how many tasks wait for each of the activities given, by name; those on disk included.
+func (r *Activities) Depths(adapter string, activities []*adapterv1.Activity) map[string]int64 {
+	out := make(map[string]int64, len(activities))
+	for _, a := range activities {
+		c := &r.queue(adapter + "." + a.GetName()).counts
+		out[a.GetName()] = c.waiting.Load() + c.overflow()
+	}
+	return out
+}
+
+// Used tells what is in the room of an activity; empty if nothing is.
+func (r *Activities) Used(name string) []string {
+	var used []string
+	for _, l := range *r.queue(name).lanes.Load() {
+		used = append(used, l.used()...)
+	}
+	return used
+}

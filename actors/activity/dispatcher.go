@@ -1,0 +1,310 @@
+package activity
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/holdfast-run/holdfast/actors/dispatch"
+	"github.com/holdfast-run/holdfast/actors/runtime"
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/adapterv1"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/messages/nodev1"
+	"github.com/holdfast-run/holdfast/messages/problemv1"
+	"github.com/holdfast-run/holdfast/supervision"
+)
+
+// Messages to a dispatcher.
+type (
+	offer struct {
+		task *dispatch.Task
+		// lane is the one that it waits in, and place what was reserved for it there.
+		lane  *lane
+		place messages.Place
+	}
+	done struct {
+		key     string
+		attempt uint32
+	}
+	cancel struct {
+		key     string
+		attempt uint32
+	}
+	withdraw struct {
+		key     string
+		attempt uint32
+	}
+	attach struct {
+		stream *Stream
+		as     dispatch.Stream
+	}
+	detach struct {
+		stream dispatch.StreamID
+		end    dispatch.End
+	}
+	begun struct {
+		stream  dispatch.StreamID
+		key     string
+		attempt uint32
+	}
+	// listedResult asks whether a result counts that a stream's adapter has of what it was not sent there.
+	listedResult struct {
+		stream          dispatch.StreamID
+		key             string
+		tell, elsewhere func()
+	}
+	credit struct {
+		stream dispatch.StreamID
+		total  uint64
+	}
+	revoke struct {
+		stream dispatch.StreamID
+		count  uint64
+	}
+	confirm struct {
+		key     string
+		attempt uint32
+		ledger  string
+	}
+	refused struct {
+		key     string
+		attempt uint32
+	}
+	stale struct {
+		key     string
+		attempt uint32
+	}
+	// left says that this node has lost a partition.
+	left struct{ partition messages.Partition }
+	// limited says that the limit of the activity has changed.
+	limited struct{}
+	// tick says that a second is over, or that it is time to look whether a rate lets more go.
+	tick   struct{}
+	second struct{}
+)
+
+// dispatcher is the shell round the queue of one activity.
+type dispatcher struct {
+	all      *Activities
+	activity *queue
+	name     string // without the adapter
+	loop     *supervision.Loop
+	queue    *dispatch.Queue
+	streams  map[dispatch.StreamID]*Stream
+	// hurrying: a tick is on its way.
+	hurrying bool
+}
+
+// Receive implements actor.Actor.
+func (d *dispatcher) Receive(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case *offer:
+		if d.all.parts.Inject != nil {
+			d.all.parts.Inject("dispatcher", d.activity.name)
+		}
+		d.do(d.queue.Offer(m.task))
+		m.lane.room.update(d.queue, m.lane.version)
+		m.lane.arrived(m.task, m.place)
+	case done:
+		d.do(d.queue.Done(m.key, m.attempt))
+	case cancel:
+		d.do(d.queue.Cancel(m.key, m.attempt))
+	case withdraw:
+		d.do(d.queue.Withdraw(m.key, m.attempt))
+	case *attach:
+		d.streams[m.as.ID] = m.stream
+		d.do(d.queue.Attach(m.as))
+	case detach:
+		delete(d.streams, m.stream)
+		d.do(d.queue.Detach(m.stream, m.end, d.all.parts.Now()))
+	case begun:
+		d.do(d.queue.Begun(m.stream, m.key, m.attempt))
+	case *listedResult:
+		if d.queue.Elsewhere(m.stream, m.key) {
+			m.elsewhere()
+			d.do(d.queue.Unheard(m.stream, m.key))
+		} else {
+			m.tell()
+		}
+	case *showTask:
+		m.show(d.queue)
+	case credit:
+		d.do(d.queue.Credit(m.stream, m.total))
+	case revoke:
+		if s := d.streams[m.stream]; s != nil {
+			s.adapter.SendReturned(&adapterv1.Returned{Activity: d.name, Count: d.queue.Revoke(m.stream, m.count)})
+		}
+	case confirm:
+		d.do(d.queue.Confirm(m.key, m.attempt, m.ledger))
+	case refused:
+		d.queue.Refuse(m.key, m.attempt)
+	case stale:
+		d.do(d.queue.Stale(m.key, m.attempt))
+	case *actor.Stopping:
+		d.loop.Close()
+		return
+	case left:
+		d.do(d.queue.DropPartition(m.partition))
+	case second:
+		now := d.all.parts.Now()
+		d.do(d.queue.Tick(now))
+		d.activity.counts.oldest(d.queue.Oldest(), now)
+		d.activity.counts.second()
+		d.activity.counts.trouble(d.queue)
+	case limited:
+		d.do(d.queue.SetLimit(d.all.limit(d.activity.name), d.all.parts.Now()))
+	case tick:
+		d.hurrying = false
+		d.do(d.queue.Tick(d.all.parts.Now()))
+	default:
+		return
+	}
+	for _, l := range *d.activity.lanes.Load() {
+		l.room.update(d.queue, l.version)
+		if l.room.wanting() {
+			d.all.refill(l)
+		}
+	}
+	d.activity.counts.set(d.queue.Waiting(), d.queue.InFlight(), len(d.streams))
+	d.hurry()
+	d.loop.Beat()
+}
+
+// hurry looks again soon, if a rate holds tasks back.
+func (d *dispatcher) hurry() {
+	if d.hurrying || !d.queue.Throttled() {
+		return
+	}
+	d.hurrying = true
+	d.all.after(throttleTick, func() { d.all.tell(d.activity.dispatcher, tick{}) })
+}
+
+func (d *dispatcher) do(outputs []dispatch.Output) {
+	for _, o := range outputs {
+		switch o := o.(type) {
+		case dispatch.Send:
+			if s := d.streams[o.Stream]; s != nil {
+				t := sendable(o)
+				s.give(t, t.GetAttempt())
+				s.adapter.SendTask(t)
+			}
+		case dispatch.SendCancel:
+			if s := d.streams[o.Stream]; s != nil {
+				s.adapter.SendCancellation(&adapterv1.Cancellation{Key: o.Key, Attempt: o.Attempt})
+			}
+		case dispatch.SendConfirm:
+			if s := d.streams[o.Stream]; s != nil {
+				s.confirm(o.Task, o.Alone)
+			}
+		case dispatch.Adopt:
+			if s := d.streams[o.Stream]; s != nil {
+				s.give(bodyOf(o.Task), o.Task.Attempt)
+				if o.Alone {
+					s.executesAlone(o.Task.Key)
+				}
+			}
+		case dispatch.Reserve:
+			d.reserve(o.Task, o.Ledger)
+		default:
+			d.tellOrder(o)
+		}
+	}
+}
+
+// tellOrder tells an order what came of a task without an adapter's saying so.
+func (d *dispatcher) tellOrder(o dispatch.Output) {
+	switch o := o.(type) {
+	case dispatch.NotDone:
+		d.all.insist(o.Task, outcomeOf(o.Task, journalv1.Outcome_OUTCOME_NOT_DONE, nil))
+	case dispatch.InDoubt:
+		d.all.insist(o.Task, outcomeOf(o.Task, journalv1.Outcome_OUTCOME_IN_DOUBT, nil))
+	case dispatch.GoesOn:
+		d.all.insist(o.Task, &nodev1.Envelope{Message: &nodev1.Envelope_GoesOn{GoesOn: &nodev1.GoesOn{
+			Key: o.Task.Key, Attempt: o.Task.Attempt,
+		}}})
+	case dispatch.Lost:
+		d.activity.counts.redelivered.Add(1)
+		d.all.insist(o.Task, &nodev1.Envelope{Message: &nodev1.Envelope_Lost{Lost: &nodev1.Lost{
+			Key: o.Task.Key, Attempt: o.Task.Attempt, Process: o.Process, Alone: o.Alone, Suspect: o.Suspect,
+		}}})
+	case dispatch.Found: // once: told after a later loss, it would be wrong
+		d.all.parts.Post.Tell(addressed(o.Task, &nodev1.Envelope{Message: &nodev1.Envelope_Found{Found: &nodev1.Found{
+			Key: o.Task.Key, Attempt: o.Task.Attempt, Process: o.Process, Kept: o.Kept,
+		}}}))
+	case dispatch.Quarantine:
+		t := o.Task
+		d.activity.counts.quarantined.Add(1)
+		d.all.parts.Log.Warn("task is set apart: adapters died of it", "order", t.Order, "task", bodyOf(t).GetTask(),
+			"activity", d.activity.name, "key", t.Key, "deaths", o.Deaths, "process", o.Process)
+		d.all.insist(t, outcomeOf(t, journalv1.Outcome_OUTCOME_IN_DOUBT, quarantined(o.Deaths)))
+	}
+}
+
+// outcomeOf tells what came of a task.
+func outcomeOf(t *dispatch.Task, o journalv1.Outcome, p *problemv1.Problem) *nodev1.Envelope {
+	return &nodev1.Envelope{Message: &nodev1.Envelope_TaskResult{TaskResult: &nodev1.TaskResult{
+		Key: t.Key, Attempt: t.Attempt, Outcome: o, Error: p,
+	}}}
+}
+
+// addressed has a message go to the order of a task, as long as that is with the owner on whose behalf the task is here.
+func addressed(t *dispatch.Task, e *nodev1.Envelope) *nodev1.Envelope {
+	e.Partition, e.OrderId, e.Epoch = uint32(t.Partition), string(t.Order), bodyOf(t).GetEpoch()
+	return e
+}
+
+// quarantined is the error of a task that was set apart. Which processes died is in the history: one detail makes one group of
+// the fallout.
+func quarantined(deaths int) *problemv1.Problem {
+	return &problemv1.Problem{
+		Type: messages.ErrorTypeQuarantined, Title: "Task kills its adapter", Status: http.StatusInternalServerError,
+		Detail: fmt.Sprintf("%d adapter processes died while they executed this task and nothing else; "+
+			"it is not handed over again by itself", deaths),
+	}
+}
+
+// bodyOf is a task as adapters get it.
+func bodyOf(t *dispatch.Task) *adapterv1.Task {
+	return t.Body.(*adapterv1.Task) //nolint:errcheck,forcetypeassert // only tasks are offered
+}
+
+// sendable is a task as it is to be sent now. Another stream may be writing it as it was sent before, so that it is not changed.
+func sendable(o dispatch.Send) *adapterv1.Task {
+	t := bodyOf(o.Task)
+	if t.GetMaybeStarted() == o.Task.MaybeStarted && t.GetAwaitConfirmation() == o.Await && t.GetAlone() == o.Alone {
+		return t
+	}
+	t = &adapterv1.Task{
+		OrderId: t.GetOrderId(), Partition: t.GetPartition(), Epoch: t.GetEpoch(), Key: t.GetKey(), Attempt: t.GetAttempt(),
+		Activity: t.GetActivity(), Input: t.GetInput(), Deadline: t.GetDeadline(), Task: t.GetTask(), RunWithinMs: t.GetRunWithinMs(),
+		MaybeStarted: o.Task.MaybeStarted, AwaitConfirmation: o.Await, Alone: o.Alone,
+	}
+	o.Task.Body = t
+	return t
+}
+
+// reserve journals which ledger is about to get a task, or to begin with it.
+func (d *dispatcher) reserve(t *dispatch.Task, ledger string) {
+	self, all := d.activity.dispatcher, d.all
+	key, attempt := t.Key, t.Attempt // the task may change
+	e := addressed(t, &nodev1.Envelope{Message: &nodev1.Envelope_Sent{Sent: &nodev1.Sent{
+		Key: key, Attempt: attempt, Ledger: ledger, MaybeStarted: t.MaybeStarted,
+	}}})
+	all.parts.Post.Ask(ownerOf(t), e, func(a *nodev1.Answer) {
+		switch f := a.GetFailure(); {
+		case f == nil:
+			all.tell(self, confirm{key: key, attempt: attempt, ledger: ledger})
+		case f.GetReason() == nodev1.Reason_REASON_ATTEMPT_OVER:
+			all.tell(self, stale{key: key, attempt: attempt}) // it is about to be left, or is over
+		default:
+			all.tell(self, refused{key: key, attempt: attempt})
+		}
+	})
+}
+
+// ownerOf is on whose behalf a task is here.
+func ownerOf(t *dispatch.Task) runtime.Owner {
+	return runtime.Owner{Partition: t.Partition, Epoch: messages.Epoch(bodyOf(t).GetEpoch())}
+}

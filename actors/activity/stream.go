@@ -1,0 +1,341 @@
+package activity
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/holdfast-run/holdfast/actors/dispatch"
+	"github.com/holdfast-run/holdfast/actors/failure"
+	"github.com/holdfast-run/holdfast/actors/runtime"
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/adapterv1"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/messages/nodev1"
+	"github.com/holdfast-run/holdfast/persistence"
+)
+
+// Adapter is a connected adapter, as the engine sees it. Its methods must not block.
+type Adapter interface {
+	// SendTask sends a task.
+	SendTask(t *adapterv1.Task)
+	// SendCancellation asks to give an attempt up.
+	SendCancellation(c *adapterv1.Cancellation)
+	// SendConfirmation lets it execute an attempt.
+	SendConfirmation(c *adapterv1.Confirmation)
+	// SendReturned answers a revocation.
+	SendReturned(r *adapterv1.Returned)
+}
+
+// Stream is an adapter's stream. What the adapter says counts only for what it was sent on it, or what its hello lists as in its
+// hands from before. Anything else is refused: it is answered so that the adapter forgets it, and has no effect.
+type Stream struct {
+	all     *Activities
+	hello   *adapterv1.Hello
+	adapter Adapter
+	id      dispatch.StreamID
+	since   time.Time
+	begun   bool // it has the feature
+	offers  map[string]*queue
+
+	mu sync.Mutex
+	// sent is what the adapter has, by key: what it was sent here, or was left with. It is bounded by the credits.
+	sent map[string]handedOver
+	// listed are the keys of the hello that it has not answered since.
+	listed map[string]bool
+	// heard is the highest number of a result.
+	heard uint64
+	// alone is the key of what it executes, and nothing else beside it; empty if there is none.
+	alone    string
+	drained  bool
+	refusals refusals
+}
+
+// handedOver is what an adapter must say again of what it was sent.
+type handedOver struct {
+	order, activity string
+	partition       uint32
+	attempt         uint32
+}
+
+// refusals bounds how often it is logged that something was refused.
+type refusals struct {
+	loggedAt time.Time
+	unlogged int
+}
+
+const (
+	// refusalsEvery is how often it is logged that a stream's adapter says what does not count.
+	refusalsEvery = 10 * time.Second
+	// takeoverTime is how long it may take until the dispatchers have left a new stream with what its adapter has.
+	takeoverTime = 5 * time.Second
+)
+
+// Attach connects an adapter's stream to the dispatchers of the activities that it offers.
+func (r *Activities) Attach(hello *adapterv1.Hello, a Adapter) *Stream {
+	s := &Stream{
+		all: r, hello: hello, adapter: a, id: dispatch.StreamID(r.streams.Add(1)), since: r.parts.Now(),
+		offers: map[string]*queue{}, sent: map[string]handedOver{}, listed: make(map[string]bool, len(hello.GetKeys())),
+	}
+	for _, f := range hello.GetFeatures() {
+		s.begun = s.begun || f == adapterv1.Feature_FEATURE_BEGUN
+	}
+	for _, k := range hello.GetKeys() {
+		s.listed[k] = true
+	}
+	for _, act := range hello.GetActivities() {
+		keys := make(map[string]bool, len(hello.GetKeys()))
+		for _, k := range hello.GetKeys() {
+			keys[k] = true
+		}
+		found := r.queue(hello.GetAdapter() + "." + act.GetName())
+		s.offers[act.GetName()] = found
+		r.tell(found.dispatcher, &attach{stream: s, as: dispatch.Stream{
+			ID: s.id, Process: hello.GetProcess(), Ledger: hello.GetLedger(), Version: act.GetVersion(),
+			Idempotent: act.GetIdempotent(), Begun: s.begun, Recoverable: act.GetRecoverable(), Keys: keys,
+		}})
+	}
+	return s
+}
+
+// Detach disconnects it. closed: the adapter's side has closed it, in good order or not.
+func (s *Stream) Detach(closed, inOrder bool) {
+	s.mu.Lock()
+	end := dispatch.End{Closed: closed, Left: closed && inOrder && s.drained, Alone: s.alone}
+	s.mu.Unlock()
+	for _, a := range s.offers {
+		s.all.tell(a.dispatcher, detach{stream: s.id, end: end})
+	}
+}
+
+// Credit passes on credits.
+func (s *Stream) Credit(c *adapterv1.Credit) {
+	a := s.offers[c.GetActivity()]
+	if a == nil {
+		s.refuse("credit", c.GetActivity(), "", "its hello does not offer the activity")
+		return
+	}
+	s.all.tell(a.dispatcher, credit{stream: s.id, total: c.GetTotal()})
+}
+
+// Revoke passes on a revocation of credits.
+func (s *Stream) Revoke(r *adapterv1.Revocation) {
+	a := s.offers[r.GetActivity()]
+	if a == nil {
+		s.refuse("revocation", r.GetActivity(), "", "its hello does not offer the activity")
+		return
+	}
+	s.all.tell(a.dispatcher, revoke{stream: s.id, count: r.GetCount()})
+}
+
+// Drain takes back all credits: the adapter wants no more tasks.
+func (s *Stream) Drain() {
+	s.mu.Lock()
+	s.drained = true
+	s.mu.Unlock()
+	for name := range s.offers {
+		s.Revoke(&adapterv1.Revocation{Activity: name, Count: 1 << 62})
+	}
+}
+
+// Begun passes on that the adapter is about to execute an attempt.
+func (s *Stream) Begun(b *adapterv1.Begun) {
+	s.mu.Lock()
+	known, sent := s.sent[b.GetKey()]
+	early := s.listed[b.GetKey()] && s.all.parts.Now().Sub(s.since) < takeoverTime
+	s.mu.Unlock()
+	switch {
+	case sent && s.begun:
+		s.all.tell(s.offers[known.activity].dispatcher, begun{stream: s.id, key: b.GetKey(), attempt: b.GetAttempt()})
+	case early: // it will say so again
+	default:
+		s.refuse("begun", "", b.GetKey(), "it was not sent the attempt on this stream")
+		s.adapter.SendCancellation(&adapterv1.Cancellation{Key: b.GetKey(), Attempt: b.GetAttempt()})
+	}
+}
+
+// verdict is what to do with a result.
+type verdict int
+
+const (
+	ofSent   verdict = iota // it is of what was sent here
+	asListed                // it is of what the hello lists
+	repeated                // it was told before
+	foreign                 // it is of nothing that the adapter has
+)
+
+// judge finds out what a result is of, and what it contradicts.
+func (s *Stream) judge(r *adapterv1.Result) (verdict, string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	again := r.GetSeq() <= s.heard
+	s.heard = max(s.heard, r.GetSeq())
+	known, sent := s.sent[r.GetKey()]
+	switch {
+	case sent && (known.order != r.GetOrderId() || known.partition != r.GetPartition() || known.activity != r.GetActivity()):
+		return foreign, fmt.Sprintf("it was sent the key for order %s, partition %d and activity %s",
+			known.order, known.partition, known.activity)
+	case sent && r.GetAttempt() > known.attempt:
+		return foreign, fmt.Sprintf("it was sent attempt %d at the most", known.attempt)
+	case !sent && s.listed[r.GetKey()] && s.offers[r.GetActivity()] != nil:
+		return asListed, ""
+	case !sent && again:
+		return repeated, ""
+	case !sent:
+		return foreign, "it was not sent the key on this stream, nor does its hello list it"
+	}
+	if s.alone == r.GetKey() {
+		s.alone = ""
+	}
+	return ofSent, ""
+}
+
+// Result passes on a result. answer is called with nil when it is durable, or when nobody waits for it any more; with an
+// error when the adapter should send it again.
+func (s *Stream) Result(r *adapterv1.Result, answer func(error)) {
+	what, why := s.judge(r)
+	switch what {
+	case ofSent:
+		p := messages.Partition(r.GetPartition()) //nolint:gosec // it is as it was sent
+		s.tell(p, nil, r, answer)
+	case asListed:
+		s.tellListed(r, answer)
+	case repeated:
+		answer(nil)
+	case foreign:
+		s.refuseResult(r, why)
+		answer(nil)
+	}
+}
+
+// tell passes a result on to its order.
+func (s *Stream) tell(p messages.Partition, handle []byte, r *adapterv1.Result, answer func(error)) {
+	over := done{key: r.GetKey(), attempt: r.GetAttempt()}
+	if r.GetOutcome() == adapterv1.Outcome_OUTCOME_SUCCEEDED {
+		over.attempt = math.MaxUint32 // whichever attempt it was, there will be no other
+	}
+	a := s.offers[r.GetActivity()]
+	e := &nodev1.Envelope{
+		Partition: uint32(p), OrderId: r.GetOrderId(), Handle: handle,
+		Message: &nodev1.Envelope_TaskResult{TaskResult: &nodev1.TaskResult{
+			Key: r.GetKey(), Attempt: r.GetAttempt(), Activity: a.name, Outcome: journalv1.Outcome(r.GetOutcome()),
+			Output: r.GetOutput(), Error: r.GetError(), Process: s.hello.GetProcess(), Ledger: s.hello.GetLedger(),
+		}},
+	}
+	s.all.parts.Post.Ask(runtime.Owner{}, e, func(answered *nodev1.Answer) {
+		fail := answered.GetFailure()
+		switch {
+		case fail == nil:
+			a.counts.results.Add(1)
+			s.all.tell(a.dispatcher, over)
+			s.forget(r)
+		case fail.GetReason() == nodev1.Reason_REASON_FOREIGN_ACTIVITY:
+			s.refuseResult(r, fail.GetText())
+			s.forget(r)
+			fail = nil
+		case failure.IsGone(fail):
+			s.forget(r)
+			fail = nil
+		}
+		answer(failure.Err(fail))
+	})
+}
+
+// tellListed passes on a result of what the hello lists. Where its order lives is looked up, not believed; and if the task was
+// given to another process since, only a success counts.
+func (s *Stream) tellListed(r *adapterv1.Result, answer func(error)) {
+	ctx, cancel := context.WithTimeout(context.Background(), s.all.parts.Config.ReadTimeout)
+	defer cancel()
+	entry, err := s.all.parts.Journal.Find(ctx, messages.OrderID(r.GetOrderId()))
+	switch {
+	case errors.Is(err, persistence.ErrNotFound):
+		s.forget(r)
+		answer(nil)
+		return
+	case err != nil:
+		answer(fmt.Errorf("find order %s: %w", r.GetOrderId(), err))
+		return
+	case uint32(entry.Partition) != r.GetPartition():
+		s.refuseResult(r, fmt.Sprintf("the order is in partition %d", entry.Partition))
+		answer(nil)
+		return
+	}
+	goOn := func() { s.tell(entry.Partition, entry.Handle[:], r, answer) }
+	if r.GetOutcome() == adapterv1.Outcome_OUTCOME_SUCCEEDED {
+		goOn()
+		return
+	}
+	s.all.tell(s.offers[r.GetActivity()].dispatcher, &listedResult{stream: s.id, key: r.GetKey(), tell: goOn, elsewhere: func() {
+		s.forget(r)
+		answer(nil)
+	}})
+}
+
+// forget notes that an adapter needs to answer no more for an attempt, nor for those before it.
+func (s *Stream) forget(r *adapterv1.Result) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.listed, r.GetKey())
+	if s.sent[r.GetKey()].attempt <= r.GetAttempt() {
+		delete(s.sent, r.GetKey())
+	}
+}
+
+func (s *Stream) refuseResult(r *adapterv1.Result, why string) {
+	s.refuse("result", r.GetActivity(), r.GetKey(), why)
+}
+
+// refuse counts and logs what an adapter says that does not count.
+func (s *Stream) refuse(what, activity, key, why string) {
+	s.all.parts.Refused(what)
+	now := s.all.parts.Now()
+	s.mu.Lock()
+	quiet := now.Sub(s.refusals.loggedAt) < refusalsEvery
+	unlogged := s.refusals.unlogged
+	if quiet {
+		s.refusals.unlogged++
+	} else {
+		s.refusals = refusals{loggedAt: now}
+	}
+	s.mu.Unlock()
+	if !quiet {
+		s.all.parts.Log.Warn("what an adapter says does not count", "adapter", s.hello.GetAdapter(), "process", s.hello.GetProcess(),
+			"what", what, "activity", clip(activity), "key", clip(key), "reason", why, "unlogged", unlogged)
+	}
+}
+
+// clip shortens what a stranger has chosen.
+func clip(s string) string {
+	const most = 200
+	if len(s) > most {
+		return s[:most] + "…"
+	}
+	return s
+}
+
+// give notes that the adapter has a task.
+func (s *Stream) give(t *adapterv1.Task, attempt uint32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sent[t.GetKey()] = handedOver{order: t.GetOrderId(), activity: t.GetActivity(), partition: t.GetPartition(), attempt: attempt}
+}
+
+// confirm lets the adapter execute a task.
+func (s *Stream) confirm(t *dispatch.Task, alone bool) {
+	if alone {
+		s.mu.Lock()
+		s.alone = t.Key
+		s.mu.Unlock()
+	}
+	s.adapter.SendConfirmation(&adapterv1.Confirmation{Key: t.Key, Attempt: t.Attempt, MaybeStarted: t.MaybeStarted})
+}
+
+// executesAlone notes that the adapter executes a task that another stream has confirmed, and nothing else.
+func (s *Stream) executesAlone(key string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.alone = key
+}

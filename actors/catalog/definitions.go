@@ -1,0 +1,302 @@
+package catalog
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/mod/semver"
+
+	"github.com/holdfast-run/holdfast/actors/definition"
+	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/definitionv1"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/persistence"
+)
+
+var (
+	// ErrUnknown: there is no such definition.
+	ErrUnknown = errors.New("definition is not deployed")
+	// ErrUncompilable: the definition was deployed, by another version, and this one can't compile it.
+	ErrUncompilable = errors.New("definition was deployed by a version that took it, and this one can't compile it")
+	// ErrTaken: another document is deployed under the name and version.
+	ErrTaken = errors.New("another definition is deployed so")
+	// ErrRetired: the definition is not for new orders any more.
+	ErrRetired = errors.New("definition is retired, and not for new orders")
+)
+
+// Catalog is what is deployed.
+type Catalog struct {
+	store   persistence.Catalog // nil: there is none to be changed
+	compile definition.Limits
+
+	// changing is held while something is stored: what was stored last is what counts in memory.
+	changing sync.Mutex
+	limits   sync.Map // *journalv1.LimitRow, by activity
+
+	mu     sync.RWMutex
+	byRef  map[messages.DefinitionRef]*deployed
+	latest map[messages.DefinitionRef]messages.DefinitionRef // by namespace and name
+}
+
+type deployed struct {
+	// row changes only in whether the definition is retired.
+	row  atomic.Pointer[journalv1.DefinitionRow]
+	once sync.Once
+	def  *workflow.Definition
+	err  error
+}
+
+// New makes a catalogue that knows nothing yet.
+func New(limits definition.Limits) *Catalog {
+	return &Catalog{
+		compile: limits,
+		byRef:   map[messages.DefinitionRef]*deployed{}, latest: map[messages.DefinitionRef]messages.DefinitionRef{},
+	}
+}
+
+// Load reads the catalogue of a journal.
+func Load(ctx context.Context, store persistence.Catalog, limits definition.Limits) (*Catalog, error) {
+	c := New(limits)
+	c.store = store
+	for row, err := range store.AllDefinitions(ctx) {
+		if err != nil {
+			return nil, fmt.Errorf("load definitions: %w", err)
+		}
+		c.Add(row)
+	}
+	for row, err := range store.AllLimits(ctx) {
+		if err != nil {
+			return nil, fmt.Errorf("read limits: %w", err)
+		}
+		c.limits.Store(row.GetActivity(), row)
+	}
+	return c, nil
+}
+
+// RefOf returns what a definition is known by.
+func RefOf(row *journalv1.DefinitionRow) messages.DefinitionRef {
+	return messages.DefinitionRef{Namespace: row.GetNamespace(), Name: row.GetName(), Version: row.GetVersion()}
+}
+
+// Add makes a definition known, or that it was retired or reinstated.
+func (c *Catalog) Add(row *journalv1.DefinitionRow) {
+	ref := RefOf(row)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.byRef[ref] == nil {
+		c.byRef[ref] = &deployed{}
+	}
+	c.byRef[ref].row.Store(row)
+	name := messages.DefinitionRef{Namespace: ref.Namespace, Name: ref.Name}
+	old, ok := c.latest[name]
+	switch {
+	case !ok || old != ref && c.before(old, ref):
+		c.latest[name] = ref
+	case old == ref && row.GetRetirement() != nil: // another one may be the latest now
+		for other := range c.byRef {
+			if other.Namespace == ref.Namespace && other.Name == ref.Name && c.before(c.latest[name], other) {
+				c.latest[name] = other
+			}
+		}
+	}
+}
+
+// before tells whether b rather than a is meant by the latest version: it is later, or a is retired and b is not.
+func (c *Catalog) before(a, b messages.DefinitionRef) bool {
+	retired := func(ref messages.DefinitionRef) bool { return c.byRef[ref].row.Load().GetRetirement() != nil }
+	if retired(a) != retired(b) {
+		return retired(a)
+	}
+	return later(b.Version, a.Version)
+}
+
+// later tells whether a version comes after another when the latest is asked for: any release comes after pre-releases.
+func later(a, b string) bool {
+	a, b = "v"+a, "v"+b
+	if release := semver.Prerelease(a) == ""; release != (semver.Prerelease(b) == "") {
+		return release
+	}
+	return semver.Compare(a, b) > 0
+}
+
+// Find returns a definition, compiled. The version may be latest: that passes over what is retired, as long as there is another.
+func (c *Catalog) Find(ref messages.DefinitionRef) (*workflow.Definition, error) {
+	e, err := c.entry(ref)
+	if err != nil {
+		return nil, err
+	}
+	return c.compiled(e)
+}
+
+func (c *Catalog) entry(ref messages.DefinitionRef) (*deployed, error) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if ref.Version == messages.Latest {
+		if latest, ok := c.latest[messages.DefinitionRef{Namespace: ref.Namespace, Name: ref.Name}]; ok {
+			ref = latest
+		}
+	}
+	if e := c.byRef[ref]; e != nil {
+		return e, nil
+	}
+	return nil, fmt.Errorf("%w: %s", ErrUnknown, ref)
+}
+
+// Calls tells whether any of them calls an activity, whatever the version.
+func (c *Catalog) Calls(activity string) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for _, e := range c.byRef {
+		for _, called := range e.row.Load().GetActivities() {
+			if name, _ := messages.SplitActivity(called); name == activity {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (c *Catalog) compiled(e *deployed) (*workflow.Definition, error) {
+	e.once.Do(func() {
+		def, mistakes := definition.Load(e.row.Load().GetDocument(), c.compile)
+		if len(mistakes) > 0 {
+			e.err = fmt.Errorf("%w: %s, line %d: %s", ErrUncompilable, RefOf(e.row.Load()), mistakes[0].GetLine(), mistakes[0].GetMessage())
+			return
+		}
+		e.def = def
+	})
+	return e.def, e.err
+}
+
+// Pinned returns the definition that an order was accepted with.
+func (c *Catalog) Pinned(name string, hash []byte) (*workflow.Definition, error) {
+	ref, err := messages.ParseDefinitionRef(name)
+	if err != nil {
+		return nil, err
+	}
+	def, err := c.Find(ref)
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(def.Hash, hash) {
+		return nil, fmt.Errorf("definition %s is not the one that the order was accepted with", ref)
+	}
+	return def, nil
+}
+
+// Definition returns the definition of a new order; its version may be latest. With ErrRetired it is returned all the same, for
+// an order that was accepted before.
+func (c *Catalog) Definition(ref messages.DefinitionRef) (*workflow.Definition, error) {
+	x, err := c.entry(ref)
+	if err != nil {
+		return nil, err
+	}
+	def, err := c.compiled(x)
+	if err != nil {
+		return nil, err
+	}
+	return def, checkRetired(ref, x.row.Load())
+}
+
+// Check checks a document, and says what it is if nothing is wrong with it that is more than a warning; else x is nil.
+func (c *Catalog) Check(document []byte) (x *Examined, mistakes, warnings []*definitionv1.Mistake) {
+	def, found := definition.Check(document, c.compile)
+	for _, m := range found {
+		if m.GetSeverity() == definitionv1.Severity_SEVERITY_WARNING {
+			warnings = append(warnings, m)
+		} else {
+			mistakes = append(mistakes, m)
+		}
+	}
+	if def != nil {
+		x = examined(def)
+	}
+	return x, mistakes, warnings
+}
+
+// Deploy stores a definition for good. ErrTaken if another has its name and version.
+func (c *Catalog) Deploy(ctx context.Context, row *journalv1.DefinitionRow) (*journalv1.DefinitionRow, error) {
+	c.changing.Lock()
+	defer c.changing.Unlock()
+	stored, err := c.store.PutDefinition(ctx, row)
+	switch {
+	case errors.Is(err, persistence.ErrConflict):
+		return nil, fmt.Errorf("%w: %s", ErrTaken, RefOf(row))
+	case err != nil:
+		return nil, fmt.Errorf("deploy %s: %w", RefOf(row), err)
+	}
+	c.Add(stored)
+	return stored, nil
+}
+
+// Retire takes a definition out of use for new orders, or into use again if r is nil. ErrUnknown if there is none.
+func (c *Catalog) Retire(
+	ctx context.Context, ref messages.DefinitionRef, r *journalv1.Retirement,
+) (*journalv1.DefinitionRow, error) {
+	c.changing.Lock()
+	defer c.changing.Unlock()
+	row, err := c.store.RetireDefinition(ctx, ref, r)
+	switch {
+	case errors.Is(err, persistence.ErrNotFound):
+		return nil, fmt.Errorf("%w: %s", ErrUnknown, ref)
+	case err != nil:
+		return nil, fmt.Errorf("retire %s: %w", ref, err)
+	}
+	c.Add(row)
+	return row, nil
+}
+
+// checkRetired returns an ErrRetired if a definition is not for new orders.
+func checkRetired(ref messages.DefinitionRef, row *journalv1.DefinitionRow) error {
+	r := row.GetRetirement()
+	if r == nil {
+		return nil
+	}
+	since := time.Unix(0, r.GetAt()).UTC().Format(time.DateTime) + " UTC"
+	if r.GetReason() != "" {
+		since += ", because: " + r.GetReason()
+	}
+	if ref.Version == messages.Latest {
+		return fmt.Errorf("%w: all versions of %s/%s are, the latest since %s", ErrRetired, ref.Namespace, ref.Name, since)
+	}
+	return fmt.Errorf("%w: %s is since %s", ErrRetired, ref, since)
+}
+
+// Row returns a deployed definition as it is stored; its version may be latest.
+func (c *Catalog) Row(ref messages.DefinitionRef) (*journalv1.DefinitionRow, error) {
+	x, err := c.entry(ref)
+	if err != nil {
+		return nil, err
+	}
+	return x.row.Load(), nil
+}
+
+// Rows returns the deployed definitions of a namespace (empty: of all) by name and version.
+func (c *Catalog) Rows(namespace string) []*journalv1.DefinitionRow {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	var rows []*journalv1.DefinitionRow
+	for ref, x := range c.byRef {
+		if namespace == "" || ref.Namespace == namespace {
+			rows = append(rows, x.row.Load())
+		}
+	}
+	slices.SortFunc(rows, func(a, b *journalv1.DefinitionRow) int { return Compare(RefOf(a), RefOf(b)) })
+	return rows
+}
+
+// Compare tells whether a definition is before another one (negative), behind it (positive) or the same (0): by
+// namespace, name and version.
+func Compare(a, b messages.DefinitionRef) int {
+	return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name),
+		semver.Compare("v"+a.Version, "v"+b.Version), strings.Compare(a.Version, b.Version))
+}

@@ -1,0 +1,58 @@
+package catalog
+
+import (
+	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/messages"
+)
+
+// InputError says that an input does not match the schema of a definition.
+type InputError struct {
+	Definition messages.DefinitionRef
+	err        error
+}
+
+func (e *InputError) Error() string {
+	return "does not match the schema of " + e.Definition.String() + ": " + e.err.Error()
+}
+
+func (e *InputError) Unwrap() error { return e.err }
+
+// Pin is the definition that a new order is to run.
+type Pin struct {
+	Ref  messages.DefinitionRef
+	Hash []byte
+}
+
+// Pin finds the definition of a new order with an input, valid JSON; its version may be latest. With ErrRetired it is returned all
+// the same, for an order that was accepted before. An input that does not match its schema is an *InputError.
+func (c *Catalog) Pin(ref messages.DefinitionRef, input []byte) (Pin, error) {
+	def, err := c.Definition(ref)
+	if def == nil {
+		return Pin{}, err
+	}
+	if s := def.Input.Schema; s != nil {
+		if wrong := s.Validate(workflow.NewValue(input), nil); wrong != nil {
+			return Pin{}, &InputError{def.Ref, wrong}
+		}
+	}
+	return Pin{def.Ref, def.Hash}, err
+}
+
+// Examined is what a document says.
+type Examined struct {
+	Ref        messages.DefinitionRef
+	Title      string
+	Activities []string
+	// Runs are the definitions that its tasks run, by task.
+	Runs map[string]messages.DefinitionRef
+}
+
+func examined(def *workflow.Definition) *Examined {
+	x := &Examined{Ref: def.Ref, Title: def.Title, Activities: def.Activities, Runs: map[string]messages.DefinitionRef{}}
+	for ref, t := range def.Tasks {
+		if t.Run != nil {
+			x.Runs[ref] = t.Run.Definition
+		}
+	}
+	return x
+}

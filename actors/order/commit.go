@@ -1,0 +1,187 @@
+package order
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/holdfast-run/holdfast/actors/catalog"
+	"github.com/holdfast-run/holdfast/actors/failure"
+	"github.com/holdfast-run/holdfast/actors/history"
+	"github.com/holdfast-run/holdfast/actors/runtime"
+	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/nodev1"
+	"github.com/holdfast-run/holdfast/persistence"
+)
+
+// loaded makes sure that the state is there. If it can't be had, the sender of m is told, or m comes again.
+func (i *instance) loaded(m any) bool {
+	if i.state != nil {
+		return true
+	}
+	var err error
+	i.Workers.Blocking(func() { err = i.load() })
+	if err == nil {
+		i.home.Unloadable(i.id, false)
+		return true
+	}
+	gone := failure.IsGone(failure.Of(err))
+	i.home.Unread(err)
+	if e, ok := m.(*nodev1.Envelope); ok {
+		i.refuse(e, err)
+	} else if !gone {
+		i.recover()
+	}
+	switch {
+	case gone:
+		i.Log.Debug("message for an order that was not accepted", "order", i.id)
+	case !errors.Is(err, catalog.ErrUncompilable) && !errors.Is(err, persistence.ErrCorrupt):
+		i.Log.Warn("order can't be loaded now", "order", i.id, "error", err)
+	case i.home.Unloadable(i.id, true):
+		i.Log.Error("order can't be loaded, and waits until it can be", "order", i.id, "error", err)
+	}
+	return false
+}
+
+func (i *instance) load() error {
+	ctx, cancel := context.WithTimeout(context.Background(), i.Config.ReadTimeout)
+	defer cancel()
+	if i.handle.IsZero() {
+		e, err := i.Journal.Find(ctx, i.id)
+		if errors.Is(err, persistence.ErrNotFound) {
+			i.home.Loaded(i.id, messages.Handle{}, nil)
+			return workflow.ErrNotAccepted
+		}
+		if err != nil {
+			return fmt.Errorf("order %s: %w", i.id, err)
+		}
+		i.handle = e.Handle
+	}
+	state, mark, err := history.Fold(i.handle, i.Journal.Records(ctx, i.handle, 1), i.Catalog.Pinned, i.Config.Workflow)
+	if err != nil {
+		return err
+	}
+	if n := messages.PartitionOf(i.id, state.Accepted().GetOrderKey()); n != i.home.Owner().Partition {
+		return fmt.Errorf("%w: it belongs to partition %d, not %d", workflow.ErrTaken, n, i.home.Owner().Partition)
+	}
+	// The rows are not read: but for a short wait, which has none and is over soon, they tell what the state tells.
+	i.state, i.landmark, i.due = state, mark, unknownDue
+	i.state.WithTurns(turns{i})
+	i.box.loaded.Store(true)
+	i.rows = rowsOf(state, state.Status(), i.home.Owner().Partition)
+	i.home.Loaded(i.id, i.handle, i.rows.Open)
+	return nil
+}
+
+func (i *instance) commit(before messages.Version, p *pending) {
+	by := i.home.Owner()
+	c := &persistence.Commit{
+		Partition: by.Partition, Epoch: by.Epoch,
+		Expected: before, Events: len(p.events), RowBefore: i.rows.Row, OpenBefore: i.rows.Open,
+	}
+	if before == 0 {
+		i.handle = i.NewHandle()
+		c.ID, c.ContentHash = i.id, i.state.Accepted().GetContentHash()
+		c.Child = i.state.Accepted().GetParent() != nil
+	}
+	c.Handle = i.handle
+	i.changed(p)
+	c.Row, c.Open, c.Close = p.rows.Row, p.rows.Open, p.closes
+	if c.Row == nil {
+		c.RowBefore = nil
+	}
+	if c.Open == nil && !c.Close {
+		c.OpenBefore = nil
+	}
+	c.Record = i.landmark.Record(before, p.events, i.state)
+	self, root, home, id, rows := i.self, i.root, i.home, i.id, i.rows
+	c.Done = func(err error) {
+		home.Committed(c, id, rows, err)
+		root.Send(self, &committed{to: i, err: err})
+	}
+	i.Journal.Commit(c)
+	p.underway = true
+}
+
+// committed goes on after a commit: effects, answers, and what came meanwhile.
+func (i *instance) committed(err error) {
+	i.pending.underway = false
+	if err != nil {
+		i.failed(i.pending, err)
+	} else {
+		i.succeeded(i.pending)
+	}
+	if i.leaving {
+		i.leave()
+		return
+	}
+	if batch := i.buffered; len(batch) > 0 {
+		i.buffered = nil
+		i.decide(batch)
+		return
+	}
+	if i.more {
+		i.decide(nil)
+		return
+	}
+	i.rest()
+}
+
+func (i *instance) succeeded(p *pending) {
+	i.Story.tell(i.id, p.lines)
+	before := i.rows.Open
+	if p.rows.Row != nil {
+		i.rows.Row = p.rows.Row
+	}
+	if p.rows.Open != nil {
+		i.rows.Open = p.rows.Open
+	}
+	if p.closes {
+		i.rows.Open = nil
+	}
+	joined := i.rows.Open.GetQueued() && !before.GetQueued()
+	switch key := before.GetOrderKey(); {
+	case joined && key != "": // it had the turn, and joins its queue anew
+		i.home.Tell(KeyEnded{ID: i.id, Key: key})
+	case before.GetHeld() && !i.rows.Open.GetHeld():
+		i.home.Tell(KeyHeld{ID: i.id, Key: key, Held: false})
+	}
+	i.tellKey(joined)
+	i.settle(p)
+}
+
+// failed drops the state: whatever came meanwhile is decided on a fresh one.
+func (i *instance) failed(p *pending, err error) {
+	i.giveBack(p)
+	first := i.rows.Row == nil
+	i.state, i.landmark, i.rows, i.more, i.pending = nil, history.Landmark{}, Rows{}, false, nil
+	i.box.loaded.Store(false)
+	if first {
+		i.handle = messages.Handle{}
+	}
+	taken, isTaken := errors.AsType[*persistence.TakenError](err)
+	if isTaken {
+		// The order is there: what was decided on a new one is decided again on this one.
+		i.handle = taken.Entry.Handle
+		again := make([]any, 0, len(p.asked)+1+len(i.buffered))
+		for _, m := range p.asked {
+			again = append(again, m.Envelope)
+		}
+		i.buffered = append(append(again, Resume{}), i.buffered...)
+		return
+	}
+	switch {
+	case errors.Is(err, persistence.ErrFenced):
+		i.home.Tell(Fenced{i.id})
+		err = runtime.ErrNotOwner
+	case errors.Is(err, persistence.ErrConflict), errors.Is(err, persistence.ErrUnknown), errors.Is(err, persistence.ErrClosed):
+		err = fmt.Errorf("%w: %w", failure.ErrUnavailable, err)
+	}
+	for _, m := range p.asked {
+		i.refuse(m.Envelope, err)
+	}
+	if !first || errors.Is(err, persistence.ErrUnknown) {
+		i.recover() // what the lost events called for may be wanted still
+	}
+}

@@ -1,0 +1,428 @@
+package order
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/holdfast-run/holdfast/actors/failure"
+	"github.com/holdfast-run/holdfast/actors/history"
+	"github.com/holdfast-run/holdfast/actors/runtime"
+	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/messages/nodev1"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/messages/problemv1"
+)
+
+// Activation says which order is brought to memory, and where.
+type Activation struct {
+	ID     messages.OrderID
+	Handle messages.Handle // zero if it is not known
+	// Incarnation tells this time in memory from others.
+	Incarnation uint64
+	Box         *Box
+	// Poison is why the order can't go on, so that it is to be faulted; nil if it can.
+	Poison error
+}
+
+// Spawn activates an order as a child of its partition.
+func Spawn(ctx actor.SpawnerContext, parts *Parts, home Home, a Activation, courier runtime.Courier) *actor.PID {
+	a.Box.poison = a.Poison != nil
+	restarts := 0
+	box := runtime.Mailbox{
+		Bound: 2 * parts.Config.Mailbox, Whose: "order", Courier: courier, Name: "order " + string(a.ID), Turned: &a.Box.turned,
+		Keeps: true, Inline: a.Box.inline,
+	}
+	return ctx.Spawn(actor.PropsFromProducer(func() actor.Actor {
+		restarts++
+		return &instance{
+			Parts: parts, home: home, id: a.ID, handle: a.Handle, incarnation: a.Incarnation, box: a.Box, poison: a.Poison,
+			restarted: restarts > 1 || a.Poison != nil,
+		}
+	}, actor.WithMailbox(box.New), actor.WithDispatcher(parts.Workers)))
+}
+
+// Received returns how many messages reached the order through its partition.
+func (b *Box) Received() uint64 { return b.received.Load() }
+
+// Poisoned tells whether the order is in memory only to be faulted.
+func (b *Box) Poisoned() bool { return b.poison }
+
+// inline tells whether a message is handled in the partition's turn: if that takes no reading, so that it never holds up the other
+// orders. What the journal posts does not come from there.
+func (b *Box) inline(message any) bool {
+	switch m := message.(type) {
+	case *committed:
+		return false
+	case *nodev1.Envelope:
+		if m.GetAccept() != nil {
+			return true
+		}
+	}
+	return b.loaded.Load()
+}
+
+// instance is the shell round one order. See the package's comment for its states.
+type instance struct {
+	*Parts
+
+	home        Home
+	id          messages.OrderID
+	handle      messages.Handle // zero until it is known
+	incarnation uint64
+	box         *Box
+	// restarted: it panicked before, and so lost what it had to do.
+	restarted bool
+	// poison is why the order can't go on; nil if it can.
+	poison error
+
+	self  *actor.PID
+	root  *actor.RootContext
+	state *workflow.State // nil until it is loaded
+	// landmark is of the history that the state has, and rows are those in the journal; both are kept as the state is.
+	landmark history.Landmark
+	rows     Rows
+
+	deciding []any     // what is being decided
+	pending  *pending  // what came of it, until it is committed
+	buffered []any     // what came meanwhile; at most Config.Mailbox that want an answer
+	due      int64     // as the partition was told; unknownDue if it may have been told otherwise
+	indexed  bool      // as it was told of that
+	size     int64     // as it was told
+	more     bool      // a decision was cut short
+	yielding bool      // asked to leave memory
+	leaving  bool      // asked to leave this node
+	woken    bool      // the partition waits for it to rest
+	filled   bool      // what had overflowed has a place now
+	began    time.Time // when it got its first place, if it had to wait for one
+}
+
+// pending is what was decided and is not committed yet, and who is to be answered when it is.
+type pending struct {
+	events []*journalv1.Event
+	// effects are what is to be done, with places reserved for what is dispatched.
+	effects []workflow.Effect
+	asked   []asked
+	lines   []line // of the log
+	resume  bool   // whatever is outstanding is to be taken up
+	rows    Rows
+	closes  bool
+	// underway: the journal has it, and has not answered.
+	underway bool
+}
+
+// asked is a message whose sender is answered once what came of it is durable. first: it has accepted the order.
+type asked struct {
+	*nodev1.Envelope
+
+	first bool
+}
+
+// Receive implements actor.Actor.
+func (i *instance) Receive(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case *actor.Started:
+		i.self, i.root = ctx.Self(), ctx.ActorSystem().Root
+		i.box.loaded.Store(false)
+		if i.restarted {
+			i.take(Resume{})
+		}
+	case *actor.Stopping, *actor.Restarting:
+		i.abandon()
+		i.resize(0)
+	case *committed:
+		if m.to == i {
+			i.committed(m.err)
+		}
+	case *nodev1.Envelope, Fired, Resume, Yield:
+		i.box.received.Add(1)
+		i.take(m)
+	case Leave:
+		i.leaving = true
+		i.leave()
+	}
+}
+
+// take decides a message now, or after the commit under way.
+func (i *instance) take(m any) {
+	if i.leaving {
+		i.refuse(m, runtime.ErrNotOwner)
+		return
+	}
+	_, i.yielding = m.(Yield)
+	if i.pending == nil {
+		i.decide([]any{m})
+		return
+	}
+	if e, ok := m.(*nodev1.Envelope); ok && e.GetAsk() != 0 && len(i.buffered) >= i.Config.Mailbox {
+		i.refuse(e, runtime.TooMany(i.Config.Mailbox, "order"))
+		return
+	}
+	i.buffered = append(i.buffered, m)
+}
+
+func (i *instance) refuse(m any, err error) {
+	if e, ok := m.(*nodev1.Envelope); ok {
+		i.Post.Answer(e, &nodev1.Answer{Failure: failure.Of(err)})
+	}
+}
+
+// abandon tells everybody who waits for this incarnation that it will not answer. What comes of a commit under way is
+// looked after later.
+func (i *instance) abandon() {
+	if i.pending != nil {
+		for _, m := range i.pending.asked {
+			i.refuse(m.Envelope, runtime.ErrInterrupted)
+		}
+		i.giveBack(i.pending)
+		if i.pending.underway {
+			i.recover()
+		}
+	}
+	for _, m := range append(i.deciding, i.buffered...) {
+		i.refuse(m, runtime.ErrInterrupted)
+	}
+}
+
+// recover has the order resumed later, whoever has it by then.
+func (i *instance) recover() { i.home.Tell(Recover{ID: i.id, Handle: i.handle}) }
+
+// leave tells that the order has no commit under way, once that is so. What waits for the end of one is for the next owner.
+func (i *instance) leave() {
+	if i.pending != nil {
+		return
+	}
+	for _, m := range i.buffered {
+		i.refuse(m, runtime.ErrNotOwner)
+	}
+	i.buffered = nil
+	i.home.Tell(Left{ID: i.id, Incarnation: i.incarnation})
+}
+
+// decide decides messages one after the other, and commits what came of them together.
+func (i *instance) decide(batch []any) {
+	p := &pending{}
+	i.deciding, i.pending = batch, p
+	now := i.Now()
+	for ; len(i.deciding) > 0; i.deciding = i.deciding[1:] {
+		i.decideOne(now, i.deciding[0], p)
+	}
+	if i.more {
+		i.more = false
+		i.apply(now, workflow.Continue{}, nil, p)
+	}
+	if i.state != nil {
+		i.place(now, p)
+	}
+	if n := messages.Version(len(p.events)); n > 0 {
+		i.commit(i.state.Version()-n, p)
+		return
+	}
+	i.settle(p)
+	i.rest()
+}
+
+func (i *instance) priority() int { return int(i.state.Accepted().GetPriority()) }
+
+func (i *instance) decideOne(now time.Time, m any, p *pending) {
+	switch m := m.(type) {
+	case *nodev1.Envelope:
+		i.decideMessage(now, m, p)
+	case Fired:
+		i.woken = true
+		if i.loaded(m) {
+			i.due = 0
+			i.apply(now, workflow.TimerFired{}, nil, p)
+		}
+	case Resume:
+		i.woken = true
+		switch {
+		case !i.loaded(m):
+		case i.poison != nil:
+			i.apply(now, workflow.Fault{Error: poisonProblem(i.poison)}, nil, p)
+		default:
+			p.resume = true
+		}
+	case Yield:
+	}
+}
+
+// decideMessage decides what came from beyond the partition.
+func (i *instance) decideMessage(now time.Time, e *nodev1.Envelope, p *pending) {
+	if accept := e.GetAccept(); accept != nil {
+		i.accept(now, e, accept, p)
+		return
+	}
+	if e.GetRefuse() != nil {
+		i.begin(workflow.NoDefinition(e.GetRefuse().GetOrder().GetDefinition()))
+	}
+	if !i.loaded(e) {
+		return
+	}
+	if e.GetHandOver() != nil {
+		i.handOver(e)
+		return
+	}
+	cmd := workflow.CommandOf(e)
+	if cmd == nil {
+		i.refuse(e, fmt.Errorf("message %T is not for an order", e.GetMessage())) //nolint:err113 // for people
+		return
+	}
+	if _, starts := cmd.(workflow.Start); starts {
+		i.tellKey(false)
+	}
+	if i.Inject != nil {
+		i.Inject("order", string(i.id))
+	}
+	i.apply(now, i.withTurn(cmd), e, p)
+}
+
+// begin makes the state of an order that may be new.
+func (i *instance) begin(def *workflow.Definition) {
+	if i.state == nil && i.handle.IsZero() {
+		i.state = workflow.New(def, i.Config.Workflow)
+		i.state.WithTurns(turns{i})
+		i.box.loaded.Store(true)
+	}
+}
+
+func (i *instance) accept(now time.Time, e *nodev1.Envelope, a *nodev1.Accept, p *pending) {
+	if i.state == nil && i.handle.IsZero() {
+		def, err := i.Catalog.Pinned(a.GetOrder().GetDefinition(), a.GetOrder().GetDefinitionHash())
+		if err != nil {
+			i.refuse(e, err)
+			return
+		}
+		i.begin(def)
+	}
+	if i.loaded(e) {
+		i.apply(now, workflow.Accept{Order: a.GetOrder(), Queued: a.GetQueued()}, e, p)
+	}
+}
+
+// apply decides one command. On an error the state is as before.
+func (i *instance) apply(now time.Time, cmd workflow.Command, from *nodev1.Envelope, p *pending) {
+	entered := i.Story.entered(i.state, cmd)
+	first := i.state.Version() == 0
+	events, err := i.state.Decide(now, rand.Uint64(), cmd)
+	if err != nil {
+		i.refuse(from, err)
+		return
+	}
+	p.events = append(p.events, events...)
+	p.lines = append(p.lines, i.Story.lines(i.state, entered, events, from)...)
+	if from.GetAsk() != 0 {
+		p.asked = append(p.asked, asked{from, first})
+	}
+}
+
+// settle does what waited for the commit, and answers.
+func (i *instance) settle(p *pending) {
+	if i.state != nil {
+		i.perform(p.effects, true)
+		p.effects = nil
+		if p.resume {
+			i.perform(i.state.Outstanding(), false)
+			i.tellKey(!i.state.QueuedSince().IsZero())
+		}
+	}
+	for len(p.asked) > 0 {
+		m := p.asked[0]
+		p.asked = p.asked[1:]
+		i.answer(m)
+	}
+	i.pending = nil
+	switch {
+	case i.state != nil && i.state.Ended():
+		i.Readers.Grown(i.id, i.show)
+		if !i.began.IsZero() {
+			i.Readers.Took(i.state.Definition().Ref, i.Now().Sub(i.began))
+			i.began = time.Time{}
+		}
+	case len(p.events) > 0:
+		i.Readers.Grown(i.id, nil)
+	}
+}
+
+func (i *instance) show() *orderv1.Order { return i.Show(i.state) }
+
+// answer tells that what was asked for is durable.
+func (i *instance) answer(m asked) {
+	a := &nodev1.Answer{}
+	wanted := m.GetAccept().GetWanted()
+	if m.GetRefuse() != nil {
+		wanted = nodev1.Wanted_WANTED_CHILD
+	}
+	switch wanted {
+	case nodev1.Wanted_WANTED_ACCEPTED:
+		a.Message = &nodev1.Answer_Accepted{Accepted: &nodev1.Accepted{
+			Definition: i.state.Accepted().GetDefinition(), Repeated: !m.first,
+		}}
+	case nodev1.Wanted_WANTED_ORDER:
+		a.Message = &nodev1.Answer_Order{Order: i.show()}
+	case nodev1.Wanted_WANTED_CHILD:
+		if i.state.Ended() {
+			a.Message = &nodev1.Answer_Child{Child: i.state.Result().Message()}
+		}
+	case nodev1.Wanted_WANTED_UNSPECIFIED:
+	}
+	i.Post.Answer(m.Envelope, a)
+}
+
+// rest tells the partition when to wake the order, and whether it may leave memory.
+func (i *instance) rest() {
+	if i.more {
+		i.decide(nil)
+		return
+	}
+	leave := i.yielding || i.state == nil || i.state.Ended() && !i.state.Untold() || i.state.Parked() && !i.filled
+	if i.state != nil {
+		at := i.state.NextDue()
+		i.tellDue(nano(at))
+		switch i.state.Status() { //nolint:exhaustive // the others have something to do
+		case orderv1.Status_STATUS_WAITING:
+			leave = leave || at.Sub(i.Now()) >= i.Config.LongWait
+		case orderv1.Status_STATUS_PENDING:
+			leave = true
+		case orderv1.Status_STATUS_SUSPENDED:
+			leave = leave || isHalted(i.state)
+		}
+	}
+	i.resize(sizeOf(i.state))
+	if i.woken {
+		i.woken = false
+		i.home.Tell(Rested{i.id})
+	}
+	if leave {
+		i.home.Tell(Release{ID: i.id, Incarnation: i.incarnation, Received: i.box.received.Load()})
+	}
+}
+
+// overhead is what an order takes beside its payloads: about that much was measured.
+const overhead = 4 << 10
+
+func sizeOf(s *workflow.State) int64 {
+	if s == nil {
+		return overhead
+	}
+	return overhead + int64(s.Size())
+}
+
+// resize tells how much memory the order takes.
+func (i *instance) resize(size int64) {
+	if size != i.size {
+		i.home.Resized(size - i.size)
+		i.size = size
+	}
+}
+
+func poisonProblem(err error) *problemv1.Problem {
+	return &problemv1.Problem{
+		Type: workflow.ErrorTypeRuntime, Title: "Order can't be processed", Status: 500,
+		Detail: fmt.Sprintf("processing it failed again and again: %v", err),
+	}
+}

@@ -1,0 +1,153 @@
+package order
+
+import (
+	"context"
+	"iter"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/holdfast-run/holdfast/actors/runtime"
+	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/messages/nodev1"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/persistence"
+)
+
+// Config bounds orders. Every field must be set.
+type Config struct {
+	// Workflow bounds what an order may do.
+	Workflow workflow.Limits
+	// Mailbox is the most messages that may wait for one order; further ones are refused.
+	Mailbox int
+	// LongWait: an order that waits for a time at least this far away leaves memory at once, and has its due time in the journal.
+	LongWait time.Duration
+	// ReadTimeout is how long a turn may wait for the journal.
+	ReadTimeout time.Duration
+	// Show is how often an evaluation that waits for a processor shows that it does.
+	Show time.Duration
+	// Evaluations is how many expressions that take long are evaluated at once.
+	Evaluations int
+}
+
+// Journal is what orders need of it.
+type Journal interface {
+	Commit(c *persistence.Commit)
+	Find(ctx context.Context, id messages.OrderID) (persistence.Entry, error)
+	Records(ctx context.Context, h messages.Handle, from messages.Version) iter.Seq2[persistence.StoredRecord, error]
+}
+
+// Catalog finds definitions.
+type Catalog interface {
+	// Pinned returns the definition that an order was accepted with.
+	Pinned(name string, hash []byte) (*workflow.Definition, error)
+	// Definition returns the definition of a new order; its version may be latest. One that is retired comes with an ErrRetired.
+	Definition(ref messages.DefinitionRef) (*workflow.Definition, error)
+}
+
+// Activities get attempts executed.
+type Activities interface {
+	// Reserve takes a place for an attempt with so many bytes of input that is about to be scheduled; false if it has to overflow.
+	// follows: it takes the place of another one of its order.
+	Reserve(called string, priority, bytes int, follows bool) bool
+	// GiveBack gives such a place up.
+	GiveBack(called string, priority, bytes int)
+	// Offer hands an attempt over.
+	Offer(a *messages.Attempt)
+	// Overflowed says that an attempt of a partition waits on disk, since a time in nanoseconds since 1970.
+	Overflowed(called string, priority int, by runtime.Owner, since int64)
+	// Cancel has an attempt given up, whatever it takes; Withdraw only if nobody has begun with it.
+	Cancel(called, key string, attempt uint32)
+	Withdraw(called, key string, attempt uint32)
+}
+
+// Post sends messages to other orders.
+type Post interface {
+	Ask(by runtime.Owner, e *nodev1.Envelope, done func(*nodev1.Answer))
+	Answer(e *nodev1.Envelope, a *nodev1.Answer)
+}
+
+// Readers wait for what comes of orders.
+type Readers interface {
+	// Grown says that events of an order were committed. ended makes what it has come to, if it has ended; else it is nil.
+	Grown(id messages.OrderID, ended func() *orderv1.Order)
+	// Took says how long an order of a definition took from its getting a place that it had waited for on disk.
+	Took(ref messages.DefinitionRef, d time.Duration)
+}
+
+// Home is an order's partition. Its methods may be called by any goroutine.
+type Home interface {
+	Owner() runtime.Owner
+	// Tell gives it a note about an order.
+	Tell(note any)
+	// Again does something after a while, unless the partition is lost by then.
+	Again(do func())
+	// Committed tells what came of a commit of an order that had an open row before. A goroutine of the journal calls it.
+	Committed(c *persistence.Commit, id messages.OrderID, before Rows, err error)
+	// Loaded tells that an order was read; handle is zero and open nil if there is none.
+	Loaded(id messages.OrderID, h messages.Handle, open *journalv1.OpenRow)
+	// Unloadable tells whether an order can't be loaded, and whether that is news.
+	Unloadable(id messages.OrderID, yes bool) (news bool)
+	// Unread tells that the journal could not be read.
+	Unread(err error)
+	// Resized tells how much more memory orders take, in bytes.
+	Resized(more int64)
+	// Turning shows that the turn of an order goes on.
+	Turning(id messages.OrderID)
+}
+
+// Rows are what the journal has beside the history of an order; nil if there is none.
+type Rows struct {
+	Row  *journalv1.OrderRow
+	Open *journalv1.OpenRow
+}
+
+// Parts are what all orders of a node work with. All are needed.
+type Parts struct {
+	Config     Config
+	Journal    Journal
+	Catalog    Catalog
+	Activities Activities
+	Post       Post
+	Readers    Readers
+	// Show makes what is told of an order that stands so.
+	Show    func(*workflow.State) *orderv1.Order
+	Workers *runtime.Workers
+	Story   Story
+	Log     *slog.Logger
+	Now     func() time.Time
+	// NewHandle makes the handle of a new order, and places in the queues of order keys.
+	NewHandle func() messages.Handle
+	// Inject is called in the turns of orders, and may panic or never return: for tests. It may be nil.
+	Inject func(point, name string)
+
+	evaluating chan struct{} // holds as many as there are evaluations that take long; at most Config.Evaluations
+}
+
+// Ready has the parts ready for use.
+func (p *Parts) Ready() *Parts {
+	p.evaluating = make(chan struct{}, p.Config.Evaluations)
+	return p
+}
+
+// Evaluating takes the places of so many evaluations that take long, until end is called.
+func (p *Parts) Evaluating(count int) (end func()) {
+	for range count {
+		p.evaluating <- struct{}{}
+	}
+	return func() {
+		for range count {
+			<-p.evaluating
+		}
+	}
+}
+
+// Box counts the messages that reached an instance through its partition, over all its incarnations.
+type Box struct {
+	received atomic.Uint64
+	loaded   atomic.Bool   // the state is in memory
+	turned   atomic.Uint64 // how often it showed that its turn goes on
+	poison   bool          // it runs only to fault the order
+}

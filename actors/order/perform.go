@@ -1,0 +1,110 @@
+package order
+
+import (
+	"time"
+
+	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/nodev1"
+)
+
+// place finds places for the attempts that are to be dispatched. Those that get none overflow.
+func (i *instance) place(now time.Time, p *pending) {
+	p.effects = i.state.Effects(p.events)
+	full := false
+	for _, e := range p.effects {
+		d, ok := e.(workflow.Dispatch)
+		if ok && !i.Activities.Reserve(d.Activity, i.priority(), len(d.Input), d.Follows) {
+			i.apply(now, workflow.Overflow{Frame: d.Frame, Epoch: i.home.Owner().Epoch}, nil, p)
+			full, i.filled = true, false
+		}
+	}
+	if full {
+		p.effects = i.state.Effects(p.events)
+	}
+}
+
+// giveBack gives up the places of what will not be dispatched now. What has overflowed may be on disk.
+func (i *instance) giveBack(p *pending) {
+	for _, e := range p.effects {
+		if d, ok := e.(workflow.Dispatch); !ok {
+			continue
+		} else if d.Overflow != 0 {
+			i.overflowed(d)
+		} else {
+			i.Activities.GiveBack(d.Activity, i.priority(), len(d.Input))
+		}
+	}
+	p.effects = nil
+}
+
+// handOver hands over an attempt that has overflowed, if it is wanted still.
+func (i *instance) handOver(e *nodev1.Envelope) {
+	m := e.GetHandOver()
+	d, wanted := i.state.Refill(m.GetFrame())
+	if !wanted {
+		i.refuse(e, workflow.ErrStale)
+		return
+	}
+	i.filled = true
+	if i.began.IsZero() {
+		i.began = i.Now()
+	}
+	i.dispatch(d, messages.Place{Number: m.GetReservation()})
+	i.Post.Answer(e, &nodev1.Answer{})
+}
+
+// perform does what is to be done; placed says that places are reserved for what is dispatched.
+func (i *instance) perform(effects []workflow.Effect, placed bool) {
+	for _, e := range effects {
+		switch e := e.(type) {
+		case workflow.Dispatch:
+			switch {
+			case e.Overflow != 0:
+				i.overflowed(e)
+			case placed:
+				i.dispatch(e, messages.Place{Reserved: true})
+			default:
+				i.dispatch(e, messages.Place{})
+			}
+		case workflow.CancelAttempt:
+			if e.Overflow != 0 || e.Withdraw {
+				// Its dispatcher may not know of it, or have dropped it when the order was to be cancelled before.
+				e.Again = e.Again || e.Overflow == 0
+				i.dispatch(e.Dispatch, messages.Place{})
+			}
+			if e.Withdraw {
+				i.Activities.Withdraw(e.Activity, e.Key, e.Attempt)
+			} else {
+				i.Activities.Cancel(e.Activity, e.Key, e.Attempt)
+			}
+		case workflow.StartChild:
+			i.family().start(e.Order, nil)
+		case workflow.CancelChild:
+			i.family().start(e.Order, &nodev1.Cancel{
+				Compensate: e.Compensate, Later: true, Reason: "order " + string(i.id) + " has given it up",
+			})
+		case workflow.TellParent:
+			i.family().tellParent(e)
+		case workflow.More:
+			i.more = true
+		case workflow.End:
+		}
+	}
+}
+
+// dispatch offers an attempt to be executed.
+func (i *instance) dispatch(m workflow.Dispatch, place messages.Place) {
+	by := i.home.Owner()
+	i.Activities.Offer(&messages.Attempt{
+		Order: i.id, Partition: by.Partition, Epoch: by.Epoch, Key: m.Key, Attempt: m.Attempt, Called: m.Activity, Task: m.Task,
+		Priority: i.priority(), Input: m.Input, Deadline: m.Deadline, Since: m.Since, RunWithin: m.RunWithin, Ledger: m.Ledger,
+		MaybeStarted: m.MaybeStarted, Suspect: m.Suspect, Again: m.Again || m.Overflow != 0 && m.Overflow != by.Epoch,
+		Deaths: m.Deaths, Place: place,
+	})
+}
+
+// overflowed tells of an attempt that waits on disk.
+func (i *instance) overflowed(m workflow.Dispatch) {
+	i.Activities.Overflowed(m.Activity, i.priority(), i.home.Owner(), m.Since)
+}

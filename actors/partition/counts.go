@@ -1,0 +1,166 @@
+package partition
+
+import (
+	"bytes"
+	"errors"
+	"maps"
+	"sync"
+
+	"github.com/holdfast-run/holdfast/actors/order"
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/persistence"
+)
+
+// counts count each open order of a partition once: when it is found in the index, or loaded before that, and then by its commits,
+// whoever lives to see them.
+type counts struct {
+	mu sync.Mutex
+	// open are the orders that have not ended, suspended those that an operator has suspended.
+	open, suspended int64
+	// stored are the tasks on disk.
+	stored map[storedAt]int64
+	closed bool
+
+	// upTo is how far the index was read; all: to its end. seen are orders behind it that were counted before that.
+	upTo messages.Handle
+	all  bool
+	seen map[messages.Handle]struct{}
+	// unsure are orders of which a commit may or may not have happened: they are counted again when they are loaded. Of one that may
+	// have been accepted before, only the handle tells by which commit it was.
+	unsure map[messages.Handle]messages.OrderID
+}
+
+type storedAt struct {
+	called   string
+	priority int
+}
+
+// found counts an order that the index has, unless it was counted before.
+func (h *home) found(o persistence.OpenOrder) {
+	c := &h.counts
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, before := c.seen[o.Handle]; !before && !c.all && isBehind(o.Handle, c.upTo) {
+		h.count(o.Row, 1)
+	}
+}
+
+// read says how far the index was read, and whether that is all of it.
+func (c *counts) read(upTo messages.Handle, all bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.all || !isBehind(upTo, c.upTo) && !all {
+		return // by an incarnation of the actor before this one
+	}
+	c.upTo, c.all = upTo, all
+	maps.DeleteFunc(c.seen, func(x messages.Handle, _ struct{}) bool { return all || !isBehind(x, upTo) })
+}
+
+func isBehind(x, upTo messages.Handle) bool { return bytes.Compare(x[:], upTo[:]) > 0 }
+
+// Loaded implements order.Home.
+func (h *home) Loaded(id messages.OrderID, x messages.Handle, open *journalv1.OpenRow) {
+	c := &h.counts
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, again := c.unsure[x]
+	maps.DeleteFunc(c.unsure, func(_ messages.Handle, other messages.OrderID) bool { return other == id })
+	if again || open != nil && c.first(x) {
+		h.count(open, 1)
+	}
+}
+
+// first tells whether an order was never counted that the index may have, or will, and notes that it is.
+func (c *counts) first(x messages.Handle) bool {
+	if c.all || !isBehind(x, c.upTo) {
+		return false
+	}
+	if _, before := c.seen[x]; before {
+		return false
+	}
+	c.see(x)
+	return true
+}
+
+// see notes that an order was counted, should the index have it yet.
+func (c *counts) see(x messages.Handle) {
+	if c.all || !isBehind(x, c.upTo) {
+		return
+	}
+	if c.seen == nil {
+		c.seen = map[messages.Handle]struct{}{}
+	}
+	c.seen[x] = struct{}{}
+}
+
+// Committed implements order.Home.
+func (h *home) Committed(c *persistence.Commit, id messages.OrderID, before order.Rows, err error) {
+	h.Health.Note(err)
+	n := &h.counts
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	switch {
+	case err == nil:
+		if before.Row == nil {
+			maps.DeleteFunc(n.unsure, func(_ messages.Handle, other messages.OrderID) bool { return other == id }) // nor was it before
+			n.see(c.Handle)
+		}
+		if c.Row != nil {
+			h.Observer.Committed(before.Row, c.Row)
+		}
+		if c.Open != nil || c.Close {
+			h.count(before.Open, -1)
+			h.count(c.Open, 1)
+		}
+	case errors.Is(err, persistence.ErrUnknown):
+		if n.unsure == nil {
+			n.unsure = map[messages.Handle]messages.OrderID{}
+		}
+		n.unsure[c.Handle] = id
+		n.see(c.Handle) // it is counted when it is loaded, not when the index has it
+		h.count(before.Open, -1)
+	}
+}
+
+// count counts an open row, or that it is gone; the lock is held.
+func (h *home) count(row *journalv1.OpenRow, n int64) {
+	c := &h.counts
+	if row == nil || c.closed {
+		return
+	}
+	if !row.GetHeld() && !row.GetTelling() {
+		c.open += n
+	}
+	if row.GetSuspended() || row.GetSuspending() {
+		c.suspended += n
+	}
+	for _, o := range row.GetOverflow() {
+		at := storedAt{o.GetActivity(), int(o.GetPriority())}
+		if c.stored == nil {
+			c.stored = map[storedAt]int64{}
+		}
+		if c.stored[at] += n; c.stored[at] == 0 {
+			delete(c.stored, at)
+		}
+		h.Backlogs.Stored(at.called, at.priority, n)
+	}
+}
+
+// end takes back what was counted: the partition is not here any more.
+func (h *home) end() {
+	c := &h.counts
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for at, n := range c.stored {
+		h.Backlogs.Stored(at.called, at.priority, -n)
+	}
+	c.open, c.suspended, c.stored, c.closed, c.seen, c.unsure = 0, 0, nil, true, nil, nil
+}
+
+// totals are the orders that are open, and suspended.
+func (c *counts) totals() (open, suspended int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.open, c.suspended
+}

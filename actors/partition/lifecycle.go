@@ -1,0 +1,219 @@
+package partition
+
+import (
+	"time"
+
+	"github.com/holdfast-run/holdfast/messages"
+)
+
+// Phase is how far a partition has come.
+type Phase int
+
+// The phases.
+const (
+	Away       Phase = iota // it is not ours
+	Claiming                // the journal was asked for it
+	Recovering              // it is ours, and its open orders are being read
+	Owning                  // it is ours
+	Draining                // it is ours, takes nothing new, and what is under way ends
+	Closing                 // all that is of it is being ended
+	Releasing               // the journal is told that anybody may have it
+)
+
+// Lifecycle is that of one partition on one node: a step function, which a model can drive. Each input may come at any time, late or
+// twice: what is about an epoch that is over changes nothing.
+type Lifecycle struct {
+	Phase Phase
+	// Epoch is that of the last claim.
+	Epoch messages.Epoch
+	// wanted: this node is to own it. fenced: it was closed because somebody else has it, so that there is nothing to release.
+	wanted, fenced bool
+	// failures counts the claims or releases that have failed in a row; due is when to try again, or when draining has taken too long.
+	failures int
+	due      time.Time
+}
+
+// Timing says how long a lifecycle waits.
+type Timing struct {
+	// Retry is how long to wait after so many failures in a row.
+	Retry func(failures int) time.Duration
+	// Drain is how long what is under way may take to end.
+	Drain time.Duration
+}
+
+type (
+	// Input is what happens to a partition.
+	Input interface{ isInput() }
+	// Want and Unwant say whether this node is to own it.
+	Want   struct{}
+	Unwant struct{}
+	// Claimed says that a claim has succeeded, NotClaimed that it has not, or that nobody knows.
+	Claimed    struct{ Epoch messages.Epoch }
+	NotClaimed struct{}
+	// Recovered says that all its open orders were read.
+	Recovered struct{ Epoch messages.Epoch }
+	// Fenced says that somebody else has claimed it since.
+	Fenced struct{ Epoch messages.Epoch }
+	// Drained says that nothing is under way in it, Closed that all of it has ended.
+	Drained struct{ Epoch messages.Epoch }
+	Closed  struct{ Epoch messages.Epoch }
+	// Released says that the journal knows that anybody may have it, NotReleased that nobody knows.
+	Released    struct{ Epoch messages.Epoch }
+	NotReleased struct{ Epoch messages.Epoch }
+	// Tick says that time has passed.
+	Tick struct{}
+)
+
+func (Want) isInput()        {}
+func (Unwant) isInput()      {}
+func (Claimed) isInput()     {}
+func (NotClaimed) isInput()  {}
+func (Recovered) isInput()   {}
+func (Fenced) isInput()      {}
+func (Drained) isInput()     {}
+func (Closed) isInput()      {}
+func (Released) isInput()    {}
+func (NotReleased) isInput() {}
+func (Tick) isInput()        {}
+
+// Output is what is to be done about a partition.
+type Output int
+
+// The outputs.
+const (
+	Nothing Output = iota
+	Claim          // ask the journal for it; answered by Claimed or NotClaimed
+	Open           // start its actor under Epoch, which tells when it has Recovered
+	Drain          // let what is under way end; answered by Drained
+	Close          // end all that is of it, at once; answered by Closed
+	Release        // tell the journal that anybody may have it; answered by Released or NotReleased
+)
+
+// Ready tells whether nothing is left to do of what this node is to own.
+func (l *Lifecycle) Ready() bool { return !l.wanted || l.Phase == Owning }
+
+// Step takes an input, and returns what is to be done.
+func (l *Lifecycle) Step(in Input, now time.Time, t Timing) Output {
+	switch in := in.(type) {
+	case Want:
+		l.wanted = true
+		return l.settle(now)
+	case Unwant:
+		l.wanted = false
+		return l.leave(now, t)
+	case Claimed:
+		if l.Phase != Claiming {
+			return Nothing
+		}
+		l.Epoch, l.failures, l.due = in.Epoch, 0, time.Time{}
+		if l.fenced = false; l.wanted {
+			l.Phase = Recovering
+			return Open
+		}
+		l.Phase = Releasing
+		return Release
+	case NotClaimed:
+		if l.Phase == Claiming {
+			l.Phase = Away
+			l.failed(now, t)
+		}
+	case Recovered:
+		if l.Phase == Recovering && in.Epoch == l.Epoch {
+			l.Phase = Owning
+		}
+	case Fenced:
+		return l.fence(in.Epoch)
+	case Drained:
+		if l.Phase == Draining && in.Epoch == l.Epoch {
+			return l.close()
+		}
+	case Closed:
+		return l.closed(in.Epoch, now)
+	case Released:
+		if l.Phase == Releasing && in.Epoch == l.Epoch {
+			l.Phase, l.failures, l.due = Away, 0, time.Time{}
+			return l.settle(now)
+		}
+	case NotReleased:
+		if l.Phase == Releasing && in.Epoch == l.Epoch {
+			l.failed(now, t)
+		}
+	case Tick:
+		return l.tick(now)
+	}
+	return Nothing
+}
+
+// settle claims the partition if it is to be ours, and it is time.
+func (l *Lifecycle) settle(now time.Time) Output {
+	if l.Phase != Away || !l.wanted || now.Before(l.due) {
+		return Nothing
+	}
+	l.Phase = Claiming
+	return Claim
+}
+
+// leave begins to give it up.
+func (l *Lifecycle) leave(now time.Time, t Timing) Output {
+	if l.Phase != Recovering && l.Phase != Owning {
+		return Nothing
+	}
+	l.Phase, l.due = Draining, now.Add(t.Drain)
+	return Drain
+}
+
+func (l *Lifecycle) failed(now time.Time, t Timing) {
+	l.failures++
+	l.due = now.Add(t.Retry(l.failures))
+}
+
+func (l *Lifecycle) close() Output {
+	l.Phase, l.due = Closing, time.Time{}
+	return Close
+}
+
+// fence closes it, because somebody else has it. It is claimed again only when it is wanted anew.
+func (l *Lifecycle) fence(epoch messages.Epoch) Output {
+	if epoch != l.Epoch {
+		return Nothing
+	}
+	switch l.Phase {
+	case Recovering, Owning, Draining:
+		l.fenced, l.wanted = true, false
+		return l.close()
+	case Closing:
+		l.fenced = true
+	case Releasing:
+		l.Phase, l.failures, l.due = Away, 0, time.Time{}
+	case Away, Claiming:
+	}
+	return Nothing
+}
+
+// closed goes on when nothing is left of it.
+func (l *Lifecycle) closed(epoch messages.Epoch, now time.Time) Output {
+	if l.Phase != Closing || epoch != l.Epoch {
+		return Nothing
+	}
+	if !l.fenced {
+		l.Phase = Releasing
+		return Release
+	}
+	l.Phase = Away
+	return l.settle(now)
+}
+
+func (l *Lifecycle) tick(now time.Time) Output {
+	if l.due.IsZero() || now.Before(l.due) {
+		return l.settle(now)
+	}
+	switch l.Phase { //nolint:exhaustive // the others wait for something else
+	case Draining: // what is under way takes too long
+		return l.close()
+	case Releasing:
+		l.due = time.Time{}
+		return Release
+	default:
+		return l.settle(now)
+	}
+}

@@ -1,0 +1,370 @@
+package partition
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/holdfast-run/holdfast/actors/runtime"
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/supervision"
+)
+
+// Ownership has this node own the partitions that its placement wants: it is the shell round their lifecycles.
+type Ownership struct {
+	parts *Parts
+	pid   *actor.PID
+	// homes are the partitions that are here, by number; they are replaced as a whole, never changed.
+	homes atomic.Pointer[[messages.Partitions]*home]
+	// unready is how many partitions are wanted, and not owned yet.
+	unready atomic.Int64
+	// claimed is closed once each partition that was wanted at first was claimed, or somebody else has it.
+	claimed chan struct{}
+}
+
+// Messages to the ownership's actor.
+type (
+	// step is what has happened to a partition.
+	step struct {
+		partition messages.Partition
+		in        Input
+	}
+	steps []step
+)
+
+// NewOwnership makes the ownership of a node. It owns nothing until it is wanted.
+func NewOwnership(p *Parts) *Ownership {
+	o := &Ownership{parts: p, claimed: make(chan struct{})}
+	o.homes.Store(new([messages.Partitions]*home))
+	return o
+}
+
+// Start begins. A failure of it ends the process.
+func (o *Ownership) Start(guardian actor.SupervisorStrategy) {
+	p := o.parts
+	loop := p.Watchdog.Register("ownership", p.Config.StuckAfter)
+	box := runtime.Mailbox{Bound: p.Config.Mailbox, Whose: "ownership", Courier: p.Courier}
+	o.pid = p.System.Root.Spawn(actor.PropsFromProducer(func() actor.Actor {
+		return &owner{Ownership: o, loop: loop, timing: Timing{
+			Retry: func(n int) time.Duration { return p.Config.Retry.Next(n, rand.Float64) }, Drain: p.Config.Drain,
+		}}
+	}, actor.WithMailbox(box.New), actor.WithDispatcher(p.Workers), actor.WithGuardian(guardian)))
+}
+
+func (o *Ownership) tell(m any) { o.parts.System.Root.Send(o.pid, m) }
+
+func each(ps []messages.Partition, in Input) steps {
+	out := make(steps, 0, len(ps))
+	for _, p := range ps {
+		out = append(out, step{p, in})
+	}
+	return out
+}
+
+// Take has this node own partitions from now on.
+func (o *Ownership) Take(ps ...messages.Partition) { o.tell(each(ps, Want{})) }
+
+// Give has this node give partitions up: others are to own them.
+func (o *Ownership) Give(ps ...messages.Partition) { o.tell(each(ps, Unwant{})) }
+
+// AwaitClaims waits until the partitions that were taken at first were claimed.
+func (o *Ownership) AwaitClaims(ctx context.Context) error {
+	select {
+	case <-o.claimed:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("claim partitions: %w", context.Cause(ctx))
+	}
+}
+
+// Tick is to be called every second. idle: orders with nothing to do may leave memory.
+func (o *Ownership) Tick(idle bool) {
+	o.tell(steps{})
+	for _, h := range o.homes.Load() {
+		switch {
+		case h == nil:
+		case idle:
+			h.Tell(sweep{})
+		default:
+			h.Tell(second{})
+		}
+	}
+}
+
+// Unready returns how many partitions are wanted and not owned yet, or their open orders not read.
+func (o *Ownership) Unready() int { return int(o.unready.Load()) }
+
+// Stop stops all partitions at once, and returns when they have. What is under way is taken up by whoever owns them next.
+func (o *Ownership) Stop() {
+	o.stop("ownership", o.pid)
+	var all sync.WaitGroup
+	for _, h := range o.homes.Load() {
+		if h != nil {
+			all.Go(func() {
+				o.stop(fmt.Sprintf("partition %d", h.by.Partition), h.pid)
+				h.loop.Close()
+			})
+		}
+	}
+	all.Wait()
+}
+
+func (o *Ownership) stop(name string, pid *actor.PID) {
+	if err := o.parts.System.Root.StopFuture(pid).Wait(); err != nil {
+		o.parts.Log.Warn("actor did not stop in time", "actor", name, "error", err)
+	}
+}
+
+// owner is the actor.
+type owner struct {
+	*Ownership
+
+	loop   *supervision.Loop
+	timing Timing
+	cycles [messages.Partitions]Lifecycle
+	begun  bool // something was taken
+}
+
+// Receive implements actor.Actor.
+func (o *owner) Receive(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case step:
+		o.steps(ctx, steps{m})
+	case steps:
+		if len(m) == 0 { // a second is over
+			for p := range o.cycles {
+				m = append(m, step{messages.Partition(p), Tick{}}) //nolint:gosec // there are so many
+			}
+		}
+		o.steps(ctx, m)
+	case *actor.Terminated:
+		for p, h := range o.homes.Load() {
+			if h != nil && h.pid.Equal(m.Who) {
+				o.gone(ctx, messages.Partition(p), h) //nolint:gosec // there are so many
+			}
+		}
+	case *actor.Stopping:
+		o.loop.Close()
+		return
+	default:
+		return
+	}
+	o.loop.Beat()
+}
+
+// steps takes the lifecycles on, and does what they call for. What is to be claimed is claimed together.
+func (o *owner) steps(ctx actor.Context, in steps) {
+	for len(in) > 0 {
+		var next steps
+		var claims []messages.Partition
+		for _, s := range in {
+			l := &o.cycles[s.partition]
+			if _, wants := s.in.(Want); wants {
+				o.begun = true
+			}
+			if f, fenced := s.in.(Fenced); fenced && f.Epoch == l.Epoch && l.Phase != Away {
+				o.parts.Placement.Lost(s.partition)
+			}
+			switch l.Step(s.in, o.parts.Now(), o.timing) {
+			case Nothing:
+			case Claim:
+				claims = append(claims, s.partition)
+			case Open:
+				o.open(ctx, s.partition, l.Epoch)
+			case Drain:
+				o.homes.Load()[s.partition].Tell(drain{})
+			case Close:
+				o.close(ctx, s.partition)
+			case Release:
+				next = append(next, o.release(s.partition, l.Epoch))
+			}
+		}
+		in = append(next, o.claim(claims)...)
+	}
+	o.count()
+}
+
+// count counts what is left to do.
+func (o *owner) count() {
+	unready, unclaimed := 0, 0
+	for p := range o.cycles {
+		if l := &o.cycles[p]; !l.Ready() {
+			if unready++; l.Phase != Recovering {
+				unclaimed++
+			}
+		}
+	}
+	o.unready.Store(int64(unready))
+	if o.begun && unclaimed == 0 {
+		select {
+		case <-o.claimed:
+		default:
+			close(o.claimed)
+		}
+	}
+}
+
+// claim asks the journal for partitions.
+func (o *owner) claim(ps []messages.Partition) (out steps) {
+	if len(ps) == 0 {
+		return nil
+	}
+	o.parts.Workers.Blocking(func() {
+		for _, p := range ps {
+			o.loop.Beat() // there may be many
+			in := Input(NotClaimed{})
+			if epoch, err := o.claimOne(p); err == nil {
+				in = Claimed{epoch}
+			} else {
+				o.parts.Log.Warn("partition can't be claimed now", "partition", p, "error", err)
+			}
+			out = append(out, step{p, in})
+		}
+	})
+	return out
+}
+
+func (o *owner) claimOne(p messages.Partition) (messages.Epoch, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), o.parts.Config.ReadTimeout)
+	defer cancel()
+	seen, err := o.parts.Journal.Epoch(ctx, p)
+	if err != nil {
+		return 0, fmt.Errorf("read epoch of partition %d: %w", p, err)
+	}
+	epoch, err := o.parts.Journal.Claim(ctx, p, o.parts.Node, seen)
+	if err != nil {
+		return 0, fmt.Errorf("claim partition %d: %w", p, err)
+	}
+	return epoch, nil
+}
+
+// release tells the journal that anybody may have a partition.
+func (o *owner) release(p messages.Partition, epoch messages.Epoch) step {
+	return step{p, Released{epoch}}
+}
+
+// open starts the actor of a partition.
+func (o *owner) open(ctx actor.Context, p messages.Partition, epoch messages.Epoch) {
+	h := &home{
+		Parts: o.parts, owner: o.Ownership, by: runtime.Owner{Partition: p, Epoch: epoch}, ready: make(chan struct{}),
+		faulted: map[messages.OrderID]time.Time{},
+		loop:    o.parts.Watchdog.Register(fmt.Sprintf("partition %d", p), o.parts.Config.StuckAfter),
+	}
+	h.snapshot.Store(&Snapshot{})
+	box := runtime.Mailbox{Bound: o.parts.Config.Mailbox, Whose: "partition", Courier: o.parts.Courier}
+	props := actor.PropsFromProducer(func() actor.Actor { return newPartition(h) },
+		actor.WithMailbox(box.New), actor.WithDispatcher(o.parts.Workers), actor.WithGuardian(o.parts.Guardian))
+	pid, err := o.parts.System.Root.SpawnNamed(props, fmt.Sprintf("partition-%d-%d", p, epoch))
+	if err != nil {
+		panic(fmt.Errorf("start partition %d: %w", p, err))
+	}
+	h.pid = pid
+	ctx.Watch(pid)
+	o.keep(p, h)
+	close(h.ready)
+	o.parts.Placement.Serve(p, pid)
+}
+
+// keep has a partition be here, or no longer.
+func (o *owner) keep(p messages.Partition, h *home) {
+	homes := *o.homes.Load()
+	homes[p] = h
+	o.homes.Store(&homes)
+}
+
+// close ends all that is of a partition.
+func (o *owner) close(ctx actor.Context, p messages.Partition) {
+	h := o.homes.Load()[p]
+	o.parts.Placement.Serve(p, nil)
+	h.closed.Store(true)
+	o.parts.Post.End(h.by)
+	ctx.Stop(h.pid)
+}
+
+// gone goes on when the actor of a partition has stopped: whatever its orders have left behind is ended, too.
+func (o *owner) gone(ctx actor.Context, p messages.Partition, h *home) {
+	if !h.closed.Load() {
+		return // it has failed too often: the process is about to end
+	}
+	o.parts.Post.End(h.by)
+	o.parts.Backlogs.Leave(p)
+	h.loop.Close()
+	h.end()
+	o.keep(p, nil)
+	o.steps(ctx, steps{{p, Closed{h.by.Epoch}}})
+}
+
+// Snapshot is how the order keys of a partition are, as its actor has told in the last second.
+type Snapshot struct {
+	// KeysWaiting are the orders that wait for another one of their key, KeysHeld the keys that a faulted order holds, and KeysAge how
+	// long the order has waited that has waited longest.
+	KeysWaiting, KeysHeld int
+	KeysAge               time.Duration
+}
+
+// publish tells how the partition is.
+func (p *partition) publish() {
+	s := &Snapshot{KeysWaiting: p.keys.waiting, KeysHeld: p.keys.held}
+	if since := p.keys.oldest(); !since.IsZero() {
+		s.KeysAge = p.Now().Sub(since)
+	}
+	p.snapshot.Store(s)
+}
+
+// Status is how the partitions of a node are.
+type Status struct {
+	Snapshot
+
+	// Open are the orders that have not ended, Suspended those that an operator has suspended, Resident those in memory. Timers are
+	// the due times in memory.
+	Open, Suspended, Resident, Timers int64
+	// ResidentBytes is about what the orders in memory take.
+	ResidentBytes int64
+}
+
+// Status tells how the partitions are.
+func (o *Ownership) Status() Status {
+	s := Status{ResidentBytes: o.parts.resident.Load()}
+	for _, h := range o.homes.Load() {
+		if h == nil {
+			continue
+		}
+		one := h.snapshot.Load()
+		s.Resident, s.Timers = s.Resident+h.inMemory.Load(), s.Timers+h.timers.Load()
+		s.KeysWaiting, s.KeysHeld, s.KeysAge = s.KeysWaiting+one.KeysWaiting, s.KeysHeld+one.KeysHeld, max(s.KeysAge, one.KeysAge)
+		open, suspended := h.counts.totals()
+		s.Open, s.Suspended = s.Open+open, s.Suspended+suspended
+	}
+	return s
+}
+
+// Uncounted returns how many orders are to be counted yet: those that recovery will find, and those whose last commit may or may not
+// have happened.
+func (o *Ownership) Uncounted() (count int) {
+	for _, h := range o.homes.Load() {
+		if h != nil {
+			h.counts.mu.Lock()
+			count += len(h.counts.seen) + len(h.counts.unsure)
+			h.counts.mu.Unlock()
+		}
+	}
+	return count
+}
+
+// Unloadable returns the first orders, by their ids, that could not be loaded when there was something for them, and how many
+// there are.
+func (o *Ownership) Unloadable(most int) (first []messages.OrderID, count int) {
+	for _, h := range o.homes.Load() {
+		if h != nil && h.some.Load() {
+			first = append(first, h.unloadables()...)
+		}
+	}
+	slices.Sort(first)
+	return first[:min(most, len(first))], len(first)
+}

@@ -1,0 +1,116 @@
+package partition
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/holdfast-run/holdfast/actors/order"
+	"github.com/holdfast-run/holdfast/actors/runtime"
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/messages/nodev1"
+	"github.com/holdfast-run/holdfast/persistence"
+	"github.com/holdfast-run/holdfast/supervision"
+)
+
+// Config bounds partitions. Every field must be set.
+type Config struct {
+	// Mailbox is the most messages that may wait for a partition, OrderMailbox for one of its orders.
+	Mailbox, OrderMailbox int
+	// ResidentBytes is the memory for orders, of all partitions together.
+	ResidentBytes int64
+	// Idle is how long an order stays in memory with nothing to do.
+	Idle time.Duration
+	// Waking is the most orders of one partition that are woken at once by recovery, and as many because they are due.
+	Waking int
+	// Dues is of how many orders of one partition that wait for a time that is held in memory, about.
+	Dues int
+	// Poison is when an order that panics is restarted, and when it is faulted; PoisonFaults how many may be faulted so in the same
+	// time before the partition is restarted in their place.
+	Poison       supervision.Policy
+	PoisonFaults int
+	// TryAgain is how long something that failed is left alone before it is tried again, Retry the same for claims and releases.
+	TryAgain time.Duration
+	Retry    supervision.Backoff
+	// Drain is how long what is under way may take to end when a partition is given up.
+	Drain time.Duration
+	// StuckAfter is how long a turn may take, ReadTimeout how long it may wait for the journal.
+	StuckAfter, ReadTimeout time.Duration
+}
+
+// Journal is what partitions need of it.
+type Journal interface {
+	Open(ctx context.Context, p messages.Partition, after messages.Handle, limit int) ([]persistence.OpenOrder, error)
+	Due(ctx context.Context, p messages.Partition, after persistence.DuePlace, limit int) ([]persistence.OpenOrder, error)
+	Epoch(ctx context.Context, p messages.Partition) (messages.Epoch, error)
+	Claim(ctx context.Context, p messages.Partition, node messages.NodeID, seen messages.Epoch) (messages.Epoch, error)
+}
+
+// Health tells whether the journal answers.
+type Health interface {
+	// Available is false while it does not. What needs it waits then.
+	Available() bool
+	// Note takes in what came of a commit or a read.
+	Note(err error)
+}
+
+// Backlogs keep what of a partition's tasks waits on disk.
+type Backlogs interface {
+	Overflowed(called string, priority int, by runtime.Owner, since int64)
+	// Stored says that so many more tasks are there.
+	Stored(called string, priority int, more int64)
+	// Leave forgets all that there is of a partition.
+	Leave(p messages.Partition)
+}
+
+// Post sends messages to orders.
+type Post interface {
+	Ask(by runtime.Owner, e *nodev1.Envelope, done func(*nodev1.Answer))
+	Answer(e *nodev1.Envelope, a *nodev1.Answer)
+	// End ends the asks of an owner.
+	End(by runtime.Owner)
+}
+
+// Placement is told what this node serves.
+type Placement interface {
+	// Serve says through which actor the orders of a partition are reached here; nil: they are not here.
+	Serve(p messages.Partition, pid *actor.PID)
+	// Lost says that a partition was lost to somebody else. It is claimed again when the placement wants it again.
+	Lost(p messages.Partition)
+}
+
+// Observer counts what becomes of orders. Its methods must be fast and not block.
+type Observer interface {
+	// Committed says that the row of an order has changed; before is nil if it was accepted.
+	Committed(before, row *journalv1.OrderRow)
+}
+
+// Parts are what the partitions of a node work with. All are needed.
+type Parts struct {
+	Config    Config
+	Node      messages.NodeID
+	Journal   Journal
+	Health    Health
+	Orders    *order.Parts
+	Backlogs  Backlogs
+	Post      Post
+	Courier   runtime.Courier
+	Placement Placement
+	Observer  Observer
+	System    *actor.ActorSystem
+	Guardian  actor.SupervisorStrategy
+	Watchdog  *supervision.Watchdog
+	Workers   *runtime.Workers
+	Log       *slog.Logger
+	Now       func() time.Time
+	// Inject is called in the turns of partitions, and may panic or never return: for tests. It may be nil.
+	Inject func(point, name string)
+
+	// resident is about what the orders in memory take, in bytes; incarnations counts their activations.
+	resident     atomic.Int64
+	incarnations atomic.Uint64
+}

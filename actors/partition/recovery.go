@@ -1,0 +1,152 @@
+package partition
+
+import (
+	"context"
+
+	"github.com/holdfast-run/holdfast/actors/order"
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/persistence"
+)
+
+// recovery is what was read of the open orders and not resumed yet, where reading goes on, and what is being resumed.
+type recovery struct {
+	unresumed []messages.OrderID
+	handles   map[messages.OrderID]messages.Handle
+	readUpTo  messages.Handle
+	readAll   bool
+	resuming  map[messages.OrderID]bool
+}
+
+func newRecovery() recovery {
+	return recovery{handles: map[messages.OrderID]messages.Handle{}, resuming: map[messages.OrderID]bool{}}
+}
+
+// recoverNow says that the while is over after which an order that has lost what it had to do is resumed.
+type recoverNow order.Recover
+
+// recoveryPage is how many open orders recovery reads at once.
+const recoveryPage = 500
+
+// recover takes up open orders: those that can act now are resumed, a few at a time; of the others only the due times are
+// kept. While the journal does not answer, it waits for the next second.
+func (p *partition) recover() {
+	for len(p.resuming) < p.Config.Waking && !p.draining && p.Health.Available() {
+		if len(p.unresumed) > 0 {
+			p.resumeNext()
+			continue
+		}
+		if p.readAll {
+			return
+		}
+		read := false
+		if p.Workers.Blocking(func() { read = p.readOpen() }); !read {
+			return
+		}
+	}
+}
+
+func (p *partition) resumeNext() {
+	id := p.unresumed[0]
+	p.unresumed = p.unresumed[1:]
+	h, wanted := p.handles[id]
+	if !wanted {
+		return
+	}
+	delete(p.handles, id)
+	p.resuming[id] = true
+	p.deliver(id, h, order.Resume{})
+}
+
+// rested is told by an order that was resumed or fired.
+func (p *partition) rested(m order.Rested) {
+	delete(p.resuming, m.ID)
+	delete(p.firing, m.ID)
+	p.recover()
+	p.fire()
+}
+
+// recoverLater has an order resumed after a while.
+func (p *partition) recoverLater(m order.Recover) {
+	if !p.Health.Available() {
+		p.recoverOrder(recoverNow(m)) // once it answers again
+		return
+	}
+	home := p.home
+	home.Again(func() { home.Tell(recoverNow(m)) })
+}
+
+func (p *partition) recoverOrder(m recoverNow) {
+	if _, known := p.handles[m.ID]; !known {
+		p.unresumed = append(p.unresumed, m.ID)
+		p.handles[m.ID] = m.Handle
+	}
+	p.recover()
+}
+
+// readOpen reads a page of open orders. It returns false if the journal can't tell now.
+func (p *partition) readOpen() bool {
+	c, cancel := context.WithTimeout(context.Background(), p.Config.ReadTimeout)
+	defer cancel()
+	p.loop.Beat() // there may be many pages
+	page, err := p.Journal.Open(c, p.by.Partition, p.readUpTo, recoveryPage)
+	if err != nil {
+		p.unread("open orders", err)
+		return false
+	}
+	p.readOverflow(page)
+	for _, o := range page {
+		p.readUpTo = o.Handle
+		p.found(o)
+		p.takeUp(o)
+	}
+	p.readAll = len(page) < recoveryPage
+	p.counts.read(p.readUpTo, p.readAll)
+	if p.readAll {
+		p.loadedKeys()
+		p.publish()
+		p.owner.tell(step{p.by.Partition, Recovered{p.by.Epoch}})
+	}
+	return true
+}
+
+// takeUp takes up an open order as its row says.
+func (p *partition) takeUp(o persistence.OpenOrder) {
+	id := messages.OrderID(o.Row.GetId())
+	if key := o.Row.GetOrderKey(); key != "" {
+		if o.Row.GetQueued() {
+			turn := o.Handle
+			copy(turn[:], o.Row.GetTurn())
+			p.keys.restore(id, key, turn)
+		} else {
+			p.keys.running(id, key)
+		}
+		if o.Row.GetHeld() {
+			p.keys.hold(id, key, true)
+		}
+	}
+	if at := o.Row.GetDue(); at != 0 {
+		p.setDue(id, persistence.DuePlace{At: at, Handle: o.Handle}, true)
+		return
+	}
+	if o.Row.GetQueued() || o.Row.GetHeld() && !o.Row.GetTelling() || o.Row.GetSuspended() || o.Row.GetParked() {
+		return // it is started when its turn comes, waits for an operator, or gets a place
+	}
+	p.unresumed = append(p.unresumed, id)
+	p.handles[id] = o.Handle
+}
+
+// readOverflow tells the backlogs of what is on disk.
+func (p *partition) readOverflow(page []persistence.OpenOrder) {
+	oldest := map[storedAt]int64{}
+	for _, o := range page {
+		for _, task := range o.Row.GetOverflow() {
+			q := storedAt{task.GetActivity(), int(task.GetPriority())}
+			if at, known := oldest[q]; !known || task.GetAt() < at {
+				oldest[q] = task.GetAt()
+			}
+		}
+	}
+	for q, since := range oldest {
+		p.Backlogs.Overflowed(q.called, q.priority, p.by, since)
+	}
+}

@@ -1,0 +1,125 @@
+package partition
+
+import (
+	"container/list"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/holdfast-run/holdfast/actors/order"
+	"github.com/holdfast-run/holdfast/actors/runtime"
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/nodev1"
+)
+
+// resident is an order in memory.
+type resident struct {
+	id          messages.OrderID
+	incarnation uint64
+	pid         *actor.PID
+	box         *order.Box
+	sent        uint64
+	touched     time.Time
+	place       *list.Element // in the partition's list
+	// failed is when it panicked last.
+	failed time.Time
+}
+
+// residents are the orders of a partition that are in memory.
+type residents struct {
+	resident map[messages.OrderID]*resident
+	byPID    map[string]*resident
+	// idlest has those first that had no message for longest.
+	idlest list.List
+}
+
+func newResidents() residents {
+	return residents{resident: map[messages.OrderID]*resident{}, byPID: map[string]*resident{}}
+}
+
+// deliver hands a message to an order, and activates it if need be.
+func (p *partition) deliver(id messages.OrderID, h messages.Handle, message any) {
+	if p.Inject != nil {
+		p.Inject("partition", p.pid.GetId())
+	}
+	r := p.resident[id]
+	if r == nil {
+		r = p.activate(id, h, nil)
+	}
+	if e, ok := message.(*nodev1.Envelope); ok && e.GetAsk() != 0 &&
+		r.sent-r.box.Received() >= uint64(p.Config.OrderMailbox) { //nolint:gosec // positive
+		p.refuse(e, runtime.TooMany(p.Config.OrderMailbox, "order"))
+		return
+	}
+	p.send(r, message)
+	p.relieve()
+}
+
+// send hands a message to a resident, which may handle it before send returns.
+func (p *partition) send(r *resident, message any) {
+	r.sent++
+	r.touched = p.Now()
+	p.idlest.MoveToBack(r.place)
+	p.loop.At((*string)(&r.id))
+	p.ctx.Send(r.pid, message)
+	p.loop.At(nil)
+}
+
+func (p *partition) activate(id messages.OrderID, h messages.Handle, poison error) *resident {
+	r := &resident{id: id, incarnation: p.incarnations.Add(1), box: &order.Box{}}
+	r.pid = order.Spawn(p.ctx, p.Orders, p.home, order.Activation{
+		ID: id, Handle: h, Incarnation: r.incarnation, Box: r.box, Poison: poison,
+	}, p.Courier)
+	p.resident[id] = r
+	p.byPID[r.pid.GetId()] = r
+	r.place = p.idlest.PushBack(r)
+	p.inMemory.Store(int64(len(p.resident)))
+	return r
+}
+
+// release lets an order leave memory, if no message is on its way to it. One that has panicked stays as long as that
+// counts: else an order that panics whenever it is loaded would never be faulted.
+func (p *partition) release(m order.Release) {
+	r := p.resident[m.ID]
+	if r == nil || r.incarnation != m.Incarnation || r.sent != m.Received || p.resuming[m.ID] || p.firing[m.ID] ||
+		p.Now().Sub(r.failed) < p.Config.Poison.Within {
+		return
+	}
+	p.forget(r)
+	p.ctx.Stop(r.pid)
+}
+
+func (p *partition) forget(r *resident) {
+	delete(p.resident, r.id)
+	delete(p.byPID, r.pid.GetId())
+	p.idlest.Remove(r.place)
+	delete(p.resuming, r.id)
+	delete(p.firing, r.id)
+	p.inMemory.Store(int64(len(p.resident)))
+}
+
+// idle returns the order that had no message for longest; nil if there is none.
+func (p *partition) idle() *resident {
+	if e := p.idlest.Front(); e != nil {
+		return e.Value.(*resident) //nolint:errcheck,forcetypeassert // nothing else is in it
+	}
+	return nil
+}
+
+// sweep asks orders that had no message since a time to leave memory.
+func (p *partition) sweep(since time.Time) {
+	for r := p.idle(); r != nil && !r.touched.After(since); r = p.idle() {
+		p.send(r, order.Yield{})
+	}
+}
+
+// relieve asks the orders that had no message for longest to leave memory, when there is too much in it: more than have
+// come, so that it gets less.
+func (p *partition) relieve() {
+	if p.Parts.resident.Load() <= p.Config.ResidentBytes {
+		return
+	}
+	for range 2 {
+		p.send(p.idle(), order.Yield{})
+	}
+}

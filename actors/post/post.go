@@ -1,0 +1,195 @@
+package post
+
+import (
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/holdfast-run/holdfast/actors/failure"
+	"github.com/holdfast-run/holdfast/actors/runtime"
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/nodev1"
+	"github.com/holdfast-run/holdfast/supervision"
+)
+
+// Places tells where partitions are.
+type Places interface {
+	// Owner returns the actor through which a partition's orders are reached; nil if nobody is known to own it now.
+	Owner(p messages.Partition) *actor.PID
+}
+
+// Remote sends answers to other nodes.
+type Remote interface {
+	// Answer sends an answer to the node at an address. It may get lost.
+	Answer(address string, a *nodev1.Answer)
+}
+
+// Config says how long asks last.
+type Config struct {
+	// Within is how long an ask may wait for its answer, unless its sender says otherwise. Default 30 s.
+	Within time.Duration
+	// Again is how an ask is repeated whose partition is nobody's, or has moved. Default: after 20 ms, then up to 1 s.
+	Again supervision.Backoff
+}
+
+// WithDefaults fills what is zero.
+func (c Config) WithDefaults() Config {
+	if c.Within == 0 {
+		c.Within = 30 * time.Second
+	}
+	if c.Again == (supervision.Backoff{}) {
+		c.Again = supervision.Backoff{Initial: 20 * time.Millisecond, Max: time.Second, Jitter: 0.2}
+	}
+	return c
+}
+
+// Post is that of one node.
+type Post struct {
+	config   Config
+	address  string
+	places   Places
+	remote   Remote
+	send     func(to *actor.PID, message any)
+	now      func() time.Time
+	asks     runtime.Asks[*nodev1.Answer]
+	stopping atomic.Bool
+}
+
+// New makes the post of the node at an address. Remote may be nil: then there are no others.
+func New(config Config, address string, places Places, remote Remote, now func() time.Time) *Post {
+	return &Post{config: config.WithDefaults(), address: address, places: places, remote: remote, now: now}
+}
+
+// Start has it send by an actor system. Nothing may be sent before.
+func (p *Post) Start(system *actor.ActorSystem) { p.send = system.Root.Send }
+
+// Tell sends a message that wants no answer. It may get lost.
+func (p *Post) Tell(e *nodev1.Envelope) {
+	if to := p.places.Owner(partitionOf(e)); to != nil && !p.stopping.Load() {
+		p.send(to, e)
+	}
+}
+
+// Ask sends a message on behalf of an owner of a partition, and has done called with the answer, once. The message must not be
+// changed afterwards, and may be sent again. done is called by whoever brings the answer, perhaps before Ask returns, and must not block.
+func (p *Post) Ask(by runtime.Owner, e *nodev1.Envelope, done func(*nodev1.Answer)) {
+	p.AskWithin(p.config.Within, by, e, done)
+}
+
+// AskWithin is Ask with another deadline.
+func (p *Post) AskWithin(within time.Duration, by runtime.Owner, e *nodev1.Envelope, done func(*nodev1.Answer)) {
+	if e.GetAsk() != 0 {
+		e = copyOf(e)
+	}
+	p.ask(&question{Envelope: e, by: by, deadline: p.now().Add(within), done: done})
+}
+
+// question is what is asked, as its asker keeps it.
+type question struct {
+	*nodev1.Envelope
+
+	by       runtime.Owner
+	deadline time.Time
+	done     func(*nodev1.Answer)
+	tries    int
+}
+
+func (p *Post) ask(q *question) {
+	q.Asker = p.address
+	q.Ask = p.asks.Add(runtime.Ask[*nodev1.Answer]{Owner: q.by, Deadline: q.deadline, Done: func(a *nodev1.Answer) { p.answered(q, a) }})
+	to := p.places.Owner(partitionOf(q.Envelope))
+	switch {
+	case p.stopping.Load():
+		p.settle(q.GetAsk(), refusal(runtime.ErrStopping))
+	case to == nil:
+		p.settle(q.GetAsk(), refusal(runtime.ErrNotOwner))
+	default:
+		p.send(to, q.Envelope)
+	}
+}
+
+// answered tells the asker, unless the message came to where the order is not: then it is sent again.
+func (p *Post) answered(q *question, a *nodev1.Answer) {
+	if a.GetFailure().GetReason() != nodev1.Reason_REASON_NOT_OWNER || a.GetAsk() == 0 || q.GetEpoch() != 0 || p.stopping.Load() {
+		q.done(a)
+		return
+	}
+	q.tries++
+	wait := p.config.Again.Next(q.tries, rand.Float64)
+	if p.now().Add(wait).After(q.deadline) {
+		q.done(a)
+		return
+	}
+	again := *q
+	again.Envelope = copyOf(q.Envelope)
+	time.AfterFunc(wait, func() { p.ask(&again) })
+}
+
+// copyOf is a message that was not sent yet, with the same content.
+func copyOf(e *nodev1.Envelope) *nodev1.Envelope {
+	return &nodev1.Envelope{
+		Partition: e.GetPartition(), OrderId: e.GetOrderId(), Handle: e.GetHandle(), Epoch: e.GetEpoch(), Message: e.Message,
+	}
+}
+
+// Answer answers a message, if somebody waits for that.
+func (p *Post) Answer(e *nodev1.Envelope, a *nodev1.Answer) {
+	switch a.Ask = e.GetAsk(); {
+	case a.GetAsk() == 0:
+	case e.GetAsker() == p.address:
+		p.settle(a.GetAsk(), a)
+	case p.remote != nil:
+		p.remote.Answer(e.GetAsker(), a)
+	}
+}
+
+// Receive takes an answer from another node.
+func (p *Post) Receive(a *nodev1.Answer) { p.settle(a.GetAsk(), a) }
+
+func (p *Post) settle(ask uint64, a *nodev1.Answer) {
+	if x, open := p.asks.Take(ask); open {
+		a.Ask = ask
+		x.Done(a)
+	}
+}
+
+// Refuse implements runtime.Courier.
+func (p *Post) Refuse(message any, err error) {
+	if e, ok := message.(*nodev1.Envelope); ok && e.GetAsk() != 0 {
+		p.Answer(e, refusal(err))
+	}
+}
+
+// Counts implements runtime.Courier: what is asked takes a place.
+func (*Post) Counts(message any) bool {
+	e, ok := message.(*nodev1.Envelope)
+	return ok && e.GetAsk() != 0
+}
+
+// Tick ends the asks whose deadline has passed. It is to be called every second.
+func (p *Post) Tick() {
+	now := p.now()
+	p.asks.End(func(a runtime.Ask[*nodev1.Answer]) bool { return now.After(a.Deadline) }, refusal(runtime.ErrInterrupted))
+}
+
+// End ends the asks of an owner that has lost its partition.
+func (p *Post) End(by runtime.Owner) {
+	p.asks.End(func(a runtime.Ask[*nodev1.Answer]) bool { return a.Owner == by }, refusal(runtime.ErrNotOwner))
+}
+
+// Stop ends all asks, also those to come.
+func (p *Post) Stop() {
+	p.stopping.Store(true)
+	p.asks.End(func(runtime.Ask[*nodev1.Answer]) bool { return true }, refusal(runtime.ErrStopping))
+}
+
+// Asks returns how many asks have no answer yet.
+func (p *Post) Asks() int { return p.asks.Len() }
+
+func refusal(err error) *nodev1.Answer { return &nodev1.Answer{Failure: failure.Of(err)} }
+
+func partitionOf(e *nodev1.Envelope) messages.Partition {
+	return messages.Partition(e.GetPartition()) //nolint:gosec // it was made of one
+}

@@ -1,0 +1,206 @@
+package runtime
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/asynkron/protoactor-go/actor"
+)
+
+// Courier knows the messages that actors send to each other.
+type Courier interface {
+	// Counts tells whether a message takes one of the bounded places of a mailbox. Others are always taken: there are no more of
+	// them than of what they are about.
+	Counts(message any) bool
+	// Refuse tells whoever sent a message that it was not taken, or got lost. It is called for every message, and must not block.
+	Refuse(message any, err error)
+}
+
+// Mailbox says how messages wait for an actor. A mailbox that is full refuses at once what counts, and never blocks a sender;
+// messages of the system are never refused. Once its actor is told to stop, what is there and what still comes is refused.
+type Mailbox struct {
+	// Bound is the most messages that may wait, of those that count.
+	Bound int
+	// Whose is who is told of it, such as "partition": for people.
+	Whose   string
+	Courier Courier
+	// Name is that of an actor that is watched here, because it has no loop of its own: see Workers.Stuck. Turned counts the times
+	// that the actor showed, in the middle of a message, that it goes on.
+	Name   string
+	Turned *atomic.Uint64
+	// Keeps: the actor looks after the message itself at which it panics.
+	Keeps bool
+	// Inline tells whether a user message is handled on the goroutine of whoever posts it, which saves waking another one, and says
+	// that those of the system are; nil: never. It is for actors whose turns are short, or are part of the turn of their parent,
+	// which alone posts to them.
+	Inline func(message any) bool
+}
+
+// New makes a mailbox. It is an actor.MailboxProducer.
+func (m Mailbox) New() actor.Mailbox { return &mailbox{Mailbox: m} }
+
+type mailbox struct {
+	Mailbox
+
+	invoker    actor.MessageInvoker
+	dispatcher actor.Dispatcher
+
+	mu        sync.Mutex
+	system    []any
+	user      queue[any]
+	counted   int
+	handed    uint64 // messages that were handed out to be handled
+	running   bool
+	suspended bool
+	stopped   bool
+}
+
+// PostUserMessage implements actor.Mailbox.
+func (m *mailbox) PostUserMessage(message any) {
+	counts := m.Courier.Counts(message)
+	m.mu.Lock()
+	if counts && m.counted >= m.Bound {
+		m.mu.Unlock()
+		m.Courier.Refuse(message, TooMany(m.Bound, m.Whose))
+		return
+	}
+	if counts {
+		m.counted++
+	}
+	m.user.push(message)
+	m.schedule(m.Inline != nil && m.Inline(message))
+}
+
+// PostSystemMessage implements actor.Mailbox.
+
+func (m *mailbox) PostSystemMessage(message any) {
+	// A restart comes from a timer, and the workers are watched, which timers are not.
+	_, restart := message.(*actor.Restart)
+	m.mu.Lock()
+	m.system = append(m.system, message)
+	m.schedule(m.Inline != nil && !restart)
+}
+
+// schedule is called with the lock held, and releases it.
+func (m *mailbox) schedule(inline bool) {
+	start := !m.running && (len(m.system) > 0 || !m.suspended || m.stopped)
+	if start {
+		m.running = true
+	}
+	m.mu.Unlock()
+	switch {
+	case !start:
+	case inline:
+		m.run()
+	default:
+		m.yield()
+	}
+}
+
+// yield has the mailbox run by a goroutine of the dispatcher.
+func (m *mailbox) yield() {
+	if w, ok := m.dispatcher.(*Workers); ok {
+		w.schedule(m) // which can tell whose it is
+		return
+	}
+	m.dispatcher.Schedule(m.run)
+}
+
+// RegisterHandlers implements actor.Mailbox.
+func (m *mailbox) RegisterHandlers(invoker actor.MessageInvoker, dispatcher actor.Dispatcher) {
+	m.invoker, m.dispatcher = invoker, dispatcher
+}
+
+// Start implements actor.Mailbox.
+func (m *mailbox) Start() {}
+
+// UserMessageCount implements actor.Mailbox.
+func (m *mailbox) UserMessageCount() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.user.len()
+}
+
+func (m *mailbox) run() {
+	if m.turn() {
+		m.yield()
+	}
+}
+
+// turn handles messages until there is none, or one panics. It returns false when the mailbox went idle.
+func (m *mailbox) turn() (again bool) {
+	var message any
+	defer func() {
+		if r := recover(); r != nil {
+			if !m.Keeps {
+				m.Courier.Refuse(message, ErrInterrupted)
+			}
+			m.invoker.EscalateFailure(r, message)
+			again = true
+		}
+	}()
+	for range m.dispatcher.Throughput() {
+		var isSystem bool
+		if message, isSystem = m.next(); message == nil {
+			return false
+		}
+		switch message.(type) {
+		case *actor.SuspendMailbox:
+			m.suspend(true)
+		case *actor.ResumeMailbox:
+			m.suspend(false)
+		default:
+			switch {
+			case isSystem:
+				m.invoker.InvokeSystemMessage(message)
+			case m.stopped:
+				m.Courier.Refuse(message, ErrInterrupted)
+			default:
+				m.invoker.InvokeUserMessage(message)
+			}
+		}
+	}
+	return true
+}
+
+// next takes the next message; nil when there is none, and then the mailbox is idle.
+func (m *mailbox) next() (message any, isSystem bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.handed++
+	for len(m.system) > 0 {
+		message = m.system[0]
+		m.system[0] = nil
+		m.system = m.system[1:]
+		switch message.(type) {
+		case *actor.Stop:
+			m.stopped = true
+		case *actor.Restart:
+			if m.stopped {
+				continue // it would revive an actor that nobody knows any more
+			}
+		}
+		return message, true
+	}
+	if m.suspended && !m.stopped || m.user.len() == 0 {
+		m.running = false
+		return nil, false
+	}
+	if message = m.user.pop(); m.Courier.Counts(message) {
+		m.counted--
+	}
+	return message, false
+}
+
+// handedOut counts the messages that were handed out, give or take those that were none.
+func (m *mailbox) handedOut() uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.handed
+}
+
+func (m *mailbox) suspend(yes bool) {
+	m.mu.Lock()
+	m.suspended = yes
+	m.mu.Unlock()
+}
