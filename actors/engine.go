@@ -115,10 +115,10 @@ func (e *Engine) Start(ctx context.Context) error {
 		}
 	})
 	e.post.Start(e.system)
-	e.wire()
+	e.wire() //nolint:contextcheck // the log of orders needs none
 	e.ownership.Start(e.never)
 	e.deps.Metrics.observe(e)
-	go e.clock()
+	go e.clock() //nolint:contextcheck // it lives longer than the call
 	err = e.deps.Placement.Start(e.system, e.ownership)
 	if err == nil {
 		err = e.ownership.AwaitClaims(ctx)

@@ -97,8 +97,12 @@ func (n *node) waits(id string) attemptWait {
 		is   dispatch.For
 		text string
 	}{
-		{dispatch.ForAdapter, "none is connected"}, {dispatch.ForCredit, "room for it"}, {dispatch.ForTurn, "executed alone"},
-		{dispatch.ForBegin, "to begin with it"}, {dispatch.ForResult, "its result"}, {dispatch.ForReturn, "is away"},
+		{dispatch.ForAdapter, "none is connected"},
+		{dispatch.ForCredit, "room for it"},
+		{dispatch.ForTurn, "executed alone"},
+		{dispatch.ForBegin, "to begin with it"},
+		{dispatch.ForResult, "its result"},
+		{dispatch.ForReturn, "is away"},
 	} {
 		if strings.Contains(w.GetReason(), x.text) {
 			out.For = x.is

@@ -8,6 +8,9 @@ import (
 // ErrorTypeQuarantined is the type of the error of a task that was set apart because adapters died of it.
 const ErrorTypeQuarantined = "https://holdfast.run/errors/quarantined"
 
+// ErrorTypeCommunication is the type of the error of an attempt that failed.
+const ErrorTypeCommunication = "https://serverlessworkflow.io/spec/1.0.0/errors/communication"
+
 // ErrorTypeByHand is the type of the error of an order that an operator has faulted, if they gave no other.
 const ErrorTypeByHand = "https://holdfast.run/errors/by-hand"
 

@@ -101,12 +101,7 @@ type dispatcher struct {
 func (d *dispatcher) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
 	case *offer:
-		if d.all.parts.Inject != nil {
-			d.all.parts.Inject("dispatcher", d.activity.name)
-		}
-		d.do(d.queue.Offer(m.task))
-		m.lane.room.update(d.queue, m.lane.version)
-		m.lane.arrived(m.task, m.place)
+		d.offered(m)
 	case done:
 		d.do(d.queue.Done(m.key, m.attempt))
 	case cancel:
@@ -170,6 +165,15 @@ func (d *dispatcher) Receive(ctx actor.Context) {
 	d.activity.counts.set(d.queue.Waiting(), d.queue.InFlight(), len(d.streams))
 	d.hurry()
 	d.loop.Beat()
+}
+
+func (d *dispatcher) offered(m *offer) {
+	if d.all.parts.Inject != nil {
+		d.all.parts.Inject("dispatcher", d.activity.name)
+	}
+	d.do(d.queue.Offer(m.task))
+	m.lane.room.update(d.queue, m.lane.version)
+	m.lane.arrived(m.task, m.place)
 }
 
 // hurry looks again soon, if a rate holds tasks back.

@@ -116,7 +116,7 @@ func IsGone(f *nodev1.Failure) bool {
 
 // IsFinal tells whether saying the same again would fail again.
 func IsFinal(f *nodev1.Failure) bool {
-	switch f.GetReason() { //nolint:exhaustive // the others pass
+	switch f.GetReason() {
 	case nodev1.Reason_REASON_NO_SUCH_ORDER, nodev1.Reason_REASON_ATTEMPT_OVER, nodev1.Reason_REASON_ORDER_ENDED,
 		nodev1.Reason_REASON_ORDER_ID_TAKEN:
 		return f != nil

@@ -17,7 +17,6 @@ import (
 
 	"github.com/holdfast-run/holdfast/actors/activity"
 	"github.com/holdfast-run/holdfast/actors/runtime"
-	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
 	"github.com/holdfast-run/holdfast/messages/problemv1"
@@ -361,7 +360,7 @@ func failureOf(r *adapterv1.Result) *problemv1.Problem {
 	if p == nil {
 		p = &problemv1.Problem{}
 	}
-	p.Type = workflow.ErrorTypeCommunication
+	p.Type = messages.ErrorTypeCommunication
 	if p.GetStatus() == 0 {
 		p.Status = 503
 		if r.GetPermanent() {

@@ -106,7 +106,7 @@ func (s *Server) check(ctx context.Context, o *orderv1.WorkOrder) (*journalv1.Or
 		known, e := s.engine.View().Has(ctx, messages.OrderID(o.GetId()))
 		switch {
 		case e != nil:
-			return nil, e //nolint:wrapcheck // it says what failed
+			return nil, e
 		case known: // it may be the same order, accepted before
 			err = nil
 		default:

@@ -62,7 +62,7 @@ func (o orders) history(ctx context.Context, id string, from uint64) (*view.Hist
 	if err := checkID(id); err != nil {
 		return nil, err
 	}
-	return o.engine.View().History(ctx, messages.OrderID(id), messages.Version(from)) //nolint:wrapcheck // it says what failed
+	return o.engine.View().History(ctx, messages.OrderID(id), messages.Version(from))
 }
 
 // Watch implements orderv1.OrderServiceServer.
@@ -101,7 +101,7 @@ func (o orders) Watch(r *orderv1.WatchRequest, st grpc.ServerStreamingServer[ord
 func (o orders) tellNew(st grpc.ServerStreamingServer[orderv1.WatchResponse], h *view.History) error {
 	ctx := st.Context()
 	if err := h.Behind(ctx); err != nil {
-		return err //nolint:wrapcheck // it says what failed
+		return err
 	}
 	for more := true; more; {
 		c, err := o.unsent.take(ctx)

@@ -127,7 +127,7 @@ func (o orders) Get(ctx context.Context, r *orderv1.GetRequest) (*orderv1.GetRes
 func (s *Server) stands(ctx context.Context, id string) (*orderv1.Order, error) {
 	state, _, err := s.engine.View().Load(ctx, messages.OrderID(id))
 	if err != nil {
-		return nil, err //nolint:wrapcheck // it says what failed
+		return nil, err
 	}
 	return view.OrderOf(state), nil
 }

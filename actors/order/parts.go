@@ -79,23 +79,29 @@ type Readers interface {
 
 // Home is an order's partition. Its methods may be called by any goroutine.
 type Home interface {
+	Counter
+
 	Owner() runtime.Owner
 	// Tell gives it a note about an order.
 	Tell(note any)
 	// Again does something after a while, unless the partition is lost by then.
 	Again(do func())
-	// Committed tells what came of a commit of an order that had an open row before. A goroutine of the journal calls it.
+	// Unread tells that the journal could not be read.
+	Unread(err error)
+	// Turning shows that the turn of an order goes on.
+	Turning(id messages.OrderID)
+}
+
+// Counter counts the orders of a partition.
+type Counter interface {
+	// Committed tells what came of a commit of an order that had these rows before. A goroutine of the journal calls it.
 	Committed(c *persistence.Commit, id messages.OrderID, before Rows, err error)
 	// Loaded tells that an order was read; handle is zero and open nil if there is none.
 	Loaded(id messages.OrderID, h messages.Handle, open *journalv1.OpenRow)
 	// Unloadable tells whether an order can't be loaded, and whether that is news.
 	Unloadable(id messages.OrderID, yes bool) (news bool)
-	// Unread tells that the journal could not be read.
-	Unread(err error)
 	// Resized tells how much more memory orders take, in bytes.
 	Resized(more int64)
-	// Turning shows that the turn of an order goes on.
-	Turning(id messages.OrderID)
 }
 
 // Rows are what the journal has beside the history of an order; nil if there is none.

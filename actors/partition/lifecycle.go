@@ -44,21 +44,25 @@ type Timing struct {
 type (
 	// Input is what happens to a partition.
 	Input interface{ isInput() }
-	// Want and Unwant say whether this node is to own it.
-	Want   struct{}
+	// Want says that this node is to own it.
+	Want struct{}
+	// Unwant says that others are to own it.
 	Unwant struct{}
-	// Claimed says that a claim has succeeded, NotClaimed that it has not, or that nobody knows.
-	Claimed    struct{ Epoch messages.Epoch }
+	// Claimed says that a claim has succeeded.
+	Claimed struct{ Epoch messages.Epoch }
+	// NotClaimed says that a claim has not succeeded, or that nobody knows.
 	NotClaimed struct{}
 	// Recovered says that all its open orders were read.
 	Recovered struct{ Epoch messages.Epoch }
 	// Fenced says that somebody else has claimed it since.
 	Fenced struct{ Epoch messages.Epoch }
-	// Drained says that nothing is under way in it, Closed that all of it has ended.
+	// Drained says that nothing is under way in it.
 	Drained struct{ Epoch messages.Epoch }
-	Closed  struct{ Epoch messages.Epoch }
-	// Released says that the journal knows that anybody may have it, NotReleased that nobody knows.
-	Released    struct{ Epoch messages.Epoch }
+	// Closed says that all of it has ended.
+	Closed struct{ Epoch messages.Epoch }
+	// Released says that the journal knows that anybody may have it.
+	Released struct{ Epoch messages.Epoch }
+	// NotReleased says that nobody knows whether it does.
 	NotReleased struct{ Epoch messages.Epoch }
 	// Tick says that time has passed.
 	Tick struct{}
@@ -207,7 +211,7 @@ func (l *Lifecycle) tick(now time.Time) Output {
 	if l.due.IsZero() || now.Before(l.due) {
 		return l.settle(now)
 	}
-	switch l.Phase { //nolint:exhaustive // the others wait for something else
+	switch l.Phase {
 	case Draining: // what is under way takes too long
 		return l.close()
 	case Releasing:

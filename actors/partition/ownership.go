@@ -102,10 +102,10 @@ func (o *Ownership) Unready() int { return int(o.unready.Load()) }
 
 // Stop stops all partitions at once, and returns when they have. What is under way is taken up by whoever owns them next.
 func (o *Ownership) Stop() {
-	o.stop("ownership", o.pid)
 	var all sync.WaitGroup
 	for _, h := range o.homes.Load() {
 		if h != nil {
+			h.closed.Store(true)
 			all.Go(func() {
 				o.stop(fmt.Sprintf("partition %d", h.by.Partition), h.pid)
 				h.loop.Close()
@@ -113,6 +113,7 @@ func (o *Ownership) Stop() {
 		}
 	}
 	all.Wait()
+	o.stop("ownership", o.pid)
 }
 
 func (o *Ownership) stop(name string, pid *actor.PID) {
@@ -139,14 +140,14 @@ func (o *owner) Receive(ctx actor.Context) {
 	case steps:
 		if len(m) == 0 { // a second is over
 			for p := range o.cycles {
-				m = append(m, step{messages.Partition(p), Tick{}}) //nolint:gosec // there are so many
+				m = append(m, step{messages.Partition(p), Tick{}})
 			}
 		}
 		o.steps(ctx, m)
 	case *actor.Terminated:
 		for p, h := range o.homes.Load() {
 			if h != nil && h.pid.Equal(m.Who) {
-				o.gone(ctx, messages.Partition(p), h) //nolint:gosec // there are so many
+				o.gone(ctx, messages.Partition(p), h)
 			}
 		}
 	case *actor.Stopping:
@@ -185,7 +186,7 @@ func (o *owner) steps(ctx actor.Context, in steps) {
 				next = append(next, o.release(s.partition, l.Epoch))
 			}
 		}
-		in = append(next, o.claim(claims)...)
+		in = slices.Concat(next, o.claim(claims))
 	}
 	o.count()
 }
@@ -289,8 +290,8 @@ func (o *owner) close(ctx actor.Context, p messages.Partition) {
 
 // gone goes on when the actor of a partition has stopped: whatever its orders have left behind is ended, too.
 func (o *owner) gone(ctx actor.Context, p messages.Partition, h *home) {
-	if !h.closed.Load() {
-		return // it has failed too often: the process is about to end
+	if o.cycles[p].Phase != Closing {
+		return // it has failed too often, and the process is about to end; or this node stops
 	}
 	o.parts.Post.End(h.by)
 	o.parts.Backlogs.Leave(p)

@@ -18,17 +18,17 @@ import (
 // partition is the parent of the instances of one partition: all messages to them go through it.
 type partition struct {
 	*home
-
-	ctx    actor.Context // valid from its start on, in its own turns
-	poison actor.SupervisorStrategy
 	residents
+	recovery
+
+	ctx      actor.Context // valid from its start on, in its own turns
+	poison   actor.SupervisorStrategy
 	dues     *dues
 	timer    *time.Timer
 	timerFor int64
 	// firing are the orders that were told that their due time has come and have not come to rest since.
 	firing map[messages.OrderID]bool
 	keys   *keyQueues
-	recovery
 	// draining: it takes nothing new.
 	draining bool
 }

@@ -9,11 +9,11 @@ import (
 	"github.com/holdfast-run/holdfast/persistence"
 )
 
-// Query selects orders, FoundOrder is one that was found.
-type (
-	Query      = persistence.Query
-	FoundOrder = persistence.FoundOrder
-)
+// Query selects orders.
+type Query = persistence.Query
+
+// FoundOrder is one that was found.
+type FoundOrder = persistence.FoundOrder
 
 // List returns orders, newest first, and where to continue: a zero handle when there are no more.
 func (v *View) List(ctx context.Context, q Query) (found []FoundOrder, next messages.Handle, err error) {

@@ -3,6 +3,8 @@ package workflow
 import (
 	"slices"
 	"strings"
+
+	"github.com/holdfast-run/holdfast/messages"
 )
 
 // The standard error types, in their canonical form.
@@ -13,7 +15,7 @@ const (
 	ErrorTypeAuthentication = canonicalErrors + "authentication"
 	ErrorTypeAuthorization  = canonicalErrors + "authorization"
 	ErrorTypeTimeout        = canonicalErrors + "timeout"
-	ErrorTypeCommunication  = canonicalErrors + "communication"
+	ErrorTypeCommunication  = messages.ErrorTypeCommunication
 	ErrorTypeRuntime        = canonicalErrors + "runtime"
 )
 

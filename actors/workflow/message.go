@@ -74,6 +74,7 @@ func (r ChildResult) Message() *nodev1.ChildResult {
 
 func childResultOf(r *nodev1.ChildResult) ChildResult {
 	return ChildResult{
-		ID: messages.OrderID(r.GetId()), Version: messages.Version(r.GetVersion()), Status: r.GetStatus(), Output: r.GetOutput(), Error: r.GetError(),
+		ID: messages.OrderID(r.GetId()), Version: messages.Version(r.GetVersion()), Status: r.GetStatus(),
+		Output: r.GetOutput(), Error: r.GetError(),
 	}
 }

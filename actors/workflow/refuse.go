@@ -3,6 +3,7 @@ package workflow
 import (
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
 
 // NoDefinition stands for the definition of an order that was refused, as it was named.
@@ -22,5 +23,5 @@ func (m *machine) refuse(c Refuse) {
 
 // Refused tells whether the order never came into being: its id was used up, because it could not be run.
 func (s *State) Refused() bool {
-	return s.version != 0 && len(s.accepted.GetDefinitionHash()) == 0
+	return s.ended == orderv1.Status_STATUS_CANCELLED && s.err != nil
 }

@@ -8,8 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/holdfast-run/holdfast/actors/order"
 	"github.com/holdfast-run/holdfast/actors/definition"
+	"github.com/holdfast-run/holdfast/actors/order"
 	"github.com/holdfast-run/holdfast/persistence/pebble"
 )
 

@@ -166,7 +166,7 @@ func (n *node) start(ctx context.Context) error {
 	if n.journal, err = pebble.Open(journal); err != nil { //nolint:contextcheck // it lives longer than the call
 		return fmt.Errorf("open the journal: %w", err)
 	}
-	n.engine, err = actors.New(n.config.Engine, actors.Deps{ //nolint:contextcheck // its log needs none
+	n.engine, err = actors.New(n.config.Engine, actors.Deps{
 		Node: n.id, Journal: n.journal, Placement: cluster.NewSingle(), Watchdog: n.watchdog, Metrics: n.metrics, Log: n.log, Fatal: n.fail,
 	})
 	if err == nil {
