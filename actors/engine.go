@@ -143,7 +143,7 @@ func (e *Engine) wire() {
 	})
 	e.orders = (&order.Parts{
 		Config: c.orders(), Journal: d.Journal, Catalog: e.catalog, Activities: e.activities, Post: e.post, Readers: e.view,
-		Show: view.OrderOf, Workers: &e.workers, Story: order.NewStory(d.Log, c.LogRate), Log: d.Log, Now: time.Now,
+		Show: view.OrderOf, ShowEnd: view.EndOf, Workers: &e.workers, Story: order.NewStory(d.Log, c.LogRate), Log: d.Log, Now: time.Now,
 		NewHandle: e.handles.next, Inject: inject,
 	}).Ready()
 	e.ownership = partition.NewOwnership(&partition.Parts{

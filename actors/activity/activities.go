@@ -161,7 +161,7 @@ func (r *Activities) Stored(called string, priority int, more int64) {
 }
 
 // Offer hands an attempt over.
-func (r *Activities) Offer(a *messages.Attempt) {
+func (r *Activities) Offer(a messages.Attempt) {
 	l := r.lane(a.Called)
 	r.tell(l.queue.dispatcher, &offer{lane: l, place: a.Place, task: &dispatch.Task{
 		Order: a.Order, Partition: a.Partition, Key: a.Key, Attempt: a.Attempt, Version: l.version, Priority: a.Priority,

@@ -47,7 +47,9 @@ func (s *Server) submit(
 		return forget
 	}
 	if ended != nil {
-		forget = s.engine.View().Add(messages.OrderID(o.GetOrderId()), &view.Waiter{Ended: ended})
+		forget = s.engine.View().Add(messages.OrderID(o.GetOrderId()), &view.Waiter{
+			Ended: ended, Brief: wanted == nodev1.Wanted_WANTED_ACCEPTED,
+		})
 	}
 	s.engine.Submit(o, wanted, func(a *nodev1.Answer) {
 		s.accepting.Add(-1)

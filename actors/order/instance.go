@@ -348,25 +348,34 @@ func (i *instance) settle(p *pending) {
 	}
 }
 
-func (i *instance) show() *orderv1.Order { return i.Show(i.state) }
+// show tells how the order has ended.
+func (i *instance) show(whole bool) *orderv1.Order {
+	if whole {
+		return i.Show(i.state)
+	}
+	return i.ShowEnd(i.state)
+}
+
+// done answers what needs no more than that it is durable.
+var done = &nodev1.Answer{} //nolint:gochecknoglobals // a constant
 
 // answer tells that what was asked for is durable.
 func (i *instance) answer(m asked) {
-	a := &nodev1.Answer{}
+	a := done
 	wanted := m.GetAccept().GetWanted()
 	if m.GetRefuse() != nil {
 		wanted = nodev1.Wanted_WANTED_CHILD
 	}
 	switch wanted {
 	case nodev1.Wanted_WANTED_ACCEPTED:
-		a.Message = &nodev1.Answer_Accepted{Accepted: &nodev1.Accepted{
+		a = &nodev1.Answer{Message: &nodev1.Answer_Accepted{Accepted: &nodev1.Accepted{
 			Definition: i.state.Accepted().GetDefinition(), Repeated: !m.first,
-		}}
+		}}}
 	case nodev1.Wanted_WANTED_ORDER:
-		a.Message = &nodev1.Answer_Order{Order: i.show()}
+		a = &nodev1.Answer{Message: &nodev1.Answer_Order{Order: i.Show(i.state)}}
 	case nodev1.Wanted_WANTED_CHILD:
 		if i.state.Ended() {
-			a.Message = &nodev1.Answer_Child{Child: i.state.Result().Message()}
+			a = &nodev1.Answer{Message: &nodev1.Answer_Child{Child: i.state.Result().Message()}}
 		}
 	case nodev1.Wanted_WANTED_UNSPECIFIED:
 	}

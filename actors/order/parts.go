@@ -55,7 +55,7 @@ type Activities interface {
 	// GiveBack gives such a place up.
 	GiveBack(called string, priority, bytes int)
 	// Offer hands an attempt over.
-	Offer(a *messages.Attempt)
+	Offer(a messages.Attempt)
 	// Overflowed says that an attempt of a partition waits on disk, since a time in nanoseconds since 1970.
 	Overflowed(called string, priority int, by runtime.Owner, since int64)
 	// Cancel has an attempt given up, whatever it takes; Withdraw only if nobody has begun with it.
@@ -71,8 +71,9 @@ type Post interface {
 
 // Readers wait for what comes of orders.
 type Readers interface {
-	// Grown says that events of an order were committed. ended makes what it has come to, if it has ended; else it is nil.
-	Grown(id messages.OrderID, ended func() *orderv1.Order)
+	// Grown says that events of an order were committed. ended makes what it has come to, if it has ended; else it is nil. Whole: with
+	// all that is told of orders, else with its status, error and output alone.
+	Grown(id messages.OrderID, ended func(whole bool) *orderv1.Order)
 	// Took says how long an order of a definition took from its getting a place that it had waited for on disk.
 	Took(ref messages.DefinitionRef, d time.Duration)
 }
@@ -118,8 +119,9 @@ type Parts struct {
 	Activities Activities
 	Post       Post
 	Readers    Readers
-	// Show makes what is told of an order that stands so.
+	// Show makes what is told of an order that stands so, and ShowEnd its status, error and output alone.
 	Show    func(*workflow.State) *orderv1.Order
+	ShowEnd func(*workflow.State) *orderv1.Order
 	Workers *runtime.Workers
 	Story   Story
 	Log     *slog.Logger

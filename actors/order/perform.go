@@ -51,7 +51,7 @@ func (i *instance) handOver(e *nodev1.Envelope) {
 		i.began = i.Now()
 	}
 	i.dispatch(d, messages.Place{Number: m.GetReservation()})
-	i.Post.Answer(e, &nodev1.Answer{})
+	i.Post.Answer(e, done)
 }
 
 // perform does what is to be done; placed says that places are reserved for what is dispatched.
@@ -96,7 +96,7 @@ func (i *instance) perform(effects []workflow.Effect, placed bool) {
 // dispatch offers an attempt to be executed.
 func (i *instance) dispatch(m workflow.Dispatch, place messages.Place) {
 	by := i.home.Owner()
-	i.Activities.Offer(&messages.Attempt{
+	i.Activities.Offer(messages.Attempt{
 		Order: i.id, Partition: by.Partition, Epoch: by.Epoch, Key: m.Key, Attempt: m.Attempt, Called: m.Activity, Task: m.Task,
 		Priority: i.priority(), Input: m.Input, Deadline: m.Deadline, Since: m.Since, RunWithin: m.RunWithin, Ledger: m.Ledger,
 		MaybeStarted: m.MaybeStarted, Suspect: m.Suspect, Again: m.Again || m.Overflow != 0 && m.Overflow != by.Epoch,

@@ -96,6 +96,9 @@ const (
 // Ready tells whether nothing is left to do of what this node is to own.
 func (l *Lifecycle) Ready() bool { return !l.wanted || l.Phase == Owning }
 
+// Has tells whether the partition is here, or not given up yet, under an epoch.
+func (l *Lifecycle) Has(epoch messages.Epoch) bool { return l.Phase >= Recovering && epoch == l.Epoch }
+
 // Step takes an input, and returns what is to be done.
 func (l *Lifecycle) Step(in Input, now time.Time, t Timing) Output {
 	switch in := in.(type) {
@@ -134,11 +137,11 @@ func (l *Lifecycle) Step(in Input, now time.Time, t Timing) Output {
 	case Closed:
 		return l.closed(in.Epoch, now)
 	case Released:
-		if l.Phase == Releasing && in.Epoch == l.Epoch {
-			l.Phase, l.failures, l.due = Away, 0, time.Time{}
-			return l.settle(now)
-		}
+		return l.released(in.Epoch, now)
 	case NotReleased:
+		if l.fenced {
+			return l.released(in.Epoch, now)
+		}
 		if l.Phase == Releasing && in.Epoch == l.Epoch {
 			l.failed(now, t)
 		}
@@ -178,18 +181,12 @@ func (l *Lifecycle) close() Output {
 
 // fence closes it, because somebody else has it. It is claimed again only when it is wanted anew.
 func (l *Lifecycle) fence(epoch messages.Epoch) Output {
-	if epoch != l.Epoch {
+	if !l.Has(epoch) {
 		return Nothing
 	}
-	switch l.Phase {
-	case Recovering, Owning, Draining:
-		l.fenced, l.wanted = true, false
+	l.fenced, l.wanted = true, false
+	if l.Phase < Closing {
 		return l.close()
-	case Closing:
-		l.fenced = true
-	case Releasing:
-		l.Phase, l.failures, l.due = Away, 0, time.Time{}
-	case Away, Claiming:
 	}
 	return Nothing
 }
@@ -204,6 +201,15 @@ func (l *Lifecycle) closed(epoch messages.Epoch, now time.Time) Output {
 		return Release
 	}
 	l.Phase = Away
+	return l.settle(now)
+}
+
+// released goes on when nobody has it any more, or somebody else does.
+func (l *Lifecycle) released(epoch messages.Epoch, now time.Time) Output {
+	if l.Phase != Releasing || epoch != l.Epoch {
+		return Nothing
+	}
+	l.Phase, l.failures, l.due = Away, 0, time.Time{}
 	return l.settle(now)
 }
 

@@ -169,7 +169,7 @@ func (o *owner) steps(ctx actor.Context, in steps) {
 			if _, wants := s.in.(Want); wants {
 				o.begun = true
 			}
-			if f, fenced := s.in.(Fenced); fenced && f.Epoch == l.Epoch && l.Phase != Away {
+			if f, fenced := s.in.(Fenced); fenced && l.Has(f.Epoch) {
 				o.parts.Placement.Lost(s.partition)
 			}
 			switch l.Step(s.in, o.parts.Now(), o.timing) {

@@ -53,7 +53,7 @@ type Post struct {
 	remote   Remote
 	send     func(to *actor.PID, message any)
 	now      func() time.Time
-	asks     runtime.Asks[*nodev1.Answer]
+	asks     runtime.Asks[*question]
 	stopping atomic.Bool
 }
 
@@ -97,8 +97,8 @@ type question struct {
 }
 
 func (p *Post) ask(q *question) {
-	q.Asker = p.address
-	q.Ask = p.asks.Add(runtime.Ask[*nodev1.Answer]{Owner: q.by, Deadline: q.deadline, Done: func(a *nodev1.Answer) { p.answered(q, a) }})
+	q.Asker, q.Ask = p.address, p.asks.Number()
+	p.asks.Add(q.GetAsk(), q)
 	to := p.places.Owner(partitionOf(q.Envelope))
 	switch {
 	case p.stopping.Load():
@@ -110,20 +110,24 @@ func (p *Post) ask(q *question) {
 	}
 }
 
-// answered tells the asker, unless the message came to where the order is not: then it is sent again.
-func (p *Post) answered(q *question, a *nodev1.Answer) {
-	if a.GetFailure().GetReason() != nodev1.Reason_REASON_NOT_OWNER || a.GetAsk() == 0 || q.GetEpoch() != 0 || p.stopping.Load() {
+// settle ends an ask with its answer, unless the message came to where the order is not: then it is sent again.
+func (p *Post) settle(ask uint64, a *nodev1.Answer) {
+	q, open := p.asks.Take(ask)
+	if !open {
+		return
+	}
+	if a.GetFailure().GetReason() != nodev1.Reason_REASON_NOT_OWNER || q.GetEpoch() != 0 || p.stopping.Load() {
 		q.done(a)
 		return
 	}
-	q.tries++
-	wait := p.config.Again.Next(q.tries, rand.Float64)
+	wait := p.config.Again.Next(q.tries+1, rand.Float64)
 	if p.now().Add(wait).After(q.deadline) {
 		q.done(a)
 		return
 	}
 	again := *q
 	again.Envelope = copyOf(q.Envelope)
+	again.tries++
 	time.AfterFunc(wait, func() { p.ask(&again) })
 }
 
@@ -134,26 +138,19 @@ func copyOf(e *nodev1.Envelope) *nodev1.Envelope {
 	}
 }
 
-// Answer answers a message, if somebody waits for that.
+// Answer answers a message, if somebody waits for that. The answer is not changed, and may be that of others, too.
 func (p *Post) Answer(e *nodev1.Envelope, a *nodev1.Answer) {
-	switch a.Ask = e.GetAsk(); {
-	case a.GetAsk() == 0:
+	switch {
+	case e.GetAsk() == 0:
 	case e.GetAsker() == p.address:
-		p.settle(a.GetAsk(), a)
+		p.settle(e.GetAsk(), a)
 	case p.remote != nil:
-		p.remote.Answer(e.GetAsker(), a)
+		p.remote.Answer(e.GetAsker(), &nodev1.Answer{Ask: e.GetAsk(), Failure: a.GetFailure(), Message: a.Message})
 	}
 }
 
 // Receive takes an answer from another node.
 func (p *Post) Receive(a *nodev1.Answer) { p.settle(a.GetAsk(), a) }
-
-func (p *Post) settle(ask uint64, a *nodev1.Answer) {
-	if x, open := p.asks.Take(ask); open {
-		a.Ask = ask
-		x.Done(a)
-	}
-}
 
 // Refuse implements runtime.Courier.
 func (p *Post) Refuse(message any, err error) {
@@ -171,18 +168,24 @@ func (*Post) Counts(message any) bool {
 // Tick ends the asks whose deadline has passed. It is to be called every second.
 func (p *Post) Tick() {
 	now := p.now()
-	p.asks.End(func(a runtime.Ask[*nodev1.Answer]) bool { return now.After(a.Deadline) }, refusal(runtime.ErrInterrupted))
+	p.end(func(q *question) bool { return now.After(q.deadline) }, runtime.ErrInterrupted)
 }
 
 // End ends the asks of an owner that has lost its partition.
 func (p *Post) End(by runtime.Owner) {
-	p.asks.End(func(a runtime.Ask[*nodev1.Answer]) bool { return a.Owner == by }, refusal(runtime.ErrNotOwner))
+	p.end(func(q *question) bool { return q.by == by }, runtime.ErrNotOwner)
 }
 
 // Stop ends all asks, also those to come.
 func (p *Post) Stop() {
 	p.stopping.Store(true)
-	p.asks.End(func(runtime.Ask[*nodev1.Answer]) bool { return true }, refusal(runtime.ErrStopping))
+	p.end(func(*question) bool { return true }, runtime.ErrStopping)
+}
+
+func (p *Post) end(over func(*question) bool, err error) {
+	for _, q := range p.asks.TakeAll(over) {
+		q.done(refusal(err))
+	}
 }
 
 // Asks returns how many asks have no answer yet.

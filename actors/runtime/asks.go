@@ -3,57 +3,47 @@ package runtime
 import (
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/holdfast-run/holdfast/messages"
 )
 
 // Asks are the messages that want an answer and have none yet, as their sender keeps them. An ask ends once: by its answer, at its
 // deadline, or with its owner. What it asked for may have been done all the same: whoever asked says it again.
-type Asks[A any] struct {
+type Asks[Q any] struct {
 	last   atomic.Uint64
-	shards [askShards]askShard[A]
+	shards [askShards]askShard[Q]
 }
 
 const askShards = 64
 
-type askShard[A any] struct {
+type askShard[Q any] struct {
 	mu   sync.Mutex
-	asks map[uint64]Ask[A]
+	asks map[uint64]Q
 	_    [40]byte // so that neighbours are not in each other's way
 }
 
-// Ask is one of them.
-type Ask[A any] struct {
-	// Owner is for whom it is asked: it ends with that. The zero Owner does not end.
-	Owner Owner
-	// Deadline is when it ends without an answer.
-	Deadline time.Time
-	// Done is called with the answer, once, by whoever brings it. It must not block.
-	Done func(A)
-}
-
-// Owner is a partition as one of its owners has it.
+// Owner is a partition as one of its owners has it. The zero value is nobody.
 type Owner struct {
 	Partition messages.Partition
 	Epoch     messages.Epoch
 }
 
-// Add keeps an ask, and returns its number: not 0, and never used again.
-func (a *Asks[A]) Add(ask Ask[A]) uint64 {
-	n := a.last.Add(1)
+// Number returns the number of an ask to be added: not 0, and never used again.
+func (a *Asks[Q]) Number() uint64 { return a.last.Add(1) }
+
+// Add keeps an ask under its number.
+func (a *Asks[Q]) Add(n uint64, ask Q) {
 	s := &a.shards[n%askShards]
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.asks == nil {
-		s.asks = map[uint64]Ask[A]{}
+		s.asks = map[uint64]Q{}
 	}
 	s.asks[n] = ask
-	return n
 }
 
 // Take ends an ask; false if it has ended already.
-func (a *Asks[A]) Take(n uint64) (Ask[A], bool) {
+func (a *Asks[Q]) Take(n uint64) (Q, bool) {
 	s := &a.shards[n%askShards]
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -62,10 +52,9 @@ func (a *Asks[A]) Take(n uint64) (Ask[A], bool) {
 	return ask, there
 }
 
-// End answers the asks that are over, in no order.
-func (a *Asks[A]) End(over func(Ask[A]) bool, answer A) {
+// TakeAll ends all asks that are over, in no order.
+func (a *Asks[Q]) TakeAll(over func(Q) bool) (ended []Q) {
 	for i := range a.shards {
-		var ended []Ask[A]
 		s := &a.shards[i]
 		s.mu.Lock()
 		for n, ask := range s.asks {
@@ -75,14 +64,12 @@ func (a *Asks[A]) End(over func(Ask[A]) bool, answer A) {
 			}
 		}
 		s.mu.Unlock()
-		for _, ask := range ended {
-			ask.Done(answer)
-		}
 	}
+	return ended
 }
 
 // Len returns how many there are.
-func (a *Asks[A]) Len() (n int) {
+func (a *Asks[Q]) Len() (n int) {
 	for i := range a.shards {
 		s := &a.shards[i]
 		s.mu.Lock()

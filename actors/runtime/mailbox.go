@@ -47,12 +47,18 @@ type mailbox struct {
 
 	mu        sync.Mutex
 	system    []any
-	user      queue[any]
+	user      queue[letter]
 	counted   int
 	handed    uint64 // messages that were handed out to be handled
 	running   bool
 	suspended bool
 	stopped   bool
+}
+
+// letter is a message that waits.
+type letter struct {
+	message any
+	counts  bool
 }
 
 // PostUserMessage implements actor.Mailbox.
@@ -67,7 +73,7 @@ func (m *mailbox) PostUserMessage(message any) {
 	if counts {
 		m.counted++
 	}
-	m.user.push(message)
+	m.user.push(letter{message, counts})
 	m.schedule(m.Inline != nil && m.Inline(message))
 }
 
@@ -186,10 +192,11 @@ func (m *mailbox) next() (message any, isSystem bool) {
 		m.running = false
 		return nil, false
 	}
-	if message = m.user.pop(); m.Courier.Counts(message) {
+	l := m.user.pop()
+	if l.counts {
 		m.counted--
 	}
-	return message, false
+	return l.message, false
 }
 
 // handedOut counts the messages that were handed out, give or take those that were none.

@@ -32,10 +32,21 @@ func OrderOf(s *workflow.State) *orderv1.Order {
 		o.EndedAt = timestamppb.New(s.EndedAt())
 		o.Error = endError(s)
 	}
-	if s.Output() != nil {
-		o.Output = s.Output().JSON()
-	}
+	o.Output = output(s)
 	return o
+}
+
+// EndOf is the status, error and output of an order that has ended.
+func EndOf(s *workflow.State) *orderv1.Order {
+	return &orderv1.Order{Status: s.Status(), Error: endError(s), Output: output(s)}
+}
+
+// output is that of a completed order.
+func output(s *workflow.State) []byte {
+	if s.Output() == nil {
+		return nil
+	}
+	return s.Output().JSON()
 }
 
 // Listed is an order as its row tells it.

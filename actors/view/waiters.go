@@ -1,6 +1,7 @@
 package view
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -26,6 +27,8 @@ type waiterShard struct {
 type Waiter struct {
 	// Ended is called once, when the order has ended, with what it has come to. It must not block. May be nil.
 	Ended func(*orderv1.Order)
+	// Brief: its status, error and output are enough.
+	Brief bool
 	// Grown is called after each commit. It must not block. May be nil.
 	Grown func()
 }
@@ -73,8 +76,9 @@ func (w *Waiters) Len() int {
 	return int(n)
 }
 
-// Grown tells that events of an order were committed. ended makes what it has come to, if it has ended; else it is nil.
-func (w *Waiters) Grown(id messages.OrderID, ended func() *orderv1.Order) {
+// Grown tells that events of an order were committed. ended makes what it has come to, if it has ended; else it is nil. Whole: with
+// all that is told of orders.
+func (w *Waiters) Grown(id messages.OrderID, ended func(whole bool) *orderv1.Order) {
 	s := w.shard(id)
 	if s.count.Load() == 0 {
 		return
@@ -90,7 +94,7 @@ func (w *Waiters) Grown(id messages.OrderID, ended func() *orderv1.Order) {
 	for _, x := range list {
 		if ended != nil && x.Ended != nil {
 			if order == nil {
-				order = ended()
+				order = ended(slices.ContainsFunc(list, func(y *Waiter) bool { return !y.Brief }))
 			}
 			x.Ended(order)
 		}

@@ -11,7 +11,7 @@ import (
 )
 
 // end is what an order has come to.
-func end() *orderv1.Order { return &orderv1.Order{} }
+func end(bool) *orderv1.Order { return &orderv1.Order{} }
 
 func TestWaiters(t *testing.T) {
 	t.Parallel()
