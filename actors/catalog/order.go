@@ -50,8 +50,8 @@ type Examined struct {
 func examined(def *workflow.Definition) *Examined {
 	x := &Examined{Ref: def.Ref, Title: def.Title, Activities: def.Activities, Runs: map[string]messages.DefinitionRef{}}
 	for ref, t := range def.Tasks {
-		if t.Run != nil {
-			x.Runs[ref] = t.Run.Definition
+		if run, runs := t.Kind.(*workflow.Run); runs {
+			x.Runs[ref] = run.Definition
 		}
 	}
 	return x

@@ -69,7 +69,7 @@ do: [{a: {set: {msisdn: '${ .subscriber.msisdn }', imsi: '${ .subscriber.imsi }'
 	input := []byte(benchmarkInput())
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := def.Tasks["/do/0/a"].Set.Eval(workflow.NewValue(input), &workflow.Args{}); err != nil {
+		if _, err := as[*workflow.Set](b, def.Tasks["/do/0/a"]).Value.Eval(workflow.NewValue(input), &workflow.Args{}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -108,8 +108,8 @@ func (c *compiler) document(root *node) {
 	c.checkUnused()
 	activities := make(map[string]bool)
 	for _, t := range c.def.Tasks {
-		if t.Call != nil {
-			activities[t.Call.Activity] = true
+		if call, ok := t.Kind.(*workflow.Call); ok {
+			activities[call.Activity] = true
 		}
 	}
 	c.def.Activities = slices.Sorted(maps.Keys(activities))

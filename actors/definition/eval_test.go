@@ -147,19 +147,19 @@ do:
 		"/do/1/b": `[1, 2]`,
 		"/do/2/c": `{"constant":[1,{"a":"é\n"}]}`,
 	} {
-		got, err := def.Tasks[ref].Set.Eval(in, &workflow.Args{})
+		got, err := as[*workflow.Set](t, def.Tasks[ref]).Value.Eval(in, &workflow.Args{})
 		if err != nil || string(got.JSON()) != want {
 			t.Errorf("%s: %s, %v\nwant %s", ref, got.JSON(), err, want)
 		}
 	}
-	if _, err := def.Tasks["/do/0/a"].Set.Eval(value(`{"name":"`+strings.Repeat("x", 1000)+`"}`), &workflow.Args{}); err == nil {
+	if _, err := as[*workflow.Set](t, def.Tasks["/do/0/a"]).Value.Eval(value(`{"name":"`+strings.Repeat("x", 1000)+`"}`), &workflow.Args{}); err == nil {
 		t.Error("a result beyond the limit was no error")
 	}
 	deep := strings.Repeat("[", 64) + strings.Repeat("]", 64)
-	if _, err := def.Tasks["/do/0/a"].Set.Eval(value(`{"list":`+deep+`}`), &workflow.Args{}); err == nil {
+	if _, err := as[*workflow.Set](t, def.Tasks["/do/0/a"]).Value.Eval(value(`{"list":`+deep+`}`), &workflow.Args{}); err == nil {
 		t.Error("a result nested too deep was no error")
 	}
-	if ok, err := def.Tasks["/do/2/c"].Set.Bool(in, nil); err != nil || !ok {
+	if ok, err := as[*workflow.Set](t, def.Tasks["/do/2/c"]).Value.Bool(in, nil); err != nil || !ok {
 		t.Error("an object doesn't hold")
 	}
 }
@@ -243,7 +243,7 @@ func TestTogether(t *testing.T) {
 		"a: '${ " + half + " }', b: '${ " + half + " + 1 }'": value("{}"), paths.String(): large,
 	} {
 		def := deploy(t, head+"do: [{a: {set: {"+set+"}}}]\n", limits)
-		_, err := def.Do.Tasks[0].Set.Eval(in, &workflow.Args{Meter: &workflow.Meter{}})
+		_, err := as[*workflow.Set](t, def.Do.Tasks[0]).Value.Eval(in, &workflow.Args{Meter: &workflow.Meter{}})
 		if err == nil || !strings.Contains(err.Error(), "too many steps") {
 			t.Errorf("%.60s: %v", set, err)
 		}
@@ -363,7 +363,7 @@ do:
 		group.Go(func() {
 			for range 50 {
 				args := &workflow.Args{Workflow: workflow.WorkflowArg{Definition: def}}
-				v, err := def.Tasks["/do/0/a"].Set.Eval(value(`{"s":"ab","list":[1,3,2]}`), args)
+				v, err := as[*workflow.Set](t, def.Tasks["/do/0/a"]).Value.Eval(value(`{"s":"ab","list":[1,3,2]}`), args)
 				const want = `{"doc":"eval","m":"<a><b>","dynamic":[true,true],"sorted":[4,3,2],"constant":{"a":[1]}}`
 				if err != nil || string(v.JSON()) != want {
 					t.Errorf("%s, %v", v.JSON(), err)

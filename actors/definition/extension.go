@@ -11,16 +11,20 @@ import (
 func (c *compiler) taskMetadata(n *node, kind construct, t *workflow.Task, s scope) {
 	n = c.object(n, "the property \"metadata\"", anyProperty).get("holdfast")
 	compensate := n.get("compensate")
+	_, function := t.Kind.(*workflow.Do)
+	run, _ := t.Kind.(*workflow.Run)
 	switch {
 	case compensate == nil:
-	case kind.name == "call" && t.Do != nil:
+	case kind.name == "call" && function:
 		c.atf(compensate, "a call of a function has no work of its own to undo: give the compensation to the calls inside")
-	case t.Run != nil && t.Run.Detached:
+	case run != nil && run.Detached:
 		c.atf(compensate, "a run that is not awaited can't be undone, for nobody knows what it has done: await it, or remove this")
 	case kind.name == "call", kind.name == "run":
 		t.Compensate, t.CompensateRetry = c.compensation(compensate, t, s), c.undoRetry
 	case kind.name == "try":
-		t.Try.Compensate = c.compensateTry(compensate, s)
+		if try, ok := t.Kind.(*workflow.Try); ok {
+			try.Compensate = c.compensateTry(compensate, s)
+		}
 	default:
 		c.atf(compensate, "a task of the kind %q has no work of its own to undo: give the compensation to the \"call\" of an "+
 			"activity or the \"run\" that does the work", kind.name)
@@ -39,20 +43,21 @@ func (c *compiler) taskMetadata(n *node, kind construct, t *workflow.Task, s sco
 			c.attemptBound(v, name, t, s)
 		}
 	}
-	if v := h.get("orderKey"); v != nil && t.Run != nil && c.isString(v, "orderKey") {
-		t.Run.OrderKey = c.template(v, placeTask, s.vars)
+	if v := h.get("orderKey"); v != nil && run != nil && c.isString(v, "orderKey") {
+		run.OrderKey = c.template(v, placeTask, s.vars)
 	}
 }
 
 // attemptBound reads how long an attempt may wait for an adapter, or run.
 func (c *compiler) attemptBound(n *node, name string, t *workflow.Task, s scope) {
+	call, ok := t.Kind.(*workflow.Call)
 	switch d := c.duration(n, placeTask, s.vars); {
-	case t.Call == nil:
+	case !ok:
 		c.atf(n, "a call of a function is no attempt: give %q to the calls inside", name)
 	case name == "startWithin":
-		t.Call.StartWithin = d
+		call.StartWithin = d
 	default:
-		t.Call.RunWithin = d
+		call.RunWithin = d
 	}
 }
 

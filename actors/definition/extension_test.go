@@ -39,14 +39,14 @@ do:
 	if inner == nil || inner.Parent != undo {
 		t.Fatalf("the task inside is %+v", inner)
 	}
-	with, err := inner.Call.With.Eval(value(`{"input":{},"output":{"id":7}}`), &workflow.Args{})
+	with, err := as[*workflow.Call](t, inner).With.Eval(value(`{"input":{},"output":{"id":7}}`), &workflow.Args{})
 	if err != nil || string(with.JSON()) != `{"id":7}` {
 		t.Errorf("the activity gets %s, %v", with.JSON(), err)
 	}
 	if want := []string{"hss.create", "hss.delete"}; !slices.Equal(def.Activities, want) {
 		t.Errorf("the activities are %v", def.Activities)
 	}
-	if !def.Tasks["/do/0/a"].Try.Compensate {
+	if !as[*workflow.Try](t, def.Tasks["/do/0/a"]).Compensate {
 		t.Error("the try doesn't compensate")
 	}
 }
@@ -69,7 +69,7 @@ do:
 		"/do/1/b": {`"joe"`, `""`},
 		"/do/2/c": {"", ""},
 	} {
-		run := def.Tasks[ref].Run
+		run := as[*workflow.Run](t, def.Tasks[ref])
 		for i, e := range []workflow.Expr{run.Input, run.OrderKey} {
 			if e == nil {
 				if want[i] != "" {
@@ -86,4 +86,14 @@ do:
 			t.Errorf("%s runs %+v", ref, run)
 		}
 	}
+}
+
+// as returns the kind of a task, which must be K.
+func as[K workflow.Kind](tb testing.TB, task *workflow.Task) K {
+	tb.Helper()
+	k, ok := task.Kind.(K)
+	if !ok {
+		tb.Fatalf("%s is a %T, not a %T", task.Ref, task.Kind, k)
+	}
+	return k
 }

@@ -78,40 +78,42 @@ func describe(t *workflow.Task) string {
 	if t.Then != "" {
 		then += " then " + t.Then
 	}
-	switch {
-	case t.Do != nil && t.Do.Input != nil:
-		return "do with input" + then
-	case t.Do != nil:
+	switch k := t.Kind.(type) {
+	case *workflow.Do:
+		if k.Input != nil {
+			return "do with input" + then
+		}
 		return "do" + then
-	case t.Call != nil && t.Call.With == nil:
-		return "call " + t.Call.Activity + then
-	case t.Call != nil:
-		return "call " + t.Call.Activity + " with" + then
-	case t.Run != nil:
-		return describeRun(t.Run) + then
-	case t.Set != nil:
+	case *workflow.Call:
+		if k.With == nil {
+			return "call " + k.Activity + then
+		}
+		return "call " + k.Activity + " with" + then
+	case *workflow.Run:
+		return describeRun(k) + then
+	case *workflow.Set:
 		return "set" + then
-	case t.Switch != nil:
-		cases := make([]string, 0, len(t.Switch))
-		for _, c := range t.Switch {
+	case *workflow.Switch:
+		cases := make([]string, 0, len(k.Cases))
+		for _, c := range k.Cases {
 			cases = append(cases, fmt.Sprintf("%s(when %t)→%s", c.Name, c.When != nil, c.Then))
 		}
 		return "switch " + strings.Join(cases, " ") + then
-	case t.Try != nil:
-		s := "try as " + t.Try.As
-		if t.Try.Filter != nil && t.Try.Filter.Type != nil {
-			s += " type " + *t.Try.Filter.Type
+	case *workflow.Try:
+		s := "try as " + k.As
+		if k.Filter != nil && k.Filter.Type != nil {
+			s += " type " + *k.Filter.Type
 		}
-		if r := t.Try.Retry; r != nil {
+		if r := k.Retry; r != nil {
 			s += fmt.Sprintf(" retry %d backoff %d", r.Attempts, r.Backoff)
 		}
-		if t.Try.Compensate {
+		if k.Compensate {
 			s += " compensating"
 		}
 		return s + then
-	case t.Raise != nil:
-		return fmt.Sprintf("raise %d", t.Raise.Status) + then
-	case t.Wait != nil:
+	case *workflow.Raise:
+		return fmt.Sprintf("raise %d", k.Status) + then
+	case *workflow.WaitFor:
 		return "wait" + then
 	default:
 		return "nothing"

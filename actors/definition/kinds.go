@@ -10,14 +10,14 @@ import (
 )
 
 func (c *compiler) doTask(o object, t *workflow.Task, s scope) {
-	t.Do = &workflow.Do{List: c.taskList(o.get("do"), s.below(t, "/do", s.vars))}
+	t.Kind = &workflow.Do{List: c.taskList(o.get("do"), s.below(t, "/do", s.vars))}
 }
 
 func (c *compiler) setTask(o object, t *workflow.Task, s scope) {
 	n := o.get("set")
 	switch {
 	case n.kind == objectKind && len(n.items) > 0, n.isExpression():
-		t.Set = c.template(n, placeTask, s.vars)
+		t.Kind = &workflow.Set{Value: c.template(n, placeTask, s.vars)}
 	default:
 		c.atf(n, "\"set\" must be an object with at least one property, such as {ready: true}, or an expression in ${ }, but is %s",
 			n.describe())
@@ -25,7 +25,7 @@ func (c *compiler) setTask(o object, t *workflow.Task, s scope) {
 }
 
 func (c *compiler) waitTask(o object, t *workflow.Task, s scope) {
-	t.Wait = c.duration(o.get("wait"), placeTask, s.vars)
+	t.Kind = &workflow.WaitFor{Time: c.duration(o.get("wait"), placeTask, s.vars)}
 }
 
 func (c *compiler) switchTask(o object, t *workflow.Task, s scope) {
@@ -35,13 +35,15 @@ func (c *compiler) switchTask(o object, t *workflow.Task, s scope) {
 			n.describe())
 		return
 	}
+	choice := &workflow.Switch{}
+	t.Kind = choice
 	otherwise := ""
 	for _, item := range n.items {
 		name, body := c.item(item, "case")
 		if body == nil {
 			continue
 		}
-		if slices.ContainsFunc(t.Switch, func(k workflow.Case) bool { return k.Name == name }) {
+		if slices.ContainsFunc(choice.Cases, func(k workflow.Case) bool { return k.Name == name }) {
 			c.atKeyf(item, item.keys[0], "another case of this switch is called %q: rename one", name)
 		}
 		k := c.object(body, "a case", "when", "then")
@@ -60,7 +62,7 @@ func (c *compiler) switchTask(o object, t *workflow.Task, s scope) {
 		if then := k.required("then"); then != nil {
 			kase.Then = c.then(then, t.In, s)
 		}
-		t.Switch = append(t.Switch, kase)
+		choice.Cases = append(choice.Cases, kase)
 	}
 }
 
@@ -74,7 +76,7 @@ func (c *compiler) raiseTask(o object, t *workflow.Task, s scope) {
 		n = c.named(n, "errors")
 	}
 	if n != nil {
-		t.Raise = c.errorDefinition(n, s.vars)
+		t.Kind = c.errorDefinition(n, s.vars)
 	}
 }
 
@@ -149,8 +151,9 @@ func (c *compiler) callTask(o object, t *workflow.Task, s scope) {
 	}
 	if body := c.components["functions"].get(n.text); body != nil {
 		c.used[body] = true
-		t.Do = c.functionCall(n, body, t, s)
-		t.Do.Input = with
+		do := c.functionCall(n, body, t, s)
+		do.Input = with
+		t.Kind = do
 		return
 	}
 	found := activityPattern.FindStringSubmatch(n.text)
@@ -175,7 +178,7 @@ func (c *compiler) callTask(o object, t *workflow.Task, s scope) {
 		if found[2] != "" {
 			activity += ":" + found[2]
 		}
-		t.Call = &workflow.Call{Activity: activity, With: with}
+		t.Kind = &workflow.Call{Activity: activity, With: with}
 	}
 }
 

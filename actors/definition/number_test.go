@@ -99,7 +99,7 @@ func TestNumbersStayAsWritten(t *testing.T) {
 			}
 			continue
 		}
-		got, err := def.Tasks["/do/0/a"].Set.Eval(value("{}"), &workflow.Args{})
+		got, err := as[*workflow.Set](t, def.Tasks["/do/0/a"]).Value.Eval(value("{}"), &workflow.Args{})
 		if err != nil || string(got.JSON()) != `{"x":`+want+`}` {
 			t.Errorf("%s: %s, %v, want %s", text, got.JSON(), err, want)
 		}
@@ -143,7 +143,7 @@ func TestStoredNumbers(t *testing.T) {
 	if def == nil {
 		t.Fatal(mistakes)
 	}
-	v, err := def.Do.Tasks[0].Set.Eval(value("{}"), &workflow.Args{})
+	v, err := as[*workflow.Set](t, def.Do.Tasks[0]).Value.Eval(value("{}"), &workflow.Args{})
 	if err != nil {
 		t.Fatal(err)
 	}

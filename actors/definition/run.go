@@ -25,11 +25,12 @@ func (c *compiler) runTask(o object, t *workflow.Task, s scope) {
 	if process {
 		return
 	}
-	t.Run = &workflow.Run{}
+	run := &workflow.Run{}
+	t.Kind = run
 	if v := r.get("return"); v != nil {
 		switch {
 		case v.kind == stringKind && v.text == "none":
-			t.Run.Silent = true
+			run.Silent = true
 		case v.kind != stringKind || v.text != "stdout": // the default of all that is run
 			c.atf(v, "\"return\" of a workflow must be \"stdout\", the default, for its output, or \"none\", but is %s: "+
 				"a workflow has nothing else to return", v.describe())
@@ -37,17 +38,17 @@ func (c *compiler) runTask(o object, t *workflow.Task, s scope) {
 	}
 	if v := r.get("await"); v != nil {
 		await, ok := c.boolean(v, "await")
-		t.Run.Detached = ok && !await
+		run.Detached = ok && !await
 	}
 	w := c.object(r.required("workflow"), "the property \"workflow\"", "namespace", "name", "version", "input")
 	if !w.ok {
 		return
 	}
-	t.Run.Definition = w.definition(childVersionPattern, "a semantic version such as '1.0.0', in quotes, or latest")
+	run.Definition = w.definition(childVersionPattern, "a semantic version such as '1.0.0', in quotes, or latest")
 	switch v := w.get("input"); {
 	case v == nil:
 	case v.kind == objectKind || v.isExpression():
-		t.Run.Input = c.template(v, placeTask, s.vars)
+		run.Input = c.template(v, placeTask, s.vars)
 	default:
 		c.atf(v, "\"input\" must be an object or an expression in ${ }, but is %s", v.describe())
 	}

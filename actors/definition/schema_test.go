@@ -53,7 +53,7 @@ func TestDurations(t *testing.T) {
 			continue
 		}
 		got := "error"
-		at, err := def.Tasks["/do/0/a"].Wait.After(from, value(`{"minutes":15,"text":"P1D"}`), &workflow.Args{})
+		at, err := as[*workflow.WaitFor](t, def.Tasks["/do/0/a"]).Time.After(from, value(`{"minutes":15,"text":"P1D"}`), &workflow.Args{})
 		if err == nil {
 			got = at.Format(time.RFC3339Nano)
 		}

@@ -15,36 +15,37 @@ const defaultErrorVariable = "error"
 var variablePattern = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]{0,62}$`)
 
 func (c *compiler) tryTask(o object, t *workflow.Task, s scope) {
-	t.Try = &workflow.Try{
+	try := &workflow.Try{
 		List: c.taskList(o.get("try"), s.below(t, "/try", s.vars)),
 		As:   defaultErrorVariable,
 	}
+	t.Kind = try
 	n := o.required("catch")
 	k := c.object(n, "the property \"catch\"", "errors", "as", "when", "exceptWhen", "retry", "do")
 	if !k.ok {
 		return
 	}
-	t.Try.Filter = c.filter(k.get("errors"))
+	try.Filter = c.filter(k.get("errors"))
 	if v := k.get("as"); v != nil {
-		t.Try.As = c.variable(v)
+		try.As = c.variable(v)
 	}
-	vars := append(slices.Clone(s.vars), t.Try.As)
+	vars := append(slices.Clone(s.vars), try.As)
 	if v := k.get("when"); v != nil {
-		t.Try.When = c.errorCondition(v, "when", vars)
+		try.When = c.errorCondition(v, "when", vars)
 	}
 	if v := k.get("exceptWhen"); v != nil {
-		t.Try.ExceptWhen = c.errorCondition(v, "exceptWhen", vars)
+		try.ExceptWhen = c.errorCondition(v, "exceptWhen", vars)
 	}
 	if v := k.get("retry"); v != nil {
 		if v.kind == stringKind {
 			v = c.named(v, "retries")
 		}
 		if v != nil {
-			t.Try.Retry = c.retryPolicy(v, vars)
+			try.Retry = c.retryPolicy(v, vars)
 		}
 	}
 	if v := k.get("do"); v != nil {
-		t.Try.Catch = c.taskList(v, s.below(t, "/catch/do", vars))
+		try.Catch = c.taskList(v, s.below(t, "/catch/do", vars))
 	}
 }
 

@@ -9,6 +9,31 @@ import (
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 )
 
+type attempt struct {
+	holders
+
+	scheduled *journalv1.AttemptScheduled
+	at        int64          // when it was scheduled
+	overflow  messages.Epoch // of who had no place for it; 0: there was one
+	input     *Value
+	ledger    string // that it goes to, if it is there: it may know what came of it, or of the attempt before
+	maybe     bool   // somebody may have begun with it who is not among those that have it, or with one before it of the visit
+	suspect   bool   // it was set apart before
+	overdue   bool   // the time has passed by which an adapter should have got it
+	goesOn    bool   // one has got it, so that it is not given up for that
+	ended     *journalv1.AttemptEnded
+	output    *Value
+}
+
+type abandoned struct {
+	holders
+
+	task           string
+	visit, attempt uint32
+	maybe          bool // as of the attempt
+	settled        bool // nobody needs to find out what came of it
+}
+
 func (m *machine) overflow(c Overflow) {
 	if f := m.s.frame(c.Frame); f != nil && f.inFlight() && f.call.overflow == 0 {
 		m.emit(&journalv1.Event{Kind: &journalv1.Event_AttemptOverflowed{AttemptOverflowed: &journalv1.AttemptOverflowed{
@@ -109,7 +134,7 @@ func (m *machine) lateResult(c TaskResult) error {
 	default:
 		return nil
 	}
-	if t := m.s.def.Tasks[ref]; !isOf(c.Activity, t.Call.Activity) {
+	if !isOf(c.Activity, as[*Call](m.s.def.Tasks[ref].Kind).Activity) {
 		return ErrForeign
 	}
 	m.emit(&journalv1.Event{Kind: &journalv1.Event_LateResult{LateResult: &journalv1.LateResult{

@@ -33,7 +33,7 @@ type List struct {
 	ByName map[string]int
 }
 
-// Task is a node of a definition. Exactly one of Do, Call, Run, Set, Switch, Try, Raise and Wait is set.
+// Task is a node of a definition.
 type Task struct {
 	// Ref is a JSON pointer, such as /do/2/activate.
 	Ref  string
@@ -53,14 +53,8 @@ type Task struct {
 	// Then is continue, exit, end, or the name of a task in the same list. Empty means continue.
 	Then string
 
-	Do     *Do
-	Call   *Call
-	Run    *Run
-	Set    Expr
-	Switch []Case
-	Try    *Try
-	Raise  *Raise
-	Wait   Duration
+	// Kind is what the task does.
+	Kind Kind
 
 	// Compensate undoes what the task has done: a list of one task, which gets an object with the input and the output of
 	// the activity or child order. Nil: nothing does. Only a Call or a Run has one, and none that is inside another.
@@ -87,65 +81,6 @@ type Export struct {
 	Schema Schema
 }
 
-// Do runs a list of tasks in sequence. A call of a function of the definition is one too.
-type Do struct {
-	List *List
-	// Input is evaluated on the task's input to make what the first task of the list gets; nil: the task's input.
-	Input Expr
-}
-
-// Call executes an activity.
-type Call struct {
-	// Activity is adapter.activity, with :version if the definition asks for one.
-	Activity string
-	// With makes the arguments; nil: the task's input.
-	With Expr
-	// StartWithin bounds how long an attempt waits for an adapter, RunWithin how long it runs from then on. Nil: no bound.
-	StartWithin, RunWithin Duration
-}
-
-// Run runs another order, a child of this one.
-type Run struct {
-	// Definition is what the child runs; its version may be latest.
-	Definition messages.DefinitionRef
-	// Input makes the child's input; nil: the task's input.
-	Input Expr
-	// Detached: the child is not awaited. The task leaves its input.
-	Detached bool
-	// Silent: the task leaves null in place of the child's output.
-	Silent bool
-	// OrderKey makes the child's order key, a string; nil: that of this order.
-	OrderKey Expr
-}
-
-// Case is one branch of a switch.
-type Case struct {
-	Name string
-	// When is nil in the default case.
-	When Expr
-	Then string
-}
-
-// Try runs a list of tasks and catches what goes wrong in it.
-type Try struct {
-	List   *List
-	Filter *Filter // nil: every error
-	// As is the name of the variable that holds the error, without the dollar sign.
-	As               string
-	When, ExceptWhen Expr
-	Retry            *Retry // nil: none
-	// Compensate: what was done inside is undone when an error was caught, before it is retried or Catch runs.
-	Compensate bool
-	// Catch is what runs when an error was caught and is not retried; nil: nothing.
-	Catch *List
-}
-
-// Filter selects errors. Nil parts match everything.
-type Filter struct {
-	Type, Title, Detail, Instance *string
-	Status                        *int32
-}
-
 // Backoff says how the delay between retries grows.
 type Backoff int
 
@@ -169,13 +104,6 @@ type Retry struct {
 	JitterFrom, JitterTo Duration
 	// Transient: only errors are retried that another try may mend, by their status.
 	Transient bool
-}
-
-// Raise raises an error.
-type Raise struct {
-	// These make strings; Title, Detail and Instance may be nil.
-	Type, Title, Detail, Instance Expr
-	Status                        int32
 }
 
 // Expr is a compiled runtime expression, or a constant, or a template of both. It is safe for concurrent use, and

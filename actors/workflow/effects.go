@@ -132,7 +132,7 @@ func (s *State) Outstanding() []Effect {
 				out = append(out, CancelAttempt{Dispatch: d, Withdraw: true})
 			}
 		}
-		if f.awaits() && (f.task.Run.Detached || !s.stopping(f)) { // else it is cancelled below
+		if f.awaits() && (f.child.detached || !s.stopping(f)) { // else it is cancelled below
 			out = append(out, s.startChild(f))
 		}
 	}
@@ -213,7 +213,7 @@ func (s *State) cancellations(outer *frame, again bool) []Effect {
 			d.Again = again
 			out = append(out, CancelAttempt{Dispatch: d, Withdraw: s.concludes(f)})
 		}
-		if f.awaits() && f.inside(outer) && !f.task.Run.Detached {
+		if f.awaits() && f.inside(outer) && !f.child.detached {
 			out = append(out, s.cancelChild(f))
 		}
 	}

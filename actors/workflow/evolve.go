@@ -81,17 +81,13 @@ func (s *State) evolveTask(at int64, ev *journalv1.Event) {
 	case *journalv1.Event_TaskFaulted:
 		s.taskFaulted(e.TaskFaulted)
 	case *journalv1.Event_WaitStarted:
-		f := s.mustFrame(e.WaitStarted.GetFrame())
-		f.due, f.phase = e.WaitStarted.GetDue(), phaseBlocked
+		s.waitStarted(e.WaitStarted)
 	case *journalv1.Event_RetryScheduled:
 		s.retryScheduled(at, e.RetryScheduled)
 	case *journalv1.Event_RetryStarted:
 		s.retryStarted(e.RetryStarted)
 	case *journalv1.Event_CatchStarted:
-		f := s.mustFrame(e.CatchStarted.GetFrame())
-		s.caught(f)
-		f.caught, f.raised, f.retry.timeoutAt, f.unwinding = e.CatchStarted.GetError(), nil, 0, false
-		f.list, f.pos, f.last, f.phase = f.task.Try.Catch, 0, f.input, phaseNext
+		s.catchStarted(e.CatchStarted)
 	case *journalv1.Event_CompensationStarted:
 		s.compensationStarted(e.CompensationStarted)
 	case *journalv1.Event_CompensationEnded:
@@ -113,14 +109,6 @@ func (s *State) evolveTask(at int64, ev *journalv1.Event) {
 	}
 }
 
-func (s *State) stopRequested(e *journalv1.StopRequested) {
-	f := s.mustFrame(e.GetFrame())
-	f.stop = e
-	if f.parent != nil {
-		f.parent.retry.timeoutAt = 0 // it has struck, or what it bounds is being left anyway
-	}
-}
-
 func (s *State) mustFrame(id uint32) *frame {
 	f := s.frame(id)
 	if f == nil {
@@ -134,7 +122,7 @@ func (s *State) orderStarted(at int64, e *journalv1.OrderStarted) {
 	s.timeout, s.timeoutAt = lengthOf(at, e.GetTimeoutAt()), e.GetTimeoutAt()
 	in := optional(e.Input, s.input)
 	s.context = in
-	s.frames = append(s.frames, &frame{startedAt: at, raw: s.input, input: in, list: s.def.Do, last: in, phase: phaseNext})
+	s.frames = append(s.frames, &frame{kind: whole{}, startedAt: at, raw: s.input, input: in, list: s.def.Do, last: in, phase: phaseNext})
 }
 
 func (s *State) taskStarted(at int64, e *journalv1.TaskStarted) {
@@ -144,16 +132,11 @@ func (s *State) taskStarted(at int64, e *journalv1.TaskStarted) {
 		panic(fmt.Sprintf("version %d is about task %s, which the definition does not have", s.version, e.GetTask()))
 	}
 	f := &frame{
-		id: e.GetFrame(), parent: p, task: t, startedAt: at,
+		id: e.GetFrame(), parent: p, task: t, kind: t.Kind, startedAt: at,
 		timeout: lengthOf(at, e.GetTimeoutAt()), timeoutAt: e.GetTimeoutAt(),
 		raw: p.last, input: optional(e.Input, p.last),
 	}
-	switch {
-	case t.Do != nil:
-		f.list, f.last, f.phase = t.Do.List, optional(e.Body, f.input), phaseNext
-	case t.Try != nil:
-		f.list, f.last, f.phase = t.Try.List, f.input, phaseNext
-	}
+	t.Kind.enter(s, f, e)
 	if p.undo != nil {
 		p.undo.entered = true
 		s.caught(p) // an inquiry that found nothing out
@@ -168,27 +151,10 @@ func (s *State) enter(f *frame) {
 	s.frames = append(s.frames, f)
 }
 
-// visit returns the visit of a task that an attempt belongs to: the last one, or if that is over, the next.
-func (s *State) visit(ref string) *visit {
-	v := s.visits[ref]
-	switch {
-	case v == nil:
-		v = &visit{count: 1}
-		if s.visits == nil {
-			s.visits = map[string]*visit{}
-		}
-		s.visits[ref] = v
-	case v.over:
-		v.count++
-		*v = visit{count: v.count}
-	}
-	return v
-}
-
 func (s *State) taskCompleted(at int64, e *journalv1.TaskCompleted) {
 	f := s.mustFrame(e.GetFrame())
 	s.caught(f)
-	out := optional(e.Output, f.left())
+	out := optional(e.Output, f.kind.leaves(f))
 	if e.Context != nil {
 		s.context = NewValue(e.Context)
 	}
@@ -256,30 +222,6 @@ func (s *State) leave(f, goesOn *frame) {
 	s.drop(func(x *frame) bool {
 		return x != goesOn && x.inside(goesOn) && (goesOn != f.parent || x.inside(f))
 	})
-}
-
-func (s *State) retryScheduled(at int64, e *journalv1.RetryScheduled) {
-	f := s.mustFrame(e.GetFrame())
-	s.caught(f)
-	r := f.tries()
-	f.unwinding = f.unwinding && f.undo != nil
-	if r.n == 0 {
-		r.firstErrorAt = at
-	}
-	r.n, r.slowed, r.timeoutAt = e.GetRetry(), e.GetSlowed(), 0
-	f.raised, f.due, f.phase = nil, e.GetDue(), phaseBlocked
-	s.wentBack(at)
-}
-
-func (s *State) retryStarted(e *journalv1.RetryStarted) {
-	f := s.mustFrame(e.GetFrame())
-	f.due, f.pos, f.phase = 0, 0, phaseNext
-	if f.undo != nil {
-		f.last = f.undo.of.value()
-		return
-	}
-	f.retry.timeoutAt = e.GetTimeoutAt()
-	f.list, f.last = f.task.Try.List, f.input
 }
 
 func (s *State) end(at int64, status orderv1.Status, err *problemv1.Problem) {

@@ -1,11 +1,6 @@
 package workflow
 
-import (
-	"time"
-
-	"github.com/holdfast-run/holdfast/messages/journalv1"
-	"github.com/holdfast-run/holdfast/messages/problemv1"
-)
+import "github.com/holdfast-run/holdfast/messages/journalv1"
 
 // inquireOf begins to find out whether the deed was done that a frame is to undo: its activity is asked for again under the same
 // key, which does no harm, for it is idempotent.
@@ -16,13 +11,16 @@ func (m *machine) inquireOf(f *frame) {
 	}}})
 }
 
-// inquire goes on with an inquiry. One that finds nothing out is an error of the frame that undoes, as that of a compensation is.
-func (m *machine) inquire(f *frame) {
+// inquires is an inquiry: an attempt that is made to find out whether a deed was done.
+type inquires struct{ plain }
+
+// step: an inquiry that finds nothing out is an error of the frame that undoes, as that of a compensation is.
+func (inquires) step(m *machine, f *frame) {
 	switch e := f.call.outcome(); {
 	case f.call == nil, e == journalv1.Outcome_OUTCOME_NOT_DONE:
 		d := f.inquiry
 		m.emit(&journalv1.Event{Kind: &journalv1.Event_AttemptScheduled{AttemptScheduled: &journalv1.AttemptScheduled{
-			Frame: f.id, Key: d.key, Attempt: d.attempt + 1, Activity: f.task.Call.Activity, RunWithin: d.within,
+			Frame: f.id, Key: d.key, Attempt: d.attempt + 1, Activity: as[*Call](f.task.Kind).Activity, RunWithin: d.within,
 		}}})
 	case e == journalv1.Outcome_OUTCOME_IN_DOUBT:
 		m.fault(f, attemptProblem(f.task, f.call.ended))
@@ -42,7 +40,8 @@ func (c *attempt) outcome() journalv1.Outcome {
 func (s *State) inquiryStarted(at int64, e *journalv1.InquiryStarted) {
 	d := s.deeds[e.GetKey()]
 	s.enter(&frame{
-		id: e.GetFrame(), parent: s.mustFrame(e.GetParent()), task: d.task, startedAt: at, raw: d.input, input: d.input, inquiry: d,
+		id: e.GetFrame(), parent: s.mustFrame(e.GetParent()), task: d.task, kind: inquires{}, startedAt: at,
+		raw: d.input, input: d.input, inquiry: d,
 	})
 }
 
@@ -104,45 +103,4 @@ func (f *frame) tries() *retryState {
 		return &f.undo.retry
 	}
 	return &f.retry
-}
-
-// undoFailed has what undoes a deed tried again, as the policy says, or leaves it to an operator.
-func (m *machine) undoFailed(f *frame, p *problemv1.Problem) {
-	d := f.undo.of
-	due, again, err := m.undoAgain(f, p)
-	switch {
-	case err != nil:
-		p = expressionProblem(d.task.Compensate.Tasks[0], err)
-	case again:
-		m.emit(&journalv1.Event{Kind: &journalv1.Event_RetryScheduled{RetryScheduled: &journalv1.RetryScheduled{
-			Frame: f.id, Retry: f.undo.retry.n + 1, Due: due.UnixNano(), Error: p,
-		}}})
-		return
-	}
-	if d.doubt && !f.undo.entered {
-		m.enter(f, f.list.Tasks[0]) // which fails because of the doubt, so that the order stands there
-		return
-	}
-	m.endFaulted(&journalv1.OrderFaulted{Error: p})
-}
-
-// undoAgain tells whether, and when, to try again what undoes a deed, or to inquire about it.
-func (m *machine) undoAgain(f *frame, p *problemv1.Problem) (time.Time, bool, error) {
-	d := f.undo.of
-	r := d.task.CompensateRetry
-	if r == nil || triedInVain(p) || d.doubt && (f.undo.entered || !d.asks) || r.Transient && !transient(p) {
-		return time.Time{}, false, nil
-	}
-	args := m.workflowArgs()
-	args.Vars = []Var{{Name: "error", Value: problemValue(p)}}
-	return m.retryAt(f.tries(), r, d.value(), args)
-}
-
-// transient tells whether an error is one that another try may mend, by its status.
-func transient(p *problemv1.Problem) bool {
-	switch p.GetStatus() {
-	case 408, 425, 429, 502, 503, 504:
-		return true
-	}
-	return false
 }

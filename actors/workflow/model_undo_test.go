@@ -174,7 +174,7 @@ func (m *model) undoStarted(e *journalv1.CompensationStarted) {
 	if d == nil || u.under != "" || d.Task != e.GetTask() || !m.within(d.frame, e.GetFrame()) {
 		m.t.Fatalf("%s is to be undone, but done was %+v, and being undone is %q", e.GetKey(), u.done, u.under)
 	}
-	if try := u.tasks[e.GetFrame()].task; e.GetFrame() != 0 && (try == nil || try.Try == nil || !try.Try.Compensate) || e.GetFrame() == 0 && !u.compensates {
+	if t := u.tasks[e.GetFrame()].task; e.GetFrame() == 0 && !u.compensates || e.GetFrame() != 0 && !compensates(t) {
 		m.t.Fatalf("frame %d undoes %s, but nobody asked for it", e.GetFrame(), e.GetKey())
 	}
 	for _, later := range slices.Backward(u.done) {
@@ -271,7 +271,7 @@ func (m *model) byHand(ref string) {
 		last = max(last, f)
 	}
 	t := m.undo.tasks[last].task
-	if t.Ref != ref || t.Call == nil && t.Run == nil {
+	if t.Ref != ref || !works(t) {
 		return
 	}
 	for id, c := range m.undo.children {
@@ -410,3 +410,18 @@ func (m *model) checkUndo() {
 
 // isUndo tells whether a reference is that of a task that undoes something.
 func isUndo(ref string) bool { return strings.Contains(ref, "/metadata/holdfast/") }
+
+// compensates tells whether a task is a try that undoes what was done inside.
+func compensates(t *workflow.Task) bool {
+	try, ok := t.Kind.(*workflow.Try)
+	return ok && try.Compensate
+}
+
+// works tells whether a task has work done outside of the order.
+func works(t *workflow.Task) bool {
+	switch t.Kind.(type) {
+	case *workflow.Call, *workflow.Run:
+		return true
+	}
+	return false
+}

@@ -273,7 +273,7 @@ func (s *State) settleVisits(t *Task, e *journalv1.OrderReopened) {
 			s.settleDeed(key, false, nil)
 		}
 	})
-	if f := s.last(); skip && e.Output != nil && f.task == t && (t.Call != nil || t.Run != nil) && (!f.succeeded() || f.unreported()) {
+	if f := s.last(); skip && e.Output != nil && f.task == t && works(t) && (!f.succeeded() || f.unreported()) {
 		s.byHand(f, NewValue(e.Output))
 	}
 }
@@ -291,9 +291,7 @@ func (s *State) retry(e *journalv1.OrderReopened) {
 		f.phase, f.due, f.pos = phaseNext, 0, 0
 	case f.task == nil || f.succeeded():
 	case e.Input == nil && f.unwinding:
-	case e.Input != nil,
-		f.failed && (f.list == nil || f.pos < len(f.list.Tasks)),
-		f.call != nil, f.child != nil:
+	case e.Input != nil, f.kind.again(f):
 		s.goOnWith(f.task, e.Input)
 	}
 }

@@ -1,8 +1,6 @@
 package workflow
 
-import (
-	"time"
-)
+import "time"
 
 // LongestLoops bounds Limits.Loops times Limits.LoopPause, so that times stay within what a history can hold.
 const LongestLoops = longest
@@ -40,47 +38,9 @@ func (m *machine) slowedIn(f *frame) int64 {
 
 // resumeSlowed has a frame go on that was slowed down until now.
 func (m *machine) resumeSlowed(f *frame) {
-	switch {
-	case f.inquiry != nil:
-		m.inquire(f)
-	case f.call != nil:
-		m.attemptEnded(f)
-	default:
-		m.enter(f, f.list.Tasks[f.pos])
-		if over := f.retry.timeoutAt; over != 0 && over <= m.now.UnixNano() {
-			m.retryOver(f)
-		}
+	over := f.retry.timeoutAt
+	f.does().step(m, f)
+	if over != 0 && over <= m.now.UnixNano() {
+		m.retryOver(f)
 	}
-}
-
-// Wait is a time that an open order waits for.
-type Wait struct {
-	// Task waits, or the list that goes on is of; it is empty for the outermost list.
-	Task  string
-	Until time.Time
-	// Retry is the number of the retry that comes then; 0 if none does.
-	Retry int
-	// Slowed: the order would have gone on before, if it had not gone back so often without waiting.
-	Slowed bool
-}
-
-// Waits returns the times that the order waits for.
-func (s *State) Waits() []Wait {
-	if s.Ended() || s.Suspended() || s.queuedSince != 0 {
-		return nil
-	}
-	var out []Wait
-	for _, f := range s.frames {
-		switch {
-		case s.stopping(f):
-		case f.slowed != 0:
-			out = append(out, Wait{Task: refOf(f.task), Until: fromNano(f.slowed), Slowed: true})
-		case f.due != 0 && (f.undo != nil || f.task.Try != nil):
-			r := f.tries()
-			out = append(out, Wait{Task: refOf(f.task), Until: fromNano(f.due), Retry: int(r.n), Slowed: r.slowed})
-		case f.due != 0:
-			out = append(out, Wait{Task: f.task.Ref, Until: fromNano(f.due)})
-		}
-	}
-	return out
 }

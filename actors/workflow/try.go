@@ -8,25 +8,54 @@ import (
 	"github.com/holdfast-run/holdfast/messages/problemv1"
 )
 
-// handle deals with an error that came up into a frame from a task inside.
-func (m *machine) handle(f *frame, p *problemv1.Problem) {
-	switch {
-	case f.undo != nil:
-		m.undoFailed(f, p)
-	case f.task == nil:
-		m.endFaulted(&journalv1.OrderFaulted{Error: p})
-	case f.task.Try == nil || f.caught != nil:
-		m.fault(f, p)
-	default:
-		m.catch(f, p)
-	}
+// Try runs a list of tasks and catches what goes wrong in it.
+type Try struct {
+	sequence
+
+	List   *List
+	Filter *Filter // nil: every error
+	// As is the name of the variable that holds the error, without the dollar sign.
+	As               string
+	When, ExceptWhen Expr
+	Retry            *Retry // nil: none
+	// Compensate: what was done inside is undone when an error was caught, before it is retried or Catch runs.
+	Compensate bool
+	// Catch is what runs when an error was caught and is not retried; nil: nothing.
+	Catch *List
 }
 
-// catch decides whether a try catches an error, and what then: undo what was done inside, retry, run the catch tasks, or go
+// Filter selects errors. Nil parts match everything.
+type Filter struct {
+	Type, Title, Detail, Instance *string
+	Status                        *int32
+}
+
+func (k *Try) enter(_ *State, f *frame, _ *journalv1.TaskStarted) {
+	f.list, f.last, f.phase = k.List, f.input, phaseNext
+}
+
+// due starts a retry.
+func (k *Try) due(m *machine, f *frame) {
+	e := &journalv1.RetryStarted{Frame: f.id}
+	if k.Retry.AttemptDuration != nil {
+		at, err := k.Retry.AttemptDuration.After(m.now, f.input, m.argsOf(f))
+		if err != nil {
+			m.fault(f, expressionProblem(f.task, err))
+			return
+		}
+		e.TimeoutAt = at.UnixNano()
+	}
+	m.emit(&journalv1.Event{Kind: &journalv1.Event_RetryStarted{RetryStarted: e}})
+}
+
+// handle decides whether a try catches an error, and what then: undo what was done inside, retry, run the catch tasks, or go
 // on. An error whose retries are used up, with no catch tasks to run, goes further up.
-func (m *machine) catch(f *frame, p *problemv1.Problem) {
-	try := f.task.Try
-	caught, args, err := m.filters(f, p)
+func (k *Try) handle(m *machine, f *frame, p *problemv1.Problem) {
+	if f.caught != nil {
+		m.fault(f, p)
+		return
+	}
+	caught, args, err := k.catches(m, f, p)
 	switch {
 	case err != nil:
 		m.fault(f, undecidedProblem(f.task, err, p))
@@ -37,13 +66,13 @@ func (m *machine) catch(f *frame, p *problemv1.Problem) {
 	}
 	var due time.Time
 	again := false
-	if try.Retry != nil && !triedInVain(p) {
-		if due, again, err = m.retryAt(&f.retry, try.Retry, f.input, args); err != nil {
+	if k.Retry != nil && !triedInVain(p) {
+		if due, again, err = m.retryAt(&f.retry, k.Retry, f.input, args); err != nil {
 			m.fault(f, undecidedProblem(f.task, err, p))
 			return
 		}
 	}
-	if try.Compensate {
+	if k.Compensate {
 		// A retry finds out what came of an attempt in doubt.
 		if d := m.s.lastDone(f, again); d != nil {
 			m.undo(f, d) // and comes back
@@ -55,23 +84,23 @@ func (m *machine) catch(f *frame, p *problemv1.Problem) {
 		m.emit(&journalv1.Event{Kind: &journalv1.Event_RetryScheduled{RetryScheduled: &journalv1.RetryScheduled{
 			Frame: f.id, Retry: f.retry.n + 1, Due: due.UnixNano(), Slowed: due.Equal(m.slow()), Error: p,
 		}}})
-	case try.Catch != nil:
+	case k.Catch != nil:
 		m.emit(&journalv1.Event{Kind: &journalv1.Event_CatchStarted{CatchStarted: &journalv1.CatchStarted{Frame: f.id, Error: p}}})
-	case try.Retry != nil:
+	case k.Retry != nil:
 		m.fault(f, p)
 	default:
 		m.complete(f, f.input, "")
 	}
 }
 
-// filters tells whether the try of a frame catches an error, and what expressions about it may refer to.
-func (m *machine) filters(f *frame, p *problemv1.Problem) (bool, *Args, error) {
-	try, args := f.task.Try, m.argsOf(f)
-	args.Vars = append(args.Vars, Var{Name: try.As, Value: problemValue(p)})
-	if !matches(try.Filter, p) {
+// catches tells whether the try of a frame catches an error, and what expressions about it may refer to.
+func (k *Try) catches(m *machine, f *frame, p *problemv1.Problem) (bool, *Args, error) {
+	args := m.argsOf(f)
+	args.Vars = append(args.Vars, Var{Name: k.As, Value: problemValue(p)})
+	if !matches(k.Filter, p) {
 		return false, args, nil
 	}
-	caught, err := holds(try.When, try.ExceptWhen, f.input, args)
+	caught, err := holds(k.When, k.ExceptWhen, f.input, args)
 	return caught, args, err
 }
 
@@ -158,4 +187,35 @@ func (m *machine) retryAt(so *retryState, r *Retry, in *Value, args *Args) (time
 		}
 	}
 	return due, true, nil
+}
+
+func (s *State) retryScheduled(at int64, e *journalv1.RetryScheduled) {
+	f := s.mustFrame(e.GetFrame())
+	s.caught(f)
+	r := f.tries()
+	f.unwinding = f.unwinding && f.undo != nil
+	if r.n == 0 {
+		r.firstErrorAt = at
+	}
+	r.n, r.slowed, r.timeoutAt = e.GetRetry(), e.GetSlowed(), 0
+	f.raised, f.due, f.phase = nil, e.GetDue(), phaseBlocked
+	s.wentBack(at)
+}
+
+func (s *State) retryStarted(e *journalv1.RetryStarted) {
+	f := s.mustFrame(e.GetFrame())
+	f.due, f.pos, f.phase = 0, 0, phaseNext
+	if f.undo != nil {
+		f.last = f.undo.of.value()
+		return
+	}
+	f.retry.timeoutAt = e.GetTimeoutAt()
+	f.list, f.last = as[*Try](f.kind).List, f.input
+}
+
+func (s *State) catchStarted(e *journalv1.CatchStarted) {
+	f := s.mustFrame(e.GetFrame())
+	s.caught(f)
+	f.caught, f.raised, f.retry.timeoutAt, f.unwinding = e.GetError(), nil, 0, false
+	f.list, f.pos, f.last, f.phase = as[*Try](f.kind).Catch, 0, f.input, phaseNext
 }

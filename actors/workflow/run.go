@@ -13,11 +13,28 @@ import (
 	"github.com/holdfast-run/holdfast/messages/problemv1"
 )
 
+// Run runs another order, a child of this one.
+type Run struct {
+	plain
+
+	// Definition is what the child runs; its version may be latest.
+	Definition messages.DefinitionRef
+	// Input makes the child's input; nil: the task's input.
+	Input Expr
+	// Detached: the child is not awaited. The task leaves its input.
+	Detached bool
+	// Silent: the task leaves null in place of the child's output.
+	Silent bool
+	// OrderKey makes the child's order key, a string; nil: that of this order.
+	OrderKey Expr
+}
+
 // ErrorTypeCancelled is the type of the error that a child raises which was cancelled.
 const ErrorTypeCancelled = "https://holdfast.run/errors/cancelled"
 
 // child is an order that a task runs.
 type child struct {
+	detached  bool // it is not awaited
 	scheduled *journalv1.ChildScheduled
 	input     *Value
 	fault     *journalv1.ChildFaulted // the last one
@@ -28,9 +45,39 @@ type child struct {
 // awaits tells whether a child of the frame has not ended.
 func (f *frame) awaits() bool { return f.child != nil && f.child.ended == nil }
 
-// runChild schedules the child order of a task.
-func (m *machine) runChild(f *frame) {
-	s, r := m.s, f.task.Run
+func (r *Run) step(m *machine, f *frame) {
+	if f.child == nil {
+		r.schedule(m, f)
+		return
+	}
+	r.ended(m, f)
+}
+
+// stopped: what is late is done.
+func (*Run) stopped(m *machine, f *frame) {
+	if f.succeeded() {
+		m.complete(f, f.kind.leaves(f), "")
+		return
+	}
+	m.fault(f, f.stop.GetError())
+}
+
+func (r *Run) leaves(f *frame) *Value {
+	switch {
+	case f.child == nil:
+		return f.input
+	case r.Silent && !r.Detached:
+		return nothing
+	}
+	return f.child.output
+}
+
+// again: a child that did not complete is followed by another one.
+func (*Run) again(f *frame) bool { return f.failed || f.child != nil && !f.succeeded() }
+
+// schedule schedules the child order of a task.
+func (r *Run) schedule(m *machine, f *frame) {
+	s := m.s
 	if p := s.tooMuch(f.task); p != nil {
 		m.fault(f, p)
 		return
@@ -103,7 +150,7 @@ func (m *machine) childResult(c ChildResult) {
 	}
 	e := &journalv1.ChildEnded{Frame: f.id, Outcome: journalv1.Outcome_OUTCOME_FAILED, Error: childProblem(f.task, c)}
 	switch {
-	case f.task.Run.Detached && c.Status != orderv1.Status_STATUS_UNSPECIFIED:
+	case f.child.detached && c.Status != orderv1.Status_STATUS_UNSPECIFIED:
 		e.Outcome, e.Error = journalv1.Outcome_OUTCOME_SUCCEEDED, nil // it was accepted
 	case c.Status == orderv1.Status_STATUS_PENDING:
 		return
@@ -134,18 +181,18 @@ func (m *machine) catches(f *frame, p *problemv1.Problem) bool {
 		return false
 	}
 	for x := f.parent; x.task != nil && x.undo == nil; x = x.parent {
-		if x.task.Try == nil || x.caught != nil {
+		try, ok := x.kind.(*Try)
+		if !ok || x.caught != nil {
 			continue
 		}
 		// What can't be evaluated comes up as an error, which the task raises, too.
-		caught, args, err := m.filters(x, p)
+		caught, args, err := try.catches(m, x, p)
 		if err != nil {
 			return true
 		}
 		if !caught {
 			continue
 		}
-		try := x.task.Try
 		if try.Catch != nil || try.Retry == nil {
 			return true
 		}
@@ -156,13 +203,13 @@ func (m *machine) catches(f *frame, p *problemv1.Problem) bool {
 	return false
 }
 
-// childEnded goes on with a task whose child has ended, or is given up.
-func (m *machine) childEnded(f *frame) {
+// ended goes on with a task whose child has ended, or is given up.
+func (r *Run) ended(m *machine, f *frame) {
 	switch e := f.child.ended; {
 	case e == nil:
 		m.requestStop(f, &journalv1.StopRequested{Cause: journalv1.StopCause_STOP_CAUSE_FAULT, Error: f.child.fault.GetError()})
 	case e.GetOutcome() == journalv1.Outcome_OUTCOME_SUCCEEDED:
-		m.complete(f, f.left(), "")
+		m.complete(f, r.leaves(f), "")
 	default:
 		m.fault(f, e.GetError())
 	}
@@ -171,7 +218,7 @@ func (m *machine) childEnded(f *frame) {
 func (s *State) childScheduled(e *journalv1.ChildScheduled) {
 	f := s.mustFrame(e.GetFrame())
 	s.children++
-	f.child = &child{scheduled: e, input: optional(e.Input, f.input)}
+	f.child = &child{detached: as[*Run](f.task.Kind).Detached, scheduled: e, input: optional(e.Input, f.input)}
 	f.phase = phaseBlocked
 }
 
@@ -190,7 +237,7 @@ func (s *State) endChild(e *journalv1.ChildEnded) {
 	if e.GetOutcome() != journalv1.Outcome_OUTCOME_SUCCEEDED {
 		return
 	}
-	if c.output = NewValue(e.GetOutput()); f.task.Run.Detached {
+	if c.output = NewValue(e.GetOutput()); f.child.detached {
 		c.output = f.input
 	}
 	s.did(f, c.scheduled.GetChildId(), c.input, c.output, false)
@@ -265,7 +312,7 @@ func (s *State) Key() string {
 // startChild is the effect that starts the child of a frame.
 func (s *State) startChild(f *frame) StartChild {
 	e, a := f.child.scheduled, s.accepted
-	p := &journalv1.Parent{OrderId: a.GetOrderId(), Detached: f.task.Run.Detached, Depth: a.GetParent().GetDepth() + 1}
+	p := &journalv1.Parent{OrderId: a.GetOrderId(), Detached: f.child.detached, Depth: a.GetParent().GetDepth() + 1}
 	if !p.GetDetached() {
 		p.Turns = slices.Clone(a.GetParent().GetTurns())
 		if key := s.Key(); key != "" {

@@ -1,0 +1,93 @@
+package workflow
+
+import (
+	"slices"
+
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/messages/problemv1"
+)
+
+// frame is a task that was entered, or the order itself (task nil).
+type frame struct {
+	id        uint32
+	parent    *frame
+	task      *Task
+	kind      Kind
+	startedAt int64
+	timeout   int64 // how long it may take; 0: no bound
+	timeoutAt int64
+	raw       *Value // before input.from
+	input     *Value
+	failed    bool // an error of its own ended it
+
+	phase phase
+	// list and pos are where a do or try is: the next task to enter; last is what the task before it left.
+	list *List
+	pos  int
+	last *Value
+	// raised is the error that came up from a task inside.
+	raised *problemv1.Problem
+	// caught is the error that the catch tasks handle.
+	caught *problemv1.Problem
+	due    int64 // of a wait, or of a retry
+	slowed int64 // the next task of the list is not entered before, nor the next attempt made
+	retry  retryState
+	call   *attempt
+	child  *child
+	stop   *journalv1.StopRequested
+	undo   *undo
+	// inquiry is the deed in doubt that the frame asks about; nil if it does its task.
+	inquiry *deed
+	// unwinding: a try has undone some of what was done inside, and has not gone on with the error yet.
+	unwinding bool
+}
+
+type retryState struct {
+	n            uint32 // retries so far
+	firstErrorAt int64
+	timeoutAt    int64 // of this run of the tasks
+	slowed       bool  // the next one comes later than the definition says
+}
+
+// phase says what a frame needs.
+type phase int
+
+const (
+	phaseEnter   phase = iota // its own work is to be begun
+	phaseNext                 // the next task of its list is to be entered, or there is none left
+	phaseBlocked              // nothing: it waits for a task inside, a result, or a time
+	phaseResult               // the result of its attempt, or the end of its wait, is to be handled
+	phaseRaised               // an error of a task inside is to be handled
+)
+
+// inside tells whether f is outer or is contained in it.
+func (f *frame) inside(outer *frame) bool {
+	for ; f != nil; f = f.parent {
+		if f == outer {
+			return true
+		}
+	}
+	return false
+}
+
+// inFlight tells whether an attempt of the frame has no outcome yet.
+func (f *frame) inFlight() bool { return f.call != nil && f.call.ended == nil }
+
+// underWay tells whether an attempt of the frame has no outcome yet, or a child has not ended.
+func (f *frame) underWay() bool { return f.inFlight() || f.awaits() }
+
+// clear drops what is inside of f.
+func (s *State) clear(f *frame) { s.drop(func(x *frame) bool { return x != f && x.inside(f) }) }
+
+// drop drops frames. What one had begun to undo may or may not be undone.
+func (s *State) drop(which func(*frame) bool) {
+	s.frames = slices.DeleteFunc(s.frames, func(f *frame) bool {
+		if !which(f) {
+			return false
+		}
+		if f.undo != nil && f.undo.entered {
+			f.undo.of.doubt, f.undo.of.partly, f.undo.of.asks = true, true, false
+		}
+		return true
+	})
+}

@@ -1,0 +1,167 @@
+package workflow
+
+import (
+	"strings"
+	"time"
+
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/messages/problemv1"
+)
+
+// undo is the undoing of a deed, for the frame of an order that is being cancelled, or of a try that has caught an error.
+type undo struct {
+	of *deed
+	// What the frame goes on with.
+	stop   *journalv1.StopRequested
+	raised *problemv1.Problem
+	// entered: what undoes it was begun. asked: whether it was done was asked, and nobody knew. retry counts the tries of both.
+	entered, asked bool
+	retry          retryState
+}
+
+// undoes is what a frame does that has a deed undone.
+type undoes struct{ plain }
+
+func (undoes) step(m *machine, f *frame) {
+	switch d := f.undo.of; {
+	case d.void || f.pos == len(f.list.Tasks):
+		m.undone(f)
+	case d.doubt && d.asks:
+		m.inquireOf(f)
+	default:
+		m.enterNext(f)
+	}
+}
+
+// due tries again.
+func (undoes) due(m *machine, f *frame) {
+	m.emit(&journalv1.Event{Kind: &journalv1.Event_RetryStarted{RetryStarted: &journalv1.RetryStarted{Frame: f.id}}})
+}
+
+// handle has what undoes a deed tried again, as the policy says, or leaves it to an operator.
+func (undoes) handle(m *machine, f *frame, p *problemv1.Problem) {
+	d := f.undo.of
+	due, again, err := m.undoAgain(f, p)
+	switch {
+	case err != nil:
+		p = expressionProblem(d.task.Compensate.Tasks[0], err)
+	case again:
+		m.emit(&journalv1.Event{Kind: &journalv1.Event_RetryScheduled{RetryScheduled: &journalv1.RetryScheduled{
+			Frame: f.id, Retry: f.undo.retry.n + 1, Due: due.UnixNano(), Error: p,
+		}}})
+		return
+	}
+	if d.doubt && !f.undo.entered {
+		m.enterNext(f) // which fails because of the doubt, so that the order stands there
+		return
+	}
+	m.endFaulted(&journalv1.OrderFaulted{Error: p})
+}
+
+// undoAgain tells whether, and when, to try again what undoes a deed, or to inquire about it.
+func (m *machine) undoAgain(f *frame, p *problemv1.Problem) (time.Time, bool, error) {
+	d := f.undo.of
+	r := d.task.CompensateRetry
+	if r == nil || triedInVain(p) || d.doubt && (f.undo.entered || !d.asks) || r.Transient && !transient(p) {
+		return time.Time{}, false, nil
+	}
+	args := m.workflowArgs()
+	args.Vars = []Var{{Name: "error", Value: problemValue(p)}}
+	return m.retryAt(f.tries(), r, d.value(), args)
+}
+
+// transient tells whether an error is one that another try may mend, by its status.
+func transient(p *problemv1.Problem) bool {
+	switch p.GetStatus() {
+	case 408, 425, 429, 502, 503, 504:
+		return true
+	}
+	return false
+}
+
+// undo begins to undo a deed inside of f.
+func (m *machine) undo(f *frame, d *deed) {
+	m.emit(&journalv1.Event{Kind: &journalv1.Event_CompensationStarted{CompensationStarted: &journalv1.CompensationStarted{
+		Frame: f.id, Task: d.task.Ref, Key: d.key,
+	}}})
+}
+
+// undone ends the undoing of a deed.
+func (m *machine) undone(f *frame) {
+	d := f.undo.of
+	m.emit(&journalv1.Event{Kind: &journalv1.Event_CompensationEnded{CompensationEnded: &journalv1.CompensationEnded{
+		Frame: f.id, Task: d.task.Ref, Key: d.key,
+	}}})
+}
+
+func (s *State) compensationStarted(e *journalv1.CompensationStarted) {
+	f := s.mustFrame(e.GetFrame())
+	d := s.deeds[e.GetKey()]
+	if s.undoOf[e.GetTask()] != d.key {
+		if s.undoOf == nil {
+			s.undoOf = map[string]string{}
+		}
+		s.undoOf[e.GetTask()] = d.key
+		for ref, v := range s.visits { // those that are not over were to undo something else
+			v.over = v.over || strings.HasPrefix(ref, d.task.Compensate.Tasks[0].Ref)
+		}
+	}
+	f.undo = &undo{of: d, stop: f.stop, raised: f.raised}
+	f.stop, f.raised, f.retry.timeoutAt, f.slowed = nil, nil, 0, 0
+	s.caught(f)
+	s.clear(f)
+	f.list, f.pos, f.last, f.phase = d.task.Compensate, 0, d.value(), phaseNext
+}
+
+func (s *State) compensationEnded(e *journalv1.CompensationEnded) {
+	f := s.mustFrame(e.GetFrame())
+	d := f.undo.of
+	if d.void && !d.partly {
+		delete(s.abandoned, d.key)
+		s.notDone(d)
+	} else {
+		s.settle(d.key)
+		s.undid(d.key)
+		if v := s.visitOf(d); v != nil {
+			v.over = true // to do it again is other work
+		}
+	}
+	if f.undo.stop != nil {
+		f.stop = f.undo.stop
+	}
+	f.raised, f.phase, f.undo = f.undo.raised, phaseRaised, nil
+	f.list, f.pos, f.last = s.def.Do, 0, f.input
+	if f.task != nil {
+		f.list, f.unwinding = as[*Try](f.kind).List, true
+	}
+}
+
+// settleUndo takes up what an operator who retries knows of work in doubt that is to be undone. If nobody was asked yet whether it
+// was done, that comes first, unless it is known not to have been done.
+func (s *State) settleUndo(e *journalv1.OrderReopened) {
+	f := s.undoing()
+	if f == nil || !f.undo.of.doubt {
+		return
+	}
+	d := f.undo.of
+	if e.GetNotDone() {
+		d.void = true
+		s.settle(d.key)
+		if v := s.visitOf(d); v != nil && !d.partly {
+			v.doubt, v.ledger = false, ""
+		}
+	}
+	if f.undo.asked || d.void || !d.asks {
+		d.doubt, d.asks = false, false
+	}
+}
+
+// doubtProblem is the error of a compensation of what may not have been done.
+func doubtProblem(d *deed) *problemv1.Problem {
+	detail := "nobody knows whether what is to be undone was executed"
+	if d.partly {
+		detail = "undoing was interrupted, and nobody knows whether it was done"
+	}
+	return problem(ErrorTypeInDoubt, "Outcome in doubt", 500, d.task.Compensate.Tasks[0].Ref,
+		detail+": retry, to undo it now; or say that there is nothing to undo, as not done")
+}
