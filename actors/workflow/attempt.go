@@ -28,7 +28,7 @@ type attempt struct {
 type abandoned struct {
 	holders
 
-	task           string
+	task, path     string
 	visit, attempt uint32
 	maybe          bool // as of the attempt
 	settled        bool // nobody needs to find out what came of it
@@ -128,7 +128,7 @@ func (m *machine) lateResult(c TaskResult) error {
 	switch {
 	case abandoned && a.settledBy(c):
 	case c.Outcome == journalv1.Outcome_OUTCOME_SUCCEEDED && !abandoned:
-		if ref = m.s.undecided(c.Key); ref == "" {
+		if ref, _ = m.s.undecided(c.Key); ref == "" {
 			return nil
 		}
 	default:
@@ -141,19 +141,6 @@ func (m *machine) lateResult(c TaskResult) error {
 		Task: ref, Key: c.Key, Attempt: c.Attempt, Outcome: c.Outcome, Output: c.Output, Error: c.Error,
 	}}})
 	return nil
-}
-
-// undecided returns the task of a key that has not succeeded, as far as is known, and that no operator has settled; empty if it
-// is none such.
-func (s *State) undecided(key string) string {
-	ref, found := strings.CutPrefix(key, s.accepted.GetOrderId()+":")
-	if i := strings.LastIndexByte(ref, '#'); found && i >= 0 && s.visits[ref] == nil {
-		ref = ref[:i]
-	}
-	if v := s.visits[ref]; v == nil || v.over || v.late || v.attempt == 0 || s.keyOf(ref, v.count) != key {
-		return ""
-	}
-	return ref
 }
 
 // isOf tells whether an activity is the one that is called, perhaps in a certain version; empty: it is.
@@ -234,7 +221,7 @@ func (a abandoned) settledBy(c TaskResult) bool {
 // giveUp ends the wait for activities under way inside of f: nobody knows what came of them.
 func (m *machine) giveUp(f *frame) {
 	for _, x := range append([]*frame(nil), m.s.frames...) {
-		if x.inFlight() && x.inside(f) {
+		if x.inFlight() && x.inside(f) && !m.s.spares(f, x) {
 			m.emit(&journalv1.Event{Kind: &journalv1.Event_AttemptEnded{AttemptEnded: &journalv1.AttemptEnded{
 				Frame: x.id, Attempt: x.call.scheduled.GetAttempt(), Outcome: journalv1.Outcome_OUTCOME_IN_DOUBT,
 			}}})
@@ -281,15 +268,15 @@ func (s *State) byKey(key string) *frame {
 func (s *State) attemptScheduled(at int64, e *journalv1.AttemptScheduled) {
 	f := s.mustFrame(e.GetFrame())
 	if f.call != nil { // it was not done
-		s.wentBack(at)
+		s.wentBack(at, f)
 	}
 	f.slowed = 0
 	if f.inquiry != nil {
 		s.inquired(at, f, e)
 		return
 	}
-	v := s.visit(f.task.Ref)
-	v.attempt, v.late = e.GetAttempt(), false
+	v := s.visit(f)
+	v.key, v.attempt, v.late = e.GetKey(), e.GetAttempt(), false
 	f.call = &attempt{scheduled: e, at: at, input: optional(e.Input, f.input), maybe: v.doubt, suspect: v.suspect}
 	if v.doubt {
 		f.call.ledger = v.ledger // it may know what came of the attempt before
@@ -344,12 +331,13 @@ func (s *State) attemptEnded(e *journalv1.AttemptEnded) {
 	if f.slowed = e.GetSlowedUntil(); f.slowed != 0 {
 		f.phase = phaseBlocked
 	}
-	s.left = f.call.scheduled.GetActivity()
+	b := f.home().branch
+	b.left, b.leftAt = f.call.scheduled.GetActivity(), s.version
 	if f.inquiry != nil {
 		s.inquiryAnswered(f, e)
 		return
 	}
-	v, key := s.visits[f.task.Ref], f.call.scheduled.GetKey()
+	v, key := s.visits[f.place()], f.call.scheduled.GetKey()
 	v.suspect = e.GetError().GetType() == ErrorTypeQuarantined
 	switch e.GetOutcome() {
 	case journalv1.Outcome_OUTCOME_SUCCEEDED:
@@ -363,7 +351,9 @@ func (s *State) attemptEnded(e *journalv1.AttemptEnded) {
 			d.attempt, d.asks = e.GetAttempt(), f.call.ledger == "" && !v.suspect
 			d.within = cmp.Or(f.call.scheduled.GetRunWithin(), f.timeout)
 		}
-		s.abandon(key, abandoned{task: f.task.Ref, visit: v.count, attempt: e.GetAttempt(), maybe: f.call.maybe, holders: f.call.holders})
+		s.abandon(key, abandoned{
+			task: f.task.Ref, path: v.path, visit: v.count, attempt: e.GetAttempt(), maybe: f.call.maybe, holders: f.call.holders,
+		})
 	case journalv1.Outcome_OUTCOME_FAILED:
 		v.doubt = false
 		s.undid(key)
@@ -392,7 +382,11 @@ func (s *State) settle(key string) {
 // lateResult settles an attempt that was given up: if it was not done after all, the next one needs no doubts; if it
 // succeeded, and nothing has come of its task yet, there need not be another.
 func (s *State) lateResult(e *journalv1.LateResult) {
-	v, known := s.visits[e.GetTask()], s.abandoned[e.GetKey()]
+	known := s.abandoned[e.GetKey()]
+	v := s.visits[known.task+known.path]
+	if v == nil {
+		_, v = s.undecided(e.GetKey())
+	}
 	delete(s.abandoned, e.GetKey())
 	succeeded := e.GetOutcome() == journalv1.Outcome_OUTCOME_SUCCEEDED
 	s.settleDeed(e.GetKey(), succeeded, NewValue(e.GetOutput()))

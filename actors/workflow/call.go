@@ -59,14 +59,8 @@ func (k *Call) schedule(m *machine, f *frame) {
 			return
 		}
 	}
-	count, n := uint32(1), uint32(1)
-	if v := m.s.visits[t.Ref]; v != nil {
-		count, n = v.count, v.attempt+1
-		if v.over {
-			count, n = v.count+1, 1
-		}
-	}
-	e := &journalv1.AttemptScheduled{Frame: f.id, Key: m.s.keyOf(t.Ref, count), Attempt: n, Activity: k.Activity, Deadline: m.s.bound(f)}
+	key, n := m.s.nextKey(f)
+	e := &journalv1.AttemptScheduled{Frame: f.id, Key: key, Attempt: n, Activity: k.Activity, Deadline: m.s.bound(f)}
 	if err := k.bounds(m, f, e); err != nil {
 		m.fault(f, expressionProblem(t, err))
 		return

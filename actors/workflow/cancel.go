@@ -27,7 +27,8 @@ func (m *machine) cancel(c Cancel) error {
 func (m *machine) cancelOpen(c Cancel) error {
 	r := m.s.root()
 	switch cause := r.stop.GetCause(); {
-	case cause == journalv1.StopCause_STOP_CAUSE_COMPLETE, cause == journalv1.StopCause_STOP_CAUSE_FAULT && r.undo != nil:
+	case cause == journalv1.StopCause_STOP_CAUSE_COMPENSATION && !m.s.Faulted(),
+		cause == journalv1.StopCause_STOP_CAUSE_COMPLETE, cause == journalv1.StopCause_STOP_CAUSE_FAULT && r.undo != nil:
 		return ErrStopping
 	case r.undo != nil, cause == journalv1.StopCause_STOP_CAUSE_CANCEL && (r.stop.GetCompensate() || !c.Compensate):
 		return nil
@@ -45,9 +46,9 @@ func (m *machine) cancelFaulted(c Cancel) error {
 	case !c.Compensate || len(s.deeds) == 0:
 		m.endCancelled(&journalv1.OrderCancelled{Reason: c.Reason, By: c.By})
 		return nil
-	case s.undoing() != nil && c.Later:
+	case s.undoes() && c.Later:
 		return m.cancelOpen(c)
-	case s.undoing() != nil:
+	case s.undoes():
 		return ErrCompensating
 	}
 	e := &journalv1.OrderReopened{How: journalv1.Reopening_REOPENING_CANCEL, By: c.By, Reason: c.Reason}

@@ -193,6 +193,8 @@ type machine struct {
 	out  []*journalv1.Event
 	// bytes is about how much out has of payloads.
 	bytes int
+	// only: no step is taken in other branches than this one; nil: all go on.
+	only *frame
 	// meter counts the evaluations of one step, spent those of the steps before it.
 	meter Meter
 	spent int

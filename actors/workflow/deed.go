@@ -4,16 +4,21 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/problemv1"
 )
 
 // deed is work that was done, or may have been, and that the definition knows how to undo.
 type deed struct {
 	task *Task
+	path string // of the branches around it
 	// key is that of the attempt, or the id of the child.
 	key string
 	// in are the frames that contain it, from the inside out.
-	in            []uint32
+	in []uint32
+	// at is the version at which it was done. Frames that were entered since have a number from before on.
+	at            messages.Version
+	before        uint32
 	input, output *Value
 	// visit is that of the task, and attempt the last one of it, if an activity did it.
 	visit, attempt uint32
@@ -50,8 +55,8 @@ func (s *State) newDeed(f *frame, key string, input *Value) *deed {
 	if f.task.Compensate == nil {
 		return nil
 	}
-	d := &deed{task: f.task, key: key, input: input}
-	if v := s.visits[f.task.Ref]; v != nil {
+	d := &deed{task: f.task, path: f.path(), key: key, at: s.version, before: s.next, input: input}
+	if v := s.visits[f.place()]; v != nil {
 		d.visit = v.count
 	}
 	for x := f; x != nil; x = x.parent {
@@ -71,7 +76,7 @@ func (s *State) note(d *deed, at int) {
 // cameToLight notes that work was done that was said to have failed. It takes the place that it would have had.
 func (s *State) cameToLight(d *deed) {
 	at := len(s.done)
-	for at > 0 && s.done[at-1].in[0] > d.in[0] {
+	for at > 0 && s.done[at-1].at > d.at {
 		at--
 	}
 	s.note(d, at)
@@ -96,14 +101,14 @@ func (s *State) settleDeed(key string, done bool, output *Value) {
 	if d == nil || !d.doubt {
 		return
 	}
-	f := s.undoing()
-	switch under := f != nil && f.undo.of == d; {
+	i := slices.IndexFunc(s.frames, func(f *frame) bool { return f.undo != nil && f.undo.of == d })
+	switch {
 	case done:
 		d.doubt, d.output = false, output
-		if under {
-			f.last = d.value()
+		if i >= 0 {
+			s.frames[i].last = d.value()
 		}
-	case under:
+	case i >= 0:
 		d.void = true
 	default:
 		s.notDone(d)
@@ -114,7 +119,7 @@ func (s *State) settleDeed(key string, done bool, output *Value) {
 func (s *State) notDone(d *deed) {
 	s.undid(d.key)
 	if v := s.visitOf(d); v != nil {
-		v.failed = &deed{task: d.task, key: d.key, in: d.in, input: d.input, visit: d.visit}
+		v.failed = &deed{task: d.task, path: d.path, key: d.key, in: d.in, at: d.at, before: d.before, input: d.input, visit: d.visit}
 	}
 }
 
@@ -123,7 +128,7 @@ func (s *State) notDone(d *deed) {
 func (s *State) lastDone(f *frame, certain bool) *deed {
 	for _, d := range slices.Backward(s.done) {
 		switch {
-		case d.in[0] < f.id:
+		case d.before <= f.id:
 			return nil // it was done before f was entered, and so were those before it
 		case !d.gone && slices.Contains(d.in, f.id) && (!certain || !d.doubt):
 			return d
@@ -175,8 +180,8 @@ func (s *State) byHand(f *frame, output *Value) {
 	case f.child != nil:
 		s.did(f, f.child.scheduled.GetChildId(), f.child.input, output, false)
 	default:
-		v := s.visit(f.task.Ref)
+		v := s.visit(f)
 		v.over = true
-		s.did(f, s.keyOf(f.task.Ref, v.count), f.input, output, false)
+		s.did(f, s.keyOf(f.place(), v.count), f.input, output, false)
 	}
 }

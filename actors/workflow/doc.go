@@ -39,6 +39,39 @@
 //	        ▼                               ▼                                                      ▼ hands it on
 //	    completed ◄───────────────────── left ───────────────────────────────────────────────► faulted
 //
+// An order may stand at several places at once: in the branches of a task that runs lists of tasks side by side, of which all are
+// joined or the first wins, or one list for each of several items. A branch is a frame too, and so is the order itself:
+//
+//	                    begins them, so many at a time                    each has come to rest
+//	entered ──────────────────────────────────────────────► blocked ────────────────────────────► completed, or faulted
+//	                                                        │     ▲
+//	one fails, wins or ends the workflow: leave the others  ▼     │ a branch completes, faults or is left
+//	                                                       stopping
+//
+// Each frame can go on, or has one reason not to: a task inside, an attempt, a child, a time, or that it is being left. What a branch
+// stands for lives in its frames: the error on its way up, with the frames that it ended; the activity it left last; how often it went
+// back. A step in a branch changes the frames of the branch, and those around it, and never one beside it. So no branch holds up
+// another; while several can go on, one goes on until it waits, or goes back in its tasks, and then others have their turn.
+//
+//   - The first error counts. It leaves the other branches, as a timeout leaves a task, and goes on up when all have come to rest. What
+//     they stood at is kept, for an operator. A branch that wins, or has ended the workflow, leaves the others, too: what they stood at
+//     is dropped, and what they did is a deed like any other.
+//   - What begins to undo something in one branch is not interrupted by an error or a winner beside it, nor by a cancellation or a
+//     timeout around it; all else that is to be left is left meanwhile. What can't be undone has the order fault, once the other
+//     branches have come to rest. A cancellation that was asked for before is remembered then.
+//   - A cancellation, a deadline or a timeout of the order or of a task leaves all branches inside at once.
+//   - While the order is suspended, no branch begins anything and no time strikes; what is under way in any of them ends.
+//   - An order is retried where it stands, in all branches: each goes on with its own innermost task, and one that had completed has
+//     completed. A new input, what an operator knows of attempts in doubt or of something to be undone, and the task that is passed
+//     over or gone on with, are about one branch: that whose error came up first, unless only another has the task. The others go on
+//     as if they were retried.
+//   - Where several branches ask for one thing, the oldest is first, so that a history read again gives the same.
+//
+// A visit is known by its place: the task's reference, and its path, which has the index of each branch around it and, from the second
+// on, the visit of the task that runs the branch. Outside of branches the path is empty. The key of an attempt has the place and, from
+// the second on, the number of the visit. A task that runs branches is visited anew when it has completed: until then, the branches of
+// one that failed keep their keys. What undoes a deed is where the deed was done. Keys are kept as they were journaled.
+//
 // An attempt is scheduled, perhaps sent to a ledger, and ends: succeeded, failed, not done (it is scheduled again), or in
 // doubt. Entering a task again keeps the key of a visit that did not succeed, so that the adapter knows the work again;
 // what is in doubt goes back to the ledger that had it, marked as maybe started. A visit that succeeded is never repeated:
@@ -47,8 +80,8 @@
 // must not be done again. One that was left in doubt is remembered, and its late result journaled.
 //
 // What an activity or a child has done, and the definition knows how to undo, is a deed. The order keeps its deeds in the order
-// of the journal. A try that has caught an error, or the order when it is cancelled with compensation, undoes them one at a
-// time, the last first, by the tasks that the definition gives, with keys of their own:
+// of the journal, whichever branches they are of. A try that has caught an error, or the order when it is cancelled with
+// compensation, undoes them one at a time, the last first, by the tasks that the definition gives, with keys of their own:
 //
 //	stopped, or raised ──► undoing a deed ──► undone: the next one; or cancelled; or retried, or the catch tasks
 //	                          │        ▲

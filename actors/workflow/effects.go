@@ -79,16 +79,15 @@ func (End) isEffect()           {}
 // Effects returns what is to be done after events that led to this state were committed.
 func (s *State) Effects(events []*journalv1.Event) []Effect {
 	var out []Effect
-	ended := false
+	before := s.version - messages.Version(len(events))
 	for _, ev := range events {
 		switch e := ev.GetKind().(type) {
-		case *journalv1.Event_AttemptEnded:
-			ended = true
 		case *journalv1.Event_AttemptScheduled:
 			f := s.byKey(e.AttemptScheduled.GetKey())
 			if f != nil && f.inFlight() && f.call.scheduled == e.AttemptScheduled {
 				d := f.dispatch()
-				d.Follows = ended && s.left == d.Activity
+				b := f.home().branch
+				d.Follows = b.leftAt > before && b.left == d.Activity
 				out = append(out, d)
 			}
 		case *journalv1.Event_AttemptOverdue:
@@ -104,7 +103,7 @@ func (s *State) Effects(events []*journalv1.Event) []Effect {
 				out = append(out, s.cancelChild(f))
 			}
 		case *journalv1.Event_StopRequested:
-			if f := s.frame(e.StopRequested.GetFrame()); f != nil && f.stop == e.StopRequested && s.leaves(f) {
+			if f := s.frame(e.StopRequested.GetFrame()); f != nil && f.stop == e.StopRequested {
 				out = append(out, s.cancellations(f, false)...)
 			}
 		case *journalv1.Event_OrderCompleted, *journalv1.Event_OrderFaulted, *journalv1.Event_OrderCancelled:
@@ -114,7 +113,7 @@ func (s *State) Effects(events []*journalv1.Event) []Effect {
 			}
 		}
 	}
-	if s.version != 0 && s.runnable() != nil {
+	if s.version != 0 && s.runnable(nil) != nil {
 		out = append(out, More{})
 	}
 	return out
@@ -137,14 +136,14 @@ func (s *State) Outstanding() []Effect {
 		}
 	}
 	for _, f := range s.frames {
-		if s.leaves(f) {
+		if f.stop != nil {
 			out = append(out, s.cancellations(f, true)...)
 		}
 	}
 	if s.version != 0 && s.Untold() {
 		out = append(out, s.tellParent())
 	}
-	if s.version != 0 && s.runnable() != nil {
+	if s.version != 0 && s.runnable(nil) != nil {
 		out = append(out, More{})
 	}
 	return out
@@ -208,12 +207,15 @@ func (s *State) Parked() bool {
 func (s *State) cancellations(outer *frame, again bool) []Effect {
 	var out []Effect
 	for _, f := range s.frames {
-		if f.inFlight() && f.inside(outer) {
+		if !f.inside(outer) || !f.underWay() || s.spares(outer, f) {
+			continue
+		}
+		if f.inFlight() {
 			d := f.dispatch()
 			d.Again = again
 			out = append(out, CancelAttempt{Dispatch: d, Withdraw: s.concludes(f)})
 		}
-		if f.awaits() && f.inside(outer) && !f.child.detached {
+		if f.awaits() && !f.child.detached {
 			out = append(out, s.cancelChild(f))
 		}
 	}

@@ -92,6 +92,8 @@ func (s *State) evolveTask(at int64, ev *journalv1.Event) {
 		s.compensationStarted(e.CompensationStarted)
 	case *journalv1.Event_CompensationEnded:
 		s.compensationEnded(e.CompensationEnded)
+	case *journalv1.Event_CompensationFailed:
+		s.compensationFailed(e.CompensationFailed)
 	case *journalv1.Event_InquiryStarted:
 		s.inquiryStarted(at, e.InquiryStarted)
 	case *journalv1.Event_InquiryEnded:
@@ -104,6 +106,14 @@ func (s *State) evolveTask(at int64, ev *journalv1.Event) {
 		s.childFaulted(e.ChildFaulted)
 	case *journalv1.Event_ChildEnded:
 		s.endChild(e.ChildEnded)
+	case *journalv1.Event_LoopStarted:
+		s.loopStarted(e.LoopStarted)
+	case *journalv1.Event_BranchStarted:
+		s.branchStarted(at, e.BranchStarted)
+	case *journalv1.Event_BranchCompleted:
+		s.branchCompleted(e.BranchCompleted)
+	case *journalv1.Event_BranchLeft:
+		s.branchLeft(e.BranchLeft)
 	default:
 		panic(fmt.Sprintf("version %d is an event of unknown kind %T", s.version, e))
 	}
@@ -122,7 +132,9 @@ func (s *State) orderStarted(at int64, e *journalv1.OrderStarted) {
 	s.timeout, s.timeoutAt = lengthOf(at, e.GetTimeoutAt()), e.GetTimeoutAt()
 	in := optional(e.Input, s.input)
 	s.context = in
-	s.frames = append(s.frames, &frame{kind: whole{}, startedAt: at, raw: s.input, input: in, list: s.def.Do, last: in, phase: phaseNext})
+	s.frames = append(s.frames, &frame{
+		kind: whole{}, branch: &branch{}, startedAt: at, raw: s.input, input: in, list: s.def.Do, last: in, phase: phaseNext,
+	})
 }
 
 func (s *State) taskStarted(at int64, e *journalv1.TaskStarted) {
@@ -139,7 +151,7 @@ func (s *State) taskStarted(at int64, e *journalv1.TaskStarted) {
 	t.Kind.enter(s, f, e)
 	if p.undo != nil {
 		p.undo.entered = true
-		s.caught(p) // an inquiry that found nothing out
+		p.fallen = nil // of an inquiry that found nothing out
 	}
 	s.enter(f)
 }
@@ -153,22 +165,24 @@ func (s *State) enter(f *frame) {
 
 func (s *State) taskCompleted(at int64, e *journalv1.TaskCompleted) {
 	f := s.mustFrame(e.GetFrame())
-	s.caught(f)
 	out := optional(e.Output, f.kind.leaves(f))
 	if e.Context != nil {
 		s.context = NewValue(e.Context)
 	}
 	p := f.parent
 	if e.GetThen() == thenEnd {
-		p = s.root()
-		p.pos = len(p.list.Tasks)
+		p = p.home()
+		p.pos, p.branch.ends = len(p.list.Tasks), p.parent != nil
 	} else {
 		p.pos = target(p.list, f.task, e.GetThen())
+	}
+	if f.branches != nil {
+		s.visits[f.place()].over = true
 	}
 	p.last, p.phase = out, phaseNext
 	s.leave(f, p)
 	if p.list.goesBack(f.task, e.GetThen()) {
-		s.wentBack(at)
+		s.wentBack(at, p)
 	}
 	if p.slowed = e.GetSlowedUntil(); p.slowed != 0 {
 		p.phase = phaseBlocked
@@ -195,26 +209,16 @@ func target(l *List, from *Task, then string) int {
 
 func (s *State) taskFaulted(e *journalv1.TaskFaulted) {
 	f := s.mustFrame(e.GetFrame())
-	if len(s.fallen) == 0 { // else the error has come up from inside
+	if len(f.fallen) == 0 { // else the error has come up from inside
 		f.failed = f.stop == nil
 	}
 	f.unwinding = false
-	var fallen []*frame
-	for _, x := range s.frames {
-		if x.inside(f) {
-			fallen = append(fallen, x)
-		}
+	p := f.parent
+	if p.branches != nil {
+		s.branchFaulted(f, e.GetError())
+		return
 	}
-	s.fallen = append(fallen, s.fallen...)
-	f.parent.raised, f.parent.phase = e.GetError(), phaseRaised
-	s.leave(f, f.parent)
-}
-
-// caught notes that an error which has come up into f goes no further.
-func (s *State) caught(f *frame) {
-	if len(s.fallen) > 0 && s.fallen[0].parent.inside(f) {
-		s.fallen = nil
-	}
+	p.fallen, p.raised, p.phase = s.fall(f), e.GetError(), phaseRaised
 }
 
 // leave drops f with all inside it, and whatever else is inside of the frame that goes on.
@@ -228,11 +232,13 @@ func (s *State) end(at int64, status orderv1.Status, err *problemv1.Problem) {
 	s.ended, s.endedAt, s.endVersion, s.told, s.err = status, at, s.version, false, err
 	s.suspended = false
 	if s.Faulted() {
-		s.frames, s.fallen = append(s.frames, s.fallen...), nil
+		if r := s.root(); r != nil {
+			s.frames = s.fall(r)
+		}
 		s.drop(func(f *frame) bool { return f.inquiry != nil })
 		return
 	}
-	s.frames, s.fallen, s.done, s.deeds = nil, nil, nil, nil
+	s.frames, s.done, s.deeds, s.later = nil, nil, nil, nil
 }
 
 // lengthOf returns how long a timeout is that was set at a time.

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"google.golang.org/protobuf/proto"
+
+	"github.com/holdfast-run/holdfast/messages/journalv1"
 )
 
 // Dump tells all that a state holds, field by field, whatever fields there are: two states that dump alike decide alike.
@@ -98,4 +100,85 @@ func (d *dumper) pointer(v reflect.Value) (string, bool) {
 
 func (d *dumper) line(indent, name, text string) {
 	d.out.WriteString(strings.TrimRight(fmt.Sprintf("%s%s %s", indent, name, text), " ") + "\n")
+}
+
+// Fork and Each are the kinds of task that run branches.
+type (
+	Fork = fork
+	Each = each
+)
+
+// ReopenedAt returns the frame that a reopening is about, and the path of the branches around its task.
+func (s *State) ReopenedAt(e *journalv1.OrderReopened) (frame uint32, path string) {
+	f := s.reopenedAt(e, s.def.Tasks[e.GetTask()])
+	if f == nil {
+		return 0, ""
+	}
+	return f.id, f.reopenedOn(e.GetHow())
+}
+
+// Beside returns the frames that are in other branches than one, as Dump does.
+func (s *State) Beside(id uint32, show func(proto.Message) string) map[uint32]string {
+	f := s.frame(id)
+	if f == nil {
+		return nil
+	}
+	out := s.Frames(show)
+	for _, x := range s.frames {
+		if home := f.home(); x.inside(home) || home.inside(x) {
+			delete(out, x.id)
+		}
+	}
+	return out
+}
+
+// Frames returns all frames, as Dump does.
+func (s *State) Frames(show func(proto.Message) string) map[uint32]string {
+	out := map[uint32]string{}
+	for _, f := range s.frames {
+		d := dumper{show: show}
+		d.fields(reflect.ValueOf(f).Elem(), "")
+		out[f.id] = d.out.String()
+	}
+	return out
+}
+
+// Wrong says what is wrong with the frames of an open order; empty if nothing is. Each frame can go on, or has exactly one reason
+// not to.
+func (s *State) Wrong() string {
+	inside := map[*frame]int{}
+	for i, f := range s.frames {
+		switch {
+		case i > 0 && s.frames[i-1].id >= f.id:
+			return fmt.Sprintf("frame %d is behind frame %d", f.id, s.frames[i-1].id)
+		case f.parent != nil && !slices.Contains(s.frames[:i], f.parent):
+			return fmt.Sprintf("frame %d is inside of one that is gone", f.id)
+		case f.parent != nil:
+			inside[f.parent]++
+		}
+	}
+	for _, f := range s.frames {
+		b := f.branches
+		switch n := inside[f]; {
+		case b == nil && n > 1:
+			return fmt.Sprintf("frame %d has %d tasks inside", f.id, n)
+		case s.Ended():
+			continue
+		case b != nil && (b.live != n || b.begun > b.total || b.live > b.most):
+			return fmt.Sprintf("frame %d has %d branches, but knows of %+v", f.id, n, *b)
+		}
+		var reasons []string
+		for reason, is := range map[string]bool{
+			"inside": inside[f] > 0, "attempt": f.inFlight(), "child": f.awaits() && f.phase == phaseBlocked, "due": f.due != 0, "slowed": f.slowed != 0,
+			"failed": f.undo != nil && f.undo.failed,
+		} {
+			if is {
+				reasons = append(reasons, reason)
+			}
+		}
+		if free := f.phase != phaseBlocked; free && len(reasons) > 0 && b == nil || !free && len(reasons) != 1 {
+			return fmt.Sprintf("frame %d is in phase %d, but waits for %v", f.id, f.phase, reasons)
+		}
+	}
+	return ""
 }

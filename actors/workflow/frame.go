@@ -1,13 +1,14 @@
 package workflow
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/messages/problemv1"
 )
 
-// frame is a task that was entered, or the order itself (task nil).
+// frame is a task that was entered, a branch of one (the task is the same), or the order itself (task nil).
 type frame struct {
 	id        uint32
 	parent    *frame
@@ -25,17 +26,21 @@ type frame struct {
 	list *List
 	pos  int
 	last *Value
-	// raised is the error that came up from a task inside.
+	// raised is the error that came up from inside, and fallen are the frames that it ended on its way, parents before children.
 	raised *problemv1.Problem
+	fallen []*frame
 	// caught is the error that the catch tasks handle.
 	caught *problemv1.Problem
 	due    int64 // of a wait, or of a retry
 	slowed int64 // the next task of the list is not entered before, nor the next attempt made
 	retry  retryState
-	call   *attempt
-	child  *child
-	stop   *journalv1.StopRequested
-	undo   *undo
+	branch *branch // of the order, and of each branch
+	// branches are those that the frame runs.
+	branches *branching
+	call     *attempt
+	child    *child
+	stop     *journalv1.StopRequested
+	undo     *undo
 	// inquiry is the deed in doubt that the frame asks about; nil if it does its task.
 	inquiry *deed
 	// unwinding: a try has undone some of what was done inside, and has not gone on with the error yet.
@@ -60,6 +65,14 @@ const (
 	phaseRaised               // an error of a task inside is to be handled
 )
 
+// home is the frame of the branch that f is in, or is; that of the order if it is in none.
+func (f *frame) home() *frame {
+	for f.branch == nil {
+		f = f.parent
+	}
+	return f
+}
+
 // inside tells whether f is outer or is contained in it.
 func (f *frame) inside(outer *frame) bool {
 	for ; f != nil; f = f.parent {
@@ -75,6 +88,22 @@ func (f *frame) inFlight() bool { return f.call != nil && f.call.ended == nil }
 
 // underWay tells whether an attempt of the frame has no outcome yet, or a child has not ended.
 func (f *frame) underWay() bool { return f.inFlight() || f.awaits() }
+
+// fall takes a frame out that an error has ended, with all inside it, and returns them with those that fell before.
+func (s *State) fall(f *frame) []*frame {
+	var fallen []*frame
+	for _, x := range s.frames {
+		if x.inside(f) {
+			fallen = append(fallen, x)
+		}
+	}
+	for _, x := range fallen {
+		fallen, x.fallen = append(fallen, x.fallen...), nil
+	}
+	s.frames = slices.DeleteFunc(s.frames, func(x *frame) bool { return x.inside(f) })
+	slices.SortFunc(fallen, func(a, b *frame) int { return cmp.Compare(a.id, b.id) })
+	return fallen
+}
 
 // clear drops what is inside of f.
 func (s *State) clear(f *frame) { s.drop(func(x *frame) bool { return x != f && x.inside(f) }) }

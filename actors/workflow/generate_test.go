@@ -81,7 +81,7 @@ func (g generator) task(depth int, names []string) object {
 	t := object{}
 	kinds := []string{"call", "call", "call", "set", "switch", "raise", "wait", "run"}
 	if depth > 0 {
-		kinds = append(kinds, "do", "try", "try", "try")
+		kinds = append(kinds, "do", "try", "try", "try", "branches", "branches")
 	}
 	switch g.pick("kind", kinds...) {
 	case "call":
@@ -123,6 +123,8 @@ func (g generator) task(depth int, names []string) object {
 		t["wait"] = g.duration()
 	case "do":
 		t["do"] = g.list(depth - 1)
+	case "branches":
+		g.branches(t, depth-1)
 	case "try":
 		t["try"], t["catch"] = g.list(depth-1), g.catch(depth)
 		if !g.undoes && g.oneIn(2) {
@@ -148,6 +150,23 @@ func (g generator) task(depth int, names []string) object {
 		t["then"] = g.then(names)
 	}
 	return t
+}
+
+// branches draws a task that runs branches: see branch_test.go.
+func (g generator) branches(t object, depth int) {
+	meta := object{"branches": g.pick("branches", "join", "join", "compete", "each", "each")}
+	var inside []any
+	for i := range rapid.IntRange(1, 3).Draw(g.t, "lists") {
+		inside = append(inside, object{fmt.Sprintf("b%d", i): object{"do": g.list(depth)}})
+	}
+	if meta["branches"] == "each" {
+		inside = inside[:1]
+		meta["atOnce"] = rapid.IntRange(1, 3).Draw(g.t, "at once")
+		if !g.oneIn(8) {
+			meta["items"] = []any{object{"n": 1, "d": "PT1S"}, object{"n": 2}, "x", object{"n": 4, "d": "PT4S"}}[:rapid.IntRange(0, 4).Draw(g.t, "items")]
+		}
+	}
+	t["do"], t["metadata"] = inside, meta
 }
 
 // undo draws what undoes a task, if anything does.

@@ -52,7 +52,7 @@ func (s *State) inquired(at int64, f *frame, e *journalv1.AttemptScheduled) {
 	f.phase = phaseBlocked
 	d.attempt = e.GetAttempt()
 	if v := s.visitOf(d); v != nil {
-		v.attempt, v.late = e.GetAttempt(), false
+		v.key, v.attempt, v.late = e.GetKey(), e.GetAttempt(), false
 	}
 	delete(s.abandoned, e.GetKey())
 }
@@ -73,14 +73,16 @@ func (s *State) inquiryAnswered(f *frame, e *journalv1.AttemptEnded) {
 	case journalv1.Outcome_OUTCOME_IN_DOUBT:
 		f.parent.undo.asked = true
 		d.asks = f.call.ledger == "" && e.GetError().GetType() != ErrorTypeQuarantined
-		s.abandon(d.key, abandoned{task: d.task.Ref, visit: d.visit, attempt: e.GetAttempt(), maybe: true, holders: f.call.holders})
+		s.abandon(d.key, abandoned{
+			task: d.task.Ref, path: d.path, visit: d.visit, attempt: e.GetAttempt(), maybe: true, holders: f.call.holders,
+		})
 	case journalv1.Outcome_OUTCOME_UNSPECIFIED, journalv1.Outcome_OUTCOME_NOT_DONE:
 	}
 }
 
 // visitOf returns the visit that did a deed; nil if the task has been visited again since.
 func (s *State) visitOf(d *deed) *visit {
-	if v := s.visits[d.task.Ref]; v != nil && v.count == d.visit {
+	if v := s.visits[d.task.Ref+d.path]; v != nil && v.count == d.visit {
 		return v
 	}
 	return nil
@@ -89,7 +91,7 @@ func (s *State) visitOf(d *deed) *visit {
 // visitUnder returns the visit that a frame's attempt is of.
 func (s *State) visitUnder(f *frame) *visit {
 	if f.inquiry == nil {
-		return s.visits[f.task.Ref]
+		return s.visits[f.place()]
 	}
 	if v := s.visitOf(f.inquiry); v != nil {
 		return v

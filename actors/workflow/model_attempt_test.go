@@ -46,6 +46,7 @@ func (m *model) note(ev *journalv1.Event) {
 				m.t.Fatalf("%s, but its task runs within %s", show(ev), w.within)
 			}
 		} else {
+			w.path = m.undo.tasks[e.GetFrame()].path
 			if w.at, w.within = e.GetFrame(), w.RunWithin; w.within == 0 {
 				w.within = m.undo.tasks[w.at].timeout
 			}
@@ -107,7 +108,10 @@ func (m *model) note(ev *journalv1.Event) {
 		if !w.inFlight || w.Attempt != e.GetAttempt() {
 			m.t.Fatalf("%s, after %+v", show(ev), *w)
 		}
-		w.inFlight, w.quarantined = false, e.GetError().GetType() == workflow.ErrorTypeQuarantined && !m.undo.inquiries[e.GetFrame()]
+		if w.inFlight = false; !m.undo.inquiries[e.GetFrame()] {
+			w.ended = m.version
+		}
+		w.quarantined = e.GetError().GetType() == workflow.ErrorTypeQuarantined && !m.undo.inquiries[e.GetFrame()]
 		switch e.GetOutcome() {
 		case journalv1.Outcome_OUTCOME_SUCCEEDED:
 			w.succeeded, w.doubt = true, false
@@ -158,13 +162,14 @@ func (m *model) inFlight() map[string]workflow.Dispatch {
 
 // givenBack checks that what is given back again and again slows the order down.
 func (m *model) givenBack(ev *journalv1.Event) {
-	at := time.Unix(0, ev.GetAt())
-	if m.looped.Before(at) {
-		m.looped = at
+	at, home := time.Unix(0, ev.GetAt()), m.home(ev.GetAttemptScheduled().GetFrame())
+	looped := m.looped[home]
+	if looped.Before(at) {
+		looped = at
 	}
-	m.looped = m.looped.Add(time.Second)
-	if m.looped.After(at.Add(time.Duration(m.limits.Loops) * time.Second)) {
-		m.t.Fatalf("%s, but it was given back so often that this should wait until %s", show(ev), m.looped)
+	m.looped[home] = looped.Add(time.Second)
+	if m.looped[home].After(at.Add(time.Duration(m.limits.Loops) * time.Second)) {
+		m.t.Fatalf("%s, but it was given back so often that this should wait until %s", show(ev), m.looped[home])
 	}
 }
 

@@ -50,6 +50,11 @@ func (m *model) reopen() workflow.Reopen {
 // checkSkipped checks that what an operator gave as what a task left can be used by what follows: nothing is tried again, or undone,
 // because it can't, nor does the order fault.
 func (m *model) checkSkipped(cmd workflow.Command, made []*journalv1.Event) {
+	for _, t := range m.def.Tasks {
+		if runsBranches(t) {
+			return // others may fail, which has nothing to do with it
+		}
+	}
 	if c, ok := cmd.(workflow.Reopen); !ok || c.How != journalv1.Reopening_REOPENING_SKIP || c.Value == nil {
 		return
 	}
@@ -86,7 +91,7 @@ func (m *model) follow(ev *journalv1.Event) {
 		p.queued = p.key && !p.holds()
 		p.end, p.released, p.stopping = 0, false, e.OrderReopened.GetHow() == journalv1.Reopening_REOPENING_CANCEL
 		p.skipped = e.OrderReopened.GetHow() == journalv1.Reopening_REOPENING_SKIP
-		m.settle(e.OrderReopened)
+		m.settle(ev)
 		return
 	case *journalv1.Event_OrderCompleted:
 		p.end, p.suspended = orderv1.Status_STATUS_COMPLETED, false
@@ -104,7 +109,7 @@ func (m *model) follow(ev *journalv1.Event) {
 	case *journalv1.Event_OrderResumed:
 		p.suspended = false
 	case *journalv1.Event_StopRequested:
-		if faulted && m.undo.under != "" {
+		if faulted && len(m.undo.under) > 0 {
 			return // it is to be cancelled once that is undone
 		}
 		p.stopping = p.stopping || e.StopRequested.GetFrame() == 0
@@ -124,17 +129,24 @@ func (m *model) follow(ev *journalv1.Event) {
 	}
 }
 
-// settles tells whether what an operator decides is about the attempts of a key.
-func (m *model) settles(key string, w *work, e *journalv1.OrderReopened) bool {
-	ref, _, _ := strings.Cut(strings.TrimPrefix(key, "o:"), "#")
-	return e.GetTask() != "" && (ref == e.GetTask() || strings.HasPrefix(ref, e.GetTask()+"/")) && !w.succeeded && !w.settled && isUndo(ref) == isUndo(e.GetTask())
+// settles tells whether what an operator decides is about a task at a place.
+func (m *model) settles(ref, path string, ev *journalv1.Event) bool {
+	task := ev.GetOrderReopened().GetTask()
+	return task != "" && (ref == task || strings.HasPrefix(ref, task+"/")) && isUndo(ref) == isUndo(task) &&
+		strings.HasPrefix(path, m.reopenedAt[ev].path)
+}
+
+// settlesWork tells whether what an operator decides is about the attempts of a key.
+func (m *model) settlesWork(w *work, ev *journalv1.Event) bool {
+	return !w.succeeded && !w.settled && m.settles(m.undo.tasks[w.at].task.Ref, w.path, ev)
 }
 
 // settle follows what an operator decided about the attempts at a task.
-func (m *model) settle(e *journalv1.OrderReopened) {
+func (m *model) settle(ev *journalv1.Event) {
+	e := ev.GetOrderReopened()
 	for key, w := range m.work {
 		switch {
-		case !m.settles(key, w, e):
+		case !m.settlesWork(w, ev):
 		case e.Input != nil || e.GetHow() == journalv1.Reopening_REOPENING_SKIP:
 			if w.doubt && !w.late && e.Input != nil && !e.GetNotDone() {
 				m.t.Fatalf("%s is in doubt, but its input was changed", key)

@@ -49,7 +49,11 @@ type model struct {
 	work    map[string]*work
 	phase   phase
 	undo    undoing
-	looped  time.Time // when all would be over that was given back, had that been so once a second
+	// looped is, for each branch, when all would be over that was given back in it, had that been so once a second.
+	looped map[uint32]time.Time
+	// shadow follows each event, and reopenedAt has what the state says of reopenings before.
+	shadow     *workflow.State
+	reopenedAt map[*journalv1.Event]place
 }
 
 // work is what happened to a key.
@@ -65,9 +69,13 @@ type work struct {
 	doubts                         string                // whose loss made the work doubtful, if it was nothing else
 	told                           []workflow.TaskResult // since the last events
 	quarantined                    bool
-	// at is the frame of the last attempt that was no inquiry, and within how long one may run.
+	// at is the frame of the last attempt that was no inquiry, within how long one may run, ended the version at which it did.
 	at     uint32
 	within time.Duration
+	ended  uint64
+	// path is that of the branches around it. past: the task that runs them has completed since.
+	path string
+	past bool
 }
 
 func newModel(t *rapid.T) *model {
@@ -76,14 +84,16 @@ func newModel(t *rapid.T) *model {
 	if len(mistakes) > 0 {
 		t.Fatalf("%s\n%v", doc, mistakes)
 	}
+	def = withBranches(def)
 	limits := workflow.Limits{
-		Steps: rapid.IntRange(1, 12).Draw(t, "steps"), Events: 120, StopGrace: 10 * time.Second,
+		Steps: rapid.IntRange(1, 12).Draw(t, "steps"), Events: 160, StopGrace: 10 * time.Second,
 		Loops: rapid.IntRange(1, 8).Draw(t, "loops"),
 	}
 	return &model{
 		t: t, def: def, limits: limits, now: began, live: workflow.New(def, limits),
-		frames: map[uint32]string{}, work: map[string]*work{},
-		undo: undoing{of: map[string]string{}, tasks: map[uint32]entered{}, inquiries: map[uint32]bool{}, children: map[string]*childWork{}, byHand: map[string]bool{}},
+		frames: map[uint32]string{}, work: map[string]*work{}, looped: map[uint32]time.Time{},
+		shadow: workflow.New(def, limits), reopenedAt: map[*journalv1.Event]place{},
+		undo: newUndoing(),
 	}
 }
 
@@ -212,10 +222,11 @@ func (m *model) turn(batch []workflow.Command) {
 		more := slices.Contains(m.live.Outstanding(), workflow.Effect(workflow.More{}))
 		due := m.live.NextDue()
 		clone := m.live.Clone()
-		before := clone.Dump(show)
+		before := m.live.Clone()
+		dump := clone.Dump(show)
 		made, err := m.live.Decide(m.now, chance, cmd)
-		if after := clone.Dump(show); after != before {
-			m.t.Fatalf("%#v changed a clone of the state from\n%s\nto\n%s", cmd, before, after)
+		if after := clone.Dump(show); after != dump {
+			m.t.Fatalf("%#v changed a clone of the state from\n%s\nto\n%s", cmd, dump, after)
 		}
 		if rapid.Bool().Draw(m.t, "clone") {
 			if again, _ := clone.Decide(m.now, chance, cmd); !proto.Equal(record(made), record(again)) || clone.Dump(show) != m.live.Dump(show) {
@@ -230,6 +241,13 @@ func (m *model) turn(batch []workflow.Command) {
 			m.t.Fatalf("%#v was refused with %v, but events were made", cmd, err)
 		}
 		m.checkSkipped(cmd, made)
+		m.checkFollows(made)
+		for _, ev := range made {
+			if e := ev.GetOrderReopened(); e != nil {
+				frame, path := before.ReopenedAt(e)
+				m.reopenedAt[ev] = place{frame, path}
+			}
+		}
 		if _, fired := cmd.(workflow.TimerFired); fired && !more {
 			if is := !due.IsZero() && !due.After(m.now); is != (len(made) > 0) {
 				m.t.Fatalf("next due at %s, now %s, but firing made\n%s", due, m.now, list(made))
@@ -266,6 +284,8 @@ func (m *model) commit(events []*journalv1.Event) {
 	before := m.inFlight()
 	for _, ev := range events {
 		m.version++
+		m.checkBeside(ev)
+		m.noteBranch(ev)
 		m.noteUndo(ev)
 		m.noteChild(ev)
 		m.follow(ev)
@@ -308,13 +328,16 @@ func (m *model) check() {
 	if a, b := m.live.Dump(show), refold(m.t, m.def, m.limits, m.history).Dump(show); a != b {
 		m.t.Fatalf("the state is\n%s\nbut its history makes\n%s", a, b)
 	}
+	if wrong := m.live.Wrong(); wrong != "" {
+		m.t.Fatalf("%s\n%s", wrong, m.live.Dump(show))
+	}
 	if uint64(m.live.Version()) != m.version {
 		m.t.Fatalf("version is %d after %d events", m.live.Version(), m.version)
 	}
 	status := m.live.Status()
 	pending := !m.ended() && !m.phase.suspended && (!m.phase.started || m.phase.queued)
 	if m.phase.stopping && m.phase.queued { // what it has done is undone in its turn
-		pending = !m.ended() && (m.undo.compensates && len(m.undo.done) > 0 || m.undo.under != "")
+		pending = !m.ended() && (m.undo.compensates && len(m.undo.done) > 0 || len(m.undo.under) > 0)
 	}
 	if m.ended() && status != m.phase.end || !m.ended() && m.live.Ended() || (status == orderv1.Status_STATUS_PENDING) != pending ||
 		(status == orderv1.Status_STATUS_SUSPENDED) != (m.phase.suspended && !m.phase.stopping) || m.live.HoldsKey() != m.phase.holds() {

@@ -20,12 +20,11 @@ import (
 type undoing struct {
 	tasks map[uint32]entered
 	done  []deed
-	under string // the key of the deed that is being undone
-	at    uint32 // by this frame
-	void  bool   // it need not be
-	begun bool   // what undoes it was entered
-	asked bool   // whether it was done was asked in vain
-	// of is, by the task that did it, the key of the deed that was to be undone last.
+	// under are the deeds that are being undone, by the frames that have them undone.
+	under map[uint32]*undone
+	// visits are those of the tasks that run branches, by their places.
+	visits map[string]*visited
+	// of is, by the place where it was done, the key of the deed that was to be undone last.
 	of map[string]string
 	// inquiries are the frames that ask whether something was done.
 	inquiries map[uint32]bool
@@ -37,18 +36,37 @@ type undoing struct {
 	byHand map[string]bool
 }
 
-// entered is a task that was entered.
+func newUndoing() undoing {
+	return undoing{
+		under: map[uint32]*undone{}, visits: map[string]*visited{}, of: map[string]string{}, tasks: map[uint32]entered{},
+		inquiries: map[uint32]bool{}, children: map[string]*childWork{}, byHand: map[string]bool{},
+	}
+}
+
+// undone is a deed that is being undone.
+type undone struct {
+	key   string
+	void  bool // it need not be
+	begun bool // what undoes it was entered
+	asked bool // whether it was done was asked in vain
+}
+
+// entered is a task that was entered, or a branch of it.
 type entered struct {
 	parent  uint32
 	task    *workflow.Task
 	timeout time.Duration
+	// path is that of the branches around it, inside that of what is in the branch.
+	path, inside string
+	branch       bool
 }
 
 type deed struct {
 	workflow.Compensable
 
 	frame  uint32
-	partly bool // its undoing was interrupted
+	partly bool   // its undoing was interrupted
+	at     uint64 // the version at which it was done
 }
 
 // childWork is what the model knows of a child.
@@ -73,7 +91,7 @@ func (m *model) did(frame uint32, key string, doubt bool) {
 	if m.undoable(frame) {
 		m.undid(key)
 		ref := m.undo.tasks[frame].task.Ref
-		m.undo.done = append(m.undo.done, deed{workflow.Compensable{Task: ref, Key: key, InDoubt: doubt}, frame, false})
+		m.undo.done = append(m.undo.done, deed{workflow.Compensable{Task: ref, Key: key, InDoubt: doubt}, frame, false, m.version})
 	}
 }
 
@@ -94,18 +112,21 @@ func (m *model) noteUndo(ev *journalv1.Event) {
 	u := &m.undo
 	switch e := ev.GetKind().(type) {
 	case *journalv1.Event_TaskStarted:
-		t := entered{parent: e.TaskStarted.GetParent(), task: m.def.Tasks[e.TaskStarted.GetTask()]}
 		if at := e.TaskStarted.GetTimeoutAt(); at != 0 {
+			t := u.tasks[e.TaskStarted.GetFrame()]
 			t.timeout = time.Duration(at - ev.GetAt())
+			u.tasks[e.TaskStarted.GetFrame()] = t
 		}
-		u.tasks[e.TaskStarted.GetFrame()] = t
-		u.begun = u.begun || u.under != "" && e.TaskStarted.GetParent() == u.at
+		if x := u.under[e.TaskStarted.GetParent()]; x != nil {
+			x.begun = true
+		}
 	case *journalv1.Event_InquiryStarted:
 		i := e.InquiryStarted
-		if d := m.deed(i.GetKey()); u.under != i.GetKey() || u.at != i.GetParent() || u.begun || !d.InDoubt || m.work[i.GetKey()].Ledger != "" {
-			m.t.Fatalf("%s, but %q is being undone, and known is %+v", show(ev), u.under, d)
+		x := u.under[i.GetParent()]
+		if d := m.deed(i.GetKey()); x == nil || x.key != i.GetKey() || x.begun || !d.InDoubt || m.work[i.GetKey()].Ledger != "" {
+			m.t.Fatalf("%s, but being undone is %+v, and known is %+v", show(ev), x, d)
 		}
-		u.tasks[i.GetFrame()] = entered{parent: i.GetParent(), task: m.def.Tasks[i.GetTask()]}
+		u.tasks[i.GetFrame()] = entered{parent: i.GetParent(), task: m.def.Tasks[i.GetTask()], path: m.pathIn(i.GetParent())}
 		u.inquiries[i.GetFrame()] = true
 	case *journalv1.Event_AttemptEnded:
 		key := m.frames[e.AttemptEnded.GetFrame()]
@@ -113,7 +134,7 @@ func (m *model) noteUndo(ev *journalv1.Event) {
 			if o := e.AttemptEnded.GetOutcome(); o == journalv1.Outcome_OUTCOME_SUCCEEDED || o == journalv1.Outcome_OUTCOME_FAILED {
 				m.settleDeed(key, o == journalv1.Outcome_OUTCOME_SUCCEEDED)
 			} else if o == journalv1.Outcome_OUTCOME_IN_DOUBT {
-				u.asked = true
+				u.under[u.tasks[e.AttemptEnded.GetFrame()].parent].asked = true
 			}
 			break
 		}
@@ -130,40 +151,41 @@ func (m *model) noteUndo(ev *journalv1.Event) {
 		key := e.LateResult.GetKey()
 		m.settleDeed(key, e.LateResult.GetOutcome() == journalv1.Outcome_OUTCOME_SUCCEEDED)
 		if w := m.work[key]; !w.abandoned && m.deed(key) == nil && (!m.ended() || m.phase.end == orderv1.Status_STATUS_FAULTED) {
-			m.cameToLight(w.at, key)
+			m.cameToLight(w, key)
 		}
 	case *journalv1.Event_CompensationStarted:
 		m.undoStarted(e.CompensationStarted)
 	case *journalv1.Event_CompensationEnded:
-		if u.under != e.CompensationEnded.GetKey() {
-			m.t.Fatalf("%s, but %q is being undone", show(ev), u.under)
+		key, x := e.CompensationEnded.GetKey(), u.under[e.CompensationEnded.GetFrame()]
+		if x == nil || x.key != key {
+			m.t.Fatalf("%s, but being undone is %+v", show(ev), x)
 		}
-		if w := m.work[u.under]; w != nil {
-			if w.idle = true; u.void && !m.deed(u.under).partly {
+		if w := m.work[key]; w != nil {
+			if w.idle = true; x.void && !m.deed(key).partly {
 				w.abandoned = false
 			} else {
 				w.settled = true
 			}
 		}
-		m.undid(u.under)
-		u.under = ""
+		m.undid(key)
+		delete(u.under, e.CompensationEnded.GetFrame())
 	case *journalv1.Event_TaskCompleted: // perhaps an operator passed a task over with the undoing inside
-		if f := e.TaskCompleted.GetFrame(); u.under != "" && m.within(u.at, f) {
-			m.interrupted()
-		}
+		m.interrupted(e.TaskCompleted.GetFrame(), true)
 	case *journalv1.Event_StopRequested:
-		if e.StopRequested.GetFrame() == 0 {
+		if e.StopRequested.GetFrame() == 0 && e.StopRequested.GetCause() != journalv1.StopCause_STOP_CAUSE_COMPENSATION {
 			u.compensates = e.StopRequested.GetCompensate()
 		}
 	case *journalv1.Event_OrderCancelled:
 		if open := m.phase.end == orderv1.Status_STATUS_UNSPECIFIED; open && u.compensates && len(u.done) > 0 {
 			m.t.Fatalf("the order was cancelled, but not undone is %+v", u.done)
 		}
-		u.done, u.under = nil, ""
+		u.done = nil
+		clear(u.under)
 	case *journalv1.Event_OrderCompleted:
-		u.done, u.under = nil, ""
+		u.done = nil
+		clear(u.under)
 	case *journalv1.Event_OrderReopened:
-		m.reopened(e.OrderReopened)
+		m.reopened(ev)
 	}
 }
 
@@ -171,8 +193,13 @@ func (m *model) noteUndo(ev *journalv1.Event) {
 func (m *model) undoStarted(e *journalv1.CompensationStarted) {
 	u := &m.undo
 	d := m.deed(e.GetKey())
-	if d == nil || u.under != "" || d.Task != e.GetTask() || !m.within(d.frame, e.GetFrame()) {
-		m.t.Fatalf("%s is to be undone, but done was %+v, and being undone is %q", e.GetKey(), u.done, u.under)
+	if d == nil || d.Task != e.GetTask() || !m.within(d.frame, e.GetFrame()) {
+		m.t.Fatalf("%s is to be undone, but done was %+v", e.GetKey(), u.done)
+	}
+	for f, x := range u.under {
+		if x.key == e.GetKey() || m.within(f, e.GetFrame()) || m.within(e.GetFrame(), f) {
+			m.t.Fatalf("%s is to be undone, but frame %d undoes %+v", e.GetKey(), f, *x)
+		}
 	}
 	if t := u.tasks[e.GetFrame()].task; e.GetFrame() == 0 && !u.compensates || e.GetFrame() != 0 && !compensates(t) {
 		m.t.Fatalf("frame %d undoes %s, but nobody asked for it", e.GetFrame(), e.GetKey())
@@ -185,13 +212,18 @@ func (m *model) undoStarted(e *journalv1.CompensationStarted) {
 			m.t.Fatalf("%s is undone before %s", d.Key, later.Key)
 		}
 	}
-	if u.of[d.Task] != d.Key { // to undo another deed is other work
-		u.of[d.Task] = d.Key
+	path := u.tasks[d.frame].path
+	if at := d.Task + path; u.of[at] != d.Key { // to undo another deed is other work
+		u.of[at] = d.Key
 		for key, w := range m.work {
-			w.settled = w.settled || strings.HasPrefix(key, "o:"+d.Task+"/metadata/holdfast/")
+			w.settled = w.settled || strings.HasPrefix(key, "o:"+d.Task+"/metadata/holdfast/") && strings.HasPrefix(w.path, path)
+		}
+		for at, v := range u.visits {
+			ref, within := cutPath(at)
+			v.over = v.over || strings.HasPrefix(ref, d.Task+"/metadata/holdfast/") && strings.HasPrefix(within, path)
 		}
 	}
-	u.under, u.at, u.void, u.begun, u.asked = d.Key, e.GetFrame(), false, false, false
+	u.under[e.GetFrame()] = &undone{key: d.Key}
 }
 
 func (m *model) settleDeed(key string, done bool) {
@@ -200,98 +232,113 @@ func (m *model) settleDeed(key string, done bool) {
 	case d == nil, !d.InDoubt:
 	case done:
 		d.InDoubt = false
-	case m.undo.under == key:
-		m.undo.void = true
+	case m.underKey(key) != nil:
+		m.underKey(key).void = true
 	default:
 		m.undid(key)
 	}
 }
 
 // cameToLight notes what was done, though it was said to have failed.
-func (m *model) cameToLight(frame uint32, key string) {
-	m.did(frame, key, false)
-	slices.SortStableFunc(m.undo.done, func(a, b deed) int { return int(a.frame) - int(b.frame) })
+func (m *model) cameToLight(w *work, key string) {
+	m.did(w.at, key, false)
+	if d := m.deed(key); d != nil {
+		d.at = w.ended
+	}
+	slices.SortStableFunc(m.undo.done, func(a, b deed) int { return int(a.at) - int(b.at) })
 }
 
-// interrupted: what was being undone is left as it is.
-func (m *model) interrupted() {
-	if m.undo.begun {
-		d := m.deed(m.undo.under)
-		d.InDoubt, d.partly = true, true
+// underKey returns the undoing of a deed; nil if it is not being undone.
+func (m *model) underKey(key string) *undone {
+	for _, x := range m.undo.under {
+		if x.key == key {
+			return x
+		}
 	}
-	m.undo.under = ""
+	return nil
+}
+
+// interrupted: what was being undone inside of a frame, or by the frame itself, is left as it is.
+func (m *model) interrupted(frame uint32, itself bool) {
+	for f, x := range m.undo.under {
+		if !m.within(f, frame) || f == frame && !itself {
+			continue
+		}
+		if x.begun {
+			d := m.deed(x.key)
+			d.InDoubt, d.partly = true, true
+		}
+		delete(m.undo.under, f)
+	}
 }
 
 // reopened follows what an operator knows about what was done.
-func (m *model) reopened(e *journalv1.OrderReopened) {
-	u := &m.undo
+func (m *model) reopened(ev *journalv1.Event) {
+	u, e, at := &m.undo, ev.GetOrderReopened(), m.reopenedAt[ev].frame
 	// A cancellation that waits until something is undone is not forgotten, unless the order goes on elsewhere.
-	u.compensates = e.GetHow() == journalv1.Reopening_REOPENING_CANCEL || u.under != "" && u.at == 0 ||
+	u.compensates = e.GetHow() == journalv1.Reopening_REOPENING_CANCEL || u.under[0] != nil ||
 		u.compensates && e.GetHow() != journalv1.Reopening_REOPENING_RESTART
-	if e.GetHow() == journalv1.Reopening_REOPENING_RETRY && u.under != "" && m.deed(u.under).InDoubt && e.GetNotDone() {
-		u.void = true
-		if w := m.work[u.under]; w != nil {
-			if w.idle = true; !m.deed(u.under).partly {
+	var x *undone // what is being undone there
+	for f := at; x == nil; f = u.tasks[f].parent {
+		if x = u.under[f]; f == 0 {
+			break
+		}
+	}
+	retry := e.GetHow() == journalv1.Reopening_REOPENING_RETRY
+	if retry && x != nil && m.deed(x.key).InDoubt && e.GetNotDone() {
+		x.void = true
+		if w := m.work[x.key]; w != nil {
+			if w.idle = true; !m.deed(x.key).partly {
 				w.doubt, w.ledger = false, ""
 			}
 		}
 	}
 	skip := e.GetHow() == journalv1.Reopening_REOPENING_SKIP
 	for key, w := range m.work {
-		if m.settles(key, w, e) && !skip && (e.Input != nil || e.GetNotDone()) {
+		if m.settlesWork(w, ev) && !skip && (e.Input != nil || e.GetNotDone()) {
 			m.settleDeed(key, false)
 		}
 	}
 	if skip && e.Output != nil {
-		m.byHand(e.GetTask())
+		m.byHand(e.GetTask(), m.reopenedAt[ev])
 	}
-	if e.GetHow() == journalv1.Reopening_REOPENING_RETRY && u.under != "" {
-		if d := m.deed(u.under); u.asked || u.begun || u.void || m.work[d.Key] == nil || m.work[d.Key].Ledger != "" || m.work[d.Key].quarantined {
+	if retry && x != nil {
+		if d := m.deed(x.key); x.asked || x.begun || x.void || m.work[d.Key] == nil || m.work[d.Key].Ledger != "" || m.work[d.Key].quarantined {
 			d.InDoubt = false
 		}
-		if e.Input != nil && u.at != 0 && e.GetTask() == u.tasks[u.at].task.Ref { // the try begins anew
-			m.interrupted()
-		}
 	}
-	if e.GetHow() == journalv1.Reopening_REOPENING_RESTART && u.under != "" {
-		restarted := m.def.Tasks[e.GetTask()]
-		for f := u.at; f != 0; f = u.tasks[f].parent { // is the frame gone that undoes?
-			if u.tasks[f].task.In == restarted.In {
-				m.interrupted()
-				break
-			}
-		}
+	switch {
+	case retry && e.Input != nil && at != 0: // it begins anew
+		m.interrupted(at, true)
+	case e.GetHow() == journalv1.Reopening_REOPENING_RESTART:
+		m.interrupted(at, false)
 	}
 }
 
 // byHand notes that an operator has done the work of the task where the order stands.
-func (m *model) byHand(ref string) {
-	last := uint32(0)
-	for f := range m.undo.tasks {
-		last = max(last, f)
-	}
-	t := m.undo.tasks[last].task
+func (m *model) byHand(ref string, at place) {
+	t := m.undo.tasks[at.frame].task
 	if t.Ref != ref || !works(t) {
 		return
 	}
 	for id, c := range m.undo.children {
-		if c.frame == last {
+		if c.frame == at.frame {
 			if m.deed(id) == nil {
-				m.did(last, id, false)
+				m.did(at.frame, id, false)
 			}
 			return
 		}
 	}
-	key := m.frames[last]
+	key := m.frames[at.frame]
 	if w := m.work[key]; w != nil {
 		if !w.succeeded && !w.late {
-			m.did(last, key, false)
+			m.did(at.frame, key, false)
 		}
 		return
 	}
 	n := 1
 	for ; ; n++ {
-		if key = "o:" + ref; n > 1 {
+		if key = "o:" + ref + at.path; n > 1 {
 			key += fmt.Sprint("#", n)
 		}
 		if m.work[key] == nil && !m.undo.byHand[key] {
@@ -299,7 +346,7 @@ func (m *model) byHand(ref string) {
 		}
 	}
 	m.undo.byHand[key] = true
-	m.did(last, key, false)
+	m.did(at.frame, key, false)
 }
 
 // compensable is what the state should say.

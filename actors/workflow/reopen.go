@@ -49,6 +49,9 @@ func (m *machine) reopen(c Reopen) error {
 	if s.mustQueue() {
 		e.Turn = c.Turn
 	}
+	if c.How != journalv1.Reopening_REOPENING_RETRY && f != s.reopenedAt(e, t) {
+		e.Frame = f.id
+	}
 	var end *journalv1.TaskCompleted
 	if c.How == journalv1.Reopening_REOPENING_SKIP {
 		if end, err = m.skipped(f, c.Value); err != nil {
@@ -57,7 +60,7 @@ func (m *machine) reopen(c Reopen) error {
 		e.Output = c.Value
 	} else {
 		e.Input = c.Value
-		if e.Input != nil && !c.NotDone && s.doubtful(t) {
+		if e.Input != nil && !c.NotDone && s.doubtful(t, f.reopenedOn(c.How)) {
 			return ErrInDoubt
 		}
 	}
@@ -73,7 +76,7 @@ func (m *machine) reopen(c Reopen) error {
 
 // place finds the frame and the task that a command to reopen the order is about: both are nil if no task was entered.
 func (s *State) place(c Reopen) (*frame, *Task, error) {
-	last := s.last()
+	last := s.stand()
 	switch c.How {
 	case journalv1.Reopening_REOPENING_RETRY:
 		switch {
@@ -90,10 +93,10 @@ func (s *State) place(c Reopen) (*frame, *Task, error) {
 		}
 		return nil, nil, nil
 	case journalv1.Reopening_REOPENING_SKIP:
-		for f := last; f != nil && f.task != nil; f = f.parent {
-			if c.Task == "" || c.Task == f.task.Ref {
-				return f, f.task, nil
-			}
+		if f := s.nearest(last, func(f *frame) bool {
+			return f.task != nil && f.kind == f.task.Kind && (c.Task == "" || c.Task == f.task.Ref)
+		}); f != nil {
+			return f, f.task, nil
 		}
 		if c.Task == "" {
 			return nil, nil, fmt.Errorf("%w: it stands at no task; complete it by hand, or retry it", ErrPlace)
@@ -107,10 +110,8 @@ func (s *State) place(c Reopen) (*frame, *Task, error) {
 		case s.untouched():
 			return nil, nil, fmt.Errorf("%w: it has not begun; retry it", ErrPlace)
 		}
-		for f := last; f != nil; f = f.parent {
-			if f.list == t.In {
-				return f, t, nil
-			}
+		if f := s.nearest(last, func(f *frame) bool { return f.list == t.In }); f != nil {
+			return f, t, nil
 		}
 		return nil, nil, fmt.Errorf("%w: it is not in the list of task %s; name a task around it", ErrPlace, c.Task)
 	case journalv1.Reopening_REOPENING_CANCEL, journalv1.Reopening_REOPENING_UNSPECIFIED:
@@ -118,9 +119,22 @@ func (s *State) place(c Reopen) (*frame, *Task, error) {
 	panic(fmt.Sprintf("reopening is of unknown kind %v", c.How))
 }
 
+// nearest returns the first frame that fits, from one on outwards, and then of all; nil if none does.
+func (s *State) nearest(f *frame, fits func(*frame) bool) *frame {
+	for ; f != nil; f = f.parent {
+		if fits(f) {
+			return f
+		}
+	}
+	if i := slices.IndexFunc(s.frames, fits); i >= 0 {
+		return s.frames[i]
+	}
+	return nil
+}
+
 // Place tells where an order stands that has faulted: its innermost task, and what that got; empty and nil if it is in none.
 func (s *State) Place() (task string, input *Value) {
-	f := s.last()
+	f := s.stand()
 	if f == nil || f.task == nil {
 		return refOf(nil), nil
 	}
@@ -144,12 +158,29 @@ func (s *State) InDoubt() []Doubt {
 	return out
 }
 
-// last is the innermost frame; nil if there is none.
-func (s *State) last() *frame {
-	if len(s.frames) == 0 {
-		return nil
+// stand is where the order stands: in the innermost frame, and of several branches in the one whose error came up first, or else
+// the one that was entered last. Nil if there is none.
+func (s *State) stand() *frame {
+	f := s.root()
+	for _, x := range s.frames {
+		if x.undo != nil && x.undo.failed {
+			f = x
+			break
+		}
 	}
-	return s.frames[len(s.frames)-1]
+	for next := f; next != nil; {
+		f, next = next, nil
+		for _, x := range s.frames {
+			first := f.branches != nil && next != nil && next.branch.index+1 == f.branches.failed
+			if x.parent == f && !first {
+				next = x
+			}
+		}
+	}
+	if f != nil && f.parent != nil && f.branch != nil {
+		return f.parent // no task of the branch was entered
+	}
+	return f
 }
 
 // untouched tells whether no task was ever looked at: what there is to repeat is the start.
@@ -180,20 +211,9 @@ func (m *machine) skipped(f *frame, out []byte) (*journalv1.TaskCompleted, error
 	return e, nil
 }
 
-// visitsOf calls do with the visits of a task, and of those inside it, that are not over, and with their keys.
-func (s *State) visitsOf(t *Task, do func(v *visit, key string)) {
-	for ref, v := range s.visits {
-		for x := s.def.Tasks[ref]; x != nil; x = x.Parent {
-			if x == t && !v.over {
-				do(v, s.keyOf(ref, v.count))
-			}
-		}
-	}
-}
-
 // doubtful tells whether nobody knows if a task, or one inside it, was executed.
-func (s *State) doubtful(t *Task) (doubt bool) {
-	s.visitsOf(t, func(v *visit, _ string) { doubt = doubt || v.doubt })
+func (s *State) doubtful(t *Task, path string) (doubt bool) {
+	s.visitsOf(t, path, func(v *visit) { doubt = doubt || v.doubt })
 	return doubt
 }
 
@@ -209,19 +229,25 @@ func (s *State) reopened(at int64, e *journalv1.OrderReopened) {
 		s.deadline = e.GetDeadline()
 	}
 	t := s.def.Tasks[e.GetTask()]
-	s.settleVisits(t, e)
+	f := s.reopenedAt(e, t)
+	s.settleVisits(f, t, e)
 	cancelled := s.cancelledAfterUndo(e)
 	switch e.GetHow() {
 	case journalv1.Reopening_REOPENING_RETRY:
 		s.settleUndo(e)
-		s.retry(e)
+		s.retry(f, e)
 	case journalv1.Reopening_REOPENING_RESTART:
-		s.goOnWith(t, e.Input)
+		s.goOnWith(f, t, e.Input)
+		s.goOnBeside(f)
 	case journalv1.Reopening_REOPENING_SKIP: // the end of the task follows
+		s.goOnBeside(f)
 	case journalv1.Reopening_REOPENING_CANCEL, journalv1.Reopening_REOPENING_UNSPECIFIED:
 	}
 	for _, f := range s.frames {
 		f.stop, f.failed = nil, false
+		if f.undo != nil {
+			f.undo.failed = false
+		}
 		if f.unwinding {
 			continue // it goes on to undo
 		}
@@ -230,6 +256,8 @@ func (s *State) reopened(at int64, e *journalv1.OrderReopened) {
 			f.phase = phaseBlocked
 		}
 	}
+	s.branchesReopened()
+	s.later = nil
 	switch {
 	case cancelled != nil:
 		s.root().stop = cancelled
@@ -245,63 +273,108 @@ func (s *State) reopened(at int64, e *journalv1.OrderReopened) {
 
 // cancelledAfterUndo returns the request to cancel an order that was to take effect once something was undone, if that goes on.
 func (s *State) cancelledAfterUndo(e *journalv1.OrderReopened) *journalv1.StopRequested {
-	r := s.root()
 	undoes := slices.ContainsFunc(s.frames, func(f *frame) bool { return f.undo != nil || f.unwinding })
-	if !undoes || r.stop.GetCause() != journalv1.StopCause_STOP_CAUSE_CANCEL || e.GetHow() == journalv1.Reopening_REOPENING_RESTART {
+	if !undoes || e.GetHow() == journalv1.Reopening_REOPENING_RESTART {
 		return nil
 	}
-	return r.stop
+	if r := s.root(); r.stop.GetCause() == journalv1.StopCause_STOP_CAUSE_CANCEL {
+		return r.stop
+	}
+	return s.later
+}
+
+// reopenedAt returns the frame that an operator has told something about: the innermost where the order stands, that of the task which
+// is passed over, or that of the list which has the task to go on with. Nil if it is in none.
+func (s *State) reopenedAt(e *journalv1.OrderReopened, t *Task) *frame {
+	f := s.stand()
+	switch {
+	case e.GetFrame() != 0:
+		return s.mustFrame(e.GetFrame())
+	case e.GetHow() == journalv1.Reopening_REOPENING_SKIP:
+		for f != nil && (f.task != t || f.kind != t.Kind) {
+			f = f.parent
+		}
+	case e.GetHow() == journalv1.Reopening_REOPENING_RESTART:
+		for f != nil && f.list != t.In {
+			f = f.parent
+		}
+	}
+	return f
+}
+
+// reopenedOn is the path of what an operator has told something about: a task, or one that is entered in the frame next.
+func (f *frame) reopenedOn(how journalv1.Reopening) string {
+	switch {
+	case f == nil:
+		return ""
+	case how == journalv1.Reopening_REOPENING_RESTART:
+		return f.within()
+	}
+	return f.path()
 }
 
 // settleVisits takes up what an operator knows of the attempts at a task.
-func (s *State) settleVisits(t *Task, e *journalv1.OrderReopened) {
+func (s *State) settleVisits(f *frame, t *Task, e *journalv1.OrderReopened) {
+	if f == nil || t == nil {
+		return
+	}
 	skip := e.GetHow() == journalv1.Reopening_REOPENING_SKIP
-	s.visitsOf(t, func(v *visit, key string) {
+	s.visitsOf(t, f.reopenedOn(e.GetHow()), func(v *visit) {
 		switch {
 		case skip || e.Input != nil:
 			v.over = true // it was other work
 			if e.Input != nil || e.Output != nil {
-				s.settle(key)
+				s.settle(v.key)
 			}
 		case e.GetNotDone():
 			v.doubt, v.ledger = false, ""
-			delete(s.abandoned, key)
+			delete(s.abandoned, v.key)
 		default:
 			return
 		}
 		if !skip {
-			s.settleDeed(key, false, nil)
+			s.settleDeed(v.key, false, nil)
 		}
 	})
-	if f := s.last(); skip && e.Output != nil && f.task == t && works(t) && (!f.succeeded() || f.unreported()) {
+	if skip && e.Output != nil && works(t) && (!f.succeeded() || f.unreported()) {
 		s.byHand(f, NewValue(e.Output))
 	}
 }
 
-// retry enters the innermost task again, unless its work is done, or was interrupted where it can go on.
-func (s *State) retry(e *journalv1.OrderReopened) {
-	f := s.last()
+// retry has the order go on where it stands, in all branches. The task where it stopped gets another input, if there is one.
+func (s *State) retry(f *frame, e *journalv1.OrderReopened) {
 	switch {
 	case s.untouched():
 		s.frames, s.startedAt = nil, 0
 		if e.Input != nil {
 			s.input = NewValue(e.Input)
 		}
-	case f.undo != nil && e.Input == nil: // it was interrupted before or between tries
-		f.phase, f.due, f.pos = phaseNext, 0, 0
-	case f.task == nil || f.succeeded():
-	case e.Input == nil && f.unwinding:
-	case e.Input != nil, f.kind.again(f):
-		s.goOnWith(f.task, e.Input)
+	case e.Input != nil && f.task != nil && !f.succeeded():
+		s.goOnWith(f.parent, f.task, e.Input)
+		s.goOnBeside(f.parent)
+	default:
+		s.goOnBeside(nil)
 	}
 }
 
-// goOnWith makes a task the next one to be entered, in the innermost frame that has its list.
-func (s *State) goOnWith(t *Task, input []byte) {
-	f := s.last()
-	for f.list != t.In {
-		f = f.parent
+// goOnBeside has all branches go on that are not inside of a frame. The innermost task of each is entered again, unless its work is
+// done, or was interrupted where it can go on.
+func (s *State) goOnBeside(f *frame) {
+	for _, x := range append([]*frame(nil), s.frames...) {
+		within := slices.ContainsFunc(s.frames, func(y *frame) bool { return y.parent == x })
+		switch {
+		case within, f != nil && x.inside(f):
+		case x.undo != nil: // it was interrupted before or between tries
+			x.phase, x.due, x.pos = phaseNext, 0, 0
+		case x.parent == nil, x.succeeded(), x.unwinding:
+		case x.kind.again(x):
+			s.goOnWith(x.parent, x.task, nil)
+		}
 	}
+}
+
+// goOnWith makes a task the next one to be entered in a frame that has its list.
+func (s *State) goOnWith(f *frame, t *Task, input []byte) {
 	f.pos, f.phase, f.due, f.slowed = t.Index, phaseNext, 0, 0
 	if input != nil {
 		f.last = NewValue(input)

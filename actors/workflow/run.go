@@ -196,7 +196,7 @@ func (m *machine) catches(f *frame, p *problemv1.Problem) bool {
 		if try.Catch != nil || try.Retry == nil {
 			return true
 		}
-		if _, again, err := m.retryAt(&x.retry, try.Retry, x.input, args); again || err != nil {
+		if _, again, err := m.retryAt(x, try.Retry, x.input, args); again || err != nil {
 			return true
 		}
 	}

@@ -26,6 +26,8 @@ func payload(ev *journalv1.Event) int {
 		return words(e.RetryScheduled.GetError())
 	case *journalv1.Event_CatchStarted:
 		return words(e.CatchStarted.GetError())
+	case *journalv1.Event_LoopStarted:
+		return len(e.LoopStarted.GetItems())
 	case *journalv1.Event_ChildScheduled:
 		return len(e.ChildScheduled.GetInput())
 	case *journalv1.Event_ChildEnded:

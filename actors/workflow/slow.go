@@ -11,22 +11,32 @@ func (l *List) goesBack(from *Task, then string) bool {
 	return then != thenEnd && target(l, from, then) <= from.Index
 }
 
-// wentBack counts that the order goes back, to a retry, by a jump in its tasks, or because an attempt was not done.
-func (s *State) wentBack(at int64) { s.looped = s.loopedAfter(at) }
+// wentBack counts that the order goes back in a frame, to a retry, by a jump in its tasks, or because an attempt was not done. It
+// counts for the branch, and for those around it, so that no branch is slowed down by what others do beside it.
+func (s *State) wentBack(at int64, f *frame) {
+	f.home().branch.turn = s.version
+	for ; f != nil; f = f.parent {
+		if f.branch != nil {
+			f.branch.looped = s.loopedAfter(f.branch, at)
+		}
+	}
+}
 
-// loopedAfter is what looped becomes if the order goes back at a time. While the order waits, looped stays where it is: so
+// loopedAfter is what looped becomes if a branch goes back at a time. While the branch waits, looped stays where it is: so
 // waiting makes up for having looped.
-func (s *State) loopedAfter(at int64) int64 { return max(s.looped, at) + int64(s.limits.LoopPause) }
+func (s *State) loopedAfter(b *branch, at int64) int64 {
+	return max(b.looped, at) + int64(s.limits.LoopPause)
+}
 
-// slow returns when the order may go back next; a time that has passed if that is now.
-func (m *machine) slow() time.Time {
-	return fromNano(m.s.loopedAfter(m.now.UnixNano()) - int64(m.s.limits.Loops)*int64(m.s.limits.LoopPause))
+// slow returns when the order may go back next in a frame; a time that has passed if that is now.
+func (m *machine) slow(f *frame) time.Time {
+	return fromNano(m.s.loopedAfter(f.home().branch, m.now.UnixNano()) - int64(m.s.limits.Loops)*int64(m.s.limits.LoopPause))
 }
 
 // slowedIn returns until when an order is slowed down that goes back in a frame; 0 if it is not. When the time of
 // the retry that the frame is in is over before, it goes on then, to be interrupted.
 func (m *machine) slowedIn(f *frame) int64 {
-	slow := m.slow()
+	slow := m.slow(f)
 	if !slow.After(m.now) {
 		return 0
 	}

@@ -37,28 +37,24 @@ type State struct {
 	queuedSince int64
 	turn        []byte
 	suspended   bool
+	// later is the request to cancel the order that takes effect once an operator has had something undone that could not be.
+	later *journalv1.StopRequested
 
 	// frames are the tasks entered and not left, parents before children; the first is the order itself. Those of an order
 	// that has faulted are kept.
 	frames []*frame
-	// fallen are the frames that an error ended on its way up, as long as nothing has caught it; parents before children.
-	fallen []*frame
 	next   uint32
-	visits map[string]*visit
-	// left is the activity of the attempt that ended last.
-	left string
+	visits map[string]*visit // by their places
 	// abandoned are the attempts that were left without a known outcome, by key.
 	abandoned map[string]abandoned
 	// deeds are what was done and not undone, if the definition knows how to undo it, by key. done has them in the order of the
 	// journal, with some that are gone.
 	deeds map[string]*deed
 	done  []*deed
-	// undoOf is, by the task that did it, the deed that was to be undone last.
+	// undoOf is, by the place where it was done, the deed that was to be undone last.
 	undoOf map[string]string
 	// children is how many there were.
 	children uint32
-	// looped is when all would be over that the order has gone back, had it done so once in each LoopPause.
-	looped int64
 }
 
 // New returns the state of an order that nothing has happened to.
@@ -143,7 +139,7 @@ func (s *State) Status() orderv1.Status {
 		return s.ended
 	case s.Suspended():
 		return orderv1.Status_STATUS_SUSPENDED
-	case s.runnable() != nil, s.InFlight():
+	case s.runnable(nil) != nil, s.InFlight():
 		return orderv1.Status_STATUS_RUNNING
 	case !s.QueuedSince().IsZero():
 		return orderv1.Status_STATUS_PENDING
@@ -171,6 +167,9 @@ func (s *State) Size() int {
 		if f.call != nil {
 			add(f.call.input)
 			add(f.call.output)
+		}
+		if f.branches != nil {
+			sum += f.branches.bytes
 		}
 		if f.child != nil {
 			add(f.child.input)

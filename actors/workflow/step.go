@@ -2,6 +2,7 @@ package workflow
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/holdfast-run/holdfast/messages/journalv1"
@@ -12,7 +13,7 @@ import (
 func (m *machine) advance() {
 	limits := &m.s.limits
 	for steps := 0; steps < limits.Steps && m.bytes < limits.Bytes && m.spent < limits.Evaluation && !m.s.Ended(); steps++ {
-		f := m.s.runnable()
+		f := m.s.runnable(m.only)
 		if f == nil {
 			return
 		}
@@ -28,25 +29,51 @@ func (m *machine) advance() {
 	}
 }
 
-// runnable returns a frame that can go on without anybody's doing; nil if none can.
-func (s *State) runnable() *frame {
+// runnable returns a frame that can go on without anybody's doing; nil if none can. Of several branches that can, the first goes
+// on until it waits, or goes back: then it is the turn of those that did so longer ago. Only those count that are in a branch, or
+// around it; nil: all.
+func (s *State) runnable(only *frame) *frame {
 	if r := s.root(); s.Ended() || s.Suspended() || s.queuedSince != 0 && (!s.stopping(r) || s.mustUndo(r) != nil) {
 		return nil
 	}
+	var next *frame
 	for _, f := range s.frames {
-		if s.leaves(f) {
-			for _, x := range s.frames {
-				if x.underWay() && x.inside(f) {
-					return nil // awaited
-				}
-			}
-			return f
+		if !s.canGoOn(f) || only != nil && !f.inside(only) && !only.inside(f) {
+			continue
 		}
-		if f.phase != phaseBlocked {
-			return f
+		turn := f.home().branch.turn
+		if next == nil || turn < next.home().branch.turn {
+			next = f
+		}
+		if turn == 0 {
+			break
 		}
 	}
-	return nil
+	return next
+}
+
+// canGoOn tells whether a frame can go on without anybody's doing. One that is being left can once nothing inside is under way. What
+// is inside of it can't, unless it undoes something first.
+func (s *State) canGoOn(f *frame) bool {
+	if f.phase == phaseBlocked && f.stop == nil {
+		return false
+	}
+	u := f
+	for u != nil && !u.unwinds() {
+		u = u.parent
+	}
+	stops := func(x *frame) bool {
+		return x.stop != nil && (u == nil || !u.inside(x) || !waits(x.stop.GetCause()))
+	}
+	for x := f.parent; x != nil; x = x.parent {
+		if stops(x) {
+			return false
+		}
+	}
+	if stops(f) {
+		return s.leaves(f) && !slices.ContainsFunc(s.frames, func(x *frame) bool { return x.underWay() && x.inside(f) })
+	}
+	return f.phase != phaseBlocked
 }
 
 // step takes one step of one frame. Each step makes at least one event.

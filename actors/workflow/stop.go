@@ -52,49 +52,57 @@ func (f *frame) deadline() int64 {
 	return f.call.scheduled.GetDeadline()
 }
 
-// stopping tells whether f, or a frame that contains it, is being left.
-func (s *State) stopping(f *frame) bool {
-	for ; f != nil; f = f.parent {
-		if s.leaves(f) {
-			return true
-		}
-	}
-	return false
-}
-
 // leaving tells whether the order is to end, whatever time it is.
 func (s *State) leaving() bool {
 	r := s.root()
 	return r != nil && (r.stop != nil || r.undo != nil)
 }
 
-// inFlightIn tells whether an attempt in f has no outcome yet.
-func (s *State) inFlightIn(f *frame) bool {
-	return slices.ContainsFunc(s.frames, func(x *frame) bool { return x.inFlight() && x.inside(f) })
+// unwinds tells whether a frame undoes something, or has, and goes on to do so.
+func (f *frame) unwinds() bool {
+	if f.undo != nil {
+		return !f.undo.failed
+	}
+	return f.unwinding
 }
 
-// undoing returns the frame that has a deed undone; nil if none has.
-func (s *State) undoing() *frame {
-	for _, f := range s.frames {
-		if f.undo != nil {
-			return f
+// spares tells whether a frame x inside f, which has been asked to stop, first goes on to undo what was begun to be undone, or has
+// that inside. Only an operator who ends the order interrupts that.
+func (s *State) spares(f, x *frame) bool {
+	return waits(f.stop.GetCause()) && slices.ContainsFunc(s.frames, func(u *frame) bool {
+		return u.unwinds() && u.inside(f) && (x.inside(u) || u.inside(x))
+	})
+}
+
+// stopping tells whether f is being left, with a frame around it or by itself.
+func (s *State) stopping(f *frame) bool {
+	for x := f; x != nil; x = x.parent {
+		if x.stop != nil && !s.spares(x, f) {
+			return true
 		}
 	}
-	return nil
+	return false
 }
 
-// outlasts tells whether f has been asked to stop, but first goes on to undo what it, or a frame inside, has begun to undo.
-// Only an operator who ends the order interrupts that.
-func (s *State) outlasts(f *frame) bool {
-	return f.stop != nil && waits(f.stop.GetCause()) &&
-		slices.ContainsFunc(s.frames, func(x *frame) bool { return (x.undo != nil || x.unwinding) && x.inside(f) })
+// inFlightIn tells whether attempts inside of f are awaited because f is being left.
+func (s *State) inFlightIn(f *frame) bool {
+	return slices.ContainsFunc(s.frames, func(x *frame) bool { return x.inFlight() && x.inside(f) && !s.spares(f, x) })
 }
+
+// outlasts tells whether f has been asked to stop, but something inside is undone first.
+func (s *State) outlasts(f *frame) bool { return f.stop != nil && s.spares(f, f) }
 
 // leaves tells whether f is being left now.
 func (s *State) leaves(f *frame) bool { return f.stop != nil && !s.outlasts(f) }
 
 func waits(c journalv1.StopCause) bool {
-	return c == journalv1.StopCause_STOP_CAUSE_CANCEL || c == journalv1.StopCause_STOP_CAUSE_TIMEOUT
+	switch c {
+	case journalv1.StopCause_STOP_CAUSE_CANCEL, journalv1.StopCause_STOP_CAUSE_TIMEOUT, journalv1.StopCause_STOP_CAUSE_BRANCH,
+		journalv1.StopCause_STOP_CAUSE_COMPENSATION:
+		return true
+	case journalv1.StopCause_STOP_CAUSE_FAULT, journalv1.StopCause_STOP_CAUSE_COMPLETE, journalv1.StopCause_STOP_CAUSE_UNSPECIFIED:
+	}
+	return false
 }
 
 // mayWait tells whether a frame that has been asked to stop may go on for long before it does: then an operator may end the order
@@ -116,8 +124,25 @@ func (s *State) concludes(f *frame) bool {
 
 func (s *State) stopRequested(e *journalv1.StopRequested) {
 	f := s.mustFrame(e.GetFrame())
+	if f.parent == nil {
+		s.stopsLater(f.stop, e)
+	}
 	f.stop = e
-	if f.parent != nil {
-		f.parent.retry.timeoutAt = 0 // it has struck, or what it bounds is being left anyway
+	switch p := f.parent; {
+	case p == nil:
+	case p.branches != nil:
+		s.afterBranch(p)
+	default:
+		p.retry.timeoutAt = 0 // it has struck, or what it bounds is being left anyway
+	}
+}
+
+// stopsLater keeps the request to cancel the order that one comes before because something can't be undone.
+func (s *State) stopsLater(before, now *journalv1.StopRequested) {
+	switch {
+	case now.GetCause() != journalv1.StopCause_STOP_CAUSE_COMPENSATION:
+		s.later = nil
+	case before.GetCause() == journalv1.StopCause_STOP_CAUSE_CANCEL:
+		s.later = before
 	}
 }

@@ -25,11 +25,13 @@ func (m *machine) timers() {
 		m.timeOver(r, "the definition's timeout has passed")
 	}
 	for _, f := range append([]*frame(nil), s.frames...) {
+		if s.frame(f.id) != f {
+			continue // it was left
+		}
+		if f.stop != nil && due(f.stop.GetUntil()) {
+			m.giveUp(f)
+		}
 		switch {
-		case s.leaves(f):
-			if due(f.stop.GetUntil()) {
-				m.giveUp(f)
-			}
 		case s.stopping(f), s.queuedSince != 0:
 		case due(f.startBy()):
 			m.emit(&journalv1.Event{Kind: &journalv1.Event_AttemptOverdue{AttemptOverdue: &journalv1.AttemptOverdue{Frame: f.id}}})
@@ -72,11 +74,10 @@ func (s *State) NextDue() time.Time {
 		}
 	}
 	for _, f := range s.frames {
+		if f.stop != nil && s.inFlightIn(f) {
+			earliest(f.stop.GetUntil())
+		}
 		switch {
-		case s.leaves(f):
-			if s.inFlightIn(f) {
-				earliest(f.stop.GetUntil())
-			}
 		case s.stopping(f), s.queuedSince != 0:
 		default:
 			if f.stop == nil {

@@ -16,6 +16,9 @@ func (m *machine) tryOut(c Reopen) error {
 		return nil
 	}
 	trial := &machine{s: m.s.clone(), now: m.now, rand: m.rand}
+	if f, _, err := trial.s.place(c); err == nil {
+		trial.only = f.home() // what comes of the other branches has nothing to do with the output
+	}
 	if err := trial.reopen(c); err != nil {
 		return err
 	}
@@ -68,11 +71,16 @@ func (s *State) clone() *State {
 	}
 	out.abandoned, out.undoOf = maps.Clone(s.abandoned), maps.Clone(s.undoOf)
 	frames := cloner[frame]{}
-	copyAll := func(list []*frame) []*frame {
+	var copyAll func(list []*frame) []*frame
+	copyAll = func(list []*frame) []*frame {
 		list = slices.Clone(list)
 		for i, f := range list {
 			f = frames.of(f)
-			f.parent = frames.of(f.parent)
+			f.parent, f.fallen = frames.of(f.parent), copyAll(f.fallen)
+			f.branch, f.branches = copied(f.branch), copied(f.branches)
+			if b := f.branches; b != nil {
+				b.results = slices.Clone(b.results)
+			}
 			f.call, f.child, f.undo = copied(f.call), copied(f.child), copied(f.undo)
 			f.inquiry = deeds.of(f.inquiry)
 			if f.undo != nil {
@@ -82,7 +90,7 @@ func (s *State) clone() *State {
 		}
 		return list
 	}
-	out.frames, out.fallen = copyAll(s.frames), copyAll(s.fallen)
+	out.frames = copyAll(s.frames)
 	return &out
 }
 

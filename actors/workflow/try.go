@@ -67,7 +67,7 @@ func (k *Try) handle(m *machine, f *frame, p *problemv1.Problem) {
 	var due time.Time
 	again := false
 	if k.Retry != nil && !triedInVain(p) {
-		if due, again, err = m.retryAt(&f.retry, k.Retry, f.input, args); err != nil {
+		if due, again, err = m.retryAt(f, k.Retry, f.input, args); err != nil {
 			m.fault(f, undecidedProblem(f.task, err, p))
 			return
 		}
@@ -82,7 +82,7 @@ func (k *Try) handle(m *machine, f *frame, p *problemv1.Problem) {
 	switch {
 	case again:
 		m.emit(&journalv1.Event{Kind: &journalv1.Event_RetryScheduled{RetryScheduled: &journalv1.RetryScheduled{
-			Frame: f.id, Retry: f.retry.n + 1, Due: due.UnixNano(), Slowed: due.Equal(m.slow()), Error: p,
+			Frame: f.id, Retry: f.retry.n + 1, Due: due.UnixNano(), Slowed: due.Equal(m.slow(f)), Error: p,
 		}}})
 	case k.Catch != nil:
 		m.emit(&journalv1.Event{Kind: &journalv1.Event_CatchStarted{CatchStarted: &journalv1.CatchStarted{Frame: f.id, Error: p}}})
@@ -131,10 +131,11 @@ func holds(when, exceptWhen Expr, in *Value, args *Args) (bool, error) {
 const longest = 100 * 366 * 24 * time.Hour
 
 // retryAt returns when to retry; false if not any more.
-func (m *machine) retryAt(so *retryState, r *Retry, in *Value, args *Args) (time.Time, bool, error) {
+func (m *machine) retryAt(f *frame, r *Retry, in *Value, args *Args) (time.Time, bool, error) {
 	if ok, err := holds(r.When, r.ExceptWhen, in, args); err != nil || !ok {
 		return time.Time{}, false, err
 	}
+	so := f.tries()
 	n := int(so.n) + 1
 	if r.Attempts != 0 && n > r.Attempts {
 		return time.Time{}, false, nil
@@ -173,7 +174,7 @@ func (m *machine) retryAt(so *retryState, r *Retry, in *Value, args *Args) (time
 		from += time.Duration(m.chance() * float64(to-from))
 	}
 	due := m.now.Add(max(delay+from, m.s.limits.RetryPause))
-	if slow := m.slow(); slow.After(due) {
+	if slow := m.slow(f); slow.After(due) {
 		due = slow
 	}
 	if r.MaxDuration != nil {
@@ -191,7 +192,7 @@ func (m *machine) retryAt(so *retryState, r *Retry, in *Value, args *Args) (time
 
 func (s *State) retryScheduled(at int64, e *journalv1.RetryScheduled) {
 	f := s.mustFrame(e.GetFrame())
-	s.caught(f)
+	f.fallen = nil
 	r := f.tries()
 	f.unwinding = f.unwinding && f.undo != nil
 	if r.n == 0 {
@@ -199,7 +200,7 @@ func (s *State) retryScheduled(at int64, e *journalv1.RetryScheduled) {
 	}
 	r.n, r.slowed, r.timeoutAt = e.GetRetry(), e.GetSlowed(), 0
 	f.raised, f.due, f.phase = nil, e.GetDue(), phaseBlocked
-	s.wentBack(at)
+	s.wentBack(at, f)
 }
 
 func (s *State) retryStarted(e *journalv1.RetryStarted) {
@@ -215,7 +216,7 @@ func (s *State) retryStarted(e *journalv1.RetryStarted) {
 
 func (s *State) catchStarted(e *journalv1.CatchStarted) {
 	f := s.mustFrame(e.GetFrame())
-	s.caught(f)
+	f.fallen = nil
 	f.caught, f.raised, f.retry.timeoutAt, f.unwinding = e.GetError(), nil, 0, false
 	f.list, f.pos, f.last, f.phase = as[*Try](f.kind).Catch, 0, f.input, phaseNext
 }

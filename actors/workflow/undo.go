@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -15,8 +16,9 @@ type undo struct {
 	stop   *journalv1.StopRequested
 	raised *problemv1.Problem
 	// entered: what undoes it was begun. asked: whether it was done was asked, and nobody knew. retry counts the tries of both.
-	entered, asked bool
-	retry          retryState
+	// failed: it needs an operator, and the order faults when its other branches have come to rest.
+	entered, asked, failed bool
+	retry                  retryState
 }
 
 // undoes is what a frame does that has a deed undone.
@@ -55,7 +57,24 @@ func (undoes) handle(m *machine, f *frame, p *problemv1.Problem) {
 		m.enterNext(f) // which fails because of the doubt, so that the order stands there
 		return
 	}
-	m.endFaulted(&journalv1.OrderFaulted{Error: p})
+	if m.s.alone(f) {
+		m.endFaulted(&journalv1.OrderFaulted{Error: p})
+		return
+	}
+	m.emit(&journalv1.Event{Kind: &journalv1.Event_CompensationFailed{CompensationFailed: &journalv1.CompensationFailed{Frame: f.id}}})
+	if r := m.s.root(); r.stop.GetCause() != journalv1.StopCause_STOP_CAUSE_COMPENSATION {
+		m.stop(r, &journalv1.StopRequested{Cause: journalv1.StopCause_STOP_CAUSE_COMPENSATION, Error: p})
+	}
+}
+
+// alone tells whether there is nothing in the order but a frame, what is inside and what is around it.
+func (s *State) alone(f *frame) bool {
+	return !slices.ContainsFunc(s.frames, func(x *frame) bool { return !x.inside(f) && !f.inside(x) })
+}
+
+func (s *State) compensationFailed(e *journalv1.CompensationFailed) {
+	f := s.mustFrame(e.GetFrame())
+	f.undo.failed, f.phase = true, phaseBlocked
 }
 
 // undoAgain tells whether, and when, to try again what undoes a deed, or to inquire about it.
@@ -67,7 +86,7 @@ func (m *machine) undoAgain(f *frame, p *problemv1.Problem) (time.Time, bool, er
 	}
 	args := m.workflowArgs()
 	args.Vars = []Var{{Name: "error", Value: problemValue(p)}}
-	return m.retryAt(f.tries(), r, d.value(), args)
+	return m.retryAt(f, r, d.value(), args)
 }
 
 // transient tells whether an error is one that another try may mend, by its status.
@@ -97,18 +116,19 @@ func (m *machine) undone(f *frame) {
 func (s *State) compensationStarted(e *journalv1.CompensationStarted) {
 	f := s.mustFrame(e.GetFrame())
 	d := s.deeds[e.GetKey()]
-	if s.undoOf[e.GetTask()] != d.key {
-		if s.undoOf == nil {
-			s.undoOf = map[string]string{}
-		}
-		s.undoOf[e.GetTask()] = d.key
+	at := d.task.Ref + d.path
+	if before, another := s.undoOf[at]; another && before != d.key {
 		for ref, v := range s.visits { // those that are not over were to undo something else
-			v.over = v.over || strings.HasPrefix(ref, d.task.Compensate.Tasks[0].Ref)
+			v.over = v.over || strings.HasPrefix(ref, d.task.Compensate.Tasks[0].Ref) && strings.HasPrefix(v.path, d.path)
 		}
 	}
+	if s.undoOf == nil {
+		s.undoOf = map[string]string{}
+	}
+	s.undoOf[at] = d.key
 	f.undo = &undo{of: d, stop: f.stop, raised: f.raised}
 	f.stop, f.raised, f.retry.timeoutAt, f.slowed = nil, nil, 0, 0
-	s.caught(f)
+	f.fallen = nil
 	s.clear(f)
 	f.list, f.pos, f.last, f.phase = d.task.Compensate, 0, d.value(), phaseNext
 }
@@ -139,7 +159,10 @@ func (s *State) compensationEnded(e *journalv1.CompensationEnded) {
 // settleUndo takes up what an operator who retries knows of work in doubt that is to be undone. If nobody was asked yet whether it
 // was done, that comes first, unless it is known not to have been done.
 func (s *State) settleUndo(e *journalv1.OrderReopened) {
-	f := s.undoing()
+	f := s.stand()
+	for f != nil && f.undo == nil {
+		f = f.parent
+	}
 	if f == nil || !f.undo.of.doubt {
 		return
 	}
@@ -164,4 +187,9 @@ func doubtProblem(d *deed) *problemv1.Problem {
 	}
 	return problem(ErrorTypeInDoubt, "Outcome in doubt", 500, d.task.Compensate.Tasks[0].Ref,
 		detail+": retry, to undo it now; or say that there is nothing to undo, as not done")
+}
+
+// undoes tells whether the order has something undone.
+func (s *State) undoes() bool {
+	return slices.ContainsFunc(s.frames, func(f *frame) bool { return f.undo != nil })
 }

@@ -1,9 +1,16 @@
 package workflow
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+)
 
+// visit is one entering of a task, or several that did not succeed. It is known by its place: the task's reference and the path of
+// the branches around it, each with its index and the visit of the task that runs it.
 type visit struct {
 	count, attempt uint32
+	// path is that of the branches around it. key is that of its attempts, as it was journaled; empty before the first.
+	path, key string
 	// over: it succeeded, or an operator settled it: the next one has a key of its own.
 	over, doubt bool
 	late        bool   // the last attempt succeeded, as came out when its task had been left
@@ -14,28 +21,85 @@ type visit struct {
 	failed *deed
 }
 
-// visit returns the visit of a task that an attempt belongs to: the last one, or if that is over, the next.
-func (s *State) visit(ref string) *visit {
-	v := s.visits[ref]
+// visit returns the visit of a frame's task: the last one, or if that is over, the next.
+func (s *State) visit(f *frame) *visit {
+	at := f.place()
+	v := s.visits[at]
 	switch {
 	case v == nil:
-		v = &visit{count: 1}
+		v = &visit{count: 1, path: f.path()}
 		if s.visits == nil {
 			s.visits = map[string]*visit{}
 		}
-		s.visits[ref] = v
+		s.visits[at] = v
 	case v.over:
-		v.count++
-		*v = visit{count: v.count}
+		*v = visit{count: v.count + 1, path: v.path}
 	}
 	return v
 }
 
-// keyOf is the idempotency key of a visit of a task.
-func (s *State) keyOf(ref string, visit uint32) string {
-	key := s.accepted.GetOrderId() + ":" + ref
+// path is that of the branches around a frame. What undoes a deed is where that was done.
+func (f *frame) path() string {
+	for x := f.parent; x != nil; x = x.parent {
+		switch {
+		case x.undo != nil:
+			return x.undo.of.path
+		case x.branch != nil:
+			return x.branch.path
+		}
+	}
+	return ""
+}
+
+// within is the path of what is entered inside of a frame.
+func (f *frame) within() string { return (&frame{parent: f}).path() }
+
+// place is where the task of a frame is done.
+func (f *frame) place() string { return f.task.Ref + f.path() }
+
+// nextKey returns the idempotency key of the next attempt at a frame's task, and the attempt's number.
+func (s *State) nextKey(f *frame) (string, uint32) {
+	at := f.place()
+	switch v := s.visits[at]; {
+	case v == nil:
+		return s.keyOf(at, 1), 1
+	case v.over:
+		return s.keyOf(at, v.count+1), 1
+	default:
+		return v.key, v.attempt + 1
+	}
+}
+
+// keyOf makes the idempotency key of a visit at a place.
+func (s *State) keyOf(at string, visit uint32) string {
+	key := s.accepted.GetOrderId() + ":" + at
 	if visit > 1 {
 		key += "#" + strconv.FormatUint(uint64(visit), 10)
 	}
 	return key
+}
+
+// undecided returns the task and the visit of a key that has not succeeded, as far as is known, and that no operator has settled;
+// nil if it is none such.
+func (s *State) undecided(key string) (string, *visit) {
+	for at, v := range s.visits {
+		if v.key == key && !v.over && !v.late && v.attempt != 0 {
+			return strings.TrimSuffix(at, v.path), v
+		}
+	}
+	return "", nil
+}
+
+// visitsOf calls do with the visits of a task, and of those inside it, that are not over, on a path and those inside it.
+func (s *State) visitsOf(t *Task, path string, do func(v *visit)) {
+	for at, v := range s.visits {
+		if v.over || !strings.HasPrefix(v.path, path) {
+			continue
+		}
+		for x := s.def.Tasks[strings.TrimSuffix(at, v.path)]; x != nil; x = x.Parent {
+			if x == t {
+				do(v)
+			}
+		}
+	}
 }

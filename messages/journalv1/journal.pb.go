@@ -94,6 +94,10 @@ const (
 	StopCause_STOP_CAUSE_FAULT StopCause = 3
 	// An operator completes the order by hand, with the output.
 	StopCause_STOP_CAUSE_COMPLETE StopCause = 4
+	// The frame is a branch: another one has completed first, ended the workflow or failed.
+	StopCause_STOP_CAUSE_BRANCH StopCause = 5
+	// Something can't be undone in one branch: the order faults when the others have come to rest; the error tells why.
+	StopCause_STOP_CAUSE_COMPENSATION StopCause = 6
 )
 
 // Enum value maps for StopCause.
@@ -104,13 +108,17 @@ var (
 		2: "STOP_CAUSE_TIMEOUT",
 		3: "STOP_CAUSE_FAULT",
 		4: "STOP_CAUSE_COMPLETE",
+		5: "STOP_CAUSE_BRANCH",
+		6: "STOP_CAUSE_COMPENSATION",
 	}
 	StopCause_value = map[string]int32{
-		"STOP_CAUSE_UNSPECIFIED": 0,
-		"STOP_CAUSE_CANCEL":      1,
-		"STOP_CAUSE_TIMEOUT":     2,
-		"STOP_CAUSE_FAULT":       3,
-		"STOP_CAUSE_COMPLETE":    4,
+		"STOP_CAUSE_UNSPECIFIED":  0,
+		"STOP_CAUSE_CANCEL":       1,
+		"STOP_CAUSE_TIMEOUT":      2,
+		"STOP_CAUSE_FAULT":        3,
+		"STOP_CAUSE_COMPLETE":     4,
+		"STOP_CAUSE_BRANCH":       5,
+		"STOP_CAUSE_COMPENSATION": 6,
 	}
 )
 
@@ -502,6 +510,11 @@ type Event struct {
 	//	*Event_InquiryEnded
 	//	*Event_AttemptOverdue
 	//	*Event_AttemptFound
+	//	*Event_LoopStarted
+	//	*Event_BranchStarted
+	//	*Event_BranchCompleted
+	//	*Event_BranchLeft
+	//	*Event_CompensationFailed
 	Kind          isEvent_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -866,6 +879,51 @@ func (x *Event) GetAttemptFound() *AttemptFound {
 	return nil
 }
 
+func (x *Event) GetLoopStarted() *LoopStarted {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_LoopStarted); ok {
+			return x.LoopStarted
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetBranchStarted() *BranchStarted {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_BranchStarted); ok {
+			return x.BranchStarted
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetBranchCompleted() *BranchCompleted {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_BranchCompleted); ok {
+			return x.BranchCompleted
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetBranchLeft() *BranchLeft {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_BranchLeft); ok {
+			return x.BranchLeft
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetCompensationFailed() *CompensationFailed {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_CompensationFailed); ok {
+			return x.CompensationFailed
+		}
+	}
+	return nil
+}
+
 type isEvent_Kind interface {
 	isEvent_Kind()
 }
@@ -1010,6 +1068,26 @@ type Event_AttemptFound struct {
 	AttemptFound *AttemptFound `protobuf:"bytes,36,opt,name=attempt_found,json=attemptFound,proto3,oneof"`
 }
 
+type Event_LoopStarted struct {
+	LoopStarted *LoopStarted `protobuf:"bytes,37,opt,name=loop_started,json=loopStarted,proto3,oneof"`
+}
+
+type Event_BranchStarted struct {
+	BranchStarted *BranchStarted `protobuf:"bytes,38,opt,name=branch_started,json=branchStarted,proto3,oneof"`
+}
+
+type Event_BranchCompleted struct {
+	BranchCompleted *BranchCompleted `protobuf:"bytes,39,opt,name=branch_completed,json=branchCompleted,proto3,oneof"`
+}
+
+type Event_BranchLeft struct {
+	BranchLeft *BranchLeft `protobuf:"bytes,40,opt,name=branch_left,json=branchLeft,proto3,oneof"`
+}
+
+type Event_CompensationFailed struct {
+	CompensationFailed *CompensationFailed `protobuf:"bytes,41,opt,name=compensation_failed,json=compensationFailed,proto3,oneof"`
+}
+
 func (*Event_OrderAccepted) isEvent_Kind() {}
 
 func (*Event_OrderStarted) isEvent_Kind() {}
@@ -1079,6 +1157,16 @@ func (*Event_InquiryEnded) isEvent_Kind() {}
 func (*Event_AttemptOverdue) isEvent_Kind() {}
 
 func (*Event_AttemptFound) isEvent_Kind() {}
+
+func (*Event_LoopStarted) isEvent_Kind() {}
+
+func (*Event_BranchStarted) isEvent_Kind() {}
+
+func (*Event_BranchCompleted) isEvent_Kind() {}
+
+func (*Event_BranchLeft) isEvent_Kind() {}
+
+func (*Event_CompensationFailed) isEvent_Kind() {}
 
 // OrderAccepted begins every history.
 type OrderAccepted struct {
@@ -2430,6 +2518,223 @@ func (x *CatchStarted) GetError() *problemv1.Problem {
 	return nil
 }
 
+// LoopStarted: a task is going to run a list of tasks for each of its items, several at a time.
+type LoopStarted struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Frame uint32                 `protobuf:"varint,1,opt,name=frame,proto3" json:"frame,omitempty"`
+	// A JSON array.
+	Items         []byte `protobuf:"bytes,2,opt,name=items,proto3" json:"items,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LoopStarted) Reset() {
+	*x = LoopStarted{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LoopStarted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LoopStarted) ProtoMessage() {}
+
+func (x *LoopStarted) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LoopStarted.ProtoReflect.Descriptor instead.
+func (*LoopStarted) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *LoopStarted) GetFrame() uint32 {
+	if x != nil {
+		return x.Frame
+	}
+	return 0
+}
+
+func (x *LoopStarted) GetItems() []byte {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+// BranchStarted: a task that runs several branches has begun one of them. It is a frame of its own, and what the branch enters is
+// inside of it.
+type BranchStarted struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Frame uint32                 `protobuf:"varint,1,opt,name=frame,proto3" json:"frame,omitempty"`
+	// The frame of the task that runs the branches.
+	Parent uint32 `protobuf:"varint,2,opt,name=parent,proto3" json:"parent,omitempty"`
+	// Which of its lists, or of its items, from 0.
+	Index         uint32 `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BranchStarted) Reset() {
+	*x = BranchStarted{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BranchStarted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BranchStarted) ProtoMessage() {}
+
+func (x *BranchStarted) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BranchStarted.ProtoReflect.Descriptor instead.
+func (*BranchStarted) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *BranchStarted) GetFrame() uint32 {
+	if x != nil {
+		return x.Frame
+	}
+	return 0
+}
+
+func (x *BranchStarted) GetParent() uint32 {
+	if x != nil {
+		return x.Parent
+	}
+	return 0
+}
+
+func (x *BranchStarted) GetIndex() uint32 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+// BranchCompleted: a branch ran to its end. It leaves what the last task of it left.
+type BranchCompleted struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Frame uint32                 `protobuf:"varint,1,opt,name=frame,proto3" json:"frame,omitempty"`
+	// A task in it has ended the workflow: the other branches are left, and the task that runs them completes likewise.
+	Ends          bool `protobuf:"varint,2,opt,name=ends,proto3" json:"ends,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BranchCompleted) Reset() {
+	*x = BranchCompleted{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BranchCompleted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BranchCompleted) ProtoMessage() {}
+
+func (x *BranchCompleted) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BranchCompleted.ProtoReflect.Descriptor instead.
+func (*BranchCompleted) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *BranchCompleted) GetFrame() uint32 {
+	if x != nil {
+		return x.Frame
+	}
+	return 0
+}
+
+func (x *BranchCompleted) GetEnds() bool {
+	if x != nil {
+		return x.Ends
+	}
+	return false
+}
+
+// BranchLeft: a branch that was not needed any more, or could not go on since another one failed, has come to rest.
+type BranchLeft struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Frame         uint32                 `protobuf:"varint,1,opt,name=frame,proto3" json:"frame,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BranchLeft) Reset() {
+	*x = BranchLeft{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BranchLeft) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BranchLeft) ProtoMessage() {}
+
+func (x *BranchLeft) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BranchLeft.ProtoReflect.Descriptor instead.
+func (*BranchLeft) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *BranchLeft) GetFrame() uint32 {
+	if x != nil {
+		return x.Frame
+	}
+	return 0
+}
+
 // StopRequested: a frame shall be left. Activities under way are awaited until the bound.
 type StopRequested struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
@@ -2450,7 +2755,7 @@ type StopRequested struct {
 
 func (x *StopRequested) Reset() {
 	*x = StopRequested{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[24]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2462,7 +2767,7 @@ func (x *StopRequested) String() string {
 func (*StopRequested) ProtoMessage() {}
 
 func (x *StopRequested) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[24]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2475,7 +2780,7 @@ func (x *StopRequested) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequested.ProtoReflect.Descriptor instead.
 func (*StopRequested) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{24}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *StopRequested) GetFrame() uint32 {
@@ -2548,7 +2853,7 @@ type CompensationStarted struct {
 
 func (x *CompensationStarted) Reset() {
 	*x = CompensationStarted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[25]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2560,7 +2865,7 @@ func (x *CompensationStarted) String() string {
 func (*CompensationStarted) ProtoMessage() {}
 
 func (x *CompensationStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[25]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2573,7 +2878,7 @@ func (x *CompensationStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompensationStarted.ProtoReflect.Descriptor instead.
 func (*CompensationStarted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{25}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *CompensationStarted) GetFrame() uint32 {
@@ -2609,7 +2914,7 @@ type CompensationEnded struct {
 
 func (x *CompensationEnded) Reset() {
 	*x = CompensationEnded{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[26]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2621,7 +2926,7 @@ func (x *CompensationEnded) String() string {
 func (*CompensationEnded) ProtoMessage() {}
 
 func (x *CompensationEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[26]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2634,7 +2939,7 @@ func (x *CompensationEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompensationEnded.ProtoReflect.Descriptor instead.
 func (*CompensationEnded) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{26}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *CompensationEnded) GetFrame() uint32 {
@@ -2658,6 +2963,52 @@ func (x *CompensationEnded) GetKey() string {
 	return ""
 }
 
+// CompensationFailed: a piece of work can't be undone without an operator, and the order has other branches, which are left before it
+// faults.
+type CompensationFailed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Frame         uint32                 `protobuf:"varint,1,opt,name=frame,proto3" json:"frame,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CompensationFailed) Reset() {
+	*x = CompensationFailed{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CompensationFailed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CompensationFailed) ProtoMessage() {}
+
+func (x *CompensationFailed) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CompensationFailed.ProtoReflect.Descriptor instead.
+func (*CompensationFailed) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *CompensationFailed) GetFrame() uint32 {
+	if x != nil {
+		return x.Frame
+	}
+	return 0
+}
+
 // InquiryStarted: work that is to be undone, and may or may not have been done, is asked for again under its key, so that it
 // is known.
 type InquiryStarted struct {
@@ -2674,7 +3025,7 @@ type InquiryStarted struct {
 
 func (x *InquiryStarted) Reset() {
 	*x = InquiryStarted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[27]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2686,7 +3037,7 @@ func (x *InquiryStarted) String() string {
 func (*InquiryStarted) ProtoMessage() {}
 
 func (x *InquiryStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[27]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2699,7 +3050,7 @@ func (x *InquiryStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InquiryStarted.ProtoReflect.Descriptor instead.
 func (*InquiryStarted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{27}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *InquiryStarted) GetFrame() uint32 {
@@ -2740,7 +3091,7 @@ type InquiryEnded struct {
 
 func (x *InquiryEnded) Reset() {
 	*x = InquiryEnded{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[28]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2752,7 +3103,7 @@ func (x *InquiryEnded) String() string {
 func (*InquiryEnded) ProtoMessage() {}
 
 func (x *InquiryEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[28]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2765,7 +3116,7 @@ func (x *InquiryEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InquiryEnded.ProtoReflect.Descriptor instead.
 func (*InquiryEnded) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{28}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *InquiryEnded) GetFrame() uint32 {
@@ -2791,7 +3142,7 @@ type ChildScheduled struct {
 
 func (x *ChildScheduled) Reset() {
 	*x = ChildScheduled{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[29]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2803,7 +3154,7 @@ func (x *ChildScheduled) String() string {
 func (*ChildScheduled) ProtoMessage() {}
 
 func (x *ChildScheduled) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[29]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2816,7 +3167,7 @@ func (x *ChildScheduled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChildScheduled.ProtoReflect.Descriptor instead.
 func (*ChildScheduled) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{29}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ChildScheduled) GetFrame() uint32 {
@@ -2869,7 +3220,7 @@ type ChildFaulted struct {
 
 func (x *ChildFaulted) Reset() {
 	*x = ChildFaulted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[30]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2881,7 +3232,7 @@ func (x *ChildFaulted) String() string {
 func (*ChildFaulted) ProtoMessage() {}
 
 func (x *ChildFaulted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[30]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2894,7 +3245,7 @@ func (x *ChildFaulted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChildFaulted.ProtoReflect.Descriptor instead.
 func (*ChildFaulted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{30}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ChildFaulted) GetFrame() uint32 {
@@ -2939,7 +3290,7 @@ type ChildEnded struct {
 
 func (x *ChildEnded) Reset() {
 	*x = ChildEnded{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[31]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2951,7 +3302,7 @@ func (x *ChildEnded) String() string {
 func (*ChildEnded) ProtoMessage() {}
 
 func (x *ChildEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[31]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2964,7 +3315,7 @@ func (x *ChildEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChildEnded.ProtoReflect.Descriptor instead.
 func (*ChildEnded) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{31}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ChildEnded) GetFrame() uint32 {
@@ -3004,7 +3355,7 @@ type ParentTold struct {
 
 func (x *ParentTold) Reset() {
 	*x = ParentTold{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[32]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3016,7 +3367,7 @@ func (x *ParentTold) String() string {
 func (*ParentTold) ProtoMessage() {}
 
 func (x *ParentTold) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[32]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3029,7 +3380,7 @@ func (x *ParentTold) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ParentTold.ProtoReflect.Descriptor instead.
 func (*ParentTold) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{32}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{37}
 }
 
 // LateResult: a result came after its task was left.
@@ -3047,7 +3398,7 @@ type LateResult struct {
 
 func (x *LateResult) Reset() {
 	*x = LateResult{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[33]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3059,7 +3410,7 @@ func (x *LateResult) String() string {
 func (*LateResult) ProtoMessage() {}
 
 func (x *LateResult) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[33]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3072,7 +3423,7 @@ func (x *LateResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LateResult.ProtoReflect.Descriptor instead.
 func (*LateResult) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{33}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *LateResult) GetTask() string {
@@ -3130,7 +3481,7 @@ type OrderCompleted struct {
 
 func (x *OrderCompleted) Reset() {
 	*x = OrderCompleted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[34]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3142,7 +3493,7 @@ func (x *OrderCompleted) String() string {
 func (*OrderCompleted) ProtoMessage() {}
 
 func (x *OrderCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[34]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3155,7 +3506,7 @@ func (x *OrderCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderCompleted.ProtoReflect.Descriptor instead.
 func (*OrderCompleted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{34}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *OrderCompleted) GetOutput() []byte {
@@ -3193,7 +3544,7 @@ type OrderFaulted struct {
 
 func (x *OrderFaulted) Reset() {
 	*x = OrderFaulted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[35]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3205,7 +3556,7 @@ func (x *OrderFaulted) String() string {
 func (*OrderFaulted) ProtoMessage() {}
 
 func (x *OrderFaulted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[35]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3218,7 +3569,7 @@ func (x *OrderFaulted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderFaulted.ProtoReflect.Descriptor instead.
 func (*OrderFaulted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{35}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *OrderFaulted) GetError() *problemv1.Problem {
@@ -3254,7 +3605,7 @@ type OrderCancelled struct {
 
 func (x *OrderCancelled) Reset() {
 	*x = OrderCancelled{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[36]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3266,7 +3617,7 @@ func (x *OrderCancelled) String() string {
 func (*OrderCancelled) ProtoMessage() {}
 
 func (x *OrderCancelled) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[36]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3279,7 +3630,7 @@ func (x *OrderCancelled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderCancelled.ProtoReflect.Descriptor instead.
 func (*OrderCancelled) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{36}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *OrderCancelled) GetReason() string {
@@ -3315,7 +3666,7 @@ type KeyReleased struct {
 
 func (x *KeyReleased) Reset() {
 	*x = KeyReleased{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[37]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3327,7 +3678,7 @@ func (x *KeyReleased) String() string {
 func (*KeyReleased) ProtoMessage() {}
 
 func (x *KeyReleased) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[37]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3340,7 +3691,7 @@ func (x *KeyReleased) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyReleased.ProtoReflect.Descriptor instead.
 func (*KeyReleased) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{37}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *KeyReleased) GetBy() string {
@@ -3375,14 +3726,17 @@ type OrderReopened struct {
 	// Its place in the queue of its key, if it waits for that again: a handle, as orders get one when they are accepted.
 	Turn []byte `protobuf:"bytes,8,opt,name=turn,proto3" json:"turn,omitempty"`
 	// What the work of the task that is passed over would have left; absent if it was not said.
-	Output        []byte `protobuf:"bytes,9,opt,name=output,proto3,oneof" json:"output,omitempty"`
+	Output []byte `protobuf:"bytes,9,opt,name=output,proto3,oneof" json:"output,omitempty"`
+	// The frame of the task that is passed over, or of the list that has the task to go on with, where the order stood in several
+	// branches; 0: there is only one that fits.
+	Frame         uint32 `protobuf:"varint,10,opt,name=frame,proto3" json:"frame,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *OrderReopened) Reset() {
 	*x = OrderReopened{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[38]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3394,7 +3748,7 @@ func (x *OrderReopened) String() string {
 func (*OrderReopened) ProtoMessage() {}
 
 func (x *OrderReopened) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[38]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3407,7 +3761,7 @@ func (x *OrderReopened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderReopened.ProtoReflect.Descriptor instead.
 func (*OrderReopened) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{38}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *OrderReopened) GetBy() string {
@@ -3473,6 +3827,13 @@ func (x *OrderReopened) GetOutput() []byte {
 	return nil
 }
 
+func (x *OrderReopened) GetFrame() uint32 {
+	if x != nil {
+		return x.Frame
+	}
+	return 0
+}
+
 // OrderContinued: an order that had been reopened, and waited for its key, goes on. The timeouts around it begin anew.
 type OrderContinued struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3482,7 +3843,7 @@ type OrderContinued struct {
 
 func (x *OrderContinued) Reset() {
 	*x = OrderContinued{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[39]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3494,7 +3855,7 @@ func (x *OrderContinued) String() string {
 func (*OrderContinued) ProtoMessage() {}
 
 func (x *OrderContinued) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[39]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3507,7 +3868,7 @@ func (x *OrderContinued) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderContinued.ProtoReflect.Descriptor instead.
 func (*OrderContinued) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{39}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{44}
 }
 
 // OrderSuspended: nothing new begins until the order is resumed.
@@ -3521,7 +3882,7 @@ type OrderSuspended struct {
 
 func (x *OrderSuspended) Reset() {
 	*x = OrderSuspended{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[40]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3533,7 +3894,7 @@ func (x *OrderSuspended) String() string {
 func (*OrderSuspended) ProtoMessage() {}
 
 func (x *OrderSuspended) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[40]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3546,7 +3907,7 @@ func (x *OrderSuspended) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderSuspended.ProtoReflect.Descriptor instead.
 func (*OrderSuspended) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{40}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *OrderSuspended) GetBy() string {
@@ -3573,7 +3934,7 @@ type OrderResumed struct {
 
 func (x *OrderResumed) Reset() {
 	*x = OrderResumed{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[41]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3585,7 +3946,7 @@ func (x *OrderResumed) String() string {
 func (*OrderResumed) ProtoMessage() {}
 
 func (x *OrderResumed) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[41]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3598,7 +3959,7 @@ func (x *OrderResumed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderResumed.ProtoReflect.Descriptor instead.
 func (*OrderResumed) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{41}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *OrderResumed) GetBy() string {
@@ -3647,7 +4008,7 @@ type OrderRow struct {
 
 func (x *OrderRow) Reset() {
 	*x = OrderRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[42]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3659,7 +4020,7 @@ func (x *OrderRow) String() string {
 func (*OrderRow) ProtoMessage() {}
 
 func (x *OrderRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[42]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3672,7 +4033,7 @@ func (x *OrderRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderRow.ProtoReflect.Descriptor instead.
 func (*OrderRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{42}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *OrderRow) GetId() string {
@@ -3817,7 +4178,7 @@ type OpenRow struct {
 
 func (x *OpenRow) Reset() {
 	*x = OpenRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[43]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3829,7 +4190,7 @@ func (x *OpenRow) String() string {
 func (*OpenRow) ProtoMessage() {}
 
 func (x *OpenRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[43]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3842,7 +4203,7 @@ func (x *OpenRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenRow.ProtoReflect.Descriptor instead.
 func (*OpenRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{43}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *OpenRow) GetId() string {
@@ -3938,7 +4299,7 @@ type Overflow struct {
 
 func (x *Overflow) Reset() {
 	*x = Overflow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[44]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3950,7 +4311,7 @@ func (x *Overflow) String() string {
 func (*Overflow) ProtoMessage() {}
 
 func (x *Overflow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[44]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3963,7 +4324,7 @@ func (x *Overflow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Overflow.ProtoReflect.Descriptor instead.
 func (*Overflow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{44}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Overflow) GetActivity() string {
@@ -4012,7 +4373,7 @@ type OverflowRow struct {
 
 func (x *OverflowRow) Reset() {
 	*x = OverflowRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[45]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4024,7 +4385,7 @@ func (x *OverflowRow) String() string {
 func (*OverflowRow) ProtoMessage() {}
 
 func (x *OverflowRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[45]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4037,7 +4398,7 @@ func (x *OverflowRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OverflowRow.ProtoReflect.Descriptor instead.
 func (*OverflowRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{45}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *OverflowRow) GetId() string {
@@ -4073,7 +4434,7 @@ type DefinitionRow struct {
 
 func (x *DefinitionRow) Reset() {
 	*x = DefinitionRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[46]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4085,7 +4446,7 @@ func (x *DefinitionRow) String() string {
 func (*DefinitionRow) ProtoMessage() {}
 
 func (x *DefinitionRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[46]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4098,7 +4459,7 @@ func (x *DefinitionRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DefinitionRow.ProtoReflect.Descriptor instead.
 func (*DefinitionRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{46}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *DefinitionRow) GetNamespace() string {
@@ -4177,7 +4538,7 @@ type Retirement struct {
 
 func (x *Retirement) Reset() {
 	*x = Retirement{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[47]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4189,7 +4550,7 @@ func (x *Retirement) String() string {
 func (*Retirement) ProtoMessage() {}
 
 func (x *Retirement) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[47]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4202,7 +4563,7 @@ func (x *Retirement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retirement.ProtoReflect.Descriptor instead.
 func (*Retirement) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{47}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Retirement) GetAt() int64 {
@@ -4245,7 +4606,7 @@ type LimitRow struct {
 
 func (x *LimitRow) Reset() {
 	*x = LimitRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[48]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4257,7 +4618,7 @@ func (x *LimitRow) String() string {
 func (*LimitRow) ProtoMessage() {}
 
 func (x *LimitRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[48]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4270,7 +4631,7 @@ func (x *LimitRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LimitRow.ProtoReflect.Descriptor instead.
 func (*LimitRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{48}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *LimitRow) GetActivity() string {
@@ -4327,7 +4688,7 @@ type DirectoryRow struct {
 
 func (x *DirectoryRow) Reset() {
 	*x = DirectoryRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[49]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4339,7 +4700,7 @@ func (x *DirectoryRow) String() string {
 func (*DirectoryRow) ProtoMessage() {}
 
 func (x *DirectoryRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[49]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4352,7 +4713,7 @@ func (x *DirectoryRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DirectoryRow.ProtoReflect.Descriptor instead.
 func (*DirectoryRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{49}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *DirectoryRow) GetHandle() []byte {
@@ -4400,7 +4761,7 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\bactivity\x18\x03 \x01(\tR\bactivity\x12\x10\n" +
 	"\x03key\x18\x04 \x01(\tR\x03key\x12\x18\n" +
 	"\aattempt\x18\x05 \x01(\rR\aattempt\x12\x19\n" +
-	"\bchild_id\x18\x06 \x01(\tR\achildId\"\x91\x15\n" +
+	"\bchild_id\x18\x06 \x01(\tR\achildId\"\x98\x18\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02at\x18\x01 \x01(\x03R\x02at\x12K\n" +
 	"\x0eorder_accepted\x18\x02 \x01(\v2\".holdfast.journal.v1.OrderAcceptedH\x00R\rorderAccepted\x12H\n" +
@@ -4441,7 +4802,13 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\x0finquiry_started\x18! \x01(\v2#.holdfast.journal.v1.InquiryStartedH\x00R\x0einquiryStarted\x12H\n" +
 	"\rinquiry_ended\x18\" \x01(\v2!.holdfast.journal.v1.InquiryEndedH\x00R\finquiryEnded\x12N\n" +
 	"\x0fattempt_overdue\x18# \x01(\v2#.holdfast.journal.v1.AttemptOverdueH\x00R\x0eattemptOverdue\x12H\n" +
-	"\rattempt_found\x18$ \x01(\v2!.holdfast.journal.v1.AttemptFoundH\x00R\fattemptFoundB\x06\n" +
+	"\rattempt_found\x18$ \x01(\v2!.holdfast.journal.v1.AttemptFoundH\x00R\fattemptFound\x12E\n" +
+	"\floop_started\x18% \x01(\v2 .holdfast.journal.v1.LoopStartedH\x00R\vloopStarted\x12K\n" +
+	"\x0ebranch_started\x18& \x01(\v2\".holdfast.journal.v1.BranchStartedH\x00R\rbranchStarted\x12Q\n" +
+	"\x10branch_completed\x18' \x01(\v2$.holdfast.journal.v1.BranchCompletedH\x00R\x0fbranchCompleted\x12B\n" +
+	"\vbranch_left\x18( \x01(\v2\x1f.holdfast.journal.v1.BranchLeftH\x00R\n" +
+	"branchLeft\x12Z\n" +
+	"\x13compensation_failed\x18) \x01(\v2'.holdfast.journal.v1.CompensationFailedH\x00R\x12compensationFailedB\x06\n" +
 	"\x04kind\"\xea\x02\n" +
 	"\rOrderAccepted\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x1e\n" +
@@ -4551,7 +4918,20 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"timeout_at\x18\x02 \x01(\x03R\ttimeoutAt\"X\n" +
 	"\fCatchStarted\x12\x14\n" +
 	"\x05frame\x18\x01 \x01(\rR\x05frame\x122\n" +
-	"\x05error\x18\x02 \x01(\v2\x1c.holdfast.problem.v1.ProblemR\x05error\"\x85\x02\n" +
+	"\x05error\x18\x02 \x01(\v2\x1c.holdfast.problem.v1.ProblemR\x05error\"9\n" +
+	"\vLoopStarted\x12\x14\n" +
+	"\x05frame\x18\x01 \x01(\rR\x05frame\x12\x14\n" +
+	"\x05items\x18\x02 \x01(\fR\x05items\"S\n" +
+	"\rBranchStarted\x12\x14\n" +
+	"\x05frame\x18\x01 \x01(\rR\x05frame\x12\x16\n" +
+	"\x06parent\x18\x02 \x01(\rR\x06parent\x12\x14\n" +
+	"\x05index\x18\x03 \x01(\rR\x05index\";\n" +
+	"\x0fBranchCompleted\x12\x14\n" +
+	"\x05frame\x18\x01 \x01(\rR\x05frame\x12\x12\n" +
+	"\x04ends\x18\x02 \x01(\bR\x04ends\"\"\n" +
+	"\n" +
+	"BranchLeft\x12\x14\n" +
+	"\x05frame\x18\x01 \x01(\rR\x05frame\"\x85\x02\n" +
 	"\rStopRequested\x12\x14\n" +
 	"\x05frame\x18\x01 \x01(\rR\x05frame\x124\n" +
 	"\x05cause\x18\x02 \x01(\x0e2\x1e.holdfast.journal.v1.StopCauseR\x05cause\x122\n" +
@@ -4570,7 +4950,9 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\x11CompensationEnded\x12\x14\n" +
 	"\x05frame\x18\x01 \x01(\rR\x05frame\x12\x12\n" +
 	"\x04task\x18\x02 \x01(\tR\x04task\x12\x10\n" +
-	"\x03key\x18\x03 \x01(\tR\x03key\"d\n" +
+	"\x03key\x18\x03 \x01(\tR\x03key\"*\n" +
+	"\x12CompensationFailed\x12\x14\n" +
+	"\x05frame\x18\x01 \x01(\rR\x05frame\"d\n" +
 	"\x0eInquiryStarted\x12\x14\n" +
 	"\x05frame\x18\x01 \x01(\rR\x05frame\x12\x16\n" +
 	"\x06parent\x18\x02 \x01(\rR\x06parent\x12\x12\n" +
@@ -4623,7 +5005,7 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\x05error\x18\x03 \x01(\v2\x1c.holdfast.problem.v1.ProblemR\x05error\"5\n" +
 	"\vKeyReleased\x12\x0e\n" +
 	"\x02by\x18\x01 \x01(\tR\x02by\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x95\x02\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xab\x02\n" +
 	"\rOrderReopened\x12\x0e\n" +
 	"\x02by\x18\x01 \x01(\tR\x02by\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x120\n" +
@@ -4633,7 +5015,9 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\bdeadline\x18\x06 \x01(\x03R\bdeadline\x12\x19\n" +
 	"\bnot_done\x18\a \x01(\bR\anotDone\x12\x12\n" +
 	"\x04turn\x18\b \x01(\fR\x04turn\x12\x1b\n" +
-	"\x06output\x18\t \x01(\fH\x01R\x06output\x88\x01\x01B\b\n" +
+	"\x06output\x18\t \x01(\fH\x01R\x06output\x88\x01\x01\x12\x14\n" +
+	"\x05frame\x18\n" +
+	" \x01(\rR\x05frameB\b\n" +
 	"\x06_inputB\t\n" +
 	"\a_output\"\x10\n" +
 	"\x0eOrderContinued\"8\n" +
@@ -4727,13 +5111,15 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\x11OUTCOME_SUCCEEDED\x10\x01\x12\x12\n" +
 	"\x0eOUTCOME_FAILED\x10\x02\x12\x14\n" +
 	"\x10OUTCOME_NOT_DONE\x10\x03\x12\x14\n" +
-	"\x10OUTCOME_IN_DOUBT\x10\x04*\x85\x01\n" +
+	"\x10OUTCOME_IN_DOUBT\x10\x04*\xb9\x01\n" +
 	"\tStopCause\x12\x1a\n" +
 	"\x16STOP_CAUSE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11STOP_CAUSE_CANCEL\x10\x01\x12\x16\n" +
 	"\x12STOP_CAUSE_TIMEOUT\x10\x02\x12\x14\n" +
 	"\x10STOP_CAUSE_FAULT\x10\x03\x12\x17\n" +
-	"\x13STOP_CAUSE_COMPLETE\x10\x04*|\n" +
+	"\x13STOP_CAUSE_COMPLETE\x10\x04\x12\x15\n" +
+	"\x11STOP_CAUSE_BRANCH\x10\x05\x12\x1b\n" +
+	"\x17STOP_CAUSE_COMPENSATION\x10\x06*|\n" +
 	"\tReopening\x12\x19\n" +
 	"\x15REOPENING_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fREOPENING_RETRY\x10\x01\x12\x12\n" +
@@ -4754,7 +5140,7 @@ func file_holdfast_journal_v1_journal_proto_rawDescGZIP() []byte {
 }
 
 var file_holdfast_journal_v1_journal_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_holdfast_journal_v1_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
+var file_holdfast_journal_v1_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 55)
 var file_holdfast_journal_v1_journal_proto_goTypes = []any{
 	(Outcome)(0),                // 0: holdfast.journal.v1.Outcome
 	(StopCause)(0),              // 1: holdfast.journal.v1.StopCause
@@ -4783,33 +5169,38 @@ var file_holdfast_journal_v1_journal_proto_goTypes = []any{
 	(*RetryScheduled)(nil),      // 24: holdfast.journal.v1.RetryScheduled
 	(*RetryStarted)(nil),        // 25: holdfast.journal.v1.RetryStarted
 	(*CatchStarted)(nil),        // 26: holdfast.journal.v1.CatchStarted
-	(*StopRequested)(nil),       // 27: holdfast.journal.v1.StopRequested
-	(*CompensationStarted)(nil), // 28: holdfast.journal.v1.CompensationStarted
-	(*CompensationEnded)(nil),   // 29: holdfast.journal.v1.CompensationEnded
-	(*InquiryStarted)(nil),      // 30: holdfast.journal.v1.InquiryStarted
-	(*InquiryEnded)(nil),        // 31: holdfast.journal.v1.InquiryEnded
-	(*ChildScheduled)(nil),      // 32: holdfast.journal.v1.ChildScheduled
-	(*ChildFaulted)(nil),        // 33: holdfast.journal.v1.ChildFaulted
-	(*ChildEnded)(nil),          // 34: holdfast.journal.v1.ChildEnded
-	(*ParentTold)(nil),          // 35: holdfast.journal.v1.ParentTold
-	(*LateResult)(nil),          // 36: holdfast.journal.v1.LateResult
-	(*OrderCompleted)(nil),      // 37: holdfast.journal.v1.OrderCompleted
-	(*OrderFaulted)(nil),        // 38: holdfast.journal.v1.OrderFaulted
-	(*OrderCancelled)(nil),      // 39: holdfast.journal.v1.OrderCancelled
-	(*KeyReleased)(nil),         // 40: holdfast.journal.v1.KeyReleased
-	(*OrderReopened)(nil),       // 41: holdfast.journal.v1.OrderReopened
-	(*OrderContinued)(nil),      // 42: holdfast.journal.v1.OrderContinued
-	(*OrderSuspended)(nil),      // 43: holdfast.journal.v1.OrderSuspended
-	(*OrderResumed)(nil),        // 44: holdfast.journal.v1.OrderResumed
-	(*OrderRow)(nil),            // 45: holdfast.journal.v1.OrderRow
-	(*OpenRow)(nil),             // 46: holdfast.journal.v1.OpenRow
-	(*Overflow)(nil),            // 47: holdfast.journal.v1.Overflow
-	(*OverflowRow)(nil),         // 48: holdfast.journal.v1.OverflowRow
-	(*DefinitionRow)(nil),       // 49: holdfast.journal.v1.DefinitionRow
-	(*Retirement)(nil),          // 50: holdfast.journal.v1.Retirement
-	(*LimitRow)(nil),            // 51: holdfast.journal.v1.LimitRow
-	(*DirectoryRow)(nil),        // 52: holdfast.journal.v1.DirectoryRow
-	(*problemv1.Problem)(nil),   // 53: holdfast.problem.v1.Problem
+	(*LoopStarted)(nil),         // 27: holdfast.journal.v1.LoopStarted
+	(*BranchStarted)(nil),       // 28: holdfast.journal.v1.BranchStarted
+	(*BranchCompleted)(nil),     // 29: holdfast.journal.v1.BranchCompleted
+	(*BranchLeft)(nil),          // 30: holdfast.journal.v1.BranchLeft
+	(*StopRequested)(nil),       // 31: holdfast.journal.v1.StopRequested
+	(*CompensationStarted)(nil), // 32: holdfast.journal.v1.CompensationStarted
+	(*CompensationEnded)(nil),   // 33: holdfast.journal.v1.CompensationEnded
+	(*CompensationFailed)(nil),  // 34: holdfast.journal.v1.CompensationFailed
+	(*InquiryStarted)(nil),      // 35: holdfast.journal.v1.InquiryStarted
+	(*InquiryEnded)(nil),        // 36: holdfast.journal.v1.InquiryEnded
+	(*ChildScheduled)(nil),      // 37: holdfast.journal.v1.ChildScheduled
+	(*ChildFaulted)(nil),        // 38: holdfast.journal.v1.ChildFaulted
+	(*ChildEnded)(nil),          // 39: holdfast.journal.v1.ChildEnded
+	(*ParentTold)(nil),          // 40: holdfast.journal.v1.ParentTold
+	(*LateResult)(nil),          // 41: holdfast.journal.v1.LateResult
+	(*OrderCompleted)(nil),      // 42: holdfast.journal.v1.OrderCompleted
+	(*OrderFaulted)(nil),        // 43: holdfast.journal.v1.OrderFaulted
+	(*OrderCancelled)(nil),      // 44: holdfast.journal.v1.OrderCancelled
+	(*KeyReleased)(nil),         // 45: holdfast.journal.v1.KeyReleased
+	(*OrderReopened)(nil),       // 46: holdfast.journal.v1.OrderReopened
+	(*OrderContinued)(nil),      // 47: holdfast.journal.v1.OrderContinued
+	(*OrderSuspended)(nil),      // 48: holdfast.journal.v1.OrderSuspended
+	(*OrderResumed)(nil),        // 49: holdfast.journal.v1.OrderResumed
+	(*OrderRow)(nil),            // 50: holdfast.journal.v1.OrderRow
+	(*OpenRow)(nil),             // 51: holdfast.journal.v1.OpenRow
+	(*Overflow)(nil),            // 52: holdfast.journal.v1.Overflow
+	(*OverflowRow)(nil),         // 53: holdfast.journal.v1.OverflowRow
+	(*DefinitionRow)(nil),       // 54: holdfast.journal.v1.DefinitionRow
+	(*Retirement)(nil),          // 55: holdfast.journal.v1.Retirement
+	(*LimitRow)(nil),            // 56: holdfast.journal.v1.LimitRow
+	(*DirectoryRow)(nil),        // 57: holdfast.journal.v1.DirectoryRow
+	(*problemv1.Problem)(nil),   // 58: holdfast.problem.v1.Problem
 }
 var file_holdfast_journal_v1_journal_proto_depIdxs = []int32{
 	7,  // 0: holdfast.journal.v1.Record.events:type_name -> holdfast.journal.v1.Event
@@ -4829,53 +5220,58 @@ var file_holdfast_journal_v1_journal_proto_depIdxs = []int32{
 	24, // 14: holdfast.journal.v1.Event.retry_scheduled:type_name -> holdfast.journal.v1.RetryScheduled
 	25, // 15: holdfast.journal.v1.Event.retry_started:type_name -> holdfast.journal.v1.RetryStarted
 	26, // 16: holdfast.journal.v1.Event.catch_started:type_name -> holdfast.journal.v1.CatchStarted
-	27, // 17: holdfast.journal.v1.Event.stop_requested:type_name -> holdfast.journal.v1.StopRequested
-	36, // 18: holdfast.journal.v1.Event.late_result:type_name -> holdfast.journal.v1.LateResult
-	37, // 19: holdfast.journal.v1.Event.order_completed:type_name -> holdfast.journal.v1.OrderCompleted
-	38, // 20: holdfast.journal.v1.Event.order_faulted:type_name -> holdfast.journal.v1.OrderFaulted
-	39, // 21: holdfast.journal.v1.Event.order_cancelled:type_name -> holdfast.journal.v1.OrderCancelled
-	40, // 22: holdfast.journal.v1.Event.key_released:type_name -> holdfast.journal.v1.KeyReleased
+	31, // 17: holdfast.journal.v1.Event.stop_requested:type_name -> holdfast.journal.v1.StopRequested
+	41, // 18: holdfast.journal.v1.Event.late_result:type_name -> holdfast.journal.v1.LateResult
+	42, // 19: holdfast.journal.v1.Event.order_completed:type_name -> holdfast.journal.v1.OrderCompleted
+	43, // 20: holdfast.journal.v1.Event.order_faulted:type_name -> holdfast.journal.v1.OrderFaulted
+	44, // 21: holdfast.journal.v1.Event.order_cancelled:type_name -> holdfast.journal.v1.OrderCancelled
+	45, // 22: holdfast.journal.v1.Event.key_released:type_name -> holdfast.journal.v1.KeyReleased
 	15, // 23: holdfast.journal.v1.Event.attempt_overflowed:type_name -> holdfast.journal.v1.AttemptOverflowed
-	41, // 24: holdfast.journal.v1.Event.order_reopened:type_name -> holdfast.journal.v1.OrderReopened
-	42, // 25: holdfast.journal.v1.Event.order_continued:type_name -> holdfast.journal.v1.OrderContinued
-	43, // 26: holdfast.journal.v1.Event.order_suspended:type_name -> holdfast.journal.v1.OrderSuspended
-	44, // 27: holdfast.journal.v1.Event.order_resumed:type_name -> holdfast.journal.v1.OrderResumed
-	28, // 28: holdfast.journal.v1.Event.compensation_started:type_name -> holdfast.journal.v1.CompensationStarted
-	29, // 29: holdfast.journal.v1.Event.compensation_ended:type_name -> holdfast.journal.v1.CompensationEnded
-	32, // 30: holdfast.journal.v1.Event.child_scheduled:type_name -> holdfast.journal.v1.ChildScheduled
-	33, // 31: holdfast.journal.v1.Event.child_faulted:type_name -> holdfast.journal.v1.ChildFaulted
-	34, // 32: holdfast.journal.v1.Event.child_ended:type_name -> holdfast.journal.v1.ChildEnded
-	35, // 33: holdfast.journal.v1.Event.parent_told:type_name -> holdfast.journal.v1.ParentTold
+	46, // 24: holdfast.journal.v1.Event.order_reopened:type_name -> holdfast.journal.v1.OrderReopened
+	47, // 25: holdfast.journal.v1.Event.order_continued:type_name -> holdfast.journal.v1.OrderContinued
+	48, // 26: holdfast.journal.v1.Event.order_suspended:type_name -> holdfast.journal.v1.OrderSuspended
+	49, // 27: holdfast.journal.v1.Event.order_resumed:type_name -> holdfast.journal.v1.OrderResumed
+	32, // 28: holdfast.journal.v1.Event.compensation_started:type_name -> holdfast.journal.v1.CompensationStarted
+	33, // 29: holdfast.journal.v1.Event.compensation_ended:type_name -> holdfast.journal.v1.CompensationEnded
+	37, // 30: holdfast.journal.v1.Event.child_scheduled:type_name -> holdfast.journal.v1.ChildScheduled
+	38, // 31: holdfast.journal.v1.Event.child_faulted:type_name -> holdfast.journal.v1.ChildFaulted
+	39, // 32: holdfast.journal.v1.Event.child_ended:type_name -> holdfast.journal.v1.ChildEnded
+	40, // 33: holdfast.journal.v1.Event.parent_told:type_name -> holdfast.journal.v1.ParentTold
 	17, // 34: holdfast.journal.v1.Event.attempt_lost:type_name -> holdfast.journal.v1.AttemptLost
-	30, // 35: holdfast.journal.v1.Event.inquiry_started:type_name -> holdfast.journal.v1.InquiryStarted
-	31, // 36: holdfast.journal.v1.Event.inquiry_ended:type_name -> holdfast.journal.v1.InquiryEnded
+	35, // 35: holdfast.journal.v1.Event.inquiry_started:type_name -> holdfast.journal.v1.InquiryStarted
+	36, // 36: holdfast.journal.v1.Event.inquiry_ended:type_name -> holdfast.journal.v1.InquiryEnded
 	19, // 37: holdfast.journal.v1.Event.attempt_overdue:type_name -> holdfast.journal.v1.AttemptOverdue
 	18, // 38: holdfast.journal.v1.Event.attempt_found:type_name -> holdfast.journal.v1.AttemptFound
-	10, // 39: holdfast.journal.v1.OrderAccepted.labels:type_name -> holdfast.journal.v1.Label
-	9,  // 40: holdfast.journal.v1.OrderAccepted.parent:type_name -> holdfast.journal.v1.Parent
-	0,  // 41: holdfast.journal.v1.AttemptEnded.outcome:type_name -> holdfast.journal.v1.Outcome
-	53, // 42: holdfast.journal.v1.AttemptEnded.error:type_name -> holdfast.problem.v1.Problem
-	53, // 43: holdfast.journal.v1.TaskFaulted.error:type_name -> holdfast.problem.v1.Problem
-	53, // 44: holdfast.journal.v1.RetryScheduled.error:type_name -> holdfast.problem.v1.Problem
-	53, // 45: holdfast.journal.v1.CatchStarted.error:type_name -> holdfast.problem.v1.Problem
-	1,  // 46: holdfast.journal.v1.StopRequested.cause:type_name -> holdfast.journal.v1.StopCause
-	53, // 47: holdfast.journal.v1.StopRequested.error:type_name -> holdfast.problem.v1.Problem
-	53, // 48: holdfast.journal.v1.ChildFaulted.error:type_name -> holdfast.problem.v1.Problem
-	0,  // 49: holdfast.journal.v1.ChildEnded.outcome:type_name -> holdfast.journal.v1.Outcome
-	53, // 50: holdfast.journal.v1.ChildEnded.error:type_name -> holdfast.problem.v1.Problem
-	0,  // 51: holdfast.journal.v1.LateResult.outcome:type_name -> holdfast.journal.v1.Outcome
-	53, // 52: holdfast.journal.v1.LateResult.error:type_name -> holdfast.problem.v1.Problem
-	53, // 53: holdfast.journal.v1.OrderFaulted.error:type_name -> holdfast.problem.v1.Problem
-	53, // 54: holdfast.journal.v1.OrderCancelled.error:type_name -> holdfast.problem.v1.Problem
-	2,  // 55: holdfast.journal.v1.OrderReopened.how:type_name -> holdfast.journal.v1.Reopening
-	10, // 56: holdfast.journal.v1.OrderRow.labels:type_name -> holdfast.journal.v1.Label
-	47, // 57: holdfast.journal.v1.OpenRow.overflow:type_name -> holdfast.journal.v1.Overflow
-	50, // 58: holdfast.journal.v1.DefinitionRow.retirement:type_name -> holdfast.journal.v1.Retirement
-	59, // [59:59] is the sub-list for method output_type
-	59, // [59:59] is the sub-list for method input_type
-	59, // [59:59] is the sub-list for extension type_name
-	59, // [59:59] is the sub-list for extension extendee
-	0,  // [0:59] is the sub-list for field type_name
+	27, // 39: holdfast.journal.v1.Event.loop_started:type_name -> holdfast.journal.v1.LoopStarted
+	28, // 40: holdfast.journal.v1.Event.branch_started:type_name -> holdfast.journal.v1.BranchStarted
+	29, // 41: holdfast.journal.v1.Event.branch_completed:type_name -> holdfast.journal.v1.BranchCompleted
+	30, // 42: holdfast.journal.v1.Event.branch_left:type_name -> holdfast.journal.v1.BranchLeft
+	34, // 43: holdfast.journal.v1.Event.compensation_failed:type_name -> holdfast.journal.v1.CompensationFailed
+	10, // 44: holdfast.journal.v1.OrderAccepted.labels:type_name -> holdfast.journal.v1.Label
+	9,  // 45: holdfast.journal.v1.OrderAccepted.parent:type_name -> holdfast.journal.v1.Parent
+	0,  // 46: holdfast.journal.v1.AttemptEnded.outcome:type_name -> holdfast.journal.v1.Outcome
+	58, // 47: holdfast.journal.v1.AttemptEnded.error:type_name -> holdfast.problem.v1.Problem
+	58, // 48: holdfast.journal.v1.TaskFaulted.error:type_name -> holdfast.problem.v1.Problem
+	58, // 49: holdfast.journal.v1.RetryScheduled.error:type_name -> holdfast.problem.v1.Problem
+	58, // 50: holdfast.journal.v1.CatchStarted.error:type_name -> holdfast.problem.v1.Problem
+	1,  // 51: holdfast.journal.v1.StopRequested.cause:type_name -> holdfast.journal.v1.StopCause
+	58, // 52: holdfast.journal.v1.StopRequested.error:type_name -> holdfast.problem.v1.Problem
+	58, // 53: holdfast.journal.v1.ChildFaulted.error:type_name -> holdfast.problem.v1.Problem
+	0,  // 54: holdfast.journal.v1.ChildEnded.outcome:type_name -> holdfast.journal.v1.Outcome
+	58, // 55: holdfast.journal.v1.ChildEnded.error:type_name -> holdfast.problem.v1.Problem
+	0,  // 56: holdfast.journal.v1.LateResult.outcome:type_name -> holdfast.journal.v1.Outcome
+	58, // 57: holdfast.journal.v1.LateResult.error:type_name -> holdfast.problem.v1.Problem
+	58, // 58: holdfast.journal.v1.OrderFaulted.error:type_name -> holdfast.problem.v1.Problem
+	58, // 59: holdfast.journal.v1.OrderCancelled.error:type_name -> holdfast.problem.v1.Problem
+	2,  // 60: holdfast.journal.v1.OrderReopened.how:type_name -> holdfast.journal.v1.Reopening
+	10, // 61: holdfast.journal.v1.OrderRow.labels:type_name -> holdfast.journal.v1.Label
+	52, // 62: holdfast.journal.v1.OpenRow.overflow:type_name -> holdfast.journal.v1.Overflow
+	55, // 63: holdfast.journal.v1.DefinitionRow.retirement:type_name -> holdfast.journal.v1.Retirement
+	64, // [64:64] is the sub-list for method output_type
+	64, // [64:64] is the sub-list for method input_type
+	64, // [64:64] is the sub-list for extension type_name
+	64, // [64:64] is the sub-list for extension extendee
+	0,  // [0:64] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_journal_v1_journal_proto_init() }
@@ -4919,21 +5315,26 @@ func file_holdfast_journal_v1_journal_proto_init() {
 		(*Event_InquiryEnded)(nil),
 		(*Event_AttemptOverdue)(nil),
 		(*Event_AttemptFound)(nil),
+		(*Event_LoopStarted)(nil),
+		(*Event_BranchStarted)(nil),
+		(*Event_BranchCompleted)(nil),
+		(*Event_BranchLeft)(nil),
+		(*Event_CompensationFailed)(nil),
 	}
 	file_holdfast_journal_v1_journal_proto_msgTypes[8].OneofWrappers = []any{}
 	file_holdfast_journal_v1_journal_proto_msgTypes[9].OneofWrappers = []any{}
 	file_holdfast_journal_v1_journal_proto_msgTypes[11].OneofWrappers = []any{}
 	file_holdfast_journal_v1_journal_proto_msgTypes[18].OneofWrappers = []any{}
-	file_holdfast_journal_v1_journal_proto_msgTypes[29].OneofWrappers = []any{}
 	file_holdfast_journal_v1_journal_proto_msgTypes[34].OneofWrappers = []any{}
-	file_holdfast_journal_v1_journal_proto_msgTypes[38].OneofWrappers = []any{}
+	file_holdfast_journal_v1_journal_proto_msgTypes[39].OneofWrappers = []any{}
+	file_holdfast_journal_v1_journal_proto_msgTypes[43].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_journal_v1_journal_proto_rawDesc), len(file_holdfast_journal_v1_journal_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   50,
+			NumMessages:   55,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
