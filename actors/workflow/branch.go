@@ -183,7 +183,7 @@ func (s *State) branchStarted(at int64, e *journalv1.BranchStarted) {
 	}
 	s.next = e.GetFrame() + 1
 	s.frames = append(s.frames, &frame{
-		id: e.GetFrame(), parent: p, task: p.task, kind: threads{}, startedAt: at, raw: in, input: in,
+		id: e.GetFrame(), parent: p, task: p.task, startedAt: at, raw: in, input: in,
 		list: b.lists[i%len(b.lists)], last: in, phase: phaseNext,
 		branch: &branch{index: i, path: p.path() + step(i, b.run)},
 	})

@@ -133,7 +133,7 @@ func (s *State) orderStarted(at int64, e *journalv1.OrderStarted) {
 	in := optional(e.Input, s.input)
 	s.context = in
 	s.frames = append(s.frames, &frame{
-		kind: whole{}, branch: &branch{}, startedAt: at, raw: s.input, input: in, list: s.def.Do, last: in, phase: phaseNext,
+		branch: &branch{}, startedAt: at, raw: s.input, input: in, list: s.def.Do, last: in, phase: phaseNext,
 	})
 }
 
@@ -144,7 +144,7 @@ func (s *State) taskStarted(at int64, e *journalv1.TaskStarted) {
 		panic(fmt.Sprintf("version %d is about task %s, which the definition does not have", s.version, e.GetTask()))
 	}
 	f := &frame{
-		id: e.GetFrame(), parent: p, task: t, kind: t.Kind, startedAt: at,
+		id: e.GetFrame(), parent: p, task: t, startedAt: at,
 		timeout: lengthOf(at, e.GetTimeoutAt()), timeoutAt: e.GetTimeoutAt(),
 		raw: p.last, input: optional(e.Input, p.last),
 	}
@@ -165,7 +165,7 @@ func (s *State) enter(f *frame) {
 
 func (s *State) taskCompleted(at int64, e *journalv1.TaskCompleted) {
 	f := s.mustFrame(e.GetFrame())
-	out := optional(e.Output, f.kind.leaves(f))
+	out := optional(e.Output, f.kind().leaves(f))
 	if e.Context != nil {
 		s.context = NewValue(e.Context)
 	}

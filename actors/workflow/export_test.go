@@ -32,7 +32,7 @@ type dumper struct {
 func (d *dumper) fields(v reflect.Value, indent string) {
 	for i := range v.NumField() {
 		f, name := v.Field(i), v.Type().Field(i).Name
-		if f.IsZero() || name == "def" || name == "limits" || name == "kind" {
+		if f.IsZero() || name == "def" || name == "limits" {
 			continue
 		}
 		if p, ok := parent(f); ok {

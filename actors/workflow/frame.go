@@ -13,13 +13,14 @@ type frame struct {
 	id        uint32
 	parent    *frame
 	task      *Task
-	kind      Kind
 	startedAt int64
 	timeout   int64 // how long it may take; 0: no bound
 	timeoutAt int64
 	raw       *Value // before input.from
 	input     *Value
 	failed    bool // an error of its own ended it
+	// unwinding: a try has undone some of what was done inside, and has not gone on with the error yet.
+	unwinding bool
 
 	phase phase
 	// list and pos are where a do or try is: the next task to enter; last is what the task before it left.
@@ -43,19 +44,17 @@ type frame struct {
 	undo     *undo
 	// inquiry is the deed in doubt that the frame asks about; nil if it does its task.
 	inquiry *deed
-	// unwinding: a try has undone some of what was done inside, and has not gone on with the error yet.
-	unwinding bool
 }
 
 type retryState struct {
 	n            uint32 // retries so far
+	slowed       bool   // the next one comes later than the definition says
 	firstErrorAt int64
 	timeoutAt    int64 // of this run of the tasks
-	slowed       bool  // the next one comes later than the definition says
 }
 
 // phase says what a frame needs.
-type phase int
+type phase uint8
 
 const (
 	phaseEnter   phase = iota // its own work is to be begun
@@ -72,6 +71,9 @@ func (f *frame) home() *frame {
 	}
 	return f
 }
+
+// isTask tells whether the frame is there for the work of its task.
+func (f *frame) isTask() bool { return f.branch == nil && f.inquiry == nil }
 
 // inside tells whether f is outer or is contained in it.
 func (f *frame) inside(outer *frame) bool {

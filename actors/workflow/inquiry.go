@@ -40,7 +40,7 @@ func (c *attempt) outcome() journalv1.Outcome {
 func (s *State) inquiryStarted(at int64, e *journalv1.InquiryStarted) {
 	d := s.deeds[e.GetKey()]
 	s.enter(&frame{
-		id: e.GetFrame(), parent: s.mustFrame(e.GetParent()), task: d.task, kind: inquires{}, startedAt: at,
+		id: e.GetFrame(), parent: s.mustFrame(e.GetParent()), task: d.task, startedAt: at,
 		raw: d.input, input: d.input, inquiry: d,
 	})
 }

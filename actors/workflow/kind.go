@@ -66,12 +66,25 @@ func (m *machine) enterNext(f *frame) bool {
 	return true
 }
 
+// kind is that of a frame: its task's, or what it is if it is not there for a task.
+func (f *frame) kind() Kind {
+	switch {
+	case f.parent == nil:
+		return whole{}
+	case f.branch != nil:
+		return threads{}
+	case f.inquiry != nil:
+		return inquires{}
+	}
+	return f.task.Kind
+}
+
 // does is what a frame does now: to undo something goes before its own work.
 func (f *frame) does() Kind {
 	if f.undo != nil {
 		return undoes{}
 	}
-	return f.kind
+	return f.kind()
 }
 
 // as returns a kind that is known to be K, for only then a history can have what it is asked for.

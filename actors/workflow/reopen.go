@@ -94,7 +94,7 @@ func (s *State) place(c Reopen) (*frame, *Task, error) {
 		return nil, nil, nil
 	case journalv1.Reopening_REOPENING_SKIP:
 		if f := s.nearest(last, func(f *frame) bool {
-			return f.task != nil && f.kind == f.task.Kind && (c.Task == "" || c.Task == f.task.Ref)
+			return f.isTask() && (c.Task == "" || c.Task == f.task.Ref)
 		}); f != nil {
 			return f, f.task, nil
 		}
@@ -291,7 +291,7 @@ func (s *State) reopenedAt(e *journalv1.OrderReopened, t *Task) *frame {
 	case e.GetFrame() != 0:
 		return s.mustFrame(e.GetFrame())
 	case e.GetHow() == journalv1.Reopening_REOPENING_SKIP:
-		for f != nil && (f.task != t || f.kind != t.Kind) {
+		for f != nil && (f.task != t || !f.isTask()) {
 			f = f.parent
 		}
 	case e.GetHow() == journalv1.Reopening_REOPENING_RESTART:
@@ -367,7 +367,7 @@ func (s *State) goOnBeside(f *frame) {
 		case x.undo != nil: // it was interrupted before or between tries
 			x.phase, x.due, x.pos = phaseNext, 0, 0
 		case x.parent == nil, x.succeeded(), x.unwinding:
-		case x.kind.again(x):
+		case x.kind().again(x):
 			s.goOnWith(x.parent, x.task, nil)
 		}
 	}

@@ -56,7 +56,7 @@ func (r *Run) step(m *machine, f *frame) {
 // stopped: what is late is done.
 func (*Run) stopped(m *machine, f *frame) {
 	if f.succeeded() {
-		m.complete(f, f.kind.leaves(f), "")
+		m.complete(f, f.kind().leaves(f), "")
 		return
 	}
 	m.fault(f, f.stop.GetError())
@@ -181,7 +181,7 @@ func (m *machine) catches(f *frame, p *problemv1.Problem) bool {
 		return false
 	}
 	for x := f.parent; x.task != nil && x.undo == nil; x = x.parent {
-		try, ok := x.kind.(*Try)
+		try, ok := x.kind().(*Try)
 		if !ok || x.caught != nil {
 			continue
 		}

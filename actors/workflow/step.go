@@ -80,7 +80,7 @@ func (s *State) canGoOn(f *frame) bool {
 func (m *machine) step(f *frame) {
 	switch {
 	case m.s.leaves(f):
-		f.kind.stopped(m, f)
+		f.kind().stopped(m, f)
 	case f.phase == phaseRaised:
 		f.does().handle(m, f, f.raised)
 	default:
@@ -164,7 +164,7 @@ func (m *machine) completion(f *frame, out *Value, then string) (*journalv1.Task
 	if then == "" {
 		e.Then = t.Then
 	}
-	left := f.kind.leaves(f)
+	left := f.kind().leaves(f)
 	if t.Output.As != nil {
 		var err error
 		if out, err = t.Output.As.Eval(out, args); err != nil {
@@ -247,7 +247,7 @@ func (m *machine) taskArgs(p *frame, t *Task, raw *Value, startedAt time.Time) *
 	a.Task = &m.task
 	for f := p; f != nil; f = f.parent {
 		if f.caught != nil {
-			a.Vars = append([]Var{{Name: as[*Try](f.kind).As, Value: problemValue(f.caught)}}, a.Vars...)
+			a.Vars = append([]Var{{Name: as[*Try](f.kind()).As, Value: problemValue(f.caught)}}, a.Vars...)
 		}
 	}
 	return a

@@ -211,12 +211,12 @@ func (s *State) retryStarted(e *journalv1.RetryStarted) {
 		return
 	}
 	f.retry.timeoutAt = e.GetTimeoutAt()
-	f.list, f.last = as[*Try](f.kind).List, f.input
+	f.list, f.last = as[*Try](f.kind()).List, f.input
 }
 
 func (s *State) catchStarted(e *journalv1.CatchStarted) {
 	f := s.mustFrame(e.GetFrame())
 	f.fallen = nil
 	f.caught, f.raised, f.retry.timeoutAt, f.unwinding = e.GetError(), nil, 0, false
-	f.list, f.pos, f.last, f.phase = as[*Try](f.kind).Catch, 0, f.input, phaseNext
+	f.list, f.pos, f.last, f.phase = as[*Try](f.kind()).Catch, 0, f.input, phaseNext
 }

@@ -152,7 +152,7 @@ func (s *State) compensationEnded(e *journalv1.CompensationEnded) {
 	f.raised, f.phase, f.undo = f.undo.raised, phaseRaised, nil
 	f.list, f.pos, f.last = s.def.Do, 0, f.input
 	if f.task != nil {
-		f.list, f.unwinding = as[*Try](f.kind).List, true
+		f.list, f.unwinding = as[*Try](f.kind()).List, true
 	}
 }
 
