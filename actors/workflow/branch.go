@@ -32,7 +32,7 @@ type each struct {
 	AtOnce int
 }
 
-// branch is what the order knows of one thread of its tasks: the order itself, or a branch.
+// branch is what the order knows of a branch, and of itself, the outermost.
 type branch struct {
 	// index is which one it is of those of its task. path is where it stands, as a part of keys; empty for the order.
 	index int
@@ -145,10 +145,10 @@ func (branches) leaves(f *frame) *Value { return f.branches.output }
 // again: the branches go on, if there are any.
 func (branches) again(f *frame) bool { return f.failed && f.branches.begun == 0 }
 
-// threads is a branch.
-type threads struct{ sequence }
+// inBranch is a branch.
+type inBranch struct{ sequence }
 
-func (threads) step(m *machine, f *frame) {
+func (inBranch) step(m *machine, f *frame) {
 	if !m.enterNext(f) {
 		m.emit(&journalv1.Event{Kind: &journalv1.Event_BranchCompleted{BranchCompleted: &journalv1.BranchCompleted{
 			Frame: f.id, Ends: f.branch.ends,
@@ -156,12 +156,12 @@ func (threads) step(m *machine, f *frame) {
 	}
 }
 
-func (threads) stopped(m *machine, f *frame) {
+func (inBranch) stopped(m *machine, f *frame) {
 	m.emit(&journalv1.Event{Kind: &journalv1.Event_BranchLeft{BranchLeft: &journalv1.BranchLeft{Frame: f.id}}})
 }
 
 // again: a branch goes on, as does what is inside.
-func (threads) again(*frame) bool { return false }
+func (inBranch) again(*frame) bool { return false }
 
 func (s *State) loopStarted(e *journalv1.LoopStarted) {
 	f := s.mustFrame(e.GetFrame())
@@ -185,14 +185,14 @@ func (s *State) branchStarted(at int64, e *journalv1.BranchStarted) {
 	s.frames = append(s.frames, &frame{
 		id: e.GetFrame(), parent: p, task: p.task, startedAt: at, raw: in, input: in,
 		list: b.lists[i%len(b.lists)], last: in, phase: phaseNext,
-		branch: &branch{index: i, path: p.path() + step(i, b.run)},
+		branch: &branch{index: i, path: p.path() + segment(i, b.run)},
 	})
 	b.begun, b.live = b.begun+1, b.live+1
 	s.afterBranch(p)
 }
 
-// step is the part of a path that a branch adds: its index, and which visit it is of the task, from the second on.
-func step(index int, run uint32) string {
+// segment is the part of a path that a branch adds: its index, and which visit it is of the task, from the second on.
+func segment(index int, run uint32) string {
 	text := "[" + strconv.Itoa(index)
 	if run > 1 {
 		text += "#" + strconv.FormatUint(uint64(run), 10)

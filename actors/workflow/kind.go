@@ -72,7 +72,7 @@ func (f *frame) kind() Kind {
 	case f.parent == nil:
 		return whole{}
 	case f.branch != nil:
-		return threads{}
+		return inBranch{}
 	case f.inquiry != nil:
 		return inquires{}
 	}
