@@ -115,6 +115,10 @@ func (m *model) follow(ev *journalv1.Event) {
 		p.stopping = p.stopping || e.StopRequested.GetFrame() == 0
 	case *journalv1.Event_AttemptEnded, *journalv1.Event_AttemptSent, *journalv1.Event_AttemptLost, *journalv1.Event_AttemptFound, *journalv1.Event_ChildFaulted,
 		*journalv1.Event_ChildEnded: // of what is under way already
+	case *journalv1.Event_AttemptOverdue:
+		if !e.AttemptOverdue.GetGoesOn() && (p.queued || p.suspended && !p.stopping) {
+			m.t.Fatalf("an order that is halted did\n%s\n%+v", show(ev), *p)
+		}
 	case *journalv1.Event_CompensationStarted:
 		if p.queued {
 			m.t.Fatalf("an order that waits for its key did\n%s\n%+v", show(ev), *p)
