@@ -29,7 +29,7 @@ var rules = []rule{
 		dir: "actors/order",
 		product: []string{
 			"actors/workflow", "actors/definition", "actors/catalog", "actors/history", "actors/failure", "actors/runtime", "persistence",
-			"supervision", "messages/...",
+			"persistence/rows", "supervision", "messages/...",
 		},
 	},
 	{
@@ -55,7 +55,11 @@ var rules = []rule{
 	},
 	{dir: "supervision", product: []string{"messages/..."}},
 	{dir: "cluster", product: []string{"cluster/...", "messages/...", "supervision"}},
-	{dir: "persistence", product: []string{"persistence", "messages/..."}, tests: []string{"persistence/..."}},
+	{dir: "persistence/rows", product: []string{"messages/..."}},
+	{
+		dir: "persistence", product: []string{"persistence", "persistence/rows", "messages/..."},
+		tests: []string{"persistence/..."},
+	},
 	{dir: "adapters", product: []string{"adapters/...", "messages/...", "supervision"}},
 	{dir: "client", product: []string{"client/...", "messages/..."}},
 	{dir: "console", product: []string{"client/...", "messages/..."}},

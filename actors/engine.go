@@ -43,7 +43,6 @@ type Placement interface {
 
 // Deps are the parts that an engine works with. All are needed, but for Address and Remote.
 type Deps struct {
-	Node      messages.NodeID
 	Journal   persistence.Journal
 	Placement Placement
 	Watchdog  *supervision.Watchdog
@@ -64,6 +63,7 @@ type Engine struct {
 	workers   runtime.Workers
 	health    health
 	handles   handles
+	level     atomic.Uint32            // of features, that records may have
 	guardian  actor.SupervisorStrategy // of partitions
 	never     actor.SupervisorStrategy // of what can't be restarted
 	stopping  atomic.Bool
@@ -101,6 +101,11 @@ func (e *Engine) Start(ctx context.Context) error {
 	if e.catalog, err = catalog.Load(ctx, e.deps.Journal, e.config.Definition); err != nil {
 		return err
 	}
+	level, err := e.deps.Journal.FeatureLevel(ctx)
+	if err != nil {
+		return fmt.Errorf("read the feature level: %w", err)
+	}
+	e.level.Store(level)
 	if err = e.handles.init(ctx, e.deps.Journal); err != nil {
 		return err
 	}
@@ -144,10 +149,10 @@ func (e *Engine) wire() {
 	e.orders = (&order.Parts{
 		Config: c.orders(), Journal: d.Journal, Catalog: e.catalog, Activities: e.activities, Post: e.post, Readers: e.view,
 		Show: view.OrderOf, ShowEnd: view.EndOf, Workers: &e.workers, Story: order.NewStory(d.Log, c.LogRate), Log: d.Log, Now: time.Now,
-		NewHandle: e.handles.next, Inject: inject,
+		Level: e.level.Load, NewHandle: e.handles.next, Inject: inject,
 	}).Ready()
 	e.ownership = partition.NewOwnership(&partition.Parts{
-		Config: c.partitions(), Node: d.Node, Journal: d.Journal, Health: &e.health, Orders: e.orders, Backlogs: e.activities,
+		Config: c.partitions(), Journal: d.Journal, Health: &e.health, Orders: e.orders, Backlogs: e.activities,
 		Post: e.post, Courier: e.post, Placement: d.Placement, Observer: d.Metrics, System: e.system, Guardian: e.guardian,
 		Watchdog: d.Watchdog, Workers: &e.workers, Log: d.Log, Now: time.Now, Inject: inject,
 	})

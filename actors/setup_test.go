@@ -105,7 +105,7 @@ func (s settings) start(t *testing.T) *node {
 		n.seen = s.wrap(n.journal)
 	}
 	n.Engine, err = actors.New(s.engine, actors.Deps{
-		Node: "node", Journal: n.seen, Placement: cluster.NewSingle(), Metrics: metrics, Log: log,
+		Journal: n.seen, Placement: cluster.NewSingle(), Metrics: metrics, Log: log,
 		Watchdog: n.dog,
 		Fatal: func(err error) {
 			select {

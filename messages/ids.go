@@ -91,8 +91,35 @@ func PartitionOf(id OrderID, orderKey string) Partition {
 	return Partition(xxhash.Sum64String(s) % Partitions)
 }
 
-// Epoch rises each time a partition changes its owner.
+// Epoch rises each time a partition changes its owner. Its upper 24 bits are a generation: a number of the whole journal, which
+// rises when that was restored from a copy. So no epoch is ever used twice.
 type Epoch uint64
+
+// generationShift is how many bits of an epoch count within a generation.
+const generationShift = 40
+
+// Generation is one between two restores of a journal.
+type Generation uint32
+
+// Next returns the epoch that follows in a generation, which is that of e or a later one.
+func (e Epoch) Next(g Generation) Epoch { return max(e, Epoch(g)<<generationShift) + 1 }
+
+// Generation returns the generation of the epoch.
+func (e Epoch) Generation() Generation { return Generation(e >> generationShift) }
+
+// Incarnation names one opening of a journal by a node: what commits there does so in its name.
+type Incarnation string
+
+// NewIncarnation makes one of a node.
+func NewIncarnation(node NodeID) Incarnation {
+	return Incarnation(string(node) + "/" + uuid.Must(uuid.NewV7()).String())
+}
+
+// Node returns the node whose incarnation it is.
+func (i Incarnation) Node() NodeID {
+	node, _, _ := strings.Cut(string(i), "/")
+	return NodeID(node)
+}
 
 // Version counts the events of one order; the first event has version 1.
 type Version uint64

@@ -1,26 +1,32 @@
 package persistence
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/persistence/rows"
 )
 
+// What a journal answers. Each method may also fail with the error of its context, with ErrClosed, and with ErrUnavailable; a
+// read also with ErrCorrupt and ErrFeatureLevel.
 var (
+	// ErrUnavailable: the store does not answer now. Nothing was done, and the same may be tried again later, for as long as it
+	// takes. A write that may have been done fails with ErrUnknown in its place.
+	ErrUnavailable = errors.New("journal is unavailable")
 	// ErrConflict: the order has moved on; reload it. Also the answer to an acceptance whose id is taken, as *TakenError.
 	ErrConflict = errors.New("version conflict")
-	// ErrFenced: the partition belongs to somebody else now.
-	ErrFenced = errors.New("partition has a newer epoch")
+	// ErrFenced: this incarnation does not own the partition under the epoch: it belongs to somebody else now, or to nobody.
+	ErrFenced = errors.New("partition is not owned under this epoch")
+	// ErrIncarnationFenced: this incarnation was fenced, and will never own anything again: the journal must be closed, and
+	// opened anew. It is an ErrFenced.
+	ErrIncarnationFenced = fmt.Errorf("this opening of the journal was fenced: %w", ErrFenced)
 	// ErrUnknown: the commit may or may not have happened.
 	ErrUnknown = errors.New("outcome unknown")
 	// ErrNotFound: there is no such thing.
@@ -29,18 +35,18 @@ var (
 	ErrFull = errors.New("store is at its low-water mark")
 	// ErrBusy: too much waits to be committed; nothing was done, and it may be tried again later.
 	ErrBusy = errors.New("too many commits are waiting")
-	// ErrUnavailable: the store does not answer; nothing was done, and it may be tried again.
-	ErrUnavailable = errors.New("journal is unavailable")
 	// ErrClosed: the journal was closed.
 	ErrClosed = errors.New("journal is closed")
 	// ErrFeatureLevel: a record needs a newer version of Holdfast.
 	ErrFeatureLevel = errors.New("record has a higher feature level than this version knows")
-	// ErrCorrupt: what is stored is damaged. The error that wraps it names the place.
+	// ErrCorrupt: what is stored is damaged, and stays so however often it is tried: it is for people. The error that wraps it
+	// names the place.
 	ErrCorrupt = errors.New("journal is damaged")
 )
 
-// FeatureLevel is the highest feature level of records that this version reads and writes.
-const FeatureLevel = 1
+// NewestLevel is the highest feature level of records that this version reads and writes. Which level it may write, the journal
+// says.
+const NewestLevel = 1
 
 // TakenError answers an acceptance whose id is taken already. It is an ErrConflict.
 type TakenError struct{ Entry Entry }
@@ -60,8 +66,10 @@ type Entry struct {
 // Commit is the outcome of one or more decisions about one order.
 type Commit struct {
 	Partition messages.Partition
-	Epoch     messages.Epoch
-	Handle    messages.Handle
+	// Epoch is that under which this incarnation owns the partition. An acceptance may do without: anybody may accept. It then is
+	// of one event, and the order is part of the partition's intake until the owner commits more of it.
+	Epoch  messages.Epoch
+	Handle messages.Handle
 	// Expected is the version of the last event before this commit; 0 accepts the order.
 	Expected messages.Version
 	// Events is the number of events in Record; at least 1.
@@ -74,17 +82,28 @@ type Commit struct {
 	// Child: an acceptance is part of an order that was accepted before. It does not count that the store has no room for
 	// new ones.
 	Child bool
-	// Row replaces the order's row: given with an acceptance, and whenever the status changes; else nil. RowBefore is
-	// the row that it replaces; nil with an acceptance. Neither is changed after the call.
-	Row, RowBefore *journalv1.OrderRow
+	// Row replaces the order's row: given with an acceptance, and whenever the status changes; else nil. It is not changed
+	// after the call.
+	Row *journalv1.OrderRow
 	// Open replaces the order's row in the index of open orders; nil leaves it. With an acceptance it is given, unless
-	// Close is. OpenBefore is the one that it replaces (or that Close removes); nil with an acceptance.
-	Open, OpenBefore *journalv1.OpenRow
-	// Close removes the order from the index of open orders.
+	// Close is. It is not changed after the call.
+	Open *journalv1.OpenRow
+	// Close removes the order from the index of open orders, if it is there.
 	Close bool
 	// Done is called once, with nil when the commit is durable. It is called from a goroutine of the journal, and must
-	// neither block nor call the journal.
+	// neither block nor call the journal. The errors are ErrConflict, ErrFenced, ErrUnknown; ErrFull for an acceptance that is
+	// not of a child, ErrBusy, ErrUnavailable and ErrClosed, with which nothing was done; and others for a commit that no journal
+	// would take. Each commit fails alone.
 	Done func(error)
+}
+
+// Check says what is wrong with a commit in itself, whose record may have at most so many bytes. Such a commit is a mistake of
+// the caller.
+func (c *Commit) Check(mostBytes int64) error {
+	return rows.Change{
+		Partition: c.Partition, Epoch: c.Epoch, Handle: c.Handle, Expected: c.Expected, Events: c.Events, Bytes: len(c.Record), ID: c.ID,
+		Row: c.Row, Open: c.Open, Close: c.Close,
+	}.Check(mostBytes)
 }
 
 // Committer appends. Commits are grouped: many share one fsync, and none waits for others to come.
@@ -131,7 +150,7 @@ func (q Query) Matches(row *journalv1.OrderRow) bool {
 	if len(q.Statuses) > 0 && !slices.Contains(q.Statuses, orderv1.Status(row.GetStatus())) {
 		return false
 	}
-	if d := row.GetDefinition(); q.Definition != "" && q.Definition != d && q.Definition != DefinitionName(d) {
+	if d := row.GetDefinition(); q.Definition != "" && q.Definition != d && q.Definition != rows.DefinitionName(d) {
 		return false
 	}
 	if q.OrderKey != "" && q.OrderKey != row.GetOrderKey() {
@@ -146,12 +165,6 @@ func (q Query) Matches(row *journalv1.OrderRow) bool {
 	}
 	accepted := row.GetAcceptedAt()
 	return (q.From.IsZero() || accepted >= q.From.UnixNano()) && (q.To.IsZero() || accepted < q.To.UnixNano())
-}
-
-// DefinitionName returns namespace/name of a reference namespace/name:version.
-func DefinitionName(ref string) string {
-	name, _, _ := strings.Cut(ref, ":")
-	return name
 }
 
 // FoundOrder is an order that a query found.
@@ -170,99 +183,6 @@ type Finder interface {
 	// List returns orders, newest first, and where to continue: a zero handle when there are no more. It uses the most
 	// selective index that the query allows. It may return fewer than Limit when it has looked at Scan rows.
 	List(ctx context.Context, q Query) (found []FoundOrder, next messages.Handle, err error)
-}
-
-// OpenOrder is an order that has not ended.
-type OpenOrder struct {
-	Handle messages.Handle
-	Row    *journalv1.OpenRow
-}
-
-// Overflow is the tasks of an activity, at one priority, that waited on disk for a place in memory when they were scheduled,
-// and have no result yet. Those of a partition are kept in the order of their places.
-type Overflow struct {
-	Activity  string // adapter.activity, or adapter.activity:version
-	Priority  int    // 0 to 255
-	Partition messages.Partition
-}
-
-// DuePlace is the place of an order among those of its partition that have a due time: by that, then by handle. The zero
-// value is before all others.
-type DuePlace struct {
-	At     int64 // nanoseconds since 1970
-	Handle messages.Handle
-}
-
-// Compare tells whether a place is before another one (negative), behind it (positive), or the same (0).
-func (p DuePlace) Compare(other DuePlace) int {
-	return cmp.Or(cmp.Compare(p.At, other.At), bytes.Compare(p.Handle[:], other.Handle[:]))
-}
-
-// OverflowPlace is the place of a task in its Overflow: by the time of its scheduling, then by frame and order. The zero
-// value is before all others.
-type OverflowPlace struct {
-	At     int64 // nanoseconds since 1970
-	Frame  uint32
-	Handle messages.Handle
-}
-
-// OverflowedTask is a task in overflow.
-type OverflowedTask struct {
-	OverflowPlace
-
-	Order messages.OrderID
-	// Bytes is the size of its input.
-	Bytes int
-}
-
-// Recoverer reads what a partition has to take up again.
-type Recoverer interface {
-	// Open returns open orders of a partition in the order of their acceptance, behind after (zero: from the first). It
-	// returns fewer than limit only at the end.
-	Open(ctx context.Context, p messages.Partition, after messages.Handle, limit int) ([]OpenOrder, error)
-	// Due returns open orders of a partition whose open row has a due time, in the order of their places, behind a place.
-	// It returns fewer than limit only at the end.
-	Due(ctx context.Context, p messages.Partition, after DuePlace, limit int) ([]OpenOrder, error)
-	// Overflowed returns tasks in overflow, behind a place. It returns fewer than limit only at the end. Tasks get there,
-	// and leave, with the open rows of their orders.
-	Overflowed(ctx context.Context, of Overflow, after OverflowPlace, limit int) ([]OverflowedTask, error)
-}
-
-// Ownership says who may commit to a partition.
-type Ownership interface {
-	// Epoch returns a partition's epoch; 0 if it was never claimed.
-	Epoch(ctx context.Context, p messages.Partition) (messages.Epoch, error)
-	// Claim makes node the owner of a partition if its epoch is still seen, and returns the new epoch. ErrFenced if
-	// another claim was first.
-	Claim(ctx context.Context, p messages.Partition, node messages.NodeID, seen messages.Epoch) (messages.Epoch, error)
-}
-
-// Definitions keeps deployed definitions.
-type Definitions interface {
-	// PutDefinition stores a definition for good. Putting the same document again returns the one stored; another
-	// document under the same name and version fails with ErrConflict.
-	PutDefinition(ctx context.Context, row *journalv1.DefinitionRow) (*journalv1.DefinitionRow, error)
-	// Definition returns one definition, or ErrNotFound.
-	Definition(ctx context.Context, ref messages.DefinitionRef) (*journalv1.DefinitionRow, error)
-	// RetireDefinition notes that a definition is not for new orders any more, or with nil that it is again, and returns it.
-	// One that is retired already stays so as it is. ErrNotFound if there is none.
-	RetireDefinition(ctx context.Context, ref messages.DefinitionRef, r *journalv1.Retirement) (*journalv1.DefinitionRow, error)
-	// AllDefinitions returns them by namespace, name and version.
-	AllDefinitions(ctx context.Context) iter.Seq2[*journalv1.DefinitionRow, error]
-}
-
-// Limits keeps the limits of activities that operators have set.
-type Limits interface {
-	// PutLimit stores the limit of an activity, in place of the one before. One that bounds nothing removes that.
-	PutLimit(ctx context.Context, row *journalv1.LimitRow) error
-	// AllLimits returns them by activity.
-	AllLimits(ctx context.Context) iter.Seq2[*journalv1.LimitRow, error]
-}
-
-// Catalog is what is kept beside orders.
-type Catalog interface {
-	Definitions
-	Limits
 }
 
 // Journal is a whole store.

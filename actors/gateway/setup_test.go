@@ -80,7 +80,7 @@ func start(tb testing.TB, changes ...func(*settings)) *node {
 	}
 	n := &node{t: tb}
 	n.engine, err = actors.New(s.engine, actors.Deps{
-		Node: "node", Journal: seen, Placement: cluster.NewSingle(), Metrics: metrics, Log: log,
+		Journal: seen, Placement: cluster.NewSingle(), Metrics: metrics, Log: log,
 		Watchdog: supervision.NewWatchdog(time.Now, log), Fatal: func(err error) { tb.Errorf("fatal: %v", err) },
 	})
 	if err == nil {

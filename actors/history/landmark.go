@@ -8,7 +8,6 @@ import (
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
-	"github.com/holdfast-run/holdfast/persistence"
 )
 
 const (
@@ -34,10 +33,11 @@ func (l *Landmark) pass(first messages.Version, entered *journalv1.TasksEntered,
 	l.bytes += bytes
 }
 
-// Record makes the record of a commit, whose events s has. If it is time for it, the record names the tasks entered.
-func (l *Landmark) Record(before messages.Version, events []*journalv1.Event, s *workflow.State) []byte {
+// Record makes the record of a commit, at a feature level, whose events s has. If it is time for it, the record names the tasks
+// entered.
+func (l *Landmark) Record(level uint32, before messages.Version, events []*journalv1.Event, s *workflow.State) []byte {
 	record := appendRecord(nil, s.ID(), &journalv1.Record{
-		FeatureLevel: persistence.FeatureLevel, Events: events, EnteredAt: uint64(l.at),
+		FeatureLevel: level, Events: events, EnteredAt: uint64(l.at),
 	})
 	var entered *journalv1.TasksEntered
 	if l.bytes+len(record) >= landmarkBytes && !s.Ended() {

@@ -69,7 +69,8 @@ func (i *instance) load() error {
 	i.state, i.landmark, i.due = state, mark, unknownDue
 	i.state.WithTurns(turns{i})
 	i.box.loaded.Store(true)
-	i.rows = rowsOf(state, state.Status(), i.home.Owner().Partition)
+	f := factsOf(state)
+	i.rows = Rows{Row: f.OrderRow(i.home.Owner().Partition), Open: f.OpenRow()}
 	i.home.Loaded(i.id, i.handle, i.rows.Open)
 	return nil
 }
@@ -78,7 +79,7 @@ func (i *instance) commit(before messages.Version, p *pending) {
 	by := i.home.Owner()
 	c := &persistence.Commit{
 		Partition: by.Partition, Epoch: by.Epoch,
-		Expected: before, Events: len(p.events), RowBefore: i.rows.Row, OpenBefore: i.rows.Open,
+		Expected: before, Events: len(p.events),
 	}
 	if before == 0 {
 		i.handle = i.NewHandle()
@@ -88,13 +89,7 @@ func (i *instance) commit(before messages.Version, p *pending) {
 	c.Handle = i.handle
 	i.changed(p)
 	c.Row, c.Open, c.Close = p.rows.Row, p.rows.Open, p.closes
-	if c.Row == nil {
-		c.RowBefore = nil
-	}
-	if c.Open == nil && !c.Close {
-		c.OpenBefore = nil
-	}
-	c.Record = i.landmark.Record(before, p.events, i.state)
+	c.Record = i.landmark.Record(i.Level(), before, p.events, i.state)
 	self, root, home, id, rows := i.self, i.root, i.home, i.id, i.rows
 	c.Done = func(err error) {
 		home.Committed(c, id, rows, err)

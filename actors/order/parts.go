@@ -126,6 +126,8 @@ type Parts struct {
 	Story   Story
 	Log     *slog.Logger
 	Now     func() time.Time
+	// Level is the highest feature level that records may have.
+	Level func() uint32
 	// NewHandle makes the handle of a new order, and places in the queues of order keys.
 	NewHandle func() messages.Handle
 	// Inject is called in the turns of orders, and may panic or never return: for tests. It may be nil.

@@ -1,7 +1,6 @@
 package order
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 
@@ -12,7 +11,6 @@ import (
 	"github.com/holdfast-run/holdfast/actors/history"
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
-	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
 
 // Refolder folds histories without an engine, to check a journal. It is not safe for concurrent use.
@@ -48,19 +46,6 @@ func (r *Refolder) Check(row *journalv1.OrderRow, open *journalv1.OpenRow, recor
 	if s == nil {
 		return errors.New("the history is empty")
 	}
-	is, was := s.Status(), orderv1.Status(row.GetStatus())
-	// A short wait is not worth a row: the row may still say running.
-	short := is == orderv1.Status_STATUS_WAITING && was == orderv1.Status_STATUS_RUNNING
-	if is != was && !short {
-		return fmt.Errorf("the history says %v and the row %v", is, was) //nolint:err113 // for people
-	}
-	if isOpen(s) != (open != nil) || s.HoldsKey() != open.GetHeld() || s.Untold() != open.GetTelling() {
-		//nolint:err113 // for people
-		return fmt.Errorf("the history says %v, holding its key %v, and the open row %v", is, s.HoldsKey(), open)
-	}
-	if open.GetQueued() == s.QueuedSince().IsZero() || open.GetSuspended() != isHalted(s) || !bytes.Equal(open.GetTurn(), s.Turn()) {
-		//nolint:err113 // for people
-		return fmt.Errorf("the history says %v, queued since %v, and the open row %v", is, s.QueuedSince(), open)
-	}
-	return nil
+	f := factsOf(s)
+	return f.Follow(row, open)
 }

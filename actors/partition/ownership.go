@@ -2,6 +2,7 @@ package partition
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/holdfast-run/holdfast/actors/runtime"
 	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/persistence"
 	"github.com/holdfast-run/holdfast/supervision"
 )
 
@@ -162,7 +164,6 @@ func (o *owner) Receive(ctx actor.Context) {
 // steps takes the lifecycles on, and does what they call for. What is to be claimed is claimed together.
 func (o *owner) steps(ctx actor.Context, in steps) {
 	for len(in) > 0 {
-		var next steps
 		var claims []messages.Partition
 		for _, s := range in {
 			l := &o.cycles[s.partition]
@@ -183,10 +184,10 @@ func (o *owner) steps(ctx actor.Context, in steps) {
 			case Close:
 				o.close(ctx, s.partition)
 			case Release:
-				next = append(next, o.release(s.partition, l.Epoch))
+				o.release(s.partition, l.Epoch)
 			}
 		}
-		in = slices.Concat(next, o.claim(claims))
+		in = o.claim(claims)
 	}
 	o.count()
 }
@@ -211,43 +212,56 @@ func (o *owner) count() {
 	}
 }
 
-// claim asks the journal for partitions.
+// claim asks the journal for partitions, all at once.
 func (o *owner) claim(ps []messages.Partition) (out steps) {
 	if len(ps) == 0 {
 		return nil
 	}
-	o.parts.Workers.Blocking(func() {
-		for _, p := range ps {
-			o.loop.Beat() // there may be many
-			in := Input(NotClaimed{})
-			if epoch, err := o.claimOne(p); err == nil {
-				in = Claimed{epoch}
-			} else {
-				o.parts.Log.Warn("partition can't be claimed now", "partition", p, "error", err)
-			}
-			out = append(out, step{p, in})
+	var claimed []persistence.Holding
+	var err error
+	o.parts.Workers.Blocking(func() { claimed, err = o.claimAll(ps) })
+	o.parts.Health.Note(err)
+	if err != nil {
+		o.parts.Log.Warn("partitions can't be claimed now", "partitions", len(ps), "error", err)
+	}
+	for _, p := range ps {
+		i := slices.IndexFunc(claimed, func(h persistence.Holding) bool { return h.Partition == p })
+		if i < 0 {
+			out = append(out, step{p, NotClaimed{}}) // somebody else has it, or nobody knows
+		} else {
+			out = append(out, step{p, Claimed{claimed[i].Epoch}})
 		}
-	})
+	}
 	return out
 }
 
-func (o *owner) claimOne(p messages.Partition) (messages.Epoch, error) {
+func (o *owner) claimAll(ps []messages.Partition) ([]persistence.Holding, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), o.parts.Config.ReadTimeout)
 	defer cancel()
-	seen, err := o.parts.Journal.Epoch(ctx, p)
+	owners, err := o.parts.Journal.Owners(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("read epoch of partition %d: %w", p, err)
+		return nil, fmt.Errorf("read who owns partitions: %w", err)
 	}
-	epoch, err := o.parts.Journal.Claim(ctx, p, o.parts.Node, seen)
+	seen := make([]persistence.Holding, 0, len(ps))
+	for _, p := range ps {
+		seen = append(seen, persistence.Holding{Partition: p, Epoch: owners[p].Epoch})
+	}
+	claimed, err := o.parts.Journal.Claim(ctx, seen)
 	if err != nil {
-		return 0, fmt.Errorf("claim partition %d: %w", p, err)
+		return nil, fmt.Errorf("claim partitions: %w", err)
 	}
-	return epoch, nil
+	return claimed, nil
 }
 
 // release tells the journal that anybody may have a partition.
-func (o *owner) release(p messages.Partition, epoch messages.Epoch) step {
-	return step{p, Released{epoch}}
+func (o *owner) release(p messages.Partition, epoch messages.Epoch) {
+	o.parts.Journal.Release(persistence.Holding{Partition: p, Epoch: epoch}, func(err error) {
+		in := Input(Released{epoch})
+		if err != nil && !errors.Is(err, persistence.ErrFenced) { // else somebody else has it
+			in = NotReleased{epoch}
+		}
+		o.tell(step{p, in})
+	})
 }
 
 // open starts the actor of a partition.

@@ -46,8 +46,9 @@ type Config struct {
 type Journal interface {
 	Open(ctx context.Context, p messages.Partition, after messages.Handle, limit int) ([]persistence.OpenOrder, error)
 	Due(ctx context.Context, p messages.Partition, after persistence.DuePlace, limit int) ([]persistence.OpenOrder, error)
-	Epoch(ctx context.Context, p messages.Partition) (messages.Epoch, error)
-	Claim(ctx context.Context, p messages.Partition, node messages.NodeID, seen messages.Epoch) (messages.Epoch, error)
+	Owners(ctx context.Context) ([]persistence.Owner, error)
+	Claim(ctx context.Context, seen []persistence.Holding) (claimed []persistence.Holding, err error)
+	Release(h persistence.Holding, done func(error))
 }
 
 // Health tells whether the journal answers.
@@ -92,7 +93,6 @@ type Observer interface {
 // Parts are what the partitions of a node work with. All are needed.
 type Parts struct {
 	Config    Config
-	Node      messages.NodeID
 	Journal   Journal
 	Health    Health
 	Orders    *order.Parts

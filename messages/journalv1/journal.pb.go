@@ -4171,7 +4171,9 @@ type OpenRow struct {
 	// It has ended, and its parent may not know.
 	Telling bool `protobuf:"varint,10,opt,name=telling,proto3" json:"telling,omitempty"`
 	// An operator suspended it, and something of it is still under way.
-	Suspending    bool `protobuf:"varint,11,opt,name=suspending,proto3" json:"suspending,omitempty"`
+	Suspending bool `protobuf:"varint,11,opt,name=suspending,proto3" json:"suspending,omitempty"`
+	// Its position in the queue of its key, as long as it is there: the journal gives it, whoever commits leaves it out.
+	Position      uint64 `protobuf:"varint,12,opt,name=position,proto3" json:"position,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4281,6 +4283,13 @@ func (x *OpenRow) GetSuspending() bool {
 		return x.Suspending
 	}
 	return false
+}
+
+func (x *OpenRow) GetPosition() uint64 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
 }
 
 // Overflow is a task that waits on disk for a place in its activity's queue, or has got one since.
@@ -5050,7 +5059,7 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"faultTitle\x12\x16\n" +
 	"\x06parent\x18\x0e \x01(\tR\x06parent\x12!\n" +
 	"\ffault_detail\x18\x0f \x01(\tR\vfaultDetail\x12\x19\n" +
-	"\bin_doubt\x18\x10 \x01(\bR\ainDoubt\"\xb3\x02\n" +
+	"\bin_doubt\x18\x10 \x01(\bR\ainDoubt\"\xcf\x02\n" +
 	"\aOpenRow\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
 	"\x03due\x18\x02 \x01(\x03R\x03due\x12\x1b\n" +
@@ -5065,7 +5074,8 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	" \x01(\bR\atelling\x12\x1e\n" +
 	"\n" +
 	"suspending\x18\v \x01(\bR\n" +
-	"suspending\"~\n" +
+	"suspending\x12\x1a\n" +
+	"\bposition\x18\f \x01(\x04R\bposition\"~\n" +
 	"\bOverflow\x12\x1a\n" +
 	"\bactivity\x18\x01 \x01(\tR\bactivity\x12\x1a\n" +
 	"\bpriority\x18\x02 \x01(\x05R\bpriority\x12\x0e\n" +

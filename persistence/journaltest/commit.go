@@ -16,7 +16,7 @@ import (
 )
 
 func testAccept(t env) {
-	j := open(t, t.Store)
+	j := open(t)
 	o := newOrder()
 	if _, err := j.Find(t.Context(), o.id); !errors.Is(err, persistence.ErrNotFound) {
 		t.Errorf("find before acceptance: %v", err)
@@ -39,7 +39,7 @@ func testAccept(t env) {
 }
 
 func testAcceptTaken(t env) {
-	j := open(t, t.Store)
+	j := open(t)
 	first := accepted(t, j)
 	check := func(what string, err error, want *order) {
 		t.Helper()
@@ -76,7 +76,7 @@ func testAcceptTaken(t env) {
 }
 
 func testCommit(t env) {
-	j := open(t, t.Store)
+	j := open(t)
 	o := accepted(t, j)
 	for n := 1; n < 5; n++ {
 		o.must(t, j, o.step(n))
@@ -95,7 +95,7 @@ func testCommit(t env) {
 	// Something may still happen to an ended order; and it may be opened again.
 	o.must(t, j, o.step(1))
 	c := o.step(1)
-	c.RowBefore, c.Row = o.row, o.rowWith(orderv1.Status_STATUS_RUNNING)
+	c.Row = o.rowWith(orderv1.Status_STATUS_RUNNING)
 	c.Row.EndedAt = 0
 	c.Open = &journalv1.OpenRow{Id: string(o.id), Due: 7}
 	o.must(t, j, c)
@@ -105,7 +105,7 @@ func testCommit(t env) {
 }
 
 func testConflict(t env) {
-	j := open(t, t.Store)
+	j := open(t)
 	o := accepted(t, j)
 	o.must(t, j, o.step(3))
 	for _, expected := range []messages.Version{1, 2, 3, 5, 1000} {
@@ -123,12 +123,10 @@ func testConflict(t env) {
 }
 
 func testFenced(t env) {
-	j := open(t, t.Store)
-	o := newOrder()
-	o.epoch = claim(t, j, o.partition)
-	o.must(t, j, o.accept(1))
-	old := o.epoch
-	o.epoch = claim(t, j, o.partition)
+	j := open(t)
+	o := accepted(t, j)
+	old := j.epochs[o.partition]
+	j.epochs[o.partition] = claim(t, j, o.partition)
 	stale := o.step(1)
 	stale.Epoch = old
 	wantErr(t, "old epoch", commit(j, stale), persistence.ErrFenced)
@@ -136,8 +134,10 @@ func testFenced(t env) {
 	stale.Partition, stale.Row.Partition, stale.Epoch = o.partition, uint32(o.partition), old
 	wantErr(t, "acceptance with an old epoch", commit(j, stale), persistence.ErrFenced)
 	future := o.step(1)
-	future.Epoch = o.epoch + 1
+	future.Epoch = j.epochs[o.partition] + 1
 	wantErr(t, "epoch that nobody claimed", commit(j, future), persistence.ErrFenced)
+	none := o.step(1)
+	wantErr(t, "no epoch", commit(j.Journal, none), persistence.ErrFenced)
 	o.check(t, j)
 	o.must(t, j, o.step(1))
 	o.check(t, j)
@@ -145,7 +145,7 @@ func testFenced(t env) {
 
 // testMalformed hands over what no caller should.
 func testMalformed(t env) {
-	j := open(t, t.Store)
+	j := open(t)
 	o := accepted(t, j)
 	tests := map[string]func(accept, step, end *persistence.Commit) *persistence.Commit{
 		"no handle":             func(c, _, _ *persistence.Commit) *persistence.Commit { c.Handle = messages.Handle{}; return c },
@@ -153,15 +153,19 @@ func testMalformed(t env) {
 		"acceptance, no id":     func(c, _, _ *persistence.Commit) *persistence.Commit { c.ID = ""; return c },
 		"acceptance, no row":    func(c, _, _ *persistence.Commit) *persistence.Commit { c.Row = nil; return c },
 		"acceptance, not open":  func(c, _, _ *persistence.Commit) *persistence.Commit { c.Open = nil; return c },
-		"acceptance, after row": func(c, _, _ *persistence.Commit) *persistence.Commit { c.RowBefore = c.Row; return c },
 		"id without acceptance": func(_, c, _ *persistence.Commit) *persistence.Commit { c.ID = "some"; return c },
-		"row, none before":      func(_, _, c *persistence.Commit) *persistence.Commit { c.RowBefore = nil; return c },
-		"close, none before":    func(_, _, c *persistence.Commit) *persistence.Commit { c.OpenBefore = nil; return c },
-		"open and close":        func(_, _, c *persistence.Commit) *persistence.Commit { c.Open = c.OpenBefore; return c },
+		"open and close":        func(_, _, c *persistence.Commit) *persistence.Commit { c.Open = o.open; return c },
 		"no such partition": func(_, c, _ *persistence.Commit) *persistence.Commit {
 			c.Partition = messages.Partitions
 			return c
 		},
+		"more than an acceptance, no epoch": func(c, _, _ *persistence.Commit) *persistence.Commit { c.Events = 2; return c },
+		"position": func(c, _, _ *persistence.Commit) *persistence.Commit {
+			c.Open = proto.CloneOf(c.Open)
+			c.Open.Position = 1
+			return c
+		},
+		"another partition": func(c, _, _ *persistence.Commit) *persistence.Commit { c.Partition = (c.Partition + 1) % 256; return c },
 		"bad UTF-8": func(c, _, _ *persistence.Commit) *persistence.Commit {
 			c.Row = proto.CloneOf(c.Row)
 			c.Row.OrderKey = "\xff"
@@ -171,7 +175,11 @@ func testMalformed(t env) {
 	for name, spoil := range tests {
 		stranger := newOrder()
 		c := spoil(stranger.accept(1), o.step(1), o.end(orderv1.Status_STATUS_COMPLETED))
-		err := commit(j, c)
+		to := persistence.Journal(j)
+		if c.Events == 2 {
+			to = j.Journal // which gives it no epoch
+		}
+		err := commit(to, c)
 		if err == nil || errors.Is(err, persistence.ErrConflict) || errors.Is(err, persistence.ErrUnknown) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -183,7 +191,7 @@ func testMalformed(t env) {
 }
 
 func testEachFailsAlone(t env) {
-	j := open(t, t.Store)
+	j := open(t)
 	const n = 40
 	var commits []*persistence.Commit
 	var orders []*order
@@ -202,7 +210,7 @@ func testEachFailsAlone(t env) {
 		case 3:
 			o = accepted(t, j)
 			c := o.step(1)
-			c.Epoch++
+			c.Epoch = 1 << 30
 			commits = append(commits, c)
 		}
 		orders = append(orders, o)
@@ -229,7 +237,7 @@ func testEachFailsAlone(t env) {
 
 // testSameOrderInOneBatch has two owners who don't know of each other; only one can win, also against an end.
 func testSameOrderInOneBatch(t env) {
-	j := open(t, t.Store)
+	j := open(t)
 	for range 20 {
 		o := accepted(t, j)
 		commits := []*persistence.Commit{o.end(orderv1.Status_STATUS_CANCELLED), o.step(2), o.step(1)}
@@ -246,7 +254,7 @@ func testSameOrderInOneBatch(t env) {
 
 // testOneWinner has many owners race for every version of an order.
 func testOneWinner(t env) {
-	j := open(t, t.Store)
+	j := open(t)
 	o := accepted(t, j)
 	for range 20 {
 		const owners = 8
@@ -274,7 +282,7 @@ func testOneWinner(t env) {
 
 // testConcurrent runs many orders at once and reads them at any time.
 func testConcurrent(t env) {
-	j := open(t, t.Store)
+	j := open(t)
 	const workers, each, steps = 16, 5, 6
 	var mu sync.Mutex
 	var all []*order
@@ -327,15 +335,16 @@ func testClose(t env) {
 	wantErr(t, "find after Close", err, persistence.ErrClosed)
 	_, _, err = j.List(t.Context(), persistence.Query{Limit: 1, Scan: 1})
 	wantErr(t, "list after Close", err, persistence.ErrClosed)
-	_, err = j.Claim(t.Context(), 0, "node", 0)
+	_, err = j.Claim(t.Context(), []persistence.Holding{j.holding(0)})
 	wantErr(t, "claim after Close", err, persistence.ErrClosed)
+	wantErr(t, "check after Close", check(j, j.holding(0)), persistence.ErrClosed)
 	for _, err := range j.Records(t.Context(), o.handle, 0) {
 		wantErr(t, "records after Close", err, persistence.ErrClosed)
 	}
 	if err := j.Close(); err != nil {
 		t.Errorf("second Close: %v", err)
 	}
-	o.check(t, open(t, t.Store))
+	o.check(t, open(t))
 }
 
 // testCloseUnderLoad closes while commits come in: each is answered once, and what is confirmed stays.
@@ -370,7 +379,7 @@ func testCloseUnderLoad(t env) {
 	}
 	handed.Wait()
 	answered.Wait()
-	j = open(t, t.Store)
+	j = open(t)
 	for i, o := range orders {
 		_, err := j.Find(t.Context(), o.id)
 		switch {
@@ -400,9 +409,8 @@ func testReopen(t env) {
 				o.must(t, j, o.step(2))
 			}
 		}
-		epoch := claim(t, j, 3)
-		if epoch != messages.Epoch(round+1) {
-			t.Errorf("epoch is %d after %d claims", epoch, round)
+		if epoch := claim(t, j, 3); epoch != messages.Epoch(2*round+2) {
+			t.Errorf("epoch is %d after %d claims", epoch, 2*round+1)
 		}
 		for i := range 5 {
 			o := newOrder()
@@ -420,7 +428,7 @@ func testReopen(t env) {
 }
 
 func testCanceled(t env) {
-	j := open(t, t.Store)
+	j := open(t)
 	o := accepted(t, j)
 	ctx := canceled()
 	_, errFind := j.Find(ctx, o.id)

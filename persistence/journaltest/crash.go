@@ -15,7 +15,7 @@ var keeps = []Keep{KeepNone, KeepSome, KeepAll}
 
 // testCrash crashes again and again when nothing is under way: everything is there.
 func testCrash(t env) {
-	crasher, ok := t.Store.(Crasher)
+	crasher, ok := t.store.(Crasher)
 	if !ok {
 		t.Skip("the store can't crash")
 	}
@@ -30,9 +30,6 @@ func testCrash(t env) {
 		}
 		for i := range 6 {
 			o := newOrder()
-			if len(orders) > 0 && o.partition == orders[0].partition {
-				o.epoch = orders[0].epoch
-			}
 			o.must(t, j, o.accept(1))
 			if i%2 == 0 {
 				o.must(t, j, o.wait(int64(i)))
@@ -40,17 +37,12 @@ func testCrash(t env) {
 			}
 			orders = append(orders, o)
 		}
-		if epoch := claim(t, j, orders[0].partition); epoch != messages.Epoch(round+1) {
-			t.Errorf("epoch is %d after %d claims", epoch, round)
-		}
-		for _, o := range orders {
-			if o.partition == orders[0].partition {
-				o.epoch = messages.Epoch(round + 1)
-			}
+		if epoch := j.epochs[orders[0].partition]; epoch != messages.Epoch(round+1) {
+			t.Errorf("epoch is %d after %d claims", epoch, round+1)
 		}
 		crasher.Crash(t, keeps[round%len(keeps)])
 	}
-	j := open(t, t.Store)
+	j := open(t)
 	for _, o := range orders {
 		o.check(t, j)
 	}
@@ -91,7 +83,7 @@ func (w *writer) run(t *testing.T, j persistence.Journal, crashing *atomic.Bool,
 
 // testCrashUnconfirmed crashes amid commits: what was confirmed is there, what was not is there whole or not at all.
 func testCrashUnconfirmed(t env) {
-	crasher, ok := t.Store.(Crasher)
+	crasher, ok := t.store.(Crasher)
 	if !ok {
 		t.Skip("the store can't crash")
 	}
@@ -143,7 +135,7 @@ func checkSurvivor(t *testing.T, j persistence.Journal, w *writer, confirmed mes
 
 // testUnknownOutcome appends again what may or may not have been appended: it is there once.
 func testUnknownOutcome(t env) {
-	breaker, ok := t.Store.(Breaker)
+	breaker, ok := t.store.(Breaker)
 	if !ok {
 		t.Skip("the store can't be broken")
 	}

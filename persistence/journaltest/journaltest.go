@@ -12,6 +12,7 @@ import (
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/persistence"
+	"github.com/holdfast-run/holdfast/persistence/rows"
 )
 
 // Backend makes stores.
@@ -49,10 +50,75 @@ type Breaker interface {
 	Break(t testing.TB)
 }
 
+// Sharer is a Store whose journal can be open more than once at a time, each time as another incarnation.
+type Sharer interface {
+	Store
+	// Shared does nothing: it tells that the store can be shared.
+	Shared()
+}
+
 // env is what a test works with.
 type env struct {
 	*testing.T
-	Store
+
+	store Store
+}
+
+// Open opens the store's journal, and claims all partitions.
+func (e env) Open(tb testing.TB) *owning {
+	tb.Helper()
+	return own(tb, e.store.Open(tb))
+}
+
+// owning is a journal as an incarnation has it that owns all partitions: commits that bear no epoch get the right one.
+type owning struct {
+	persistence.Journal
+
+	epochs [messages.Partitions]messages.Epoch
+}
+
+func (o *owning) Commit(c *persistence.Commit) {
+	owned := *c
+	if c.Epoch == 0 && int(c.Partition) < len(o.epochs) {
+		owned.Epoch = o.epochs[c.Partition]
+	}
+	o.Journal.Commit(&owned)
+}
+
+// holding is how it owns a partition.
+func (o *owning) holding(p messages.Partition) persistence.Holding {
+	return persistence.Holding{Partition: p, Epoch: o.epochs[p]}
+}
+
+// own is Own, in a test.
+func own(tb testing.TB, j persistence.Journal) *owning {
+	tb.Helper()
+	o := &owning{Journal: j}
+	var err error
+	if o.epochs, err = Own(tb.Context(), j); err != nil {
+		tb.Fatal(err)
+	}
+	return o
+}
+
+// Own claims all partitions, which must be free, and returns their epochs.
+func Own(ctx context.Context, j persistence.Ownership) (epochs [messages.Partitions]messages.Epoch, err error) {
+	owners, err := j.Owners(ctx)
+	if err != nil {
+		return epochs, fmt.Errorf("read the owners: %w", err)
+	}
+	var seen []persistence.Holding
+	for p, owner := range owners {
+		seen = append(seen, persistence.Holding{Partition: messages.Partition(p), Epoch: owner.Epoch})
+	}
+	claimed, err := j.Claim(ctx, seen)
+	if err != nil || len(claimed) != len(seen) {
+		return epochs, fmt.Errorf("%d of %d partitions were claimed: %w", len(claimed), len(seen), err)
+	}
+	for _, h := range claimed {
+		epochs[h.Partition] = h.Epoch
+	}
+	return epochs, nil
 }
 
 // Run holds a backend against the contract.
@@ -79,6 +145,20 @@ func Run(t *testing.T, backend Backend) {
 		{"Limits", testLimits},
 		{"Claim", testClaim},
 		{"ClaimOnce", testClaimOnce},
+		{"Release", testRelease},
+		{"Check", testCheck},
+		{"Fence", testFence},
+		{"Generation", testGeneration},
+		{"Intake", testIntake},
+		{"Queue", testQueue},
+		{"QueueModel", testQueueModel},
+		{"CatalogVersion", testCatalogVersion},
+		{"Level", testLevel},
+		{"TwoClaim", testTwoClaim},
+		{"TwoFence", testTwoFence},
+		{"TwoAccept", testTwoAccept},
+		{"TwoQueue", testTwoQueue},
+		{"TwoCatalog", testTwoCatalog},
 		{"Concurrent", testConcurrent},
 		{"OneWinner", testOneWinner},
 		{"Close", testClose},
@@ -100,11 +180,11 @@ func Run(t *testing.T, backend Backend) {
 	}
 }
 
-// open opens a store's journal, and closes it at the end of the test.
-func open(tb testing.TB, s Store) persistence.Journal {
-	tb.Helper()
-	j := s.Open(tb)
-	tb.Cleanup(func() { closeJournal(tb, j) })
+// open opens the journal as env.Open does, and closes it at the end of the test.
+func open(t env) *owning {
+	t.Helper()
+	j := t.Open(t)
+	t.Cleanup(func() { closeJournal(t, j) })
 	return j
 }
 
@@ -120,7 +200,6 @@ type order struct {
 	id        messages.OrderID
 	handle    messages.Handle
 	partition messages.Partition
-	epoch     messages.Epoch
 	version   messages.Version
 	row       *journalv1.OrderRow
 	open      *journalv1.OpenRow
@@ -156,7 +235,7 @@ func record(n int, mark string) []byte {
 // accept makes the commit that accepts the order, with n events.
 func (o *order) accept(n int) *persistence.Commit {
 	return &persistence.Commit{
-		Partition: o.partition, Epoch: o.epoch, Handle: o.handle, Events: n, Record: record(n, "accept"),
+		Partition: o.partition, Handle: o.handle, Events: n, Record: record(n, "accept"),
 		ID: o.id, ContentHash: []byte("hash of " + o.id), Row: o.row, Open: o.open,
 	}
 }
@@ -164,7 +243,7 @@ func (o *order) accept(n int) *persistence.Commit {
 // step makes a commit of n events that follows the last one.
 func (o *order) step(n int) *persistence.Commit {
 	return &persistence.Commit{
-		Partition: o.partition, Epoch: o.epoch, Handle: o.handle, Expected: o.version, Events: n,
+		Partition: o.partition, Handle: o.handle, Expected: o.version, Events: n,
 		Record: record(n, fmt.Sprintf("step after %d", o.version)),
 	}
 }
@@ -172,23 +251,23 @@ func (o *order) step(n int) *persistence.Commit {
 // reopen makes a commit that replaces the open row.
 func (o *order) wait(due int64) *persistence.Commit {
 	c := o.step(1)
-	c.OpenBefore, c.Open = o.open, &journalv1.OpenRow{Id: string(o.id), Due: due}
-	c.RowBefore, c.Row = o.row, o.rowWith(orderv1.Status_STATUS_WAITING)
+	c.Open = &journalv1.OpenRow{Id: string(o.id), Due: due}
+	c.Row = o.rowWith(orderv1.Status_STATUS_WAITING)
 	return c
 }
 
 // overflow makes a commit after which these tasks wait on disk.
 func (o *order) overflow(tasks ...*journalv1.Overflow) *persistence.Commit {
 	c := o.step(1)
-	c.OpenBefore, c.Open = o.open, &journalv1.OpenRow{Id: string(o.id), Parked: true, Overflow: tasks}
+	c.Open = &journalv1.OpenRow{Id: string(o.id), Parked: true, Overflow: tasks}
 	return c
 }
 
 // end makes the commit that ends the order.
 func (o *order) end(status orderv1.Status) *persistence.Commit {
 	c := o.step(1)
-	c.OpenBefore, c.Close = o.open, true
-	c.RowBefore, c.Row = o.row, o.rowWith(status)
+	c.Close = true
+	c.Row = o.rowWith(status)
 	c.Row.EndedAt = o.row.GetAcceptedAt() + 1
 	return c
 }
@@ -303,6 +382,12 @@ func (o *order) check(tb testing.TB, j persistence.Journal) {
 		if found.Handle == o.handle {
 			stored = found.Row
 		}
+	}
+	if stored.GetPosition() != 0 != rows.Queues(o.open) {
+		tb.Errorf("open row of %s: %v: a position is given to who queues, and only to them", o.id, stored)
+	}
+	if stored != nil {
+		stored.Position = 0
 	}
 	if !proto.Equal(stored, o.open) {
 		tb.Errorf("open row of %s: %v, want %v", o.id, stored, o.open)

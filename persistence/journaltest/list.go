@@ -38,7 +38,7 @@ func listAll(tb testing.TB, j persistence.Finder, q persistence.Query) []persist
 }
 
 func testList(t env) {
-	j := open(t, t.Store)
+	j := open(t)
 	if all := listAll(t, j, persistence.Query{Limit: 5, Scan: 5}); len(all) != 0 {
 		t.Errorf("an empty journal has %d orders", len(all))
 	}
@@ -59,7 +59,7 @@ func testList(t env) {
 }
 
 func testListBounds(t env) {
-	j := open(t, t.Store)
+	j := open(t)
 	for _, q := range []persistence.Query{{Limit: 0, Scan: 1}, {Limit: 1, Scan: 0}, {Limit: -1, Scan: -1}} {
 		if _, _, err := j.List(t.Context(), q); err == nil {
 			t.Errorf("a query without bounds passed: %+v", q)
@@ -215,14 +215,13 @@ func drawOrder(r *rapid.T, at time.Time) *modelOrder {
 func drawMove(r *rapid.T, o *order) *persistence.Commit {
 	status := rapid.SampledFrom(modelStatuses).Draw(r, "status")
 	c := o.step(1)
-	c.RowBefore, c.Row = o.row, o.rowWith(status)
+	c.Row = o.rowWith(status)
 	c.Row.EndedAt = 0
 	c.Row.InDoubt = status == orderv1.Status_STATUS_FAULTED && rapid.Bool().Draw(r, "in doubt")
-	c.OpenBefore = o.open
 	switch status {
 	case orderv1.Status_STATUS_COMPLETED, orderv1.Status_STATUS_FAULTED, orderv1.Status_STATUS_CANCELLED:
 		c.Row.EndedAt = o.row.GetAcceptedAt() + 1
-		c.Close = o.open != nil
+		c.Close = true
 	default:
 		c.Open = &journalv1.OpenRow{Id: string(o.id), Due: rapid.Int64Range(0, 3).Draw(r, "due")}
 	}

@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
-	"sync/atomic"
-	"testing"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -19,7 +16,7 @@ import (
 )
 
 func testRecords(t env) {
-	j := open(t, t.Store)
+	j := open(t)
 	// Another order on either side.
 	accepted(t, j)
 	o := accepted(t, j)
@@ -77,11 +74,11 @@ func testRecords(t env) {
 }
 
 func testFeatureLevel(t env) {
-	j := open(t, t.Store)
+	j := open(t)
 	o := accepted(t, j)
 	o.must(t, j, o.step(1))
 	c := o.step(1)
-	b, err := proto.Marshal(&journalv1.Record{FeatureLevel: persistence.FeatureLevel + 1, Events: []*journalv1.Event{{At: 1}}})
+	b, err := proto.Marshal(&journalv1.Record{FeatureLevel: persistence.NewestLevel + 1, Events: []*journalv1.Event{{At: 1}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +94,7 @@ func testFeatureLevel(t env) {
 }
 
 func testOpen(t env) {
-	j := open(t, t.Store)
+	j := open(t)
 	const p = 77
 	var want []*order
 	for i := range 10 {
@@ -132,7 +129,7 @@ func testOpen(t env) {
 }
 
 func testDue(t env) {
-	j := open(t, t.Store)
+	j := open(t)
 	const p = 200
 	at := time.Unix(1_700_000_000, 0)
 	orders := map[messages.Handle]*order{}
@@ -322,7 +319,7 @@ func testDefinitions(t env) {
 	}
 	check(j)
 	closeJournal(t, j)
-	check(open(t, t.Store))
+	check(open(t))
 }
 
 // retireDefinitions retires the first two definitions, and reinstates the second.
@@ -354,67 +351,6 @@ func retireDefinitions(t env, j persistence.Journal, rows []*journalv1.Definitio
 	again.Retirement = nil
 	if got, err := j.PutDefinition(t.Context(), again); err != nil || !proto.Equal(got, rows[0]) {
 		t.Errorf("put what is retired: %v, %v", got, err)
-	}
-}
-
-func claim(tb testing.TB, j persistence.Journal, p messages.Partition) messages.Epoch {
-	tb.Helper()
-	seen, err := j.Epoch(tb.Context(), p)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	epoch, err := j.Claim(tb.Context(), p, "node-1", seen)
-	if err != nil || epoch != seen+1 {
-		tb.Fatalf("claim of %d: %d, %v", p, epoch, err)
-	}
-	return epoch
-}
-
-func testClaim(t env) {
-	j := t.Open(t)
-	for _, p := range []messages.Partition{0, 1, messages.Partitions - 1} {
-		if epoch, err := j.Epoch(t.Context(), p); err != nil || epoch != 0 {
-			t.Errorf("epoch of %d: %d, %v", p, epoch, err)
-		}
-		for want := range messages.Epoch(3) {
-			if epoch := claim(t, j, p); epoch != want+1 {
-				t.Errorf("claim of %d: %d", p, epoch)
-			}
-			_, err := j.Claim(t.Context(), p, "node-2", want)
-			wantErr(t, "claim behind the times", err, persistence.ErrFenced)
-			_, err = j.Claim(t.Context(), p, "node-2", want+2)
-			wantErr(t, "claim ahead of the times", err, persistence.ErrFenced)
-		}
-	}
-	closeJournal(t, j)
-	j = open(t, t.Store)
-	for p, want := range map[messages.Partition]messages.Epoch{0: 3, 1: 3, 2: 0, messages.Partitions - 1: 3} {
-		if epoch, err := j.Epoch(t.Context(), p); err != nil || epoch != want {
-			t.Errorf("epoch of %d after a restart: %d, %v", p, epoch, err)
-		}
-	}
-}
-
-// testClaimOnce has nodes race for a partition.
-func testClaimOnce(t env) {
-	j := open(t, t.Store)
-	for seen := range messages.Epoch(10) {
-		var won atomic.Int32
-		var wg sync.WaitGroup
-		for node := range 6 {
-			wg.Go(func() {
-				switch _, err := j.Claim(t.Context(), 9, messages.NodeID(fmt.Sprint(node)), seen); {
-				case err == nil:
-					won.Add(1)
-				case !errors.Is(err, persistence.ErrFenced):
-					t.Error(err)
-				}
-			})
-		}
-		wg.Wait()
-		if won.Load() != 1 {
-			t.Fatalf("%d nodes won", won.Load())
-		}
 	}
 }
 

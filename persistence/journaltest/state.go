@@ -15,18 +15,36 @@ import (
 // Fill has n orders live in a journal, with rows and indexes of every kind, and leaves some of them open.
 func Fill(tb testing.TB, j persistence.Journal, n int) {
 	tb.Helper()
+	fill(tb, own(tb, j), n)
+}
+
+func fill(tb testing.TB, j *owning, n int) {
+	tb.Helper()
 	for i := range n {
-		o := newOrder()
-		if epoch, err := j.Epoch(tb.Context(), o.partition); err != nil {
-			tb.Fatal(err)
-		} else if o.epoch = epoch; epoch == 0 && i%8 == 0 {
-			o.epoch = claim(tb, j, o.partition)
+		if i%10 == 0 {
+			_, err := j.PutDefinition(tb.Context(), &journalv1.DefinitionRow{
+				Namespace: "fill", Name: "definition", Version: fmt.Sprintf("1.0.%d", i), Hash: []byte{byte(i)}, Document: []byte("document"),
+			})
+			if err != nil {
+				tb.Fatal(err)
+			}
 		}
+		o := newOrder()
 		o.row.Labels = []*journalv1.Label{{Name: "number", Value: fmt.Sprint(i % 3)}}
 		if i%2 == 0 {
 			o.row.OrderKey = fmt.Sprint("key ", i%5)
 		}
+		if i%7 == 3 { // somebody else accepts it
+			o.must(tb, j.Journal, o.accept(1))
+			continue
+		}
+		if i%4 == 2 { // it waits for its turn first
+			o.open.OrderKey, o.open.Queued = o.row.GetOrderKey(), true
+		}
 		o.must(tb, j, o.accept(2))
+		if i%8 == 6 {
+			continue
+		}
 		o.must(tb, j, o.step(1))
 		if i%3 == 0 {
 			o.must(tb, j, o.overflow(&journalv1.Overflow{Activity: "fill.activity", Priority: int32(i % 10), At: int64(i + 1), Frame: 1}))
@@ -42,18 +60,10 @@ func Fill(tb testing.TB, j persistence.Journal, n int) {
 		case 3:
 			o.must(tb, j, o.end(orderv1.Status_STATUS_CANCELLED))
 		}
-		if i%10 == 0 {
-			_, err := j.PutDefinition(tb.Context(), &journalv1.DefinitionRow{
-				Namespace: "fill", Name: "definition", Version: fmt.Sprintf("1.0.%d", i), Hash: []byte{byte(i)}, Document: []byte("document"),
-			})
-			if err != nil {
-				tb.Fatal(err)
-			}
-		}
 	}
 }
 
-// Acceptance makes a commit that accepts an order with an id. Done is left out.
+// Acceptance makes a commit that accepts an order with an id, as one does who does not own its partition. Done is left out.
 func Acceptance(id string) *persistence.Commit {
 	o := newOrder()
 	o.id, o.row.Id, o.open.Id = messages.OrderID(id), id, id
@@ -118,9 +128,17 @@ func orderState(ctx context.Context, j persistence.Reader, b *strings.Builder, f
 }
 
 func partitionState(ctx context.Context, j persistence.Journal, b *strings.Builder, p messages.Partition) error {
-	epoch, err := j.Epoch(ctx, p)
+	owners, err := j.Owners(ctx)
 	if err != nil {
-		return fmt.Errorf("epoch: %w", err)
+		return fmt.Errorf("owners: %w", err)
+	}
+	intake, err := j.Intake(ctx, p, messages.Handle{}, 1<<20)
+	if err != nil {
+		return fmt.Errorf("intake: %w", err)
+	}
+	heads, err := j.QueuedKeys(ctx, p, "", 1<<20)
+	if err != nil {
+		return fmt.Errorf("keys: %w", err)
 	}
 	open, err := j.Open(ctx, p, messages.Handle{}, 1<<20)
 	if err != nil {
@@ -130,7 +148,14 @@ func partitionState(ctx context.Context, j persistence.Journal, b *strings.Build
 	if err != nil {
 		return fmt.Errorf("due orders: %w", err)
 	}
-	fmt.Fprintf(b, "partition %d epoch %d\n", p, epoch)
+	fmt.Fprintf(b, "partition %d epoch %d\n", p, owners[p].Epoch)
+	for _, head := range heads {
+		queue, err := j.Queue(ctx, p, head.Key, 0, 1<<20)
+		if err != nil {
+			return fmt.Errorf("queue: %w", err)
+		}
+		fmt.Fprintf(b, "  queue %+v\n", queue)
+	}
 	for priority := range 10 {
 		of := persistence.Overflow{Activity: "fill.activity", Priority: priority, Partition: p}
 		tasks, err := j.Overflowed(ctx, of, persistence.OverflowPlace{}, 1<<20)
@@ -141,7 +166,7 @@ func partitionState(ctx context.Context, j persistence.Journal, b *strings.Build
 			fmt.Fprintf(b, "  overflow %d %+v\n", priority, task)
 		}
 	}
-	for _, orders := range [][]persistence.OpenOrder{open, due} {
+	for _, orders := range [][]persistence.OpenOrder{open, due, intake} {
 		for _, o := range orders {
 			fmt.Fprintf(b, "  %s %s %d\n", o.Handle, o.Row.GetId(), o.Row.GetDue())
 		}

@@ -19,6 +19,7 @@ import (
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/persistence"
+	"github.com/holdfast-run/holdfast/persistence/journaltest"
 	"github.com/holdfast-run/holdfast/persistence/pebble"
 )
 
@@ -27,6 +28,10 @@ import (
 func BenchmarkOrders(b *testing.B) {
 	dir := b.TempDir()
 	j, err := pebble.Open(pebble.Config{Dir: dir})
+	if err != nil {
+		b.Fatal(err)
+	}
+	epochs, err := journaltest.Own(b.Context(), j)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -60,7 +65,7 @@ func BenchmarkOrders(b *testing.B) {
 			done := make(chan error, 1)
 			record, at := slices.Clone(record), bytes.Index(record, payload)
 			for i := w; i < b.N; i += inFlight {
-				runOrder(b, j, record, record[at:at+payloadSize], done)
+				runOrder(b, j, &epochs, record, record[at:at+payloadSize], done)
 			}
 		})
 	}
@@ -95,7 +100,7 @@ func size(tb testing.TB, dir string) (total int64) {
 	return total
 }
 
-func runOrder(b *testing.B, j *pebble.Journal, record, payload []byte, done chan error) {
+func runOrder(b *testing.B, j *pebble.Journal, epochs *[messages.Partitions]messages.Epoch, record, payload []byte, done chan error) {
 	b.Helper()
 	id, h := messages.NewOrderID(), messages.NewHandle()
 	p := messages.PartitionOf(id, "")
@@ -110,7 +115,7 @@ func runOrder(b *testing.B, j *pebble.Journal, record, payload []byte, done chan
 			binary.LittleEndian.PutUint64(payload[at:], rand.Uint64())
 		}
 		c := &persistence.Commit{
-			Partition: p, Handle: h, Expected: messages.Version(2 * step), Events: 2, Record: record,
+			Partition: p, Epoch: epochs[p], Handle: h, Expected: messages.Version(2 * step), Events: 2, Record: record,
 			Done: func(err error) { done <- err },
 		}
 		switch step {
@@ -119,7 +124,7 @@ func runOrder(b *testing.B, j *pebble.Journal, record, payload []byte, done chan
 		case 3:
 			ended := proto.CloneOf(accepted)
 			ended.Status, ended.EndedAt = int32(orderv1.Status_STATUS_COMPLETED), time.Now().UnixNano()
-			c.Row, c.RowBefore, c.OpenBefore, c.Close = ended, accepted, open, true
+			c.Row, c.Close = ended, true
 		}
 		j.Commit(c)
 		if err := <-done; err != nil {

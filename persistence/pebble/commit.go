@@ -8,12 +8,14 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/persistence"
+	"github.com/holdfast-run/holdfast/persistence/rows"
 )
 
 // committer is what the committing goroutine uses again for each batch.
@@ -23,10 +25,13 @@ type committer struct {
 	results []error
 	// accepted are the acceptances of this batch, which the store does not show yet.
 	accepted map[messages.OrderID]*persistence.Commit
-	// key, row, open and entry are buffers of one commit.
+	// key, row, open, entry and fixed are buffers of one commit.
 	key, row, open, entry []byte
-	directory             journalv1.DirectoryRow
-	overflow              journalv1.OverflowRow
+	fixed                 []rows.Place
+	// next is the position in a queue that was given last, mark the last one that was set aside in the store.
+	next, mark persistence.Position
+	directory  journalv1.DirectoryRow
+	overflow   journalv1.OverflowRow
 	// written is what was written since the free disk space was asked for because of it.
 	written int64
 }
@@ -39,49 +44,53 @@ type counters struct {
 	faulted, inDoubt atomic.Int64
 }
 
-// fallout counts what a commit changes of what waits for an operator.
-func (n *counters) fallout(c *persistence.Commit) {
-	if c.Row == nil {
-		return
-	}
-	count := func(row *journalv1.OrderRow, by int64) {
-		if row.GetStatus() == int32(orderv1.Status_STATUS_FAULTED) {
-			n.faulted.Add(by)
+// fallout counts that an order left or took these places among those that ended badly.
+func (n *counters) fallout(places []rows.Place, by int64) {
+	for _, x := range places {
+		if x.Index != rows.ByStatus || x.Number != int64(orderv1.Status_STATUS_FAULTED) {
+			continue
 		}
-		if row.GetInDoubt() {
+		n.faulted.Add(by)
+		if x.Doubt {
 			n.inDoubt.Add(by)
 		}
 	}
-	count(c.RowBefore, -1)
-	count(c.Row, 1)
 }
+
+// fieldPosition is that of the position in journalv1.OpenRow.
+const fieldPosition = 12
 
 // marshal is how rows are written.
 var marshal = proto.MarshalOptions{}
 
-// commit checks commits, makes those that pass durable together, and answers all.
-func (j *Journal) commit(commits []*persistence.Commit, since time.Time) {
+// commit checks requests, makes those that pass durable together, and answers all.
+func (j *Journal) commit(requests []request, since time.Time) {
 	begun := time.Now()
 	t := &j.commits
-	t.results = slices.Grow(t.results[:0], len(commits))
-	b := persistence.Batch{Commits: len(commits), Waited: begun.Sub(since)}
+	t.results = slices.Grow(t.results[:0], len(requests))
+	b := persistence.Batch{Waited: begun.Sub(since)}
 
 	j.writing.Lock()
 	t.batch.Reset()
 	clear(t.accepted)
-	for _, c := range commits {
-		err := j.add(c)
-		if err != nil {
-			b.Failed++
-		} else {
-			b.Bytes += len(c.Record)
-		}
+	for i := range requests {
+		r := &requests[i]
+		err := j.add(r)
 		t.results = append(t.results, err)
+		switch {
+		case r.commit == nil:
+			continue
+		case err != nil:
+			b.Failed++
+		default:
+			b.Bytes += len(r.commit.Record)
+		}
+		b.Commits++
 	}
 	if t.writes.into(t.batch); !t.batch.Empty() {
 		if err := j.apply(t.batch); err != nil {
 			err = fmt.Errorf("%w: %w", persistence.ErrUnknown, err)
-			b.Failed = len(commits)
+			b.Failed = b.Commits
 			for i, result := range t.results {
 				if result == nil {
 					t.results[i] = err
@@ -91,13 +100,13 @@ func (j *Journal) commit(commits []*persistence.Commit, since time.Time) {
 			t.batch = j.db.NewBatch()
 		}
 	}
-	j.versions.trim()
+	j.orders.trim()
 	j.writing.Unlock()
 
 	b.Took = time.Since(begun)
 	j.count(b)
-	for i, c := range commits {
-		c.Done(t.results[i])
+	for i := range requests {
+		requests[i].answer(t.results[i])
 	}
 	clear(t.results)
 }
@@ -115,50 +124,70 @@ func (j *Journal) count(b persistence.Batch) {
 		j.commits.written = 0
 		signal(j.spent)
 	}
-	if j.cfg.Observer != nil {
+	if j.cfg.Observer != nil && b.Commits > 0 {
 		j.cfg.Observer.Synced(b)
 	}
 }
 
-// add checks a commit and puts it into the batch. If it fails, the batch is as it was.
-func (j *Journal) add(c *persistence.Commit) error {
-	if err := j.failed(); err != nil {
-		return fmt.Errorf("%w: %w", persistence.ErrClosed, err)
-	}
-	if err := j.checkShape(c); err != nil {
+// addCommit checks a commit and puts it into the batch.
+func (j *Journal) addCommit(c *persistence.Commit) error {
+	if err := c.Check(j.cfg.CommitBytes); err != nil {
 		return err
 	}
-	if epoch := messages.Epoch(j.epochs[c.Partition].Load()); c.Epoch != epoch {
-		return fmt.Errorf("%w: partition %d has epoch %d, not %d", persistence.ErrFenced, c.Partition, epoch, c.Epoch)
-	}
-	if err := j.checkVersion(c); err != nil {
-		return err
-	}
-	if err := j.commits.encode(c); err != nil {
-		return err
-	}
-	j.commits.put(c)
-	j.counts.fallout(c)
-	j.versions.set(c.Handle, c.Expected+messages.Version(c.Events), c.Close) //nolint:gosec // at least 1
-	return nil
-}
-
-// checkVersion compares the expected version with the last, or makes sure that an id is free.
-func (j *Journal) checkVersion(c *persistence.Commit) error {
-	if c.Expected == 0 {
-		return j.checkFreeID(c)
-	}
-	last, known := j.versions.get(c.Handle)
-	if !known {
-		var err error
-		if last, err = lastVersion(j.db, c.Handle); err != nil {
+	if c.Expected != 0 || c.Epoch != 0 {
+		if err := j.owners.check(persistence.Holding{Partition: c.Partition, Epoch: c.Epoch}); err != nil {
 			return err
 		}
 	}
-	if last != c.Expected {
-		return fmt.Errorf("%w: order %s has version %d, not %d", persistence.ErrConflict, c.Handle, last, c.Expected)
+	o, err := j.check(c)
+	if err != nil {
+		return err
 	}
+	before := o.places
+	position := j.commits.positionOf(c, before)
+	if err := j.commits.encode(c, position); err != nil {
+		return err
+	}
+	if o.version = c.Expected + messages.Version(c.Events); before != nil { //nolint:gosec // at least 1
+		o.places = before.after(c, position)
+	}
+	j.commits.put(c, before, o.places)
+	o.intake = j.commits.putIntake(c, o.intake)
+	if c.Row != nil {
+		j.counts.fallout(before.row, -1)
+		j.counts.fallout(o.places.row, 1)
+	}
+	j.orders.set(c.Handle, o, c.Close)
 	return nil
+}
+
+// check compares the expected version with the last, or makes sure that an id is free. It returns what is known of the order:
+// its places, too, if the commit changes rows.
+func (j *Journal) check(c *persistence.Commit) (o known, err error) {
+	if c.Expected == 0 {
+		return known{places: nowhere}, j.checkFreeID(c)
+	}
+	o, found := j.orders.get(c.Handle)
+	if !found {
+		if o.version, err = lastVersion(j.db, c.Handle); err != nil {
+			return o, err
+		}
+		if c.Expected == 1 {
+			if o.intake, err = has(j.db, appendIntakeKey(make([]byte, 0, 32), c.Partition, c.Handle)); err != nil {
+				return o, err
+			}
+		}
+	}
+	if o.version != c.Expected {
+		return o, fmt.Errorf("%w: order %s has version %d, not %d", persistence.ErrConflict, c.Handle, o.version, c.Expected)
+	}
+	if o.places == nil && (c.Row != nil || c.Open != nil || c.Close) {
+		// No commit of this batch has changed its rows, or they would be known: the store shows them.
+		if o.places, err = readPlaces(j.db, c.Partition, c.Handle); err != nil {
+			return o, fmt.Errorf("read the rows of order %s: %w", c.Handle, err)
+		}
+	}
+	return o, nil
 }
 
 // checkFreeID makes sure that an order can be accepted. An id that is taken is told even when the store is full.
@@ -181,8 +210,8 @@ func (j *Journal) checkFreeID(c *persistence.Commit) error {
 	return nil
 }
 
-// encode encodes the rows of a commit.
-func (t *committer) encode(c *persistence.Commit) (err error) {
+// encode encodes the rows of a commit, after which the order has a position in a queue; 0: it is in none.
+func (t *committer) encode(c *persistence.Commit, position persistence.Position) (err error) {
 	if c.Row != nil {
 		if t.row, err = marshal.MarshalAppend(t.row[:0], c.Row); err != nil {
 			return fmt.Errorf("commit: encode Row: %w", err)
@@ -191,6 +220,10 @@ func (t *committer) encode(c *persistence.Commit) (err error) {
 	if c.Open != nil {
 		if t.open, err = marshal.MarshalAppend(t.open[:0], c.Open); err != nil {
 			return fmt.Errorf("commit: encode Open: %w", err)
+		}
+		if position != 0 {
+			t.open = protowire.AppendTag(t.open, fieldPosition, protowire.VarintType)
+			t.open = protowire.AppendVarint(t.open, uint64(position))
 		}
 	}
 	if c.Expected == 0 {
@@ -204,8 +237,9 @@ func (t *committer) encode(c *persistence.Commit) (err error) {
 	return nil
 }
 
-// put writes a commit that was checked and encoded into the batch.
-func (t *committer) put(c *persistence.Commit) {
+// put writes a commit that was checked and encoded into the batch. The order had the places before, and has those after it;
+// both are nil if the commit changes no rows.
+func (t *committer) put(c *persistence.Commit, before, after *places) {
 	t.key = appendRecordKey(t.key[:0], c.Handle, c.Expected+1)
 	t.set(c.Record)
 	if c.Expected == 0 {
@@ -213,94 +247,72 @@ func (t *committer) put(c *persistence.Commit) {
 			t.accepted = make(map[messages.OrderID]*persistence.Commit)
 		}
 		t.accepted[c.ID] = c
-		t.key = appendDirectoryKey(t.key[:0], c.ID)
-		t.set(t.entry)
+		t.fixed = rows.OfOrder(t.fixed[:0], c.Row)
+		for _, x := range t.fixed {
+			t.enter(c, x)
+		}
 	}
 	if c.Row != nil {
 		t.key = appendOrderKey(t.key[:0], c.Handle)
 		t.set(t.row)
-		t.putIndexes(c)
+		t.move(c, before.row, after.row)
 	}
-	t.putOpen(c)
+	if c.Open != nil || c.Close {
+		t.move(c, before.open, after.open)
+	}
 }
 
-// putIndexes writes the keys by which orders are listed. Only the status of an order ever changes.
-func (t *committer) putIndexes(c *persistence.Commit) {
-	status := c.Row.GetStatus()
-	if c.RowBefore != nil {
-		if before := c.RowBefore.GetStatus(); endedBadly(before) && before != status {
-			t.key = append(appendStatusPrefix(t.key[:0], before), c.Handle[:]...)
+// move has an order leave places, and take others. The open row is written anew, though its place stays.
+func (t *committer) move(c *persistence.Commit, before, after []rows.Place) {
+	for _, x := range before {
+		if !slices.Contains(after, x) {
+			t.key = appendPlaceKey(t.key[:0], c.Partition, c.Handle, x)
 			t.unset()
 		}
 	}
-	if endedBadly(status) {
-		t.key = append(appendStatusPrefix(t.key[:0], status), c.Handle[:]...)
-		if c.Row.GetInDoubt() {
-			t.set(doubtful)
-		} else {
-			t.set(nil)
+	for _, x := range after {
+		if x.Index == rows.ByPartition || !slices.Contains(before, x) {
+			t.enter(c, x)
 		}
-	}
-	if c.RowBefore != nil {
-		return
-	}
-	name := persistence.DefinitionName(c.Row.GetDefinition())
-	t.key = append(appendNamePrefix(t.key[:0], name), c.Handle[:]...)
-	t.set(nil)
-	if key := c.Row.GetOrderKey(); key != "" {
-		t.key = append(appendKeyPrefix(t.key[:0], key), c.Handle[:]...)
-		t.set(nil)
-	}
-	for _, l := range c.Row.GetLabels() {
-		t.key = append(appendLabelPrefix(t.key[:0], l.GetName(), l.GetValue()), c.Handle[:]...)
-		t.set(nil)
 	}
 }
 
-// putOpen writes the rows of open orders and their due times.
-func (t *committer) putOpen(c *persistence.Commit) {
-	if c.Open == nil && !c.Close {
-		return
-	}
-	before, due := c.OpenBefore.GetDue(), c.Open.GetDue()
-	if before != 0 && before != due {
-		t.key = appendDueKey(t.key[:0], c.Partition, before, c.Handle)
-		t.unset()
-	}
-	if due != 0 && due != before {
-		t.key = appendDueKey(t.key[:0], c.Partition, due, c.Handle)
-		t.set(nil)
-	}
-	t.putOverflow(c)
-	t.key = appendOpenKey(t.key[:0], c.Partition, c.Handle)
+// enter writes the key of a place, and what is kept there.
+func (t *committer) enter(c *persistence.Commit, x rows.Place) {
+	t.key = appendPlaceKey(t.key[:0], c.Partition, c.Handle, x)
 	switch {
-	case c.Open != nil:
+	case x.Index == rows.ByID:
+		t.set(t.entry)
+	case x.Index == rows.ByPartition:
 		t.set(t.open)
-	case c.Expected != 0:
-		t.unset()
+	case x.Index == rows.ByQueue:
+		t.set(append(append(t.entry[:0], c.Handle[:]...), c.Open.GetId()...))
+	case x.Index == rows.ByOverflow:
+		t.overflow.Id, t.overflow.Bytes = c.Open.GetId(), x.Bytes
+		t.entry, _ = marshal.MarshalAppend(t.entry[:0], &t.overflow) // Its strings were checked.
+		t.set(t.entry)
+	case x.Doubt:
+		t.set(doubtful)
+	default:
+		t.set(nil)
 	}
 }
 
-// putOverflow writes the rows of tasks that wait on disk.
-func (t *committer) putOverflow(c *persistence.Commit) {
-	before, now := c.OpenBefore.GetOverflow(), c.Open.GetOverflow()
-	in := func(rows []*journalv1.Overflow, o *journalv1.Overflow) bool {
-		return slices.ContainsFunc(rows, func(x *journalv1.Overflow) bool { return proto.Equal(x, o) })
+// putIntake has an order that was accepted without an epoch wait in the intake, until more of it is committed. It tells whether
+// it waits there after the commit, if it did before as told.
+func (t *committer) putIntake(c *persistence.Commit, waits bool) bool {
+	if c.Expected != 0 && !waits {
+		return false
 	}
-	for _, o := range before {
-		if !in(now, o) {
-			t.key = appendOverflowKey(t.key[:0], c.Partition, c.Handle, o)
-			t.unset()
-		}
+	t.key = appendIntakeKey(t.key[:0], c.Partition, c.Handle)
+	switch {
+	case waits:
+		t.unset()
+	case c.Epoch == 0:
+		t.set(nil)
+		return true
 	}
-	for _, o := range now {
-		if !in(before, o) {
-			t.key = appendOverflowKey(t.key[:0], c.Partition, c.Handle, o)
-			t.overflow.Id, t.overflow.Bytes = c.Open.GetId(), o.GetBytes()
-			t.entry, _ = marshal.MarshalAppend(t.entry[:0], &t.overflow) // Its strings were checked.
-			t.set(t.entry)
-		}
-	}
+	return false
 }
 
 // set writes t.key.
@@ -312,8 +324,3 @@ func (t *committer) unset() { t.writes.add(t.key, nil, true) }
 // doubtful is the value in the index by status of an order of which an attempt is in doubt: so those can be counted without
 // their rows. Others have none.
 var doubtful = []byte{1} //nolint:gochecknoglobals // a constant
-
-// endedBadly tells the statuses that have an index.
-func endedBadly(status int32) bool {
-	return status == int32(orderv1.Status_STATUS_FAULTED) || status == int32(orderv1.Status_STATUS_CANCELLED)
-}

@@ -7,10 +7,12 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/persistence"
 )
 
@@ -18,6 +20,8 @@ import (
 type Config struct {
 	// Dir is the directory of the journal; required. It is made if it does not exist. Nothing else may be in it.
 	Dir string
+	// Node is the node that opens the journal: its incarnation's name begins with it; default "node". It must not have a slash.
+	Node messages.NodeID
 	// MemTableBytes is the size of the table in memory that collects writes; default 64 MiB, at least 1 MiB. Up to four
 	// may exist. Larger ones make for less merging, and for a longer start after a crash.
 	MemTableBytes int64
@@ -45,8 +49,8 @@ type Config struct {
 	NoteAfter time.Duration
 	// CommitBytes is the size of the largest record; default 64 MiB, at most 1 GiB. A larger one fails.
 	CommitBytes int64
-	// Versions is the number of orders whose last version is kept in memory; default 262,144. Each takes about 40
-	// bytes. The version of an order not among them is read from the store at its next commit.
+	// Versions is the number of orders whose last version is kept in memory, and where the indexes have them; default
+	// 262,144. Each takes about 50 bytes. Of an order not among them both are read from the store at its next commit.
 	Versions int
 	// MaxCompactions is the most goroutines that merge tables; default half the processors, at least 1.
 	MaxCompactions int
@@ -80,6 +84,9 @@ func (c Config) withDefaults() (Config, error) {
 	orDefault(&c.Versions, 1<<18)
 	orDefault(&c.MaxCompactions, max(1, runtime.GOMAXPROCS(0)/2))
 	orDefault(&c.MaxOpenFiles, 1000)
+	if c.Node == "" {
+		c.Node = "node"
+	}
 	if c.FS == nil {
 		c.FS = vfs.Default
 	}
@@ -125,6 +132,9 @@ func (c Config) validate() error {
 	var errs []error
 	if c.Dir == "" {
 		errs = append(errs, errors.New("journal: Dir is empty: give the directory of the journal"))
+	}
+	if strings.ContainsRune(string(c.Node), '/') {
+		errs = append(errs, fmt.Errorf("journal: Node is %q: it must not have a slash", c.Node))
 	}
 	between := func(name string, value, least, most int64) {
 		if value < least || value > most {

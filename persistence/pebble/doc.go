@@ -12,6 +12,8 @@
 //	             ▲                                              │
 //	             └── fills while the last batch syncs ◄─────────┘
 //
+// Releases and checks of partitions go the same way: a release writes one key, a check none.
+//
 // One goroutine does it. It takes whatever is queued, at most Config.BatchBytes, and never waits for more. A commit that
 // fails its check is left out of the batch and is answered with the others, once whatever it was checked against is
 // durable. Reads wait likewise: what a read returns is durable.
@@ -20,6 +22,15 @@
 // so that running orders keep a share; those of orders that are not interactive are from three quarters of that half
 // on. Below the low-water mark of free disk space, acceptances are answered persistence.ErrFull. The space is asked for
 // by the clock, and whenever a share of the mark was written.
+//
+// What a commit replaces is known without reading: of orders that were committed lately their last versions are kept, and where
+// the indexes have them. Positions in queues are counted in memory; how far, the store notes ahead, for thousands at a time, so
+// that none is given twice.
+//
+// # Who owns partitions
+//
+// One process has the directory at a time, so whoever had it open before is gone, and counts as fenced: Open makes a new
+// incarnation, which may claim everything. Nothing is written until it does.
 //
 // # States of the directory
 //

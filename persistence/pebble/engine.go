@@ -114,6 +114,18 @@ func (l engineLogger) Errorf(format string, args ...any) {
 
 func (l engineLogger) Fatalf(format string, args ...any) { l.fail(fmt.Errorf(format, args...)) }
 
+// readError says what an error of the engine means for who reads. What is neither damage nor the end of the journal or of the call
+// may pass.
+func readError(doing string, err error) error {
+	told := engineError(doing, err)
+	for _, known := range []error{persistence.ErrCorrupt, persistence.ErrClosed, context.Canceled, context.DeadlineExceeded} {
+		if told == nil || errors.Is(told, known) {
+			return told
+		}
+	}
+	return fmt.Errorf("%w: %w", persistence.ErrUnavailable, told)
+}
+
 // engineError says what an error of the engine means for the journal.
 func engineError(doing string, err error) error {
 	if err == nil {

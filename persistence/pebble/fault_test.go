@@ -1,6 +1,7 @@
 package pebble
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -166,6 +167,10 @@ func shortLife(cfg Config, l *life) (err error) {
 func (l *life) live(j *Journal) error {
 	l.committing.Store(true)
 	defer l.committing.Store(false)
+	epochs, err := journaltest.Own(context.Background(), j)
+	if err != nil {
+		return err
+	}
 	for round := range 3 {
 		for i := range 3 {
 			c := journaltest.Acceptance(fmt.Sprintf("order-%s-%d-%d", l.name, round, i))
@@ -178,8 +183,8 @@ func (l *life) live(j *Journal) error {
 				}
 				l.confirm(messages.OrderID(c.Row.GetId()), c.Expected+1)
 				c = &persistence.Commit{
-					Partition: c.Partition, Handle: c.Handle, Expected: c.Expected + 1, Events: 1, Record: c.Record, Done: c.Done,
-					Row: c.Row, RowBefore: c.Row,
+					Partition: c.Partition, Epoch: epochs[c.Partition], Handle: c.Handle, Expected: c.Expected + 1, Events: 1,
+					Record: c.Record, Done: c.Done, Row: c.Row,
 				}
 			}
 		}

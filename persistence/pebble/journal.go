@@ -44,11 +44,14 @@ type Journal struct {
 	stop  chan struct{}
 
 	// writing is held from the first check against the store until what was written is durable.
-	writing  sync.Mutex
-	commits  committer
-	versions *versionCache
-	// epochs is read without writing, and changed with it.
-	epochs [messages.Partitions]atomic.Uint64
+	writing sync.Mutex
+	commits committer
+	orders  *knownOrders
+	owners  owners
+	// catalog is the version of the catalogue, level the feature level of the journal. Both are read without writing, and
+	// changed with it.
+	catalog atomic.Uint64
+	level   atomic.Uint32
 
 	// flight is what was written and may not be durable yet; nil if nothing.
 	flight atomic.Pointer[flight]
@@ -80,7 +83,8 @@ func Open(cfg Config) (*Journal, error) {
 	}
 	j := &Journal{
 		cfg: cfg, lock: lock, stop: make(chan struct{}), grew: make(chan struct{}, 1), spent: make(chan struct{}, 1),
-		unwritten: make(chan error, 1), versions: newVersionCache(cfg.Versions),
+		unwritten: make(chan error, 1), orders: newKnownOrders(cfg.Versions),
+		owners: owners{self: messages.NewIncarnation(cfg.Node)},
 	}
 	j.cfg.FS = disk{cfg.FS, j}
 	j.queue.init(cfg.QueueCommits, cfg.QueueBytes)
@@ -143,7 +147,7 @@ func (j *Journal) openStore() error {
 		err = j.create()
 	}
 	if err == nil {
-		err = errors.Join(checkFormat(j.db), loadEpochs(j.db, &j.epochs), j.countFallout())
+		err = errors.Join(checkFormat(j.db), j.loadCatalog(), j.owners.load(j.db), j.loadPosition(), j.countFallout())
 	}
 	if err == nil {
 		err = j.note(true)
@@ -168,7 +172,10 @@ func openEngine(dir string, o *pebble.Options) (db *pebble.DB, err error) {
 // create finishes a new store. The engine has begun its first log in an old format, which guards less; so it begins another
 // one by moving what there is into a table.
 func (j *Journal) create() error {
-	if err := j.db.Set([]byte{kindFormat}, []byte{format}, pebble.Sync); err != nil {
+	b := j.db.NewBatch()
+	_ = b.Set([]byte{kindFormat}, []byte{format}, nil)                                    // Always nil.
+	_ = b.Set([]byte{kindLevel}, appendNumber(nil, uint64(persistence.NewestLevel)), nil) // Always nil.
+	if err := b.Commit(pebble.Sync); err != nil {
 		return fmt.Errorf("write the format: %w", err)
 	}
 	if err := j.failed(); err != nil {

@@ -125,6 +125,23 @@ func TestReadsAreDurable(t *testing.T) {
 	mustClose(t, j)
 }
 
+// epochOf claims a partition, unless it is owned already.
+func epochOf(tb testing.TB, j *Journal, p messages.Partition) messages.Epoch {
+	tb.Helper()
+	owners, err := j.Owners(tb.Context())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if owners[p].Incarnation == j.Incarnation() {
+		return owners[p].Epoch
+	}
+	claimed, err := j.Claim(tb.Context(), []persistence.Holding{{Partition: p, Epoch: owners[p].Epoch}})
+	if err != nil || len(claimed) != 1 {
+		tb.Fatalf("claim of %d: %+v, %v", p, claimed, err)
+	}
+	return claimed[0].Epoch
+}
+
 // TestQueueBounds fills the queue while the disk is held: acceptances may have half, the last quarter of it
 // only interactive ones, and nothing blocks.
 func TestQueueBounds(t *testing.T) {
@@ -144,6 +161,7 @@ func TestQueueBounds(t *testing.T) {
 			if err := commitOne(j, running); err != nil {
 				t.Fatal(err)
 			}
+			epoch := epochOf(t, j, running.Partition)
 			release := disk.hold()
 			var wg sync.WaitGroup
 			var mu sync.Mutex
@@ -176,7 +194,7 @@ func TestQueueBounds(t *testing.T) {
 			}
 			for range 20 {
 				hand("commit", &persistence.Commit{
-					Partition: running.Partition, Handle: running.Handle, Expected: 1, Events: 1, Record: running.Record,
+					Partition: running.Partition, Epoch: epoch, Handle: running.Handle, Expected: 1, Events: 1, Record: running.Record,
 				})
 			}
 			if commits, bytes := j.queue.depth(); commits > 8 || bytes > 1<<16 {
@@ -239,7 +257,7 @@ func TestLowWater(t *testing.T) {
 	if err := commitOne(j, journaltest.Acceptance("first")); !errors.As(err, &taken) || taken.Entry.Handle != first.Handle {
 		t.Errorf("the same again below the mark: %v", err)
 	}
-	next := &persistence.Commit{Partition: first.Partition, Handle: first.Handle, Expected: 1, Events: 1, Record: first.Record}
+	next := &persistence.Commit{Partition: first.Partition, Epoch: epochOf(t, j, first.Partition), Handle: first.Handle, Expected: 1, Events: 1, Record: first.Record}
 	if err := commitOne(j, next); err != nil {
 		t.Errorf("running order below the mark: %v", err)
 	}
@@ -385,7 +403,7 @@ func TestVersionCache(t *testing.T) {
 	for expected := messages.Version(1); expected < 5; expected++ {
 		for _, o := range orders {
 			for _, wrong := range []messages.Version{expected - 1, expected + 1} {
-				c := &persistence.Commit{Partition: o.Partition, Handle: o.Handle, Expected: wrong, Events: 1, Record: o.Record}
+				c := &persistence.Commit{Partition: o.Partition, Epoch: epochOf(t, j, o.Partition), Handle: o.Handle, Expected: wrong, Events: 1, Record: o.Record}
 				if wrong == 0 {
 					continue
 				}
@@ -393,12 +411,12 @@ func TestVersionCache(t *testing.T) {
 					t.Fatalf("expected %d instead of %d: %v", wrong, expected, err)
 				}
 			}
-			c := &persistence.Commit{Partition: o.Partition, Handle: o.Handle, Expected: expected, Events: 1, Record: o.Record}
+			c := &persistence.Commit{Partition: o.Partition, Epoch: epochOf(t, j, o.Partition), Handle: o.Handle, Expected: expected, Events: 1, Record: o.Record}
 			if err := commitOne(j, c); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if n := len(j.versions.young) + len(j.versions.old); n > 2 {
+		if n := len(j.orders.young) + len(j.orders.old); n > 2 {
 			t.Errorf("%d versions in memory", n)
 		}
 	}
@@ -411,7 +429,7 @@ func TestGap(t *testing.T) {
 	j := mustOpen(t, testConfig(vfs.NewMem()))
 	c := journaltest.Acceptance("order")
 	for expected := range messages.Version(5) {
-		next := &persistence.Commit{Partition: c.Partition, Handle: c.Handle, Expected: expected, Events: 1, Record: c.Record}
+		next := &persistence.Commit{Partition: c.Partition, Epoch: epochOf(t, j, c.Partition), Handle: c.Handle, Expected: expected, Events: 1, Record: c.Record}
 		if expected == 0 {
 			next = c
 		}

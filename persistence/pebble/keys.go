@@ -5,27 +5,33 @@ import (
 	"fmt"
 
 	"github.com/holdfast-run/holdfast/messages"
-	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/persistence"
+	"github.com/holdfast-run/holdfast/persistence/rows"
 )
 
 // The kinds of keys, by their first byte. H is a handle (16 bytes), P a partition (2), all numbers are big endian; S is a
 // string behind its length (2).
 const (
+	kindCatalog    = 'C' // → version of the catalogue (8)
 	kindDefinition = 'D' // namespace 0 name 0 version → DefinitionRow
-	kindEpoch      = 'E' // P → epoch (8), node
+	kindOwner      = 'E' // P → epoch (8), incarnation
 	kindFormat     = 'F' // → format
+	kindGeneration = 'G' // → generation (8)
 	kindLimit      = 'L' // activity → LimitRow
+	kindPosition   = 'P' // → the last position that was set aside (8)
+	kindLevel      = 'V' // → feature level (8)
 	kindByStatus   = 'b' // status (1) H → nothing; only orders that ended badly
 	kindByName     = 'd' // S (namespace/name) H → nothing
 	kindDirectory  = 'i' // order id → DirectoryRow
 	kindByKey      = 'k' // S (order key) H → nothing
 	kindByLabel    = 'l' // S (name) S (value) H → nothing
+	kindIntake     = 'n' // P H → nothing
 	kindOrder      = 'o' // H → OrderRow
 	kindOpen       = 'p' // P H → OpenRow
 	kindOverflow   = 'q' // S (activity) priority (1) P at (8) frame (4) H → OverflowRow
 	kindRecord     = 'r' // H, version of the first event (see appendVersion) → Record
 	kindDue        = 't' // P due (8) H → nothing
+	kindQueue      = 'w' // P S (order key) position (8) → H, order id
 )
 
 const handleSize = len(messages.Handle{})
@@ -85,9 +91,29 @@ func appendDirectoryKey(b []byte, id messages.OrderID) []byte {
 	return append(append(b, kindDirectory), id...)
 }
 
-func appendEpochKey(b []byte, p messages.Partition) []byte {
-	return binary.BigEndian.AppendUint16(append(b, kindEpoch), uint16(p))
+func appendOwnerKey(b []byte, p messages.Partition) []byte {
+	return binary.BigEndian.AppendUint16(append(b, kindOwner), uint16(p))
 }
+
+func appendIntakePrefix(b []byte, p messages.Partition) []byte {
+	return binary.BigEndian.AppendUint16(append(b, kindIntake), uint16(p))
+}
+
+func appendIntakeKey(b []byte, p messages.Partition, h messages.Handle) []byte {
+	return append(appendIntakePrefix(b, p), h[:]...)
+}
+
+// appendQueuesPrefix appends what the keys of all queues of a partition begin with, appendQueuePrefix those of one.
+func appendQueuesPrefix(b []byte, p messages.Partition) []byte {
+	return binary.BigEndian.AppendUint16(append(b, kindQueue), uint16(p))
+}
+
+func appendQueuePrefix(b []byte, p messages.Partition, key string) []byte {
+	return appendString(appendQueuesPrefix(b, p), key)
+}
+
+// appendNumber appends a number of 8 bytes.
+func appendNumber(b []byte, n uint64) []byte { return binary.BigEndian.AppendUint64(b, n) }
 
 func appendOpenPrefix(b []byte, p messages.Partition) []byte {
 	return binary.BigEndian.AppendUint16(append(b, kindOpen), uint16(p))
@@ -118,10 +144,30 @@ func appendOverflowPlace(b []byte, at persistence.OverflowPlace) []byte {
 	return append(binary.BigEndian.AppendUint32(b, at.Frame), at.Handle[:]...)
 }
 
-// appendOverflowKey appends the key that follows from an open row.
-func appendOverflowKey(b []byte, p messages.Partition, h messages.Handle, o *journalv1.Overflow) []byte {
-	of := persistence.Overflow{Activity: o.GetActivity(), Priority: int(o.GetPriority()), Partition: p}
-	return appendOverflowPlace(appendOverflowPrefix(b, of), persistence.OverflowPlace{At: o.GetAt(), Frame: o.GetFrame(), Handle: h})
+// appendPlaceKey appends the key of an order's place in an index.
+func appendPlaceKey(b []byte, p messages.Partition, h messages.Handle, x rows.Place) []byte {
+	switch x.Index {
+	case rows.ByID:
+		return appendDirectoryKey(b, messages.OrderID(x.Text))
+	case rows.ByName:
+		b = appendNamePrefix(b, x.Text)
+	case rows.ByKey:
+		b = appendKeyPrefix(b, x.Text)
+	case rows.ByLabel:
+		b = appendLabelPrefix(b, x.Text, x.Value)
+	case rows.ByStatus:
+		b = appendStatusPrefix(b, int32(x.Number)) //nolint:gosec // it was one
+	case rows.ByPartition:
+		b = appendOpenPrefix(b, p)
+	case rows.ByQueue:
+		return appendNumber(appendQueuePrefix(b, p, x.Text), uint64(x.Number)) //nolint:gosec // it was one
+	case rows.ByDue:
+		return appendDueKey(b, p, x.Number, h)
+	case rows.ByOverflow:
+		of := persistence.Overflow{Activity: x.Text, Priority: int(x.Priority), Partition: p}
+		return appendOverflowPlace(appendOverflowPrefix(b, of), persistence.OverflowPlace{At: x.Number, Frame: x.Frame, Handle: h})
+	}
+	return append(b, h[:]...)
 }
 
 // overflowPlaceSize is the length of what appendOverflowPlace appends.
@@ -144,19 +190,19 @@ func definitionKey(ref messages.DefinitionRef) []byte {
 	return append(append(b, 0), ref.Version...)
 }
 
+// fits tells whether a string can be in a key.
+func fits(s string) bool { return len(s) <= rows.MaxText }
+
 // appendString appends a string behind its length. It panics if s has more than 65,535 bytes: commits are checked.
 func appendString(b []byte, s string) []byte {
-	if len(s) > maxString {
+	if !fits(s) {
 		panic(fmt.Sprintf("string of %d bytes in a key", len(s)))
 	}
 	return append(binary.BigEndian.AppendUint16(b, uint16(len(s))), s...) //nolint:gosec // see above
 }
 
-// maxString is the length of the longest string in a key that is not at its end.
-const maxString = 1<<16 - 1
-
 func appendStatusPrefix(b []byte, status int32) []byte {
-	return append(b, kindByStatus, byte(status)) //nolint:gosec // checked by endedBadly
+	return append(b, kindByStatus, byte(status)) //nolint:gosec // only those that ended badly have an index
 }
 
 func appendNamePrefix(b []byte, name string) []byte { return appendString(append(b, kindByName), name) }

@@ -2,6 +2,7 @@ package pebble_test
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -26,6 +27,11 @@ func runChild(dir string) {
 		fmt.Fprintln(os.Stdout, "error", err)
 		os.Exit(1)
 	}
+	epochs, err := journaltest.Own(context.Background(), j)
+	if err != nil {
+		fmt.Fprintln(os.Stdout, "error", err)
+		os.Exit(1)
+	}
 	var out sync.Mutex
 	var workers sync.WaitGroup
 	for range 8 {
@@ -44,7 +50,9 @@ func runChild(dir string) {
 					out.Lock()
 					fmt.Fprintln(os.Stdout, id, c.Expected+1)
 					out.Unlock()
-					c = &persistence.Commit{Partition: c.Partition, Handle: c.Handle, Expected: c.Expected + 1, Events: 1, Record: c.Record}
+					c = &persistence.Commit{
+						Partition: c.Partition, Epoch: epochs[c.Partition], Handle: c.Handle, Expected: c.Expected + 1, Events: 1, Record: c.Record,
+					}
 				}
 			}
 		})

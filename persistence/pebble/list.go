@@ -14,6 +14,7 @@ import (
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/persistence"
+	"github.com/holdfast-run/holdfast/persistence/rows"
 )
 
 // clockSlack is how much later than its time of acceptance the handle of an order may have been made.
@@ -65,7 +66,7 @@ type stream interface {
 func (l *listing) choose() error {
 	q := l.query
 	if q.OrderKey != "" {
-		if len(q.OrderKey) > maxString {
+		if len(q.OrderKey) > rows.MaxText {
 			l.streams = append(l.streams, anyOf(nil))
 			return nil
 		}
@@ -74,7 +75,7 @@ func (l *listing) choose() error {
 		}
 	}
 	for _, label := range q.Labels {
-		if len(label.GetName()) > maxString || len(label.GetValue()) > maxString {
+		if len(label.GetName()) > rows.MaxText || len(label.GetValue()) > rows.MaxText {
 			l.streams = append(l.streams, anyOf(nil))
 			return nil
 		}
@@ -85,8 +86,8 @@ func (l *listing) choose() error {
 	if err := l.chooseStatus(); err != nil {
 		return err
 	}
-	if q.Definition != "" && len(q.Definition) <= maxString {
-		name := persistence.DefinitionName(q.Definition)
+	if q.Definition != "" && len(q.Definition) <= rows.MaxText {
+		name := rows.DefinitionName(q.Definition)
 		if err := l.open(appendNamePrefix(nil, name)); err != nil {
 			return err
 		}
@@ -104,7 +105,7 @@ func (l *listing) chooseStatus() error {
 	if len(statuses) == 0 {
 		return nil
 	}
-	if !slices.ContainsFunc(statuses, func(s orderv1.Status) bool { return !endedBadly(int32(s)) }) {
+	if !slices.ContainsFunc(statuses, func(s orderv1.Status) bool { return !rows.EndedBadly(s) }) {
 		var union anyOf
 		for _, s := range statuses {
 			one, err := l.stream(appendStatusPrefix(nil, int32(s)))
@@ -116,8 +117,7 @@ func (l *listing) chooseStatus() error {
 		l.streams = append(l.streams, union)
 		return nil
 	}
-	if len(l.streams) > 0 || slices.Contains(statuses, orderv1.Status_STATUS_COMPLETED) || slices.ContainsFunc(statuses,
-		func(s orderv1.Status) bool { return endedBadly(int32(s)) }) {
+	if len(l.streams) > 0 || slices.Contains(statuses, orderv1.Status_STATUS_COMPLETED) || slices.ContainsFunc(statuses, rows.EndedBadly) {
 		return nil
 	}
 	it, err := l.iter([]byte{kindOpen})
@@ -200,7 +200,7 @@ func (l *listing) iter(prefix []byte) (*pebble.Iterator, error) {
 		LowerBound: prefix, UpperBound: successor(slices.Clone(prefix)),
 	})
 	if err != nil {
-		return nil, engineError("iterate", err)
+		return nil, readError("iterate", err)
 	}
 	l.iters = append(l.iters, it)
 	return it, nil
@@ -222,7 +222,7 @@ func (l *listing) open(prefix []byte) error {
 func (l *listing) close() error {
 	var errs []error
 	for _, it := range l.iters {
-		errs = append(errs, engineError("iterate", it.Close()))
+		errs = append(errs, readError("iterate", it.Close()))
 	}
 	return errors.Join(errs...)
 }
@@ -237,7 +237,7 @@ type indexStream struct {
 func (s *indexStream) atMost(h messages.Handle) (messages.Handle, bool, error) {
 	s.key = append(append(append(s.key[:0], s.prefix...), h[:]...), 0)
 	if !s.it.SeekLT(s.key) {
-		return messages.Handle{}, false, engineError("iterate", s.it.Error())
+		return messages.Handle{}, false, readError("iterate", s.it.Error())
 	}
 	if !bytes.HasPrefix(s.it.Key(), s.prefix) {
 		return messages.Handle{}, false, nil

@@ -15,6 +15,7 @@ import (
 
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/persistence/journaltest"
+	"github.com/holdfast-run/holdfast/persistence/rows"
 )
 
 func TestConfigMistakes(t *testing.T) {
@@ -124,7 +125,7 @@ func FuzzScanRecord(f *testing.F) {
 	f.Add(journaltest.Acceptance("order").Record)
 	f.Add([]byte{0x0a, 0x01, 0x00, 0x12, 0x00})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		_, events, err := scanRecord(b)
+		_, events, err := rows.ScanRecord(b)
 		checkScan(t, b, events, err)
 	})
 }

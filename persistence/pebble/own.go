@@ -1,87 +1,185 @@
 package pebble
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"iter"
-	"strings"
-	"sync/atomic"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/holdfast-run/holdfast/messages"
-	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/persistence"
 )
 
+// owners are the owners of all partitions. They are read and changed while Journal.writing is held. Whoever opened the directory
+// before is gone, as its lock shows, and so counts as fenced.
+type owners struct {
+	self       messages.Incarnation
+	generation messages.Generation
+	all        [messages.Partitions]persistence.Owner
+	// fenced: self has no right to commit any more.
+	fenced bool
+}
+
+// check makes sure that self owns a partition under an epoch.
+func (o *owners) check(h persistence.Holding) error {
+	if int(h.Partition) >= len(o.all) {
+		return fmt.Errorf("partition is %d: it must be below %d", h.Partition, len(o.all))
+	}
+	now := &o.all[h.Partition]
+	switch {
+	case o.fenced:
+		return persistence.ErrIncarnationFenced
+	case h.Epoch == now.Epoch && now.Incarnation == o.self:
+		return nil
+	}
+	return fmt.Errorf("%w: partition %d has epoch %d and the owner %q, and not epoch %d", persistence.ErrFenced, h.Partition,
+		now.Epoch, now.Incarnation, h.Epoch)
+}
+
+func (o *owners) set(p messages.Partition, to persistence.Owner) { o.all[p] = to }
+
 const epochSize = 8
 
-// loadEpochs reads the epochs of all partitions.
-func loadEpochs(db pebble.Reader, epochs *[messages.Partitions]atomic.Uint64) error {
-	for p := range epochs {
-		value, closer, err := db.Get(appendEpochKey(nil, messages.Partition(p)))
-		if errors.Is(err, pebble.ErrNotFound) {
+// appendOwner appends what is stored of the owner of a partition.
+func appendOwner(b []byte, o persistence.Owner) []byte {
+	return append(appendNumber(b, uint64(o.Epoch)), o.Incarnation...)
+}
+
+// load reads the owners of all partitions, none of whom is there any more.
+func (o *owners) load(db pebble.Reader) error {
+	generation, err := getNumber(db, kindGeneration)
+	if err != nil {
+		return err
+	}
+	o.generation = messages.Generation(generation) //nolint:gosec // it was one
+	for p := range o.all {
+		value, found, err := getBytes(db, appendOwnerKey(nil, messages.Partition(p)))
+		switch {
+		case err != nil:
+			return err
+		case !found:
 			continue
+		case len(value) < epochSize:
+			return persistence.DecodeError(fmt.Sprintf("owner of partition %d", p), fmt.Errorf("it has %d bytes", len(value)))
 		}
-		if err != nil {
-			return engineError("read the epochs", err)
+		epoch := messages.Epoch(binary.BigEndian.Uint64(value))
+		o.all[p] = persistence.Owner{Epoch: epoch, Incarnation: messages.Incarnation(value[epochSize:])}
+		if epoch.Generation() < o.generation {
+			o.all[p].Incarnation = "" // The store was restored since.
 		}
-		if len(value) < epochSize {
-			return persistence.DecodeError(fmt.Sprintf("epoch of partition %d", p), fmt.Errorf("it has %d bytes", len(value)))
-		}
-		epochs[p].Store(binary.BigEndian.Uint64(value))
-		if err := closer.Close(); err != nil {
-			return engineError("read the epochs", err)
-		}
+		o.all[p].Fenced = o.all[p].Incarnation != ""
 	}
 	return nil
 }
 
-// Epoch returns a partition's epoch.
-func (j *Journal) Epoch(ctx context.Context, p messages.Partition) (messages.Epoch, error) {
+// Incarnation is in whose name the journal was opened.
+func (j *Journal) Incarnation() messages.Incarnation { return j.owners.self }
+
+// Owners returns the owners of all partitions.
+func (j *Journal) Owners(ctx context.Context) ([]persistence.Owner, error) {
 	if err := j.enter(ctx); err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer j.leave()
-	if int(p) >= len(j.epochs) {
-		return 0, fmt.Errorf("partition is %d: it must be below %d", p, len(j.epochs))
-	}
-	return messages.Epoch(j.epochs[p].Load()), j.failed()
+	j.writing.Lock()
+	defer j.writing.Unlock()
+	return slices.Clone(j.owners.all[:]), j.failed()
 }
 
-// Claim makes node the owner of a partition. An error other than ErrFenced leaves open whether it is.
-func (j *Journal) Claim(ctx context.Context, p messages.Partition, node messages.NodeID, seen messages.Epoch) (messages.Epoch, error) {
+// Claim makes this incarnation the owner of partitions.
+func (j *Journal) Claim(ctx context.Context, seen []persistence.Holding) ([]persistence.Holding, error) {
 	if err := j.enter(ctx); err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer j.leave()
-	if int(p) >= len(j.epochs) {
-		return 0, fmt.Errorf("partition is %d: it must be below %d", p, len(j.epochs))
+	for _, h := range seen {
+		if h.Partition >= messages.Partitions {
+			return nil, fmt.Errorf("claim: partition is %d: it must be below %d", h.Partition, messages.Partitions)
+		}
 	}
 	j.writing.Lock()
 	defer j.writing.Unlock()
-	if now := messages.Epoch(j.epochs[p].Load()); now != seen {
-		return 0, fmt.Errorf("%w: partition %d has epoch %d, not %d", persistence.ErrFenced, p, now, seen)
+	if j.owners.fenced {
+		return nil, fmt.Errorf("claim: %w", persistence.ErrIncarnationFenced)
 	}
-	value := binary.BigEndian.AppendUint64(nil, uint64(seen+1))
-	if err := j.write(appendEpochKey(nil, p), append(value, node...)); err != nil {
-		return 0, fmt.Errorf("claim partition %d: %w", p, err)
+	claimed := make([]persistence.Holding, 0, len(seen))
+	var writes []write
+	for _, h := range seen {
+		now := j.owners.all[h.Partition]
+		if now.Epoch != h.Epoch || !now.Free(j.owners.self) {
+			continue
+		}
+		h.Epoch = h.Epoch.Next(j.owners.generation)
+		claimed = append(claimed, h)
+		value := appendOwner(nil, persistence.Owner{Epoch: h.Epoch, Incarnation: j.owners.self})
+		writes = append(writes, write{appendOwnerKey(nil, h.Partition), value})
 	}
-	j.epochs[p].Store(uint64(seen + 1))
-	return seen + 1, nil
+	if len(claimed) == 0 {
+		return claimed, j.failed()
+	}
+	if err := j.write(writes...); err != nil {
+		return nil, fmt.Errorf("claim %d partitions: %w", len(claimed), err)
+	}
+	for _, h := range claimed {
+		j.owners.set(h.Partition, persistence.Owner{Epoch: h.Epoch, Incarnation: j.owners.self})
+	}
+	return claimed, nil
 }
 
-// write makes one key durable, or its removal if value is nil; writing is held.
-func (j *Journal) write(key, value []byte) error {
+// Fence ends the right of an incarnation to commit. That of others ended when the directory was opened; its own ends with this
+// journal anyway, so nothing is written.
+func (j *Journal) Fence(ctx context.Context, who messages.Incarnation) error {
+	if err := j.enter(ctx); err != nil {
+		return err
+	}
+	defer j.leave()
+	if who != j.owners.self {
+		return j.failed()
+	}
+	j.writing.Lock()
+	defer j.writing.Unlock()
+	j.owners.fenced = true
+	for p := range j.owners.all {
+		if o := &j.owners.all[p]; o.Incarnation == who {
+			o.Fenced = true
+		}
+	}
+	return j.failed()
+}
+
+// NewGeneration begins a new generation of epochs.
+func (j *Journal) NewGeneration(ctx context.Context) (messages.Generation, error) {
+	if err := j.enter(ctx); err != nil {
+		return 0, err
+	}
+	defer j.leave()
+	j.writing.Lock()
+	defer j.writing.Unlock()
+	next := j.owners.generation + 1
+	if err := j.write(write{[]byte{kindGeneration}, appendNumber(nil, uint64(next))}); err != nil {
+		return 0, fmt.Errorf("begin generation %d: %w", next, err)
+	}
+	j.owners.generation = next
+	for p := range j.owners.all {
+		j.owners.all[p] = persistence.Owner{Epoch: j.owners.all[p].Epoch}
+	}
+	return next, nil
+}
+
+// write is a key to be written; it is removed if value is nil.
+type write struct{ key, value []byte }
+
+// write makes keys durable; writing is held.
+func (j *Journal) write(writes ...write) error {
 	b := j.db.NewBatch()
-	if value == nil {
-		_ = b.Delete(key, nil) // Always nil.
-	} else {
-		_ = b.Set(key, value, nil) // Always nil.
+	for _, w := range writes {
+		if w.value == nil {
+			_ = b.Delete(w.key, nil) // Always nil.
+		} else {
+			_ = b.Set(w.key, w.value, nil) // Always nil.
+		}
 	}
 	if err := j.apply(b); err != nil {
 		return fmt.Errorf("%w: %w", persistence.ErrUnknown, err)
@@ -89,135 +187,14 @@ func (j *Journal) write(key, value []byte) error {
 	return engineError("write", b.Close())
 }
 
-// PutDefinition stores a definition for good. Two documents are the same if their hashes are.
-func (j *Journal) PutDefinition(ctx context.Context, row *journalv1.DefinitionRow) (*journalv1.DefinitionRow, error) {
-	if err := j.enter(ctx); err != nil {
-		return nil, err
+// getNumber reads the only key of a kind; 0 if there is none.
+func getNumber(db pebble.Reader, kind byte) (uint64, error) {
+	value, found, err := getBytes(db, []byte{kind})
+	if err == nil && found && len(value) != 8 {
+		err = persistence.DecodeError(fmt.Sprintf("key %q", kind), fmt.Errorf("it has %d bytes", len(value)))
 	}
-	defer j.leave()
-	ref := messages.DefinitionRef{Namespace: row.GetNamespace(), Name: row.GetName(), Version: row.GetVersion()}
-	for _, part := range []string{ref.Namespace, ref.Name, ref.Version} {
-		if part == "" || strings.ContainsRune(part, 0) {
-			return nil, fmt.Errorf("definition %q: namespace, name and version must be given, without zero bytes", ref)
-		}
+	if err != nil || !found {
+		return 0, err
 	}
-	value, err := marshal.Marshal(row)
-	if err != nil {
-		return nil, fmt.Errorf("encode definition %s: %w", ref, err)
-	}
-	j.writing.Lock()
-	defer j.writing.Unlock()
-	key, stored := definitionKey(ref), new(journalv1.DefinitionRow)
-	switch err := get(j.db, key, stored); {
-	case err == nil && bytes.Equal(stored.GetHash(), row.GetHash()):
-		return stored, nil
-	case err == nil:
-		return nil, fmt.Errorf("%w: another document is deployed as %s", persistence.ErrConflict, ref)
-	case !errors.Is(err, persistence.ErrNotFound):
-		return nil, fmt.Errorf("look for definition %s: %w", ref, err)
-	}
-	if err := j.write(key, value); err != nil {
-		return nil, fmt.Errorf("store definition %s: %w", ref, err)
-	}
-	return proto.CloneOf(row), nil
-}
-
-// RetireDefinition notes that a definition is not for new orders any more, or with nil that it is again.
-func (j *Journal) RetireDefinition(
-	ctx context.Context, ref messages.DefinitionRef, r *journalv1.Retirement,
-) (*journalv1.DefinitionRow, error) {
-	if err := j.enter(ctx); err != nil {
-		return nil, err
-	}
-	defer j.leave()
-	j.writing.Lock()
-	defer j.writing.Unlock()
-	key, row := definitionKey(ref), new(journalv1.DefinitionRow)
-	if err := get(j.db, key, row); err != nil {
-		return nil, fmt.Errorf("look for definition %s: %w", ref, err)
-	}
-	if (row.GetRetirement() == nil) == (r == nil) {
-		return row, nil
-	}
-	row.Retirement = proto.CloneOf(r)
-	value, err := marshal.Marshal(row)
-	if err != nil {
-		return nil, fmt.Errorf("encode definition %s: %w", ref, err)
-	}
-	if err := j.write(key, value); err != nil {
-		return nil, fmt.Errorf("store definition %s: %w", ref, err)
-	}
-	return row, nil
-}
-
-// Definition returns one definition.
-func (j *Journal) Definition(ctx context.Context, ref messages.DefinitionRef) (*journalv1.DefinitionRow, error) {
-	if err := j.enter(ctx); err != nil {
-		return nil, err
-	}
-	defer j.leave()
-	row := new(journalv1.DefinitionRow)
-	if err := get(j.db, definitionKey(ref), row); err != nil {
-		return nil, fmt.Errorf("read definition %s: %w", ref, err)
-	}
-	return row, j.settle(ctx)
-}
-
-// AllDefinitions returns all definitions.
-func (j *Journal) AllDefinitions(ctx context.Context) iter.Seq2[*journalv1.DefinitionRow, error] {
-	return all[journalv1.DefinitionRow](ctx, j, kindDefinition, "definition")
-}
-
-// all returns the rows of a kind.
-func all[T any, M interface {
-	*T
-	proto.Message
-}](ctx context.Context, j *Journal, kind byte, what string) iter.Seq2[M, error] {
-	return func(yield func(M, error) bool) {
-		if err := j.enter(ctx); err != nil {
-			yield(nil, err)
-			return
-		}
-		defer j.leave()
-		err := j.scan(ctx, []byte{kind}, []byte{kind + 1}, func(key, value []byte) (bool, error) {
-			row := M(new(T))
-			if err := proto.Unmarshal(value, row); err != nil {
-				return false, persistence.DecodeError(fmt.Sprintf("%s under key %q", what, key), err)
-			}
-			return yield(row, nil), nil
-		})
-		if err != nil {
-			yield(nil, fmt.Errorf("read each %s: %w", what, err))
-		}
-	}
-}
-
-// PutLimit stores the limit of an activity, or removes it.
-func (j *Journal) PutLimit(ctx context.Context, row *journalv1.LimitRow) error {
-	if err := j.enter(ctx); err != nil {
-		return err
-	}
-	defer j.leave()
-	if row.GetActivity() == "" || row.GetRate() < 0 {
-		return fmt.Errorf("limit of %q to %v a second: an activity, and no negative rate, are expected", row.GetActivity(), row.GetRate())
-	}
-	value, err := marshal.Marshal(row)
-	if err != nil {
-		return fmt.Errorf("encode the limit of %s: %w", row.GetActivity(), err)
-	}
-	key := append([]byte{kindLimit}, row.GetActivity()...)
-	j.writing.Lock()
-	defer j.writing.Unlock()
-	if row.GetRate() == 0 && row.GetConcurrency() == 0 {
-		value = nil
-	}
-	if err := j.write(key, value); err != nil {
-		return fmt.Errorf("store the limit of %s: %w", row.GetActivity(), err)
-	}
-	return nil
-}
-
-// AllLimits returns all limits.
-func (j *Journal) AllLimits(ctx context.Context) iter.Seq2[*journalv1.LimitRow, error] {
-	return all[journalv1.LimitRow](ctx, j, kindLimit, "limit")
+	return binary.BigEndian.Uint64(value), nil
 }

@@ -167,7 +167,7 @@ func TestPanicOfTheCommitter(t *testing.T) {
 	if err := <-fatal; !strings.Contains(err.Error(), "panic of the committer: injected") {
 		t.Errorf("the process is ended because of: %v", err)
 	}
-	if _, err := j.Epoch(t.Context(), 1); err == nil {
+	if _, err := j.Owners(t.Context()); err == nil {
 		t.Error("a read succeeds after the panic")
 	}
 	if err := j.Close(); err == nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/persistence"
+	"github.com/holdfast-run/holdfast/persistence/rows"
 )
 
 // Find looks an order up in the directory.
@@ -57,6 +58,25 @@ func entryOf(row *journalv1.DirectoryRow) (persistence.Entry, error) {
 	return entry, nil
 }
 
+// getBytes reads one key; false if it is not there.
+func getBytes(db pebble.Reader, key []byte) (value []byte, found bool, err error) {
+	stored, closer, err := db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, readError(fmt.Sprintf("read key %x", key), err)
+	}
+	value = bytes.Clone(stored)
+	return value, true, readError(fmt.Sprintf("read key %x", key), closer.Close())
+}
+
+// has tells whether a key is there.
+func has(db pebble.Reader, key []byte) (bool, error) {
+	_, found, err := getBytes(db, key)
+	return found, err
+}
+
 // get reads one row.
 func get(db pebble.Reader, key []byte, row proto.Message) error {
 	value, closer, err := db.Get(key)
@@ -64,7 +84,7 @@ func get(db pebble.Reader, key []byte, row proto.Message) error {
 		return persistence.ErrNotFound
 	}
 	if err != nil {
-		return engineError("read a row", err)
+		return readError("read a row", err)
 	}
 	err = proto.Unmarshal(value, row)
 	if err != nil {
@@ -107,7 +127,7 @@ func (j *Journal) records(
 	lower, upper := recordBounds(h)
 	it, err := j.db.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
-		return engineError("iterate", err)
+		return readError("iterate", err)
 	}
 	defer func() { _ = it.Close() }() // Its error is that of the iteration.
 	if err := j.settle(ctx); err != nil {
@@ -115,10 +135,13 @@ func (j *Journal) records(
 	}
 	from = max(from, 1)
 	if !seekRecord(it, h, from) {
-		if it.Error() == nil && !it.First() && it.Error() == nil {
+		switch found := it.Error() == nil && it.First(); {
+		case it.Error() != nil:
+			return readError("iterate", it.Error())
+		case !found:
 			return persistence.ErrNotFound
 		}
-		return errors.Join(engineError("iterate", it.Error()), gap(h, 1, from))
+		return gap(h, 1, from)
 	}
 	next := messages.Version(0)
 	for valid := true; valid; valid = it.Next() {
@@ -127,7 +150,7 @@ func (j *Journal) records(
 		}
 		value, err := it.ValueAndErr()
 		if err != nil {
-			return engineError("iterate", err)
+			return readError("iterate", err)
 		}
 		_, first, err := parseRecordKey(it.Key())
 		if err != nil {
@@ -139,7 +162,7 @@ func (j *Journal) records(
 		if next != 0 && first != next {
 			return gap(h, next, first)
 		}
-		events, err := checkRecord(h, first, value)
+		events, err := persistence.CheckRecord(h, first, value)
 		if err != nil {
 			return err
 		}
@@ -148,7 +171,7 @@ func (j *Journal) records(
 			return nil
 		}
 	}
-	return engineError("iterate", it.Error())
+	return readError("iterate", it.Error())
 }
 
 // seekRecord goes to the record that holds a version: the last one that begins there or before. One that begins there is
@@ -170,6 +193,18 @@ func gap(h messages.Handle, want, got messages.Version) error {
 
 // Open returns open orders of a partition.
 func (j *Journal) Open(ctx context.Context, p messages.Partition, after messages.Handle, limit int) ([]persistence.OpenOrder, error) {
+	return j.open(ctx, p, after, limit, func([]byte) bool { return true })
+}
+
+// Started returns those that don't queue.
+func (j *Journal) Started(ctx context.Context, p messages.Partition, after messages.Handle, limit int) ([]persistence.OpenOrder, error) {
+	return j.open(ctx, p, after, limit, func(row []byte) bool { return !rows.SaysQueued(row) })
+}
+
+// open returns the open orders whose encoded rows are wanted.
+func (j *Journal) open(
+	ctx context.Context, p messages.Partition, after messages.Handle, limit int, wanted func(row []byte) bool,
+) ([]persistence.OpenOrder, error) {
 	if err := j.enter(ctx); err != nil {
 		return nil, err
 	}
@@ -183,6 +218,9 @@ func (j *Journal) Open(ctx context.Context, p messages.Partition, after messages
 	err := j.scan(ctx, lower, successor(slices.Clone(prefix)), func(key, value []byte) (bool, error) {
 		if len(found) >= limit {
 			return false, nil
+		}
+		if !wanted(value) {
+			return true, nil
 		}
 		h, err := handleAtEnd(key, len(prefix))
 		if err != nil {
@@ -207,34 +245,59 @@ func (j *Journal) Due(ctx context.Context, p messages.Partition, after persisten
 		return nil, err
 	}
 	defer j.leave()
+	prefix := appendDuePrefix(nil, p)
+	lower := append(appendDueKey(nil, p, after.At, after.Handle), 0)
+	found, err := j.indexed(ctx, p, lower, successor(slices.Clone(prefix)), len(prefix)+8, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read the due orders of partition %d: %w", p, err)
+	}
+	return found, nil
+}
+
+// Intake returns orders of a partition that were accepted without an epoch.
+func (j *Journal) Intake(ctx context.Context, p messages.Partition, after messages.Handle, limit int) ([]persistence.OpenOrder, error) {
+	if err := j.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer j.leave()
+	prefix := appendIntakePrefix(nil, p)
+	lower := append(slices.Clone(prefix), after[:]...)
+	if !after.IsZero() {
+		lower = append(lower, 0)
+	}
+	found, err := j.indexed(ctx, p, lower, successor(slices.Clone(prefix)), len(prefix), limit)
+	if err != nil {
+		return nil, fmt.Errorf("read the intake of partition %d: %w", p, err)
+	}
+	return found, nil
+}
+
+// indexed returns the open orders of a partition that an index has between two keys, which end with their handles.
+func (j *Journal) indexed(
+	ctx context.Context, p messages.Partition, lower, upper []byte, prefix, limit int,
+) (found []persistence.OpenOrder, err error) {
 	// The index and the rows must be of one moment.
 	snapshot := j.db.NewSnapshot()
 	defer func() { _ = snapshot.Close() }() // It has no error.
-	prefix := appendDuePrefix(nil, p)
-	lower := append(appendDueKey(nil, p, after.At, after.Handle), 0)
-	var found []persistence.OpenOrder
-	err := j.scanIn(ctx, snapshot, lower, successor(slices.Clone(prefix)), func(key, _ []byte) (bool, error) {
+	err = j.scanIn(ctx, snapshot, lower, upper, func(key, _ []byte) (bool, error) {
 		if len(found) >= limit {
 			return false, nil
 		}
-		h, err := handleAtEnd(key, len(prefix)+8)
+		h, err := handleAtEnd(key, prefix)
 		if err != nil {
-			return false, persistence.DecodeError("index of due times", err)
+			return false, persistence.DecodeError("index of open orders", err)
 		}
 		row := new(journalv1.OpenRow)
 		switch err := get(snapshot, appendOpenKey(nil, p, h), row); {
 		case errors.Is(err, persistence.ErrNotFound):
-			return false, persistence.DecodeError("index of due times", fmt.Errorf("order %s is not open", h))
+			return false, persistence.DecodeError("index of open orders", fmt.Errorf("order %s is not open", h))
 		case err != nil:
 			return false, err
 		}
 		found = append(found, persistence.OpenOrder{Handle: h, Row: row})
 		return true, nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("read the due orders of partition %d: %w", p, err)
-	}
-	return found, nil
+	return found, err
 }
 
 // Overflowed returns tasks that wait on disk.
@@ -279,7 +342,7 @@ func (j *Journal) scanIn(
 ) error {
 	it, err := r.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
-		return engineError("iterate", err)
+		return readError("iterate", err)
 	}
 	defer func() { _ = it.Close() }() // Its error is that of the iteration.
 	if err := j.settle(ctx); err != nil {
@@ -291,11 +354,11 @@ func (j *Journal) scanIn(
 		}
 		value, err := it.ValueAndErr()
 		if err != nil {
-			return engineError("iterate", err)
+			return readError("iterate", err)
 		}
 		if more, err := visit(it.Key(), value); !more || err != nil {
 			return err
 		}
 	}
-	return engineError("iterate", it.Error())
+	return readError("iterate", it.Error())
 }

@@ -18,7 +18,7 @@ import (
 )
 
 // format is the version of what is stored in the directory.
-const format = 1
+const format = 2
 
 // sealName is the file that makes a directory a journal's.
 const sealName = "HOLDFAST"
@@ -81,6 +81,10 @@ func decodeSeal(b []byte) (seal, error) {
 	end := strings.LastIndex(text, "check ")
 	if end < 0 || text[end:] != fmt.Sprintf("check %016x\n", xxhash.Sum64String(text[:end])) {
 		return s, &damage{sealName, 0, fmt.Errorf("the checksum of its %d bytes is wrong", len(b))}
+	}
+	if version < format {
+		return s, fmt.Errorf("the journal has format %d, of a version of Holdfast before its first release; this version reads format %d: "+
+			"give an empty directory, and hand the orders over again", version, format)
 	}
 	if version > format {
 		return s, fmt.Errorf("%w: the journal has format %d, this version knows formats up to %d: use a newer version of Holdfast",

@@ -10,19 +10,21 @@ import (
 
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
-	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/persistence"
+	"github.com/holdfast-run/holdfast/persistence/rows"
 )
 
 // indexKinds are the kinds of keys that follow from an order's rows.
-var indexKinds = []byte{kindByStatus, kindByName, kindDirectory, kindByKey, kindByLabel, kindOpen, kindDue, kindOverflow}
+var indexKinds = []byte{
+	kindByStatus, kindByName, kindDirectory, kindByKey, kindByLabel, kindOpen, kindDue, kindOverflow, kindQueue, kindIntake,
+}
 
 // walk looks at everything in the store.
 func (v *verifier) walk() error {
 	if err := checkFormat(v.db); err != nil {
 		v.keyProblemf([]byte{kindFormat}, "the format of the journal: %s", told(err))
 	}
-	for _, part := range []func() error{v.kinds, v.epochs, v.definitions, v.limits, v.orders} {
+	for _, part := range []func() error{v.kinds, v.owners, v.numbers, v.definitions, v.limits, v.orders} {
 		if err := part(); err != nil {
 			return err
 		}
@@ -37,7 +39,7 @@ func (v *verifier) walk() error {
 
 // kinds looks for keys of unknown kinds.
 func (v *verifier) kinds() error {
-	known := append([]byte{kindFormat, kindEpoch, kindDefinition, kindLimit, kindOrder, kindRecord}, indexKinds...)
+	known := append(slices.Concat(numberKinds, []byte{kindFormat, kindOwner, kindDefinition, kindLimit, kindOrder, kindRecord}), indexKinds...)
 	for kind := range 256 {
 		if slices.Contains(known, byte(kind)) {
 			continue
@@ -53,12 +55,28 @@ func (v *verifier) kinds() error {
 	return nil
 }
 
-func (v *verifier) epochs() error {
-	return v.each([]byte{kindEpoch}, []byte{kindEpoch + 1}, func(key, value []byte) {
+func (v *verifier) owners() error {
+	return v.each([]byte{kindOwner}, []byte{kindOwner + 1}, func(key, value []byte) {
 		if len(key) != 3 || key[1] != 0 || len(value) < epochSize {
-			v.keyProblemf(key, "not the epoch of a partition")
+			v.keyProblemf(key, "not the owner of a partition")
 		}
 	})
+}
+
+// numberKinds are the kinds of which there is one key at most, a number.
+var numberKinds = []byte{kindCatalog, kindGeneration, kindPosition, kindLevel}
+
+func (v *verifier) numbers() error {
+	for _, kind := range numberKinds {
+		if err := v.each([]byte{kind}, []byte{kind + 1}, func(key, value []byte) {
+			if len(key) != 1 || len(value) != 8 {
+				v.keyProblemf(key, "not a number of the journal")
+			}
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (v *verifier) definitions() error {
@@ -163,7 +181,7 @@ func unmarshalValue(it *pebble.Iterator, m proto.Message) error {
 // returns no record if the history is not whole.
 func (v *verifier) record(h messages.Handle, first, want messages.Version, value []byte) (*journalv1.Record, messages.Version) {
 	v.report.Records++
-	events, err := checkRecord(h, first, value)
+	events, err := persistence.CheckRecord(h, first, value)
 	if err != nil {
 		v.orderProblemf(h, "%v", err)
 		return nil, first + 1
@@ -187,15 +205,11 @@ func (v *verifier) order(o *Order, whole bool) {
 	if v.unreadable >= maxUnreadable {
 		return
 	}
-	p := messages.Partition(o.Row.GetPartition()) //nolint:gosec // checked next
-	if o.Row.GetPartition() >= messages.Partitions {
-		v.orderProblemf(o.Handle, "row has the partition %d", o.Row.GetPartition())
-		return
-	}
-	if err := checkStrings(o.Row); err != nil {
+	if err := rows.Check(o.Row); err != nil {
 		v.orderProblemf(o.Handle, "%v", err)
 		return
 	}
+	p := messages.Partition(o.Row.GetPartition()) //nolint:gosec // checked above
 	open := new(journalv1.OpenRow)
 	switch err := get(v.db, appendOpenKey(nil, p, o.Handle), open); {
 	case err == nil:
@@ -206,15 +220,11 @@ func (v *verifier) order(o *Order, whole bool) {
 		v.orderProblemf(o.Handle, "open row can't be read: %v", err)
 		return
 	}
-	ended := hasEnded(o.Row.GetStatus())
-	if (ended && !o.Open.GetHeld()) != (o.Open == nil) || ended != (o.Row.GetEndedAt() != 0) {
-		v.orderProblemf(o.Handle, "row has the status %s and ended at %d, and the index of open orders says %t",
-			orderv1.Status(o.Row.GetStatus()), o.Row.GetEndedAt(), o.Open != nil)
-	}
-	if o.Open != nil && o.Open.GetId() != o.Row.GetId() {
-		v.orderProblemf(o.Handle, "open row has the id %q, the row %q", o.Open.GetId(), o.Row.GetId())
+	if err := rows.Agree(o.Row, o.Open); err != nil {
+		v.orderProblemf(o.Handle, "%v", err)
 	}
 	v.directory(o, p)
+	v.intake(o, p, whole)
 	for _, key := range indexKeys(o.Handle, o.Row, o.Open) {
 		if v.has(key) {
 			v.expected[key[0]]++
@@ -226,6 +236,18 @@ func (v *verifier) order(o *Order, whole bool) {
 		if err := v.Fold(*o); err != nil {
 			v.orderProblemf(o.Handle, "%v", err)
 		}
+	}
+}
+
+// intake looks for an order where those are that the owner of the partition has not decided anything about.
+func (v *verifier) intake(o *Order, p messages.Partition, whole bool) {
+	key := appendIntakeKey(nil, p, o.Handle)
+	if !v.has(key) {
+		return
+	}
+	v.expected[kindIntake]++
+	if whole && (o.Open == nil || len(o.Records) != 1 || len(o.Records[0].GetEvents()) != 1) {
+		v.orderProblemf(o.Handle, "is in the intake, and more of it was committed than its acceptance")
 	}
 }
 
@@ -245,35 +267,12 @@ func (v *verifier) directory(o *Order, p messages.Partition) {
 	}
 }
 
-func hasEnded(status int32) bool {
-	return endedBadly(status) || status == int32(orderv1.Status_STATUS_COMPLETED)
-}
-
 // indexKeys returns the keys that follow from an order's rows.
 func indexKeys(h messages.Handle, row *journalv1.OrderRow, open *journalv1.OpenRow) [][]byte {
-	name := persistence.DefinitionName(row.GetDefinition())
-	keys := [][]byte{
-		appendDirectoryKey(nil, messages.OrderID(row.GetId())),
-		append(appendNamePrefix(nil, name), h[:]...),
-	}
-	if endedBadly(row.GetStatus()) {
-		keys = append(keys, append(appendStatusPrefix(nil, row.GetStatus()), h[:]...))
-	}
-	if row.GetOrderKey() != "" {
-		keys = append(keys, append(appendKeyPrefix(nil, row.GetOrderKey()), h[:]...))
-	}
-	for _, l := range row.GetLabels() {
-		keys = append(keys, append(appendLabelPrefix(nil, l.GetName(), l.GetValue()), h[:]...))
-	}
 	p := messages.Partition(row.GetPartition()) //nolint:gosec // checked by the caller
-	if open != nil {
-		keys = append(keys, appendOpenKey(nil, p, h))
-	}
-	if open.GetDue() != 0 {
-		keys = append(keys, appendDueKey(nil, p, open.GetDue(), h))
-	}
-	for _, o := range open.GetOverflow() {
-		keys = append(keys, appendOverflowKey(nil, p, h, o))
+	var keys [][]byte
+	for _, x := range rows.OfOpen(rows.OfStatus(rows.OfOrder(nil, row), row), open, open.GetPosition()) {
+		keys = append(keys, appendPlaceKey(nil, p, h, x))
 	}
 	slices.SortFunc(keys, bytes.Compare)
 	return slices.CompactFunc(keys, bytes.Equal)
@@ -291,29 +290,32 @@ func (v *verifier) strays(kind byte) error {
 	}
 	return v.each([]byte{kind}, []byte{kind + 1}, func(key, value []byte) {
 		var h messages.Handle
-		if kind == kindDirectory {
+		switch kind {
+		case kindDirectory:
 			var row journalv1.DirectoryRow
 			if err := proto.Unmarshal(value, &row); err != nil {
 				v.keyProblemf(key, "directory row can't be decoded: %v", err)
 				return
 			}
 			copy(h[:], row.GetHandle())
-		} else if len(key) > handleSize {
-			copy(h[:], key[len(key)-handleSize:])
+		case kindQueue:
+			copy(h[:], value)
+		default:
+			copy(h[:], key[max(0, len(key)-handleSize):])
 		}
 		row, open := new(journalv1.OrderRow), new(journalv1.OpenRow)
 		if err := get(v.db, appendOrderKey(nil, h), row); err != nil {
 			v.keyProblemf(key, "leads to order %s, whose row: %v", h, err)
 			return
 		}
-		if checkStrings(row) != nil {
+		if rows.Check(row) != nil {
 			return // Was reported with the order.
 		}
 		p := messages.Partition(row.GetPartition()) //nolint:gosec // wrong ones are reported as such
 		if get(v.db, appendOpenKey(nil, p, h), open) != nil {
 			open = nil
 		}
-		if !slices.ContainsFunc(indexKeys(h, row, open), func(k []byte) bool { return bytes.Equal(k, key) }) {
+		if !slices.ContainsFunc(append(indexKeys(h, row, open), appendIntakeKey(nil, p, h)), func(k []byte) bool { return bytes.Equal(k, key) }) {
 			v.keyProblemf(key, "leads to order %s, which does not call for it", h)
 		}
 	})

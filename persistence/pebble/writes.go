@@ -12,10 +12,10 @@ import (
 // a key faster from that of one near it, and commits of one moment touch keys that are near each other, of many kinds.
 type writes struct {
 	bytes []byte
-	all   []write
+	all   []place
 }
 
-type write struct {
+type place struct {
 	key, value, end int // where they begin in bytes, and end
 	deletes         bool
 }
@@ -23,12 +23,12 @@ type write struct {
 func (w *writes) add(key, value []byte, deletes bool) {
 	at := len(w.bytes)
 	w.bytes = append(append(w.bytes, key...), value...)
-	w.all = append(w.all, write{key: at, value: at + len(key), end: len(w.bytes), deletes: deletes})
+	w.all = append(w.all, place{key: at, value: at + len(key), end: len(w.bytes), deletes: deletes})
 }
 
 // into moves the writes into a batch. Those of one key keep their order: the last one holds.
 func (w *writes) into(b *pebble.Batch) {
-	slices.SortFunc(w.all, func(x, y write) int {
+	slices.SortFunc(w.all, func(x, y place) int {
 		if c := bytes.Compare(w.bytes[x.key:x.value], w.bytes[y.key:y.value]); c != 0 {
 			return c
 		}

@@ -1,0 +1,167 @@
+package memory
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/persistence"
+)
+
+// CatalogVersion rises with each change.
+func (j *Journal) CatalogVersion(ctx context.Context) (uint64, error) {
+	if err := j.enter(ctx); err != nil {
+		return 0, err
+	}
+	defer j.leave()
+	return j.store.catalog, nil
+}
+
+// FeatureLevel returns the level of the journal.
+func (j *Journal) FeatureLevel(ctx context.Context) (uint32, error) {
+	if err := j.enter(ctx); err != nil {
+		return 0, err
+	}
+	defer j.leave()
+	return j.store.level, nil
+}
+
+// RaiseFeatureLevel raises it.
+func (j *Journal) RaiseFeatureLevel(ctx context.Context, level uint32) error {
+	if err := j.enter(ctx); err != nil {
+		return err
+	}
+	defer j.leave()
+	if level > persistence.NewestLevel {
+		return fmt.Errorf("raise the feature level to %d: %w: it is %d", level, persistence.ErrFeatureLevel, persistence.NewestLevel)
+	}
+	if level > j.store.level {
+		j.store.level = level
+		j.store.catalog++
+	}
+	return nil
+}
+
+func refOf(row *journalv1.DefinitionRow) messages.DefinitionRef {
+	return messages.DefinitionRef{Namespace: row.GetNamespace(), Name: row.GetName(), Version: row.GetVersion()}
+}
+
+// PutDefinition stores a definition for good.
+func (j *Journal) PutDefinition(ctx context.Context, row *journalv1.DefinitionRow) (*journalv1.DefinitionRow, error) {
+	if err := j.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer j.leave()
+	ref := refOf(row)
+	for _, part := range []string{ref.Namespace, ref.Name, ref.Version} {
+		if part == "" || strings.ContainsRune(part, 0) {
+			return nil, fmt.Errorf("definition %q: namespace, name and version must be given, without zero bytes", ref)
+		}
+	}
+	if stored := j.store.definitions[ref]; stored != nil {
+		if !bytes.Equal(stored.GetHash(), row.GetHash()) {
+			return nil, fmt.Errorf("%w: another document is deployed as %s", persistence.ErrConflict, ref)
+		}
+		return proto.CloneOf(stored), nil
+	}
+	j.store.definitions[ref] = proto.CloneOf(row)
+	j.store.catalog++
+	return proto.CloneOf(row), nil
+}
+
+// Definition returns one definition.
+func (j *Journal) Definition(ctx context.Context, ref messages.DefinitionRef) (*journalv1.DefinitionRow, error) {
+	if err := j.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer j.leave()
+	if row := j.store.definitions[ref]; row != nil {
+		return proto.CloneOf(row), nil
+	}
+	return nil, fmt.Errorf("read definition %s: %w", ref, persistence.ErrNotFound)
+}
+
+// RetireDefinition notes that a definition is not for new orders any more, or with nil that it is again.
+func (j *Journal) RetireDefinition(
+	ctx context.Context, ref messages.DefinitionRef, r *journalv1.Retirement,
+) (*journalv1.DefinitionRow, error) {
+	if err := j.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer j.leave()
+	row := j.store.definitions[ref]
+	if row == nil {
+		return nil, fmt.Errorf("look for definition %s: %w", ref, persistence.ErrNotFound)
+	}
+	if (row.GetRetirement() == nil) != (r == nil) {
+		row.Retirement = proto.CloneOf(r)
+		j.store.catalog++
+	}
+	return proto.CloneOf(row), nil
+}
+
+// AllDefinitions returns all definitions.
+func (j *Journal) AllDefinitions(ctx context.Context) iter.Seq2[*journalv1.DefinitionRow, error] {
+	return all(ctx, j, func(s *Store) []*journalv1.DefinitionRow {
+		return slices.SortedFunc(maps.Values(s.definitions), func(a, b *journalv1.DefinitionRow) int {
+			return cmp.Or(cmp.Compare(a.GetNamespace(), b.GetNamespace()), cmp.Compare(a.GetName(), b.GetName()),
+				cmp.Compare(a.GetVersion(), b.GetVersion()))
+		})
+	})
+}
+
+// all yields copies of rows.
+func all[M proto.Message](ctx context.Context, j *Journal, read func(*Store) []M) iter.Seq2[M, error] {
+	return func(yield func(M, error) bool) {
+		var none M
+		if err := j.enter(ctx); err != nil {
+			yield(none, err)
+			return
+		}
+		stored := read(j.store)
+		for i := range stored {
+			stored[i] = proto.CloneOf(stored[i])
+		}
+		j.leave()
+		for _, row := range stored {
+			if !yield(row, nil) {
+				return
+			}
+		}
+	}
+}
+
+// PutLimit stores the limit of an activity, or removes it.
+func (j *Journal) PutLimit(ctx context.Context, row *journalv1.LimitRow) error {
+	if err := j.enter(ctx); err != nil {
+		return err
+	}
+	defer j.leave()
+	if row.GetActivity() == "" || row.GetRate() < 0 {
+		return fmt.Errorf("limit of %q to %v a second: an activity, and no negative rate, are expected", row.GetActivity(), row.GetRate())
+	}
+	j.store.limits[row.GetActivity()] = proto.CloneOf(row)
+	if row.GetRate() == 0 && row.GetConcurrency() == 0 {
+		delete(j.store.limits, row.GetActivity())
+	}
+	j.store.catalog++
+	return nil
+}
+
+// AllLimits returns all limits.
+func (j *Journal) AllLimits(ctx context.Context) iter.Seq2[*journalv1.LimitRow, error] {
+	return all(ctx, j, func(s *Store) []*journalv1.LimitRow {
+		return slices.SortedFunc(maps.Values(s.limits), func(a, b *journalv1.LimitRow) int {
+			return cmp.Compare(a.GetActivity(), b.GetActivity())
+		})
+	})
+}

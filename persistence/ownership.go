@@ -1,0 +1,61 @@
+package persistence
+
+import (
+	"context"
+
+	"github.com/holdfast-run/holdfast/messages"
+)
+
+// Owner is who owns a partition.
+type Owner struct {
+	// Epoch is that of the partition; 0 if it was never claimed.
+	Epoch messages.Epoch
+	// Incarnation owns it; empty if nobody does: it was never claimed, or released since, or the journal was restored.
+	Incarnation messages.Incarnation
+	// Fenced: the incarnation can't commit any more.
+	Fenced bool
+}
+
+// Free tells whether an incarnation may claim the partition. One that owns it may: it then gets a newer epoch.
+func (o Owner) Free(to messages.Incarnation) bool {
+	return o.Incarnation == "" || o.Fenced || o.Incarnation == to
+}
+
+// Holding is a partition and one of its epochs.
+type Holding struct {
+	Partition messages.Partition
+	Epoch     messages.Epoch
+}
+
+// Ownership says who may commit under the epoch of a partition: one incarnation at a time. Commits, releases and checks of one
+// partition are done in the order in which they were handed over.
+//
+//	           Claim              Release
+//	(nobody's) ─────► an owner's ─────────► (nobody's)
+//	    ▲                 │
+//	    └── Claim ◄── fenced: its owner has no right to commit any more
+type Ownership interface {
+	// Incarnation is in whose name this journal was opened. It has one as long as it is open, and no other has the same.
+	Incarnation() messages.Incarnation
+	// Owners returns the owners of all partitions: that of partition p at index p.
+	Owners(ctx context.Context) ([]Owner, error)
+	// Claim makes this incarnation the owner of partitions, each for itself: those that are free, and still have the epoch that
+	// was seen. It returns these with their new epochs; the others are left as they are. After an error each of them may have
+	// been claimed or not: Owners tells.
+	Claim(ctx context.Context, seen []Holding) (claimed []Holding, err error)
+	// Release gives up a partition behind all that was handed over for it before; it keeps its epoch. done is called as
+	// Commit.Done is: with nil when it is durable, with ErrFenced if this incarnation does not own it under the epoch, with ErrBusy if
+	// too much waits. It never blocks. What is committed under the epoch behind it gets ErrFenced.
+	Release(h Holding, done func(error))
+	// Check calls done as Commit.Done is called: with nil if this incarnation still owned the partition under the epoch after
+	// Check was called, with ErrFenced if not, and with ErrBusy if too much waits. It is done together with commits, behind those
+	// handed over before it, and writes nothing. An answer that came of no event is given after it.
+	Check(h Holding, done func(error))
+	// Fence ends the right of an incarnation to commit under any epoch, for good: what it has under way is made before Fence
+	// returns, or never. What it owned can then be claimed. It may be its own. To accept an order is nobody's right, and so is
+	// not ended.
+	Fence(ctx context.Context, who messages.Incarnation) error
+	// NewGeneration begins a new generation of epochs, for a journal that was restored from a copy: nobody owns anything, and
+	// whatever was known of it before is refused as fenced.
+	NewGeneration(ctx context.Context) (messages.Generation, error)
+}

@@ -1,0 +1,217 @@
+package pebble
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/persistence"
+)
+
+// loadCatalog reads what is kept in memory of the catalogue.
+func (j *Journal) loadCatalog() error {
+	version, err := getNumber(j.db, kindCatalog)
+	if err != nil {
+		return err
+	}
+	level, err := getNumber(j.db, kindLevel)
+	if err != nil {
+		return err
+	}
+	if level > persistence.NewestLevel {
+		return fmt.Errorf("%w: the journal has feature level %d, this version knows levels up to %d: use a newer version of Holdfast",
+			persistence.ErrFeatureLevel, level, persistence.NewestLevel)
+	}
+	j.catalog.Store(version)
+	j.level.Store(uint32(level))
+	return nil
+}
+
+// change makes a change of the catalogue durable, and with it that there was one; writing is held.
+func (j *Journal) change(w write) error {
+	version := j.catalog.Load() + 1
+	if err := j.write(w, write{[]byte{kindCatalog}, appendNumber(nil, version)}); err != nil {
+		return err
+	}
+	j.catalog.Store(version)
+	return nil
+}
+
+// CatalogVersion rises with each change.
+func (j *Journal) CatalogVersion(ctx context.Context) (uint64, error) {
+	if err := j.enter(ctx); err != nil {
+		return 0, err
+	}
+	defer j.leave()
+	return j.catalog.Load(), j.failed()
+}
+
+// FeatureLevel returns the level of the journal.
+func (j *Journal) FeatureLevel(ctx context.Context) (uint32, error) {
+	if err := j.enter(ctx); err != nil {
+		return 0, err
+	}
+	defer j.leave()
+	return j.level.Load(), j.failed()
+}
+
+// RaiseFeatureLevel raises it.
+func (j *Journal) RaiseFeatureLevel(ctx context.Context, level uint32) error {
+	if err := j.enter(ctx); err != nil {
+		return err
+	}
+	defer j.leave()
+	if level > persistence.NewestLevel {
+		return fmt.Errorf("raise the feature level to %d: %w: it is %d", level, persistence.ErrFeatureLevel, persistence.NewestLevel)
+	}
+	j.writing.Lock()
+	defer j.writing.Unlock()
+	if level <= j.level.Load() {
+		return j.failed()
+	}
+	if err := j.change(write{[]byte{kindLevel}, appendNumber(nil, uint64(level))}); err != nil {
+		return fmt.Errorf("raise the feature level to %d: %w", level, err)
+	}
+	j.level.Store(level)
+	return nil
+}
+
+// PutDefinition stores a definition for good. Two documents are the same if their hashes are.
+func (j *Journal) PutDefinition(ctx context.Context, row *journalv1.DefinitionRow) (*journalv1.DefinitionRow, error) {
+	if err := j.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer j.leave()
+	ref := messages.DefinitionRef{Namespace: row.GetNamespace(), Name: row.GetName(), Version: row.GetVersion()}
+	for _, part := range []string{ref.Namespace, ref.Name, ref.Version} {
+		if part == "" || strings.ContainsRune(part, 0) {
+			return nil, fmt.Errorf("definition %q: namespace, name and version must be given, without zero bytes", ref)
+		}
+	}
+	value, err := marshal.Marshal(row)
+	if err != nil {
+		return nil, fmt.Errorf("encode definition %s: %w", ref, err)
+	}
+	j.writing.Lock()
+	defer j.writing.Unlock()
+	key, stored := definitionKey(ref), new(journalv1.DefinitionRow)
+	switch err := get(j.db, key, stored); {
+	case err == nil && bytes.Equal(stored.GetHash(), row.GetHash()):
+		return stored, nil
+	case err == nil:
+		return nil, fmt.Errorf("%w: another document is deployed as %s", persistence.ErrConflict, ref)
+	case !errors.Is(err, persistence.ErrNotFound):
+		return nil, fmt.Errorf("look for definition %s: %w", ref, err)
+	}
+	if err := j.change(write{key, value}); err != nil {
+		return nil, fmt.Errorf("store definition %s: %w", ref, err)
+	}
+	return proto.CloneOf(row), nil
+}
+
+// RetireDefinition notes that a definition is not for new orders any more, or with nil that it is again.
+func (j *Journal) RetireDefinition(
+	ctx context.Context, ref messages.DefinitionRef, r *journalv1.Retirement,
+) (*journalv1.DefinitionRow, error) {
+	if err := j.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer j.leave()
+	j.writing.Lock()
+	defer j.writing.Unlock()
+	key, row := definitionKey(ref), new(journalv1.DefinitionRow)
+	if err := get(j.db, key, row); err != nil {
+		return nil, fmt.Errorf("look for definition %s: %w", ref, err)
+	}
+	if (row.GetRetirement() == nil) == (r == nil) {
+		return row, nil
+	}
+	row.Retirement = proto.CloneOf(r)
+	value, err := marshal.Marshal(row)
+	if err != nil {
+		return nil, fmt.Errorf("encode definition %s: %w", ref, err)
+	}
+	if err := j.change(write{key, value}); err != nil {
+		return nil, fmt.Errorf("store definition %s: %w", ref, err)
+	}
+	return row, nil
+}
+
+// Definition returns one definition.
+func (j *Journal) Definition(ctx context.Context, ref messages.DefinitionRef) (*journalv1.DefinitionRow, error) {
+	if err := j.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer j.leave()
+	row := new(journalv1.DefinitionRow)
+	if err := get(j.db, definitionKey(ref), row); err != nil {
+		return nil, fmt.Errorf("read definition %s: %w", ref, err)
+	}
+	return row, j.settle(ctx)
+}
+
+// AllDefinitions returns all definitions.
+func (j *Journal) AllDefinitions(ctx context.Context) iter.Seq2[*journalv1.DefinitionRow, error] {
+	return all[journalv1.DefinitionRow](ctx, j, kindDefinition, "definition")
+}
+
+// all returns the rows of a kind.
+func all[T any, M interface {
+	*T
+	proto.Message
+}](ctx context.Context, j *Journal, kind byte, what string) iter.Seq2[M, error] {
+	return func(yield func(M, error) bool) {
+		if err := j.enter(ctx); err != nil {
+			yield(nil, err)
+			return
+		}
+		defer j.leave()
+		err := j.scan(ctx, []byte{kind}, []byte{kind + 1}, func(key, value []byte) (bool, error) {
+			row := M(new(T))
+			if err := proto.Unmarshal(value, row); err != nil {
+				return false, persistence.DecodeError(fmt.Sprintf("%s under key %q", what, key), err)
+			}
+			return yield(row, nil), nil
+		})
+		if err != nil {
+			yield(nil, fmt.Errorf("read each %s: %w", what, err))
+		}
+	}
+}
+
+// PutLimit stores the limit of an activity, or removes it.
+func (j *Journal) PutLimit(ctx context.Context, row *journalv1.LimitRow) error {
+	if err := j.enter(ctx); err != nil {
+		return err
+	}
+	defer j.leave()
+	if row.GetActivity() == "" || row.GetRate() < 0 {
+		return fmt.Errorf("limit of %q to %v a second: an activity, and no negative rate, are expected", row.GetActivity(), row.GetRate())
+	}
+	value, err := marshal.Marshal(row)
+	if err != nil {
+		return fmt.Errorf("encode the limit of %s: %w", row.GetActivity(), err)
+	}
+	key := append([]byte{kindLimit}, row.GetActivity()...)
+	j.writing.Lock()
+	defer j.writing.Unlock()
+	if row.GetRate() == 0 && row.GetConcurrency() == 0 {
+		value = nil
+	}
+	if err := j.change(write{key, value}); err != nil {
+		return fmt.Errorf("store the limit of %s: %w", row.GetActivity(), err)
+	}
+	return nil
+}
+
+// AllLimits returns all limits.
+func (j *Journal) AllLimits(ctx context.Context) iter.Seq2[*journalv1.LimitRow, error] {
+	return all[journalv1.LimitRow](ctx, j, kindLimit, "limit")
+}
