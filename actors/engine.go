@@ -62,7 +62,6 @@ type Engine struct {
 	system    *actor.ActorSystem
 	workers   runtime.Workers
 	health    health
-	handles   handles
 	level     atomic.Uint32            // of features, that records may have
 	guardian  actor.SupervisorStrategy // of partitions
 	never     actor.SupervisorStrategy // of what can't be restarted
@@ -106,9 +105,6 @@ func (e *Engine) Start(ctx context.Context) error {
 		return fmt.Errorf("read the feature level: %w", err)
 	}
 	e.level.Store(level)
-	if err = e.handles.init(ctx, e.deps.Journal); err != nil {
-		return err
-	}
 	e.system = actor.NewActorSystemWithConfig(actor.Configure(
 		actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger {
 			return slog.New(warnings{e.deps.Log.With("lib", "protoactor").Handler()})
@@ -149,10 +145,10 @@ func (e *Engine) wire() {
 	e.orders = (&order.Parts{
 		Config: c.orders(), Journal: d.Journal, Catalog: e.catalog, Activities: e.activities, Post: e.post, Readers: e.view,
 		Show: view.OrderOf, ShowEnd: view.EndOf, Workers: &e.workers, Story: order.NewStory(d.Log, c.LogRate), Log: d.Log, Now: time.Now,
-		Level: e.level.Load, NewHandle: e.handles.next, Inject: inject,
+		Level: e.level.Load, Inject: inject,
 	}).Ready()
 	e.ownership = partition.NewOwnership(&partition.Parts{
-		Config: c.partitions(), Journal: d.Journal, Health: &e.health, Orders: e.orders, Backlogs: e.activities,
+		Config: c.partitions(), Journal: d.Journal, Claims: d.Journal, Health: &e.health, Orders: e.orders, Backlogs: e.activities,
 		Post: e.post, Courier: e.post, Placement: d.Placement, Observer: d.Metrics, System: e.system, Guardian: e.guardian,
 		Watchdog: d.Watchdog, Workers: &e.workers, Log: d.Log, Now: time.Now, Inject: inject,
 	})

@@ -82,7 +82,7 @@ func (i *instance) commit(before messages.Version, p *pending) {
 		Expected: before, Events: len(p.events),
 	}
 	if before == 0 {
-		i.handle = i.NewHandle()
+		i.handle = messages.NewHandle()
 		c.ID, c.ContentHash = i.id, i.state.Accepted().GetContentHash()
 		c.Child = i.state.Accepted().GetParent() != nil
 	}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/messages"
 )
 
 // unknownDue is no time: an instance that was just loaded does not know what those before it told its partition.
@@ -38,12 +39,12 @@ func (i *instance) tellKey(joined bool) {
 func (i *instance) withTurn(cmd workflow.Command) workflow.Command {
 	switch c := cmd.(type) {
 	case workflow.Reopen:
-		h := i.NewHandle()
+		h := messages.NewHandle()
 		c.Turn = h[:]
 		return c
 	case workflow.Cancel:
 		if c.Compensate {
-			h := i.NewHandle()
+			h := messages.NewHandle()
 			c.Turn = h[:]
 		}
 		return c

@@ -128,8 +128,6 @@ type Parts struct {
 	Now     func() time.Time
 	// Level is the highest feature level that records may have.
 	Level func() uint32
-	// NewHandle makes the handle of a new order, and places in the queues of order keys.
-	NewHandle func() messages.Handle
 	// Inject is called in the turns of orders, and may panic or never return: for tests. It may be nil.
 	Inject func(point, name string)
 

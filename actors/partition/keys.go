@@ -1,47 +1,192 @@
 package partition
 
 import (
+	"context"
+	"time"
+
 	"github.com/holdfast-run/holdfast/actors/failure"
 	"github.com/holdfast-run/holdfast/actors/order"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/nodev1"
+	"github.com/holdfast-run/holdfast/persistence"
 )
 
-// startHead asks to start the head of a key again.
-type startHead struct {
-	id  messages.OrderID
-	key string
+// keys are the order keys of a partition that somebody has or waits for. Who waits is in the journal, which orders them; here are the
+// heads alone: of each key only one order runs. A head that has faulted stays it until it is released; reopened after that, it waits
+// behind the others.
+type keys struct {
+	byKey map[string]*key
+	// waiting counts those who wait behind a head, held the heads that have faulted. They are for people.
+	waiting, held int
+	// loaded: all that was open at the start is known. Until then new orders only queue.
+	loaded bool
 }
 
-// queue takes up an order that was accepted.
+// key is one of them.
+type key struct {
+	head messages.OrderID // told to start, running, or faulted and not released; empty if there is none yet
+	held bool             // the latter
+	// waiting is about how many wait behind it, since about when the first one has waited. They are for people.
+	waiting int
+	since   time.Time
+}
+
+// Notes of a partition to itself about keys.
+type (
+	// startHead asks to start the head of a key again.
+	startHead struct {
+		id  messages.OrderID
+		key string
+	}
+	// startNext asks to find the next head of a key again.
+	startNext struct{ key string }
+)
+
+func newKeys() *keys { return &keys{byKey: map[string]*key{}} }
+
+func (k *keys) get(name string) *key {
+	q := k.byKey[name]
+	if q == nil {
+		q = &key{}
+		k.byKey[name] = q
+	}
+	return q
+}
+
+// join counts an order that waits since a time.
+func (k *keys) join(name string, since time.Time) {
+	q := k.get(name)
+	if q.waiting == 0 {
+		q.since = since
+	}
+	q.waiting++
+	k.waiting++
+}
+
+// leave counts that one waits no more.
+func (k *keys) leave(q *key) {
+	if q.waiting > 0 {
+		q.waiting--
+		k.waiting--
+	}
+}
+
+// hold notes that the head of a key has faulted, or goes on.
+func (k *keys) hold(id messages.OrderID, name string, held bool) {
+	q := k.byKey[name]
+	switch {
+	case q == nil || q.head != id || q.held == held:
+		return
+	case held:
+		k.held++
+	default:
+		k.held--
+	}
+	q.held = held
+}
+
+// oldest returns since when the order has waited that has waited longest; zero if none waits.
+func (k *keys) oldest() (since time.Time) {
+	if k.waiting == 0 {
+		return since
+	}
+	for _, q := range k.byKey {
+		if q.waiting > 0 && (since.IsZero() || q.since.Before(since)) {
+			since = q.since
+		}
+	}
+	return since
+}
+
+// takeUpKey takes up the key of an open order, as its row says.
+func (p *partition) takeUpKey(o persistence.OpenOrder) {
+	name, id := o.Row.GetOrderKey(), messages.OrderID(o.Row.GetId())
+	switch {
+	case name == "":
+		return
+	case o.Row.GetQueued():
+		p.keys.join(name, o.Handle.Time())
+	default:
+		p.keys.get(name).head = id // nobody may start before it ends
+	}
+	if o.Row.GetHeld() {
+		p.keys.hold(id, name, true)
+	}
+}
+
+// queue takes up an order that waits for its key.
 func (p *partition) queue(m order.Queued) {
 	if !p.keys.loaded {
-		p.keys.early = append(p.keys.early, m)
-		return
+		return // it is found when all is read
 	}
-	if q := p.keys.byKey[m.Key]; q != nil && q.head == m.ID {
+	switch q := p.keys.get(m.Key); {
+	case q.head == m.ID:
 		// It lost its turn in a commit whose outcome was not known then. Nobody has begun since: it may keep it.
 		p.keys.hold(m.ID, m.Key, false)
 		p.start(startHead{id: m.ID, key: m.Key})
-		return
+	case q.head == "":
+		p.keys.join(m.Key, m.Since)
+		p.startNext(m.Key)
+	default:
+		p.keys.join(m.Key, m.Since)
 	}
-	p.keys.add(m.ID, m.Key, m.Since)
-	p.startNext(m.Key)
 }
 
 // ended lets the next order of a key start.
 func (p *partition) ended(m order.KeyEnded) {
-	p.keys.remove(m.ID, m.Key)
+	q := p.keys.byKey[m.Key]
+	switch {
+	case q == nil:
+		return
+	case q.head != m.ID:
+		p.keys.leave(q)
+		return
+	}
+	p.keys.hold(m.ID, m.Key, false)
+	q.head = ""
 	if p.keys.loaded {
 		p.startNext(m.Key)
 	}
 }
 
-// startNext starts the first order of a key, if none runs.
-func (p *partition) startNext(key string) {
-	if id := p.keys.next(key); id != "" {
-		p.start(startHead{id: id, key: key})
+// startNext makes the first of those who wait for a key its head, and starts it, unless there is a head.
+func (p *partition) startNext(name string) {
+	q := p.keys.byKey[name]
+	if q == nil || q.head != "" {
+		return
 	}
+	var first []persistence.QueuedOrder
+	var err error
+	p.Workers.Blocking(func() { first, err = p.readQueue(name, 0, 2) })
+	if err != nil {
+		p.unread("the queue of an order key", err)
+		home := p.home
+		home.Again(func() { home.Tell(startNext{name}) })
+		return
+	}
+	p.promote(name, first)
+}
+
+// promote makes the first of those who wait for a key its head.
+func (p *partition) promote(name string, first []persistence.QueuedOrder) {
+	q := p.keys.byKey[name]
+	if len(first) == 0 {
+		p.keys.waiting -= q.waiting
+		delete(p.keys.byKey, name)
+		return
+	}
+	q.head = first[0].ID
+	p.keys.leave(q)
+	if len(first) > 1 {
+		q.since = first[1].Handle.Time()
+	}
+	p.start(startHead{id: q.head, key: name})
+}
+
+func (p *partition) readQueue(name string, after persistence.Position, limit int) ([]persistence.QueuedOrder, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), p.Config.ReadTimeout)
+	defer cancel()
+	return p.Journal.Queue(ctx, p.by.Partition, name, after, limit)
 }
 
 // start starts the head of a key. An order that has ended already says so again.
@@ -61,16 +206,29 @@ func (p *partition) start(m startHead) {
 	})
 }
 
-// loadedKeys starts the first order of each key, once the index of open orders was read.
-func (p *partition) loadedKeys() {
-	p.keys.loaded = true
-	for key := range p.keys.byKey {
-		p.startNext(key)
+// loadKeys starts the first order of each key that nobody has, once the index of open orders was read. It returns false if the
+// journal can't tell now.
+func (p *partition) loadKeys() bool {
+	for after := ""; ; {
+		ctx, cancel := context.WithTimeout(context.Background(), p.Config.ReadTimeout)
+		page, err := p.Journal.QueuedKeys(ctx, p.by.Partition, after, recoveryPage)
+		cancel()
+		if err != nil {
+			p.unread("the queues of order keys", err)
+			return false
+		}
+		p.loop.Beat() // there may be many pages
+		for _, first := range page {
+			if q := p.keys.get(first.Key); q.head == "" {
+				p.promote(first.Key, []persistence.QueuedOrder{first})
+			}
+			after = first.Key
+		}
+		if len(page) < recoveryPage {
+			p.keys.loaded = true
+			return true
+		}
 	}
-	for _, m := range p.keys.early {
-		p.queue(m)
-	}
-	p.keys.early = nil
 }
 
 // show answers who runs under a key, and who waits, once all open orders are known.
@@ -81,9 +239,21 @@ func (p *partition) show(e *nodev1.Envelope) {
 	}
 	m, out := e.GetShowKey(), &nodev1.KeyQueue{}
 	if q := p.keys.byKey[m.GetKey()]; q != nil {
-		out.Head, out.Held, out.Count = string(q.head), q.held, int64(len(q.behind))
-		for _, w := range q.behind[:min(len(q.behind), int(m.GetMost()))] {
-			out.Waiting = append(out.Waiting, string(w.id))
+		out.Head, out.Held, out.Count = string(q.head), q.held, int64(q.waiting)
+	}
+	var waiting []persistence.QueuedOrder
+	var err error
+	p.Workers.Blocking(func() {
+		waiting, err = p.readQueue(m.GetKey(), persistence.Position(m.GetAfter()), int(m.GetMost())+1) // the head may be told to start
+	})
+	if err != nil {
+		p.Health.Note(err)
+		p.refuse(e, err)
+		return
+	}
+	for _, w := range waiting {
+		if string(w.ID) != out.GetHead() && len(out.GetWaiting()) < int(m.GetMost()) {
+			out.Waiting, out.Last = append(out.GetWaiting(), string(w.ID)), uint64(w.Position)
 		}
 	}
 	p.Post.Answer(e, &nodev1.Answer{Message: &nodev1.Answer_KeyQueue{KeyQueue: out}})

@@ -238,7 +238,7 @@ func (o *owner) claim(ps []messages.Partition) (out steps) {
 func (o *owner) claimAll(ps []messages.Partition) ([]persistence.Holding, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), o.parts.Config.ReadTimeout)
 	defer cancel()
-	owners, err := o.parts.Journal.Owners(ctx)
+	owners, err := o.parts.Claims.Owners(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read who owns partitions: %w", err)
 	}
@@ -246,7 +246,7 @@ func (o *owner) claimAll(ps []messages.Partition) ([]persistence.Holding, error)
 	for _, p := range ps {
 		seen = append(seen, persistence.Holding{Partition: p, Epoch: owners[p].Epoch})
 	}
-	claimed, err := o.parts.Journal.Claim(ctx, seen)
+	claimed, err := o.parts.Claims.Claim(ctx, seen)
 	if err != nil {
 		return nil, fmt.Errorf("claim partitions: %w", err)
 	}
@@ -255,7 +255,7 @@ func (o *owner) claimAll(ps []messages.Partition) ([]persistence.Holding, error)
 
 // release tells the journal that anybody may have a partition.
 func (o *owner) release(p messages.Partition, epoch messages.Epoch) {
-	o.parts.Journal.Release(persistence.Holding{Partition: p, Epoch: epoch}, func(err error) {
+	o.parts.Claims.Release(persistence.Holding{Partition: p, Epoch: epoch}, func(err error) {
 		in := Input(Released{epoch})
 		if err != nil && !errors.Is(err, persistence.ErrFenced) { // else somebody else has it
 			in = NotReleased{epoch}

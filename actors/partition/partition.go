@@ -28,7 +28,7 @@ type partition struct {
 	timerFor int64
 	// firing are the orders that were told that their due time has come and have not come to rest since.
 	firing map[messages.OrderID]bool
-	keys   *keyQueues
+	keys   *keys
 	// draining: it takes nothing new.
 	draining bool
 }
@@ -46,7 +46,7 @@ type (
 
 func newPartition(h *home) *partition {
 	p := &partition{
-		home: h, keys: newKeyQueues(), residents: newResidents(), dues: newDues(h.Config.Dues), firing: map[messages.OrderID]bool{},
+		home: h, keys: newKeys(), residents: newResidents(), dues: newDues(h.Config.Dues), firing: map[messages.OrderID]bool{},
 		recovery: newRecovery(),
 	}
 	p.poison = h.Config.Poison.Strategy(h.Log, p.poisoned)
@@ -99,6 +99,8 @@ func (p *partition) Receive(ctx actor.Context) {
 		p.keys.hold(m.ID, m.Key, m.Held)
 	case startHead:
 		p.start(m)
+	case startNext:
+		p.startNext(m.key)
 	case order.Fenced:
 		p.fenced()
 	case order.Left:

@@ -46,6 +46,12 @@ type Config struct {
 type Journal interface {
 	Open(ctx context.Context, p messages.Partition, after messages.Handle, limit int) ([]persistence.OpenOrder, error)
 	Due(ctx context.Context, p messages.Partition, after persistence.DuePlace, limit int) ([]persistence.OpenOrder, error)
+	Queue(ctx context.Context, p messages.Partition, key string, after persistence.Position, limit int) ([]persistence.QueuedOrder, error)
+	QueuedKeys(ctx context.Context, p messages.Partition, after string, limit int) ([]persistence.QueuedOrder, error)
+}
+
+// Claims are how a journal says who owns what.
+type Claims interface {
 	Owners(ctx context.Context) ([]persistence.Owner, error)
 	Claim(ctx context.Context, seen []persistence.Holding) (claimed []persistence.Holding, err error)
 	Release(h persistence.Holding, done func(error))
@@ -94,6 +100,7 @@ type Observer interface {
 type Parts struct {
 	Config    Config
 	Journal   Journal
+	Claims    Claims
 	Health    Health
 	Orders    *order.Parts
 	Backlogs  Backlogs

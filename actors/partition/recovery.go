@@ -99,10 +99,13 @@ func (p *partition) readOpen() bool {
 		p.found(o)
 		p.takeUp(o)
 	}
-	p.readAll = len(page) < recoveryPage
+	all := len(page) < recoveryPage
+	if all && !p.loadKeys() {
+		return false
+	}
+	p.readAll = all
 	p.counts.read(p.readUpTo, p.readAll)
 	if p.readAll {
-		p.loadedKeys()
 		p.publish()
 		p.owner.tell(step{p.by.Partition, Recovered{p.by.Epoch}})
 	}
@@ -112,18 +115,7 @@ func (p *partition) readOpen() bool {
 // takeUp takes up an open order as its row says.
 func (p *partition) takeUp(o persistence.OpenOrder) {
 	id := messages.OrderID(o.Row.GetId())
-	if key := o.Row.GetOrderKey(); key != "" {
-		if o.Row.GetQueued() {
-			turn := o.Handle
-			copy(turn[:], o.Row.GetTurn())
-			p.keys.restore(id, key, turn)
-		} else {
-			p.keys.running(id, key)
-		}
-		if o.Row.GetHeld() {
-			p.keys.hold(id, key, true)
-		}
-	}
+	p.takeUpKey(o)
 	if at := o.Row.GetDue(); at != 0 {
 		p.setDue(id, persistence.DuePlace{At: at, Handle: o.Handle}, true)
 		return

@@ -2012,8 +2012,9 @@ func (x *Told) GetVersion() uint64 {
 type ShowKey struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Key   string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	// How many of those who wait are to be told, at most.
-	Most          int32 `protobuf:"varint,2,opt,name=most,proto3" json:"most,omitempty"`
+	// How many of those who wait are to be told, at most, and behind which place.
+	Most          int32  `protobuf:"varint,2,opt,name=most,proto3" json:"most,omitempty"`
+	After         uint64 `protobuf:"varint,3,opt,name=after,proto3" json:"after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2062,13 +2063,21 @@ func (x *ShowKey) GetMost() int32 {
 	return 0
 }
 
+func (x *ShowKey) GetAfter() uint64 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
 type KeyQueue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Who runs, or has faulted and holds the key; empty if nobody does.
 	Head string `protobuf:"bytes,1,opt,name=head,proto3" json:"head,omitempty"`
 	Held bool   `protobuf:"varint,2,opt,name=held,proto3" json:"held,omitempty"`
-	// The first who wait, in the order in which they will run, and the number of all.
+	// Those who wait, in the order in which they will run, the place of the last of these, and about the number of all.
 	Waiting       []string `protobuf:"bytes,3,rep,name=waiting,proto3" json:"waiting,omitempty"`
+	Last          uint64   `protobuf:"varint,5,opt,name=last,proto3" json:"last,omitempty"`
 	Count         int64    `protobuf:"varint,4,opt,name=count,proto3" json:"count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2123,6 +2132,13 @@ func (x *KeyQueue) GetWaiting() []string {
 		return x.Waiting
 	}
 	return nil
+}
+
+func (x *KeyQueue) GetLast() uint64 {
+	if x != nil {
+		return x.Last
+	}
+	return 0
 }
 
 func (x *KeyQueue) GetCount() int64 {
@@ -2265,14 +2281,16 @@ const file_holdfast_node_v1_node_proto_rawDesc = "" +
 	"\x06output\x18\x04 \x01(\fR\x06output\x122\n" +
 	"\x05error\x18\x05 \x01(\v2\x1c.holdfast.problem.v1.ProblemR\x05error\" \n" +
 	"\x04Told\x12\x18\n" +
-	"\aversion\x18\x01 \x01(\x04R\aversion\"/\n" +
+	"\aversion\x18\x01 \x01(\x04R\aversion\"E\n" +
 	"\aShowKey\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x12\n" +
-	"\x04most\x18\x02 \x01(\x05R\x04most\"b\n" +
+	"\x04most\x18\x02 \x01(\x05R\x04most\x12\x14\n" +
+	"\x05after\x18\x03 \x01(\x04R\x05after\"v\n" +
 	"\bKeyQueue\x12\x12\n" +
 	"\x04head\x18\x01 \x01(\tR\x04head\x12\x12\n" +
 	"\x04held\x18\x02 \x01(\bR\x04held\x12\x18\n" +
-	"\awaiting\x18\x03 \x03(\tR\awaiting\x12\x14\n" +
+	"\awaiting\x18\x03 \x03(\tR\awaiting\x12\x12\n" +
+	"\x04last\x18\x05 \x01(\x04R\x04last\x12\x14\n" +
 	"\x05count\x18\x04 \x01(\x03R\x05count*\xc7\x05\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x16\n" +
