@@ -245,6 +245,9 @@ func (e *Engine) Tell(ctx context.Context, id messages.OrderID, m *nodev1.Envelo
 	e.post.Ask(runtime.Owner{}, m, answer)
 }
 
+// Receive takes the answer of another node to what was asked here.
+func (e *Engine) Receive(a *nodev1.Answer) { e.post.Receive(a) }
+
 // Key tells the queue of an order key, with at most so many of those who wait.
 func (e *Engine) Key(ctx context.Context, key string, most int) (*nodev1.KeyQueue, error) {
 	answers := make(chan *nodev1.Answer, 1)

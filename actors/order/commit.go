@@ -99,6 +99,15 @@ func (i *instance) commit(before messages.Version, p *pending) {
 	p.underway = true
 }
 
+// check makes sure that the order is still this node's: else what is answered, and came of no event, might not be true any more.
+func (i *instance) check(p *pending) {
+	by, self, root := i.home.Owner(), i.self, i.root
+	i.Journal.Check(persistence.Holding{Partition: by.Partition, Epoch: by.Epoch}, func(err error) {
+		root.Send(self, &committed{to: i, err: err})
+	})
+	p.underway = true
+}
+
 // committed goes on after a commit: effects, answers, and what came meanwhile.
 func (i *instance) committed(err error) {
 	i.pending.underway = false
@@ -142,7 +151,7 @@ func (i *instance) succeeded(p *pending) {
 	case before.GetHeld() && !i.rows.Open.GetHeld():
 		i.home.Tell(KeyHeld{ID: i.id, Key: key, Held: false})
 	}
-	i.tellKey(joined)
+	i.tellKey(joined, before.GetQueued() && before.GetOrderKey() != "")
 	i.settle(p)
 }
 

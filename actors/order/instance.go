@@ -222,6 +222,10 @@ func (i *instance) decide(batch []any) {
 		i.commit(i.state.Version()-n, p)
 		return
 	}
+	if len(p.asked) > 0 {
+		i.check(p)
+		return
+	}
 	i.settle(p)
 	i.rest()
 }
@@ -273,7 +277,7 @@ func (i *instance) decideMessage(now time.Time, e *nodev1.Envelope, p *pending) 
 		return
 	}
 	if _, starts := cmd.(workflow.Start); starts {
-		i.tellKey(false)
+		i.tellKey(false, false)
 	}
 	if i.Inject != nil {
 		i.Inject("order", string(i.id))
@@ -327,7 +331,7 @@ func (i *instance) settle(p *pending) {
 		p.effects = nil
 		if p.resume {
 			i.perform(i.state.Outstanding(), false)
-			i.tellKey(!i.state.QueuedSince().IsZero())
+			i.tellKey(!i.state.QueuedSince().IsZero(), false)
 		}
 	}
 	for len(p.asked) > 0 {

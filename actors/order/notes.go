@@ -39,10 +39,11 @@ type (
 		Key   string
 		Since time.Time
 	}
-	// KeyEnded says that an order with a key lets the next one run.
+	// KeyEnded says that an order with a key lets the next one run, or waits for the key no more. Waited: it waited until now.
 	KeyEnded struct {
-		ID  messages.OrderID
-		Key string
+		ID     messages.OrderID
+		Key    string
+		Waited bool
 	}
 	// KeyHeld says that an order with a key has faulted, and holds it; or that it does so no longer.
 	KeyHeld struct {

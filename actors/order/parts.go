@@ -35,6 +35,7 @@ type Config struct {
 // Journal is what orders need of it.
 type Journal interface {
 	Commit(c *persistence.Commit)
+	Check(h persistence.Holding, done func(error))
 	Find(ctx context.Context, id messages.OrderID) (persistence.Entry, error)
 	Records(ctx context.Context, h messages.Handle, from messages.Version) iter.Seq2[persistence.StoredRecord, error]
 }

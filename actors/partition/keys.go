@@ -139,7 +139,9 @@ func (p *partition) ended(m order.KeyEnded) {
 	case q == nil:
 		return
 	case q.head != m.ID:
-		p.keys.leave(q)
+		if m.Waited {
+			p.keys.leave(q)
+		}
 		return
 	}
 	p.keys.hold(m.ID, m.Key, false)
