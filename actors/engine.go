@@ -150,7 +150,7 @@ func (e *Engine) wire() {
 	e.ownership = partition.NewOwnership(&partition.Parts{
 		Config: c.partitions(), Journal: d.Journal, Claims: d.Journal, Health: &e.health, Orders: e.orders, Backlogs: e.activities,
 		Post: e.post, Courier: e.post, Placement: d.Placement, Observer: d.Metrics, System: e.system, Guardian: e.guardian,
-		Watchdog: d.Watchdog, Workers: &e.workers, Log: d.Log, Now: time.Now, Inject: inject,
+		Watchdog: d.Watchdog, Workers: &e.workers, Log: d.Log, Fatal: d.Fatal, Now: time.Now, Inject: inject,
 	})
 }
 

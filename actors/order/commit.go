@@ -177,7 +177,7 @@ func (i *instance) failed(p *pending, err error) {
 	}
 	switch {
 	case errors.Is(err, persistence.ErrFenced):
-		i.home.Tell(Fenced{i.id})
+		i.home.Tell(Fenced{ID: i.id, Whole: errors.Is(err, persistence.ErrIncarnationFenced)})
 		err = runtime.ErrNotOwner
 	case errors.Is(err, persistence.ErrConflict), errors.Is(err, persistence.ErrUnknown), errors.Is(err, persistence.ErrClosed):
 		err = fmt.Errorf("%w: %w", failure.ErrUnavailable, err)

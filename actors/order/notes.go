@@ -63,8 +63,12 @@ type (
 		ID     messages.OrderID
 		Handle messages.Handle
 	}
-	// Fenced says that a commit was refused, because the partition has a newer epoch.
-	Fenced struct{ ID messages.OrderID }
+	// Fenced says that a commit was refused, because the partition is somebody else's. Whole: this node has no right to commit
+	// anything any more.
+	Fenced struct {
+		ID    messages.OrderID
+		Whole bool
+	}
 )
 
 // committed tells the outcome of the commit of one incarnation.

@@ -26,8 +26,9 @@ type Ownership struct {
 	homes atomic.Pointer[[messages.Partitions]*home]
 	// unready is how many partitions are wanted, and not owned yet.
 	unready atomic.Int64
-	// claimed is closed once each partition that was wanted at first was claimed, or somebody else has it.
+	// claimed is closed, once, when the partitions that were wanted at first were claimed, as far as nobody else has them.
 	claimed chan struct{}
+	once    sync.Once
 }
 
 // Messages to the ownership's actor.
@@ -75,7 +76,7 @@ func (o *Ownership) Take(ps ...messages.Partition) { o.tell(each(ps, Want{})) }
 // Give has this node give partitions up: others are to own them.
 func (o *Ownership) Give(ps ...messages.Partition) { o.tell(each(ps, Unwant{})) }
 
-// AwaitClaims waits until the partitions that were taken at first were claimed.
+// AwaitClaims waits until the partitions that were taken at first were claimed, as far as nobody else has them.
 func (o *Ownership) AwaitClaims(ctx context.Context) error {
 	select {
 	case <-o.claimed:
@@ -192,23 +193,17 @@ func (o *owner) steps(ctx actor.Context, in steps) {
 	o.count()
 }
 
-// count counts what is left to do.
+// count counts what is left to do. What was wanted first was claimed by then, unless somebody else has it, or the journal does not
+// answer: then it is tried again.
 func (o *owner) count() {
-	unready, unclaimed := 0, 0
+	unready := int64(0)
 	for p := range o.cycles {
-		if l := &o.cycles[p]; !l.Ready() {
-			if unready++; l.Phase != Recovering {
-				unclaimed++
-			}
+		if !o.cycles[p].Ready() {
+			unready++
 		}
 	}
-	o.unready.Store(int64(unready))
-	if o.begun && unclaimed == 0 {
-		select {
-		case <-o.claimed:
-		default:
-			close(o.claimed)
-		}
+	if o.unready.Store(unready); o.begun {
+		o.once.Do(func() { close(o.claimed) })
 	}
 }
 
@@ -221,7 +216,10 @@ func (o *owner) claim(ps []messages.Partition) (out steps) {
 	var err error
 	o.parts.Workers.Blocking(func() { claimed, err = o.claimAll(ps) })
 	o.parts.Health.Note(err)
-	if err != nil {
+	switch {
+	case errors.Is(err, persistence.ErrIncarnationFenced):
+		o.parts.Fatal(err) // it is to come back as another one
+	case err != nil:
 		o.parts.Log.Warn("partitions can't be claimed now", "partitions", len(ps), "error", err)
 	}
 	for _, p := range ps {

@@ -102,7 +102,7 @@ func (p *partition) Receive(ctx actor.Context) {
 	case startNext:
 		p.startNext(m.key)
 	case order.Fenced:
-		p.fenced()
+		p.fenced(m)
 	case order.Left:
 		p.left(m)
 	case drain:
@@ -165,9 +165,12 @@ func (p *partition) look() {
 	p.publish()
 }
 
-// fenced has the partition closed: somebody else has it.
-func (p *partition) fenced() {
+// fenced has the partition closed: somebody else has it. If that is so with all, this node comes back as a new one.
+func (p *partition) fenced(m order.Fenced) {
 	p.draining = true
+	if m.Whole {
+		p.Fatal(persistence.ErrIncarnationFenced)
+	}
 	p.owner.tell(step{p.by.Partition, Fenced{p.by.Epoch}})
 }
 

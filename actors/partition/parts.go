@@ -113,7 +113,9 @@ type Parts struct {
 	Watchdog  *supervision.Watchdog
 	Workers   *runtime.Workers
 	Log       *slog.Logger
-	Now       func() time.Time
+	// Fatal ends the process, so that another one takes its place. It may return.
+	Fatal func(reason error)
+	Now   func() time.Time
 	// Inject is called in the turns of partitions, and may panic or never return: for tests. It may be nil.
 	Inject func(point, name string)
 
