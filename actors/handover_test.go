@@ -197,7 +197,9 @@ func (c *counting) Commit(x *persistence.Commit) {
 }
 
 func (s *side) Start(system *actor.ActorSystem, h actors.Host) error {
+	s.mu.Lock()
 	s.system, s.host = system, h
+	s.mu.Unlock()
 	s.other.Store(system.Root.Spawn(actor.PropsFromFunc(func(ctx actor.Context) {
 		if e, ok := ctx.Message().(*nodev1.Envelope); ok {
 			to := s.town.sides[1-s.index]
@@ -229,7 +231,9 @@ func (s *side) Owner(p messages.Partition) *actor.PID {
 func (s *side) Serve(p messages.Partition, pid *actor.PID) { s.serving[p].Store(pid) }
 
 func (s *side) Lost(p messages.Partition) {
+	s.mu.Lock()
 	host := s.host
+	s.mu.Unlock()
 	time.AfterFunc(100*time.Millisecond, func() {
 		s.town.mu.Lock()
 		mine := s.town.desired[p] == s.index
@@ -253,7 +257,10 @@ func (s *side) arrive(raw []byte) {
 		return
 	}
 	if pid := s.serving[e.GetPartition()].Load(); pid != nil {
-		s.system.Root.Send(pid, e)
+		s.mu.Lock()
+		system := s.system
+		s.mu.Unlock()
+		system.Root.Send(pid, e)
 		return
 	}
 	s.Answer(e.GetAsker(), &nodev1.Answer{Ask: e.GetAsk(), Failure: &nodev1.Failure{Reason: nodev1.Reason_REASON_NOT_OWNER}})
@@ -271,7 +278,10 @@ func (s *side) Answer(to string, a *nodev1.Answer) {
 			s.town.t.Error(err)
 			return
 		}
-		if e := other.engine; e != nil && !other.gone.Load() {
+		other.mu.Lock()
+		e := other.engine
+		other.mu.Unlock()
+		if e != nil && !other.gone.Load() {
 			e.Receive(got)
 		}
 	})
@@ -351,6 +361,11 @@ func TestHandover(t *testing.T) {
 			nodes.Go(func() { s.comeBack(over) })
 		}
 		load := &clients{town: w, refs: refs, acked: map[string]string{}}
+		for _, ref := range refs {
+			if !strings.Contains(ref, "long") && !strings.Contains(ref, "wait") {
+				load.quick = append(load.quick, ref)
+			}
+		}
 		for range 40 {
 			all.Go(func() { load.run(stop) })
 		}
@@ -476,7 +491,8 @@ func (w *town) deploy() []string {
 // clients submit orders, each until it is accepted.
 type clients struct {
 	town *town
-	refs []string
+	// refs are the definitions, quick those of orders that are soon over.
+	refs, quick []string
 
 	mu    sync.Mutex
 	count int
@@ -494,11 +510,10 @@ func (c *clients) run(stop <-chan struct{}) {
 		c.count++
 		id := fmt.Sprintf("o%06d", c.count)
 		c.mu.Unlock()
-		key := ""
+		ref, key := c.refs[c.town.roll(len(c.refs))], ""
 		if c.town.roll(3) == 0 {
-			key = fmt.Sprint("k", c.town.roll(10))
+			ref, key = c.quick[c.town.roll(len(c.quick))], fmt.Sprint("k", c.town.roll(40))
 		}
-		ref := c.refs[c.town.roll(len(c.refs))]
 		for !c.submit(id, ref, key) {
 			time.Sleep(time.Duration(50+c.town.roll(200)) * time.Millisecond)
 		}

@@ -53,13 +53,16 @@ type Post struct {
 	remote   Remote
 	send     func(to *actor.PID, message any)
 	now      func() time.Time
-	asks     runtime.Asks[*question]
+	asks     *runtime.Asks[*question]
 	stopping atomic.Bool
 }
 
 // New makes the post of the node at an address. Remote may be nil: then there are no others.
 func New(config Config, address string, places Places, remote Remote, now func() time.Time) *Post {
-	return &Post{config: config.WithDefaults(), address: address, places: places, remote: remote, now: now}
+	return &Post{
+		config: config.WithDefaults(), address: address, places: places, remote: remote, now: now,
+		asks: runtime.NewAsks[*question](rand.Uint64() >> 1),
+	}
 }
 
 // Start has it send by an actor system. Nothing may be sent before.

@@ -28,6 +28,14 @@ type Owner struct {
 	Epoch     messages.Epoch
 }
 
+// NewAsks makes them, with numbers from one on: a random one, so that what answers a node of before is not taken for an answer to the
+// node that came in its place.
+func NewAsks[Q any](from uint64) *Asks[Q] {
+	a := &Asks[Q]{}
+	a.last.Store(from)
+	return a
+}
+
 // Number returns the number of an ask to be added: not 0, and never used again.
 func (a *Asks[Q]) Number() uint64 { return a.last.Add(1) }
 
