@@ -119,12 +119,12 @@ func (p *partition) queue(m order.Queued) {
 	if !p.keys.loaded {
 		return // it is found when all is read
 	}
-	switch q := p.keys.get(m.Key); {
-	case q.head == m.ID:
+	switch q := p.keys.get(m.Key); q.head {
+	case m.ID:
 		// It lost its turn in a commit whose outcome was not known then. Nobody has begun since: it may keep it.
 		p.keys.hold(m.ID, m.Key, false)
 		p.start(startHead{id: m.ID, key: m.Key})
-	case q.head == "":
+	case "":
 		p.keys.join(m.Key, m.Since)
 		p.startNext(m.Key)
 	default:

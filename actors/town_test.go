@@ -1,0 +1,325 @@
+package actors_test
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/holdfast-run/holdfast/actors"
+	"github.com/holdfast-run/holdfast/actors/activity"
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/adapterv1"
+	"github.com/holdfast-run/holdfast/messages/nodev1"
+	"github.com/holdfast-run/holdfast/persistence"
+	"github.com/holdfast-run/holdfast/persistence/memory"
+	"github.com/holdfast-run/holdfast/supervision"
+)
+
+// town is where two engines live over one journal. It says which of them is to own what, and carries messages between them: encoded,
+// late, twice or not at all.
+type town struct {
+	t     *testing.T
+	store *memory.Store
+
+	mu      sync.Mutex
+	chance  *rand.Rand
+	sides   [2]*side
+	desired [messages.Partitions]int
+
+	moves, fences, unknown, stale, unavailable, carried, lost atomic.Int64
+	moving                                                    atomic.Bool // else nothing goes wrong any more
+}
+
+// side is one node, again and again after it was fenced. It is the engine's placement, and sends to the other one.
+type side struct {
+	town  *town
+	index int
+
+	mu      sync.Mutex // held while the node is replaced
+	engine  *actors.Engine
+	journal *memory.Journal
+	dog     *supervision.Watchdog
+	system  *actor.ActorSystem
+	host    actors.Host
+	worker  *traveller
+	broken  chan struct{}
+
+	serving [messages.Partitions]atomic.Pointer[actor.PID]
+	other   atomic.Pointer[actor.PID] // of the actor that stands for the other node
+	gone    atomic.Bool
+}
+
+func (w *town) roll(n int) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.chance.IntN(n)
+}
+
+// fault is what goes wrong with a commit.
+func (w *town) fault(c *persistence.Commit) memory.Fault {
+	if !w.moving.Load() {
+		return memory.None
+	}
+	x := w.roll(1000)
+	switch {
+	case c == nil && x < 5:
+		w.unavailable.Add(1)
+		return memory.Unavailable
+	case c == nil:
+		return memory.None
+	case x < 6:
+		w.unavailable.Add(1)
+		return memory.Unavailable
+	case x < 10:
+		return memory.Conflict
+	case x < 30:
+		w.unknown.Add(1)
+		return memory.UnknownDone
+	case x < 50:
+		w.unknown.Add(1)
+		return memory.UnknownLost
+	case x < 75:
+		w.fences.Add(1)
+		return memory.Fence
+	}
+	return memory.None
+}
+
+// carry has a message arrive later: once, twice or never.
+func (w *town) carry(m proto.Message, arrive func([]byte)) {
+	raw, err := proto.Marshal(m)
+	if err != nil {
+		w.t.Error(err)
+		return
+	}
+	w.carried.Add(1)
+	times := 1
+	if w.moving.Load() {
+		switch w.roll(50) {
+		case 0:
+			w.lost.Add(1)
+			times = 0
+		case 1:
+			times = 2
+		}
+	}
+	for range times {
+		time.AfterFunc(time.Duration(w.roll(20_000))*time.Microsecond, func() { arrive(raw) })
+	}
+}
+
+func address(i int) string { return fmt.Sprint("node", i) }
+
+// open starts the node anew.
+func (s *side) open() {
+	w := s.town
+	log := slog.New(slog.DiscardHandler)
+	j, dog, broken := w.store.Open(memory.Config{Faults: w.fault}), supervision.NewWatchdog(time.Now, log), make(chan struct{}, 1)
+	var engine *actors.Engine
+	for engine == nil {
+		e, err := actors.New(actors.Config{QueueBytes: 4 << 10, AskWithin: 5 * time.Second, TryAgain: 200 * time.Millisecond}, actors.Deps{
+			Journal: &counting{j, w}, Placement: s, Metrics: actors.NewMetrics(prometheus.NewRegistry()), Log: log, Watchdog: dog,
+			Address: address(s.index), Remote: s,
+			Fatal: func(error) {
+				select {
+				case broken <- struct{}{}:
+				default:
+				}
+			},
+		})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if e.Start(w.t.Context()) == nil { // else the catalogue could not be read
+			engine = e
+		}
+	}
+	worker := &traveller{town: w, done: downstream}
+	worker.Stream = engine.Activities().Attach(worker.hello(), worker)
+	worker.Credit(&adapterv1.Credit{Activity: "do", Total: 1 << 40})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.engine, s.journal, s.dog, s.worker, s.broken = engine, j, dog, worker, broken
+	s.gone.Store(false)
+}
+
+// close ends the node.
+func (s *side) close() {
+	s.gone.Store(true)
+	s.worker.Detach(true, false)
+	s.engine.Stop()
+	if err := s.journal.Close(); err != nil {
+		s.town.t.Error(err)
+	}
+	for p := range s.serving {
+		s.serving[p].Store(nil)
+	}
+}
+
+// counting counts the commits that were refused because their epoch was old.
+type counting struct {
+	*memory.Journal
+
+	town *town
+}
+
+func (c *counting) Commit(x *persistence.Commit) {
+	done := x.Done
+	x.Done = func(err error) {
+		if errors.Is(err, persistence.ErrFenced) {
+			c.town.stale.Add(1)
+		}
+		done(err)
+	}
+	c.Journal.Commit(x)
+}
+
+func (s *side) Start(system *actor.ActorSystem, h actors.Host) error {
+	s.mu.Lock()
+	s.system, s.host = system, h
+	s.mu.Unlock()
+	s.other.Store(system.Root.Spawn(actor.PropsFromFunc(func(ctx actor.Context) {
+		if e, ok := ctx.Message().(*nodev1.Envelope); ok {
+			to := s.town.sides[1-s.index]
+			s.town.carry(e, to.arrive)
+		}
+	})))
+	var mine []messages.Partition
+	s.town.mu.Lock()
+	for p, i := range s.town.desired {
+		if i == s.index {
+			mine = append(mine, messages.Partition(p))
+		}
+	}
+	s.town.mu.Unlock()
+	h.Take(mine...)
+	return nil
+}
+
+func (s *side) Owner(p messages.Partition) *actor.PID {
+	switch pid := s.serving[p].Load(); {
+	case pid != nil:
+		return pid
+	case s.town.sides[1-s.index].serving[p].Load() != nil:
+		return s.other.Load()
+	}
+	return nil
+}
+
+func (s *side) Serve(p messages.Partition, pid *actor.PID) { s.serving[p].Store(pid) }
+
+func (s *side) Lost(p messages.Partition) {
+	s.mu.Lock()
+	host := s.host
+	s.mu.Unlock()
+	time.AfterFunc(100*time.Millisecond, func() {
+		s.town.mu.Lock()
+		mine := s.town.desired[p] == s.index
+		s.town.mu.Unlock()
+		if mine && !s.gone.Load() {
+			host.Take(p)
+		}
+	})
+}
+
+func (*side) Stop() {}
+
+// arrive takes a message from the other node.
+func (s *side) arrive(raw []byte) {
+	e := new(nodev1.Envelope)
+	if err := proto.Unmarshal(raw, e); err != nil {
+		s.town.t.Error(err)
+		return
+	}
+	if s.gone.Load() {
+		return
+	}
+	if pid := s.serving[e.GetPartition()].Load(); pid != nil {
+		s.mu.Lock()
+		system := s.system
+		s.mu.Unlock()
+		system.Root.Send(pid, e)
+		return
+	}
+	s.Answer(e.GetAsker(), &nodev1.Answer{Ask: e.GetAsk(), Failure: &nodev1.Failure{Reason: nodev1.Reason_REASON_NOT_OWNER}})
+}
+
+// Answer sends an answer to the other node.
+func (s *side) Answer(to string, a *nodev1.Answer) {
+	other := s.town.sides[1-s.index]
+	if to != address(other.index) || a.GetAsk() == 0 {
+		return
+	}
+	s.town.carry(a, func(raw []byte) {
+		got := new(nodev1.Answer)
+		if err := proto.Unmarshal(raw, got); err != nil {
+			s.town.t.Error(err)
+			return
+		}
+		other.mu.Lock()
+		e := other.engine
+		other.mu.Unlock()
+		if e != nil && !other.gone.Load() {
+			e.Receive(got)
+		}
+	})
+}
+
+// results are those of the one downstream, by key: how often each piece of work was done.
+type results struct {
+	mu   sync.Mutex
+	done map[string]int
+}
+
+var downstream = &results{done: map[string]int{}} //nolint:gochecknoglobals // of the one test
+
+// traveller is an adapter process that has a stream to each node. It answers what it has done before.
+type traveller struct {
+	*activity.Stream
+
+	town *town
+	done *results
+	seq  atomic.Uint64
+}
+
+func (*traveller) hello() *adapterv1.Hello {
+	return &adapterv1.Hello{
+		Adapter: "x", Process: "p", Ledger: "p", Protocol: 1,
+		Activities: []*adapterv1.Activity{{Name: "do", Version: "1.0.0", Idempotent: true, Concurrency: 1}},
+	}
+}
+
+func (w *traveller) SendTask(t *adapterv1.Task) {
+	time.AfterFunc(time.Duration(1+w.town.roll(30))*time.Millisecond, func() {
+		w.done.mu.Lock()
+		w.done.done[t.GetKey()]++
+		w.done.mu.Unlock()
+		r := &adapterv1.Result{
+			Seq: w.seq.Add(1), OrderId: t.GetOrderId(), Partition: t.GetPartition(), Key: t.GetKey(), Attempt: t.GetAttempt(),
+			Activity: t.GetActivity(), Outcome: adapterv1.Outcome_OUTCOME_SUCCEEDED, Output: []byte(`{"n":1}`),
+		}
+		w.send(r, 0)
+	})
+}
+
+// send sends a result until it is taken, or the node does not have the order any more: another one asks for it then.
+func (w *traveller) send(r *adapterv1.Result, tries int) {
+	w.Result(r, func(err error) {
+		if err != nil && tries < 20 {
+			time.AfterFunc(200*time.Millisecond, func() { w.send(r, tries+1) })
+		}
+	})
+}
+
+func (*traveller) SendCancellation(*adapterv1.Cancellation) {}
+func (*traveller) SendConfirmation(*adapterv1.Confirmation) {}
+func (*traveller) SendReturned(*adapterv1.Returned)         {}
