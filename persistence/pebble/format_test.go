@@ -30,8 +30,15 @@ func TestFormats(t *testing.T) {
 		if err := writeFile(fs, fs.PathJoin(testDir, sealName), []byte(text)); err != nil {
 			t.Fatal(err)
 		}
-		_, err := Open(testConfig(fs))
-		if err == nil || !strings.Contains(err.Error(), test.want) || errors.Is(err, persistence.ErrCorrupt) {
+		j, err := Open(testConfig(fs))
+		if err == nil {
+			mustClose(t, j)
+			t.Fatalf("%s: it opens", name)
+		}
+		if text := err.Error(); !strings.Contains(text, test.want) || !strings.Contains(text, testDir) || errors.Is(err, persistence.ErrCorrupt) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if errors.Is(err, persistence.ErrFeatureLevel) != (test.version > format) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -3,12 +3,10 @@ package pebble
 import (
 	"bytes"
 	"cmp"
-	"fmt"
 	"path"
 	"strings"
 	"testing"
 
-	"github.com/cespare/xxhash/v2"
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"pgregory.net/rapid"
@@ -47,16 +45,6 @@ func TestOpenRefuses(t *testing.T) {
 	}
 	refused("open twice", fs, "in use")
 	mustClose(t, j)
-
-	newer := vfs.NewMem()
-	mustClose(t, mustOpen(t, testConfig(newer)))
-	text, _, _ := strings.Cut(string(seal{state: stateOpen}.encode()), "check ")
-	text = strings.Replace(text, "journal 1", "journal 2", 1)
-	text += fmt.Sprintf("check %016x\n", xxhash.Sum64String(text))
-	if err := writeFile(newer, path.Join(testDir, sealName), []byte(text)); err != nil {
-		t.Fatal(err)
-	}
-	refused("newer format", newer, "newer version of Holdfast")
 
 	foreign := vfs.NewMem()
 	if err := foreign.MkdirAll(testDir, 0o750); err != nil {
