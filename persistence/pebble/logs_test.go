@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"os"
 	"path"
 	"slices"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
@@ -41,30 +41,37 @@ func firstLog(tb testing.TB) *vfs.MemFS {
 	return filled(tb, vfs.NewCrashableMem())
 }
 
-// oldFirstLog is a store of the time when the first log had chunks of another kind.
+// oldFirstLog is a store whose first log, of which nothing was noted, has all that it holds. The engine begins it with chunks of
+// another kind.
 func oldFirstLog(tb testing.TB) *vfs.MemFS {
 	tb.Helper()
+	j := mustOpen(tb, testConfig(vfs.NewMem()))
+	defer mustClose(tb, j)
+	journaltest.Fill(tb, j, 20)
 	fs := vfs.NewCrashableMem()
-	if err := fs.MkdirAll(testDir, 0o700); err != nil {
-		tb.Fatal(err)
-	}
-	entries, err := os.ReadDir("testdata/first-log")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	for _, e := range entries {
-		b, err := os.ReadFile("testdata/first-log/" + e.Name())
-		if path.Ext(e.Name()) == ".log" {
-			b = append(b, make([]byte, blockSize)...) // Logs are as long as they may become.
-		}
-		if err == nil {
-			err = writeFile(fs, path.Join(testDir, e.Name()), b)
-		}
+	must := func(err error) {
+		tb.Helper()
 		if err != nil {
 			tb.Fatal(err)
 		}
 	}
-	return fs
+	must(fs.MkdirAll(testDir, 0o700))
+	cfg := testConfig(fs)
+	db, err := pebble.Open(testDir, engineOptions(cfg, engineLogger{Logger: cfg.Logger, dir: testDir, fail: cfg.Fatal}, func() {}))
+	must(err)
+	it, err := j.db.NewIter(nil)
+	must(err)
+	for valid := it.First(); valid; valid = it.Next() {
+		must(db.Set(it.Key(), it.Value(), pebble.Sync))
+	}
+	must(it.Close())
+	must(db.LogData(nil, pebble.Sync)) // It shows that what is before it was durable.
+	m, err := readManifest(fs, testDir)
+	must(err)
+	must(writeSeal(fs, testDir, seal{state: stateOpen, manifest: m}))
+	left := clone(fs)
+	must(db.Close())
+	return left
 }
 
 func restarted(tb testing.TB) *vfs.MemFS {
