@@ -55,6 +55,9 @@
 // torn tail. The file HOLDFAST notes how far they are durable, at the latest Config.NoteAfter after a write; before that, an
 // end that is missing can't be told from a crash in the middle of writing it.
 //
+// A read that fails, and finds no damage, is answered persistence.ErrUnavailable, and may be tried again. So is what the journal
+// reads for a note: until it can, the last note stays.
+//
 // # What it is not
 //
 // It does not copy data elsewhere: a lost disk loses its orders. One process has the directory at a time.

@@ -199,12 +199,12 @@ func (j *Journal) note(grown bool) (err error) {
 	return nil
 }
 
-// watchGrowth takes notes, soon after the manifest or the log has grown. While the disk has no room for a note, the last one
-// stays; it is tried again.
+// watchGrowth takes notes, soon after the manifest or the log has grown. While the disk has no room for a note, or the manifest
+// can't be read, the last one stays; it is tried again.
 func (j *Journal) watchGrowth() {
 	tick := time.NewTicker(j.cfg.NoteAfter)
 	defer tick.Stop()
-	for grown := false; ; {
+	for grown, told := false, false; ; {
 		select {
 		case <-j.grew:
 			grown = true
@@ -220,8 +220,15 @@ func (j *Journal) watchGrowth() {
 		}
 		switch err := j.note(grown); {
 		case err == nil:
-			grown = false
-		case !errors.Is(err, errNoRoom):
+			grown, told = false, false
+		case errors.Is(err, errNoRoom):
+		case errors.Is(err, persistence.ErrUnavailable) && j.failed() == nil:
+			if !told {
+				j.cfg.Logger.LogAttrs(context.Background(), slog.LevelWarn, "journal: its manifest can't be read; it is tried again",
+					slog.String("dir", j.cfg.Dir), slog.String("error", err.Error()))
+			}
+			told = true
+		default:
 			j.fail(err)
 			return
 		}

@@ -171,28 +171,32 @@ func writeSeal(fs vfs.FS, dir string, s seal) error {
 	return syncDir(fs, dir)
 }
 
-// readManifest makes what the manifest in use has durable, and describes it. The engine only ever appends to it.
+// readManifest makes what the manifest in use has durable, and describes it. The engine only ever appends to it. If it can't be
+// read now, that is persistence.ErrUnavailable.
 func readManifest(fs vfs.FS, dir string) (m manifest, err error) {
 	desc, err := pebble.Peek(dir, fs)
 	if err != nil {
-		return m, fmt.Errorf("look for the manifest in %s: %w", dir, err)
+		return m, readError("look for the manifest in "+dir, err)
 	}
 	if !desc.Exists {
 		return m, persistence.DecodeError(dir, errors.New("there is no manifest"))
 	}
 	f, err := fs.Open(desc.ManifestFilename)
+	if errors.Is(err, os.ErrNotExist) {
+		return m, &damage{path.Base(desc.ManifestFilename), 0, errMissing}
+	}
 	if err != nil {
-		return m, fmt.Errorf("open the manifest: %w", err)
+		return m, readError("open the manifest", err)
 	}
 	sum := xxhash.New()
 	m.name = path.Base(desc.ManifestFilename)
 	m.length, err = io.Copy(sum, f)
 	m.sum = sum.Sum64()
-	if err == nil {
-		err = f.Sync()
+	if err != nil {
+		return m, errors.Join(readError("read "+desc.ManifestFilename, err), f.Close())
 	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return m, fmt.Errorf("read %s: %w", desc.ManifestFilename, err)
+	if err = errors.Join(f.Sync(), f.Close()); err != nil {
+		return m, fmt.Errorf("sync %s: %w", desc.ManifestFilename, err)
 	}
 	return m, nil
 }
