@@ -64,7 +64,8 @@
 //   - An order is retried where it stands, in all branches: each goes on with its own innermost task, and one that had completed has
 //     completed. A new input, what an operator knows of attempts in doubt or of something to be undone, and the task that is passed
 //     over or gone on with, are about one branch: that whose error came up first, unless only another has the task. The others go on
-//     as if they were retried.
+//     as if they were retried. What is to be undone there and is in doubt is asked about again; if nobody knows, it waits for an
+//     operator in its turn.
 //   - Where several branches ask for one thing, the oldest is first, so that a history read again gives the same.
 //
 // A visit is known by its place: the task's reference, and its path, which has the index of each branch around it and, from the second

@@ -170,7 +170,7 @@ func (s *State) Wrong() string {
 		var reasons []string
 		for reason, is := range map[string]bool{
 			"inside": inside[f] > 0, "attempt": f.inFlight(), "child": f.awaits() && f.phase == phaseBlocked, "due": f.due != 0, "slowed": f.slowed != 0,
-			"failed": f.undo != nil && f.undo.failed,
+			"failed": f.undo != nil && f.undo.failed != 0,
 		} {
 			if is {
 				reasons = append(reasons, reason)

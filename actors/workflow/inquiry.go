@@ -1,6 +1,10 @@
 package workflow
 
-import "github.com/holdfast-run/holdfast/messages/journalv1"
+import (
+	"slices"
+
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+)
 
 // inquireOf begins to find out whether the deed was done that a frame is to undo: its activity is asked for again under the same
 // key, which does no harm, for it is idempotent.
@@ -27,6 +31,11 @@ func (inquires) step(m *machine, f *frame) {
 	default:
 		m.emit(&journalv1.Event{Kind: &journalv1.Event_InquiryEnded{InquiryEnded: &journalv1.InquiryEnded{Frame: f.id}}})
 	}
+}
+
+// inquired tells whether the error that came up last in a frame is that of an inquiry.
+func (f *frame) inquired() bool {
+	return slices.ContainsFunc(f.fallen, func(x *frame) bool { return x.inquiry != nil })
 }
 
 // outcome is what came of an attempt; unspecified if there is none, or nothing is known yet.

@@ -24,6 +24,8 @@ type undoing struct {
 	under map[uint32]*undone
 	// visits are those of the tasks that run branches, by their places.
 	visits map[string]*visited
+	// refused is a task just entered that was to undo something in doubt: it fails at once.
+	refused uint32
 	// of is, by the place where it was done, the key of the deed that was to be undone last.
 	of map[string]string
 	// inquiries are the frames that ask whether something was done.
@@ -49,6 +51,8 @@ type undone struct {
 	void  bool // it need not be
 	begun bool // what undoes it was entered
 	asked bool // whether it was done was asked in vain
+	// failed is the version at which it was left to an operator, beside other branches; 0: it was not.
+	failed uint64
 }
 
 // entered is a task that was entered, or a branch of it.
@@ -110,6 +114,10 @@ func (m *model) deed(key string) *deed {
 // noteUndo follows what was done and undone.
 func (m *model) noteUndo(ev *journalv1.Event) {
 	u := &m.undo
+	if f := ev.GetTaskFaulted(); u.refused != 0 && f.GetFrame() != u.refused {
+		m.t.Fatalf("%s, but what undoes something in doubt was to fail", show(ev))
+	}
+	u.refused = 0
 	switch e := ev.GetKind().(type) {
 	case *journalv1.Event_TaskStarted:
 		if at := e.TaskStarted.GetTimeoutAt(); at != 0 {
@@ -119,11 +127,14 @@ func (m *model) noteUndo(ev *journalv1.Event) {
 		}
 		if x := u.under[e.TaskStarted.GetParent()]; x != nil {
 			x.begun = true
+			if m.deed(x.key).InDoubt {
+				u.refused = e.TaskStarted.GetFrame()
+			}
 		}
 	case *journalv1.Event_InquiryStarted:
 		i := e.InquiryStarted
 		x := u.under[i.GetParent()]
-		if d := m.deed(i.GetKey()); x == nil || x.key != i.GetKey() || x.begun || !d.InDoubt || m.work[i.GetKey()].Ledger != "" {
+		if d := m.deed(i.GetKey()); x == nil || x.key != i.GetKey() || !d.InDoubt || m.work[i.GetKey()].Ledger != "" {
 			m.t.Fatalf("%s, but being undone is %+v, and known is %+v", show(ev), x, d)
 		}
 		u.tasks[i.GetFrame()] = entered{parent: i.GetParent(), task: m.def.Tasks[i.GetTask()], path: m.pathIn(i.GetParent())}
@@ -169,6 +180,8 @@ func (m *model) noteUndo(ev *journalv1.Event) {
 		}
 		m.undid(key)
 		delete(u.under, e.CompensationEnded.GetFrame())
+	case *journalv1.Event_CompensationFailed:
+		u.under[e.CompensationFailed.GetFrame()].failed = m.version
 	case *journalv1.Event_TaskCompleted: // perhaps an operator passed a task over with the undoing inside
 		m.interrupted(e.TaskCompleted.GetFrame(), true)
 	case *journalv1.Event_StopRequested:
@@ -285,6 +298,11 @@ func (m *model) reopened(ev *journalv1.Event) {
 		}
 	}
 	retry := e.GetHow() == journalv1.Reopening_REOPENING_RETRY
+	for f, other := range u.under {
+		if retry && other.failed != 0 && (x == nil || x.failed == 0 || x.failed > other.failed) {
+			m.t.Fatalf("%s is about frame %d, but what frame %d undoes had failed before: %+v", show(ev), at, f, *other)
+		}
+	}
 	if retry && x != nil && m.deed(x.key).InDoubt && e.GetNotDone() {
 		x.void = true
 		if w := m.work[x.key]; w != nil {
@@ -306,6 +324,9 @@ func (m *model) reopened(ev *journalv1.Event) {
 		if d := m.deed(x.key); x.asked || x.begun || x.void || m.work[d.Key] == nil || m.work[d.Key].Ledger != "" || m.work[d.Key].quarantined {
 			d.InDoubt = false
 		}
+	}
+	for _, x := range u.under {
+		x.failed = 0
 	}
 	switch {
 	case retry && e.Input != nil && at != 0: // it begins anew

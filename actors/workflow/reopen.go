@@ -158,15 +158,12 @@ func (s *State) InDoubt() []Doubt {
 	return out
 }
 
-// stand is where the order stands: in the innermost frame, and of several branches in the one whose error came up first, or else
-// the one that was entered last. Nil if there is none.
+// stand is where the order stands: in the innermost frame, and of several branches in the one whose error came up first, or that
+// was the first to leave to an operator what it undoes, or else the one that was entered last. Nil if there is none.
 func (s *State) stand() *frame {
-	f := s.root()
-	for _, x := range s.frames {
-		if x.undo != nil && x.undo.failed {
-			f = x
-			break
-		}
+	f := s.firstFailed()
+	if f == nil {
+		f = s.root()
 	}
 	for next := f; next != nil; {
 		f, next = next, nil
@@ -246,7 +243,7 @@ func (s *State) reopened(at int64, e *journalv1.OrderReopened) {
 	for _, f := range s.frames {
 		f.stop, f.failed = nil, false
 		if f.undo != nil {
-			f.undo.failed = false
+			f.undo.failed = 0
 		}
 		if f.unwinding {
 			continue // it goes on to undo

@@ -61,7 +61,7 @@ func (s *State) leaving() bool {
 // unwinds tells whether a frame undoes something, or has, and goes on to do so.
 func (f *frame) unwinds() bool {
 	if f.undo != nil {
-		return !f.undo.failed
+		return f.undo.failed == 0
 	}
 	return f.unwinding
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/messages/problemv1"
 )
@@ -15,10 +16,12 @@ type undo struct {
 	// What the frame goes on with.
 	stop   *journalv1.StopRequested
 	raised *problemv1.Problem
-	// entered: what undoes it was begun. asked: whether it was done was asked, and nobody knew. retry counts the tries of both.
-	// failed: it needs an operator, and the order faults when its other branches have come to rest.
-	entered, asked, failed bool
-	retry                  retryState
+	// entered: what undoes it was entered, though perhaps to fail because of the doubt. asked: whether it was done was asked, and
+	// nobody knew. retry counts the tries of both.
+	entered, asked bool
+	retry          retryState
+	// failed is the version at which it was left to an operator: the order faults when its other branches have come to rest. 0: it was not.
+	failed messages.Version
 }
 
 // undoes is what a frame does that has a deed undone.
@@ -53,7 +56,7 @@ func (undoes) handle(m *machine, f *frame, p *problemv1.Problem) {
 		}}})
 		return
 	}
-	if d.doubt && !f.undo.entered {
+	if d.doubt && f.inquired() {
 		m.enterNext(f) // which fails because of the doubt, so that the order stands there
 		return
 	}
@@ -74,14 +77,25 @@ func (s *State) alone(f *frame) bool {
 
 func (s *State) compensationFailed(e *journalv1.CompensationFailed) {
 	f := s.mustFrame(e.GetFrame())
-	f.undo.failed, f.phase = true, phaseBlocked
+	f.undo.failed, f.phase = s.version, phaseBlocked
+}
+
+// firstFailed returns the frame that was the first to leave to an operator what it undoes; nil if none did.
+func (s *State) firstFailed() *frame {
+	var first *frame
+	for _, f := range s.frames {
+		if f.undo != nil && f.undo.failed != 0 && (first == nil || f.undo.failed < first.undo.failed) {
+			first = f
+		}
+	}
+	return first
 }
 
 // undoAgain tells whether, and when, to try again what undoes a deed, or to inquire about it.
 func (m *machine) undoAgain(f *frame, p *problemv1.Problem) (time.Time, bool, error) {
 	d := f.undo.of
 	r := d.task.CompensateRetry
-	if r == nil || triedInVain(p) || d.doubt && (f.undo.entered || !d.asks) || r.Transient && !transient(p) {
+	if r == nil || triedInVain(p) || d.doubt && (!f.inquired() || !d.asks) || r.Transient && !transient(p) {
 		return time.Time{}, false, nil
 	}
 	args := m.workflowArgs()
