@@ -172,11 +172,16 @@ func (s *State) Compensable() []Compensable {
 	return out
 }
 
-// byHand notes that the work of a task that is passed over counts as done.
+// byHand notes that the work of a task that is passed over counts as done. What was done before keeps its place.
 func (s *State) byHand(f *frame, output *Value) {
 	switch {
 	case f.call != nil:
-		s.did(f, f.call.scheduled.GetKey(), f.call.input, output, false)
+		key := f.call.scheduled.GetKey()
+		if d := s.deeds[key]; d != nil && f.unreported() {
+			d.output = output
+			return
+		}
+		s.did(f, key, f.call.input, output, false)
 	case f.child != nil:
 		s.did(f, f.child.scheduled.GetChildId(), f.child.input, output, false)
 	default:
