@@ -366,6 +366,8 @@ func (s *State) goOnBeside(f *frame) {
 		case x.parent == nil, x.succeeded(), x.unwinding:
 		case x.kind().again(x):
 			s.goOnWith(x.parent, x.task, nil)
+		case x.phase == phaseRaised: // its time was over while it undid what was done inside: it runs its list anew
+			x.phase = phaseNext
 		}
 	}
 }
