@@ -172,12 +172,12 @@ func (s *State) Compensable() []Compensable {
 	return out
 }
 
-// byHand notes that the work of a task that is passed over counts as done. What was done before keeps its place.
+// byHand notes that the work of a task that is passed over counts as done. What is known to have been done keeps its place.
 func (s *State) byHand(f *frame, output *Value) {
 	switch {
 	case f.call != nil:
 		key := f.call.scheduled.GetKey()
-		if d := s.deeds[key]; d != nil && f.unreported() {
+		if d := s.deeds[key]; d != nil && !d.doubt {
 			d.output = output
 			return
 		}
