@@ -245,7 +245,7 @@ func (s *State) reopened(at int64, e *journalv1.OrderReopened) {
 		if f.undo != nil {
 			f.undo.failed = 0
 		}
-		if f.unwinding {
+		if f.unwinding && f.undo == nil {
 			continue // it goes on to undo
 		}
 		f.raised = nil
