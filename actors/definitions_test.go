@@ -17,6 +17,7 @@ import (
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/persistence"
+	"github.com/holdfast-run/holdfast/persistence/journaltest"
 )
 
 // TestRetirementSurvivesARestart: what is retired stays so, and the orders that run it go on.
@@ -115,6 +116,33 @@ func TestUnloadableOrders(t *testing.T) {
 		n.expect("a", completed)
 		if s, err := n.Status(t.Context()); err != nil || s.UnloadableCount != 0 || len(s.Unloadable) != 0 {
 			t.Errorf("status is %+v, %v", s, err)
+		}
+	})
+}
+
+// What only a later version knows is left alone, told of, and harms nothing beside it.
+func TestKindThatIsNotKnown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t, inMemory)
+		n.mustSubmit(order{id: "a", def: n.deploy("waits", "do: [{w: {wait: PT5S}}]")})
+		const id = messages.OrderID("later/one")
+		c := journaltest.Acceptance(string(id))
+		done := make(chan error, 2)
+		c.Done = func(err error) { done <- err }
+		n.journal.Commit(c)
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		n = n.restart()
+		n.sleep(20 * time.Second)
+		n.expect("a", completed)
+		if s, err := n.Status(t.Context()); err != nil || !slices.Equal(s.Unloadable, []messages.OrderID{id}) || s.Open != 0 {
+			t.Errorf("status is %+v, %v", s, err)
+		}
+		wantErr(t, n.cancel(string(id)), persistence.ErrFeatureLevel)
+		if err := n.Ready(); err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -18,16 +18,31 @@ const Interactive = 5
 // ClientMetadata is the key of the gRPC metadata by which a client says who it is.
 const ClientMetadata = "holdfast-client"
 
-// OrderID is the id of an order and of its instance, chosen by the client.
+// OrderID is the id of an order and of its instance, chosen by the client; or that of an instance of another kind.
 type OrderID string
 
 // MaxOrderID is the length of the longest OrderID, in bytes.
 const MaxOrderID = 128
 
+// Kind says what an instance is. One that is no order has an id that begins with its kind and a slash, which no client can choose.
+type Kind string
+
+// KindOrder is the kind of orders.
+const KindOrder Kind = ""
+
+// Kind returns that of the instance which has this id.
+func (id OrderID) Kind() Kind {
+	kind, _, other := strings.Cut(string(id), "/")
+	if !other {
+		return KindOrder
+	}
+	return Kind(kind)
+}
+
 // NewOrderID makes a time-ordered id.
 func NewOrderID() OrderID { return OrderID(uuid.Must(uuid.NewV7()).String()) }
 
-// Validate says what is wrong with the id.
+// Validate says what is wrong with the id of an order.
 func (id OrderID) Validate() error {
 	if id == "" {
 		return errors.New("is empty: give each order an id of its own")

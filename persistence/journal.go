@@ -145,8 +145,12 @@ type Query struct {
 	Limit, Scan int
 }
 
-// Matches tells whether a row is that of an order which the query is about, wherever a page begins.
+// Matches tells whether a row is that of an order which the query is about, wherever a page begins. Instances of other kinds are
+// none.
 func (q Query) Matches(row *journalv1.OrderRow) bool {
+	if !rows.IsOrder(row.GetId()) {
+		return false
+	}
 	if len(q.Statuses) > 0 && !slices.Contains(q.Statuses, orderv1.Status(row.GetStatus())) {
 		return false
 	}

@@ -29,23 +29,6 @@ type Activation struct {
 	Poison error
 }
 
-// Spawn activates an order as a child of its partition.
-func Spawn(ctx actor.SpawnerContext, parts *Parts, home Home, a Activation, courier runtime.Courier) *actor.PID {
-	a.Box.poison = a.Poison != nil
-	restarts := 0
-	box := runtime.Mailbox{
-		Bound: 2 * parts.Config.Mailbox, Whose: "order", Courier: courier, Name: "order " + string(a.ID), Turned: &a.Box.turned,
-		Keeps: true, Inline: a.Box.inline,
-	}
-	return ctx.Spawn(actor.PropsFromProducer(func() actor.Actor {
-		restarts++
-		return &instance{
-			Parts: parts, home: home, id: a.ID, handle: a.Handle, incarnation: a.Incarnation, box: a.Box, poison: a.Poison,
-			restarted: restarts > 1 || a.Poison != nil,
-		}
-	}, actor.WithMailbox(box.New), actor.WithDispatcher(parts.Workers)))
-}
-
 // Received returns how many messages reached the order through its partition.
 func (b *Box) Received() uint64 { return b.received.Load() }
 

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/asynkron/protoactor-go/actor"
+
 	"github.com/holdfast-run/holdfast/actors/runtime"
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
@@ -139,6 +141,23 @@ type Parts struct {
 func (p *Parts) Ready() *Parts {
 	p.evaluating = make(chan struct{}, p.Config.Evaluations)
 	return p
+}
+
+// Spawn activates an order as a child of its partition.
+func (p *Parts) Spawn(ctx actor.SpawnerContext, home Home, a Activation, courier runtime.Courier) *actor.PID {
+	a.Box.poison = a.Poison != nil
+	restarts := 0
+	box := runtime.Mailbox{
+		Bound: 2 * p.Config.Mailbox, Whose: "order", Courier: courier, Name: "order " + string(a.ID), Turned: &a.Box.turned,
+		Keeps: true, Inline: a.Box.inline,
+	}
+	return ctx.Spawn(actor.PropsFromProducer(func() actor.Actor {
+		restarts++
+		return &instance{
+			Parts: p, home: home, id: a.ID, handle: a.Handle, incarnation: a.Incarnation, box: a.Box, poison: a.Poison,
+			restarted: restarts > 1 || a.Poison != nil,
+		}
+	}, actor.WithMailbox(box.New), actor.WithDispatcher(p.Workers)))
 }
 
 // Evaluating takes the places of so many evaluations that take long, until end is called.

@@ -106,7 +106,7 @@ func (h *home) Committed(c *persistence.Commit, id messages.OrderID, before orde
 			maps.DeleteFunc(n.unsure, func(_ messages.Handle, other messages.OrderID) bool { return other == id }) // nor was it before
 			n.see(c.Handle)
 		}
-		if c.Row != nil {
+		if c.Row != nil && id.Kind() == messages.KindOrder {
 			h.Observer.Committed(before.Row, c.Row)
 		}
 		if c.Open != nil || c.Close {
@@ -126,7 +126,7 @@ func (h *home) Committed(c *persistence.Commit, id messages.OrderID, before orde
 // count counts an open row, or that it is gone; the lock is held.
 func (h *home) count(row *journalv1.OpenRow, n int64) {
 	c := &h.counts
-	if row == nil || c.closed {
+	if row == nil || c.closed || messages.OrderID(row.GetId()).Kind() != messages.KindOrder {
 		return
 	}
 	if !row.GetHeld() && !row.GetTelling() {

@@ -90,6 +90,12 @@ type Placement interface {
 	Lost(p messages.Partition)
 }
 
+// Kind is a kind of instances, of which an order is one. They commit and rest as orders do, and tell their partition the same.
+type Kind interface {
+	// Spawn activates an instance as a child of its partition.
+	Spawn(ctx actor.SpawnerContext, home order.Home, a order.Activation, courier runtime.Courier) *actor.PID
+}
+
 // Observer counts what becomes of orders. Its methods must be fast and not block.
 type Observer interface {
 	// Committed says that the row of an order has changed; before is nil if it was accepted.
@@ -102,7 +108,7 @@ type Parts struct {
 	Journal   Journal
 	Claims    Claims
 	Health    Health
-	Orders    *order.Parts
+	Kinds     map[messages.Kind]Kind
 	Backlogs  Backlogs
 	Post      Post
 	Courier   runtime.Courier

@@ -2,6 +2,7 @@ package partition
 
 import (
 	"container/list"
+	"fmt"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -10,6 +11,7 @@ import (
 	"github.com/holdfast-run/holdfast/actors/runtime"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/nodev1"
+	"github.com/holdfast-run/holdfast/persistence"
 )
 
 // resident is an order in memory.
@@ -44,6 +46,10 @@ func (p *partition) deliver(id messages.OrderID, h messages.Handle, message any)
 	}
 	r := p.resident[id]
 	if r == nil {
+		if p.Kinds[id.Kind()] == nil {
+			p.strange(id, message)
+			return
+		}
 		r = p.activate(id, h, nil)
 	}
 	if e, ok := message.(*nodev1.Envelope); ok && e.GetAsk() != 0 &&
@@ -53,6 +59,18 @@ func (p *partition) deliver(id messages.OrderID, h messages.Handle, message any)
 	}
 	p.send(r, message)
 	p.relieve()
+}
+
+// strange leaves an instance alone whose kind only a later version knows.
+func (p *partition) strange(id messages.OrderID, message any) {
+	delete(p.resuming, id)
+	delete(p.firing, id)
+	if p.Unloadable(id, true) {
+		p.Log.Error("instance is of a kind that this version does not know", "id", id)
+	}
+	if e, ok := message.(*nodev1.Envelope); ok {
+		p.refuse(e, fmt.Errorf("%w: the kind of %q", persistence.ErrFeatureLevel, id))
+	}
 }
 
 // send hands a message to a resident, which may handle it before send returns.
@@ -67,7 +85,7 @@ func (p *partition) send(r *resident, message any) {
 
 func (p *partition) activate(id messages.OrderID, h messages.Handle, poison error) *resident {
 	r := &resident{id: id, incarnation: p.incarnations.Add(1), box: &order.Box{}}
-	r.pid = order.Spawn(p.ctx, p.Orders, p.home, order.Activation{
+	r.pid = p.Kinds[id.Kind()].Spawn(p.ctx, p.home, order.Activation{
 		ID: id, Handle: h, Incarnation: r.incarnation, Box: r.box, Poison: poison,
 	}, p.Courier)
 	p.resident[id] = r

@@ -141,6 +141,7 @@ func Run(t *testing.T, backend Backend) {
 		{"Open", testOpen},
 		{"Due", testDue},
 		{"Overflow", testOverflow},
+		{"Kinds", testKinds},
 		{"Definitions", testDefinitions},
 		{"Limits", testLimits},
 		{"Claim", testClaim},

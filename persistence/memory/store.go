@@ -127,6 +127,9 @@ func (s *Store) setOpen(o *order, open *journalv1.OpenRow) {
 }
 
 func (s *Store) count(row *journalv1.OrderRow, by int64) {
+	if !rows.IsOrder(row.GetId()) {
+		return
+	}
 	if row.GetStatus() == int32(orderv1.Status_STATUS_FAULTED) {
 		s.fallout.Faulted += by
 	}

@@ -5,6 +5,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
@@ -49,9 +50,14 @@ type Place struct {
 	Doubt bool
 }
 
-// OfOrder appends the places that an order has from its acceptance on, and never leaves.
+// OfOrder appends the places that an order has from its acceptance on, and never leaves. An instance of another kind is found by
+// its id alone.
 func OfOrder(places []Place, row *journalv1.OrderRow) []Place {
-	places = append(places, Place{Index: ByID, Text: row.GetId()}, Place{Index: ByName, Text: DefinitionName(row.GetDefinition())})
+	places = append(places, Place{Index: ByID, Text: row.GetId()})
+	if !IsOrder(row.GetId()) {
+		return places
+	}
+	places = append(places, Place{Index: ByName, Text: DefinitionName(row.GetDefinition())})
 	if key := row.GetOrderKey(); key != "" {
 		places = append(places, Place{Index: ByKey, Text: key})
 	}
@@ -63,7 +69,7 @@ func OfOrder(places []Place, row *journalv1.OrderRow) []Place {
 
 // OfStatus appends the places that an order has by the status in its row.
 func OfStatus(places []Place, row *journalv1.OrderRow) []Place {
-	if EndedBadly(orderv1.Status(row.GetStatus())) {
+	if EndedBadly(orderv1.Status(row.GetStatus())) && IsOrder(row.GetId()) {
 		places = append(places, Place{Index: ByStatus, Number: int64(row.GetStatus()), Doubt: row.GetInDoubt()})
 	}
 	return places
@@ -90,6 +96,9 @@ func OfOpen(places []Place, open *journalv1.OpenRow, position uint64) []Place {
 	}
 	return places
 }
+
+// IsOrder tells whether an id is that of an order, and not of an instance of another kind.
+func IsOrder(id string) bool { return messages.OrderID(id).Kind() == messages.KindOrder }
 
 // Queues tells whether an open order waits in the queue of an order key. Only there it has a position.
 func Queues(open *journalv1.OpenRow) bool { return open.GetQueued() && open.GetOrderKey() != "" }
