@@ -39,8 +39,8 @@
 // # Inside
 //
 //	Run
-//	├── link per node       keeps a stream: one goroutine reads, one writes what has gathered in the outbox
-//	├── hub                 ledger, credits, outboxes: pure parts behind one lock
+//	├── link per node       keeps a stream: one goroutine reads, one writes what has gathered unsent
+//	├── hub                 ledger, credits, what is unsent: pure parts behind one lock
 //	├── disk                writes the ledger's records, if it has a folder
 //	└── pool per activity   a supervisor actor
 //	    └── worker …        an activity actor: owns its resource, executes one task at a time

@@ -274,7 +274,7 @@ func (h *hub) giveUp(j *job, r *adapterv1.Result, now int64) bool {
 	return true
 }
 
-// send puts a result in its stream's outbox. If the stream is down, the ledger keeps it for later.
+// send has a result sent by its stream. If the stream is down, the ledger keeps it for later.
 func (h *hub) send(stream ledger.Stream, r *adapterv1.Result) {
 	if l := h.streams[stream]; l != nil && l.live {
 		l.results = append(l.results, r)

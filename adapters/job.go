@@ -25,7 +25,7 @@ type job struct {
 	marked    bool // while it was executed, it became known that attempts before may have done the work
 	noted     bool // it is in its link's progress
 	note      string
-	reporting bool          // it is in its link's outbox, as about to be executed
+	reporting bool          // it is unsent at its link, as about to be executed
 	announced int64         // when that was last
 	resumed   chan struct{} // closed when its worker, which waits for the node's word, is to go on
 

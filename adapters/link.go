@@ -24,9 +24,9 @@ type link struct {
 	hub     *hub
 	stream  ledger.Stream
 	address string
-	wake    chan struct{} // cap 1: the outbox has something to write
+	wake    chan struct{} // cap 1: something is unsent
 
-	// Guarded by the hub. The outbox: results are bounded by what the ledger holds, progress by the jobs.
+	// Guarded by the hub. What is unsent: results are bounded by what the ledger holds, progress by the jobs.
 	live        bool // welcomed, and not yet broken
 	node        string
 	listed      uint64   // how many works the ledger had taken when it said hello
@@ -175,7 +175,7 @@ func heartbeat(w *adapterv1.Welcome) time.Duration {
 	return time.Second
 }
 
-// write sends what is in the outbox until the context ends or there will be no more. It sends a heartbeat if half the
+// write sends what is unsent until the context ends or there will be no more. It sends a heartbeat if half the
 // interval passed without a message, so that an adapter is never silent for longer than the whole.
 func (l *link) write(ctx context.Context, stream connection, interval time.Duration) {
 	beats := time.NewTicker(max(interval/2, time.Millisecond))
@@ -197,7 +197,7 @@ func (l *link) write(ctx context.Context, stream connection, interval time.Durat
 	}
 }
 
-// flush empties the outbox. It tells whether it sent anything, and whether the stream is over.
+// flush sends all that is unsent. It tells whether it sent anything, and whether the stream is over.
 func (l *link) flush(stream connection, beat, due bool) (sent, over bool) {
 	for {
 		m, finished := l.hub.compose(l, beat, due)

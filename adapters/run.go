@@ -158,7 +158,7 @@ func (h *hub) leave() {
 	}
 }
 
-// finish has every stream closed once its outbox is empty.
+// finish has every stream closed once nothing of it is unsent.
 func (h *hub) finish() {
 	h.mu.Lock()
 	defer h.mu.Unlock()

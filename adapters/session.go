@@ -115,7 +115,7 @@ func (h *hub) connect(address string) {
 	h.running.Go(func() { l.run(h.links, h.transport) })
 }
 
-// compose takes a message out of a link's outbox: nil if it is empty and no heartbeat is due. At a beat it takes signs of
+// compose makes a message of what is unsent at a link: nil if that is nothing and no heartbeat is due. At a beat it takes signs of
 // life of jobs, too. It also tells whether nothing more will come.
 func (h *hub) compose(l *link, beat, due bool) (m *adapterv1.ConnectRequest, finished bool) {
 	h.mu.Lock()
@@ -145,7 +145,7 @@ func (h *hub) compose(l *link, beat, due bool) (m *adapterv1.ConnectRequest, fin
 // maxBegun is how many jobs are reported as about to be executed in one message.
 const maxBegun = 128
 
-// announcements removes jobs that are about to be executed from the outbox, as many as fit into one message.
+// announcements takes jobs that are about to be executed from what is unsent, as many as fit into one message.
 func (l *link) announcements() []*adapterv1.Begun {
 	var begun []*adapterv1.Begun
 	for n := 0; len(l.begun) > 0 && n < maxBegun; n++ {
@@ -159,7 +159,7 @@ func (l *link) announcements() []*adapterv1.Begun {
 	return begun
 }
 
-// take removes results from the outbox, as many as fit into one message.
+// take takes results from what is unsent, as many as fit into one message.
 func (l *link) take() []*adapterv1.Result {
 	n, size := 0, 0
 	for ; n < len(l.results); n++ {

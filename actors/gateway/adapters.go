@@ -64,7 +64,7 @@ func (a adapterService) Connect(st adapterConn) error {
 			act.Version = "1.0.0"
 		}
 	}
-	c := &connection{Server: a.Server, hello: hello, out: newOutbox[any](), heard: make(chan struct{}, 1)}
+	c := &connection{Server: a.Server, hello: hello, out: newCollector[any](), heard: make(chan struct{}, 1)}
 	welcome := &adapterv1.Welcome{
 		Node:           string(a.node),
 		HeartbeatMs:    uint32(a.config.Heartbeat.Milliseconds()), //nolint:gosec // small
@@ -129,7 +129,7 @@ type connection struct {
 
 	hello  *adapterv1.Hello
 	stream *activity.Stream
-	out    *outbox[any]
+	out    *collector[any]
 	heard  chan struct{} // of capacity 1: something was received
 	depths map[string]int64
 }
@@ -376,7 +376,7 @@ type ack uint64
 // drain tells the adapter that the node is about to leave.
 type drain struct{}
 
-// write sends what is put into the outbox, until that is closed or the stream ends.
+// write sends what is put into the collector, until that is closed or the stream ends.
 func (c *connection) write(st adapterConn) error {
 	depths := time.NewTicker(time.Second)
 	defer depths.Stop()
@@ -414,7 +414,7 @@ func (c *connection) flush(st adapterConn) (more bool, err error) {
 	}
 }
 
-// itemSize is about the size of what is put into the outbox, encoded.
+// itemSize is about the size of what is put into the collector, encoded.
 func itemSize(x any) int {
 	if t, ok := x.(*adapterv1.Task); ok {
 		return len(t.GetOrderId()) + len(t.GetKey()) + len(t.GetInput()) + len(t.GetTask()) + len(t.GetActivity()) + 48

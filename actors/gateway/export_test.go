@@ -56,7 +56,7 @@ func CheckHello(h *adapterv1.Hello) error { return checkHello(h) }
 
 // Receive handles a message of an adapter as its stream would, without the stream.
 func (s *Server) Receive(h *adapterv1.Hello, m *adapterv1.ConnectRequest) error {
-	c := &connection{Server: s, hello: h, out: newOutbox[any]()}
+	c := &connection{Server: s, hello: h, out: newCollector[any]()}
 	c.stream = s.engine.Activities().Attach(h, c)
 	defer c.stream.Detach(true, true)
 	return c.handle(m)

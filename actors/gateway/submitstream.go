@@ -21,7 +21,7 @@ func (o orders) SubmitStream(st grpc.BidiStreamingServer[orderv1.SubmitStreamReq
 		return o.fail(err)
 	}
 	s := &submitStream{
-		orders: o, client: client, out: newOutbox[*orderv1.Submission](), window: make(chan struct{}, o.config.StreamWindow),
+		orders: o, client: client, out: newCollector[*orderv1.Submission](), window: make(chan struct{}, o.config.StreamWindow),
 		waiting: map[uint64]*waitForEnd{},
 	}
 	defer s.forgetAll()
@@ -58,7 +58,7 @@ type submitStream struct {
 	orders
 
 	client string // who submits
-	out    *outbox[*orderv1.Submission]
+	out    *collector[*orderv1.Submission]
 	// window holds an element for each order without its last answer.
 	window chan struct{}
 
