@@ -9,6 +9,7 @@ SHELL := bash
 MAKEFLAGS += --no-builtin-rules
 
 GO       ?= go
+PGO      ?= auto
 FUZZTIME ?= 30s
 SCALE    ?= full
 ROW      ?=
@@ -35,21 +36,22 @@ VERSION  := $(shell $(GIT) describe --tags --always --dirty 2>/dev/null)
 REVISION := $(shell $(GIT) rev-parse HEAD 2>/dev/null)
 LDFLAGS  := -X main.builtVersion=$(VERSION) -X main.builtRevision=$(REVISION)
 
-.PHONY: help build demo test lint bench verify fuzz ci generate check-generated proto-image fmt tools clean
+.PHONY: help build demo test lint bench profile verify fuzz ci generate check-generated proto-image fmt tools clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r target text; do \
 		printf '  %-16s %s\n' "$$target" "$$text"; done
 
-build: ## Build the binaries into bin/
+build: ## Build the binaries into bin/; PGO=off compiles faster, and runs slower
 	@mkdir -p bin
-	@$(GO) build -ldflags "$(LDFLAGS)" -o bin/ ./cmd/holdfast ./scenarios/telecom
+	@$(GO) build -pgo=$(PGO) -ldflags "$(LDFLAGS)" -o bin/ ./cmd/holdfast ./scenarios/telecom
 
+demo: PGO = off
 demo: build ## Run real work orders through a node and six adapter processes, and check the result
 	@bin/telecom demo $(ARGS)
 
 test: ## Run all tests with the race detector
-	$(GO) test -race -timeout 10m $(ARGS) ./...
+	$(GO) test -pgo=off -race -timeout 10m $(ARGS) ./...
 
 lint: check-generated $(GOLANGCI_LINT) ## Check Go and .proto sources, and that generated code is current
 	$(GOLANGCI_LINT) run
@@ -60,6 +62,13 @@ lint: check-generated $(GOLANGCI_LINT) ## Check Go and .proto sources, and that 
 
 bench: build ## Measure; ARGS="--workload w3 --in-flight 256 --duration 30s"
 	@bin/holdfast bench $(ARGS)
+
+profile: build ## Measure anew what cmd/holdfast/default.pgo tells the compiler
+	@for workload in 'w3' 'accept' 'accept --submit unary'; do \
+		bin/holdfast bench --workload $$workload --duration 20s --dir bin --profile "bin/$${workload// /}.pprof"; \
+	done
+	@$(GO) tool pprof -proto bin/w3.pprof bin/accept.pprof bin/accept--submitunary.pprof >cmd/holdfast/default.pgo
+	@rm bin/*.pprof
 
 verify: build ## Check the bars of docs/benchmarks.md; ROW=name for one, SCALE=ci for at most a minute each
 	@$(GO) run ./scenarios/verify -row "$(ROW)" -scale "$(SCALE)"

@@ -55,6 +55,7 @@ func newBench(a *app) *cobra.Command {
 	f.IntVar(&c.Orders, "orders", 100_000, "how many orders; with timers only")
 	f.DurationVar(&c.Delay, "delay", 30*time.Second, "how long each order waits; with timers only")
 	f.StringVar(&c.Dir, "dir", ".", "`folder` for the data, on a disk")
+	f.StringVar(&c.Profile, "profile", "", "`file` for a profile of the node's processor time")
 	f.BoolVar(&c.Keep, "keep", false, "keep data and logs")
 	complete(cmd, "workload", texts(load.Workloads)...)
 	complete(cmd, "submit", texts(load.Submissions)...)

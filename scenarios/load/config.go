@@ -61,6 +61,9 @@ type Config struct {
 	Orders int
 	Delay  time.Duration
 
+	// Profile is a file for the profile of the node's processor time while it is measured; empty: none. Timers have none.
+	Profile string
+
 	// Errors shows the first errors. Default: they are only counted.
 	Errors io.Writer
 	// Progress, if set, is called with each interval of the series, as it is over.
@@ -102,6 +105,9 @@ func (c Config) Validate() error {
 	}
 	if c.Workload == Timers && c.Submit != ByStream {
 		wrong("timers can only be submitted by stream")
+	}
+	if c.Workload == Timers && c.Profile != "" {
+		wrong("timers can't be profiled")
 	}
 	if c.InFlight < 1 || c.InFlight > streamWindow {
 		wrong("in-flight %d: 1 to %d is expected", c.InFlight, streamWindow)

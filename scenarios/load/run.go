@@ -109,7 +109,11 @@ const startTimeout = time.Minute
 func (b *bench) start(whole context.Context, st *stage.Stage) (err error) {
 	ctx, cancel := context.WithTimeoutCause(whole, startTimeout, fmt.Errorf("the processes were not ready within %v", startTimeout))
 	defer cancel()
-	if b.node, err = st.StartNode(whole, b.Holdfast, false); err != nil {
+	var settings []string
+	if b.Profile != "" {
+		settings = append(settings, "--profiles")
+	}
+	if b.node, err = st.StartNode(whole, b.Holdfast, false, settings...); err != nil {
 		return err
 	}
 	if err := b.node.Ready(ctx); err != nil {
@@ -169,6 +173,8 @@ func (b *bench) measure(whole context.Context) error {
 	m := &meter{bench: b, tally: t, cancel: cancel}
 	var metering sync.WaitGroup
 	metering.Go(func() { m.run(ctx) })
+	profiled := make(chan error, 1)
+	go func() { profiled <- b.profile(ctx) }()
 	settle, err := b.drive(ctx, t)
 	finished := time.Now()
 	if err == nil && b.Workload == Accept {
@@ -176,6 +182,9 @@ func (b *bench) measure(whole context.Context) error {
 	}
 	if err == nil {
 		err = m.finish(whole)
+	}
+	if err == nil {
+		err = <-profiled
 	}
 	if err != nil {
 		err = why(ctx, err)

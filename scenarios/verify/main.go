@@ -43,6 +43,8 @@ const (
 type site struct {
 	// holdfast and telecom are the binaries under test, self is this one.
 	holdfast, telecom, self string
+	// against is another build of holdfast, to compare with; empty: none.
+	against string
 	// root is the project's folder, yardstick that of the yardstick.
 	root, yardstick string
 	// dir is the row's own folder.
@@ -76,6 +78,7 @@ var rows = []row{
 	{"w3", 6 * time.Minute, w3, w3Bars},
 	{"w3_long", 15 * time.Minute, w3Long, w3LongBars},
 	{"latency", 5 * time.Minute, latency, latencyBars},
+	{"paired", 15 * time.Minute, paired, pairedBars},
 	{"accept", 5 * time.Minute, accept, acceptBars},
 	{"timers", 5 * time.Minute, timers, timersBars},
 	{"kill", 15 * time.Minute, kill, killBars},
@@ -120,6 +123,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	f.Uint64Var(&s.seed, "seed", 0, "decides what chance decides; 0: another one each time")
 	f.StringVar(&s.holdfast, "holdfast", "bin/holdfast", "the holdfast binary")
 	f.StringVar(&s.telecom, "telecom", "bin/telecom", "the telecom binary")
+	f.StringVar(&s.against, "against", "", "the holdfast binary of another build; without it, the row paired compares nothing")
 	f.StringVar(&s.root, "root", ".", "the project's folder")
 	f.StringVar(&s.yardstick, "yardstick", "../shared/yardstick", "folder of the yardstick's source; without it, its ratio is not verified")
 	f.StringVar(&parent, "dir", ".holdfast", "folder for data and logs, on a disk")
@@ -162,14 +166,18 @@ func (s *site) prepare(name string, rest []string) ([]row, error) {
 	if s.self, err = os.Executable(); err != nil {
 		return nil, fmt.Errorf("find this program: %w", err)
 	}
-	for _, path := range []*string{&s.holdfast, &s.telecom, &s.root, &s.yardstick} {
+	binaries := []*string{&s.holdfast, &s.telecom}
+	if s.against != "" {
+		binaries = append(binaries, &s.against)
+	}
+	for _, path := range append([]*string{&s.root, &s.yardstick}, binaries...) {
 		if *path, err = filepath.Abs(*path); err != nil {
 			return nil, fmt.Errorf("find %s: %w", *path, err)
 		}
 	}
-	for _, binary := range []string{s.holdfast, s.telecom} {
-		if _, err := os.Stat(binary); err != nil {
-			return nil, fmt.Errorf("%w: build it with make build, or name it with -holdfast or -telecom", err)
+	for _, binary := range binaries {
+		if _, err := os.Stat(*binary); err != nil {
+			return nil, fmt.Errorf("%w: build it with make build, or name it with -holdfast, -telecom or -against", err)
 		}
 	}
 	for s.seed == 0 {
