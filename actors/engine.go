@@ -89,7 +89,7 @@ func New(config Config, d Deps) (*Engine, error) {
 	}
 	e.guardian = config.Restarts.Strategy(d.Log, escalate)
 	e.never = supervision.Policy{Within: time.Minute}.Strategy(d.Log, escalate)
-	e.post = post.New(post.Config{Within: config.AskWithin}, d.Address, d.Placement, d.Remote, time.Now)
+	e.post = post.New(post.Config{Within: config.AskWithin}, d.Address, d.Placement, d.Remote)
 	d.Watchdog.Watch(func(now time.Time) []supervision.Stuck { return e.workers.Stuck(now, config.StuckAfter) })
 	return e, nil
 }
@@ -228,10 +228,17 @@ func (e *Engine) View() *view.View { return e.view }
 // block.
 func (e *Engine) Submit(o *journalv1.OrderAccepted, wanted nodev1.Wanted, answer func(*nodev1.Answer)) {
 	id := messages.OrderID(o.GetOrderId())
-	e.post.Ask(runtime.Owner{}, &nodev1.Envelope{
-		Partition: uint32(messages.PartitionOf(id, o.GetOrderKey())), OrderId: string(id),
-		Message: &nodev1.Envelope_Accept{Accept: &nodev1.Accept{Order: o, Queued: o.GetOrderKey() != "", Wanted: wanted}},
-	}, answer)
+	var letter struct { // one allocation
+		nodev1.Envelope
+
+		is     nodev1.Envelope_Accept
+		accept nodev1.Accept
+	}
+	l := &letter
+	l.Partition, l.OrderId, l.Message = uint32(messages.PartitionOf(id, o.GetOrderKey())), string(id), &l.is
+	l.is.Accept = &l.accept
+	l.accept.Order, l.accept.Queued, l.accept.Wanted = o, o.GetOrderKey() != "", wanted
+	e.post.Ask(runtime.Owner{}, &l.Envelope, answer)
 }
 
 // Tell tells an accepted order what an envelope has, which needs no address. answer is called once, when what came of it is durable.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/holdfast-run/holdfast/supervision"
@@ -65,6 +66,30 @@ func TestWatchdogTellsWhichLoopIsStuck(t *testing.T) {
 	if n := strings.Count(logged.String(), "loops are stuck"); n != 1 {
 		t.Errorf("a new episode was logged %d times", n)
 	}
+}
+
+// With the clock read at intervals, loops that turn still seem to, and those that don't are found out.
+func TestWatchdogReadsTheClockAtIntervals(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		dog := supervision.NewWatchdog(time.Now, quiet())
+		turns, _ := dog.Register("turns", time.Second), dog.Register("stuck", time.Second)
+		stop := dog.Every(100 * time.Millisecond)
+		for range 15 {
+			time.Sleep(100 * time.Millisecond)
+			synctest.Wait()
+			turns.Beat()
+		}
+		if stuck := dog.Stuck(time.Now()); len(stuck) != 1 || stuck[0].Name != "stuck" {
+			t.Errorf("stuck are %+v", stuck)
+		}
+		stop()
+		time.Sleep(2 * time.Second)
+		turns.Beat() // reads the clock
+		if stuck := dog.Stuck(time.Now()); len(stuck) != 1 {
+			t.Errorf("after that, stuck are %+v", stuck)
+		}
+	})
 }
 
 func TestWatchdogBoundIsInclusive(t *testing.T) {

@@ -218,14 +218,19 @@ func (s *Stream) tell(p messages.Partition, handle []byte, r *adapterv1.Result, 
 		over.attempt = math.MaxUint32 // whichever attempt it was, there will be no other
 	}
 	a := s.offers[r.GetActivity()]
-	e := &nodev1.Envelope{
-		Partition: uint32(p), OrderId: r.GetOrderId(), Handle: handle,
-		Message: &nodev1.Envelope_TaskResult{TaskResult: &nodev1.TaskResult{
-			Key: r.GetKey(), Attempt: r.GetAttempt(), Activity: a.name, Outcome: journalv1.Outcome(r.GetOutcome()),
-			Output: r.GetOutput(), Error: r.GetError(), Process: s.hello.GetProcess(), Ledger: s.hello.GetLedger(),
-		}},
+	var letter struct { // one allocation
+		nodev1.Envelope
+
+		is     nodev1.Envelope_TaskResult
+		result nodev1.TaskResult
 	}
-	s.all.parts.Post.Ask(runtime.Owner{}, e, func(answered *nodev1.Answer) {
+	l := &letter
+	l.Partition, l.OrderId, l.Handle, l.Message = uint32(p), r.GetOrderId(), handle, &l.is
+	l.is.TaskResult = &l.result
+	l.result.Key, l.result.Attempt, l.result.Activity = r.GetKey(), r.GetAttempt(), a.name
+	l.result.Outcome, l.result.Output, l.result.Error = journalv1.Outcome(r.GetOutcome()), r.GetOutput(), r.GetError()
+	l.result.Process, l.result.Ledger = s.hello.GetProcess(), s.hello.GetLedger()
+	s.all.parts.Post.Ask(runtime.Owner{}, &l.Envelope, func(answered *nodev1.Answer) {
 		fail := answered.GetFailure()
 		switch {
 		case fail == nil:

@@ -355,9 +355,15 @@ func (i *instance) answer(m asked) {
 	}
 	switch wanted {
 	case nodev1.Wanted_WANTED_ACCEPTED:
-		a = &nodev1.Answer{Message: &nodev1.Answer_Accepted{Accepted: &nodev1.Accepted{
-			Definition: i.state.Accepted().GetDefinition(), Repeated: !m.first,
-		}}}
+		var answer struct { // one allocation
+			nodev1.Answer
+
+			is       nodev1.Answer_Accepted
+			accepted nodev1.Accepted
+		}
+		a = &answer.Answer
+		a.Message, answer.is.Accepted = &answer.is, &answer.accepted
+		answer.accepted.Definition, answer.accepted.Repeated = i.state.Accepted().GetDefinition(), !m.first
 	case nodev1.Wanted_WANTED_ORDER:
 		a = &nodev1.Answer{Message: &nodev1.Answer_Order{Order: i.Show(i.state)}}
 	case nodev1.Wanted_WANTED_CHILD:

@@ -54,8 +54,8 @@ func (s Story) entered(state *workflow.State, cmd workflow.Command) []*journalv1
 		switch c := cmd.(type) {
 		case workflow.Accept, workflow.Start, workflow.Overflow, workflow.Sent, workflow.Told, workflow.Continue:
 			return nil
-		case workflow.TaskResult:
-			if c.Outcome == journalv1.Outcome_OUTCOME_SUCCEEDED && c.Error == nil {
+		case workflow.ResultMessage:
+			if c.GetOutcome() == journalv1.Outcome_OUTCOME_SUCCEEDED && c.GetError() == nil {
 				return nil
 			}
 		}

@@ -31,6 +31,8 @@ type partition struct {
 	keys   *keys
 	// draining: it takes nothing new.
 	draining bool
+	// at is when it looked after everything last: about now.
+	at time.Time
 }
 
 // Notes of a partition to itself, and of its owner.
@@ -47,7 +49,7 @@ type (
 func newPartition(h *home) *partition {
 	p := &partition{
 		home: h, keys: newKeys(), residents: newResidents(), dues: newDues(h.Config.Dues), firing: map[messages.OrderID]bool{},
-		recovery: newRecovery(),
+		recovery: newRecovery(), at: h.Now(),
 	}
 	p.poison = h.Config.Poison.Strategy(h.Log, p.poisoned)
 	return p
@@ -110,8 +112,8 @@ func (p *partition) Receive(ctx actor.Context) {
 	case tick:
 		p.fire()
 	case sweep:
-		p.sweep(p.Now().Add(-p.Config.Idle))
 		p.look()
+		p.sweep(p.at.Add(-p.Config.Idle))
 	case second:
 		p.look()
 	}
@@ -160,6 +162,7 @@ func (p *partition) poisoned(reason any, who *actor.PID) {
 
 // look does what is done every second.
 func (p *partition) look() {
+	p.at = p.Now()
 	p.recover() // of those that were to come to rest some may be gone
 	p.fire()    // the wall clock may have leapt
 	p.publish()

@@ -76,7 +76,7 @@ func (p *partition) strange(id messages.OrderID, message any) {
 // send hands a message to a resident, which may handle it before send returns.
 func (p *partition) send(r *resident, message any) {
 	r.sent++
-	r.touched = p.Now()
+	r.touched = p.at
 	p.idlest.MoveToBack(r.place)
 	p.loop.At((*string)(&r.id))
 	p.ctx.Send(r.pid, message)
@@ -100,7 +100,7 @@ func (p *partition) activate(id messages.OrderID, h messages.Handle, poison erro
 func (p *partition) release(m order.Release) {
 	r := p.resident[m.ID]
 	if r == nil || r.incarnation != m.Incarnation || r.sent != m.Received || p.resuming[m.ID] || p.firing[m.ID] ||
-		p.Now().Sub(r.failed) < p.Config.Poison.Within {
+		!r.failed.IsZero() && p.Now().Sub(r.failed) < p.Config.Poison.Within {
 		return
 	}
 	p.forget(r)

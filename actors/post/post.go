@@ -28,7 +28,7 @@ type Remote interface {
 
 // Config says how long asks last.
 type Config struct {
-	// Within is how long an ask may wait for its answer, unless its sender says otherwise. Default 30 s.
+	// Within is how long an ask may wait for its answer, to about a second, unless its sender says otherwise. Default 30 s.
 	Within time.Duration
 	// Again is how an ask is repeated whose partition is nobody's, or has moved. Default: after 20 ms, then up to 1 s.
 	Again supervision.Backoff
@@ -47,20 +47,21 @@ func (c Config) WithDefaults() Config {
 
 // Post is that of one node.
 type Post struct {
-	config   Config
-	address  string
-	places   Places
-	remote   Remote
-	send     func(to *actor.PID, message any)
-	now      func() time.Time
+	config  Config
+	address string
+	places  Places
+	remote  Remote
+	send    func(to *actor.PID, message any)
+	// seconds counts the ticks: asks end by it.
+	seconds  atomic.Int64
 	asks     *runtime.Asks[*question]
 	stopping atomic.Bool
 }
 
 // New makes the post of the node at an address. Remote may be nil: then there are no others.
-func New(config Config, address string, places Places, remote Remote, now func() time.Time) *Post {
+func New(config Config, address string, places Places, remote Remote) *Post {
 	return &Post{
-		config: config.WithDefaults(), address: address, places: places, remote: remote, now: now,
+		config: config.WithDefaults(), address: address, places: places, remote: remote,
 		asks: runtime.NewAsks[*question](rand.Uint64() >> 1),
 	}
 }
@@ -86,18 +87,21 @@ func (p *Post) AskWithin(within time.Duration, by runtime.Owner, e *nodev1.Envel
 	if e.GetAsk() != 0 {
 		e = copyOf(e)
 	}
-	p.ask(&question{Envelope: e, by: by, deadline: p.now().Add(within), done: done})
+	p.ask(&question{Envelope: e, by: by, until: p.seconds.Load() + seconds(within) + 1, done: done})
 }
 
 // question is what is asked, as its asker keeps it.
 type question struct {
 	*nodev1.Envelope
 
-	by       runtime.Owner
-	deadline time.Time
-	done     func(*nodev1.Answer)
-	tries    int
+	by    runtime.Owner
+	until int64 // the tick that ends it
+	done  func(*nodev1.Answer)
+	tries int
 }
+
+// seconds is how many seconds there are in a while, begun ones included.
+func seconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
 
 func (p *Post) ask(q *question) {
 	q.Asker, q.Ask = p.address, p.asks.Number()
@@ -124,7 +128,7 @@ func (p *Post) settle(ask uint64, a *nodev1.Answer) {
 		return
 	}
 	wait := p.config.Again.Next(q.tries+1, rand.Float64)
-	if p.now().Add(wait).After(q.deadline) {
+	if p.seconds.Load()+seconds(wait) > q.until {
 		q.done(a)
 		return
 	}
@@ -170,8 +174,8 @@ func (*Post) Counts(message any) bool {
 
 // Tick ends the asks whose deadline has passed. It is to be called every second.
 func (p *Post) Tick() {
-	now := p.now()
-	p.end(func(q *question) bool { return now.After(q.deadline) }, runtime.ErrInterrupted)
+	now := p.seconds.Add(1)
+	p.end(func(q *question) bool { return now > q.until }, runtime.ErrInterrupted)
 }
 
 // End ends the asks of an owner that has lost its partition.

@@ -236,6 +236,8 @@ func (s *State) Decide(now time.Time, chance uint64, cmd Command) ([]*journalv1.
 		m.goOn(c)
 	case TaskResult:
 		err = m.result(c)
+	case ResultMessage:
+		err = m.result(c.command())
 	case TimerFired:
 		m.timers()
 	case Cancel:

@@ -11,11 +11,7 @@ func CommandOf(e *nodev1.Envelope) Command {
 	case *nodev1.Envelope_Start:
 		return Start{}
 	case *nodev1.Envelope_TaskResult:
-		r := m.TaskResult
-		return TaskResult{
-			Key: r.GetKey(), Attempt: r.GetAttempt(), Activity: r.GetActivity(), Process: r.GetProcess(), Ledger: r.GetLedger(),
-			Outcome: r.GetOutcome(), Output: r.GetOutput(), Error: r.GetError(),
-		}
+		return ResultMessage{m.TaskResult}
 	case *nodev1.Envelope_Sent:
 		s := m.Sent
 		return Sent{Key: s.GetKey(), Attempt: s.GetAttempt(), Ledger: s.GetLedger(), MaybeStarted: s.GetMaybeStarted()}
@@ -37,6 +33,19 @@ func CommandOf(e *nodev1.Envelope) Command {
 		return Told{Version: messages.Version(m.Told.GetVersion())}
 	}
 	return operationOf(e)
+}
+
+// ResultMessage is a TaskResult as it comes from an activity. It is made without an allocation.
+type ResultMessage struct{ *nodev1.TaskResult }
+
+func (ResultMessage) isCommand() {}
+
+func (m ResultMessage) command() TaskResult {
+	r := m.TaskResult
+	return TaskResult{
+		Key: r.GetKey(), Attempt: r.GetAttempt(), Activity: r.GetActivity(), Process: r.GetProcess(), Ledger: r.GetLedger(),
+		Outcome: r.GetOutcome(), Output: r.GetOutput(), Error: r.GetError(),
+	}
 }
 
 // operationOf is what an operator or a client tells an order.

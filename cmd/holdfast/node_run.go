@@ -89,6 +89,7 @@ func runNode(ctx context.Context, config nodeConfig, log *slog.Logger) error {
 		config: config, log: log, id: messages.NodeID(uuid.NewString()), watchdog: supervision.NewWatchdog(time.Now, log),
 		registry: prometheus.NewRegistry(), failed: make(chan error, 1),
 	}
+	defer n.watchdog.Every(beatEvery)()
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	// The administration comes first and goes last: it answers while the journal is being opened, too.
 	admin, err := n.serveAdmin(ctx)
@@ -107,6 +108,9 @@ func runNode(ctx context.Context, config nodeConfig, log *slog.Logger) error {
 		return err // the process ends, and whatever is under way is taken up by the next one
 	}
 }
+
+// beatEvery is how exactly the watchdog knows when loops turned: they do so some hundred thousand times a second.
+const beatEvery = 100 * time.Millisecond
 
 // serve runs what the node is made of until ctx ends.
 func (n *node) serve(ctx context.Context, systemd *supervision.Systemd) error {
