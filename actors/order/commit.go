@@ -173,6 +173,7 @@ func (i *instance) failed(p *pending, err error) {
 			again = append(again, m.Envelope)
 		}
 		i.buffered = append(append(again, Resume{}), i.buffered...)
+		*p = pending{}
 		return
 	}
 	switch {
@@ -188,4 +189,5 @@ func (i *instance) failed(p *pending, err error) {
 	if !first || errors.Is(err, persistence.ErrUnknown) {
 		i.recover() // what the lost events called for may be wanted still
 	}
+	*p = pending{}
 }

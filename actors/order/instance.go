@@ -71,7 +71,9 @@ type instance struct {
 	rows     Rows
 
 	deciding []any     // what is being decided
+	one      [1]any    // that, if it is a single message
 	pending  *pending  // what came of it, until it is committed
+	room     pending   // for that
 	buffered []any     // what came meanwhile; at most Config.Mailbox that want an answer
 	due      int64     // as the partition was told; unknownDue if it may have been told otherwise
 	indexed  bool      // as it was told of that
@@ -138,7 +140,8 @@ func (i *instance) take(m any) {
 	}
 	_, i.yielding = m.(Yield)
 	if i.pending == nil {
-		i.decide([]any{m})
+		i.one[0] = m
+		i.decide(i.one[:])
 		return
 	}
 	if e, ok := m.(*nodev1.Envelope); ok && e.GetAsk() != 0 && len(i.buffered) >= i.Config.Mailbox {
@@ -188,12 +191,14 @@ func (i *instance) leave() {
 
 // decide decides messages one after the other, and commits what came of them together.
 func (i *instance) decide(batch []any) {
-	p := &pending{}
+	p := &i.room
+	*p = pending{}
 	i.deciding, i.pending = batch, p
 	now := i.Now()
 	for ; len(i.deciding) > 0; i.deciding = i.deciding[1:] {
 		i.decideOne(now, i.deciding[0], p)
 	}
+	i.one[0] = nil
 	if i.more {
 		i.more = false
 		i.apply(now, workflow.Continue{}, nil, p)
@@ -300,7 +305,11 @@ func (i *instance) apply(now time.Time, cmd workflow.Command, from *nodev1.Envel
 		i.refuse(from, err)
 		return
 	}
-	p.events = append(p.events, events...)
+	if p.events == nil {
+		p.events = events
+	} else {
+		p.events = append(p.events, events...)
+	}
 	p.lines = append(p.lines, i.Story.lines(i.state, entered, events, from)...)
 	if from.GetAsk() != 0 {
 		p.asked = append(p.asked, asked{from, first})
@@ -333,6 +342,7 @@ func (i *instance) settle(p *pending) {
 	case len(p.events) > 0:
 		i.Readers.Grown(i.id, nil)
 	}
+	*p = pending{} // what it holds may be large
 }
 
 // show tells how the order has ended.

@@ -69,6 +69,9 @@ func (s Story) lines(
 ) []line {
 	var out []line
 	for _, ev := range events {
+		if !s.all && isCommon(ev) {
+			continue
+		}
 		l := failed(ev)
 		if l.message == "" {
 			l = operation(ev)
@@ -86,6 +89,16 @@ func (s Story) lines(
 		out = append(out, l)
 	}
 	return out
+}
+
+// isCommon tells of the events that happen most whether it is one of them, about which there are no lines but of progress.
+func isCommon(ev *journalv1.Event) bool {
+	switch ev.GetKind().(type) {
+	case *journalv1.Event_OrderAccepted, *journalv1.Event_OrderStarted, *journalv1.Event_TaskStarted, *journalv1.Event_TaskCompleted,
+		*journalv1.Event_AttemptScheduled, *journalv1.Event_AttemptSent:
+		return true
+	}
+	return false
 }
 
 // failed is the line about something that went wrong; one without a message if nothing did.

@@ -15,6 +15,8 @@ import (
 // belongs to a call or to an order of a stream.
 type Waiters struct {
 	shards [64]waiterShard
+	// growing counts those that are told of each commit.
+	growing atomic.Int64
 }
 
 type waiterShard struct {
@@ -47,7 +49,14 @@ func (w *Waiters) Add(id messages.OrderID, x *Waiter) (forget func()) {
 	}
 	s.byOrder[id] = append(s.byOrder[id], x)
 	s.count.Add(1)
-	return func() { s.remove(id, x) }
+	if x.Grown == nil {
+		return func() { s.remove(id, x) }
+	}
+	w.growing.Add(1)
+	return sync.OnceFunc(func() {
+		s.remove(id, x)
+		w.growing.Add(-1)
+	})
 }
 
 func (s *waiterShard) remove(id messages.OrderID, x *Waiter) {
@@ -79,6 +88,9 @@ func (w *Waiters) Len() int {
 // Grown tells that events of an order were committed. ended makes what it has come to, if it has ended; else it is nil. Whole: with
 // all that is told of orders.
 func (w *Waiters) Grown(id messages.OrderID, ended func(whole bool) *orderv1.Order) {
+	if ended == nil && w.growing.Load() == 0 {
+		return
+	}
 	s := w.shard(id)
 	if s.count.Load() == 0 {
 		return
