@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"runtime"
@@ -80,41 +81,32 @@ type Config struct {
 // WithDefaults fills what is zero.
 func (c Config) WithDefaults() Config {
 	c.Workflow = c.Workflow.WithDefaults()
-	fill(&c.Mailbox, 1000)
-	fill(&c.PartitionMailbox, 20_000)
-	fill(&c.QueueBytes, 4<<20)
-	fill(&c.AgeAfter, 5*time.Minute)
-	fill(&c.ResidentBytes, 256<<20)
-	fill(&c.Idle, 30*time.Second)
-	fill(&c.LongWait, 5*time.Second)
-	fill(&c.Waking, 16)
-	fill(&c.Dues, 2048)
-	fill(&c.Poison, 3)
-	fill(&c.PoisonFaults, 5)
-	fill(&c.Grace, 3*time.Second)
-	fill(&c.LedgerGrace, time.Minute)
-	fill(&c.RecoverGrace, 5*time.Second)
-	fill(&c.Deaths, 3)
-	fill(&c.TryAgain, time.Second)
-	fill(&c.AskWithin, 30*time.Second)
-	fill(&c.Drain, 5*time.Second)
-	fill(&c.StuckAfter, 8*time.Second)
-	fill(&c.Evaluations, runtime.GOMAXPROCS(0))
-	fill(&c.LogRate, 200)
-	if c.Restarts == (supervision.Policy{}) {
-		c.Restarts = supervision.Policy{
-			MaxRestarts: 10, Within: time.Minute,
-			Backoff: supervision.Backoff{Initial: 10 * time.Millisecond, Max: time.Second, Jitter: 0.2},
-		}
-	}
+	c.Mailbox = cmp.Or(c.Mailbox, 1000)
+	c.PartitionMailbox = cmp.Or(c.PartitionMailbox, 20_000)
+	c.QueueBytes = cmp.Or(c.QueueBytes, 4<<20)
+	c.AgeAfter = cmp.Or(c.AgeAfter, 5*time.Minute)
+	c.ResidentBytes = cmp.Or(c.ResidentBytes, 256<<20)
+	c.Idle = cmp.Or(c.Idle, 30*time.Second)
+	c.LongWait = cmp.Or(c.LongWait, 5*time.Second)
+	c.Waking = cmp.Or(c.Waking, 16)
+	c.Dues = cmp.Or(c.Dues, 2048)
+	c.Poison = cmp.Or(c.Poison, 3)
+	c.PoisonFaults = cmp.Or(c.PoisonFaults, 5)
+	c.Grace = cmp.Or(c.Grace, 3*time.Second)
+	c.LedgerGrace = cmp.Or(c.LedgerGrace, time.Minute)
+	c.RecoverGrace = cmp.Or(c.RecoverGrace, 5*time.Second)
+	c.Deaths = cmp.Or(c.Deaths, 3)
+	c.TryAgain = cmp.Or(c.TryAgain, time.Second)
+	c.AskWithin = cmp.Or(c.AskWithin, 30*time.Second)
+	c.Drain = cmp.Or(c.Drain, 5*time.Second)
+	c.StuckAfter = cmp.Or(c.StuckAfter, 8*time.Second)
+	c.Evaluations = cmp.Or(c.Evaluations, runtime.GOMAXPROCS(0))
+	c.LogRate = cmp.Or(c.LogRate, 200)
+	c.Restarts = cmp.Or(c.Restarts, supervision.Policy{
+		MaxRestarts: 10, Within: time.Minute,
+		Backoff: supervision.Backoff{Initial: 10 * time.Millisecond, Max: time.Second, Jitter: 0.2},
+	})
 	return c
-}
-
-func fill[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
 }
 
 // Longest is the longest time that can be set: any more, added to the present, may lie beyond what can be told.

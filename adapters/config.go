@@ -1,6 +1,7 @@
 package adapters
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -77,14 +78,14 @@ func (c Config) withDefaults() Config {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	orDefault(&c.DrainTimeout, 30*time.Second)
-	orDefault(&c.ResendAfter, 10*time.Second)
-	orDefault(&c.KeepResults, 100_000)
-	orDefault(&c.KeepBytes, 64<<20)
-	orDefault(&c.KeepFor, time.Hour)
-	orDefault(&c.MaxUnacked, 2048)
-	orDefault(&c.LogRate, 200)
-	orDefault(&c.Restarts, supervision.Policy{
+	c.DrainTimeout = cmp.Or(c.DrainTimeout, 30*time.Second)
+	c.ResendAfter = cmp.Or(c.ResendAfter, 10*time.Second)
+	c.KeepResults = cmp.Or(c.KeepResults, 100_000)
+	c.KeepBytes = cmp.Or(c.KeepBytes, 64<<20)
+	c.KeepFor = cmp.Or(c.KeepFor, time.Hour)
+	c.MaxUnacked = cmp.Or(c.MaxUnacked, 2048)
+	c.LogRate = cmp.Or(c.LogRate, 200)
+	c.Restarts = cmp.Or(c.Restarts, supervision.Policy{
 		MaxRestarts: 10, Within: time.Minute,
 		Backoff: supervision.Backoff{Initial: 50 * time.Millisecond, Max: 10 * time.Second, Jitter: 0.5},
 	})
@@ -93,13 +94,6 @@ func (c Config) withDefaults() Config {
 
 // DefaultServer is where a node listens by default.
 const DefaultServer = "127.0.0.1:7460"
-
-func orDefault[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
-}
 
 // longestSetting is the longest time that can be set: any more, added to the present, may lie beyond what can be told.
 const longestSetting = 10 * 365 * 24 * time.Hour

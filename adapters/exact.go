@@ -13,6 +13,7 @@ import (
 	"sync"
 	"unicode"
 
+	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/jsonscan"
 )
 
@@ -196,7 +197,7 @@ type misnamed struct {
 
 func (e *misnamed) Error() string {
 	return fmt.Sprintf("has the property %q%s, where %q is expected: names are read exactly as they are written",
-		jsonscan.Shorten(e.property), jsonscan.Place(e.path), e.field)
+		messages.Clip(e.property, jsonscan.MostTold), jsonscan.Place(e.path), e.field)
 }
 
 // inside adds a step to the path of what is misnamed.

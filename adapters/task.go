@@ -3,7 +3,6 @@ package adapters
 import (
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/holdfast-run/holdfast/messages"
 )
@@ -39,13 +38,4 @@ func (t Task) Progress(note string) {
 }
 
 // clip makes a text valid for a protobuf string of at most n bytes.
-func clip(s string, n int) string {
-	s = strings.ToValidUTF8(s, "\uFFFD")
-	if len(s) <= n {
-		return s
-	}
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n]
-}
+func clip(s string, n int) string { return messages.Cut(strings.ToValidUTF8(s, "\uFFFD"), n) }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/jsonscan"
 )
 
@@ -19,7 +20,7 @@ type textError struct {
 }
 
 func (e *textError) Error() string {
-	return fmt.Sprintf("has text that is not valid UTF-8%s: %s", jsonscan.Place(e.path), strconv.QuoteToASCII(jsonscan.Shorten(e.text)))
+	return fmt.Sprintf("has text that is not valid UTF-8%s: %s", jsonscan.Place(e.path), strconv.QuoteToASCII(messages.Cut(e.text, jsonscan.MostTold)))
 }
 
 // checkText says which text of a value that the standard encoder has encoded is not valid UTF-8, if one is. What a type encodes

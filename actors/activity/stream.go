@@ -308,18 +308,12 @@ func (s *Stream) refuse(what, activity, key, why string) {
 	s.mu.Unlock()
 	if !quiet {
 		s.all.parts.Log.Warn("what an adapter says does not count", "adapter", s.hello.GetAdapter(), "process", s.hello.GetProcess(),
-			"what", what, "activity", clip(activity), "key", clip(key), "reason", why, "unlogged", unlogged)
+			"what", what, "activity", messages.Clip(activity, mostTold), "key", messages.Clip(key, mostTold), "reason", why, "unlogged", unlogged)
 	}
 }
 
-// clip shortens what a stranger has chosen.
-func clip(s string) string {
-	const most = 200
-	if len(s) > most {
-		return s[:most] + "…"
-	}
-	return s
-}
+// mostTold is how many bytes are logged of what a stranger has chosen.
+const mostTold = 200
 
 // give notes that the adapter has a task.
 func (s *Stream) give(t *adapterv1.Task, attempt uint32) {

@@ -6,6 +6,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"github.com/holdfast-run/holdfast/messages"
 )
 
 type kind int
@@ -183,7 +185,7 @@ func (n *node) describe() string {
 		}
 		return "the string " + shorten(n.text, 40)
 	case numberKind:
-		return "the number " + shortenPlain(n.text, 40)
+		return "the number " + messages.Clip(n.text, 40)
 	case boolKind:
 		return n.text
 	case objectKind:
@@ -205,5 +207,5 @@ func shorten(s string, limit int) string {
 	if len(q) <= limit {
 		return q
 	}
-	return strings.ToValidUTF8(q[:limit], "") + `…"`
+	return messages.Clip(q, limit) + `"`
 }

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/text/message"
 
 	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/messages"
 )
 
 // drafts are the versions of JSON Schema.
@@ -148,15 +149,7 @@ const maxProblems = 5
 var english = message.NewPrinter(language.English)
 
 func say(e *jsonschema.ValidationError) string {
-	return shortenPlain(e.ErrorKind.LocalizedString(english), 300)
-}
-
-func shortenPlain(s string, limit int) string {
-	s = strings.ToValidUTF8(s, "\uFFFD")
-	if len(s) > limit {
-		return strings.ToValidUTF8(s[:limit], "") + "…"
-	}
-	return s
+	return messages.Clip(e.ErrorKind.LocalizedString(english), 300)
 }
 
 // schema is a compiled JSON schema.
@@ -200,7 +193,7 @@ func (s *schema) Validate(v *workflow.Value, m *workflow.Meter) error {
 		if len(p.InstanceLocation) > 0 {
 			b.WriteString("at ")
 			for _, name := range p.InstanceLocation {
-				b.WriteString("/" + shortenPlain(escapePointer(name), 100))
+				b.WriteString("/" + messages.Clip(escapePointer(name), 100))
 			}
 			b.WriteString(": ")
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/itchyny/gojq"
 
 	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/messages"
 )
 
 // What surely is an expression where it stands as a text.
@@ -29,7 +30,7 @@ func (c *compiler) checkText(n *node, vars []string) {
 	case barePath.MatchString(text),
 		variable != nil && (argumentNames[variable[1]] != 0 || absentArguments[variable[1]] != "" ||
 			slices.Contains(append([]string{defaultErrorVariable}, vars...), variable[1][1:])):
-		c.warnf(n, "%q is the text %s: if the expression is meant, write ${ %s }", name, shorten(text, 60), shortenPlain(text, 60))
+		c.warnf(n, "%q is the text %s: if the expression is meant, write ${ %s }", name, shorten(text, 60), messages.Clip(text, 60))
 	case jsonPath.MatchString(text):
 		c.warnf(n, "%q is the text %s: there is no JSONPath, an expression is jq in ${ }, and . is its input", name, shorten(text, 60))
 	}

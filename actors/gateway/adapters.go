@@ -306,7 +306,7 @@ func (c *connection) result(r *adapterv1.Result) error {
 	}
 	if p := r.GetError(); p != nil {
 		for _, text := range [...]*string{&p.Type, &p.Title, &p.Detail, &p.Instance} {
-			*text = clip(*text)
+			*text = messages.Clip(*text, maxText)
 		}
 	}
 	seq := r.GetSeq()
@@ -341,17 +341,6 @@ func (c *connection) amend(r *adapterv1.Result) {
 			}
 		}
 	}
-}
-
-// clip shortens a text of an error that is too long to be kept.
-func clip(s string) string { return clipTo(s, maxText) }
-
-// clipTo shortens a text that has more bytes than that.
-func clipTo(s string, most int) string {
-	if len(s) <= most {
-		return s
-	}
-	return strings.ToValidUTF8(s[:most], "") + "…"
 }
 
 // failureOf fills what a failure does not say.

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -60,32 +61,21 @@ type Config struct {
 
 // WithDefaults fills what is zero.
 func (c Config) WithDefaults() Config {
-	def := func(field *int, value int) {
-		if *field == 0 {
-			*field = value
-		}
-	}
-	def(&c.MaxInput, 1<<20)
-	def(&c.MaxOutput, 1<<20)
-	def(&c.MaxDepth, 64)
-	def(&c.MaxLabels, 16)
-	def(&c.MaxKey, 256)
-	def(&c.StreamWindow, 16_384)
-	def(&c.Accepting, 32_768)
-	def(&c.ClientBurst, int(math.Ceil(c.ClientRate)))
-	def(&c.Clients, 10_000)
-	def(&c.Connections, 10_000)
-	def(&c.Streams, 1000)
-	def(&c.Headers, 16<<10)
-	if c.Unsent == 0 {
-		c.Unsent = 64 << 20
-	}
-	if c.SlowReader == 0 {
-		c.SlowReader = 30 * time.Second
-	}
-	if c.Heartbeat == 0 {
-		c.Heartbeat = 5 * time.Second
-	}
+	c.MaxInput = cmp.Or(c.MaxInput, 1<<20)
+	c.MaxOutput = cmp.Or(c.MaxOutput, 1<<20)
+	c.MaxDepth = cmp.Or(c.MaxDepth, 64)
+	c.MaxLabels = cmp.Or(c.MaxLabels, 16)
+	c.MaxKey = cmp.Or(c.MaxKey, 256)
+	c.StreamWindow = cmp.Or(c.StreamWindow, 16_384)
+	c.Accepting = cmp.Or(c.Accepting, 32_768)
+	c.ClientBurst = cmp.Or(c.ClientBurst, int(math.Ceil(c.ClientRate)))
+	c.Clients = cmp.Or(c.Clients, 10_000)
+	c.Connections = cmp.Or(c.Connections, 10_000)
+	c.Streams = cmp.Or(c.Streams, 1000)
+	c.Headers = cmp.Or(c.Headers, 16<<10)
+	c.Unsent = cmp.Or(c.Unsent, 64<<20)
+	c.SlowReader = cmp.Or(c.SlowReader, 30*time.Second)
+	c.Heartbeat = cmp.Or(c.Heartbeat, 5*time.Second)
 	return c
 }
 

@@ -73,7 +73,7 @@ func (d definitions) examine(document []byte) (def *catalog.Examined, wrong, war
 	def, wrong, warnings = d.engine.Catalog().Check(document)
 	for _, list := range [...][]*definitionv1.Mistake{wrong, warnings} {
 		for _, m := range list {
-			m.Path, m.Message = clipTo(m.GetPath(), maxMistake), clipTo(m.GetMessage(), maxMistake)
+			m.Path, m.Message = messages.Clip(m.GetPath(), maxMistake), messages.Clip(m.GetMessage(), maxMistake)
 		}
 	}
 	return def, wrong, warnings
@@ -128,7 +128,7 @@ func (d definitions) unused(def *catalog.Examined, row *journalv1.DefinitionRow)
 		}
 		told[run] = true
 		if _, err := d.engine.Catalog().Definition(run); err != nil {
-			warn(clipTo(ref, maxMistake), clipTo(err.Error(), maxMistake))
+			warn(messages.Clip(ref, maxMistake), messages.Clip(err.Error(), maxMistake))
 		}
 	}
 	return out

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	failures "github.com/holdfast-run/holdfast/actors/failure"
+	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/nodev1"
 )
 
@@ -101,7 +102,7 @@ const (
 
 // status makes the gRPC error.
 func (f *failure) status() error {
-	st := status.New(f.code, clipTo(f.message, maxMessage))
+	st := status.New(f.code, messages.Clip(f.message, maxMessage))
 	details := []protoadapt.MessageV1{&errdetails.ErrorInfo{Reason: f.reason, Domain: domain}}
 	if len(f.fields) > 0 {
 		details = append(details, &errdetails.BadRequest{FieldViolations: firstFields(f.fields)})
@@ -121,7 +122,7 @@ func firstFields(all []*errdetails.BadRequest_FieldViolation) []*errdetails.BadR
 	bytes := 0
 	for i, f := range all {
 		short := &errdetails.BadRequest_FieldViolation{
-			Field: clipTo(f.GetField(), maxField), Description: clipTo(f.GetDescription(), maxField),
+			Field: messages.Clip(f.GetField(), maxField), Description: messages.Clip(f.GetDescription(), maxField),
 		}
 		if bytes += proto.Size(short); i > 0 && bytes > maxFields {
 			return append(out, &errdetails.BadRequest_FieldViolation{

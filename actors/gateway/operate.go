@@ -208,7 +208,7 @@ func (b *bulk) operate(id string, cmd *nodev1.Envelope) error {
 		o := &adminv1.Outcome{Id: id}
 		if err := failures.Err(answer.GetFailure()); err != nil {
 			f := b.explain(err)
-			o.Code, o.Reason, o.Message = int32(f.code), f.reason, clipTo(f.message, maxMessage) //nolint:gosec // a code is small
+			o.Code, o.Reason, o.Message = int32(f.code), f.reason, messages.Clip(f.message, maxMessage) //nolint:gosec // a code is small
 		}
 		b.done <- o
 	})

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/nodev1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
@@ -191,7 +192,7 @@ func acceptance(id string, a *nodev1.Accepted) *orderv1.Submission {
 func (s *submitStream) refusal(id string, err error) *orderv1.Submission {
 	f := s.explain(err)
 	s.metrics.Rejected(f.reason)
-	r := &orderv1.Refused{Code: int32(f.code), Message: clipTo(f.message, maxMessage), Reason: f.reason} //nolint:gosec // a small number
+	r := &orderv1.Refused{Code: int32(f.code), Message: messages.Clip(f.message, maxMessage), Reason: f.reason} //nolint:gosec // a small number
 	if f.retry > 0 {
 		r.RetryAfter = durationpb.New(f.retry)
 	}

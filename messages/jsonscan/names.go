@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/holdfast-run/holdfast/messages"
 )
 
 // errNotJSON tells that there is nothing more to be found, for what follows is not JSON.
@@ -25,7 +27,7 @@ type twice struct {
 }
 
 func (e *twice) Error() string {
-	return fmt.Sprintf("names the property %q twice%s: name it once", Shorten(e.name), Place(e.path))
+	return fmt.Sprintf("names the property %q twice%s: name it once", messages.Clip(e.name, MostTold), Place(e.path))
 }
 
 // Place tells for a message where a path leads to, the innermost step first: " at /home/0", or nothing for the whole value.
@@ -37,20 +39,14 @@ func Place(path []string) string {
 	for _, step := range slices.Backward(path) {
 		at.WriteString("/" + escaper.Replace(step))
 	}
-	return " at " + Shorten(at.String())
+	return " at " + messages.Clip(at.String(), MostTold)
 }
 
 // escaper makes a step of a JSON pointer.
 var escaper = strings.NewReplacer("~", "~0", "/", "~1")
 
-// Shorten cuts a text for a message.
-func Shorten(s string) string {
-	const most = 200
-	if len(s) > most {
-		return strings.ToValidUTF8(s[:most], "") + "…"
-	}
-	return s
-}
+// MostTold is how many bytes of a name, a place or a text go into a message.
+const MostTold = 200
 
 // CheckNames says which property stands twice in an object somewhere in a JSON value, if one does. Names are equal if
 // they decode to the same text, however they are escaped. What is not JSON is for others to complain about.

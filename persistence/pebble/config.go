@@ -1,6 +1,7 @@
 package pebble
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -72,18 +73,18 @@ type Config struct {
 
 // withDefaults fills in what was left out and says everything that is wrong.
 func (c Config) withDefaults() (Config, error) {
-	orDefault(&c.MemTableBytes, 64<<20)
-	orDefault(&c.CacheBytes, 192<<20)
-	orDefault(&c.LowWaterBytes, 1<<30)
-	orDefault(&c.FreeInterval, time.Second)
-	orDefault(&c.QueueCommits, 1<<16)
-	orDefault(&c.QueueBytes, 256<<20)
-	orDefault(&c.BatchBytes, min(4<<20, c.MemTableBytes/8))
-	orDefault(&c.CommitBytes, 64<<20)
-	orDefault(&c.NoteAfter, 200*time.Millisecond)
-	orDefault(&c.Versions, 1<<18)
-	orDefault(&c.MaxCompactions, max(1, runtime.GOMAXPROCS(0)/2))
-	orDefault(&c.MaxOpenFiles, 1000)
+	c.MemTableBytes = cmp.Or(c.MemTableBytes, 64<<20)
+	c.CacheBytes = cmp.Or(c.CacheBytes, 192<<20)
+	c.LowWaterBytes = cmp.Or(c.LowWaterBytes, 1<<30)
+	c.FreeInterval = cmp.Or(c.FreeInterval, time.Second)
+	c.QueueCommits = cmp.Or(c.QueueCommits, 1<<16)
+	c.QueueBytes = cmp.Or(c.QueueBytes, 256<<20)
+	c.BatchBytes = cmp.Or(c.BatchBytes, min(4<<20, c.MemTableBytes/8))
+	c.CommitBytes = cmp.Or(c.CommitBytes, 64<<20)
+	c.NoteAfter = cmp.Or(c.NoteAfter, 200*time.Millisecond)
+	c.Versions = cmp.Or(c.Versions, 1<<18)
+	c.MaxCompactions = cmp.Or(c.MaxCompactions, max(1, runtime.GOMAXPROCS(0)/2))
+	c.MaxOpenFiles = cmp.Or(c.MaxOpenFiles, 1000)
 	if c.Node == "" {
 		c.Node = "node"
 	}
@@ -120,12 +121,6 @@ func (c Config) withDefaults() (Config, error) {
 func (c Config) Validate() error {
 	_, err := c.withDefaults()
 	return err
-}
-
-func orDefault[T int | int64 | time.Duration](field *T, value T) {
-	if *field == 0 {
-		*field = value
-	}
 }
 
 func (c Config) validate() error {

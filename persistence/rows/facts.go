@@ -2,7 +2,6 @@ package rows
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
@@ -92,8 +91,8 @@ func (f *Facts) OrderRow(p messages.Partition) *journalv1.OrderRow {
 		Partition: uint32(p), Parent: a.GetParent().GetOrderId(), InDoubt: f.inDoubt(),
 	}
 	if f.Fault != nil {
-		r.FaultTask, r.FaultType, r.FaultTitle = f.Fault.Task, shorten(f.Fault.Type), shorten(f.Fault.Title)
-		r.FaultDetail = shorten(f.Fault.Detail)
+		r.FaultTask, r.FaultType, r.FaultTitle = f.Fault.Task, messages.Cut(f.Fault.Type, mostKept), messages.Cut(f.Fault.Title, mostKept)
+		r.FaultDetail = messages.Cut(f.Fault.Detail, mostKept)
 	}
 	return r
 }
@@ -134,11 +133,5 @@ func (f *Facts) ChangesOpen(o *journalv1.OpenRow) bool {
 	})
 }
 
-// shorten cuts a text to what a row keeps of it.
-func shorten(s string) string {
-	const most = 256
-	if len(s) <= most {
-		return s
-	}
-	return strings.ToValidUTF8(s[:most], "")
-}
+// mostKept is how many bytes of a text a row keeps.
+const mostKept = 256
