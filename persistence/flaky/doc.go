@@ -1,0 +1,13 @@
+// Package flaky is a journal that does not answer as long as it is told so, for tests of what needs one. It stands before another
+// journal:
+//
+//	Up ──► Away     everything is refused at once, as by a store that can't be reached
+//	 ▲ └─► Silent   nothing is answered, as by a store that hangs: reads wait until their time is over, commits until it is up
+//	 └──── either, whenever it is told
+//
+// Of commits that come meanwhile some are made all the same, and their outcome is not known. What was handed over before is answered
+// as though nothing were.
+//
+// What it is not: a store. It keeps nothing but the commits that wait for an answer, and those have no bound but what their callers
+// have under way.
+package flaky

@@ -1,0 +1,86 @@
+package flaky
+
+import (
+	"context"
+	"iter"
+
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/persistence"
+)
+
+// Owners implements persistence.Ownership.
+func (j *Journal) Owners(ctx context.Context) ([]persistence.Owner, error) {
+	return ask(ctx, j, func() ([]persistence.Owner, error) { return j.Journal.Owners(ctx) })
+}
+
+// Claim implements persistence.Ownership.
+func (j *Journal) Claim(ctx context.Context, seen []persistence.Holding) ([]persistence.Holding, error) {
+	return ask(ctx, j, func() ([]persistence.Holding, error) { return j.Journal.Claim(ctx, seen) })
+}
+
+// Fence implements persistence.Ownership.
+func (j *Journal) Fence(ctx context.Context, who messages.Incarnation) error {
+	if err := j.answers(ctx); err != nil {
+		return err
+	}
+	return j.Journal.Fence(ctx, who)
+}
+
+// NewGeneration implements persistence.Ownership.
+func (j *Journal) NewGeneration(ctx context.Context) (messages.Generation, error) {
+	return ask(ctx, j, func() (messages.Generation, error) { return j.Journal.NewGeneration(ctx) })
+}
+
+// PutDefinition implements persistence.Definitions.
+func (j *Journal) PutDefinition(ctx context.Context, row *journalv1.DefinitionRow) (*journalv1.DefinitionRow, error) {
+	return ask(ctx, j, func() (*journalv1.DefinitionRow, error) { return j.Journal.PutDefinition(ctx, row) })
+}
+
+// Definition implements persistence.Definitions.
+func (j *Journal) Definition(ctx context.Context, ref messages.DefinitionRef) (*journalv1.DefinitionRow, error) {
+	return ask(ctx, j, func() (*journalv1.DefinitionRow, error) { return j.Journal.Definition(ctx, ref) })
+}
+
+// RetireDefinition implements persistence.Definitions.
+func (j *Journal) RetireDefinition(
+	ctx context.Context, ref messages.DefinitionRef, r *journalv1.Retirement,
+) (*journalv1.DefinitionRow, error) {
+	return ask(ctx, j, func() (*journalv1.DefinitionRow, error) { return j.Journal.RetireDefinition(ctx, ref, r) })
+}
+
+// AllDefinitions implements persistence.Definitions.
+func (j *Journal) AllDefinitions(ctx context.Context) iter.Seq2[*journalv1.DefinitionRow, error] {
+	return askAll(ctx, j, j.Journal.AllDefinitions(ctx))
+}
+
+// PutLimit implements persistence.Limits.
+func (j *Journal) PutLimit(ctx context.Context, row *journalv1.LimitRow) error {
+	if err := j.answers(ctx); err != nil {
+		return err
+	}
+	return j.Journal.PutLimit(ctx, row)
+}
+
+// AllLimits implements persistence.Limits.
+func (j *Journal) AllLimits(ctx context.Context) iter.Seq2[*journalv1.LimitRow, error] {
+	return askAll(ctx, j, j.Journal.AllLimits(ctx))
+}
+
+// FeatureLevel implements persistence.Levels.
+func (j *Journal) FeatureLevel(ctx context.Context) (uint32, error) {
+	return ask(ctx, j, func() (uint32, error) { return j.Journal.FeatureLevel(ctx) })
+}
+
+// RaiseFeatureLevel implements persistence.Levels.
+func (j *Journal) RaiseFeatureLevel(ctx context.Context, level uint32) error {
+	if err := j.answers(ctx); err != nil {
+		return err
+	}
+	return j.Journal.RaiseFeatureLevel(ctx, level)
+}
+
+// CatalogVersion implements persistence.Catalog.
+func (j *Journal) CatalogVersion(ctx context.Context) (uint64, error) {
+	return ask(ctx, j, func() (uint64, error) { return j.Journal.CatalogVersion(ctx) })
+}
