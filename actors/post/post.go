@@ -104,8 +104,18 @@ type question struct {
 func seconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
 
 func (p *Post) ask(q *question) {
+	p.keep(q)
+	p.bring(q)
+}
+
+// keep gives an ask a number, under which its answer comes.
+func (p *Post) keep(q *question) {
 	q.Asker, q.Ask = p.address, p.asks.Number()
 	p.asks.Add(q.GetAsk(), q)
+}
+
+// bring sends an ask that is kept.
+func (p *Post) bring(q *question) {
 	to := p.places.Owner(partitionOf(q.Envelope))
 	switch {
 	case p.stopping.Load():
@@ -135,7 +145,12 @@ func (p *Post) settle(ask uint64, a *nodev1.Answer) {
 	again := *q
 	again.Envelope = copyOf(q.Envelope)
 	again.tries++
-	time.AfterFunc(wait, func() { p.ask(&again) })
+	p.keep(&again) // it may end while it waits
+	time.AfterFunc(wait, func() {
+		if p.asks.Has(again.GetAsk()) {
+			p.bring(&again)
+		}
+	})
 }
 
 // copyOf is a message that was not sent yet, with the same content.

@@ -50,6 +50,15 @@ func (a *Asks[Q]) Add(n uint64, ask Q) {
 	s.asks[n] = ask
 }
 
+// Has tells whether an ask has not ended.
+func (a *Asks[Q]) Has(n uint64) bool {
+	s := &a.shards[n%askShards]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, there := s.asks[n]
+	return there
+}
+
 // Take ends an ask; false if it has ended already.
 func (a *Asks[Q]) Take(n uint64) (Q, bool) {
 	s := &a.shards[n%askShards]
