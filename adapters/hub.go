@@ -143,6 +143,11 @@ func (h *hub) handle(l *link, m *adapterv1.ConnectResponse, now int64) error {
 	if len(m.GetAcks()) > 0 {
 		h.afterAck()
 	}
+	for _, seq := range m.GetAgain() {
+		if w, r := h.ledger.Again(seq, now); r != nil {
+			h.resend(w, r)
+		}
+	}
 	for _, t := range m.GetTasks() {
 		if err := h.offer(l, t, now); err != nil {
 			return err

@@ -80,6 +80,30 @@ func TestResultsSurviveABrokenStream(t *testing.T) {
 	}
 }
 
+// A result that the node could not take is sent again as soon as the node asks for it; what is acknowledged is not.
+func TestResultsAreSentAgainWhenAsked(t *testing.T) {
+	t.Parallel()
+	node := adaptertest.Start(t, adaptertest.Options{HoldAcks: true})
+	p := node.Run(newEcho(), config(t))
+	first, second := node.Task("work", "first"), node.Task("work", "second")
+	node.Send(within(t), first)
+	one := node.Await(within(t), first.GetKey(), 1)
+	node.Send(within(t), second)
+	two := node.Await(within(t), second.GetKey(), 1)
+	node.Ack(one)
+	node.Broadcast(&adapterv1.ConnectResponse{Again: []uint64{one.GetSeq(), two.GetSeq(), 17}})
+	if again := node.AwaitResults(within(t), 3)[2]; !proto.Equal(two, again) {
+		t.Errorf("sent again: %v, at first: %v", again, two)
+	}
+	node.Ack(two)
+	if err := p.Stop(); err != nil {
+		t.Errorf("stop: %v", err)
+	}
+	if got := len(node.Results()); got != 3 {
+		t.Errorf("%d results came, want 3", got)
+	}
+}
+
 func TestResultsGoToTheNodeThatReplacesADeadOne(t *testing.T) {
 	t.Parallel()
 	node := adaptertest.Start(t, adaptertest.Options{HoldAcks: true, ID: "first"})

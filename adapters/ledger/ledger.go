@@ -370,6 +370,16 @@ func (l *Ledger) Due(before, now int64, send func(*Work, *adapterv1.Result)) {
 	}
 }
 
+// Again returns the result that is held under a number, with its work, and counts it as sent now; nil if there is none.
+func (l *Ledger) Again(seq uint64, now int64) (*Work, *adapterv1.Result) {
+	w := l.bySeq[seq]
+	if w == nil {
+		return nil, nil
+	}
+	l.held.toBack(w, now)
+	return w, w.result
+}
+
 // Resend calls send for the held result of each work that is picked, and counts it as sent now.
 func (l *Ledger) Resend(pick func(*Work) bool, now int64, send func(*adapterv1.Result)) {
 	w := l.held.front()

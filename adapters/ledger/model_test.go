@@ -286,10 +286,17 @@ func (m *model) deliver(t *rapid.T) {
 		}
 		again[r.GetSeq()] = true
 	}
-	if rapid.Bool().Draw(t, "by time") {
+	switch rapid.SampledFrom([]string{"by time", "by stream", "by number"}).Draw(t, "how") {
+	case "by time":
 		m.l.Due(m.now, m.now, func(_ *ledger.Work, r *adapterv1.Result) { see(r) })
-	} else {
+	case "by stream":
 		m.l.Resend(func(*ledger.Work) bool { return true }, m.now, see)
+	case "by number":
+		for seq := range m.seq + 2 {
+			if _, r := m.l.Again(seq, m.now); r != nil {
+				see(r)
+			}
+		}
 	}
 	if len(again) != len(m.sent) {
 		t.Fatalf("%d results are sent again, %d are unacknowledged", len(again), len(m.sent))

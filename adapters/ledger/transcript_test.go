@@ -101,6 +101,12 @@ func command(t *testing.T, l *ledger.Ledger, works map[string]*ledger.Work, word
 		return fmt.Sprintf("%s on %d%s", verdicts[verdict], w.Stream(), show(r))
 	case "ack":
 		return fmt.Sprint(l.Ack(uint64(number("seq")), *now))
+	case "again":
+		w, r := l.Again(uint64(number("seq")), *now)
+		if r == nil {
+			return "nothing"
+		}
+		return fmt.Sprintf("send on %d%s", w.Stream(), show(r))
 	case "due":
 		var out []string
 		l.Due(*now-number("after"), *now, func(w *ledger.Work, r *adapterv1.Result) {

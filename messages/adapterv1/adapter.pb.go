@@ -819,6 +819,9 @@ type ConnectResponse struct {
 	Drain bool `protobuf:"varint,7,opt,name=drain,proto3" json:"drain,omitempty"`
 	// Answers to begun: execute them.
 	Confirmations []*Confirmation `protobuf:"bytes,8,rep,name=confirmations,proto3" json:"confirmations,omitempty"`
+	// Sequence numbers of results that the node could not take when they came, because its journal did not answer or too much
+	// waited, and can take now. The adapter sends those of them again, at once, that are not acknowledged yet.
+	Again         []uint64 `protobuf:"varint,9,rep,packed,name=again,proto3" json:"again,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -905,6 +908,13 @@ func (x *ConnectResponse) GetDrain() bool {
 func (x *ConnectResponse) GetConfirmations() []*Confirmation {
 	if x != nil {
 		return x.Confirmations
+	}
+	return nil
+}
+
+func (x *ConnectResponse) GetAgain() []uint64 {
+	if x != nil {
+		return x.Again
 	}
 	return nil
 }
@@ -1415,7 +1425,7 @@ const file_holdfast_adapter_v1_adapter_proto_rawDesc = "" +
 	"\x05error\x18\b \x01(\v2\x1c.holdfast.problem.v1.ProblemR\x05error\x12\x1c\n" +
 	"\tpermanent\x18\t \x01(\bR\tpermanent\x12\x1a\n" +
 	"\bactivity\x18\n" +
-	" \x01(\tR\bactivity\"\xaa\x03\n" +
+	" \x01(\tR\bactivity\"\xc0\x03\n" +
 	"\x0fConnectResponse\x126\n" +
 	"\awelcome\x18\x01 \x01(\v2\x1c.holdfast.adapter.v1.WelcomeR\awelcome\x12\x12\n" +
 	"\x04acks\x18\x02 \x03(\x04R\x04acks\x12/\n" +
@@ -1424,7 +1434,8 @@ const file_holdfast_adapter_v1_adapter_proto_rawDesc = "" +
 	"\breturned\x18\x05 \x03(\v2\x1d.holdfast.adapter.v1.ReturnedR\breturned\x127\n" +
 	"\x06depths\x18\x06 \x03(\v2\x1f.holdfast.adapter.v1.QueueDepthR\x06depths\x12\x14\n" +
 	"\x05drain\x18\a \x01(\bR\x05drain\x12G\n" +
-	"\rconfirmations\x18\b \x03(\v2!.holdfast.adapter.v1.ConfirmationR\rconfirmations\"_\n" +
+	"\rconfirmations\x18\b \x03(\v2!.holdfast.adapter.v1.ConfirmationR\rconfirmations\x12\x14\n" +
+	"\x05again\x18\t \x03(\x04R\x05again\"_\n" +
 	"\fConfirmation\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\rR\aattempt\x12#\n" +

@@ -49,9 +49,10 @@ const (
 //     with a result. Keys identify work: the same key is the same work, whatever stream, node or attempt number it
 //     comes with, and the result is sent under the attempt number asked for last, on the stream that asked last.
 //  4. The adapter keeps each result until the node has acknowledged its sequence number, which it does when the
-//     result is durable. Unacknowledged results are sent again on their stream after a time, and on a new one if their own
-//     has ended: a node takes a result only on the stream that the task was sent on, or whose hello lists the key. Sequence numbers rise by one for each new result of the adapter process; a repeated result
-//     keeps its number. The answer to another attempt, or to one whose result was acknowledged, is a new result.
+//     result is durable. Unacknowledged results are sent again on their stream after a time, or when the node asks for them, and on
+//     a new one if their own has ended: a node takes a result only on the stream that the task was sent on, or whose hello
+//     lists the key. Sequence numbers rise by one for each new result of the adapter process; a repeated result keeps its
+//     number. The answer to another attempt, or to one whose result was acknowledged, is a new result.
 //  5. A task that is marked await_confirmation is executed in two steps: when its turn comes, the adapter reports begun, and
 //     it executes the activity once the node has confirmed that. So the node knows which tasks were only handed over, and can
 //     give those to another process without a doubt. The adapter keeps the task's place in its concurrency meanwhile, and
@@ -127,9 +128,10 @@ type AdapterService_ConnectClient = grpc.BidiStreamingClient[ConnectRequest, Con
 //     with a result. Keys identify work: the same key is the same work, whatever stream, node or attempt number it
 //     comes with, and the result is sent under the attempt number asked for last, on the stream that asked last.
 //  4. The adapter keeps each result until the node has acknowledged its sequence number, which it does when the
-//     result is durable. Unacknowledged results are sent again on their stream after a time, and on a new one if their own
-//     has ended: a node takes a result only on the stream that the task was sent on, or whose hello lists the key. Sequence numbers rise by one for each new result of the adapter process; a repeated result
-//     keeps its number. The answer to another attempt, or to one whose result was acknowledged, is a new result.
+//     result is durable. Unacknowledged results are sent again on their stream after a time, or when the node asks for them, and on
+//     a new one if their own has ended: a node takes a result only on the stream that the task was sent on, or whose hello
+//     lists the key. Sequence numbers rise by one for each new result of the adapter process; a repeated result keeps its
+//     number. The answer to another attempt, or to one whose result was acknowledged, is a new result.
 //  5. A task that is marked await_confirmation is executed in two steps: when its turn comes, the adapter reports begun, and
 //     it executes the activity once the node has confirmed that. So the node knows which tasks were only handed over, and can
 //     give those to another process without a doubt. The adapter keeps the task's place in its concurrency meanwhile, and
