@@ -50,7 +50,7 @@ type Config struct {
 	// theirs: the partition is restarted in place of faulting them, and in the end the process. Default 5.
 	PoisonFaults int
 	// Grace is how long tasks of a lost adapter wait for it to come back before another may get them; LedgerGrace the
-	// same for activities that are not idempotent. Defaults 1 s, 60 s.
+	// same for activities that are not idempotent. Defaults 3 s, 60 s.
 	Grace, LedgerGrace time.Duration
 	// RecoverGrace is the same for an activity that is not idempotent and whose adapters can find out what came of work that was
 	// begun elsewhere, if the adapter's side has closed the stream: an adapter that lives is back within 2 s. Default 5 s.

@@ -62,9 +62,10 @@ type Engine struct {
 	system    *actor.ActorSystem
 	workers   runtime.Workers
 	health    health
-	level     atomic.Uint32            // of features, that records may have
-	guardian  actor.SupervisorStrategy // of partitions
-	never     actor.SupervisorStrategy // of what can't be restarted
+	level     atomic.Uint32                       // of features, that records may have
+	guardian  actor.SupervisorStrategy            // of partitions
+	never     actor.SupervisorStrategy            // of what can't be restarted
+	fallout   atomic.Pointer[persistence.Fallout] // as the journal has told last
 	stopping  atomic.Bool
 	stopClock chan struct{}
 	ended     chan struct{} // of the clock
@@ -105,6 +106,11 @@ func (e *Engine) Start(ctx context.Context) error {
 		return fmt.Errorf("read the feature level: %w", err)
 	}
 	e.level.Store(level)
+	fallout, err := e.deps.Journal.Fallout(ctx)
+	if err != nil {
+		return fmt.Errorf("count what has faulted: %w", err)
+	}
+	e.fallout.Store(&fallout)
 	e.system = actor.NewActorSystemWithConfig(actor.Configure(
 		actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger {
 			return slog.New(warnings{e.deps.Log.With("lib", "protoactor").Handler()})
@@ -137,7 +143,7 @@ func (e *Engine) wire() {
 	e.activities = activity.New(activity.Parts{
 		Config: c.activities(), Journal: d.Journal, Limits: e.catalog, Post: e.post, Courier: e.post, Workers: &e.workers,
 		System: e.system, Guardian: e.never, Watchdog: d.Watchdog, Log: d.Log, Now: time.Now, Refused: d.Metrics.claimRefused,
-		Inject: inject,
+		Unread: e.health.Note, Inject: inject,
 	})
 	e.view = view.New(view.Parts{
 		Journal: d.Journal, Pinned: e.catalog.Pinned, Limits: c.Workflow, Activities: e.activities, Keys: e, Now: time.Now,
@@ -168,22 +174,27 @@ func (w warnings) WithAttrs(attrs []slog.Attr) slog.Handler {
 func (w warnings) WithGroup(name string) slog.Handler { return warnings{w.Handler.WithGroup(name)} }
 
 // clock wakes partitions and activities every second: they look after what has waited, and show that they turn. While the journal
-// does not answer, it asks whether that does.
+// does not answer, it asks whether that does, and wakes the partitions when it does again.
 func (e *Engine) clock() {
 	defer close(e.ended)
-	ticker := time.NewTicker(time.Second)
-	defer ticker.Stop()
+	seconds, probes := time.NewTicker(time.Second), time.NewTicker(probeEvery)
+	defer seconds.Stop()
+	defer probes.Stop()
 	sweepEvery := max(int(e.config.Idle/time.Second)/4, 1)
-	for n := 1; ; n++ {
+	for n := 1; ; {
 		select {
 		case <-e.stopClock:
 			return
-		case <-ticker.C:
+		case <-probes.C:
+			if e.health.probe(e.deps.Journal) {
+				e.ownership.Tick(false)
+			}
+		case <-seconds.C:
+			e.post.Tick()
+			e.ownership.Tick(n%sweepEvery == 0)
+			e.activities.Tick()
+			n++
 		}
-		e.health.probe(e.deps.Journal, e.config.readTimeout())
-		e.post.Tick()
-		e.ownership.Tick(n%sweepEvery == 0)
-		e.activities.Tick()
 	}
 }
 
@@ -207,15 +218,18 @@ func (e *Engine) Ready() error {
 	switch n := e.ownership.Unready(); {
 	case e.stopping.Load():
 		return runtime.ErrStopping
-	case !e.health.Available():
-		return failure.ErrUnavailable
+	case !e.Available():
+		return persistence.ErrUnavailable
 	case n > 0:
 		return fmt.Errorf("open orders of %d partitions are still being read", n) //nolint:err113 // for people
 	}
 	return nil
 }
 
-// Catalog returns what is deployed, Activities who executes what, and View what can be read.
+// Available tells whether the journal answers, as far as is known.
+func (e *Engine) Available() bool { return e.health.Available() }
+
+// Catalog returns what is deployed.
 func (e *Engine) Catalog() *catalog.Catalog { return e.catalog }
 
 // Activities returns who executes what.
@@ -295,14 +309,11 @@ type Status struct {
 const mostNamed = 10
 
 // Status tells how the node is.
-func (e *Engine) Status(ctx context.Context) (Status, error) {
-	fallout, err := e.deps.Journal.Fallout(ctx)
-	if err != nil {
-		return Status{}, fmt.Errorf("count fallout: %w", err)
-	}
+func (e *Engine) Status(ctx context.Context) Status {
+	fallout := e.countFallout(ctx)
 	s := Status{Status: e.ownership.Status(), Faulted: fallout.Faulted, InDoubt: fallout.InDoubt}
 	s.Unloadable, s.UnloadableCount = e.ownership.Unloadable(mostNamed)
-	return s, nil
+	return s
 }
 
 // Journal returns the journal, for reading.

@@ -1,12 +1,14 @@
 package actors_test
 
 import (
+	"encoding/json"
 	"flag"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -49,18 +51,19 @@ func TestHandover(t *testing.T) {
 		for _, s := range w.sides {
 			nodes.Go(func() { s.comeBack(over) })
 		}
-		load := &clients{town: w, refs: refs, acked: map[string]string{}}
+		load := &clients{town: w, refs: refs, acked: map[string]accepted{}, least: -1}
 		for _, ref := range refs {
 			if !strings.Contains(ref, "long") && !strings.Contains(ref, "wait") {
 				load.quick = append(load.quick, ref)
 			}
 		}
-		for range 40 {
+		for range 60 {
 			all.Go(func() { load.run(stop) })
 		}
 		for range *handoverMoves {
 			w.move()
 			time.Sleep(time.Duration(w.roll(100)) * time.Millisecond)
+			load.sample()
 		}
 		close(stop)
 		all.Wait()
@@ -73,9 +76,7 @@ func TestHandover(t *testing.T) {
 			s.close()
 		}
 		time.Sleep(time.Minute) // timers that are left do nothing
-		t.Logf("%d moves, %d fences, %d stale commits refused, %d unknown outcomes, %d unavailable, %d messages carried, %d lost, %d orders",
-			w.moves.Load(), w.fences.Load(), w.stale.Load(), w.unknown.Load(), w.unavailable.Load(), w.carried.Load(), w.lost.Load(),
-			len(load.acked))
+		w.tell(load)
 	})
 }
 
@@ -177,6 +178,71 @@ func (w *town) deploy() []string {
 	return refs
 }
 
+// tell prints what was done, for scenarios/verify.
+func (w *town) tell(load *clients) {
+	figures := load.kinds()
+	figures["in_flight_least"] = max(int64(load.least), 0)
+	for name, n := range map[string]*atomic.Int64{
+		"moves": &w.moves, "fences": &w.fences, "stale_commits": &w.stale, "unknown_outcomes": &w.unknown, "unavailable": &w.unavailable,
+		"messages": &w.carried, "messages_lost": &w.lost, "overflowed": &w.overflowed,
+	} {
+		figures[name] = n.Load()
+	}
+	line, err := json.Marshal(figures)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Logf("figures: %s", line)
+}
+
+// accepted is an order that was acknowledged.
+type accepted struct{ ref, key string }
+
+// kinds counts the orders that were acknowledged, by what they do.
+func (c *clients) kinds() map[string]int64 {
+	out := map[string]int64{"orders": int64(len(c.acked))}
+	for _, o := range c.acked {
+		switch o.ref {
+		case "test/parent:1.0.0":
+			out["children"]++
+		case "test/wait:1.0.0", "test/long:1.0.0":
+			out["timers"]++
+		}
+		if o.key != "" {
+			out["keyed"]++
+		}
+	}
+	return out
+}
+
+// sample looks at how many orders have not ended, once there have been inFlight.
+func (c *clients) sample() {
+	const inFlight, every = 200, 20
+	if c.samples++; c.samples%every != 0 {
+		return
+	}
+	open, err := c.town.open()
+	switch n := len(open); {
+	case err != nil: // the journal does not answer, or the node is replaced
+	case c.least >= 0:
+		c.least = min(c.least, n)
+	case n >= inFlight:
+		c.least = n
+	}
+}
+
+// open lists the orders that have not ended.
+func (w *town) open() ([]persistence.FoundOrder, error) {
+	s := w.sides[0]
+	s.mu.Lock()
+	j := s.journal
+	s.mu.Unlock()
+	found, _, err := j.List(w.t.Context(), persistence.Query{
+		Statuses: []orderv1.Status{pending, running, waiting, suspended}, Limit: 1 << 20, Scan: 1 << 20,
+	})
+	return found, err
+}
+
 // clients submit orders, each until it is accepted.
 type clients struct {
 	town *town
@@ -185,7 +251,10 @@ type clients struct {
 
 	mu    sync.Mutex
 	count int
-	acked map[string]string // the key of each order that was accepted
+	acked map[string]accepted // by id
+
+	// least is how many orders were in flight at least, of so many samples; negative until there have been enough.
+	least, samples int
 }
 
 func (c *clients) run(stop <-chan struct{}) {
@@ -207,7 +276,7 @@ func (c *clients) run(stop <-chan struct{}) {
 			time.Sleep(time.Duration(50+c.town.roll(200)) * time.Millisecond)
 		}
 		c.mu.Lock()
-		c.acked[id] = key
+		c.acked[id] = accepted{ref, key}
 		c.mu.Unlock()
 		time.Sleep(time.Duration(c.town.roll(1000)) * time.Millisecond)
 	}
@@ -241,14 +310,7 @@ func (c *clients) submit(id, ref, key string) bool {
 // settle waits until all orders have ended.
 func (w *town) settle() {
 	for range 600 {
-		s := w.sides[0]
-		s.mu.Lock()
-		j := s.journal
-		s.mu.Unlock()
-		found, _, err := j.List(w.t.Context(), persistence.Query{
-			Statuses: []orderv1.Status{pending, running, waiting, suspended}, Limit: 1 << 20, Scan: 1 << 20,
-		})
-		if err == nil && len(found) == 0 {
+		if found, err := w.open(); err == nil && len(found) == 0 {
 			return
 		}
 		time.Sleep(time.Second)
@@ -260,7 +322,7 @@ func (w *town) settle() {
 func (w *town) check(load *clients) {
 	j := w.sides[0].journal
 	keyed := map[string][]span{}
-	for id, key := range load.acked {
+	for id, o := range load.acked {
 		e, err := j.Find(w.t.Context(), messages.OrderID(id))
 		if err != nil {
 			w.t.Errorf("order %s was accepted: %v", id, err)
@@ -280,10 +342,12 @@ func (w *town) check(load *clients) {
 				s.ended = ev.GetAt()
 			case ev.GetOrderFaulted() != nil, ev.GetOrderCancelled() != nil:
 				w.t.Errorf("order %s ended with %v", id, ev)
+			case ev.GetAttemptOverflowed() != nil:
+				w.overflowed.Add(1)
 			}
 		}
-		if key != "" {
-			keyed[key] = append(keyed[key], s)
+		if o.key != "" {
+			keyed[o.key] = append(keyed[o.key], s)
 		}
 	}
 	for key, spans := range keyed {
@@ -301,15 +365,16 @@ func (w *town) check(load *clients) {
 		}
 	}
 	for _, s := range w.sides {
+		s.checkLoops()
 		if n := s.engine.Asks(); n != 0 {
 			w.t.Errorf("node %d has %d asks left", s.index, n)
 		}
 		if used := s.engine.RoomUsed("x.do"); used != "" {
 			w.t.Errorf("node %d has left in its room: %s", s.index, used)
 		}
-		status, err := s.engine.Status(w.t.Context())
-		if err != nil || status.Open != 0 || status.Suspended != 0 || status.KeysWaiting != 0 || status.KeysHeld != 0 {
-			w.t.Errorf("node %d: %+v, %v", s.index, status, err)
+		status := s.engine.Status(w.t.Context())
+		if status.Open != 0 || status.Suspended != 0 || status.KeysWaiting != 0 || status.KeysHeld != 0 {
+			w.t.Errorf("node %d: %+v", s.index, status)
 		}
 		if err := s.engine.Ready(); err != nil {
 			w.t.Errorf("node %d is not ready: %v", s.index, err)
@@ -326,5 +391,25 @@ func (w *town) check(load *clients) {
 	}
 	if len(again) > 0 {
 		w.t.Logf("asked for more than five times: %s", strings.Join(again, ", "))
+	}
+}
+
+// checkLoops checks that the watchdog looks after the partitions that the node owns, and after no other.
+func (s *side) checkLoops() {
+	var got, want []string
+	for _, loop := range s.dog.Stuck(time.Now().Add(24 * time.Hour)) { // nothing has turned since then
+		if strings.HasPrefix(loop.Name, "partition ") {
+			got = append(got, loop.Name)
+		}
+	}
+	for p, i := range s.town.desired {
+		if i == s.index {
+			want = append(want, fmt.Sprint("partition ", p))
+		}
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		s.town.t.Errorf("node %d owns %d partitions, and its watchdog has %d loops of some: %v", s.index, len(want), len(got), got)
 	}
 }

@@ -28,16 +28,36 @@ func (h *health) Note(err error) {
 	}
 }
 
-// probe asks the journal whether it answers again, if it did not.
-func (h *health) probe(j persistence.Journal, within time.Duration) {
+const (
+	// probeEvery is how often a journal that did not answer is asked whether it does again, probeWithin how long it is waited for:
+	// so short that what waits for it goes on within two seconds.
+	probeEvery  = 200 * time.Millisecond
+	probeWithin = time.Second
+)
+
+// probe asks the journal whether it answers again, if it did not, and tells whether it does since.
+func (h *health) probe(j persistence.Reader) (again bool) {
 	if h.Available() {
-		return
+		return false
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), within)
+	ctx, cancel := context.WithTimeout(context.Background(), probeWithin)
 	defer cancel()
 	_, err := j.Find(ctx, messages.OrderID(""))
 	if errors.Is(err, persistence.ErrNotFound) {
 		err = nil
 	}
 	h.Note(err)
+	return h.Available()
+}
+
+// countFallout counts what has faulted. While the journal does not answer, it tells what that has told last.
+func (e *Engine) countFallout(ctx context.Context) persistence.Fallout {
+	ctx, cancel := context.WithTimeout(ctx, probeWithin)
+	defer cancel()
+	n, err := e.deps.Journal.Fallout(ctx)
+	if err != nil {
+		return *e.fallout.Load()
+	}
+	e.fallout.Store(&n)
+	return n
 }

@@ -184,10 +184,9 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	gauge(m.keysWaiting, float64(s.KeysWaiting))
 	gauge(m.keysHeld, float64(s.KeysHeld))
 	gauge(m.keysAge, s.KeysAge.Seconds())
-	if n, err := e.deps.Journal.Fallout(context.Background()); err == nil { // else it does not answer
-		gauge(m.ordersFaulted, float64(n.Faulted))
-		gauge(m.ordersInDoubt, float64(n.InDoubt))
-	}
+	n := e.countFallout(context.Background())
+	gauge(m.ordersFaulted, float64(n.Faulted))
+	gauge(m.ordersInDoubt, float64(n.InDoubt))
 	for _, a := range e.activities.All() {
 		gauge(m.queueDepth, float64(a.Waiting), a.Name)
 		gauge(m.queueInFlight, float64(a.InFlight), a.Name)

@@ -61,12 +61,7 @@ func envelope(cmd workflow.Command) *nodev1.Envelope {
 
 // unloadable are the orders that can't be loaded.
 func (n *node) unloadable() []messages.OrderID {
-	n.t.Helper()
-	s, err := n.Status(n.t.Context())
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	return s.Unloadable
+	return n.Status(n.t.Context()).Unloadable
 }
 
 // Wait has somebody told when an order has ended.

@@ -35,8 +35,8 @@ type town struct {
 	sides   [2]*side
 	desired [messages.Partitions]int
 
-	moves, fences, unknown, stale, unavailable, carried, lost atomic.Int64
-	moving                                                    atomic.Bool // else nothing goes wrong any more
+	moves, fences, unknown, stale, unavailable, carried, lost, overflowed atomic.Int64
+	moving                                                                atomic.Bool // else nothing goes wrong any more
 }
 
 // side is one node, again and again after it was fenced. It is the engine's placement, and sends to the other one.

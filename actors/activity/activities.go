@@ -67,6 +67,8 @@ type Parts struct {
 	Watchdog *supervision.Watchdog
 	Log      *slog.Logger
 	Now      func() time.Time
+	// Unread is told why something can't be read from the journal now.
+	Unread func(err error)
 	// Refused counts what an adapter said that does not count.
 	Refused func(what string)
 	// Inject is called in the turns of dispatchers, and may panic or never return: for tests. It may be nil.

@@ -122,6 +122,7 @@ func (b *backlog) refill() {
 			first := (*l)[0]
 			n, more, err := b.refillFrom(p, first, most, page)
 			if err != nil {
+				b.all.parts.Unread(err)
 				b.all.parts.Log.Error("tasks that wait on disk can't be read", "activity", b.lane.called, "error", err)
 				b.all.later(func() { b.all.refill(b.lane) })
 				return

@@ -95,10 +95,7 @@ const mostUnserved = 10
 
 // Status implements adminv1.AdminServiceServer.
 func (a admin) Status(ctx context.Context, _ *adminv1.StatusRequest) (*adminv1.StatusResponse, error) {
-	s, err := a.engine.Status(ctx)
-	if err != nil {
-		return nil, a.fail(err)
-	}
+	s := a.engine.Status(ctx)
 	out := &adminv1.StatusResponse{
 		Node: string(a.node), Version: a.config.Version, StartedAt: timestamppb.New(a.started), Open: s.Open, Resident: s.Resident,
 		Timers: s.Timers, ResidentBytes: s.ResidentBytes, Faulted: s.Faulted, InDoubt: s.InDoubt, Suspended: s.Suspended,

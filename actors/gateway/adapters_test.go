@@ -19,6 +19,8 @@ import (
 	"github.com/holdfast-run/holdfast/messages/adminv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/messages/problemv1"
+	"github.com/holdfast-run/holdfast/persistence"
+	"github.com/holdfast-run/holdfast/persistence/flaky"
 )
 
 func TestHello(t *testing.T) {
@@ -153,6 +155,62 @@ func TestSilence(t *testing.T) {
 			t.Errorf("%d tasks", got)
 		}
 		wantRefusal(t, a.end(), codes.DeadlineExceeded, "SILENT")
+	})
+}
+
+// A result that comes while the journal does not answer is asked for again as soon as it does, and no other. Operators are told
+// meanwhile how the node is.
+func TestResultsAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var j *flaky.Journal
+		n := start(t, func(s *settings) {
+			s.wrap = func(behind persistence.Journal) persistence.Journal {
+				j = flaky.Wrap(behind)
+				return j
+			}
+		})
+		def := n.deploy("one", "1.0.0", callOne)
+		a := n.connect(100)
+		for i := range 3 {
+			n.submit(&orderv1.WorkOrder{Id: fmt.Sprint("o", i), Definition: def}, accepted)
+		}
+		tasks := a.tasks(3)
+		a.send(&adapterv1.ConnectRequest{Results: []*adapterv1.Result{resultOf(tasks[0], 1)}})
+		if acks := a.receive().GetAcks(); !slices.Equal(acks, []uint64{1}) {
+			t.Fatalf("acknowledged are %v", acks)
+		}
+		j.Set(flaky.Away)
+		late := []*adapterv1.Result{resultOf(tasks[1], 2), resultOf(tasks[2], 3)}
+		for range 3 {
+			a.send(&adapterv1.ConnectRequest{Results: late})
+			time.Sleep(3 * time.Second)
+		}
+		s, err := n.admin.Status(t.Context(), &adminv1.StatusRequest{})
+		if err != nil || s.GetOpen() == 0 || !strings.Contains(s.GetUnready(), "journal") {
+			t.Errorf("the status is %v, %v", s, err)
+		}
+		_, err = n.adminOrders.Get(t.Context(), &orderv1.GetRequest{Id: "o0"})
+		wantRefusal(t, err, codes.Unavailable, "JOURNAL_UNAVAILABLE")
+		j.Set(flaky.Up)
+		began := time.Now()
+		var again []uint64
+		for len(again) == 0 {
+			m := a.receive()
+			again = m.GetAgain()
+			if len(m.GetAcks()) > 0 {
+				t.Errorf("acknowledged is %v", m)
+			}
+		}
+		if !slices.Equal(again, []uint64{2, 3}) || time.Since(began) > 1500*time.Millisecond {
+			t.Errorf("after %v the node asks for %v", time.Since(began), again)
+		}
+		a.send(&adapterv1.ConnectRequest{Results: late})
+		for i := range 3 {
+			if got := n.submit(&orderv1.WorkOrder{Id: fmt.Sprint("o", i), Definition: def}, ended); got.GetStatus() != orderv1.Status_STATUS_COMPLETED {
+				t.Errorf("%v", got)
+			}
+		}
 	})
 }
 

@@ -1,0 +1,114 @@
+package gateway
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/holdfast-run/holdfast/messages/adapterv1"
+)
+
+// ack is the sequence number of a result that is durable.
+type ack uint64
+
+// drain tells the adapter that the node is about to leave.
+type drain struct{}
+
+// write sends what is put into the collector, until that is closed or the stream ends. Results that could not be taken are asked for
+// again every second, and at once when the journal answers again.
+func (c *connection) write(st adapterConn) error {
+	turns := time.NewTicker(time.Second / turnsPerSecond)
+	defer turns.Stop()
+	available := true
+	for n := 1; ; {
+		var err error
+		more := true
+		select {
+		case <-st.Context().Done():
+			err = st.Context().Err()
+		case <-turns.C:
+			before := available
+			available = c.engine.Available()
+			second := n%turnsPerSecond == 0
+			if available && (second || !before) {
+				err = c.askAgain(st)
+			}
+			if second && err == nil {
+				err = c.sendDepths(st)
+			}
+			n++
+		case <-c.out.wake:
+			more, err = c.flush(st)
+		}
+		if err != nil || !more {
+			return err
+		}
+	}
+}
+
+// turnsPerSecond is how often a stream looks whether the journal answers again.
+const turnsPerSecond = 5
+
+// flush sends all that is there. It returns false when there will be no more.
+func (c *connection) flush(st adapterConn) (more bool, err error) {
+	for {
+		items, more := c.out.take()
+		if len(items) == 0 {
+			return more, nil
+		}
+		for len(items) > 0 {
+			n := frameOf(items, itemSize)
+			if err := st.Send(frame(items[:n])); err != nil {
+				return false, fmt.Errorf("send: %w", err)
+			}
+			items = items[n:]
+		}
+	}
+}
+
+// itemSize is about the size of what is put into the collector, encoded.
+func itemSize(x any) int {
+	if t, ok := x.(*adapterv1.Task); ok {
+		return len(t.GetOrderId()) + len(t.GetKey()) + len(t.GetInput()) + len(t.GetTask()) + len(t.GetActivity()) + 48
+	}
+	return 16
+}
+
+func frame(items []any) *adapterv1.ConnectResponse {
+	m := &adapterv1.ConnectResponse{}
+	for _, x := range items {
+		switch x := x.(type) {
+		case ack:
+			m.Acks = append(m.Acks, uint64(x))
+		case *adapterv1.Task:
+			m.Tasks = append(m.Tasks, x)
+		case *adapterv1.Cancellation:
+			m.Cancellations = append(m.Cancellations, x)
+		case *adapterv1.Returned:
+			m.Returned = append(m.Returned, x)
+		case *adapterv1.Confirmation:
+			m.Confirmations = append(m.Confirmations, x)
+		case drain:
+			m.Drain = true
+		}
+	}
+	return m
+}
+
+// sendDepths tells how many tasks wait, if that changed.
+func (c *connection) sendDepths(st adapterConn) error {
+	now := c.engine.Activities().Depths(c.hello.GetAdapter(), c.hello.GetActivities())
+	m := &adapterv1.ConnectResponse{}
+	for name, n := range now {
+		if n != c.depths[name] {
+			m.Depths = append(m.Depths, &adapterv1.QueueDepth{Activity: name, Waiting: uint64(max(n, 0))})
+		}
+	}
+	c.depths = now
+	if len(m.GetDepths()) == 0 {
+		return nil
+	}
+	if err := st.Send(m); err != nil {
+		return fmt.Errorf("send depths: %w", err)
+	}
+	return nil
+}
