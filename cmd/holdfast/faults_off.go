@@ -5,6 +5,7 @@ package main
 import (
 	"net/http"
 
+	"github.com/holdfast-run/holdfast/persistence"
 	"github.com/holdfast-run/holdfast/persistence/pebble"
 )
 
@@ -13,3 +14,5 @@ import (
 func faultsEndpoint(*http.ServeMux) {}
 
 func faultyJournal(*pebble.Config) {}
+
+func seenJournal(j persistence.Journal) persistence.Journal { return j }

@@ -9,11 +9,14 @@ import (
 	"path"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"github.com/holdfast-run/holdfast/actors"
+	"github.com/holdfast-run/holdfast/persistence"
+	"github.com/holdfast-run/holdfast/persistence/flaky"
 	"github.com/holdfast-run/holdfast/persistence/pebble"
 )
 
@@ -24,6 +27,10 @@ import (
 // The points are order, partition, dispatcher, journal and fsync; without a name it is whichever comes first. The name of an
 // fsync is what the name of its file ends with: .log holds up commits. What a fault does is panic or hang. GET tells how often
 // each fault has happened.
+//
+//	POST /faults/journal?is=away
+//
+// The journal is away, silent or up from then on: see persistence/flaky.
 type faults struct {
 	mu    sync.Mutex
 	armed []*fault
@@ -69,11 +76,35 @@ func faultsEndpoint(mux *http.ServeMux) {
 		defer injected.mu.Unlock()
 		injected.armed = append(injected.armed, a)
 	})
+	mux.HandleFunc("POST /faults/journal", setJournal)
 	mux.HandleFunc("GET /faults", func(w http.ResponseWriter, _ *http.Request) {
 		injected.mu.Lock()
 		defer injected.mu.Unlock()
 		_ = json.NewEncoder(w).Encode(injected.armed)
 	})
+}
+
+// journalStates are how the journal may be, by what it is called.
+var journalStates = map[string]flaky.State{"up": flaky.Up, "away": flaky.Away, "silent": flaky.Silent}
+
+// flakyJournal stands before the journal of this process, once that is open.
+var flakyJournal atomic.Pointer[flaky.Journal]
+
+func setJournal(w http.ResponseWriter, r *http.Request) {
+	state, known := journalStates[r.FormValue("is")]
+	j := flakyJournal.Load()
+	if !known || j == nil {
+		http.Error(w, "the journal can be away, silent or up, once it is open", http.StatusBadRequest)
+		return
+	}
+	j.Set(state)
+	_, _ = fmt.Fprintln(w, j.Unanswered())
+}
+
+func seenJournal(j persistence.Journal) persistence.Journal {
+	f := flaky.Wrap(j)
+	flakyJournal.Store(f)
+	return f
 }
 
 func faultyJournal(c *pebble.Config) {

@@ -155,7 +155,7 @@ func diskFlags(f *pflag.FlagSet, c *nodeConfig) {
 
 func failureFlags(f *pflag.FlagSet, c *nodeConfig) {
 	e := &c.Engine
-	f.DurationVar(&e.TryAgain, "try-again", 0, "how long what failed, such as a commit, is left alone before it is tried again (5s)")
+	f.DurationVar(&e.TryAgain, "try-again", 0, "how long what failed, such as a commit, is left alone before it is tried again (1s)")
 	f.IntVar(&e.Poison, "poison", 0, "how many times in a row an order may panic before it is faulted (3)")
 	f.IntVar(&e.PoisonFaults, "poison-faults", 0,
 		"most orders of one partition that are faulted so within a minute; beyond it, the partition is restarted (5)")

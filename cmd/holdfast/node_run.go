@@ -171,7 +171,7 @@ func (n *node) start(ctx context.Context) error {
 		return fmt.Errorf("open the journal: %w", err)
 	}
 	n.engine, err = actors.New(n.config.Engine, actors.Deps{
-		Journal: n.journal, Placement: cluster.NewSingle(), Watchdog: n.watchdog, Metrics: n.metrics, Log: n.log, Fatal: n.fail,
+		Journal: seenJournal(n.journal), Placement: cluster.NewSingle(), Watchdog: n.watchdog, Metrics: n.metrics, Log: n.log, Fatal: n.fail,
 	})
 	if err == nil {
 		err = n.engine.Start(ctx)

@@ -45,6 +45,12 @@ const pollEvery = 10 * time.Millisecond
 // Ready waits until the node is ready.
 func (n *Node) Ready(ctx context.Context) error { return Answers(ctx, "http://"+n.Admin+"/readyz") }
 
+// IsReady tells whether the node says that it can do its work now.
+func (n *Node) IsReady(ctx context.Context) bool {
+	_, err := get(ctx, "http://"+n.Admin+"/readyz")
+	return err == nil
+}
+
 // Live tells whether the node says that it makes progress.
 func (n *Node) Live(ctx context.Context) error {
 	_, err := get(ctx, "http://"+n.Admin+"/livez")

@@ -15,7 +15,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -344,15 +343,7 @@ func refusedFull(err error, mark int64) error {
 	if wrong := refused(err, codes.ResourceExhausted); wrong != nil {
 		return wrong
 	}
-	reason, retry := "", time.Duration(0)
-	for _, d := range status.Convert(err).Details() {
-		switch d := d.(type) {
-		case *errdetails.ErrorInfo:
-			reason = d.GetReason()
-		case *errdetails.RetryInfo:
-			retry = d.GetRetryDelay().AsDuration()
-		}
-	}
+	reason, retry := reasonOf(err)
 	text := status.Convert(err).Message()
 	told := strings.Contains(text, "low-water mark") && strings.Contains(text, strconv.FormatInt(mark, 10))
 	if reason != "STORE_FULL" || retry <= 0 || !told {

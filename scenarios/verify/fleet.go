@@ -290,6 +290,18 @@ func (f *fleet) wrongf(format string, args ...any) {
 	}
 }
 
+// underway returns the orders that were accepted and have not ended.
+func (f *fleet) underway() (open []*order) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, o := range f.orders {
+		if !o.accepted.IsZero() && o.ended.IsZero() {
+			open = append(open, o)
+		}
+	}
+	return open
+}
+
 // finish makes no new orders any more.
 func (f *fleet) finish() {
 	f.mu.Lock()

@@ -98,6 +98,8 @@ var rows = []row{
 	{"keys", 10 * time.Minute, keys, keysBars},
 	{"stuck", 5 * time.Minute, stuck, stuckBars},
 	{"panics", 5 * time.Minute, panics, panicsBars},
+	{"unavailable", 5 * time.Minute, unavailable, unavailableBars},
+	{"handover", 30 * time.Minute, handover, handoverBars},
 	{"admin", 5 * time.Minute, administration, administrationBars},
 	{"bad_input", 30 * time.Minute, badInput, badInputBars},
 }
