@@ -93,7 +93,7 @@ var rows = []row{
 	{"million", 15 * time.Minute, million, millionBars},
 	{"disk_full", 10 * time.Minute, diskFull, diskFullBars},
 	{"first_seconds", 15 * time.Minute, firstSeconds, firstSecondsBars},
-	{"verify_killed", 15 * time.Minute, verifyKilled, verifyKilledBars},
+	{"verify_killed", 30 * time.Minute, verifyKilled, verifyKilledBars},
 	{"corruption", 30 * time.Minute, corruption, corruptionBars},
 	{"keys", 10 * time.Minute, keys, keysBars},
 	{"stuck", 5 * time.Minute, stuck, stuckBars},

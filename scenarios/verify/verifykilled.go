@@ -70,7 +70,11 @@ func (s *site) familyLife(ctx context.Context, n, at int, slack time.Duration, f
 		if err != nil {
 			return seen, err
 		}
-		if _, failed, err := examineJournal(ctx, s, data); err != nil || failed != nil {
+		_, failed, err := examineJournal(ctx, s, data)
+		if ctx.Err() != nil {
+			return seen, context.Cause(ctx)
+		}
+		if err != nil || failed != nil {
 			f.add("refused", 1)
 			s.sayf("verify_killed: %s: %v", dir, errors.Join(err, failed))
 			return seen, nil // The folder stays, to be looked at.
