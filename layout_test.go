@@ -17,7 +17,10 @@ var rules = []rule{
 	{dir: "actors/workflow", product: []string{"messages/..."}, tests: []string{"actors/definition"}},
 	{dir: "actors/definition", product: []string{"actors/workflow", "messages/..."}},
 	{dir: "actors/dispatch", product: []string{"messages/..."}},
-	{dir: "actors/catalog", product: []string{"actors/workflow", "actors/definition", "persistence", "messages/..."}},
+	{
+		dir: "actors/catalog", product: []string{"actors/workflow", "actors/definition", "persistence", "messages/..."},
+		tests: []string{"persistence/..."},
+	},
 	{dir: "actors/history", product: []string{"actors/workflow", "persistence", "messages/..."}},
 	{dir: "actors/runtime", product: []string{"supervision", "messages"}},
 	{

@@ -2,8 +2,10 @@ package actors
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -17,6 +19,7 @@ import (
 	"github.com/holdfast-run/holdfast/actors/post"
 	"github.com/holdfast-run/holdfast/actors/runtime"
 	"github.com/holdfast-run/holdfast/actors/view"
+	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/messages/nodev1"
@@ -57,18 +60,17 @@ type Deps struct {
 
 // Engine runs the orders of one node: it puts together what is in the rooms beside it.
 type Engine struct {
-	config    Config
-	deps      Deps
-	system    *actor.ActorSystem
-	workers   runtime.Workers
-	health    health
-	level     atomic.Uint32                       // of features, that records may have
-	guardian  actor.SupervisorStrategy            // of partitions
-	never     actor.SupervisorStrategy            // of what can't be restarted
-	fallout   atomic.Pointer[persistence.Fallout] // as the journal has told last
-	stopping  atomic.Bool
-	stopClock chan struct{}
-	ended     chan struct{} // of the clock
+	config   Config
+	deps     Deps
+	system   *actor.ActorSystem
+	workers  runtime.Workers
+	health   health
+	guardian actor.SupervisorStrategy            // of partitions
+	never    actor.SupervisorStrategy            // of what can't be restarted
+	fallout  atomic.Pointer[persistence.Fallout] // as the journal has told last
+	stopping atomic.Bool
+	halt     context.CancelFunc // of the loops
+	loops    sync.WaitGroup
 
 	post       *post.Post
 	catalog    *catalog.Catalog
@@ -84,7 +86,7 @@ func New(config Config, d Deps) (*Engine, error) {
 	if err := config.Validate(); err != nil {
 		return nil, fmt.Errorf("engine: %w", err)
 	}
-	e := &Engine{config: config, deps: d, stopClock: make(chan struct{}), ended: make(chan struct{})}
+	e := &Engine{config: config, deps: d}
 	escalate := func(reason any, who *actor.PID) {
 		d.Fatal(fmt.Errorf("%s failed too often: %v", who.GetId(), reason)) //nolint:err113 // for people
 	}
@@ -101,11 +103,6 @@ func (e *Engine) Start(ctx context.Context) error {
 	if e.catalog, err = catalog.Load(ctx, e.deps.Journal, e.config.Definition); err != nil {
 		return err
 	}
-	level, err := e.deps.Journal.FeatureLevel(ctx)
-	if err != nil {
-		return fmt.Errorf("read the feature level: %w", err)
-	}
-	e.level.Store(level)
 	fallout, err := e.deps.Journal.Fallout(ctx)
 	if err != nil {
 		return fmt.Errorf("count what has faulted: %w", err)
@@ -125,7 +122,10 @@ func (e *Engine) Start(ctx context.Context) error {
 	e.wire() //nolint:contextcheck // the log of orders needs none
 	e.ownership.Start(e.never)
 	e.deps.Metrics.observe(e)
-	go e.clock() //nolint:contextcheck // it lives longer than the call
+	running, halt := context.WithCancel(context.WithoutCancel(ctx)) // the loops live longer than the call
+	e.halt = halt
+	e.loops.Go(func() { e.clock(running) })
+	e.loops.Go(func() { e.follow(running) })
 	err = e.deps.Placement.Start(e.system, e.ownership)
 	if err == nil {
 		err = e.ownership.AwaitClaims(ctx)
@@ -146,12 +146,12 @@ func (e *Engine) wire() {
 		Unread: e.health.Note, Inject: inject,
 	})
 	e.view = view.New(view.Parts{
-		Journal: d.Journal, Pinned: e.catalog.Pinned, Limits: c.Workflow, Activities: e.activities, Keys: e, Now: time.Now,
+		Journal: d.Journal, Pinned: e.pinned, Limits: c.Workflow, Activities: e.activities, Keys: e, Now: time.Now,
 	})
 	e.orders = (&order.Parts{
 		Config: c.orders(), Journal: d.Journal, Catalog: e.catalog, Activities: e.activities, Post: e.post, Readers: e.view,
 		Show: view.OrderOf, ShowEnd: view.EndOf, Workers: &e.workers, Story: order.NewStory(d.Log, c.LogRate), Log: d.Log, Now: time.Now,
-		Level: e.level.Load, Inject: inject,
+		Level: e.catalog.Level, Inject: inject,
 	}).Ready()
 	e.ownership = partition.NewOwnership(&partition.Parts{
 		Config: c.partitions(), Journal: d.Journal, Claims: d.Journal, Health: &e.health,
@@ -175,18 +175,17 @@ func (w warnings) WithGroup(name string) slog.Handler { return warnings{w.Handle
 
 // clock wakes partitions and activities every second: they look after what has waited, and show that they turn. While the journal
 // does not answer, it asks whether that does, and wakes the partitions when it does again.
-func (e *Engine) clock() {
-	defer close(e.ended)
+func (e *Engine) clock(ctx context.Context) {
 	seconds, probes := time.NewTicker(time.Second), time.NewTicker(probeEvery)
 	defer seconds.Stop()
 	defer probes.Stop()
 	sweepEvery := max(int(e.config.Idle/time.Second)/4, 1)
 	for n := 1; ; {
 		select {
-		case <-e.stopClock:
+		case <-ctx.Done():
 			return
 		case <-probes.C:
-			if e.health.probe(e.deps.Journal) {
+			if e.health.probe(ctx, e.deps.Journal) {
 				e.ownership.Tick(false)
 			}
 		case <-seconds.C:
@@ -198,13 +197,40 @@ func (e *Engine) clock() {
 	}
 }
 
+// catalogEvery is how often to look whether another node has changed the catalogue.
+const catalogEvery = time.Second
+
+// follow follows what other nodes deploy, retire and limit.
+func (e *Engine) follow(ctx context.Context) {
+	last := ""
+	e.catalog.Follow(ctx, catalog.Following{
+		Every: catalogEvery, Within: e.config.readTimeout(), Limited: e.activities.Limited,
+		Note: func(err error) {
+			if err == nil || errors.Is(err, catalog.ErrEnded) {
+				last = ""
+				return
+			}
+			e.health.Note(err)
+			if now := err.Error(); now != last {
+				last = now
+				e.deps.Log.Warn("catalogue can't be read now: what is known of it stays", "error", err)
+			}
+		},
+	})
+}
+
+// pinned returns the definition that an order was accepted with, if need be after the catalogue was read again.
+func (e *Engine) pinned(ctx context.Context, name string, hash []byte) (*workflow.Definition, error) {
+	return catalog.Look(ctx, e.catalog, func() (*workflow.Definition, error) { return e.catalog.Pinned(name, hash) })
+}
+
 // Stop stops taking orders up. What is under way is taken up again at the next start.
 func (e *Engine) Stop() {
 	if e.stopping.Swap(true) {
 		return
 	}
-	close(e.stopClock)
-	<-e.ended
+	e.halt()
+	e.loops.Wait()
 	e.deps.Placement.Stop()
 	e.post.Stop()
 	e.ownership.Stop()

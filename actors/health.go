@@ -36,11 +36,11 @@ const (
 )
 
 // probe asks the journal whether it answers again, if it did not, and tells whether it does since.
-func (h *health) probe(j persistence.Reader) (again bool) {
+func (h *health) probe(ctx context.Context, j persistence.Reader) (again bool) {
 	if h.Available() {
 		return false
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), probeWithin)
+	ctx, cancel := context.WithTimeout(ctx, probeWithin)
 	defer cancel()
 	_, err := j.Find(ctx, messages.OrderID(""))
 	if errors.Is(err, persistence.ErrNotFound) {

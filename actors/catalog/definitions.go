@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"golang.org/x/mod/semver"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/holdfast-run/holdfast/actors/definition"
 	"github.com/holdfast-run/holdfast/actors/workflow"
@@ -38,9 +39,17 @@ type Catalog struct {
 	store   persistence.Catalog // nil: there is none to be changed
 	compile definition.Limits
 
-	// changing is held while something is stored: what was stored last is what counts in memory.
+	// changing is held while something is stored, or read again: what was stored last is what counts in memory.
 	changing sync.Mutex
+	isRead   bool
+	version  uint64   // that was read
 	limits   sync.Map // *journalv1.LimitRow, by activity
+	level    atomic.Uint32
+
+	missing sync.Mutex
+	waiting []func(error) // who has missed a definition, and waits for the next look
+	ended   bool
+	missed  chan struct{} // of capacity 1: somebody waits
 
 	mu     sync.RWMutex
 	byRef  map[messages.DefinitionRef]*deployed
@@ -58,26 +67,17 @@ type deployed struct {
 // New makes a catalogue that knows nothing yet.
 func New(limits definition.Limits) *Catalog {
 	return &Catalog{
-		compile: limits,
-		byRef:   map[messages.DefinitionRef]*deployed{}, latest: map[messages.DefinitionRef]messages.DefinitionRef{},
+		compile: limits, missed: make(chan struct{}, 1),
+		byRef: map[messages.DefinitionRef]*deployed{}, latest: map[messages.DefinitionRef]messages.DefinitionRef{},
 	}
 }
 
-// Load reads the catalogue of a journal.
+// Load reads the catalogue of a journal. It is to be followed from then on.
 func Load(ctx context.Context, store persistence.Catalog, limits definition.Limits) (*Catalog, error) {
 	c := New(limits)
 	c.store = store
-	for row, err := range store.AllDefinitions(ctx) {
-		if err != nil {
-			return nil, fmt.Errorf("load definitions: %w", err)
-		}
-		c.Add(row)
-	}
-	for row, err := range store.AllLimits(ctx) {
-		if err != nil {
-			return nil, fmt.Errorf("read limits: %w", err)
-		}
-		c.limits.Store(row.GetActivity(), row)
+	if _, err := c.read(ctx); err != nil {
+		return nil, err
 	}
 	return c, nil
 }
@@ -92,10 +92,15 @@ func (c *Catalog) Add(row *journalv1.DefinitionRow) {
 	ref := RefOf(row)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.byRef[ref] == nil {
-		c.byRef[ref] = &deployed{}
+	known := c.byRef[ref]
+	switch {
+	case known == nil:
+		known = &deployed{}
+		c.byRef[ref] = known
+	case proto.Equal(known.row.Load(), row):
+		return
 	}
-	c.byRef[ref].row.Store(row)
+	known.row.Store(row)
 	name := messages.DefinitionRef{Namespace: ref.Namespace, Name: ref.Name}
 	old, ok := c.latest[name]
 	switch {
@@ -127,6 +132,9 @@ func later(a, b string) bool {
 	}
 	return semver.Compare(a, b) > 0
 }
+
+// Level returns the highest feature level that records may have which this node writes.
+func (c *Catalog) Level() uint32 { return c.level.Load() }
 
 // Find returns a definition, compiled. The version may be latest: that passes over what is retired, as long as there is another.
 func (c *Catalog) Find(ref messages.DefinitionRef) (*workflow.Definition, error) {

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 )
 
@@ -41,4 +43,22 @@ func (c *Catalog) SetLimit(ctx context.Context, row *journalv1.LimitRow) error {
 		c.limits.Store(row.GetActivity(), row)
 	}
 	return nil
+}
+
+// setLimits replaces all limits, and returns the activities whose limits have changed, by name.
+func (c *Catalog) setLimits(limits map[string]*journalv1.LimitRow) []string {
+	changed := map[string]struct{}{}
+	for _, name := range c.Limited() {
+		if limits[name] == nil {
+			c.limits.Delete(name)
+			changed[name] = struct{}{}
+		}
+	}
+	for name, row := range limits {
+		if !proto.Equal(c.Limit(name), row) {
+			c.limits.Store(name, row)
+			changed[name] = struct{}{}
+		}
+	}
+	return slices.Sorted(maps.Keys(changed))
 }

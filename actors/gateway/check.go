@@ -101,13 +101,14 @@ func (s *Server) check(ctx context.Context, o *orderv1.WorkOrder) (*journalv1.Or
 	if err := m.err(); err != nil {
 		return nil, err
 	}
-	pin, err := s.engine.Catalog().Pin(ref, input)
+	known := s.engine.Catalog()
+	pin, err := catalog.Look(ctx, known, func() (catalog.Pin, error) { return known.Pin(ref, input) })
 	if errors.Is(err, catalog.ErrRetired) {
-		known, e := s.engine.View().Has(ctx, messages.OrderID(o.GetId()))
+		accepted, e := s.engine.View().Has(ctx, messages.OrderID(o.GetId()))
 		switch {
 		case e != nil:
 			return nil, e
-		case known: // it may be the same order, accepted before
+		case accepted: // it may be the same order, accepted before
 			err = nil
 		default:
 			m.add("order.definition", "is retired: name a version that is not, see definition list, or have it reinstated")

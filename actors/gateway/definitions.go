@@ -61,7 +61,7 @@ func (d definitions) Deploy(ctx context.Context, r *definitionv1.DeployRequest) 
 	if err != nil {
 		return nil, d.fail(deployFailure(def.Ref, err))
 	}
-	warnings = append(append(warnings, d.unoffered(def.Activities)...), d.unused(def, row)...)
+	warnings = append(append(warnings, d.unoffered(def.Activities)...), d.unused(ctx, def, row)...)
 	return &definitionv1.DeployResponse{Definition: definitionOf(row, false), Warnings: warnings}, nil
 }
 
@@ -112,7 +112,10 @@ func (d definitions) unoffered(activities []string) []*definitionv1.Mistake {
 const maxUnused = 100
 
 // unused warns if the definition is retired, and of definitions that it runs and new orders don't.
-func (d definitions) unused(def *catalog.Examined, row *journalv1.DefinitionRow) []*definitionv1.Mistake {
+func (d definitions) unused(ctx context.Context, def *catalog.Examined, row *journalv1.DefinitionRow) []*definitionv1.Mistake {
+	if len(def.Runs) > 0 {
+		_ = d.engine.Catalog().Reread(ctx) // else it warns by what was known here before
+	}
 	var out []*definitionv1.Mistake
 	warn := func(path, message string) {
 		out = append(out, &definitionv1.Mistake{Severity: definitionv1.Severity_SEVERITY_WARNING, Path: path, Message: message})
@@ -189,14 +192,15 @@ func (d definitions) retire(
 }
 
 // Get implements definitionv1.DefinitionServiceServer.
-func (d definitions) Get(_ context.Context, r *definitionv1.GetRequest) (*definitionv1.GetResponse, error) {
+func (d definitions) Get(ctx context.Context, r *definitionv1.GetRequest) (*definitionv1.GetResponse, error) {
 	ref, err := messages.ParseDefinitionRef(r.GetDefinition())
 	if err != nil {
 		var m mistakes
 		m.add("definition", err.Error())
 		return nil, d.fail(m.err())
 	}
-	row, err := d.engine.Catalog().Row(ref)
+	known := d.engine.Catalog()
+	row, err := catalog.Look(ctx, known, func() (*journalv1.DefinitionRow, error) { return known.Row(ref) })
 	if err != nil {
 		return nil, d.fail(err)
 	}

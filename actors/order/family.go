@@ -27,8 +27,28 @@ type family struct {
 func (i *instance) family() family { return family{i.Parts, i.home} }
 
 // start has a child order accepted, unless it is there already, and tells the parent what it has to know: that it was refused, or
-// has ended; of a child that nobody awaits, that it is there. With cancel it is then told that.
+// has ended; of a child that nobody awaits, that it is there. With cancel it is then told that. It is refused for want of a definition
+// only once the catalogue was read again.
 func (f family) start(order *journalv1.OrderAccepted, cancel *nodev1.Cancel) {
+	def, refused, err := f.definition(order)
+	if !errors.Is(err, catalog.ErrUnknown) {
+		f.startAs(order, cancel, def, refused)
+		return
+	}
+	f.Catalog.Missed(func(err error) {
+		if err != nil {
+			f.home.Again(func() { f.start(order, cancel) })
+			return
+		}
+		def, refused, _ := f.definition(order)
+		f.startAs(order, cancel, def, refused)
+	})
+}
+
+// startAs has a child order accepted to be run as a definition says, or refused.
+func (f family) startAs(
+	order *journalv1.OrderAccepted, cancel *nodev1.Cancel, def *workflow.Definition, refused *problemv1.Problem,
+) {
 	id, by := messages.OrderID(order.GetOrderId()), f.home.Owner()
 	parent := messages.OrderID(order.GetParent().GetOrderId())
 	tell := func(r *nodev1.ChildResult) {
@@ -41,7 +61,6 @@ func (f family) start(order *journalv1.OrderAccepted, cancel *nodev1.Cancel) {
 	accepted := proto.CloneOf(order)
 	accepted.Parent.Partition = uint32(by.Partition)
 	accepted.ContentHash = identity(id, parent)
-	def, refused := f.definition(order)
 	e := &nodev1.Envelope{Partition: uint32(messages.PartitionOf(id, order.GetOrderKey())), OrderId: string(id)}
 	if refused != nil {
 		e.Message = &nodev1.Envelope_Refuse{Refuse: &nodev1.Refuse{Order: accepted, Error: refused}}
@@ -104,9 +123,10 @@ func (f family) tellParent(t workflow.TellParent) {
 	})
 }
 
-// definition finds the definition of a child, and checks its input. One that is retired goes on to be run by definitions that name
-// its version: else orders under way would fail. By the latest version it is not.
-func (f family) definition(order *journalv1.OrderAccepted) (*workflow.Definition, *problemv1.Problem) {
+// definition finds the definition of a child, and checks its input. If the child can't be run, it returns what its parent is told, and
+// why. A definition that is retired goes on to be run by definitions that name its version: else orders under way would fail. By the
+// latest version it is not.
+func (f family) definition(order *journalv1.OrderAccepted) (*workflow.Definition, *problemv1.Problem, error) {
 	ref, err := messages.ParseDefinitionRef(order.GetDefinition())
 	var def *workflow.Definition
 	if err == nil {
@@ -115,14 +135,14 @@ func (f family) definition(order *journalv1.OrderAccepted) (*workflow.Definition
 		}
 	}
 	if err != nil {
-		return nil, refusal("The child's definition can't be used", workflow.ErrorTypeConfiguration, 404, err)
+		return nil, refusal("The child's definition can't be used", workflow.ErrorTypeConfiguration, 404, err), err
 	}
 	if s := def.Input.Schema; s != nil {
 		if err := s.Validate(workflow.NewValue(order.GetInput()), nil); err != nil {
-			return nil, refusal("Input of the child is not valid", workflow.ErrorTypeValidation, 400, err)
+			return nil, refusal("Input of the child is not valid", workflow.ErrorTypeValidation, 400, err), err
 		}
 	}
-	return def, nil
+	return def, nil, nil
 }
 
 func refusal(title, typ string, status int32, err error) *problemv1.Problem {

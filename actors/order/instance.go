@@ -1,12 +1,15 @@
 package order
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"github.com/holdfast-run/holdfast/actors/catalog"
 	"github.com/holdfast-run/holdfast/actors/failure"
 	"github.com/holdfast-run/holdfast/actors/history"
 	"github.com/holdfast-run/holdfast/actors/runtime"
@@ -284,7 +287,15 @@ func (i *instance) begin(def *workflow.Definition) {
 
 func (i *instance) accept(now time.Time, e *nodev1.Envelope, a *nodev1.Accept, p *pending) {
 	if i.state == nil && i.handle.IsZero() {
-		def, err := i.Catalog.Pinned(a.GetOrder().GetDefinition(), a.GetOrder().GetDefinitionHash())
+		name, hash := a.GetOrder().GetDefinition(), a.GetOrder().GetDefinitionHash()
+		def, err := i.Catalog.Pinned(name, hash)
+		if errors.Is(err, catalog.ErrUnknown) { // whoever passed the order on knows it
+			i.Workers.Blocking(func() {
+				ctx, cancel := context.WithTimeout(context.Background(), i.Config.ReadTimeout)
+				defer cancel()
+				def, err = i.pinned(ctx, name, hash)
+			})
+		}
 		if err != nil {
 			i.refuse(e, err)
 			return

@@ -42,12 +42,16 @@ type Journal interface {
 	Records(ctx context.Context, h messages.Handle, from messages.Version) iter.Seq2[persistence.StoredRecord, error]
 }
 
-// Catalog finds definitions.
+// Catalog finds definitions, among those that are known here.
 type Catalog interface {
 	// Pinned returns the definition that an order was accepted with.
 	Pinned(name string, hash []byte) (*workflow.Definition, error)
 	// Definition returns the definition of a new order; its version may be latest. One that is retired comes with an ErrRetired.
 	Definition(ref messages.DefinitionRef) (*workflow.Definition, error)
+	// Reread returns when what another node had deployed before is known here, or with why the journal could not tell. Missed does the
+	// same, and does not wait.
+	Reread(ctx context.Context) error
+	Missed(done func(error))
 }
 
 // Activities get attempts executed.

@@ -1,0 +1,173 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/persistence"
+)
+
+// ErrEnded: the catalogue is not followed any more, because the node stops.
+var ErrEnded = errors.New("catalogue is not followed any more")
+
+// missPause is how long after one look at the journal the next one begins at the soonest, however many definitions are missed.
+const missPause = 20 * time.Millisecond
+
+// Following is how to follow a catalogue. All is needed.
+type Following struct {
+	// Every is how often to look whether the catalogue was changed, Within how long one look may take.
+	Every, Within time.Duration
+	// Limited is told of each activity whose limit another node has changed. It must not block.
+	Limited func(activity string)
+	// Note is told what came of each look. An error leaves what is known as it is, and the next look comes all the same.
+	Note func(error)
+}
+
+// Follow looks whether another node has changed the catalogue, and reads it again if so, until ctx ends: now and then, and when a
+// definition is missed.
+func (c *Catalog) Follow(ctx context.Context, f Following) {
+	defer c.end()
+	tick := time.NewTicker(f.Every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-c.missed:
+		case <-ctx.Done():
+			return
+		}
+		c.look(ctx, f)
+		pause := time.NewTimer(missPause)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// end tells those who wait for a look that none comes any more.
+func (c *Catalog) end() {
+	c.missing.Lock()
+	waiting := c.waiting
+	c.waiting, c.ended = nil, true
+	c.missing.Unlock()
+	for _, done := range waiting {
+		done(ErrEnded)
+	}
+}
+
+// look looks once, and tells those who had missed a definition before it began.
+func (c *Catalog) look(ctx context.Context, f Following) {
+	c.missing.Lock()
+	waiting := c.waiting
+	c.waiting = nil
+	c.missing.Unlock()
+	bounded, cancel := context.WithTimeout(ctx, f.Within)
+	limited, err := c.read(bounded)
+	cancel()
+	switch {
+	case ctx.Err() != nil:
+		err = ErrEnded
+	case errors.Is(err, context.DeadlineExceeded):
+		err = fmt.Errorf("%w: %w", persistence.ErrUnavailable, err)
+	}
+	for _, activity := range limited {
+		f.Limited(activity)
+	}
+	f.Note(err)
+	for _, done := range waiting {
+		done(err)
+	}
+}
+
+// Missed has the journal asked whether the catalogue was changed. done is called once: with nil when what another node had deployed
+// before the call is known here, else with why the journal could not tell, or ErrEnded. It must not block. Whoever misses a definition
+// at the same time shares one look, so that misses are no load for the journal; those who wait are as many as there are calls
+// and orders under way that miss one.
+func (c *Catalog) Missed(done func(error)) {
+	c.missing.Lock()
+	ended := c.ended
+	if !ended {
+		c.waiting = append(c.waiting, done)
+	}
+	c.missing.Unlock()
+	if ended {
+		done(ErrEnded)
+		return
+	}
+	select {
+	case c.missed <- struct{}{}:
+	default:
+	}
+}
+
+// Reread returns when what another node had deployed before the call is known here, or with why the journal could not tell.
+func (c *Catalog) Reread(ctx context.Context) error {
+	answer := make(chan error, 1)
+	c.Missed(func(err error) { answer <- err })
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("read the catalogue again: %w", context.Cause(ctx))
+	}
+}
+
+// Rereader is a catalogue that can be read again.
+type Rereader interface {
+	Reread(ctx context.Context) error
+}
+
+// Look finds something in a catalogue and, if a definition is missed, looks again after the catalogue was read again: another node may
+// have deployed it. So an ErrUnknown is certain. What the journal can't tell now is an error of its own.
+func Look[T any](ctx context.Context, c Rereader, find func() (T, error)) (T, error) {
+	found, err := find()
+	if !errors.Is(err, ErrUnknown) {
+		return found, err
+	}
+	if err := c.Reread(ctx); err != nil {
+		return found, err
+	}
+	return find()
+}
+
+// read reads what has changed since it was read last, and returns the activities whose limits have.
+func (c *Catalog) read(ctx context.Context) (limited []string, err error) {
+	c.changing.Lock()
+	defer c.changing.Unlock()
+	version, err := c.store.CatalogVersion(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("look for changes of the catalogue: %w", err)
+	}
+	if c.isRead && version == c.version {
+		return nil, nil
+	}
+	level, err := c.store.FeatureLevel(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the feature level: %w", err)
+	}
+	var definitions []*journalv1.DefinitionRow
+	for row, err := range c.store.AllDefinitions(ctx) {
+		if err != nil {
+			return nil, fmt.Errorf("read definitions: %w", err)
+		}
+		definitions = append(definitions, row)
+	}
+	limits := map[string]*journalv1.LimitRow{}
+	for row, err := range c.store.AllLimits(ctx) {
+		if err != nil {
+			return nil, fmt.Errorf("read limits: %w", err)
+		}
+		limits[row.GetActivity()] = row
+	}
+	c.level.Store(min(level, persistence.NewestLevel))
+	for _, row := range definitions {
+		c.Add(row)
+	}
+	c.isRead, c.version = true, version
+	return c.setLimits(limits), nil
+}
