@@ -223,7 +223,7 @@ func chaos(t *testing.T, rng *rand.Rand, config actors.Config) {
 	n.operateAll(workflow.Cancel{}, faulted, 1, chance)
 	n.sleep(2 * time.Minute)
 	for _, key := range names {
-		if q, err := n.Key(t.Context(), key, 0); err != nil || q.GetHead() != "" || q.GetCount() != 0 {
+		if q, err := n.Key(t.Context(), key, 0, 0); err != nil || q.GetHead() != "" || q.GetCount() != 0 {
 			t.Errorf("the key %s has %+v, %v", key, q, err)
 		}
 	}

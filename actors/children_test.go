@@ -47,7 +47,7 @@ func TestChildRunsInItsParentsTurn(t *testing.T) {
 			n.expect("p", running)
 			n.expect("p~1", faulted)
 			n.expect("next", pending)
-			if q, err := n.Key(t.Context(), "k", 9); err != nil || q.GetHead() != "p" || q.GetCount() != 1 || n.state("p~1").HoldsKey() {
+			if q, err := n.Key(t.Context(), "k", 0, 9); err != nil || q.GetHead() != "p" || q.GetCount() != 1 || n.state("p~1").HoldsKey() {
 				t.Errorf("the queue is %+v: %v", q, err)
 			}
 			if child := n.state("p~1").Accepted(); child.GetPriority() != 5 || child.GetOrderKey() != "k" || n.row("p~1").GetParent() != "p" {

@@ -295,12 +295,15 @@ func (e *Engine) Tell(ctx context.Context, id messages.OrderID, m *nodev1.Envelo
 // Receive takes the answer of another node to what was asked here.
 func (e *Engine) Receive(a *nodev1.Answer) { e.post.Receive(a) }
 
-// Key tells the queue of an order key, with at most so many of those who wait.
-func (e *Engine) Key(ctx context.Context, key string, most int) (*nodev1.KeyQueue, error) {
+// Key tells the queue of an order key, with at most so many of those who wait, behind a place; 0: from the first. The head is left out
+// of these only then.
+func (e *Engine) Key(ctx context.Context, key string, after uint64, most int) (*nodev1.KeyQueue, error) {
 	answers := make(chan *nodev1.Answer, 1)
 	e.post.Ask(runtime.Owner{}, &nodev1.Envelope{
 		Partition: uint32(messages.PartitionOf("", key)),
-		Message:   &nodev1.Envelope_ShowKey{ShowKey: &nodev1.ShowKey{Key: key, Most: int32(most)}}, //nolint:gosec // the caller bounds it
+		Message: &nodev1.Envelope_ShowKey{ShowKey: &nodev1.ShowKey{
+			Key: key, Most: int32(most), After: after, //nolint:gosec // the caller bounds it
+		}},
 	}, func(a *nodev1.Answer) { answers <- a })
 	select {
 	case a := <-answers:

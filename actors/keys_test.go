@@ -6,14 +6,17 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/holdfast-run/holdfast/actors/failure"
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/persistence"
 )
 
 // span is from when an order started until it let the next one of its key run, in nanoseconds; started 0 if it never did.
@@ -249,7 +252,7 @@ do: [{a: {raise: {error: {type: 'https://x.y/z', status: 500}}}}]`)
 func (n *node) wantQueue(want ...string) {
 	n.t.Helper()
 	settle()
-	q, err := n.Key(n.t.Context(), "k", 10)
+	q, err := n.Key(n.t.Context(), "k", 0, 10)
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -270,7 +273,7 @@ func (n *node) releaseAll(keys ...string) (released int) {
 	n.t.Helper()
 	for range 200 {
 		for _, key := range keys {
-			q, err := n.Key(n.t.Context(), key, 0)
+			q, err := n.Key(n.t.Context(), key, 0, 0)
 			if err != nil {
 				n.t.Fatal(err)
 			}
@@ -291,6 +294,40 @@ func (n *node) release(id messages.OrderID) error {
 	err := <-answer
 	settle()
 	return err
+}
+
+// Who waits for a key is counted once, whatever came of its commits, and whoever lived to see that.
+func TestOrderKeysCounted(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var next atomic.Pointer[fault]
+		f := &faulty{fail: func(*persistence.Commit) *fault { return next.Swap(nil) }}
+		n := start(t, inMemory, withWrap(f.wrap))
+		def := n.deploy("one", callOne)
+		for _, id := range []string{"a", "b", "c", "d"} {
+			n.mustSubmit(order{id: id, def: def, key: "k"})
+		}
+		n.wantQueue("a", "b", "c", "d")
+		for _, step := range []struct {
+			made bool
+			do   func() error
+			want []string
+		}{
+			{false, func() error { return n.submit(order{id: "lost", def: def, key: "k"}) }, []string{"a", "b", "c", "d"}},
+			{true, func() error { return n.submit(order{id: "e", def: def, key: "k"}) }, []string{"a", "b", "c", "d", "e"}},
+			{false, func() error { return n.cancel("e") }, []string{"a", "b", "c", "d", "e"}},
+			{true, func() error { return n.cancel("c") }, []string{"a", "b", "d", "e"}},
+		} {
+			next.Store(&fault{err: persistence.ErrUnknown, made: step.made})
+			wantErr(t, step.do(), failure.ErrUnavailable)
+			n.sleep(10 * time.Second)
+			n.wantQueue(step.want...)
+			n.BreakPartition(messages.PartitionOf("", "k"))
+			n.sleep(10 * time.Second)
+			n.wantQueue(step.want...)
+			n.checkCounts()
+		}
+	})
 }
 
 // Orders of a few keys, some of which fault, from many clients, on an engine that is killed again and again.

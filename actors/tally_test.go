@@ -66,6 +66,24 @@ func (n *node) checkCounts() {
 	if got, want := [...]int64{s.Suspended, s.Faulted, s.InDoubt}, [...]int64{int64(halted), int64(fallen), int64(doubtful)}; got != want {
 		n.t.Errorf("suspended, faulted and in doubt are counted %v, and are %v", got, want)
 	}
+	queued := 0
+	for p := range messages.Partition(messages.Partitions) {
+		first, err := n.journal.QueuedKeys(n.t.Context(), p, "", 1<<20)
+		if err != nil {
+			n.t.Fatal(err)
+		}
+		for _, q := range first {
+			waiting, err := n.journal.Queue(n.t.Context(), p, q.Key, 0, 1<<20)
+			if err != nil {
+				n.t.Fatal(err)
+			}
+			queued += len(waiting)
+		}
+	}
+	n.sleep(time.Second) // it is told each second
+	if got := n.gauge("holdfast_key_orders_waiting"); got != queued {
+		n.t.Errorf("%d orders are counted to wait for keys, and %d do", got, queued)
+	}
 	if got := n.gauge("holdfast_orders_faulted"); got != fallen {
 		n.t.Errorf("the metric tells %d faulted orders, and %d have", got, fallen)
 	}

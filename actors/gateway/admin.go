@@ -2,6 +2,9 @@ package gateway
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"google.golang.org/grpc"
@@ -65,30 +68,70 @@ func (a admin) ShowKey(ctx context.Context, r *adminv1.ShowKeyRequest) (*adminv1
 	var m mistakes
 	a.checkOrderKey(&m, r.GetOrderKey())
 	limit := checkLimit(&m, "limit", r.GetLimit(), defaultKeyPage)
+	at, err := keyPlaceOf(r.GetPageToken())
+	if err != nil {
+		m.add("page_token", notAToken)
+	}
 	if err := m.err(); err != nil {
 		return nil, a.fail(err)
 	}
-	q, err := a.engine.Key(ctx, r.GetOrderKey(), limit)
+	q, err := a.engine.Key(ctx, r.GetOrderKey(), at.place, limit)
 	if err != nil {
 		return nil, a.fail(err)
 	}
 	out := &adminv1.ShowKeyResponse{Waiting: q.GetCount()}
-	first := int64(1)
-	ids := q.GetWaiting()
-	if q.GetHead() != "" {
-		first, ids = 0, append([]string{q.GetHead()}, ids...)
+	ids, places := q.GetWaiting(), q.GetPlaces()
+	if at.place == 0 && at.position == 0 && q.GetHead() != "" {
+		ids, places = append([]string{q.GetHead()}, ids...), append([]uint64{0}, places...)
+	} else if at.position == 0 {
+		at.position = 1
 	}
-	for i, id := range ids[:min(len(ids), limit)] {
+	n := min(len(ids), limit)
+	for i, id := range ids[:n] {
 		row, err := a.engine.View().Row(ctx, messages.OrderID(id))
 		if err != nil {
 			return nil, a.fail(err)
 		}
 		out.Orders = append(out.Orders, &adminv1.KeyedOrder{
-			Position: first + int64(i), Id: id, Status: orderv1.Status(row.GetStatus()), Definition: row.GetDefinition(),
+			Position: at.position + int64(i), Id: id, Status: orderv1.Status(row.GetStatus()), Definition: row.GetDefinition(),
 			AcceptedAt: stamp(row.GetAcceptedAt()), EndedAt: stamp(row.GetEndedAt()),
 		})
 	}
+	if n > 0 && (q.GetMore() || n < len(ids)) {
+		out.NextPageToken = keyPlace{position: at.position + int64(n), place: places[n-1]}.token()
+	}
 	return out, nil
+}
+
+// keyPlace is where a page of the queue of an order key begins: with which position, and behind which place in the journal. All zero:
+// with the head.
+type keyPlace struct {
+	position int64
+	place    uint64
+}
+
+func (p keyPlace) token() string {
+	raw := binary.BigEndian.AppendUint64(nil, uint64(p.position)) //nolint:gosec // it is not negative
+	return base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint64(raw, p.place))
+}
+
+func keyPlaceOf(token string) (keyPlace, error) {
+	if token == "" {
+		return keyPlace{}, nil
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil {
+		return keyPlace{}, fmt.Errorf("decode the token: %w", err)
+	}
+	const size = 16
+	if len(raw) != size || raw[0]&0x80 != 0 {
+		return keyPlace{}, errors.New("it is none of a queue") //nolint:err113 // it is not told
+	}
+	p := keyPlace{
+		position: int64(binary.BigEndian.Uint64(raw)), //nolint:gosec // it was checked
+		place:    binary.BigEndian.Uint64(raw[size/2:]),
+	}
+	return p, nil
 }
 
 // ReleaseKey implements adminv1.AdminServiceServer.
@@ -102,7 +145,7 @@ func (a admin) ReleaseKey(ctx context.Context, r *adminv1.ReleaseKeyRequest) (*a
 	}
 	id := messages.OrderID(r.GetId())
 	if id == "" {
-		q, err := a.engine.Key(ctx, r.GetOrderKey(), 0)
+		q, err := a.engine.Key(ctx, r.GetOrderKey(), 0, 0)
 		if err != nil {
 			return nil, a.fail(err)
 		}

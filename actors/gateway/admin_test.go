@@ -32,6 +32,68 @@ func (n *node) queue(key string, limit int32) string {
 	return b.String() + fmt.Sprint(r.GetWaiting())
 }
 
+// The queue of a key is paged through in its order, however short the pages are, and whoever goes meanwhile.
+func TestKeyPages(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t)
+		one := n.deploy("one", "1.0.0", callOne)
+		const orders = 23
+		for i := range orders {
+			n.submit(&orderv1.WorkOrder{Id: fmt.Sprint("o", i), Definition: one, OrderKey: "k"}, accepted)
+		}
+		ask := func(limit int32, token string) *adminv1.ShowKeyResponse {
+			t.Helper()
+			r, err := n.admin.ShowKey(t.Context(), &adminv1.ShowKeyRequest{OrderKey: "k", Limit: limit, PageToken: token})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return r
+		}
+		for _, limit := range []int32{1, 2, 5, 22, 23, 24} {
+			told, pages, token := 0, 0, ""
+			for {
+				r := ask(limit, token)
+				if r.GetWaiting() != orders-1 || len(r.GetOrders()) > int(limit) {
+					t.Errorf("a page of %d has %d orders, and says that %d wait", limit, len(r.GetOrders()), r.GetWaiting())
+				}
+				for _, o := range r.GetOrders() {
+					if o.GetPosition() != int64(told) || o.GetId() != fmt.Sprint("o", told) {
+						t.Errorf("at %d with a limit of %d is %v", told, limit, o)
+					}
+					told++
+				}
+				pages++
+				if token = r.GetNextPageToken(); token == "" {
+					break
+				}
+			}
+			if want := (orders + int(limit) - 1) / int(limit); told != orders || pages != want {
+				t.Errorf("with a limit of %d, %d orders are told on %d pages, want %d", limit, told, pages, want)
+			}
+		}
+		first := ask(5, "")
+		for _, id := range []string{"o2", "o7"} {
+			if _, err := n.orders.Cancel(t.Context(), &orderv1.CancelRequest{Id: id}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		settle()
+		second := ask(5, first.GetNextPageToken())
+		var told []string
+		for _, o := range second.GetOrders() {
+			told = append(told, fmt.Sprint(o.GetPosition(), o.GetId()))
+		}
+		if got := strings.Join(told, " "); got != "5o5 6o6 7o8 8o9 9o10" || second.GetWaiting() != orders-3 {
+			t.Errorf("the second page has %s, and says that %d wait", got, second.GetWaiting())
+		}
+		for _, token := range []string{"!", "AAAA", strings.Repeat("_", 22)} {
+			_, err := n.admin.ShowKey(t.Context(), &adminv1.ShowKeyRequest{OrderKey: "k", PageToken: token})
+			wantRefusal(t, err, codes.InvalidArgument, "BAD_REQUEST", "page_token")
+		}
+	})
+}
+
 func TestKeys(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

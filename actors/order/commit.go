@@ -158,7 +158,7 @@ func (i *instance) succeeded(p *pending) {
 	case before.GetHeld() && !i.rows.Open.GetHeld():
 		i.home.Tell(KeyHeld{ID: i.id, Key: key, Held: false})
 	}
-	i.tellKey(joined, before.GetQueued() && before.GetOrderKey() != "")
+	i.tellKey(joined)
 	i.settle(p)
 }
 

@@ -21,13 +21,13 @@ func (i *instance) tellDue(due int64) {
 }
 
 // tellKey tells the partition that an order with a key has joined its queue, or lets the next one run, before anybody else is
-// told. Telling it again does no harm. waited: until the last commit it waited for its key.
-func (i *instance) tellKey(joined, waited bool) {
+// told. Telling it again does no harm.
+func (i *instance) tellKey(joined bool) {
 	key := i.state.Key()
 	switch {
 	case key == "":
 	case i.state.Ended() && !i.state.HoldsKey():
-		i.home.Tell(KeyEnded{ID: i.id, Key: key, Waited: waited})
+		i.home.Tell(KeyEnded{ID: i.id, Key: key})
 	case joined:
 		i.home.Tell(Queued{ID: i.id, Key: key, Since: i.state.QueuedSince()})
 	case i.state.HoldsKey():

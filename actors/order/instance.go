@@ -268,7 +268,7 @@ func (i *instance) decideMessage(now time.Time, e *nodev1.Envelope, p *pending) 
 		return
 	}
 	if _, starts := cmd.(workflow.Start); starts {
-		i.tellKey(false, false)
+		i.tellKey(false)
 	}
 	if i.Inject != nil {
 		i.Inject("order", string(i.id))
@@ -334,7 +334,7 @@ func (i *instance) settle(p *pending) {
 		p.effects = nil
 		if p.resume {
 			i.perform(i.state.Outstanding(), false)
-			i.tellKey(!i.state.QueuedSince().IsZero(), false)
+			i.tellKey(!i.state.QueuedSince().IsZero())
 		}
 	}
 	for len(p.asked) > 0 {

@@ -39,11 +39,10 @@ type (
 		Key   string
 		Since time.Time
 	}
-	// KeyEnded says that an order with a key lets the next one run, or waits for the key no more. Waited: it waited until now.
+	// KeyEnded says that an order with a key lets the next one run.
 	KeyEnded struct {
-		ID     messages.OrderID
-		Key    string
-		Waited bool
+		ID  messages.OrderID
+		Key string
 	}
 	// KeyHeld says that an order with a key has faulted, and holds it; or that it does so no longer.
 	KeyHeld struct {

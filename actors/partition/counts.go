@@ -20,7 +20,11 @@ type counts struct {
 	open, suspended int64
 	// stored are the tasks on disk.
 	stored map[storedAt]int64
-	closed bool
+	// queued are the orders that wait for each order key, of those for which some do, and queuedAll all of them. The order that a key was
+	// given to waits until it has begun.
+	queued    map[string]int64
+	queuedAll int64
+	closed    bool
 
 	// upTo is how far the index was read; all: to its end. seen are orders behind it that were counted before that.
 	upTo messages.Handle
@@ -135,6 +139,15 @@ func (h *home) count(row *journalv1.OpenRow, n int64) {
 	if row.GetSuspended() || row.GetSuspending() {
 		c.suspended += n
 	}
+	if key := row.GetOrderKey(); row.GetQueued() && key != "" {
+		if c.queued == nil {
+			c.queued = map[string]int64{}
+		}
+		c.queuedAll += n
+		if c.queued[key] += n; c.queued[key] == 0 {
+			delete(c.queued, key)
+		}
+	}
 	for _, o := range row.GetOverflow() {
 		at := storedAt{o.GetActivity(), int(o.GetPriority())}
 		if c.stored == nil {
@@ -156,6 +169,7 @@ func (h *home) end() {
 		h.Backlogs.Stored(at.called, at.priority, -n)
 	}
 	c.open, c.suspended, c.stored, c.closed, c.seen, c.unsure = 0, 0, nil, true, nil, nil
+	c.queued, c.queuedAll = nil, 0
 }
 
 // totals are the orders that are open, and suspended.
@@ -163,4 +177,18 @@ func (c *counts) totals() (open, suspended int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.open, c.suspended
+}
+
+// waitFor is how many orders wait for an order key.
+func (c *counts) waitFor(key string) int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.queued[key]
+}
+
+// waiting is how many orders wait for order keys.
+func (c *counts) waiting() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.queuedAll
 }

@@ -16,8 +16,8 @@ import (
 // behind the others.
 type keys struct {
 	byKey map[string]*key
-	// waiting counts those who wait behind a head, held the heads that have faulted. They are for people.
-	waiting, held int
+	// held counts the heads that have faulted: for people.
+	held int
 	// loaded: all that was open at the start is known. Until then new orders only queue.
 	loaded bool
 }
@@ -26,9 +26,8 @@ type keys struct {
 type key struct {
 	head messages.OrderID // told to start, running, or faulted and not released; empty if there is none yet
 	held bool             // the latter
-	// waiting is about how many wait behind it, since about when the first one has waited. They are for people.
-	waiting int
-	since   time.Time
+	// since is about when the first one began to wait that waits behind it; of nobody, if nobody does. It is for people.
+	since time.Time
 }
 
 // Notes of a partition to itself about keys.
@@ -53,24 +52,6 @@ func (k *keys) get(name string) *key {
 	return q
 }
 
-// join counts an order that waits since a time.
-func (k *keys) join(name string, since time.Time) {
-	q := k.get(name)
-	if q.waiting == 0 {
-		q.since = since
-	}
-	q.waiting++
-	k.waiting++
-}
-
-// leave counts that one waits no more.
-func (k *keys) leave(q *key) {
-	if q.waiting > 0 {
-		q.waiting--
-		k.waiting--
-	}
-}
-
 // hold notes that the head of a key has faulted, or goes on.
 func (k *keys) hold(id messages.OrderID, name string, held bool) {
 	q := k.byKey[name]
@@ -85,13 +66,10 @@ func (k *keys) hold(id messages.OrderID, name string, held bool) {
 	q.held = held
 }
 
-// oldest returns since when the order has waited that has waited longest; zero if none waits.
-func (k *keys) oldest() (since time.Time) {
-	if k.waiting == 0 {
-		return since
-	}
-	for _, q := range k.byKey {
-		if q.waiting > 0 && (since.IsZero() || q.since.Before(since)) {
+// oldest returns since when the order has waited that has waited longest, of those keys for which somebody waits; zero if nobody does.
+func (k *keys) oldest(waits func(name string) bool) (since time.Time) {
+	for name, q := range k.byKey {
+		if !q.since.IsZero() && (since.IsZero() || q.since.Before(since)) && waits(name) {
 			since = q.since
 		}
 	}
@@ -105,7 +83,9 @@ func (p *partition) takeUpKey(o persistence.OpenOrder) {
 	case name == "":
 		return
 	case o.Row.GetQueued():
-		p.keys.join(name, o.Handle.Time())
+		if q := p.keys.get(name); q.since.IsZero() {
+			q.since = o.Handle.Time()
+		}
 	default:
 		p.keys.get(name).head = id // nobody may start before it ends
 	}
@@ -119,29 +99,23 @@ func (p *partition) queue(m order.Queued) {
 	if !p.keys.loaded {
 		return // it is found when all is read
 	}
-	switch q := p.keys.get(m.Key); q.head {
-	case m.ID:
+	q := p.keys.get(m.Key)
+	if q.head == m.ID {
 		// It lost its turn in a commit whose outcome was not known then. Nobody has begun since: it may keep it.
 		p.keys.hold(m.ID, m.Key, false)
 		p.start(startHead{id: m.ID, key: m.Key})
-	case "":
-		p.keys.join(m.Key, m.Since)
-		p.startNext(m.Key)
-	default:
-		p.keys.join(m.Key, m.Since)
+		return
 	}
+	if q.since.IsZero() || p.counts.waitFor(m.Key) <= 1 {
+		q.since = m.Since
+	}
+	p.startNext(m.Key)
 }
 
 // ended lets the next order of a key start.
 func (p *partition) ended(m order.KeyEnded) {
 	q := p.keys.byKey[m.Key]
-	switch {
-	case q == nil:
-		return
-	case q.head != m.ID:
-		if m.Waited {
-			p.keys.leave(q)
-		}
+	if q == nil || q.head != m.ID {
 		return
 	}
 	p.keys.hold(m.ID, m.Key, false)
@@ -166,6 +140,9 @@ func (p *partition) startNext(name string) {
 		home.Again(func() { home.Tell(startNext{name}) })
 		return
 	}
+	if q.since = (time.Time{}); len(first) > 1 {
+		q.since = first[1].Handle.Time()
+	}
 	p.promote(name, first)
 }
 
@@ -173,15 +150,10 @@ func (p *partition) startNext(name string) {
 func (p *partition) promote(name string, first []persistence.QueuedOrder) {
 	q := p.keys.byKey[name]
 	if len(first) == 0 {
-		p.keys.waiting -= q.waiting
 		delete(p.keys.byKey, name)
 		return
 	}
 	q.head = first[0].ID
-	p.keys.leave(q)
-	if len(first) > 1 {
-		q.since = first[1].Handle.Time()
-	}
 	p.start(startHead{id: q.head, key: name})
 }
 
@@ -241,21 +213,32 @@ func (p *partition) show(e *nodev1.Envelope) {
 	}
 	m, out := e.GetShowKey(), &nodev1.KeyQueue{}
 	if q := p.keys.byKey[m.GetKey()]; q != nil {
-		out.Head, out.Held, out.Count = string(q.head), q.held, int64(q.waiting)
+		out.Head, out.Held = string(q.head), q.held
 	}
-	var waiting []persistence.QueuedOrder
+	// The first one may be the head, that is told to start.
+	var first, waiting []persistence.QueuedOrder
 	var err error
 	p.Workers.Blocking(func() {
-		waiting, err = p.readQueue(m.GetKey(), persistence.Position(m.GetAfter()), int(m.GetMost())+1) // the head may be told to start
+		if first, err = p.readQueue(m.GetKey(), 0, 1); err == nil {
+			waiting, err = p.readQueue(m.GetKey(), persistence.Position(m.GetAfter()), int(m.GetMost())+2)
+		}
 	})
 	if err != nil {
 		p.Health.Note(err)
 		p.refuse(e, err)
 		return
 	}
+	out.Count = p.counts.waitFor(m.GetKey())
+	if isHead := len(first) > 0 && string(first[0].ID) == out.GetHead(); isHead {
+		out.Count--
+	}
 	for _, w := range waiting {
-		if string(w.ID) != out.GetHead() && len(out.GetWaiting()) < int(m.GetMost()) {
-			out.Waiting, out.Last = append(out.GetWaiting(), string(w.ID)), uint64(w.Position)
+		switch {
+		case m.GetAfter() == 0 && string(w.ID) == out.GetHead():
+		case len(out.GetWaiting()) == int(m.GetMost()):
+			out.More = true
+		default:
+			out.Waiting, out.Places = append(out.GetWaiting(), string(w.ID)), append(out.GetPlaces(), uint64(w.Position))
 		}
 	}
 	p.Post.Answer(e, &nodev1.Answer{Message: &nodev1.Answer_KeyQueue{KeyQueue: out}})

@@ -323,8 +323,8 @@ type Snapshot struct {
 
 // publish tells how the partition is.
 func (p *partition) publish() {
-	s := &Snapshot{KeysWaiting: p.keys.waiting, KeysHeld: p.keys.held}
-	if since := p.keys.oldest(); !since.IsZero() {
+	s := &Snapshot{KeysWaiting: int(p.counts.waiting()), KeysHeld: p.keys.held}
+	if since := p.keys.oldest(func(name string) bool { return p.counts.waitFor(name) > 0 }); !since.IsZero() {
 		s.KeysAge = p.Now().Sub(since)
 	}
 	p.snapshot.Store(s)

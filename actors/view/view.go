@@ -40,7 +40,7 @@ type Activities interface {
 
 // Keys tell who has the turn of an order key.
 type Keys interface {
-	Key(ctx context.Context, key string, most int) (*nodev1.KeyQueue, error)
+	Key(ctx context.Context, key string, after uint64, most int) (*nodev1.KeyQueue, error)
 }
 
 // Parts are what the read side of a node works with. All are needed.
@@ -138,7 +138,7 @@ func (v *View) turn(ctx context.Context, s *workflow.State) *orderv1.Waiting {
 		return nil
 	}
 	why := "its turn under its order key"
-	switch q, err := v.parts.Keys.Key(ctx, s.Key(), 0); {
+	switch q, err := v.parts.Keys.Key(ctx, s.Key(), 0, 0); {
 	case err != nil, q.GetHead() == "", q.GetHead() == s.Accepted().GetOrderId():
 	case q.GetHeld():
 		why += fmt.Sprintf(": order %s has faulted, and holds the key", q.GetHead())

@@ -27,47 +27,63 @@ func newKey(a *app) *cobra.Command {
 }
 
 func newKeyShow(a *app) *cobra.Command {
-	var limit int32
+	var limit int
 	cmd := &cobra.Command{
 		Use:   "show KEY",
 		Short: "List the orders of a key that run, hold it or wait for it",
 		Args:  oneKey,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if limit < 0 {
+				return usagef("--limit %d is negative", limit)
+			}
 			return a.call(cmd.Context(), a.dialAdmin, func(ctx context.Context, c *api) error {
-				answer, err := c.Admin().ShowKey(ctx, &adminv1.ShowKeyRequest{OrderKey: args[0], Limit: limit})
-				if err != nil {
-					return err
-				}
-				return a.printKey(answer, time.Now())
+				return a.showKey(ctx, c, args[0], limit)
 			})
 		},
 	}
-	cmd.Flags().Int32Var(&limit, "limit", 100, "list at most this many")
+	cmd.Flags().IntVar(&limit, "limit", 100, "list at most this many; 0: all")
 	return cmd
 }
 
-func (a *app) printKey(answer *adminv1.ShowKeyResponse, now time.Time) error {
+// showKey lists the queue of a key; a limit of 0: all of it.
+func (a *app) showKey(ctx context.Context, c *api, key string, limit int) error {
 	var t *table
 	if a.output == outputTable {
 		t = a.newTable(whole("POSITION"), whole("ID"), wrap("STATUS"), cut("DEFINITION"), extra("AGE"))
 	}
-	last := int64(0)
-	for _, o := range answer.GetOrders() {
-		last = o.GetPosition()
-		if err := a.printKeyed(t, o, now); err != nil {
+	request := &adminv1.ShowKeyRequest{OrderKey: key}
+	for listed := 0; ; {
+		request.Limit = maxListPage
+		if limit > 0 {
+			request.Limit = int32(min(limit-listed, maxListPage))
+		}
+		answer, err := c.Admin().ShowKey(ctx, request)
+		if err != nil {
 			return err
 		}
+		now, last := time.Now(), int64(0)
+		for _, o := range answer.GetOrders() {
+			last = o.GetPosition()
+			if err := a.printKeyed(t, o, now); err != nil {
+				return err
+			}
+		}
+		listed += len(answer.GetOrders())
+		request.PageToken = answer.GetNextPageToken()
+		if request.GetPageToken() != "" && (limit == 0 || listed < limit) {
+			continue
+		}
+		if err := t.end(); err != nil {
+			return err
+		}
+		switch {
+		case listed == 0:
+			fmt.Fprintln(a.stderr, "no order has the key, or waits for it")
+		case request.GetPageToken() != "":
+			fmt.Fprintf(a.stderr, "%d more wait; --limit 0 lists all\n", max(answer.GetWaiting()-last, 1))
+		}
+		return nil
 	}
-	if err := t.end(); err != nil {
-		return err
-	}
-	if len(answer.GetOrders()) == 0 {
-		fmt.Fprintln(a.stderr, "no order has the key, or waits for it")
-	}
-	if more := answer.GetWaiting() - last; more > 0 {
-		fmt.Fprintf(a.stderr, "%d more wait\n", more)
-	}
-	return nil
 }
 
 // printKeyed prints an order of a key: as a row of t, or as JSON if there is none.

@@ -37,9 +37,16 @@ func TestKey(t *testing.T) {
 	}, "\n"); got != want {
 		t.Errorf("key show:\n%s\nwant\n%s", got, want)
 	}
-	if got := show("k", "--limit", "2"); !strings.HasSuffix(got, "1 more wait\n") {
+	if got := show("k", "--limit", "2"); !strings.HasSuffix(got, "f:1.0.0   AGE\n1 more wait; --limit 0 lists all\n") || strings.Count(got, "\n") != 4 {
 		t.Errorf("key show with a limit:\n%s", got)
 	}
+	if got := show("k", "--limit", "3"); strings.Contains(got, "more") || strings.Count(got, "\n") != 4 {
+		t.Errorf("key show with a limit that is enough:\n%s", got)
+	}
+	if o := f.run("key", "show", "k", "--limit", "-1"); o.status != exitUsage || !strings.Contains(o.stderr, "--limit -1 is negative") {
+		t.Errorf("a negative limit: %+v", o)
+	}
+	f.run("key", "show", "none", "-o", "json").want(t, 0, "", "no order has the key, or waits for it\n")
 	const held = `{"position":0,"id":"a","status":"faulted","definition":"t/f:1.0.0","holds_key":true,"accepted_at":TIME,"ended_at":TIME}` + "\n"
 	if got := show("k", "-o", "json"); !strings.HasPrefix(got, held) || strings.Count(got, "\n") != 3 {
 		t.Errorf("key show -o json:\n%s", got)

@@ -157,7 +157,8 @@ func TestJSONHoldsEverything(t *testing.T) {
 			"admin.v1.Outcome.code")
 	}
 	f.admin.unary = func(m proto.Message) {
-		full.fill(m, "admin.v1.ListFalloutResponse.orders", "admin.v1.ShowKeyResponse.waiting", "admin.v1.ListActivitiesResponse.next_page_token")
+		full.fill(m, "admin.v1.ListFalloutResponse.orders", "admin.v1.ShowKeyResponse.waiting", "admin.v1.ShowKeyResponse.next_page_token",
+			"admin.v1.ListActivitiesResponse.next_page_token")
 	}
 	f.definitions.get = func(*definitionv1.GetRequest) (*definitionv1.GetResponse, error) {
 		return filledIn(&full, &definitionv1.GetResponse{})

@@ -29,7 +29,9 @@ type ShowKeyRequest struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	OrderKey string                 `protobuf:"bytes,1,opt,name=order_key,json=orderKey,proto3" json:"order_key,omitempty"`
 	// The most orders to return, 1 to 1000; 0: 100.
-	Limit         int32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	Limit int32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	// From an earlier answer about the same key.
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -78,12 +80,22 @@ func (x *ShowKeyRequest) GetLimit() int32 {
 	return 0
 }
 
+func (x *ShowKeyRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
 type ShowKeyResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The first orders of the queue. Nobody has the key if there are none.
+	// The first orders of the queue, or those behind the page before. Nobody has the key if there are none on the first page. An order
+	// that waits all the while is told once, wherever the others are by then.
 	Orders []*KeyedOrder `protobuf:"bytes,1,rep,name=orders,proto3" json:"orders,omitempty"`
-	// How many orders wait, also those that are not returned.
-	Waiting       int64 `protobuf:"varint,2,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	// How many orders wait now, also those that are not returned.
+	Waiting int64 `protobuf:"varint,2,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	// Empty when there are no more.
+	NextPageToken string `protobuf:"bytes,3,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -132,10 +144,17 @@ func (x *ShowKeyResponse) GetWaiting() int64 {
 	return 0
 }
 
+func (x *ShowKeyResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 // KeyedOrder is an order in the queue of its key.
 type KeyedOrder struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// 0: it runs, or has faulted and holds the key; from 1: it waits.
+	// 0: it runs, or has faulted and holds the key; from 1: it waits. Later pages count on from the page before.
 	Position int64          `protobuf:"varint,1,opt,name=position,proto3" json:"position,omitempty"`
 	Id       string         `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
 	Status   orderv1.Status `protobuf:"varint,3,opt,name=status,proto3,enum=holdfast.order.v1.Status" json:"status,omitempty"`
@@ -2638,13 +2657,16 @@ var File_holdfast_admin_v1_admin_proto protoreflect.FileDescriptor
 
 const file_holdfast_admin_v1_admin_proto_rawDesc = "" +
 	"\n" +
-	"\x1dholdfast/admin/v1/admin.proto\x12\x11holdfast.admin.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dholdfast/order/v1/order.proto\x1a!holdfast/problem/v1/problem.proto\"C\n" +
+	"\x1dholdfast/admin/v1/admin.proto\x12\x11holdfast.admin.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dholdfast/order/v1/order.proto\x1a!holdfast/problem/v1/problem.proto\"b\n" +
 	"\x0eShowKeyRequest\x12\x1b\n" +
 	"\torder_key\x18\x01 \x01(\tR\borderKey\x12\x14\n" +
-	"\x05limit\x18\x02 \x01(\x05R\x05limit\"b\n" +
+	"\x05limit\x18\x02 \x01(\x05R\x05limit\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"\x8a\x01\n" +
 	"\x0fShowKeyResponse\x125\n" +
 	"\x06orders\x18\x01 \x03(\v2\x1d.holdfast.admin.v1.KeyedOrderR\x06orders\x12\x18\n" +
-	"\awaiting\x18\x02 \x01(\x03R\awaiting\"\xff\x01\n" +
+	"\awaiting\x18\x02 \x01(\x03R\awaiting\x12&\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\xff\x01\n" +
 	"\n" +
 	"KeyedOrder\x12\x1a\n" +
 	"\bposition\x18\x01 \x01(\x03R\bposition\x12\x0e\n" +

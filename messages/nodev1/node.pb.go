@@ -2075,10 +2075,12 @@ type KeyQueue struct {
 	// Who runs, or has faulted and holds the key; empty if nobody does.
 	Head string `protobuf:"bytes,1,opt,name=head,proto3" json:"head,omitempty"`
 	Held bool   `protobuf:"varint,2,opt,name=held,proto3" json:"held,omitempty"`
-	// Those who wait, in the order in which they will run, the place of the last of these, and about the number of all.
-	Waiting       []string `protobuf:"bytes,3,rep,name=waiting,proto3" json:"waiting,omitempty"`
-	Last          uint64   `protobuf:"varint,5,opt,name=last,proto3" json:"last,omitempty"`
-	Count         int64    `protobuf:"varint,4,opt,name=count,proto3" json:"count,omitempty"`
+	// Those who wait, in the order in which they will run, the place of each of these, and the number of all.
+	Waiting []string `protobuf:"bytes,3,rep,name=waiting,proto3" json:"waiting,omitempty"`
+	Places  []uint64 `protobuf:"varint,5,rep,packed,name=places,proto3" json:"places,omitempty"`
+	Count   int64    `protobuf:"varint,4,opt,name=count,proto3" json:"count,omitempty"`
+	// There are more behind these.
+	More          bool `protobuf:"varint,6,opt,name=more,proto3" json:"more,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2134,11 +2136,11 @@ func (x *KeyQueue) GetWaiting() []string {
 	return nil
 }
 
-func (x *KeyQueue) GetLast() uint64 {
+func (x *KeyQueue) GetPlaces() []uint64 {
 	if x != nil {
-		return x.Last
+		return x.Places
 	}
-	return 0
+	return nil
 }
 
 func (x *KeyQueue) GetCount() int64 {
@@ -2146,6 +2148,13 @@ func (x *KeyQueue) GetCount() int64 {
 		return x.Count
 	}
 	return 0
+}
+
+func (x *KeyQueue) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
 }
 
 var File_holdfast_node_v1_node_proto protoreflect.FileDescriptor
@@ -2285,13 +2294,14 @@ const file_holdfast_node_v1_node_proto_rawDesc = "" +
 	"\aShowKey\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x12\n" +
 	"\x04most\x18\x02 \x01(\x05R\x04most\x12\x14\n" +
-	"\x05after\x18\x03 \x01(\x04R\x05after\"v\n" +
+	"\x05after\x18\x03 \x01(\x04R\x05after\"\x8e\x01\n" +
 	"\bKeyQueue\x12\x12\n" +
 	"\x04head\x18\x01 \x01(\tR\x04head\x12\x12\n" +
 	"\x04held\x18\x02 \x01(\bR\x04held\x12\x18\n" +
-	"\awaiting\x18\x03 \x03(\tR\awaiting\x12\x12\n" +
-	"\x04last\x18\x05 \x01(\x04R\x04last\x12\x14\n" +
-	"\x05count\x18\x04 \x01(\x03R\x05count*\xc7\x05\n" +
+	"\awaiting\x18\x03 \x03(\tR\awaiting\x12\x16\n" +
+	"\x06places\x18\x05 \x03(\x04R\x06places\x12\x14\n" +
+	"\x05count\x18\x04 \x01(\x03R\x05count\x12\x12\n" +
+	"\x04more\x18\x06 \x01(\bR\x04more*\xc7\x05\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12REASON_INTERRUPTED\x10\x01\x12\x14\n" +
