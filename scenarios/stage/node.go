@@ -100,6 +100,27 @@ func get(ctx context.Context, url string) (string, error) {
 	return string(b), nil
 }
 
+// Heap tells how much of the node's heap is in use after a collection, in bytes. The node must have been started with --profiles.
+func (n *Node) Heap(ctx context.Context) (int64, error) {
+	var text string
+	for range 2 { // what is pooled survives the first collection
+		var err error
+		if text, err = get(ctx, "http://"+n.Admin+"/debug/pprof/heap?gc=1&debug=1"); err != nil {
+			return 0, err
+		}
+	}
+	for line := range strings.Lines(text) {
+		if size, found := strings.CutPrefix(line, "# HeapAlloc = "); found {
+			bytes, err := strconv.ParseInt(strings.TrimSpace(size), 10, 64)
+			if err != nil {
+				return 0, fmt.Errorf("the node's heap has %q: %w", size, errNumber)
+			}
+			return bytes, nil
+		}
+	}
+	return 0, fmt.Errorf("the node does not tell its heap: %w", errNumber)
+}
+
 // Metrics are the figures that a node shows, in the text format of Prometheus.
 type Metrics string
 

@@ -88,7 +88,10 @@ func backlog(ctx context.Context, s *site) (figures, error) {
 }
 
 // drained waits until no order is open.
-func drained(ctx context.Context, node *stage.Node) error {
+func drained(ctx context.Context, node *stage.Node) error { return atMostOpen(ctx, node, 0) }
+
+// atMostOpen waits until no more than so many orders are open.
+func atMostOpen(ctx context.Context, node *stage.Node, most int) error {
 	poll := time.NewTicker(250 * time.Millisecond)
 	defer poll.Stop()
 	for {
@@ -100,7 +103,7 @@ func drained(ctx context.Context, node *stage.Node) error {
 		if err != nil {
 			return err
 		}
-		if open == 0 {
+		if open <= float64(most) {
 			return nil
 		}
 		select {

@@ -96,6 +96,7 @@ var rows = []row{
 	{"verify_killed", 30 * time.Minute, verifyKilled, verifyKilledBars},
 	{"corruption", 30 * time.Minute, corruption, corruptionBars},
 	{"keys", 10 * time.Minute, keys, keysBars},
+	{"keys_million", 15 * time.Minute, keysMillion, keysMillionBars},
 	{"stuck", 5 * time.Minute, stuck, stuckBars},
 	{"panics", 5 * time.Minute, panics, panicsBars},
 	{"unavailable", 5 * time.Minute, unavailable, unavailableBars},
