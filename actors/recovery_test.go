@@ -8,6 +8,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -432,4 +433,41 @@ func TestUnreadableOrder(t *testing.T) {
 			})
 		})
 	}
+}
+
+// slow is a journal that takes its time to read open orders, and counts how many read at once.
+type slow struct {
+	persistence.Journal
+
+	now, most *atomic.Int64
+}
+
+func (s slow) Open(ctx context.Context, p messages.Partition, after messages.Handle, limit int) ([]persistence.OpenOrder, error) {
+	now := s.now.Add(1)
+	defer s.now.Add(-1)
+	for most := s.most.Load(); now > most && !s.most.CompareAndSwap(most, now); most = s.most.Load() {
+	}
+	time.Sleep(3 * time.Second)
+	return s.Journal.Open(ctx, p, after, limit)
+}
+
+// A few partitions read their open orders at once, so that none gives a read up because it waits for the others. Those whose turn
+// takes long to come are no sign that the node is stuck.
+func TestFewReadAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var now, most atomic.Int64
+		began := time.Now()
+		n := start(t, withWrap(func(j persistence.Journal) persistence.Journal { return slow{j, &now, &most} }))
+		for n.Ready() != nil {
+			if stuck := n.dog.Stuck(time.Now()); len(stuck) > 0 {
+				t.Fatalf("%v", stuck)
+			}
+			n.sleep(time.Second)
+		}
+		// 256 partitions, 16 at once, for 3 s each.
+		if took := time.Since(began); most.Load() != 16 || took < 48*time.Second || took > 55*time.Second {
+			t.Errorf("%d read at once, in %v", most.Load(), took)
+		}
+	})
 }

@@ -43,6 +43,7 @@ type (
 
 // NewOwnership makes the ownership of a node. It owns nothing until it is wanted.
 func NewOwnership(p *Parts) *Ownership {
+	p.reading = make(chan struct{}, recoveryReads)
 	o := &Ownership{parts: p, claimed: make(chan struct{})}
 	o.homes.Store(new([messages.Partitions]*home))
 	return o

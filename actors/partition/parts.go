@@ -128,4 +128,6 @@ type Parts struct {
 	// resident is about what the orders in memory take, in bytes; incarnations counts their activations.
 	resident     atomic.Int64
 	incarnations atomic.Uint64
+	// reading holds those partitions that read their open orders; at most recoveryReads.
+	reading chan struct{}
 }

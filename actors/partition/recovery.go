@@ -2,6 +2,7 @@ package partition
 
 import (
 	"context"
+	"time"
 
 	"github.com/holdfast-run/holdfast/actors/order"
 	"github.com/holdfast-run/holdfast/messages"
@@ -24,8 +25,13 @@ func newRecovery() recovery {
 // recoverNow says that the while is over after which an order that has lost what it had to do is resumed.
 type recoverNow order.Recover
 
-// recoveryPage is how many open orders recovery reads at once.
-const recoveryPage = 500
+const (
+	// recoveryPage is how many open orders recovery reads at once.
+	recoveryPage = 500
+	// recoveryReads is how many partitions read at once: so many keep a journal busy. If all did, each would wait for all the others'
+	// pages, and on a busy machine a journal that answers would seem not to.
+	recoveryReads = 16
+)
 
 // recover takes up open orders: those that can act now are resumed, a few at a time; of the others only the due times are
 // kept. While the journal does not answer, it waits for the next second.
@@ -83,11 +89,23 @@ func (p *partition) recoverOrder(m recoverNow) {
 	p.recover()
 }
 
-// readOpen reads a page of open orders. It returns false if the journal can't tell now.
+// readOpen reads a page of open orders. It returns false if that is not its turn yet, or if the journal can't tell now.
 func (p *partition) readOpen() bool {
+	p.loop.Beat() // there may be many pages
+	late := time.NewTimer(p.Config.ReadTimeout)
+	defer late.Stop()
+	select {
+	case p.reading <- struct{}{}:
+		defer func() { <-p.reading }()
+	case <-late.C:
+		return false // its turn comes
+	}
+	if !p.Health.Available() {
+		return false
+	}
+	p.loop.Beat()
 	c, cancel := context.WithTimeout(context.Background(), p.Config.ReadTimeout)
 	defer cancel()
-	p.loop.Beat() // there may be many pages
 	page, err := p.Journal.Open(c, p.by.Partition, p.readUpTo, recoveryPage)
 	if err != nil {
 		p.unread("open orders", err)
