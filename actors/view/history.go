@@ -113,7 +113,7 @@ func (h *History) tellRecord(
 		}
 		v++
 		h.next = v
-		h.ended = (h.ended || isEnd(out.GetType())) && ev.GetOrderReopened() == nil
+		h.ended = (h.ended || isEnd(out.GetEventType())) && ev.GetOrderReopened() == nil
 	}
 	h.record = v
 	head, err := headOf(stored)

@@ -9,6 +9,7 @@ import (
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adminv1"
+	"github.com/holdfast-run/holdfast/messages/eventtype"
 	"github.com/holdfast-run/holdfast/messages/nodev1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
@@ -85,7 +86,7 @@ func (v *View) lateResults(
 	size := 0
 	h := newHistory(v.parts.Journal, handle, 1)
 	err = h.Read(ctx, func(int) bool { return true }, func(ev *orderv1.HistoryEvent) bool {
-		if ev.GetType() != lateResult {
+		if ev.GetEventType() != eventtype.ResultLate {
 			return true
 		}
 		size += proto.Size(ev)

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/holdfast-run/holdfast/client/shown"
+	"github.com/holdfast-run/holdfast/messages/eventtype"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
 
@@ -75,7 +76,7 @@ func handedDetail(ev *orderv1.HistoryEvent) []string {
 		parts = append(parts, "it executed nothing else")
 	case ev.GetKept():
 		parts = append(parts, "it is back with the attempt, and nobody else had it")
-	case ev.GetType() == "attempt.found":
+	case ev.GetEventType() == eventtype.AttemptFound:
 		parts = append(parts, "it is back, and has not died of it")
 	case ev.GetSuspect():
 		parts = append(parts, "executed alone from now on")

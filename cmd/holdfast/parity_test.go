@@ -138,16 +138,17 @@ func TestJSONHoldsEverything(t *testing.T) {
 			"order.v1.Order.error", "order.v1.Order.version", "order.v1.Order.estimated_end", "order.v1.Order.awaited_ids",
 			"order.v1.Order.waiting")
 	}
+	const typed = "order.v1.HistoryEvent.event_type" // its name is told
 	f.orders.history = func(*orderv1.HistoryRequest) (*orderv1.HistoryResponse, error) {
-		return filledIn(&full, &orderv1.HistoryResponse{}, "order.v1.HistoryResponse.next_version")
+		return filledIn(&full, &orderv1.HistoryResponse{}, "order.v1.HistoryResponse.next_version", typed)
 	}
 	f.orders.watch = func(_ *orderv1.WatchRequest, s grpc.ServerStreamingServer[orderv1.WatchResponse]) error {
 		answer := &orderv1.WatchResponse{}
-		full.fill(answer)
+		full.fill(answer, typed)
 		return s.Send(answer)
 	}
 	f.admin.show = func(*adminv1.ShowFalloutRequest) (*adminv1.ShowFalloutResponse, error) {
-		return filledIn(&full, &adminv1.ShowFalloutResponse{})
+		return filledIn(&full, &adminv1.ShowFalloutResponse{}, typed)
 	}
 	f.admin.operate = func(*adminv1.OperateRequest) (*adminv1.OperateResponse, error) {
 		return filledIn(&full, &adminv1.OperateResponse{}, "admin.v1.OperateResponse.events") // of a dry run

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/holdfast-run/holdfast/messages/eventtype"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
 
@@ -66,7 +67,7 @@ func (p *progress) event(ev *orderv1.HistoryEvent) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.latest = ev
-	if ev.GetType() == "task.completed" {
+	if ev.GetEventType() == eventtype.TaskCompleted {
 		p.tasks++
 	}
 	switch {

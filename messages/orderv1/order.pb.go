@@ -149,6 +149,239 @@ func (Status) EnumDescriptor() ([]byte, []int) {
 	return file_holdfast_order_v1_order_proto_rawDescGZIP(), []int{1}
 }
 
+// EventType is what happened to an order. The first word of each name is what it happened to: names are written as attempt.in_doubt
+// for people, see HistoryEvent.
+type EventType int32
+
+const (
+	EventType_EVENT_TYPE_UNSPECIFIED EventType = 0
+	// The order is durable: the first event of every history.
+	EventType_EVENT_TYPE_ORDER_ACCEPTED EventType = 1
+	// It began to run.
+	EventType_EVENT_TYPE_ORDER_STARTED EventType = 2
+	// It ended well, by itself or by an operator.
+	EventType_EVENT_TYPE_ORDER_COMPLETED EventType = 3
+	// An error ended it that the definition did not catch, or an operator faulted it.
+	EventType_EVENT_TYPE_ORDER_FAULTED EventType = 4
+	// It was cancelled, and what it had under way has come to rest.
+	EventType_EVENT_TYPE_ORDER_CANCELLED EventType = 5
+	// An operator had an order that has faulted try the task again.
+	EventType_EVENT_TYPE_ORDER_RETRIED EventType = 6
+	// An operator had an order that has faulted go on behind the task, as if that had been done.
+	EventType_EVENT_TYPE_ORDER_SKIPPED EventType = 7
+	// An operator had an order that has faulted go on with another task.
+	EventType_EVENT_TYPE_ORDER_RESTARTED EventType = 8
+	// A request to cancel an order that has faulted has it undo what it has done.
+	EventType_EVENT_TYPE_ORDER_CANCELLING EventType = 9
+	// It goes on, after an operator had it do so and it waited for its order key.
+	EventType_EVENT_TYPE_ORDER_CONTINUED EventType = 10
+	// An operator suspended it: nothing new begins.
+	EventType_EVENT_TYPE_ORDER_SUSPENDED EventType = 11
+	// An operator ended that.
+	EventType_EVENT_TYPE_ORDER_RESUMED EventType = 12
+	// A task was entered.
+	EventType_EVENT_TYPE_TASK_STARTED EventType = 13
+	// The condition of a task did not hold, and it was passed over.
+	EventType_EVENT_TYPE_TASK_SKIPPED EventType = 14
+	// A task ran to its end.
+	EventType_EVENT_TYPE_TASK_COMPLETED EventType = 15
+	// An error ended a task, and goes to the task around it.
+	EventType_EVENT_TYPE_TASK_FAULTED EventType = 16
+	// An activity shall be executed.
+	EventType_EVENT_TYPE_ATTEMPT_SCHEDULED EventType = 17
+	// There was no room for the attempt in memory: it waits on disk.
+	EventType_EVENT_TYPE_ATTEMPT_OVERFLOWED EventType = 18
+	// The attempt, at an activity that is not idempotent, is about to be handed to an adapter's ledger.
+	EventType_EVENT_TYPE_ATTEMPT_SENT EventType = 19
+	// The process that had the attempt is gone without telling what came of it: it is handed over again.
+	EventType_EVENT_TYPE_ATTEMPT_LOST EventType = 20
+	// The process that the attempt was lost with is back.
+	EventType_EVENT_TYPE_ATTEMPT_FOUND EventType = 21
+	// No adapter has got the attempt by the time by which one should have.
+	EventType_EVENT_TYPE_ATTEMPT_OVERDUE EventType = 22
+	// One had got it all the same, or may have, and it goes on.
+	EventType_EVENT_TYPE_ATTEMPT_GOES_ON EventType = 23
+	// The activity was executed.
+	EventType_EVENT_TYPE_ATTEMPT_SUCCEEDED EventType = 24
+	// It was executed, and failed.
+	EventType_EVENT_TYPE_ATTEMPT_FAILED EventType = 25
+	// It was certainly not executed.
+	EventType_EVENT_TYPE_ATTEMPT_NOT_DONE EventType = 26
+	// Nobody knows whether it was executed.
+	EventType_EVENT_TYPE_ATTEMPT_IN_DOUBT EventType = 27
+	// A result came after its task was left.
+	EventType_EVENT_TYPE_RESULT_LATE EventType = 28
+	// A task waits for a point in time.
+	EventType_EVENT_TYPE_WAIT_STARTED EventType = 29
+	// A try task caught an error, and will run its tasks again.
+	EventType_EVENT_TYPE_RETRY_SCHEDULED EventType = 30
+	// It runs them again.
+	EventType_EVENT_TYPE_RETRY_STARTED EventType = 31
+	// A try task caught an error, and runs what is there for that.
+	EventType_EVENT_TYPE_CATCH_STARTED EventType = 32
+	// The order or a task shall be left: it is cancelled, its time is over, or it is not needed any more.
+	EventType_EVENT_TYPE_STOP_REQUESTED EventType = 33
+	// A piece of work begins to be undone.
+	EventType_EVENT_TYPE_COMPENSATION_STARTED EventType = 34
+	// It was undone, or need not be.
+	EventType_EVENT_TYPE_COMPENSATION_ENDED EventType = 35
+	// It can't be undone without an operator; the other branches of the order come to rest before it faults.
+	EventType_EVENT_TYPE_COMPENSATION_FAILED EventType = 36
+	// Work that is to be undone, and may not have been done, is asked about.
+	EventType_EVENT_TYPE_INQUIRY_STARTED EventType = 37
+	// It is known whether it was done.
+	EventType_EVENT_TYPE_INQUIRY_ENDED EventType = 38
+	// Another order shall be run.
+	EventType_EVENT_TYPE_CHILD_SCHEDULED EventType = 39
+	// It has faulted, and waits for an operator.
+	EventType_EVENT_TYPE_CHILD_FAULTED EventType = 40
+	// It has completed, was cancelled or could not be started; or was accepted, if its end is not awaited.
+	EventType_EVENT_TYPE_CHILD_ENDED EventType = 41
+	// The order whose child this one is knows how it has ended.
+	EventType_EVENT_TYPE_PARENT_TOLD EventType = 42
+	// The order has faulted, and lets the next one of its order key go on.
+	EventType_EVENT_TYPE_KEY_RELEASED EventType = 43
+	// A task is about to run its tasks for each of some items, several at a time.
+	EventType_EVENT_TYPE_LOOP_STARTED EventType = 44
+	// A task that runs several branches has begun one of them.
+	EventType_EVENT_TYPE_BRANCH_STARTED EventType = 45
+	// A branch ran to its end.
+	EventType_EVENT_TYPE_BRANCH_COMPLETED EventType = 46
+	// A branch that is not needed any more has come to rest.
+	EventType_EVENT_TYPE_BRANCH_LEFT EventType = 47
+)
+
+// Enum value maps for EventType.
+var (
+	EventType_name = map[int32]string{
+		0:  "EVENT_TYPE_UNSPECIFIED",
+		1:  "EVENT_TYPE_ORDER_ACCEPTED",
+		2:  "EVENT_TYPE_ORDER_STARTED",
+		3:  "EVENT_TYPE_ORDER_COMPLETED",
+		4:  "EVENT_TYPE_ORDER_FAULTED",
+		5:  "EVENT_TYPE_ORDER_CANCELLED",
+		6:  "EVENT_TYPE_ORDER_RETRIED",
+		7:  "EVENT_TYPE_ORDER_SKIPPED",
+		8:  "EVENT_TYPE_ORDER_RESTARTED",
+		9:  "EVENT_TYPE_ORDER_CANCELLING",
+		10: "EVENT_TYPE_ORDER_CONTINUED",
+		11: "EVENT_TYPE_ORDER_SUSPENDED",
+		12: "EVENT_TYPE_ORDER_RESUMED",
+		13: "EVENT_TYPE_TASK_STARTED",
+		14: "EVENT_TYPE_TASK_SKIPPED",
+		15: "EVENT_TYPE_TASK_COMPLETED",
+		16: "EVENT_TYPE_TASK_FAULTED",
+		17: "EVENT_TYPE_ATTEMPT_SCHEDULED",
+		18: "EVENT_TYPE_ATTEMPT_OVERFLOWED",
+		19: "EVENT_TYPE_ATTEMPT_SENT",
+		20: "EVENT_TYPE_ATTEMPT_LOST",
+		21: "EVENT_TYPE_ATTEMPT_FOUND",
+		22: "EVENT_TYPE_ATTEMPT_OVERDUE",
+		23: "EVENT_TYPE_ATTEMPT_GOES_ON",
+		24: "EVENT_TYPE_ATTEMPT_SUCCEEDED",
+		25: "EVENT_TYPE_ATTEMPT_FAILED",
+		26: "EVENT_TYPE_ATTEMPT_NOT_DONE",
+		27: "EVENT_TYPE_ATTEMPT_IN_DOUBT",
+		28: "EVENT_TYPE_RESULT_LATE",
+		29: "EVENT_TYPE_WAIT_STARTED",
+		30: "EVENT_TYPE_RETRY_SCHEDULED",
+		31: "EVENT_TYPE_RETRY_STARTED",
+		32: "EVENT_TYPE_CATCH_STARTED",
+		33: "EVENT_TYPE_STOP_REQUESTED",
+		34: "EVENT_TYPE_COMPENSATION_STARTED",
+		35: "EVENT_TYPE_COMPENSATION_ENDED",
+		36: "EVENT_TYPE_COMPENSATION_FAILED",
+		37: "EVENT_TYPE_INQUIRY_STARTED",
+		38: "EVENT_TYPE_INQUIRY_ENDED",
+		39: "EVENT_TYPE_CHILD_SCHEDULED",
+		40: "EVENT_TYPE_CHILD_FAULTED",
+		41: "EVENT_TYPE_CHILD_ENDED",
+		42: "EVENT_TYPE_PARENT_TOLD",
+		43: "EVENT_TYPE_KEY_RELEASED",
+		44: "EVENT_TYPE_LOOP_STARTED",
+		45: "EVENT_TYPE_BRANCH_STARTED",
+		46: "EVENT_TYPE_BRANCH_COMPLETED",
+		47: "EVENT_TYPE_BRANCH_LEFT",
+	}
+	EventType_value = map[string]int32{
+		"EVENT_TYPE_UNSPECIFIED":          0,
+		"EVENT_TYPE_ORDER_ACCEPTED":       1,
+		"EVENT_TYPE_ORDER_STARTED":        2,
+		"EVENT_TYPE_ORDER_COMPLETED":      3,
+		"EVENT_TYPE_ORDER_FAULTED":        4,
+		"EVENT_TYPE_ORDER_CANCELLED":      5,
+		"EVENT_TYPE_ORDER_RETRIED":        6,
+		"EVENT_TYPE_ORDER_SKIPPED":        7,
+		"EVENT_TYPE_ORDER_RESTARTED":      8,
+		"EVENT_TYPE_ORDER_CANCELLING":     9,
+		"EVENT_TYPE_ORDER_CONTINUED":      10,
+		"EVENT_TYPE_ORDER_SUSPENDED":      11,
+		"EVENT_TYPE_ORDER_RESUMED":        12,
+		"EVENT_TYPE_TASK_STARTED":         13,
+		"EVENT_TYPE_TASK_SKIPPED":         14,
+		"EVENT_TYPE_TASK_COMPLETED":       15,
+		"EVENT_TYPE_TASK_FAULTED":         16,
+		"EVENT_TYPE_ATTEMPT_SCHEDULED":    17,
+		"EVENT_TYPE_ATTEMPT_OVERFLOWED":   18,
+		"EVENT_TYPE_ATTEMPT_SENT":         19,
+		"EVENT_TYPE_ATTEMPT_LOST":         20,
+		"EVENT_TYPE_ATTEMPT_FOUND":        21,
+		"EVENT_TYPE_ATTEMPT_OVERDUE":      22,
+		"EVENT_TYPE_ATTEMPT_GOES_ON":      23,
+		"EVENT_TYPE_ATTEMPT_SUCCEEDED":    24,
+		"EVENT_TYPE_ATTEMPT_FAILED":       25,
+		"EVENT_TYPE_ATTEMPT_NOT_DONE":     26,
+		"EVENT_TYPE_ATTEMPT_IN_DOUBT":     27,
+		"EVENT_TYPE_RESULT_LATE":          28,
+		"EVENT_TYPE_WAIT_STARTED":         29,
+		"EVENT_TYPE_RETRY_SCHEDULED":      30,
+		"EVENT_TYPE_RETRY_STARTED":        31,
+		"EVENT_TYPE_CATCH_STARTED":        32,
+		"EVENT_TYPE_STOP_REQUESTED":       33,
+		"EVENT_TYPE_COMPENSATION_STARTED": 34,
+		"EVENT_TYPE_COMPENSATION_ENDED":   35,
+		"EVENT_TYPE_COMPENSATION_FAILED":  36,
+		"EVENT_TYPE_INQUIRY_STARTED":      37,
+		"EVENT_TYPE_INQUIRY_ENDED":        38,
+		"EVENT_TYPE_CHILD_SCHEDULED":      39,
+		"EVENT_TYPE_CHILD_FAULTED":        40,
+		"EVENT_TYPE_CHILD_ENDED":          41,
+		"EVENT_TYPE_PARENT_TOLD":          42,
+		"EVENT_TYPE_KEY_RELEASED":         43,
+		"EVENT_TYPE_LOOP_STARTED":         44,
+		"EVENT_TYPE_BRANCH_STARTED":       45,
+		"EVENT_TYPE_BRANCH_COMPLETED":     46,
+		"EVENT_TYPE_BRANCH_LEFT":          47,
+	}
+)
+
+func (x EventType) Enum() *EventType {
+	p := new(EventType)
+	*p = x
+	return p
+}
+
+func (x EventType) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (EventType) Descriptor() protoreflect.EnumDescriptor {
+	return file_holdfast_order_v1_order_proto_enumTypes[2].Descriptor()
+}
+
+func (EventType) Type() protoreflect.EnumType {
+	return &file_holdfast_order_v1_order_proto_enumTypes[2]
+}
+
+func (x EventType) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use EventType.Descriptor instead.
+func (EventType) EnumDescriptor() ([]byte, []int) {
+	return file_holdfast_order_v1_order_proto_rawDescGZIP(), []int{2}
+}
+
 // WorkOrder is what a client submits.
 type WorkOrder struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1495,7 +1728,8 @@ type HistoryEvent struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Version uint64                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
 	At      *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
-	// What happened, such as order.accepted, task.started, attempt.scheduled, attempt.succeeded, order.completed.
+	// The name of event_type for people and scripts, such as order.accepted, attempt.in_doubt, order.completed: the first word behind
+	// EVENT_TYPE_, a dot, and the rest, in lower case. It is always set, also if the type is newer than the client.
 	Type string `protobuf:"bytes,3,opt,name=type,proto3" json:"type,omitempty"`
 	// The task's reference, such as /do/2/activate. Empty for events of the order itself.
 	Task string `protobuf:"bytes,4,opt,name=task,proto3" json:"task,omitempty"`
@@ -1531,7 +1765,9 @@ type HistoryEvent struct {
 	// The attempt may be why the process was lost, and is executed alone from now on.
 	Suspect bool `protobuf:"varint,20,opt,name=suspect,proto3" json:"suspect,omitempty"`
 	// The process that is back has the attempt still, and nobody else was handed it meanwhile: what it says of it counts.
-	Kept          bool `protobuf:"varint,21,opt,name=kept,proto3" json:"kept,omitempty"`
+	Kept bool `protobuf:"varint,21,opt,name=kept,proto3" json:"kept,omitempty"`
+	// What happened.
+	EventType     EventType `protobuf:"varint,22,opt,name=event_type,json=eventType,proto3,enum=holdfast.order.v1.EventType" json:"event_type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1711,6 +1947,13 @@ func (x *HistoryEvent) GetKept() bool {
 		return x.Kept
 	}
 	return false
+}
+
+func (x *HistoryEvent) GetEventType() EventType {
+	if x != nil {
+		return x.EventType
+	}
+	return EventType_EVENT_TYPE_UNSPECIFIED
 }
 
 type CancelRequest struct {
@@ -1949,7 +2192,7 @@ const file_holdfast_order_v1_order_proto_rawDesc = "" +
 	"\tpage_size\x18\x03 \x01(\x05R\bpageSize\"m\n" +
 	"\x0fHistoryResponse\x127\n" +
 	"\x06events\x18\x01 \x03(\v2\x1f.holdfast.order.v1.HistoryEventR\x06events\x12!\n" +
-	"\fnext_version\x18\x02 \x01(\x04R\vnextVersion\"\xd3\x04\n" +
+	"\fnext_version\x18\x02 \x01(\x04R\vnextVersion\"\x90\x05\n" +
 	"\fHistoryEvent\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x12*\n" +
 	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x12\n" +
@@ -1974,7 +2217,9 @@ const file_holdfast_order_v1_order_proto_rawDesc = "" +
 	"\rmaybe_started\x18\x12 \x01(\bR\fmaybeStarted\x12\x14\n" +
 	"\x05alone\x18\x13 \x01(\bR\x05alone\x12\x18\n" +
 	"\asuspect\x18\x14 \x01(\bR\asuspect\x12\x12\n" +
-	"\x04kept\x18\x15 \x01(\bR\x04kept\"g\n" +
+	"\x04kept\x18\x15 \x01(\bR\x04kept\x12;\n" +
+	"\n" +
+	"event_type\x18\x16 \x01(\x0e2\x1c.holdfast.order.v1.EventTypeR\teventType\"g\n" +
 	"\rCancelRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x1e\n" +
@@ -1997,7 +2242,57 @@ const file_holdfast_order_v1_order_proto_rawDesc = "" +
 	"\x10STATUS_COMPLETED\x10\x04\x12\x12\n" +
 	"\x0eSTATUS_FAULTED\x10\x05\x12\x14\n" +
 	"\x10STATUS_CANCELLED\x10\x06\x12\x14\n" +
-	"\x10STATUS_SUSPENDED\x10\a2\xc0\x04\n" +
+	"\x10STATUS_SUSPENDED\x10\a*\xdd\v\n" +
+	"\tEventType\x12\x1a\n" +
+	"\x16EVENT_TYPE_UNSPECIFIED\x10\x00\x12\x1d\n" +
+	"\x19EVENT_TYPE_ORDER_ACCEPTED\x10\x01\x12\x1c\n" +
+	"\x18EVENT_TYPE_ORDER_STARTED\x10\x02\x12\x1e\n" +
+	"\x1aEVENT_TYPE_ORDER_COMPLETED\x10\x03\x12\x1c\n" +
+	"\x18EVENT_TYPE_ORDER_FAULTED\x10\x04\x12\x1e\n" +
+	"\x1aEVENT_TYPE_ORDER_CANCELLED\x10\x05\x12\x1c\n" +
+	"\x18EVENT_TYPE_ORDER_RETRIED\x10\x06\x12\x1c\n" +
+	"\x18EVENT_TYPE_ORDER_SKIPPED\x10\a\x12\x1e\n" +
+	"\x1aEVENT_TYPE_ORDER_RESTARTED\x10\b\x12\x1f\n" +
+	"\x1bEVENT_TYPE_ORDER_CANCELLING\x10\t\x12\x1e\n" +
+	"\x1aEVENT_TYPE_ORDER_CONTINUED\x10\n" +
+	"\x12\x1e\n" +
+	"\x1aEVENT_TYPE_ORDER_SUSPENDED\x10\v\x12\x1c\n" +
+	"\x18EVENT_TYPE_ORDER_RESUMED\x10\f\x12\x1b\n" +
+	"\x17EVENT_TYPE_TASK_STARTED\x10\r\x12\x1b\n" +
+	"\x17EVENT_TYPE_TASK_SKIPPED\x10\x0e\x12\x1d\n" +
+	"\x19EVENT_TYPE_TASK_COMPLETED\x10\x0f\x12\x1b\n" +
+	"\x17EVENT_TYPE_TASK_FAULTED\x10\x10\x12 \n" +
+	"\x1cEVENT_TYPE_ATTEMPT_SCHEDULED\x10\x11\x12!\n" +
+	"\x1dEVENT_TYPE_ATTEMPT_OVERFLOWED\x10\x12\x12\x1b\n" +
+	"\x17EVENT_TYPE_ATTEMPT_SENT\x10\x13\x12\x1b\n" +
+	"\x17EVENT_TYPE_ATTEMPT_LOST\x10\x14\x12\x1c\n" +
+	"\x18EVENT_TYPE_ATTEMPT_FOUND\x10\x15\x12\x1e\n" +
+	"\x1aEVENT_TYPE_ATTEMPT_OVERDUE\x10\x16\x12\x1e\n" +
+	"\x1aEVENT_TYPE_ATTEMPT_GOES_ON\x10\x17\x12 \n" +
+	"\x1cEVENT_TYPE_ATTEMPT_SUCCEEDED\x10\x18\x12\x1d\n" +
+	"\x19EVENT_TYPE_ATTEMPT_FAILED\x10\x19\x12\x1f\n" +
+	"\x1bEVENT_TYPE_ATTEMPT_NOT_DONE\x10\x1a\x12\x1f\n" +
+	"\x1bEVENT_TYPE_ATTEMPT_IN_DOUBT\x10\x1b\x12\x1a\n" +
+	"\x16EVENT_TYPE_RESULT_LATE\x10\x1c\x12\x1b\n" +
+	"\x17EVENT_TYPE_WAIT_STARTED\x10\x1d\x12\x1e\n" +
+	"\x1aEVENT_TYPE_RETRY_SCHEDULED\x10\x1e\x12\x1c\n" +
+	"\x18EVENT_TYPE_RETRY_STARTED\x10\x1f\x12\x1c\n" +
+	"\x18EVENT_TYPE_CATCH_STARTED\x10 \x12\x1d\n" +
+	"\x19EVENT_TYPE_STOP_REQUESTED\x10!\x12#\n" +
+	"\x1fEVENT_TYPE_COMPENSATION_STARTED\x10\"\x12!\n" +
+	"\x1dEVENT_TYPE_COMPENSATION_ENDED\x10#\x12\"\n" +
+	"\x1eEVENT_TYPE_COMPENSATION_FAILED\x10$\x12\x1e\n" +
+	"\x1aEVENT_TYPE_INQUIRY_STARTED\x10%\x12\x1c\n" +
+	"\x18EVENT_TYPE_INQUIRY_ENDED\x10&\x12\x1e\n" +
+	"\x1aEVENT_TYPE_CHILD_SCHEDULED\x10'\x12\x1c\n" +
+	"\x18EVENT_TYPE_CHILD_FAULTED\x10(\x12\x1a\n" +
+	"\x16EVENT_TYPE_CHILD_ENDED\x10)\x12\x1a\n" +
+	"\x16EVENT_TYPE_PARENT_TOLD\x10*\x12\x1b\n" +
+	"\x17EVENT_TYPE_KEY_RELEASED\x10+\x12\x1b\n" +
+	"\x17EVENT_TYPE_LOOP_STARTED\x10,\x12\x1d\n" +
+	"\x19EVENT_TYPE_BRANCH_STARTED\x10-\x12\x1f\n" +
+	"\x1bEVENT_TYPE_BRANCH_COMPLETED\x10.\x12\x1a\n" +
+	"\x16EVENT_TYPE_BRANCH_LEFT\x10/2\xc0\x04\n" +
 	"\fOrderService\x12M\n" +
 	"\x06Submit\x12 .holdfast.order.v1.SubmitRequest\x1a!.holdfast.order.v1.SubmitResponse\x12c\n" +
 	"\fSubmitStream\x12&.holdfast.order.v1.SubmitStreamRequest\x1a'.holdfast.order.v1.SubmitStreamResponse(\x010\x01\x12D\n" +
@@ -2019,96 +2314,98 @@ func file_holdfast_order_v1_order_proto_rawDescGZIP() []byte {
 	return file_holdfast_order_v1_order_proto_rawDescData
 }
 
-var file_holdfast_order_v1_order_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_holdfast_order_v1_order_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
 var file_holdfast_order_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_holdfast_order_v1_order_proto_goTypes = []any{
 	(Wait)(0),                     // 0: holdfast.order.v1.Wait
 	(Status)(0),                   // 1: holdfast.order.v1.Status
-	(*WorkOrder)(nil),             // 2: holdfast.order.v1.WorkOrder
-	(*SubmitRequest)(nil),         // 3: holdfast.order.v1.SubmitRequest
-	(*SubmitResponse)(nil),        // 4: holdfast.order.v1.SubmitResponse
-	(*SubmitStreamRequest)(nil),   // 5: holdfast.order.v1.SubmitStreamRequest
-	(*SubmitStreamResponse)(nil),  // 6: holdfast.order.v1.SubmitStreamResponse
-	(*Submission)(nil),            // 7: holdfast.order.v1.Submission
-	(*Accepted)(nil),              // 8: holdfast.order.v1.Accepted
-	(*Ended)(nil),                 // 9: holdfast.order.v1.Ended
-	(*Refused)(nil),               // 10: holdfast.order.v1.Refused
-	(*Order)(nil),                 // 11: holdfast.order.v1.Order
-	(*Waiting)(nil),               // 12: holdfast.order.v1.Waiting
-	(*GetRequest)(nil),            // 13: holdfast.order.v1.GetRequest
-	(*GetResponse)(nil),           // 14: holdfast.order.v1.GetResponse
-	(*ListRequest)(nil),           // 15: holdfast.order.v1.ListRequest
-	(*ListResponse)(nil),          // 16: holdfast.order.v1.ListResponse
-	(*WatchRequest)(nil),          // 17: holdfast.order.v1.WatchRequest
-	(*WatchResponse)(nil),         // 18: holdfast.order.v1.WatchResponse
-	(*HistoryRequest)(nil),        // 19: holdfast.order.v1.HistoryRequest
-	(*HistoryResponse)(nil),       // 20: holdfast.order.v1.HistoryResponse
-	(*HistoryEvent)(nil),          // 21: holdfast.order.v1.HistoryEvent
-	(*CancelRequest)(nil),         // 22: holdfast.order.v1.CancelRequest
-	(*CancelResponse)(nil),        // 23: holdfast.order.v1.CancelResponse
-	nil,                           // 24: holdfast.order.v1.WorkOrder.LabelsEntry
-	nil,                           // 25: holdfast.order.v1.Order.LabelsEntry
-	nil,                           // 26: holdfast.order.v1.ListRequest.LabelsEntry
-	(*timestamppb.Timestamp)(nil), // 27: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 28: google.protobuf.Duration
-	(*problemv1.Problem)(nil),     // 29: holdfast.problem.v1.Problem
+	(EventType)(0),                // 2: holdfast.order.v1.EventType
+	(*WorkOrder)(nil),             // 3: holdfast.order.v1.WorkOrder
+	(*SubmitRequest)(nil),         // 4: holdfast.order.v1.SubmitRequest
+	(*SubmitResponse)(nil),        // 5: holdfast.order.v1.SubmitResponse
+	(*SubmitStreamRequest)(nil),   // 6: holdfast.order.v1.SubmitStreamRequest
+	(*SubmitStreamResponse)(nil),  // 7: holdfast.order.v1.SubmitStreamResponse
+	(*Submission)(nil),            // 8: holdfast.order.v1.Submission
+	(*Accepted)(nil),              // 9: holdfast.order.v1.Accepted
+	(*Ended)(nil),                 // 10: holdfast.order.v1.Ended
+	(*Refused)(nil),               // 11: holdfast.order.v1.Refused
+	(*Order)(nil),                 // 12: holdfast.order.v1.Order
+	(*Waiting)(nil),               // 13: holdfast.order.v1.Waiting
+	(*GetRequest)(nil),            // 14: holdfast.order.v1.GetRequest
+	(*GetResponse)(nil),           // 15: holdfast.order.v1.GetResponse
+	(*ListRequest)(nil),           // 16: holdfast.order.v1.ListRequest
+	(*ListResponse)(nil),          // 17: holdfast.order.v1.ListResponse
+	(*WatchRequest)(nil),          // 18: holdfast.order.v1.WatchRequest
+	(*WatchResponse)(nil),         // 19: holdfast.order.v1.WatchResponse
+	(*HistoryRequest)(nil),        // 20: holdfast.order.v1.HistoryRequest
+	(*HistoryResponse)(nil),       // 21: holdfast.order.v1.HistoryResponse
+	(*HistoryEvent)(nil),          // 22: holdfast.order.v1.HistoryEvent
+	(*CancelRequest)(nil),         // 23: holdfast.order.v1.CancelRequest
+	(*CancelResponse)(nil),        // 24: holdfast.order.v1.CancelResponse
+	nil,                           // 25: holdfast.order.v1.WorkOrder.LabelsEntry
+	nil,                           // 26: holdfast.order.v1.Order.LabelsEntry
+	nil,                           // 27: holdfast.order.v1.ListRequest.LabelsEntry
+	(*timestamppb.Timestamp)(nil), // 28: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 29: google.protobuf.Duration
+	(*problemv1.Problem)(nil),     // 30: holdfast.problem.v1.Problem
 }
 var file_holdfast_order_v1_order_proto_depIdxs = []int32{
-	24, // 0: holdfast.order.v1.WorkOrder.labels:type_name -> holdfast.order.v1.WorkOrder.LabelsEntry
-	27, // 1: holdfast.order.v1.WorkOrder.deadline:type_name -> google.protobuf.Timestamp
-	28, // 2: holdfast.order.v1.WorkOrder.deadline_after:type_name -> google.protobuf.Duration
-	2,  // 3: holdfast.order.v1.SubmitRequest.order:type_name -> holdfast.order.v1.WorkOrder
+	25, // 0: holdfast.order.v1.WorkOrder.labels:type_name -> holdfast.order.v1.WorkOrder.LabelsEntry
+	28, // 1: holdfast.order.v1.WorkOrder.deadline:type_name -> google.protobuf.Timestamp
+	29, // 2: holdfast.order.v1.WorkOrder.deadline_after:type_name -> google.protobuf.Duration
+	3,  // 3: holdfast.order.v1.SubmitRequest.order:type_name -> holdfast.order.v1.WorkOrder
 	0,  // 4: holdfast.order.v1.SubmitRequest.wait:type_name -> holdfast.order.v1.Wait
-	11, // 5: holdfast.order.v1.SubmitResponse.order:type_name -> holdfast.order.v1.Order
-	3,  // 6: holdfast.order.v1.SubmitStreamRequest.submissions:type_name -> holdfast.order.v1.SubmitRequest
-	7,  // 7: holdfast.order.v1.SubmitStreamResponse.submissions:type_name -> holdfast.order.v1.Submission
-	8,  // 8: holdfast.order.v1.Submission.accepted:type_name -> holdfast.order.v1.Accepted
-	9,  // 9: holdfast.order.v1.Submission.ended:type_name -> holdfast.order.v1.Ended
-	10, // 10: holdfast.order.v1.Submission.refused:type_name -> holdfast.order.v1.Refused
+	12, // 5: holdfast.order.v1.SubmitResponse.order:type_name -> holdfast.order.v1.Order
+	4,  // 6: holdfast.order.v1.SubmitStreamRequest.submissions:type_name -> holdfast.order.v1.SubmitRequest
+	8,  // 7: holdfast.order.v1.SubmitStreamResponse.submissions:type_name -> holdfast.order.v1.Submission
+	9,  // 8: holdfast.order.v1.Submission.accepted:type_name -> holdfast.order.v1.Accepted
+	10, // 9: holdfast.order.v1.Submission.ended:type_name -> holdfast.order.v1.Ended
+	11, // 10: holdfast.order.v1.Submission.refused:type_name -> holdfast.order.v1.Refused
 	1,  // 11: holdfast.order.v1.Ended.status:type_name -> holdfast.order.v1.Status
-	29, // 12: holdfast.order.v1.Ended.error:type_name -> holdfast.problem.v1.Problem
-	28, // 13: holdfast.order.v1.Refused.retry_after:type_name -> google.protobuf.Duration
+	30, // 12: holdfast.order.v1.Ended.error:type_name -> holdfast.problem.v1.Problem
+	29, // 13: holdfast.order.v1.Refused.retry_after:type_name -> google.protobuf.Duration
 	1,  // 14: holdfast.order.v1.Order.status:type_name -> holdfast.order.v1.Status
-	25, // 15: holdfast.order.v1.Order.labels:type_name -> holdfast.order.v1.Order.LabelsEntry
-	27, // 16: holdfast.order.v1.Order.deadline:type_name -> google.protobuf.Timestamp
-	27, // 17: holdfast.order.v1.Order.accepted_at:type_name -> google.protobuf.Timestamp
-	27, // 18: holdfast.order.v1.Order.ended_at:type_name -> google.protobuf.Timestamp
-	29, // 19: holdfast.order.v1.Order.error:type_name -> holdfast.problem.v1.Problem
-	27, // 20: holdfast.order.v1.Order.estimated_end:type_name -> google.protobuf.Timestamp
-	12, // 21: holdfast.order.v1.Order.waiting:type_name -> holdfast.order.v1.Waiting
-	27, // 22: holdfast.order.v1.Waiting.until:type_name -> google.protobuf.Timestamp
-	27, // 23: holdfast.order.v1.Waiting.since:type_name -> google.protobuf.Timestamp
-	11, // 24: holdfast.order.v1.GetResponse.order:type_name -> holdfast.order.v1.Order
+	26, // 15: holdfast.order.v1.Order.labels:type_name -> holdfast.order.v1.Order.LabelsEntry
+	28, // 16: holdfast.order.v1.Order.deadline:type_name -> google.protobuf.Timestamp
+	28, // 17: holdfast.order.v1.Order.accepted_at:type_name -> google.protobuf.Timestamp
+	28, // 18: holdfast.order.v1.Order.ended_at:type_name -> google.protobuf.Timestamp
+	30, // 19: holdfast.order.v1.Order.error:type_name -> holdfast.problem.v1.Problem
+	28, // 20: holdfast.order.v1.Order.estimated_end:type_name -> google.protobuf.Timestamp
+	13, // 21: holdfast.order.v1.Order.waiting:type_name -> holdfast.order.v1.Waiting
+	28, // 22: holdfast.order.v1.Waiting.until:type_name -> google.protobuf.Timestamp
+	28, // 23: holdfast.order.v1.Waiting.since:type_name -> google.protobuf.Timestamp
+	12, // 24: holdfast.order.v1.GetResponse.order:type_name -> holdfast.order.v1.Order
 	1,  // 25: holdfast.order.v1.ListRequest.statuses:type_name -> holdfast.order.v1.Status
-	26, // 26: holdfast.order.v1.ListRequest.labels:type_name -> holdfast.order.v1.ListRequest.LabelsEntry
-	27, // 27: holdfast.order.v1.ListRequest.accepted_from:type_name -> google.protobuf.Timestamp
-	27, // 28: holdfast.order.v1.ListRequest.accepted_to:type_name -> google.protobuf.Timestamp
-	11, // 29: holdfast.order.v1.ListResponse.orders:type_name -> holdfast.order.v1.Order
-	21, // 30: holdfast.order.v1.WatchResponse.events:type_name -> holdfast.order.v1.HistoryEvent
-	21, // 31: holdfast.order.v1.HistoryResponse.events:type_name -> holdfast.order.v1.HistoryEvent
-	27, // 32: holdfast.order.v1.HistoryEvent.at:type_name -> google.protobuf.Timestamp
-	29, // 33: holdfast.order.v1.HistoryEvent.error:type_name -> holdfast.problem.v1.Problem
-	27, // 34: holdfast.order.v1.HistoryEvent.due:type_name -> google.protobuf.Timestamp
-	11, // 35: holdfast.order.v1.CancelResponse.order:type_name -> holdfast.order.v1.Order
-	3,  // 36: holdfast.order.v1.OrderService.Submit:input_type -> holdfast.order.v1.SubmitRequest
-	5,  // 37: holdfast.order.v1.OrderService.SubmitStream:input_type -> holdfast.order.v1.SubmitStreamRequest
-	13, // 38: holdfast.order.v1.OrderService.Get:input_type -> holdfast.order.v1.GetRequest
-	15, // 39: holdfast.order.v1.OrderService.List:input_type -> holdfast.order.v1.ListRequest
-	17, // 40: holdfast.order.v1.OrderService.Watch:input_type -> holdfast.order.v1.WatchRequest
-	19, // 41: holdfast.order.v1.OrderService.History:input_type -> holdfast.order.v1.HistoryRequest
-	22, // 42: holdfast.order.v1.OrderService.Cancel:input_type -> holdfast.order.v1.CancelRequest
-	4,  // 43: holdfast.order.v1.OrderService.Submit:output_type -> holdfast.order.v1.SubmitResponse
-	6,  // 44: holdfast.order.v1.OrderService.SubmitStream:output_type -> holdfast.order.v1.SubmitStreamResponse
-	14, // 45: holdfast.order.v1.OrderService.Get:output_type -> holdfast.order.v1.GetResponse
-	16, // 46: holdfast.order.v1.OrderService.List:output_type -> holdfast.order.v1.ListResponse
-	18, // 47: holdfast.order.v1.OrderService.Watch:output_type -> holdfast.order.v1.WatchResponse
-	20, // 48: holdfast.order.v1.OrderService.History:output_type -> holdfast.order.v1.HistoryResponse
-	23, // 49: holdfast.order.v1.OrderService.Cancel:output_type -> holdfast.order.v1.CancelResponse
-	43, // [43:50] is the sub-list for method output_type
-	36, // [36:43] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	27, // 26: holdfast.order.v1.ListRequest.labels:type_name -> holdfast.order.v1.ListRequest.LabelsEntry
+	28, // 27: holdfast.order.v1.ListRequest.accepted_from:type_name -> google.protobuf.Timestamp
+	28, // 28: holdfast.order.v1.ListRequest.accepted_to:type_name -> google.protobuf.Timestamp
+	12, // 29: holdfast.order.v1.ListResponse.orders:type_name -> holdfast.order.v1.Order
+	22, // 30: holdfast.order.v1.WatchResponse.events:type_name -> holdfast.order.v1.HistoryEvent
+	22, // 31: holdfast.order.v1.HistoryResponse.events:type_name -> holdfast.order.v1.HistoryEvent
+	28, // 32: holdfast.order.v1.HistoryEvent.at:type_name -> google.protobuf.Timestamp
+	30, // 33: holdfast.order.v1.HistoryEvent.error:type_name -> holdfast.problem.v1.Problem
+	28, // 34: holdfast.order.v1.HistoryEvent.due:type_name -> google.protobuf.Timestamp
+	2,  // 35: holdfast.order.v1.HistoryEvent.event_type:type_name -> holdfast.order.v1.EventType
+	12, // 36: holdfast.order.v1.CancelResponse.order:type_name -> holdfast.order.v1.Order
+	4,  // 37: holdfast.order.v1.OrderService.Submit:input_type -> holdfast.order.v1.SubmitRequest
+	6,  // 38: holdfast.order.v1.OrderService.SubmitStream:input_type -> holdfast.order.v1.SubmitStreamRequest
+	14, // 39: holdfast.order.v1.OrderService.Get:input_type -> holdfast.order.v1.GetRequest
+	16, // 40: holdfast.order.v1.OrderService.List:input_type -> holdfast.order.v1.ListRequest
+	18, // 41: holdfast.order.v1.OrderService.Watch:input_type -> holdfast.order.v1.WatchRequest
+	20, // 42: holdfast.order.v1.OrderService.History:input_type -> holdfast.order.v1.HistoryRequest
+	23, // 43: holdfast.order.v1.OrderService.Cancel:input_type -> holdfast.order.v1.CancelRequest
+	5,  // 44: holdfast.order.v1.OrderService.Submit:output_type -> holdfast.order.v1.SubmitResponse
+	7,  // 45: holdfast.order.v1.OrderService.SubmitStream:output_type -> holdfast.order.v1.SubmitStreamResponse
+	15, // 46: holdfast.order.v1.OrderService.Get:output_type -> holdfast.order.v1.GetResponse
+	17, // 47: holdfast.order.v1.OrderService.List:output_type -> holdfast.order.v1.ListResponse
+	19, // 48: holdfast.order.v1.OrderService.Watch:output_type -> holdfast.order.v1.WatchResponse
+	21, // 49: holdfast.order.v1.OrderService.History:output_type -> holdfast.order.v1.HistoryResponse
+	24, // 50: holdfast.order.v1.OrderService.Cancel:output_type -> holdfast.order.v1.CancelResponse
+	44, // [44:51] is the sub-list for method output_type
+	37, // [37:44] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_order_v1_order_proto_init() }
@@ -2126,7 +2423,7 @@ func file_holdfast_order_v1_order_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_order_v1_order_proto_rawDesc), len(file_holdfast_order_v1_order_proto_rawDesc)),
-			NumEnums:      2,
+			NumEnums:      3,
 			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,

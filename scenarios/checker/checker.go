@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/holdfast-run/holdfast/scenarios/eventtype"
+	"github.com/holdfast-run/holdfast/messages/eventtype"
 )
 
 // Listed is the most violations that a Report names; all are counted.
@@ -146,7 +146,7 @@ func (c *check) event(at place, line []byte) error {
 		})
 	}
 	c.versions[order] = e.Version
-	switch e.Type {
+	switch eventtype.Named(e.Type) {
 	case eventtype.AttemptScheduled:
 		if s := c.keys[idOf(e.Key)]; s&scheduled == 0 {
 			c.keys[idOf(e.Key)] = s | scheduled
@@ -157,6 +157,7 @@ func (c *check) event(at place, line []byte) error {
 		c.report.Succeeded++
 	case eventtype.OrderCompleted, eventtype.OrderFaulted, eventtype.OrderCancelled:
 		c.report.Ended++
+	default:
 	}
 	return nil
 }
@@ -204,7 +205,7 @@ func (c *check) missing(ctx context.Context, histories []string) error {
 	for _, name := range histories {
 		err := readLines(ctx, name, func(at place, line []byte) error {
 			e, err := decodeEvent(line)
-			if err != nil || e.Type != eventtype.AttemptSucceeded || c.keys[idOf(e.Key)]&applied != 0 {
+			if err != nil || eventtype.Named(e.Type) != eventtype.AttemptSucceeded || c.keys[idOf(e.Key)]&applied != 0 {
 				return err
 			}
 			c.add(Violation{
@@ -232,12 +233,12 @@ func decodeEvent(line []byte) (event, error) {
 	if err := decode(line, &e); err != nil {
 		return e, err
 	}
-	switch {
+	switch typ := eventtype.Named(e.Type); {
 	case e.Order == "":
 		return e, errors.New(`an event must name its order: "order" is missing or empty`)
 	case e.Version == 0 || e.Type == "":
 		return e, errors.New(`an event must have a "version" from 1 and a "type"`)
-	case e.Key == "" && (e.Type == eventtype.AttemptScheduled || e.Type == eventtype.AttemptSucceeded):
+	case e.Key == "" && (typ == eventtype.AttemptScheduled || typ == eventtype.AttemptSucceeded):
 		return e, fmt.Errorf(`an event of type %s must have a "key"`, e.Type)
 	}
 	return e, nil

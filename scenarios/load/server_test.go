@@ -16,9 +16,9 @@ import (
 
 	"github.com/holdfast-run/holdfast/client"
 	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/eventtype"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/messages/problemv1"
-	"github.com/holdfast-run/holdfast/scenarios/eventtype"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -175,8 +175,8 @@ func (s *server) History(_ context.Context, r *orderv1.HistoryRequest) (*orderv1
 
 func waited(due, woke time.Time) []*orderv1.HistoryEvent {
 	return []*orderv1.HistoryEvent{
-		{Version: 1, Type: eventtype.OrderAccepted},
-		{Version: 2, Type: eventtype.WaitStarted, Due: timestamppb.New(due)},
-		{Version: 3, Type: eventtype.TaskCompleted, At: timestamppb.New(woke)},
+		{Version: 1, EventType: eventtype.OrderAccepted},
+		{Version: 2, EventType: eventtype.WaitStarted, Due: timestamppb.New(due)},
+		{Version: 3, EventType: eventtype.TaskCompleted, At: timestamppb.New(woke)},
 	}
 }

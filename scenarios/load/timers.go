@@ -11,8 +11,8 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/holdfast-run/holdfast/client"
+	"github.com/holdfast-run/holdfast/messages/eventtype"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
-	"github.com/holdfast-run/holdfast/scenarios/eventtype"
 )
 
 // timers runs orders that all wait at the same time. Each stream takes a range of them, and submits the next when one was
@@ -164,7 +164,7 @@ func (t *timers) settle(ctx context.Context, conn *client.Client) (*TimersResult
 // wait finds the wait in a history: when it was due, and when the order went on.
 func wait(events []*orderv1.HistoryEvent) (due, woke time.Time, err error) {
 	for i, e := range events {
-		if e.GetType() != eventtype.WaitStarted {
+		if e.GetEventType() != eventtype.WaitStarted {
 			continue
 		}
 		if e.GetDue() == nil || i+1 == len(events) {

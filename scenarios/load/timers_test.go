@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast-run/holdfast/messages/eventtype"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
-	"github.com/holdfast-run/holdfast/scenarios/eventtype"
 )
 
 // TestTimers runs more orders than one stream takes, one of which never ends, one ends early, and one is late.
@@ -67,7 +67,7 @@ func TestWait(t *testing.T) {
 	if d, w, err := wait(waited(due, due.Add(time.Second))); err != nil || !d.Equal(due) || !w.Equal(due.Add(time.Second)) {
 		t.Errorf("read as due %v, woken %v: %v", d, w, err)
 	}
-	for _, events := range [][]*orderv1.HistoryEvent{nil, waited(due, due)[:1], waited(due, due)[:2], {{Type: eventtype.WaitStarted}, {}}} {
+	for _, events := range [][]*orderv1.HistoryEvent{nil, waited(due, due)[:1], waited(due, due)[:2], {{EventType: eventtype.WaitStarted}, {}}} {
 		if _, _, err := wait(events); err == nil {
 			t.Errorf("a history without a wait that is over is read: %v", events)
 		}

@@ -11,8 +11,9 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/holdfast-run/holdfast/messages/eventtype"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/scenarios/checker"
-	"github.com/holdfast-run/holdfast/scenarios/eventtype"
 )
 
 func TestDownstreamAppliesAKeyOnce(t *testing.T) {
@@ -229,9 +230,9 @@ func TestCheckNoticesDuplicates(t *testing.T) {
 			for i := range 30 {
 				key := fmt.Sprint("k", i)
 				version := 0
-				event := func(kind string) {
+				event := func(kind orderv1.EventType) {
 					version++
-					fmt.Fprintf(&histories, `{"order":"order-%s","version":%d,"type":%q,"key":%q}`+"\n", key, version, kind, key)
+					fmt.Fprintf(&histories, `{"order":"order-%s","version":%d,"type":%q,"key":%q}`+"\n", key, version, eventtype.Name(kind), key)
 				}
 				event(eventtype.AttemptScheduled)
 				for {

@@ -59,7 +59,7 @@ func (o *following) maybeCancel(
 	ctx context.Context, c *client.Client, e *orderv1.HistoryEvent, show *screen, patience client.Patience,
 ) error {
 	x := o.cancel
-	if x == nil || o.cancelled || x.event != e.GetType() || x.activity != "" && x.activity != e.GetActivity() {
+	if x == nil || o.cancelled || x.event != e.GetEventType() || x.activity != "" && x.activity != e.GetActivity() {
 		return nil
 	}
 	if err := pause(ctx, x.after); err != nil {

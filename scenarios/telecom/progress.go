@@ -13,8 +13,8 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/holdfast-run/holdfast/messages/eventtype"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
-	"github.com/holdfast-run/holdfast/scenarios/eventtype"
 )
 
 // screen is where the demo shows what happens: a line for each thing that a person would want to know.
@@ -75,7 +75,7 @@ func (s *screen) table(fill func(row func(format string, cells ...any))) {
 
 // tell returns what a person wants to know of an event; an empty text if nothing.
 func (o *following) tell(e *orderv1.HistoryEvent) (colour, text string) {
-	switch e.GetType() {
+	switch e.GetEventType() {
 	case eventtype.AttemptScheduled:
 		o.activity = e.GetActivity()
 	case eventtype.RetryScheduled:
@@ -98,6 +98,7 @@ func (o *following) tell(e *orderv1.HistoryEvent) (colour, text string) {
 		return red, "faulted: " + why(e)
 	case eventtype.OrderCancelled:
 		return yellow, "cancelled"
+	default:
 	}
 	return "", ""
 }
@@ -145,7 +146,7 @@ func (s *screen) history(o *following) {
 			switch {
 			case e.GetError() != nil:
 				note = why(e)
-			case e.GetType() == eventtype.WaitStarted, e.GetType() == eventtype.RetryScheduled:
+			case e.GetEventType() == eventtype.WaitStarted, e.GetEventType() == eventtype.RetryScheduled:
 				note = "until " + e.GetDue().AsTime().Format("15:04:05.000")
 			}
 			after := e.GetAt().AsTime().Sub(first).Seconds()

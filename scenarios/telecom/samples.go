@@ -5,11 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/holdfast-run/holdfast/messages/eventtype"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
-	"github.com/holdfast-run/holdfast/scenarios/eventtype"
 )
 
 //go:embed definitions/activate-mobile.yaml orders/*.json
@@ -23,15 +24,29 @@ type sample struct {
 	opensIn time.Duration
 	// cancel says when to cancel the order; nil: never.
 	cancel *trigger
-	// What it must end as, with this title of its error, and after events whose types begin so, in this order.
+	// What it must end as, with this title of its error, and after events of these types, in this order.
 	status orderv1.Status
 	title  string
-	events []string
+	events []oneOf
 }
+
+// oneOf are types of events of which there must be one.
+type oneOf []orderv1.EventType
+
+func (o oneOf) String() string {
+	var names []string
+	for _, t := range o {
+		names = append(names, eventtype.Name(t))
+	}
+	return strings.Join(names, " or ")
+}
+
+// attemptEnded: it is known what came of an attempt, or known to stay unknown.
+var attemptEnded = oneOf{eventtype.AttemptSucceeded, eventtype.AttemptFailed, eventtype.AttemptNotDone, eventtype.AttemptInDoubt}
 
 // trigger is a point in the life of an order, a while after an event, when it is cancelled.
 type trigger struct {
-	event    string
+	event    orderv1.EventType
 	activity string // of the event; empty: any
 	after    time.Duration
 	// compensate: what was done is taken back.
@@ -52,31 +67,37 @@ var samples = []sample{
 	{
 		name: "03-transient-failures", shows: "a lost answer and an outage: retried",
 		status: orderv1.Status_STATUS_COMPLETED,
-		events: []string{eventtype.AttemptFailed, eventtype.RetryScheduled, eventtype.RetryStarted},
+		events: []oneOf{{eventtype.AttemptFailed}, {eventtype.RetryScheduled}, {eventtype.RetryStarted}},
 	},
 	{
 		name: "04-port-refused", shows: "refused for good: taken back, faults",
 		status: orderv1.Status_STATUS_FAULTED, title: "Activation refused",
-		events: []string{eventtype.AttemptFailed, eventtype.CompensationEnded, eventtype.CompensationEnded, eventtype.CatchStarted},
+		events: []oneOf{
+			{eventtype.AttemptFailed}, {eventtype.CompensationEnded}, {eventtype.CompensationEnded}, {eventtype.CatchStarted},
+		},
 	},
 	{
 		name: "05-port-window", shows: "waits until its port window opens", opensIn: windowOpensIn,
 		status: orderv1.Status_STATUS_COMPLETED,
-		events: []string{eventtype.WaitStarted},
+		events: []oneOf{{eventtype.WaitStarted}},
 	},
 	{
 		name: "06-cancel-in-window", shows: "cancelled while it waits: taken back", opensIn: time.Hour,
 		cancel: &trigger{event: eventtype.WaitStarted, after: time.Second, compensate: true},
 		status: orderv1.Status_STATUS_CANCELLED,
-		events: []string{
-			eventtype.WaitStarted, eventtype.StopRequested, eventtype.CompensationEnded, eventtype.CompensationEnded, eventtype.OrderCancelled,
+		events: []oneOf{
+			{eventtype.WaitStarted},
+			{eventtype.StopRequested},
+			{eventtype.CompensationEnded},
+			{eventtype.CompensationEnded},
+			{eventtype.OrderCancelled},
 		},
 	},
 	{
 		name: "07-cancel-over-the-air", shows: "cancelled during an activity",
 		cancel: &trigger{event: eventtype.AttemptScheduled, activity: "sim.updateCard", after: 700 * time.Millisecond},
 		status: orderv1.Status_STATUS_CANCELLED,
-		events: []string{eventtype.StopRequested, "attempt.", eventtype.OrderCancelled}, // the attempt is awaited
+		events: []oneOf{{eventtype.StopRequested}, attemptEnded, {eventtype.OrderCancelled}}, // the attempt is awaited
 	},
 	{
 		name: "08-unsupported", shows: "not for this workflow: raises an error",
@@ -162,19 +183,23 @@ func (s *sample) check(o *orderv1.Order, history []*orderv1.HistoryEvent) []stri
 	missing := s.events
 	var due time.Time
 	for _, e := range history {
-		if e.GetType() == eventtype.TaskCompleted && e.GetAt().AsTime().Before(due) {
+		if e.GetEventType() == eventtype.TaskCompleted && e.GetAt().AsTime().Before(due) {
 			wrong = append(wrong, fmt.Sprintf("went on at %v, before %v", e.GetAt().AsTime(), due))
 		}
 		due = time.Time{}
-		if e.GetType() == eventtype.WaitStarted {
+		if e.GetEventType() == eventtype.WaitStarted {
 			due = e.GetDue().AsTime()
 		}
-		if len(missing) > 0 && strings.HasPrefix(e.GetType(), missing[0]) {
+		if len(missing) > 0 && slices.Contains(missing[0], e.GetEventType()) {
 			missing = missing[1:]
 		}
 	}
 	if len(missing) > 0 {
-		wrong = append(wrong, "lacks in its history, in this order: "+strings.Join(missing, ", "))
+		var names []string
+		for _, one := range missing {
+			names = append(names, one.String())
+		}
+		wrong = append(wrong, "lacks in its history, in this order: "+strings.Join(names, ", "))
 	}
 	return wrong
 }

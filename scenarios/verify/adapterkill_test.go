@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/eventtype"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
-	"github.com/holdfast-run/holdfast/scenarios/eventtype"
 	"github.com/holdfast-run/holdfast/scenarios/verify/players"
 )
 
@@ -22,10 +22,10 @@ func TestJudgeFrail(t *testing.T) {
 			})
 		}
 	}
-	event := func(order, step, typ string) *orderv1.HistoryEvent {
-		return &orderv1.HistoryEvent{Type: typ, Key: order + "/" + step, Activity: "keeps.charge"}
+	event := func(order, step string, typ orderv1.EventType) *orderv1.HistoryEvent {
+		return &orderv1.HistoryEvent{EventType: typ, Key: order + "/" + step, Activity: "keeps.charge"}
 	}
-	completed, compensated := &orderv1.HistoryEvent{Type: eventtype.OrderCompleted}, &orderv1.HistoryEvent{Type: eventtype.CompensationStarted}
+	completed, compensated := &orderv1.HistoryEvent{EventType: eventtype.OrderCompleted}, &orderv1.HistoryEvent{EventType: eventtype.CompensationStarted}
 	all := []string{players.FrailBegan, players.FrailApplied, players.FrailEnded}
 	told := map[messages.OrderID][]*orderv1.HistoryEvent{}
 
@@ -47,13 +47,13 @@ func TestJudgeFrail(t *testing.T) {
 	write(2, "found", "first", players.FrailBegan, players.FrailApplied)
 	write(3, "found", "second", all...)
 	told["found"] = []*orderv1.HistoryEvent{
-		{Type: eventtype.AttemptSent, Key: "found/first", MaybeStarted: true},
+		{EventType: eventtype.AttemptSent, Key: "found/first", MaybeStarted: true},
 		event("found", "first", eventtype.AttemptSucceeded),
 		event("found", "second", eventtype.AttemptSucceeded), completed,
 	}
 	// It was killed before it wrote anything, while it counted as begun.
 	told["unwritten"] = []*orderv1.HistoryEvent{
-		{Type: eventtype.AttemptLost, Key: "unwritten/first", Suspect: true}, event("unwritten", "first", eventtype.AttemptInDoubt), compensated, completed,
+		{EventType: eventtype.AttemptLost, Key: "unwritten/first", Suspect: true}, event("unwritten", "first", eventtype.AttemptInDoubt), compensated, completed,
 	}
 	// All that must not be.
 	write(3, "twice", "first", append(all, players.FrailApplied)...)
@@ -61,7 +61,7 @@ func TestJudgeFrail(t *testing.T) {
 	told["twice"] = []*orderv1.HistoryEvent{event("twice", "first", eventtype.AttemptSucceeded), completed}
 	told["never"] = []*orderv1.HistoryEvent{event("never", "first", eventtype.AttemptSucceeded), compensated, completed}
 	write(3, "failed", "first", all...)
-	told["failed"] = []*orderv1.HistoryEvent{event("failed", "first", eventtype.AttemptFailed), compensated, {Type: eventtype.OrderFaulted}}
+	told["failed"] = []*orderv1.HistoryEvent{event("failed", "first", eventtype.AttemptFailed), compensated, {EventType: eventtype.OrderFaulted}}
 	write(3, "doubt", "first", all...)
 	write(3, "doubt", "first", players.FrailUndone)
 	told["doubt"] = []*orderv1.HistoryEvent{event("doubt", "first", eventtype.AttemptInDoubt), compensated, completed}

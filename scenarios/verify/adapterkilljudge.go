@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/eventtype"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
-	"github.com/holdfast-run/holdfast/scenarios/eventtype"
 	"github.com/holdfast-run/holdfast/scenarios/verify/players"
 )
 
@@ -104,7 +104,7 @@ func (s *frailSeen) judgeOrder(
 ) {
 	compensated, completed, outcomes, asked, lost := false, false, map[string]string{}, map[string]bool{}, map[string]bool{}
 	for _, e := range events {
-		switch e.GetType() {
+		switch e.GetEventType() {
 		case eventtype.CompensationStarted:
 			compensated = true
 		case eventtype.OrderCompleted:
@@ -118,6 +118,7 @@ func (s *frailSeen) judgeOrder(
 				outcomes[e.GetKey()] = e.GetType()
 			}
 			s.judgeAttempt(id, e, works[e.GetKey()], asked[e.GetKey()], lost[e.GetKey()], count)
+		default:
 		}
 	}
 	if !completed {
@@ -145,7 +146,7 @@ func (s *frailSeen) judgeAttempt(
 	}
 	switch {
 	case !strings.HasSuffix(e.GetActivity(), ".charge"):
-	case e.GetType() == eventtype.AttemptSucceeded:
+	case e.GetEventType() == eventtype.AttemptSucceeded:
 		if w.applied != 1 {
 			s.wrongf(count, "succeeded_without_effect", "%s succeeded, and was applied %d times", e.GetKey(), w.applied)
 		}
@@ -155,7 +156,7 @@ func (s *frailSeen) judgeAttempt(
 		if e.GetError() != nil {
 			count("unreported")
 		}
-	case e.GetType() == eventtype.AttemptInDoubt:
+	case e.GetEventType() == eventtype.AttemptInDoubt:
 		count("in_doubt")
 		switch {
 		case s.explains(id, w):

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/eventtype"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
-	"github.com/holdfast-run/holdfast/scenarios/eventtype"
 	"github.com/holdfast-run/holdfast/scenarios/stage"
 )
 
@@ -132,7 +132,7 @@ func lookBack(ctx context.Context, s *site, dir string, orders []*order, one map
 	}
 	defer conn.Close() //nolint:errcheck // it fails only if it was closed before
 	one["lost"], err = readHistories(ctx, conn, idsOf(accepted), func(id messages.OrderID, events []*orderv1.HistoryEvent) error {
-		if ended[id] && (len(events) == 0 || events[len(events)-1].GetType() != eventtype.OrderCompleted) {
+		if ended[id] && (len(events) == 0 || events[len(events)-1].GetEventType() != eventtype.OrderCompleted) {
 			one["undone"]++
 		}
 		return nil

@@ -12,8 +12,8 @@ import (
 
 	"github.com/holdfast-run/holdfast/client"
 	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/eventtype"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
-	"github.com/holdfast-run/holdfast/scenarios/eventtype"
 	"github.com/holdfast-run/holdfast/scenarios/stage"
 	"github.com/holdfast-run/holdfast/scenarios/verify/players"
 )
@@ -218,11 +218,12 @@ func histories(ctx context.Context, conn *client.Client, orders []*order) (map[m
 		}
 		r := &ran{}
 		for _, e := range events {
-			switch e.GetType() {
+			switch e.GetEventType() {
 			case eventtype.OrderStarted:
 				r.began = e.GetAt().AsTime()
 			case eventtype.OrderCompleted:
 				r.over = e.GetAt().AsTime()
+			default:
 			}
 		}
 		if !r.began.IsZero() && !r.over.IsZero() {

@@ -15,8 +15,8 @@ import (
 
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
+	"github.com/holdfast-run/holdfast/messages/eventtype"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
-	"github.com/holdfast-run/holdfast/scenarios/eventtype"
 	"github.com/holdfast-run/holdfast/scenarios/stage"
 	"github.com/holdfast-run/holdfast/scenarios/verify/players"
 )
@@ -129,12 +129,12 @@ func changed(s *site, orders []*order, told map[messages.OrderID][]*orderv1.Hist
 		for _, e := range told[o.id] {
 			lies = lies || strings.Contains(string(e.GetData()), "a lie")
 			switch {
-			case e.GetType() == eventtype.AttemptLost && e.GetTask() == "/do/0/own":
+			case e.GetEventType() == eventtype.AttemptLost && e.GetTask() == "/do/0/own":
 				continue
-			case e.GetType() == eventtype.AttemptSucceeded:
+			case e.GetEventType() == eventtype.AttemptSucceeded:
 				output = string(e.GetData())
 			}
-			types = append(types, e.GetType())
+			types = append(types, eventtype.Name(e.GetEventType()))
 		}
 		is := strings.Join(types, " ")
 		if is != honest || lies || output != fmt.Sprintf(`{"poison":false,"n":%d}`, o.n) {

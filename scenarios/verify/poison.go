@@ -10,8 +10,8 @@ import (
 
 	"github.com/holdfast-run/holdfast/client"
 	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/eventtype"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
-	"github.com/holdfast-run/holdfast/scenarios/eventtype"
 	"github.com/holdfast-run/holdfast/scenarios/stage"
 	"github.com/holdfast-run/holdfast/scenarios/verify/players"
 )
@@ -162,12 +162,12 @@ func (m *mortalSeen) judgeHistory(id messages.OrderID, events []*orderv1.History
 	last := &orderv1.HistoryEvent{}
 	for _, last = range events {
 		switch {
-		case last.GetType() == eventtype.AttemptLost:
+		case last.GetEventType() == eventtype.AttemptLost:
 			count("lost")
 			if last.GetAlone() && m.poisonous[id] {
 				count("deaths_alone")
 			}
-		case last.GetType() == eventtype.AttemptInDoubt && !m.poisonous[id]:
+		case last.GetEventType() == eventtype.AttemptInDoubt && !m.poisonous[id]:
 			count("in_doubt")
 			if !began[last.GetKey()] {
 				count("in_doubt_unbegun")
@@ -175,7 +175,7 @@ func (m *mortalSeen) judgeHistory(id messages.OrderID, events []*orderv1.History
 		}
 	}
 	switch apart := last.GetError().GetType() == quarantined; {
-	case last.GetType() == eventtype.OrderCompleted && !m.poisonous[id]:
+	case last.GetEventType() == eventtype.OrderCompleted && !m.poisonous[id]:
 		count("completed")
 	case apart && m.poisonous[id]:
 		count("set_apart")

@@ -6,9 +6,9 @@ import (
 	"testing"
 
 	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/eventtype"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/messages/problemv1"
-	"github.com/holdfast-run/holdfast/scenarios/eventtype"
 	"github.com/holdfast-run/holdfast/scenarios/verify/players"
 )
 
@@ -21,14 +21,14 @@ func TestJudgeMortal(t *testing.T) {
 		poisonous: map[messages.OrderID]bool{"p": true, "a": false, "b": false, "c": false},
 		told: map[messages.OrderID][]*orderv1.HistoryEvent{
 			"p": {
-				{Type: eventtype.AttemptLost},
-				{Type: eventtype.AttemptLost, Alone: true},
-				{Type: eventtype.AttemptInDoubt, Key: "p:/do/apply"},
-				{Type: eventtype.OrderFaulted, Error: &problemv1.Problem{Type: quarantined}},
+				{EventType: eventtype.AttemptLost},
+				{EventType: eventtype.AttemptLost, Alone: true},
+				{EventType: eventtype.AttemptInDoubt, Key: "p:/do/apply"},
+				{EventType: eventtype.OrderFaulted, Error: &problemv1.Problem{Type: quarantined}},
 			},
-			"a": {{Type: eventtype.AttemptInDoubt, Key: "a:/do/charge"}, {Type: eventtype.OrderCompleted}},
-			"b": {{Type: eventtype.AttemptInDoubt, Key: "b:/do/charge"}, {Type: eventtype.OrderFaulted}},
-			"c": {{Type: eventtype.AttemptLost, Alone: true}, {Type: eventtype.OrderFaulted, Error: &problemv1.Problem{Type: quarantined}}},
+			"a": {{EventType: eventtype.AttemptInDoubt, Key: "a:/do/charge"}, {EventType: eventtype.OrderCompleted}},
+			"b": {{EventType: eventtype.AttemptInDoubt, Key: "b:/do/charge"}, {EventType: eventtype.OrderFaulted}},
+			"c": {{EventType: eventtype.AttemptLost, Alone: true}, {EventType: eventtype.OrderFaulted, Error: &problemv1.Problem{Type: quarantined}}},
 		},
 		lines: []players.MortalLine{
 			line(1, "a", "apply", players.MortalBegan), line(1, "p", "apply", players.MortalBegan), // a is lost with it
@@ -51,8 +51,9 @@ func TestChangedHistories(t *testing.T) {
 	s := &site{log: t.Output()}
 	honestly := func(output string, changes ...func([]*orderv1.HistoryEvent) []*orderv1.HistoryEvent) []*orderv1.HistoryEvent {
 		var events []*orderv1.HistoryEvent
-		for typ := range strings.FieldsSeq(honest) {
-			e := &orderv1.HistoryEvent{Type: typ}
+		for name := range strings.FieldsSeq(honest) {
+			typ := eventtype.Named(name)
+			e := &orderv1.HistoryEvent{EventType: typ}
 			if typ == eventtype.AttemptSucceeded {
 				e.Data = []byte(output)
 			}
@@ -72,9 +73,9 @@ func TestChangedHistories(t *testing.T) {
 		want int
 	}{
 		"honest":       {honestly(fine), 0},
-		"own is lost":  {honestly(fine, more(&orderv1.HistoryEvent{Type: eventtype.AttemptLost, Task: "/do/0/own"})), 0},
-		"lost":         {honestly(fine, more(&orderv1.HistoryEvent{Type: eventtype.AttemptLost, Task: "/do/1/charge"})), 1},
-		"late":         {honestly(fine, more(&orderv1.HistoryEvent{Type: "result.late"})), 1},
+		"own is lost":  {honestly(fine, more(&orderv1.HistoryEvent{EventType: eventtype.AttemptLost, Task: "/do/0/own"})), 0},
+		"lost":         {honestly(fine, more(&orderv1.HistoryEvent{EventType: eventtype.AttemptLost, Task: "/do/1/charge"})), 1},
+		"late":         {honestly(fine, more(&orderv1.HistoryEvent{EventType: eventtype.ResultLate})), 1},
 		"a lie":        {honestly(fine, func(e []*orderv1.HistoryEvent) []*orderv1.HistoryEvent { e[2].Data = []byte(`"a lie"`); return e }), 1},
 		"other output": {honestly(`{"poison":false,"n":2}`), 1},
 		"none":         {nil, 1},

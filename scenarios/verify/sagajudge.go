@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/eventtype"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
-	"github.com/holdfast-run/holdfast/scenarios/eventtype"
 )
 
 // sagaStep is an activity of the row's orders.
@@ -45,7 +45,7 @@ func tellingOf(events []*orderv1.HistoryEvent) *telling {
 	t := &telling{outputs: map[string]json.RawMessage{}, inputs: map[string]json.RawMessage{}}
 	for _, e := range events {
 		at := e.GetAt().AsTime()
-		switch typ := e.GetType(); typ {
+		switch e.GetEventType() {
 		case eventtype.OrderStarted:
 			t.began = at
 		case eventtype.OrderCompleted:
@@ -67,6 +67,7 @@ func tellingOf(events []*orderv1.HistoryEvent) *telling {
 			t.outputs[e.GetActivity()] = e.GetData()
 		case eventtype.AttemptInDoubt:
 			t.doubtful = append(t.doubtful, e.GetActivity())
+		default:
 		}
 	}
 	return t

@@ -11,9 +11,9 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/eventtype"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/messages/problemv1"
-	"github.com/holdfast-run/holdfast/scenarios/eventtype"
 )
 
 const (
@@ -241,9 +241,9 @@ func TestJudgeSagaCounts(t *testing.T) {
 func TestTellingOf(t *testing.T) {
 	t.Parallel()
 	at := 0
-	event := func(typ string, more func(e *orderv1.HistoryEvent)) *orderv1.HistoryEvent {
+	event := func(typ orderv1.EventType, more func(e *orderv1.HistoryEvent)) *orderv1.HistoryEvent {
 		at++
-		e := &orderv1.HistoryEvent{Type: typ, At: timestamppb.New(sagaAt(at))}
+		e := &orderv1.HistoryEvent{EventType: typ, At: timestamppb.New(sagaAt(at))}
 		more(e)
 		return e
 	}

@@ -11,6 +11,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/holdfast-run/holdfast/messages/eventtype"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/scenarios/stage"
 	"github.com/holdfast-run/holdfast/scenarios/verify/players"
@@ -139,11 +140,11 @@ func watchUntil(ctx context.Context, client orderv1.OrderServiceClient, id strin
 	if err != nil {
 		return 0, err
 	}
-	last := ""
+	last := orderv1.EventType_EVENT_TYPE_UNSPECIFIED
 	for events < at {
 		m, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
-			if last != "order.completed" {
+			if last != eventtype.OrderCompleted {
 				return events, fmt.Errorf("order %s ended with %s", id, last)
 			}
 			return events, nil
@@ -152,7 +153,7 @@ func watchUntil(ctx context.Context, client orderv1.OrderServiceClient, id strin
 			return events, fmt.Errorf("watch order %s: %w", id, err)
 		}
 		for _, e := range m.GetEvents() {
-			last = e.GetType()
+			last = e.GetEventType()
 			events++
 		}
 	}
