@@ -154,8 +154,9 @@ func (e *Engine) wire() {
 		Level: e.catalog.Level, Inject: inject,
 	}).Ready()
 	e.ownership = partition.NewOwnership(&partition.Parts{
-		Config: c.partitions(), Journal: d.Journal, Claims: d.Journal, Health: &e.health,
-		Kinds: map[messages.Kind]partition.Kind{messages.KindOrder: e.orders}, Backlogs: e.activities, Post: e.post, Courier: e.post, Placement: d.Placement, Observer: d.Metrics, System: e.system, Guardian: e.guardian,
+		Config: c.partitions(), Journal: d.Journal, Claims: d.Journal, Health: &e.health, Backlogs: e.activities,
+		Kinds: map[messages.Kind]partition.Kind{messages.KindOrder: e.orders},
+		Post:  e.post, Courier: e.post, Placement: d.Placement, Observer: d.Metrics, Lists: e.view, System: e.system, Guardian: e.guardian,
 		Watchdog: d.Watchdog, Workers: &e.workers, Log: d.Log, Fatal: d.Fatal, Now: time.Now, Inject: inject,
 	})
 }

@@ -28,6 +28,7 @@ var repetitions = map[string]repetition{ //nolint:gochecknoglobals // a table
 	orderv1.OrderService_SubmitStream_FullMethodName: {never, "a Submitter opens another stream, and submits again what was not answered"},
 	orderv1.OrderService_Get_FullMethodName:          {always, "it reads"},
 	orderv1.OrderService_List_FullMethodName:         {always, "it reads"},
+	orderv1.OrderService_WatchList_FullMethodName:    {never, "WatchList opens another stream, and tells what has changed since"},
 	orderv1.OrderService_Watch_FullMethodName:        {never, "Watch opens another stream, from the version on that comes next"},
 	orderv1.OrderService_History_FullMethodName:      {always, "it reads"},
 	orderv1.OrderService_Cancel_FullMethodName: {

@@ -38,7 +38,7 @@ func (s *Server) AdminGRPC() *grpc.Server {
 		grpc.ForceServerCodecV2(newCodec()),
 	)
 	adminv1.RegisterAdminServiceServer(g, admin{Server: s})
-	orderv1.RegisterOrderServiceServer(g, adminOrders{orders{Server: s, unsent: s.adminUnsent}})
+	orderv1.RegisterOrderServiceServer(g, adminOrders{orders{Server: s, unsent: s.adminUnsent, lists: &s.adminLists}})
 	definitionv1.RegisterDefinitionServiceServer(g, definitions{Server: s})
 	grpc_health_v1.RegisterHealthServer(g, s.health)
 	reflection.Register(g)

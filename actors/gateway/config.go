@@ -46,6 +46,10 @@ type Config struct {
 	// Headers is the longest metadata of a call or stream, in bytes, as HTTP/2 counts them: names, values, and 32 for each.
 	// A connection may make the node hold as many for each of its streams. Default 16 KiB.
 	Headers int
+	// Lists is how many lists may be watched at once over the public address, and as many over that of the administration; further
+	// ones are answered RESOURCE_EXHAUSTED. Each takes some hundred bytes for each order that is in it, and some time of a processor
+	// for each order that changes. Default 50.
+	Lists int
 	// Unsent is the most bytes of answers that were read for the clients of the public address and not sent to them yet;
 	// beyond it, reads wait. A connection may have a quarter of it. The administration has a quarter of it beside that. An
 	// answer that is longer is sent alone. Default 64 MiB.
@@ -73,6 +77,7 @@ func (c Config) WithDefaults() Config {
 	c.Connections = cmp.Or(c.Connections, 10_000)
 	c.Streams = cmp.Or(c.Streams, 1000)
 	c.Headers = cmp.Or(c.Headers, 16<<10)
+	c.Lists = cmp.Or(c.Lists, 50)
 	c.Unsent = cmp.Or(c.Unsent, 64<<20)
 	c.SlowReader = cmp.Or(c.SlowReader, 30*time.Second)
 	c.Heartbeat = cmp.Or(c.Heartbeat, 5*time.Second)
@@ -112,6 +117,7 @@ func (c Config) Validate() error {
 		{"Connections", int64(c.Connections)},
 		{"Streams", int64(c.Streams)},
 		{"Headers", int64(c.Headers)},
+		{"Lists", int64(c.Lists)},
 	} {
 		if f.value < 0 || f.value > math.MaxInt32 {
 			errs = append(errs, fmt.Errorf("%s is %d, and must be from 0 to %d", f.name, f.value, math.MaxInt32))

@@ -22,8 +22,9 @@ const (
 
 // List implements orderv1.OrderServiceServer.
 func (o orders) List(ctx context.Context, r *orderv1.ListRequest) (*orderv1.ListResponse, error) {
-	q, err := o.query(r)
-	if err != nil {
+	var m mistakes
+	q := query(&m, "", r)
+	if err := m.err(); err != nil {
 		return nil, o.fail(err)
 	}
 	found, next, err := o.engine.View().List(ctx, q)
@@ -43,25 +44,25 @@ func (o orders) List(ctx context.Context, r *orderv1.ListRequest) (*orderv1.List
 	return out, nil
 }
 
-func (o orders) query(r *orderv1.ListRequest) (view.Query, error) {
-	var m mistakes
+// query makes the query that a request means. The names of its fields begin with in where it is part of another request.
+func query(m *mistakes, in string, r *orderv1.ListRequest) view.Query {
 	q := view.Query{
 		Statuses: r.GetStatuses(), Definition: r.GetDefinition(), OrderKey: r.GetOrderKey(), Labels: labels(r.GetLabels()),
 		Scan: listScan,
 	}
-	checkStatuses(&m, "statuses", r.GetStatuses())
-	checkDefinition(&m, "definition", r.GetDefinition())
-	q.From = checkTime(&m, "accepted_from", r.GetAcceptedFrom())
-	q.To = checkTime(&m, "accepted_to", r.GetAcceptedTo())
+	checkStatuses(m, in+"statuses", r.GetStatuses())
+	checkDefinition(m, in+"definition", r.GetDefinition())
+	q.From = checkTime(m, in+"accepted_from", r.GetAcceptedFrom())
+	q.To = checkTime(m, in+"accepted_to", r.GetAcceptedTo())
 	if t := r.GetPageToken(); t != "" {
 		raw, err := base64.RawURLEncoding.DecodeString(t)
 		if err != nil || len(raw) != len(q.After) {
-			m.add("page_token", notAToken)
+			m.add(in+"page_token", notAToken)
 		}
 		copy(q.After[:], raw)
 	}
-	q.Limit = checkLimit(&m, "page_size", r.GetPageSize(), defaultListPage)
-	return q, m.err()
+	q.Limit = checkLimit(m, in+"page_size", r.GetPageSize(), defaultListPage)
+	return q
 }
 
 func checkStatuses(m *mistakes, field string, statuses []orderv1.Status) {

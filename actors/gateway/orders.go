@@ -19,6 +19,7 @@ type orders struct {
 	*Server
 
 	unsent *unsent // of the listener
+	lists  *places // for lists that are watched there
 }
 
 // begin takes a place among the orders that wait to become durable. The last quarter is kept for interactive orders, so

@@ -38,6 +38,8 @@ type Server struct {
 	admission *admission
 	// unsent is of the public address; the administration has one of its own, so that clients can't fill it.
 	unsent, adminUnsent *unsent
+	// lists are those that are watched over the public address; the administration has places of its own, too.
+	lists, adminLists places
 }
 
 // New makes the API of an engine.
@@ -49,6 +51,7 @@ func New(config Config, engine *actors.Engine, metrics *actors.Metrics, node mes
 	}
 	s.unsent = s.newUnsent(config.Unsent)
 	s.adminUnsent = s.newUnsent(config.Unsent / 4)
+	s.lists.most, s.adminLists.most = int64(config.Lists), int64(config.Lists)
 	return s
 }
 
@@ -80,7 +83,7 @@ func (s *Server) GRPC(extra ...grpc.ServerOption) *grpc.Server {
 		grpc.ForceServerCodecV2(newCodec()),
 	}, extra...)
 	g := grpc.NewServer(opts...)
-	orderv1.RegisterOrderServiceServer(g, orders{Server: s, unsent: s.unsent})
+	orderv1.RegisterOrderServiceServer(g, orders{Server: s, unsent: s.unsent, lists: &s.lists})
 	definitionv1.RegisterDefinitionServiceServer(g, definitions{Server: s})
 	adapterv1.RegisterAdapterServiceServer(g, adapterService{Server: s})
 	grpc_health_v1.RegisterHealthServer(g, s.health)

@@ -70,6 +70,9 @@ func (h *home) Loaded(id messages.OrderID, x messages.Handle, open *journalv1.Op
 	defer c.mu.Unlock()
 	_, again := c.unsure[x]
 	maps.DeleteFunc(c.unsure, func(_ messages.Handle, other messages.OrderID) bool { return other == id })
+	if again {
+		h.Lists.Changed(x, nil)
+	}
 	if again || open != nil && c.first(x) {
 		h.count(open, 1)
 	}
@@ -112,6 +115,7 @@ func (h *home) Committed(c *persistence.Commit, id messages.OrderID, before orde
 		}
 		if c.Row != nil && id.Kind() == messages.KindOrder {
 			h.Observer.Committed(before.Row, c.Row)
+			h.Lists.Changed(c.Handle, c.Row)
 		}
 		if c.Open != nil || c.Close {
 			h.count(before.Open, -1)
@@ -123,6 +127,7 @@ func (h *home) Committed(c *persistence.Commit, id messages.OrderID, before orde
 		}
 		n.unsure[c.Handle] = id
 		n.see(c.Handle) // it is counted when it is loaded, not when the index has it
+		h.Lists.Changed(c.Handle, nil)
 		h.count(before.Open, -1)
 	}
 }

@@ -283,6 +283,7 @@ func (o *owner) open(ctx actor.Context, p messages.Partition, epoch messages.Epo
 	o.keep(p, h)
 	close(h.ready)
 	o.parts.Placement.Serve(p, pid)
+	o.parts.Lists.Serves(p, true)
 }
 
 // keep has a partition be here, or no longer.
@@ -296,6 +297,7 @@ func (o *owner) keep(p messages.Partition, h *home) {
 func (o *owner) close(ctx actor.Context, p messages.Partition) {
 	h := o.homes.Load()[p]
 	o.parts.Placement.Serve(p, nil)
+	o.parts.Lists.Serves(p, false)
 	h.closed.Store(true)
 	o.parts.Post.End(h.by)
 	ctx.Stop(h.pid)

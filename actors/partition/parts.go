@@ -102,6 +102,14 @@ type Observer interface {
 	Committed(before, row *journalv1.OrderRow)
 }
 
+// Lists are for those who watch lists of orders. Their methods must be fast and not block.
+type Lists interface {
+	// Changed says that the row of an order has changed, or may have: then it is nil. The row must not change any more.
+	Changed(h messages.Handle, row *journalv1.OrderRow)
+	// Serves says whether this node has a partition, so that it learns of all changes there.
+	Serves(p messages.Partition, here bool)
+}
+
 // Parts are what the partitions of a node work with. All are needed.
 type Parts struct {
 	Config    Config
@@ -114,6 +122,7 @@ type Parts struct {
 	Courier   runtime.Courier
 	Placement Placement
 	Observer  Observer
+	Lists     Lists
 	System    *actor.ActorSystem
 	Guardian  actor.SupervisorStrategy
 	Watchdog  *supervision.Watchdog

@@ -57,13 +57,14 @@ type Parts struct {
 // View is the read side of a node.
 type View struct {
 	Waiters
+	*Changes
 
 	parts Parts
 	spans sync.Map // *span, by definition
 }
 
 // New makes it.
-func New(p Parts) *View { return &View{parts: p} }
+func New(p Parts) *View { return &View{Changes: newChanges(), parts: p} }
 
 // Load folds the history of an order, as it is in the journal.
 func (v *View) Load(ctx context.Context, id messages.OrderID) (*workflow.State, messages.Handle, error) {

@@ -1511,6 +1511,201 @@ func (x *ListResponse) GetNextPageToken() string {
 	return ""
 }
 
+type WatchListRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which orders. Its page_size is the most that are in the list, 1 to 1000; 0 means 100: the newest that match. Its page_token must
+	// be empty.
+	List          *ListRequest `protobuf:"bytes,1,opt,name=list,proto3" json:"list,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchListRequest) Reset() {
+	*x = WatchListRequest{}
+	mi := &file_holdfast_order_v1_order_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchListRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchListRequest) ProtoMessage() {}
+
+func (x *WatchListRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_order_v1_order_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchListRequest.ProtoReflect.Descriptor instead.
+func (*WatchListRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_order_v1_order_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *WatchListRequest) GetList() *ListRequest {
+	if x != nil {
+		return x.List
+	}
+	return nil
+}
+
+type WatchListResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What has changed, at most once for each order. Those that are gone come first.
+	Changes []*ListChange `protobuf:"bytes,1,rep,name=changes,proto3" json:"changes,omitempty"`
+	// With this message, all was told that was in the list when the watching began. It is set once.
+	Listed bool `protobuf:"varint,2,opt,name=listed,proto3" json:"listed,omitempty"`
+	// The list is as long as it may be, and older orders may match. When one that is in it is gone, the next of them is told in its
+	// place; and an order that comes into it has the oldest be gone.
+	Cut           bool `protobuf:"varint,3,opt,name=cut,proto3" json:"cut,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchListResponse) Reset() {
+	*x = WatchListResponse{}
+	mi := &file_holdfast_order_v1_order_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchListResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchListResponse) ProtoMessage() {}
+
+func (x *WatchListResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_order_v1_order_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchListResponse.ProtoReflect.Descriptor instead.
+func (*WatchListResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_order_v1_order_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *WatchListResponse) GetChanges() []*ListChange {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+func (x *WatchListResponse) GetListed() bool {
+	if x != nil {
+		return x.Listed
+	}
+	return false
+}
+
+func (x *WatchListResponse) GetCut() bool {
+	if x != nil {
+		return x.Cut
+	}
+	return false
+}
+
+// ListChange is what has become of one order of a list that is watched.
+type ListChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Change:
+	//
+	//	*ListChange_Order
+	//	*ListChange_GoneId
+	Change        isListChange_Change `protobuf_oneof:"change"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListChange) Reset() {
+	*x = ListChange{}
+	mi := &file_holdfast_order_v1_order_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListChange) ProtoMessage() {}
+
+func (x *ListChange) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_order_v1_order_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListChange.ProtoReflect.Descriptor instead.
+func (*ListChange) Descriptor() ([]byte, []int) {
+	return file_holdfast_order_v1_order_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ListChange) GetChange() isListChange_Change {
+	if x != nil {
+		return x.Change
+	}
+	return nil
+}
+
+func (x *ListChange) GetOrder() *Order {
+	if x != nil {
+		if x, ok := x.Change.(*ListChange_Order); ok {
+			return x.Order
+		}
+	}
+	return nil
+}
+
+func (x *ListChange) GetGoneId() string {
+	if x != nil {
+		if x, ok := x.Change.(*ListChange_GoneId); ok {
+			return x.GoneId
+		}
+	}
+	return ""
+}
+
+type isListChange_Change interface {
+	isListChange_Change()
+}
+
+type ListChange_Order struct {
+	// The order is in the list, and stands so: without input, output and error detail, as in List.
+	Order *Order `protobuf:"bytes,1,opt,name=order,proto3,oneof"`
+}
+
+type ListChange_GoneId struct {
+	// The id of an order that is not in the list any more: it does not match, or is too old for a list of that length.
+	GoneId string `protobuf:"bytes,2,opt,name=gone_id,json=goneId,proto3,oneof"`
+}
+
+func (*ListChange_Order) isListChange_Change() {}
+
+func (*ListChange_GoneId) isListChange_Change() {}
+
 type WatchRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1522,7 +1717,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_holdfast_order_v1_order_proto_msgTypes[15]
+	mi := &file_holdfast_order_v1_order_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1534,7 +1729,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_order_v1_order_proto_msgTypes[15]
+	mi := &file_holdfast_order_v1_order_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1547,7 +1742,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_order_v1_order_proto_rawDescGZIP(), []int{15}
+	return file_holdfast_order_v1_order_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *WatchRequest) GetId() string {
@@ -1573,7 +1768,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_holdfast_order_v1_order_proto_msgTypes[16]
+	mi := &file_holdfast_order_v1_order_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1585,7 +1780,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_order_v1_order_proto_msgTypes[16]
+	mi := &file_holdfast_order_v1_order_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1598,7 +1793,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_order_v1_order_proto_rawDescGZIP(), []int{16}
+	return file_holdfast_order_v1_order_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *WatchResponse) GetEvents() []*HistoryEvent {
@@ -1621,7 +1816,7 @@ type HistoryRequest struct {
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_holdfast_order_v1_order_proto_msgTypes[17]
+	mi := &file_holdfast_order_v1_order_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1633,7 +1828,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_order_v1_order_proto_msgTypes[17]
+	mi := &file_holdfast_order_v1_order_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1646,7 +1841,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_order_v1_order_proto_rawDescGZIP(), []int{17}
+	return file_holdfast_order_v1_order_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *HistoryRequest) GetId() string {
@@ -1681,7 +1876,7 @@ type HistoryResponse struct {
 
 func (x *HistoryResponse) Reset() {
 	*x = HistoryResponse{}
-	mi := &file_holdfast_order_v1_order_proto_msgTypes[18]
+	mi := &file_holdfast_order_v1_order_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1693,7 +1888,7 @@ func (x *HistoryResponse) String() string {
 func (*HistoryResponse) ProtoMessage() {}
 
 func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_order_v1_order_proto_msgTypes[18]
+	mi := &file_holdfast_order_v1_order_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1706,7 +1901,7 @@ func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
 func (*HistoryResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_order_v1_order_proto_rawDescGZIP(), []int{18}
+	return file_holdfast_order_v1_order_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *HistoryResponse) GetEvents() []*HistoryEvent {
@@ -1774,7 +1969,7 @@ type HistoryEvent struct {
 
 func (x *HistoryEvent) Reset() {
 	*x = HistoryEvent{}
-	mi := &file_holdfast_order_v1_order_proto_msgTypes[19]
+	mi := &file_holdfast_order_v1_order_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1786,7 +1981,7 @@ func (x *HistoryEvent) String() string {
 func (*HistoryEvent) ProtoMessage() {}
 
 func (x *HistoryEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_order_v1_order_proto_msgTypes[19]
+	mi := &file_holdfast_order_v1_order_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1799,7 +1994,7 @@ func (x *HistoryEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryEvent.ProtoReflect.Descriptor instead.
 func (*HistoryEvent) Descriptor() ([]byte, []int) {
-	return file_holdfast_order_v1_order_proto_rawDescGZIP(), []int{19}
+	return file_holdfast_order_v1_order_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *HistoryEvent) GetVersion() uint64 {
@@ -1972,7 +2167,7 @@ type CancelRequest struct {
 
 func (x *CancelRequest) Reset() {
 	*x = CancelRequest{}
-	mi := &file_holdfast_order_v1_order_proto_msgTypes[20]
+	mi := &file_holdfast_order_v1_order_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1984,7 +2179,7 @@ func (x *CancelRequest) String() string {
 func (*CancelRequest) ProtoMessage() {}
 
 func (x *CancelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_order_v1_order_proto_msgTypes[20]
+	mi := &file_holdfast_order_v1_order_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1997,7 +2192,7 @@ func (x *CancelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequest.ProtoReflect.Descriptor instead.
 func (*CancelRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_order_v1_order_proto_rawDescGZIP(), []int{20}
+	return file_holdfast_order_v1_order_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CancelRequest) GetId() string {
@@ -2038,7 +2233,7 @@ type CancelResponse struct {
 
 func (x *CancelResponse) Reset() {
 	*x = CancelResponse{}
-	mi := &file_holdfast_order_v1_order_proto_msgTypes[21]
+	mi := &file_holdfast_order_v1_order_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2050,7 +2245,7 @@ func (x *CancelResponse) String() string {
 func (*CancelResponse) ProtoMessage() {}
 
 func (x *CancelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_order_v1_order_proto_msgTypes[21]
+	mi := &file_holdfast_order_v1_order_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2063,7 +2258,7 @@ func (x *CancelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelResponse.ProtoReflect.Descriptor instead.
 func (*CancelResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_order_v1_order_proto_rawDescGZIP(), []int{21}
+	return file_holdfast_order_v1_order_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CancelResponse) GetOrder() *Order {
@@ -2180,7 +2375,18 @@ const file_holdfast_order_v1_order_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"h\n" +
 	"\fListResponse\x120\n" +
 	"\x06orders\x18\x01 \x03(\v2\x18.holdfast.order.v1.OrderR\x06orders\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"A\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"F\n" +
+	"\x10WatchListRequest\x122\n" +
+	"\x04list\x18\x01 \x01(\v2\x1e.holdfast.order.v1.ListRequestR\x04list\"v\n" +
+	"\x11WatchListResponse\x127\n" +
+	"\achanges\x18\x01 \x03(\v2\x1d.holdfast.order.v1.ListChangeR\achanges\x12\x16\n" +
+	"\x06listed\x18\x02 \x01(\bR\x06listed\x12\x10\n" +
+	"\x03cut\x18\x03 \x01(\bR\x03cut\"c\n" +
+	"\n" +
+	"ListChange\x120\n" +
+	"\x05order\x18\x01 \x01(\v2\x18.holdfast.order.v1.OrderH\x00R\x05order\x12\x19\n" +
+	"\agone_id\x18\x02 \x01(\tH\x00R\x06goneIdB\b\n" +
+	"\x06change\"A\n" +
 	"\fWatchRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12!\n" +
 	"\ffrom_version\x18\x02 \x01(\x04R\vfromVersion\"H\n" +
@@ -2292,12 +2498,13 @@ const file_holdfast_order_v1_order_proto_rawDesc = "" +
 	"\x17EVENT_TYPE_LOOP_STARTED\x10,\x12\x1d\n" +
 	"\x19EVENT_TYPE_BRANCH_STARTED\x10-\x12\x1f\n" +
 	"\x1bEVENT_TYPE_BRANCH_COMPLETED\x10.\x12\x1a\n" +
-	"\x16EVENT_TYPE_BRANCH_LEFT\x10/2\xc0\x04\n" +
+	"\x16EVENT_TYPE_BRANCH_LEFT\x10/2\x9a\x05\n" +
 	"\fOrderService\x12M\n" +
 	"\x06Submit\x12 .holdfast.order.v1.SubmitRequest\x1a!.holdfast.order.v1.SubmitResponse\x12c\n" +
 	"\fSubmitStream\x12&.holdfast.order.v1.SubmitStreamRequest\x1a'.holdfast.order.v1.SubmitStreamResponse(\x010\x01\x12D\n" +
 	"\x03Get\x12\x1d.holdfast.order.v1.GetRequest\x1a\x1e.holdfast.order.v1.GetResponse\x12G\n" +
-	"\x04List\x12\x1e.holdfast.order.v1.ListRequest\x1a\x1f.holdfast.order.v1.ListResponse\x12L\n" +
+	"\x04List\x12\x1e.holdfast.order.v1.ListRequest\x1a\x1f.holdfast.order.v1.ListResponse\x12X\n" +
+	"\tWatchList\x12#.holdfast.order.v1.WatchListRequest\x1a$.holdfast.order.v1.WatchListResponse0\x01\x12L\n" +
 	"\x05Watch\x12\x1f.holdfast.order.v1.WatchRequest\x1a .holdfast.order.v1.WatchResponse0\x01\x12P\n" +
 	"\aHistory\x12!.holdfast.order.v1.HistoryRequest\x1a\".holdfast.order.v1.HistoryResponse\x12M\n" +
 	"\x06Cancel\x12 .holdfast.order.v1.CancelRequest\x1a!.holdfast.order.v1.CancelResponseB;Z9github.com/holdfast-run/holdfast/messages/orderv1;orderv1b\x06proto3"
@@ -2315,7 +2522,7 @@ func file_holdfast_order_v1_order_proto_rawDescGZIP() []byte {
 }
 
 var file_holdfast_order_v1_order_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_holdfast_order_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_holdfast_order_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_holdfast_order_v1_order_proto_goTypes = []any{
 	(Wait)(0),                     // 0: holdfast.order.v1.Wait
 	(Status)(0),                   // 1: holdfast.order.v1.Status
@@ -2335,24 +2542,27 @@ var file_holdfast_order_v1_order_proto_goTypes = []any{
 	(*GetResponse)(nil),           // 15: holdfast.order.v1.GetResponse
 	(*ListRequest)(nil),           // 16: holdfast.order.v1.ListRequest
 	(*ListResponse)(nil),          // 17: holdfast.order.v1.ListResponse
-	(*WatchRequest)(nil),          // 18: holdfast.order.v1.WatchRequest
-	(*WatchResponse)(nil),         // 19: holdfast.order.v1.WatchResponse
-	(*HistoryRequest)(nil),        // 20: holdfast.order.v1.HistoryRequest
-	(*HistoryResponse)(nil),       // 21: holdfast.order.v1.HistoryResponse
-	(*HistoryEvent)(nil),          // 22: holdfast.order.v1.HistoryEvent
-	(*CancelRequest)(nil),         // 23: holdfast.order.v1.CancelRequest
-	(*CancelResponse)(nil),        // 24: holdfast.order.v1.CancelResponse
-	nil,                           // 25: holdfast.order.v1.WorkOrder.LabelsEntry
-	nil,                           // 26: holdfast.order.v1.Order.LabelsEntry
-	nil,                           // 27: holdfast.order.v1.ListRequest.LabelsEntry
-	(*timestamppb.Timestamp)(nil), // 28: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 29: google.protobuf.Duration
-	(*problemv1.Problem)(nil),     // 30: holdfast.problem.v1.Problem
+	(*WatchListRequest)(nil),      // 18: holdfast.order.v1.WatchListRequest
+	(*WatchListResponse)(nil),     // 19: holdfast.order.v1.WatchListResponse
+	(*ListChange)(nil),            // 20: holdfast.order.v1.ListChange
+	(*WatchRequest)(nil),          // 21: holdfast.order.v1.WatchRequest
+	(*WatchResponse)(nil),         // 22: holdfast.order.v1.WatchResponse
+	(*HistoryRequest)(nil),        // 23: holdfast.order.v1.HistoryRequest
+	(*HistoryResponse)(nil),       // 24: holdfast.order.v1.HistoryResponse
+	(*HistoryEvent)(nil),          // 25: holdfast.order.v1.HistoryEvent
+	(*CancelRequest)(nil),         // 26: holdfast.order.v1.CancelRequest
+	(*CancelResponse)(nil),        // 27: holdfast.order.v1.CancelResponse
+	nil,                           // 28: holdfast.order.v1.WorkOrder.LabelsEntry
+	nil,                           // 29: holdfast.order.v1.Order.LabelsEntry
+	nil,                           // 30: holdfast.order.v1.ListRequest.LabelsEntry
+	(*timestamppb.Timestamp)(nil), // 31: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 32: google.protobuf.Duration
+	(*problemv1.Problem)(nil),     // 33: holdfast.problem.v1.Problem
 }
 var file_holdfast_order_v1_order_proto_depIdxs = []int32{
-	25, // 0: holdfast.order.v1.WorkOrder.labels:type_name -> holdfast.order.v1.WorkOrder.LabelsEntry
-	28, // 1: holdfast.order.v1.WorkOrder.deadline:type_name -> google.protobuf.Timestamp
-	29, // 2: holdfast.order.v1.WorkOrder.deadline_after:type_name -> google.protobuf.Duration
+	28, // 0: holdfast.order.v1.WorkOrder.labels:type_name -> holdfast.order.v1.WorkOrder.LabelsEntry
+	31, // 1: holdfast.order.v1.WorkOrder.deadline:type_name -> google.protobuf.Timestamp
+	32, // 2: holdfast.order.v1.WorkOrder.deadline_after:type_name -> google.protobuf.Duration
 	3,  // 3: holdfast.order.v1.SubmitRequest.order:type_name -> holdfast.order.v1.WorkOrder
 	0,  // 4: holdfast.order.v1.SubmitRequest.wait:type_name -> holdfast.order.v1.Wait
 	12, // 5: holdfast.order.v1.SubmitResponse.order:type_name -> holdfast.order.v1.Order
@@ -2362,50 +2572,55 @@ var file_holdfast_order_v1_order_proto_depIdxs = []int32{
 	10, // 9: holdfast.order.v1.Submission.ended:type_name -> holdfast.order.v1.Ended
 	11, // 10: holdfast.order.v1.Submission.refused:type_name -> holdfast.order.v1.Refused
 	1,  // 11: holdfast.order.v1.Ended.status:type_name -> holdfast.order.v1.Status
-	30, // 12: holdfast.order.v1.Ended.error:type_name -> holdfast.problem.v1.Problem
-	29, // 13: holdfast.order.v1.Refused.retry_after:type_name -> google.protobuf.Duration
+	33, // 12: holdfast.order.v1.Ended.error:type_name -> holdfast.problem.v1.Problem
+	32, // 13: holdfast.order.v1.Refused.retry_after:type_name -> google.protobuf.Duration
 	1,  // 14: holdfast.order.v1.Order.status:type_name -> holdfast.order.v1.Status
-	26, // 15: holdfast.order.v1.Order.labels:type_name -> holdfast.order.v1.Order.LabelsEntry
-	28, // 16: holdfast.order.v1.Order.deadline:type_name -> google.protobuf.Timestamp
-	28, // 17: holdfast.order.v1.Order.accepted_at:type_name -> google.protobuf.Timestamp
-	28, // 18: holdfast.order.v1.Order.ended_at:type_name -> google.protobuf.Timestamp
-	30, // 19: holdfast.order.v1.Order.error:type_name -> holdfast.problem.v1.Problem
-	28, // 20: holdfast.order.v1.Order.estimated_end:type_name -> google.protobuf.Timestamp
+	29, // 15: holdfast.order.v1.Order.labels:type_name -> holdfast.order.v1.Order.LabelsEntry
+	31, // 16: holdfast.order.v1.Order.deadline:type_name -> google.protobuf.Timestamp
+	31, // 17: holdfast.order.v1.Order.accepted_at:type_name -> google.protobuf.Timestamp
+	31, // 18: holdfast.order.v1.Order.ended_at:type_name -> google.protobuf.Timestamp
+	33, // 19: holdfast.order.v1.Order.error:type_name -> holdfast.problem.v1.Problem
+	31, // 20: holdfast.order.v1.Order.estimated_end:type_name -> google.protobuf.Timestamp
 	13, // 21: holdfast.order.v1.Order.waiting:type_name -> holdfast.order.v1.Waiting
-	28, // 22: holdfast.order.v1.Waiting.until:type_name -> google.protobuf.Timestamp
-	28, // 23: holdfast.order.v1.Waiting.since:type_name -> google.protobuf.Timestamp
+	31, // 22: holdfast.order.v1.Waiting.until:type_name -> google.protobuf.Timestamp
+	31, // 23: holdfast.order.v1.Waiting.since:type_name -> google.protobuf.Timestamp
 	12, // 24: holdfast.order.v1.GetResponse.order:type_name -> holdfast.order.v1.Order
 	1,  // 25: holdfast.order.v1.ListRequest.statuses:type_name -> holdfast.order.v1.Status
-	27, // 26: holdfast.order.v1.ListRequest.labels:type_name -> holdfast.order.v1.ListRequest.LabelsEntry
-	28, // 27: holdfast.order.v1.ListRequest.accepted_from:type_name -> google.protobuf.Timestamp
-	28, // 28: holdfast.order.v1.ListRequest.accepted_to:type_name -> google.protobuf.Timestamp
+	30, // 26: holdfast.order.v1.ListRequest.labels:type_name -> holdfast.order.v1.ListRequest.LabelsEntry
+	31, // 27: holdfast.order.v1.ListRequest.accepted_from:type_name -> google.protobuf.Timestamp
+	31, // 28: holdfast.order.v1.ListRequest.accepted_to:type_name -> google.protobuf.Timestamp
 	12, // 29: holdfast.order.v1.ListResponse.orders:type_name -> holdfast.order.v1.Order
-	22, // 30: holdfast.order.v1.WatchResponse.events:type_name -> holdfast.order.v1.HistoryEvent
-	22, // 31: holdfast.order.v1.HistoryResponse.events:type_name -> holdfast.order.v1.HistoryEvent
-	28, // 32: holdfast.order.v1.HistoryEvent.at:type_name -> google.protobuf.Timestamp
-	30, // 33: holdfast.order.v1.HistoryEvent.error:type_name -> holdfast.problem.v1.Problem
-	28, // 34: holdfast.order.v1.HistoryEvent.due:type_name -> google.protobuf.Timestamp
-	2,  // 35: holdfast.order.v1.HistoryEvent.event_type:type_name -> holdfast.order.v1.EventType
-	12, // 36: holdfast.order.v1.CancelResponse.order:type_name -> holdfast.order.v1.Order
-	4,  // 37: holdfast.order.v1.OrderService.Submit:input_type -> holdfast.order.v1.SubmitRequest
-	6,  // 38: holdfast.order.v1.OrderService.SubmitStream:input_type -> holdfast.order.v1.SubmitStreamRequest
-	14, // 39: holdfast.order.v1.OrderService.Get:input_type -> holdfast.order.v1.GetRequest
-	16, // 40: holdfast.order.v1.OrderService.List:input_type -> holdfast.order.v1.ListRequest
-	18, // 41: holdfast.order.v1.OrderService.Watch:input_type -> holdfast.order.v1.WatchRequest
-	20, // 42: holdfast.order.v1.OrderService.History:input_type -> holdfast.order.v1.HistoryRequest
-	23, // 43: holdfast.order.v1.OrderService.Cancel:input_type -> holdfast.order.v1.CancelRequest
-	5,  // 44: holdfast.order.v1.OrderService.Submit:output_type -> holdfast.order.v1.SubmitResponse
-	7,  // 45: holdfast.order.v1.OrderService.SubmitStream:output_type -> holdfast.order.v1.SubmitStreamResponse
-	15, // 46: holdfast.order.v1.OrderService.Get:output_type -> holdfast.order.v1.GetResponse
-	17, // 47: holdfast.order.v1.OrderService.List:output_type -> holdfast.order.v1.ListResponse
-	19, // 48: holdfast.order.v1.OrderService.Watch:output_type -> holdfast.order.v1.WatchResponse
-	21, // 49: holdfast.order.v1.OrderService.History:output_type -> holdfast.order.v1.HistoryResponse
-	24, // 50: holdfast.order.v1.OrderService.Cancel:output_type -> holdfast.order.v1.CancelResponse
-	44, // [44:51] is the sub-list for method output_type
-	37, // [37:44] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	16, // 30: holdfast.order.v1.WatchListRequest.list:type_name -> holdfast.order.v1.ListRequest
+	20, // 31: holdfast.order.v1.WatchListResponse.changes:type_name -> holdfast.order.v1.ListChange
+	12, // 32: holdfast.order.v1.ListChange.order:type_name -> holdfast.order.v1.Order
+	25, // 33: holdfast.order.v1.WatchResponse.events:type_name -> holdfast.order.v1.HistoryEvent
+	25, // 34: holdfast.order.v1.HistoryResponse.events:type_name -> holdfast.order.v1.HistoryEvent
+	31, // 35: holdfast.order.v1.HistoryEvent.at:type_name -> google.protobuf.Timestamp
+	33, // 36: holdfast.order.v1.HistoryEvent.error:type_name -> holdfast.problem.v1.Problem
+	31, // 37: holdfast.order.v1.HistoryEvent.due:type_name -> google.protobuf.Timestamp
+	2,  // 38: holdfast.order.v1.HistoryEvent.event_type:type_name -> holdfast.order.v1.EventType
+	12, // 39: holdfast.order.v1.CancelResponse.order:type_name -> holdfast.order.v1.Order
+	4,  // 40: holdfast.order.v1.OrderService.Submit:input_type -> holdfast.order.v1.SubmitRequest
+	6,  // 41: holdfast.order.v1.OrderService.SubmitStream:input_type -> holdfast.order.v1.SubmitStreamRequest
+	14, // 42: holdfast.order.v1.OrderService.Get:input_type -> holdfast.order.v1.GetRequest
+	16, // 43: holdfast.order.v1.OrderService.List:input_type -> holdfast.order.v1.ListRequest
+	18, // 44: holdfast.order.v1.OrderService.WatchList:input_type -> holdfast.order.v1.WatchListRequest
+	21, // 45: holdfast.order.v1.OrderService.Watch:input_type -> holdfast.order.v1.WatchRequest
+	23, // 46: holdfast.order.v1.OrderService.History:input_type -> holdfast.order.v1.HistoryRequest
+	26, // 47: holdfast.order.v1.OrderService.Cancel:input_type -> holdfast.order.v1.CancelRequest
+	5,  // 48: holdfast.order.v1.OrderService.Submit:output_type -> holdfast.order.v1.SubmitResponse
+	7,  // 49: holdfast.order.v1.OrderService.SubmitStream:output_type -> holdfast.order.v1.SubmitStreamResponse
+	15, // 50: holdfast.order.v1.OrderService.Get:output_type -> holdfast.order.v1.GetResponse
+	17, // 51: holdfast.order.v1.OrderService.List:output_type -> holdfast.order.v1.ListResponse
+	19, // 52: holdfast.order.v1.OrderService.WatchList:output_type -> holdfast.order.v1.WatchListResponse
+	22, // 53: holdfast.order.v1.OrderService.Watch:output_type -> holdfast.order.v1.WatchResponse
+	24, // 54: holdfast.order.v1.OrderService.History:output_type -> holdfast.order.v1.HistoryResponse
+	27, // 55: holdfast.order.v1.OrderService.Cancel:output_type -> holdfast.order.v1.CancelResponse
+	48, // [48:56] is the sub-list for method output_type
+	40, // [40:48] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_order_v1_order_proto_init() }
@@ -2418,13 +2633,17 @@ func file_holdfast_order_v1_order_proto_init() {
 		(*Submission_Ended)(nil),
 		(*Submission_Refused)(nil),
 	}
+	file_holdfast_order_v1_order_proto_msgTypes[17].OneofWrappers = []any{
+		(*ListChange_Order)(nil),
+		(*ListChange_GoneId)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_order_v1_order_proto_rawDesc), len(file_holdfast_order_v1_order_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   25,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

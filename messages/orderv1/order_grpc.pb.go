@@ -23,6 +23,7 @@ const (
 	OrderService_SubmitStream_FullMethodName = "/holdfast.order.v1.OrderService/SubmitStream"
 	OrderService_Get_FullMethodName          = "/holdfast.order.v1.OrderService/Get"
 	OrderService_List_FullMethodName         = "/holdfast.order.v1.OrderService/List"
+	OrderService_WatchList_FullMethodName    = "/holdfast.order.v1.OrderService/WatchList"
 	OrderService_Watch_FullMethodName        = "/holdfast.order.v1.OrderService/Watch"
 	OrderService_History_FullMethodName      = "/holdfast.order.v1.OrderService/History"
 	OrderService_Cancel_FullMethodName       = "/holdfast.order.v1.OrderService/Cancel"
@@ -57,6 +58,13 @@ type OrderServiceClient interface {
 	Get(ctx context.Context, in *GetRequest, opts ...grpc.CallOption) (*GetResponse, error)
 	// List returns orders, newest first, page by page.
 	List(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (*ListResponse, error)
+	// WatchList streams the orders of a list as they change: first those that are in it, then each order that comes into it, stands
+	// otherwise than before, or is not in it any more. At any time the list is what List answers as its first page. At most four
+	// messages of changes come in a second; an order that has changed more than once meanwhile is told as it stands, so whoever reads
+	// slowly gets fewer and newer states. The stream goes on until the client ends it. UNAVAILABLE, if the node can't follow any more
+	// because the journal does not answer, or an order may run elsewhere: watch the list anew, which tells again all that is in it.
+	// RESOURCE_EXHAUSTED, if too many lists are watched.
+	WatchList(ctx context.Context, in *WatchListRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchListResponse], error)
 	// Watch streams the history of one order from a version on, and goes on with each new event as it happens. It ends
 	// after the event that ends the order, unless an operator has had it go on since.
 	Watch(ctx context.Context, in *WatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchResponse], error)
@@ -119,9 +127,28 @@ func (c *orderServiceClient) List(ctx context.Context, in *ListRequest, opts ...
 	return out, nil
 }
 
+func (c *orderServiceClient) WatchList(ctx context.Context, in *WatchListRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchListResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &OrderService_ServiceDesc.Streams[1], OrderService_WatchList_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchListRequest, WatchListResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type OrderService_WatchListClient = grpc.ServerStreamingClient[WatchListResponse]
+
 func (c *orderServiceClient) Watch(ctx context.Context, in *WatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrderService_ServiceDesc.Streams[1], OrderService_Watch_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrderService_ServiceDesc.Streams[2], OrderService_Watch_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -187,6 +214,13 @@ type OrderServiceServer interface {
 	Get(context.Context, *GetRequest) (*GetResponse, error)
 	// List returns orders, newest first, page by page.
 	List(context.Context, *ListRequest) (*ListResponse, error)
+	// WatchList streams the orders of a list as they change: first those that are in it, then each order that comes into it, stands
+	// otherwise than before, or is not in it any more. At any time the list is what List answers as its first page. At most four
+	// messages of changes come in a second; an order that has changed more than once meanwhile is told as it stands, so whoever reads
+	// slowly gets fewer and newer states. The stream goes on until the client ends it. UNAVAILABLE, if the node can't follow any more
+	// because the journal does not answer, or an order may run elsewhere: watch the list anew, which tells again all that is in it.
+	// RESOURCE_EXHAUSTED, if too many lists are watched.
+	WatchList(*WatchListRequest, grpc.ServerStreamingServer[WatchListResponse]) error
 	// Watch streams the history of one order from a version on, and goes on with each new event as it happens. It ends
 	// after the event that ends the order, unless an operator has had it go on since.
 	Watch(*WatchRequest, grpc.ServerStreamingServer[WatchResponse]) error
@@ -217,6 +251,9 @@ func (UnimplementedOrderServiceServer) Get(context.Context, *GetRequest) (*GetRe
 }
 func (UnimplementedOrderServiceServer) List(context.Context, *ListRequest) (*ListResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method List not implemented")
+}
+func (UnimplementedOrderServiceServer) WatchList(*WatchListRequest, grpc.ServerStreamingServer[WatchListResponse]) error {
+	return status.Error(codes.Unimplemented, "method WatchList not implemented")
 }
 func (UnimplementedOrderServiceServer) Watch(*WatchRequest, grpc.ServerStreamingServer[WatchResponse]) error {
 	return status.Error(codes.Unimplemented, "method Watch not implemented")
@@ -309,6 +346,17 @@ func _OrderService_List_Handler(srv interface{}, ctx context.Context, dec func(i
 	return interceptor(ctx, in, info, handler)
 }
 
+func _OrderService_WatchList_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchListRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(OrderServiceServer).WatchList(m, &grpc.GenericServerStream[WatchListRequest, WatchListResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type OrderService_WatchListServer = grpc.ServerStreamingServer[WatchListResponse]
+
 func _OrderService_Watch_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(WatchRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -390,6 +438,11 @@ var OrderService_ServiceDesc = grpc.ServiceDesc{
 			Handler:       _OrderService_SubmitStream_Handler,
 			ServerStreams: true,
 			ClientStreams: true,
+		},
+		{
+			StreamName:    "WatchList",
+			Handler:       _OrderService_WatchList_Handler,
+			ServerStreams: true,
 		},
 		{
 			StreamName:    "Watch",

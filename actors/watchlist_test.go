@@ -1,0 +1,156 @@
+package actors_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/holdfast-run/holdfast/actors"
+	"github.com/holdfast-run/holdfast/actors/view"
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/persistence"
+)
+
+// looker is somebody who watches a list.
+type looker struct {
+	*view.Listing
+
+	n      *node
+	query  view.Query
+	orders map[string]*journalv1.OrderRow
+	told   int
+}
+
+func (n *node) look(q view.Query) *looker {
+	n.t.Helper()
+	q.Scan = 10
+	l, err := n.View().WatchList(q)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return &looker{Listing: l, n: n, query: q, orders: map[string]*journalv1.OrderRow{}}
+}
+
+// once takes in what is news.
+func (l *looker) once() {
+	l.n.t.Helper()
+	for again := true; again; again = !l.Whole() {
+		if err := l.Look(l.n.t.Context()); err != nil {
+			l.n.t.Fatal(err)
+		}
+	}
+	_, err := l.Tell(l.n.t.Context(), func(c view.Change) bool {
+		if l.told++; c.Row == nil {
+			delete(l.orders, c.ID)
+		} else {
+			l.orders[c.ID] = c.Row
+		}
+		return true
+	})
+	if err != nil {
+		l.n.t.Fatal(err)
+	}
+}
+
+// expect compares with what the journal has.
+func (l *looker) expect() {
+	l.n.t.Helper()
+	q := l.query
+	q.Scan = 1 << 20
+	found, _, err := l.n.journal.List(l.n.t.Context(), q)
+	if err != nil {
+		l.n.t.Fatal(err)
+	}
+	if len(found) != len(l.orders) {
+		l.n.t.Errorf("%d orders were told, there are %d", len(l.orders), len(found))
+	}
+	for _, f := range found {
+		if told := l.orders[f.Row.GetId()]; told.GetStatus() != f.Row.GetStatus() || told.GetEndedAt() != f.Row.GetEndedAt() {
+			l.n.t.Errorf("%s was told as %v, and is %v", f.Row.GetId(), told, f.Row)
+		}
+	}
+}
+
+// Whatever the journal answers: a list that is watched is in the end what there is.
+func TestWatchedListUnderFaults(t *testing.T) {
+	t.Parallel()
+	const orders = 100
+	errs := []error{persistence.ErrBusy, persistence.ErrUnknown, persistence.ErrConflict}
+	synctest.Test(t, func(t *testing.T) {
+		rng := rand.New(rand.NewPCG(5, 6))
+		var mu sync.Mutex
+		f := &faulty{fail: func(*persistence.Commit) *fault {
+			mu.Lock()
+			defer mu.Unlock()
+			if rng.IntN(3) > 0 {
+				return nil
+			}
+			err := errs[rng.IntN(len(errs))]
+			return &fault{err: err, made: errors.Is(err, persistence.ErrUnknown) && rng.IntN(2) == 0}
+		}}
+		n := start(t, withWrap(f.wrap), withEngine(actors.Config{LongWait: time.Second}))
+		n.worker(stubborn(func() time.Duration { return rand.N(2 * time.Second) }))
+		def := n.deploy("steps", "do: [{a: {call: x.do}}, {w: {wait: PT3S}}, {b: {call: x.do}}]")
+		lookers := []*looker{
+			n.look(view.Query{Limit: 30}),
+			n.look(view.Query{Limit: 30, Statuses: []orderv1.Status{running, waiting}}),
+			n.look(view.Query{Limit: 2 * orders, Statuses: []orderv1.Status{completed}}),
+		}
+		for i := range orders {
+			n.Submit(order{id: fmt.Sprint("o", i), def: def}.accepted(), func(error) {})
+			if i%10 == 0 {
+				time.Sleep(300 * time.Millisecond)
+			}
+			for _, l := range lookers {
+				l.once()
+			}
+		}
+		for range 20 {
+			n.sleep(time.Second)
+			for _, l := range lookers {
+				l.once()
+				l.expect()
+			}
+		}
+		n.drain()
+		for _, l := range lookers {
+			l.once()
+			l.expect()
+			if l.Close(); l.told < orders/2 {
+				t.Errorf("only %d changes were told: the test shows nothing", l.told)
+			}
+		}
+	})
+}
+
+// A partition that is given up ends the watching, for its orders may run elsewhere; it goes on with another one when it is back.
+func TestWatchedListEndsWithAPartition(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t)
+		l := n.look(view.Query{Limit: 1})
+		defer l.Close()
+		l.once()
+		waits := l.Changed()
+		n.Host().Give(messages.Partition(7))
+		<-waits
+		if err := l.Look(t.Context()); !errors.Is(err, view.ErrElsewhere) {
+			t.Errorf("it goes on: %v", err)
+		}
+		if _, err := n.View().WatchList(l.query); !errors.Is(err, view.ErrElsewhere) {
+			t.Errorf("another one begins: %v", err)
+		}
+		n.sleep(time.Second)
+		n.Host().Take(messages.Partition(7))
+		n.sleep(time.Second)
+		again := n.look(view.Query{Limit: 1})
+		again.once()
+		again.Close()
+	})
+}
