@@ -3,7 +3,8 @@
 //
 //	                  ┌─ Orders, Definitions, Admin   the generated clients; what is safe is asked again
 //	New(Config) ► Client ─ NewSubmitter               many orders on streams that are renewed when they break
-//	                  └─ Watch                        an order to its end, over as many streams as that takes
+//	                  ├─ Watch                        an order to its end, over as many streams as that takes
+//	                  └─ WatchList                    the orders that match, as they change, likewise
 //
 // Several addresses: the client holds a connection to each that answers, spreads calls over them, and passes over a node as soon
 // as its connection breaks. A node that is gone without a word is noticed by keepalives.

@@ -89,6 +89,7 @@ type node struct {
 
 	submit func(context.Context, *orderv1.SubmitRequest) (*orderv1.SubmitResponse, error)
 	watch  func(*orderv1.WatchRequest, grpc.ServerStreamingServer[orderv1.WatchResponse]) error
+	list   func(*orderv1.WatchListRequest, grpc.ServerStreamingServer[orderv1.WatchListResponse]) error
 	get    func(*orderv1.GetRequest) (*orderv1.GetResponse, error)
 }
 
@@ -98,6 +99,10 @@ func (n *node) Submit(ctx context.Context, r *orderv1.SubmitRequest) (*orderv1.S
 
 func (n *node) Watch(r *orderv1.WatchRequest, s grpc.ServerStreamingServer[orderv1.WatchResponse]) error {
 	return n.watch(r, s)
+}
+
+func (n *node) WatchList(r *orderv1.WatchListRequest, s grpc.ServerStreamingServer[orderv1.WatchListResponse]) error {
+	return n.list(r, s)
 }
 
 func (n *node) Get(_ context.Context, r *orderv1.GetRequest) (*orderv1.GetResponse, error) {
