@@ -55,6 +55,7 @@ type fakeOrders struct {
 	list    func(*orderv1.ListRequest) (*orderv1.ListResponse, error)
 	history func(*orderv1.HistoryRequest) (*orderv1.HistoryResponse, error)
 	watch   func(*orderv1.WatchRequest, grpc.ServerStreamingServer[orderv1.WatchResponse]) error
+	follow  func(*orderv1.WatchListRequest, grpc.ServerStreamingServer[orderv1.WatchListResponse]) error
 	cancel  func(*orderv1.CancelRequest) (*orderv1.CancelResponse, error)
 	stream  func(grpc.BidiStreamingServer[orderv1.SubmitStreamRequest, orderv1.SubmitStreamResponse]) error
 }
@@ -91,6 +92,11 @@ func (f *fakeOrders) History(_ context.Context, r *orderv1.HistoryRequest) (*ord
 func (f *fakeOrders) Watch(r *orderv1.WatchRequest, s grpc.ServerStreamingServer[orderv1.WatchResponse]) error {
 	defer f.turn()()
 	return f.watch(r, s)
+}
+
+func (f *fakeOrders) WatchList(r *orderv1.WatchListRequest, s grpc.ServerStreamingServer[orderv1.WatchListResponse]) error {
+	defer f.turn()()
+	return f.follow(r, s)
 }
 
 func (f *fakeOrders) Cancel(_ context.Context, r *orderv1.CancelRequest) (*orderv1.CancelResponse, error) {

@@ -159,6 +159,7 @@ type listFlags struct {
 	labels       []string
 	since, until string
 	limit        int
+	watch        bool
 }
 
 func newOrderList(a *app) *cobra.Command {
@@ -166,11 +167,17 @@ func newOrderList(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List orders, newest first",
-		Args:  cobra.NoArgs,
+		Long: "List orders, newest first. With --watch it goes on: it prints a line for each order that comes into the list, stands\n" +
+			"otherwise than before, or is gone from it, because it does not match any more or is too old for --limit. Of an order\n" +
+			"that changes fast only the latest state is told. It ends when it is interrupted, or --timeout is over.",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			request, err := f.request(time.Now())
 			if err != nil {
 				return err
+			}
+			if f.watch {
+				return a.watchList(cmd, request, f.limit)
 			}
 			return a.listOrders(cmd, request, f.limit)
 		},
@@ -183,6 +190,8 @@ func newOrderList(a *app) *cobra.Command {
 	flags.StringVar(&f.since, "since", "", "only orders accepted at or after this `time`, RFC 3339, or as long ago as 1h")
 	flags.StringVar(&f.until, "until", "", "only orders accepted before this `time`, in the same forms")
 	flags.IntVar(&f.limit, "limit", 100, "list at most this many; 0: all")
+	flags.BoolVar(&f.watch, "watch", false, "go on, and print what changes")
+	a.reconnectFlag(cmd)
 	complete(cmd, "status", statusWords()...)
 	if err := cmd.RegisterFlagCompletionFunc("definition", a.completeDefinition); err != nil {
 		panic(err) // there is such a flag

@@ -435,6 +435,7 @@ func TestWrongUsage(t *testing.T) {
 		"order get":                                                     "give one order id",
 		"order get a b":                                                 "give one order id",
 		"order list --status done":                                      `--status is "done", and must be one of pending, running`,
+		"order list --watch --limit 0":                                  "--limit 0: with --watch it must be from 1 to 1000",
 		"order list --limit -1":                                         "--limit -1 is negative",
 		"order lst":                                                     `there is no command "lst" in "holdfast order": do you mean get or list?`,
 		"order":                                                         "a command is missing",

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -124,6 +126,11 @@ func TestJSONHoldsEverything(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
 	var full filler
+	listed := []string{ // what lists don't tell
+		"order.v1.ListResponse.next_page_token", "order.v1.Order.input", "order.v1.Order.output", "order.v1.Order.error",
+		"order.v1.Order.version", "order.v1.Order.estimated_end", "order.v1.Order.awaited_ids", "order.v1.Order.waiting",
+		"order.v1.ListChange.gone_id", // of another change
+	}
 	f.orders.get = func(r *orderv1.GetRequest) (*orderv1.GetResponse, error) {
 		if r.GetId() == "watched" { // it is asked for when it has ended, and not printed
 			return &orderv1.GetResponse{Order: ended(orderv1.Status_STATUS_FAULTED)}, nil
@@ -134,13 +141,19 @@ func TestJSONHoldsEverything(t *testing.T) {
 		return filledIn(&full, &orderv1.CancelResponse{})
 	}
 	f.orders.list = func(*orderv1.ListRequest) (*orderv1.ListResponse, error) {
-		return filledIn(&full, &orderv1.ListResponse{}, "order.v1.ListResponse.next_page_token", "order.v1.Order.input", "order.v1.Order.output",
-			"order.v1.Order.error", "order.v1.Order.version", "order.v1.Order.estimated_end", "order.v1.Order.awaited_ids",
-			"order.v1.Order.waiting")
+		return filledIn(&full, &orderv1.ListResponse{}, listed...)
 	}
 	const typed = "order.v1.HistoryEvent.event_type" // its name is told
 	f.orders.history = func(*orderv1.HistoryRequest) (*orderv1.HistoryResponse, error) {
 		return filledIn(&full, &orderv1.HistoryResponse{}, "order.v1.HistoryResponse.next_version", typed)
+	}
+	f.orders.follow = func(_ *orderv1.WatchListRequest, s grpc.ServerStreamingServer[orderv1.WatchListResponse]) error {
+		answer := &orderv1.WatchListResponse{}
+		full.fill(answer, listed...)
+		if err := s.Send(answer); err != nil {
+			return err
+		}
+		return status.Error(codes.Aborted, "enough")
 	}
 	f.orders.watch = func(_ *orderv1.WatchRequest, s grpc.ServerStreamingServer[orderv1.WatchResponse]) error {
 		answer := &orderv1.WatchResponse{}
@@ -172,7 +185,7 @@ func TestJSONHoldsEverything(t *testing.T) {
 	}
 	file := f.file("a.yaml", "x")
 	for _, args := range []string{
-		"order get x", "order cancel x", "order list", "order history x", "order watch watched", "fallout list", "fallout show x", "fallout retry x",
+		"order get x", "order cancel x", "order list", "order list --watch", "order history x", "order watch watched", "fallout list", "fallout show x", "fallout retry x",
 		"order suspend x y", "key show k", "adapter list", "status", "definition get a/b", "definition list", "definition deploy " + file,
 	} {
 		o := f.run(append(strings.Fields(args), "-o", "json")...)

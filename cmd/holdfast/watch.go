@@ -70,7 +70,7 @@ func (a *app) eventPrinter() func(*orderv1.HistoryEvent) error {
 	}
 }
 
-// reconnectFlag is for commands that wait for the end of an order.
+// reconnectFlag is for commands that go on while nodes come and go.
 func (a *app) reconnectFlag(cmd *cobra.Command) {
 	cmd.Flags().DurationVar(&a.client.reconnect, "reconnect", time.Minute, "how long to go on while no node answers")
 	setting(cmd.Flags(), "reconnect")
