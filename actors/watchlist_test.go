@@ -1,6 +1,7 @@
 package actors_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -39,10 +40,10 @@ func (n *node) look(q view.Query) *looker {
 
 // once takes in what is news.
 func (l *looker) once() {
-	l.n.t.Helper()
 	for again := true; again; again = !l.Whole() {
 		if err := l.Look(l.n.t.Context()); err != nil {
-			l.n.t.Fatal(err)
+			l.n.t.Error(err)
+			return
 		}
 	}
 	_, err := l.Tell(l.n.t.Context(), func(c view.Change) bool {
@@ -54,7 +55,19 @@ func (l *looker) once() {
 		return true
 	})
 	if err != nil {
-		l.n.t.Fatal(err)
+		l.n.t.Error(err)
+	}
+}
+
+// follow takes in what is news as soon as there is any, until ctx ends.
+func (l *looker) follow(ctx context.Context) {
+	for {
+		select {
+		case <-l.Changed():
+			l.once()
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 
@@ -102,29 +115,34 @@ func TestWatchedListUnderFaults(t *testing.T) {
 			n.look(view.Query{Limit: 30, Statuses: []orderv1.Status{running, waiting}}),
 			n.look(view.Query{Limit: 2 * orders, Statuses: []orderv1.Status{completed}}),
 		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var following sync.WaitGroup
+		for _, l := range lookers {
+			following.Go(func() { l.follow(ctx) })
+		}
 		for i := range orders {
 			n.Submit(order{id: fmt.Sprint("o", i), def: def}.accepted(), func(error) {})
 			if i%10 == 0 {
-				time.Sleep(300 * time.Millisecond)
-			}
-			for _, l := range lookers {
-				l.once()
+				n.sleep(300 * time.Millisecond)
 			}
 		}
 		for range 20 {
 			n.sleep(time.Second)
 			for _, l := range lookers {
-				l.once()
 				l.expect()
 			}
 		}
 		n.drain()
 		for _, l := range lookers {
-			l.once()
 			l.expect()
-			if l.Close(); l.told < orders/2 {
+			if l.told < orders/2 {
 				t.Errorf("only %d changes were told: the test shows nothing", l.told)
 			}
+		}
+		cancel()
+		following.Wait()
+		for _, l := range lookers {
+			l.Close()
 		}
 	})
 }
@@ -139,7 +157,11 @@ func TestWatchedListEndsWithAPartition(t *testing.T) {
 		l.once()
 		waits := l.Changed()
 		n.Host().Give(messages.Partition(7))
-		<-waits
+		select {
+		case <-waits:
+		case <-time.After(time.Minute):
+			t.Error("nothing is said")
+		}
 		if err := l.Look(t.Context()); !errors.Is(err, view.ErrElsewhere) {
 			t.Errorf("it goes on: %v", err)
 		}

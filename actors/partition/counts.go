@@ -129,6 +129,8 @@ func (h *home) Committed(c *persistence.Commit, id messages.OrderID, before orde
 		n.see(c.Handle) // it is counted when it is loaded, not when the index has it
 		h.Lists.Changed(c.Handle, nil)
 		h.count(before.Open, -1)
+	case errors.Is(err, persistence.ErrConflict): // a commit whose outcome was unknown was made after all
+		h.Lists.Changed(c.Handle, nil)
 	}
 }
 

@@ -277,8 +277,7 @@ func (l *Listing) Tell(ctx context.Context, tell func(Change) bool) (more bool, 
 			return false, err
 		}
 		if row == nil {
-			l.pending[h] = struct{}{} // it has changed since it was looked at
-			continue
+			continue // it has changed since it was looked at, and Look will learn of that
 		}
 		o := l.orders[h]
 		if o.is = standingOf(row); o.told && o.is == o.was {

@@ -26,6 +26,7 @@ type town struct {
 	// meanwhile happens before and after each reading; nil: nothing.
 	meanwhile func()
 	fails     error
+	reads     int
 }
 
 func newTown() *town {
@@ -53,6 +54,7 @@ func (w *town) reading() func() {
 
 func (w *town) Row(_ context.Context, h messages.Handle) (*journalv1.OrderRow, error) {
 	defer w.reading()()
+	w.reads++
 	row := w.rows[h]
 	if row == nil {
 		return nil, errors.Join(persistence.ErrNotFound, w.fails)
@@ -131,7 +133,7 @@ func (x *watcher) tell(most int) (wrong error) {
 			return err
 		}
 	}
-	if wrong == nil && x.Whole() && len(x.orders) > x.query.Limit {
+	if wrong == nil && x.listed && len(x.orders) > x.query.Limit {
 		wrong = fmt.Errorf("%d orders were told", len(x.orders))
 	}
 	return wrong
@@ -268,4 +270,30 @@ func TestListingModel(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// However many orders have changed that match: no more are looked at one by one than are worth it.
+func TestListingManyChanges(t *testing.T) {
+	t.Parallel()
+	w := newTown()
+	x, err := w.watch(Query{Limit: 3, Scan: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer x.Close()
+	for _, changes := range []uint32{mostPending, mostPending + 1, 3 * mostPending} {
+		if err := x.settle(); err != nil {
+			t.Fatal(err)
+		}
+		w.reads = 0
+		for n := range changes {
+			w.commit(handle(n+1), &journalv1.OrderRow{Id: handle(n + 1).String(), Status: int32(changes % 7)})
+		}
+		if err := x.settle(); err != nil {
+			t.Error(err)
+		}
+		if most := 20; changes > mostPending && w.reads > most || w.reads > mostPending+most {
+			t.Errorf("after %d changes %d rows were read", changes, w.reads)
+		}
+	}
 }
