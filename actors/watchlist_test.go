@@ -22,8 +22,10 @@ import (
 type looker struct {
 	*view.Listing
 
-	n      *node
-	query  view.Query
+	n     *node
+	query view.Query
+
+	mu     sync.Mutex
 	orders map[string]*journalv1.OrderRow
 	told   int
 }
@@ -40,6 +42,8 @@ func (n *node) look(q view.Query) *looker {
 
 // once takes in what is news.
 func (l *looker) once() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	for again := true; again; again = !l.Whole() {
 		if err := l.Look(l.n.t.Context()); err != nil {
 			l.n.t.Error(err)
@@ -74,6 +78,8 @@ func (l *looker) follow(ctx context.Context) {
 // expect compares with what the journal has.
 func (l *looker) expect() {
 	l.n.t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	q := l.query
 	q.Scan = 1 << 20
 	found, _, err := l.n.journal.List(l.n.t.Context(), q)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -35,10 +34,13 @@ func (a *app) watchList(cmd *cobra.Command, request *orderv1.ListRequest, limit 
 			return nil
 		},
 	})
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) && !errors.Is(err, errPrint) {
+	switch {
+	case errors.Is(err, errPrint):
+		return err
+	case a.client.timeout > 0 && cmd.Context().Err() == nil && isOver(ctx, err):
 		return nil // it was to be watched for so long
 	}
-	return a.outcome(ctx, err, "the list was watched", a.client.timeout)
+	return a.outcome(ctx, err, "nobody waits for the list any more", a.client.timeout)
 }
 
 // listPrinter prints news of a list as they come: on a terminal in columns that fit it, else a line for each.

@@ -38,6 +38,7 @@ func (f *fake) tellsList(done func()) (asked *[]*orderv1.ListRequest) {
 		if len(*asked) > 1 {
 			done()
 			<-s.Context().Done()
+			return s.Context().Err()
 		}
 		return failed(codes.Unavailable, "node is stopping")
 	}
