@@ -445,7 +445,10 @@ type slow struct {
 func (s slow) Open(ctx context.Context, p messages.Partition, after messages.Handle, limit int) ([]persistence.OpenOrder, error) {
 	now := s.now.Add(1)
 	defer s.now.Add(-1)
-	for most := s.most.Load(); now > most && !s.most.CompareAndSwap(most, now); most = s.most.Load() {
+	for {
+		if most := s.most.Load(); now <= most || s.most.CompareAndSwap(most, now) {
+			break
+		}
 	}
 	time.Sleep(3 * time.Second)
 	return s.Journal.Open(ctx, p, after, limit)

@@ -20,7 +20,8 @@ type textError struct {
 }
 
 func (e *textError) Error() string {
-	return fmt.Sprintf("has text that is not valid UTF-8%s: %s", jsonscan.Place(e.path), strconv.QuoteToASCII(messages.Cut(e.text, jsonscan.MostTold)))
+	text := messages.Cut(e.text, jsonscan.MostTold)
+	return fmt.Sprintf("has text that is not valid UTF-8%s: %s", jsonscan.Place(e.path), strconv.QuoteToASCII(text))
 }
 
 // checkText says which text of a value that the standard encoder has encoded is not valid UTF-8, if one is. What a type encodes

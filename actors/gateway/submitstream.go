@@ -192,7 +192,8 @@ func acceptance(id string, a *nodev1.Accepted) *orderv1.Submission {
 func (s *submitStream) refusal(id string, err error) *orderv1.Submission {
 	f := s.explain(err)
 	s.metrics.Rejected(f.reason)
-	r := &orderv1.Refused{Code: int32(f.code), Message: messages.Clip(f.message, maxMessage), Reason: f.reason} //nolint:gosec // a small number
+	r := &orderv1.Refused{Message: messages.Clip(f.message, maxMessage), Reason: f.reason}
+	r.Code = int32(f.code) //nolint:gosec // a small number
 	if f.retry > 0 {
 		r.RetryAfter = durationpb.New(f.retry)
 	}

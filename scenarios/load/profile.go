@@ -17,7 +17,7 @@ func (b *bench) profile(ctx context.Context) (err error) {
 	}
 	select {
 	case <-ctx.Done():
-		return context.Cause(ctx) //nolint:wrapcheck // why the run ended
+		return context.Cause(ctx)
 	case <-time.After(warmUp):
 	}
 	url := fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", b.node.Admin, int(b.Duration/time.Second))
