@@ -11,7 +11,12 @@ import (
 )
 
 // pairs is how often two builds are measured beside each other, for each workload.
-const pairs = 10
+func (s *site) pairs() int {
+	if s.ci() {
+		return 1
+	}
+	return 10
+}
 
 // pairedWorkloads are what is compared.
 var pairedWorkloads = []struct {
@@ -24,23 +29,13 @@ var pairedWorkloads = []struct {
 	{"latency", []string{"--workload", "w3", "--in-flight", "1"}},
 }
 
-// noPair says why nothing is compared; empty: it is.
-func noPair(s *site) string {
-	switch {
-	case s.ci():
-		return "skipped: scale ci"
-	case s.against == "":
-		return "skipped: -against names no other build"
-	}
-	return ""
-}
-
 // paired compares this build with another one. Both are measured at the same time, so that whatever else the machine does hits both;
 // of the ratios of the pairs the median counts.
 func paired(ctx context.Context, s *site) (figures, error) {
-	if why := noPair(s); why != "" {
-		return figures{"paired": why}, nil
+	if s.against == "" {
+		return figures{"paired": "skipped: -against names no other build"}, nil
 	}
+	pairs := s.pairs()
 	f := figures{"pairs": pairs}
 	for _, w := range pairedWorkloads {
 		var rates, p50s []float64
@@ -91,7 +86,7 @@ func (s *site) pair(ctx context.Context, mineFirst bool, args []string) (mine, o
 
 func pairedBars(s *site) bars {
 	b := bars{}
-	if noPair(s) != "" {
+	if s.against == "" {
 		return b
 	}
 	for _, w := range pairedWorkloads {
