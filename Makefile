@@ -51,7 +51,7 @@ demo: build ## Run real work orders through a node and six adapter processes, an
 	@bin/telecom demo $(ARGS)
 
 test: ## Run all tests with the race detector
-	$(GO) test -pgo=off -race -timeout 10m $(ARGS) ./...
+	$(GO) test -pgo=off -race -timeout 20m $(ARGS) ./...
 
 lint: check-generated $(GOLANGCI_LINT) ## Check Go and .proto sources, and that generated code is current
 	$(GOLANGCI_LINT) run
