@@ -176,6 +176,9 @@ func (s *State) Wrong() string {
 				reasons = append(reasons, reason)
 			}
 		}
+		if f.stop != nil && len(reasons) == 0 {
+			continue // it is being left
+		}
 		if free := f.phase != phaseBlocked; free && len(reasons) > 0 && b == nil || !free && len(reasons) != 1 {
 			return fmt.Sprintf("frame %d is in phase %d, but waits for %v", f.id, f.phase, reasons)
 		}

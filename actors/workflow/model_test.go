@@ -389,10 +389,13 @@ func (m *model) check() {
 
 // finish answers all that is outstanding, as recovery would have it, until the order has ended.
 func (m *model) finish() {
-	retries := 0
+	retries, meddles := 0, rapid.IntRange(0, 3).Draw(m.t, "meddles")
 	for range 20 * int(m.limits.Events) {
 		outstanding := m.live.Outstanding()
 		switch {
+		case !m.ended() && meddles > 0 && rapid.IntRange(0, 5).Draw(m.t, "meddle") == 5:
+			meddles--
+			m.turn([]workflow.Command{m.meddle()})
 		case m.phase.end == orderv1.Status_STATUS_FAULTED && retries < 3:
 			retries++
 			c := m.reopen()
@@ -421,6 +424,14 @@ func (m *model) finish() {
 		}
 	}
 	m.t.Fatalf("the order does not end:\n%s", m.live.Dump(show))
+}
+
+// meddle makes what an operator may do to an order that goes on.
+func (m *model) meddle() workflow.Command {
+	if rapid.Bool().Draw(m.t, "halt") {
+		return workflow.Fault{Error: &problemv1.Problem{Type: workflow.ErrorTypeRuntime, Status: 500}}
+	}
+	return workflow.Cancel{Reason: "r", Compensate: true, Turn: []byte("T")}
 }
 
 func list(events []*journalv1.Event) string {

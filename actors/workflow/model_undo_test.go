@@ -32,8 +32,10 @@ type undoing struct {
 	inquiries map[uint32]bool
 	// compensates: a cancellation was asked for that undoes everything.
 	compensates bool
-	children    map[string]*childWork
-	told        bool
+	// givenUp: something was undone because of that, so that the order's tasks don't go on.
+	givenUp  bool
+	children map[string]*childWork
+	told     bool
 	// byHand are the keys of what operators did before it was attempted.
 	byHand map[string]bool
 }
@@ -120,6 +122,9 @@ func (m *model) noteUndo(ev *journalv1.Event) {
 	u.refused = 0
 	switch e := ev.GetKind().(type) {
 	case *journalv1.Event_TaskStarted:
+		if u.givenUp && u.under[0] == nil && m.undo.tasks[e.TaskStarted.GetFrame()].parent == 0 {
+			m.t.Fatalf("%s, but the order's tasks were given up, to undo what they did", show(ev))
+		}
 		if at := e.TaskStarted.GetTimeoutAt(); at != 0 {
 			t := u.tasks[e.TaskStarted.GetFrame()]
 			t.timeout = time.Duration(at - ev.GetAt())
@@ -237,6 +242,7 @@ func (m *model) undoStarted(e *journalv1.CompensationStarted) {
 		}
 	}
 	u.under[e.GetFrame()] = &undone{key: d.Key}
+	u.givenUp = u.givenUp || e.GetFrame() == 0
 }
 
 func (m *model) settleDeed(key string, done bool) {
@@ -333,6 +339,7 @@ func (m *model) reopened(ev *journalv1.Event) {
 		m.interrupted(at, true)
 	case e.GetHow() == journalv1.Reopening_REOPENING_RESTART:
 		m.interrupted(at, false)
+		u.givenUp = u.givenUp && u.under[0] != nil
 	}
 }
 

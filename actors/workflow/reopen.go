@@ -33,7 +33,8 @@ func (m *machine) reopen(c Reopen) error {
 	if deadline == 0 {
 		deadline = s.deadline
 	}
-	if deadline != 0 && deadline <= m.now.UnixNano() && (s.root() == nil || s.root().undo == nil) {
+	cancelled := s.cancelledBetween(c)
+	if deadline != 0 && deadline <= m.now.UnixNano() && cancelled == nil && (s.root() == nil || s.root().undo == nil) {
 		return ErrDeadline
 	}
 	f, t, err := s.place(c)
@@ -65,6 +66,9 @@ func (m *machine) reopen(c Reopen) error {
 		}
 	}
 	m.emit(&journalv1.Event{Kind: &journalv1.Event_OrderReopened{OrderReopened: e}})
+	if cancelled != nil {
+		m.stop(s.root(), cancelled)
+	}
 	if end != nil {
 		m.emit(&journalv1.Event{Kind: &journalv1.Event_TaskCompleted{TaskCompleted: end}})
 	}

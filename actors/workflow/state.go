@@ -37,7 +37,8 @@ type State struct {
 	queuedSince int64
 	turn        []byte
 	suspended   bool
-	// later is the request to cancel the order that takes effect once an operator has had something undone that could not be.
+	// later is the request to cancel the order that takes effect once an operator has had something undone that could not be, or has
+	// the order go on that was halted between two undoings.
 	later *journalv1.StopRequested
 
 	// frames are the tasks entered and not left, parents before children; the first is the order itself. Those of an order

@@ -137,10 +137,11 @@ func (s *State) stopRequested(e *journalv1.StopRequested) {
 	}
 }
 
-// stopsLater keeps the request to cancel the order that one comes before because something can't be undone.
+// stopsLater keeps the request to cancel the order that one comes before because something can't be undone, or between two undoings.
 func (s *State) stopsLater(before, now *journalv1.StopRequested) {
+	keeps := now.GetCause() == journalv1.StopCause_STOP_CAUSE_COMPENSATION || s.betweenUndoings()
 	switch {
-	case now.GetCause() != journalv1.StopCause_STOP_CAUSE_COMPENSATION:
+	case !keeps:
 		s.later = nil
 	case before.GetCause() == journalv1.StopCause_STOP_CAUSE_CANCEL:
 		s.later = before

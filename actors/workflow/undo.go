@@ -203,6 +203,33 @@ func doubtProblem(d *deed) *problemv1.Problem {
 		detail+": retry, to undo it now; or say that there is nothing to undo, as not done")
 }
 
+// betweenUndoings tells whether the order has undone something because it is being cancelled, and does not undo the next yet. Its tasks
+// were given up for that, so that it can't go on otherwise.
+func (s *State) betweenUndoings() bool {
+	r := s.root()
+	if r == nil || len(s.frames) > 1 || r.undo != nil {
+		return false
+	}
+	return r.phase == phaseRaised && len(r.fallen) == 0 || r.phase == phaseBlocked && r.slowed == 0
+}
+
+// cancelledBetween returns the request to cancel an order that an operator has retried, and that had faulted between two undoings: it is
+// made again, in the words of whoever made it, if they are known. Nil if there is none.
+func (s *State) cancelledBetween(c Reopen) *journalv1.StopRequested {
+	if c.How != journalv1.Reopening_REOPENING_RETRY || !s.betweenUndoings() {
+		return nil
+	}
+	before := s.root().stop
+	if before.GetCause() != journalv1.StopCause_STOP_CAUSE_CANCEL {
+		before = s.later
+	}
+	by, reason := c.By, c.Reason
+	if before != nil {
+		by, reason = before.GetBy(), before.GetReason()
+	}
+	return &journalv1.StopRequested{Cause: journalv1.StopCause_STOP_CAUSE_CANCEL, Compensate: true, By: by, Reason: reason}
+}
+
 // undoes tells whether the order has something undone.
 func (s *State) undoes() bool {
 	return slices.ContainsFunc(s.frames, func(f *frame) bool { return f.undo != nil })
