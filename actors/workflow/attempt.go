@@ -400,9 +400,45 @@ func (s *State) lateResult(e *journalv1.LateResult) {
 	case v.count == known.visit:
 		v.doubt, v.late = v.doubt && succeeded, succeeded
 	}
-	if f := s.byKey(e.GetKey()); f != nil && succeeded {
-		f.call.ended = &journalv1.AttemptEnded{Frame: f.id, Attempt: e.GetAttempt(), Outcome: e.GetOutcome(), Error: e.GetError()}
-		f.call.output = NewValue(e.GetOutput())
+	f := s.byKey(e.GetKey())
+	fell := f == nil
+	if fell {
+		f = s.fallenBeside(e.GetKey())
+	}
+	if f == nil || !succeeded {
+		return
+	}
+	f.call.ended = &journalv1.AttemptEnded{Frame: f.id, Attempt: e.GetAttempt(), Outcome: e.GetOutcome(), Error: e.GetError()}
+	f.call.output = NewValue(e.GetOutput())
+	if !fell {
 		v.over, v.doubt = true, false
+	}
+}
+
+// fallenBeside returns the frame of a key that an error has ended which waits for other branches; nil if there is none. It is kept for an
+// operator; but a try around the branches may handle the error, and ask again under the key.
+func (s *State) fallenBeside(key string) *frame {
+	for _, p := range s.frames {
+		if p.branches == nil {
+			continue
+		}
+		for _, f := range p.fallen {
+			if f.call != nil && f.call.scheduled.GetKey() == key {
+				return f
+			}
+		}
+	}
+	return nil
+}
+
+// keepLate ends the visits of the tasks where an order has faulted that have succeeded, as came to light before it did.
+func (s *State) keepLate() {
+	for _, f := range s.frames {
+		if f.call == nil || !f.succeeded() {
+			continue
+		}
+		if v := s.visits[f.place()]; v.late {
+			v.over, v.doubt = true, false
+		}
 	}
 }

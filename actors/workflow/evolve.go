@@ -236,6 +236,7 @@ func (s *State) end(at int64, status orderv1.Status, err *problemv1.Problem) {
 			s.frames = s.fall(r)
 		}
 		s.drop(func(f *frame) bool { return f.inquiry != nil })
+		s.keepLate()
 		return
 	}
 	s.frames, s.done, s.deeds, s.later = nil, nil, nil, nil

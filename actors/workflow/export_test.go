@@ -117,6 +117,9 @@ func (s *State) ReopenedAt(e *journalv1.OrderReopened) (frame uint32, path strin
 	return f.id, f.reopenedOn(e.GetHow())
 }
 
+// FallenBeside tells whether the frame of a key was ended by an error that waits for other branches.
+func (s *State) FallenBeside(key string) bool { return s.fallenBeside(key) != nil }
+
 // Beside returns the frames that are in other branches than one, as Dump does.
 func (s *State) Beside(id uint32, show func(proto.Message) string) map[uint32]string {
 	f := s.frame(id)

@@ -35,6 +35,7 @@ func (m *model) note(ev *journalv1.Event) {
 		if m.frames[e.GetFrame()] != "" {
 			m.givenBack(ev)
 		}
+		w.beside = false
 		w.inFlight, w.abandoned, w.late, w.confirmed, w.lostBy, w.doubts = true, false, false, "", nil, ""
 		w.Dispatch = workflow.Dispatch{
 			Frame: e.GetFrame(), Key: e.GetKey(), Attempt: e.GetAttempt(), Activity: e.GetActivity(), Deadline: e.GetDeadline(),
@@ -135,6 +136,13 @@ func (m *model) note(ev *journalv1.Event) {
 			m.checkTeller(w, e.GetOutcome())
 		}
 		w.abandoned, w.late = false, succeeded
+		w.beside = succeeded && m.shadow.FallenBeside(e.GetKey())
+	case ev.GetOrderFaulted() != nil:
+		for _, w := range m.work { // what the order stands at is not done again
+			if w.beside && m.shadow.Frames(show)[w.Frame] != "" {
+				w.settled = true
+			}
+		}
 	}
 }
 

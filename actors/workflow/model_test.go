@@ -76,6 +76,8 @@ type work struct {
 	// path is that of the branches around it. past: the task that runs them has completed since.
 	path string
 	past bool
+	// beside: it came to light as done while the error of its branch waited for others.
+	beside bool
 }
 
 func newModel(t *rapid.T) *model {
