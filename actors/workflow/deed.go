@@ -22,10 +22,10 @@ type deed struct {
 	input, output *Value
 	// visit is that of the task, and attempt the last one of it, if an activity did it.
 	visit, attempt uint32
-	// doubt: nobody knows whether it is done. asks: asking again under its key does no harm, and tells. partly: it is in doubt
-	// because its undoing was begun and not ended. void: it is not done, as came out while it was to be undone. gone: it was
-	// undone, or done again.
-	doubt, asks, partly, void, gone bool
+	// doubt: nobody knows whether it is done. asks: asking again under its key does no harm, and tells. begun: its undoing was begun.
+	// dropped: it is in doubt because what undoes it was entered and then dropped, though perhaps only to fail because of the doubt.
+	// void: it is not done, as came out while it was to be undone. gone: it was undone, or done again.
+	doubt, asks, begun, dropped, void, gone bool
 	// within is how long to ask may take each time, in nanoseconds; 0: no bound.
 	within int64
 }

@@ -54,8 +54,8 @@
 // another; while several can go on, one goes on until it waits, or goes back in its tasks, and then others have their turn.
 //
 //   - The first error counts. It leaves the other branches, as a timeout leaves a task, and goes on up when all have come to rest. What
-//     they stood at is kept, for an operator, with what comes to light as done meanwhile. A branch that wins, or has ended the workflow, leaves the others, too: what they stood at
-//     is dropped, and what they did is a deed like any other.
+//     they stood at is kept, for an operator, with what comes to light as done meanwhile. A branch that wins, or has ended the
+//     workflow, leaves the others, too: what they stood at is dropped, and what they did is a deed like any other.
 //   - What begins to undo something in one branch is not interrupted by an error or a winner beside it, nor by a cancellation or a
 //     timeout around it; all else that is to be left is left meanwhile. What can't be undone has the order fault, once the other
 //     branches have come to rest. A cancellation that was asked for before is remembered then.

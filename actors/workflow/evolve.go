@@ -151,6 +151,7 @@ func (s *State) taskStarted(at int64, e *journalv1.TaskStarted) {
 	t.Kind.enter(s, f, e)
 	if p.undo != nil {
 		p.undo.entered = true
+		p.undo.of.begun = p.undo.of.begun || !p.undo.of.doubt
 		p.fallen = nil // of an inquiry that found nothing out
 	}
 	s.enter(f)

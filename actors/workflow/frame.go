@@ -117,7 +117,7 @@ func (s *State) drop(which func(*frame) bool) {
 			return false
 		}
 		if f.undo != nil && f.undo.entered {
-			f.undo.of.doubt, f.undo.of.partly, f.undo.of.asks = true, true, false
+			f.undo.of.doubt, f.undo.of.dropped, f.undo.of.asks = true, true, false
 		}
 		return true
 	})

@@ -150,7 +150,7 @@ func (s *State) compensationStarted(e *journalv1.CompensationStarted) {
 func (s *State) compensationEnded(e *journalv1.CompensationEnded) {
 	f := s.mustFrame(e.GetFrame())
 	d := f.undo.of
-	if d.void && !d.partly {
+	if d.void && !d.dropped {
 		delete(s.abandoned, d.key)
 		s.notDone(d)
 	} else {
@@ -184,7 +184,7 @@ func (s *State) settleUndo(e *journalv1.OrderReopened) {
 	if e.GetNotDone() {
 		d.void = true
 		s.settle(d.key)
-		if v := s.visitOf(d); v != nil && !d.partly {
+		if v := s.visitOf(d); v != nil && !d.dropped {
 			v.doubt, v.ledger = false, ""
 		}
 	}
@@ -196,7 +196,7 @@ func (s *State) settleUndo(e *journalv1.OrderReopened) {
 // doubtProblem is the error of a compensation of what may not have been done.
 func doubtProblem(d *deed) *problemv1.Problem {
 	detail := "nobody knows whether what is to be undone was executed"
-	if d.partly {
+	if d.begun {
 		detail = "undoing was interrupted, and nobody knows whether it was done"
 	}
 	return problem(ErrorTypeInDoubt, "Outcome in doubt", 500, d.task.Compensate.Tasks[0].Ref,
