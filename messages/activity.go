@@ -27,7 +27,7 @@ func SplitActivity(called string) (activity, version string) {
 	return activity, version
 }
 
-// Attempt is one try at an activity, as an order hands it over to be executed.
+// Attempt is one try at an activity, as an order offers it to be executed.
 type Attempt struct {
 	Order     OrderID
 	Partition Partition
@@ -45,19 +45,19 @@ type Attempt struct {
 	RunWithin time.Duration
 	// Ledger is where it was sent before; empty if it was not.
 	Ledger string
-	// MaybeStarted: an earlier attempt under the key may have run. Suspect: it was set apart before. Again: it was handed over
+	// MaybeStarted: an earlier attempt under the key may have run. Suspect: it was set apart before. Again: it was offered
 	// before, and some adapter may have it.
 	MaybeStarted, Suspect, Again bool
 	// Deaths are the processes that may have died of it.
 	Deaths []Death
-	// Place is what was reserved for it: see Place.
-	Place Place
+	// Reservation is what was reserved for it.
+	Reservation Reservation
 }
 
-// Place is room for an attempt among those of its activity that wait in memory. The zero value is none.
-type Place struct {
-	// Reserved: the order itself has reserved it, for an attempt of this size.
-	Reserved bool
-	// Number names one that was reserved for an attempt on disk, as its order was asked to hand that over.
+// Reservation is of room for an attempt among those of its activity that wait in memory. The zero value is none.
+type Reservation struct {
+	// ByOrder: the order itself has made it, for an attempt of this size.
+	ByOrder bool
+	// Number names one that was made for an attempt on disk when its order was asked to offer that; 0: it is none of these.
 	Number uint64
 }

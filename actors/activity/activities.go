@@ -79,7 +79,7 @@ type Parts struct {
 type Activities struct {
 	parts    Parts
 	queues   sync.Map // *queue, by name
-	lanes    sync.Map // *lane, by the name that is called
+	demands  sync.Map // *demand, by the name that is called
 	making   sync.Mutex
 	streams  atomic.Uint64
 	stopping atomic.Bool
@@ -110,8 +110,8 @@ func (r *Activities) later(do func()) { r.after(r.parts.Config.TryAgain, do) }
 
 // each visits the actors that there are.
 func (r *Activities) each(visit func(*actor.PID)) {
-	r.lanes.Range(func(_, l any) bool {
-		visit(l.(*lane).backlog) //nolint:errcheck,forcetypeassert // nothing else is stored
+	r.demands.Range(func(_, d any) bool {
+		visit(d.(*demand).backlog) //nolint:errcheck,forcetypeassert // nothing else is stored
 		return true
 	})
 	r.queues.Range(func(_, q any) bool {
@@ -138,22 +138,22 @@ func (r *Activities) Stop() {
 	})
 }
 
-// Reserve takes a place for an attempt with so many bytes of input that is about to be scheduled; false if it has to overflow.
-// follows: it takes the place of another one of its order.
+// Reserve reserves room for an attempt with so many bytes of input that is about to be scheduled; false if it has to overflow.
+// follows: it follows another one of its order, and gets room in any case. Offer or Release ends the reservation.
 func (r *Activities) Reserve(called string, priority, bytes int, follows bool) bool {
-	room := &r.lane(called).room
+	room := &r.demand(called).room
 	return room.reserve(priority, room.size(bytes), follows)
 }
 
-// GiveBack gives such a place up.
-func (r *Activities) GiveBack(called string, priority, bytes int) {
-	room := &r.lane(called).room
-	room.giveBack(priority, room.size(bytes))
+// Release ends a reservation whose attempt will not be offered.
+func (r *Activities) Release(called string, priority, bytes int) {
+	room := &r.demand(called).room
+	room.release(priority, room.size(bytes))
 }
 
-// Overflowed says that an attempt of a partition waits on disk, since a time in nanoseconds since 1970, or may do so.
+// Overflowed says that an attempt of a partition waits on disk, or may do so, since a time in nanoseconds since 1970.
 func (r *Activities) Overflowed(called string, priority int, by runtime.Owner, since int64) {
-	r.tell(r.lane(called).backlog, overflowed{priority: priority, by: by, since: since})
+	r.tell(r.demand(called).backlog, overflowed{priority: priority, by: by, since: since})
 }
 
 // Stored says that so many more tasks of an activity are on disk at a priority.
@@ -162,16 +162,16 @@ func (r *Activities) Stored(called string, priority int, more int64) {
 	r.queue(name).counts.stored[priority].Add(more)
 }
 
-// Offer hands an attempt over.
+// Offer gives an attempt to its dispatcher, to be executed by an adapter.
 func (r *Activities) Offer(a messages.Attempt) {
-	l := r.lane(a.Called)
-	r.tell(l.queue.dispatcher, &offer{lane: l, place: a.Place, task: &dispatch.Task{
-		Order: a.Order, Partition: a.Partition, Key: a.Key, Attempt: a.Attempt, Version: l.version, Priority: a.Priority,
+	d := r.demand(a.Called)
+	r.tell(d.queue.dispatcher, &offer{demand: d, reservation: a.Reservation, task: &dispatch.Task{
+		Order: a.Order, Partition: a.Partition, Key: a.Key, Attempt: a.Attempt, Version: d.version, Priority: a.Priority,
 		Ledger: a.Ledger, MaybeStarted: a.MaybeStarted, Suspect: a.Suspect, Deaths: a.Deaths, Again: a.Again,
-		OfferedAt: r.parts.Now(), Since: time.Unix(0, a.Since), Size: int(l.room.size(len(a.Input))),
+		OfferedAt: r.parts.Now(), Since: time.Unix(0, a.Since), Size: int(d.room.size(len(a.Input))),
 		Body: &adapterv1.Task{
 			OrderId: string(a.Order), Partition: uint32(a.Partition), Epoch: uint64(a.Epoch), Key: a.Key, Attempt: a.Attempt,
-			Activity: nameOf(l.queue.name), Input: a.Input, Deadline: a.Deadline, Task: a.Task,
+			Activity: nameOf(d.queue.name), Input: a.Input, Deadline: a.Deadline, Task: a.Task,
 			RunWithinMs: uint64((a.RunWithin + time.Millisecond - 1) / time.Millisecond), //nolint:gosec // it is not negative
 		},
 	}})
@@ -179,12 +179,12 @@ func (r *Activities) Offer(a messages.Attempt) {
 
 // Cancel has an attempt given up, whatever it takes.
 func (r *Activities) Cancel(called, key string, attempt uint32) {
-	r.tell(r.lane(called).queue.dispatcher, cancel{key: key, attempt: attempt})
+	r.tell(r.demand(called).queue.dispatcher, cancel{key: key, attempt: attempt})
 }
 
 // Withdraw has an attempt given up if nobody has begun with it.
 func (r *Activities) Withdraw(called, key string, attempt uint32) {
-	r.tell(r.lane(called).queue.dispatcher, withdraw{key: key, attempt: attempt})
+	r.tell(r.demand(called).queue.dispatcher, withdraw{key: key, attempt: attempt})
 }
 
 // insist tells the order of a task something that nobody else keeps, again and again until it is durable or refused for good, or

@@ -15,15 +15,15 @@ import (
 	"github.com/holdfast-run/holdfast/supervision"
 )
 
-// backlog has the tasks of one lane handed over that wait on disk, when there is room for them: those of a higher
-// priority first, and within one a few of each partition in turn. It reads where they are from the journal's index, and tells
-// their orders.
+// backlog refills the room of one demand from disk, when there is some: with tasks of a higher priority first, and within a
+// priority with a few of each partition in turn. It reads from the journal's index which tasks wait there, and asks their
+// orders to offer them.
 //
-// It remembers only how far it has read. Whoever may have put a task there says so, and says so again rather than not at
-// all: a task that is told twice is handed over once.
+// It remembers only how far it has read. Whoever may have let a task overflow says so, and says so twice rather than never:
+// an order offers a task once, however often it is asked for it.
 type backlog struct {
 	all    *Activities
-	lane   *lane
+	demand *demand
 	loop   *supervision.Loop
 	levels [dispatch.Priorities]stored
 }
@@ -31,18 +31,18 @@ type backlog struct {
 // stored is where tasks of one priority may be, in the order of the partitions' turns.
 type stored []*source
 
-// source is a partition that may have tasks behind a place.
+// source is a partition that may have tasks in the index behind a place there.
 type source struct {
 	by     runtime.Owner
 	behind persistence.OverflowPlace
 }
 
 const (
-	// refillPage is the most tasks of a partition that are handed over in its turn; refillTurns how many turns it takes at
-	// least to hand all over that there are, so that those which came first go first, about.
+	// refillPage is the most tasks of a partition that are asked for in its turn. refillTurns is how many turns it takes at the
+	// least to ask for all that there are: so those that came first go first, roughly, whichever partition they are of.
 	refillPage  = 32
 	refillTurns = 4
-	// refillMost is how many tasks are handed over before the backlog looks at its mail again.
+	// refillMost is how many tasks are asked for before the backlog looks at its mail again.
 	refillMost = 1000
 )
 
@@ -64,7 +64,7 @@ func (b *backlog) Receive(ctx actor.Context) {
 	case overflowed:
 		b.note(m)
 	case refill:
-		b.lane.asked.Store(false)
+		b.demand.refilling.Store(false)
 		b.all.parts.Workers.Blocking(b.refill)
 	case left:
 		b.leave(m.partition)
@@ -78,6 +78,7 @@ func (b *backlog) Receive(ctx actor.Context) {
 	b.loop.Beat()
 }
 
+// note notes where tasks of a partition may be.
 func (b *backlog) note(m overflowed) {
 	l := &b.levels[m.priority]
 	i := slices.IndexFunc(*l, func(s *source) bool { return s.by.Partition == m.by.Partition })
@@ -91,7 +92,7 @@ func (b *backlog) note(m overflowed) {
 	case m.since <= (*l)[i].behind.At:
 		(*l)[i].behind = persistence.OverflowPlace{At: m.since}
 	}
-	b.lane.room.levels[m.priority].behind.Store(true)
+	b.demand.room.levels[m.priority].behind.Store(true)
 }
 
 // leave forgets the tasks of a partition that this node has lost.
@@ -99,73 +100,73 @@ func (b *backlog) leave(p messages.Partition) {
 	for i := range b.levels {
 		l := &b.levels[i]
 		if *l = slices.DeleteFunc(*l, func(s *source) bool { return s.by.Partition == p }); len(*l) == 0 {
-			b.lane.room.levels[i].behind.Store(false)
+			b.demand.room.levels[i].behind.Store(false)
 		}
 	}
 }
 
-// refill fills the room.
+// refill refills the room until there is no more of it, or no more on disk.
 func (b *backlog) refill() {
-	told := 0
+	asked := 0
 	for p := dispatch.Priorities - 1; p >= 0; p-- {
 		l := &b.levels[p]
-		most, _ := b.lane.room.refillable(p)
+		most, _ := b.demand.room.refillable(p)
 		page := refillPage
 		if len(*l) > 0 {
-			page = min(max(int(b.lane.queue.counts.stored[p].Load())/len(*l)/refillTurns, 1), refillPage)
+			page = min(max(int(b.demand.queue.counts.stored[p].Load())/len(*l)/refillTurns, 1), refillPage)
 		}
 		for full := false; len(*l) > 0 && !full; {
-			if told >= refillMost {
-				b.all.refill(b.lane)
+			if asked >= refillMost {
+				b.all.refill(b.demand)
 				return
 			}
 			first := (*l)[0]
 			n, more, err := b.refillFrom(p, first, most, page)
 			if err != nil {
 				b.all.parts.Unread(err)
-				b.all.parts.Log.Error("tasks that wait on disk can't be read", "activity", b.lane.called, "error", err)
-				b.all.later(func() { b.all.refill(b.lane) })
+				b.all.parts.Log.Error("tasks that wait on disk can't be read", "activity", b.demand.called, "error", err)
+				b.all.later(func() { b.all.refill(b.demand) })
 				return
 			}
-			told += n
+			asked += n
 			full = more && n < page
 			if *l = slices.Delete(*l, 0, 1); more {
 				*l = append(*l, first)
 			}
 		}
 		if len(*l) == 0 {
-			b.lane.room.levels[p].behind.Store(false)
+			b.demand.room.levels[p].behind.Store(false)
 		}
 	}
 }
 
-// refillFrom hands up to limit tasks of one partition over, as long as they use no more than most of the room. It returns how many, and
-// whether there may be more.
+// refillFrom asks for up to limit tasks of one partition, as long as no more than most of the room is used. It returns how many
+// they are, and whether there may be more.
 func (b *backlog) refillFrom(priority int, s *source, most int64, limit int) (n int, more bool, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), b.all.parts.Config.StuckAfter)
 	defer cancel()
-	room := &b.lane.room
-	of := persistence.Overflow{Activity: b.lane.called, Priority: priority, Partition: s.by.Partition}
+	room := &b.demand.room
+	of := persistence.Overflow{Activity: b.demand.called, Priority: priority, Partition: s.by.Partition}
 	page, err := b.all.parts.Journal.Overflowed(ctx, of, s.behind, limit)
 	if err != nil {
 		return 0, true, err
 	}
 	for i, t := range page {
 		size := room.size(t.Bytes)
-		if !room.take(priority, size, most) {
+		if !room.reserveWithin(most, priority, size) {
 			return i, true, nil
 		}
 		s.behind = t.OverflowPlace
-		b.fill(priority, s, t, size)
+		b.ask(priority, s, t, size)
 	}
 	return len(page), len(page) == limit, nil
 }
 
-// fill asks an order to hand a task over, for which there is room. Its place ends with that ask, unless the task has come by then.
-func (b *backlog) fill(priority int, s *source, t persistence.OverflowedTask, size int64) {
-	lane, all := b.lane, b.all
+// ask asks an order to offer a task for which room is reserved. The reservation ends with that ask, or when the task has come.
+func (b *backlog) ask(priority int, s *source, t persistence.OverflowedTask, size int64) {
+	from, all := b.demand, b.all
 	again := overflowed{priority: priority, by: s.by, since: t.At}
-	n := lane.keep(priority, size)
+	n := from.number(priority, size)
 	e := &nodev1.Envelope{
 		Partition: uint32(s.by.Partition), OrderId: string(t.Order), Handle: t.Handle[:], Epoch: uint64(s.by.Epoch),
 		Message: &nodev1.Envelope_HandOver{HandOver: &nodev1.HandOver{Frame: t.Frame, Reservation: n}},
@@ -173,11 +174,11 @@ func (b *backlog) fill(priority int, s *source, t persistence.OverflowedTask, si
 	all.parts.Post.Ask(s.by, e, func(a *nodev1.Answer) {
 		f := a.GetFailure()
 		if f == nil {
-			return // the dispatcher gets it, and with it the place
+			return // the dispatcher gets the task, and releases the reservation
 		}
-		lane.giveUp(n)
+		from.release(n)
 		if !failure.IsFinal(f) {
-			all.later(func() { all.tell(lane.backlog, again) })
+			all.later(func() { all.tell(from.backlog, again) })
 		}
 	})
 }

@@ -15,7 +15,7 @@ import (
 // counts are what is known of one activity without asking its dispatcher.
 type counts struct {
 	waiting, inFlight, ageMillis, adapters atomic.Int64
-	// stored are the tasks on disk, by priority, those included that got a place since.
+	// stored are the tasks on disk, by priority, those included that were offered since and have no result yet.
 	stored [dispatch.Priorities]atomic.Int64
 	// results counts what adapters have answered; pace is how many a second came lately, counted the number when it was
 	// looked at last.
@@ -130,7 +130,7 @@ func (r *Activities) All() []Status {
 // Load tells how many tasks of an activity wait in memory, how many are on disk by priority, and how many results a second came
 // lately.
 func (r *Activities) Load(called string) (waiting int64, stored []int64, rate float64) {
-	s := r.status(r.lane(called).queue)
+	s := r.status(r.demand(called).queue)
 	return s.Waiting, s.Stored[:], s.Rate
 }
 
@@ -153,11 +153,11 @@ func (r *Activities) Depths(adapter string, activities []*adapterv1.Activity) ma
 	return out
 }
 
-// Used tells what is in the room of an activity; empty if nothing is.
+// Used tells what is in the rooms of an activity; empty if nothing is.
 func (r *Activities) Used(name string) []string {
 	var used []string
-	for _, l := range *r.queue(name).lanes.Load() {
-		used = append(used, l.used()...)
+	for _, d := range *r.queue(name).demands.Load() {
+		used = append(used, d.used()...)
 	}
 	return used
 }

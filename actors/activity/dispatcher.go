@@ -20,9 +20,9 @@ import (
 type (
 	offer struct {
 		task *dispatch.Task
-		// lane is the one that it waits in, and place what was reserved for it there.
-		lane  *lane
-		place messages.Place
+		// demand is what it belongs to, and reservation what was reserved for it in the room of that.
+		demand      *demand
+		reservation messages.Reservation
 	}
 	done struct {
 		key     string
@@ -156,10 +156,10 @@ func (d *dispatcher) Receive(ctx actor.Context) {
 	default:
 		return
 	}
-	for _, l := range *d.activity.lanes.Load() {
-		l.room.update(d.queue, l.version)
-		if l.room.wanting() {
-			d.all.refill(l)
+	for _, x := range *d.activity.demands.Load() {
+		x.room.update(d.queue, x.version)
+		if x.room.wanting() {
+			d.all.refill(x)
 		}
 	}
 	d.activity.counts.set(d.queue.Waiting(), d.queue.InFlight(), len(d.streams))
@@ -172,8 +172,8 @@ func (d *dispatcher) offered(m *offer) {
 		d.all.parts.Inject("dispatcher", d.activity.name)
 	}
 	d.do(d.queue.Offer(m.task))
-	m.lane.room.update(d.queue, m.lane.version)
-	m.lane.arrived(m.task, m.place)
+	m.demand.room.update(d.queue, m.demand.version)
+	m.demand.arrived(m.task, m.reservation)
 }
 
 // hurry looks again soon, if a rate holds tasks back.

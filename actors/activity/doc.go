@@ -1,15 +1,17 @@
 // Package activity gets attempts executed: it is the shell round actors/dispatch.
 //
-// A dispatcher per activity holds the tasks that wait for adapters, and knows the adapters' streams. There is room for so many tasks
-// of each priority; the others overflow, as is decided before they are committed. The backlog of their lane has them handed over
-// when there is room:
+// A dispatcher per activity holds the tasks that wait for adapters, and knows the adapters' streams. The calls that ask for the same
+// version of an activity are a demand, with a room that bounds the tasks of each priority that wait in memory. An order reserves room
+// before it commits that a task is scheduled; a task that gets none overflows to disk. A backlog refills the room from there, as it
+// becomes free:
 //
 //	                 no room                         refill, by priority, partitions in turn
 //	scheduled ──────────────► on disk, in an index ─────────────────────────────────────────► in the dispatcher's queue
 //	    │                                                                                        ▲
 //	    └────────────────────────────────────────────────────────────────────────────────────────┘ room
 //
-// What is kept of a partition here, tasks in queues and places of its tasks on disk, ends with its owner: see Leave.
+// What is kept here of a partition (its tasks in queues, and how far the backlogs have read those on disk) ends with its owner: see
+// Leave.
 //
 // How it fails: a dispatcher or backlog that fails has lost what it knew of the adapters: the process ends, and the next one takes
 // everything up from the journal.

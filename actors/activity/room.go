@@ -6,10 +6,10 @@ import (
 	"github.com/holdfast-run/holdfast/actors/dispatch"
 )
 
-// room is the memory for the tasks of one lane that wait for adapters, as much for each priority. Whether a task gets
-// a place is known before it is committed: the others overflow, and wait on disk. So that none overtakes them, tasks of the
-// same or a lower priority follow them there; but for those that follow another one of their order, whose place they take:
-// what has begun is brought to its end before more is begun, and they are no more than adapters have tasks.
+// room is the memory for the tasks of one demand that wait for adapters, as much for each priority. An order reserves room for
+// a task before it commits that the task is scheduled: a task that gets none overflows to disk. So that none overtakes those on
+// disk, tasks of the same or a lower priority overflow too. But a task that follows another one of its order always gets room:
+// what has begun is brought to its end before more is begun, and such tasks are no more than adapters have tasks.
 type room struct {
 	capacity int64
 	levels   [dispatch.Priorities]level
@@ -18,17 +18,18 @@ type room struct {
 type level struct {
 	// waiting is what the queue holds, reserved what is on its way there.
 	waiting, reserved atomic.Int64
-	// behind: tasks of this priority are on disk, or about to be.
+	// behind: tasks of this priority are on disk, or are about to be.
 	behind atomic.Bool
 }
 
 // taskOverhead is what a task takes beside its input.
 const taskOverhead = 1 << 10
 
-// size is what a task with so many bytes of input counts. However large it is, there is room for one.
+// size is how many bytes of room a task takes that has so many bytes of input. However large it is, the room holds one.
 func (r *room) size(input int) int64 { return min(int64(input)+taskOverhead, r.capacity) }
 
-// reserve takes a place for a task that is about to be scheduled; false if it has to overflow.
+// reserve reserves room for a task that is about to be scheduled; false if the task has to overflow. follows: it follows
+// another one of its order.
 func (r *room) reserve(priority int, size int64, follows bool) bool {
 	if follows {
 		r.levels[priority].reserved.Add(size)
@@ -39,15 +40,15 @@ func (r *room) reserve(priority int, size int64, follows bool) bool {
 			return false
 		}
 	}
-	if r.take(priority, size, r.capacity) {
+	if r.reserveWithin(r.capacity, priority, size) {
 		return true
 	}
 	r.levels[priority].behind.Store(true)
 	return false
 }
 
-// take takes a place, if no more than so much is used then; or if it is the only one.
-func (r *room) take(priority int, size, most int64) bool {
+// reserveWithin reserves room if no more than most is used then, or if nothing else is.
+func (r *room) reserveWithin(most int64, priority int, size int64) bool {
 	l := &r.levels[priority]
 	if used := l.reserved.Add(size) + l.waiting.Load(); used > most && used > size {
 		l.reserved.Add(-size)
@@ -56,8 +57,9 @@ func (r *room) take(priority int, size, most int64) bool {
 	return true
 }
 
-// refillable returns how much of a priority tasks from disk may use, and whether it is time to fetch some. While some of a
-// higher priority are on disk it is little: they would only be in the way; but those that have waited long get their share.
+// refillable returns how much of the room of a priority may be used for it to be refilled, and whether it is time to do so.
+// While tasks of a higher priority are on disk that is little: those of a lower one would only be in their way. It is not
+// nothing: tasks that have waited long get their share.
 func (r *room) refillable(priority int) (most int64, now bool) {
 	most = r.capacity
 	for p := priority + 1; p < len(r.levels); p++ {
@@ -69,10 +71,10 @@ func (r *room) refillable(priority int) (most int64, now bool) {
 	return most, l.behind.Load() && l.waiting.Load()+l.reserved.Load() <= most*3/4
 }
 
-// giveBack ends a reservation: the task is in the queue, or will not come.
-func (r *room) giveBack(priority int, size int64) { r.levels[priority].reserved.Add(-size) }
+// release ends a reservation: the task is in the queue, or will not come.
+func (r *room) release(priority int, size int64) { r.levels[priority].reserved.Add(-size) }
 
-// update notes what the queue holds.
+// update notes how much room the tasks in the queue take.
 func (r *room) update(q *dispatch.Queue, version string) {
 	for p, load := range q.Load(version) {
 		if now := int64(load); r.levels[p].waiting.Load() != now {
@@ -81,7 +83,7 @@ func (r *room) update(q *dispatch.Queue, version string) {
 	}
 }
 
-// wanting tells whether it is time to fetch tasks from disk.
+// wanting tells whether it is time to refill the room of some priority.
 func (r *room) wanting() bool {
 	for p := range r.levels {
 		if !r.levels[p].behind.Load() {

@@ -26,12 +26,12 @@ func (m *showTask) show(q *dispatch.Queue) {
 	m.answer <- showedTask{wait: w, queued: queued}
 }
 
-// Waiting tells what an attempt waits for; nil if its dispatcher does not know it: then it waits on disk, or is about to be handed
-// over.
+// Waiting tells what an attempt waits for; nil if its dispatcher does not know it: then it waits on disk, or is about to be
+// offered.
 func (r *Activities) Waiting(ctx context.Context, called, key string) (*orderv1.Waiting, error) {
-	l := r.lane(called)
+	d := r.demand(called)
 	answer := make(chan showedTask, 1)
-	r.tell(l.queue.dispatcher, &showTask{key: key, answer: answer})
+	r.tell(d.queue.dispatcher, &showTask{key: key, answer: answer})
 	select {
 	case w := <-answer:
 		if !w.queued {

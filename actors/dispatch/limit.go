@@ -4,7 +4,7 @@ import "time"
 
 // SetLimit bounds what adapters get from now on. What they have they keep.
 func (q *Queue) SetLimit(l Limit, now time.Time) []Output {
-	q.refill(now)
+	q.allow(now)
 	if q.limit.Rate == 0 {
 		q.tokens = 0 // they were not counted
 	}
@@ -20,9 +20,9 @@ func (q *Queue) allowed() bool {
 	return (q.limit.Concurrency == 0 || q.InFlight() < q.limit.Concurrency) && (q.limit.Rate == 0 || q.tokens >= 1)
 }
 
-// refill adds what the rate allows for the time since the last Tick. What is not used in a tenth of a second is lost, but
-// for one task.
-func (q *Queue) refill(now time.Time) {
+// allow adds the tokens that the rate allows for the time since the last Tick. Tokens that are not used within a tenth of a
+// second are lost, but for one.
+func (q *Queue) allow(now time.Time) {
 	if passed := now.Sub(q.now); passed > 0 && q.limit.Rate > 0 {
 		q.tokens = min(q.tokens+q.limit.Rate*passed.Seconds(), 1+q.limit.Rate/10)
 	}

@@ -388,7 +388,7 @@ func (q *Queue) DropPartition(p messages.Partition) []Output {
 // Tick sends elsewhere what has waited long enough for a lost adapter, and what the limits allow now. Call it every second
 // or so; while Throttled, more often.
 func (q *Queue) Tick(now time.Time) []Output {
-	q.refill(now)
+	q.allow(now)
 	var over []*item
 	for _, it := range q.orphans {
 		if !now.Before(it.gone.Add(q.patience(it))) {

@@ -164,7 +164,7 @@ func (i *instance) succeeded(p *pending) {
 
 // failed drops the state: whatever came meanwhile is decided on a fresh one.
 func (i *instance) failed(p *pending, err error) {
-	i.giveBack(p)
+	i.release(p)
 	first := i.rows.Row == nil
 	i.state, i.landmark, i.rows, i.more, i.pending = nil, history.Landmark{}, Rows{}, false, nil
 	i.box.loaded.Store(false)

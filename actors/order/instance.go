@@ -85,14 +85,14 @@ type instance struct {
 	yielding bool      // asked to leave memory
 	leaving  bool      // asked to leave this node
 	woken    bool      // the partition waits for it to rest
-	filled   bool      // what had overflowed has a place now
-	began    time.Time // when it got its first place, if it had to wait for one
+	refilled bool      // an attempt that had overflowed was offered since the last one overflowed
+	began    time.Time // when the first such attempt was offered, if it had one
 }
 
 // pending is what was decided and is not committed yet, and who is to be answered when it is.
 type pending struct {
 	events []*journalv1.Event
-	// effects are what is to be done, with places reserved for what is dispatched.
+	// effects are what is to be done, with room reserved for what is dispatched.
 	effects []workflow.Effect
 	asked   []asked
 	lines   []line // of the log
@@ -167,7 +167,7 @@ func (i *instance) abandon() {
 		for _, m := range i.pending.asked {
 			i.refuse(m.Envelope, runtime.ErrInterrupted)
 		}
-		i.giveBack(i.pending)
+		i.release(i.pending)
 		if i.pending.underway {
 			i.recover()
 		}
@@ -207,7 +207,7 @@ func (i *instance) decide(batch []any) {
 		i.apply(now, workflow.Continue{}, nil, p)
 	}
 	if i.state != nil {
-		i.place(now, p)
+		i.reserve(now, p)
 	}
 	if n := messages.Version(len(p.events)); n > 0 {
 		i.commit(i.state.Version()-n, p)
@@ -259,7 +259,7 @@ func (i *instance) decideMessage(now time.Time, e *nodev1.Envelope, p *pending) 
 		return
 	}
 	if e.GetHandOver() != nil {
-		i.handOver(e)
+		i.refill(e)
 		return
 	}
 	cmd := workflow.CommandOf(e)
@@ -402,7 +402,7 @@ func (i *instance) rest() {
 		i.decide(nil)
 		return
 	}
-	leave := i.yielding || i.state == nil || i.state.Ended() && !i.state.Untold() || i.state.Parked() && !i.filled
+	leave := i.yielding || i.state == nil || i.state.Ended() && !i.state.Untold() || i.state.Parked() && !i.refilled
 	if i.state != nil {
 		at := i.state.NextDue()
 		i.tellDue(nano(at))

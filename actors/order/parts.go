@@ -56,12 +56,12 @@ type Catalog interface {
 
 // Activities get attempts executed.
 type Activities interface {
-	// Reserve takes a place for an attempt with so many bytes of input that is about to be scheduled; false if it has to overflow.
-	// follows: it takes the place of another one of its order.
+	// Reserve reserves room for an attempt with so many bytes of input that is about to be scheduled; false if it has to overflow.
+	// follows: it follows another one of its order, and gets room in any case. Offer or Release ends the reservation.
 	Reserve(called string, priority, bytes int, follows bool) bool
-	// GiveBack gives such a place up.
-	GiveBack(called string, priority, bytes int)
-	// Offer hands an attempt over.
+	// Release ends a reservation whose attempt will not be offered.
+	Release(called string, priority, bytes int)
+	// Offer gives an attempt to its dispatcher, to be executed by an adapter.
 	Offer(a messages.Attempt)
 	// Overflowed says that an attempt of a partition waits on disk, since a time in nanoseconds since 1970.
 	Overflowed(called string, priority int, by runtime.Owner, since int64)

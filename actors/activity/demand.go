@@ -18,80 +18,81 @@ type queue struct {
 	name       string // adapter.activity
 	dispatcher *actor.PID
 	counts     counts
-	// lanes are those of its versions that were called. The slice is replaced, never changed.
-	lanes atomic.Pointer[[]*lane]
+	// demands are those for its versions that were called. The slice is replaced, never changed.
+	demands atomic.Pointer[[]*demand]
 }
 
-// lane is what this node has of the calls of an activity that ask for the same version, or for any: if nobody offers that,
-// they are not in the way of others.
-type lane struct {
+// demand is what this node has of the calls of an activity that ask for the same version, or for any. It has a room and a
+// backlog of its own: calls of a version that nobody offers are not in the way of others.
+type demand struct {
 	queue   *queue
 	called  string // adapter.activity or adapter.activity:version
 	version string // empty: any
 	room    room
 	backlog *actor.PID
-	// asked: the backlog was told that there is room.
-	asked atomic.Bool
+	// refilling: the backlog was told that there is room, and has not looked yet.
+	refilling atomic.Bool
 
 	mu sync.Mutex
-	// kept are the places reserved for tasks on disk whose orders were asked to hand them over, by number.
-	kept map[uint64]kept
-	last uint64
+	// reservations are those for tasks on disk whose orders were asked to offer them, by number. Those that orders have made
+	// themselves are counted in the room alone.
+	reservations map[uint64]reservation
+	last         uint64
 }
 
-type kept struct {
+type reservation struct {
 	priority int
 	size     int64
 }
 
-// keep gives a reservation a number.
-func (l *lane) keep(priority int, size int64) uint64 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.kept == nil {
-		l.kept = map[uint64]kept{}
+// number gives a reservation a number, under which it can be released once.
+func (d *demand) number(priority int, size int64) uint64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.reservations == nil {
+		d.reservations = map[uint64]reservation{}
 	}
-	l.last++
-	l.kept[l.last] = kept{priority, size}
-	return l.last
+	d.last++
+	d.reservations[d.last] = reservation{priority, size}
+	return d.last
 }
 
-// giveUp gives a reservation back, unless that was done.
-func (l *lane) giveUp(n uint64) {
-	l.mu.Lock()
-	k, there := l.kept[n]
-	delete(l.kept, n)
-	l.mu.Unlock()
+// release releases the reservation of a number, unless that was done.
+func (d *demand) release(number uint64) {
+	d.mu.Lock()
+	x, there := d.reservations[number]
+	delete(d.reservations, number)
+	d.mu.Unlock()
 	if there {
-		l.room.giveBack(k.priority, k.size)
+		d.room.release(x.priority, x.size)
 	}
 }
 
-// arrived ends what was reserved for a task that is in the queue now.
-func (l *lane) arrived(t *dispatch.Task, p messages.Place) {
+// arrived releases what was reserved for a task that is in the queue now.
+func (d *demand) arrived(t *dispatch.Task, r messages.Reservation) {
 	switch {
-	case p.Reserved:
-		l.room.giveBack(t.Priority, int64(t.Size))
-	case p.Number != 0:
-		l.giveUp(p.Number)
+	case r.ByOrder:
+		d.room.release(t.Priority, int64(t.Size))
+	case r.Number != 0:
+		d.release(r.Number)
 	}
 }
 
-// used tells what is in the lane; empty if nothing is.
-func (l *lane) used() (used []string) {
-	for p := range l.room.levels {
-		x := &l.room.levels[p]
+// used tells what is in the room; empty if nothing is.
+func (d *demand) used() (used []string) {
+	for p := range d.room.levels {
+		x := &d.room.levels[p]
 		if waiting, reserved, behind := x.waiting.Load(), x.reserved.Load(), x.behind.Load(); waiting != 0 || reserved != 0 || behind {
-			used = append(used, fmt.Sprintf("%s at priority %d: %d waiting, %d reserved, behind: %v", l.called, p, waiting, reserved, behind))
+			used = append(used, fmt.Sprintf("%s at priority %d: %d waiting, %d reserved, behind: %v", d.called, p, waiting, reserved, behind))
 		}
 	}
 	return used
 }
 
 // refill tells a backlog that there is room.
-func (r *Activities) refill(l *lane) {
-	if !l.asked.Swap(true) {
-		r.tell(l.backlog, refill{})
+func (r *Activities) refill(d *demand) {
+	if !d.refilling.Swap(true) {
+		r.tell(d.backlog, refill{})
 	}
 }
 
@@ -99,7 +100,7 @@ func (r *Activities) refill(l *lane) {
 func (r *Activities) queue(name string) *queue {
 	return findOrMake(r, &r.queues, name, func() *queue {
 		q := &queue{name: name}
-		q.lanes.Store(&[]*lane{})
+		q.demands.Store(&[]*demand{})
 		loop := r.parts.Watchdog.Register("dispatcher "+name, r.parts.Config.StuckAfter)
 		box := runtime.Mailbox{
 			Bound: r.parts.Config.Mailbox, Whose: "activity", Courier: r.parts.Courier, Inline: func(any) bool { return true },
@@ -115,22 +116,22 @@ func (r *Activities) queue(name string) *queue {
 	})
 }
 
-// lane returns what there is of the calls of an activity, and makes it if need be.
-func (r *Activities) lane(called string) *lane {
-	if l, ok := r.lanes.Load(called); ok {
-		return l.(*lane) //nolint:errcheck,forcetypeassert // nothing else is stored
+// demand returns what there is of the calls of an activity, and makes it if need be.
+func (r *Activities) demand(called string) *demand {
+	if d, ok := r.demands.Load(called); ok {
+		return d.(*demand) //nolint:errcheck,forcetypeassert // nothing else is stored
 	}
 	name, version := messages.SplitActivity(called)
 	q := r.queue(name)
-	return findOrMake(r, &r.lanes, called, func() *lane {
-		l := &lane{queue: q, called: called, version: version}
-		l.room.capacity = r.parts.Config.QueueBytes
+	return findOrMake(r, &r.demands, called, func() *demand {
+		d := &demand{queue: q, called: called, version: version}
+		d.room.capacity = r.parts.Config.QueueBytes
 		loop := r.parts.Watchdog.Register("backlog "+called, r.parts.Config.StuckAfter+backlogGrace)
 		box := runtime.Mailbox{Bound: r.parts.Config.Mailbox, Whose: "activity", Courier: r.parts.Courier}
-		l.backlog = r.spawn(box, func() actor.Actor { return &backlog{all: r, lane: l, loop: loop} })
-		lanes := append(slices.Clone(*q.lanes.Load()), l)
-		q.lanes.Store(&lanes)
-		return l
+		d.backlog = r.spawn(box, func() actor.Actor { return &backlog{all: r, demand: d, loop: loop} })
+		demands := append(slices.Clone(*q.demands.Load()), d)
+		q.demands.Store(&demands)
+		return d
 	})
 }
 
