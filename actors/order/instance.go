@@ -25,9 +25,9 @@ import (
 type Activation struct {
 	ID     messages.OrderID
 	Handle messages.Handle // zero if it is not known
-	// Incarnation tells this time in memory from others.
-	Incarnation uint64
-	Box         *Box
+	// Number tells this activation from others.
+	Number uint64
+	Box    *Box
 	// Poison is why the order can't go on, so that it is to be faulted; nil if it can.
 	Poison error
 }
@@ -56,11 +56,11 @@ func (b *Box) inline(message any) bool {
 type instance struct {
 	*Parts
 
-	home        Home
-	id          messages.OrderID
-	handle      messages.Handle // zero until it is known
-	incarnation uint64
-	box         *Box
+	home       Home
+	id         messages.OrderID
+	handle     messages.Handle // zero until it is known
+	activation uint64
+	box        *Box
 	// restarted: it panicked before, and so lost what it had to do.
 	restarted bool
 	// poison is why the order can't go on; nil if it can.
@@ -160,7 +160,7 @@ func (i *instance) refuse(m any, err error) {
 	}
 }
 
-// abandon tells everybody who waits for this incarnation that it will not answer. What comes of a commit under way is
+// abandon tells everybody who waits for this activation that it will not answer. What comes of a commit under way is
 // looked after later.
 func (i *instance) abandon() {
 	if i.pending != nil {
@@ -189,7 +189,7 @@ func (i *instance) leave() {
 		i.refuse(m, runtime.ErrNotOwner)
 	}
 	i.buffered = nil
-	i.home.Tell(Left{ID: i.id, Incarnation: i.incarnation})
+	i.home.Tell(Left{ID: i.id, Activation: i.activation})
 }
 
 // decide decides messages one after the other, and commits what came of them together.
@@ -421,7 +421,7 @@ func (i *instance) rest() {
 		i.home.Tell(Rested{i.id})
 	}
 	if leave {
-		i.home.Tell(Release{ID: i.id, Incarnation: i.incarnation, Received: i.box.received.Load()})
+		i.home.Tell(Release{ID: i.id, Activation: i.activation, Received: i.box.received.Load()})
 	}
 }
 

@@ -27,11 +27,11 @@ type (
 		At      int64
 		Indexed bool
 	}
-	// Release says that an incarnation of an order can leave memory if no message came after the first Received ones.
+	// Release says that an activation of an order can leave memory if no message came after the first Received ones.
 	Release struct {
-		ID          messages.OrderID
-		Incarnation uint64
-		Received    uint64
+		ID         messages.OrderID
+		Activation uint64
+		Received   uint64
 	}
 	// Queued says that an order with a key waits for it, since then.
 	Queued struct {
@@ -52,8 +52,8 @@ type (
 	}
 	// Left answers a Leave.
 	Left struct {
-		ID          messages.OrderID
-		Incarnation uint64
+		ID         messages.OrderID
+		Activation uint64
 	}
 	// Rested says that an order that was resumed or fired has nothing to do now.
 	Rested struct{ ID messages.OrderID }
@@ -70,7 +70,7 @@ type (
 	}
 )
 
-// committed tells the outcome of the commit of one incarnation.
+// committed tells the outcome of the commit of one activation.
 type committed struct {
 	to  *instance
 	err error

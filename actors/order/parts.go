@@ -158,7 +158,7 @@ func (p *Parts) Spawn(ctx actor.SpawnerContext, home Home, a Activation, courier
 	return ctx.Spawn(actor.PropsFromProducer(func() actor.Actor {
 		restarts++
 		return &instance{
-			Parts: p, home: home, id: a.ID, handle: a.Handle, incarnation: a.Incarnation, box: a.Box, poison: a.Poison,
+			Parts: p, home: home, id: a.ID, handle: a.Handle, activation: a.Number, box: a.Box, poison: a.Poison,
 			restarted: restarts > 1 || a.Poison != nil,
 		}
 	}, actor.WithMailbox(box.New), actor.WithDispatcher(p.Workers)))
@@ -176,7 +176,7 @@ func (p *Parts) Evaluating(count int) (end func()) {
 	}
 }
 
-// Box counts the messages that reached an instance through its partition, over all its incarnations.
+// Box counts the messages that reached an instance through its partition, over all its activations.
 type Box struct {
 	received atomic.Uint64
 	loaded   atomic.Bool   // the state is in memory

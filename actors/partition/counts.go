@@ -55,7 +55,7 @@ func (c *counts) read(upTo messages.Handle, all bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.all || !isBehind(upTo, c.upTo) && !all {
-		return // by an incarnation of the actor before this one
+		return // by the actor before this one
 	}
 	c.upTo, c.all = upTo, all
 	maps.DeleteFunc(c.seen, func(x messages.Handle, _ struct{}) bool { return all || !isBehind(x, upTo) })

@@ -88,7 +88,7 @@ func (h *home) Unloadable(id messages.OrderID, yes bool) (news bool) {
 	return news
 }
 
-// forgetUnloadable forgets what an incarnation of the actor before this one had.
+// forgetUnloadable forgets what the actor before this one had.
 func (h *home) forgetUnloadable() {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -71,7 +71,7 @@ func (p *partition) Receive(ctx actor.Context) {
 	case *actor.Started:
 		<-p.ready
 		p.ctx = ctx
-		p.forgetUnloadable() // what an incarnation before this one had
+		p.forgetUnloadable() // what the actor before this one had
 		p.recover()
 	case *actor.Stopping, *actor.Restarting:
 		if p.timer != nil {
@@ -138,7 +138,7 @@ func (p *partition) refuse(e *nodev1.Envelope, err error) {
 	p.Post.Answer(e, &nodev1.Answer{Failure: failure.Of(err)})
 }
 
-// poisoned is told of an order that panicked too often. It is faulted by a fresh incarnation; if even that panics, it is
+// poisoned is told of an order that panicked too often. It is faulted by a fresh activation; if even that panics, it is
 // left alone until somebody asks for it again.
 func (p *partition) poisoned(reason any, who *actor.PID) {
 	r := p.byPID[who.GetId()]
@@ -188,7 +188,7 @@ func (p *partition) drain() {
 
 // left is told by an order that has no commit under way, and takes no more messages.
 func (p *partition) left(m order.Left) {
-	if r := p.resident[m.ID]; r != nil && r.incarnation == m.Incarnation {
+	if r := p.resident[m.ID]; r != nil && r.activation == m.Activation {
 		p.forget(r)
 		p.ctx.Stop(r.pid)
 	}

@@ -134,9 +134,9 @@ type Parts struct {
 	// Inject is called in the turns of partitions, and may panic or never return: for tests. It may be nil.
 	Inject func(point, name string)
 
-	// resident is about what the orders in memory take, in bytes; incarnations counts their activations.
-	resident     atomic.Int64
-	incarnations atomic.Uint64
+	// resident is about what the orders in memory take, in bytes; activations counts how often any was activated.
+	resident    atomic.Int64
+	activations atomic.Uint64
 	// reading holds those partitions that read their open orders; at most recoveryReads.
 	reading chan struct{}
 }

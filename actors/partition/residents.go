@@ -16,13 +16,13 @@ import (
 
 // resident is an order in memory.
 type resident struct {
-	id          messages.OrderID
-	incarnation uint64
-	pid         *actor.PID
-	box         *order.Box
-	sent        uint64
-	touched     time.Time
-	place       *list.Element // in the partition's list
+	id         messages.OrderID
+	activation uint64
+	pid        *actor.PID
+	box        *order.Box
+	sent       uint64
+	touched    time.Time
+	place      *list.Element // in the partition's list
 	// failed is when it panicked last.
 	failed time.Time
 }
@@ -84,9 +84,9 @@ func (p *partition) send(r *resident, message any) {
 }
 
 func (p *partition) activate(id messages.OrderID, h messages.Handle, poison error) *resident {
-	r := &resident{id: id, incarnation: p.incarnations.Add(1), box: &order.Box{}}
+	r := &resident{id: id, activation: p.activations.Add(1), box: &order.Box{}}
 	r.pid = p.Kinds[id.Kind()].Spawn(p.ctx, p.home, order.Activation{
-		ID: id, Handle: h, Incarnation: r.incarnation, Box: r.box, Poison: poison,
+		ID: id, Handle: h, Number: r.activation, Box: r.box, Poison: poison,
 	}, p.Courier)
 	p.resident[id] = r
 	p.byPID[r.pid.GetId()] = r
@@ -99,7 +99,7 @@ func (p *partition) activate(id messages.OrderID, h messages.Handle, poison erro
 // counts: else an order that panics whenever it is loaded would never be faulted.
 func (p *partition) release(m order.Release) {
 	r := p.resident[m.ID]
-	if r == nil || r.incarnation != m.Incarnation || r.sent != m.Received || p.resuming[m.ID] || p.firing[m.ID] ||
+	if r == nil || r.activation != m.Activation || r.sent != m.Received || p.resuming[m.ID] || p.firing[m.ID] ||
 		!r.failed.IsZero() && p.Now().Sub(r.failed) < p.Config.Poison.Within {
 		return
 	}
