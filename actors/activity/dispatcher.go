@@ -209,8 +209,8 @@ func (d *dispatcher) do(outputs []dispatch.Output) {
 					s.executesAlone(o.Task.Key)
 				}
 			}
-		case dispatch.Reserve:
-			d.reserve(o.Task, o.Ledger)
+		case dispatch.JournalLedger:
+			d.journalLedger(o.Task, o.Ledger)
 		default:
 			d.tellOrder(o)
 		}
@@ -289,8 +289,8 @@ func sendable(o dispatch.Send) *adapterv1.Task {
 	return t
 }
 
-// reserve journals which ledger is about to get a task, or to begin with it.
-func (d *dispatcher) reserve(t *dispatch.Task, ledger string) {
+// journalLedger has an order journal which ledger is about to get a task, or to begin with it.
+func (d *dispatcher) journalLedger(t *dispatch.Task, ledger string) {
 	self, all := d.activity.dispatcher, d.all
 	key, attempt := t.Key, t.Attempt // the task may change
 	e := addressed(t, &nodev1.Envelope{Message: &nodev1.Envelope_Sent{Sent: &nodev1.Sent{

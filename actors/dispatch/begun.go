@@ -10,17 +10,17 @@ func (q *Queue) Begun(id StreamID, key string, attempt uint32) []Output {
 		q.out = append(q.out, SendCancel{Stream: id, Key: key, Attempt: attempt})
 	case attempt != it.task.Attempt || it.asked != 0 && it.asked != attempt:
 		q.out = append(q.out, SendCancel{Stream: id, Key: key, Attempt: attempt})
-		switch { // it has another attempt, and not this one
+		switch { // the adapter was sent another attempt than this one
 		case !it.held:
 		case it.cancelled:
 			q.giveUp(it)
 		default:
 			q.again([]*item{it})
 		}
-	case it.reserving:
+	case it.journaling:
 	case !it.idempotent && it.task.Ledger != s.Ledger:
-		it.first, it.asked, it.reserving = attempt, attempt, true
-		q.out = append(q.out, Reserve{Task: it.task, Ledger: s.Ledger})
+		it.first, it.asked, it.journaling = attempt, attempt, true
+		q.out = append(q.out, JournalLedger{Task: it.task, Ledger: s.Ledger})
 	default:
 		it.first, it.asked = attempt, attempt
 		q.letBegin(it)
@@ -30,7 +30,7 @@ func (q *Queue) Begun(id StreamID, key string, attempt uint32) []Output {
 
 // letBegin has an item's adapter execute it.
 func (q *Queue) letBegin(it *item) {
-	it.held, it.reserving, it.holder, it.since = false, false, "", q.now
+	it.held, it.journaling, it.holder, it.since = false, false, "", q.now
 	q.out = append(q.out, SendConfirm{Stream: it.stream.ID, Task: it.task, Alone: it.alone})
 }
 
@@ -42,13 +42,13 @@ func (q *Queue) adopt(it *item, s *stream) {
 	q.aloft(it)
 	q.out = append(q.out, Adopt{Stream: s.ID, Task: it.task, Alone: it.alone && !it.held})
 	if it.cancelled {
-		it.asked = it.first // it may answer under this number
+		it.asked = it.first // the adapter may answer under this number
 		q.cancelOn(s, it)
 	}
 }
 
-// holds tells whether a stream's process, which says that it has the key of a ready item, may be awaiting the confirmation for
-// it: if so, it goes on doing that.
+// holds tells whether a stream's process, which says that it has the key of a ready item, may be awaiting the confirmation for it.
+// Then it goes on awaiting it.
 func (q *Queue) holds(it *item, s *stream) bool {
 	if s.Idempotent {
 		return s.Begun && it.task.suspected() && it.holder == s.Process
@@ -62,7 +62,7 @@ func (q *Queue) keepHeld(it *item, s *stream) {
 	if it.process != s.Process {
 		it.leave()
 	}
-	it.first, it.asked = 0, 0 // it may be another attempt that it has
+	it.first, it.asked = 0, 0 // the process may have another attempt than this one
 	it.held, it.alone = true, it.alone || it.task.suspected()
 	it.mark(s)
 	q.adopt(it, s)
@@ -72,8 +72,9 @@ func (q *Queue) cancelOn(s *stream, it *item) {
 	q.out = append(q.out, SendCancel{Stream: s.ID, Key: it.task.Key, Attempt: it.task.Attempt})
 }
 
-// Elsewhere tells whether a task is with another process than that of a stream, and not just with one that its ledger had before, or
-// was, and has not been sent to this one since: then only a success counts of what that says came of it.
+// Elsewhere tells whether a task was given to a process other than that of a stream, and has not been sent to that of the stream
+// since; an earlier process with the same ledger does not count as another. Of the results that the stream's adapter tells of the
+// task, only a success counts then.
 func (q *Queue) Elsewhere(id StreamID, key string) bool {
 	s, it := q.stream(id), q.items[key]
 	switch {
@@ -89,7 +90,7 @@ func (q *Queue) Elsewhere(id StreamID, key string) bool {
 	return !it.idempotent && it.ledger != "" && it.ledger != s.Ledger
 }
 
-// Unheard says that a stream's adapter has told what came of a task, and forgets it, and that it did not count.
+// Unheard says that a stream's adapter has told what came of a task, that it did not count, and that the adapter forgets it.
 func (q *Queue) Unheard(id StreamID, key string) []Output {
 	s, it := q.stream(id), q.items[key]
 	if s == nil {

@@ -26,7 +26,7 @@ func BenchmarkCycle(b *testing.B) {
 			perform = func(outputs []dispatch.Output) {
 				for _, o := range outputs {
 					switch o := o.(type) {
-					case dispatch.Reserve:
+					case dispatch.JournalLedger:
 						perform(q.Confirm(o.Task.Key, 1, o.Ledger))
 					case dispatch.Send:
 						totals[o.Stream]++

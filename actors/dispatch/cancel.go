@@ -1,10 +1,10 @@
 package dispatch
 
-// Cancel gives an attempt up: at once if nobody has it, else by asking the adapter, as soon as it is there. What another one may
-// have begun with is found out first.
+// Cancel gives an attempt up: at once if nobody has it, else by asking the adapter that has it, as soon as that is there. If another
+// adapter may have begun with it, what came of that is found out first.
 func (q *Queue) Cancel(key string, attempt uint32) []Output { return q.cancel(key, attempt, false) }
 
-// Stale says that an attempt is not wanted any more whose ledger was to be journaled.
+// Stale says that an attempt whose ledger was to be journaled is not wanted any more.
 func (q *Queue) Stale(key string, attempt uint32) []Output { return q.cancel(key, attempt, true) }
 
 func (q *Queue) cancel(key string, attempt uint32, stale bool) []Output {
@@ -13,7 +13,7 @@ func (q *Queue) cancel(key string, attempt uint32, stale bool) []Output {
 		return nil
 	}
 	it.cancelled = true
-	it.reserving = it.reserving && !stale
+	it.journaling = it.journaling && !stale
 	switch {
 	case it.state == orphaned:
 	case it.state == inFlight && it.held && !it.refrains() && !stale:
@@ -22,7 +22,7 @@ func (q *Queue) cancel(key string, attempt uint32, stale bool) []Output {
 	case it.state == ready && it.known:
 		q.take(it)
 		q.aloft(it)
-		it.asked = it.first // it may answer under this number
+		it.asked = it.first // the adapter may answer under this number
 		q.cancelOn(it.stream, it)
 	default:
 		q.giveUp(it)
@@ -30,8 +30,8 @@ func (q *Queue) cancel(key string, attempt uint32, stale bool) []Output {
 	return q.done()
 }
 
-// Withdraw gives an attempt up if no adapter has it, or may come back with it, or the one that has it has not begun. Any other
-// goes on to its end, also one that was cancelled before.
+// Withdraw gives an attempt up if nobody has begun with it: no adapter has it or may come back with it, or the one that has it has
+// not begun. Any other attempt goes on to its end, even if it was cancelled before.
 func (q *Queue) Withdraw(key string, attempt uint32) []Output {
 	it := q.items[key]
 	switch {
@@ -41,9 +41,9 @@ func (q *Queue) Withdraw(key string, attempt uint32) []Output {
 		q.orphan(it, it.task.OfferedAt)
 		it.withdrawn = true
 	case it.state == orphaned && it.withdrawn:
-	case it.state == reserved && q.untouched(it), it.state == ready && !it.bound():
+	case it.state == journaling && q.untouched(it), it.state == ready && !it.bound():
 		q.giveUp(it)
-	case it.state == inFlight && it.held && !it.reserving && !it.unsure():
+	case it.state == inFlight && it.held && !it.journaling && !it.unsure():
 		it.cancelled = true
 		q.cancelOn(it.stream, it)
 	default:
@@ -54,8 +54,8 @@ func (q *Queue) Withdraw(key string, attempt uint32) []Output {
 	return q.done()
 }
 
-// untouched tells whether certainly nobody has begun with an item. What was offered before may have been begun without a trace
-// in the journal, if the activity is idempotent.
+// untouched tells whether certainly nobody has begun with an item. If the activity is idempotent, an adapter may have begun with an
+// item that was offered before, and the journal does not know.
 func (q *Queue) untouched(it *item) bool {
 	t := it.task
 	again := t.Again && (t.Ledger != "" || q.repeats || !q.journals)

@@ -4,7 +4,7 @@
 // A task is in one of these states:
 //
 //	         Offer           credit              Confirm: its ledger is journaled             Done
-//	(none) ────────► ready ─────────► reserved ─────────────────────────────────► in flight ─────► (none)
+//	(none) ────────► ready ────────► journaling ────────────────────────────────► in flight ─────► (none)
 //	   │               ▲                  │                                         │    ▲
 //	   │               ├──────────────────┘ Refuse, stream lost         stream lost │    │ its adapter is back, and has it
 //	   │               │                                                            ▼    │
@@ -13,15 +13,15 @@
 //	   └────────────────────────────────────────────────────────────────────────────┘
 //	     Offer of what was sent to a ledger that is not here
 //
-// For an idempotent activity nothing is reserved: from ready it goes in flight. Nor is it for an adapter that reports what it is
-// about to begin with: there a task is in flight and held, from Send until SendConfirm, and its ledger is journaled in between. What is
-// held is known not to have begun.
+// A task of an idempotent activity goes in flight from ready: its ledger need not be journaled. So does a task for an adapter that
+// reports what it is about to begin with: that task is in flight and held, from Send until SendConfirm, and its ledger is journaled
+// in between. A task that is held is known not to have begun.
 //
-// Cancel drops what is ready or reserved, and asks the adapter about what is in flight. Withdraw drops only what nobody has
+// Cancel drops what is ready or journaling, and asks the adapter about what is in flight. Withdraw drops only what nobody has
 // begun with; the rest goes on. Whoever waits is told of each task that the queue drops: NotDone if certainly nobody has begun with
 // it, else InDoubt. Done and DropPartition drop a task from any state, without a word.
 //
-// When a process is lost, all that it may have been executing are suspects: each is handed over again alone, in turn, to a
+// When a process is lost, all that it may have been executing are suspects: each is sent again alone, in turn, to a
 // process that executes nothing else meanwhile. A process that is lost with such a task has died of it, and of nothing else; when
 // enough have, the task is set apart. When the process comes back after all, that is taken back.
 //

@@ -16,7 +16,7 @@ func (q *Queue) Dump() string {
 	sortItems(items)
 	var out strings.Builder
 	for _, it := range items {
-		fmt.Fprintf(&out, "%s/%d %s", it.task.Key, it.task.Attempt, [...]string{"ready", "reserved", "in flight", "orphaned"}[it.state])
+		fmt.Fprintf(&out, "%s/%d %s", it.task.Key, it.task.Attempt, [...]string{"ready", "journaling", "in flight", "orphaned"}[it.state])
 		if it.stream != nil {
 			fmt.Fprintf(&out, " on %d", it.stream.ID)
 		}
@@ -55,7 +55,7 @@ func (q *Queue) Where(key string) (state string, on StreamID, cancelled bool) {
 	if it.stream != nil {
 		on = it.stream.ID
 	}
-	return [...]string{"ready", "reserved", "in flight", "orphaned"}[it.state], on, it.cancelled
+	return [...]string{"ready", "journaling", "in flight", "orphaned"}[it.state], on, it.cancelled
 }
 
 // Listed returns how many entries the lists hold, those taken from their middle included.
@@ -134,7 +134,7 @@ func (q *Queue) Check() error {
 		if it.state == ready != listed[it] || it.state == orphaned != (q.orphans[key] == it) {
 			return fmt.Errorf("%s is %d, listed: %t", key, it.state, listed[it])
 		}
-		if (it.state == reserved || it.state == inFlight) && !slices.Contains(q.streams, it.stream) {
+		if (it.state == journaling || it.state == inFlight) && !slices.Contains(q.streams, it.stream) {
 			return fmt.Errorf("%s is with a stream that is gone", key)
 		}
 		if it.held && (it.state != inFlight && it.state != orphaned && it.state != ready || it.stream == nil) && it.state != orphaned {

@@ -6,9 +6,9 @@ type state int
 
 const (
 	ready state = iota
-	reserved
+	journaling
 	inFlight
-	orphaned // its adapter is not here
+	orphaned // its adapter is away
 	nowhere  // while it is moved
 )
 
@@ -17,54 +17,55 @@ type item struct {
 	task  *Task
 	seq   uint64 // in the order of offering
 	state state
-	// stream is the one that has it, that it is reserved for, or that it is bound to; nil if it may go to any.
+	// stream is the one that has the item, is to get it as soon as its ledger is journaled, or alone may get it; nil if any may.
 	stream *stream
-	// process and ledger are those of the adapter that had it last, or must have it.
+	// process and ledger are those of the item's adapter: the one that had it last, or must have it.
 	process, ledger string
-	idempotent      bool // as that adapter has it
-	// first and asked are the first and the last attempt that this adapter was asked for; 0: none, or it certainly got none.
+	idempotent      bool // the activity is, as the item's adapter offers it
+	// first and asked are the first and the last attempt that the item's adapter was asked for; 0: it certainly got none.
 	first, asked uint32
-	known        bool // this adapter says that it has the key
-	// held: this adapter has not begun with it, as it awaits the confirmation. reserving: its ledger is being journaled for that.
-	held, reserving bool
-	// alone: this adapter was told to execute nothing else meanwhile.
+	known        bool // the item's adapter says that it has the key
+	// held: the item's adapter has not begun with it, as it awaits the confirmation. journaling: the ledger is being journaled, and
+	// the confirmation follows.
+	held, journaling bool
+	// alone: the item's adapter was told to execute nothing else meanwhile.
 	alone bool
-	// holder is the process that it was handed to last to be confirmed; empty if it was sent since without that.
+	// holder is the process that the item was sent to last, if it was sent to be confirmed before it begins; else empty.
 	holder string
-	// last is the loss after which it was sent to nobody yet.
+	// last is the latest loss of a process with the item, if it was sent to nobody since.
 	last      loss
-	lost      bool      // an adapter before it may have begun with it, too
-	since     time.Time // when its adapter got it, or began with it
-	gone      time.Time // when it was orphaned
-	end       End       // of its stream, if it is orphaned
+	lost      bool      // another adapter, before the item's, may have begun with it
+	since     time.Time // when the item's adapter got it, or began with it
+	gone      time.Time // when the item was orphaned
+	end       End       // how the stream came to its end, if the item is orphaned
 	cancelled bool
-	withdrawn bool      // it is orphaned only until it is known whether its adapter comes back
-	place     *entry    // in a list of ready items
-	among     *suspects // the list that it is in, in place of that
+	withdrawn bool      // the item is orphaned only until it is known whether its adapter comes back
+	place     *entry    // where the item is in a list of ready items; nil if it is in none
+	among     *suspects // the list of suspects that the item is in; nil if it is in none
 }
 
-// loss is of a process that may have begun with an item, and how the item was before.
+// loss notes that a process was lost that may have begun with an item, and how the item was before.
 type loss struct {
 	process, ledger, taskLedger    string
 	idempotent, alone, maybe, lost bool
 	first, asked                   uint32
 }
 
-// begun tells whether the adapter that it is with may have begun with it.
+// begun tells whether the item's adapter may have begun with it.
 func (it *item) begun() bool { return (it.asked != 0 || it.known) && !it.held }
 
-// refrains tells whether its adapter is to give it up before it begins. What was cancelled is found out all the same, if somebody
-// else may have begun with it.
+// refrains tells whether the item's adapter is to give it up before it begins: it was cancelled. But if somebody else may have
+// begun with it, the adapter has to find out what came of that all the same.
 func (it *item) refrains() bool { return it.cancelled && !it.unsure() }
 
-// unsure tells whether somebody else may have begun with it, so that its adapter is to find that out.
+// unsure tells whether somebody else may have begun with the item, so that its adapter has to find that out.
 func (it *item) unsure() bool { return !it.idempotent && it.task.MaybeStarted }
 
-// bound tells whether only the adapter that it is with may get it.
+// bound tells whether only the item's adapter may get it.
 func (it *item) bound() bool { return it.known && !it.held || it.task.Ledger != "" }
 
-// mark marks it, if a stream's adapter must know that another one may have begun with it. Also what is idempotent is marked: who
-// gets it must not say that it was not done.
+// mark marks an item as maybe started, if a stream's adapter must know that another one may have begun with it. Work that is
+// idempotent is marked, too: an adapter that gets it must not say that it was not done.
 func (it *item) mark(s *stream) {
 	t := it.task
 	t.MaybeStarted = t.MaybeStarted || s.Idempotent && (it.lost || t.Again) || !s.Idempotent && t.Ledger != "" && t.Ledger != s.Ledger
@@ -74,10 +75,11 @@ func (it *item) mark(s *stream) {
 func (it *item) leave() {
 	it.lost = it.lost || it.begun()
 	it.process, it.ledger, it.first, it.asked = "", "", 0, 0
-	it.known, it.held, it.reserving, it.alone, it.withdrawn = false, false, false, false, false
+	it.known, it.held, it.journaling, it.alone, it.withdrawn = false, false, false, false, false
 }
 
-// unseen tells whether it is not known who may have it: it was offered again to this queue, and nobody has come back with it.
+// unseen tells whether nobody knows which adapter may have the item: it was offered to another queue before, and none has come
+// back with it.
 func (it *item) unseen() bool {
 	return it.task.Again && it.task.Ledger == "" && it.stream == nil && it.process == "" && !it.lost
 }
@@ -91,13 +93,15 @@ func (it *item) assign(s *stream) {
 type stream struct {
 	Stream
 
-	// total, sent and revoked count credits.
+	// total is how many credits the adapter has granted since the stream began, sent how many tasks used one up, and revoked how
+	// many it took back.
 	total, sent, revoked uint64
-	// bound and suspects are the items that only it may get; the latter are to be executed alone.
+	// bound and suspects are the ready items that only this stream may get; the suspects are to be executed alone.
 	bound    fifo
 	suspects suspects
 }
 
+// credit returns how many more tasks the adapter takes.
 func (s *stream) credit() uint64 {
 	if used := s.sent + s.revoked; s.total > used {
 		return s.total - used
@@ -105,10 +109,11 @@ func (s *stream) credit() uint64 {
 	return 0
 }
 
-func (s *stream) giveBack() { s.sent-- }
+// unsend has a task that was not sent after all use up no credit.
+func (s *stream) unsend() { s.sent-- }
 
-// awaits tells whether its adapter awaits the confirmation before it begins with an item.
+// awaits tells whether the stream's adapter awaits the confirmation before it begins with an item.
 func (s *stream) awaits(it *item) bool { return s.Begun && (it.alone || !s.Idempotent) }
 
-// serves tells whether an item may ask for the version that it offers.
+// serves tells whether the stream's adapter offers the version that an item asks for.
 func (s *stream) serves(it *item) bool { return it.task.Version == "" || it.task.Version == s.Version }

@@ -91,7 +91,7 @@ type conn struct {
 	alone                string          // what was confirmed on it, to be executed alone
 }
 
-type reservation struct {
+type ledgerWrite struct {
 	key     string
 	attempt uint32
 	ledger  string
@@ -108,7 +108,7 @@ type world struct {
 	ledgers    map[string]map[string]bool // what was begun, by ledger and key
 	conns      []*conn
 	lastConn   dispatch.StreamID
-	pending    []reservation
+	pending    []ledgerWrite
 	bound      dispatch.Limit
 }
 
@@ -163,10 +163,10 @@ func (w *world) giveUp(t *rapid.T) {
 	w.hand(t, o, false)
 }
 
-// journal answers a reservation: the first of an order.
+// journal answers that a ledger was journaled: the first of an order.
 func (w *world) journal(t *rapid.T) {
 	r := pick(t, w.pending)
-	i := slices.IndexFunc(w.pending, func(x reservation) bool { return x.key == r.key })
+	i := slices.IndexFunc(w.pending, func(x ledgerWrite) bool { return x.key == r.key })
 	r = w.pending[i]
 	w.pending = slices.Delete(w.pending, i, i+1)
 	o := w.byKey[r.key]
@@ -189,14 +189,14 @@ func (w *world) journal(t *rapid.T) {
 func (w *world) perform(t *rapid.T, outputs []dispatch.Output) {
 	for _, out := range outputs {
 		switch out := out.(type) {
-		case dispatch.Reserve:
-			pending := slices.ContainsFunc(w.pending, func(r reservation) bool { return r.key == out.Task.Key })
-			if state, _, _ := w.queue.Where(out.Task.Key); state == "reserved" && !pending {
+		case dispatch.JournalLedger:
+			pending := slices.ContainsFunc(w.pending, func(r ledgerWrite) bool { return r.key == out.Task.Key })
+			if state, _, _ := w.queue.Where(out.Task.Key); state == "journaling" && !pending {
 				w.inOrder(t, out.Task) // else its turn was before, with an older attempt, or when it was handed over
 			}
-			w.pending = append(w.pending, reservation{key: out.Task.Key, attempt: out.Task.Attempt, ledger: out.Ledger})
+			w.pending = append(w.pending, ledgerWrite{key: out.Task.Key, attempt: out.Task.Attempt, ledger: out.Ledger})
 		case dispatch.Send:
-			if w.idempotent || out.Await { // else its turn was when it was reserved
+			if w.idempotent || out.Await { // else its turn was when its ledger was to be journaled
 				w.inOrder(t, out.Task)
 			}
 			w.receive(t, w.conn(t, out.Stream), out)
@@ -481,9 +481,9 @@ func (w *world) check(t *rapid.T) {
 					t.Fatalf("%s is in flight on %d, but %s does not have it", o.key, on, c.with.name)
 				}
 			}
-		case state == "reserved":
-			if !slices.ContainsFunc(w.pending, func(r reservation) bool { return r.key == o.key }) {
-				t.Fatalf("%s is reserved, but nothing is being journaled", o.key)
+		case state == "journaling":
+			if !slices.ContainsFunc(w.pending, func(r ledgerWrite) bool { return r.key == o.key }) {
+				t.Fatalf("the ledger of %s is to be journaled, but nothing is being journaled", o.key)
 			}
 		}
 	}

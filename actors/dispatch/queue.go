@@ -12,20 +12,21 @@ import (
 type Queue struct {
 	config  Config
 	items   map[string]*item  // by key
-	orphans map[string]*item  // those of them that are orphaned
-	alone   map[string]*item  // those of them that are in flight, to be executed alone, by process
+	orphans map[string]*item  // the items that are orphaned, by key
+	alone   map[string]*item  // the items that are in flight and to be executed alone, by process
 	classes map[string]*class // by version
-	// suspects are those of them that are ready for any stream, and to be executed alone.
+	// suspects are the items that are ready for any stream, and to be executed alone.
 	suspects suspects
 	waiting  int
 	streams  []*stream
-	// repeats tells whether there was ever a stream for which the activity is idempotent, journals whether there was another.
+	// repeats: there was ever a stream for which the activity is idempotent. journals: there was ever one for which it is not, so
+	// that ledgers are journaled.
 	repeats, journals bool
 	turn              int
 	seq               uint64
 	out               []Output
 	now               time.Time // of the last Tick
-	popped            uint64    // tasks that were sent in their turn
+	popped            uint64    // how many tasks were sent in their turn
 	limit             Limit
 	tokens            float64 // how many tasks the rate allows now
 }
@@ -33,7 +34,7 @@ type Queue struct {
 // class is the tasks that ask for one version, or for any.
 type class struct {
 	ready [Priorities]fifo
-	load  [Priorities]int // the size of what waits
+	load  [Priorities]int // the size of the tasks that wait
 }
 
 // New makes an empty queue.
@@ -46,7 +47,7 @@ func New(config Config) *Queue {
 // Waiting returns how many tasks wait for an adapter's credit.
 func (q *Queue) Waiting() int { return q.waiting }
 
-// Load returns the size of the tasks of each priority that wait, of those that ask for a version; empty: for any.
+// Load returns the size of the tasks that wait and ask for a version (empty: for any), by priority.
 func (q *Queue) Load(version string) [Priorities]int {
 	if c := q.classes[version]; c != nil {
 		return c.load
@@ -57,7 +58,8 @@ func (q *Queue) Load(version string) [Priorities]int {
 // InFlight returns how many tasks adapters have, or are about to get.
 func (q *Queue) InFlight() int { return len(q.items) - q.waiting }
 
-// Oldest returns since when the oldest of those of the waiting tasks has waited that are next; zero if none waits.
+// Oldest returns since when the task has waited that has waited longest, among those that are next in their lists; zero if none
+// waits.
 func (q *Queue) Oldest() time.Time {
 	var oldest time.Time
 	consider := func(f *fifo) {
@@ -81,8 +83,9 @@ func (q *Queue) Oldest() time.Time {
 	return oldest
 }
 
-// Offer adds a task. A task with a known key replaces it if its attempt is newer; it is sent again then to the adapter that
-// has the key, which joins it and answers under the newer number. Else only what is known about it is added.
+// Offer adds a task. If there is one with its key, the one with the newer attempt stays. A newer one is sent to the adapter that
+// has the key, which goes on with the work and answers under the newer number. Of one that is not newer, only what it tells of the
+// attempt is taken over.
 func (q *Queue) Offer(t *Task) []Output {
 	it := q.items[t.Key]
 	switch {
@@ -114,18 +117,18 @@ func (q *Queue) add(t *Task) {
 func (q *Queue) replace(it *item, t *Task) {
 	old := it.task
 	newer := t.Attempt > old.Attempt
-	if !newer && (it.state == reserved || it.state == inFlight) {
+	if !newer && (it.state == journaling || it.state == inFlight) {
 		return
 	}
 	t.Suspect, t.Deaths = old.Suspect, old.Deaths
-	if !newer { // the queue has followed it since: it knows better where it was
+	if !newer { // the queue has followed the task since then, and knows better where it was
 		t.OfferedAt, t.Ledger, t.MaybeStarted, t.Again = old.OfferedAt, old.Ledger, old.MaybeStarted, old.Again
 	}
 	if it.state == ready {
 		q.count(it, -1)
 		defer q.count(it, 1)
 	}
-	if it.state == inFlight && it.held { // it is not begun, and need not be joined
+	if it.state == inFlight && it.held { // nobody has begun with it: there is no work to go on with
 		q.cancelOn(it.stream, it)
 		q.again([]*item{it})
 		q.count(it, -1)
@@ -140,8 +143,8 @@ func (q *Queue) replace(it *item, t *Task) {
 		q.again([]*item{it})
 	}
 	switch it.state {
-	case reserved:
-		q.out = append(q.out, Reserve{Task: t, Ledger: it.stream.Ledger})
+	case journaling:
+		q.out = append(q.out, JournalLedger{Task: t, Ledger: it.stream.Ledger})
 	case inFlight:
 		q.bind(it, it.stream, it.known)
 	case orphaned:
@@ -150,8 +153,8 @@ func (q *Queue) replace(it *item, t *Task) {
 	}
 }
 
-// place puts a new item where it belongs: to the adapter that says that it has the key, to the ledger that it was sent to,
-// or to the others.
+// place puts a new item where it belongs: with the adapter that says that it has the key, with the ledger that it was sent to,
+// or with those that any adapter may get.
 func (q *Queue) place(it *item) {
 	it.ledger = it.task.Ledger
 	for _, s := range q.streams {
@@ -201,7 +204,7 @@ func (q *Queue) orphan(it *item, since time.Time) {
 	q.orphans[it.task.Key] = it
 }
 
-// comeHome binds an orphaned item that is to go on to its adapter's stream, if that was only asked to give it up.
+// comeHome binds an orphaned item to its adapter's stream, where it goes on, if that adapter was only asked to give it up.
 func (q *Queue) comeHome(it *item) {
 	if it.state == orphaned && !it.cancelled && q.home(it) != nil {
 		q.take(it)
@@ -236,9 +239,9 @@ func (q *Queue) bind(it *item, s *stream, known bool) {
 	if it.process != s.Process {
 		it.leave()
 	}
-	it.state, it.known, it.reserving = ready, known, false
+	it.state, it.known, it.journaling = ready, known, false
 	if known {
-		it.last = loss{} // that process may have begun
+		it.last = loss{} // the stream's process may have begun with it
 	}
 	it.assign(s)
 	q.enlist(it, false)
@@ -271,13 +274,14 @@ func (q *Queue) unlist(it *item) {
 	q.count(it, -1)
 }
 
-// take takes an item out of wherever it is, to be put elsewhere. After that it is nowhere: taking it again does nothing.
+// take takes an item out of the list that it is in, so that it can be put elsewhere. Until then it is nowhere, and taking it
+// again does nothing.
 func (q *Queue) take(it *item) {
 	switch it.state {
 	case ready:
 		q.unlist(it)
-	case reserved:
-		it.stream.giveBack()
+	case journaling:
+		it.stream.unsend()
 	case orphaned:
 		delete(q.orphans, it.task.Key)
 	case inFlight:
@@ -294,7 +298,7 @@ func (q *Queue) drop(it *item) {
 	delete(q.items, it.task.Key)
 }
 
-// done assigns what can be, and returns what is to be done.
+// done assigns ready items to streams with credit, and returns what is to be done.
 func (q *Queue) done() []Output {
 	q.assign()
 	out := q.out
@@ -302,8 +306,8 @@ func (q *Queue) done() []Output {
 	return out
 }
 
-// Done says that a result for an attempt has come, or that nobody waits for it and those before it any more. What settles
-// the key for good, as a success does, is told with the highest number there is.
+// Done says that a result of an attempt has come, or that nobody waits any more for that attempt and those before it. For a result
+// after which there is no other attempt under the key, such as a success, the attempt is the highest number that there is.
 func (q *Queue) Done(key string, attempt uint32) []Output {
 	for _, s := range q.streams {
 		delete(s.Keys, key)
@@ -322,14 +326,14 @@ func (q *Queue) Done(key string, attempt uint32) []Output {
 func (q *Queue) answered(it *item, attempt uint32) {
 	it.known = false
 	if it.asked > attempt {
-		return // it may have the newer one
+		return // the adapter may have the newer attempt
 	}
 	q.acquit(it)
 	it.first, it.asked, it.held = 0, 0, false
 	switch {
-	case it.state == inFlight && it.cancelled: // that is done with what it had
+	case it.state == inFlight && it.cancelled: // the adapter has ended what it had
 		q.giveUp(it)
-	case it.bound() && it.state != inFlight, it.state == reserved, it.state == ready && it.stream == nil:
+	case it.bound() && it.state != inFlight, it.state == journaling, it.state == ready && it.stream == nil:
 	default:
 		q.again([]*item{it})
 	}
@@ -340,27 +344,27 @@ func (q *Queue) Confirm(key string, attempt uint32, ledger string) []Output {
 	it := q.items[key]
 	switch {
 	case it == nil || it.stream == nil || it.task.Attempt != attempt || it.stream.Ledger != ledger:
-	case it.state == reserved:
+	case it.state == journaling:
 		it.task.Ledger = ledger
 		q.fly(it)
-	case it.reserving && it.refrains():
-		it.reserving = false // the adapter was asked to give it up
-	case it.reserving:
+	case it.journaling && it.refrains():
+		it.journaling = false // the adapter was asked to give it up
+	case it.journaling:
 		it.task.Ledger = ledger
 		q.letBegin(it)
 	}
 	return q.done()
 }
 
-// Refuse says that the ledger of a task could not be journaled now. It is reserved again soon: one that an adapter has reported
-// as begun, when it does so again.
+// Refuse says that the ledger of a task could not be journaled now. That is asked for again soon; for a task that an adapter has
+// reported as begun, when it reports that again.
 func (q *Queue) Refuse(key string, attempt uint32) {
 	it := q.items[key]
 	switch {
 	case it == nil || it.task.Attempt != attempt:
-	case it.reserving:
-		it.reserving = false
-	case it.state != reserved:
+	case it.journaling:
+		it.journaling = false
+	case it.state != journaling:
 	case it.bound():
 		q.bind(it, it.stream, it.known)
 	default:
@@ -368,7 +372,7 @@ func (q *Queue) Refuse(key string, attempt uint32) {
 	}
 }
 
-// DropPartition forgets the tasks of a partition that this node has lost. Who has one still has it, should it come back.
+// DropPartition forgets the tasks of a partition that this node has lost. An adapter that has one goes on with it.
 func (q *Queue) DropPartition(p messages.Partition) []Output {
 	for _, it := range q.items {
 		if it.task.Partition != p {
@@ -385,8 +389,8 @@ func (q *Queue) DropPartition(p messages.Partition) []Output {
 	return q.done()
 }
 
-// Tick sends elsewhere what has waited long enough for a lost adapter, and what the limits allow now. Call it every second
-// or so; while Throttled, more often.
+// Tick lets go to other adapters the tasks that have waited long enough for an adapter that is away, and sends what the limits
+// allow now. Call it every second or so; while Throttled, more often.
 func (q *Queue) Tick(now time.Time) []Output {
 	q.allow(now)
 	var over []*item
@@ -430,8 +434,8 @@ func (q *Queue) patience(it *item) time.Duration {
 	return q.config.LedgerGrace
 }
 
-// finder returns the place of the next stream in turn whose adapter can find out what came of an item that somebody may have
-// begun with; negative if there is none, or if nothing needs to be found out.
+// finder returns the index of the next stream in turn whose adapter can find out what came of an item with which somebody may have
+// begun; negative if there is none, or if nothing needs to be found out.
 func (q *Queue) finder(it *item) int {
 	if it.idempotent || q.untouched(it) {
 		return -1

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Attach adds a stream. Tasks that its process has on a lost stream, or on an older one that is about to be found lost, are
-// this stream's. What it never got is sent again; so is what a dead process with its ledger had.
+// Attach adds a stream. What its process has from a lost stream, or from an older one that is about to be found lost, belongs to
+// the new stream. What the process never got is sent again; so is what a dead process with the same ledger had.
 func (q *Queue) Attach(st Stream) []Output {
 	s := &stream{Stream: st}
 	var concerned, back, anywhere []*item
@@ -34,7 +34,8 @@ func (q *Queue) Attach(st Stream) []Output {
 	return q.done()
 }
 
-// reattach finds out what a new stream means for an item that may have to do with it. True: any stream may get it.
+// reattach finds out what a new stream means for an item that may have to do with it. It returns true if any stream may get the
+// item.
 func (q *Queue) reattach(it *item, s *stream) (anywhere bool) {
 	known, same := s.Keys[it.task.Key], it.process == s.Process
 	switch {
@@ -45,22 +46,22 @@ func (q *Queue) reattach(it *item, s *stream) (anywhere bool) {
 		case same || known && !it.known:
 			q.bind(it, s, known)
 		}
-	case it.state == reserved && !same && !known:
-		// It goes to its own stream, or will come back.
-	case it.state == reserved:
+	case it.state == journaling && !same && !known:
+		// The item goes to its own stream, or comes back when that is lost.
+	case it.state == journaling:
 		q.take(it)
 		if !known && !it.bound() {
 			return true
 		}
 		q.bind(it, s, known)
 	case it.state == inFlight && !same:
-		// Its own stream has it, or will be found lost.
+		// The item's own stream has it, or will be found lost.
 	case it.state == inFlight && !known && it.cancelled:
 		q.giveUp(it)
 	case it.state == inFlight && !known && it.held && it.task.Ledger == "":
 		return true
 	case it.state == inFlight && !known:
-		q.bind(it, s, false) // if it got it on the older stream after all, it joins it
+		q.bind(it, s, false) // if the process got it on the older stream after all, it goes on with that
 	case known:
 		q.recognise(it, s)
 	default:
@@ -85,17 +86,17 @@ func (q *Queue) recognise(it *item, s *stream) {
 	if it.held {
 		it.first, it.asked = 0, 0 // as in keepHeld
 	} else if !it.cancelled && (it.first != it.task.Attempt || it.asked != it.task.Attempt) {
-		q.bind(it, s, true) // it may have an older one: it is to be told the number
+		q.bind(it, s, true) // the process may have an older attempt: it is to be told the number of this one
 		return
 	}
 	q.adopt(it, s)
 }
 
-// resend sends an item that a stream's process does not have. True: any stream may get it.
+// resend sends an item that a stream's process does not have. It returns true if any stream may get the item.
 func (q *Queue) resend(it *item, s *stream) (anywhere bool) {
 	switch {
 	case it.process == s.Process:
-		it.first, it.asked, it.known, it.held = 0, 0, false, false // it never got it
+		it.first, it.asked, it.known, it.held = 0, 0, false, false // the process never got it
 	case !it.cancelled && it.ledger == s.Ledger && !q.died(it):
 		return false
 	}
@@ -125,7 +126,7 @@ func (q *Queue) home(it *item) *stream {
 	return nil
 }
 
-// Detach removes a stream. What its adapter may have begun with waits for it to come back, for the time that the config says.
+// Detach removes a stream. Tasks that its adapter may have begun with wait for it to come back, as long as Config says.
 func (q *Queue) Detach(id StreamID, end End, now time.Time) []Output {
 	i := slices.IndexFunc(q.streams, func(s *stream) bool { return s.ID == id })
 	if i < 0 {
@@ -156,7 +157,7 @@ func (q *Queue) Detach(id StreamID, end End, now time.Time) []Output {
 	return q.done()
 }
 
-// Credit sets how many tasks a stream may have been sent in all, those revoked included.
+// Credit sets how many tasks a stream's adapter takes in all, from the beginning of the stream on; revoked credits are counted in.
 func (q *Queue) Credit(id StreamID, total uint64) []Output {
 	if s := q.stream(id); s != nil && total > s.total {
 		s.total = total
@@ -164,7 +165,7 @@ func (q *Queue) Credit(id StreamID, total uint64) []Output {
 	return q.done()
 }
 
-// Revoke takes back credits that were not used, and returns how many.
+// Revoke revokes credits that were not used, at most so many, and returns how many.
 func (q *Queue) Revoke(id StreamID, count uint64) uint64 {
 	s := q.stream(id)
 	if s == nil {
@@ -271,11 +272,11 @@ func (q *Queue) send(it *item, s *stream) {
 		q.fly(it)
 		return
 	}
-	it.state = reserved
-	q.out = append(q.out, Reserve{Task: t, Ledger: s.Ledger})
+	it.state = journaling
+	q.out = append(q.out, JournalLedger{Task: t, Ledger: s.Ledger})
 }
 
-// aloft leaves an item with its stream's process.
+// aloft notes that an item's stream has it.
 func (q *Queue) aloft(it *item) {
 	it.state = inFlight
 	if it.alone {
@@ -294,7 +295,7 @@ func (q *Queue) fly(it *item) {
 	switch {
 	case it.first != 0:
 	case it.known:
-		it.first = 1 // it has some attempt, not necessarily this one
+		it.first = 1 // the process has some attempt, not necessarily this one
 	default:
 		it.first = it.asked
 	}

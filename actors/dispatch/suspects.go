@@ -7,8 +7,8 @@ import (
 	"github.com/holdfast-run/holdfast/messages"
 )
 
-// suspects are ready items that were under way when a process died, and that may have been the reason: those first of which
-// fewer have died, so that what is harmless is soon known to be.
+// suspects are ready items that were under way when a process died, and that may have been the reason. Items of which fewer processes
+// have died come first, so that harmless ones are soon known to be harmless.
 type suspects []*item
 
 func (s *suspects) search(it *item) int {
@@ -53,9 +53,9 @@ func (q *Queue) suspect(s *stream) *item {
 	return a
 }
 
-// died notes that the process is gone that an item is with. It returns false if the item was dropped: too many have died of it.
+// died notes that the process of an item is gone. It returns false if the item was dropped, as too many processes have died of it.
 func (q *Queue) died(it *item) bool {
-	if !it.begun() || it.process == "" || it.process == it.last.process { // the latter: it was lost already
+	if !it.begun() || it.process == "" || it.process == it.last.process { // in the last case the loss was noted already
 		return true
 	}
 	t := it.task
@@ -81,7 +81,8 @@ func (q *Queue) died(it *item) bool {
 // kills tells whether enough processes have died of a task.
 func (q *Queue) kills(t *Task) bool { return q.config.Deaths > 0 && t.killed() >= q.config.Deaths }
 
-// keeps tells whether a stream's process is the one that an item was lost with, and has it still, while nobody else was sent it.
+// keeps tells whether a stream's process is the one that an item was lost with, and has the item still, and whether nobody else was
+// sent it meanwhile.
 func (s *stream) keeps(it *item) bool {
 	return it.last.process != "" && it.last.process == s.Process && s.Keys[it.task.Key]
 }

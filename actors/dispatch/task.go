@@ -22,22 +22,22 @@ type Task struct {
 	Priority int
 	// Ledger is where the key was sent before; empty if it was not, or the activity is idempotent.
 	Ledger string
-	// MaybeStarted: it may have run somewhere. The queue sets it before it sends a task to another ledger.
+	// MaybeStarted: an attempt before may have done the work. The queue sets it before it sends a task to another ledger.
 	MaybeStarted bool
 	// Again: it was offered before, to a queue that is gone, or that has forgotten it; some adapter may have it. The queue
 	// sets it, too, for a new task with a Ledger.
 	Again bool
 	// Suspect: it was set apart before. It is executed alone.
 	Suspect bool
-	// Deaths are the processes that died while it was under way there, and that it may have been the reason for. The queue adds
-	// to them, and takes away who is back.
+	// Deaths are the processes that died while the task was under way there, perhaps because of it. The queue adds to them, and
+	// takes out a process that comes back.
 	Deaths    []messages.Death
 	OfferedAt time.Time
-	// Since is when its order came to it: waiting in other queues counts. Zero: it never ages.
+	// Since is when its order scheduled it: the time on disk, and in the queues of other nodes, counts. Zero: it never ages.
 	Since time.Time
-	// Size is what it takes of memory while it waits, in any unit.
+	// Size is how much memory it takes while it waits, in any unit: see Queue.Load.
 	Size int
-	// Body is for the caller.
+	// Body is the caller's; the queue does not look at it.
 	Body any
 }
 
@@ -112,7 +112,7 @@ const AgedShare = 16
 
 // Limit bounds what adapters get of an activity, whatever they could take. A zero field means no bound.
 type Limit struct {
-	// Rate is the most tasks a second that are sent, on average; one and a tenth of a second's may be sent at once.
+	// Rate is the most tasks a second that are sent, on average. At once there may be one and a tenth of them.
 	Rate float64
 	// Concurrency is the most tasks that adapters have at a time.
 	Concurrency int
@@ -137,14 +137,14 @@ type (
 		Task   *Task
 		Alone  bool
 	}
-	// Reserve asks to journal that a task is about to be sent to a ledger, or about to be executed there; Confirm or Refuse
+	// JournalLedger asks to journal that a task is about to be sent to a ledger, or about to be executed there; Confirm or Refuse
 	// follows.
-	Reserve struct {
+	JournalLedger struct {
 		Task   *Task
 		Ledger string
 	}
-	// SendConfirm lets an adapter execute what it has reported as begun. That another one may have begun with it may have become
-	// known after the task was sent.
+	// SendConfirm lets an adapter execute what it has reported as begun. It tells anew whether another one may have begun with it:
+	// that may have become known after the task was sent.
 	SendConfirm struct {
 		Stream StreamID
 		Task   *Task
@@ -162,15 +162,15 @@ type (
 	InDoubt struct{ Task *Task }
 	// GoesOn says that a task that was to be withdrawn is with an adapter, or may be, and goes on.
 	GoesOn struct{ Task *Task }
-	// Lost says that the process is gone that may have begun with a task, which goes to another one now. Suspect: nothing speaks
-	// against that this task was the reason. Alone: the process executed nothing else.
+	// Lost says that a process which may have begun with a task is gone, and that the task goes to another one now. Suspect: the
+	// process may have died of this task. Alone: it executed nothing else.
 	Lost struct {
 		Task           *Task
 		Process        string
 		Suspect, Alone bool
 	}
-	// Found says that a process is back that was Lost with a task, so that it has not died of it. Kept: it has the task, and nobody
-	// else was sent it since.
+	// Found says that a process that was Lost with a task is back, and so has not died of it. Kept: it has the task, and nobody else
+	// was sent it since.
 	Found struct {
 		Task    *Task
 		Process string
@@ -184,14 +184,14 @@ type (
 	}
 )
 
-func (Send) isOutput()        {}
-func (Adopt) isOutput()       {}
-func (Reserve) isOutput()     {}
-func (SendConfirm) isOutput() {}
-func (SendCancel) isOutput()  {}
-func (NotDone) isOutput()     {}
-func (InDoubt) isOutput()     {}
-func (GoesOn) isOutput()      {}
-func (Lost) isOutput()        {}
-func (Found) isOutput()       {}
-func (Quarantine) isOutput()  {}
+func (Send) isOutput()          {}
+func (Adopt) isOutput()         {}
+func (JournalLedger) isOutput() {}
+func (SendConfirm) isOutput()   {}
+func (SendCancel) isOutput()    {}
+func (NotDone) isOutput()       {}
+func (InDoubt) isOutput()       {}
+func (GoesOn) isOutput()        {}
+func (Lost) isOutput()          {}
+func (Found) isOutput()         {}
+func (Quarantine) isOutput()    {}

@@ -201,8 +201,8 @@ func show(outputs []dispatch.Output) string {
 			words = append(words, fmt.Sprintf("%s %s on %d", word, task(o.Task), o.Stream)+alone(o.Alone))
 		case dispatch.Adopt:
 			words = append(words, fmt.Sprintf("adopt %s on %d", task(o.Task), o.Stream)+alone(o.Alone))
-		case dispatch.Reserve:
-			words = append(words, fmt.Sprintf("reserve %s for %s", task(o.Task), o.Ledger))
+		case dispatch.JournalLedger:
+			words = append(words, fmt.Sprintf("journal %s for %s", task(o.Task), o.Ledger))
 		case dispatch.SendConfirm:
 			words = append(words, fmt.Sprintf("confirm %s on %d", task(o.Task), o.Stream)+alone(o.Alone))
 		case dispatch.SendCancel:

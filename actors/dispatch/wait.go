@@ -49,7 +49,7 @@ func (q *Queue) Wait(key string) (Wait, bool) {
 		if it.held {
 			w.For = ForBegin
 		}
-	case reserved:
+	case journaling:
 		w.For = ForBegin
 	case orphaned:
 		w.For, w.Since, w.Until = ForReturn, it.gone, it.gone.Add(q.patience(it))
