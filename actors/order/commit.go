@@ -15,7 +15,7 @@ import (
 	"github.com/holdfast-run/holdfast/persistence"
 )
 
-// loaded makes sure that the state is there. If it can't be had, the sender of m is told, or m comes again.
+// loaded makes sure that the state is in memory. If it can't be loaded, the sender of m is told; or m comes again, if nobody sent it.
 func (i *instance) loaded(m any) bool {
 	if i.state != nil {
 		return true
@@ -66,7 +66,7 @@ func (i *instance) load() error {
 	if n := messages.PartitionOf(i.id, state.Accepted().GetOrderKey()); n != i.home.Owner().Partition {
 		return fmt.Errorf("%w: it belongs to partition %d, not %d", workflow.ErrTaken, n, i.home.Owner().Partition)
 	}
-	// The rows are not read: but for a short wait, which has none and is over soon, they tell what the state tells.
+	// The rows are not read: they follow from the state. Only of a short wait, which is over soon, they tell nothing.
 	i.state, i.landmark, i.due = state, mark, unknownDue
 	i.state.WithTurns(turns{i})
 	i.box.loaded.Store(true)
@@ -106,7 +106,8 @@ func (i *instance) commit(before messages.Version, p *pending) {
 	p.underway = true
 }
 
-// check makes sure that the order is still this node's: else what is answered, and came of no event, might not be true any more.
+// check makes sure that this node still owns the order before answers go out that came of no event: else they might not be true any
+// more.
 func (i *instance) check(p *pending) {
 	by, self, root := i.home.Owner(), i.self, i.root
 	i.Journal.Check(persistence.Holding{Partition: by.Partition, Epoch: by.Epoch}, func(err error) {
@@ -153,7 +154,7 @@ func (i *instance) succeeded(p *pending) {
 	}
 	joined := i.rows.Open.GetQueued() && !before.GetQueued()
 	switch key := before.GetOrderKey(); {
-	case joined && key != "": // it had the turn, and joins its queue anew
+	case joined && key != "": // the order had the turn of its key, and joins the queue anew
 		i.home.Tell(KeyEnded{ID: i.id, Key: key})
 	case before.GetHeld() && !i.rows.Open.GetHeld():
 		i.home.Tell(KeyHeld{ID: i.id, Key: key, Held: false})
@@ -162,7 +163,7 @@ func (i *instance) succeeded(p *pending) {
 	i.settle(p)
 }
 
-// failed drops the state: whatever came meanwhile is decided on a fresh one.
+// failed drops the state, after a commit that failed. Messages that came meanwhile are decided on a state that is loaded anew.
 func (i *instance) failed(p *pending, err error) {
 	i.release(p)
 	first := i.rows.Row == nil
@@ -173,7 +174,7 @@ func (i *instance) failed(p *pending, err error) {
 	}
 	taken, isTaken := errors.AsType[*persistence.TakenError](err)
 	if isTaken {
-		// The order is there: what was decided on a new one is decided again on this one.
+		// The order exists: what was decided as if it were new is decided again on its true state.
 		i.handle = taken.Entry.Handle
 		again := make([]any, 0, len(p.asked)+1+len(i.buffered))
 		for _, m := range p.asked {
@@ -194,7 +195,7 @@ func (i *instance) failed(p *pending, err error) {
 		i.refuse(m.Envelope, err)
 	}
 	if !first || errors.Is(err, persistence.ErrUnknown) {
-		i.recover() // what the lost events called for may be wanted still
+		i.recover() // what the lost events called for may still have to be done
 	}
 	*p = pending{}
 }

@@ -24,7 +24,7 @@ import (
 // Activation says which order is brought to memory, and where.
 type Activation struct {
 	ID     messages.OrderID
-	Handle messages.Handle // zero if it is not known
+	Handle messages.Handle // zero if it is not known here
 	// Number tells this activation from others.
 	Number uint64
 	Box    *Box
@@ -38,8 +38,8 @@ func (b *Box) Received() uint64 { return b.received.Load() }
 // Poisoned tells whether the order is in memory only to be faulted.
 func (b *Box) Poisoned() bool { return b.poison }
 
-// inline tells whether a message is handled in the partition's turn: if that takes no reading, so that it never holds up the other
-// orders. What the journal posts does not come from there.
+// inline tells whether a message is handled in the partition's turn. It is if nothing has to be read for it, so that the other orders
+// are not held up. What became of a commit does not come in the partition's turn, but from a goroutine of the journal.
 func (b *Box) inline(message any) bool {
 	switch m := message.(type) {
 	case *committed:
@@ -61,7 +61,7 @@ type instance struct {
 	handle     messages.Handle // zero until it is known
 	activation uint64
 	box        *Box
-	// restarted: it panicked before, and so lost what it had to do.
+	// restarted: the actor before this one panicked, and so what it had to do is lost.
 	restarted bool
 	// poison is why the order can't go on; nil if it can.
 	poison error
@@ -69,24 +69,24 @@ type instance struct {
 	self  *actor.PID
 	root  *actor.RootContext
 	state *workflow.State // nil until it is loaded
-	// landmark is of the history that the state has, and rows are those in the journal; both are kept as the state is.
+	// landmark is that of the history, and rows are those in the journal. Both go with the state: they are loaded and dropped with it.
 	landmark history.Landmark
 	rows     Rows
 
-	deciding []any     // what is being decided
-	one      [1]any    // that, if it is a single message
-	pending  *pending  // what came of it, until it is committed
-	room     pending   // for that
-	buffered []any     // what came meanwhile; at most Config.Mailbox that want an answer
-	due      int64     // as the partition was told; unknownDue if it may have been told otherwise
-	indexed  bool      // as it was told of that
-	size     int64     // as it was told
-	more     bool      // a decision was cut short
-	yielding bool      // asked to leave memory
-	leaving  bool      // asked to leave this node
-	woken    bool      // the partition waits for it to rest
+	deciding []any     // the messages that are being decided
+	one      [1]any    // where deciding lies if it is a single message
+	pending  *pending  // what was decided, until it is committed; nil if there is nothing
+	space    pending   // where pending lies
+	buffered []any     // the messages that came meanwhile; at most Config.Mailbox that want an answer
+	due      int64     // the due time that the partition was told; unknownDue if it may have been told another one
+	indexed  bool      // whether the partition was told that the journal's index has the due time
+	size     int64     // the size that the partition was told
+	more     bool      // a decision was cut short, and is to go on
+	yielding bool      // the partition has asked the order to leave memory
+	leaving  bool      // the partition has asked the order to take no more messages, as it is given up
+	woken    bool      // the partition waits to be told that the order has come to rest
 	refilled bool      // an attempt that had overflowed was offered since the last one overflowed
-	began    time.Time // when the first such attempt was offered, if it had one
+	began    time.Time // when the first attempt that had overflowed was offered; zero if none was
 }
 
 // pending is what was decided and is not committed yet, and who is to be answered when it is.
@@ -95,15 +95,15 @@ type pending struct {
 	// effects are what is to be done, with room reserved for what is dispatched.
 	effects []workflow.Effect
 	asked   []asked
-	lines   []line // of the log
-	resume  bool   // whatever is outstanding is to be taken up
+	lines   []line // for the log
+	resume  bool   // once it is committed, whatever is outstanding is to be taken up
 	rows    Rows
 	closes  bool
-	// underway: the journal has it, and has not answered.
+	// underway: the journal was given the commit, and has not answered.
 	underway bool
 }
 
-// asked is a message whose sender is answered once what came of it is durable. first: it has accepted the order.
+// asked is a message whose sender is answered once what came of it is durable. first: the order was accepted by it.
 type asked struct {
 	*nodev1.Envelope
 
@@ -177,10 +177,11 @@ func (i *instance) abandon() {
 	}
 }
 
-// recover has the order resumed later, whoever has it by then.
+// recover has the partition resume the order after a while, in whatever activation.
 func (i *instance) recover() { i.home.Tell(Recover{ID: i.id, Handle: i.handle}) }
 
-// leave tells that the order has no commit under way, once that is so. What waits for the end of one is for the next owner.
+// leave tells the partition that the order has no commit under way, once that is so. Messages that wait for the end of a commit are
+// left for the next owner.
 func (i *instance) leave() {
 	if i.pending != nil {
 		return
@@ -194,7 +195,7 @@ func (i *instance) leave() {
 
 // decide decides messages one after the other, and commits what came of them together.
 func (i *instance) decide(batch []any) {
-	p := &i.room
+	p := &i.space
 	*p = pending{}
 	i.deciding, i.pending = batch, p
 	now := i.Now()
@@ -246,7 +247,7 @@ func (i *instance) decideOne(now time.Time, m any, p *pending) {
 	}
 }
 
-// decideMessage decides what came from beyond the partition.
+// decideMessage decides a message that came from beyond the partition.
 func (i *instance) decideMessage(now time.Time, e *nodev1.Envelope, p *pending) {
 	if accept := e.GetAccept(); accept != nil {
 		i.accept(now, e, accept, p)
@@ -289,7 +290,7 @@ func (i *instance) accept(now time.Time, e *nodev1.Envelope, a *nodev1.Accept, p
 	if i.state == nil && i.handle.IsZero() {
 		name, hash := a.GetOrder().GetDefinition(), a.GetOrder().GetDefinitionHash()
 		def, err := i.Catalog.Pinned(name, hash)
-		if errors.Is(err, catalog.ErrUnknown) { // whoever passed the order on knows it
+		if errors.Is(err, catalog.ErrUnknown) { // the node that passed the order on knows the definition
 			i.Workers.Blocking(func() {
 				ctx, cancel := context.WithTimeout(context.Background(), i.Config.ReadTimeout)
 				defer cancel()
@@ -353,7 +354,7 @@ func (i *instance) settle(p *pending) {
 	case len(p.events) > 0:
 		i.Readers.Grown(i.id, nil)
 	}
-	*p = pending{} // what it holds may be large
+	*p = pending{} // so that nothing large is kept
 }
 
 // show tells how the order has ended.
@@ -364,7 +365,7 @@ func (i *instance) show(whole bool) *orderv1.Order {
 	return i.ShowEnd(i.state)
 }
 
-// done answers what needs no more than that it is durable.
+// done is the answer to a message whose sender needs to know no more than that it is durable.
 var done = &nodev1.Answer{} //nolint:gochecknoglobals // a constant
 
 // answer tells that what was asked for is durable.
@@ -406,7 +407,7 @@ func (i *instance) rest() {
 	if i.state != nil {
 		at := i.state.NextDue()
 		i.tellDue(nano(at))
-		switch i.state.Status() { //nolint:exhaustive // the others have something to do
+		switch i.state.Status() { //nolint:exhaustive // in any other status the order has something to do
 		case orderv1.Status_STATUS_WAITING:
 			leave = leave || at.Sub(i.Now()) >= i.Config.LongWait
 		case orderv1.Status_STATUS_PENDING:
@@ -425,7 +426,7 @@ func (i *instance) rest() {
 	}
 }
 
-// overhead is what an order takes beside its payloads: about that much was measured.
+// overhead is how many bytes of memory an order takes beside its payloads, as was measured, about.
 const overhead = 4 << 10
 
 func sizeOf(s *workflow.State) int64 {

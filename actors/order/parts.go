@@ -24,11 +24,12 @@ type Config struct {
 	Workflow workflow.Limits
 	// Mailbox is the most messages that may wait for one order; further ones are refused.
 	Mailbox int
-	// LongWait: an order that waits for a time at least this far away leaves memory at once, and has its due time in the journal.
+	// LongWait: an order that waits for a time at least this far away leaves memory at once, and its due time goes to the journal's
+	// index.
 	LongWait time.Duration
 	// ReadTimeout is how long a turn may wait for the journal.
 	ReadTimeout time.Duration
-	// Show is how often an evaluation that waits for a processor shows that it does.
+	// Show is how often an evaluation that waits for its turn shows the watchdog that it does not hang.
 	Show time.Duration
 	// Evaluations is how many expressions that take long are evaluated at once.
 	Evaluations int
@@ -48,8 +49,8 @@ type Catalog interface {
 	Pinned(name string, hash []byte) (*workflow.Definition, error)
 	// Definition returns the definition of a new order; its version may be latest. One that is retired comes with an ErrRetired.
 	Definition(ref messages.DefinitionRef) (*workflow.Definition, error)
-	// Reread returns when what another node had deployed before is known here, or with why the journal could not tell. Missed does the
-	// same, and does not wait.
+	// Reread reads from the journal what other nodes have deployed, and returns when that is known here; or with the reason why it
+	// can't be read. Missed does the same without waiting: it calls done with what Reread returns.
 	Reread(ctx context.Context) error
 	Missed(done func(error))
 }
@@ -81,7 +82,7 @@ type Readers interface {
 	// Grown says that events of an order were committed. ended makes what it has come to, if it has ended; else it is nil. Whole: with
 	// all that is told of orders, else with its status, error and output alone.
 	Grown(id messages.OrderID, ended func(whole bool) *orderv1.Order)
-	// Took says how long an order of a definition took from its getting a place that it had waited for on disk.
+	// Took says how long an order of a definition took to its end, from when the first of its attempts came back from disk.
 	Took(ref messages.DefinitionRef, d time.Duration)
 }
 
@@ -92,7 +93,7 @@ type Home interface {
 	Owner() runtime.Owner
 	// Tell gives it a note about an order.
 	Tell(note any)
-	// Again does something after a while, unless the partition is lost by then.
+	// Again does something after Config.TryAgain of the partition, unless that is lost by then.
 	Again(do func())
 	// Unread tells that the journal could not be read.
 	Unread(err error)
@@ -164,7 +165,7 @@ func (p *Parts) Spawn(ctx actor.SpawnerContext, home Home, a Activation, courier
 	}, actor.WithMailbox(box.New), actor.WithDispatcher(p.Workers)))
 }
 
-// Evaluating takes the places of so many evaluations that take long, until end is called.
+// Evaluating keeps so many evaluations that take long from beginning, until end is called.
 func (p *Parts) Evaluating(count int) (end func()) {
 	for range count {
 		p.evaluating <- struct{}{}
