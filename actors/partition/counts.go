@@ -12,26 +12,26 @@ import (
 	"github.com/holdfast-run/holdfast/persistence"
 )
 
-// counts count each open order of a partition once: when it is found in the index, or loaded before that, and then by its commits,
-// whoever lives to see them.
+// counts count the open orders of a partition, each of them once: when recovery finds it in the index, or when it is loaded or
+// accepted before that. From then on its commits change the counts, even if the order's actor has failed meanwhile.
 type counts struct {
 	mu sync.Mutex
 	// open are the orders that have not ended, suspended those that an operator has suspended.
 	open, suspended int64
 	// stored are the tasks on disk.
 	stored map[storedAt]int64
-	// queued are the orders that wait for each order key, of those for which some do, and queuedAll all of them. The order that a key was
-	// given to waits until it has begun.
+	// queued is how many orders wait for an order key, for the keys for which any does, and queuedAll how many do in all. A head counts
+	// as waiting until it has begun.
 	queued    map[string]int64
 	queuedAll int64
 	closed    bool
 
-	// upTo is how far the index was read; all: to its end. seen are orders behind it that were counted before that.
+	// upTo is how far recovery has read the index; all: to its end. seen are the orders behind upTo that were counted already.
 	upTo messages.Handle
 	all  bool
 	seen map[messages.Handle]struct{}
-	// unsure are orders of which a commit may or may not have happened: they are counted again when they are loaded. Of one that may
-	// have been accepted before, only the handle tells by which commit it was.
+	// unsure are orders of which a commit may or may not have been made: they are counted again when they are loaded. The key is the
+	// handle, as an id may have been accepted twice, once by a commit whose outcome is unknown.
 	unsure map[messages.Handle]messages.OrderID
 }
 
@@ -90,7 +90,7 @@ func (c *counts) first(x messages.Handle) bool {
 	return true
 }
 
-// see notes that an order was counted, should the index have it yet.
+// see notes that an order was counted, in case recovery finds it in the index later.
 func (c *counts) see(x messages.Handle) {
 	if c.all || !isBehind(x, c.upTo) {
 		return
@@ -126,7 +126,7 @@ func (h *home) Committed(c *persistence.Commit, id messages.OrderID, before orde
 			n.unsure = map[messages.Handle]messages.OrderID{}
 		}
 		n.unsure[c.Handle] = id
-		n.see(c.Handle) // it is counted when it is loaded, not when the index has it
+		n.see(c.Handle) // it is counted when it is loaded, not when recovery finds it
 		h.Lists.Changed(c.Handle, nil)
 		h.count(before.Open, -1)
 	case errors.Is(err, persistence.ErrConflict): // a commit whose outcome was unknown was made after all

@@ -11,11 +11,11 @@ import (
 // dues holds when the orders of a partition have to be fired, resident or not. Of those whose time the journal's index
 // knows, which may be many, it holds the next ones only.
 type dues struct {
-	most    int // of those in the index, about
+	most    int // how many of the due times in the index are held at the most, about
 	heap    dueHeap
 	of      map[messages.OrderID]*due
-	indexed int // of those held
-	// behind: some behind upTo may be in the index alone. Up to there all are held.
+	indexed int // how many of the due times in the index are held
+	// behind: there may be due times behind upTo that are in the index alone. All those up to there are held.
 	behind bool
 	upTo   persistence.DuePlace
 }
@@ -58,7 +58,7 @@ func (d *dues) remove(x *due) {
 	}
 }
 
-// forgetLast leaves half of what is in the index to it.
+// forgetLast forgets the later half of the due times that the index has.
 func (d *dues) forgetLast() {
 	var all []*due
 	for _, x := range d.heap {
@@ -76,8 +76,8 @@ func (d *dues) forgetLast() {
 // few tells whether it is time to read more of the index.
 func (d *dues) few() bool { return d.behind && d.indexed <= d.most/2 }
 
-// next returns when there is something to do: to fire the first one, or, as if that had been due for long, to read more; 0 if
-// there is nothing.
+// next returns when there is something to do: when the first order is due, or, if more of the index is to be read, a time long ago;
+// 0 if there is nothing to do.
 func (d *dues) next() int64 {
 	switch first := d.first(); {
 	case d.few():

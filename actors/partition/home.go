@@ -14,7 +14,8 @@ import (
 	"github.com/holdfast-run/holdfast/supervision"
 )
 
-// home is what there is of a partition as long as this node owns it, whoever its actor is meanwhile. It implements order.Home.
+// home is what there is of a partition as long as this node owns it, however often its actor is restarted meanwhile. It implements
+// order.Home.
 type home struct {
 	*Parts
 
@@ -26,16 +27,18 @@ type home struct {
 	loop   *supervision.Loop
 	counts counts
 	closed atomic.Bool
-	// snapshot is what its actor has told last; inMemory is how many orders it has there, and timers how many due times.
+	// snapshot is what the actor has published last; inMemory is how many orders the actor has in memory, and timers how many due
+	// times.
 	snapshot         atomic.Pointer[Snapshot]
 	inMemory, timers atomic.Int64
-	// faulted are the last orders that were faulted because they panicked, and when; at most Config.PoisonFaults. It is the actor's.
+	// faulted are the last orders that were faulted because they panicked, and when; at most Config.PoisonFaults. Only the actor uses
+	// it.
 	faulted map[messages.OrderID]time.Time
 
 	mu sync.Mutex
 	// unloadable are the orders that could not be loaded when somebody had something for them; at most mostUnloadable.
 	unloadable map[messages.OrderID]struct{}
-	// some tells without the lock whether there are any.
+	// some tells without the lock whether any order is unloadable.
 	some atomic.Bool
 }
 

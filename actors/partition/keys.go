@@ -11,22 +11,22 @@ import (
 	"github.com/holdfast-run/holdfast/persistence"
 )
 
-// keys are the order keys of a partition that somebody has or waits for. Who waits is in the journal, which orders them; here are the
-// heads alone: of each key only one order runs. A head that has faulted stays it until it is released; reopened after that, it waits
-// behind the others.
+// keys are the order keys of a partition that an order has or waits for. Those who wait are in the journal, which gives them their
+// order; here are the heads alone. Of each key only the head runs. A head that has faulted stays the head until its key is released;
+// if it is reopened after that, it waits behind the others.
 type keys struct {
 	byKey map[string]*key
-	// held counts the heads that have faulted: for people.
+	// held counts the heads that have faulted: operators see it.
 	held int
-	// loaded: all that was open at the start is known. Until then new orders only queue.
+	// loaded: recovery has read all open orders. Until then new orders only queue.
 	loaded bool
 }
 
-// key is one of them.
+// key is an order key.
 type key struct {
 	head messages.OrderID // told to start, running, or faulted and not released; empty if there is none yet
-	held bool             // the latter
-	// since is about when the first one began to wait that waits behind it; of nobody, if nobody does. It is for people.
+	held bool             // the head has faulted, and was not released
+	// since is about when the order began to wait that waits first behind the head. It means nothing if none waits. Operators see it.
 	since time.Time
 }
 
@@ -66,7 +66,7 @@ func (k *keys) hold(id messages.OrderID, name string, held bool) {
 	q.held = held
 }
 
-// oldest returns since when the order has waited that has waited longest, of those keys for which somebody waits; zero if nobody does.
+// oldest returns since when the order has waited that has waited longest, of the keys that waits names; zero if there is none.
 func (k *keys) oldest(waits func(name string) bool) (since time.Time) {
 	for name, q := range k.byKey {
 		if !q.since.IsZero() && (since.IsZero() || q.since.Before(since)) && waits(name) {
@@ -87,7 +87,7 @@ func (p *partition) takeUpKey(o persistence.OpenOrder) {
 			q.since = o.Handle.Time()
 		}
 	default:
-		p.keys.get(name).head = id // nobody may start before it ends
+		p.keys.get(name).head = id // no other order of the key may start before this one ends
 	}
 	if o.Row.GetHeld() {
 		p.keys.hold(id, name, true)
@@ -97,11 +97,11 @@ func (p *partition) takeUpKey(o persistence.OpenOrder) {
 // queue takes up an order that waits for its key.
 func (p *partition) queue(m order.Queued) {
 	if !p.keys.loaded {
-		return // it is found when all is read
+		return // it is found in the journal once all open orders are read
 	}
 	q := p.keys.get(m.Key)
 	if q.head == m.ID {
-		// It lost its turn in a commit whose outcome was not known then. Nobody has begun since: it may keep it.
+		// The order lost its turn in a commit whose outcome was not known then. No other one has begun since: it may keep the turn.
 		p.keys.hold(m.ID, m.Key, false)
 		p.start(startHead{id: m.ID, key: m.Key})
 		return
@@ -163,7 +163,7 @@ func (p *partition) readQueue(name string, after persistence.Position, limit int
 	return p.Journal.Queue(ctx, p.by.Partition, name, after, limit)
 }
 
-// start starts the head of a key. An order that has ended already says so again.
+// start starts the head of a key. A head that has ended already tells with KeyEnded again that it has.
 func (p *partition) start(m startHead) {
 	if q := p.keys.byKey[m.key]; q == nil || q.head != m.id {
 		return
@@ -180,8 +180,8 @@ func (p *partition) start(m startHead) {
 	})
 }
 
-// loadKeys starts the first order of each key that nobody has, once the index of open orders was read. It returns false if the
-// journal can't tell now.
+// loadKeys starts the first order of each key that has no head, once the index of open orders was read. It returns false if the journal
+// does not answer now.
 func (p *partition) loadKeys() bool {
 	for after := ""; ; {
 		ctx, cancel := context.WithTimeout(context.Background(), p.Config.ReadTimeout)
@@ -215,7 +215,7 @@ func (p *partition) show(e *nodev1.Envelope) {
 	if q := p.keys.byKey[m.GetKey()]; q != nil {
 		out.Head, out.Held = string(q.head), q.held
 	}
-	// The first one may be the head, that is told to start.
+	// The first one in the queue may be the head, which was told to start and has not begun.
 	var first, waiting []persistence.QueuedOrder
 	var err error
 	p.Workers.Blocking(func() {

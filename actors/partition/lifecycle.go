@@ -11,22 +11,22 @@ type Phase int
 
 // The phases.
 const (
-	Away       Phase = iota // it is not ours
+	Away       Phase = iota // this node does not own it
 	Claiming                // the journal was asked for it
-	Recovering              // it is ours, and its open orders are being read
-	Owning                  // it is ours
-	Draining                // it is ours, takes nothing new, and what is under way ends
-	Closing                 // all that is of it is being ended
-	Releasing               // the journal is told that anybody may have it
+	Recovering              // this node owns it, and its open orders are being read
+	Owning                  // this node owns it
+	Draining                // this node owns it, takes nothing new for it, and lets commits under way end
+	Closing                 // all that hangs on it here is being ended
+	Releasing               // the journal is being told that any node may claim it
 )
 
-// Lifecycle is that of one partition on one node: a step function, which a model can drive. Each input may come at any time, late or
-// twice: what is about an epoch that is over changes nothing.
+// Lifecycle is the lifecycle of one partition on one node: a step function, which a model can drive. Each input may come at any time,
+// late or twice: an input about an epoch that is over changes nothing.
 type Lifecycle struct {
 	Phase Phase
-	// Epoch is that of the last claim.
+	// Epoch is that of the last claim that succeeded.
 	Epoch messages.Epoch
-	// wanted: this node is to own it. fenced: it was closed because somebody else has it, so that there is nothing to release.
+	// wanted: this node is to own it. fenced: it was closed because another node has claimed it, so that there is nothing to release.
 	wanted, fenced bool
 	// failures counts the claims or releases that have failed in a row; due is when to try again, or when draining has taken too long.
 	failures int
@@ -54,15 +54,15 @@ type (
 	NotClaimed struct{}
 	// Recovered says that all its open orders were read.
 	Recovered struct{ Epoch messages.Epoch }
-	// Fenced says that somebody else has claimed it since.
+	// Fenced says that another node has claimed it since.
 	Fenced struct{ Epoch messages.Epoch }
 	// Drained says that nothing is under way in it.
 	Drained struct{ Epoch messages.Epoch }
 	// Closed says that all of it has ended.
 	Closed struct{ Epoch messages.Epoch }
-	// Released says that the journal knows that anybody may have it.
+	// Released says that the release is in the journal.
 	Released struct{ Epoch messages.Epoch }
-	// NotReleased says that nobody knows whether it does.
+	// NotReleased says that nobody knows whether the release is in the journal.
 	NotReleased struct{ Epoch messages.Epoch }
 	// Tick says that time has passed.
 	Tick struct{}
@@ -89,14 +89,14 @@ const (
 	Claim          // ask the journal for it; answered by Claimed or NotClaimed
 	Open           // start its actor under Epoch, which tells when it has Recovered
 	Drain          // let what is under way end; answered by Drained
-	Close          // end all that is of it, at once; answered by Closed
-	Release        // tell the journal that anybody may have it; answered by Released or NotReleased
+	Close          // end all that hangs on it here, at once; answered by Closed
+	Release        // tell the journal that any node may claim it; answered by Released or NotReleased
 )
 
 // Ready tells whether nothing is left to do of what this node is to own.
 func (l *Lifecycle) Ready() bool { return !l.wanted || l.Phase == Owning }
 
-// Has tells whether the partition is here, or not given up yet, under an epoch.
+// Has tells whether this node has the partition under an epoch, and has not released it yet.
 func (l *Lifecycle) Has(epoch messages.Epoch) bool { return l.Phase >= Recovering && epoch == l.Epoch }
 
 // Step takes an input, and returns what is to be done.
@@ -151,7 +151,7 @@ func (l *Lifecycle) Step(in Input, now time.Time, t Timing) Output {
 	return Nothing
 }
 
-// settle claims the partition if it is to be ours, and it is time.
+// settle claims the partition if this node is to own it, and it is time to try.
 func (l *Lifecycle) settle(now time.Time) Output {
 	if l.Phase != Away || !l.wanted || now.Before(l.due) {
 		return Nothing
@@ -160,7 +160,7 @@ func (l *Lifecycle) settle(now time.Time) Output {
 	return Claim
 }
 
-// leave begins to give it up.
+// leave begins to give the partition up.
 func (l *Lifecycle) leave(now time.Time, t Timing) Output {
 	if l.Phase != Recovering && l.Phase != Owning {
 		return Nothing
@@ -179,7 +179,7 @@ func (l *Lifecycle) close() Output {
 	return Close
 }
 
-// fence closes it, because somebody else has it. It is claimed again only when it is wanted anew.
+// fence closes the partition, because another node has claimed it. It is claimed again only when it is wanted anew.
 func (l *Lifecycle) fence(epoch messages.Epoch) Output {
 	if !l.Has(epoch) {
 		return Nothing
@@ -191,7 +191,7 @@ func (l *Lifecycle) fence(epoch messages.Epoch) Output {
 	return Nothing
 }
 
-// closed goes on when nothing is left of it.
+// closed goes on when nothing is left here of the partition.
 func (l *Lifecycle) closed(epoch messages.Epoch, now time.Time) Output {
 	if l.Phase != Closing || epoch != l.Epoch {
 		return Nothing
@@ -204,7 +204,7 @@ func (l *Lifecycle) closed(epoch messages.Epoch, now time.Time) Output {
 	return l.settle(now)
 }
 
-// released goes on when nobody has it any more, or somebody else does.
+// released goes on when no node owns the partition any more, or another one does.
 func (l *Lifecycle) released(epoch messages.Epoch, now time.Time) Output {
 	if l.Phase != Releasing || epoch != l.Epoch {
 		return Nothing

@@ -22,11 +22,11 @@ import (
 type Ownership struct {
 	parts *Parts
 	pid   *actor.PID
-	// homes are the partitions that are here, by number; they are replaced as a whole, never changed.
+	// homes are the partitions that are here, by number. The slice is replaced, never changed.
 	homes atomic.Pointer[[messages.Partitions]*home]
 	// unready is how many partitions are wanted, and not owned yet.
 	unready atomic.Int64
-	// claimed is closed, once, when the partitions that were wanted at first were claimed, as far as nobody else has them.
+	// claimed is closed, once, when the partitions that were wanted at first were claimed, but for those that other nodes own.
 	claimed chan struct{}
 	once    sync.Once
 }
@@ -77,7 +77,7 @@ func (o *Ownership) Take(ps ...messages.Partition) { o.tell(each(ps, Want{})) }
 // Give has this node give partitions up: others are to own them.
 func (o *Ownership) Give(ps ...messages.Partition) { o.tell(each(ps, Unwant{})) }
 
-// AwaitClaims waits until the partitions that were taken at first were claimed, as far as nobody else has them.
+// AwaitClaims waits until the partitions that were taken at first were claimed, but for those that other nodes own.
 func (o *Ownership) AwaitClaims(ctx context.Context) error {
 	select {
 	case <-o.claimed:
@@ -133,7 +133,7 @@ type owner struct {
 	loop   *supervision.Loop
 	timing Timing
 	cycles [messages.Partitions]Lifecycle
-	begun  bool // something was taken
+	begun  bool // the node was told to take partitions
 }
 
 // Receive implements actor.Actor.
@@ -194,8 +194,8 @@ func (o *owner) steps(ctx actor.Context, in steps) {
 	o.count()
 }
 
-// count counts what is left to do. What was wanted first was claimed by then, unless somebody else has it, or the journal does not
-// answer: then it is tried again.
+// count counts the partitions that are wanted and not owned yet. Those that were wanted first were claimed by the time that it is called,
+// unless another node owns them or the journal does not answer: then it is tried again.
 func (o *owner) count() {
 	unready := int64(0)
 	for p := range o.cycles {
@@ -219,14 +219,14 @@ func (o *owner) claim(ps []messages.Partition) (out steps) {
 	o.parts.Health.Note(err)
 	switch {
 	case errors.Is(err, persistence.ErrIncarnationFenced):
-		o.parts.Fatal(err) // it is to come back as another one
+		o.parts.Fatal(err) // the node is to come back as another incarnation
 	case err != nil:
 		o.parts.Log.Warn("partitions can't be claimed now", "partitions", len(ps), "error", err)
 	}
 	for _, p := range ps {
 		i := slices.IndexFunc(claimed, func(h persistence.Holding) bool { return h.Partition == p })
 		if i < 0 {
-			out = append(out, step{p, NotClaimed{}}) // somebody else has it, or nobody knows
+			out = append(out, step{p, NotClaimed{}}) // another node owns it, or nobody knows
 		} else {
 			out = append(out, step{p, Claimed{claimed[i].Epoch}})
 		}
@@ -256,7 +256,7 @@ func (o *owner) claimAll(ps []messages.Partition) ([]persistence.Holding, error)
 func (o *owner) release(p messages.Partition, epoch messages.Epoch) {
 	o.parts.Claims.Release(persistence.Holding{Partition: p, Epoch: epoch}, func(err error) {
 		in := Input(Released{epoch})
-		if err != nil && !errors.Is(err, persistence.ErrFenced) { // else somebody else has it
+		if err != nil && !errors.Is(err, persistence.ErrFenced) { // fenced means that another node owns it
 			in = NotReleased{epoch}
 		}
 		o.tell(step{p, in})
@@ -286,14 +286,14 @@ func (o *owner) open(ctx actor.Context, p messages.Partition, epoch messages.Epo
 	o.parts.Lists.Serves(p, true)
 }
 
-// keep has a partition be here, or no longer.
+// keep notes that a partition is here; or that it is not, with nil.
 func (o *owner) keep(p messages.Partition, h *home) {
 	homes := *o.homes.Load()
 	homes[p] = h
 	o.homes.Store(&homes)
 }
 
-// close ends all that is of a partition.
+// close ends all that hangs on a partition here.
 func (o *owner) close(ctx actor.Context, p messages.Partition) {
 	h := o.homes.Load()[p]
 	o.parts.Placement.Serve(p, nil)
@@ -306,7 +306,7 @@ func (o *owner) close(ctx actor.Context, p messages.Partition) {
 // gone goes on when the actor of a partition has stopped: whatever its orders have left behind is ended, too.
 func (o *owner) gone(ctx actor.Context, p messages.Partition, h *home) {
 	if o.cycles[p].Phase != Closing {
-		return // it has failed too often, and the process is about to end; or this node stops
+		return // the actor has failed too often, and the process is about to end; or this node stops
 	}
 	o.parts.Post.End(h.by)
 	o.parts.Backlogs.Leave(p)
@@ -316,7 +316,7 @@ func (o *owner) gone(ctx actor.Context, p messages.Partition, h *home) {
 	o.steps(ctx, steps{{p, Closed{h.by.Epoch}}})
 }
 
-// Snapshot is how the order keys of a partition are, as its actor has told in the last second.
+// Snapshot is how things stand with the order keys of a partition, as its actor has published it in the last second.
 type Snapshot struct {
 	// KeysWaiting are the orders that wait for another one of their key, KeysHeld the keys that a faulted order holds, and KeysAge how
 	// long the order has waited that has waited longest.
@@ -324,7 +324,7 @@ type Snapshot struct {
 	KeysAge               time.Duration
 }
 
-// publish tells how the partition is.
+// publish publishes the partition's snapshot.
 func (p *partition) publish() {
 	s := &Snapshot{KeysWaiting: int(p.counts.waiting()), KeysHeld: p.keys.held}
 	if since := p.keys.oldest(func(name string) bool { return p.counts.waitFor(name) > 0 }); !since.IsZero() {

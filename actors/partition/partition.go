@@ -29,9 +29,9 @@ type partition struct {
 	// firing are the orders that were told that their due time has come and have not come to rest since.
 	firing map[messages.OrderID]bool
 	keys   *keys
-	// draining: it takes nothing new.
+	// draining: the partition takes nothing new.
 	draining bool
-	// at is when it looked after everything last: about now.
+	// at is when the last second began, and so about now.
 	at time.Time
 }
 
@@ -42,7 +42,7 @@ type (
 	// second says that a second is over; sweep says so, too, and that orders with nothing to do may leave memory.
 	second struct{}
 	sweep  struct{}
-	// drain has it take nothing new, and tell when nothing is under way.
+	// drain has the partition take nothing new, and tell when no commit is under way.
 	drain struct{}
 )
 
@@ -163,12 +163,13 @@ func (p *partition) poisoned(reason any, who *actor.PID) {
 // look does what is done every second.
 func (p *partition) look() {
 	p.at = p.Now()
-	p.recover() // of those that were to come to rest some may be gone
+	p.recover() // some of the orders that were to come to rest may be gone
 	p.fire()    // the wall clock may have leapt
 	p.publish()
 }
 
-// fenced has the partition closed: somebody else has it. If that is so with all, this node comes back as a new one.
+// fenced has the partition closed: another node has claimed it. If the whole incarnation was fenced, the process ends, and the node
+// comes back as a new incarnation.
 func (p *partition) fenced(m order.Fenced) {
 	p.draining = true
 	if m.Whole {
@@ -186,7 +187,7 @@ func (p *partition) drain() {
 	p.drained()
 }
 
-// left is told by an order that has no commit under way, and takes no more messages.
+// left takes an order's word that it takes no more messages, and has no commit under way.
 func (p *partition) left(m order.Left) {
 	if r := p.resident[m.ID]; r != nil && r.activation == m.Activation {
 		p.forget(r)

@@ -25,18 +25,18 @@ type Config struct {
 	ResidentBytes int64
 	// Idle is how long an order stays in memory with nothing to do.
 	Idle time.Duration
-	// Waking is the most orders of one partition that are woken at once by recovery, and as many because they are due.
+	// Waking is the most orders of one partition that are woken at once by recovery, and the most that are woken because they are due.
 	Waking int
-	// Dues is of how many orders of one partition that wait for a time that is held in memory, about.
+	// Dues is how many due times of one partition that the journal's index has are held in memory, about.
 	Dues int
-	// Poison is when an order that panics is restarted, and when it is faulted; PoisonFaults how many may be faulted so in the same
-	// time before the partition is restarted in their place.
+	// Poison says how often an order that panics is restarted before it is faulted. PoisonFaults is how many orders may be faulted so
+	// within the same time before the partition is restarted in their place.
 	Poison       supervision.Policy
 	PoisonFaults int
 	// TryAgain is how long something that failed is left alone before it is tried again, Retry the same for claims and releases.
 	TryAgain time.Duration
 	Retry    supervision.Backoff
-	// Drain is how long what is under way may take to end when a partition is given up.
+	// Drain is how long commits under way may take to end when a partition is given up.
 	Drain time.Duration
 	// StuckAfter is how long a turn may take, ReadTimeout how long it may wait for the journal.
 	StuckAfter, ReadTimeout time.Duration
@@ -59,16 +59,16 @@ type Claims interface {
 
 // Health tells whether the journal answers.
 type Health interface {
-	// Available is false while it does not. What needs it waits then.
+	// Available is false while the journal does not answer. Whatever needs it waits then.
 	Available() bool
-	// Note takes in what came of a commit or a read.
+	// Note is told what came of a commit or a read: whether the journal answers is learnt from that.
 	Note(err error)
 }
 
-// Backlogs keep what of a partition's tasks waits on disk.
+// Backlogs know which tasks of a partition wait on disk.
 type Backlogs interface {
 	Overflowed(called string, priority int, by runtime.Owner, since int64)
-	// Stored says that so many more tasks are there.
+	// Stored says that so many more tasks wait on disk; or fewer, if it is negative.
 	Stored(called string, priority int, more int64)
 	// Leave forgets all that there is of a partition.
 	Leave(p messages.Partition)
@@ -86,7 +86,7 @@ type Post interface {
 type Placement interface {
 	// Serve says through which actor the orders of a partition are reached here; nil: they are not here.
 	Serve(p messages.Partition, pid *actor.PID)
-	// Lost says that a partition was lost to somebody else. It is claimed again when the placement wants it again.
+	// Lost says that a partition was lost to another node. It is claimed again when the placement wants it here again.
 	Lost(p messages.Partition)
 }
 
@@ -134,9 +134,9 @@ type Parts struct {
 	// Inject is called in the turns of partitions, and may panic or never return: for tests. It may be nil.
 	Inject func(point, name string)
 
-	// resident is about what the orders in memory take, in bytes; activations counts how often any was activated.
+	// resident is how many bytes the orders in memory take, about; activations counts how often any was activated.
 	resident    atomic.Int64
 	activations atomic.Uint64
-	// reading holds those partitions that read their open orders; at most recoveryReads.
+	// reading has a place taken in it by each partition that reads its open orders; at most recoveryReads.
 	reading chan struct{}
 }

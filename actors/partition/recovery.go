@@ -9,20 +9,20 @@ import (
 	"github.com/holdfast-run/holdfast/persistence"
 )
 
-// recovery is what was read of the open orders and not resumed yet, where reading goes on, and what is being resumed.
+// recovery is how far a partition has come with reading its open orders, and with resuming them.
 type recovery struct {
-	unresumed []messages.OrderID
+	unresumed []messages.OrderID // those that were read and are to be resumed
 	handles   map[messages.OrderID]messages.Handle
 	readUpTo  messages.Handle
 	readAll   bool
-	resuming  map[messages.OrderID]bool
+	resuming  map[messages.OrderID]bool // those that were told to resume and have not come to rest since
 }
 
 func newRecovery() recovery {
 	return recovery{handles: map[messages.OrderID]messages.Handle{}, resuming: map[messages.OrderID]bool{}}
 }
 
-// recoverNow says that the while is over after which an order that has lost what it had to do is resumed.
+// recoverNow says that an order that has lost what it had to do has waited long enough, and is to be resumed.
 type recoverNow order.Recover
 
 const (
@@ -63,7 +63,7 @@ func (p *partition) resumeNext() {
 	p.deliver(id, h, order.Resume{})
 }
 
-// rested is told by an order that was resumed or fired.
+// rested takes an order's word that it has come to rest, after it was resumed or fired.
 func (p *partition) rested(m order.Rested) {
 	delete(p.resuming, m.ID)
 	delete(p.firing, m.ID)
@@ -74,7 +74,7 @@ func (p *partition) rested(m order.Rested) {
 // recoverLater has an order resumed after a while.
 func (p *partition) recoverLater(m order.Recover) {
 	if !p.Health.Available() {
-		p.recoverOrder(recoverNow(m)) // once it answers again
+		p.recoverOrder(recoverNow(m)) // once the journal answers again
 		return
 	}
 	home := p.home
@@ -89,7 +89,8 @@ func (p *partition) recoverOrder(m recoverNow) {
 	p.recover()
 }
 
-// readOpen reads a page of open orders. It returns false if that is not its turn yet, or if the journal can't tell now.
+// readOpen reads a page of open orders. It returns false if this partition has to wait for others that read, or if the journal does not
+// answer now.
 func (p *partition) readOpen() bool {
 	p.loop.Beat() // there may be many pages
 	late := time.NewTimer(p.Config.ReadTimeout)
@@ -98,7 +99,7 @@ func (p *partition) readOpen() bool {
 	case p.reading <- struct{}{}:
 		defer func() { <-p.reading }()
 	case <-late.C:
-		return false // its turn comes
+		return false // it is tried again in a second
 	}
 	if !p.Health.Available() {
 		return false
@@ -139,7 +140,7 @@ func (p *partition) takeUp(o persistence.OpenOrder) {
 		return
 	}
 	if o.Row.GetQueued() || o.Row.GetHeld() && !o.Row.GetTelling() || o.Row.GetSuspended() || o.Row.GetParked() {
-		return // it is started when its turn comes, waits for an operator, or gets a place
+		return // it is started when it has the turn of its key, waits for an operator, or is refilled from disk
 	}
 	p.unresumed = append(p.unresumed, id)
 	p.handles[id] = o.Handle

@@ -22,8 +22,8 @@ type resident struct {
 	box        *order.Box
 	sent       uint64
 	touched    time.Time
-	place      *list.Element // in the partition's list
-	// failed is when it panicked last.
+	place      *list.Element // in residents.idlest
+	// failed is when the order panicked last.
 	failed time.Time
 }
 
@@ -31,7 +31,7 @@ type resident struct {
 type residents struct {
 	resident map[messages.OrderID]*resident
 	byPID    map[string]*resident
-	// idlest has those first that had no message for longest.
+	// idlest has the residents in the order of their last messages, the one that had none for longest first.
 	idlest list.List
 }
 
@@ -61,7 +61,7 @@ func (p *partition) deliver(id messages.OrderID, h messages.Handle, message any)
 	p.relieve()
 }
 
-// strange leaves an instance alone whose kind only a later version knows.
+// strange leaves an instance alone that is of a kind which only a later version knows.
 func (p *partition) strange(id messages.OrderID, message any) {
 	delete(p.resuming, id)
 	delete(p.firing, id)
@@ -95,8 +95,8 @@ func (p *partition) activate(id messages.OrderID, h messages.Handle, poison erro
 	return r
 }
 
-// release lets an order leave memory, if no message is on its way to it. One that has panicked stays as long as that
-// counts: else an order that panics whenever it is loaded would never be faulted.
+// release lets an order leave memory, if no message is on its way to it. One that has panicked stays as long as the panic counts: else
+// an order that panics whenever it is loaded would never be faulted.
 func (p *partition) release(m order.Release) {
 	r := p.resident[m.ID]
 	if r == nil || r.activation != m.Activation || r.sent != m.Received || p.resuming[m.ID] || p.firing[m.ID] ||
@@ -131,8 +131,8 @@ func (p *partition) sweep(since time.Time) {
 	}
 }
 
-// relieve asks the orders that had no message for longest to leave memory, when there is too much in it: more than have
-// come, so that it gets less.
+// relieve asks the orders that had no message for longest to leave memory, when they take too much of it. It asks more orders than were
+// activated meanwhile, so that memory gets less.
 func (p *partition) relieve() {
 	if p.Parts.resident.Load() <= p.Config.ResidentBytes {
 		return

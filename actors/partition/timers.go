@@ -11,7 +11,7 @@ import (
 	"github.com/holdfast-run/holdfast/persistence"
 )
 
-// readDues reads which orders are due next, behind those that are known. It returns false if the journal can't tell now.
+// readDues reads which orders are due next, behind those that are known. It returns false if the journal does not answer now.
 func (p *partition) readDues() bool {
 	c, cancel := context.WithTimeout(context.Background(), p.Config.ReadTimeout)
 	defer cancel()
@@ -28,7 +28,8 @@ func (p *partition) readDues() bool {
 	return true
 }
 
-// unread tells that something can't be read now. What is damaged is never read: the partition fails, and in the end the process.
+// unread tells that something can't be read now. If it is damaged it never can be: the partition panics, and in the end the process
+// ends.
 func (p *partition) unread(what string, err error) {
 	if errors.Is(err, persistence.ErrCorrupt) || errors.Is(err, persistence.ErrFeatureLevel) {
 		panic(fmt.Errorf("partition %d: read %s: %w", p.by.Partition, what, err))
