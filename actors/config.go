@@ -38,15 +38,15 @@ type Config struct {
 	Idle time.Duration
 	// LongWait: an order that waits for a time at least this far away leaves memory at once. Default 5 s.
 	LongWait time.Duration
-	// Waking is the most orders of one partition that are woken at once by recovery, and as many because they are due.
-	// Default 16.
+	// Waking is the most orders of one partition that are woken at once by recovery, and the most that are woken because they are
+	// due. Default 16.
 	Waking int
-	// Dues is of how many orders of one partition that wait for a time that is held in memory: those that come next. It may
-	// be twice as many for a while; the others are read from the journal later. Default 2048.
+	// Dues is how many due times of one partition that the journal has are held in memory: those that come next. It may be twice as
+	// many for a while; the others are read from the journal later. Default 2048.
 	Dues int
 	// Poison is how many times an order may panic in a row before it is faulted. Default 3.
 	Poison int
-	// PoisonFaults is how many orders of a partition are faulted so within a minute. If more panic, the defect is not
+	// PoisonFaults is how many orders of a partition are faulted for that within a minute. If more panic, the defect is not
 	// theirs: the partition is restarted in place of faulting them, and in the end the process. Default 5.
 	PoisonFaults int
 	// Grace is how long tasks of a lost adapter wait for it to come back before another may get them; LedgerGrace the
@@ -57,19 +57,18 @@ type Config struct {
 	RecoverGrace time.Duration
 	// Deaths is how many adapter processes may die while they execute a task, and nothing else, before it is set apart. Default 3.
 	Deaths int
-	// TryAgain is how long something that failed, such as a commit, is left alone before the engine tries it again by
-	// itself. Default 1 s.
+	// TryAgain is how long the engine waits before it tries something again by itself that failed, such as a commit. Default 1 s.
 	TryAgain time.Duration
 	// AskWithin is how long a message to an order may wait for its answer; then it counts as lost, and whoever sent it says it
 	// again. Default 30 s.
 	AskWithin time.Duration
-	// Drain is how long what is under way in a partition may take to end when another node is to own it. Default 5 s.
+	// Drain is how long commits under way in a partition may take to end when another node is to own it. Default 5 s.
 	Drain time.Duration
 	// Evaluations is how many expressions that take long, more than some milliseconds, are evaluated at once. Default: as many as
 	// there are processors.
 	Evaluations int
-	// LogRate is how many lines a second the log gets about orders, at most; how many more there were is told once that second
-	// is over. Default 200; negative: any number.
+	// LogRate is the most lines a second that the log gets about orders. How many were left out is told when the second is over.
+	// Default 200; negative: any number.
 	LogRate int
 	// Restarts is when and how often partitions and dispatchers are restarted before the process gives up.
 	Restarts supervision.Policy
@@ -78,7 +77,7 @@ type Config struct {
 	StuckAfter time.Duration
 }
 
-// WithDefaults fills what is zero.
+// WithDefaults returns the settings with defaults in place of zeros.
 func (c Config) WithDefaults() Config {
 	c.Workflow = c.Workflow.WithDefaults()
 	c.Mailbox = cmp.Or(c.Mailbox, 1000)
@@ -109,7 +108,7 @@ func (c Config) WithDefaults() Config {
 	return c
 }
 
-// Longest is the longest time that can be set: any more, added to the present, may lie beyond what can be told.
+// Longest is the longest time that can be set. The present and a longer one may add up to a time that can't be represented.
 const Longest = 10 * 365 * 24 * time.Hour
 
 // Validate reports every mistake.

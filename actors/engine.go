@@ -66,8 +66,8 @@ type Engine struct {
 	workers  runtime.Workers
 	health   health
 	guardian actor.SupervisorStrategy            // of partitions
-	never    actor.SupervisorStrategy            // of what can't be restarted
-	fallout  atomic.Pointer[persistence.Fallout] // as the journal has told last
+	never    actor.SupervisorStrategy            // of actors that can't be restarted
+	fallout  atomic.Pointer[persistence.Fallout] // as the journal has told it last
 	stopping atomic.Bool
 	halt     context.CancelFunc // of the loops
 	loops    sync.WaitGroup
@@ -119,7 +119,7 @@ func (e *Engine) Start(ctx context.Context) error {
 		}
 	})
 	e.post.Start(e.system)
-	e.wire() //nolint:contextcheck // the log of orders needs none
+	e.wire() //nolint:contextcheck // the log of orders needs no context
 	e.ownership.Start(e.never)
 	e.deps.Metrics.observe(e)
 	running, halt := context.WithCancel(context.WithoutCancel(ctx)) // the loops live longer than the call
@@ -220,7 +220,7 @@ func (e *Engine) follow(ctx context.Context) {
 	})
 }
 
-// pinned returns the definition that an order was accepted with, if need be after the catalogue was read again.
+// pinned returns the definition that an order was accepted with. If it is not known, the catalogue is read again first.
 func (e *Engine) pinned(ctx context.Context, name string, hash []byte) (*workflow.Definition, error) {
 	return catalog.Look(ctx, e.catalog, func() (*workflow.Definition, error) { return e.catalog.Pinned(name, hash) })
 }
@@ -259,14 +259,14 @@ func (e *Engine) Available() bool { return e.health.Available() }
 // Catalog returns what is deployed.
 func (e *Engine) Catalog() *catalog.Catalog { return e.catalog }
 
-// Activities returns who executes what.
+// Activities returns the activities of the node.
 func (e *Engine) Activities() *activity.Activities { return e.activities }
 
 // View returns what can be read.
 func (e *Engine) View() *view.View { return e.view }
 
-// Submit hands an order over. answer is called once: with what is wanted when it is durable, or with why it was refused. It must not
-// block.
+// Submit has an order accepted. answer is called once: with what was wanted when the order is durable, or with why it was refused. It
+// must not block.
 func (e *Engine) Submit(o *journalv1.OrderAccepted, wanted nodev1.Wanted, answer func(*nodev1.Answer)) {
 	id := messages.OrderID(o.GetOrderId())
 	var letter struct { // one allocation
@@ -282,7 +282,8 @@ func (e *Engine) Submit(o *journalv1.OrderAccepted, wanted nodev1.Wanted, answer
 	e.post.Ask(runtime.Owner{}, &l.Envelope, answer)
 }
 
-// Tell tells an accepted order what an envelope has, which needs no address. answer is called once, when what came of it is durable.
+// Tell tells an accepted order the message in an envelope, which needs no address. answer is called once, when what came of the message
+// is durable.
 func (e *Engine) Tell(ctx context.Context, id messages.OrderID, m *nodev1.Envelope, answer func(*nodev1.Answer)) {
 	entry, err := e.deps.Journal.Find(ctx, id)
 	if err != nil {
@@ -296,8 +297,8 @@ func (e *Engine) Tell(ctx context.Context, id messages.OrderID, m *nodev1.Envelo
 // Receive takes the answer of another node to what was asked here.
 func (e *Engine) Receive(a *nodev1.Answer) { e.post.Receive(a) }
 
-// Key tells the queue of an order key, with at most so many of those who wait, behind a place; 0: from the first. The head is left out
-// of these only then.
+// Key tells the head of an order key, and at most so many of those who wait, behind a position; 0: from the first. From the first on,
+// the head is not among those who wait; behind a position it may be.
 func (e *Engine) Key(ctx context.Context, key string, after uint64, most int) (*nodev1.KeyQueue, error) {
 	answers := make(chan *nodev1.Answer, 1)
 	e.post.Ask(runtime.Owner{}, &nodev1.Envelope{
@@ -323,11 +324,11 @@ func (e *Engine) SetLimit(ctx context.Context, row *journalv1.LimitRow) error {
 	return nil
 }
 
-// Status is how a node is.
+// Status is how things stand with a node.
 type Status struct {
 	partition.Status
 
-	// Faulted are the orders that wait for an operator, InDoubt those of them of which an attempt is in doubt.
+	// Faulted is how many orders have faulted and wait for an operator, InDoubt how many of them have an attempt in doubt.
 	Faulted, InDoubt int64
 	// Unloadable are the first orders that could not be loaded when there was something for them, by their ids, and
 	// UnloadableCount is how many there are.

@@ -29,13 +29,13 @@ func (h *health) Note(err error) {
 }
 
 const (
-	// probeEvery is how often a journal that did not answer is asked whether it does again, probeWithin how long it is waited for:
-	// so short that what waits for it goes on within two seconds.
+	// probeEvery is how often a journal that did not answer is asked whether it does again, and probeWithin how long the answer may
+	// take. Both are so short that what waits for the journal goes on within two seconds.
 	probeEvery  = 200 * time.Millisecond
 	probeWithin = time.Second
 )
 
-// probe asks the journal whether it answers again, if it did not, and tells whether it does since.
+// probe asks a journal that did not answer whether it does again, and returns true if it does.
 func (h *health) probe(ctx context.Context, j persistence.Reader) (again bool) {
 	if h.Available() {
 		return false
@@ -50,7 +50,7 @@ func (h *health) probe(ctx context.Context, j persistence.Reader) (again bool) {
 	return h.Available()
 }
 
-// countFallout counts what has faulted. While the journal does not answer, it tells what that has told last.
+// countFallout counts the orders that have faulted. While the journal does not answer, that is as it told last.
 func (e *Engine) countFallout(ctx context.Context) persistence.Fallout {
 	ctx, cancel := context.WithTimeout(ctx, probeWithin)
 	defer cancel()

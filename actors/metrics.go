@@ -21,7 +21,7 @@ type Metrics struct {
 	unsent   prometheus.Gauge
 	slow     prometheus.Counter
 	refused  *prometheus.CounterVec
-	// engine is what is observed, once there is one.
+	// engine is the one that is observed; nil until there is one.
 	engine atomic.Pointer[Engine]
 
 	commitSeconds prometheus.Histogram
@@ -57,7 +57,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "holdfast_adapter_claims_refused_total",
-			Help: "What adapters said of tasks or activities that they were not sent or do not offer, by what it was.",
+			Help: "What adapters said that was refused, as they were not sent the task or do not offer the activity, by what it was.",
 		}, []string{"what"}),
 		commitSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "holdfast_commit_seconds", Help: "Time from the beginning of a group commit until it is durable.",
@@ -99,7 +99,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	return m
 }
 
-// describeQueues makes the descriptions of what is told by activity.
+// describeQueues makes the descriptions of the metrics by activity.
 func (m *Metrics) describeQueues() {
 	by := func(name, help string) *prometheus.Desc {
 		return prometheus.NewDesc(name, help+", by activity.", []string{"activity"}, nil)
@@ -120,7 +120,7 @@ func (m *Metrics) describeQueues() {
 // Rejected counts a refused submission.
 func (m *Metrics) Rejected(reason string) { m.rejected.WithLabelValues(reason).Inc() }
 
-// ConnectionRefused counts a connection that was one too many.
+// ConnectionRefused counts a connection that was closed at once, as there were too many.
 func (m *Metrics) ConnectionRefused() { m.turned.Inc() }
 
 // Unsent notes that so many more bytes of answers are not sent yet.
@@ -147,10 +147,10 @@ func (m *Metrics) Committed(before, row *journalv1.OrderRow) {
 	}
 }
 
-// claimRefused counts what an adapter said that does not count.
+// claimRefused counts that what an adapter said was refused.
 func (m *Metrics) claimRefused(what string) { m.refused.WithLabelValues(what).Inc() }
 
-// observe has the metrics tell how an engine is.
+// observe has the metrics observe an engine.
 func (m *Metrics) observe(e *Engine) { m.engine.Store(e) }
 
 // Describe implements prometheus.Collector.

@@ -29,7 +29,7 @@ type Config struct {
 	// is called.
 	QueueBytes int64
 	Dispatch   dispatch.Config
-	// TryAgain is how long something that failed is left alone before it is tried again.
+	// TryAgain is how long to wait before something that failed is tried again.
 	TryAgain time.Duration
 	// ReadTimeout is how long a result may wait for the journal to say where its order lives.
 	ReadTimeout time.Duration
@@ -37,13 +37,13 @@ type Config struct {
 	StuckAfter time.Duration
 }
 
-// Journal is what activities need of it.
+// Journal is what activities need of a journal.
 type Journal interface {
 	Find(ctx context.Context, id messages.OrderID) (persistence.Entry, error)
 	Overflowed(ctx context.Context, of persistence.Overflow, after persistence.OverflowPlace, limit int) ([]persistence.OverflowedTask, error)
 }
 
-// Limits tells what operators have set; nil: nothing.
+// Limits tells the limits that operators have set; nil if there is none.
 type Limits interface {
 	Limit(activity string) *journalv1.LimitRow
 }
@@ -69,7 +69,7 @@ type Parts struct {
 	Now      func() time.Time
 	// Unread is told why something can't be read from the journal now.
 	Unread func(err error)
-	// Refused counts what an adapter said that does not count.
+	// Refused is told that what an adapter said was refused: it has no effect.
 	Refused func(what string)
 	// Inject is called in the turns of dispatchers, and may panic or never return: for tests. It may be nil.
 	Inject func(point, name string)
@@ -85,19 +85,19 @@ type Activities struct {
 	stopping atomic.Bool
 }
 
-// New makes them.
+// New makes the activities of a node. It knows none at first.
 func New(p Parts) *Activities { return &Activities{parts: p} }
 
 const (
-	// throttleTick is how often tasks are let go that a rate holds back.
+	// throttleTick is how often a dispatcher looks whether a limit lets more tasks go.
 	throttleTick = 20 * time.Millisecond
-	// backlogGrace is how much longer a turn of a backlog may take than others: it reads from the journal, for so long at most.
+	// backlogGrace is how much longer than StuckAfter a turn of a backlog may take: it reads from the journal, which may take StuckAfter.
 	backlogGrace = time.Second
 )
 
 func (r *Activities) tell(pid *actor.PID, m any) { r.parts.System.Root.Send(pid, m) }
 
-// after does something after a while, unless the node stops. The timer needs no owner: what it does only sends.
+// after does something after a while, unless the node stops. Nobody has to wait for the timer: what it does only sends.
 func (r *Activities) after(d time.Duration, do func()) {
 	time.AfterFunc(d, func() {
 		if !r.stopping.Load() {
@@ -108,7 +108,7 @@ func (r *Activities) after(d time.Duration, do func()) {
 
 func (r *Activities) later(do func()) { r.after(r.parts.Config.TryAgain, do) }
 
-// each visits the actors that there are.
+// each visits all dispatchers and backlogs.
 func (r *Activities) each(visit func(*actor.PID)) {
 	r.demands.Range(func(_, d any) bool {
 		visit(d.(*demand).backlog) //nolint:errcheck,forcetypeassert // nothing else is stored
@@ -123,12 +123,12 @@ func (r *Activities) each(visit func(*actor.PID)) {
 // Tick is to be called every second.
 func (r *Activities) Tick() { r.each(func(pid *actor.PID) { r.tell(pid, second{}) }) }
 
-// Leave forgets what there is of a partition that this node has lost.
+// Leave forgets all tasks of a partition that this node has lost.
 func (r *Activities) Leave(p messages.Partition) {
 	r.each(func(pid *actor.PID) { r.tell(pid, left{partition: p}) })
 }
 
-// Stop stops all of them, and returns when they have.
+// Stop stops all dispatchers and backlogs, and returns when they have.
 func (r *Activities) Stop() {
 	r.stopping.Store(true)
 	r.each(func(pid *actor.PID) {
@@ -156,7 +156,7 @@ func (r *Activities) Overflowed(called string, priority int, by runtime.Owner, s
 	r.tell(r.demand(called).backlog, overflowed{priority: priority, by: by, since: since})
 }
 
-// Stored says that so many more tasks of an activity are on disk at a priority.
+// Stored says that so many more tasks of an activity are on disk at a priority; or fewer, if it is negative.
 func (r *Activities) Stored(called string, priority int, more int64) {
 	name, _ := messages.SplitActivity(called)
 	r.queue(name).counts.stored[priority].Add(more)
@@ -177,7 +177,7 @@ func (r *Activities) Offer(a messages.Attempt) {
 	}})
 }
 
-// Cancel has an attempt given up, whatever it takes.
+// Cancel has an attempt given up, also if an adapter has begun with it.
 func (r *Activities) Cancel(called, key string, attempt uint32) {
 	r.tell(r.demand(called).queue.dispatcher, cancel{key: key, attempt: attempt})
 }
@@ -187,8 +187,8 @@ func (r *Activities) Withdraw(called, key string, attempt uint32) {
 	r.tell(r.demand(called).queue.dispatcher, withdraw{key: key, attempt: attempt})
 }
 
-// insist tells the order of a task something that nobody else keeps, again and again until it is durable or refused for good, or
-// the partition is lost: its next owner finds the task in the journal.
+// insist tells the order of a task something that only this dispatcher knows. It does so again and again until that is durable or
+// refused for good, or the partition is lost: the next owner finds the task in the journal.
 func (r *Activities) insist(t *dispatch.Task, e *nodev1.Envelope) {
 	by := ownerOf(t)
 	addressed(t, e)

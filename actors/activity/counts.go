@@ -17,11 +17,10 @@ type counts struct {
 	waiting, inFlight, ageMillis, adapters atomic.Int64
 	// stored are the tasks on disk, by priority, those included that were offered since and have no result yet.
 	stored [dispatch.Priorities]atomic.Int64
-	// results counts what adapters have answered; pace is how many a second came lately, counted the number when it was
-	// looked at last.
+	// results is how many results have come, counted is what that was a second ago, and pace is how many a second came lately.
 	results, counted atomic.Int64
-	// away and suspects are tasks in trouble; awayUntil is when another adapter is asked for the first of the former, in
-	// nanoseconds since 1970.
+	// away is how many tasks are with adapters that are away, awayUntil when the first of them goes to another adapter, in
+	// nanoseconds since 1970, and suspects how many are suspects.
 	away, awayUntil, suspects, redelivered, quarantined atomic.Int64
 	pace                                                atomic.Uint64 // a float64
 }
@@ -32,7 +31,7 @@ func (c *counts) set(waiting, inFlight, adapters int) {
 	c.adapters.Store(int64(adapters))
 }
 
-// trouble is called each second.
+// trouble notes how many tasks are with adapters that are away, and how many are suspects. It is called every second.
 func (c *counts) trouble(q *dispatch.Queue) {
 	away, until := q.Away()
 	c.away.Store(int64(away))
@@ -51,10 +50,11 @@ func (c *counts) overflow() (sum int64) {
 	return sum
 }
 
-// Smoothing is the share of the last second in the rate of results: what was ten seconds ago counts a third.
+// Smoothing is the share of the last second in the rate of results: a second that was ten seconds ago has a third of that.
 const Smoothing = 0.1
 
-// second is called each second. While adapters are away the rate stays as it was: they will be as fast again.
+// second brings the rate of results up to date. It is called every second. While adapters are away the rate stays as it was: they will
+// be as fast when they are back.
 func (c *counts) second() {
 	results := c.results.Load()
 	if n := results - c.counted.Swap(results); n > 0 || c.adapters.Load() > 0 {
@@ -78,23 +78,23 @@ type Status struct {
 	Name string
 	// Adapters is the number of streams of adapters that offer it.
 	Adapters int64
-	// Waiting is the number of tasks that wait for an adapter, InFlight of those that adapters have. Overflow is the number
-	// without a result that were put on disk, and Stored the same by priority.
+	// Waiting is the number of tasks that wait in memory for an adapter, InFlight the number of those that adapters have. Overflow is
+	// the number of tasks that overflowed to disk and have no result yet, and Stored the same by priority.
 	Waiting, InFlight, Overflow int64
 	Stored                      [dispatch.Priorities]int64
-	// Age is how long the task has waited that has waited longest of those in memory.
+	// Age is how long the oldest of the tasks that wait in memory has waited.
 	Age time.Duration
 	// Rate is how many results a second came lately, Results how many since the node started.
 	Rate    float64
 	Results int64
-	// Limit is nil if there is none.
+	// Limit is what an operator has set; nil if there is none.
 	Limit *journalv1.LimitRow
-	// Away is how many of those in flight are with an adapter that is away; AwayUntil when another is asked for the first of them.
+	// Away is how many of the tasks in flight are with an adapter that is away, AwayUntil when the first of them goes to another one.
 	Away      int64
 	AwayUntil time.Time
-	// Suspects were under way when an adapter died, and are executed alone.
+	// Suspects is how many tasks were under way when an adapter died, and are executed alone.
 	Suspects int64
-	// Redelivered counts tasks that were handed over again because their adapter was gone, Quarantined those that were set apart.
+	// Redelivered counts the tasks that went to another adapter because theirs was lost, Quarantined those that were set apart.
 	Redelivered, Quarantined int64
 }
 
@@ -134,7 +134,7 @@ func (r *Activities) Load(called string) (waiting int64, stored []int64, rate fl
 	return s.Waiting, s.Stored[:], s.Rate
 }
 
-// Know has an activity be known.
+// Know makes an activity known, so that All tells about it.
 func (r *Activities) Know(name string) { r.queue(name) }
 
 // Offered tells whether an adapter offers an activity now.

@@ -49,7 +49,8 @@ type (
 		key     string
 		attempt uint32
 	}
-	// listedResult asks whether a result counts that a stream's adapter has of what it was not sent there.
+	// listedResult is a result of a task that its adapter was not sent on the stream, but lists in its hello. tell is called if the
+	// result counts, and elsewhere if another process has the task now.
 	listedResult struct {
 		stream          dispatch.StreamID
 		key             string
@@ -80,7 +81,7 @@ type (
 	left struct{ partition messages.Partition }
 	// limited says that the limit of the activity has changed.
 	limited struct{}
-	// tick says that a second is over, or that it is time to look whether a rate lets more go.
+	// tick says that it is time to look whether a limit lets more tasks go; second that a second is over.
 	tick   struct{}
 	second struct{}
 )
@@ -93,7 +94,7 @@ type dispatcher struct {
 	loop     *supervision.Loop
 	queue    *dispatch.Queue
 	streams  map[dispatch.StreamID]*Stream
-	// hurrying: a tick is on its way.
+	// hurrying: a tick will come soon.
 	hurrying bool
 }
 
@@ -176,7 +177,7 @@ func (d *dispatcher) offered(m *offer) {
 	m.demand.arrived(m.task, m.reservation)
 }
 
-// hurry looks again soon, if a rate holds tasks back.
+// hurry has a tick come soon, if a limit of the rate holds tasks back.
 func (d *dispatcher) hurry() {
 	if d.hurrying || !d.queue.Throttled() {
 		return
@@ -217,7 +218,7 @@ func (d *dispatcher) do(outputs []dispatch.Output) {
 	}
 }
 
-// tellOrder tells an order what came of a task without an adapter's saying so.
+// tellOrder tells an order what became of a task, where no adapter tells it.
 func (d *dispatcher) tellOrder(o dispatch.Output) {
 	switch o := o.(type) {
 	case dispatch.NotDone:
@@ -233,7 +234,7 @@ func (d *dispatcher) tellOrder(o dispatch.Output) {
 		d.all.insist(o.Task, &nodev1.Envelope{Message: &nodev1.Envelope_Lost{Lost: &nodev1.Lost{
 			Key: o.Task.Key, Attempt: o.Task.Attempt, Process: o.Process, Alone: o.Alone, Suspect: o.Suspect,
 		}}})
-	case dispatch.Found: // once: told after a later loss, it would be wrong
+	case dispatch.Found: // it is told once, and not insisted on: after a later loss it would be wrong
 		d.all.parts.Post.Tell(addressed(o.Task, &nodev1.Envelope{Message: &nodev1.Envelope_Found{Found: &nodev1.Found{
 			Key: o.Task.Key, Attempt: o.Task.Attempt, Process: o.Process, Kept: o.Kept,
 		}}}))
@@ -253,28 +254,29 @@ func outcomeOf(t *dispatch.Task, o journalv1.Outcome, p *problemv1.Problem) *nod
 	}}}
 }
 
-// addressed has a message go to the order of a task, as long as that is with the owner on whose behalf the task is here.
+// addressed addresses a message to the order of a task, under the epoch that the task has: another owner refuses it.
 func addressed(t *dispatch.Task, e *nodev1.Envelope) *nodev1.Envelope {
 	e.Partition, e.OrderId, e.Epoch = uint32(t.Partition), string(t.Order), bodyOf(t).GetEpoch()
 	return e
 }
 
-// quarantined is the error of a task that was set apart. Which processes died is in the history: one detail makes one group of
-// the fallout.
+// quarantined is the error of a task that was set apart. It does not name the processes that died, which are in the history: errors
+// with the same detail are one group of the fallout.
 func quarantined(deaths int) *problemv1.Problem {
 	return &problemv1.Problem{
 		Type: messages.ErrorTypeQuarantined, Title: "Task kills its adapter", Status: http.StatusInternalServerError,
 		Detail: fmt.Sprintf("%d adapter processes died while they executed this task and nothing else; "+
-			"it is not handed over again by itself", deaths),
+			"it is not sent again by itself", deaths),
 	}
 }
 
-// bodyOf is a task as adapters get it.
+// bodyOf returns a task as adapters get it.
 func bodyOf(t *dispatch.Task) *adapterv1.Task {
 	return t.Body.(*adapterv1.Task) //nolint:errcheck,forcetypeassert // only tasks are offered
 }
 
-// sendable is a task as it is to be sent now. Another stream may be writing it as it was sent before, so that it is not changed.
+// sendable returns a task as it is to be sent now. What was sent before is not changed, as another stream may still be writing it:
+// if something has to differ, a copy is made.
 func sendable(o dispatch.Send) *adapterv1.Task {
 	t := bodyOf(o.Task)
 	if t.GetMaybeStarted() == o.Task.MaybeStarted && t.GetAwaitConfirmation() == o.Await && t.GetAlone() == o.Alone {
@@ -308,7 +310,7 @@ func (d *dispatcher) journalLedger(t *dispatch.Task, ledger string) {
 	})
 }
 
-// ownerOf is on whose behalf a task is here.
+// ownerOf returns on whose behalf a task is here.
 func ownerOf(t *dispatch.Task) runtime.Owner {
 	return runtime.Owner{Partition: t.Partition, Epoch: messages.Epoch(bodyOf(t).GetEpoch())}
 }

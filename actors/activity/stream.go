@@ -22,40 +22,40 @@ import (
 type Adapter interface {
 	// SendTask sends a task.
 	SendTask(t *adapterv1.Task)
-	// SendCancellation asks to give an attempt up.
+	// SendCancellation asks the adapter to give an attempt up.
 	SendCancellation(c *adapterv1.Cancellation)
-	// SendConfirmation lets it execute an attempt.
+	// SendConfirmation lets the adapter execute an attempt that it has reported as begun.
 	SendConfirmation(c *adapterv1.Confirmation)
 	// SendReturned answers a revocation.
 	SendReturned(r *adapterv1.Returned)
 }
 
-// Stream is an adapter's stream. What the adapter says counts only for what it was sent on it, or what its hello lists as in its
-// hands from before. Anything else is refused: it is answered so that the adapter forgets it, and has no effect.
+// Stream is an adapter's stream. What the adapter says counts only if it is about a task that the adapter was sent on this stream, or
+// that its hello lists. Anything else is refused: it has no effect, and is answered so that the adapter forgets it.
 type Stream struct {
 	all     *Activities
 	hello   *adapterv1.Hello
 	adapter Adapter
 	id      dispatch.StreamID
 	since   time.Time
-	begun   bool // it has the feature
+	begun   bool // the adapter reports what it is about to begin with
 	offers  map[string]*queue
 
 	mu sync.Mutex
-	// sent is what the adapter has, by key: what it was sent here, or was left with. It is bounded by the credits.
-	sent map[string]handedOver
-	// listed are the keys of the hello that it has not answered since.
+	// sent are the tasks that the adapter was sent on this stream, or was left with when the stream began, by key. Credits bound them.
+	sent map[string]sent
+	// listed are the keys of the hello of which no result has come since.
 	listed map[string]bool
-	// heard is the highest number of a result.
+	// heard is the highest number that a result had.
 	heard uint64
-	// alone is the key of what it executes, and nothing else beside it; empty if there is none.
+	// alone is the key of the task that the adapter executes with nothing else beside it; empty if there is none.
 	alone    string
 	drained  bool
 	refusals refusals
 }
 
-// handedOver is what an adapter must say again of what it was sent.
-type handedOver struct {
+// sent is what an adapter must repeat in a result of what it was sent.
+type sent struct {
 	order, activity string
 	partition       uint32
 	attempt         uint32
@@ -68,9 +68,9 @@ type refusals struct {
 }
 
 const (
-	// refusalsEvery is how often it is logged that a stream's adapter says what does not count.
+	// refusalsEvery is how often refusals of one stream are logged.
 	refusalsEvery = 10 * time.Second
-	// takeoverTime is how long it may take until the dispatchers have left a new stream with what its adapter has.
+	// takeoverTime is how long it may take until the dispatchers know, for a new stream, what its adapter has.
 	takeoverTime = 5 * time.Second
 )
 
@@ -78,7 +78,7 @@ const (
 func (r *Activities) Attach(hello *adapterv1.Hello, a Adapter) *Stream {
 	s := &Stream{
 		all: r, hello: hello, adapter: a, id: dispatch.StreamID(r.streams.Add(1)), since: r.parts.Now(),
-		offers: map[string]*queue{}, sent: map[string]handedOver{}, listed: make(map[string]bool, len(hello.GetKeys())),
+		offers: map[string]*queue{}, sent: map[string]sent{}, listed: make(map[string]bool, len(hello.GetKeys())),
 	}
 	for _, f := range hello.GetFeatures() {
 		s.begun = s.begun || f == adapterv1.Feature_FEATURE_BEGUN
@@ -101,7 +101,7 @@ func (r *Activities) Attach(hello *adapterv1.Hello, a Adapter) *Stream {
 	return s
 }
 
-// Detach disconnects it. closed: the adapter's side has closed it, in good order or not.
+// Detach disconnects the stream. closed: the adapter's side has closed it; inOrder: without an error.
 func (s *Stream) Detach(closed, inOrder bool) {
 	s.mu.Lock()
 	end := dispatch.End{Closed: closed, Left: closed && inOrder && s.drained, Alone: s.alone}
@@ -111,7 +111,7 @@ func (s *Stream) Detach(closed, inOrder bool) {
 	}
 }
 
-// Credit passes on credits.
+// Credit passes on how many credits the adapter has granted.
 func (s *Stream) Credit(c *adapterv1.Credit) {
 	a := s.offers[c.GetActivity()]
 	if a == nil {
@@ -121,7 +121,7 @@ func (s *Stream) Credit(c *adapterv1.Credit) {
 	s.all.tell(a.dispatcher, credit{stream: s.id, total: c.GetTotal()})
 }
 
-// Revoke passes on a revocation of credits.
+// Revoke passes on that the adapter revokes credits. Adapter.SendReturned answers how many.
 func (s *Stream) Revoke(r *adapterv1.Revocation) {
 	a := s.offers[r.GetActivity()]
 	if a == nil {
@@ -131,7 +131,7 @@ func (s *Stream) Revoke(r *adapterv1.Revocation) {
 	s.all.tell(a.dispatcher, revoke{stream: s.id, count: r.GetCount()})
 }
 
-// Drain takes back all credits: the adapter wants no more tasks.
+// Drain revokes all credits: the adapter wants no more tasks.
 func (s *Stream) Drain() {
 	s.mu.Lock()
 	s.drained = true
@@ -150,7 +150,7 @@ func (s *Stream) Begun(b *adapterv1.Begun) {
 	switch {
 	case sent && s.begun:
 		s.all.tell(s.offers[known.activity].dispatcher, begun{stream: s.id, key: b.GetKey(), attempt: b.GetAttempt()})
-	case early: // it will say so again
+	case early: // the dispatcher may not know yet that the adapter has it; the adapter will report it again
 	default:
 		s.refuse("begun", "", b.GetKey(), "it was not sent the attempt on this stream")
 		s.adapter.SendCancellation(&adapterv1.Cancellation{Key: b.GetKey(), Attempt: b.GetAttempt()})
@@ -161,13 +161,13 @@ func (s *Stream) Begun(b *adapterv1.Begun) {
 type verdict int
 
 const (
-	ofSent   verdict = iota // it is of what was sent here
-	asListed                // it is of what the hello lists
-	repeated                // it was told before
-	foreign                 // it is of nothing that the adapter has
+	ofSent   verdict = iota // it is of a task that was sent on this stream
+	asListed                // it is of a task that the hello lists
+	repeated                // it came before
+	foreign                 // it is of no task that the adapter has
 )
 
-// judge finds out what a result is of, and what it contradicts.
+// judge finds out what to do with a result, and, of a foreign one, why.
 func (s *Stream) judge(r *adapterv1.Result) (verdict, string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -193,13 +193,13 @@ func (s *Stream) judge(r *adapterv1.Result) (verdict, string) {
 	return ofSent, ""
 }
 
-// Result passes on a result. answer is called with nil when it is durable, or when nobody waits for it any more; with an
-// error when the adapter should send it again.
+// Result passes on a result. answer is called once: with nil when the result is durable, was refused, or nobody waits for it any more;
+// with an error when the adapter should send it again.
 func (s *Stream) Result(r *adapterv1.Result, answer func(error)) {
 	what, why := s.judge(r)
 	switch what {
 	case ofSent:
-		p := messages.Partition(r.GetPartition()) //nolint:gosec // it is as it was sent
+		p := messages.Partition(r.GetPartition()) //nolint:gosec // judge has seen that it is the partition that was sent
 		s.tell(p, nil, r, answer)
 	case asListed:
 		s.tellListed(r, answer)
@@ -215,7 +215,7 @@ func (s *Stream) Result(r *adapterv1.Result, answer func(error)) {
 func (s *Stream) tell(p messages.Partition, handle []byte, r *adapterv1.Result, answer func(error)) {
 	over := done{key: r.GetKey(), attempt: r.GetAttempt()}
 	if r.GetOutcome() == adapterv1.Outcome_OUTCOME_SUCCEEDED {
-		over.attempt = math.MaxUint32 // whichever attempt it was, there will be no other
+		over.attempt = math.MaxUint32 // after a success there is no other attempt under the key
 	}
 	a := s.offers[r.GetActivity()]
 	var letter struct { // one allocation
@@ -249,8 +249,8 @@ func (s *Stream) tell(p messages.Partition, handle []byte, r *adapterv1.Result, 
 	})
 }
 
-// tellListed passes on a result of what the hello lists. Where its order lives is looked up, not believed; and if the task was
-// given to another process since, only a success counts.
+// tellListed passes on a result of a task that the hello lists. The adapter is not believed where the order lives: that is looked up.
+// If the task was given to another process since, only a success counts.
 func (s *Stream) tellListed(r *adapterv1.Result, answer func(error)) {
 	ctx, cancel := context.WithTimeout(context.Background(), s.all.parts.Config.ReadTimeout)
 	defer cancel()
@@ -279,7 +279,7 @@ func (s *Stream) tellListed(r *adapterv1.Result, answer func(error)) {
 	}})
 }
 
-// forget notes that an adapter needs to answer no more for an attempt, nor for those before it.
+// forget forgets the attempt of a result, and those before it: the adapter does not have them any more.
 func (s *Stream) forget(r *adapterv1.Result) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -293,7 +293,7 @@ func (s *Stream) refuseResult(r *adapterv1.Result, why string) {
 	s.refuse("result", r.GetActivity(), r.GetKey(), why)
 }
 
-// refuse counts and logs what an adapter says that does not count.
+// refuse counts and logs that what an adapter said was refused.
 func (s *Stream) refuse(what, activity, key, why string) {
 	s.all.parts.Refused(what)
 	now := s.all.parts.Now()
@@ -307,19 +307,19 @@ func (s *Stream) refuse(what, activity, key, why string) {
 	}
 	s.mu.Unlock()
 	if !quiet {
-		s.all.parts.Log.Warn("what an adapter says does not count", "adapter", s.hello.GetAdapter(), "process", s.hello.GetProcess(),
+		s.all.parts.Log.Warn("what an adapter said was refused", "adapter", s.hello.GetAdapter(), "process", s.hello.GetProcess(),
 			"what", what, "activity", messages.Clip(activity, mostTold), "key", messages.Clip(key, mostTold), "reason", why, "unlogged", unlogged)
 	}
 }
 
-// mostTold is how many bytes are logged of what a stranger has chosen.
+// mostTold is how many bytes are logged of a text that an adapter has chosen.
 const mostTold = 200
 
 // give notes that the adapter has a task.
 func (s *Stream) give(t *adapterv1.Task, attempt uint32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.sent[t.GetKey()] = handedOver{order: t.GetOrderId(), activity: t.GetActivity(), partition: t.GetPartition(), attempt: attempt}
+	s.sent[t.GetKey()] = sent{order: t.GetOrderId(), activity: t.GetActivity(), partition: t.GetPartition(), attempt: attempt}
 }
 
 // confirm lets the adapter execute a task.
@@ -332,7 +332,7 @@ func (s *Stream) confirm(t *dispatch.Task, alone bool) {
 	s.adapter.SendConfirmation(&adapterv1.Confirmation{Key: t.Key, Attempt: t.Attempt, MaybeStarted: t.MaybeStarted})
 }
 
-// executesAlone notes that the adapter executes a task that another stream has confirmed, and nothing else.
+// executesAlone notes that the adapter executes a task with nothing else beside it, as was confirmed on another stream.
 func (s *Stream) executesAlone(key string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

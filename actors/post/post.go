@@ -30,7 +30,8 @@ type Remote interface {
 type Config struct {
 	// Within is how long an ask may wait for its answer, to about a second, unless its sender says otherwise. Default 30 s.
 	Within time.Duration
-	// Again is how an ask is repeated whose partition is nobody's, or has moved. Default: after 20 ms, then up to 1 s.
+	// Again is the delays after which an ask is sent again whose partition nobody owns, or has moved. Default: 20 ms at first, then up
+	// to 1 s.
 	Again supervision.Backoff
 }
 
@@ -45,14 +46,14 @@ func (c Config) WithDefaults() Config {
 	return c
 }
 
-// Post is that of one node.
+// Post is the post of one node.
 type Post struct {
 	config  Config
 	address string
 	places  Places
 	remote  Remote
 	send    func(to *actor.PID, message any)
-	// seconds counts the ticks: asks end by it.
+	// seconds counts the ticks. The deadlines of asks are told in it.
 	seconds  atomic.Int64
 	asks     *runtime.Asks[*question]
 	stopping atomic.Bool
@@ -66,7 +67,7 @@ func New(config Config, address string, places Places, remote Remote) *Post {
 	}
 }
 
-// Start has it send by an actor system. Nothing may be sent before.
+// Start gives it the actor system by which it sends. Nothing may be sent before.
 func (p *Post) Start(system *actor.ActorSystem) { p.send = system.Root.Send }
 
 // Tell sends a message that wants no answer. It may get lost.
@@ -100,7 +101,7 @@ type question struct {
 	tries int
 }
 
-// seconds is how many seconds there are in a while, begun ones included.
+// seconds returns how many seconds a while has, rounded up.
 func seconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
 
 func (p *Post) ask(q *question) {
@@ -114,7 +115,7 @@ func (p *Post) keep(q *question) {
 	p.asks.Add(q.GetAsk(), q)
 }
 
-// bring sends an ask that is kept.
+// bring sends the message of an ask that is kept.
 func (p *Post) bring(q *question) {
 	to := p.places.Owner(partitionOf(q.Envelope))
 	switch {
@@ -145,7 +146,7 @@ func (p *Post) settle(ask uint64, a *nodev1.Answer) {
 	again := *q
 	again.Envelope = copyOf(q.Envelope)
 	again.tries++
-	p.keep(&again) // it may end while it waits
+	p.keep(&again) // so that it can end while it waits to be sent again
 	time.AfterFunc(wait, func() {
 		if p.asks.Has(again.GetAsk()) {
 			p.bring(&again)
@@ -153,14 +154,14 @@ func (p *Post) settle(ask uint64, a *nodev1.Answer) {
 	})
 }
 
-// copyOf is a message that was not sent yet, with the same content.
+// copyOf returns a message with the same content that was not sent yet.
 func copyOf(e *nodev1.Envelope) *nodev1.Envelope {
 	return &nodev1.Envelope{
 		Partition: e.GetPartition(), OrderId: e.GetOrderId(), Handle: e.GetHandle(), Epoch: e.GetEpoch(), Message: e.Message,
 	}
 }
 
-// Answer answers a message, if somebody waits for that. The answer is not changed, and may be that of others, too.
+// Answer answers a message, if its sender waits for an answer. The answer is not changed, and may be given to others, too.
 func (p *Post) Answer(e *nodev1.Envelope, a *nodev1.Answer) {
 	switch {
 	case e.GetAsk() == 0:
@@ -181,7 +182,7 @@ func (p *Post) Refuse(message any, err error) {
 	}
 }
 
-// Counts implements runtime.Courier: what is asked takes a place.
+// Counts implements runtime.Courier: only messages that want an answer count.
 func (*Post) Counts(message any) bool {
 	e, ok := message.(*nodev1.Envelope)
 	return ok && e.GetAsk() != 0

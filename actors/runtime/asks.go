@@ -19,7 +19,7 @@ const askShards = 64
 type askShard[Q any] struct {
 	mu   sync.Mutex
 	asks map[uint64]Q
-	_    [40]byte // so that neighbours are not in each other's way
+	_    [40]byte // so that each has a cache line of its own
 }
 
 // Owner is a partition as one of its owners has it. The zero value is nobody.
@@ -28,8 +28,8 @@ type Owner struct {
 	Epoch     messages.Epoch
 }
 
-// NewAsks makes them, with numbers from one on: a random one, so that what answers a node of before is not taken for an answer to the
-// node that came in its place.
+// NewAsks makes an empty table of asks, whose numbers begin behind from. That should be random, so that a late answer to an earlier
+// process of this node is not taken for an answer to this one.
 func NewAsks[Q any](from uint64) *Asks[Q] {
 	a := &Asks[Q]{}
 	a.last.Store(from)
@@ -85,7 +85,7 @@ func (a *Asks[Q]) TakeAll(over func(Q) bool) (ended []Q) {
 	return ended
 }
 
-// Len returns how many there are.
+// Len returns how many asks there are.
 func (a *Asks[Q]) Len() (n int) {
 	for i := range a.shards {
 		s := &a.shards[i]

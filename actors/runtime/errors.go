@@ -8,7 +8,7 @@ import (
 var (
 	// ErrBusy: a bounded queue is full; try again later.
 	ErrBusy = errors.New("too many messages wait")
-	// ErrInterrupted: what was asked for was interrupted, and may have been done; ask again.
+	// ErrInterrupted: an ask came to no answer. What was asked for may have been done; ask again.
 	ErrInterrupted = errors.New("processing was interrupted")
 	// ErrNotOwner: another node owns the partition, or none does.
 	ErrNotOwner = errors.New("partition is not owned by this node")

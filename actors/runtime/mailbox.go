@@ -9,10 +9,11 @@ import (
 
 // Courier knows the messages that actors send to each other.
 type Courier interface {
-	// Counts tells whether a message takes one of the bounded places of a mailbox. Others are always taken: there are no more of
-	// them than of what they are about.
+	// Counts tells whether a message counts for the bound of a mailbox. Those that don't are always taken: the things that they are
+	// about bound their number.
 	Counts(message any) bool
-	// Refuse tells whoever sent a message that it was not taken, or got lost. It is called for every message, and must not block.
+	// Refuse tells the sender of a message that it was not taken, or got lost, if the sender waits for an answer. It is called for
+	// every such message, and must not block.
 	Refuse(message any, err error)
 }
 
@@ -21,18 +22,18 @@ type Courier interface {
 type Mailbox struct {
 	// Bound is the most messages that may wait, of those that count.
 	Bound int
-	// Whose is who is told of it, such as "partition": for people.
+	// Whose is what the refusal calls the owner of the mailbox, such as "partition": for people.
 	Whose   string
 	Courier Courier
 	// Name is that of an actor that is watched here, because it has no loop of its own: see Workers.Stuck. Turned counts the times
 	// that the actor showed, in the middle of a message, that it goes on.
 	Name   string
 	Turned *atomic.Uint64
-	// Keeps: the actor looks after the message itself at which it panics.
+	// Keeps: the actor itself answers for the message at which it panics. Else that message is refused.
 	Keeps bool
-	// Inline tells whether a user message is handled on the goroutine of whoever posts it, which saves waking another one, and says
-	// that those of the system are; nil: never. It is for actors whose turns are short, or are part of the turn of their parent,
-	// which alone posts to them.
+	// Inline tells whether a user message is handled on the goroutine that posts it, which saves waking another one. If it is set,
+	// messages of the system are, too; nil: none is. It is for actors whose turns are short, or are part of the turn of their
+	// parent, which alone posts to them.
 	Inline func(message any) bool
 }
 
@@ -80,7 +81,7 @@ func (m *mailbox) PostUserMessage(message any) {
 // PostSystemMessage implements actor.Mailbox.
 
 func (m *mailbox) PostSystemMessage(message any) {
-	// A restart comes from a timer, and the workers are watched, which timers are not.
+	// A restart comes from a timer, whose goroutine the watchdog does not see: it is left to a worker, which the watchdog sees.
 	_, restart := message.(*actor.Restart)
 	m.mu.Lock()
 	m.system = append(m.system, message)
@@ -183,7 +184,7 @@ func (m *mailbox) next() (message any, isSystem bool) {
 			m.stopped = true
 		case *actor.Restart:
 			if m.stopped {
-				continue // it would revive an actor that nobody knows any more
+				continue // a restart would revive an actor that nobody knows any more
 			}
 		}
 		return message, true
@@ -199,7 +200,7 @@ func (m *mailbox) next() (message any, isSystem bool) {
 	return l.message, false
 }
 
-// handedOut counts the messages that were handed out, give or take those that were none.
+// handedOut counts the messages that were handed out to be handled, about.
 func (m *mailbox) handedOut() uint64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()

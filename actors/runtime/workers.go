@@ -18,13 +18,14 @@ type Workers struct {
 	// ready are the actors that wait for a goroutine; taken counts those that got one.
 	ready queue[runner]
 	taken uint64
-	// working are the goroutines that there are.
+	// working are all goroutines.
 	working map[*worker]struct{}
-	// watch looks whether the queue moves, as long as it is not empty; seen is what taken was when it looked last.
+	// watch fires as long as the queue is not empty, to look whether it moves; seen is what taken was when it looked last.
 	watch    *time.Timer
 	watching bool
 	seen     uint64
-	// awake goroutines are at work or about to be, blocked ones said that they are, of all that there are.
+	// all is how many goroutines there are, awake how many of them are at work or about to be, blocked how many have said that they may
+	// block.
 	awake, blocked, all int
 	closed              bool
 	wg                  sync.WaitGroup
@@ -40,8 +41,8 @@ func (f runFunc) run() { f() }
 // worker is what is known of a goroutine.
 type worker struct {
 	runs runner // nil: it has nothing to do
-	turn uint64 // which of all turns it is
-	// seen is how far it was when it was looked at, since when it has been no further.
+	turn uint64 // the number of the turn, among those of all goroutines
+	// seen is how far the goroutine was when it was looked at last, and since is when it was first seen there.
 	seen  progress
 	since time.Time
 }
@@ -62,7 +63,7 @@ const (
 	maxIdle = 64
 )
 
-// busy is how many goroutines are enough as long as none blocks.
+// busy is how many goroutines are awake as long as none blocks.
 var busy = 2 * runtime.GOMAXPROCS(0) //nolint:gochecknoglobals // a constant of the process
 
 // Schedule has fn run. It never blocks.
@@ -165,8 +166,8 @@ func (w *Workers) work(g *worker) {
 	}
 }
 
-// Stuck returns the actors with a name that have been at one message for longer than bound, as far as was seen: it is to be called
-// again and again. Other actors have loops that tell.
+// Stuck returns the names of the actors that have been at one message for longer than bound. It measures from one call to the next, and
+// so is to be called again and again. Actors without a name are not told of: they have loops of their own.
 func (w *Workers) Stuck(now time.Time, bound time.Duration) []supervision.Stuck {
 	w.mu.Lock()
 	defer w.mu.Unlock()
