@@ -15,8 +15,8 @@ type Definitions interface {
 	PutDefinition(ctx context.Context, row *journalv1.DefinitionRow) (*journalv1.DefinitionRow, error)
 	// Definition returns one definition, or ErrNotFound.
 	Definition(ctx context.Context, ref messages.DefinitionRef) (*journalv1.DefinitionRow, error)
-	// RetireDefinition notes that a definition is not for new orders any more, or with nil that it is again, and returns it.
-	// One that is retired already stays so as it is. ErrNotFound if there is none.
+	// RetireDefinition retires a definition, or reinstates it with nil, and returns it. The retirement of one that is retired
+	// already stays as it is. It fails with ErrNotFound if there is none.
 	RetireDefinition(ctx context.Context, ref messages.DefinitionRef, r *journalv1.Retirement) (*journalv1.DefinitionRow, error)
 	// AllDefinitions returns them by namespace, name and version.
 	AllDefinitions(ctx context.Context) iter.Seq2[*journalv1.DefinitionRow, error]

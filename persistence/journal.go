@@ -29,11 +29,11 @@ var (
 	ErrIncarnationFenced = fmt.Errorf("this opening of the journal was fenced: %w", ErrFenced)
 	// ErrUnknown: the commit may or may not have happened.
 	ErrUnknown = errors.New("outcome unknown")
-	// ErrNotFound: there is no such thing.
+	// ErrNotFound: the journal does not have what was asked for.
 	ErrNotFound = errors.New("not found")
 	// ErrFull: the store has no room for new orders; running ones may still commit.
 	ErrFull = errors.New("store is at its low-water mark")
-	// ErrBusy: too much waits to be committed; nothing was done, and it may be tried again later.
+	// ErrBusy: too many commits wait; nothing was done, and the same may be tried again later.
 	ErrBusy = errors.New("too many commits are waiting")
 	// ErrClosed: the journal was closed.
 	ErrClosed = errors.New("journal is closed")
@@ -48,7 +48,7 @@ var (
 // says.
 const NewestLevel = 1
 
-// TakenError answers an acceptance whose id is taken already. It is an ErrConflict.
+// TakenError answers an acceptance whose id another order has. It is an ErrConflict.
 type TakenError struct{ Entry Entry }
 
 func (e *TakenError) Error() string { return "order id is taken" }
@@ -79,7 +79,7 @@ type Commit struct {
 	// ID and ContentHash are given with an acceptance, and only then.
 	ID          messages.OrderID
 	ContentHash []byte
-	// Child: an acceptance is part of an order that was accepted before. It does not count that the store has no room for
+	// Child: the order that is accepted is a part of one that was accepted before. It is accepted also when the store has no room for
 	// new ones.
 	Child bool
 	// Row replaces the order's row: given with an acceptance, and whenever the status changes; else nil. It is not changed
@@ -97,8 +97,7 @@ type Commit struct {
 	Done func(error)
 }
 
-// Check says what is wrong with a commit in itself, whose record may have at most so many bytes. Such a commit is a mistake of
-// the caller.
+// Check says what is wrong with a commit in itself; its record may have at most so many bytes. Such a commit is a mistake of the caller.
 func (c *Commit) Check(mostBytes int64) error {
 	return rows.Change{
 		Partition: c.Partition, Epoch: c.Epoch, Handle: c.Handle, Expected: c.Expected, Events: c.Events, Bytes: len(c.Record), ID: c.ID,
@@ -106,7 +105,7 @@ func (c *Commit) Check(mostBytes int64) error {
 	}.Check(mostBytes)
 }
 
-// Committer appends. Commits are grouped: many share one fsync, and none waits for others to come.
+// Committer appends to histories. Commits are made in batches: many share one fsync, and none waits for others to come.
 type Committer interface {
 	// Commit hands a commit over, and never blocks. Commits of one order are made one at a time. After Close, Done gets
 	// ErrClosed, before Commit returns.
@@ -145,8 +144,8 @@ type Query struct {
 	Limit, Scan int
 }
 
-// Matches tells whether a row is that of an order which the query is about, wherever a page begins. Instances of other kinds are
-// none.
+// Matches tells whether the order of a row meets the conditions of a query; After, Limit and Scan don't count. Instances of other kinds
+// than orders meet none.
 func (q Query) Matches(row *journalv1.OrderRow) bool {
 	if !rows.IsOrder(row.GetId()) {
 		return false
@@ -177,7 +176,7 @@ type FoundOrder struct {
 	Row    *journalv1.OrderRow
 }
 
-// Fallout counts the orders that have faulted, as their rows say, and those of them of which an attempt is in doubt.
+// Fallout is how many orders have faulted, and how many of these have an attempt in doubt.
 type Fallout struct{ Faulted, InDoubt int64 }
 
 // Finder finds orders.
@@ -215,7 +214,7 @@ type Batch struct {
 	Waited, Took time.Duration
 }
 
-// DecodeError wraps what is wrong with a stored thing.
+// DecodeError makes an ErrCorrupt of what is wrong with something that is stored.
 func DecodeError(what string, err error) error {
 	return fmt.Errorf("%w: %s: %w", ErrCorrupt, what, err)
 }

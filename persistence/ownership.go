@@ -35,13 +35,13 @@ type Holding struct {
 //	    ▲                 │
 //	    └── Claim ◄── fenced: its owner has no right to commit any more
 type Ownership interface {
-	// Incarnation is in whose name this journal was opened. It has one as long as it is open, and no other has the same.
+	// Incarnation returns the incarnation that this opening of the journal is. No other opening is the same.
 	Incarnation() messages.Incarnation
 	// Owners returns the owners of all partitions: that of partition p at index p.
 	Owners(ctx context.Context) ([]Owner, error)
-	// Claim makes this incarnation the owner of partitions, each for itself: those that are free, and still have the epoch that
-	// was seen. It returns these with their new epochs; the others are left as they are. After an error each of them may have
-	// been claimed or not: Owners tells.
+	// Claim makes this incarnation the owner of those of the partitions that are free and still have the epoch that was seen. It returns
+	// these with their new epochs; the others are left as they are. After an error each of them may have been claimed or not: Owners
+	// tells.
 	Claim(ctx context.Context, seen []Holding) (claimed []Holding, err error)
 	// Release gives up a partition behind all that was handed over for it before; it keeps its epoch. done is called as
 	// Commit.Done is: with nil when it is durable, with ErrFenced if this incarnation does not own it under the epoch, with ErrBusy if
@@ -52,8 +52,8 @@ type Ownership interface {
 	// handed over before it, and writes nothing. An answer that came of no event is given after it.
 	Check(h Holding, done func(error))
 	// Fence ends the right of an incarnation to commit under any epoch, for good: what it has under way is made before Fence
-	// returns, or never. What it owned can then be claimed. It may be its own. To accept an order is nobody's right, and so is
-	// not ended.
+	// returns, or never. What it owned can then be claimed. An incarnation may fence itself. Orders can still be accepted by it: that
+	// needs no right.
 	Fence(ctx context.Context, who messages.Incarnation) error
 	// NewGeneration begins a new generation of epochs, for a journal that was restored from a copy: nobody owns anything, and
 	// whatever was known of it before is refused as fenced.

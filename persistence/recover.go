@@ -15,8 +15,8 @@ type OpenOrder struct {
 	Row    *journalv1.OpenRow
 }
 
-// Overflow is the tasks of an activity, at one priority, that waited on disk for a place in memory when they were scheduled,
-// and have no result yet. Those of a partition are kept in the order of their places.
+// Overflow is the tasks of an activity, at one priority and of one partition, that overflowed to disk and have no result yet. They are
+// kept in the order of their places.
 type Overflow struct {
 	Activity  string // adapter.activity, or adapter.activity:version
 	Priority  int    // 0 to 255

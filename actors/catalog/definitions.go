@@ -29,25 +29,25 @@ var (
 	// ErrUncompilable: the definition was deployed, by another version, and this one can't compile it.
 	ErrUncompilable = errors.New("definition was deployed by a version that took it, and this one can't compile it")
 	// ErrTaken: another document is deployed under the name and version.
-	ErrTaken = errors.New("another definition is deployed so")
-	// ErrRetired: the definition is not for new orders any more.
-	ErrRetired = errors.New("definition is retired, and not for new orders")
+	ErrTaken = errors.New("another definition is deployed under this name and version")
+	// ErrRetired: the definition takes no new orders any more.
+	ErrRetired = errors.New("definition is retired, and takes no new orders")
 )
 
-// Catalog is what is deployed.
+// Catalog has the definitions and limits that the journal has, as far as this node knows.
 type Catalog struct {
-	store   persistence.Catalog // nil: there is none to be changed
+	store   persistence.Catalog // nil: nothing can be changed
 	compile definition.Limits
 
-	// changing is held while something is stored, or read again: what was stored last is what counts in memory.
+	// changing is held while something is stored or read again, so that memory has what was stored last.
 	changing sync.Mutex
 	isRead   bool
-	version  uint64   // that was read
+	version  uint64   // the one in the journal that was read last
 	limits   sync.Map // *journalv1.LimitRow, by activity
 	level    atomic.Uint32
 
 	missing sync.Mutex
-	waiting []func(error) // who has missed a definition, and waits for the next look
+	waiting []func(error) // those who have missed a definition, and wait for the next look
 	ended   bool
 	missed  chan struct{} // of capacity 1: somebody waits
 
@@ -72,7 +72,7 @@ func New(limits definition.Limits) *Catalog {
 	}
 }
 
-// Load reads the catalogue of a journal. It is to be followed from then on.
+// Load reads the catalogue of a journal. From then on Follow is to run.
 func Load(ctx context.Context, store persistence.Catalog, limits definition.Limits) (*Catalog, error) {
 	c := New(limits)
 	c.store = store
@@ -82,12 +82,12 @@ func Load(ctx context.Context, store persistence.Catalog, limits definition.Limi
 	return c, nil
 }
 
-// RefOf returns what a definition is known by.
+// RefOf returns the name and version of a definition.
 func RefOf(row *journalv1.DefinitionRow) messages.DefinitionRef {
 	return messages.DefinitionRef{Namespace: row.GetNamespace(), Name: row.GetName(), Version: row.GetVersion()}
 }
 
-// Add makes a definition known, or that it was retired or reinstated.
+// Add makes a definition known. If it is known already, it takes over whether it is retired.
 func (c *Catalog) Add(row *journalv1.DefinitionRow) {
 	ref := RefOf(row)
 	c.mu.Lock()
@@ -106,7 +106,7 @@ func (c *Catalog) Add(row *journalv1.DefinitionRow) {
 	switch {
 	case !ok || old != ref && c.before(old, ref):
 		c.latest[name] = ref
-	case old == ref && row.GetRetirement() != nil: // another one may be the latest now
+	case old == ref && row.GetRetirement() != nil: // another version may be the latest now
 		for other := range c.byRef {
 			if other.Namespace == ref.Namespace && other.Name == ref.Name && c.before(c.latest[name], other) {
 				c.latest[name] = other
@@ -115,7 +115,7 @@ func (c *Catalog) Add(row *journalv1.DefinitionRow) {
 	}
 }
 
-// before tells whether b rather than a is meant by the latest version: it is later, or a is retired and b is not.
+// before tells whether latest means b rather than a: b is a later version, or a is retired and b is not.
 func (c *Catalog) before(a, b messages.DefinitionRef) bool {
 	retired := func(ref messages.DefinitionRef) bool { return c.byRef[ref].row.Load().GetRetirement() != nil }
 	if retired(a) != retired(b) {
@@ -124,7 +124,7 @@ func (c *Catalog) before(a, b messages.DefinitionRef) bool {
 	return later(b.Version, a.Version)
 }
 
-// later tells whether a version comes after another when the latest is asked for: any release comes after pre-releases.
+// later tells whether a version comes after another one where the latest is asked for. Any release comes after all pre-releases.
 func later(a, b string) bool {
 	a, b = "v"+a, "v"+b
 	if release := semver.Prerelease(a) == ""; release != (semver.Prerelease(b) == "") {
@@ -136,7 +136,7 @@ func later(a, b string) bool {
 // Level returns the highest feature level that records may have which this node writes.
 func (c *Catalog) Level() uint32 { return c.level.Load() }
 
-// Find returns a definition, compiled. The version may be latest: that passes over what is retired, as long as there is another.
+// Find returns a definition, compiled. The version may be latest: that is never a retired one, unless all are.
 func (c *Catalog) Find(ref messages.DefinitionRef) (*workflow.Definition, error) {
 	e, err := c.entry(ref)
 	if err != nil {
@@ -159,7 +159,7 @@ func (c *Catalog) entry(ref messages.DefinitionRef) (*deployed, error) {
 	return nil, fmt.Errorf("%w: %s", ErrUnknown, ref)
 }
 
-// Calls tells whether any of them calls an activity, whatever the version.
+// Calls tells whether any definition calls an activity, whatever the version of the activity.
 func (c *Catalog) Calls(activity string) bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -201,8 +201,8 @@ func (c *Catalog) Pinned(name string, hash []byte) (*workflow.Definition, error)
 	return def, nil
 }
 
-// Definition returns the definition of a new order; its version may be latest. With ErrRetired it is returned all the same, for
-// an order that was accepted before.
+// Definition returns the definition of a new order; its version may be latest. With ErrRetired the definition is returned, too: the
+// order may be one that was accepted before.
 func (c *Catalog) Definition(ref messages.DefinitionRef) (*workflow.Definition, error) {
 	x, err := c.entry(ref)
 	if err != nil {
@@ -215,7 +215,7 @@ func (c *Catalog) Definition(ref messages.DefinitionRef) (*workflow.Definition, 
 	return def, checkRetired(ref, x.row.Load())
 }
 
-// Check checks a document, and says what it is if nothing is wrong with it that is more than a warning; else x is nil.
+// Check checks a document, and says what it contains; x is nil if anything is wrong with it that is more than a warning.
 func (c *Catalog) Check(document []byte) (x *Examined, mistakes, warnings []*definitionv1.Mistake) {
 	def, found := definition.Check(document, c.compile)
 	for _, m := range found {
@@ -231,7 +231,7 @@ func (c *Catalog) Check(document []byte) (x *Examined, mistakes, warnings []*def
 	return x, mistakes, warnings
 }
 
-// Deploy stores a definition for good. ErrTaken if another has its name and version.
+// Deploy stores a definition for good. It fails with ErrTaken if another one has its name and version.
 func (c *Catalog) Deploy(ctx context.Context, row *journalv1.DefinitionRow) (*journalv1.DefinitionRow, error) {
 	c.changing.Lock()
 	defer c.changing.Unlock()
@@ -246,7 +246,7 @@ func (c *Catalog) Deploy(ctx context.Context, row *journalv1.DefinitionRow) (*jo
 	return stored, nil
 }
 
-// Retire takes a definition out of use for new orders, or into use again if r is nil. ErrUnknown if there is none.
+// Retire retires a definition, or reinstates it if r is nil. It fails with ErrUnknown if there is none.
 func (c *Catalog) Retire(
 	ctx context.Context, ref messages.DefinitionRef, r *journalv1.Retirement,
 ) (*journalv1.DefinitionRow, error) {
@@ -274,9 +274,9 @@ func checkRetired(ref messages.DefinitionRef, row *journalv1.DefinitionRow) erro
 		since += ", because: " + r.GetReason()
 	}
 	if ref.Version == messages.Latest {
-		return fmt.Errorf("%w: all versions of %s/%s are, the latest since %s", ErrRetired, ref.Namespace, ref.Name, since)
+		return fmt.Errorf("%w: all versions of %s/%s are retired, the latest since %s", ErrRetired, ref.Namespace, ref.Name, since)
 	}
-	return fmt.Errorf("%w: %s is since %s", ErrRetired, ref, since)
+	return fmt.Errorf("%w: %s is retired since %s", ErrRetired, ref, since)
 }
 
 // Row returns a deployed definition as it is stored; its version may be latest.

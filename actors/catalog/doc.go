@@ -11,8 +11,8 @@
 //	    ▲                                                            │                                     │
 //	    └──────────── those who missed one look again, or learn why the journal could not tell ◄───────────┘
 //
-// How it fails: what the journal can't tell now is an error of the call that needs it, and leaves what is known as it is; the next look
-// comes all the same.
+// How it fails: while the journal can't be read, calls that need it fail, and what is known stays as it is. The next look comes all the
+// same.
 //
 // What it is not: agreement. For up to a second a node may start orders with what was the latest version, or with a definition that was
 // retired elsewhere, and may keep to a limit that was changed.

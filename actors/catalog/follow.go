@@ -22,12 +22,12 @@ type Following struct {
 	Every, Within time.Duration
 	// Limited is told of each activity whose limit another node has changed. It must not block.
 	Limited func(activity string)
-	// Note is told what came of each look. An error leaves what is known as it is, and the next look comes all the same.
+	// Note is told what came of each look. After an error what is known stays as it was, and the next look comes all the same.
 	Note func(error)
 }
 
-// Follow looks whether another node has changed the catalogue, and reads it again if so, until ctx ends: now and then, and when a
-// definition is missed.
+// Follow looks whether another node has changed the catalogue, and reads it again if so, until ctx ends. It looks now and then, and when
+// a definition is missed.
 func (c *Catalog) Follow(ctx context.Context, f Following) {
 	defer c.end()
 	tick := time.NewTicker(f.Every)
@@ -84,10 +84,9 @@ func (c *Catalog) look(ctx context.Context, f Following) {
 	}
 }
 
-// Missed has the journal asked whether the catalogue was changed. done is called once: with nil when what another node had deployed
-// before the call is known here, else with why the journal could not tell, or ErrEnded. It must not block. Whoever misses a definition
-// at the same time shares one look, so that misses are no load for the journal; those who wait are as many as there are calls
-// and orders under way that miss one.
+// Missed has the journal asked whether the catalogue was changed. done is called once: with nil when what other nodes had deployed
+// before the call is known here; else with why the journal can't be read, or ErrEnded. It must not block. All who miss a definition at the
+// same time share one look, so that misses are no load for the journal. No more wait than there are calls and orders under way.
 func (c *Catalog) Missed(done func(error)) {
 	c.missing.Lock()
 	ended := c.ended
@@ -105,7 +104,7 @@ func (c *Catalog) Missed(done func(error)) {
 	}
 }
 
-// Reread returns when what another node had deployed before the call is known here, or with why the journal could not tell.
+// Reread returns when what other nodes had deployed before the call is known here, or with why the journal can't be read.
 func (c *Catalog) Reread(ctx context.Context) error {
 	answer := make(chan error, 1)
 	c.Missed(func(err error) { answer <- err })
@@ -122,8 +121,8 @@ type Rereader interface {
 	Reread(ctx context.Context) error
 }
 
-// Look finds something in a catalogue and, if a definition is missed, looks again after the catalogue was read again: another node may
-// have deployed it. So an ErrUnknown is certain. What the journal can't tell now is an error of its own.
+// Look finds something in a catalogue. If it misses a definition, it has the catalogue read again and looks again, as another node may
+// have deployed it. So an ErrUnknown is certain; that the journal can't be read now is another error.
 func Look[T any](ctx context.Context, c Rereader, find func() (T, error)) (T, error) {
 	found, err := find()
 	if !errors.Is(err, ErrUnknown) {

@@ -12,9 +12,9 @@ import (
 )
 
 var (
-	// ErrStarting: the node is still reading what is open.
+	// ErrStarting: the node is still reading the open orders.
 	ErrStarting = errors.New("node is starting")
-	// ErrUnavailable: the journal did not take a commit, and may have; try again.
+	// ErrUnavailable: the journal did not say that it has made a commit, and may have made it; try again.
 	ErrUnavailable = errors.New("journal gave no certain answer")
 )
 
@@ -57,7 +57,7 @@ var reasons = []struct { //nolint:gochecknoglobals // a table
 	{persistence.ErrCorrupt, nodev1.Reason_REASON_JOURNAL_DAMAGED},
 }
 
-// Of makes data of an error; nil of nil.
+// Of makes data of an error; nil if that is nil.
 func Of(err error) *nodev1.Failure {
 	switch f, told := errors.AsType[*Error](err); {
 	case err == nil:
@@ -77,7 +77,7 @@ func reasonOf(err error) nodev1.Reason {
 	return nodev1.Reason_REASON_UNSPECIFIED
 }
 
-// Name is what clients are told a reason is; empty if it is not known.
+// Name returns the name of a reason that clients are told; empty if the reason is not known.
 func Name(r nodev1.Reason) string {
 	if r == nodev1.Reason_REASON_UNSPECIFIED {
 		return ""
@@ -91,7 +91,7 @@ type Error struct {
 	text   string
 }
 
-// Err makes an error of a failure; nil of nil.
+// Err makes an error of a failure; nil if that is nil.
 func Err(f *nodev1.Failure) error {
 	if f == nil {
 		return nil

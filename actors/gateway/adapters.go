@@ -165,7 +165,7 @@ func (c *connection) serve(st adapterConn, first *adapterv1.ConnectRequest) erro
 		c.start(func() error { return c.read(st, first) }),
 		c.start(func() error { return c.write(st) }),
 	)
-	// What this node ends, such as a stream that is silent, says nothing about the process.
+	// That this node has ended the stream, such as one that was silent, says nothing about the process.
 	_, ours := errors.AsType[*failure](err)
 	closed, inOrder = !ours && !errors.Is(err, runtime.ErrStopping), err == nil
 	log.Info("adapter disconnected", "reason", whyDisconnected(err))
@@ -175,7 +175,7 @@ func (c *connection) serve(st adapterConn, first *adapterv1.ConnectRequest) erro
 	return nil
 }
 
-// whyDisconnected says for people why a stream has ended. gRPC knows of a connection that is gone only that its context is.
+// whyDisconnected says for people why a stream has ended. When a connection is gone, gRPC only says that its context has ended.
 func whyDisconnected(err error) string {
 	switch {
 	case err == nil:
@@ -275,7 +275,7 @@ func (c *connection) handle(m *adapterv1.ConnectRequest) error {
 	return nil
 }
 
-// unread ends the stream of an adapter that goes on sending what is answered, and does not read the answers.
+// unread ends the stream of an adapter that goes on sending messages that are answered, and does not read the answers.
 func (c *connection) unread() error {
 	if n := c.out.size(); n > maxUnread {
 		return &failure{
@@ -286,8 +286,8 @@ func (c *connection) unread() error {
 	return nil
 }
 
-// result checks a result and passes it on. One that can't be taken as it is leaves its attempt in doubt; but what was done was
-// done, whatever its output.
+// result checks a result and passes it on. One that can't be taken as it is leaves its attempt in doubt. But a success stays a success,
+// even if its output can't be taken.
 func (c *connection) result(r *adapterv1.Result) error {
 	if err := c.unread(); err != nil {
 		return err
@@ -322,7 +322,7 @@ func (c *connection) result(r *adapterv1.Result) error {
 	return nil
 }
 
-// amend has a result say only what can be taken.
+// amend changes a result to one that can be taken.
 func (c *connection) amend(r *adapterv1.Result) {
 	_, known := adapterv1.Outcome_name[int32(r.GetOutcome())]
 	switch {
@@ -346,7 +346,7 @@ func (c *connection) amend(r *adapterv1.Result) {
 	}
 }
 
-// failureOf fills what a failure does not say.
+// failureOf returns the error of a result, with defaults for what it does not say.
 func failureOf(r *adapterv1.Result) *problemv1.Problem {
 	p := r.GetError()
 	if p == nil {

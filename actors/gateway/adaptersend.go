@@ -48,7 +48,7 @@ func (c *connection) write(st adapterConn) error {
 // turnsPerSecond is how often a stream looks whether the journal answers again.
 const turnsPerSecond = 5
 
-// flush sends all that is there. It returns false when there will be no more.
+// flush sends all that was put into the collector. It returns false when there will be no more.
 func (c *connection) flush(st adapterConn) (more bool, err error) {
 	for {
 		items, more := c.out.take()

@@ -20,7 +20,7 @@ import (
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
 
-// defaultKeyPage is how many orders of a key are told if it is not said.
+// defaultKeyPage is how many orders of a key are told if the request does not say.
 const defaultKeyPage = 100
 
 // admin serves adminv1.AdminService.
@@ -29,8 +29,8 @@ type admin struct {
 	*Server
 }
 
-// AdminGRPC makes the gRPC server for operators. It serves what the public one does, except for what brings load: orders
-// are not submitted there, and adapters do not connect.
+// AdminGRPC makes the gRPC server for operators. It serves what the public one does, except for what brings load: orders can't be
+// submitted there, and adapters can't connect.
 func (s *Server) AdminGRPC() *grpc.Server {
 	g := grpc.NewServer(
 		grpc.ChainUnaryInterceptor(s.containUnary, s.boundUnary(s.adminUnsent)),
@@ -103,8 +103,8 @@ func (a admin) ShowKey(ctx context.Context, r *adminv1.ShowKeyRequest) (*adminv1
 	return out, nil
 }
 
-// keyPlace is where a page of the queue of an order key begins: with which position, and behind which place in the journal. All zero:
-// with the head.
+// keyPlace is where a page of the queue of an order key begins: with which order, counted from the head, and behind which position in the
+// journal. All zero: with the head.
 type keyPlace struct {
 	position int64
 	place    uint64
@@ -125,7 +125,7 @@ func keyPlaceOf(token string) (keyPlace, error) {
 	}
 	const size = 16
 	if len(raw) != size || raw[0]&0x80 != 0 {
-		return keyPlace{}, errors.New("it is none of a queue") //nolint:err113 // it is not told
+		return keyPlace{}, errors.New("it is not the token of a queue") //nolint:err113 // it is not told
 	}
 	p := keyPlace{
 		position: int64(binary.BigEndian.Uint64(raw)), //nolint:gosec // it was checked

@@ -20,7 +20,7 @@ import (
 const (
 	// maxClient is the longest name of a client, in bytes.
 	maxClient = 128
-	// sweepEvery is how often, at most, buckets are looked through for such as may be forgotten.
+	// sweepEvery is how often, at most, full buckets are looked for, which may be forgotten.
 	sweepEvery = time.Second
 )
 
@@ -32,7 +32,7 @@ type admission struct {
 
 	mu      sync.Mutex
 	clients map[string]*rate.Limiter // no more than most
-	others  *rate.Limiter            // shared by the clients for whom there is no room
+	others  *rate.Limiter            // shared by the clients that get no bucket of their own
 	swept   time.Time
 }
 
@@ -46,8 +46,8 @@ func newAdmission(c Config) *admission {
 	}
 }
 
-// client says who calls, as it is told to people: by the name that the client gives itself, or else by its address. It
-// says nothing where nobody is to be limited.
+// client returns who calls, for people: the name that the client gives itself, or else its address. It is empty where no client is
+// limited.
 func (a *admission) client(ctx context.Context) (string, error) {
 	if a == nil {
 		return "", nil

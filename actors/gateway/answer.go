@@ -38,7 +38,7 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 	switch {
 	case buffer == nil:
 		buffer = getBuffer(size)
-	case len(*buffer) < pageBuffer/2: // most watches have little to tell, and some for long
+	case len(*buffer) < pageBuffer/2: // most watches have little to tell, and hold the buffer for long
 		buffer = getBuffer(len(*buffer) + size)
 		*buffer = append(*buffer, *a.claim.encoded...)
 		putBuffer(a.claim.encoded)
@@ -49,11 +49,11 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 		return nil, fmt.Errorf("encode an answer: %w", err)
 	}
 	a.claim.resize(cap(*buffer))
-	a.message = nil // while the client is waited for, the bytes alone are kept
+	a.message = nil // only the bytes are kept while the client reads
 	return mem.BufferSlice{mem.NewBuffer(buffer, sent{a.claim})}, nil
 }
 
-// sent gets the buffer of an answer that was written to the connection, or never will be. It implements mem.BufferPool.
+// sent is given the buffer of an answer when that was written to the connection, or never will be. It implements mem.BufferPool.
 type sent struct{ claim *claim }
 
 // Get implements mem.BufferPool.
@@ -66,7 +66,8 @@ func (s sent) Put(buffer *[]byte) {
 }
 
 const (
-	// leastBuffer is more than the size up to which gRPC does not tell that a buffer was sent.
+	// leastBuffer is the capacity of the smallest buffers: gRPC does not tell when buffers of up to a certain size were sent, and these
+	// are larger.
 	leastBuffer = 2 << 10
 	// pageBuffer is the size of buffers for pages, which are used again and again.
 	pageBuffer = pageBytes + 4<<10
@@ -131,7 +132,7 @@ type claimKey struct{}
 
 func claimOf(ctx context.Context) *claim { return ctx.Value(claimKey{}).(*claim) } //nolint:errcheck,forcetypeassert // see boundUnary
 
-// boundUnary has the calls that read what may be large take a place among what is unsent before they do.
+// boundUnary has calls whose answers may be large wait, before they read, until there is room among the unsent bytes.
 func (s *Server) boundUnary(u *unsent) grpc.UnaryServerInterceptor {
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 		if !large[info.FullMethod] {

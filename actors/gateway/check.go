@@ -108,7 +108,7 @@ func (s *Server) check(ctx context.Context, o *orderv1.WorkOrder) (*journalv1.Or
 		switch {
 		case e != nil:
 			return nil, e
-		case accepted: // it may be the same order, accepted before
+		case accepted: // the request may repeat an order that was accepted before
 			err = nil
 		default:
 			m.add("order.definition", "is retired: name a version that is not, see definition list, or have it reinstated")
@@ -172,9 +172,9 @@ func labels(m map[string]string) []*journalv1.Label {
 	return out
 }
 
-// contentHash tells orders apart by what the client has said. The definition counts as it was named, so that an order for the
-// latest version can be submitted again after a newer one was deployed; and a deadline that is so long after the acceptance
-// counts as that duration, so that the order can be submitted again later.
+// contentHash tells orders apart by what the client has said. The definition counts as it was named, so that an order for the latest
+// version can be submitted again after a newer one was deployed. A deadline that was given as a duration counts as that, so that the order
+// can be submitted again later.
 func contentHash(o *orderv1.WorkOrder, input []byte, a *journalv1.OrderAccepted) []byte {
 	h := sha256.New()
 	part := func(b []byte) {

@@ -4,8 +4,8 @@ import (
 	"sync"
 )
 
-// collector collects messages for one stream, so that many share a frame. Whoever puts never waits; who may put bounds how
-// much there can be.
+// collector collects messages for one stream, so that many share a frame. put never waits: its callers bound how much is in the
+// collector.
 type collector[T any] struct {
 	mu     sync.Mutex
 	items  []T

@@ -10,7 +10,7 @@ import (
 	"github.com/holdfast-run/holdfast/actors"
 )
 
-// Config bounds what comes in. Zero fields get their defaults.
+// Config bounds requests and answers. Zero fields get their defaults.
 type Config struct {
 	// MaxInput is the longest input of an order, in bytes. Default 1 MiB.
 	MaxInput int
@@ -34,8 +34,8 @@ type Config struct {
 	// ClientBurst is how many orders a client may submit at once after it has been quiet. Default ClientRate, rounded up:
 	// those of a second.
 	ClientBurst int
-	// Clients is how many clients are told apart; beyond it, those that come anew share the limit of one, until others
-	// have been quiet. Default 10,000.
+	// Clients is how many clients are told apart. Beyond that, new ones share the limit of one, until others have been quiet. Default
+	// 10,000.
 	Clients int
 	// Connections is the most connections to the public address; further ones are closed at once. Default 10,000. Whoever
 	// listens sees to it that they leave file descriptors for the journal and the administration.
@@ -59,11 +59,11 @@ type Config struct {
 	SlowReader time.Duration
 	// Heartbeat is how often an adapter shows that it lives; after three it is taken for dead. Default 5 s.
 	Heartbeat time.Duration
-	// Version is what the node says of itself to operators.
+	// Version is the node's version, as operators are told it.
 	Version string
 }
 
-// WithDefaults fills what is zero.
+// WithDefaults returns the settings with defaults in place of zeros.
 func (c Config) WithDefaults() Config {
 	c.MaxInput = cmp.Or(c.MaxInput, 1<<20)
 	c.MaxOutput = cmp.Or(c.MaxOutput, 1<<20)
@@ -90,7 +90,7 @@ const maxHeartbeat = time.Hour
 // leastHeaders is what the metadata of an ordinary call needs, and some more: with less, every call would be refused.
 const leastHeaders = 4 << 10
 
-// place is what one answer takes of Unsent until its size is known: an order has an input and an output.
+// place is how many bytes of Unsent one answer takes until its size is known: as many as an order may have in its input and output.
 func (c Config) place() int64 {
 	return int64(max(c.MaxInput, pageBytes)) + int64(max(c.MaxOutput, pageBytes))
 }

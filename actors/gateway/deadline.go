@@ -7,8 +7,8 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// lastYear is the last one that a time may lie in. Every time from 1970 to its end can be told in nanoseconds since 1970; one
-// far outside would wrap round and become another time.
+// lastYear is the last year that a time may lie in. Any time from 1970 to its end can be represented in nanoseconds since 1970; a time far
+// outside would become another one.
 const lastYear = 2200
 
 // checkTime returns a time that a caller gave; the zero time if there is none, or if it is refused.
@@ -30,8 +30,8 @@ func checkTime(m *mistakes, field string, ts *timestamppb.Timestamp) time.Time {
 
 func isTellable(t time.Time) bool { return t.Unix() >= 0 && t.Year() <= lastYear }
 
-// deadline is when something must have ended that a caller asks for, as a time or as a duration from now on. Of both, one is
-// given at most; the message that has the fields is named by its path.
+// deadline returns when something that a caller asks for must have ended: the caller gives a time, or a duration from now on, or neither.
+// Errors name the message that has these fields by its path.
 func deadline(m *mistakes, path string, at *timestamppb.Timestamp, after *durationpb.Duration) int64 {
 	if after == nil {
 		return nanoseconds(checkTime(m, path+".deadline", at))
@@ -55,8 +55,8 @@ func deadline(m *mistakes, path string, at *timestamppb.Timestamp, after *durati
 	return nanoseconds(t)
 }
 
-// nanoseconds tells a time in nanoseconds since 1970; 0 if there is none. The first nanosecond stands for the beginning of
-// 1970.
+// nanoseconds tells a time in nanoseconds since 1970; 0 if there is none. The beginning of 1970 is told as
+// the first nanosecond.
 func nanoseconds(t time.Time) int64 {
 	if t.IsZero() {
 		return 0

@@ -68,7 +68,7 @@ func (d definitions) Deploy(ctx context.Context, r *definitionv1.DeployRequest) 
 // maxMistake is the longest text of a mistake, in bytes, and the longest path.
 const maxMistake = 1 << 10
 
-// examine compiles a document. What it says of mistakes names parts of the document, which may be long.
+// examine compiles a document. The texts of mistakes are clipped, as they name parts of the document, which may be long.
 func (d definitions) examine(document []byte) (def *catalog.Examined, wrong, warnings []*definitionv1.Mistake) {
 	def, wrong, warnings = d.engine.Catalog().Check(document)
 	for _, list := range [...][]*definitionv1.Mistake{wrong, warnings} {
@@ -86,7 +86,7 @@ func describe(m *definitionv1.Mistake) string {
 	return fmt.Sprintf("line %d, column %d: %s", m.GetLine(), m.GetColumn(), m.GetMessage())
 }
 
-// mostWarnings is how many warnings are told at once.
+// mostWarnings is the most warnings that one answer has.
 const mostWarnings = 100
 
 // unoffered warns of activities that no adapter offers now.
@@ -95,7 +95,7 @@ func (d definitions) unoffered(activities []string) []*definitionv1.Mistake {
 	for _, a := range activities {
 		if len(out) == mostWarnings {
 			return append(out, &definitionv1.Mistake{
-				Severity: definitionv1.Severity_SEVERITY_WARNING, Message: "so it is with more activities",
+				Severity: definitionv1.Severity_SEVERITY_WARNING, Message: "and no connected adapter offers further activities that it calls",
 			})
 		}
 		if !d.offered.has(a) {
@@ -111,10 +111,10 @@ func (d definitions) unoffered(activities []string) []*definitionv1.Mistake {
 // maxUnused is of how many definitions that can't be run a deployment warns.
 const maxUnused = 100
 
-// unused warns if the definition is retired, and of definitions that it runs and new orders don't.
+// unused warns if a definition is retired, and of definitions that its tasks run and that are not deployed, or are retired.
 func (d definitions) unused(ctx context.Context, def *catalog.Examined, row *journalv1.DefinitionRow) []*definitionv1.Mistake {
 	if len(def.Runs) > 0 {
-		_ = d.engine.Catalog().Reread(ctx) // else it warns by what was known here before
+		_ = d.engine.Catalog().Reread(ctx) // if that fails, what was known here before has to do
 	}
 	var out []*definitionv1.Mistake
 	warn := func(path, message string) {

@@ -22,13 +22,13 @@ import (
 // domain is the domain of error details.
 const domain = "holdfast"
 
-// failure is an error for the caller: what the table says of it, and the field at fault.
+// failure is an error as callers are told it.
 type failure struct {
 	code    codes.Code
 	reason  string
 	message string
 	fields  []*errdetails.BadRequest_FieldViolation
-	retry   time.Duration // when to try again; 0: not by itself
+	retry   time.Duration // after how long to try again; 0: trying the same again is of no use
 }
 
 // told says how a reason is told to callers, and when they may try again.
@@ -82,7 +82,7 @@ func (s *Server) explain(err error) *failure {
 	case errors.Is(err, context.Canceled):
 		return &failure{code: codes.Canceled, reason: "CANCELLED", message: err.Error()}
 	}
-	if st, ok := status.FromError(err); ok { // of the stream itself: the client has gone, or sent what can't be read
+	if st, ok := status.FromError(err); ok { // it is of the stream itself: the client has gone, or has sent something that can't be read
 		return &failure{code: st.Code(), reason: "STREAM", message: st.Message()}
 	}
 	s.log.Error("unexpected error", "error", err)
@@ -91,12 +91,12 @@ func (s *Server) explain(err error) *failure {
 
 func (f *failure) Error() string { return f.message }
 
-// What an error has is sent as metadata, of which clients in some languages take 8 KiB.
+// The details of an error are sent as metadata, of which clients in some languages take 8 KiB.
 const (
 	// maxMessage is the longest message of an error, and maxField the longest description of a field at fault, in bytes.
 	maxMessage = 1 << 10
 	maxField   = 512
-	// maxFields is how much fields at fault may have together; further ones are counted.
+	// maxFields is the most bytes that all fields at fault may take together; further ones are only counted.
 	maxFields = 3 << 10
 )
 

@@ -21,7 +21,7 @@ const (
 	mostGroups = 10_000
 	// selectPage is how many orders are read at once.
 	selectPage = 1000
-	// mostTold bounds of how much of each kind is told of one order, and lateBytes late results, which have outputs.
+	// mostTold is how many things of each kind are told of one order at the most, and lateBytes how many bytes of late results.
 	mostTold  = 1000
 	lateBytes = 512 << 10
 	// mostIDs bounds a selection by ids.
@@ -35,7 +35,7 @@ type selection struct {
 	query view.Query
 	// from and to bound when an order has ended; zero: they don't.
 	from, to time.Time
-	limit    bool // it has a condition other than statuses
+	limit    bool // there is a condition other than statuses
 }
 
 // selects checks a selection; otherwise are the statuses if it names none.
@@ -70,7 +70,8 @@ func (s selection) matches(row *journalv1.OrderRow) bool {
 		(s.to.IsZero() || at != 0 && at < s.to.UnixNano())
 }
 
-// each visits the rows of the orders selected, until visit fails. An id that is unknown is told to missing; nil: passed over.
+// each visits the rows of the orders selected, until visit fails. missing is told of each id that is unknown; nil: such ids
+// are passed over.
 func (a admin) each(ctx context.Context, s selection, visit func(*journalv1.OrderRow) error, missing func(id string) error) error {
 	if len(s.GetIds()) > 0 {
 		return a.eachOf(ctx, s, visit, missing)
@@ -162,7 +163,7 @@ func (a admin) ListFallout(ctx context.Context, r *adminv1.ListFalloutRequest) (
 	return out, nil
 }
 
-// count counts an order in its group, which is that of any detail, or of its own alone.
+// count counts an order in its group: of those with the same error, whatever the detail, or with the same detail, too.
 func count(groups map[signature]*adminv1.FalloutGroup, row *journalv1.OrderRow, anyDetail bool) {
 	sig := signature{row.GetDefinition(), row.GetFaultTask(), row.GetFaultType(), row.GetFaultTitle(), row.GetFaultDetail()}
 	if anyDetail {

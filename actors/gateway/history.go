@@ -18,7 +18,7 @@ const (
 	// pageBytes is about the most bytes of a page, but for one that has a single larger thing: clients take 4 MiB if they
 	// don't say otherwise.
 	pageBytes = 1 << 20
-	// eventOverhead is what a message takes for an event, or the like, beside that itself.
+	// eventOverhead is how many bytes a message takes for an event, or something like it, beside the event itself.
 	eventOverhead = 5
 )
 
@@ -46,7 +46,7 @@ func (o orders) History(ctx context.Context, r *orderv1.HistoryRequest) (*orderv
 	return out, nil
 }
 
-// checkLimit checks how many of something are asked for; 0: otherwise.
+// checkLimit checks how many of something are asked for, and returns that; otherwise if it is 0.
 func checkLimit(m *mistakes, field string, asked int32, otherwise int) int {
 	if asked < 0 || asked > maxPage {
 		m.add(field, fmt.Sprintf("is %d, and must be from 0 to %d", asked, maxPage))
@@ -97,7 +97,7 @@ func (o orders) Watch(r *orderv1.WatchRequest, st grpc.ServerStreamingServer[ord
 	}
 }
 
-// tellNew sends what is new. What is behind is not read, so whether the order had ended by then is asked first.
+// tellNew sends the events that come from now on. Those before are not read, so whether the order has ended already is asked first.
 func (o orders) tellNew(st grpc.ServerStreamingServer[orderv1.WatchResponse], h *view.History) error {
 	ctx := st.Context()
 	if err := h.Behind(ctx); err != nil {

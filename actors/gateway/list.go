@@ -44,7 +44,7 @@ func (o orders) List(ctx context.Context, r *orderv1.ListRequest) (*orderv1.List
 	return out, nil
 }
 
-// query makes the query that a request means. The names of its fields begin with in where it is part of another request.
+// query makes the query that a request means. Errors name its fields, with in before them where it is part of another request.
 func query(m *mistakes, in string, r *orderv1.ListRequest) view.Query {
 	q := view.Query{
 		Statuses: r.GetStatuses(), Definition: r.GetDefinition(), OrderKey: r.GetOrderKey(), Labels: labels(r.GetLabels()),

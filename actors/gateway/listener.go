@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 )
 
-// Bounded is a listener that has at most so many connections open. Further ones are closed at once, so that a client knows
-// and asks another node, or the same later.
+// Bounded is a listener that has at most so many connections open. Further ones are closed at once, so that their
+// clients ask another node, or this one later.
 type Bounded struct {
 	net.Listener
 
@@ -35,11 +35,11 @@ func (b *Bounded) Accept() (net.Conn, error) {
 				b.open.Add(-1)
 				r.leave()
 			})
-			r.hangUp = func() { _ = bounded.Close() } // whatever comes of it
+			r.hangUp = func() { _ = bounded.Close() } // an error changes nothing
 			return bounded, nil
 		}
 		b.open.Add(-1)
-		_ = c.Close() // whatever comes of it
+		_ = c.Close() // an error changes nothing
 		b.refused()
 	}
 }

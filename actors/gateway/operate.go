@@ -87,7 +87,7 @@ func reopen(r *nodev1.Reopen) *nodev1.Envelope {
 	return &nodev1.Envelope{Message: &nodev1.Envelope_Reopen{Reopen: r}}
 }
 
-// value checks a JSON value; nil if there is none.
+// value checks a JSON value, and returns it; nil if none was given.
 func (a admin) value(m *mistakes, field string, raw []byte) []byte {
 	if len(raw) == 0 {
 		return nil
@@ -185,13 +185,13 @@ func (a admin) OperateAll(r *adminv1.OperateAllRequest, st grpc.ServerStreamingS
 	return nil
 }
 
-// bulk is one call of OperateAll.
+// bulk is a call of OperateAll that is under way.
 type bulk struct {
 	admin
 
 	ctx     context.Context //nolint:containedctx // lives as long as the call
 	send    func(*adminv1.OperateAllResponse) error
-	done    chan *adminv1.Outcome // has room for all that are under way, so that nobody waits for a client that is slow
+	done    chan *adminv1.Outcome // with room for all that are under way, so that no order waits for a slow client
 	pending int
 }
 

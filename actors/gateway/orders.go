@@ -19,7 +19,7 @@ type orders struct {
 	*Server
 
 	unsent *unsent // of the listener
-	lists  *places // for lists that are watched there
+	lists  *places // for the lists that are watched over the listener
 }
 
 // begin takes a place among the orders that wait to become durable. The last quarter is kept for interactive orders, so
@@ -37,8 +37,8 @@ func (s *Server) begin(priority int32) error {
 	return nil
 }
 
-// submit hands an order to the engine. accepted is called once, with what is wanted of it; ended, if given, once when the order has
-// ended, which may be before. forget ends the wait for the end.
+// submit has the engine accept an order. accepted is called once, with the answer to that; ended, if given, once when the order has ended,
+// which may be before accepted is called. forget ends the wait for the end.
 func (s *Server) submit(
 	o *journalv1.OrderAccepted, wanted nodev1.Wanted, accepted func(*nodev1.Answer, error), ended func(*orderv1.Order),
 ) (forget func()) {

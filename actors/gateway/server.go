@@ -36,9 +36,9 @@ type Server struct {
 
 	accepting atomic.Int64
 	admission *admission
-	// unsent is of the public address; the administration has one of its own, so that clients can't fill it.
+	// unsent is for the public address. The administration has one of its own, so that clients can't fill it.
 	unsent, adminUnsent *unsent
-	// lists are those that are watched over the public address; the administration has places of its own, too.
+	// lists are the places for lists that are watched over the public address. The administration has places of its own, too.
 	lists, adminLists places
 }
 

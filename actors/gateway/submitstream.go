@@ -35,7 +35,7 @@ func (o orders) SubmitStream(st grpc.BidiStreamingServer[orderv1.SubmitStreamReq
 	}()
 	err = s.read(st)
 	if err == nil {
-		// All sent: wait for the last answers.
+		// The client has sent all: what is left are the last answers.
 		for range cap(s.window) {
 			select {
 			case s.window <- struct{}{}:
@@ -141,7 +141,7 @@ func (s *submitStream) one(ctx context.Context, r *orderv1.SubmitRequest) {
 // waitForEnd is a submission whose end is waited for.
 type waitForEnd struct {
 	forget func()
-	// met: either it was answered that the order is accepted, or end is there already: of an order submitted again.
+	// met: one of the two has happened: the client was answered that the order is accepted, or its end is known.
 	met bool
 	end *orderv1.Submission
 }

@@ -12,22 +12,22 @@ import (
 	"google.golang.org/grpc/peer"
 )
 
-// unsent bounds the bytes of answers that were read from the journal and are not sent yet, over all calls and streams of a
-// server: whoever reads takes a place first, and waits while there is none. Connections take turns, and none has more than a
-// quarter, so that a client that does not read holds up itself before others. A client that has not read for patience while
-// somebody waits because of that loses its connection.
+// unsent bounds the bytes of answers that were read from the journal and are not sent yet, over all calls and streams of a server. Before a
+// call reads from the journal it takes a claim, and waits while there is no room for one. Connections take turns, and none has more than a
+// quarter, so that a client that does not read holds up itself before others. A client that has not read for the time of patience, while
+// somebody waits because of that, loses its connection.
 type unsent struct {
 	most, share, place int64
 	patience           time.Duration
-	// slow is told of a connection that is closed because nobody reads there, changed of how many bytes come or go.
+	// slow is told of each connection that is closed because its client does not read, changed how many bytes more are unsent.
 	slow    func(name string)
 	changed func(bytes int64)
 
 	mu     sync.Mutex
 	left   int64
-	turn   []*reader // those who have somebody waiting, and may have more: no more than connections
+	turn   []*reader // those who may have more, and have calls that wait for it: at most all connections
 	claims map[*claim]struct{}
-	others reader // the connections that nobody tells about, together
+	others reader // all connections of which nothing is known, together
 }
 
 // newUnsent bounds the bytes that are not sent to most; place is what one answer takes until its size is known.
@@ -41,7 +41,7 @@ func newUnsent(most, place int64, patience time.Duration) *unsent {
 // reader is a connection whose client is sent something.
 type reader struct {
 	name   string
-	hangUp func()                 // closes the connection; not set if nobody tells about it
+	hangUp func()                 // closes the connection; nil if nothing is known of it
 	in     atomic.Pointer[unsent] // set once it was sent something
 
 	held    int64
@@ -57,16 +57,16 @@ type readerAddr struct {
 	reader *reader
 }
 
-// leave gives back all that a connection has: it is closed, and what was not sent there never will be.
+// leave ends all claims of a connection: it is closed, and what was not sent there never will be.
 func (r *reader) leave() {
 	if u := r.in.Load(); u != nil {
 		u.leave(r)
 	}
 }
 
-// claim is a part of what may be unsent.
+// claim is the right to some bytes of unsent answers.
 type claim struct {
-	// encoded is what was read for it, encoded. The rest of the message follows.
+	// encoded is what was read under the claim, encoded. The rest of the message follows.
 	encoded *[]byte
 
 	in    *unsent
@@ -74,10 +74,10 @@ type claim struct {
 	bytes int64
 	since time.Time
 	given bool
-	ready chan struct{} // closed when it is taken
+	ready chan struct{} // closed when the caller has the claim
 }
 
-// take takes a place for an answer to the caller that ctx tells of. It waits while there is none.
+// take takes a claim for an answer to the caller that ctx tells of. It waits while there is no room for one.
 func (u *unsent) take(ctx context.Context) (*claim, error) {
 	c := &claim{in: u, by: u.readerOf(ctx), ready: make(chan struct{})}
 	u.mu.Lock()
@@ -115,7 +115,7 @@ func (u *unsent) readerOf(ctx context.Context) *reader {
 	return &u.others
 }
 
-// enter has a reader's turn come, if somebody waits there and it does not have its share.
+// enter puts a reader among those whose turn comes, if a call of it waits and it does not have its share.
 func (u *unsent) enter(r *reader) {
 	if !r.turn && r.waiting.Len() > 0 && u.mayHaveMore(r) {
 		r.turn = true
@@ -129,14 +129,14 @@ func (u *unsent) mayHaveMore(r *reader) bool {
 	return r == &u.others || !r.gone && (r.held <= 0 || r.held+u.place <= u.share)
 }
 
-// serve gives out places, one to each whose turn it is. One that is larger than all that there is goes to one at a time.
+// serve gives claims to those whose turn it is, one to each. If one claim is larger than all the room, one caller has it at a time.
 func (u *unsent) serve() {
 	for len(u.turn) > 0 && (u.left >= u.place || u.left >= u.most) {
 		r := u.turn[0]
 		u.turn, r.turn = u.turn[1:], false
 		first := r.waiting.Front()
 		if first == nil || r.gone {
-			continue // who waited has withdrawn, or will
+			continue // its calls have given up waiting, or are about to
 		}
 		c := r.waiting.Remove(first).(*claim) //nolint:errcheck,forcetypeassert // nothing else is in there
 		c.since = time.Now()
@@ -167,7 +167,7 @@ func (u *unsent) withdraw(c *claim, place *list.Element) {
 	}
 }
 
-// resize says how much a claim is for, once that is known.
+// resize says how many bytes a claim is for, once that is known.
 func (c *claim) resize(bytes int) {
 	c.in.mu.Lock()
 	defer c.in.mu.Unlock()
@@ -178,7 +178,7 @@ func (c *claim) resize(bytes int) {
 	}
 }
 
-// give gives a claim back. Doing it again changes nothing.
+// give ends a claim. Doing it again changes nothing.
 func (c *claim) give() {
 	c.in.mu.Lock()
 	defer c.in.mu.Unlock()
@@ -207,8 +207,8 @@ func (u *unsent) leave(r *reader) {
 	}
 }
 
-// hangUp closes the connection of the client that has not read for longest, if that is longer than patience: of those because
-// of whom a claim has to wait, its own connection if that has its share.
+// hangUp closes the connection of the client that has not read for longest, if that is longer than patience. If a claim has to wait
+// because its own connection has its share, that connection is the one.
 func (u *unsent) hangUp(waits *claim) {
 	u.mu.Lock()
 	own := !u.mayHaveMore(waits.by)

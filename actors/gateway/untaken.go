@@ -9,8 +9,8 @@ import (
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
 )
 
-// mostUntaken is how many results of a stream that could not be taken are remembered. The adapter sends further ones again by
-// itself, after a time.
+// mostUntaken is how many results of a stream that could not be taken are remembered. The adapter sends all results again by itself that
+// are not acknowledged, if later.
 const mostUntaken = 1 << 14
 
 // untaken are the sequence numbers of results that could not be taken: the journal did not answer, or too much waited.
@@ -30,7 +30,7 @@ func (u *untaken) add(seq uint64) {
 	}
 }
 
-// take returns them in their order, and forgets them.
+// take returns the numbers in their order, and forgets them.
 func (u *untaken) take() []uint64 {
 	u.mu.Lock()
 	defer u.mu.Unlock()

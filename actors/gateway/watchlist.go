@@ -96,11 +96,11 @@ type listWatch struct {
 
 	stream grpc.ServerStreamingServer[orderv1.WatchListResponse]
 	unsent *unsent
-	// listed: the client was told all that was there. cut: it was told that the list is cut.
+	// listed: the client was told all orders of the list. cut: it was told that older orders match, which are not in the list.
 	listed, cut bool
 }
 
-// tell tells the client what is news.
+// tell tells the client the news.
 func (w *listWatch) tell() error {
 	ctx := w.stream.Context()
 	for more := true; more; {
@@ -130,7 +130,7 @@ func (w *listWatch) tell() error {
 	return nil
 }
 
-// page makes a page of what is news. more: there is more of it.
+// page makes a page of the news. more: there are more.
 func (w *listWatch) page(ctx context.Context) (changes []*orderv1.ListChange, more bool, err error) {
 	room := pageBytes
 	more, err = w.Tell(ctx, func(c view.Change) bool {

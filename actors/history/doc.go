@@ -1,3 +1,3 @@
-// Package history reads the histories of orders: it folds them to what they have come to, and knows how records are made so that a
-// long history can be read from somewhere in it on.
+// Package history reads the histories of orders: it folds them to states, and makes records so that a long
+// history can be read from somewhere in the middle on.
 package history

@@ -15,7 +15,7 @@ import (
 // Pinned finds the definition that an order was accepted with.
 type Pinned func(name string, hash []byte) (*workflow.Definition, error)
 
-// Fold folds the history of an order from its first record on, and tells its landmark. ErrNotFound if it is empty.
+// Fold folds the whole history of an order to its state, and tells its landmark. It fails with ErrNotFound if there is no history.
 func Fold(
 	h messages.Handle, records iter.Seq2[persistence.StoredRecord, error], pinned Pinned, limits workflow.Limits,
 ) (*workflow.State, Landmark, error) {
@@ -40,7 +40,7 @@ func Fold(
 	return state, mark, nil
 }
 
-// Evolve takes a state on by a record; nil is the state before the first one.
+// Evolve takes a state on by the events of a record; nil is the state before the first one.
 func Evolve(s *workflow.State, r *journalv1.Record, pinned Pinned, limits workflow.Limits) (*workflow.State, error) {
 	for _, ev := range r.GetEvents() {
 		if s == nil {

@@ -11,10 +11,10 @@ import (
 )
 
 const (
-	// landmarkBytes is how much of a history is written, at least, from one record that names the tasks entered to the next.
-	// Whoever reads from somewhere in a history reads so much more than what is wanted.
+	// landmarkBytes is how many bytes of a history lie at the least between two records that name the tasks entered. Whoever reads from
+	// the middle of a history on reads so many bytes more than wanted.
 	landmarkBytes = 16 << 10
-	// landmarkTask is how much more that is for each of these tasks: naming them must stay a small part of the history.
+	// landmarkTask is how many bytes more that is for each task entered: naming them must stay a small part of the history.
 	landmarkTask = 1 << 10
 )
 
@@ -24,7 +24,7 @@ type Landmark struct {
 	bytes int              // how long the records behind it are, together
 }
 
-// pass goes on behind a record of so many bytes.
+// pass notes that a record of so many bytes follows.
 func (l *Landmark) pass(first messages.Version, entered *journalv1.TasksEntered, bytes int) {
 	if entered != nil {
 		*l = Landmark{at: first}

@@ -12,15 +12,15 @@ import (
 // ErrElsewhere: orders may run at another node, and this one would not learn of it when they change.
 var ErrElsewhere = errors.New("not all orders run at this node now, so it can't tell of each when it changes")
 
-// Changes tell those who watch lists which orders to look at: the latest ones whose rows have changed. They are hints, and the
-// journal is the truth: one that comes twice, late or in vain does no harm, and whoever has missed some reads the list anew. As long
-// as nobody watches, a change costs a look at a number.
+// Changes tell those who watch lists which orders to look at: those whose rows have changed lately. They are hints, and the journal is
+// the truth: a hint that comes twice, late or in vain does no harm, and whoever has missed some reads the list anew. As long as nobody
+// watches, a change costs a look at a number.
 type Changes struct {
-	watching atomic.Int64 // how many there are who read
+	watching atomic.Int64 // how many readers there are
 
 	mu sync.Mutex
 	// ring holds the latest changes, each at its number modulo the size; next is the number of the next one, and first that of the
-	// oldest that is kept. There is none while nobody watches.
+	// oldest that is kept. It is nil while nobody watches.
 	ring        []change
 	first, next uint64
 	// wake is closed with the next change; nil: nobody waits for one.
@@ -31,13 +31,13 @@ type Changes struct {
 	lost    uint64
 }
 
-// change says that an order has changed. Row is what became of it; nil: whoever wants to know has to look.
+// change says that an order has changed. Row is its row since; nil: the journal has to be asked.
 type change struct {
 	handle messages.Handle
 	row    *journalv1.OrderRow
 }
 
-// changesKept is how many changes are kept: what comes in half a second at the highest rates.
+// changesKept is how many changes are kept: as many as come in half a second at the highest rates.
 const changesKept = 8192
 
 func newChanges() *Changes { return &Changes{missing: messages.Partitions} }
@@ -51,7 +51,7 @@ func (c *Changes) Changed(h messages.Handle, row *journalv1.OrderRow) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ring == nil {
-		return // whoever has watched has left
+		return // the last reader has left
 	}
 	size := uint64(len(c.ring))
 	c.ring[c.next%size] = change{h, row}
@@ -116,8 +116,8 @@ func (r *changeReader) leave() {
 	}
 }
 
-// read returns the next changes, as many as there is room for; none at the end. missed: there were others, which are not kept any
-// more. It fails once an order may run elsewhere.
+// read returns the next changes, as many as there is room for; none if there are no more. missed: there were others before them, which
+// are not kept any more. It fails with ErrElsewhere once orders may run at another node.
 func (r *changeReader) read(into []change) (changes []change, missed bool, err error) {
 	c := r.of
 	c.mu.Lock()

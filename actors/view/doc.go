@@ -1,5 +1,5 @@
-// Package view is the read side: what orders are, as immutable values that are made once and handed to whoever asks. It reads the
-// journal, and asks activities and partitions for what only they know.
+// Package view is the read side: it tells how orders stand, by immutable values. It reads the journal, and asks activities and partitions
+// for what only they know.
 //
 // Who waits for one order is told of each commit of it: Waiters. Who watches a list keeps a Listing, and is told where to look:
 //

@@ -15,13 +15,13 @@ func isEnd(t orderv1.EventType) bool {
 	return t == eventtype.OrderCompleted || t == eventtype.OrderFaulted || t == eventtype.OrderCancelled
 }
 
-// task is what a frame number stands for.
+// task is a task that an order has entered; events name it by the number of its frame.
 type task struct {
 	ref, activity, key, child string
 	attempt                   uint32
 }
 
-// historyEvent tells one event to people and programs.
+// historyEvent makes of an event what people and programs are told.
 func historyEvent(ev *journalv1.Event, tasks map[uint32]task) *orderv1.HistoryEvent {
 	h := &orderv1.HistoryEvent{At: timestamppb.New(time.Unix(0, ev.GetAt()))}
 	taskEvent(h, ev, tasks)

@@ -27,7 +27,7 @@ func (h *History) Next() messages.Version { return h.next }
 // Ended tells whether the order had ended, as far as its history was read.
 func (h *History) Ended() bool { return h.ended }
 
-// Behind notes whether the order has ended by what is behind the version to begin with, which is not read.
+// Behind notes whether the order has ended already, for a reader who wants only the events that come from now on.
 func (h *History) Behind(ctx context.Context) error {
 	row, err := h.journal.Row(ctx, h.handle)
 	if err != nil {
@@ -44,10 +44,10 @@ type History struct {
 	from    messages.Version // the first to tell
 	next    messages.Version // the next to read; 0: where to begin is not known yet
 	record  messages.Version // the first of the record that the next is in
-	// tasks are what the frames stand for: events name them by number, and only the first by name. Those that were left are
-	// forgotten when the history names the tasks that are entered.
+	// tasks are the tasks entered, by the numbers of their frames: only the first event of a frame names its task. Those that were left
+	// are forgotten at the next landmark.
 	tasks map[uint32]task
-	// ended: the last event read that ends the order was not followed by one that reopens it.
+	// ended: the order has ended with one of the events read, and was not reopened since.
 	ended bool
 }
 
@@ -55,8 +55,8 @@ func newHistory(j Journal, h messages.Handle, from messages.Version) *History {
 	return &History{journal: j, handle: h, from: max(from, 1), tasks: map[uint32]task{}}
 }
 
-// Read tells events until there are none, or tell refuses one. Room is asked before, so that one of which only the size is
-// known is not decoded in vain: the journal has so many bytes of it. What is told is valid until tell returns.
+// Read tells events until there are no more, or tell refuses one. Before an event is decoded, room is asked whether there is room for it:
+// it is given the size that the event has in the journal. What is told is valid until tell returns.
 func (h *History) Read(ctx context.Context, room func(bytes int) bool, tell func(*orderv1.HistoryEvent) bool) error {
 	landmark, err := h.locate(ctx)
 	if err != nil || landmark == 0 && h.next == 0 {
@@ -123,9 +123,8 @@ func (h *History) tellRecord(
 	return err == nil, err
 }
 
-// locate finds out where to begin, so that what the numbers of frames stand for is known at the first version wanted. It
-// returns the record that tells so; 0 if reading goes on, begins at the first event, or has to wait for the first version
-// wanted.
+// locate finds out at which landmark to begin, so that the tasks of all frames are known at the first version wanted. It returns the
+// version of that record; 0 if reading goes on, begins at the first event, or has to wait for the first version wanted.
 func (h *History) locate(ctx context.Context) (messages.Version, error) {
 	if h.next == 0 && h.from == 1 {
 		h.next = 1
@@ -157,7 +156,7 @@ func headOf(stored persistence.StoredRecord) (*journalv1.RecordHead, error) {
 	return head, nil
 }
 
-// entered takes over what the numbers of frames stand for.
+// entered takes over the tasks that a landmark names.
 func (h *History) entered(e *journalv1.TasksEntered) {
 	clear(h.tasks)
 	for _, t := range e.GetTasks() {

@@ -27,7 +27,7 @@ type Listing struct {
 	changes *changeReader
 	buffer  []change
 
-	// orders are those that are in the list, and those that were told and are not in it any more.
+	// orders are the orders in the list, and those that were told and have left the list since, which is to be told.
 	orders map[messages.Handle]*listed
 	count  int // of those that are in it
 	// All orders from the newest down to upTo were looked at; looked: any were. Zero: all there are.
@@ -130,7 +130,7 @@ func (l *Listing) Look(ctx context.Context) error {
 	return l.goOn(ctx)
 }
 
-// forget has the list be read anew.
+// forget forgets the list, so that it is read anew.
 func (l *Listing) forget() {
 	for h := range l.orders {
 		l.remove(h)
@@ -251,13 +251,13 @@ func (l *Listing) remove(h messages.Handle) {
 	}
 }
 
-// Change is what has become of an order of a list. Row is how it stands; nil: it is in the list no more.
+// Change says that an order has come into a list, has changed, or is gone from it. Row is how it stands; nil: it is gone.
 type Change struct {
 	ID  string
 	Row *journalv1.OrderRow
 }
 
-// Tell tells what is news: first which orders are gone, if the list is whole, then those that have come or have changed, newest
+// Tell tells the news: first which orders are gone, if the list is whole, then those that have come or have changed, newest
 // first, each as it stands while it is told. more: tell has refused one, which is told the next time. A list that is read anew is
 // told once it is whole again: what was not found yet may be there.
 func (l *Listing) Tell(ctx context.Context, tell func(Change) bool) (more bool, err error) {

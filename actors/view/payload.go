@@ -9,11 +9,11 @@ import (
 	"github.com/holdfast-run/holdfast/persistence"
 )
 
-// longPayload is how long payloads are that are not copied when an event is decoded.
+// longPayload is the least length, in bytes, of payloads that are not copied when an event is decoded.
 const longPayload = 1 << 10
 
-// decodeEvent decodes an event of a history. In place of a long payload it puts a mark, which no JSON value is like; payload
-// finds what that stands for.
+// decodeEvent decodes an event of a history. It puts a mark in place of each long payload; no JSON value looks like one. payload returns
+// the payload that a mark stands for.
 func decodeEvent(raw []byte) (*journalv1.Event, [][]byte, error) {
 	ev := new(journalv1.Event)
 	short := raw
@@ -32,7 +32,7 @@ func markPayloads(to, raw []byte, of protoreflect.MessageDescriptor, payloads *[
 	for len(raw) > 0 {
 		number, kind, n := protowire.ConsumeField(raw)
 		if n < 0 {
-			return append(to, raw...) // decoding it tells what is wrong
+			return append(to, raw...) // the decoder will tell what is wrong with it
 		}
 		field := of.Fields().ByNumber(number)
 		if kind != protowire.BytesType || field == nil || n <= longPayload {
@@ -53,7 +53,7 @@ func markPayloads(to, raw []byte, of protoreflect.MessageDescriptor, payloads *[
 	return to
 }
 
-// payload returns the payload that data is, or stands for.
+// payload returns the payload that data is, or that it is the mark of.
 func payload(data []byte, payloads [][]byte) []byte {
 	if len(data) == 2 && data[0] == 0 && int(data[1]) < len(payloads) {
 		return payloads[data[1]]

@@ -14,11 +14,11 @@ import (
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
 
-// errNoCommand: a message tells an order nothing by itself.
+// errNoCommand: a message is none that an order decides about by itself.
 var errNoCommand = errors.New("message is no command")
 
-// Trial tells what a message would do to an order, on a copy of it: how the order would stand, and what would happen, of which no more
-// than most events are told. Those that would make the answer longer than so many bytes are told without their data.
+// Trial tries out on a copy of an order what a message would do to it: it tells how the order would stand, and at most so many of the
+// events that would come of it. Events that would make the answer longer than so many bytes are told without their data.
 func (v *View) Trial(
 	ctx context.Context, id messages.OrderID, m *nodev1.Envelope, most, bytes int,
 ) (*orderv1.Order, []*orderv1.HistoryEvent, error) {

@@ -31,7 +31,7 @@ type Journal interface {
 
 // Activities tell what attempts wait for.
 type Activities interface {
-	// Waiting tells what an attempt waits for; nil if its dispatcher does not know it.
+	// Waiting tells what an attempt waits for; nil if its dispatcher does not know the attempt.
 	Waiting(ctx context.Context, called, key string) (*orderv1.Waiting, error)
 	// Load tells how many tasks of an activity wait in memory, how many are on disk by priority, and how many results a second came
 	// lately.
@@ -63,7 +63,7 @@ type View struct {
 	spans sync.Map // *span, by definition
 }
 
-// New makes it.
+// New makes the read side of a node.
 func New(p Parts) *View { return &View{Changes: newChanges(), parts: p} }
 
 // Load folds the history of an order, as it is in the journal.
@@ -150,17 +150,18 @@ func (v *View) turn(ctx context.Context, s *workflow.State) *orderv1.Waiting {
 }
 
 const (
-	// estimateFarthest is how far away an estimate may be: adapters that had nothing to do for long tell nothing.
+	// estimateFarthest is the longest time that is estimated. Estimates beyond it come of adapters that had little to do lately, and so
+	// tell nothing.
 	estimateFarthest = 30 * 24 * time.Hour
 	// estimateMost is how many tasks of its partition are looked at to find an order's place among them.
 	estimateMost = 10_000
-	// smoothing is the share of the last order in how long those of a definition take.
+	// smoothing is the share of the last order in the estimate of how long the orders of a definition take.
 	smoothing = 0.1
 )
 
-// estimate returns when an order will have ended that waits for adapters: from how many tasks are before its own, from the
-// rate at which adapters have worked lately, and from how long others of its definition took once it was their turn. Zero
-// if it waits for something else, or if nobody can tell.
+// estimate returns when an order that waits for adapters will have ended: by the number of tasks that are before its own, the rate at
+// which adapters have worked lately, and how long other orders of its definition took once adapters had come to them. It is zero if the
+// order waits for something else, or if nobody can tell.
 func (v *View) estimate(ctx context.Context, s *workflow.State) (time.Time, error) {
 	var latest time.Duration
 	for _, d := range s.Attempts() {
@@ -205,13 +206,13 @@ func (v *View) ahead(ctx context.Context, s *workflow.State, d workflow.Dispatch
 			before++
 		}
 	}
-	if len(page) > 0 { // the other partitions have about as many
+	if len(page) > 0 { // the other partitions have about as many before it
 		ahead += float64(stored[priority]) * float64(before) / float64(len(page))
 	}
 	return ahead, nil
 }
 
-// span is how long orders of a definition took lately, from their getting a place for which they had waited on disk.
+// span is how long orders of a definition took lately to their ends, from when the first of their attempts came back from disk.
 type span struct{ nanoseconds atomic.Int64 }
 
 func (v *View) span(ref messages.DefinitionRef) *span {
@@ -224,7 +225,7 @@ func (v *View) span(ref messages.DefinitionRef) *span {
 
 func (s *span) mean() time.Duration { return time.Duration(s.nanoseconds.Load()) }
 
-// Took takes into account how long an order of a definition took. Two at the same time may count as one.
+// Took takes into account how long an order of a definition took. Of two orders at the same time, one may not count.
 func (v *View) Took(ref messages.DefinitionRef, took time.Duration) {
 	s := v.span(ref)
 	was := s.mean()

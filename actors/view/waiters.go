@@ -29,7 +29,7 @@ type waiterShard struct {
 type Waiter struct {
 	// Ended is called once, when the order has ended, with what it has come to. It must not block. May be nil.
 	Ended func(*orderv1.Order)
-	// Brief: its status, error and output are enough.
+	// Brief: the order's status, error and output are enough for Ended.
 	Brief bool
 	// Grown is called after each commit. It must not block. May be nil.
 	Grown func()
@@ -76,7 +76,7 @@ func (s *waiterShard) remove(id messages.OrderID, x *Waiter) {
 	}
 }
 
-// Len returns how many there are.
+// Len returns how many waiters there are.
 func (w *Waiters) Len() int {
 	n := int64(0)
 	for i := range w.shards {

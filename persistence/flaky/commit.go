@@ -33,10 +33,10 @@ type Journal struct {
 	held  []func() // what is done with those that wait
 }
 
-// Wrap stands a journal, which is up, before another one.
+// Wrap makes a journal that stands before another one. It is up.
 func Wrap(j persistence.Journal) *Journal { return &Journal{Journal: j} }
 
-// Set has it answer otherwise from now on. What waits for an answer gets it before Set returns if it is up, and else waits on.
+// Set sets how the journal answers from now on. If it is up then, commits that wait for an answer get it before Set returns.
 func (j *Journal) Set(s State) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -83,7 +83,7 @@ func (j *Journal) Commit(c *persistence.Commit) {
 	}
 }
 
-// made makes a commit, and does not tell that it was.
+// made makes a commit, and does not tell that it was made.
 func (j *Journal) made(c *persistence.Commit) {
 	silent := *c
 	silent.Done = func(err error) {
@@ -105,7 +105,7 @@ func (j *Journal) Check(h persistence.Holding, done func(error)) {
 	j.hand(func() { j.Journal.Check(h, done) }, done)
 }
 
-// hand hands over what is no commit.
+// hand passes a release or a check on to the journal behind.
 func (j *Journal) hand(over func(), done func(error)) {
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -1,5 +1,4 @@
-// Package flaky is a journal that does not answer as long as it is told so, for tests of what needs one. It stands before another
-// journal:
+// Package flaky is a journal that can be told not to answer, for tests of parts that need a journal. It stands before another one:
 //
 //	Up ──► Away     everything is refused at once, as by a store that can't be reached
 //	 ▲ └─► Silent   nothing is answered, as by a store that hangs: reads wait until their time is over, commits until it is up

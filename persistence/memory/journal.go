@@ -61,7 +61,7 @@ func (s *Store) Open(c Config) *Journal {
 	return j
 }
 
-// Commit hands a commit over. After Close, Done is called before Commit returns.
+// Commit queues a commit. After Close, Done is called before Commit returns.
 func (j *Journal) Commit(c *persistence.Commit) { j.hand(request{commit: c, done: c.Done}) }
 
 // Release gives up a partition, behind what was handed over before.
@@ -95,7 +95,7 @@ func (j *Journal) signal() {
 	}
 }
 
-// loop makes what was handed over, a batch at a time, until the journal is closed and nothing waits.
+// loop makes the commits that wait, a batch at a time, until the journal is closed and none waits.
 func (j *Journal) loop() {
 	defer close(j.ended)
 	for range j.wake {
@@ -194,7 +194,7 @@ func (j *Journal) enter(ctx context.Context) error {
 
 func (j *Journal) leave() { j.store.mu.Unlock() }
 
-// Close waits for what was handed over. What the incarnation owns stays its own until it is fenced.
+// Close waits for all commits that were queued. What the incarnation owns stays its own until it is fenced.
 func (j *Journal) Close() error {
 	j.mu.Lock()
 	j.closed = true

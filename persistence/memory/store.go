@@ -109,7 +109,7 @@ func (s *Store) commit(by messages.Incarnation, c *persistence.Commit) error {
 	return nil
 }
 
-// setOpen replaces the open row of an order. Who joins a queue gets the next position; who is in it keeps what it has.
+// setOpen replaces the open row of an order. An order that joins a queue gets the next position; one that is in it keeps its own.
 func (s *Store) setOpen(o *order, open *journalv1.OpenRow) {
 	switch {
 	case !rows.Queues(open):

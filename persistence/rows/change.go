@@ -25,8 +25,8 @@ type Change struct {
 	Close bool
 }
 
-// Check says what is wrong with a change in itself, whose record may have at most so many bytes. Such a change is a mistake
-// of who made it.
+// Check says what is wrong with a change in itself; its record may have at most so many bytes. Such a change is a mistake of whoever made
+// it.
 func (c Change) Check(mostBytes int64) error {
 	accept := c.Expected == 0
 	switch {

@@ -29,7 +29,7 @@ type Facts struct {
 	HoldsKey bool
 	// Untold: it has ended, and its parent may not know.
 	Untold bool
-	// Parked: it waits for nothing but the places of its tasks in overflow, or its due time.
+	// Parked: it waits for nothing but its tasks in overflow to be refilled, or for its due time.
 	Parked bool
 	// Suspended: an operator suspended it. InFlight: something of it is under way.
 	Suspended, InFlight bool
@@ -38,7 +38,7 @@ type Facts struct {
 	Fault *Fault
 }
 
-// Overflowed is an attempt that waits on disk for a place.
+// Overflowed is an attempt in overflow.
 type Overflowed struct {
 	Activity string
 	Since    int64
@@ -49,14 +49,14 @@ type Overflowed struct {
 // Fault is why an order has faulted, and where.
 type Fault struct {
 	Task, Type, Title, Detail string
-	// InDoubt: of an attempt nobody knows whether it was executed.
+	// InDoubt: nobody knows of an attempt whether it was executed.
 	InDoubt bool
 }
 
 // Open tells whether the order has an open row.
 func (f *Facts) Open() bool { return !Ended(f.Status) || f.HoldsKey || f.Untold }
 
-// Ended tells whether an order that has this status has ended. One that has faulted may be opened again.
+// Ended tells whether an order that has this status has ended. For rows, one that has faulted has; but it may be reopened.
 func Ended(s orderv1.Status) bool {
 	return EndedBadly(s) || s == orderv1.Status_STATUS_COMPLETED
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
 
-// Index is one of those by which orders are found.
+// Index is an index by which orders are found.
 type Index int
 
 // The indexes.
@@ -50,8 +50,7 @@ type Place struct {
 	Doubt bool
 }
 
-// OfOrder appends the places that an order has from its acceptance on, and never leaves. An instance of another kind is found by
-// its id alone.
+// OfOrder appends the places that an order has from its acceptance on for good. An instance of another kind is found by its id alone.
 func OfOrder(places []Place, row *journalv1.OrderRow) []Place {
 	places = append(places, Place{Index: ByID, Text: row.GetId()})
 	if !IsOrder(row.GetId()) {
@@ -103,7 +102,7 @@ func IsOrder(id string) bool { return messages.OrderID(id).Kind() == messages.Ki
 // Queues tells whether an open order waits in the queue of an order key. Only there it has a position.
 func Queues(open *journalv1.OpenRow) bool { return open.GetQueued() && open.GetOrderKey() != "" }
 
-// SaysQueued tells whether an encoded open row says that the order queues, without decoding it. What can't be read says so not.
+// SaysQueued tells whether an encoded open row says that the order queues, without decoding it. It is false for a row that can't be read.
 func SaysQueued(open []byte) (queued bool) {
 	const fieldQueued = 4
 	for len(open) > 0 {
