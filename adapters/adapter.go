@@ -40,7 +40,7 @@ var (
 // execution runs an activity's function on encoded values.
 type execution func(ctx context.Context, resource any, t Task, input []byte) ([]byte, error)
 
-// activity is what Handle was told, type-erased.
+// activity is an activity as Handle or HandleWith got it, without its types.
 type activity struct {
 	name        string
 	version     string
@@ -51,9 +51,9 @@ type activity struct {
 	limit       *rateLimit // nil: none; each run has a copy
 	breaker     *breaker   // nil: none; each run has a copy
 	in, out     reflect.Type
-	open        func(ctx context.Context) (any, error) // nil: no resource
+	open        func(ctx context.Context) (any, error) // nil: the activity has no resource
 	execute     execution
-	recover     execution // nil: can't
+	recover     execution // nil: it can't find out
 	mistakes    []error
 }
 
@@ -188,7 +188,7 @@ func invoke[In, Out any](input []byte, fn func(In) (Out, error)) ([]byte, error)
 
 var null = []byte("null")
 
-// decode takes a panic of a type's own method for an error: the activity was not called.
+// decode decodes an input. A panic of a type's own method counts as an error: the activity was not called.
 func decode(input []byte, in any) (err error) {
 	defer asError(&err)
 	if len(input) == 0 {
@@ -216,7 +216,7 @@ func decode(input []byte, in any) (err error) {
 	return nil
 }
 
-// encode takes a panic of a type's own method for an error: the activity has returned.
+// encode encodes an output. A panic of a type's own method counts as an error: the activity has returned.
 func encode(out any) (output []byte, err error) {
 	defer asError(&err)
 	output, ok := out.(json.RawMessage)

@@ -24,8 +24,8 @@ type Config struct {
 	Servers []string
 	// Log takes what an operator should know. Default: nothing is logged.
 	Log *slog.Logger
-	// LogRate is how many lines a second it gets about attempts, at most; how many more there were is told once that second is
-	// over. Default 200; negative: any number.
+	// LogRate is the most lines a second that the log gets about attempts. How many were left out is told when the second is over.
+	// Default 200; negative: any number.
 	LogRate int
 	// TLS secures the connections. Default: none, the connections are in plain text.
 	TLS *TLS
@@ -95,7 +95,7 @@ func (c Config) withDefaults() Config {
 // DefaultServer is where a node listens by default.
 const DefaultServer = "127.0.0.1:7460"
 
-// longestSetting is the longest time that can be set: any more, added to the present, may lie beyond what can be told.
+// longestSetting is the longest time that can be set. The present and a longer one may add up to a time that can't be represented.
 const longestSetting = 10 * 365 * 24 * time.Hour
 
 // validate says everything that is wrong with the settings.

@@ -9,22 +9,22 @@ type credits struct {
 	capacity int
 	active   int // tasks taken and not yet executed, also those of streams that broke
 	shares   []*share
-	turn     int // who is first when several deserve a slot equally
+	turn     int // the index of the share that is first when several deserve a slot equally
 }
 
 // share is what one stream has of an activity's credits.
 type share struct {
-	granted  uint64 // all that it was ever granted: Credit.total
+	granted  uint64 // the credits that it was granted since the stream began: Credit.total
 	taken    uint64 // tasks that it sent
-	returned uint64 // credits that it gave back
-	revoking uint64 // asked back and not yet answered
+	returned uint64 // the credits that its node returned
+	revoking uint64 // the credits that were revoked, and have no answer yet
 	active   int    // its tasks that are not yet executed
 	waiting  uint64 // tasks that wait at its node
 	closed   bool   // it gets nothing more
-	dirty    bool   // granted has changed since it was told
+	dirty    bool   // the node was not told granted since it changed
 }
 
-// outstanding is what the stream may still send.
+// outstanding is how many tasks the stream may still send.
 func (s *share) outstanding() uint64 { return s.granted - s.taken - s.returned }
 
 // join adds a stream.
@@ -61,7 +61,7 @@ func (c *credits) done(s *share) {
 	c.active--
 }
 
-// giveBack counts what a node returned, asked or not; false if it had less.
+// giveBack counts credits that a node returned, whether they were revoked or not; false if the stream had fewer.
 func (c *credits) giveBack(s *share, count uint64) bool {
 	if count > s.outstanding() {
 		return false
@@ -79,7 +79,7 @@ func (c *credits) free() int {
 	return free
 }
 
-// has is how much of the capacity a stream occupies.
+// has is how many slots of the capacity a stream occupies.
 func (s *share) has() int { return int(s.outstanding()) + s.active } //nolint:gosec // at most the capacity
 
 // targets returns what a stream should have: with tasks waiting at its node, and without. If tasks wait anywhere, a
@@ -146,8 +146,8 @@ func (c *credits) grant() (some bool) {
 	return some
 }
 
-// revoke returns how much to ask back from a stream: what it has beyond its target and doesn't use, if another stream
-// has tasks waiting and too few credits for them, or next to no credits. A closed stream needs none.
+// revoke returns how many credits to revoke from a stream: those that it has beyond its target and doesn't use, if another stream has
+// tasks waiting and too few credits for them, or next to no credits. A closed stream needs none.
 func (c *credits) revoke(s *share) uint64 {
 	switch {
 	case s.revoking > 0:

@@ -164,7 +164,7 @@ func resultOf(c class, err error, maybe bool) *adapterv1.Result {
 	return r
 }
 
-// wasNotDone is the result of an attempt that was not begun, and will not be.
+// wasNotDone makes the result of an attempt that was not begun, and never will be.
 func wasNotDone() *adapterv1.Result { return &adapterv1.Result{Outcome: classes[notDone].outcome} }
 
 func problemOf(c class, err error) *problemv1.Problem {

@@ -24,14 +24,14 @@ import (
 
 // shape is what the decoder looks for in a JSON value of some type. Nil stands for a type in which no names are looked for.
 type shape struct {
-	// isStruct tells that the properties of an object are those of fields.
+	// isStruct: the properties of an object are the fields of a struct.
 	isStruct bool
 	fields   map[string]*shape
 	// element is that of the values of a list or map.
 	element *shape
 }
 
-// shapes are those of the types seen so far, by reflect.Type: as many as a program has types of inputs.
+// shapes are the shapes of the types seen so far, by reflect.Type. There are as many as the program has types of inputs.
 var shapes sync.Map
 
 // shapeOf returns the shape of a type.
@@ -170,8 +170,8 @@ func isName(s string) bool {
 	}) < 0
 }
 
-// exact returns an input in which only those properties have the names of fields, up to case, that have the very names.
-// It is the input itself if that is so already. What is blanked becomes space, so that offsets in messages stay right.
+// exact returns an input without the properties whose names differ from those of fields in nothing but case. It is the input itself if it
+// has none. Such properties are replaced by spaces, so that offsets in messages stay right.
 func exact(input []byte, s *shape) ([]byte, error) {
 	if s == nil {
 		return input, nil
@@ -185,7 +185,7 @@ func exact(input []byte, s *shape) ([]byte, error) {
 	return e.Data, err
 }
 
-// errNotJSON tells that there is nothing more to be found, for what follows is not JSON.
+// errNotJSON ends the search: what follows is not JSON.
 var errNotJSON = errors.New("is not a JSON value")
 
 // misnamed is a property whose name is that of a field but for the case. Its path is that of the object, the innermost

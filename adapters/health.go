@@ -18,7 +18,7 @@ const stuckAfter = 8 * time.Second
 // maxHeaders is the longest header of a question about health, in bytes.
 const maxHeaders = 16 << 10
 
-// health is how others find out whether the adapter makes progress: a service manager, or whoever asks /livez.
+// health tells others whether the adapter makes progress: the service manager, and whoever asks /livez.
 type health struct {
 	loop    *supervision.Loop
 	systemd *supervision.Systemd
@@ -43,7 +43,7 @@ func startHealth(ctx context.Context, config Config) (*health, error) {
 		go func() {
 			defer close(h.served)
 			if err := h.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-				config.Log.Error("nobody can ask about health any more", "error", err)
+				config.Log.Error("/livez is not served any more", "error", err)
 			}
 		}()
 	}
@@ -55,7 +55,7 @@ func startHealth(ctx context.Context, config Config) (*health, error) {
 func (h *health) close() {
 	h.systemd.Close()
 	if h.server != nil {
-		_ = h.server.Close() // whoever asks just now sees it end
+		_ = h.server.Close() // requests under way see the connection end
 		<-h.served
 	}
 }

@@ -24,14 +24,14 @@ type hub struct {
 	process   string
 	memory    string    // the ledger's id
 	disk      *disk.Log // where the ledger survives the process; nil: nowhere
-	saved     uint64    // how far the ledger's records are handed to the disk
+	saved     uint64    // up to which number the disk was given the ledger's records
 	started   time.Time
 	system    *actor.ActorSystem
 	base      context.Context    //nolint:containedctx // of open functions: ends when the pools stop
 	rand      func() float64     // from 0 up to 1
 	failed    chan error         // cap 1: the first failure that ends Run
 	lost      <-chan error       // gets the failure of the disk
-	quiet     chan struct{}      // cap 1: poked when there may be nothing left to do
+	quiet     chan struct{}      // cap 1: has a token when there may be nothing left to do
 	links     context.Context    //nolint:containedctx // of the links: ends when Run has drained
 	stop      context.CancelFunc // ends links
 	transport credentials.TransportCredentials
@@ -49,10 +49,10 @@ type hub struct {
 	detached  chan struct{} // closed and made anew whenever a stream ends
 	welcomed  bool          // by any node, ever
 	draining  bool
-	taken     int     // jobs that workers have and that are not over
-	alone     *job    // is executed, or is to be executed, while nothing else is; nil: none
-	wakes     wakeups // to be sent by unlock
-	told      story   // to be logged by unlock
+	taken     int     // how many jobs workers have that are not over
+	alone     *job    // the job that is executed, or is to be, while nothing else is; nil: none
+	wakes     wakeups // what unlock sends
+	told      story   // what unlock logs
 	starved   bool    // no credits are granted, because too many results are unacknowledged, or records not written
 }
 
@@ -94,7 +94,7 @@ func (h *hub) unlock() {
 	}
 }
 
-// save hands the ledger's records to the disk.
+// save gives the disk the ledger's records.
 func (h *hub) save() {
 	if h.disk == nil {
 		return
@@ -207,7 +207,7 @@ func (h *hub) offer(l *link, t *adapterv1.Task, now int64) error {
 	return nil
 }
 
-// joined does what is due for a task whose key the ledger knew.
+// joined does what is to be done for a task whose key the ledger knew.
 func (h *hub) joined(t *adapterv1.Task, verdict ledger.Verdict, work *ledger.Work, result *adapterv1.Result) {
 	switch verdict {
 	case ledger.Send:
@@ -220,7 +220,7 @@ func (h *hub) joined(t *adapterv1.Task, verdict ledger.Verdict, work *ledger.Wor
 	j := jobOf(work)
 	if j.ctx == nil {
 		j.task = t // it asks for the same work, maybe with another deadline
-	} else { // somebody else may have had it meanwhile, under this number or one before
+	} else { // another process may have had the key meanwhile, under this attempt or one before
 		j.marked = j.marked || t.GetMaybeStarted()
 	}
 	switch verdict {
@@ -232,7 +232,7 @@ func (h *hub) joined(t *adapterv1.Task, verdict ledger.Verdict, work *ledger.Wor
 	}
 }
 
-// confirm has an attempt executed that was announced.
+// confirm has an attempt executed whose beginning was announced.
 func (h *hub) confirm(c *adapterv1.Confirmation, now int64) {
 	verdict, work, result := h.ledger.Confirm(c.GetKey(), c.GetAttempt(), c.GetMaybeStarted(), now)
 	switch verdict {
@@ -249,7 +249,7 @@ func (h *hub) cancel(l *link, c *adapterv1.Cancellation, now int64) {
 	verdict, work, result := h.ledger.Cancel(c.GetKey(), c.GetAttempt(), l.stream, now)
 	switch verdict {
 	case ledger.Send:
-		t := &adapterv1.Task{} // none, if a dead process had it
+		t := &adapterv1.Task{} // nothing is known of the task if a dead process had it
 		if j := jobOf(work); j != nil {
 			t = j.task
 		}
@@ -287,7 +287,7 @@ func (h *hub) send(stream ledger.Stream, r *adapterv1.Result) {
 	}
 }
 
-// resend sends a result again: on its stream, or, if that was a dead process's or is gone, on each whose hello lists the key.
+// resend sends a result again: on its stream; or, if that is gone or was a dead process's, on each stream whose hello lists the key.
 func (h *hub) resend(w *ledger.Work, r *adapterv1.Result) {
 	if h.streams[w.Stream()] != nil {
 		h.send(w.Stream(), r)
@@ -367,7 +367,7 @@ func (h *hub) progress(j *job, note string) {
 	}
 }
 
-// announceAgain is how often it is reported that a job is about to be executed, until a node confirms it.
+// announceAgain is how long it takes until a job that is about to be executed is reported again, if no node has confirmed it.
 const announceAgain = int64(time.Second)
 
 // tick does what only time makes necessary: it sends results again, ends tasks whose deadline passed before they were begun,
@@ -415,7 +415,7 @@ func (h *hub) abort() (executing, unacknowledged int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, p := range h.pools {
-		p.stopped = true // nothing takes the place of what is interrupted
+		p.stopped = true // no other job begins when one is interrupted
 	}
 	h.ledger.Each(func(w *ledger.Work) {
 		jobOf(w).interrupt()

@@ -15,18 +15,18 @@ import (
 type job struct {
 	pool  *pool
 	task  *adapterv1.Task
-	share *share // whose credit it uses until it is done
+	share *share // the one whose credit the job uses until it is done
 	link  *link  // that it came on first
 	work  *ledger.Work
 
 	// Guarded by the hub.
-	over      bool // answered for, or forgotten, maybe before its turn came
+	over      bool // it was answered for, or forgotten, maybe before its turn came
 	taken     bool // by a worker
 	marked    bool // while it was executed, it became known that attempts before may have done the work
 	noted     bool // it is in its link's progress
 	note      string
-	reporting bool          // it is unsent at its link, as about to be executed
-	announced int64         // when that was last
+	reporting bool          // its link has yet to send that it is about to be executed
+	announced int64         // when that was reported last
 	resumed   chan struct{} // closed when its worker, which waits for the node's word, is to go on
 
 	// Set when it begins.
@@ -47,7 +47,7 @@ func (j *job) home() *link {
 	return j.link
 }
 
-// resume has the worker that waits for the node's word go on.
+// resume has a worker go on that waits for the node's confirmation.
 func (j *job) resume() {
 	select {
 	case <-j.resumed:
@@ -56,14 +56,14 @@ func (j *job) resume() {
 	}
 }
 
-// interrupt ends the context of what is executed.
+// interrupt ends the context of the execution.
 func (j *job) interrupt() {
 	if j.cancel != nil {
 		j.cancel()
 	}
 }
 
-// jobOf is the job that a work is in progress by; nil if it isn't.
+// jobOf returns the job of a work that is in progress; nil if it is not in progress.
 func jobOf(w *ledger.Work) *job {
 	j, _ := w.Job.(*job)
 	return j

@@ -19,7 +19,7 @@ func (r *rateLimit) wait(now int64) int64 { return max(r.next-r.ahead-now, 0) }
 
 func (r *rateLimit) take(now int64) { r.next = max(r.next, now) + r.slot }
 
-// giveBack returns the slot of an execution that did not come about.
+// giveBack returns the slot of an execution that was not begun after all.
 func (r *rateLimit) giveBack() { r.next -= r.slot }
 
 // breaker is closed (work goes on) until failures in a row reach the bound, then open until a time, then half open: one
@@ -33,7 +33,7 @@ type breaker struct {
 	trial bool  // the try is under way
 }
 
-// never is longer than anybody waits: something else must happen first.
+// never is the wait for something that no time brings about: an execution has to end first.
 const never = int64(1) << 62
 
 // wait returns how long it is until a task may be executed, in nanoseconds.
@@ -47,13 +47,13 @@ func (b *breaker) wait(now int64) int64 {
 	return max(b.until-now, 0)
 }
 
-// take tells whether the execution that begins is the try.
+// take notes that an execution begins, and tells whether it is the try.
 func (b *breaker) take() bool {
 	b.trial = b.inRow >= b.failures
 	return b.trial
 }
 
-// giveBack tells the breaker that an execution did not come about.
+// giveBack tells the breaker that an execution was not begun after all.
 func (b *breaker) giveBack(trial bool) { b.trial = b.trial && !trial }
 
 // done tells the breaker what came of an execution. While it is open, only the try counts.

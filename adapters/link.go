@@ -29,7 +29,7 @@ type link struct {
 	// Guarded by the hub. What is unsent: results are bounded by what the ledger holds, progress by the jobs.
 	live        bool // welcomed, and not yet broken
 	node        string
-	listed      uint64   // how many works the ledger had taken when it said hello
+	listed      uint64   // how many works the ledger had taken when the hello was sent
 	maxOutput   int      // 0: no bound
 	shares      []*share // of the credits, in the order of the pools
 	results     []*adapterv1.Result
@@ -43,7 +43,7 @@ type link struct {
 var (
 	// reconnect is the delay before a stream is replaced: 20 to 50 ms at first, and never longer than 1 s.
 	reconnect = supervision.Backoff{Initial: 50 * time.Millisecond, Max: time.Second, Jitter: 0.6}
-	// connectBackoff is the same for the connection beneath it.
+	// connectBackoff is the delay before the connection beneath a stream is made again.
 	connectBackoff = grpc.ConnectParams{
 		Backoff:           backoff.Config{BaseDelay: 35 * time.Millisecond, Multiplier: 2, Jitter: 0.4, MaxDelay: 700 * time.Millisecond},
 		MinConnectTimeout: 2 * time.Second,
@@ -208,13 +208,13 @@ func (l *link) flush(stream connection, beat, due bool) (sent, over bool) {
 			return sent, finished
 		}
 		if err := stream.Send(m); err != nil {
-			return sent, true // the reader learns why
+			return sent, true // the reader gets the reason
 		}
 		sent, beat, due = true, false, false
 	}
 }
 
-// refused tells whether a node says that this adapter is wrong, and none ever took it.
+// refused tells whether a node refuses the adapter as wrong, and no node has welcomed it yet.
 func (h *hub) refused(err error) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()

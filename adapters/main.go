@@ -86,7 +86,7 @@ func (a *Adapter) configure(args []string, env func(string) string, stderr io.Wr
 	flags.StringVar(&config.Health, "health", "", "address where /livez tells whether the adapter makes progress, host:port (default none)")
 	flags.DurationVar(&config.DrainTimeout, "drain-timeout", 30*time.Second, "how long to finish what was started when ended")
 	flags.TextVar(&level, "log-level", slog.LevelInfo, "debug, info, warn or error")
-	flags.IntVar(&config.LogRate, "log-rate", 200, "most lines a second that the log gets about attempts; -1: any number")
+	flags.IntVar(&config.LogRate, "log-rate", 200, "the most lines a second that are logged about attempts; -1: any number")
 	format := flags.String("log-format", "text", "text or json")
 	if err := flags.Parse(args); err != nil {
 		return config, err //nolint:wrapcheck // the flag package has printed it

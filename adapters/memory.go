@@ -21,7 +21,7 @@ func (h *hub) remember() error {
 		return err
 	}
 	if n := h.ledger.Started(); n > maxStarted {
-		_ = log.Close() // it says nothing new
+		_ = log.Close() // the error that led here counts
 		return fmt.Errorf("the ledger's folder %s holds %d keys that were begun and never asked for again, more than %d: "+
 			"move it away, and start with a new one", h.config.LedgerDir, n, maxStarted)
 	}

@@ -50,7 +50,7 @@ func RateLimit(perSecond float64, burst int) Option {
 }
 
 // Breaker stops executing after that many failures in a row that were not permanent, for a time; then it tries one task,
-// and goes on if that doesn't fail so. Tasks wait meanwhile, and use up no attempts. By default there is none.
+// and goes on if that doesn't fail in the same way. Tasks wait meanwhile, and use up no attempts. By default there is none.
 func Breaker(failures int, cooldown time.Duration) Option {
 	return func(a *activity) {
 		if failures < 1 || cooldown <= 0 {

@@ -23,8 +23,8 @@ type pool struct {
 	// Guarded by the hub.
 	credits credits
 	queue   queue
-	workers int       // spawned
-	up      int       // that have their resource
+	workers int       // how many were spawned
+	up      int       // how many of them have their resource
 	idle    []*worker // waiting to be woken
 	waking  bool      // one was woken and has not yet looked into the queue
 	stopped bool
@@ -53,7 +53,7 @@ type wake struct{}
 
 var theWake = &wake{}
 
-// wake gets one more worker to work, if there is work for it. Each that comes wakes the next.
+// wake has one more worker begin to work, if there is work for it. Each worker that begins wakes the next.
 func (p *pool) wake() {
 	if p.queue.len == 0 || p.waking || p.stopped {
 		return
@@ -69,7 +69,7 @@ func (p *pool) wake() {
 	}
 }
 
-// arrived notes that a worker that was woken has come.
+// arrived notes that a worker that was woken looks into the queue.
 func (p *pool) arrived(w *worker) {
 	if w.woken {
 		w.woken, p.waking = false, false
@@ -108,14 +108,14 @@ func (p *pool) opened() {
 	p.up++
 }
 
-// closed counts a worker that has its resource no more.
+// closed counts a worker that does not have its resource any more.
 func (p *pool) closed() {
 	p.hub.mu.Lock()
 	defer p.hub.mu.Unlock()
 	p.up--
 }
 
-// unopened answers for the jobs in the queue, if no worker has its resource, because this one could not open it.
+// unopened answers for the jobs in the queue when a worker could not open its resource, if no other worker has one.
 func (p *pool) unopened(w *worker, err error) {
 	now := p.hub.now()
 	p.hub.mu.Lock()
@@ -176,7 +176,7 @@ type worker struct {
 	pid      *actor.PID
 	resource any
 	opened   bool
-	woken    bool // to be counted as come
+	woken    bool // it was woken, and has not looked into the queue since
 }
 
 // Receive implements actor.Actor.

@@ -14,8 +14,8 @@ import (
 
 // Run executes tasks until the context ends, or the adapter fails for good. Then it drains: it takes no more tasks,
 // answers not done for those that it has not begun, finishes the others, and waits until all results are
-// acknowledged, for DrainTimeout at most. After that it interrupts what is executed. The process should end when Run returns: what
-// goes on even then, the nodes hand to others.
+// acknowledged, for DrainTimeout at most. After that it interrupts what is executed. The process should end when Run returns: the
+// nodes give the tasks that are executed even then to others.
 //
 // It returns nil if the context ended and nothing was left undone. Errors are: mistakes in the adapter or the
 // configuration, all at once; a first node that refuses the adapter; an activity actor that failed too often; work or
@@ -119,8 +119,8 @@ func (h *hub) drained() error {
 		executing, results, h.config.DrainTimeout)
 }
 
-// halt ends the actors. An activity may go on for a while though it was interrupted: until it ends, or the process does, the streams
-// must be there, lest a node takes the process for dead, and hands the work to another one.
+// halt ends the actors. An activity may go on for a while though it was interrupted. Until it ends, or the process does, the streams must
+// stay: else a node takes the process for dead, and gives the work to another one.
 func (h *hub) halt(cancel context.CancelFunc) error {
 	cancel()
 	failed := make([]error, len(h.pools))
@@ -132,7 +132,7 @@ func (h *hub) halt(cancel context.CancelFunc) error {
 	return errors.Join(failed...)
 }
 
-// leave has what is left of the results acknowledged, if that is soon, and closes the streams.
+// leave waits a while for the results that are left to be acknowledged, and closes the streams.
 func (h *hub) leave() {
 	timeout := time.NewTimer(farewell)
 	defer timeout.Stop()
@@ -158,7 +158,7 @@ func (h *hub) leave() {
 	}
 }
 
-// finish has every stream closed once nothing of it is unsent.
+// finish has every stream closed as soon as nothing on it is unsent.
 func (h *hub) finish() {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -62,7 +62,7 @@ func (h *hub) attach(l *link, w *adapterv1.Welcome) error {
 	return nil
 }
 
-// detach ends a stream's share of the credits. What it did not send is sent by the next.
+// detach ends a stream's share of the credits. What was not sent on it is sent on the next one.
 func (h *hub) detach(l *link) {
 	h.mu.Lock()
 	defer h.unlock()
@@ -174,7 +174,7 @@ func (l *link) take() []*adapterv1.Result {
 	if n < len(l.results) {
 		l.results = l.results[n:]
 	} else {
-		l.results = make([]*adapterv1.Result, 0, n) // as many will gather again
+		l.results = make([]*adapterv1.Result, 0, n) // as many are likely to gather again
 	}
 	return taken
 }

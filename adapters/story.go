@@ -57,7 +57,7 @@ func (h *hub) say(l line) {
 // longestText bounds what a line has of an error's detail, in bytes.
 const longestText = 512
 
-// begins and succeeds log what nobody needs to know, unless they want to know everything.
+// begins and succeeds log attempts at the level of debugging: when they begin, and when they have succeeded.
 func (h *hub) begins(j *job) {
 	if h.told.log.Enabled(context.Background(), slog.LevelDebug) {
 		h.told.log.With(h.attrs(j.task)...).Debug("attempt begins", "recovers", j.recovers)
@@ -70,7 +70,7 @@ func (h *hub) succeeds(j *job, began time.Time) {
 	}
 }
 
-// attrs tell of which attempt a line is, in the words of the node's log.
+// attrs tell which attempt a line is about, in the words of the node's log.
 func (h *hub) attrs(t *adapterv1.Task) []any {
 	return []any{
 		"order", t.GetOrderId(), "task", t.GetTask(), "activity", h.name + "." + t.GetActivity(), "key", t.GetKey(), "attempt", t.GetAttempt(),

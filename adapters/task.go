@@ -32,7 +32,7 @@ const maxNote = 256
 // Progress tells the operator that a long activity goes on, in at most 256 bytes; the last note before each heartbeat is
 // sent. It extends no deadline.
 func (t Task) Progress(note string) {
-	if t.job != nil { // a Task that a test made has none
+	if t.job != nil { // a Task that a test has made has no job
 		t.job.pool.hub.progress(t.job, clip(note, maxNote))
 	}
 }

@@ -94,7 +94,7 @@ func (p *pool) await(j *job) bool {
 	}
 }
 
-// resume goes on with a job whose worker has waited: it may have to wait again.
+// resume goes on with a job whose worker has waited for the confirmation. It may have to wait again.
 func (p *pool) resume(j *job) (execute, again bool) {
 	now := p.hub.now()
 	p.hub.mu.Lock()
@@ -131,7 +131,7 @@ func (p *pool) started(j *job) bool {
 	return false
 }
 
-// giveBack returns what a job took from the limits, because it is not executed.
+// giveBack returns to the rate limit and the breaker what a job took from them, because it is not executed.
 func (p *pool) giveBack(j *job) {
 	if p.act.limit != nil {
 		p.limit.giveBack()
@@ -141,7 +141,7 @@ func (p *pool) giveBack(j *job) {
 	}
 }
 
-// finish takes what came of an execution. marked is the same, should others have had the task meanwhile.
+// finish takes what came of an execution: result; or marked, if it has become known meanwhile that others may have had the task.
 func (p *pool) finish(j *job, r, marked *adapterv1.Result) {
 	now := p.hub.now()
 	j.cancel()
@@ -161,7 +161,7 @@ func (p *pool) finish(j *job, r, marked *adapterv1.Result) {
 	p.end(j, r, now)
 }
 
-// end hands a job's result to the ledger, and its place back.
+// end gives a job's result to the ledger, and lets another job begin.
 func (p *pool) end(j *job, r *adapterv1.Result, now int64) {
 	if p.hub.ledger.Finish(j.work, r, now) {
 		p.hub.answer(j.work, j.task, r)
@@ -170,7 +170,7 @@ func (p *pool) end(j *job, r *adapterv1.Result, now int64) {
 	p.hub.grant(p)
 }
 
-// leave hands the place of a job back that a worker had taken. If others waited for its end, they are woken.
+// leave counts a job that a worker had taken as over. Jobs that waited for its end are woken.
 func (p *pool) leave(j *job) {
 	p.credits.done(j.share)
 	h := p.hub

@@ -30,7 +30,7 @@ func Advice(err error, asked Asked) string {
 	case codes.DeadlineExceeded:
 		return "Give it longer with --timeout."
 	case codes.ResourceExhausted:
-		if len(st.Details()) == 0 { // it isn't a node that says so, but gRPC itself: a message is too large
+		if len(st.Details()) == 0 { // gRPC itself says so, and not a node: a message is too large
 			return "What was sent or answered is larger than the other side takes: the node's limits are its --max-input and " +
 				"--max-output, and what this client takes is 64 MiB."
 		}
@@ -64,7 +64,7 @@ func AdviceOnSubmit(id string, err error) string {
 	}
 }
 
-// AdviceOnOperation says what to do about an order that an operation was refused for; empty if the error says it all.
+// AdviceOnOperation says what to do if an operation on an order was refused; empty if the error says it all.
 func AdviceOnOperation(id string, err error) string {
 	switch Reason(err) {
 	case "ORDER_NOT_FAULTED":

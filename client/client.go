@@ -84,14 +84,14 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// Orders submits orders and tells how they fare.
+// Orders returns the service that submits orders and tells how they fare.
 func (c *Client) Orders() orderv1.OrderServiceClient { return c.orders }
 
-// Definitions deploys definitions and looks them up.
+// Definitions returns the service that deploys definitions and looks them up.
 func (c *Client) Definitions() definitionv1.DefinitionServiceClient { return c.definitions }
 
-// Admin is what operators need; the addresses must be those of the nodes' administration.
+// Admin returns the service for operators. The addresses must be those of the nodes' administration.
 func (c *Client) Admin() adminv1.AdminServiceClient { return c.admin }
 
-// Conn is the connection itself, for other services of the nodes, and for its state.
+// Conn returns the connection itself, for other services of the nodes, and for its state.
 func (c *Client) Conn() *grpc.ClientConn { return c.conn }

@@ -32,8 +32,8 @@ type Config struct {
 	// CallTimeout bounds each try of a call whose context has no deadline; negative: nothing does. Streams are not bounded. Default
 	// 30 s.
 	CallTimeout time.Duration
-	// Patience is how long calls are repeated while no node takes them, if they don't say so themselves; see Patiently. Default:
-	// as long as their contexts allow. Negative: they are tried once at each address, and not again.
+	// Patience is how long calls are repeated while no node takes them, unless they have a patience of their own: see Patiently.
+	// Default: as long as their contexts allow. Negative: they are tried once at each address, and not again.
 	Patience time.Duration
 	// Backoff delays repetitions, and attempts to connect. Default: 50 ms to 2 s, less up to 30 %.
 	Backoff Backoff

@@ -20,7 +20,7 @@ type Patience struct {
 	// Most bounds the time from the first failure of an interruption on; when it is over there is a GaveUpError. Forever: the context
 	// alone bounds it. 0: the Patience of the client's Config. Negative: nothing is tried again, and the failure is returned as it is.
 	Most time.Duration
-	// Tell, if set, is told of the first failure of each interruption. It must not block for long.
+	// Tell, if set, is called with the first failure of each interruption. It must not block for long.
 	Tell func(error)
 }
 
@@ -46,14 +46,14 @@ type patient struct {
 // Patiently gives a call a patience of its own. It is for calls that are not streams.
 func Patiently(p Patience) grpc.CallOption { return patient{patience: p} }
 
-// interruption is the time in which no node takes what is asked for.
+// interruption is a time in which no node takes what is asked for.
 type interruption struct {
 	Patience
 
 	backoff  Backoff
 	random   func() float64
 	failures int       // in a row
-	began    time.Time // when there was the first
+	began    time.Time // when the first of them was
 }
 
 func (c *Client) interruption(p Patience) *interruption {
@@ -61,7 +61,7 @@ func (c *Client) interruption(p Patience) *interruption {
 	return &interruption{Patience: p, backoff: c.config.Backoff, random: c.random}
 }
 
-// over is called whenever something has gone on.
+// over ends an interruption: a node has taken something.
 func (i *interruption) over() { i.failures = 0 }
 
 // wait waits, after a failure, until it is time to try again. It returns nil then, or why that is of no use; the failure itself
@@ -95,7 +95,7 @@ func (i *interruption) wait(ctx context.Context, failure error) error {
 	}
 }
 
-// longestWish is the most that is heeded of what nodes say about when to come back.
+// longestWish is the longest time after which a node can have the client come back: a longer one counts as this.
 const longestWish = time.Minute
 
 // comeBack tells whether a failure goes away by itself, and when to try again.
@@ -105,8 +105,8 @@ func (i *interruption) comeBack(failure error) (time.Duration, bool) {
 	return max(delay, min(wish, longestWish)), Passes(failure)
 }
 
-// Passes tells whether an error goes away by itself: no node was there, or one that was asks to come back later. Without being
-// asked to, a node that has no room will not have it soon: what it was sent is too large.
+// Passes tells whether an error goes away by itself: no node answered, or one has asked to come back later. A node that has no room, and
+// does not ask for that, will have none later either: what it was sent is too large.
 func Passes(err error) bool {
 	switch codeOf(err) {
 	case codes.Unavailable:
@@ -119,7 +119,7 @@ func Passes(err error) bool {
 	}
 }
 
-// retryAfter is when to come back, if a node has said so.
+// retryAfter returns after how long to come back, if a node has said so.
 func retryAfter(err error) (after time.Duration, said bool) {
 	st, _ := StatusOf(err)
 	for _, detail := range st.Details() {

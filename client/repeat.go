@@ -88,7 +88,7 @@ func (c *Client) repeated(
 		case err == nil:
 			return nil
 		case others > 0 && codeOf(err) == codes.Unavailable && ctx.Err() == nil:
-			continue // it is the turn of another node
+			continue // another node is asked
 		}
 		if err = wait.wait(ctx, err); err != nil {
 			return err

@@ -11,7 +11,7 @@ import (
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
 
-// standingTimeout bounds the asking for how an order stands once the time for its watching is over.
+// standingTimeout is how long the question may take how an order stands, when the time for watching it is over.
 const standingTimeout = 3 * time.Second
 
 // Standing asks how an order stands that could not be watched to its end, also when the time of ctx is over, and says what is known

@@ -29,7 +29,7 @@ type Stream struct {
 	err    error // once ended
 
 	mu      sync.Mutex
-	pending []*orderv1.SubmitRequest // bounded by whoever submits
+	pending []*orderv1.SubmitRequest // its callers bound it
 	closed  bool
 }
 
@@ -106,7 +106,7 @@ func (s *Stream) read() error {
 	}
 }
 
-// write sends until the stream is closed or breaks; why it breaks is for read to tell.
+// write sends until the stream is closed or breaks. read finds out why it broke.
 func (s *Stream) write(ctx context.Context) {
 	var spare []*orderv1.SubmitRequest
 	for {
@@ -123,7 +123,7 @@ func (s *Stream) write(ctx context.Context) {
 			batch = batch[n:]
 		}
 		if closed {
-			_ = s.st.CloseSend() // read learns of it
+			_ = s.st.CloseSend() // read gets the error
 			return
 		}
 		select {

@@ -21,8 +21,8 @@ type Submitting struct {
 	Orders, Bytes int
 	// Patience is how long to go on while no node takes orders. The time without a node counts only while there is something to submit.
 	Patience Patience
-	// Busy, if set, is told of each refusal for now, by a node that has no room; the order is submitted again. It must not block for
-	// long.
+	// Busy, if set, is called each time that a node refuses an order for now, as it has no room; the order is submitted again later.
+	// It must not block for long.
 	Busy func(*orderv1.Refused)
 }
 
@@ -32,8 +32,8 @@ type Answer struct {
 	Submission *orderv1.Submission
 	// Err is why there is no answer, and will be none: whether the order was accepted is not known, unless it was told before.
 	Err error
-	// Last: nothing more will be told of the order. Only of one whose end is waited for there may be news before: that it was
-	// accepted.
+	// Last: nothing more will be told of the order. There is an answer before the last one only if the end of the order is waited for:
+	// it says that the order was accepted.
 	Last bool
 	// Tries is how often the order was sent. After the first try a node may call it repeated because of the try before.
 	Tries int
@@ -51,7 +51,7 @@ type Submitter struct {
 	mu      sync.Mutex
 	window  *window
 	stream  *Stream // nil while there is none
-	news    bool    // there was some of an order since the stream was opened
+	news    bool    // there was an answer since the stream was opened
 	closed  bool
 	waiting int           // calls of Submit that wait for room
 	room    chan struct{} // closed, and replaced, when there may be room for those
@@ -237,10 +237,10 @@ func (s *Submitter) attend(stream *Stream) {
 	}
 }
 
-// together is for how long an order that may be sent again waits for others that soon may be, too.
+// together is how long an order that may be sent again waits for others, so that they are sent together.
 const together = 20 * time.Millisecond
 
-// later returns when to send an order again that was refused for now for the so manieth time.
+// later returns when to send an order again, given how many times in a row it was refused for now.
 func (s *Submitter) later(r *orderv1.Refused, times int) time.Time {
 	c := s.client
 	delay := c.config.Backoff.next(times, c.random)
@@ -250,7 +250,7 @@ func (s *Submitter) later(r *orderv1.Refused, times int) time.Time {
 	return time.Now().Add(delay)
 }
 
-// told is what is to be told of an order.
+// told is an answer that is to be told of an order.
 type told struct {
 	order  *handed
 	answer Answer

@@ -46,11 +46,11 @@ func (c *Client) Watch(ctx context.Context, w Watching) (*orderv1.Order, error) 
 	}
 }
 
-// position is where a watching has got to.
+// position is how far a watching has come.
 type position struct {
 	Watching // from the version that comes next
 
-	began bool // there was an event
+	began bool // an event has come
 }
 
 // watchOnce watches until the stream ends. It returns the order if that has ended, else what Each said, or why the stream ended.

@@ -73,7 +73,7 @@ func (c *Client) watchListOnce(ctx context.Context, w ListWatching, known *known
 type knownList struct {
 	orders      map[string]*orderv1.Order
 	listed, cut bool
-	// again are those of the orders that the stream has not told yet: once it has told the whole list, they are gone.
+	// again are the orders that were told before and that the stream has not told yet: those left when it has told the whole list are gone.
 	again map[string]bool
 	whole bool // the stream has told the whole list
 }

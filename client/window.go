@@ -33,14 +33,14 @@ type window struct {
 	later map[*handed]time.Time
 }
 
-// handed is an order that was handed to the window.
+// handed is an order in the window.
 type handed struct {
 	request  *orderv1.SubmitRequest
 	answered func(Answer)
-	number   uint64 // it was the so manieth
+	number   uint64 // how many orders were added up to it
 	size     int
 	tries    int
-	refusals int // for now, in a row
+	refusals int // how often in a row it was refused for now
 	accepted bool
 }
 
@@ -120,7 +120,7 @@ func (w *window) soonest() (due time.Time, found bool) {
 	return due, found
 }
 
-// come has those sent whose time has come.
+// come has orders sent again whose time has come.
 func (w *window) come(now time.Time) {
 	came := len(w.next)
 	for h, at := range w.later {
@@ -132,18 +132,18 @@ func (w *window) come(now time.Time) {
 	slices.SortFunc(w.next[came:], func(x, y *handed) int { return cmp.Compare(x.number, y.number) })
 }
 
-// answer takes an answer. It returns the order that it is news of, nil if there is none, and whether it is the last one to it. One
-// that was refused for now is no news: again returns when to send it again, given how often it was refused.
+// answer takes an answer. It returns the order that it is about, and whether it is the last one to it; nil if nothing is to be told. That
+// an order was refused for now is not told: again returns when to send it again, given how often it was refused.
 func (w *window) answer(s *orderv1.Submission, again func(refused *orderv1.Refused, times int) time.Time) (h *handed, last bool) {
 	if h = w.byID[s.GetId()]; h == nil {
-		return nil, false // an answer to a try before
+		return nil, false // it answers a try before
 	}
 	switch answer := s.GetAnswer().(type) {
 	case *orderv1.Submission_Accepted:
 		h.refusals = 0
 		if h.request.GetWait() == orderv1.Wait_WAIT_ENDED {
 			if h.accepted {
-				return nil, false // told again, because it was submitted again
+				return nil, false // it was told before, and came again because the order was submitted again
 			}
 			w.accept(h)
 			return h, false

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// Bounded makes a logger that passes on so many lines a second, at most. What is more is dropped, and a line says how many
-// were, once that second is over. So a storm of failures, of which each is worth a line, does not make the log what all
-// wait for. 0 or less: all lines are passed on.
+// Bounded makes a logger that passes on at most so many lines a second. Further ones are dropped, and a line says how many when the
+// second is over. So in a storm of failures, each of which is worth a line, nothing has to wait for the log. 0 or less: all lines are
+// passed on.
 func Bounded(log *slog.Logger, perSecond int) *slog.Logger {
 	if perSecond <= 0 {
 		return log
@@ -52,7 +52,7 @@ type allowance struct {
 	taken int // may be more than perSecond: the others were dropped
 }
 
-// take takes one, if there is one left.
+// take uses up one line, if one is left.
 func (a *allowance) take() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()

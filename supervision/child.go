@@ -47,7 +47,7 @@ func (c *child) kill() error {
 	if err := <-c.exited; err != nil {
 		return err
 	}
-	return errors.New("exit status 0") // it was faster
+	return errors.New("exit status 0") // it ended before the signal came
 }
 
 // killGroup kills what is left of a process group.

@@ -44,7 +44,7 @@ type Verdict uint8
 
 // The verdicts.
 const (
-	// Nothing is to be done: the key is being worked on, or the input is of no interest.
+	// Nothing is to be done: the key is being worked on, or the input changes nothing.
 	Nothing Verdict = iota
 	// Queue the work, then call Begin for it.
 	Queue
@@ -168,9 +168,9 @@ func (l *Ledger) Offer(t *adapterv1.Task, can Ability, from Stream, now int64) (
 		w.maybe, w.ability, w.activity, w.order, w.partition = true, can, t.GetActivity(), t.GetOrderId(), t.GetPartition()
 		return l.queue(w, now)
 	case held:
-		// Of what others have had since, it does not know from its own failure that it was not done.
+		// If others have had the work since, its own failure does not tell that the work was not done.
 		doubts := t.GetMaybeStarted() && !w.maybe && !final(w.result) && w.result.GetOutcome() == adapterv1.Outcome_OUTCOME_FAILED
-		if !repeated || doubts { // it was sent, and may be being written: this one is another
+		if !repeated || doubts { // it was sent, and may still be being written to a stream: so a copy is changed
 			delete(l.bySeq, w.result.GetSeq())
 			w.result = answer(w.result)
 			l.identify(w)
@@ -189,7 +189,7 @@ func (l *Ledger) Offer(t *adapterv1.Task, can Ability, from Stream, now int64) (
 	return w.due(), w, nil
 }
 
-// due is what is due for work in progress that was asked for again.
+// due returns what is to be done for work in progress that was asked for again.
 func (w *Work) due() Verdict {
 	switch {
 	case w.await && (w.announced || w.state == executing):
@@ -479,7 +479,7 @@ func answer(r *adapterv1.Result) *adapterv1.Result {
 	return &adapterv1.Result{Outcome: r.GetOutcome(), Output: r.GetOutput(), Error: r.GetError(), Permanent: r.GetPermanent()}
 }
 
-// final tells whether trying again can't change the result.
+// final tells whether a result is one that trying again can't change.
 func final(r *adapterv1.Result) bool {
 	return r.GetOutcome() == adapterv1.Outcome_OUTCOME_SUCCEEDED ||
 		r.GetOutcome() == adapterv1.Outcome_OUTCOME_FAILED && r.GetPermanent()

@@ -16,7 +16,7 @@ type Definition struct {
 	DeployedAt *time.Time `json:"deployed_at"`
 	Activities []string   `json:"activities"`
 	Document   string     `json:"document,omitempty"`
-	// Retired is set if it is not for new orders any more.
+	// Retired is set if it takes no new orders any more.
 	Retired  *Retired  `json:"retired,omitempty"`
 	Warnings []Mistake `json:"warnings,omitempty"`
 }
@@ -58,7 +58,7 @@ func Severity(m *definitionv1.Mistake) string {
 	return "error"
 }
 
-// Retired is how a definition was taken out of use for new orders.
+// Retired is who retired a definition, when and why.
 type Retired struct {
 	At     *time.Time `json:"at"`
 	By     string     `json:"by"`

@@ -30,7 +30,7 @@ type Fallout struct {
 	InDoubt     []Doubt         `json:"in_doubt"`
 	LateResults []Event         `json:"late_results"`
 	Compensable []Undo          `json:"compensable"`
-	// How many more there are of each.
+	// How many more there are of each kind than are listed.
 	MoreInDoubt     int64 `json:"more_in_doubt"`
 	MoreLateResults int64 `json:"more_late_results"`
 	MoreCompensable int64 `json:"more_compensable"`

@@ -6,7 +6,7 @@ import (
 	"github.com/holdfast-run/holdfast/messages/adminv1"
 )
 
-// Node is how a node is.
+// Node is how things stand with a node.
 type Node struct {
 	Node      string     `json:"node"`
 	Version   string     `json:"version"`

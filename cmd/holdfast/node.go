@@ -101,11 +101,11 @@ func connectionFlags(f *pflag.FlagSet, c *nodeConfig) {
 
 func adapterFlags(f *pflag.FlagSet, c *nodeConfig) {
 	e := &c.Engine
-	f.DurationVar(&c.Gateway.Heartbeat, "heartbeat", 0, "how often an adapter shows that it lives; three times silent, it counts as dead (5s)")
+	f.DurationVar(&c.Gateway.Heartbeat, "heartbeat", 0, "how often an adapter shows that it lives; silent for three times as long, it counts as dead (5s)")
 	f.DurationVar(&e.Grace, "adapter-grace", 0, "how long tasks wait for a lost adapter to come back (3s)")
 	f.DurationVar(&e.LedgerGrace, "ledger-grace", 0, "the same for activities that are not idempotent (1m)")
 	f.DurationVar(&e.RecoverGrace, "recover-grace", 0,
-		"the same for those of them whose adapters can find out what came of work begun elsewhere, if the adapter closed its stream (5s)")
+		"the same if, of these, adapters can find out what came of work begun elsewhere, and the adapter closed its stream (5s)")
 	f.IntVar(&e.Deaths, "deaths", 0,
 		"how many adapter processes may die while they execute a task, and nothing else, before it is set apart (3)")
 	sizeVar(f, &e.QueueBytes, "queue",
@@ -138,9 +138,9 @@ func memoryFlags(f *pflag.FlagSet, c *nodeConfig) {
 	f.DurationVar(&e.Idle, "idle", 0, "how long an order stays in memory with nothing to do (30s)")
 	f.DurationVar(&e.LongWait, "long-wait", 0, "shortest wait for which an order leaves memory at once (5s)")
 	f.IntVar(&e.Waking, "waking", 0,
-		"most orders of one partition that are woken at once after a start, and as many because they are due (16)")
+		"most orders of one partition that are woken at once after a start, and most that are woken because they are due (16)")
 	f.IntVar(&e.Dues, "dues", 0,
-		"of how many orders of one partition that wait for a time that is held in memory, about: those that come next (2048)")
+		"how many due times of one partition are held in memory, about: those that come next; the others stay on disk (2048)")
 	f.IntVar(&e.PartitionMailbox, "partition-mailbox", 0,
 		fmt.Sprintf("most messages that wait for one of the %d partitions (20000)", messages.Partitions))
 }
@@ -155,10 +155,10 @@ func diskFlags(f *pflag.FlagSet, c *nodeConfig) {
 
 func failureFlags(f *pflag.FlagSet, c *nodeConfig) {
 	e := &c.Engine
-	f.DurationVar(&e.TryAgain, "try-again", 0, "how long what failed, such as a commit, is left alone before it is tried again (1s)")
+	f.DurationVar(&e.TryAgain, "try-again", 0, "how long to wait before something that failed, such as a commit, is tried again (1s)")
 	f.IntVar(&e.Poison, "poison", 0, "how many times in a row an order may panic before it is faulted (3)")
 	f.IntVar(&e.PoisonFaults, "poison-faults", 0,
-		"most orders of one partition that are faulted so within a minute; beyond it, the partition is restarted (5)")
+		"most orders of one partition that are faulted for panics within a minute; beyond it, the partition is restarted (5)")
 	f.DurationVar(&e.StuckAfter, "stuck-after", 0, "how long one turn of a loop may take before the node counts as stuck (8s)")
-	f.IntVar(&e.LogRate, "log-rate", 0, "most lines a second that the log gets about orders; -1: any number (200)")
+	f.IntVar(&e.LogRate, "log-rate", 0, "most lines a second that are logged about orders; -1: any number (200)")
 }

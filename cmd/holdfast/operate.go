@@ -97,9 +97,9 @@ func (a *app) newOperation(o operation) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   o.use + " [ID...]",
 		Short: o.short,
-		Long: o.long + "\n\nName the orders, or select them with flags; then it is counted first how many there are, and asked whether to go\n" +
-			"on. The node tells of each whether it accepts: then it is durable, and activities under way may be awaited before the\n" +
-			"order ends. It can be repeated: what is done is not done again.",
+		Long: o.long + "\n\nName the orders, or select them with flags: then you are told first how many there are, and asked whether to go\n" +
+			"on. The node tells of each order whether it accepts. If it does, that is durable; activities under way may be\n" +
+			"awaited before the order ends. It can be repeated: what is done is not done again.",
 		ValidArgsFunction: a.completeOrderIDs(),
 		RunE: func(cmd *cobra.Command, ids []string) error {
 			for _, id := range ids {
@@ -151,7 +151,7 @@ func (a *app) newOperation(o operation) *cobra.Command {
 	}
 	f.flags(a, cmd, o.faulted)
 	flags := cmd.Flags()
-	flags.BoolVar(&f.all, "all", false, "all that it is meant for")
+	flags.BoolVar(&f.all, "all", false, "all orders that the command is meant for")
 	flags.BoolVarP(&f.yes, "yes", "y", false, "don't ask")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "do nothing: tell what would happen to an order, or how many are selected")
 	flags.StringVar(&f.by, "by", userName(), "who does it; kept in the orders' histories")
@@ -372,7 +372,7 @@ func newFalloutCancel(a *app) *cobra.Command {
 		use: "cancel", short: "Cancel faulted orders", faulted: true,
 		long: "Cancel faulted orders for good: the next ones of their keys run. With --compensate they first go on, in their\n" +
 			"turn, and undo what they have done, last first: 'holdfast fallout show' tells what that is. One that faults while it\n" +
-			"does is there again: try its task again, pass it over, or cancel the order without --compensate.",
+			"does so is in the fallout again: try its task again, pass it over, or cancel the order without --compensate.",
 		flags: func(cmd *cobra.Command) {
 			cmd.Flags().BoolVar(&c.Compensate, "compensate", false, "first undo what they have done, as their definitions say")
 		},
@@ -441,8 +441,8 @@ func newOrderFault(a *app) *cobra.Command {
 func newOrderSuspend(a *app) *cobra.Command {
 	return a.newOperation(operation{
 		use: "suspend", short: "Have nothing new begin in an order", local: true,
-		long: "Suspend open orders: activities under way end, but nothing else happens, and no time strikes, until they are\n" +
-			"resumed. Then what came due strikes.",
+		long: "Suspend open orders: activities under way end, but nothing else happens until they are resumed, and waits,\n" +
+			"timeouts and deadlines that come due take effect only then.",
 		action: func(context.Context) (*adminv1.Action, error) {
 			return &adminv1.Action{Kind: &adminv1.Action_Suspend{}}, nil
 		},
@@ -452,7 +452,7 @@ func newOrderSuspend(a *app) *cobra.Command {
 func newOrderResume(a *app) *cobra.Command {
 	return a.newOperation(operation{
 		use: "resume", short: "Have a suspended order go on", local: true,
-		long: "Have suspended orders go on. What came due meanwhile strikes now.",
+		long: "Have suspended orders go on. Waits, timeouts and deadlines that came due meanwhile take effect now.",
 		action: func(context.Context) (*adminv1.Action, error) {
 			return &adminv1.Action{Kind: &adminv1.Action_Resume{}}, nil
 		},

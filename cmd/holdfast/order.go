@@ -167,8 +167,8 @@ func newOrderList(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List orders, newest first",
-		Long: "List orders, newest first. With --watch it goes on: it prints a line for each order that comes into the list, stands\n" +
-			"otherwise than before, or is gone from it, because it does not match any more or is too old for --limit. Of an order\n" +
+		Long: "List orders, newest first. With --watch it goes on: it prints a line for each order that comes into the list,\n" +
+			"changes, or is gone from it, because it does not match any more or is too old for --limit. Of an order\n" +
 			"that changes fast only the latest state is told. It ends when it is interrupted, or --timeout is over.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

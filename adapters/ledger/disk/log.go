@@ -33,10 +33,10 @@ type Log struct {
 	pending  int       // records that are not written
 	appended uint64    // records, since the folder was opened
 	durable  uint64    // of these
-	awaited  uint64    // up to here somebody waits
+	awaited  uint64    // up to which record somebody waits
 	size     int64     // of the file
 	base     int64     // its size when it was written anew last
-	renewing bool      // that is to be done
+	renewing bool      // it is to be written anew
 	closed   bool
 	err      error
 }
@@ -103,7 +103,7 @@ func (l *Log) Pending() int {
 	return l.pending
 }
 
-// Grown tells that most of the log may be of no use any more: it is time for Renew.
+// Grown tells whether the log may consist mostly of records that are of no use any more, so that it is time for Renew.
 func (l *Log) Grown() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -165,7 +165,7 @@ func (l *Log) take() (batches []batch, upTo uint64, sync bool) {
 	return batches, l.appended, l.awaited > l.durable
 }
 
-// carriedOut tells everybody what came of a step; false if it was the last.
+// carriedOut tells those who wait what came of a step; false if it was the last one.
 func (l *Log) carriedOut(batches []batch, upTo uint64, sync bool, err error) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -225,8 +225,8 @@ func (l *Log) harden() error {
 	return err
 }
 
-// harden makes what a file has durable, which is so many bytes, and appends a mark, which need not be: it only tells damage from
-// what was being written when the machine failed.
+// harden makes durable the so many bytes that a file has, and appends a mark that says so. The mark need not be durable: it only tells
+// damage from what was being written when the machine failed.
 func harden(file *os.File, size int64) (grown int64, err error) {
 	if err := file.Sync(); err != nil {
 		return size, err //nolint:wrapcheck // the caller knows the file
