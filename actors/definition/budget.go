@@ -24,11 +24,11 @@ type budget struct {
 	memory   int64
 	deadline time.Time
 	err      error
-	// first is how many steps there were to begin with: less than the limit, if something was evaluated before.
+	// first is how many steps there were at first: fewer than the limit, if something was evaluated before.
 	first int
 	// meter counts what is evaluated; nil: nothing does.
 	meter *workflow.Meter
-	// turns are what the evaluation keeps to once it has taken long; nil: nothing.
+	// turns are what the evaluation waits for once it has taken long; nil: it does not wait.
 	turns workflow.Turns
 	// running is the interpreter, once it runs.
 	running reflect.Value

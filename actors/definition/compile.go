@@ -19,8 +19,8 @@ func Compile(document []byte, limits Limits) (*workflow.Definition, []*definitio
 	return mistakesOf(check(document, limits, false))
 }
 
-// Load compiles a document that was taken before, perhaps by an earlier version that read numbers in YAML as YAML does, and
-// changed how they are written. It keeps the meaning that it had then, as far as it can be compiled at all.
+// Load compiles a document that was deployed before, perhaps by an earlier version, which read numbers in YAML as YAML does and changed how
+// they are written. The document keeps the meaning that it had then, as far as it can be compiled at all.
 func Load(document []byte, limits Limits) (*workflow.Definition, []*definitionv1.Mistake) {
 	return mistakesOf(check(document, limits, true))
 }
@@ -34,8 +34,8 @@ func mistakesOf(def *workflow.Definition, found []*definitionv1.Mistake) (*workf
 	})
 }
 
-// Check is Compile, and warns beside of what is surely not meant, though it can be run. There is a definition unless something
-// that was found is more than a warning.
+// Check does what Compile does, and also warns of what can be run but is surely not meant. There is a definition unless something that was
+// found is more than a warning.
 func Check(document []byte, limits Limits) (*workflow.Definition, []*definitionv1.Mistake) {
 	return check(document, limits, false)
 }

@@ -8,9 +8,9 @@ import (
 	"github.com/itchyny/gojq"
 )
 
-// edit is a value being changed at many paths. What lies on the way is copied when it is first changed, and then changed in
-// place, so that many changes of a large value cost no more than the value and they. It belongs to one assignment: what is
-// read out of it is not changed any more.
+// edit is a value being changed at many paths. The parts on the way are copied when they are first changed, and then changed in place: so
+// many changes of a large value cost no more than its size and their number. An edit belongs to one assignment. A part that was read out
+// of it is not changed any more.
 type edit struct {
 	b    *budget
 	root any

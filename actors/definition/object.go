@@ -13,7 +13,7 @@ type object struct {
 	n *node
 	// what names the object in messages.
 	what string
-	// ok tells that it is there, and an object.
+	// ok: the node is there, and is an object.
 	ok bool
 }
 

@@ -41,7 +41,7 @@ func newPrograms(limits Limits) *programs {
 	}
 }
 
-// compile compiles the text of an expression, without ${ }. Its error is a expressionError if it has a place.
+// compile compiles the text of an expression, without ${ }. Its error is an expressionError if its place is known.
 func (p *programs) compile(text string, at place, vars []string) (workflow.Expr, error) {
 	key := programKey{text, strings.Join(vars, ","), at.args}
 	if e, ok := p.known[key]; ok {

@@ -127,7 +127,7 @@ func (a *app) patience(tell func(error)) client.Patience {
 	return client.Patience{Most: max(a.client.reconnect, 1), Tell: tell}
 }
 
-// outcome says why something has not come about that was waited for: because its time is over, or patience was.
+// outcome says why something that was waited for has not come about: its time is over, or patience is.
 func (a *app) outcome(ctx context.Context, err error, what string, timeout time.Duration) error {
 	if gaveUp, ok := errors.AsType[*client.GaveUpError](err); ok {
 		err = fmt.Errorf("gave up after %v (--reconnect): %w", a.client.reconnect, gaveUp.Err)
@@ -151,8 +151,8 @@ func isOver(ctx context.Context, err error) bool {
 	return err != nil && (ctx.Err() != nil || st.Code() == codes.DeadlineExceeded)
 }
 
-// late says what has not come about in time, and what stood in the way, if a node or the lack of one did. Without a timeout it
-// is a node that had no time.
+// late says what has not come about in time, and why, if a node or the lack of one was the reason. Without a timeout the reason is a node
+// that had no time.
 func late(what string, timeout time.Duration, err error) error {
 	if timeout == 0 {
 		return err

@@ -11,7 +11,7 @@ import (
 const (
 	journalFiles = 1000
 	reserveFiles = 200
-	// fewestConnections is with how few public connections a node starts: some adapters, and some clients.
+	// fewestConnections is the least number of public connections with which a node starts: for some adapters and some clients.
 	fewestConnections = 16
 )
 

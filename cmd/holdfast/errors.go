@@ -14,7 +14,7 @@ import (
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
 
-// endedError tells that an order ended otherwise than well. Nothing more is printed: the order was.
+// endedError says that an order did not end well. Nothing is printed for it: the order was printed.
 type endedError orderv1.Status
 
 func (e endedError) Error() string { return "the order is " + shown.StatusWord(orderv1.Status(e)) }
@@ -53,7 +53,7 @@ func (a *app) describe(ctx context.Context, err error) (text string, exit int) {
 	case isRPC:
 		prefix, _, _ := strings.Cut(err.Error(), "rpc error:") // what the command was at, if it said so
 		text := textStatus(st)
-		if st.Code() == codes.DeadlineExceeded && len(st.Details()) == 0 { // it isn't a node that says so
+		if st.Code() == codes.DeadlineExceeded && len(st.Details()) == 0 { // no node says so: the time of the call is over
 			text = fmt.Sprintf("no answer within %v (--timeout)", a.callBound())
 		}
 		fmt.Fprintf(&b, "holdfast: %s%s\n", clean(prefix), text)

@@ -59,7 +59,7 @@ func eventDetail(ev *orderv1.HistoryEvent, most int) string {
 	return strings.Join(parts, "  ")
 }
 
-// handedDetail tells where an attempt was handed to, and what came of that.
+// handedDetail tells to which process or ledger an attempt was sent, and what came of that.
 func handedDetail(ev *orderv1.HistoryEvent) []string {
 	var parts []string
 	if ev.GetLedger() != "" {

@@ -83,7 +83,7 @@ func makeData(data string) error {
 	return nil
 }
 
-// keepPrivate keeps others from the files of a journal that was made when they could still read them.
+// keepPrivate keeps other users from reading the files of a journal that was made when they still could.
 func keepPrivate(dir string) error {
 	info, err := os.Stat(dir)
 	if err == nil && info.Mode().Perm()&othersMask != 0 {

@@ -109,7 +109,7 @@ func runNode(ctx context.Context, config nodeConfig, log *slog.Logger) error {
 	}
 }
 
-// beatEvery is how exactly the watchdog knows when loops turned: they do so some hundred thousand times a second.
+// beatEvery is how often the watchdog reads the clock. Loops turn some hundred thousand times a second, and need not be dated more exactly.
 const beatEvery = 100 * time.Millisecond
 
 // serve runs what the node is made of until ctx ends.
@@ -160,7 +160,7 @@ func (n *node) start(ctx context.Context) error {
 		n.fail(err)
 		select {} // what follows must not happen any more
 	}
-	// It is no loop yet while it is opened, which takes long where there is much to replay.
+	// The watchdog is told of the journal's loop only when the journal is open: opening takes long where there is much to replay.
 	loop := sync.OnceValue(func() *supervision.Loop { return n.watchdog.Register("journal", stuckJournal) })
 	journal.Turn = func() { loop().Beat() }
 	faultyJournal(&journal)

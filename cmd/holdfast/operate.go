@@ -289,13 +289,13 @@ func (a *app) jsonFile(ctx context.Context, name string) ([]byte, error) {
 	return content, checkJSON(name, content)
 }
 
-// reopening is the flags of what has a faulted order go on.
+// reopening is the flags of the commands that have a faulted order go on.
 type reopening struct {
 	value, deadline string
 	notDone         bool
 }
 
-// inputFlags are for what enters a task.
+// inputFlags are about what a task gets.
 func (r *reopening) inputFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&r.value, "input", "", "`file` with what the task gets in place of its input, one JSON value; - for the standard input")
@@ -303,7 +303,7 @@ func (r *reopening) inputFlags(cmd *cobra.Command) {
 	r.deadlineFlag(cmd)
 }
 
-// resultFlags are for what leaves one.
+// resultFlags are about what a task leaves.
 func (r *reopening) resultFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&r.value, "result", "", "`file` with what the task's work would have left, one JSON value; - for the standard "+
 		"input (none: its input goes on)")
@@ -314,7 +314,7 @@ func (r *reopening) deadlineFlag(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&r.deadline, "deadline", "", "a new deadline of the orders, `when`: RFC 3339, or a duration such as 1h from now on")
 }
 
-// opened is what the flags mean.
+// opened makes the action that the flags mean.
 type opened struct {
 	value    []byte
 	deadline *timestamppb.Timestamp

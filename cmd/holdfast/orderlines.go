@@ -127,8 +127,8 @@ func (r *lineReader) chunk() (chunk []fileLine, more bool) {
 	return chunk, true
 }
 
-// parseOrder reads an order, a JSON object; what it does not say is as in base. An id must be there: by it an order is known that is
-// submitted again.
+// parseOrder reads an order, a JSON object; what it does not say is as in base. It must have an id, by which an order that is submitted
+// again is known.
 func parseOrder(text []byte, base *orderv1.WorkOrder) (*orderv1.WorkOrder, error) {
 	o := proto.CloneOf(base)
 	if syntax, bad := errors.AsType[*json.SyntaxError](json.Unmarshal(text, new(json.RawMessage))); bad {

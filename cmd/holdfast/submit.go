@@ -112,7 +112,7 @@ func (f *submitFlags) order(ctx context.Context, a *app) (*orderv1.WorkOrder, er
 	return o, checkJSON(f.input, o.GetInput())
 }
 
-// common makes of an order what many may have in common.
+// common makes the part of an order that many orders may have in common.
 func (f *submitFlags) common() (*orderv1.WorkOrder, error) {
 	o := &orderv1.WorkOrder{Definition: f.definition, OrderKey: f.key, Priority: f.priority}
 	if _, err := messages.ParseDefinitionRef(f.definition); f.definition != "" && err != nil {
@@ -146,7 +146,7 @@ func checkJSON(name string, text []byte) error {
 	return fmt.Errorf("%s:%d:%d: not one JSON value: %w", name, line, column, err)
 }
 
-// submit hands an order in, waits for its end if it shall, and prints it.
+// submit submits an order, waits for its end if asked to, and prints it.
 func (a *app) submit(ctx context.Context, work *orderv1.WorkOrder, wait, quiet bool) error {
 	c, err := a.dial()
 	if err != nil {
@@ -182,7 +182,7 @@ func (a *app) submit(ctx context.Context, work *orderv1.WorkOrder, wait, quiet b
 	return a.printEnd(order)
 }
 
-// accept hands an order in until a node has taken it, or it is of no use to go on.
+// accept submits an order until a node has accepted it, or going on is of no use.
 func (a *app) accept(ctx context.Context, c *api, work *orderv1.WorkOrder) (*orderv1.Order, error) {
 	answer, err := c.Orders().Submit(ctx, &orderv1.SubmitRequest{Order: work, Wait: orderv1.Wait_WAIT_ACCEPTED},
 		client.Patiently(a.patience(a.tellRetry)))

@@ -136,7 +136,7 @@ func (b *bulk) run(ctx context.Context, c *api, lines <-chan []fileLine) error {
 	}
 }
 
-// feed hands in what is read, until there is no more. It returns why no more can be handed in, if so.
+// feed submits the orders that are read, until there are no more. It returns an error if no more can be submitted.
 func (b *bulk) feed(ctx context.Context, s *client.Submitter, lines <-chan []fileLine) error {
 	for {
 		select {
@@ -191,7 +191,7 @@ func (b *bulk) answer(line int, answer client.Answer) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch r := answer.Submission.GetRefused(); {
-	case answer.Err != nil: // the submission ends with it
+	case answer.Err != nil: // the submission ends with this error
 	case r != nil:
 		b.refuse(line, answer.Submission.GetId(), r.GetReason(), r.GetMessage())
 	case answer.Submission.GetAccepted().GetRepeated():
@@ -201,7 +201,7 @@ func (b *bulk) answer(line int, answer client.Answer) {
 	}
 }
 
-// refuse tells of a line that nothing has become of. If that can't be printed, it stops the submission. The caller holds the lock.
+// refuse tells of a line whose order was not accepted. If that can't be printed, it stops the submission. The caller holds the lock.
 func (b *bulk) refuse(line int, id, reason, message string) {
 	b.counts.Refused++
 	b.show.pause()
