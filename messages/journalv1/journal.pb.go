@@ -1729,11 +1729,11 @@ func (x *AttemptScheduled) GetRunWithin() int64 {
 	return 0
 }
 
-// AttemptOverflowed: there was no place in memory for an attempt. It waits on disk for one.
+// AttemptOverflowed: there was no room in memory for an attempt. It waits on disk until it is refilled.
 type AttemptOverflowed struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Frame uint32                 `protobuf:"varint,1,opt,name=frame,proto3" json:"frame,omitempty"`
-	// The epoch of who decided so: an owner after it can't know whether the attempt was handed over meanwhile.
+	// The epoch of who decided so: an owner after it can't know whether the attempt was offered meanwhile.
 	Epoch         uint64 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4161,7 +4161,7 @@ type OpenRow struct {
 	Queued bool `protobuf:"varint,4,opt,name=queued,proto3" json:"queued,omitempty"`
 	// It has faulted, and holds its key.
 	Held bool `protobuf:"varint,5,opt,name=held,proto3" json:"held,omitempty"`
-	// It waits for nothing but the places of its tasks in overflow, or its due time.
+	// It waits for nothing but its tasks in overflow to be refilled, or its due time.
 	Parked   bool        `protobuf:"varint,6,opt,name=parked,proto3" json:"parked,omitempty"`
 	Overflow []*Overflow `protobuf:"bytes,7,rep,name=overflow,proto3" json:"overflow,omitempty"`
 	// Its place in the queue, if that is not by its acceptance.
@@ -4292,7 +4292,7 @@ func (x *OpenRow) GetPosition() uint64 {
 	return 0
 }
 
-// Overflow is a task that waits on disk for a place in its activity's queue, or has got one since.
+// Overflow is a task that has overflowed to disk, and has no result yet; it may have been refilled since.
 type Overflow struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// adapter.activity, or adapter.activity:version, as it was called.

@@ -1393,7 +1393,7 @@ func (x *GoesOn) GetAttempt() uint32 {
 	return 0
 }
 
-// HandOver asks for an attempt that has overflowed: there is a place for it now, which was reserved under this number.
+// HandOver refills: it asks an order to offer an attempt that has overflowed. Room was reserved for it, under this number.
 type HandOver struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Frame         uint32                 `protobuf:"varint,1,opt,name=frame,proto3" json:"frame,omitempty"`
