@@ -112,7 +112,7 @@ func (m *Metrics) describeQueues() {
 	m.queueAway = by("holdfast_queue_away", "Tasks in flight whose adapter is away")
 	m.queueSuspects = by("holdfast_queue_suspects", "Tasks that were under way when an adapter died, and are executed alone")
 	m.queueRedelivered = by("holdfast_redeliveries_total",
-		"Tasks handed over again because their adapter was gone, since the process started")
+		"Tasks sent again because their adapter was gone, since the process started")
 	m.queueQuarantined = by("holdfast_quarantined_total",
 		"Tasks set apart because adapters died of them, since the process started")
 }

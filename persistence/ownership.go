@@ -28,7 +28,7 @@ type Holding struct {
 }
 
 // Ownership says who may commit under the epoch of a partition: one incarnation at a time. Commits, releases and checks of one
-// partition are done in the order in which they were handed over.
+// partition are done in the order of the calls.
 //
 //	           Claim              Release
 //	(nobody's) ─────► an owner's ─────────► (nobody's)
@@ -43,13 +43,13 @@ type Ownership interface {
 	// these with their new epochs; the others are left as they are. After an error each of them may have been claimed or not: Owners
 	// tells.
 	Claim(ctx context.Context, seen []Holding) (claimed []Holding, err error)
-	// Release gives up a partition behind all that was handed over for it before; it keeps its epoch. done is called as
+	// Release gives up a partition, behind all that was asked for it before; the partition keeps its epoch. done is called as
 	// Commit.Done is: with nil when it is durable, with ErrFenced if this incarnation does not own it under the epoch, with ErrBusy if
 	// too much waits. It never blocks. What is committed under the epoch behind it gets ErrFenced.
 	Release(h Holding, done func(error))
 	// Check calls done as Commit.Done is called: with nil if this incarnation still owned the partition under the epoch after
 	// Check was called, with ErrFenced if not, and with ErrBusy if too much waits. It is done together with commits, behind those
-	// handed over before it, and writes nothing. An answer that came of no event is given after it.
+	// asked for before it, and writes nothing. An answer that came of no event is given after it.
 	Check(h Holding, done func(error))
 	// Fence ends the right of an incarnation to commit under any epoch, for good: what it has under way is made before Fence
 	// returns, or never. What it owned can then be claimed. An incarnation may fence itself. Orders can still be accepted by it: that

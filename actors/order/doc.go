@@ -9,7 +9,7 @@
 // Its parent is its partition, which brings it its messages, activates it with the first of them, and keeps its due time while it is
 // away.
 //
-// Whether an attempt gets a place in the memory of its activity is found out before it is committed: see Activities. What an order
+// Room for an attempt is reserved in the memory of its activity before the attempt is committed: see Activities. What an order
 // has to tell its children and its parent is part of its state; it is asked again until it is answered.
 //
 // How it fails. A commit that fails drops the state, which is loaded again and taken up where the journal says. A fence is told to

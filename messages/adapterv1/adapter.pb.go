@@ -1261,7 +1261,7 @@ func (x *Cancellation) GetAttempt() uint32 {
 	return 0
 }
 
-// Returned tells how many credits the node gave back: for each revocation those of it that were left, from 0 to all. It
+// Returned tells how many credits the node returned: for each revocation those of it that were left, from 0 to all. It
 // may also return what it was not asked for, such as all that it has after a drain.
 type Returned struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`

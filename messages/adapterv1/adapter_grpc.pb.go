@@ -54,7 +54,7 @@ const (
 //     lists the key. Sequence numbers rise by one for each new result of the adapter process; a repeated result keeps its
 //     number. The answer to another attempt, or to one whose result was acknowledged, is a new result.
 //  5. A task that is marked await_confirmation is executed in two steps: when its turn comes, the adapter reports begun, and
-//     it executes the activity once the node has confirmed that. So the node knows which tasks were only handed over, and can
+//     it executes the activity once the node has confirmed that. So the node knows which tasks were only sent, and can
 //     give those to another process without a doubt. The adapter keeps the task's place in its concurrency meanwhile, and
 //     reports again every second until it is confirmed or cancelled; the node confirms again, and cancels what it doesn't want
 //     any more. What was not confirmed was not begun: cancelled, or given up in a drain, it is answered not done. When
@@ -133,7 +133,7 @@ type AdapterService_ConnectClient = grpc.BidiStreamingClient[ConnectRequest, Con
 //     lists the key. Sequence numbers rise by one for each new result of the adapter process; a repeated result keeps its
 //     number. The answer to another attempt, or to one whose result was acknowledged, is a new result.
 //  5. A task that is marked await_confirmation is executed in two steps: when its turn comes, the adapter reports begun, and
-//     it executes the activity once the node has confirmed that. So the node knows which tasks were only handed over, and can
+//     it executes the activity once the node has confirmed that. So the node knows which tasks were only sent, and can
 //     give those to another process without a doubt. The adapter keeps the task's place in its concurrency meanwhile, and
 //     reports again every second until it is confirmed or cancelled; the node confirms again, and cancels what it doesn't want
 //     any more. What was not confirmed was not begun: cancelled, or given up in a drain, it is answered not done. When

@@ -2085,7 +2085,7 @@ type ActivityStatus struct {
 	AwayUntil *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=away_until,json=awayUntil,proto3" json:"away_until,omitempty"`
 	// How many were under way when an adapter died, and are executed alone, one after the other.
 	Suspects int64 `protobuf:"varint,11,opt,name=suspects,proto3" json:"suspects,omitempty"`
-	// Since the node started: how many times a task was handed over again because its adapter was gone, and how many were set apart
+	// Since the node started: how many times a task was sent again because its adapter was gone, and how many were set apart
 	// because adapters died of them.
 	Redelivered   int64 `protobuf:"varint,12,opt,name=redelivered,proto3" json:"redelivered,omitempty"`
 	Quarantined   int64 `protobuf:"varint,13,opt,name=quarantined,proto3" json:"quarantined,omitempty"`

@@ -1853,8 +1853,7 @@ func (x *AttemptSent) GetMaybeStarted() bool {
 	return false
 }
 
-// AttemptLost: the process that an attempt was handed to is gone, and did not tell what came of it. The attempt is handed over
-// again.
+// AttemptLost: the process that an attempt was sent to is gone, and did not tell what came of it. The attempt is sent again.
 type AttemptLost struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Frame   uint32                 `protobuf:"varint,1,opt,name=frame,proto3" json:"frame,omitempty"`

@@ -1340,7 +1340,7 @@ func (x *Found) GetKept() bool {
 	return false
 }
 
-// GoesOn says that an attempt whose time to begin has passed was handed over in time, or may have been.
+// GoesOn says that an attempt whose time to begin has passed was sent in time, or may have been.
 type GoesOn struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`

@@ -193,7 +193,7 @@ const (
 	EventType_EVENT_TYPE_ATTEMPT_OVERFLOWED EventType = 18
 	// The attempt, at an activity that is not idempotent, is about to be handed to an adapter's ledger.
 	EventType_EVENT_TYPE_ATTEMPT_SENT EventType = 19
-	// The process that had the attempt is gone without telling what came of it: it is handed over again.
+	// The process that had the attempt is gone without telling what came of it: the attempt is sent again.
 	EventType_EVENT_TYPE_ATTEMPT_LOST EventType = 20
 	// The process that the attempt was lost with is back.
 	EventType_EVENT_TYPE_ATTEMPT_FOUND EventType = 21

@@ -4,7 +4,7 @@
 //	 ▲ └─► Silent   nothing is answered, as by a store that hangs: reads wait until their time is over, commits until it is up
 //	 └──── either, whenever it is told
 //
-// Of commits that come meanwhile some are made all the same, and their outcome is not known. What was handed over before is answered
+// Of commits that come meanwhile some are made all the same, and their outcome is not known. Those that came before are answered
 // as though nothing were.
 //
 // What it is not: a store. It keeps nothing but the commits that wait for an answer, and those have no bound but what their callers

@@ -55,12 +55,12 @@ func (j *Journal) add(r *request) error {
 // Commit hands a commit over. After Close, Done is called before Commit returns.
 func (j *Journal) Commit(c *persistence.Commit) { j.hand(request{commit: c}) }
 
-// Release gives up a partition, behind what was handed over before.
+// Release gives up a partition, behind what was queued before.
 func (j *Journal) Release(h persistence.Holding, done func(error)) {
 	j.hand(request{holding: h, done: done, releases: true})
 }
 
-// Check tells whether this incarnation owns a partition, behind what was handed over before.
+// Check tells whether this incarnation owns a partition, behind what was queued before.
 func (j *Journal) Check(h persistence.Holding, done func(error)) {
 	j.hand(request{holding: h, done: done})
 }
