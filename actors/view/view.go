@@ -122,7 +122,7 @@ func (v *View) attempts(ctx context.Context, s *workflow.State, to []*orderv1.Wa
 		if w == nil {
 			w = &orderv1.Waiting{Reason: "its turn to be sent to an adapter", Since: timestamppb.New(time.Unix(0, a.Since))}
 			if a.Overflow != 0 {
-				w.Reason = "a place among the tasks of " + a.Activity + " in memory: it waits on disk"
+				w.Reason = "room among the tasks of " + a.Activity + " in memory: it waits on disk"
 			}
 		}
 		w.Task, w.Activity = a.Task, a.Activity
