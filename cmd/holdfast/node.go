@@ -101,7 +101,8 @@ func connectionFlags(f *pflag.FlagSet, c *nodeConfig) {
 
 func adapterFlags(f *pflag.FlagSet, c *nodeConfig) {
 	e := &c.Engine
-	f.DurationVar(&c.Gateway.Heartbeat, "heartbeat", 0, "how often an adapter shows that it lives; silent for three times as long, it counts as dead (5s)")
+	f.DurationVar(&c.Gateway.Heartbeat, "heartbeat", 0,
+		"how often an adapter shows that it lives; silent for three times as long, it counts as dead (5s)")
 	f.DurationVar(&e.Grace, "adapter-grace", 0, "how long tasks wait for a lost adapter to come back (3s)")
 	f.DurationVar(&e.LedgerGrace, "ledger-grace", 0, "the same for activities that are not idempotent (1m)")
 	f.DurationVar(&e.RecoverGrace, "recover-grace", 0,
