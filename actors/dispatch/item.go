@@ -78,8 +78,8 @@ func (it *item) leave() {
 	it.known, it.held, it.journaling, it.alone, it.withdrawn = false, false, false, false, false
 }
 
-// unseen tells whether nobody knows which adapter may have the item: it was offered to another queue before, and none has come
-// back with it.
+// unseen tells whether it is not known which adapter may have the item: it was offered before, to a queue that is gone or has
+// forgotten it, and no adapter has come back with it.
 func (it *item) unseen() bool {
 	return it.task.Again && it.task.Ledger == "" && it.stream == nil && it.process == "" && !it.lost
 }
