@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/holdfast-run/holdfast/adapters/ledger"
+	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
 	"github.com/holdfast-run/holdfast/messages/jsonscan"
 )
@@ -32,10 +33,7 @@ const (
 	maxActivities      = 1024
 )
 
-var (
-	namePattern    = regexp.MustCompile(`^[A-Za-z0-9_-]{1,63}$`)
-	versionPattern = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$`)
-)
+var namePattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,63}$`)
 
 // execution runs an activity's function on encoded values.
 type execution func(ctx context.Context, resource any, t Task, input []byte) ([]byte, error)
@@ -147,7 +145,7 @@ func (a *activity) validate() error {
 	if a.prefetch < 0 || a.prefetch > maxConcurrency {
 		wrongf("prefetch %d is not between 0 and %d", a.prefetch, maxConcurrency)
 	}
-	if !versionPattern.MatchString(a.version) {
+	if !messages.IsVersion(a.version) {
 		wrongf("version %q is not a semantic version, such as 1.0.0", a.version)
 	}
 	return errors.Join(errs...)

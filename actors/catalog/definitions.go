@@ -12,7 +12,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/mod/semver"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/holdfast-run/holdfast/actors/definition"
@@ -126,11 +125,10 @@ func (c *Catalog) before(a, b messages.DefinitionRef) bool {
 
 // later tells whether a version comes after another one where the latest is asked for. Any release comes after all pre-releases.
 func later(a, b string) bool {
-	a, b = "v"+a, "v"+b
-	if release := semver.Prerelease(a) == ""; release != (semver.Prerelease(b) == "") {
+	if release := messages.IsRelease(a); release != messages.IsRelease(b) {
 		return release
 	}
-	return semver.Compare(a, b) > 0
+	return messages.CompareVersions(a, b) > 0
 }
 
 // Level returns the highest feature level that records may have which this node writes.
@@ -306,5 +304,5 @@ func (c *Catalog) Rows(namespace string) []*journalv1.DefinitionRow {
 // namespace, name and version.
 func Compare(a, b messages.DefinitionRef) int {
 	return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name),
-		semver.Compare("v"+a.Version, "v"+b.Version), strings.Compare(a.Version, b.Version))
+		messages.CompareVersions(a.Version, b.Version), strings.Compare(a.Version, b.Version))
 }

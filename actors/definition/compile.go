@@ -115,14 +115,9 @@ func (c *compiler) document(root *node) {
 	c.def.Activities = slices.Sorted(maps.Keys(activities))
 }
 
-const semver = `(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)` +
-	`(?:-(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(?:\.(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*)?` +
-	`(?:\+[0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*)?`
-
 var (
-	dslPattern     = regexp.MustCompile(`^1\.0\.[0-3]$`)
-	namePattern    = regexp.MustCompile(`^[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?$`)
-	versionPattern = regexp.MustCompile(`^` + semver + `$`)
+	dslPattern  = regexp.MustCompile(`^1\.0\.[0-3]$`)
+	namePattern = regexp.MustCompile(`^[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?$`)
 )
 
 // maxVersion is the length of the longest version of a definition, in bytes.
@@ -135,31 +130,31 @@ func (c *compiler) header(n *node) {
 	if !o.ok {
 		return
 	}
-	o.match("dsl", dslPattern, "a version of the language that is supported, '1.0.0' to '1.0.3', in quotes")
-	c.def.Ref = o.definition(versionPattern, "a semantic version such as '1.0.0', in quotes")
+	o.match("dsl", dslPattern.MatchString, "a version of the language that is supported, '1.0.0' to '1.0.3', in quotes")
+	c.def.Ref = o.definition(messages.IsVersion, "a semantic version such as '1.0.0', in quotes")
 	c.def.Title = o.text("title")
 	o.text("summary")
 	c.object(o.get("tags"), "the property \"tags\"", anyProperty)
 	c.metadata(o.get("metadata"))
 }
 
-// definition returns the name of a definition, whose version matches a pattern.
-func (o object) definition(version *regexp.Regexp, aVersion string) messages.DefinitionRef {
+// definition returns the name of a definition, whose version is one that isVersion takes.
+func (o object) definition(isVersion func(string) bool, aVersion string) messages.DefinitionRef {
 	const aName = "a name of at most 63 letters, digits and inner hyphens"
 	return messages.DefinitionRef{
-		Namespace: o.match("namespace", namePattern, aName),
-		Name:      o.match("name", namePattern, aName),
-		Version:   o.match("version", version, aVersion),
+		Namespace: o.match("namespace", namePattern.MatchString, aName),
+		Name:      o.match("name", namePattern.MatchString, aName),
+		Version:   o.match("version", isVersion, aVersion),
 	}
 }
 
-// match returns a required property that is a string of a pattern, or "" after a mistake.
-func (o object) match(name string, pattern *regexp.Regexp, want string) string {
+// match returns a required property that is a string which fits, or "" after a mistake.
+func (o object) match(name string, fits func(string) bool, want string) string {
 	v := o.required(name)
 	if v == nil {
 		return ""
 	}
-	if v.kind != stringKind || len(v.text) > maxVersion || !pattern.MatchString(v.text) {
+	if v.kind != stringKind || len(v.text) > maxVersion || !fits(v.text) {
 		o.c.atf(v, "%q must be %s, but is %s", name, want, v.describe())
 		return ""
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/messages"
 )
 
 func (c *compiler) doTask(o object, t *workflow.Task, s scope) {
@@ -133,9 +134,9 @@ func (c *compiler) integer(n *node, name string, least, most int64) (int64, bool
 	return i, true
 }
 
-// activityPattern is adapter.activity, with a version and a catalog.
+// activityPattern is adapter.activity, with what stands for a version, and a catalog.
 var activityPattern = regexp.MustCompile(
-	`^([a-zA-Z0-9_-]{1,63}\.[a-zA-Z0-9][a-zA-Z0-9_.-]{0,126})(?::(` + semver + `))?(?:@[a-zA-Z0-9._-]+)?$`)
+	`^([a-zA-Z0-9_-]{1,63}\.[a-zA-Z0-9][a-zA-Z0-9_.-]{0,126})(?::([^@]+))?(?:@[a-zA-Z0-9._-]+)?$`)
 
 // protocols are the calls that the language defines.
 var protocols = []string{"asyncapi", "grpc", "http", "openapi", "a2a", "mcp"}
@@ -167,7 +168,7 @@ func (c *compiler) callTask(o object, t *workflow.Task, s scope) {
 		c.atf(n, notYet+", or call an activity of an adapter", "calling a function by its address")
 	case catalog != "" && catalog != "default":
 		c.atf(n, notYet+", or use @default", fmt.Sprintf("the catalog %s", shorten(catalog, 60)))
-	case found == nil:
+	case found == nil, found[2] != "" && !messages.IsVersion(found[2]):
 		c.atf(n, "%s is no activity such as \"hss.createSubscriber\" or \"hss.createSubscriber:1.0.0@default\", "+
 			"and no function of \"use.functions\": %s", shorten(n.text, 60),
 			hint(n.text, c.components["functions"].names(), "name one"))

@@ -2,14 +2,10 @@ package definition
 
 import (
 	"fmt"
-	"regexp"
 
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
 )
-
-// childVersionPattern matches the version of a definition that a child order runs.
-var childVersionPattern = regexp.MustCompile(`^(?:` + messages.Latest + `|` + semver + `)$`)
 
 // runTask compiles the running of another workflow: a child order.
 func (c *compiler) runTask(o object, t *workflow.Task, s scope) {
@@ -44,7 +40,8 @@ func (c *compiler) runTask(o object, t *workflow.Task, s scope) {
 	if !w.ok {
 		return
 	}
-	run.Definition = w.definition(childVersionPattern, "a semantic version such as '1.0.0', in quotes, or latest")
+	isVersion := func(text string) bool { return text == messages.Latest || messages.IsVersion(text) }
+	run.Definition = w.definition(isVersion, "a semantic version such as '1.0.0', in quotes, or latest")
 	switch v := w.get("input"); {
 	case v == nil:
 	case v.kind == objectKind || v.isExpression():

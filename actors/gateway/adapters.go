@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/mod/semver"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -105,10 +104,9 @@ func checkHello(h *adapterv1.Hello) error {
 			m.add(fmt.Sprintf("hello.activities[%d].name", i), "is there twice")
 		}
 		seen[act.GetName()] = true
-		// Not less than three numbers: what semver takes for short forms are other versions to definitions.
-		if v := "v" + act.GetVersion(); v != "v" && strings.TrimSuffix(v, semver.Build(v)) != semver.Canonical(v) {
+		if v := act.GetVersion(); v != "" && !messages.IsVersion(v) {
 			m.add(fmt.Sprintf("hello.activities[%d].version", i),
-				fmt.Sprintf("is %q, and must be a semantic version such as 1.0.0", act.GetVersion()))
+				fmt.Sprintf("is %q, and must be a semantic version such as 1.0.0", v))
 		}
 	}
 	return m.err()
