@@ -1,8 +1,7 @@
-// Package cluster says which node owns which partition, and finds orders. It plugs into protoactor's cluster with a
-// ClusterProvider and an IdentityLookup of its own.
+// Package cluster says which node owns which partition, and so where its orders are.
 //
-// What is here serves a single node: a cluster of one member, without a network. Every message to an order resolves
-// through the IdentityLookup all the same: an order is cluster kind "order", and its identity is its partition and id.
+// What is here serves a single node: a cluster of one member, without a network. It has the node own every partition, and keeps the
+// table of who serves them; every message to an order goes by that table.
 //
 // How it fails: it doesn't. Before the start and after the end nobody owns anything, and an order is nowhere.
 //

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
-	proto "github.com/asynkron/protoactor-go/cluster"
 	"go.uber.org/goleak"
 
 	"github.com/holdfast-run/holdfast/cluster"
@@ -62,6 +61,9 @@ func TestSingle(t *testing.T) {
 			t.Fatalf("an order of partition %d is with %v, %v", p, who, err)
 		}
 	}
+	if got := s.Owner(messages.Partitions); got != nil {
+		t.Errorf("an order of no partition is at %v", got)
+	}
 	s.Serve(1, nil)
 	if got := s.Owner(1); got != nil {
 		t.Errorf("what is not here is at %v", got)
@@ -75,29 +77,4 @@ func TestSingle(t *testing.T) {
 		t.Errorf("after the end an order is at %v", got)
 	}
 	s.Stop() // again
-}
-
-// An order is found by its identity; what is none is nobody's.
-func TestLookup(t *testing.T) {
-	t.Parallel()
-	system := actor.NewActorSystem()
-	defer system.Shutdown()
-	s := cluster.NewSingle()
-	if err := s.Start(system, &host{system: system, single: s}); err != nil {
-		t.Fatal(err)
-	}
-	defer s.Stop()
-	find := s.Lookup()
-	for identity, found := range map[string]bool{
-		cluster.Identity(0, "a"): true, cluster.Identity(255, "x.y~z"): true, "ff/": true,
-		"": false, "a": false, "100/a": false, "-1/a": false, "zz/a": false, "/a": false, "12345678901234567890/a": false,
-	} {
-		got := find.Get(proto.NewClusterIdentity(identity, cluster.Kind))
-		if (got != nil) != found {
-			t.Errorf("%q is at %v", identity, got)
-		}
-		if other := find.Get(proto.NewClusterIdentity(identity, "other")); other != nil {
-			t.Errorf("%q of another kind is at %v", identity, other)
-		}
-	}
 }
