@@ -346,6 +346,3 @@ func (e *Engine) Status(ctx context.Context) Status {
 	s.Unloadable, s.UnloadableCount = e.ownership.Unloadable(mostNamed)
 	return s
 }
-
-// Journal returns the journal, for reading.
-func (e *Engine) Journal() persistence.Journal { return e.deps.Journal }

@@ -18,9 +18,6 @@ const ErrorTypeQuarantined = messages.ErrorTypeQuarantined
 // ErrorTypeUnreported is the type of the error of a task whose work was done, and whose output could not be reported.
 const ErrorTypeUnreported = messages.ErrorTypeUnreported
 
-// ErrorTypeByHand is the type of the error of an order that an operator has faulted, if they gave no other.
-const ErrorTypeByHand = messages.ErrorTypeByHand
-
 func problem(typ, title string, status int32, instance, detail string) *problemv1.Problem {
 	return &problemv1.Problem{Type: typ, Title: title, Status: status, Detail: detail, Instance: instance}
 }

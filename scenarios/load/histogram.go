@@ -40,14 +40,6 @@ func middleOf(bucket int) time.Duration {
 	return time.Duration(low)*time.Microsecond + time.Duration((int64(1)<<e)-1)*time.Microsecond/2
 }
 
-// add adds what another histogram has counted.
-func (h *histogram) add(other *histogram) {
-	for i, n := range other.counts {
-		h.counts[i] += n
-	}
-	h.total += other.total
-}
-
 // quantile returns the duration that the share q of all, from 0 to 1, doesn't exceed; 0 if there are none.
 func (h *histogram) quantile(q float64) time.Duration {
 	rank := max(uint64(math.Ceil(q*float64(h.total))), 1)

@@ -135,9 +135,6 @@ func (p *Process) happened(e supervision.Event) {
 	p.changed = make(chan struct{})
 }
 
-// Name is the process's name.
-func (p *Process) Name() string { return p.name }
-
 // Starts counts how often the process was started.
 func (p *Process) Starts() int {
 	p.mu.Lock()
