@@ -223,7 +223,7 @@ func TestCancelledBeforeItIsSent(t *testing.T) {
 		n.mustSubmit(order{id: "a", def: n.deploy("one", callOne)})
 		answer := make(chan error, 1)
 		w := n.worker(nil, process("p", "p"), notIdempotent, func(*adapterv1.Hello) {
-			n.Command(t.Context(), "a", workflow.Cancel{}, func(err error) { answer <- err })
+			n.tell("a", workflow.Cancel{}, func(err error) { answer <- err })
 		})
 		if err := <-answer; err != nil {
 			t.Error(err)

@@ -305,7 +305,7 @@ func slander(n *node, chance *dice, id string) {
 		}
 	}
 	w := n.newWorker(nil, hello, notIdempotent)
-	w.Stream = n.Attach(w.hello, w) // no credits: nothing is sent to it
+	w.attach()
 	outcomes := slices.Sorted(maps.Keys(adapterv1.Outcome_name))
 	for range 5 {
 		w.answer(&adapterv1.Task{

@@ -120,7 +120,7 @@ func chaos(t *testing.T, rng *rand.Rand, config actors.Config) {
 		clients.Go(func() {
 			for range 1 + chance.roll(3) {
 				answer := make(chan error, 1)
-				now.Submit(o.accepted(), func(err error) { answer <- err })
+				now.hand(o.accepted(), func(err error) { answer <- err })
 				if <-answer == nil {
 					mu.Lock()
 					acknowledged[id] = true
@@ -148,7 +148,7 @@ func chaos(t *testing.T, rng *rand.Rand, config actors.Config) {
 		case 1:
 			crew.leave(n, 1)
 		case 2:
-			n.Command(t.Context(), victim, workflow.Cancel{}, func(error) {})
+			n.tell(victim, workflow.Cancel{}, func(error) {})
 		case 3:
 			if i%4 == 0 {
 				clients.Wait()
@@ -157,14 +157,14 @@ func chaos(t *testing.T, rng *rand.Rand, config actors.Config) {
 				crew.attach(n, 2)
 			}
 		case 4:
-			n.Command(t.Context(), victim, workflow.Suspend{}, func(error) {})
+			n.tell(victim, workflow.Suspend{}, func(error) {})
 		case 5:
-			n.Command(t.Context(), victim, workflow.Fault{}, func(error) {})
+			n.tell(victim, workflow.Fault{}, func(error) {})
 		case 6:
-			n.Command(t.Context(), victim, workflow.ReleaseKey{}, func(error) {})
-			n.Command(t.Context(), victim, retry, func(error) {})
+			n.tell(victim, workflow.ReleaseKey{}, func(error) {})
+			n.tell(victim, retry, func(error) {})
 		case 7, 8:
-			n.Command(t.Context(), victim, workflow.Cancel{Compensate: true}, func(error) {})
+			n.tell(victim, workflow.Cancel{Compensate: true}, func(error) {})
 		case 9:
 			n.deployDocument(fmt.Sprintf("document: {dsl: 1.0.3, namespace: test, name: child, version: 1.%d.0}\n%s", i, childDo))
 		case 10:
@@ -276,7 +276,7 @@ func (n *node) operateAll(cmd workflow.Command, status orderv1.Status, oneIn int
 	}
 	for _, f := range found {
 		if chance.roll(oneIn) == 0 {
-			n.Command(n.t.Context(), messages.OrderID(f.Row.GetId()), cmd, func(error) {})
+			n.tell(messages.OrderID(f.Row.GetId()), cmd, func(error) {})
 		}
 	}
 }

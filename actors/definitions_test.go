@@ -33,14 +33,14 @@ func TestRetirementSurvivesARestart(t *testing.T) {
 		}
 		latest := func(n *node, want string) {
 			t.Helper()
-			if def, err := n.Definition(ref(messages.Latest)); err != nil || def.Ref.Version != want {
+			if def, err := n.Catalog().Definition(ref(messages.Latest)); err != nil || def.Ref.Version != want {
 				t.Errorf("the latest is %v, %v, want %s", def, err, want)
 			}
 		}
 		for _, version := range []string{"1.0.0", "1.1.0", "1.2.0"} {
 			deploy(version)
 		}
-		def, err := n.Definition(ref("1.2.0"))
+		def, err := n.Catalog().Definition(ref("1.2.0"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -53,7 +53,7 @@ func TestRetirementSurvivesARestart(t *testing.T) {
 		latest(n, "1.1.0")
 		n = n.restart()
 		latest(n, "1.1.0")
-		def, err = n.Definition(ref("1.2.0"))
+		def, err = n.Catalog().Definition(ref("1.2.0"))
 		if wantErr(t, err, catalog.ErrRetired); def == nil {
 			t.Error("the retired definition is not returned")
 		}
@@ -104,10 +104,10 @@ func TestUnloadableOrders(t *testing.T) {
 		}
 		wantErr(t, n.cancel("later"), catalog.ErrUncompilable)
 		n.sleep(time.Second)
-		both := n.unloadable()
+		both := n.Status(t.Context()).Unloadable
 		n.BreakPartition(messages.PartitionOf("later", "")) // nobody has something for it any more
 		n.sleep(time.Second)
-		if after := n.unloadable(); len(both) != 2 || !slices.Equal(after, []messages.OrderID{"a"}) {
+		if after := n.Status(t.Context()).Unloadable; len(both) != 2 || !slices.Equal(after, []messages.OrderID{"a"}) {
 			t.Errorf("unloadable are %v, and without the partition of one %v", both, after)
 		}
 		n.settings.wrap = nil

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/holdfast-run/holdfast/actors"
+	"github.com/holdfast-run/holdfast/actors/view"
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
@@ -114,8 +115,8 @@ func TestSubmitAgainTellsOfTheOrder(t *testing.T) {
 				n = n.restart()
 			}
 			var told []string
-			n.Wait("a", func(s *orderv1.Order) { told = append(told, "ended "+s.GetStatus().String()) })
-			n.Engine.Submit(o.accepted(), nodev1.Wanted_WANTED_ORDER, func(a *nodev1.Answer) {
+			n.View().Add("a", &view.Waiter{Ended: func(s *orderv1.Order) { told = append(told, "ended "+s.GetStatus().String()) }})
+			n.Submit(o.accepted(), nodev1.Wanted_WANTED_ORDER, func(a *nodev1.Answer) {
 				told = append(told, fmt.Sprint("accepted ", a.GetOrder().GetStatus(), " ", a.GetFailure().GetText()))
 			})
 			settle()
@@ -137,7 +138,7 @@ func TestSubmitRace(t *testing.T) {
 		results := make(chan string, 3*each)
 		for i := range 3 * each {
 			o := order{id: "a", def: def, input: fmt.Sprint(i % 3)}
-			go n.Engine.Submit(o.accepted(), nodev1.Wanted_WANTED_ORDER, func(a *nodev1.Answer) {
+			go n.Submit(o.accepted(), nodev1.Wanted_WANTED_ORDER, func(a *nodev1.Answer) {
 				switch f := a.GetFailure(); {
 				case f.GetReason() == nodev1.Reason_REASON_ORDER_ID_TAKEN:
 					results <- "taken"

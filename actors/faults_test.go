@@ -130,7 +130,7 @@ func TestJournalFaults(t *testing.T) {
 			clients.Go(func() {
 				for range 1 + i%4 { // some clients give up
 					answer := make(chan error, 1)
-					n.Submit(o.accepted(), func(err error) { answer <- err })
+					n.hand(o.accepted(), func(err error) { answer <- err })
 					if <-answer == nil {
 						acknowledged <- o.id
 						return
@@ -203,7 +203,7 @@ func TestBusyOrder(t *testing.T) {
 		settle()
 		answers := make(chan error, 100)
 		for range 100 {
-			n.Command(t.Context(), "a", workflow.Cancel{}, func(err error) { answers <- err })
+			n.tell("a", workflow.Cancel{}, func(err error) { answers <- err })
 		}
 		settle()
 		if got := len(answers); got < 100-2*bound || got == 100 {
@@ -241,7 +241,7 @@ func TestBusyPartition(t *testing.T) {
 		answers := make(chan error, 100)
 		for i := range 100 {
 			o := order{id: fmt.Sprint("o", i), def: def, key: "k"}
-			n.Submit(o.accepted(), func(err error) { answers <- err })
+			n.hand(o.accepted(), func(err error) { answers <- err })
 		}
 		settle()
 		if got := len(answers); got != 100-bound {
@@ -344,7 +344,7 @@ func TestSlowLoad(t *testing.T) {
 		n.sleep(28 * time.Second)
 		release = make(chan struct{})
 		cancelled := make(chan error, 1)
-		n.Command(t.Context(), messages.OrderID(ids[0]), workflow.Cancel{}, func(err error) { cancelled <- err })
+		n.tell(messages.OrderID(ids[0]), workflow.Cancel{}, func(err error) { cancelled <- err })
 		n.sleep(2 * time.Second) // the timer of the other
 		n.mustSubmit(order{id: ids[2], def: set})
 		if len(cancelled) > 0 {

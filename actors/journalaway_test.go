@@ -117,7 +117,7 @@ func TestJournalThatDoesNotAnswer(t *testing.T) {
 // and submits them again until they are accepted.
 func (n *node) endure(noticed time.Duration) (ids []string) {
 	n.t.Helper()
-	def, err := n.Definition(messages.DefinitionRef{Namespace: "test", Name: "three", Version: "1.0.0"})
+	def, err := n.Catalog().Definition(messages.DefinitionRef{Namespace: "test", Name: "three", Version: "1.0.0"})
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -147,9 +147,9 @@ func (n *node) endure(noticed time.Duration) (ids []string) {
 			if !errors.Is(err, persistence.ErrUnavailable) && !errors.Is(err, runtime.ErrInterrupted) {
 				n.t.Errorf("order %s is refused: %v", o.id, err)
 			}
-			time.AfterFunc(time.Second, func() { n.Submit(o.accepted(), again) })
+			time.AfterFunc(time.Second, func() { n.hand(o.accepted(), again) })
 		}
-		n.Submit(o.accepted(), again)
+		n.hand(o.accepted(), again)
 	}
 	return ids
 }

@@ -13,7 +13,7 @@ import (
 // bare has a worker attached without a credit: all its places are taken.
 func (n *node) bare(changes ...func(*adapterv1.Hello)) *worker {
 	w := n.newWorker(nil, changes...)
-	w.Stream = n.Attach(w.hello, w)
+	w.attach()
 	settle()
 	return w
 }

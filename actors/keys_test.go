@@ -289,11 +289,7 @@ func (n *node) releaseAll(keys ...string) (released int) {
 
 func (n *node) release(id messages.OrderID) error {
 	n.t.Helper()
-	answer := make(chan error, 1)
-	n.Command(n.t.Context(), id, workflow.ReleaseKey{By: "test", Reason: "corrected"}, func(err error) { answer <- err })
-	err := <-answer
-	settle()
-	return err
+	return n.operate(string(id), workflow.ReleaseKey{By: "test", Reason: "corrected"})
 }
 
 // Who waits for a key is counted once, whatever came of its commits, and whoever lived to see that.
@@ -361,7 +357,7 @@ func TestOrderKeysModel(t *testing.T) {
 					id := fmt.Sprintf("%s-c%d-%d", key, round, i)
 					crowd[k] = append(crowd[k], id)
 					o := order{id: id, def: def, key: key}
-					go n.Submit(o.accepted(), func(err error) { answers <- err })
+					go n.hand(o.accepted(), func(err error) { answers <- err })
 				}
 			}
 			for range cap(answers) {

@@ -33,9 +33,9 @@ func TestJournalIsSoundAtEachCommit(t *testing.T) {
 			live := func() {
 				fails := "p:/do/4/b"
 				n.worker(failAt(&fails))
-				n.Submit(order{id: "p", key: "k", def: def}.accepted(), func(error) {})
+				n.hand(order{id: "p", key: "k", def: def}.accepted(), func(error) {})
 				n.sleep(time.Minute)
-				n.Command(t.Context(), "p", workflow.Cancel{Compensate: true}, func(error) {})
+				n.tell("p", workflow.Cancel{Compensate: true}, func(error) {})
 				n.sleep(time.Minute)
 			}
 			live()

@@ -86,11 +86,8 @@ func TestOverflow(t *testing.T) {
 
 // slowWorker gets credits only as the test says.
 func (n *node) slowWorker() *worker {
-	w := &worker{node: n, work: succeed("1"), hello: &adapterv1.Hello{
-		Adapter: "x", Process: "slow", Ledger: "slow", Protocol: 1,
-		Activities: []*adapterv1.Activity{{Name: "do", Version: "1.0.0", Idempotent: true, Concurrency: 1}},
-	}}
-	w.Stream = n.Attach(w.hello, w)
+	w := n.newWorker(succeed("1"), process("slow", "slow"))
+	w.attach()
 	settle()
 	return w
 }

@@ -164,7 +164,7 @@ func TestRecoveryOfManyOrders(t *testing.T) {
 		answers := make(chan error, orders)
 		for _, id := range ids {
 			o := order{id: id, def: def}
-			n.Submit(o.accepted(), func(err error) { answers <- err })
+			n.hand(o.accepted(), func(err error) { answers <- err })
 		}
 		for range ids {
 			wantErr(t, <-answers, nil)
@@ -201,7 +201,7 @@ func TestPartitionRestart(t *testing.T) {
 				n.mustSubmit(order{id: id, def: wait})
 			default: // a commit may be under way when it happens
 				o := order{id: id, def: one}
-				n.Submit(o.accepted(), func(err error) {
+				n.hand(o.accepted(), func(err error) {
 					if err != nil && !errors.Is(err, runtime.ErrInterrupted) {
 						t.Errorf("submit %s: %v", id, err)
 					}

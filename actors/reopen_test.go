@@ -10,6 +10,7 @@ import (
 
 	"github.com/holdfast-run/holdfast/actors/definition"
 	orders "github.com/holdfast-run/holdfast/actors/order"
+	"github.com/holdfast-run/holdfast/actors/view"
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
@@ -26,23 +27,6 @@ var (
 	retry = workflow.Reopen{How: journalv1.Reopening_REOPENING_RETRY, By: "test", Reason: "corrected"}
 	skip  = workflow.Reopen{How: journalv1.Reopening_REOPENING_SKIP, Value: []byte(`"skipped"`), By: "test"}
 )
-
-// operate has an operator do something to an order.
-func (n *node) operate(id string, cmd workflow.Command) error {
-	n.t.Helper()
-	answer := make(chan error, 1)
-	n.Command(n.t.Context(), messages.OrderID(id), cmd, func(err error) { answer <- err })
-	err := <-answer
-	settle()
-	return err
-}
-
-func (n *node) mustOperate(id string, cmd workflow.Command) {
-	n.t.Helper()
-	if err := n.operate(id, cmd); err != nil {
-		n.t.Fatalf("%T of %s: %v", cmd, id, err)
-	}
-}
 
 // row returns the row of an order, and checks that lists by status agree with it.
 func (n *node) row(id string) *journalv1.OrderRow {
@@ -177,7 +161,7 @@ func TestReopenWakesNobody(t *testing.T) {
 		w = n.worker(nil)
 		n.mustOperate("a", retry)
 		ends := make(chan orderv1.Status, 2)
-		defer n.Wait("a", func(s *orderv1.Order) { ends <- s.GetStatus() })()
+		defer n.View().Add("a", &view.Waiter{Ended: func(s *orderv1.Order) { ends <- s.GetStatus() }})()
 		w.answer(w.one(), done("1"))
 		settle()
 		if len(ends) != 1 || <-ends != completed {
@@ -424,7 +408,7 @@ func TestReopenInOneCommit(t *testing.T) {
 		for _, cmd := range []workflow.Command{
 			workflow.Suspend{By: "test"}, workflow.Fault{By: "test"}, workflow.ReleaseKey{By: "test"}, retry,
 		} {
-			n.Command(t.Context(), "a", cmd, func(err error) { failed = append(failed, err) })
+			n.tell("a", cmd, func(err error) { failed = append(failed, err) })
 		}
 		settle()
 		close(release)

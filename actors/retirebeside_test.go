@@ -56,6 +56,6 @@ func TestRetireBesideDeploy(t *testing.T) {
 	close(j.goOn)
 	wantErr(t, <-deployed, nil)
 	wantErr(t, <-retired, nil)
-	_, err := n.Definition(ref)
+	_, err := n.Catalog().Definition(ref)
 	wantErr(t, err, catalog.ErrRetired)
 }

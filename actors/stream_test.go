@@ -413,7 +413,7 @@ func TestCancelledThenUndone(t *testing.T) {
 			t.Fatal(err)
 		}
 		answer := make(chan error, 1)
-		n.Command(t.Context(), "a", workflow.Cancel{Compensate: true}, func(err error) { answer <- err })
+		n.tell("a", workflow.Cancel{Compensate: true}, func(err error) { answer <- err })
 		if err := <-answer; err != nil {
 			t.Fatal(err)
 		}
@@ -426,4 +426,38 @@ func TestCancelledThenUndone(t *testing.T) {
 		n.sleep(time.Minute)
 		n.expect("a", cancelled)
 	})
+}
+
+// waits tells what the only attempt of an order waits for.
+func (n *node) waits(id string) attemptWait {
+	n.t.Helper()
+	o, err := n.View().Order(n.t.Context(), messages.OrderID(id))
+	if err != nil || len(o.GetWaiting()) != 1 {
+		n.t.Fatalf("%s waits for %v: %v", id, o.GetWaiting(), err)
+	}
+	w := o.GetWaiting()[0]
+	out := attemptWait{For: -1, Process: w.GetProcess(), Since: w.GetSince().AsTime(), Until: w.GetUntil().AsTime()}
+	for _, x := range []struct {
+		is   dispatch.For
+		text string
+	}{
+		{dispatch.ForAdapter, "none is connected"},
+		{dispatch.ForCredit, "room for it"},
+		{dispatch.ForTurn, "executed alone"},
+		{dispatch.ForBegin, "to begin with it"},
+		{dispatch.ForResult, "its result"},
+		{dispatch.ForReturn, "is away"},
+	} {
+		if strings.Contains(w.GetReason(), x.text) {
+			out.For = x.is
+		}
+	}
+	return out
+}
+
+// attemptWait is what an attempt waits for.
+type attemptWait struct {
+	For          dispatch.For
+	Process      string
+	Since, Until time.Time
 }

@@ -35,7 +35,7 @@ func (n *node) wantStuck(want ...string) {
 // submitOnly hands an order over, and waits for nothing.
 func (n *node) submitOnly(o order) <-chan error {
 	answer := make(chan error, 1)
-	n.Submit(o.accepted(), func(err error) { answer <- err })
+	n.hand(o.accepted(), func(err error) { answer <- err })
 	settle()
 	return answer
 }
@@ -75,7 +75,7 @@ func TestStuckOrder(t *testing.T) {
 		n.mustSubmit(order{id: ids[0], def: n.deploy("wait", waitLong)})
 		n.sleep(20 * time.Second) // it has left memory
 		hung = make(chan struct{})
-		n.Command(t.Context(), messages.OrderID(ids[0]), workflow.Cancel{}, func(error) {})
+		n.tell(messages.OrderID(ids[0]), workflow.Cancel{}, func(error) {})
 		settle()
 		n.wantStuck("order " + ids[0])
 		n.mustSubmit(order{id: ids[1], def: n.deploy("set", "do: [{a: {set: {x: 1}}}]")})

@@ -234,7 +234,7 @@ func TestCountsOfCommits(t *testing.T) {
 		}
 		next.Store(&fault{until: held})
 		w.credit(2)
-		n.Submit(order{id: crowd(11)[10], def: def}.accepted(), func(error) {})
+		n.hand(order{id: crowd(11)[10], def: def}.accepted(), func(error) {})
 		settle()
 		n.BreakPartition(crowded)
 		n.sleep(100 * time.Millisecond)
@@ -246,7 +246,7 @@ func TestCountsOfCommits(t *testing.T) {
 			next.Store(&fault{err: persistence.ErrUnknown, made: made == 1})
 			w.credit(uint64(3 + made))
 			o := order{id: fmt.Sprint("unknown", made), def: def}
-			n.Submit(o.accepted(), func(err error) { wantErr(t, err, failure.ErrUnavailable) })
+			n.hand(o.accepted(), func(err error) { wantErr(t, err, failure.ErrUnavailable) })
 			settle()
 			next.Store(nil)
 			n.sleep(10 * time.Second)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/holdfast-run/holdfast/actors"
+	"github.com/holdfast-run/holdfast/actors/view"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
@@ -140,7 +141,7 @@ func manyWaits(t *testing.T, orders int, restart bool) {
 			wait := time.Duration(40+rand.IntN(80)) * 250 * time.Millisecond
 			o := order{id: fmt.Sprint("w", i), def: def, input: fmt.Sprintf(`{"for": "PT%.2fS"}`, wait.Seconds())}
 			due[messages.OrderID(o.id)] = time.Now().Add(wait)
-			n.Submit(o.accepted(), func(err error) { failed <- err })
+			n.hand(o.accepted(), func(err error) { failed <- err })
 		}
 		for range orders {
 			if err := <-failed; err != nil {
@@ -157,12 +158,12 @@ func manyWaits(t *testing.T, orders int, restart bool) {
 		}
 		var ended atomic.Int64
 		for id, at := range due {
-			n.Wait(string(id), func(s *orderv1.Order) {
+			n.View().Add(id, &view.Waiter{Ended: func(s *orderv1.Order) {
 				ended.Add(1)
 				if !s.GetEndedAt().AsTime().Equal(at) {
 					t.Errorf("%s ended %v after it was due", id, s.GetEndedAt().AsTime().Sub(at))
 				}
-			})
+			}})
 		}
 		n.sleep(30 * time.Second)
 		if got := int(ended.Load()); got != orders {

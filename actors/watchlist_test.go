@@ -127,7 +127,7 @@ func TestWatchedListUnderFaults(t *testing.T) {
 			following.Go(func() { l.follow(ctx) })
 		}
 		for i := range orders {
-			n.Submit(order{id: fmt.Sprint("o", i), def: def}.accepted(), func(error) {})
+			n.hand(order{id: fmt.Sprint("o", i), def: def}.accepted(), func(error) {})
 			if i%10 == 0 {
 				n.sleep(300 * time.Millisecond)
 			}
