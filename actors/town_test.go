@@ -15,7 +15,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/holdfast-run/holdfast/actors"
-	"github.com/holdfast-run/holdfast/actors/activity"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
 	"github.com/holdfast-run/holdfast/messages/nodev1"
@@ -50,7 +49,7 @@ type side struct {
 	dog     *supervision.Watchdog
 	system  *actor.ActorSystem
 	host    actors.Host
-	worker  *traveller
+	worker  *worker
 	broken  chan struct{}
 
 	serving [messages.Partitions]atomic.Pointer[actor.PID]
@@ -143,9 +142,8 @@ func (s *side) open() {
 			engine = e
 		}
 	}
-	worker := &traveller{town: w, done: downstream}
-	worker.Stream = engine.Activities().Attach(worker.hello(), worker)
-	worker.Credit(&adapterv1.Credit{Activity: "do", Total: 1 << 40})
+	worker := w.travel(&node{Engine: engine, t: w.t})
+	worker.join()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.engine, s.journal, s.dog, s.worker, s.broken = engine, j, dog, worker, broken
@@ -282,44 +280,24 @@ type results struct {
 
 var downstream = &results{done: map[string]int{}} //nolint:gochecknoglobals // of the one test
 
-// traveller is an adapter process that has a stream to each node. It answers what it has done before.
-type traveller struct {
-	*activity.Stream
-
-	town *town
-	done *results
-	seq  atomic.Uint64
-}
-
-func (*traveller) hello() *adapterv1.Hello {
-	return &adapterv1.Hello{
-		Adapter: "x", Process: "p", Ledger: "p", Protocol: 1,
-		Activities: []*adapterv1.Activity{{Name: "do", Version: "1.0.0", Idempotent: true, Concurrency: 1}},
-	}
-}
-
-func (w *traveller) SendTask(t *adapterv1.Task) {
-	time.AfterFunc(time.Duration(1+w.town.roll(30))*time.Millisecond, func() {
-		w.done.mu.Lock()
-		w.done.done[t.GetKey()]++
-		w.done.mu.Unlock()
-		r := &adapterv1.Result{
-			Seq: w.seq.Add(1), OrderId: t.GetOrderId(), Partition: t.GetPartition(), Key: t.GetKey(), Attempt: t.GetAttempt(),
-			Activity: t.GetActivity(), Outcome: adapterv1.Outcome_OUTCOME_SUCCEEDED, Output: []byte(`{"n":1}`),
-		}
-		w.send(r, 0)
+// travel makes the worker of an adapter process that has a stream to each node: what was done counts for the one downstream.
+func (w *town) travel(n *node) *worker {
+	return n.newWorker(func(x *worker, t *adapterv1.Task) *adapterv1.Result {
+		time.AfterFunc(time.Duration(1+w.roll(30))*time.Millisecond, func() {
+			downstream.mu.Lock()
+			downstream.done[t.GetKey()]++
+			downstream.mu.Unlock()
+			x.deliver(t, 0)
+		})
+		return nil
 	})
 }
 
-// send sends a result until it is taken, or the node does not have the order any more: another one asks for it then.
-func (w *traveller) send(r *adapterv1.Result, tries int) {
-	w.Result(r, func(err error) {
+// deliver sends a result until it is taken, or the node does not have the order any more: another one asks for it then.
+func (w *worker) deliver(t *adapterv1.Task, tries int) {
+	w.answerThen(t, done(`{"n":1}`), func(err error) {
 		if err != nil && tries < 20 {
-			time.AfterFunc(200*time.Millisecond, func() { w.send(r, tries+1) })
+			time.AfterFunc(200*time.Millisecond, func() { w.deliver(t, tries+1) })
 		}
 	})
 }
-
-func (*traveller) SendCancellation(*adapterv1.Cancellation) {}
-func (*traveller) SendConfirmation(*adapterv1.Confirmation) {}
-func (*traveller) SendReturned(*adapterv1.Returned)         {}
