@@ -47,14 +47,14 @@ var rules = []rule{
 	{
 		dir:     "actors",
 		product: []string{"actors/...", "persistence", "supervision", "messages/..."},
-		tests:   []string{"persistence/...", "cluster"},
+		tests:   []string{"persistence/...", "cluster", "adapters/adaptertest"},
 	},
 	{
 		dir: "actors/gateway",
 		product: []string{
 			"actors", "actors/activity", "actors/catalog", "actors/failure", "actors/runtime", "actors/view", "messages/...",
 		},
-		tests: []string{"actors/...", "persistence/...", "supervision", "cluster"},
+		tests: []string{"actors/...", "persistence/...", "supervision", "cluster", "adapters/adaptertest"},
 	},
 	{dir: "supervision", product: []string{"messages/..."}},
 	{dir: "cluster", product: []string{"cluster/...", "messages/...", "supervision"}},

@@ -7,6 +7,7 @@ import (
 
 	"github.com/holdfast-run/holdfast/actors/activity"
 	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/adapters/adaptertest"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
 	"github.com/holdfast-run/holdfast/messages/problemv1"
 )
@@ -61,14 +62,7 @@ func (n *node) worker(work func(*worker, *adapterv1.Task) *adapterv1.Result, cha
 
 // newWorker makes a worker that has no stream yet.
 func (n *node) newWorker(work func(*worker, *adapterv1.Task) *adapterv1.Result, changes ...func(*adapterv1.Hello)) *worker {
-	w := &worker{node: n, work: work, hello: &adapterv1.Hello{
-		Adapter: "x", Process: "p", Ledger: "p", Protocol: 1,
-		Activities: []*adapterv1.Activity{{Name: "do", Version: "1.0.0", Idempotent: true, Concurrency: 1}},
-	}}
-	for _, change := range changes {
-		change(w.hello)
-	}
-	return w
+	return &worker{node: n, work: work, hello: adaptertest.Hello(changes...)}
 }
 
 // attach opens its stream, without a credit: nothing is sent to it.
@@ -153,8 +147,7 @@ func (w *worker) answer(t *adapterv1.Task, r *adapterv1.Result) { w.answerThen(t
 func (w *worker) answerThen(t *adapterv1.Task, r *adapterv1.Result, then func(error)) {
 	w.mu.Lock()
 	w.seq++
-	r.Seq, r.OrderId, r.Partition, r.Key = w.seq, t.GetOrderId(), t.GetPartition(), t.GetKey()
-	r.Attempt, r.Activity = t.GetAttempt(), t.GetActivity()
+	adaptertest.Address(r, t, w.seq)
 	w.mu.Unlock()
 	var send func()
 	send = func() {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/holdfast-run/holdfast/actors/gateway"
 	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/adapters/adaptertest"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
 	"github.com/holdfast-run/holdfast/messages/adminv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
@@ -34,41 +35,41 @@ func TestHello(t *testing.T) {
 		}{
 			"none":  {nil, []string{"hello"}},
 			"empty": {&adapterv1.Hello{}, []string{"hello.protocol", "hello.adapter", "hello.process", "hello.ledger", "hello.activities"}},
-			"long": {hello(func(h *adapterv1.Hello) {
+			"long": {adaptertest.Hello(func(h *adapterv1.Hello) {
 				h.Adapter, h.Process, h.Ledger = strings.Repeat("a", 64), strings.Repeat("p", 65), strings.Repeat("l", 65)
 			}), []string{"hello.adapter", "hello.process", "hello.ledger"}},
-			"names": {hello(func(h *adapterv1.Hello) {
+			"names": {adaptertest.Hello(func(h *adapterv1.Hello) {
 				h.Adapter, h.Activities[0].Name = "a.b", "ö"
 			}), []string{"hello.adapter", "hello.activities[0].name"}},
-			"twice":    {hello(func(h *adapterv1.Hello) { h.Activities = append(h.Activities, h.Activities[0]) }), []string{"hello.activities[1].name"}},
-			"version":  {hello(func(h *adapterv1.Hello) { h.Activities[0].Version = "1.0" }), []string{"hello.activities[0].version"}},
-			"protocol": {hello(func(h *adapterv1.Hello) { h.Protocol = 2 }), []string{"hello.protocol"}},
-			"many keys": {hello(func(h *adapterv1.Hello) {
+			"twice":    {adaptertest.Hello(func(h *adapterv1.Hello) { h.Activities = append(h.Activities, h.Activities[0]) }), []string{"hello.activities[1].name"}},
+			"version":  {adaptertest.Hello(func(h *adapterv1.Hello) { h.Activities[0].Version = "1.0" }), []string{"hello.activities[0].version"}},
+			"protocol": {adaptertest.Hello(func(h *adapterv1.Hello) { h.Protocol = 2 }), []string{"hello.protocol"}},
+			"many keys": {adaptertest.Hello(func(h *adapterv1.Hello) {
 				for i := range 200 {
 					h.Activities = append(h.Activities, &adapterv1.Activity{Name: fmt.Sprint("a", i)})
 				}
 				h.Keys = keys
 			}), []string{"hello.keys"}},
-			"many activities": {hello(func(h *adapterv1.Hello) {
+			"many activities": {adaptertest.Hello(func(h *adapterv1.Hello) {
 				for i := range 1000 {
 					h.Activities = append(h.Activities, &adapterv1.Activity{Name: fmt.Sprint("a", i)})
 				}
 			}), []string{"hello.activities"}},
 		} {
-			a := n.dial(&adapterv1.ConnectRequest{Hello: tt.hello, Heartbeat: &adapterv1.Heartbeat{}})
-			err := a.end()
+			a := adaptertest.Dial(t, n.conn, &adapterv1.ConnectRequest{Hello: tt.hello, Heartbeat: &adapterv1.Heartbeat{}})
+			err := a.End()
 			t.Log(name, err)
 			wantRefusal(t, err, codes.InvalidArgument, "BAD_REQUEST", tt.fields...)
 		}
 		for _, version := range []string{"", "1.2.3", "1.0.0-rc.1", "1.0.0+build.5"} {
-			a := n.dial(&adapterv1.ConnectRequest{Hello: hello(func(h *adapterv1.Hello) { h.Activities[0].Version = version })})
-			if w := a.receive().GetWelcome(); w.GetNode() != "node" || w.GetHeartbeatMs() != 5000 || w.GetMaxOutputBytes() != 1<<20 {
+			a := adaptertest.Dial(t, n.conn, &adapterv1.ConnectRequest{Hello: adaptertest.Hello(func(h *adapterv1.Hello) { h.Activities[0].Version = version })})
+			if w := a.Hear().GetWelcome(); w.GetNode() != "node" || w.GetHeartbeatMs() != 5000 || w.GetMaxOutputBytes() != 1<<20 {
 				t.Errorf("version %q is welcomed with %v", version, w)
 			}
 			if err := a.CloseSend(); err != nil {
 				t.Fatal(err)
 			}
-			if err := a.end(); !errors.Is(err, io.EOF) {
+			if err := a.End(); !errors.Is(err, io.EOF) {
 				t.Errorf("the stream ended with %v", err)
 			}
 		}
@@ -96,11 +97,11 @@ func (l *lines) String() string {
 // The log says in words what became of an adapter.
 func TestWhyAnAdapterIsGone(t *testing.T) {
 	t.Parallel()
-	for want, leave := range map[string]func(*node, *adapter){
-		"the adapter has left":   func(_ *node, a *adapter) { _ = a.CloseSend() },
-		"the connection is gone": func(n *node, _ *adapter) { _ = n.conn.Close() },
-		"nothing was heard from": func(*node, *adapter) { time.Sleep(time.Minute) },
-		"node is stopping":       func(n *node, _ *adapter) { n.server.Drain() },
+	for want, leave := range map[string]func(*node, *adaptertest.Stream){
+		"the adapter has left":   func(_ *node, a *adaptertest.Stream) { _ = a.CloseSend() },
+		"the connection is gone": func(n *node, _ *adaptertest.Stream) { _ = n.conn.Close() },
+		"nothing was heard from": func(*node, *adaptertest.Stream) { time.Sleep(time.Minute) },
+		"node is stopping":       func(n *node, _ *adaptertest.Stream) { n.server.Drain() },
 	} {
 		t.Run(want, func(t *testing.T) {
 			t.Parallel()
@@ -126,11 +127,11 @@ func TestSilence(t *testing.T) {
 		a := n.connect(0)
 		for range 5 {
 			time.Sleep(2900 * time.Millisecond)
-			a.send(&adapterv1.ConnectRequest{Heartbeat: &adapterv1.Heartbeat{}})
+			a.Say(&adapterv1.ConnectRequest{Heartbeat: &adapterv1.Heartbeat{}})
 			settle()
 		}
 		began := time.Now()
-		err := a.end()
+		err := a.End()
 		wantRefusal(t, err, codes.DeadlineExceeded, "SILENT")
 		if took := time.Since(began); took < 2*time.Second || took > 4*time.Second {
 			t.Errorf("after %v", took)
@@ -146,15 +147,15 @@ func TestSilence(t *testing.T) {
 		settle()
 		time.Sleep(3100 * time.Millisecond)
 		settle()
-		if got := n.engine.Activities().Depths("x", hello().GetActivities())["do"]; got != 0 {
+		if got := n.engine.Activities().Depths("x", adaptertest.Hello().GetActivities())["do"]; got != 0 {
 			t.Errorf("%d tasks wait", got)
 		}
 		time.Sleep(2 * time.Second) // the grace is over: another adapter gets them
 		b := n.connect(100, func(h *adapterv1.Hello) { h.Process, h.Ledger = "q", "q" })
-		if got := len(b.tasks(20)); got != 20 {
+		if got := len(b.Tasks(20)); got != 20 {
 			t.Errorf("%d tasks", got)
 		}
-		wantRefusal(t, a.end(), codes.DeadlineExceeded, "SILENT")
+		wantRefusal(t, a.End(), codes.DeadlineExceeded, "SILENT")
 	})
 }
 
@@ -175,15 +176,15 @@ func TestResultsAgain(t *testing.T) {
 		for i := range 3 {
 			n.submit(&orderv1.WorkOrder{Id: fmt.Sprint("o", i), Definition: def}, accepted)
 		}
-		tasks := a.tasks(3)
-		a.send(&adapterv1.ConnectRequest{Results: []*adapterv1.Result{resultOf(tasks[0], 1)}})
-		if acks := a.receive().GetAcks(); !slices.Equal(acks, []uint64{1}) {
+		tasks := a.Tasks(3)
+		a.Report(adaptertest.ResultOf(tasks[0], 1))
+		if acks := a.Hear().GetAcks(); !slices.Equal(acks, []uint64{1}) {
 			t.Fatalf("acknowledged are %v", acks)
 		}
 		j.Set(flaky.Away)
-		late := []*adapterv1.Result{resultOf(tasks[1], 2), resultOf(tasks[2], 3)}
+		late := []*adapterv1.Result{adaptertest.ResultOf(tasks[1], 2), adaptertest.ResultOf(tasks[2], 3)}
 		for range 3 {
-			a.send(&adapterv1.ConnectRequest{Results: late})
+			a.Report(late...)
 			time.Sleep(3 * time.Second)
 		}
 		s, err := n.admin.Status(t.Context(), &adminv1.StatusRequest{})
@@ -196,7 +197,7 @@ func TestResultsAgain(t *testing.T) {
 		began := time.Now()
 		var again []uint64
 		for len(again) == 0 {
-			m := a.receive()
+			m := a.Hear()
 			again = m.GetAgain()
 			if len(m.GetAcks()) > 0 {
 				t.Errorf("acknowledged is %v", m)
@@ -205,7 +206,7 @@ func TestResultsAgain(t *testing.T) {
 		if !slices.Equal(again, []uint64{2, 3}) || time.Since(began) > 1500*time.Millisecond {
 			t.Errorf("after %v the node asks for %v", time.Since(began), again)
 		}
-		a.send(&adapterv1.ConnectRequest{Results: late})
+		a.Report(late...)
 		for i := range 3 {
 			if got := n.submit(&orderv1.WorkOrder{Id: fmt.Sprint("o", i), Definition: def}, ended); got.GetStatus() != orderv1.Status_STATUS_COMPLETED {
 				t.Errorf("%v", got)
@@ -244,9 +245,9 @@ func TestBadResults(t *testing.T) {
 			}, orderv1.Status_STATUS_FAULTED, "…"},
 		} {
 			n.submit(&orderv1.WorkOrder{Id: name, Definition: def}, accepted)
-			r := resultOf(a.tasks(1)[0], 1)
+			r := adaptertest.ResultOf(a.Tasks(1)[0], 1)
 			tt.change(r)
-			a.send(&adapterv1.ConnectRequest{Results: []*adapterv1.Result{r}})
+			a.Report(r)
 			got := n.submit(&orderv1.WorkOrder{Id: name, Definition: def}, ended)
 			if got.GetStatus() != tt.status || !strings.Contains(got.GetError().GetDetail(), tt.detail) || len(got.GetError().GetDetail()) > 1<<15 {
 				t.Errorf("%s: %v", name, got)
@@ -260,8 +261,8 @@ func TestBadResults(t *testing.T) {
 			}
 		}
 		bad := &adapterv1.Result{Seq: 1, OrderId: "a/b", Partition: 999, Activity: "other"}
-		a.send(&adapterv1.ConnectRequest{Results: []*adapterv1.Result{bad}})
-		wantRefusal(t, a.end(), codes.InvalidArgument, "BAD_REQUEST", "results.order_id", "results.partition")
+		a.Report(bad)
+		wantRefusal(t, a.End(), codes.InvalidArgument, "BAD_REQUEST", "results.order_id", "results.partition")
 	})
 }
 
@@ -274,7 +275,7 @@ func TestBegun(t *testing.T) {
 			h.Activities[0].Idempotent, h.Features = false, []adapterv1.Feature{adapterv1.Feature_FEATURE_BEGUN}
 		})
 		n.submit(&orderv1.WorkOrder{Id: "a", Definition: n.deploy("one", "1.0.0", callOne)}, accepted)
-		task := a.tasks(1)[0]
+		task := a.Tasks(1)[0]
 		waits := func() *orderv1.Waiting {
 			t.Helper()
 			settle()
@@ -288,11 +289,11 @@ func TestBegun(t *testing.T) {
 			!strings.Contains(w.GetReason(), "to begin with it") {
 			t.Errorf("%v waits for %v", task, w)
 		}
-		a.send(&adapterv1.ConnectRequest{Begun: []*adapterv1.Begun{
+		a.Say(&adapterv1.ConnectRequest{Begun: []*adapterv1.Begun{
 			{Key: "nobody:/do/0/a", Attempt: 1}, {Key: task.GetKey(), Attempt: 1},
 		}})
 		for confirmed := false; !confirmed; {
-			m := a.receive()
+			m := a.Hear()
 			for _, c := range m.GetCancellations() {
 				if c.GetKey() != "nobody:/do/0/a" {
 					t.Errorf("cancelled %v", c)
@@ -305,7 +306,7 @@ func TestBegun(t *testing.T) {
 		if w := waits(); !strings.Contains(w.GetReason(), "its result") {
 			t.Errorf("it waits for %v", w)
 		}
-		a.stop()
+		a.Break()
 		if w := waits(); w.GetUntil() == nil || !strings.Contains(w.GetReason(), "away") {
 			t.Errorf("it waits for %v", w)
 		}
@@ -331,16 +332,16 @@ func TestAdapterReconnects(t *testing.T) {
 		for _, id := range []string{"a", "b"} {
 			n.submit(&orderv1.WorkOrder{Id: id, Definition: def}, accepted)
 		}
-		tasks := a.tasks(2)
-		a.stop()
+		tasks := a.Tasks(2)
+		a.Break()
 		settle()
 		a = n.connect(0, func(h *adapterv1.Hello) { h.Keys = []string{tasks[0].GetKey()} })
 		b := n.connect(5, func(h *adapterv1.Hello) { h.Process, h.Ledger = "q", "q" })
-		if again := b.tasks(1); again[0].GetKey() != tasks[1].GetKey() {
+		if again := b.Tasks(1); again[0].GetKey() != tasks[1].GetKey() {
 			t.Errorf("the other adapter got %v", again)
 		}
 		time.Sleep(5 * time.Second)
-		a.send(&adapterv1.ConnectRequest{Results: []*adapterv1.Result{resultOf(tasks[0], 1)}})
+		a.Report(adaptertest.ResultOf(tasks[0], 1))
 		got := n.submit(&orderv1.WorkOrder{Id: tasks[0].GetOrderId(), Definition: def}, ended)
 		if got.GetStatus() != orderv1.Status_STATUS_COMPLETED {
 			t.Errorf("ended as %v", got)
@@ -355,19 +356,19 @@ func TestAdapterLeaves(t *testing.T) {
 		def := n.deploy("one", "1.0.0", callOne)
 		a := n.connect(10)
 		n.submit(&orderv1.WorkOrder{Id: "a", Definition: def}, accepted)
-		task := a.tasks(1)[0]
-		a.send(&adapterv1.ConnectRequest{Revocations: []*adapterv1.Revocation{{Activity: "do", Count: 4}, {Activity: "none", Count: 1}}})
-		if r := a.receive().GetReturned(); len(r) != 1 || r[0].GetActivity() != "do" || r[0].GetCount() != 4 {
+		task := a.Tasks(1)[0]
+		a.Say(&adapterv1.ConnectRequest{Revocations: []*adapterv1.Revocation{{Activity: "do", Count: 4}, {Activity: "none", Count: 1}}})
+		if r := a.Hear().GetReturned(); len(r) != 1 || r[0].GetActivity() != "do" || r[0].GetCount() != 4 {
 			t.Errorf("returned %v", r)
 		}
-		a.send(&adapterv1.ConnectRequest{Drain: true})
-		if r := a.receive().GetReturned(); len(r) != 1 || r[0].GetCount() != 5 {
+		a.Say(&adapterv1.ConnectRequest{Drain: true})
+		if r := a.Hear().GetReturned(); len(r) != 1 || r[0].GetCount() != 5 {
 			t.Errorf("returned %v", r)
 		}
 		n.submit(&orderv1.WorkOrder{Id: "b", Definition: def}, accepted)
-		a.send(&adapterv1.ConnectRequest{Results: []*adapterv1.Result{resultOf(task, 7)}})
+		a.Report(adaptertest.ResultOf(task, 7))
 		for {
-			m := a.receive()
+			m := a.Hear()
 			if len(m.GetTasks()) > 0 {
 				t.Errorf("tasks for an adapter that leaves: %v", m)
 			}
@@ -378,7 +379,7 @@ func TestAdapterLeaves(t *testing.T) {
 		if err := a.CloseSend(); err != nil {
 			t.Fatal(err)
 		}
-		if err := a.end(); !errors.Is(err, io.EOF) {
+		if err := a.End(); !errors.Is(err, io.EOF) {
 			t.Errorf("the stream ended with %v", err)
 		}
 	})
@@ -394,16 +395,16 @@ func TestAdapterHears(t *testing.T) {
 		for i := range 3 {
 			n.submit(&orderv1.WorkOrder{Id: fmt.Sprint("o", i), Definition: def}, accepted)
 		}
-		task := a.tasks(1)[0]
+		task := a.Tasks(1)[0]
 		if _, err := n.orders.Cancel(t.Context(), &orderv1.CancelRequest{Id: task.GetOrderId()}); err != nil {
 			t.Fatal(err)
 		}
-		if c := a.receive().GetCancellations(); len(c) != 1 || c[0].GetKey() != task.GetKey() || c[0].GetAttempt() != 1 {
+		if c := a.Hear().GetCancellations(); len(c) != 1 || c[0].GetKey() != task.GetKey() || c[0].GetAttempt() != 1 {
 			t.Errorf("cancelled %v", c)
 		}
-		if d := a.receive().GetDepths(); len(d) != 1 || d[0].GetActivity() != "do" || d[0].GetWaiting() != 2 {
+		if d := a.Hear().GetDepths(); len(d) != 1 || d[0].GetActivity() != "do" || d[0].GetWaiting() != 2 {
 			t.Errorf("depths are %v", d)
 		}
-		a.stop()
+		a.Break()
 	})
 }

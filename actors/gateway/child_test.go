@@ -20,7 +20,7 @@ func family(t *testing.T, tasks string) (*node, *worker, *adapterv1.Task) {
 	n := start(t)
 	n.deploy("kid", "1.0.0", callOne)
 	def := n.deploy("parent", "1.0.0", tasks)
-	w := &worker{adapter: n.connect(100)}
+	w := &worker{t: t, Stream: n.connect(100)}
 	n.submit(&orderv1.WorkOrder{Id: "p", Definition: def}, accepted)
 	task := w.next("/do/0/a")
 	if task.GetOrderId() == "p" || string(task.GetInput()) != `{"n":1}` {

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/holdfast-run/holdfast/adapters/adaptertest"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
 	"github.com/holdfast-run/holdfast/messages/adminv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
@@ -176,10 +177,10 @@ func TestShowFallout(t *testing.T) {
 		def := n.deploy("two", "1.0.0", "do: [{a: {set: {n: 2}}}, {b: {call: x.do}}]")
 		a := n.connect(10)
 		n.submit(&orderv1.WorkOrder{Id: "o", Definition: def, OrderKey: "k"}, accepted)
-		task := a.tasks(1)[0]
-		lost := resultOf(task, 1)
+		task := a.Tasks(1)[0]
+		lost := adaptertest.ResultOf(task, 1)
 		lost.Outcome, lost.Output = adapterv1.Outcome_OUTCOME_IN_DOUBT, nil
-		a.send(&adapterv1.ConnectRequest{Results: []*adapterv1.Result{lost}})
+		a.Report(lost)
 		settle()
 		show := func() *adminv1.ShowFalloutResponse {
 			t.Helper()
@@ -199,9 +200,9 @@ func TestShowFallout(t *testing.T) {
 		}
 		_, err := n.operate("o", retryWith("1"))
 		wantRefusal(t, err, codes.FailedPrecondition, "ATTEMPT_IN_DOUBT")
-		a.stop()
+		a.Break()
 		a = n.connect(10, func(h *adapterv1.Hello) { h.Keys = []string{task.GetKey()} })
-		a.send(&adapterv1.ConnectRequest{Results: []*adapterv1.Result{resultOf(task, 2)}})
+		a.Report(adaptertest.ResultOf(task, 2))
 		settle()
 		r = show()
 		if len(r.GetInDoubt()) != 0 || len(r.GetLateResults()) != 1 || string(r.GetLateResults()[0].GetData()) != `"done"` {
@@ -345,9 +346,9 @@ func TestWatchGoesOnAfterAReopening(t *testing.T) {
 		def := n.deploy("one", "1.0.0", callOne)
 		a := n.connect(10)
 		n.submit(&orderv1.WorkOrder{Id: "o", Definition: def}, accepted)
-		failed := resultOf(a.tasks(1)[0], 1)
+		failed := adaptertest.ResultOf(a.Tasks(1)[0], 1)
 		failed.Outcome, failed.Output, failed.Error = adapterv1.Outcome_OUTCOME_FAILED, nil, &problemv1.Problem{Status: 500}
-		a.send(&adapterv1.ConnectRequest{Results: []*adapterv1.Result{failed}})
+		a.Report(failed)
 		settle()
 		watch := func() (types []string) {
 			w, err := n.orders.Watch(t.Context(), &orderv1.WatchRequest{Id: "o"})
@@ -379,7 +380,7 @@ func TestWatchGoesOnAfterAReopening(t *testing.T) {
 		if len(told) > 0 {
 			t.Errorf("the watch of a reopened order ended with %v", <-told)
 		}
-		a.send(&adapterv1.ConnectRequest{Results: []*adapterv1.Result{resultOf(a.tasks(1)[0], 2)}})
+		a.Report(adaptertest.ResultOf(a.Tasks(1)[0], 2))
 		if types := <-told; types[len(types)-1] != "order.completed" || !slices.Contains(types, "order.retried") {
 			t.Errorf("the watch of a reopened order told %v", types)
 		}

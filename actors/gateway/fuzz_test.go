@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/holdfast-run/holdfast/actors/gateway"
+	"github.com/holdfast-run/holdfast/adapters/adaptertest"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
@@ -75,14 +76,14 @@ func FuzzOrder(f *testing.F) {
 func FuzzAdapter(f *testing.F) {
 	n := fuzzNode(f)
 	addMessages(f,
-		&adapterv1.ConnectRequest{Hello: hello(), Credits: []*adapterv1.Credit{{Activity: "do", Total: 1 << 63}}},
-		&adapterv1.ConnectRequest{Hello: hello(), Results: []*adapterv1.Result{
+		&adapterv1.ConnectRequest{Hello: adaptertest.Hello(), Credits: []*adapterv1.Credit{{Activity: "do", Total: 1 << 63}}},
+		&adapterv1.ConnectRequest{Hello: adaptertest.Hello(), Results: []*adapterv1.Result{
 			{Seq: 1, OrderId: "a", Partition: 5, Key: "a:/do/0/a", Attempt: 1, Activity: "do", Outcome: 1, Output: []byte(`{"a": 1}`)},
 			{Seq: 2, OrderId: "a", Activity: "do", Outcome: 2},
 			{Seq: 3, OrderId: "b", Activity: "do", Outcome: 77},
 		}},
 		&adapterv1.ConnectRequest{
-			Hello: hello(func(h *adapterv1.Hello) { h.Keys = []string{"a:/do/0/a", ""} }), Drain: true,
+			Hello: adaptertest.Hello(func(h *adapterv1.Hello) { h.Keys = []string{"a:/do/0/a", ""} }), Drain: true,
 			Revocations: []*adapterv1.Revocation{{Activity: "do", Count: 1 << 63}, {Activity: "none"}},
 		},
 		&adapterv1.ConnectRequest{},

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/holdfast-run/holdfast/adapters/adaptertest"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
 	"github.com/holdfast-run/holdfast/messages/definitionv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
@@ -93,21 +94,21 @@ do:
 		watched := make(chan []*orderv1.HistoryEvent, 2)
 		go func() { watched <- n.watch(0) }()
 		go func() { watched <- n.watch(8) }()
-		task := a.tasks(1)[0]
-		failed := resultOf(task, 1)
+		task := a.Tasks(1)[0]
+		failed := adaptertest.ResultOf(task, 1)
 		failed.Outcome, failed.Output, failed.Error = adapterv1.Outcome_OUTCOME_FAILED, nil, &problemv1.Problem{Title: "Busy"}
-		a.send(&adapterv1.ConnectRequest{Results: []*adapterv1.Result{failed}})
-		a.send(&adapterv1.ConnectRequest{Results: []*adapterv1.Result{resultOf(a.tasks(1)[0], 2)}, Heartbeat: &adapterv1.Heartbeat{}})
+		a.Report(failed)
+		a.Say(&adapterv1.ConnectRequest{Results: []*adapterv1.Result{adaptertest.ResultOf(a.Tasks(1)[0], 2)}, Heartbeat: &adapterv1.Heartbeat{}})
 		time.Sleep(9 * time.Second)
-		a.send(&adapterv1.ConnectRequest{Heartbeat: &adapterv1.Heartbeat{}})
-		a.tasks(1)
+		a.Say(&adapterv1.ConnectRequest{Heartbeat: &adapterv1.Heartbeat{}})
+		a.Tasks(1)
 		if _, err := n.orders.Cancel(t.Context(), &orderv1.CancelRequest{Id: "a", Reason: "enough"}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(10 * time.Second)
-		a.send(&adapterv1.ConnectRequest{Heartbeat: &adapterv1.Heartbeat{}})
+		a.Say(&adapterv1.ConnectRequest{Heartbeat: &adapterv1.Heartbeat{}})
 		time.Sleep(10 * time.Second)
-		a.send(&adapterv1.ConnectRequest{Heartbeat: &adapterv1.Heartbeat{}})
+		a.Say(&adapterv1.ConnectRequest{Heartbeat: &adapterv1.Heartbeat{}})
 		time.Sleep(11 * time.Second)
 		const want = `1 order.accepted 1
 2 order.started due 01:00:00
@@ -148,7 +149,7 @@ do:
 		if _, got := history(0, 0); got != strings.TrimSpace(want) {
 			t.Errorf("the history is\n%s\nwant\n%s", got, want)
 		}
-		a.send(&adapterv1.ConnectRequest{Results: []*adapterv1.Result{{
+		a.Say(&adapterv1.ConnectRequest{Results: []*adapterv1.Result{{
 			Seq: 3, OrderId: "a", Partition: task.GetPartition(), Key: "a:/do/4/last", Attempt: 1, Activity: "do",
 			Outcome: adapterv1.Outcome_OUTCOME_NOT_DONE,
 		}}})

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/holdfast-run/holdfast/actors/gateway"
+	"github.com/holdfast-run/holdfast/adapters/adaptertest"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
@@ -69,9 +70,9 @@ func (n *node) large(id string) {
 	n.submit(&orderv1.WorkOrder{Id: id, Definition: def}, accepted)
 	a := n.connect(1)
 	for i := range calls {
-		r := resultOf(a.tasks(1)[0], uint64(i+1))
+		r := adaptertest.ResultOf(a.Tasks(1)[0], uint64(i+1))
 		r.Output = fmt.Appendf(nil, "%q", strings.Repeat("x", 120_000))
-		a.send(&adapterv1.ConnectRequest{Results: []*adapterv1.Result{r}, Credits: []*adapterv1.Credit{{Activity: "do", Total: uint64(i + 2)}}})
+		a.Say(&adapterv1.ConnectRequest{Results: []*adapterv1.Result{r}, Credits: []*adapterv1.Credit{{Activity: "do", Total: uint64(i + 2)}}})
 	}
 	settle()
 }
@@ -143,7 +144,7 @@ func TestHistoryFromAnywhere(t *testing.T) {
 		def := n.deploy("again", "1.0.0", again(1000)+"\n- last: {call: x.do}")
 		n.submit(&orderv1.WorkOrder{Id: "a", Definition: def, Input: fmt.Appendf(nil, `{"s": %q}`, strings.Repeat("x", 100))}, accepted)
 		a := n.connect(1)
-		task := a.tasks(1)[0]
+		task := a.Tasks(1)[0]
 		var all []*orderv1.HistoryEvent
 		for from := uint64(1); from != 0; {
 			page := n.history(&orderv1.HistoryRequest{Id: "a", FromVersion: from})
@@ -169,7 +170,7 @@ func TestHistoryFromAnywhere(t *testing.T) {
 			go func() { watched <- n.watch(uint64(from)) }()
 		}
 		settle()
-		a.send(&adapterv1.ConnectRequest{Results: []*adapterv1.Result{resultOf(task, 1)}})
+		a.Report(adaptertest.ResultOf(task, 1))
 		for range 3 {
 			events := <-watched
 			from := events[0].GetVersion()

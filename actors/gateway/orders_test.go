@@ -17,7 +17,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/holdfast-run/holdfast/actors/gateway"
-	"github.com/holdfast-run/holdfast/messages/adapterv1"
+	"github.com/holdfast-run/holdfast/adapters/adaptertest"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
 
@@ -43,7 +43,7 @@ func TestSubmit(t *testing.T) {
 			got.GetStatus() != orderv1.Status_STATUS_PENDING || got.GetVersion() != 1 || got.GetEndedAt() != nil {
 			t.Errorf("accepted as %v", got)
 		}
-		task := a.tasks(1)[0]
+		task := a.Tasks(1)[0]
 		n.deploy("one", "2.0.0", nothing) // the order stays with the version that it was accepted with
 		if again := n.submit(o, accepted); again.GetDefinition() != def || again.GetStatus() != orderv1.Status_STATUS_RUNNING {
 			t.Errorf("accepted again as %v", again)
@@ -51,11 +51,11 @@ func TestSubmit(t *testing.T) {
 		answer := make(chan *orderv1.Order, 1)
 		go func() { answer <- n.submit(o, ended) }()
 		settle()
-		a.send(&adapterv1.ConnectRequest{Results: []*adapterv1.Result{resultOf(task, 1)}})
+		a.Report(adaptertest.ResultOf(task, 1))
 		if got := <-answer; got.GetStatus() != orderv1.Status_STATUS_COMPLETED || string(got.GetOutput()) != `"done"` || got.GetEndedAt() == nil {
 			t.Errorf("ended as %v", got)
 		}
-		if m := a.receive(); len(m.GetAcks()) != 1 || m.GetAcks()[0] != 1 {
+		if m := a.Hear(); len(m.GetAcks()) != 1 || m.GetAcks()[0] != 1 {
 			t.Errorf("acknowledged %v", m)
 		}
 		if got := n.submit(o, ended); got.GetStatus() != orderv1.Status_STATUS_COMPLETED {
@@ -250,7 +250,7 @@ func TestDrain(t *testing.T) {
 		a := n.connect(1)
 		o := &orderv1.WorkOrder{Id: "a", Definition: def}
 		n.submit(o, accepted)
-		a.tasks(1)
+		a.Tasks(1)
 		w, err := n.orders.Watch(t.Context(), &orderv1.WatchRequest{Id: "a"})
 		if err != nil {
 			t.Fatal(err)
@@ -272,10 +272,10 @@ func TestDrain(t *testing.T) {
 		for range 2 {
 			wantRefusal(t, <-errs, codes.Unavailable, "STOPPING")
 		}
-		if m := a.receive(); !m.GetDrain() {
+		if m := a.Hear(); !m.GetDrain() {
 			t.Errorf("the adapter was told %v", m)
 		}
-		wantRefusal(t, a.end(), codes.Unavailable, "STOPPING")
+		wantRefusal(t, a.End(), codes.Unavailable, "STOPPING")
 		stopped := make(chan struct{})
 		go func() { n.grpc.GracefulStop(); close(stopped) }()
 		<-stopped

@@ -2,7 +2,6 @@ package gateway_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -26,6 +25,7 @@ import (
 
 	"github.com/holdfast-run/holdfast/actors"
 	"github.com/holdfast-run/holdfast/actors/gateway"
+	"github.com/holdfast-run/holdfast/adapters/adaptertest"
 	"github.com/holdfast-run/holdfast/cluster"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
 	"github.com/holdfast-run/holdfast/messages/adminv1"
@@ -47,7 +47,6 @@ type node struct {
 	conn        *grpc.ClientConn
 	orders      orderv1.OrderServiceClient
 	definitions definitionv1.DefinitionServiceClient
-	adapters    adapterv1.AdapterServiceClient
 	admin       adminv1.AdminServiceClient
 	adminOrders orderv1.OrderServiceClient
 	stop        func()
@@ -110,7 +109,6 @@ func start(tb testing.TB, changes ...func(*settings)) *node {
 	n.admin, n.adminOrders = adminv1.NewAdminServiceClient(adminConn), orderv1.NewOrderServiceClient(adminConn)
 	n.orders = orderv1.NewOrderServiceClient(n.conn)
 	n.definitions = definitionv1.NewDefinitionServiceClient(n.conn)
-	n.adapters = adapterv1.NewAdapterServiceClient(n.conn)
 	n.stop = sync.OnceFunc(func() {
 		n.grpc.Stop()
 		adminGRPC.Stop()
@@ -214,91 +212,16 @@ func wantRefusal(t *testing.T, err error, code codes.Code, reason string, fields
 	}
 }
 
-// adapter is a stream of an adapter.
-type adapter struct {
-	adapterv1.AdapterService_ConnectClient
-
-	n    *node
-	stop context.CancelFunc
-}
-
-func hello(changes ...func(*adapterv1.Hello)) *adapterv1.Hello {
-	h := &adapterv1.Hello{
-		Adapter: "x", Process: "p", Ledger: "p", Protocol: 1,
-		Activities: []*adapterv1.Activity{{Name: "do", Version: "1.0.0", Idempotent: true, Concurrency: 10}},
-	}
-	for _, change := range changes {
-		change(h)
-	}
-	return h
-}
-
-// dial opens a stream and sends a first message.
-func (n *node) dial(first *adapterv1.ConnectRequest) *adapter {
-	n.t.Helper()
-	ctx, cancel := context.WithCancel(n.t.Context())
-	st, err := n.adapters.Connect(ctx)
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	n.t.Cleanup(cancel)
-	a := &adapter{AdapterService_ConnectClient: st, n: n, stop: cancel}
-	a.send(first)
-	return a
-}
-
 // connect opens the stream of an adapter that grants credits for x.do, and waits for the welcome.
-func (n *node) connect(credits uint64, changes ...func(*adapterv1.Hello)) *adapter {
+func (n *node) connect(credits uint64, changes ...func(*adapterv1.Hello)) *adaptertest.Stream {
 	n.t.Helper()
-	a := n.dial(&adapterv1.ConnectRequest{
-		Hello: hello(changes...), Credits: []*adapterv1.Credit{{Activity: "do", Total: credits}},
+	a := adaptertest.Dial(n.t, n.conn, &adapterv1.ConnectRequest{
+		Hello: adaptertest.Hello(changes...), Credits: []*adapterv1.Credit{{Activity: "do", Total: credits}},
 	})
-	if m := a.receive(); m.GetWelcome().GetNode() != "node" {
+	if m := a.Hear(); m.GetWelcome().GetNode() != "node" {
 		n.t.Fatalf("the welcome is %v", m)
 	}
 	return a
-}
-
-func (a *adapter) send(m *adapterv1.ConnectRequest) {
-	a.n.t.Helper()
-	if err := a.Send(m); err != nil && !errors.Is(err, io.EOF) {
-		a.n.t.Fatal(err)
-	}
-}
-
-func (a *adapter) receive() *adapterv1.ConnectResponse {
-	a.n.t.Helper()
-	m, err := a.Recv()
-	if err != nil {
-		a.n.t.Fatal(err)
-	}
-	return m
-}
-
-// tasks receives messages until so many tasks have come.
-func (a *adapter) tasks(count int) []*adapterv1.Task {
-	a.n.t.Helper()
-	var tasks []*adapterv1.Task
-	for len(tasks) < count {
-		tasks = append(tasks, a.receive().GetTasks()...)
-	}
-	return tasks
-}
-
-// end receives until the stream ends, and says why; io.EOF if well.
-func (a *adapter) end() error {
-	for {
-		if _, err := a.Recv(); err != nil {
-			return err
-		}
-	}
-}
-
-func resultOf(task *adapterv1.Task, seq uint64) *adapterv1.Result {
-	return &adapterv1.Result{
-		Seq: seq, OrderId: task.GetOrderId(), Partition: task.GetPartition(), Key: task.GetKey(), Attempt: task.GetAttempt(),
-		Activity: task.GetActivity(), Outcome: adapterv1.Outcome_OUTCOME_SUCCEEDED, Output: []byte(`"done"`),
-	}
 }
 
 // settle returns when nobody has anything to do before the clock moves.

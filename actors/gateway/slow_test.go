@@ -25,7 +25,7 @@ func TestLoopsAreSlowedDown(t *testing.T) {
 		} {
 			n.submit(&orderv1.WorkOrder{Id: id, Definition: n.deploy(id, "1.0.0", tasks)}, orderv1.Wait_WAIT_ACCEPTED)
 		}
-		w := &worker{adapter: n.connect(9)}
+		w := &worker{t: t, Stream: n.connect(9)}
 		for range 3 {
 			w.tell(w.next("/do/0/a"), adapterv1.Outcome_OUTCOME_NOT_DONE, "")
 		}

@@ -13,7 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/holdfast-run/holdfast/actors/gateway"
-	"github.com/holdfast-run/holdfast/messages/adapterv1"
+	"github.com/holdfast-run/holdfast/adapters/adaptertest"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
 
@@ -210,13 +210,13 @@ func TestWaitersOfOneOrder(t *testing.T) {
 			defer cancel()
 			go func() { _, _ = n.orders.Submit(ctx, &orderv1.SubmitRequest{Order: o, Wait: ended}) }()
 		}
-		task := a.tasks(1)[0]
+		task := a.Tasks(1)[0]
 		time.Sleep(2 * time.Second)
 		settle()
 		if got := n.engine.View().Len(); got != 5 {
 			t.Errorf("%d wait, want 5", got)
 		}
-		a.send(&adapterv1.ConnectRequest{Results: []*adapterv1.Result{resultOf(task, 1)}})
+		a.Report(adaptertest.ResultOf(task, 1))
 		for range 5 {
 			if got := <-ends; got != "STATUS_COMPLETED <nil>" {
 				t.Errorf("told %s", got)

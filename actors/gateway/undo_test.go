@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
+	"github.com/holdfast-run/holdfast/adapters/adaptertest"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
 	"github.com/holdfast-run/holdfast/messages/adminv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
@@ -28,8 +29,9 @@ const (
 
 // worker is an adapter that does one task at a time.
 type worker struct {
-	*adapter
+	*adaptertest.Stream
 
+	t   *testing.T
 	seq uint64
 	// came are tasks that came together with one that was wanted.
 	came []*adapterv1.Task
@@ -37,34 +39,34 @@ type worker struct {
 
 // next receives the next task, which is one of this reference.
 func (w *worker) next(ref string) *adapterv1.Task {
-	w.n.t.Helper()
+	w.t.Helper()
 	if len(w.came) == 0 {
-		w.came = w.tasks(1)
+		w.came = w.Tasks(1)
 	}
 	task := w.came[0]
 	w.came = w.came[1:]
 	if task.GetTask() != ref {
-		w.n.t.Fatalf("the next task is %s, want %s", task.GetTask(), ref)
+		w.t.Fatalf("the next task is %s, want %s", task.GetTask(), ref)
 	}
 	return task
 }
 
 // tell sends what came of a task. An output is only of one that succeeded.
 func (w *worker) tell(task *adapterv1.Task, outcome adapterv1.Outcome, output string) {
-	w.n.t.Helper()
+	w.t.Helper()
 	w.seq++
-	r := resultOf(task, w.seq)
+	r := adaptertest.ResultOf(task, w.seq)
 	r.Outcome, r.Output = outcome, []byte(output)
 	if outcome == adapterv1.Outcome_OUTCOME_FAILED {
 		r.Error = &problemv1.Problem{Title: "Refused", Status: 500}
 	}
-	w.send(&adapterv1.ConnectRequest{Results: []*adapterv1.Result{r}})
+	w.Report(r)
 	settle()
 }
 
 // do receives the next task, which has it succeed with an output.
 func (w *worker) do(ref, output string) *adapterv1.Task {
-	w.n.t.Helper()
+	w.t.Helper()
 	task := w.next(ref)
 	w.tell(task, adapterv1.Outcome_OUTCOME_SUCCEEDED, output)
 	return task
@@ -72,20 +74,20 @@ func (w *worker) do(ref, output string) *adapterv1.Task {
 
 // fail receives the next task, which fails.
 func (w *worker) fail(ref string) {
-	w.n.t.Helper()
+	w.t.Helper()
 	w.tell(w.next(ref), adapterv1.Outcome_OUTCOME_FAILED, "")
 }
 
 // undo receives the next task, which undoes what had this input and output.
 func (w *worker) undo(ref, input, output string) {
-	w.n.t.Helper()
+	w.t.Helper()
 	task := w.do(ref, `"undone"`)
 	var done struct {
 		Input  json.RawMessage `json:"input"`
 		Output json.RawMessage `json:"output"`
 	}
 	if err := json.Unmarshal(task.GetInput(), &done); err != nil || string(done.Input) != input || string(done.Output) != output {
-		w.n.t.Errorf("%s gets %s, want the input %s and the output %s: %v", ref, task.GetInput(), input, output, err)
+		w.t.Errorf("%s gets %s, want the input %s and the output %s: %v", ref, task.GetInput(), input, output, err)
 	}
 }
 
@@ -152,7 +154,7 @@ func worked(t *testing.T, id string) (*node, *worker) {
 	t.Helper()
 	n := start(t)
 	n.deploy("undoing", "1.0.0", undoing)
-	w := &worker{adapter: n.connect(100)}
+	w := &worker{t: t, Stream: n.connect(100)}
 	n.begin(w, id)
 	return n, w
 }
@@ -341,7 +343,7 @@ func TestUndoingWaitsForItsTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := start(t)
 		def := n.deploy("undoing", "1.0.0", undoing)
-		w := &worker{adapter: n.connect(100)}
+		w := &worker{t: t, Stream: n.connect(100)}
 		for _, id := range []string{"first", "second"} {
 			n.submit(&orderv1.WorkOrder{Id: id, Definition: def, OrderKey: "k", Input: []byte("1")}, accepted)
 		}

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/holdfast-run/holdfast/adapters/adaptertest"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
@@ -132,12 +133,12 @@ func TestWatchList(t *testing.T) {
 		x := n.connect(10)
 		seq := uint64(0)
 		tasks := map[string]*adapterv1.Task{}
-		for _, task := range x.tasks(5) {
+		for _, task := range x.Tasks(5) {
 			tasks[task.GetOrderId()] = task
 		}
 		complete := func(id string) {
 			seq++
-			x.send(&adapterv1.ConnectRequest{Results: []*adapterv1.Result{resultOf(tasks[id], seq)}})
+			x.Report(adaptertest.ResultOf(tasks[id], seq))
 		}
 		complete("d")
 		want(true, "b", "c", "e")

@@ -8,6 +8,8 @@
 // The node checks what it receives against the protocol, and fails the test if the adapter breaks it. So it can also
 // examine an adapter in another language: let that connect to Addr.
 //
+// For tests of nodes there is the other side: Dial opens an adapter's stream, on which the test itself says what it likes.
+//
 // The states of a stream: connected, welcomed (tasks flow), draining, ended. How it fails: waiting ends with the context,
 // and fails the test. What it is not: a journal or a scheduler; what it acknowledges is in memory.
 package adaptertest

@@ -31,24 +31,19 @@ func (r *recorder) Errorf(format string, args ...any) {
 }
 func (r *recorder) Cleanup(f func()) { r.cleanups = append(r.cleanups, f) }
 
-func connect(t *testing.T, n *adaptertest.Node) grpc.BidiStreamingClient[adapterv1.ConnectRequest, adapterv1.ConnectResponse] {
+// dial opens a stream to a node by hand.
+func dial(t *testing.T, n *adaptertest.Node, first *adapterv1.ConnectRequest) *adaptertest.Stream {
 	t.Helper()
 	conn, err := grpc.NewClient(n.Addr(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	stream, err := adapterv1.NewAdapterServiceClient(conn).Connect(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return stream
+	return adaptertest.Dial(t, conn, first)
 }
 
 func hello() *adapterv1.Hello {
-	return &adapterv1.Hello{
-		Adapter: "a", Process: "p", Ledger: "p", Protocol: 1, Keys: []string{"k"}, Activities: []*adapterv1.Activity{{Name: "work", Concurrency: 1}},
-	}
+	return adaptertest.Hello(func(h *adapterv1.Hello) { h.Keys, h.Activities[0].Name = []string{"k"}, "work" })
 }
 
 func TestWrongHellosAreRefused(t *testing.T) {
@@ -64,11 +59,7 @@ func TestWrongHellosAreRefused(t *testing.T) {
 	} {
 		test := &recorder{TB: t}
 		n := adaptertest.Start(test)
-		stream := connect(t, n)
-		if err := stream.Send(m); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := stream.Recv(); status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), want) {
+		if err := dial(t, n, m).End(); status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v", want, err)
 		}
 		test.cleanups[0]()
@@ -108,20 +99,14 @@ func TestABrokenProtocolFailsTheTest(t *testing.T) {
 	} {
 		test := &recorder{TB: t}
 		n := adaptertest.Start(test, adaptertest.Options{MaxOutput: 20})
-		stream := connect(t, n)
-		for _, m := range append([]*adapterv1.ConnectRequest{{Hello: hello()}}, messages...) {
-			if err := stream.Send(m); err != nil {
-				t.Fatal(err)
-			}
+		stream := dial(t, n, &adapterv1.ConnectRequest{Hello: hello()})
+		for _, m := range messages {
+			stream.Say(m)
 		}
 		if err := stream.CloseSend(); err != nil {
 			t.Fatal(err)
 		}
-		for {
-			if _, err := stream.Recv(); err != nil { // the end
-				break
-			}
-		}
+		_ = stream.End()
 		test.cleanups[0]()
 		if len(test.errors) != 1 || !strings.Contains(test.errors[0], want) {
 			t.Errorf("%q: the test failed with %q", want, test.errors)
@@ -154,12 +139,7 @@ func TestExecutionsThatNobodyAllowedFailTheTest(t *testing.T) {
 	} {
 		test := &recorder{TB: t}
 		n := adaptertest.Start(test)
-		stream := connect(t, n)
-		if err := stream.Send(&adapterv1.ConnectRequest{
-			Hello: hello(), Credits: []*adapterv1.Credit{{Activity: "work", Total: 3}},
-		}); err != nil {
-			t.Fatal(err)
-		}
+		stream := dial(t, n, &adapterv1.ConnectRequest{Hello: hello(), Credits: []*adapterv1.Credit{{Activity: "work", Total: 3}}})
 		for _, task := range []*adapterv1.Task{
 			{Key: "awaits", AwaitConfirmation: true}, {Key: "alone", Alone: true}, {Key: "plain"},
 		} {
@@ -167,18 +147,12 @@ func TestExecutionsThatNobodyAllowedFailTheTest(t *testing.T) {
 			n.Send(t.Context(), task)
 		}
 		for _, m := range messages {
-			if err := stream.Send(m); err != nil {
-				t.Fatal(err)
-			}
+			stream.Say(m)
 		}
 		if err := stream.CloseSend(); err != nil {
 			t.Fatal(err)
 		}
-		for {
-			if _, err := stream.Recv(); err != nil { // the end
-				break
-			}
-		}
+		_ = stream.End()
 		test.cleanups[0]()
 		switch {
 		case want == "" && len(test.errors) > 0:
@@ -192,38 +166,23 @@ func TestExecutionsThatNobodyAllowedFailTheTest(t *testing.T) {
 func TestTheNodeKeepsToCredits(t *testing.T) {
 	t.Parallel()
 	n := adaptertest.Start(t)
-	stream := connect(t, n)
-	send := func(m *adapterv1.ConnectRequest) {
-		if err := stream.Send(m); err != nil {
-			t.Fatal(err)
-		}
-	}
-	recv := func() *adapterv1.ConnectResponse {
-		m, err := stream.Recv()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return m
-	}
-	send(&adapterv1.ConnectRequest{Hello: hello(), Credits: []*adapterv1.Credit{{Activity: "work", Total: 2}}})
-	if w := recv().GetWelcome(); w.GetNode() != "test-node" || w.GetHeartbeatMs() != 1000 {
+	stream := dial(t, n, &adapterv1.ConnectRequest{Hello: hello(), Credits: []*adapterv1.Credit{{Activity: "work", Total: 2}}})
+	if w := stream.Hear().GetWelcome(); w.GetNode() != "test-node" || w.GetHeartbeatMs() != 1000 {
 		t.Errorf("%v", w)
 	}
 	task := n.Task("work", map[string]int{"a": 1})
 	n.Send(t.Context(), task)
-	if got := recv().GetTasks()[0]; got.GetKey() != task.GetKey() || string(got.GetInput()) != `{"a":1}` {
+	if got := stream.Hear().GetTasks()[0]; got.GetKey() != task.GetKey() || string(got.GetInput()) != `{"a":1}` {
 		t.Errorf("%v", got)
 	}
 	n.AwaitCredits(t.Context(), "work", 1)
-	send(&adapterv1.ConnectRequest{Revocations: []*adapterv1.Revocation{{Activity: "work", Count: 5}}})
-	if r := recv().GetReturned()[0]; r.GetCount() != 1 {
+	stream.Say(&adapterv1.ConnectRequest{Revocations: []*adapterv1.Revocation{{Activity: "work", Count: 5}}})
+	if r := stream.Hear().GetReturned()[0]; r.GetCount() != 1 {
 		t.Errorf("%v", r)
 	}
 	n.AwaitCredits(t.Context(), "work", 0)
-	send(&adapterv1.ConnectRequest{Results: []*adapterv1.Result{{
-		Seq: 1, Key: task.GetKey(), OrderId: task.GetOrderId(), Activity: "work", Attempt: 1, Outcome: adapterv1.Outcome_OUTCOME_SUCCEEDED,
-	}}})
-	if acks := recv().GetAcks(); len(acks) != 1 || acks[0] != 1 {
+	stream.Report(adaptertest.ResultOf(task, 1))
+	if acks := stream.Hear().GetAcks(); len(acks) != 1 || acks[0] != 1 {
 		t.Errorf("%v", acks)
 	}
 	n.Await(t.Context(), task.GetKey(), 1)
