@@ -12,6 +12,7 @@ import (
 	"github.com/holdfast-run/holdfast/actors/catalog"
 	"github.com/holdfast-run/holdfast/actors/definition"
 	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/persistence"
@@ -32,7 +33,7 @@ func (n *node) deployElsewhere(name, tasks string) *workflow.Definition {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	def, err := other.Find(catalog.RefOf(row))
+	def, err := other.Find(messages.RefOf(row))
 	if err != nil {
 		n.t.Fatal(err)
 	}

@@ -150,6 +150,16 @@ const Latest = "latest"
 
 func (r DefinitionRef) String() string { return r.Namespace + "/" + r.Name + ":" + r.Version }
 
+// RefOf returns how something is called that bears the name of a definition.
+func RefOf(x interface {
+	GetNamespace() string
+	GetName() string
+	GetVersion() string
+},
+) DefinitionRef {
+	return DefinitionRef{Namespace: x.GetNamespace(), Name: x.GetName(), Version: x.GetVersion()}
+}
+
 // ParseDefinitionRef reads namespace/name:version. Without a version it means the latest.
 func ParseDefinitionRef(s string) (DefinitionRef, error) {
 	path, version, found := strings.Cut(s, ":")

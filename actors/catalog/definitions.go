@@ -81,14 +81,9 @@ func Load(ctx context.Context, store persistence.Catalog, limits definition.Limi
 	return c, nil
 }
 
-// RefOf returns the name and version of a definition.
-func RefOf(row *journalv1.DefinitionRow) messages.DefinitionRef {
-	return messages.DefinitionRef{Namespace: row.GetNamespace(), Name: row.GetName(), Version: row.GetVersion()}
-}
-
 // Add makes a definition known. If it is known already, it takes over whether it is retired.
 func (c *Catalog) Add(row *journalv1.DefinitionRow) {
-	ref := RefOf(row)
+	ref := messages.RefOf(row)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	known := c.byRef[ref]
@@ -175,7 +170,7 @@ func (c *Catalog) compiled(e *deployed) (*workflow.Definition, error) {
 	e.once.Do(func() {
 		def, mistakes := definition.Load(e.row.Load().GetDocument(), c.compile)
 		if len(mistakes) > 0 {
-			e.err = fmt.Errorf("%w: %s, line %d: %s", ErrUncompilable, RefOf(e.row.Load()), mistakes[0].GetLine(), mistakes[0].GetMessage())
+			e.err = fmt.Errorf("%w: %s, line %d: %s", ErrUncompilable, messages.RefOf(e.row.Load()), mistakes[0].GetLine(), mistakes[0].GetMessage())
 			return
 		}
 		e.def = def
@@ -236,9 +231,9 @@ func (c *Catalog) Deploy(ctx context.Context, row *journalv1.DefinitionRow) (*jo
 	stored, err := c.store.PutDefinition(ctx, row)
 	switch {
 	case errors.Is(err, persistence.ErrConflict):
-		return nil, fmt.Errorf("%w: %s", ErrTaken, RefOf(row))
+		return nil, fmt.Errorf("%w: %s", ErrTaken, messages.RefOf(row))
 	case err != nil:
-		return nil, fmt.Errorf("deploy %s: %w", RefOf(row), err)
+		return nil, fmt.Errorf("deploy %s: %w", messages.RefOf(row), err)
 	}
 	c.Add(stored)
 	return stored, nil
@@ -296,7 +291,7 @@ func (c *Catalog) Rows(namespace string) []*journalv1.DefinitionRow {
 			rows = append(rows, x.row.Load())
 		}
 	}
-	slices.SortFunc(rows, func(a, b *journalv1.DefinitionRow) int { return Compare(RefOf(a), RefOf(b)) })
+	slices.SortFunc(rows, func(a, b *journalv1.DefinitionRow) int { return Compare(messages.RefOf(a), messages.RefOf(b)) })
 	return rows
 }
 

@@ -222,7 +222,7 @@ func (d definitions) List(_ context.Context, r *definitionv1.ListRequest) (*defi
 			return nil, d.fail(m.err())
 		}
 		i, _ := slices.BinarySearchFunc(rows, from, func(row *journalv1.DefinitionRow, from messages.DefinitionRef) int {
-			return catalog.Compare(catalog.RefOf(row), from)
+			return catalog.Compare(messages.RefOf(row), from)
 		})
 		rows = rows[i:]
 	}
@@ -233,7 +233,7 @@ func (d definitions) List(_ context.Context, r *definitionv1.ListRequest) (*defi
 	n := fit(all, pageBytes)
 	out := &definitionv1.ListResponse{Definitions: all[:n]}
 	if n < len(rows) {
-		out.NextPageToken = toToken(catalog.RefOf(rows[n]))
+		out.NextPageToken = toToken(messages.RefOf(rows[n]))
 	}
 	return out, nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/holdfast-run/holdfast/actors/definition"
 	"github.com/holdfast-run/holdfast/actors/history"
 	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 )
 
@@ -22,7 +23,7 @@ func NewRefolder(limits definition.Limits) *Refolder { return &Refolder{catalog:
 // AddDefinition makes a definition known. It fails if it can't be compiled any more.
 func (r *Refolder) AddDefinition(row *journalv1.DefinitionRow) error {
 	r.catalog.Add(row)
-	_, err := r.catalog.Find(catalog.RefOf(row))
+	_, err := r.catalog.Find(messages.RefOf(row))
 	return err
 }
 

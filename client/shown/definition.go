@@ -87,5 +87,5 @@ func DefinitionOf(d *definitionv1.Definition) Definition {
 
 // DefinitionName is a definition's namespace/name:version.
 func DefinitionName(d *definitionv1.Definition) string {
-	return messages.DefinitionRef{Namespace: d.GetNamespace(), Name: d.GetName(), Version: d.GetVersion()}.String()
+	return messages.RefOf(d).String()
 }

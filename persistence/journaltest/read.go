@@ -307,7 +307,7 @@ func testDefinitions(t env) {
 			break
 		}
 		for _, want := range rows {
-			ref := messages.DefinitionRef{Namespace: want.GetNamespace(), Name: want.GetName(), Version: want.GetVersion()}
+			ref := messages.RefOf(want)
 			if got, err := j.Definition(t.Context(), ref); err != nil || !proto.Equal(got, want) {
 				t.Errorf("definition %s: %v, %v", ref, got, err)
 			}

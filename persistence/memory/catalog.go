@@ -51,17 +51,13 @@ func (j *Journal) RaiseFeatureLevel(ctx context.Context, level uint32) error {
 	return nil
 }
 
-func refOf(row *journalv1.DefinitionRow) messages.DefinitionRef {
-	return messages.DefinitionRef{Namespace: row.GetNamespace(), Name: row.GetName(), Version: row.GetVersion()}
-}
-
 // PutDefinition stores a definition for good.
 func (j *Journal) PutDefinition(ctx context.Context, row *journalv1.DefinitionRow) (*journalv1.DefinitionRow, error) {
 	if err := j.enter(ctx); err != nil {
 		return nil, err
 	}
 	defer j.leave()
-	ref := refOf(row)
+	ref := messages.RefOf(row)
 	for _, part := range []string{ref.Namespace, ref.Name, ref.Version} {
 		if part == "" || strings.ContainsRune(part, 0) {
 			return nil, fmt.Errorf("definition %q: namespace, name and version must be given, without zero bytes", ref)

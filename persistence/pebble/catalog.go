@@ -89,7 +89,7 @@ func (j *Journal) PutDefinition(ctx context.Context, row *journalv1.DefinitionRo
 		return nil, err
 	}
 	defer j.leave()
-	ref := messages.DefinitionRef{Namespace: row.GetNamespace(), Name: row.GetName(), Version: row.GetVersion()}
+	ref := messages.RefOf(row)
 	for _, part := range []string{ref.Namespace, ref.Name, ref.Version} {
 		if part == "" || strings.ContainsRune(part, 0) {
 			return nil, fmt.Errorf("definition %q: namespace, name and version must be given, without zero bytes", ref)

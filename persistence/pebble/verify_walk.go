@@ -87,7 +87,7 @@ func (v *verifier) definitions() error {
 			v.keyProblemf(key, "definition can't be decoded: %v", err)
 			return
 		}
-		ref := messages.DefinitionRef{Namespace: row.GetNamespace(), Name: row.GetName(), Version: row.GetVersion()}
+		ref := messages.RefOf(&row)
 		if !bytes.Equal(key, definitionKey(ref)) {
 			v.keyProblemf(key, "holds the definition %s", ref)
 		}
