@@ -15,6 +15,7 @@ import (
 	"github.com/holdfast-run/holdfast/client"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/scenarios/checker"
 )
 
 // following is an order of the demo under way.
@@ -89,18 +90,6 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// line is an event as the checker reads it.
-type line struct {
-	Order    messages.OrderID `json:"order"`
-	Version  uint64           `json:"version"`
-	At       time.Time        `json:"at"`
-	Type     string           `json:"type"`
-	Task     string           `json:"task,omitempty"`
-	Attempt  uint32           `json:"attempt,omitempty"`
-	Key      string           `json:"key,omitempty"`
-	Activity string           `json:"activity,omitempty"`
-}
-
 // writeHistories writes the histories of all orders for the checker.
 func writeHistories(name string, all []*following) error {
 	f, err := os.Create(name)
@@ -110,12 +99,7 @@ func writeHistories(name string, all []*following) error {
 	w := bufio.NewWriter(f)
 	lines := json.NewEncoder(w)
 	for _, o := range all {
-		for _, e := range o.events {
-			err = errors.Join(err, lines.Encode(line{
-				Order: o.id, Version: e.GetVersion(), At: e.GetAt().AsTime(), Type: e.GetType(), Task: e.GetTask(),
-				Attempt: e.GetAttempt(), Key: e.GetKey(), Activity: e.GetActivity(),
-			}))
-		}
+		err = errors.Join(err, checker.WriteHistory(lines, o.id, o.events))
 	}
 	if err = errors.Join(err, w.Flush(), f.Close()); err != nil {
 		return fmt.Errorf("write histories: %w", err)

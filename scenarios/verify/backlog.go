@@ -37,14 +37,11 @@ func backlog(ctx context.Context, s *site) (figures, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, err := node.Dial()
+	conn, err := prepared(ctx, node, "backlog")
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close() //nolint:errcheck // it fails only if it was closed before
-	if err := deploy(ctx, conn, "backlog"); err != nil {
-		return nil, why(ctx, err)
-	}
 	flood := newFlood(backlogOrders(s), 256, func(n int) *orderv1.WorkOrder {
 		return &orderv1.WorkOrder{
 			Definition: "verify/backlog:1.0.0", Input: fmt.Appendf(nil, `{"number":"%0100d"}`, n),

@@ -75,16 +75,11 @@ func fillJournal(ctx context.Context, s *site, kill bool) error {
 	if err := node.Ready(ctx); err != nil {
 		return err
 	}
-	conn, err := node.Dial()
+	conn, err := prepared(ctx, node, "restart", "unoffered")
 	if err != nil {
 		return err
 	}
 	defer conn.Close() //nolint:errcheck // it fails only if it was closed before
-	for _, name := range []string{"restart", "unoffered"} {
-		if err := deploy(ctx, conn, name); err != nil {
-			return why(ctx, err)
-		}
-	}
 	const n = corruptionOrders
 	if err := sailJournal(ctx, s, conn, "verify/restart:1.0.0", n, func(c counts) bool { return c.ended == n }); err != nil || !kill {
 		return why(ctx, err)

@@ -9,7 +9,6 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -18,22 +17,11 @@ import (
 	"github.com/holdfast-run/holdfast/client"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/scenarios/checker"
 )
 
 // historyReaders is how many histories are read at once.
 const historyReaders = 8
-
-// historyLine is an event as the checker reads it.
-type historyLine struct {
-	Order    messages.OrderID `json:"order"`
-	Version  uint64           `json:"version"`
-	At       time.Time        `json:"at"`
-	Type     string           `json:"type"`
-	Task     string           `json:"task,omitempty"`
-	Attempt  uint32           `json:"attempt,omitempty"`
-	Key      string           `json:"key,omitempty"`
-	Activity string           `json:"activity,omitempty"`
-}
 
 // writeHistories writes the histories of all orders to a file, and counts those that the node knows nothing of.
 func writeHistories(ctx context.Context, conn *client.Client, orders []*order, name string) (untold int, err error) {
@@ -53,14 +41,7 @@ func recordHistories(
 	lines := json.NewEncoder(w)
 	untold, err = readHistories(ctx, conn, ids, func(id messages.OrderID, events []*orderv1.HistoryEvent) error {
 		take(id, events)
-		var err error
-		for _, e := range events {
-			err = errors.Join(err, lines.Encode(historyLine{
-				Order: id, Version: e.GetVersion(), At: e.GetAt().AsTime(), Type: e.GetType(), Task: e.GetTask(),
-				Attempt: e.GetAttempt(), Key: e.GetKey(), Activity: e.GetActivity(),
-			}))
-		}
-		return err
+		return checker.WriteHistory(lines, id, events)
 	})
 	return untold, errors.Join(err, w.Flush(), f.Close())
 }

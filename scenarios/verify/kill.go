@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -46,14 +47,11 @@ func kill(ctx context.Context, s *site) (figures, error) {
 	if err != nil {
 		return nil, why(ctx, err)
 	}
-	conn, err := p.node.Dial()
+	conn, err := prepared(ctx, p.node, "kill")
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close() //nolint:errcheck // it fails only if it was closed before
-	if err := deploy(ctx, conn, "kill"); err != nil {
-		return nil, why(ctx, err)
-	}
 	client := newFleet(func(n int) *orderv1.WorkOrder {
 		return &orderv1.WorkOrder{
 			Definition: "verify/kill:1.0.0", Input: fmt.Appendf(nil, `{"imsi":"24001%010d","msisdn":"+467%08d"}`, n, n),
@@ -132,6 +130,20 @@ func deploy(ctx context.Context, conn *client.Client, name string) error {
 		return fmt.Errorf("deploy %s: %w", name, err)
 	}
 	return nil
+}
+
+// prepared dials a node, and deploys definitions there.
+func prepared(ctx context.Context, node *stage.Node, names ...string) (*client.Client, error) {
+	conn, err := node.Dial()
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		if err := deploy(ctx, conn, name); err != nil {
+			return nil, errors.Join(why(ctx, err), conn.Close())
+		}
+	}
+	return conn, nil
 }
 
 func deployDocument(ctx context.Context, conn *client.Client, document []byte) error {

@@ -62,16 +62,11 @@ func lied(ctx context.Context, s *site) (figures, error) {
 	if err != nil {
 		return nil, why(ctx, err)
 	}
-	conn, err := node.Dial()
+	conn, err := prepared(ctx, node, "poison", "liar")
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close() //nolint:errcheck // it fails only if it was closed before
-	for _, name := range []string{"poison", "liar"} {
-		if err := deploy(ctx, conn, name); err != nil {
-			return nil, why(ctx, err)
-		}
-	}
 	client := newFleet(func(n int) *orderv1.WorkOrder {
 		name := "poison"
 		if n%liarOwn == 0 {

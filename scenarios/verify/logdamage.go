@@ -72,14 +72,11 @@ func makeLog(ctx context.Context, s *site, kind logKind) error {
 		}
 	}
 	return withNode(ctx, s, func(ctx context.Context, node *stage.Node) error {
-		conn, err := node.Dial()
+		conn, err := prepared(ctx, node, "calm")
 		if err != nil {
 			return err
 		}
 		defer conn.Close() //nolint:errcheck // it fails only if it was closed before
-		if err := deploy(ctx, conn, "calm"); err != nil {
-			return why(ctx, err)
-		}
 		logs := logWatch{journal: filepath.Join(node.Data, "journal"), inodes: map[uint64]string{}}
 		for have := 0; have < loggedOrders; {
 			before, err := logs.look()

@@ -34,14 +34,11 @@ func million(ctx context.Context, s *site) (figures, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, err := node.Dial()
+	conn, err := prepared(ctx, node, "million")
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close() //nolint:errcheck // it fails only if it was closed before
-	if err := deploy(ctx, conn, "million"); err != nil {
-		return nil, why(ctx, err)
-	}
 	delay := millionDelay(s)
 	flood := newFlood(millionOrders(s), 256, func(n int) *orderv1.WorkOrder {
 		return &orderv1.WorkOrder{

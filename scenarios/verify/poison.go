@@ -41,14 +41,11 @@ func poisoned(ctx context.Context, s *site) (figures, error) {
 	if err != nil {
 		return nil, why(ctx, err)
 	}
-	conn, err := node.Dial()
+	conn, err := prepared(ctx, node, "poison")
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close() //nolint:errcheck // it fails only if it was closed before
-	if err := deploy(ctx, conn, "poison"); err != nil {
-		return nil, why(ctx, err)
-	}
 	poisons, harmless := poisonCounts(s)
 	every := (poisons + harmless) / (poisons + 1)
 	isPoison := func(n int) bool { return n > 0 && n%every == 0 && n/every <= poisons }

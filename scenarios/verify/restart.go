@@ -37,14 +37,11 @@ func restart(ctx context.Context, s *site) (figures, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, err := node.Dial()
+	conn, err := prepared(ctx, node, "restart")
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close() //nolint:errcheck // it fails only if it was closed before
-	if err := deploy(ctx, conn, "restart"); err != nil {
-		return nil, why(ctx, err)
-	}
 	// A trial: the adapter is connected when it is over.
 	if _, err := voyage(ctx, s, node, 1, nil); err != nil {
 		return nil, err

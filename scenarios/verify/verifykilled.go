@@ -107,14 +107,11 @@ func (s *site) familyUntil(ctx context.Context, dir string, at int, slack time.D
 	if err != nil {
 		return 0, "", err
 	}
-	conn, err := node.Dial()
+	conn, err := prepared(ctx, node, "family-child", "family")
 	if err != nil {
 		return 0, "", err
 	}
 	defer conn.Close() //nolint:errcheck // it fails only if it was closed before
-	if err := errors.Join(deploy(ctx, conn, "family-child"), deploy(ctx, conn, "family")); err != nil {
-		return 0, "", why(ctx, err)
-	}
 	client := conn.Orders()
 	order := &orderv1.WorkOrder{Id: "family", Definition: "verify/family:1.0.0", OrderKey: "family"}
 	if _, err := client.Submit(ctx, &orderv1.SubmitRequest{Order: order}); err != nil {
