@@ -100,23 +100,27 @@ func stubborn(pause func() time.Duration) func(*worker, *adapterv1.Task) *adapte
 	}
 }
 
+// unreliable fails every third commit or so, with any of some errors; of those whose outcome is unknown it makes every other.
+func unreliable(seed uint64, errs ...error) *faulty {
+	rng := rand.New(rand.NewPCG(seed, 0))
+	var mu sync.Mutex
+	return &faulty{fail: func(*persistence.Commit) *fault {
+		mu.Lock()
+		defer mu.Unlock()
+		if rng.IntN(3) > 0 {
+			return nil
+		}
+		err := errs[rng.IntN(len(errs))]
+		return &fault{err: err, made: errors.Is(err, persistence.ErrUnknown) && rng.IntN(2) == 0}
+	}}
+}
+
 // Whatever the journal answers: what was acknowledged ends, and so does whatever else it took.
 func TestJournalFaults(t *testing.T) {
 	const orders = 150
-	errs := []error{persistence.ErrBusy, persistence.ErrUnknown, persistence.ErrConflict, persistence.ErrFull}
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		rng := rand.New(rand.NewPCG(3, 4))
-		var mu sync.Mutex
-		f := &faulty{fail: func(*persistence.Commit) *fault {
-			mu.Lock()
-			defer mu.Unlock()
-			if rng.IntN(3) > 0 {
-				return nil
-			}
-			err := errs[rng.IntN(len(errs))]
-			return &fault{err: err, made: errors.Is(err, persistence.ErrUnknown) && rng.IntN(2) == 0}
-		}}
+		f := unreliable(3, persistence.ErrBusy, persistence.ErrUnknown, persistence.ErrConflict, persistence.ErrFull)
 		n := start(t, withWrap(f.wrap), withEngine(actors.Config{LongWait: time.Second}))
 		n.worker(stubborn(func() time.Duration { return rand.N(2 * time.Second) }))
 		def := n.deploy("steps", "do: [{a: {call: x.do}}, {w: {wait: PT3S}}, {b: {call: x.do}}]")

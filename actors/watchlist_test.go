@@ -100,19 +100,8 @@ func (l *looker) expect() {
 func TestWatchedListUnderFaults(t *testing.T) {
 	t.Parallel()
 	const orders = 100
-	errs := []error{persistence.ErrBusy, persistence.ErrUnknown, persistence.ErrConflict}
 	synctest.Test(t, func(t *testing.T) {
-		rng := rand.New(rand.NewPCG(5, 6))
-		var mu sync.Mutex
-		f := &faulty{fail: func(*persistence.Commit) *fault {
-			mu.Lock()
-			defer mu.Unlock()
-			if rng.IntN(3) > 0 {
-				return nil
-			}
-			err := errs[rng.IntN(len(errs))]
-			return &fault{err: err, made: errors.Is(err, persistence.ErrUnknown) && rng.IntN(2) == 0}
-		}}
+		f := unreliable(5, persistence.ErrBusy, persistence.ErrUnknown, persistence.ErrConflict)
 		n := start(t, withWrap(f.wrap), withEngine(actors.Config{LongWait: time.Second}))
 		n.worker(stubborn(func() time.Duration { return rand.N(2 * time.Second) }))
 		def := n.deploy("steps", "do: [{a: {call: x.do}}, {w: {wait: PT3S}}, {b: {call: x.do}}]")
