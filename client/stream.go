@@ -26,6 +26,7 @@ type Stream struct {
 	answer func([]*orderv1.Submission)
 	wake   chan struct{} // holds at most one
 	ended  chan struct{}
+	heard  bool  // once ended: the node had taken it
 	err    error // once ended
 
 	mu      sync.Mutex
@@ -53,6 +54,7 @@ func openStream(
 		defer close(s.ended)
 		var writer sync.WaitGroup
 		writer.Go(func() { s.write(ctx) })
+		s.heard = hears(st)
 		s.err = s.read()
 		cancel()
 		writer.Wait()
@@ -84,6 +86,12 @@ func (s *Stream) Close() {
 func (s *Stream) Wait() error {
 	<-s.ended
 	return s.err
+}
+
+// hears waits until a node has taken a stream, and tells whether one has.
+func hears(st grpc.ClientStream) bool {
+	header, err := st.Header()
+	return err == nil && header != nil
 }
 
 func (s *Stream) signal() {

@@ -19,7 +19,7 @@ type Submitting struct {
 	// Orders is the most orders without a last answer, and Bytes about the most that they take; one that takes more is submitted
 	// alone. A node takes 16,000 of one stream if it is not told otherwise. Default 2,000, and 32 MiB.
 	Orders, Bytes int
-	// Patience is how long to go on while no node takes orders. The time without a node counts only while there is something to submit.
+	// Patience is how long to go on while no node takes a stream. The time without a node counts only while there is something to submit.
 	Patience Patience
 	// Busy, if set, is called each time that a node refuses an order for now, as it has no room; the order is submitted again later.
 	// It must not block for long.
@@ -51,7 +51,6 @@ type Submitter struct {
 	mu      sync.Mutex
 	window  *window
 	stream  *Stream // nil while there is none
-	news    bool    // there was an answer since the stream was opened
 	closed  bool
 	waiting int           // calls of Submit that wait for room
 	room    chan struct{} // closed, and replaced, when there may be room for those
@@ -173,8 +172,8 @@ func (s *Submitter) run(ctx context.Context) error {
 			}
 			continue
 		}
-		news, err := s.session(ctx)
-		if news {
+		heard, err := s.session(ctx)
+		if heard {
 			wait.over()
 		}
 		if err == nil {
@@ -186,14 +185,14 @@ func (s *Submitter) run(ctx context.Context) error {
 	}
 }
 
-// session submits over one stream until that breaks, and returns why, or nil if nothing is unanswered; and whether there was news.
-func (s *Submitter) session(ctx context.Context) (news bool, err error) {
+// session submits over one stream until that breaks, and returns why, or nil if nothing is unanswered; and whether a node had taken it.
+func (s *Submitter) session(ctx context.Context) (heard bool, err error) {
 	stream, err := s.client.OpenStream(ctx, s.answers)
 	if err != nil {
 		return false, err
 	}
 	s.mu.Lock()
-	s.stream, s.news = stream, false
+	s.stream = stream
 	s.window.reopened()
 	s.send()
 	s.finish()
@@ -205,13 +204,13 @@ func (s *Submitter) session(ctx context.Context) (news bool, err error) {
 	s.stream = nil
 	switch {
 	case s.window.empty():
-		return s.news, nil
+		return stream.heard, nil
 	case ctx.Err() != nil:
 		err = context.Cause(ctx)
 	case err == nil:
 		err = status.Error(codes.Unavailable, "the node ended the stream before all orders were answered")
 	}
-	return s.news, err
+	return stream.heard, err
 }
 
 // attend sends again what was refused for now, when its time has come, until the stream has ended.
@@ -270,7 +269,6 @@ func (s *Submitter) answers(submissions []*orderv1.Submission) {
 			busy = append(busy, x.GetRefused())
 		}
 	}
-	s.news = s.news || len(tell) > 0
 	s.send()
 	s.finish()
 	s.makeRoom()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -383,4 +384,48 @@ func (d *dumb) SubmitStream(st grpc.BidiStreamingServer[orderv1.SubmitStreamRequ
 	}
 	<-st.Context().Done()
 	return st.Context().Err()
+}
+
+// quiet takes streams and orders, and breaks the streams when they are accepted, as often as it is told to.
+type quiet struct {
+	orderv1.UnimplementedOrderServiceServer
+
+	breaks atomic.Int64
+}
+
+func (q *quiet) SubmitStream(st grpc.BidiStreamingServer[orderv1.SubmitStreamRequest, orderv1.SubmitStreamResponse]) error {
+	m, err := st.Recv()
+	if err != nil {
+		return err
+	}
+	id := m.GetSubmissions()[0].GetOrder().GetId()
+	answers := []*orderv1.Submission{{Id: id, Answer: &orderv1.Submission_Accepted{Accepted: &orderv1.Accepted{}}}}
+	more := q.breaks.Add(-1) >= 0
+	if !more {
+		answers = append(answers, end(id))
+	}
+	if err := st.Send(&orderv1.SubmitStreamResponse{Submissions: answers}); err != nil || !more {
+		return err
+	}
+	return status.Error(codes.Unavailable, "stopping")
+}
+
+// Each interruption is one of its own, though no order has ended since the one before, if a node had taken the stream.
+func TestSubmitterOfLongOrders(t *testing.T) {
+	t.Parallel()
+	w := setup(t, 1)
+	n := &quiet{}
+	n.breaks.Store(3)
+	w.serveInstead(n)
+	var interruptions atomic.Int64
+	s := w.dial(nil).NewSubmitter(t.Context(), client.Submitting{
+		Patience: client.Patience{Tell: func(error) { interruptions.Add(1) }},
+	})
+	notes := newClerk()
+	if err := s.Submit(t.Context(), request("a", "", orderv1.Wait_WAIT_ENDED), notes.answered("a")); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil || interruptions.Load() != 3 {
+		t.Errorf("%v, %d interruptions", err, interruptions.Load())
+	}
 }

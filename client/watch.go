@@ -32,12 +32,11 @@ func (c *Client) Watch(ctx context.Context, w Watching) (*orderv1.Order, error) 
 	at := &position{Watching: w}
 	at.From = max(at.From, 1)
 	for {
-		before := at.From
 		order, told, err := c.watchOnce(ctx, at)
 		if err == nil || told != nil {
 			return order, told
 		}
-		if at.From > before {
+		if at.heard {
 			wait.over()
 		}
 		if err = wait.wait(ctx, err); err != nil {
@@ -51,6 +50,7 @@ type position struct {
 	Watching // from the version that comes next
 
 	began bool // an event has come
+	heard bool // the node has taken the last stream: nothing may happen to the order for long
 }
 
 // watchOnce watches until the stream ends. It returns the order if that has ended, else what Each said, or why the stream ended.
@@ -59,8 +59,10 @@ func (c *Client) watchOnce(ctx context.Context, w *position) (order *orderv1.Ord
 	defer cancel() // ends the stream
 	stream, err := c.Orders().Watch(ctx, &orderv1.WatchRequest{Id: w.ID, FromVersion: w.From})
 	if err != nil {
+		w.heard = false
 		return nil, nil, err
 	}
+	w.heard = hears(stream)
 	for {
 		answer, err := stream.Recv()
 		if errors.Is(err, io.EOF) {

@@ -111,3 +111,34 @@ func TestWatchEnds(t *testing.T) {
 		}
 	}
 }
+
+// Each interruption is one of its own, though nothing happened to the order since the one before, if a node had taken the watch.
+func TestWatchOfAQuietOrder(t *testing.T) {
+	t.Parallel()
+	w := setup(t, 1)
+	n := w.nodes[0]
+	streams := []string{"taken", "refused", "refused", "taken", "taken", "end"}
+	n.watch = func(_ *orderv1.WatchRequest, s grpc.ServerStreamingServer[orderv1.WatchResponse]) error {
+		kind := streams[0]
+		streams = streams[1:]
+		if kind != "refused" {
+			if err := s.SendHeader(nil); err != nil {
+				return err
+			}
+		}
+		if kind == "end" {
+			return nil
+		}
+		return status.Error(codes.Unavailable, kind)
+	}
+	n.get = func(*orderv1.GetRequest) (*orderv1.GetResponse, error) {
+		return &orderv1.GetResponse{Order: &orderv1.Order{Id: "a", Status: orderv1.Status_STATUS_COMPLETED}}, nil
+	}
+	interruptions := 0
+	_, err := w.dial(nil).Watch(t.Context(), client.Watching{
+		ID: "a", Patience: client.Patience{Tell: func(error) { interruptions++ }}, Each: func(*orderv1.HistoryEvent) error { return nil },
+	})
+	if err != nil || interruptions != 3 {
+		t.Errorf("%v, %d interruptions", err, interruptions)
+	}
+}

@@ -80,6 +80,9 @@ func (o orders) Watch(r *orderv1.WatchRequest, st grpc.ServerStreamingServer[ord
 	if err != nil {
 		return o.fail(err)
 	}
+	if err := st.SendHeader(nil); err != nil { // so that the client knows that a node is there, though nothing may happen for long
+		return o.fail(err)
+	}
 	for {
 		if err := o.tellNew(st, h); err != nil {
 			return o.fail(err)

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -355,6 +356,29 @@ func TestDefinitions(t *testing.T) {
 		v, err = n.definitions.Validate(ctx, &definitionv1.ValidateRequest{Document: []byte("do: 5")})
 		if err != nil || len(v.GetMistakes()) == 0 {
 			t.Errorf("validated: %v, %v", v, err)
+		}
+	})
+}
+
+// Who watches an order to which nothing happens learns that the node is there.
+func TestWatchIsTakenAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t)
+		n.submit(&orderv1.WorkOrder{Id: "a", Definition: n.deploy("wait", "1.0.0", waitLong)}, orderv1.Wait_WAIT_ACCEPTED)
+		settle()
+		watch, err := n.orders.Watch(t.Context(), &orderv1.WatchRequest{Id: "a", FromVersion: 100})
+		if err != nil {
+			t.Fatal(err)
+		}
+		submit, err := n.orders.SubmitStream(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, st := range map[string]grpc.ClientStream{"Watch": watch, "SubmitStream": submit} {
+			if header, err := st.Header(); err != nil || header == nil {
+				t.Errorf("%s: %v, %v", name, header, err)
+			}
 		}
 	})
 }

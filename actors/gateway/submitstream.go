@@ -21,6 +21,9 @@ func (o orders) SubmitStream(st grpc.BidiStreamingServer[orderv1.SubmitStreamReq
 	if err != nil {
 		return o.fail(err)
 	}
+	if err := st.SendHeader(nil); err != nil { // so that the client knows that a node is there, though it may be quiet for long
+		return o.fail(err)
+	}
 	s := &submitStream{
 		orders: o, client: client, out: newCollector[*orderv1.Submission](), window: make(chan struct{}, o.config.StreamWindow),
 		waiting: map[uint64]*waitForEnd{},
