@@ -7,6 +7,7 @@ import (
 	"iter"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/holdfast-run/holdfast/actors"
 	"github.com/holdfast-run/holdfast/actors/runtime"
+	"github.com/holdfast-run/holdfast/actors/view"
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
@@ -359,6 +361,30 @@ func TestSlowLoad(t *testing.T) {
 		settle()
 		for id, want := range map[string]orderv1.Status{ids[0]: orderv1.Status_STATUS_CANCELLED, ids[1]: completed, ids[2]: completed} {
 			n.expect(id, want)
+		}
+	})
+}
+
+// Whoever watches an order is told that it has grown by a commit whose outcome was not known, though nothing happens to it after that.
+func TestGrownByAnUnknownCommit(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var armed atomic.Bool
+		f := &faulty{fail: func(*persistence.Commit) *fault {
+			if armed.CompareAndSwap(true, false) {
+				return &fault{err: persistence.ErrUnknown, made: true}
+			}
+			return nil
+		}}
+		n := start(t, withWrap(f.wrap))
+		n.worker(stubborn(func() time.Duration { return time.Second }))
+		told := 0
+		defer n.View().Add("o", &view.Waiter{Grown: func() { told = len(n.history("o")) }})()
+		n.mustSubmit(order{id: "o", def: n.deploy("quiet", "do: [{a: {call: x.do}}, {w: {wait: PT1H}}]")})
+		armed.Store(true)
+		n.sleep(time.Minute)
+		if all := len(n.history("o")); told != all || armed.Load() {
+			t.Errorf("%d of %d events were told", told, all)
 		}
 	})
 }

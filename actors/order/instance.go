@@ -351,7 +351,7 @@ func (i *instance) settle(p *pending) {
 			i.Readers.Took(i.state.Definition().Ref, i.Now().Sub(i.began))
 			i.began = time.Time{}
 		}
-	case len(p.events) > 0:
+	case len(p.events) > 0, p.resume: // what is resumed may have grown by a commit whose outcome was not known
 		i.Readers.Grown(i.id, nil)
 	}
 	*p = pending{} // so that nothing large is kept
