@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"math/rand/v2"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -16,6 +17,7 @@ import (
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/persistence"
+	"github.com/holdfast-run/holdfast/persistence/memory"
 )
 
 // deployElsewhere deploys a definition as another node does.
@@ -132,5 +134,29 @@ func TestChildOfAnotherNode(t *testing.T) {
 			n.expect(id, completed)
 		}
 		n.checkNothingLeft()
+	})
+}
+
+// A node that is to own nothing yet starts all the same.
+func TestNodeWithoutPartitions(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := &town{t: t, store: memory.NewStore(), chance: rand.New(rand.NewPCG(1, 1))} // the first is to own all
+		for i := range w.sides {
+			w.sides[i] = &side{town: w, index: i}
+		}
+		for _, s := range w.sides {
+			s.open()
+		}
+		w.sides[0].host.Give(7)
+		w.sides[1].host.Take(7)
+		time.Sleep(5 * time.Second)
+		if w.sides[1].serving[7].Load() == nil {
+			t.Error("it does not own what it is given later")
+		}
+		for _, s := range w.sides {
+			s.close()
+		}
+		time.Sleep(time.Minute) // timers that are left do nothing
 	})
 }

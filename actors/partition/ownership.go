@@ -26,9 +26,6 @@ type Ownership struct {
 	homes atomic.Pointer[[messages.Partitions]*home]
 	// unready is how many partitions are wanted, and not owned yet.
 	unready atomic.Int64
-	// claimed is closed, once, when the partitions that were wanted at first were claimed, but for those that other nodes own.
-	claimed chan struct{}
-	once    sync.Once
 }
 
 // Messages to the ownership's actor.
@@ -44,7 +41,7 @@ type (
 // NewOwnership makes the ownership of a node. It owns nothing until it is wanted.
 func NewOwnership(p *Parts) *Ownership {
 	p.reading = make(chan struct{}, recoveryReads)
-	o := &Ownership{parts: p, claimed: make(chan struct{})}
+	o := &Ownership{parts: p}
 	o.homes.Store(new([messages.Partitions]*home))
 	return o
 }
@@ -77,10 +74,15 @@ func (o *Ownership) Take(ps ...messages.Partition) { o.tell(each(ps, Want{})) }
 // Give has this node give partitions up: others are to own them.
 func (o *Ownership) Give(ps ...messages.Partition) { o.tell(each(ps, Unwant{})) }
 
-// AwaitClaims waits until the partitions that were taken at first were claimed, but for those that other nodes own.
+// awaiting is closed when all that came before was done.
+type awaiting chan struct{}
+
+// AwaitClaims waits until the partitions that were taken before, if any, were claimed, as far as nobody else has them.
 func (o *Ownership) AwaitClaims(ctx context.Context) error {
+	claimed := make(awaiting)
+	o.tell(claimed)
 	select {
-	case <-o.claimed:
+	case <-claimed:
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("claim partitions: %w", context.Cause(ctx))
@@ -133,7 +135,6 @@ type owner struct {
 	loop   *supervision.Loop
 	timing Timing
 	cycles [messages.Partitions]Lifecycle
-	begun  bool // the node was told to take partitions
 }
 
 // Receive implements actor.Actor.
@@ -148,6 +149,8 @@ func (o *owner) Receive(ctx actor.Context) {
 			}
 		}
 		o.steps(ctx, m)
+	case awaiting:
+		close(m)
 	case *actor.Terminated:
 		for p, h := range o.homes.Load() {
 			if h != nil && h.pid.Equal(m.Who) {
@@ -169,9 +172,6 @@ func (o *owner) steps(ctx actor.Context, in steps) {
 		var claims []messages.Partition
 		for _, s := range in {
 			l := &o.cycles[s.partition]
-			if _, wants := s.in.(Want); wants {
-				o.begun = true
-			}
 			if f, fenced := s.in.(Fenced); fenced && l.Has(f.Epoch) {
 				o.parts.Placement.Lost(s.partition)
 			}
@@ -194,8 +194,7 @@ func (o *owner) steps(ctx actor.Context, in steps) {
 	o.count()
 }
 
-// count counts the partitions that are wanted and not owned yet. Those that were wanted first were claimed by the time that it is called,
-// unless another node owns them or the journal does not answer: then it is tried again.
+// count counts what is left to do.
 func (o *owner) count() {
 	unready := int64(0)
 	for p := range o.cycles {
@@ -203,9 +202,7 @@ func (o *owner) count() {
 			unready++
 		}
 	}
-	if o.unready.Store(unready); o.begun {
-		o.once.Do(func() { close(o.claimed) })
-	}
+	o.unready.Store(unready)
 }
 
 // claim asks the journal for partitions, all at once.
