@@ -27,7 +27,8 @@ type waiterShard struct {
 
 // Waiter is told of an order.
 type Waiter struct {
-	// Ended is called once, when the order has ended, with what it has come to. It must not block. May be nil.
+	// Ended is called once, when the order has ended, with what it has come to; nothing more is told then. It must not block. May be
+	// nil: an order that has ended may go on, and be watched.
 	Ended func(*orderv1.Order)
 	// Brief: the order's status, error and output are enough for Ended.
 	Brief bool
@@ -76,6 +77,22 @@ func (s *waiterShard) remove(id messages.OrderID, x *Waiter) {
 	}
 }
 
+// end forgets those who wait for the end of an order; the lock is held.
+func (s *waiterShard) end(id messages.OrderID) {
+	var stay []*Waiter
+	for _, x := range s.byOrder[id] {
+		if x.Ended == nil {
+			stay = append(stay, x)
+		}
+	}
+	s.count.Add(int64(len(stay) - len(s.byOrder[id])))
+	if len(stay) == 0 {
+		delete(s.byOrder, id)
+	} else {
+		s.byOrder[id] = stay
+	}
+}
+
 // Len returns how many waiters there are.
 func (w *Waiters) Len() int {
 	n := int64(0)
@@ -97,9 +114,8 @@ func (w *Waiters) Grown(id messages.OrderID, ended func(whole bool) *orderv1.Ord
 	}
 	s.mu.Lock()
 	list := s.byOrder[id]
-	if ended != nil && len(list) > 0 {
-		delete(s.byOrder, id)
-		s.count.Add(-int64(len(list)))
+	if ended != nil {
+		s.end(id)
 	}
 	s.mu.Unlock()
 	var order *orderv1.Order

@@ -29,13 +29,17 @@ func TestWaiters(t *testing.T) {
 	w.Add("p", other)
 	w.Grown("o", nil)
 	forgetA()
-	forgetA()             // again
-	w.Add("o", &Waiter{}) // that wants to know nothing
+	forgetA() // again
 	w.Grown("o", end)
 	w.Grown("o", end)
-	if got, want := fmt.Sprint(told), "[a grown b grown b ended b grown]"; got != want {
+	forgetC := w.Add("o", &Waiter{Grown: func() { told = append(told, "c grown") }}) // that watches
+	w.Grown("o", end)
+	w.Grown("o", nil) // it goes on
+	w.Grown("o", end)
+	if got, want := fmt.Sprint(told), "[a grown b grown b ended b grown c grown c grown c grown]"; got != want {
 		t.Errorf("told %s, want %s", got, want)
 	}
+	forgetC()
 	if got := w.Len(); got != 1 {
 		t.Errorf("%d waiters are left, want that of the other order", got)
 	}
