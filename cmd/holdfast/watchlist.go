@@ -25,22 +25,23 @@ func (a *app) watchList(cmd *cobra.Command, request *orderv1.ListRequest, limit 
 	defer c.close()
 	ctx, cancel := a.boundWait(cmd.Context())
 	defer cancel()
-	show := a.listPrinter(limit)
+	show, listed := a.listPrinter(limit), false
 	err = c.WatchList(ctx, client.ListWatching{
 		List: request, Patience: a.patience(a.tellRetry), Each: func(news *orderv1.WatchListResponse) error {
 			if err := show(news); err != nil {
 				return fmt.Errorf("%w: %w", errPrint, err)
 			}
+			listed = listed || news.GetListed()
 			return nil
 		},
 	})
 	switch {
 	case errors.Is(err, errPrint):
 		return err
-	case a.client.timeout > 0 && cmd.Context().Err() == nil && isOver(ctx, err):
+	case listed && a.client.timeout > 0 && cmd.Context().Err() == nil && isOver(ctx, err):
 		return nil // it was to be watched for so long
 	}
-	return a.outcome(ctx, err, "nobody waits for the list any more", a.client.timeout)
+	return a.outcome(ctx, err, "the list was not told", a.client.timeout)
 }
 
 // listPrinter prints news of a list as they come: on a terminal in columns that fit it, else a line for each.

@@ -87,3 +87,14 @@ func TestOrderListWatchInterrupted(t *testing.T) {
 	}
 	f.run("order", "list", "--watch").want(t, 1, "", "holdfast: wrong (INVALID_ARGUMENT)\n")
 }
+
+// A list that no node has told by the time that it was to be watched for is no empty one.
+func TestOrderListWatchInVain(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	f.orders.follow = func(*orderv1.WatchListRequest, grpc.ServerStreamingServer[orderv1.WatchListResponse]) error {
+		return failed(codes.Unavailable, "away")
+	}
+	f.run("order", "list", "--watch", "--timeout", "100ms").want(t, exitTimeout, "", "holdfast: away (UNAVAILABLE): trying again\n"+
+		"holdfast: the list was not told within 100ms (--timeout): away (UNAVAILABLE)\n")
+}
