@@ -46,6 +46,9 @@ type refusedJSON struct {
 	Message string `json:"message"`
 }
 
+// notAllSubmitted is what has come about when the time of a submission is over.
+const notAllSubmitted = "not all orders were submitted"
+
 // submitFrom submits the orders of a file, or of the standard input for -. What a line does not say is as in base.
 func (a *app) submitFrom(ctx context.Context, name string, base *orderv1.WorkOrder, quiet bool) error {
 	c, err := a.dial()
@@ -57,7 +60,7 @@ func (a *app) submitFrom(ctx context.Context, name string, base *orderv1.WorkOrd
 	defer cancel()
 	in, size, err := a.openLines(ctx, name)
 	if err != nil {
-		return err
+		return a.outcome(ctx, err, notAllSubmitted, a.client.timeout)
 	}
 	lines, ended := readLines(ctx, in, base)
 	defer func() {
@@ -118,7 +121,7 @@ func (b *bulk) run(ctx context.Context, c *api, lines <-chan []fileLine) error {
 		case err == nil && errors.Is(left, errLines):
 			err = left
 		default:
-			err = b.a.outcome(ctx, cmp.Or(err, left), "not all orders were submitted", b.a.client.timeout)
+			err = b.a.outcome(ctx, cmp.Or(err, left), notAllSubmitted, b.a.client.timeout)
 		}
 		ended <- err
 	}()
