@@ -125,6 +125,7 @@ func (e *Engine) Start(ctx context.Context) error {
 	running, halt := context.WithCancel(context.WithoutCancel(ctx)) // the loops live longer than the call
 	e.halt = halt
 	e.loops.Go(func() { e.clock(running) })
+	e.loops.Go(func() { e.probe(running) })
 	e.loops.Go(func() { e.follow(running) })
 	err = e.deps.Placement.Start(e.system, e.ownership)
 	if err == nil {
@@ -174,14 +175,29 @@ func (w warnings) WithAttrs(attrs []slog.Attr) slog.Handler {
 
 func (w warnings) WithGroup(name string) slog.Handler { return warnings{w.Handler.WithGroup(name)} }
 
-// clock wakes partitions and activities every second: they look after what has waited, and show that they turn. While the journal
-// does not answer, it asks whether that does, and wakes the partitions when it does again.
+// clock wakes partitions and activities every second: they look after what has waited, and show that they turn. It waits for nobody.
 func (e *Engine) clock(ctx context.Context) {
-	seconds, probes := time.NewTicker(time.Second), time.NewTicker(probeEvery)
+	seconds := time.NewTicker(time.Second)
 	defer seconds.Stop()
-	defer probes.Stop()
 	sweepEvery := max(int(e.config.Idle/time.Second)/4, 1)
 	for n := 1; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-seconds.C:
+			e.post.Tick()
+			e.ownership.Tick(n%sweepEvery == 0)
+			e.activities.Tick()
+			n++
+		}
+	}
+}
+
+// probe asks the journal, while it does not answer, whether it does, and wakes the partitions when it does again.
+func (e *Engine) probe(ctx context.Context) {
+	probes := time.NewTicker(probeEvery)
+	defer probes.Stop()
+	for {
 		select {
 		case <-ctx.Done():
 			return
@@ -189,11 +205,6 @@ func (e *Engine) clock(ctx context.Context) {
 			if e.health.probe(ctx, e.deps.Journal) {
 				e.ownership.Tick(false)
 			}
-		case <-seconds.C:
-			e.post.Tick()
-			e.ownership.Tick(n%sweepEvery == 0)
-			e.activities.Tick()
-			n++
 		}
 	}
 }
