@@ -28,6 +28,8 @@ type Lifecycle struct {
 	Epoch messages.Epoch
 	// wanted: this node is to own it. fenced: it was closed because another node has claimed it, so that there is nothing to release.
 	wanted, fenced bool
+	// unsure: a claim may have been made all the same. It is claimed again, to be had or released.
+	unsure bool
 	// failures counts the claims or releases that have failed in a row; due is when to try again, or when draining has taken too long.
 	failures int
 	due      time.Time
@@ -50,8 +52,8 @@ type (
 	Unwant struct{}
 	// Claimed says that a claim has succeeded.
 	Claimed struct{ Epoch messages.Epoch }
-	// NotClaimed says that a claim has not succeeded, or that nobody knows.
-	NotClaimed struct{}
+	// NotClaimed says that a claim has not succeeded, or, if Unsure, that nobody knows.
+	NotClaimed struct{ Unsure bool }
 	// Recovered says that all its open orders were read.
 	Recovered struct{ Epoch messages.Epoch }
 	// Fenced says that another node has claimed it since.
@@ -113,7 +115,7 @@ func (l *Lifecycle) Step(in Input, now time.Time, t Timing) Output {
 			return Nothing
 		}
 		l.Epoch, l.failures, l.due = in.Epoch, 0, time.Time{}
-		if l.fenced = false; l.wanted {
+		if l.fenced, l.unsure = false, false; l.wanted {
 			l.Phase = Recovering
 			return Open
 		}
@@ -121,7 +123,7 @@ func (l *Lifecycle) Step(in Input, now time.Time, t Timing) Output {
 		return Release
 	case NotClaimed:
 		if l.Phase == Claiming {
-			l.Phase = Away
+			l.Phase, l.unsure = Away, in.Unsure
 			l.failed(now, t)
 		}
 	case Recovered:
@@ -151,9 +153,9 @@ func (l *Lifecycle) Step(in Input, now time.Time, t Timing) Output {
 	return Nothing
 }
 
-// settle claims the partition if this node is to own it, and it is time to try.
+// settle claims the partition if this node is to own it, or may own it all the same, and it is time to try.
 func (l *Lifecycle) settle(now time.Time) Output {
-	if l.Phase != Away || !l.wanted || now.Before(l.due) {
+	if l.Phase != Away || !l.wanted && !l.unsure || now.Before(l.due) {
 		return Nothing
 	}
 	l.Phase = Claiming

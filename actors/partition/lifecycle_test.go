@@ -67,7 +67,13 @@ func (w *world) answer(well bool) {
 		w.ours, w.released = true, false
 		w.pending = append(w.pending, Claimed{w.epoch})
 	case asked == Claim:
-		w.pending = append(w.pending, NotClaimed{})
+		how := rapid.SampledFrom([]string{"refused", "lost", "made"}).Draw(w.t, "claim")
+		if how == "made" {
+			w.epoch++
+			w.ours, w.released = true, false
+		}
+		// Nobody is refused what is his own.
+		w.pending = append(w.pending, NotClaimed{Unsure: how != "refused" || w.ours && !w.released})
 	case asked == Release && well:
 		if w.ours && w.epoch == w.l.Epoch {
 			w.released = true

@@ -223,7 +223,7 @@ func (o *owner) claim(ps []messages.Partition) (out steps) {
 	for _, p := range ps {
 		i := slices.IndexFunc(claimed, func(h persistence.Holding) bool { return h.Partition == p })
 		if i < 0 {
-			out = append(out, step{p, NotClaimed{}}) // another node owns it, or nobody knows
+			out = append(out, step{p, NotClaimed{Unsure: err != nil}}) // without an error another node owns it
 		} else {
 			out = append(out, step{p, Claimed{claimed[i].Epoch}})
 		}
