@@ -177,7 +177,8 @@ func (b *backlog) ask(priority int, s *source, t persistence.OverflowedTask, siz
 			return // the dispatcher gets the task, and releases the reservation
 		}
 		from.release(n)
-		if !failure.IsFinal(f) {
+		// If the partition is lost, its next owner finds the task in the journal.
+		if !failure.IsFinal(f) && f.GetReason() != nodev1.Reason_REASON_NOT_OWNER {
 			all.later(func() { all.tell(from.backlog, again) })
 		}
 	})

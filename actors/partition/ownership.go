@@ -278,9 +278,9 @@ func (o *owner) open(ctx actor.Context, p messages.Partition, epoch messages.Epo
 	h.pid = pid
 	ctx.Watch(pid)
 	o.keep(p, h)
-	close(h.ready)
 	o.parts.Placement.Serve(p, pid)
 	o.parts.Lists.Serves(p, true)
+	close(h.ready) // it is found by all that it calls for
 }
 
 // keep notes that a partition is here; or that it is not, with nil.
