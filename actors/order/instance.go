@@ -108,6 +108,8 @@ type asked struct {
 	*nodev1.Envelope
 
 	first bool
+	// refused is why nothing came of it; nil if it was not refused.
+	refused error
 }
 
 // Receive implements actor.Actor.
@@ -314,7 +316,9 @@ func (i *instance) apply(now time.Time, cmd workflow.Command, from *nodev1.Envel
 	first := i.state.Version() == 0
 	events, err := i.state.Decide(now, rand.Uint64(), cmd)
 	if err != nil {
-		i.refuse(from, err)
+		if from.GetAsk() != 0 { // somebody else may own the order, and know better
+			p.asked = append(p.asked, asked{Envelope: from, refused: err})
+		}
 		return
 	}
 	if p.events == nil {
@@ -324,7 +328,7 @@ func (i *instance) apply(now time.Time, cmd workflow.Command, from *nodev1.Envel
 	}
 	p.lines = append(p.lines, i.Story.lines(i.state, entered, events, from)...)
 	if from.GetAsk() != 0 {
-		p.asked = append(p.asked, asked{from, first})
+		p.asked = append(p.asked, asked{Envelope: from, first: first})
 	}
 }
 
@@ -370,6 +374,10 @@ var done = &nodev1.Answer{} //nolint:gochecknoglobals // a constant
 
 // answer tells that what was asked for is durable.
 func (i *instance) answer(m asked) {
+	if m.refused != nil {
+		i.refuse(m.Envelope, m.refused)
+		return
+	}
 	a := done
 	wanted := m.GetAccept().GetWanted()
 	if m.GetRefuse() != nil {
