@@ -31,7 +31,7 @@ type Config struct {
 	Dispatch   dispatch.Config
 	// TryAgain is how long to wait before something that failed is tried again.
 	TryAgain time.Duration
-	// ReadTimeout is how long a result may wait for the journal to say where its order lives.
+	// ReadTimeout is how long a result may wait for the journal to say where its order lives, and a backlog for a page of tasks.
 	ReadTimeout time.Duration
 	// StuckAfter is how long a turn of a dispatcher or a backlog may take.
 	StuckAfter time.Duration
@@ -88,12 +88,8 @@ type Activities struct {
 // New makes the activities of a node. It knows none at first.
 func New(p Parts) *Activities { return &Activities{parts: p} }
 
-const (
-	// throttleTick is how often a dispatcher looks whether a limit lets more tasks go.
-	throttleTick = 20 * time.Millisecond
-	// backlogGrace is how much longer than StuckAfter a turn of a backlog may take: it reads from the journal, which may take StuckAfter.
-	backlogGrace = time.Second
-)
+// throttleTick is how often a dispatcher looks whether a limit lets more tasks go.
+const throttleTick = 20 * time.Millisecond
 
 func (r *Activities) tell(pid *actor.PID, m any) { r.parts.System.Root.Send(pid, m) }
 

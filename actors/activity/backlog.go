@@ -143,7 +143,8 @@ func (b *backlog) refill() {
 // refillFrom asks for up to limit tasks of one partition, as long as no more than most of the room is used. It returns how many
 // they are, and whether there may be more.
 func (b *backlog) refillFrom(priority int, s *source, most int64, limit int) (n int, more bool, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), b.all.parts.Config.StuckAfter)
+	b.loop.Beat() // there may be many pages
+	ctx, cancel := context.WithTimeout(context.Background(), b.all.parts.Config.ReadTimeout)
 	defer cancel()
 	room := &b.demand.room
 	of := persistence.Overflow{Activity: b.demand.called, Priority: priority, Partition: s.by.Partition}

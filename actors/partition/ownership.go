@@ -108,6 +108,7 @@ func (o *Ownership) Unready() int { return int(o.unready.Load()) }
 
 // Stop stops all partitions at once, and returns when they have. What is under way is taken up by whoever owns them next.
 func (o *Ownership) Stop() {
+	o.stop("ownership", o.pid) // it opens no more of them
 	var all sync.WaitGroup
 	for _, h := range o.homes.Load() {
 		if h != nil {
@@ -119,7 +120,6 @@ func (o *Ownership) Stop() {
 		}
 	}
 	all.Wait()
-	o.stop("ownership", o.pid)
 }
 
 func (o *Ownership) stop(name string, pid *actor.PID) {
