@@ -346,6 +346,7 @@ func (w *town) check(load *clients) {
 				w.overflowed.Add(1)
 			}
 		}
+		w.checkOnce(id, o, events)
 		if o.key != "" {
 			keyed[o.key] = append(keyed[o.key], s)
 		}
@@ -391,6 +392,24 @@ func (w *town) check(load *clients) {
 	}
 	if len(again) > 0 {
 		w.t.Logf("asked for more than five times: %s", strings.Join(again, ", "))
+	}
+}
+
+// checkOnce checks that an order has ended once, and had each result once.
+func (w *town) checkOnce(id string, o accepted, events []*journalv1.Event) {
+	ends, results, of := 0, 0, map[uint32]bool{}
+	for _, ev := range events {
+		switch e := ev.GetAttemptEnded(); {
+		case ev.GetOrderCompleted() != nil:
+			ends++
+		case e.GetOutcome() == journalv1.Outcome_OUTCOME_SUCCEEDED:
+			results++
+			of[e.GetFrame()] = true
+		}
+	}
+	want := map[string]int{"test/three:1.0.0": 3, "test/long:1.0.0": 0, "test/one:1.0.0": 1, "test/wait:1.0.0": 1, "test/parent:1.0.0": 1}
+	if ends != 1 || results != want[o.ref] || len(of) != results {
+		w.t.Errorf("order %s of %s has ended %d times, with %d results of %d tasks", id, o.ref, ends, results, len(of))
 	}
 }
 
