@@ -62,6 +62,9 @@ func TestHandover(t *testing.T) {
 		}
 		for range *handoverMoves {
 			w.move()
+			if w.roll(10) == 0 {
+				w.disown()
+			}
 			time.Sleep(time.Duration(w.roll(100)) * time.Millisecond)
 			load.sample()
 		}
@@ -108,6 +111,17 @@ func (w *town) move() {
 			}
 			s.mu.Unlock()
 		}
+	}
+}
+
+// disown has nobody own anything any more, as the journal has it: the nodes learn of it by their commits, and go on.
+func (w *town) disown() {
+	s := w.sides[0]
+	s.mu.Lock()
+	j := s.journal
+	s.mu.Unlock()
+	if _, err := j.NewGeneration(w.t.Context()); err == nil { // else it does not answer
+		w.disowned.Add(1)
 	}
 }
 
@@ -185,6 +199,7 @@ func (w *town) tell(load *clients) {
 	for name, n := range map[string]*atomic.Int64{
 		"moves": &w.moves, "fences": &w.fences, "stale_commits": &w.stale, "unknown_outcomes": &w.unknown, "unavailable": &w.unavailable,
 		"messages": &w.carried, "messages_lost": &w.lost, "overflowed": &w.overflowed,
+		"disowned": &w.disowned, "unknown_claims": &w.unsure,
 	} {
 		figures[name] = n.Load()
 	}

@@ -1,6 +1,7 @@
 package actors_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -34,7 +35,7 @@ type town struct {
 	sides   [2]*side
 	desired [messages.Partitions]int
 
-	moves, fences, unknown, stale, unavailable, carried, lost, overflowed atomic.Int64
+	moves, fences, unknown, stale, unavailable, carried, lost, overflowed, disowned, unsure atomic.Int64
 	moving                                                                atomic.Bool // else nothing goes wrong any more
 }
 
@@ -179,6 +180,27 @@ func (c *counting) Commit(x *persistence.Commit) {
 		done(err)
 	}
 	c.Journal.Commit(x)
+}
+
+// Claim claims, and does not always tell that it has.
+func (c *counting) Claim(ctx context.Context, seen []persistence.Holding) ([]persistence.Holding, error) {
+	claimed, err := c.Journal.Claim(ctx, seen)
+	if err == nil && c.town.moving.Load() && c.town.roll(10) == 0 {
+		c.town.unsure.Add(1)
+		return nil, persistence.ErrUnknown
+	}
+	return claimed, err
+}
+
+// Release releases, and does not always tell that it has.
+func (c *counting) Release(h persistence.Holding, done func(error)) {
+	c.Journal.Release(h, func(err error) {
+		if err == nil && c.town.moving.Load() && c.town.roll(10) == 0 {
+			c.town.unsure.Add(1)
+			err = persistence.ErrUnknown
+		}
+		done(err)
+	})
 }
 
 func (s *side) Start(system *actor.ActorSystem, h actors.Host) error {
