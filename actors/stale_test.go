@@ -63,7 +63,7 @@ func TestRefusalOfWhoOwnsNoLonger(t *testing.T) {
 		is.expect("a", faulted)
 		reopen := workflow.Reopen{How: journalv1.Reopening_REOPENING_RETRY}
 		answer := make(chan error, 1)
-		was.Command(t.Context(), "a", reopen, func(err error) { answer <- err })
+		was.tell("a", reopen, func(err error) { answer <- err })
 		if err := <-answer; err == nil || errors.Is(err, workflow.ErrNotFaulted) {
 			t.Errorf("who owns it no longer says: %v", err)
 		}

@@ -123,17 +123,10 @@ func (r *Activities) demand(called string) *demand {
 	}
 	name, version := messages.SplitActivity(called)
 	q := r.queue(name)
-<<<<<<< HEAD:actors/activity/demand.go
 	return findOrMake(r, &r.demands, called, func() *demand {
 		d := &demand{queue: q, called: called, version: version}
 		d.room.capacity = r.parts.Config.QueueBytes
-		loop := r.parts.Watchdog.Register("backlog "+called, r.parts.Config.StuckAfter+backlogGrace)
-=======
-	return findOrMake(r, &r.lanes, called, func() *lane {
-		l := &lane{queue: q, called: called, version: version}
-		l.room.capacity = r.parts.Config.QueueBytes
 		loop := r.parts.Watchdog.Register("backlog "+called, r.parts.Config.StuckAfter)
->>>>>>> 7dfbcf7 (actors: a slow journal makes no backlog seem stuck; a node that stops while it claims leaves nothing):actors/activity/lane.go
 		box := runtime.Mailbox{Bound: r.parts.Config.Mailbox, Whose: "activity", Courier: r.parts.Courier}
 		d.backlog = r.spawn(box, func() actor.Actor { return &backlog{all: r, demand: d, loop: loop} })
 		demands := append(slices.Clone(*q.demands.Load()), d)
