@@ -36,7 +36,7 @@ type town struct {
 	desired [messages.Partitions]int
 
 	moves, fences, unknown, stale, unavailable, carried, lost, overflowed, disowned, unsure atomic.Int64
-	moving                                                                atomic.Bool // else nothing goes wrong any more
+	moving                                                                                  atomic.Bool // else nothing goes wrong any more
 }
 
 // side is one node, again and again after it was fenced. It is the engine's placement, and sends to the other one.

@@ -4,7 +4,7 @@
 // Several nodes may change it. What this one changes it knows at once. What another one has changed it notices by the version of the
 // catalogue in the journal, for which it asks every second; then it reads all again, and takes over what is different. A
 // definition that is missed is asked for at once, before anybody is told that there is none: all who miss one at a time share one look,
-// and one look follows the other after 20 ms at the soonest.
+// and one look follows the other after a pause that keeps them to a tenth of the time.
 //
 //	             a second is over, or somebody misses a definition
 //	(at rest) ──────────────────────────────────────────────────► looking ── the version has risen ──► reading

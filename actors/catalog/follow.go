@@ -13,8 +13,13 @@ import (
 // ErrEnded: the catalogue is not followed any more, because the node stops.
 var ErrEnded = errors.New("catalogue is not followed any more")
 
-// missPause is how long after one look at the journal the next one begins at the soonest, however many definitions are missed.
-const missPause = 20 * time.Millisecond
+// After one look at the journal the next one begins missShare times as long after it as it took, however many definitions are missed:
+// the looks take a tenth of a connection's time at most. It is leastPause at the least, and mostPause at the most.
+const (
+	missShare  = 9
+	leastPause = time.Millisecond
+	mostPause  = 20 * time.Millisecond
+)
 
 // Following is how to follow a catalogue. All is needed.
 type Following struct {
@@ -39,8 +44,9 @@ func (c *Catalog) Follow(ctx context.Context, f Following) {
 		case <-ctx.Done():
 			return
 		}
+		began := time.Now()
 		c.look(ctx, f)
-		pause := time.NewTimer(missPause)
+		pause := time.NewTimer(min(max(missShare*time.Since(began), leastPause), mostPause))
 		select {
 		case <-pause.C:
 		case <-ctx.Done():

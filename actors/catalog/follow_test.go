@@ -260,7 +260,7 @@ func TestMiss(t *testing.T) {
 			})
 		}
 		all.Wait()
-		if looks := b.looks.Load() - looked; looks > 10*50+1 || missed.Load() < looks*callers/2 {
+		if looks := b.looks.Load() - looked; looks > 10*1000+1 || missed.Load() < looks*callers/2 {
 			t.Errorf("%d misses within 10 s had the journal asked %d times", missed.Load(), looks)
 		}
 		if reads := b.reads.Load() - read; reads != 0 {

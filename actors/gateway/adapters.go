@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/holdfast-run/holdfast/actors/activity"
+	failures "github.com/holdfast-run/holdfast/actors/failure"
 	"github.com/holdfast-run/holdfast/actors/runtime"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
@@ -311,11 +312,13 @@ func (c *connection) result(r *adapterv1.Result) error {
 	}
 	seq := r.GetSeq()
 	c.stream.Result(r, func(err error) {
-		if err == nil {
+		switch {
+		case err == nil:
 			c.out.put(ack(seq))
-		} else {
+		case errors.Is(err, failures.ErrUnavailable), errors.Is(err, runtime.ErrInterrupted):
 			c.untaken.add(seq)
 		}
+		// Else the adapter sends it again by itself: what is wrong does not pass with the next second.
 	})
 	return nil
 }

@@ -13,7 +13,7 @@ import (
 // are not acknowledged, if later.
 const mostUntaken = 1 << 14
 
-// untaken are the sequence numbers of results that could not be taken: the journal did not answer, or too much waited.
+// untaken are the sequence numbers of results that could not be taken because the journal did not answer, or an answer was lost.
 type untaken struct {
 	mu   sync.Mutex
 	seqs map[uint64]struct{}
