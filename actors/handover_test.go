@@ -57,12 +57,12 @@ func TestHandover(t *testing.T) {
 				load.quick = append(load.quick, ref)
 			}
 		}
-		for range 60 {
+		for range 120 {
 			all.Go(func() { load.run(stop) })
 		}
 		for range *handoverMoves {
 			w.move()
-			if w.roll(10) == 0 {
+			if w.roll(40) == 0 {
 				w.disown()
 			}
 			time.Sleep(time.Duration(w.roll(100)) * time.Millisecond)
@@ -203,6 +203,7 @@ func (w *town) tell(load *clients) {
 	} {
 		figures[name] = n.Load()
 	}
+	figures["stale_commits"] -= figures["fences"] // those in whose middle the fence came
 	line, err := json.Marshal(figures)
 	if err != nil {
 		w.t.Fatal(err)
