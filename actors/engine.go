@@ -253,11 +253,14 @@ func (e *Engine) Stop() {
 
 // Ready says why the node can't do its work now; nil if it can.
 func (e *Engine) Ready() error {
-	switch n := e.ownership.Unready(); {
+	switch n, tooNew := e.ownership.Unready(), e.ownership.TooNew(); {
 	case e.stopping.Load():
 		return runtime.ErrStopping
 	case !e.Available():
 		return persistence.ErrUnavailable
+	case tooNew > 0:
+		return fmt.Errorf("%d partitions have records of a higher feature level than %d, the highest that this version reads: "+
+			"run the version that wrote them", tooNew, persistence.NewestLevel) //nolint:err113 // for people
 	case n > 0:
 		return fmt.Errorf("open orders of %d partitions are still being read", n) //nolint:err113 // for people
 	}

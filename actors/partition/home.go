@@ -1,6 +1,7 @@
 package partition
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"sync"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/holdfast-run/holdfast/actors/runtime"
 	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/persistence"
 	"github.com/holdfast-run/holdfast/supervision"
 )
 
@@ -27,6 +29,8 @@ type home struct {
 	loop   *supervision.Loop
 	counts counts
 	closed atomic.Bool
+	// tooNew: the ownership was told that the partition has records that this version can't read.
+	tooNew atomic.Bool
 	// snapshot is what the actor has published last; inMemory is how many orders the actor has in memory, and timers how many due
 	// times.
 	snapshot         atomic.Pointer[Snapshot]
@@ -60,8 +64,14 @@ func (h *home) Again(do func()) {
 	})
 }
 
-// Unread implements order.Home.
-func (h *home) Unread(err error) { h.Health.Note(err) }
+// Unread implements order.Home. A partition with records that this version can't read is left to nodes of a newer one.
+func (h *home) Unread(err error) {
+	h.Health.Note(err)
+	if errors.Is(err, persistence.ErrFeatureLevel) && !h.tooNew.Swap(true) {
+		h.Log.Error("partition is released: a newer version is needed to read it", "partition", h.by.Partition, "error", err)
+		h.owner.tell(step{h.by.Partition, TooNew{h.by.Epoch}})
+	}
+}
 
 // Resized implements order.Home.
 func (h *home) Resized(more int64) { h.resident.Add(more) }

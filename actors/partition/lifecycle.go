@@ -30,6 +30,8 @@ type Lifecycle struct {
 	wanted, fenced bool
 	// unsure: a claim may have been made all the same. It is claimed again, to be had or released.
 	unsure bool
+	// tooNew: it has records that this version can't read. It is released, and not claimed again.
+	tooNew bool
 	// failures counts the claims or releases that have failed in a row; due is when to try again, or when draining has taken too long.
 	failures int
 	due      time.Time
@@ -58,6 +60,8 @@ type (
 	Recovered struct{ Epoch messages.Epoch }
 	// Fenced says that another node has claimed it since.
 	Fenced struct{ Epoch messages.Epoch }
+	// TooNew says that it has records of a higher feature level than this version reads.
+	TooNew struct{ Epoch messages.Epoch }
 	// Drained says that nothing is under way in it.
 	Drained struct{ Epoch messages.Epoch }
 	// Closed says that all of it has ended.
@@ -76,6 +80,7 @@ func (Claimed) isInput()     {}
 func (NotClaimed) isInput()  {}
 func (Recovered) isInput()   {}
 func (Fenced) isInput()      {}
+func (TooNew) isInput()      {}
 func (Drained) isInput()     {}
 func (Closed) isInput()      {}
 func (Released) isInput()    {}
@@ -115,7 +120,7 @@ func (l *Lifecycle) Step(in Input, now time.Time, t Timing) Output {
 			return Nothing
 		}
 		l.Epoch, l.failures, l.due = in.Epoch, 0, time.Time{}
-		if l.fenced, l.unsure = false, false; l.wanted {
+		if l.fenced, l.unsure = false, false; l.wanted && !l.tooNew {
 			l.Phase = Recovering
 			return Open
 		}
@@ -132,6 +137,11 @@ func (l *Lifecycle) Step(in Input, now time.Time, t Timing) Output {
 		}
 	case Fenced:
 		return l.fence(in.Epoch)
+	case TooNew:
+		if l.Has(in.Epoch) {
+			l.tooNew = true
+			return l.leave(now, t)
+		}
 	case Drained:
 		if l.Phase == Draining && in.Epoch == l.Epoch {
 			return l.close()
@@ -155,7 +165,7 @@ func (l *Lifecycle) Step(in Input, now time.Time, t Timing) Output {
 
 // settle claims the partition if this node is to own it, or may own it all the same, and it is time to try.
 func (l *Lifecycle) settle(now time.Time) Output {
-	if l.Phase != Away || !l.wanted && !l.unsure || now.Before(l.due) {
+	if mine := l.wanted && !l.tooNew; l.Phase != Away || !mine && !l.unsure || now.Before(l.due) {
 		return Nothing
 	}
 	l.Phase = Claiming

@@ -157,6 +157,12 @@ func TestLifecycleModel(t *testing.T) {
 					w.pending = append(w.pending, Drained{w.open})
 				}
 			},
+			"too new": func(t *rapid.T) {
+				if w.open == 0 || rapid.IntRange(0, 9).Draw(t, "often") > 0 {
+					t.Skip("it is read")
+				}
+				w.step(TooNew{w.open})
+			},
 			"closed": func(*rapid.T) { w.closed() },
 			"deliver": func(t *rapid.T) {
 				if len(w.pending) == 0 {
@@ -168,7 +174,7 @@ func TestLifecycleModel(t *testing.T) {
 			},
 			"late": func(t *rapid.T) { // what is about an epoch that is over
 				if e := stale(); e != w.l.Epoch {
-					w.step(rapid.SampledFrom([]Input{Recovered{e}, Fenced{e}, Drained{e}, Closed{e}, Released{e}, NotReleased{e}}).Draw(t, "late"))
+					w.step(rapid.SampledFrom([]Input{Recovered{e}, Fenced{e}, TooNew{e}, Drained{e}, Closed{e}, Released{e}, NotReleased{e}}).Draw(t, "late"))
 				}
 			},
 			"tick": func(t *rapid.T) {
@@ -183,10 +189,12 @@ func TestLifecycleModel(t *testing.T) {
 			},
 		})
 		w.settle()
-		switch {
-		case w.wanted && (w.l.Phase != Owning || w.open != w.epoch || !w.ours):
+		switch wanted := w.wanted && !w.l.tooNew; {
+		case w.wanted && w.l.Ready() != wanted:
+			t.Fatalf("it is wanted, and is %+v", w.l)
+		case wanted && (w.l.Phase != Owning || w.open != w.epoch || !w.ours):
 			t.Fatalf("it is wanted, and is %+v; an actor runs under epoch %d, the journal has %d, ours: %v", w.l, w.open, w.epoch, w.ours)
-		case !w.wanted && (w.l.Phase != Away || w.open != 0 || w.ours && !w.released):
+		case !wanted && (w.l.Phase != Away || w.open != 0 || w.ours && !w.released):
 			t.Fatalf("it is not wanted, and is %+v; an actor runs under epoch %d; ours: %v, released: %v", w.l, w.open, w.ours, w.released)
 		}
 	})

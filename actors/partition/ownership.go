@@ -24,8 +24,8 @@ type Ownership struct {
 	pid   *actor.PID
 	// homes are the partitions that are here, by number. The slice is replaced, never changed.
 	homes atomic.Pointer[[messages.Partitions]*home]
-	// unready is how many partitions are wanted, and not owned yet.
-	unready atomic.Int64
+	// unready is how many partitions are wanted, and not owned yet; tooNew how many of these this version can't read.
+	unready, tooNew atomic.Int64
 }
 
 // Messages to the ownership's actor.
@@ -105,6 +105,9 @@ func (o *Ownership) Tick(idle bool) {
 
 // Unready returns how many partitions are wanted and not owned yet, or their open orders not read.
 func (o *Ownership) Unready() int { return int(o.unready.Load()) }
+
+// TooNew returns how many of those partitions have records that this version can't read: it does not claim them again.
+func (o *Ownership) TooNew() int { return int(o.tooNew.Load()) }
 
 // Stop stops all partitions at once, and returns when they have. What is under way is taken up by whoever owns them next.
 func (o *Ownership) Stop() {
@@ -196,13 +199,17 @@ func (o *owner) steps(ctx actor.Context, in steps) {
 
 // count counts what is left to do.
 func (o *owner) count() {
-	unready := int64(0)
+	unready, tooNew := int64(0), int64(0)
 	for p := range o.cycles {
-		if !o.cycles[p].Ready() {
+		if l := &o.cycles[p]; !l.Ready() {
 			unready++
+			if l.tooNew {
+				tooNew++
+			}
 		}
 	}
 	o.unready.Store(unready)
+	o.tooNew.Store(tooNew)
 }
 
 // claim asks the journal for partitions, all at once.

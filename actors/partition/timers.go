@@ -31,10 +31,10 @@ func (p *partition) readDues() bool {
 // unread tells that something can't be read now. If it is damaged it never can be: the partition panics, and in the end the process
 // ends.
 func (p *partition) unread(what string, err error) {
-	if errors.Is(err, persistence.ErrCorrupt) || errors.Is(err, persistence.ErrFeatureLevel) {
+	if errors.Is(err, persistence.ErrCorrupt) {
 		panic(fmt.Errorf("partition %d: read %s: %w", p.by.Partition, what, err))
 	}
-	p.Health.Note(err)
+	p.home.Unread(err)
 	p.Log.Warn("journal does not answer: it is tried again", "partition", p.by.Partition, "reading", what, "error", err)
 }
 
