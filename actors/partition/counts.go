@@ -40,12 +40,12 @@ type storedAt struct {
 	priority int
 }
 
-// found counts an order that the index has, unless it was counted before.
+// found counts an order that the index has, unless it was counted before. Until read is called, somebody may load it meanwhile.
 func (h *home) found(o persistence.OpenOrder) {
 	c := &h.counts
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, before := c.seen[o.Handle]; !before && !c.all && isBehind(o.Handle, c.upTo) {
+	if c.first(o.Handle) {
 		h.count(o.Row, 1)
 	}
 }
