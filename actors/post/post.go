@@ -99,6 +99,8 @@ type question struct {
 	until int64 // the tick that ends it
 	done  func(*nodev1.Answer)
 	tries int
+	// to is where it was sent; nil: it waits to be sent.
+	to atomic.Pointer[actor.PID]
 }
 
 // seconds returns how many seconds a while has, rounded up.
@@ -124,6 +126,7 @@ func (p *Post) bring(q *question) {
 	case to == nil:
 		p.settle(q.GetAsk(), refusal(runtime.ErrNotOwner))
 	default:
+		q.to.Store(to)
 		p.send(to, q.Envelope)
 	}
 }
@@ -143,13 +146,11 @@ func (p *Post) settle(ask uint64, a *nodev1.Answer) {
 		q.done(a)
 		return
 	}
-	again := *q
-	again.Envelope = copyOf(q.Envelope)
-	again.tries++
-	p.keep(&again) // so that it can end while it waits to be sent again
+	again := &question{Envelope: copyOf(q.Envelope), by: q.by, until: q.until, done: q.done, tries: q.tries + 1}
+	p.keep(again) // so that it can end while it waits to be sent again
 	time.AfterFunc(wait, func() {
 		if p.asks.Has(again.GetAsk()) {
-			p.bring(&again)
+			p.bring(again)
 		}
 	})
 }
@@ -188,10 +189,21 @@ func (*Post) Counts(message any) bool {
 	return ok && e.GetAsk() != 0
 }
 
-// Tick ends the asks whose deadline has passed. It is to be called every second.
+// Tick ends the asks whose deadline has passed, and those that were sent to who has the partition no longer: whether they were heard there
+// nobody knows. It is to be called every second.
 func (p *Post) Tick() {
 	now := p.seconds.Add(1)
-	p.end(func(q *question) bool { return now > q.until }, runtime.ErrInterrupted)
+	p.end(func(q *question) bool { return now > q.until || p.moved(q) }, runtime.ErrInterrupted)
+}
+
+// moved tells whether another one has a partition by now than the one that was asked.
+func (p *Post) moved(q *question) bool {
+	to := q.to.Load()
+	if to == nil {
+		return false
+	}
+	owner := p.places.Owner(partitionOf(q.Envelope))
+	return owner != to && owner != nil && !owner.Equal(to)
 }
 
 // End ends the asks of an owner that has lost its partition.

@@ -179,6 +179,28 @@ func TestDeadline(t *testing.T) {
 	})
 }
 
+// An ask ends within a second of when the partition was had by another one than was asked; that nobody has it changes nothing.
+func TestMoved(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w, p := setup(t)
+		defer p.Stop()
+		var r replies
+		p.Ask(runtime.Owner{}, &nodev1.Envelope{}, r.take)
+		for _, owner := range []*actor.PID{here, nil, actor.NewPID(here.GetAddress(), here.GetId())} {
+			w.own(owner)
+			p.Tick()
+			r.wantNone(t)
+		}
+		w.own(there)
+		p.Tick()
+		r.want(t, runtime.ErrInterrupted)
+		if n := p.Asks(); n != 0 {
+			t.Errorf("%d asks are left", n)
+		}
+	})
+}
+
 // An ask whose partition is nobody's is sent once somebody owns it; one that came to who does not own it any more is sent again,
 // under another number, and no answer to the first counts.
 func TestSentAgain(t *testing.T) {
