@@ -68,9 +68,6 @@ type Recoverer interface {
 	// anything yet, in the order of their handles, behind after (zero: from the first). It returns fewer than limit only at
 	// the end.
 	Intake(ctx context.Context, p messages.Partition, after messages.Handle, limit int) ([]OpenOrder, error)
-	// Started returns the open orders of a partition that Open returns, without those whose rows say that they queue: what
-	// runs, holds a key, or has something left to tell. Many orders that wait for their keys cost it little.
-	Started(ctx context.Context, p messages.Partition, after messages.Handle, limit int) ([]OpenOrder, error)
 }
 
 // Position is the place of an order in the queue of its key. The journal gives it when the order joins the queue: whoever joins

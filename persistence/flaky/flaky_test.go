@@ -143,7 +143,6 @@ func asks(ctx context.Context, j persistence.Journal) map[string]error {
 		return err
 	})
 	ask("Intake", func(ctx context.Context) error { _, err := j.Intake(ctx, 1, h, 1); return err })
-	ask("Started", func(ctx context.Context) error { _, err := j.Started(ctx, 1, h, 1); return err })
 	ask("Queue", func(ctx context.Context) error { _, err := j.Queue(ctx, 1, "k", 0, 1); return err })
 	ask("QueuedKeys", func(ctx context.Context) error { _, err := j.QueuedKeys(ctx, 1, "", 1); return err })
 	ask("Owners", func(ctx context.Context) error { _, err := j.Owners(ctx); return err })

@@ -80,11 +80,6 @@ func (j *Journal) Intake(ctx context.Context, p messages.Partition, after messag
 	return ask(ctx, j, func() ([]persistence.OpenOrder, error) { return j.Journal.Intake(ctx, p, after, limit) })
 }
 
-// Started implements persistence.Recoverer.
-func (j *Journal) Started(ctx context.Context, p messages.Partition, after messages.Handle, limit int) ([]persistence.OpenOrder, error) {
-	return ask(ctx, j, func() ([]persistence.OpenOrder, error) { return j.Journal.Started(ctx, p, after, limit) })
-}
-
 // Queue implements persistence.Queues.
 func (j *Journal) Queue(
 	ctx context.Context, p messages.Partition, key string, after persistence.Position, limit int,

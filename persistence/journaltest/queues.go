@@ -194,9 +194,6 @@ func testQueue(t env) {
 	a.must(t, j, a.starts())
 	b.must(t, j, b.becomes(&journalv1.OpenRow{Id: string(b.id), OrderKey: "k", Queued: true, Due: 7, Suspended: true})) // stays where it is
 	want(j, b, c, d)
-	if got := startedIn(t, j, p); !slices.Equal(got, ids(a)) {
-		t.Errorf("started are %v", got)
-	}
 	c.must(t, j, c.end(orderv1.Status_STATUS_CANCELLED))
 	a.must(t, j, a.queues()) // reopened
 	want(j, b, d, a)
@@ -224,23 +221,6 @@ func testQueue(t env) {
 		if got := queue(t, j, p, key); len(got) > 0 {
 			t.Errorf("the queue of a key that nobody waits for is %v", got)
 		}
-	}
-}
-
-// startedIn pages through the orders of a partition that don't queue.
-func startedIn(tb testing.TB, j persistence.Recoverer, p messages.Partition) []messages.OrderID {
-	tb.Helper()
-	const page = 1
-	var all []messages.OrderID
-	for after := (messages.Handle{}); ; {
-		found, err := j.Started(tb.Context(), p, after, page)
-		if err != nil || len(found) > page {
-			tb.Fatalf("started orders of %d: %d, %v", p, len(found), err)
-		}
-		if len(found) < page {
-			return all
-		}
-		all, after = append(all, messages.OrderID(found[0].Row.GetId())), found[0].Handle
 	}
 }
 

@@ -106,11 +106,6 @@ func (j *Journal) Open(ctx context.Context, p messages.Partition, after messages
 	return j.openOrders(ctx, p, after, limit, func(*order) bool { return true })
 }
 
-// Started returns those that don't queue.
-func (j *Journal) Started(ctx context.Context, p messages.Partition, after messages.Handle, limit int) ([]persistence.OpenOrder, error) {
-	return j.openOrders(ctx, p, after, limit, func(o *order) bool { return !o.open.GetQueued() })
-}
-
 // Intake returns those of which the owner has not decided anything.
 func (j *Journal) Intake(ctx context.Context, p messages.Partition, after messages.Handle, limit int) ([]persistence.OpenOrder, error) {
 	return j.openOrders(ctx, p, after, limit, func(o *order) bool { return o.intake })

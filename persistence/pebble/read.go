@@ -14,7 +14,6 @@ import (
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/persistence"
-	"github.com/holdfast-run/holdfast/persistence/rows"
 )
 
 // Find looks an order up in the directory.
@@ -193,18 +192,6 @@ func gap(h messages.Handle, want, got messages.Version) error {
 
 // Open returns open orders of a partition.
 func (j *Journal) Open(ctx context.Context, p messages.Partition, after messages.Handle, limit int) ([]persistence.OpenOrder, error) {
-	return j.open(ctx, p, after, limit, func([]byte) bool { return true })
-}
-
-// Started returns those that don't queue.
-func (j *Journal) Started(ctx context.Context, p messages.Partition, after messages.Handle, limit int) ([]persistence.OpenOrder, error) {
-	return j.open(ctx, p, after, limit, func(row []byte) bool { return !rows.SaysQueued(row) })
-}
-
-// open returns the open orders whose encoded rows are wanted.
-func (j *Journal) open(
-	ctx context.Context, p messages.Partition, after messages.Handle, limit int, wanted func(row []byte) bool,
-) ([]persistence.OpenOrder, error) {
 	if err := j.enter(ctx); err != nil {
 		return nil, err
 	}
@@ -218,9 +205,6 @@ func (j *Journal) open(
 	err := j.scan(ctx, lower, successor(slices.Clone(prefix)), func(key, value []byte) (bool, error) {
 		if len(found) >= limit {
 			return false, nil
-		}
-		if !wanted(value) {
-			return true, nil
 		}
 		h, err := handleAtEnd(key, len(prefix))
 		if err != nil {

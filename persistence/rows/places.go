@@ -3,8 +3,6 @@ package rows
 import (
 	"strings"
 
-	"google.golang.org/protobuf/encoding/protowire"
-
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
@@ -101,30 +99,6 @@ func IsOrder(id string) bool { return messages.OrderID(id).Kind() == messages.Ki
 
 // Queues tells whether an open order waits in the queue of an order key. Only there it has a position.
 func Queues(open *journalv1.OpenRow) bool { return open.GetQueued() && open.GetOrderKey() != "" }
-
-// SaysQueued tells whether an encoded open row says that the order queues, without decoding it. It is false for a row that can't be read.
-func SaysQueued(open []byte) (queued bool) {
-	const fieldQueued = 4
-	for len(open) > 0 {
-		number, kind, n := protowire.ConsumeTag(open)
-		if n < 0 {
-			return queued
-		}
-		open = open[n:]
-		var value uint64
-		if number == fieldQueued && kind == protowire.VarintType {
-			value, n = protowire.ConsumeVarint(open)
-			queued = value != 0
-		} else {
-			n = protowire.ConsumeFieldValue(number, kind, open)
-		}
-		if n < 0 {
-			return queued
-		}
-		open = open[n:]
-	}
-	return queued
-}
 
 // DefinitionName returns namespace/name of a reference namespace/name:version.
 func DefinitionName(ref string) string {

@@ -188,22 +188,6 @@ func FuzzScanRecord(f *testing.F) {
 	})
 }
 
-func FuzzSaysQueued(f *testing.F) {
-	for _, queued := range []bool{false, true} {
-		row, err := proto.Marshal(&journalv1.OpenRow{Id: "o", Due: 300, OrderKey: "k", Queued: queued, Held: true, Turn: []byte("turn")})
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(row)
-	}
-	f.Fuzz(func(t *testing.T, row []byte) {
-		var open journalv1.OpenRow
-		if proto.Unmarshal(row, &open) == nil && rows.SaysQueued(row) != open.GetQueued() {
-			t.Errorf("queued: %t of %v", rows.SaysQueued(row), &open)
-		}
-	})
-}
-
 func TestChange(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", rows.MaxText+1)
