@@ -261,6 +261,8 @@ func (e *Engine) Ready() error {
 	case tooNew > 0:
 		return fmt.Errorf("%d partitions have records of a higher feature level than %d, the highest that this version reads: "+
 			"run the version that wrote them", tooNew, persistence.NewestLevel) //nolint:err113 // for people
+	case len(e.deps.Watchdog.Stuck(time.Now())) > 0:
+		return fmt.Errorf("%s is stuck", e.deps.Watchdog.Stuck(time.Now())[0].Name) //nolint:err113 // for people
 	case n > 0:
 		return fmt.Errorf("open orders of %d partitions are still being read", n) //nolint:err113 // for people
 	}

@@ -195,7 +195,7 @@ func TestNew(t *testing.T) {
 func TestCompleteAddress(t *testing.T) {
 	t.Parallel()
 	for address, want := range map[string]string{
-		"a": "a:1", "a:2": "a:2", "127.0.0.1": "127.0.0.1:1", "::1": "[::1]:1", "[::1]:2": "[::1]:2", "": "", ":2": "", "a:": "",
+		"a": "a:1", "a:2": "a:2", "127.0.0.1": "127.0.0.1:1", "::1": "[::1]:1", "[::1]:2": "[::1]:2", "": "", ":2": "", "a:": "", "http://a:2": "", "a b": "", "a:0": "", "a:65536": "", "a:https": "a:https",
 	} {
 		got, err := client.CompleteAddress(address, "1")
 		if got != want || err == nil != (want != "") {

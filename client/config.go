@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"strconv"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -122,8 +124,11 @@ func CompleteAddress(address, defaultPort string) (string, error) {
 	if err != nil {
 		host, port, err = net.SplitHostPort(net.JoinHostPort(address, defaultPort))
 	}
-	if err != nil || host == "" || port == "" {
+	if err != nil || host == "" || port == "" || strings.ContainsAny(host, "/ \t\n") {
 		return "", fmt.Errorf("%q is not of the form host:port", address)
+	}
+	if n, err := strconv.Atoi(port); err == nil && (n < 1 || n > 65535) {
+		return "", fmt.Errorf("%q has the port %s: it must be from 1 to 65535", address, port)
 	}
 	return net.JoinHostPort(host, port), nil
 }

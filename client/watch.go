@@ -20,7 +20,8 @@ type Watching struct {
 	From uint64
 	// Patience is how long to go on while no node answers.
 	Patience Patience
-	// Each is called for each event, once, in the order of their versions, without a gap. Its error ends the watching.
+	// Each is called for each event, once, in the order of their versions, without a gap. Its error ends the watching. Nil: only the end
+	// is waited for.
 	Each func(*orderv1.HistoryEvent) error
 }
 
@@ -31,6 +32,9 @@ func (c *Client) Watch(ctx context.Context, w Watching) (*orderv1.Order, error) 
 	wait := c.interruption(w.Patience)
 	at := &position{Watching: w}
 	at.From = max(at.From, 1)
+	if at.Each == nil {
+		at.Each = func(*orderv1.HistoryEvent) error { return nil }
+	}
 	for {
 		order, told, err := c.watchOnce(ctx, at)
 		if err == nil || told != nil {

@@ -18,7 +18,8 @@ type ListWatching struct {
 	List *orderv1.ListRequest
 	// Patience is how long to go on while no node answers.
 	Patience Patience
-	// Each is called for each message with news, as though they came of one stream that never breaks. Its error ends the watching.
+	// Each is called for each message with news, as though they came of one stream that never breaks. Its error ends the watching. It must
+	// be given.
 	Each func(*orderv1.WatchListResponse) error
 }
 
@@ -27,6 +28,9 @@ type ListWatching struct {
 // since. It keeps the orders of the list to that end. It fails with the error of Each; with that of a node, if it does not go away by
 // itself; with a GaveUpError; or, if ctx has ended, with the last failure.
 func (c *Client) WatchList(ctx context.Context, w ListWatching) error {
+	if w.Each == nil {
+		return errors.New("watch a list: Each is nil: nobody is told")
+	}
 	wait := c.interruption(w.Patience)
 	known := &knownList{orders: make(map[string]*orderv1.Order)}
 	for {

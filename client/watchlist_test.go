@@ -167,3 +167,12 @@ func TestWatchListEnds(t *testing.T) {
 		t.Errorf("it ends with %v", err)
 	}
 }
+
+func TestWatchListTellsNobody(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	defer w.end()
+	if err := w.dial(nil).WatchList(t.Context(), client.ListWatching{}); err == nil {
+		t.Error("a list is watched for nobody")
+	}
+}

@@ -15,7 +15,9 @@ func TestCountedOnce(t *testing.T) {
 	l := &listener{}
 	h := &home{Parts: &Parts{Lists: l, Observer: l, Health: l}}
 	open := &journalv1.OpenRow{Id: "a"}
-	row := func(n byte) persistence.OpenOrder { return persistence.OpenOrder{Handle: messages.Handle{n}, Row: open} }
+	row := func(n byte) persistence.OpenOrder {
+		return persistence.OpenOrder{Handle: messages.Handle{n}, Row: open}
+	}
 	expect := func(want int64) {
 		t.Helper()
 		if got, _ := h.counts.totals(); got != want {
