@@ -80,7 +80,7 @@ func newer(t *testing.T, store *memory.Store, from *memory.Journal, id messages.
 	must(err)
 	done := make(chan error, 1)
 	j.Commit(&persistence.Commit{
-		Partition: e.Partition, Epoch: claimed[0].Epoch, Handle: e.Handle, Expected: messages.Version(events), Events: 1, Record: record, //nolint:gosec // few
+		Partition: e.Partition, Epoch: claimed[0].Epoch, Handle: e.Handle, Expected: messages.Version(events), Events: 1, Record: record,
 		Done: func(err error) { done <- err },
 	})
 	must(<-done)

@@ -34,7 +34,7 @@ func (p *partition) unread(what string, err error) {
 	if errors.Is(err, persistence.ErrCorrupt) {
 		panic(fmt.Errorf("partition %d: read %s: %w", p.by.Partition, what, err))
 	}
-	p.home.Unread(err)
+	p.Unread(err)
 	p.Log.Warn("journal does not answer: it is tried again", "partition", p.by.Partition, "reading", what, "error", err)
 }
 
