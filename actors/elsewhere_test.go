@@ -160,3 +160,30 @@ func TestNodeWithoutPartitions(t *testing.T) {
 		time.Sleep(time.Minute) // timers that are left do nothing
 	})
 }
+
+// A child is refused because its definition is retired only when it is certain that nobody has deployed a later version, or has
+// reinstated one.
+func TestChildOfReinstated(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t)
+		n.worker(succeed("1"))
+		def := n.deploy("child", childDo)
+		parent := n.deploy("parent", "do: [{c: {run: {workflow: {namespace: test, name: child, version: latest}}}}]")
+		if _, err := n.Catalog().Retire(t.Context(), def.Ref, &journalv1.Retirement{At: 1}); err != nil {
+			t.Fatal(err)
+		}
+		n.sleep(5 * time.Second)
+		other, err := catalog.Load(t.Context(), n.journal, definition.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := other.Retire(t.Context(), def.Ref, nil); err != nil {
+			t.Fatal(err)
+		}
+		n.mustSubmit(order{id: "o", def: parent})
+		n.sleep(time.Minute)
+		n.expect("o", completed)
+		n.checkNothingLeft()
+	})
+}

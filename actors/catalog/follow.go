@@ -122,16 +122,20 @@ func (c *Catalog) Reread(ctx context.Context) error {
 	}
 }
 
+// IsMissed tells whether an error may be one because another node has changed the catalogue just now.
+func IsMissed(err error) bool { return errors.Is(err, ErrUnknown) || errors.Is(err, ErrRetired) }
+
 // Rereader is a catalogue that can be read again.
 type Rereader interface {
 	Reread(ctx context.Context) error
 }
 
-// Look finds something in a catalogue. If it misses a definition, it has the catalogue read again and looks again, as another node may
-// have deployed it. So an ErrUnknown is certain; that the journal can't be read now is another error.
+// Look finds something in a catalogue. If it misses a definition, or that is retired, it has the catalogue read again and looks again, as
+// another node may have deployed or reinstated it. So an ErrUnknown or ErrRetired is certain; that the journal can't be read now is
+// another error.
 func Look[T any](ctx context.Context, c Rereader, find func() (T, error)) (T, error) {
 	found, err := find()
-	if !errors.Is(err, ErrUnknown) {
+	if !IsMissed(err) {
 		return found, err
 	}
 	if err := c.Reread(ctx); err != nil {

@@ -31,7 +31,7 @@ func (i *instance) family() family { return family{i.Parts, i.home} }
 // only once the catalogue was read again.
 func (f family) start(order *journalv1.OrderAccepted, cancel *nodev1.Cancel) {
 	def, refused, err := f.definition(order)
-	if !errors.Is(err, catalog.ErrUnknown) {
+	if !catalog.IsMissed(err) {
 		f.startAs(order, cancel, def, refused)
 		return
 	}
