@@ -256,7 +256,7 @@ func (e *Engine) Ready() error {
 	switch n, tooNew := e.ownership.Unready(), e.ownership.TooNew(); {
 	case e.stopping.Load():
 		return runtime.ErrStopping
-	case !e.Available():
+	case !e.health.steady(time.Now()):
 		return persistence.ErrUnavailable
 	case tooNew > 0:
 		return fmt.Errorf("%d partitions have records of a higher feature level than %d, the highest that this version reads: "+

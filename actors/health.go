@@ -11,7 +11,11 @@ import (
 )
 
 // health tells whether the journal answers, as far as is known.
-type health struct{ unavailable atomic.Bool }
+type health struct {
+	unavailable atomic.Bool
+	// refused is when it said last that it can't do something now, in nanoseconds since 1970.
+	refused atomic.Int64
+}
 
 // Available implements partition.Health.
 func (h *health) Available() bool { return !h.unavailable.Load() }
@@ -25,7 +29,19 @@ func (h *health) Note(err error) {
 		}
 	case errors.Is(err, persistence.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 		h.unavailable.Store(true)
+		if !errors.Is(err, context.DeadlineExceeded) { // else it was asked long ago
+			h.refused.Store(time.Now().UnixNano())
+		}
 	}
+}
+
+// steadyAfter is how long a journal must have refused nothing before the node counts as ready again: one that can be read
+// and not written answers each probe.
+const steadyAfter = time.Second
+
+// steady tells whether the journal answers, and has done so for a while.
+func (h *health) steady(now time.Time) bool {
+	return h.Available() && now.Sub(time.Unix(0, h.refused.Load())) >= steadyAfter
 }
 
 const (

@@ -3,6 +3,7 @@ package actors_test
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -152,4 +153,59 @@ func (n *node) endure(noticed time.Duration) (ids []string) {
 		n.hand(o.accepted(), again)
 	}
 	return ids
+}
+
+// readOnly is a journal that may make no commits, and answers all else.
+type readOnly struct {
+	persistence.Journal
+
+	is    *atomic.Bool
+	tried *atomic.Int64
+}
+
+func (r readOnly) Commit(c *persistence.Commit) {
+	if !r.is.Load() {
+		r.Journal.Commit(c)
+		return
+	}
+	r.tried.Add(1)
+	c.Done(fmt.Errorf("%w: as it was told", persistence.ErrUnavailable))
+}
+
+// While a journal can be read and not written, as a database that has failed over to a copy which is not promoted yet, the node is not
+// ready, and does not try without a pause.
+func TestJournalThatCanOnlyBeRead(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var is atomic.Bool
+		var tried atomic.Int64
+		n := start(t, narrow, withWrap(func(j persistence.Journal) persistence.Journal { return readOnly{j, &is, &tried} }))
+		n.insistent()
+		n.insistent(func(h *adapterv1.Hello) { h.Adapter, h.Process, h.Ledger = "y", "y", "y" })
+		moving, others := n.load()
+		n.sleep(300 * time.Millisecond)
+		is.Store(true)
+		n.sleep(time.Second)
+		tried.Store(0)
+		ready, looks := 0, 0
+		for range 2900 {
+			n.sleep(10 * time.Millisecond)
+			if looks++; n.Ready() == nil {
+				ready++
+			}
+		}
+		if ready > looks/10 {
+			t.Errorf("of %d looks it was ready at %d", looks, ready)
+		}
+		if got := tried.Load(); got > 29*5*int64(len(moving)+len(others)) {
+			t.Errorf("%d commits were tried in 29 s", got)
+		}
+		is.Store(false)
+		n.sleep(2 * time.Second)
+		n.drain()
+		n.sleep(2 * time.Minute)
+		for _, id := range append(moving, others...) {
+			n.expect(id, completed)
+		}
+	})
 }
