@@ -25,6 +25,8 @@ import (
 
 var (
 	handoverMoves = flag.Int("handover.moves", 200, "how many partitions change hands in TestHandover")
+	handoverWorse = flag.Bool("handover.worse", false, "whether journals are slow in TestHandover, and messages late by up to 30 s")
+	handoverLate  = flag.Bool("handover.late", false, "whether commits of unknown outcome may be made later, if it is worse")
 	handoverSeed  = flag.Uint64("handover.seed", 1, "the seed of TestHandover")
 )
 
@@ -34,6 +36,9 @@ func TestHandover(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := &town{t: t, store: memory.NewStore(), chance: rand.New(rand.NewPCG(*handoverSeed, 1))}
+		if *handoverWorse {
+			w.wrap = func(_ int, j persistence.Journal) persistence.Journal { return newLaggard(w, j) }
+		}
 		for i := range w.sides {
 			w.sides[i] = &side{town: w, index: i}
 		}

@@ -37,6 +37,8 @@ type town struct {
 
 	moves, fences, unknown, stale, unavailable, carried, lost, overflowed, disowned, unsure atomic.Int64
 	moving                                                                                  atomic.Bool // else nothing goes wrong any more
+	// wrap is what a node sees of its journal; nil: all of it.
+	wrap func(i int, j persistence.Journal) persistence.Journal
 }
 
 // side is one node, again and again after it was fenced. It is the engine's placement, and sends to the other one.
@@ -113,7 +115,11 @@ func (w *town) carry(m proto.Message, arrive func([]byte)) {
 		}
 	}
 	for range times {
-		time.AfterFunc(time.Duration(w.roll(20_000))*time.Microsecond, func() { arrive(raw) })
+		late := time.Duration(w.roll(20_000)) * time.Microsecond
+		if *handoverWorse && w.moving.Load() && w.roll(25) == 0 {
+			late = time.Duration(w.roll(30_000)) * time.Millisecond
+		}
+		time.AfterFunc(late, func() { arrive(raw) })
 	}
 }
 
@@ -124,10 +130,14 @@ func (s *side) open() {
 	w := s.town
 	log := slog.New(slog.DiscardHandler)
 	j, dog, broken := w.store.Open(memory.Config{Faults: w.fault}), supervision.NewWatchdog(time.Now, log), make(chan struct{}, 1)
+	seen := persistence.Journal(&counting{j, w})
+	if w.wrap != nil {
+		seen = w.wrap(s.index, seen)
+	}
 	var engine *actors.Engine
 	for engine == nil {
 		e, err := actors.New(actors.Config{QueueBytes: 4 << 10, AskWithin: 5 * time.Second, TryAgain: 200 * time.Millisecond}, actors.Deps{
-			Journal: &counting{j, w}, Placement: s, Metrics: actors.NewMetrics(prometheus.NewRegistry()), Log: log, Watchdog: dog,
+			Journal: seen, Placement: s, Metrics: actors.NewMetrics(prometheus.NewRegistry()), Log: log, Watchdog: dog,
 			Address: address(s.index), Remote: s,
 			Fatal: func(error) {
 				select {

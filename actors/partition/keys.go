@@ -2,6 +2,7 @@ package partition
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/holdfast-run/holdfast/actors/failure"
@@ -241,5 +242,20 @@ func (p *partition) show(e *nodev1.Envelope) {
 			out.Waiting, out.Places = append(out.GetWaiting(), string(w.ID)), append(out.GetPlaces(), uint64(w.Position))
 		}
 	}
-	p.Post.Answer(e, &nodev1.Answer{Message: &nodev1.Answer_KeyQueue{KeyQueue: out}})
+	p.answerChecked(e, &nodev1.Answer{Message: &nodev1.Answer_KeyQueue{KeyQueue: out}})
+}
+
+// answerChecked gives an answer that came of no event, once the journal has said that this node still owns the partition.
+func (p *partition) answerChecked(e *nodev1.Envelope, a *nodev1.Answer) {
+	home := p.home
+	home.Claims.Check(persistence.Holding{Partition: home.by.Partition, Epoch: home.by.Epoch}, func(err error) {
+		home.Health.Note(err)
+		if errors.Is(err, persistence.ErrFenced) {
+			home.Tell(order.Fenced{Whole: errors.Is(err, persistence.ErrIncarnationFenced)})
+		}
+		if err != nil {
+			a = &nodev1.Answer{Failure: failure.Of(err)}
+		}
+		home.Post.Answer(e, a)
+	})
 }

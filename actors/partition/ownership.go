@@ -138,6 +138,8 @@ type owner struct {
 	loop   *supervision.Loop
 	timing Timing
 	cycles [messages.Partitions]Lifecycle
+	// seconds counts the seconds.
+	seconds int
 }
 
 // Receive implements actor.Actor.
@@ -150,6 +152,7 @@ func (o *owner) Receive(ctx actor.Context) {
 			for p := range o.cycles {
 				m = append(m, step{messages.Partition(p), Tick{}})
 			}
+			m = append(m, o.look()...)
 		}
 		o.steps(ctx, m)
 	case awaiting:
@@ -210,6 +213,32 @@ func (o *owner) count() {
 	}
 	o.unready.Store(unready)
 	o.tooNew.Store(tooNew)
+}
+
+// lookEvery is how many seconds may go by until a node learns that it was fenced of which nothing commits.
+const lookEvery = 5
+
+// look looks whether the partitions that are here are owned by others. It does so now and then: a partition in which nothing happens
+// commits nothing, and so would never learn that it was fenced.
+func (o *owner) look() (fenced steps) {
+	if o.seconds++; o.seconds%lookEvery != 0 || !o.parts.Health.Available() {
+		return nil
+	}
+	var owners []persistence.Owner
+	var err error
+	o.parts.Workers.Blocking(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), o.parts.Config.ReadTimeout)
+		defer cancel()
+		owners, err = o.parts.Claims.Owners(ctx)
+	})
+	o.parts.Health.Note(err)
+	for p, now := range owners {
+		l := &o.cycles[p]
+		if l.Phase >= Recovering && l.Phase < Closing && (now.Epoch != l.Epoch || now.Fenced) {
+			fenced = append(fenced, step{messages.Partition(p), Fenced{l.Epoch}})
+		}
+	}
+	return fenced
 }
 
 // claim asks the journal for partitions, all at once.

@@ -55,6 +55,7 @@ type Claims interface {
 	Owners(ctx context.Context) ([]persistence.Owner, error)
 	Claim(ctx context.Context, seen []persistence.Holding) (claimed []persistence.Holding, err error)
 	Release(h persistence.Holding, done func(error))
+	Check(h persistence.Holding, done func(error))
 }
 
 // Health tells whether the journal answers.
