@@ -56,7 +56,7 @@ func TestHandover(t *testing.T) {
 		for _, s := range w.sides {
 			nodes.Go(func() { s.comeBack(over) })
 		}
-		load := &clients{town: w, refs: refs, acked: map[string]accepted{}, least: -1}
+		load := &clients{town: w, refs: refs, acked: map[string]accepted{}}
 		for _, ref := range refs {
 			if !strings.Contains(ref, "long") && !strings.Contains(ref, "wait") {
 				load.quick = append(load.quick, ref)
@@ -65,6 +65,7 @@ func TestHandover(t *testing.T) {
 		for range 120 {
 			all.Go(func() { load.run(stop) })
 		}
+		load.fill()
 		for range *handoverMoves {
 			w.move()
 			if w.roll(40) == 0 {
@@ -200,7 +201,7 @@ func (w *town) deploy() []string {
 // tell prints what was done, for scenarios/verify.
 func (w *town) tell(load *clients) {
 	figures := load.kinds()
-	figures["in_flight_least"] = max(int64(load.least), 0)
+	figures["in_flight_least"] = int64(load.least)
 	for name, n := range map[string]*atomic.Int64{
 		"moves": &w.moves, "fences": &w.fences, "stale_commits": &w.stale, "unknown_outcomes": &w.unknown, "unavailable": &w.unavailable,
 		"messages": &w.carried, "messages_lost": &w.lost, "overflowed": &w.overflowed,
@@ -236,19 +237,25 @@ func (c *clients) kinds() map[string]int64 {
 	return out
 }
 
-// sample looks at how many orders have not ended, once there have been inFlight.
+// fill waits until many orders have not ended.
+func (c *clients) fill() {
+	const inFlight = 250
+	for c.least < inFlight {
+		time.Sleep(100 * time.Millisecond)
+		if open, err := c.town.open(); err == nil { // else the journal does not answer, or the node is replaced
+			c.least = len(open)
+		}
+	}
+}
+
+// sample looks at how many orders have not ended, now and then.
 func (c *clients) sample() {
-	const inFlight, every = 200, 20
+	const every = 20
 	if c.samples++; c.samples%every != 0 {
 		return
 	}
-	open, err := c.town.open()
-	switch n := len(open); {
-	case err != nil: // the journal does not answer, or the node is replaced
-	case c.least >= 0:
-		c.least = min(c.least, n)
-	case n >= inFlight:
-		c.least = n
+	if open, err := c.town.open(); err == nil {
+		c.least = min(c.least, len(open))
 	}
 }
 
@@ -274,7 +281,7 @@ type clients struct {
 	count int
 	acked map[string]accepted // by id
 
-	// least is how many orders were in flight at least, of so many samples; negative until there have been enough.
+	// least is how many orders were in flight at least, of so many samples.
 	least, samples int
 }
 
