@@ -79,7 +79,6 @@ func (m *mailbox) PostUserMessage(message any) {
 }
 
 // PostSystemMessage implements actor.Mailbox.
-
 func (m *mailbox) PostSystemMessage(message any) {
 	// A restart comes from a timer, whose goroutine the watchdog does not see: it is left to a worker, which the watchdog sees.
 	_, restart := message.(*actor.Restart)
@@ -177,8 +176,9 @@ func (m *mailbox) next() (message any, isSystem bool) {
 	m.handed++
 	for len(m.system) > 0 {
 		message = m.system[0]
-		m.system[0] = nil
-		m.system = m.system[1:]
+		rest := copy(m.system, m.system[1:]) // there are few, and their memory is used again
+		m.system[rest] = nil
+		m.system = m.system[:rest]
 		switch message.(type) {
 		case *actor.Stop:
 			m.stopped = true

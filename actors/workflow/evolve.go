@@ -132,9 +132,14 @@ func (s *State) orderStarted(at int64, e *journalv1.OrderStarted) {
 	s.timeout, s.timeoutAt = lengthOf(at, e.GetTimeoutAt()), e.GetTimeoutAt()
 	in := optional(e.Input, s.input)
 	s.context = in
-	s.frames = append(s.frames, &frame{
-		branch: &branch{}, startedAt: at, raw: s.input, input: in, list: s.def.Do, last: in, phase: phaseNext,
-	})
+	var root struct { // one allocation, also for the frames of most orders
+		frame
+
+		branch branch
+		frames [4]*frame
+	}
+	root.frame = frame{branch: &root.branch, startedAt: at, raw: s.input, input: in, list: s.def.Do, last: in, phase: phaseNext}
+	s.frames = append(append(root.frames[:0], s.frames...), &root.frame)
 }
 
 func (s *State) taskStarted(at int64, e *journalv1.TaskStarted) {
