@@ -26,7 +26,6 @@ import (
 var (
 	handoverMoves = flag.Int("handover.moves", 200, "how many partitions change hands in TestHandover")
 	handoverWorse = flag.Bool("handover.worse", false, "whether journals are slow in TestHandover, and messages late by up to 30 s")
-	handoverLate  = flag.Bool("handover.late", false, "whether commits of unknown outcome may be made later, if it is worse")
 	handoverSeed  = flag.Uint64("handover.seed", 1, "the seed of TestHandover")
 )
 

@@ -2,9 +2,7 @@ package actors_test
 
 import (
 	"context"
-	"fmt"
 	"iter"
-	"slices"
 	"sync"
 	"time"
 
@@ -52,18 +50,7 @@ func (l *laggard) next() {
 	l.mu.Unlock()
 }
 
-// Commit may make a commit only after it has said that its outcome is unknown.
-func (l *laggard) Commit(c *persistence.Commit) {
-	if !*handoverLate || !l.town.moving.Load() || l.town.roll(40) > 0 {
-		l.hand(func() { l.Journal.Commit(c) })
-		return
-	}
-	x := *c
-	x.Record = slices.Clone(c.Record)
-	x.Done = func(error) {}
-	time.AfterFunc(time.Duration(l.town.roll(3000))*time.Millisecond, func() { l.Journal.Commit(&x) })
-	l.hand(func() { c.Done(fmt.Errorf("%w: as it was told", persistence.ErrUnknown)) })
-}
+func (l *laggard) Commit(c *persistence.Commit) { l.hand(func() { l.Journal.Commit(c) }) }
 
 func (l *laggard) Release(h persistence.Holding, done func(error)) {
 	l.hand(func() { l.Journal.Release(h, done) })

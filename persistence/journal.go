@@ -27,7 +27,7 @@ var (
 	// ErrIncarnationFenced: this incarnation was fenced, and will never own anything again: the journal must be closed, and
 	// opened anew. It is an ErrFenced.
 	ErrIncarnationFenced = fmt.Errorf("this opening of the journal was fenced: %w", ErrFenced)
-	// ErrUnknown: the commit may or may not have happened.
+	// ErrUnknown: the commit may or may not have happened. It does not happen later: what is read after it tells.
 	ErrUnknown = errors.New("outcome unknown")
 	// ErrNotFound: the journal does not have what was asked for.
 	ErrNotFound = errors.New("not found")
