@@ -19,7 +19,6 @@ import (
 	"github.com/holdfast-run/holdfast/actors/post"
 	"github.com/holdfast-run/holdfast/actors/runtime"
 	"github.com/holdfast-run/holdfast/actors/view"
-	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/messages/nodev1"
@@ -147,7 +146,7 @@ func (e *Engine) wire() {
 		Unread: e.health.Note, Inject: inject,
 	})
 	e.view = view.New(view.Parts{
-		Journal: d.Journal, Pinned: e.pinned, Limits: c.Workflow, Activities: e.activities, Keys: e, Now: time.Now,
+		Journal: d.Journal, Pinned: e.catalog.Finder, Limits: c.Workflow, Activities: e.activities, Keys: e, Now: time.Now,
 	})
 	e.orders = (&order.Parts{
 		Config: c.orders(), Journal: d.Journal, Catalog: e.catalog, Activities: e.activities, Post: e.post, Readers: e.view,
@@ -180,16 +179,15 @@ func (e *Engine) clock(ctx context.Context) {
 	seconds := time.NewTicker(time.Second)
 	defer seconds.Stop()
 	sweepEvery := max(int(e.config.Idle/time.Second)/4, 1)
-	for n := 1; ; {
+	for n := 1; ; n++ {
 		select {
 		case <-ctx.Done():
 			return
 		case <-seconds.C:
-			e.post.Tick()
-			e.ownership.Tick(n%sweepEvery == 0)
-			e.activities.Tick()
-			n++
 		}
+		e.post.Tick()
+		e.ownership.Tick(n%sweepEvery == 0)
+		e.activities.Tick()
 	}
 }
 
@@ -231,11 +229,6 @@ func (e *Engine) follow(ctx context.Context) {
 	})
 }
 
-// pinned returns the definition that an order was accepted with. If it is not known, the catalogue is read again first.
-func (e *Engine) pinned(ctx context.Context, name string, hash []byte) (*workflow.Definition, error) {
-	return catalog.Look(ctx, e.catalog, func() (*workflow.Definition, error) { return e.catalog.Pinned(name, hash) })
-}
-
 // Stop stops taking orders up. What is under way is taken up again at the next start.
 func (e *Engine) Stop() {
 	if e.stopping.Swap(true) {
@@ -253,7 +246,8 @@ func (e *Engine) Stop() {
 
 // Ready says why the node can't do its work now; nil if it can.
 func (e *Engine) Ready() error {
-	switch n, tooNew := e.ownership.Unready(), e.ownership.TooNew(); {
+	n, tooNew := e.ownership.Unready(), e.ownership.TooNew()
+	switch {
 	case e.stopping.Load():
 		return runtime.ErrStopping
 	case !e.health.steady(time.Now()):
@@ -261,8 +255,10 @@ func (e *Engine) Ready() error {
 	case tooNew > 0:
 		return fmt.Errorf("%d partitions have records of a higher feature level than %d, the highest that this version reads: "+
 			"run the version that wrote them", tooNew, persistence.NewestLevel) //nolint:err113 // for people
-	case len(e.deps.Watchdog.Stuck(time.Now())) > 0:
-		return fmt.Errorf("%s is stuck", e.deps.Watchdog.Stuck(time.Now())[0].Name) //nolint:err113 // for people
+	}
+	switch stuck := e.deps.Watchdog.Stuck(time.Now()); {
+	case len(stuck) > 0:
+		return fmt.Errorf("%s is stuck", stuck[0].Name) //nolint:err113 // for people
 	case n > 0:
 		return fmt.Errorf("open orders of %d partitions are still being read", n) //nolint:err113 // for people
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/persistence"
 )
@@ -142,6 +143,14 @@ func Look[T any](ctx context.Context, c Rereader, find func() (T, error)) (T, er
 		return found, err
 	}
 	return find()
+}
+
+// Finder returns what finds the definition that an order was accepted with. If that is not known, the catalogue is read again first,
+// for which ctx is waited.
+func (c *Catalog) Finder(ctx context.Context) func(name string, hash []byte) (*workflow.Definition, error) {
+	return func(name string, hash []byte) (*workflow.Definition, error) {
+		return Look(ctx, c, func() (*workflow.Definition, error) { return c.Pinned(name, hash) })
+	}
 }
 
 // read reads what has changed since it was read last, and returns the activities whose limits have.

@@ -58,8 +58,7 @@ func (i *instance) load() error {
 		}
 		i.handle = e.Handle
 	}
-	pinned := func(name string, hash []byte) (*workflow.Definition, error) { return i.pinned(ctx, name, hash) }
-	state, mark, err := history.Fold(i.handle, i.Journal.Records(ctx, i.handle, 1), pinned, i.Config.Workflow)
+	state, mark, err := history.Fold(i.handle, i.Journal.Records(ctx, i.handle, 1), i.Catalog.Finder(ctx), i.Config.Workflow)
 	if err != nil {
 		return err
 	}
@@ -74,12 +73,6 @@ func (i *instance) load() error {
 	i.rows = Rows{Row: f.OrderRow(i.home.Owner().Partition), Open: f.OpenRow()}
 	i.home.Loaded(i.id, i.handle, i.rows.Open)
 	return nil
-}
-
-// pinned returns the definition that an order was accepted with. If another node has deployed it just now, it waits for that to be
-// known.
-func (i *instance) pinned(ctx context.Context, name string, hash []byte) (*workflow.Definition, error) {
-	return catalog.Look(ctx, i.Catalog, func() (*workflow.Definition, error) { return i.Catalog.Pinned(name, hash) })
 }
 
 func (i *instance) commit(before messages.Version, p *pending) {

@@ -296,7 +296,7 @@ func (i *instance) accept(now time.Time, e *nodev1.Envelope, a *nodev1.Accept, p
 			i.Workers.Blocking(func() {
 				ctx, cancel := context.WithTimeout(context.Background(), i.Config.ReadTimeout)
 				defer cancel()
-				def, err = i.pinned(ctx, name, hash)
+				def, err = i.Catalog.Finder(ctx)(name, hash)
 			})
 		}
 		if err != nil {

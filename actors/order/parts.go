@@ -49,9 +49,10 @@ type Catalog interface {
 	Pinned(name string, hash []byte) (*workflow.Definition, error)
 	// Definition returns the definition of a new order; its version may be latest. One that is retired comes with an ErrRetired.
 	Definition(ref messages.DefinitionRef) (*workflow.Definition, error)
-	// Reread reads from the journal what other nodes have deployed, and returns when that is known here; or with the reason why it
-	// can't be read. Missed does the same without waiting: it calls done with what Reread returns.
-	Reread(ctx context.Context) error
+	// Finder returns what does as Pinned does, and has the catalogue read again before it misses a definition.
+	Finder(ctx context.Context) func(name string, hash []byte) (*workflow.Definition, error)
+	// Missed has the catalogue read again, without waiting. done is called with nil when what other nodes had deployed is known here, or
+	// with the reason why it can't be read.
 	Missed(done func(error))
 }
 

@@ -120,7 +120,7 @@ func (l *Lifecycle) Step(in Input, now time.Time, t Timing) Output {
 			return Nothing
 		}
 		l.Epoch, l.failures, l.due = in.Epoch, 0, time.Time{}
-		if l.fenced, l.unsure = false, false; l.wanted && !l.tooNew {
+		if l.fenced, l.unsure = false, false; l.mine() {
 			l.Phase = Recovering
 			return Open
 		}
@@ -163,9 +163,12 @@ func (l *Lifecycle) Step(in Input, now time.Time, t Timing) Output {
 	return Nothing
 }
 
+// mine tells whether this node is to own the partition, and can read it.
+func (l *Lifecycle) mine() bool { return l.wanted && !l.tooNew }
+
 // settle claims the partition if this node is to own it, or may own it all the same, and it is time to try.
 func (l *Lifecycle) settle(now time.Time) Output {
-	if mine := l.wanted && !l.tooNew; l.Phase != Away || !mine && !l.unsure || now.Before(l.due) {
+	if l.Phase != Away || !l.mine() && !l.unsure || now.Before(l.due) {
 		return Nothing
 	}
 	l.Phase = Claiming

@@ -46,8 +46,8 @@ type Keys interface {
 // Parts are what the read side of a node works with. All are needed.
 type Parts struct {
 	Journal Journal
-	// Pinned finds the definition that an order was accepted with, also if another node has deployed it just now.
-	Pinned     func(ctx context.Context, name string, hash []byte) (*workflow.Definition, error)
+	// Pinned returns what finds the definition that an order was accepted with, also if another node has deployed it just now.
+	Pinned     func(ctx context.Context) func(name string, hash []byte) (*workflow.Definition, error)
 	Limits     workflow.Limits
 	Activities Activities
 	Keys       Keys
@@ -72,8 +72,7 @@ func (v *View) Load(ctx context.Context, id messages.OrderID) (*workflow.State, 
 	if err != nil {
 		return nil, messages.Handle{}, fmt.Errorf("order %s: %w", id, err)
 	}
-	pinned := func(name string, hash []byte) (*workflow.Definition, error) { return v.parts.Pinned(ctx, name, hash) }
-	s, _, err := history.Fold(entry.Handle, v.parts.Journal.Records(ctx, entry.Handle, 1), pinned, v.parts.Limits)
+	s, _, err := history.Fold(entry.Handle, v.parts.Journal.Records(ctx, entry.Handle, 1), v.parts.Pinned(ctx), v.parts.Limits)
 	return s, entry.Handle, err
 }
 
