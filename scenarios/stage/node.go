@@ -74,12 +74,17 @@ func Answers(ctx context.Context, url string) error {
 	}
 }
 
-// maxPage bounds an answer to get, in bytes.
+// maxPage bounds an answer to fetch, in bytes.
 const maxPage = 16 << 20
 
+// get asks for a page that is there at once.
 func get(ctx context.Context, url string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
+	return fetch(ctx, url)
+}
+
+func fetch(ctx context.Context, url string) (string, error) {
 	q, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
 		return "", fmt.Errorf("make request: %w", err)
@@ -119,6 +124,12 @@ func (n *Node) Heap(ctx context.Context) (int64, error) {
 		}
 	}
 	return 0, fmt.Errorf("the node does not tell its heap: %w", errNumber)
+}
+
+// Profile tells, in the format of pprof, where the node spends its processors' time for a while from now on, in whole seconds. The node
+// must have been started with --profiles.
+func (n *Node) Profile(ctx context.Context, d time.Duration) (string, error) {
+	return fetch(ctx, fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", n.Admin, int(d/time.Second)))
 }
 
 // Metrics are the figures that a node shows, in the text format of Prometheus.
