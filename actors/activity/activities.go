@@ -161,16 +161,22 @@ func (r *Activities) Stored(called string, priority int, more int64) {
 // Offer gives an attempt to its dispatcher, to be executed by an adapter.
 func (r *Activities) Offer(a messages.Attempt) {
 	d := r.demand(a.Called)
-	r.tell(d.queue.dispatcher, &offer{demand: d, reservation: a.Reservation, task: &dispatch.Task{
+	var letter struct { // one allocation
+		offer offer
+		task  dispatch.Task
+		body  adapterv1.Task
+	}
+	letter.offer = offer{demand: d, reservation: a.Reservation, task: &letter.task}
+	letter.task = dispatch.Task{
 		Order: a.Order, Partition: a.Partition, Key: a.Key, Attempt: a.Attempt, Version: d.version, Priority: a.Priority,
 		Ledger: a.Ledger, MaybeStarted: a.MaybeStarted, Suspect: a.Suspect, Deaths: a.Deaths, Again: a.Again,
-		OfferedAt: r.parts.Now(), Since: time.Unix(0, a.Since), Size: int(d.room.size(len(a.Input))),
-		Body: &adapterv1.Task{
-			OrderId: string(a.Order), Partition: uint32(a.Partition), Epoch: uint64(a.Epoch), Key: a.Key, Attempt: a.Attempt,
-			Activity: nameOf(d.queue.name), Input: a.Input, Deadline: a.Deadline, Task: a.Task,
-			RunWithinMs: uint64((a.RunWithin + time.Millisecond - 1) / time.Millisecond), //nolint:gosec // it is not negative
-		},
-	}})
+		OfferedAt: r.parts.Now(), Since: time.Unix(0, a.Since), Size: int(d.room.size(len(a.Input))), Body: &letter.body,
+	}
+	b := &letter.body
+	b.OrderId, b.Partition, b.Epoch, b.Key, b.Attempt = string(a.Order), uint32(a.Partition), uint64(a.Epoch), a.Key, a.Attempt
+	b.Activity, b.Input, b.Deadline, b.Task = nameOf(d.queue.name), a.Input, a.Deadline, a.Task
+	b.RunWithinMs = uint64((a.RunWithin + time.Millisecond - 1) / time.Millisecond) //nolint:gosec // it is not negative
+	r.tell(d.queue.dispatcher, &letter.offer)
 }
 
 // Cancel has an attempt given up, also if an adapter has begun with it.

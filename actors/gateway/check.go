@@ -36,10 +36,7 @@ func checkJSON(data []byte, maxBytes, maxDepth int) error {
 	if !json.Valid(data) {
 		return fmt.Errorf("is not a JSON value: %s", whyInvalid(data)) //nolint:err113 // for people
 	}
-	if d := depth(data); d > maxDepth {
-		return fmt.Errorf("is nested %d deep, more than the limit of %d", d, maxDepth) //nolint:err113 // for people
-	}
-	return jsonscan.CheckNames(data)
+	return jsonscan.Check(data, maxDepth)
 }
 
 func whyInvalid(data []byte) string {
@@ -53,26 +50,6 @@ func whyInvalid(data []byte) string {
 		return err.Error()
 	}
 	return "unknown"
-}
-
-// depth returns how deep valid JSON is nested.
-func depth(data []byte) int {
-	deepest, now, inString := 0, 0, false
-	for i := 0; i < len(data); i++ {
-		switch c := data[i]; {
-		case inString && c == '\\':
-			i++
-		case c == '"':
-			inString = !inString
-		case inString:
-		case c == '{' || c == '[':
-			now++
-			deepest = max(deepest, now)
-		case c == '}' || c == ']':
-			now--
-		}
-	}
-	return deepest
 }
 
 // check checks an order and pins its definition.

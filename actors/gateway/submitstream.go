@@ -187,9 +187,15 @@ func (s *submitStream) forgetAll() {
 
 // acceptance answers a submission. An order that was there before, with the same content, is repeated.
 func acceptance(id string, a *nodev1.Accepted) *orderv1.Submission {
-	return &orderv1.Submission{Id: id, Answer: &orderv1.Submission_Accepted{
-		Accepted: &orderv1.Accepted{Definition: a.GetDefinition(), Repeated: a.GetRepeated()},
-	}}
+	var m struct { // one allocation for every order
+		submission orderv1.Submission
+		answer     orderv1.Submission_Accepted
+		accepted   orderv1.Accepted
+	}
+	m.accepted.Definition, m.accepted.Repeated = a.GetDefinition(), a.GetRepeated()
+	m.answer.Accepted = &m.accepted
+	m.submission.Id, m.submission.Answer = id, &m.answer
+	return &m.submission
 }
 
 func (s *submitStream) refusal(id string, err error) *orderv1.Submission {

@@ -77,10 +77,12 @@ func (i *instance) load() error {
 
 func (i *instance) commit(before messages.Version, p *pending) {
 	by := i.home.Owner()
-	c := &persistence.Commit{
-		Partition: by.Partition, Epoch: by.Epoch,
-		Expected: before, Events: len(p.events),
+	var letter struct { // one allocation
+		persistence.Commit
+		committed
 	}
+	c := &letter.Commit
+	c.Partition, c.Epoch, c.Expected, c.Events = by.Partition, by.Epoch, before, len(p.events)
 	if before == 0 {
 		i.handle = messages.NewHandle()
 		c.ID, c.ContentHash = i.id, i.state.Accepted().GetContentHash()
@@ -93,7 +95,8 @@ func (i *instance) commit(before messages.Version, p *pending) {
 	self, root, home, id, rows := i.self, i.root, i.home, i.id, i.rows
 	c.Done = func(err error) {
 		home.Committed(c, id, rows, err)
-		root.Send(self, &committed{to: i, err: err})
+		letter.to, letter.err = i, err
+		root.Send(self, &letter.committed)
 	}
 	i.Journal.Commit(c)
 	p.underway = true

@@ -75,6 +75,7 @@ type instance struct {
 
 	deciding []any     // the messages that are being decided
 	one      [1]any    // where deciding lies if it is a single message
+	asks     [1]asked  // where pending's lies if it is a single one
 	pending  *pending  // what was decided, until it is committed; nil if there is nothing
 	space    pending   // where pending lies
 	buffered []any     // the messages that came meanwhile; at most Config.Mailbox that want an answer
@@ -198,7 +199,7 @@ func (i *instance) leave() {
 // decide decides messages one after the other, and commits what came of them together.
 func (i *instance) decide(batch []any) {
 	p := &i.space
-	*p = pending{}
+	*p = pending{asked: i.asks[:0]}
 	i.deciding, i.pending = batch, p
 	now := i.Now()
 	for ; len(i.deciding) > 0; i.deciding = i.deciding[1:] {
@@ -358,7 +359,7 @@ func (i *instance) settle(p *pending) {
 	case len(p.events) > 0, p.resume: // what is resumed may have grown by a commit whose outcome was not known
 		i.Readers.Grown(i.id, nil)
 	}
-	*p = pending{} // so that nothing large is kept
+	*p, i.asks[0] = pending{}, asked{} // so that nothing large is kept
 }
 
 // show tells how the order has ended.

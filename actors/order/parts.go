@@ -154,10 +154,10 @@ func (p *Parts) Spawn(ctx actor.SpawnerContext, home Home, a Activation, courier
 	a.Box.poison = a.Poison != nil
 	restarts := 0
 	box := runtime.Mailbox{
-		Bound: 2 * p.Config.Mailbox, Whose: "order", Courier: courier, Name: "order " + string(a.ID), Turned: &a.Box.turned,
+		Bound: 2 * p.Config.Mailbox, Whose: "order", Courier: courier, Name: string(a.ID), Turned: &a.Box.turned,
 		Keeps: true, Inline: a.Box.inline,
 	}
-	return ctx.Spawn(actor.PropsFromProducer(func() actor.Actor {
+	return ctx.Spawn(actor.PropsFromProducerWithActorSystem(func(*actor.ActorSystem) actor.Actor {
 		restarts++
 		return &instance{
 			Parts: p, home: home, id: a.ID, handle: a.Handle, activation: a.Number, box: a.Box, poison: a.Poison,

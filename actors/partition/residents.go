@@ -19,7 +19,7 @@ type resident struct {
 	id         messages.OrderID
 	activation uint64
 	pid        *actor.PID
-	box        *order.Box
+	box        order.Box
 	sent       uint64
 	touched    time.Time
 	place      *list.Element // in residents.idlest
@@ -84,9 +84,9 @@ func (p *partition) send(r *resident, message any) {
 }
 
 func (p *partition) activate(id messages.OrderID, h messages.Handle, poison error) *resident {
-	r := &resident{id: id, activation: p.activations.Add(1), box: &order.Box{}}
+	r := &resident{id: id, activation: p.activations.Add(1)}
 	r.pid = p.Kinds[id.Kind()].Spawn(p.ctx, p.home, order.Activation{
-		ID: id, Handle: h, Number: r.activation, Box: r.box, Poison: poison,
+		ID: id, Handle: h, Number: r.activation, Box: &r.box, Poison: poison,
 	}, p.Courier)
 	p.resident[id] = r
 	p.byPID[r.pid.GetId()] = r

@@ -25,8 +25,8 @@ type Mailbox struct {
 	// Whose is what the refusal calls the owner of the mailbox, such as "partition": for people.
 	Whose   string
 	Courier Courier
-	// Name is that of an actor that is watched here, because it has no loop of its own: see Workers.Stuck. Turned counts the times
-	// that the actor showed, in the middle of a message, that it goes on.
+	// Name tells an actor from others of its kind that is watched here, because it has no loop of its own: see Workers.Stuck. Turned
+	// counts the times that the actor showed, in the middle of a message, that it goes on.
 	Name   string
 	Turned *atomic.Uint64
 	// Keeps: the actor itself answers for the message at which it panics. Else that message is refused.

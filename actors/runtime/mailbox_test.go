@@ -421,8 +421,8 @@ func TestWorkersTellWhoIsStuck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const bound, each = 5 * time.Second, 3 * time.Second
 		w := &Workers{}
-		for _, name := range []string{"order a", ""} {
-			m := &mailbox{Mailbox: Mailbox{Bound: 100, Courier: courier{}, Name: name, Turned: new(atomic.Uint64)}}
+		for _, name := range []string{"a", ""} {
+			m := &mailbox{Mailbox: Mailbox{Bound: 100, Courier: courier{}, Whose: "order", Name: name, Turned: new(atomic.Uint64)}}
 			m.RegisterHandlers(&scribe{handle: func(message any) {
 				if lasts, ok := message.(time.Duration); ok {
 					time.Sleep(lasts)

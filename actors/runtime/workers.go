@@ -181,7 +181,7 @@ func (w *Workers) Stuck(now time.Time, bound time.Duration) []supervision.Stuck 
 			g.seen, g.since = at, now
 		}
 		if now.Sub(g.since) > bound {
-			found = append(found, supervision.Stuck{Name: m.Name, Since: g.since, Bound: bound})
+			found = append(found, supervision.Stuck{Name: m.Whose + " " + m.Name, Since: g.since, Bound: bound})
 		}
 	}
 	return found

@@ -36,9 +36,9 @@ type abandoned struct {
 
 func (m *machine) overflow(c Overflow) {
 	if f := m.s.frame(c.Frame); f != nil && f.inFlight() && f.call.overflow == 0 {
-		m.emit(&journalv1.Event{Kind: &journalv1.Event_AttemptOverflowed{AttemptOverflowed: &journalv1.AttemptOverflowed{
+		m.emit(&journalv1.Event_AttemptOverflowed{AttemptOverflowed: &journalv1.AttemptOverflowed{
 			Frame: f.id, Epoch: uint64(c.Epoch),
-		}}})
+		}})
 	}
 }
 
@@ -48,9 +48,9 @@ func (m *machine) sent(c Sent) error {
 		return ErrStale
 	}
 	if f.call.ledger != c.Ledger {
-		m.emit(&journalv1.Event{Kind: &journalv1.Event_AttemptSent{AttemptSent: &journalv1.AttemptSent{
+		m.emit(&journalv1.Event_AttemptSent{AttemptSent: &journalv1.AttemptSent{
 			Frame: f.id, Attempt: c.Attempt, Ledger: c.Ledger, MaybeStarted: c.MaybeStarted,
-		}}})
+		}})
 	}
 	return nil
 }
@@ -63,9 +63,9 @@ func (m *machine) lost(c Lost) {
 	if l, again := f.call.lossOf(c.Process); again && l.suspect == c.Suspect && l.alone == c.Alone {
 		return
 	}
-	m.emit(&journalv1.Event{Kind: &journalv1.Event_AttemptLost{AttemptLost: &journalv1.AttemptLost{
+	m.emit(&journalv1.Event_AttemptLost{AttemptLost: &journalv1.AttemptLost{
 		Frame: f.id, Attempt: c.Attempt, Process: c.Process, Alone: c.Alone, Suspect: c.Suspect,
-	}}})
+	}})
 }
 
 func (m *machine) found(c Found) {
@@ -76,9 +76,9 @@ func (m *machine) found(c Found) {
 	if l, away := f.call.lossOf(c.Process); !away || !l.suspect && !c.Kept {
 		return
 	}
-	m.emit(&journalv1.Event{Kind: &journalv1.Event_AttemptFound{AttemptFound: &journalv1.AttemptFound{
+	m.emit(&journalv1.Event_AttemptFound{AttemptFound: &journalv1.AttemptFound{
 		Frame: f.id, Attempt: c.Attempt, Process: c.Process, Kept: c.Kept,
-	}}})
+	}})
 }
 
 func (m *machine) result(c TaskResult) error {
@@ -116,7 +116,7 @@ func (m *machine) result(c TaskResult) error {
 	if e.GetOutcome() == journalv1.Outcome_OUTCOME_NOT_DONE && !f.call.overdue && !m.s.stopping(f) {
 		e.SlowedUntil = m.slowedIn(f)
 	}
-	m.emit(&journalv1.Event{Kind: &journalv1.Event_AttemptEnded{AttemptEnded: e}})
+	m.emit(&journalv1.Event_AttemptEnded{AttemptEnded: e})
 	return nil
 }
 
@@ -137,9 +137,9 @@ func (m *machine) lateResult(c TaskResult) error {
 	if !isOf(c.Activity, as[*Call](m.s.def.Tasks[ref].Kind).Activity) {
 		return ErrForeign
 	}
-	m.emit(&journalv1.Event{Kind: &journalv1.Event_LateResult{LateResult: &journalv1.LateResult{
+	m.emit(&journalv1.Event_LateResult{LateResult: &journalv1.LateResult{
 		Task: ref, Key: c.Key, Attempt: c.Attempt, Outcome: c.Outcome, Output: c.Output, Error: c.Error,
-	}}})
+	}})
 	return nil
 }
 
@@ -222,9 +222,9 @@ func (a abandoned) settledBy(c TaskResult) bool {
 func (m *machine) giveUp(f *frame) {
 	for _, x := range append([]*frame(nil), m.s.frames...) {
 		if x.inFlight() && x.inside(f) && !m.s.spares(f, x) {
-			m.emit(&journalv1.Event{Kind: &journalv1.Event_AttemptEnded{AttemptEnded: &journalv1.AttemptEnded{
+			m.emit(&journalv1.Event_AttemptEnded{AttemptEnded: &journalv1.AttemptEnded{
 				Frame: x.id, Attempt: x.call.scheduled.GetAttempt(), Outcome: journalv1.Outcome_OUTCOME_IN_DOUBT,
-			}}})
+			}})
 		}
 	}
 }
@@ -232,7 +232,7 @@ func (m *machine) giveUp(f *frame) {
 // goOn notes that an overdue attempt is not to be given up.
 func (m *machine) goOn(c GoesOn) {
 	if f := m.s.underWay(c.Key, c.Attempt); f != nil && f.call.late() {
-		m.emit(&journalv1.Event{Kind: &journalv1.Event_AttemptOverdue{AttemptOverdue: &journalv1.AttemptOverdue{Frame: f.id, GoesOn: true}}})
+		m.emit(&journalv1.Event_AttemptOverdue{AttemptOverdue: &journalv1.AttemptOverdue{Frame: f.id, GoesOn: true}})
 	}
 }
 

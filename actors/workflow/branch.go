@@ -99,7 +99,7 @@ func (k *each) step(m *machine, f *frame) {
 		m.fault(f, expressionProblem(f.task, err))
 		return
 	}
-	m.emit(&journalv1.Event{Kind: &journalv1.Event_LoopStarted{LoopStarted: &journalv1.LoopStarted{Frame: f.id, Items: items.JSON()}}})
+	m.emit(&journalv1.Event_LoopStarted{LoopStarted: &journalv1.LoopStarted{Frame: f.id, Items: items.JSON()}})
 }
 
 var errNoItems = errors.New("what a loop goes through must be an array")
@@ -134,9 +134,9 @@ func (branches) step(m *machine, f *frame) {
 	case b.won || b.begun == b.total:
 		m.complete(f, b.output, "")
 	default:
-		m.emit(&journalv1.Event{Kind: &journalv1.Event_BranchStarted{BranchStarted: &journalv1.BranchStarted{
+		m.emit(&journalv1.Event_BranchStarted{BranchStarted: &journalv1.BranchStarted{
 			Frame: m.s.next, Parent: f.id, Index: uint32(b.begun), //nolint:gosec // it is the index of an item
-		}}})
+		}})
 	}
 }
 
@@ -150,14 +150,14 @@ type inBranch struct{ sequence }
 
 func (inBranch) step(m *machine, f *frame) {
 	if !m.enterNext(f) {
-		m.emit(&journalv1.Event{Kind: &journalv1.Event_BranchCompleted{BranchCompleted: &journalv1.BranchCompleted{
+		m.emit(&journalv1.Event_BranchCompleted{BranchCompleted: &journalv1.BranchCompleted{
 			Frame: f.id, Ends: f.branch.ends,
-		}}})
+		}})
 	}
 }
 
 func (inBranch) stopped(m *machine, f *frame) {
-	m.emit(&journalv1.Event{Kind: &journalv1.Event_BranchLeft{BranchLeft: &journalv1.BranchLeft{Frame: f.id}}})
+	m.emit(&journalv1.Event_BranchLeft{BranchLeft: &journalv1.BranchLeft{Frame: f.id}})
 }
 
 // again: a branch goes on, as does what is inside.

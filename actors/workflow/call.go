@@ -68,7 +68,7 @@ func (k *Call) schedule(m *machine, f *frame) {
 	if in != f.input {
 		e.Input = in.JSON()
 	}
-	m.emit(&journalv1.Event{Kind: &journalv1.Event_AttemptScheduled{AttemptScheduled: e}})
+	m.emit(&journalv1.Event_AttemptScheduled{AttemptScheduled: e})
 }
 
 // bounds computes how long an attempt may wait for an adapter, and run.

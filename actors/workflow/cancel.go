@@ -55,6 +55,6 @@ func (m *machine) cancelFaulted(c Cancel) error {
 	if s.mustQueue() {
 		e.Turn = c.Turn
 	}
-	m.emit(&journalv1.Event{Kind: &journalv1.Event_OrderReopened{OrderReopened: e}})
+	m.emit(&journalv1.Event_OrderReopened{OrderReopened: e})
 	return nil
 }

@@ -201,7 +201,16 @@ type machine struct {
 	// args and task are used for one evaluation after the other.
 	args Args
 	task TaskArg
+	// next is room for the events to come. The first ones, all of most decisions, are allocated with the machine.
+	next  []journalv1.Event
+	first struct {
+		out    [fewEvents]*journalv1.Event
+		events [fewEvents]journalv1.Event
+	}
 }
+
+// fewEvents is how many events most decisions make at most.
+const fewEvents = 4
 
 // Decide takes a command, at a time and with some chance, and returns what happened; nothing, if the command changes
 // nothing. The state evolves by each event as it is made, so that the next command of a batch sees it: after Decide the
@@ -209,6 +218,7 @@ type machine struct {
 // An error means that the command was refused: nothing happened.
 func (s *State) Decide(now time.Time, chance uint64, cmd Command) ([]*journalv1.Event, error) {
 	m := &machine{s: s, now: now, rand: chance}
+	m.out, m.next = m.first.out[:0], m.first.events[:]
 	switch cmd.(type) {
 	case Accept, Refuse:
 	default:
@@ -278,12 +288,15 @@ func (m *machine) measured() {
 	m.meter = Meter{}
 }
 
-func (m *machine) emit(ev *journalv1.Event) {
-	ev.At = m.now.UnixNano()
-	m.s.Evolve(ev)
-	if m.out == nil {
-		m.out = make([]*journalv1.Event, 0, 8)
+// emit notes that something happened, and has the state evolve by it.
+func (m *machine) emit(kind journalv1.EventKind) {
+	if len(m.next) == 0 {
+		m.next = make([]journalv1.Event, fewEvents)
 	}
+	ev := &m.next[0]
+	m.next = m.next[1:]
+	ev.At, ev.Kind = m.now.UnixNano(), kind
+	m.s.Evolve(ev)
 	m.out = append(m.out, ev)
 	m.bytes += payload(ev)
 }
@@ -304,7 +317,7 @@ func (m *machine) accept(c Accept) error {
 		}
 		return nil
 	}
-	m.emit(&journalv1.Event{Kind: &journalv1.Event_OrderAccepted{OrderAccepted: c.Order}})
+	m.emit(&journalv1.Event_OrderAccepted{OrderAccepted: c.Order})
 	if !c.Queued {
 		m.start()
 	}
@@ -315,7 +328,7 @@ func (m *machine) start() {
 	s := m.s
 	if s.startedAt != 0 || s.Ended() {
 		if s.queuedSince != 0 && !s.Ended() {
-			m.emit(&journalv1.Event{Kind: &journalv1.Event_OrderContinued{OrderContinued: &journalv1.OrderContinued{}}})
+			m.emit(&journalv1.Event_OrderContinued{OrderContinued: &journalv1.OrderContinued{}})
 		}
 		return
 	}
@@ -332,7 +345,7 @@ func (m *machine) start() {
 			e.TimeoutAt = at.UnixNano()
 		}
 	}
-	m.emit(&journalv1.Event{Kind: &journalv1.Event_OrderStarted{OrderStarted: e}})
+	m.emit(&journalv1.Event_OrderStarted{OrderStarted: e})
 	if p != nil {
 		m.endFaulted(&journalv1.OrderFaulted{Error: p})
 	}

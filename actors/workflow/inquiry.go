@@ -10,9 +10,9 @@ import (
 // key, which does no harm, for it is idempotent.
 func (m *machine) inquireOf(f *frame) {
 	d := f.undo.of
-	m.emit(&journalv1.Event{Kind: &journalv1.Event_InquiryStarted{InquiryStarted: &journalv1.InquiryStarted{
+	m.emit(&journalv1.Event_InquiryStarted{InquiryStarted: &journalv1.InquiryStarted{
 		Frame: m.s.next, Parent: f.id, Task: d.task.Ref, Key: d.key,
-	}}})
+	}})
 }
 
 // inquires is an inquiry: an attempt that is made to find out whether a deed was done.
@@ -23,13 +23,13 @@ func (inquires) step(m *machine, f *frame) {
 	switch e := f.call.outcome(); {
 	case f.call == nil, e == journalv1.Outcome_OUTCOME_NOT_DONE:
 		d := f.inquiry
-		m.emit(&journalv1.Event{Kind: &journalv1.Event_AttemptScheduled{AttemptScheduled: &journalv1.AttemptScheduled{
+		m.emit(&journalv1.Event_AttemptScheduled{AttemptScheduled: &journalv1.AttemptScheduled{
 			Frame: f.id, Key: d.key, Attempt: d.attempt + 1, Activity: as[*Call](f.task.Kind).Activity, RunWithin: d.within,
-		}}})
+		}})
 	case e == journalv1.Outcome_OUTCOME_IN_DOUBT:
 		m.fault(f, attemptProblem(f.task, f.call.ended))
 	default:
-		m.emit(&journalv1.Event{Kind: &journalv1.Event_InquiryEnded{InquiryEnded: &journalv1.InquiryEnded{Frame: f.id}}})
+		m.emit(&journalv1.Event_InquiryEnded{InquiryEnded: &journalv1.InquiryEnded{Frame: f.id}})
 	}
 }
 

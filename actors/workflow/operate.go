@@ -64,7 +64,7 @@ func (m *machine) suspend(c Suspend) error {
 	case s.leaving():
 		return ErrStopping
 	case !s.suspended:
-		m.emit(&journalv1.Event{Kind: &journalv1.Event_OrderSuspended{OrderSuspended: &journalv1.OrderSuspended{By: c.By, Reason: c.Reason}}})
+		m.emit(&journalv1.Event_OrderSuspended{OrderSuspended: &journalv1.OrderSuspended{By: c.By, Reason: c.Reason}})
 	}
 	return nil
 }
@@ -74,7 +74,7 @@ func (m *machine) resume(c Resume) error {
 	case s.Ended():
 		return s.over()
 	case s.Suspended():
-		m.emit(&journalv1.Event{Kind: &journalv1.Event_OrderResumed{OrderResumed: &journalv1.OrderResumed{By: c.By, Reason: c.Reason}}})
+		m.emit(&journalv1.Event_OrderResumed{OrderResumed: &journalv1.OrderResumed{By: c.By, Reason: c.Reason}})
 		m.timers()
 	}
 	return nil
@@ -87,6 +87,6 @@ func (m *machine) releaseKey(c ReleaseKey) error {
 	case !m.s.HoldsKey():
 		return ErrNotHeld
 	}
-	m.emit(&journalv1.Event{Kind: &journalv1.Event_KeyReleased{KeyReleased: &journalv1.KeyReleased{By: c.By, Reason: c.Reason}}})
+	m.emit(&journalv1.Event_KeyReleased{KeyReleased: &journalv1.KeyReleased{By: c.By, Reason: c.Reason}})
 	return nil
 }

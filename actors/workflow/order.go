@@ -36,15 +36,15 @@ func (whole) stopped(m *machine, f *frame) {
 func (whole) again(*frame) bool { return false }
 
 func (m *machine) endFaulted(e *journalv1.OrderFaulted) {
-	m.emit(&journalv1.Event{Kind: &journalv1.Event_OrderFaulted{OrderFaulted: e}})
+	m.emit(&journalv1.Event_OrderFaulted{OrderFaulted: e})
 }
 
 func (m *machine) endCancelled(e *journalv1.OrderCancelled) {
-	m.emit(&journalv1.Event{Kind: &journalv1.Event_OrderCancelled{OrderCancelled: e}})
+	m.emit(&journalv1.Event_OrderCancelled{OrderCancelled: e})
 }
 
 func (m *machine) endCompleted(e *journalv1.OrderCompleted) {
-	m.emit(&journalv1.Event{Kind: &journalv1.Event_OrderCompleted{OrderCompleted: e}})
+	m.emit(&journalv1.Event_OrderCompleted{OrderCompleted: e})
 }
 
 func (m *machine) completeOrder(f *frame) {

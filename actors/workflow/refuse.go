@@ -17,7 +17,7 @@ func (m *machine) refuse(c Refuse) {
 	if m.s.version != 0 {
 		return
 	}
-	m.emit(&journalv1.Event{Kind: &journalv1.Event_OrderAccepted{OrderAccepted: c.Order}})
+	m.emit(&journalv1.Event_OrderAccepted{OrderAccepted: c.Order})
 	m.endCancelled(&journalv1.OrderCancelled{Reason: "it could not be run", Error: c.Error})
 }
 

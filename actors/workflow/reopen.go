@@ -65,12 +65,12 @@ func (m *machine) reopen(c Reopen) error {
 			return ErrInDoubt
 		}
 	}
-	m.emit(&journalv1.Event{Kind: &journalv1.Event_OrderReopened{OrderReopened: e}})
+	m.emit(&journalv1.Event_OrderReopened{OrderReopened: e})
 	if cancelled != nil {
 		m.stop(s.root(), cancelled)
 	}
 	if end != nil {
-		m.emit(&journalv1.Event{Kind: &journalv1.Event_TaskCompleted{TaskCompleted: end}})
+		m.emit(&journalv1.Event_TaskCompleted{TaskCompleted: end})
 	}
 	if s.queuedSince == 0 {
 		m.start()

@@ -112,7 +112,7 @@ func (r *Run) schedule(m *machine, f *frame) {
 	if in != f.input {
 		e.Input = in.JSON()
 	}
-	m.emit(&journalv1.Event{Kind: &journalv1.Event_ChildScheduled{ChildScheduled: e}})
+	m.emit(&journalv1.Event_ChildScheduled{ChildScheduled: e})
 }
 
 // keyText returns an order key.
@@ -158,13 +158,13 @@ func (m *machine) childResult(c ChildResult) {
 		e.Outcome, e.Output, e.Error = journalv1.Outcome_OUTCOME_SUCCEEDED, c.Output, nil
 	case c.Status == orderv1.Status_STATUS_FAULTED:
 		if f.child.fault.GetVersion() < uint64(c.Version) {
-			m.emit(&journalv1.Event{Kind: &journalv1.Event_ChildFaulted{ChildFaulted: &journalv1.ChildFaulted{
+			m.emit(&journalv1.Event_ChildFaulted{ChildFaulted: &journalv1.ChildFaulted{
 				Frame: f.id, Error: e.GetError(), Version: uint64(c.Version), Caught: m.catches(f, e.GetError()),
-			}}})
+			}})
 		}
 		return
 	}
-	m.emit(&journalv1.Event{Kind: &journalv1.Event_ChildEnded{ChildEnded: e}})
+	m.emit(&journalv1.Event_ChildEnded{ChildEnded: e})
 }
 
 // childProblem is the error that a child raises in its parent.
@@ -255,7 +255,7 @@ func (s *State) byChild(id string) *frame {
 // told notes that the order's parent knows how it has ended.
 func (m *machine) told(c Told) {
 	if s := m.s; s.Untold() && s.endVersion == c.Version {
-		m.emit(&journalv1.Event{Kind: &journalv1.Event_ParentTold{ParentTold: &journalv1.ParentTold{}}})
+		m.emit(&journalv1.Event_ParentTold{ParentTold: &journalv1.ParentTold{}})
 	}
 }
 

@@ -95,7 +95,7 @@ func (m *machine) enter(p *frame, t *Task) {
 	args := m.taskArgs(p, t, raw, m.now)
 	fail := func(err *problemv1.Problem) {
 		e.Input, e.Body, e.TimeoutAt = nil, nil, 0
-		m.emit(&journalv1.Event{Kind: &journalv1.Event_TaskStarted{TaskStarted: e}})
+		m.emit(&journalv1.Event_TaskStarted{TaskStarted: e})
 		m.fault(m.s.frame(e.GetFrame()), err)
 	}
 	if p.undo != nil && p.undo.of.doubt {
@@ -109,7 +109,7 @@ func (m *machine) enter(p *frame, t *Task) {
 			return
 		}
 		if !ok {
-			m.emit(&journalv1.Event{Kind: &journalv1.Event_TaskSkipped{TaskSkipped: &journalv1.TaskSkipped{Parent: p.id, Task: t.Ref}}})
+			m.emit(&journalv1.Event_TaskSkipped{TaskSkipped: &journalv1.TaskSkipped{Parent: p.id, Task: t.Ref}})
 			return
 		}
 	}
@@ -140,7 +140,7 @@ func (m *machine) enter(p *frame, t *Task) {
 		}
 		e.TimeoutAt = at.UnixNano()
 	}
-	m.emit(&journalv1.Event{Kind: &journalv1.Event_TaskStarted{TaskStarted: e}})
+	m.emit(&journalv1.Event_TaskStarted{TaskStarted: e})
 }
 
 // complete ends a task well. then overrides the task's own directive, if it is not empty.
@@ -153,7 +153,7 @@ func (m *machine) complete(f *frame, out *Value, then string) {
 	if f.parent.list.goesBack(f.task, e.GetThen()) {
 		e.SlowedUntil = m.slowedIn(f.parent)
 	}
-	m.emit(&journalv1.Event{Kind: &journalv1.Event_TaskCompleted{TaskCompleted: e}})
+	m.emit(&journalv1.Event_TaskCompleted{TaskCompleted: e})
 }
 
 // completion finds out how a task would end whose work leaves out.
@@ -201,7 +201,7 @@ func (m *machine) fault(f *frame, p *problemv1.Problem) {
 	if p.GetInstance() == "" {
 		p.Instance = refOf(f.task)
 	}
-	m.emit(&journalv1.Event{Kind: &journalv1.Event_TaskFaulted{TaskFaulted: &journalv1.TaskFaulted{Frame: f.id, Error: p}}})
+	m.emit(&journalv1.Event_TaskFaulted{TaskFaulted: &journalv1.TaskFaulted{Frame: f.id, Error: p}})
 }
 
 // prepareInput validates and transforms the input of the order.

@@ -35,7 +35,7 @@ func (m *machine) stop(f *frame, e *journalv1.StopRequested) {
 		until = max(until, d)
 	}
 	e.Frame, e.Until = f.id, until
-	m.emit(&journalv1.Event{Kind: &journalv1.Event_StopRequested{StopRequested: e}})
+	m.emit(&journalv1.Event_StopRequested{StopRequested: e})
 }
 
 // timeOver begins to leave f because its time is over.

@@ -34,7 +34,7 @@ func (m *machine) timers() {
 		switch {
 		case s.stopping(f), s.queuedSince != 0:
 		case due(f.startBy()):
-			m.emit(&journalv1.Event{Kind: &journalv1.Event_AttemptOverdue{AttemptOverdue: &journalv1.AttemptOverdue{Frame: f.id}}})
+			m.emit(&journalv1.Event_AttemptOverdue{AttemptOverdue: &journalv1.AttemptOverdue{Frame: f.id}})
 		case f.stop == nil && due(f.timeoutAt):
 			m.timeOver(f, "the task's timeout has passed")
 		case f.phase == phaseBlocked && due(f.slowed):

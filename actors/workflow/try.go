@@ -45,7 +45,7 @@ func (k *Try) due(m *machine, f *frame) {
 		}
 		e.TimeoutAt = at.UnixNano()
 	}
-	m.emit(&journalv1.Event{Kind: &journalv1.Event_RetryStarted{RetryStarted: e}})
+	m.emit(&journalv1.Event_RetryStarted{RetryStarted: e})
 }
 
 // handle decides whether a try catches an error, and what then: undo what was done inside, retry, run the catch tasks, or go
@@ -81,11 +81,11 @@ func (k *Try) handle(m *machine, f *frame, p *problemv1.Problem) {
 	}
 	switch {
 	case again:
-		m.emit(&journalv1.Event{Kind: &journalv1.Event_RetryScheduled{RetryScheduled: &journalv1.RetryScheduled{
+		m.emit(&journalv1.Event_RetryScheduled{RetryScheduled: &journalv1.RetryScheduled{
 			Frame: f.id, Retry: f.retry.n + 1, Due: due.UnixNano(), Slowed: due.Equal(m.slow(f)), Error: p,
-		}}})
+		}})
 	case k.Catch != nil:
-		m.emit(&journalv1.Event{Kind: &journalv1.Event_CatchStarted{CatchStarted: &journalv1.CatchStarted{Frame: f.id, Error: p}}})
+		m.emit(&journalv1.Event_CatchStarted{CatchStarted: &journalv1.CatchStarted{Frame: f.id, Error: p}})
 	case k.Retry != nil:
 		m.fault(f, p)
 	default:

@@ -40,7 +40,7 @@ func (undoes) step(m *machine, f *frame) {
 
 // due tries again.
 func (undoes) due(m *machine, f *frame) {
-	m.emit(&journalv1.Event{Kind: &journalv1.Event_RetryStarted{RetryStarted: &journalv1.RetryStarted{Frame: f.id}}})
+	m.emit(&journalv1.Event_RetryStarted{RetryStarted: &journalv1.RetryStarted{Frame: f.id}})
 }
 
 // handle has what undoes a deed tried again, as the policy says, or leaves it to an operator.
@@ -51,9 +51,9 @@ func (undoes) handle(m *machine, f *frame, p *problemv1.Problem) {
 	case err != nil:
 		p = expressionProblem(d.task.Compensate.Tasks[0], err)
 	case again:
-		m.emit(&journalv1.Event{Kind: &journalv1.Event_RetryScheduled{RetryScheduled: &journalv1.RetryScheduled{
+		m.emit(&journalv1.Event_RetryScheduled{RetryScheduled: &journalv1.RetryScheduled{
 			Frame: f.id, Retry: f.undo.retry.n + 1, Due: due.UnixNano(), Error: p,
-		}}})
+		}})
 		return
 	}
 	if d.doubt && f.inquired() {
@@ -64,7 +64,7 @@ func (undoes) handle(m *machine, f *frame, p *problemv1.Problem) {
 		m.endFaulted(&journalv1.OrderFaulted{Error: p})
 		return
 	}
-	m.emit(&journalv1.Event{Kind: &journalv1.Event_CompensationFailed{CompensationFailed: &journalv1.CompensationFailed{Frame: f.id}}})
+	m.emit(&journalv1.Event_CompensationFailed{CompensationFailed: &journalv1.CompensationFailed{Frame: f.id}})
 	if r := m.s.root(); r.stop.GetCause() != journalv1.StopCause_STOP_CAUSE_COMPENSATION {
 		m.stop(r, &journalv1.StopRequested{Cause: journalv1.StopCause_STOP_CAUSE_COMPENSATION, Error: p})
 	}
@@ -114,17 +114,17 @@ func transient(p *problemv1.Problem) bool {
 
 // undo begins to undo a deed inside of f.
 func (m *machine) undo(f *frame, d *deed) {
-	m.emit(&journalv1.Event{Kind: &journalv1.Event_CompensationStarted{CompensationStarted: &journalv1.CompensationStarted{
+	m.emit(&journalv1.Event_CompensationStarted{CompensationStarted: &journalv1.CompensationStarted{
 		Frame: f.id, Task: d.task.Ref, Key: d.key,
-	}}})
+	}})
 }
 
 // undone ends the undoing of a deed.
 func (m *machine) undone(f *frame) {
 	d := f.undo.of
-	m.emit(&journalv1.Event{Kind: &journalv1.Event_CompensationEnded{CompensationEnded: &journalv1.CompensationEnded{
+	m.emit(&journalv1.Event_CompensationEnded{CompensationEnded: &journalv1.CompensationEnded{
 		Frame: f.id, Task: d.task.Ref, Key: d.key,
-	}}})
+	}})
 }
 
 func (s *State) compensationStarted(e *journalv1.CompensationStarted) {

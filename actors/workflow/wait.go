@@ -19,7 +19,7 @@ func (k *WaitFor) step(m *machine, f *frame) {
 		m.fault(f, expressionProblem(f.task, err))
 		return
 	}
-	m.emit(&journalv1.Event{Kind: &journalv1.Event_WaitStarted{WaitStarted: &journalv1.WaitStarted{Frame: f.id, Due: at.UnixNano()}}})
+	m.emit(&journalv1.Event_WaitStarted{WaitStarted: &journalv1.WaitStarted{Frame: f.id, Due: at.UnixNano()}})
 }
 
 // due: the passing of time is not journaled by itself; what follows from it is.

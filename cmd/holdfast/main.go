@@ -7,6 +7,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/google/uuid"
 	"golang.org/x/term"
 
 	"github.com/holdfast-run/holdfast/supervision"
@@ -19,6 +20,7 @@ const othersMask = 0o077
 
 func realMain() int {
 	syscall.Umask(othersMask)
+	uuid.EnableRandPool() // ids are no secrets: the kernel is not asked for each one
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once

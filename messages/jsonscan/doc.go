@@ -2,7 +2,8 @@
 // or whether something is wrong with its form, needs no copy of it.
 //
 // A Scanner passes over the parts of a value, one by one. CheckNames finds objects that name a property twice: readers of
-// JSON differ in which of the two counts, so such a value has no one meaning, and is refused wherever one enters.
+// JSON differ in which of the two counts, so such a value has no one meaning, and is refused wherever one enters. Check bounds
+// how deep the value nests besides.
 //
 // How it fails: what it is given must be valid JSON. Anything else it passes over as far as it gets, in time in proportion
 // to the length; it never panics.

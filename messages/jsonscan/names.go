@@ -14,8 +14,8 @@ import (
 // errNotJSON tells that there is nothing more to be found, for what follows is not JSON.
 var errNotJSON = errors.New("is not a JSON value")
 
-// maxDepth is how deep a value may nest whose names are checked.
-const maxDepth = 10_000
+// mostDepth is how deep a value may nest for those who don't bound it themselves.
+const mostDepth = 10_000
 
 // fewNames is how many names of an object are compared with each other. More are kept in a map.
 const fewNames = 16
@@ -50,11 +50,14 @@ const MostTold = 200
 
 // CheckNames says which property stands twice in an object somewhere in a JSON value, if one does. Names are equal if
 // they decode to the same text, however they are escaped. What is not JSON is for others to complain about.
-func CheckNames(data []byte) error {
-	if bytes.IndexByte(data, '{') < 0 {
+func CheckNames(data []byte) error { return Check(data, mostDepth) }
+
+// Check is CheckNames for a value that nests objects and lists at most so many deep. One that nests deeper is refused, too.
+func Check(data []byte, maxDepth int) error {
+	if bytes.IndexByte(data, '{') < 0 && bytes.IndexByte(data, '[') < 0 {
 		return nil
 	}
-	c := checker{Scanner: Scanner{Data: data}, names: make([][]byte, 0, fewNames/2)}
+	c := checker{Scanner: Scanner{Data: data}, maxDepth: maxDepth, names: make([][]byte, 0, fewNames/2)}
 	c.Space()
 	if err := c.value(1); !errors.Is(err, errNotJSON) {
 		return err
@@ -65,15 +68,18 @@ func CheckNames(data []byte) error {
 type checker struct {
 	Scanner
 
+	maxDepth int
 	// names are those of the objects around, each as it stands in the value, without its quotes.
 	names [][]byte
 }
 
+// value checks the next value. An object or list is nested depth deep, the outermost 1.
 func (c *checker) value(depth int) error {
-	if depth > maxDepth {
-		return fmt.Errorf("nests more than %d deep", maxDepth) //nolint:err113 // for people
+	first := c.Peek()
+	if (first == '{' || first == '[') && depth > c.maxDepth {
+		return fmt.Errorf("is nested deeper than the limit of %d", c.maxDepth) //nolint:err113 // for people
 	}
-	switch c.Peek() {
+	switch first {
 	case '{':
 		return c.object(depth)
 	case '[':
