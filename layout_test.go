@@ -60,7 +60,7 @@ var rules = []rule{
 	{dir: "cluster", product: []string{"cluster/...", "messages/...", "supervision"}},
 	{dir: "persistence/rows", product: []string{"messages/..."}},
 	{
-		dir: "persistence", product: []string{"persistence", "persistence/rows", "messages/..."},
+		dir: "persistence", product: []string{"persistence", "persistence/rows", "persistence/lane", "messages/..."},
 		tests: []string{"persistence/..."},
 	},
 	{dir: "adapters", product: []string{"adapters/...", "messages/...", "supervision"}},

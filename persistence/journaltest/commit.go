@@ -62,6 +62,7 @@ func testAcceptTaken(t env) {
 	// In one batch, as far as a backend makes one: whoever is first wins.
 	a, b := newOrder(), newOrder()
 	b.id = a.id
+	b.in(a.partition)
 	errs := commitAll(j, a.accept(1), b.accept(1), first.accept(1))
 	if errs[0] != nil {
 		t.Fatal(errs[0])

@@ -1,8 +1,11 @@
 package pebble
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"runtime/debug"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -15,6 +18,7 @@ import (
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/persistence"
+	"github.com/holdfast-run/holdfast/persistence/lane"
 	"github.com/holdfast-run/holdfast/persistence/rows"
 )
 
@@ -64,7 +68,7 @@ const fieldPosition = 12
 var marshal = proto.MarshalOptions{}
 
 // commit checks requests, makes those that pass durable together, and answers all.
-func (j *Journal) commit(requests []request, since time.Time) {
+func (j *Journal) commit(requests []lane.Request, since time.Time) (done int) {
 	begun := time.Now()
 	t := &j.commits
 	t.results = slices.Grow(t.results[:0], len(requests))
@@ -78,12 +82,12 @@ func (j *Journal) commit(requests []request, since time.Time) {
 		err := j.add(r)
 		t.results = append(t.results, err)
 		switch {
-		case r.commit == nil:
+		case r.Commit == nil:
 			continue
 		case err != nil:
 			b.Failed++
 		default:
-			b.Bytes += len(r.commit.Record)
+			b.Bytes += len(r.Commit.Record)
 		}
 		b.Commits++
 	}
@@ -106,9 +110,22 @@ func (j *Journal) commit(requests []request, since time.Time) {
 	b.Took = time.Since(begun)
 	j.count(b)
 	for i := range requests {
-		requests[i].answer(t.results[i])
+		requests[i].Answer(t.results[i])
 	}
 	clear(t.results)
+	return len(requests)
+}
+
+// commitLoop makes commits durable until the journal is closed and none waits.
+func (j *Journal) commitLoop() {
+	defer func() {
+		if r := recover(); r != nil {
+			j.cfg.Logger.LogAttrs(context.Background(), slog.LevelError, "journal: the committer panicked",
+				slog.Any("reason", r), slog.String("stack", string(debug.Stack())))
+			j.fail(fmt.Errorf("panic of the committer: %v", r))
+		}
+	}()
+	j.lane.Run(j.cfg.Turn, j.commit)
 }
 
 // spentShare is the share of the low-water mark that may be written before the free disk space is asked for again: a fast

@@ -16,6 +16,7 @@ import (
 
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/persistence"
+	"github.com/holdfast-run/holdfast/persistence/lane"
 )
 
 // Journal is an open journal. Its methods may be called by many goroutines at once.
@@ -24,7 +25,7 @@ type Journal struct {
 	lock *pebble.Lock
 	db   *pebble.DB
 
-	queue queue
+	lane *lane.Lane
 	// manifests is held while the manifest is synced.
 	manifests sync.Mutex
 	// grew has a token when the engine's manifest has grown.
@@ -87,7 +88,9 @@ func Open(cfg Config) (*Journal, error) {
 		owners: owners{self: messages.NewIncarnation(cfg.Node)},
 	}
 	j.cfg.FS = disk{cfg.FS, j}
-	j.queue.init(cfg.QueueCommits, cfg.QueueBytes)
+	j.lane = lane.New(lane.Bounds{
+		Commits: cfg.QueueCommits, Bytes: cfg.QueueBytes, BatchCommits: cfg.QueueCommits, BatchBytes: cfg.BatchBytes,
+	})
 	j.close = sync.OnceValue(j.closeOnce)
 	if err := j.openStore(); err != nil {
 		return nil, errors.Join(err, lock.Close())
@@ -255,7 +258,7 @@ func checkFormat(db pebble.Reader) error {
 func (j *Journal) Close() error { return j.close() }
 
 func (j *Journal) closeOnce() error {
-	j.queue.close()
+	j.lane.Close()
 	close(j.stop)
 	j.owned.Wait()
 	j.gate.close()

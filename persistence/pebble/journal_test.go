@@ -197,7 +197,7 @@ func TestQueueBounds(t *testing.T) {
 					Partition: running.Partition, Epoch: epoch, Handle: running.Handle, Expected: 1, Events: 1, Record: running.Record,
 				})
 			}
-			if commits, bytes := j.queue.depth(); commits > 8 || bytes > 1<<16 {
+			if commits, bytes := j.lane.Depth(); commits > 8 || bytes > 1<<16 {
 				t.Errorf("%d commits with %d bytes wait", commits, bytes)
 			}
 			<-disk.held

@@ -30,7 +30,7 @@ func (j *Journal) Metrics() Metrics {
 	}
 	defer j.leave()
 	engine := j.db.Metrics()
-	commits, bytes := j.queue.depth()
+	commits, bytes := j.lane.Depth()
 	return Metrics{
 		Batches: j.counts.batches.Load(), Commits: j.counts.commits.Load(), Failed: j.counts.failed.Load(),
 		RecordBytes: j.counts.bytes.Load(), Fsyncs: j.counts.fsyncs.Load(), LogBytes: engine.WAL.BytesWritten,

@@ -4,70 +4,46 @@ import (
 	"fmt"
 
 	"github.com/holdfast-run/holdfast/persistence"
+	"github.com/holdfast-run/holdfast/persistence/lane"
 	"github.com/holdfast-run/holdfast/persistence/rows"
 )
 
-// request is what waits for the committer: a commit, or the release or check of a partition.
-type request struct {
-	commit *persistence.Commit // nil: it is one of the others
-	// releases: the partition is given up; else its owner is checked.
-	releases bool
-	holding  persistence.Holding
-	done     func(error)
-}
-
-// bytes is what the request counts in the queue.
-func (r *request) bytes() int64 {
-	if r.commit == nil {
-		return 0
-	}
-	return int64(len(r.commit.Record))
-}
-
-func (r *request) answer(err error) {
-	if r.commit != nil {
-		r.commit.Done(err)
-		return
-	}
-	r.done(err)
-}
-
 // add puts a request into the batch, if it passes; else the batch is as it was.
-func (j *Journal) add(r *request) error {
+func (j *Journal) add(r *lane.Request) error {
 	if err := j.failed(); err != nil {
 		return fmt.Errorf("%w: %w", persistence.ErrClosed, err)
 	}
 	switch {
-	case r.commit != nil:
-		return j.addCommit(r.commit)
-	case !r.releases:
-		return j.owners.check(r.holding)
+	case r.Commit != nil:
+		return j.addCommit(r.Commit)
+	case !r.Releases:
+		return j.owners.check(r.Holding)
 	}
-	if err := j.owners.check(r.holding); err != nil {
+	if err := j.owners.check(r.Holding); err != nil {
 		return err
 	}
-	j.commits.key = appendOwnerKey(j.commits.key[:0], r.holding.Partition)
-	j.commits.set(appendOwner(nil, persistence.Owner{Epoch: r.holding.Epoch}))
-	j.owners.set(r.holding.Partition, persistence.Owner{Epoch: r.holding.Epoch})
+	j.commits.key = appendOwnerKey(j.commits.key[:0], r.Holding.Partition)
+	j.commits.set(appendOwner(nil, persistence.Owner{Epoch: r.Holding.Epoch}))
+	j.owners.set(r.Holding.Partition, persistence.Owner{Epoch: r.Holding.Epoch})
 	return nil
 }
 
 // Commit hands a commit over. After Close, Done is called before Commit returns.
-func (j *Journal) Commit(c *persistence.Commit) { j.hand(request{commit: c}) }
+func (j *Journal) Commit(c *persistence.Commit) { j.hand(lane.Request{Commit: c}) }
 
 // Release gives up a partition, behind what was queued before.
 func (j *Journal) Release(h persistence.Holding, done func(error)) {
-	j.hand(request{holding: h, done: done, releases: true})
+	j.hand(lane.Request{Holding: h, Done: done, Releases: true})
 }
 
 // Check tells whether this incarnation owns a partition, behind what was queued before.
 func (j *Journal) Check(h persistence.Holding, done func(error)) {
-	j.hand(request{holding: h, done: done})
+	j.hand(lane.Request{Holding: h, Done: done})
 }
 
-func (j *Journal) hand(r request) {
-	if !j.queue.put(r) {
-		r.answer(persistence.ErrClosed)
+func (j *Journal) hand(r lane.Request) {
+	if !j.lane.Put(r) {
+		r.Answer(persistence.ErrClosed)
 	}
 }
 

@@ -1,0 +1,111 @@
+package postgres
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/persistence"
+)
+
+// Config says where a journal is and what it may use. The zero value of a field means its default.
+type Config struct {
+	// Shards are the connection strings of the journal's databases, as libpq takes them; at least one. Their order and number are
+	// noted in them, and can't be changed. Several hosts in one string are those of one database, of which one is the primary.
+	Shards []string
+	// Schema is the schema of the databases that has the journal; default "holdfast". It is made if it does not exist.
+	Schema string
+	// Node is the node that opens the journal: its incarnation's name begins with it; default "node". It must not have a slash.
+	Node messages.NodeID
+	// Lanes is the number of connections for each shard that commit; default 2. What is committed of one partition goes through one
+	// of them.
+	Lanes int
+	// Readers is the most connections for each shard that read; default 4. With the lanes at most 8.
+	Readers int
+	// AnswerWithin is how long an answer to a batch or read is waited for; default 2 s. Then the connection is closed, and the
+	// outcome of the batch is unknown.
+	AnswerWithin time.Duration
+	// QueueCommits is the most commits that wait for a lane; default 65,536. Half of them may be acceptances, and three quarters of
+	// that half acceptances of orders that are not interactive.
+	QueueCommits int
+	// QueueBytes is the most bytes that they may have; default 256 MiB.
+	QueueBytes int64
+	// BatchCommits is the most commits that are made in one statement; default 512.
+	BatchCommits int
+	// BatchBytes is the most bytes of their records, the last commit excepted; default 4 MiB.
+	BatchBytes int64
+	// CommitBytes is the size of the largest record; default 64 MiB, at most 512 MiB. A larger one fails.
+	CommitBytes int64
+	// Observer is told of each batch; default: nobody.
+	Observer persistence.Observer
+	// Turn is called each time that a lane turns, and every second when it has nothing to do, to show that it is not stuck; default:
+	// nothing. It must be fast.
+	Turn func(shard, lane int)
+	// Logger gets what an operator should know; default: slog's.
+	Logger *slog.Logger
+}
+
+// mostConnections is how many connections a node may have to a shard.
+const mostConnections = 8
+
+// withDefaults fills in what was left out and says everything that is wrong.
+func (c Config) withDefaults() (Config, error) {
+	c.Schema = cmp.Or(c.Schema, "holdfast")
+	c.Node = cmp.Or(c.Node, "node")
+	c.Lanes = cmp.Or(c.Lanes, 2)
+	c.Readers = cmp.Or(c.Readers, 4)
+	c.AnswerWithin = cmp.Or(c.AnswerWithin, 2*time.Second)
+	c.QueueCommits = cmp.Or(c.QueueCommits, 1<<16)
+	c.QueueBytes = cmp.Or(c.QueueBytes, 256<<20)
+	c.BatchCommits = cmp.Or(c.BatchCommits, 512)
+	c.BatchBytes = cmp.Or(c.BatchBytes, 4<<20)
+	c.CommitBytes = cmp.Or(c.CommitBytes, 64<<20)
+	if c.Turn == nil {
+		c.Turn = func(int, int) {}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return c, c.validate()
+}
+
+// Validate reports every mistake.
+func (c Config) Validate() error {
+	_, err := c.withDefaults()
+	return err
+}
+
+func (c Config) validate() error {
+	var errs []error
+	if len(c.Shards) == 0 || len(c.Shards) > messages.Partitions {
+		errs = append(errs, fmt.Errorf("journal: Shards has %d databases: it must be from 1 to %d", len(c.Shards), messages.Partitions))
+	}
+	for i, s := range c.Shards {
+		if _, err := pgx.ParseConfig(s); err != nil {
+			errs = append(errs, fmt.Errorf("journal: connection string of shard %d: %w", i, err))
+		}
+	}
+	if strings.ContainsRune(string(c.Node), '/') {
+		errs = append(errs, fmt.Errorf("journal: Node is %q: it must not have a slash", c.Node))
+	}
+	between := func(name string, value, least, most int64) {
+		if value < least || value > most {
+			errs = append(errs, fmt.Errorf("journal: %s is %d: it must be from %d to %d", name, value, least, most))
+		}
+	}
+	between("Lanes", int64(c.Lanes), 1, mostConnections-1)
+	between("Readers", int64(c.Readers), 1, mostConnections-int64(c.Lanes))
+	between("AnswerWithin", int64(c.AnswerWithin), int64(100*time.Millisecond), int64(time.Minute))
+	between("QueueCommits", int64(c.QueueCommits), 2, 1<<24)
+	between("QueueBytes", c.QueueBytes, 1<<16, 1<<40)
+	between("BatchCommits", int64(c.BatchCommits), 1, 1<<16)
+	between("BatchBytes", c.BatchBytes, 1, 64<<20)
+	between("CommitBytes", c.CommitBytes, 1<<10, 512<<20)
+	return errors.Join(errs...)
+}

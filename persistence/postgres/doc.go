@@ -1,0 +1,21 @@
+// Package postgres is the journal of a cluster: one or more PostgreSQL databases that nodes share, its shards. A partition lives
+// in one of them, with its orders, their histories and who owns it; the first has the catalogue, too.
+//
+//	Commit ──► lane of the partition ──► one statement for a batch ──► Done of each
+//	                 │
+//	                 ├── no answer in time ──► ErrUnknown; the connection is closed, never cancelled
+//	                 └── no connection ──► ErrUnavailable, until one is made and the lane has bumped its batch number
+//
+// Fencing is of incarnations. Each has a row for each of its lanes, which every batch updates in the same statement that inserts.
+// Whoever takes over fences these rows first, and so waits for what is under way. Of its own partitions an incarnation knows which
+// it has: a lane refuses what comes under another epoch, and no batch locks a partition's row.
+//
+// A batch is made where the lane's row has the number before it. After an answer that did not come, a lane makes itself known with
+// a higher number before anything is read or written: so the batch was made before, or never is. A database that has a lower
+// number than was confirmed has lost commits: it is refused.
+//
+// How it fails: an order's history, once confirmed, is as safe as the database's commits are. What the server refuses is told as
+// that of the one commit which it refused. A server that does not answer is unavailable, never damaged.
+//
+// What it is not: a pool for others. Its connections and tables are its own, and nobody else may write there.
+package postgres

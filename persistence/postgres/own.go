@@ -1,0 +1,183 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/persistence"
+)
+
+// Owners returns the owners of all partitions.
+func (j *Journal) Owners(ctx context.Context) ([]persistence.Owner, error) {
+	owners := make([]persistence.Owner, messages.Partitions)
+	for _, s := range j.shards {
+		err := s.read(ctx, "read the owners", func(ctx context.Context, conn *pgxpool.Conn) error {
+			found, err := conn.Query(ctx, `SELECT p.partition, p.epoch, COALESCE(p.owner, ''),
+				p.owner IS NOT NULL AND NOT EXISTS (SELECT FROM lanes l WHERE l.incarnation = p.owner AND NOT l.fenced) FROM partitions p`)
+			if err != nil {
+				return err //nolint:wrapcheck // said by read
+			}
+			var p int16
+			var epoch int64
+			var owner string
+			var fenced bool
+			_, err = pgx.ForEachRow(found, []any{&p, &epoch, &owner, &fenced}, func() error {
+				if p < 0 || p >= messages.Partitions {
+					return fmt.Errorf("%w: partition %d has an owner", persistence.ErrCorrupt, p)
+				}
+				owners[p] = persistence.Owner{Epoch: messages.Epoch(epoch), Incarnation: messages.Incarnation(owner), Fenced: fenced} //nolint:gosec // not negative
+				return nil
+			})
+			return err //nolint:wrapcheck // said by read
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return owners, nil
+}
+
+// Claim makes this incarnation the owner of partitions.
+func (j *Journal) Claim(ctx context.Context, seen []persistence.Holding) (claimed []persistence.Holding, err error) {
+	wanted := make([][]persistence.Holding, len(j.shards))
+	for _, h := range seen {
+		if h.Partition >= messages.Partitions {
+			return nil, fmt.Errorf("claim: %w", errPartition(h.Partition))
+		}
+		n := j.shard(h.Partition).number
+		wanted[n] = append(wanted[n], h)
+	}
+	for n, s := range j.shards {
+		if len(wanted[n]) == 0 && len(seen) > 0 {
+			continue
+		}
+		got, err := s.claim(ctx, wanted[n])
+		if err != nil {
+			return nil, err
+		}
+		claimed = append(claimed, got...)
+	}
+	place := func(h persistence.Holding) int {
+		return slices.IndexFunc(seen, func(x persistence.Holding) bool { return x.Partition == h.Partition })
+	}
+	slices.SortFunc(claimed, func(a, b persistence.Holding) int { return cmp.Compare(place(a), place(b)) })
+	return claimed, nil
+}
+
+func (s *shard) claim(ctx context.Context, wanted []persistence.Holding) (claimed []persistence.Holding, err error) {
+	var partitions []int16
+	var epochs []int64
+	for _, h := range wanted {
+		partitions = append(partitions, int16(h.Partition)) //nolint:gosec // it was checked
+		epochs = append(epochs, int64(h.Epoch))             //nolint:gosec // epochs don't get that high
+	}
+	err = s.read(ctx, "claim", func(ctx context.Context, conn *pgxpool.Conn) error {
+		var fenced bool
+		if err := conn.QueryRow(ctx, `SELECT COALESCE(bool_or(fenced), true) FROM lanes WHERE incarnation = $1`, string(s.journal.self)).Scan(&fenced); err != nil {
+			return err //nolint:wrapcheck // said by read
+		}
+		if fenced {
+			s.journal.held.fence()
+			return nil
+		}
+		found, err := conn.Query(ctx, `UPDATE partitions p SET owner = $1, epoch = GREATEST(p.epoch, m.generation << 40) + 1
+			FROM meta m, unnest($2::smallint[], $3::bigint[]) AS w (partition, epoch)
+			WHERE p.partition = w.partition AND p.epoch = w.epoch AND
+				(p.owner IS NULL OR p.owner = $1 OR NOT EXISTS (SELECT FROM lanes l WHERE l.incarnation = p.owner AND NOT l.fenced))
+			RETURNING p.partition, p.epoch`, string(s.journal.self), partitions, epochs)
+		if err != nil {
+			return err //nolint:wrapcheck // said by read
+		}
+		var p int16
+		var epoch int64
+		_, err = pgx.ForEachRow(found, []any{&p, &epoch}, func() error {
+			claimed = append(claimed, persistence.Holding{Partition: messages.Partition(p), Epoch: messages.Epoch(epoch)}) //nolint:gosec // not negative
+			return nil
+		})
+		return err //nolint:wrapcheck // said by read
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case s.journal.held.isFenced():
+		return nil, fmt.Errorf("claim: %w", persistence.ErrIncarnationFenced)
+	}
+	for _, h := range claimed {
+		s.journal.held.set(h)
+	}
+	return claimed, nil
+}
+
+// Fence ends the right of an incarnation to commit.
+func (j *Journal) Fence(ctx context.Context, who messages.Incarnation) error {
+	for _, s := range j.shards {
+		if err := s.read(ctx, "fence "+string(who), func(ctx context.Context, conn *pgxpool.Conn) error {
+			return s.fence(ctx, conn, who)
+		}); err != nil {
+			return err
+		}
+	}
+	if who == j.self {
+		j.held.fence()
+	}
+	return nil
+}
+
+// fence updates the rows of an incarnation, which waits for its batches under way. A session that has one, and does not go on, is
+// ended: the server tells then whether it was made.
+func (s *shard) fence(ctx context.Context, conn *pgxpool.Conn, who messages.Incarnation) error {
+	wait := s.journal.cfg.AnswerWithin / 4 //nolint:mnd // so that the second try is in time
+	for {
+		err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+			if _, err := tx.Exec(ctx, fmt.Sprintf(`SET LOCAL lock_timeout = %d`, wait.Milliseconds())); err != nil {
+				return err //nolint:wrapcheck // said by read
+			}
+			if _, err := tx.Exec(ctx, `INSERT INTO lanes (incarnation, lane, fenced) VALUES ($1, $2, true)
+				ON CONFLICT (incarnation, lane) DO UPDATE SET fenced = true`, string(who), ownLane); err != nil {
+				return err //nolint:wrapcheck // said by read
+			}
+			if _, err := tx.Exec(ctx, `SELECT FROM lanes WHERE incarnation = $1 ORDER BY lane FOR UPDATE`, string(who)); err != nil {
+				return err //nolint:wrapcheck // said by read
+			}
+			_, err := tx.Exec(ctx, `UPDATE lanes SET fenced = true WHERE incarnation = $1`, string(who))
+			return err //nolint:wrapcheck // said by read
+		})
+		if stateOf(err) != lockNotAvailable {
+			return err //nolint:wrapcheck // said by read
+		}
+		_, id, _ := strings.Cut(string(who), "/")
+		if _, err := conn.Exec(ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1`,
+			applicationPrefix+id); err != nil {
+			return err //nolint:wrapcheck // said by read
+		}
+	}
+}
+
+// NewGeneration begins a new generation of epochs. Every other incarnation is fenced.
+func (j *Journal) NewGeneration(ctx context.Context) (messages.Generation, error) {
+	var newest int64
+	for _, s := range slices.Backward(j.shards) { // the first last: it has the number that counts
+		if err := s.read(ctx, "begin a new generation", func(ctx context.Context, conn *pgxpool.Conn) error {
+			return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { //nolint:wrapcheck // said by read
+				if _, err := tx.Exec(ctx, `UPDATE lanes SET fenced = true WHERE incarnation <> $1`, string(j.self)); err != nil {
+					return err //nolint:wrapcheck // said by read
+				}
+				if _, err := tx.Exec(ctx, `UPDATE partitions SET owner = NULL`); err != nil {
+					return err //nolint:wrapcheck // said by read
+				}
+				return tx.QueryRow(ctx, `UPDATE meta SET generation = generation + 1 RETURNING generation`).Scan(&newest) //nolint:wrapcheck // said by read
+			})
+		}); err != nil {
+			return 0, err
+		}
+	}
+	j.held.clear()
+	return messages.Generation(newest), nil //nolint:gosec // not negative
+}

@@ -1,0 +1,255 @@
+package postgres
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/persistence"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Locks that nodes hold while they change the schema, by number; the first half is this product's.
+const (
+	lockMigrate = 0x686f6c64<<32 + iota
+	lockMonths
+)
+
+// prepareWithin bounds what is done before a database is used.
+const prepareWithin = 30 * time.Second
+
+// prepare makes a database fit to be a shard, or says why it can't be.
+func (s *shard) prepare(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, prepareWithin)
+	defer cancel()
+	conn, err := s.connect(ctx)
+	if err != nil {
+		return unavailable(err)
+	}
+	defer conn.Close(ctx) //nolint:errcheck // nothing is under way
+	for _, step := range []func(context.Context, *pgx.Conn) error{s.checkServer, s.checkSession, s.migrate, s.register, s.makeMonths} {
+		if err := step(ctx, conn); err != nil {
+			if !isRefused(err) {
+				err = unavailable(err)
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// refused is why a database is not used: it stays so however often it is tried.
+type refused struct{ error }
+
+func isRefused(err error) bool {
+	_, ok := errors.AsType[refused](err)
+	return ok
+}
+
+func refuse(format string, args ...any) error { return refused{fmt.Errorf(format, args...)} } //nolint:err113 // for people
+
+// oldestServer is the oldest version of the server that will do: 15.
+const oldestServer = 150000
+
+// checkServer makes sure that the server does what it confirms.
+func (s *shard) checkServer(ctx context.Context, conn *pgx.Conn) error {
+	var version int
+	var fsync, pages, commit, standbys string
+	if err := conn.QueryRow(ctx, `SELECT current_setting('server_version_num')::int, current_setting('fsync'), current_setting('full_page_writes'),
+		current_setting('synchronous_commit'), current_setting('synchronous_standby_names')`).
+		Scan(&version, &fsync, &pages, &commit, &standbys); err != nil {
+		return fmt.Errorf("read the settings of the server: %w", err)
+	}
+	switch {
+	case version < oldestServer:
+		return refuse("the server has version %d: it must be at least %d", version, oldestServer)
+	case fsync != "on":
+		return refuse("the server has fsync = %s: a crash would lose orders that were confirmed; set it to on", fsync)
+	case pages != "on":
+		return refuse("the server has full_page_writes = %s: a crash could damage the journal; set it to on", pages)
+	case commit == "off":
+		return refuse("the session has synchronous_commit = off: a crash would lose orders that were confirmed; set it to on")
+	case standbys != "" && (commit == "local" || commit == "remote_write"):
+		return refuse("the session has synchronous_commit = %s, and the server has the synchronous standbys %s: when one takes over, "+
+			"orders that were confirmed could be lost; set it to on", commit, standbys)
+	case standbys == "":
+		s.journal.log(slog.LevelWarn, s.number, "the database has no synchronous standby: whoever loses its disk loses orders")
+	}
+	return nil
+}
+
+// checkSession makes sure that this connection is one session of the server, and no other has it: some poolers share them.
+func (s *shard) checkSession(ctx context.Context, conn *pgx.Conn) error {
+	other, err := s.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer other.Close(ctx) //nolint:errcheck // nothing is under way
+	var first, second int
+	mark := uuid.NewString()
+	var seen, seenByOther string
+	if err := conn.QueryRow(ctx, `SELECT pg_backend_pid() FROM set_config('holdfast.session', $1, false)`, mark).Scan(&first); err != nil {
+		return fmt.Errorf("mark the session: %w", err)
+	}
+	if err := other.QueryRow(ctx, `SELECT COALESCE(current_setting('holdfast.session', true), '')`).Scan(&seenByOther); err != nil {
+		return fmt.Errorf("look at another session: %w", err)
+	}
+	if err := conn.QueryRow(ctx, `SELECT pg_backend_pid(), COALESCE(current_setting('holdfast.session', true), '')`).Scan(&second, &seen); err != nil {
+		return fmt.Errorf("look at the session: %w", err)
+	}
+	if first != second || seen != mark || seenByOther == mark {
+		return refuse("the connection shares sessions of the server with others, as a pooler does between transactions: connect to the server itself, or have the pooler keep a session for each connection")
+	}
+	return nil
+}
+
+// migrate brings the schema to the state that this version knows. A newer version's schema is fine: it only ever adds.
+func (s *shard) migrate(ctx context.Context, conn *pgx.Conn) error {
+	files, err := fs.Glob(migrations, "migrations/*.sql")
+	if err != nil {
+		return fmt.Errorf("list the migrations: %w", err)
+	}
+	slices.Sort(files)
+	schema := pgx.Identifier{s.journal.cfg.Schema}.Sanitize()
+	if err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(lockMigrate)); err != nil {
+			return err //nolint:wrapcheck // said below
+		}
+		if _, err := tx.Exec(ctx, `CREATE SCHEMA IF NOT EXISTS `+schema); err != nil {
+			return err //nolint:wrapcheck // said below
+		}
+		if _, err := tx.Exec(ctx, `CREATE TABLE IF NOT EXISTS migrations (number int PRIMARY KEY, made timestamptz NOT NULL DEFAULT now())`); err != nil {
+			return err //nolint:wrapcheck // said below
+		}
+		var done int
+		if err := tx.QueryRow(ctx, `SELECT COALESCE(max(number), 0) FROM migrations`).Scan(&done); err != nil {
+			return err //nolint:wrapcheck // said below
+		}
+		for number := done + 1; number <= len(files); number++ {
+			text, err := migrations.ReadFile(files[number-1])
+			if err != nil {
+				return err //nolint:wrapcheck // said below
+			}
+			if _, err := tx.Exec(ctx, string(text)); err != nil {
+				return fmt.Errorf("%s: %w", files[number-1], err)
+			}
+			if _, err := tx.Exec(ctx, `INSERT INTO migrations (number) VALUES ($1)`, number); err != nil {
+				return err //nolint:wrapcheck // said below
+			}
+			if number == 1 {
+				if err := s.found(ctx, tx); err != nil {
+					return err
+				}
+			}
+		}
+		return s.checkShard(ctx, tx)
+	}); err != nil {
+		return fmt.Errorf("prepare the schema %s: %w", schema, err)
+	}
+	return nil
+}
+
+// found makes what a new shard begins with. All shards of a journal have its name, which the first one draws.
+func (s *shard) found(ctx context.Context, tx pgx.Tx) error {
+	name := uuid.New()
+	if s.number > 0 {
+		var err error
+		if name, err = s.journal.name(ctx); err != nil {
+			return err
+		}
+	}
+	if _, err := tx.Exec(ctx, `INSERT INTO meta (journal, shard, shards, feature_level) VALUES ($1, $2, $3, $4)`,
+		name, s.number, len(s.journal.cfg.Shards), persistence.NewestLevel); err != nil {
+		return fmt.Errorf("name the journal: %w", err)
+	}
+	if _, err := tx.Exec(ctx, `INSERT INTO partitions (partition) SELECT p FROM generate_series(0, $1 - 1) p WHERE p % $2 = $3`,
+		messages.Partitions, len(s.journal.cfg.Shards), s.number); err != nil {
+		return fmt.Errorf("make the partitions: %w", err)
+	}
+	return nil
+}
+
+// name is that of the journal, as its first shard has it.
+func (j *Journal) name(ctx context.Context) (name uuid.UUID, err error) {
+	err = j.shards[0].pool.QueryRow(ctx, `SELECT journal FROM meta`).Scan(&name)
+	return name, j.readError(ctx, "read the name of the journal", err)
+}
+
+// checkShard makes sure that the database is the shard that it is said to be.
+func (s *shard) checkShard(ctx context.Context, tx pgx.Tx) error {
+	var name uuid.UUID
+	var number, of, level int
+	if err := tx.QueryRow(ctx, `SELECT journal, shard, shards, feature_level FROM meta`).Scan(&name, &number, &of, &level); err != nil {
+		return fmt.Errorf("read which shard it is: %w", err)
+	}
+	if number != s.number || of != len(s.journal.cfg.Shards) {
+		return refuse("the database has shard %d of %d, and is configured as shard %d of %d: give all databases of the journal, in the order in which it was made",
+			number, of, s.number, len(s.journal.cfg.Shards))
+	}
+	if level > persistence.NewestLevel {
+		return refused{fmt.Errorf("%w: the journal has level %d, this version knows %d", persistence.ErrFeatureLevel, level, persistence.NewestLevel)}
+	}
+	if s.number == 0 {
+		return nil
+	}
+	first, err := s.journal.name(ctx)
+	if err == nil && first != name {
+		err = refuse("the database has a shard of the journal %s, and the first shard is that of %s", name, first)
+	}
+	return err
+}
+
+// register makes the incarnation known, with a row for each lane. Whoever has fenced it already has made one, and this fails.
+func (s *shard) register(ctx context.Context, conn *pgx.Conn) error {
+	if _, err := conn.Exec(ctx, `INSERT INTO lanes (incarnation, lane) SELECT $1, generate_series($2::int, $3::int - 1)`,
+		string(s.journal.self), ownLane, s.journal.cfg.Lanes); err != nil {
+		return fmt.Errorf("make the incarnation known: %w", err)
+	}
+	return nil
+}
+
+// monthsAhead is for how many months after this one tables are made.
+const monthsAhead = 2
+
+// makeMonths makes the tables for the histories of orders that are accepted this month, and in those to come.
+func (s *shard) makeMonths(ctx context.Context, conn *pgx.Conn) error {
+	now := time.Now().UTC()
+	for ahead := range monthsAhead + 1 {
+		from := time.Date(now.Year(), now.Month()+time.Month(ahead), 1, 0, 0, 0, 0, time.UTC)
+		if err := makeMonth(ctx, conn, from); err != nil {
+			return fmt.Errorf("make the table of %s: %w", from.Format("2006-01"), err)
+		}
+	}
+	return nil
+}
+
+func makeMonth(ctx context.Context, conn *pgx.Conn, from time.Time) error {
+	table := "events_" + from.Format("2006_01")
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { //nolint:wrapcheck // said by the caller
+		var there bool
+		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(lockMonths)); err != nil {
+			return err //nolint:wrapcheck // said by the caller
+		}
+		if err := tx.QueryRow(ctx, `SELECT to_regclass($1) IS NOT NULL`, table).Scan(&there); err != nil || there {
+			return err //nolint:wrapcheck // said by the caller
+		}
+		// To attach a table does not hold up those that commit, as to make it in its place would.
+		if _, err := tx.Exec(ctx, `CREATE TABLE `+table+` (LIKE events INCLUDING ALL)`); err != nil {
+			return err //nolint:wrapcheck // said by the caller
+		}
+		_, err := tx.Exec(ctx, fmt.Sprintf(`ALTER TABLE events ATTACH PARTITION %s FOR VALUES FROM ('%s') TO ('%s')`,
+			table, uuid.UUID(messages.HandleAt(from)), uuid.UUID(messages.HandleAt(from.AddDate(0, 1, 0)))))
+		return err //nolint:wrapcheck // said by the caller
+	})
+}
