@@ -64,8 +64,15 @@ func (id OrderID) Validate() error {
 // Handle is the journal's own name for an order: unique, and rising with the time of acceptance, so that writes append.
 type Handle [16]byte
 
-// NewHandle makes a handle: a UUID of version 7.
-func NewHandle() Handle { return Handle(uuid.Must(uuid.NewV7())) }
+// NewHandle makes a handle for an order of a partition: a UUID of version 7, whose last byte is the partition.
+func NewHandle(p Partition) Handle {
+	h := Handle(uuid.Must(uuid.NewV7()))
+	h[len(h)-1] = byte(p)
+	return h
+}
+
+// Partition returns the partition that the handle was made for. Journals on one node may have older handles, whose last byte says nothing.
+func (h Handle) Partition() Partition { return Partition(h[len(h)-1]) }
 
 // HandleAt returns the least handle that an order accepted at t or later can have.
 func HandleAt(t time.Time) Handle {

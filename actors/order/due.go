@@ -39,15 +39,19 @@ func (i *instance) tellKey(joined bool) {
 func (i *instance) withTurn(cmd workflow.Command) workflow.Command {
 	switch c := cmd.(type) {
 	case workflow.Reopen:
-		h := messages.NewHandle()
-		c.Turn = h[:]
+		c.Turn = i.turn()
 		return c
 	case workflow.Cancel:
 		if c.Compensate {
-			h := messages.NewHandle()
-			c.Turn = h[:]
+			c.Turn = i.turn()
 		}
 		return c
 	}
 	return cmd
+}
+
+// turn is a place in the queue of a key, behind those of all orders that were accepted before.
+func (i *instance) turn() []byte {
+	h := messages.NewHandle(i.home.Owner().Partition)
+	return h[:]
 }

@@ -131,8 +131,8 @@ func testFenced(t env) {
 	stale := o.step(1)
 	stale.Epoch = old
 	wantErr(t, "old epoch", commit(j, stale), persistence.ErrFenced)
-	stale = newOrder().accept(1)
-	stale.Partition, stale.Row.Partition, stale.Epoch = o.partition, uint32(o.partition), old
+	stale = newOrder().in(o.partition).accept(1)
+	stale.Epoch = old
 	wantErr(t, "acceptance with an old epoch", commit(j, stale), persistence.ErrFenced)
 	future := o.step(1)
 	future.Epoch = j.epochs[o.partition] + 1

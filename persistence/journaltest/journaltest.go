@@ -208,8 +208,9 @@ type order struct {
 
 // newOrder makes an order that was not accepted yet.
 func newOrder() *order {
-	o := &order{id: messages.NewOrderID(), handle: messages.NewHandle()}
+	o := &order{id: messages.NewOrderID()}
 	o.partition = messages.PartitionOf(o.id, "")
+	o.handle = messages.NewHandle(o.partition)
 	o.row = &journalv1.OrderRow{
 		Id: string(o.id), Definition: "test/activate:1.0.0", Status: int32(orderv1.Status_STATUS_PENDING),
 		AcceptedAt: 1_700_000_000_000_000_000, Partition: uint32(o.partition),

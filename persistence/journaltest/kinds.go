@@ -14,8 +14,8 @@ func testKinds(t env) {
 	j := open(t)
 	o, other := newOrder(), newOrder()
 	other.id = "schedule/" + o.id
-	other.partition = messages.PartitionOf(other.id, "")
-	other.row.Id, other.open.Id, other.row.Partition = string(other.id), string(other.id), uint32(other.partition)
+	other.in(messages.PartitionOf(other.id, ""))
+	other.row.Id, other.open.Id = string(other.id), string(other.id)
 	for _, x := range []*order{o, other} {
 		x.must(t, j, x.accept(1))
 		x.must(t, j, x.wait(42))

@@ -39,7 +39,7 @@ func intake(tb testing.TB, j persistence.Recoverer, p messages.Partition) []mess
 
 // in has the order belong to a partition.
 func (o *order) in(p messages.Partition) *order {
-	o.partition, o.row.Partition = p, uint32(p)
+	o.partition, o.row.Partition, o.handle = p, uint32(p), messages.NewHandle(p)
 	return o
 }
 

@@ -64,7 +64,7 @@ func testRecords(t env) {
 		break // An iteration that is left early does no harm.
 	}
 	found := 0
-	for _, err := range j.Records(t.Context(), messages.NewHandle(), 0) {
+	for _, err := range j.Records(t.Context(), messages.NewHandle(1), 0) {
 		found++
 		wantErr(t, "history of an order that does not exist", err, persistence.ErrNotFound)
 	}
@@ -99,9 +99,7 @@ func testOpen(t env) {
 	var want []*order
 	for i := range 10 {
 		for _, partition := range []messages.Partition{p - 1, p, p + 1} {
-			o := newOrder()
-			o.partition = partition
-			o.row.Partition = uint32(partition)
+			o := newOrder().in(partition)
 			o.must(t, j, o.accept(1))
 			switch {
 			case i%3 == 1:
@@ -134,12 +132,10 @@ func testDue(t env) {
 	at := time.Unix(1_700_000_000, 0)
 	orders := map[messages.Handle]*order{}
 	for i := range 12 {
-		o := newOrder()
-		o.partition = p
+		o := newOrder().in(p)
 		if i%4 == 3 {
-			o.partition = p + 1
+			o.in(p + 1)
 		}
-		o.row.Partition = uint32(o.partition)
 		// Some are due at once, some never, many at the same time.
 		if i%3 == 0 {
 			o.open.Due = at.Add(time.Duration(i/6) * time.Second).UnixNano()
@@ -198,9 +194,7 @@ func testOverflow(t env) {
 		return &journalv1.Overflow{Activity: of.Activity, Priority: int32(of.Priority), At: at, Frame: frame, Bytes: frame * 100}
 	}
 	newIn := func(p messages.Partition, tasks ...*journalv1.Overflow) *order {
-		o := newOrder()
-		o.partition = p
-		o.row.Partition = uint32(p)
+		o := newOrder().in(p)
 		o.open.Overflow = tasks
 		o.must(t, j, o.accept(1))
 		return o

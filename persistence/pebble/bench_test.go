@@ -102,8 +102,9 @@ func size(tb testing.TB, dir string) (total int64) {
 
 func runOrder(b *testing.B, j *pebble.Journal, epochs *[messages.Partitions]messages.Epoch, record, payload []byte, done chan error) {
 	b.Helper()
-	id, h := messages.NewOrderID(), messages.NewHandle()
+	id := messages.NewOrderID()
 	p := messages.PartitionOf(id, "")
+	h := messages.NewHandle(p)
 	accepted := &journalv1.OrderRow{
 		Id: string(id), Definition: "bench/w3:1.0.0", Status: int32(orderv1.Status_STATUS_RUNNING),
 		AcceptedAt: time.Now().UnixNano(), Partition: uint32(p),

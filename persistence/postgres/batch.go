@@ -41,12 +41,11 @@ const (
 // columns are the parameters of the statement that makes a batch, each an array, with an element for each commit, change and so on.
 type columns struct {
 	commits struct {
-		handle    []uid
-		first     []int64
-		events    []int32
-		partition []int16
-		record    [][]byte
-		owned     []bool
+		handle []uid
+		first  []int64
+		events []int32
+		record [][]byte
+		owned  []bool
 	}
 	changes struct {
 		handle     []uid
@@ -82,7 +81,7 @@ func (t *columns) arguments(by messages.Incarnation, lane int, number int64) []a
 	c, r, l, o, e := &t.commits, &t.changes, &t.labels, &t.overflow, &t.releases
 	return []any{
 		string(by), int16(lane), number, //nolint:gosec // there are few lanes
-		c.handle, c.first, c.events, c.partition, c.record, c.owned,
+		c.handle, c.first, c.events, c.record, c.owned,
 		r.handle, r.id, r.partition, r.hash, r.row, r.opens, r.open, r.intake, r.name, r.key, r.endedBadly, r.inDoubt, r.due, r.queue, r.place,
 		l.label, l.handle,
 		o.activity, o.priority, o.partition, o.at, o.frame, o.handle, o.bytes,
@@ -103,9 +102,8 @@ func (t *columns) addCommit(c *persistence.Commit) error {
 	}
 	k := &t.commits
 	k.handle = append(k.handle, c.Handle)
-	k.first = append(k.first, int64(c.Expected)+1)        //nolint:gosec // versions don't get that high
-	k.events = append(k.events, int32(c.Events))          //nolint:gosec // a record is not that large
-	k.partition = append(k.partition, int16(c.Partition)) //nolint:gosec // it was checked
+	k.first = append(k.first, int64(c.Expected)+1) //nolint:gosec // versions don't get that high
+	k.events = append(k.events, int32(c.Events))   //nolint:gosec // a record is not that large
 	k.record = append(k.record, c.Record)
 	k.owned = append(k.owned, c.Epoch != 0 || c.Expected != 0)
 	if c.Row == nil && c.Open == nil && !c.Close {

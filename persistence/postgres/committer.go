@@ -117,6 +117,9 @@ func (c *committer) admit(r *lane.Request) error {
 		if err := k.Check(j.cfg.CommitBytes); err != nil {
 			return err
 		}
+		if p := k.Handle.Partition(); p != k.Partition {
+			return fmt.Errorf("commit: Handle is that of an order of partition %d, and Partition is %d", p, k.Partition) //nolint:err113 // for people
+		}
 		if k.Expected == 0 && k.Epoch == 0 {
 			return nil // anybody may accept
 		}
@@ -295,7 +298,7 @@ func (c *committer) drop(batch []lane.Request) error {
 		handles = append(handles, k.Handle)
 		first = append(first, int64(k.Expected)+1) //nolint:gosec // versions don't get that high
 	}
-	taken, err := c.shard.entries(c.conn, ids)
+	taken, err := entries(context.Background(), c.conn, ids)
 	if err != nil {
 		return err
 	}
@@ -316,13 +319,14 @@ func (c *committer) drop(batch []lane.Request) error {
 	rest := c.open[:0]
 	for _, i := range c.open {
 		k := batch[i].Commit
-		entry, same := persistence.Entry{}, false
+		var entry directoryRow
+		same := false
 		if k != nil && k.ID != "" {
 			entry, same = taken[k.ID]
 		}
 		switch {
 		case same:
-			c.results[i] = &persistence.TakenError{Entry: entry}
+			c.results[i] = &persistence.TakenError{Entry: entry.Entry}
 		case k != nil && there[k.Handle]:
 			c.results[i] = fmt.Errorf("%w: order %s has version %d already", persistence.ErrConflict, k.Handle, k.Expected+1)
 		default:

@@ -22,7 +22,8 @@ type Journal struct {
 	// ctx ends with the journal.
 	ctx    context.Context //nolint:containedctx // that of its own connections
 	cancel context.CancelFunc
-	lanes  sync.WaitGroup
+	// lanes, directories and keeper are its goroutines: those that commit, those that make entries for them, and the one that does upkeep.
+	lanes, directories, keeper sync.WaitGroup
 }
 
 var _ persistence.Journal = (*Journal)(nil)
@@ -49,7 +50,9 @@ func Open(ctx context.Context, cfg Config) (*Journal, error) {
 		for _, c := range s.committers {
 			j.lanes.Go(func() { c.run() })
 		}
+		j.directories.Go(func() { s.entries.Run(func() {}, s.enterAll) })
 	}
+	j.keeper.Go(j.upkeep)
 	return j, nil
 }
 
@@ -71,20 +74,27 @@ func (j *Journal) Commit(c *persistence.Commit) {
 		c.Done(errPartition(c.Partition))
 		return
 	}
-	j.hand(c.Partition, lane.Request{Commit: c})
+	r := lane.Request{Commit: c}
+	if s := j.directory(c); s != nil {
+		if !s.entries.Put(r) {
+			r.Answer(persistence.ErrClosed)
+		}
+		return
+	}
+	j.put(c.Partition, r)
 }
 
 // Release gives up a partition, behind what was queued before.
 func (j *Journal) Release(h persistence.Holding, done func(error)) {
-	j.hand(h.Partition, lane.Request{Holding: h, Done: done, Releases: true})
+	j.put(h.Partition, lane.Request{Holding: h, Done: done, Releases: true})
 }
 
 // Check tells whether this incarnation owns a partition, behind what was queued before.
 func (j *Journal) Check(h persistence.Holding, done func(error)) {
-	j.hand(h.Partition, lane.Request{Holding: h, Done: done})
+	j.put(h.Partition, lane.Request{Holding: h, Done: done})
 }
 
-func (j *Journal) hand(p messages.Partition, r lane.Request) {
+func (j *Journal) put(p messages.Partition, r lane.Request) {
 	s := j.shard(p)
 	if c := s.committers[int(p)/len(j.shards)%len(s.committers)]; !c.lane.Put(r) {
 		r.Answer(persistence.ErrClosed)
@@ -94,12 +104,17 @@ func (j *Journal) hand(p messages.Partition, r lane.Request) {
 // Close waits for commits under way. What the incarnation owns stays its own until it is fenced.
 func (j *Journal) Close() error {
 	for _, s := range j.shards {
+		s.entries.Close()
+	}
+	j.directories.Wait() // they hand over to the lanes
+	for _, s := range j.shards {
 		for _, c := range s.committers {
 			c.lane.Close()
 		}
 	}
 	j.lanes.Wait()
 	j.cancel()
+	j.keeper.Wait()
 	for _, s := range j.shards {
 		s.pool.Close()
 	}

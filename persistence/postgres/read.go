@@ -20,68 +20,80 @@ type queryer interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-// entries looks orders up in the directory, those that are there.
-func (s *shard) entries(conn queryer, ids [][]byte) (map[messages.OrderID]persistence.Entry, error) {
-	return s.entriesIn(context.Background(), conn, ids)
+// directoryRow is an entry of the directory. Elsewhere: the order lives in another shard, if it was accepted there.
+type directoryRow struct {
+	persistence.Entry
+
+	elsewhere bool
 }
 
-func (s *shard) entriesIn(ctx context.Context, conn queryer, ids [][]byte) (map[messages.OrderID]persistence.Entry, error) {
-	all := map[messages.OrderID]persistence.Entry{}
+// entries looks orders up in the directory, those that are there.
+func entries(ctx context.Context, conn queryer, ids [][]byte) (map[messages.OrderID]directoryRow, error) {
+	all := map[messages.OrderID]directoryRow{}
 	if len(ids) == 0 {
 		return all, nil
 	}
-	found, err := conn.Query(ctx, `SELECT id, handle, partition, content_hash FROM orders WHERE id = ANY ($1)`, ids)
+	found, err := conn.Query(ctx, `SELECT id, handle, partition, content_hash, row IS NULL FROM orders WHERE id = ANY ($1)`, ids)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // said by the caller
 	}
-	var id, hash []byte
-	var h uid
+	var id []byte
 	var p int16
-	_, err = pgx.ForEachRow(found, []any{&id, &h, &p, &hash}, func() error {
-		all[messages.OrderID(id)] = persistence.Entry{Handle: h, Partition: messages.Partition(p), ContentHash: hash} //nolint:gosec // not negative
-		hash = nil
+	var h uid
+	var row directoryRow
+	_, err = pgx.ForEachRow(found, []any{&id, &h, &p, &row.ContentHash, &row.elsewhere}, func() error {
+		row.Handle, row.Partition = h, messages.Partition(p) //nolint:gosec // not negative
+		all[messages.OrderID(id)] = row
+		row.ContentHash = nil
 		return nil
 	})
 	return all, err //nolint:wrapcheck // said by the caller
 }
 
-// Find looks an order up in the directory.
+// Find looks an order up in the directory: in the shard of its id, and, if that says so, in the one where it lives.
 func (j *Journal) Find(ctx context.Context, id messages.OrderID) (entry persistence.Entry, err error) {
-	for _, s := range j.shards {
-		there := false
-		if err := s.read(ctx, "look for order "+string(id), func(ctx context.Context, conn *pgxpool.Conn) error {
-			all, err := s.entriesIn(ctx, conn, [][]byte{[]byte(id)})
-			entry, there = all[id]
-			return err
-		}); err != nil {
-			return persistence.Entry{}, err
-		}
-		if there {
-			return entry, nil
-		}
+	entry, elsewhere, err := j.shard(messages.PartitionOf(id, "")).find(ctx, id)
+	if err == nil && elsewhere {
+		entry, _, err = j.shard(entry.Partition).find(ctx, id)
 	}
-	return persistence.Entry{}, persistence.ErrNotFound
+	if err != nil {
+		return persistence.Entry{}, err
+	}
+	return entry, nil
+}
+
+func (s *shard) find(ctx context.Context, id messages.OrderID) (entry persistence.Entry, elsewhere bool, err error) {
+	there := false
+	err = s.read(ctx, "look for order "+string(id), func(ctx context.Context, conn *pgxpool.Conn) error {
+		all, err := entries(ctx, conn, [][]byte{[]byte(id)})
+		var found directoryRow
+		found, there = all[id]
+		entry, elsewhere = found.Entry, found.elsewhere
+		return err
+	})
+	if err == nil && !there {
+		err = persistence.ErrNotFound // whoever asks knows which order it is, and says so
+	}
+	return entry, elsewhere, err
 }
 
 // Row reads an order's row.
 func (j *Journal) Row(ctx context.Context, h messages.Handle) (*journalv1.OrderRow, error) {
-	for _, s := range j.shards {
-		var stored []byte
-		err := s.read(ctx, "read order "+h.String(), func(ctx context.Context, conn *pgxpool.Conn) error {
-			err := conn.QueryRow(ctx, `SELECT row FROM orders WHERE handle = $1`, uid(h)).Scan(&stored)
-			if errors.Is(err, pgx.ErrNoRows) {
-				return nil
-			}
-			return err //nolint:wrapcheck // said by read
-		})
-		if err != nil {
-			return nil, err
+	var stored []byte
+	err := j.shard(h.Partition()).read(ctx, "read order "+h.String(), func(ctx context.Context, conn *pgxpool.Conn) error {
+		err := conn.QueryRow(ctx, `SELECT row FROM orders WHERE handle = $1`, uid(h)).Scan(&stored)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
 		}
-		if stored != nil {
-			return decode(stored, &journalv1.OrderRow{}, "row of order "+h.String())
-		}
+		return err //nolint:wrapcheck // said by read
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case stored == nil:
+		return nil, fmt.Errorf("read order %s: %w", h, persistence.ErrNotFound)
 	}
-	return nil, fmt.Errorf("read order %s: %w", h, persistence.ErrNotFound)
+	return decode(stored, &journalv1.OrderRow{}, "row of order "+h.String())
 }
 
 func decode[M proto.Message](stored []byte, into M, what string) (M, error) {
@@ -109,40 +121,34 @@ func (j *Journal) records(
 	ctx context.Context, h messages.Handle, from messages.Version, yield func(persistence.StoredRecord, error) bool,
 ) error {
 	from = max(from, 1)
-	var next messages.Version
-	for _, s := range j.shards {
-		for {
-			page, err := s.recordsPage(ctx, h, from, next)
+	for next := messages.Version(0); ; {
+		page, err := j.shard(h.Partition()).recordsPage(ctx, h, from, next)
+		if err != nil {
+			return err
+		}
+		if next == 0 && len(page) == 0 {
+			return persistence.ErrNotFound
+		}
+		for _, r := range page {
+			if next == 0 && r.First > from || next != 0 && r.First != next {
+				return persistence.DecodeError("history", fmt.Errorf("version %d follows %d", r.First, next)) //nolint:err113 // for people
+			}
+			events, err := persistence.CheckRecord(h, r.First, r.Data)
+			if err == nil && ctx.Err() != nil {
+				err = context.Cause(ctx)
+			}
 			if err != nil {
 				return err
 			}
-			for _, r := range page {
-				if next == 0 && r.First > from || next != 0 && r.First != next {
-					return persistence.DecodeError("history", fmt.Errorf("version %d follows %d", r.First, next)) //nolint:err113 // for people
-				}
-				events, err := persistence.CheckRecord(h, r.First, r.Data)
-				if err == nil && ctx.Err() != nil {
-					err = context.Cause(ctx)
-				}
-				if err != nil {
-					return err
-				}
-				if next = r.First + messages.Version(events); next <= from { //nolint:gosec // at least 1
-					continue
-				}
-				if !yield(r, nil) {
-					return nil
-				}
-			}
-			if len(page) < recordsPage {
-				break
+			next = r.First + messages.Version(events) //nolint:gosec // at least 1
+			if next > from && !yield(r, nil) {
+				return nil
 			}
 		}
-		if next != 0 {
+		if len(page) < recordsPage {
 			return nil
 		}
 	}
-	return persistence.ErrNotFound
 }
 
 // recordsPage reads records from a version on, or, if that is 0, from the one that holds another.

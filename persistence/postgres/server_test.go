@@ -145,7 +145,7 @@ func (s *server) start(settings ...string) error {
 	if err != nil {
 		return fmt.Errorf("open the server's log: %w", err)
 	}
-	defer log.Close() //nolint:errcheck // the server has its own
+	defer log.Close()                                                   //nolint:errcheck // the server has its own
 	s.process = exec.Command(filepath.Join(s.bin, "postgres"), args...) //nolint:gosec,noctx // a test
 	s.process.SysProcAttr, s.process.Dir, s.process.Stdout, s.process.Stderr = attributes, s.data, log, log
 	if err := s.process.Start(); err != nil {

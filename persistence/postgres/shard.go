@@ -27,6 +27,8 @@ type shard struct {
 	config     *pgx.ConnConfig
 	pool       *pgxpool.Pool
 	committers []*committer
+	// entries are acceptances of orders that live in other shards, and need an entry here first.
+	entries *lane.Lane
 }
 
 // ownLane is the number of the row that an incarnation has for itself, beside those of its lanes.
@@ -53,12 +55,14 @@ func (j *Journal) openShard(ctx context.Context, number int, at string) (*shard,
 	if s.pool, err = pgxpool.NewWithConfig(j.ctx, pool); err != nil {
 		return nil, fmt.Errorf("make the connections that read: %w", err)
 	}
+	bounds := lane.Bounds{
+		Commits: j.cfg.QueueCommits, Bytes: j.cfg.QueueBytes, BatchCommits: j.cfg.BatchCommits, BatchBytes: j.cfg.BatchBytes,
+	}
+	s.entries = lane.New(bounds)
 	for n := range j.cfg.Lanes {
 		s.committers = append(s.committers, &committer{
 			shard: s, number: n, handles: map[messages.Handle]struct{}{}, ids: map[messages.OrderID]struct{}{},
-			lane: lane.New(lane.Bounds{
-				Commits: j.cfg.QueueCommits, Bytes: j.cfg.QueueBytes, BatchCommits: j.cfg.BatchCommits, BatchBytes: j.cfg.BatchBytes,
-			}),
+			lane: lane.New(bounds),
 		})
 	}
 	return s, nil
@@ -139,7 +143,11 @@ func (c *committer) connect() error {
 	err = conn.QueryRow(ctx, `UPDATE lanes SET batch = batch + 1 WHERE incarnation = $1 AND lane = $2 RETURNING batch - 1`,
 		string(c.shard.journal.self), c.number).Scan(&last)
 	switch {
-	case errors.Is(err, pgx.ErrNoRows), err == nil && last < c.confirmed:
+	case errors.Is(err, pgx.ErrNoRows):
+		_ = conn.Close(ctx)
+		c.why = unavailable(fmt.Errorf("the database does not know %s: it was fenced and forgotten, or the database is another one", c.shard.journal.self))
+		return c.why
+	case err == nil && last < c.confirmed:
 		c.refused = unavailable(fmt.Errorf(
 			"the database has lost commits that it had confirmed: lane %d of %s has made batch %d, and the database has batch %d; "+
 				"a standby that had not everything was made the primary, or a backup was restored: bring the right one back, "+

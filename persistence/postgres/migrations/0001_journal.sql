@@ -37,7 +37,7 @@ CREATE TABLE orders (
     id           bytea    NOT NULL UNIQUE,
     partition    smallint NOT NULL,
     content_hash bytea    NOT NULL,
-    row          bytea    NOT NULL,
+    row          bytea,              -- null: the order lives in another shard, and this is its entry in the directory
     open         bytea,              -- null: it has none
     intake       boolean  NOT NULL,  -- it was accepted without an epoch, and the owner has not committed anything of it
     name         uuid,               -- that of its definition; null: it is no order
@@ -88,7 +88,6 @@ CREATE TABLE events (
     handle    uuid     NOT NULL,
     first     bigint   NOT NULL, -- the version of the record's first event
     events    int      NOT NULL, -- how many it has
-    partition smallint NOT NULL,
     record    bytea    NOT NULL,
     PRIMARY KEY (handle, first)
 ) PARTITION BY RANGE (handle);

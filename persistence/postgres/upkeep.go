@@ -1,0 +1,46 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// upkeepEvery is how often what is not urgent is done.
+const upkeepEvery = time.Hour
+
+// upkeep makes the tables of coming months, and removes what nobody needs, until the journal is closed.
+func (j *Journal) upkeep() {
+	ticker := time.NewTicker(upkeepEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-j.ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		for _, s := range j.shards {
+			if err := s.tidy(); err != nil && j.ctx.Err() == nil {
+				j.log(slog.LevelWarn, s.number, "upkeep of the database failed, and is tried again later", slog.Any("error", err))
+			}
+		}
+	}
+}
+
+func (s *shard) tidy() error {
+	return s.read(s.journal.ctx, "upkeep", func(ctx context.Context, conn *pgxpool.Conn) error {
+		if err := s.makeMonths(ctx, conn.Conn()); err != nil {
+			return err
+		}
+		// Of an incarnation that was fenced, owns nothing and has no session nobody will ask.
+		_, err := conn.Exec(ctx, `DELETE FROM lanes l WHERE fenced AND NOT EXISTS (SELECT FROM partitions p WHERE p.owner = l.incarnation)
+			AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.application_name = $1 || split_part(l.incarnation, '/', 2))`, applicationPrefix)
+		if err != nil {
+			return fmt.Errorf("remove incarnations that are gone: %w", err)
+		}
+		return nil
+	})
+}
