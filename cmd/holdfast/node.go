@@ -54,6 +54,7 @@ func nodeFlags(c *nodeConfig) []flagGroup {
 		{"Bounds of single orders", orderFlags},
 		{"Memory", memoryFlags},
 		{"Disk", diskFlags},
+		{"A journal in PostgreSQL, in place of the data directory", sharedFlags},
 		{"When something fails", failureFlags},
 	} {
 		flags := pflag.NewFlagSet(g.title, pflag.ContinueOnError)
@@ -152,6 +153,17 @@ func diskFlags(f *pflag.FlagSet, c *nodeConfig) {
 		"free disk space below which no orders are accepted; -1: none (1GiB)")
 	sizeVar(f, &j.MemTableBytes, "memtable", "size of the journal's table in memory (64MiB)")
 	sizeVar(f, &j.CacheBytes, "cache", "size of the journal's cache; the tables in memory count to it (192MiB)")
+}
+
+func sharedFlags(f *pflag.FlagSet, c *nodeConfig) {
+	j := &c.Shared
+	f.StringArrayVar(&j.Shards, "journal", nil,
+		"`connection string` of the database that has the journal; several times for the shards of one, in their order")
+	f.StringVar(&j.Schema, "journal-schema", "", "schema of the database that has the journal (holdfast)")
+	f.IntVar(&j.Lanes, "journal-lanes", 0, "connections to each shard that commit (2)")
+	f.IntVar(&j.Readers, "journal-readers", 0, "most connections to each shard that read (4)")
+	f.DurationVar(&j.AnswerWithin, "journal-answer", 0,
+		"how long the database may take to answer; then the connection is given up, and the node makes another (2s)")
 }
 
 func failureFlags(f *pflag.FlagSet, c *nodeConfig) {

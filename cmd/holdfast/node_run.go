@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"runtime/debug"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,7 +20,9 @@ import (
 	"github.com/holdfast-run/holdfast/actors/gateway"
 	"github.com/holdfast-run/holdfast/cluster"
 	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/persistence"
 	"github.com/holdfast-run/holdfast/persistence/pebble"
+	"github.com/holdfast-run/holdfast/persistence/postgres"
 	"github.com/holdfast-run/holdfast/supervision"
 )
 
@@ -31,9 +32,11 @@ type nodeConfig struct {
 	Listen, Admin string
 	// Profiles has the administration serve profiles, for developers.
 	Profiles bool
-	Journal  pebble.Config
-	Engine   actors.Config
-	Gateway  gateway.Config
+	// Journal is the one in Data; Shared, if it has shards, that of databases in its place.
+	Journal pebble.Config
+	Shared  postgres.Config
+	Engine  actors.Config
+	Gateway gateway.Config
 	// Memory is the heap, in bytes, near which garbage is collected more often, at the cost of CPU; 0: the default.
 	Memory int64
 	// DrainTimeout is how long calls may take to end when the node stops.
@@ -52,7 +55,10 @@ type node struct {
 	// connections is the most connections to the public address.
 	connections int
 
-	journal *pebble.Journal
+	// files is the most files of an embedded journal.
+	files int
+
+	journal persistence.Journal
 	engine  *actors.Engine
 	gateway *gateway.Server
 	grpc    *grpc.Server
@@ -149,26 +155,12 @@ func (n *node) fail(err error) {
 
 func (n *node) start(ctx context.Context) error {
 	n.metrics = actors.NewMetrics(n.registry)
-	journal := n.config.Journal
 	var err error
-	if journal.MaxOpenFiles, n.connections, err = n.descriptors(); err != nil {
+	if n.files, n.connections, err = n.descriptors(); err != nil {
 		return err
 	}
-	journal.Dir = journalIn(n.config.Data)
-	journal.Observer, journal.Logger = n.metrics, n.log.With("part", "journal")
-	journal.Fatal = func(err error) {
-		n.fail(err)
-		select {} // what follows must not happen any more
-	}
-	// The watchdog is told of the journal's loop only when the journal is open: opening takes long where there is much to replay.
-	loop := sync.OnceValue(func() *supervision.Loop { return n.watchdog.Register("journal", stuckJournal) })
-	journal.Turn = func() { loop().Beat() }
-	faultyJournal(&journal)
-	if err := makeData(n.config.Data); err != nil {
+	if n.journal, err = n.openJournal(ctx); err != nil {
 		return err
-	}
-	if n.journal, err = pebble.Open(journal); err != nil { //nolint:contextcheck // it lives longer than the call
-		return fmt.Errorf("open the journal: %w", err)
 	}
 	n.engine, err = actors.New(n.config.Engine, actors.Deps{
 		Journal: seenJournal(n.journal), Placement: cluster.NewSingle(), Watchdog: n.watchdog, Metrics: n.metrics, Log: n.log, Fatal: n.fail,

@@ -17,8 +17,16 @@ func (c *nodeConfig) validate(flags *pflag.FlagSet) error {
 		byFlags(c.Engine.WithDefaults().Validate(), flags, &c.Engine),
 		byFlags(c.Gateway.Validate(), flags, &c.Gateway),
 		byFlags(journal.Validate(), flags, &c.Journal),
+		c.checkShared(flags),
 		c.checkMemory(),
 	)
+}
+
+func (c *nodeConfig) checkShared(flags *pflag.FlagSet) error {
+	if len(c.Shared.Shards) == 0 {
+		return nil
+	}
+	return byFlags(c.Shared.Validate(), flags, &c.Shared)
 }
 
 func (c *nodeConfig) checkMemory() error {

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/persistence"
+	"github.com/holdfast-run/holdfast/persistence/pebble"
+	"github.com/holdfast-run/holdfast/persistence/postgres"
+	"github.com/holdfast-run/holdfast/supervision"
+)
+
+// openJournal opens the journal: the one in the data directory, or the one that databases have.
+func (n *node) openJournal(ctx context.Context) (persistence.Journal, error) {
+	if len(n.config.Shared.Shards) > 0 {
+		return n.openShared(ctx)
+	}
+	return n.openEmbedded()
+}
+
+func (n *node) openEmbedded() (persistence.Journal, error) {
+	journal := n.config.Journal
+	journal.MaxOpenFiles = n.files
+	journal.Dir = journalIn(n.config.Data)
+	journal.Observer, journal.Logger = n.metrics, n.log.With("part", "journal")
+	journal.Fatal = func(err error) {
+		n.fail(err)
+		select {} // what follows must not happen any more
+	}
+	// The watchdog is told of the journal's loop only when the journal is open: opening takes long where there is much to replay.
+	loop := sync.OnceValue(func() *supervision.Loop { return n.watchdog.Register("journal", stuckJournal) })
+	journal.Turn = func() { loop().Beat() }
+	faultyJournal(&journal)
+	if err := makeData(n.config.Data); err != nil {
+		return nil, err
+	}
+	j, err := pebble.Open(journal)
+	if err != nil {
+		return nil, fmt.Errorf("open the journal: %w", err)
+	}
+	return j, nil
+}
+
+// openAgain is how long a node waits before it tries again to open a journal that did not answer.
+const openAgain = time.Second
+
+// openShared opens the journal that databases have. As long as one does not answer, the node waits: it is alive, and not ready.
+func (n *node) openShared(ctx context.Context) (persistence.Journal, error) {
+	shared := n.config.Shared
+	shared.Node, shared.Observer, shared.Logger = n.id, n.metrics, n.log.With("part", "journal")
+	type place struct{ shard, lane int }
+	var mu sync.Mutex
+	loops := map[place]*supervision.Loop{}
+	shared.Turn = func(shard, lane int) {
+		mu.Lock()
+		loop := loops[place{shard, lane}]
+		if loop == nil {
+			loop = n.watchdog.Register(fmt.Sprintf("journal shard %d lane %d", shard, lane), stuckJournal)
+			loops[place{shard, lane}] = loop
+		}
+		mu.Unlock()
+		loop.Beat()
+	}
+	for {
+		j, err := postgres.Open(ctx, shared)
+		if err == nil {
+			if err = n.succeed(ctx, j); err == nil {
+				return j, nil
+			}
+			err = errors.Join(err, j.Close())
+		}
+		if !errors.Is(err, persistence.ErrUnavailable) {
+			return nil, fmt.Errorf("open the journal: %w", err)
+		}
+		n.log.Warn("the journal does not answer; the node waits for it", "error", err)
+		select {
+		case <-time.After(openAgain):
+		case <-ctx.Done():
+			return nil, fmt.Errorf("open the journal: %w", context.Cause(ctx))
+		}
+	}
+}
+
+// succeed fences whoever owns partitions: a node that is in no cluster is the only one.
+func (n *node) succeed(ctx context.Context, j persistence.Ownership) error {
+	owners, err := j.Owners(ctx)
+	if err != nil {
+		return fmt.Errorf("look for who had the journal before: %w", err)
+	}
+	before := map[messages.Incarnation]bool{}
+	for _, o := range owners {
+		if o.Incarnation == "" || o.Fenced || before[o.Incarnation] {
+			continue
+		}
+		before[o.Incarnation] = true
+		n.log.Info("takes over", "from", o.Incarnation)
+		if err := j.Fence(ctx, o.Incarnation); err != nil {
+			return fmt.Errorf("take over from %s: %w", o.Incarnation, err)
+		}
+	}
+	return nil
+}
