@@ -18,6 +18,9 @@ import (
 //go:embed batch.sql
 var batchSQL string
 
+// batchName is the name under which a lane prepares the statement.
+const batchName = "batch"
+
 // uid is a handle, or a hash by which something is found.
 type uid = [16]byte
 

@@ -231,7 +231,7 @@ type made struct {
 func (c *committer) execute(t *columns) (m made, err error) {
 	overdue := c.closeLater()
 	defer overdue.Stop()
-	err = c.conn.QueryRow(context.Background(), batchSQL, t.arguments(c.shard.journal.self, c.number, c.confirmed+1)...).
+	err = c.conn.QueryRow(context.Background(), batchName, t.arguments(c.shard.journal.self, c.number, c.confirmed+1)...).
 		Scan(&m.ours, &m.appended, &m.released)
 	return m, err //nolint:wrapcheck // whoever tells of it says more
 }

@@ -48,18 +48,19 @@ func Open(ctx context.Context, cfg Config) (*Journal, error) {
 	}
 	for _, s := range j.shards {
 		for _, c := range s.committers {
-			j.lanes.Go(func() { c.run() })
+			if err := c.connect(); err != nil { //nolint:contextcheck // it lives longer than the call
+				return nil, errors.Join(fmt.Errorf("open shard %d of the journal: %w", s.number, err), j.Close())
+			}
+		}
+	}
+	for _, s := range j.shards {
+		for _, c := range s.committers {
+			j.lanes.Go(func() { c.lane.Run(c.turn, c.make) })
 		}
 		j.directories.Go(func() { s.entries.Run(func() {}, s.enterAll) })
 	}
 	j.keeper.Go(j.upkeep)
 	return j, nil
-}
-
-// run makes the batches of a lane until it is closed and nothing waits.
-func (c *committer) run() {
-	c.lane.Run(c.turn, c.make)
-	c.disconnect(persistence.ErrClosed)
 }
 
 // Incarnation is the one that this opening is.
@@ -116,6 +117,9 @@ func (j *Journal) Close() error {
 	j.cancel()
 	j.keeper.Wait()
 	for _, s := range j.shards {
+		for _, c := range s.committers {
+			c.disconnect(persistence.ErrClosed)
+		}
 		s.pool.Close()
 	}
 	return nil

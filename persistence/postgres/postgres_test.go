@@ -45,15 +45,18 @@ func (b backend) NewStore(tb testing.TB) journaltest.Store {
 	return s
 }
 
-func admin(tb testing.TB, s *server, sql string) {
+// admin has a server execute statements, in one session.
+func admin(tb testing.TB, s *server, statements ...string) {
 	tb.Helper()
 	ctx := context.Background()
 	conn, err := pgx.Connect(ctx, s.address("postgres"))
 	if err != nil {
 		tb.Fatal(err)
 	}
-	if _, err := conn.Exec(ctx, sql); err != nil {
-		tb.Error(err)
+	for _, sql := range statements {
+		if _, err := conn.Exec(ctx, sql); err != nil {
+			tb.Error(err)
+		}
 	}
 	if err := conn.Close(ctx); err != nil {
 		tb.Error(err)

@@ -61,6 +61,27 @@ func sharedServer(tb testing.TB) *server {
 	return shared.server
 }
 
+// ownServer starts a server that a test may harm. Its directory is not the test's own, which no other user may enter.
+func ownServer(tb testing.TB, settings ...string) *server {
+	tb.Helper()
+	bin := programs(tb)
+	dir, err := os.MkdirTemp("", "holdfast-postgres") //nolint:usetesting // see above
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			tb.Error(err)
+		}
+	})
+	s, err := startServer(bin, dir, settings...)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(s.stop)
+	return s
+}
+
 func programs(tb testing.TB) string {
 	tb.Helper()
 	for _, bin := range servers {

@@ -139,6 +139,11 @@ func (c *committer) connect() error {
 		c.why = unavailable(err)
 		return c.why
 	}
+	if _, err := conn.Prepare(ctx, batchName, batchSQL); err != nil {
+		_ = conn.Close(ctx)
+		c.why = unavailable(err)
+		return c.why
+	}
 	var last int64
 	err = conn.QueryRow(ctx, `UPDATE lanes SET batch = batch + 1 WHERE incarnation = $1 AND lane = $2 RETURNING batch - 1`,
 		string(c.shard.journal.self), c.number).Scan(&last)
