@@ -67,7 +67,7 @@ type Handle [16]byte
 // NewHandle makes a handle for an order of a partition: a UUID of version 7, whose last byte is the partition.
 func NewHandle(p Partition) Handle {
 	h := Handle(uuid.Must(uuid.NewV7()))
-	h[len(h)-1] = byte(p)
+	h[len(h)-1] = byte(p) //nolint:gosec // there are 256
 	return h
 }
 

@@ -19,7 +19,7 @@ func (n *node) openJournal(ctx context.Context) (persistence.Journal, error) {
 	if len(n.config.Shared.Shards) > 0 {
 		return n.openShared(ctx)
 	}
-	return n.openEmbedded()
+	return n.openEmbedded() //nolint:contextcheck // it lives longer than the call
 }
 
 func (n *node) openEmbedded() (persistence.Journal, error) {
@@ -71,7 +71,7 @@ func (n *node) openShared(ctx context.Context) (persistence.Journal, error) {
 			if err = n.succeed(ctx, j); err == nil {
 				return j, nil
 			}
-			err = errors.Join(err, j.Close())
+			err = errors.Join(err, j.Close()) //nolint:contextcheck // it is short
 		}
 		if !errors.Is(err, persistence.ErrUnavailable) {
 			return nil, fmt.Errorf("open the journal: %w", err)

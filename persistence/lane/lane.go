@@ -123,9 +123,9 @@ type work struct {
 }
 
 // Run has batches made until the lane is closed and nothing waits. turn is called each time that the lane turns, and every second
-// when there is nothing to do. make gets a batch, and since when the oldest request waits; it answers each. What it does not do yet
+// when there is nothing to do. do gets a batch, and since when the oldest request waits; it answers each. What it does not do yet
 // it leaves at the end, and returns how many it has done, at least one: the others are first in the next batch.
-func (l *Lane) Run(turn func(), make func(batch []Request, since time.Time) (done int)) {
+func (l *Lane) Run(turn func(), do func(batch []Request, since time.Time) (done int)) {
 	var w work
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
@@ -142,7 +142,7 @@ func (l *Lane) Run(turn func(), make func(batch []Request, since time.Time) (don
 				break
 			}
 			for rest := w.waiting; len(rest) > 0; {
-				n := make(rest[:l.next(rest)], w.since)
+				n := do(rest[:l.next(rest)], w.since)
 				l.release(rest[:n])
 				clear(rest[:n])
 				rest = rest[n:]

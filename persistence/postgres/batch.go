@@ -89,7 +89,8 @@ func (t *columns) arguments(by messages.Incarnation, lane int, number int64) []a
 		l.label, l.handle,
 		o.activity, o.priority, o.partition, o.at, o.frame, o.handle, o.bytes,
 		e.partition, e.epoch,
-		uid{}, int16(orderv1.Status_STATUS_FAULTED),
+		uid{},
+		int16(orderv1.Status_STATUS_FAULTED),
 	}
 }
 

@@ -23,7 +23,7 @@ func (j *Journal) catalog() *shard { return j.shards[0] }
 // CatalogVersion rises with each change.
 func (j *Journal) CatalogVersion(ctx context.Context) (version uint64, err error) {
 	err = j.catalog().read(ctx, "read the version of the catalogue", func(ctx context.Context, conn *pgxpool.Conn) error {
-		return conn.QueryRow(ctx, `SELECT catalog FROM meta`).Scan(&version) //nolint:wrapcheck // said by read
+		return conn.QueryRow(ctx, `SELECT catalog FROM meta`).Scan(&version)
 	})
 	return version, err
 }
@@ -31,7 +31,7 @@ func (j *Journal) CatalogVersion(ctx context.Context) (version uint64, err error
 // FeatureLevel returns the level of the journal.
 func (j *Journal) FeatureLevel(ctx context.Context) (level uint32, err error) {
 	err = j.catalog().read(ctx, "read the feature level", func(ctx context.Context, conn *pgxpool.Conn) error {
-		return conn.QueryRow(ctx, `SELECT feature_level FROM meta`).Scan(&level) //nolint:wrapcheck // said by read
+		return conn.QueryRow(ctx, `SELECT feature_level FROM meta`).Scan(&level)
 	})
 	return level, err
 }
@@ -56,7 +56,7 @@ func (j *Journal) RaiseFeatureLevel(ctx context.Context, level uint32) error {
 func (j *Journal) change(ctx context.Context, what string, do func(context.Context, pgx.Tx) (changed bool, err error)) error {
 	var told error // what is wrong with the request, not with the database
 	err := j.catalog().read(ctx, what, func(ctx context.Context, conn *pgxpool.Conn) error {
-		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { //nolint:wrapcheck // said by read
+		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 			// Changes are made one after the other.
 			if _, err := tx.Exec(ctx, `SELECT FROM meta FOR UPDATE`); err != nil {
 				return err //nolint:wrapcheck // said by read

@@ -118,7 +118,7 @@ func (c *committer) admit(r *lane.Request) error {
 			return err
 		}
 		if p := k.Handle.Partition(); p != k.Partition {
-			return fmt.Errorf("commit: Handle is that of an order of partition %d, and Partition is %d", p, k.Partition) //nolint:err113 // for people
+			return fmt.Errorf("commit: Handle is of an order of partition %d, and Partition is %d", p, k.Partition) //nolint:err113 // for people
 		}
 		if k.Expected == 0 && k.Epoch == 0 {
 			return nil // anybody may accept

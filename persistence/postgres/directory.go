@@ -39,7 +39,9 @@ func (s *shard) enterAll(batch []lane.Request, _ time.Time) (done int) {
 	var found map[messages.OrderID]directoryRow
 	err := s.read(s.journal.ctx, "enter orders in the directory", func(ctx context.Context, conn *pgxpool.Conn) (err error) {
 		if _, err = conn.Exec(ctx, `INSERT INTO orders (handle, id, partition, content_hash, intake, in_doubt)
-			SELECT e.*, false, false FROM unnest($1::uuid[], $2::bytea[], $3::smallint[], $4::bytea[]) AS e ON CONFLICT DO NOTHING`,
+			SELECT e.handle, e.id, e.partition, e.content_hash, false, false
+			FROM unnest($1::uuid[], $2::bytea[], $3::smallint[], $4::bytea[]) AS e (handle, id, partition, content_hash)
+			ON CONFLICT DO NOTHING`,
 			handles, ids, partitions, hashes); err != nil {
 			return err //nolint:wrapcheck // said by read
 		}

@@ -43,7 +43,7 @@ func Open(ctx context.Context, cfg Config) (*Journal, error) {
 			j.shards = append(j.shards, s)
 		}
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("open shard %d of the journal: %w", i, err), j.Close())
+			return nil, errors.Join(fmt.Errorf("open shard %d of the journal: %w", i, err), j.Close()) //nolint:contextcheck // it is short
 		}
 	}
 	for _, s := range j.shards {
@@ -127,5 +127,5 @@ func (j *Journal) Close() error {
 
 // log tells operators something of a shard.
 func (j *Journal) log(level slog.Level, shard int, what string, attrs ...slog.Attr) {
-	j.cfg.Logger.LogAttrs(context.Background(), level, "journal: "+what, append(attrs, slog.Int("shard", shard))...)
+	j.cfg.Logger.LogAttrs(j.ctx, level, "journal", append([]slog.Attr{slog.String("what", what), slog.Int("shard", shard)}, attrs...)...)
 }

@@ -91,7 +91,8 @@ func (j *Journal) candidates(
 	}
 	for _, s := range j.shards {
 		err := s.read(ctx, "list orders", func(ctx context.Context, conn *pgxpool.Conn) error {
-			rows, err := conn.Query(ctx, `SELECT o.handle, o.row FROM orders o WHERE `+where+fmt.Sprintf(` ORDER BY o.handle DESC LIMIT %d`, limit), args...)
+			rows, err := conn.Query(ctx,
+				`SELECT o.handle, o.row FROM orders o WHERE `+where+fmt.Sprintf(` ORDER BY o.handle DESC LIMIT %d`, limit), args...)
 			if err != nil {
 				return err //nolint:wrapcheck // said by read
 			}

@@ -32,7 +32,8 @@ func (j *Journal) Owners(ctx context.Context) ([]persistence.Owner, error) {
 				if p < 0 || p >= messages.Partitions {
 					return fmt.Errorf("%w: partition %d has an owner", persistence.ErrCorrupt, p)
 				}
-				owners[p] = persistence.Owner{Epoch: messages.Epoch(epoch), Incarnation: messages.Incarnation(owner), Fenced: fenced} //nolint:gosec // not negative
+				owners[p] = persistence.Owner{Epoch: messages.Epoch(epoch), Fenced: fenced} //nolint:gosec // not negative
+				owners[p].Incarnation = messages.Incarnation(owner)
 				return nil
 			})
 			return err //nolint:wrapcheck // said by read
@@ -80,7 +81,8 @@ func (s *shard) claim(ctx context.Context, wanted []persistence.Holding) (claime
 	}
 	err = s.read(ctx, "claim", func(ctx context.Context, conn *pgxpool.Conn) error {
 		var fenced bool
-		if err := conn.QueryRow(ctx, `SELECT COALESCE(bool_or(fenced), true) FROM lanes WHERE incarnation = $1`, string(s.journal.self)).Scan(&fenced); err != nil {
+		if err := conn.QueryRow(ctx, `SELECT COALESCE(bool_or(fenced), true) FROM lanes WHERE incarnation = $1`, string(s.journal.self)).
+			Scan(&fenced); err != nil {
 			return err //nolint:wrapcheck // said by read
 		}
 		if fenced {
@@ -98,7 +100,8 @@ func (s *shard) claim(ctx context.Context, wanted []persistence.Holding) (claime
 		var p int16
 		var epoch int64
 		_, err = pgx.ForEachRow(found, []any{&p, &epoch}, func() error {
-			claimed = append(claimed, persistence.Holding{Partition: messages.Partition(p), Epoch: messages.Epoch(epoch)}) //nolint:gosec // not negative
+			h := persistence.Holding{Partition: messages.Partition(p), Epoch: messages.Epoch(epoch)} //nolint:gosec // not negative
+			claimed = append(claimed, h)
 			return nil
 		})
 		return err //nolint:wrapcheck // said by read
@@ -165,14 +168,14 @@ func (j *Journal) NewGeneration(ctx context.Context) (messages.Generation, error
 	var newest int64
 	for _, s := range slices.Backward(j.shards) { // the first last: it has the number that counts
 		if err := s.read(ctx, "begin a new generation", func(ctx context.Context, conn *pgxpool.Conn) error {
-			return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { //nolint:wrapcheck // said by read
+			return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 				if _, err := tx.Exec(ctx, `UPDATE lanes SET fenced = true WHERE incarnation <> $1`, string(j.self)); err != nil {
 					return err //nolint:wrapcheck // said by read
 				}
 				if _, err := tx.Exec(ctx, `UPDATE partitions SET owner = NULL`); err != nil {
 					return err //nolint:wrapcheck // said by read
 				}
-				return tx.QueryRow(ctx, `UPDATE meta SET generation = generation + 1 RETURNING generation`).Scan(&newest) //nolint:wrapcheck // said by read
+				return tx.QueryRow(ctx, `UPDATE meta SET generation = generation + 1 RETURNING generation`).Scan(&newest)
 			})
 		}); err != nil {
 			return 0, err

@@ -66,8 +66,9 @@ const oldestServer = 150000
 func (s *shard) checkServer(ctx context.Context, conn *pgx.Conn) error {
 	var version int
 	var fsync, pages, commit, standbys string
-	if err := conn.QueryRow(ctx, `SELECT current_setting('server_version_num')::int, current_setting('fsync'), current_setting('full_page_writes'),
-		current_setting('synchronous_commit'), current_setting('synchronous_standby_names')`).
+	if err := conn.QueryRow(ctx, `SELECT current_setting('server_version_num')::int,
+		current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_commit'),
+		current_setting('synchronous_standby_names')`).
 		Scan(&version, &fsync, &pages, &commit, &standbys); err != nil {
 		return fmt.Errorf("read the settings of the server: %w", err)
 	}
@@ -84,7 +85,8 @@ func (s *shard) checkServer(ctx context.Context, conn *pgx.Conn) error {
 		return refuse("the session has synchronous_commit = %s, and the server has the synchronous standbys %s: when one takes over, "+
 			"orders that were confirmed could be lost; set it to on", commit, standbys)
 	case standbys == "":
-		s.journal.log(slog.LevelWarn, s.number, "the database has no synchronous standby: whoever loses its disk loses orders")
+		s.journal.log(slog.LevelWarn, s.number,
+			"the database has no synchronous standby: whoever loses its disk loses orders")
 	}
 	return nil
 }
@@ -105,11 +107,13 @@ func (s *shard) checkSession(ctx context.Context, conn *pgx.Conn) error {
 	if err := other.QueryRow(ctx, `SELECT COALESCE(current_setting('holdfast.session', true), '')`).Scan(&seenByOther); err != nil {
 		return fmt.Errorf("look at another session: %w", err)
 	}
-	if err := conn.QueryRow(ctx, `SELECT pg_backend_pid(), COALESCE(current_setting('holdfast.session', true), '')`).Scan(&second, &seen); err != nil {
+	if err := conn.QueryRow(ctx, `SELECT pg_backend_pid(), COALESCE(current_setting('holdfast.session', true), '')`).
+		Scan(&second, &seen); err != nil {
 		return fmt.Errorf("look at the session: %w", err)
 	}
 	if first != second || seen != mark || seenByOther == mark {
-		return refuse("the connection shares sessions of the server with others, as a pooler does between transactions: connect to the server itself, or have the pooler keep a session for each connection")
+		return refuse("the connection shares sessions of the server with others, as a pooler does between transactions: " +
+			"connect to the server itself, or have the pooler keep a session for each connection")
 	}
 	return nil
 }
@@ -129,7 +133,8 @@ func (s *shard) migrate(ctx context.Context, conn *pgx.Conn) error {
 		if _, err := tx.Exec(ctx, `CREATE SCHEMA IF NOT EXISTS `+schema); err != nil {
 			return err //nolint:wrapcheck // said below
 		}
-		if _, err := tx.Exec(ctx, `CREATE TABLE IF NOT EXISTS migrations (number int PRIMARY KEY, made timestamptz NOT NULL DEFAULT now())`); err != nil {
+		if _, err := tx.Exec(ctx, `CREATE TABLE IF NOT EXISTS migrations
+			(number int PRIMARY KEY, made timestamptz NOT NULL DEFAULT now())`); err != nil {
 			return err //nolint:wrapcheck // said below
 		}
 		var done int
@@ -194,11 +199,13 @@ func (s *shard) checkShard(ctx context.Context, tx pgx.Tx) error {
 		return fmt.Errorf("read which shard it is: %w", err)
 	}
 	if number != s.number || of != len(s.journal.cfg.Shards) {
-		return refuse("the database has shard %d of %d, and is configured as shard %d of %d: give all databases of the journal, in the order in which it was made",
+		return refuse("the database has shard %d of %d, and is configured as shard %d of %d: "+
+			"give all databases of the journal, in the order in which it was made",
 			number, of, s.number, len(s.journal.cfg.Shards))
 	}
 	if level > persistence.NewestLevel {
-		return refused{fmt.Errorf("%w: the journal has level %d, this version knows %d", persistence.ErrFeatureLevel, level, persistence.NewestLevel)}
+		return refused{fmt.Errorf("%w: the journal has level %d, this version knows %d",
+			persistence.ErrFeatureLevel, level, persistence.NewestLevel)}
 	}
 	if s.number == 0 {
 		return nil

@@ -31,7 +31,7 @@ type link struct {
 
 func newProxy(tb testing.TB, s *server) *proxy {
 	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a test
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -51,7 +51,7 @@ func newProxy(tb testing.TB, s *server) *proxy {
 
 // address is the connection string of a database behind the proxy.
 func (p *proxy) address(database string) string {
-	at := p.listener.Addr().(*net.TCPAddr) //nolint:errcheck,forcetypeassert // it is one
+	at := p.listener.Addr().(*net.TCPAddr) //nolint:errcheck // it is one
 	return fmt.Sprintf("host=127.0.0.1 port=%d user=postgres dbname=%s sslmode=disable", at.Port, database)
 }
 
@@ -83,7 +83,7 @@ func (p *proxy) accept() {
 		if err != nil {
 			return
 		}
-		server, err := net.Dial("tcp", p.to) //nolint:noctx // a test
+		server, err := net.Dial("tcp", p.to)
 		if err != nil {
 			_ = client.Close()
 			continue
@@ -123,7 +123,7 @@ func (p *proxy) pass(x *link, to, from net.Conn, holds *bool) {
 			_ = x.client.Close()
 			_ = x.server.Close()
 		} else {
-			_ = x.server.(*net.TCPConn).CloseWrite() //nolint:errcheck,forcetypeassert // it is one
+			_ = x.server.(*net.TCPConn).CloseWrite() //nolint:errcheck // it is one
 		}
 		return
 	}

@@ -35,7 +35,7 @@ func entries(ctx context.Context, conn queryer, ids [][]byte) (map[messages.Orde
 	}
 	found, err := conn.Query(ctx, `SELECT id, handle, partition, content_hash, row IS NULL FROM orders WHERE id = ANY ($1)`, ids)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // said by the caller
+		return nil, err
 	}
 	var id []byte
 	var p int16
@@ -152,7 +152,9 @@ func (j *Journal) records(
 }
 
 // recordsPage reads records from a version on, or, if that is 0, from the one that holds another.
-func (s *shard) recordsPage(ctx context.Context, h messages.Handle, holds, from messages.Version) (page []persistence.StoredRecord, err error) {
+func (s *shard) recordsPage(
+	ctx context.Context, h messages.Handle, holds, from messages.Version,
+) (page []persistence.StoredRecord, err error) {
 	err = s.read(ctx, "read records", func(ctx context.Context, conn *pgxpool.Conn) error {
 		first := `$2`
 		if from == 0 {
@@ -179,7 +181,9 @@ func (s *shard) recordsPage(ctx context.Context, h messages.Handle, holds, from 
 const openColumns = `SELECT handle, open, COALESCE(position, 0) FROM orders `
 
 // openOrders returns open orders of a partition.
-func (j *Journal) openOrders(ctx context.Context, p messages.Partition, where string, args ...any) (found []persistence.OpenOrder, err error) {
+func (j *Journal) openOrders(
+	ctx context.Context, p messages.Partition, where string, args ...any,
+) (found []persistence.OpenOrder, err error) {
 	if p >= messages.Partitions {
 		return nil, nil
 	}
@@ -211,7 +215,8 @@ func openOrder(row pgx.CollectableRow) (o persistence.OpenOrder, err error) {
 
 // Open returns open orders of a partition.
 func (j *Journal) Open(ctx context.Context, p messages.Partition, after messages.Handle, limit int) ([]persistence.OpenOrder, error) {
-	return j.openOrders(ctx, p, `WHERE partition = $1 AND open IS NOT NULL AND handle > $2 ORDER BY handle LIMIT $3`, uid(after), max(limit, 0))
+	return j.openOrders(ctx, p, `WHERE partition = $1 AND open IS NOT NULL AND handle > $2 ORDER BY handle LIMIT $3`,
+		uid(after), max(limit, 0))
 }
 
 // Intake returns those of which the owner has not decided anything.
@@ -236,7 +241,8 @@ func (j *Journal) Overflowed(
 		found, err := conn.Query(ctx, `SELECT v.at, v.frame, v.handle, v.bytes, o.id FROM overflow v JOIN orders o USING (handle)
 			WHERE v.activity = $1 AND v.priority = $2 AND v.partition = $3 AND (v.at, v.frame, v.handle) > ($4, $5, $6)
 			ORDER BY v.at, v.frame, v.handle LIMIT $7`,
-			hashOf(of.Activity), of.Priority, int16(of.Partition), after.At, int64(after.Frame), uid(after.Handle), max(limit, 0)) //nolint:gosec // it was checked
+			hashOf(of.Activity), of.Priority, int16(of.Partition), //nolint:gosec // it was checked
+			after.At, int64(after.Frame), uid(after.Handle), max(limit, 0))
 		if err != nil {
 			return err //nolint:wrapcheck // said by read
 		}
@@ -271,7 +277,7 @@ func (j *Journal) QueuedKeys(ctx context.Context, p messages.Partition, after st
 	return j.queued(ctx, p, `WITH RECURSIVE heads AS (
 			(SELECT handle, open, position, queue FROM orders WHERE partition = $1 AND queue > $2 ORDER BY queue, position LIMIT 1)
 			UNION ALL
-			SELECT o.* FROM heads h, LATERAL (SELECT handle, open, position, queue FROM orders
+			SELECT o.handle, o.open, o.position, o.queue FROM heads h, LATERAL (SELECT handle, open, position, queue FROM orders
 				WHERE partition = $1 AND queue > h.queue ORDER BY queue, position LIMIT 1) AS o
 		) SELECT handle, open, position FROM heads LIMIT $3`, behind, max(limit, 0))
 }

@@ -51,7 +51,7 @@ func sharedServer(tb testing.TB) *server {
 	tb.Helper()
 	bin := programs(tb)
 	shared.once.Do(func() {
-		if shared.dir, shared.err = os.MkdirTemp("", "holdfast-postgres"); shared.err == nil {
+		if shared.dir, shared.err = os.MkdirTemp("", "holdfast-postgres"); shared.err == nil { //nolint:usetesting // of all tests
 			shared.server, shared.err = startServer(bin, shared.dir)
 		}
 	})
@@ -103,7 +103,7 @@ type server struct {
 // startServer makes a database cluster in a directory, and starts a server.
 func startServer(bin, dir string, settings ...string) (*server, error) {
 	s := &server{bin: bin, data: filepath.Join(dir, "data")}
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // the server runs as another user
+	if err := os.Chmod(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("prepare %s: %w", dir, err)
 	}
 	if err := os.Mkdir(s.data, 0o700); err != nil {
@@ -113,7 +113,7 @@ func startServer(bin, dir string, settings ...string) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	initdb := exec.Command(filepath.Join(bin, "initdb"), "-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-sync", "-D", s.data) //nolint:gosec,noctx // a test
+	initdb := exec.Command(filepath.Join(bin, "initdb"), "-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-sync", "-D", s.data)
 	initdb.SysProcAttr, initdb.Dir = attributes, s.data
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("initdb: %w: %s", err, out)
@@ -139,16 +139,16 @@ func as(dir string) (*syscall.SysProcAttr, error) {
 	if err := errors.Join(errUID, errGID, os.Chown(dir, uid, gid)); err != nil {
 		return nil, fmt.Errorf("give %s to %s: %w", dir, who.Username, err)
 	}
-	attributes.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)} //nolint:gosec // ids
+	attributes.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 	return attributes, nil
 }
 
 func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a test
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return 0, fmt.Errorf("look for a free port: %w", err)
 	}
-	return l.Addr().(*net.TCPAddr).Port, l.Close() //nolint:errcheck,forcetypeassert // it is one
+	return l.Addr().(*net.TCPAddr).Port, l.Close() //nolint:errcheck // it is one
 }
 
 // start starts the server with the data that it has, and waits until it answers.
@@ -157,8 +157,10 @@ func (s *server) start(settings ...string) error {
 	if err != nil {
 		return err
 	}
-	args := []string{"-D", s.data, "-p", strconv.Itoa(s.port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
-		"-c", "shared_buffers=64MB", "-c", "max_connections=400", "-c", "max_wal_size=1GB"}
+	args := []string{
+		"-D", s.data, "-p", strconv.Itoa(s.port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
+		"-c", "shared_buffers=64MB", "-c", "max_connections=400", "-c", "max_wal_size=1GB",
+	}
 	for _, setting := range settings {
 		args = append(args, "-c", setting)
 	}
@@ -166,8 +168,8 @@ func (s *server) start(settings ...string) error {
 	if err != nil {
 		return fmt.Errorf("open the server's log: %w", err)
 	}
-	defer log.Close()                                                   //nolint:errcheck // the server has its own
-	s.process = exec.Command(filepath.Join(s.bin, "postgres"), args...) //nolint:gosec,noctx // a test
+	defer log.Close() //nolint:errcheck // the server has its own
+	s.process = exec.Command(filepath.Join(s.bin, "postgres"), args...)
 	s.process.SysProcAttr, s.process.Dir, s.process.Stdout, s.process.Stderr = attributes, s.data, log, log
 	if err := s.process.Start(); err != nil {
 		return fmt.Errorf("start the server: %w", err)
@@ -177,7 +179,7 @@ func (s *server) start(settings ...string) error {
 	for tick := time.NewTicker(20 * time.Millisecond); ; {
 		conn, err := pgx.Connect(ctx, s.address("postgres"))
 		if err == nil {
-			return conn.Close(ctx) //nolint:wrapcheck // a test
+			return conn.Close(ctx)
 		}
 		select {
 		case <-tick.C:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"strconv"
 	"strings"
@@ -52,7 +53,7 @@ func (j *Journal) openShard(ctx context.Context, number int, at string) (*shard,
 	pool.MaxConns, pool.MinConns = int32(j.cfg.Readers), 1 //nolint:gosec // there are few
 	pool.MaxConnLifetime, pool.MaxConnIdleTime = time.Hour, 10*time.Minute
 	pool.AfterConnect = s.proveWrite
-	if s.pool, err = pgxpool.NewWithConfig(j.ctx, pool); err != nil {
+	if s.pool, err = pgxpool.NewWithConfig(j.ctx, pool); err != nil { //nolint:contextcheck // it lives longer than the call
 		return nil, fmt.Errorf("make the connections that read: %w", err)
 	}
 	bounds := lane.Bounds{
@@ -83,7 +84,7 @@ func (s *shard) configure(at string) error {
 	}
 	_, id, _ := strings.Cut(string(s.journal.self), "/")
 	milliseconds := strconv.FormatInt(within.Milliseconds(), 10)
-	for name, value := range map[string]string{
+	maps.Copy(config.RuntimeParams, map[string]string{
 		"search_path":                      pgx.Identifier{s.journal.cfg.Schema}.Sanitize(),
 		"application_name":                 applicationPrefix + id,
 		"client_connection_check_interval": milliseconds,
@@ -93,9 +94,7 @@ func (s *shard) configure(at string) error {
 		"tcp_keepalives_count":             "3",
 		"plan_cache_mode":                  "force_generic_plan",
 		"jit":                              "off",
-	} {
-		config.RuntimeParams[name] = value
-	}
+	})
 	s.config = config
 	return nil
 }
@@ -116,7 +115,7 @@ func (s *shard) connect(ctx context.Context) (*pgx.Conn, error) {
 		if made.Load() {
 			return nil, errCancel
 		}
-		return dial(ctx, network, addr) //nolint:wrapcheck // the driver says more
+		return dial(ctx, network, addr)
 	}
 	conn, err := pgx.ConnectConfig(ctx, config)
 	made.Store(true)
@@ -150,7 +149,8 @@ func (c *committer) connect() error {
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		_ = conn.Close(ctx)
-		c.why = unavailable(fmt.Errorf("the database does not know %s: it was fenced and forgotten, or the database is another one", c.shard.journal.self))
+		c.why = unavailable(fmt.Errorf("the database does not know %s: it was fenced and forgotten, or the database is another one",
+			c.shard.journal.self))
 		return c.why
 	case err == nil && last < c.confirmed:
 		c.refused = unavailable(fmt.Errorf(
@@ -195,7 +195,7 @@ func (s *shard) proveWrite(ctx context.Context, conn *pgx.Conn) error {
 	if err == nil && tag.RowsAffected() == 0 {
 		err = errors.New("the database does not know this incarnation") //nolint:err113 // for people
 	}
-	return err //nolint:wrapcheck // the driver says more
+	return err
 }
 
 // enter makes sure that what is read of the shard is acted on: not as long as the outcome of a batch is unknown.
