@@ -113,6 +113,14 @@ func PartitionOf(id OrderID, orderKey string) Partition {
 	return Partition(xxhash.Sum64String(s) % Partitions)
 }
 
+// Validate says what is wrong with a partition.
+func (p Partition) Validate() error {
+	if p >= Partitions {
+		return fmt.Errorf("partition is %d: it must be below %d", p, Partitions)
+	}
+	return nil
+}
+
 // Epoch rises each time a partition changes its owner. Its upper 24 bits are a generation: a number of the whole journal, which
 // rises when that was restored from a copy. So no epoch is ever used twice.
 type Epoch uint64

@@ -2,7 +2,9 @@ package persistence
 
 import (
 	"context"
+	"fmt"
 	"iter"
+	"strings"
 
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
@@ -48,4 +50,30 @@ type Catalog interface {
 	// CatalogVersion returns a number that has risen if definitions, limits or the feature level were changed, by whichever
 	// node. What is read after it is at least as new. It is cheap enough to be asked for every second.
 	CatalogVersion(ctx context.Context) (uint64, error)
+}
+
+// CheckDefinition says what is wrong with the name of a definition that is to be stored.
+func CheckDefinition(ref messages.DefinitionRef) error {
+	for _, part := range []string{ref.Namespace, ref.Name, ref.Version} {
+		if part == "" || strings.ContainsRune(part, 0) {
+			return fmt.Errorf("definition %q: namespace, name and version must be given, without zero bytes", ref)
+		}
+	}
+	return nil
+}
+
+// CheckLimit says what is wrong with a limit that is to be stored.
+func CheckLimit(row *journalv1.LimitRow) error {
+	if row.GetActivity() == "" || row.GetRate() < 0 {
+		return fmt.Errorf("limit of %q to %v a second: an activity, and no negative rate, are expected", row.GetActivity(), row.GetRate())
+	}
+	return nil
+}
+
+// CheckLevel makes sure that this version knows a feature level to which a journal is to be raised.
+func CheckLevel(level uint32) error {
+	if level > NewestLevel {
+		return fmt.Errorf("raise the feature level to %d: %w: it is %d", level, ErrFeatureLevel, NewestLevel)
+	}
+	return nil
 }

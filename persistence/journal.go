@@ -144,6 +144,32 @@ type Query struct {
 	Limit, Scan int
 }
 
+// Check says what is wrong with the bounds of a query.
+func (q Query) Check() error {
+	if q.Limit < 1 || q.Scan < 1 {
+		return fmt.Errorf("list orders: Limit is %d and Scan is %d: both must be at least 1", q.Limit, q.Scan)
+	}
+	return nil
+}
+
+// clockSlack is how much later than its time of acceptance the handle of an order may have been made.
+const clockSlack = time.Second
+
+// Handles returns the greatest and the least handle of orders that may have been accepted in the time of the query; After does not
+// count.
+func (q Query) Handles() (newest, oldest messages.Handle) {
+	for i := range newest {
+		newest[i] = 0xff
+	}
+	if !q.To.IsZero() {
+		newest = messages.HandleAt(q.To.Add(clockSlack))
+	}
+	if !q.From.IsZero() {
+		oldest = messages.HandleAt(q.From)
+	}
+	return newest, oldest
+}
+
 // Matches tells whether the order of a row meets the conditions of a query; After, Limit and Scan don't count. Instances of other kinds
 // than orders meet none.
 func (q Query) Matches(row *journalv1.OrderRow) bool {

@@ -32,8 +32,8 @@ func (j *Journal) Claim(ctx context.Context, seen []persistence.Holding) ([]pers
 		return nil, fmt.Errorf("claim: %w", persistence.ErrIncarnationFenced)
 	}
 	for _, h := range seen {
-		if h.Partition >= messages.Partitions {
-			return nil, fmt.Errorf("claim: %w", errPartition(h.Partition))
+		if err := h.Partition.Validate(); err != nil {
+			return nil, fmt.Errorf("claim: %w", err)
 		}
 	}
 	var claimed []persistence.Holding

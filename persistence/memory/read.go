@@ -3,7 +3,6 @@ package memory
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -198,8 +197,8 @@ func (j *Journal) List(ctx context.Context, q persistence.Query) (found []persis
 		return nil, next, err
 	}
 	defer j.leave()
-	if q.Limit < 1 || q.Scan < 1 {
-		return nil, next, errors.New("list orders: Limit and Scan must be at least 1")
+	if err := q.Check(); err != nil {
+		return nil, next, err
 	}
 	all := j.store.handles
 	if !q.After.IsZero() {

@@ -142,7 +142,7 @@ func (s *Store) count(row *journalv1.OrderRow, by int64) {
 func (s *Store) check(by messages.Incarnation, h persistence.Holding) error {
 	switch {
 	case h.Partition >= messages.Partitions:
-		return errPartition(h.Partition)
+		return h.Partition.Validate()
 	case s.fenced[by]:
 		return persistence.ErrIncarnationFenced
 	case s.owners[h.Partition] == persistence.Owner{Epoch: h.Epoch, Incarnation: by}:
@@ -177,10 +177,6 @@ func (s *Store) openIn(p messages.Partition, wanted func(*order) bool) (found []
 }
 
 func compare(a, b messages.Handle) int { return bytes.Compare(a[:], b[:]) }
-
-func errPartition(p messages.Partition) error {
-	return fmt.Errorf("partition is %d: it must be below %d", p, messages.Partitions)
-}
 
 // commitBytes is the size of the largest record.
 const commitBytes = 64 << 20

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"strings"
 
 	"google.golang.org/protobuf/proto"
 
@@ -68,8 +67,8 @@ func (j *Journal) RaiseFeatureLevel(ctx context.Context, level uint32) error {
 		return err
 	}
 	defer j.leave()
-	if level > persistence.NewestLevel {
-		return fmt.Errorf("raise the feature level to %d: %w: it is %d", level, persistence.ErrFeatureLevel, persistence.NewestLevel)
+	if err := persistence.CheckLevel(level); err != nil {
+		return err
 	}
 	j.writing.Lock()
 	defer j.writing.Unlock()
@@ -90,10 +89,8 @@ func (j *Journal) PutDefinition(ctx context.Context, row *journalv1.DefinitionRo
 	}
 	defer j.leave()
 	ref := messages.RefOf(row)
-	for _, part := range []string{ref.Namespace, ref.Name, ref.Version} {
-		if part == "" || strings.ContainsRune(part, 0) {
-			return nil, fmt.Errorf("definition %q: namespace, name and version must be given, without zero bytes", ref)
-		}
+	if err := persistence.CheckDefinition(ref); err != nil {
+		return nil, err
 	}
 	value, err := marshal.Marshal(row)
 	if err != nil {
@@ -192,8 +189,8 @@ func (j *Journal) PutLimit(ctx context.Context, row *journalv1.LimitRow) error {
 		return err
 	}
 	defer j.leave()
-	if row.GetActivity() == "" || row.GetRate() < 0 {
-		return fmt.Errorf("limit of %q to %v a second: an activity, and no negative rate, are expected", row.GetActivity(), row.GetRate())
+	if err := persistence.CheckLimit(row); err != nil {
+		return err
 	}
 	value, err := marshal.Marshal(row)
 	if err != nil {

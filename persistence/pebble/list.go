@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -17,9 +16,6 @@ import (
 	"github.com/holdfast-run/holdfast/persistence/rows"
 )
 
-// clockSlack is how much later than its time of acceptance the handle of an order may have been made.
-const clockSlack = time.Second
-
 // List returns orders, newest first. Each condition that has an index gives a descending stream of handles; the orders
 // looked at are those that are in all streams. Without any, all orders are looked at.
 func (j *Journal) List(ctx context.Context, q persistence.Query) (found []persistence.FoundOrder, next messages.Handle, err error) {
@@ -27,8 +23,8 @@ func (j *Journal) List(ctx context.Context, q persistence.Query) (found []persis
 		return nil, next, err
 	}
 	defer j.leave()
-	if q.Limit < 1 || q.Scan < 1 {
-		return nil, next, fmt.Errorf("list orders: Limit is %d and Scan is %d: both must be at least 1", q.Limit, q.Scan)
+	if err := q.Check(); err != nil {
+		return nil, next, err
 	}
 	snapshot := j.db.NewSnapshot()
 	defer func() { _ = snapshot.Close() }() // It has no error.
@@ -158,19 +154,11 @@ func (l *listing) run() (found []persistence.FoundOrder, next messages.Handle, e
 
 // bounds returns the greatest and the least handle to look at.
 func (l *listing) bounds() (newest, oldest messages.Handle) {
-	for i := range newest {
-		newest[i] = 0xff
-	}
-	if !l.query.To.IsZero() {
-		newest = messages.HandleAt(l.query.To.Add(clockSlack))
-	}
+	newest, oldest = l.query.Handles()
 	if after := l.query.After; !after.IsZero() {
 		if h, _ := before(after); less(h, newest) {
 			newest = h
 		}
-	}
-	if !l.query.From.IsZero() {
-		oldest = messages.HandleAt(l.query.From)
 	}
 	return newest, oldest
 }

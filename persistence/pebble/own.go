@@ -24,8 +24,8 @@ type owners struct {
 
 // check makes sure that self owns a partition under an epoch.
 func (o *owners) check(h persistence.Holding) error {
-	if int(h.Partition) >= len(o.all) {
-		return fmt.Errorf("partition is %d: it must be below %d", h.Partition, len(o.all))
+	if err := h.Partition.Validate(); err != nil {
+		return err
 	}
 	now := &o.all[h.Partition]
 	switch {
@@ -95,8 +95,8 @@ func (j *Journal) Claim(ctx context.Context, seen []persistence.Holding) ([]pers
 	}
 	defer j.leave()
 	for _, h := range seen {
-		if h.Partition >= messages.Partitions {
-			return nil, fmt.Errorf("claim: partition is %d: it must be below %d", h.Partition, messages.Partitions)
+		if err := h.Partition.Validate(); err != nil {
+			return nil, fmt.Errorf("claim: %w", err)
 		}
 	}
 	j.writing.Lock()

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -38,8 +37,8 @@ func (j *Journal) FeatureLevel(ctx context.Context) (level uint32, err error) {
 
 // RaiseFeatureLevel raises it.
 func (j *Journal) RaiseFeatureLevel(ctx context.Context, level uint32) error {
-	if level > persistence.NewestLevel {
-		return fmt.Errorf("raise the feature level to %d: %w: it is %d", level, persistence.ErrFeatureLevel, persistence.NewestLevel)
+	if err := persistence.CheckLevel(level); err != nil {
+		return err
 	}
 	for _, s := range j.shards {
 		if err := s.read(ctx, "raise the feature level", func(ctx context.Context, conn *pgxpool.Conn) error {
@@ -101,10 +100,8 @@ func definition(
 // PutDefinition stores a definition for good.
 func (j *Journal) PutDefinition(ctx context.Context, row *journalv1.DefinitionRow) (stored *journalv1.DefinitionRow, err error) {
 	ref := messages.RefOf(row)
-	for _, part := range []string{ref.Namespace, ref.Name, ref.Version} {
-		if part == "" || strings.ContainsRune(part, 0) {
-			return nil, fmt.Errorf("definition %q: namespace, name and version must be given, without zero bytes", ref)
-		}
+	if err := persistence.CheckDefinition(ref); err != nil {
+		return nil, err
 	}
 	err = j.change(ctx, "store definition "+ref.String(), func(ctx context.Context, tx pgx.Tx) (bool, error) {
 		stored, err = definition(ctx, tx, ref)
@@ -198,8 +195,8 @@ func all[M proto.Message](ctx context.Context, j *Journal, what, sql string, emp
 
 // PutLimit stores the limit of an activity, or removes it.
 func (j *Journal) PutLimit(ctx context.Context, row *journalv1.LimitRow) error {
-	if row.GetActivity() == "" || row.GetRate() < 0 {
-		return fmt.Errorf("limit of %q to %v a second: an activity, and no negative rate, are expected", row.GetActivity(), row.GetRate())
+	if err := persistence.CheckLimit(row); err != nil {
+		return err
 	}
 	encoded, err := encode(row)
 	if err != nil {

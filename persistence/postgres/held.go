@@ -21,7 +21,7 @@ func (h *held) check(by persistence.Holding) error {
 	defer h.mu.Unlock()
 	switch {
 	case by.Partition >= messages.Partitions:
-		return errPartition(by.Partition)
+		return by.Partition.Validate()
 	case h.fenced:
 		return persistence.ErrIncarnationFenced
 	case by.Epoch == 0 || h.epochs[by.Partition] != by.Epoch:
@@ -64,8 +64,4 @@ func (h *held) isFenced() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.fenced
-}
-
-func errPartition(p messages.Partition) error {
-	return fmt.Errorf("partition is %d: it must be below %d", p, messages.Partitions)
 }

@@ -71,8 +71,8 @@ func (j *Journal) shard(p messages.Partition) *shard { return j.shards[int(p)%le
 
 // Commit hands a commit over. After Close, Done is called before Commit returns.
 func (j *Journal) Commit(c *persistence.Commit) {
-	if c.Partition >= messages.Partitions {
-		c.Done(errPartition(c.Partition))
+	if err := c.Partition.Validate(); err != nil {
+		c.Done(err)
 		return
 	}
 	r := lane.Request{Commit: c}

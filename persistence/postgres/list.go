@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -18,29 +17,15 @@ import (
 	"github.com/holdfast-run/holdfast/persistence/rows"
 )
 
-// clockSlack is how much later than its time of acceptance the handle of an order may have been made.
-const clockSlack = time.Second
-
-// compactFallout is from how many rows on the changes are summed up in one.
-const compactFallout = 1000
-
 // Fallout counts the orders that have faulted.
 func (j *Journal) Fallout(ctx context.Context) (all persistence.Fallout, err error) {
 	for _, s := range j.shards {
 		err := s.read(ctx, "count the orders that have faulted", func(ctx context.Context, conn *pgxpool.Conn) error {
-			var count int
-			var faulted, inDoubt int64
-			if err := conn.QueryRow(ctx, `SELECT count(*), COALESCE(sum(faulted), 0)::bigint, COALESCE(sum(in_doubt), 0)::bigint FROM fallout`).
-				Scan(&count, &faulted, &inDoubt); err != nil {
-				return err //nolint:wrapcheck // said by read
-			}
-			all.Faulted += faulted
-			all.InDoubt += inDoubt
-			if count < compactFallout {
-				return nil
-			}
-			_, err := conn.Exec(ctx, `WITH gone AS (DELETE FROM fallout RETURNING faulted, in_doubt)
-				INSERT INTO fallout SELECT sum(faulted), sum(in_doubt) FROM gone`)
+			var here persistence.Fallout
+			err := conn.QueryRow(ctx, `SELECT COALESCE(sum(faulted), 0)::bigint, COALESCE(sum(in_doubt), 0)::bigint FROM fallout`).
+				Scan(&here.Faulted, &here.InDoubt)
+			all.Faulted += here.Faulted
+			all.InDoubt += here.InDoubt
 			return err //nolint:wrapcheck // said by read
 		})
 		if err != nil {
@@ -52,8 +37,8 @@ func (j *Journal) Fallout(ctx context.Context) (all persistence.Fallout, err err
 
 // List returns orders, newest first: those of all shards, merged.
 func (j *Journal) List(ctx context.Context, q persistence.Query) (found []persistence.FoundOrder, next messages.Handle, err error) {
-	if q.Limit < 1 || q.Scan < 1 {
-		return nil, next, fmt.Errorf("list orders: Limit is %d and Scan is %d: both must be at least 1", q.Limit, q.Scan)
+	if err := q.Check(); err != nil {
+		return nil, next, err
 	}
 	where, args := conditions(q)
 	scanned := 0
@@ -145,11 +130,8 @@ func conditions(q persistence.Query) (where string, args []any) {
 		}
 		add(`o.ended_badly = ANY ($%d)`, statuses)
 	}
-	if !q.To.IsZero() {
-		add(`o.handle <= $%d`, uid(messages.HandleAt(q.To.Add(clockSlack))))
-	}
-	if !q.From.IsZero() {
-		add(`o.handle >= $%d`, uid(messages.HandleAt(q.From)))
-	}
+	newest, oldest := q.Handles()
+	add(`o.handle <= $%d`, uid(newest))
+	add(`o.handle >= $%d`, uid(oldest))
 	return strings.Join(all, ` AND `), args
 }

@@ -49,8 +49,8 @@ func (j *Journal) Owners(ctx context.Context) ([]persistence.Owner, error) {
 func (j *Journal) Claim(ctx context.Context, seen []persistence.Holding) (claimed []persistence.Holding, err error) {
 	wanted := make([][]persistence.Holding, len(j.shards))
 	for _, h := range seen {
-		if h.Partition >= messages.Partitions {
-			return nil, fmt.Errorf("claim: %w", errPartition(h.Partition))
+		if err := h.Partition.Validate(); err != nil {
+			return nil, fmt.Errorf("claim: %w", err)
 		}
 		n := j.shard(h.Partition).number
 		wanted[n] = append(wanted[n], h)

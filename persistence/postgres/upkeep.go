@@ -35,6 +35,10 @@ func (s *shard) tidy() error {
 		if err := s.makeMonths(ctx, conn.Conn()); err != nil {
 			return err
 		}
+		if _, err := conn.Exec(ctx, `WITH gone AS (DELETE FROM fallout RETURNING faulted, in_doubt)
+			INSERT INTO fallout SELECT sum(faulted), sum(in_doubt) FROM gone HAVING count(*) > 0`); err != nil {
+			return fmt.Errorf("sum up how many orders have faulted: %w", err)
+		}
 		// Of an incarnation that was fenced, owns nothing and has no session nobody will ask.
 		_, err := conn.Exec(ctx, `DELETE FROM lanes l WHERE fenced AND NOT EXISTS (SELECT FROM partitions p WHERE p.owner = l.incarnation)
 			AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.application_name = $1 || split_part(l.incarnation, '/', 2))`, applicationPrefix)
