@@ -21,38 +21,9 @@ func TestConformance(t *testing.T) {
 
 type backend struct{}
 
-func (backend) NewStore(testing.TB) journaltest.Store { return &store{store: memory.NewStore()} }
-
-// store can be shared. It is opened anew as a node would do it that takes over: who closed it is fenced.
-type store struct {
-	store  *memory.Store
-	closed []messages.Incarnation
-}
-
-func (s *store) Shared() {}
-
-func (s *store) Open(tb testing.TB) persistence.Journal {
-	tb.Helper()
-	j := s.store.Open(memory.Config{})
-	for _, who := range s.closed {
-		if err := j.Fence(tb.Context(), who); err != nil {
-			tb.Fatal(err)
-		}
-	}
-	s.closed = nil
-	return &closing{j, s}
-}
-
-// closing notes that a journal was closed.
-type closing struct {
-	*memory.Journal
-
-	store *store
-}
-
-func (c *closing) Close() error {
-	c.store.closed = append(c.store.closed, c.Incarnation())
-	return c.Journal.Close()
+func (backend) NewStore(testing.TB) journaltest.Store {
+	s := memory.NewStore()
+	return journaltest.Shared(func(testing.TB) persistence.Journal { return s.Open(memory.Config{}) })
 }
 
 // submit accepts an order in a fresh opening of a store, and returns whether it is there and what was answered.

@@ -36,12 +36,21 @@ func opened(t *testing.T, config postgres.Config) (j *postgres.Journal, epochs [
 	return j, epochs
 }
 
-// accept has an order accepted by the owner of its partition; with epoch 0 by anybody.
+// proxied opens a journal behind a proxy, which waits a short time for answers.
+func proxied(t *testing.T) (p *proxy, j *postgres.Journal, epochs [messages.Partitions]messages.Epoch) {
+	t.Helper()
+	s := sharedServer(t)
+	p = newProxy(t, s)
+	config := configured(t, s, p.address)
+	config.AnswerWithin = 300 * time.Millisecond
+	j, epochs = opened(t, config)
+	return p, j, epochs
+}
+
+// accept has an order accepted by the owner of its partition.
 func accept(j persistence.Committer, epochs *[messages.Partitions]messages.Epoch, id messages.OrderID) error {
 	c := journaltest.Acceptance(string(id))
-	if epochs != nil {
-		c.Epoch = epochs[c.Partition]
-	}
+	c.Epoch = epochs[c.Partition]
 	done := make(chan error, 1)
 	c.Done = func(err error) { done <- err }
 	j.Commit(c)
@@ -69,11 +78,7 @@ func until(t *testing.T, do func() error) error {
 // The answer to a batch gets lost: nobody reads anything until it is known what came of it.
 func TestAnswerLost(t *testing.T) {
 	t.Parallel()
-	s := sharedServer(t)
-	p := newProxy(t, s)
-	config := configured(t, s, p.address)
-	config.AnswerWithin = 300 * time.Millisecond
-	j, epochs := opened(t, config)
+	p, j, epochs := proxied(t)
 	p.hold(false, true, true)
 	id := messages.NewOrderID()
 	if err := accept(j, &epochs, id); !errors.Is(err, persistence.ErrUnknown) {
@@ -97,11 +102,7 @@ func TestAnswerLost(t *testing.T) {
 // A batch reaches the server only after its lane has made itself known again: it is not made any more.
 func TestBatchLate(t *testing.T) {
 	t.Parallel()
-	s := sharedServer(t)
-	p := newProxy(t, s)
-	config := configured(t, s, p.address)
-	config.AnswerWithin = 300 * time.Millisecond
-	j, epochs := opened(t, config)
+	p, j, epochs := proxied(t)
 	p.hold(true, false, false)
 	id := messages.NewOrderID()
 	if err := accept(j, &epochs, id); !errors.Is(err, persistence.ErrUnknown) {

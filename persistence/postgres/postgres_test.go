@@ -8,7 +8,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/persistence"
 	"github.com/holdfast-run/holdfast/persistence/journaltest"
 	"github.com/holdfast-run/holdfast/persistence/postgres"
@@ -30,19 +29,33 @@ type backend struct {
 	shards int
 }
 
-// schemas counts the schemas of all tests.
-var schemas atomic.Int64 //nolint:gochecknoglobals // so that no two have the same name
+// databases counts the databases of all tests.
+var databases atomic.Int64 //nolint:gochecknoglobals // so that no two have the same name
 
 func (b backend) NewStore(tb testing.TB) journaltest.Store {
 	tb.Helper()
-	s := &store{config: postgres.Config{Schema: fmt.Sprint("test", schemas.Add(1)), Logger: discard(), Lanes: 2, Readers: 3}}
+	config := postgres.Config{Logger: discard(), Lanes: 2, Readers: 3}
 	for range b.shards {
-		name := fmt.Sprint("shard", schemas.Add(1))
-		admin(tb, b.server, "CREATE DATABASE "+name)
+		name := database(tb, b.server)
 		tb.Cleanup(func() { admin(tb, b.server, "DROP DATABASE "+name+" WITH (FORCE)") })
-		s.config.Shards = append(s.config.Shards, b.server.address(name))
+		config.Shards = append(config.Shards, b.server.address(name))
 	}
-	return s
+	return journaltest.Shared(func(tb testing.TB) persistence.Journal {
+		tb.Helper()
+		j, err := postgres.Open(tb.Context(), config)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		return j
+	})
+}
+
+// database makes an empty database, and returns its name.
+func database(tb testing.TB, s *server) string {
+	tb.Helper()
+	name := fmt.Sprint("shard", databases.Add(1))
+	admin(tb, s, "CREATE DATABASE "+name)
+	return name
 }
 
 // admin has a server execute statements, in one session.
@@ -61,39 +74,4 @@ func admin(tb testing.TB, s *server, statements ...string) {
 	if err := conn.Close(ctx); err != nil {
 		tb.Error(err)
 	}
-}
-
-// store is opened anew as a node would do it that takes over: who closed it is fenced.
-type store struct {
-	config postgres.Config
-	closed []messages.Incarnation
-}
-
-func (s *store) Shared() {}
-
-func (s *store) Open(tb testing.TB) persistence.Journal {
-	tb.Helper()
-	j, err := postgres.Open(tb.Context(), s.config)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	for _, who := range s.closed {
-		if err := j.Fence(tb.Context(), who); err != nil {
-			tb.Fatal(err)
-		}
-	}
-	s.closed = nil
-	return &closing{j, s}
-}
-
-// closing notes that a journal was closed.
-type closing struct {
-	*postgres.Journal
-
-	store *store
-}
-
-func (c *closing) Close() error {
-	c.store.closed = append(c.store.closed, c.Incarnation())
-	return c.Journal.Close()
 }

@@ -132,7 +132,5 @@ func (p *proxy) pass(x *link, to, from net.Conn, holds *bool) {
 // configured is how a test opens a journal of one shard in a database of its own.
 func configured(tb testing.TB, s *server, at func(database string) string) postgres.Config {
 	tb.Helper()
-	name := fmt.Sprint("shard", schemas.Add(1))
-	admin(tb, s, "CREATE DATABASE "+name)
-	return postgres.Config{Shards: []string{at(name)}, Logger: discard(), Lanes: 1, Readers: 2}
+	return postgres.Config{Shards: []string{at(database(tb, s))}, Logger: discard(), Lanes: 1, Readers: 2}
 }

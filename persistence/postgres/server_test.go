@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// shared is the server that tests use which don't harm it. Each store has a schema of its own there.
+// shared is the server that tests use which don't harm it. Each store has databases of its own there.
 var shared struct { //nolint:gochecknoglobals // one for all tests
 	once   sync.Once
 	dir    string
