@@ -45,42 +45,40 @@ func (n *node) openEmbedded() (persistence.Journal, error) {
 	return j, nil
 }
 
-// openAgain is how long a node waits before it tries again to open a journal that did not answer.
-const openAgain = time.Second
-
 // openShared opens the journal that databases have. As long as one does not answer, the node waits: it is alive, and not ready.
 func (n *node) openShared(ctx context.Context) (persistence.Journal, error) {
 	shared := n.config.Shared
 	shared.Node, shared.Observer, shared.Logger = n.id, n.metrics, n.log.With("part", "journal")
-	type place struct{ shard, lane int }
-	var mu sync.Mutex
-	loops := map[place]*supervision.Loop{}
-	shared.Turn = func(shard, lane int) {
-		mu.Lock()
-		loop := loops[place{shard, lane}]
-		if loop == nil {
-			loop = n.watchdog.Register(fmt.Sprintf("journal shard %d lane %d", shard, lane), stuckJournal)
-			loops[place{shard, lane}] = loop
-		}
-		mu.Unlock()
-		loop.Beat()
+	shared.Loop = func(name string) func() { return n.watchdog.Register("journal "+name, stuckJournal).Beat }
+	var j *postgres.Journal
+	err := n.untilAnswered(ctx, func() (err error) {
+		j, err = postgres.Open(ctx, shared)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open the journal: %w", err)
 	}
+	if err := n.untilAnswered(ctx, func() error { return n.succeed(ctx, j) }); err != nil {
+		return nil, errors.Join(err, j.Close()) //nolint:contextcheck // it is short
+	}
+	return j, nil
+}
+
+// askAgain is how long a node waits before it asks a journal again that did not answer.
+const askAgain = time.Second
+
+// untilAnswered asks a journal something until it answers.
+func (n *node) untilAnswered(ctx context.Context, ask func() error) error {
 	for {
-		j, err := postgres.Open(ctx, shared)
-		if err == nil {
-			if err = n.succeed(ctx, j); err == nil {
-				return j, nil
-			}
-			err = errors.Join(err, j.Close()) //nolint:contextcheck // it is short
-		}
+		err := ask()
 		if !errors.Is(err, persistence.ErrUnavailable) {
-			return nil, fmt.Errorf("open the journal: %w", err)
+			return err
 		}
 		n.log.Warn("the journal does not answer; the node waits for it", "error", err)
 		select {
-		case <-time.After(openAgain):
+		case <-time.After(askAgain):
 		case <-ctx.Done():
-			return nil, fmt.Errorf("open the journal: %w", context.Cause(ctx))
+			return context.Cause(ctx)
 		}
 	}
 }

@@ -39,5 +39,5 @@ type closing struct {
 
 func (c *closing) Close() error {
 	c.store.closed = append(c.store.closed, c.Incarnation())
-	return c.Journal.Close() //nolint:wrapcheck // it is the journal's
+	return c.Journal.Close()
 }

@@ -28,8 +28,8 @@ type committer struct {
 	confirmed int64
 	// unresolved: nobody knows yet whether the batch after confirmed was made.
 	unresolved atomic.Bool
-	// refused is why the database is not used any more; nil if it is.
-	refused error
+	// unfit is why the database is not used any more; nil if it is.
+	unfit error
 
 	results []error
 	open    []int // the requests of a batch that are still to be done
@@ -40,12 +40,14 @@ type committer struct {
 // retryConnect is how long a lane waits after it got no connection.
 const retryConnect = 200 * time.Millisecond
 
-// turn shows that the lane goes on, and looks for a connection if there is none.
-func (c *committer) turn() {
-	c.shard.journal.cfg.Turn(c.shard.number, c.number)
-	if c.conn == nil {
-		_ = c.connect() // it is told with the next batch
-	}
+// run makes the batches of the lane until it is closed, and looks for a connection as long as there is none.
+func (c *committer) run(turn func()) {
+	c.lane.Run(func() {
+		turn()
+		if c.conn == nil {
+			_ = c.connect() // it is told with the next batch
+		}
+	}, c.make)
 }
 
 // make makes a batch, as lane.Run asks for.
@@ -153,7 +155,7 @@ func (c *committer) write(batch []lane.Request) {
 		case err == nil:
 			c.judge(batch, made)
 			return
-		case isTaken(err):
+		case isTaken(err) && tries < mostTries:
 			if err := c.drop(batch); err != nil {
 				c.disconnect(err)
 				c.end(unavailable(err))

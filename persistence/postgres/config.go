@@ -44,9 +44,9 @@ type Config struct {
 	CommitBytes int64
 	// Observer is told of each batch; default: nobody.
 	Observer persistence.Observer
-	// Turn is called each time that a lane turns, and every second when it has nothing to do, to show that it is not stuck; default:
-	// nothing. It must be fast.
-	Turn func(shard, lane int)
+	// Loop is called once for each lane, when the journal is open, with its name. What it returns is called each time that the lane
+	// turns, and every second when it has nothing to do, to show that it is not stuck; it must be fast. Default: nothing.
+	Loop func(name string) (turn func())
 	// Logger gets what an operator should know; default: slog's.
 	Logger *slog.Logger
 }
@@ -66,8 +66,8 @@ func (c Config) withDefaults() (Config, error) {
 	c.BatchCommits = cmp.Or(c.BatchCommits, 512)
 	c.BatchBytes = cmp.Or(c.BatchBytes, 4<<20)
 	c.CommitBytes = cmp.Or(c.CommitBytes, 64<<20)
-	if c.Turn == nil {
-		c.Turn = func(int, int) {}
+	if c.Loop == nil {
+		c.Loop = func(string) func() { return func() {} }
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

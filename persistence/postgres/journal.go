@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 
 	"github.com/holdfast-run/holdfast/messages"
@@ -55,7 +54,8 @@ func Open(ctx context.Context, cfg Config) (*Journal, error) {
 	}
 	for _, s := range j.shards {
 		for _, c := range s.committers {
-			j.lanes.Go(func() { c.lane.Run(c.turn, c.make) })
+			turn := cfg.Loop(fmt.Sprintf("shard %d lane %d", s.number, c.number))
+			j.lanes.Go(func() { c.run(turn) }) //nolint:contextcheck // it lives longer than the call
 		}
 		j.directories.Go(func() { s.entries.Run(func() {}, s.enterAll) })
 	}
@@ -123,9 +123,4 @@ func (j *Journal) Close() error {
 		s.pool.Close()
 	}
 	return nil
-}
-
-// log tells operators something of a shard.
-func (j *Journal) log(level slog.Level, shard int, what string, attrs ...slog.Attr) {
-	j.cfg.Logger.LogAttrs(j.ctx, level, "journal", append([]slog.Attr{slog.String("what", what), slog.Int("shard", shard)}, attrs...)...)
 }

@@ -40,7 +40,7 @@ func (s *shard) prepare(ctx context.Context) error {
 	defer conn.Close(ctx) //nolint:errcheck // nothing is under way
 	for _, step := range []func(context.Context, *pgx.Conn) error{s.checkServer, s.checkSession, s.migrate, s.register, s.makeMonths} {
 		if err := step(ctx, conn); err != nil {
-			if !isRefused(err) {
+			if !isUnfit(err) {
 				err = unavailable(err)
 			}
 			return err
@@ -49,15 +49,15 @@ func (s *shard) prepare(ctx context.Context) error {
 	return nil
 }
 
-// refused is why a database is not used: it stays so however often it is tried.
-type refused struct{ error }
+// unfit is why a database is not used: it stays so however often it is tried.
+type unfit struct{ error }
 
-func isRefused(err error) bool {
-	_, ok := errors.AsType[refused](err)
+func isUnfit(err error) bool {
+	_, ok := errors.AsType[unfit](err)
 	return ok
 }
 
-func refuse(format string, args ...any) error { return refused{fmt.Errorf(format, args...)} } //nolint:err113 // for people
+func unfitf(format string, args ...any) error { return unfit{fmt.Errorf(format, args...)} } //nolint:err113 // for people
 
 // oldestServer is the oldest version of the server that will do: 15.
 const oldestServer = 150000
@@ -74,19 +74,19 @@ func (s *shard) checkServer(ctx context.Context, conn *pgx.Conn) error {
 	}
 	switch {
 	case version < oldestServer:
-		return refuse("the server has version %d: it must be at least %d", version, oldestServer)
+		return unfitf("the server has version %d: it must be at least %d", version, oldestServer)
 	case fsync != "on":
-		return refuse("the server has fsync = %s: a crash would lose orders that were confirmed; set it to on", fsync)
+		return unfitf("the server has fsync = %s: a crash would lose orders that were confirmed; set it to on", fsync)
 	case pages != "on":
-		return refuse("the server has full_page_writes = %s: a crash could damage the journal; set it to on", pages)
+		return unfitf("the server has full_page_writes = %s: a crash could damage the journal; set it to on", pages)
 	case commit == "off":
-		return refuse("the session has synchronous_commit = off: a crash would lose orders that were confirmed; set it to on")
+		return unfitf("the session has synchronous_commit = off: a crash would lose orders that were confirmed; set it to on")
 	case standbys != "" && (commit == "local" || commit == "remote_write"):
-		return refuse("the session has synchronous_commit = %s, and the server has the synchronous standbys %s: when one takes over, "+
+		return unfitf("the session has synchronous_commit = %s, and the server has the synchronous standbys %s: when one takes over, "+
 			"orders that were confirmed could be lost; set it to on", commit, standbys)
 	case standbys == "":
-		s.journal.log(slog.LevelWarn, s.number,
-			"the database has no synchronous standby: whoever loses its disk loses orders")
+		s.log.LogAttrs(ctx, slog.LevelWarn,
+			"journal: the database has no synchronous standby: whoever loses its disk loses orders")
 	}
 	return nil
 }
@@ -112,7 +112,7 @@ func (s *shard) checkSession(ctx context.Context, conn *pgx.Conn) error {
 		return fmt.Errorf("look at the session: %w", err)
 	}
 	if first != second || seen != mark || seenByOther == mark {
-		return refuse("the connection shares sessions of the server with others, as a pooler does between transactions: " +
+		return unfitf("the connection shares sessions of the server with others, as a pooler does between transactions: " +
 			"connect to the server itself, or have the pooler keep a session for each connection")
 	}
 	return nil
@@ -199,12 +199,12 @@ func (s *shard) checkShard(ctx context.Context, tx pgx.Tx) error {
 		return fmt.Errorf("read which shard it is: %w", err)
 	}
 	if number != s.number || of != len(s.journal.cfg.Shards) {
-		return refuse("the database has shard %d of %d, and is configured as shard %d of %d: "+
+		return unfitf("the database has shard %d of %d, and is configured as shard %d of %d: "+
 			"give all databases of the journal, in the order in which it was made",
 			number, of, s.number, len(s.journal.cfg.Shards))
 	}
 	if level > persistence.NewestLevel {
-		return refused{fmt.Errorf("%w: the journal has level %d, this version knows %d",
+		return unfit{fmt.Errorf("%w: the journal has level %d, this version knows %d",
 			persistence.ErrFeatureLevel, level, persistence.NewestLevel)}
 	}
 	if s.number == 0 {
@@ -212,7 +212,7 @@ func (s *shard) checkShard(ctx context.Context, tx pgx.Tx) error {
 	}
 	first, err := s.journal.name(ctx)
 	if err == nil && first != name {
-		err = refuse("the database has a shard of the journal %s, and the first shard is that of %s", name, first)
+		err = unfitf("the database has a shard of the journal %s, and the first shard is that of %s", name, first)
 	}
 	return err
 }

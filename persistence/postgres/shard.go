@@ -25,6 +25,7 @@ import (
 type shard struct {
 	journal    *Journal
 	number     int
+	log        *slog.Logger
 	config     *pgx.ConnConfig
 	pool       *pgxpool.Pool
 	committers []*committer
@@ -38,7 +39,7 @@ const ownLane = -1
 // openShard connects to a database, makes what is missing there, and makes the incarnation known. What it returns must be closed, also
 // with an error.
 func (j *Journal) openShard(ctx context.Context, number int, at string) (*shard, error) {
-	s := &shard{journal: j, number: number}
+	s := &shard{journal: j, number: number, log: j.cfg.Logger.With(slog.Int("shard", number))}
 	if err := s.configure(at); err != nil {
 		return nil, err
 	}
@@ -122,55 +123,58 @@ func (s *shard) connect(ctx context.Context) (*pgx.Conn, error) {
 	return conn, err //nolint:wrapcheck // it says whereto
 }
 
-// connect makes a connection for the lane, and bumps the number of its batch: what was under way is made by now, or never will be.
+// connect makes a connection for the lane, unless one was tried for a moment ago.
 func (c *committer) connect() error {
 	switch {
-	case c.refused != nil:
-		return c.refused
+	case c.unfit != nil:
+		return c.unfit
 	case c.why != nil && time.Since(c.tried) < retryConnect:
 		return c.why
 	}
 	c.tried = time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*c.shard.journal.cfg.AnswerWithin)
 	defer cancel()
-	conn, err := c.shard.connect(ctx)
+	conn, last, err := c.introduce(ctx)
 	if err != nil {
 		c.why = unavailable(err)
 		return c.why
 	}
-	if _, err := conn.Prepare(ctx, batchName, batchSQL); err != nil {
+	if last < c.confirmed {
 		_ = conn.Close(ctx)
-		c.why = unavailable(err)
-		return c.why
-	}
-	var last int64
-	err = conn.QueryRow(ctx, `UPDATE lanes SET batch = batch + 1 WHERE incarnation = $1 AND lane = $2 RETURNING batch - 1`,
-		string(c.shard.journal.self), c.number).Scan(&last)
-	switch {
-	case errors.Is(err, pgx.ErrNoRows):
-		_ = conn.Close(ctx)
-		c.why = unavailable(fmt.Errorf("the database does not know %s: it was fenced and forgotten, or the database is another one",
-			c.shard.journal.self))
-		return c.why
-	case err == nil && last < c.confirmed:
-		c.refused = unavailable(fmt.Errorf(
+		c.unfit = unavailable(fmt.Errorf(
 			"the database has lost commits that it had confirmed: lane %d of %s has made batch %d, and the database has batch %d; "+
 				"a standby that had not everything was made the primary, or a backup was restored: bring the right one back, "+
 				"or restore the journal with a new generation", c.number, c.shard.journal.self, c.confirmed, last))
-		c.shard.journal.log(slog.LevelError, c.shard.number, "database is refused", slog.Any("error", c.refused))
-		_ = conn.Close(ctx)
-		return c.refused
-	case err != nil:
-		_ = conn.Close(ctx)
-		c.why = unavailable(err)
-		return c.why
+		c.unresolved.Store(true) // nothing that is there is acted on
+		c.shard.log.LogAttrs(ctx, slog.LevelError, "journal: the database is not used any more", slog.Any("error", c.unfit))
+		return c.unfit
 	}
 	if c.why != nil {
-		c.shard.journal.log(slog.LevelInfo, c.shard.number, "the database answers again", slog.Int("lane", c.number))
+		c.shard.log.LogAttrs(ctx, slog.LevelInfo, "journal: the database answers again", slog.Int("lane", c.number))
 	}
 	c.conn, c.why, c.confirmed = conn, nil, last+1
 	c.unresolved.Store(false)
 	return nil
+}
+
+// introduce makes a connection, and bumps the number of the lane's batch, which was last before: what was under way is made by now, or
+// never will be.
+func (c *committer) introduce(ctx context.Context) (conn *pgx.Conn, last int64, err error) {
+	if conn, err = c.shard.connect(ctx); err != nil {
+		return nil, 0, err
+	}
+	if _, err = conn.Prepare(ctx, batchName, batchSQL); err == nil {
+		err = conn.QueryRow(ctx, `UPDATE lanes SET batch = batch + 1 WHERE incarnation = $1 AND lane = $2 RETURNING batch - 1`,
+			string(c.shard.journal.self), c.number).Scan(&last)
+	}
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = fmt.Errorf("the database does not know %s: it was fenced and forgotten, or the database is another one", c.shard.journal.self)
+	}
+	if err != nil {
+		_ = conn.Close(ctx)
+		return nil, 0, err
+	}
+	return conn, last, nil
 }
 
 // disconnect gives up the connection, because of an error.
@@ -185,7 +189,7 @@ func (c *committer) disconnect(err error) {
 	c.conn = nil
 	if !errors.Is(err, persistence.ErrClosed) {
 		c.why = unavailable(err)
-		c.shard.journal.log(slog.LevelWarn, c.shard.number, "a connection was given up", slog.Int("lane", c.number), slog.Any("error", err))
+		c.shard.log.LogAttrs(ctx, slog.LevelWarn, "journal: a connection was given up", slog.Int("lane", c.number), slog.Any("error", err))
 	}
 }
 

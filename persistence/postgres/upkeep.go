@@ -24,7 +24,7 @@ func (j *Journal) upkeep() {
 		}
 		for _, s := range j.shards {
 			if err := s.tidy(); err != nil && j.ctx.Err() == nil {
-				j.log(slog.LevelWarn, s.number, "upkeep of the database failed, and is tried again later", slog.Any("error", err))
+				s.log.LogAttrs(j.ctx, slog.LevelWarn, "journal: upkeep of the database failed, and is tried again later", slog.Any("error", err))
 			}
 		}
 	}
