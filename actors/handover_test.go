@@ -24,10 +24,13 @@ import (
 )
 
 var (
-	handoverMoves = flag.Int("handover.moves", 200, "how many partitions change hands in TestHandover")
+	handoverMoves = flag.Int64("handover.moves", 500, "how many partitions change hands in TestHandover")
 	handoverWorse = flag.Bool("handover.worse", false, "whether journals are slow in TestHandover, and messages late by up to 30 s")
 	handoverSeed  = flag.Uint64("handover.seed", 1, "the seed of TestHandover")
 )
+
+// disownEvery is in which of its rounds, of one to four moves each, TestHandover has nobody own anything.
+const disownEvery = 40
 
 // Partitions change hands again and again under load, nodes are fenced in the middle of commits, outcomes get lost, and so do messages
 // between the nodes: nothing is lost, nothing done twice, no key is overtaken, and in the end everything is owned and nothing is left.
@@ -61,13 +64,13 @@ func TestHandover(t *testing.T) {
 				load.quick = append(load.quick, ref)
 			}
 		}
-		for range 120 {
+		for range 160 {
 			all.Go(func() { load.run(stop) })
 		}
 		load.fill()
-		for range *handoverMoves {
+		for round := 1; w.moves.Load() < *handoverMoves; round++ {
 			w.move()
-			if w.roll(40) == 0 {
+			if round%disownEvery == 0 {
 				w.disown()
 			}
 			time.Sleep(time.Duration(w.roll(100)) * time.Millisecond)
@@ -236,9 +239,10 @@ func (c *clients) kinds() map[string]int64 {
 	return out
 }
 
-// fill waits until many orders have not ended.
+// fill waits until many orders have not ended, and as many end as are accepted.
 func (c *clients) fill() {
-	const inFlight = 250
+	const inFlight, longest = 250, 20 * time.Second
+	time.Sleep(longest)
 	for c.least < inFlight {
 		time.Sleep(100 * time.Millisecond)
 		if open, err := c.town.open(); err == nil { // else the journal does not answer, or the node is replaced

@@ -12,9 +12,8 @@ import (
 )
 
 const (
-	// handoverMoves is how often partitions change hands at full scale, handoverRounds in how many steps, of one to four each.
-	handoverMoves  = 10_000
-	handoverRounds = 4300
+	// handoverMoves is how often partitions change hands at full scale.
+	handoverMoves = 10_000
 	// handoverLess is how much less is done at the scale ci.
 	handoverLess = 40
 	// handoverFigures is what the test prints its figures behind.
@@ -33,7 +32,7 @@ func (s *site) handoverPart(whole int) int {
 // commits, messages and nodes fail.
 func handover(ctx context.Context, s *site) (figures, error) {
 	out, err := s.command(ctx, s.root, nil, "go", "test", "./actors", "-run", "^TestHandover$", "-count", "1", "-v", "-timeout", "30m",
-		"-handover.moves", strconv.Itoa(s.handoverPart(handoverRounds)), "-handover.seed", strconv.FormatUint(s.seed, 10))
+		"-handover.moves", strconv.Itoa(s.handoverPart(handoverMoves)), "-handover.seed", strconv.FormatUint(s.seed, 10))
 	f := figures{"failed": 0}
 	var exit interface{ ExitCode() int }
 	switch {
