@@ -16,9 +16,15 @@ ROW      ?=
 ARGS     ?=
 
 # Each folder of tools/ is a module that pins one tool, or a few that belong together. They are built once for each
-# combination of versions, and kept outside of the checkout, so that every clone on a machine shares them.
-CACHE := $(or $(XDG_CACHE_HOME),$(if $(HOME),$(HOME)/.cache),$(CURDIR)/.cache)/holdfast
-TOOLS := $(CACHE)/tools-$(shell { $(GO) env GOVERSION GOOS GOARCH; cat tools/*/go.mod tools/*/go.sum; } | sha256sum | cut -c1-16)
+# combination of versions, and kept outside of the checkout, so that every clone on a machine shares them. Consul takes
+# minutes, so it stands apart from what changes more often.
+CACHE  := $(or $(XDG_CACHE_HOME),$(if $(HOME),$(HOME)/.cache),$(CURDIR)/.cache)/holdfast
+pinned  = $(shell { $(GO) env GOVERSION GOOS GOARCH; cat $(1:%=tools/%/go.mod) $(1:%=tools/%/go.sum); } | sha256sum | cut -c1-16)
+TOOLS  := $(CACHE)/tools-$(call pinned,buf golangci-lint protoc-gen)
+CONSUL := $(CACHE)/consul-$(call pinned,consul)/consul
+
+# Tests that need Consul find it by this, and are skipped where it was not built.
+export HOLDFAST_CONSUL := $(CONSUL)
 
 BUF                := $(TOOLS)/buf
 GOLANGCI_LINT      := $(TOOLS)/golangci-lint
@@ -36,7 +42,7 @@ VERSION  := $(shell $(GIT) describe --tags --always --dirty 2>/dev/null)
 REVISION := $(shell $(GIT) rev-parse HEAD 2>/dev/null)
 LDFLAGS  := -X main.builtVersion=$(VERSION) -X main.builtRevision=$(REVISION)
 
-.PHONY: help build demo test lint bench profile verify fuzz ci generate check-generated proto-image fmt tools clean
+.PHONY: help build demo test test-cluster lint bench profile verify fuzz ci generate check-generated proto-image fmt tools clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r target text; do \
@@ -52,6 +58,9 @@ demo: build ## Run real work orders through a node and six adapter processes, an
 
 test: ## Run all tests with the race detector
 	$(GO) test -pgo=off -race -timeout 20m $(ARGS) ./...
+
+test-cluster: $(CONSUL) ## Run the tests of the cluster, with a real Consul
+	$(GO) test -pgo=off -race -timeout 20m $(ARGS) ./cluster/...
 
 lint: check-generated $(GOLANGCI_LINT) ## Check Go and .proto sources, and that generated code is current
 	$(GOLANGCI_LINT) run
@@ -106,20 +115,22 @@ fmt: $(GOLANGCI_LINT) $(BUF) ## Format Go and .proto sources
 	$(GOLANGCI_LINT) fmt
 	$(BUF) format -w
 
-tools: $(GENERATORS) $(GOLANGCI_LINT) ## Build the tools that lint and generate
+tools: $(GENERATORS) $(GOLANGCI_LINT) $(CONSUL) ## Build the tools that lint and generate, and what tests run beside
 
 clean: ## Remove what was built
 	rm -rf bin .cache .holdfast data
 
-# $(1) is the module below tools/, $(2) the package. A tool is moved into place whole, so an interrupted build leaves none.
+# $(1) is the module below tools/, $(2) the package, $(3) where the tool is kept. It is moved into place whole, so an
+# interrupted build leaves none.
 define tool
-$(TOOLS)/$(notdir $(2)):
-	@mkdir -p $(TOOLS)
+$(3)/$(notdir $(2)):
+	@mkdir -p $$(@D)
 	@echo "building $$(@F)"
 	@cd tools/$(1) && GOFLAGS=-mod=readonly GOWORK=off $(GO) build -o $$@.new $(2) && mv $$@.new $$@
 endef
 
-$(eval $(call tool,buf,github.com/bufbuild/buf/cmd/buf))
-$(eval $(call tool,golangci-lint,github.com/golangci/golangci-lint/v2/cmd/golangci-lint))
-$(eval $(call tool,protoc-gen,google.golang.org/protobuf/cmd/protoc-gen-go))
-$(eval $(call tool,protoc-gen,google.golang.org/grpc/cmd/protoc-gen-go-grpc))
+$(eval $(call tool,buf,github.com/bufbuild/buf/cmd/buf,$(TOOLS)))
+$(eval $(call tool,golangci-lint,github.com/golangci/golangci-lint/v2/cmd/golangci-lint,$(TOOLS)))
+$(eval $(call tool,protoc-gen,google.golang.org/protobuf/cmd/protoc-gen-go,$(TOOLS)))
+$(eval $(call tool,protoc-gen,google.golang.org/grpc/cmd/protoc-gen-go-grpc,$(TOOLS)))
+$(eval $(call tool,consul,github.com/hashicorp/consul,$(patsubst %/,%,$(dir $(CONSUL)))))
