@@ -1,0 +1,633 @@
+package consul
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hashicorp/consul/api"
+
+	"github.com/holdfast-run/holdfast/messages"
+)
+
+const (
+	aRefresh  = "PUT /v1/agent/check/update/"
+	aRegister = "PUT /v1/agent/service/register"
+	aRead     = "GET /v1/health/service/holdfast"
+	anyKey    = "PUT /v1/kv/"
+)
+
+// bubble runs a test in a bubble, where time goes by as soon as everybody waits.
+func bubble(t *testing.T, run func(t *testing.T, f *fake)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) { run(t, newFake(t)) })
+}
+
+func TestKept(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, f *fake) {
+		n := f.join(t, func(c *Config) { c.Meta, c.Tags = map[string]string{"rack": "7"}, []string{"blue"} })
+		pass(30 * time.Second)
+		for _, source := range []Source{Watch, Evidence} {
+			o := last(t, n.took(source))
+			if o.Failure != nil || len(o.Instances) != 1 || o.Index == 0 || !o.KnownLeader || o.LastContact != 7*time.Millisecond ||
+				o.Received.Before(o.Sent) || time.Since(o.Received) > ttl || o.Fell {
+				t.Fatalf("%v observed %+v", source, o)
+			}
+			want := Instance{
+				Incarnation: self, Agent: "agent1", State: Passing, Announcement: announced(), Checks: []Check{
+					{ID: "serfHealth", Status: "passing"}, {ID: checkID(self), Status: "passing", Output: "refreshed"},
+				},
+			}
+			if got := o.Instances[0]; !reflect.DeepEqual(got, want) {
+				t.Errorf("%v has\n%+v, want\n%+v", source, got, want)
+			}
+		}
+		asked := f.requests("")
+		count := map[string]int{}
+		for _, r := range asked {
+			count[r.what]++
+			if q := r.URL.Query(); r.what == aRead && !q.Has("consistent") {
+				t.Errorf("%v is not consistent", r.URL)
+			} else if wait, _ := time.ParseDuration(q.Get("wait")); wait+wait/16 > ttl {
+				t.Errorf("a query waits %v, longer than the TTL", wait)
+			}
+		}
+		if got := count[aRefresh+checkID(self)]; got < 30 || got > 32 {
+			t.Errorf("%d refreshes in 30 s, want one a second", got)
+		}
+		if count[aRegister] != 1 {
+			t.Errorf("%d registrations, want 1", count[aRegister])
+		}
+		// 40 for evidence, 10 or 11 of the watch, and a few at the start
+		if got := count[aRead]; got < 50 || got > 56 {
+			t.Errorf("%d reads in 30 s, want about 52", got)
+		}
+		d := f.agent[string(self)]
+		if d.Meta["rack"] != "7" || !slices.Equal(d.Tags, []string{"blue"}) || d.Address != "n1" || d.Port != 7070 || d.Check.TTL != "3s" {
+			t.Errorf("the service is %+v with the check %+v", d, d.Check)
+		}
+	})
+}
+
+func TestRegisteredAgain(t *testing.T) {
+	t.Parallel()
+	tests := map[string]func(f *fake){
+		"the agent has forgotten": func(f *fake) { clear(f.agent); clear(f.servers); f.index = 3 },
+		"the servers have":        func(f *fake) { clear(f.servers); f.index = 3 },
+		"the agent does not know the check, in other words": func(f *fake) {
+			clear(f.servers)
+			var once sync.Once
+			f.misbehaves = only(aRefresh, func(w http.ResponseWriter, r *http.Request) {
+				http.Error(w, "CheckID does not have associated TTL", http.StatusInternalServerError)
+				once.Do(func() { f.index = 5 })
+			})
+		},
+	}
+	for name, lose := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			bubble(t, func(t *testing.T, f *fake) {
+				n := f.join(t)
+				pass(10 * time.Second)
+				n.took(Watch)
+				f.requests("")
+				f.change(func() { lose(f) })
+				pass(ttl)
+				if got := len(f.requests(aRegister)); got == 0 || got > 4 {
+					t.Errorf("registered %d times, want once or twice", got)
+				}
+				f.set(nil)
+				pass(ttl)
+				if o := last(t, n.took(Watch)); len(o.Instances) != 1 || o.Instances[0].State != Passing {
+					t.Errorf("observed %+v", o)
+				}
+			})
+		})
+	}
+}
+
+func TestAnnounced(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, f *fake) {
+		n := f.join(t)
+		pass(10 * time.Second)
+		next := announced()
+		next.Shards, next.Weight = []int{1}, 0
+		if err := n.Announce(next); err != nil {
+			t.Fatal(err)
+		}
+		pass(leastGap)
+		if o := last(t, n.took(Watch)); !reflect.DeepEqual(o.Instances[0].Announcement, next) {
+			t.Errorf("observed %+v", o.Instances[0].Announcement)
+		}
+		if err := n.Announce(Announcement{}); err == nil {
+			t.Error("what has no addresses is announced")
+		}
+	})
+}
+
+func TestFailing(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, f *fake) {
+		n := f.join(t, func(c *Config) { c.Random = func() float64 { return 0.5 } })
+		pass(10 * time.Second)
+		n.took(Watch)
+		n.took(Evidence)
+		f.requests("")
+		begun := time.Now()
+		f.set(only("", refuse(http.StatusInternalServerError, "No cluster leader")))
+		pass(time.Minute)
+		longest := map[string]time.Duration{"refreshed": time.Second, "read": 750 * time.Millisecond}
+		var refreshed, read []request
+		for _, r := range f.requests("") {
+			switch {
+			case strings.HasPrefix(r.what, aRefresh), r.what == aRegister:
+				refreshed = append(refreshed, r)
+			case r.what == aRead:
+				read = append(read, r)
+			}
+		}
+		for what, asked := range map[string][]request{"refreshed": refreshed, "read": read} {
+			// Refreshed once in 0.75 s at least, or registered; read once in 0.7 s by evidence, and once in 1.5 s by the watch.
+			if len(asked) < 60 || len(asked) > 140 {
+				t.Errorf("%s %d times in a minute", what, len(asked))
+			}
+			for i := range asked[1:] {
+				if gap := asked[i+1].at.Sub(asked[i].at); gap > longest[what]+time.Millisecond {
+					t.Errorf("%s after %v", what, gap)
+				}
+			}
+		}
+		for _, source := range []Source{Watch, Evidence} {
+			for _, o := range n.took(source) {
+				if o.Sent.After(begun) && (o.Failure == nil || o.Instances != nil || o.Index != 0 || o.Received.IsZero()) {
+					t.Errorf("%v observed %+v", source, o)
+				}
+			}
+		}
+		f.set(nil)
+		pass(2 * time.Second)
+		for _, source := range []Source{Watch, Evidence} {
+			if o := last(t, n.took(source)); o.Failure != nil || o.Instances[0].State != Passing {
+				t.Errorf("%v observed %+v", source, o)
+			}
+		}
+		if log := n.logged(); strings.Count(log, "Consul fails") != 3 || strings.Count(log, "Consul answers again") != 3 {
+			t.Errorf("logged\n%s", log)
+		}
+	})
+}
+
+func TestHanging(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, f *fake) {
+		turned := map[string]time.Time{}
+		var mu sync.Mutex
+		n := f.join(t, func(c *Config) {
+			c.Loop = func(name string) func() {
+				mu.Lock()
+				defer mu.Unlock()
+				turned[name] = time.Now()
+				return func() {
+					mu.Lock()
+					defer mu.Unlock()
+					if since := time.Since(turned[name]); since > 2*ttl+2*time.Second {
+						t.Errorf("%s has not turned for %v", name, since)
+					}
+					turned[name] = time.Now()
+				}
+			}
+		})
+		pass(10 * time.Second)
+		f.requests("")
+		f.set(only(aRead, hang))
+		pass(time.Minute)
+		if got := len(f.requests(aRefresh)); got < 59 {
+			t.Errorf("%d refreshes in a minute while reads hang", got)
+		}
+		for source, bound := range map[Source]time.Duration{Watch: ttl * 3 / 2, Evidence: ttl / 2} {
+			for _, o := range n.took(source)[1:] {
+				if took := o.Received.Sub(o.Sent); o.Failure != nil && (took > bound || !errors.Is(o.Failure, context.DeadlineExceeded)) {
+					t.Errorf("%v took %v: %v", source, took, o.Failure)
+				}
+			}
+		}
+		f.set(only("", hang))
+		pass(time.Minute)
+		begun := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := n.Leave(ctx); err == nil {
+			t.Error("left, though nothing answers")
+		}
+		if took := time.Since(begun); took > time.Second {
+			t.Errorf("leaving took %v", took)
+		}
+		begun = time.Now()
+		n.Close()
+		if took := time.Since(begun); took > 0 {
+			t.Errorf("closing took %v", took)
+		}
+		if len(turned) != 3 {
+			t.Errorf("loops are %v", turned)
+		}
+	})
+}
+
+// watched has the watch, and nothing else, answered by a test.
+func watched(do http.HandlerFunc) func(http.ResponseWriter, *http.Request) bool {
+	return func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path != "/v1/health/service/holdfast" || r.URL.Query().Has("filter") {
+			return false
+		}
+		do(w, r)
+		return true
+	}
+}
+
+func TestIndexFalls(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, f *fake) {
+		n := f.join(t)
+		pass(10 * time.Second)
+		n.took(Watch)
+		f.requests("")
+		f.change(func() { f.index = 1 })
+		pass(ttl) // a query that awaits a higher index ends when its time is over
+		observed := n.took(Watch)
+		if len(observed) < 2 || !observed[0].Fell || observed[0].Index != 2 || len(observed[0].Instances) != 1 || observed[1].Fell {
+			t.Fatalf("observed %+v", observed)
+		}
+		asked := slices.DeleteFunc(f.requests(aRead), func(r request) bool { return r.URL.Query().Has("filter") })
+		if asked[0].URL.Query().Has("index") {
+			t.Errorf("after a fall the watch asked %v", asked[0].URL)
+		}
+		if got := asked[1].URL.Query().Get("index"); got != "2" {
+			t.Errorf("then it asked %v", asked[1].URL)
+		}
+	})
+}
+
+func TestAnswersAtOnce(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		index func(answers uint64) uint64
+		most  int // reads in 20 s
+	}{
+		"without an index":       {func(uint64) uint64 { return 0 }, 20},
+		"with the same index":    {func(uint64) uint64 { return 7 }, 20},
+		"with one that falls":    {func(n uint64) uint64 { return 1000 - n }, 20},
+		"with one that rises":    {func(n uint64) uint64 { return n + 1 }, 401},
+		"with one that flickers": {func(n uint64) uint64 { return 7 + n%2 }, 401},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			bubble(t, func(t *testing.T, f *fake) {
+				answers := uint64(0)
+				f.set(watched(func(w http.ResponseWriter, _ *http.Request) {
+					answer(w, tt.index(answers), []any{})
+					answers++
+				}))
+				n := f.join(t)
+				pass(20 * time.Second)
+				observed := n.took(Watch)
+				if len(observed) != int(answers) || len(observed) < 8 || len(observed) > tt.most {
+					t.Errorf("observed %d of %d answers in 20 s, want at most %d", len(observed), answers, tt.most)
+				}
+				for _, o := range observed {
+					if o.Failure != nil || len(o.Instances) > 0 {
+						t.Fatalf("observed %+v", o)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestNextAddress(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, f *fake) {
+		var mu sync.Mutex
+		gone := ""
+		n := f.join(t, func(c *Config) {
+			c.Addresses = []string{"a1:8500", "http://a2:8500"}
+			c.dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				if address == gone {
+					return nil, errRefused
+				}
+				return f.dial(ctx, network, address)
+			}
+		})
+		pass(10 * time.Second)
+		f.requests("")
+		mu.Lock()
+		gone = "a1:8500"
+		mu.Unlock()
+		f.http.SetKeepAlivesEnabled(false) // the connections there are end with the next request
+		pass(5 * time.Second)
+		asked := f.requests(aRegister)
+		if len(asked) != 1 || asked[0].Host != "a2:8500" {
+			t.Errorf("registered by %+v", asked)
+		}
+		for _, source := range []Source{Watch, Evidence} {
+			if o := last(t, n.took(source)); o.Failure != nil || len(o.Instances) != 1 {
+				t.Errorf("%v observed %+v", source, o)
+			}
+		}
+	})
+}
+
+func TestRenewRefused(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, f *fake) {
+		var mu sync.Mutex
+		may := true
+		f.join(t, func(c *Config) {
+			c.Renew = func() bool {
+				mu.Lock()
+				defer mu.Unlock()
+				return may
+			}
+		})
+		pass(10 * time.Second)
+		mu.Lock()
+		may = false
+		mu.Unlock()
+		f.requests("")
+		f.change(func() { clear(f.servers) })
+		pass(10 * time.Second)
+		if asked := f.requests("PUT"); len(asked) > 0 {
+			t.Errorf("a node that may not go on asked %v", asked[0].what)
+		}
+	})
+}
+
+func TestLeave(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, f *fake) {
+		other := f.join(t, func(c *Config) { c.Self = "n2/1" })
+		n := f.join(t)
+		if err := n.Publish(t.Context(), Watermarks{{1}}); err != nil {
+			t.Fatal(err)
+		}
+		pass(10 * time.Second)
+		other.took(Watch)
+		if err := n.Leave(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		pass(time.Second)
+		states := []string{}
+		for _, o := range other.took(Watch) {
+			state := "gone"
+			for _, in := range o.Instances {
+				if in.Incarnation == self {
+					if state = in.State.String(); in.Leaving {
+						state += ", leaving"
+					}
+				}
+			}
+			states = append(states, state)
+		}
+		if got := strings.Join(slices.Compact(states), "; "); got != "critical, leaving; gone" {
+			t.Errorf("another node saw: %s", got)
+		}
+		if len(f.kv) != 0 {
+			t.Errorf("still there is %v", f.kv)
+		}
+		f.requests("")
+		pass(10 * time.Second)
+		for _, r := range f.requests("PUT") {
+			if strings.Contains(r.URL.Path, string(self)) || r.what == aRegister {
+				t.Errorf("after it left, the node asked %s", r.what)
+			}
+		}
+		if o := last(t, n.took(Evidence)); o.Failure != nil || len(o.Instances) != 0 {
+			t.Errorf("after it left, the node observed %+v", o)
+		}
+		if err := n.Leave(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if err := n.Publish(t.Context(), nil); !errors.Is(err, ErrLeft) {
+			t.Errorf("after it left, the node published: %v", err)
+		}
+		f.change(func() { clear(f.agent); clear(f.servers) })
+		pass(ttl) // the other one is registered again
+		if err := other.Leave(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestLeaveUnregistered leaves when Consul does not know the node any more: that is no failure.
+func TestLeaveUnregistered(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, f *fake) {
+		n := f.join(t)
+		pass(time.Second)
+		f.set(only(aRefresh, refuse(http.StatusNotFound, "Unknown check")))
+		f.change(func() { clear(f.agent) })
+		if err := n.Leave(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestOlderIncarnations(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, f *fake) {
+		add := func(id, status string, known bool) {
+			d := &api.AgentServiceRegistration{ID: id, Check: &api.AgentServiceCheck{CheckID: "ttl:" + id}}
+			f.servers[id] = &service{definition: d, status: status}
+			if known {
+				f.agent[id] = d
+			}
+		}
+		older := strings.Replace(string(self), "0199", "0198", 1)
+		elsewhere := strings.Replace(string(self), "0199", "0197", 1)
+		passing := strings.Replace(string(self), "0199", "0196", 1)
+		newer := strings.Replace(string(self), "0199", "019a", 1)
+		f.change(func() {
+			add(older, "critical", true)
+			add(elsewhere, "critical", false)
+			add(passing, "passing", true)
+			add(newer, "critical", true)
+			add("n2:7071/01980000", "critical", true)
+			add("no incarnation", "critical", true)
+		})
+		n := f.join(t)
+		pass(removeGap + 2*ttl)
+		have := []string{}
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		for id := range f.servers {
+			have = append(have, id)
+		}
+		slices.Sort(have)
+		want := []string{passing, string(self), newer, "n2:7071/01980000", "no incarnation"}
+		slices.Sort(want)
+		if !slices.Equal(have, want) {
+			t.Errorf("Consul has\n%q, want\n%q", have, want)
+		}
+		if o := last(t, n.took(Watch)); len(o.Instances) != 4 {
+			t.Errorf("observed %+v", o.Instances)
+		}
+	})
+}
+
+func TestToken(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, f *fake) {
+		file := writeFile(t, "secret-1\n")
+		n := f.join(t, func(c *Config) { c.TokenFile = file })
+		pass(10 * time.Second)
+		for _, r := range f.requests("") {
+			if got := r.Header.Get("X-Consul-Token"); got != "secret-1" {
+				t.Fatalf("%s has the token %q", r.what, got)
+			}
+		}
+		// The token is replaced, and what answers repeats it.
+		write(t, file, []byte("secret-2"))
+		f.set(func(w http.ResponseWriter, r *http.Request) bool {
+			token := r.Header.Get("X-Consul-Token")
+			if token != "secret-2" {
+				http.Error(w, "what is "+token, http.StatusForbidden)
+			}
+			return token != "secret-2"
+		})
+		pass(2 * ttl)
+		for _, source := range []Source{Watch, Evidence} {
+			observed := n.took(source)
+			for _, o := range observed {
+				if o.Failure != nil && strings.Contains(o.Failure.Error(), "secret") {
+					t.Errorf("failed with %v", o.Failure)
+				}
+			}
+			if o := last(t, observed); o.Failure != nil {
+				t.Errorf("%v observed %+v", source, o)
+			}
+		}
+		if log := n.logged(); strings.Contains(log, "secret") || !strings.Contains(log, "what is ***") {
+			t.Errorf("logged\n%s", log)
+		}
+	})
+}
+
+func TestPublished(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, f *fake) {
+		n, other := f.join(t), f.join(t, func(c *Config) { c.Self = "n2/1" })
+		want := map[messages.Incarnation]Watermarks{self: {{7, 9}, nil, {1 << 40}}, "n2/1": {}}
+		for _, err := range []error{
+			n.Publish(t.Context(), Watermarks{{1}}), n.Publish(t.Context(), want[self]), other.Publish(t.Context(), want["n2/1"]),
+		} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, err := n.Published(t.Context()); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("published is %v, %v; want %v", got, err, want)
+		}
+		f.kv["holdfast/watermarks/n3/1"] = []byte("garbage")
+		if got, err := n.Published(t.Context()); err == nil || !strings.Contains(err.Error(), "n3/1") || !reflect.DeepEqual(got, want) {
+			t.Errorf("published is %v, %v", got, err)
+		}
+		if err := n.Forget(t.Context(), "n3/1"); err != nil {
+			t.Error(err)
+		}
+		if err := n.Forget(t.Context(), "n2/1"); err != nil {
+			t.Error(err)
+		}
+		if got, err := n.Published(t.Context()); err != nil || len(got) != 1 {
+			t.Errorf("published is %v, %v", got, err)
+		}
+		if err := n.Publish(t.Context(), Watermarks{make([]int64, mostWatermarks)}); err == nil {
+			t.Error("too much is published")
+		}
+		f.requests("")
+		if asked := f.requests(anyKey); len(asked) > 0 {
+			t.Error("too much is sent")
+		}
+		f.set(only(anyKey, hang))
+		begun := time.Now()
+		if err := n.Publish(t.Context(), nil); err == nil || time.Since(begun) > ttl {
+			t.Errorf("after %v: %v", time.Since(begun), err)
+		}
+		go func() {
+			synctest.Wait()
+			n.Close()
+		}()
+		begun = time.Now()
+		if err := n.Publish(t.Context(), nil); err == nil || time.Since(begun) > 0 {
+			t.Errorf("%v after the end: %v", time.Since(begun), err)
+		}
+	})
+}
+
+// TestLongAnswer is cut off, and counts as none.
+func TestLongAnswer(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, f *fake) {
+		long := true
+		f.set(watched(func(w http.ResponseWriter, r *http.Request) {
+			if !long {
+				hang(w, r)
+			}
+			long = false
+			line := []byte(strings.Repeat(" ", 1<<20))
+			for range mostAnswer>>20 + 1 {
+				_, _ = w.Write(line)
+			}
+			_, _ = w.Write([]byte("[]"))
+		}))
+		n := f.join(t)
+		pass(time.Second)
+		if o := last(t, n.took(Watch)); o.Failure == nil {
+			t.Errorf("observed %+v", o)
+		}
+	})
+}
+
+// TestNoAnswer has answers that look right, and are none: one lacks what the token may not read, one is not from the servers.
+func TestNoAnswer(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		header, value string
+		want          error
+	}{
+		"filtered": {"X-Consul-Results-Filtered-By-ACLs", "true", errFiltered},
+		"streamed": {"X-Consul-Query-Backend", "streaming", errStreamed},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			bubble(t, func(t *testing.T, f *fake) {
+				f.set(only(aRead, func(w http.ResponseWriter, _ *http.Request) {
+					w.Header().Set(tt.header, tt.value)
+					answer(w, 7, []any{})
+				}))
+				n := f.join(t)
+				pass(time.Second)
+				for _, source := range []Source{Watch, Evidence} {
+					if o := last(t, n.took(source)); !errors.Is(o.Failure, tt.want) {
+						t.Errorf("%v observed %+v", source, o)
+					}
+				}
+				if got := len(f.requests(aRegister)); got != 1 {
+					t.Errorf("registered %d times", got)
+				}
+			})
+		})
+	}
+}
