@@ -50,9 +50,10 @@ type service struct {
 }
 
 type request struct {
+	*http.Request
+
 	at   time.Time
 	what string // method and path
-	*http.Request
 }
 
 // newFake starts one. It must be called within a bubble.
@@ -169,7 +170,7 @@ func (f *fake) register(r *http.Request) {
 
 func (f *fake) update(w http.ResponseWriter, r *http.Request, id string) {
 	var u struct{ Status, Output string }
-	_ = json.NewDecoder(r.Body).Decode(&u)
+	_ = json.NewDecoder(r.Body).Decode(&u) //nolint:musttag // the names are Consul's
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.agent[id] == nil {
@@ -237,8 +238,8 @@ func (f *fake) health(w http.ResponseWriter, r *http.Request) {
 
 func answer(w http.ResponseWriter, index uint64, value any) {
 	w.Header().Set("X-Consul-Index", strconv.FormatUint(index, 10))
-	w.Header().Set("X-Consul-KnownLeader", "true")
-	w.Header().Set("X-Consul-LastContact", "7")
+	w.Header().Set("X-Consul-Knownleader", "true")
+	w.Header().Set("X-Consul-Lastcontact", "7")
 	_ = json.NewEncoder(w).Encode(value)
 }
 

@@ -14,8 +14,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/consul/api"
-
-	"github.com/holdfast-run/holdfast/messages"
 )
 
 const (
@@ -25,15 +23,10 @@ const (
 	anyKey    = "PUT /v1/kv/"
 )
 
-// bubble runs a test in a bubble, where time goes by as soon as everybody waits.
-func bubble(t *testing.T, run func(t *testing.T, f *fake)) {
-	t.Helper()
-	synctest.Test(t, func(t *testing.T) { run(t, newFake(t)) })
-}
-
 func TestKept(t *testing.T) {
 	t.Parallel()
-	bubble(t, func(t *testing.T, f *fake) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
 		n := f.join(t, func(c *Config) { c.Meta, c.Tags = map[string]string{"rack": "7"}, []string{"blue"} })
 		pass(30 * time.Second)
 		for _, source := range []Source{Watch, Evidence} {
@@ -86,7 +79,7 @@ func TestRegisteredAgain(t *testing.T) {
 		"the agent does not know the check, in other words": func(f *fake) {
 			clear(f.servers)
 			var once sync.Once
-			f.misbehaves = only(aRefresh, func(w http.ResponseWriter, r *http.Request) {
+			f.misbehaves = only(aRefresh, func(w http.ResponseWriter, _ *http.Request) {
 				http.Error(w, "CheckID does not have associated TTL", http.StatusInternalServerError)
 				once.Do(func() { f.index = 5 })
 			})
@@ -95,7 +88,8 @@ func TestRegisteredAgain(t *testing.T) {
 	for name, lose := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			bubble(t, func(t *testing.T, f *fake) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFake(t)
 				n := f.join(t)
 				pass(10 * time.Second)
 				n.took(Watch)
@@ -117,7 +111,8 @@ func TestRegisteredAgain(t *testing.T) {
 
 func TestAnnounced(t *testing.T) {
 	t.Parallel()
-	bubble(t, func(t *testing.T, f *fake) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
 		n := f.join(t)
 		pass(10 * time.Second)
 		next := announced()
@@ -135,188 +130,10 @@ func TestAnnounced(t *testing.T) {
 	})
 }
 
-func TestFailing(t *testing.T) {
-	t.Parallel()
-	bubble(t, func(t *testing.T, f *fake) {
-		n := f.join(t, func(c *Config) { c.Random = func() float64 { return 0.5 } })
-		pass(10 * time.Second)
-		n.took(Watch)
-		n.took(Evidence)
-		f.requests("")
-		begun := time.Now()
-		f.set(only("", refuse(http.StatusInternalServerError, "No cluster leader")))
-		pass(time.Minute)
-		longest := map[string]time.Duration{"refreshed": time.Second, "read": 750 * time.Millisecond}
-		var refreshed, read []request
-		for _, r := range f.requests("") {
-			switch {
-			case strings.HasPrefix(r.what, aRefresh), r.what == aRegister:
-				refreshed = append(refreshed, r)
-			case r.what == aRead:
-				read = append(read, r)
-			}
-		}
-		for what, asked := range map[string][]request{"refreshed": refreshed, "read": read} {
-			// Refreshed once in 0.75 s at least, or registered; read once in 0.7 s by evidence, and once in 1.5 s by the watch.
-			if len(asked) < 60 || len(asked) > 140 {
-				t.Errorf("%s %d times in a minute", what, len(asked))
-			}
-			for i := range asked[1:] {
-				if gap := asked[i+1].at.Sub(asked[i].at); gap > longest[what]+time.Millisecond {
-					t.Errorf("%s after %v", what, gap)
-				}
-			}
-		}
-		for _, source := range []Source{Watch, Evidence} {
-			for _, o := range n.took(source) {
-				if o.Sent.After(begun) && (o.Failure == nil || o.Instances != nil || o.Index != 0 || o.Received.IsZero()) {
-					t.Errorf("%v observed %+v", source, o)
-				}
-			}
-		}
-		f.set(nil)
-		pass(2 * time.Second)
-		for _, source := range []Source{Watch, Evidence} {
-			if o := last(t, n.took(source)); o.Failure != nil || o.Instances[0].State != Passing {
-				t.Errorf("%v observed %+v", source, o)
-			}
-		}
-		if log := n.logged(); strings.Count(log, "Consul fails") != 3 || strings.Count(log, "Consul answers again") != 3 {
-			t.Errorf("logged\n%s", log)
-		}
-	})
-}
-
-func TestHanging(t *testing.T) {
-	t.Parallel()
-	bubble(t, func(t *testing.T, f *fake) {
-		turned := map[string]time.Time{}
-		var mu sync.Mutex
-		n := f.join(t, func(c *Config) {
-			c.Loop = func(name string) func() {
-				mu.Lock()
-				defer mu.Unlock()
-				turned[name] = time.Now()
-				return func() {
-					mu.Lock()
-					defer mu.Unlock()
-					if since := time.Since(turned[name]); since > 2*ttl+2*time.Second {
-						t.Errorf("%s has not turned for %v", name, since)
-					}
-					turned[name] = time.Now()
-				}
-			}
-		})
-		pass(10 * time.Second)
-		f.requests("")
-		f.set(only(aRead, hang))
-		pass(time.Minute)
-		if got := len(f.requests(aRefresh)); got < 59 {
-			t.Errorf("%d refreshes in a minute while reads hang", got)
-		}
-		for source, bound := range map[Source]time.Duration{Watch: ttl * 3 / 2, Evidence: ttl / 2} {
-			for _, o := range n.took(source)[1:] {
-				if took := o.Received.Sub(o.Sent); o.Failure != nil && (took > bound || !errors.Is(o.Failure, context.DeadlineExceeded)) {
-					t.Errorf("%v took %v: %v", source, took, o.Failure)
-				}
-			}
-		}
-		f.set(only("", hang))
-		pass(time.Minute)
-		begun := time.Now()
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		if err := n.Leave(ctx); err == nil {
-			t.Error("left, though nothing answers")
-		}
-		if took := time.Since(begun); took > time.Second {
-			t.Errorf("leaving took %v", took)
-		}
-		begun = time.Now()
-		n.Close()
-		if took := time.Since(begun); took > 0 {
-			t.Errorf("closing took %v", took)
-		}
-		if len(turned) != 3 {
-			t.Errorf("loops are %v", turned)
-		}
-	})
-}
-
-// watched has the watch, and nothing else, answered by a test.
-func watched(do http.HandlerFunc) func(http.ResponseWriter, *http.Request) bool {
-	return func(w http.ResponseWriter, r *http.Request) bool {
-		if r.URL.Path != "/v1/health/service/holdfast" || r.URL.Query().Has("filter") {
-			return false
-		}
-		do(w, r)
-		return true
-	}
-}
-
-func TestIndexFalls(t *testing.T) {
-	t.Parallel()
-	bubble(t, func(t *testing.T, f *fake) {
-		n := f.join(t)
-		pass(10 * time.Second)
-		n.took(Watch)
-		f.requests("")
-		f.change(func() { f.index = 1 })
-		pass(ttl) // a query that awaits a higher index ends when its time is over
-		observed := n.took(Watch)
-		if len(observed) < 2 || !observed[0].Fell || observed[0].Index != 2 || len(observed[0].Instances) != 1 || observed[1].Fell {
-			t.Fatalf("observed %+v", observed)
-		}
-		asked := slices.DeleteFunc(f.requests(aRead), func(r request) bool { return r.URL.Query().Has("filter") })
-		if asked[0].URL.Query().Has("index") {
-			t.Errorf("after a fall the watch asked %v", asked[0].URL)
-		}
-		if got := asked[1].URL.Query().Get("index"); got != "2" {
-			t.Errorf("then it asked %v", asked[1].URL)
-		}
-	})
-}
-
-func TestAnswersAtOnce(t *testing.T) {
-	t.Parallel()
-	tests := map[string]struct {
-		index func(answers uint64) uint64
-		most  int // reads in 20 s
-	}{
-		"without an index":       {func(uint64) uint64 { return 0 }, 20},
-		"with the same index":    {func(uint64) uint64 { return 7 }, 20},
-		"with one that falls":    {func(n uint64) uint64 { return 1000 - n }, 20},
-		"with one that rises":    {func(n uint64) uint64 { return n + 1 }, 401},
-		"with one that flickers": {func(n uint64) uint64 { return 7 + n%2 }, 401},
-	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			bubble(t, func(t *testing.T, f *fake) {
-				answers := uint64(0)
-				f.set(watched(func(w http.ResponseWriter, _ *http.Request) {
-					answer(w, tt.index(answers), []any{})
-					answers++
-				}))
-				n := f.join(t)
-				pass(20 * time.Second)
-				observed := n.took(Watch)
-				if len(observed) != int(answers) || len(observed) < 8 || len(observed) > tt.most {
-					t.Errorf("observed %d of %d answers in 20 s, want at most %d", len(observed), answers, tt.most)
-				}
-				for _, o := range observed {
-					if o.Failure != nil || len(o.Instances) > 0 {
-						t.Fatalf("observed %+v", o)
-					}
-				}
-			})
-		})
-	}
-}
-
 func TestNextAddress(t *testing.T) {
 	t.Parallel()
-	bubble(t, func(t *testing.T, f *fake) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
 		var mu sync.Mutex
 		gone := ""
 		n := f.join(t, func(c *Config) {
@@ -351,7 +168,8 @@ func TestNextAddress(t *testing.T) {
 
 func TestRenewRefused(t *testing.T) {
 	t.Parallel()
-	bubble(t, func(t *testing.T, f *fake) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
 		var mu sync.Mutex
 		may := true
 		f.join(t, func(c *Config) {
@@ -376,7 +194,8 @@ func TestRenewRefused(t *testing.T) {
 
 func TestLeave(t *testing.T) {
 	t.Parallel()
-	bubble(t, func(t *testing.T, f *fake) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
 		other := f.join(t, func(c *Config) { c.Self = "n2/1" })
 		n := f.join(t)
 		if err := n.Publish(t.Context(), Watermarks{{1}}); err != nil {
@@ -433,7 +252,8 @@ func TestLeave(t *testing.T) {
 // TestLeaveUnregistered leaves when Consul does not know the node any more: that is no failure.
 func TestLeaveUnregistered(t *testing.T) {
 	t.Parallel()
-	bubble(t, func(t *testing.T, f *fake) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
 		n := f.join(t)
 		pass(time.Second)
 		f.set(only(aRefresh, refuse(http.StatusNotFound, "Unknown check")))
@@ -446,7 +266,8 @@ func TestLeaveUnregistered(t *testing.T) {
 
 func TestOlderIncarnations(t *testing.T) {
 	t.Parallel()
-	bubble(t, func(t *testing.T, f *fake) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
 		add := func(id, status string, known bool) {
 			d := &api.AgentServiceRegistration{ID: id, Check: &api.AgentServiceCheck{CheckID: "ttl:" + id}}
 			f.servers[id] = &service{definition: d, status: status}
@@ -488,7 +309,8 @@ func TestOlderIncarnations(t *testing.T) {
 
 func TestToken(t *testing.T) {
 	t.Parallel()
-	bubble(t, func(t *testing.T, f *fake) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
 		file := writeFile(t, "secret-1\n")
 		n := f.join(t, func(c *Config) { c.TokenFile = file })
 		pass(10 * time.Second)
@@ -522,112 +344,4 @@ func TestToken(t *testing.T) {
 			t.Errorf("logged\n%s", log)
 		}
 	})
-}
-
-func TestPublished(t *testing.T) {
-	t.Parallel()
-	bubble(t, func(t *testing.T, f *fake) {
-		n, other := f.join(t), f.join(t, func(c *Config) { c.Self = "n2/1" })
-		want := map[messages.Incarnation]Watermarks{self: {{7, 9}, nil, {1 << 40}}, "n2/1": {}}
-		for _, err := range []error{
-			n.Publish(t.Context(), Watermarks{{1}}), n.Publish(t.Context(), want[self]), other.Publish(t.Context(), want["n2/1"]),
-		} {
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
-		if got, err := n.Published(t.Context()); err != nil || !reflect.DeepEqual(got, want) {
-			t.Errorf("published is %v, %v; want %v", got, err, want)
-		}
-		f.kv["holdfast/watermarks/n3/1"] = []byte("garbage")
-		if got, err := n.Published(t.Context()); err == nil || !strings.Contains(err.Error(), "n3/1") || !reflect.DeepEqual(got, want) {
-			t.Errorf("published is %v, %v", got, err)
-		}
-		if err := n.Forget(t.Context(), "n3/1"); err != nil {
-			t.Error(err)
-		}
-		if err := n.Forget(t.Context(), "n2/1"); err != nil {
-			t.Error(err)
-		}
-		if got, err := n.Published(t.Context()); err != nil || len(got) != 1 {
-			t.Errorf("published is %v, %v", got, err)
-		}
-		if err := n.Publish(t.Context(), Watermarks{make([]int64, mostWatermarks)}); err == nil {
-			t.Error("too much is published")
-		}
-		f.requests("")
-		if asked := f.requests(anyKey); len(asked) > 0 {
-			t.Error("too much is sent")
-		}
-		f.set(only(anyKey, hang))
-		begun := time.Now()
-		if err := n.Publish(t.Context(), nil); err == nil || time.Since(begun) > ttl {
-			t.Errorf("after %v: %v", time.Since(begun), err)
-		}
-		go func() {
-			synctest.Wait()
-			n.Close()
-		}()
-		begun = time.Now()
-		if err := n.Publish(t.Context(), nil); err == nil || time.Since(begun) > 0 {
-			t.Errorf("%v after the end: %v", time.Since(begun), err)
-		}
-	})
-}
-
-// TestLongAnswer is cut off, and counts as none.
-func TestLongAnswer(t *testing.T) {
-	t.Parallel()
-	bubble(t, func(t *testing.T, f *fake) {
-		long := true
-		f.set(watched(func(w http.ResponseWriter, r *http.Request) {
-			if !long {
-				hang(w, r)
-			}
-			long = false
-			line := []byte(strings.Repeat(" ", 1<<20))
-			for range mostAnswer>>20 + 1 {
-				_, _ = w.Write(line)
-			}
-			_, _ = w.Write([]byte("[]"))
-		}))
-		n := f.join(t)
-		pass(time.Second)
-		if o := last(t, n.took(Watch)); o.Failure == nil {
-			t.Errorf("observed %+v", o)
-		}
-	})
-}
-
-// TestNoAnswer has answers that look right, and are none: one lacks what the token may not read, one is not from the servers.
-func TestNoAnswer(t *testing.T) {
-	t.Parallel()
-	tests := map[string]struct {
-		header, value string
-		want          error
-	}{
-		"filtered": {"X-Consul-Results-Filtered-By-ACLs", "true", errFiltered},
-		"streamed": {"X-Consul-Query-Backend", "streaming", errStreamed},
-	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			bubble(t, func(t *testing.T, f *fake) {
-				f.set(only(aRead, func(w http.ResponseWriter, _ *http.Request) {
-					w.Header().Set(tt.header, tt.value)
-					answer(w, 7, []any{})
-				}))
-				n := f.join(t)
-				pass(time.Second)
-				for _, source := range []Source{Watch, Evidence} {
-					if o := last(t, n.took(source)); !errors.Is(o.Failure, tt.want) {
-						t.Errorf("%v observed %+v", source, o)
-					}
-				}
-				if got := len(f.requests(aRegister)); got != 1 {
-					t.Errorf("registered %d times", got)
-				}
-			})
-		})
-	}
 }

@@ -50,17 +50,16 @@ func Join(cfg Config) (*Membership, error) {
 		m: m, endpoint: endpoint{cfg: &m.cfg}, stop: stop, stopped: make(chan struct{}),
 		announced: make(chan Announcement, 1), missed: make(chan time.Time, 1), now: cfg.Announcement,
 	}
-	for _, loop := range []struct {
-		name string
-		run  func(ctx context.Context, turn func())
-		ctx  context.Context
-	}{
-		{"consul registration", m.keeper.run, keeping}, {"consul evidence", m.prove, ctx}, {"consul watch", m.watch, ctx},
-	} {
-		turn := cfg.Loop(loop.name)
-		m.all.Go(func() { loop.run(loop.ctx, turn) })
-	}
+	m.loop(keeping, "consul registration", m.keeper.run)
+	m.loop(ctx, "consul evidence", m.prove)
+	m.loop(ctx, "consul watch", m.watch)
 	return m, nil
+}
+
+// loop starts a loop, which ends with the context.
+func (m *Membership) loop(ctx context.Context, name string, run func(ctx context.Context, turn func())) {
+	turn := m.cfg.Loop(name)
+	m.all.Go(func() { run(ctx, turn) })
 }
 
 // Announce replaces what others are told. It awaits nothing.

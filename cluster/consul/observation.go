@@ -64,11 +64,11 @@ type Instance struct {
 type State uint8
 
 const (
-	// Critical: a check failed, was not refreshed for its TTL, or the node is in maintenance.
+	// Critical says that a check failed, was not refreshed for its TTL, or that the node is in maintenance.
 	Critical State = iota + 1
-	// Warning: neither of the others. An instance without its TTL check is that, too: nothing shows that it lives.
+	// Warning is neither of the others. An instance without its TTL check is that, too: nothing shows that it lives.
 	Warning
-	// Passing: all checks are.
+	// Passing says that all checks are.
 	Passing
 )
 
@@ -108,7 +108,7 @@ func (e *endpoint) read(ctx context.Context, bound time.Duration, source Source,
 		case meta.QueryBackend == api.QueryBackendStreaming:
 			err = errStreamed
 		}
-		return err //nolint:wrapcheck // call does
+		return err
 	})
 	o.Received = time.Now()
 	if err != nil {

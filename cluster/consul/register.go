@@ -133,13 +133,14 @@ func (k *keeper) register(ctx context.Context) error {
 	}
 	return k.endpoint.call(ctx, k.every(), func(ctx context.Context, c *api.Client) error {
 		opts := api.ServiceRegisterOpts{ReplaceExistingChecks: true}.WithContext(ctx)
-		return c.Agent().ServiceRegisterOpts(service, opts) //nolint:wrapcheck // call does
+		return c.Agent().ServiceRegisterOpts(service, opts)
 	})
 }
 
 // tell sets the state of the node's check.
 func (k *keeper) tell(ctx context.Context, bound time.Duration, status, output string) error {
 	return k.endpoint.call(ctx, bound, func(ctx context.Context, c *api.Client) error {
-		return c.Agent().UpdateTTLOpts(checkID(k.m.cfg.Self), output, status, (&api.QueryOptions{}).WithContext(ctx)) //nolint:wrapcheck // call does
+		q := (&api.QueryOptions{}).WithContext(ctx)
+		return c.Agent().UpdateTTLOpts(checkID(k.m.cfg.Self), output, status, q)
 	})
 }

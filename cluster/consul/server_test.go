@@ -72,8 +72,8 @@ func freePort(t *testing.T) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	defer l.Close()                     //nolint:errcheck // it has served its turn
+	return l.Addr().(*net.TCPAddr).Port //nolint:errcheck // it is one
 }
 
 // start starts the process with what it has in a directory, and waits until it has a leader.
@@ -83,7 +83,7 @@ func (s *server) start(t *testing.T, data string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer log.Close()
+	defer log.Close() //nolint:errcheck // the process has its own
 	args := []string{
 		"agent", "-server", "-bootstrap-expect=1", "-node=agent1", "-disable-host-node-id", "-log-level=warn",
 		"-data-dir=" + filepath.Join(s.dir, data), "-bind=127.0.0.1", "-client=127.0.0.1",
@@ -132,6 +132,7 @@ func (s *server) kill() {
 // member is a node at a real Consul.
 type member struct {
 	*Membership
+
 	observed chan Observation
 }
 
@@ -316,7 +317,7 @@ func TestServerForgets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
+	defer resp.Body.Close() //nolint:errcheck // it is empty
 	begun := time.Now()
 	a.sees(t, "it is lost", func(o Observation) bool { return o.Failure == nil && len(o.Instances) == 0 })
 	a.proven(t, begun)

@@ -103,7 +103,8 @@ func (r *remover) remove(ctx context.Context, instances []Instance) {
 	}
 	for _, in := range instances {
 		older := in.Incarnation.Node() == r.self.Node() && in.Incarnation < r.self
-		if in.State != Critical || !older && !(in.Incarnation == r.self && passing) {
+		moved := in.Incarnation == r.self && passing
+		if in.State != Critical || !older && !moved {
 			continue
 		}
 		r.last = time.Now()
@@ -119,7 +120,7 @@ func (r *remover) remove(ctx context.Context, instances []Instance) {
 func (e *endpoint) deregister(ctx context.Context, bound time.Duration, in Instance) error {
 	id := string(in.Incarnation)
 	err := e.call(ctx, bound, func(ctx context.Context, c *api.Client) error {
-		return c.Agent().ServiceDeregisterOpts(id, (&api.QueryOptions{}).WithContext(ctx)) //nolint:wrapcheck // call does
+		return c.Agent().ServiceDeregisterOpts(id, (&api.QueryOptions{}).WithContext(ctx))
 	})
 	if !unknown(err) || in.Agent == "" {
 		return err
