@@ -307,6 +307,34 @@ func TestOlderIncarnations(t *testing.T) {
 	})
 }
 
+// TestMoved has the node registered with an agent that it has left for another. Only what is there may be removed.
+func TestMoved(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		f.set(watched(func(w http.ResponseWriter, _ *http.Request) {
+			at := func(agent, status string) api.ServiceEntry {
+				return api.ServiceEntry{
+					Node: &api.Node{Node: agent}, Service: &api.AgentService{ID: string(self)},
+					Checks: api.HealthChecks{{CheckID: checkID(self), Status: status}},
+				}
+			}
+			answer(w, 7, []any{at("agent1", "passing"), at("agent2", "critical")})
+		}))
+		f.join(t)
+		pass(ttl)
+		var asked []string
+		for _, r := range f.requests("PUT") {
+			if strings.Contains(r.what, "/deregister") {
+				asked = append(asked, r.what)
+			}
+		}
+		if !slices.Equal(asked, []string{"PUT /v1/catalog/deregister"}) {
+			t.Errorf("asked %q", asked)
+		}
+	})
+}
+
 func TestToken(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -108,7 +108,11 @@ func (r *remover) remove(ctx context.Context, instances []Instance) {
 			continue
 		}
 		r.last = time.Now()
-		if err := r.endpoint.deregister(ctx, r.bound, in); err != nil {
+		remove := r.endpoint.deregister
+		if moved { // the agent that is asked may be the one that has this node now
+			remove = r.endpoint.strike
+		}
+		if err := remove(ctx, r.bound, in); err != nil {
 			r.endpoint.cfg.Logger.Warn("an instance could not be removed from Consul", "incarnation", in.Incarnation, "error", err)
 		}
 		return
@@ -125,8 +129,13 @@ func (e *endpoint) deregister(ctx context.Context, bound time.Duration, in Insta
 	if !unknown(err) || in.Agent == "" {
 		return err
 	}
+	return e.strike(ctx, bound, in)
+}
+
+// strike has the catalogue forget an instance. An agent that still has it brings it back.
+func (e *endpoint) strike(ctx context.Context, bound time.Duration, in Instance) error {
 	return e.call(ctx, bound, func(ctx context.Context, c *api.Client) error {
-		entry := &api.CatalogDeregistration{Node: in.Agent, ServiceID: id}
+		entry := &api.CatalogDeregistration{Node: in.Agent, ServiceID: string(in.Incarnation)}
 		_, err := c.Catalog().Deregister(entry, (&api.WriteOptions{}).WithContext(ctx))
 		return err //nolint:wrapcheck // call does
 	})
