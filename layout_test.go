@@ -59,6 +59,7 @@ var rules = []rule{
 	{dir: "supervision", product: []string{"messages/..."}},
 	{dir: "cluster", product: []string{"cluster/...", "messages/...", "supervision"}},
 	{dir: "cluster/consul", product: []string{"messages/...", "supervision"}},
+	{dir: "cluster/remoting", product: []string{"messages/...", "supervision"}},
 	{dir: "persistence/rows", product: []string{"messages/..."}},
 	{
 		dir: "persistence", product: []string{"persistence", "persistence/rows", "persistence/lane", "messages/..."},

@@ -1,0 +1,294 @@
+package remoting
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/nodev1"
+	"github.com/holdfast-run/holdfast/supervision"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(stockEnv) != "" {
+		stock()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// patience is how long a test waits for what must happen.
+const patience = 30 * time.Second
+
+// authority signs certificates.
+type authority struct {
+	t    testing.TB
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+	pem  []byte
+}
+
+func newAuthority(t testing.TB) *authority {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	must(t, err)
+	draft := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority of " + t.Name()}, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageCertSign,
+	}
+	raw, err := x509.CreateCertificate(rand.Reader, draft, draft, key.Public(), key)
+	must(t, err)
+	cert, err := x509.ParseCertificate(raw)
+	must(t, err)
+	return &authority{t: t, cert: cert, key: key, pem: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw})}
+}
+
+// issue returns certificate and key of somebody with a name: a URI or a DNS name.
+func (a *authority) issue(name string) (cert, key []byte) {
+	a.t.Helper()
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	must(a.t, err)
+	draft := &x509.Certificate{
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "node"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+	if u, err := url.Parse(name); err == nil && u.Scheme != "" {
+		draft.URIs = []*url.URL{u}
+	} else {
+		draft.DNSNames = []string{name}
+	}
+	raw, err := x509.CreateCertificate(rand.Reader, draft, a.cert, k.Public(), a.key)
+	must(a.t, err)
+	der, err := x509.MarshalPKCS8PrivateKey(k)
+	must(a.t, err)
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+}
+
+const allowedName = "spiffe://test.example/holdfast/*"
+
+// files writes what somebody with a name proves it with, and returns where.
+func (a *authority) files(name string) *TLS {
+	a.t.Helper()
+	dir := a.t.TempDir()
+	files := &TLS{
+		Certificate: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem"), CA: filepath.Join(dir, "ca.pem"),
+		Allow: []string{allowedName}, Poll: time.Hour,
+	}
+	a.rewrite(files, name, a)
+	return files
+}
+
+// rewrite writes them anew: a certificate of this authority, and trust in some.
+func (a *authority) rewrite(files *TLS, name string, trusted ...*authority) {
+	a.t.Helper()
+	cert, key := a.issue(name)
+	var roots []byte
+	for _, t := range trusted {
+		roots = append(roots, t.pem...)
+	}
+	write(a.t, files.Certificate, cert)
+	write(a.t, files.Key, key)
+	write(a.t, files.CA, roots)
+}
+
+func write(t testing.TB, name string, text []byte) {
+	t.Helper()
+	must(t, os.WriteFile(name, text, 0o600))
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// record is a log that a test can wait for.
+type record struct {
+	slog.Handler
+
+	mu    *sync.Mutex
+	text  *bytes.Buffer
+	fresh chan struct{}
+}
+
+func newRecord() *record {
+	r := &record{mu: new(sync.Mutex), text: new(bytes.Buffer), fresh: make(chan struct{}, 1)}
+	r.Handler = slog.NewTextHandler(r.text, nil)
+	return r
+}
+
+func (r *record) Handle(ctx context.Context, x slog.Record) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	select {
+	case r.fresh <- struct{}{}:
+	default:
+	}
+	return r.Handler.Handle(ctx, x)
+}
+
+func (r *record) count(part string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return strings.Count(r.text.String(), part)
+}
+
+func (r *record) await(t testing.TB, part string) {
+	t.Helper()
+	for over := time.After(patience); r.count(part) == 0; {
+		select {
+		case <-r.fresh:
+		case <-over:
+			t.Fatalf("the log never says %q:\n%s", part, r.text)
+		}
+	}
+}
+
+// delivery is an envelope that came.
+type delivery struct {
+	from Node
+	*nodev1.Envelope
+}
+
+// station is a node in a test.
+type station struct {
+	*Remoting
+
+	t       testing.TB
+	config  Config
+	reg     *prometheus.Registry
+	log     *record
+	came    chan delivery
+	answers chan *nodev1.Answer
+	lost    chan Node
+	// on is what it does with what comes; nil: it goes to came.
+	on func(from Node, e *nodev1.Envelope)
+
+	mu    sync.Mutex
+	dated time.Time
+}
+
+// newStation starts a node with the settings that change makes.
+func newStation(t testing.TB, name string, change func(*Config)) *station {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	return startStation(t, l, name, change)
+}
+
+func startStation(t testing.TB, l net.Listener, name string, change func(*Config)) *station {
+	t.Helper()
+	s := &station{
+		t: t, reg: prometheus.NewRegistry(), log: newRecord(), came: make(chan delivery, 1<<16), answers: make(chan *nodev1.Answer, 1<<16),
+		lost: make(chan Node, 1<<10),
+	}
+	s.config = Config{
+		Self: Node{l.Addr().String(), messages.NewIncarnation(messages.NodeID(name))}, Cluster: "test", Version: "v1.2.3", JournalLevel: 7,
+		Again: supervision.Backoff{Initial: time.Millisecond, Max: 10 * time.Millisecond},
+	}
+	change(&s.config)
+	var err error
+	s.Remoting, err = New(s.config, Deps{Witness: s, Metrics: NewMetrics(s.reg), Log: slog.New(s.log)})
+	must(t, err)
+	must(t, s.Start(l))
+	s.receiver.Store(&receiver{s})
+	t.Cleanup(s.Stop)
+	return s
+}
+
+func plaintext(c *Config) { c.Plaintext = true }
+
+// secured has nodes prove who they are by an authority.
+func secured(a *authority) func(*Config) {
+	return func(c *Config) { c.TLS = a.files("spiffe://test.example/holdfast/node") }
+}
+
+func (s *station) node() Node { return s.config.Self }
+
+func (s *station) Deliver(from Node, e *nodev1.Envelope) {
+	if s.on != nil {
+		s.on(from, e)
+		return
+	}
+	s.came <- delivery{from, e}
+}
+
+func (s *station) Receive(a *nodev1.Answer) { s.answers <- a }
+
+func (s *station) Lost(n Node) {
+	select {
+	case s.lost <- n:
+	default:
+	}
+}
+
+func (s *station) Evidence() (time.Time, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.dated, !s.dated.IsZero()
+}
+
+// ask sends an ask.
+func (s *station) ask(to Node, number uint64) {
+	s.Send(to, &nodev1.Envelope{
+		Partition: 17, OrderId: "order", Ask: number, Asker: s.node().String(), Message: &nodev1.Envelope_Start{Start: &nodev1.Start{}},
+	})
+}
+
+// next awaits something from a channel.
+func next[T any](t testing.TB, c <-chan T) T {
+	t.Helper()
+	select {
+	case x := <-c:
+		return x
+	case <-time.After(patience):
+		var x T
+		t.Fatalf("there never came a %T", x)
+		return x
+	}
+}
+
+// metric returns the sum of the counters or gauges of a name that have a label with a value; with an empty value: of all.
+func (s *station) metric(name, value string) (sum float64) {
+	s.t.Helper()
+	families, err := s.reg.Gather()
+	must(s.t, err)
+	for _, f := range families {
+		if f.GetName() != name {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			fits := value == ""
+			for _, l := range m.GetLabel() {
+				fits = fits || l.GetValue() == value
+			}
+			if fits {
+				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			}
+		}
+	}
+	return sum
+}
+
+const refusedMetric, undeliveredMetric = "holdfast_remoting_refused_total", "holdfast_remoting_undelivered_total"
