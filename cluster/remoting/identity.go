@@ -81,7 +81,7 @@ func (i identity) is(parts []string) bool {
 		return false
 	}
 	for n, p := range i.parts {
-		if p != parts[n] && (p != "*" || strings.Contains(parts[n], "*")) {
+		if any := p == "*" && parts[n] != "" && !strings.Contains(parts[n], "*"); !any && (p == "*" || p != parts[n]) {
 			return false
 		}
 	}

@@ -205,7 +205,8 @@ func startStation(t testing.TB, l net.Listener, name string, change func(*Config
 	}
 	s.config = Config{
 		Self: Node{l.Addr().String(), messages.NewIncarnation(messages.NodeID(name))}, Cluster: "test", Version: "v1.2.3", JournalLevel: 7,
-		Again: supervision.Backoff{Initial: time.Millisecond, Max: 10 * time.Millisecond},
+		Again:   supervision.Backoff{Initial: time.Millisecond, Max: 10 * time.Millisecond},
+		Silence: patience, ConnectWithin: patience, FlushWithin: patience, // the machine may be slow
 	}
 	change(&s.config)
 	var err error
