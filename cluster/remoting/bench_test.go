@@ -10,6 +10,7 @@ import (
 // Run with: go test -run '^$' -bench . -benchtime 3s ./cluster/remoting
 
 func pair(b *testing.B, how func(*Config)) (one, two *station) {
+	b.Helper()
 	one, two = newStation(b, "one", how), newStation(b, "two", how)
 	must(b, one.Peers(two.node()))
 	must(b, two.Peers(one.node()))
@@ -20,10 +21,10 @@ func pair(b *testing.B, how func(*Config)) (one, two *station) {
 	return one, two
 }
 
-// kinds of connections that are measured.
-var wires = map[string]func(testing.TB) func(*Config){
-	"tls":       func(t testing.TB) func(*Config) { return secured(newAuthority(t)) },
-	"plaintext": func(testing.TB) func(*Config) { return plaintext },
+// wires are the kinds of connections that are measured.
+var wires = map[string]func(*testing.B) func(*Config){
+	"tls":       func(b *testing.B) func(*Config) { b.Helper(); return secured(newAuthority(b)) },
+	"plaintext": func(*testing.B) func(*Config) { return plaintext },
 }
 
 // BenchmarkOneWay sends messages without an answer, as fast as the queue has room.

@@ -124,7 +124,7 @@ func (p *proofs) take(text [3][]byte) error {
 		return err
 	}
 	for _, usage := range []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth} {
-		if _, err := p.check(next, chain, usage); err != nil {
+		if err := p.check(next, chain, usage); err != nil {
 			return fmt.Errorf("this node's own certificate %s would be refused: %w", p.files.Certificate, err)
 		}
 	}
@@ -167,10 +167,10 @@ func (p *proofs) reload() bool {
 	return true
 }
 
-// check tells which of the allowed names a certificate has; an error if it has none, or no authority stands for it.
-func (p *proofs) check(by *proof, chain []*x509.Certificate, usage x509.ExtKeyUsage) (string, error) {
+// check says why a certificate does not prove that somebody is a node: no authority stands for it, or it has none of the allowed names.
+func (p *proofs) check(by *proof, chain []*x509.Certificate, usage x509.ExtKeyUsage) error {
 	if len(chain) == 0 {
-		return "", errors.New("no certificate")
+		return errors.New("no certificate")
 	}
 	between := x509.NewCertPool()
 	for _, c := range chain[1:] {
@@ -179,16 +179,16 @@ func (p *proofs) check(by *proof, chain []*x509.Certificate, usage x509.ExtKeyUs
 	if _, err := chain[0].Verify(x509.VerifyOptions{
 		Roots: by.roots, Intermediates: between, CurrentTime: p.now(), KeyUsages: []x509.ExtKeyUsage{usage},
 	}); err != nil {
-		return "", fmt.Errorf("certificate: %w", err)
+		return fmt.Errorf("certificate: %w", err)
 	}
-	return allowed(p.allow, chain[0])
+	_, err := allowed(p.allow, chain[0])
+	return err
 }
 
 // vet checks the other side of a connection, also of one that has lasted. usage is what it is: a server or a client.
 func (p *proofs) vet(usage x509.ExtKeyUsage) func(tls.ConnectionState) error {
 	return func(s tls.ConnectionState) error {
-		_, err := p.check(p.current.Load(), s.PeerCertificates, usage)
-		return err
+		return p.check(p.current.Load(), s.PeerCertificates, usage)
 	}
 }
 

@@ -109,7 +109,7 @@ func (c Config) Validate() error {
 		errs = append(errs, fmt.Errorf("setting Silence is %v, and must be from 1 s to 1 h", c.Silence))
 	}
 	if least := int64(c.MaxLetter) + maxTag; c.QueueBytes < least {
-		errs = append(errs, fmt.Errorf("setting QueueBytes is %d, and must be at least %d, so that the longest message has room", c.QueueBytes, least))
+		errs = append(errs, fmt.Errorf("setting QueueBytes is %d, and must be at least %d: room for the longest message", c.QueueBytes, least))
 	}
 	if c.LowestProtocol < 1 || c.HighestProtocol < c.LowestProtocol {
 		errs = append(errs, fmt.Errorf("protocol levels are from %d to %d", c.LowestProtocol, c.HighestProtocol))

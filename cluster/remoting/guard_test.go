@@ -35,30 +35,30 @@ func rawHello(s *station) *remotingv1.Hello {
 }
 
 // dialRaw opens a stream as anybody can that has a gRPC client; without a hello if that is nil.
-func dialRaw(t testing.TB, address string, h *remotingv1.Hello) remote.Remoting_ReceiveClient {
-	t.Helper()
+func dialRaw(tb testing.TB, address string, h *remotingv1.Hello) remote.Remoting_ReceiveClient {
+	tb.Helper()
 	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	must(t, err)
-	t.Cleanup(func() { _ = conn.Close() })
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	t.Cleanup(cancel)
+	must(tb, err)
+	tb.Cleanup(func() { _ = conn.Close() })
+	ctx, cancel := context.WithTimeout(tb.Context(), patience)
+	tb.Cleanup(cancel)
 	if h != nil {
 		md, err := say(h)
-		must(t, err)
+		must(tb, err)
 		ctx = metadata.NewOutgoingContext(ctx, md)
 	}
 	stream, err := remote.NewRemotingClient(conn).Receive(ctx)
-	must(t, err)
+	must(tb, err)
 	return stream
 }
 
 // sendRaw sends frames, and returns how the stream ends.
-func sendRaw(t testing.TB, s *station, h *remotingv1.Hello, frames ...*remote.RemoteMessage) error {
-	t.Helper()
-	stream := dialRaw(t, s.node().Address, h)
+func sendRaw(tb testing.TB, s *station, h *remotingv1.Hello, frames ...*remote.RemoteMessage) error {
+	tb.Helper()
+	stream := dialRaw(tb, s.node().Address, h)
 	for _, f := range frames {
 		if err := stream.Send(f); err != nil && !errors.Is(err, io.EOF) {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	for {
@@ -188,7 +188,7 @@ func TestLettersThatCanNotBeReadDoNotHarmOthers(t *testing.T) {
 		if e.GetAsk() == 6 {
 			panic("for a test")
 		}
-		s.came <- delivery{from, e}
+		s.came <- delivery{e, from}
 	}
 	pack := func(e *nodev1.Envelope) []byte {
 		l, err := pack(envelope, e, 1000)

@@ -26,7 +26,7 @@ type peer struct {
 }
 
 // hello is what this node says of itself; receiver is with whom it wants to speak, if it is the one that connects.
-func (c *Config) hello(receiver messages.Incarnation) *remotingv1.Hello {
+func (c Config) hello(receiver messages.Incarnation) *remotingv1.Hello {
 	return &remotingv1.Hello{
 		Cluster: c.Cluster, Address: c.Self.Address, Incarnation: string(c.Self.Incarnation), Version: c.Version,
 		LowestProtocol: c.LowestProtocol, HighestProtocol: c.HighestProtocol, JournalLevel: c.JournalLevel, Receiver: string(receiver),
@@ -53,7 +53,7 @@ func hear(md metadata.MD) (*remotingv1.Hello, *fault) {
 }
 
 // meet decides whether this node and another one can work together.
-func (c *Config) meet(h *remotingv1.Hello) (peer, *fault) {
+func (c Config) meet(h *remotingv1.Hello) (peer, *fault) {
 	n := Node{Address: h.GetAddress(), Incarnation: messages.Incarnation(h.GetIncarnation())}
 	p := peer{
 		Node: n, version: h.GetVersion(), journalLevel: h.GetJournalLevel(), protocol: min(c.HighestProtocol, h.GetHighestProtocol()),
@@ -73,7 +73,7 @@ func (c *Config) meet(h *remotingv1.Hello) (peer, *fault) {
 }
 
 // admit decides so for one that connects to this node.
-func (c *Config) admit(h *remotingv1.Hello) (peer, *fault) {
+func (c Config) admit(h *remotingv1.Hello) (peer, *fault) {
 	if h.GetCluster() == c.Cluster && h.GetReceiver() != string(c.Self.Incarnation) {
 		return peer{}, faultOf("incarnation", "incarnation %.80q is asked for, and %q lives here", h.GetReceiver(), c.Self.Incarnation)
 	}
@@ -81,7 +81,7 @@ func (c *Config) admit(h *remotingv1.Hello) (peer, *fault) {
 }
 
 // expect decides so for one that this node connects to.
-func (c *Config) expect(n Node, h *remotingv1.Hello) (peer, *fault) {
+func (c Config) expect(n Node, h *remotingv1.Hello) (peer, *fault) {
 	if h.GetCluster() == c.Cluster && h.GetIncarnation() != string(n.Incarnation) {
 		return peer{}, faultOf("incarnation", "incarnation %.80q lives there, and not %q", h.GetIncarnation(), n.Incarnation)
 	}

@@ -81,7 +81,8 @@ func (i identity) is(parts []string) bool {
 		return false
 	}
 	for n, p := range i.parts {
-		if any := p == "*" && parts[n] != "" && !strings.Contains(parts[n], "*"); !any && (p == "*" || p != parts[n]) {
+		whole := parts[n] != "" && !strings.Contains(parts[n], "*")
+		if p == "*" && !whole || p != "*" && p != parts[n] {
 			return false
 		}
 	}

@@ -215,36 +215,41 @@ func (r *Remoting) open(in *inbound, raw []byte) *fault {
 	if messages.Incarnation(p.GetReceiver()) != r.config.Self.Incarnation || messages.Incarnation(p.GetSender()) != in.Incarnation {
 		return faultOf("incarnation", "parcel is for incarnation %.80q, and from %.80q", p.GetReceiver(), p.GetSender())
 	}
-	for _, l := range p.GetLetters() {
-		if err := r.guardPanic(func() error { return r.deliver(in, l) }); err != nil {
-			switch { // the letters beside it are not lost for that
-			case errors.Is(err, errMalformed):
-				r.refuse(in, faultOf("letter", "%v", err))
-			case errors.Is(err, errUnknown):
-				r.refuse(in, faultOf("unknown", "%v", err))
+	for left := p.GetLetters(); len(left) > 0; { // those behind one that panics are not lost for that
+		_ = r.guardPanic(func() error { // it is counted and told
+			for len(left) > 0 {
+				next := left[0]
+				left = left[1:]
+				r.deliver(in, next)
 			}
-		}
+			return nil
+		})
 	}
 	return nil
 }
 
-// deliver hands a letter over.
-func (r *Remoting) deliver(in *inbound, raw []byte) error {
+// deliver hands a letter over. One that can't be read does not harm those beside it.
+func (r *Remoting) deliver(in *inbound, raw []byte) {
 	k, m, err := unpack(raw)
-	if e, ok := m.(*nodev1.Envelope); ok && err != nil {
-		r.Answer(e.GetAsker(), failed(e.GetAsk(), nodev1.Reason_REASON_UNSPECIFIED, "node "+r.config.Self.String()+": "+err.Error()))
-	}
-	if err != nil {
-		return err
+	switch {
+	case errors.Is(err, errMalformed):
+		r.refuse(in, faultOf("letter", "%v", err))
+		return
+	case err != nil:
+		r.refuse(in, faultOf("unknown", "%v", err))
+		if e, ok := m.(*nodev1.Envelope); ok {
+			r.Answer(e.GetAsker(), failed(e.GetAsk(), nodev1.Reason_REASON_UNSPECIFIED, "node "+r.self+": "+err.Error()))
+		}
+		return
 	}
 	r.metrics.received[k].Inc()
 	switch m := m.(type) {
 	case *nodev1.Envelope:
 		if to := r.receiver.Load(); to != nil {
 			to.Deliver(in.Node, m)
-			return nil
+			return
 		}
-		r.Answer(m.GetAsker(), failed(m.GetAsk(), nodev1.Reason_REASON_NOT_OWNER, "node "+r.config.Self.String()+" owns nothing yet"))
+		r.Answer(m.GetAsker(), failed(m.GetAsk(), nodev1.Reason_REASON_NOT_OWNER, "node "+r.self+" owns nothing yet"))
 	case *nodev1.Answer:
 		r.answered(m)
 	case *remotingv1.Question:
@@ -252,5 +257,4 @@ func (r *Remoting) deliver(in *inbound, raw []byte) error {
 	case *remotingv1.Evidence:
 		r.hearEvidence(in.Node, m)
 	}
-	return nil
 }

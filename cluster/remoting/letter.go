@@ -13,7 +13,7 @@ import (
 )
 
 // kind is what a letter holds; its value plus 1 is its number in holdfast.remoting.v1.Letter.
-type kind int
+type kind protowire.Number
 
 const (
 	envelope kind = iota
@@ -39,8 +39,7 @@ var errLong = errors.New("message is too long for other nodes")
 
 // pack encodes a message that is at most so many bytes long.
 func pack(k kind, m proto.Message, most int) (letter, error) {
-	options := proto.MarshalOptions{}
-	size := options.Size(m)
+	size := proto.Size(m)
 	if size > most {
 		return letter{}, fmt.Errorf("%w: it has %d bytes, and may have %d", errLong, size, most)
 	}
@@ -48,7 +47,7 @@ func pack(k kind, m proto.Message, most int) (letter, error) {
 	raw = protowire.AppendTag(raw, protowire.Number(k)+1, protowire.BytesType)
 	raw = protowire.AppendVarint(raw, uint64(size)) //nolint:gosec // it is not negative
 	at := len(raw)
-	raw, err := options.MarshalAppend(raw, m)
+	raw, err := proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(raw, m) // what has the same content may be sent by others meanwhile
 	switch {
 	case err != nil:
 		return letter{}, fmt.Errorf("encode a message: %w", err)
@@ -67,29 +66,39 @@ var (
 	errUnknown   = errors.New("message is of a kind that this version does not know")
 )
 
-// unpack reads a letter that came.
-func unpack(raw []byte) (kind, proto.Message, error) {
-	l := new(remotingv1.Letter)
-	if err := proto.Unmarshal(raw, l); err != nil {
-		return 0, nil, errMalformed
-	}
-	switch c := l.GetContent().(type) {
-	case *remotingv1.Letter_Envelope:
-		switch e := c.Envelope; {
-		case e.GetPartition() >= messages.Partitions:
-			return 0, nil, errMalformed
-		case e.GetMessage() == nil:
-			return envelope, e, errUnknown
+// unpack reads a letter that came: a holdfast.remoting.v1.Letter, without the detour over its type.
+func unpack(raw []byte) (k kind, m proto.Message, err error) {
+	err = walk(raw, func(number protowire.Number, value []byte) error {
+		switch next := kind(number) - 1; {
+		case number < 1 || next >= kinds:
+			return nil // of a later version
+		case m == nil || next != k:
+			k, m = next, newContent(next)
 		}
-		return envelope, c.Envelope, nil
-	case *remotingv1.Letter_Answer:
-		return answer, c.Answer, nil
-	case *remotingv1.Letter_Question:
-		return question, c.Question, nil
-	case *remotingv1.Letter_Evidence:
-		return evidence, c.Evidence, nil
+		return proto.UnmarshalOptions{Merge: true}.Unmarshal(value, m)
+	})
+	e, _ := m.(*nodev1.Envelope)
+	switch {
+	case err != nil || e.GetPartition() >= messages.Partitions:
+		return 0, nil, errMalformed
+	case m == nil:
+		return 0, nil, errUnknown
+	case e != nil && e.GetMessage() == nil:
+		return envelope, e, errUnknown
 	}
-	return 0, nil, errUnknown
+	return k, m, nil
+}
+
+func newContent(k kind) proto.Message {
+	switch k {
+	case answer:
+		return new(nodev1.Answer)
+	case question:
+		return new(remotingv1.Question)
+	case evidence:
+		return new(remotingv1.Evidence)
+	}
+	return new(nodev1.Envelope)
 }
 
 // failed is the answer to an ask that got no other.

@@ -174,7 +174,7 @@ func (l *link) connect(ctx context.Context) (was bool, err error) {
 	if !late.Stop() {
 		return false, context.Cause(ctx)
 	}
-	unwatch := l.r.watch(stream.Context(), end)
+	unwatch := l.r.watch(stream.Context(), end) //nolint:contextcheck // it is made of ctx, and knows the certificate
 	defer unwatch()
 	l.mu.Lock()
 	l.peer = p

@@ -42,7 +42,7 @@ func (n Node) validate() error {
 	}
 	for _, name := range []string{n.Address, string(n.Incarnation)} {
 		if len(name) > maxName || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' }) {
-			errs = append(errs, fmt.Errorf("name %.80q of a node is longer than %d bytes, or has other characters than those of ASCII", name, maxName))
+			errs = append(errs, fmt.Errorf("name %.80q of a node has more than %d bytes, or other characters than those of ASCII", name, maxName))
 		}
 	}
 	switch {

@@ -53,20 +53,18 @@ func (r *Remoting) Send(n Node, e *nodev1.Envelope) { r.send(n.String(), e) }
 
 func (r *Remoting) send(node string, e *nodev1.Envelope) {
 	l, err := pack(envelope, e, r.config.MaxLetter)
-	if e.GetAsker() == r.config.Self.String() {
+	if e.GetAsker() == r.self {
 		l.ask = e.GetAsk()
 	}
 	if err == nil {
 		err = r.sendLetter(node, l)
 	}
-	switch text := ""; {
+	switch {
 	case err == nil:
 	case errors.Is(err, errFull):
-		text = fmt.Sprintf("queue to node %s is full", node)
-		r.giveUp([]letter{l}, "queue_full", nodev1.Reason_REASON_BUSY, text)
+		r.giveUp([]letter{l}, "queue_full", nodev1.Reason_REASON_BUSY, fmt.Sprintf("queue to node %s is full", node))
 	case errors.Is(err, errAway):
-		text = fmt.Sprintf("node %s: %v", node, err)
-		r.giveUp([]letter{l}, "unreachable", nodev1.Reason_REASON_NOT_OWNER, text)
+		r.giveUp([]letter{l}, "unreachable", nodev1.Reason_REASON_NOT_OWNER, fmt.Sprintf("node %s: %v", node, err))
 	default:
 		r.log.Error("message can't be sent to another node", "node", node, "partition", e.GetPartition(), "order", e.GetOrderId(), "error", err)
 		r.giveUp([]letter{l}, "oversize", nodev1.Reason_REASON_UNSPECIFIED, err.Error())

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"slices"
 	"strings"
@@ -37,6 +38,7 @@ type Receiver interface {
 // Remoting carries messages between this node and others. Its methods are safe for concurrent use.
 type Remoting struct {
 	config   Config
+	self     string // this node, as envelopes name it
 	witness  Witness
 	metrics  *Metrics
 	log      *slog.Logger
@@ -66,7 +68,7 @@ type receiver struct{ Receiver }
 func New(config Config, d Deps) (*Remoting, error) {
 	config = config.WithDefaults()
 	r := &Remoting{
-		config: config, witness: d.Witness, metrics: d.Metrics, log: d.Log, inbounds: map[messages.Incarnation]*inbound{},
+		config: config, self: config.Self.String(), witness: d.Witness, metrics: d.Metrics, log: d.Log, inbounds: map[messages.Incarnation]*inbound{},
 		watched: map[*watch]struct{}{}, halt: func() {},
 	}
 	r.links.Store(&map[string]*link{})
@@ -132,7 +134,7 @@ func (r *Remoting) Reload() {
 	}
 	r.mu.Unlock()
 	for _, w := range all {
-		if _, err := r.proofs.check(r.proofs.current.Load(), w.chain, x509.ExtKeyUsageAny); err != nil {
+		if err := r.proofs.check(r.proofs.current.Load(), w.chain, x509.ExtKeyUsageAny); err != nil {
 			w.end(fmt.Errorf("other side is not trusted any more: %w", err))
 		}
 	}
@@ -228,9 +230,7 @@ func (r *Remoting) linkTo(n Node) *link {
 	}
 	l := newLink(r, n)
 	next := make(map[string]*link, len(links)+1)
-	for k, v := range links {
-		next[k] = v
-	}
+	maps.Copy(next, links)
 	next[n.String()] = l
 	r.links.Store(&next)
 	return l

@@ -97,7 +97,7 @@ func TestWhoSendsIsToldWhatDoesNotArrive(t *testing.T) {
 	two.on = func(from Node, e *nodev1.Envelope) { // against the rules: so the stream is not read
 		once.Do(func() { close(blocked) })
 		<-release
-		two.came <- delivery{from, e}
+		two.came <- delivery{e, from}
 	}
 	must(t, one.Peers(two.node()))
 	big := func(n uint64) *nodev1.Envelope {
@@ -183,7 +183,8 @@ func TestPeersLeaveAndComeBack(t *testing.T) {
 		t.Errorf("peers are %v", p)
 	}
 	must(t, one.Peers())
-	for next(t, one.lost) != again.node() {
+	for n := next(t, one.lost); n != again.node(); {
+		n = next(t, one.lost)
 	}
 }
 
@@ -191,7 +192,7 @@ func TestConnectionThatBreaksIsMadeAgain(t *testing.T) {
 	t.Parallel()
 	one, two := newStation(t, "one", plaintext), newStation(t, "two", plaintext)
 	must(t, one.Peers(two.node()))
-	for n := range uint64(20) {
+	for n := uint64(0); one.metric("holdfast_remoting_connections_total", "made") < 10; n++ {
 		one.ask(two.node(), n+1)
 		for arrived := false; !arrived; {
 			select {
@@ -208,9 +209,6 @@ func TestConnectionThatBreaksIsMadeAgain(t *testing.T) {
 			in.end(errors.New("for a test"))
 		}
 		two.Remoting.mu.Unlock()
-	}
-	if got := one.metric("holdfast_remoting_connections_total", "made"); got < 5 {
-		t.Errorf("%v connections were made, want 5 and more", got)
 	}
 }
 

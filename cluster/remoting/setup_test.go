@@ -29,11 +29,14 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if os.Getenv(stockEnv) != "" {
+	switch {
+	case os.Getenv(stockEnv) != "":
 		stock()
-		return
+	case os.Getenv(echoEnv) != "":
+		runEcho()
+	default:
+		goleak.VerifyTestMain(m)
 	}
-	goleak.VerifyTestMain(m)
 }
 
 // patience is how long a test waits for what must happen.
@@ -47,19 +50,19 @@ type authority struct {
 	pem  []byte
 }
 
-func newAuthority(t testing.TB) *authority {
-	t.Helper()
+func newAuthority(tb testing.TB) *authority {
+	tb.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(t, err)
+	must(tb, err)
 	draft := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority of " + t.Name()}, IsCA: true, BasicConstraintsValid: true,
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority of " + tb.Name()}, IsCA: true, BasicConstraintsValid: true,
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageCertSign,
 	}
 	raw, err := x509.CreateCertificate(rand.Reader, draft, draft, key.Public(), key)
-	must(t, err)
+	must(tb, err)
 	cert, err := x509.ParseCertificate(raw)
-	must(t, err)
-	return &authority{t: t, cert: cert, key: key, pem: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw})}
+	must(tb, err)
+	return &authority{t: tb, cert: cert, key: key, pem: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw})}
 }
 
 // issue returns certificate and key of somebody with a name: a URI or a DNS name.
@@ -111,15 +114,15 @@ func (a *authority) rewrite(files *TLS, name string, trusted ...*authority) {
 	write(a.t, files.CA, roots)
 }
 
-func write(t testing.TB, name string, text []byte) {
-	t.Helper()
-	must(t, os.WriteFile(name, text, 0o600))
+func write(tb testing.TB, name string, text []byte) {
+	tb.Helper()
+	must(tb, os.WriteFile(name, text, 0o600))
 }
 
-func must(t testing.TB, err error) {
-	t.Helper()
+func must(tb testing.TB, err error) {
+	tb.Helper()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
@@ -154,21 +157,22 @@ func (r *record) count(part string) int {
 	return strings.Count(r.text.String(), part)
 }
 
-func (r *record) await(t testing.TB, part string) {
-	t.Helper()
+func (r *record) await(tb testing.TB, part string) {
+	tb.Helper()
 	for over := time.After(patience); r.count(part) == 0; {
 		select {
 		case <-r.fresh:
 		case <-over:
-			t.Fatalf("the log never says %q:\n%s", part, r.text)
+			tb.Fatalf("the log never says %q:\n%s", part, r.text)
 		}
 	}
 }
 
 // delivery is an envelope that came.
 type delivery struct {
-	from Node
 	*nodev1.Envelope
+
+	from Node
 }
 
 // station is a node in a test.
@@ -190,17 +194,17 @@ type station struct {
 }
 
 // newStation starts a node with the settings that change makes.
-func newStation(t testing.TB, name string, change func(*Config)) *station {
-	t.Helper()
+func newStation(tb testing.TB, name string, change func(*Config)) *station {
+	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	return startStation(t, l, name, change)
+	must(tb, err)
+	return startStation(tb, l, name, change)
 }
 
-func startStation(t testing.TB, l net.Listener, name string, change func(*Config)) *station {
-	t.Helper()
+func startStation(tb testing.TB, l net.Listener, name string, change func(*Config)) *station {
+	tb.Helper()
 	s := &station{
-		t: t, reg: prometheus.NewRegistry(), log: newRecord(), came: make(chan delivery, 1<<16), answers: make(chan *nodev1.Answer, 1<<16),
+		t: tb, reg: prometheus.NewRegistry(), log: newRecord(), came: make(chan delivery, 1<<16), answers: make(chan *nodev1.Answer, 1<<16),
 		lost: make(chan Node, 1<<10),
 	}
 	s.config = Config{
@@ -211,10 +215,10 @@ func startStation(t testing.TB, l net.Listener, name string, change func(*Config
 	change(&s.config)
 	var err error
 	s.Remoting, err = New(s.config, Deps{Witness: s, Metrics: NewMetrics(s.reg), Log: slog.New(s.log)})
-	must(t, err)
-	must(t, s.Start(l))
+	must(tb, err)
+	must(tb, s.Start(l))
 	s.receiver.Store(&receiver{s})
-	t.Cleanup(s.Stop)
+	tb.Cleanup(s.Stop)
 	return s
 }
 
@@ -232,7 +236,7 @@ func (s *station) Deliver(from Node, e *nodev1.Envelope) {
 		s.on(from, e)
 		return
 	}
-	s.came <- delivery{from, e}
+	s.came <- delivery{e, from}
 }
 
 func (s *station) Receive(a *nodev1.Answer) { s.answers <- a }
@@ -258,14 +262,14 @@ func (s *station) ask(to Node, number uint64) {
 }
 
 // next awaits something from a channel.
-func next[T any](t testing.TB, c <-chan T) T {
-	t.Helper()
+func next[T any](tb testing.TB, c <-chan T) T {
+	tb.Helper()
 	select {
 	case x := <-c:
 		return x
 	case <-time.After(patience):
 		var x T
-		t.Fatalf("there never came a %T", x)
+		tb.Fatalf("there never came a %T", x)
 		return x
 	}
 }
