@@ -18,8 +18,8 @@
 //
 // What a sender can rely on: a message may be lost, late or doubled, and Send and Answer never block. If an ask certainly does not arrive
 // it is answered at once: BUSY if the link's queue is full, NOT_OWNER if the node can't be reached, so that its owner is looked up
-// again. If it may have arrived, as the connection ended while it was sent, it is answered INTERRUPTED; and Receiver.Lost tells
-// whenever a connection in either direction ends or a node is no peer any more, for then asks sent before may never be answered.
+// again. If it may have arrived, as the connection ended while it was sent, it is answered INTERRUPTED. Receiver.Lost tells whenever a
+// connection in either direction ends or is made anew, or a node is no peer any more: asks sent before may never be answered.
 // Longer messages than MaxLetter are refused before they are sent, and an answer that is too long is replaced by one that says so.
 //
 // # What goes over the wire

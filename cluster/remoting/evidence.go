@@ -50,11 +50,9 @@ func (r *Remoting) Inquire(ctx context.Context, nodes ...Node) []Testimony {
 		if err == nil {
 			err = r.sendLetter(n.String(), l)
 		}
-		if err != nil {
-			r.metrics.undelivered.WithLabelValues("unreachable").Inc()
-			continue
+		if r.countUndelivered(err); err == nil {
+			open[i] = q
 		}
-		open[i] = q
 	}
 	for i, q := range open {
 		if q == nil {
@@ -120,7 +118,5 @@ func (r *Remoting) testify(to Node, q *remotingv1.Question) {
 	if err == nil {
 		err = r.sendLetter(to.String(), l)
 	}
-	if err != nil {
-		r.metrics.undelivered.WithLabelValues("unreachable").Inc()
-	}
+	r.countUndelivered(err)
 }

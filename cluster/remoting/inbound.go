@@ -24,6 +24,7 @@ import (
 type inbound struct {
 	peer
 
+	anew   bool // it was connected before
 	ended  chan struct{}
 	once   sync.Once
 	reason error
@@ -95,6 +96,9 @@ func (r *Remoting) welcome(ss grpc.ServerStream) (*inbound, error) {
 	in := &inbound{peer: p, ended: make(chan struct{})}
 	if f := r.enter(in); f != nil {
 		return nil, r.turnAway(p.String(), f)
+	}
+	if in.anew {
+		r.lost(in.Node)
 	}
 	said, err := say(r.config.hello(""))
 	if err == nil {

@@ -97,8 +97,9 @@ func newContent(k kind) proto.Message {
 		return new(remotingv1.Question)
 	case evidence:
 		return new(remotingv1.Evidence)
+	default:
+		return new(nodev1.Envelope)
 	}
-	return new(nodev1.Envelope)
 }
 
 // failed is the answer to an ask that got no other.

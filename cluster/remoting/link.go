@@ -47,6 +47,7 @@ type link struct {
 
 	member   bool // it is a peer for the one who steers; guarded by Remoting.mu
 	incoming bool // the node is connected to this one; guarded by Remoting.mu
+	heard    bool // the node has been connected to this one; guarded by Remoting.mu
 }
 
 func newLink(r *Remoting, n Node) *link {
@@ -117,19 +118,21 @@ func (l *link) run(ctx context.Context) {
 	defer close(l.done)
 	config, failures, told := &l.r.config, 0, ""
 	for ctx.Err() == nil {
+		began := config.Now()
 		was, err := l.connect(ctx)
 		if ctx.Err() != nil || l.stopping() {
 			break
 		}
-		pause := config.Again.Next(failures+1, rand.Float64)
+		if was && config.Now().Sub(began) > config.Again.Max { // else it is one more failure
+			failures, told = 0, ""
+		}
 		failures++
+		pause := config.Again.Next(failures, rand.Float64)
 		if f, refused := errors.AsType[*fault](err); refused {
 			l.r.metrics.connections.WithLabelValues("refused").Inc()
 			l.turn(down, f.text)
 			pause = config.RefusedPause
 		} else if was {
-			failures, told = 1, ""
-			pause = config.Again.Next(1, rand.Float64)
 			l.turn(connecting, printable(err.Error()))
 		} else {
 			l.r.metrics.connections.WithLabelValues("failed").Inc()

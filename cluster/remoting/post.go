@@ -93,6 +93,11 @@ func (r *Remoting) Answer(asker string, a *nodev1.Answer) {
 	if err == nil {
 		err = r.sendLetter(asker, l)
 	}
+	r.countUndelivered(err)
+}
+
+// countUndelivered counts a letter that nobody here waits for, if it was not taken.
+func (r *Remoting) countUndelivered(err error) {
 	switch {
 	case errors.Is(err, errFull):
 		r.metrics.undelivered.WithLabelValues("queue_full").Inc()

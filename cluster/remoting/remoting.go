@@ -31,7 +31,8 @@ type Receiver interface {
 	Deliver(from Node, e *nodev1.Envelope)
 	// Receive takes the answer to an ask of this node. It may come twice, late, or never.
 	Receive(a *nodev1.Answer)
-	// Lost says that messages to a node, or its answers, may have got lost: a connection has ended, or the node is no peer any more.
+	// Lost says that messages to a node, or its answers, may have got lost: a connection has ended, the node has connected anew (what it
+	// sent before it noticed the end is lost as well), or it is no peer any more.
 	Lost(n Node)
 }
 
@@ -68,8 +69,8 @@ type receiver struct{ Receiver }
 func New(config Config, d Deps) (*Remoting, error) {
 	config = config.WithDefaults()
 	r := &Remoting{
-		config: config, self: config.Self.String(), witness: d.Witness, metrics: d.Metrics, log: d.Log, inbounds: map[messages.Incarnation]*inbound{},
-		watched: map[*watch]struct{}{}, halt: func() {},
+		config: config, self: config.Self.String(), witness: d.Witness, metrics: d.Metrics, log: d.Log,
+		inbounds: map[messages.Incarnation]*inbound{}, watched: map[*watch]struct{}{}, halt: func() {},
 	}
 	r.links.Store(&map[string]*link{})
 	err := config.Validate()
@@ -268,7 +269,9 @@ func (r *Remoting) enter(in *inbound) *fault {
 		before.end(errors.New("node has connected anew"))
 	}
 	r.inbounds[in.Incarnation] = in
-	r.linkTo(in.Node).incoming = true
+	l := r.linkTo(in.Node)
+	in.anew = l.heard
+	l.incoming, l.heard = true, true
 	return nil
 }
 
