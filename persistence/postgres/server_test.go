@@ -23,11 +23,27 @@ import (
 // servers are where Debian has the programs of PostgreSQL, the version that is tried first.
 var servers = []string{"/usr/lib/postgresql/15/bin"} //nolint:gochecknoglobals // a constant
 
+// newer has the programs of another version of PostgreSQL, if the environment variable HOLDFAST_TEST_POSTGRES names their folder. A copy:
+// the user who a server runs as need not be let in there.
+var newer = sync.OnceValues(func() (dir string, err error) { //nolint:gochecknoglobals // one for all tests
+	from := os.Getenv("HOLDFAST_TEST_POSTGRES")
+	if from == "" {
+		return "", nil
+	}
+	if dir, err = os.MkdirTemp("", "holdfast-postgres"); err != nil {
+		return "", fmt.Errorf("copy PostgreSQL: %w", err)
+	}
+	return dir, errors.Join(os.Chmod(dir, 0o755), os.CopyFS(dir, os.DirFS(from)))
+})
+
 func TestMain(m *testing.M) {
 	code := m.Run()
 	if shared.server != nil {
 		shared.server.stop()
 		_ = os.RemoveAll(shared.dir)
+	}
+	if dir, _ := newer(); dir != "" {
+		_ = os.RemoveAll(dir)
 	}
 	if code == 0 {
 		if err := goleak.Find(); err != nil {
@@ -84,6 +100,13 @@ func ownServer(tb testing.TB, settings ...string) *server {
 
 func programs(tb testing.TB) string {
 	tb.Helper()
+	dir, err := newer()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if dir != "" {
+		return filepath.Join(dir, "bin")
+	}
 	for _, bin := range servers {
 		if _, err := os.Stat(filepath.Join(bin, "initdb")); err == nil {
 			return bin
@@ -102,6 +125,15 @@ type server struct {
 
 // startServer makes a database cluster in a directory, and starts a server.
 func startServer(bin, dir string, settings ...string) (*server, error) {
+	s, err := newServer(bin, dir)
+	if err != nil {
+		return nil, err
+	}
+	return s, s.start(settings...)
+}
+
+// newServer makes a database cluster in a directory.
+func newServer(bin, dir string) (*server, error) {
 	s := &server{bin: bin, data: filepath.Join(dir, "data")}
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("prepare %s: %w", dir, err)
@@ -118,10 +150,8 @@ func startServer(bin, dir string, settings ...string) (*server, error) {
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("initdb: %w: %s", err, out)
 	}
-	if s.port, err = freePort(); err != nil {
-		return nil, err
-	}
-	return s, s.start(settings...)
+	s.port, err = freePort()
+	return s, err
 }
 
 // as has a process run as the user postgres if this one is root, which the server refuses to be; the directory is given to it.
@@ -174,10 +204,10 @@ func (s *server) start(settings ...string) error {
 	if err := s.process.Start(); err != nil {
 		return fmt.Errorf("start the server: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for tick := time.NewTicker(20 * time.Millisecond); ; {
-		conn, err := pgx.Connect(ctx, s.address("postgres"))
+		conn, err := pgx.Connect(ctx, s.address("postgres")+" connect_timeout=2") // what was sent while it was not there may be lost
 		if err == nil {
 			return conn.Close(ctx)
 		}

@@ -9,6 +9,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -29,6 +30,10 @@ type shard struct {
 	config     *pgx.ConnConfig
 	pool       *pgxpool.Pool
 	committers []*committer
+	// timeline is the latest of a server that was used.
+	timeline atomic.Int64
+	// refused has the addresses of servers that take writes and must not be used, as was logged.
+	refused sync.Map
 	// entries are acceptances of orders that live in other shards, and need an entry here first.
 	entries *lane.Lane
 }
@@ -46,17 +51,6 @@ func (j *Journal) openShard(ctx context.Context, number int, at string) (*shard,
 	if err := s.prepare(ctx); err != nil {
 		return nil, err
 	}
-	pool, err := pgxpool.ParseConfig(at)
-	if err != nil {
-		return nil, fmt.Errorf("parse the connection string: %w", err)
-	}
-	pool.ConnConfig = s.config.Copy()
-	pool.MaxConns, pool.MinConns = int32(j.cfg.Readers), 1 //nolint:gosec // there are few
-	pool.MaxConnLifetime, pool.MaxConnIdleTime = time.Hour, 10*time.Minute
-	pool.AfterConnect = s.proveWrite
-	if s.pool, err = pgxpool.NewWithConfig(j.ctx, pool); err != nil { //nolint:contextcheck // it lives longer than the call
-		return nil, fmt.Errorf("make the connections that read: %w", err)
-	}
 	bounds := lane.Bounds{
 		Commits: j.cfg.QueueCommits, Bytes: j.cfg.QueueBytes, BatchCommits: j.cfg.BatchCommits, BatchBytes: j.cfg.BatchBytes,
 	}
@@ -66,6 +60,29 @@ func (j *Journal) openShard(ctx context.Context, number int, at string) (*shard,
 			shard: s, number: n, handles: map[messages.Handle]struct{}{}, ids: map[messages.OrderID]struct{}{},
 			lane: lane.New(bounds),
 		})
+	}
+	pool, err := pgxpool.ParseConfig(at)
+	if err != nil {
+		return nil, fmt.Errorf("parse the connection string: %w", err)
+	}
+	pool.ConnConfig = s.config.Copy()
+	pool.ConnConfig.ValidateConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
+		_, err := s.prove(ctx, conn, ownLane)
+		return err
+	}
+	pool.BeforeConnect = func(_ context.Context, config *pgx.ConnConfig) error {
+		neverCancel(config)
+		return nil
+	}
+	pool.BeforeClose = func(conn *pgx.Conn) {
+		if conn.IsClosed() { // with something under way: nobody waits for a server that does not answer
+			_ = conn.PgConn().Conn().Close()
+		}
+	}
+	pool.MaxConns, pool.MinConns = int32(j.cfg.Readers), 1 //nolint:gosec // there are few
+	pool.MaxConnLifetime, pool.MaxConnIdleTime = time.Hour, 10*time.Minute
+	if s.pool, err = pgxpool.NewWithConfig(j.ctx, pool); err != nil { //nolint:contextcheck // it lives longer than the call
+		return nil, fmt.Errorf("make the connections that read: %w", err)
 	}
 	return s, nil
 }
@@ -78,11 +95,9 @@ func (s *shard) configure(at string) error {
 	}
 	within := s.journal.cfg.AnswerWithin
 	if config.ConnectTimeout == 0 {
-		config.ConnectTimeout = within
+		config.ConnectTimeout = min(within, s.connectWithin()/time.Duration(servers(config)))
 	}
-	if config.ValidateConnect == nil {
-		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
-	}
+	config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	_, id, _ := strings.Cut(string(s.journal.self), "/")
 	milliseconds := strconv.FormatInt(within.Milliseconds(), 10)
 	maps.Copy(config.RuntimeParams, map[string]string{
@@ -100,16 +115,30 @@ func (s *shard) configure(at string) error {
 	return nil
 }
 
+// connectWithin is how long a lane tries to make a connection: so long that it comes to each server, if those before don't answer.
+func (s *shard) connectWithin() time.Duration { return 2 * s.journal.cfg.AnswerWithin }
+
+// servers counts those that a connection string names.
+func servers(config *pgx.ConnConfig) int {
+	n := 1
+	for i, f := range config.Fallbacks { // a server that is tried without TLS too follows itself
+		before := pgconn.FallbackConfig{Host: config.Host, Port: config.Port}
+		if i > 0 {
+			before = *config.Fallbacks[i-1]
+		}
+		if f.Host != before.Host || f.Port != before.Port {
+			n++
+		}
+	}
+	return n
+}
+
 // applicationPrefix and the last part of an incarnation are the name under which the server knows its sessions.
 const applicationPrefix = "holdfast "
 
-// errCancel is why the driver can't cancel what a connection does.
-var errCancel = errors.New("nothing cancels a batch under way")
-
-// connect makes a connection of which nothing is ever cancelled: one that is closed in the middle of a statement leaves it to
-// the server whether it is committed.
-func (s *shard) connect(ctx context.Context) (*pgx.Conn, error) {
-	config := s.config.Copy()
+// neverCancel has nothing cancelled that a connection does: one that is closed in the middle of a statement leaves it to the server whether
+// it is done. Nor does anybody wait then for a server to take note that does not answer.
+func neverCancel(config *pgx.ConnConfig) {
 	var made atomic.Bool
 	dial := config.DialFunc
 	config.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -118,63 +147,58 @@ func (s *shard) connect(ctx context.Context) (*pgx.Conn, error) {
 		}
 		return dial(ctx, network, addr)
 	}
-	conn, err := pgx.ConnectConfig(ctx, config)
-	made.Store(true)
-	return conn, err //nolint:wrapcheck // it says whereto
+	config.AfterConnect = func(context.Context, *pgconn.PgConn) error {
+		made.Store(true)
+		return nil
+	}
+}
+
+// errCancel is why the driver can't cancel what a connection does.
+var errCancel = errors.New("nothing that is under way is cancelled")
+
+// connect makes a connection. Of several servers it takes the first which may be used, as the function tells.
+func (s *shard) connect(ctx context.Context, may pgconn.ValidateConnectFunc) (*pgx.Conn, error) {
+	config := s.config.Copy()
+	neverCancel(config)
+	config.ValidateConnect = may
+	return pgx.ConnectConfig(ctx, config) //nolint:wrapcheck // it says whereto
 }
 
 // connect makes a connection for the lane, unless one was tried for a moment ago.
 func (c *committer) connect() error {
-	switch {
-	case c.unfit != nil:
-		return c.unfit
-	case c.why != nil && time.Since(c.tried) < retryConnect:
+	if c.why != nil && time.Since(c.tried) < retryConnect {
 		return c.why
 	}
 	c.tried = time.Now()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*c.shard.journal.cfg.AnswerWithin)
+	ctx, cancel := context.WithTimeout(context.Background(), c.shard.connectWithin())
 	defer cancel()
-	conn, last, err := c.introduce(ctx)
+	conn, p, err := c.introduce(ctx)
 	if err != nil {
 		c.why = unavailable(err)
 		return c.why
 	}
-	if last < c.confirmed {
-		_ = conn.Close(ctx)
-		c.unfit = unavailable(fmt.Errorf(
-			"the database has lost commits that it had confirmed: lane %d of %s has made batch %d, and the database has batch %d; "+
-				"a standby that had not everything was made the primary, or a backup was restored: bring the right one back, "+
-				"or restore the journal with a new generation", c.number, c.shard.journal.self, c.confirmed, last))
-		c.unresolved.Store(true) // nothing that is there is acted on
-		c.shard.log.LogAttrs(ctx, slog.LevelError, "journal: the database is not used any more", slog.Any("error", c.unfit))
-		return c.unfit
-	}
 	if c.why != nil {
 		c.shard.log.LogAttrs(ctx, slog.LevelInfo, "journal: the database answers again", slog.Int("lane", c.number))
 	}
-	c.conn, c.why, c.confirmed = conn, nil, last+1
+	c.conn, c.why, c.timeline = conn, nil, p.timeline
+	c.confirmed.Store(p.last + 1)
 	c.unresolved.Store(false)
 	return nil
 }
 
-// introduce makes a connection, and bumps the number of the lane's batch, which was last before: what was under way is made by now, or
-// never will be.
-func (c *committer) introduce(ctx context.Context) (conn *pgx.Conn, last int64, err error) {
-	if conn, err = c.shard.connect(ctx); err != nil {
-		return nil, 0, err
+// introduce makes a connection, and bumps the number of the lane's batch: what was under way is made by now, or never will be.
+func (c *committer) introduce(ctx context.Context) (conn *pgx.Conn, p proof, err error) {
+	if conn, err = c.shard.connect(ctx, func(ctx context.Context, conn *pgconn.PgConn) (err error) {
+		p, err = c.shard.prove(ctx, conn, c.number)
+		return err
+	}); err != nil {
+		return nil, p, err
 	}
-	if _, err = conn.Prepare(ctx, batchName, batchSQL); err == nil {
-		err = conn.QueryRow(ctx, `UPDATE lanes SET batch = batch + 1 WHERE incarnation = $1 AND lane = $2 RETURNING batch - 1`,
-			string(c.shard.journal.self), c.number).Scan(&last)
-	}
-	if errors.Is(err, pgx.ErrNoRows) {
-		err = fmt.Errorf("the database does not know %s: it was fenced and forgotten, or the database is another one", c.shard.journal.self)
-	}
-	if err != nil {
+	if _, err = conn.Prepare(ctx, batchName, batchSQL); err != nil {
 		_ = conn.Close(ctx)
-		return nil, 0, err
+		return nil, p, err //nolint:wrapcheck // said by connect
 	}
-	return conn, last, nil
+	return conn, p, nil
 }
 
 // disconnect gives up the connection, because of an error.
@@ -191,15 +215,6 @@ func (c *committer) disconnect(err error) {
 		c.why = unavailable(err)
 		c.shard.log.LogAttrs(ctx, slog.LevelWarn, "journal: a connection was given up", slog.Int("lane", c.number), slog.Any("error", err))
 	}
-}
-
-// proveWrite has a connection that is to read write first: a server that is no primary any more can't.
-func (s *shard) proveWrite(ctx context.Context, conn *pgx.Conn) error {
-	tag, err := conn.Exec(ctx, `UPDATE lanes SET batch = batch + 1 WHERE incarnation = $1 AND lane = $2`, string(s.journal.self), ownLane)
-	if err == nil && tag.RowsAffected() == 0 {
-		err = errors.New("the database does not know this incarnation") //nolint:err113 // for people
-	}
-	return err
 }
 
 // enter makes sure that what is read of the shard is acted on: not as long as the outcome of a batch is unknown.

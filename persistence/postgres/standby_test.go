@@ -1,0 +1,376 @@
+package postgres_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/persistence"
+	"github.com/holdfast-run/holdfast/persistence/postgres"
+)
+
+// pair is a primary and its standby. The primary confirms nothing that the standby does not have, if that is synchronous.
+type pair struct {
+	primary, standby *server
+	synchronous      bool
+}
+
+// newPair starts a primary and its standby, each a host of its own.
+func newPair(t *testing.T, synchronous bool) *pair {
+	t.Helper()
+	bin := programs(t)
+	dir, err := os.MkdirTemp("", "holdfast-postgres") //nolint:usetesting // see ownServer
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	p := &pair{synchronous: synchronous}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(os.Chmod(dir, 0o755))
+	hosts := []string{filepath.Join(dir, "primary"), filepath.Join(dir, "standby")}
+	for _, host := range hosts {
+		must(os.Mkdir(host, 0o755))
+	}
+	p.primary, err = newServer(bin, hosts[0])
+	must(err)
+	p.standby = &server{bin: bin, data: filepath.Join(hosts[1], "data")}
+	p.standby.port, err = freePort()
+	must(err)
+	// It has not been started yet, so a copy of its files is a backup.
+	out, err := exec.Command("cp", "-a", p.primary.data, p.standby.data).CombinedOutput()
+	if err != nil {
+		t.Fatalf("copy the primary: %v: %s", err, out)
+	}
+	settings := fmt.Sprintf("primary_conninfo = 'host=127.0.0.1 port=%d user=postgres application_name=standby'\n", p.primary.port)
+	must(appendTo(filepath.Join(p.standby.data, "postgresql.auto.conf"), settings))
+	must(appendTo(filepath.Join(p.standby.data, "standby.signal"), ""))
+	must(p.startPrimary())
+	t.Cleanup(p.primary.stop)
+	must(p.standby.start(small...))
+	t.Cleanup(p.standby.stop)
+	return p
+}
+
+// small are settings of servers that have little to do.
+var small = []string{"shared_buffers=32MB", "wal_keep_size=512MB", "wal_receiver_status_interval=1"} //nolint:gochecknoglobals // a constant
+
+func (p *pair) startPrimary() error {
+	if p.synchronous {
+		return p.primary.start(append([]string{"synchronous_standby_names=standby"}, small...)...)
+	}
+	return p.primary.start(small...)
+}
+
+// appendTo appends to a file of a server's, or makes it.
+func appendTo(path, text string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return fmt.Errorf("open %s: %w", path, err)
+	}
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Close())
+}
+
+// config is how a test opens a journal in a database of the pair's: with both servers, in an order.
+func (p *pair) config(t *testing.T, first, second *server) postgres.Config {
+	t.Helper()
+	name := database(t, p.primary)
+	p.catchUp(t) // a server that does not have the database ends the search for another one
+	return postgres.Config{
+		Shards: []string{fmt.Sprintf("host=127.0.0.1,127.0.0.1 port=%d,%d user=postgres dbname=%s sslmode=disable",
+			first.port, second.port, name)},
+		Logger: discard(), Lanes: 2, Readers: 2, AnswerWithin: time.Second,
+	}
+}
+
+// promote makes the standby the primary.
+func (p *pair) promote(t *testing.T) {
+	t.Helper()
+	admin(t, p.standby, "SELECT pg_promote(true, 30)")
+}
+
+// state is the state of a process and who its parent is: T for one that is stopped, Z or nothing for one that is no more.
+func state(id int) (is string, parent int) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", id))
+	if err != nil {
+		return "", 0
+	}
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	parent, _ = strconv.Atoi(fields[1])
+	return fields[0], parent
+}
+
+// children are the processes that a process has started.
+func children(of int) (ids []int) {
+	paths, _ := filepath.Glob("/proc/[0-9]*")
+	for _, path := range paths {
+		id, _ := strconv.Atoi(filepath.Base(path))
+		if _, parent := state(id); parent == of {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// crash ends a server as the loss of its host would: nobody who is connected to it is told anything. First it answers nobody any more,
+// so that there are batches under way; then meanwhile is called.
+func (s *server) crash(tb testing.TB, meanwhile func()) {
+	tb.Helper()
+	id := s.process.Process.Pid
+	_ = syscall.Kill(id, syscall.SIGSTOP)
+	awaitThat(tb, func() bool { is, _ := state(id); return is == "T" }) // it starts no others
+	others := children(id)
+	for _, id := range others {
+		_ = syscall.Kill(id, syscall.SIGSTOP)
+	}
+	meanwhile()
+	for _, id := range others {
+		_ = syscall.Kill(id, syscall.SIGKILL)
+	}
+	_ = s.process.Process.Kill()
+	_ = s.process.Wait()
+	for _, id := range others { // the next one would not start beside them
+		awaitThat(tb, func() bool { is, _ := state(id); return is == "" || is == "Z" })
+	}
+}
+
+// ask has a server answer a query with a number.
+func ask(t *testing.T, s *server, database, sql string) (n int64) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), s.address(database))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background()) //nolint:errcheck // a test
+	if err := conn.QueryRow(t.Context(), sql).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// databaseOf is the database in a connection string.
+func databaseOf(config postgres.Config) string {
+	_, name, _ := strings.Cut(config.Shards[0], "dbname=")
+	name, _, _ = strings.Cut(name, " ")
+	return name
+}
+
+// stalls waits until nothing is confirmed any more: each lane has a batch under way.
+func (l *load) stalls() {
+	l.t.Helper()
+	last := int64(-1)
+	awaitThat(l.t, func() bool {
+		before := last
+		last = l.confirmed.Load()
+		return before == last
+	})
+}
+
+// sessions are those of journals at a server.
+const sessions = ` FROM pg_stat_activity WHERE application_name LIKE 'holdfast %' AND datname = current_database()`
+
+// The host of the primary is lost under load, and its standby, which was synchronous, takes over. Then the primary of before is back, takes
+// writes, and is the first that a connection is tried to: nobody uses it.
+func TestStandbyPromoted(t *testing.T) {
+	t.Parallel()
+	p := newPair(t, true)
+	config := p.config(t, p.primary, p.standby)
+	j, epochs := opened(t, config)
+	l := startLoad(t, j, &epochs, 16)
+	l.await(&l.confirmed, 200)
+	p.primary.crash(t, l.stalls)
+	l.await(&l.unavailable, 1)
+	p.promote(t)
+	if took := l.await(&l.confirmed, 1); took > 5*time.Second {
+		t.Errorf("the first commit after the standby was promoted took %v", took)
+	}
+	l.await(&l.confirmed, 200)
+	if l.unknown.Load() == 0 {
+		t.Error("no commit was under way when the primary was lost")
+	}
+
+	if err := p.primary.start(small...); err != nil {
+		t.Fatal(err)
+	}
+	const batches = `SELECT sum(batch)::bigint FROM holdfast.lanes`
+	name := databaseOf(config)
+	before := ask(t, p.primary, name, batches)
+	if ended := ask(t, p.standby, name, `SELECT count(pg_terminate_backend(pid))`+sessions); ended == 0 {
+		t.Error("the journal is not connected to the new primary")
+	}
+	l.await(&l.unavailable, 1)
+	l.await(&l.confirmed, 200)
+	if now := ask(t, p.primary, name, batches); now != before {
+		t.Errorf("the primary of before was written to: its batches have %d as their sum, and had %d", now, before)
+	}
+
+	p.standby.crash(t, l.stalls)
+	awaitRefusal(t, j, &epochs, "the server is not the primary any more")
+	if err := p.standby.start(small...); err != nil {
+		t.Fatal(err)
+	}
+	l.await(&l.confirmed, 200)
+	l.end()
+}
+
+// awaitRefusal waits until commits are refused for a reason. Neither they nor reads may do anything or find anything.
+func awaitRefusal(t *testing.T, j *postgres.Journal, epochs *[messages.Partitions]messages.Epoch, reason string) {
+	t.Helper()
+	acts := map[string]func() error{
+		"an acceptance": func() error { return accept(j, new([messages.Partitions]messages.Epoch), messages.NewOrderID()) },
+		"a read":        func() error { _, err := j.Find(t.Context(), messages.NewOrderID()); return err },
+		"a look":        func() error { _, err := j.Owners(t.Context()); return err },
+	}
+	awaitThat(t, func() bool {
+		for what, act := range acts {
+			if err := act(); !errors.Is(err, persistence.ErrUnavailable) && !errors.Is(err, persistence.ErrUnknown) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		err := accept(j, epochs, messages.NewOrderID())
+		return errors.Is(err, persistence.ErrUnavailable) && strings.Contains(err.Error(), reason)
+	})
+}
+
+// A standby that lacks what was confirmed is made the primary: it is refused, by who reads first as by who commits first, and gets
+// nothing. The journal goes on once the right one is back.
+func TestStandbyLagged(t *testing.T) {
+	t.Parallel()
+	p := newPair(t, false)
+	config := p.config(t, p.primary, p.standby)
+	j, epochs := opened(t, config)
+	l := startLoad(t, j, &epochs, 8)
+	l.await(&l.confirmed, 50)
+	l.end()
+	name := databaseOf(config)
+	p.catchUp(t)
+	admin(t, p.standby, `ALTER SYSTEM SET primary_conninfo = ''`, `SELECT pg_reload_conf()`)
+	awaitThat(t, func() bool { return ask(t, p.standby, name, `SELECT count(*) FROM pg_stat_wal_receiver`) == 0 })
+
+	id := inLane(1)
+	if err := accept(j, &epochs, id); err != nil {
+		t.Fatal(err)
+	}
+	p.primary.crash(t, func() {})
+	p.promote(t)
+	awaitThat(t, func() bool {
+		_, err := j.Find(t.Context(), id)
+		if !errors.Is(err, persistence.ErrUnavailable) {
+			t.Errorf("a read of what was confirmed: %v", err)
+		}
+		return err != nil && strings.Contains(err.Error(), "lost commits")
+	})
+	const batches = `SELECT sum(batch)::bigint FROM holdfast.lanes`
+	before := ask(t, p.standby, name, batches)
+	awaitRefusal(t, j, &epochs, fmt.Sprintf("lane 1 of %s has made batch ", j.Incarnation()))
+	if now := ask(t, p.standby, name, batches); now != before {
+		t.Errorf("the server that lacks something was written to: its batches have %d as their sum, and had %d", now, before)
+	}
+
+	// Who opens the journal only now has confirmed nothing, and can't know.
+	other, err := postgres.Open(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Find(t.Context(), id); !errors.Is(err, persistence.ErrNotFound) {
+		t.Errorf("the standby did not lack anything: %v", err)
+	}
+	if err := other.Close(); err != nil {
+		t.Error(err)
+	}
+
+	p.standby.stop()
+	if err := p.startPrimary(); err != nil {
+		t.Fatal(err)
+	}
+	if err := until(t, func() error { _, err := j.Find(t.Context(), id); return err }); err != nil {
+		t.Errorf("what was confirmed, once the right server is back: %v", err)
+	}
+	for lane := range messages.Partition(2) {
+		acceptAtLast(t, j, &epochs, inLane(lane))
+	}
+}
+
+// acceptAtLast has an order accepted, whatever becomes of the connections that there were.
+func acceptAtLast(t *testing.T, j *postgres.Journal, epochs *[messages.Partitions]messages.Epoch, id messages.OrderID) {
+	t.Helper()
+	err := persistence.ErrUnknown
+	for errors.Is(err, persistence.ErrUnknown) {
+		err = until(t, func() error { return accept(j, epochs, id) })
+	}
+	if err != nil && !errors.Is(err, persistence.ErrConflict) { // it was made when its outcome was unknown
+		t.Fatal(err)
+	}
+}
+
+// A standby is made the primary while the one before lives, and takes writes. As soon as one connection is to the new one, all are.
+func TestAllConnectionsFollow(t *testing.T) {
+	t.Parallel()
+	p := newPair(t, false)
+	config := p.config(t, p.standby, p.primary)
+	j, epochs := opened(t, config)
+	try := func(lane messages.Partition) messages.OrderID {
+		id := inLane(lane)
+		acceptAtLast(t, j, &epochs, id)
+		return id
+	}
+	idle, moved := try(1), try(0)
+	for _, id := range []messages.OrderID{idle, moved} {
+		if _, err := j.Find(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	name := databaseOf(config)
+	p.catchUp(t)
+	p.promote(t)
+	const last = ` AND query_start = (SELECT max(query_start)` + sessions + ` AND query LIKE 'WITH lane AS%')`
+	if n := ask(t, p.primary, name, `SELECT count(pg_terminate_backend(pid))`+sessions+last); n != 1 {
+		t.Fatalf("%d sessions were ended, and not that of a lane", n)
+	}
+	try(0)
+	if _, err := j.Find(t.Context(), try(1)); err != nil {
+		t.Errorf("a read after the lanes have moved: %v", err)
+	}
+	for s, want := range map[*server]int64{p.primary: 2, p.standby: 4} {
+		if n := ask(t, s, name, `SELECT count(*) FROM holdfast.orders`); n != want {
+			t.Errorf("the server at port %d has %d orders, want %d", s.port, n, want)
+		}
+	}
+}
+
+// inLane is the id of an order that has none, and whose commits go through one of two lanes.
+func inLane(lane messages.Partition) (id messages.OrderID) {
+	for id == "" || messages.PartitionOf(id, "")%2 != lane {
+		id = messages.NewOrderID()
+	}
+	return id
+}
+
+// catchUp waits until the standby has what the primary has.
+func (p *pair) catchUp(t *testing.T) {
+	t.Helper()
+	awaitThat(t, func() bool {
+		return ask(t, p.primary, "postgres", `SELECT count(*) FROM pg_stat_replication WHERE replay_lsn = pg_current_wal_lsn()`) == 1
+	})
+}
