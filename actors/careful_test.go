@@ -93,8 +93,8 @@ func TestCarefulWorkOverMoves(t *testing.T) {
 				for p := range messages.Partition(messages.Partitions) {
 					all = append(all, p)
 				}
-				n.Host().Give(all...)
-				n.Host().Take(all...)
+				n.Give(all...)
+				n.Take(all...)
 			},
 		} {
 			t.Run(fmt.Sprint(name, phase), func(t *testing.T) {

@@ -26,11 +26,15 @@ import (
 	"github.com/holdfast-run/holdfast/supervision"
 )
 
-// Host is what a placement tells which partitions this node is to own.
+// Host is what a placement tells which partitions this node is to own, and what comes from other nodes.
 type Host = interface {
-	// Take has this node own partitions from now on, Give has it give them up.
+	// Take has this node own partitions from now on, or try again at once to; Give has it give them up.
 	Take(ps ...messages.Partition)
 	Give(ps ...messages.Partition)
+	// Receive takes the answer of another node to what was asked here. It may come twice, late or never.
+	Receive(a *nodev1.Answer)
+	// Lost says that messages to the node at an address, or its answers, may have got lost.
+	Lost(address string)
 }
 
 // Placement is what the engine needs of the cluster.
@@ -126,7 +130,7 @@ func (e *Engine) Start(ctx context.Context) error {
 	e.loops.Go(func() { e.clock(running) })
 	e.loops.Go(func() { e.probe(running) })
 	e.loops.Go(func() { e.follow(running) })
-	err = e.deps.Placement.Start(e.system, e.ownership)
+	err = e.deps.Placement.Start(e.system, e)
 	if err == nil {
 		err = e.ownership.AwaitClaims(ctx)
 	}
@@ -306,8 +310,17 @@ func (e *Engine) Tell(ctx context.Context, id messages.OrderID, m *nodev1.Envelo
 	e.post.Ask(runtime.Owner{}, m, answer)
 }
 
-// Receive takes the answer of another node to what was asked here.
+// Take implements Host.
+func (e *Engine) Take(ps ...messages.Partition) { e.ownership.Take(ps...) }
+
+// Give implements Host.
+func (e *Engine) Give(ps ...messages.Partition) { e.ownership.Give(ps...) }
+
+// Receive implements Host.
 func (e *Engine) Receive(a *nodev1.Answer) { e.post.Receive(a) }
+
+// Lost implements Host.
+func (e *Engine) Lost(address string) { e.post.Lost(address) }
 
 // Key tells the head of an order key, and at most so many of those who wait, behind a position; 0: from the first. From the first on,
 // the head is not among those who wait; behind a position it may be.

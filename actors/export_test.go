@@ -47,6 +47,3 @@ func (e *Engine) Asks() int { return e.post.Asks() }
 
 // Evaluate takes the places of so many evaluations that take long, until end is called.
 func (e *Engine) Evaluate(count int) (end func()) { return e.orders.Evaluating(count) }
-
-// Host returns who takes and gives partitions.
-func (e *Engine) Host() Host { return e.ownership }

@@ -58,7 +58,7 @@ func TestBacklogOfPartitionGivenUp(t *testing.T) {
 		w := n.slowWorker()
 		w.credit(3) // makes room
 		settle()
-		n.Host().Give(p)
+		n.Give(p)
 		settle()
 		away.Store(false)
 		n.sleep(10 * time.Second)

@@ -33,10 +33,10 @@ func TestStoppedWhileItClaims(t *testing.T) {
 		var late atomic.Bool
 		n := start(t, withWrap(func(j persistence.Journal) persistence.Journal { return claimsLate{j, &late} }))
 		const p = messages.Partition(7)
-		n.Host().Give(p)
+		n.Give(p)
 		n.sleep(2 * time.Second)
 		late.Store(true)
-		n.Host().Take(p)
+		n.Take(p)
 		settle()
 		n.stop()
 		for _, loop := range n.dog.Stuck(time.Now().Add(24 * time.Hour)) {

@@ -261,6 +261,9 @@ func (s *side) Lost(p messages.Partition) {
 	})
 }
 
+// Gone implements partition.Placement. A node that is fenced comes back as another one.
+func (*side) Gone(messages.Incarnation) bool { return false }
+
 func (*side) Stop() {}
 
 // arrive takes a message from the other node.

@@ -151,7 +151,7 @@ func TestWatchedListEndsWithAPartition(t *testing.T) {
 		defer l.Close()
 		l.once()
 		waits := l.Changed()
-		n.Host().Give(messages.Partition(7))
+		n.Give(messages.Partition(7))
 		select {
 		case <-waits:
 		case <-time.After(time.Minute):
@@ -164,7 +164,7 @@ func TestWatchedListEndsWithAPartition(t *testing.T) {
 			t.Errorf("another one begins: %v", err)
 		}
 		n.sleep(time.Second)
-		n.Host().Take(messages.Partition(7))
+		n.Take(messages.Partition(7))
 		n.sleep(time.Second)
 		again := n.look(view.Query{Limit: 1})
 		again.once()

@@ -7,6 +7,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/nodev1"
 )
 
 // Single is the placement of a node that is alone: it owns every partition. Its methods are safe for concurrent use.
@@ -22,10 +23,12 @@ type Single struct {
 // NewSingle makes the placement.
 func NewSingle() *Single { return &Single{} }
 
-// Host is told what it is to own.
+// Host is told what it is to own, and what comes from other nodes.
 type Host = interface {
 	Take(ps ...messages.Partition)
 	Give(ps ...messages.Partition)
+	Receive(a *nodev1.Answer)
+	Lost(address string)
 }
 
 // Start has the host own every partition.
@@ -58,6 +61,9 @@ func (s *Single) Serve(p messages.Partition, pid *actor.PID) {
 
 // Lost says that somebody else has claimed a partition. As there is nobody else, it is taken again.
 func (s *Single) Lost(p messages.Partition) { s.host.Take(p) }
+
+// Gone tells whether another incarnation is to own nothing any more. As this node is the only one, each is.
+func (*Single) Gone(messages.Incarnation) bool { return true }
 
 // Stop ends it: nobody owns anything from then on.
 func (s *Single) Stop() {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/holdfast-run/holdfast/cluster"
 	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/nodev1"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -39,6 +40,8 @@ func (h *host) Take(ps ...messages.Partition) {
 }
 
 func (*host) Give(...messages.Partition) {}
+func (*host) Receive(*nodev1.Answer)     {}
+func (*host) Lost(string)                {}
 
 func TestSingle(t *testing.T) {
 	t.Parallel()

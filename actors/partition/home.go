@@ -10,6 +10,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"github.com/holdfast-run/holdfast/actors/order"
 	"github.com/holdfast-run/holdfast/actors/runtime"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/persistence"
@@ -54,6 +55,17 @@ func (h *home) Owner() runtime.Owner { return h.by }
 
 // Tell implements order.Home.
 func (h *home) Tell(note any) { h.System.Root.Send(h.pid, note) }
+
+// check asks the journal, behind all that was asked of it before, whether this node still owns the partition, and calls done as it does.
+func (h *home) check(done func(error)) {
+	h.Claims.Check(persistence.Holding{Partition: h.by.Partition, Epoch: h.by.Epoch}, func(err error) {
+		h.Health.Note(err)
+		if errors.Is(err, persistence.ErrFenced) {
+			h.Tell(order.Fenced{Whole: errors.Is(err, persistence.ErrIncarnationFenced)})
+		}
+		done(err)
+	})
+}
 
 // Again implements order.Home.
 func (h *home) Again(do func()) {

@@ -2,7 +2,6 @@ package partition
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/holdfast-run/holdfast/actors/failure"
@@ -248,11 +247,7 @@ func (p *partition) show(e *nodev1.Envelope) {
 // answerChecked gives an answer that came of no event, once the journal has said that this node still owns the partition.
 func (p *partition) answerChecked(e *nodev1.Envelope, a *nodev1.Answer) {
 	home := p.home
-	home.Claims.Check(persistence.Holding{Partition: home.by.Partition, Epoch: home.by.Epoch}, func(err error) {
-		home.Health.Note(err)
-		if errors.Is(err, persistence.ErrFenced) {
-			home.Tell(order.Fenced{Whole: errors.Is(err, persistence.ErrIncarnationFenced)})
-		}
+	home.check(func(err error) {
 		if err != nil {
 			a = &nodev1.Answer{Failure: failure.Of(err)}
 		}

@@ -48,7 +48,7 @@ type Timing struct {
 type (
 	// Input is what happens to a partition.
 	Input interface{ isInput() }
-	// Want says that this node is to own it.
+	// Want says that this node is to own it, and may try at once.
 	Want struct{}
 	// Unwant says that others are to own it.
 	Unwant struct{}
@@ -111,6 +111,9 @@ func (l *Lifecycle) Step(in Input, now time.Time, t Timing) Output {
 	switch in := in.(type) {
 	case Want:
 		l.wanted = true
+		if l.Phase == Away {
+			l.due = time.Time{} // it may have become free
+		}
 		return l.settle(now)
 	case Unwant:
 		l.wanted = false

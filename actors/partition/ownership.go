@@ -274,6 +274,9 @@ func (o *owner) claimAll(ps []messages.Partition) ([]persistence.Holding, error)
 	if err != nil {
 		return nil, fmt.Errorf("read who owns partitions: %w", err)
 	}
+	if err := o.fenceGone(ctx, ps, owners); err != nil {
+		return nil, err
+	}
 	seen := make([]persistence.Holding, 0, len(ps))
 	for _, p := range ps {
 		seen = append(seen, persistence.Holding{Partition: p, Epoch: owners[p].Epoch})
@@ -283,6 +286,24 @@ func (o *owner) claimAll(ps []messages.Partition) ([]persistence.Holding, error)
 		return nil, fmt.Errorf("claim partitions: %w", err)
 	}
 	return claimed, nil
+}
+
+// fenceGone ends the right to commit of incarnations that own any of the partitions and are gone. What they have under way is made
+// before, or never.
+func (o *owner) fenceGone(ctx context.Context, ps []messages.Partition, owners []persistence.Owner) error {
+	self, fenced := o.parts.Claims.Incarnation(), map[messages.Incarnation]bool{}
+	for _, p := range ps {
+		who := owners[p].Incarnation
+		if owners[p].Free(self) || fenced[who] || !o.parts.Placement.Gone(who) {
+			continue
+		}
+		fenced[who] = true
+		o.parts.Log.Info("takes over", "from", who)
+		if err := o.parts.Claims.Fence(ctx, who); err != nil {
+			return fmt.Errorf("take over from %s: %w", who, err)
+		}
+	}
+	return nil
 }
 
 // release tells the journal that anybody may have a partition.

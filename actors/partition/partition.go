@@ -91,6 +91,8 @@ func (p *partition) Receive(ctx actor.Context) {
 		p.rested(m)
 	case order.Recover:
 		p.recoverLater(m)
+	case settled:
+		p.hasSettled(m)
 	case recoverNow:
 		p.recoverOrder(m)
 	case order.Queued:

@@ -56,6 +56,8 @@ type Claims interface {
 	Claim(ctx context.Context, seen []persistence.Holding) (claimed []persistence.Holding, err error)
 	Release(h persistence.Holding, done func(error))
 	Check(h persistence.Holding, done func(error))
+	Incarnation() messages.Incarnation
+	Fence(ctx context.Context, who messages.Incarnation) error
 }
 
 // Health tells whether the journal answers.
@@ -89,6 +91,9 @@ type Placement interface {
 	Serve(p messages.Partition, pid *actor.PID)
 	// Lost says that a partition was lost to another node. It is claimed again when the placement wants it here again.
 	Lost(p messages.Partition)
+	// Gone tells whether an incarnation, another one than this, is to own nothing any more: it is dead, as far as can be known, or its
+	// node has come back as another one. What it owns may be taken from it.
+	Gone(who messages.Incarnation) bool
 }
 
 // Kind is a kind of instances, of which an order is one. They commit and rest as orders do, and tell their partition the same.

@@ -11,6 +11,9 @@ import (
 
 // recovery is how far a partition has come with reading its open orders, and with resuming them.
 type recovery struct {
+	// settled: nothing is under way any more of what was committed before this actor began. settling: the journal was asked for that.
+	settled, settling bool
+
 	unresumed []messages.OrderID // those that were read and are to be resumed
 	handles   map[messages.OrderID]messages.Handle
 	readUpTo  messages.Handle
@@ -20,6 +23,12 @@ type recovery struct {
 
 func newRecovery() recovery {
 	return recovery{handles: map[messages.OrderID]messages.Handle{}, resuming: map[messages.OrderID]bool{}}
+}
+
+// settled is what came of a check behind all commits that were under way when an actor of the partition began.
+type settled struct {
+	partition *partition
+	err       error
 }
 
 // recoverNow says that an order that has lost what it had to do has waited long enough, and is to be resumed.
@@ -33,9 +42,35 @@ const (
 	recoveryReads = 16
 )
 
+// settle asks the journal whether this node still owns the partition, behind the commits of the actor before this one: what is read must
+// not be older than they are, or an order that they start would seem to wait for its key still.
+func (p *partition) settle() {
+	if p.settling {
+		return
+	}
+	p.settling = true
+	home := p.home
+	home.check(func(err error) { home.Tell(settled{p, err}) })
+}
+
+// hasSettled goes on with recovery. If the journal could not say, it is asked again in a second.
+func (p *partition) hasSettled(m settled) {
+	if m.partition != p {
+		return
+	}
+	p.settled, p.settling = m.err == nil, false
+	if p.settled {
+		p.recover()
+	}
+}
+
 // recover takes up open orders: those that can act now are resumed, a few at a time; of the others only the due times are
 // kept. While the journal does not answer, it waits for the next second.
 func (p *partition) recover() {
+	if !p.settled {
+		p.settle()
+		return
+	}
 	for len(p.resuming) < p.Config.Waking && !p.draining && p.Health.Available() {
 		if len(p.unresumed) > 0 {
 			p.resumeNext()

@@ -206,6 +206,14 @@ func (p *Post) moved(q *question) bool {
 	return owner != to && owner != nil && !owner.Equal(to)
 }
 
+// Lost ends the asks that were sent to the node at an address: whether they were heard there, or what was answered, may be lost.
+func (p *Post) Lost(address string) {
+	p.end(func(q *question) bool {
+		to := q.to.Load()
+		return to != nil && to.GetAddress() == address
+	}, runtime.ErrInterrupted)
+}
+
 // End ends the asks of an owner that has lost its partition.
 func (p *Post) End(by runtime.Owner) {
 	p.end(func(q *question) bool { return q.by == by }, runtime.ErrNotOwner)

@@ -1,0 +1,97 @@
+package actors_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/persistence"
+)
+
+// slowLane is a journal of which one commit is under way for as long as can be: until the next one must be behind it, or until queues of
+// keys are read.
+type slowLane struct {
+	persistence.Journal
+
+	mu   sync.Mutex
+	slow func(*persistence.Commit) bool
+	held *persistence.Commit
+}
+
+func (s *slowLane) Commit(c *persistence.Commit) {
+	s.mu.Lock()
+	slow := s.slow != nil && s.slow(c)
+	if slow {
+		s.slow, s.held = nil, c
+	}
+	s.mu.Unlock()
+	if !slow {
+		s.Journal.Commit(c)
+	}
+}
+
+// goOn has the commit made that is under way, if there is one.
+func (s *slowLane) goOn() {
+	s.mu.Lock()
+	c := s.held
+	s.held = nil
+	s.mu.Unlock()
+	if c == nil {
+		return
+	}
+	made, done := make(chan struct{}), c.Done
+	copied := *c
+	copied.Done = func(err error) {
+		done(err)
+		close(made)
+	}
+	s.Journal.Commit(&copied)
+	<-made
+}
+
+func (s *slowLane) Check(h persistence.Holding, done func(error)) {
+	s.goOn()
+	s.Journal.Check(h, done)
+}
+
+func (s *slowLane) QueuedKeys(ctx context.Context, p messages.Partition, after string, limit int) ([]persistence.QueuedOrder, error) {
+	s.goOn()
+	return s.Journal.QueuedKeys(ctx, p, after, limit)
+}
+
+// A partition that fails while the start of a key's head is being committed starts no other order of the key.
+func TestRestartDuringStart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		lane := &slowLane{}
+		n := start(t, withWrap(func(j persistence.Journal) persistence.Journal {
+			lane.Journal = j
+			return lane
+		}))
+		def := n.deploy("one", callOne)
+		w := n.worker(nil)
+		for _, id := range []string{"a", "b", "c"} {
+			n.mustSubmit(order{id: id, key: "k", def: def})
+		}
+		entry, err := n.journal.Find(t.Context(), "b")
+		if err != nil {
+			t.Fatal(err)
+		}
+		lane.mu.Lock()
+		lane.slow = func(c *persistence.Commit) bool { return c.Handle == entry.Handle }
+		lane.mu.Unlock()
+		w.answer(w.one(), done("1"))
+		settle()
+		if lane.held == nil {
+			t.Fatal("the start of the next order is not under way")
+		}
+		n.BreakPartition(messages.PartitionOf("", "k"))
+		n.sleep(time.Second)
+		if tasks := w.took(); len(tasks) != 2 || tasks[1].GetOrderId() != "b" {
+			t.Errorf("of one key, these were begun when the first had ended: %v", tasks)
+		}
+	})
+}
