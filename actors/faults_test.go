@@ -240,6 +240,7 @@ func TestBusyPartition(t *testing.T) {
 		release := make(chan struct{})
 		f := &faulty{read: func(messages.Partition) error { <-release; return nil }}
 		n := start(t, withWrap(f.wrap), withEngine(actors.Config{PartitionMailbox: bound}))
+		settle() // the partition reads
 		if n.Ready() == nil {
 			t.Error("ready before the open orders were read")
 		}

@@ -134,6 +134,7 @@ func TestCountsOfRecovery(t *testing.T) {
 			return slowFirst{Journal: f.wrap(j), read: &histories, release: release}
 		}
 		n = n.crash()
+		settle() // the first order is read
 		if n.Ready() == nil {
 			t.Error("all was read at once: the test shows nothing")
 		}

@@ -62,8 +62,9 @@ func (s *Single) Serve(p messages.Partition, pid *actor.PID) {
 // Lost says that somebody else has claimed a partition. As there is nobody else, it is taken again.
 func (s *Single) Lost(p messages.Partition) { s.host.Take(p) }
 
-// Gone tells whether another incarnation is to own nothing any more. As this node is the only one, each is.
-func (*Single) Gone(messages.Incarnation) bool { return true }
+// Gone tells whether another incarnation is to own nothing any more. Nobody here knows: who opened the journal has fenced those before
+// it, and those that came later are not to be fenced in turn.
+func (*Single) Gone(messages.Incarnation) bool { return false }
 
 // Stop ends it: nobody owns anything from then on.
 func (s *Single) Stop() {
