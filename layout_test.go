@@ -59,26 +59,29 @@ var rules = []rule{
 	{dir: "supervision", product: []string{"messages/..."}},
 	{dir: "cluster", product: []string{"cluster/...", "messages/...", "supervision"}},
 	{dir: "cluster/consul", product: []string{"messages/...", "supervision"}},
+	{dir: "cluster/placement", product: []string{"messages"}},
+	{dir: "cluster/topology", product: []string{"messages"}},
 	{dir: "cluster/remoting", product: []string{"messages/...", "supervision"}},
 	{dir: "persistence/rows", product: []string{"messages/..."}},
 	{
 		dir: "persistence", product: []string{"persistence", "persistence/rows", "persistence/lane", "messages/..."},
 		tests: []string{"persistence/..."},
 	},
+	{dir: "persistence/postgres/pgserver", product: nil},
 	{dir: "adapters", product: []string{"adapters/...", "messages/...", "supervision"}},
 	{dir: "client", product: []string{"client/...", "messages/..."}},
 	{dir: "console", product: []string{"client/...", "messages/..."}},
 	{dir: "cmd", product: []string{"..."}},
 	{
 		dir:     "scenarios",
-		product: []string{"scenarios/...", "client/...", "adapters/...", "messages/...", "supervision"},
+		product: []string{"scenarios/...", "client/...", "adapters/...", "messages/...", "supervision", "persistence/postgres/pgserver"},
 		tests:   []string{"actors/definition"},
 	},
 	{dir: "scenarios/simulation", product: []string{"..."}},
 }
 
 // pure packages are step functions: they do no I/O, know no clock but the one in their input, and start nothing.
-var pure = []string{"actors/workflow", "actors/dispatch", "adapters/ledger", "cluster/lease", "cluster/placement"}
+var pure = []string{"actors/workflow", "actors/dispatch", "adapters/ledger", "cluster/lease", "cluster/placement", "cluster/topology"}
 
 // impureImports can't be imported by pure packages, nor what is below them.
 var impureImports = []string{

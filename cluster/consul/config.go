@@ -51,6 +51,8 @@ type Config struct {
 	// Renew is asked before each refresh whether the node may go on as it is; it must be fast. A node that was paused for so long
 	// that others may have taken over says no, so that it is not seen passing once more. Default: it may.
 	Renew func() bool
+	// Renewed is told of each refresh that Consul has confirmed, with the time at which it was sent; it must be fast. Default: nothing.
+	Renewed func(sent time.Time)
 	// Loop is called once for each loop, with its name. What it returns is called each time that the loop turns, at least every two
 	// TTLs and two seconds, to show that it is not stuck; it must be fast. Default: nothing.
 	Loop func(name string) (turn func())
@@ -116,6 +118,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Renew == nil {
 		c.Renew = func() bool { return true }
+	}
+	if c.Renewed == nil {
+		c.Renewed = func(time.Time) {}
 	}
 	if c.Loop == nil {
 		c.Loop = func(string) func() { return func() {} }

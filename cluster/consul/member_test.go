@@ -192,6 +192,69 @@ func TestRenewRefused(t *testing.T) {
 	})
 }
 
+// What is confirmed is told, by when it was sent; and what is due at once is not waited for.
+func TestHurry(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		renewed := make(chan time.Time, 100)
+		n := f.join(t, func(c *Config) { c.Renewed = func(sent time.Time) { renewed <- sent } })
+		pass(10*time.Second + 100*time.Millisecond)
+		if told := len(renewed); told < 10 || told > 11 {
+			t.Errorf("%d refreshes were told of in 10 s, want one a second", told)
+		}
+		for len(renewed) > 0 {
+			<-renewed
+		}
+		f.requests("")
+		f.set(func(http.ResponseWriter, *http.Request) bool {
+			time.Sleep(50 * time.Millisecond) // it takes its time
+			return false
+		})
+		began := time.Now()
+		n.Hurry()
+		n.Hurry()
+		pass(150 * time.Millisecond)
+		if sent := <-renewed; !sent.Equal(began) {
+			t.Errorf("what is due was refreshed after %v", sent.Sub(began))
+		}
+		reads := f.requests(aRead)
+		if i := slices.IndexFunc(reads, func(r request) bool { return !r.URL.Query().Has("index") }); i < 0 ||
+			reads[i].at.Sub(began) != 50*time.Millisecond {
+			t.Errorf("after the refresh there were %d reads, none of them evidence, or at another time", len(reads))
+		}
+	})
+}
+
+// All nodes are asked for at once where that is wanted, though the watch awaits a change; that is no failure.
+func TestLook(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		failures := 0
+		n := f.join(t, func(c *Config) {
+			before := c.Observe
+			c.Observe = func(o Observation) {
+				if o.Failure != nil {
+					failures++
+				}
+				before(o)
+			}
+		})
+		pass(4 * time.Second)
+		f.requests("")
+		n.Look()
+		pass(100 * time.Millisecond)
+		looks := slices.DeleteFunc(f.requests(aRead), func(r request) bool { return r.URL.Query().Has("filter") })
+		if len(looks) == 0 || looks[0].URL.Query().Get("index") != "" {
+			t.Errorf("there were %d queries, want one that awaits nothing", len(looks))
+		}
+		if failures > 0 {
+			t.Errorf("%d failures were told", failures)
+		}
+	})
+}
+
 func TestLeave(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/consul/api"
@@ -21,7 +22,9 @@ type Membership struct {
 	all    sync.WaitGroup
 
 	keeper keeper
-	ending sync.Mutex // held while the node leaves
+	soon   chan struct{}                      // holds one: the next read of evidence is due
+	cut    atomic.Pointer[context.CancelFunc] // ends the query of the watch
+	ending sync.Mutex                         // held while the node leaves
 	left   bool
 
 	observing sync.Mutex // held while Observe is called
@@ -40,7 +43,7 @@ func Join(cfg Config) (*Membership, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Membership{cfg: cfg}
+	m := &Membership{cfg: cfg, soon: make(chan struct{}, 1)}
 	m.publisher.cfg = &m.cfg
 	ctx, cancel := context.WithCancel(context.Background())
 	m.cancel = cancel
@@ -48,7 +51,8 @@ func Join(cfg Config) (*Membership, error) {
 	keeping, stop := context.WithCancel(ctx)
 	m.keeper = keeper{
 		m: m, endpoint: endpoint{cfg: &m.cfg}, stop: stop, stopped: make(chan struct{}),
-		announced: make(chan Announcement, 1), missed: make(chan time.Time, 1), now: cfg.Announcement,
+		announced: make(chan Announcement, 1), missed: make(chan time.Time, 1), hurry: make(chan struct{}, 1),
+		now: cfg.Announcement,
 	}
 	m.loop(keeping, "consul registration", m.keeper.run)
 	m.loop(ctx, "consul evidence", m.prove)
@@ -70,6 +74,16 @@ func (m *Membership) Announce(a Announcement) error {
 	m.keeper.announce(a)
 	return nil
 }
+
+// Look has all nodes asked for now: a query of the watch that awaits a change is given up. It awaits nothing, and must not be called often.
+func (m *Membership) Look() {
+	if cut := m.cut.Load(); cut != nil {
+		(*cut)()
+	}
+}
+
+// Hurry has the node refreshed now, and not when it is time, and read of as evidence as soon as that is confirmed. It awaits nothing.
+func (m *Membership) Hurry() { latest(m.keeper.hurry, struct{}{}) }
 
 // ErrLeft is returned for what a node wants that has left, or was closed.
 var ErrLeft = errors.New("node has left the cluster")
@@ -138,11 +152,16 @@ func (m *Membership) sooner(d time.Duration) time.Duration {
 }
 
 // wait waits for a time; false: the context has ended.
-func wait(ctx context.Context, d time.Duration) bool {
+func wait(ctx context.Context, d time.Duration) bool { return waitUnless(ctx, d, nil) }
+
+// waitUnless waits for a time, or less if something is due; false: the context has ended.
+func waitUnless(ctx context.Context, d time.Duration, due <-chan struct{}) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+		return true
+	case <-due:
 		return true
 	case <-ctx.Done():
 		return false

@@ -15,6 +15,7 @@ type keeper struct {
 	stop      func()
 	stopped   chan struct{}     // closed when run has ended
 	announced chan Announcement // the latest
+	hurry     chan struct{}     // holds one: the next refresh is due
 	missed    chan time.Time    // when an answer was asked for that did not have the node; the latest
 
 	now Announcement
@@ -40,6 +41,7 @@ func (k *keeper) run(ctx context.Context, turn func()) {
 	failing := streak{log: k.m.cfg.Logger, what: "registration"}
 	again := retry
 	again.Max = min(again.Max, k.every())
+	hurried := false
 	for {
 		turn()
 		err := k.renew(ctx)
@@ -47,6 +49,10 @@ func (k *keeper) run(ctx context.Context, turn func()) {
 			return
 		}
 		failing.note(err)
+		if err == nil && hurried {
+			hurried = false
+			latest(k.m.soon, struct{}{})
+		}
 		pause := k.m.sooner(k.every())
 		if err != nil {
 			pause = again.Next(failing.failures, k.m.cfg.Random)
@@ -58,6 +64,8 @@ func (k *keeper) run(ctx context.Context, turn func()) {
 		select {
 		case <-ctx.Done():
 		case <-timer.C:
+		case <-k.hurry:
+			hurried = true
 		case sent := <-k.missed:
 			if sent.After(k.since) {
 				k.agent = ""
@@ -109,7 +117,12 @@ func (k *keeper) renew(ctx context.Context) error {
 			k.m.cfg.Logger.Info("node is registered with Consul", "incarnation", k.m.cfg.Self, "address", address)
 		}
 	}
-	return k.tell(ctx, k.every(), api.HealthPassing, "refreshed")
+	sent := time.Now()
+	if err := k.tell(ctx, k.every(), api.HealthPassing, "refreshed"); err != nil {
+		return err
+	}
+	k.m.cfg.Renewed(sent)
+	return nil
 }
 
 // register makes the service and its check, or replaces what they were.

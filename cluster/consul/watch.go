@@ -10,7 +10,7 @@ import (
 	"github.com/holdfast-run/holdfast/messages"
 )
 
-// prove asks every quarter of the TTL whether the servers have this node as passing.
+// prove asks every quarter of the TTL whether the servers have this node as passing, and sooner where that is due.
 func (m *Membership) prove(ctx context.Context, turn func()) {
 	failing := streak{log: m.cfg.Logger, what: "evidence"}
 	e := endpoint{cfg: &m.cfg}
@@ -28,7 +28,7 @@ func (m *Membership) prove(ctx context.Context, turn func()) {
 		if o.Failure == nil && len(o.Instances) == 0 {
 			m.keeper.miss(o.Sent)
 		}
-		if !wait(ctx, m.sooner(every)-time.Since(o.Sent)) {
+		if !waitUnless(ctx, m.sooner(every)-time.Since(o.Sent), m.soon) {
 			return
 		}
 	}
@@ -50,9 +50,17 @@ func (m *Membership) watch(ctx context.Context, turn func()) {
 	for {
 		turn()
 		q := api.QueryOptions{WaitIndex: after, WaitTime: longest}
-		o, instances := e.read(ctx, m.cfg.TTL*3/2, Watch, q)
+		waiting, cut := context.WithCancel(ctx)
+		m.cut.Store(&cut)
+		o, instances := e.read(waiting, m.cfg.TTL*3/2, Watch, q)
+		isCut := waiting.Err() != nil
+		cut()
 		if ctx.Err() != nil {
 			return
+		}
+		if isCut && o.Failure != nil {
+			after = 0
+			continue
 		}
 		failing.note(o.Failure)
 		o.Fell = o.Failure == nil && o.Index < last
