@@ -24,7 +24,7 @@ TOOLS  := $(CACHE)/tools-$(call pinned,buf golangci-lint protoc-gen)
 CONSUL := $(CACHE)/consul-$(call pinned,consul)/consul
 
 # Tests that need Consul find it by this, and are skipped where it was not built.
-export HOLDFAST_CONSUL := $(CONSUL)
+export HOLDFAST_TEST_CONSUL := $(CONSUL)
 
 BUF                := $(TOOLS)/buf
 GOLANGCI_LINT      := $(TOOLS)/golangci-lint

@@ -55,6 +55,10 @@ type Config struct {
 	// RecoverGrace is the same for an activity that is not idempotent and whose adapters can find out what came of work that was
 	// begun elsewhere, if the adapter's side has closed the stream: an adapter that lives is back within 2 s. Default 5 s.
 	RecoverGrace time.Duration
+	// TakeOver is how long, after this node has taken a partition over, tasks that were sent before wait until the connected adapters have
+	// said which of them they have. If it is too short, a task may be started that another adapter still executes; as long as it is, an
+	// adapter that does not answer may hold tasks up. Default 2 s.
+	TakeOver time.Duration
 	// Deaths is how many adapter processes may die while they execute a task, and nothing else, before it is set apart. Default 3.
 	Deaths int
 	// TryAgain is how long the engine waits before it tries something again by itself that failed, such as a commit. Default 1 s.
@@ -62,6 +66,14 @@ type Config struct {
 	// AskWithin is how long a message to an order may wait for its answer; then it counts as lost, and whoever sent it says it
 	// again. Default 30 s.
 	AskWithin time.Duration
+	// AcceptAfter is how long, to about a second, the owner of a new order's partition may take to accept it before this node does
+	// that itself. It does so at once if nobody owns the partition. Default 1 s.
+	AcceptAfter time.Duration
+	// AcceptRate is the most orders a second that this node accepts itself for partitions that it does not own, AcceptBurst the most
+	// at once: so an owner that is slow, perhaps as its database is, does not get the orders of all nodes there on top. Further orders
+	// wait for their owners, until AskWithin is over. Defaults 500, 500.
+	AcceptRate  float64
+	AcceptBurst int
 	// Drain is how long commits under way in a partition may take to end when another node is to own it. Default 5 s.
 	Drain time.Duration
 	// Evaluations is how many expressions that take long, more than some milliseconds, are evaluated at once. Default: as many as
@@ -94,9 +106,13 @@ func (c Config) WithDefaults() Config {
 	c.Grace = cmp.Or(c.Grace, 3*time.Second)
 	c.LedgerGrace = cmp.Or(c.LedgerGrace, time.Minute)
 	c.RecoverGrace = cmp.Or(c.RecoverGrace, 5*time.Second)
+	c.TakeOver = cmp.Or(c.TakeOver, 2*time.Second)
 	c.Deaths = cmp.Or(c.Deaths, 3)
 	c.TryAgain = cmp.Or(c.TryAgain, time.Second)
 	c.AskWithin = cmp.Or(c.AskWithin, 30*time.Second)
+	c.AcceptAfter = cmp.Or(c.AcceptAfter, time.Second)
+	c.AcceptRate = cmp.Or(c.AcceptRate, 500)
+	c.AcceptBurst = cmp.Or(c.AcceptBurst, 500)
 	c.Drain = cmp.Or(c.Drain, 5*time.Second)
 	c.StuckAfter = cmp.Or(c.StuckAfter, 8*time.Second)
 	c.Evaluations = cmp.Or(c.Evaluations, runtime.GOMAXPROCS(0))
@@ -151,9 +167,15 @@ func (c Config) Validate() error {
 	lasting("Grace", c.Grace)
 	lasting("LedgerGrace", c.LedgerGrace)
 	lasting("RecoverGrace", c.RecoverGrace)
+	lasting("TakeOver", c.TakeOver)
 	positive("Deaths", int64(c.Deaths))
 	lasting("TryAgain", c.TryAgain)
 	lasting("AskWithin", c.AskWithin)
+	lasting("AcceptAfter", c.AcceptAfter)
+	if !(c.AcceptRate > 0) { // nor NaN
+		errs = append(errs, fmt.Errorf("setting AcceptRate is %v, and must be positive", c.AcceptRate))
+	}
+	positive("AcceptBurst", int64(c.AcceptBurst))
 	lasting("Drain", c.Drain)
 	lasting("StuckAfter", c.StuckAfter)
 	lasting("Workflow.StopGrace", c.Workflow.StopGrace)
@@ -179,6 +201,7 @@ func (c Config) readTimeout() time.Duration { return c.StuckAfter / 2 }
 func (c Config) activities() activity.Config {
 	return activity.Config{
 		Mailbox: c.PartitionMailbox, QueueBytes: c.QueueBytes, TryAgain: c.TryAgain, ReadTimeout: c.readTimeout(), StuckAfter: c.StuckAfter,
+		TakeOver: c.TakeOver,
 		Dispatch: dispatch.Config{
 			Grace: c.Grace, LedgerGrace: c.LedgerGrace, RecoverGrace: c.RecoverGrace, Deaths: c.Deaths, AgeAfter: c.AgeAfter,
 		},

@@ -1,6 +1,7 @@
 package actors_test
 
 import (
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +21,10 @@ func TestConfigBoundsDurations(t *testing.T) {
 		"StopGrace is -1s":       {Workflow: workflow.Limits{StopGrace: -time.Second}},
 		"RetryPause is 2500000h": {Workflow: workflow.Limits{RetryPause: 2_500_000 * time.Hour}},
 		"LoopPause is 2500000h":  {Workflow: workflow.Limits{LoopPause: 2_500_000 * time.Hour, Loops: 1}},
+		"AcceptAfter is -1s":     {AcceptAfter: -time.Second},
+		"AcceptRate is -1":       {AcceptRate: -1},
+		"AcceptRate is NaN":      {AcceptRate: math.NaN()},
+		"AcceptBurst is -1":      {AcceptBurst: -1},
 		"Workflow.Steps is -1":   {Workflow: workflow.Limits{Steps: -1}},
 	} {
 		err := c.WithDefaults().Validate()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
+	"golang.org/x/time/rate"
 
 	"github.com/holdfast-run/holdfast/actors/activity"
 	"github.com/holdfast-run/holdfast/actors/catalog"
@@ -41,11 +42,18 @@ type Host = interface {
 type Placement interface {
 	post.Places
 	partition.Placement
+	// MayDispatch tells whether this node may begin with tasks now. It must be fast.
+	MayDispatch() bool
+	// Ready says why this node has no part in the work now; nil if it has.
+	Ready() error
 	// Start joins the cluster. The host may be told what it is to own at any time from then on.
 	Start(system *actor.ActorSystem, h Host) error
 	// Stop leaves the cluster.
 	Stop()
 }
+
+// Remote sends answers to other nodes.
+type Remote = post.Remote
 
 // Deps are the parts that an engine works with. All are needed, but for Address and Remote.
 type Deps struct {
@@ -58,7 +66,7 @@ type Deps struct {
 	Fatal func(reason error)
 	// Address is where other nodes reach this one, and Remote sends to them; nil: there are none.
 	Address string
-	Remote  post.Remote
+	Remote  Remote
 }
 
 // Engine runs the orders of one node: it puts together what is in the rooms beside it.
@@ -67,7 +75,7 @@ type Engine struct {
 	deps     Deps
 	system   *actor.ActorSystem
 	workers  runtime.Workers
-	health   health
+	health   *health
 	guardian actor.SupervisorStrategy            // of partitions
 	never    actor.SupervisorStrategy            // of actors that can't be restarted
 	fallout  atomic.Pointer[persistence.Fallout] // as the journal has told it last
@@ -79,6 +87,8 @@ type Engine struct {
 	catalog    *catalog.Catalog
 	activities *activity.Activities
 	orders     *order.Parts
+	acceptor   *order.Acceptor
+	tokens     *rate.Limiter // one for each order that this node may accept for a partition that it does not own
 	ownership  *partition.Ownership
 	view       *view.View
 }
@@ -89,13 +99,14 @@ func New(config Config, d Deps) (*Engine, error) {
 	if err := config.Validate(); err != nil {
 		return nil, fmt.Errorf("engine: %w", err)
 	}
-	e := &Engine{config: config, deps: d}
+	e := &Engine{config: config, deps: d, health: newHealth(d.Journal)}
 	escalate := func(reason any, who *actor.PID) {
 		d.Fatal(fmt.Errorf("%s failed too often: %v", who.GetId(), reason)) //nolint:err113 // for people
 	}
 	e.guardian = config.Restarts.Strategy(d.Log, escalate)
 	e.never = supervision.Policy{Within: time.Minute}.Strategy(d.Log, escalate)
-	e.post = post.New(post.Config{Within: config.AskWithin}, d.Address, d.Placement, d.Remote)
+	e.tokens = rate.NewLimiter(rate.Limit(config.AcceptRate), config.AcceptBurst)
+	e.post = post.New(post.Config{Within: config.AskWithin, Patience: config.AcceptAfter}, d.Address, d.Placement, d.Remote)
 	d.Watchdog.Watch(func(now time.Time) []supervision.Stuck { return e.workers.Stuck(now, config.StuckAfter) })
 	return e, nil
 }
@@ -107,7 +118,7 @@ func (e *Engine) Start(ctx context.Context) error {
 		return err
 	}
 	fallout, err := e.deps.Journal.Fallout(ctx)
-	if err != nil {
+	if err != nil && !errors.Is(err, persistence.ErrUnavailable) { // else a shard is away, and the others are counted
 		return fmt.Errorf("count what has faulted: %w", err)
 	}
 	e.fallout.Store(&fallout)
@@ -128,8 +139,12 @@ func (e *Engine) Start(ctx context.Context) error {
 	running, halt := context.WithCancel(context.WithoutCancel(ctx)) // the loops live longer than the call
 	e.halt = halt
 	e.loops.Go(func() { e.clock(running) })
-	e.loops.Go(func() { e.probe(running) })
+	for shard := range e.health.shards {
+		e.loops.Go(func() { e.probe(running, shard) })
+	}
 	e.loops.Go(func() { e.follow(running) })
+	e.loops.Go(func() { e.sweep(running) })
+	e.loops.Go(func() { e.acceptor.Run(running) })
 	err = e.deps.Placement.Start(e.system, e)
 	if err == nil {
 		err = e.ownership.AwaitClaims(ctx)
@@ -147,7 +162,7 @@ func (e *Engine) wire() {
 	e.activities = activity.New(activity.Parts{
 		Config: c.activities(), Journal: d.Journal, Limits: e.catalog, Post: e.post, Courier: e.post, Workers: &e.workers,
 		System: e.system, Guardian: e.never, Watchdog: d.Watchdog, Log: d.Log, Now: time.Now, Refused: d.Metrics.claimRefused,
-		Unread: e.health.Note, Inject: inject,
+		Health: e.health, MayDispatch: d.Placement.MayDispatch, Inject: inject, Others: d.Remote != nil,
 	})
 	e.view = view.New(view.Parts{
 		Journal: d.Journal, Pinned: e.catalog.Finder, Limits: c.Workflow, Activities: e.activities, Keys: e, Now: time.Now,
@@ -157,8 +172,9 @@ func (e *Engine) wire() {
 		Show: view.OrderOf, ShowEnd: view.EndOf, Workers: &e.workers, Story: order.NewStory(d.Log, c.LogRate), Log: d.Log, Now: time.Now,
 		Level: e.catalog.Level, Inject: inject,
 	}).Ready()
+	e.acceptor = order.NewAcceptor(e.orders, e.health.Note)
 	e.ownership = partition.NewOwnership(&partition.Parts{
-		Config: c.partitions(), Journal: d.Journal, Claims: d.Journal, Health: &e.health, Backlogs: e.activities,
+		Config: c.partitions(), Journal: d.Journal, Claims: d.Journal, Health: e.health, Backlogs: e.activities,
 		Kinds: map[messages.Kind]partition.Kind{messages.KindOrder: e.orders},
 		Post:  e.post, Courier: e.post, Placement: d.Placement, Observer: d.Metrics, Lists: e.view, System: e.system, Guardian: e.guardian,
 		Watchdog: d.Watchdog, Workers: &e.workers, Log: d.Log, Fatal: d.Fatal, Now: time.Now, Inject: inject,
@@ -195,8 +211,8 @@ func (e *Engine) clock(ctx context.Context) {
 	}
 }
 
-// probe asks the journal, while it does not answer, whether it does, and wakes the partitions when it does again.
-func (e *Engine) probe(ctx context.Context) {
+// probe asks a shard of the journal, while it does not answer, whether it does, and wakes the partitions when it does again.
+func (e *Engine) probe(ctx context.Context, shard int) {
 	probes := time.NewTicker(probeEvery)
 	defer probes.Stop()
 	for {
@@ -204,7 +220,7 @@ func (e *Engine) probe(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-probes.C:
-			if e.health.probe(ctx, e.deps.Journal) {
+			if e.health.probe(ctx, shard, e.deps.Journal) {
 				e.ownership.Tick(false)
 			}
 		}
@@ -224,13 +240,47 @@ func (e *Engine) follow(ctx context.Context) {
 				last = ""
 				return
 			}
-			e.health.Note(err)
+			e.health.note(catalogShard, err)
 			if now := err.Error(); now != last {
 				last = now
 				e.deps.Log.Warn("catalogue can't be read now: what is known of it stays", "error", err)
 			}
 		},
 	})
+}
+
+const (
+	// sweepEvery is how often to look for orders that other nodes have accepted for the partitions that are here: their acceptors say so,
+	// too, but that may get lost.
+	sweepEvery = time.Second
+	// sweepPause is for how many times as long as a sweep took no other one follows: an index of the intake that is long, although the
+	// intake is empty, takes a tenth of a connection at the most.
+	sweepPause = 9
+)
+
+// sweep looks for orders that other nodes have accepted.
+func (e *Engine) sweep(ctx context.Context) {
+	last := ""
+	for {
+		began := time.Now()
+		err := e.ownership.Sweep(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		now := ""
+		if err != nil {
+			now = err.Error()
+		}
+		if now != last && err != nil {
+			e.deps.Log.Warn("orders that other nodes have accepted can't be looked for now", "error", err)
+		}
+		last = now
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(max(sweepEvery, sweepPause*time.Since(began))):
+		}
+	}
 }
 
 // Stop stops taking orders up. What is under way is taken up again at the next start.
@@ -250,15 +300,18 @@ func (e *Engine) Stop() {
 
 // Ready says why the node can't do its work now; nil if it can.
 func (e *Engine) Ready() error {
-	n, tooNew := e.ownership.Unready(), e.ownership.TooNew()
+	n, tooNew, away := e.ownership.Unready(), e.ownership.TooNew(), e.health.steady(time.Now())
 	switch {
 	case e.stopping.Load():
 		return runtime.ErrStopping
-	case !e.health.steady(time.Now()):
-		return persistence.ErrUnavailable
+	case away != nil:
+		return away
 	case tooNew > 0:
 		return fmt.Errorf("%d partitions have records of a higher feature level than %d, the highest that this version reads: "+
 			"run the version that wrote them", tooNew, persistence.NewestLevel) //nolint:err113 // for people
+	}
+	if err := e.deps.Placement.Ready(); err != nil {
+		return err
 	}
 	switch stuck := e.deps.Watchdog.Stuck(time.Now()); {
 	case len(stuck) > 0:
@@ -269,8 +322,8 @@ func (e *Engine) Ready() error {
 	return nil
 }
 
-// Available tells whether the journal answers, as far as is known.
-func (e *Engine) Available() bool { return e.health.Available() }
+// Available tells whether the journal answers for a partition, as far as is known.
+func (e *Engine) Available(p messages.Partition) bool { return e.health.Available(p) }
 
 // Catalog returns what is deployed.
 func (e *Engine) Catalog() *catalog.Catalog { return e.catalog }
@@ -280,23 +333,6 @@ func (e *Engine) Activities() *activity.Activities { return e.activities }
 
 // View returns what can be read.
 func (e *Engine) View() *view.View { return e.view }
-
-// Submit has an order accepted. answer is called once: with what was wanted when the order is durable, or with why it was refused. It
-// must not block.
-func (e *Engine) Submit(o *journalv1.OrderAccepted, wanted nodev1.Wanted, answer func(*nodev1.Answer)) {
-	id := messages.OrderID(o.GetOrderId())
-	var letter struct { // one allocation
-		nodev1.Envelope
-
-		is     nodev1.Envelope_Accept
-		accept nodev1.Accept
-	}
-	l := &letter
-	l.Partition, l.OrderId, l.Message = uint32(messages.PartitionOf(id, o.GetOrderKey())), string(id), &l.is
-	l.is.Accept = &l.accept
-	l.accept.Order, l.accept.Queued, l.accept.Wanted = o, o.GetOrderKey() != "", wanted
-	e.post.Ask(runtime.Owner{}, &l.Envelope, answer)
-}
 
 // Tell tells an accepted order the message in an envelope, which needs no address. answer is called once, when what came of the message
 // is durable.

@@ -207,7 +207,7 @@ func (w *town) tell(load *clients) {
 	for name, n := range map[string]*atomic.Int64{
 		"moves": &w.moves, "fences": &w.fences, "stale_commits": &w.stale, "unknown_outcomes": &w.unknown, "unavailable": &w.unavailable,
 		"messages": &w.carried, "messages_lost": &w.lost, "overflowed": &w.overflowed,
-		"disowned": &w.disowned, "unknown_claims": &w.unsure,
+		"disowned": &w.disowned, "unknown_claims": &w.unsure, "inserted": &w.inserted,
 	} {
 		figures[name] = n.Load()
 	}
@@ -219,8 +219,18 @@ func (w *town) tell(load *clients) {
 	w.t.Logf("figures: %s", line)
 }
 
-// accepted is an order that was acknowledged.
-type accepted struct{ ref, key string }
+// accepted is an order that was acknowledged. Of two orders, the one that was acknowledged before the other was submitted has an until
+// below the other's from.
+type accepted struct {
+	ref, key    string
+	from, until int
+}
+
+// keyedSpan is an order with a key, as it was submitted and as it ran.
+type keyedSpan struct {
+	span
+	accepted
+}
 
 // kinds counts the orders that were acknowledged, by what they do.
 func (c *clients) kinds() map[string]int64 {
@@ -282,6 +292,7 @@ type clients struct {
 
 	mu    sync.Mutex
 	count int
+	turns int                 // of submitting and acknowledging
 	acked map[string]accepted // by id
 
 	// least is how many orders were in flight at least, of so many samples.
@@ -297,7 +308,8 @@ func (c *clients) run(stop <-chan struct{}) {
 		}
 		c.mu.Lock()
 		c.count++
-		id := fmt.Sprintf("o%06d", c.count)
+		c.turns++
+		id, from := fmt.Sprintf("o%06d", c.count), c.turns
 		c.mu.Unlock()
 		ref, key := c.refs[c.town.roll(len(c.refs))], ""
 		if c.town.roll(3) == 0 {
@@ -307,7 +319,8 @@ func (c *clients) run(stop <-chan struct{}) {
 			time.Sleep(time.Duration(50+c.town.roll(200)) * time.Millisecond)
 		}
 		c.mu.Lock()
-		c.acked[id] = accepted{ref, key}
+		c.turns++
+		c.acked[id] = accepted{ref, key, from, c.turns}
 		c.mu.Unlock()
 		time.Sleep(time.Duration(c.town.roll(1000)) * time.Millisecond)
 	}
@@ -352,7 +365,7 @@ func (w *town) settle() {
 // check compares what there is with what should be.
 func (w *town) check(load *clients) {
 	j := w.sides[0].journal
-	keyed := map[string][]span{}
+	keyed := map[string][]keyedSpan{}
 	for id, o := range load.acked {
 		e, err := j.Find(w.t.Context(), messages.OrderID(id))
 		if err != nil {
@@ -364,7 +377,7 @@ func (w *town) check(load *clients) {
 			w.t.Error(err)
 			continue
 		}
-		s := span{id: id}
+		s := keyedSpan{span{id: id}, o}
 		for _, ev := range events {
 			switch {
 			case ev.GetOrderStarted() != nil:
@@ -383,14 +396,20 @@ func (w *town) check(load *clients) {
 		}
 	}
 	for key, spans := range keyed {
-		slices.SortFunc(spans, func(a, b span) int { return int(a.started - b.started) })
+		slices.SortFunc(spans, func(a, b keyedSpan) int { return int(a.started - b.started) })
 		for i := range spans[1:] {
 			if spans[i].ended > spans[i+1].started {
 				w.t.Errorf("of key %s, %s started before %s had ended", key, spans[i+1].id, spans[i].id)
 			}
+			for _, before := range spans[:i+1] {
+				if spans[i+1].until < before.from {
+					w.t.Errorf("of key %s, %s was acknowledged before %s was submitted, and started after it", key, spans[i+1].id, before.id)
+				}
+			}
 		}
 	}
 	time.Sleep(2 * time.Minute)
+	w.checkIntake()
 	for p := range w.desired {
 		if w.sides[w.desired[p]].serving[p].Load() == nil || w.sides[1-w.desired[p]].serving[p].Load() != nil {
 			w.t.Errorf("partition %d is not owned by who should own it", p)
@@ -416,13 +435,27 @@ func (w *town) check(load *clients) {
 		}
 	}
 	var again []string
-	for key, n := range downstream.done {
+	w.downstream.mu.Lock()
+	defer w.downstream.mu.Unlock()
+	for key, n := range w.downstream.done {
 		if n > 5 {
 			again = append(again, fmt.Sprint(key, " ", n))
 		}
 	}
 	if len(again) > 0 {
 		w.t.Logf("asked for more than five times: %s", strings.Join(again, ", "))
+	}
+}
+
+// checkIntake checks that nobody waits to be taken up.
+func (w *town) checkIntake() {
+	w.t.Helper()
+	var all []messages.Partition
+	for p := range messages.Partition(messages.Partitions) {
+		all = append(all, p)
+	}
+	if left, err := w.sides[0].journal.Intake(w.t.Context(), all, messages.Handle{}, 1); err != nil || len(left) > 0 {
+		w.t.Errorf("in the intake is %v, %v", left, err)
 	}
 }
 

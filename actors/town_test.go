@@ -36,7 +36,15 @@ type town struct {
 	desired [messages.Partitions]int
 
 	moves, fences, unknown, stale, unavailable, carried, lost, overflowed, disowned, unsure atomic.Int64
-	moving                                                                                  atomic.Bool // else nothing goes wrong any more
+	// inserted counts the orders that were accepted by who did not own their partitions.
+	inserted atomic.Int64
+	moving   atomic.Bool // else nothing goes wrong any more
+	// loses tells which messages between the nodes get lost, though nothing goes wrong; nil: none.
+	loses func(m proto.Message) bool
+	// downstream is the one system that adapters work with.
+	downstream results
+	// tune changes the settings of a node before it starts; nil: it does not.
+	tune func(*actors.Config)
 	// wrap is what a node sees of its journal; nil: all of it.
 	wrap func(i int, j persistence.Journal) persistence.Journal
 }
@@ -105,7 +113,10 @@ func (w *town) carry(m proto.Message, arrive func([]byte)) {
 	}
 	w.carried.Add(1)
 	times := 1
-	if w.moving.Load() {
+	switch {
+	case w.loses != nil && w.loses(m):
+		times = 0
+	case w.moving.Load():
 		switch w.roll(50) {
 		case 0:
 			w.lost.Add(1)
@@ -134,9 +145,13 @@ func (s *side) open() {
 	if w.wrap != nil {
 		seen = w.wrap(s.index, seen)
 	}
+	config := actors.Config{QueueBytes: 4 << 10, AskWithin: 5 * time.Second, TryAgain: 200 * time.Millisecond}
+	if w.tune != nil {
+		w.tune(&config)
+	}
 	var engine *actors.Engine
 	for engine == nil {
-		e, err := actors.New(actors.Config{QueueBytes: 4 << 10, AskWithin: 5 * time.Second, TryAgain: 200 * time.Millisecond}, actors.Deps{
+		e, err := actors.New(config, actors.Deps{
 			Journal: seen, Placement: s, Metrics: actors.NewMetrics(prometheus.NewRegistry()), Log: log, Watchdog: dog,
 			Address: address(s.index), Remote: s,
 			Fatal: func(error) {
@@ -174,7 +189,7 @@ func (s *side) close() {
 	}
 }
 
-// counting counts the commits that were refused because their epoch was old.
+// counting counts the commits that were refused because their epoch was old, and the acceptances without one.
 type counting struct {
 	*memory.Journal
 
@@ -184,8 +199,11 @@ type counting struct {
 func (c *counting) Commit(x *persistence.Commit) {
 	done := x.Done
 	x.Done = func(err error) {
-		if errors.Is(err, persistence.ErrFenced) {
+		switch {
+		case errors.Is(err, persistence.ErrFenced):
 			c.town.stale.Add(1)
+		case err == nil && x.Epoch == 0:
+			c.town.inserted.Add(1)
 		}
 		done(err)
 	}
@@ -264,6 +282,12 @@ func (s *side) Lost(p messages.Partition) {
 // Gone implements partition.Placement. A node that is fenced comes back as another one.
 func (*side) Gone(messages.Incarnation) bool { return false }
 
+func (*side) Left(messages.Partition) {}
+
+func (*side) Ready() error { return nil }
+
+func (*side) MayDispatch() bool { return true }
+
 func (*side) Stop() {}
 
 // arrive takes a message from the other node.
@@ -313,15 +337,21 @@ type results struct {
 	done map[string]int
 }
 
-var downstream = &results{done: map[string]int{}} //nolint:gochecknoglobals // of the one test
+// note notes that a piece of work was done.
+func (r *results) note(key string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.done == nil {
+		r.done = map[string]int{}
+	}
+	r.done[key]++
+}
 
 // travel makes the worker of an adapter process that has a stream to each node: what was done counts for the one downstream.
 func (w *town) travel(n *node) *worker {
 	return n.newWorker(func(x *worker, t *adapterv1.Task) *adapterv1.Result {
 		time.AfterFunc(time.Duration(1+w.roll(30))*time.Millisecond, func() {
-			downstream.mu.Lock()
-			downstream.done[t.GetKey()]++
-			downstream.mu.Unlock()
+			w.downstream.note(t.GetKey())
 			x.deliver(t, 0)
 		})
 		return nil

@@ -27,11 +27,15 @@ type worker struct {
 	// cancel is told of cancellations, if it is set.
 	cancel func(*adapterv1.Cancellation)
 
+	// list is told which partitions it is asked for, if it is set.
+	list func(*adapterv1.Owned)
+
 	mu        sync.Mutex
 	seq       uint64
 	tasks     []*adapterv1.Task
 	cancelled []*adapterv1.Cancellation
 	confirmed []*adapterv1.Confirmation
+	owned     []*adapterv1.Owned
 	returned  uint64
 	refused   []error
 	acked     int
@@ -132,6 +136,15 @@ func (w *worker) SendConfirmation(c *adapterv1.Confirmation) {
 	w.mu.Unlock()
 	if w.confirm != nil {
 		w.confirm(c)
+	}
+}
+
+func (w *worker) SendOwned(o *adapterv1.Owned) {
+	w.mu.Lock()
+	w.owned = append(w.owned, o)
+	w.mu.Unlock()
+	if w.list != nil {
+		w.list(o)
 	}
 }
 

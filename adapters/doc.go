@@ -45,6 +45,9 @@
 //	└── pool per activity   a supervisor actor
 //	    └── worker …        an activity actor: owns its resource, executes one task at a time
 //
+// Each partition of orders has one node that owns it, and that may change while a task is executed. The owner of each result is found
+// by what the nodes say: see move.go.
+//
 // How it fails: an activity that panics, a dirty resource, or one that can't be opened restarts its actor alone, after a
 // delay; an actor that fails too often ends Run with an error, and Main with exit code 1, so that whoever supervises the
 // process decides. A stream that breaks is replaced; execution goes on meanwhile. A node that breaks the protocol loses

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/asynkron/protoactor-go/actor"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
@@ -23,6 +24,13 @@ func FuzzReceive(f *testing.F) {
 		{Returned: []*adapterv1.Returned{{Activity: "echo", Count: 1}, {Activity: "slow", Count: 1 << 63}}},
 		{Depths: []*adapterv1.QueueDepth{{Activity: "echo", Waiting: 1 << 63}, {Activity: "none"}}, Drain: true},
 		{Welcome: &adapterv1.Welcome{Node: "n", Nodes: []string{"x:1"}}},
+		{
+			Owned:    []*adapterv1.Owned{{Epoch: 3}, {Partition: 7, Epoch: 2}, {Epoch: 1}},
+			NotOwner: []*adapterv1.NotOwner{{Seq: 1, Node: "n"}, {Seq: 9}},
+		},
+		{Owned: []*adapterv1.Owned{{Partition: 1 << 31}}},
+		{Cancellations: []*adapterv1.Cancellation{{Key: "k", Attempt: 1, Partition: 1 << 31}}},
+		{Topology: &adapterv1.Topology{Version: 2, Nodes: []*adapterv1.Node{{Id: "n", Address: "x:1"}, {Address: "x"}, {Address: "127.0.0.1:1"}}}},
 	} {
 		raw, err := proto.Marshal(m)
 		if err != nil {
@@ -32,7 +40,7 @@ func FuzzReceive(f *testing.F) {
 	}
 	h, l := startFuzzHub(f)
 	f.Fuzz(func(t *testing.T, first, second []byte) {
-		if err := h.attach(l, &adapterv1.Welcome{MaxOutputBytes: 100}); err != nil {
+		if err := h.attach(l, &adapterv1.ConnectResponse{Welcome: &adapterv1.Welcome{MaxOutputBytes: 100}}); err != nil {
 			t.Fatal(err)
 		}
 		for _, raw := range [][]byte{first, second} {
@@ -75,6 +83,11 @@ func startFuzzHub(f *testing.F) (*hub, *link) {
 		return slog.New(slog.DiscardHandler)
 	}))
 	h.base = f.Context()
+	h.transport = insecure.NewCredentials()
+	gone, stop := context.WithCancel(f.Context())
+	stop() // no stream is opened to the nodes that are announced
+	h.links = gone
+	f.Cleanup(h.running.Wait)
 	for _, p := range h.pools {
 		if err := p.start(); err != nil {
 			f.Fatal(err)

@@ -44,7 +44,9 @@ type hub struct {
 	byName    map[string]*pool
 	streams   map[ledger.Stream]*link
 	addresses map[string]*link
-	announced map[string]bool // addresses that a node named last
+	announced map[string]bool // addresses of the nodes that there are
+	followed  *toldNodes      // what announced is made of
+	tellings  uint64          // how often any node has told which nodes there are
 	last      ledger.Stream
 	detached  chan struct{} // closed and made anew whenever a stream ends
 	welcomed  bool          // by any node, ever
@@ -154,7 +156,9 @@ func (h *hub) handle(l *link, m *adapterv1.ConnectResponse, now int64) error {
 		}
 	}
 	for _, c := range m.GetCancellations() {
-		h.cancel(l, c, now)
+		if err := h.cancel(l, c, now); err != nil {
+			return err
+		}
 	}
 	for _, r := range m.GetReturned() {
 		if p := h.byName[r.GetActivity()]; p == nil || !p.credits.giveBack(l.shares[p.index], r.GetCount()) {
@@ -171,6 +175,17 @@ func (h *hub) handle(l *link, m *adapterv1.ConnectResponse, now int64) error {
 	}
 	for _, c := range m.GetConfirmations() {
 		h.confirm(c, now)
+	}
+	if m.GetWelcome() == nil { // with the welcome they were taken already
+		h.announce(l, m.GetTopology())
+	}
+	for _, o := range m.GetOwned() {
+		if err := h.owned(l, o, now); err != nil {
+			return err
+		}
+	}
+	for _, n := range m.GetNotOwner() {
+		h.notOwner(l, n, now)
 	}
 	return nil
 }
@@ -245,7 +260,13 @@ func (h *hub) confirm(c *adapterv1.Confirmation, now int64) {
 }
 
 // cancel gives an attempt up, as far as that is possible.
-func (h *hub) cancel(l *link, c *adapterv1.Cancellation, now int64) {
+func (h *hub) cancel(l *link, c *adapterv1.Cancellation, now int64) error {
+	if c.GetPartition() >= messages.Partitions {
+		return fmt.Errorf("cancellation of %q is of partition %d; there are %d", c.GetKey(), c.GetPartition(), messages.Partitions)
+	}
+	if h.ledger.Outdated(c.GetPartition(), c.GetEpoch()) {
+		return nil
+	}
 	verdict, work, result := h.ledger.Cancel(c.GetKey(), c.GetAttempt(), l.stream, now)
 	switch verdict {
 	case ledger.Send:
@@ -258,6 +279,7 @@ func (h *hub) cancel(l *link, c *adapterv1.Cancellation, now int64) {
 		jobOf(work).interrupt()
 	default:
 	}
+	return nil
 }
 
 // answer sends the result of a work to whoever asked with the task. The work's job, if there is one, is over.
@@ -267,7 +289,7 @@ func (h *hub) answer(w *ledger.Work, t *adapterv1.Task, r *adapterv1.Result) {
 		w.Job = nil
 		h.over(j)
 	}
-	h.send(w.Stream(), r)
+	h.send(w, r)
 }
 
 // giveUp answers for a job that was not begun; false if it must go on.
@@ -277,27 +299,6 @@ func (h *hub) giveUp(j *job, r *adapterv1.Result, now int64) bool {
 	}
 	h.answer(j.work, j.task, r)
 	return true
-}
-
-// send has a result sent by its stream. If the stream is down, the ledger keeps it for later.
-func (h *hub) send(stream ledger.Stream, r *adapterv1.Result) {
-	if l := h.streams[stream]; l != nil && l.live {
-		l.results = append(l.results, r)
-		l.poke()
-	}
-}
-
-// resend sends a result again: on its stream; or, if that is gone or was a dead process's, on each stream whose hello lists the key.
-func (h *hub) resend(w *ledger.Work, r *adapterv1.Result) {
-	if h.streams[w.Stream()] != nil {
-		h.send(w.Stream(), r)
-		return
-	}
-	for _, l := range h.streams {
-		if w.Serial() <= l.listed {
-			h.send(l.stream, r)
-		}
-	}
 }
 
 // grant gives an activity's free credits to the streams, unless too many results wait to be acknowledged.

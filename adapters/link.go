@@ -27,17 +27,20 @@ type link struct {
 	wake    chan struct{} // cap 1: something is unsent
 
 	// Guarded by the hub. What is unsent: results are bounded by what the ledger holds, progress by the jobs.
-	live        bool // welcomed, and not yet broken
-	node        string
-	listed      uint64   // how many works the ledger had taken when the hello was sent
-	maxOutput   int      // 0: no bound
-	shares      []*share // of the credits, in the order of the pools
+	live        bool       // welcomed, and not yet broken
+	node        string     // as it was announced, or has said
+	nodes       *toldNodes // nil: it has told nothing
+	listed      uint64     // how many works the ledger had taken when the hello was sent
+	maxOutput   int        // 0: no bound
+	shares      []*share   // of the credits, in the order of the pools
 	results     []*adapterv1.Result
 	revocations []*adapterv1.Revocation
 	progress    []*job
 	begun       []*job // that are about to be executed
-	leaving     bool   // the node is to be told that the adapter drains
-	finished    bool   // nothing more will be sent
+	listings    []*adapterv1.Listing
+	lists       bool // the node takes listings
+	leaving     bool // the node is to be told that the adapter drains
+	finished    bool // nothing more will be sent
 }
 
 var (
@@ -139,7 +142,7 @@ func (l *link) session(parent context.Context, client adapterv1.AdapterServiceCl
 	if first.GetWelcome() == nil {
 		return false, errors.New("the first message of the node has no welcome")
 	}
-	if err := l.hub.attach(l, first.GetWelcome()); err != nil {
+	if err := l.hub.attach(l, first); err != nil {
 		return false, err
 	}
 	written := make(chan struct{})
@@ -236,18 +239,6 @@ func (h *hub) awaitDetach(ctx context.Context, l *link) {
 	case <-detached:
 	case <-ctx.Done():
 	}
-}
-
-// abandon forgets a link whose address is neither configured nor announced.
-func (h *hub) abandon(l *link) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.announced[l.address] || h.configured(l.address) {
-		return false
-	}
-	delete(h.streams, l.stream)
-	delete(h.addresses, l.address)
-	return true
 }
 
 func (h *hub) configured(address string) bool {

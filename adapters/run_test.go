@@ -29,7 +29,10 @@ const (
 // config logs to the test.
 func config(t *testing.T) adapters.Config {
 	t.Helper()
-	return adapters.Config{Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	return adapters.Config{
+		Log:     slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
+		LogRate: -1, // else it may be told how many lines were left out when the test is over
+	}
 }
 
 func within(t *testing.T) context.Context {

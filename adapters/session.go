@@ -3,6 +3,7 @@ package adapters
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"slices"
 
 	"github.com/holdfast-run/holdfast/adapters/ledger"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
@@ -21,7 +22,7 @@ func (h *hub) hello(l *link) *adapterv1.ConnectRequest {
 	l.listed = h.ledger.Added()
 	hello := &adapterv1.Hello{
 		Adapter: h.name, Process: h.process, Ledger: h.memory, Keys: h.ledger.Keys(), Protocol: 1,
-		Features: []adapterv1.Feature{adapterv1.Feature_FEATURE_BEGUN},
+		Features: []adapterv1.Feature{adapterv1.Feature_FEATURE_BEGUN, adapterv1.Feature_FEATURE_OWNED},
 	}
 	for _, p := range h.pools {
 		hello.Activities = append(hello.Activities, p.act.describe())
@@ -31,8 +32,8 @@ func (h *hub) hello(l *link) *adapterv1.ConnectRequest {
 
 // attach makes a stream live: it gets its share of the credits, and the results that wait for it, or whose stream has ended.
 // The node takes only those whose keys are in the hello.
-func (h *hub) attach(l *link, w *adapterv1.Welcome) error {
-	now := h.now()
+func (h *hub) attach(l *link, first *adapterv1.ConnectResponse) error {
+	now, w := h.now(), first.GetWelcome()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	l.node = w.GetNode()
@@ -43,7 +44,8 @@ func (h *hub) attach(l *link, w *adapterv1.Welcome) error {
 	}
 	h.welcomed = true
 	l.live, l.maxOutput = true, int(w.GetMaxOutputBytes())
-	l.results, l.revocations, l.progress, l.begun, l.shares = nil, nil, nil, nil, nil
+	l.lists = slices.Contains(w.GetFeatures(), adapterv1.Feature_FEATURE_OWNED)
+	l.results, l.revocations, l.progress, l.begun, l.shares, l.listings = nil, nil, nil, nil, nil, nil
 	l.leaving = false // the hello said it
 	for _, p := range h.pools {
 		l.shares = append(l.shares, p.credits.join())
@@ -53,9 +55,13 @@ func (h *hub) attach(l *link, w *adapterv1.Welcome) error {
 	}
 	h.ledger.Resend(func(w *ledger.Work) bool {
 		home := h.streams[w.Stream()]
-		return (home == nil || home == l || !home.live) && w.Serial() <= l.listed
+		mine := (home == nil || home == l || !home.live) && w.Serial() <= l.listed
+		if mine && w.Stream() != 0 && l.lists { // 0: a dead process's is sent on all
+			w.Move(l.stream)
+		}
+		return mine
 	}, now, func(r *adapterv1.Result) { l.results = append(l.results, r) })
-	h.announce(w.GetNodes())
+	h.announce(l, welcomeNodes(w, first.GetTopology()))
 	h.rebalance()
 	l.poke()
 	h.config.Log.Info("connected to the node", "server", l.address, "node", l.node)
@@ -66,7 +72,8 @@ func (h *hub) attach(l *link, w *adapterv1.Welcome) error {
 func (h *hub) detach(l *link) {
 	h.mu.Lock()
 	defer h.unlock()
-	l.live = false
+	l.live, l.nodes = false, nil
+	h.follow() // others may have told something else
 	for _, j := range l.progress {
 		j.noted = false
 	}
@@ -75,7 +82,8 @@ func (h *hub) detach(l *link) {
 	}
 	h.ledger.Lost(l.stream, func(w *ledger.Work) { h.over(jobOf(w)) })
 	h.checkQuiet()
-	l.results, l.revocations, l.progress, l.begun = nil, nil, nil, nil
+	l.results, l.revocations, l.progress, l.begun, l.listings = nil, nil, nil, nil, nil
+	h.sendElsewhere(l)
 	for i, p := range h.pools {
 		p.credits.leave(l.shares[i])
 	}
@@ -84,42 +92,14 @@ func (h *hub) detach(l *link) {
 	h.detached = make(chan struct{})
 }
 
-// announce starts links to the nodes that are not known yet. Links to nodes that are not among them end with their streams.
-func (h *hub) announce(nodes []string) {
-	if len(nodes) == 0 || h.draining {
-		return
-	}
-	clear(h.announced)
-	for _, address := range nodes {
-		if err := checkAddress(address); err != nil {
-			h.config.Log.Warn("a node announces a wrong address", "server", address, "error", err)
-			continue
-		}
-		h.announced[address] = true
-		h.connect(address)
-	}
-}
-
-// connect starts a link, unless there is one to that address.
-func (h *hub) connect(address string) {
-	if h.addresses[address] != nil {
-		return
-	}
-	if len(h.addresses) >= maxNodes {
-		h.config.Log.Warn("too many nodes: no stream is opened", "server", address, "limit", maxNodes)
-		return
-	}
-	h.last++
-	l := &link{hub: h, stream: h.last, address: address, wake: make(chan struct{}, 1)}
-	h.streams[l.stream], h.addresses[address] = l, l
-	h.running.Go(func() { l.run(h.links, h.transport) })
-}
-
 // compose makes a message of what is unsent at a link: nil if that is nothing and no heartbeat is due. At a beat it takes signs of
 // life of jobs, too. It also tells whether nothing more will come.
 func (h *hub) compose(l *link, beat, due bool) (m *adapterv1.ConnectRequest, finished bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if len(l.listings) > 0 { // before the results that they are about
+		return &adapterv1.ConnectRequest{Listings: l.takeListings()}, false
+	}
 	m = &adapterv1.ConnectRequest{Results: l.take(), Revocations: l.revocations, Drain: l.leaving, Begun: l.announcements()}
 	l.revocations, l.leaving = nil, false
 	for i, s := range l.shares {

@@ -1,9 +1,23 @@
 // Package cluster says which node owns which partition, and so where its orders are.
 //
-// What is here serves a single node: a cluster of one member, without a network. It has the node own every partition, and keeps the
-// table of who serves them; every message to an order goes by that table.
+// Single serves a node that is alone: it owns every partition. Member serves one of several: the shell round three pure packages, with
+// what they decide on from Consul (package consul) and from the other nodes (package remoting).
 //
-// How it fails: it doesn't. Before the start and after the end nobody owns anything, and an order is nowhere.
+//	consul ── answers of Consul ──► topology ── members ──► placement ── rank ──► who takes what ──► host: Take, Give
+//	   └───── evidence ───────────► lease ── stop, freeze, exit                        ▲
+//	remoting ── what peers have, what they have seen ──────────────────────────────────┘
 //
-// What it is not: it moves no partitions, and does not make sure that there is one owner. That is the journal's check.
+// A member goes through these states; its lease tells (package lease):
+//
+//	joining ──► member ──► leaving: it takes nothing, and gives up what it has ──► gone
+//	               └─────► over: it must stop before others take over from it, and the process ends
+//
+// All messages to an order go by one table, which says for each partition the actor here that has it, or the node to ask: who says that
+// it has it, or else who is to have it. The table is replaced, never changed, and read without a lock.
+//
+// How it fails. What nodes tell each other may be lost or late: messages then go to who does not have the partition any more, says so,
+// and they are sent again. Consul may be away: nobody's place changes, and work goes on. A node that others may believe dead stops
+// dispatching, and ends.
+//
+// What it is not: it does not make sure that there is one owner. That is the journal's check, and a claim is the journal's to grant.
 package cluster

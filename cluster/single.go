@@ -62,6 +62,15 @@ func (s *Single) Serve(p messages.Partition, pid *actor.PID) {
 // Lost says that somebody else has claimed a partition. As there is nobody else, it is taken again.
 func (s *Single) Lost(p messages.Partition) { s.host.Take(p) }
 
+// Left does nothing: there is nobody else to claim it.
+func (*Single) Left(messages.Partition) {}
+
+// Ready is always nil.
+func (*Single) Ready() error { return nil }
+
+// MayDispatch tells whether this node may begin with tasks: nobody can take them over.
+func (*Single) MayDispatch() bool { return true }
+
 // Gone tells whether another incarnation is to own nothing any more. Nobody here knows: who opened the journal has fenced those before
 // it, and those that came later are not to be fenced in turn.
 func (*Single) Gone(messages.Incarnation) bool { return false }

@@ -15,6 +15,7 @@
 //   - Nothing cancels a commit under way. A commit that fails with ErrUnknown may have happened: append the same again,
 //     and ErrConflict then means that somebody, perhaps you, was first.
 //   - What was confirmed is seen by every later read.
+//   - A journal may have several shards. One that does not answer holds up what lives in it alone.
 //   - What can't be done now fails with ErrUnavailable, and may be tried again; what is damaged fails with ErrCorrupt, and stays so.
 //
 // What rows mean is said in persistence/rows, which every backend uses.

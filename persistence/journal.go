@@ -17,8 +17,9 @@ import (
 // What a journal answers. Each method may also fail with the error of its context, with ErrClosed, and with ErrUnavailable; a
 // read also with ErrCorrupt and ErrFeatureLevel.
 var (
-	// ErrUnavailable: the store does not answer now. Nothing was done, and the same may be tried again later, for as long as it
-	// takes. A write that may have been done fails with ErrUnknown in its place.
+	// ErrUnavailable: the store, or a shard of it, does not answer now. Nothing was done, and the same may be tried again later, for as
+	// long as it takes. A write that may have been done fails with ErrUnknown in its place. Of a journal of several shards it is an
+	// *UnavailableError.
 	ErrUnavailable = errors.New("journal is unavailable")
 	// ErrConflict: the order has moved on; reload it. Also the answer to an acceptance whose id is taken, as *TakenError.
 	ErrConflict = errors.New("version conflict")
@@ -207,7 +208,8 @@ type Fallout struct{ Faulted, InDoubt int64 }
 
 // Finder finds orders.
 type Finder interface {
-	// Fallout counts what waits for an operator. It is kept, not counted anew each time.
+	// Fallout counts what waits for an operator. It is kept, not counted anew each time. With ErrUnavailable it is what the shards have
+	// that answer.
 	Fallout(ctx context.Context) (Fallout, error)
 	// List returns orders, newest first, and where to continue: a zero handle when there are no more. It uses the most
 	// selective index that the query allows. It may return fewer than Limit when it has looked at Scan rows.

@@ -14,11 +14,13 @@ type Owner struct {
 	Incarnation messages.Incarnation
 	// Fenced: the incarnation can't commit any more.
 	Fenced bool
+	// Unread: nobody knows, as the shard where the partition lives does not answer now. All else is zero.
+	Unread bool
 }
 
 // Free tells whether an incarnation may claim the partition. One that owns it may: it then gets a newer epoch.
 func (o Owner) Free(to messages.Incarnation) bool {
-	return o.Incarnation == "" || o.Fenced || o.Incarnation == to
+	return !o.Unread && (o.Incarnation == "" || o.Fenced || o.Incarnation == to)
 }
 
 // Holding is a partition and one of its epochs.
@@ -37,11 +39,12 @@ type Holding struct {
 type Ownership interface {
 	// Incarnation returns the incarnation that this opening of the journal is. No other opening is the same.
 	Incarnation() messages.Incarnation
-	// Owners returns the owners of all partitions: that of partition p at index p.
+	// Owners returns the owners of all partitions: that of partition p at index p. Those of a shard that does not answer are unread; if
+	// none does, it fails.
 	Owners(ctx context.Context) ([]Owner, error)
 	// Claim makes this incarnation the owner of those of the partitions that are free and still have the epoch that was seen. It returns
-	// these with their new epochs; the others are left as they are. After an error each of them may have been claimed or not: Owners
-	// tells.
+	// these with their new epochs; the others are left as they are. After an error those that it returns were claimed all the same; each
+	// of the others may have been or not: Owners tells.
 	Claim(ctx context.Context, seen []Holding) (claimed []Holding, err error)
 	// Release gives up a partition, behind all that was asked for it before; the partition keeps its epoch. done is called as
 	// Commit.Done is: with nil when it is durable, with ErrFenced if this incarnation does not own it under the epoch, with ErrBusy if
@@ -53,7 +56,7 @@ type Ownership interface {
 	Check(h Holding, done func(error))
 	// Fence ends the right of an incarnation to commit under any epoch, for good: what it has under way is made before Fence
 	// returns, or never. What it owned can then be claimed. An incarnation may fence itself. Orders can still be accepted by it: that
-	// needs no right.
+	// needs no right. After ErrUnavailable it was fenced in the shards that answer, and has to be fenced again in the others.
 	Fence(ctx context.Context, who messages.Incarnation) error
 	// NewGeneration begins a new generation of epochs, for a journal that was restored from a copy: nobody owns anything, and
 	// whatever was known of it before is refused as fenced.

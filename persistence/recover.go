@@ -35,6 +35,11 @@ func (p DuePlace) Compare(other DuePlace) int {
 	return cmp.Or(cmp.Compare(p.At, other.At), bytes.Compare(p.Handle[:], other.Handle[:]))
 }
 
+// CompareIntake tells whether the place of an order in the intake is before that of another one (negative), or behind it (positive).
+func CompareIntake(a, b messages.Handle) int {
+	return cmp.Or(cmp.Compare(a.Partition(), b.Partition()), bytes.Compare(a[:], b[:]))
+}
+
 // OverflowPlace is the place of a task in its Overflow: by the time of its scheduling, then by frame and order. The zero
 // value is before all others.
 type OverflowPlace struct {
@@ -55,6 +60,7 @@ type OverflowedTask struct {
 // Recoverer reads what a partition has to take up again.
 type Recoverer interface {
 	Queues
+	Sharding
 	// Open returns open orders of a partition in the order of their acceptance, behind after (zero: from the first). It
 	// returns fewer than limit only at the end.
 	Open(ctx context.Context, p messages.Partition, after messages.Handle, limit int) ([]OpenOrder, error)
@@ -64,10 +70,11 @@ type Recoverer interface {
 	// Overflowed returns tasks in overflow, behind a place. It returns fewer than limit only at the end. Tasks get there,
 	// and leave, with the open rows of their orders.
 	Overflowed(ctx context.Context, of Overflow, after OverflowPlace, limit int) ([]OverflowedTask, error)
-	// Intake returns orders of a partition that were accepted without an epoch, and of which the owner has not committed
-	// anything yet, in the order of their handles, behind after (zero: from the first). It returns fewer than limit only at
-	// the end.
-	Intake(ctx context.Context, p messages.Partition, after messages.Handle, limit int) ([]OpenOrder, error)
+	// Intake returns orders of any of these partitions that were accepted without an epoch, and of which the owner has not
+	// committed anything yet, in the order of their partitions, and then of their handles, behind after (zero: from the first). It
+	// returns fewer than limit only at the end. It is one query for all of them that live together. With an error come those of
+	// the partitions that could be read.
+	Intake(ctx context.Context, of []messages.Partition, after messages.Handle, limit int) ([]OpenOrder, error)
 }
 
 // Position is the place of an order in the queue of its key. The journal gives it when the order joins the queue: whoever joins

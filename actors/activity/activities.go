@@ -33,6 +33,9 @@ type Config struct {
 	TryAgain time.Duration
 	// ReadTimeout is how long a result may wait for the journal to say where its order lives, and a backlog for a page of tasks.
 	ReadTimeout time.Duration
+	// TakeOver is how long tasks that were sent before this node owned their partition wait until adapters have said which of them
+	// they have.
+	TakeOver time.Duration
 	// StuckAfter is how long a turn of a dispatcher or a backlog may take.
 	StuckAfter time.Duration
 }
@@ -41,6 +44,12 @@ type Config struct {
 type Journal interface {
 	Find(ctx context.Context, id messages.OrderID) (persistence.Entry, error)
 	Overflowed(ctx context.Context, of persistence.Overflow, after persistence.OverflowPlace, limit int) ([]persistence.OverflowedTask, error)
+}
+
+// Health tells whether the journal answers for a partition, and is told what came of reads.
+type Health interface {
+	Available(p messages.Partition) bool
+	Note(p messages.Partition, err error)
 }
 
 // Limits tells the limits that operators have set; nil if there is none.
@@ -58,6 +67,7 @@ type Post interface {
 type Parts struct {
 	Config   Config
 	Journal  Journal
+	Health   Health
 	Limits   Limits
 	Post     Post
 	Courier  runtime.Courier
@@ -67,8 +77,10 @@ type Parts struct {
 	Watchdog *supervision.Watchdog
 	Log      *slog.Logger
 	Now      func() time.Time
-	// Unread is told why something can't be read from the journal now.
-	Unread func(err error)
+	// MayDispatch tells whether this node may begin with tasks now; it must be fast.
+	MayDispatch func() bool
+	// Others: there are other nodes, so that adapters which have something may be about to connect.
+	Others bool
 	// Refused is told that what an adapter said was refused: it has no effect.
 	Refused func(what string)
 	// Inject is called in the turns of dispatchers, and may panic or never return: for tests. It may be nil.
@@ -82,11 +94,14 @@ type Activities struct {
 	demands  sync.Map // *demand, by the name that is called
 	making   sync.Mutex
 	streams  atomic.Uint64
+	tenures  tenures
 	stopping atomic.Bool
 }
 
 // New makes the activities of a node. It knows none at first.
-func New(p Parts) *Activities { return &Activities{parts: p} }
+func New(p Parts) *Activities {
+	return &Activities{parts: p, tenures: tenures{asked: map[messages.Partition]time.Time{}, lists: map[*Stream]struct{}{}}}
+}
 
 // throttleTick is how often a dispatcher looks whether a limit lets more tasks go.
 const throttleTick = 20 * time.Millisecond
@@ -121,6 +136,7 @@ func (r *Activities) Tick() { r.each(func(pid *actor.PID) { r.tell(pid, second{}
 
 // Leave forgets all tasks of a partition that this node has lost.
 func (r *Activities) Leave(p messages.Partition) {
+	r.disowned(p)
 	r.each(func(pid *actor.PID) { r.tell(pid, left{partition: p}) })
 }
 

@@ -26,6 +26,8 @@ type backlog struct {
 	demand *demand
 	loop   *supervision.Loop
 	levels [dispatch.Priorities]stored
+	// retries: it is to try again what could not be read.
+	retries bool
 }
 
 // stored is where tasks of one priority may be, in the order of the partitions' turns.
@@ -54,8 +56,9 @@ type (
 		by       runtime.Owner
 		since    int64
 	}
-	// refill says that there is room.
+	// refill says that there is room, retry that what could not be read has waited long enough.
 	refill struct{}
+	retry  struct{}
 )
 
 // Receive implements actor.Actor.
@@ -65,6 +68,9 @@ func (b *backlog) Receive(ctx actor.Context) {
 		b.note(m)
 	case refill:
 		b.demand.refilling.Store(false)
+		b.all.parts.Workers.Blocking(b.refill)
+	case retry:
+		b.retries = false
 		b.all.parts.Workers.Blocking(b.refill)
 	case left:
 		b.leave(m.partition)
@@ -105,51 +111,68 @@ func (b *backlog) leave(p messages.Partition) {
 	}
 }
 
-// refill refills the room until there is no more of it, or no more on disk.
+// refill refills the room until there is no more of it, or no more on disk. What can't be read now is left for later, and is in nobody's
+// way meanwhile: neither of what other partitions have on disk, nor of new tasks.
 func (b *backlog) refill() {
 	asked := 0
-	for p := dispatch.Priorities - 1; p >= 0; p-- {
+	for p := dispatch.Priorities - 1; p >= 0 && asked < refillMost; p-- {
 		l := &b.levels[p]
 		most, _ := b.demand.room.refillable(p)
 		page := refillPage
 		if len(*l) > 0 {
 			page = min(max(int(b.demand.queue.counts.stored[p].Load())/len(*l)/refillTurns, 1), refillPage)
 		}
-		for full := false; len(*l) > 0 && !full; {
-			if asked >= refillMost {
-				b.all.refill(b.demand)
-				return
-			}
+		var unread stored
+		for full := false; len(*l) > 0 && !full && asked < refillMost; {
 			first := (*l)[0]
+			*l = slices.Delete(*l, 0, 1)
 			n, more, err := b.refillFrom(p, first, most, page)
 			if err != nil {
-				b.all.parts.Unread(err)
-				b.all.parts.Log.Error("tasks that wait on disk can't be read", "activity", b.demand.called, "error", err)
-				b.all.later(func() { b.all.refill(b.demand) })
-				return
+				unread = append(unread, first)
+				continue
 			}
 			asked += n
 			full = more && n < page
-			if *l = slices.Delete(*l, 0, 1); more {
+			if more {
 				*l = append(*l, first)
 			}
 		}
-		if len(*l) == 0 {
-			b.demand.room.levels[p].behind.Store(false)
+		b.demand.room.levels[p].behind.Store(len(*l) > 0)
+		if *l = append(*l, unread...); len(unread) > 0 {
+			b.retryLater()
 		}
 	}
+	if asked >= refillMost {
+		b.all.refill(b.demand)
+	}
+}
+
+// retryLater has what could not be read tried again after a while.
+func (b *backlog) retryLater() {
+	if b.retries {
+		return
+	}
+	b.retries = true
+	all, to := b.all, b.demand.backlog
+	all.later(func() { all.tell(to, retry{}) })
 }
 
 // refillFrom asks for up to limit tasks of one partition, as long as no more than most of the room is used. It returns how many
 // they are, and whether there may be more.
 func (b *backlog) refillFrom(priority int, s *source, most int64, limit int) (n int, more bool, err error) {
 	b.loop.Beat() // there may be many pages
-	ctx, cancel := context.WithTimeout(context.Background(), b.all.parts.Config.ReadTimeout)
+	parts := &b.all.parts
+	if !parts.Health.Available(s.by.Partition) {
+		return 0, true, persistence.ErrUnavailable
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), parts.Config.ReadTimeout)
 	defer cancel()
 	room := &b.demand.room
 	of := persistence.Overflow{Activity: b.demand.called, Priority: priority, Partition: s.by.Partition}
-	page, err := b.all.parts.Journal.Overflowed(ctx, of, s.behind, limit)
+	page, err := parts.Journal.Overflowed(ctx, of, s.behind, limit)
 	if err != nil {
+		parts.Health.Note(s.by.Partition, err)
+		parts.Log.Error("tasks that wait on disk can't be read", "activity", b.demand.called, "partition", s.by.Partition, "error", err)
 		return 0, true, err
 	}
 	for i, t := range page {

@@ -108,6 +108,9 @@ func (r *Activities) queue(name string) *queue {
 		q.dispatcher = r.spawn(box, func() actor.Actor {
 			d := dispatch.New(r.parts.Config.Dispatch)
 			d.SetLimit(r.limit(name), r.parts.Now())
+			for _, a := range r.asking() {
+				d.Owned(a.partition, a.until, r.parts.Others)
+			}
 			return &dispatcher{
 				all: r, activity: q, name: nameOf(name), loop: loop, queue: d, streams: map[dispatch.StreamID]*Stream{},
 			}

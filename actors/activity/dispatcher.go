@@ -100,6 +100,7 @@ type dispatcher struct {
 
 // Receive implements actor.Actor.
 func (d *dispatcher) Receive(ctx actor.Context) {
+	d.queue.Pause(!d.all.parts.MayDispatch())
 	switch m := ctx.Message().(type) {
 	case *offer:
 		d.offered(m)
@@ -124,6 +125,10 @@ func (d *dispatcher) Receive(ctx actor.Context) {
 		} else {
 			m.tell()
 		}
+	case owned:
+		d.queue.Owned(m.partition, m.until, d.all.parts.Others)
+	case *listed:
+		d.listed(m)
 	case *showTask:
 		m.show(d.queue)
 	case credit:
@@ -144,11 +149,7 @@ func (d *dispatcher) Receive(ctx actor.Context) {
 	case left:
 		d.do(d.queue.DropPartition(m.partition))
 	case second:
-		now := d.all.parts.Now()
-		d.do(d.queue.Tick(now))
-		d.activity.counts.oldest(d.queue.Oldest(), now)
-		d.activity.counts.second()
-		d.activity.counts.trouble(d.queue)
+		d.second()
 	case limited:
 		d.do(d.queue.SetLimit(d.all.limit(d.activity.name), d.all.parts.Now()))
 	case tick:
@@ -168,6 +169,15 @@ func (d *dispatcher) Receive(ctx actor.Context) {
 	d.loop.Beat()
 }
 
+// second does what is done every second.
+func (d *dispatcher) second() {
+	now := d.all.parts.Now()
+	d.do(d.queue.Tick(now))
+	d.activity.counts.oldest(d.queue.Oldest(), now)
+	d.activity.counts.second()
+	d.activity.counts.trouble(d.queue)
+}
+
 func (d *dispatcher) offered(m *offer) {
 	if d.all.parts.Inject != nil {
 		d.all.parts.Inject("dispatcher", d.activity.name)
@@ -177,9 +187,16 @@ func (d *dispatcher) offered(m *offer) {
 	m.demand.arrived(m.task, m.reservation)
 }
 
-// hurry has a tick come soon, if a limit of the rate holds tasks back.
+func (d *dispatcher) listed(m *listed) {
+	d.do(d.queue.List(m.stream, m.keys))
+	if m.answered {
+		d.do(d.queue.Answered(m.stream, m.partition))
+	}
+}
+
+// hurry has a tick come soon, if a limit of the rate holds tasks back, or adapters are awaited to say what they have.
 func (d *dispatcher) hurry() {
-	if d.hurrying || !d.queue.Throttled() {
+	if d.hurrying || !d.queue.Throttled() && !d.queue.Asking() {
 		return
 	}
 	d.hurrying = true
@@ -197,7 +214,7 @@ func (d *dispatcher) do(outputs []dispatch.Output) {
 			}
 		case dispatch.SendCancel:
 			if s := d.streams[o.Stream]; s != nil {
-				s.adapter.SendCancellation(&adapterv1.Cancellation{Key: o.Key, Attempt: o.Attempt})
+				s.adapter.SendCancellation(cancellation(o))
 			}
 		case dispatch.SendConfirm:
 			if s := d.streams[o.Stream]; s != nil {
@@ -216,6 +233,16 @@ func (d *dispatcher) do(outputs []dispatch.Output) {
 			d.tellOrder(o)
 		}
 	}
+}
+
+// cancellation asks to give an attempt up, in the name of the owner of its partition, if it is known here.
+func cancellation(o dispatch.SendCancel) *adapterv1.Cancellation {
+	c := &adapterv1.Cancellation{Key: o.Key, Attempt: o.Attempt}
+	if o.Task != nil {
+		t := bodyOf(o.Task)
+		c.Partition, c.Epoch = t.GetPartition(), t.GetEpoch()
+	}
+	return c
 }
 
 // tellOrder tells an order what became of a task, where no adapter tells it.

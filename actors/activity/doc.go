@@ -10,6 +10,10 @@
 //	    │                                                                                        ▲
 //	    └────────────────────────────────────────────────────────────────────────────────────────┘ room
 //
+// A partition that this node takes over may have tasks that adapters were sent by the owner before. Their adapters, if they can, are asked
+// for the keys that they have of it, and answer on their streams; see Owns. A result is taken by the owner of its partition alone: an
+// adapter that knows other nodes is told where else to go with it.
+//
 // What is kept here of a partition (its tasks in queues, and how far the backlogs have read those on disk) ends with its owner: see
 // Leave.
 //

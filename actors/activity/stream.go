@@ -26,6 +26,8 @@ type Adapter interface {
 	SendCancellation(c *adapterv1.Cancellation)
 	// SendConfirmation lets the adapter execute an attempt that it has reported as begun.
 	SendConfirmation(c *adapterv1.Confirmation)
+	// SendOwned asks which tasks of a partition the adapter has.
+	SendOwned(o *adapterv1.Owned)
 	// SendReturned answers a revocation.
 	SendReturned(r *adapterv1.Returned)
 }
@@ -39,13 +41,16 @@ type Stream struct {
 	id      dispatch.StreamID
 	since   time.Time
 	begun   bool // the adapter reports what it is about to begin with
+	lists   bool // it can be asked what it has of a partition, and knows that another node may own one
 	offers  map[string]*queue
 
 	mu sync.Mutex
 	// sent are the tasks that the adapter was sent on this stream, or was left with when the stream began, by key. Credits bound them.
 	sent map[string]sent
-	// listed are the keys of the hello of which no result has come since.
-	listed map[string]bool
+	// listed are the keys that the adapter has said it has, of which no result has come since, with their partitions.
+	listed map[string]listing
+	// unanswered are the partitions for which the adapter was asked under an epoch, and has not answered.
+	unanswered map[messages.Partition]messages.Epoch
 	// heard is the highest number that a result had.
 	heard uint64
 	// alone is the key of the task that the adapter executes with nothing else beside it; empty if there is none.
@@ -70,7 +75,7 @@ type refusals struct {
 const (
 	// refusalsEvery is how often refusals of one stream are logged.
 	refusalsEvery = 10 * time.Second
-	// takeoverTime is how long it may take until the dispatchers know, for a new stream, what its adapter has.
+	// takeoverTime is how long it may take until the dispatchers know a task that an adapter has listed.
 	takeoverTime = 5 * time.Second
 )
 
@@ -78,13 +83,15 @@ const (
 func (r *Activities) Attach(hello *adapterv1.Hello, a Adapter) *Stream {
 	s := &Stream{
 		all: r, hello: hello, adapter: a, id: dispatch.StreamID(r.streams.Add(1)), since: r.parts.Now(),
-		offers: map[string]*queue{}, sent: map[string]sent{}, listed: make(map[string]bool, len(hello.GetKeys())),
+		offers: map[string]*queue{}, sent: map[string]sent{}, listed: make(map[string]listing, len(hello.GetKeys())),
+		unanswered: map[messages.Partition]messages.Epoch{},
 	}
 	for _, f := range hello.GetFeatures() {
 		s.begun = s.begun || f == adapterv1.Feature_FEATURE_BEGUN
+		s.lists = s.lists || f == adapterv1.Feature_FEATURE_OWNED
 	}
 	for _, k := range hello.GetKeys() {
-		s.listed[k] = true
+		s.listed[k] = listing{anywhere, s.since}
 	}
 	for _, act := range hello.GetActivities() {
 		keys := make(map[string]bool, len(hello.GetKeys()))
@@ -95,14 +102,19 @@ func (r *Activities) Attach(hello *adapterv1.Hello, a Adapter) *Stream {
 		s.offers[act.GetName()] = found
 		r.tell(found.dispatcher, &attach{stream: s, as: dispatch.Stream{
 			ID: s.id, Process: hello.GetProcess(), Ledger: hello.GetLedger(), Version: act.GetVersion(),
-			Idempotent: act.GetIdempotent(), Begun: s.begun, Recoverable: act.GetRecoverable(), Keys: keys,
+			Idempotent: act.GetIdempotent(), Begun: s.begun, Recoverable: act.GetRecoverable(), Lists: s.lists,
+			Keys: keys,
 		}})
+	}
+	if s.lists {
+		r.enter(s)
 	}
 	return s
 }
 
 // Detach disconnects the stream. closed: the adapter's side has closed it; inOrder: without an error.
 func (s *Stream) Detach(closed, inOrder bool) {
+	s.all.exit(s)
 	s.mu.Lock()
 	end := dispatch.End{Closed: closed, Left: closed && inOrder && s.drained, Alone: s.alone}
 	s.mu.Unlock()
@@ -145,7 +157,8 @@ func (s *Stream) Drain() {
 func (s *Stream) Begun(b *adapterv1.Begun) {
 	s.mu.Lock()
 	known, sent := s.sent[b.GetKey()]
-	early := s.listed[b.GetKey()] && s.all.parts.Now().Sub(s.since) < takeoverTime
+	had, listed := s.listed[b.GetKey()]
+	early := listed && s.all.parts.Now().Sub(had.at) < takeoverTime
 	s.mu.Unlock()
 	switch {
 	case sent && s.begun:
@@ -165,6 +178,7 @@ const (
 	asListed                // it is of a task that the hello lists
 	repeated                // it came before
 	foreign                 // it is of no task that the adapter has
+	early                   // whether the adapter has its task it is yet to say
 )
 
 // judge finds out what to do with a result, and, of a foreign one, why.
@@ -172,6 +186,8 @@ func (s *Stream) judge(r *adapterv1.Result) (verdict, string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	again := r.GetSeq() <= s.heard
+	_, asked := s.unanswered[messages.Partition(r.GetPartition())] //nolint:gosec // the caller has compared it
+	_, listed := s.listed[r.GetKey()]
 	s.heard = max(s.heard, r.GetSeq())
 	known, sent := s.sent[r.GetKey()]
 	switch {
@@ -180,8 +196,10 @@ func (s *Stream) judge(r *adapterv1.Result) (verdict, string) {
 			known.order, known.partition, known.activity)
 	case sent && r.GetAttempt() > known.attempt:
 		return foreign, fmt.Sprintf("it was sent attempt %d at the most", known.attempt)
-	case !sent && s.listed[r.GetKey()] && s.offers[r.GetActivity()] != nil:
+	case !sent && listed && s.offers[r.GetActivity()] != nil:
 		return asListed, ""
+	case !sent && asked:
+		return early, ""
 	case !sent && again:
 		return repeated, ""
 	case !sent:
@@ -194,15 +212,27 @@ func (s *Stream) judge(r *adapterv1.Result) (verdict, string) {
 }
 
 // Result passes on a result. answer is called once: with nil when the result is durable, was refused, or nobody waits for it any more;
-// with an error when the adapter should send it again.
+// with an error when the adapter should send it again; with runtime.ErrNotOwner when this node does not own its partition. That must be
+// one that there is.
 func (s *Stream) Result(r *adapterv1.Result, answer func(error)) {
+	var by runtime.Owner
+	if s.lists {
+		by.Partition = messages.Partition(r.GetPartition()) //nolint:gosec // see above
+		if by.Epoch = s.all.tenures.epoch(by.Partition); by.Epoch == 0 {
+			s.forget(r)
+			answer(runtime.ErrNotOwner)
+			return
+		}
+	}
 	what, why := s.judge(r)
 	switch what {
+	case early:
+		answer(runtime.ErrInterrupted)
 	case ofSent:
 		p := messages.Partition(r.GetPartition()) //nolint:gosec // judge has seen that it is the partition that was sent
-		s.tell(p, nil, r, answer)
+		s.tell(by, p, nil, r, answer)
 	case asListed:
-		s.tellListed(r, answer)
+		s.tellListed(by, r, answer)
 	case repeated:
 		answer(nil)
 	case foreign:
@@ -211,8 +241,8 @@ func (s *Stream) Result(r *adapterv1.Result, answer func(error)) {
 	}
 }
 
-// tell passes a result on to its order.
-func (s *Stream) tell(p messages.Partition, handle []byte, r *adapterv1.Result, answer func(error)) {
+// tell passes a result on to its order. If the adapter knows other nodes, only this one may take it, as the owner that it is now.
+func (s *Stream) tell(by runtime.Owner, p messages.Partition, handle []byte, r *adapterv1.Result, answer func(error)) {
 	over := done{key: r.GetKey(), attempt: r.GetAttempt()}
 	if r.GetOutcome() == adapterv1.Outcome_OUTCOME_SUCCEEDED {
 		over.attempt = math.MaxUint32 // after a success there is no other attempt under the key
@@ -225,12 +255,12 @@ func (s *Stream) tell(p messages.Partition, handle []byte, r *adapterv1.Result, 
 		result nodev1.TaskResult
 	}
 	l := &letter
-	l.Partition, l.OrderId, l.Handle, l.Message = uint32(p), r.GetOrderId(), handle, &l.is
+	l.Partition, l.Epoch, l.OrderId, l.Handle, l.Message = uint32(p), uint64(by.Epoch), r.GetOrderId(), handle, &l.is
 	l.is.TaskResult = &l.result
 	l.result.Key, l.result.Attempt, l.result.Activity = r.GetKey(), r.GetAttempt(), a.name
 	l.result.Outcome, l.result.Output, l.result.Error = journalv1.Outcome(r.GetOutcome()), r.GetOutput(), r.GetError()
 	l.result.Process, l.result.Ledger = s.hello.GetProcess(), s.hello.GetLedger()
-	s.all.parts.Post.Ask(runtime.Owner{}, &l.Envelope, func(answered *nodev1.Answer) {
+	s.all.parts.Post.Ask(by, &l.Envelope, func(answered *nodev1.Answer) {
 		fail := answered.GetFailure()
 		switch {
 		case fail == nil:
@@ -251,7 +281,7 @@ func (s *Stream) tell(p messages.Partition, handle []byte, r *adapterv1.Result, 
 
 // tellListed passes on a result of a task that the hello lists. The adapter is not believed where the order lives: that is looked up.
 // If the task was given to another process since, only a success counts.
-func (s *Stream) tellListed(r *adapterv1.Result, answer func(error)) {
+func (s *Stream) tellListed(by runtime.Owner, r *adapterv1.Result, answer func(error)) {
 	ctx, cancel := context.WithTimeout(context.Background(), s.all.parts.Config.ReadTimeout)
 	defer cancel()
 	entry, err := s.all.parts.Journal.Find(ctx, messages.OrderID(r.GetOrderId()))
@@ -268,7 +298,7 @@ func (s *Stream) tellListed(r *adapterv1.Result, answer func(error)) {
 		answer(nil)
 		return
 	}
-	goOn := func() { s.tell(entry.Partition, entry.Handle[:], r, answer) }
+	goOn := func() { s.tell(by, entry.Partition, entry.Handle[:], r, answer) }
 	if r.GetOutcome() == adapterv1.Outcome_OUTCOME_SUCCEEDED {
 		goOn()
 		return

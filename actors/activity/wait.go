@@ -70,6 +70,8 @@ func why(w dispatch.Wait, called string) string {
 		why = "process " + w.Process + " of its adapter to begin with it"
 	case dispatch.ForResult:
 		why = "its result: process " + w.Process + " of its adapter has it"
+	case dispatch.ForAnswers:
+		why = "the adapters of " + called + " to say which of them has it: this node has taken its partition over"
 	case dispatch.ForReturn:
 		why = "process " + w.Process + " of its adapter, which is away, and may have begun with it; then another one is asked"
 		if w.Process == "" {

@@ -6,10 +6,12 @@ func (q *Queue) Begun(id StreamID, key string, attempt uint32) []Output {
 	s, it := q.stream(id), q.items[key]
 	switch {
 	case s == nil:
-	case it == nil || it.state != inFlight || it.stream != s || it.refrains():
+	case it == nil:
 		q.out = append(q.out, SendCancel{Stream: id, Key: key, Attempt: attempt})
+	case it.state != inFlight || it.stream != s || it.refrains():
+		q.out = append(q.out, SendCancel{Task: it.task, Stream: id, Key: key, Attempt: attempt})
 	case attempt != it.task.Attempt || it.asked != 0 && it.asked != attempt:
-		q.out = append(q.out, SendCancel{Stream: id, Key: key, Attempt: attempt})
+		q.out = append(q.out, SendCancel{Task: it.task, Stream: id, Key: key, Attempt: attempt})
 		switch { // the adapter was sent another attempt than this one
 		case !it.held:
 		case it.cancelled:
@@ -69,7 +71,7 @@ func (q *Queue) keepHeld(it *item, s *stream) {
 }
 
 func (q *Queue) cancelOn(s *stream, it *item) {
-	q.out = append(q.out, SendCancel{Stream: s.ID, Key: it.task.Key, Attempt: it.task.Attempt})
+	q.out = append(q.out, SendCancel{Task: it.task, Stream: s.ID, Key: it.task.Key, Attempt: it.task.Attempt})
 }
 
 // Elsewhere tells whether a task was given to a process other than that of a stream, and has not been sent to that of the stream

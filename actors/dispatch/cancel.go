@@ -41,6 +41,8 @@ func (q *Queue) Withdraw(key string, attempt uint32) []Output {
 		q.orphan(it, it.task.OfferedAt)
 		it.withdrawn = true
 	case it.state == orphaned && it.withdrawn:
+	case it.asking: // as above
+		it.withdrawn = true
 	case it.state == journaling && q.untouched(it), it.state == ready && !it.bound():
 		q.giveUp(it)
 	case it.state == inFlight && it.held && !it.journaling && !it.unsure():

@@ -17,6 +17,9 @@
 // reports what it is about to begin with: that task is in flight and held, from Send until SendConfirm, and its ledger is journaled
 // in between. A task that is held is known not to have begun.
 //
+// Owned has the tasks of a partition that were offered before wait, as if their adapters were away, until the adapters have said which
+// of them they have, or a time has come.
+//
 // Cancel drops what is ready or journaling, and asks the adapter about what is in flight. Withdraw drops only what nobody has
 // begun with; the rest goes on. Whoever waits is told of each task that the queue drops: NotDone if certainly nobody has begun with
 // it, else InDoubt. Done and DropPartition drop a task from any state, without a word.

@@ -39,6 +39,7 @@ type item struct {
 	gone      time.Time // when the item was orphaned
 	end       End       // how the stream came to its end, if the item is orphaned
 	cancelled bool
+	asking    bool      // the item is orphaned only until adapters have said whether they have it
 	withdrawn bool      // the item is orphaned only until it is known whether its adapter comes back
 	place     *entry    // where the item is in a list of ready items; nil if it is in none
 	among     *suspects // the list of suspects that the item is in; nil if it is in none

@@ -12,12 +12,15 @@ func (q *Queue) SetLimit(l Limit, now time.Time) []Output {
 	return q.done()
 }
 
+// Pause has tasks wait, whatever credit there is, or go again with what is asked of the queue next.
+func (q *Queue) Pause(yes bool) { q.paused = yes }
+
 // Throttled tells whether tasks wait that will be allowed when some time has passed.
 func (q *Queue) Throttled() bool { return q.waiting > 0 && q.limit.Rate > 0 && q.tokens < 1 }
 
 // allowed tells whether one more task may be sent.
 func (q *Queue) allowed() bool {
-	return (q.limit.Concurrency == 0 || q.InFlight() < q.limit.Concurrency) && (q.limit.Rate == 0 || q.tokens >= 1)
+	return !q.paused && (q.limit.Concurrency == 0 || q.InFlight() < q.limit.Concurrency) && (q.limit.Rate == 0 || q.tokens >= 1)
 }
 
 // allow adds the tokens that the rate allows for the time since the last Tick. Tokens that are not used within a tenth of a

@@ -15,6 +15,7 @@ type Queue struct {
 	orphans map[string]*item  // the items that are orphaned, by key
 	alone   map[string]*item  // the items that are in flight and to be executed alone, by process
 	classes map[string]*class // by version
+	asked   map[messages.Partition]*asking
 	// suspects are the items that are ready for any stream, and to be executed alone.
 	suspects suspects
 	waiting  int
@@ -28,6 +29,7 @@ type Queue struct {
 	now               time.Time // of the last Tick
 	popped            uint64    // how many tasks were sent in their turn
 	limit             Limit
+	paused            bool    // nothing is sent
 	tokens            float64 // how many tasks the rate allows now
 }
 
@@ -41,6 +43,7 @@ type class struct {
 func New(config Config) *Queue {
 	return &Queue{
 		config: config, items: map[string]*item{}, orphans: map[string]*item{}, alone: map[string]*item{}, classes: map[string]*class{},
+		asked: map[messages.Partition]*asking{},
 	}
 }
 
@@ -172,6 +175,10 @@ func (q *Queue) place(it *item) {
 		q.bringHome(it, it.task.OfferedAt)
 		return
 	}
+	if it.task.Again && q.asked[it.task.Partition] != nil {
+		q.await(it)
+		return
+	}
 	it.state = ready
 	q.enlist(it, false)
 }
@@ -284,6 +291,7 @@ func (q *Queue) take(it *item) {
 		it.stream.unsend()
 	case orphaned:
 		delete(q.orphans, it.task.Key)
+		it.asking = false
 	case inFlight:
 		if q.alone[it.process] == it {
 			delete(q.alone, it.process)
@@ -372,13 +380,15 @@ func (q *Queue) Refuse(key string, attempt uint32) {
 	}
 }
 
-// DropPartition forgets the tasks of a partition that this node has lost. An adapter that has one goes on with it.
+// DropPartition forgets the tasks of a partition that this node has lost. An adapter that has one goes on with it, and is asked for it,
+// if it lists, should the partition come back.
 func (q *Queue) DropPartition(p messages.Partition) []Output {
+	delete(q.asked, p)
 	for _, it := range q.items {
 		if it.task.Partition != p {
 			continue
 		}
-		if s := it.stream; it.state == inFlight {
+		if s := it.stream; it.state == inFlight && !s.Lists {
 			if s.Keys == nil {
 				s.Keys = map[string]bool{}
 			}
@@ -393,9 +403,10 @@ func (q *Queue) DropPartition(p messages.Partition) []Output {
 // allow now. Call it every second or so; while Throttled, more often.
 func (q *Queue) Tick(now time.Time) []Output {
 	q.allow(now)
+	q.overdue(now)
 	var over []*item
 	for _, it := range q.orphans {
-		if !now.Before(it.gone.Add(q.patience(it))) {
+		if !it.asking && !now.Before(it.gone.Add(q.patience(it))) {
 			over = append(over, it)
 		}
 	}

@@ -24,6 +24,11 @@ func (q *Queue) Attach(st Stream) []Output {
 		q.found(it, s)
 	}
 	q.streams = append(q.streams, s)
+	for _, a := range q.asked {
+		if s.Lists {
+			a.unanswered[s.ID] = true
+		}
+	}
 	q.repeats, q.journals = q.repeats || s.Idempotent, q.journals || !s.Idempotent
 	for _, it := range concerned {
 		if q.reattach(it, s) {
@@ -39,6 +44,10 @@ func (q *Queue) Attach(st Stream) []Output {
 func (q *Queue) reattach(it *item, s *stream) (anywhere bool) {
 	known, same := s.Keys[it.task.Key], it.process == s.Process
 	switch {
+	case it.asking && known:
+		q.claimed(it, s)
+	case it.asking:
+		// Its adapter is yet to answer.
 	case it.state == ready:
 		switch {
 		case known && (same || it.stream == nil) && q.holds(it, s):
@@ -134,6 +143,9 @@ func (q *Queue) Detach(id StreamID, end End, now time.Time) []Output {
 	}
 	s := q.streams[i]
 	q.streams = slices.Delete(q.streams, i, i+1)
+	for _, p := range q.partitionsAsked() {
+		q.answeredBy(id, p)
+	}
 	var concerned, anywhere []*item
 	for _, it := range q.items {
 		if it.stream == s {

@@ -80,6 +80,8 @@ type Stream struct {
 	Begun bool
 	// Recoverable: it can find out what came of work that another process may have begun.
 	Recoverable bool
+	// Lists: it can be asked which keys of a partition it has.
+	Lists bool
 	// Keys are those that the adapter runs or holds results for. The queue takes the map.
 	Keys map[string]bool
 }
@@ -150,8 +152,9 @@ type (
 		Task   *Task
 		Alone  bool
 	}
-	// SendCancel asks an adapter to give up an attempt.
+	// SendCancel asks an adapter to give up an attempt. Task is nil if the task is not here.
 	SendCancel struct {
+		Task    *Task
 		Stream  StreamID
 		Key     string
 		Attempt uint32

@@ -74,17 +74,32 @@ func (e *env) run(t *testing.T, words []string) string {
 			Deaths:    deathsOf(args.list("deaths")),
 			Partition: messages.Partition(args.number(t, "partition", 0)),
 		}))
-	case "attach": // stream= process= ledger= version= idempotent begun recoverable keys=a,b
+	case "attach": // stream= process= ledger= version= idempotent begun recoverable lists keys=a,b
 		keys := map[string]bool{}
 		for _, k := range args.list("keys") {
 			keys[k] = true
 		}
 		return show(q.Attach(dispatch.Stream{
 			ID: stream, Process: args["process"], Ledger: args["ledger"], Version: args["version"],
-			Idempotent: args.has("idempotent"), Begun: args.has("begun"), Recoverable: args.has("recoverable"), Keys: keys,
+			Idempotent: args.has("idempotent"), Begun: args.has("begun"), Recoverable: args.has("recoverable"), Lists: args.has("lists"),
+			Keys: keys,
 		}))
 	case "detach": // stream= alone= closed left
 		return show(q.Detach(stream, dispatch.End{Closed: args.has("closed"), Left: args.has("left"), Alone: args["alone"]}, e.now))
+	case "owned": // partition= within= patient
+		within, err := time.ParseDuration(args["within"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		q.Owned(messages.Partition(args.number(t, "partition", 0)), e.now.Add(within), args.has("patient"))
+		return ""
+	case "list": // stream= keys=a,b
+		return show(q.List(stream, args.list("keys")))
+	case "answered": // stream= partition=
+		return show(q.Answered(stream, messages.Partition(args.number(t, "partition", 0))))
+	case "wait": // key=
+		w, there := q.Wait(key)
+		return fmt.Sprintf("%t: for %d until %s\n", there, w.For, w.Until.Format("15:04:05"))
 	case "begun": // stream= key= attempt=
 		return show(q.Begun(stream, key, attempt))
 	case "elsewhere": // stream= key=

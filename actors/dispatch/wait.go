@@ -22,13 +22,15 @@ const (
 	ForResult
 	// ForReturn: the adapter that may have begun with it is away. At Until another one is asked.
 	ForReturn
+	// ForAnswers: this node has taken its partition over, and asks the adapters which of them has it, until Until.
+	ForAnswers
 )
 
 // Wait tells what a task waits for, and since when.
 type Wait struct {
 	For   For
 	Since time.Time
-	// Until is set with ForReturn.
+	// Until is set with ForReturn and ForAnswers.
 	Until time.Time
 	// Process has it, or had it, or alone may get it; empty if none, or if it is not known.
 	Process string
@@ -52,6 +54,9 @@ func (q *Queue) Wait(key string) (Wait, bool) {
 	case journaling:
 		w.For = ForBegin
 	case orphaned:
+		if it.asking {
+			return Wait{For: ForAnswers, Since: it.gone, Until: q.asked[it.task.Partition].until, Deaths: w.Deaths}, true
+		}
 		w.For, w.Since, w.Until = ForReturn, it.gone, it.gone.Add(q.patience(it))
 	case ready, nowhere:
 		w.For, w.Since = ForCredit, it.task.since()
@@ -68,11 +73,15 @@ func (q *Queue) Wait(key string) (Wait, bool) {
 // Away tells how many tasks wait for the return of their adapter, and when another one is asked for the first of them.
 func (q *Queue) Away() (count int, until time.Time) {
 	for _, it := range q.orphans {
+		if it.asking {
+			continue
+		}
+		count++
 		if at := it.gone.Add(q.patience(it)); until.IsZero() || at.Before(until) {
 			until = at
 		}
 	}
-	return len(q.orphans), until
+	return count, until
 }
 
 // Suspects returns how many tasks wait to be executed alone, or are about to be.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/holdfast-run/holdfast/actors/activity"
@@ -92,6 +93,14 @@ func (a admin) LimitActivity(ctx context.Context, r *adminv1.LimitActivityReques
 
 // mostUnserved is how many activities without an adapter are named.
 const mostUnserved = 10
+
+// ShowCluster implements adminv1.AdminServiceServer.
+func (a admin) ShowCluster(context.Context, *adminv1.ShowClusterRequest) (*adminv1.ShowClusterResponse, error) {
+	if a.config.Cluster == nil {
+		return nil, a.fail(&failure{code: codes.FailedPrecondition, reason: "NO_CLUSTER", message: "this node is alone: it is in no cluster"})
+	}
+	return a.config.Cluster.Show(), nil
+}
 
 // Status implements adminv1.AdminServiceServer.
 func (a admin) Status(ctx context.Context, _ *adminv1.StatusRequest) (*adminv1.StatusResponse, error) {

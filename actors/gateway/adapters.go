@@ -65,12 +65,9 @@ func (a adapterService) Connect(st adapterConn) error {
 		}
 	}
 	c := &connection{Server: a.Server, hello: hello, out: newCollector[any](), heard: make(chan struct{}, 1)}
-	welcome := &adapterv1.Welcome{
-		Node:           string(a.node),
-		HeartbeatMs:    uint32(a.config.Heartbeat.Milliseconds()), //nolint:gosec // small
-		MaxOutputBytes: uint32(a.config.MaxOutput),                //nolint:gosec // small
-	}
-	if err := st.Send(&adapterv1.ConnectResponse{Welcome: welcome}); err != nil {
+	var welcome *adapterv1.ConnectResponse
+	welcome, c.changed = a.greet()
+	if err := st.Send(welcome); err != nil {
 		return fmt.Errorf("send welcome: %w", err)
 	}
 	return c.serve(st, first)
@@ -131,6 +128,8 @@ type connection struct {
 	out    *collector[any]
 	heard  chan struct{} // of capacity 1: something was received
 	depths map[string]int64
+	// changed is closed when there are other nodes than the adapter was told. The writer has it.
+	changed <-chan struct{}
 	// untaken are the results that the adapter is to send again.
 	untaken untaken
 }
@@ -271,6 +270,11 @@ func (c *connection) handle(m *adapterv1.ConnectRequest) error {
 		}
 		c.stream.Begun(b)
 	}
+	for _, l := range m.GetListings() {
+		if err := c.listing(l); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -310,13 +314,15 @@ func (c *connection) result(r *adapterv1.Result) error {
 			*text = messages.Clip(*text, maxText)
 		}
 	}
-	seq := r.GetSeq()
+	seq, p := r.GetSeq(), messages.Partition(r.GetPartition()) //nolint:gosec // it was checked
 	c.stream.Result(r, func(err error) {
 		switch {
 		case err == nil:
 			c.out.put(ack(seq))
+		case errors.Is(err, runtime.ErrNotOwner):
+			c.notOwner(r)
 		case errors.Is(err, failures.ErrUnavailable), errors.Is(err, runtime.ErrInterrupted):
-			c.untaken.add(seq)
+			c.untaken.add(seq, p)
 		}
 		// Else the adapter sends it again by itself: what is wrong does not pass with the next second.
 	})

@@ -18,7 +18,6 @@ type drain struct{}
 func (c *connection) write(st adapterConn) error {
 	turns := time.NewTicker(time.Second / turnsPerSecond)
 	defer turns.Stop()
-	available := true
 	for n := 1; ; {
 		var err error
 		more := true
@@ -26,16 +25,14 @@ func (c *connection) write(st adapterConn) error {
 		case <-st.Context().Done():
 			err = st.Context().Err()
 		case <-turns.C:
-			before := available
-			available = c.engine.Available()
 			second := n%turnsPerSecond == 0
-			if available && (second || !before) {
-				err = c.askAgain(st)
-			}
+			err = c.askAgain(st, second)
 			if second && err == nil {
 				err = c.sendDepths(st)
 			}
 			n++
+		case <-c.changed:
+			err = c.announce(st)
 		case <-c.out.wake:
 			more, err = c.flush(st)
 		}
@@ -87,6 +84,10 @@ func frame(items []any) *adapterv1.ConnectResponse {
 			m.Returned = append(m.Returned, x)
 		case *adapterv1.Confirmation:
 			m.Confirmations = append(m.Confirmations, x)
+		case *adapterv1.Owned:
+			m.Owned = append(m.Owned, x)
+		case *adapterv1.NotOwner:
+			m.NotOwner = append(m.NotOwner, x)
 		case drain:
 			m.Drain = true
 		}

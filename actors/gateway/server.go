@@ -28,6 +28,7 @@ type Server struct {
 	engine   *actors.Engine
 	metrics  *actors.Metrics
 	node     messages.NodeID
+	nodes    Nodes
 	log      *slog.Logger
 	offered  offers
 	health   *health.Server
@@ -46,7 +47,7 @@ type Server struct {
 func New(config Config, engine *actors.Engine, metrics *actors.Metrics, node messages.NodeID, log *slog.Logger) *Server {
 	config = config.WithDefaults()
 	s := &Server{
-		config: config, engine: engine, metrics: metrics, node: node, log: log, health: health.NewServer(),
+		config: config, engine: engine, metrics: metrics, node: node, nodes: alone{}, log: log, health: health.NewServer(),
 		stopping: make(chan struct{}), started: time.Now(), admission: newAdmission(config),
 	}
 	s.unsent = s.newUnsent(config.Unsent)

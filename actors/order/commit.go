@@ -69,8 +69,10 @@ func (i *instance) load() error {
 	i.state, i.landmark, i.due = state, mark, unknownDue
 	i.state.WithTurns(turns{i})
 	i.box.loaded.Store(true)
-	f := factsOf(state)
-	i.rows = Rows{Row: f.OrderRow(i.home.Owner().Partition), Open: f.OpenRow()}
+	if !state.InIntake() { // else it counts from when it is taken up: until then it has no rows here
+		f := factsOf(state)
+		i.rows = Rows{Row: f.OrderRow(i.home.Owner().Partition), Open: f.OpenRow()}
+	}
 	i.home.Loaded(i.id, i.handle, i.rows.Open)
 	return nil
 }
@@ -162,7 +164,7 @@ func (i *instance) succeeded(p *pending) {
 // failed drops the state, after a commit that failed. Messages that came meanwhile are decided on a state that is loaded anew.
 func (i *instance) failed(p *pending, err error) {
 	i.release(p)
-	first := i.rows.Row == nil
+	first := i.state == nil || i.state.Version() == messages.Version(len(p.events)) // it was to be accepted
 	i.state, i.landmark, i.rows, i.more, i.pending = nil, history.Landmark{}, Rows{}, false, nil
 	i.box.loaded.Store(false)
 	if first {

@@ -12,6 +12,9 @@
 // Room for an attempt is reserved in the memory of its activity before the attempt is committed: see Activities. What an order
 // has to tell its children and its parent is part of its state; it is asked again until it is answered.
 //
+// The Acceptor accepts orders of partitions that are elsewhere. It inserts them, and knows nothing of them afterwards: the owner takes
+// each up, with whatever it is told first, before it decides anything else about it.
+//
 // How it fails. A commit that fails drops the state, which is loaded again and taken up where the journal says. A fence is told to
 // the partition. A panic restarts the instance from the journal; whoever waits for an answer is told that it was interrupted.
 //

@@ -234,6 +234,7 @@ func (i *instance) decideOne(now time.Time, m any, p *pending) {
 	case Fired:
 		i.woken = true
 		if i.loaded(m) {
+			i.takeUp(now, p)
 			i.due = 0
 			i.apply(now, workflow.TimerFired{}, nil, p)
 		}
@@ -243,6 +244,8 @@ func (i *instance) decideOne(now time.Time, m any, p *pending) {
 		case !i.loaded(m):
 		case i.poison != nil:
 			i.apply(now, workflow.Fault{Error: poisonProblem(i.poison)}, nil, p)
+		case i.state.InIntake():
+			i.takeUp(now, p)
 		default:
 			p.resume = true
 		}
@@ -262,6 +265,7 @@ func (i *instance) decideMessage(now time.Time, e *nodev1.Envelope, p *pending) 
 	if !i.loaded(e) {
 		return
 	}
+	i.takeUp(now, p)
 	if e.GetHandOver() != nil {
 		i.refill(e)
 		return
@@ -307,7 +311,15 @@ func (i *instance) accept(now time.Time, e *nodev1.Envelope, a *nodev1.Accept, p
 		i.begin(def)
 	}
 	if i.loaded(e) {
+		i.takeUp(now, p)
 		i.apply(now, workflow.Accept{Order: a.GetOrder(), Queued: a.GetQueued()}, e, p)
+	}
+}
+
+// takeUp takes up an order that another node has accepted, before anything else is decided about it.
+func (i *instance) takeUp(now time.Time, p *pending) {
+	if i.poison == nil && i.state.InIntake() {
+		i.apply(now, workflow.TakeUp{}, nil, p)
 	}
 }
 
@@ -379,11 +391,15 @@ func (i *instance) answer(m asked) {
 		i.refuse(m.Envelope, m.refused)
 		return
 	}
-	a := done
 	wanted := m.GetAccept().GetWanted()
 	if m.GetRefuse() != nil {
 		wanted = nodev1.Wanted_WANTED_CHILD
 	}
+	i.Post.Answer(m.Envelope, i.answerOf(i.state, wanted, m.first))
+}
+
+// answerOf tells what was wanted of an order that stands so. first: it was accepted just now.
+func (p *Parts) answerOf(s *workflow.State, wanted nodev1.Wanted, first bool) *nodev1.Answer {
 	switch wanted {
 	case nodev1.Wanted_WANTED_ACCEPTED:
 		var answer struct { // one allocation
@@ -392,18 +408,18 @@ func (i *instance) answer(m asked) {
 			is       nodev1.Answer_Accepted
 			accepted nodev1.Accepted
 		}
-		a = &answer.Answer
-		a.Message, answer.is.Accepted = &answer.is, &answer.accepted
-		answer.accepted.Definition, answer.accepted.Repeated = i.state.Accepted().GetDefinition(), !m.first
+		answer.Message, answer.is.Accepted = &answer.is, &answer.accepted
+		answer.accepted.Definition, answer.accepted.Repeated = s.Accepted().GetDefinition(), !first
+		return &answer.Answer
 	case nodev1.Wanted_WANTED_ORDER:
-		a = &nodev1.Answer{Message: &nodev1.Answer_Order{Order: i.Show(i.state)}}
+		return &nodev1.Answer{Message: &nodev1.Answer_Order{Order: p.Show(s)}}
 	case nodev1.Wanted_WANTED_CHILD:
-		if i.state.Ended() {
-			a = &nodev1.Answer{Message: &nodev1.Answer_Child{Child: i.state.Result().Message()}}
+		if s.Ended() {
+			return &nodev1.Answer{Message: &nodev1.Answer_Child{Child: s.Result().Message()}}
 		}
 	case nodev1.Wanted_WANTED_UNSPECIFIED:
 	}
-	i.Post.Answer(m.Envelope, a)
+	return done
 }
 
 // rest tells the partition when to wake the order, and whether it may leave memory.

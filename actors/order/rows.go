@@ -30,7 +30,7 @@ func factsOf(s *workflow.State) rows.Facts {
 	f := rows.Facts{
 		Accepted: s.Accepted(), At: nano(s.AcceptedAt()), Deadline: nano(s.Deadline()), Status: s.Status(), EndedAt: nano(s.EndedAt()),
 		Queued: !s.QueuedSince().IsZero(), Turn: s.Turn(), Key: s.Key(), HoldsKey: s.HoldsKey(), Untold: s.Untold(),
-		Parked: s.Parked(), Suspended: s.Suspended(),
+		Parked: s.Parked(), Suspended: s.Suspended(), Intake: s.InIntake(),
 	}
 	if f.Suspended {
 		f.InFlight = s.InFlight()

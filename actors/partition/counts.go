@@ -40,8 +40,12 @@ type storedAt struct {
 	priority int
 }
 
-// found counts an order that the index has, unless it was counted before. Until read is called, somebody may load it meanwhile.
+// found counts an order that the index has, unless it was counted before, or is in the intake: then it counts from when it is taken up.
+// Until read is called, somebody may load it meanwhile.
 func (h *home) found(o persistence.OpenOrder) {
+	if o.Row.GetIntake() {
+		return
+	}
 	c := &h.counts
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -103,7 +107,7 @@ func (c *counts) see(x messages.Handle) {
 
 // Committed implements order.Home.
 func (h *home) Committed(c *persistence.Commit, id messages.OrderID, before order.Rows, err error) {
-	h.Health.Note(err)
+	h.Health.Note(h.by.Partition, err)
 	n := &h.counts
 	n.mu.Lock()
 	defer n.mu.Unlock()

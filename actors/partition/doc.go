@@ -13,9 +13,12 @@
 // of each key run at a time. Recovery pages the index of open orders, and resumes those that can act now, a few at a time; the rest
 // stay rows.
 //
+// Orders that other nodes have accepted are in the intake. The partition is told of them, or a sweep or recovery finds them, and has
+// them resumed: they are taken up so, and counted from then on.
+//
 // How it fails. An order that panics is restarted, and faulted if it panics again and again; when many do, the partition is restarted
-// in their place, and if that fails too often, the process ends. A journal that does not answer is waited for: nothing is read or
-// resumed meanwhile. A fence stops the partition at once.
+// in their place, and if that fails too often, the process ends. A journal that does not answer for a partition is waited for: nothing of
+// that is claimed, read or resumed meanwhile. A fence stops the partition at once.
 //
 // What it is not: it does not say who is to own what.
 package partition

@@ -59,7 +59,7 @@ func (h *home) Tell(note any) { h.System.Root.Send(h.pid, note) }
 // check asks the journal, behind all that was asked of it before, whether this node still owns the partition, and calls done as it does.
 func (h *home) check(done func(error)) {
 	h.Claims.Check(persistence.Holding{Partition: h.by.Partition, Epoch: h.by.Epoch}, func(err error) {
-		h.Health.Note(err)
+		h.Health.Note(h.by.Partition, err)
 		if errors.Is(err, persistence.ErrFenced) {
 			h.Tell(order.Fenced{Whole: errors.Is(err, persistence.ErrIncarnationFenced)})
 		}
@@ -78,7 +78,7 @@ func (h *home) Again(do func()) {
 
 // Unread implements order.Home. A partition with records that this version can't read is left to nodes of a newer one.
 func (h *home) Unread(err error) {
-	h.Health.Note(err)
+	h.Health.Note(h.by.Partition, err)
 	if errors.Is(err, persistence.ErrFeatureLevel) && !h.tooNew.Swap(true) {
 		h.Log.Error("partition is released: a newer version is needed to read it", "partition", h.by.Partition, "error", err)
 		h.owner.tell(step{h.by.Partition, TooNew{h.by.Epoch}})

@@ -224,13 +224,13 @@ func (p *partition) show(e *nodev1.Envelope) {
 		}
 	})
 	if err != nil {
-		p.Health.Note(err)
+		p.Health.Note(p.by.Partition, err)
 		p.refuse(e, err)
 		return
 	}
 	out.Count = p.counts.waitFor(m.GetKey())
-	if isHead := len(first) > 0 && string(first[0].ID) == out.GetHead(); isHead {
-		out.Count--
+	if isHead := len(first) > 0 && string(first[0].ID) == out.GetHead(); isHead && out.GetCount() > 0 {
+		out.Count-- // it may have been told to start before it was taken up, and so counted
 	}
 	for _, w := range waiting {
 		switch {

@@ -19,8 +19,8 @@ func (l *listener) Changed(h messages.Handle, row *journalv1.OrderRow) {
 
 func (l *listener) Serves(messages.Partition, bool)    {}
 func (l *listener) Committed(_, _ *journalv1.OrderRow) {}
-func (l *listener) Available() bool                    { return true }
-func (l *listener) Note(error)                         {}
+func (l *listener) Available(messages.Partition) bool  { return true }
+func (l *listener) Note(messages.Partition, error)     {}
 
 // Whoever watches a list is told of each row that has changed, or may have.
 func TestListsAreToldOfRows(t *testing.T) {

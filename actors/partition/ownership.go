@@ -26,6 +26,8 @@ type Ownership struct {
 	homes atomic.Pointer[[messages.Partitions]*home]
 	// unready is how many partitions are wanted, and not owned yet; tooNew how many of these this version can't read.
 	unready, tooNew atomic.Int64
+	// swept is behind which order of the intake the next sweep looks; zero: from the first. Only Sweep uses it.
+	swept messages.Handle
 }
 
 // Messages to the ownership's actor.
@@ -181,8 +183,12 @@ func (o *owner) steps(ctx actor.Context, in steps) {
 			if f, fenced := s.in.(Fenced); fenced && l.Has(f.Epoch) {
 				o.parts.Placement.Lost(s.partition)
 			}
+			before := l.Phase
 			switch l.Step(s.in, o.parts.Now(), o.timing) {
 			case Nothing:
+				if before >= Recovering && l.Phase == Away {
+					o.parts.Placement.Left(s.partition)
+				}
 			case Claim:
 				claims = append(claims, s.partition)
 			case Open:
@@ -221,78 +227,116 @@ const lookEvery = 5
 // look looks whether the partitions that are here are owned by others. It does so now and then: a partition in which nothing happens
 // commits nothing, and so would never learn that it was fenced.
 func (o *owner) look() (fenced steps) {
-	if o.seconds++; o.seconds%lookEvery != 0 || !o.parts.Health.Available() {
+	if o.seconds++; o.seconds%lookEvery != 0 || !o.answers() {
 		return nil
 	}
 	var owners []persistence.Owner
-	var err error
 	o.parts.Workers.Blocking(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), o.parts.Config.ReadTimeout)
 		defer cancel()
-		owners, err = o.parts.Claims.Owners(ctx)
+		owners, _ = o.owners(ctx) // it is noted, and looked again
 	})
-	o.parts.Health.Note(err)
 	for p, now := range owners {
 		l := &o.cycles[p]
-		if l.Phase >= Recovering && l.Phase < Closing && (now.Epoch != l.Epoch || now.Fenced) {
+		if !now.Unread && l.Phase >= Recovering && l.Phase < Closing && (now.Epoch != l.Epoch || now.Fenced) {
 			fenced = append(fenced, step{messages.Partition(p), Fenced{l.Epoch}})
 		}
 	}
 	return fenced
 }
 
-// claim asks the journal for partitions, all at once.
+// answers tells whether the journal answers for any partition.
+func (o *owner) answers() bool {
+	for p := range o.cycles {
+		if o.parts.Health.Available(messages.Partition(p)) {
+			return true
+		}
+	}
+	return false
+}
+
+// owners reads who owns the partitions, and notes for which of them the journal answers.
+func (o *owner) owners(ctx context.Context) ([]persistence.Owner, error) {
+	owners, err := o.parts.Claims.Owners(ctx)
+	for p := range o.cycles {
+		told := err
+		if err == nil && owners[p].Unread {
+			told = persistence.ErrUnavailable
+		}
+		o.parts.Health.Note(messages.Partition(p), told)
+	}
+	return owners, err
+}
+
+// claim asks the journal for partitions, all at once. Those for which it does not answer now are left for later.
 func (o *owner) claim(ps []messages.Partition) (out steps) {
-	if len(ps) == 0 {
-		return nil
+	asked := make([]messages.Partition, 0, len(ps))
+	for _, p := range ps {
+		if o.parts.Health.Available(p) {
+			asked = append(asked, p)
+		}
 	}
 	var claimed []persistence.Holding
+	var unread []messages.Partition
 	var err error
-	o.parts.Workers.Blocking(func() { claimed, err = o.claimAll(ps) })
-	o.parts.Health.Note(err)
+	if len(asked) > 0 {
+		o.parts.Workers.Blocking(func() { claimed, unread, err = o.claimAll(asked) })
+	}
 	switch {
 	case errors.Is(err, persistence.ErrIncarnationFenced):
 		o.parts.Fatal(err) // the node is to come back as another incarnation
 	case err != nil:
-		o.parts.Log.Warn("partitions can't be claimed now", "partitions", len(ps), "error", err)
+		o.parts.Log.Warn("partitions can't be claimed now", "partitions", len(asked)-len(claimed), "error", err)
+	case len(unread) > 0:
+		o.parts.Log.Warn("partitions can't be claimed now: the journal does not answer for them", "partitions", len(unread))
 	}
 	for _, p := range ps {
 		i := slices.IndexFunc(claimed, func(h persistence.Holding) bool { return h.Partition == p })
-		if i < 0 {
-			out = append(out, step{p, NotClaimed{Unsure: err != nil}}) // without an error another node owns it
-		} else {
+		switch {
+		case i >= 0:
 			out = append(out, step{p, Claimed{claimed[i].Epoch}})
+		case !slices.Contains(asked, p), slices.Contains(unread, p): // it was not tried, and nothing is known that was not before
+			out = append(out, step{p, NotClaimed{Unsure: o.cycles[p].unsure}})
+		default:
+			out = append(out, step{p, NotClaimed{Unsure: err != nil}}) // without an error another node owns it
 		}
 	}
 	return out
 }
 
-func (o *owner) claimAll(ps []messages.Partition) ([]persistence.Holding, error) {
+// claimAll claims partitions, but for those whose owners can't be read now. Those that it returns as claimed are so, also with an error.
+func (o *owner) claimAll(ps []messages.Partition) (claimed []persistence.Holding, unread []messages.Partition, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), o.parts.Config.ReadTimeout)
 	defer cancel()
-	owners, err := o.parts.Claims.Owners(ctx)
+	owners, err := o.owners(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("read who owns partitions: %w", err)
-	}
-	if err := o.fenceGone(ctx, ps, owners); err != nil {
-		return nil, err
+		return nil, ps, fmt.Errorf("read who owns partitions: %w", err)
 	}
 	seen := make([]persistence.Holding, 0, len(ps))
 	for _, p := range ps {
+		if owners[p].Unread {
+			unread = append(unread, p)
+			continue
+		}
 		seen = append(seen, persistence.Holding{Partition: p, Epoch: owners[p].Epoch})
 	}
-	claimed, err := o.parts.Claims.Claim(ctx, seen)
-	if err != nil {
-		return nil, fmt.Errorf("claim partitions: %w", err)
+	if len(seen) == 0 {
+		return nil, unread, nil
 	}
-	return claimed, nil
+	o.fenceGone(ctx, seen, owners)
+	if claimed, err = o.parts.Claims.Claim(ctx, seen); err != nil {
+		o.parts.Health.Note(seen[0].Partition, err) // it says itself of which shard it is
+		err = fmt.Errorf("claim partitions: %w", err)
+	}
+	return claimed, unread, err
 }
 
 // fenceGone ends the right to commit of incarnations that own any of the partitions and are gone. What they have under way is made
-// before, or never.
-func (o *owner) fenceGone(ctx context.Context, ps []messages.Partition, owners []persistence.Owner) error {
+// before, or never. Where that can't be done, or only in some shards, the journal lets nobody claim what is not free.
+func (o *owner) fenceGone(ctx context.Context, seen []persistence.Holding, owners []persistence.Owner) {
 	self, fenced := o.parts.Claims.Incarnation(), map[messages.Incarnation]bool{}
-	for _, p := range ps {
+	for _, h := range seen {
+		p := h.Partition
 		who := owners[p].Incarnation
 		if owners[p].Free(self) || fenced[who] || !o.parts.Placement.Gone(who) {
 			continue
@@ -300,10 +344,10 @@ func (o *owner) fenceGone(ctx context.Context, ps []messages.Partition, owners [
 		fenced[who] = true
 		o.parts.Log.Info("takes over", "from", who)
 		if err := o.parts.Claims.Fence(ctx, who); err != nil {
-			return fmt.Errorf("take over from %s: %w", who, err)
+			o.parts.Health.Note(p, err)
+			o.parts.Log.Warn("what an incarnation owns can't be taken over now", "from", who, "error", err)
 		}
 	}
-	return nil
 }
 
 // release tells the journal that anybody may have a partition.
@@ -326,6 +370,7 @@ func (o *owner) open(ctx actor.Context, p messages.Partition, epoch messages.Epo
 	}
 	h.snapshot.Store(&Snapshot{})
 	box := runtime.Mailbox{Bound: o.parts.Config.Mailbox, Whose: "partition", Courier: o.parts.Courier}
+	o.parts.Backlogs.Owns(h.by)
 	props := actor.PropsFromProducer(func() actor.Actor { return newPartition(h) },
 		actor.WithMailbox(box.New), actor.WithDispatcher(o.parts.Workers), actor.WithGuardian(o.parts.Guardian))
 	pid, err := o.parts.System.Root.SpawnNamed(props, fmt.Sprintf("partition-%d-%d", p, epoch))

@@ -95,6 +95,8 @@ func (p *partition) Receive(ctx actor.Context) {
 		p.hasSettled(m)
 	case recoverNow:
 		p.recoverOrder(m)
+	case found:
+		p.takeIn(m)
 	case order.Queued:
 		p.queue(m)
 	case order.KeyEnded:
@@ -129,11 +131,16 @@ func (p *partition) receive(e *nodev1.Envelope) {
 		p.refuse(e, runtime.ErrNotOwner)
 	case e.GetShowKey() != nil:
 		p.show(e)
+	case e.GetInserted() != nil:
+		p.takeIn(found{{id: messages.OrderID(e.GetOrderId()), handle: handleOf(e)}})
 	default:
-		var h messages.Handle
-		copy(h[:], e.GetHandle())
-		p.deliver(messages.OrderID(e.GetOrderId()), h, e)
+		p.deliver(messages.OrderID(e.GetOrderId()), handleOf(e), e)
 	}
+}
+
+func handleOf(e *nodev1.Envelope) (h messages.Handle) {
+	copy(h[:], e.GetHandle())
+	return h
 }
 
 func (p *partition) refuse(e *nodev1.Envelope, err error) {

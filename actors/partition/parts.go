@@ -46,6 +46,7 @@ type Config struct {
 type Journal interface {
 	Open(ctx context.Context, p messages.Partition, after messages.Handle, limit int) ([]persistence.OpenOrder, error)
 	Due(ctx context.Context, p messages.Partition, after persistence.DuePlace, limit int) ([]persistence.OpenOrder, error)
+	Intake(ctx context.Context, of []messages.Partition, after messages.Handle, limit int) ([]persistence.OpenOrder, error)
 	Queue(ctx context.Context, p messages.Partition, key string, after persistence.Position, limit int) ([]persistence.QueuedOrder, error)
 	QueuedKeys(ctx context.Context, p messages.Partition, after string, limit int) ([]persistence.QueuedOrder, error)
 }
@@ -62,10 +63,10 @@ type Claims interface {
 
 // Health tells whether the journal answers.
 type Health interface {
-	// Available is false while the journal does not answer. Whatever needs it waits then.
-	Available() bool
-	// Note is told what came of a commit or a read: whether the journal answers is learnt from that.
-	Note(err error)
+	// Available is false while the journal does not answer for a partition: the shard where it lives. Whatever needs it waits then.
+	Available(p messages.Partition) bool
+	// Note is told what came of a commit or a read of a partition: whether the journal answers is learnt from that.
+	Note(p messages.Partition, err error)
 }
 
 // Backlogs know which tasks of a partition wait on disk.
@@ -73,7 +74,8 @@ type Backlogs interface {
 	Overflowed(called string, priority int, by runtime.Owner, since int64)
 	// Stored says that so many more tasks wait on disk; or fewer, if it is negative.
 	Stored(called string, priority int, more int64)
-	// Leave forgets all that there is of a partition.
+	// Owns says that this node owns a partition from now on, before any task of it is offered. Leave forgets all that there is of one.
+	Owns(by runtime.Owner)
 	Leave(p messages.Partition)
 }
 
@@ -91,6 +93,8 @@ type Placement interface {
 	Serve(p messages.Partition, pid *actor.PID)
 	// Lost says that a partition was lost to another node. It is claimed again when the placement wants it here again.
 	Lost(p messages.Partition)
+	// Left says that the partition is this node's no more, after it was served here or not: any node may claim it, or has.
+	Left(p messages.Partition)
 	// Gone tells whether an incarnation, another one than this, is to own nothing any more: it is dead, as far as can be known, or its
 	// node has come back as another one. What it owns may be taken from it.
 	Gone(who messages.Incarnation) bool

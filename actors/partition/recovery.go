@@ -71,7 +71,7 @@ func (p *partition) recover() {
 		p.settle()
 		return
 	}
-	for len(p.resuming) < p.Config.Waking && !p.draining && p.Health.Available() {
+	for len(p.resuming) < p.Config.Waking && !p.draining && p.Health.Available(p.by.Partition) {
 		if len(p.unresumed) > 0 {
 			p.resumeNext()
 			continue
@@ -108,7 +108,7 @@ func (p *partition) rested(m order.Rested) {
 
 // recoverLater has an order resumed after a while.
 func (p *partition) recoverLater(m order.Recover) {
-	if !p.Health.Available() {
+	if !p.Health.Available(p.by.Partition) {
 		p.recoverOrder(recoverNow(m)) // once the journal answers again
 		return
 	}
@@ -136,7 +136,7 @@ func (p *partition) readOpen() bool {
 	case <-late.C:
 		return false // it is tried again in a second
 	}
-	if !p.Health.Available() {
+	if !p.Health.Available(p.by.Partition) {
 		return false
 	}
 	p.loop.Beat()
@@ -170,12 +170,13 @@ func (p *partition) readOpen() bool {
 func (p *partition) takeUp(o persistence.OpenOrder) {
 	id := messages.OrderID(o.Row.GetId())
 	p.takeUpKey(o)
-	if at := o.Row.GetDue(); at != 0 {
+	at := o.Row.GetDue()
+	if at != 0 {
 		p.setDue(id, persistence.DuePlace{At: at, Handle: o.Handle}, true)
-		return
 	}
-	if o.Row.GetQueued() || o.Row.GetHeld() && !o.Row.GetTelling() || o.Row.GetSuspended() || o.Row.GetParked() {
-		return // it is started when it has the turn of its key, waits for an operator, or is refilled from disk
+	if waits := at != 0 || o.Row.GetQueued() || o.Row.GetHeld() && !o.Row.GetTelling() || o.Row.GetSuspended() ||
+		o.Row.GetParked(); waits && !o.Row.GetIntake() {
+		return // it is started when it is due or has the turn of its key, waits for an operator, or is refilled from disk
 	}
 	p.unresumed = append(p.unresumed, id)
 	p.handles[id] = o.Handle

@@ -66,7 +66,7 @@ func (p *partition) firesMost() bool { return len(p.firing) >= p.Config.Waking }
 // fire tells the orders that are due, a few at a time. While the journal does not answer, it waits for the next second.
 func (p *partition) fire() {
 	p.timerFor = 0
-	if p.draining || !p.Health.Available() {
+	if p.draining || !p.Health.Available(p.by.Partition) {
 		return
 	}
 	now := p.Now().UnixNano()

@@ -8,6 +8,8 @@
 //	  not owner ▼  │ └──► interrupted: deadline, asker's partition lost, node left
 //	          waits a while
 //
+// A Waiter is told besides when nobody has the message, or there is no answer for a while, and may lose interest.
+//
 // How it fails: messages and answers may be lost, and the ask is then interrupted at its deadline. A message is sent again only if it
 // was certainly not taken.
 //

@@ -33,6 +33,8 @@ type Config struct {
 	// Again is the delays after which an ask is sent again whose partition nobody owns, or has moved. Default: 20 ms at first, then up
 	// to 1 s.
 	Again supervision.Backoff
+	// Patience is after how long without an answer a Waiter is told so, to about a second. Default 1 s.
+	Patience time.Duration
 }
 
 // WithDefaults fills what is zero.
@@ -43,7 +45,21 @@ func (c Config) WithDefaults() Config {
 	if c.Again == (supervision.Backoff{}) {
 		c.Again = supervision.Backoff{Initial: 20 * time.Millisecond, Max: time.Second, Jitter: 0.2}
 	}
+	if c.Patience == 0 {
+		c.Patience = time.Second
+	}
 	return c
+}
+
+// Waiter waits for the answer to an ask, and may get what it needs in another way meanwhile. Its methods must not block.
+type Waiter interface {
+	// Answered is called with the answer, once, unless the waiter is over.
+	Answered(a *nodev1.Answer)
+	// Missed is called when the message is with nobody who owns the partition, and waits to be sent again; and, late, every second as
+	// long as there has been no answer for Config.Patience.
+	Missed(late bool)
+	// Over tells whether the answer is not wanted any more. The message is not sent again then.
+	Over() bool
 }
 
 // Post is the post of one node.
@@ -91,16 +107,37 @@ func (p *Post) AskWithin(within time.Duration, by runtime.Owner, e *nodev1.Envel
 	p.ask(&question{Envelope: e, by: by, until: p.seconds.Load() + seconds(within) + 1, done: done})
 }
 
+// AskMeanwhile is Ask for somebody who may not need the answer any more when it comes, and belongs to no partition.
+func (p *Post) AskMeanwhile(e *nodev1.Envelope, w Waiter) {
+	now := p.seconds.Load()
+	p.ask(&question{Envelope: e, until: now + seconds(p.config.Within) + 1, late: now + seconds(p.config.Patience) + 1, waiter: w})
+}
+
 // question is what is asked, as its asker keeps it.
 type question struct {
 	*nodev1.Envelope
 
 	by    runtime.Owner
 	until int64 // the tick that ends it
-	done  func(*nodev1.Answer)
-	tries int
+	// Either of done and waiter is set. From the tick late on, the waiter is told that there is no answer.
+	done   func(*nodev1.Answer)
+	waiter Waiter
+	late   int64
+	tries  int
 	// to is where it was sent; nil: it waits to be sent.
 	to atomic.Pointer[actor.PID]
+}
+
+// over tells whether nobody wants the answer any more.
+func (q *question) over() bool { return q.waiter != nil && q.waiter.Over() }
+
+func (q *question) answer(a *nodev1.Answer) {
+	switch {
+	case q.waiter == nil:
+		q.done(a)
+	case !q.waiter.Over():
+		q.waiter.Answered(a)
+	}
 }
 
 // seconds returns how many seconds a while has, rounded up.
@@ -121,6 +158,8 @@ func (p *Post) keep(q *question) {
 func (p *Post) bring(q *question) {
 	to := p.places.Owner(partitionOf(q.Envelope))
 	switch {
+	case q.over():
+		p.asks.Take(q.GetAsk())
 	case p.stopping.Load():
 		p.settle(q.GetAsk(), refusal(runtime.ErrStopping))
 	case to == nil:
@@ -138,16 +177,21 @@ func (p *Post) settle(ask uint64, a *nodev1.Answer) {
 		return
 	}
 	if a.GetFailure().GetReason() != nodev1.Reason_REASON_NOT_OWNER || q.GetEpoch() != 0 || p.stopping.Load() {
-		q.done(a)
+		q.answer(a)
 		return
 	}
 	wait := p.config.Again.Next(q.tries+1, rand.Float64)
 	if p.seconds.Load()+seconds(wait) > q.until {
-		q.done(a)
+		q.answer(a)
 		return
 	}
-	again := &question{Envelope: copyOf(q.Envelope), by: q.by, until: q.until, done: q.done, tries: q.tries + 1}
+	again := &question{
+		Envelope: copyOf(q.Envelope), by: q.by, until: q.until, done: q.done, waiter: q.waiter, late: q.late, tries: q.tries + 1,
+	}
 	p.keep(again) // so that it can end while it waits to be sent again
+	if again.waiter != nil {
+		again.waiter.Missed(false)
+	}
 	time.AfterFunc(wait, func() {
 		if p.asks.Has(again.GetAsk()) {
 			p.bring(again)
@@ -193,7 +237,10 @@ func (*Post) Counts(message any) bool {
 // nobody knows. It is to be called every second.
 func (p *Post) Tick() {
 	now := p.seconds.Add(1)
-	p.end(func(q *question) bool { return now > q.until || p.moved(q) }, runtime.ErrInterrupted)
+	p.end(func(q *question) bool { return now > q.until || p.moved(q) || q.over() }, runtime.ErrInterrupted)
+	for _, q := range p.asks.Those(func(q *question) bool { return q.waiter != nil && now >= q.late }) {
+		q.waiter.Missed(true)
+	}
 }
 
 // moved tells whether another one has a partition by now than the one that was asked.
@@ -227,7 +274,7 @@ func (p *Post) Stop() {
 
 func (p *Post) end(over func(*question) bool, err error) {
 	for _, q := range p.asks.TakeAll(over) {
-		q.done(refusal(err))
+		q.answer(refusal(err))
 	}
 }
 

@@ -69,6 +69,21 @@ func (a *Asks[Q]) Take(n uint64) (Q, bool) {
 	return ask, there
 }
 
+// Those returns the asks that are as wanted, in no order.
+func (a *Asks[Q]) Those(wanted func(Q) bool) (some []Q) {
+	for i := range a.shards {
+		s := &a.shards[i]
+		s.mu.Lock()
+		for _, ask := range s.asks {
+			if wanted(ask) {
+				some = append(some, ask)
+			}
+		}
+		s.mu.Unlock()
+	}
+	return some
+}
+
 // TakeAll ends all asks that are over, in no order.
 func (a *Asks[Q]) TakeAll(over func(Q) bool) (ended []Q) {
 	for i := range a.shards {

@@ -207,6 +207,8 @@ func operatorEvent(h *orderv1.HistoryEvent, ev *journalv1.Event) {
 		h.EventType, h.Task, h.Key = eventtype.CompensationStarted, e.CompensationStarted.GetTask(), e.CompensationStarted.GetKey()
 	case *journalv1.Event_CompensationEnded:
 		h.EventType, h.Task, h.Key = eventtype.CompensationEnded, e.CompensationEnded.GetTask(), e.CompensationEnded.GetKey()
+	case *journalv1.Event_OrderQueued:
+		h.EventType = eventtype.OrderQueued
 	case *journalv1.Event_OrderContinued:
 		h.EventType = eventtype.OrderContinued
 	case *journalv1.Event_OrderSuspended:

@@ -46,6 +46,9 @@ type (
 		Order *journalv1.OrderAccepted
 		Error *problemv1.Problem
 	}
+	// TakeUp says that the owner of an order's partition has come to know of it, if another node has accepted it: unless it has to wait
+	// for its key, the order starts. Repeating it is no error.
+	TakeUp struct{}
 	// Start starts an order that was queued. Repeating it is no error.
 	Start struct{}
 	// Overflow says that an attempt that was just scheduled has no place in its activity's queue, and waits on disk for one.
@@ -166,6 +169,7 @@ type (
 
 func (Accept) isCommand()      {}
 func (Refuse) isCommand()      {}
+func (TakeUp) isCommand()      {}
 func (Start) isCommand()       {}
 func (Overflow) isCommand()    {}
 func (Sent) isCommand()        {}
@@ -232,6 +236,8 @@ func (s *State) Decide(now time.Time, chance uint64, cmd Command) ([]*journalv1.
 		err = m.accept(c)
 	case Refuse:
 		m.refuse(c)
+	case TakeUp:
+		m.takeUp()
 	case Start:
 		m.start()
 	case Overflow:
@@ -322,6 +328,16 @@ func (m *machine) accept(c Accept) error {
 		m.start()
 	}
 	return nil
+}
+
+func (m *machine) takeUp() {
+	switch {
+	case !m.s.InIntake():
+	case Queues(m.s.accepted):
+		m.emit(&journalv1.Event_OrderQueued{OrderQueued: &journalv1.OrderQueued{}})
+	default:
+		m.start()
+	}
 }
 
 func (m *machine) start() {

@@ -39,6 +39,7 @@ func (s *State) Evolve(ev *journalv1.Event) {
 		s.released = true
 	case *journalv1.Event_OrderReopened:
 		s.reopened(at, e.OrderReopened)
+	case *journalv1.Event_OrderQueued: // it waits, as before
 	case *journalv1.Event_OrderContinued:
 		s.queuedSince, s.turn = 0, nil
 		s.renewTimeouts(at)

@@ -21,6 +21,7 @@ type phase struct {
 	stopping                             bool
 	skipped                              bool // the task that was passed over ends next
 	child                                bool // it has a parent who waits for it
+	intake                               bool // it was accepted by who did not own its partition, and nothing has happened since
 }
 
 func (p phase) holds() bool {
@@ -73,8 +74,8 @@ func (m *model) checkSkipped(cmd workflow.Command, made []*journalv1.Event) {
 func (m *model) follow(ev *journalv1.Event) {
 	p := &m.phase
 	faulted := p.end == orderv1.Status_STATUS_FAULTED
-	skipped := p.skipped
-	p.skipped = false
+	skipped, intake := p.skipped, p.intake
+	p.skipped, p.intake = false, false
 	switch e := ev.GetKind().(type) {
 	case *journalv1.Event_LateResult, *journalv1.Event_ParentTold:
 		return
@@ -102,6 +103,12 @@ func (m *model) follow(ev *journalv1.Event) {
 		faulted = false
 	case *journalv1.Event_OrderAccepted:
 		p.key, p.child = workflow.Queues(e.OrderAccepted), e.OrderAccepted.GetParent() != nil
+		p.intake = e.OrderAccepted.GetIntake()
+		return
+	case *journalv1.Event_OrderQueued:
+		if !intake || !p.key {
+			m.t.Fatalf("an order was taken up that was not in the intake, or has no key: %+v", *p)
+		}
 	case *journalv1.Event_OrderStarted, *journalv1.Event_OrderContinued:
 		p.started, p.queued = true, false
 	case *journalv1.Event_OrderSuspended:

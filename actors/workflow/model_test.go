@@ -116,7 +116,8 @@ func (m *model) accept() workflow.Command {
 			o.Parent.Turns = []string{"k"}
 		}
 	}
-	return workflow.Accept{Order: o, Queued: rapid.IntRange(0, 3).Draw(m.t, "queued") == 3}
+	o.Intake = rapid.IntRange(0, 3).Draw(m.t, "intake") == 3
+	return workflow.Accept{Order: o, Queued: o.GetIntake() || rapid.IntRange(0, 3).Draw(m.t, "queued") == 3}
 }
 
 // draw makes up to three commands, sensible or not.
@@ -127,7 +128,7 @@ func (m *model) draw() []workflow.Command {
 	}
 	for range rapid.IntRange(1, 3).Draw(m.t, "batch") {
 		switch rapid.SampledFrom([]string{
-			"result", "result", "result", "old", "fire", "fire", "due", "sent", "lost", "found", "goes on", "cancel", "start", "continue", "continue", "fault", "accept",
+			"result", "result", "result", "old", "fire", "fire", "due", "sent", "lost", "found", "goes on", "cancel", "start", "take up", "continue", "continue", "fault", "accept",
 			"reopen", "reopen", "suspend", "resume", "release", "complete", "child", "child", "told",
 		}).Draw(m.t, "command") {
 		case "result":
@@ -168,6 +169,8 @@ func (m *model) draw() []workflow.Command {
 			if rapid.IntRange(0, 3).Draw(m.t, "really") == 3 {
 				out = append(out, workflow.Cancel{Reason: "r", Compensate: rapid.Bool().Draw(m.t, "compensate"), Later: rapid.Bool().Draw(m.t, "later"), Turn: []byte("T")})
 			}
+		case "take up":
+			out = append(out, workflow.TakeUp{})
 		case "start":
 			out = append(out, workflow.Start{})
 		case "continue":

@@ -72,6 +72,10 @@ func (s *State) Version() messages.Version { return s.version }
 // Accepted returns the event that began the history; nil before it.
 func (s *State) Accepted() *journalv1.OrderAccepted { return s.accepted }
 
+// InIntake tells whether a node that did not own the order's partition has accepted it, and nothing has happened to it since: the owner
+// has not taken it up.
+func (s *State) InIntake() bool { return s.version == 1 && s.accepted.GetIntake() }
+
 // ID returns the order's id.
 func (s *State) ID() messages.OrderID { return messages.OrderID(s.accepted.GetOrderId()) }
 

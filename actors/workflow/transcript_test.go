@@ -56,8 +56,9 @@ var verbs = map[string]func(*env, *testing.T, *datadriven.TestData) string{
 	"define":      (*env).define,      // body: a document, or its part after the header
 	"limits":      (*env).limit,       // steps= deeds= events= loops= grace=
 	"chance":      (*env).setChance,   // the seed for the next commands
-	"accept":      (*env).accept,      // id= order-key= deadline= (after now) hash= queued parent= turn= depth=; body: the input
+	"accept":      (*env).accept,      // id= order-key= deadline= (after now) hash= queued intake parent= turn= depth=; body: the input
 	"start":       (*env).start,       //
+	"take-up":     (*env).takeUp,      //
 	"sent":        (*env).sent,        // key= attempt= ledger= maybe
 	"goes-on":     (*env).goesOn,      // key= attempt=
 	"lost":        (*env).lost,        // key= attempt= process= alone suspect
@@ -151,6 +152,7 @@ func (e *env) accept(t *testing.T, d *datadriven.TestData) string {
 			order.Parent.Turns = []string{turn}
 		}
 	}
+	order.Intake = d.HasArg("intake")
 	if d.HasArg("hash") {
 		order.ContentHash = []byte(text(t, d, "hash"))
 	}
@@ -163,6 +165,11 @@ func (e *env) accept(t *testing.T, d *datadriven.TestData) string {
 func (e *env) start(t *testing.T, _ *datadriven.TestData) string {
 	t.Helper()
 	return e.decide(t, workflow.Start{})
+}
+
+func (e *env) takeUp(t *testing.T, _ *datadriven.TestData) string {
+	t.Helper()
+	return e.decide(t, workflow.TakeUp{})
 }
 
 func (e *env) sent(t *testing.T, d *datadriven.TestData) string {

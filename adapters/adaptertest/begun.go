@@ -85,8 +85,13 @@ func (n *Node) receiveBegun(s *stream, b *adapterv1.Begun) {
 	id := fmt.Sprintf("report that %q, attempt %d, is about to be executed", b.GetKey(), b.GetAttempt())
 	t := n.tasks[b.GetKey()]
 	switch {
+	case t == nil && s.knows[b.GetKey()]: // another node has sent it
+		if !n.holdConfirmations {
+			n.confirm(s, &adapterv1.Confirmation{Key: b.GetKey(), Attempt: b.GetAttempt()})
+		}
+		return
 	case t == nil || !s.knows[b.GetKey()]:
-		n.violatedf("%s: it was neither sent on this stream nor listed in its hello", id)
+		n.violatedf("%s: it was neither sent on this stream nor listed there", id)
 		return
 	case b.GetAttempt() > t.GetAttempt():
 		n.violatedf("%s: attempt %d was sent last", id, t.GetAttempt())
@@ -121,7 +126,7 @@ func (n *Node) confirm(s *stream, c *adapterv1.Confirmation) {
 // checkExecution says whether a result tells of an execution that nobody allowed.
 func (n *Node) checkExecution(s *stream, id string, r *adapterv1.Result) {
 	if !s.knows[r.GetKey()] {
-		n.violatedf("%s: its key was neither sent on this stream nor listed in its hello", id)
+		n.violatedf("%s: its key was neither sent on this stream nor listed there", id)
 		return
 	}
 	e := n.execution(r.GetKey())

@@ -29,8 +29,12 @@ type Options struct {
 	Heartbeat time.Duration
 	// MaxOutput is the longest output that it takes, in bytes. Default: no bound.
 	MaxOutput uint32
-	// Nodes are the addresses that it announces. Default: none.
+	// Nodes are the addresses that it announces without a topology. Default: none.
 	Nodes []string
+	// Topology is which nodes there are, as it tells with the welcome. Default: it tells nothing.
+	Topology *adapterv1.Topology
+	// Lists has it take listings, ask with Own, and answer with NotOwner. Default: it is like a node that knows no others.
+	Lists bool
 	// HoldAcks leaves the acknowledgement of results to the test, by Ack. Default: each result is acknowledged at once.
 	HoldAcks bool
 	// HoldConfirmations leaves the confirmation of what is about to be executed to the test, by Confirm. Default: each is
@@ -65,8 +69,10 @@ type Node struct {
 	executions        map[string]*execution // by key
 	holdConfirmations bool
 
-	silence time.Duration // the longest
-	broken  []string      // what broke the protocol
+	listed   map[uint32]*listed  // what was answered, by partition
+	topology *adapterv1.Topology // that new streams are told
+	silence  time.Duration       // the longest
+	broken   []string            // what broke the protocol
 }
 
 // Start starts a node. It ends with the test, which then fails if an adapter broke the protocol.
@@ -75,10 +81,12 @@ func Start(tb testing.TB, options ...Options) *Node {
 	n := &Node{
 		tb: tb, options: Options{Addr: "127.0.0.1:0", ID: "test-node", Heartbeat: time.Second}, changed: make(chan struct{}),
 		tasks: map[string]*adapterv1.Task{}, bySeq: map[string]*adapterv1.Result{}, executions: map[string]*execution{},
+		listed: map[uint32]*listed{},
 	}
 	for _, o := range options {
 		n.options = o.over(n.options)
 	}
+	n.topology = n.options.Topology
 	n.holdAcks, n.holdConfirmations = n.options.HoldAcks, n.options.HoldConfirmations
 	listener := n.options.Listener
 	if listener == nil {
@@ -124,7 +132,11 @@ func (o Options) over(base Options) Options {
 	if o.Listener != nil {
 		base.Listener = o.Listener
 	}
+	if o.Topology != nil {
+		base.Topology = o.Topology
+	}
 	base.Nodes = append(base.Nodes, o.Nodes...)
+	base.Lists = base.Lists || o.Lists
 	base.HoldAcks = base.HoldAcks || o.HoldAcks
 	base.HoldConfirmations = base.HoldConfirmations || o.HoldConfirmations
 	base.ServerOptions = append(base.ServerOptions, o.ServerOptions...)
@@ -230,6 +242,22 @@ func (n *Node) Send(ctx context.Context, task *adapterv1.Task) {
 		}
 		return false
 	})
+}
+
+// Offer sends a task once there is credit, as Send does; false if there will be none, as no stream is left that does not drain.
+func (n *Node) Offer(ctx context.Context, task *adapterv1.Task) (sent bool) {
+	n.tb.Helper()
+	n.until(ctx, "credit for "+task.GetActivity()+", or the end of it", func() bool {
+		over := true
+		for _, s := range n.streams {
+			if sent = n.sendOn(s, task); sent {
+				return true
+			}
+			over = over && s.drained
+		}
+		return over
+	})
+	return sent
 }
 
 // sendOn sends a task on a stream, if there is credit.

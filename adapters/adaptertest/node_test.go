@@ -191,3 +191,34 @@ func TestTheNodeKeepsToCredits(t *testing.T) {
 	}
 	n.AwaitStreams(t.Context(), 0)
 }
+
+// Listings that nobody asked for, or that are wrong, fail the test.
+func TestWrongListingsFailTheTest(t *testing.T) {
+	t.Parallel()
+	listing := func(l *adapterv1.Listing) *adapterv1.ConnectRequest {
+		return &adapterv1.ConnectRequest{Listings: []*adapterv1.Listing{l}}
+	}
+	for want, c := range map[string]struct {
+		lists bool
+		says  *adapterv1.ConnectRequest
+	}{
+		"does not say that the node takes any": {false, listing(&adapterv1.Listing{})},
+		"which were not asked for":             {true, listing(&adapterv1.Listing{Partition: 3, Epoch: 5})},
+		`"plain", which is of partition 0`:     {true, listing(&adapterv1.Listing{Partition: 3, Keys: []string{"plain"}})},
+		"":                                     {true, listing(&adapterv1.Listing{Keys: []string{"plain", "another"}})},
+	} {
+		test := &recorder{TB: t}
+		n := adaptertest.Start(test, adaptertest.Options{Lists: c.lists})
+		stream := dial(t, n, &adapterv1.ConnectRequest{Hello: hello(), Credits: []*adapterv1.Credit{{Activity: "work", Total: 3}}})
+		n.Send(t.Context(), &adapterv1.Task{Key: "plain", Attempt: 1, Activity: "work"})
+		stream.Say(c.says)
+		if err := stream.CloseSend(); err != nil {
+			t.Fatal(err)
+		}
+		_ = stream.End()
+		test.cleanups[0]()
+		if want == "" && len(test.errors) > 0 || want != "" && (len(test.errors) != 1 || !strings.Contains(test.errors[0], want)) {
+			t.Errorf("%q: the test failed with %q", want, test.errors)
+		}
+	}
+}

@@ -68,11 +68,15 @@ func (n *Node) Connect(conn connection) error {
 	for _, key := range hello.GetKeys() {
 		s.knows[key] = true
 	}
-	s.send(&adapterv1.ConnectResponse{Welcome: &adapterv1.Welcome{
+	welcome := &adapterv1.Welcome{
 		Node: n.options.ID, HeartbeatMs: uint32(n.options.Heartbeat.Milliseconds()), Nodes: n.options.Nodes,
 		MaxOutputBytes: n.options.MaxOutput,
-	}})
+	}
+	if n.options.Lists {
+		welcome.Features = []adapterv1.Feature{adapterv1.Feature_FEATURE_OWNED}
+	}
 	n.mu.Lock()
+	s.send(&adapterv1.ConnectResponse{Topology: n.topology, Welcome: welcome})
 	for _, key := range hello.GetKeys() {
 		n.execution(key).allowed = true // it may have been, by another node
 	}
@@ -175,6 +179,9 @@ func (n *Node) receive(s *stream, m *adapterv1.ConnectRequest) {
 	}
 	for _, b := range m.GetBegun() {
 		n.receiveBegun(s, b)
+	}
+	for _, l := range m.GetListings() {
+		n.receiveListing(s, l)
 	}
 	s.drained = s.drained || m.GetDrain()
 	if len(answer.GetAcks())+len(answer.GetReturned()) > 0 {

@@ -96,6 +96,8 @@ type Ledger struct {
 type Work struct {
 	// Job is the caller's: the ledger doesn't touch it.
 	Job any
+	// Hops is the caller's, too: how often the result was sent to another node since it was sent by time.
+	Hops int
 
 	key        string
 	order      string
@@ -103,6 +105,7 @@ type Work struct {
 	partition  uint32
 	attempt    uint32
 	stream     Stream
+	moved      bool // it was not asked for on its stream, nor did the node of that ask whether it is here
 	serial     uint64
 	state      state
 	recorded   RecordKind // the last record about it; 0: none
@@ -118,6 +121,12 @@ type Work struct {
 
 // Stream is the stream that asked for the work last.
 func (w *Work) Stream() Stream { return w.stream }
+
+// Key identifies the work.
+func (w *Work) Key() string { return w.key }
+
+// Partition is that of the work's order.
+func (w *Work) Partition() uint32 { return w.partition }
 
 // Serial is the number of the work: they rise from 1 in the order in which works were added.
 func (w *Work) Serial() uint64 { return w.serial }
@@ -156,7 +165,7 @@ func (l *Ledger) Offer(t *adapterv1.Task, can Ability, from Stream, now int64) (
 		return l.add(t, can, from, now)
 	}
 	repeated := w.attempt == t.GetAttempt()
-	w.attempt, w.stream, w.await = t.GetAttempt(), from, awaits(t)
+	w.attempt, w.stream, w.moved, w.await = t.GetAttempt(), from, false, awaits(t)
 	switch w.state {
 	case waiting:
 		w.maybe = w.maybe || t.GetMaybeStarted()
@@ -313,7 +322,7 @@ func (l *Ledger) Cancel(key string, attempt uint32, from Stream, now int64) (Ver
 	w := l.works[key]
 	switch {
 	case w != nil && w.state == started && attempt >= w.attempt: // nobody asks what came of it
-		w.attempt, w.stream = attempt, from
+		w.attempt, w.stream, w.moved = attempt, from, false
 		return Send, w, l.doubt(w, now)
 	case w == nil || w.attempt != attempt || w.state > executing:
 		return Nothing, nil, nil

@@ -81,7 +81,11 @@ func TestRegisteredAgain(t *testing.T) {
 			var once sync.Once
 			f.misbehaves = only(aRefresh, func(w http.ResponseWriter, _ *http.Request) {
 				http.Error(w, "CheckID does not have associated TTL", http.StatusInternalServerError)
-				once.Do(func() { f.index = 5 })
+				once.Do(func() {
+					f.mu.Lock()
+					defer f.mu.Unlock()
+					f.index = 5
+				})
 			})
 		},
 	}
@@ -200,7 +204,7 @@ func TestHurry(t *testing.T) {
 		renewed := make(chan time.Time, 100)
 		n := f.join(t, func(c *Config) { c.Renewed = func(sent time.Time) { renewed <- sent } })
 		pass(10*time.Second + 100*time.Millisecond)
-		if told := len(renewed); told < 10 || told > 11 {
+		if told := len(renewed); told < 10 || told > 12 { // it may be registered twice at first
 			t.Errorf("%d refreshes were told of in 10 s, want one a second", told)
 		}
 		for len(renewed) > 0 {

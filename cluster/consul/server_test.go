@@ -21,7 +21,7 @@ import (
 // program is where Consul is. It takes minutes to build, so that a test does not.
 func program(t *testing.T) string {
 	t.Helper()
-	found := os.Getenv("HOLDFAST_CONSUL")
+	found := os.Getenv("HOLDFAST_TEST_CONSUL")
 	if found == "" {
 		cache, err := os.UserCacheDir()
 		if err != nil {

@@ -260,5 +260,9 @@ func (r *Remoting) deliver(in *inbound, raw []byte) {
 		r.testify(in.Node, m)
 	case *remotingv1.Evidence:
 		r.hearEvidence(in.Node, m)
+	case *remotingv1.Holdings:
+		if to := r.receiver.Load(); to != nil {
+			to.Holds(in.Node, m)
+		}
 	}
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/nodev1"
+	"github.com/holdfast-run/holdfast/messages/remotingv1"
 )
 
 // echoEnv has the process be a node, at the address that is in it, that answers each ask, until its input ends.
@@ -29,6 +30,7 @@ func (e *echo) Deliver(_ Node, m *nodev1.Envelope) {
 }
 func (*echo) Receive(*nodev1.Answer)                 {}
 func (*echo) Lost(Node)                              {}
+func (*echo) Holds(Node, *remotingv1.Holdings)       {}
 func (*echo) Evidence() (dated time.Time, seen bool) { return time.Time{}, false }
 
 func runEcho() {

@@ -20,10 +20,11 @@ const (
 	answer
 	question
 	evidence
+	holdings
 	kinds
 )
 
-var kindNames = [kinds]string{"envelope", "answer", "question", "evidence"}
+var kindNames = [kinds]string{"envelope", "answer", "question", "evidence", "holdings"}
 
 // letter is a message that is to be sent.
 type letter struct {
@@ -97,6 +98,8 @@ func newContent(k kind) proto.Message {
 		return new(remotingv1.Question)
 	case evidence:
 		return new(remotingv1.Evidence)
+	case holdings:
+		return new(remotingv1.Holdings)
 	default:
 		return new(nodev1.Envelope)
 	}

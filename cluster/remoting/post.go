@@ -7,6 +7,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/holdfast-run/holdfast/messages/nodev1"
+	"github.com/holdfast-run/holdfast/messages/remotingv1"
 )
 
 // PID returns the PID through which the orders of another node's partitions are reached, in an actor system to which this is attached.
@@ -77,6 +78,16 @@ func (r *Remoting) sendLetter(node string, x letter) error {
 		return fmt.Errorf("%w: it is no peer", errAway)
 	}
 	return l.send(x)
+}
+
+// Tell tells nodes which partitions this one has. It may get lost. It does not block.
+func (r *Remoting) Tell(h *remotingv1.Holdings, nodes ...Node) {
+	l, err := pack(holdings, h, r.config.MaxLetter)
+	for _, n := range nodes {
+		if err == nil {
+			r.countUndelivered(r.sendLetter(n.String(), l))
+		}
+	}
 }
 
 // Answer sends an answer to the node that asked, as its envelope names it. It may get lost. It does not block.

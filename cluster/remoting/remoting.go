@@ -23,6 +23,7 @@ import (
 
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/nodev1"
+	"github.com/holdfast-run/holdfast/messages/remotingv1"
 )
 
 // Receiver takes what comes from other nodes. Its methods are called by several at once, and must neither block nor call Peers or Stop.
@@ -31,6 +32,8 @@ type Receiver interface {
 	Deliver(from Node, e *nodev1.Envelope)
 	// Receive takes the answer to an ask of this node. It may come twice, late, or never.
 	Receive(a *nodev1.Answer)
+	// Holds takes word from a node which partitions it has.
+	Holds(from Node, h *remotingv1.Holdings)
 	// Lost says that messages to a node, or its answers, may have got lost: a connection has ended, the node has connected anew (what it
 	// sent before it noticed the end is lost as well), or it is no peer any more.
 	Lost(n Node)

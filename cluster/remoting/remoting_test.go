@@ -1,6 +1,7 @@
 package remoting
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/nodev1"
+	"github.com/holdfast-run/holdfast/messages/remotingv1"
 )
 
 func TestMessagesArriveInOrderAndAreAnswered(t *testing.T) {
@@ -355,6 +357,18 @@ func TestEvidenceIsAskedOfSeveralAtOnce(t *testing.T) {
 	defer one.inquiry.mu.Unlock()
 	if n := len(one.inquiry.open); n != 0 {
 		t.Errorf("%d questions are left", n)
+	}
+}
+
+func TestHoldingsAreTold(t *testing.T) {
+	t.Parallel()
+	one, two := newStation(t, "one", plaintext), newStation(t, "two", plaintext)
+	must(t, one.Peers(two.node()))
+	one.ask(two.node(), 1)
+	next(t, two.came) // the link is there
+	one.Tell(&remotingv1.Holdings{Partitions: []byte{5, 0, 1}}, two.node())
+	if h := next(t, two.holds); h.from != one.node() || !bytes.Equal(h.GetPartitions(), []byte{5, 0, 1}) {
+		t.Errorf("two hears %v from %v", h.GetPartitions(), h.from)
 	}
 }
 

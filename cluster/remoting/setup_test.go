@@ -25,6 +25,7 @@ import (
 
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/nodev1"
+	"github.com/holdfast-run/holdfast/messages/remotingv1"
 	"github.com/holdfast-run/holdfast/supervision"
 )
 
@@ -168,6 +169,13 @@ func (r *record) await(tb testing.TB, part string) {
 	}
 }
 
+// holding is what a node has said of its partitions.
+type holding struct {
+	*remotingv1.Holdings
+
+	from Node
+}
+
 // delivery is an envelope that came.
 type delivery struct {
 	*nodev1.Envelope
@@ -186,6 +194,7 @@ type station struct {
 	came    chan delivery
 	answers chan *nodev1.Answer
 	lost    chan Node
+	holds   chan holding
 	// on is what it does with what comes; nil: it goes to came.
 	on func(from Node, e *nodev1.Envelope)
 
@@ -205,7 +214,7 @@ func startStation(tb testing.TB, l net.Listener, name string, change func(*Confi
 	tb.Helper()
 	s := &station{
 		t: tb, reg: prometheus.NewRegistry(), log: newRecord(), came: make(chan delivery, 1<<16), answers: make(chan *nodev1.Answer, 1<<16),
-		lost: make(chan Node, 1<<10),
+		lost: make(chan Node, 1<<10), holds: make(chan holding, 1<<10),
 	}
 	s.config = Config{
 		Self: Node{l.Addr().String(), messages.NewIncarnation(messages.NodeID(name))}, Cluster: "test", Version: "v1.2.3", JournalLevel: 7,
@@ -240,6 +249,8 @@ func (s *station) Deliver(from Node, e *nodev1.Envelope) {
 }
 
 func (s *station) Receive(a *nodev1.Answer) { s.answers <- a }
+
+func (s *station) Holds(from Node, h *remotingv1.Holdings) { s.holds <- holding{h, from} }
 
 func (s *station) Lost(n Node) {
 	select {

@@ -55,6 +55,7 @@ func nodeFlags(c *nodeConfig) []flagGroup {
 		{"Memory", memoryFlags},
 		{"Disk", diskFlags},
 		{"A journal in PostgreSQL, in place of the data directory", sharedFlags},
+		{"One of a cluster's nodes, by Consul; it needs a journal in PostgreSQL", clusterFlags},
 		{"When something fails", failureFlags},
 	} {
 		flags := pflag.NewFlagSet(g.title, pflag.ContinueOnError)
@@ -160,7 +161,7 @@ func sharedFlags(f *pflag.FlagSet, c *nodeConfig) {
 	f.StringArrayVar(&j.Shards, "journal", nil,
 		"`connection string` of the database that has the journal; several times for the shards of one, in their order")
 	f.StringVar(&j.Schema, "journal-schema", "", "schema of the database that has the journal (holdfast)")
-	f.IntVar(&j.Lanes, "journal-lanes", 0, "connections to each shard that commit (2)")
+	f.IntVar(&j.Lanes, "journal-lanes", 0, "connections to each shard that commit (1)")
 	f.IntVar(&j.Readers, "journal-readers", 0, "most connections to each shard that read (4)")
 	f.DurationVar(&j.AnswerWithin, "journal-answer", 0,
 		"how long the database may take to answer; then the connection is given up, and the node makes another (2s)")
@@ -169,6 +170,11 @@ func sharedFlags(f *pflag.FlagSet, c *nodeConfig) {
 func failureFlags(f *pflag.FlagSet, c *nodeConfig) {
 	e := &c.Engine
 	f.DurationVar(&e.TryAgain, "try-again", 0, "how long to wait before something that failed, such as a commit, is tried again (1s)")
+	f.DurationVar(&e.AcceptAfter, "accept-after", 0,
+		"how long the node that owns an order's partition may take to accept it before this one does (1s)")
+	f.Float64Var(&e.AcceptRate, "accept-rate", 0,
+		"most orders that this node accepts in a second for partitions that it does not own; more wait for their owners (500)")
+	f.IntVar(&e.AcceptBurst, "accept-burst", 0, "most orders that it accepts so at once (500)")
 	f.IntVar(&e.Poison, "poison", 0, "how many times in a row an order may panic before it is faulted (3)")
 	f.IntVar(&e.PoisonFaults, "poison-faults", 0,
 		"most orders of one partition that are faulted for panics within a minute; beyond it, the partition is restarted (5)")

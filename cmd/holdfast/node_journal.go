@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/persistence"
 	"github.com/holdfast-run/holdfast/persistence/pebble"
 	"github.com/holdfast-run/holdfast/persistence/postgres"
@@ -45,10 +44,11 @@ func (n *node) openEmbedded() (persistence.Journal, error) {
 	return j, nil
 }
 
-// openShared opens the journal that databases have. As long as one does not answer, the node waits: it is alive, and not ready.
+// openShared opens the journal that databases have, for this node alone if it is in no cluster. As long as they don't answer, it waits:
+// it is alive, and not ready.
 func (n *node) openShared(ctx context.Context) (persistence.Journal, error) {
 	shared := n.config.Shared
-	shared.Node, shared.Observer, shared.Logger = n.id, n.metrics, n.log.With("part", "journal")
+	shared.Node, shared.Observer, shared.Logger, shared.Alone = n.id, n.metrics, n.log.With("part", "journal"), !n.config.Cluster.on()
 	shared.Loop = func(name string) func() { return n.watchdog.Register("journal "+name, stuckJournal).Beat }
 	var j *postgres.Journal
 	err := n.untilAnswered(ctx, func() (err error) {
@@ -57,9 +57,6 @@ func (n *node) openShared(ctx context.Context) (persistence.Journal, error) {
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open the journal: %w", err)
-	}
-	if err := n.untilAnswered(ctx, func() error { return n.succeed(ctx, j) }); err != nil {
-		return nil, errors.Join(err, j.Close()) //nolint:contextcheck // it is short
 	}
 	return j, nil
 }
@@ -81,24 +78,4 @@ func (n *node) untilAnswered(ctx context.Context, ask func() error) error {
 			return context.Cause(ctx)
 		}
 	}
-}
-
-// succeed fences whoever owns partitions: a node that is in no cluster is the only one.
-func (n *node) succeed(ctx context.Context, j persistence.Ownership) error {
-	owners, err := j.Owners(ctx)
-	if err != nil {
-		return fmt.Errorf("look for who had the journal before: %w", err)
-	}
-	before := map[messages.Incarnation]bool{}
-	for _, o := range owners {
-		if o.Incarnation == "" || o.Fenced || before[o.Incarnation] {
-			continue
-		}
-		before[o.Incarnation] = true
-		n.log.Info("takes over", "from", o.Incarnation)
-		if err := j.Fence(ctx, o.Incarnation); err != nil {
-			return fmt.Errorf("take over from %s: %w", o.Incarnation, err)
-		}
-	}
-	return nil
 }

@@ -35,6 +35,7 @@ type nodeConfig struct {
 	// Journal is the one in Data; Shared, if it has shards, that of databases in its place.
 	Journal pebble.Config
 	Shared  postgres.Config
+	Cluster clusterConfig
 	Engine  actors.Config
 	Gateway gateway.Config
 	// Memory is the heap, in bytes, near which garbage is collected more often, at the cost of CPU; 0: the default.
@@ -60,6 +61,7 @@ type node struct {
 
 	journal persistence.Journal
 	engine  *actors.Engine
+	member  *cluster.Member // nil: the node is alone
 	gateway *gateway.Server
 	grpc    *grpc.Server
 	ready   atomic.Pointer[actors.Engine] // set when it has started
@@ -95,6 +97,9 @@ func runNode(ctx context.Context, config nodeConfig, log *slog.Logger) error {
 		config: config, log: log, id: messages.NodeID(uuid.NewString()), watchdog: supervision.NewWatchdog(time.Now, log),
 		registry: prometheus.NewRegistry(), failed: make(chan error, 1),
 	}
+	if config.Cluster.on() {
+		n.id = config.Cluster.nodeName()
+	}
 	defer n.watchdog.Every(beatEvery)()
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	// The administration comes first and goes last: it answers while the journal is being opened, too.
@@ -126,7 +131,7 @@ func (n *node) serve(ctx context.Context, systemd *supervision.Systemd) error {
 	config, log := n.config, n.log
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", config.Listen)
 	if err != nil {
-		return errors.Join(fmt.Errorf("listen for the API: %w", err), n.stop())
+		return errors.Join(fmt.Errorf("listen for the API: %w", err), n.stop(ctx))
 	}
 	bounded := gateway.NewBounded(listener, n.connections, n.metrics.ConnectionRefused)
 	served := make(chan error, 1)
@@ -139,9 +144,9 @@ func (n *node) serve(ctx context.Context, systemd *supervision.Systemd) error {
 	case <-ctx.Done():
 		log.Info("node is stopping")
 		systemd.Stopping()
-		return n.stop()
+		return n.stop(ctx)
 	case err := <-served:
-		return errors.Join(fmt.Errorf("serve the API: %w", err), n.stop())
+		return errors.Join(fmt.Errorf("serve the API: %w", err), n.stop(ctx))
 	}
 }
 
@@ -162,9 +167,13 @@ func (n *node) start(ctx context.Context) error {
 	if n.journal, err = n.openJournal(ctx); err != nil {
 		return err
 	}
-	n.engine, err = actors.New(n.config.Engine, actors.Deps{
-		Journal: seenJournal(n.journal), Placement: cluster.NewSingle(), Watchdog: n.watchdog, Metrics: n.metrics, Log: n.log, Fatal: n.fail,
-	})
+	placement, address, remote, err := n.place(ctx)
+	if err == nil {
+		n.engine, err = actors.New(n.config.Engine, actors.Deps{
+			Journal: seenJournal(n.journal), Placement: placement, Watchdog: n.watchdog, Metrics: n.metrics, Log: n.log, Fatal: n.fail,
+			Address: address, Remote: remote,
+		})
+	}
 	if err == nil {
 		err = n.engine.Start(ctx)
 	}
@@ -173,15 +182,34 @@ func (n *node) start(ctx context.Context) error {
 	}
 	n.ready.Store(n.engine)
 	n.config.Gateway.Version = version().Version
+	if n.member != nil {
+		n.config.Gateway.Cluster = n.member
+	}
 	n.gateway = gateway.New(n.config.Gateway, n.engine, n.metrics, n.id, n.log)
+	if n.member != nil {
+		n.gateway.Among(n.member)
+	}
 	n.grpc = n.gateway.GRPC()
 	n.admin.Store(n.gateway.AdminGRPC())
 	return nil
 }
 
+// leave has other nodes take over, for as long as calls may take to end.
+func (n *node) leave(ctx context.Context) {
+	if n.member == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), n.config.DrainTimeout)
+	defer cancel()
+	if err := n.member.Leave(ctx); err != nil {
+		n.log.Warn("the node leaves all the same, and others take over", "error", err)
+	}
+}
+
 // stop ends what was started, in order: no new calls, no more orders, the journal.
-func (n *node) stop() error {
+func (n *node) stop(ctx context.Context) error {
 	n.gateway.Drain()
+	n.leave(ctx)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)

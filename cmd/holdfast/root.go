@@ -88,7 +88,7 @@ func newRoot(a *app) *cobra.Command {
 		newOrder(a),
 		newDefinition(a),
 		newKey(a),
-		newFallout(a), newStatus(a),
+		newFallout(a), newStatus(a), newCluster(a),
 		newDev(a),
 		newNode(a),
 		newAdapter(a),

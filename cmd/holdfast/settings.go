@@ -18,6 +18,7 @@ func (c *nodeConfig) validate(flags *pflag.FlagSet) error {
 		byFlags(c.Gateway.Validate(), flags, &c.Gateway),
 		byFlags(journal.Validate(), flags, &c.Journal),
 		c.checkShared(flags),
+		c.checkCluster(flags),
 		c.checkMemory(),
 	)
 }

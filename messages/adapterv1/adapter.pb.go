@@ -22,13 +22,15 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Feature is something that not every adapter can do.
+// Feature is something that not every adapter, or not every node, can do.
 type Feature int32
 
 const (
 	Feature_FEATURE_UNSPECIFIED Feature = 0
 	// It reports begun and awaits the confirmation, and executes a task alone, where a task asks for that.
 	Feature_FEATURE_BEGUN Feature = 1
+	// Of an adapter: it follows the topology, answers owned, and sends results on as not_owner says. Of a node: it takes listings.
+	Feature_FEATURE_OWNED Feature = 2
 )
 
 // Enum value maps for Feature.
@@ -36,10 +38,12 @@ var (
 	Feature_name = map[int32]string{
 		0: "FEATURE_UNSPECIFIED",
 		1: "FEATURE_BEGUN",
+		2: "FEATURE_OWNED",
 	}
 	Feature_value = map[string]int32{
 		"FEATURE_UNSPECIFIED": 0,
 		"FEATURE_BEGUN":       1,
+		"FEATURE_OWNED":       2,
 	}
 )
 
@@ -147,7 +151,9 @@ type ConnectRequest struct {
 	// The adapter wants no more tasks on this stream.
 	Drain bool `protobuf:"varint,6,opt,name=drain,proto3" json:"drain,omitempty"`
 	// Tasks marked await_confirmation that are about to be executed.
-	Begun         []*Begun `protobuf:"bytes,7,rep,name=begun,proto3" json:"begun,omitempty"`
+	Begun []*Begun `protobuf:"bytes,7,rep,name=begun,proto3" json:"begun,omitempty"`
+	// Keys beyond those of the hello: answers to owned, and what results on this stream are about to be of.
+	Listings      []*Listing `protobuf:"bytes,8,rep,name=listings,proto3" json:"listings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -227,6 +233,13 @@ func (x *ConnectRequest) GetDrain() bool {
 func (x *ConnectRequest) GetBegun() []*Begun {
 	if x != nil {
 		return x.Begun
+	}
+	return nil
+}
+
+func (x *ConnectRequest) GetListings() []*Listing {
+	if x != nil {
+		return x.Listings
 	}
 	return nil
 }
@@ -332,6 +345,77 @@ func (x *Hello) GetFeatures() []Feature {
 	return nil
 }
 
+// Listing adds to the keys of the hello: keys that this process runs, or that it holds unacknowledged results for, as there.
+type Listing struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Keys  []string               `protobuf:"bytes,1,rep,name=keys,proto3" json:"keys,omitempty"`
+	// What an answer to owned answers: both are copied from it. An epoch of 0: it was not asked for.
+	Partition uint32 `protobuf:"varint,2,opt,name=partition,proto3" json:"partition,omitempty"`
+	Epoch     uint64 `protobuf:"varint,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// The answer goes on in another listing.
+	More          bool `protobuf:"varint,4,opt,name=more,proto3" json:"more,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Listing) Reset() {
+	*x = Listing{}
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Listing) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Listing) ProtoMessage() {}
+
+func (x *Listing) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Listing.ProtoReflect.Descriptor instead.
+func (*Listing) Descriptor() ([]byte, []int) {
+	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Listing) GetKeys() []string {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+func (x *Listing) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *Listing) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *Listing) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
 // Activity is a function that an adapter offers.
 type Activity struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -351,7 +435,7 @@ type Activity struct {
 
 func (x *Activity) Reset() {
 	*x = Activity{}
-	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[2]
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -363,7 +447,7 @@ func (x *Activity) String() string {
 func (*Activity) ProtoMessage() {}
 
 func (x *Activity) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[2]
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -376,7 +460,7 @@ func (x *Activity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Activity.ProtoReflect.Descriptor instead.
 func (*Activity) Descriptor() ([]byte, []int) {
-	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{2}
+	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Activity) GetName() string {
@@ -426,7 +510,7 @@ type Begun struct {
 
 func (x *Begun) Reset() {
 	*x = Begun{}
-	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[3]
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -438,7 +522,7 @@ func (x *Begun) String() string {
 func (*Begun) ProtoMessage() {}
 
 func (x *Begun) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[3]
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -451,7 +535,7 @@ func (x *Begun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Begun.ProtoReflect.Descriptor instead.
 func (*Begun) Descriptor() ([]byte, []int) {
-	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{3}
+	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Begun) GetKey() string {
@@ -482,7 +566,7 @@ type Credit struct {
 
 func (x *Credit) Reset() {
 	*x = Credit{}
-	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[4]
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -494,7 +578,7 @@ func (x *Credit) String() string {
 func (*Credit) ProtoMessage() {}
 
 func (x *Credit) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[4]
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -507,7 +591,7 @@ func (x *Credit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Credit.ProtoReflect.Descriptor instead.
 func (*Credit) Descriptor() ([]byte, []int) {
-	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{4}
+	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Credit) GetActivity() string {
@@ -536,7 +620,7 @@ type Revocation struct {
 
 func (x *Revocation) Reset() {
 	*x = Revocation{}
-	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[5]
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -548,7 +632,7 @@ func (x *Revocation) String() string {
 func (*Revocation) ProtoMessage() {}
 
 func (x *Revocation) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[5]
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -561,7 +645,7 @@ func (x *Revocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revocation.ProtoReflect.Descriptor instead.
 func (*Revocation) Descriptor() ([]byte, []int) {
-	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{5}
+	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Revocation) GetActivity() string {
@@ -589,7 +673,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[6]
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -601,7 +685,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[6]
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -614,7 +698,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{6}
+	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Heartbeat) GetProgress() []*Progress {
@@ -636,7 +720,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[7]
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -648,7 +732,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[7]
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -661,7 +745,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{7}
+	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Progress) GetKey() string {
@@ -704,7 +788,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[8]
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -716,7 +800,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[8]
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -729,7 +813,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{8}
+	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Result) GetSeq() uint64 {
@@ -821,14 +905,20 @@ type ConnectResponse struct {
 	Confirmations []*Confirmation `protobuf:"bytes,8,rep,name=confirmations,proto3" json:"confirmations,omitempty"`
 	// Sequence numbers of results that the node could not take when they came, because its journal did not answer or too much
 	// waited, and can take now. The adapter sends those of them again, at once, that are not acknowledged yet.
-	Again         []uint64 `protobuf:"varint,9,rep,packed,name=again,proto3" json:"again,omitempty"`
+	Again []uint64 `protobuf:"varint,9,rep,packed,name=again,proto3" json:"again,omitempty"`
+	// Which nodes there are now.
+	Topology *Topology `protobuf:"bytes,10,opt,name=topology,proto3" json:"topology,omitempty"`
+	// Partitions that the node has taken over. Each is to be answered with a listing.
+	Owned []*Owned `protobuf:"bytes,11,rep,name=owned,proto3" json:"owned,omitempty"`
+	// Answers to results whose partition another node owns.
+	NotOwner      []*NotOwner `protobuf:"bytes,12,rep,name=not_owner,json=notOwner,proto3" json:"not_owner,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ConnectResponse) Reset() {
 	*x = ConnectResponse{}
-	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[9]
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -840,7 +930,7 @@ func (x *ConnectResponse) String() string {
 func (*ConnectResponse) ProtoMessage() {}
 
 func (x *ConnectResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[9]
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -853,7 +943,7 @@ func (x *ConnectResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectResponse.ProtoReflect.Descriptor instead.
 func (*ConnectResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{9}
+	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ConnectResponse) GetWelcome() *Welcome {
@@ -919,6 +1009,243 @@ func (x *ConnectResponse) GetAgain() []uint64 {
 	return nil
 }
 
+func (x *ConnectResponse) GetTopology() *Topology {
+	if x != nil {
+		return x.Topology
+	}
+	return nil
+}
+
+func (x *ConnectResponse) GetOwned() []*Owned {
+	if x != nil {
+		return x.Owned
+	}
+	return nil
+}
+
+func (x *ConnectResponse) GetNotOwner() []*NotOwner {
+	if x != nil {
+		return x.NotOwner
+	}
+	return nil
+}
+
+// Topology is the nodes of a cluster.
+type Topology struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Rises with each change, and is the same at all nodes.
+	Version       uint64  `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	Nodes         []*Node `protobuf:"bytes,2,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Topology) Reset() {
+	*x = Topology{}
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Topology) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Topology) ProtoMessage() {}
+
+func (x *Topology) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Topology.ProtoReflect.Descriptor instead.
+func (*Topology) Descriptor() ([]byte, []int) {
+	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Topology) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *Topology) GetNodes() []*Node {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
+// Node is a node that an adapter should keep a stream to.
+type Node struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in its welcome.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Where adapters reach it, host:port.
+	Address       string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Node) Reset() {
+	*x = Node{}
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Node) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Node) ProtoMessage() {}
+
+func (x *Node) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Node.ProtoReflect.Descriptor instead.
+func (*Node) Descriptor() ([]byte, []int) {
+	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Node) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Node) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+// Owned says that the node owns a partition since it has this epoch.
+type Owned struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Partition     uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Epoch         uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Owned) Reset() {
+	*x = Owned{}
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Owned) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Owned) ProtoMessage() {}
+
+func (x *Owned) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Owned.ProtoReflect.Descriptor instead.
+func (*Owned) Descriptor() ([]byte, []int) {
+	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Owned) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *Owned) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+// NotOwner says that a result came to a node that does not own its partition.
+type NotOwner struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Seq   uint64                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
+	// The id of the node that owns it, as far as is known.
+	Node          string `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NotOwner) Reset() {
+	*x = NotOwner{}
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NotOwner) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NotOwner) ProtoMessage() {}
+
+func (x *NotOwner) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NotOwner.ProtoReflect.Descriptor instead.
+func (*NotOwner) Descriptor() ([]byte, []int) {
+	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *NotOwner) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *NotOwner) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
 // Confirmation lets an adapter execute what it has reported as begun.
 type Confirmation struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -932,7 +1259,7 @@ type Confirmation struct {
 
 func (x *Confirmation) Reset() {
 	*x = Confirmation{}
-	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[10]
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -944,7 +1271,7 @@ func (x *Confirmation) String() string {
 func (*Confirmation) ProtoMessage() {}
 
 func (x *Confirmation) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[10]
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -957,7 +1284,7 @@ func (x *Confirmation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Confirmation.ProtoReflect.Descriptor instead.
 func (*Confirmation) Descriptor() ([]byte, []int) {
-	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{10}
+	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Confirmation) GetKey() string {
@@ -988,17 +1315,19 @@ type Welcome struct {
 	Node string `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
 	// The longest an adapter may stay silent is three of these. More than 0.
 	HeartbeatMs uint32 `protobuf:"varint,2,opt,name=heartbeat_ms,json=heartbeatMs,proto3" json:"heartbeat_ms,omitempty"`
-	// Addresses of all nodes, host:port, to keep a stream to. Empty: only this one.
+	// Addresses of all nodes, host:port, to keep a stream to. Empty: only this one. It counts if no topology comes with the welcome.
 	Nodes []string `protobuf:"bytes,3,rep,name=nodes,proto3" json:"nodes,omitempty"`
 	// Outputs longer than this are refused: report a success with an error in place of one. 0: no bound.
 	MaxOutputBytes uint32 `protobuf:"varint,4,opt,name=max_output_bytes,json=maxOutputBytes,proto3" json:"max_output_bytes,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// What the node can do beyond the first version of this protocol.
+	Features      []Feature `protobuf:"varint,5,rep,packed,name=features,proto3,enum=holdfast.adapter.v1.Feature" json:"features,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[11]
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1010,7 +1339,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[11]
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1023,7 +1352,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{11}
+	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Welcome) GetNode() string {
@@ -1052,6 +1381,13 @@ func (x *Welcome) GetMaxOutputBytes() uint32 {
 		return x.MaxOutputBytes
 	}
 	return 0
+}
+
+func (x *Welcome) GetFeatures() []Feature {
+	if x != nil {
+		return x.Features
+	}
+	return nil
 }
 
 // Task asks for one attempt at an activity.
@@ -1089,7 +1425,7 @@ type Task struct {
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[12]
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1101,7 +1437,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[12]
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1114,7 +1450,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{12}
+	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Task) GetOrderId() string {
@@ -1210,16 +1546,19 @@ func (x *Task) GetRunWithinMs() uint64 {
 
 // Cancellation asks to give an attempt up.
 type Cancellation struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	Attempt       uint32                 `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Key     string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Attempt uint32                 `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	// Those of the task, as for a task: with a lower epoch than the highest seen it is ignored. An epoch of 0: it is not known.
+	Partition     uint32 `protobuf:"varint,3,opt,name=partition,proto3" json:"partition,omitempty"`
+	Epoch         uint64 `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Cancellation) Reset() {
 	*x = Cancellation{}
-	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[13]
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1231,7 +1570,7 @@ func (x *Cancellation) String() string {
 func (*Cancellation) ProtoMessage() {}
 
 func (x *Cancellation) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[13]
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1244,7 +1583,7 @@ func (x *Cancellation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cancellation.ProtoReflect.Descriptor instead.
 func (*Cancellation) Descriptor() ([]byte, []int) {
-	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{13}
+	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Cancellation) GetKey() string {
@@ -1261,6 +1600,20 @@ func (x *Cancellation) GetAttempt() uint32 {
 	return 0
 }
 
+func (x *Cancellation) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *Cancellation) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
 // Returned tells how many credits the node returned: for each revocation those of it that were left, from 0 to all. It
 // may also return what it was not asked for, such as all that it has after a drain.
 type Returned struct {
@@ -1273,7 +1626,7 @@ type Returned struct {
 
 func (x *Returned) Reset() {
 	*x = Returned{}
-	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[14]
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1285,7 +1638,7 @@ func (x *Returned) String() string {
 func (*Returned) ProtoMessage() {}
 
 func (x *Returned) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[14]
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1298,7 +1651,7 @@ func (x *Returned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Returned.ProtoReflect.Descriptor instead.
 func (*Returned) Descriptor() ([]byte, []int) {
-	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{14}
+	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Returned) GetActivity() string {
@@ -1326,7 +1679,7 @@ type QueueDepth struct {
 
 func (x *QueueDepth) Reset() {
 	*x = QueueDepth{}
-	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[15]
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1338,7 +1691,7 @@ func (x *QueueDepth) String() string {
 func (*QueueDepth) ProtoMessage() {}
 
 func (x *QueueDepth) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[15]
+	mi := &file_holdfast_adapter_v1_adapter_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1351,7 +1704,7 @@ func (x *QueueDepth) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueueDepth.ProtoReflect.Descriptor instead.
 func (*QueueDepth) Descriptor() ([]byte, []int) {
-	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{15}
+	return file_holdfast_adapter_v1_adapter_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *QueueDepth) GetActivity() string {
@@ -1372,7 +1725,7 @@ var File_holdfast_adapter_v1_adapter_proto protoreflect.FileDescriptor
 
 const file_holdfast_adapter_v1_adapter_proto_rawDesc = "" +
 	"\n" +
-	"!holdfast/adapter/v1/adapter.proto\x12\x13holdfast.adapter.v1\x1a!holdfast/problem/v1/problem.proto\"\xf9\x02\n" +
+	"!holdfast/adapter/v1/adapter.proto\x12\x13holdfast.adapter.v1\x1a!holdfast/problem/v1/problem.proto\"\xb3\x03\n" +
 	"\x0eConnectRequest\x120\n" +
 	"\x05hello\x18\x01 \x01(\v2\x1a.holdfast.adapter.v1.HelloR\x05hello\x125\n" +
 	"\aresults\x18\x02 \x03(\v2\x1b.holdfast.adapter.v1.ResultR\aresults\x125\n" +
@@ -1380,7 +1733,8 @@ const file_holdfast_adapter_v1_adapter_proto_rawDesc = "" +
 	"\vrevocations\x18\x04 \x03(\v2\x1f.holdfast.adapter.v1.RevocationR\vrevocations\x12<\n" +
 	"\theartbeat\x18\x05 \x01(\v2\x1e.holdfast.adapter.v1.HeartbeatR\theartbeat\x12\x14\n" +
 	"\x05drain\x18\x06 \x01(\bR\x05drain\x120\n" +
-	"\x05begun\x18\a \x03(\v2\x1a.holdfast.adapter.v1.BegunR\x05begun\"\xfc\x01\n" +
+	"\x05begun\x18\a \x03(\v2\x1a.holdfast.adapter.v1.BegunR\x05begun\x128\n" +
+	"\blistings\x18\b \x03(\v2\x1c.holdfast.adapter.v1.ListingR\blistings\"\xfc\x01\n" +
 	"\x05Hello\x12\x18\n" +
 	"\aadapter\x18\x01 \x01(\tR\aadapter\x12\x18\n" +
 	"\aprocess\x18\x02 \x01(\tR\aprocess\x12\x16\n" +
@@ -1390,7 +1744,12 @@ const file_holdfast_adapter_v1_adapter_proto_rawDesc = "" +
 	"activities\x12\x12\n" +
 	"\x04keys\x18\x05 \x03(\tR\x04keys\x12\x1a\n" +
 	"\bprotocol\x18\x06 \x01(\rR\bprotocol\x128\n" +
-	"\bfeatures\x18\a \x03(\x0e2\x1c.holdfast.adapter.v1.FeatureR\bfeatures\"\x9c\x01\n" +
+	"\bfeatures\x18\a \x03(\x0e2\x1c.holdfast.adapter.v1.FeatureR\bfeatures\"e\n" +
+	"\aListing\x12\x12\n" +
+	"\x04keys\x18\x01 \x03(\tR\x04keys\x12\x1c\n" +
+	"\tpartition\x18\x02 \x01(\rR\tpartition\x12\x14\n" +
+	"\x05epoch\x18\x03 \x01(\x04R\x05epoch\x12\x12\n" +
+	"\x04more\x18\x04 \x01(\bR\x04more\"\x9c\x01\n" +
 	"\bActivity\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x1e\n" +
@@ -1425,7 +1784,7 @@ const file_holdfast_adapter_v1_adapter_proto_rawDesc = "" +
 	"\x05error\x18\b \x01(\v2\x1c.holdfast.problem.v1.ProblemR\x05error\x12\x1c\n" +
 	"\tpermanent\x18\t \x01(\bR\tpermanent\x12\x1a\n" +
 	"\bactivity\x18\n" +
-	" \x01(\tR\bactivity\"\xc0\x03\n" +
+	" \x01(\tR\bactivity\"\xe9\x04\n" +
 	"\x0fConnectResponse\x126\n" +
 	"\awelcome\x18\x01 \x01(\v2\x1c.holdfast.adapter.v1.WelcomeR\awelcome\x12\x12\n" +
 	"\x04acks\x18\x02 \x03(\x04R\x04acks\x12/\n" +
@@ -1435,16 +1794,33 @@ const file_holdfast_adapter_v1_adapter_proto_rawDesc = "" +
 	"\x06depths\x18\x06 \x03(\v2\x1f.holdfast.adapter.v1.QueueDepthR\x06depths\x12\x14\n" +
 	"\x05drain\x18\a \x01(\bR\x05drain\x12G\n" +
 	"\rconfirmations\x18\b \x03(\v2!.holdfast.adapter.v1.ConfirmationR\rconfirmations\x12\x14\n" +
-	"\x05again\x18\t \x03(\x04R\x05again\"_\n" +
+	"\x05again\x18\t \x03(\x04R\x05again\x129\n" +
+	"\btopology\x18\n" +
+	" \x01(\v2\x1d.holdfast.adapter.v1.TopologyR\btopology\x120\n" +
+	"\x05owned\x18\v \x03(\v2\x1a.holdfast.adapter.v1.OwnedR\x05owned\x12:\n" +
+	"\tnot_owner\x18\f \x03(\v2\x1d.holdfast.adapter.v1.NotOwnerR\bnotOwner\"U\n" +
+	"\bTopology\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\x04R\aversion\x12/\n" +
+	"\x05nodes\x18\x02 \x03(\v2\x19.holdfast.adapter.v1.NodeR\x05nodes\"0\n" +
+	"\x04Node\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\";\n" +
+	"\x05Owned\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\"0\n" +
+	"\bNotOwner\x12\x10\n" +
+	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x12\n" +
+	"\x04node\x18\x02 \x01(\tR\x04node\"_\n" +
 	"\fConfirmation\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\rR\aattempt\x12#\n" +
-	"\rmaybe_started\x18\x03 \x01(\bR\fmaybeStarted\"\x80\x01\n" +
+	"\rmaybe_started\x18\x03 \x01(\bR\fmaybeStarted\"\xba\x01\n" +
 	"\aWelcome\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12!\n" +
 	"\fheartbeat_ms\x18\x02 \x01(\rR\vheartbeatMs\x12\x14\n" +
 	"\x05nodes\x18\x03 \x03(\tR\x05nodes\x12(\n" +
-	"\x10max_output_bytes\x18\x04 \x01(\rR\x0emaxOutputBytes\"\xf1\x02\n" +
+	"\x10max_output_bytes\x18\x04 \x01(\rR\x0emaxOutputBytes\x128\n" +
+	"\bfeatures\x18\x05 \x03(\x0e2\x1c.holdfast.adapter.v1.FeatureR\bfeatures\"\xf1\x02\n" +
 	"\x04Task\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x1c\n" +
 	"\tpartition\x18\x02 \x01(\rR\tpartition\x12\x14\n" +
@@ -1459,20 +1835,23 @@ const file_holdfast_adapter_v1_adapter_proto_rawDesc = "" +
 	" \x01(\bR\fmaybeStarted\x12-\n" +
 	"\x12await_confirmation\x18\v \x01(\bR\x11awaitConfirmation\x12\x14\n" +
 	"\x05alone\x18\f \x01(\bR\x05alone\x12\"\n" +
-	"\rrun_within_ms\x18\r \x01(\x04R\vrunWithinMs\":\n" +
+	"\rrun_within_ms\x18\r \x01(\x04R\vrunWithinMs\"n\n" +
 	"\fCancellation\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x18\n" +
-	"\aattempt\x18\x02 \x01(\rR\aattempt\"<\n" +
+	"\aattempt\x18\x02 \x01(\rR\aattempt\x12\x1c\n" +
+	"\tpartition\x18\x03 \x01(\rR\tpartition\x12\x14\n" +
+	"\x05epoch\x18\x04 \x01(\x04R\x05epoch\"<\n" +
 	"\bReturned\x12\x1a\n" +
 	"\bactivity\x18\x01 \x01(\tR\bactivity\x12\x14\n" +
 	"\x05count\x18\x02 \x01(\x04R\x05count\"B\n" +
 	"\n" +
 	"QueueDepth\x12\x1a\n" +
 	"\bactivity\x18\x01 \x01(\tR\bactivity\x12\x18\n" +
-	"\awaiting\x18\x02 \x01(\x04R\awaiting*5\n" +
+	"\awaiting\x18\x02 \x01(\x04R\awaiting*H\n" +
 	"\aFeature\x12\x17\n" +
 	"\x13FEATURE_UNSPECIFIED\x10\x00\x12\x11\n" +
-	"\rFEATURE_BEGUN\x10\x01*y\n" +
+	"\rFEATURE_BEGUN\x10\x01\x12\x11\n" +
+	"\rFEATURE_OWNED\x10\x02*y\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11OUTCOME_SUCCEEDED\x10\x01\x12\x12\n" +
@@ -1495,53 +1874,64 @@ func file_holdfast_adapter_v1_adapter_proto_rawDescGZIP() []byte {
 }
 
 var file_holdfast_adapter_v1_adapter_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_holdfast_adapter_v1_adapter_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_holdfast_adapter_v1_adapter_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_holdfast_adapter_v1_adapter_proto_goTypes = []any{
 	(Feature)(0),              // 0: holdfast.adapter.v1.Feature
 	(Outcome)(0),              // 1: holdfast.adapter.v1.Outcome
 	(*ConnectRequest)(nil),    // 2: holdfast.adapter.v1.ConnectRequest
 	(*Hello)(nil),             // 3: holdfast.adapter.v1.Hello
-	(*Activity)(nil),          // 4: holdfast.adapter.v1.Activity
-	(*Begun)(nil),             // 5: holdfast.adapter.v1.Begun
-	(*Credit)(nil),            // 6: holdfast.adapter.v1.Credit
-	(*Revocation)(nil),        // 7: holdfast.adapter.v1.Revocation
-	(*Heartbeat)(nil),         // 8: holdfast.adapter.v1.Heartbeat
-	(*Progress)(nil),          // 9: holdfast.adapter.v1.Progress
-	(*Result)(nil),            // 10: holdfast.adapter.v1.Result
-	(*ConnectResponse)(nil),   // 11: holdfast.adapter.v1.ConnectResponse
-	(*Confirmation)(nil),      // 12: holdfast.adapter.v1.Confirmation
-	(*Welcome)(nil),           // 13: holdfast.adapter.v1.Welcome
-	(*Task)(nil),              // 14: holdfast.adapter.v1.Task
-	(*Cancellation)(nil),      // 15: holdfast.adapter.v1.Cancellation
-	(*Returned)(nil),          // 16: holdfast.adapter.v1.Returned
-	(*QueueDepth)(nil),        // 17: holdfast.adapter.v1.QueueDepth
-	(*problemv1.Problem)(nil), // 18: holdfast.problem.v1.Problem
+	(*Listing)(nil),           // 4: holdfast.adapter.v1.Listing
+	(*Activity)(nil),          // 5: holdfast.adapter.v1.Activity
+	(*Begun)(nil),             // 6: holdfast.adapter.v1.Begun
+	(*Credit)(nil),            // 7: holdfast.adapter.v1.Credit
+	(*Revocation)(nil),        // 8: holdfast.adapter.v1.Revocation
+	(*Heartbeat)(nil),         // 9: holdfast.adapter.v1.Heartbeat
+	(*Progress)(nil),          // 10: holdfast.adapter.v1.Progress
+	(*Result)(nil),            // 11: holdfast.adapter.v1.Result
+	(*ConnectResponse)(nil),   // 12: holdfast.adapter.v1.ConnectResponse
+	(*Topology)(nil),          // 13: holdfast.adapter.v1.Topology
+	(*Node)(nil),              // 14: holdfast.adapter.v1.Node
+	(*Owned)(nil),             // 15: holdfast.adapter.v1.Owned
+	(*NotOwner)(nil),          // 16: holdfast.adapter.v1.NotOwner
+	(*Confirmation)(nil),      // 17: holdfast.adapter.v1.Confirmation
+	(*Welcome)(nil),           // 18: holdfast.adapter.v1.Welcome
+	(*Task)(nil),              // 19: holdfast.adapter.v1.Task
+	(*Cancellation)(nil),      // 20: holdfast.adapter.v1.Cancellation
+	(*Returned)(nil),          // 21: holdfast.adapter.v1.Returned
+	(*QueueDepth)(nil),        // 22: holdfast.adapter.v1.QueueDepth
+	(*problemv1.Problem)(nil), // 23: holdfast.problem.v1.Problem
 }
 var file_holdfast_adapter_v1_adapter_proto_depIdxs = []int32{
 	3,  // 0: holdfast.adapter.v1.ConnectRequest.hello:type_name -> holdfast.adapter.v1.Hello
-	10, // 1: holdfast.adapter.v1.ConnectRequest.results:type_name -> holdfast.adapter.v1.Result
-	6,  // 2: holdfast.adapter.v1.ConnectRequest.credits:type_name -> holdfast.adapter.v1.Credit
-	7,  // 3: holdfast.adapter.v1.ConnectRequest.revocations:type_name -> holdfast.adapter.v1.Revocation
-	8,  // 4: holdfast.adapter.v1.ConnectRequest.heartbeat:type_name -> holdfast.adapter.v1.Heartbeat
-	5,  // 5: holdfast.adapter.v1.ConnectRequest.begun:type_name -> holdfast.adapter.v1.Begun
-	4,  // 6: holdfast.adapter.v1.Hello.activities:type_name -> holdfast.adapter.v1.Activity
-	0,  // 7: holdfast.adapter.v1.Hello.features:type_name -> holdfast.adapter.v1.Feature
-	9,  // 8: holdfast.adapter.v1.Heartbeat.progress:type_name -> holdfast.adapter.v1.Progress
-	1,  // 9: holdfast.adapter.v1.Result.outcome:type_name -> holdfast.adapter.v1.Outcome
-	18, // 10: holdfast.adapter.v1.Result.error:type_name -> holdfast.problem.v1.Problem
-	13, // 11: holdfast.adapter.v1.ConnectResponse.welcome:type_name -> holdfast.adapter.v1.Welcome
-	14, // 12: holdfast.adapter.v1.ConnectResponse.tasks:type_name -> holdfast.adapter.v1.Task
-	15, // 13: holdfast.adapter.v1.ConnectResponse.cancellations:type_name -> holdfast.adapter.v1.Cancellation
-	16, // 14: holdfast.adapter.v1.ConnectResponse.returned:type_name -> holdfast.adapter.v1.Returned
-	17, // 15: holdfast.adapter.v1.ConnectResponse.depths:type_name -> holdfast.adapter.v1.QueueDepth
-	12, // 16: holdfast.adapter.v1.ConnectResponse.confirmations:type_name -> holdfast.adapter.v1.Confirmation
-	2,  // 17: holdfast.adapter.v1.AdapterService.Connect:input_type -> holdfast.adapter.v1.ConnectRequest
-	11, // 18: holdfast.adapter.v1.AdapterService.Connect:output_type -> holdfast.adapter.v1.ConnectResponse
-	18, // [18:19] is the sub-list for method output_type
-	17, // [17:18] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	11, // 1: holdfast.adapter.v1.ConnectRequest.results:type_name -> holdfast.adapter.v1.Result
+	7,  // 2: holdfast.adapter.v1.ConnectRequest.credits:type_name -> holdfast.adapter.v1.Credit
+	8,  // 3: holdfast.adapter.v1.ConnectRequest.revocations:type_name -> holdfast.adapter.v1.Revocation
+	9,  // 4: holdfast.adapter.v1.ConnectRequest.heartbeat:type_name -> holdfast.adapter.v1.Heartbeat
+	6,  // 5: holdfast.adapter.v1.ConnectRequest.begun:type_name -> holdfast.adapter.v1.Begun
+	4,  // 6: holdfast.adapter.v1.ConnectRequest.listings:type_name -> holdfast.adapter.v1.Listing
+	5,  // 7: holdfast.adapter.v1.Hello.activities:type_name -> holdfast.adapter.v1.Activity
+	0,  // 8: holdfast.adapter.v1.Hello.features:type_name -> holdfast.adapter.v1.Feature
+	10, // 9: holdfast.adapter.v1.Heartbeat.progress:type_name -> holdfast.adapter.v1.Progress
+	1,  // 10: holdfast.adapter.v1.Result.outcome:type_name -> holdfast.adapter.v1.Outcome
+	23, // 11: holdfast.adapter.v1.Result.error:type_name -> holdfast.problem.v1.Problem
+	18, // 12: holdfast.adapter.v1.ConnectResponse.welcome:type_name -> holdfast.adapter.v1.Welcome
+	19, // 13: holdfast.adapter.v1.ConnectResponse.tasks:type_name -> holdfast.adapter.v1.Task
+	20, // 14: holdfast.adapter.v1.ConnectResponse.cancellations:type_name -> holdfast.adapter.v1.Cancellation
+	21, // 15: holdfast.adapter.v1.ConnectResponse.returned:type_name -> holdfast.adapter.v1.Returned
+	22, // 16: holdfast.adapter.v1.ConnectResponse.depths:type_name -> holdfast.adapter.v1.QueueDepth
+	17, // 17: holdfast.adapter.v1.ConnectResponse.confirmations:type_name -> holdfast.adapter.v1.Confirmation
+	13, // 18: holdfast.adapter.v1.ConnectResponse.topology:type_name -> holdfast.adapter.v1.Topology
+	15, // 19: holdfast.adapter.v1.ConnectResponse.owned:type_name -> holdfast.adapter.v1.Owned
+	16, // 20: holdfast.adapter.v1.ConnectResponse.not_owner:type_name -> holdfast.adapter.v1.NotOwner
+	14, // 21: holdfast.adapter.v1.Topology.nodes:type_name -> holdfast.adapter.v1.Node
+	0,  // 22: holdfast.adapter.v1.Welcome.features:type_name -> holdfast.adapter.v1.Feature
+	2,  // 23: holdfast.adapter.v1.AdapterService.Connect:input_type -> holdfast.adapter.v1.ConnectRequest
+	12, // 24: holdfast.adapter.v1.AdapterService.Connect:output_type -> holdfast.adapter.v1.ConnectResponse
+	24, // [24:25] is the sub-list for method output_type
+	23, // [23:24] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_adapter_v1_adapter_proto_init() }
@@ -1555,7 +1945,7 @@ func file_holdfast_adapter_v1_adapter_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_adapter_v1_adapter_proto_rawDesc), len(file_holdfast_adapter_v1_adapter_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   16,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

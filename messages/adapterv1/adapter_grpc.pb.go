@@ -71,6 +71,22 @@ const (
 //     closes its side. What closes its side is taken for gone: it must not while it executes anything. A node that wants to leave sends drain: the adapter expects no more tasks from it, grants nothing
 //     more, and reconnects when the stream ends.
 //
+// Several nodes share the partitions. One node owns a partition at a time, and only it acknowledges results of the partition's orders:
+//
+//  9. A node whose welcome has the feature FEATURE_OWNED tells in a topology which nodes there are, with the welcome and whenever that
+//     changes. The adapter keeps a stream to each of them. Of the topologies that it was told on streams that are still open, the one
+//     with the highest version counts. A node that is not named any more, and whose address the adapter was not given at its start, is
+//     left alone once its stream has ended.
+//  10. A node that has taken a partition over says owned to the adapters whose hello has the feature FEATURE_OWNED. Such an adapter
+//     answers with a listing of the keys of that partition, as those of a hello, empty if there are none. From then on the stream that
+//     asked is that of these keys: their results are sent on it, and what awaits a confirmation is reported on it. The node awaits the
+//     answers for a bounded time before it sends anybody what was sent before. An owned whose epoch is lower than the highest seen
+//     for its partition is ignored; a higher one is remembered, as that of a task is.
+//  11. A result that comes to a node which does not own its partition is answered not_owner, with the name of the node to try, and is
+//     still to be kept. The adapter sends it to that node at once. Before it sends a result on another stream than the one that
+//     the task came on, and whose hello does not list the key, it sends a listing with the key, in a message before. When a stream
+//     ends, its results are sent so on any other one whose welcome has the feature.
+//
 // An adapter may find a node under two addresses. If the welcome names a node that it has a stream to, it ends the newer
 // stream. HTTP/2 pings are allowed every 10 seconds, with or without a stream.
 //
@@ -149,6 +165,22 @@ type AdapterService_ConnectClient = grpc.BidiStreamingClient[ConnectRequest, Con
 //     The adapter answers not done for what it has not begun, finishes the rest, waits for the acknowledgements, and
 //     closes its side. What closes its side is taken for gone: it must not while it executes anything. A node that wants to leave sends drain: the adapter expects no more tasks from it, grants nothing
 //     more, and reconnects when the stream ends.
+//
+// Several nodes share the partitions. One node owns a partition at a time, and only it acknowledges results of the partition's orders:
+//
+//  9. A node whose welcome has the feature FEATURE_OWNED tells in a topology which nodes there are, with the welcome and whenever that
+//     changes. The adapter keeps a stream to each of them. Of the topologies that it was told on streams that are still open, the one
+//     with the highest version counts. A node that is not named any more, and whose address the adapter was not given at its start, is
+//     left alone once its stream has ended.
+//  10. A node that has taken a partition over says owned to the adapters whose hello has the feature FEATURE_OWNED. Such an adapter
+//     answers with a listing of the keys of that partition, as those of a hello, empty if there are none. From then on the stream that
+//     asked is that of these keys: their results are sent on it, and what awaits a confirmation is reported on it. The node awaits the
+//     answers for a bounded time before it sends anybody what was sent before. An owned whose epoch is lower than the highest seen
+//     for its partition is ignored; a higher one is remembered, as that of a task is.
+//  11. A result that comes to a node which does not own its partition is answered not_owner, with the name of the node to try, and is
+//     still to be kept. The adapter sends it to that node at once. Before it sends a result on another stream than the one that
+//     the task came on, and whose hello does not list the key, it sends a listing with the key, in a message before. When a stream
+//     ends, its results are sent so on any other one whose welcome has the feature.
 //
 // An adapter may find a node under two addresses. If the welcome names a node that it has a stream to, it ends the newer
 // stream. HTTP/2 pings are allowed every 10 seconds, with or without a stream.

@@ -2418,6 +2418,333 @@ func (x *LimitActivityResponse) GetUnknown() bool {
 	return false
 }
 
+type ShowClusterRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShowClusterRequest) Reset() {
+	*x = ShowClusterRequest{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShowClusterRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShowClusterRequest) ProtoMessage() {}
+
+func (x *ShowClusterRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShowClusterRequest.ProtoReflect.Descriptor instead.
+func (*ShowClusterRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{33}
+}
+
+type ShowClusterResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where this node's right to go on stands: joining, held, asking, frozen, stopping or over.
+	Lease string `protobuf:"bytes,1,opt,name=lease,proto3" json:"lease,omitempty"`
+	// How often the membership has changed, since this node joined.
+	Version uint64 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	// Consul is lost for all nodes, and the placement stays as it is.
+	Frozen bool `protobuf:"varint,3,opt,name=frozen,proto3" json:"frozen,omitempty"`
+	// The nodes that this one counts as members, itself included if it is one, by their names.
+	Nodes []*ClusterNode `protobuf:"bytes,4,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	// All partitions, in the order of their numbers.
+	Partitions    []*ClusterPartition `protobuf:"bytes,5,rep,name=partitions,proto3" json:"partitions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShowClusterResponse) Reset() {
+	*x = ShowClusterResponse{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShowClusterResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShowClusterResponse) ProtoMessage() {}
+
+func (x *ShowClusterResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShowClusterResponse.ProtoReflect.Descriptor instead.
+func (*ShowClusterResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *ShowClusterResponse) GetLease() string {
+	if x != nil {
+		return x.Lease
+	}
+	return ""
+}
+
+func (x *ShowClusterResponse) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *ShowClusterResponse) GetFrozen() bool {
+	if x != nil {
+		return x.Frozen
+	}
+	return false
+}
+
+func (x *ShowClusterResponse) GetNodes() []*ClusterNode {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
+func (x *ShowClusterResponse) GetPartitions() []*ClusterPartition {
+	if x != nil {
+		return x.Partitions
+	}
+	return nil
+}
+
+// ClusterNode is a member of the cluster.
+type ClusterNode struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The node's name, and which of its lives it is.
+	Node        string `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Incarnation string `protobuf:"bytes,2,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	// It is the one that answers.
+	Self bool `protobuf:"varint,3,opt,name=self,proto3" json:"self,omitempty"`
+	// Whether messages to it go: connecting, up or down; and why it is not up. Empty for the one that answers.
+	Link string `protobuf:"bytes,4,opt,name=link,proto3" json:"link,omitempty"`
+	Why  string `protobuf:"bytes,5,opt,name=why,proto3" json:"why,omitempty"`
+	// Its share of the work, beside those of others; 0: it is to have none, as it leaves.
+	Weight  uint32 `protobuf:"varint,6,opt,name=weight,proto3" json:"weight,omitempty"`
+	Version string `protobuf:"bytes,7,opt,name=version,proto3" json:"version,omitempty"`
+	// The highest feature level that it reads.
+	Level uint32 `protobuf:"varint,8,opt,name=level,proto3" json:"level,omitempty"`
+	// Where other nodes, and clients, reach it.
+	Address       string `protobuf:"bytes,9,opt,name=address,proto3" json:"address,omitempty"`
+	PublicAddress string `protobuf:"bytes,10,opt,name=public_address,json=publicAddress,proto3" json:"public_address,omitempty"`
+	// How many partitions it says that it has, and how many it is to have.
+	Has           int32 `protobuf:"varint,11,opt,name=has,proto3" json:"has,omitempty"`
+	Wanted        int32 `protobuf:"varint,12,opt,name=wanted,proto3" json:"wanted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClusterNode) Reset() {
+	*x = ClusterNode{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClusterNode) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClusterNode) ProtoMessage() {}
+
+func (x *ClusterNode) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClusterNode.ProtoReflect.Descriptor instead.
+func (*ClusterNode) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *ClusterNode) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *ClusterNode) GetIncarnation() string {
+	if x != nil {
+		return x.Incarnation
+	}
+	return ""
+}
+
+func (x *ClusterNode) GetSelf() bool {
+	if x != nil {
+		return x.Self
+	}
+	return false
+}
+
+func (x *ClusterNode) GetLink() string {
+	if x != nil {
+		return x.Link
+	}
+	return ""
+}
+
+func (x *ClusterNode) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+func (x *ClusterNode) GetWeight() uint32 {
+	if x != nil {
+		return x.Weight
+	}
+	return 0
+}
+
+func (x *ClusterNode) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *ClusterNode) GetLevel() uint32 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
+}
+
+func (x *ClusterNode) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *ClusterNode) GetPublicAddress() string {
+	if x != nil {
+		return x.PublicAddress
+	}
+	return ""
+}
+
+func (x *ClusterNode) GetHas() int32 {
+	if x != nil {
+		return x.Has
+	}
+	return 0
+}
+
+func (x *ClusterNode) GetWanted() int32 {
+	if x != nil {
+		return x.Wanted
+	}
+	return 0
+}
+
+// ClusterPartition is a partition, as this node sees it.
+type ClusterPartition struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Partition uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Shard     uint32                 `protobuf:"varint,2,opt,name=shard,proto3" json:"shard,omitempty"`
+	// The incarnation that is to have it, and the one that says that it has; empty: none.
+	Wanted        string `protobuf:"bytes,3,opt,name=wanted,proto3" json:"wanted,omitempty"`
+	Has           string `protobuf:"bytes,4,opt,name=has,proto3" json:"has,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClusterPartition) Reset() {
+	*x = ClusterPartition{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClusterPartition) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClusterPartition) ProtoMessage() {}
+
+func (x *ClusterPartition) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClusterPartition.ProtoReflect.Descriptor instead.
+func (*ClusterPartition) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *ClusterPartition) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *ClusterPartition) GetShard() uint32 {
+	if x != nil {
+		return x.Shard
+	}
+	return 0
+}
+
+func (x *ClusterPartition) GetWanted() string {
+	if x != nil {
+		return x.Wanted
+	}
+	return ""
+}
+
+func (x *ClusterPartition) GetHas() string {
+	if x != nil {
+		return x.Has
+	}
+	return ""
+}
+
 type StatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2426,7 +2753,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[33]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2438,7 +2765,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[33]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2451,7 +2778,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{33}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{37}
 }
 
 type StatusResponse struct {
@@ -2492,7 +2819,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[34]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2504,7 +2831,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[34]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2517,7 +2844,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{34}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *StatusResponse) GetNode() string {
@@ -2852,7 +3179,35 @@ const file_holdfast_admin_v1_admin_proto_rawDesc = "" +
 	"\x02by\x18\x04 \x01(\tR\x02by\x12\x16\n" +
 	"\x06reason\x18\x05 \x01(\tR\x06reason\"1\n" +
 	"\x15LimitActivityResponse\x12\x18\n" +
-	"\aunknown\x18\x01 \x01(\bR\aunknown\"\x0f\n" +
+	"\aunknown\x18\x01 \x01(\bR\aunknown\"\x14\n" +
+	"\x12ShowClusterRequest\"\xd8\x01\n" +
+	"\x13ShowClusterResponse\x12\x14\n" +
+	"\x05lease\x18\x01 \x01(\tR\x05lease\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x16\n" +
+	"\x06frozen\x18\x03 \x01(\bR\x06frozen\x124\n" +
+	"\x05nodes\x18\x04 \x03(\v2\x1e.holdfast.admin.v1.ClusterNodeR\x05nodes\x12C\n" +
+	"\n" +
+	"partitions\x18\x05 \x03(\v2#.holdfast.admin.v1.ClusterPartitionR\n" +
+	"partitions\"\xb0\x02\n" +
+	"\vClusterNode\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12 \n" +
+	"\vincarnation\x18\x02 \x01(\tR\vincarnation\x12\x12\n" +
+	"\x04self\x18\x03 \x01(\bR\x04self\x12\x12\n" +
+	"\x04link\x18\x04 \x01(\tR\x04link\x12\x10\n" +
+	"\x03why\x18\x05 \x01(\tR\x03why\x12\x16\n" +
+	"\x06weight\x18\x06 \x01(\rR\x06weight\x12\x18\n" +
+	"\aversion\x18\a \x01(\tR\aversion\x12\x14\n" +
+	"\x05level\x18\b \x01(\rR\x05level\x12\x18\n" +
+	"\aaddress\x18\t \x01(\tR\aaddress\x12%\n" +
+	"\x0epublic_address\x18\n" +
+	" \x01(\tR\rpublicAddress\x12\x10\n" +
+	"\x03has\x18\v \x01(\x05R\x03has\x12\x16\n" +
+	"\x06wanted\x18\f \x01(\x05R\x06wanted\"p\n" +
+	"\x10ClusterPartition\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
+	"\x05shard\x18\x02 \x01(\rR\x05shard\x12\x16\n" +
+	"\x06wanted\x18\x03 \x01(\tR\x06wanted\x12\x10\n" +
+	"\x03has\x18\x04 \x01(\tR\x03has\"\x0f\n" +
 	"\rStatusRequest\"\xd3\x04\n" +
 	"\x0eStatusResponse\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x18\n" +
@@ -2877,7 +3232,7 @@ const file_holdfast_admin_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"unloadable\x18\x12 \x03(\tR\n" +
 	"unloadable\x12)\n" +
-	"\x10unloadable_count\x18\x13 \x01(\x03R\x0funloadableCount2\xc0\x06\n" +
+	"\x10unloadable_count\x18\x13 \x01(\x03R\x0funloadableCount2\x9e\a\n" +
 	"\fAdminService\x12P\n" +
 	"\aShowKey\x12!.holdfast.admin.v1.ShowKeyRequest\x1a\".holdfast.admin.v1.ShowKeyResponse\x12Y\n" +
 	"\n" +
@@ -2889,7 +3244,8 @@ const file_holdfast_admin_v1_admin_proto_rawDesc = "" +
 	"OperateAll\x12$.holdfast.admin.v1.OperateAllRequest\x1a%.holdfast.admin.v1.OperateAllResponse0\x01\x12e\n" +
 	"\x0eListActivities\x12(.holdfast.admin.v1.ListActivitiesRequest\x1a).holdfast.admin.v1.ListActivitiesResponse\x12b\n" +
 	"\rLimitActivity\x12'.holdfast.admin.v1.LimitActivityRequest\x1a(.holdfast.admin.v1.LimitActivityResponse\x12M\n" +
-	"\x06Status\x12 .holdfast.admin.v1.StatusRequest\x1a!.holdfast.admin.v1.StatusResponseB;Z9github.com/holdfast-run/holdfast/messages/adminv1;adminv1b\x06proto3"
+	"\x06Status\x12 .holdfast.admin.v1.StatusRequest\x1a!.holdfast.admin.v1.StatusResponse\x12\\\n" +
+	"\vShowCluster\x12%.holdfast.admin.v1.ShowClusterRequest\x1a&.holdfast.admin.v1.ShowClusterResponseB;Z9github.com/holdfast-run/holdfast/messages/adminv1;adminv1b\x06proto3"
 
 var (
 	file_holdfast_admin_v1_admin_proto_rawDescOnce sync.Once
@@ -2903,7 +3259,7 @@ func file_holdfast_admin_v1_admin_proto_rawDescGZIP() []byte {
 	return file_holdfast_admin_v1_admin_proto_rawDescData
 }
 
-var file_holdfast_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_holdfast_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_holdfast_admin_v1_admin_proto_goTypes = []any{
 	(*ShowKeyRequest)(nil),         // 0: holdfast.admin.v1.ShowKeyRequest
 	(*ShowKeyResponse)(nil),        // 1: holdfast.admin.v1.ShowKeyResponse
@@ -2938,32 +3294,36 @@ var file_holdfast_admin_v1_admin_proto_goTypes = []any{
 	(*ActivityLimit)(nil),          // 30: holdfast.admin.v1.ActivityLimit
 	(*LimitActivityRequest)(nil),   // 31: holdfast.admin.v1.LimitActivityRequest
 	(*LimitActivityResponse)(nil),  // 32: holdfast.admin.v1.LimitActivityResponse
-	(*StatusRequest)(nil),          // 33: holdfast.admin.v1.StatusRequest
-	(*StatusResponse)(nil),         // 34: holdfast.admin.v1.StatusResponse
-	nil,                            // 35: holdfast.admin.v1.Selection.LabelsEntry
-	(orderv1.Status)(0),            // 36: holdfast.order.v1.Status
-	(*timestamppb.Timestamp)(nil),  // 37: google.protobuf.Timestamp
-	(*orderv1.Order)(nil),          // 38: holdfast.order.v1.Order
-	(*orderv1.HistoryEvent)(nil),   // 39: holdfast.order.v1.HistoryEvent
-	(*durationpb.Duration)(nil),    // 40: google.protobuf.Duration
-	(*problemv1.Problem)(nil),      // 41: holdfast.problem.v1.Problem
+	(*ShowClusterRequest)(nil),     // 33: holdfast.admin.v1.ShowClusterRequest
+	(*ShowClusterResponse)(nil),    // 34: holdfast.admin.v1.ShowClusterResponse
+	(*ClusterNode)(nil),            // 35: holdfast.admin.v1.ClusterNode
+	(*ClusterPartition)(nil),       // 36: holdfast.admin.v1.ClusterPartition
+	(*StatusRequest)(nil),          // 37: holdfast.admin.v1.StatusRequest
+	(*StatusResponse)(nil),         // 38: holdfast.admin.v1.StatusResponse
+	nil,                            // 39: holdfast.admin.v1.Selection.LabelsEntry
+	(orderv1.Status)(0),            // 40: holdfast.order.v1.Status
+	(*timestamppb.Timestamp)(nil),  // 41: google.protobuf.Timestamp
+	(*orderv1.Order)(nil),          // 42: holdfast.order.v1.Order
+	(*orderv1.HistoryEvent)(nil),   // 43: holdfast.order.v1.HistoryEvent
+	(*durationpb.Duration)(nil),    // 44: google.protobuf.Duration
+	(*problemv1.Problem)(nil),      // 45: holdfast.problem.v1.Problem
 }
 var file_holdfast_admin_v1_admin_proto_depIdxs = []int32{
 	2,  // 0: holdfast.admin.v1.ShowKeyResponse.orders:type_name -> holdfast.admin.v1.KeyedOrder
-	36, // 1: holdfast.admin.v1.KeyedOrder.status:type_name -> holdfast.order.v1.Status
-	37, // 2: holdfast.admin.v1.KeyedOrder.accepted_at:type_name -> google.protobuf.Timestamp
-	37, // 3: holdfast.admin.v1.KeyedOrder.ended_at:type_name -> google.protobuf.Timestamp
-	37, // 4: holdfast.admin.v1.Selection.ended_from:type_name -> google.protobuf.Timestamp
-	37, // 5: holdfast.admin.v1.Selection.ended_to:type_name -> google.protobuf.Timestamp
-	35, // 6: holdfast.admin.v1.Selection.labels:type_name -> holdfast.admin.v1.Selection.LabelsEntry
-	36, // 7: holdfast.admin.v1.Selection.statuses:type_name -> holdfast.order.v1.Status
+	40, // 1: holdfast.admin.v1.KeyedOrder.status:type_name -> holdfast.order.v1.Status
+	41, // 2: holdfast.admin.v1.KeyedOrder.accepted_at:type_name -> google.protobuf.Timestamp
+	41, // 3: holdfast.admin.v1.KeyedOrder.ended_at:type_name -> google.protobuf.Timestamp
+	41, // 4: holdfast.admin.v1.Selection.ended_from:type_name -> google.protobuf.Timestamp
+	41, // 5: holdfast.admin.v1.Selection.ended_to:type_name -> google.protobuf.Timestamp
+	39, // 6: holdfast.admin.v1.Selection.labels:type_name -> holdfast.admin.v1.Selection.LabelsEntry
+	40, // 7: holdfast.admin.v1.Selection.statuses:type_name -> holdfast.order.v1.Status
 	5,  // 8: holdfast.admin.v1.ListFalloutRequest.selection:type_name -> holdfast.admin.v1.Selection
 	8,  // 9: holdfast.admin.v1.ListFalloutResponse.groups:type_name -> holdfast.admin.v1.FalloutGroup
-	37, // 10: holdfast.admin.v1.FalloutGroup.oldest:type_name -> google.protobuf.Timestamp
-	37, // 11: holdfast.admin.v1.FalloutGroup.newest:type_name -> google.protobuf.Timestamp
-	38, // 12: holdfast.admin.v1.ShowFalloutResponse.order:type_name -> holdfast.order.v1.Order
+	41, // 10: holdfast.admin.v1.FalloutGroup.oldest:type_name -> google.protobuf.Timestamp
+	41, // 11: holdfast.admin.v1.FalloutGroup.newest:type_name -> google.protobuf.Timestamp
+	42, // 12: holdfast.admin.v1.ShowFalloutResponse.order:type_name -> holdfast.order.v1.Order
 	12, // 13: holdfast.admin.v1.ShowFalloutResponse.in_doubt:type_name -> holdfast.admin.v1.AttemptInDoubt
-	39, // 14: holdfast.admin.v1.ShowFalloutResponse.late_results:type_name -> holdfast.order.v1.HistoryEvent
+	43, // 14: holdfast.admin.v1.ShowFalloutResponse.late_results:type_name -> holdfast.order.v1.HistoryEvent
 	11, // 15: holdfast.admin.v1.ShowFalloutResponse.compensable:type_name -> holdfast.admin.v1.Compensable
 	14, // 16: holdfast.admin.v1.Action.retry:type_name -> holdfast.admin.v1.Retry
 	15, // 17: holdfast.admin.v1.Action.skip:type_name -> holdfast.admin.v1.Skip
@@ -2973,47 +3333,51 @@ var file_holdfast_admin_v1_admin_proto_depIdxs = []int32{
 	19, // 21: holdfast.admin.v1.Action.fault:type_name -> holdfast.admin.v1.Fault
 	20, // 22: holdfast.admin.v1.Action.suspend:type_name -> holdfast.admin.v1.Suspend
 	21, // 23: holdfast.admin.v1.Action.resume:type_name -> holdfast.admin.v1.Resume
-	37, // 24: holdfast.admin.v1.Retry.deadline:type_name -> google.protobuf.Timestamp
-	40, // 25: holdfast.admin.v1.Retry.deadline_after:type_name -> google.protobuf.Duration
-	37, // 26: holdfast.admin.v1.Skip.deadline:type_name -> google.protobuf.Timestamp
-	40, // 27: holdfast.admin.v1.Skip.deadline_after:type_name -> google.protobuf.Duration
-	37, // 28: holdfast.admin.v1.Restart.deadline:type_name -> google.protobuf.Timestamp
-	40, // 29: holdfast.admin.v1.Restart.deadline_after:type_name -> google.protobuf.Duration
-	41, // 30: holdfast.admin.v1.Fault.error:type_name -> holdfast.problem.v1.Problem
+	41, // 24: holdfast.admin.v1.Retry.deadline:type_name -> google.protobuf.Timestamp
+	44, // 25: holdfast.admin.v1.Retry.deadline_after:type_name -> google.protobuf.Duration
+	41, // 26: holdfast.admin.v1.Skip.deadline:type_name -> google.protobuf.Timestamp
+	44, // 27: holdfast.admin.v1.Skip.deadline_after:type_name -> google.protobuf.Duration
+	41, // 28: holdfast.admin.v1.Restart.deadline:type_name -> google.protobuf.Timestamp
+	44, // 29: holdfast.admin.v1.Restart.deadline_after:type_name -> google.protobuf.Duration
+	45, // 30: holdfast.admin.v1.Fault.error:type_name -> holdfast.problem.v1.Problem
 	13, // 31: holdfast.admin.v1.OperateRequest.action:type_name -> holdfast.admin.v1.Action
-	38, // 32: holdfast.admin.v1.OperateResponse.order:type_name -> holdfast.order.v1.Order
-	39, // 33: holdfast.admin.v1.OperateResponse.events:type_name -> holdfast.order.v1.HistoryEvent
+	42, // 32: holdfast.admin.v1.OperateResponse.order:type_name -> holdfast.order.v1.Order
+	43, // 33: holdfast.admin.v1.OperateResponse.events:type_name -> holdfast.order.v1.HistoryEvent
 	5,  // 34: holdfast.admin.v1.OperateAllRequest.selection:type_name -> holdfast.admin.v1.Selection
 	13, // 35: holdfast.admin.v1.OperateAllRequest.action:type_name -> holdfast.admin.v1.Action
 	26, // 36: holdfast.admin.v1.OperateAllResponse.outcomes:type_name -> holdfast.admin.v1.Outcome
 	29, // 37: holdfast.admin.v1.ListActivitiesResponse.activities:type_name -> holdfast.admin.v1.ActivityStatus
 	30, // 38: holdfast.admin.v1.ActivityStatus.limit:type_name -> holdfast.admin.v1.ActivityLimit
-	37, // 39: holdfast.admin.v1.ActivityStatus.away_until:type_name -> google.protobuf.Timestamp
-	37, // 40: holdfast.admin.v1.ActivityLimit.set_at:type_name -> google.protobuf.Timestamp
-	37, // 41: holdfast.admin.v1.StatusResponse.started_at:type_name -> google.protobuf.Timestamp
-	0,  // 42: holdfast.admin.v1.AdminService.ShowKey:input_type -> holdfast.admin.v1.ShowKeyRequest
-	3,  // 43: holdfast.admin.v1.AdminService.ReleaseKey:input_type -> holdfast.admin.v1.ReleaseKeyRequest
-	6,  // 44: holdfast.admin.v1.AdminService.ListFallout:input_type -> holdfast.admin.v1.ListFalloutRequest
-	9,  // 45: holdfast.admin.v1.AdminService.ShowFallout:input_type -> holdfast.admin.v1.ShowFalloutRequest
-	22, // 46: holdfast.admin.v1.AdminService.Operate:input_type -> holdfast.admin.v1.OperateRequest
-	24, // 47: holdfast.admin.v1.AdminService.OperateAll:input_type -> holdfast.admin.v1.OperateAllRequest
-	27, // 48: holdfast.admin.v1.AdminService.ListActivities:input_type -> holdfast.admin.v1.ListActivitiesRequest
-	31, // 49: holdfast.admin.v1.AdminService.LimitActivity:input_type -> holdfast.admin.v1.LimitActivityRequest
-	33, // 50: holdfast.admin.v1.AdminService.Status:input_type -> holdfast.admin.v1.StatusRequest
-	1,  // 51: holdfast.admin.v1.AdminService.ShowKey:output_type -> holdfast.admin.v1.ShowKeyResponse
-	4,  // 52: holdfast.admin.v1.AdminService.ReleaseKey:output_type -> holdfast.admin.v1.ReleaseKeyResponse
-	7,  // 53: holdfast.admin.v1.AdminService.ListFallout:output_type -> holdfast.admin.v1.ListFalloutResponse
-	10, // 54: holdfast.admin.v1.AdminService.ShowFallout:output_type -> holdfast.admin.v1.ShowFalloutResponse
-	23, // 55: holdfast.admin.v1.AdminService.Operate:output_type -> holdfast.admin.v1.OperateResponse
-	25, // 56: holdfast.admin.v1.AdminService.OperateAll:output_type -> holdfast.admin.v1.OperateAllResponse
-	28, // 57: holdfast.admin.v1.AdminService.ListActivities:output_type -> holdfast.admin.v1.ListActivitiesResponse
-	32, // 58: holdfast.admin.v1.AdminService.LimitActivity:output_type -> holdfast.admin.v1.LimitActivityResponse
-	34, // 59: holdfast.admin.v1.AdminService.Status:output_type -> holdfast.admin.v1.StatusResponse
-	51, // [51:60] is the sub-list for method output_type
-	42, // [42:51] is the sub-list for method input_type
-	42, // [42:42] is the sub-list for extension type_name
-	42, // [42:42] is the sub-list for extension extendee
-	0,  // [0:42] is the sub-list for field type_name
+	41, // 39: holdfast.admin.v1.ActivityStatus.away_until:type_name -> google.protobuf.Timestamp
+	41, // 40: holdfast.admin.v1.ActivityLimit.set_at:type_name -> google.protobuf.Timestamp
+	35, // 41: holdfast.admin.v1.ShowClusterResponse.nodes:type_name -> holdfast.admin.v1.ClusterNode
+	36, // 42: holdfast.admin.v1.ShowClusterResponse.partitions:type_name -> holdfast.admin.v1.ClusterPartition
+	41, // 43: holdfast.admin.v1.StatusResponse.started_at:type_name -> google.protobuf.Timestamp
+	0,  // 44: holdfast.admin.v1.AdminService.ShowKey:input_type -> holdfast.admin.v1.ShowKeyRequest
+	3,  // 45: holdfast.admin.v1.AdminService.ReleaseKey:input_type -> holdfast.admin.v1.ReleaseKeyRequest
+	6,  // 46: holdfast.admin.v1.AdminService.ListFallout:input_type -> holdfast.admin.v1.ListFalloutRequest
+	9,  // 47: holdfast.admin.v1.AdminService.ShowFallout:input_type -> holdfast.admin.v1.ShowFalloutRequest
+	22, // 48: holdfast.admin.v1.AdminService.Operate:input_type -> holdfast.admin.v1.OperateRequest
+	24, // 49: holdfast.admin.v1.AdminService.OperateAll:input_type -> holdfast.admin.v1.OperateAllRequest
+	27, // 50: holdfast.admin.v1.AdminService.ListActivities:input_type -> holdfast.admin.v1.ListActivitiesRequest
+	31, // 51: holdfast.admin.v1.AdminService.LimitActivity:input_type -> holdfast.admin.v1.LimitActivityRequest
+	37, // 52: holdfast.admin.v1.AdminService.Status:input_type -> holdfast.admin.v1.StatusRequest
+	33, // 53: holdfast.admin.v1.AdminService.ShowCluster:input_type -> holdfast.admin.v1.ShowClusterRequest
+	1,  // 54: holdfast.admin.v1.AdminService.ShowKey:output_type -> holdfast.admin.v1.ShowKeyResponse
+	4,  // 55: holdfast.admin.v1.AdminService.ReleaseKey:output_type -> holdfast.admin.v1.ReleaseKeyResponse
+	7,  // 56: holdfast.admin.v1.AdminService.ListFallout:output_type -> holdfast.admin.v1.ListFalloutResponse
+	10, // 57: holdfast.admin.v1.AdminService.ShowFallout:output_type -> holdfast.admin.v1.ShowFalloutResponse
+	23, // 58: holdfast.admin.v1.AdminService.Operate:output_type -> holdfast.admin.v1.OperateResponse
+	25, // 59: holdfast.admin.v1.AdminService.OperateAll:output_type -> holdfast.admin.v1.OperateAllResponse
+	28, // 60: holdfast.admin.v1.AdminService.ListActivities:output_type -> holdfast.admin.v1.ListActivitiesResponse
+	32, // 61: holdfast.admin.v1.AdminService.LimitActivity:output_type -> holdfast.admin.v1.LimitActivityResponse
+	38, // 62: holdfast.admin.v1.AdminService.Status:output_type -> holdfast.admin.v1.StatusResponse
+	34, // 63: holdfast.admin.v1.AdminService.ShowCluster:output_type -> holdfast.admin.v1.ShowClusterResponse
+	54, // [54:64] is the sub-list for method output_type
+	44, // [44:54] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_admin_v1_admin_proto_init() }
@@ -3040,7 +3404,7 @@ func file_holdfast_admin_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_admin_v1_admin_proto_rawDesc), len(file_holdfast_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   36,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -28,6 +28,7 @@ const (
 	AdminService_ListActivities_FullMethodName = "/holdfast.admin.v1.AdminService/ListActivities"
 	AdminService_LimitActivity_FullMethodName  = "/holdfast.admin.v1.AdminService/LimitActivity"
 	AdminService_Status_FullMethodName         = "/holdfast.admin.v1.AdminService/Status"
+	AdminService_ShowCluster_FullMethodName    = "/holdfast.admin.v1.AdminService/ShowCluster"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -61,6 +62,8 @@ type AdminServiceClient interface {
 	LimitActivity(ctx context.Context, in *LimitActivityRequest, opts ...grpc.CallOption) (*LimitActivityResponse, error)
 	// Status tells how the node is.
 	Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*StatusResponse, error)
+	// ShowCluster tells how the cluster is, as this node sees it. FAILED_PRECONDITION if it is in none.
+	ShowCluster(ctx context.Context, in *ShowClusterRequest, opts ...grpc.CallOption) (*ShowClusterResponse, error)
 }
 
 type adminServiceClient struct {
@@ -170,6 +173,16 @@ func (c *adminServiceClient) Status(ctx context.Context, in *StatusRequest, opts
 	return out, nil
 }
 
+func (c *adminServiceClient) ShowCluster(ctx context.Context, in *ShowClusterRequest, opts ...grpc.CallOption) (*ShowClusterResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ShowClusterResponse)
+	err := c.cc.Invoke(ctx, AdminService_ShowCluster_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AdminServiceServer is the server API for AdminService service.
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
@@ -201,6 +214,8 @@ type AdminServiceServer interface {
 	LimitActivity(context.Context, *LimitActivityRequest) (*LimitActivityResponse, error)
 	// Status tells how the node is.
 	Status(context.Context, *StatusRequest) (*StatusResponse, error)
+	// ShowCluster tells how the cluster is, as this node sees it. FAILED_PRECONDITION if it is in none.
+	ShowCluster(context.Context, *ShowClusterRequest) (*ShowClusterResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -237,6 +252,9 @@ func (UnimplementedAdminServiceServer) LimitActivity(context.Context, *LimitActi
 }
 func (UnimplementedAdminServiceServer) Status(context.Context, *StatusRequest) (*StatusResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Status not implemented")
+}
+func (UnimplementedAdminServiceServer) ShowCluster(context.Context, *ShowClusterRequest) (*ShowClusterResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ShowCluster not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -414,6 +432,24 @@ func _AdminService_Status_Handler(srv interface{}, ctx context.Context, dec func
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_ShowCluster_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ShowClusterRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ShowCluster(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ShowCluster_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ShowCluster(ctx, req.(*ShowClusterRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -452,6 +488,10 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Status",
 			Handler:    _AdminService_Status_Handler,
+		},
+		{
+			MethodName: "ShowCluster",
+			Handler:    _AdminService_ShowCluster_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

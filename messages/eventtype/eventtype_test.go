@@ -15,7 +15,8 @@ order.cancelling order.continued order.suspended order.resumed task.started task
 attempt.scheduled attempt.overflowed attempt.sent attempt.lost attempt.found attempt.overdue attempt.goes_on attempt.succeeded
 attempt.failed attempt.not_done attempt.in_doubt result.late wait.started retry.scheduled retry.started catch.started
 stop.requested compensation.started compensation.ended compensation.failed inquiry.started inquiry.ended child.scheduled
-child.faulted child.ended parent.told key.released loop.started branch.started branch.completed branch.left`
+child.faulted child.ended parent.told key.released loop.started branch.started branch.completed branch.left
+order.queued`
 
 func TestNames(t *testing.T) {
 	t.Parallel()

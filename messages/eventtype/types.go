@@ -51,4 +51,5 @@ const (
 	BranchStarted       = orderv1.EventType_EVENT_TYPE_BRANCH_STARTED
 	BranchCompleted     = orderv1.EventType_EVENT_TYPE_BRANCH_COMPLETED
 	BranchLeft          = orderv1.EventType_EVENT_TYPE_BRANCH_LEFT
+	OrderQueued         = orderv1.EventType_EVENT_TYPE_ORDER_QUEUED
 )

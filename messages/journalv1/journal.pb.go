@@ -515,6 +515,7 @@ type Event struct {
 	//	*Event_BranchCompleted
 	//	*Event_BranchLeft
 	//	*Event_CompensationFailed
+	//	*Event_OrderQueued
 	Kind          isEvent_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -924,6 +925,15 @@ func (x *Event) GetCompensationFailed() *CompensationFailed {
 	return nil
 }
 
+func (x *Event) GetOrderQueued() *OrderQueued {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_OrderQueued); ok {
+			return x.OrderQueued
+		}
+	}
+	return nil
+}
+
 type isEvent_Kind interface {
 	isEvent_Kind()
 }
@@ -1088,6 +1098,10 @@ type Event_CompensationFailed struct {
 	CompensationFailed *CompensationFailed `protobuf:"bytes,41,opt,name=compensation_failed,json=compensationFailed,proto3,oneof"`
 }
 
+type Event_OrderQueued struct {
+	OrderQueued *OrderQueued `protobuf:"bytes,42,opt,name=order_queued,json=orderQueued,proto3,oneof"`
+}
+
 func (*Event_OrderAccepted) isEvent_Kind() {}
 
 func (*Event_OrderStarted) isEvent_Kind() {}
@@ -1168,6 +1182,8 @@ func (*Event_BranchLeft) isEvent_Kind() {}
 
 func (*Event_CompensationFailed) isEvent_Kind() {}
 
+func (*Event_OrderQueued) isEvent_Kind() {}
+
 // OrderAccepted begins every history.
 type OrderAccepted struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -1185,7 +1201,9 @@ type OrderAccepted struct {
 	// What tells a repeated submission from another order with the same id.
 	ContentHash []byte `protobuf:"bytes,9,opt,name=content_hash,json=contentHash,proto3" json:"content_hash,omitempty"`
 	// Absent unless it is the child of another order.
-	Parent        *Parent `protobuf:"bytes,10,opt,name=parent,proto3" json:"parent,omitempty"`
+	Parent *Parent `protobuf:"bytes,10,opt,name=parent,proto3" json:"parent,omitempty"`
+	// Who accepted it did not own its partition: until more of its history follows, the owner has not taken it up.
+	Intake        bool `protobuf:"varint,11,opt,name=intake,proto3" json:"intake,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1288,6 +1306,13 @@ func (x *OrderAccepted) GetParent() *Parent {
 		return x.Parent
 	}
 	return nil
+}
+
+func (x *OrderAccepted) GetIntake() bool {
+	if x != nil {
+		return x.Intake
+	}
+	return false
 }
 
 // Parent is the order that has another one, its child, run in a task of its own.
@@ -1422,6 +1447,43 @@ func (x *Label) GetValue() string {
 	return ""
 }
 
+// OrderQueued: the owner of its partition has taken up an order that another node had accepted, and the order waits for its key.
+type OrderQueued struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrderQueued) Reset() {
+	*x = OrderQueued{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrderQueued) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrderQueued) ProtoMessage() {}
+
+func (x *OrderQueued) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrderQueued.ProtoReflect.Descriptor instead.
+func (*OrderQueued) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{8}
+}
+
 // OrderStarted: the order began to run.
 type OrderStarted struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1435,7 +1497,7 @@ type OrderStarted struct {
 
 func (x *OrderStarted) Reset() {
 	*x = OrderStarted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[8]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1447,7 +1509,7 @@ func (x *OrderStarted) String() string {
 func (*OrderStarted) ProtoMessage() {}
 
 func (x *OrderStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[8]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1460,7 +1522,7 @@ func (x *OrderStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderStarted.ProtoReflect.Descriptor instead.
 func (*OrderStarted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{8}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *OrderStarted) GetInput() []byte {
@@ -1497,7 +1559,7 @@ type TaskStarted struct {
 
 func (x *TaskStarted) Reset() {
 	*x = TaskStarted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[9]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1509,7 +1571,7 @@ func (x *TaskStarted) String() string {
 func (*TaskStarted) ProtoMessage() {}
 
 func (x *TaskStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[9]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1522,7 +1584,7 @@ func (x *TaskStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskStarted.ProtoReflect.Descriptor instead.
 func (*TaskStarted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{9}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *TaskStarted) GetFrame() uint32 {
@@ -1579,7 +1641,7 @@ type TaskSkipped struct {
 
 func (x *TaskSkipped) Reset() {
 	*x = TaskSkipped{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[10]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1591,7 +1653,7 @@ func (x *TaskSkipped) String() string {
 func (*TaskSkipped) ProtoMessage() {}
 
 func (x *TaskSkipped) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[10]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1604,7 +1666,7 @@ func (x *TaskSkipped) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskSkipped.ProtoReflect.Descriptor instead.
 func (*TaskSkipped) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{10}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *TaskSkipped) GetParent() uint32 {
@@ -1645,7 +1707,7 @@ type AttemptScheduled struct {
 
 func (x *AttemptScheduled) Reset() {
 	*x = AttemptScheduled{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[11]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1657,7 +1719,7 @@ func (x *AttemptScheduled) String() string {
 func (*AttemptScheduled) ProtoMessage() {}
 
 func (x *AttemptScheduled) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[11]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1670,7 +1732,7 @@ func (x *AttemptScheduled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttemptScheduled.ProtoReflect.Descriptor instead.
 func (*AttemptScheduled) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{11}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *AttemptScheduled) GetFrame() uint32 {
@@ -1741,7 +1803,7 @@ type AttemptOverflowed struct {
 
 func (x *AttemptOverflowed) Reset() {
 	*x = AttemptOverflowed{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[12]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1753,7 +1815,7 @@ func (x *AttemptOverflowed) String() string {
 func (*AttemptOverflowed) ProtoMessage() {}
 
 func (x *AttemptOverflowed) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[12]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1766,7 +1828,7 @@ func (x *AttemptOverflowed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttemptOverflowed.ProtoReflect.Descriptor instead.
 func (*AttemptOverflowed) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{12}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *AttemptOverflowed) GetFrame() uint32 {
@@ -1797,7 +1859,7 @@ type AttemptSent struct {
 
 func (x *AttemptSent) Reset() {
 	*x = AttemptSent{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[13]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1809,7 +1871,7 @@ func (x *AttemptSent) String() string {
 func (*AttemptSent) ProtoMessage() {}
 
 func (x *AttemptSent) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[13]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1822,7 +1884,7 @@ func (x *AttemptSent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttemptSent.ProtoReflect.Descriptor instead.
 func (*AttemptSent) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{13}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *AttemptSent) GetFrame() uint32 {
@@ -1869,7 +1931,7 @@ type AttemptLost struct {
 
 func (x *AttemptLost) Reset() {
 	*x = AttemptLost{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[14]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1881,7 +1943,7 @@ func (x *AttemptLost) String() string {
 func (*AttemptLost) ProtoMessage() {}
 
 func (x *AttemptLost) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[14]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1894,7 +1956,7 @@ func (x *AttemptLost) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttemptLost.ProtoReflect.Descriptor instead.
 func (*AttemptLost) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{14}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *AttemptLost) GetFrame() uint32 {
@@ -1946,7 +2008,7 @@ type AttemptFound struct {
 
 func (x *AttemptFound) Reset() {
 	*x = AttemptFound{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[15]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1958,7 +2020,7 @@ func (x *AttemptFound) String() string {
 func (*AttemptFound) ProtoMessage() {}
 
 func (x *AttemptFound) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[15]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1971,7 +2033,7 @@ func (x *AttemptFound) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttemptFound.ProtoReflect.Descriptor instead.
 func (*AttemptFound) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{15}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *AttemptFound) GetFrame() uint32 {
@@ -2014,7 +2076,7 @@ type AttemptOverdue struct {
 
 func (x *AttemptOverdue) Reset() {
 	*x = AttemptOverdue{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[16]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2026,7 +2088,7 @@ func (x *AttemptOverdue) String() string {
 func (*AttemptOverdue) ProtoMessage() {}
 
 func (x *AttemptOverdue) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[16]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2039,7 +2101,7 @@ func (x *AttemptOverdue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttemptOverdue.ProtoReflect.Descriptor instead.
 func (*AttemptOverdue) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{16}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *AttemptOverdue) GetFrame() uint32 {
@@ -2073,7 +2135,7 @@ type AttemptEnded struct {
 
 func (x *AttemptEnded) Reset() {
 	*x = AttemptEnded{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[17]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2085,7 +2147,7 @@ func (x *AttemptEnded) String() string {
 func (*AttemptEnded) ProtoMessage() {}
 
 func (x *AttemptEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[17]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2098,7 +2160,7 @@ func (x *AttemptEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttemptEnded.ProtoReflect.Descriptor instead.
 func (*AttemptEnded) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{17}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *AttemptEnded) GetFrame() uint32 {
@@ -2162,7 +2224,7 @@ type TaskCompleted struct {
 
 func (x *TaskCompleted) Reset() {
 	*x = TaskCompleted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[18]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2174,7 +2236,7 @@ func (x *TaskCompleted) String() string {
 func (*TaskCompleted) ProtoMessage() {}
 
 func (x *TaskCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[18]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2187,7 +2249,7 @@ func (x *TaskCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskCompleted.ProtoReflect.Descriptor instead.
 func (*TaskCompleted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{18}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *TaskCompleted) GetFrame() uint32 {
@@ -2236,7 +2298,7 @@ type TaskFaulted struct {
 
 func (x *TaskFaulted) Reset() {
 	*x = TaskFaulted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[19]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2248,7 +2310,7 @@ func (x *TaskFaulted) String() string {
 func (*TaskFaulted) ProtoMessage() {}
 
 func (x *TaskFaulted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[19]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2261,7 +2323,7 @@ func (x *TaskFaulted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskFaulted.ProtoReflect.Descriptor instead.
 func (*TaskFaulted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{19}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *TaskFaulted) GetFrame() uint32 {
@@ -2289,7 +2351,7 @@ type WaitStarted struct {
 
 func (x *WaitStarted) Reset() {
 	*x = WaitStarted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[20]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2301,7 +2363,7 @@ func (x *WaitStarted) String() string {
 func (*WaitStarted) ProtoMessage() {}
 
 func (x *WaitStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[20]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2314,7 +2376,7 @@ func (x *WaitStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitStarted.ProtoReflect.Descriptor instead.
 func (*WaitStarted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{20}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *WaitStarted) GetFrame() uint32 {
@@ -2347,7 +2409,7 @@ type RetryScheduled struct {
 
 func (x *RetryScheduled) Reset() {
 	*x = RetryScheduled{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[21]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2359,7 +2421,7 @@ func (x *RetryScheduled) String() string {
 func (*RetryScheduled) ProtoMessage() {}
 
 func (x *RetryScheduled) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[21]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2372,7 +2434,7 @@ func (x *RetryScheduled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryScheduled.ProtoReflect.Descriptor instead.
 func (*RetryScheduled) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{21}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *RetryScheduled) GetFrame() uint32 {
@@ -2422,7 +2484,7 @@ type RetryStarted struct {
 
 func (x *RetryStarted) Reset() {
 	*x = RetryStarted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[22]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2434,7 +2496,7 @@ func (x *RetryStarted) String() string {
 func (*RetryStarted) ProtoMessage() {}
 
 func (x *RetryStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[22]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2447,7 +2509,7 @@ func (x *RetryStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryStarted.ProtoReflect.Descriptor instead.
 func (*RetryStarted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{22}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *RetryStarted) GetFrame() uint32 {
@@ -2475,7 +2537,7 @@ type CatchStarted struct {
 
 func (x *CatchStarted) Reset() {
 	*x = CatchStarted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[23]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2487,7 +2549,7 @@ func (x *CatchStarted) String() string {
 func (*CatchStarted) ProtoMessage() {}
 
 func (x *CatchStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[23]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2500,7 +2562,7 @@ func (x *CatchStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CatchStarted.ProtoReflect.Descriptor instead.
 func (*CatchStarted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{23}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CatchStarted) GetFrame() uint32 {
@@ -2529,7 +2591,7 @@ type LoopStarted struct {
 
 func (x *LoopStarted) Reset() {
 	*x = LoopStarted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[24]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2541,7 +2603,7 @@ func (x *LoopStarted) String() string {
 func (*LoopStarted) ProtoMessage() {}
 
 func (x *LoopStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[24]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2554,7 +2616,7 @@ func (x *LoopStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoopStarted.ProtoReflect.Descriptor instead.
 func (*LoopStarted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{24}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *LoopStarted) GetFrame() uint32 {
@@ -2586,7 +2648,7 @@ type BranchStarted struct {
 
 func (x *BranchStarted) Reset() {
 	*x = BranchStarted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[25]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2598,7 +2660,7 @@ func (x *BranchStarted) String() string {
 func (*BranchStarted) ProtoMessage() {}
 
 func (x *BranchStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[25]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2611,7 +2673,7 @@ func (x *BranchStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BranchStarted.ProtoReflect.Descriptor instead.
 func (*BranchStarted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{25}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *BranchStarted) GetFrame() uint32 {
@@ -2647,7 +2709,7 @@ type BranchCompleted struct {
 
 func (x *BranchCompleted) Reset() {
 	*x = BranchCompleted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[26]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2659,7 +2721,7 @@ func (x *BranchCompleted) String() string {
 func (*BranchCompleted) ProtoMessage() {}
 
 func (x *BranchCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[26]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2672,7 +2734,7 @@ func (x *BranchCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BranchCompleted.ProtoReflect.Descriptor instead.
 func (*BranchCompleted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{26}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *BranchCompleted) GetFrame() uint32 {
@@ -2699,7 +2761,7 @@ type BranchLeft struct {
 
 func (x *BranchLeft) Reset() {
 	*x = BranchLeft{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[27]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2711,7 +2773,7 @@ func (x *BranchLeft) String() string {
 func (*BranchLeft) ProtoMessage() {}
 
 func (x *BranchLeft) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[27]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2724,7 +2786,7 @@ func (x *BranchLeft) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BranchLeft.ProtoReflect.Descriptor instead.
 func (*BranchLeft) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{27}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *BranchLeft) GetFrame() uint32 {
@@ -2754,7 +2816,7 @@ type StopRequested struct {
 
 func (x *StopRequested) Reset() {
 	*x = StopRequested{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[28]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2766,7 +2828,7 @@ func (x *StopRequested) String() string {
 func (*StopRequested) ProtoMessage() {}
 
 func (x *StopRequested) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[28]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2779,7 +2841,7 @@ func (x *StopRequested) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequested.ProtoReflect.Descriptor instead.
 func (*StopRequested) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{28}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *StopRequested) GetFrame() uint32 {
@@ -2852,7 +2914,7 @@ type CompensationStarted struct {
 
 func (x *CompensationStarted) Reset() {
 	*x = CompensationStarted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[29]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2864,7 +2926,7 @@ func (x *CompensationStarted) String() string {
 func (*CompensationStarted) ProtoMessage() {}
 
 func (x *CompensationStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[29]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2877,7 +2939,7 @@ func (x *CompensationStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompensationStarted.ProtoReflect.Descriptor instead.
 func (*CompensationStarted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{29}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *CompensationStarted) GetFrame() uint32 {
@@ -2913,7 +2975,7 @@ type CompensationEnded struct {
 
 func (x *CompensationEnded) Reset() {
 	*x = CompensationEnded{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[30]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2925,7 +2987,7 @@ func (x *CompensationEnded) String() string {
 func (*CompensationEnded) ProtoMessage() {}
 
 func (x *CompensationEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[30]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2938,7 +3000,7 @@ func (x *CompensationEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompensationEnded.ProtoReflect.Descriptor instead.
 func (*CompensationEnded) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{30}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *CompensationEnded) GetFrame() uint32 {
@@ -2973,7 +3035,7 @@ type CompensationFailed struct {
 
 func (x *CompensationFailed) Reset() {
 	*x = CompensationFailed{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[31]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2985,7 +3047,7 @@ func (x *CompensationFailed) String() string {
 func (*CompensationFailed) ProtoMessage() {}
 
 func (x *CompensationFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[31]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2998,7 +3060,7 @@ func (x *CompensationFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompensationFailed.ProtoReflect.Descriptor instead.
 func (*CompensationFailed) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{31}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *CompensationFailed) GetFrame() uint32 {
@@ -3024,7 +3086,7 @@ type InquiryStarted struct {
 
 func (x *InquiryStarted) Reset() {
 	*x = InquiryStarted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[32]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3036,7 +3098,7 @@ func (x *InquiryStarted) String() string {
 func (*InquiryStarted) ProtoMessage() {}
 
 func (x *InquiryStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[32]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3049,7 +3111,7 @@ func (x *InquiryStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InquiryStarted.ProtoReflect.Descriptor instead.
 func (*InquiryStarted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{32}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *InquiryStarted) GetFrame() uint32 {
@@ -3090,7 +3152,7 @@ type InquiryEnded struct {
 
 func (x *InquiryEnded) Reset() {
 	*x = InquiryEnded{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[33]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3102,7 +3164,7 @@ func (x *InquiryEnded) String() string {
 func (*InquiryEnded) ProtoMessage() {}
 
 func (x *InquiryEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[33]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3115,7 +3177,7 @@ func (x *InquiryEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InquiryEnded.ProtoReflect.Descriptor instead.
 func (*InquiryEnded) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{33}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *InquiryEnded) GetFrame() uint32 {
@@ -3141,7 +3203,7 @@ type ChildScheduled struct {
 
 func (x *ChildScheduled) Reset() {
 	*x = ChildScheduled{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[34]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3153,7 +3215,7 @@ func (x *ChildScheduled) String() string {
 func (*ChildScheduled) ProtoMessage() {}
 
 func (x *ChildScheduled) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[34]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3166,7 +3228,7 @@ func (x *ChildScheduled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChildScheduled.ProtoReflect.Descriptor instead.
 func (*ChildScheduled) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{34}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ChildScheduled) GetFrame() uint32 {
@@ -3219,7 +3281,7 @@ type ChildFaulted struct {
 
 func (x *ChildFaulted) Reset() {
 	*x = ChildFaulted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[35]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3231,7 +3293,7 @@ func (x *ChildFaulted) String() string {
 func (*ChildFaulted) ProtoMessage() {}
 
 func (x *ChildFaulted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[35]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3244,7 +3306,7 @@ func (x *ChildFaulted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChildFaulted.ProtoReflect.Descriptor instead.
 func (*ChildFaulted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{35}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ChildFaulted) GetFrame() uint32 {
@@ -3289,7 +3351,7 @@ type ChildEnded struct {
 
 func (x *ChildEnded) Reset() {
 	*x = ChildEnded{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[36]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3301,7 +3363,7 @@ func (x *ChildEnded) String() string {
 func (*ChildEnded) ProtoMessage() {}
 
 func (x *ChildEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[36]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3314,7 +3376,7 @@ func (x *ChildEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChildEnded.ProtoReflect.Descriptor instead.
 func (*ChildEnded) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{36}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ChildEnded) GetFrame() uint32 {
@@ -3354,7 +3416,7 @@ type ParentTold struct {
 
 func (x *ParentTold) Reset() {
 	*x = ParentTold{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[37]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3366,7 +3428,7 @@ func (x *ParentTold) String() string {
 func (*ParentTold) ProtoMessage() {}
 
 func (x *ParentTold) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[37]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3379,7 +3441,7 @@ func (x *ParentTold) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ParentTold.ProtoReflect.Descriptor instead.
 func (*ParentTold) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{37}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{38}
 }
 
 // LateResult: a result came after its task was left.
@@ -3397,7 +3459,7 @@ type LateResult struct {
 
 func (x *LateResult) Reset() {
 	*x = LateResult{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[38]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3409,7 +3471,7 @@ func (x *LateResult) String() string {
 func (*LateResult) ProtoMessage() {}
 
 func (x *LateResult) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[38]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3422,7 +3484,7 @@ func (x *LateResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LateResult.ProtoReflect.Descriptor instead.
 func (*LateResult) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{38}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *LateResult) GetTask() string {
@@ -3480,7 +3542,7 @@ type OrderCompleted struct {
 
 func (x *OrderCompleted) Reset() {
 	*x = OrderCompleted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[39]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3492,7 +3554,7 @@ func (x *OrderCompleted) String() string {
 func (*OrderCompleted) ProtoMessage() {}
 
 func (x *OrderCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[39]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3505,7 +3567,7 @@ func (x *OrderCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderCompleted.ProtoReflect.Descriptor instead.
 func (*OrderCompleted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{39}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *OrderCompleted) GetOutput() []byte {
@@ -3543,7 +3605,7 @@ type OrderFaulted struct {
 
 func (x *OrderFaulted) Reset() {
 	*x = OrderFaulted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[40]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3555,7 +3617,7 @@ func (x *OrderFaulted) String() string {
 func (*OrderFaulted) ProtoMessage() {}
 
 func (x *OrderFaulted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[40]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3568,7 +3630,7 @@ func (x *OrderFaulted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderFaulted.ProtoReflect.Descriptor instead.
 func (*OrderFaulted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{40}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *OrderFaulted) GetError() *problemv1.Problem {
@@ -3604,7 +3666,7 @@ type OrderCancelled struct {
 
 func (x *OrderCancelled) Reset() {
 	*x = OrderCancelled{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[41]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3616,7 +3678,7 @@ func (x *OrderCancelled) String() string {
 func (*OrderCancelled) ProtoMessage() {}
 
 func (x *OrderCancelled) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[41]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3629,7 +3691,7 @@ func (x *OrderCancelled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderCancelled.ProtoReflect.Descriptor instead.
 func (*OrderCancelled) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{41}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *OrderCancelled) GetReason() string {
@@ -3665,7 +3727,7 @@ type KeyReleased struct {
 
 func (x *KeyReleased) Reset() {
 	*x = KeyReleased{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[42]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3677,7 +3739,7 @@ func (x *KeyReleased) String() string {
 func (*KeyReleased) ProtoMessage() {}
 
 func (x *KeyReleased) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[42]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3690,7 +3752,7 @@ func (x *KeyReleased) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyReleased.ProtoReflect.Descriptor instead.
 func (*KeyReleased) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{42}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *KeyReleased) GetBy() string {
@@ -3735,7 +3797,7 @@ type OrderReopened struct {
 
 func (x *OrderReopened) Reset() {
 	*x = OrderReopened{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[43]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3747,7 +3809,7 @@ func (x *OrderReopened) String() string {
 func (*OrderReopened) ProtoMessage() {}
 
 func (x *OrderReopened) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[43]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3760,7 +3822,7 @@ func (x *OrderReopened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderReopened.ProtoReflect.Descriptor instead.
 func (*OrderReopened) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{43}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *OrderReopened) GetBy() string {
@@ -3842,7 +3904,7 @@ type OrderContinued struct {
 
 func (x *OrderContinued) Reset() {
 	*x = OrderContinued{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[44]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3854,7 +3916,7 @@ func (x *OrderContinued) String() string {
 func (*OrderContinued) ProtoMessage() {}
 
 func (x *OrderContinued) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[44]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3867,7 +3929,7 @@ func (x *OrderContinued) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderContinued.ProtoReflect.Descriptor instead.
 func (*OrderContinued) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{44}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{45}
 }
 
 // OrderSuspended: nothing new begins until the order is resumed.
@@ -3881,7 +3943,7 @@ type OrderSuspended struct {
 
 func (x *OrderSuspended) Reset() {
 	*x = OrderSuspended{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[45]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3893,7 +3955,7 @@ func (x *OrderSuspended) String() string {
 func (*OrderSuspended) ProtoMessage() {}
 
 func (x *OrderSuspended) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[45]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3906,7 +3968,7 @@ func (x *OrderSuspended) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderSuspended.ProtoReflect.Descriptor instead.
 func (*OrderSuspended) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{45}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *OrderSuspended) GetBy() string {
@@ -3933,7 +3995,7 @@ type OrderResumed struct {
 
 func (x *OrderResumed) Reset() {
 	*x = OrderResumed{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[46]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3945,7 +4007,7 @@ func (x *OrderResumed) String() string {
 func (*OrderResumed) ProtoMessage() {}
 
 func (x *OrderResumed) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[46]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3958,7 +4020,7 @@ func (x *OrderResumed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderResumed.ProtoReflect.Descriptor instead.
 func (*OrderResumed) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{46}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *OrderResumed) GetBy() string {
@@ -4007,7 +4069,7 @@ type OrderRow struct {
 
 func (x *OrderRow) Reset() {
 	*x = OrderRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[47]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4019,7 +4081,7 @@ func (x *OrderRow) String() string {
 func (*OrderRow) ProtoMessage() {}
 
 func (x *OrderRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[47]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4032,7 +4094,7 @@ func (x *OrderRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderRow.ProtoReflect.Descriptor instead.
 func (*OrderRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{47}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *OrderRow) GetId() string {
@@ -4172,14 +4234,16 @@ type OpenRow struct {
 	// An operator suspended it, and something of it is still under way.
 	Suspending bool `protobuf:"varint,11,opt,name=suspending,proto3" json:"suspending,omitempty"`
 	// Its position in the queue of its key, as long as it is there: the journal gives it, whoever commits leaves it out.
-	Position      uint64 `protobuf:"varint,12,opt,name=position,proto3" json:"position,omitempty"`
+	Position uint64 `protobuf:"varint,12,opt,name=position,proto3" json:"position,omitempty"`
+	// It is in the intake: the owner of its partition has not taken it up.
+	Intake        bool `protobuf:"varint,13,opt,name=intake,proto3" json:"intake,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *OpenRow) Reset() {
 	*x = OpenRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[48]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4191,7 +4255,7 @@ func (x *OpenRow) String() string {
 func (*OpenRow) ProtoMessage() {}
 
 func (x *OpenRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[48]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4204,7 +4268,7 @@ func (x *OpenRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenRow.ProtoReflect.Descriptor instead.
 func (*OpenRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{48}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *OpenRow) GetId() string {
@@ -4291,6 +4355,13 @@ func (x *OpenRow) GetPosition() uint64 {
 	return 0
 }
 
+func (x *OpenRow) GetIntake() bool {
+	if x != nil {
+		return x.Intake
+	}
+	return false
+}
+
 // Overflow is a task that has overflowed to disk, and has no result yet; it may have been refilled since.
 type Overflow struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -4307,7 +4378,7 @@ type Overflow struct {
 
 func (x *Overflow) Reset() {
 	*x = Overflow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[49]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4319,7 +4390,7 @@ func (x *Overflow) String() string {
 func (*Overflow) ProtoMessage() {}
 
 func (x *Overflow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[49]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4332,7 +4403,7 @@ func (x *Overflow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Overflow.ProtoReflect.Descriptor instead.
 func (*Overflow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{49}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Overflow) GetActivity() string {
@@ -4381,7 +4452,7 @@ type OverflowRow struct {
 
 func (x *OverflowRow) Reset() {
 	*x = OverflowRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[50]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4393,7 +4464,7 @@ func (x *OverflowRow) String() string {
 func (*OverflowRow) ProtoMessage() {}
 
 func (x *OverflowRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[50]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4406,7 +4477,7 @@ func (x *OverflowRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OverflowRow.ProtoReflect.Descriptor instead.
 func (*OverflowRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{50}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *OverflowRow) GetId() string {
@@ -4442,7 +4513,7 @@ type DefinitionRow struct {
 
 func (x *DefinitionRow) Reset() {
 	*x = DefinitionRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[51]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4454,7 +4525,7 @@ func (x *DefinitionRow) String() string {
 func (*DefinitionRow) ProtoMessage() {}
 
 func (x *DefinitionRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[51]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4467,7 +4538,7 @@ func (x *DefinitionRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DefinitionRow.ProtoReflect.Descriptor instead.
 func (*DefinitionRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{51}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *DefinitionRow) GetNamespace() string {
@@ -4546,7 +4617,7 @@ type Retirement struct {
 
 func (x *Retirement) Reset() {
 	*x = Retirement{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[52]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4558,7 +4629,7 @@ func (x *Retirement) String() string {
 func (*Retirement) ProtoMessage() {}
 
 func (x *Retirement) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[52]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4571,7 +4642,7 @@ func (x *Retirement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retirement.ProtoReflect.Descriptor instead.
 func (*Retirement) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{52}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Retirement) GetAt() int64 {
@@ -4614,7 +4685,7 @@ type LimitRow struct {
 
 func (x *LimitRow) Reset() {
 	*x = LimitRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[53]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4626,7 +4697,7 @@ func (x *LimitRow) String() string {
 func (*LimitRow) ProtoMessage() {}
 
 func (x *LimitRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[53]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4639,7 +4710,7 @@ func (x *LimitRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LimitRow.ProtoReflect.Descriptor instead.
 func (*LimitRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{53}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *LimitRow) GetActivity() string {
@@ -4696,7 +4767,7 @@ type DirectoryRow struct {
 
 func (x *DirectoryRow) Reset() {
 	*x = DirectoryRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[54]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4708,7 +4779,7 @@ func (x *DirectoryRow) String() string {
 func (*DirectoryRow) ProtoMessage() {}
 
 func (x *DirectoryRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[54]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4721,7 +4792,7 @@ func (x *DirectoryRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DirectoryRow.ProtoReflect.Descriptor instead.
 func (*DirectoryRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{54}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *DirectoryRow) GetHandle() []byte {
@@ -4769,7 +4840,7 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\bactivity\x18\x03 \x01(\tR\bactivity\x12\x10\n" +
 	"\x03key\x18\x04 \x01(\tR\x03key\x12\x18\n" +
 	"\aattempt\x18\x05 \x01(\rR\aattempt\x12\x19\n" +
-	"\bchild_id\x18\x06 \x01(\tR\achildId\"\x98\x18\n" +
+	"\bchild_id\x18\x06 \x01(\tR\achildId\"\xdf\x18\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02at\x18\x01 \x01(\x03R\x02at\x12K\n" +
 	"\x0eorder_accepted\x18\x02 \x01(\v2\".holdfast.journal.v1.OrderAcceptedH\x00R\rorderAccepted\x12H\n" +
@@ -4816,8 +4887,9 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\x10branch_completed\x18' \x01(\v2$.holdfast.journal.v1.BranchCompletedH\x00R\x0fbranchCompleted\x12B\n" +
 	"\vbranch_left\x18( \x01(\v2\x1f.holdfast.journal.v1.BranchLeftH\x00R\n" +
 	"branchLeft\x12Z\n" +
-	"\x13compensation_failed\x18) \x01(\v2'.holdfast.journal.v1.CompensationFailedH\x00R\x12compensationFailedB\x06\n" +
-	"\x04kind\"\xea\x02\n" +
+	"\x13compensation_failed\x18) \x01(\v2'.holdfast.journal.v1.CompensationFailedH\x00R\x12compensationFailed\x12E\n" +
+	"\forder_queued\x18* \x01(\v2 .holdfast.journal.v1.OrderQueuedH\x00R\vorderQueuedB\x06\n" +
+	"\x04kind\"\x82\x03\n" +
 	"\rOrderAccepted\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x1e\n" +
 	"\n" +
@@ -4831,7 +4903,8 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\bdeadline\x18\b \x01(\x03R\bdeadline\x12!\n" +
 	"\fcontent_hash\x18\t \x01(\fR\vcontentHash\x123\n" +
 	"\x06parent\x18\n" +
-	" \x01(\v2\x1b.holdfast.journal.v1.ParentR\x06parent\"\x89\x01\n" +
+	" \x01(\v2\x1b.holdfast.journal.v1.ParentR\x06parent\x12\x16\n" +
+	"\x06intake\x18\v \x01(\bR\x06intake\"\x89\x01\n" +
 	"\x06Parent\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x1c\n" +
 	"\tpartition\x18\x02 \x01(\rR\tpartition\x12\x1a\n" +
@@ -4840,7 +4913,8 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\x05turns\x18\x05 \x03(\tR\x05turns\"1\n" +
 	"\x05Label\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value\"R\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"\r\n" +
+	"\vOrderQueued\"R\n" +
 	"\fOrderStarted\x12\x19\n" +
 	"\x05input\x18\x01 \x01(\fH\x00R\x05input\x88\x01\x01\x12\x1d\n" +
 	"\n" +
@@ -5058,7 +5132,7 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"faultTitle\x12\x16\n" +
 	"\x06parent\x18\x0e \x01(\tR\x06parent\x12!\n" +
 	"\ffault_detail\x18\x0f \x01(\tR\vfaultDetail\x12\x19\n" +
-	"\bin_doubt\x18\x10 \x01(\bR\ainDoubt\"\xcf\x02\n" +
+	"\bin_doubt\x18\x10 \x01(\bR\ainDoubt\"\xe7\x02\n" +
 	"\aOpenRow\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
 	"\x03due\x18\x02 \x01(\x03R\x03due\x12\x1b\n" +
@@ -5074,7 +5148,8 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\n" +
 	"suspending\x18\v \x01(\bR\n" +
 	"suspending\x12\x1a\n" +
-	"\bposition\x18\f \x01(\x04R\bposition\"~\n" +
+	"\bposition\x18\f \x01(\x04R\bposition\x12\x16\n" +
+	"\x06intake\x18\r \x01(\bR\x06intake\"~\n" +
 	"\bOverflow\x12\x1a\n" +
 	"\bactivity\x18\x01 \x01(\tR\bactivity\x12\x1a\n" +
 	"\bpriority\x18\x02 \x01(\x05R\bpriority\x12\x0e\n" +
@@ -5149,7 +5224,7 @@ func file_holdfast_journal_v1_journal_proto_rawDescGZIP() []byte {
 }
 
 var file_holdfast_journal_v1_journal_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_holdfast_journal_v1_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 55)
+var file_holdfast_journal_v1_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
 var file_holdfast_journal_v1_journal_proto_goTypes = []any{
 	(Outcome)(0),                // 0: holdfast.journal.v1.Outcome
 	(StopCause)(0),              // 1: holdfast.journal.v1.StopCause
@@ -5162,54 +5237,55 @@ var file_holdfast_journal_v1_journal_proto_goTypes = []any{
 	(*OrderAccepted)(nil),       // 8: holdfast.journal.v1.OrderAccepted
 	(*Parent)(nil),              // 9: holdfast.journal.v1.Parent
 	(*Label)(nil),               // 10: holdfast.journal.v1.Label
-	(*OrderStarted)(nil),        // 11: holdfast.journal.v1.OrderStarted
-	(*TaskStarted)(nil),         // 12: holdfast.journal.v1.TaskStarted
-	(*TaskSkipped)(nil),         // 13: holdfast.journal.v1.TaskSkipped
-	(*AttemptScheduled)(nil),    // 14: holdfast.journal.v1.AttemptScheduled
-	(*AttemptOverflowed)(nil),   // 15: holdfast.journal.v1.AttemptOverflowed
-	(*AttemptSent)(nil),         // 16: holdfast.journal.v1.AttemptSent
-	(*AttemptLost)(nil),         // 17: holdfast.journal.v1.AttemptLost
-	(*AttemptFound)(nil),        // 18: holdfast.journal.v1.AttemptFound
-	(*AttemptOverdue)(nil),      // 19: holdfast.journal.v1.AttemptOverdue
-	(*AttemptEnded)(nil),        // 20: holdfast.journal.v1.AttemptEnded
-	(*TaskCompleted)(nil),       // 21: holdfast.journal.v1.TaskCompleted
-	(*TaskFaulted)(nil),         // 22: holdfast.journal.v1.TaskFaulted
-	(*WaitStarted)(nil),         // 23: holdfast.journal.v1.WaitStarted
-	(*RetryScheduled)(nil),      // 24: holdfast.journal.v1.RetryScheduled
-	(*RetryStarted)(nil),        // 25: holdfast.journal.v1.RetryStarted
-	(*CatchStarted)(nil),        // 26: holdfast.journal.v1.CatchStarted
-	(*LoopStarted)(nil),         // 27: holdfast.journal.v1.LoopStarted
-	(*BranchStarted)(nil),       // 28: holdfast.journal.v1.BranchStarted
-	(*BranchCompleted)(nil),     // 29: holdfast.journal.v1.BranchCompleted
-	(*BranchLeft)(nil),          // 30: holdfast.journal.v1.BranchLeft
-	(*StopRequested)(nil),       // 31: holdfast.journal.v1.StopRequested
-	(*CompensationStarted)(nil), // 32: holdfast.journal.v1.CompensationStarted
-	(*CompensationEnded)(nil),   // 33: holdfast.journal.v1.CompensationEnded
-	(*CompensationFailed)(nil),  // 34: holdfast.journal.v1.CompensationFailed
-	(*InquiryStarted)(nil),      // 35: holdfast.journal.v1.InquiryStarted
-	(*InquiryEnded)(nil),        // 36: holdfast.journal.v1.InquiryEnded
-	(*ChildScheduled)(nil),      // 37: holdfast.journal.v1.ChildScheduled
-	(*ChildFaulted)(nil),        // 38: holdfast.journal.v1.ChildFaulted
-	(*ChildEnded)(nil),          // 39: holdfast.journal.v1.ChildEnded
-	(*ParentTold)(nil),          // 40: holdfast.journal.v1.ParentTold
-	(*LateResult)(nil),          // 41: holdfast.journal.v1.LateResult
-	(*OrderCompleted)(nil),      // 42: holdfast.journal.v1.OrderCompleted
-	(*OrderFaulted)(nil),        // 43: holdfast.journal.v1.OrderFaulted
-	(*OrderCancelled)(nil),      // 44: holdfast.journal.v1.OrderCancelled
-	(*KeyReleased)(nil),         // 45: holdfast.journal.v1.KeyReleased
-	(*OrderReopened)(nil),       // 46: holdfast.journal.v1.OrderReopened
-	(*OrderContinued)(nil),      // 47: holdfast.journal.v1.OrderContinued
-	(*OrderSuspended)(nil),      // 48: holdfast.journal.v1.OrderSuspended
-	(*OrderResumed)(nil),        // 49: holdfast.journal.v1.OrderResumed
-	(*OrderRow)(nil),            // 50: holdfast.journal.v1.OrderRow
-	(*OpenRow)(nil),             // 51: holdfast.journal.v1.OpenRow
-	(*Overflow)(nil),            // 52: holdfast.journal.v1.Overflow
-	(*OverflowRow)(nil),         // 53: holdfast.journal.v1.OverflowRow
-	(*DefinitionRow)(nil),       // 54: holdfast.journal.v1.DefinitionRow
-	(*Retirement)(nil),          // 55: holdfast.journal.v1.Retirement
-	(*LimitRow)(nil),            // 56: holdfast.journal.v1.LimitRow
-	(*DirectoryRow)(nil),        // 57: holdfast.journal.v1.DirectoryRow
-	(*problemv1.Problem)(nil),   // 58: holdfast.problem.v1.Problem
+	(*OrderQueued)(nil),         // 11: holdfast.journal.v1.OrderQueued
+	(*OrderStarted)(nil),        // 12: holdfast.journal.v1.OrderStarted
+	(*TaskStarted)(nil),         // 13: holdfast.journal.v1.TaskStarted
+	(*TaskSkipped)(nil),         // 14: holdfast.journal.v1.TaskSkipped
+	(*AttemptScheduled)(nil),    // 15: holdfast.journal.v1.AttemptScheduled
+	(*AttemptOverflowed)(nil),   // 16: holdfast.journal.v1.AttemptOverflowed
+	(*AttemptSent)(nil),         // 17: holdfast.journal.v1.AttemptSent
+	(*AttemptLost)(nil),         // 18: holdfast.journal.v1.AttemptLost
+	(*AttemptFound)(nil),        // 19: holdfast.journal.v1.AttemptFound
+	(*AttemptOverdue)(nil),      // 20: holdfast.journal.v1.AttemptOverdue
+	(*AttemptEnded)(nil),        // 21: holdfast.journal.v1.AttemptEnded
+	(*TaskCompleted)(nil),       // 22: holdfast.journal.v1.TaskCompleted
+	(*TaskFaulted)(nil),         // 23: holdfast.journal.v1.TaskFaulted
+	(*WaitStarted)(nil),         // 24: holdfast.journal.v1.WaitStarted
+	(*RetryScheduled)(nil),      // 25: holdfast.journal.v1.RetryScheduled
+	(*RetryStarted)(nil),        // 26: holdfast.journal.v1.RetryStarted
+	(*CatchStarted)(nil),        // 27: holdfast.journal.v1.CatchStarted
+	(*LoopStarted)(nil),         // 28: holdfast.journal.v1.LoopStarted
+	(*BranchStarted)(nil),       // 29: holdfast.journal.v1.BranchStarted
+	(*BranchCompleted)(nil),     // 30: holdfast.journal.v1.BranchCompleted
+	(*BranchLeft)(nil),          // 31: holdfast.journal.v1.BranchLeft
+	(*StopRequested)(nil),       // 32: holdfast.journal.v1.StopRequested
+	(*CompensationStarted)(nil), // 33: holdfast.journal.v1.CompensationStarted
+	(*CompensationEnded)(nil),   // 34: holdfast.journal.v1.CompensationEnded
+	(*CompensationFailed)(nil),  // 35: holdfast.journal.v1.CompensationFailed
+	(*InquiryStarted)(nil),      // 36: holdfast.journal.v1.InquiryStarted
+	(*InquiryEnded)(nil),        // 37: holdfast.journal.v1.InquiryEnded
+	(*ChildScheduled)(nil),      // 38: holdfast.journal.v1.ChildScheduled
+	(*ChildFaulted)(nil),        // 39: holdfast.journal.v1.ChildFaulted
+	(*ChildEnded)(nil),          // 40: holdfast.journal.v1.ChildEnded
+	(*ParentTold)(nil),          // 41: holdfast.journal.v1.ParentTold
+	(*LateResult)(nil),          // 42: holdfast.journal.v1.LateResult
+	(*OrderCompleted)(nil),      // 43: holdfast.journal.v1.OrderCompleted
+	(*OrderFaulted)(nil),        // 44: holdfast.journal.v1.OrderFaulted
+	(*OrderCancelled)(nil),      // 45: holdfast.journal.v1.OrderCancelled
+	(*KeyReleased)(nil),         // 46: holdfast.journal.v1.KeyReleased
+	(*OrderReopened)(nil),       // 47: holdfast.journal.v1.OrderReopened
+	(*OrderContinued)(nil),      // 48: holdfast.journal.v1.OrderContinued
+	(*OrderSuspended)(nil),      // 49: holdfast.journal.v1.OrderSuspended
+	(*OrderResumed)(nil),        // 50: holdfast.journal.v1.OrderResumed
+	(*OrderRow)(nil),            // 51: holdfast.journal.v1.OrderRow
+	(*OpenRow)(nil),             // 52: holdfast.journal.v1.OpenRow
+	(*Overflow)(nil),            // 53: holdfast.journal.v1.Overflow
+	(*OverflowRow)(nil),         // 54: holdfast.journal.v1.OverflowRow
+	(*DefinitionRow)(nil),       // 55: holdfast.journal.v1.DefinitionRow
+	(*Retirement)(nil),          // 56: holdfast.journal.v1.Retirement
+	(*LimitRow)(nil),            // 57: holdfast.journal.v1.LimitRow
+	(*DirectoryRow)(nil),        // 58: holdfast.journal.v1.DirectoryRow
+	(*problemv1.Problem)(nil),   // 59: holdfast.problem.v1.Problem
 }
 var file_holdfast_journal_v1_journal_proto_depIdxs = []int32{
 	7,  // 0: holdfast.journal.v1.Record.events:type_name -> holdfast.journal.v1.Event
@@ -5217,70 +5293,71 @@ var file_holdfast_journal_v1_journal_proto_depIdxs = []int32{
 	5,  // 2: holdfast.journal.v1.RecordHead.entered:type_name -> holdfast.journal.v1.TasksEntered
 	6,  // 3: holdfast.journal.v1.TasksEntered.tasks:type_name -> holdfast.journal.v1.TaskEntered
 	8,  // 4: holdfast.journal.v1.Event.order_accepted:type_name -> holdfast.journal.v1.OrderAccepted
-	11, // 5: holdfast.journal.v1.Event.order_started:type_name -> holdfast.journal.v1.OrderStarted
-	12, // 6: holdfast.journal.v1.Event.task_started:type_name -> holdfast.journal.v1.TaskStarted
-	13, // 7: holdfast.journal.v1.Event.task_skipped:type_name -> holdfast.journal.v1.TaskSkipped
-	14, // 8: holdfast.journal.v1.Event.attempt_scheduled:type_name -> holdfast.journal.v1.AttemptScheduled
-	16, // 9: holdfast.journal.v1.Event.attempt_sent:type_name -> holdfast.journal.v1.AttemptSent
-	20, // 10: holdfast.journal.v1.Event.attempt_ended:type_name -> holdfast.journal.v1.AttemptEnded
-	21, // 11: holdfast.journal.v1.Event.task_completed:type_name -> holdfast.journal.v1.TaskCompleted
-	22, // 12: holdfast.journal.v1.Event.task_faulted:type_name -> holdfast.journal.v1.TaskFaulted
-	23, // 13: holdfast.journal.v1.Event.wait_started:type_name -> holdfast.journal.v1.WaitStarted
-	24, // 14: holdfast.journal.v1.Event.retry_scheduled:type_name -> holdfast.journal.v1.RetryScheduled
-	25, // 15: holdfast.journal.v1.Event.retry_started:type_name -> holdfast.journal.v1.RetryStarted
-	26, // 16: holdfast.journal.v1.Event.catch_started:type_name -> holdfast.journal.v1.CatchStarted
-	31, // 17: holdfast.journal.v1.Event.stop_requested:type_name -> holdfast.journal.v1.StopRequested
-	41, // 18: holdfast.journal.v1.Event.late_result:type_name -> holdfast.journal.v1.LateResult
-	42, // 19: holdfast.journal.v1.Event.order_completed:type_name -> holdfast.journal.v1.OrderCompleted
-	43, // 20: holdfast.journal.v1.Event.order_faulted:type_name -> holdfast.journal.v1.OrderFaulted
-	44, // 21: holdfast.journal.v1.Event.order_cancelled:type_name -> holdfast.journal.v1.OrderCancelled
-	45, // 22: holdfast.journal.v1.Event.key_released:type_name -> holdfast.journal.v1.KeyReleased
-	15, // 23: holdfast.journal.v1.Event.attempt_overflowed:type_name -> holdfast.journal.v1.AttemptOverflowed
-	46, // 24: holdfast.journal.v1.Event.order_reopened:type_name -> holdfast.journal.v1.OrderReopened
-	47, // 25: holdfast.journal.v1.Event.order_continued:type_name -> holdfast.journal.v1.OrderContinued
-	48, // 26: holdfast.journal.v1.Event.order_suspended:type_name -> holdfast.journal.v1.OrderSuspended
-	49, // 27: holdfast.journal.v1.Event.order_resumed:type_name -> holdfast.journal.v1.OrderResumed
-	32, // 28: holdfast.journal.v1.Event.compensation_started:type_name -> holdfast.journal.v1.CompensationStarted
-	33, // 29: holdfast.journal.v1.Event.compensation_ended:type_name -> holdfast.journal.v1.CompensationEnded
-	37, // 30: holdfast.journal.v1.Event.child_scheduled:type_name -> holdfast.journal.v1.ChildScheduled
-	38, // 31: holdfast.journal.v1.Event.child_faulted:type_name -> holdfast.journal.v1.ChildFaulted
-	39, // 32: holdfast.journal.v1.Event.child_ended:type_name -> holdfast.journal.v1.ChildEnded
-	40, // 33: holdfast.journal.v1.Event.parent_told:type_name -> holdfast.journal.v1.ParentTold
-	17, // 34: holdfast.journal.v1.Event.attempt_lost:type_name -> holdfast.journal.v1.AttemptLost
-	35, // 35: holdfast.journal.v1.Event.inquiry_started:type_name -> holdfast.journal.v1.InquiryStarted
-	36, // 36: holdfast.journal.v1.Event.inquiry_ended:type_name -> holdfast.journal.v1.InquiryEnded
-	19, // 37: holdfast.journal.v1.Event.attempt_overdue:type_name -> holdfast.journal.v1.AttemptOverdue
-	18, // 38: holdfast.journal.v1.Event.attempt_found:type_name -> holdfast.journal.v1.AttemptFound
-	27, // 39: holdfast.journal.v1.Event.loop_started:type_name -> holdfast.journal.v1.LoopStarted
-	28, // 40: holdfast.journal.v1.Event.branch_started:type_name -> holdfast.journal.v1.BranchStarted
-	29, // 41: holdfast.journal.v1.Event.branch_completed:type_name -> holdfast.journal.v1.BranchCompleted
-	30, // 42: holdfast.journal.v1.Event.branch_left:type_name -> holdfast.journal.v1.BranchLeft
-	34, // 43: holdfast.journal.v1.Event.compensation_failed:type_name -> holdfast.journal.v1.CompensationFailed
-	10, // 44: holdfast.journal.v1.OrderAccepted.labels:type_name -> holdfast.journal.v1.Label
-	9,  // 45: holdfast.journal.v1.OrderAccepted.parent:type_name -> holdfast.journal.v1.Parent
-	0,  // 46: holdfast.journal.v1.AttemptEnded.outcome:type_name -> holdfast.journal.v1.Outcome
-	58, // 47: holdfast.journal.v1.AttemptEnded.error:type_name -> holdfast.problem.v1.Problem
-	58, // 48: holdfast.journal.v1.TaskFaulted.error:type_name -> holdfast.problem.v1.Problem
-	58, // 49: holdfast.journal.v1.RetryScheduled.error:type_name -> holdfast.problem.v1.Problem
-	58, // 50: holdfast.journal.v1.CatchStarted.error:type_name -> holdfast.problem.v1.Problem
-	1,  // 51: holdfast.journal.v1.StopRequested.cause:type_name -> holdfast.journal.v1.StopCause
-	58, // 52: holdfast.journal.v1.StopRequested.error:type_name -> holdfast.problem.v1.Problem
-	58, // 53: holdfast.journal.v1.ChildFaulted.error:type_name -> holdfast.problem.v1.Problem
-	0,  // 54: holdfast.journal.v1.ChildEnded.outcome:type_name -> holdfast.journal.v1.Outcome
-	58, // 55: holdfast.journal.v1.ChildEnded.error:type_name -> holdfast.problem.v1.Problem
-	0,  // 56: holdfast.journal.v1.LateResult.outcome:type_name -> holdfast.journal.v1.Outcome
-	58, // 57: holdfast.journal.v1.LateResult.error:type_name -> holdfast.problem.v1.Problem
-	58, // 58: holdfast.journal.v1.OrderFaulted.error:type_name -> holdfast.problem.v1.Problem
-	58, // 59: holdfast.journal.v1.OrderCancelled.error:type_name -> holdfast.problem.v1.Problem
-	2,  // 60: holdfast.journal.v1.OrderReopened.how:type_name -> holdfast.journal.v1.Reopening
-	10, // 61: holdfast.journal.v1.OrderRow.labels:type_name -> holdfast.journal.v1.Label
-	52, // 62: holdfast.journal.v1.OpenRow.overflow:type_name -> holdfast.journal.v1.Overflow
-	55, // 63: holdfast.journal.v1.DefinitionRow.retirement:type_name -> holdfast.journal.v1.Retirement
-	64, // [64:64] is the sub-list for method output_type
-	64, // [64:64] is the sub-list for method input_type
-	64, // [64:64] is the sub-list for extension type_name
-	64, // [64:64] is the sub-list for extension extendee
-	0,  // [0:64] is the sub-list for field type_name
+	12, // 5: holdfast.journal.v1.Event.order_started:type_name -> holdfast.journal.v1.OrderStarted
+	13, // 6: holdfast.journal.v1.Event.task_started:type_name -> holdfast.journal.v1.TaskStarted
+	14, // 7: holdfast.journal.v1.Event.task_skipped:type_name -> holdfast.journal.v1.TaskSkipped
+	15, // 8: holdfast.journal.v1.Event.attempt_scheduled:type_name -> holdfast.journal.v1.AttemptScheduled
+	17, // 9: holdfast.journal.v1.Event.attempt_sent:type_name -> holdfast.journal.v1.AttemptSent
+	21, // 10: holdfast.journal.v1.Event.attempt_ended:type_name -> holdfast.journal.v1.AttemptEnded
+	22, // 11: holdfast.journal.v1.Event.task_completed:type_name -> holdfast.journal.v1.TaskCompleted
+	23, // 12: holdfast.journal.v1.Event.task_faulted:type_name -> holdfast.journal.v1.TaskFaulted
+	24, // 13: holdfast.journal.v1.Event.wait_started:type_name -> holdfast.journal.v1.WaitStarted
+	25, // 14: holdfast.journal.v1.Event.retry_scheduled:type_name -> holdfast.journal.v1.RetryScheduled
+	26, // 15: holdfast.journal.v1.Event.retry_started:type_name -> holdfast.journal.v1.RetryStarted
+	27, // 16: holdfast.journal.v1.Event.catch_started:type_name -> holdfast.journal.v1.CatchStarted
+	32, // 17: holdfast.journal.v1.Event.stop_requested:type_name -> holdfast.journal.v1.StopRequested
+	42, // 18: holdfast.journal.v1.Event.late_result:type_name -> holdfast.journal.v1.LateResult
+	43, // 19: holdfast.journal.v1.Event.order_completed:type_name -> holdfast.journal.v1.OrderCompleted
+	44, // 20: holdfast.journal.v1.Event.order_faulted:type_name -> holdfast.journal.v1.OrderFaulted
+	45, // 21: holdfast.journal.v1.Event.order_cancelled:type_name -> holdfast.journal.v1.OrderCancelled
+	46, // 22: holdfast.journal.v1.Event.key_released:type_name -> holdfast.journal.v1.KeyReleased
+	16, // 23: holdfast.journal.v1.Event.attempt_overflowed:type_name -> holdfast.journal.v1.AttemptOverflowed
+	47, // 24: holdfast.journal.v1.Event.order_reopened:type_name -> holdfast.journal.v1.OrderReopened
+	48, // 25: holdfast.journal.v1.Event.order_continued:type_name -> holdfast.journal.v1.OrderContinued
+	49, // 26: holdfast.journal.v1.Event.order_suspended:type_name -> holdfast.journal.v1.OrderSuspended
+	50, // 27: holdfast.journal.v1.Event.order_resumed:type_name -> holdfast.journal.v1.OrderResumed
+	33, // 28: holdfast.journal.v1.Event.compensation_started:type_name -> holdfast.journal.v1.CompensationStarted
+	34, // 29: holdfast.journal.v1.Event.compensation_ended:type_name -> holdfast.journal.v1.CompensationEnded
+	38, // 30: holdfast.journal.v1.Event.child_scheduled:type_name -> holdfast.journal.v1.ChildScheduled
+	39, // 31: holdfast.journal.v1.Event.child_faulted:type_name -> holdfast.journal.v1.ChildFaulted
+	40, // 32: holdfast.journal.v1.Event.child_ended:type_name -> holdfast.journal.v1.ChildEnded
+	41, // 33: holdfast.journal.v1.Event.parent_told:type_name -> holdfast.journal.v1.ParentTold
+	18, // 34: holdfast.journal.v1.Event.attempt_lost:type_name -> holdfast.journal.v1.AttemptLost
+	36, // 35: holdfast.journal.v1.Event.inquiry_started:type_name -> holdfast.journal.v1.InquiryStarted
+	37, // 36: holdfast.journal.v1.Event.inquiry_ended:type_name -> holdfast.journal.v1.InquiryEnded
+	20, // 37: holdfast.journal.v1.Event.attempt_overdue:type_name -> holdfast.journal.v1.AttemptOverdue
+	19, // 38: holdfast.journal.v1.Event.attempt_found:type_name -> holdfast.journal.v1.AttemptFound
+	28, // 39: holdfast.journal.v1.Event.loop_started:type_name -> holdfast.journal.v1.LoopStarted
+	29, // 40: holdfast.journal.v1.Event.branch_started:type_name -> holdfast.journal.v1.BranchStarted
+	30, // 41: holdfast.journal.v1.Event.branch_completed:type_name -> holdfast.journal.v1.BranchCompleted
+	31, // 42: holdfast.journal.v1.Event.branch_left:type_name -> holdfast.journal.v1.BranchLeft
+	35, // 43: holdfast.journal.v1.Event.compensation_failed:type_name -> holdfast.journal.v1.CompensationFailed
+	11, // 44: holdfast.journal.v1.Event.order_queued:type_name -> holdfast.journal.v1.OrderQueued
+	10, // 45: holdfast.journal.v1.OrderAccepted.labels:type_name -> holdfast.journal.v1.Label
+	9,  // 46: holdfast.journal.v1.OrderAccepted.parent:type_name -> holdfast.journal.v1.Parent
+	0,  // 47: holdfast.journal.v1.AttemptEnded.outcome:type_name -> holdfast.journal.v1.Outcome
+	59, // 48: holdfast.journal.v1.AttemptEnded.error:type_name -> holdfast.problem.v1.Problem
+	59, // 49: holdfast.journal.v1.TaskFaulted.error:type_name -> holdfast.problem.v1.Problem
+	59, // 50: holdfast.journal.v1.RetryScheduled.error:type_name -> holdfast.problem.v1.Problem
+	59, // 51: holdfast.journal.v1.CatchStarted.error:type_name -> holdfast.problem.v1.Problem
+	1,  // 52: holdfast.journal.v1.StopRequested.cause:type_name -> holdfast.journal.v1.StopCause
+	59, // 53: holdfast.journal.v1.StopRequested.error:type_name -> holdfast.problem.v1.Problem
+	59, // 54: holdfast.journal.v1.ChildFaulted.error:type_name -> holdfast.problem.v1.Problem
+	0,  // 55: holdfast.journal.v1.ChildEnded.outcome:type_name -> holdfast.journal.v1.Outcome
+	59, // 56: holdfast.journal.v1.ChildEnded.error:type_name -> holdfast.problem.v1.Problem
+	0,  // 57: holdfast.journal.v1.LateResult.outcome:type_name -> holdfast.journal.v1.Outcome
+	59, // 58: holdfast.journal.v1.LateResult.error:type_name -> holdfast.problem.v1.Problem
+	59, // 59: holdfast.journal.v1.OrderFaulted.error:type_name -> holdfast.problem.v1.Problem
+	59, // 60: holdfast.journal.v1.OrderCancelled.error:type_name -> holdfast.problem.v1.Problem
+	2,  // 61: holdfast.journal.v1.OrderReopened.how:type_name -> holdfast.journal.v1.Reopening
+	10, // 62: holdfast.journal.v1.OrderRow.labels:type_name -> holdfast.journal.v1.Label
+	53, // 63: holdfast.journal.v1.OpenRow.overflow:type_name -> holdfast.journal.v1.Overflow
+	56, // 64: holdfast.journal.v1.DefinitionRow.retirement:type_name -> holdfast.journal.v1.Retirement
+	65, // [65:65] is the sub-list for method output_type
+	65, // [65:65] is the sub-list for method input_type
+	65, // [65:65] is the sub-list for extension type_name
+	65, // [65:65] is the sub-list for extension extendee
+	0,  // [0:65] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_journal_v1_journal_proto_init() }
@@ -5329,21 +5406,22 @@ func file_holdfast_journal_v1_journal_proto_init() {
 		(*Event_BranchCompleted)(nil),
 		(*Event_BranchLeft)(nil),
 		(*Event_CompensationFailed)(nil),
+		(*Event_OrderQueued)(nil),
 	}
-	file_holdfast_journal_v1_journal_proto_msgTypes[8].OneofWrappers = []any{}
 	file_holdfast_journal_v1_journal_proto_msgTypes[9].OneofWrappers = []any{}
-	file_holdfast_journal_v1_journal_proto_msgTypes[11].OneofWrappers = []any{}
-	file_holdfast_journal_v1_journal_proto_msgTypes[18].OneofWrappers = []any{}
-	file_holdfast_journal_v1_journal_proto_msgTypes[34].OneofWrappers = []any{}
-	file_holdfast_journal_v1_journal_proto_msgTypes[39].OneofWrappers = []any{}
-	file_holdfast_journal_v1_journal_proto_msgTypes[43].OneofWrappers = []any{}
+	file_holdfast_journal_v1_journal_proto_msgTypes[10].OneofWrappers = []any{}
+	file_holdfast_journal_v1_journal_proto_msgTypes[12].OneofWrappers = []any{}
+	file_holdfast_journal_v1_journal_proto_msgTypes[19].OneofWrappers = []any{}
+	file_holdfast_journal_v1_journal_proto_msgTypes[35].OneofWrappers = []any{}
+	file_holdfast_journal_v1_journal_proto_msgTypes[40].OneofWrappers = []any{}
+	file_holdfast_journal_v1_journal_proto_msgTypes[44].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_journal_v1_journal_proto_rawDesc), len(file_holdfast_journal_v1_journal_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   55,
+			NumMessages:   56,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -252,6 +252,7 @@ type Envelope struct {
 	//	*Envelope_ReleaseKey
 	//	*Envelope_ChildResult
 	//	*Envelope_Told
+	//	*Envelope_Inserted
 	//	*Envelope_ShowKey
 	Message       isEnvelope_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
@@ -499,6 +500,15 @@ func (x *Envelope) GetTold() *Told {
 	return nil
 }
 
+func (x *Envelope) GetInserted() *Inserted {
+	if x != nil {
+		if x, ok := x.Message.(*Envelope_Inserted); ok {
+			return x.Inserted
+		}
+	}
+	return nil
+}
+
 func (x *Envelope) GetShowKey() *ShowKey {
 	if x != nil {
 		if x, ok := x.Message.(*Envelope_ShowKey); ok {
@@ -584,6 +594,10 @@ type Envelope_Told struct {
 	Told *Told `protobuf:"bytes,27,opt,name=told,proto3,oneof"`
 }
 
+type Envelope_Inserted struct {
+	Inserted *Inserted `protobuf:"bytes,28,opt,name=inserted,proto3,oneof"`
+}
+
 type Envelope_ShowKey struct {
 	// For a partition.
 	ShowKey *ShowKey `protobuf:"bytes,40,opt,name=show_key,json=showKey,proto3,oneof"`
@@ -624,6 +638,8 @@ func (*Envelope_ReleaseKey) isEnvelope_Message() {}
 func (*Envelope_ChildResult) isEnvelope_Message() {}
 
 func (*Envelope_Told) isEnvelope_Message() {}
+
+func (*Envelope_Inserted) isEnvelope_Message() {}
 
 func (*Envelope_ShowKey) isEnvelope_Message() {}
 
@@ -2008,6 +2024,44 @@ func (x *Told) GetVersion() uint64 {
 	return 0
 }
 
+// Inserted says that a node that does not own the partition has accepted an order, which is in the intake. It wants no answer: the owner
+// finds the order there anyway, though later.
+type Inserted struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Inserted) Reset() {
+	*x = Inserted{}
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Inserted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Inserted) ProtoMessage() {}
+
+func (x *Inserted) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Inserted.ProtoReflect.Descriptor instead.
+func (*Inserted) Descriptor() ([]byte, []int) {
+	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{22}
+}
+
 // ShowKey asks who runs under an order key, and who waits for it.
 type ShowKey struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2021,7 +2075,7 @@ type ShowKey struct {
 
 func (x *ShowKey) Reset() {
 	*x = ShowKey{}
-	mi := &file_holdfast_node_v1_node_proto_msgTypes[22]
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2033,7 +2087,7 @@ func (x *ShowKey) String() string {
 func (*ShowKey) ProtoMessage() {}
 
 func (x *ShowKey) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_node_v1_node_proto_msgTypes[22]
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2046,7 +2100,7 @@ func (x *ShowKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowKey.ProtoReflect.Descriptor instead.
 func (*ShowKey) Descriptor() ([]byte, []int) {
-	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{22}
+	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ShowKey) GetKey() string {
@@ -2087,7 +2141,7 @@ type KeyQueue struct {
 
 func (x *KeyQueue) Reset() {
 	*x = KeyQueue{}
-	mi := &file_holdfast_node_v1_node_proto_msgTypes[23]
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2099,7 +2153,7 @@ func (x *KeyQueue) String() string {
 func (*KeyQueue) ProtoMessage() {}
 
 func (x *KeyQueue) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_node_v1_node_proto_msgTypes[23]
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2112,7 +2166,7 @@ func (x *KeyQueue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyQueue.ProtoReflect.Descriptor instead.
 func (*KeyQueue) Descriptor() ([]byte, []int) {
-	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{23}
+	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *KeyQueue) GetHead() string {
@@ -2161,7 +2215,7 @@ var File_holdfast_node_v1_node_proto protoreflect.FileDescriptor
 
 const file_holdfast_node_v1_node_proto_rawDesc = "" +
 	"\n" +
-	"\x1bholdfast/node/v1/node.proto\x12\x10holdfast.node.v1\x1a!holdfast/journal/v1/journal.proto\x1a\x1dholdfast/order/v1/order.proto\x1a!holdfast/problem/v1/problem.proto\"\xa4\t\n" +
+	"\x1bholdfast/node/v1/node.proto\x12\x10holdfast.node.v1\x1a!holdfast/journal/v1/journal.proto\x1a\x1dholdfast/order/v1/order.proto\x1a!holdfast/problem/v1/problem.proto\"\xde\t\n" +
 	"\bEnvelope\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x19\n" +
 	"\border_id\x18\x02 \x01(\tR\aorderId\x12\x16\n" +
@@ -2189,7 +2243,8 @@ const file_holdfast_node_v1_node_proto_rawDesc = "" +
 	"\vrelease_key\x18\x19 \x01(\v2\x1c.holdfast.node.v1.ReleaseKeyH\x00R\n" +
 	"releaseKey\x12B\n" +
 	"\fchild_result\x18\x1a \x01(\v2\x1d.holdfast.node.v1.ChildResultH\x00R\vchildResult\x12,\n" +
-	"\x04told\x18\x1b \x01(\v2\x16.holdfast.node.v1.ToldH\x00R\x04told\x126\n" +
+	"\x04told\x18\x1b \x01(\v2\x16.holdfast.node.v1.ToldH\x00R\x04told\x128\n" +
+	"\binserted\x18\x1c \x01(\v2\x1a.holdfast.node.v1.InsertedH\x00R\binserted\x126\n" +
 	"\bshow_key\x18( \x01(\v2\x19.holdfast.node.v1.ShowKeyH\x00R\ashowKeyB\t\n" +
 	"\amessage\"\xb8\x02\n" +
 	"\x06Answer\x12\x10\n" +
@@ -2290,7 +2345,9 @@ const file_holdfast_node_v1_node_proto_rawDesc = "" +
 	"\x06output\x18\x04 \x01(\fR\x06output\x122\n" +
 	"\x05error\x18\x05 \x01(\v2\x1c.holdfast.problem.v1.ProblemR\x05error\" \n" +
 	"\x04Told\x12\x18\n" +
-	"\aversion\x18\x01 \x01(\x04R\aversion\"E\n" +
+	"\aversion\x18\x01 \x01(\x04R\aversion\"\n" +
+	"\n" +
+	"\bInserted\"E\n" +
 	"\aShowKey\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x12\n" +
 	"\x04most\x18\x02 \x01(\x05R\x04most\x12\x14\n" +
@@ -2350,7 +2407,7 @@ func file_holdfast_node_v1_node_proto_rawDescGZIP() []byte {
 }
 
 var file_holdfast_node_v1_node_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_holdfast_node_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_holdfast_node_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_holdfast_node_v1_node_proto_goTypes = []any{
 	(Reason)(0),                     // 0: holdfast.node.v1.Reason
 	(Wanted)(0),                     // 1: holdfast.node.v1.Wanted
@@ -2376,14 +2433,15 @@ var file_holdfast_node_v1_node_proto_goTypes = []any{
 	(*ReleaseKey)(nil),              // 21: holdfast.node.v1.ReleaseKey
 	(*ChildResult)(nil),             // 22: holdfast.node.v1.ChildResult
 	(*Told)(nil),                    // 23: holdfast.node.v1.Told
-	(*ShowKey)(nil),                 // 24: holdfast.node.v1.ShowKey
-	(*KeyQueue)(nil),                // 25: holdfast.node.v1.KeyQueue
-	(*orderv1.Order)(nil),           // 26: holdfast.order.v1.Order
-	(*journalv1.OrderAccepted)(nil), // 27: holdfast.journal.v1.OrderAccepted
-	(*problemv1.Problem)(nil),       // 28: holdfast.problem.v1.Problem
-	(journalv1.Outcome)(0),          // 29: holdfast.journal.v1.Outcome
-	(journalv1.Reopening)(0),        // 30: holdfast.journal.v1.Reopening
-	(orderv1.Status)(0),             // 31: holdfast.order.v1.Status
+	(*Inserted)(nil),                // 24: holdfast.node.v1.Inserted
+	(*ShowKey)(nil),                 // 25: holdfast.node.v1.ShowKey
+	(*KeyQueue)(nil),                // 26: holdfast.node.v1.KeyQueue
+	(*orderv1.Order)(nil),           // 27: holdfast.order.v1.Order
+	(*journalv1.OrderAccepted)(nil), // 28: holdfast.journal.v1.OrderAccepted
+	(*problemv1.Problem)(nil),       // 29: holdfast.problem.v1.Problem
+	(journalv1.Outcome)(0),          // 30: holdfast.journal.v1.Outcome
+	(journalv1.Reopening)(0),        // 31: holdfast.journal.v1.Reopening
+	(orderv1.Status)(0),             // 32: holdfast.order.v1.Status
 }
 var file_holdfast_node_v1_node_proto_depIdxs = []int32{
 	5,  // 0: holdfast.node.v1.Envelope.accept:type_name -> holdfast.node.v1.Accept
@@ -2404,28 +2462,29 @@ var file_holdfast_node_v1_node_proto_depIdxs = []int32{
 	21, // 15: holdfast.node.v1.Envelope.release_key:type_name -> holdfast.node.v1.ReleaseKey
 	22, // 16: holdfast.node.v1.Envelope.child_result:type_name -> holdfast.node.v1.ChildResult
 	23, // 17: holdfast.node.v1.Envelope.told:type_name -> holdfast.node.v1.Told
-	24, // 18: holdfast.node.v1.Envelope.show_key:type_name -> holdfast.node.v1.ShowKey
-	4,  // 19: holdfast.node.v1.Answer.failure:type_name -> holdfast.node.v1.Failure
-	6,  // 20: holdfast.node.v1.Answer.accepted:type_name -> holdfast.node.v1.Accepted
-	26, // 21: holdfast.node.v1.Answer.order:type_name -> holdfast.order.v1.Order
-	22, // 22: holdfast.node.v1.Answer.child:type_name -> holdfast.node.v1.ChildResult
-	25, // 23: holdfast.node.v1.Answer.key_queue:type_name -> holdfast.node.v1.KeyQueue
-	0,  // 24: holdfast.node.v1.Failure.reason:type_name -> holdfast.node.v1.Reason
-	27, // 25: holdfast.node.v1.Accept.order:type_name -> holdfast.journal.v1.OrderAccepted
-	1,  // 26: holdfast.node.v1.Accept.wanted:type_name -> holdfast.node.v1.Wanted
-	27, // 27: holdfast.node.v1.Refuse.order:type_name -> holdfast.journal.v1.OrderAccepted
-	28, // 28: holdfast.node.v1.Refuse.error:type_name -> holdfast.problem.v1.Problem
-	29, // 29: holdfast.node.v1.TaskResult.outcome:type_name -> holdfast.journal.v1.Outcome
-	28, // 30: holdfast.node.v1.TaskResult.error:type_name -> holdfast.problem.v1.Problem
-	28, // 31: holdfast.node.v1.Fault.error:type_name -> holdfast.problem.v1.Problem
-	30, // 32: holdfast.node.v1.Reopen.how:type_name -> holdfast.journal.v1.Reopening
-	31, // 33: holdfast.node.v1.ChildResult.status:type_name -> holdfast.order.v1.Status
-	28, // 34: holdfast.node.v1.ChildResult.error:type_name -> holdfast.problem.v1.Problem
-	35, // [35:35] is the sub-list for method output_type
-	35, // [35:35] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	24, // 18: holdfast.node.v1.Envelope.inserted:type_name -> holdfast.node.v1.Inserted
+	25, // 19: holdfast.node.v1.Envelope.show_key:type_name -> holdfast.node.v1.ShowKey
+	4,  // 20: holdfast.node.v1.Answer.failure:type_name -> holdfast.node.v1.Failure
+	6,  // 21: holdfast.node.v1.Answer.accepted:type_name -> holdfast.node.v1.Accepted
+	27, // 22: holdfast.node.v1.Answer.order:type_name -> holdfast.order.v1.Order
+	22, // 23: holdfast.node.v1.Answer.child:type_name -> holdfast.node.v1.ChildResult
+	26, // 24: holdfast.node.v1.Answer.key_queue:type_name -> holdfast.node.v1.KeyQueue
+	0,  // 25: holdfast.node.v1.Failure.reason:type_name -> holdfast.node.v1.Reason
+	28, // 26: holdfast.node.v1.Accept.order:type_name -> holdfast.journal.v1.OrderAccepted
+	1,  // 27: holdfast.node.v1.Accept.wanted:type_name -> holdfast.node.v1.Wanted
+	28, // 28: holdfast.node.v1.Refuse.order:type_name -> holdfast.journal.v1.OrderAccepted
+	29, // 29: holdfast.node.v1.Refuse.error:type_name -> holdfast.problem.v1.Problem
+	30, // 30: holdfast.node.v1.TaskResult.outcome:type_name -> holdfast.journal.v1.Outcome
+	29, // 31: holdfast.node.v1.TaskResult.error:type_name -> holdfast.problem.v1.Problem
+	29, // 32: holdfast.node.v1.Fault.error:type_name -> holdfast.problem.v1.Problem
+	31, // 33: holdfast.node.v1.Reopen.how:type_name -> holdfast.journal.v1.Reopening
+	32, // 34: holdfast.node.v1.ChildResult.status:type_name -> holdfast.order.v1.Status
+	29, // 35: holdfast.node.v1.ChildResult.error:type_name -> holdfast.problem.v1.Problem
+	36, // [36:36] is the sub-list for method output_type
+	36, // [36:36] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_node_v1_node_proto_init() }
@@ -2452,6 +2511,7 @@ func file_holdfast_node_v1_node_proto_init() {
 		(*Envelope_ReleaseKey)(nil),
 		(*Envelope_ChildResult)(nil),
 		(*Envelope_Told)(nil),
+		(*Envelope_Inserted)(nil),
 		(*Envelope_ShowKey)(nil),
 	}
 	file_holdfast_node_v1_node_proto_msgTypes[1].OneofWrappers = []any{
@@ -2467,7 +2527,7 @@ func file_holdfast_node_v1_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_node_v1_node_proto_rawDesc), len(file_holdfast_node_v1_node_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   24,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

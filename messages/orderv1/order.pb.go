@@ -249,6 +249,8 @@ const (
 	EventType_EVENT_TYPE_BRANCH_COMPLETED EventType = 46
 	// A branch that is not needed any more has come to rest.
 	EventType_EVENT_TYPE_BRANCH_LEFT EventType = 47
+	// The order, which a node had accepted that did not own its partition, was taken up by the owner, and waits for its order key.
+	EventType_EVENT_TYPE_ORDER_QUEUED EventType = 48
 )
 
 // Enum value maps for EventType.
@@ -302,6 +304,7 @@ var (
 		45: "EVENT_TYPE_BRANCH_STARTED",
 		46: "EVENT_TYPE_BRANCH_COMPLETED",
 		47: "EVENT_TYPE_BRANCH_LEFT",
+		48: "EVENT_TYPE_ORDER_QUEUED",
 	}
 	EventType_value = map[string]int32{
 		"EVENT_TYPE_UNSPECIFIED":          0,
@@ -352,6 +355,7 @@ var (
 		"EVENT_TYPE_BRANCH_STARTED":       45,
 		"EVENT_TYPE_BRANCH_COMPLETED":     46,
 		"EVENT_TYPE_BRANCH_LEFT":          47,
+		"EVENT_TYPE_ORDER_QUEUED":         48,
 	}
 )
 
@@ -2448,7 +2452,7 @@ const file_holdfast_order_v1_order_proto_rawDesc = "" +
 	"\x10STATUS_COMPLETED\x10\x04\x12\x12\n" +
 	"\x0eSTATUS_FAULTED\x10\x05\x12\x14\n" +
 	"\x10STATUS_CANCELLED\x10\x06\x12\x14\n" +
-	"\x10STATUS_SUSPENDED\x10\a*\xdd\v\n" +
+	"\x10STATUS_SUSPENDED\x10\a*\xfa\v\n" +
 	"\tEventType\x12\x1a\n" +
 	"\x16EVENT_TYPE_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19EVENT_TYPE_ORDER_ACCEPTED\x10\x01\x12\x1c\n" +
@@ -2498,7 +2502,8 @@ const file_holdfast_order_v1_order_proto_rawDesc = "" +
 	"\x17EVENT_TYPE_LOOP_STARTED\x10,\x12\x1d\n" +
 	"\x19EVENT_TYPE_BRANCH_STARTED\x10-\x12\x1f\n" +
 	"\x1bEVENT_TYPE_BRANCH_COMPLETED\x10.\x12\x1a\n" +
-	"\x16EVENT_TYPE_BRANCH_LEFT\x10/2\x9a\x05\n" +
+	"\x16EVENT_TYPE_BRANCH_LEFT\x10/\x12\x1b\n" +
+	"\x17EVENT_TYPE_ORDER_QUEUED\x1002\x9a\x05\n" +
 	"\fOrderService\x12M\n" +
 	"\x06Submit\x12 .holdfast.order.v1.SubmitRequest\x1a!.holdfast.order.v1.SubmitResponse\x12c\n" +
 	"\fSubmitStream\x12&.holdfast.order.v1.SubmitStreamRequest\x1a'.holdfast.order.v1.SubmitStreamResponse(\x010\x01\x12D\n" +

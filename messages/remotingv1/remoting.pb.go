@@ -204,6 +204,7 @@ type Letter struct {
 	//	*Letter_Answer
 	//	*Letter_Question
 	//	*Letter_Evidence
+	//	*Letter_Holdings
 	Content       isLetter_Content `protobuf_oneof:"content"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -282,6 +283,15 @@ func (x *Letter) GetEvidence() *Evidence {
 	return nil
 }
 
+func (x *Letter) GetHoldings() *Holdings {
+	if x != nil {
+		if x, ok := x.Content.(*Letter_Holdings); ok {
+			return x.Holdings
+		}
+	}
+	return nil
+}
+
 type isLetter_Content interface {
 	isLetter_Content()
 }
@@ -302,6 +312,10 @@ type Letter_Evidence struct {
 	Evidence *Evidence `protobuf:"bytes,4,opt,name=evidence,proto3,oneof"`
 }
 
+type Letter_Holdings struct {
+	Holdings *Holdings `protobuf:"bytes,5,opt,name=holdings,proto3,oneof"`
+}
+
 func (*Letter_Envelope) isLetter_Content() {}
 
 func (*Letter_Answer) isLetter_Content() {}
@@ -309,6 +323,54 @@ func (*Letter_Answer) isLetter_Content() {}
 func (*Letter_Question) isLetter_Content() {}
 
 func (*Letter_Evidence) isLetter_Content() {}
+
+func (*Letter_Holdings) isLetter_Content() {}
+
+// Holdings tells which partitions the sender has, from its claim until its release. What was told before counts no more.
+type Holdings struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A bit for each: partition p is bit p % 8 of byte p / 8.
+	Partitions    []byte `protobuf:"bytes,1,opt,name=partitions,proto3" json:"partitions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Holdings) Reset() {
+	*x = Holdings{}
+	mi := &file_holdfast_remoting_v1_remoting_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Holdings) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Holdings) ProtoMessage() {}
+
+func (x *Holdings) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_remoting_v1_remoting_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Holdings.ProtoReflect.Descriptor instead.
+func (*Holdings) Descriptor() ([]byte, []int) {
+	return file_holdfast_remoting_v1_remoting_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Holdings) GetPartitions() []byte {
+	if x != nil {
+		return x.Partitions
+	}
+	return nil
+}
 
 // Question asks whether a node has evidence that its registration was renewed.
 type Question struct {
@@ -320,7 +382,7 @@ type Question struct {
 
 func (x *Question) Reset() {
 	*x = Question{}
-	mi := &file_holdfast_remoting_v1_remoting_proto_msgTypes[3]
+	mi := &file_holdfast_remoting_v1_remoting_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -332,7 +394,7 @@ func (x *Question) String() string {
 func (*Question) ProtoMessage() {}
 
 func (x *Question) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_remoting_v1_remoting_proto_msgTypes[3]
+	mi := &file_holdfast_remoting_v1_remoting_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -345,7 +407,7 @@ func (x *Question) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Question.ProtoReflect.Descriptor instead.
 func (*Question) Descriptor() ([]byte, []int) {
-	return file_holdfast_remoting_v1_remoting_proto_rawDescGZIP(), []int{3}
+	return file_holdfast_remoting_v1_remoting_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Question) GetNumber() uint64 {
@@ -369,7 +431,7 @@ type Evidence struct {
 
 func (x *Evidence) Reset() {
 	*x = Evidence{}
-	mi := &file_holdfast_remoting_v1_remoting_proto_msgTypes[4]
+	mi := &file_holdfast_remoting_v1_remoting_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -381,7 +443,7 @@ func (x *Evidence) String() string {
 func (*Evidence) ProtoMessage() {}
 
 func (x *Evidence) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_remoting_v1_remoting_proto_msgTypes[4]
+	mi := &file_holdfast_remoting_v1_remoting_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -394,7 +456,7 @@ func (x *Evidence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evidence.ProtoReflect.Descriptor instead.
 func (*Evidence) Descriptor() ([]byte, []int) {
-	return file_holdfast_remoting_v1_remoting_proto_rawDescGZIP(), []int{4}
+	return file_holdfast_remoting_v1_remoting_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Evidence) GetNumber() uint64 {
@@ -435,13 +497,18 @@ const file_holdfast_remoting_v1_remoting_proto_rawDesc = "" +
 	"\x06Parcel\x12\x16\n" +
 	"\x06sender\x18\x01 \x01(\tR\x06sender\x12\x1a\n" +
 	"\breceiver\x18\x02 \x01(\tR\breceiver\x12\x18\n" +
-	"\aletters\x18\x03 \x03(\fR\aletters\"\xfd\x01\n" +
+	"\aletters\x18\x03 \x03(\fR\aletters\"\xbb\x02\n" +
 	"\x06Letter\x128\n" +
 	"\benvelope\x18\x01 \x01(\v2\x1a.holdfast.node.v1.EnvelopeH\x00R\benvelope\x122\n" +
 	"\x06answer\x18\x02 \x01(\v2\x18.holdfast.node.v1.AnswerH\x00R\x06answer\x12<\n" +
 	"\bquestion\x18\x03 \x01(\v2\x1e.holdfast.remoting.v1.QuestionH\x00R\bquestion\x12<\n" +
-	"\bevidence\x18\x04 \x01(\v2\x1e.holdfast.remoting.v1.EvidenceH\x00R\bevidenceB\t\n" +
-	"\acontent\"\"\n" +
+	"\bevidence\x18\x04 \x01(\v2\x1e.holdfast.remoting.v1.EvidenceH\x00R\bevidence\x12<\n" +
+	"\bholdings\x18\x05 \x01(\v2\x1e.holdfast.remoting.v1.HoldingsH\x00R\bholdingsB\t\n" +
+	"\acontent\"*\n" +
+	"\bHoldings\x12\x1e\n" +
+	"\n" +
+	"partitions\x18\x01 \x01(\fR\n" +
+	"partitions\"\"\n" +
 	"\bQuestion\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\"H\n" +
 	"\bEvidence\x12\x16\n" +
@@ -461,26 +528,28 @@ func file_holdfast_remoting_v1_remoting_proto_rawDescGZIP() []byte {
 	return file_holdfast_remoting_v1_remoting_proto_rawDescData
 }
 
-var file_holdfast_remoting_v1_remoting_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_holdfast_remoting_v1_remoting_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_holdfast_remoting_v1_remoting_proto_goTypes = []any{
 	(*Hello)(nil),           // 0: holdfast.remoting.v1.Hello
 	(*Parcel)(nil),          // 1: holdfast.remoting.v1.Parcel
 	(*Letter)(nil),          // 2: holdfast.remoting.v1.Letter
-	(*Question)(nil),        // 3: holdfast.remoting.v1.Question
-	(*Evidence)(nil),        // 4: holdfast.remoting.v1.Evidence
-	(*nodev1.Envelope)(nil), // 5: holdfast.node.v1.Envelope
-	(*nodev1.Answer)(nil),   // 6: holdfast.node.v1.Answer
+	(*Holdings)(nil),        // 3: holdfast.remoting.v1.Holdings
+	(*Question)(nil),        // 4: holdfast.remoting.v1.Question
+	(*Evidence)(nil),        // 5: holdfast.remoting.v1.Evidence
+	(*nodev1.Envelope)(nil), // 6: holdfast.node.v1.Envelope
+	(*nodev1.Answer)(nil),   // 7: holdfast.node.v1.Answer
 }
 var file_holdfast_remoting_v1_remoting_proto_depIdxs = []int32{
-	5, // 0: holdfast.remoting.v1.Letter.envelope:type_name -> holdfast.node.v1.Envelope
-	6, // 1: holdfast.remoting.v1.Letter.answer:type_name -> holdfast.node.v1.Answer
-	3, // 2: holdfast.remoting.v1.Letter.question:type_name -> holdfast.remoting.v1.Question
-	4, // 3: holdfast.remoting.v1.Letter.evidence:type_name -> holdfast.remoting.v1.Evidence
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	6, // 0: holdfast.remoting.v1.Letter.envelope:type_name -> holdfast.node.v1.Envelope
+	7, // 1: holdfast.remoting.v1.Letter.answer:type_name -> holdfast.node.v1.Answer
+	4, // 2: holdfast.remoting.v1.Letter.question:type_name -> holdfast.remoting.v1.Question
+	5, // 3: holdfast.remoting.v1.Letter.evidence:type_name -> holdfast.remoting.v1.Evidence
+	3, // 4: holdfast.remoting.v1.Letter.holdings:type_name -> holdfast.remoting.v1.Holdings
+	5, // [5:5] is the sub-list for method output_type
+	5, // [5:5] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_remoting_v1_remoting_proto_init() }
@@ -493,6 +562,7 @@ func file_holdfast_remoting_v1_remoting_proto_init() {
 		(*Letter_Answer)(nil),
 		(*Letter_Question)(nil),
 		(*Letter_Evidence)(nil),
+		(*Letter_Holdings)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -500,7 +570,7 @@ func file_holdfast_remoting_v1_remoting_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_remoting_v1_remoting_proto_rawDesc), len(file_holdfast_remoting_v1_remoting_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

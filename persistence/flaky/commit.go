@@ -2,9 +2,11 @@ package flaky
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
+	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/persistence"
 )
 
@@ -27,26 +29,60 @@ const (
 type Journal struct {
 	persistence.Journal
 
-	mu    sync.Mutex
+	mu     sync.Mutex
+	shards []shard
+	count  int // of commits that came while their shards were not up
+}
+
+// shard is how a shard answers.
+type shard struct {
 	state State
-	count int      // of commits that came while it was not up
 	held  []func() // what is done with those that wait
 }
 
-// Wrap makes a journal that stands before another one. It is up.
-func Wrap(j persistence.Journal) *Journal { return &Journal{Journal: j} }
+// Wrap makes a journal that stands before another one, and has one shard. It is up.
+func Wrap(j persistence.Journal) *Journal { return Split(j, 1) }
 
-// Set sets how the journal answers from now on. If it is up then, commits that wait for an answer get it before Set returns.
-func (j *Journal) Set(s State) {
+// Split makes one that has some shards, as the journal behind it has one. They are up.
+func Split(j persistence.Journal, shards int) *Journal {
+	return &Journal{Journal: j, shards: make([]shard, shards)}
+}
+
+// Shards implements persistence.Sharding.
+func (j *Journal) Shards() int { return len(j.shards) }
+
+// ShardOf implements persistence.Sharding.
+func (j *Journal) ShardOf(p messages.Partition) int { return int(p) % len(j.shards) }
+
+// directory is the shard where the entry of an order lives.
+func (j *Journal) directory(id messages.OrderID) int { return j.ShardOf(messages.PartitionOf(id, "")) }
+
+// Set sets how shards answer from now on; without any, how all of them do. If they are up then, commits that wait for an answer get it
+// before Set returns.
+func (j *Journal) Set(s State, shards ...int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.state = s; s != Up {
-		return
+	if len(shards) == 0 {
+		shards = j.all()
 	}
-	for _, end := range j.held {
-		end()
+	for _, n := range shards {
+		x := &j.shards[n]
+		if x.state = s; s != Up {
+			continue
+		}
+		for _, end := range x.held {
+			end()
+		}
+		x.held = nil
 	}
-	j.held = nil
+}
+
+// all are the numbers of all shards.
+func (j *Journal) all() (shards []int) {
+	for n := range j.shards {
+		shards = append(shards, n)
+	}
+	return shards
 }
 
 // Unanswered returns how many commits came while it was not up.
@@ -60,11 +96,18 @@ func (j *Journal) Unanswered() int {
 func (j *Journal) Commit(c *persistence.Commit) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.state == Up {
+	x := &j.shards[j.ShardOf(c.Partition)]
+	entry := j.directory(c.ID)
+	isKept := c.ID != "" && j.shards[entry].state != Up && x != &j.shards[entry] // as it gets no entry
+	if x.state == Up && !isKept {
 		j.Journal.Commit(c)
 		return
 	}
 	j.count++
+	if isKept {
+		c.Done(away(entry))
+		return
+	}
 	n := j.count
 	end := func() {
 		if n%2 == 0 {
@@ -74,12 +117,12 @@ func (j *Journal) Commit(c *persistence.Commit) {
 		}
 	}
 	switch {
-	case j.state == Silent:
-		j.held = append(j.held, end)
+	case x.state == Silent:
+		x.held = append(x.held, end)
 	case n%4 < 2:
 		end()
 	default:
-		c.Done(errAway)
+		c.Done(away(j.ShardOf(c.Partition)))
 	}
 }
 
@@ -97,45 +140,49 @@ func (j *Journal) made(c *persistence.Commit) {
 
 // Release implements persistence.Ownership.
 func (j *Journal) Release(h persistence.Holding, done func(error)) {
-	j.hand(func() { j.Journal.Release(h, done) }, done)
+	j.hand(h.Partition, func() { j.Journal.Release(h, done) }, done)
 }
 
 // Check implements persistence.Ownership.
 func (j *Journal) Check(h persistence.Holding, done func(error)) {
-	j.hand(func() { j.Journal.Check(h, done) }, done)
+	j.hand(h.Partition, func() { j.Journal.Check(h, done) }, done)
 }
 
-// hand passes a release or a check on to the journal behind.
-func (j *Journal) hand(over func(), done func(error)) {
+// hand passes a release or a check of a partition on to the journal behind.
+func (j *Journal) hand(p messages.Partition, over func(), done func(error)) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	switch j.state {
+	switch x := &j.shards[j.ShardOf(p)]; x.state {
 	case Up:
 		over()
 	case Away:
-		done(errAway)
+		done(away(j.ShardOf(p)))
 	case Silent:
-		j.held = append(j.held, over)
+		x.held = append(x.held, over)
 	}
 }
 
 var (
-	errAway    = fmt.Errorf("%w: as it was told", persistence.ErrUnavailable)
-	errUnknown = fmt.Errorf("%w: as it was told", persistence.ErrUnknown)
+	errTold    = errors.New("as it was told")
+	errUnknown = fmt.Errorf("%w: %w", persistence.ErrUnknown, errTold)
 )
 
-// answers returns why something can't be read or changed now; nil if it can.
-func (j *Journal) answers(ctx context.Context) error {
-	j.mu.Lock()
-	state := j.state
-	j.mu.Unlock()
-	switch state {
-	case Up:
-	case Away:
-		return errAway
-	case Silent:
-		<-ctx.Done()
-		return fmt.Errorf("wait for the journal: %w", context.Cause(ctx))
+func away(shard int) error { return &persistence.UnavailableError{Shard: shard, Err: errTold} }
+
+// answers returns why something can't be read or changed now in some shards; nil if it can.
+func (j *Journal) answers(ctx context.Context, shards ...int) error {
+	for _, n := range shards {
+		j.mu.Lock()
+		state := j.shards[n].state
+		j.mu.Unlock()
+		switch state {
+		case Up:
+		case Away:
+			return away(n)
+		case Silent:
+			<-ctx.Done()
+			return fmt.Errorf("wait for the journal: %w", context.Cause(ctx))
+		}
 	}
 	return nil
 }

@@ -7,6 +7,8 @@
 // Of commits that come meanwhile some are made all the same, and their outcome is not known. Those that came before are answered
 // as though nothing were.
 //
+// It may be told so for some of its shards alone, of which it has as many as it is told to.
+//
 // What it is not: a store. It keeps nothing but the commits that wait for an answer, and those have no bound but what their callers
 // have under way.
 package flaky

@@ -142,7 +142,7 @@ func asks(ctx context.Context, j persistence.Journal) map[string]error {
 		_, err := j.Overflowed(ctx, persistence.Overflow{}, persistence.OverflowPlace{}, 1)
 		return err
 	})
-	ask("Intake", func(ctx context.Context) error { _, err := j.Intake(ctx, 1, h, 1); return err })
+	ask("Intake", func(ctx context.Context) error { _, err := j.Intake(ctx, []messages.Partition{1}, h, 1); return err })
 	ask("Queue", func(ctx context.Context) error { _, err := j.Queue(ctx, 1, "k", 0, 1); return err })
 	ask("QueuedKeys", func(ctx context.Context) error { _, err := j.QueuedKeys(ctx, 1, "", 1); return err })
 	ask("Owners", func(ctx context.Context) error { _, err := j.Owners(ctx); return err })
@@ -174,4 +174,66 @@ func lastOf[T any](all iter.Seq2[T, error]) (last error) {
 		return true
 	})
 	return last
+}
+
+// One shard of two is away: what lives in the other one is answered, and what needs the first one says that it is that one.
+func TestShardAway(t *testing.T) {
+	t.Parallel()
+	j := flaky.Split(memory.NewStore().Open(memory.Config{}), 2)
+	t.Cleanup(func() {
+		if err := j.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	in := func(shard int) (id string) {
+		for id == "" || j.ShardOf(messages.PartitionOf(messages.OrderID(id), "")) != shard {
+			id = string(messages.NewOrderID())
+		}
+		return id
+	}
+	j.Set(flaky.Away, 1)
+	isAway := func(what string, err error) {
+		t.Helper()
+		if away, ok := errors.AsType[*persistence.UnavailableError](err); !ok || away.Shard != 1 || !errors.Is(err, persistence.ErrUnavailable) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	here := in(0)
+	if err := <-submit(j, here); err != nil || !finds(t, j, messages.OrderID(here)) {
+		t.Errorf("an order of the shard that answers: %v", err)
+	}
+	_, err := j.Find(t.Context(), messages.OrderID(in(1)))
+	isAway("an order of the other one", err)
+	keyed := journaltest.Acceptance(in(1))
+	keyed.Partition = 0
+	keyed.Handle = messages.NewHandle(0)
+	done := make(chan error, 1)
+	keyed.Done = func(err error) { done <- err }
+	j.Commit(keyed)
+	isAway("an order that lives in the one, and whose id lives in the other", <-done)
+
+	owners, err := j.Owners(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var seen []persistence.Holding
+	for p, owner := range owners {
+		if owner.Unread != (p%2 == 1) || owner.Unread && owner.Free(j.Incarnation()) {
+			t.Errorf("partition %d: %+v", p, owner)
+		}
+		seen = append(seen, persistence.Holding{Partition: messages.Partition(p)})
+	}
+	claimed, err := j.Claim(t.Context(), seen)
+	if len(claimed) != len(seen)/2 {
+		t.Errorf("%d partitions were claimed", len(claimed))
+	}
+	isAway("a claim", err)
+	isAway("a fence", j.Fence(t.Context(), "other"))
+	if _, err := j.CatalogVersion(t.Context()); err != nil {
+		t.Error(err)
+	}
+	j.Set(flaky.Up, 1)
+	if claimed, err = j.Claim(t.Context(), seen); err != nil || len(claimed) != len(seen)/2 {
+		t.Errorf("later %d partitions were claimed, %v", len(claimed), err)
+	}
 }

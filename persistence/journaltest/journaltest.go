@@ -147,6 +147,7 @@ func Run(t *testing.T, backend Backend) {
 		{"Kinds", testKinds},
 		{"Definitions", testDefinitions},
 		{"Limits", testLimits},
+		{"Shards", testShards},
 		{"Claim", testClaim},
 		{"ClaimOnce", testClaimOnce},
 		{"Release", testRelease},

@@ -52,6 +52,24 @@ func (o *order) insert(tb testing.TB, j persistence.Journal) {
 	o.must(tb, j, o.accept(1))
 }
 
+// Each partition lives in one of the shards, and each shard has some. While all answer, all owners are known.
+func testShards(t env) {
+	j := t.Open(t)
+	defer closeJournal(t, j)
+	lives := make([]int, j.Shards())
+	for p, owner := range owners(t, j) {
+		lives[j.ShardOf(messages.Partition(p))]++
+		if owner.Unread {
+			t.Errorf("the owner of partition %d is unread", p)
+		}
+	}
+	for n, partitions := range lives {
+		if partitions == 0 {
+			t.Errorf("no partition lives in shard %d of %d", n, len(lives))
+		}
+	}
+}
+
 func testClaim(t env) {
 	j := t.store.Open(t)
 	for p, o := range owners(t, j) {

@@ -2,6 +2,7 @@ package journaltest
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 	"testing"
@@ -14,15 +15,15 @@ import (
 	"github.com/holdfast-run/holdfast/persistence"
 )
 
-// intake pages through the intake of a partition.
-func intake(tb testing.TB, j persistence.Recoverer, p messages.Partition) []messages.Handle {
+// intake pages through the intake of partitions.
+func intake(tb testing.TB, j persistence.Recoverer, of ...messages.Partition) []messages.Handle {
 	tb.Helper()
 	const page = 2
 	var all []messages.Handle
 	for after := (messages.Handle{}); ; {
-		found, err := j.Intake(tb.Context(), p, after, page)
+		found, err := j.Intake(tb.Context(), of, after, page)
 		if err != nil || len(found) > page {
-			tb.Fatalf("intake of %d: %d, %v", p, len(found), err)
+			tb.Fatalf("intake of %v: %d, %v", of, len(found), err)
 		}
 		for _, o := range found {
 			if o.Row.GetId() == "" {
@@ -56,18 +57,15 @@ func testIntake(t env) {
 	own.must(t, j, own.accept(1)) // The owner knows of it.
 	want := func(j persistence.Recoverer, p messages.Partition, of ...*order) {
 		t.Helper()
-		var handles []messages.Handle
-		for _, o := range of {
-			handles = append(handles, o.handle)
-		}
-		slices.SortFunc(handles, func(a, b messages.Handle) int { return bytes.Compare(a[:], b[:]) })
-		if got := intake(t, j, p); !slices.Equal(got, handles) {
-			t.Errorf("intake of %d: %v, want %v", p, got, handles)
-		}
+		wantIntake(t, j, []messages.Partition{p}, of...)
 	}
 	want(j, 3, orders[0], orders[2], orders[4], orders[6])
 	want(j, 4, orders[1], orders[3], orders[5])
 	want(j, 5)
+	all := []*order{orders[0], orders[2], orders[4], orders[6], orders[1], orders[3], orders[5]}
+	wantIntake(t, j, []messages.Partition{5, 4, 3}, all...)
+	wantIntake(t, j, []messages.Partition{4, 200, 5, 0}, orders[1], orders[3], orders[5])
+	wantIntake(t, j, nil)
 	again := newOrder().in(3)
 	again.id = orders[0].id
 	wantErr(t, "the id again", commit(j.Journal, again.accept(1)), persistence.ErrConflict)
@@ -79,6 +77,7 @@ func testIntake(t env) {
 	closeJournal(t, j)
 	j = open(t)
 	want(j, 3, orders[4], orders[6])
+	wantIntake(t, j, []messages.Partition{3, 4}, orders[4], orders[6], orders[1], orders[3], orders[5])
 	// The store knows of it without having seen it accepted.
 	orders[4].must(t, j, orders[4].end(orderv1.Status_STATUS_CANCELLED))
 	orders[6].must(t, j, orders[6].step(1))
@@ -86,6 +85,21 @@ func testIntake(t env) {
 	want(j, 4, orders[1], orders[3], orders[5])
 	for _, o := range orders {
 		o.check(t, j)
+	}
+}
+
+// wantIntake checks which orders are in the intake of partitions, in the order of these, and then of their handles.
+func wantIntake(tb testing.TB, j persistence.Recoverer, in []messages.Partition, of ...*order) {
+	tb.Helper()
+	var handles []messages.Handle
+	for _, o := range of {
+		handles = append(handles, o.handle)
+	}
+	slices.SortFunc(handles, func(a, b messages.Handle) int {
+		return cmp.Or(cmp.Compare(a.Partition(), b.Partition()), bytes.Compare(a[:], b[:]))
+	})
+	if got := intake(tb, j, in...); !slices.Equal(got, handles) {
+		tb.Errorf("intake of %v: %v, want %v", in, got, handles)
 	}
 }
 

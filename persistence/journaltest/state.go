@@ -132,7 +132,7 @@ func partitionState(ctx context.Context, j persistence.Journal, b *strings.Build
 	if err != nil {
 		return fmt.Errorf("owners: %w", err)
 	}
-	intake, err := j.Intake(ctx, p, messages.Handle{}, 1<<20)
+	intake, err := j.Intake(ctx, []messages.Partition{p}, messages.Handle{}, 1<<20)
 	if err != nil {
 		return fmt.Errorf("intake: %w", err)
 	}

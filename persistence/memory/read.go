@@ -78,20 +78,6 @@ func (j *Journal) recordsOf(ctx context.Context, h messages.Handle) ([]persisten
 	return o.records, nil // Records are only ever appended.
 }
 
-// openOrders returns the open orders of a partition that are wanted, behind one.
-func (j *Journal) openOrders(
-	ctx context.Context, p messages.Partition, after messages.Handle, limit int, wanted func(*order) bool,
-) ([]persistence.OpenOrder, error) {
-	if err := j.enter(ctx); err != nil {
-		return nil, err
-	}
-	defer j.leave()
-	found := j.store.openIn(p, func(o *order) bool {
-		return (after.IsZero() || compare(o.entry.Handle, after) > 0) && wanted(o)
-	})
-	return told(found, limit), nil
-}
-
 // told are the first orders, as callers get them.
 func told(orders []*order, limit int) (out []persistence.OpenOrder) {
 	for _, o := range orders[:min(len(orders), max(limit, 0))] {
@@ -102,12 +88,29 @@ func told(orders []*order, limit int) (out []persistence.OpenOrder) {
 
 // Open returns open orders of a partition.
 func (j *Journal) Open(ctx context.Context, p messages.Partition, after messages.Handle, limit int) ([]persistence.OpenOrder, error) {
-	return j.openOrders(ctx, p, after, limit, func(*order) bool { return true })
+	if err := j.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer j.leave()
+	return told(j.store.openIn(p, func(o *order) bool { return after.IsZero() || compare(o.entry.Handle, after) > 0 }), limit), nil
 }
 
 // Intake returns those of which the owner has not decided anything.
-func (j *Journal) Intake(ctx context.Context, p messages.Partition, after messages.Handle, limit int) ([]persistence.OpenOrder, error) {
-	return j.openOrders(ctx, p, after, limit, func(o *order) bool { return o.intake })
+func (j *Journal) Intake(
+	ctx context.Context, of []messages.Partition, after messages.Handle, limit int,
+) ([]persistence.OpenOrder, error) {
+	if err := j.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer j.leave()
+	var found []*order
+	for h, o := range j.store.intake {
+		if slices.Contains(of, o.entry.Partition) && (after.IsZero() || persistence.CompareIntake(h, after) > 0) {
+			found = append(found, o)
+		}
+	}
+	slices.SortFunc(found, func(a, b *order) int { return persistence.CompareIntake(a.entry.Handle, b.entry.Handle) })
+	return told(found, limit), nil
 }
 
 // Due returns open orders of a partition that have a due time.

@@ -23,8 +23,10 @@ type Store struct {
 	handles []messages.Handle
 	byID    map[messages.OrderID]*order
 	open    [messages.Partitions]map[messages.Handle]*order
-	owners  [messages.Partitions]persistence.Owner
-	fenced  map[messages.Incarnation]bool
+	// intake are the orders that were accepted without an epoch, and nothing more of them was committed.
+	intake map[messages.Handle]*order
+	owners [messages.Partitions]persistence.Owner
+	fenced map[messages.Incarnation]bool
 
 	definitions map[messages.DefinitionRef]*journalv1.DefinitionRow
 	limits      map[string]*journalv1.LimitRow
@@ -43,13 +45,13 @@ type order struct {
 	open    *journalv1.OpenRow
 	records []persistence.StoredRecord
 	version messages.Version
-	intake  bool
 }
 
 // NewStore makes an empty store.
 func NewStore() *Store {
 	s := &Store{
 		orders: map[messages.Handle]*order{}, byID: map[messages.OrderID]*order{}, fenced: map[messages.Incarnation]bool{},
+		intake:      map[messages.Handle]*order{},
 		definitions: map[messages.DefinitionRef]*journalv1.DefinitionRow{}, limits: map[string]*journalv1.LimitRow{},
 		level: persistence.NewestLevel,
 	}
@@ -84,9 +86,9 @@ func (s *Store) commit(by messages.Incarnation, c *persistence.Commit) error {
 		if o != nil {
 			return fmt.Errorf("%w: handle %s is taken", persistence.ErrConflict, c.Handle)
 		}
-		o = &order{
-			entry:  persistence.Entry{Handle: c.Handle, Partition: c.Partition, ContentHash: bytes.Clone(c.ContentHash)},
-			intake: c.Epoch == 0,
+		o = &order{entry: persistence.Entry{Handle: c.Handle, Partition: c.Partition, ContentHash: bytes.Clone(c.ContentHash)}}
+		if c.Epoch == 0 {
+			s.intake[c.Handle] = o
 		}
 		s.orders[c.Handle], s.byID[c.ID] = o, o
 		i, _ := slices.BinarySearchFunc(s.handles, c.Handle, compare)
@@ -94,7 +96,7 @@ func (s *Store) commit(by messages.Incarnation, c *persistence.Commit) error {
 	case o == nil || o.version != c.Expected || o.entry.Partition != c.Partition:
 		return fmt.Errorf("%w: order %s does not have version %d", persistence.ErrConflict, c.Handle, c.Expected)
 	default:
-		o.intake = false
+		delete(s.intake, c.Handle)
 	}
 	o.records = append(o.records, persistence.StoredRecord{First: c.Expected + 1, Data: bytes.Clone(c.Record)})
 	o.version = c.Expected + messages.Version(c.Events) //nolint:gosec // at least 1

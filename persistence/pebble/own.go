@@ -77,6 +77,12 @@ func (o *owners) load(db pebble.Reader) error {
 // Incarnation is in whose name the journal was opened.
 func (j *Journal) Incarnation() messages.Incarnation { return j.owners.self }
 
+// Shards is 1: a journal of this kind answers or fails as a whole.
+func (j *Journal) Shards() int { return 1 }
+
+// ShardOf is the shard that there is.
+func (j *Journal) ShardOf(messages.Partition) int { return 0 }
+
 // Owners returns the owners of all partitions.
 func (j *Journal) Owners(ctx context.Context) ([]persistence.Owner, error) {
 	if err := j.enter(ctx); err != nil {

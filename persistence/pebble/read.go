@@ -3,6 +3,7 @@ package pebble
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"iter"
@@ -231,34 +232,36 @@ func (j *Journal) Due(ctx context.Context, p messages.Partition, after persisten
 	defer j.leave()
 	prefix := appendDuePrefix(nil, p)
 	lower := append(appendDueKey(nil, p, after.At, after.Handle), 0)
-	found, err := j.indexed(ctx, p, lower, successor(slices.Clone(prefix)), len(prefix)+8, limit)
+	found, err := j.indexed(ctx, []messages.Partition{p}, lower, successor(slices.Clone(prefix)), len(prefix)+8, limit)
 	if err != nil {
 		return nil, fmt.Errorf("read the due orders of partition %d: %w", p, err)
 	}
 	return found, nil
 }
 
-// Intake returns orders of a partition that were accepted without an epoch.
-func (j *Journal) Intake(ctx context.Context, p messages.Partition, after messages.Handle, limit int) ([]persistence.OpenOrder, error) {
+// Intake returns orders that were accepted without an epoch. It passes by those of other partitions: they are few, if any.
+func (j *Journal) Intake(
+	ctx context.Context, of []messages.Partition, after messages.Handle, limit int,
+) ([]persistence.OpenOrder, error) {
 	if err := j.enter(ctx); err != nil {
 		return nil, err
 	}
 	defer j.leave()
-	prefix := appendIntakePrefix(nil, p)
-	lower := append(slices.Clone(prefix), after[:]...)
+	lower := []byte{kindIntake}
 	if !after.IsZero() {
-		lower = append(lower, 0)
+		lower = append(appendIntakeKey(nil, after.Partition(), after), 0)
 	}
-	found, err := j.indexed(ctx, p, lower, successor(slices.Clone(prefix)), len(prefix), limit)
+	found, err := j.indexed(ctx, of, lower, []byte{kindIntake + 1}, len(appendIntakePrefix(nil, 0)), limit)
 	if err != nil {
-		return nil, fmt.Errorf("read the intake of partition %d: %w", p, err)
+		return nil, fmt.Errorf("read the intake: %w", err)
 	}
 	return found, nil
 }
 
-// indexed returns the open orders of a partition that an index has between two keys, which end with their handles.
+// indexed returns the open orders of partitions that an index has between two keys, which begin with the partitions and end with the
+// handles.
 func (j *Journal) indexed(
-	ctx context.Context, p messages.Partition, lower, upper []byte, prefix, limit int,
+	ctx context.Context, of []messages.Partition, lower, upper []byte, prefix, limit int,
 ) (found []persistence.OpenOrder, err error) {
 	// The index and the rows must be of one moment.
 	snapshot := j.db.NewSnapshot()
@@ -270,6 +273,10 @@ func (j *Journal) indexed(
 		h, err := handleAtEnd(key, prefix)
 		if err != nil {
 			return false, persistence.DecodeError("index of open orders", err)
+		}
+		p := messages.Partition(binary.BigEndian.Uint16(key[1:]))
+		if !slices.Contains(of, p) {
+			return true, nil
 		}
 		row := new(journalv1.OpenRow)
 		switch err := get(snapshot, appendOpenKey(nil, p, h), row); {

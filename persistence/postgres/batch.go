@@ -1,11 +1,12 @@
 package postgres
 
 import (
+	"bytes"
 	"crypto/sha256"
-	_ "embed"
 	"encoding/binary"
 	"fmt"
 
+	"github.com/jackc/pgx/v5/pgtype"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/holdfast-run/holdfast/messages"
@@ -14,12 +15,6 @@ import (
 	"github.com/holdfast-run/holdfast/persistence"
 	"github.com/holdfast-run/holdfast/persistence/rows"
 )
-
-//go:embed batch.sql
-var batchSQL string
-
-// batchName is the name under which a lane prepares the statement.
-const batchName = "batch"
 
 // uid is a handle, or a hash by which something is found.
 type uid = [16]byte
@@ -41,8 +36,19 @@ const (
 	closesOpen
 )
 
-// columns are the parameters of the statement that makes a batch, each an array, with an element for each commit, change and so on.
+// columns are the parameters of the statement that makes a batch. Most are arrays, with an element for each commit, change and so on.
 type columns struct {
+	// needs says which of them the statement has.
+	needs variant
+
+	incarnation messages.Incarnation
+	lane        int16
+	number      int64
+	place       pgtype.TID // where the row of the lane is
+	// oldest and newest are the least and the greatest handle of orders that were there before: their histories are in no tables but those
+	// of the time between.
+	oldest, newest uid
+
 	commits struct {
 		handle []uid
 		first  []int64
@@ -79,21 +85,6 @@ type columns struct {
 	}
 }
 
-// arguments are those of batchSQL.
-func (t *columns) arguments(by messages.Incarnation, lane int, number int64) []any {
-	c, r, l, o, e := &t.commits, &t.changes, &t.labels, &t.overflow, &t.releases
-	return []any{
-		string(by), int16(lane), number, //nolint:gosec // there are few lanes
-		c.handle, c.first, c.events, c.record, c.owned,
-		r.handle, r.id, r.partition, r.hash, r.row, r.opens, r.open, r.intake, r.name, r.key, r.endedBadly, r.inDoubt, r.due, r.queue, r.place,
-		l.label, l.handle,
-		o.activity, o.priority, o.partition, o.at, o.frame, o.handle, o.bytes,
-		e.partition, e.epoch,
-		uid{},
-		int16(orderv1.Status_STATUS_FAULTED),
-	}
-}
-
 // addCommit adds a commit that was checked. It fails for one that can't be encoded, and then adds nothing.
 func (t *columns) addCommit(c *persistence.Commit) error {
 	row, err := encode(c.Row)
@@ -110,11 +101,26 @@ func (t *columns) addCommit(c *persistence.Commit) error {
 	k.events = append(k.events, int32(c.Events))   //nolint:gosec // a record is not that large
 	k.record = append(k.record, c.Record)
 	k.owned = append(k.owned, c.Epoch != 0 || c.Expected != 0)
+	if c.Expected > 0 {
+		t.goOn(c.Handle)
+	}
 	if c.Row == nil && c.Open == nil && !c.Close {
+		t.needs.Takes = t.needs.Takes || c.Expected == 1
 		return nil
 	}
 	t.addChange(c, row, open)
 	return nil
+}
+
+// goOn notes an order that was there before.
+func (t *columns) goOn(h uid) {
+	if !t.needs.Continues || bytes.Compare(h[:], t.oldest[:]) < 0 {
+		t.oldest = h
+	}
+	if !t.needs.Continues || bytes.Compare(h[:], t.newest[:]) > 0 {
+		t.newest = h
+	}
+	t.needs.Continues = true
 }
 
 func encode[M interface {
@@ -137,6 +143,10 @@ func (t *columns) addChange(c *persistence.Commit, row, open []byte) {
 	var id []byte
 	if c.ID != "" {
 		id = []byte(c.ID)
+		t.needs.Accepts = true
+	} else {
+		t.needs.Updates = true
+		t.needs.Counts = t.needs.Counts || c.Row != nil // it may be better than it was
 	}
 	hash := c.ContentHash
 	if hash == nil {
@@ -157,6 +167,7 @@ func (t *columns) addChange(c *persistence.Commit, row, open []byte) {
 	r.opens = append(r.opens, opens)
 	t.find(c)
 	for _, x := range c.Open.GetOverflow() {
+		t.needs.Overflows = true
 		o := &t.overflow
 		o.activity, o.handle = append(o.activity, hashOf(x.GetActivity())), append(o.handle, c.Handle)
 		o.priority = append(o.priority, int16(x.GetPriority())) //nolint:gosec // it was checked
@@ -188,18 +199,22 @@ func (t *columns) find(c *persistence.Commit) {
 	}
 	r.name, r.key, r.queue = append(r.name, name), append(r.key, key), append(r.queue, queue)
 	r.endedBadly = append(r.endedBadly, endedBadly)
-	r.inDoubt = append(r.inDoubt, c.Row.GetInDoubt() && rows.IsOrder(c.Row.GetId()))
+	inDoubt := c.Row.GetInDoubt() && rows.IsOrder(c.Row.GetId())
+	r.inDoubt = append(r.inDoubt, inDoubt)
+	t.needs.Counts = t.needs.Counts || endedBadly != 0 || inDoubt
 	r.due = append(r.due, c.Open.GetDue())
 }
 
 func (t *columns) label(h messages.Handle, labels []*journalv1.Label) {
 	for _, l := range labels {
+		t.needs.Labels = true
 		t.labels.label = append(t.labels.label, hashOf(l.GetName(), l.GetValue()))
 		t.labels.handle = append(t.labels.handle, h)
 	}
 }
 
 func (t *columns) addRelease(h persistence.Holding) {
+	t.needs.Releases = true
 	t.releases.partition = append(t.releases.partition, int16(h.Partition)) //nolint:gosec // it was checked
 	t.releases.epoch = append(t.releases.epoch, int64(h.Epoch))             //nolint:gosec // epochs don't get that high
 }

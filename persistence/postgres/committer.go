@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/persistence"
@@ -24,6 +25,8 @@ type committer struct {
 	conn *pgx.Conn // nil: there is none
 	// timeline is that of the server of conn.
 	timeline int64
+	// place is where the row of the lane is, as far as is known.
+	place pgtype.TID
 	// tried is when a connection was last tried for, why what came of it.
 	tried time.Time
 	why   error
@@ -34,6 +37,9 @@ type committer struct {
 
 	results []error
 	open    []int // the requests of a batch that are still to be done
+	// statements has those that batches needed, of 2^8 at most.
+	statements map[variant]*statement
+	// handles and ids are those of a batch.
 	handles map[messages.Handle]struct{}
 	ids     map[messages.OrderID]struct{}
 }
@@ -156,13 +162,24 @@ func (c *committer) write(batch []lane.Request) {
 		}
 		made, err := c.execute(&t)
 		switch {
+		case err == nil && made.ours == nil && tries < mostTries:
+			moved, err := c.moved()
+			switch {
+			case err != nil:
+				c.disconnect(err)
+				c.end(c.shard.unavailable(err))
+				return
+			case !moved:
+				c.judge(batch, made)
+				return
+			}
 		case err == nil:
 			c.judge(batch, made)
 			return
 		case isTaken(err) && tries < mostTries:
 			if err := c.drop(batch); err != nil {
 				c.disconnect(err)
-				c.end(unavailable(err))
+				c.end(c.shard.unavailable(err))
 				return
 			}
 		case isRetryable(err) && tries < mostTries:
@@ -175,7 +192,7 @@ func (c *committer) write(batch []lane.Request) {
 			return
 		case wasNotDone(err):
 			c.disconnect(err)
-			c.end(unavailable(err))
+			c.end(c.shard.unavailable(err))
 			return
 		default:
 			c.unresolved.Store(true)
@@ -226,8 +243,10 @@ func (c *committer) fill(t *columns, batch []lane.Request) {
 
 // made is what the statement of a batch answers.
 type made struct {
-	// ours: the incarnation was not fenced; nil: its lane did not have the number before.
+	// ours: the incarnation was not fenced; nil: its lane did not have the number before, or is not where it was looked for.
 	ours *bool
+	// place is where the row of the lane is now.
+	place pgtype.TID
 	// appended are the orders that were committed, nil: all were.
 	appended []uid
 	released []int16
@@ -237,9 +256,33 @@ type made struct {
 func (c *committer) execute(t *columns) (m made, err error) {
 	overdue := c.closeLater()
 	defer overdue.Stop()
-	err = c.conn.QueryRow(context.Background(), batchName, t.arguments(c.shard.journal.self, c.number, c.confirmed.Load()+1)...).
-		Scan(&m.ours, &m.appended, &m.released)
+	t.incarnation, t.lane = c.shard.journal.self, int16(c.number) //nolint:gosec // there are few lanes
+	t.number, t.place = c.confirmed.Load()+1, c.place
+	s := c.statements[t.needs]
+	if s == nil {
+		s = statementOf(t.needs)
+		c.statements[t.needs] = s
+	}
+	arguments := []any{pgx.QueryExecModeCacheStatement}
+	for _, argument := range s.arguments {
+		arguments = append(arguments, argument(t))
+	}
+	err = c.conn.QueryRow(context.Background(), s.sql, arguments...).Scan(&m.ours, &m.place, &m.appended, &m.released)
 	return m, err //nolint:wrapcheck // whoever tells of it says more
+}
+
+// moved looks where the row of the lane is, and tells whether that is another place than was known. A batch looks for it there alone: as
+// long as somebody has a snapshot open, the row's index would lead through all its versions since.
+func (c *committer) moved() (bool, error) {
+	overdue := c.closeLater()
+	defer overdue.Stop()
+	before := c.place
+	err := c.conn.QueryRow(context.Background(), `SELECT ctid FROM lanes WHERE incarnation = $1 AND lane = $2`,
+		string(c.shard.journal.self), c.number).Scan(&c.place)
+	if err != nil {
+		return false, fmt.Errorf("look where the row of lane %d of %s is: %w", c.number, c.shard.journal.self, err)
+	}
+	return c.place != before, nil
 }
 
 // closeLater closes the connection when there was no answer in time, unless it is stopped.
@@ -253,10 +296,11 @@ func (c *committer) judge(batch []lane.Request, m made) {
 	if m.ours == nil {
 		err := fmt.Errorf("lane %d of %s has another number than %d", c.number, c.shard.journal.self, c.confirmed.Load())
 		c.disconnect(err)
-		c.end(unavailable(err))
+		c.end(c.shard.unavailable(err))
 		return
 	}
 	c.confirmed.Add(1)
+	c.place = m.place
 	if !*m.ours {
 		c.shard.journal.held.fence()
 	}

@@ -23,8 +23,13 @@ type Config struct {
 	Schema string
 	// Node is the node that opens the journal: its incarnation's name begins with it; default "node". It must not have a slash.
 	Node messages.NodeID
-	// Lanes is the number of connections for each shard that commit; default 2. What is committed of one partition goes through one
-	// of them.
+	// Alone says that the node is in no cluster: it is the only one that has the journal open, or Open fails, with the reason. A lock in the
+	// first shard, which it holds until it is closed, makes sure of that; and whoever had the journal before is fenced. Without the first
+	// shard it can't be opened. If another node gets the lock, when its session was lost, nothing is claimed any more. Default: nodes of a
+	// cluster share the journal.
+	Alone bool
+	// Lanes is the number of connections for each shard that commit; default 1. What is committed of one partition goes through one
+	// of them. More lanes make smaller batches, which cost more: they are for servers whose processors one connection leaves idle.
 	Lanes int
 	// Readers is the most connections for each shard that read; default 4. With the lanes at most 8.
 	Readers int
@@ -58,7 +63,7 @@ const mostConnections = 8
 func (c Config) withDefaults() (Config, error) {
 	c.Schema = cmp.Or(c.Schema, "holdfast")
 	c.Node = cmp.Or(c.Node, "node")
-	c.Lanes = cmp.Or(c.Lanes, 2)
+	c.Lanes = cmp.Or(c.Lanes, 1)
 	c.Readers = cmp.Or(c.Readers, 4)
 	c.AnswerWithin = cmp.Or(c.AnswerWithin, 2*time.Second)
 	c.QueueCommits = cmp.Or(c.QueueCommits, 1<<16)

@@ -55,15 +55,15 @@ func (c *crasher) Open(tb testing.TB) persistence.Journal {
 func (c *crasher) Crash(tb testing.TB, keep journaltest.Keep) {
 	tb.Helper()
 	if keep == journaltest.KeepNone {
-		c.server.crash(tb, func() {})
+		crash(tb, c.server, func() {})
 	} else {
-		c.server.kill()
+		c.server.Kill()
 	}
 	c.proxy.release()
 	if err := c.journal.Close(); err != nil { // its memory is forgotten, but its goroutines have to end
 		tb.Error(err)
 	}
-	if err := c.server.start(small...); err != nil {
+	if err := c.server.Start(small...); err != nil {
 		tb.Fatal(err)
 	}
 }

@@ -14,6 +14,17 @@
 // a higher number before anything is read or written: so the batch was made before, or never is. A database that has a lower
 // number than was confirmed has lost commits: it is refused.
 //
+// The statement of a batch has the parts that the batch needs, and no others: an empty part costs the server as much as a full one does
+// for a few orders. Each of these variants is prepared when a connection needs it first. The lane's row is found where the last batch
+// has left it, and by its key only if it is not there: a snapshot that somebody keeps open keeps all that the key would lead through.
+//
+// A shard that is away, when the journal is opened or later, holds up what lives in it, and nothing else:
+//
+//	not used ──► looked at, prepared, the incarnation known there ──► used
+//	    └── unfit: it has another journal, or none any more; the reason is logged, and it is tried again
+//
+// A node in no cluster holds a lock in the first shard, and fences in each shard whoever was there before.
+//
 // How it fails: an order's history, once confirmed, is as safe as the database's commits are. What the server refuses is told as
 // that of the one commit which it refused. A server that does not answer is unavailable, never damaged.
 //

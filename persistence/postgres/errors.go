@@ -60,19 +60,24 @@ func isDamage(err error) bool {
 	return s == "XX001" || s == "XX002"
 }
 
-func unavailable(err error) error { return fmt.Errorf("%w: %w", persistence.ErrUnavailable, err) }
+// unavailable says that the shard does not answer, because of an error.
+func (s *shard) unavailable(err error) error {
+	return &persistence.UnavailableError{Shard: s.number, Err: err}
+}
 
 // readError makes of what went wrong with a read what a caller is told.
-func (j *Journal) readError(ctx context.Context, what string, err error) error {
+func (s *shard) readError(ctx context.Context, what string, err error) error {
 	switch {
 	case err == nil:
 		return nil
 	case ctx.Err() != nil:
 		return fmt.Errorf("%s: %w", what, context.Cause(ctx))
-	case j.ctx.Err() != nil:
+	case s.journal.ctx.Err() != nil:
 		return fmt.Errorf("%s: %w", what, persistence.ErrClosed)
+	case errors.Is(err, persistence.ErrCorrupt):
+		return fmt.Errorf("%s: %w", what, err)
 	case isDamage(err):
 		return fmt.Errorf("%s: %w: %w", what, persistence.ErrCorrupt, err)
 	}
-	return fmt.Errorf("%s: %w", what, unavailable(err))
+	return fmt.Errorf("%s: %w", what, s.unavailable(err))
 }

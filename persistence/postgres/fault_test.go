@@ -43,6 +43,9 @@ func proxied(t *testing.T) (p *proxy, j *postgres.Journal, epochs [messages.Part
 	config := configured(t, s, p.address)
 	config.AnswerWithin = 300 * time.Millisecond
 	j, epochs = opened(t, config)
+	if err := until(t, func() error { return accept(j, &epochs, messages.NewOrderID()) }); err != nil { // the next one is a single statement
+		t.Fatal(err)
+	}
 	return p, j, epochs
 }
 
@@ -123,11 +126,40 @@ func TestBatchLate(t *testing.T) {
 	}
 }
 
+// The row of a lane comes to another place than its last batch has left it at: it is found there.
+func TestLaneMoved(t *testing.T) {
+	t.Parallel()
+	s := sharedServer(t)
+	config := configured(t, s, s.Address)
+	j, epochs := opened(t, config)
+	conn, err := pgx.Connect(t.Context(), config.Shards[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background()) //nolint:errcheck // a test
+	for _, move := range []string{`SELECT`, `UPDATE holdfast.lanes SET fenced = fenced`, `VACUUM FULL holdfast.lanes`} {
+		if _, err := conn.Exec(t.Context(), move); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if err := accept(j, &epochs, messages.NewOrderID()); err != nil {
+				t.Errorf("after %s: %v", move, err)
+			}
+		}
+	}
+	if _, err := conn.Exec(t.Context(), `UPDATE holdfast.lanes SET batch = batch + 1`); err != nil { // somebody else has made a batch
+		t.Fatal(err)
+	}
+	if err := accept(j, &epochs, messages.NewOrderID()); !errors.Is(err, persistence.ErrUnavailable) {
+		t.Errorf("a lane whose number is another: %v", err)
+	}
+}
+
 // The server is killed under load, again and again: what was confirmed is there.
 func TestServerKilled(t *testing.T) {
 	t.Parallel()
 	s := ownServer(t)
-	config := configured(t, s, s.address)
+	config := configured(t, s, s.Address)
 	j, epochs := opened(t, config)
 	for range 3 {
 		var mu sync.Mutex
@@ -164,9 +196,9 @@ func TestServerKilled(t *testing.T) {
 			<-progress
 		}
 		crashed.Store(true)
-		s.kill()
+		s.Kill()
 		writers.Wait()
-		if err := s.start(); err != nil {
+		if err := s.Start(); err != nil {
 			t.Fatal(err)
 		}
 		for _, id := range confirmed {
@@ -188,7 +220,7 @@ func TestServerKilled(t *testing.T) {
 func TestFenceEndsABatchThatHangs(t *testing.T) {
 	t.Parallel()
 	s := sharedServer(t)
-	config := configured(t, s, s.address)
+	config := configured(t, s, s.Address)
 	config.AnswerWithin = 5 * time.Second
 	j, epochs := opened(t, config)
 	heir, err := postgres.Open(t.Context(), config)
@@ -208,10 +240,15 @@ func TestFenceEndsABatchThatHangs(t *testing.T) {
 	if _, err := tx.Exec(t.Context(), `LOCK TABLE holdfast.events IN EXCLUSIVE MODE`); err != nil {
 		t.Fatal(err)
 	}
+	onlooker, err := pgx.Connect(t.Context(), config.Shards[0]) // in a transaction, the sessions stay as they were seen first
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer onlooker.Close(context.Background()) //nolint:errcheck // a test
 	id := messages.NewOrderID()
 	result := make(chan error, 1)
 	go func() { result <- accept(j, &epochs, id) }()
-	waitFor(t, blocker, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'WITH lane AS%' AND datname = current_database())`)
+	waitFor(t, onlooker, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'WITH lane AS%' AND datname = current_database())`)
 	if err := heir.Fence(t.Context(), j.Incarnation()); err != nil {
 		t.Fatal(err)
 	}
@@ -250,7 +287,7 @@ func waitFor(t *testing.T, conn *pgx.Conn, sql string) {
 func TestRefusedServers(t *testing.T) {
 	t.Parallel()
 	s := ownServer(t)
-	config := configured(t, s, s.address)
+	config := configured(t, s, s.Address)
 	for _, test := range []struct{ setting, value, options, want string }{
 		{"fsync", "off", "", "fsync = off"},
 		{"full_page_writes", "off", "", "full_page_writes = off"},
@@ -285,7 +322,7 @@ func reload(t *testing.T, s *server, setting, value string) {
 	t.Helper()
 	admin(t, s, "SELECT pg_reload_conf()")
 	for {
-		conn, err := pgx.Connect(t.Context(), s.address("postgres"))
+		conn, err := pgx.Connect(t.Context(), s.Address("postgres"))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -17,18 +17,23 @@ type Journal struct {
 	self   messages.Incarnation
 	shards []*shard
 	held   held
+	// identity is which journal it is.
+	identity identity
+	alone    alone
 
 	// ctx ends with the journal.
 	ctx    context.Context //nolint:containedctx // that of its own connections
 	cancel context.CancelFunc
-	// lanes, directories and keeper are its goroutines: those that commit, those that make entries for them, and the one that does upkeep.
-	lanes, directories, keeper sync.WaitGroup
+	// lanes, directories and keepers are its goroutines: those that commit, those that make entries for them, and those that do upkeep, and
+	// prepare what was away.
+	lanes, directories, keepers sync.WaitGroup
 }
 
 var _ persistence.Journal = (*Journal)(nil)
 
-// Open opens a journal, as a new incarnation, and makes what is missing of it in the databases. It must be closed. It fails with
-// persistence.ErrUnavailable if a database can't be reached; and otherwise if one is not fit to keep a journal, with the reason.
+// Open opens a journal, as a new incarnation, and makes what is missing of it in the databases. It must be closed. Databases that can't
+// be reached are used as soon as they can. If none can, it fails with persistence.ErrUnavailable; and otherwise if one is not fit to keep
+// a journal, with the reason.
 func Open(ctx context.Context, cfg Config) (*Journal, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -36,38 +41,53 @@ func Open(ctx context.Context, cfg Config) (*Journal, error) {
 	}
 	j := &Journal{cfg: cfg, self: messages.NewIncarnation(cfg.Node)}
 	j.ctx, j.cancel = context.WithCancel(context.Background())
+	if cfg.Alone {
+		j.alone.note(errNotLocked)
+	}
 	for i, at := range cfg.Shards {
-		s, err := j.openShard(ctx, i, at)
-		if s != nil {
-			j.shards = append(j.shards, s)
-		}
+		s, err := j.newShard(i, at)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("open shard %d of the journal: %w", i, err), j.Close()) //nolint:contextcheck // it is short
 		}
+		j.shards = append(j.shards, s)
 	}
+	if err := j.prepare(ctx); err != nil {
+		return nil, errors.Join(err, j.Close()) //nolint:contextcheck // it is short
+	}
+	j.run() //nolint:contextcheck // it lives longer than the call
+	return j, nil
+}
+
+// run starts the goroutines of the journal.
+func (j *Journal) run() {
 	for _, s := range j.shards {
 		for _, c := range s.committers {
-			if err := c.connect(); err != nil { //nolint:contextcheck // it lives longer than the call
-				return nil, errors.Join(fmt.Errorf("open shard %d of the journal: %w", s.number, err), j.Close())
-			}
-		}
-	}
-	for _, s := range j.shards {
-		for _, c := range s.committers {
-			turn := cfg.Loop(fmt.Sprintf("shard %d lane %d", s.number, c.number))
-			j.lanes.Go(func() { c.run(turn) }) //nolint:contextcheck // it lives longer than the call
+			_ = c.connect() // it is told with the first batch
+			turn := j.cfg.Loop(fmt.Sprintf("shard %d lane %d", s.number, c.number))
+			j.lanes.Go(func() { c.run(turn) })
 		}
 		j.directories.Go(func() { s.entries.Run(func() {}, s.enterAll) })
+		if s.isDown() != nil {
+			j.keepers.Go(s.prepareLater)
+		}
 	}
-	j.keeper.Go(j.upkeep)
-	return j, nil
+	j.keepers.Go(j.upkeep)
+	if j.cfg.Alone {
+		j.keepers.Go(j.stayAlone)
+	}
 }
 
 // Incarnation is the one that this opening is.
 func (j *Journal) Incarnation() messages.Incarnation { return j.self }
 
+// Shards is how many databases the journal has.
+func (j *Journal) Shards() int { return len(j.shards) }
+
+// ShardOf is the database where a partition lives.
+func (j *Journal) ShardOf(p messages.Partition) int { return int(p) % len(j.shards) }
+
 // shard is where a partition lives.
-func (j *Journal) shard(p messages.Partition) *shard { return j.shards[int(p)%len(j.shards)] }
+func (j *Journal) shard(p messages.Partition) *shard { return j.shards[j.ShardOf(p)] }
 
 // Commit hands a commit over. After Close, Done is called before Commit returns.
 func (j *Journal) Commit(c *persistence.Commit) {
@@ -115,12 +135,15 @@ func (j *Journal) Close() error {
 	}
 	j.lanes.Wait()
 	j.cancel()
-	j.keeper.Wait()
+	j.keepers.Wait()
+	j.alone.release() // if the journal was never open
 	for _, s := range j.shards {
 		for _, c := range s.committers {
 			c.disconnect(persistence.ErrClosed)
 		}
-		s.pool.Close()
+		if s.pool != nil {
+			s.pool.Close()
+		}
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package postgres
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,19 +21,16 @@ import (
 // Fallout counts the orders that have faulted.
 func (j *Journal) Fallout(ctx context.Context) (all persistence.Fallout, err error) {
 	for _, s := range j.shards {
-		err := s.read(ctx, "count the orders that have faulted", func(ctx context.Context, conn *pgxpool.Conn) error {
+		err = errors.Join(err, s.read(ctx, "count the orders that have faulted", func(ctx context.Context, conn *pgxpool.Conn) error {
 			var here persistence.Fallout
 			err := conn.QueryRow(ctx, `SELECT COALESCE(sum(faulted), 0)::bigint, COALESCE(sum(in_doubt), 0)::bigint FROM fallout`).
 				Scan(&here.Faulted, &here.InDoubt)
 			all.Faulted += here.Faulted
 			all.InDoubt += here.InDoubt
 			return err //nolint:wrapcheck // said by read
-		})
-		if err != nil {
-			return persistence.Fallout{}, err
-		}
+		}))
 	}
-	return all, nil
+	return all, err
 }
 
 // List returns orders, newest first: those of all shards, merged.

@@ -27,6 +27,8 @@ type load struct {
 	t      *testing.T
 	j      persistence.Journal
 	epochs *[messages.Partitions]messages.Epoch
+	// accept makes the acceptance of a new order.
+	accept func() *persistence.Commit
 
 	ctx     context.Context // it ends the writers
 	cancel  context.CancelFunc
@@ -51,7 +53,15 @@ const stepsEach = 4
 // startLoad starts writers, which are stopped at the end of the test at the latest.
 func startLoad(t *testing.T, j persistence.Journal, epochs *[messages.Partitions]messages.Epoch, writers int) *load {
 	t.Helper()
-	l := &load{t: t, j: j, epochs: epochs}
+	return startLoadOf(t, j, epochs, writers, func() *persistence.Commit { return journaltest.Acceptance(string(messages.NewOrderID())) })
+}
+
+// startLoadOf starts writers of orders that are accepted so.
+func startLoadOf(
+	t *testing.T, j persistence.Journal, epochs *[messages.Partitions]messages.Epoch, writers int, accept func() *persistence.Commit,
+) *load {
+	t.Helper()
+	l := &load{t: t, j: j, epochs: epochs, accept: accept}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	for range writers {
 		l.writers.Go(func() {
@@ -71,7 +81,7 @@ func (l *load) stop() {
 
 // write has one order accepted and gone on with, and reads its history.
 func (l *load) write() {
-	c := journaltest.Acceptance(string(messages.NewOrderID()))
+	c := l.accept()
 	c.Epoch = l.epochs[c.Partition]
 	w := &written{id: c.ID, handle: c.Handle}
 	for n := range stepsEach {

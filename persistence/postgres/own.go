@@ -3,9 +3,11 @@ package postgres
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -14,62 +16,90 @@ import (
 	"github.com/holdfast-run/holdfast/persistence"
 )
 
+// each calls a function for each shard, all at once, and returns what came of each, by its number.
+func (j *Journal) each(do func(*shard) error) []error {
+	errs := make([]error, len(j.shards))
+	var all sync.WaitGroup
+	for n, s := range j.shards {
+		all.Go(func() { errs[n] = do(s) })
+	}
+	all.Wait()
+	return errs
+}
+
 // Owners returns the owners of all partitions.
 func (j *Journal) Owners(ctx context.Context) ([]persistence.Owner, error) {
 	owners := make([]persistence.Owner, messages.Partitions)
-	for _, s := range j.shards {
-		err := s.read(ctx, "read the owners", func(ctx context.Context, conn *pgxpool.Conn) error {
-			found, err := conn.Query(ctx, `SELECT p.partition, p.epoch, COALESCE(p.owner, ''),
-				p.owner IS NOT NULL AND NOT EXISTS (SELECT FROM lanes l WHERE l.incarnation = p.owner AND NOT l.fenced) FROM partitions p`)
-			if err != nil {
-				return err //nolint:wrapcheck // said by read
-			}
-			var p int16
-			var epoch int64
-			var owner string
-			var fenced bool
-			_, err = pgx.ForEachRow(found, []any{&p, &epoch, &owner, &fenced}, func() error {
-				if p < 0 || p >= messages.Partitions {
-					return fmt.Errorf("%w: partition %d has an owner", persistence.ErrCorrupt, p)
-				}
-				owners[p] = persistence.Owner{Epoch: messages.Epoch(epoch), Fenced: fenced} //nolint:gosec // not negative
-				owners[p].Incarnation = messages.Incarnation(owner)
-				return nil
-			})
-			return err //nolint:wrapcheck // said by read
-		})
-		if err != nil {
+	errs := j.each(func(s *shard) error {
+		if err := s.failedLately(); err != nil && len(j.shards) > 1 {
+			return err
+		}
+		return s.readOwners(ctx, owners)
+	})
+	if !slices.Contains(errs, nil) {
+		return nil, errors.Join(errs...)
+	}
+	for p := range owners {
+		switch err := errs[j.ShardOf(messages.Partition(p))]; {
+		case err == nil:
+		case errors.Is(err, persistence.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+			owners[p] = persistence.Owner{Unread: true}
+		default:
 			return nil, err
 		}
 	}
 	return owners, nil
 }
 
+// readOwners reads the owners of the partitions that live in the shard, each to its place.
+func (s *shard) readOwners(ctx context.Context, owners []persistence.Owner) error {
+	return s.read(ctx, "read the owners", func(ctx context.Context, conn *pgxpool.Conn) error {
+		found, err := conn.Query(ctx, `SELECT p.partition, p.epoch, COALESCE(p.owner, ''),
+			p.owner IS NOT NULL AND NOT EXISTS (SELECT FROM lanes l WHERE l.incarnation = p.owner AND NOT l.fenced) FROM partitions p`)
+		if err != nil {
+			return err //nolint:wrapcheck // said by read
+		}
+		var p int16
+		var epoch int64
+		var owner string
+		var fenced bool
+		_, err = pgx.ForEachRow(found, []any{&p, &epoch, &owner, &fenced}, func() error {
+			if p < 0 || p >= messages.Partitions || s.journal.ShardOf(messages.Partition(p)) != s.number {
+				return fmt.Errorf("%w: partition %d has an owner", persistence.ErrCorrupt, p)
+			}
+			owners[p] = persistence.Owner{Epoch: messages.Epoch(epoch), Fenced: fenced} //nolint:gosec // not negative
+			owners[p].Incarnation = messages.Incarnation(owner)
+			return nil
+		})
+		return err //nolint:wrapcheck // said by read
+	})
+}
+
 // Claim makes this incarnation the owner of partitions.
 func (j *Journal) Claim(ctx context.Context, seen []persistence.Holding) (claimed []persistence.Holding, err error) {
-	wanted := make([][]persistence.Holding, len(j.shards))
+	if err := j.alone.check(); err != nil {
+		return nil, fmt.Errorf("claim: %w", err)
+	}
+	wanted, got := make([][]persistence.Holding, len(j.shards)), make([][]persistence.Holding, len(j.shards))
 	for _, h := range seen {
 		if err := h.Partition.Validate(); err != nil {
 			return nil, fmt.Errorf("claim: %w", err)
 		}
-		n := j.shard(h.Partition).number
+		n := j.ShardOf(h.Partition)
 		wanted[n] = append(wanted[n], h)
 	}
-	for n, s := range j.shards {
-		if len(wanted[n]) == 0 && len(seen) > 0 {
-			continue
+	errs := j.each(func(s *shard) (err error) {
+		if len(wanted[s.number]) > 0 || len(seen) == 0 {
+			got[s.number], err = s.claim(ctx, wanted[s.number])
 		}
-		got, err := s.claim(ctx, wanted[n])
-		if err != nil {
-			return nil, err
-		}
-		claimed = append(claimed, got...)
-	}
+		return err
+	})
+	claimed = slices.Concat(got...)
 	place := func(h persistence.Holding) int {
 		return slices.IndexFunc(seen, func(x persistence.Holding) bool { return x.Partition == h.Partition })
 	}
 	slices.SortFunc(claimed, func(a, b persistence.Holding) int { return cmp.Compare(place(a), place(b)) })
-	return claimed, nil
+	return claimed, errors.Join(errs...)
 }
 
 func (s *shard) claim(ctx context.Context, wanted []persistence.Holding) (claimed []persistence.Holding, err error) {
@@ -120,22 +150,20 @@ func (s *shard) claim(ctx context.Context, wanted []persistence.Holding) (claime
 
 // Fence ends the right of an incarnation to commit.
 func (j *Journal) Fence(ctx context.Context, who messages.Incarnation) error {
-	for _, s := range j.shards {
-		if err := s.read(ctx, "fence "+string(who), func(ctx context.Context, conn *pgxpool.Conn) error {
-			return s.fence(ctx, conn, who)
-		}); err != nil {
-			return err
-		}
-	}
-	if who == j.self {
+	errs := j.each(func(s *shard) error {
+		return s.read(ctx, "fence "+string(who), func(ctx context.Context, conn *pgxpool.Conn) error {
+			return s.fence(ctx, conn.Conn(), who)
+		})
+	})
+	if who == j.self && slices.Contains(errs, nil) {
 		j.held.fence()
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // fence updates the rows of an incarnation, which waits for its batches under way. A session that has one, and does not go on, is
 // ended: the server tells then whether it was made.
-func (s *shard) fence(ctx context.Context, conn *pgxpool.Conn, who messages.Incarnation) error {
+func (s *shard) fence(ctx context.Context, conn *pgx.Conn, who messages.Incarnation) error {
 	wait := s.journal.cfg.AnswerWithin / 4 //nolint:mnd // so that the second try is in time
 	for {
 		err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {

@@ -39,7 +39,7 @@ func (b backend) NewStore(tb testing.TB) journaltest.Store {
 	for range b.shards {
 		name := database(tb, b.server)
 		tb.Cleanup(func() { admin(tb, b.server, "DROP DATABASE "+name+" WITH (FORCE)") })
-		config.Shards = append(config.Shards, b.server.address(name))
+		config.Shards = append(config.Shards, b.server.Address(name))
 	}
 	return journaltest.Shared(func(tb testing.TB) persistence.Journal {
 		tb.Helper()
@@ -63,7 +63,7 @@ func database(tb testing.TB, s *server) string {
 func admin(tb testing.TB, s *server, statements ...string) {
 	tb.Helper()
 	ctx := context.Background()
-	conn, err := pgx.Connect(ctx, s.address("postgres"))
+	conn, err := pgx.Connect(ctx, s.Address("postgres"))
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -74,5 +74,22 @@ func admin(tb testing.TB, s *server, statements ...string) {
 	}
 	if err := conn.Close(ctx); err != nil {
 		tb.Error(err)
+	}
+}
+
+// The server takes each variant of the statement that makes a batch.
+func TestStatements(t *testing.T) {
+	t.Parallel()
+	config := configured(t, sharedServer(t), sharedServer(t).Address)
+	opened(t, config)
+	conn, err := pgx.Connect(t.Context(), config.Shards[0]+" options=-csearch_path=holdfast")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background()) //nolint:errcheck // a test
+	for _, sql := range postgres.Statements() {
+		if _, err := conn.Prepare(t.Context(), "", sql); err != nil {
+			t.Fatalf("%v: %s", err, sql)
+		}
 	}
 }

@@ -26,22 +26,38 @@ const (
 	lockMonths
 )
 
+// lockNode is the first number of the lock that a node in no cluster holds; the second one is the schema's.
+const lockNode = 0x686f6c64
+
 // prepareWithin bounds what is done before a database is used.
 const prepareWithin = 30 * time.Second
 
-// prepare makes a database fit to be a shard, or says why it can't be.
+// look looks whether a database may be a shard, and of which journal it is one, or says why it may not.
+func (s *shard) look(ctx context.Context) error {
+	return s.steps(ctx, s.checkServer, s.checkSession, s.meet)
+}
+
+// prepare makes a database that was looked at fit to be used.
 func (s *shard) prepare(ctx context.Context) error {
+	if err := s.steps(ctx, s.migrate, s.takeOver, s.register, s.makeMonths); err != nil {
+		return err
+	}
+	return s.use()
+}
+
+// steps does some things with a connection, one after the other.
+func (s *shard) steps(ctx context.Context, steps ...func(context.Context, *pgx.Conn) error) error {
 	ctx, cancel := context.WithTimeout(ctx, prepareWithin)
 	defer cancel()
 	conn, err := s.connect(ctx, s.config.ValidateConnect)
 	if err != nil {
-		return unavailable(err)
+		return s.unavailable(err)
 	}
 	defer conn.Close(ctx) //nolint:errcheck // nothing is under way
-	for _, step := range []func(context.Context, *pgx.Conn) error{s.checkServer, s.checkSession, s.migrate, s.register, s.makeMonths} {
+	for _, step := range steps {
 		if err := step(ctx, conn); err != nil {
 			if !isUnfit(err) {
-				err = unavailable(err)
+				err = s.unavailable(err)
 			}
 			return err
 		}
@@ -85,8 +101,10 @@ func (s *shard) checkServer(ctx context.Context, conn *pgx.Conn) error {
 		return unfitf("the session has synchronous_commit = %s, and the server has the synchronous standbys %s: when one takes over, "+
 			"orders that were confirmed could be lost; set it to on", commit, standbys)
 	case standbys == "":
-		s.log.LogAttrs(ctx, slog.LevelWarn,
-			"journal: the database has no synchronous standby: whoever loses its disk loses orders")
+		s.warned.Do(func() {
+			s.log.LogAttrs(ctx, slog.LevelWarn,
+				"journal: the database has no synchronous standby: whoever loses its disk loses orders")
+		})
 	}
 	return nil
 }
@@ -165,14 +183,11 @@ func (s *shard) migrate(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// found makes what a new shard begins with. All shards of a journal have its name, which the first one draws.
+// found makes what a new shard begins with.
 func (s *shard) found(ctx context.Context, tx pgx.Tx) error {
-	name := uuid.New()
-	if s.number > 0 {
-		var err error
-		if name, err = s.journal.name(ctx); err != nil {
-			return err
-		}
+	name, err := s.journal.identity.ofNew(s.number)
+	if err != nil {
+		return err
 	}
 	if _, err := tx.Exec(ctx, `INSERT INTO meta (journal, shard, shards, feature_level) VALUES ($1, $2, $3, $4)`,
 		name, s.number, len(s.journal.cfg.Shards), persistence.NewestLevel); err != nil {
@@ -185,17 +200,29 @@ func (s *shard) found(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// name is that of the journal, as its first shard has it.
-func (j *Journal) name(ctx context.Context) (name uuid.UUID, err error) {
-	err = j.shards[0].pool.QueryRow(ctx, `SELECT journal FROM meta`).Scan(&name)
-	return name, j.readError(ctx, "read the name of the journal", err)
+// meet learns of which journal the database is a shard, if it is one.
+func (s *shard) meet(ctx context.Context, conn *pgx.Conn) error {
+	var there bool
+	if err := conn.QueryRow(ctx, `SELECT to_regclass($1) IS NOT NULL`, pgx.Identifier{s.journal.cfg.Schema, "meta"}.Sanitize()).
+		Scan(&there); err != nil {
+		return fmt.Errorf("look whether there is a journal: %w", err)
+	}
+	if !there {
+		return nil
+	}
+	return s.checkShard(ctx, conn)
 }
 
 // checkShard makes sure that the database is the shard that it is said to be.
-func (s *shard) checkShard(ctx context.Context, tx pgx.Tx) error {
+func (s *shard) checkShard(ctx context.Context, tx interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+},
+) error {
 	var name uuid.UUID
+	var whole bool
 	var number, of, level int
-	if err := tx.QueryRow(ctx, `SELECT journal, shard, shards, feature_level FROM meta`).Scan(&name, &number, &of, &level); err != nil {
+	if err := tx.QueryRow(ctx, `SELECT journal, whole, shard, shards, feature_level FROM meta`).
+		Scan(&name, &whole, &number, &of, &level); err != nil {
 		return fmt.Errorf("read which shard it is: %w", err)
 	}
 	if number != s.number || of != len(s.journal.cfg.Shards) {
@@ -207,19 +234,17 @@ func (s *shard) checkShard(ctx context.Context, tx pgx.Tx) error {
 		return unfit{fmt.Errorf("%w: the journal has level %d, this version knows %d",
 			persistence.ErrFeatureLevel, level, persistence.NewestLevel)}
 	}
-	if s.number == 0 {
-		return nil
-	}
-	first, err := s.journal.name(ctx)
-	if err == nil && first != name {
-		err = unfitf("the database has a shard of the journal %s, and the first shard is that of %s", name, first)
-	}
-	return err
+	return s.journal.identity.is(name, whole)
 }
 
-// register makes the incarnation known, with a row for each lane. Whoever has fenced it already has made one, and this fails.
+// register makes the incarnation known, with a row for each lane, unless it is. If another one has fenced it there meanwhile, its lanes
+// are fenced from the beginning.
 func (s *shard) register(ctx context.Context, conn *pgx.Conn) error {
-	if _, err := conn.Exec(ctx, `INSERT INTO lanes (incarnation, lane) SELECT $1, generate_series($2::int, $3::int - 1)`,
+	if _, err := conn.Exec(ctx, `WITH own AS (
+			INSERT INTO lanes (incarnation, lane) VALUES ($1, $2)
+			ON CONFLICT (incarnation, lane) DO UPDATE SET batch = lanes.batch RETURNING fenced
+		) INSERT INTO lanes (incarnation, lane, fenced) SELECT $1, n, own.fenced FROM own, generate_series(0, $3::int - 1) n
+		ON CONFLICT (incarnation, lane) DO NOTHING`,
 		string(s.journal.self), ownLane, s.journal.cfg.Lanes); err != nil {
 		return fmt.Errorf("make the incarnation known: %w", err)
 	}

@@ -35,7 +35,7 @@ func newProxy(tb testing.TB, s *server) *proxy {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	p := &proxy{listener: l, to: fmt.Sprintf("127.0.0.1:%d", s.port)}
+	p := &proxy{listener: l, to: fmt.Sprintf("127.0.0.1:%d", s.Port)}
 	p.changed = sync.NewCond(&p.mu)
 	p.all.Go(p.accept)
 	tb.Cleanup(func() {

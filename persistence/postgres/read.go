@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -219,9 +220,36 @@ func (j *Journal) Open(ctx context.Context, p messages.Partition, after messages
 		uid(after), max(limit, 0))
 }
 
-// Intake returns those of which the owner has not decided anything.
-func (j *Journal) Intake(ctx context.Context, p messages.Partition, after messages.Handle, limit int) ([]persistence.OpenOrder, error) {
-	return j.openOrders(ctx, p, `WHERE partition = $1 AND intake AND handle > $2 ORDER BY handle LIMIT $3`, uid(after), max(limit, 0))
+// Intake returns those of which the owner has not decided anything. An index has them, and nothing else: as long as there are none, it
+// is empty.
+func (j *Journal) Intake(
+	ctx context.Context, of []messages.Partition, after messages.Handle, limit int,
+) (found []persistence.OpenOrder, err error) {
+	in := make([][]int16, len(j.shards))
+	for _, p := range of {
+		if p < messages.Partitions {
+			n := j.shard(p).number
+			in[n] = append(in[n], int16(p))
+		}
+	}
+	for n, s := range j.shards {
+		if len(in[n]) == 0 {
+			continue
+		}
+		err = errors.Join(err, s.read(ctx, "read the intake", func(ctx context.Context, conn *pgxpool.Conn) error {
+			rows, err := conn.Query(ctx, openColumns+`WHERE intake AND partition = ANY ($1) AND (partition, handle) > ($2, $3)
+				ORDER BY partition, handle LIMIT $4`,
+				in[n], int16(after.Partition()), uid(after), max(limit, 0)) //nolint:gosec // a handle has a byte for it
+			if err != nil {
+				return err //nolint:wrapcheck // said by read
+			}
+			some, err := pgx.CollectRows(rows, openOrder)
+			found = append(found, some...)
+			return err //nolint:wrapcheck // said by read
+		}))
+	}
+	slices.SortFunc(found, func(a, b persistence.OpenOrder) int { return persistence.CompareIntake(a.Handle, b.Handle) })
+	return found[:min(len(found), max(limit, 0))], err
 }
 
 // Due returns open orders of a partition that have a due time.

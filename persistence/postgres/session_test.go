@@ -21,7 +21,7 @@ import (
 func TestSessions(t *testing.T) {
 	t.Parallel()
 	s := sharedServer(t)
-	config := configured(t, s, s.address)
+	config := configured(t, s, s.Address)
 	config.Lanes, config.AnswerWithin = 2, 1500*time.Millisecond
 	j, epochs := opened(t, config)
 	conn, err := pgx.Connect(t.Context(), config.Shards[0])
@@ -123,7 +123,7 @@ func TestConnectionSwallowed(t *testing.T) {
 func TestServerSilent(t *testing.T) {
 	t.Parallel()
 	s := sharedServer(t)
-	hosts, ports := "127.0.0.1", fmt.Sprint(s.port)
+	hosts, ports := "127.0.0.1", fmt.Sprint(s.Port)
 	for range 2 {
 		silent, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {

@@ -27,11 +27,18 @@ type shard struct {
 	journal    *Journal
 	number     int
 	log        *slog.Logger
+	at         string // its connection string
 	config     *pgx.ConnConfig
-	pool       *pgxpool.Pool
+	pool       *pgxpool.Pool // nil: it is not used yet
 	committers []*committer
+	// down is why it is not used yet; nil: it is.
+	down atomic.Pointer[error]
+	// warned: it was told that the database has no standby.
+	warned sync.Once
 	// timeline is the latest of a server that was used.
 	timeline atomic.Int64
+	// failed is when a read was not answered, in nanoseconds since 1970; 0: the last one was.
+	failed atomic.Int64
 	// refused has the addresses of servers that take writes and must not be used, as was logged.
 	refused sync.Map
 	// entries are acceptances of orders that live in other shards, and need an entry here first.
@@ -41,16 +48,13 @@ type shard struct {
 // ownLane is the number of the row that an incarnation has for itself, beside those of its lanes.
 const ownLane = -1
 
-// openShard connects to a database, makes what is missing there, and makes the incarnation known. What it returns must be closed, also
-// with an error.
-func (j *Journal) openShard(ctx context.Context, number int, at string) (*shard, error) {
-	s := &shard{journal: j, number: number, log: j.cfg.Logger.With(slog.Int("shard", number))}
+// newShard makes a shard that is not used yet.
+func (j *Journal) newShard(number int, at string) (*shard, error) {
+	s := &shard{journal: j, number: number, log: j.cfg.Logger.With(slog.Int("shard", number)), at: at}
 	if err := s.configure(at); err != nil {
 		return nil, err
 	}
-	if err := s.prepare(ctx); err != nil {
-		return nil, err
-	}
+	s.down.Store(&errNotAsked)
 	bounds := lane.Bounds{
 		Commits: j.cfg.QueueCommits, Bytes: j.cfg.QueueBytes, BatchCommits: j.cfg.BatchCommits, BatchBytes: j.cfg.BatchBytes,
 	}
@@ -58,12 +62,21 @@ func (j *Journal) openShard(ctx context.Context, number int, at string) (*shard,
 	for n := range j.cfg.Lanes {
 		s.committers = append(s.committers, &committer{
 			shard: s, number: n, handles: map[messages.Handle]struct{}{}, ids: map[messages.OrderID]struct{}{},
-			lane: lane.New(bounds),
+			lane: lane.New(bounds), statements: map[variant]*statement{},
 		})
 	}
-	pool, err := pgxpool.ParseConfig(at)
+	return s, nil
+}
+
+// errNotAsked is why a shard is not used at first.
+var errNotAsked = errors.New("it was not asked yet")
+
+// use has the shard used from now on: the database is prepared, and the incarnation known there.
+func (s *shard) use() error {
+	j := s.journal
+	pool, err := pgxpool.ParseConfig(s.at)
 	if err != nil {
-		return nil, fmt.Errorf("parse the connection string: %w", err)
+		return fmt.Errorf("parse the connection string: %w", err)
 	}
 	pool.ConnConfig = s.config.Copy()
 	pool.ConnConfig.ValidateConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
@@ -81,10 +94,19 @@ func (j *Journal) openShard(ctx context.Context, number int, at string) (*shard,
 	}
 	pool.MaxConns, pool.MinConns = int32(j.cfg.Readers), 1 //nolint:gosec // there are few
 	pool.MaxConnLifetime, pool.MaxConnIdleTime = time.Hour, 10*time.Minute
-	if s.pool, err = pgxpool.NewWithConfig(j.ctx, pool); err != nil { //nolint:contextcheck // it lives longer than the call
-		return nil, fmt.Errorf("make the connections that read: %w", err)
+	if s.pool, err = pgxpool.NewWithConfig(j.ctx, pool); err != nil {
+		return fmt.Errorf("make the connections that read: %w", err)
 	}
-	return s, nil
+	s.down.Store(nil)
+	return nil
+}
+
+// isDown says why the shard is not used yet; nil if it is.
+func (s *shard) isDown() error {
+	if why := s.down.Load(); why != nil {
+		return s.unavailable(*why)
+	}
+	return nil
 }
 
 // configure says how connections are made.
@@ -98,6 +120,7 @@ func (s *shard) configure(at string) error {
 		config.ConnectTimeout = min(within, s.connectWithin()/time.Duration(servers(config)))
 	}
 	config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	config.StatementCacheCapacity = mostStatements
 	_, id, _ := strings.Cut(string(s.journal.self), "/")
 	milliseconds := strconv.FormatInt(within.Milliseconds(), 10)
 	maps.Copy(config.RuntimeParams, map[string]string{
@@ -110,6 +133,7 @@ func (s *shard) configure(at string) error {
 		"tcp_keepalives_count":             "3",
 		"plan_cache_mode":                  "force_generic_plan",
 		"jit":                              "off",
+		"enable_seqscan":                   "off", // a plan is kept that was made while the tables were small
 	})
 	s.config = config
 	return nil
@@ -166,6 +190,9 @@ func (s *shard) connect(ctx context.Context, may pgconn.ValidateConnectFunc) (*p
 
 // connect makes a connection for the lane, unless one was tried for a moment ago.
 func (c *committer) connect() error {
+	if err := c.shard.isDown(); err != nil {
+		return err
+	}
 	if c.why != nil && time.Since(c.tried) < retryConnect {
 		return c.why
 	}
@@ -174,7 +201,7 @@ func (c *committer) connect() error {
 	defer cancel()
 	conn, p, err := c.introduce(ctx)
 	if err != nil {
-		c.why = unavailable(err)
+		c.why = c.shard.unavailable(err)
 		return c.why
 	}
 	if c.why != nil {
@@ -194,10 +221,6 @@ func (c *committer) introduce(ctx context.Context) (conn *pgx.Conn, p proof, err
 	}); err != nil {
 		return nil, p, err
 	}
-	if _, err = conn.Prepare(ctx, batchName, batchSQL); err != nil {
-		_ = conn.Close(ctx)
-		return nil, p, err //nolint:wrapcheck // said by connect
-	}
 	return conn, p, nil
 }
 
@@ -212,7 +235,7 @@ func (c *committer) disconnect(err error) {
 	_ = c.conn.Close(ctx)
 	c.conn = nil
 	if !errors.Is(err, persistence.ErrClosed) {
-		c.why = unavailable(err)
+		c.why = c.shard.unavailable(err)
 		c.shard.log.LogAttrs(ctx, slog.LevelWarn, "journal: a connection was given up", slog.Int("lane", c.number), slog.Any("error", err))
 	}
 }
@@ -225,13 +248,19 @@ func (s *shard) enter(ctx context.Context) error {
 	if s.journal.ctx.Err() != nil {
 		return persistence.ErrClosed
 	}
+	if err := s.isDown(); err != nil {
+		return err
+	}
 	for _, c := range s.committers {
 		if c.unresolved.Load() {
-			return fmt.Errorf("%w: shard %d has not answered since a commit of unknown outcome", persistence.ErrUnavailable, s.number)
+			return s.unavailable(errUnresolved)
 		}
 	}
 	return nil
 }
+
+// errUnresolved is why nothing is read now.
+var errUnresolved = errors.New("it has not answered since a commit of unknown outcome")
 
 // read calls a function with a connection, for as long as an answer may take.
 func (s *shard) read(ctx context.Context, what string, do func(context.Context, *pgxpool.Conn) error) error {
@@ -242,8 +271,30 @@ func (s *shard) read(ctx context.Context, what string, do func(context.Context, 
 	defer cancel()
 	conn, err := s.pool.Acquire(within)
 	if err != nil {
-		return s.journal.readError(ctx, what, err)
+		return s.answered(s.readError(ctx, what, err))
 	}
 	defer conn.Release()
-	return s.journal.readError(ctx, what, do(within, conn))
+	return s.answered(s.readError(ctx, what, do(within, conn)))
 }
+
+// answered notes whether a read was answered, and returns what came of it.
+func (s *shard) answered(err error) error {
+	switch {
+	case errors.Is(err, persistence.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+		s.failed.Store(time.Now().UnixNano())
+	case !errors.Is(err, context.Canceled):
+		s.failed.Store(0)
+	}
+	return err
+}
+
+// failedLately says that the shard has not answered a moment ago; nil if it has. Who can do without it does not wait for it then.
+func (s *shard) failedLately() error {
+	if time.Since(time.Unix(0, s.failed.Load())) < s.journal.cfg.AnswerWithin {
+		return s.unavailable(errFailed)
+	}
+	return nil
+}
+
+// errFailed is why a shard is not asked.
+var errFailed = errors.New("it did not answer a moment ago")

@@ -19,6 +19,7 @@ import (
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/persistence"
 	"github.com/holdfast-run/holdfast/persistence/postgres"
+	"github.com/holdfast-run/holdfast/persistence/postgres/pgserver"
 )
 
 // pair is a primary and its standby. The primary confirms nothing that the standby does not have, if that is synchronous.
@@ -52,23 +53,23 @@ func newPair(t *testing.T, synchronous bool) *pair {
 	for _, host := range hosts {
 		must(os.Mkdir(host, 0o755))
 	}
-	p.primary, err = newServer(bin, hosts[0])
+	p.primary, err = pgserver.Make(t.Context(), bin, hosts[0])
 	must(err)
-	p.standby = &server{bin: bin, data: filepath.Join(hosts[1], "data")}
-	p.standby.port, err = freePort()
+	p.standby = &server{Bin: bin, Data: filepath.Join(hosts[1], "data"), Log: filepath.Join(hosts[1], "server.log")}
+	p.standby.Port, err = pgserver.FreePort(t.Context())
 	must(err)
 	// It has not been started yet, so a copy of its files is a backup.
-	out, err := exec.Command("cp", "-a", p.primary.data, p.standby.data).CombinedOutput()
+	out, err := exec.Command("cp", "-a", p.primary.Data, p.standby.Data).CombinedOutput()
 	if err != nil {
 		t.Fatalf("copy the primary: %v: %s", err, out)
 	}
-	settings := fmt.Sprintf("primary_conninfo = 'host=127.0.0.1 port=%d user=postgres application_name=standby'\n", p.primary.port)
-	must(appendTo(filepath.Join(p.standby.data, "postgresql.auto.conf"), settings))
-	must(appendTo(filepath.Join(p.standby.data, "standby.signal"), ""))
+	settings := fmt.Sprintf("primary_conninfo = 'host=127.0.0.1 port=%d user=postgres application_name=standby'\n", p.primary.Port)
+	must(appendTo(filepath.Join(p.standby.Data, "postgresql.auto.conf"), settings))
+	must(appendTo(filepath.Join(p.standby.Data, "standby.signal"), ""))
 	must(p.startPrimary())
-	t.Cleanup(p.primary.stop)
-	must(p.standby.start(small...))
-	t.Cleanup(p.standby.stop)
+	t.Cleanup(p.primary.Stop)
+	must(p.standby.Start(small...))
+	t.Cleanup(p.standby.Stop)
 	return p
 }
 
@@ -77,9 +78,9 @@ var small = []string{"shared_buffers=32MB", "wal_keep_size=512MB", "wal_receiver
 
 func (p *pair) startPrimary() error {
 	if p.synchronous {
-		return p.primary.start(append([]string{"synchronous_standby_names=standby"}, small...)...)
+		return p.primary.Start(append([]string{"synchronous_standby_names=standby"}, small...)...)
 	}
-	return p.primary.start(small...)
+	return p.primary.Start(small...)
 }
 
 // appendTo appends to a file of a server's, or makes it.
@@ -99,7 +100,7 @@ func (p *pair) config(t *testing.T, first, second *server) postgres.Config {
 	p.catchUp(t) // a server that does not have the database ends the search for another one
 	return postgres.Config{
 		Shards: []string{fmt.Sprintf("host=127.0.0.1,127.0.0.1 port=%d,%d user=postgres dbname=%s sslmode=disable",
-			first.port, second.port, name)},
+			first.Port, second.Port, name)},
 		Logger: discard(), Lanes: 2, Readers: 2, AnswerWithin: time.Second,
 	}
 }
@@ -135,9 +136,9 @@ func children(of int) (ids []int) {
 
 // crash ends a server as the loss of its host would: nobody who is connected to it is told anything. First it answers nobody any more,
 // so that there are batches under way; then meanwhile is called.
-func (s *server) crash(tb testing.TB, meanwhile func()) {
+func crash(tb testing.TB, s *server, meanwhile func()) {
 	tb.Helper()
-	id := s.process.Process.Pid
+	id := s.Process.Process.Pid
 	_ = syscall.Kill(id, syscall.SIGSTOP)
 	awaitThat(tb, func() bool { is, _ := state(id); return is == "T" }) // it starts no others
 	others := children(id)
@@ -148,8 +149,8 @@ func (s *server) crash(tb testing.TB, meanwhile func()) {
 	for _, id := range others {
 		_ = syscall.Kill(id, syscall.SIGKILL)
 	}
-	_ = s.process.Process.Kill()
-	_ = s.process.Wait()
+	_ = s.Process.Process.Kill()
+	_ = s.Process.Wait()
 	for _, id := range others { // the next one would not start beside them
 		awaitThat(tb, func() bool { is, _ := state(id); return is == "" || is == "Z" })
 	}
@@ -158,7 +159,7 @@ func (s *server) crash(tb testing.TB, meanwhile func()) {
 // ask has a server answer a query with a number.
 func ask(t *testing.T, s *server, database, sql string) (n int64) {
 	t.Helper()
-	conn, err := pgx.Connect(t.Context(), s.address(database))
+	conn, err := pgx.Connect(t.Context(), s.Address(database))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,7 +200,7 @@ func TestStandbyPromoted(t *testing.T) {
 	j, epochs := opened(t, config)
 	l := startLoad(t, j, &epochs, 16)
 	l.await(&l.confirmed, 200)
-	p.primary.crash(t, l.stalls)
+	crash(t, p.primary, l.stalls)
 	l.await(&l.unavailable, 1)
 	p.promote(t)
 	if took := l.await(&l.confirmed, 1); took > 5*time.Second {
@@ -210,7 +211,7 @@ func TestStandbyPromoted(t *testing.T) {
 		t.Error("no commit was under way when the primary was lost")
 	}
 
-	if err := p.primary.start(small...); err != nil {
+	if err := p.primary.Start(small...); err != nil {
 		t.Fatal(err)
 	}
 	const batches = `SELECT sum(batch)::bigint FROM holdfast.lanes`
@@ -225,9 +226,9 @@ func TestStandbyPromoted(t *testing.T) {
 		t.Errorf("the primary of before was written to: its batches have %d as their sum, and had %d", now, before)
 	}
 
-	p.standby.crash(t, l.stalls)
+	crash(t, p.standby, l.stalls)
 	awaitRefusal(t, j, &epochs, "the server is not the primary any more")
-	if err := p.standby.start(small...); err != nil {
+	if err := p.standby.Start(small...); err != nil {
 		t.Fatal(err)
 	}
 	l.await(&l.confirmed, 200)
@@ -272,7 +273,7 @@ func TestStandbyLagged(t *testing.T) {
 	if err := accept(j, &epochs, id); err != nil {
 		t.Fatal(err)
 	}
-	p.primary.crash(t, func() {})
+	crash(t, p.primary, func() {})
 	p.promote(t)
 	awaitThat(t, func() bool {
 		_, err := j.Find(t.Context(), id)
@@ -300,7 +301,7 @@ func TestStandbyLagged(t *testing.T) {
 		t.Error(err)
 	}
 
-	p.standby.stop()
+	p.standby.Stop()
 	if err := p.startPrimary(); err != nil {
 		t.Fatal(err)
 	}
@@ -354,7 +355,7 @@ func TestAllConnectionsFollow(t *testing.T) {
 	}
 	for s, want := range map[*server]int64{p.primary: 2, p.standby: 4} {
 		if n := ask(t, s, name, `SELECT count(*) FROM holdfast.orders`); n != want {
-			t.Errorf("the server at port %d has %d orders, want %d", s.port, n, want)
+			t.Errorf("the server at port %d has %d orders, want %d", s.Port, n, want)
 		}
 	}
 }

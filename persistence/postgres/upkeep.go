@@ -23,6 +23,9 @@ func (j *Journal) upkeep() {
 		case <-ticker.C:
 		}
 		for _, s := range j.shards {
+			if s.isDown() != nil {
+				continue
+			}
 			if err := s.tidy(); err != nil && j.ctx.Err() == nil {
 				s.log.LogAttrs(j.ctx, slog.LevelWarn, "journal: upkeep of the database failed, and is tried again later", slog.Any("error", err))
 			}

@@ -31,6 +31,8 @@ type Facts struct {
 	Untold bool
 	// Parked: it waits for nothing but its tasks in overflow to be refilled, or for its due time.
 	Parked bool
+	// Intake: it was accepted by who did not own its partition, and nothing has happened to it since.
+	Intake bool
 	// Suspended: an operator suspended it. InFlight: something of it is under way.
 	Suspended, InFlight bool
 	Overflow            []Overflowed
@@ -105,6 +107,7 @@ func (f *Facts) OpenRow() *journalv1.OpenRow {
 	row := &journalv1.OpenRow{
 		Id: f.Accepted.GetOrderId(), Due: f.due(), Queued: f.Queued, Turn: f.Turn, Held: f.HoldsKey,
 		Suspended: f.halted(), Suspending: f.halting(), Parked: f.Parked, Telling: f.Untold,
+		Intake: f.Intake,
 	}
 	if !Ended(f.Status) || f.HoldsKey {
 		row.OrderKey = f.Key
@@ -128,9 +131,10 @@ func (f *Facts) ChangesOrder(r *journalv1.OrderRow) bool {
 func (f *Facts) ChangesOpen(o *journalv1.OpenRow) bool {
 	return o == nil || o.GetDue() != f.due() || o.GetQueued() != f.Queued || o.GetHeld() != f.HoldsKey ||
 		o.GetSuspended() != f.halted() || o.GetSuspending() != f.halting() || o.GetTelling() != f.Untold ||
-		o.GetParked() != f.Parked || !slices.EqualFunc(o.GetOverflow(), f.Overflow, func(o *journalv1.Overflow, x Overflowed) bool {
-		return o.GetFrame() == x.Frame && o.GetAt() == x.Since
-	})
+		o.GetParked() != f.Parked || o.GetIntake() != f.Intake ||
+		!slices.EqualFunc(o.GetOverflow(), f.Overflow, func(o *journalv1.Overflow, x Overflowed) bool {
+			return o.GetFrame() == x.Frame && o.GetAt() == x.Since
+		})
 }
 
 // mostKept is how many bytes of a text a row keeps.

@@ -1,4 +1,4 @@
-// Package stage runs the processes that a scenario needs: a node, adapters, downstream systems. It starts them, tells
+// Package stage runs the processes that a scenario needs: nodes, Consul, adapters, downstream systems. It starts them, tells
 // when they are ready, what they use, and kills them when the scenario wants that.
 //
 //	start ──► running ──► ended by itself, or killed ──► started again (Restart), or else the stage fails

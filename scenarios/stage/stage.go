@@ -2,6 +2,7 @@ package stage
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -51,8 +52,9 @@ type Spec struct {
 	Path string
 	Args []string
 	Env  []string
-	// Restart has the process started again at once when it ends. Else its end fails the stage.
-	Restart bool
+	// Restart has the process started again when it ends, after RestartAfter; default 10 ms. Else its end fails the stage.
+	Restart      bool
+	RestartAfter time.Duration
 }
 
 // restartAfter is the delay of a restart: as good as none, but a program that can't start doesn't take a whole CPU.
@@ -74,7 +76,7 @@ func (s *Stage) Start(ctx context.Context, spec Spec) (*Process, error) {
 	var failed error
 	supervised := supervision.NewProcess(supervision.Spec{
 		Name: spec.Name, Path: spec.Path, Args: spec.Args, Env: spec.Env, Stdout: log, Stderr: log, StopGrace: stopGrace,
-		Backoff: supervision.Backoff{Initial: restartAfter, Max: restartAfter},
+		Backoff: supervision.Backoff{Initial: cmp.Or(spec.RestartAfter, restartAfter), Max: cmp.Or(spec.RestartAfter, restartAfter)},
 		OnEvent: func(e supervision.Event) {
 			p.happened(e)
 			if e.Kind == supervision.Exited && !spec.Restart && stage.Err() == nil {
@@ -150,6 +152,36 @@ func (p *Process) PID() int {
 		return 0
 	}
 	return p.current.Pid
+}
+
+// Signal sends a signal to the process, if it runs.
+func (p *Process) Signal(s os.Signal) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.current == nil {
+		return fmt.Errorf("signal %s: %w", p.name, os.ErrProcessDone)
+	}
+	if err := p.current.Signal(s); err != nil {
+		return fmt.Errorf("signal %s: %w", p.name, err)
+	}
+	return nil
+}
+
+// AwaitStart waits until the process was started more often than so many times.
+func (p *Process) AwaitStart(ctx context.Context, starts int) error {
+	for {
+		p.mu.Lock()
+		now, changed := p.starts, p.changed
+		p.mu.Unlock()
+		if now > starts {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("wait until %s is started again: %w", p.name, context.Cause(ctx))
+		}
+	}
 }
 
 // Kill kills the process as it runs now, waits until it is gone, and returns when it was killed. If it is just being

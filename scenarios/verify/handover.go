@@ -63,7 +63,7 @@ func handoverBars(s *site) bars {
 	b := bars{"in_flight_least": atLeast(200)}.none("failed")
 	for name, least := range map[string]int{
 		"moves": handoverMoves, "fences": 1000, "stale_commits": 100, "unknown_outcomes": 500,
-		"disowned": 50, "unknown_claims": 500, "keyed": 1000, "children": 1000, "timers": 1000, "overflowed": 200,
+		"disowned": 50, "unknown_claims": 500, "keyed": 1000, "children": 1000, "timers": 1000, "overflowed": 200, "inserted": 1000,
 	} {
 		b[name] = atLeast(float64(s.handoverPart(least)))
 	}

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/holdfast-run/holdfast/persistence/postgres/pgserver"
 	"github.com/holdfast-run/holdfast/scenarios/verify/players"
 )
 
@@ -47,8 +48,12 @@ type site struct {
 	against string
 	// root is the project's folder, yardstick that of the yardstick.
 	root, yardstick string
+	// postgres is the folder with the programs of PostgreSQL; empty: it is not installed.
+	postgres string
 	// dir is the row's own folder.
-	dir   string
+	dir string
+	// env is added to the environment of holdfast.
+	env   []string
 	scale string
 	seed  uint64
 	log   io.Writer
@@ -78,6 +83,9 @@ var rows = []row{
 	{"w3", 6 * time.Minute, w3, w3Bars},
 	{"w3_long", 15 * time.Minute, w3Long, w3LongBars},
 	{"latency", 5 * time.Minute, latency, latencyBars},
+	{"pg_w3", 6 * time.Minute, pgW3, pgW3Bars},
+	{"pg_latency", 5 * time.Minute, pgLatency, pgLatencyBars},
+	{"pg_long", 15 * time.Minute, pgLong, pgLongBars},
 	{"paired", 15 * time.Minute, paired, pairedBars},
 	{"accept", 5 * time.Minute, accept, acceptBars},
 	{"timers", 5 * time.Minute, timers, timersBars},
@@ -101,7 +109,12 @@ var rows = []row{
 	{"panics", 5 * time.Minute, panics, panicsBars},
 	{"unavailable", 5 * time.Minute, unavailable, unavailableBars},
 	{"handover", 30 * time.Minute, handover, handoverBars},
+	{"model", 40 * time.Minute, model, modelBars},
 	{"admin", 5 * time.Minute, administration, administrationBars},
+	{"kill_node", 15 * time.Minute, killNode, killNodeBars},
+	{"pause", 15 * time.Minute, pauseNode, pauseNodeBars},
+	{"consul_cut", 20 * time.Minute, consulCut, consulCutBars},
+	{"rolling", 10 * time.Minute, rolling, rollingBars},
 	{"bad_input", 30 * time.Minute, badInput, badInputBars},
 }
 
@@ -168,6 +181,9 @@ func (s *site) prepare(name string, rest []string) ([]row, error) {
 	var err error
 	if s.self, err = os.Executable(); err != nil {
 		return nil, fmt.Errorf("find this program: %w", err)
+	}
+	if s.postgres, err = pgserver.Programs(); err != nil {
+		s.sayf("verify: %v; what needs it is skipped", err)
 	}
 	binaries := []*string{&s.holdfast, &s.telecom}
 	if s.against != "" {

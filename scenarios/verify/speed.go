@@ -99,24 +99,25 @@ const (
 	yardstickTries = 4
 )
 
-func runYardstick(ctx context.Context, s *site, inFlight int) (r yardstickResult, err error) {
+// runYardstick measures the yardstick, with more arguments if need be.
+func runYardstick(ctx context.Context, s *site, inFlight int, more ...string) (r yardstickResult, err error) {
 	binary := s.dir + "/yardstick"
 	if _, err = s.command(ctx, s.yardstick, nil, "go", "build", "-o", binary, "."); err != nil {
 		return r, err
 	}
 	for range yardstickTries {
-		if r, err = runYardstickOnce(ctx, s, binary, inFlight); err == nil || ctx.Err() != nil {
+		if r, err = runYardstickOnce(ctx, s, binary, inFlight, more); err == nil || ctx.Err() != nil {
 			break
 		}
 	}
 	return r, err
 }
 
-func runYardstickOnce(ctx context.Context, s *site, binary string, inFlight int) (yardstickResult, error) {
+func runYardstickOnce(ctx context.Context, s *site, binary string, inFlight int, more []string) (yardstickResult, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, yardstickTime, fmt.Errorf("not over within %v", yardstickTime))
 	defer cancel()
 	var r yardstickResult
-	err := s.json(ctx, &r, binary, "-workload", "w3", "-in-flight", strconv.Itoa(inFlight), "-duration", "10s")
+	err := s.json(ctx, &r, binary, append([]string{"-workload", "w3", "-in-flight", strconv.Itoa(inFlight), "-duration", "10s"}, more...)...)
 	if err == nil && (r.RatePerS <= 0 || r.P50MS <= 0) {
 		err = errors.New("the yardstick measured nothing")
 	}
@@ -263,7 +264,7 @@ func demoBars(*site) bars { return bars{"demo_s": atMost(180)}.none("exit") }
 
 // json runs a program, and reads its output.
 func (s *site) json(ctx context.Context, into any, name string, args ...string) error {
-	out, err := s.command(ctx, s.dir, nil, name, args...)
+	out, err := s.command(ctx, s.dir, s.env, name, args...)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ CREATE TABLE meta (
     journal       uuid    NOT NULL,
     shard         int     NOT NULL,
     shards        int     NOT NULL,
+    whole         boolean NOT NULL DEFAULT false, -- all shards were made: one that is empty has lost what it had
     generation    bigint  NOT NULL DEFAULT 0,
     feature_level int     NOT NULL,
     catalog       bigint  NOT NULL DEFAULT 1

@@ -1,0 +1,84 @@
+package gateway
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/adapterv1"
+)
+
+// Nodes tells which nodes there are, and which of them owns what. Its methods must be fast and not block.
+type Nodes interface {
+	// Topology returns the nodes that adapters are to keep streams to, this one included, and a channel that is closed when that has
+	// changed. What was returned is not changed any more.
+	Topology() (t *adapterv1.Topology, changed <-chan struct{})
+	// Elsewhere returns which other node owns a partition; empty: this one does, or nobody is known to.
+	Elsewhere(p messages.Partition) messages.NodeID
+}
+
+// Among says that there are other nodes. It is to be called before adapters connect; without it a node announces none.
+func (s *Server) Among(n Nodes) { s.nodes = n }
+
+// alone are the nodes of a node that is alone: it announces nothing, as whoever has reached it knows it.
+type alone struct{}
+
+// Topology implements Nodes.
+func (alone) Topology() (*adapterv1.Topology, <-chan struct{}) { return nil, nil }
+
+// Elsewhere implements Nodes.
+func (alone) Elsewhere(messages.Partition) messages.NodeID { return "" }
+
+// greet is the first message of a node. It returns what is closed when the nodes in it have changed.
+func (a adapterService) greet() (*adapterv1.ConnectResponse, <-chan struct{}) {
+	topology, changed := a.nodes.Topology()
+	w := &adapterv1.Welcome{
+		Node:           string(a.node),
+		HeartbeatMs:    uint32(a.config.Heartbeat.Milliseconds()), //nolint:gosec // small
+		MaxOutputBytes: uint32(a.config.MaxOutput),                //nolint:gosec // small
+	}
+	w.Features = []adapterv1.Feature{adapterv1.Feature_FEATURE_BEGUN, adapterv1.Feature_FEATURE_OWNED}
+	for _, n := range topology.GetNodes() {
+		w.Nodes = append(w.Nodes, n.GetAddress()) // for adapters that know no topology
+	}
+	return &adapterv1.ConnectResponse{Welcome: w, Topology: topology}, changed
+}
+
+// announce tells the adapter which nodes there are now.
+func (c *connection) announce(st adapterConn) (err error) {
+	m := &adapterv1.ConnectResponse{}
+	m.Topology, c.changed = c.nodes.Topology()
+	if err := st.Send(m); err != nil {
+		return fmt.Errorf("announce the nodes: %w", err)
+	}
+	return nil
+}
+
+// SendOwned implements activity.Adapter.
+func (c *connection) SendOwned(o *adapterv1.Owned) { c.out.put(o) }
+
+// notOwner answers a result whose partition this node does not own: with the node to try; if that is not known, or the adapter does
+// not understand it, it is asked for again.
+func (c *connection) notOwner(r *adapterv1.Result) {
+	p := messages.Partition(r.GetPartition()) //nolint:gosec // it was compared
+	node := c.nodes.Elsewhere(p)
+	if node == "" || !slices.Contains(c.hello.GetFeatures(), adapterv1.Feature_FEATURE_OWNED) {
+		c.untaken.add(r.GetSeq(), p)
+		return
+	}
+	c.out.put(&adapterv1.NotOwner{Seq: r.GetSeq(), Node: string(node)})
+}
+
+// listing takes the adapter's word what it has.
+func (c *connection) listing(l *adapterv1.Listing) error {
+	if c.stream.List(l) {
+		return nil
+	}
+	return &failure{
+		code: codes.ResourceExhausted, reason: "LISTS_TOO_MUCH", retry: time.Second,
+		message: "the adapter has listed more keys than it can have, and told no results",
+	}
+}

@@ -1,0 +1,69 @@
+package stage
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"time"
+)
+
+// Cluster is several nodes that share Consul and a journal in PostgreSQL.
+type Cluster struct {
+	Consul *Consul
+	Nodes  []*Node
+}
+
+// ClusterSpec says what a cluster is made of.
+type ClusterSpec struct {
+	// Holdfast and Consul are the programs, Journal the connection string of the journal.
+	Holdfast, Consul, Journal string
+	// Nodes is how many nodes there are.
+	Nodes int
+	// RestartAfter is how long a node that has ended stays away.
+	RestartAfter time.Duration
+	// Settings are given to each node.
+	Settings []string
+}
+
+// StartCluster starts Consul and the nodes. They run until ctx ends, which must be the stage's or come from it.
+func (s *Stage) StartCluster(ctx context.Context, spec ClusterSpec) (*Cluster, error) {
+	c := &Cluster{}
+	var err error
+	if c.Consul, err = s.StartConsul(ctx, spec.Consul); err != nil {
+		return nil, err
+	}
+	for i := range spec.Nodes {
+		addresses, err := FreeAddresses(ctx, 3)
+		if err != nil {
+			return nil, err
+		}
+		name := fmt.Sprintf("node%d", i+1)
+		n := &Node{Server: addresses[0], Admin: addresses[1], Data: filepath.Join(s.dir, name)}
+		n.Process, err = s.Start(ctx, Spec{
+			Name: name, Path: spec.Holdfast, Restart: true, RestartAfter: spec.RestartAfter,
+			Env: []string{"HOLDFAST_JOURNAL=" + spec.Journal},
+			Args: append([]string{
+				"node", "--data", n.Data, "--listen", n.Server, "--admin-listen", n.Admin, "--cluster-listen", addresses[2], "--node-name", name,
+				"--cluster-plaintext", "--consul", "http://" + c.Consul.Address,
+			}, spec.Settings...),
+		})
+		if err != nil {
+			return nil, err
+		}
+		c.Nodes = append(c.Nodes, n)
+	}
+	for _, n := range c.Nodes {
+		if err := n.Ready(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// Servers are the addresses of the nodes' APIs.
+func (c *Cluster) Servers() (all []string) {
+	for _, n := range c.Nodes {
+		all = append(all, n.Server)
+	}
+	return all
+}

@@ -1,0 +1,71 @@
+package stage
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// Consul is a server of Consul, with all that it knows in a folder: it may be killed, and comes back.
+type Consul struct {
+	*Process
+
+	// Address is where its API is, as host and port.
+	Address string
+
+	dir string
+}
+
+// Wipe has it forget all that it knew, and come back as another one.
+func (c *Consul) Wipe(ctx context.Context) error {
+	if err := c.Signal(syscall.SIGSTOP); err != nil { // so that it writes nothing more
+		return err
+	}
+	if err := os.RemoveAll(c.dir); err != nil {
+		return fmt.Errorf("wipe Consul: %w", err)
+	}
+	_, err := c.Kill(ctx)
+	return err
+}
+
+// StartConsul starts one server of Consul with a binary of it. It runs until ctx ends, which must be the stage's or come from it.
+func (s *Stage) StartConsul(ctx context.Context, binary string) (*Consul, error) {
+	addresses, err := FreeAddresses(ctx, 4)
+	if err != nil {
+		return nil, err
+	}
+	var ports []any
+	for _, a := range addresses {
+		_, port, err := net.SplitHostPort(a)
+		if err != nil {
+			return nil, fmt.Errorf("port of Consul: %w", err)
+		}
+		ports = append(ports, port)
+	}
+	dir := filepath.Join(s.dir, "consul")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("folder of Consul: %w", err)
+	}
+	// One server, which elects itself at once; what it writes to the network stays on this machine.
+	config := filepath.Join(s.dir, "consul.hcl")
+	text := fmt.Sprintf(`ports { http = %s  server = %s  serf_lan = %s  dns = -1  grpc = -1  grpc_tls = -1  serf_wan = -1 }
+performance { raft_multiplier = 1 }
+disable_update_check = true
+enable_debug = false
+log_level = "warn"
+`, ports[:3]...)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		return nil, fmt.Errorf("configuration of Consul: %w", err)
+	}
+	c := &Consul{Address: addresses[0], dir: dir}
+	c.Process, err = s.Start(ctx, Spec{Name: "consul", Path: binary, Restart: true, Args: []string{
+		"agent", "-server", "-bootstrap-expect=1", "-bind=127.0.0.1", "-client=127.0.0.1", "-data-dir=" + dir, "-config-file=" + config,
+	}})
+	if err != nil {
+		return nil, err
+	}
+	return c, Answers(ctx, "http://"+c.Address+"/v1/catalog/service/consul?consistent")
+}

@@ -1,0 +1,321 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/holdfast-run/holdfast/client"
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/adminv1"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/scenarios/checker"
+	"github.com/holdfast-run/holdfast/scenarios/stage"
+)
+
+// findConsul returns the program, which make builds apart, as it takes minutes; empty: it is not there.
+func findConsul() string {
+	if named := os.Getenv("HOLDFAST_TEST_CONSUL"); named != "" {
+		if found, err := exec.LookPath(named); err == nil {
+			return found
+		}
+		return ""
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	built, _ := filepath.Glob(filepath.Join(cache, "holdfast", "consul-*", "consul"))
+	if len(built) == 0 {
+		return ""
+	}
+	return built[0]
+}
+
+// clusterRow is a row under way that has a cluster, and orders that come at a steady rate.
+type clusterRow struct {
+	*stage.Cluster
+
+	s    *site
+	conn *client.Client
+	logs []string // of the downstream systems
+}
+
+// callWithin is how long a client waits for an answer until it tries again, elsewhere.
+const callWithin = 3 * time.Second
+
+// clusterNodes is how many nodes a cluster has.
+const clusterNodes = 3
+
+// withCluster starts a cluster, with a database of its own and an adapter for each downstream system, and has a row use it.
+func withCluster(
+	ctx context.Context, s *site, restartAfter time.Duration, use func(context.Context, *clusterRow) (figures, error),
+) (figures, error) {
+	consul := findConsul()
+	if consul == "" {
+		return figures{"consul": "skipped: Consul is not built: make tools builds it"}, nil
+	}
+	return withDatabase(ctx, s, func(d *database) (figures, error) {
+		ctx, st := stage.New(ctx, s.dir)
+		defer st.Stop()
+		c, err := st.StartCluster(ctx, stage.ClusterSpec{
+			Holdfast: s.holdfast, Consul: consul, Journal: d.Address(postgresDatabase), Nodes: clusterNodes, RestartAfter: restartAfter,
+		})
+		if err != nil {
+			return nil, why(ctx, err)
+		}
+		r := &clusterRow{Cluster: c, s: s}
+		if err := r.startSystems(ctx, st); err != nil {
+			return nil, why(ctx, err)
+		}
+		if r.conn, err = client.New(client.Config{
+			Addresses: c.Servers(), ConnectTimeout: time.Second, CallTimeout: callWithin,
+		}); err != nil {
+			return nil, err
+		}
+		defer r.conn.Close() //nolint:errcheck // it fails only if it was closed before
+		if err := deploy(ctx, r.conn, "kill"); err != nil {
+			return nil, why(ctx, err)
+		}
+		f, err := use(ctx, r)
+		if err != nil {
+			err = why(ctx, err)
+		}
+		return f, err
+	})
+}
+
+// startSystems starts the downstream systems, and for each of them an adapter, which goes to all nodes.
+func (r *clusterRow) startSystems(ctx context.Context, st *stage.Stage) error {
+	addresses, err := stage.FreeAddresses(ctx, len(killSystems))
+	if err != nil {
+		return err
+	}
+	for i, system := range killSystems {
+		log := r.s.dir + "/downstream-" + system + ".jsonl"
+		r.logs = append(r.logs, log)
+		if _, err := st.Start(ctx, stage.Spec{Name: "downstream-" + system, Path: r.s.telecom, Args: []string{
+			"downstream", system, "--listen", addresses[i], "--log", log, "--latency", "20ms", "--jitter", "60ms",
+		}}); err != nil {
+			return err
+		}
+		if err := stage.Answers(ctx, "http://"+addresses[i]+"/control"); err != nil {
+			return err
+		}
+		if _, err := st.Start(ctx, stage.Spec{Name: "adapter-" + system, Path: r.s.telecom, Args: []string{
+			"adapter", system, "--server", strings.Join(r.Servers(), ","), "--downstream", "http://" + addresses[i],
+			"--concurrency", fmt.Sprint(killConcurrency),
+		}}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// placed waits until nodes have all partitions between them, as one of them sees it: those that are to have them, and have read what is
+// open there. Without names: any that are members.
+func (r *clusterRow) placed(ctx context.Context, by *stage.Node, without string) error {
+	conn, err := by.DialAdmin()
+	if err != nil {
+		return err
+	}
+	defer conn.Close() //nolint:errcheck // it fails only if it was closed before
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for {
+		c, err := conn.Admin().ShowCluster(ctx, &adminv1.ShowClusterRequest{})
+		if err == nil && isPlaced(c, without) && r.ready(ctx, c) {
+			return nil
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return fmt.Errorf("wait until the partitions are placed: %w", context.Cause(ctx))
+		}
+	}
+}
+
+// isPlaced tells whether each partition is where it is to be, and that is not a node.
+func isPlaced(c *adminv1.ShowClusterResponse, without string) bool {
+	if without == "" && len(c.GetNodes()) < clusterNodes {
+		return false
+	}
+	return !slices.ContainsFunc(c.GetPartitions(), func(p *adminv1.ClusterPartition) bool {
+		return p.GetHas() == "" || p.GetHas() != p.GetWanted() ||
+			without != "" && messages.Incarnation(p.GetHas()).Node() == messages.NodeID(without)
+	})
+}
+
+// settled waits until all nodes are members, see the same, and have what they are to have.
+func (r *clusterRow) settled(ctx context.Context) error {
+	for _, n := range r.Nodes {
+		if err := n.Ready(ctx); err != nil {
+			return err
+		}
+	}
+	for _, n := range r.Nodes {
+		if err := r.placed(ctx, n, ""); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ready tells whether the members have read all that is open.
+func (r *clusterRow) ready(ctx context.Context, c *adminv1.ShowClusterResponse) bool {
+	for i, n := range r.Nodes {
+		isMember := slices.ContainsFunc(c.GetNodes(), func(m *adminv1.ClusterNode) bool { return m.GetNode() == nodeName(i) })
+		if isMember && !n.IsReady(ctx) {
+			return false
+		}
+	}
+	return true
+}
+
+func nodeName(i int) string { return fmt.Sprintf("node%d", i+1) }
+
+// pulse is a client that submits orders at a steady rate, whatever becomes of those before, and tries each again as clients do.
+type pulse struct {
+	conn *client.Client
+	rate int
+
+	mu     sync.Mutex
+	orders []*order
+	failed []error
+	// seconds is how many were accepted in each second.
+	seconds map[int64]int
+}
+
+// patience is how long an order is tried for.
+const patience = 30 * time.Second
+
+// run submits until ctx ends, and waits for the last answers.
+func (p *pulse) run(ctx context.Context) {
+	var all sync.WaitGroup
+	defer all.Wait()
+	ticks := time.NewTicker(time.Second / time.Duration(p.rate))
+	defer ticks.Stop()
+	for n := 0; ; n++ {
+		select {
+		case <-ticks.C:
+		case <-ctx.Done():
+			return
+		}
+		o := &order{id: messages.OrderID(fmt.Sprintf("pulse-%d", n)), n: n, request: &orderv1.WorkOrder{
+			Id: fmt.Sprintf("pulse-%d", n), Definition: "verify/kill:1.0.0",
+			Input: fmt.Appendf(nil, `{"imsi":"24001%010d","msisdn":"+467%08d"}`, n, n),
+		}}
+		all.Go(func() { p.submit(context.WithoutCancel(ctx), o) })
+	}
+}
+
+func (p *pulse) submit(ctx context.Context, o *order) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	o.submitted = time.Now()
+	_, err := p.conn.Orders().Submit(ctx, &orderv1.SubmitRequest{Order: o.request})
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err != nil {
+		p.failed = append(p.failed, err)
+		return
+	}
+	o.accepted = time.Now()
+	p.orders = append(p.orders, o)
+	if p.seconds == nil {
+		p.seconds = map[int64]int{}
+	}
+	p.seconds[o.accepted.Unix()]++
+}
+
+// p99 is the 99 % quantile of the time from submission to acceptance of orders that were submitted in a time.
+func (p *pulse) p99(from, to time.Time) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var took []time.Duration
+	for _, o := range p.orders {
+		if !o.submitted.Before(from) && o.submitted.Before(to) {
+			took = append(took, o.accepted.Sub(o.submitted))
+		}
+	}
+	if len(took) == 0 {
+		return 0
+	}
+	slices.Sort(took)
+	return took[(len(took)*99+99)/100-1]
+}
+
+// idle counts the seconds in which nothing was accepted, the first and the last ones apart.
+func (p *pulse) idle() (count int) {
+	first, last := int64(1)<<62, int64(0)
+	for at := range p.seconds {
+		first, last = min(first, at), max(last, at)
+	}
+	for at := first; at < last; at++ {
+		if p.seconds[at] == 0 {
+			count++
+		}
+	}
+	return count
+}
+
+// during has orders come while something is done, waits until all have ended, and finds out whether they are as they must be.
+func (r *clusterRow) during(ctx context.Context, rate int, f figures, do func(context.Context, *pulse) error) error {
+	p := &pulse{conn: r.conn, rate: rate}
+	beating, stop := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	running.Go(func() { p.run(beating) })
+	err := do(ctx, p)
+	stop()
+	running.Wait()
+	if err != nil {
+		return err
+	}
+	for _, wrong := range p.failed[:min(len(p.failed), maxWrong)] {
+		r.s.sayf("cluster: %v", wrong)
+	}
+	f["acknowledged"], f["client_errors"], f["seconds_without_acceptance"] = len(p.orders), len(p.failed), p.idle()
+	if err := r.drained(ctx); err != nil {
+		return err
+	}
+	file := r.s.dir + "/histories.jsonl"
+	untold, err := writeHistories(ctx, r.conn, p.orders, file)
+	if err != nil {
+		return err
+	}
+	report, err := checker.Files(ctx, r.logs, []string{file})
+	if err != nil {
+		return fmt.Errorf("check: %w", err)
+	}
+	tellCheck(r.s, "cluster", report, f)
+	f["without_history"], f["lost"] = untold, int64(len(p.orders))-report.Ended
+	f["surplus"] = report.Applied - report.Ended*int64(len(killSystems))
+	return nil
+}
+
+// drained waits until no order is open.
+func (r *clusterRow) drained(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, 2*time.Minute, errStall)
+	defer cancel()
+	again := time.NewTicker(200 * time.Millisecond)
+	defer again.Stop()
+	for {
+		open, err := r.conn.Orders().List(ctx, &orderv1.ListRequest{PageSize: 1, Statuses: []orderv1.Status{
+			orderv1.Status_STATUS_PENDING, orderv1.Status_STATUS_RUNNING, orderv1.Status_STATUS_WAITING,
+		}})
+		if err == nil && len(open.GetOrders()) == 0 {
+			return nil
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return fmt.Errorf("wait until all orders have ended: %w", context.Cause(ctx))
+		}
+	}
+}

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"os"
+	"slices"
+	"strings"
+	"time"
+)
+
+// nodeAway is how long a node that was killed stays away: so long that others take over.
+const nodeAway = 8 * time.Second
+
+func killNodeRounds(s *site) int {
+	if s.ci() {
+		return 2
+	}
+	return 20
+}
+
+// killNodeRate is how many orders come in a second.
+func killNodeRate(s *site) int {
+	if s.ci() {
+		return 100
+	}
+	return 1000
+}
+
+// killNode kills one of three nodes, again and again, under load.
+func killNode(ctx context.Context, s *site) (figures, error) {
+	return withCluster(ctx, s, nodeAway, func(ctx context.Context, r *clusterRow) (figures, error) {
+		f, chance := figures{}, s.chance()
+		var took []time.Duration
+		err := r.during(ctx, killNodeRate(s), f, func(ctx context.Context, _ *pulse) error {
+			for range killNodeRounds(s) {
+				if err := r.settled(ctx); err != nil {
+					return err
+				}
+				if err := between(ctx, chance, 500*time.Millisecond, 1500*time.Millisecond); err != nil {
+					return err
+				}
+				d, err := r.kill(ctx, chance.IntN(len(r.Nodes)))
+				if err != nil {
+					return err
+				}
+				took = append(took, d)
+			}
+			return nil
+		})
+		if err != nil {
+			return f, err
+		}
+		slices.Sort(took)
+		f["kills"], f["takeover_p50_s"] = len(took), round(took[len(took)/2].Seconds(), 2)
+		f["takeover_p99_s"] = round(took[(len(took)*99+99)/100-1].Seconds(), 2)
+		f["fences"], err = r.logged("msg=\"takes over\"")
+		return f, err
+	})
+}
+
+// kill kills a node, and tells after how long the others had all that it had, and had read what is open there. It returns when the node
+// is back.
+func (r *clusterRow) kill(ctx context.Context, victim int) (took time.Duration, err error) {
+	killed, err := r.Nodes[victim].Kill(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for i, n := range r.Nodes {
+		if i == victim {
+			continue
+		}
+		if err := r.placed(ctx, n, nodeName(victim)); err != nil {
+			return 0, err
+		}
+	}
+	return time.Since(killed), r.Nodes[victim].Ready(ctx)
+}
+
+// logged counts the lines of the nodes' logs that have a text.
+func (r *clusterRow) logged(text string) (count int, err error) {
+	for i := range r.Nodes {
+		log, err := os.ReadFile(r.s.dir + "/" + nodeName(i) + ".log")
+		if err != nil {
+			return 0, err
+		}
+		count += strings.Count(string(log), text)
+	}
+	return count, nil
+}
+
+func killNodeBars(s *site) bars {
+	if noCluster(s) {
+		return bars{}
+	}
+	return bars{
+		"kills": atLeast(float64(killNodeRounds(s))), "fences": atLeast(float64(killNodeRounds(s))), "takeover_p99_s": atMost(5),
+		"acknowledged": atLeast(float64(killNodeRate(s))),
+	}.none(clusterNone...)
+}
+
+// clusterNone must be nothing in each row that has a cluster.
+var clusterNone = []string{
+	"client_errors", "seconds_without_acceptance", "lost", "duplicated", "missing", "history_gaps", "unexplained", "surplus",
+	"without_history",
+}
+
+func noCluster(s *site) bool { return noPostgres(s) != "" || findConsul() == "" }
