@@ -43,7 +43,9 @@ var rules = []rule{
 		dir:     "actors/activity",
 		product: []string{"actors/dispatch", "actors/failure", "actors/runtime", "persistence", "supervision", "messages/..."},
 	},
-	{dir: "actors/view", product: []string{"actors/workflow", "actors/history", "persistence", "messages/..."}},
+	{dir: "actors/view", product: []string{
+		"actors/failure", "actors/history", "actors/runtime", "actors/workflow", "persistence", "supervision", "messages/...",
+	}},
 	{
 		dir:     "actors",
 		product: []string{"actors/...", "persistence", "supervision", "messages/..."},

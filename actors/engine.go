@@ -165,7 +165,7 @@ func (e *Engine) wire() {
 		Health: e.health, MayDispatch: d.Placement.MayDispatch, Inject: inject, Others: d.Remote != nil,
 	})
 	e.view = view.New(view.Parts{
-		Journal: d.Journal, Pinned: e.catalog.Finder, Limits: c.Workflow, Activities: e.activities, Keys: e, Now: time.Now,
+		Journal: d.Journal, Pinned: e.catalog.Finder, Limits: c.Workflow, Activities: e.activities, Keys: e, Post: e.post, Now: time.Now,
 	})
 	e.orders = (&order.Parts{
 		Config: c.orders(), Journal: d.Journal, Catalog: e.catalog, Activities: e.activities, Post: e.post, Readers: e.view,
@@ -176,8 +176,8 @@ func (e *Engine) wire() {
 	e.ownership = partition.NewOwnership(&partition.Parts{
 		Config: c.partitions(), Journal: d.Journal, Claims: d.Journal, Health: e.health, Backlogs: e.activities,
 		Kinds: map[messages.Kind]partition.Kind{messages.KindOrder: e.orders},
-		Post:  e.post, Courier: e.post, Placement: d.Placement, Observer: d.Metrics, Lists: e.view, System: e.system, Guardian: e.guardian,
-		Watchdog: d.Watchdog, Workers: &e.workers, Log: d.Log, Fatal: d.Fatal, Now: time.Now, Inject: inject,
+		Post:  e.post, Courier: e.post, Placement: d.Placement, Observer: d.Metrics, Lists: e.view, Waits: e.view, System: e.system,
+		Guardian: e.guardian, Watchdog: d.Watchdog, Workers: &e.workers, Log: d.Log, Fatal: d.Fatal, Now: time.Now, Inject: inject,
 	})
 }
 
@@ -208,6 +208,7 @@ func (e *Engine) clock(ctx context.Context) {
 		e.post.Tick()
 		e.ownership.Tick(n%sweepEvery == 0)
 		e.activities.Tick()
+		e.view.Tick()
 	}
 }
 
@@ -292,6 +293,7 @@ func (e *Engine) Stop() {
 	e.loops.Wait()
 	e.deps.Placement.Stop()
 	e.post.Stop()
+	e.view.Stop()
 	e.ownership.Stop()
 	e.activities.Stop()
 	e.system.Shutdown()

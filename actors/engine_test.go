@@ -115,7 +115,7 @@ func TestSubmitAgainTellsOfTheOrder(t *testing.T) {
 				n = n.restart()
 			}
 			var told []string
-			n.View().Add("a", &view.Waiter{Ended: func(s *orderv1.Order) { told = append(told, "ended "+s.GetStatus().String()) }})
+			n.await("a", &view.Waiter{Ended: func(s *orderv1.Order) { told = append(told, "ended "+s.GetStatus().String()) }})
 			n.Submit(o.accepted(), nodev1.Wanted_WANTED_ORDER, func(a *nodev1.Answer) {
 				told = append(told, fmt.Sprint("accepted ", a.GetOrder().GetStatus(), " ", a.GetFailure().GetText()))
 			})

@@ -380,7 +380,7 @@ func TestGrownByAnUnknownCommit(t *testing.T) {
 		n := start(t, withWrap(f.wrap))
 		n.worker(stubborn(func() time.Duration { return time.Second }))
 		told := 0
-		defer n.View().Add("o", &view.Waiter{Grown: func() { told = len(n.history("o")) }})()
+		defer n.await("o", &view.Waiter{Grown: func(messages.Version) { told = len(n.history("o")) }})()
 		n.mustSubmit(order{id: "o", def: n.deploy("quiet", "do: [{a: {call: x.do}}, {w: {wait: PT1H}}]")})
 		armed.Store(true)
 		n.sleep(time.Minute)

@@ -161,7 +161,7 @@ func TestReopenWakesNobody(t *testing.T) {
 		w = n.worker(nil)
 		n.mustOperate("a", retry)
 		ends := make(chan orderv1.Status, 2)
-		defer n.View().Add("a", &view.Waiter{Ended: func(s *orderv1.Order) { ends <- s.GetStatus() }})()
+		defer n.await("a", &view.Waiter{Ended: func(s *orderv1.Order) { ends <- s.GetStatus() }})()
 		w.answer(w.one(), done("1"))
 		settle()
 		if len(ends) != 1 || <-ends != completed {

@@ -4,11 +4,17 @@ import (
 	"fmt"
 
 	"github.com/holdfast-run/holdfast/actors/failure"
+	"github.com/holdfast-run/holdfast/actors/view"
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/messages/nodev1"
 )
+
+// await has a waiter told of an order without a key.
+func (n *node) await(id messages.OrderID, x *view.Waiter) (forget func()) {
+	return n.View().Add(messages.PartitionOf(id, ""), id, x)
+}
 
 // hand hands an order over, and does not wait for the answer.
 func (n *node) hand(o *journalv1.OrderAccepted, answer func(error)) {

@@ -158,7 +158,7 @@ func manyWaits(t *testing.T, orders int, restart bool) {
 		}
 		var ended atomic.Int64
 		for id, at := range due {
-			n.View().Add(id, &view.Waiter{Ended: func(s *orderv1.Order) {
+			n.await(id, &view.Waiter{Ended: func(s *orderv1.Order) {
 				ended.Add(1)
 				if !s.GetEndedAt().AsTime().Equal(at) {
 					t.Errorf("%s ended %v after it was due", id, s.GetEndedAt().AsTime().Sub(at))

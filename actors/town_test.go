@@ -45,6 +45,8 @@ type town struct {
 	downstream results
 	// tune changes the settings of a node before it starts; nil: it does not.
 	tune func(*actors.Config)
+	// unfenced: no node is fenced in the middle of a commit.
+	unfenced bool
 	// wrap is what a node sees of its journal; nil: all of it.
 	wrap func(i int, j persistence.Journal) persistence.Journal
 }
@@ -97,7 +99,7 @@ func (w *town) fault(c *persistence.Commit) memory.Fault {
 	case x < 50:
 		w.unknown.Add(1)
 		return memory.UnknownLost
-	case x < 75:
+	case x < 75 && !w.unfenced:
 		w.fences.Add(1)
 		return memory.Fence
 	}

@@ -68,18 +68,18 @@ func (o orders) history(ctx context.Context, id string, from uint64) (*view.Hist
 // Watch implements orderv1.OrderServiceServer.
 func (o orders) Watch(r *orderv1.WatchRequest, st grpc.ServerStreamingServer[orderv1.WatchResponse]) error {
 	ctx := st.Context()
+	h, err := o.history(ctx, r.GetId(), r.GetFromVersion())
+	if err != nil {
+		return o.fail(err)
+	}
 	grown := make(chan struct{}, 1)
-	forget := o.engine.View().Add(messages.OrderID(r.GetId()), &view.Waiter{Grown: func() {
+	forget := o.engine.View().Add(h.Partition(), messages.OrderID(r.GetId()), &view.Waiter{Grown: func(messages.Version) {
 		select {
 		case grown <- struct{}{}:
 		default:
 		}
 	}})
 	defer forget()
-	h, err := o.history(ctx, r.GetId(), r.GetFromVersion())
-	if err != nil {
-		return o.fail(err)
-	}
 	if err := st.SendHeader(nil); err != nil { // so that the client knows that a node is there, though nothing may happen for long
 		return o.fail(err)
 	}

@@ -48,7 +48,8 @@ func (s *Server) submit(
 		return forget
 	}
 	if ended != nil {
-		forget = s.engine.View().Add(messages.OrderID(o.GetOrderId()), &view.Waiter{
+		id := messages.OrderID(o.GetOrderId())
+		forget = s.engine.View().Add(messages.PartitionOf(id, o.GetOrderKey()), id, &view.Waiter{
 			Ended: ended, Brief: wanted == nodev1.Wanted_WANTED_ACCEPTED,
 		})
 	}

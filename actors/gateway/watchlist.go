@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -48,19 +47,12 @@ func (o orders) WatchList(r *orderv1.WatchListRequest, st grpc.ServerStreamingSe
 		return o.fail(fmt.Errorf("%w: %d lists are watched, the most that may be", runtime.ErrBusy, o.lists.most))
 	}
 	defer o.lists.give()
-	err := o.followList(st, q)
-	if errors.Is(err, view.ErrElsewhere) {
-		err = fmt.Errorf("%w: %w", runtime.ErrNotOwner, err)
-	}
-	return o.fail(err)
+	return o.fail(o.followList(st, q))
 }
 
 // followList tells what is in a list and what changes, until that fails.
 func (o orders) followList(st grpc.ServerStreamingServer[orderv1.WatchListResponse], q view.Query) error {
-	l, err := o.engine.View().WatchList(q)
-	if err != nil {
-		return err
-	}
+	l := o.engine.View().WatchList(q)
 	defer l.Close()
 	w := listWatch{Listing: l, stream: st, unsent: o.unsent}
 	for {

@@ -363,15 +363,20 @@ func (i *instance) settle(p *pending) {
 	i.pending = nil
 	switch {
 	case i.state != nil && i.state.Ended():
-		i.Readers.Grown(i.id, i.show)
+		i.grown(i.show)
 		if !i.began.IsZero() {
 			i.Readers.Took(i.state.Definition().Ref, i.Now().Sub(i.began))
 			i.began = time.Time{}
 		}
 	case len(p.events) > 0, p.resume: // what is resumed may have grown by a commit whose outcome was not known
-		i.Readers.Grown(i.id, nil)
+		i.grown(nil)
 	}
 	*p, i.asks[0] = pending{}, asked{} // so that nothing large is kept
+}
+
+// grown tells those who wait for the order that it stands at a version. ended makes what it has come to, if it has ended.
+func (i *instance) grown(ended func(whole bool) *orderv1.Order) {
+	i.Readers.Grown(i.home.Owner().Partition, i.id, i.state.Version(), ended)
 }
 
 // show tells how the order has ended.

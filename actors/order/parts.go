@@ -80,9 +80,9 @@ type Post interface {
 
 // Readers wait for what comes of orders.
 type Readers interface {
-	// Grown says that events of an order were committed. ended makes what it has come to, if it has ended; else it is nil. Whole: with
-	// all that is told of orders, else with its status, error and output alone.
-	Grown(id messages.OrderID, ended func(whole bool) *orderv1.Order)
+	// Grown says that events of an order of a partition were committed, up to a version. ended makes what it has come to, if it has
+	// ended; else it is nil. Whole: with all that is told of orders, else with its status, error and output alone.
+	Grown(p messages.Partition, id messages.OrderID, v messages.Version, ended func(whole bool) *orderv1.Order)
 	// Took says how long an order of a definition took to its end, from when the first of its attempts came back from disk.
 	Took(ref messages.DefinitionRef, d time.Duration)
 }

@@ -133,6 +133,8 @@ func (p *partition) receive(e *nodev1.Envelope) {
 		p.show(e)
 	case e.GetInserted() != nil:
 		p.takeIn(found{{id: messages.OrderID(e.GetOrderId()), handle: handleOf(e)}})
+	case e.GetAwait() != nil:
+		p.Waits.Await(e)
 	default:
 		p.deliver(messages.OrderID(e.GetOrderId()), handleOf(e), e)
 	}

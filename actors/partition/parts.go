@@ -120,6 +120,12 @@ type Lists interface {
 	Serves(p messages.Partition, here bool)
 }
 
+// Waits are for nodes that wait for what comes of orders here.
+type Waits interface {
+	// Await takes an Await of an order, and sees to its answer. It must be fast and not block.
+	Await(e *nodev1.Envelope)
+}
+
 // Parts are what the partitions of a node work with. All are needed.
 type Parts struct {
 	Config    Config
@@ -133,6 +139,7 @@ type Parts struct {
 	Placement Placement
 	Observer  Observer
 	Lists     Lists
+	Waits     Waits
 	System    *actor.ActorSystem
 	Guardian  actor.SupervisorStrategy
 	Watchdog  *supervision.Watchdog

@@ -1,16 +1,12 @@
 package view
 
 import (
-	"errors"
 	"sync"
 	"sync/atomic"
 
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 )
-
-// ErrElsewhere: orders may run at another node, and this one would not learn of it when they change.
-var ErrElsewhere = errors.New("not all orders run at this node now, so it can't tell of each when it changes")
 
 // Changes tell those who watch lists which orders to look at: those whose rows have changed lately. They are hints, and the journal is
 // the truth: a hint that comes twice, late or in vain does no harm, and whoever has missed some reads the list anew. As long as nobody
@@ -25,10 +21,11 @@ type Changes struct {
 	first, next uint64
 	// wake is closed with the next change; nil: nobody waits for one.
 	wake chan struct{}
-	// here are the partitions that this node has, missing is how many it has not, and lost how often it has lost one.
+	// here are the partitions that this node has, and missing is how many it has not. doubt counts how often orders may have changed of
+	// which this node was told nothing.
 	here    [messages.Partitions]bool
 	missing int
-	lost    uint64
+	doubt   uint64
 }
 
 // change says that an order has changed. Row is its row since; nil: the journal has to be asked.
@@ -69,41 +66,50 @@ func (c *Changes) tell() {
 	}
 }
 
-// Serves says whether this node has a partition.
-func (c *Changes) Serves(p messages.Partition, here bool) {
+// serves says whether this node has a partition. When it has lost one, or got one back, others may have changed orders there.
+func (c *Changes) serves(p messages.Partition, here bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch {
-	case c.here[p] == here:
+	if c.here[p] == here {
 		return
-	case here:
-		c.missing--
-	default:
-		c.missing++
-		c.lost++
-		c.tell()
 	}
-	c.here[p] = here
+	if c.here[p] = here; here {
+		c.missing--
+	} else {
+		c.missing++
+	}
+	c.doubt++
+	c.tell()
 }
 
-// watch begins to read changes. The reader must leave.
-func (c *Changes) watch() (*changeReader, error) {
+// tick is to be called every second: as long as a partition is not here, other nodes may have changed orders meanwhile.
+func (c *Changes) tick() {
+	if c.watching.Load() == 0 {
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.missing > 0 {
-		return nil, ErrElsewhere
+		c.doubt++
+		c.tell()
 	}
+}
+
+// watch begins to read changes. The reader must leave.
+func (c *Changes) watch() *changeReader {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.watching.Add(1) == 1 {
 		c.ring, c.first = make([]change, changesKept), c.next
 	}
-	return &changeReader{of: c, at: c.next, lost: c.lost}, nil
+	return &changeReader{of: c, at: c.next, doubt: c.doubt}
 }
 
 // changeReader reads changes from when it was made.
 type changeReader struct {
-	of   *Changes
-	at   uint64 // the number of the next one to be read
-	lost uint64
+	of    *Changes
+	at    uint64 // the number of the next one to be read
+	doubt uint64
 }
 
 // leave ends the reading.
@@ -117,14 +123,12 @@ func (r *changeReader) leave() {
 }
 
 // read returns the next changes, as many as there is room for; none if there are no more. missed: there were others before them, which
-// are not kept any more. It fails with ErrElsewhere once orders may run at another node.
-func (r *changeReader) read(into []change) (changes []change, missed bool, err error) {
+// are not kept any more. doubtful: orders that run elsewhere may have changed, too.
+func (r *changeReader) read(into []change) (changes []change, missed, doubtful bool) {
 	c := r.of
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if r.lost != c.lost {
-		return nil, false, ErrElsewhere
-	}
+	doubtful, r.doubt = r.doubt != c.doubt, c.doubt
 	if r.at < c.first {
 		r.at, missed = c.first, true
 	}
@@ -133,7 +137,7 @@ func (r *changeReader) read(into []change) (changes []change, missed bool, err e
 		into[n] = c.ring[r.at%uint64(len(c.ring))]
 		r.at++
 	}
-	return into[:n], missed, nil
+	return into[:n], missed, doubtful
 }
 
 // more returns what is closed when there is something to read.
@@ -145,7 +149,7 @@ func (r *changeReader) more() <-chan struct{} {
 		c.wake = make(chan struct{})
 	}
 	out := c.wake
-	if r.at < c.next || r.lost != c.lost {
+	if r.at < c.next || r.doubt != c.doubt {
 		c.tell()
 	}
 	return out

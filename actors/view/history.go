@@ -18,8 +18,13 @@ func (v *View) History(ctx context.Context, id messages.OrderID, from messages.V
 	if err != nil {
 		return nil, fmt.Errorf("order %s: %w", id, err)
 	}
-	return newHistory(v.parts.Journal, e.Handle, from), nil
+	h := newHistory(v.parts.Journal, e.Handle, from)
+	h.partition = e.Partition
+	return h, nil
 }
+
+// Partition returns the partition of the order.
+func (h *History) Partition() messages.Partition { return h.partition }
 
 // Next returns the version of the next event to be read.
 func (h *History) Next() messages.Version { return h.next }
@@ -39,11 +44,12 @@ func (h *History) Behind(ctx context.Context) error {
 
 // History reads the history of one order from a version on, and goes on where it stopped.
 type History struct {
-	journal Journal
-	handle  messages.Handle
-	from    messages.Version // the first to tell
-	next    messages.Version // the next to read; 0: where to begin is not known yet
-	record  messages.Version // the first of the record that the next is in
+	journal   Journal
+	handle    messages.Handle
+	partition messages.Partition
+	from      messages.Version // the first to tell
+	next      messages.Version // the next to read; 0: where to begin is not known yet
+	record    messages.Version // the first of the record that the next is in
 	// tasks are the tasks entered, by the numbers of their frames: only the first event of a frame names its task. Those that were left
 	// are forgotten at the next landmark.
 	tasks map[uint32]task

@@ -38,6 +38,8 @@ type Listing struct {
 	// pending are orders to be looked at, at most mostPending. stale: there are others, and the list must be read anew.
 	pending map[messages.Handle]struct{}
 	stale   bool
+	// doubtful: orders that run elsewhere may have changed. Once the list is whole it is read anew: else it might never be.
+	doubtful bool
 }
 
 // listed is an order of a list.
@@ -66,15 +68,11 @@ const (
 )
 
 // WatchList begins to watch the list of a query: of its first page. Close the listing.
-func (v *View) WatchList(q Query) (*Listing, error) {
-	r, err := v.watch()
-	if err != nil {
-		return nil, err
-	}
+func (v *View) WatchList(q Query) *Listing {
 	return &Listing{
-		journal: v.parts.Journal, query: q, changes: r, buffer: make([]change, changesRead), orders: map[messages.Handle]*listed{},
+		journal: v.parts.Journal, query: q, changes: v.watch(), buffer: make([]change, changesRead), orders: map[messages.Handle]*listed{},
 		pending: map[messages.Handle]struct{}{}, stale: true,
-	}, nil
+	}
 }
 
 // Close ends the watching.
@@ -82,7 +80,7 @@ func (l *Listing) Close() { l.changes.leave() }
 
 // Changed returns what is closed when Look may find something new.
 func (l *Listing) Changed() <-chan struct{} {
-	if !l.Whole() || len(l.pending) > 0 {
+	if !l.Whole() || len(l.pending) > 0 || l.doubtful {
 		return closed
 	}
 	return l.changes.more()
@@ -105,10 +103,8 @@ func (l *Listing) Cut() bool { return l.Whole() && !l.upTo.IsZero() }
 // Look brings the list up to date, by as much as one reading of the journal may take: until it is whole, there is more to do. After
 // an error it is of no use any more.
 func (l *Listing) Look(ctx context.Context) error {
-	if err := l.collect(); err != nil {
-		return err
-	}
-	if l.stale {
+	l.collect()
+	if l.stale || l.doubtful && l.Whole() {
 		l.forget()
 	}
 	for _, h := range slices.SortedFunc(maps.Keys(l.pending), newestFirst) {
@@ -136,17 +132,14 @@ func (l *Listing) forget() {
 		l.remove(h)
 	}
 	clear(l.pending)
-	l.upTo, l.looked, l.stale = messages.Handle{}, false, false
+	l.upTo, l.looked, l.stale, l.doubtful = messages.Handle{}, false, false, false
 }
 
 // collect takes up changes, as far as they have to do with the list.
-func (l *Listing) collect() error {
+func (l *Listing) collect() {
 	for {
-		changes, missed, err := l.changes.read(l.buffer)
-		if err != nil {
-			return err
-		}
-		l.stale = l.stale || missed
+		changes, missed, doubtful := l.changes.read(l.buffer)
+		l.stale, l.doubtful = l.stale || missed, l.doubtful || doubtful
 		for _, c := range changes {
 			if l.stale || !l.covers(c.handle) {
 				continue // it will be read
@@ -159,7 +152,7 @@ func (l *Listing) collect() error {
 		}
 		clear(changes) // whatever they hold may be forgotten
 		if len(changes) < len(l.buffer) {
-			return nil
+			return
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/holdfast-run/holdfast/actors/history"
+	"github.com/holdfast-run/holdfast/actors/runtime"
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
@@ -43,6 +44,12 @@ type Keys interface {
 	Key(ctx context.Context, key string, after uint64, most int) (*nodev1.KeyQueue, error)
 }
 
+// Post asks other nodes, and answers them.
+type Post interface {
+	AskWithin(within time.Duration, by runtime.Owner, e *nodev1.Envelope, done func(*nodev1.Answer))
+	Answer(e *nodev1.Envelope, a *nodev1.Answer)
+}
+
 // Parts are what the read side of a node works with. All are needed.
 type Parts struct {
 	Journal Journal
@@ -51,12 +58,13 @@ type Parts struct {
 	Limits     workflow.Limits
 	Activities Activities
 	Keys       Keys
+	Post       Post
 	Now        func() time.Time
 }
 
 // View is the read side of a node.
 type View struct {
-	Waiters
+	*Waiters
 	*Changes
 
 	parts Parts
@@ -64,7 +72,23 @@ type View struct {
 }
 
 // New makes the read side of a node.
-func New(p Parts) *View { return &View{Changes: newChanges(), parts: p} }
+func New(p Parts) *View {
+	v := &View{Changes: newChanges(), parts: p}
+	v.Waiters = newWaiters(p.Post, v.stands)
+	return v
+}
+
+// Serves says whether this node has a partition.
+func (v *View) Serves(p messages.Partition, here bool) {
+	v.Changes.serves(p, here)
+	v.Waiters.serves(p, here)
+}
+
+// Tick is to be called every second.
+func (v *View) Tick() {
+	v.Changes.tick()
+	v.Waiters.tick()
+}
 
 // Load folds the history of an order, as it is in the journal.
 func (v *View) Load(ctx context.Context, id messages.OrderID) (*workflow.State, messages.Handle, error) {
@@ -120,7 +144,10 @@ func (v *View) attempts(ctx context.Context, s *workflow.State, to []*orderv1.Wa
 		}
 		if w == nil {
 			w = &orderv1.Waiting{Reason: "its turn to be sent to an adapter", Since: timestamppb.New(time.Unix(0, a.Since))}
-			if a.Overflow != 0 {
+			switch {
+			case !v.has(partitionOf(s)):
+				w.Reason = "an adapter, or its turn to be sent to one: the node that runs the order can tell"
+			case a.Overflow != 0:
 				w.Reason = "room among the tasks of " + a.Activity + " in memory: it waits on disk"
 			}
 		}
@@ -128,6 +155,10 @@ func (v *View) attempts(ctx context.Context, s *workflow.State, to []*orderv1.Wa
 		to = append(to, w)
 	}
 	return to, nil
+}
+
+func partitionOf(s *workflow.State) messages.Partition {
+	return messages.PartitionOf(s.ID(), s.Accepted().GetOrderKey())
 }
 
 // turn tells whom an order awaits whose turn under its key has not come; nil if that is not so. Who has the turn is not told while the
@@ -162,6 +193,9 @@ const (
 // which adapters have worked lately, and how long other orders of its definition took once adapters had come to them. It is zero if the
 // order waits for something else, or if nobody can tell.
 func (v *View) estimate(ctx context.Context, s *workflow.State) (time.Time, error) {
+	if !v.has(partitionOf(s)) {
+		return time.Time{}, nil
+	}
 	var latest time.Duration
 	for _, d := range s.Attempts() {
 		waiting, stored, rate := v.parts.Activities.Load(d.Activity)
@@ -194,7 +228,7 @@ func (v *View) ahead(ctx context.Context, s *workflow.State, d workflow.Dispatch
 	for _, n := range stored[priority+1:] {
 		ahead += float64(n)
 	}
-	of := persistence.Overflow{Activity: d.Activity, Priority: priority, Partition: messages.PartitionOf(s.ID(), s.Accepted().GetOrderKey())}
+	of := persistence.Overflow{Activity: d.Activity, Priority: priority, Partition: partitionOf(s)}
 	page, err := v.parts.Journal.Overflowed(ctx, of, persistence.OverflowPlace{}, estimateMost)
 	if err != nil {
 		return 0, fmt.Errorf("find the place of order %s: %w", s.ID(), err)

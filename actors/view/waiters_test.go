@@ -15,27 +15,27 @@ func end(bool) *orderv1.Order { return &orderv1.Order{} }
 
 func TestWaiters(t *testing.T) {
 	t.Parallel()
-	var w Waiters
+	w := newTown().view.Waiters
 	var told []string
 	note := func(name string) *Waiter {
 		return &Waiter{
-			Grown: func() { told = append(told, name+" grown") },
+			Grown: func(messages.Version) { told = append(told, name+" grown") },
 			Ended: func(*orderv1.Order) { told = append(told, name+" ended") },
 		}
 	}
 	a, b, other := note("a"), note("b"), note("other")
-	forgetA := w.Add("o", a)
-	w.Add("o", b)
-	w.Add("p", other)
-	w.Grown("o", nil)
+	forgetA := w.Add(7, "o", a)
+	w.Add(7, "o", b)
+	w.Add(7, "p", other)
+	w.Grown(7, "o", 1, nil)
 	forgetA()
 	forgetA() // again
-	w.Grown("o", end)
-	w.Grown("o", end)
-	forgetC := w.Add("o", &Waiter{Grown: func() { told = append(told, "c grown") }}) // that watches
-	w.Grown("o", end)
-	w.Grown("o", nil) // it goes on
-	w.Grown("o", end)
+	w.Grown(7, "o", 1, end)
+	w.Grown(7, "o", 1, end)
+	forgetC := w.Add(7, "o", &Waiter{Grown: func(messages.Version) { told = append(told, "c grown") }}) // that watches
+	w.Grown(7, "o", 1, end)
+	w.Grown(7, "o", 1, nil) // it goes on
+	w.Grown(7, "o", 1, end)
 	if got, want := fmt.Sprint(told), "[a grown b grown b ended b grown c grown c grown c grown]"; got != want {
 		t.Errorf("told %s, want %s", got, want)
 	}
@@ -49,7 +49,7 @@ func TestWaiters(t *testing.T) {
 func TestWaitersRace(t *testing.T) {
 	t.Parallel()
 	const orders, each = 50, 40
-	var w Waiters
+	w := newTown().view.Waiters
 	var ended atomic.Int64
 	var all sync.WaitGroup
 	for i := range orders {
@@ -64,18 +64,18 @@ func TestWaitersRace(t *testing.T) {
 						t.Error("told twice")
 					}
 				}}
-				w.Add(id, x)
-				w.Add(id, &Waiter{Grown: func() {}})()
+				w.Add(7, id, x)
+				w.Add(7, id, &Waiter{Grown: func(messages.Version) {}})()
 			}
 			close(added)
 		})
 		all.Go(func() {
 			for range each {
-				w.Grown(id, nil)
+				w.Grown(7, id, 1, nil)
 			}
-			w.Grown(id, end)
+			w.Grown(7, id, 1, end)
 			<-added
-			w.Grown(id, end)
+			w.Grown(7, id, 1, end)
 		})
 	}
 	all.Wait()

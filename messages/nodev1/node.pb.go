@@ -254,6 +254,7 @@ type Envelope struct {
 	//	*Envelope_Told
 	//	*Envelope_Inserted
 	//	*Envelope_ShowKey
+	//	*Envelope_Await
 	Message       isEnvelope_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -518,6 +519,15 @@ func (x *Envelope) GetShowKey() *ShowKey {
 	return nil
 }
 
+func (x *Envelope) GetAwait() *Await {
+	if x != nil {
+		if x, ok := x.Message.(*Envelope_Await); ok {
+			return x.Await
+		}
+	}
+	return nil
+}
+
 type isEnvelope_Message interface {
 	isEnvelope_Message()
 }
@@ -603,6 +613,11 @@ type Envelope_ShowKey struct {
 	ShowKey *ShowKey `protobuf:"bytes,40,opt,name=show_key,json=showKey,proto3,oneof"`
 }
 
+type Envelope_Await struct {
+	// About the order, which need not be in memory for it.
+	Await *Await `protobuf:"bytes,41,opt,name=await,proto3,oneof"`
+}
+
 func (*Envelope_Accept) isEnvelope_Message() {}
 
 func (*Envelope_Refuse) isEnvelope_Message() {}
@@ -643,6 +658,8 @@ func (*Envelope_Inserted) isEnvelope_Message() {}
 
 func (*Envelope_ShowKey) isEnvelope_Message() {}
 
+func (*Envelope_Await) isEnvelope_Message() {}
+
 // Answer ends an ask. What was asked for is durable, unless there is a failure.
 type Answer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -655,6 +672,7 @@ type Answer struct {
 	//	*Answer_Order
 	//	*Answer_Child
 	//	*Answer_KeyQueue
+	//	*Answer_Awaited
 	Message       isAnswer_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -747,6 +765,15 @@ func (x *Answer) GetKeyQueue() *KeyQueue {
 	return nil
 }
 
+func (x *Answer) GetAwaited() *Awaited {
+	if x != nil {
+		if x, ok := x.Message.(*Answer_Awaited); ok {
+			return x.Awaited
+		}
+	}
+	return nil
+}
+
 type isAnswer_Message interface {
 	isAnswer_Message()
 }
@@ -769,6 +796,11 @@ type Answer_KeyQueue struct {
 	KeyQueue *KeyQueue `protobuf:"bytes,13,opt,name=key_queue,json=keyQueue,proto3,oneof"`
 }
 
+type Answer_Awaited struct {
+	// Of an Await.
+	Awaited *Awaited `protobuf:"bytes,14,opt,name=awaited,proto3,oneof"`
+}
+
 func (*Answer_Accepted) isAnswer_Message() {}
 
 func (*Answer_Order) isAnswer_Message() {}
@@ -776,6 +808,8 @@ func (*Answer_Order) isAnswer_Message() {}
 func (*Answer_Child) isAnswer_Message() {}
 
 func (*Answer_KeyQueue) isAnswer_Message() {}
+
+func (*Answer_Awaited) isAnswer_Message() {}
 
 // Failure says why something was not done, or may not have been.
 type Failure struct {
@@ -2211,11 +2245,149 @@ func (x *KeyQueue) GetMore() bool {
 	return false
 }
 
+// Await asks for word of an order, as soon as there is any: that it has grown beyond a version, or that it has ended. The answer comes
+// after some seconds at the latest, though it may have nothing to tell. A node awaits an order once: what it asks later takes the place of
+// what it asked before, which is answered then.
+type Await struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What is known already.
+	Version uint64 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	// What is waited for.
+	Grows bool `protobuf:"varint,2,opt,name=grows,proto3" json:"grows,omitempty"`
+	Ends  bool `protobuf:"varint,3,opt,name=ends,proto3" json:"ends,omitempty"`
+	// Of an order that has ended all is to be told, not its status, error and output alone.
+	Whole         bool `protobuf:"varint,4,opt,name=whole,proto3" json:"whole,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Await) Reset() {
+	*x = Await{}
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Await) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Await) ProtoMessage() {}
+
+func (x *Await) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Await.ProtoReflect.Descriptor instead.
+func (*Await) Descriptor() ([]byte, []int) {
+	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *Await) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *Await) GetGrows() bool {
+	if x != nil {
+		return x.Grows
+	}
+	return false
+}
+
+func (x *Await) GetEnds() bool {
+	if x != nil {
+		return x.Ends
+	}
+	return false
+}
+
+func (x *Await) GetWhole() bool {
+	if x != nil {
+		return x.Whole
+	}
+	return false
+}
+
+// Awaited is word of an order; empty: there is nothing new.
+type Awaited struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What it has grown to; 0: it was not asked whether it has grown, or it has not.
+	Version uint64 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	Ended   bool   `protobuf:"varint,2,opt,name=ended,proto3" json:"ended,omitempty"`
+	// How it has ended. Absent if that is large: the journal tells it.
+	Order         *orderv1.Order `protobuf:"bytes,3,opt,name=order,proto3" json:"order,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Awaited) Reset() {
+	*x = Awaited{}
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Awaited) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Awaited) ProtoMessage() {}
+
+func (x *Awaited) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Awaited.ProtoReflect.Descriptor instead.
+func (*Awaited) Descriptor() ([]byte, []int) {
+	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *Awaited) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *Awaited) GetEnded() bool {
+	if x != nil {
+		return x.Ended
+	}
+	return false
+}
+
+func (x *Awaited) GetOrder() *orderv1.Order {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
 var File_holdfast_node_v1_node_proto protoreflect.FileDescriptor
 
 const file_holdfast_node_v1_node_proto_rawDesc = "" +
 	"\n" +
-	"\x1bholdfast/node/v1/node.proto\x12\x10holdfast.node.v1\x1a!holdfast/journal/v1/journal.proto\x1a\x1dholdfast/order/v1/order.proto\x1a!holdfast/problem/v1/problem.proto\"\xde\t\n" +
+	"\x1bholdfast/node/v1/node.proto\x12\x10holdfast.node.v1\x1a!holdfast/journal/v1/journal.proto\x1a\x1dholdfast/order/v1/order.proto\x1a!holdfast/problem/v1/problem.proto\"\x8f\n" +
+	"\n" +
 	"\bEnvelope\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x19\n" +
 	"\border_id\x18\x02 \x01(\tR\aorderId\x12\x16\n" +
@@ -2245,8 +2417,9 @@ const file_holdfast_node_v1_node_proto_rawDesc = "" +
 	"\fchild_result\x18\x1a \x01(\v2\x1d.holdfast.node.v1.ChildResultH\x00R\vchildResult\x12,\n" +
 	"\x04told\x18\x1b \x01(\v2\x16.holdfast.node.v1.ToldH\x00R\x04told\x128\n" +
 	"\binserted\x18\x1c \x01(\v2\x1a.holdfast.node.v1.InsertedH\x00R\binserted\x126\n" +
-	"\bshow_key\x18( \x01(\v2\x19.holdfast.node.v1.ShowKeyH\x00R\ashowKeyB\t\n" +
-	"\amessage\"\xb8\x02\n" +
+	"\bshow_key\x18( \x01(\v2\x19.holdfast.node.v1.ShowKeyH\x00R\ashowKey\x12/\n" +
+	"\x05await\x18) \x01(\v2\x17.holdfast.node.v1.AwaitH\x00R\x05awaitB\t\n" +
+	"\amessage\"\xef\x02\n" +
 	"\x06Answer\x12\x10\n" +
 	"\x03ask\x18\x01 \x01(\x04R\x03ask\x123\n" +
 	"\afailure\x18\x02 \x01(\v2\x19.holdfast.node.v1.FailureR\afailure\x128\n" +
@@ -2254,7 +2427,8 @@ const file_holdfast_node_v1_node_proto_rawDesc = "" +
 	" \x01(\v2\x1a.holdfast.node.v1.AcceptedH\x00R\baccepted\x120\n" +
 	"\x05order\x18\v \x01(\v2\x18.holdfast.order.v1.OrderH\x00R\x05order\x125\n" +
 	"\x05child\x18\f \x01(\v2\x1d.holdfast.node.v1.ChildResultH\x00R\x05child\x129\n" +
-	"\tkey_queue\x18\r \x01(\v2\x1a.holdfast.node.v1.KeyQueueH\x00R\bkeyQueueB\t\n" +
+	"\tkey_queue\x18\r \x01(\v2\x1a.holdfast.node.v1.KeyQueueH\x00R\bkeyQueue\x125\n" +
+	"\aawaited\x18\x0e \x01(\v2\x19.holdfast.node.v1.AwaitedH\x00R\aawaitedB\t\n" +
 	"\amessage\"O\n" +
 	"\aFailure\x120\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\x18.holdfast.node.v1.ReasonR\x06reason\x12\x12\n" +
@@ -2358,7 +2532,16 @@ const file_holdfast_node_v1_node_proto_rawDesc = "" +
 	"\awaiting\x18\x03 \x03(\tR\awaiting\x12\x16\n" +
 	"\x06places\x18\x05 \x03(\x04R\x06places\x12\x14\n" +
 	"\x05count\x18\x04 \x01(\x03R\x05count\x12\x12\n" +
-	"\x04more\x18\x06 \x01(\bR\x04more*\xc7\x05\n" +
+	"\x04more\x18\x06 \x01(\bR\x04more\"a\n" +
+	"\x05Await\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\x04R\aversion\x12\x14\n" +
+	"\x05grows\x18\x02 \x01(\bR\x05grows\x12\x12\n" +
+	"\x04ends\x18\x03 \x01(\bR\x04ends\x12\x14\n" +
+	"\x05whole\x18\x04 \x01(\bR\x05whole\"i\n" +
+	"\aAwaited\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\x04R\aversion\x12\x14\n" +
+	"\x05ended\x18\x02 \x01(\bR\x05ended\x12.\n" +
+	"\x05order\x18\x03 \x01(\v2\x18.holdfast.order.v1.OrderR\x05order*\xc7\x05\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12REASON_INTERRUPTED\x10\x01\x12\x14\n" +
@@ -2407,7 +2590,7 @@ func file_holdfast_node_v1_node_proto_rawDescGZIP() []byte {
 }
 
 var file_holdfast_node_v1_node_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_holdfast_node_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_holdfast_node_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_holdfast_node_v1_node_proto_goTypes = []any{
 	(Reason)(0),                     // 0: holdfast.node.v1.Reason
 	(Wanted)(0),                     // 1: holdfast.node.v1.Wanted
@@ -2436,12 +2619,14 @@ var file_holdfast_node_v1_node_proto_goTypes = []any{
 	(*Inserted)(nil),                // 24: holdfast.node.v1.Inserted
 	(*ShowKey)(nil),                 // 25: holdfast.node.v1.ShowKey
 	(*KeyQueue)(nil),                // 26: holdfast.node.v1.KeyQueue
-	(*orderv1.Order)(nil),           // 27: holdfast.order.v1.Order
-	(*journalv1.OrderAccepted)(nil), // 28: holdfast.journal.v1.OrderAccepted
-	(*problemv1.Problem)(nil),       // 29: holdfast.problem.v1.Problem
-	(journalv1.Outcome)(0),          // 30: holdfast.journal.v1.Outcome
-	(journalv1.Reopening)(0),        // 31: holdfast.journal.v1.Reopening
-	(orderv1.Status)(0),             // 32: holdfast.order.v1.Status
+	(*Await)(nil),                   // 27: holdfast.node.v1.Await
+	(*Awaited)(nil),                 // 28: holdfast.node.v1.Awaited
+	(*orderv1.Order)(nil),           // 29: holdfast.order.v1.Order
+	(*journalv1.OrderAccepted)(nil), // 30: holdfast.journal.v1.OrderAccepted
+	(*problemv1.Problem)(nil),       // 31: holdfast.problem.v1.Problem
+	(journalv1.Outcome)(0),          // 32: holdfast.journal.v1.Outcome
+	(journalv1.Reopening)(0),        // 33: holdfast.journal.v1.Reopening
+	(orderv1.Status)(0),             // 34: holdfast.order.v1.Status
 }
 var file_holdfast_node_v1_node_proto_depIdxs = []int32{
 	5,  // 0: holdfast.node.v1.Envelope.accept:type_name -> holdfast.node.v1.Accept
@@ -2464,27 +2649,30 @@ var file_holdfast_node_v1_node_proto_depIdxs = []int32{
 	23, // 17: holdfast.node.v1.Envelope.told:type_name -> holdfast.node.v1.Told
 	24, // 18: holdfast.node.v1.Envelope.inserted:type_name -> holdfast.node.v1.Inserted
 	25, // 19: holdfast.node.v1.Envelope.show_key:type_name -> holdfast.node.v1.ShowKey
-	4,  // 20: holdfast.node.v1.Answer.failure:type_name -> holdfast.node.v1.Failure
-	6,  // 21: holdfast.node.v1.Answer.accepted:type_name -> holdfast.node.v1.Accepted
-	27, // 22: holdfast.node.v1.Answer.order:type_name -> holdfast.order.v1.Order
-	22, // 23: holdfast.node.v1.Answer.child:type_name -> holdfast.node.v1.ChildResult
-	26, // 24: holdfast.node.v1.Answer.key_queue:type_name -> holdfast.node.v1.KeyQueue
-	0,  // 25: holdfast.node.v1.Failure.reason:type_name -> holdfast.node.v1.Reason
-	28, // 26: holdfast.node.v1.Accept.order:type_name -> holdfast.journal.v1.OrderAccepted
-	1,  // 27: holdfast.node.v1.Accept.wanted:type_name -> holdfast.node.v1.Wanted
-	28, // 28: holdfast.node.v1.Refuse.order:type_name -> holdfast.journal.v1.OrderAccepted
-	29, // 29: holdfast.node.v1.Refuse.error:type_name -> holdfast.problem.v1.Problem
-	30, // 30: holdfast.node.v1.TaskResult.outcome:type_name -> holdfast.journal.v1.Outcome
-	29, // 31: holdfast.node.v1.TaskResult.error:type_name -> holdfast.problem.v1.Problem
-	29, // 32: holdfast.node.v1.Fault.error:type_name -> holdfast.problem.v1.Problem
-	31, // 33: holdfast.node.v1.Reopen.how:type_name -> holdfast.journal.v1.Reopening
-	32, // 34: holdfast.node.v1.ChildResult.status:type_name -> holdfast.order.v1.Status
-	29, // 35: holdfast.node.v1.ChildResult.error:type_name -> holdfast.problem.v1.Problem
-	36, // [36:36] is the sub-list for method output_type
-	36, // [36:36] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	27, // 20: holdfast.node.v1.Envelope.await:type_name -> holdfast.node.v1.Await
+	4,  // 21: holdfast.node.v1.Answer.failure:type_name -> holdfast.node.v1.Failure
+	6,  // 22: holdfast.node.v1.Answer.accepted:type_name -> holdfast.node.v1.Accepted
+	29, // 23: holdfast.node.v1.Answer.order:type_name -> holdfast.order.v1.Order
+	22, // 24: holdfast.node.v1.Answer.child:type_name -> holdfast.node.v1.ChildResult
+	26, // 25: holdfast.node.v1.Answer.key_queue:type_name -> holdfast.node.v1.KeyQueue
+	28, // 26: holdfast.node.v1.Answer.awaited:type_name -> holdfast.node.v1.Awaited
+	0,  // 27: holdfast.node.v1.Failure.reason:type_name -> holdfast.node.v1.Reason
+	30, // 28: holdfast.node.v1.Accept.order:type_name -> holdfast.journal.v1.OrderAccepted
+	1,  // 29: holdfast.node.v1.Accept.wanted:type_name -> holdfast.node.v1.Wanted
+	30, // 30: holdfast.node.v1.Refuse.order:type_name -> holdfast.journal.v1.OrderAccepted
+	31, // 31: holdfast.node.v1.Refuse.error:type_name -> holdfast.problem.v1.Problem
+	32, // 32: holdfast.node.v1.TaskResult.outcome:type_name -> holdfast.journal.v1.Outcome
+	31, // 33: holdfast.node.v1.TaskResult.error:type_name -> holdfast.problem.v1.Problem
+	31, // 34: holdfast.node.v1.Fault.error:type_name -> holdfast.problem.v1.Problem
+	33, // 35: holdfast.node.v1.Reopen.how:type_name -> holdfast.journal.v1.Reopening
+	34, // 36: holdfast.node.v1.ChildResult.status:type_name -> holdfast.order.v1.Status
+	31, // 37: holdfast.node.v1.ChildResult.error:type_name -> holdfast.problem.v1.Problem
+	29, // 38: holdfast.node.v1.Awaited.order:type_name -> holdfast.order.v1.Order
+	39, // [39:39] is the sub-list for method output_type
+	39, // [39:39] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_node_v1_node_proto_init() }
@@ -2513,12 +2701,14 @@ func file_holdfast_node_v1_node_proto_init() {
 		(*Envelope_Told)(nil),
 		(*Envelope_Inserted)(nil),
 		(*Envelope_ShowKey)(nil),
+		(*Envelope_Await)(nil),
 	}
 	file_holdfast_node_v1_node_proto_msgTypes[1].OneofWrappers = []any{
 		(*Answer_Accepted)(nil),
 		(*Answer_Order)(nil),
 		(*Answer_Child)(nil),
 		(*Answer_KeyQueue)(nil),
+		(*Answer_Awaited)(nil),
 	}
 	file_holdfast_node_v1_node_proto_msgTypes[16].OneofWrappers = []any{}
 	type x struct{}
@@ -2527,7 +2717,7 @@ func file_holdfast_node_v1_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_node_v1_node_proto_rawDesc), len(file_holdfast_node_v1_node_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   25,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
