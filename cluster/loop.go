@@ -90,13 +90,20 @@ func (l *loop) turn(now time.Time) {
 		out = append(out, l.take(what, now)...)
 	}
 	out = append(out, l.lease.Step(lease.Tick{}, now)...)
-	l.frozen = l.lease.State() == lease.Frozen
 	l.learn(topology.Frozen{Frozen: l.frozen}, now)
 	l.watchLinks(now)
 	l.look(now)
 	if v := l.topology.Version(); v != l.version {
 		l.version = v
 		out = append(out, l.reform(now)...)
+	}
+	for _, o := range out {
+		switch o.(type) {
+		case lease.Freeze:
+			l.frozen = true
+		case lease.Thaw:
+			l.frozen = false
+		}
 	}
 	take, give := l.view.step(now)
 	l.route()
@@ -300,12 +307,10 @@ func (l *loop) act(out []lease.Output, freed bool) {
 		case lease.Hurry:
 			l.consul.Hurry()
 		case lease.StopDispatching, lease.ResumeDispatching: // MayDispatch tells
-		case lease.Freeze, lease.Thaw:
-			if _, frozen := o.(lease.Freeze); frozen {
-				l.log.Warn("Consul is lost for all nodes: the placement stays as it is, and work goes on")
-			} else {
-				l.log.Info("Consul is back: the placement follows it again")
-			}
+		case lease.Freeze:
+			l.log.Warn("Consul is lost for all nodes: the placement stays as it is, and work goes on")
+		case lease.Thaw:
+			l.log.Info("Consul is back: the placement follows it again")
 		case lease.Exit:
 			if freed {
 				continue // it has left, and has nothing that others could take over
