@@ -1,6 +1,7 @@
 package post
 
 import (
+	"math"
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
@@ -104,8 +105,20 @@ func (p *Post) AskWithin(within time.Duration, by runtime.Owner, e *nodev1.Envel
 	if e.GetAsk() != 0 {
 		e = copyOf(e)
 	}
-	p.ask(&question{Envelope: e, by: by, until: p.seconds.Load() + seconds(within) + 1, done: done})
+	p.ask(&question{Envelope: e, by: by, until: p.seconds.Load() + seconds(within) + 1, late: math.MaxInt64, waiter: answered(done)})
 }
+
+// answered is a Waiter that wants the answer, whatever it is and whenever it comes.
+type answered func(*nodev1.Answer)
+
+// Answered implements Waiter.
+func (f answered) Answered(a *nodev1.Answer) { f(a) }
+
+// Missed implements Waiter.
+func (answered) Missed(bool) {}
+
+// Over implements Waiter.
+func (answered) Over() bool { return false }
 
 // AskMeanwhile is Ask for somebody who may not need the answer any more when it comes, and belongs to no partition.
 func (p *Post) AskMeanwhile(e *nodev1.Envelope, w Waiter) {
@@ -119,23 +132,16 @@ type question struct {
 
 	by    runtime.Owner
 	until int64 // the tick that ends it
-	// Either of done and waiter is set. From the tick late on, the waiter is told that there is no answer.
-	done   func(*nodev1.Answer)
-	waiter Waiter
+	// From the tick late on, the waiter is told that there is no answer.
 	late   int64
+	waiter Waiter
 	tries  int
 	// to is where it was sent; nil: it waits to be sent.
 	to atomic.Pointer[actor.PID]
 }
 
-// over tells whether nobody wants the answer any more.
-func (q *question) over() bool { return q.waiter != nil && q.waiter.Over() }
-
 func (q *question) answer(a *nodev1.Answer) {
-	switch {
-	case q.waiter == nil:
-		q.done(a)
-	case !q.waiter.Over():
+	if !q.waiter.Over() {
 		q.waiter.Answered(a)
 	}
 }
@@ -158,7 +164,7 @@ func (p *Post) keep(q *question) {
 func (p *Post) bring(q *question) {
 	to := p.places.Owner(partitionOf(q.Envelope))
 	switch {
-	case q.over():
+	case q.waiter.Over():
 		p.asks.Take(q.GetAsk())
 	case p.stopping.Load():
 		p.settle(q.GetAsk(), refusal(runtime.ErrStopping))
@@ -186,12 +192,10 @@ func (p *Post) settle(ask uint64, a *nodev1.Answer) {
 		return
 	}
 	again := &question{
-		Envelope: copyOf(q.Envelope), by: q.by, until: q.until, done: q.done, waiter: q.waiter, late: q.late, tries: q.tries + 1,
+		Envelope: copyOf(q.Envelope), by: q.by, until: q.until, late: q.late, waiter: q.waiter, tries: q.tries + 1,
 	}
 	p.keep(again) // so that it can end while it waits to be sent again
-	if again.waiter != nil {
-		again.waiter.Missed(false)
-	}
+	again.waiter.Missed(false)
 	time.AfterFunc(wait, func() {
 		if p.asks.Has(again.GetAsk()) {
 			p.bring(again)
@@ -237,8 +241,8 @@ func (*Post) Counts(message any) bool {
 // nobody knows. It is to be called every second.
 func (p *Post) Tick() {
 	now := p.seconds.Add(1)
-	p.end(func(q *question) bool { return now > q.until || p.moved(q) || q.over() }, runtime.ErrInterrupted)
-	for _, q := range p.asks.Those(func(q *question) bool { return q.waiter != nil && now >= q.late }) {
+	p.end(func(q *question) bool { return now > q.until || p.moved(q) || q.waiter.Over() }, runtime.ErrInterrupted)
+	for _, q := range p.asks.Those(func(q *question) bool { return now >= q.late }) {
 		q.waiter.Missed(true)
 	}
 }
