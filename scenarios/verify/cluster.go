@@ -3,11 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -18,25 +14,6 @@ import (
 	"github.com/holdfast-run/holdfast/scenarios/checker"
 	"github.com/holdfast-run/holdfast/scenarios/stage"
 )
-
-// findConsul returns the program, which make builds apart, as it takes minutes; empty: it is not there.
-func findConsul() string {
-	if named := os.Getenv("HOLDFAST_TEST_CONSUL"); named != "" {
-		if found, err := exec.LookPath(named); err == nil {
-			return found
-		}
-		return ""
-	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return ""
-	}
-	built, _ := filepath.Glob(filepath.Join(cache, "holdfast", "consul-*", "consul"))
-	if len(built) == 0 {
-		return ""
-	}
-	return built[0]
-}
 
 // clusterRow is a row under way that has a cluster, and orders that come at a steady rate.
 type clusterRow struct {
@@ -57,21 +34,20 @@ const clusterNodes = 3
 func withCluster(
 	ctx context.Context, s *site, restartAfter time.Duration, use func(context.Context, *clusterRow) (figures, error),
 ) (figures, error) {
-	consul := findConsul()
-	if consul == "" {
+	if s.consul == "" {
 		return figures{"consul": "skipped: Consul is not built: make tools builds it"}, nil
 	}
 	return withDatabase(ctx, s, func(d *database) (figures, error) {
 		ctx, st := stage.New(ctx, s.dir)
 		defer st.Stop()
 		c, err := st.StartCluster(ctx, stage.ClusterSpec{
-			Holdfast: s.holdfast, Consul: consul, Journal: d.Address(postgresDatabase), Nodes: clusterNodes, RestartAfter: restartAfter,
+			Holdfast: s.holdfast, Consul: s.consul, Journal: d.Address(postgresDatabase), Nodes: clusterNodes, RestartAfter: restartAfter,
 		})
 		if err != nil {
 			return nil, why(ctx, err)
 		}
 		r := &clusterRow{Cluster: c, s: s}
-		if err := r.startSystems(ctx, st); err != nil {
+		if _, r.logs, err = startSystems(ctx, s, st, pace{"20ms", "60ms"}, killSystems, false, c.Servers()...); err != nil {
 			return nil, why(ctx, err)
 		}
 		if r.conn, err = client.New(client.Config{
@@ -89,33 +65,6 @@ func withCluster(
 		}
 		return f, err
 	})
-}
-
-// startSystems starts the downstream systems, and for each of them an adapter, which goes to all nodes.
-func (r *clusterRow) startSystems(ctx context.Context, st *stage.Stage) error {
-	addresses, err := stage.FreeAddresses(ctx, len(killSystems))
-	if err != nil {
-		return err
-	}
-	for i, system := range killSystems {
-		log := r.s.dir + "/downstream-" + system + ".jsonl"
-		r.logs = append(r.logs, log)
-		if _, err := st.Start(ctx, stage.Spec{Name: "downstream-" + system, Path: r.s.telecom, Args: []string{
-			"downstream", system, "--listen", addresses[i], "--log", log, "--latency", "20ms", "--jitter", "60ms",
-		}}); err != nil {
-			return err
-		}
-		if err := stage.Answers(ctx, "http://"+addresses[i]+"/control"); err != nil {
-			return err
-		}
-		if _, err := st.Start(ctx, stage.Spec{Name: "adapter-" + system, Path: r.s.telecom, Args: []string{
-			"adapter", system, "--server", strings.Join(r.Servers(), ","), "--downstream", "http://" + addresses[i],
-			"--concurrency", fmt.Sprint(killConcurrency),
-		}}); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // placed waits until nodes have all partitions between them, as one of them sees it: those that are to have them, and have read what is

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -90,35 +91,51 @@ type killProcesses struct {
 // startKill starts a node, and some downstream systems with an adapter each.
 func startKill(ctx context.Context, s *site, st *stage.Stage, systems []string) (*killProcesses, error) {
 	p := &killProcesses{}
-	addresses, err := stage.FreeAddresses(ctx, len(systems))
-	if err != nil {
-		return nil, err
-	}
+	var err error
 	if p.node, err = st.StartNode(ctx, s.holdfast, true); err != nil {
 		return nil, err
 	}
+	p.adapters, p.logs, err = startSystems(ctx, s, st, pace{"100ms", "300ms"}, systems, true, p.node.Server)
+	if err != nil {
+		return nil, err
+	}
+	return p, p.node.Ready(ctx)
+}
+
+// pace is how long a downstream system takes to answer.
+type pace struct{ latency, jitter string }
+
+// startSystems starts downstream systems, and for each of them an adapter, which goes to all nodes, and is started again when it ends if it
+// may end. It returns the adapters, and the logs of the systems.
+func startSystems(
+	ctx context.Context, s *site, st *stage.Stage, p pace, systems []string, mayEnd bool, nodes ...string,
+) (adapters []*stage.Process, logs []string, err error) {
+	addresses, err := stage.FreeAddresses(ctx, len(systems))
+	if err != nil {
+		return nil, nil, err
+	}
 	for i, system := range systems {
 		log := s.dir + "/downstream-" + system + ".jsonl"
-		p.logs = append(p.logs, log)
+		logs = append(logs, log)
 		_, err := st.Start(ctx, stage.Spec{Name: "downstream-" + system, Path: s.telecom, Args: []string{
-			"downstream", system, "--listen", addresses[i], "--log", log, "--latency", "100ms", "--jitter", "300ms",
+			"downstream", system, "--listen", addresses[i], "--log", log, "--latency", p.latency, "--jitter", p.jitter,
 		}})
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if err := stage.Answers(ctx, "http://"+addresses[i]+"/control"); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		adapter, err := st.Start(ctx, stage.Spec{Name: "adapter-" + system, Path: s.telecom, Restart: true, Args: []string{
-			"adapter", system, "--server", p.node.Server, "--downstream", "http://" + addresses[i],
+		adapter, err := st.Start(ctx, stage.Spec{Name: "adapter-" + system, Path: s.telecom, Restart: mayEnd, Args: []string{
+			"adapter", system, "--server", strings.Join(nodes, ","), "--downstream", "http://" + addresses[i],
 			"--concurrency", fmt.Sprint(killConcurrency),
 		}})
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		p.adapters = append(p.adapters, adapter)
+		adapters = append(adapters, adapter)
 	}
-	return p, p.node.Ready(ctx)
+	return adapters, logs, nil
 }
 
 func deploy(ctx context.Context, conn *client.Client, name string) error {

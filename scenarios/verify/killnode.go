@@ -104,4 +104,4 @@ var clusterNone = []string{
 	"without_history",
 }
 
-func noCluster(s *site) bool { return noPostgres(s) != "" || findConsul() == "" }
+func noCluster(s *site) bool { return noPostgres(s) != "" || s.consul == "" }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
@@ -50,6 +51,8 @@ type site struct {
 	root, yardstick string
 	// postgres is the folder with the programs of PostgreSQL; empty: it is not installed.
 	postgres string
+	// consul is its program, which make builds apart, as it takes minutes; empty: it is not there.
+	consul string
 	// dir is the row's own folder.
 	dir string
 	// env is added to the environment of holdfast.
@@ -184,6 +187,9 @@ func (s *site) prepare(name string, rest []string) ([]row, error) {
 	}
 	if s.postgres, err = pgserver.Programs(); err != nil {
 		s.sayf("verify: %v; what needs it is skipped", err)
+	}
+	if s.consul, err = exec.LookPath(os.Getenv("HOLDFAST_TEST_CONSUL")); err != nil {
+		s.sayf("verify: HOLDFAST_TEST_CONSUL names no Consul, which make tools builds: %v; what needs it is skipped", err)
 	}
 	binaries := []*string{&s.holdfast, &s.telecom}
 	if s.against != "" {

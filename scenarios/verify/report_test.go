@@ -90,7 +90,7 @@ func TestRows(t *testing.T) {
 	seen := map[string]bool{}
 	for _, r := range rows {
 		for _, scale := range []string{full, ci} {
-			if len(r.bars(&site{scale: scale, against: "another build", postgres: "its folder"})) == 0 {
+			if len(r.bars(&site{scale: scale, against: "another build", postgres: "its folder", consul: "its program"})) == 0 {
 				t.Errorf("%s has no bars at scale %s", r.name, scale)
 			}
 		}
