@@ -23,8 +23,7 @@ type Config struct {
 	Consul consul.Config
 	// Remoting says how nodes reach each other. Who the node is, is filled in.
 	Remoting remoting.Config
-	// Announcement is what others need to know of the node. Its weight is 100 by default. The shards are
-	// filled in.
+	// Announcement is what others need to know of the node. Its weight is 100 by default. The shards are filled in.
 	Announcement consul.Announcement
 	// Margin, Inquiry, Guard and Lull are those of the lease, whose TTL is Consul's.
 	Lease lease.Settings
@@ -59,13 +58,20 @@ func (c Config) Validate() error {
 	return errors.Join(append(errs, c.Consul.Validate(), c.Remoting.WithDefaults().Validate(), c.Lease.Validate())...)
 }
 
+// Journal is what a member needs of the journal that the nodes share.
+type Journal interface {
+	// Incarnation returns the incarnation under which the node has it.
+	Incarnation() messages.Incarnation
+	// Shards returns how many databases it has, ShardOf in which one a partition lives.
+	Shards() int
+	ShardOf(p messages.Partition) int
+}
+
 // Deps are the parts that a member works with. All are needed.
 type Deps struct {
-	// Self is the incarnation under which the node has its journal.
-	Self messages.Incarnation
-	// Shards is how many databases the journal has, and Level returns its feature level.
-	Shards int
-	Level  func() uint32
+	Journal Journal
+	// Level returns the journal's feature level.
+	Level func() uint32
 	// Listener takes the connections of other nodes. It is closed at the end, also if the member can't be made.
 	Listener net.Listener
 	Watchdog *supervision.Watchdog

@@ -3,7 +3,6 @@ package cluster
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -49,9 +48,8 @@ const tellEvery = time.Second
 type loop struct {
 	*Member
 
-	running context.Context //nolint:containedctx // it ends the loop, and what that asks of others
-	version uint64          // of the topology that was acted upon
-	members []messages.Incarnation
+	running context.Context                        //nolint:containedctx // it ends the loop, and what that asks of others
+	version uint64                                 // of the topology that was acted upon
 	nodes   map[messages.Incarnation]remoting.Node // of the members, but this one
 	pids    map[messages.Incarnation]*actor.PID
 	up      map[messages.Incarnation]bool
@@ -191,7 +189,7 @@ func (l *loop) learn(in topology.Input, now time.Time) {
 func (l *loop) shown(o consul.Observation) lease.Shown {
 	for _, in := range o.Instances {
 		switch {
-		case in.Incarnation != l.deps.Self:
+		case in.Incarnation != l.self:
 		case in.State == consul.Passing:
 			return lease.Passing
 		case in.State == consul.Critical:
@@ -230,20 +228,19 @@ func (l *loop) watchLinks(now time.Time) {
 
 // reform acts upon another topology; mu is held.
 func (l *loop) reform(now time.Time) []lease.Output {
-	members := l.topology.Members()
-	l.members = l.members[:0]
+	var members []messages.Incarnation
 	nodes, pids := map[messages.Incarnation]remoting.Node{}, map[messages.Incarnation]*actor.PID{}
-	placed := make([]placement.Member, 0, len(members))
+	var placed []placement.Member
 	announced := &adapterv1.Topology{Version: l.index}
-	for _, x := range members {
-		l.members = append(l.members, x.Incarnation)
+	for _, x := range l.topology.Members() {
+		members = append(members, x.Incarnation)
 		placed = append(placed, placement.Member{
 			Incarnation: x.Incarnation, Weight: x.Announcement.Weight, Level: x.Announcement.Level, Shards: x.Announcement.Shards,
 		})
 		announced.Nodes = append(announced.Nodes, &adapterv1.Node{
 			Id: string(x.Incarnation.Node()), Address: x.Announcement.Adapters,
 		})
-		if x.Incarnation == l.deps.Self {
+		if x.Incarnation == l.self {
 			continue
 		}
 		nodes[x.Incarnation] = remoting.Node{Address: x.Announcement.Remoting, Incarnation: x.Incarnation}
@@ -255,20 +252,20 @@ func (l *loop) reform(now time.Time) []lease.Output {
 	l.announced = announced
 	close(l.changed)
 	l.changed = make(chan struct{})
-	l.view.keep(l.members)
+	l.view.keep(members)
 	l.view.place(placement.Assign(placed, l.conditions()))
-	l.log.Info("members of the cluster", "members", l.members, "version", l.version)
+	l.log.Info("members of the cluster", "members", members, "version", l.version)
 	if err := l.remoting.Peers(l.others()...); err != nil {
 		l.log.Error("some nodes can't be reached", "error", err)
 	}
-	return l.lease.Step(lease.Topology{Members: slices.Clone(l.members)}, now)
+	return l.lease.Step(lease.Topology{Members: members}, now)
 }
 
 // conditions are what the journal asks of those who own its partitions.
 func (l *loop) conditions() placement.Conditions {
 	c := placement.Conditions{Level: l.deps.Level()}
 	for p := range c.Shard {
-		c.Shard[p] = p % l.deps.Shards
+		c.Shard[p] = l.deps.Journal.ShardOf(messages.Partition(p))
 	}
 	return c
 }
@@ -282,16 +279,12 @@ func (l *loop) others() []remoting.Node {
 	return nodes
 }
 
-// route says which node is to be asked for each partition: who has it, or else who is to have it; mu is held.
+// route says which node is to be asked for each partition; mu is held.
 func (l *loop) route() {
 	now := l.routes.Load()
 	next := *now
 	for p := range next {
-		who := l.view.holder(messages.Partition(p))
-		if ranked := l.view.ranked(messages.Partition(p)); who == "" && len(ranked) > 0 {
-			who = ranked[0]
-		}
-		next[p] = l.pids[who] // nil: it is this node, or nobody
+		next[p] = l.pids[l.view.asked(messages.Partition(p))]
 	}
 	if next != *now {
 		l.routes.Store(&next)

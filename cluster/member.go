@@ -25,6 +25,7 @@ import (
 type Member struct {
 	config   Config
 	deps     Deps
+	self     messages.Incarnation
 	log      *slog.Logger
 	remoting *remoting.Remoting
 	consul   *consul.Membership
@@ -56,16 +57,17 @@ type Member struct {
 
 // NewMember makes the placement of a node. All mistakes in the settings are told at once.
 func NewMember(config Config, d Deps) (*Member, error) {
+	self := d.Journal.Incarnation()
 	m := &Member{
-		config: config.withDefaults(d.Self, d.Shards), deps: d, log: d.Log, inbox: newInbox(), halt: func() {}, freed: make(chan struct{}),
-		changed: make(chan struct{}),
+		config: config.withDefaults(self, d.Journal.Shards()), deps: d, self: self, log: d.Log, inbox: newInbox(),
+		halt: func() {}, freed: make(chan struct{}), changed: make(chan struct{}),
 	}
 	err := m.config.Validate()
 	if err == nil {
-		m.lease, err = lease.New(d.Self, m.config.Lease)
+		m.lease, err = lease.New(self, m.config.Lease)
 	}
 	if err == nil {
-		m.topology, err = topology.New(topology.Config{Self: d.Self, TTL: m.config.Consul.TTL})
+		m.topology, err = topology.New(topology.Config{Self: self, TTL: m.config.Consul.TTL})
 	}
 	if err == nil {
 		m.remoting, err = remoting.New(m.config.Remoting, remoting.Deps{
@@ -76,7 +78,7 @@ func NewMember(config Config, d Deps) (*Member, error) {
 		return nil, errors.Join(err, d.Listener.Close())
 	}
 	m.view = view{
-		self: d.Self, stand: m.config.Stand, others: map[messages.Incarnation]*holdings{},
+		self: self, stand: m.config.Stand, others: map[messages.Incarnation]*holdings{},
 	}
 	m.routes.Store(new([messages.Partitions]*actor.PID))
 	return m, nil
@@ -149,14 +151,7 @@ func (m *Member) Elsewhere(p messages.Partition) messages.NodeID {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	who := m.view.holder(p)
-	if ranked := m.view.ranked(p); who == "" && len(ranked) > 0 {
-		who = ranked[0]
-	}
-	if who == "" || who == m.deps.Self {
-		return ""
-	}
-	return who.Node()
+	return m.view.asked(p).Node()
 }
 
 // Ready says why the node has no part in the work now; nil if it has.

@@ -21,16 +21,13 @@ func (m *Member) Show() *adminv1.ShowClusterResponse {
 		Lease: m.lease.State().String(), Version: m.topology.Version(), Frozen: m.frozen,
 	}
 	wanted, has := map[messages.Incarnation]int32{}, map[messages.Incarnation]int32{}
-	for i := range messages.Partitions {
-		p := messages.Partition(i)
+	for p := range messages.Partition(messages.Partitions) {
 		x := &adminv1.ClusterPartition{
-			Partition: uint32(p), Shard: uint32(i % m.deps.Shards), Has: string(m.view.holder(p)), //nolint:gosec // there are few
+			Partition: uint32(p), Shard: uint32(m.deps.Journal.ShardOf(p)), //nolint:gosec // there are few
+			Has: string(m.view.holder(p)), Wanted: string(m.view.desired(p)),
 		}
 		if m.view.mine.has(p) {
-			x.Has = string(m.deps.Self)
-		}
-		if ranked := m.view.ranked(p); len(ranked) > 0 {
-			x.Wanted = string(ranked[0])
+			x.Has = string(m.self)
 		}
 		wanted[messages.Incarnation(x.GetWanted())]++
 		has[messages.Incarnation(x.GetHas())]++
@@ -39,7 +36,7 @@ func (m *Member) Show() *adminv1.ShowClusterResponse {
 	for _, x := range m.topology.Members() {
 		a, peer := x.Announcement, peers[x.Incarnation]
 		out.Nodes = append(out.Nodes, &adminv1.ClusterNode{
-			Node: string(x.Incarnation.Node()), Incarnation: string(x.Incarnation), Self: x.Incarnation == m.deps.Self,
+			Node: string(x.Incarnation.Node()), Incarnation: string(x.Incarnation), Self: x.Incarnation == m.self,
 			Link: peer.State, Why: peer.Why, Weight: a.Weight, Version: a.Version, Level: a.Level, Address: a.Remoting,
 			PublicAddress: a.Public, Has: has[x.Incarnation], Wanted: wanted[x.Incarnation],
 		})

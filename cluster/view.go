@@ -76,6 +76,27 @@ func (v *view) holder(p messages.Partition) (who messages.Incarnation) {
 	return who
 }
 
+// desired returns which member is to have a partition; empty: none.
+func (v *view) desired(p messages.Partition) messages.Incarnation {
+	if v.table == nil {
+		return ""
+	}
+	return v.table.Owner(p)
+}
+
+// asked returns which other member is to be asked for a partition that is not here: who has it, or else who is to have it; empty: nobody
+// is known to, or it is this one.
+func (v *view) asked(p messages.Partition) messages.Incarnation {
+	who := v.holder(p)
+	if who == "" {
+		who = v.desired(p)
+	}
+	if who == v.self {
+		return ""
+	}
+	return who
+}
+
 // rank is the place of a member among those that may have a partition; one that may not is behind all.
 func (v *view) rank(who messages.Incarnation, p messages.Partition) int {
 	ranked := v.ranked(p)

@@ -96,10 +96,11 @@ const mostUnserved = 10
 
 // ShowCluster implements adminv1.AdminServiceServer.
 func (a admin) ShowCluster(context.Context, *adminv1.ShowClusterRequest) (*adminv1.ShowClusterResponse, error) {
-	if a.config.Cluster == nil {
+	s := a.nodes.Show()
+	if s == nil {
 		return nil, a.fail(&failure{code: codes.FailedPrecondition, reason: "NO_CLUSTER", message: "this node is alone: it is in no cluster"})
 	}
-	return a.config.Cluster.Show(), nil
+	return s, nil
 }
 
 // Status implements adminv1.AdminServiceServer.

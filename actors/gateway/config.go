@@ -8,18 +8,10 @@ import (
 	"time"
 
 	"github.com/holdfast-run/holdfast/actors"
-	"github.com/holdfast-run/holdfast/messages/adminv1"
 )
-
-// Cluster tells how the cluster is that a node is a member of.
-type Cluster interface {
-	Show() *adminv1.ShowClusterResponse
-}
 
 // Config bounds requests and answers. Zero fields get their defaults.
 type Config struct {
-	// Cluster is that of the node; nil: it is in none.
-	Cluster Cluster
 	// MaxInput is the longest input of an order, in bytes. Default 1 MiB.
 	MaxInput int
 	// MaxOutput is the longest output of an activity, in bytes. Default 1 MiB.

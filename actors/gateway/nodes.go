@@ -9,6 +9,7 @@ import (
 
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
+	"github.com/holdfast-run/holdfast/messages/adminv1"
 )
 
 // Nodes tells which nodes there are, and which of them owns what. Its methods must be fast and not block.
@@ -18,6 +19,8 @@ type Nodes interface {
 	Topology() (t *adapterv1.Topology, changed <-chan struct{})
 	// Elsewhere returns which other node owns a partition; empty: this one does, or nobody is known to.
 	Elsewhere(p messages.Partition) messages.NodeID
+	// Show tells how the cluster is, for people; nil: the node is in none.
+	Show() *adminv1.ShowClusterResponse
 }
 
 // Among says that there are other nodes. It is to be called before adapters connect; without it a node announces none.
@@ -31,6 +34,9 @@ func (alone) Topology() (*adapterv1.Topology, <-chan struct{}) { return nil, nil
 
 // Elsewhere implements Nodes.
 func (alone) Elsewhere(messages.Partition) messages.NodeID { return "" }
+
+// Show implements Nodes.
+func (alone) Show() *adminv1.ShowClusterResponse { return nil }
 
 // greet is the first message of a node. It returns what is closed when the nodes in it have changed.
 func (a adapterService) greet() (*adapterv1.ConnectResponse, <-chan struct{}) {

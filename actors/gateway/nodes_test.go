@@ -10,6 +10,7 @@ import (
 	"github.com/holdfast-run/holdfast/adapters/adaptertest"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
+	"github.com/holdfast-run/holdfast/messages/adminv1"
 )
 
 // neighbours is what a node is told of the others.
@@ -56,6 +57,8 @@ func (c *neighbours) Elsewhere(p messages.Partition) messages.NodeID {
 	defer c.mu.Unlock()
 	return c.owners[p]
 }
+
+func (*neighbours) Show() *adminv1.ShowClusterResponse { return nil }
 
 // An adapter is told which nodes there are with the welcome, and whenever that changes.
 func TestNodesAreAnnounced(t *testing.T) {

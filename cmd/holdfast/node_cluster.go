@@ -98,8 +98,8 @@ func (n *node) place(ctx context.Context) (placement actors.Placement, address s
 		return nil, "", nil, fmt.Errorf("listen for other nodes: %w", err)
 	}
 	n.member, err = cluster.NewMember(k.complete(n.config.Listen), cluster.Deps{
-		Self: n.journal.Incarnation(), Shards: len(n.config.Shared.Shards), Level: func() uint32 { return n.engine.Catalog().Level() },
-		Listener: listener, Watchdog: n.watchdog, Metrics: n.registry, Log: n.log.With("part", "cluster"), Fatal: n.fail,
+		Journal: n.journal, Level: func() uint32 { return n.engine.Catalog().Level() }, Listener: listener,
+		Watchdog: n.watchdog, Metrics: n.registry, Log: n.log.With("part", "cluster"), Fatal: n.fail,
 	})
 	if err != nil {
 		return nil, "", nil, err

@@ -182,9 +182,6 @@ func (n *node) start(ctx context.Context) error {
 	}
 	n.ready.Store(n.engine)
 	n.config.Gateway.Version = version().Version
-	if n.member != nil {
-		n.config.Gateway.Cluster = n.member
-	}
 	n.gateway = gateway.New(n.config.Gateway, n.engine, n.metrics, n.id, n.log)
 	if n.member != nil {
 		n.gateway.Among(n.member)
