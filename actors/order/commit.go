@@ -100,6 +100,9 @@ func (i *instance) commit(before messages.Version, p *pending) {
 		letter.to, letter.err = i, err
 		root.Send(self, &letter.committed)
 	}
+	if rows.Row == nil {
+		home.Committing(c.Handle)
+	}
 	i.Journal.Commit(c)
 	p.underway = true
 }

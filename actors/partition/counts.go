@@ -12,8 +12,9 @@ import (
 	"github.com/holdfast-run/holdfast/persistence"
 )
 
-// counts count the open orders of a partition, each of them once: when recovery finds it in the index, or when it is loaded or
-// accepted before that. From then on its commits change the counts, even if the order's actor has failed meanwhile.
+// counts count the open orders of a partition, each of them once: by the commit that accepts it or takes it up here, or else when
+// recovery finds it in the index, or when it is loaded before that. From then on its commits change the counts, even if the order's actor
+// has failed meanwhile.
 type counts struct {
 	mu sync.Mutex
 	// open are the orders that have not ended, suspended those that an operator has suspended.
@@ -26,12 +27,13 @@ type counts struct {
 	queuedAll int64
 	closed    bool
 
-	// upTo is how far recovery has read the index; all: to its end. seen are the orders behind upTo that were counted already.
+	// upTo is how far recovery has read the index; all: to its end. seen are the orders behind upTo that were counted already, or count by
+	// their commits alone.
 	upTo messages.Handle
 	all  bool
 	seen map[messages.Handle]struct{}
-	// unsure are orders of which a commit may or may not have been made: they are counted again when they are loaded. The key is the
-	// handle, as an id may have been accepted twice, once by a commit whose outcome is unknown.
+	// unsure are orders of which a commit may or may not have been made: they are counted again when they are loaded, or by their next
+	// commit. The key is the handle, as an id may have been accepted twice, once by a commit whose outcome is unknown.
 	unsure map[messages.Handle]messages.OrderID
 }
 
@@ -82,6 +84,14 @@ func (h *home) Loaded(id messages.OrderID, x messages.Handle, open *journalv1.Op
 	}
 }
 
+// Committing implements order.Home. The commit may be in the index long before anybody hears of that.
+func (h *home) Committing(x messages.Handle) {
+	c := &h.counts
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.see(x)
+}
+
 // first tells whether an order was never counted that the index may have, or will, and notes that it is.
 func (c *counts) first(x messages.Handle) bool {
 	if c.all || !isBehind(x, c.upTo) {
@@ -94,7 +104,7 @@ func (c *counts) first(x messages.Handle) bool {
 	return true
 }
 
-// see notes that an order was counted, in case recovery finds it in the index later.
+// see notes that an order is not to be counted if recovery finds it in the index later.
 func (c *counts) see(x messages.Handle) {
 	if c.all || !isBehind(x, c.upTo) {
 		return
@@ -111,11 +121,15 @@ func (h *home) Committed(c *persistence.Commit, id messages.OrderID, before orde
 	n := &h.counts
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	_, unsure := n.unsure[c.Handle]
 	switch {
 	case err == nil:
 		if before.Row == nil {
 			maps.DeleteFunc(n.unsure, func(_ messages.Handle, other messages.OrderID) bool { return other == id }) // nor was it before
-			n.see(c.Handle)
+		} else if unsure { // it was loaded anew before anybody knew that
+			delete(n.unsure, c.Handle)
+			h.Lists.Changed(c.Handle, nil)
+			h.count(before.Open, 1)
 		}
 		if c.Row != nil && id.Kind() == messages.KindOrder {
 			h.Observer.Committed(before.Row, c.Row)
@@ -126,12 +140,14 @@ func (h *home) Committed(c *persistence.Commit, id messages.OrderID, before orde
 			h.count(c.Open, 1)
 		}
 	case errors.Is(err, persistence.ErrUnknown):
+		h.Lists.Changed(c.Handle, nil)
+		if unsure {
+			return // it does not count now
+		}
 		if n.unsure == nil {
 			n.unsure = map[messages.Handle]messages.OrderID{}
 		}
-		n.unsure[c.Handle] = id
-		n.see(c.Handle) // it is counted when it is loaded, not when recovery finds it
-		h.Lists.Changed(c.Handle, nil)
+		n.unsure[c.Handle] = id // it is counted when it is loaded, not when recovery finds it
 		h.count(before.Open, -1)
 	case errors.Is(err, persistence.ErrConflict): // a commit whose outcome was unknown was made after all
 		h.Lists.Changed(c.Handle, nil)

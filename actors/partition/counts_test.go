@@ -41,3 +41,57 @@ func TestCountedOnce(t *testing.T) {
 	}
 	expect(0)
 }
+
+// An order that is accepted, or taken up, is counted once, though it is found, or loaded by another actor of it, when the commit is made,
+// and its outcome not told yet; and whatever that is.
+func TestCountedByItsFirstCommit(t *testing.T) {
+	t.Parallel()
+	open := &journalv1.OpenRow{Id: "a", Queued: true, OrderKey: "k"}
+	x := messages.Handle{1}
+	readers := map[string]func(h *home){
+		"found":            func(h *home) { h.found(persistence.OpenOrder{Handle: x, Row: open}); h.counts.read(x, false) },
+		"found at the end": func(h *home) { h.found(persistence.OpenOrder{Handle: x, Row: open}); h.counts.read(x, true) },
+		"loaded":           func(h *home) { h.Loaded("a", x, open) },
+		"not there yet":    func(h *home) { h.counts.read(messages.Handle{}, true) },
+	}
+	for name, reads := range readers {
+		for _, outcome := range []error{nil, persistence.ErrUnknown} {
+			l := &listener{}
+			h := &home{Parts: &Parts{Lists: l, Observer: l, Health: l}}
+			h.Committing(x)
+			reads(h)
+			h.Committed(&persistence.Commit{Handle: x, Open: open}, "a", order.Rows{}, outcome)
+			h.Loaded("a", x, open)
+			if n, _ := h.counts.totals(); n != 1 || h.counts.waiting() != 1 {
+				t.Errorf("%s, %v: %d orders are open and %d wait, want one", name, outcome, n, h.counts.waiting())
+			}
+		}
+	}
+}
+
+// An order whose actor failed during a commit, and that was loaded anew before the outcome turned out to be unknown, is counted again by
+// its next commit; also if the outcome of more than one is unknown.
+func TestCountedAfterUnknown(t *testing.T) {
+	t.Parallel()
+	x, open, row := messages.Handle{1}, &journalv1.OpenRow{Id: "a"}, &journalv1.OrderRow{Id: "a"}
+	for unknown := range 3 {
+		for _, next := range []persistence.Commit{{Handle: x}, {Handle: x, Open: open}, {Handle: x, Close: true}} {
+			l := &listener{}
+			h := &home{Parts: &Parts{Lists: l, Observer: l, Health: l}}
+			h.Loaded("a", x, open)
+			h.counts.read(x, true)
+			h.Loaded("a", x, open)
+			for range unknown {
+				h.Committed(&persistence.Commit{Handle: x, Open: open}, "a", order.Rows{Row: row, Open: open}, persistence.ErrUnknown)
+			}
+			h.Committed(&next, "a", order.Rows{Row: row, Open: open}, nil)
+			want := int64(1)
+			if next.Close {
+				want = 0
+			}
+			if n, _ := h.counts.totals(); n != want || len(h.counts.unsure) > 0 {
+				t.Errorf("after %d commits whose outcome is unknown %d orders are open, want %d", unknown, n, want)
+			}
+		}
+	}
+}
