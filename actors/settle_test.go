@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/persistence"
 )
@@ -94,4 +95,70 @@ func TestRestartDuringStart(t *testing.T) {
 			t.Errorf("of one key, these were begun when the first had ended: %v", tasks)
 		}
 	})
+}
+
+// tardy is a journal that says who owns a partition only once it is asked to, and what came of the first commit long after it was made.
+type tardy struct {
+	persistence.Journal
+
+	partition     messages.Partition
+	checked, told chan struct{}
+	first         sync.Once
+}
+
+func (j *tardy) Check(h persistence.Holding, done func(error)) {
+	if h.Partition != j.partition {
+		j.Journal.Check(h, done)
+		return
+	}
+	go func() {
+		<-j.checked
+		j.Journal.Check(h, done)
+	}()
+}
+
+func (j *tardy) Commit(c *persistence.Commit) {
+	changed := *c
+	j.first.Do(func() {
+		changed.Done = func(err error) {
+			go func() {
+				<-j.told
+				c.Done(err)
+			}()
+		}
+	})
+	j.Journal.Commit(&changed)
+}
+
+// An order is counted once that is accepted before recovery reads the index, and found there, or loaded by another actor of it, before the
+// outcome of the commit that accepts it is told.
+func TestCountsOfAcceptedBeforeRecovery(t *testing.T) {
+	t.Parallel()
+	for name, breaks := range map[string]bool{"found": false, "loaded": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				j := &tardy{partition: messages.PartitionOf("", "k"), checked: make(chan struct{}), told: make(chan struct{})}
+				n := start(t, withWrap(func(inner persistence.Journal) persistence.Journal { j.Journal = inner; return j }))
+				n.hand(order{id: "o", key: "k", def: n.deploy("one", callOne)}.accepted(), func(error) {})
+				settle()
+				if breaks {
+					n.BreakPartition(j.partition)
+					n.sleep(100 * time.Millisecond)
+					n.tell("o", workflow.Suspend{}, func(error) {})
+					n.tell("o", workflow.Resume{}, func(error) {})
+					settle()
+				}
+				close(j.checked)
+				settle()
+				close(j.told)
+				settle()
+				n.checkCounts()
+				n.worker(succeed("1"))
+				n.drain()
+				n.expect("o", completed)
+				n.checkNothingLeft()
+			})
+		})
+	}
 }
