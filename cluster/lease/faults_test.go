@@ -1,18 +1,22 @@
 package lease
 
 import (
+	"slices"
 	"time"
 
 	"pgregory.net/rapid"
 )
 
-// fault is what goes wrong in a world for a time.
+// fault is what goes wrong in a world for a time, or in a moment.
 type fault struct {
 	Kind string
 	Node int
 	At   time.Duration
-	For  time.Duration
+	For  time.Duration // 0 for those of a moment
 }
+
+// momentary are the kinds of faults that are over as soon as they have begun.
+var momentary = []string{"agent restarts", "Consul wiped"}
 
 // faults are the kinds of faults: what begins, and what ends it.
 var faults = map[string]func(w *world, n *node, d time.Duration){
@@ -80,6 +84,9 @@ func (w *world) part(a, b int, d time.Duration) {
 	}
 }
 
+// ttl is that of the default settings.
+const ttl = 3 * time.Second
+
 // warm is how long a world has until the first fault, so that its nodes know of each other.
 const warm = 5 * time.Second
 
@@ -98,14 +105,15 @@ func (w *world) inject(fs []fault) time.Duration {
 }
 
 func drawFaults(t *rapid.T, nodes int, kinds []string) []fault {
-	const ttl = 3 * time.Second
 	var fs []fault
 	last := warm
 	for range rapid.IntRange(0, 7).Draw(t, "faults") {
 		last += time.Duration(rapid.Int64Range(0, int64(4*ttl)).Draw(t, "after"))
 		f := fault{Kind: rapid.SampledFrom(kinds).Draw(t, "kind"), Node: rapid.IntRange(0, nodes-1).Draw(t, "node"), At: last}
-		f.For = time.Duration(rapid.SampledFrom([]float64{0.3, 0.5, 0.8, 0.9, 1, 1.1, 1.3, 2, 3, 30}).Draw(t, "TTLs") * float64(ttl))
-		f.For += time.Duration(rapid.Int64Range(0, int64(ttl/4)).Draw(t, "more"))
+		if !slices.Contains(momentary, f.Kind) {
+			f.For = time.Duration(rapid.SampledFrom([]float64{0.3, 0.5, 0.8, 0.9, 1, 1.1, 1.3, 2, 3, 30}).Draw(t, "TTLs") * float64(ttl))
+			f.For += time.Duration(rapid.Int64Range(0, int64(ttl/4)).Draw(t, "more"))
+		}
 		fs = append(fs, f)
 	}
 	return fs
@@ -113,6 +121,15 @@ func drawFaults(t *rapid.T, nodes int, kinds []string) []fault {
 
 // healing is how long after the last fault all nodes hold their lease again.
 func (w *world) healing() time.Duration { return 3 * w.set.TTL }
+
+// evident fails the world if a node that was there from the beginning has no evidence of after a time.
+func (w *world) evident(after time.Duration) {
+	for _, n := range w.nodes {
+		if n.alive && n.life == 1 && (n.lease.State() != Held || n.lease.dated().Before(n.clockAt(after))) {
+			w.failf("%s, %v, has no evidence of after %v\n%v", n.self, n.lease.State(), after, &w.consul)
+		}
+	}
+}
 
 // held fails the world if not all nodes hold their lease.
 func (w *world) held() {

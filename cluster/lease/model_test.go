@@ -90,36 +90,63 @@ func TestModel(t *testing.T) {
 	}
 }
 
-// While Consul is lost for all, and after it has come back, however it does, nobody exits, and nobody is removed that lives.
+// While Consul is lost for all, and after it has come back, however it does, nobody exits, and nobody is removed that lives. Each node has
+// evidence again soon.
 func TestLostForAll(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		nodes := rapid.IntRange(1, 5).Draw(t, "nodes")
 		fs := drawFaults(t, nodes, []string{"Consul lost", "Consul wiped", "Consul restarts with all critical"})
-		apart(fs)
+		backs := apart(fs)
 		if nodes > 2 && rapid.Bool().Draw(t, "one is dead") {
 			fs = append(fs, fault{Kind: "kill", Node: 0, At: warm + time.Second, For: time.Minute})
 		}
-		w := play(rapid.Uint64().Draw(t, "seed"), nodes, fs, nobody)
+		w := newWorld(rapid.Uint64().Draw(t, "seed"), nodes)
+		w.mayExit = nobody
+		for _, b := range backs {
+			w.after(b.settled, func() { w.evident(b.at) })
+		}
+		w.run(max(w.inject(fs), warm) + w.healing())
+		if len(w.failures) == 0 {
+			w.held()
+		}
 		if len(w.failures) > 0 {
 			t.Fatalf("%v", w.failures)
 		}
 	})
 }
 
-// apart has each fault begin while another one lasts, or half a TTL later: if Consul were back for a moment only, some would have evidence
-// of it, and others not; those are cut off, then.
-func apart(fs []fault) {
-	var end, shift time.Duration
+// back is that Consul is back, and when each node has evidence again.
+type back struct{ at, settled time.Duration }
+
+// settling is how long it takes at most until each node has evidence of after a fault. If Consul was lost, it is refreshed and read of once
+// more, each when it is due. Else a read shows first that the node is missing or critical, and another one must follow its refresh.
+func settling(f fault) time.Duration {
+	if f.Kind == "Consul lost" {
+		return ttl / 2
+	}
+	return ttl
+}
+
+// apart has each fault begin while another one lasts, or once each node has evidence again, and returns when that is. If Consul were back
+// for a moment only, some would have evidence of it, and others not; those are cut off, then.
+func apart(fs []fault) []back {
+	var backs []back
+	var shift time.Duration
+	now := back{settled: warm}
 	for i := range fs {
 		f := &fs[i]
 		f.At += shift
-		if wait := end + 3*time.Second/2 - f.At; f.At > end && wait > 0 {
+		if f.At > now.at {
+			wait := max(now.settled-f.At, 0)
 			f.At += wait
 			shift += wait
+			backs = append(backs, now)
 		}
-		end = max(end, f.At+f.For)
+		now.at = max(now.at, f.At+f.For)
+		now.settled = max(now.settled, f.At+f.For+settling(*f))
 	}
+	return append(backs, now)
 }
 
 // A node that alone is cut off from Consul exits before others may take over; the others go on.
@@ -128,7 +155,7 @@ func TestCutOff(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		nodes := rapid.IntRange(2, 5).Draw(t, "nodes")
 		f := fault{Node: rapid.IntRange(0, nodes-1).Draw(t, "node"), For: time.Minute}
-		f.At = warm + time.Duration(rapid.Int64Range(0, int64(3*time.Second)).Draw(t, "at"))
+		f.At = warm + time.Duration(rapid.Int64Range(0, int64(ttl)).Draw(t, "at"))
 		f.Kind = rapid.SampledFrom([]string{"cut off from its agent", "agent cut off from the servers"}).Draw(t, "kind")
 		w := newWorld(rapid.Uint64().Draw(t, "seed"), nodes)
 		w.mayExit = func(n int) bool { return n == f.Node }
@@ -158,8 +185,8 @@ func TestPause(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
 				nodes := rapid.IntRange(1, 5).Draw(t, "nodes")
 				f := fault{Kind: "pause", Node: rapid.IntRange(0, nodes-1).Draw(t, "node")}
-				f.At = warm + time.Duration(rapid.Int64Range(0, int64(3*time.Second)).Draw(t, "at"))
-				f.For = time.Duration(ttls * float64(3*time.Second))
+				f.At = warm + time.Duration(rapid.Int64Range(0, int64(ttl)).Draw(t, "at"))
+				f.For = time.Duration(ttls * float64(ttl))
 				mayExit := func(n int) bool { return n == f.Node && slices.Contains(exits, true) }
 				w := play(rapid.Uint64().Draw(t, "seed"), nodes, []fault{f}, mayExit)
 				if exited := w.nodes[f.Node].life > 1; len(w.failures) > 0 || !slices.Contains(exits, exited) {

@@ -27,7 +27,8 @@ type node struct {
 	lease                     *Lease
 	index                     int // of the last answer about all nodes
 	registered                bool
-	keeps, proves             int // how often the two loops have turned
+	since                     time.Time // when it was last asked to be registered
+	keeps, proves             int       // how often the two loops have turned
 	keeping, proving, hurried bool
 	retry                     time.Duration
 	members                   []messages.Incarnation
@@ -38,8 +39,10 @@ type node struct {
 var epoch = time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // clock is the time of the node.
-func (n *node) clock() time.Time {
-	return epoch.Add(n.offset + time.Duration(float64(n.w.now)*n.rate))
+func (n *node) clock() time.Time { return n.clockAt(n.w.now) }
+
+func (n *node) clockAt(t time.Duration) time.Time {
+	return epoch.Add(n.offset + time.Duration(float64(t)*n.rate))
 }
 
 // after has something happen in this life of the node, by its clock. While it is paused, it comes when that is over.
@@ -252,20 +255,29 @@ func (n *node) keep() {
 	}
 	sent, register, self := n.clock(), !n.registered, n.self
 	n.keeping = true
+	if register {
+		n.registered, n.since = true, sent
+	}
 	again := func() {
 		n.keeping = false
+		n.registered = n.registered && !register
 		n.retry = min(max(2*n.retry, 100*time.Millisecond), every)
 		n.later(&n.keeps, n.retry+n.w.upTo(n.retry/2), n.keep)
 	}
 	n.call(every, false, func() func() {
 		known := n.agent.refresh(n.at, self, register)
 		return func() {
-			if n.registered = known; !known {
+			if !known {
+				n.registered = false
 				again()
 				return
 			}
 			n.keeping, n.retry = false, 0
-			n.later(&n.keeps, n.sooner(every), n.keep)
+			if n.registered {
+				n.later(&n.keeps, n.sooner(every), n.keep)
+			} else { // it was missed meanwhile
+				n.later(&n.keeps, 0, n.keep)
+			}
 			hurried := n.hurried
 			n.hurried = false
 			n.step(Renewed{Sent: sent})
@@ -294,8 +306,11 @@ func (n *node) prove() {
 			}
 		}
 		return func() {
-			if shown == Missing {
+			if shown == Missing && sent.After(n.since) {
 				n.registered = false
+				if !n.keeping {
+					n.keep()
+				}
 			}
 			next()
 			n.step(Read{Sent: sent, Shows: shown})
