@@ -27,7 +27,7 @@ type node struct {
 	lease                     *Lease
 	index                     int // of the last answer about all nodes
 	registered                bool
-	since                     time.Time // when it was last asked to be registered
+	asked                     time.Time // when it was last asked to be registered
 	keeps, proves             int       // how often the two loops have turned
 	keeping, proving, hurried bool
 	retry                     time.Duration
@@ -256,7 +256,7 @@ func (n *node) keep() {
 	sent, register, self := n.clock(), !n.registered, n.self
 	n.keeping = true
 	if register {
-		n.registered, n.since = true, sent
+		n.registered, n.asked = true, sent
 	}
 	again := func() {
 		n.keeping = false
@@ -306,7 +306,7 @@ func (n *node) prove() {
 			}
 		}
 		return func() {
-			if shown == Missing && sent.After(n.since) {
+			if shown == Missing && sent.After(n.asked) {
 				n.registered = false
 				if !n.keeping {
 					n.keep()

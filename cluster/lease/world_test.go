@@ -143,6 +143,7 @@ type check struct {
 	passing bool
 	reason  string
 	renewed int // how many times; what would end it is about one of them
+	news    int // how many times there was news of it; the servers are told of the last
 }
 
 // refresh is what an agent does for its node; false: it does not know the check.
@@ -178,18 +179,25 @@ func (a *agent) restart() {
 	}
 }
 
-// sync tells the servers of a check, again and again, until they have heard it.
+// sync tells the servers of a check, again and again, until they have heard it, or there is other news of it.
 func (a *agent) sync(id messages.Incarnation) {
-	a.w.after(a.w.upTo(10*time.Millisecond), func() {
-		c := a.checks[id]
+	c := a.checks[id]
+	if c == nil {
+		return
+	}
+	c.news++
+	this := c.news
+	var tell func()
+	tell = func() {
 		switch {
-		case c == nil:
+		case a.checks[id] != c || c.news != this:
 		case a.away > 0 || a.w.consul.down > 0:
-			a.w.after(200*time.Millisecond, func() { a.sync(id) })
+			a.w.after(200*time.Millisecond, tell)
 		default:
 			a.w.consul.set(id, entry{c.node, c.passing, c.reason})
 		}
-	})
+	}
+	a.w.after(a.w.upTo(10*time.Millisecond), tell)
 }
 
 // leave has the servers not hear of an agent for a time; they notice, but not before one TTL.

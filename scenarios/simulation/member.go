@@ -68,20 +68,29 @@ func (n *node) keep() {
 	}
 	sent, register, self := n.clock(), !n.registered, n.self
 	n.keeping = true
+	if register {
+		n.registered, n.asked = true, sent
+	}
 	again := func() {
 		n.keeping = false
+		n.registered = n.registered && !register
 		n.retry = min(max(2*n.retry, 100*time.Millisecond), refreshEvery)
 		n.later(&n.keeps, n.retry+n.w.upTo(n.retry/2), n.keep)
 	}
 	n.call(false, func() func() {
 		known := n.agent.refresh(self, register)
 		return func() {
-			if n.registered = known; !known {
+			if !known {
+				n.registered = false
 				again()
 				return
 			}
 			n.keeping, n.retry = false, 0
-			n.later(&n.keeps, n.sooner(refreshEvery), n.keep)
+			if n.registered {
+				n.later(&n.keeps, n.sooner(refreshEvery), n.keep)
+			} else { // it was missed meanwhile
+				n.later(&n.keeps, 0, n.keep)
+			}
 			hurried := n.hurried
 			n.hurried = false
 			n.step(lease.Renewed{Sent: sent})
@@ -109,9 +118,12 @@ func (n *node) prove() {
 			}
 		}
 		return func() {
-			if shows == lease.Missing && n.registered {
+			if shows == lease.Missing && sent.After(n.asked) {
+				n.w.report.bite(Wiped, n.registered && !n.keeping)
 				n.registered = false
-				n.w.report.bite(Wiped, true)
+				if !n.keeping {
+					n.keep()
+				}
 			}
 			n.w.report.bite(AgentRestarted, shows == lease.Critical)
 			next()

@@ -32,6 +32,7 @@ type node struct {
 
 	index                     int // of the last answer about all nodes
 	registered                bool
+	asked                     time.Time // when it was last asked to be registered
 	retry                     time.Duration
 	keeps, proves             int // how often the two loops have turned
 	keeping, proving, hurried bool
