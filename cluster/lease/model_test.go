@@ -149,6 +149,30 @@ func apart(fs []fault) []back {
 	return append(backs, now)
 }
 
+// If Consul was lost for some time, is back for a moment only, and is lost again, nobody can tell those who missed it from those who are
+// cut off: they exit, though nobody removes them. This is why faults are apart above.
+func TestBackForAMoment(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"Consul lost", "Consul restarts with all critical"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			exits := 0
+			for seed := range uint64(50) {
+				first := fault{Kind: kind, At: 2*warm - ttl/2, For: ttl / 2}
+				again := fault{Kind: "Consul lost", At: 2*warm + ttl/10, For: 10 * ttl}
+				w := play(seed, 3, []fault{first, again}, func(int) bool { return true })
+				if len(w.failures) > 0 || w.counts["removed"] > 0 {
+					t.Errorf("seed %d: %d were removed; %v", seed, w.counts["removed"], w.failures)
+				}
+				exits += w.counts["exit: "+CutOff.String()]
+			}
+			if exits == 0 {
+				t.Error("no node has exited")
+			}
+		})
+	}
+}
+
 // A node that alone is cut off from Consul exits before others may take over; the others go on.
 func TestCutOff(t *testing.T) {
 	t.Parallel()
