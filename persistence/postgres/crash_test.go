@@ -72,5 +72,5 @@ func (c *crasher) Crash(tb testing.TB, keep journaltest.Keep) {
 func (c *crasher) Break(testing.TB) {
 	requests := c.breaks%2 == 0
 	c.breaks++
-	c.proxy.hold(requests, !requests, true)
+	c.proxy.cut(requests, !requests, true)
 }

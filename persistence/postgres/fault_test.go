@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -29,23 +30,23 @@ func opened(t *testing.T, config postgres.Config) (j *postgres.Journal, epochs [
 			t.Error(err)
 		}
 	})
-	if err := until(t, func() (err error) { epochs, err = journaltest.Own(t.Context(), j); return err }); err != nil {
-		t.Fatal(err)
+	for claimed := 0; claimed < messages.Partitions; { // what a claim found may be changed by one before it that was not answered in time
+		if err := until(t, func() (err error) { claimed, err = claim(t, j, &epochs); return err }); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return j, epochs
 }
 
-// proxied opens a journal behind a proxy, which waits a short time for answers.
-func proxied(t *testing.T) (p *proxy, j *postgres.Journal, epochs [messages.Partitions]messages.Epoch) {
+// proxied opens a journal behind a proxy, which waits so long for answers.
+func proxied(t *testing.T, within time.Duration) (p *proxy, j *postgres.Journal, epochs [messages.Partitions]messages.Epoch) {
 	t.Helper()
 	s := sharedServer(t)
 	p = newProxy(t, s)
 	config := configured(t, s, p.address)
-	config.AnswerWithin = 300 * time.Millisecond
+	config.AnswerWithin = within
 	j, epochs = opened(t, config)
-	if err := until(t, func() error { return accept(j, &epochs, messages.NewOrderID()) }); err != nil { // the next one is a single statement
-		t.Fatal(err)
-	}
+	acceptAny(t, j, &epochs) // the next one is a single statement
 	return p, j, epochs
 }
 
@@ -62,13 +63,32 @@ func accept(j persistence.Committer, epochs *[messages.Partitions]messages.Epoch
 // patience is how long a test waits for what must come.
 const patience = 30 * time.Second
 
+// acceptAny has an order accepted. One whose outcome is unknown, as an answer took too long, is left alone, and another one is accepted.
+func acceptAny(t *testing.T, j persistence.Committer, epochs *[messages.Partitions]messages.Epoch) {
+	t.Helper()
+	if err := untilKnown(t, func() error { return accept(j, epochs, messages.NewOrderID()) }); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // until calls a function until it is not unavailable any more.
 func until(tb testing.TB, do func() error) error {
 	tb.Helper()
-	deadline := time.Now().Add(patience)
-	for {
+	return again(tb, do, persistence.ErrUnavailable, persistence.ErrBusy)
+}
+
+// untilKnown calls a function until it is not unavailable any more, and its outcome is known.
+func untilKnown(tb testing.TB, do func() error) error {
+	tb.Helper()
+	return again(tb, do, persistence.ErrUnavailable, persistence.ErrBusy, persistence.ErrUnknown)
+}
+
+// again calls a function until what comes of it is none of these errors.
+func again(tb testing.TB, do func() error, after ...error) error {
+	tb.Helper()
+	for deadline, tick := time.Now().Add(patience), time.NewTicker(pollEvery); ; <-tick.C {
 		err := do()
-		if !errors.Is(err, persistence.ErrUnavailable) && !errors.Is(err, persistence.ErrBusy) {
+		if !slices.ContainsFunc(after, func(target error) bool { return errors.Is(err, target) }) {
 			return err
 		}
 		if time.Now().After(deadline) {
@@ -80,8 +100,8 @@ func until(tb testing.TB, do func() error) error {
 // The answer to a batch gets lost: nobody reads anything until it is known what came of it.
 func TestAnswerLost(t *testing.T) {
 	t.Parallel()
-	p, j, epochs := proxied(t)
-	p.hold(false, true, true)
+	p, j, epochs := proxied(t, unhurried)
+	p.cut(false, true, true)
 	id := messages.NewOrderID()
 	if err := accept(j, &epochs, id); !errors.Is(err, persistence.ErrUnknown) {
 		t.Fatalf("the answer got lost: %v", err)
@@ -104,8 +124,8 @@ func TestAnswerLost(t *testing.T) {
 // A batch reaches the server only after its lane has made itself known again: it is not made any more.
 func TestBatchLate(t *testing.T) {
 	t.Parallel()
-	p, j, epochs := proxied(t)
-	p.hold(true, false, false)
+	p, j, epochs := proxied(t, unhurried)
+	p.cut(true, false, false)
 	id := messages.NewOrderID()
 	if err := accept(j, &epochs, id); !errors.Is(err, persistence.ErrUnknown) {
 		t.Fatalf("the batch was held back: %v", err)
@@ -207,8 +227,9 @@ func TestServerKilled(t *testing.T) {
 			}
 		}
 		for _, id := range unknown {
-			_, err := j.Find(t.Context(), id)
-			if again := accept(j, &epochs, id); (err == nil) != errors.Is(again, persistence.ErrConflict) {
+			err := until(t, func() error { _, err := j.Find(t.Context(), id); return err })
+			again := until(t, func() error { return accept(j, &epochs, id) })
+			if (err == nil) != errors.Is(again, persistence.ErrConflict) {
 				t.Errorf("an order of unknown outcome: %v, then %v", err, again)
 			}
 		}
@@ -221,10 +242,10 @@ func TestFenceEndsABatchThatHangs(t *testing.T) {
 	t.Parallel()
 	s := sharedServer(t)
 	config := configured(t, s, s.Address)
-	config.AnswerWithin = 5 * time.Second
 	j, epochs := opened(t, config)
-	heir, err := postgres.Open(t.Context(), config)
-	if err != nil {
+	config.AnswerWithin = 5 * time.Second // it ends the session after a quarter of that
+	var heir *postgres.Journal
+	if err := until(t, func() (err error) { heir, err = postgres.Open(t.Context(), config); return err }); err != nil {
 		t.Fatal(err)
 	}
 	defer heir.Close() //nolint:errcheck // it has no error
@@ -237,7 +258,9 @@ func TestFenceEndsABatchThatHangs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tx.Exec(t.Context(), `LOCK TABLE holdfast.events IN EXCLUSIVE MODE`); err != nil {
+	id := messages.NewOrderID()
+	if _, err := tx.Exec(t.Context(), `INSERT INTO holdfast.orders (handle, id, partition, content_hash, intake, in_doubt)
+		VALUES (gen_random_uuid(), $1, 0, '', false, false)`, []byte(id)); err != nil { // the batch finds that when it has its lane's row
 		t.Fatal(err)
 	}
 	onlooker, err := pgx.Connect(t.Context(), config.Shards[0]) // in a transaction, the sessions stay as they were seen first
@@ -245,11 +268,10 @@ func TestFenceEndsABatchThatHangs(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer onlooker.Close(context.Background()) //nolint:errcheck // a test
-	id := messages.NewOrderID()
 	result := make(chan error, 1)
 	go func() { result <- accept(j, &epochs, id) }()
 	waitFor(t, onlooker, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'WITH lane AS%' AND datname = current_database())`)
-	if err := heir.Fence(t.Context(), j.Incarnation()); err != nil {
+	if err := until(t, func() error { return heir.Fence(t.Context(), j.Incarnation()) }); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-result; !errors.Is(err, persistence.ErrUnknown) {
@@ -258,13 +280,13 @@ func TestFenceEndsABatchThatHangs(t *testing.T) {
 	if err := tx.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := heir.Find(t.Context(), id); !errors.Is(err, persistence.ErrNotFound) {
+	if err := until(t, func() error { _, err := heir.Find(t.Context(), id); return err }); !errors.Is(err, persistence.ErrNotFound) {
 		t.Errorf("the batch was made after the fence: %v", err)
 	}
 	if err := until(t, func() error { return accept(j, &epochs, id) }); !errors.Is(err, persistence.ErrIncarnationFenced) {
 		t.Errorf("who is fenced commits: %v", err)
 	}
-	if _, err := journaltest.Own(t.Context(), heir); err != nil {
+	if err := until(t, func() error { _, err := journaltest.Own(t.Context(), heir); return err }); err != nil {
 		t.Error(err)
 	}
 }
@@ -272,15 +294,12 @@ func TestFenceEndsABatchThatHangs(t *testing.T) {
 // waitFor waits until a query says true.
 func waitFor(t *testing.T, conn *pgx.Conn, sql string) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
-	for yes := false; !yes; {
-		if time.Now().After(deadline) {
-			t.Fatalf("it is not so: %s", sql)
-		}
+	awaitThat(t, func() (yes bool) {
 		if err := conn.QueryRow(t.Context(), sql).Scan(&yes); err != nil {
 			t.Fatal(err)
 		}
-	}
+		return yes
+	})
 }
 
 // A server that does not do what it confirms is refused, with the reason.
@@ -321,7 +340,7 @@ func TestRefusedServers(t *testing.T) {
 func reload(t *testing.T, s *server, setting, value string) {
 	t.Helper()
 	admin(t, s, "SELECT pg_reload_conf()")
-	for {
+	awaitThat(t, func() bool {
 		conn, err := pgx.Connect(t.Context(), s.Address("postgres"))
 		if err != nil {
 			t.Fatal(err)
@@ -332,8 +351,6 @@ func reload(t *testing.T, s *server, setting, value string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if now == value || value == "" && now != "off" && now != "a" {
-			return
-		}
-	}
+		return now == value || value == "" && now != "off" && now != "a"
+	})
 }

@@ -35,6 +35,9 @@ type load struct {
 	writers sync.WaitGroup
 
 	confirmed, unknown, unavailable atomic.Int64
+	// heldUp are the writers who were told last that the second shard is away, of all.
+	heldUp atomic.Int64
+	all    int64
 
 	mu     sync.Mutex
 	orders []*written
@@ -45,6 +48,7 @@ type written struct {
 	id      messages.OrderID
 	handle  messages.Handle
 	records [][]byte // each has one event
+	heldUp  bool     // its writer is
 }
 
 // stepsEach is how many commits a writer makes of an order.
@@ -61,7 +65,7 @@ func startLoadOf(
 	t *testing.T, j persistence.Journal, epochs *[messages.Partitions]messages.Epoch, writers int, accept func() *persistence.Commit,
 ) *load {
 	t.Helper()
-	l := &load{t: t, j: j, epochs: epochs, accept: accept}
+	l := &load{t: t, j: j, epochs: epochs, accept: accept, all: int64(writers)}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	for range writers {
 		l.writers.Go(func() {
@@ -91,7 +95,7 @@ func (l *load) write() {
 				Record: recordOf(w.id, n),
 			}
 		}
-		if !l.commit(c) {
+		if !l.commit(w, c) {
 			break
 		}
 		w.records = append(w.records, c.Record)
@@ -114,13 +118,14 @@ func recordOf(id messages.OrderID, n int) []byte {
 }
 
 // commit makes a commit, and tries for as long as it takes, unless the load is stopped before anything came of it: then it is false.
-func (l *load) commit(c *persistence.Commit) bool {
+func (l *load) commit(w *written, c *persistence.Commit) bool {
 	made := false // it was read that it was
 	for {
 		done := make(chan error, 1)
 		c.Done = func(err error) { done <- err }
 		l.j.Commit(c)
 		err := <-done
+		l.note(w, err)
 		switch {
 		case err == nil && made, errors.Is(err, persistence.ErrConflict) && !made:
 			l.t.Errorf("order %s at version %d: it was read whether the commit was made (%t), and then: %v", c.Handle, c.Expected, made, err)
@@ -130,7 +135,7 @@ func (l *load) commit(c *persistence.Commit) bool {
 			return true
 		case errors.Is(err, persistence.ErrUnknown):
 			l.unknown.Add(1)
-			records, ok := l.read(c.Handle)
+			records, ok := l.read(w)
 			if !ok {
 				return false
 			}
@@ -148,15 +153,16 @@ func (l *load) commit(c *persistence.Commit) bool {
 }
 
 // read reads the history of an order, and tries for as long as it takes; false: the load was stopped.
-func (l *load) read(h messages.Handle) (records [][]byte, ok bool) {
+func (l *load) read(w *written) (records [][]byte, ok bool) {
 	for {
 		var err error
 		records = records[:0]
-		for r, e := range l.j.Records(l.t.Context(), h, 0) {
+		for r, e := range l.j.Records(l.t.Context(), w.handle, 0) {
 			if err = e; e == nil {
 				records = append(records, bytes.Clone(r.Data))
 			}
 		}
+		l.note(w, err)
 		switch {
 		case err == nil, errors.Is(err, persistence.ErrNotFound):
 			return records, true
@@ -166,7 +172,7 @@ func (l *load) read(h messages.Handle) (records [][]byte, ok bool) {
 				return nil, false
 			}
 		default:
-			l.t.Errorf("read order %s: %v", h, err)
+			l.t.Errorf("read order %s: %v", w.handle, err)
 			return nil, false
 		}
 	}
@@ -184,7 +190,7 @@ func (l *load) pause() bool {
 
 // check compares the history of an order with what was confirmed of it. What was not confirmed may be there too.
 func (l *load) check(w *written) {
-	got, ok := l.read(w.handle)
+	got, ok := l.read(w)
 	if !ok {
 		return
 	}
@@ -199,12 +205,32 @@ func (l *load) check(w *written) {
 	}
 }
 
-// await waits until a counter has risen by n, and says how long that took.
-func (l *load) await(counter *atomic.Int64, n int64) time.Duration {
+// note notes whether the second shard holds up the writer of an order, as the latest answer to it says.
+func (l *load) note(w *written, err error) {
+	away, ok := errors.AsType[*persistence.UnavailableError](err)
+	switch now := ok && away.Shard == 1; {
+	case now && !w.heldUp:
+		l.heldUp.Add(1)
+	case !now && w.heldUp:
+		l.heldUp.Add(-1)
+	}
+	w.heldUp = ok && away.Shard == 1
+}
+
+// awaitHeldUp waits until the second shard holds up each writer: what was answered before it was away has come.
+func (l *load) awaitHeldUp() {
 	l.t.Helper()
-	began, want := time.Now(), counter.Load()+n
+	awaitThat(l.t, func() bool { return l.heldUp.Load() == l.all })
+}
+
+// failures counts what the writers were not able to do at once.
+func (l *load) failures() int64 { return l.unknown.Load() + l.unavailable.Load() }
+
+// await waits until a counter has risen by n.
+func (l *load) await(counter *atomic.Int64, n int64) {
+	l.t.Helper()
+	want := counter.Load() + n
 	awaitThat(l.t, func() bool { return counter.Load() >= want })
-	return time.Since(began)
 }
 
 // end stops the load, and checks all orders.

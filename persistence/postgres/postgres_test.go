@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -35,7 +34,7 @@ var databases atomic.Int64 //nolint:gochecknoglobals // so that no two have the 
 
 func (b backend) NewStore(tb testing.TB) journaltest.Store {
 	tb.Helper()
-	config := postgres.Config{Logger: discard(), Lanes: 2, Readers: 3, AnswerWithin: time.Minute} // however slow the machine is
+	config := postgres.Config{Logger: discard(), Lanes: 2, Readers: 3, AnswerWithin: unhurried}
 	for range b.shards {
 		name := database(tb, b.server)
 		tb.Cleanup(func() { admin(tb, b.server, "DROP DATABASE "+name+" WITH (FORCE)") })

@@ -5,6 +5,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/holdfast-run/holdfast/persistence/postgres"
 )
@@ -25,6 +26,7 @@ type proxy struct {
 type link struct {
 	client, server              net.Conn
 	holdsRequests, holdsAnswers bool
+	cuts                        bool // the client's side ends as soon as something is held back
 	held                        bool // it held something back once
 	over                        sync.WaitGroup
 }
@@ -56,11 +58,17 @@ func (p *proxy) address(database string) string {
 }
 
 // hold holds back what goes through the links that there are. New ones are refused, or hold nothing back.
-func (p *proxy) hold(requests, answers, refuses bool) {
+func (p *proxy) hold(requests, answers, refuses bool) { p.lose(requests, answers, refuses, false) }
+
+// cut holds back as hold does, and the client's side of a link ends as soon as it has: the client learns that at once, however slow the
+// machine is, and the server does what it was sent without haste.
+func (p *proxy) cut(requests, answers, refuses bool) { p.lose(requests, answers, refuses, true) }
+
+func (p *proxy) lose(requests, answers, refuses, cuts bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, x := range p.links {
-		x.holdsRequests, x.holdsAnswers, x.held = requests, answers, true
+		x.holdsRequests, x.holdsAnswers, x.cuts = requests, answers, cuts
 	}
 	p.refuses = refuses
 }
@@ -109,6 +117,12 @@ func (p *proxy) pass(x *link, to, from net.Conn, holds *bool) {
 	for {
 		n, err := from.Read(buffer)
 		p.mu.Lock()
+		if *holds && n > 0 {
+			x.held = true
+			if x.cuts {
+				_ = x.client.Close()
+			}
+		}
 		for *holds {
 			p.changed.Wait()
 		}
@@ -129,8 +143,12 @@ func (p *proxy) pass(x *link, to, from net.Conn, holds *bool) {
 	}
 }
 
+// unhurried is how long an answer is waited for by tests that no server leaves without one: it comes, however slow the machine is, and a
+// connection that ends is noticed at once.
+const unhurried = time.Minute
+
 // configured is how a test opens a journal of one shard in a database of its own.
 func configured(tb testing.TB, s *server, at func(database string) string) postgres.Config {
 	tb.Helper()
-	return postgres.Config{Shards: []string{at(database(tb, s))}, Logger: discard(), Lanes: 1, Readers: 2}
+	return postgres.Config{Shards: []string{at(database(tb, s))}, Logger: discard(), Lanes: 1, Readers: 2, AnswerWithin: unhurried}
 }

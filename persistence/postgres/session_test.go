@@ -22,7 +22,7 @@ func TestSessions(t *testing.T) {
 	t.Parallel()
 	s := sharedServer(t)
 	config := configured(t, s, s.Address)
-	config.Lanes, config.AnswerWithin = 2, 1500*time.Millisecond
+	config.Lanes, config.AnswerWithin = 2, 59500*time.Millisecond
 	j, epochs := opened(t, config)
 	conn, err := pgx.Connect(t.Context(), config.Shards[0])
 	if err != nil {
@@ -31,8 +31,8 @@ func TestSessions(t *testing.T) {
 	defer conn.Close(context.Background()) //nolint:errcheck // a test
 	_, id, _ := strings.Cut(string(j.Incarnation()), "/")
 	want := map[string]string{
-		"application_name": "holdfast " + id, "client_connection_check_interval": "1500",
-		"tcp_user_timeout": "1500", "tcp_keepalives_idle": "1", "tcp_keepalives_interval": "1", "tcp_keepalives_count": "3",
+		"application_name": "holdfast " + id, "client_connection_check_interval": "59500",
+		"tcp_user_timeout": "59500", "tcp_keepalives_idle": "1", "tcp_keepalives_interval": "1", "tcp_keepalives_count": "3",
 	}
 	// Each session writes to the lanes before it is used, and tells then what it has.
 	for _, sql := range []string{
@@ -40,22 +40,23 @@ func TestSessions(t *testing.T) {
 		`CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 			INSERT INTO public.told SELECT pg_backend_pid(), name, setting FROM pg_settings; RETURN NULL; END $$`,
 		`CREATE TRIGGER tell AFTER UPDATE ON holdfast.lanes FOR EACH STATEMENT EXECUTE FUNCTION tell()`,
-		`SELECT pg_terminate_backend(pid)` + sessions,
+		endedFor + sessions,
 	} {
 		if _, err := conn.Exec(t.Context(), sql); err != nil {
 			t.Fatal(err)
 		}
 	}
-	awaitThat(t, func() bool {
-		err := accept(j, &epochs, messages.NewOrderID())
-		_, errFind := j.Find(t.Context(), messages.NewOrderID())
-		if (errors.Is(err, persistence.ErrUnavailable) || errors.Is(err, persistence.ErrUnknown)) || !errors.Is(errFind, persistence.ErrNotFound) {
-			return false
-		}
-		return ask(t, s, databaseOf(config), `SELECT count(DISTINCT pid)`+sessions) == int64(config.Lanes)+1
+	for lane := range messages.Partition(2) {
+		acceptAtLast(t, j, &epochs, inLane(lane))
+	}
+	if err := until(t, func() error { _, err := j.Find(t.Context(), messages.NewOrderID()); return err }); !errors.Is(err, persistence.ErrNotFound) {
+		t.Error(err)
+	}
+	awaitThat(t, func() bool { // another one that reads may be in the making
+		return ask(t, s, databaseOf(config), `SELECT count(*)`+sessions+` AND pid NOT IN (SELECT pid FROM told)`) == 0
 	})
 	found, err := conn.Query(t.Context(), `SELECT DISTINCT a.pid, t.name, t.setting`+
-		strings.Replace(sessions, ` WHERE`, ` a LEFT JOIN told t USING (pid) WHERE`, 1))
+		strings.Replace(sessions, ` WHERE`, ` a JOIN told t USING (pid) WHERE`, 1))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +74,7 @@ func TestSessions(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if len(have) != config.Lanes+1 {
+	if len(have) < config.Lanes+1 || len(have) > config.Lanes+config.Readers {
 		t.Errorf("%d sessions", len(have))
 	}
 	for pid, settings := range have {
@@ -86,40 +87,42 @@ func TestSessions(t *testing.T) {
 // The network swallows what is sent on connections that there are. Who commits or reads is told in time; others are made.
 func TestConnectionSwallowed(t *testing.T) {
 	t.Parallel()
-	for what, act := range map[string]func(persistence.Journal, *[messages.Partitions]messages.Epoch) error{
-		"commit": func(j persistence.Journal, epochs *[messages.Partitions]messages.Epoch) error {
+	const within = time.Second
+	for what, test := range map[string]struct {
+		act  func(persistence.Journal, *[messages.Partitions]messages.Epoch) error
+		want error
+	}{
+		"commit": {func(j persistence.Journal, epochs *[messages.Partitions]messages.Epoch) error {
 			return accept(j, epochs, messages.NewOrderID())
-		},
-		"read": func(j persistence.Journal, _ *[messages.Partitions]messages.Epoch) error {
+		}, persistence.ErrUnknown},
+		"read": {func(j persistence.Journal, _ *[messages.Partitions]messages.Epoch) error {
 			_, err := j.Owners(context.Background())
 			return err
-		},
+		}, persistence.ErrUnavailable},
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
-			p, j, epochs := proxied(t)
-			if err := act(j, &epochs); err != nil {
+			p, j, epochs := proxied(t, within)
+			if err := untilKnown(t, func() error { return test.act(j, &epochs) }); err != nil {
 				t.Fatal(err)
 			}
 			p.hold(true, true, false)
 			began := time.Now()
-			if err := act(j, &epochs); !errors.Is(err, persistence.ErrUnknown) && !errors.Is(err, persistence.ErrUnavailable) {
-				t.Errorf("without an answer: %v", err)
+			if err := test.act(j, &epochs); !errors.Is(err, test.want) {
+				t.Errorf("without an answer: %v, want %v", err, test.want)
 			}
-			if took := time.Since(began); took < 250*time.Millisecond || took > 5*time.Second {
-				t.Errorf("it was given up after %v, and should be after 300 ms", took)
+			if took := time.Since(began); took < within || took > patience {
+				t.Errorf("it was given up after %v, and should be after %v", took, within)
 			}
-			if err := until(t, func() error { return act(j, &epochs) }); err != nil {
+			if err := untilKnown(t, func() error { return test.act(j, &epochs) }); err != nil {
 				t.Error(err)
-			}
-			if took := time.Since(began); took > 5*time.Second {
-				t.Errorf("it went on after %v", took)
 			}
 		})
 	}
 }
 
-// The first of three servers take connections and say nothing, as hosts do that hang: the third is found, in time.
+// The first two of three servers take connections and say nothing, as hosts do that hang: the third is found before the time for a
+// connection is over.
 func TestServerSilent(t *testing.T) {
 	t.Parallel()
 	s := sharedServer(t)
@@ -141,11 +144,7 @@ func TestServerSilent(t *testing.T) {
 	if ended := ask(t, s, databaseOf(config), `SELECT count(pg_terminate_backend(pid))`+sessions); ended == 0 {
 		t.Fatal("the journal has no session")
 	}
-	began := time.Now()
-	awaitThat(t, func() bool { return accept(j, &epochs, messages.NewOrderID()) == nil })
-	if took := time.Since(began); took > 10*time.Second {
-		t.Errorf("the lane is back after %v, and should be after 1.4 s", took)
-	}
+	acceptAny(t, j, &epochs)
 	if err := until(t, func() error { _, err := j.Owners(t.Context()); return err }); err != nil {
 		t.Error(err)
 	}
