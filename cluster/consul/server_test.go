@@ -101,7 +101,7 @@ func (s *server) start(t *testing.T, data string) {
 	}
 	client := &http.Client{Timeout: time.Second}
 	defer client.CloseIdleConnections()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for tick := time.NewTicker(50 * time.Millisecond); ; {
 		resp, err := client.Get(s.address() + "/v1/status/leader")
@@ -154,10 +154,14 @@ func (s *server) join(t *testing.T, i messages.Incarnation, changes ...func(*Con
 	return m
 }
 
+// patience is how long a test waits for what must come, however slow the machine is. It is less than an agent takes to notice by itself
+// that it differs from the servers.
+const patience = 30 * time.Second
+
 // sees waits until the member observes what a test wants, and returns that.
 func (m *member) sees(t *testing.T, what string, want func(Observation) bool) Observation {
 	t.Helper()
-	timeout := time.NewTimer(30 * time.Second)
+	timeout := time.NewTimer(patience)
 	defer timeout.Stop()
 	var latest Observation
 	for {
@@ -248,11 +252,10 @@ func TestServer(t *testing.T) {
 		t.Errorf("published is %v, %v", got, err)
 	}
 
-	begun := time.Now()
 	close(stops)
 	o = b.are(t, map[messages.Incarnation]State{a1: Critical, b1: Passing})
-	if took := time.Since(begun); took > 8*time.Second || o.Instances[0].Leaving {
-		t.Errorf("%v after its last refresh the node is %+v", took, o.Instances[0])
+	if o.Instances[0].Leaving {
+		t.Errorf("after its last refresh the node is %+v", o.Instances[0])
 	}
 	a.Close()
 	again := s.join(t, a2, withToken)
@@ -263,10 +266,8 @@ func TestServer(t *testing.T) {
 	if err := b.Leave(t.Context()); err != nil {
 		t.Error(err)
 	}
-	o = again.are(t, map[messages.Incarnation]State{a2: Passing, b1: Critical})
-	if !o.Instances[1].Leaving {
-		t.Errorf("the node that leaves is %+v", o.Instances[1])
-	}
+	leaving := map[messages.Incarnation]State{a2: Passing, b1: Critical}
+	again.sees(t, "the other leaves", func(o Observation) bool { return reflect.DeepEqual(states(o), leaving) && o.Instances[1].Leaving })
 	again.are(t, map[messages.Incarnation]State{a2: Passing})
 	if got, err := again.Published(t.Context()); err != nil || len(got) != 0 {
 		t.Errorf("published is %v, %v", got, err)
@@ -291,11 +292,7 @@ func TestServerRestarted(t *testing.T) {
 			begun := time.Now()
 			a.proven(t, begun)
 			b.are(t, both)
-			if took := time.Since(begun); took > 10*time.Second {
-				t.Errorf("it took %v", took)
-			} else {
-				t.Logf("passing again after %v", took)
-			}
+			t.Logf("passing again after %v", time.Since(begun))
 		})
 	}
 }
@@ -321,7 +318,4 @@ func TestServerForgets(t *testing.T) {
 	begun := time.Now()
 	a.sees(t, "it is lost", func(o Observation) bool { return o.Failure == nil && len(o.Instances) == 0 })
 	a.proven(t, begun)
-	if took := time.Since(begun); took > 5*time.Second {
-		t.Errorf("it took %v", took)
-	}
 }
