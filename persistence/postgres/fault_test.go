@@ -46,7 +46,7 @@ func proxied(t *testing.T, within time.Duration) (p *proxy, j *postgres.Journal,
 	config := configured(t, s, p.address)
 	config.AnswerWithin = within
 	j, epochs = opened(t, config)
-	acceptAny(t, j, &epochs) // the next one is a single statement
+	acceptAny(t, j, &epochs) // the lane has a connection
 	return p, j, epochs
 }
 

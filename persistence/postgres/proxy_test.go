@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"bytes"
 	"fmt"
 	"net"
 	"sync"
@@ -61,7 +62,7 @@ func (p *proxy) address(database string) string {
 func (p *proxy) hold(requests, answers, refuses bool) { p.lose(requests, answers, refuses, false) }
 
 // cut holds back as hold does, and the client's side of a link ends as soon as it has: the client learns that at once, however slow the
-// machine is, and the server does what it was sent without haste.
+// machine is. The answer that gets lost is that to a statement which the server has executed, not to one that it has only prepared.
 func (p *proxy) cut(requests, answers, refuses bool) { p.lose(requests, answers, refuses, true) }
 
 func (p *proxy) lose(requests, answers, refuses, cuts bool) {
@@ -111,19 +112,23 @@ func (p *proxy) accept() {
 	}
 }
 
+// executed is in the answer to a query, or to a batch.
+const executed = "SELECT "
+
 // pass passes on what comes, unless it is held back. Who is told last that no more comes closes the link.
 func (p *proxy) pass(x *link, to, from net.Conn, holds *bool) {
 	buffer := make([]byte, 1<<16)
 	for {
 		n, err := from.Read(buffer)
 		p.mu.Lock()
-		if *holds && n > 0 {
+		prepares := x.cuts && from == x.server && n > 0 && !bytes.Contains(buffer[:n], []byte(executed))
+		if *holds && n > 0 && !prepares {
 			x.held = true
 			if x.cuts {
 				_ = x.client.Close()
 			}
 		}
-		for *holds {
+		for *holds && !prepares {
 			p.changed.Wait()
 		}
 		p.mu.Unlock()
