@@ -56,8 +56,7 @@ func newPair(t *testing.T, synchronous bool) *pair {
 	p.primary, err = pgserver.Make(t.Context(), bin, hosts[0])
 	must(err)
 	p.standby = &server{Bin: bin, Data: filepath.Join(hosts[1], "data"), Log: filepath.Join(hosts[1], "server.log")}
-	p.standby.Port, err = pgserver.FreePort(t.Context())
-	must(err)
+	must(p.standby.TakePort())
 	// It has not been started yet, so a copy of its files is a backup.
 	out, err := exec.Command("cp", "-a", p.primary.Data, p.standby.Data).CombinedOutput()
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -40,6 +39,8 @@ type Server struct {
 	Port int
 	// Process is the server as it was started last.
 	Process *exec.Cmd
+	// port keeps Port for the server while that does not run. It is given back with the Server.
+	port *os.File
 }
 
 // Make makes a server whose data and log are in a folder, which every user may enter then. It is not started.
@@ -61,8 +62,7 @@ func Make(ctx context.Context, bin, dir string) (*Server, error) {
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("initdb: %w: %s", err, out)
 	}
-	s.Port, err = FreePort(ctx)
-	return s, err
+	return s, s.TakePort()
 }
 
 // as has a process run as the user postgres if this one is root, which the server refuses to be; the directory is given to it.
@@ -84,13 +84,31 @@ func as(dir string) (*syscall.SysProcAttr, error) {
 	return attributes, nil
 }
 
-// FreePort is a port of 127.0.0.1 that nobody listens on now.
-func FreePort(ctx context.Context) (int, error) {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("look for a free port: %w", err)
+// TakePort gives the server a port of 127.0.0.1 that is free, and that nobody else gets until the Server is forgotten, also while it does
+// not run. A socket is bound to it that does not listen: the server may listen there beside it, as both allow that the address is used again.
+func (s *Server) TakePort() error {
+	syscall.ForkLock.RLock()
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	if err == nil {
+		syscall.CloseOnExec(fd)
 	}
-	return l.Addr().(*net.TCPAddr).Port, l.Close() //nolint:errcheck,forcetypeassert,wrapcheck // it is one
+	syscall.ForkLock.RUnlock()
+	if err != nil {
+		return fmt.Errorf("take a port: %w", err)
+	}
+	s.port = os.NewFile(uintptr(fd), "port")
+	if err := errors.Join(
+		syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1),
+		syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}),
+	); err != nil {
+		return fmt.Errorf("take a port: %w", err)
+	}
+	at, err := syscall.Getsockname(fd)
+	if err != nil {
+		return fmt.Errorf("take a port: %w", err)
+	}
+	s.Port = at.(*syscall.SockaddrInet4).Port //nolint:errcheck,forcetypeassert // it is one
+	return nil
 }
 
 // startWithin is how long a server may take until it answers, the repair of what a crash has left included.
