@@ -85,7 +85,7 @@ func as(dir string) (*syscall.SysProcAttr, error) {
 }
 
 // TakePort gives the server a port of 127.0.0.1 that is free, and that nobody else gets until the Server is forgotten, also while it does
-// not run. A socket is bound to it that does not listen: the server may listen there beside it, as both allow that the address is used again.
+// not run. A socket that does not listen is bound to it: the server can listen there too, as both allow that an address is used again.
 func (s *Server) TakePort() error {
 	syscall.ForkLock.RLock()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
