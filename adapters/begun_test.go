@@ -13,14 +13,6 @@ import (
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
 )
 
-// inTime bounds waiting in a bubble, where time passes quickly.
-func inTime(t *testing.T) context.Context {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
-	t.Cleanup(cancel)
-	return ctx
-}
-
 func awaiting(t *adapterv1.Task) *adapterv1.Task {
 	t.AwaitConfirmation = true
 	return t

@@ -22,23 +22,27 @@ const (
 	maxListed = 256
 )
 
-// send has a result sent by its stream; by another one, if that is down; or else the ledger keeps it for later.
+// send has a result sent by its stream. If that can't be, another one gets it; or, if no node takes listings or a dead process had the
+// work, each whose hello lists the key. Else the ledger keeps it: for a new stream, or until it is sent by time.
 func (h *hub) send(w *ledger.Work, r *adapterv1.Result) {
 	l := h.streams[w.Stream()]
-	if l == nil || !l.live {
-		if l = h.another(); l == nil {
+	if l == nil || !l.takes(w) {
+		if l = h.another(); l == nil || w.Stream() == 0 {
+			h.sendListed(w, r)
 			return
 		}
 		w.Move(l.stream)
 	}
-	switch {
-	case w.Moved() && l.lists:
+	if w.Moved() && l.lists {
 		l.list(w.Partition(), 0, []string{w.Key()})
-	case w.Moved() && w.Serial() > l.listed:
-		return // the node would refuse it
 	}
 	l.results = append(l.results, r)
 	l.poke()
+}
+
+// takes tells whether the result of a work that is its own can be sent on a stream now: the node would refuse what it knows nothing of.
+func (l *link) takes(w *ledger.Work) bool {
+	return l.live && (l.lists || !w.Moved() || w.Serial() <= l.listed)
 }
 
 // another returns a stream that takes results of what was not sent on it; nil: there is none.
@@ -51,13 +55,8 @@ func (h *hub) another() (found *link) {
 	return found
 }
 
-// resend sends a result again. If it was a dead process's, it is sent on each stream whose hello lists the key.
-func (h *hub) resend(w *ledger.Work, r *adapterv1.Result) {
-	w.Hops = 0
-	if h.streams[w.Stream()] != nil || w.Stream() != 0 && h.another() != nil {
-		h.send(w, r)
-		return
-	}
+// sendListed sends a result on each stream whose hello lists its key.
+func (h *hub) sendListed(w *ledger.Work, r *adapterv1.Result) {
 	for _, l := range h.streams {
 		if l.live && w.Serial() <= l.listed {
 			l.results = append(l.results, r)
@@ -66,16 +65,32 @@ func (h *hub) resend(w *ledger.Work, r *adapterv1.Result) {
 	}
 }
 
-// sendElsewhere sends the results of a stream that has ended on another one.
+// resend sends a result again.
+func (h *hub) resend(w *ledger.Work, r *adapterv1.Result) {
+	w.Hops = 0
+	h.send(w, r)
+}
+
+// sendElsewhere sends the results of a stream that has ended on others.
 func (h *hub) sendElsewhere(ended *link) {
-	if h.another() == nil {
-		return
-	}
-	var picked *ledger.Work
+	h.ledger.Resend(func(w *ledger.Work) bool { return w.Stream() == ended.stream }, h.now(), h.send)
+}
+
+// sendWaiting sends the results that wait for a stream that begins: its own, and those of streams that have ended. A key that is
+// younger than its hello is listed, or its result is not sent.
+func (h *hub) sendWaiting(l *link, now int64) {
 	h.ledger.Resend(func(w *ledger.Work) bool {
-		picked = w
-		return w.Stream() == ended.stream
-	}, h.now(), func(r *adapterv1.Result) { h.send(picked, r) })
+		home := h.streams[w.Stream()]
+		return (home == nil || home == l || !home.live) && (l.lists || w.Serial() <= l.listed)
+	}, now, func(w *ledger.Work, r *adapterv1.Result) {
+		if w.Stream() != 0 && l.lists { // 0: a dead process's is sent on all
+			w.Move(l.stream)
+		}
+		if w.Serial() > l.listed {
+			l.list(w.Partition(), 0, []string{w.Key()})
+		}
+		l.results = append(l.results, r)
+	})
 }
 
 // owned answers a node that has taken a partition over: it is told what is here of the partition, and gets it.
@@ -99,23 +114,33 @@ func (h *hub) owned(l *link, o *adapterv1.Owned, now int64) error {
 	return nil
 }
 
-// notOwner sends a result to the node that another one has named. If there is no stream to that, it is sent when there is.
+// notOwner sends a result to the node that another one has named. If there is no stream to that, it is sent when there is. If there is
+// one, and the node would refuse it, it waits for the next; when it is due again before, another node is asked.
 func (h *hub) notOwner(l *link, n *adapterv1.NotOwner, now int64) {
 	w, r := h.ledger.Again(n.GetSeq(), now)
 	if r == nil || w.Stream() != l.stream {
 		return
 	}
 	w.Move(l.stream) // the node has forgotten it
-	for _, other := range h.streams {
-		if other == l || other.node != n.GetNode() || n.GetNode() == "" || w.Hops >= maxHops {
-			continue
-		}
-		w.Hops++
-		if w.Move(other.stream); other.live {
-			h.send(w, r)
-		}
+	owner := h.linkTo(n.GetNode())
+	if owner == nil || owner == l || w.Hops >= maxHops {
 		return
 	}
+	w.Hops++
+	if w.Move(owner.stream); owner.takes(w) {
+		h.send(w, r)
+	}
+}
+
+// linkTo returns the link to a node; nil: there is none. A node that is known under several addresses has several: the one that is live
+// counts.
+func (h *hub) linkTo(node string) (found *link) {
+	for _, l := range h.streams {
+		if node != "" && l.node == node && (found == nil || l.live) {
+			found = l
+		}
+	}
+	return found
 }
 
 // list tells the node of keys, in as many listings as they need.

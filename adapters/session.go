@@ -30,8 +30,7 @@ func (h *hub) hello(l *link) *adapterv1.ConnectRequest {
 	return &adapterv1.ConnectRequest{Hello: hello, Drain: h.draining}
 }
 
-// attach makes a stream live: it gets its share of the credits, and the results that wait for it, or whose stream has ended.
-// The node takes only those whose keys are in the hello.
+// attach makes a stream live: it gets its share of the credits, and the results that wait for it.
 func (h *hub) attach(l *link, first *adapterv1.ConnectResponse) error {
 	now, w := h.now(), first.GetWelcome()
 	h.mu.Lock()
@@ -53,14 +52,7 @@ func (h *hub) attach(l *link, first *adapterv1.ConnectResponse) error {
 	if h.draining {
 		l.close()
 	}
-	h.ledger.Resend(func(w *ledger.Work) bool {
-		home := h.streams[w.Stream()]
-		mine := (home == nil || home == l || !home.live) && w.Serial() <= l.listed
-		if mine && w.Stream() != 0 && l.lists { // 0: a dead process's is sent on all
-			w.Move(l.stream)
-		}
-		return mine
-	}, now, func(r *adapterv1.Result) { l.results = append(l.results, r) })
+	h.sendWaiting(l, now)
 	h.announce(l, welcomeNodes(w, first.GetTopology()))
 	h.rebalance()
 	l.poke()

@@ -7,11 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/holdfast-run/holdfast/adapters"
@@ -139,19 +136,6 @@ func TestARestartedNodeIsFound(t *testing.T) {
 	if err := p.Stop(); err != nil {
 		t.Errorf("stop: %v", err)
 	}
-}
-
-// inBubble runs a test on a clock of its own, over a network of its own.
-func inBubble(t *testing.T, options adaptertest.Options, test func(t *testing.T, node *adaptertest.Node, c adapters.Config)) {
-	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		pipe := bufconn.Listen(1 << 16)
-		options.Listener = pipe
-		c := adapters.Config{Servers: []string{"node:1"}, DialOptions: []grpc.DialOption{
-			grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return pipe.DialContext(ctx) }),
-		}}
-		test(t, adaptertest.Start(t, options), c)
-	})
 }
 
 func TestUnacknowledgedResultsAreSentAgain(t *testing.T) {

@@ -128,7 +128,8 @@ func (w *Work) Key() string { return w.key }
 // Partition is that of the work's order.
 func (w *Work) Partition() uint32 { return w.partition }
 
-// Serial is the number of the work: they rise from 1 in the order in which works were added.
+// Serial is the number of the work: they rise from 1 in the order in which works were added. One that was settled is added anew when it
+// is asked for again: Keys did not have it meanwhile.
 func (w *Work) Serial() uint64 { return w.serial }
 
 // MaybeStarted tells that another process may have started the work.
@@ -191,6 +192,8 @@ func (l *Ledger) Offer(t *adapterv1.Task, can Ability, from Stream, now int64) (
 		return Send, w, w.result
 	case settled:
 		l.bytes -= len(w.result.GetOutput())
+		l.added++
+		w.serial = l.added
 		l.hold(w, answer(w.result), now)
 		return Send, w, w.result
 	case executing, unknown:
@@ -390,13 +393,13 @@ func (l *Ledger) Again(seq uint64, now int64) (*Work, *adapterv1.Result) {
 }
 
 // Resend calls send for the held result of each work that is picked, and counts it as sent now.
-func (l *Ledger) Resend(pick func(*Work) bool, now int64, send func(*adapterv1.Result)) {
+func (l *Ledger) Resend(pick func(*Work) bool, now int64, send func(*Work, *adapterv1.Result)) {
 	w := l.held.front()
 	for range l.held.len {
 		next := w.next
 		if pick(w) {
 			l.held.toBack(w, now)
-			send(w.result)
+			send(w, w.result)
 		}
 		w = next
 	}
@@ -423,7 +426,7 @@ func (l *Ledger) Keys() []string {
 	return keys
 }
 
-// Added is how many works were added so far.
+// Added is how many works were added so far: those with a higher Serial are not in the Keys of now.
 func (l *Ledger) Added() uint64 { return l.added }
 
 // Open is the number of keys in progress.

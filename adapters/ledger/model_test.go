@@ -40,6 +40,9 @@ type model struct {
 	epoch  uint64
 	serial int
 
+	listed []string // the keys when some hello was sent
+	added  uint64   // Added at that time
+
 	written []ledger.Record // what went to the disk
 	durable int             // how many of these a crash can't lose
 }
@@ -56,7 +59,7 @@ func TestModel(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"offer": m.offer, "begin": m.begin, "finish": m.finish, "give up": m.giveUp, "cancel": m.cancel, "ack": m.ack,
 			"confirm": m.confirm, "lose": m.lose, "crash": m.crash, "renew": m.renew,
-			"deliver": m.deliver, "": m.check,
+			"deliver": m.deliver, "hello": m.hello, "": m.check,
 		})
 	})
 }
@@ -280,7 +283,7 @@ func (m *model) ack(t *rapid.T) {
 func (m *model) deliver(t *rapid.T) {
 	m.now++
 	again := map[uint64]bool{}
-	see := func(r *adapterv1.Result) {
+	see := func(_ *ledger.Work, r *adapterv1.Result) {
 		if want := m.sent[r.GetSeq()]; again[r.GetSeq()] || !proto.Equal(want, r) {
 			t.Fatalf("sent again: %v; at first: %v; twice: %v", r, want, again[r.GetSeq()])
 		}
@@ -288,13 +291,13 @@ func (m *model) deliver(t *rapid.T) {
 	}
 	switch rapid.SampledFrom([]string{"by time", "by stream", "by number"}).Draw(t, "how") {
 	case "by time":
-		m.l.Due(m.now, m.now, func(_ *ledger.Work, r *adapterv1.Result) { see(r) })
+		m.l.Due(m.now, m.now, see)
 	case "by stream":
 		m.l.Resend(func(*ledger.Work) bool { return true }, m.now, see)
 	case "by number":
 		for seq := range m.seq + 2 {
-			if _, r := m.l.Again(seq, m.now); r != nil {
-				see(r)
+			if w, r := m.l.Again(seq, m.now); r != nil {
+				see(w, r)
 			}
 		}
 	}
@@ -303,8 +306,17 @@ func (m *model) deliver(t *rapid.T) {
 	}
 }
 
+// hello notes what a hello would tell.
+func (m *model) hello(*rapid.T) { m.listed, m.added = m.l.Keys(), m.l.Added() }
+
 func (m *model) check(t *rapid.T) {
 	m.write()
+	m.l.Resend(func(w *ledger.Work) bool {
+		if w.Serial() <= m.added && !slices.Contains(m.listed, w.Key()) {
+			t.Fatalf("%s has number %d of %d, and is not among %v", w.Key(), w.Serial(), m.added, m.listed)
+		}
+		return false
+	}, m.now, nil)
 	var want []string
 	for key, w := range m.keys {
 		if w.open || w.started || w.unacked != 0 {
@@ -436,13 +448,14 @@ func (m *model) crash(t *rapid.T) {
 		}
 	}
 	m.sent, m.seq, m.epoch = map[uint64]*adapterv1.Result{}, 0, 0
+	m.listed, m.added = nil, 0
 	unacknowledged := uint64(0)
 	for _, kind := range last {
 		if kind == ledger.Ended {
 			unacknowledged++
 		}
 	}
-	m.l.Resend(func(*ledger.Work) bool { return true }, m.now, func(r *adapterv1.Result) {
+	m.l.Resend(func(*ledger.Work) bool { return true }, m.now, func(_ *ledger.Work, r *adapterv1.Result) {
 		m.seq++
 		w := m.keys[r.GetKey()]
 		if was := ended[r.GetKey()]; w.kept != ledger.Ended || r.GetSeq() != m.seq || r.GetOutcome() != was.GetOutcome() ||

@@ -115,14 +115,15 @@ func command(t *testing.T, l *ledger.Ledger, works map[string]*ledger.Work, word
 		return strings.Join(append(out, "-"), "\n")
 	case "reconnect":
 		var out []string
-		l.Resend(func(w *ledger.Work) bool { return w.Stream() == ledger.Stream(number("stream")) }, *now, func(r *adapterv1.Result) {
-			out = append(out, "send"+show(r))
-		})
+		mine := func(w *ledger.Work) bool { return w.Stream() == ledger.Stream(number("stream")) }
+		l.Resend(mine, *now, func(_ *ledger.Work, r *adapterv1.Result) { out = append(out, "send"+show(r)) })
 		return strings.Join(append(out, "-"), "\n")
 	case "expire":
 		*now += number("after")
 		l.Expire(*now)
 		return fmt.Sprint(l.Settled())
+	case "serial":
+		return fmt.Sprintf("%d of %d", works[key].Serial(), l.Added())
 	case "state":
 		return fmt.Sprintf("keys %v, open %d, held %d, settled %d", l.Keys(), l.Open(), l.Held(), l.Settled())
 	}
