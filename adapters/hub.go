@@ -51,6 +51,7 @@ type hub struct {
 	detached  chan struct{} // closed and made anew whenever a stream ends
 	welcomed  bool          // by any node, ever
 	draining  bool
+	closing   bool    // the streams are being closed: no other one is opened
 	taken     int     // how many jobs workers have that are not over
 	alone     *job    // the job that is executed, or is to be, while nothing else is; nil: none
 	wakes     wakeups // what unlock sends

@@ -217,3 +217,30 @@ func TestAResultStaysUntilItsOwnerIsKnown(t *testing.T) {
 		stop(t, p, nodes[0])
 	})
 }
+
+// While an adapter drains it still follows the nodes: one that has come may own what it has results of.
+func TestADrainingAdapterFollowsTheNodes(t *testing.T) {
+	t.Parallel()
+	townInBubble(t, []adaptertest.Options{owner("a"), owner("b")}, func(t *testing.T, nodes []*adaptertest.Node, c adapters.Config) {
+		t.Helper()
+		g := newGate()
+		nodes[0].Announce(adaptertest.Topology(1, nodes[0]))
+		p := nodes[0].Run(g.Adapter, c)
+		task := nodes[0].Task("work", "x")
+		nodes[0].Send(inTime(t), task)
+		<-g.begun
+		p.Drain()
+		nodes[0].AwaitDrain(inTime(t))
+		nodes[0].Announce(adaptertest.Topology(2, nodes...))
+		nodes[1].AwaitDrain(inTime(t)) // it gets no tasks from there
+		g.release <- struct{}{}
+		nodes[0].NotOwner("b", nodes[0].Await(inTime(t), task.GetKey(), 1))
+		nodes[1].Ack(nodes[1].Await(inTime(t), task.GetKey(), 1))
+		start := time.Now()
+		if err := p.Wait(); err != nil {
+			t.Errorf("Run: %v", err)
+		}
+		took(t, "ending", start, time.Second)
+		nodes[1].AwaitStreams(inTime(t), 0)
+	})
+}

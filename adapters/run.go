@@ -162,6 +162,7 @@ func (h *hub) leave() {
 func (h *hub) finish() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.closing = true
 	for _, l := range h.streams {
 		l.finished = true
 		l.poke()

@@ -42,7 +42,8 @@ func (h *hub) announce(l *link, t *adapterv1.Topology) {
 	h.follow()
 }
 
-// follow starts links to the nodes that are announced and not known yet. Links to nodes that are not among them end with their streams.
+// follow starts links to the nodes that are announced and not known yet: also while the adapter drains, as its results may be for them.
+// Links to nodes that are not among them end with their streams.
 func (h *hub) follow() {
 	var newest *toldNodes
 	for _, l := range h.streams {
@@ -50,7 +51,7 @@ func (h *hub) follow() {
 			newest = l.nodes
 		}
 	}
-	if newest == nil || newest == h.followed || h.draining {
+	if newest == nil || newest == h.followed || h.closing {
 		return
 	}
 	h.followed = newest
