@@ -129,7 +129,7 @@ func (l *Log) Close() error {
 	l.err = cmp.Or(l.err, errClosed)
 	l.progress.Broadcast()
 	l.mu.Unlock()
-	if err := errors.Join(err, l.file.Close(), l.lock.Close()); err != nil {
+	if err := errors.Join(err, l.file.Close(), dropLock(l.lock)); err != nil {
 		return fmt.Errorf("close the ledger %s: %w", l.dir, err)
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -103,6 +104,11 @@ func TestOneProcessUsesAFolder(t *testing.T) {
 	if _, _, err := open(t, dir); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("used by another process (pid %d)", os.Getpid())) {
 		t.Errorf("%v", err)
 	}
+	child, err := syscall.Dup(int(l.lock.Fd())) // as it has the files of its parent, until it executes something else
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(child) //nolint:errcheck // nothing was written
 	mustClose(t, l)
 	l, _ = mustOpen(t, dir)
 	mustClose(t, l)

@@ -38,7 +38,7 @@ func Open(dir, adapter string, replay func(ledger.Record)) (*Log, error) {
 	l := &Log{dir: dir, adapter: adapter, lock: lock, failed: make(chan error, 1), ended: make(chan struct{})}
 	l.work.L, l.progress.L = &l.mu, &l.mu
 	if err := l.open(replay); err != nil {
-		_ = lock.Close()
+		_ = dropLock(lock)
 		return nil, err
 	}
 	go l.write()
@@ -64,6 +64,12 @@ func takeLock(dir string) (*os.File, error) {
 		_, _ = lock.WriteAt([]byte(strconv.Itoa(os.Getpid())), 0) // for people only
 	}
 	return lock, nil
+}
+
+// dropLock lets go of the folder. It says so, since closing the file is not enough: while a child process comes into being, it has a copy
+// of all that is open.
+func dropLock(lock *os.File) error {
+	return errors.Join(syscall.Flock(int(lock.Fd()), syscall.LOCK_UN), lock.Close())
 }
 
 func (l *Log) open(replay func(ledger.Record)) error {
