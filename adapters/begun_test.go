@@ -152,6 +152,7 @@ func TestWhatIsNotConfirmedEndsWithItsStream(t *testing.T) {
 	if keys := node.AwaitHellos(within(t), 2)[1].GetKeys(); !slices.Equal(keys, []string{confirmed.GetKey()}) {
 		t.Errorf("the new stream's hello has the keys %v", keys)
 	}
+	node.AwaitStreams(within(t), 1)
 	node.AwaitCredits(within(t), "work", 2) // but for what is executed
 	node.Send(within(t), announced)
 	node.AwaitBegun(within(t), announced.GetKey(), 1, 2)
@@ -339,6 +340,7 @@ func TestCreditsAfterAReconnect(t *testing.T) {
 	}
 	node.Break()
 	node.AwaitHellos(within(t), 2)
+	node.AwaitStreams(within(t), 1)
 	node.AwaitCredits(within(t), "work", 2)
 	close(g.release)
 	node.AwaitResults(within(t), 3)

@@ -140,6 +140,7 @@ func TestResultsDoNotGoToANodeThatTakesNoListings(t *testing.T) {
 	old.Break()
 	node.AwaitResults(within(t), 2)
 	old.AwaitHellos(within(t), 2) // it lists the key
+	old.AwaitStreams(within(t), 1)
 	old.Do(within(t), "work", "z")
 	node.NotOwner("old", r)
 	old.Await(within(t), r.GetKey(), 1)

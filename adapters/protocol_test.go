@@ -34,6 +34,7 @@ func TestABrokenProtocolEndsTheStream(t *testing.T) {
 			node.AwaitCredits(within(t), "work", 2)
 			node.Broadcast(m)
 			node.AwaitHellos(within(t), 2)
+			node.AwaitStreams(within(t), 1) // the node may hear of the end of the first one after the second one's beginning
 			if r := node.Do(within(t), "work", "x"); r.GetOutcome() != succeeded {
 				t.Errorf("afterwards: %v", r)
 			}

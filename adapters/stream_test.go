@@ -288,6 +288,7 @@ func TestDrainFinishesWhatWasBegun(t *testing.T) {
 	}
 	node.Break() // a new stream says so from its beginning
 	node.AwaitHellos(within(t), 2)
+	node.AwaitStreams(within(t), 1)
 	node.AwaitDrain(within(t))
 	close(g.release)
 	r := node.Await(within(t), running.GetKey(), 1)
