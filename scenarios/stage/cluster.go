@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
-	"time"
 )
 
 // Cluster is several nodes that share Consul and a journal in PostgreSQL.
@@ -19,8 +18,6 @@ type ClusterSpec struct {
 	Holdfast, Consul, Journal string
 	// Nodes is how many nodes there are.
 	Nodes int
-	// RestartAfter is how long a node that has ended stays away.
-	RestartAfter time.Duration
 	// Settings are given to each node.
 	Settings []string
 }
@@ -40,7 +37,7 @@ func (s *Stage) StartCluster(ctx context.Context, spec ClusterSpec) (*Cluster, e
 		name := fmt.Sprintf("node%d", i+1)
 		n := &Node{Server: addresses[0], Admin: addresses[1], Data: filepath.Join(s.dir, name)}
 		n.Process, err = s.Start(ctx, Spec{
-			Name: name, Path: spec.Holdfast, Restart: true, RestartAfter: spec.RestartAfter,
+			Name: name, Path: spec.Holdfast, Restart: true,
 			Env: []string{"HOLDFAST_JOURNAL=" + spec.Journal},
 			Args: append([]string{
 				"node", "--data", n.Data, "--listen", n.Server, "--admin-listen", n.Admin, "--cluster-listen", addresses[2], "--node-name", name,

@@ -2,7 +2,6 @@ package stage
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,9 +51,8 @@ type Spec struct {
 	Path string
 	Args []string
 	Env  []string
-	// Restart has the process started again when it ends, after RestartAfter; default 10 ms. Else its end fails the stage.
-	Restart      bool
-	RestartAfter time.Duration
+	// Restart has the process started again when it ends. Else its end fails the stage.
+	Restart bool
 }
 
 // restartAfter is the delay of a restart: as good as none, but a program that can't start doesn't take a whole CPU.
@@ -70,32 +68,40 @@ func (s *Stage) Start(ctx context.Context, spec Spec) (*Process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: open log: %w", spec.Name, err)
 	}
-	p := &Process{name: spec.Name, log: name, changed: make(chan struct{})}
-	stage := ctx
-	ctx, cancel := context.WithCancel(stage)
-	var failed error
-	supervised := supervision.NewProcess(supervision.Spec{
-		Name: spec.Name, Path: spec.Path, Args: spec.Args, Env: spec.Env, Stdout: log, Stderr: log, StopGrace: stopGrace,
-		Backoff: supervision.Backoff{Initial: cmp.Or(spec.RestartAfter, restartAfter), Max: cmp.Or(spec.RestartAfter, restartAfter)},
-		OnEvent: func(e supervision.Event) {
-			p.happened(e)
-			if e.Kind == supervision.Exited && !spec.Restart && stage.Err() == nil {
-				failed = fmt.Errorf("process %s ended: %s", spec.Name, exitText(e.Err))
-				cancel()
-			}
-		},
-	})
+	p := &Process{name: spec.Name, log: name, away: restartAfter, changed: make(chan struct{})}
 	s.all.Go(func() {
 		defer log.Close() //nolint:errcheck // each line was handed to the system already
-		defer cancel()
-		if err := supervised.Run(ctx); err != nil {
-			s.cancel(fmt.Errorf("process %s: %w", spec.Name, err))
-		}
-		if failed != nil { // by now all of its output is in the log
-			s.cancel(fmt.Errorf("%w; its log ends so:\n%s", failed, p.Tail()))
+		for ctx.Err() == nil {
+			ended, err := p.live(ctx, spec, log)
+			switch {
+			case ctx.Err() != nil:
+			case err != nil:
+				s.cancel(fmt.Errorf("process %s: %w", spec.Name, err))
+			case !spec.Restart:
+				s.cancel(fmt.Errorf("process %s ended: %s; its log ends so:\n%s", spec.Name, exitText(ended), p.Tail()))
+			default:
+				_ = Pause(ctx, p.awayFor())
+			}
 		}
 	})
 	return p, nil
+}
+
+// live runs the process once. It returns how that ended, once all of its output is in the log.
+func (p *Process) live(ctx context.Context, spec Spec, log io.Writer) (ended, err error) {
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	err = supervision.NewProcess(supervision.Spec{
+		Name: spec.Name, Path: spec.Path, Args: spec.Args, Env: spec.Env, Stdout: log, Stderr: log, StopGrace: stopGrace,
+		OnEvent: func(e supervision.Event) {
+			p.happened(e)
+			if e.Kind == supervision.Exited {
+				ended = e.Err
+				end()
+			}
+		},
+	}).Run(ctx)
+	return ended, err
 }
 
 func exitText(err error) string {
@@ -112,7 +118,21 @@ type Process struct {
 	mu      sync.Mutex
 	current *os.Process // nil while it doesn't run
 	starts  int
+	away    time.Duration
 	changed chan struct{} // closed, and replaced, whenever the process starts or ends
+}
+
+// StayAway sets how long the process stays away from now on when it has ended; it is 10 ms at first.
+func (p *Process) StayAway(d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.away = d
+}
+
+func (p *Process) awayFor() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.away
 }
 
 func (p *Process) happened(e supervision.Event) {

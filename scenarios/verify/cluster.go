@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,54 +20,90 @@ import (
 
 // clusterRow is a row under way that has a cluster, and orders that come at a steady rate.
 type clusterRow struct {
-	*stage.Cluster
+	*cluster
 
 	s    *site
 	conn *client.Client
 	logs []string // of the downstream systems
+	// read is how much of each node's log, and starts how many of its starts, are of earlier rows.
+	read   []int64
+	starts []int
 }
 
 // callWithin is how long a client waits for an answer until it tries again, elsewhere.
 const callWithin = 3 * time.Second
 
-// clusterNodes is how many nodes a cluster has.
-const clusterNodes = 3
-
-// withCluster starts a cluster, with a database of its own and an adapter for each downstream system, and has a row use it.
-func withCluster(
-	ctx context.Context, s *site, restartAfter time.Duration, use func(context.Context, *clusterRow) (figures, error),
-) (figures, error) {
-	if s.consul == "" {
-		return figures{"consul": "skipped: Consul is not built: make tools builds it"}, nil
+// withCluster has a row use a cluster, with an adapter of the row's own for each downstream system.
+func withCluster(ctx context.Context, s *site, use func(context.Context, *clusterRow) (figures, error)) (figures, error) {
+	if noCluster(s) {
+		return figures{"cluster": "skipped: it needs PostgreSQL, and Consul, which make tools builds"}, nil
 	}
-	return withDatabase(ctx, s, func(d *database) (figures, error) {
-		ctx, st := stage.New(ctx, s.dir)
-		defer st.Stop()
-		c, err := st.StartCluster(ctx, stage.ClusterSpec{
-			Holdfast: s.holdfast, Consul: s.consul, Journal: d.Address(postgresDatabase), Nodes: clusterNodes, RestartAfter: restartAfter,
-		})
+	c, err := s.clusters.take(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	return c.play(ctx, s, use)
+}
+
+// play has a row use the cluster.
+func (c *cluster) play(ctx context.Context, s *site, use func(context.Context, *clusterRow) (figures, error)) (figures, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer context.AfterFunc(c.running, func() { cancel(context.Cause(c.running)) })() //nolint:contextcheck // the cluster outlives the row
+	ctx, st := stage.New(ctx, s.dir)
+	defer st.Stop()
+	r := &clusterRow{cluster: c, s: s}
+	err := r.prepare(ctx, st)
+	if err != nil {
+		return nil, why(ctx, err)
+	}
+	defer r.conn.Close() //nolint:errcheck // it fails only if it was closed before
+	f, err := use(ctx, r)
+	if err != nil {
+		err = why(ctx, err)
+	}
+	return f, err
+}
+
+// prepare starts what the row has of its own.
+func (r *clusterRow) prepare(ctx context.Context, st *stage.Stage) (err error) {
+	for i, n := range r.Nodes {
+		at, err := os.Stat(r.log(i))
 		if err != nil {
-			return nil, why(ctx, err)
+			return err //nolint:wrapcheck // it names the file
 		}
-		r := &clusterRow{Cluster: c, s: s}
-		if _, r.logs, err = startSystems(ctx, s, st, pace{"20ms", "60ms"}, killSystems, false, c.Servers()...); err != nil {
-			return nil, why(ctx, err)
-		}
-		if r.conn, err = client.New(client.Config{
-			Addresses: c.Servers(), ConnectTimeout: time.Second, CallTimeout: callWithin,
-		}); err != nil {
-			return nil, err
-		}
-		defer r.conn.Close() //nolint:errcheck // it fails only if it was closed before
-		if err := deploy(ctx, r.conn, "kill"); err != nil {
-			return nil, why(ctx, err)
-		}
-		f, err := use(ctx, r)
+		r.read, r.starts = append(r.read, at.Size()), append(r.starts, n.Starts())
+	}
+	if _, r.logs, err = startSystems(ctx, r.s, st, pace{"20ms", "60ms"}, killSystems, false, r.Servers()...); err != nil {
+		return err
+	}
+	r.conn, err = client.New(client.Config{Addresses: r.Servers(), ConnectTimeout: time.Second, CallTimeout: callWithin})
+	if err != nil {
+		return err
+	}
+	if err := deploy(ctx, r.conn, "kill"); err != nil {
+		return errors.Join(err, r.conn.Close())
+	}
+	return nil
+}
+
+// logged counts the lines of the nodes' logs that have a text, those of earlier rows apart.
+func (r *clusterRow) logged(text string) (count int, err error) {
+	for i := range r.Nodes {
+		log, err := os.ReadFile(r.log(i))
 		if err != nil {
-			err = why(ctx, err)
+			return 0, err
 		}
-		return f, err
-	})
+		count += strings.Count(string(log[r.read[i]:]), text)
+	}
+	return count, nil
+}
+
+// restarts counts how often nodes were started again.
+func (r *clusterRow) restarts() (count int) {
+	for i, n := range r.Nodes {
+		count += n.Starts() - r.starts[i]
+	}
+	return count
 }
 
 // placed waits until nodes have all partitions between them, as one of them sees it: those that are to have them, and have read what is
@@ -127,11 +166,11 @@ func (r *clusterRow) ready(ctx context.Context, c *adminv1.ShowClusterResponse) 
 	return true
 }
 
-func nodeName(i int) string { return fmt.Sprintf("node%d", i+1) }
-
 // pulse is a client that submits orders at a steady rate, whatever becomes of those before, and tries each again as clients do.
 type pulse struct {
 	conn *client.Client
+	// name begins the ids of its orders; rate is how many it submits in a second.
+	name string
 	rate int
 
 	mu     sync.Mutex
@@ -156,8 +195,9 @@ func (p *pulse) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		o := &order{id: messages.OrderID(fmt.Sprintf("pulse-%d", n)), n: n, request: &orderv1.WorkOrder{
-			Id: fmt.Sprintf("pulse-%d", n), Definition: "verify/kill:1.0.0",
+		id := fmt.Sprintf("%s-%d", p.name, n)
+		o := &order{id: messages.OrderID(id), n: n, request: &orderv1.WorkOrder{
+			Id: id, Definition: "verify/kill:1.0.0",
 			Input: fmt.Appendf(nil, `{"imsi":"24001%010d","msisdn":"+467%08d"}`, n, n),
 		}}
 		all.Go(func() { p.submit(context.WithoutCancel(ctx), o) })
@@ -216,7 +256,7 @@ func (p *pulse) idle() (count int) {
 
 // during has orders come while something is done, waits until all have ended, and finds out whether they are as they must be.
 func (r *clusterRow) during(ctx context.Context, rate int, f figures, do func(context.Context, *pulse) error) error {
-	p := &pulse{conn: r.conn, rate: rate}
+	p := &pulse{conn: r.conn, name: r.s.row, rate: rate}
 	beating, stop := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	running.Go(func() { p.run(beating) })

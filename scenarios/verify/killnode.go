@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"os"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -28,7 +26,7 @@ func killNodeRate(s *site) int {
 
 // killNode kills one of three nodes, again and again, under load.
 func killNode(ctx context.Context, s *site) (figures, error) {
-	return withCluster(ctx, s, nodeAway, func(ctx context.Context, r *clusterRow) (figures, error) {
+	return withCluster(ctx, s, func(ctx context.Context, r *clusterRow) (figures, error) {
 		f, chance := figures{}, s.chance()
 		var took []time.Duration
 		err := r.during(ctx, killNodeRate(s), f, func(ctx context.Context, _ *pulse) error {
@@ -61,6 +59,8 @@ func killNode(ctx context.Context, s *site) (figures, error) {
 // kill kills a node, and tells after how long the others had all that it had, and had read what is open there. It returns when the node
 // is back.
 func (r *clusterRow) kill(ctx context.Context, victim int) (took time.Duration, err error) {
+	r.Nodes[victim].StayAway(nodeAway)
+	defer r.Nodes[victim].StayAway(nodeBack)
 	killed, err := r.Nodes[victim].Kill(ctx)
 	if err != nil {
 		return 0, err
@@ -74,18 +74,6 @@ func (r *clusterRow) kill(ctx context.Context, victim int) (took time.Duration, 
 		}
 	}
 	return time.Since(killed), r.Nodes[victim].Ready(ctx)
-}
-
-// logged counts the lines of the nodes' logs that have a text.
-func (r *clusterRow) logged(text string) (count int, err error) {
-	for i := range r.Nodes {
-		log, err := os.ReadFile(r.s.dir + "/" + nodeName(i) + ".log")
-		if err != nil {
-			return 0, err
-		}
-		count += strings.Count(string(log), text)
-	}
-	return count, nil
 }
 
 func killNodeBars(s *site) bars {

@@ -53,8 +53,10 @@ type site struct {
 	postgres string
 	// consul is its program, which make builds apart, as it takes minutes; empty: it is not there.
 	consul string
-	// dir is the row's own folder.
-	dir string
+	// clusters has the cluster that rows share.
+	clusters *clusters
+	// row is the name of the row, dir its own folder.
+	row, dir string
 	// env is added to the environment of holdfast.
 	env   []string
 	scale string
@@ -133,7 +135,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if status, played := players.Run(ctx, args, stderr); played {
 		return status
 	}
-	s := site{log: stderr}
+	s := site{log: stderr, clusters: &clusters{}}
 	var name, parent string
 	f := flag.NewFlagSet("verify", flag.ContinueOnError)
 	f.SetOutput(stderr)
@@ -155,6 +157,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitUsage
 	}
 	pass := true
+	defer func() {
+		if err := s.clusters.end(pass); err != nil {
+			s.sayf("verify: %v", err)
+		}
+	}()
 	for _, r := range chosen {
 		if ctx.Err() != nil {
 			s.sayf("verify: interrupted")
@@ -222,6 +229,7 @@ func (s *site) prepare(name string, rest []string) ([]row, error) {
 // run verifies one row, in a folder of its own.
 func (s *site) run(ctx context.Context, r row, parent string) report {
 	rep := report{Row: r.name, Seed: s.seed, Bar: r.bars(s)}
+	s.row = r.name
 	began := time.Now()
 	err := os.MkdirAll(parent, 0o750)
 	if err == nil {
@@ -241,6 +249,12 @@ func (s *site) run(ctx context.Context, r row, parent string) report {
 	}
 	rep.Seconds = round(time.Since(began).Seconds(), 1)
 	rep.judge(err)
+	if used := s.clusters.current; used != nil && !rep.Pass {
+		s.sayf("%s: logs of the cluster are in %s", r.name, used.dir)
+	}
+	if err := s.clusters.give(s, rep.Pass); err != nil {
+		s.sayf("%s: end the cluster: %v", r.name, err)
+	}
 	if !rep.Pass {
 		s.sayf("%s: data and logs are in %s", r.name, s.dir)
 		return rep

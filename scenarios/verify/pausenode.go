@@ -37,7 +37,7 @@ const (
 
 // pauseNode pauses nodes, for short and for long, under load.
 func pauseNode(ctx context.Context, s *site) (figures, error) {
-	return withCluster(ctx, s, time.Second, func(ctx context.Context, r *clusterRow) (figures, error) {
+	return withCluster(ctx, s, func(ctx context.Context, r *clusterRow) (figures, error) {
 		f, chance := figures{}, s.chance()
 		wentOn, ended := 0, 0
 		err := r.during(ctx, killNodeRate(s), f, func(ctx context.Context, _ *pulse) error {

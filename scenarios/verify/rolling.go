@@ -13,7 +13,7 @@ const quietFor = 10 * time.Second
 
 // rolling stops all nodes gracefully, one after the other, and starts them again, under load.
 func rolling(ctx context.Context, s *site) (figures, error) {
-	return withCluster(ctx, s, time.Second, func(ctx context.Context, r *clusterRow) (figures, error) {
+	return withCluster(ctx, s, func(ctx context.Context, r *clusterRow) (figures, error) {
 		f := figures{}
 		err := r.during(ctx, killNodeRate(s), f, func(ctx context.Context, p *pulse) error {
 			if err := r.settled(ctx); err != nil {

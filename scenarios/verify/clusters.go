@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/holdfast-run/holdfast/scenarios/stage"
+)
+
+// cluster is nodes with a Consul and a database of their own.
+type cluster struct {
+	*stage.Cluster
+
+	database *database
+	running  context.Context //nolint:containedctx // it ends with the cluster, and its cause says why
+	stage    *stage.Stage
+	dir      string
+}
+
+// clusterNodes is how many nodes a cluster has.
+const clusterNodes = 3
+
+// nodeBack is how long a node that has ended stays away.
+const nodeBack = time.Second
+
+// log is the file with the log of a node.
+func (c *cluster) log(i int) string { return filepath.Join(c.dir, nodeName(i)+".log") }
+
+func nodeName(i int) string { return fmt.Sprintf("node%d", i+1) }
+
+// startCluster starts a cluster in a folder beside that of the row. It runs until it is ended, also when ctx has ended.
+func startCluster(ctx context.Context, s *site, change ...func(*stage.ClusterSpec)) (*cluster, error) {
+	c := &cluster{}
+	var err error
+	if c.dir, err = os.MkdirTemp(filepath.Dir(s.dir), "verify-cluster-"); err != nil {
+		return nil, err //nolint:wrapcheck // it names the folder
+	}
+	at := *s
+	at.dir = c.dir
+	if c.database, err = startDatabase(ctx, &at); err != nil {
+		return nil, err
+	}
+	c.running, c.stage = stage.New(context.WithoutCancel(ctx), c.dir)
+	spec := stage.ClusterSpec{
+		Holdfast: s.holdfast, Consul: s.consul, Journal: c.database.Address(postgresDatabase), Nodes: clusterNodes,
+	}
+	for _, f := range change {
+		f(&spec)
+	}
+	defer context.AfterFunc(ctx, c.stage.Stop)()
+	if c.Cluster, err = c.stage.StartCluster(c.running, spec); err != nil { //nolint:contextcheck // it outlives the row
+		return nil, errors.Join(why(ctx, err), c.end())
+	}
+	for _, n := range c.Nodes {
+		n.StayAway(nodeBack)
+	}
+	return c, nil
+}
+
+// end ends all processes of the cluster. Its folder stays.
+func (c *cluster) end() error {
+	c.stage.Stop()
+	return c.database.stop()
+}
+
+// clusters has the cluster that rows use, one after the other. At full scale each row has one of its own.
+type clusters struct{ current *cluster }
+
+// take returns a cluster for a row.
+func (c *clusters) take(ctx context.Context, s *site) (*cluster, error) {
+	if c.current == nil {
+		var err error
+		if c.current, err = startCluster(ctx, s); err != nil {
+			return nil, err
+		}
+	}
+	return c.current, nil
+}
+
+// give ends the cluster, if no other row is to use it.
+func (c *clusters) give(s *site, passed bool) error {
+	if c.current == nil || s.ci() && passed {
+		return nil
+	}
+	return c.end(passed)
+}
+
+// end ends the cluster, if there is one. Its folder stays if something has failed.
+func (c *clusters) end(passed bool) error {
+	if c.current == nil {
+		return nil
+	}
+	last := c.current
+	c.current = nil
+	err := last.end()
+	if passed && err == nil {
+		return os.RemoveAll(last.dir) //nolint:wrapcheck // it names the folder
+	}
+	return err
+}
