@@ -92,7 +92,7 @@ profile: build ## Measure anew what cmd/holdfast/default.pgo tells the compiler
 	@$(GO) tool pprof -proto bin/w3.pprof bin/accept.pprof bin/accept--submitunary.pprof >cmd/holdfast/default.pgo
 	@rm bin/*.pprof
 
-verify: build ## Check the bars of docs/benchmarks.md; ROW=name for one, SCALE=ci for at most a minute each
+verify: build ## Check the bars of docs/benchmarks.md; ROW=name,name for some, SCALE=ci for at most a minute each
 	@$(GO) run ./scenarios/verify -row "$(ROW)" -scale "$(SCALE)"
 
 fuzz: ## Run each fuzz test for FUZZTIME

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -139,7 +140,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var name, parent string
 	f := flag.NewFlagSet("verify", flag.ContinueOnError)
 	f.SetOutput(stderr)
-	f.StringVar(&name, "row", "", "what to verify: "+rowNames()+"; empty: all")
+	f.StringVar(&name, "row", "", "what to verify, with commas between: "+rowNames()+"; empty: all")
 	f.StringVar(&s.scale, "scale", full, "full, or ci: a minute at most for each row")
 	f.Uint64Var(&s.seed, "seed", 0, "decides what chance decides; 0: another one each time")
 	f.StringVar(&s.holdfast, "holdfast", "bin/holdfast", "the holdfast binary")
@@ -218,12 +219,15 @@ func (s *site) prepare(name string, rest []string) ([]row, error) {
 	if name == "" {
 		return rows, nil
 	}
-	for _, r := range rows {
-		if r.name == name {
-			return []row{r}, nil
+	var chosen []row
+	for wanted := range strings.SplitSeq(name, ",") {
+		i := slices.IndexFunc(rows, func(r row) bool { return r.name == wanted })
+		if i < 0 {
+			return nil, fmt.Errorf("there is no row %q: there are %s", wanted, rowNames())
 		}
+		chosen = append(chosen, rows[i])
 	}
-	return nil, fmt.Errorf("there is no row %q: there are %s", name, rowNames())
+	return chosen, nil
 }
 
 // run verifies one row, in a folder of its own.
