@@ -191,10 +191,12 @@ func (Continue) isCommand()    {}
 
 // machine is one decision under way.
 type machine struct {
-	s    *State
-	now  time.Time
-	rand uint64
-	out  []*journalv1.Event
+	s *State
+	// clock is the time of the command, by which timers strike. now is what events are dated: the same, or the time of the last event
+	// before it, if that is later.
+	clock, now time.Time
+	rand       uint64
+	out        []*journalv1.Event
 	// bytes is about how much out has of payloads.
 	bytes int
 	// only: no step is taken in other branches than this one; nil: all go on.
@@ -220,8 +222,11 @@ const fewEvents = 4
 // nothing. The state evolves by each event as it is made, so that the next command of a batch sees it: after Decide the
 // state is what refolding its history with these events gives. If the events can't be committed, drop the state.
 // An error means that the command was refused: nothing happened.
+//
+// Nothing is dated before the last event, even if the clock of who decided before was ahead of this one. What is due is that by the time
+// given, though: no timer strikes early.
 func (s *State) Decide(now time.Time, chance uint64, cmd Command) ([]*journalv1.Event, error) {
-	m := &machine{s: s, now: now, rand: chance}
+	m := &machine{s: s, clock: now, now: s.notBeforeLast(now), rand: chance}
 	m.out, m.next = m.first.out[:0], m.first.events[:]
 	switch cmd.(type) {
 	case Accept, Refuse:
@@ -286,6 +291,14 @@ func (s *State) Decide(now time.Time, chance uint64, cmd Command) ([]*journalv1.
 	m.measured()
 	m.advance()
 	return m.out, nil
+}
+
+// notBeforeLast returns a time, or that of the last event, if that is later.
+func (s *State) notBeforeLast(t time.Time) time.Time {
+	if t.UnixNano() < s.lastAt {
+		return time.Unix(0, s.lastAt).In(t.Location())
+	}
+	return t
 }
 
 // measured ends what is evaluated together.

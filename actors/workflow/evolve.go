@@ -14,6 +14,7 @@ import (
 func (s *State) Evolve(ev *journalv1.Event) {
 	s.version++
 	at := ev.GetAt()
+	s.lastAt = max(s.lastAt, at)
 	switch e := ev.GetKind().(type) {
 	case *journalv1.Event_OrderAccepted:
 		s.accepted, s.acceptedAt = e.OrderAccepted, at

@@ -32,7 +32,7 @@ type dumper struct {
 func (d *dumper) fields(v reflect.Value, indent string) {
 	for i := range v.NumField() {
 		f, name := v.Field(i), v.Type().Field(i).Name
-		if f.IsZero() || name == "def" || name == "limits" {
+		if f.IsZero() || name == "def" || name == "limits" || name == "lastAt" { // the last is the time of an event that was just shown
 			continue
 		}
 		if p, ok := parent(f); ok {

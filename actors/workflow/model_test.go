@@ -29,7 +29,8 @@ func TestModel(t *testing.T) {
 		m := newModel(t)
 		m.turn([]workflow.Command{m.accept()})
 		for range rapid.IntRange(0, 20).Draw(t, "turns") {
-			m.now = m.now.Add(rapid.SampledFrom([]time.Duration{0, time.Millisecond, 2 * time.Second, time.Minute}).Draw(t, "pause"))
+			// The clock of who decides next may be behind that of who decided last.
+			m.now = m.now.Add(rapid.SampledFrom([]time.Duration{-4 * time.Second, 0, time.Millisecond, 2 * time.Second, time.Minute}).Draw(t, "pause"))
 			m.turn(m.draw())
 		}
 		m.finish()
@@ -45,10 +46,12 @@ type model struct {
 	live    *workflow.State
 	history [][]byte // records, one a commit
 	version uint64
-	frames  map[uint32]string // keys of calls
-	work    map[string]*work
-	phase   phase
-	undo    undoing
+	// dated is when the last event was decided, committedAt when the last that was committed was.
+	dated, committedAt int64
+	frames             map[uint32]string // keys of calls
+	work               map[string]*work
+	phase              phase
+	undo               undoing
 	// looped is, for each branch, when all would be over that was given back in it, had that been so once a second.
 	looped map[uint32]time.Time
 	// shadow follows each event, and reopenedAt has what the state says of reopenings before.
@@ -259,6 +262,7 @@ func (m *model) turn(batch []workflow.Command) {
 			}
 		}
 		events = append(events, made...)
+		m.checkDates(made)
 		for _, ev := range made {
 			if full && ev.GetAttemptScheduled() != nil {
 				batch = slices.Insert(batch, 0, workflow.Command(workflow.Overflow{Frame: ev.GetAttemptScheduled().GetFrame(), Epoch: 7}))
@@ -269,11 +273,20 @@ func (m *model) turn(batch []workflow.Command) {
 		m.t.Fatalf("after the same decisions, the state is\n%s\nbut refolded\n%s", a, b)
 	}
 	if rapid.IntRange(0, 9).Draw(m.t, "commit") == 9 && len(m.history) > 0 {
-		m.live = refold(m.t, m.def, m.limits, m.history)
+		m.live, m.dated = refold(m.t, m.def, m.limits, m.history), m.committedAt
 		m.check()
 		return
 	}
 	m.commit(events)
+}
+
+// checkDates makes sure that events bear the time at which they were decided, and none is dated before one that came before it.
+func (m *model) checkDates(made []*journalv1.Event) {
+	for _, ev := range made {
+		if m.dated = max(m.dated, m.now.UnixNano()); ev.GetAt() != m.dated {
+			m.t.Fatalf("%s is dated %s, and not %s", show(ev), time.Unix(0, ev.GetAt()), time.Unix(0, m.dated))
+		}
+	}
 }
 
 func (m *model) commit(events []*journalv1.Event) {
@@ -285,7 +298,7 @@ func (m *model) commit(events []*journalv1.Event) {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	m.history = append(m.history, raw)
+	m.history, m.committedAt = append(m.history, raw), m.dated
 	before := m.inFlight()
 	for _, ev := range events {
 		m.version++

@@ -20,6 +20,7 @@ type State struct {
 	accepted *journalv1.OrderAccepted
 	// Times are nanoseconds since 1970; 0 means not yet, or never.
 	acceptedAt, startedAt, endedAt int64
+	lastAt                         int64 // the latest of all events
 	deadline                       int64
 	timeout, timeoutAt             int64          // the definition's: how long, and when it strikes
 	ended                          orderv1.Status // unspecified while open

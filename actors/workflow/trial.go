@@ -15,7 +15,7 @@ func (m *machine) tryOut(c Reopen) error {
 	if c.How != journalv1.Reopening_REOPENING_SKIP || c.Value == nil {
 		return nil
 	}
-	trial := &machine{s: m.s.clone(), now: m.now, rand: m.rand}
+	trial := &machine{s: m.s.clone(), clock: m.clock, now: m.now, rand: m.rand}
 	if f, _, err := trial.s.place(c); err == nil {
 		trial.only = f.home() // what comes of the other branches has nothing to do with the output
 	}
