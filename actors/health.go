@@ -96,7 +96,7 @@ func (h *health) probe(ctx context.Context, shard int, j persistence.Reader) (ag
 	}
 	ctx, cancel := context.WithTimeout(ctx, probeWithin)
 	defer cancel()
-	_, err := j.Row(ctx, messages.NewHandle(h.livesIn(shard))) // an order that there is not
+	_, err := j.Row(ctx, messages.NewHandle(h.livesIn(shard), time.Now())) // an order that there is not
 	if errors.Is(err, persistence.ErrNotFound) {
 		err = nil
 	}

@@ -1,10 +1,12 @@
 package messages
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -64,10 +66,25 @@ func (id OrderID) Validate() error {
 // Handle is the journal's own name for an order: unique, and rising with the time of acceptance, so that writes append.
 type Handle [16]byte
 
-// NewHandle makes a handle for an order of a partition: a UUID of version 7, whose last byte is the partition.
-func NewHandle(p Partition) Handle {
-	h := Handle(uuid.Must(uuid.NewV7()))
-	h[len(h)-1] = byte(p) //nolint:gosec // there are 256
+// lastHandle is the time of the handle that was made last: milliseconds since 1970, and 4096ths of one.
+var lastHandle atomic.Int64 //nolint:gochecknoglobals // of the process, so that its handles rise
+
+// NewHandle makes a handle for an order of a partition that is accepted at a time: a UUID of version 7, whose last byte is the partition.
+// It is greater than all that this process has made before, even if the time is not.
+func NewHandle(p Partition, at time.Time) Handle {
+	const fraction = 12 // bits
+	ms := at.UnixMilli()
+	made := ms<<fraction | (at.UnixNano()-ms*int64(time.Millisecond))<<fraction/int64(time.Millisecond)
+	for last := lastHandle.Load(); ; last = lastHandle.Load() {
+		made = max(made, last+1)
+		if lastHandle.CompareAndSwap(last, made) {
+			break
+		}
+	}
+	const version = 7
+	h := Handle(uuid.New())
+	binary.BigEndian.PutUint64(h[:], uint64(made)>>fraction<<16|version<<fraction|uint64(made)&(1<<fraction-1)) //nolint:gosec // since 1970
+	h[len(h)-1] = byte(p)                                                                                       //nolint:gosec // there are 256
 	return h
 }
 

@@ -57,7 +57,7 @@ func (a *Acceptor) Insert(o *journalv1.OrderAccepted, wanted nodev1.Wanted, done
 		return
 	}
 	id, in := state.ID(), messages.PartitionOf(state.ID(), o.GetOrderKey())
-	f, handle, mark := factsOf(state), messages.NewHandle(in), history.Landmark{}
+	f, handle, mark := factsOf(state), messages.NewHandle(in, state.AcceptedAt()), history.Landmark{}
 	p.Journal.Commit(&persistence.Commit{
 		Partition: in, Handle: handle, Events: len(events), ID: id, ContentHash: o.GetContentHash(), Row: f.OrderRow(in), Open: f.OpenRow(),
 		Record: mark.Record(p.Level(), 0, events, state),

@@ -86,7 +86,7 @@ func (i *instance) commit(before messages.Version, p *pending) {
 	c := &letter.Commit
 	c.Partition, c.Epoch, c.Expected, c.Events = by.Partition, by.Epoch, before, len(p.events)
 	if before == 0 {
-		i.handle = messages.NewHandle(by.Partition)
+		i.handle = messages.NewHandle(by.Partition, i.state.AcceptedAt())
 		c.ID, c.ContentHash = i.id, i.state.Accepted().GetContentHash()
 		c.Child = i.state.Accepted().GetParent() != nil
 	}

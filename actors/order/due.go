@@ -52,6 +52,6 @@ func (i *instance) withTurn(cmd workflow.Command) workflow.Command {
 
 // turn is a place in the queue of a key, behind those of all orders that were accepted before.
 func (i *instance) turn() []byte {
-	h := messages.NewHandle(i.home.Owner().Partition)
+	h := messages.NewHandle(i.home.Owner().Partition, i.Now())
 	return h[:]
 }

@@ -206,7 +206,7 @@ func TestShardAway(t *testing.T) {
 	isAway("an order of the other one", err)
 	keyed := journaltest.Acceptance(in(1))
 	keyed.Partition = 0
-	keyed.Handle = messages.NewHandle(0)
+	keyed.Handle = messages.NewHandle(0, time.Now())
 	done := make(chan error, 1)
 	keyed.Done = func(err error) { done <- err }
 	j.Commit(keyed)

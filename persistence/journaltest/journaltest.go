@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -226,7 +227,7 @@ type order struct {
 func newOrder() *order {
 	o := &order{id: messages.NewOrderID()}
 	o.partition = messages.PartitionOf(o.id, "")
-	o.handle = messages.NewHandle(o.partition)
+	o.handle = messages.NewHandle(o.partition, time.Now())
 	o.row = &journalv1.OrderRow{
 		Id: string(o.id), Definition: "test/activate:1.0.0", Status: int32(orderv1.Status_STATUS_PENDING),
 		AcceptedAt: 1_700_000_000_000_000_000, Partition: uint32(o.partition),

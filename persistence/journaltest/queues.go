@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -40,7 +41,7 @@ func intake(tb testing.TB, j persistence.Recoverer, of ...messages.Partition) []
 
 // in has the order belong to a partition.
 func (o *order) in(p messages.Partition) *order {
-	o.partition, o.row.Partition, o.handle = p, uint32(p), messages.NewHandle(p)
+	o.partition, o.row.Partition, o.handle = p, uint32(p), messages.NewHandle(p, time.Now())
 	return o
 }
 

@@ -64,7 +64,7 @@ func testRecords(t env) {
 		break // An iteration that is left early does no harm.
 	}
 	found := 0
-	for _, err := range j.Records(t.Context(), messages.NewHandle(1), 0) {
+	for _, err := range j.Records(t.Context(), messages.NewHandle(1, time.Now()), 0) {
 		found++
 		wantErr(t, "history of an order that does not exist", err, persistence.ErrNotFound)
 	}

@@ -104,7 +104,7 @@ func runOrder(b *testing.B, j *pebble.Journal, epochs *[messages.Partitions]mess
 	b.Helper()
 	id := messages.NewOrderID()
 	p := messages.PartitionOf(id, "")
-	h := messages.NewHandle(p)
+	h := messages.NewHandle(p, time.Now())
 	accepted := &journalv1.OrderRow{
 		Id: string(id), Definition: "bench/w3:1.0.0", Status: int32(orderv1.Status_STATUS_RUNNING),
 		AcceptedAt: time.Now().UnixNano(), Partition: uint32(p),

@@ -22,7 +22,7 @@ func inShard(id, lives messages.Partition) *persistence.Commit {
 		}
 		if id != lives { // as an order does that has a key
 			c.Partition ^= 1
-			c.Handle, c.Row.Partition = messages.NewHandle(c.Partition), uint32(c.Partition)
+			c.Handle, c.Row.Partition = messages.NewHandle(c.Partition, time.Now()), uint32(c.Partition)
 		}
 		return c
 	}

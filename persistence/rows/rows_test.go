@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
@@ -197,7 +198,7 @@ func TestChange(t *testing.T) {
 		return r
 	}
 	sound := rows.Change{
-		Partition: 3, Epoch: 1, Handle: messages.NewHandle(3), Events: 1, Bytes: 10, ID: "o", Row: row(func(*journalv1.OrderRow) {}),
+		Partition: 3, Epoch: 1, Handle: messages.NewHandle(3, time.Now()), Events: 1, Bytes: 10, ID: "o", Row: row(func(*journalv1.OrderRow) {}),
 		Open: &journalv1.OpenRow{Id: "o"},
 	}
 	if err := sound.Check(10); err != nil {
