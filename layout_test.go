@@ -65,8 +65,9 @@ var rules = []rule{
 	{dir: "cluster/topology", product: []string{"messages"}},
 	{dir: "cluster/remoting", product: []string{"messages/...", "supervision"}},
 	{dir: "persistence/rows", product: []string{"messages/..."}},
+	{dir: "persistence/clock", product: nil},
 	{
-		dir: "persistence", product: []string{"persistence", "persistence/rows", "persistence/lane", "messages/..."},
+		dir: "persistence", product: []string{"persistence", "persistence/clock", "persistence/rows", "persistence/lane", "messages/..."},
 		tests: []string{"persistence/..."},
 	},
 	{dir: "persistence/postgres/pgserver", product: nil},
@@ -83,7 +84,7 @@ var rules = []rule{
 }
 
 // pure packages are step functions: they do no I/O, know no clock but the one in their input, and start nothing.
-var pure = []string{"actors/workflow", "actors/dispatch", "adapters/ledger", "cluster/lease", "cluster/placement", "cluster/topology"}
+var pure = []string{"actors/workflow", "actors/dispatch", "adapters/ledger", "cluster/lease", "cluster/placement", "cluster/topology", "persistence/clock"}
 
 // impureImports can't be imported by pure packages, nor what is below them.
 var impureImports = []string{

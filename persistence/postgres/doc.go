@@ -23,6 +23,10 @@
 //	not used ──► looked at, prepared, the incarnation known there ──► used
 //	    └── unfit: it has another journal, or none any more; the reason is logged, and it is tried again
 //
+// The time of a journal is that of its first shard's clock, as package persistence/clock has it: an opening reads it when it is opened,
+// and every two seconds. Each other shard notes by how much its clock is ahead of the first one's, so that an opening which does not
+// reach that learns the time elsewhere; or it can't be opened.
+//
 // A node in no cluster holds a lock in the first shard, and fences in each shard whoever was there before.
 //
 // How it fails: an order's history, once confirmed, is as safe as the database's commits are. What the server refuses is told as

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/persistence"
+	"github.com/holdfast-run/holdfast/persistence/clock"
 	"github.com/holdfast-run/holdfast/persistence/lane"
 )
 
@@ -20,26 +22,28 @@ type Journal struct {
 	// identity is which journal it is.
 	identity identity
 	alone    alone
+	time     timekeeper
 
 	// ctx ends with the journal.
 	ctx    context.Context //nolint:containedctx // that of its own connections
 	cancel context.CancelFunc
-	// lanes, directories and keepers are its goroutines: those that commit, those that make entries for them, and those that do upkeep, and
-	// prepare what was away.
+	// lanes, directories and keepers are its goroutines: those that commit, those that make entries for them, and those that do upkeep, read
+	// clocks, and prepare what was away.
 	lanes, directories, keepers sync.WaitGroup
 }
 
 var _ persistence.Journal = (*Journal)(nil)
 
 // Open opens a journal, as a new incarnation, and makes what is missing of it in the databases. It must be closed. Databases that can't
-// be reached are used as soon as they can. If none can, it fails with persistence.ErrUnavailable; and otherwise if one is not fit to keep
-// a journal, with the reason.
+// be reached are used as soon as they can. If none can, or none that can tells the time, it fails with persistence.ErrUnavailable; and
+// otherwise if one is not fit to keep a journal, with the reason.
 func Open(ctx context.Context, cfg Config) (*Journal, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return nil, err
 	}
 	j := &Journal{cfg: cfg, self: messages.NewIncarnation(cfg.Node)}
+	j.time.began, j.time.shards = time.Now(), make([]clock.Estimate, len(cfg.Shards))
 	j.ctx, j.cancel = context.WithCancel(context.Background())
 	if cfg.Alone {
 		j.alone.note(errNotLocked)
@@ -51,7 +55,11 @@ func Open(ctx context.Context, cfg Config) (*Journal, error) {
 		}
 		j.shards = append(j.shards, s)
 	}
-	if err := j.prepare(ctx); err != nil {
+	err = j.prepare(ctx)
+	if err == nil {
+		err = j.learnTime(ctx)
+	}
+	if err != nil {
 		return nil, errors.Join(err, j.Close()) //nolint:contextcheck // it is short
 	}
 	j.run() //nolint:contextcheck // it lives longer than the call
@@ -66,6 +74,7 @@ func (j *Journal) run() {
 			turn := j.cfg.Loop(fmt.Sprintf("shard %d lane %d", s.number, c.number))
 			j.lanes.Go(func() { c.run(turn) })
 		}
+		j.keepers.Go(s.keepTime)
 		j.directories.Go(func() { s.entries.Run(func() {}, s.enterAll) })
 		if s.isDown() != nil {
 			j.keepers.Go(s.prepareLater)
