@@ -55,7 +55,7 @@ type Placement interface {
 // Remote sends answers to other nodes.
 type Remote = post.Remote
 
-// Deps are the parts that an engine works with. All are needed, but for Address and Remote.
+// Deps are the parts that an engine works with. All are needed, but for Now, Address and Remote.
 type Deps struct {
 	Journal   persistence.Journal
 	Placement Placement
@@ -64,6 +64,8 @@ type Deps struct {
 	Log       *slog.Logger
 	// Fatal ends the process: an invariant is broken. It may return.
 	Fatal func(reason error)
+	// Now tells the time by which orders go, and never less than before. It must be fast. Default: that of the system.
+	Now func() time.Time
 	// Address is where other nodes reach this one, and Remote sends to them; nil: there are none.
 	Address string
 	Remote  Remote
@@ -98,6 +100,9 @@ func New(config Config, d Deps) (*Engine, error) {
 	config = config.WithDefaults()
 	if err := config.Validate(); err != nil {
 		return nil, fmt.Errorf("engine: %w", err)
+	}
+	if d.Now == nil {
+		d.Now = time.Now
 	}
 	e := &Engine{config: config, deps: d, health: newHealth(d.Journal)}
 	escalate := func(reason any, who *actor.PID) {
@@ -161,15 +166,15 @@ func (e *Engine) wire() {
 	c, d := e.config, e.deps
 	e.activities = activity.New(activity.Parts{
 		Config: c.activities(), Journal: d.Journal, Limits: e.catalog, Post: e.post, Courier: e.post, Workers: &e.workers,
-		System: e.system, Guardian: e.never, Watchdog: d.Watchdog, Log: d.Log, Now: time.Now, Refused: d.Metrics.claimRefused,
+		System: e.system, Guardian: e.never, Watchdog: d.Watchdog, Log: d.Log, Now: d.Now, Refused: d.Metrics.claimRefused,
 		Health: e.health, MayDispatch: d.Placement.MayDispatch, Inject: inject, Others: d.Remote != nil,
 	})
 	e.view = view.New(view.Parts{
-		Journal: d.Journal, Pinned: e.catalog.Finder, Limits: c.Workflow, Activities: e.activities, Keys: e, Post: e.post, Now: time.Now,
+		Journal: d.Journal, Pinned: e.catalog.Finder, Limits: c.Workflow, Activities: e.activities, Keys: e, Post: e.post, Now: d.Now,
 	})
 	e.orders = (&order.Parts{
 		Config: c.orders(), Journal: d.Journal, Catalog: e.catalog, Activities: e.activities, Post: e.post, Readers: e.view,
-		Show: view.OrderOf, ShowEnd: view.EndOf, Workers: &e.workers, Story: order.NewStory(d.Log, c.LogRate), Log: d.Log, Now: time.Now,
+		Show: view.OrderOf, ShowEnd: view.EndOf, Workers: &e.workers, Story: order.NewStory(d.Log, c.LogRate), Log: d.Log, Now: d.Now,
 		Level: e.catalog.Level, Inject: inject,
 	}).Ready()
 	e.acceptor = order.NewAcceptor(e.orders, e.health.Note)
@@ -177,7 +182,7 @@ func (e *Engine) wire() {
 		Config: c.partitions(), Journal: d.Journal, Claims: d.Journal, Health: e.health, Backlogs: e.activities,
 		Kinds: map[messages.Kind]partition.Kind{messages.KindOrder: e.orders},
 		Post:  e.post, Courier: e.post, Placement: d.Placement, Observer: d.Metrics, Lists: e.view, Waits: e.view, System: e.system,
-		Guardian: e.guardian, Watchdog: d.Watchdog, Workers: &e.workers, Log: d.Log, Fatal: d.Fatal, Now: time.Now, Inject: inject,
+		Guardian: e.guardian, Watchdog: d.Watchdog, Workers: &e.workers, Log: d.Log, Fatal: d.Fatal, Now: d.Now, Inject: inject,
 	})
 }
 
@@ -326,6 +331,9 @@ func (e *Engine) Ready() error {
 
 // Available tells whether the journal answers for a partition, as far as is known.
 func (e *Engine) Available(p messages.Partition) bool { return e.health.Available(p) }
+
+// Now tells the time by which orders go.
+func (e *Engine) Now() time.Time { return e.deps.Now() }
 
 // Catalog returns what is deployed.
 func (e *Engine) Catalog() *catalog.Catalog { return e.catalog }

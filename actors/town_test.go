@@ -47,6 +47,8 @@ type town struct {
 	tune func(*actors.Config)
 	// unfenced: no node is fenced in the middle of a commit.
 	unfenced bool
+	// now is the clock of a node; nil: that of the system.
+	now func(i int) time.Time
 	// wrap is what a node sees of its journal; nil: all of it.
 	wrap func(i int, j persistence.Journal) persistence.Journal
 }
@@ -151,11 +153,15 @@ func (s *side) open() {
 	if w.tune != nil {
 		w.tune(&config)
 	}
+	now := time.Now
+	if w.now != nil {
+		now = func() time.Time { return w.now(s.index) }
+	}
 	var engine *actors.Engine
 	for engine == nil {
 		e, err := actors.New(config, actors.Deps{
 			Journal: seen, Placement: s, Metrics: actors.NewMetrics(prometheus.NewRegistry()), Log: log, Watchdog: dog,
-			Address: address(s.index), Remote: s,
+			Now: now, Address: address(s.index), Remote: s,
 			Fatal: func(error) {
 				select {
 				case broken <- struct{}{}:

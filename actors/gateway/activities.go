@@ -7,7 +7,6 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -81,7 +80,7 @@ func (a admin) LimitActivity(ctx context.Context, r *adminv1.LimitActivityReques
 	err := m.err()
 	if err == nil {
 		err = a.engine.SetLimit(ctx, &journalv1.LimitRow{
-			Activity: r.GetActivity(), Rate: r.GetRatePerSecond(), Concurrency: r.GetConcurrency(), At: time.Now().UnixNano(),
+			Activity: r.GetActivity(), Rate: r.GetRatePerSecond(), Concurrency: r.GetConcurrency(), At: a.engine.Now().UnixNano(),
 			By: r.GetBy(), Reason: r.GetReason(),
 		})
 	}

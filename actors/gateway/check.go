@@ -73,7 +73,7 @@ func (s *Server) check(ctx context.Context, o *orderv1.WorkOrder) (*journalv1.Or
 	if err := checkJSON(input, s.config.MaxInput, s.config.MaxDepth); err != nil {
 		m.add("order.input", err.Error())
 	}
-	due := deadline(&m, "order", o.GetDeadline(), o.GetDeadlineAfter())
+	due := s.deadline(&m, "order", o.GetDeadline(), o.GetDeadlineAfter())
 	s.checkFields(o, &m)
 	if err := m.err(); err != nil {
 		return nil, err

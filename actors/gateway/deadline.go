@@ -32,7 +32,7 @@ func isTellable(t time.Time) bool { return t.Unix() >= 0 && t.Year() <= lastYear
 
 // deadline returns when something that a caller asks for must have ended: the caller gives a time, or a duration from now on, or neither.
 // Errors name the message that has these fields by its path.
-func deadline(m *mistakes, path string, at *timestamppb.Timestamp, after *durationpb.Duration) int64 {
+func (s *Server) deadline(m *mistakes, path string, at *timestamppb.Timestamp, after *durationpb.Duration) int64 {
 	if after == nil {
 		return nanoseconds(checkTime(m, path+".deadline", at))
 	}
@@ -45,7 +45,7 @@ func deadline(m *mistakes, path string, at *timestamppb.Timestamp, after *durati
 		m.add(field, err.Error())
 		return 0
 	}
-	t := time.Now().Add(after.AsDuration())
+	t := s.engine.Now().Add(after.AsDuration())
 	switch {
 	case after.AsDuration() <= 0:
 		m.add(field, "is "+after.AsDuration().String()+", and must be longer than 0")

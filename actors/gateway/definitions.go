@@ -56,7 +56,7 @@ func (d definitions) Deploy(ctx context.Context, r *definitionv1.DeployRequest) 
 	hash := sha256.Sum256(r.GetDocument())
 	row, err := d.engine.Catalog().Deploy(ctx, &journalv1.DefinitionRow{
 		Namespace: def.Ref.Namespace, Name: def.Ref.Name, Version: def.Ref.Version, Hash: hash[:],
-		DeployedAt: time.Now().UnixNano(), Title: def.Title, Document: r.GetDocument(), Activities: def.Activities,
+		DeployedAt: d.engine.Now().UnixNano(), Title: def.Title, Document: r.GetDocument(), Activities: def.Activities,
 	})
 	if err != nil {
 		return nil, d.fail(deployFailure(def.Ref, err))
@@ -157,7 +157,7 @@ func (d definitions) Retire(ctx context.Context, r *definitionv1.RetireRequest) 
 	checkReason(&m, "reason", r.GetReason())
 	checkReason(&m, "by", r.GetBy())
 	row, err := d.retire(ctx, &m, r.GetDefinition(), &journalv1.Retirement{
-		At: time.Now().UnixNano(), By: r.GetBy(), Reason: r.GetReason(),
+		At: d.engine.Now().UnixNano(), By: r.GetBy(), Reason: r.GetReason(),
 	})
 	if err != nil {
 		return nil, d.fail(err)

@@ -41,13 +41,13 @@ func (a admin) commandOf(m *mistakes, act *adminv1.Action) (cmd *nodev1.Envelope
 	case *adminv1.Action_Retry:
 		return reopen(&nodev1.Reopen{
 			How: journalv1.Reopening_REOPENING_RETRY, Value: a.value(m, "action.retry.input", k.Retry.Input),
-			NotDone: k.Retry.GetNotDone(), Deadline: deadline(m, "action.retry", k.Retry.GetDeadline(), k.Retry.GetDeadlineAfter()),
+			NotDone: k.Retry.GetNotDone(), Deadline: a.deadline(m, "action.retry", k.Retry.GetDeadline(), k.Retry.GetDeadlineAfter()),
 			By: by, Reason: reason,
 		}), faultedOnly
 	case *adminv1.Action_Skip:
 		return reopen(&nodev1.Reopen{
 			How: journalv1.Reopening_REOPENING_SKIP, Task: k.Skip.GetTask(), Value: a.value(m, "action.skip.output", k.Skip.Output),
-			Deadline: deadline(m, "action.skip", k.Skip.GetDeadline(), k.Skip.GetDeadlineAfter()), By: by, Reason: reason,
+			Deadline: a.deadline(m, "action.skip", k.Skip.GetDeadline(), k.Skip.GetDeadlineAfter()), By: by, Reason: reason,
 		}), faultedOnly
 	case *adminv1.Action_Restart:
 		if k.Restart.GetTask() == "" {
@@ -56,7 +56,7 @@ func (a admin) commandOf(m *mistakes, act *adminv1.Action) (cmd *nodev1.Envelope
 		return reopen(&nodev1.Reopen{
 			How: journalv1.Reopening_REOPENING_RESTART, Task: k.Restart.GetTask(),
 			Value: a.value(m, "action.restart.input", k.Restart.Input), NotDone: k.Restart.GetNotDone(),
-			Deadline: deadline(m, "action.restart", k.Restart.GetDeadline(), k.Restart.GetDeadlineAfter()), By: by, Reason: reason,
+			Deadline: a.deadline(m, "action.restart", k.Restart.GetDeadline(), k.Restart.GetDeadlineAfter()), By: by, Reason: reason,
 		}), faultedOnly
 	case *adminv1.Action_Cancel:
 		return &nodev1.Envelope{Message: &nodev1.Envelope_Cancel{Cancel: &nodev1.Cancel{

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/holdfast-run/holdfast/persistence"
 	"github.com/holdfast-run/holdfast/persistence/pebble"
 	"github.com/holdfast-run/holdfast/persistence/postgres"
@@ -44,8 +46,8 @@ func (n *node) openEmbedded() (persistence.Journal, error) {
 	return j, nil
 }
 
-// openShared opens the journal that databases have, for this node alone if it is in no cluster. As long as they don't answer, it waits:
-// it is alive, and not ready.
+// openShared opens the journal that databases have, for this node alone if it is in no cluster, and has orders go by its time. As long as
+// they don't answer, or can't tell that, it waits: it is alive, and not ready.
 func (n *node) openShared(ctx context.Context) (persistence.Journal, error) {
 	shared := n.config.Shared
 	shared.Node, shared.Observer, shared.Logger, shared.Alone = n.id, n.metrics, n.log.With("part", "journal"), !n.config.Cluster.on()
@@ -58,6 +60,11 @@ func (n *node) openShared(ctx context.Context) (persistence.Journal, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the journal: %w", err)
 	}
+	n.now = j.Now
+	n.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "holdfast_clock_offset_seconds",
+		Help: "By how much the clock by which orders go, that of the journal's first database, is ahead of the one of this node's system.",
+	}, func() float64 { return j.Offset().Seconds() }))
 	return j, nil
 }
 

@@ -60,6 +60,7 @@ type node struct {
 	files int
 
 	journal persistence.Journal
+	now     func() time.Time // by which orders go
 	engine  *actors.Engine
 	member  *cluster.Member // nil: the node is alone
 	gateway *gateway.Server
@@ -95,7 +96,7 @@ func runNode(ctx context.Context, config nodeConfig, log *slog.Logger) error {
 	}
 	n := &node{
 		config: config, log: log, id: messages.NodeID(uuid.NewString()), watchdog: supervision.NewWatchdog(time.Now, log),
-		registry: prometheus.NewRegistry(), failed: make(chan error, 1),
+		registry: prometheus.NewRegistry(), failed: make(chan error, 1), now: time.Now,
 	}
 	if config.Cluster.on() {
 		n.id = config.Cluster.nodeName()
@@ -171,7 +172,7 @@ func (n *node) start(ctx context.Context) error {
 	if err == nil {
 		n.engine, err = actors.New(n.config.Engine, actors.Deps{
 			Journal: seenJournal(n.journal), Placement: placement, Watchdog: n.watchdog, Metrics: n.metrics, Log: n.log, Fatal: n.fail,
-			Address: address, Remote: remote,
+			Now: n.now, Address: address, Remote: remote,
 		})
 	}
 	if err == nil {
