@@ -57,7 +57,7 @@ func Open(ctx context.Context, cfg Config) (*Journal, error) {
 	}
 	err = j.prepare(ctx)
 	if err == nil {
-		err = j.learnTime(ctx)
+		err = j.knowsTime()
 	}
 	if err != nil {
 		return nil, errors.Join(err, j.Close()) //nolint:contextcheck // it is short

@@ -39,7 +39,7 @@ func (s *shard) look(ctx context.Context) error {
 
 // prepare makes a database that was looked at fit to be used.
 func (s *shard) prepare(ctx context.Context) error {
-	if err := s.steps(ctx, s.migrate, s.takeOver, s.register, s.makeMonths); err != nil {
+	if err := s.steps(ctx, s.migrate, s.takeOver, s.register, s.makeMonths, s.learnTime); err != nil {
 		return err
 	}
 	return s.use()

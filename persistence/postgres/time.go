@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/holdfast-run/holdfast/persistence"
@@ -49,7 +50,7 @@ func (j *Journal) Now() time.Time {
 func (j *Journal) Offset() time.Duration { return j.Now().Sub(time.Now()) }
 
 const (
-	// readClocksEvery is how often the clock of each shard is read, and readAtFirst how many times when the journal is opened.
+	// readClocksEvery is how often the clock of each shard is read, and readAtFirst how many times before it is used.
 	readClocksEvery = 2 * time.Second
 	readAtFirst     = 3
 	// aheadSlack is by how much more the clock of a shard may be said to be ahead of the first one's than it is.
@@ -61,19 +62,20 @@ const (
 // errNoTime is why a journal can't be opened. A shard that answers can stand in for the first one once some node has read both clocks.
 var errNoTime = errors.New("nobody can tell its time: its first shard does not answer, and no other has been compared with that")
 
-// learnTime reads the clocks of the shards that answer, so that the time is known.
-func (j *Journal) learnTime(ctx context.Context) error {
-	var errs []error
+// learnTime reads the clock of a shard that is not used yet, with the connection by which it is prepared.
+func (s *shard) learnTime(ctx context.Context, conn *pgx.Conn) error {
 	for range readAtFirst {
-		errs = j.each(func(s *shard) error {
-			if err := s.failedLately(); err != nil {
-				return err
-			}
-			return s.readClock(ctx)
-		})
+		if err := s.readClock(ctx, conn); err != nil {
+			return fmt.Errorf("read the clock: %w", err)
+		}
 	}
+	return nil
+}
+
+// knowsTime makes sure that the time is known, once the shards that answer are prepared.
+func (j *Journal) knowsTime() error {
 	if j.time.course.Load() == nil {
-		return fmt.Errorf("open the journal: %w: %w: %w", persistence.ErrUnavailable, errNoTime, errors.Join(errs...))
+		return fmt.Errorf("open the journal: %w: %w", persistence.ErrUnavailable, errNoTime)
 	}
 	return nil
 }
@@ -87,8 +89,8 @@ func (s *shard) keepTime() {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			_ = s.readClock(ctx)
-			if s == s.journal.shards[0] {
+			_ = s.read(ctx, "read the clock", func(ctx context.Context, conn *pgxpool.Conn) error { return s.readClock(ctx, conn.Conn()) })
+			if s.number == 0 {
 				s.journal.tellApart(ctx)
 			}
 		}
@@ -96,23 +98,21 @@ func (s *shard) keepTime() {
 }
 
 // readClock reads the clock of the shard, and notes there how it differs from that of the first one if that is not what is noted.
-func (s *shard) readClock(ctx context.Context) error {
-	return s.read(ctx, "read the clock", func(ctx context.Context, conn *pgxpool.Conn) error {
-		var microseconds int64
-		var noted *int64
-		r := clock.Reading{Sent: s.journal.time.own()}
-		if err := conn.QueryRow(ctx, `SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, clock_ahead FROM meta`).
-			Scan(&microseconds, &noted); err != nil {
-			return err //nolint:wrapcheck // said by read
-		}
-		r.Received, r.Read = s.journal.time.own(), time.UnixMicro(microseconds)
-		ahead, isNews := s.journal.time.note(s.number, r, (*time.Duration)(noted))
-		if !isNews {
-			return nil
-		}
-		_, err := conn.Exec(ctx, `UPDATE meta SET clock_ahead = $1`, ahead.Nanoseconds())
-		return err //nolint:wrapcheck // said by read
-	})
+func (s *shard) readClock(ctx context.Context, conn *pgx.Conn) error {
+	var microseconds int64
+	var noted *int64
+	r := clock.Reading{Sent: s.journal.time.own()}
+	if err := conn.QueryRow(ctx, `SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, clock_ahead FROM meta`).
+		Scan(&microseconds, &noted); err != nil {
+		return err //nolint:wrapcheck // said by the caller
+	}
+	r.Received, r.Read = s.journal.time.own(), time.UnixMicro(microseconds)
+	ahead, isNews := s.journal.time.note(s.number, r, (*time.Duration)(noted))
+	if !isNews {
+		return nil
+	}
+	_, err := conn.Exec(ctx, `UPDATE meta SET clock_ahead = $1`, ahead.Nanoseconds())
+	return err //nolint:wrapcheck // said by the caller
 }
 
 // note takes a reading of a shard's clock, and what is noted there of by how much it is ahead of the first one's at the most. It tells
