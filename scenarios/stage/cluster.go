@@ -20,6 +20,9 @@ type ClusterSpec struct {
 	Nodes int
 	// Settings are given to each node.
 	Settings []string
+	// Ahead is by how many seconds the clock of each node is ahead; nil: they are right. The program has to be built for that: the variable
+	// CLOCK_AHEAD tells it.
+	Ahead []int
 }
 
 // StartCluster starts Consul and the nodes. They run until ctx ends, which must be the stage's or come from it.
@@ -36,9 +39,12 @@ func (s *Stage) StartCluster(ctx context.Context, spec ClusterSpec) (*Cluster, e
 		}
 		name := fmt.Sprintf("node%d", i+1)
 		n := &Node{Server: addresses[0], Admin: addresses[1], Data: filepath.Join(s.dir, name)}
+		env := []string{"HOLDFAST_JOURNAL=" + spec.Journal}
+		if spec.Ahead != nil {
+			env = append(env, fmt.Sprint("CLOCK_AHEAD=", spec.Ahead[i]))
+		}
 		n.Process, err = s.Start(ctx, Spec{
-			Name: name, Path: spec.Holdfast, Restart: true,
-			Env: []string{"HOLDFAST_JOURNAL=" + spec.Journal},
+			Name: name, Path: spec.Holdfast, Restart: true, Env: env,
 			Args: append([]string{
 				"node", "--data", n.Data, "--listen", n.Server, "--admin-listen", n.Admin, "--cluster-listen", addresses[2], "--node-name", name,
 				"--cluster-plaintext", "--consul", "http://" + c.Consul.Address,

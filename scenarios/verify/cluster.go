@@ -36,54 +36,71 @@ const callWithin = 3 * time.Second
 // withCluster has a row use a cluster, with an adapter of the row's own for each downstream system.
 func withCluster(ctx context.Context, s *site, use func(context.Context, *clusterRow) (figures, error)) (figures, error) {
 	if noCluster(s) {
-		return figures{"cluster": "skipped: it needs PostgreSQL, and Consul, which make tools builds"}, nil
+		return withoutCluster, nil
 	}
 	c, err := s.clusters.take(ctx, s)
 	if err != nil {
 		return nil, err
 	}
-	return c.play(ctx, s, use)
+	return c.row(ctx, s, func(ctx context.Context, r *clusterRow) (f figures, err error) {
+		ctx, st := stage.New(ctx, s.dir)
+		defer st.Stop()
+		if _, r.logs, err = startSystems(ctx, s, st, pace{"20ms", "60ms"}, killSystems, false, r.Servers()...); err != nil {
+			return nil, why(ctx, err)
+		}
+		if f, err = use(ctx, r); err != nil {
+			return f, why(ctx, err)
+		}
+		return f, nil
+	}, "kill")
 }
 
-// play has a row use the cluster.
-func (c *cluster) play(ctx context.Context, s *site, use func(context.Context, *clusterRow) (figures, error)) (figures, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer context.AfterFunc(c.running, func() { cancel(context.Cause(c.running)) })() //nolint:contextcheck // the cluster outlives the row
-	ctx, st := stage.New(ctx, s.dir)
-	defer st.Stop()
-	r := &clusterRow{cluster: c, s: s}
-	err := r.prepare(ctx, st)
+// withoutCluster is what a row tells that needs a cluster where there can't be one.
+var withoutCluster = figures{"cluster": "skipped: it needs PostgreSQL, and Consul, which make tools builds"}
+
+// withOwnCluster has a row use a cluster that it changes.
+func withOwnCluster(
+	ctx context.Context, s *site, change func(*stage.ClusterSpec), use func(context.Context, *clusterRow) (figures, error), deployed ...string,
+) (figures, error) {
+	own, err := startCluster(ctx, s, change)
 	if err != nil {
-		return nil, why(ctx, err)
+		return nil, err
+	}
+	f, err := own.row(ctx, s, use, deployed...)
+	return f, errors.Join(err, own.end(err == nil))
+}
+
+// row has a row use the cluster, in which definitions are deployed.
+func (c *cluster) row(
+	ctx context.Context, s *site, use func(context.Context, *clusterRow) (figures, error), deployed ...string,
+) (figures, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(c.running, func() { cancel(context.Cause(c.running)) })() //nolint:contextcheck // the cluster outlives the row
+	r := &clusterRow{cluster: c, s: s}
+	for i, n := range r.Nodes {
+		at, err := os.Stat(r.log(i))
+		if err != nil {
+			return nil, err //nolint:wrapcheck // it names the file
+		}
+		r.read, r.starts = append(r.read, at.Size()), append(r.starts, n.Starts())
+	}
+	var err error
+	r.conn, err = client.New(client.Config{Addresses: r.Servers(), ConnectTimeout: time.Second, CallTimeout: callWithin})
+	if err != nil {
+		return nil, err
 	}
 	defer r.conn.Close() //nolint:errcheck // it fails only if it was closed before
+	for _, name := range deployed {
+		if err := deploy(ctx, r.conn, name); err != nil {
+			return nil, why(ctx, err)
+		}
+	}
 	f, err := use(ctx, r)
 	if err != nil {
 		err = why(ctx, err)
 	}
 	return f, err
-}
-
-// prepare starts what the row has of its own.
-func (r *clusterRow) prepare(ctx context.Context, st *stage.Stage) (err error) {
-	for i, n := range r.Nodes {
-		at, err := os.Stat(r.log(i))
-		if err != nil {
-			return err //nolint:wrapcheck // it names the file
-		}
-		r.read, r.starts = append(r.read, at.Size()), append(r.starts, n.Starts())
-	}
-	if _, r.logs, err = startSystems(ctx, r.s, st, pace{"20ms", "60ms"}, killSystems, false, r.Servers()...); err != nil {
-		return err
-	}
-	r.conn, err = client.New(client.Config{Addresses: r.Servers(), ConnectTimeout: time.Second, CallTimeout: callWithin})
-	if err != nil {
-		return err
-	}
-	if err := deploy(ctx, r.conn, "kill"); err != nil {
-		return errors.Join(err, r.conn.Close())
-	}
-	return nil
 }
 
 // logged counts the lines of the nodes' logs that have a text, those of earlier rows apart.

@@ -33,7 +33,7 @@ func (c *cluster) log(i int) string { return filepath.Join(c.dir, nodeName(i)+".
 func nodeName(i int) string { return fmt.Sprintf("node%d", i+1) }
 
 // startCluster starts a cluster in a folder beside that of the row. It runs until it is ended, also when ctx has ended.
-func startCluster(ctx context.Context, s *site, change ...func(*stage.ClusterSpec)) (*cluster, error) {
+func startCluster(ctx context.Context, s *site, change func(*stage.ClusterSpec)) (*cluster, error) {
 	c := &cluster{}
 	var err error
 	if c.dir, err = os.MkdirTemp(filepath.Dir(s.dir), "verify-cluster-"); err != nil {
@@ -48,12 +48,10 @@ func startCluster(ctx context.Context, s *site, change ...func(*stage.ClusterSpe
 	spec := stage.ClusterSpec{
 		Holdfast: s.holdfast, Consul: s.consul, Journal: c.database.Address(postgresDatabase), Nodes: clusterNodes,
 	}
-	for _, f := range change {
-		f(&spec)
-	}
+	change(&spec)
 	defer context.AfterFunc(ctx, c.stage.Stop)()
 	if c.Cluster, err = c.stage.StartCluster(c.running, spec); err != nil { //nolint:contextcheck // it outlives the row
-		return nil, errors.Join(why(ctx, err), c.end())
+		return nil, errors.Join(why(ctx, err), c.end(false))
 	}
 	for _, n := range c.Nodes {
 		n.StayAway(nodeBack)
@@ -61,10 +59,14 @@ func startCluster(ctx context.Context, s *site, change ...func(*stage.ClusterSpe
 	return c, nil
 }
 
-// end ends all processes of the cluster. Its folder stays.
-func (c *cluster) end() error {
+// end ends all processes of the cluster. Its folder stays if something has failed.
+func (c *cluster) end(passed bool) error {
 	c.stage.Stop()
-	return c.database.stop()
+	err := c.database.stop()
+	if passed && err == nil {
+		return os.RemoveAll(c.dir) //nolint:wrapcheck // it names the folder
+	}
+	return err
 }
 
 // clusters has the cluster that rows use, one after the other. At full scale each row has one of its own.
@@ -74,7 +76,7 @@ type clusters struct{ current *cluster }
 func (c *clusters) take(ctx context.Context, s *site) (*cluster, error) {
 	if c.current == nil {
 		var err error
-		if c.current, err = startCluster(ctx, s); err != nil {
+		if c.current, err = startCluster(ctx, s, func(*stage.ClusterSpec) {}); err != nil {
 			return nil, err
 		}
 	}
@@ -83,22 +85,18 @@ func (c *clusters) take(ctx context.Context, s *site) (*cluster, error) {
 
 // give ends the cluster, if no other row is to use it.
 func (c *clusters) give(s *site, passed bool) error {
-	if c.current == nil || s.ci() && passed {
+	if s.ci() && passed {
 		return nil
 	}
 	return c.end(passed)
 }
 
-// end ends the cluster, if there is one. Its folder stays if something has failed.
+// end ends the cluster, if there is one.
 func (c *clusters) end(passed bool) error {
 	if c.current == nil {
 		return nil
 	}
 	last := c.current
 	c.current = nil
-	err := last.end()
-	if passed && err == nil {
-		return os.RemoveAll(last.dir) //nolint:wrapcheck // it names the folder
-	}
-	return err
+	return last.end(passed)
 }

@@ -121,6 +121,7 @@ var rows = []row{
 	{"pause", 15 * time.Minute, pauseNode, pauseNodeBars},
 	{"consul_cut", 20 * time.Minute, consulCut, consulCutBars},
 	{"rolling", 10 * time.Minute, rolling, rollingBars},
+	{"skew", 15 * time.Minute, skew, skewBars},
 	{"bad_input", 30 * time.Minute, badInput, badInputBars},
 }
 
