@@ -54,6 +54,8 @@ type site struct {
 	postgres string
 	// consul is its program, which make builds apart, as it takes minutes; empty: it is not there.
 	consul string
+	// wrongClock is a holdfast whose clock can be wrong, for rows that need it.
+	wrongClock string
 	// clusters has the cluster that rows share.
 	clusters *clusters
 	// row is the name of the row, dir its own folder.
@@ -242,6 +244,9 @@ func (s *site) run(ctx context.Context, r row, parent string) report {
 	}
 	if err == nil {
 		s.dir, err = filepath.Abs(s.dir)
+	}
+	if err == nil && needsWrongClock(s, r.name) {
+		s.wrongClock, err = buildWrongClock(ctx, s) // before the row: the first time, all is compiled anew
 	}
 	if err == nil {
 		longest := r.longest

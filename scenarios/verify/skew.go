@@ -45,12 +45,8 @@ func skew(ctx context.Context, s *site) (figures, error) {
 	if noCluster(s) {
 		return withoutCluster, nil
 	}
-	binary, err := wrongClock(ctx, s)
-	if err != nil {
-		return nil, err
-	}
 	return withOwnCluster(ctx, s, func(spec *stage.ClusterSpec) {
-		spec.Holdfast, spec.Nodes, spec.Ahead = binary, len(skewed), skewed
+		spec.Holdfast, spec.Nodes, spec.Ahead = s.wrongClock, len(skewed), skewed
 	}, func(ctx context.Context, r *clusterRow) (figures, error) {
 		for _, n := range r.Nodes {
 			n.StayAway(skewAway)

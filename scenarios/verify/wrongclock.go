@@ -10,9 +10,12 @@ import (
 	"strings"
 )
 
-// wrongClock builds a holdfast whose clock is ahead by as many seconds as the variable CLOCK_AHEAD says: all of it, whoever in it asks for
+// needsWrongClock tells whether a row needs a holdfast whose clock can be wrong.
+func needsWrongClock(s *site, row string) bool { return row == "skew" && !noCluster(s) }
+
+// buildWrongClock builds a holdfast whose clock is ahead by as many seconds as the variable CLOCK_AHEAD says: all of it, whoever in it asks for
 // the time. Nothing of the product differs, but its standard library. The clock that nobody sets, by which durations are measured, is right.
-func wrongClock(ctx context.Context, s *site) (binary string, err error) {
+func buildWrongClock(ctx context.Context, s *site) (binary string, err error) {
 	root, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
 	if err != nil {
 		return "", fmt.Errorf("find the standard library: %w", err)
