@@ -47,7 +47,7 @@ func (j *Journal) Now() time.Time {
 }
 
 // Offset tells by how much Now is ahead of the clock of this node's system.
-func (j *Journal) Offset() time.Duration { return j.Now().Sub(time.Now()) }
+func (j *Journal) Offset() time.Duration { return time.Until(j.Now()) }
 
 const (
 	// readClocksEvery is how often the clock of each shard is read, and readAtFirst how many times before it is used.
@@ -154,8 +154,8 @@ func (j *Journal) tellApart(ctx context.Context) {
 	}
 	k.apart = is
 	if is {
-		j.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "journal: the clock of this system is wrong, or that of the database: the node goes by the latter",
-			slog.Duration("database_ahead", offset))
+		j.cfg.Logger.LogAttrs(ctx, slog.LevelWarn,
+			"journal: the clock of this system is wrong, or that of the database: the node goes by the latter", slog.Duration("database_ahead", offset))
 		return
 	}
 	j.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "journal: the clock of this system agrees with that of the database again")

@@ -13,8 +13,9 @@ import (
 // needsWrongClock tells whether a row needs a holdfast whose clock can be wrong.
 func needsWrongClock(s *site, row string) bool { return row == "skew" && !noCluster(s) }
 
-// buildWrongClock builds a holdfast whose clock is ahead by as many seconds as the variable CLOCK_AHEAD says: all of it, whoever in it asks for
-// the time. Nothing of the product differs, but its standard library. The clock that nobody sets, by which durations are measured, is right.
+// buildWrongClock builds a holdfast whose clock is ahead by as many seconds as the variable CLOCK_AHEAD says: all of it, whoever in it
+// asks for the time. Nothing of the product differs, but its standard library. The clock that nobody sets, by which durations are
+// measured, is right.
 func buildWrongClock(ctx context.Context, s *site) (binary string, err error) {
 	root, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
 	if err != nil {
@@ -37,7 +38,7 @@ func buildWrongClock(ctx context.Context, s *site) (binary string, err error) {
 	for name, text := range files {
 		replace[filepath.Join(dir, name)] = filepath.Join(s.dir, name+".txt")
 		if err := os.WriteFile(filepath.Join(s.dir, name+".txt"), []byte(text), 0o600); err != nil {
-			return "", err
+			return "", fmt.Errorf("change the standard library: %w", err)
 		}
 	}
 	overlay, err := json.Marshal(map[string]any{"Replace": replace})
@@ -45,7 +46,7 @@ func buildWrongClock(ctx context.Context, s *site) (binary string, err error) {
 		err = os.WriteFile(s.dir+"/overlay.json", overlay, 0o600)
 	}
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("change the standard library: %w", err)
 	}
 	binary = filepath.Join(s.dir, "holdfast-wrong-clock")
 	build := exec.CommandContext(ctx, "go", "build", "-pgo=off", "-overlay", s.dir+"/overlay.json", "-o", binary, "./cmd/holdfast")
