@@ -155,7 +155,8 @@ func (j *Journal) tellApart(ctx context.Context) {
 	k.apart = is
 	if is {
 		j.cfg.Logger.LogAttrs(ctx, slog.LevelWarn,
-			"journal: the clock of this system is wrong, or that of the database: the node goes by the latter", slog.Duration("database_ahead", offset))
+			"journal: the clock of this system is wrong, or that of the database: the node goes by the latter",
+			slog.Duration("database_ahead", offset))
 		return
 	}
 	j.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "journal: the clock of this system agrees with that of the database again")
