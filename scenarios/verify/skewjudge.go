@@ -84,8 +84,9 @@ func (o *owners) between(p messages.Partition, from, to time.Time) (nodes []mess
 
 // skewVerdict counts what is wrong with histories, and what they are about.
 type skewVerdict struct {
-	// falls are events that are dated before the one before them; early are timers that struck before their time; ahead are attempts that
-	// were scheduled later than they were executed, and behind are results that came much sooner than they were: as they are dated.
+	// falls are events that are dated before the one before them; early are timers that struck before their time, as they are dated or by
+	// when the work was executed that came next; ahead are attempts that were scheduled later than they were executed, and behind are
+	// results that came much sooner than they were: as they are dated.
 	falls, early, ahead, behind int
 	// unseen are attempts of which the adapter knows nothing, though they have succeeded.
 	unseen int
@@ -119,13 +120,13 @@ func (r *skewRow) judge(ctx context.Context, f figures, p *pulse) error {
 
 // take looks at the history of an order, whose tasks come one after the other.
 func (v *skewVerdict) take(told *tellings, events []*orderv1.HistoryEvent) {
-	var last, due time.Time
+	var last, due, struck time.Time // struck was due before the next attempt
 	strikes := func(at time.Time) {
 		v.timers++
 		if due.IsZero() || at.Before(due) {
 			v.early++
 		}
-		due = time.Time{}
+		due, struck = time.Time{}, due
 	}
 	waits := false
 	for _, e := range events {
@@ -152,6 +153,10 @@ func (v *skewVerdict) take(told *tellings, events []*orderv1.HistoryEvent) {
 			if seen && execution.began.Before(at) {
 				v.ahead++
 			}
+			if seen && execution.began.Before(struck) {
+				v.early++
+			}
+			struck = time.Time{}
 		case eventtype.AttemptSucceeded, eventtype.AttemptFailed:
 			switch {
 			case !seen && e.GetEventType() == eventtype.AttemptSucceeded:

@@ -46,7 +46,13 @@ func TestSkewVerdict(t *testing.T) {
 			skewEvent(eventtype.RetryStarted, 1601, 0), skewAttempt(eventtype.AttemptScheduled, 1700, 1800, "other"),
 			skewEvent(eventtype.StopRequested, 1800, 9000), skewEvent(eventtype.OrderCompleted, 1800, 0),
 		}, skewVerdict{timers: 3, ended: 1}},
-		"falls": {[]*orderv1.HistoryEvent{skewEvent(eventtype.OrderStarted, 1, 0), skewEvent(eventtype.TaskStarted, 0, 0)}, skewVerdict{falls: 1}},
+		"falls": {[]*orderv1.HistoryEvent{
+			skewEvent(eventtype.OrderStarted, 1, 0), skewEvent(eventtype.TaskStarted, 0, 0),
+		}, skewVerdict{falls: 1}},
+		"a wait was over early, by a clock that was ahead": {[]*orderv1.HistoryEvent{
+			skewEvent(eventtype.WaitStarted, 0, 1100), skewEvent(eventtype.TaskCompleted, 1100, 0),
+			skewAttempt(eventtype.AttemptScheduled, 1100, 0, "k"),
+		}, skewVerdict{timers: 1, early: 1, ahead: 1}},
 		"a wait is over early": {[]*orderv1.HistoryEvent{
 			skewEvent(eventtype.WaitStarted, 0, 500), skewEvent(eventtype.TaskCompleted, 499, 0),
 		}, skewVerdict{timers: 1, early: 1}},
