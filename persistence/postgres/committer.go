@@ -15,7 +15,7 @@ import (
 	"github.com/holdfast-run/holdfast/persistence/lane"
 )
 
-// committer makes the batches of one lane of a shard. All but its lane, confirmed and unresolved belongs to the goroutine that runs the
+// committer makes the batches of one lane of a shard. All but its lane, confirmed, mark and unresolved belongs to the goroutine that runs the
 // lane.
 type committer struct {
 	shard  *shard
@@ -23,15 +23,16 @@ type committer struct {
 	lane   *lane.Lane
 
 	conn *pgx.Conn // nil: there is none
-	// timeline is that of the server of conn.
-	timeline int64
+	// timeline is that of the server of conn, trust how often a server had turned out to lack something when that was used.
+	timeline, trust int64
 	// place is where the row of the lane is, as far as is known.
 	place pgtype.TID
 	// tried is when a connection was last tried for, why what came of it.
 	tried time.Time
 	why   error
-	// confirmed is the number of the last batch that was made for sure.
+	// confirmed is the number of the last batch that was made for sure, mark what others are told of it.
 	confirmed atomic.Int64
+	mark      mark
 	// unresolved: nobody knows yet whether the batch after confirmed was made.
 	unresolved atomic.Bool
 
@@ -145,7 +146,10 @@ func (c *committer) admit(r *lane.Request) error {
 
 // write makes those of a batch that are open.
 func (c *committer) write(batch []lane.Request) {
-	if c.timeline < c.shard.timeline.Load() {
+	switch s := c.shard; {
+	case c.trust != s.distrusted.Load():
+		c.disconnect(errLost)
+	case c.timeline < s.timeline.Load():
 		c.disconnect(errSuperseded)
 	}
 	for tries := 0; len(c.open) > 0; tries++ {
@@ -299,7 +303,7 @@ func (c *committer) judge(batch []lane.Request, m made) {
 		c.end(c.shard.unavailable(err))
 		return
 	}
-	c.confirmed.Add(1)
+	c.mark.batch.Store(c.confirmed.Add(1))
 	c.place = m.place
 	if !*m.ours {
 		c.shard.journal.held.fence()

@@ -28,6 +28,8 @@ type Config struct {
 	// shard it can't be opened. If another node gets the lock, when its session was lost, nothing is claimed any more. Default: nodes of a
 	// cluster share the journal.
 	Alone bool
+	// Watermarks is what other incarnations have had confirmed: a server that shows less is not used. Default: nobody has told anything.
+	Watermarks Watermarks
 	// Lanes is the number of connections for each shard that commit; default 1. What is committed of one partition goes through one
 	// of them. More lanes make smaller batches, which cost more: they are for servers whose processors one connection leaves idle.
 	Lanes int
@@ -73,6 +75,9 @@ func (c Config) withDefaults() (Config, error) {
 	c.CommitBytes = cmp.Or(c.CommitBytes, 64<<20)
 	if c.Loop == nil {
 		c.Loop = func(string) func() { return func() {} }
+	}
+	if c.Watermarks == nil {
+		c.Watermarks = none{}
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

@@ -60,8 +60,12 @@ func isDamage(err error) bool {
 	return s == "XX001" || s == "XX002"
 }
 
-// unavailable says that the shard does not answer, because of an error.
+// unavailable says that the shard does not answer, because of an error. If a server was refused, that is the reason, and not how it was
+// tried to reach others.
 func (s *shard) unavailable(err error) error {
+	if why, refused := errors.AsType[refusal](err); refused {
+		err = why
+	}
 	return &persistence.UnavailableError{Shard: s.number, Err: err}
 }
 

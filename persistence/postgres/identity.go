@@ -60,6 +60,16 @@ func (i *identity) isWhole() bool {
 	return i.whole
 }
 
+// text is the name, as others are told it; empty: none is known.
+func (i *identity) text() string {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.name == uuid.Nil {
+		return ""
+	}
+	return i.name.String()
+}
+
 // answer notes whether all databases have answered.
 func (i *identity) answer(all bool) {
 	i.mu.Lock()

@@ -81,6 +81,9 @@ func (j *Journal) run() {
 		}
 	}
 	j.keepers.Go(j.upkeep)
+	if j.cfg.Watermarks != (none{}) {
+		j.keepers.Go(j.watch)
+	}
 	if j.cfg.Alone {
 		j.keepers.Go(j.stayAlone)
 	}

@@ -37,6 +37,13 @@ type shard struct {
 	warned sync.Once
 	// timeline is the latest of a server that was used.
 	timeline atomic.Int64
+	// distrusted is how often a server that was used turned out to lack something. asked is the timeline of the server before whose use
+	// others were asked last what they know, under asking.
+	distrusted atomic.Int64
+	asking     sync.Mutex
+	asked      int64
+	// cover is the number of the incarnation's own row when it has last committed something behind what others had committed.
+	cover mark
 	// failed is when a read was not answered, in nanoseconds since 1970; 0: the last one was.
 	failed atomic.Int64
 	// refused has the addresses of servers that take writes and must not be used, as was logged.
@@ -45,8 +52,11 @@ type shard struct {
 	entries *lane.Lane
 }
 
-// ownLane is the number of the row that an incarnation has for itself, beside those of its lanes.
-const ownLane = -1
+// ownLane is the number of the row that an incarnation has for itself, beside those of its lanes. noLane stands for no row.
+const (
+	ownLane = -1
+	noLane  = -2
+)
 
 // newShard makes a shard that is not used yet.
 func (j *Journal) newShard(number int, at string) (*shard, error) {
@@ -119,7 +129,10 @@ func (s *shard) configure(at string) error {
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = min(within, s.connectWithin()/time.Duration(servers(config)))
 	}
-	config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	config.ValidateConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
+		_, err := s.prove(ctx, conn, noLane)
+		return err
+	}
 	config.StatementCacheCapacity = mostStatements
 	_, id, _ := strings.Cut(string(s.journal.self), "/")
 	milliseconds := strconv.FormatInt(within.Milliseconds(), 10)
@@ -196,7 +209,7 @@ func (c *committer) connect() error {
 	if c.why != nil && time.Since(c.tried) < retryConnect {
 		return c.why
 	}
-	c.tried = time.Now()
+	c.tried, c.trust = time.Now(), c.shard.distrusted.Load()
 	ctx, cancel := context.WithTimeout(context.Background(), c.shard.connectWithin())
 	defer cancel()
 	conn, p, err := c.introduce(ctx)
@@ -209,6 +222,7 @@ func (c *committer) connect() error {
 	}
 	c.conn, c.why, c.timeline = conn, nil, p.timeline
 	c.confirmed.Store(p.last + 1)
+	c.mark.see(p.generation, p.last)
 	c.unresolved.Store(false)
 	return nil
 }

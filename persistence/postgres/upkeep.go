@@ -42,9 +42,15 @@ func (s *shard) tidy() error {
 			INSERT INTO fallout SELECT sum(faulted), sum(in_doubt) FROM gone HAVING count(*) > 0`); err != nil {
 			return fmt.Errorf("sum up how many orders have faulted: %w", err)
 		}
-		// Of an incarnation that was fenced, owns nothing and has no session nobody will ask.
-		_, err := conn.Exec(ctx, `DELETE FROM lanes l WHERE fenced AND NOT EXISTS (SELECT FROM partitions p WHERE p.owner = l.incarnation)
-			AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.application_name = $1 || split_part(l.incarnation, '/', 2))`, applicationPrefix)
+		// Of an incarnation that was fenced, owns nothing and has no session nobody will ask what its lanes have. But others may have been
+		// told, and compare: its own row stays, and says that all was there.
+		_, err := conn.Exec(ctx, `WITH gone AS (
+				UPDATE lanes l SET batch = $2 WHERE lane = $3 AND fenced AND batch < $2
+					AND NOT EXISTS (SELECT FROM partitions p WHERE p.owner = l.incarnation)
+					AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.application_name = $1 || split_part(l.incarnation, '/', 2))
+				RETURNING incarnation
+			) DELETE FROM lanes l USING gone WHERE l.incarnation = gone.incarnation AND l.lane <> $3`,
+			applicationPrefix, int64(whole), ownLane)
 		if err != nil {
 			return fmt.Errorf("remove incarnations that are gone: %w", err)
 		}
