@@ -28,10 +28,6 @@ type Membership struct {
 	left   bool
 
 	observing sync.Mutex // held while Observe is called
-
-	publishing sync.Mutex // held while something is published, or read of what is
-	publisher  endpoint
-	closed     bool
 }
 
 // retry is the pause after a failure.
@@ -44,7 +40,6 @@ func Join(cfg Config) (*Membership, error) {
 		return nil, err
 	}
 	m := &Membership{cfg: cfg, soon: make(chan struct{}, 1)}
-	m.publisher.cfg = &m.cfg
 	ctx, cancel := context.WithCancel(context.Background())
 	m.cancel = cancel
 	m.onEnd = func(f func()) (stop func() bool) { return context.AfterFunc(ctx, f) }
@@ -85,15 +80,11 @@ func (m *Membership) Look() {
 // Hurry has the node refreshed now, and not when it is time, and read of as evidence as soon as that is confirmed. It awaits nothing.
 func (m *Membership) Hurry() { latest(m.keeper.hurry, struct{}{}) }
 
-// ErrLeft is returned for what a node wants that has left, or was closed.
-var ErrLeft = errors.New("node has left the cluster")
-
 // leaveDwell is how long a node that leaves is critical before it is gone. Whoever watches asks more often than that.
 const leaveDwell = 500 * time.Millisecond
 
 // Leave ends the registration: the node says that it is critical, so that others act at once, and is deregistered a moment later.
-// What it published is removed. The observations go on. It takes leaveDwell and three requests, each of one TTL at most; it
-// returns what could not be done, and isn't tried again: Consul finds out after one TTL. It may be called more than once.
+// The observations go on. It takes leaveDwell and two requests, each of one TTL at most; it returns what could not be done, and isn't tried again: Consul finds out after one TTL. It may be called more than once.
 func (m *Membership) Leave(ctx context.Context) error {
 	m.ending.Lock()
 	defer m.ending.Unlock()
@@ -110,11 +101,10 @@ func (m *Membership) Leave(ctx context.Context) error {
 		wait(ctx, leaveDwell)
 	}
 	gone := m.keeper.endpoint.deregister(ctx, m.cfg.TTL, Instance{Incarnation: m.cfg.Self})
-	withdrawn := m.forget(ctx, m.cfg.Self, true)
 	if unknown(told) && unknown(gone) { // it was not registered, or no more
 		told, gone = nil, nil
 	}
-	return errors.Join(told, gone, withdrawn)
+	return errors.Join(told, gone)
 }
 
 // Close ends all that goes on, and waits for it: it takes no longer than a call of Observe, Renew or Loop. A node that has not left
@@ -126,10 +116,6 @@ func (m *Membership) Close() {
 	defer m.ending.Unlock()
 	m.left = true
 	m.keeper.endpoint.close()
-	m.publishing.Lock()
-	defer m.publishing.Unlock()
-	m.closed = true
-	m.publisher.close()
 }
 
 // until returns a context that ends with another one, or when all ends.

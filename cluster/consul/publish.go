@@ -12,87 +12,99 @@ import (
 	"github.com/holdfast-run/holdfast/messages"
 )
 
-// Watermarks are, for each shard of the journal and each lane there, the number of the last batch that was confirmed to a node. The
-// lanes of a shard that the node has not reached are none.
-type Watermarks [][]int64
+// Watermarks is where nodes publish what the journal has confirmed to them, so that whoever comes later knows it: also a node that is no
+// member yet. Its methods are safe for concurrent use. What is asked takes one TTL at most, and waits for what was asked before.
+type Watermarks struct {
+	cfg      Config
+	endpoint endpoint
+	turn     chan struct{} // holds one: whoever asks something has it
+}
 
-// mostWatermarks bounds watermarks as they are stored. All lanes of 256 shards, with numbers of ten digits, need a third of it.
+// NewWatermarks makes it, with the settings of a membership. Who this node is may be left out.
+func NewWatermarks(cfg Config) (*Watermarks, error) {
+	if cfg.Self == "" {
+		cfg.Self = "node/0"
+	}
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	w := &Watermarks{cfg: cfg, turn: make(chan struct{}, 1)}
+	w.endpoint.cfg = &w.cfg
+	w.turn <- struct{}{}
+	return w, nil
+}
+
+// mostWatermarks bounds watermarks as they are stored. Those of all lanes of 256 shards, with numbers of ten digits, need half of it.
 const mostWatermarks = 64 << 10
 
-// Publish stores the watermarks of this incarnation, in place of those that it published before. It takes a write of Consul's
-// servers: once a second is often enough. Like all that is asked of what is published, it takes one TTL at most, and waits for
-// what was asked before.
-func (m *Membership) Publish(ctx context.Context, w Watermarks) error {
-	value, err := json.Marshal(w)
+// Publish stores what was confirmed to an incarnation, in place of what it had published before. It takes a write of Consul's servers:
+// once a second is often enough.
+func (w *Watermarks) Publish(ctx context.Context, who messages.Incarnation, confirmed messages.Watermarks) error {
+	value, err := json.Marshal(confirmed)
 	if err != nil {
 		return fmt.Errorf("encode watermarks: %w", err)
 	}
 	if len(value) > mostWatermarks {
 		return fmt.Errorf("watermarks have %d bytes, more than %d", len(value), mostWatermarks)
 	}
-	return m.publish(ctx, false, func(ctx context.Context, c *api.Client) error {
-		pair := &api.KVPair{Key: m.key(m.cfg.Self), Value: value}
-		_, err := c.KV().Put(pair, (&api.WriteOptions{}).WithContext(ctx))
+	return w.ask(ctx, func(ctx context.Context, c *api.Client) error {
+		_, err := c.KV().Put(&api.KVPair{Key: w.key(who), Value: value}, (&api.WriteOptions{}).WithContext(ctx))
 		return err //nolint:wrapcheck // call does
 	})
 }
 
-// Published returns, consistently, what each incarnation has published that has not left: also those that are dead. Those that can't
-// be read are missing, and named in the error.
-func (m *Membership) Published(ctx context.Context) (map[messages.Incarnation]Watermarks, error) {
+// Published returns, consistently, what each incarnation has published, until that is forgotten: also those that are dead. Those that
+// can't be read are missing, and named in the error.
+func (w *Watermarks) Published(ctx context.Context) (map[messages.Incarnation]messages.Watermarks, error) {
 	var pairs api.KVPairs
-	err := m.publish(ctx, false, func(ctx context.Context, c *api.Client) (err error) {
-		pairs, _, err = c.KV().List(m.key(""), (&api.QueryOptions{RequireConsistent: true}).WithContext(ctx))
+	err := w.ask(ctx, func(ctx context.Context, c *api.Client) (err error) {
+		pairs, _, err = c.KV().List(w.key(""), (&api.QueryOptions{RequireConsistent: true}).WithContext(ctx))
 		return err //nolint:wrapcheck // call does
 	})
 	if err != nil {
 		return nil, err
 	}
-	published := make(map[messages.Incarnation]Watermarks, len(pairs))
+	published := make(map[messages.Incarnation]messages.Watermarks, len(pairs))
 	var errs []error
 	for _, pair := range pairs {
-		var w Watermarks
-		if err := json.Unmarshal(pair.Value, &w); err != nil {
+		var confirmed messages.Watermarks
+		if err := json.Unmarshal(pair.Value, &confirmed); err != nil {
 			errs = append(errs, fmt.Errorf("watermarks at %s: %w", pair.Key, err))
 			continue
 		}
-		published[messages.Incarnation(strings.TrimPrefix(pair.Key, m.key("")))] = w
+		published[messages.Incarnation(strings.TrimPrefix(pair.Key, w.key("")))] = confirmed
 	}
 	return published, errors.Join(errs...)
 }
 
-// Forget removes what an incarnation has published that is dead, once nobody needs it any more. Nothing else does: each incarnation
-// that dies without leaving stays among the published until then.
-func (m *Membership) Forget(ctx context.Context, i messages.Incarnation) error {
-	return m.forget(ctx, i, false)
-}
-
-// forget removes what an incarnation has published; for good: nothing is published afterwards.
-func (m *Membership) forget(ctx context.Context, i messages.Incarnation, forGood bool) error {
-	return m.publish(ctx, forGood, func(ctx context.Context, c *api.Client) error {
-		_, err := c.KV().Delete(m.key(i), (&api.WriteOptions{}).WithContext(ctx))
+// Forget removes what an incarnation has published that is dead, once nobody needs it any more. Nothing else does.
+func (w *Watermarks) Forget(ctx context.Context, who messages.Incarnation) error {
+	return w.ask(ctx, func(ctx context.Context, c *api.Client) error {
+		_, err := c.KV().Delete(w.key(who), (&api.WriteOptions{}).WithContext(ctx))
 		return err //nolint:wrapcheck // call does
 	})
 }
 
-// publish makes a request about what is published, one at a time; the last one, if there is to be no other.
-func (m *Membership) publish(ctx context.Context, last bool, request func(context.Context, *api.Client) error) error {
-	ctx, stop := m.until(ctx)
-	defer stop()
-	m.publishing.Lock()
-	defer m.publishing.Unlock()
-	if m.closed {
-		return ErrLeft
-	}
-	m.closed = last
-	err := m.publisher.call(ctx, m.cfg.TTL, request)
-	if last {
-		m.publisher.close()
-	}
-	return err
+// Close ends the connections. What is asked later makes new ones.
+func (w *Watermarks) Close() {
+	<-w.turn
+	defer func() { w.turn <- struct{}{} }()
+	w.endpoint.close()
 }
 
-// key is where the watermarks of an incarnation are.
-func (m *Membership) key(i messages.Incarnation) string {
-	return m.cfg.Service + "/watermarks/" + string(i)
+// ask makes a request, one at a time.
+func (w *Watermarks) ask(ctx context.Context, request func(context.Context, *api.Client) error) error {
+	select {
+	case <-w.turn:
+	case <-ctx.Done():
+		return fmt.Errorf("ask Consul of watermarks: %w", context.Cause(ctx))
+	}
+	defer func() { w.turn <- struct{}{} }()
+	return w.endpoint.call(ctx, w.cfg.TTL, request)
+}
+
+// key is where what an incarnation has published is.
+func (w *Watermarks) key(who messages.Incarnation) string {
+	return w.cfg.Service + "/watermarks/" + string(who)
 }

@@ -1,6 +1,7 @@
 package consul
 
 import (
+	"context"
 	"reflect"
 	"strings"
 	"testing"
@@ -10,36 +11,50 @@ import (
 	"github.com/holdfast-run/holdfast/messages"
 )
 
+// confirmed are the watermarks of an incarnation, by shard.
+func confirmed(shards ...[]int64) messages.Watermarks {
+	w := messages.Watermarks{Journal: "journal", Shards: []messages.ShardWatermarks{}}
+	for _, batches := range shards {
+		w.Shards = append(w.Shards, messages.ShardWatermarks{Generation: 2, Batches: batches})
+	}
+	return w
+}
+
 func TestPublished(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
-		n, other := f.join(t), f.join(t, func(c *Config) { c.Self = "n2/1" })
-		want := map[messages.Incarnation]Watermarks{self: {{7, 9}, nil, {1 << 40}}, "n2/1": {}}
+		w, err := NewWatermarks(Config{Announcement: announced(), TTL: ttl, dial: f.dial})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer w.Close()
+		want := map[messages.Incarnation]messages.Watermarks{self: confirmed([]int64{7, 9}, nil, []int64{1 << 40}), "n2/1": confirmed()}
 		for _, err := range []error{
-			n.Publish(t.Context(), Watermarks{{1}}), n.Publish(t.Context(), want[self]), other.Publish(t.Context(), want["n2/1"]),
+			w.Publish(t.Context(), self, confirmed([]int64{1})), w.Publish(t.Context(), self, want[self]),
+			w.Publish(t.Context(), "n2/1", want["n2/1"]),
 		} {
 			if err != nil {
 				t.Fatal(err)
 			}
 		}
-		if got, err := n.Published(t.Context()); err != nil || !reflect.DeepEqual(got, want) {
+		if got, err := w.Published(t.Context()); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("published is %v, %v; want %v", got, err, want)
 		}
 		f.kv["holdfast/watermarks/n3/1"] = []byte("garbage")
-		if got, err := n.Published(t.Context()); err == nil || !strings.Contains(err.Error(), "n3/1") || !reflect.DeepEqual(got, want) {
+		if got, err := w.Published(t.Context()); err == nil || !strings.Contains(err.Error(), "n3/1") || !reflect.DeepEqual(got, want) {
 			t.Errorf("published is %v, %v", got, err)
 		}
-		if err := n.Forget(t.Context(), "n3/1"); err != nil {
+		if err := w.Forget(t.Context(), "n3/1"); err != nil {
 			t.Error(err)
 		}
-		if err := n.Forget(t.Context(), "n2/1"); err != nil {
+		if err := w.Forget(t.Context(), "n2/1"); err != nil {
 			t.Error(err)
 		}
-		if got, err := n.Published(t.Context()); err != nil || len(got) != 1 {
+		if got, err := w.Published(t.Context()); err != nil || len(got) != 1 {
 			t.Errorf("published is %v, %v", got, err)
 		}
-		if err := n.Publish(t.Context(), Watermarks{make([]int64, mostWatermarks)}); err == nil {
+		if err := w.Publish(t.Context(), self, confirmed(make([]int64, mostWatermarks))); err == nil {
 			t.Error("too much is published")
 		}
 		f.requests("")
@@ -48,16 +63,16 @@ func TestPublished(t *testing.T) {
 		}
 		f.set(only(anyKey, hang))
 		begun := time.Now()
-		if err := n.Publish(t.Context(), nil); err == nil || time.Since(begun) > ttl {
+		if err := w.Publish(t.Context(), self, confirmed()); err == nil || time.Since(begun) > ttl {
 			t.Errorf("after %v: %v", time.Since(begun), err)
 		}
-		go func() {
-			synctest.Wait()
-			n.Close()
-		}()
+		go w.Published(t.Context()) //nolint:errcheck // it hangs
+		synctest.Wait()
+		short, cancel := context.WithTimeout(t.Context(), ttl/2)
+		defer cancel()
 		begun = time.Now()
-		if err := n.Publish(t.Context(), nil); err == nil || time.Since(begun) > 0 {
-			t.Errorf("%v after the end: %v", time.Since(begun), err)
+		if err := w.Publish(short, self, confirmed()); err == nil || time.Since(begun) != ttl/2 {
+			t.Errorf("who waits for another request was told %v after %v", err, time.Since(begun))
 		}
 	})
 }

@@ -241,14 +241,20 @@ func TestServer(t *testing.T) {
 	a.sees(t, "the other reaches another shard", func(o Observation) bool {
 		return len(o.Instances) == 2 && reflect.DeepEqual(o.Instances[1].Announcement, next) && o.Instances[1].State == Passing
 	})
-	want := map[messages.Incarnation]Watermarks{a1: {{1, 2}}, b1: {{3}}}
-	if err := a.Publish(t.Context(), want[a1]); err != nil {
-		t.Error(err)
+	marks, err := NewWatermarks(Config{
+		Addresses: []string{s.address()}, Token: token, Announcement: announced(), TTL: 2 * time.Second, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if err := b.Publish(t.Context(), want[b1]); err != nil {
-		t.Error(err)
+	t.Cleanup(marks.Close)
+	want := map[messages.Incarnation]messages.Watermarks{a1: confirmed([]int64{1, 2}), b1: confirmed([]int64{3})}
+	for who, w := range want {
+		if err := marks.Publish(t.Context(), who, w); err != nil {
+			t.Error(err)
+		}
 	}
-	if got, err := a.Published(t.Context()); err != nil || !reflect.DeepEqual(got, want) {
+	if got, err := marks.Published(t.Context()); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("published is %v, %v", got, err)
 	}
 
@@ -260,7 +266,7 @@ func TestServer(t *testing.T) {
 	a.Close()
 	again := s.join(t, a2, withToken)
 	b.are(t, map[messages.Incarnation]State{a2: Passing, b1: Passing}) // the older one is removed
-	if err := again.Forget(t.Context(), a1); err != nil {
+	if err := marks.Forget(t.Context(), a1); err != nil {
 		t.Error(err)
 	}
 	if err := b.Leave(t.Context()); err != nil {
@@ -269,8 +275,8 @@ func TestServer(t *testing.T) {
 	leaving := map[messages.Incarnation]State{a2: Passing, b1: Critical}
 	again.sees(t, "the other leaves", func(o Observation) bool { return reflect.DeepEqual(states(o), leaving) && o.Instances[1].Leaving })
 	again.are(t, map[messages.Incarnation]State{a2: Passing})
-	if got, err := again.Published(t.Context()); err != nil || len(got) != 0 {
-		t.Errorf("published is %v, %v", got, err)
+	if got, err := marks.Published(t.Context()); err != nil || len(got) != 1 || !reflect.DeepEqual(got[b1], want[b1]) {
+		t.Errorf("published is %v, %v: what a node has published stays that leaves", got, err)
 	}
 }
 
