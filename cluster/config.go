@@ -47,9 +47,11 @@ func (c Config) withDefaults(self messages.Incarnation, shards int) Config {
 	return c
 }
 
+// anybody stands for a node of which it is not known yet who it is.
+const anybody = "node/0"
+
 // Validate reports every mistake, also before it is known who the node is.
 func (c Config) Validate() error {
-	const anybody = "node/0"
 	c = c.withDefaults(anybody, 1)
 	var errs []error
 	if c.Stand < time.Second || c.Stand > time.Hour {
@@ -72,6 +74,9 @@ type Deps struct {
 	Journal Journal
 	// Level returns the journal's feature level.
 	Level func() uint32
+	// Watermarks is what is known of what the journal has confirmed to others, and Confirmed returns what it has confirmed to this node.
+	Watermarks *Watermarks
+	Confirmed  func() messages.Watermarks
 	// Listener takes the connections of other nodes. It is closed at the end, also if the member can't be made.
 	Listener net.Listener
 	Watchdog *supervision.Watchdog

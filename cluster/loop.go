@@ -103,7 +103,10 @@ func (l *loop) turn(now time.Time) {
 			l.frozen = false
 		}
 	}
-	take, give := l.view.step(now)
+	var take, give []messages.Partition
+	if l.deps.Watermarks.isTold() { // until then the database may be one that lacks something
+		take, give = l.view.step(now)
+	}
 	l.route()
 	freed := l.view.leaving && l.view.mine == holdings{}
 	mine := l.view.mine
@@ -117,7 +120,7 @@ func (l *loop) turn(now time.Time) {
 	}
 	if l.news || now.Sub(l.told) >= tellEvery {
 		l.news, l.told = false, now
-		l.remoting.Tell(&remotingv1.Holdings{Partitions: mine[:]}, l.others()...)
+		l.remoting.Tell(&remotingv1.Holdings{Partitions: mine[:], Watermarks: l.Watermarks()}, l.others()...)
 	}
 	if freed {
 		l.free()
@@ -364,6 +367,7 @@ func (r receiver) Receive(a *nodev1.Answer) { r.host.Receive(a) }
 
 // Holds implements remoting.Receiver.
 func (r receiver) Holds(from remoting.Node, h *remotingv1.Holdings) {
+	r.deps.Watermarks.hear(h.GetWatermarks())
 	t := told{by: from.Incarnation}
 	copy(t.holds[:], h.GetPartitions())
 	r.inbox.put(t)

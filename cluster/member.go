@@ -18,6 +18,7 @@ import (
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
 	"github.com/holdfast-run/holdfast/messages/nodev1"
+	"github.com/holdfast-run/holdfast/messages/remotingv1"
 )
 
 // Member is the placement of a node that is one of several: the shell round lease, topology and placement. Its methods are safe for
@@ -81,6 +82,7 @@ func NewMember(config Config, d Deps) (*Member, error) {
 		self: self, stand: m.config.Stand, others: map[messages.Incarnation]*holdings{},
 	}
 	m.routes.Store(new([messages.Partitions]*actor.PID))
+	d.Watermarks.join(m)
 	return m, nil
 }
 
@@ -112,6 +114,8 @@ func (m *Member) Start(system *actor.ActorSystem, h Host) error {
 	}
 	loop := m.deps.Watchdog.Register("cluster", m.config.Consul.TTL)
 	m.loops.Go(func() { m.run(running, loop) })
+	marks := m.deps.Watchdog.Register("watermarks", 2*c.TTL+4*time.Second)
+	m.loops.Go(func() { m.deps.Watermarks.run(running, m, marks) })
 	return nil
 }
 
@@ -127,6 +131,20 @@ func (m *Member) Evidence() (dated time.Time, seen bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.lease.Evidence()
+}
+
+// Watermarks implements remoting.Witness.
+func (m *Member) Watermarks() []*remotingv1.Watermarks {
+	return m.deps.Watermarks.say(m.self, m.deps.Confirmed())
+}
+
+// inquire asks all peers that can be reached for watermarks.
+func (m *Member) inquire(ctx context.Context) []*remotingv1.Watermarks {
+	var nodes []remoting.Node
+	for _, p := range m.remoting.Status() {
+		nodes = append(nodes, p.Node)
+	}
+	return watermarksOf(m.remoting.Inquire(ctx, nodes...))
 }
 
 // MayDispatch tells whether this node may begin with tasks: not as soon as others may take over.

@@ -12,6 +12,8 @@ import (
 type Witness interface {
 	// Evidence returns when the newest evidence was asked for that came; false: there is none.
 	Evidence() (dated time.Time, seen bool)
+	// Watermarks returns what the journal has confirmed to this node, and to others that can't tell it any more.
+	Watermarks() []*remotingv1.Watermarks
 }
 
 // Testimony is what a peer has said.
@@ -22,6 +24,8 @@ type Testimony struct {
 	// Seen: it has evidence, which is not older than Dated, by this node's clock. A message on its way makes it seem older, never newer.
 	Seen  bool
 	Dated time.Time
+	// Watermarks are what the journal has confirmed to it, and to others of which it knows.
+	Watermarks []*remotingv1.Watermarks
 }
 
 // inquiry holds the questions that have no answer yet.
@@ -60,7 +64,7 @@ func (r *Remoting) Inquire(ctx context.Context, nodes ...Node) []Testimony {
 		}
 		select {
 		case e := <-q.answer:
-			said[i].Answered, said[i].Seen = e != nil, e.GetSeen()
+			said[i].Answered, said[i].Seen, said[i].Watermarks = e != nil, e.GetSeen(), e.GetWatermarks()
 			if e.GetSeen() {
 				said[i].Dated = at.Add(-max(time.Duration(e.GetAge()), 0))
 			}
@@ -110,7 +114,7 @@ func (q *inquiry) end(number uint64, e *remotingv1.Evidence) {
 
 // testify answers a question.
 func (r *Remoting) testify(to Node, q *remotingv1.Question) {
-	e := &remotingv1.Evidence{Number: q.GetNumber()}
+	e := &remotingv1.Evidence{Number: q.GetNumber(), Watermarks: r.witness.Watermarks()}
 	if dated, seen := r.witness.Evidence(); seen {
 		e.Seen, e.Age = true, int64(max(r.config.Now().Sub(dated), 0))
 	}

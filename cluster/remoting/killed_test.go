@@ -32,6 +32,7 @@ func (*echo) Receive(*nodev1.Answer)                 {}
 func (*echo) Lost(Node)                              {}
 func (*echo) Holds(Node, *remotingv1.Holdings)       {}
 func (*echo) Evidence() (dated time.Time, seen bool) { return time.Time{}, false }
+func (*echo) Watermarks() []*remotingv1.Watermarks   { return nil }
 
 func runEcho() {
 	fatal := func(err error) {

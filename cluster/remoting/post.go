@@ -80,7 +80,7 @@ func (r *Remoting) sendLetter(node string, x letter) error {
 	return l.send(x)
 }
 
-// Tell tells nodes which partitions this one has. It may get lost. It does not block.
+// Tell tells nodes which partitions this one has, and what the journal has confirmed to it. It may get lost. It does not block.
 func (r *Remoting) Tell(h *remotingv1.Holdings, nodes ...Node) {
 	l, err := pack(holdings, h, r.config.MaxLetter)
 	for _, n := range nodes {

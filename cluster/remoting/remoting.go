@@ -32,7 +32,7 @@ type Receiver interface {
 	Deliver(from Node, e *nodev1.Envelope)
 	// Receive takes the answer to an ask of this node. It may come twice, late, or never.
 	Receive(a *nodev1.Answer)
-	// Holds takes word from a node which partitions it has.
+	// Holds takes word from a node which partitions it has, and what the journal has confirmed to it.
 	Holds(from Node, h *remotingv1.Holdings)
 	// Lost says that messages to a node, or its answers, may have got lost: a connection has ended, the node has connected anew (what it
 	// sent before it noticed the end is lost as well), or it is no peer any more.

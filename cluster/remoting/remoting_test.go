@@ -339,6 +339,9 @@ func TestEvidenceIsAskedOfSeveralAtOnce(t *testing.T) {
 	if s := said[0]; s.Node != two.node() || !s.Seen || s.Dated.After(two.dated) || s.Dated.Before(two.dated.Add(-time.Since(before))) {
 		t.Errorf("two has evidence of %v, and it is taken for %+v", two.dated, s)
 	}
+	if w := said[0].Watermarks; len(w) != 1 || w[0].GetIncarnation() != string(two.node().Incarnation) {
+		t.Errorf("two tells the watermarks %v", w)
+	}
 	if s := said[1]; s.Node != away || s.Answered || s.Seen {
 		t.Errorf("who is away says %+v", s)
 	}

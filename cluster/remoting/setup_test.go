@@ -265,6 +265,10 @@ func (s *station) Evidence() (time.Time, bool) {
 	return s.dated, !s.dated.IsZero()
 }
 
+func (s *station) Watermarks() []*remotingv1.Watermarks {
+	return []*remotingv1.Watermarks{{Incarnation: string(s.node().Incarnation)}}
+}
+
 // ask sends an ask.
 func (s *station) ask(to Node, number uint64) {
 	s.Send(to, &nodev1.Envelope{

@@ -330,7 +330,9 @@ func (*Letter_Holdings) isLetter_Content() {}
 type Holdings struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// A bit for each: partition p is bit p % 8 of byte p / 8.
-	Partitions    []byte `protobuf:"bytes,1,opt,name=partitions,proto3" json:"partitions,omitempty"`
+	Partitions []byte `protobuf:"bytes,1,opt,name=partitions,proto3" json:"partitions,omitempty"`
+	// What the journal has confirmed to the sender, and to those that it knows of and that are no members any more.
+	Watermarks    []*Watermarks `protobuf:"bytes,2,rep,name=watermarks,proto3" json:"watermarks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -372,7 +374,131 @@ func (x *Holdings) GetPartitions() []byte {
 	return nil
 }
 
-// Question asks whether a node has evidence that its registration was renewed.
+func (x *Holdings) GetWatermarks() []*Watermarks {
+	if x != nil {
+		return x.Watermarks
+	}
+	return nil
+}
+
+// Watermarks are what a journal has confirmed to an incarnation.
+type Watermarks struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Incarnation string                 `protobuf:"bytes,1,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	// The name of the journal.
+	Journal string `protobuf:"bytes,2,opt,name=journal,proto3" json:"journal,omitempty"`
+	// Those of its shards, in their order.
+	Shards        []*ShardWatermarks `protobuf:"bytes,3,rep,name=shards,proto3" json:"shards,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Watermarks) Reset() {
+	*x = Watermarks{}
+	mi := &file_holdfast_remoting_v1_remoting_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Watermarks) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Watermarks) ProtoMessage() {}
+
+func (x *Watermarks) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_remoting_v1_remoting_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Watermarks.ProtoReflect.Descriptor instead.
+func (*Watermarks) Descriptor() ([]byte, []int) {
+	return file_holdfast_remoting_v1_remoting_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Watermarks) GetIncarnation() string {
+	if x != nil {
+		return x.Incarnation
+	}
+	return ""
+}
+
+func (x *Watermarks) GetJournal() string {
+	if x != nil {
+		return x.Journal
+	}
+	return ""
+}
+
+func (x *Watermarks) GetShards() []*ShardWatermarks {
+	if x != nil {
+		return x.Shards
+	}
+	return nil
+}
+
+// ShardWatermarks are those of one shard.
+type ShardWatermarks struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Generation uint32                 `protobuf:"varint,1,opt,name=generation,proto3" json:"generation,omitempty"`
+	// The numbers of the last batches: of the incarnation itself, then of each of its lanes.
+	Batches       []int64 `protobuf:"varint,2,rep,packed,name=batches,proto3" json:"batches,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShardWatermarks) Reset() {
+	*x = ShardWatermarks{}
+	mi := &file_holdfast_remoting_v1_remoting_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShardWatermarks) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShardWatermarks) ProtoMessage() {}
+
+func (x *ShardWatermarks) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_remoting_v1_remoting_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShardWatermarks.ProtoReflect.Descriptor instead.
+func (*ShardWatermarks) Descriptor() ([]byte, []int) {
+	return file_holdfast_remoting_v1_remoting_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ShardWatermarks) GetGeneration() uint32 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *ShardWatermarks) GetBatches() []int64 {
+	if x != nil {
+		return x.Batches
+	}
+	return nil
+}
+
+// Question asks whether a node has evidence that its registration was renewed, and what the journal has confirmed to it.
 type Question struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
@@ -382,7 +508,7 @@ type Question struct {
 
 func (x *Question) Reset() {
 	*x = Question{}
-	mi := &file_holdfast_remoting_v1_remoting_proto_msgTypes[4]
+	mi := &file_holdfast_remoting_v1_remoting_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -394,7 +520,7 @@ func (x *Question) String() string {
 func (*Question) ProtoMessage() {}
 
 func (x *Question) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_remoting_v1_remoting_proto_msgTypes[4]
+	mi := &file_holdfast_remoting_v1_remoting_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -407,7 +533,7 @@ func (x *Question) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Question.ProtoReflect.Descriptor instead.
 func (*Question) Descriptor() ([]byte, []int) {
-	return file_holdfast_remoting_v1_remoting_proto_rawDescGZIP(), []int{4}
+	return file_holdfast_remoting_v1_remoting_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Question) GetNumber() uint64 {
@@ -423,15 +549,17 @@ type Evidence struct {
 	// That of the question.
 	Number uint64 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
 	// There is evidence, and it is that old, in nanoseconds.
-	Seen          bool  `protobuf:"varint,2,opt,name=seen,proto3" json:"seen,omitempty"`
-	Age           int64 `protobuf:"varint,3,opt,name=age,proto3" json:"age,omitempty"`
+	Seen bool  `protobuf:"varint,2,opt,name=seen,proto3" json:"seen,omitempty"`
+	Age  int64 `protobuf:"varint,3,opt,name=age,proto3" json:"age,omitempty"`
+	// As in Holdings.
+	Watermarks    []*Watermarks `protobuf:"bytes,4,rep,name=watermarks,proto3" json:"watermarks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Evidence) Reset() {
 	*x = Evidence{}
-	mi := &file_holdfast_remoting_v1_remoting_proto_msgTypes[5]
+	mi := &file_holdfast_remoting_v1_remoting_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -443,7 +571,7 @@ func (x *Evidence) String() string {
 func (*Evidence) ProtoMessage() {}
 
 func (x *Evidence) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_remoting_v1_remoting_proto_msgTypes[5]
+	mi := &file_holdfast_remoting_v1_remoting_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -456,7 +584,7 @@ func (x *Evidence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evidence.ProtoReflect.Descriptor instead.
 func (*Evidence) Descriptor() ([]byte, []int) {
-	return file_holdfast_remoting_v1_remoting_proto_rawDescGZIP(), []int{5}
+	return file_holdfast_remoting_v1_remoting_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Evidence) GetNumber() uint64 {
@@ -478,6 +606,13 @@ func (x *Evidence) GetAge() int64 {
 		return x.Age
 	}
 	return 0
+}
+
+func (x *Evidence) GetWatermarks() []*Watermarks {
+	if x != nil {
+		return x.Watermarks
+	}
+	return nil
 }
 
 var File_holdfast_remoting_v1_remoting_proto protoreflect.FileDescriptor
@@ -504,17 +639,33 @@ const file_holdfast_remoting_v1_remoting_proto_rawDesc = "" +
 	"\bquestion\x18\x03 \x01(\v2\x1e.holdfast.remoting.v1.QuestionH\x00R\bquestion\x12<\n" +
 	"\bevidence\x18\x04 \x01(\v2\x1e.holdfast.remoting.v1.EvidenceH\x00R\bevidence\x12<\n" +
 	"\bholdings\x18\x05 \x01(\v2\x1e.holdfast.remoting.v1.HoldingsH\x00R\bholdingsB\t\n" +
-	"\acontent\"*\n" +
+	"\acontent\"l\n" +
 	"\bHoldings\x12\x1e\n" +
 	"\n" +
 	"partitions\x18\x01 \x01(\fR\n" +
-	"partitions\"\"\n" +
+	"partitions\x12@\n" +
+	"\n" +
+	"watermarks\x18\x02 \x03(\v2 .holdfast.remoting.v1.WatermarksR\n" +
+	"watermarks\"\x87\x01\n" +
+	"\n" +
+	"Watermarks\x12 \n" +
+	"\vincarnation\x18\x01 \x01(\tR\vincarnation\x12\x18\n" +
+	"\ajournal\x18\x02 \x01(\tR\ajournal\x12=\n" +
+	"\x06shards\x18\x03 \x03(\v2%.holdfast.remoting.v1.ShardWatermarksR\x06shards\"K\n" +
+	"\x0fShardWatermarks\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x01 \x01(\rR\n" +
+	"generation\x12\x18\n" +
+	"\abatches\x18\x02 \x03(\x03R\abatches\"\"\n" +
 	"\bQuestion\x12\x16\n" +
-	"\x06number\x18\x01 \x01(\x04R\x06number\"H\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\"\x8a\x01\n" +
 	"\bEvidence\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x12\n" +
 	"\x04seen\x18\x02 \x01(\bR\x04seen\x12\x10\n" +
-	"\x03age\x18\x03 \x01(\x03R\x03ageBAZ?github.com/holdfast-run/holdfast/messages/remotingv1;remotingv1b\x06proto3"
+	"\x03age\x18\x03 \x01(\x03R\x03age\x12@\n" +
+	"\n" +
+	"watermarks\x18\x04 \x03(\v2 .holdfast.remoting.v1.WatermarksR\n" +
+	"watermarksBAZ?github.com/holdfast-run/holdfast/messages/remotingv1;remotingv1b\x06proto3"
 
 var (
 	file_holdfast_remoting_v1_remoting_proto_rawDescOnce sync.Once
@@ -528,28 +679,33 @@ func file_holdfast_remoting_v1_remoting_proto_rawDescGZIP() []byte {
 	return file_holdfast_remoting_v1_remoting_proto_rawDescData
 }
 
-var file_holdfast_remoting_v1_remoting_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_holdfast_remoting_v1_remoting_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_holdfast_remoting_v1_remoting_proto_goTypes = []any{
 	(*Hello)(nil),           // 0: holdfast.remoting.v1.Hello
 	(*Parcel)(nil),          // 1: holdfast.remoting.v1.Parcel
 	(*Letter)(nil),          // 2: holdfast.remoting.v1.Letter
 	(*Holdings)(nil),        // 3: holdfast.remoting.v1.Holdings
-	(*Question)(nil),        // 4: holdfast.remoting.v1.Question
-	(*Evidence)(nil),        // 5: holdfast.remoting.v1.Evidence
-	(*nodev1.Envelope)(nil), // 6: holdfast.node.v1.Envelope
-	(*nodev1.Answer)(nil),   // 7: holdfast.node.v1.Answer
+	(*Watermarks)(nil),      // 4: holdfast.remoting.v1.Watermarks
+	(*ShardWatermarks)(nil), // 5: holdfast.remoting.v1.ShardWatermarks
+	(*Question)(nil),        // 6: holdfast.remoting.v1.Question
+	(*Evidence)(nil),        // 7: holdfast.remoting.v1.Evidence
+	(*nodev1.Envelope)(nil), // 8: holdfast.node.v1.Envelope
+	(*nodev1.Answer)(nil),   // 9: holdfast.node.v1.Answer
 }
 var file_holdfast_remoting_v1_remoting_proto_depIdxs = []int32{
-	6, // 0: holdfast.remoting.v1.Letter.envelope:type_name -> holdfast.node.v1.Envelope
-	7, // 1: holdfast.remoting.v1.Letter.answer:type_name -> holdfast.node.v1.Answer
-	4, // 2: holdfast.remoting.v1.Letter.question:type_name -> holdfast.remoting.v1.Question
-	5, // 3: holdfast.remoting.v1.Letter.evidence:type_name -> holdfast.remoting.v1.Evidence
+	8, // 0: holdfast.remoting.v1.Letter.envelope:type_name -> holdfast.node.v1.Envelope
+	9, // 1: holdfast.remoting.v1.Letter.answer:type_name -> holdfast.node.v1.Answer
+	6, // 2: holdfast.remoting.v1.Letter.question:type_name -> holdfast.remoting.v1.Question
+	7, // 3: holdfast.remoting.v1.Letter.evidence:type_name -> holdfast.remoting.v1.Evidence
 	3, // 4: holdfast.remoting.v1.Letter.holdings:type_name -> holdfast.remoting.v1.Holdings
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	4, // 5: holdfast.remoting.v1.Holdings.watermarks:type_name -> holdfast.remoting.v1.Watermarks
+	5, // 6: holdfast.remoting.v1.Watermarks.shards:type_name -> holdfast.remoting.v1.ShardWatermarks
+	4, // 7: holdfast.remoting.v1.Evidence.watermarks:type_name -> holdfast.remoting.v1.Watermarks
+	8, // [8:8] is the sub-list for method output_type
+	8, // [8:8] is the sub-list for method input_type
+	8, // [8:8] is the sub-list for extension type_name
+	8, // [8:8] is the sub-list for extension extendee
+	0, // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_remoting_v1_remoting_proto_init() }
@@ -570,7 +726,7 @@ func file_holdfast_remoting_v1_remoting_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_remoting_v1_remoting_proto_rawDesc), len(file_holdfast_remoting_v1_remoting_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
