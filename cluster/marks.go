@@ -94,7 +94,7 @@ func (m *marks) due() (all []messages.Incarnation) {
 }
 
 func (m *marks) isDue(who messages.Incarnation) bool {
-	return m.gone[who]
+	return m.gone[who] && m.covered[who].Cover(m.known[who])
 }
 
 // settle forgets an incarnation that was due, unless higher watermarks of it were heard of meanwhile.
