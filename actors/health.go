@@ -24,7 +24,25 @@ type shardHealth struct {
 	unavailable atomic.Bool
 	// refused is when it said last that it can't do something now, in nanoseconds since 1970.
 	refused atomic.Int64
+	// why is what came last of something that could not be done.
+	why atomic.Pointer[error]
 }
+
+// reason is why the shard does not answer, in a line.
+func (s *shardHealth) reason() string {
+	why := s.why.Load()
+	if why == nil {
+		return ""
+	}
+	err := *why
+	if away, ok := errors.AsType[*persistence.UnavailableError](err); ok {
+		err = away.Err
+	}
+	return messages.Clip(strings.Join(strings.Fields(err.Error()), " "), mostReason)
+}
+
+// mostReason bounds a reason, in bytes.
+const mostReason = 1 << 10
 
 // catalogShard is the shard that has the catalogue.
 const catalogShard = 0
@@ -54,6 +72,7 @@ func (h *health) note(shard int, err error) {
 			s.unavailable.Store(false)
 		}
 	case errors.Is(err, persistence.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+		s.why.Store(&err)
 		s.unavailable.Store(true)
 		if !errors.Is(err, context.DeadlineExceeded) { // else it was asked long ago
 			s.refused.Store(time.Now().UnixNano())
@@ -68,18 +87,44 @@ const steadyAfter = time.Second
 // steady makes sure that all shards answer, and have done so for a while, or says which don't.
 func (h *health) steady(now time.Time) error {
 	var away []string
-	for n := range h.shards {
-		if s := &h.shards[n]; s.unavailable.Load() || now.Sub(time.Unix(0, s.refused.Load())) < steadyAfter {
-			away = append(away, strconv.Itoa(n))
+	var first string
+	for n, s := range h.status(now) {
+		if s.Answers {
+			continue
 		}
+		if len(away) == 0 {
+			first = s.Why
+		}
+		away = append(away, strconv.Itoa(n))
 	}
 	switch {
 	case len(away) == 0:
 		return nil
 	case len(h.shards) == 1:
-		return persistence.ErrUnavailable
+		return fmt.Errorf("%w: %s", persistence.ErrUnavailable, first)
 	}
-	return fmt.Errorf("%w: of its %d shards, these: %s", persistence.ErrUnavailable, len(h.shards), strings.Join(away, ", "))
+	return fmt.Errorf("%w: of its %d shards, these: %s; shard %s: %s", persistence.ErrUnavailable, len(h.shards), strings.Join(away, ", "),
+		away[0], first)
+}
+
+// ShardStatus is how a shard of the journal is, as far as is known.
+type ShardStatus struct {
+	// Answers: it does, and has refused nothing for a while.
+	Answers bool
+	// Why is why it does not.
+	Why string
+}
+
+// status returns how all shards are, in their order.
+func (h *health) status(now time.Time) (all []ShardStatus) {
+	for n := range h.shards {
+		s, x := &h.shards[n], ShardStatus{Answers: true}
+		if s.unavailable.Load() || now.Sub(time.Unix(0, s.refused.Load())) < steadyAfter {
+			x = ShardStatus{Why: s.reason()}
+		}
+		all = append(all, x)
+	}
+	return all
 }
 
 const (

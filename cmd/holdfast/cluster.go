@@ -22,6 +22,7 @@ func newCluster(a *app) *cobra.Command {
 	cmd.AddCommand(
 		a.clusterCommand("status", "Tell which nodes there are, and how they are", a.printCluster),
 		a.clusterCommand("partitions", "Tell which node has which partition", a.printPartitions),
+		a.clusterCommand("shards", "Tell which databases of the journal answer, and why others don't", a.printShards),
 	)
 	return cmd
 }
@@ -79,6 +80,21 @@ func (a *app) printPartitions(s *adminv1.ShowClusterResponse) error {
 	t := a.newTable(whole("PARTITION"), whole("SHARD"), whole("HAS"), whole("WANTED"))
 	for _, p := range s.GetPartitions() {
 		t.row(strconv.Itoa(int(p.GetPartition())), strconv.Itoa(int(p.GetShard())), p.GetHas(), p.GetWanted())
+	}
+	return t.end()
+}
+
+func (a *app) printShards(s *adminv1.ShowClusterResponse) error {
+	if a.output == outputJSON {
+		return a.printJSON(shown.ShardsOf(s))
+	}
+	t := a.newTable(whole("SHARD"), whole("STATE"), wrap("WHY"))
+	for _, x := range s.GetShards() {
+		state := "answers"
+		if !x.GetAnswers() {
+			state = "away"
+		}
+		t.row(strconv.Itoa(int(x.GetShard())), state, x.GetWhy())
 	}
 	return t.end()
 }

@@ -74,8 +74,11 @@ func noProfiles(w http.ResponseWriter, _ *http.Request) {
 
 func (n *node) readyz(w http.ResponseWriter, _ *http.Request) {
 	err := errStarting
-	if e := n.ready.Load(); e != nil {
+	switch e, waits := n.ready.Load(), n.waits.Load(); {
+	case e != nil:
 		err = e.Ready()
+	case waits != nil:
+		err = fmt.Errorf("%w: %w", errStarting, *waits)
 	}
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -98,11 +99,27 @@ func (n *node) place(ctx context.Context) (placement actors.Placement, address s
 		return nil, "", nil, fmt.Errorf("listen for other nodes: %w", err)
 	}
 	n.member, err = cluster.NewMember(k.complete(n.config.Listen), cluster.Deps{
-		Journal: n.journal, Level: func() uint32 { return n.engine.Catalog().Level() }, Listener: listener,
-		Watchdog: n.watchdog, Metrics: n.registry, Log: n.log.With("part", "cluster"), Fatal: n.fail,
+		Journal: n.journal, Level: func() uint32 { return n.engine.Catalog().Level() }, Watermarks: n.watermarks, Confirmed: n.shared.Watermarks,
+		Listener: listener, Watchdog: n.watchdog, Metrics: n.registry, Log: n.log.With("part", "cluster"), Fatal: n.fail,
 	})
 	if err != nil {
 		return nil, "", nil, err
 	}
 	return n.member, n.member.Address(), n.member, nil
+}
+
+// publishWithin bounds how long a node that ends takes to tell Consul.
+const publishWithin = time.Second
+
+// publishLast has Consul know what the journal has confirmed to the node to the last, for those that come later: it is closed.
+func (n *node) publishLast(ctx context.Context) {
+	if n.watermarks == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishWithin)
+	defer cancel()
+	if err := n.watermarks.Publish(ctx, n.shared.Incarnation(), n.shared.Watermarks()); err != nil {
+		n.log.Warn("Consul is not told what the journal has confirmed last", "error", err)
+	}
+	n.watermarks.Close()
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/holdfast-run/holdfast/cluster"
 	"github.com/holdfast-run/holdfast/persistence"
 	"github.com/holdfast-run/holdfast/persistence/pebble"
 	"github.com/holdfast-run/holdfast/persistence/postgres"
@@ -52,20 +53,26 @@ func (n *node) openShared(ctx context.Context) (persistence.Journal, error) {
 	shared := n.config.Shared
 	shared.Node, shared.Observer, shared.Logger, shared.Alone = n.id, n.metrics, n.log.With("part", "journal"), !n.config.Cluster.on()
 	shared.Loop = func(name string) func() { return n.watchdog.Register("journal "+name, stuckJournal).Beat }
-	var j *postgres.Journal
-	err := n.untilAnswered(ctx, func() (err error) {
-		j, err = postgres.Open(ctx, shared)
+	if n.config.Cluster.on() {
+		var err error
+		if n.watermarks, err = cluster.NewWatermarks(n.config.Cluster.complete(n.config.Listen), n.log.With("part", "cluster")); err != nil {
+			return nil, err
+		}
+		n.watermarks.Await(ctx)
+		shared.Watermarks = n.watermarks
+	}
+	if err := n.untilAnswered(ctx, func() (err error) {
+		n.shared, err = postgres.Open(ctx, shared)
 		return err
-	})
-	if err != nil {
+	}); err != nil {
 		return nil, fmt.Errorf("open the journal: %w", err)
 	}
-	n.now = j.Now
+	n.now = n.shared.Now
 	n.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "holdfast_clock_offset_seconds",
 		Help: "By how much the clock by which orders go, that of the journal's first database, is ahead of the one of this node's system.",
-	}, func() float64 { return j.Offset().Seconds() }))
-	return j, nil
+	}, func() float64 { return n.shared.Offset().Seconds() }))
+	return n.shared, nil
 }
 
 // askAgain is how long a node waits before it asks a journal again that did not answer.
@@ -78,6 +85,7 @@ func (n *node) untilAnswered(ctx context.Context, ask func() error) error {
 		if !errors.Is(err, persistence.ErrUnavailable) {
 			return err
 		}
+		n.waits.Store(&err)
 		n.log.Warn("the journal does not answer; the node waits for it", "error", err)
 		select {
 		case <-time.After(askAgain):

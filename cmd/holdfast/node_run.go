@@ -60,13 +60,17 @@ type node struct {
 	files int
 
 	journal persistence.Journal
+	shared  *postgres.Journal // the same; nil: it is embedded
 	now     func() time.Time // by which orders go
 	engine  *actors.Engine
 	member  *cluster.Member // nil: the node is alone
-	gateway *gateway.Server
-	grpc    *grpc.Server
-	ready   atomic.Pointer[actors.Engine] // set when it has started
-	admin   atomic.Pointer[grpc.Server]   // the same
+	// watermarks is what the node has heard of what the journal has confirmed to others; nil: the node is alone.
+	watermarks *cluster.Watermarks
+	gateway    *gateway.Server
+	grpc       *grpc.Server
+	ready      atomic.Pointer[actors.Engine] // set when it has started
+	admin      atomic.Pointer[grpc.Server]   // the same
+	waits      atomic.Pointer[error]         // why the journal could not be opened yet
 }
 
 // stuckJournal is how long one group commit may take before the node counts as stuck: like a turn of the engine.
@@ -225,5 +229,6 @@ func (n *node) stop(ctx context.Context) error {
 	if err := n.journal.Close(); err != nil {
 		return fmt.Errorf("close the journal: %w", err)
 	}
+	n.publishLast(ctx)
 	return nil
 }

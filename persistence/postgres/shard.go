@@ -37,8 +37,8 @@ type shard struct {
 	warned sync.Once
 	// timeline is the latest of a server that was used.
 	timeline atomic.Int64
-	// distrusted is how often a server that was used turned out to lack something. asked is the timeline of the server before whose use
-	// others were asked last what they know, under asking.
+	// distrusted is how often a server that was used turned out to lack something. asked is the latest timeline of a server before whose
+	// use others were asked what they know, under asking.
 	distrusted atomic.Int64
 	asking     sync.Mutex
 	asked      int64

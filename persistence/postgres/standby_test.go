@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -55,16 +54,8 @@ func newPair(t *testing.T, synchronous bool) *pair {
 	}
 	p.primary, err = pgserver.Make(t.Context(), bin, hosts[0])
 	must(err)
-	p.standby = &server{Bin: bin, Data: filepath.Join(hosts[1], "data"), Log: filepath.Join(hosts[1], "server.log")}
-	must(p.standby.TakePort())
-	// It has not been started yet, so a copy of its files is a backup.
-	out, err := exec.Command("cp", "-a", p.primary.Data, p.standby.Data).CombinedOutput()
-	if err != nil {
-		t.Fatalf("copy the primary: %v: %s", err, out)
-	}
-	settings := fmt.Sprintf("primary_conninfo = 'host=127.0.0.1 port=%d user=postgres application_name=standby'\n", p.primary.Port)
-	must(appendTo(filepath.Join(p.standby.Data, "postgresql.auto.conf"), settings))
-	must(appendTo(filepath.Join(p.standby.Data, "standby.signal"), ""))
+	p.standby, err = p.primary.Standby(t.Context(), hosts[1])
+	must(err)
 	must(p.startPrimary())
 	t.Cleanup(p.primary.Stop)
 	must(p.standby.Start(small...))
@@ -80,16 +71,6 @@ func (p *pair) startPrimary() error {
 		return p.primary.Start(append([]string{"synchronous_standby_names=standby"}, small...)...)
 	}
 	return p.primary.Start(small...)
-}
-
-// appendTo appends to a file of a server's, or makes it.
-func appendTo(path, text string) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
-	if err != nil {
-		return fmt.Errorf("open %s: %w", path, err)
-	}
-	_, err = f.WriteString(text)
-	return errors.Join(err, f.Close())
 }
 
 // config is how a test opens a journal in a database of the pair's: with both servers, in an order.

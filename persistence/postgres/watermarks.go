@@ -148,8 +148,8 @@ func boundOf(incarnation, lane, batch string) (*bound, error) {
 	return b, nil
 }
 
-// askAround has others asked what they know, before a server is used that is none of before: it has another timeline than any that was
-// asked about. What others know of what was confirmed last may be on its way.
+// askAround has others asked what they know, before a server is used that is none of before: it has a later timeline than any before whose
+// use they were asked. What others know of what was confirmed last may be on its way.
 func (s *shard) askAround(ctx context.Context, conn *pgconn.PgConn) error {
 	if s.journal.cfg.Watermarks == (none{}) {
 		return nil
@@ -164,7 +164,7 @@ func (s *shard) askAround(ctx context.Context, conn *pgconn.PgConn) error {
 	}
 	s.asking.Lock()
 	defer s.asking.Unlock()
-	if timeline != s.asked {
+	if timeline > s.asked {
 		s.journal.cfg.Watermarks.Ask(ctx)
 		s.asked = timeline
 	}

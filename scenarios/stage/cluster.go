@@ -10,6 +10,9 @@ import (
 type Cluster struct {
 	Consul *Consul
 	Nodes  []*Node
+
+	stage *Stage
+	spec  ClusterSpec
 }
 
 // ClusterSpec says what a cluster is made of.
@@ -27,33 +30,15 @@ type ClusterSpec struct {
 
 // StartCluster starts Consul and the nodes. They run until ctx ends, which must be the stage's or come from it.
 func (s *Stage) StartCluster(ctx context.Context, spec ClusterSpec) (*Cluster, error) {
-	c := &Cluster{}
+	c := &Cluster{stage: s, spec: spec}
 	var err error
 	if c.Consul, err = s.StartConsul(ctx, spec.Consul); err != nil {
 		return nil, err
 	}
-	for i := range spec.Nodes {
-		addresses, err := FreeAddresses(ctx, 3)
-		if err != nil {
+	for range spec.Nodes {
+		if _, err := c.Add(ctx); err != nil {
 			return nil, err
 		}
-		name := fmt.Sprintf("node%d", i+1)
-		n := &Node{Server: addresses[0], Admin: addresses[1], Data: filepath.Join(s.dir, name)}
-		env := []string{"HOLDFAST_JOURNAL=" + spec.Journal}
-		if spec.Ahead != nil {
-			env = append(env, fmt.Sprint("CLOCK_AHEAD=", spec.Ahead[i]))
-		}
-		n.Process, err = s.Start(ctx, Spec{
-			Name: name, Path: spec.Holdfast, Restart: true, Env: env,
-			Args: append([]string{
-				"node", "--data", n.Data, "--listen", n.Server, "--admin-listen", n.Admin, "--cluster-listen", addresses[2], "--node-name", name,
-				"--cluster-plaintext", "--consul", "http://" + c.Consul.Address,
-			}, spec.Settings...),
-		})
-		if err != nil {
-			return nil, err
-		}
-		c.Nodes = append(c.Nodes, n)
 	}
 	for _, n := range c.Nodes {
 		if err := n.Ready(ctx); err != nil {
@@ -61,6 +46,32 @@ func (s *Stage) StartCluster(ctx context.Context, spec ClusterSpec) (*Cluster, e
 		}
 	}
 	return c, nil
+}
+
+// Add starts one more node, and does not wait for it.
+func (c *Cluster) Add(ctx context.Context) (*Node, error) {
+	addresses, err := FreeAddresses(ctx, 3)
+	if err != nil {
+		return nil, err
+	}
+	name := fmt.Sprintf("node%d", len(c.Nodes)+1)
+	env := []string{"HOLDFAST_JOURNAL=" + c.spec.Journal}
+	if c.spec.Ahead != nil {
+		env = append(env, fmt.Sprint("CLOCK_AHEAD=", c.spec.Ahead[len(c.Nodes)]))
+	}
+	n := &Node{Server: addresses[0], Admin: addresses[1], Data: filepath.Join(c.stage.dir, name)}
+	n.Process, err = c.stage.Start(ctx, Spec{
+		Name: name, Path: c.spec.Holdfast, Restart: true, Env: env,
+		Args: append([]string{
+			"node", "--data", n.Data, "--listen", n.Server, "--admin-listen", n.Admin, "--cluster-listen", addresses[2], "--node-name", name,
+			"--cluster-plaintext", "--consul", "http://" + c.Consul.Address,
+		}, c.spec.Settings...),
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.Nodes = append(c.Nodes, n)
+	return n, nil
 }
 
 // Servers are the addresses of the nodes' APIs.

@@ -51,6 +51,12 @@ func (n *Node) IsReady(ctx context.Context) bool {
 	return err == nil
 }
 
+// Unready is what the node says of why it can't do its work now; nil: it can.
+func (n *Node) Unready(ctx context.Context) error {
+	_, err := get(ctx, "http://"+n.Admin+"/readyz")
+	return err
+}
+
 // Live tells whether the node says that it makes progress.
 func (n *Node) Live(ctx context.Context) error {
 	_, err := get(ctx, "http://"+n.Admin+"/livez")

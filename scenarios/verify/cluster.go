@@ -26,8 +26,8 @@ type clusterRow struct {
 	conn *client.Client
 	logs []string // of the downstream systems
 	// read is how much of each node's log, and starts how many of its starts, are of earlier rows.
-	read   []int64
-	starts []int
+	read   map[*stage.Node]int64
+	starts map[*stage.Node]int
 }
 
 // callWithin is how long a client waits for an answer until it tries again, elsewhere.
@@ -42,25 +42,31 @@ func withCluster(ctx context.Context, s *site, use func(context.Context, *cluste
 	if err != nil {
 		return nil, err
 	}
-	return c.row(ctx, s, func(ctx context.Context, r *clusterRow) (f figures, err error) {
-		ctx, st := stage.New(ctx, s.dir)
+	return c.row(ctx, s, withSystems(use), "kill")
+}
+
+// withoutCluster is what a row tells that needs a cluster where there can't be one.
+var withoutCluster = figures{"cluster": "skipped: it needs PostgreSQL, and Consul, which make tools builds"}
+
+// withSystems starts the downstream systems, and an adapter for each, for as long as they are used.
+func withSystems(use func(context.Context, *clusterRow) (figures, error)) func(context.Context, *clusterRow) (figures, error) {
+	return func(ctx context.Context, r *clusterRow) (f figures, err error) {
+		ctx, st := stage.New(ctx, r.s.dir)
 		defer st.Stop()
-		if _, r.logs, err = startSystems(ctx, s, st, pace{"20ms", "60ms"}, killSystems, false, r.Servers()...); err != nil {
+		if _, r.logs, err = startSystems(ctx, r.s, st, pace{"20ms", "60ms"}, killSystems, false, r.Servers()...); err != nil {
 			return nil, why(ctx, err)
 		}
 		if f, err = use(ctx, r); err != nil {
 			return f, why(ctx, err)
 		}
 		return f, nil
-	}, "kill")
+	}
 }
 
-// withoutCluster is what a row tells that needs a cluster where there can't be one.
-var withoutCluster = figures{"cluster": "skipped: it needs PostgreSQL, and Consul, which make tools builds"}
-
-// withOwnCluster has a row use a cluster that it changes.
+// withOwnCluster has a row use a cluster that is not like the others, or will not be.
 func withOwnCluster(
-	ctx context.Context, s *site, change func(*stage.ClusterSpec), use func(context.Context, *clusterRow) (figures, error), deployed ...string,
+	ctx context.Context, s *site, change func(*cluster, *stage.ClusterSpec) error,
+	use func(context.Context, *clusterRow) (figures, error), deployed ...string,
 ) (figures, error) {
 	own, err := startCluster(ctx, s, change)
 	if err != nil {
@@ -77,13 +83,13 @@ func (c *cluster) row(
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(c.running, func() { cancel(context.Cause(c.running)) })() //nolint:contextcheck // the cluster outlives the row
-	r := &clusterRow{cluster: c, s: s}
+	r := &clusterRow{cluster: c, s: s, read: map[*stage.Node]int64{}, starts: map[*stage.Node]int{}}
 	for i, n := range r.Nodes {
 		at, err := os.Stat(r.log(i))
 		if err != nil {
 			return nil, err //nolint:wrapcheck // it names the file
 		}
-		r.read, r.starts = append(r.read, at.Size()), append(r.starts, n.Starts())
+		r.read[n], r.starts[n] = at.Size(), n.Starts()
 	}
 	var err error
 	r.conn, err = client.New(client.Config{Addresses: r.Servers(), ConnectTimeout: time.Second, CallTimeout: callWithin})
@@ -105,20 +111,20 @@ func (c *cluster) row(
 
 // logged counts the lines of the nodes' logs that have a text, those of earlier rows apart.
 func (r *clusterRow) logged(text string) (count int, err error) {
-	for i := range r.Nodes {
+	for i, n := range r.Nodes {
 		log, err := os.ReadFile(r.log(i))
 		if err != nil {
 			return 0, err
 		}
-		count += strings.Count(string(log[r.read[i]:]), text)
+		count += strings.Count(string(log[r.read[n]:]), text)
 	}
 	return count, nil
 }
 
 // restarts counts how often nodes were started again.
 func (r *clusterRow) restarts() (count int) {
-	for i, n := range r.Nodes {
-		count += n.Starts() - r.starts[i]
+	for _, n := range r.Nodes {
+		count += n.Starts() - max(r.starts[n], 1)
 	}
 	return count
 }

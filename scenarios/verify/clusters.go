@@ -33,7 +33,7 @@ func (c *cluster) log(i int) string { return filepath.Join(c.dir, nodeName(i)+".
 func nodeName(i int) string { return fmt.Sprintf("node%d", i+1) }
 
 // startCluster starts a cluster in a folder beside that of the row. It runs until it is ended, also when ctx has ended.
-func startCluster(ctx context.Context, s *site, change func(*stage.ClusterSpec)) (*cluster, error) {
+func startCluster(ctx context.Context, s *site, change func(*cluster, *stage.ClusterSpec) error) (*cluster, error) {
 	c := &cluster{}
 	var err error
 	if c.dir, err = os.MkdirTemp(filepath.Dir(s.dir), "verify-cluster-"); err != nil {
@@ -48,7 +48,9 @@ func startCluster(ctx context.Context, s *site, change func(*stage.ClusterSpec))
 	spec := stage.ClusterSpec{
 		Holdfast: s.holdfast, Consul: s.consul, Journal: c.database.Address(postgresDatabase), Nodes: clusterNodes,
 	}
-	change(&spec)
+	if err := change(c, &spec); err != nil {
+		return nil, errors.Join(err, c.end(false))
+	}
 	defer context.AfterFunc(ctx, c.stage.Stop)()
 	if c.Cluster, err = c.stage.StartCluster(c.running, spec); err != nil { //nolint:contextcheck // it outlives the row
 		return nil, errors.Join(why(ctx, err), c.end(false))
@@ -76,7 +78,7 @@ type clusters struct{ current *cluster }
 func (c *clusters) take(ctx context.Context, s *site) (*cluster, error) {
 	if c.current == nil {
 		var err error
-		if c.current, err = startCluster(ctx, s, func(*stage.ClusterSpec) {}); err != nil {
+		if c.current, err = startCluster(ctx, s, func(*cluster, *stage.ClusterSpec) error { return nil }); err != nil {
 			return nil, err
 		}
 	}

@@ -122,6 +122,7 @@ var rows = []row{
 	{"kill_node", 15 * time.Minute, killNode, killNodeBars},
 	{"pause", 15 * time.Minute, pauseNode, pauseNodeBars},
 	{"consul_cut", 20 * time.Minute, consulCut, consulCutBars},
+	{"lagging", 5 * time.Minute, lagging, laggingBars},
 	{"rolling", 10 * time.Minute, rolling, rollingBars},
 	{"skew", 15 * time.Minute, skew, skewBars},
 	{"bad_input", 30 * time.Minute, badInput, badInputBars},

@@ -45,8 +45,9 @@ func skew(ctx context.Context, s *site) (figures, error) {
 	if noCluster(s) {
 		return withoutCluster, nil
 	}
-	return withOwnCluster(ctx, s, func(spec *stage.ClusterSpec) {
+	return withOwnCluster(ctx, s, func(_ *cluster, spec *stage.ClusterSpec) error {
 		spec.Holdfast, spec.Nodes, spec.Ahead = s.wrongClock, len(skewed), skewed
+		return nil
 	}, func(ctx context.Context, r *clusterRow) (figures, error) {
 		for _, n := range r.Nodes {
 			n.StayAway(skewAway)

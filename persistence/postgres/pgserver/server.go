@@ -65,6 +65,35 @@ func Make(ctx context.Context, bin, dir string) (*Server, error) {
 	return s, s.TakePort()
 }
 
+// Standby makes a standby of the server, in a folder that every user may enter then. The server must not run, so that a
+// copy of its files is a backup. It is not synchronous unless the primary says so of "standby". It is not started.
+func (s *Server) Standby(ctx context.Context, dir string) (*Server, error) {
+	standby := &Server{Bin: s.Bin, Data: filepath.Join(dir, "data"), Log: filepath.Join(dir, "server.log")}
+	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // the user that the server runs as must get in
+		return nil, fmt.Errorf("prepare %s: %w", dir, err)
+	}
+	if out, err := exec.CommandContext(ctx, "cp", "-a", s.Data, standby.Data).CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("copy the primary: %w: %s", err, out)
+	}
+	settings := fmt.Sprintf("primary_conninfo = 'host=127.0.0.1 port=%d user=postgres application_name=standby'\n", s.Port)
+	if err := errors.Join(
+		appendTo(filepath.Join(standby.Data, "postgresql.auto.conf"), settings), appendTo(filepath.Join(standby.Data, "standby.signal"), ""),
+	); err != nil {
+		return nil, err
+	}
+	return standby, standby.TakePort()
+}
+
+// appendTo appends to a file of a server's, or makes it.
+func appendTo(path, text string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644) //nolint:gosec // the user that the server runs as must read it
+	if err != nil {
+		return fmt.Errorf("open %s: %w", path, err)
+	}
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Close())
+}
+
 // as has a process run as the user postgres if this one is root, which the server refuses to be; the directory is given to it.
 func as(dir string) (*syscall.SysProcAttr, error) {
 	attributes := attributes()
