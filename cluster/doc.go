@@ -6,6 +6,7 @@
 //	consul ── answers of Consul ──► topology ── members ──► placement ── rank ──► who takes what ──► host: Take, Give
 //	   └───── evidence ───────────► lease ── stop, freeze, exit                        ▲
 //	remoting ── what peers have, what they have seen ──────────────────────────────────┘
+//	consul, remoting ◄── what the journal has confirmed: Watermarks ──► the journal, which uses no database that shows less
 //
 // A member goes through these states; its lease tells (package lease):
 //

@@ -16,8 +16,8 @@
 //	   └──────────────────────────────────────┘
 //	     the agent does not know the check · the servers do not have the node · another address · another announcement
 //
-// Beside it, Watermarks is what nodes publish of what the journal has confirmed to them, and read of each other. It is there for a node that
-// is no member yet, and stays when a node leaves.
+// Beside it, Watermarks is what nodes publish of what the journal has confirmed to them, and read of each other. It is there for a node
+// that is no member yet, and stays when a node leaves.
 //
 // How it fails: what can't be asked is an Observation with a failure, and is asked again, with a backoff of at most two seconds; every
 // request is bounded in time, and every answer in size. Consul may be away for as long as it likes: nothing here ends for that. A node

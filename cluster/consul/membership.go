@@ -84,7 +84,8 @@ func (m *Membership) Hurry() { latest(m.keeper.hurry, struct{}{}) }
 const leaveDwell = 500 * time.Millisecond
 
 // Leave ends the registration: the node says that it is critical, so that others act at once, and is deregistered a moment later.
-// The observations go on. It takes leaveDwell and two requests, each of one TTL at most; it returns what could not be done, and isn't tried again: Consul finds out after one TTL. It may be called more than once.
+// The observations go on. It takes leaveDwell and two requests, each of one TTL at most; it returns what could not be done, and isn't
+// tried again: Consul finds out after one TTL. It may be called more than once.
 func (m *Membership) Leave(ctx context.Context) error {
 	m.ending.Lock()
 	defer m.ending.Unlock()

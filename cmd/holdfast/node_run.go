@@ -61,7 +61,7 @@ type node struct {
 
 	journal persistence.Journal
 	shared  *postgres.Journal // the same; nil: it is embedded
-	now     func() time.Time // by which orders go
+	now     func() time.Time  // by which orders go
 	engine  *actors.Engine
 	member  *cluster.Member // nil: the node is alone
 	// watermarks is what the node has heard of what the journal has confirmed to others; nil: the node is alone.

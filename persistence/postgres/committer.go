@@ -15,8 +15,8 @@ import (
 	"github.com/holdfast-run/holdfast/persistence/lane"
 )
 
-// committer makes the batches of one lane of a shard. All but its lane, confirmed, mark and unresolved belongs to the goroutine that runs the
-// lane.
+// committer makes the batches of one lane of a shard. All but its lane, confirmed, mark and unresolved belongs to the goroutine that runs
+// the lane.
 type committer struct {
 	shard  *shard
 	number int

@@ -12,7 +12,9 @@
 //
 // A batch is made where the lane's row has the number before it. After an answer that did not come, a lane makes itself known with
 // a higher number before anything is read or written: so the batch was made before, or never is. A database that has a lower
-// number than was confirmed has lost commits: it is refused.
+// number than was confirmed, to this incarnation or as others have told to them, has lost commits: it is refused. The numbers are
+// watermarks. They are compared by each connection that is made, and once a second, as others may tell more. Of an incarnation that is
+// gone they are covered: its rows are compared, and the own one bumped, in one statement, so that the own number stands for both.
 //
 // The statement of a batch has the parts that the batch needs, and no others: an empty part costs the server as much as a full one does
 // for a few orders. Each of these variants is prepared when a connection needs it first. The lane's row is found where the last batch

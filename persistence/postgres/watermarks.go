@@ -154,7 +154,8 @@ func (s *shard) askAround(ctx context.Context, conn *pgconn.PgConn) error {
 	if s.journal.cfg.Watermarks == (none{}) {
 		return nil
 	}
-	r := conn.ExecParams(ctx, `SELECT ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::bigint`, nil, nil, nil, nil).Read()
+	const timelineSQL = `SELECT ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::bigint`
+	r := conn.ExecParams(ctx, timelineSQL, nil, nil, nil, nil).Read()
 	if r.Err != nil {
 		return r.Err
 	}
