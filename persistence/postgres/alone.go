@@ -18,6 +18,9 @@ import (
 //
 //	had ──► lost with its session ──► had again, if nobody else has it
 //	                 └──────────────► another node has it: nothing is claimed any more
+//
+// Nodes of a cluster hold the same lock together, each by the connection of a lane: so such a node is refused while any of them has the
+// journal, and they are while it has it.
 type alone struct {
 	// conn is the session that has the lock. It belongs to Open, and then to the goroutine that watches it.
 	conn *pgx.Conn
@@ -48,8 +51,11 @@ const (
 	aloneAnswers = 3
 )
 
-// errShared is why a node does not get the lock. It is said of a shared journal, and who has it.
-var errShared = errors.New("another node, which is in no cluster, has the journal open")
+// Why a node does not get the lock. It is said who has it.
+var (
+	errShared  = errors.New("another node, which is in no cluster, has the journal open")
+	errMembers = errors.New("nodes of a cluster have the journal open, and this one is in none")
+)
 
 // lockAlone gets the lock, for which it waits so long. The connection that it returns has it.
 func (s *shard) lockAlone(ctx context.Context, wait time.Duration) (*pgx.Conn, error) {
@@ -62,7 +68,12 @@ func (s *shard) lockAlone(ctx context.Context, wait time.Duration) (*pgx.Conn, e
 		_, err = conn.Exec(ctx, `SELECT pg_advisory_lock($1, hashtext(current_schema()))`, lockNode)
 	}
 	if stateOf(err) == lockNotAvailable {
-		err = fmt.Errorf("%w: %s", errShared, holder(ctx, conn))
+		if err = holder(ctx, conn, exclusive); err == nil {
+			err = holder(ctx, conn, together)
+		}
+		if err == nil {
+			err = errGivenUp
+		}
 	}
 	if err != nil {
 		_ = conn.Close(ctx)
@@ -71,31 +82,85 @@ func (s *shard) lockAlone(ctx context.Context, wait time.Duration) (*pgx.Conn, e
 	return conn, nil
 }
 
-// holder says which node has the lock.
-func holder(ctx context.Context, conn *pgx.Conn) string {
+// How the lock is held, as the server calls it.
+const (
+	exclusive = "ExclusiveLock"
+	together  = "ShareLock"
+)
+
+// errGivenUp is why a node does not get the lock that another one has just given up.
+var errGivenUp = errors.New("another node had the journal open a moment ago")
+
+// holder says which node has the lock, in a way; nil: none has.
+func holder(ctx context.Context, conn *pgx.Conn, mode string) error {
+	has := errShared
+	if mode == together {
+		has = errMembers
+	}
 	var who, from string
 	var since time.Time
-	if err := conn.QueryRow(ctx, `SELECT COALESCE((SELECT l.incarnation FROM lanes l WHERE $2 || split_part(l.incarnation, '/', 2) =
+	err := conn.QueryRow(ctx, `SELECT COALESCE((SELECT l.incarnation FROM lanes l WHERE $2 || split_part(l.incarnation, '/', 2) =
 			a.application_name LIMIT 1), a.application_name), COALESCE(host(a.client_addr), 'the server itself'), a.backend_start
 		FROM pg_locks k JOIN pg_stat_activity a USING (pid) WHERE k.locktype = 'advisory' AND k.granted AND k.classid::bigint = $1
-			AND k.objid::bigint = hashtext(current_schema())::bigint & 4294967295
-			AND k.database = (SELECT oid FROM pg_database WHERE datname = current_database()) LIMIT 1`, int64(lockNode), applicationPrefix).
-		Scan(&who, &from, &since); err != nil {
-		return "it can't be told which"
+			AND k.objid::bigint = hashtext(current_schema())::bigint & 4294967295 AND k.mode = $3
+			AND k.database = (SELECT oid FROM pg_database WHERE datname = current_database()) LIMIT 1`,
+		int64(lockNode), applicationPrefix, mode).Scan(&who, &from, &since)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil
+	case err != nil:
+		return fmt.Errorf("%w: it can't be told which: %w", has, err)
 	}
-	return fmt.Sprintf("%s, connected from %s since %s; stop it first", who, from, since.Format(time.RFC3339))
+	return fmt.Errorf("%w: %s, connected from %s since %s; stop it first", has, who, from, since.Format(time.RFC3339))
 }
 
-// takeOver fences whoever had the journal before, as a node does that is in no cluster. It makes sure first that it is the only one.
+// lockTogether gets the lock for a node of a cluster, as long as the connection lasts, unless another node has it or awaits it.
+func lockTogether(ctx context.Context, conn *pgx.Conn) (got bool, err error) {
+	err = conn.QueryRow(ctx, `SELECT pg_try_advisory_lock_shared($1, hashtext(current_schema()))`, lockNode).Scan(&got)
+	return got, err //nolint:wrapcheck // whoever tells of it says more
+}
+
+// joinOthers makes sure that no node has the journal that is in no cluster.
+func (s *shard) joinOthers(ctx context.Context, conn *pgx.Conn) error {
+	if s.number != 0 {
+		return nil
+	}
+	if err := holder(ctx, conn, exclusive); err != nil {
+		return unfit{err}
+	}
+	return nil
+}
+
+// lockAgain is how long it is waited before the lock is tried for again that a lane did not get.
+const lockAgain = time.Second
+
+// stayTogether has the first lane hold the lock that all nodes of a cluster do. Where another node has it, that has fenced this one, or is
+// about to; where one waits for it, it is tried for again.
+func (c *committer) stayTogether() {
+	j := c.shard.journal
+	if j.cfg.Alone || c.shard.number != 0 || c.number != 0 || c.conn == nil || c.locked || time.Since(c.lockTried) < lockAgain {
+		return
+	}
+	c.lockTried = time.Now()
+	overdue := c.closeLater()
+	defer overdue.Stop()
+	var err error
+	if c.locked, err = lockTogether(context.Background(), c.conn); err != nil {
+		c.disconnect(err)
+	}
+}
+
+// takeOver fences whoever had the journal before, as a node does that is in no cluster. It makes sure first that it is the only one. A node
+// of a cluster makes sure that there is no such node.
 func (s *shard) takeOver(ctx context.Context, conn *pgx.Conn) error {
 	j := s.journal
 	if !j.cfg.Alone {
-		return nil
+		return s.joinOthers(ctx, conn)
 	}
 	if s.number == 0 && j.alone.conn == nil {
 		var err error
 		j.alone.conn, err = s.lockAlone(ctx, min(aloneAnswers*j.cfg.AnswerWithin, prepareWithin/2))
-		if errors.Is(err, errShared) {
+		if errors.Is(err, errShared) || errors.Is(err, errMembers) {
 			return unfit{err}
 		}
 		if err != nil {

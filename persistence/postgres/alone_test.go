@@ -76,6 +76,60 @@ func TestAlone(t *testing.T) {
 	}
 }
 
+// A node in no cluster is refused while one of a cluster has the journal, also after the sessions of that were lost; and the other way
+// round.
+func TestAloneAmongMembers(t *testing.T) {
+	t.Parallel()
+	s := sharedServer(t)
+	config := configured(t, s, s.Address)
+	config.AnswerWithin = 300 * time.Millisecond
+	member, err := postgres.Open(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	joined(t, config)
+	alone := config
+	alone.Alone = true
+	name := databaseOf(config)
+	refusedBy := func() {
+		t.Helper()
+		j, err := postgres.Open(t.Context(), alone)
+		if err == nil {
+			_ = j.Close()
+		}
+		if err == nil || errors.Is(err, persistence.ErrUnavailable) || !strings.Contains(err.Error(), "nodes of a cluster have the journal open") {
+			t.Errorf("nodes of a cluster have the journal, and this is %v", err)
+		}
+	}
+	refusedBy()
+	if n := ask(t, s, name, `SELECT count(*) FROM holdfast.lanes WHERE fenced`); n != 0 {
+		t.Errorf("%d rows were fenced", n)
+	}
+	ask(t, s, name, `SELECT count(pg_terminate_backend(pid))`+lockers)
+	awaitThat(t, func() bool {
+		_ = accept(member, new([messages.Partitions]messages.Epoch), messages.NewOrderID()) // else it has no need to look
+		return ask(t, s, name, `SELECT count(*)`+lockers) > 0
+	})
+	refusedBy()
+	if err := member.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Nodes of a cluster are refused while one has the journal that is in none.
+func TestMembersBesideAlone(t *testing.T) {
+	t.Parallel()
+	s := sharedServer(t)
+	config := configured(t, s, s.Address)
+	alone := config
+	alone.Alone = true
+	j, _ := opened(t, alone)
+	refused(t, config, j)
+	if n := ask(t, s, databaseOf(config), `SELECT count(DISTINCT incarnation) FROM holdfast.lanes`); n != 1 {
+		t.Errorf("%d nodes are known: one that is refused must not be", n)
+	}
+}
+
 // A node that has lost the lock to somebody else claims nothing, and says why; it goes on when it has the lock again.
 func TestAloneNoMore(t *testing.T) {
 	t.Parallel()

@@ -27,6 +27,9 @@ type committer struct {
 	timeline, trust int64
 	// place is where the row of the lane is, as far as is known.
 	place pgtype.TID
+	// locked: the connection holds the lock that nodes of a cluster hold together. lockTried is when it was last tried for.
+	locked    bool
+	lockTried time.Time
 	// tried is when a connection was last tried for, why what came of it.
 	tried time.Time
 	why   error
@@ -55,6 +58,7 @@ func (c *committer) run(turn func()) {
 		if c.conn == nil {
 			_ = c.connect() // it is told with the next batch
 		}
+		c.stayTogether()
 	}, c.make)
 }
 

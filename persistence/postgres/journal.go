@@ -71,6 +71,7 @@ func (j *Journal) run() {
 	for _, s := range j.shards {
 		for _, c := range s.committers {
 			_ = c.connect() // it is told with the first batch
+			c.stayTogether()
 			turn := j.cfg.Loop(fmt.Sprintf("shard %d lane %d", s.number, c.number))
 			j.lanes.Go(func() { c.run(turn) })
 		}

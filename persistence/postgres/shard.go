@@ -221,6 +221,7 @@ func (c *committer) connect() error {
 		c.shard.log.LogAttrs(ctx, slog.LevelInfo, "journal: the database answers again", slog.Int("lane", c.number))
 	}
 	c.conn, c.why, c.timeline = conn, nil, p.timeline
+	c.locked, c.lockTried = false, time.Time{}
 	c.confirmed.Store(p.last + 1)
 	c.mark.see(p.generation, p.last)
 	c.unresolved.Store(false)
