@@ -100,7 +100,7 @@ func (a admin) ShowCluster(context.Context, *adminv1.ShowClusterRequest) (*admin
 		return nil, a.fail(&failure{code: codes.FailedPrecondition, reason: "NO_CLUSTER", message: "this node is alone: it is in no cluster"})
 	}
 	for n, shard := range a.engine.Shards() {
-		s.Shards = append(s.Shards, &adminv1.ClusterShard{Shard: uint32(n), Answers: shard.Answers, Why: shard.Why}) //nolint:gosec // there are few
+		s.Shards = append(s.Shards, &adminv1.ClusterShard{Shard: uint32(n), Answers: shard.Answers, Why: shard.Why})
 	}
 	return s, nil
 }

@@ -24,9 +24,9 @@ type Config struct {
 	// Node is the node that opens the journal: its incarnation's name begins with it; default "node". It must not have a slash.
 	Node messages.NodeID
 	// Alone says that the node is in no cluster: it is the only one that has the journal open, or Open fails, with the reason, as it does for
-	// nodes of a cluster while such a node has it. A lock in the first shard, which it holds until it is closed, makes sure of that; and whoever had the journal before is fenced. Without the first
-	// shard it can't be opened. If another node gets the lock, when its session was lost, nothing is claimed any more. Default: nodes of a
-	// cluster share the journal.
+	// nodes of a cluster while such a node has it. A lock in the first shard, which it holds until it is closed, makes sure of that; and
+	// whoever had the journal before is fenced. Without the first shard it can't be opened. If another node gets the lock, when its session
+	// was lost, nothing is claimed any more. Default: nodes of a cluster share the journal.
 	Alone bool
 	// Watermarks is what other incarnations have had confirmed: a server that shows less is not used. Default: nobody has told anything.
 	Watermarks Watermarks

@@ -70,7 +70,7 @@ func (d *database) replicate(ctx context.Context) (*replicated, error) {
 }
 
 func (p *replicated) startPrimary() error {
-	return p.primary.Start("shared_buffers=256MB", "wal_keep_size=512MB") //nolint:wrapcheck // it says what
+	return p.primary.Start("shared_buffers=256MB", "wal_keep_size=512MB")
 }
 
 // address is the connection string of both. The standby comes first, so that each connection is tried to it before the other one.
@@ -203,7 +203,7 @@ func (r *clusterRow) refusals(ctx context.Context) (count int, err error) {
 			}
 			if err := stage.Pause(ctx, 100*time.Millisecond); err != nil {
 				r.s.sayf("lagging: %s says: %v", nodeName(i), why)
-				return count, nil //nolint:nilerr // it is a figure
+				return count, nil
 			}
 		}
 		log, err := os.ReadFile(r.log(i))
@@ -227,7 +227,7 @@ func (r *clusterRow) stuckNodes(ctx context.Context) (count int, err error) {
 			count++
 		}
 	}
-	return count, ctx.Err() //nolint:wrapcheck // it says enough
+	return count, ctx.Err()
 }
 
 // execute has a server execute statements.
