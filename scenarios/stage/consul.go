@@ -2,11 +2,13 @@ package stage
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 )
 
 // Consul is a server of Consul, with all that it knows in a folder: it may be killed, and comes back.
@@ -68,4 +70,24 @@ log_level = "warn"
 		return nil, err
 	}
 	return c, Answers(ctx, "http://"+c.Address+"/v1/catalog/service/consul?consistent")
+}
+
+// Keys counts the keys of its store that begin with something: it waits, for a while at most, until there are so many.
+func (c *Consul) Keys(ctx context.Context, prefix string, want int, within time.Duration) (count int, err error) {
+	for deadline := time.Now().Add(within); ; {
+		text, err := get(ctx, "http://"+c.Address+"/v1/kv/"+prefix+"?keys&consistent")
+		if err != nil {
+			return 0, err
+		}
+		var keys []string
+		if err := json.Unmarshal([]byte(text), &keys); err != nil {
+			return 0, fmt.Errorf("keys of Consul: %w", err)
+		}
+		if len(keys) == want || time.Now().After(deadline) {
+			return len(keys), nil
+		}
+		if err := Pause(ctx, 10*pollEvery); err != nil {
+			return 0, err
+		}
+	}
 }

@@ -61,6 +61,7 @@ type bars map[string]bar
 
 func atLeast(v float64) bar { return bar{Min: &v} }
 func atMost(v float64) bar  { return bar{Max: &v} }
+func exactly(v float64) bar { return bar{Min: &v, Max: &v} }
 
 // ciSlack is how much slower a machine may be at scale ci: nobody knows who shares it. What is far slower than that has
 // a reason in the code.

@@ -11,6 +11,9 @@ import (
 // quietFor is how long orders come before nodes are restarted, to compare with.
 const quietFor = 10 * time.Second
 
+// forgottenWithin is how long the nodes may take to have Consul forget the watermarks of those that have ended.
+const forgottenWithin = 15 * time.Second
+
 // rolling stops all nodes gracefully, one after the other, and starts them again, under load.
 func rolling(ctx context.Context, s *site) (figures, error) {
 	return withCluster(ctx, s, func(ctx context.Context, r *clusterRow) (figures, error) {
@@ -40,7 +43,9 @@ func rolling(ctx context.Context, s *site) (figures, error) {
 			before, during := p.p99(began, restarting), p.p99(restarting, over)
 			f["p99_before_ms"], f["p99_during_ms"] = round(before.Seconds()*1000, 1), round(during.Seconds()*1000, 1)
 			f["p99_ratio"] = round(during.Seconds()/before.Seconds(), 2)
-			return nil
+			var err error
+			f["watermarks_left"], err = r.Consul.Keys(ctx, "holdfast/watermarks/", len(r.Nodes), forgottenWithin)
+			return err
 		})
 		if err != nil {
 			return f, err
@@ -55,7 +60,7 @@ func rollingBars(s *site) bars {
 	if noCluster(s) {
 		return bars{}
 	}
-	b := bars{"restarts": atLeast(clusterNodes)}.none(clusterNone...).none("fences")
+	b := bars{"restarts": atLeast(clusterNodes), "watermarks_left": exactly(clusterNodes)}.none(clusterNone...).none("fences")
 	if !s.ci() {
 		b["p99_ratio"] = atMost(3)
 	}
