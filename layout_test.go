@@ -17,6 +17,7 @@ var rules = []rule{
 	{dir: "actors/workflow", product: []string{"messages/..."}, tests: []string{"actors/definition"}},
 	{dir: "actors/definition", product: []string{"actors/workflow", "messages/..."}},
 	{dir: "actors/dispatch", product: []string{"messages/..."}},
+	{dir: "actors/share", product: []string{"messages"}},
 	{
 		dir: "actors/catalog", product: []string{"actors/workflow", "actors/definition", "persistence", "messages/..."},
 		tests: []string{"persistence/..."},
@@ -41,7 +42,9 @@ var rules = []rule{
 	},
 	{
 		dir:     "actors/activity",
-		product: []string{"actors/dispatch", "actors/failure", "actors/runtime", "persistence", "supervision", "messages/..."},
+		product: []string{
+			"actors/dispatch", "actors/share", "actors/failure", "actors/runtime", "persistence", "supervision", "messages/...",
+		},
 	},
 	{dir: "actors/view", product: []string{
 		"actors/failure", "actors/history", "actors/runtime", "actors/workflow", "persistence", "supervision", "messages/...",
@@ -85,6 +88,9 @@ var rules = []rule{
 
 // pure packages are step functions: they do no I/O, know no clock but the one in their input, and start nothing.
 var pure = []string{"actors/workflow", "actors/dispatch", "adapters/ledger", "cluster/lease", "cluster/placement", "cluster/topology", "persistence/clock"}
+var pure = []string{
+	"actors/workflow", "actors/dispatch", "actors/share", "adapters/ledger", "cluster/lease", "cluster/placement", "cluster/topology",
+}
 
 // impureImports can't be imported by pure packages, nor what is below them.
 var impureImports = []string{

@@ -353,7 +353,10 @@ type Listing struct {
 	Partition uint32 `protobuf:"varint,2,opt,name=partition,proto3" json:"partition,omitempty"`
 	Epoch     uint64 `protobuf:"varint,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	// The answer goes on in another listing.
-	More          bool `protobuf:"varint,4,opt,name=more,proto3" json:"more,omitempty"`
+	More bool `protobuf:"varint,4,opt,name=more,proto3" json:"more,omitempty"`
+	// The activities that the keys are of, in the same order. Without them, what is under way does not count for the limit of an activity
+	// before its order offers it.
+	Activities    []string `protobuf:"bytes,5,rep,name=activities,proto3" json:"activities,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -414,6 +417,13 @@ func (x *Listing) GetMore() bool {
 		return x.More
 	}
 	return false
+}
+
+func (x *Listing) GetActivities() []string {
+	if x != nil {
+		return x.Activities
+	}
+	return nil
 }
 
 // Activity is a function that an adapter offers.
@@ -1744,12 +1754,15 @@ const file_holdfast_adapter_v1_adapter_proto_rawDesc = "" +
 	"activities\x12\x12\n" +
 	"\x04keys\x18\x05 \x03(\tR\x04keys\x12\x1a\n" +
 	"\bprotocol\x18\x06 \x01(\rR\bprotocol\x128\n" +
-	"\bfeatures\x18\a \x03(\x0e2\x1c.holdfast.adapter.v1.FeatureR\bfeatures\"e\n" +
+	"\bfeatures\x18\a \x03(\x0e2\x1c.holdfast.adapter.v1.FeatureR\bfeatures\"\x85\x01\n" +
 	"\aListing\x12\x12\n" +
 	"\x04keys\x18\x01 \x03(\tR\x04keys\x12\x1c\n" +
 	"\tpartition\x18\x02 \x01(\rR\tpartition\x12\x14\n" +
 	"\x05epoch\x18\x03 \x01(\x04R\x05epoch\x12\x12\n" +
-	"\x04more\x18\x04 \x01(\bR\x04more\"\x9c\x01\n" +
+	"\x04more\x18\x04 \x01(\bR\x04more\x12\x1e\n" +
+	"\n" +
+	"activities\x18\x05 \x03(\tR\n" +
+	"activities\"\x9c\x01\n" +
 	"\bActivity\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x1e\n" +

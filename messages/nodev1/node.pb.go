@@ -254,6 +254,7 @@ type Envelope struct {
 	//	*Envelope_Told
 	//	*Envelope_Inserted
 	//	*Envelope_ShowKey
+	//	*Envelope_AskShare
 	//	*Envelope_Await
 	Message       isEnvelope_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
@@ -519,6 +520,15 @@ func (x *Envelope) GetShowKey() *ShowKey {
 	return nil
 }
 
+func (x *Envelope) GetAskShare() *AskShare {
+	if x != nil {
+		if x, ok := x.Message.(*Envelope_AskShare); ok {
+			return x.AskShare
+		}
+	}
+	return nil
+}
+
 func (x *Envelope) GetAwait() *Await {
 	if x != nil {
 		if x, ok := x.Message.(*Envelope_Await); ok {
@@ -613,6 +623,10 @@ type Envelope_ShowKey struct {
 	ShowKey *ShowKey `protobuf:"bytes,40,opt,name=show_key,json=showKey,proto3,oneof"`
 }
 
+type Envelope_AskShare struct {
+	AskShare *AskShare `protobuf:"bytes,42,opt,name=ask_share,json=askShare,proto3,oneof"`
+}
+
 type Envelope_Await struct {
 	// About the order, which need not be in memory for it.
 	Await *Await `protobuf:"bytes,41,opt,name=await,proto3,oneof"`
@@ -658,6 +672,8 @@ func (*Envelope_Inserted) isEnvelope_Message() {}
 
 func (*Envelope_ShowKey) isEnvelope_Message() {}
 
+func (*Envelope_AskShare) isEnvelope_Message() {}
+
 func (*Envelope_Await) isEnvelope_Message() {}
 
 // Answer ends an ask. What was asked for is durable, unless there is a failure.
@@ -673,6 +689,7 @@ type Answer struct {
 	//	*Answer_Child
 	//	*Answer_KeyQueue
 	//	*Answer_Awaited
+	//	*Answer_Share
 	Message       isAnswer_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -774,6 +791,15 @@ func (x *Answer) GetAwaited() *Awaited {
 	return nil
 }
 
+func (x *Answer) GetShare() *Share {
+	if x != nil {
+		if x, ok := x.Message.(*Answer_Share); ok {
+			return x.Share
+		}
+	}
+	return nil
+}
+
 type isAnswer_Message interface {
 	isAnswer_Message()
 }
@@ -801,6 +827,11 @@ type Answer_Awaited struct {
 	Awaited *Awaited `protobuf:"bytes,14,opt,name=awaited,proto3,oneof"`
 }
 
+type Answer_Share struct {
+	// Of an AskShare.
+	Share *Share `protobuf:"bytes,15,opt,name=share,proto3,oneof"`
+}
+
 func (*Answer_Accepted) isAnswer_Message() {}
 
 func (*Answer_Order) isAnswer_Message() {}
@@ -810,6 +841,8 @@ func (*Answer_Child) isAnswer_Message() {}
 func (*Answer_KeyQueue) isAnswer_Message() {}
 
 func (*Answer_Awaited) isAnswer_Message() {}
+
+func (*Answer_Share) isAnswer_Message() {}
 
 // Failure says why something was not done, or may not have been.
 type Failure struct {
@@ -2382,11 +2415,326 @@ func (x *Awaited) GetOrder() *orderv1.Order {
 	return nil
 }
 
+// AskShare asks the owner of the partition of an activity for a share of its limit, and says what the node does with the one that it has.
+// The answer comes after a second at the latest, though nothing may have changed. What a node asks later takes the place of what it asked
+// before, which is answered then.
+type AskShare struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Activity string                 `protobuf:"bytes,1,opt,name=activity,proto3" json:"activity,omitempty"`
+	// Who asks, and the number of its report, which rises.
+	Holder string `protobuf:"bytes,2,opt,name=holder,proto3" json:"holder,omitempty"`
+	Number uint64 `protobuf:"varint,3,opt,name=number,proto3" json:"number,omitempty"`
+	// The last share that it has: who granted it, by the epoch of the partition, its number, and the round that it told.
+	Granter uint64 `protobuf:"varint,4,opt,name=granter,proto3" json:"granter,omitempty"`
+	Grant   uint64 `protobuf:"varint,5,opt,name=grant,proto3" json:"grant,omitempty"`
+	Round   uint64 `protobuf:"varint,6,opt,name=round,proto3" json:"round,omitempty"`
+	// The seats that it has and that have not expired, and the rate that those of the rate are of.
+	Held   *Seats  `protobuf:"bytes,7,opt,name=held,proto3" json:"held,omitempty"`
+	HeldOf float64 `protobuf:"fixed64,8,opt,name=held_of,json=heldOf,proto3" json:"held_of,omitempty"`
+	// How many attempts are under way there, and whether some of them are of partitions that it has lost.
+	Under uint32 `protobuf:"varint,9,opt,name=under,proto3" json:"under,omitempty"`
+	Lost  bool   `protobuf:"varint,10,opt,name=lost,proto3" json:"lost,omitempty"`
+	// How many tasks could be sent besides, and whether some were sent lately.
+	Waiting uint32 `protobuf:"varint,11,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	Active  bool   `protobuf:"varint,12,opt,name=active,proto3" json:"active,omitempty"`
+	// The partitions whose attempts are counted: a bit for each, partition p is bit p % 8 of byte p / 8.
+	Counted       []byte `protobuf:"bytes,13,opt,name=counted,proto3" json:"counted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AskShare) Reset() {
+	*x = AskShare{}
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AskShare) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AskShare) ProtoMessage() {}
+
+func (x *AskShare) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AskShare.ProtoReflect.Descriptor instead.
+func (*AskShare) Descriptor() ([]byte, []int) {
+	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *AskShare) GetActivity() string {
+	if x != nil {
+		return x.Activity
+	}
+	return ""
+}
+
+func (x *AskShare) GetHolder() string {
+	if x != nil {
+		return x.Holder
+	}
+	return ""
+}
+
+func (x *AskShare) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *AskShare) GetGranter() uint64 {
+	if x != nil {
+		return x.Granter
+	}
+	return 0
+}
+
+func (x *AskShare) GetGrant() uint64 {
+	if x != nil {
+		return x.Grant
+	}
+	return 0
+}
+
+func (x *AskShare) GetRound() uint64 {
+	if x != nil {
+		return x.Round
+	}
+	return 0
+}
+
+func (x *AskShare) GetHeld() *Seats {
+	if x != nil {
+		return x.Held
+	}
+	return nil
+}
+
+func (x *AskShare) GetHeldOf() float64 {
+	if x != nil {
+		return x.HeldOf
+	}
+	return 0
+}
+
+func (x *AskShare) GetUnder() uint32 {
+	if x != nil {
+		return x.Under
+	}
+	return 0
+}
+
+func (x *AskShare) GetLost() bool {
+	if x != nil {
+		return x.Lost
+	}
+	return false
+}
+
+func (x *AskShare) GetWaiting() uint32 {
+	if x != nil {
+		return x.Waiting
+	}
+	return 0
+}
+
+func (x *AskShare) GetActive() bool {
+	if x != nil {
+		return x.Active
+	}
+	return false
+}
+
+func (x *AskShare) GetCounted() []byte {
+	if x != nil {
+		return x.Counted
+	}
+	return nil
+}
+
+// Share is what a node may send of an activity, for some time from when it asked.
+type Share struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Granter uint64                 `protobuf:"varint,1,opt,name=granter,proto3" json:"granter,omitempty"`
+	Grant   uint64                 `protobuf:"varint,2,opt,name=grant,proto3" json:"grant,omitempty"`
+	Seats   *Seats                 `protobuf:"bytes,3,opt,name=seats,proto3" json:"seats,omitempty"`
+	// The limit that they are of. Zero: it has no such limit.
+	Rate        float64 `protobuf:"fixed64,4,opt,name=rate,proto3" json:"rate,omitempty"`
+	Concurrency uint32  `protobuf:"varint,5,opt,name=concurrency,proto3" json:"concurrency,omitempty"`
+	// How long the seats of the rate were idle that the node had not before, in nanoseconds.
+	Idle int64 `protobuf:"varint,6,opt,name=idle,proto3" json:"idle,omitempty"`
+	// Others need what this node has.
+	Scarce bool `protobuf:"varint,7,opt,name=scarce,proto3" json:"scarce,omitempty"`
+	// Attempts are counted anew, and the node is to report for this round. What it had lost up to that report is counted elsewhere.
+	Round         uint64 `protobuf:"varint,8,opt,name=round,proto3" json:"round,omitempty"`
+	Settled       uint64 `protobuf:"varint,9,opt,name=settled,proto3" json:"settled,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Share) Reset() {
+	*x = Share{}
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Share) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Share) ProtoMessage() {}
+
+func (x *Share) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Share.ProtoReflect.Descriptor instead.
+func (*Share) Descriptor() ([]byte, []int) {
+	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *Share) GetGranter() uint64 {
+	if x != nil {
+		return x.Granter
+	}
+	return 0
+}
+
+func (x *Share) GetGrant() uint64 {
+	if x != nil {
+		return x.Grant
+	}
+	return 0
+}
+
+func (x *Share) GetSeats() *Seats {
+	if x != nil {
+		return x.Seats
+	}
+	return nil
+}
+
+func (x *Share) GetRate() float64 {
+	if x != nil {
+		return x.Rate
+	}
+	return 0
+}
+
+func (x *Share) GetConcurrency() uint32 {
+	if x != nil {
+		return x.Concurrency
+	}
+	return 0
+}
+
+func (x *Share) GetIdle() int64 {
+	if x != nil {
+		return x.Idle
+	}
+	return 0
+}
+
+func (x *Share) GetScarce() bool {
+	if x != nil {
+		return x.Scarce
+	}
+	return false
+}
+
+func (x *Share) GetRound() uint64 {
+	if x != nil {
+		return x.Round
+	}
+	return 0
+}
+
+func (x *Share) GetSettled() uint64 {
+	if x != nil {
+		return x.Settled
+	}
+	return 0
+}
+
+// Seats are parts of the limit of an activity: of its rate, and of how many tasks adapters may have at a time.
+type Seats struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Rate          uint32                 `protobuf:"varint,1,opt,name=rate,proto3" json:"rate,omitempty"`
+	Concurrency   uint32                 `protobuf:"varint,2,opt,name=concurrency,proto3" json:"concurrency,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Seats) Reset() {
+	*x = Seats{}
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Seats) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Seats) ProtoMessage() {}
+
+func (x *Seats) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Seats.ProtoReflect.Descriptor instead.
+func (*Seats) Descriptor() ([]byte, []int) {
+	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *Seats) GetRate() uint32 {
+	if x != nil {
+		return x.Rate
+	}
+	return 0
+}
+
+func (x *Seats) GetConcurrency() uint32 {
+	if x != nil {
+		return x.Concurrency
+	}
+	return 0
+}
+
 var File_holdfast_node_v1_node_proto protoreflect.FileDescriptor
 
 const file_holdfast_node_v1_node_proto_rawDesc = "" +
 	"\n" +
-	"\x1bholdfast/node/v1/node.proto\x12\x10holdfast.node.v1\x1a!holdfast/journal/v1/journal.proto\x1a\x1dholdfast/order/v1/order.proto\x1a!holdfast/problem/v1/problem.proto\"\x8f\n" +
+	"\x1bholdfast/node/v1/node.proto\x12\x10holdfast.node.v1\x1a!holdfast/journal/v1/journal.proto\x1a\x1dholdfast/order/v1/order.proto\x1a!holdfast/problem/v1/problem.proto\"\xca\n" +
 	"\n" +
 	"\bEnvelope\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x19\n" +
@@ -2417,9 +2765,10 @@ const file_holdfast_node_v1_node_proto_rawDesc = "" +
 	"\fchild_result\x18\x1a \x01(\v2\x1d.holdfast.node.v1.ChildResultH\x00R\vchildResult\x12,\n" +
 	"\x04told\x18\x1b \x01(\v2\x16.holdfast.node.v1.ToldH\x00R\x04told\x128\n" +
 	"\binserted\x18\x1c \x01(\v2\x1a.holdfast.node.v1.InsertedH\x00R\binserted\x126\n" +
-	"\bshow_key\x18( \x01(\v2\x19.holdfast.node.v1.ShowKeyH\x00R\ashowKey\x12/\n" +
+	"\bshow_key\x18( \x01(\v2\x19.holdfast.node.v1.ShowKeyH\x00R\ashowKey\x129\n" +
+	"\task_share\x18* \x01(\v2\x1a.holdfast.node.v1.AskShareH\x00R\baskShare\x12/\n" +
 	"\x05await\x18) \x01(\v2\x17.holdfast.node.v1.AwaitH\x00R\x05awaitB\t\n" +
-	"\amessage\"\xef\x02\n" +
+	"\amessage\"\xa0\x03\n" +
 	"\x06Answer\x12\x10\n" +
 	"\x03ask\x18\x01 \x01(\x04R\x03ask\x123\n" +
 	"\afailure\x18\x02 \x01(\v2\x19.holdfast.node.v1.FailureR\afailure\x128\n" +
@@ -2428,7 +2777,8 @@ const file_holdfast_node_v1_node_proto_rawDesc = "" +
 	"\x05order\x18\v \x01(\v2\x18.holdfast.order.v1.OrderH\x00R\x05order\x125\n" +
 	"\x05child\x18\f \x01(\v2\x1d.holdfast.node.v1.ChildResultH\x00R\x05child\x129\n" +
 	"\tkey_queue\x18\r \x01(\v2\x1a.holdfast.node.v1.KeyQueueH\x00R\bkeyQueue\x125\n" +
-	"\aawaited\x18\x0e \x01(\v2\x19.holdfast.node.v1.AwaitedH\x00R\aawaitedB\t\n" +
+	"\aawaited\x18\x0e \x01(\v2\x19.holdfast.node.v1.AwaitedH\x00R\aawaited\x12/\n" +
+	"\x05share\x18\x0f \x01(\v2\x17.holdfast.node.v1.ShareH\x00R\x05shareB\t\n" +
 	"\amessage\"O\n" +
 	"\aFailure\x120\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\x18.holdfast.node.v1.ReasonR\x06reason\x12\x12\n" +
@@ -2541,7 +2891,35 @@ const file_holdfast_node_v1_node_proto_rawDesc = "" +
 	"\aAwaited\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x12\x14\n" +
 	"\x05ended\x18\x02 \x01(\bR\x05ended\x12.\n" +
-	"\x05order\x18\x03 \x01(\v2\x18.holdfast.order.v1.OrderR\x05order*\xc7\x05\n" +
+	"\x05order\x18\x03 \x01(\v2\x18.holdfast.order.v1.OrderR\x05order\"\xd8\x02\n" +
+	"\bAskShare\x12\x1a\n" +
+	"\bactivity\x18\x01 \x01(\tR\bactivity\x12\x16\n" +
+	"\x06holder\x18\x02 \x01(\tR\x06holder\x12\x16\n" +
+	"\x06number\x18\x03 \x01(\x04R\x06number\x12\x18\n" +
+	"\agranter\x18\x04 \x01(\x04R\agranter\x12\x14\n" +
+	"\x05grant\x18\x05 \x01(\x04R\x05grant\x12\x14\n" +
+	"\x05round\x18\x06 \x01(\x04R\x05round\x12+\n" +
+	"\x04held\x18\a \x01(\v2\x17.holdfast.node.v1.SeatsR\x04held\x12\x17\n" +
+	"\aheld_of\x18\b \x01(\x01R\x06heldOf\x12\x14\n" +
+	"\x05under\x18\t \x01(\rR\x05under\x12\x12\n" +
+	"\x04lost\x18\n" +
+	" \x01(\bR\x04lost\x12\x18\n" +
+	"\awaiting\x18\v \x01(\rR\awaiting\x12\x16\n" +
+	"\x06active\x18\f \x01(\bR\x06active\x12\x18\n" +
+	"\acounted\x18\r \x01(\fR\acounted\"\xf8\x01\n" +
+	"\x05Share\x12\x18\n" +
+	"\agranter\x18\x01 \x01(\x04R\agranter\x12\x14\n" +
+	"\x05grant\x18\x02 \x01(\x04R\x05grant\x12-\n" +
+	"\x05seats\x18\x03 \x01(\v2\x17.holdfast.node.v1.SeatsR\x05seats\x12\x12\n" +
+	"\x04rate\x18\x04 \x01(\x01R\x04rate\x12 \n" +
+	"\vconcurrency\x18\x05 \x01(\rR\vconcurrency\x12\x12\n" +
+	"\x04idle\x18\x06 \x01(\x03R\x04idle\x12\x16\n" +
+	"\x06scarce\x18\a \x01(\bR\x06scarce\x12\x14\n" +
+	"\x05round\x18\b \x01(\x04R\x05round\x12\x18\n" +
+	"\asettled\x18\t \x01(\x04R\asettled\"=\n" +
+	"\x05Seats\x12\x12\n" +
+	"\x04rate\x18\x01 \x01(\rR\x04rate\x12 \n" +
+	"\vconcurrency\x18\x02 \x01(\rR\vconcurrency*\xc7\x05\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12REASON_INTERRUPTED\x10\x01\x12\x14\n" +
@@ -2590,7 +2968,7 @@ func file_holdfast_node_v1_node_proto_rawDescGZIP() []byte {
 }
 
 var file_holdfast_node_v1_node_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_holdfast_node_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_holdfast_node_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_holdfast_node_v1_node_proto_goTypes = []any{
 	(Reason)(0),                     // 0: holdfast.node.v1.Reason
 	(Wanted)(0),                     // 1: holdfast.node.v1.Wanted
@@ -2621,12 +2999,15 @@ var file_holdfast_node_v1_node_proto_goTypes = []any{
 	(*KeyQueue)(nil),                // 26: holdfast.node.v1.KeyQueue
 	(*Await)(nil),                   // 27: holdfast.node.v1.Await
 	(*Awaited)(nil),                 // 28: holdfast.node.v1.Awaited
-	(*orderv1.Order)(nil),           // 29: holdfast.order.v1.Order
-	(*journalv1.OrderAccepted)(nil), // 30: holdfast.journal.v1.OrderAccepted
-	(*problemv1.Problem)(nil),       // 31: holdfast.problem.v1.Problem
-	(journalv1.Outcome)(0),          // 32: holdfast.journal.v1.Outcome
-	(journalv1.Reopening)(0),        // 33: holdfast.journal.v1.Reopening
-	(orderv1.Status)(0),             // 34: holdfast.order.v1.Status
+	(*AskShare)(nil),                // 29: holdfast.node.v1.AskShare
+	(*Share)(nil),                   // 30: holdfast.node.v1.Share
+	(*Seats)(nil),                   // 31: holdfast.node.v1.Seats
+	(*orderv1.Order)(nil),           // 32: holdfast.order.v1.Order
+	(*journalv1.OrderAccepted)(nil), // 33: holdfast.journal.v1.OrderAccepted
+	(*problemv1.Problem)(nil),       // 34: holdfast.problem.v1.Problem
+	(journalv1.Outcome)(0),          // 35: holdfast.journal.v1.Outcome
+	(journalv1.Reopening)(0),        // 36: holdfast.journal.v1.Reopening
+	(orderv1.Status)(0),             // 37: holdfast.order.v1.Status
 }
 var file_holdfast_node_v1_node_proto_depIdxs = []int32{
 	5,  // 0: holdfast.node.v1.Envelope.accept:type_name -> holdfast.node.v1.Accept
@@ -2649,30 +3030,34 @@ var file_holdfast_node_v1_node_proto_depIdxs = []int32{
 	23, // 17: holdfast.node.v1.Envelope.told:type_name -> holdfast.node.v1.Told
 	24, // 18: holdfast.node.v1.Envelope.inserted:type_name -> holdfast.node.v1.Inserted
 	25, // 19: holdfast.node.v1.Envelope.show_key:type_name -> holdfast.node.v1.ShowKey
-	27, // 20: holdfast.node.v1.Envelope.await:type_name -> holdfast.node.v1.Await
-	4,  // 21: holdfast.node.v1.Answer.failure:type_name -> holdfast.node.v1.Failure
-	6,  // 22: holdfast.node.v1.Answer.accepted:type_name -> holdfast.node.v1.Accepted
-	29, // 23: holdfast.node.v1.Answer.order:type_name -> holdfast.order.v1.Order
-	22, // 24: holdfast.node.v1.Answer.child:type_name -> holdfast.node.v1.ChildResult
-	26, // 25: holdfast.node.v1.Answer.key_queue:type_name -> holdfast.node.v1.KeyQueue
-	28, // 26: holdfast.node.v1.Answer.awaited:type_name -> holdfast.node.v1.Awaited
-	0,  // 27: holdfast.node.v1.Failure.reason:type_name -> holdfast.node.v1.Reason
-	30, // 28: holdfast.node.v1.Accept.order:type_name -> holdfast.journal.v1.OrderAccepted
-	1,  // 29: holdfast.node.v1.Accept.wanted:type_name -> holdfast.node.v1.Wanted
-	30, // 30: holdfast.node.v1.Refuse.order:type_name -> holdfast.journal.v1.OrderAccepted
-	31, // 31: holdfast.node.v1.Refuse.error:type_name -> holdfast.problem.v1.Problem
-	32, // 32: holdfast.node.v1.TaskResult.outcome:type_name -> holdfast.journal.v1.Outcome
-	31, // 33: holdfast.node.v1.TaskResult.error:type_name -> holdfast.problem.v1.Problem
-	31, // 34: holdfast.node.v1.Fault.error:type_name -> holdfast.problem.v1.Problem
-	33, // 35: holdfast.node.v1.Reopen.how:type_name -> holdfast.journal.v1.Reopening
-	34, // 36: holdfast.node.v1.ChildResult.status:type_name -> holdfast.order.v1.Status
-	31, // 37: holdfast.node.v1.ChildResult.error:type_name -> holdfast.problem.v1.Problem
-	29, // 38: holdfast.node.v1.Awaited.order:type_name -> holdfast.order.v1.Order
-	39, // [39:39] is the sub-list for method output_type
-	39, // [39:39] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	29, // 20: holdfast.node.v1.Envelope.ask_share:type_name -> holdfast.node.v1.AskShare
+	27, // 21: holdfast.node.v1.Envelope.await:type_name -> holdfast.node.v1.Await
+	4,  // 22: holdfast.node.v1.Answer.failure:type_name -> holdfast.node.v1.Failure
+	6,  // 23: holdfast.node.v1.Answer.accepted:type_name -> holdfast.node.v1.Accepted
+	32, // 24: holdfast.node.v1.Answer.order:type_name -> holdfast.order.v1.Order
+	22, // 25: holdfast.node.v1.Answer.child:type_name -> holdfast.node.v1.ChildResult
+	26, // 26: holdfast.node.v1.Answer.key_queue:type_name -> holdfast.node.v1.KeyQueue
+	28, // 27: holdfast.node.v1.Answer.awaited:type_name -> holdfast.node.v1.Awaited
+	30, // 28: holdfast.node.v1.Answer.share:type_name -> holdfast.node.v1.Share
+	0,  // 29: holdfast.node.v1.Failure.reason:type_name -> holdfast.node.v1.Reason
+	33, // 30: holdfast.node.v1.Accept.order:type_name -> holdfast.journal.v1.OrderAccepted
+	1,  // 31: holdfast.node.v1.Accept.wanted:type_name -> holdfast.node.v1.Wanted
+	33, // 32: holdfast.node.v1.Refuse.order:type_name -> holdfast.journal.v1.OrderAccepted
+	34, // 33: holdfast.node.v1.Refuse.error:type_name -> holdfast.problem.v1.Problem
+	35, // 34: holdfast.node.v1.TaskResult.outcome:type_name -> holdfast.journal.v1.Outcome
+	34, // 35: holdfast.node.v1.TaskResult.error:type_name -> holdfast.problem.v1.Problem
+	34, // 36: holdfast.node.v1.Fault.error:type_name -> holdfast.problem.v1.Problem
+	36, // 37: holdfast.node.v1.Reopen.how:type_name -> holdfast.journal.v1.Reopening
+	37, // 38: holdfast.node.v1.ChildResult.status:type_name -> holdfast.order.v1.Status
+	34, // 39: holdfast.node.v1.ChildResult.error:type_name -> holdfast.problem.v1.Problem
+	32, // 40: holdfast.node.v1.Awaited.order:type_name -> holdfast.order.v1.Order
+	31, // 41: holdfast.node.v1.AskShare.held:type_name -> holdfast.node.v1.Seats
+	31, // 42: holdfast.node.v1.Share.seats:type_name -> holdfast.node.v1.Seats
+	43, // [43:43] is the sub-list for method output_type
+	43, // [43:43] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_node_v1_node_proto_init() }
@@ -2701,6 +3086,7 @@ func file_holdfast_node_v1_node_proto_init() {
 		(*Envelope_Told)(nil),
 		(*Envelope_Inserted)(nil),
 		(*Envelope_ShowKey)(nil),
+		(*Envelope_AskShare)(nil),
 		(*Envelope_Await)(nil),
 	}
 	file_holdfast_node_v1_node_proto_msgTypes[1].OneofWrappers = []any{
@@ -2709,6 +3095,7 @@ func file_holdfast_node_v1_node_proto_init() {
 		(*Answer_Child)(nil),
 		(*Answer_KeyQueue)(nil),
 		(*Answer_Awaited)(nil),
+		(*Answer_Share)(nil),
 	}
 	file_holdfast_node_v1_node_proto_msgTypes[16].OneofWrappers = []any{}
 	type x struct{}
@@ -2717,7 +3104,7 @@ func file_holdfast_node_v1_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_node_v1_node_proto_rawDesc), len(file_holdfast_node_v1_node_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   27,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
