@@ -41,7 +41,7 @@ var rules = []rule{
 		product: []string{"actors/order", "actors/failure", "actors/runtime", "persistence", "supervision", "messages/..."},
 	},
 	{
-		dir:     "actors/activity",
+		dir: "actors/activity",
 		product: []string{
 			"actors/dispatch", "actors/share", "actors/failure", "actors/runtime", "persistence", "supervision", "messages/...",
 		},
@@ -87,9 +87,9 @@ var rules = []rule{
 }
 
 // pure packages are step functions: they do no I/O, know no clock but the one in their input, and start nothing.
-var pure = []string{"actors/workflow", "actors/dispatch", "adapters/ledger", "cluster/lease", "cluster/placement", "cluster/topology", "persistence/clock"}
 var pure = []string{
 	"actors/workflow", "actors/dispatch", "actors/share", "adapters/ledger", "cluster/lease", "cluster/placement", "cluster/topology",
+	"persistence/clock",
 }
 
 // impureImports can't be imported by pure packages, nor what is below them.

@@ -12,6 +12,7 @@ import (
 	"github.com/holdfast-run/holdfast/actors/dispatch"
 	"github.com/holdfast-run/holdfast/actors/order"
 	"github.com/holdfast-run/holdfast/actors/partition"
+	"github.com/holdfast-run/holdfast/actors/share"
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/supervision"
 )
@@ -201,7 +202,7 @@ func (c Config) readTimeout() time.Duration { return c.StuckAfter / 2 }
 func (c Config) activities() activity.Config {
 	return activity.Config{
 		Mailbox: c.PartitionMailbox, QueueBytes: c.QueueBytes, TryAgain: c.TryAgain, ReadTimeout: c.readTimeout(), StuckAfter: c.StuckAfter,
-		TakeOver: c.TakeOver,
+		TakeOver: c.TakeOver, Share: share.Config{}.WithDefaults(),
 		Dispatch: dispatch.Config{
 			Grace: c.Grace, LedgerGrace: c.LedgerGrace, RecoverGrace: c.RecoverGrace, Deaths: c.Deaths, AgeAfter: c.AgeAfter,
 		},

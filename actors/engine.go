@@ -140,6 +140,9 @@ func (e *Engine) Start(ctx context.Context) error {
 	e.post.Start(e.system)
 	e.wire() //nolint:contextcheck // the log of orders needs no context
 	e.ownership.Start(e.never)
+	for _, name := range e.catalog.Limited() {
+		e.activities.Limited(name)
+	}
 	e.deps.Metrics.observe(e)
 	running, halt := context.WithCancel(context.WithoutCancel(ctx)) // the loops live longer than the call
 	e.halt = halt
@@ -165,7 +168,7 @@ func (e *Engine) Start(ctx context.Context) error {
 func (e *Engine) wire() {
 	c, d := e.config, e.deps
 	e.activities = activity.New(activity.Parts{
-		Config: c.activities(), Journal: d.Journal, Limits: e.catalog, Post: e.post, Courier: e.post, Workers: &e.workers,
+		Config: c.activities(), Self: d.Journal.Incarnation(), Journal: d.Journal, Limits: e.catalog, Post: e.post, Courier: e.post, Workers: &e.workers,
 		System: e.system, Guardian: e.never, Watchdog: d.Watchdog, Log: d.Log, Now: d.Now, Refused: d.Metrics.claimRefused,
 		Health: e.health, MayDispatch: d.Placement.MayDispatch, Inject: inject, Others: d.Remote != nil,
 	})
@@ -181,8 +184,8 @@ func (e *Engine) wire() {
 	e.ownership = partition.NewOwnership(&partition.Parts{
 		Config: c.partitions(), Journal: d.Journal, Claims: d.Journal, Health: e.health, Backlogs: e.activities,
 		Kinds: map[messages.Kind]partition.Kind{messages.KindOrder: e.orders},
-		Post:  e.post, Courier: e.post, Placement: d.Placement, Observer: d.Metrics, Lists: e.view, Waits: e.view, System: e.system,
-		Guardian: e.guardian, Watchdog: d.Watchdog, Workers: &e.workers, Log: d.Log, Fatal: d.Fatal, Now: d.Now, Inject: inject,
+		Post:  e.post, Courier: e.post, Placement: d.Placement, Observer: d.Metrics, Lists: e.view, Waits: e.view, Shares: e.activities,
+		System: e.system, Guardian: e.guardian, Watchdog: d.Watchdog, Workers: &e.workers, Log: d.Log, Fatal: d.Fatal, Now: d.Now, Inject: inject,
 	})
 }
 

@@ -239,7 +239,7 @@ func TestLimitAfterLostPartition(t *testing.T) {
 		for _, id := range append(of(p, 2), of(q, 4)...) {
 			w.accept(id, "test/one:1.0.0", "")
 		}
-		time.Sleep(time.Second)
+		time.Sleep(5 * time.Second) // until both nodes know of the limit, and have their shares
 		first := held.took()
 		if len(first) != 2 || first[0].GetPartition() != p {
 			t.Fatalf("the adapter has %v", first)

@@ -34,7 +34,7 @@ func (h *hub) send(w *ledger.Work, r *adapterv1.Result) {
 		w.Move(l.stream)
 	}
 	if w.Moved() && l.lists {
-		l.list(w.Partition(), 0, []string{w.Key()})
+		l.list(w.Partition(), 0, []string{w.Key()}, []string{w.Activity()})
 	}
 	l.results = append(l.results, r)
 	l.poke()
@@ -87,7 +87,7 @@ func (h *hub) sendWaiting(l *link, now int64) {
 			w.Move(l.stream)
 		}
 		if w.Serial() > l.listed {
-			l.list(w.Partition(), 0, []string{w.Key()})
+			l.list(w.Partition(), 0, []string{w.Key()}, []string{w.Activity()})
 		}
 		l.results = append(l.results, r)
 	})
@@ -98,9 +98,9 @@ func (h *hub) owned(l *link, o *adapterv1.Owned, now int64) error {
 	if o.GetPartition() >= messages.Partitions {
 		return fmt.Errorf("it owns partition %d; there are %d", o.GetPartition(), messages.Partitions)
 	}
-	var keys []string
+	var keys, activities []string
 	if h.ledger.Owned(o.GetPartition(), o.GetEpoch(), l.stream, now, func(w *ledger.Work, r *adapterv1.Result) {
-		keys = append(keys, w.Key())
+		keys, activities = append(keys, w.Key()), append(activities, w.Activity())
 		switch {
 		case r != nil:
 			l.results = append(l.results, r)
@@ -108,7 +108,7 @@ func (h *hub) owned(l *link, o *adapterv1.Owned, now int64) error {
 			h.report(jobOf(w))
 		}
 	}) {
-		l.list(o.GetPartition(), o.GetEpoch(), keys)
+		l.list(o.GetPartition(), o.GetEpoch(), keys, activities)
 		l.poke()
 	}
 	return nil
@@ -143,12 +143,14 @@ func (h *hub) linkTo(node string) (found *link) {
 	return found
 }
 
-// list tells the node of keys, in as many listings as they need.
-func (l *link) list(partition uint32, epoch uint64, keys []string) {
+// list tells the node of keys, and which activities they are of, in as many listings as they need.
+func (l *link) list(partition uint32, epoch uint64, keys, activities []string) {
 	for {
 		n := min(len(keys), maxListed)
-		l.listings = append(l.listings, &adapterv1.Listing{Partition: partition, Epoch: epoch, Keys: keys[:n], More: n < len(keys)})
-		if keys = keys[n:]; len(keys) == 0 {
+		l.listings = append(l.listings, &adapterv1.Listing{
+			Partition: partition, Epoch: epoch, Keys: keys[:n], Activities: activities[:n], More: n < len(keys),
+		})
+		if keys, activities = keys[n:], activities[n:]; len(keys) == 0 {
 			return
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/holdfast-run/holdfast/actors/dispatch"
 	"github.com/holdfast-run/holdfast/actors/failure"
 	"github.com/holdfast-run/holdfast/actors/runtime"
+	"github.com/holdfast-run/holdfast/actors/share"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
@@ -36,6 +37,8 @@ type Config struct {
 	// TakeOver is how long tasks that were sent before this node owned their partition wait until adapters have said which of them
 	// they have.
 	TakeOver time.Duration
+	// Share says how long shares of limits last. Nodes of one cluster need the same.
+	Share share.Config
 	// StuckAfter is how long a turn of a dispatcher or a backlog may take.
 	StuckAfter time.Duration
 }
@@ -57,15 +60,19 @@ type Limits interface {
 	Limit(activity string) *journalv1.LimitRow
 }
 
-// Post sends messages to orders.
+// Post sends messages to orders and partitions.
 type Post interface {
 	Tell(e *nodev1.Envelope)
 	Ask(by runtime.Owner, e *nodev1.Envelope, done func(*nodev1.Answer))
+	AskWithin(within time.Duration, by runtime.Owner, e *nodev1.Envelope, done func(*nodev1.Answer))
+	Answer(e *nodev1.Envelope, a *nodev1.Answer)
 }
 
 // Parts are what the activities of a node work with. All are needed.
 type Parts struct {
-	Config   Config
+	Config Config
+	// Self is the incarnation under which the node has its journal.
+	Self     messages.Incarnation
 	Journal  Journal
 	Health   Health
 	Limits   Limits
@@ -95,6 +102,7 @@ type Activities struct {
 	making   sync.Mutex
 	streams  atomic.Uint64
 	tenures  tenures
+	granters granters
 	stopping atomic.Bool
 }
 
@@ -137,6 +145,8 @@ func (r *Activities) Tick() { r.each(func(pid *actor.PID) { r.tell(pid, second{}
 // Leave forgets all tasks of a partition that this node has lost.
 func (r *Activities) Leave(p messages.Partition) {
 	r.disowned(p)
+	r.stopGranting(p)
+	r.await() // a dispatcher that was being made is told, too
 	r.each(func(pid *actor.PID) { r.tell(pid, left{partition: p}) })
 }
 
@@ -223,12 +233,8 @@ func (r *Activities) insist(t *dispatch.Task, e *nodev1.Envelope) {
 	tell()
 }
 
-func (r *Activities) limit(name string) dispatch.Limit {
-	row := r.parts.Limits.Limit(name)
-	return dispatch.Limit{Rate: row.GetRate(), Concurrency: int(row.GetConcurrency())}
-}
-
-// Limited says that the limit of an activity has changed.
+// Limited says that the limit of an activity has changed. It is to be called at the start, too, of each activity that has one: who grants
+// shares needs the word of all nodes, also of those where nothing calls the activity.
 func (r *Activities) Limited(name string) { r.tell(r.queue(name).dispatcher, limited{}) }
 
 // nameOf returns the name of an activity without the adapter's.

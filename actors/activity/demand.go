@@ -107,13 +107,19 @@ func (r *Activities) queue(name string) *queue {
 		}
 		q.dispatcher = r.spawn(box, func() actor.Actor {
 			d := dispatch.New(r.parts.Config.Dispatch)
-			d.SetLimit(r.limit(name), r.parts.Now())
+			made := &dispatcher{
+				all: r, activity: q, name: nameOf(name), loop: loop, queue: d, streams: map[dispatch.StreamID]*Stream{},
+			}
+			for p := range messages.Partition(messages.Partitions) {
+				made.owned.Set(p, r.tenures.epoch(p) != 0)
+			}
 			for _, a := range r.asking() {
 				d.Owned(a.partition, a.until, r.parts.Others)
 			}
-			return &dispatcher{
-				all: r, activity: q, name: nameOf(name), loop: loop, queue: d, streams: map[dispatch.StreamID]*Stream{},
+			if r.parts.Limits.Limit(name) != nil {
+				made.reform()
 			}
+			return made
 		})
 		return q
 	})
@@ -136,6 +142,12 @@ func (r *Activities) demand(called string) *demand {
 		q.demands.Store(&demands)
 		return d
 	})
+}
+
+// await waits until nothing is being made.
+func (r *Activities) await() {
+	r.making.Lock()
+	defer r.making.Unlock()
 }
 
 // findOrMake returns what is in a map, and puts it there if need be.

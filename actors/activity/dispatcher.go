@@ -77,6 +77,11 @@ type (
 		key     string
 		attempt uint32
 	}
+	// forgotten says that an adapter does not have a key any more.
+	forgotten struct {
+		stream dispatch.StreamID
+		key    string
+	}
 	// left says that this node has lost a partition.
 	left struct{ partition messages.Partition }
 	// limited says that the limit of the activity has changed.
@@ -94,13 +99,17 @@ type dispatcher struct {
 	loop     *supervision.Loop
 	queue    *dispatch.Queue
 	streams  map[dispatch.StreamID]*Stream
+	holding
 	// hurrying: a tick will come soon.
 	hurrying bool
 }
 
 // Receive implements actor.Actor.
 func (d *dispatcher) Receive(ctx actor.Context) {
-	d.queue.Pause(!d.all.parts.MayDispatch())
+	may := d.all.parts.MayDispatch()
+	if d.queue.Pause(!may); d.limited {
+		d.queue.Advance(d.all.parts.Now())
+	}
 	switch m := ctx.Message().(type) {
 	case *offer:
 		d.offered(m)
@@ -126,7 +135,9 @@ func (d *dispatcher) Receive(ctx actor.Context) {
 			m.tell()
 		}
 	case owned:
-		d.queue.Owned(m.partition, m.until, d.all.parts.Others)
+		d.has(m)
+	case *answered:
+		d.granted(m)
 	case *listed:
 		d.listed(m)
 	case *showTask:
@@ -147,11 +158,14 @@ func (d *dispatcher) Receive(ctx actor.Context) {
 		d.loop.Close()
 		return
 	case left:
+		d.lose(m.partition)
 		d.do(d.queue.DropPartition(m.partition))
+	case forgotten:
+		d.do(d.queue.Forget(m.stream, m.key))
 	case second:
 		d.second()
 	case limited:
-		d.do(d.queue.SetLimit(d.all.limit(d.activity.name), d.all.parts.Now()))
+		d.reform()
 	case tick:
 		d.hurrying = false
 		d.do(d.queue.Tick(d.all.parts.Now()))
@@ -163,6 +177,9 @@ func (d *dispatcher) Receive(ctx actor.Context) {
 		if x.room.wanting() {
 			d.all.refill(x)
 		}
+	}
+	if d.limited && may {
+		d.report()
 	}
 	d.activity.counts.set(d.queue.Waiting(), d.queue.InFlight(), len(d.streams))
 	d.hurry()
@@ -188,15 +205,25 @@ func (d *dispatcher) offered(m *offer) {
 }
 
 func (d *dispatcher) listed(m *listed) {
+	m.keys.Own = m.keys.Own && d.owned.Has(m.keys.Partition)
 	d.do(d.queue.List(m.stream, m.keys))
 	if m.answered {
-		d.do(d.queue.Answered(m.stream, m.partition))
+		d.do(d.queue.Answered(m.stream, m.keys.Partition))
 	}
 }
 
-// hurry has a tick come soon, if a limit of the rate holds tasks back, or adapters are awaited to say what they have.
+// has notes that this node has taken a partition over.
+func (d *dispatcher) has(m owned) {
+	d.owned.Set(m.partition, true)
+	if !m.until.IsZero() {
+		d.queue.Owned(m.partition, m.until, d.all.parts.Others)
+	}
+}
+
+// hurry has a tick come soon, if a limit of the rate holds tasks back, adapters are awaited to say what they have, or who grants shares is
+// to hear something.
 func (d *dispatcher) hurry() {
-	if d.hurrying || !d.queue.Throttled() && !d.queue.Asking() {
+	if d.hurrying || !d.queue.Throttled() && !d.queue.Asking() && !(d.limited && d.restless) {
 		return
 	}
 	d.hurrying = true
@@ -207,6 +234,9 @@ func (d *dispatcher) do(outputs []dispatch.Output) {
 	for _, o := range outputs {
 		switch o := o.(type) {
 		case dispatch.Send:
+			if d.limited {
+				d.sent = d.all.parts.Now()
+			}
 			if s := d.streams[o.Stream]; s != nil {
 				t := sendable(o)
 				s.give(t, t.GetAttempt())

@@ -44,17 +44,16 @@ func (t *tenures) open(now time.Time) (open []messages.Partition) {
 
 // Messages to a dispatcher.
 type (
-	// owned says that this node has taken a partition over, and asks adapters for it until a time.
+	// owned says that this node has taken a partition over, and asks adapters for it until a time; zero: it does not.
 	owned struct {
 		partition messages.Partition
 		until     time.Time
 	}
 	// listed says which keys an adapter has. answered: these are all of the partition.
 	listed struct {
-		stream    dispatch.StreamID
-		keys      []string
-		partition messages.Partition
-		answered  bool
+		stream   dispatch.StreamID
+		keys     dispatch.Listed
+		answered bool
 	}
 )
 
@@ -70,11 +69,11 @@ func (r *Activities) Owns(by runtime.Owner) {
 		s.await(by) // before its results count as those of an owner
 	}
 	t.epochs[by.Partition].Store(uint64(by.Epoch))
-	if len(t.lists) == 0 && !r.parts.Others {
-		return
+	var until time.Time
+	if len(t.lists) > 0 || r.parts.Others {
+		until = r.parts.Now().Add(r.parts.Config.TakeOver)
+		t.asked[by.Partition] = until
 	}
-	until := r.parts.Now().Add(r.parts.Config.TakeOver)
-	t.asked[by.Partition] = until
 	r.queues.Range(func(_, q any) bool {
 		r.tell(q.(*queue).dispatcher, owned{by.Partition, until}) //nolint:errcheck,forcetypeassert // nothing else is stored
 		return true
@@ -183,10 +182,25 @@ func (s *Stream) List(l *adapterv1.Listing) bool {
 	}
 	many := len(s.listed) > mostListed
 	s.mu.Unlock()
-	for _, a := range s.offers {
-		s.all.tell(a.dispatcher, &listed{stream: s.id, keys: l.GetKeys(), partition: p, answered: answered})
+	for name, a := range s.offers {
+		s.all.tell(a.dispatcher, &listed{stream: s.id, keys: listedOf(l, name), answered: answered})
 	}
 	return !many
+}
+
+// listedOf returns what a listing tells of an activity. If it does not tell which keys are of which, any may be.
+func listedOf(l *adapterv1.Listing, activity string) dispatch.Listed {
+	out := dispatch.Listed{Keys: l.GetKeys(), Partition: messages.Partition(l.GetPartition())} //nolint:gosec // the caller has compared it
+	if len(l.GetActivities()) != len(l.GetKeys()) {
+		return out
+	}
+	out.Keys, out.Own = nil, true
+	for i, key := range l.GetKeys() {
+		if l.GetActivities()[i] == activity {
+			out.Keys = append(out.Keys, key)
+		}
+	}
+	return out
 }
 
 // mostListed is how many keys of which no result has come a stream may have listed.

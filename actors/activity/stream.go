@@ -312,10 +312,14 @@ func (s *Stream) tellListed(by runtime.Owner, r *adapterv1.Result, answer func(e
 // forget forgets the attempt of a result, and those before it: the adapter does not have them any more.
 func (s *Stream) forget(r *adapterv1.Result) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	_, listed := s.listed[r.GetKey()]
 	delete(s.listed, r.GetKey())
 	if s.sent[r.GetKey()].attempt <= r.GetAttempt() {
 		delete(s.sent, r.GetKey())
+	}
+	s.mu.Unlock()
+	if a := s.offers[r.GetActivity()]; listed && a != nil {
+		s.all.tell(a.dispatcher, forgotten{s.id, r.GetKey()})
 	}
 }
 

@@ -98,7 +98,7 @@ func (q *Queue) Unheard(id StreamID, key string) []Output {
 	if s == nil {
 		return nil
 	}
-	delete(s.Keys, key)
+	s.forget(key)
 	switch {
 	case it == nil || it.stream != s || it.state != inFlight && (it.state != ready || !it.known):
 	case it.cancelled:

@@ -109,7 +109,7 @@ func (q *Queue) Check() error {
 		}
 	}
 	for _, s := range q.streams {
-		if err := errors.Join(note(&s.bound, s), accused(s.suspects, s)); err != nil {
+		if err := errors.Join(note(&s.had, s), note(&s.bound, s), accused(s.suspects, s)); err != nil {
 			return err
 		}
 		if s.sent+s.revoked > s.total {

@@ -1,6 +1,10 @@
 package dispatch
 
-import "time"
+import (
+	"time"
+
+	"github.com/holdfast-run/holdfast/messages"
+)
 
 type state int
 
@@ -43,6 +47,7 @@ type item struct {
 	withdrawn bool      // the item is orphaned only until it is known whether its adapter comes back
 	place     *entry    // where the item is in a list of ready items; nil if it is in none
 	among     *suspects // the list of suspects that the item is in; nil if it is in none
+	had       bool      // the item is in a list, and its adapter has it: to send it begins nothing
 }
 
 // loss notes that a process was lost that may have begun with an item, and how the item was before.
@@ -97,9 +102,12 @@ type stream struct {
 	// total is how many credits the adapter has granted since the stream began, sent how many tasks used one up, and revoked how
 	// many it took back.
 	total, sent, revoked uint64
-	// bound and suspects are the ready items that only this stream may get; the suspects are to be executed alone.
-	bound    fifo
-	suspects suspects
+	// had, bound and suspects are the ready items that only this stream may get: its adapter has the first ones, and the suspects are to be
+	// executed alone.
+	had, bound fifo
+	suspects   suspects
+	// listed are the keys of this activity that the adapter has listed, with their partitions.
+	listed map[string]messages.Partition
 }
 
 // credit returns how many more tasks the adapter takes.

@@ -246,11 +246,11 @@ func (w *world) perform(t *rapid.T, outputs []dispatch.Output) {
 // been before this one.
 func (w *world) inOrder(t *rapid.T, task *dispatch.Task) {
 	o := w.byKey[task.Key]
-	if n := w.queue.InFlight(); w.bound.Concurrency > 0 && n > w.bound.Concurrency {
-		t.Fatalf("%s is sent: %d are in flight of %d", o.key, n, w.bound.Concurrency)
-	}
-	if !o.fresh {
+	if !o.fresh { // an adapter may have it
 		return
+	}
+	if n := w.queue.Under(); w.bound.Bounded && n > w.bound.Concurrency {
+		t.Fatalf("%s is sent: %d are under way of %d", o.key, n, w.bound.Concurrency)
 	}
 	for _, other := range w.works {
 		state, on, _ := w.queue.Where(other.key)
@@ -455,9 +455,8 @@ func (w *world) tick(t *rapid.T) {
 
 // limit bounds what adapters get, or does not any more.
 func (w *world) limit(t *rapid.T) {
-	w.bound = dispatch.Limit{
-		Concurrency: rapid.IntRange(0, 3).Draw(t, "concurrency"), Rate: rapid.SampledFrom([]float64{0, 0.5, 100}).Draw(t, "rate"),
-	}
+	concurrency := rapid.IntRange(0, 3).Draw(t, "concurrency")
+	w.bound = limitOf(rapid.SampledFrom([]float64{0, 0.5, 100}).Draw(t, "rate"), concurrency)
 	w.perform(t, w.queue.SetLimit(w.bound, w.now))
 }
 

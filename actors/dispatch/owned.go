@@ -35,8 +35,19 @@ func (q *Queue) Owned(p messages.Partition, until time.Time, patient bool) {
 // Asking tells whether answers are awaited.
 func (q *Queue) Asking() bool { return len(q.asked) > 0 }
 
+// Asked tells whether answers are awaited about a partition.
+func (q *Queue) Asked(p messages.Partition) bool { return q.asked[p] != nil }
+
+// Listed are keys that an adapter has said it has.
+type Listed struct {
+	Keys      []string
+	Partition messages.Partition
+	// Own: all of them are of the queue's activity, and the partition is this node's. Else each of them may be.
+	Own bool
+}
+
 // List says which keys a stream's adapter has, besides those that it said before.
-func (q *Queue) List(id StreamID, keys []string) []Output {
+func (q *Queue) List(id StreamID, l Listed) []Output {
 	s := q.stream(id)
 	if s == nil {
 		return nil
@@ -45,8 +56,11 @@ func (q *Queue) List(id StreamID, keys []string) []Output {
 		s.Keys = map[string]bool{}
 	}
 	var anywhere []*item
-	for _, key := range keys {
+	for _, key := range l.Keys {
 		s.Keys[key] = true
+		if l.Own {
+			s.listed[key] = l.Partition
+		}
 		it := q.items[key]
 		if it == nil || it.stream == s && (it.state == inFlight || it.state == journaling) {
 			continue
@@ -57,6 +71,20 @@ func (q *Queue) List(id StreamID, keys []string) []Output {
 	}
 	q.again(anywhere)
 	return q.done()
+}
+
+// Forget says that a stream's adapter does not have a key any more.
+func (q *Queue) Forget(id StreamID, key string) []Output {
+	if s := q.stream(id); s != nil {
+		s.forget(key)
+	}
+	return q.done()
+}
+
+// forget forgets that an adapter has a key.
+func (s *stream) forget(key string) {
+	delete(s.Keys, key)
+	delete(s.listed, key)
 }
 
 // Answered says that a stream's adapter has listed all that it has of a partition.

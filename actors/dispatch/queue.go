@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -19,6 +20,7 @@ type Queue struct {
 	// suspects are the items that are ready for any stream, and to be executed alone.
 	suspects suspects
 	waiting  int
+	had      int // how many of those that wait adapters have
 	streams  []*stream
 	// repeats: there was ever a stream for which the activity is idempotent. journals: there was ever one for which it is not, so
 	// that ledgers are journaled.
@@ -31,6 +33,7 @@ type Queue struct {
 	limit             Limit
 	paused            bool    // nothing is sent
 	tokens            float64 // how many tasks the rate allows now
+	under             int     // how many attempts are under way, while tasks are given to streams
 }
 
 // class is the tasks that ask for one version, or for any.
@@ -76,6 +79,7 @@ func (q *Queue) Oldest() time.Time {
 		}
 	}
 	for _, s := range q.streams {
+		consider(&s.had)
 		consider(&s.bound)
 	}
 	for _, it := range q.suspects {
@@ -256,11 +260,16 @@ func (q *Queue) bind(it *item, s *stream, known bool) {
 
 // enlist puts a ready item where its turn comes.
 func (q *Queue) enlist(it *item, first bool) {
+	if it.had = it.known && !it.held; it.had {
+		q.had++
+	}
 	switch s := it.stream; {
 	case it.task.suspected() && s == nil:
 		q.suspects.push(it)
 	case it.task.suspected() && s.Begun:
 		s.suspects.push(it)
+	case it.had && s != nil:
+		s.had.push(it)
 	case s != nil:
 		s.bound.push(it)
 	case first:
@@ -277,6 +286,15 @@ func (q *Queue) unlist(it *item) {
 		it.among.remove(it)
 	} else {
 		it.place.remove()
+	}
+	q.unlisted(it)
+}
+
+// unlisted notes that an item was taken from where it waited.
+func (q *Queue) unlisted(it *item) {
+	if it.had {
+		it.had = false
+		q.had--
 	}
 	q.count(it, -1)
 }
@@ -318,7 +336,7 @@ func (q *Queue) done() []Output {
 // after which there is no other attempt under the key, such as a success, the attempt is the highest number that there is.
 func (q *Queue) Done(key string, attempt uint32) []Output {
 	for _, s := range q.streams {
-		delete(s.Keys, key)
+		s.forget(key)
 	}
 	switch it := q.items[key]; {
 	case it == nil:
@@ -332,7 +350,10 @@ func (q *Queue) Done(key string, attempt uint32) []Output {
 
 // answered notes that an adapter is done with an attempt that another has replaced.
 func (q *Queue) answered(it *item, attempt uint32) {
-	it.known = false
+	if it.known = false; it.state == ready {
+		q.unlist(it)
+		q.enlist(it, false)
+	}
 	if it.asked > attempt {
 		return // the adapter may have the newer attempt
 	}
@@ -384,6 +405,9 @@ func (q *Queue) Refuse(key string, attempt uint32) {
 // if it lists, should the partition come back.
 func (q *Queue) DropPartition(p messages.Partition) []Output {
 	delete(q.asked, p)
+	for _, s := range q.streams {
+		maps.DeleteFunc(s.listed, func(_ string, of messages.Partition) bool { return of == p })
+	}
 	for _, it := range q.items {
 		if it.task.Partition != p {
 			continue
@@ -402,7 +426,7 @@ func (q *Queue) DropPartition(p messages.Partition) []Output {
 // Tick lets go to other adapters the tasks that have waited long enough for an adapter that is away, and sends what the limits
 // allow now. Call it every second or so; while Throttled, more often.
 func (q *Queue) Tick(now time.Time) []Output {
-	q.allow(now)
+	q.Advance(now)
 	q.overdue(now)
 	var over []*item
 	for _, it := range q.orphans {

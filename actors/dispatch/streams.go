@@ -3,12 +3,14 @@ package dispatch
 import (
 	"slices"
 	"time"
+
+	"github.com/holdfast-run/holdfast/messages"
 )
 
 // Attach adds a stream. What its process has from a lost stream, or from an older one that is about to be found lost, belongs to
 // the new stream. What the process never got is sent again; so is what a dead process with the same ledger had.
 func (q *Queue) Attach(st Stream) []Output {
-	s := &stream{Stream: st}
+	s := &stream{Stream: st, listed: map[string]messages.Partition{}}
 	var concerned, back, anywhere []*item
 	for key, it := range q.items {
 		if s.keeps(it) || s.accuses(it) {
@@ -199,10 +201,14 @@ func (q *Queue) stream(id StreamID) *stream {
 
 // assign gives ready tasks to streams with credit, in turn.
 func (q *Queue) assign() {
+	if q.limit.Bounded && q.waiting > 0 {
+		q.under = q.Under()
+	}
 	for progress := true; progress && q.waiting > 0; {
 		progress = false
 		for range q.streams {
-			if !q.allowed() {
+			allowed := q.allowed()
+			if q.paused || !allowed && q.had == 0 {
 				return
 			}
 			q.turn = (q.turn + 1) % len(q.streams)
@@ -210,7 +216,7 @@ func (q *Queue) assign() {
 			if s.credit() == 0 {
 				continue
 			}
-			if it := q.pop(s); it != nil {
+			if it := q.pop(s, allowed); it != nil {
 				q.send(it, s)
 				progress = true
 			}
@@ -218,14 +224,22 @@ func (q *Queue) assign() {
 	}
 }
 
-// pop takes the first item that is bound to a stream, or a suspect, or else of the highest priority that its version can serve.
-func (q *Queue) pop(s *stream) *item {
+// pop takes the first item that a stream's adapter has, or that is bound to the stream, or a suspect, or else of the highest priority that
+// its version can serve. allowed: the limit allows one that the adapter does not have.
+func (q *Queue) pop(s *stream, allowed bool) *item {
+	if it := s.had.pop(); it != nil {
+		q.unlisted(it)
+		return it
+	}
 	from := &s.bound
-	if from.peek() == nil {
-		if it := q.suspect(s); it != nil {
+	if !allowed || from.peek() == nil {
+		if it := q.suspect(s); it != nil && (allowed || it.had) {
+			q.begins(it)
 			q.unlist(it)
-			q.tokens--
 			return it
+		}
+		if !allowed {
+			return nil
 		}
 		if from = q.next(s); from == nil {
 			return nil
@@ -233,9 +247,17 @@ func (q *Queue) pop(s *stream) *item {
 		q.popped++
 	}
 	it := from.pop()
-	q.count(it, -1)
-	q.tokens--
+	q.begins(it)
+	q.unlisted(it)
 	return it
+}
+
+// begins counts an item that is about to be sent, unless its adapter has it.
+func (q *Queue) begins(it *item) {
+	if !it.had {
+		q.tokens--
+		q.under++
+	}
 }
 
 // next returns the list whose first item is to be sent on a stream: that of the highest priority, or at times the one whose

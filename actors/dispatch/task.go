@@ -112,14 +112,6 @@ type Config struct {
 // AgedShare is the number of sends of which one is for those that have waited long.
 const AgedShare = 16
 
-// Limit bounds what adapters get of an activity, whatever they could take. A zero field means no bound.
-type Limit struct {
-	// Rate is the most tasks a second that are sent, on average. At once there may be one and a tenth of them.
-	Rate float64
-	// Concurrency is the most tasks that adapters have at a time.
-	Concurrency int
-}
-
 // Output is what is to be done.
 type Output interface{ isOutput() }
 

@@ -94,7 +94,13 @@ func (e *env) run(t *testing.T, words []string) string {
 		q.Owned(messages.Partition(args.number(t, "partition", 0)), e.now.Add(within), args.has("patient"))
 		return ""
 	case "list": // stream= keys=a,b
-		return show(q.List(stream, args.list("keys")))
+		of, own := args["of"]
+		partition, _ := strconv.Atoi(of)
+		return show(q.List(stream, dispatch.Listed{Keys: args.list("keys"), Partition: messages.Partition(partition), Own: own}))
+	case "forget": // stream= key=
+		return show(q.Forget(stream, key))
+	case "under":
+		return fmt.Sprintf("%d under way, %d could be sent, starved %t\n", q.Under(), q.Sendable(), q.Starved())
 	case "answered": // stream= partition=
 		return show(q.Answered(stream, messages.Partition(args.number(t, "partition", 0))))
 	case "wait": // key=
@@ -136,9 +142,7 @@ func (e *env) run(t *testing.T, words []string) string {
 		e.now = e.now.Add(after)
 		return show(q.Tick(e.now))
 	case "limit": // rate= concurrency=
-		return show(q.SetLimit(dispatch.Limit{
-			Rate: float64(args.number(t, "rate", 0)), Concurrency: int(args.number(t, "concurrency", 0)),
-		}, e.now))
+		return show(q.SetLimit(limitOf(float64(args.number(t, "rate", 0)), int(args.number(t, "concurrency", 0))), e.now))
 	case "load": // priority=
 		return fmt.Sprintf("%d, throttled %t\n", q.Load("")[args.number(t, "priority", 0)], q.Throttled())
 	case "oldest":
@@ -260,4 +264,9 @@ func alone(yes bool) string {
 		return " alone"
 	}
 	return ""
+}
+
+// limitOf is a limit as a node alone has it: zero means no bound.
+func limitOf(rate float64, concurrency int) dispatch.Limit {
+	return dispatch.Limit{Rated: rate > 0, Rate: rate, Burst: 1 + rate/10, Bounded: concurrency > 0, Concurrency: concurrency}
 }

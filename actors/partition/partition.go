@@ -131,6 +131,8 @@ func (p *partition) receive(e *nodev1.Envelope) {
 		p.refuse(e, runtime.ErrNotOwner)
 	case e.GetShowKey() != nil:
 		p.show(e)
+	case e.GetAskShare() != nil:
+		p.Shares.Share(p.by, e)
 	case e.GetInserted() != nil:
 		p.takeIn(found{{id: messages.OrderID(e.GetOrderId()), handle: handleOf(e)}})
 	case e.GetAwait() != nil:

@@ -126,6 +126,12 @@ type Waits interface {
 	Await(e *nodev1.Envelope)
 }
 
+// Shares divide the limits of activities among nodes.
+type Shares interface {
+	// Share takes an AskShare for the owner of a partition, and sees to its answer. It must be fast and not block.
+	Share(by runtime.Owner, e *nodev1.Envelope)
+}
+
 // Parts are what the partitions of a node work with. All are needed.
 type Parts struct {
 	Config    Config
@@ -140,6 +146,7 @@ type Parts struct {
 	Observer  Observer
 	Lists     Lists
 	Waits     Waits
+	Shares    Shares
 	System    *actor.ActorSystem
 	Guardian  actor.SupervisorStrategy
 	Watchdog  *supervision.Watchdog
