@@ -125,6 +125,7 @@ var rows = []row{
 	{"lagging", 5 * time.Minute, lagging, laggingBars},
 	{"rolling", 10 * time.Minute, rolling, rollingBars},
 	{"skew", 15 * time.Minute, skew, skewBars},
+	{"limits_cluster", 15 * time.Minute, limitsCluster, limitsClusterBars},
 	{"bad_input", 30 * time.Minute, badInput, badInputBars},
 }
 

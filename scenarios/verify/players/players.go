@@ -17,6 +17,7 @@ const (
 	Echoer  = "echoer"
 	Frail   = "frail"
 	Mortal  = "mortal"
+	Gauge   = "gauge"
 )
 
 // Exit statuses.
@@ -36,7 +37,7 @@ type part struct {
 
 // parts are the players by name. Each adds its flags, and returns what makes its adapter once they are known.
 var parts = map[string]func(*part) func() *adapters.Adapter{ //nolint:gochecknoglobals // a table
-	Sleeper: sleeper, Echoer: echoer, Frail: frailPlayer, Mortal: mortalPlayer,
+	Sleeper: sleeper, Echoer: echoer, Frail: frailPlayer, Mortal: mortalPlayer, Gauge: gauge,
 }
 
 // writes gives a player the flag that names its log.
