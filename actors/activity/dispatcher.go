@@ -93,13 +93,14 @@ type (
 
 // dispatcher is the shell round the queue of one activity.
 type dispatcher struct {
+	holding
+
 	all      *Activities
 	activity *queue
 	name     string // without the adapter
 	loop     *supervision.Loop
 	queue    *dispatch.Queue
 	streams  map[dispatch.StreamID]*Stream
-	holding
 	// hurrying: a tick will come soon.
 	hurrying bool
 }
@@ -110,7 +111,30 @@ func (d *dispatcher) Receive(ctx actor.Context) {
 	if d.queue.Pause(!may); d.limited {
 		d.queue.Advance(d.all.parts.Now())
 	}
-	switch m := ctx.Message().(type) {
+	if _, stops := ctx.Message().(*actor.Stopping); stops {
+		d.loop.Close()
+		return
+	}
+	if !d.ofTask(ctx.Message()) && !d.ofStream(ctx.Message()) && !d.ofNode(ctx.Message()) {
+		return
+	}
+	for _, x := range *d.activity.demands.Load() {
+		x.room.update(d.queue, x.version)
+		if x.room.wanting() {
+			d.all.refill(x)
+		}
+	}
+	if d.limited && may {
+		d.report()
+	}
+	d.activity.counts.set(d.queue.Waiting(), d.queue.InFlight(), len(d.streams))
+	d.hurry()
+	d.loop.Beat()
+}
+
+// ofTask takes a message about a task; false: it is not about one.
+func (d *dispatcher) ofTask(message any) bool {
+	switch m := message.(type) {
 	case *offer:
 		d.offered(m)
 	case done:
@@ -119,6 +143,23 @@ func (d *dispatcher) Receive(ctx actor.Context) {
 		d.do(d.queue.Cancel(m.key, m.attempt))
 	case withdraw:
 		d.do(d.queue.Withdraw(m.key, m.attempt))
+	case *showTask:
+		m.show(d.queue)
+	case confirm:
+		d.do(d.queue.Confirm(m.key, m.attempt, m.ledger))
+	case refused:
+		d.queue.Refuse(m.key, m.attempt)
+	case stale:
+		d.do(d.queue.Stale(m.key, m.attempt))
+	default:
+		return false
+	}
+	return true
+}
+
+// ofStream takes a message of a stream; false: it is of none.
+func (d *dispatcher) ofStream(message any) bool {
+	switch m := message.(type) {
 	case *attach:
 		d.streams[m.as.ID] = m.stream
 		d.do(d.queue.Attach(m.as))
@@ -134,56 +175,43 @@ func (d *dispatcher) Receive(ctx actor.Context) {
 		} else {
 			m.tell()
 		}
-	case owned:
-		d.has(m)
-	case *answered:
-		d.granted(m)
 	case *listed:
 		d.listed(m)
-	case *showTask:
-		m.show(d.queue)
+	case forgotten:
+		d.do(d.queue.Forget(m.stream, m.key))
 	case credit:
 		d.do(d.queue.Credit(m.stream, m.total))
 	case revoke:
 		if s := d.streams[m.stream]; s != nil {
 			s.adapter.SendReturned(&adapterv1.Returned{Activity: d.name, Count: d.queue.Revoke(m.stream, m.count)})
 		}
-	case confirm:
-		d.do(d.queue.Confirm(m.key, m.attempt, m.ledger))
-	case refused:
-		d.queue.Refuse(m.key, m.attempt)
-	case stale:
-		d.do(d.queue.Stale(m.key, m.attempt))
-	case *actor.Stopping:
-		d.loop.Close()
-		return
+	default:
+		return false
+	}
+	return true
+}
+
+// ofNode takes a message about what this node has, or may send; false: it is about something else.
+func (d *dispatcher) ofNode(message any) bool {
+	switch m := message.(type) {
+	case owned:
+		d.has(m)
 	case left:
 		d.lose(m.partition)
 		d.do(d.queue.DropPartition(m.partition))
-	case forgotten:
-		d.do(d.queue.Forget(m.stream, m.key))
-	case second:
-		d.second()
+	case *answered:
+		d.granted(m)
 	case limited:
 		d.reform()
+	case second:
+		d.second()
 	case tick:
 		d.hurrying = false
 		d.do(d.queue.Tick(d.all.parts.Now()))
 	default:
-		return
+		return false
 	}
-	for _, x := range *d.activity.demands.Load() {
-		x.room.update(d.queue, x.version)
-		if x.room.wanting() {
-			d.all.refill(x)
-		}
-	}
-	if d.limited && may {
-		d.report()
-	}
-	d.activity.counts.set(d.queue.Waiting(), d.queue.InFlight(), len(d.streams))
-	d.hurry()
-	d.loop.Beat()
+	return true
 }
 
 // second does what is done every second.
@@ -223,7 +251,7 @@ func (d *dispatcher) has(m owned) {
 // hurry has a tick come soon, if a limit of the rate holds tasks back, adapters are awaited to say what they have, or who grants shares is
 // to hear something.
 func (d *dispatcher) hurry() {
-	if d.hurrying || !d.queue.Throttled() && !d.queue.Asking() && !(d.limited && d.restless) {
+	if d.hurrying || !d.queue.Throttled() && !d.queue.Asking() && (!d.limited || !d.restless) {
 		return
 	}
 	d.hurrying = true

@@ -52,7 +52,8 @@ func (r *Activities) Share(by runtime.Owner, e *nodev1.Envelope) {
 	row := r.parts.Limits.Limit(name)
 	switch {
 	case !ok || messages.PartitionOf("", name) != by.Partition:
-		r.parts.Log.Error("report of a share is not sound", "activity", messages.Clip(name, mostTold), "asker", messages.Clip(e.GetAsker(), mostTold))
+		r.parts.Log.Error("report of a share is not sound", "activity", messages.Clip(name, mostTold),
+			"asker", messages.Clip(e.GetAsker(), mostTold))
 		r.reply([]reply{{e, refusal(runtime.ErrInterrupted)}})
 		return
 	case row == nil || !r.parts.MayDispatch(): // it is about to be learnt here that there is a limit, or elsewhere that there is none

@@ -50,7 +50,7 @@ type holder struct {
 // NewGranter makes the granter of an activity, at the owner of its partition. alone: there was no granter before whose shares may be out
 // still.
 func NewGranter(config Config, epoch messages.Epoch, alone bool, now time.Time) *Granter {
-	begun := uint64(now.UnixNano()) //nolint:gosec // so that no two granters give the same numbers
+	begun := uint64(now.UnixNano()) // so that no two granters give the same numbers
 	g := &Granter{
 		config: config, epoch: epoch, holders: map[messages.Incarnation]*holder{}, number: begun, round: begun, freed: now,
 		certain: now,
@@ -202,25 +202,29 @@ func (g *Granter) grant(now time.Time) (grants []Grant) {
 			continue
 		}
 		next := goals[i]
-		next.Concurrency = min(next.Concurrency, max(h.most.Concurrency, h.report.Under)+max(free.Concurrency, 0))
+		out := max(h.most.Concurrency, h.report.Under)
+		next.Concurrency = min(next.Concurrency, out+max(free.Concurrency, 0))
+		if h.report.Lost { // what it had lost may be counted by others by now: then those have the seats
+			next.Concurrency = min(next.Concurrency, max(out+free.Concurrency, 0))
+		}
 		next.Rate = min(next.Rate, h.most.Rate+max(free.Rate, 0))
 		told := h.report.Round >= g.round && (h.lost != 0 || !h.report.Lost)
 		if told && next == h.report.Held && now.Sub(h.since) < g.patience(h) {
 			continue
 		}
-		free.Concurrency -= max(next.Concurrency-max(h.most.Concurrency, h.report.Under), 0)
+		free.Concurrency -= max(next.Concurrency-out, 0)
 		free.Rate -= max(next.Rate-h.most.Rate, 0)
 		g.number++
-		out := Grant{
+		grant := Grant{
 			To: h.report.By, Report: h.report.Number, Granter: g.epoch, Number: g.number, Seats: next, Limit: g.limit,
 			Scarce: scarce, Round: g.round, Settled: h.settled,
 		}
 		if next.Rate > h.most.Rate {
-			out.Idle = now.Sub(g.freed)
+			grant.Idle = now.Sub(g.freed)
 		}
 		h.asks, h.given, h.grant, h.until = false, next, g.number, now.Add(g.config.certain())
 		h.most = Seats{Rate: max(h.most.Rate, next.Rate), Concurrency: max(h.most.Concurrency, next.Concurrency)}
-		grants = append(grants, out)
+		grants = append(grants, grant)
 	}
 	return grants
 }

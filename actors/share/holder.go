@@ -54,7 +54,7 @@ type Status struct {
 
 // NewHolder makes the holder of a node. now makes its reports newer than those of a holder before it.
 func NewHolder(config Config, self messages.Incarnation, now time.Time) *Holder {
-	return &Holder{config: config, self: self, last: Report{Number: uint64(now.UnixNano())}} //nolint:gosec // see above
+	return &Holder{config: config, self: self, last: Report{Number: uint64(now.UnixNano())}}
 }
 
 // Lose says that a partition was lost with so many attempts under way.

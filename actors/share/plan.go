@@ -14,23 +14,24 @@ func (g *Granter) plan(all []*holder, now time.Time) (goals []Seats, scarce bool
 		return goals, false
 	}
 	needs, has := make([]int, len(all)), make([]int, len(all))
-	for i, h := range all {
-		needs[i], has[i] = min(h.report.Under+h.report.Waiting, seats.Concurrency), h.given.Concurrency
-	}
 	turn := int(now.UnixNano() / int64(g.slice(seats)))
+	waits, scarce := waiting(all, seats.Rate, turn)
+	for i, h := range all {
+		needs[i], has[i] = min(h.report.Under+waits[i], seats.Concurrency), h.given.Concurrency
+	}
 	given, scarceTasks := divide(seats.Concurrency, needs, has, turn)
 	for i := range all {
 		goals[i].Concurrency = given[i]
 	}
-	if seats.Rate == 0 || now.Before(g.rated) {
-		return goals, scarceTasks
+	if scarce = scarce || scarceTasks; seats.Rate == 0 || now.Before(g.rated) {
+		return goals, scarce
 	}
 	for i, h := range all {
 		has[i] = h.given.Rate
 		switch {
 		case seats.Concurrency > 0 && given[i] == 0:
 			needs[i] = 0
-		case h.report.Waiting > 0:
+		case waits[i] > 0:
 			needs[i] = seats.Rate
 		case h.report.Active:
 			needs[i] = 1
@@ -38,11 +39,30 @@ func (g *Granter) plan(all []*holder, now time.Time) (goals []Seats, scarce bool
 			needs[i] = 0
 		}
 	}
-	given, scarceRate := divide(seats.Rate, needs, has, turn)
+	var scarceRate bool
+	given, scarceRate = divide(seats.Rate, needs, has, turn)
 	for i := range all {
 		goals[i].Rate = given[i]
 	}
-	return goals, scarceTasks || scarceRate
+	return goals, scarce || scarceRate
+}
+
+// waiting tells for how many of its tasks each holder is to get seats. If more holders have some than the rate has seats, it is the turn of
+// so many of them: to the others, seats for tasks at a time would be of no use.
+func waiting(all []*holder, rated, turn int) (waits []int, scarce bool) {
+	waits = make([]int, len(all))
+	var some []int
+	for i, h := range all {
+		if waits[i] = h.report.Waiting; waits[i] > 0 {
+			some = append(some, i)
+		}
+	}
+	if scarce = rated > 0 && len(some) > rated; scarce {
+		for n := rated; n < len(some); n++ {
+			waits[some[(n+turn)%len(some)]] = 0
+		}
+	}
+	return waits, scarce
 }
 
 // worth is how many tasks a seat of a rate gives until it may be somebody else's turn: what it has saved for the next one is lost then.

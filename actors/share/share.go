@@ -135,8 +135,12 @@ func (c Config) WithDefaults() Config {
 		of    *time.Duration
 		usual time.Duration
 	}{
-		{&c.Expiry, 2 * time.Second}, {&c.Hold, 400 * time.Millisecond}, {&c.Rest, time.Second}, {&c.Again, 1500 * time.Millisecond},
-		{&c.Patience, time.Minute}, {&c.Slice, time.Second},
+		{&c.Expiry, 2 * time.Second},
+		{&c.Hold, 400 * time.Millisecond},
+		{&c.Rest, time.Second},
+		{&c.Again, 1500 * time.Millisecond},
+		{&c.Patience, time.Minute},
+		{&c.Slice, time.Second},
 	} {
 		if *f.of == 0 {
 			*f.of = f.usual

@@ -19,6 +19,8 @@ const (
 
 // world is a cluster with one activity that has a limit, and one adapter that executes what it is sent, whatever becomes of who sent it.
 type world struct {
+	granter
+
 	t       *rapid.T
 	chance  *rand.Rand
 	now     time.Time
@@ -33,7 +35,6 @@ type world struct {
 	faults bool
 	longer time.Duration // what an attempt takes, about
 	epoch  messages.Epoch
-	granter
 	// sum is how many were running in all steps since count was 0.
 	sum, count int
 }

@@ -156,7 +156,8 @@ func limitAt(ctx context.Context, n *stage.Node, set bool) error {
 	}
 	defer conn.Close() //nolint:errcheck // it fails only if it was closed before
 	for _, r := range []*adminv1.LimitActivityRequest{
-		{Activity: "gauge.paced", RatePerSecond: limitRate}, {Activity: "gauge.three", Concurrency: limitThree},
+		{Activity: "gauge.paced", RatePerSecond: limitRate},
+		{Activity: "gauge.three", Concurrency: limitThree},
 		{Activity: "gauge.one", Concurrency: 1},
 	} {
 		if !set {
