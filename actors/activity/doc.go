@@ -14,6 +14,9 @@
 // for the keys that they have of it, and answer on their streams; see Owns. A result is taken by the owner of its partition alone: an
 // adapter that knows other nodes is told where else to go with it.
 //
+// The limit of an activity is divided into shares (package share). Each dispatcher asks for one at the owner of the activity's partition,
+// whose granter answers: see Share. Without a limit there is none of that.
+//
 // What is kept here of a partition (its tasks in queues, and how far the backlogs have read those on disk) ends with its owner: see
 // Leave.
 //

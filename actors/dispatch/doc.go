@@ -28,6 +28,9 @@
 // process that executes nothing else meanwhile. A process that is lost with such a task has died of it, and of nothing else; when
 // enough have, the task is set apart. When the process comes back after all, that is taken back.
 //
+// What adapters say that they have counts as under way, also what was not offered yet; to send it again begins nothing, and no limit
+// holds it back.
+//
 // Ready tasks go to streams with credit in turn, those of a higher priority first, and within one in the order in which they
 // were offered; what comes back from a lost stream goes first, and what has waited long gets a share of the sends. A Limit
 // holds tasks back whatever the credit. Some tasks are bound, and wait for one stream's credit alone:

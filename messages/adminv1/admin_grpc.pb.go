@@ -57,8 +57,8 @@ type AdminServiceClient interface {
 	// ListActivities tells how things stand with each activity that was called or offered since the node started, or has a
 	// limit.
 	ListActivities(ctx context.Context, in *ListActivitiesRequest, opts ...grpc.CallOption) (*ListActivitiesResponse, error)
-	// LimitActivity bounds what the adapters of a node get of an activity from now on, also after restarts. What they have
-	// they keep. A limit that bounds nothing lifts the one before.
+	// LimitActivity bounds what adapters get of an activity from now on, also after restarts; of all nodes of a cluster together. What they
+	// have they keep. A limit that bounds nothing lifts the one before.
 	LimitActivity(ctx context.Context, in *LimitActivityRequest, opts ...grpc.CallOption) (*LimitActivityResponse, error)
 	// Status tells how the node is.
 	Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*StatusResponse, error)
@@ -209,8 +209,8 @@ type AdminServiceServer interface {
 	// ListActivities tells how things stand with each activity that was called or offered since the node started, or has a
 	// limit.
 	ListActivities(context.Context, *ListActivitiesRequest) (*ListActivitiesResponse, error)
-	// LimitActivity bounds what the adapters of a node get of an activity from now on, also after restarts. What they have
-	// they keep. A limit that bounds nothing lifts the one before.
+	// LimitActivity bounds what adapters get of an activity from now on, also after restarts; of all nodes of a cluster together. What they
+	// have they keep. A limit that bounds nothing lifts the one before.
 	LimitActivity(context.Context, *LimitActivityRequest) (*LimitActivityResponse, error)
 	// Status tells how the node is.
 	Status(context.Context, *StatusRequest) (*StatusResponse, error)
