@@ -169,8 +169,9 @@ func (e *Engine) wire() {
 	c, d := e.config, e.deps
 	e.activities = activity.New(activity.Parts{
 		Config: c.activities(), Self: d.Journal.Incarnation(), Journal: d.Journal, Limits: e.catalog, Post: e.post, Courier: e.post,
-		Workers: &e.workers, System: e.system, Guardian: e.never, Watchdog: d.Watchdog, Log: d.Log, Now: d.Now, Refused: d.Metrics.claimRefused,
-		Health: e.health, MayDispatch: d.Placement.MayDispatch, Inject: inject, Others: d.Remote != nil,
+		Workers: &e.workers, System: e.system, Guardian: e.never, Watchdog: d.Watchdog, Log: d.Log, Now: d.Now,
+		Refused: d.Metrics.claimRefused,
+		Health:  e.health, MayDispatch: d.Placement.MayDispatch, Inject: inject, Others: d.Remote != nil,
 	})
 	e.view = view.New(view.Parts{
 		Journal: d.Journal, Pinned: e.catalog.Finder, Limits: c.Workflow, Activities: e.activities, Keys: e, Post: e.post, Now: d.Now,

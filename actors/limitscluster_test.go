@@ -1,7 +1,6 @@
 package actors_test
 
 import (
-	"fmt"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -155,7 +154,7 @@ func TestLimitHoldsForAllNodes(t *testing.T) {
 			time.Sleep(time.Minute)
 			for _, id := range ids {
 				if got := w.status(id); got != completed {
-					t.Fatal(fmt.Sprintf("order %s is %v", id, got))
+					t.Fatalf("order %s is %v", id, got)
 				}
 			}
 			for _, x := range p.workers {

@@ -10,7 +10,7 @@ import (
 
 // GaugeTakes says what the activities of the gauge are, and how long an execution of each takes.
 var GaugeTakes = map[string]time.Duration{ //nolint:gochecknoglobals // a table
-	"paced": 20 * time.Millisecond, "three": 500 * time.Millisecond, "one": 500 * time.Millisecond,
+	"paced": 20 * time.Millisecond, "three": time.Second, "one": time.Second,
 }
 
 // GaugeLine is a line of its log: an execution has begun, or is over.
