@@ -61,11 +61,22 @@ func (n *Node) receiveListing(s *stream, l *adapterv1.Listing) {
 		n.violatedf("a listing for partition %d: the welcome does not say that the node takes any", l.GetPartition())
 		return
 	}
-	for _, key := range l.GetKeys() {
+	if len(l.GetActivities()) != len(l.GetKeys()) {
+		n.violatedf("a listing of %d keys names %d activities", len(l.GetKeys()), len(l.GetActivities()))
+		return
+	}
+	for i, key := range l.GetKeys() {
 		s.knows[key] = true
 		n.execution(key).allowed = true // it may have been, by another node
-		if t := n.tasks[key]; t != nil && t.GetPartition() != l.GetPartition() {
+		t := n.tasks[key]
+		if t == nil {
+			continue
+		}
+		if t.GetPartition() != l.GetPartition() {
 			n.violatedf("a listing for partition %d has key %q, which is of partition %d", l.GetPartition(), key, t.GetPartition())
+		}
+		if of := l.GetActivities()[i]; t.GetActivity() != of {
+			n.violatedf("a listing says that key %q is of activity %q, not %q", key, of, t.GetActivity())
 		}
 	}
 	if l.GetEpoch() == 0 {

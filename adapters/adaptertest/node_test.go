@@ -198,14 +198,17 @@ func TestWrongListingsFailTheTest(t *testing.T) {
 	listing := func(l *adapterv1.Listing) *adapterv1.ConnectRequest {
 		return &adapterv1.ConnectRequest{Listings: []*adapterv1.Listing{l}}
 	}
+	work := []string{"work"}
 	for want, c := range map[string]struct {
 		lists bool
 		says  *adapterv1.ConnectRequest
 	}{
 		"does not say that the node takes any": {false, listing(&adapterv1.Listing{})},
 		"which were not asked for":             {true, listing(&adapterv1.Listing{Partition: 3, Epoch: 5})},
-		`"plain", which is of partition 0`:     {true, listing(&adapterv1.Listing{Partition: 3, Keys: []string{"plain"}})},
-		"":                                     {true, listing(&adapterv1.Listing{Keys: []string{"plain", "another"}})},
+		`"plain", which is of partition 0`:     {true, listing(&adapterv1.Listing{Partition: 3, Keys: []string{"plain"}, Activities: work})},
+		"of 1 keys names 0 activities":         {true, listing(&adapterv1.Listing{Keys: []string{"plain"}})},
+		`is of activity "play", not "work"`:    {true, listing(&adapterv1.Listing{Keys: []string{"plain"}, Activities: []string{"play"}})},
+		"":                                     {true, listing(&adapterv1.Listing{Keys: []string{"plain", "another"}, Activities: []string{"work", "play"}})},
 	} {
 		test := &recorder{TB: t}
 		n := adaptertest.Start(test, adaptertest.Options{Lists: c.lists})
