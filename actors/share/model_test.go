@@ -36,7 +36,7 @@ func TestNeverAboveAndInTheEndAll(t *testing.T) {
 			}
 		}
 		w.run(15 * time.Second)
-		w.sum, w.count, w.sends = 0, 0, nil
+		w.sum, w.count, w.sent = 0, 0, 0
 		const span = 20 * time.Second
 		w.run(span)
 		w.full(span)
@@ -64,7 +64,7 @@ func (w *world) shake() {
 func (w *world) full(span time.Duration) {
 	const enough = 0.85 // a step is a part of an attempt, and of a seat's turn
 	tasks := float64(w.sum) / float64(w.count)
-	rate := float64(len(w.sends)) / span.Seconds()
+	rate := float64(w.sent) / span.Seconds()
 	most, possible := w.limit.Rate, float64(w.limit.Concurrency)/w.longer.Seconds()
 	switch {
 	case possible == 0 || most > 0 && most < possible/2:
