@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	step   = 5 * time.Millisecond
+	step   = 10 * time.Millisecond
 	groups = 8 // of partitions that move together; the granter is where the first one is
 )
 
