@@ -58,6 +58,7 @@ var repetitions = map[string]repetition{ //nolint:gochecknoglobals // a table
 	adminv1.AdminService_LimitActivity_FullMethodName:  {always, "it says what the limit is, not by how much it changes"},
 	adminv1.AdminService_Status_FullMethodName:         {always, "it reads"},
 	adminv1.AdminService_ShowCluster_FullMethodName:    {always, "it reads"},
+	adminv1.AdminService_BackupJournal_FullMethodName:  {never, "the folder is not empty any more"},
 }
 
 // repeated makes a call, and makes it again as repetitions says and patience allows.

@@ -29,6 +29,7 @@ type Server struct {
 	metrics  *actors.Metrics
 	node     messages.NodeID
 	nodes    Nodes
+	backup   Backup // nil: there is none to be had here
 	log      *slog.Logger
 	offered  offers
 	health   *health.Server

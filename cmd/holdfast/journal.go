@@ -13,26 +13,26 @@ import (
 	"github.com/holdfast-run/holdfast/persistence/pebble"
 )
 
-// newJournal makes the commands that work on a journal that no node has open.
+// newJournal makes the commands that look after a journal that is embedded in a node.
 func newJournal(a *app) *cobra.Command {
-	cmd := &cobra.Command{Use: "journal", Short: "Look after a stopped node's journal"}
+	cmd := &cobra.Command{Use: "journal", Short: "Look after a node's journal"}
 	asGroup(cmd)
+	cmd.AddCommand(newJournalVerify(a), newJournalBackup(a), newJournalRestore(a))
+	return cmd
+}
+
+func newJournalVerify(a *app) *cobra.Command {
 	var data string
 	verify := &cobra.Command{
 		Use:   "verify",
-		Short: "Check every block, record, history and index of a journal",
+		Short: "Check every block, record, history and index of a stopped node's journal",
 		Long: "Reads the whole journal in the data directory of a node that is not running, and changes nothing: every block of\n" +
 			"every file, every record, whether versions have gaps, whether each history folds with its definition to the\n" +
 			"status that its row tells, and whether all indexes agree. Exits with 1 if anything is wrong. Journals with the same\n" +
 			"digest hold the same.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			refold := order.NewRefolder(definition.Limits{})
-			report, err := pebble.Verify(cmd.Context(), pebble.Check{
-				Dir:        journalIn(data),
-				Definition: refold.AddDefinition,
-				Fold:       func(o pebble.Order) error { return refold.Check(o.Row, o.Open, o.Records) },
-			})
+			report, err := pebble.Verify(cmd.Context(), wholeCheck(journalIn(data)))
 			if err != nil {
 				return fmt.Errorf("verify the journal: %w", err)
 			}
@@ -49,8 +49,16 @@ func newJournal(a *app) *cobra.Command {
 	}
 	verify.Flags().StringVar(&data, "data", "data", "data `directory` of the node")
 	setting(verify.Flags(), "data")
-	cmd.AddCommand(verify)
-	return cmd
+	return verify
+}
+
+// wholeCheck is all that can be checked of a journal.
+func wholeCheck(dir string) pebble.Check {
+	refold := order.NewRefolder(definition.Limits{})
+	return pebble.Check{
+		Dir: dir, Definition: refold.AddDefinition,
+		Fold: func(o pebble.Order) error { return refold.Check(o.Row, o.Open, o.Records) },
+	}
 }
 
 // journalName is the only thing that a node has in its data directory.

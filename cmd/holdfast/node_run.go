@@ -191,6 +191,9 @@ func (n *node) start(ctx context.Context) error {
 	if n.member != nil {
 		n.gateway.Among(n.member)
 	}
+	if j, embedded := n.journal.(*pebble.Journal); embedded {
+		n.gateway.BackUpWith(backupOf(j, n.log))
+	}
 	n.grpc = n.gateway.GRPC()
 	n.admin.Store(n.gateway.AdminGRPC())
 	return nil

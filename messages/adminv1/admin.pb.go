@@ -3051,6 +3051,146 @@ func (x *StatusResponse) GetUnloadableCount() int64 {
 	return 0
 }
 
+type BackupJournalRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The absolute path of a folder that is empty or absent, on the file system of the journal.
+	Folder        string `protobuf:"bytes,1,opt,name=folder,proto3" json:"folder,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupJournalRequest) Reset() {
+	*x = BackupJournalRequest{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupJournalRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupJournalRequest) ProtoMessage() {}
+
+func (x *BackupJournalRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupJournalRequest.ProtoReflect.Descriptor instead.
+func (*BackupJournalRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *BackupJournalRequest) GetFolder() string {
+	if x != nil {
+		return x.Folder
+	}
+	return ""
+}
+
+type BackupJournalResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of the backup, and the identity of the journal: UUIDs.
+	Id      string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Journal string `protobuf:"bytes,2,opt,name=journal,proto3" json:"journal,omitempty"`
+	// The generation of the journal's epochs, and the feature level of its records, at most.
+	Generation   uint32                 `protobuf:"varint,3,opt,name=generation,proto3" json:"generation,omitempty"`
+	FeatureLevel uint32                 `protobuf:"varint,4,opt,name=feature_level,json=featureLevel,proto3" json:"feature_level,omitempty"`
+	MadeAt       *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=made_at,json=madeAt,proto3" json:"made_at,omitempty"`
+	// The files of the copy, and their bytes. Most of them take no room of their own as long as the journal has them, too.
+	Files         int64 `protobuf:"varint,6,opt,name=files,proto3" json:"files,omitempty"`
+	Bytes         int64 `protobuf:"varint,7,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupJournalResponse) Reset() {
+	*x = BackupJournalResponse{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupJournalResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupJournalResponse) ProtoMessage() {}
+
+func (x *BackupJournalResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupJournalResponse.ProtoReflect.Descriptor instead.
+func (*BackupJournalResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *BackupJournalResponse) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *BackupJournalResponse) GetJournal() string {
+	if x != nil {
+		return x.Journal
+	}
+	return ""
+}
+
+func (x *BackupJournalResponse) GetGeneration() uint32 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *BackupJournalResponse) GetFeatureLevel() uint32 {
+	if x != nil {
+		return x.FeatureLevel
+	}
+	return 0
+}
+
+func (x *BackupJournalResponse) GetMadeAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.MadeAt
+	}
+	return nil
+}
+
+func (x *BackupJournalResponse) GetFiles() int64 {
+	if x != nil {
+		return x.Files
+	}
+	return 0
+}
+
+func (x *BackupJournalResponse) GetBytes() int64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
 var File_holdfast_admin_v1_admin_proto protoreflect.FileDescriptor
 
 const file_holdfast_admin_v1_admin_proto_rawDesc = "" +
@@ -3308,7 +3448,19 @@ const file_holdfast_admin_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"unloadable\x18\x12 \x03(\tR\n" +
 	"unloadable\x12)\n" +
-	"\x10unloadable_count\x18\x13 \x01(\x03R\x0funloadableCount2\x9e\a\n" +
+	"\x10unloadable_count\x18\x13 \x01(\x03R\x0funloadableCount\".\n" +
+	"\x14BackupJournalRequest\x12\x16\n" +
+	"\x06folder\x18\x01 \x01(\tR\x06folder\"\xe7\x01\n" +
+	"\x15BackupJournalResponse\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
+	"\ajournal\x18\x02 \x01(\tR\ajournal\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x03 \x01(\rR\n" +
+	"generation\x12#\n" +
+	"\rfeature_level\x18\x04 \x01(\rR\ffeatureLevel\x123\n" +
+	"\amade_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x06madeAt\x12\x14\n" +
+	"\x05files\x18\x06 \x01(\x03R\x05files\x12\x14\n" +
+	"\x05bytes\x18\a \x01(\x03R\x05bytes2\x82\b\n" +
 	"\fAdminService\x12P\n" +
 	"\aShowKey\x12!.holdfast.admin.v1.ShowKeyRequest\x1a\".holdfast.admin.v1.ShowKeyResponse\x12Y\n" +
 	"\n" +
@@ -3321,7 +3473,8 @@ const file_holdfast_admin_v1_admin_proto_rawDesc = "" +
 	"\x0eListActivities\x12(.holdfast.admin.v1.ListActivitiesRequest\x1a).holdfast.admin.v1.ListActivitiesResponse\x12b\n" +
 	"\rLimitActivity\x12'.holdfast.admin.v1.LimitActivityRequest\x1a(.holdfast.admin.v1.LimitActivityResponse\x12M\n" +
 	"\x06Status\x12 .holdfast.admin.v1.StatusRequest\x1a!.holdfast.admin.v1.StatusResponse\x12\\\n" +
-	"\vShowCluster\x12%.holdfast.admin.v1.ShowClusterRequest\x1a&.holdfast.admin.v1.ShowClusterResponseB;Z9github.com/holdfast-run/holdfast/messages/adminv1;adminv1b\x06proto3"
+	"\vShowCluster\x12%.holdfast.admin.v1.ShowClusterRequest\x1a&.holdfast.admin.v1.ShowClusterResponse\x12b\n" +
+	"\rBackupJournal\x12'.holdfast.admin.v1.BackupJournalRequest\x1a(.holdfast.admin.v1.BackupJournalResponseB;Z9github.com/holdfast-run/holdfast/messages/adminv1;adminv1b\x06proto3"
 
 var (
 	file_holdfast_admin_v1_admin_proto_rawDescOnce sync.Once
@@ -3335,7 +3488,7 @@ func file_holdfast_admin_v1_admin_proto_rawDescGZIP() []byte {
 	return file_holdfast_admin_v1_admin_proto_rawDescData
 }
 
-var file_holdfast_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
+var file_holdfast_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
 var file_holdfast_admin_v1_admin_proto_goTypes = []any{
 	(*ShowKeyRequest)(nil),         // 0: holdfast.admin.v1.ShowKeyRequest
 	(*ShowKeyResponse)(nil),        // 1: holdfast.admin.v1.ShowKeyResponse
@@ -3377,30 +3530,32 @@ var file_holdfast_admin_v1_admin_proto_goTypes = []any{
 	(*ClusterPartition)(nil),       // 37: holdfast.admin.v1.ClusterPartition
 	(*StatusRequest)(nil),          // 38: holdfast.admin.v1.StatusRequest
 	(*StatusResponse)(nil),         // 39: holdfast.admin.v1.StatusResponse
-	nil,                            // 40: holdfast.admin.v1.Selection.LabelsEntry
-	(orderv1.Status)(0),            // 41: holdfast.order.v1.Status
-	(*timestamppb.Timestamp)(nil),  // 42: google.protobuf.Timestamp
-	(*orderv1.Order)(nil),          // 43: holdfast.order.v1.Order
-	(*orderv1.HistoryEvent)(nil),   // 44: holdfast.order.v1.HistoryEvent
-	(*durationpb.Duration)(nil),    // 45: google.protobuf.Duration
-	(*problemv1.Problem)(nil),      // 46: holdfast.problem.v1.Problem
+	(*BackupJournalRequest)(nil),   // 40: holdfast.admin.v1.BackupJournalRequest
+	(*BackupJournalResponse)(nil),  // 41: holdfast.admin.v1.BackupJournalResponse
+	nil,                            // 42: holdfast.admin.v1.Selection.LabelsEntry
+	(orderv1.Status)(0),            // 43: holdfast.order.v1.Status
+	(*timestamppb.Timestamp)(nil),  // 44: google.protobuf.Timestamp
+	(*orderv1.Order)(nil),          // 45: holdfast.order.v1.Order
+	(*orderv1.HistoryEvent)(nil),   // 46: holdfast.order.v1.HistoryEvent
+	(*durationpb.Duration)(nil),    // 47: google.protobuf.Duration
+	(*problemv1.Problem)(nil),      // 48: holdfast.problem.v1.Problem
 }
 var file_holdfast_admin_v1_admin_proto_depIdxs = []int32{
 	2,  // 0: holdfast.admin.v1.ShowKeyResponse.orders:type_name -> holdfast.admin.v1.KeyedOrder
-	41, // 1: holdfast.admin.v1.KeyedOrder.status:type_name -> holdfast.order.v1.Status
-	42, // 2: holdfast.admin.v1.KeyedOrder.accepted_at:type_name -> google.protobuf.Timestamp
-	42, // 3: holdfast.admin.v1.KeyedOrder.ended_at:type_name -> google.protobuf.Timestamp
-	42, // 4: holdfast.admin.v1.Selection.ended_from:type_name -> google.protobuf.Timestamp
-	42, // 5: holdfast.admin.v1.Selection.ended_to:type_name -> google.protobuf.Timestamp
-	40, // 6: holdfast.admin.v1.Selection.labels:type_name -> holdfast.admin.v1.Selection.LabelsEntry
-	41, // 7: holdfast.admin.v1.Selection.statuses:type_name -> holdfast.order.v1.Status
+	43, // 1: holdfast.admin.v1.KeyedOrder.status:type_name -> holdfast.order.v1.Status
+	44, // 2: holdfast.admin.v1.KeyedOrder.accepted_at:type_name -> google.protobuf.Timestamp
+	44, // 3: holdfast.admin.v1.KeyedOrder.ended_at:type_name -> google.protobuf.Timestamp
+	44, // 4: holdfast.admin.v1.Selection.ended_from:type_name -> google.protobuf.Timestamp
+	44, // 5: holdfast.admin.v1.Selection.ended_to:type_name -> google.protobuf.Timestamp
+	42, // 6: holdfast.admin.v1.Selection.labels:type_name -> holdfast.admin.v1.Selection.LabelsEntry
+	43, // 7: holdfast.admin.v1.Selection.statuses:type_name -> holdfast.order.v1.Status
 	5,  // 8: holdfast.admin.v1.ListFalloutRequest.selection:type_name -> holdfast.admin.v1.Selection
 	8,  // 9: holdfast.admin.v1.ListFalloutResponse.groups:type_name -> holdfast.admin.v1.FalloutGroup
-	42, // 10: holdfast.admin.v1.FalloutGroup.oldest:type_name -> google.protobuf.Timestamp
-	42, // 11: holdfast.admin.v1.FalloutGroup.newest:type_name -> google.protobuf.Timestamp
-	43, // 12: holdfast.admin.v1.ShowFalloutResponse.order:type_name -> holdfast.order.v1.Order
+	44, // 10: holdfast.admin.v1.FalloutGroup.oldest:type_name -> google.protobuf.Timestamp
+	44, // 11: holdfast.admin.v1.FalloutGroup.newest:type_name -> google.protobuf.Timestamp
+	45, // 12: holdfast.admin.v1.ShowFalloutResponse.order:type_name -> holdfast.order.v1.Order
 	12, // 13: holdfast.admin.v1.ShowFalloutResponse.in_doubt:type_name -> holdfast.admin.v1.AttemptInDoubt
-	44, // 14: holdfast.admin.v1.ShowFalloutResponse.late_results:type_name -> holdfast.order.v1.HistoryEvent
+	46, // 14: holdfast.admin.v1.ShowFalloutResponse.late_results:type_name -> holdfast.order.v1.HistoryEvent
 	11, // 15: holdfast.admin.v1.ShowFalloutResponse.compensable:type_name -> holdfast.admin.v1.Compensable
 	14, // 16: holdfast.admin.v1.Action.retry:type_name -> holdfast.admin.v1.Retry
 	15, // 17: holdfast.admin.v1.Action.skip:type_name -> holdfast.admin.v1.Skip
@@ -3410,52 +3565,55 @@ var file_holdfast_admin_v1_admin_proto_depIdxs = []int32{
 	19, // 21: holdfast.admin.v1.Action.fault:type_name -> holdfast.admin.v1.Fault
 	20, // 22: holdfast.admin.v1.Action.suspend:type_name -> holdfast.admin.v1.Suspend
 	21, // 23: holdfast.admin.v1.Action.resume:type_name -> holdfast.admin.v1.Resume
-	42, // 24: holdfast.admin.v1.Retry.deadline:type_name -> google.protobuf.Timestamp
-	45, // 25: holdfast.admin.v1.Retry.deadline_after:type_name -> google.protobuf.Duration
-	42, // 26: holdfast.admin.v1.Skip.deadline:type_name -> google.protobuf.Timestamp
-	45, // 27: holdfast.admin.v1.Skip.deadline_after:type_name -> google.protobuf.Duration
-	42, // 28: holdfast.admin.v1.Restart.deadline:type_name -> google.protobuf.Timestamp
-	45, // 29: holdfast.admin.v1.Restart.deadline_after:type_name -> google.protobuf.Duration
-	46, // 30: holdfast.admin.v1.Fault.error:type_name -> holdfast.problem.v1.Problem
+	44, // 24: holdfast.admin.v1.Retry.deadline:type_name -> google.protobuf.Timestamp
+	47, // 25: holdfast.admin.v1.Retry.deadline_after:type_name -> google.protobuf.Duration
+	44, // 26: holdfast.admin.v1.Skip.deadline:type_name -> google.protobuf.Timestamp
+	47, // 27: holdfast.admin.v1.Skip.deadline_after:type_name -> google.protobuf.Duration
+	44, // 28: holdfast.admin.v1.Restart.deadline:type_name -> google.protobuf.Timestamp
+	47, // 29: holdfast.admin.v1.Restart.deadline_after:type_name -> google.protobuf.Duration
+	48, // 30: holdfast.admin.v1.Fault.error:type_name -> holdfast.problem.v1.Problem
 	13, // 31: holdfast.admin.v1.OperateRequest.action:type_name -> holdfast.admin.v1.Action
-	43, // 32: holdfast.admin.v1.OperateResponse.order:type_name -> holdfast.order.v1.Order
-	44, // 33: holdfast.admin.v1.OperateResponse.events:type_name -> holdfast.order.v1.HistoryEvent
+	45, // 32: holdfast.admin.v1.OperateResponse.order:type_name -> holdfast.order.v1.Order
+	46, // 33: holdfast.admin.v1.OperateResponse.events:type_name -> holdfast.order.v1.HistoryEvent
 	5,  // 34: holdfast.admin.v1.OperateAllRequest.selection:type_name -> holdfast.admin.v1.Selection
 	13, // 35: holdfast.admin.v1.OperateAllRequest.action:type_name -> holdfast.admin.v1.Action
 	26, // 36: holdfast.admin.v1.OperateAllResponse.outcomes:type_name -> holdfast.admin.v1.Outcome
 	29, // 37: holdfast.admin.v1.ListActivitiesResponse.activities:type_name -> holdfast.admin.v1.ActivityStatus
 	30, // 38: holdfast.admin.v1.ActivityStatus.limit:type_name -> holdfast.admin.v1.ActivityLimit
-	42, // 39: holdfast.admin.v1.ActivityStatus.away_until:type_name -> google.protobuf.Timestamp
-	42, // 40: holdfast.admin.v1.ActivityLimit.set_at:type_name -> google.protobuf.Timestamp
+	44, // 39: holdfast.admin.v1.ActivityStatus.away_until:type_name -> google.protobuf.Timestamp
+	44, // 40: holdfast.admin.v1.ActivityLimit.set_at:type_name -> google.protobuf.Timestamp
 	36, // 41: holdfast.admin.v1.ShowClusterResponse.nodes:type_name -> holdfast.admin.v1.ClusterNode
 	37, // 42: holdfast.admin.v1.ShowClusterResponse.partitions:type_name -> holdfast.admin.v1.ClusterPartition
 	35, // 43: holdfast.admin.v1.ShowClusterResponse.shards:type_name -> holdfast.admin.v1.ClusterShard
-	42, // 44: holdfast.admin.v1.StatusResponse.started_at:type_name -> google.protobuf.Timestamp
-	0,  // 45: holdfast.admin.v1.AdminService.ShowKey:input_type -> holdfast.admin.v1.ShowKeyRequest
-	3,  // 46: holdfast.admin.v1.AdminService.ReleaseKey:input_type -> holdfast.admin.v1.ReleaseKeyRequest
-	6,  // 47: holdfast.admin.v1.AdminService.ListFallout:input_type -> holdfast.admin.v1.ListFalloutRequest
-	9,  // 48: holdfast.admin.v1.AdminService.ShowFallout:input_type -> holdfast.admin.v1.ShowFalloutRequest
-	22, // 49: holdfast.admin.v1.AdminService.Operate:input_type -> holdfast.admin.v1.OperateRequest
-	24, // 50: holdfast.admin.v1.AdminService.OperateAll:input_type -> holdfast.admin.v1.OperateAllRequest
-	27, // 51: holdfast.admin.v1.AdminService.ListActivities:input_type -> holdfast.admin.v1.ListActivitiesRequest
-	31, // 52: holdfast.admin.v1.AdminService.LimitActivity:input_type -> holdfast.admin.v1.LimitActivityRequest
-	38, // 53: holdfast.admin.v1.AdminService.Status:input_type -> holdfast.admin.v1.StatusRequest
-	33, // 54: holdfast.admin.v1.AdminService.ShowCluster:input_type -> holdfast.admin.v1.ShowClusterRequest
-	1,  // 55: holdfast.admin.v1.AdminService.ShowKey:output_type -> holdfast.admin.v1.ShowKeyResponse
-	4,  // 56: holdfast.admin.v1.AdminService.ReleaseKey:output_type -> holdfast.admin.v1.ReleaseKeyResponse
-	7,  // 57: holdfast.admin.v1.AdminService.ListFallout:output_type -> holdfast.admin.v1.ListFalloutResponse
-	10, // 58: holdfast.admin.v1.AdminService.ShowFallout:output_type -> holdfast.admin.v1.ShowFalloutResponse
-	23, // 59: holdfast.admin.v1.AdminService.Operate:output_type -> holdfast.admin.v1.OperateResponse
-	25, // 60: holdfast.admin.v1.AdminService.OperateAll:output_type -> holdfast.admin.v1.OperateAllResponse
-	28, // 61: holdfast.admin.v1.AdminService.ListActivities:output_type -> holdfast.admin.v1.ListActivitiesResponse
-	32, // 62: holdfast.admin.v1.AdminService.LimitActivity:output_type -> holdfast.admin.v1.LimitActivityResponse
-	39, // 63: holdfast.admin.v1.AdminService.Status:output_type -> holdfast.admin.v1.StatusResponse
-	34, // 64: holdfast.admin.v1.AdminService.ShowCluster:output_type -> holdfast.admin.v1.ShowClusterResponse
-	55, // [55:65] is the sub-list for method output_type
-	45, // [45:55] is the sub-list for method input_type
-	45, // [45:45] is the sub-list for extension type_name
-	45, // [45:45] is the sub-list for extension extendee
-	0,  // [0:45] is the sub-list for field type_name
+	44, // 44: holdfast.admin.v1.StatusResponse.started_at:type_name -> google.protobuf.Timestamp
+	44, // 45: holdfast.admin.v1.BackupJournalResponse.made_at:type_name -> google.protobuf.Timestamp
+	0,  // 46: holdfast.admin.v1.AdminService.ShowKey:input_type -> holdfast.admin.v1.ShowKeyRequest
+	3,  // 47: holdfast.admin.v1.AdminService.ReleaseKey:input_type -> holdfast.admin.v1.ReleaseKeyRequest
+	6,  // 48: holdfast.admin.v1.AdminService.ListFallout:input_type -> holdfast.admin.v1.ListFalloutRequest
+	9,  // 49: holdfast.admin.v1.AdminService.ShowFallout:input_type -> holdfast.admin.v1.ShowFalloutRequest
+	22, // 50: holdfast.admin.v1.AdminService.Operate:input_type -> holdfast.admin.v1.OperateRequest
+	24, // 51: holdfast.admin.v1.AdminService.OperateAll:input_type -> holdfast.admin.v1.OperateAllRequest
+	27, // 52: holdfast.admin.v1.AdminService.ListActivities:input_type -> holdfast.admin.v1.ListActivitiesRequest
+	31, // 53: holdfast.admin.v1.AdminService.LimitActivity:input_type -> holdfast.admin.v1.LimitActivityRequest
+	38, // 54: holdfast.admin.v1.AdminService.Status:input_type -> holdfast.admin.v1.StatusRequest
+	33, // 55: holdfast.admin.v1.AdminService.ShowCluster:input_type -> holdfast.admin.v1.ShowClusterRequest
+	40, // 56: holdfast.admin.v1.AdminService.BackupJournal:input_type -> holdfast.admin.v1.BackupJournalRequest
+	1,  // 57: holdfast.admin.v1.AdminService.ShowKey:output_type -> holdfast.admin.v1.ShowKeyResponse
+	4,  // 58: holdfast.admin.v1.AdminService.ReleaseKey:output_type -> holdfast.admin.v1.ReleaseKeyResponse
+	7,  // 59: holdfast.admin.v1.AdminService.ListFallout:output_type -> holdfast.admin.v1.ListFalloutResponse
+	10, // 60: holdfast.admin.v1.AdminService.ShowFallout:output_type -> holdfast.admin.v1.ShowFalloutResponse
+	23, // 61: holdfast.admin.v1.AdminService.Operate:output_type -> holdfast.admin.v1.OperateResponse
+	25, // 62: holdfast.admin.v1.AdminService.OperateAll:output_type -> holdfast.admin.v1.OperateAllResponse
+	28, // 63: holdfast.admin.v1.AdminService.ListActivities:output_type -> holdfast.admin.v1.ListActivitiesResponse
+	32, // 64: holdfast.admin.v1.AdminService.LimitActivity:output_type -> holdfast.admin.v1.LimitActivityResponse
+	39, // 65: holdfast.admin.v1.AdminService.Status:output_type -> holdfast.admin.v1.StatusResponse
+	34, // 66: holdfast.admin.v1.AdminService.ShowCluster:output_type -> holdfast.admin.v1.ShowClusterResponse
+	41, // 67: holdfast.admin.v1.AdminService.BackupJournal:output_type -> holdfast.admin.v1.BackupJournalResponse
+	57, // [57:68] is the sub-list for method output_type
+	46, // [46:57] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_admin_v1_admin_proto_init() }
@@ -3482,7 +3640,7 @@ func file_holdfast_admin_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_admin_v1_admin_proto_rawDesc), len(file_holdfast_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   41,
+			NumMessages:   43,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -29,6 +29,7 @@ const (
 	AdminService_LimitActivity_FullMethodName  = "/holdfast.admin.v1.AdminService/LimitActivity"
 	AdminService_Status_FullMethodName         = "/holdfast.admin.v1.AdminService/Status"
 	AdminService_ShowCluster_FullMethodName    = "/holdfast.admin.v1.AdminService/ShowCluster"
+	AdminService_BackupJournal_FullMethodName  = "/holdfast.admin.v1.AdminService/BackupJournal"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -64,6 +65,11 @@ type AdminServiceClient interface {
 	Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*StatusResponse, error)
 	// ShowCluster tells how the cluster is, as this node sees it. FAILED_PRECONDITION if it is in none.
 	ShowCluster(ctx context.Context, in *ShowClusterRequest, opts ...grpc.CallOption) (*ShowClusterResponse, error)
+	// BackupJournal copies the journal of a node that has it in its data directory into a folder of the node's machine, while the node
+	// goes on. It returns once the copy is durable. INVALID_ARGUMENT if the folder won't do, RESOURCE_EXHAUSTED while another backup is
+	// made or the disk is at its low-water mark, FAILED_PRECONDITION if the journal is in PostgreSQL. A call that is given up is
+	// carried out all the same.
+	BackupJournal(ctx context.Context, in *BackupJournalRequest, opts ...grpc.CallOption) (*BackupJournalResponse, error)
 }
 
 type adminServiceClient struct {
@@ -183,6 +189,16 @@ func (c *adminServiceClient) ShowCluster(ctx context.Context, in *ShowClusterReq
 	return out, nil
 }
 
+func (c *adminServiceClient) BackupJournal(ctx context.Context, in *BackupJournalRequest, opts ...grpc.CallOption) (*BackupJournalResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BackupJournalResponse)
+	err := c.cc.Invoke(ctx, AdminService_BackupJournal_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AdminServiceServer is the server API for AdminService service.
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
@@ -216,6 +232,11 @@ type AdminServiceServer interface {
 	Status(context.Context, *StatusRequest) (*StatusResponse, error)
 	// ShowCluster tells how the cluster is, as this node sees it. FAILED_PRECONDITION if it is in none.
 	ShowCluster(context.Context, *ShowClusterRequest) (*ShowClusterResponse, error)
+	// BackupJournal copies the journal of a node that has it in its data directory into a folder of the node's machine, while the node
+	// goes on. It returns once the copy is durable. INVALID_ARGUMENT if the folder won't do, RESOURCE_EXHAUSTED while another backup is
+	// made or the disk is at its low-water mark, FAILED_PRECONDITION if the journal is in PostgreSQL. A call that is given up is
+	// carried out all the same.
+	BackupJournal(context.Context, *BackupJournalRequest) (*BackupJournalResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -255,6 +276,9 @@ func (UnimplementedAdminServiceServer) Status(context.Context, *StatusRequest) (
 }
 func (UnimplementedAdminServiceServer) ShowCluster(context.Context, *ShowClusterRequest) (*ShowClusterResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ShowCluster not implemented")
+}
+func (UnimplementedAdminServiceServer) BackupJournal(context.Context, *BackupJournalRequest) (*BackupJournalResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method BackupJournal not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -450,6 +474,24 @@ func _AdminService_ShowCluster_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_BackupJournal_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BackupJournalRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).BackupJournal(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_BackupJournal_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).BackupJournal(ctx, req.(*BackupJournalRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -492,6 +534,10 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ShowCluster",
 			Handler:    _AdminService_ShowCluster_Handler,
+		},
+		{
+			MethodName: "BackupJournal",
+			Handler:    _AdminService_BackupJournal_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -20,6 +20,7 @@ import (
 //   - So does anything else that fails, but for the writing of a table: what is in it is in the log or in other tables,
 //     too, and the engine writes another one. It would do so at once, again and again; it is told after a while only.
 //     And for want of room for a new HOLDFAST: the one that there is stays true.
+//   - What fails elsewhere than in the journal's directory, such as in the folder of a backup, is an error and nothing else.
 //   - Once the store can't go on nothing is changed any more, by nobody: whoever does not know yet could take for written
 //     what is not, and remove what it was made from.
 type disk struct {
@@ -31,8 +32,17 @@ type disk struct {
 // Unwrap implements vfs.FS.
 func (d disk) Unwrap() vfs.FS { return d.FS }
 
+// own tells whether a file is the journal's.
+func (d disk) own(name string) bool {
+	dir := path.Clean(d.j.cfg.Dir)
+	return path.Clean(name) == dir || path.Dir(path.Clean(name)) == dir
+}
+
 // change changes something, unless the store can't go on. The errors of the operating system name what failed.
 func (d disk) change(name string, do func() error) error {
+	if !d.own(name) {
+		return do()
+	}
 	table := path.Ext(name) == ".sst"
 	err := d.halt()
 	if err == nil {
@@ -76,6 +86,9 @@ func (d disk) sync(name string, do func() error) error {
 
 // make is change for what opens a file to be written.
 func (d disk) make(name string, open func() (vfs.File, error)) (f vfs.File, err error) {
+	if !d.own(name) {
+		return open()
+	}
 	err = d.change(name, func() error {
 		f, err = open()
 		return err
@@ -114,7 +127,7 @@ func (d disk) OpenDir(name string) (vfs.File, error) {
 // Open implements vfs.FS. A manifest that is read may be synced.
 func (d disk) Open(name string, options ...vfs.OpenOption) (vfs.File, error) {
 	f, err := d.FS.Open(name, options...)
-	if err != nil || !isManifest(name) {
+	if err != nil || !isManifest(name) || !d.own(name) {
 		return f, err //nolint:wrapcheck // it stands for what it wraps
 	}
 	return diskFile{File: f, disk: d, name: name}, nil
@@ -134,6 +147,9 @@ func (d disk) Rename(oldName, name string) error {
 
 // Remove implements vfs.FS. What can't be removed is only in the way: the engine says so.
 func (d disk) Remove(name string) error {
+	if !d.own(name) {
+		return d.FS.Remove(name) //nolint:wrapcheck // it stands for what it wraps
+	}
 	if err := d.halt(); err != nil {
 		return err
 	}
@@ -143,6 +159,9 @@ func (d disk) Remove(name string) error {
 
 // RemoveAll implements vfs.FS.
 func (d disk) RemoveAll(name string) error {
+	if !d.own(name) {
+		return d.FS.RemoveAll(name) //nolint:wrapcheck // it stands for what it wraps
+	}
 	if err := d.halt(); err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/google/uuid"
 
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/persistence"
@@ -49,6 +50,12 @@ type Journal struct {
 	commits committer
 	orders  *knownOrders
 	owners  owners
+	// identity is which journal this is. It stays the same when the journal is restored from a copy.
+	identity uuid.UUID
+	// restored is the generation that is to begin before a copy becomes a journal; 0: it is none.
+	restored messages.Generation
+	// backing is held while a backup is made.
+	backing sync.Mutex
 	// catalog is the version of the catalogue, level the feature level of the journal. Both are read without writing, and
 	// changed with it.
 	catalog atomic.Uint64
@@ -70,7 +77,10 @@ type flight struct{ landed chan struct{} }
 
 // Open opens the journal in a directory, or makes one there. It fails if another process has it, if a newer version of
 // Holdfast wrote it, or if it is damaged.
-func Open(cfg Config) (*Journal, error) {
+func Open(cfg Config) (*Journal, error) { return open(cfg, 0) }
+
+// open is Open. With a generation it makes a journal of a copy, in which that begins.
+func open(cfg Config, restored messages.Generation) (*Journal, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return nil, err
@@ -85,7 +95,7 @@ func Open(cfg Config) (*Journal, error) {
 	j := &Journal{
 		cfg: cfg, lock: lock, stop: make(chan struct{}), grew: make(chan struct{}, 1), spent: make(chan struct{}, 1),
 		unwritten: make(chan error, 1), orders: newKnownOrders(cfg.Versions),
-		owners: owners{self: messages.NewIncarnation(cfg.Node)},
+		owners: owners{self: messages.NewIncarnation(cfg.Node)}, restored: restored,
 	}
 	j.cfg.FS = disk{cfg.FS, j}
 	j.lane = lane.New(lane.Bounds{
@@ -125,6 +135,11 @@ func (j *Journal) openStore() error {
 	if err != nil {
 		return err
 	}
+	if j.restored == 0 || now.state != stateCopy {
+		if err := now.checkRuns(dir); err != nil {
+			return err
+		}
+	}
 	if err := now.checkFiles(fs, dir); err != nil {
 		return fmt.Errorf("journal in %s: %w", dir, err)
 	}
@@ -153,11 +168,33 @@ func (j *Journal) openStore() error {
 		err = errors.Join(checkFormat(j.db), j.loadCatalog(), j.owners.load(j.db), j.loadPosition(), j.countFallout())
 	}
 	if err == nil {
+		err = j.identify()
+	}
+	if err == nil && j.restored != 0 {
+		err = j.beginGeneration(j.restored)
+	}
+	if err == nil {
 		err = j.note(true)
 	}
 	if err != nil {
 		close(j.stop)
 		return errors.Join(fmt.Errorf("journal in %s: %w", dir, err), j.db.Close())
+	}
+	return nil
+}
+
+// identify reads which journal this is, or names one that has no name yet.
+func (j *Journal) identify() error {
+	value, found, err := getBytes(j.db, []byte{kindIdentity})
+	switch {
+	case err != nil:
+		return err
+	case !found:
+		j.identity = uuid.New()
+		return j.write(write{[]byte{kindIdentity}, j.identity[:]})
+	}
+	if j.identity, err = uuid.FromBytes(value); err != nil {
+		return persistence.DecodeError("identity", err)
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ const (
 	kindOwner      = 'E' // P → epoch (8), incarnation
 	kindFormat     = 'F' // → format
 	kindGeneration = 'G' // → generation (8)
+	kindIdentity   = 'J' // → UUID of the journal (16)
 	kindLimit      = 'L' // activity → LimitRow
 	kindPosition   = 'P' // → the last position that was set aside (8)
 	kindLevel      = 'V' // → feature level (8)

@@ -164,14 +164,19 @@ func (j *Journal) NewGeneration(ctx context.Context) (messages.Generation, error
 	j.writing.Lock()
 	defer j.writing.Unlock()
 	next := j.owners.generation + 1
+	return next, j.beginGeneration(next)
+}
+
+// beginGeneration begins one that is later than that which there is; writing is held, or nobody else is there yet.
+func (j *Journal) beginGeneration(next messages.Generation) error {
 	if err := j.write(write{[]byte{kindGeneration}, appendNumber(nil, uint64(next))}); err != nil {
-		return 0, fmt.Errorf("begin generation %d: %w", next, err)
+		return fmt.Errorf("begin generation %d: %w", next, err)
 	}
 	j.owners.generation = next
 	for p := range j.owners.all {
 		j.owners.all[p] = persistence.Owner{Epoch: j.owners.all[p].Epoch}
 	}
-	return next, nil
+	return nil
 }
 
 // write is a key to be written; it is removed if value is nil.

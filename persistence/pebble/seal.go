@@ -34,11 +34,15 @@ const (
 	stateCreating state = "creating"
 	stateOpen     state = "open"
 	stateSealed   state = "sealed"
+	stateCopy     state = "copy"  // Of a journal, by its backup, whose id is the note.
+	stateMoved    state = "moved" // To PostgreSQL; the note says where, and when.
 )
 
 // seal is the content of the file HOLDFAST.
 type seal struct {
 	state state
+	// note is what a state has to say.
+	note string
 	// manifest is what the engine's manifest began with when the file was written; if sealed, all of it. Its name is
 	// empty if that is not known.
 	manifest manifest
@@ -61,7 +65,7 @@ type manifest struct {
 }
 
 func (s seal) encode() []byte {
-	b := fmt.Appendf(nil, "holdfast journal %d\nstate %s\n", format, s.state)
+	b := fmt.Appendf(nil, "holdfast journal %d\nstate %s\n", format, strings.TrimSuffix(string(s.state)+" "+s.note, " "))
 	if m := s.manifest; m.name != "" {
 		b = fmt.Appendf(b, "manifest %s %d %016x\n", m.name, m.length, m.sum)
 	}
@@ -96,7 +100,8 @@ func decodeSeal(b []byte) (seal, error) {
 		switch {
 		case i == 0:
 		case i == 1 && what == "state":
-			s.state = state(rest)
+			word, note, _ := strings.Cut(rest, " ")
+			s.state, s.note = state(word), note
 		case i == 2 && what == "manifest":
 			_, err = fmt.Sscanf(rest, "%s %d %x", &s.manifest.name, &s.manifest.length, &s.manifest.sum)
 		case i >= 2 && what == "log":
@@ -110,12 +115,32 @@ func decodeSeal(b []byte) (seal, error) {
 			return s, &damage{sealName, 0, fmt.Errorf("its line %d: %w", i+1, err)}
 		}
 	}
+	noted := s.note != "" && !strings.HasSuffix(s.note, " ")
 	switch {
-	case s.state == stateCreating, s.state == stateOpen, s.state == stateSealed && s.manifest.name != "":
+	case (s.state == stateCreating || s.state == stateOpen) && s.note == "":
+	case s.state == stateSealed && s.note == "" && s.manifest.name != "":
+	case (s.state == stateCopy || s.state == stateMoved) && noted:
 	default:
-		return s, &damage{sealName, 0, fmt.Errorf("its state is %q", s.state)}
+		return s, &damage{sealName, 0, fmt.Errorf("its state is %q", strings.TrimSpace(string(s.state)+" "+s.note))}
 	}
 	return s, nil
+}
+
+// errNotToRun is why a directory is not opened that is no journal to run on.
+var errNotToRun = errors.New("no node can use this journal")
+
+// checkRuns makes sure that the journal is one to run on, and not a copy, or what was left of one that was moved.
+func (s seal) checkRuns(dir string) error {
+	switch s.state {
+	case stateCopy:
+		return fmt.Errorf("%w: %s is a copy, which backup %s made: restore it into a directory of its own, with holdfast journal restore",
+			errNotToRun, dir, s.note)
+	case stateMoved:
+		return fmt.Errorf("%w: what was in %s was moved to PostgreSQL, into %s: start nodes with --journal; it is kept to be looked at, "+
+			"and may be removed", errNotToRun, dir, s.note)
+	case stateNew, stateCreating, stateOpen, stateSealed:
+	}
+	return nil
 }
 
 // Exists tells whether there is a journal in a directory, in whatever state. One that was not begun to be made is none.
@@ -229,7 +254,7 @@ func (m manifest) check(fs vfs.FS, dir string) error {
 
 // checkFiles looks for damage that the engine would not notice.
 func (s seal) checkFiles(fs vfs.FS, dir string) error {
-	if s.state != stateOpen && s.state != stateSealed {
+	if s.state == stateNew || s.state == stateCreating {
 		return nil
 	}
 	desc, err := pebble.Peek(dir, fs)

@@ -44,6 +44,12 @@ type Order struct {
 
 // Report is what Verify found.
 type Report struct {
+	// Journal is the identity of the journal, which its copies have, too; empty if no version has opened it yet that gives one.
+	Journal string `json:"journal,omitempty"`
+	// Generation is that of the epochs, FeatureLevel the highest that records may have.
+	Generation   messages.Generation `json:"generation"`
+	FeatureLevel uint32              `json:"feature_level"`
+
 	Orders      int64 `json:"orders"`
 	Open        int64 `json:"open"`
 	Records     int64 `json:"records"`
@@ -93,7 +99,15 @@ func Verify(ctx context.Context, c Check) (Report, error) {
 		return v.report, err
 	}
 	err = v.run(lock) //nolint:contextcheck // a default that ends the process, which is not used here
-	return v.report, errors.Join(err, lock.Close())
+	return v.report, errors.Join(err, v.close(), lock.Close())
+}
+
+// close closes the store, if it could be opened.
+func (v *verifier) close() error {
+	if v.db == nil {
+		return nil
+	}
+	return engineError("close the store", v.db.Close())
 }
 
 // verifier is one run of Verify.
@@ -102,6 +116,7 @@ type verifier struct {
 
 	ctx    context.Context //nolint:containedctx // lives as long as the call
 	db     *pebble.DB
+	seal   seal
 	report Report
 	// expected counts the keys of each kind that the rows call for.
 	expected [256]int64
@@ -166,6 +181,7 @@ func (v *verifier) keyProblemf(key []byte, format string, args ...any) {
 
 func (v *verifier) run(lock *pebble.Lock) (err error) {
 	now, err := readSeal(v.FS, v.Dir)
+	v.seal = now
 	switch {
 	case errors.Is(err, persistence.ErrCorrupt):
 		v.fault("", err)
@@ -187,7 +203,7 @@ func (v *verifier) run(lock *pebble.Lock) (err error) {
 		v.fault("", err)
 	}}, func() {})
 	o.Lock, o.ReadOnly, o.ErrorIfNotExists = lock, true, true
-	v.db, err = pebble.Open(v.Dir, o)
+	db, err := pebble.Open(v.Dir, o)
 	if err != nil {
 		v.report.Unreadable = true
 		if v.report.ProblemCount == 0 { // else it is known why
@@ -195,11 +211,7 @@ func (v *verifier) run(lock *pebble.Lock) (err error) {
 		}
 		return nil
 	}
-	defer func() {
-		if closeErr := v.db.Close(); closeErr != nil {
-			v.problem(Problem{What: "close the store: " + closeErr.Error()})
-		}
-	}()
+	v.db = db
 	if err := v.checkTables(o); err != nil {
 		return err
 	}

@@ -2,10 +2,12 @@ package pebble
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/google/uuid"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/holdfast-run/holdfast/messages"
@@ -39,7 +41,7 @@ func (v *verifier) walk() error {
 
 // kinds looks for keys of unknown kinds.
 func (v *verifier) kinds() error {
-	known := append(slices.Concat(numberKinds, []byte{kindFormat, kindOwner, kindDefinition, kindLimit, kindOrder, kindRecord}), indexKinds...)
+	known := append(slices.Concat(numberKinds, []byte{kindFormat, kindIdentity, kindOwner, kindDefinition, kindLimit, kindOrder, kindRecord}), indexKinds...)
 	for kind := range 256 {
 		if slices.Contains(known, byte(kind)) {
 			continue
@@ -71,12 +73,26 @@ func (v *verifier) numbers() error {
 		if err := v.each([]byte{kind}, []byte{kind + 1}, func(key, value []byte) {
 			if len(key) != 1 || len(value) != 8 {
 				v.keyProblemf(key, "not a number of the journal")
+				return
+			}
+			switch number := binary.BigEndian.Uint64(value); kind {
+			case kindGeneration:
+				v.report.Generation = messages.Generation(number) //nolint:gosec // it was one
+			case kindLevel:
+				v.report.FeatureLevel = uint32(number) //nolint:gosec // it was one
 			}
 		}); err != nil {
 			return err
 		}
 	}
-	return nil
+	return v.each([]byte{kindIdentity}, []byte{kindIdentity + 1}, func(key, value []byte) {
+		id, err := uuid.FromBytes(value)
+		if len(key) != 1 || err != nil {
+			v.keyProblemf(key, "not the identity of the journal")
+			return
+		}
+		v.report.Journal = id.String()
+	})
 }
 
 func (v *verifier) definitions() error {
