@@ -80,26 +80,33 @@ type Problem struct {
 // record, and whether histories, rows and indexes agree. What is wrong with the journal is in the report. The error says
 // why the journal could not be looked at, or that ctx ended.
 func Verify(ctx context.Context, c Check) (Report, error) {
+	v, err := newVerifier(ctx, c)
+	if err != nil {
+		return Report{Problems: []Problem{}}, err
+	}
+	lock, err := lockDir(v.FS, v.Dir)
+	if err != nil {
+		return v.report, err
+	}
+	err = v.run(lock) //nolint:contextcheck // a default that ends the process, which is not used here
+	return v.report, errors.Join(err, v.close(), lock.Close())
+}
+
+// newVerifier makes sure that there is a journal to be looked at.
+func newVerifier(ctx context.Context, c Check) (*verifier, error) {
 	if c.FS == nil {
 		c.FS = vfs.Default
 	}
 	if c.MaxProblems == 0 {
 		c.MaxProblems = 1000
 	}
-	v := &verifier{Check: c, ctx: ctx, report: Report{Problems: []Problem{}}}
 	if c.Dir == "" || c.MaxProblems < 0 {
-		return v.report, fmt.Errorf("verify a journal: Dir is %q and MaxProblems is %d: give a directory and a positive number",
-			c.Dir, c.MaxProblems)
+		return nil, fmt.Errorf("verify a journal: Dir is %q and MaxProblems is %d: give a directory and a positive number", c.Dir, c.MaxProblems)
 	}
 	if _, err := c.FS.Stat(c.FS.PathJoin(c.Dir, sealName)); err != nil {
-		return v.report, fmt.Errorf("%s is not a Holdfast journal: %w", c.Dir, err)
+		return nil, fmt.Errorf("%s is not a Holdfast journal: %w", c.Dir, err)
 	}
-	lock, err := lockDir(c.FS, c.Dir)
-	if err != nil {
-		return v.report, err
-	}
-	err = v.run(lock) //nolint:contextcheck // a default that ends the process, which is not used here
-	return v.report, errors.Join(err, v.close(), lock.Close())
+	return &verifier{Check: c, ctx: ctx, report: Report{Problems: []Problem{}}}, nil
 }
 
 // close closes the store, if it could be opened.
