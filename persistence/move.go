@@ -1,6 +1,8 @@
 package persistence
 
 import (
+	"bytes"
+	"cmp"
 	"time"
 
 	"github.com/holdfast-run/holdfast/messages"
@@ -49,4 +51,9 @@ type PlacedRecord struct {
 type RecordPlace struct {
 	Handle messages.Handle
 	First  messages.Version
+}
+
+// Compare tells whether a place is before another one (negative), behind it (positive), or the same (0).
+func (p RecordPlace) Compare(other RecordPlace) int {
+	return cmp.Or(bytes.Compare(p.Handle[:], other.Handle[:]), cmp.Compare(p.First, other.First))
 }

@@ -39,6 +39,11 @@ func (p *bulkProgress) draw(n bulkJSON) {
 	if p.size > 0 {
 		text += fmt.Sprintf("  %d %%", 100*p.offset/p.size)
 	}
+	p.line(text)
+}
+
+// line writes a line, on a terminal in place of the one before.
+func (p *bulkProgress) line(text string) {
 	if p.width == 0 {
 		fmt.Fprintln(p.out, text)
 		return

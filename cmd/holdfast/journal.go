@@ -17,7 +17,7 @@ import (
 func newJournal(a *app) *cobra.Command {
 	cmd := &cobra.Command{Use: "journal", Short: "Look after a node's journal"}
 	asGroup(cmd)
-	cmd.AddCommand(newJournalVerify(a), newJournalBackup(a), newJournalRestore(a))
+	cmd.AddCommand(newJournalVerify(a), newJournalBackup(a), newJournalRestore(a), newJournalImport(a))
 	return cmd
 }
 

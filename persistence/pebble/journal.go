@@ -215,6 +215,8 @@ func (j *Journal) create() error {
 	b := j.db.NewBatch()
 	_ = b.Set([]byte{kindFormat}, []byte{format}, nil)                                    // Always nil.
 	_ = b.Set([]byte{kindLevel}, appendNumber(nil, uint64(persistence.NewestLevel)), nil) // Always nil.
+	id := uuid.New()
+	_ = b.Set([]byte{kindIdentity}, id[:], nil) // Always nil.
 	if err := b.Commit(pebble.Sync); err != nil {
 		return fmt.Errorf("write the format: %w", err)
 	}

@@ -56,6 +56,10 @@ type Config struct {
 	Loop func(name string) (turn func())
 	// Logger gets what an operator should know; default: slog's.
 	Logger *slog.Logger
+
+	// source is the journal that is imported; nil: none is. importRows is the most rows that are written in one statement then.
+	source     *persistence.Summary
+	importRows int
 }
 
 // mostConnections is how many connections a node may have to a shard.
@@ -73,6 +77,7 @@ func (c Config) withDefaults() (Config, error) {
 	c.BatchCommits = cmp.Or(c.BatchCommits, 512)
 	c.BatchBytes = cmp.Or(c.BatchBytes, 4<<20)
 	c.CommitBytes = cmp.Or(c.CommitBytes, 64<<20)
+	c.importRows = cmp.Or(c.importRows, importRows)
 	if c.Loop == nil {
 		c.Loop = func(string) func() { return func() {} }
 	}

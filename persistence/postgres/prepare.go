@@ -39,7 +39,7 @@ func (s *shard) look(ctx context.Context) error {
 
 // prepare makes a database that was looked at fit to be used.
 func (s *shard) prepare(ctx context.Context) error {
-	if err := s.steps(ctx, s.migrate, s.takeOver, s.register, s.makeMonths, s.learnTime); err != nil {
+	if err := s.steps(ctx, s.migrate, s.checkImport, s.takeOver, s.register, s.makeMonths, s.learnTime); err != nil {
 		return err
 	}
 	return s.use()
@@ -170,10 +170,10 @@ func (s *shard) migrate(ctx context.Context, conn *pgx.Conn) error {
 			if _, err := tx.Exec(ctx, `INSERT INTO migrations (number) VALUES ($1)`, number); err != nil {
 				return err //nolint:wrapcheck // said below
 			}
-			if number == 1 {
-				if err := s.found(ctx, tx); err != nil {
-					return err
-				}
+		}
+		if done == 0 {
+			if err := s.found(ctx, tx); err != nil {
+				return err
 			}
 		}
 		return s.checkShard(ctx, tx)
@@ -197,7 +197,7 @@ func (s *shard) found(ctx context.Context, tx pgx.Tx) error {
 		messages.Partitions, len(s.journal.cfg.Shards), s.number); err != nil {
 		return fmt.Errorf("make the partitions: %w", err)
 	}
-	return nil
+	return s.beginImport(ctx, tx)
 }
 
 // meet learns of which journal the database is a shard, if it is one.
