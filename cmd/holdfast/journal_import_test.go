@@ -62,7 +62,7 @@ func TestImportEndToEnd(t *testing.T) {
 	adapter := p.adapter(t)
 	p.deploy(t, map[string]string{
 		"call":  "  - first: {call: bench.echo, with: {a: 1}}\n  - call: {call: bench.echo, with: {b: 2}}\n",
-		"timer": "  - first: {call: bench.echo, with: {a: 1}}\n  - pause: {wait: {seconds: 40}}\n  - last: {call: bench.echo, with: {c: 3}}\n",
+		"timer": "  - first: {call: bench.echo, with: {a: 1}}\n  - pause: {wait: {seconds: 25}}\n  - last: {call: bench.echo, with: {c: 3}}\n",
 		"adapt": "  - first: {call: bench.echo, with: {a: 1}}\n  - away: {call: other.thing, with: {a: 1}}\n",
 	})
 	submit := func(id, definition string, more ...string) {

@@ -172,7 +172,7 @@ func (w *tour) run(c documentedCommand) {
 		w.stop()
 		w.dev = w.fill(c)
 		w.start()
-	case strings.HasPrefix(c.text, "holdfast journal "):
+	case strings.HasPrefix(c.text, "holdfast journal ") && !strings.HasPrefix(c.text, "holdfast journal backup "):
 		w.stop()
 		w.do(c)
 	case strings.HasPrefix(strings.TrimPrefix(c.text, "bin/"), "holdfast bench "):

@@ -36,11 +36,16 @@
 //
 // The file HOLDFAST says which format the directory has, and its state:
 //
-//	creating ──► open ◄──► sealed
+//	creating ──► open ◄──► sealed         copy ──► open
+//	               └───────────┴──► moved
 //
 // It is sealed by Close, after everything was moved from the log into tables, with a checksum of the manifest. A
 // directory found open was left by a process that was killed: its logs are replayed. One found creating was left before
 // anything was promised, and is made anew.
+//
+// A copy is what Backup makes of an open journal: links to its tables, and its logs, cut where they were durable. Nobody can open it; Restore
+// makes an open journal of its own of it, with a new generation. A journal is moved once all that OpenSource has read of it is elsewhere:
+// nobody can open it any more.
 //
 // # How it fails
 //
@@ -60,5 +65,5 @@
 //
 // # What it is not
 //
-// It does not copy data elsewhere: a lost disk loses its orders. One process has the directory at a time.
+// It does not copy data elsewhere by itself: a lost disk loses its orders, and a backup beside it. One process has the directory at a time.
 package pebble

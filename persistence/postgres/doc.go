@@ -31,6 +31,11 @@
 //
 // A node in no cluster holds a lock in the first shard, and fences in each shard whoever was there before.
 //
+// An import makes a journal of another one, where there is none, and writes its rows as they are:
+//
+//	no journal ──► being imported: no node uses it ──► compared ──► the source is marked as moved ──► complete
+//	                    └──► interrupted: the next import of the same goes on ──┘
+//
 // How it fails: an order's history, once confirmed, is as safe as the database's commits are. What the server refuses is told as
 // that of the one commit which it refused. A server that does not answer is unavailable, never damaged.
 //
