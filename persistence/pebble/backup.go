@@ -168,11 +168,11 @@ func (j *Journal) copyTo(dir string, of uuid.UUID) error {
 	if err := checkpoint(j.db, dir); err != nil {
 		return engineError("make a copy", err)
 	}
-	logs, err := cutLogs(j.cfg.FS, dir, durable)
+	m, err := readManifest(j.cfg.FS, dir)
 	if err != nil {
 		return err
 	}
-	m, err := readManifest(j.cfg.FS, dir)
+	logs, err := cutLogs(j.cfg.FS, dir, m.name, durable)
 	if err != nil {
 		return err
 	}
@@ -191,10 +191,15 @@ func checkpoint(db *pebble.DB, dir string) (err error) {
 
 // cutLogs cuts the logs of a copy where they were durable before it was made. What is behind was written while it was copied: of that,
 // pieces may be missing in the middle, which looks like damage. So nothing follows the first log that has no end: it was begun later.
-func cutLogs(fs vfs.FS, dir string, durable []logEnd) (kept []logEnd, err error) {
+// Logs that are older than the manifest needs are left out.
+func cutLogs(fs vfs.FS, dir, manifest string, durable []logEnd) (kept []logEnd, err error) {
 	names, err := fs.List(dir)
 	if err != nil {
 		return nil, fmt.Errorf("list %s: %w", dir, err)
+	}
+	oldest, err := oldestLog(fs, fs.PathJoin(dir, manifest))
+	if err != nil {
+		return nil, err
 	}
 	names = slices.DeleteFunc(names, func(name string) bool { _, isLog := logNumber(name); return !isLog })
 	slices.SortFunc(names, func(a, b string) int {
@@ -204,18 +209,18 @@ func cutLogs(fs vfs.FS, dir string, durable []logEnd) (kept []logEnd, err error)
 	})
 	for ended := true; len(names) > 0; names = names[1:] {
 		name := fs.PathJoin(dir, names[0])
+		number, _ := logNumber(names[0])
 		i := slices.IndexFunc(durable, func(l logEnd) bool { return l.name == names[0] })
-		if !ended || i < 0 {
+		if number < oldest || !ended || i < 0 {
 			if err := fs.Remove(name); err != nil {
-				return nil, fmt.Errorf("remove what was not durable: %w", err)
+				return nil, fmt.Errorf("remove a log that is not part of the copy: %w", err)
 			}
-			ended = false
+			ended = ended && number < oldest
 			continue
 		}
 		if err := cutFile(fs, name, durable[i].length); err != nil {
 			return nil, err
 		}
-		number, _ := logNumber(names[0])
 		e, err := scanFile(fs, name, logChunks(number)...)
 		if err != nil {
 			return nil, err

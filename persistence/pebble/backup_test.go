@@ -114,6 +114,42 @@ func TestBackupUnderLoad(t *testing.T) {
 	}
 }
 
+// A backup has all that there is, whatever the journal was opened from: what was sealed, or what a killed process has left.
+func TestBackupOfWhatWasThere(t *testing.T) {
+	t.Parallel()
+	for name, store := range map[string]func(testing.TB) (*vfs.MemFS, string){"Closed": closedStore, "Killed": killedStore} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			mem, want := store(t)
+			for n := range 3 {
+				j := mustOpen(t, testConfig(mem))
+				folder := path.Join("/backups", string(rune('a'+n)))
+				if _, err := j.Backup(t.Context(), folder); err != nil {
+					t.Fatal(err)
+				}
+				cfg := testConfig(mem)
+				cfg.Dir = path.Join("/restored", string(rune('a'+n)))
+				if _, _, err := Restore(t.Context(), folder, cfg, Check{FS: mem}); err != nil {
+					t.Fatal(err)
+				}
+				restored := mustOpen(t, cfg)
+				if got := stateOf(t, restored); got != want {
+					t.Error(firstDifference(want, got))
+				}
+				mustClose(t, restored)
+				journaltest.Fill(t, j, 5)
+				if n == 1 {
+					if err := j.db.Flush(); err != nil {
+						t.Fatal(err)
+					}
+				}
+				want = stateOf(t, j)
+				mustClose(t, j)
+			}
+		})
+	}
+}
+
 func confirmedOrders(tb testing.TB, j *Journal) int64 {
 	tb.Helper()
 	found, _, err := j.List(tb.Context(), persistence.Query{Limit: 1000, Scan: 1000})

@@ -171,6 +171,9 @@ func (s *shard) takeOver(ctx context.Context, conn *pgx.Conn) error {
 	if err := j.alone.check(); err != nil {
 		return err
 	}
+	if j.cfg.source != nil {
+		return nil // no node has had it
+	}
 	found, err := conn.Query(ctx, `SELECT DISTINCT incarnation FROM lanes WHERE NOT fenced AND incarnation <> $1`, string(j.self))
 	if err != nil {
 		return fmt.Errorf("look for who had the journal before: %w", err)

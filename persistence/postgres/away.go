@@ -21,6 +21,9 @@ func (j *Journal) prepare(ctx context.Context) error {
 		if errs[n] == nil {
 			errs[n] = s.prepare(ctx)
 		}
+		if isUnfit(errs[n]) {
+			break
+		}
 	}
 	for n, err := range errs {
 		if isUnfit(err) {

@@ -52,6 +52,9 @@ func Import(ctx context.Context, cfg Config, from Source, tell func(ImportProgre
 	sum := from.Summary()
 	cfg.source, cfg.Alone = &sum, true
 	j, err := Open(ctx, cfg)
+	if before, ok := errors.AsType[importedError](err); ok {
+		return Imported{Journal: before.journal.String(), Before: true}, nil
+	}
 	if err != nil {
 		return done, err
 	}
@@ -61,9 +64,6 @@ func Import(ctx context.Context, cfg Config, from Source, tell func(ImportProgre
 	defer i.close()
 	if err := i.open(ctx); err != nil {
 		return done, err
-	}
-	if done.Before = i.complete(); done.Before {
-		return done, j.Fence(ctx, j.self)
 	}
 	if sum.MovedTo != "" && sum.MovedTo != done.Journal {
 		return done, movedBefore(sum)
@@ -84,6 +84,13 @@ func Import(ctx context.Context, cfg Config, from Source, tell func(ImportProgre
 
 func movedBefore(sum persistence.Summary) error {
 	return unfitf("the journal %s was moved before, into %s: give that one's databases, if its import was interrupted", sum.Journal, sum.MovedTo)
+}
+
+// importedError is why nothing is imported: it was before. The first shard tells so, when all are complete.
+type importedError struct{ journal uuid.UUID }
+
+func (e importedError) Error() string {
+	return "it was imported before, into journal " + e.journal.String()
 }
 
 // checkImport makes sure that a node uses no journal whose import is not complete, and that an import goes on with what it has begun itself,
@@ -113,6 +120,8 @@ func (s *shard) checkImport(ctx context.Context, conn *pgx.Conn) error {
 	case digest != sum.Digest:
 		return unfitf("the journal %s has changed since its import was begun: a node has used it. What the schema %s has of it is of no use: "+
 			"drop that schema, and import anew", sum.Journal, s.journal.cfg.Schema)
+	case complete && s.number == 0:
+		return unfit{importedError{s.journal.identity.name}}
 	}
 	return nil
 }
@@ -151,9 +160,8 @@ type importShard struct {
 
 	conn *pgx.Conn
 	// last is the last order that is there, and place that of the last record.
-	last     messages.Handle
-	place    persistence.RecordPlace
-	complete bool
+	last  messages.Handle
+	place persistence.RecordPlace
 	// orders and records are to be written or compared next, and have so many bytes; entries are for the directory.
 	orders  columns
 	more    struct{ positions []int64 }
@@ -197,7 +205,7 @@ func (i *importer) open(ctx context.Context) error {
 		}
 		var last, handle uid
 		var first int64
-		if err := conn.QueryRow(ctx, `SELECT orders, handle, first, complete FROM import`).Scan(&last, &handle, &first, &is.complete); err != nil {
+		if err := conn.QueryRow(ctx, `SELECT orders, handle, first FROM import`).Scan(&last, &handle, &first); err != nil {
 			return s.unavailable(err)
 		}
 		is.last, is.place = last, persistence.RecordPlace{Handle: handle, First: messages.Version(first)} //nolint:gosec // not negative
@@ -211,16 +219,6 @@ func (i *importer) close() {
 	for _, s := range i.shards {
 		_ = s.conn.Close(ctx)
 	}
-}
-
-// complete tells whether nodes may use the journal.
-func (i *importer) complete() bool {
-	for _, s := range i.shards {
-		if !s.complete {
-			return false
-		}
-	}
-	return true
 }
 
 // prepare makes the tables for the months in which orders were accepted, and writes the catalogue.

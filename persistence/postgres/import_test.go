@@ -145,23 +145,37 @@ func TestImport(t *testing.T) {
 				} else if _, err := imports(t, dir, config, func(context.CancelFunc, postgres.ImportProgress) { steps++ }); err != nil {
 					t.Fatal(err)
 				}
-				if steps < 20 || ended && runs < 5 {
+				if !ended && steps < 20 || ended && runs < 5 {
 					t.Errorf("%d steps in %d runs", steps, runs)
 				}
 				if _, err := pebble.Open(pebble.Config{Dir: dir, Logger: discard()}); err == nil || !strings.Contains(err.Error(), "was moved") {
 					t.Errorf("a node uses what was moved: %v", err)
 				}
-				if done, err := imports(t, dir, config, goOn); err != nil || !done.Before {
+				before := goesOn(t, config, want)
+				node, err := postgres.Open(t.Context(), config) // of a cluster
+				if err != nil {
+					t.Fatal(err)
+				}
+				if done, err := imports(t, dir, config, goOn); err != nil || !done.Before || done.Journal == "" {
 					t.Errorf("again: %+v, %v", done, err)
 				}
-				goesOn(t, config, want)
+				if err := node.Fence(t.Context(), before); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := journaltest.Own(t.Context(), node); err != nil {
+					t.Errorf("a node that has the journal was disturbed: %v", err)
+				}
+				if err := node.Close(); err != nil {
+					t.Error(err)
+				}
 			})
 		}
 	}
 }
 
-// goesOn opens what was imported, and goes on with it: it holds what is wanted, positions are higher than before, and so are epochs.
-func goesOn(t *testing.T, config postgres.Config, want string) {
+// goesOn opens what was imported, and goes on with it: it holds what is wanted, positions are higher than before, and so are epochs. It
+// returns who it was.
+func goesOn(t *testing.T, config postgres.Config, want string) messages.Incarnation {
 	t.Helper()
 	config.Alone = true
 	j, err := postgres.Open(t.Context(), config)
@@ -216,6 +230,7 @@ func goesOn(t *testing.T, config postgres.Config, want string) {
 		t.Errorf("the next position is that of %+v, and %d was given before: %v", queue, highest, err)
 	}
 	journaltest.Fill(t, j, 10)
+	return j.Incarnation()
 }
 
 // Nothing is imported where something else is, or from a journal that has changed since, and what differs is found.
@@ -255,7 +270,7 @@ func TestImportRefuses(t *testing.T) {
 		importRefused(t, dir, config, "has changed since", goOn)
 	})
 	one := func(table, where string) string {
-		return `(SELECT handle FROM ` + table + ` WHERE ` + where + ` ORDER BY handle LIMIT 1)`
+		return `(SELECT handle FROM ` + table + ` WHERE ` + where + ` ORDER BY handle DESC LIMIT 1)`
 	}
 	for name, sql := range map[string]string{
 		"history":     `UPDATE events SET record = record || '\x00' WHERE handle = ` + one("events", "true"),

@@ -68,6 +68,8 @@ func (s *shard) steps(ctx context.Context, steps ...func(context.Context, *pgx.C
 // unfit is why a database is not used: it stays so however often it is tried.
 type unfit struct{ error }
 
+func (u unfit) Unwrap() error { return u.error }
+
 func isUnfit(err error) bool {
 	_, ok := errors.AsType[unfit](err)
 	return ok
