@@ -117,7 +117,8 @@ func newJournalRestore(a *app) *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if from == "" || data == "" {
-				return usagef("--from is %q and --data is %q: give the folder of a backup, and a data directory that is empty or absent", from, data)
+				return usagef("--from is %q and --data is %q: give the folder of a backup, and a data directory that is empty or absent",
+					from, data)
 			}
 			return a.restore(cmd.Context(), from, data)
 		},
@@ -151,8 +152,9 @@ func (a *app) restore(ctx context.Context, from, data string) error {
 		return a.printJSON(restored{Report: report, Generation: uint32(generation)})
 	}
 	a.printCounts(report)
-	fmt.Fprintf(a.stdout, "restored into %s, as generation %d. The journal of which the backup was made, and nodes that have it, must not run\n"+
-		"any more. What was done since the backup may be done again, with the same idempotency keys; what was accepted since is not there.\n",
+	fmt.Fprintf(a.stdout, "restored into %s, as generation %d\n"+
+		"The journal of which the backup was made must not run any more. What was done since may be done again, with the same\n"+
+		"idempotency keys; what was accepted since is not there.\n",
 		data, generation)
 	return nil
 }

@@ -43,9 +43,9 @@
 // directory found open was left by a process that was killed: its logs are replayed. One found creating was left before
 // anything was promised, and is made anew.
 //
-// A copy is what Backup makes of an open journal: links to its tables, and its logs, cut where they were durable. Nobody can open it; Restore
-// makes an open journal of its own of it, with a new generation. A journal is moved once all that OpenSource has read of it is elsewhere:
-// nobody can open it any more.
+// A copy is what Backup makes of an open journal: links to its tables, and its logs, cut where they were durable. Nobody can open it;
+// Restore makes an open journal of its own of it, with a new generation. A journal is moved once all that OpenSource has read of it is
+// elsewhere: nobody can open it any more.
 //
 // # How it fails
 //

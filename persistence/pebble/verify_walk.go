@@ -41,7 +41,8 @@ func (v *verifier) walk() error {
 
 // kinds looks for keys of unknown kinds.
 func (v *verifier) kinds() error {
-	known := append(slices.Concat(numberKinds, []byte{kindFormat, kindIdentity, kindOwner, kindDefinition, kindLimit, kindOrder, kindRecord}), indexKinds...)
+	known := slices.Concat(numberKinds, indexKinds,
+		[]byte{kindFormat, kindIdentity, kindOwner, kindDefinition, kindLimit, kindOrder, kindRecord})
 	for kind := range 256 {
 		if slices.Contains(known, byte(kind)) {
 			continue

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -58,10 +59,10 @@ func Import(ctx context.Context, cfg Config, from Source, tell func(ImportProgre
 	if err != nil {
 		return done, err
 	}
-	defer func() { err = errors.Join(err, j.Close()) }()
+	defer func() { err = errors.Join(err, j.Close()) }() //nolint:contextcheck // it is short
 	done.Journal = j.identity.name.String()
 	i := &importer{journal: j, from: from, sum: sum, tell: tell}
-	defer i.close()
+	defer i.close() //nolint:contextcheck // it is short
 	if err := i.open(ctx); err != nil {
 		return done, err
 	}
@@ -83,7 +84,8 @@ func Import(ctx context.Context, cfg Config, from Source, tell func(ImportProgre
 }
 
 func movedBefore(sum persistence.Summary) error {
-	return unfitf("the journal %s was moved before, into %s: give that one's databases, if its import was interrupted", sum.Journal, sum.MovedTo)
+	return unfitf("the journal %s was moved before, into %s: give that one's databases, if its import was interrupted",
+		sum.Journal, sum.MovedTo)
 }
 
 // importedError is why nothing is imported: it was before. The first shard tells so, when all are complete.
@@ -93,8 +95,8 @@ func (e importedError) Error() string {
 	return "it was imported before, into journal " + e.journal.String()
 }
 
-// checkImport makes sure that a node uses no journal whose import is not complete, and that an import goes on with what it has begun itself,
-// and nothing else.
+// checkImport makes sure that a node uses no journal whose import is not complete, and that an import goes on with what it has begun
+// itself, and nothing else.
 func (s *shard) checkImport(ctx context.Context, conn *pgx.Conn) error {
 	var source uuid.UUID
 	var digest string
@@ -105,7 +107,7 @@ func (s *shard) checkImport(ctx context.Context, conn *pgx.Conn) error {
 	case errors.Is(err, pgx.ErrNoRows) && sum == nil:
 		return nil
 	case errors.Is(err, pgx.ErrNoRows):
-		return unfitf("the schema %s has a journal already: a journal is imported only where there is none; give another database or schema",
+		return unfitf("the schema %s has a journal already: one is imported only where there is none; give another database or schema",
 			s.journal.cfg.Schema)
 	case err != nil:
 		return fmt.Errorf("look for an import: %w", err)
@@ -306,9 +308,9 @@ func (i *importer) conclude(ctx context.Context) error {
 
 // finish has nodes use the journal: the first shard comes last, without which none can.
 func (i *importer) finish(ctx context.Context) error {
-	for n := len(i.shards) - 1; n >= 0; n-- {
-		if _, err := i.shards[n].conn.Exec(ctx, `UPDATE import SET complete = true`); err != nil {
-			return i.shards[n].unavailable(fmt.Errorf("complete the import: %w", err))
+	for _, s := range slices.Backward(i.shards) {
+		if _, err := s.conn.Exec(ctx, `UPDATE import SET complete = true`); err != nil {
+			return s.unavailable(fmt.Errorf("complete the import: %w", err))
 		}
 	}
 	return nil

@@ -119,34 +119,10 @@ func TestImport(t *testing.T) {
 				t.Parallel()
 				dir, want := embedded(t)
 				config := target(t, shards)
-				runs, steps := 0, 0
 				if ended {
-					for told := 0; ; runs++ {
-						steps = 0
-						done, err := imports(t, dir, config, func(end context.CancelFunc, p postgres.ImportProgress) {
-							if steps++; steps > told || p.Compares && runs < 3 {
-								end()
-							}
-						})
-						if told += 3; err == nil {
-							if done.Before {
-								t.Error("it was complete before")
-							}
-							break
-						}
-						if !errors.Is(err, context.Canceled) && !strings.Contains(err.Error(), "cancel") {
-							t.Fatal(err)
-						}
-						if j, err := postgres.Open(t.Context(), config); err == nil || !strings.Contains(err.Error(), "journal import") {
-							_ = j.Close()
-							t.Fatalf("a node uses half a journal: %v", err)
-						}
-					}
-				} else if _, err := imports(t, dir, config, func(context.CancelFunc, postgres.ImportProgress) { steps++ }); err != nil {
+					importInPieces(t, dir, config)
+				} else if _, err := imports(t, dir, config, goOn); err != nil {
 					t.Fatal(err)
-				}
-				if !ended && steps < 20 || ended && runs < 5 {
-					t.Errorf("%d steps in %d runs", steps, runs)
 				}
 				if _, err := pebble.Open(pebble.Config{Dir: dir, Logger: discard()}); err == nil || !strings.Contains(err.Error(), "was moved") {
 					t.Errorf("a node uses what was moved: %v", err)
@@ -171,6 +147,74 @@ func TestImport(t *testing.T) {
 			})
 		}
 	}
+}
+
+// importInPieces ends an import after some steps, and begins it anew, until it is complete.
+func importInPieces(t *testing.T, dir string, config postgres.Config) {
+	t.Helper()
+	for runs, told := 1, 0; ; runs, told = runs+1, told+3 {
+		steps := 0
+		done, err := imports(t, dir, config, func(end context.CancelFunc, p postgres.ImportProgress) {
+			if steps++; steps > told || p.Compares && runs < 3 {
+				end()
+			}
+		})
+		if err == nil {
+			if done.Before || runs < 5 {
+				t.Errorf("%+v after %d runs", done, runs)
+			}
+			return
+		}
+		if !errors.Is(err, context.Canceled) && !strings.Contains(err.Error(), "cancel") {
+			t.Fatal(err)
+		}
+		halfUsed(t, config)
+	}
+}
+
+// halfUsed makes sure that no node uses a journal whose import is not complete.
+func halfUsed(t *testing.T, config postgres.Config) {
+	t.Helper()
+	if j, err := postgres.Open(t.Context(), config); err == nil || !strings.Contains(err.Error(), "journal import") {
+		if err == nil {
+			_ = j.Close()
+		}
+		t.Fatalf("a node uses half a journal: %v", err)
+	}
+}
+
+// killed is a source whose process is killed when it has marked it as moved.
+type killed struct{ *pebble.Source }
+
+var errKilled = errors.New("killed")
+
+func (k killed) MarkMoved(to string) error { return errors.Join(k.Source.MarkMoved(to), errKilled) }
+
+// Killed at the last moment, an import leaves two journals of which nobody can use either, until it is run again. It is not confused by
+// another place.
+func TestImportKilledAtTheEnd(t *testing.T) {
+	t.Parallel()
+	dir, want := embedded(t)
+	config := target(t, 2)
+	source, _, err := pebble.OpenSource(t.Context(), pebble.Check{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := postgres.Import(t.Context(), config, killed{source}, func(postgres.ImportProgress) {}); !errors.Is(err, errKilled) {
+		t.Fatal(err)
+	}
+	if err := source.Close(); err != nil {
+		t.Fatal(err)
+	}
+	halfUsed(t, config)
+	if _, err := pebble.Open(pebble.Config{Dir: dir, Logger: discard()}); err == nil || !strings.Contains(err.Error(), "was moved") {
+		t.Errorf("a node uses what was moved: %v", err)
+	}
+	importRefused(t, dir, target(t, 2), "was moved before", goOn)
+	if done, err := imports(t, dir, config, goOn); err != nil || done.Before {
+		t.Errorf("again: %+v, %v", done, err)
+	}
+	goesOn(t, config, want)
 }
 
 // goesOn opens what was imported, and goes on with it: it holds what is wanted, positions are higher than before, and so are epochs. It

@@ -137,7 +137,8 @@ func (i *importer) compareOwners(ctx context.Context) error {
 	}
 	for p, o := range owners {
 		if o.Epoch != i.sum.Epochs[p] || o.Incarnation != "" {
-			return fmt.Errorf("%w: partition %d has epoch %d and the owner %q, and had epoch %d", errDiffers, p, o.Epoch, o.Incarnation, i.sum.Epochs[p])
+			return fmt.Errorf("%w: partition %d has epoch %d and the owner %q, and had epoch %d",
+				errDiffers, p, o.Epoch, o.Incarnation, i.sum.Epochs[p])
 		}
 	}
 	for _, s := range i.shards {

@@ -19,8 +19,8 @@ const statusFaulted = int16(orderv1.Status_STATUS_FAULTED)
 // ownedEpoch stands for any epoch: that an order is not in the intake.
 const ownedEpoch messages.Epoch = 1
 
-// eachOrder gathers the orders behind a handle, and has them written or compared, a batch of a shard at a time. Of a shard those are left out
-// that it has, if so asked.
+// eachOrder gathers the orders behind a handle, and has them written or compared, a batch of a shard at a time. Of a shard those are left
+// out that it has, if so asked.
 func (i *importer) eachOrder(
 	ctx context.Context, after messages.Handle, missing bool, do func(*importShard, context.Context) error,
 ) error {
@@ -122,7 +122,8 @@ const importedOrders = `SELECT r.handle, r.id, r.partition, r.content_hash, r.ro
 func (s *importShard) orderArguments() []any {
 	c := &s.orders.changes
 	return []any{
-		uid{}, c.handle, c.id, c.partition, c.hash, c.row, c.open, c.intake, c.name, c.key, c.endedBadly, c.inDoubt, c.due, c.queue,
+		uid{},
+		c.handle, c.id, c.partition, c.hash, c.row, c.open, c.intake, c.name, c.key, c.endedBadly, c.inDoubt, c.due, c.queue,
 		s.more.positions,
 	}
 }
@@ -156,7 +157,8 @@ func (s *importShard) writeOrders(ctx context.Context) error {
 			sql  string
 			args []any
 		}{
-			{`INSERT INTO orders (handle, id, partition, content_hash, row, open, intake, name, key, ended_badly, in_doubt, due, queue, position) ` +
+			{`INSERT INTO orders
+				(handle, id, partition, content_hash, row, open, intake, name, key, ended_badly, in_doubt, due, queue, position) ` +
 				importedOrders, s.orderArguments()},
 			{`INSERT INTO labels (label, handle) ` + importedLabels, s.labelArguments()},
 			{`INSERT INTO overflow (activity, priority, partition, at, frame, handle, bytes) ` + importedOverflow, s.overflowArguments()},
@@ -187,7 +189,8 @@ func (s *importShard) makeEntries(ctx context.Context) error {
 	}
 	missing, err := s.differs(ctx, `SELECT e.handle FROM unnest($1::uuid[], $2::bytea[], $3::smallint[], $4::bytea[])
 		AS e (handle, id, partition, content_hash)
-		LEFT JOIN orders o ON o.handle = e.handle AND o.id = e.id AND o.partition = e.partition AND o.content_hash = e.content_hash AND o.row IS NULL
+		LEFT JOIN orders o ON o.handle = e.handle AND o.id = e.id AND o.partition = e.partition AND o.content_hash = e.content_hash
+			AND o.row IS NULL
 		WHERE o.handle IS NULL LIMIT 1`, e.handle, e.id, e.partition, e.hash)
 	if err == nil && missing != nil {
 		err = fmt.Errorf("%w: the entry of order %s in the directory", errDiffers, *missing)
@@ -197,8 +200,8 @@ func (s *importShard) makeEntries(ctx context.Context) error {
 	return err
 }
 
-// eachRecord gathers the records behind a place, and has them written or compared, a batch of a shard at a time. Of a shard those are left out
-// that it has, if so asked.
+// eachRecord gathers the records behind a place, and has them written or compared, a batch of a shard at a time. Of a shard those are left
+// out that it has, if so asked.
 func (i *importer) eachRecord(
 	ctx context.Context, after persistence.RecordPlace, missing bool, do func(*importShard, context.Context) error,
 ) error {
@@ -208,7 +211,7 @@ func (i *importer) eachRecord(
 		}
 		s := i.shards[i.journal.ShardOf(r.Handle.Partition())]
 		i.done.Records++
-		if missing && r.RecordPlace.Compare(s.place) <= 0 {
+		if missing && r.Compare(s.place) <= 0 {
 			continue
 		}
 		e := &s.records
