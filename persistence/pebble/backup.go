@@ -11,6 +11,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -64,11 +65,19 @@ type Restored struct {
 	Generation messages.Generation `json:"generation"`
 }
 
-// ErrFolder is why a folder can't take a backup, or has none: what wraps it says what is wrong, and what to do.
+// ErrFolder is why a folder can't take a backup, or has none. An error that is one says what is wrong, and what to do.
 var ErrFolder = errors.New("the folder is not fit for that")
 
+// folderError is an ErrFolder.
+type folderError struct{ error }
+
+// Is makes a folderError an ErrFolder.
+func (folderError) Is(target error) bool { return target == ErrFolder }
+
+func (e folderError) Unwrap() error { return e.error }
+
 func folderErrorf(format string, args ...any) error {
-	return fmt.Errorf("%w: %w", ErrFolder, fmt.Errorf(format, args...))
+	return folderError{fmt.Errorf(format, args...)} //nolint:err113 // for people
 }
 
 // Backup makes a copy of the journal in a folder, which must be on the same file system, and empty or absent. Tables are not copied, but
@@ -88,14 +97,19 @@ func (j *Journal) Backup(ctx context.Context, folder string) (b Backup, err erro
 		return b, fmt.Errorf("%w: its disk has %d bytes free, and a backup keeps tables that would be removed: free some first",
 			persistence.ErrFull, j.counts.free.Load())
 	}
-	if err := j.prepareFolder(folder); err != nil {
+	fs := j.cfg.FS
+	made, err := j.prepareFolder(folder)
+	defer func() {
+		if err != nil && made { // without the file BACKUP it is none, but it would be in the way of another try
+			_ = fs.RemoveAll(folder)
+		}
+	}()
+	if err != nil {
 		return b, err
 	}
-	fs := j.cfg.FS
 	defer func() {
-		if err != nil { // without the file BACKUP it is none, but it would be in the way of another try
-			_ = fs.RemoveAll(fs.PathJoin(folder, copyName))
-			_ = fs.RemoveAll(fs.PathJoin(folder, backupName))
+		if err != nil {
+			_ = removeAll(fs, folder)
 		}
 	}()
 	b = Backup{
@@ -114,45 +128,43 @@ func (j *Journal) Backup(ctx context.Context, folder string) (b Backup, err erro
 }
 
 // prepareFolder makes sure that a folder may get a backup, and makes it if it is not there.
-func (j *Journal) prepareFolder(folder string) error {
+func (j *Journal) prepareFolder(folder string) (made bool, err error) {
 	fs := j.cfg.FS
 	if !path.IsAbs(folder) {
-		return folderErrorf("%q is not an absolute path: give one, of the machine where the node runs", folder)
+		return false, folderErrorf("%q is not an absolute path: give one, of the machine where the node runs", folder)
 	}
 	journal, err := filepath.Abs(j.cfg.Dir)
 	if err != nil {
-		return fmt.Errorf("look where the journal is: %w", err)
+		return false, fmt.Errorf("look where the journal is: %w", err)
 	}
-	for at := path.Clean(folder); ; at = path.Dir(at) {
-		if at == journal {
-			return folderErrorf("%s is within the journal's own directory: give another one", folder)
-		}
-		if at == path.Dir(at) {
-			break
-		}
+	if within := path.Clean(folder) + "/"; strings.HasPrefix(within, path.Clean(journal)+"/") {
+		return false, folderErrorf("%s is within the journal's own directory: give another one", folder)
 	}
 	if err := checkEmpty(fs, folder); err != nil {
-		return err
+		return false, err
+	}
+	if _, err := fs.Stat(folder); errors.Is(err, os.ErrNotExist) {
+		made = true
 	}
 	if err := makeDir(fs, folder); err != nil {
-		return folderErrorf("it can't be made: %w", err)
+		return made, folderErrorf("%s can't be made: %w", folder, err)
 	}
 	probe := fs.PathJoin(folder, "probe")
 	if err := fs.Link(fs.PathJoin(j.cfg.Dir, sealName), probe); err != nil {
-		return folderErrorf("%s can't have links to the files of the journal in %s, as it could on the same file system (%w): "+
+		return made, folderErrorf("%s can't have links to the files of the journal in %s, as it could on the same file system (%w): "+
 			"make the backup there, and copy its folder to where it is to be kept", folder, j.cfg.Dir, err)
 	}
 	if err := fs.Remove(probe); err != nil {
-		return fmt.Errorf("remove %s: %w", probe, err)
+		return made, fmt.Errorf("remove %s: %w", probe, err)
 	}
-	return nil
+	return made, nil
 }
 
 // checkEmpty makes sure that nothing is in a folder, or that it does not exist.
 func checkEmpty(fs vfs.FS, folder string) error {
 	names, err := fs.List(folder)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return folderErrorf("it can't be read: %w", err)
+		return folderErrorf("%s can't be read: %w", folder, err)
 	}
 	for _, name := range names {
 		if name != "lost+found" {

@@ -204,7 +204,7 @@ func TestRestoreRefuses(t *testing.T) {
 		"AnotherJournal":  {edit(func(b *Backup) { b.Journal[0]++ }), "put back what belongs together"},
 		"OtherGeneration": {edit(func(b *Backup) { b.Generation++ }), "put back what belongs together"},
 		"OtherContent":    {edit(func(b *Backup) { b.Verified = &Verified{Digest: "27"} }), "take another backup"},
-		"NoCopy":          {rename(copyName, "x"), "is not fit"},
+		"NoCopy":          {rename(copyName, "x"), "does not exist"},
 		"Journal": {func(fs *vfs.MemFS) error {
 			j, err := open(Config{Dir: path.Join(folder, copyName), FS: fs, Fatal: func(error) {}, LowWaterBytes: -1}, 1)
 			if err != nil {
@@ -293,8 +293,8 @@ func TestBackupRefuses(t *testing.T) {
 		if _, err := j.Backup(t.Context(), folder); !errors.Is(err, kind) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", folder, err)
 		}
-		if names, _ := mem.List(folder); len(names) > 0 && folder != "/full" && folder != testDir {
-			t.Errorf("%s has %v", folder, names)
+		if _, err := mem.Stat(folder); err == nil && folder != "/full" && folder != "/file" && folder != testDir {
+			t.Errorf("%s was made", folder)
 		}
 	}
 	refused("backups", "absolute", ErrFolder)
@@ -316,7 +316,7 @@ func TestBackupRefuses(t *testing.T) {
 	if _, err := j.Backup(ended, "/late"); !errors.Is(err, context.Canceled) {
 		t.Errorf("when nobody waits any more: %v", err)
 	}
-	if _, err := j.Backup(t.Context(), "/elsewhere"); err != nil { // it was made, and is empty
+	if _, err := j.Backup(t.Context(), "/elsewhere"); err != nil {
 		t.Error(err)
 	}
 	mustClose(t, j)
@@ -346,7 +346,7 @@ func TestBackupOnAFailingDisk(t *testing.T) {
 		_, err := j.Backup(t.Context(), "/backups/one")
 		left.Store(0)
 		names, _ := mem.List("/backups/one")
-		if err != nil && len(names) > 0 && (len(names) > 1 || names[0] != "BACKUP.new") {
+		if err != nil && len(names) > 0 {
 			t.Errorf("%v are left after %v", names, err)
 		}
 		journaltest.Fill(t, j, 3)
