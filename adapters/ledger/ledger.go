@@ -125,9 +125,6 @@ func (w *Work) Stream() Stream { return w.stream }
 // Key identifies the work.
 func (w *Work) Key() string { return w.key }
 
-// Activity is the name of the activity, without the adapter's.
-func (w *Work) Activity() string { return w.activity }
-
 // Partition is that of the work's order.
 func (w *Work) Partition() uint32 { return w.partition }
 

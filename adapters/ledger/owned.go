@@ -43,3 +43,6 @@ func (l *Ledger) Owned(partition uint32, epoch uint64, by Stream, now int64, f f
 	}
 	return true
 }
+
+// Activity is the name of the activity, without the adapter's.
+func (w *Work) Activity() string { return w.activity }

@@ -108,7 +108,7 @@ func (r *clusterRow) lag(ctx context.Context, p *replicated, f figures) error {
 	if err != nil {
 		return err
 	}
-	if _, err := r.Add(r.running); err != nil {
+	if _, err := r.Add(r.running); err != nil { //nolint:contextcheck // it runs as long as the cluster
 		return err
 	}
 	if f["refused_by"], err = r.refusals(ctx); err != nil {
