@@ -251,7 +251,8 @@ func (c *committer) disconnect(err error) {
 	c.conn = nil
 	if !errors.Is(err, persistence.ErrClosed) {
 		c.why = c.shard.unavailable(err)
-		c.shard.log.LogAttrs(ctx, slog.LevelWarn, "journal: a connection was given up", slog.Int("lane", c.number), slog.Any("error", err))
+		c.shard.log.LogAttrs(ctx, slog.LevelWarn, "journal: a connection was given up", slog.Int("lane", c.number),
+			slog.Bool("unknown_outcome", c.unresolved.Load()), slog.Any("error", err))
 	}
 }
 
