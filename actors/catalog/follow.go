@@ -111,7 +111,8 @@ func (c *Catalog) Missed(done func(error)) {
 	}
 }
 
-// Reread returns when what other nodes had deployed before the call is known here, or with why the journal can't be read.
+// Reread returns when what other nodes had deployed before the call is known here, or with why the journal can't be read: that it is
+// unavailable, too, if it has not answered by the deadline of ctx.
 func (c *Catalog) Reread(ctx context.Context) error {
 	answer := make(chan error, 1)
 	c.Missed(func(err error) { answer <- err })
@@ -119,7 +120,11 @@ func (c *Catalog) Reread(ctx context.Context) error {
 	case err := <-answer:
 		return err
 	case <-ctx.Done():
-		return fmt.Errorf("read the catalogue again: %w", context.Cause(ctx))
+		err := context.Cause(ctx)
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("%w: %w", persistence.ErrUnavailable, err)
+		}
+		return fmt.Errorf("read the catalogue again: %w", err)
 	}
 }
 
