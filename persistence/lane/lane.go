@@ -122,8 +122,8 @@ type work struct {
 	closed           bool
 }
 
-// Run has batches made until the lane is closed and nothing waits. turn is called each time that the lane turns, and every second
-// when there is nothing to do. do gets a batch, and since when the oldest request waits; it answers each. What it does not do yet
+// Run has batches made until the lane is closed and nothing waits. turn is called before each batch, and every second when there is
+// nothing to do. do gets a batch, and since when the oldest request waits; it answers each. What it does not do yet
 // it leaves at the end, and returns how many it has done, at least one: the others are first in the next batch.
 func (l *Lane) Run(turn func(), do func(batch []Request, since time.Time) (done int)) {
 	var w work
@@ -145,7 +145,9 @@ func (l *Lane) Run(turn func(), do func(batch []Request, since time.Time) (done 
 				n := do(rest[:l.next(rest)], w.since)
 				l.release(rest[:n])
 				clear(rest[:n])
-				rest = rest[n:]
+				if rest = rest[n:]; len(rest) > 0 {
+					turn()
+				}
 			}
 		}
 		if w.closed {

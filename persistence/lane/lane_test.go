@@ -62,6 +62,7 @@ type backend struct {
 	batches [][]string
 	since   []time.Time
 	turns   int
+	seen    int // how many turns there were before the last batch
 	// most is how many requests of a batch are done at once; 0: all.
 	most  int
 	steps chan struct{}
@@ -77,6 +78,10 @@ func run(t *testing.T, b lane.Bounds) *backend {
 }
 
 func (x *backend) do(batch []lane.Request, since time.Time) (done int) {
+	if x.turns == x.seen {
+		x.t.Error("the lane did not turn before a batch")
+	}
+	x.seen = x.turns
 	<-x.steps
 	var names []string
 	for i := range batch {
