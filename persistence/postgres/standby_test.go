@@ -1,15 +1,12 @@
 package postgres_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -91,48 +88,16 @@ func (p *pair) promote(t *testing.T) {
 	admin(t, p.standby, "SELECT pg_promote(true, 30)")
 }
 
-// state is the state of a process and who its parent is: T for one that is stopped, Z or nothing for one that is no more.
-func state(id int) (is string, parent int) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", id))
-	if err != nil {
-		return "", 0
-	}
-	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	parent, _ = strconv.Atoi(fields[1])
-	return fields[0], parent
-}
-
-// children are the processes that a process has started.
-func children(of int) (ids []int) {
-	paths, _ := filepath.Glob("/proc/[0-9]*")
-	for _, path := range paths {
-		id, _ := strconv.Atoi(filepath.Base(path))
-		if _, parent := state(id); parent == of {
-			ids = append(ids, id)
-		}
-	}
-	return ids
-}
-
 // crash ends a server as the loss of its host would: nobody who is connected to it is told anything. First it answers nobody any more,
 // so that there are batches under way; then meanwhile is called.
 func crash(tb testing.TB, s *server, meanwhile func()) {
 	tb.Helper()
-	id := s.Process.Process.Pid
-	_ = syscall.Kill(id, syscall.SIGSTOP)
-	awaitThat(tb, func() bool { is, _ := state(id); return is == "T" }) // it starts no others
-	others := children(id)
-	for _, id := range others {
-		_ = syscall.Kill(id, syscall.SIGSTOP)
+	if err := s.Pause(); err != nil {
+		tb.Fatal(err)
 	}
 	defer func() { // also if meanwhile has ended the test
-		for _, id := range others {
-			_ = syscall.Kill(id, syscall.SIGKILL)
-		}
-		_ = s.Process.Process.Kill()
-		_ = s.Process.Wait()
-		for _, id := range others { // the next one would not start beside them
-			awaitThat(tb, func() bool { is, _ := state(id); return is == "" || is == "Z" })
+		if err := s.Lose(); err != nil {
+			tb.Error(err)
 		}
 	}()
 	meanwhile()

@@ -39,6 +39,8 @@ type Server struct {
 	Port int
 	// Process is the server as it was started last.
 	Process *exec.Cmd
+	// paused are the processes that stand still; nil: none does.
+	paused []int
 	// port keeps Port for the server while that does not run. It is given back with the Server.
 	port *os.File
 }
