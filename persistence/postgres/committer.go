@@ -30,9 +30,9 @@ type committer struct {
 	// locked: the connection holds the lock that nodes of a cluster hold together. lockTried is when it was last tried for.
 	locked    bool
 	lockTried time.Time
-	// tried is when a connection was last tried for, why what came of it.
-	tried time.Time
-	why   error
+	// missed is when a connection was last tried for in vain, why what came of the last try.
+	missed time.Time
+	why    error
 	// confirmed is the number of the last batch that was made for sure, mark what others are told of it.
 	confirmed atomic.Int64
 	mark      mark

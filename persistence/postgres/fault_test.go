@@ -121,6 +121,36 @@ func TestAnswerLost(t *testing.T) {
 	}
 }
 
+// The server hangs while many batches wait: no connection is tried for each of them, one after the other.
+func TestBatchesWaitForNoConnection(t *testing.T) {
+	t.Parallel()
+	s := ownServer(t)
+	p := newProxy(t, s)
+	config := configured(t, s, p.address)
+	config.AnswerWithin, config.BatchCommits = time.Second, 1
+	j, epochs := opened(t, config)
+	acceptAny(t, j, &epochs)
+	if err := s.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Resume() //nolint:errcheck // it is ended in any case
+	before := p.connections()
+	const batches = 20
+	var writers sync.WaitGroup
+	for range batches {
+		writers.Go(func() {
+			err := accept(j, &epochs, messages.NewOrderID())
+			if !errors.Is(err, persistence.ErrUnavailable) && !errors.Is(err, persistence.ErrUnknown) {
+				t.Errorf("nobody answers: %v", err)
+			}
+		})
+	}
+	writers.Wait()
+	if tried := p.connections() - before; tried >= batches/2 {
+		t.Errorf("%d connections were tried for %d batches", tried, batches)
+	}
+}
+
 // A batch reaches the server only after its lane has made itself known again: it is not made any more.
 func TestBatchLate(t *testing.T) {
 	t.Parallel()

@@ -86,6 +86,13 @@ func (p *proxy) release() []*link {
 	return p.links
 }
 
+// connections counts those that were made through the proxy.
+func (p *proxy) connections() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.links)
+}
+
 func (p *proxy) accept() {
 	for {
 		client, err := p.listener.Accept()

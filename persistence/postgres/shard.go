@@ -201,20 +201,21 @@ func (s *shard) connect(ctx context.Context, may pgconn.ValidateConnectFunc) (*p
 	return pgx.ConnectConfig(ctx, config) //nolint:wrapcheck // it says whereto
 }
 
-// connect makes a connection for the lane, unless one was tried for a moment ago.
+// connect makes a connection for the lane, unless none was got a moment ago: what waits then is refused at once, and does not wait for a
+// server that does not answer, one batch after the other.
 func (c *committer) connect() error {
 	if err := c.shard.isDown(); err != nil {
 		return err
 	}
-	if c.why != nil && time.Since(c.tried) < retryConnect {
+	if c.why != nil && time.Since(c.missed) < retryConnect {
 		return c.why
 	}
-	c.tried, c.trust = time.Now(), c.shard.distrusted.Load()
+	c.trust = c.shard.distrusted.Load()
 	ctx, cancel := context.WithTimeout(context.Background(), c.shard.connectWithin())
 	defer cancel()
 	conn, p, err := c.introduce(ctx)
 	if err != nil {
-		c.why = c.shard.unavailable(err)
+		c.why, c.missed = c.shard.unavailable(err), time.Now()
 		return c.why
 	}
 	if c.why != nil {
