@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -79,10 +80,8 @@ func await(id int, states ...string) error {
 	defer tick.Stop()
 	for deadline := time.Now().Add(statesWithin); ; <-tick.C {
 		is, _ := state(id)
-		for _, s := range states {
-			if is == s {
-				return nil
-			}
+		if slices.Contains(states, is) {
+			return nil
 		}
 		if time.Now().After(deadline) {
 			return fmt.Errorf("process %d of the server has the state %q, and not one of %q", id, is, states) //nolint:err113 // for people
