@@ -47,10 +47,11 @@ func (i *instance) loaded(m any) bool {
 func (i *instance) load() error {
 	ctx, cancel := context.WithTimeout(context.Background(), i.Config.ReadTimeout)
 	defer cancel()
+	mark := i.home.Loading()
 	if i.handle.IsZero() {
 		e, err := i.Journal.Find(ctx, i.id)
 		if errors.Is(err, persistence.ErrNotFound) {
-			i.home.Loaded(i.id, messages.Handle{}, nil)
+			i.home.Loaded(i.id, messages.Handle{}, nil, mark)
 			return workflow.ErrNotAccepted
 		}
 		if err != nil {
@@ -58,7 +59,7 @@ func (i *instance) load() error {
 		}
 		i.handle = e.Handle
 	}
-	state, mark, err := history.Fold(i.handle, i.Journal.Records(ctx, i.handle, 1), i.Catalog.Finder(ctx), i.Config.Workflow)
+	state, landmark, err := history.Fold(i.handle, i.Journal.Records(ctx, i.handle, 1), i.Catalog.Finder(ctx), i.Config.Workflow)
 	if err != nil {
 		return err
 	}
@@ -66,14 +67,14 @@ func (i *instance) load() error {
 		return fmt.Errorf("%w: it belongs to partition %d, not %d", workflow.ErrTaken, n, i.home.Owner().Partition)
 	}
 	// The rows are not read: they follow from the state. Only of a short wait, which is over soon, they tell nothing.
-	i.state, i.landmark, i.due = state, mark, unknownDue
+	i.state, i.landmark, i.due = state, landmark, unknownDue
 	i.state.WithTurns(turns{i})
 	i.box.loaded.Store(true)
 	if !state.InIntake() { // else it counts from when it is taken up: until then it has no rows here
 		f := factsOf(state)
 		i.rows = Rows{Row: f.OrderRow(i.home.Owner().Partition), Open: f.OpenRow()}
 	}
-	i.home.Loaded(i.id, i.handle, i.rows.Open)
+	i.home.Loaded(i.id, i.handle, i.rows.Open, mark)
 	return nil
 }
 

@@ -109,8 +109,11 @@ type Counter interface {
 	Committing(h messages.Handle)
 	// Committed tells what came of a commit of an order that had these rows before. A goroutine of the journal calls it.
 	Committed(c *persistence.Commit, id messages.OrderID, before Rows, err error)
+	// Loading is to be called before an order is read, and the mark to be given to Loaded: what is told of it in between may not be in
+	// what is read.
+	Loading() (mark uint64)
 	// Loaded tells that an order was read; handle is zero and open nil if there is none.
-	Loaded(id messages.OrderID, h messages.Handle, open *journalv1.OpenRow)
+	Loaded(id messages.OrderID, h messages.Handle, open *journalv1.OpenRow, mark uint64)
 	// Unloadable tells whether an order can't be loaded, and whether that is news.
 	Unloadable(id messages.OrderID, yes bool) (news bool)
 	// Resized tells how much more memory orders take, in bytes.

@@ -34,7 +34,15 @@ type counts struct {
 	seen map[messages.Handle]struct{}
 	// unsure are orders of which a commit may or may not have been made: they are counted again when they are loaded, or by their next
 	// commit. The key is the handle, as an id may have been accepted twice, once by a commit whose outcome is unknown.
-	unsure map[messages.Handle]messages.OrderID
+	unsure map[messages.Handle]doubt
+	// doubts is how many commits there were whose outcome is unknown.
+	doubts uint64
+}
+
+// doubt is that of an order, and which one of its partition's it is.
+type doubt struct {
+	id     messages.OrderID
+	number uint64
 }
 
 type storedAt struct {
@@ -69,13 +77,23 @@ func (c *counts) read(upTo messages.Handle, all bool) {
 
 func isBehind(x, upTo messages.Handle) bool { return bytes.Compare(x[:], upTo[:]) > 0 }
 
-// Loaded implements order.Home.
-func (h *home) Loaded(id messages.OrderID, x messages.Handle, open *journalv1.OpenRow) {
+// Loading implements order.Home.
+func (h *home) Loading() (mark uint64) {
 	c := &h.counts
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	_, again := c.unsure[x]
-	maps.DeleteFunc(c.unsure, func(_ messages.Handle, other messages.OrderID) bool { return other == id })
+	return c.doubts
+}
+
+// Loaded implements order.Home. A commit whose outcome turned out to be unknown since it is read may be in what was read, or not: of that,
+// the next commit or the next look tells.
+func (h *home) Loaded(id messages.OrderID, x messages.Handle, open *journalv1.OpenRow, mark uint64) {
+	c := &h.counts
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	d, again := c.unsure[x]
+	again = again && d.number <= mark
+	maps.DeleteFunc(c.unsure, func(_ messages.Handle, d doubt) bool { return d.id == id && d.number <= mark })
 	if again {
 		h.Lists.Changed(x, nil)
 	}
@@ -125,7 +143,7 @@ func (h *home) Committed(c *persistence.Commit, id messages.OrderID, before orde
 	switch {
 	case err == nil:
 		if before.Row == nil {
-			maps.DeleteFunc(n.unsure, func(_ messages.Handle, other messages.OrderID) bool { return other == id }) // nor was it before
+			maps.DeleteFunc(n.unsure, func(_ messages.Handle, d doubt) bool { return d.id == id }) // nor was it before
 		} else if unsure { // it was loaded anew before anybody knew that
 			delete(n.unsure, c.Handle)
 			h.Lists.Changed(c.Handle, nil)
@@ -141,14 +159,14 @@ func (h *home) Committed(c *persistence.Commit, id messages.OrderID, before orde
 		}
 	case errors.Is(err, persistence.ErrUnknown):
 		h.Lists.Changed(c.Handle, nil)
-		if unsure {
-			return // it does not count now
-		}
 		if n.unsure == nil {
-			n.unsure = map[messages.Handle]messages.OrderID{}
+			n.unsure = map[messages.Handle]doubt{}
 		}
-		n.unsure[c.Handle] = id // it is counted when it is loaded, not when recovery finds it
-		h.count(before.Open, -1)
+		n.doubts++
+		n.unsure[c.Handle] = doubt{id, n.doubts} // it is counted when it is loaded, not when recovery finds it
+		if !unsure {                             // else it does not count now
+			h.count(before.Open, -1)
+		}
 	case errors.Is(err, persistence.ErrConflict): // a commit whose outcome was unknown was made after all
 		h.Lists.Changed(c.Handle, nil)
 	}

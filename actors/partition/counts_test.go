@@ -24,17 +24,17 @@ func TestCountedOnce(t *testing.T) {
 			t.Errorf("%d orders are open, want %d", got, want)
 		}
 	}
-	h.Loaded("1", messages.Handle{1}, open)
+	h.Loaded("1", messages.Handle{1}, open, h.Loading())
 	h.found(row(1))
 	h.found(row(2))
-	h.Loaded("2", messages.Handle{2}, open) // what else was to be read with the page could not be
+	h.Loaded("2", messages.Handle{2}, open, h.Loading()) // what else was to be read with the page could not be
 	expect(2)
 	h.counts.read(messages.Handle{2}, false)
 	h.found(row(2)) // by another actor of the partition
-	h.Loaded("1", messages.Handle{1}, open)
+	h.Loaded("1", messages.Handle{1}, open, h.Loading())
 	h.found(row(3))
 	h.counts.read(messages.Handle{3}, true)
-	h.Loaded("3", messages.Handle{3}, open)
+	h.Loaded("3", messages.Handle{3}, open, h.Loading())
 	expect(3)
 	for n := byte(1); n <= 3; n++ {
 		h.Committed(&persistence.Commit{Handle: messages.Handle{n}, Close: true}, messages.OrderID("a"), order.Rows{Open: open}, nil)
@@ -51,7 +51,7 @@ func TestCountedByItsFirstCommit(t *testing.T) {
 	readers := map[string]func(h *home){
 		"found":            func(h *home) { h.found(persistence.OpenOrder{Handle: x, Row: open}); h.counts.read(x, false) },
 		"found at the end": func(h *home) { h.found(persistence.OpenOrder{Handle: x, Row: open}); h.counts.read(x, true) },
-		"loaded":           func(h *home) { h.Loaded("a", x, open) },
+		"loaded":           func(h *home) { h.Loaded("a", x, open, h.Loading()) },
 		"not there yet":    func(h *home) { h.counts.read(messages.Handle{}, true) },
 	}
 	for name, reads := range readers {
@@ -61,7 +61,7 @@ func TestCountedByItsFirstCommit(t *testing.T) {
 			h.Committing(x)
 			reads(h)
 			h.Committed(&persistence.Commit{Handle: x, Open: open}, "a", order.Rows{}, outcome)
-			h.Loaded("a", x, open)
+			h.Loaded("a", x, open, h.Loading())
 			if n, _ := h.counts.totals(); n != 1 || h.counts.waiting() != 1 {
 				t.Errorf("%s, %v: %d orders are open and %d wait, want one", name, outcome, n, h.counts.waiting())
 			}
@@ -78,9 +78,9 @@ func TestCountedAfterUnknown(t *testing.T) {
 		for _, next := range []persistence.Commit{{Handle: x}, {Handle: x, Open: open}, {Handle: x, Close: true}} {
 			l := &listener{}
 			h := &home{Parts: &Parts{Lists: l, Observer: l, Health: l}}
-			h.Loaded("a", x, open)
+			h.Loaded("a", x, open, h.Loading())
 			h.counts.read(x, true)
-			h.Loaded("a", x, open)
+			h.Loaded("a", x, open, h.Loading())
 			for range unknown {
 				h.Committed(&persistence.Commit{Handle: x, Open: open}, "a", order.Rows{Row: row, Open: open}, persistence.ErrUnknown)
 			}
@@ -92,6 +92,32 @@ func TestCountedAfterUnknown(t *testing.T) {
 			if n, _ := h.counts.totals(); n != want || len(h.counts.unsure) > 0 {
 				t.Errorf("after %d commits whose outcome is unknown %d orders are open, want %d", unknown, n, want)
 			}
+		}
+	}
+}
+
+// An order that was read just before the outcome of a commit of it turned out to be unknown, and is told of just after, is not counted as
+// it was read: it may have ended since.
+func TestCountedAfterAnOldLook(t *testing.T) {
+	t.Parallel()
+	x, open, row := messages.Handle{1}, &journalv1.OpenRow{Id: "a"}, &journalv1.OrderRow{Id: "a"}
+	for before := range 2 {
+		l := &listener{}
+		h := &home{Parts: &Parts{Lists: l, Observer: l, Health: l}}
+		h.Loaded("a", x, open, h.Loading())
+		h.counts.read(x, true)
+		unknown := func() {
+			h.Committed(&persistence.Commit{Handle: x, Close: true}, "a", order.Rows{Row: row, Open: open}, persistence.ErrUnknown)
+		}
+		for range before {
+			unknown()
+		}
+		mark := h.Loading()
+		unknown()
+		h.Loaded("a", x, open, mark)
+		h.Loaded("a", x, nil, h.Loading()) // as its next commit was a conflict: it has ended
+		if n, _ := h.counts.totals(); n != 0 || len(h.counts.unsure) > 0 {
+			t.Errorf("%d before: %d orders are open, want none", before, n)
 		}
 	}
 }

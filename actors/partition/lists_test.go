@@ -36,9 +36,9 @@ func TestListsAreToldOfRows(t *testing.T) {
 	commit(3, row, persistence.ErrBusy)
 	commit(4, row, persistence.ErrConflict)
 	commit(5, row, persistence.ErrUnknown)
-	h.Loaded("5", messages.Handle{5}, open) // by now it is known what came of it
-	h.Loaded("5", messages.Handle{5}, open)
-	h.Loaded("6", messages.Handle{6}, open)
+	h.Loaded("5", messages.Handle{5}, open, h.Loading()) // by now it is known what came of it
+	h.Loaded("5", messages.Handle{5}, open, h.Loading())
+	h.Loaded("6", messages.Handle{6}, open, h.Loading())
 	if got, want := fmt.Sprintf("%q", l.told), `["1 row" "4 " "5 " "5 "]`; got != want {
 		t.Errorf("told %s, want %s", got, want)
 	}
