@@ -101,7 +101,7 @@ func (i *instance) commit(before messages.Version, p *pending) {
 		letter.to, letter.err = i, err
 		root.Send(self, &letter.committed)
 	}
-	if rows.Row == nil {
+	if rows.Open == nil { // it begins, or is opened again
 		home.Committing(c.Handle)
 	}
 	i.Journal.Commit(c)

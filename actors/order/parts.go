@@ -104,7 +104,7 @@ type Home interface {
 
 // Counter counts the orders of a partition.
 type Counter interface {
-	// Committing tells, before the journal is given a commit by which an order gets its first rows here, that it counts by what comes of
+	// Committing tells, before the journal is given a commit by which an order may come to be open here, that it counts by what comes of
 	// that commit alone: whoever reads the journal may find it there before Committed tells.
 	Committing(h messages.Handle)
 	// Committed tells what came of a commit of an order that had these rows before. A goroutine of the journal calls it.
