@@ -339,6 +339,11 @@ func (j *Journal) scanIn(
 	if err := j.settle(ctx); err != nil {
 		return err
 	}
+	return walk(ctx, it, visit)
+}
+
+// walk visits all that an iterator has, until visit says to stop.
+func walk(ctx context.Context, it *pebble.Iterator, visit func(key, value []byte) (more bool, err error)) error {
 	for valid := it.First(); valid; valid = it.Next() {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)

@@ -217,23 +217,11 @@ func sourceRows[T any, M interface {
 }
 
 // each visits the keys of a kind from one on, until it is told to stop.
-func (s *Source) each(ctx context.Context, lower []byte, kind byte, visit func(key, value []byte) (more bool, err error)) (err error) {
+func (s *Source) each(ctx context.Context, lower []byte, kind byte, visit func(key, value []byte) (more bool, err error)) error {
 	it, err := s.verifier.db.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: lower, UpperBound: []byte{kind + 1}})
 	if err != nil {
 		return readError("iterate", err)
 	}
-	defer func() { err = errors.Join(err, readError("iterate", it.Close())) }()
-	for valid := it.First(); valid; valid = it.Next() {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		value, err := it.ValueAndErr()
-		if err != nil {
-			return readError("iterate", err)
-		}
-		if more, err := visit(it.Key(), value); !more || err != nil {
-			return err
-		}
-	}
-	return nil
+	defer func() { _ = it.Close() }() // Its error is that of the iteration.
+	return walk(ctx, it, visit)
 }
