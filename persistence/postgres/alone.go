@@ -197,16 +197,7 @@ var errNotLocked = errors.New("the first shard has to answer first, where the lo
 // stayAlone watches the session that has the lock, and gets the lock again when it was lost, until the journal is closed.
 func (j *Journal) stayAlone() {
 	defer j.alone.release()
-	ticker := time.NewTicker(aloneEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-j.ctx.Done():
-			return
-		case <-ticker.C:
-		}
-		j.lookAlone()
-	}
+	j.every(aloneEvery, j.lookAlone)
 }
 
 // lookAlone looks once.

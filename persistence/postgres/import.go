@@ -165,9 +165,9 @@ type importShard struct {
 	last  messages.Handle
 	place persistence.RecordPlace
 	// orders and records are to be written or compared next, and have so many bytes; entries are for the directory.
-	orders  columns
-	more    struct{ positions []int64 }
-	entries struct {
+	orders    columns
+	positions []int64 // of the orders
+	entries   struct {
 		handle    []uid
 		id, hash  [][]byte
 		partition []int16

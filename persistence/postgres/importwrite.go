@@ -72,7 +72,7 @@ func (i *importer) flush(ctx context.Context, of []*importShard, do func(*import
 		if err := do(s, ctx); err != nil {
 			return err
 		}
-		s.orders, s.more.positions, s.bytes = columns{}, nil, 0
+		s.orders, s.positions, s.bytes = columns{}, nil, 0
 	}
 	i.tell(i.done)
 	return nil
@@ -106,7 +106,7 @@ func (s *importShard) addOrder(o persistence.WholeOrder) error {
 		return err
 	}
 	s.orders.addChange(c, row, open)
-	s.more.positions = append(s.more.positions, position)
+	s.positions = append(s.positions, position)
 	s.bytes += len(row) + len(open)
 	return nil
 }
@@ -124,7 +124,7 @@ func (s *importShard) orderArguments() []any {
 	return []any{
 		uid{},
 		c.handle, c.id, c.partition, c.hash, c.row, c.open, c.intake, c.name, c.key, c.endedBadly, c.inDoubt, c.due, c.queue,
-		s.more.positions,
+		s.positions,
 	}
 }
 

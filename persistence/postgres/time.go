@@ -82,19 +82,13 @@ func (j *Journal) knowsTime() error {
 
 // keepTime reads the clock of a shard again and again until the journal is closed. If it does not answer, others tell that.
 func (s *shard) keepTime() {
-	ticker := time.NewTicker(readClocksEvery)
-	defer ticker.Stop()
-	for ctx := s.journal.ctx; ; {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			_ = s.read(ctx, "read the clock", func(ctx context.Context, conn *pgxpool.Conn) error { return s.readClock(ctx, conn.Conn()) })
-			if s.number == 0 {
-				s.journal.tellApart(ctx)
-			}
+	ctx := s.journal.ctx
+	s.journal.every(readClocksEvery, func() {
+		_ = s.read(ctx, "read the clock", func(ctx context.Context, conn *pgxpool.Conn) error { return s.readClock(ctx, conn.Conn()) })
+		if s.number == 0 {
+			s.journal.tellApart(ctx)
 		}
-	}
+	})
 }
 
 // readClock reads the clock of the shard, and notes there how it differs from that of the first one if that is not what is noted.

@@ -14,14 +14,7 @@ const upkeepEvery = time.Hour
 
 // upkeep makes the tables of coming months, and removes what nobody needs, until the journal is closed.
 func (j *Journal) upkeep() {
-	ticker := time.NewTicker(upkeepEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-j.ctx.Done():
-			return
-		case <-ticker.C:
-		}
+	j.every(upkeepEvery, func() {
 		for _, s := range j.shards {
 			if s.isDown() != nil {
 				continue
@@ -30,6 +23,20 @@ func (j *Journal) upkeep() {
 				s.log.LogAttrs(j.ctx, slog.LevelWarn, "journal: upkeep of the database failed, and is tried again later", slog.Any("error", err))
 			}
 		}
+	})
+}
+
+// every does something again and again, until the journal is closed.
+func (j *Journal) every(d time.Duration, do func()) {
+	ticker := time.NewTicker(d)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-j.ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		do()
 	}
 }
 

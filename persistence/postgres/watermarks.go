@@ -177,17 +177,10 @@ const watchEvery = time.Second
 
 // watch does so until the journal is closed.
 func (j *Journal) watch() {
-	ticker := time.NewTicker(watchEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-j.ctx.Done():
-			return
-		case <-ticker.C:
-		}
+	j.every(watchEvery, func() {
 		known, cover := j.cfg.Watermarks.Known()
 		if len(known) == 0 {
-			continue
+			return
 		}
 		j.each(func(s *shard) error {
 			if s.isDown() == nil {
@@ -195,7 +188,7 @@ func (j *Journal) watch() {
 			}
 			return nil
 		})
-	}
+	})
 }
 
 // compare holds the database that is in use against what is known, and covers that if it is to be. One that lacks something is not used
