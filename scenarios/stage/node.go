@@ -46,10 +46,7 @@ const pollEvery = 10 * time.Millisecond
 func (n *Node) Ready(ctx context.Context) error { return Answers(ctx, "http://"+n.Admin+"/readyz") }
 
 // IsReady tells whether the node says that it can do its work now.
-func (n *Node) IsReady(ctx context.Context) bool {
-	_, err := get(ctx, "http://"+n.Admin+"/readyz")
-	return err == nil
-}
+func (n *Node) IsReady(ctx context.Context) bool { return n.Unready(ctx) == nil }
 
 // Unready is what the node says of why it can't do its work now; nil: it can.
 func (n *Node) Unready(ctx context.Context) error {

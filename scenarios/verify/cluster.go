@@ -195,6 +195,8 @@ type pulse struct {
 	// name begins the ids of its orders; rate is how many it submits in a second.
 	name string
 	rate int
+	// work is what the order of a number is to do.
+	work func(n int) *orderv1.WorkOrder
 
 	mu     sync.Mutex
 	orders []*order
@@ -218,11 +220,9 @@ func (p *pulse) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		id := fmt.Sprintf("%s-%d", p.name, n)
-		o := &order{id: messages.OrderID(id), n: n, request: &orderv1.WorkOrder{
-			Id: id, Definition: "verify/kill:1.0.0",
-			Input: fmt.Appendf(nil, `{"imsi":"24001%010d","msisdn":"+467%08d"}`, n, n),
-		}}
+		o := &order{n: n, request: p.work(n)}
+		o.request.Id = fmt.Sprintf("%s-%d", p.name, n)
+		o.id = messages.OrderID(o.request.GetId())
 		all.Go(func() { p.submit(context.WithoutCancel(ctx), o) })
 	}
 }
@@ -279,7 +279,7 @@ func (p *pulse) idle() (count int) {
 
 // during has orders come while something is done, waits until all have ended, and finds out whether they are as they must be.
 func (r *clusterRow) during(ctx context.Context, rate int, f figures, do func(context.Context, *pulse) error) error {
-	p := &pulse{conn: r.conn, name: r.s.row, rate: rate}
+	p := &pulse{conn: r.conn, name: r.s.row, rate: rate, work: killWork}
 	beating, stop := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	running.Go(func() { p.run(beating) })

@@ -53,11 +53,7 @@ func kill(ctx context.Context, s *site) (figures, error) {
 		return nil, err
 	}
 	defer conn.Close() //nolint:errcheck // it fails only if it was closed before
-	client := newFleet(func(n int) *orderv1.WorkOrder {
-		return &orderv1.WorkOrder{
-			Definition: "verify/kill:1.0.0", Input: fmt.Appendf(nil, `{"imsi":"24001%010d","msisdn":"+467%08d"}`, n, n),
-		}
-	})
+	client := newFleet(killWork)
 	err = client.during(ctx, conn, killInFlight, func(sailing context.Context) error {
 		return p.massacre(sailing, s, client, killInFlight, f)
 	})
@@ -71,6 +67,13 @@ func kill(ctx context.Context, s *site) (figures, error) {
 		return f, err
 	}
 	return f, accountFor(ctx, s, f, client, conn, p.logs)
+}
+
+// killWork is what an order of the row is to do.
+func killWork(n int) *orderv1.WorkOrder {
+	return &orderv1.WorkOrder{
+		Definition: "verify/kill:1.0.0", Input: fmt.Appendf(nil, `{"imsi":"24001%010d","msisdn":"+467%08d"}`, n, n),
+	}
 }
 
 // why prefers the reason for which a context ended to what then failed.

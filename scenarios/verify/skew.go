@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/holdfast-run/holdfast/adapters"
-	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/scenarios/stage"
 )
@@ -69,11 +68,11 @@ func (r *skewRow) run(ctx context.Context) (f figures, err error) {
 	})
 	beside.Go(func() { r.owners.follow(running, r.Nodes) })
 	f = figures{}
-	p := &pulse{conn: r.conn, name: r.s.row}
+	p := &pulse{conn: r.conn, name: r.s.row, rate: skewRate, work: skewWork}
 	beating, rest := context.WithCancel(running)
 	defer rest()
 	var submitting sync.WaitGroup
-	submitting.Go(func() { r.submit(beating, p) })
+	submitting.Go(func() { p.run(beating) })
 	for range skewRounds(r.s) {
 		if err := r.move(ctx, f); err != nil {
 			return f, err
@@ -90,24 +89,9 @@ func (r *skewRow) run(ctx context.Context) (f figures, err error) {
 	return f, errors.Join(failed, r.judge(ctx, f, p))
 }
 
-// submit submits orders at a steady rate until ctx ends, and waits for the last answers.
-func (r *skewRow) submit(ctx context.Context, p *pulse) {
-	var all sync.WaitGroup
-	defer all.Wait()
-	ticks := time.NewTicker(time.Second / skewRate)
-	defer ticks.Stop()
-	for n := 0; ; n++ {
-		select {
-		case <-ticks.C:
-		case <-ctx.Done():
-			return
-		}
-		id := fmt.Sprintf("%s-%d", p.name, n)
-		o := &order{id: messages.OrderID(id), n: n, request: &orderv1.WorkOrder{
-			Id: id, Definition: "verify/skew:1.0.0", Input: fmt.Appendf(nil, `{"pause":"PT%d.%03dS"}`, 1+n%2, n%1000),
-		}}
-		all.Go(func() { p.submit(context.WithoutCancel(ctx), o) })
-	}
+// skewWork is what an order of the row is to do.
+func skewWork(n int) *orderv1.WorkOrder {
+	return &orderv1.WorkOrder{Definition: "verify/skew:1.0.0", Input: fmt.Appendf(nil, `{"pause":"PT%d.%03dS"}`, 1+n%2, n%1000)}
 }
 
 // move has all partitions of one node move to others, and back, and then those of another: one ends gracefully, one is killed.
