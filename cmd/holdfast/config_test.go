@@ -83,6 +83,41 @@ func TestSettingsMistakes(t *testing.T) {
 	}
 }
 
+// All mistakes of a node that is to be in a cluster are told at once, each in a line, by the names of the flags.
+func TestMistakesOfANodeInACluster(t *testing.T) {
+	t.Parallel()
+	f := &fake{t: t}
+	for _, c := range []struct {
+		args, want []string
+	}{
+		{
+			[]string{"--consul", "nope", "--consul-ttl", "1ms", "--stand", "1ms", "--cluster-listen", "0.0.0.0:99999", "--node-name", "a/b"},
+			[]string{
+				"--journal is missing", "--node-name is", "--cluster-allow, --cluster-ca, --cluster-cert, --cluster-key must be given", "--stand is 1ms",
+				`--consul has "nope"`, `--advertise is "0.0.0.0:99999"`, "--consul-ttl is 1ms",
+			},
+		},
+		{
+			[]string{"--consul", "http://127.0.0.1:8500", "--journal", "host=/none", "--cluster-plaintext", "--cluster-listen", "192.0.2.1:7470"},
+			[]string{"--cluster-plaintext is for loopback addresses only"},
+		},
+		{
+			[]string{"--journal", "host=/none", "--journal-lanes", "90"}, []string{"--journal-lanes is 90: it must be from 1 to 7\n"},
+		},
+	} {
+		got := f.run(append([]string{"node"}, c.args...)...)
+		lines := strings.Split(strings.TrimSpace(got.stderr), "\n")
+		for _, want := range c.want {
+			if strings.Count(got.stderr, want) < 1 {
+				t.Errorf("%v: %q is not told in\n%s", c.args, want, got.stderr)
+			}
+		}
+		if got.status != exitUsage || len(lines) < len(c.want)+1 || strings.Contains(got.stderr, `\n`) {
+			t.Errorf("%v: status %d\n%s", c.args, got.status, got.stderr)
+		}
+	}
+}
+
 func TestVersion(t *testing.T) {
 	t.Parallel()
 	noted := func(version string, settings ...string) *debug.BuildInfo {

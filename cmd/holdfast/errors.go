@@ -64,12 +64,7 @@ func (a *app) describe(ctx context.Context, err error) (text string, exit int) {
 			fmt.Fprintf(&b, "  %s\n", clean(d.Text))
 		}
 	default:
-		for i, line := range strings.Split(err.Error(), "\n") {
-			if i == 0 {
-				line = "holdfast: " + line
-			}
-			fmt.Fprintln(&b, clean(line))
-		}
+		b.WriteString(textError(err))
 	}
 	var advice adviceError
 	switch {
@@ -84,6 +79,18 @@ func (a *app) describe(ctx context.Context, err error) (text string, exit int) {
 		return b.String(), exitTimeout
 	}
 	return b.String(), exitError
+}
+
+// textError is an error, with a line for each that is joined in it.
+func textError(err error) string {
+	var b strings.Builder
+	for i, line := range strings.Split(err.Error(), "\n") {
+		if i == 0 {
+			line = "holdfast: " + line
+		}
+		fmt.Fprintln(&b, clean(line))
+	}
+	return b.String()
 }
 
 // textStatus is a node's answer, or why there is none, in one line.

@@ -5,7 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -85,7 +88,39 @@ func (c *nodeConfig) checkCluster(flags *pflag.FlagSet) error {
 	if len(c.Shared.Shards) == 0 {
 		errs = append(errs, errors.New("--consul makes the node one of a cluster, whose nodes share a journal: --journal is missing"))
 	}
-	return errors.Join(append(errs, byFlags(k.complete(c.Listen).Validate(), flags, &k.Config))...)
+	if strings.ContainsRune(string(k.nodeName()), '/') {
+		errs = append(errs, fmt.Errorf("--node-name is %q: it must not have a slash", k.nodeName()))
+	}
+	if !k.Remoting.Plaintext {
+		errs = append(errs, k.checkCertificates())
+	}
+	names := flagNames(flags, k)
+	maps.Copy(names, derivedFields)
+	return errors.Join(append(errs, byNames(k.complete(c.Listen).Validate(), names))...)
+}
+
+// checkCertificates says which of the settings are missing without which nodes do not know each other.
+func (c *clusterConfig) checkCertificates() error {
+	var missing []string
+	for flag, value := range map[string]string{
+		"--cluster-cert": c.TLS.Certificate, "--cluster-key": c.TLS.Key, "--cluster-ca": c.TLS.CA, "--cluster-allow": strings.Join(c.TLS.Allow, ""),
+	} {
+		if value == "" {
+			missing = append(missing, flag)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	slices.Sort(missing)
+	return fmt.Errorf("%s must be given, as nodes know each other by certificates; to try a cluster out, on loopback addresses, "+
+		"give --cluster-plaintext", strings.Join(missing, ", ")) //nolint:err113 // for people
+}
+
+// derivedFields are what sets the fields of a cluster's configuration that follow from other settings.
+var derivedFields = map[string]string{ //nolint:gochecknoglobals // a table
+	"Remoting": "--advertise", "Public": "--advertise-api", "Adapters": "--advertise-api",
+	"TLS": "--cluster-cert, --cluster-key, --cluster-ca and --cluster-allow",
 }
 
 // place makes the node's placement: alone, or in a cluster.

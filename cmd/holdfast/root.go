@@ -116,7 +116,7 @@ func run(ctx context.Context, a *app, args []string) int {
 	case errors.As(err, &ended):
 		return ended.status()
 	case errors.As(err, &usage) || !a.running:
-		fmt.Fprintf(a.stderr, "holdfast: %s\nRun '%s --help' for usage.\n", clean(err.Error()), cmd.CommandPath())
+		fmt.Fprintf(a.stderr, "%sRun '%s --help' for usage.\n", textError(err), cmd.CommandPath())
 		return exitUsage
 	}
 	text, status := a.describe(ctx, err)

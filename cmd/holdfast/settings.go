@@ -1,10 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"regexp"
+	"strings"
 
 	"github.com/spf13/pflag"
 )
@@ -42,17 +45,33 @@ var fieldNames = regexp.MustCompile(`\b[A-Z]\w*(\.[A-Z]\w*)*\b`)
 
 // byFlags has an error about fields of a configuration name the flags that set them. The configuration is a pointer to a struct.
 func byFlags(err error, flags *pflag.FlagSet, config any) error {
+	return byNames(err, flagNames(flags, config))
+}
+
+// byNames has an error about fields of a configuration name what sets them.
+func byNames(err error, names map[string]string) error {
 	if err == nil {
 		return nil
 	}
+	return errors.New(fieldNames.ReplaceAllStringFunc(err.Error(), func(field string) string {
+		return cmp.Or(names[field], field)
+	}))
+}
+
+// flagNames returns by what flags the fields of a struct are set, and those of the structs in it. A field is known by its name, and by
+// that with the names of the structs that it is in, as far as only one is known by it.
+func flagNames(flags *pflag.FlagSet, config any) map[string]string {
 	names := make(map[string]string)
 	addFields(names, "", reflect.ValueOf(config).Elem(), flagsByAddress(flags))
-	return errors.New(fieldNames.ReplaceAllStringFunc(err.Error(), func(field string) string {
-		if flag := names[field]; flag != "" {
-			return "--" + flag
+	for full, flag := range maps.Clone(names) {
+		for _, short, nested := strings.Cut(full, "."); nested; _, short, nested = strings.Cut(short, ".") {
+			if other, taken := names[short]; taken && other != flag {
+				flag = ""
+			}
+			names[short] = flag
 		}
-		return field
-	}))
+	}
+	return names
 }
 
 // addFields adds the fields of a struct that flags set, and those of the structs in it.
@@ -62,7 +81,7 @@ func addFields(names map[string]string, prefix string, v reflect.Value, flags ma
 		if v.Field(i).Kind() == reflect.Struct {
 			addFields(names, name+".", v.Field(i), flags)
 		} else if flag := flags[v.Field(i).Addr().Pointer()]; flag != "" {
-			names[name] = flag
+			names[name] = "--" + flag
 		}
 	}
 }

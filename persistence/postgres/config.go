@@ -115,7 +115,7 @@ func (c Config) validate() error {
 		}
 	}
 	between("Lanes", int64(c.Lanes), 1, mostConnections-1)
-	between("Readers", int64(c.Readers), 1, mostConnections-int64(c.Lanes))
+	between("Readers", int64(c.Readers), 1, mostConnections-int64(min(max(c.Lanes, 1), mostConnections-1)))
 	between("AnswerWithin", int64(c.AnswerWithin), int64(100*time.Millisecond), int64(time.Minute))
 	between("QueueCommits", int64(c.QueueCommits), 2, 1<<24)
 	between("QueueBytes", c.QueueBytes, 1<<16, 1<<40)
