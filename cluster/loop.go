@@ -56,6 +56,8 @@ type loop struct {
 	// news: others are to be told what this node has. told is when they were last.
 	news bool
 	told time.Time
+	// level is the feature level of the journal that was acted upon.
+	level uint32
 	// index is that of Consul's last answer with all nodes: of two topologies, at whatever nodes, the one of the higher index is newer.
 	index uint64
 	// looked is when Consul was last asked for all nodes out of turn.
@@ -94,6 +96,8 @@ func (l *loop) turn(now time.Time) {
 	if v := l.topology.Version(); v != l.version {
 		l.version = v
 		out = append(out, l.reform(now)...)
+	} else if l.deps.Level() != l.level {
+		l.assign()
 	}
 	for _, o := range out {
 		switch o.(type) {
@@ -145,11 +149,9 @@ func (l *loop) take(what any, now time.Time) []lease.Output {
 		l.view.loses(w.partition, now)
 	case leaving:
 		l.view.leaving = true
-		a := l.config.Announcement
-		a.Weight = 0
-		if err := l.consul.Announce(a); err != nil {
-			l.log.Error("others can't be told that this node leaves", "error", err)
-		}
+		l.announce()
+	case instructed:
+		l.follow(w.what)
 	}
 	return nil
 }
@@ -233,13 +235,9 @@ func (l *loop) watchLinks(now time.Time) {
 func (l *loop) reform(now time.Time) []lease.Output {
 	var members []messages.Incarnation
 	nodes, pids := map[messages.Incarnation]remoting.Node{}, map[messages.Incarnation]*actor.PID{}
-	var placed []placement.Member
 	announced := &adapterv1.Topology{Version: l.index}
 	for _, x := range l.topology.Members() {
 		members = append(members, x.Incarnation)
-		placed = append(placed, placement.Member{
-			Incarnation: x.Incarnation, Weight: x.Announcement.Weight, Level: x.Announcement.Level, Shards: x.Announcement.Shards,
-		})
 		announced.Nodes = append(announced.Nodes, &adapterv1.Node{
 			Id: string(x.Incarnation.Node()), Address: x.Announcement.Adapters,
 		})
@@ -256,7 +254,7 @@ func (l *loop) reform(now time.Time) []lease.Output {
 	close(l.changed)
 	l.changed = make(chan struct{})
 	l.view.keep(members)
-	l.view.place(placement.Assign(placed, l.conditions()))
+	l.assign()
 	l.log.Info("members of the cluster", "members", members, "version", l.version)
 	if err := l.remoting.Peers(l.others()...); err != nil {
 		l.log.Error("some nodes can't be reached", "error", err)
@@ -264,13 +262,11 @@ func (l *loop) reform(now time.Time) []lease.Output {
 	return l.lease.Step(lease.Topology{Members: members}, now)
 }
 
-// conditions are what the journal asks of those who own its partitions.
-func (l *loop) conditions() placement.Conditions {
-	c := placement.Conditions{Level: l.deps.Level()}
-	for p := range c.Shard {
-		c.Shard[p] = l.deps.Journal.ShardOf(messages.Partition(p))
-	}
-	return c
+// assign computes who is to have what; mu is held.
+func (l *loop) assign() {
+	l.level = l.deps.Level()
+	l.view.place(placement.Assign(l.placed(), l.conditions()))
+	l.mend()
 }
 
 // others are the nodes of the other members.
@@ -372,6 +368,9 @@ func (r receiver) Holds(from remoting.Node, h *remotingv1.Holdings) {
 	copy(t.holds[:], h.GetPartitions())
 	r.inbox.put(t)
 }
+
+// Instructed implements remoting.Receiver.
+func (r receiver) Instructed(i *remotingv1.Instruction) { r.inbox.put(instructed{i.GetWhat()}) }
 
 // Lost implements remoting.Receiver.
 func (r receiver) Lost(n remoting.Node) { r.host.Lost(n.String()) }

@@ -24,10 +24,7 @@ func (m *Member) Show() *adminv1.ShowClusterResponse {
 	for p := range messages.Partition(messages.Partitions) {
 		x := &adminv1.ClusterPartition{
 			Partition: uint32(p), Shard: uint32(m.deps.Journal.ShardOf(p)), //nolint:gosec // there are few
-			Has: string(m.view.holder(p)), Wanted: string(m.view.desired(p)),
-		}
-		if m.view.mine.has(p) {
-			x.Has = string(m.self)
+			Has: string(m.has(p)), Wanted: string(m.view.desired(p)),
 		}
 		wanted[messages.Incarnation(x.GetWanted())]++
 		has[messages.Incarnation(x.GetHas())]++
@@ -38,7 +35,7 @@ func (m *Member) Show() *adminv1.ShowClusterResponse {
 		out.Nodes = append(out.Nodes, &adminv1.ClusterNode{
 			Node: string(x.Incarnation.Node()), Incarnation: string(x.Incarnation), Self: x.Incarnation == m.self,
 			Link: peer.State, Why: peer.Why, Weight: a.Weight, Version: a.Version, Level: a.Level, Address: a.Remoting,
-			PublicAddress: a.Public, Has: has[x.Incarnation], Wanted: wanted[x.Incarnation],
+			PublicAddress: a.Public, Has: has[x.Incarnation], Wanted: wanted[x.Incarnation], Drained: a.Drained,
 		})
 	}
 	slices.SortFunc(out.Nodes, func(a, b *adminv1.ClusterNode) int { return cmp.Compare(a.GetIncarnation(), b.GetIncarnation()) })

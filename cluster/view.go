@@ -156,6 +156,18 @@ func (v *view) wants(p messages.Partition, x *part, has bool, now time.Time) boo
 	return x.wanted && now.Before(x.until) && !x.idle.IsZero()
 }
 
+// settle has who is to have a partition by the table get it now: nobody has it in place of another one any longer, and what was lost, or
+// could not be claimed, is taken again.
+func (v *view) settle() {
+	for i := range v.parts {
+		p, x := messages.Partition(i), &v.parts[i]
+		x.until, x.lost = time.Time{}, time.Time{}
+		if !v.mine.has(p) && v.desired(p) == v.self && !v.leaving {
+			x.wanted = false // so that it is taken again
+		}
+	}
+}
+
 // loses notes that another node has taken a partition.
 func (v *view) loses(p messages.Partition, now time.Time) {
 	v.parts[p] = part{lost: now.Add(lostFor)}

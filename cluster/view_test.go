@@ -179,6 +179,50 @@ func TestNextInRankStandsIn(t *testing.T) {
 	w.wantPlaced(t)
 }
 
+// Settled, a stand-in gives up at once what another one is to have, who gets it.
+func TestSettlingEndsStandingIn(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	w.idle[name(1)] = true
+	w.join(name(1), name(2), name(3))
+	for range 30 {
+		w.step(100 * time.Millisecond)
+	}
+	w.idle[name(1)] = false
+	w.step(time.Second)
+	if c := w.counts(); c[name(1)] != 0 || c[""] != 0 {
+		t.Fatalf("they have %v: the others are to stand in", c)
+	}
+	for _, v := range w.views {
+		v.settle()
+	}
+	for range 3 {
+		w.step(100 * time.Millisecond)
+	}
+	w.wantPlaced(t)
+}
+
+// Settled, what was lost is taken again, though a while is not over; and who leaves takes nothing.
+func TestSettlingTakesAgainWhatWasLost(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	w.join(name(1))
+	w.wantPlaced(t)
+	v, p := w.views[name(1)], messages.Partition(7)
+	v.mine.set(p, false)
+	v.loses(p, w.now)
+	w.owner[p] = ""
+	w.step(time.Second)
+	if w.owner[p] != "" {
+		t.Fatal("it is claimed before")
+	}
+	v.settle()
+	w.step(time.Millisecond)
+	if w.owner[p] != name(1) {
+		t.Error("it is not claimed again")
+	}
+}
+
 // What another node has taken is not taken back at once, but when the topology changes or a while is over.
 func TestWhatWasLostIsLeftAlone(t *testing.T) {
 	t.Parallel()

@@ -18,6 +18,8 @@ type Announcement struct {
 	Level uint32
 	// Weight is the node's share of the partitions, beside the weights of others; 0: it is to have none.
 	Weight uint32
+	// Drained: its weight is 0 as an operator wants it so, though it stays.
+	Drained bool
 	// Version is that of the program.
 	Version string
 	// Shards are the numbers of the journal's databases that the node reaches, in rising order.
@@ -25,7 +27,7 @@ type Announcement struct {
 }
 
 // announcedKeys are the keys of the metadata, which Config.Meta can't have.
-var announcedKeys = []string{"remoting", "public", "adapters", "level", "weight", "version", "shards"}
+var announcedKeys = []string{"remoting", "public", "adapters", "level", "weight", "drained", "version", "shards"}
 
 func (a Announcement) validate() error {
 	var errs []error
@@ -67,7 +69,7 @@ func (a Announcement) meta() map[string]string {
 		shards.SetBit(&shards, shard, 1)
 	}
 	return map[string]string{
-		"remoting": a.Remoting, "public": a.Public, "adapters": a.Adapters,
+		"drained": strconv.FormatBool(a.Drained), "remoting": a.Remoting, "public": a.Public, "adapters": a.Adapters,
 		"level": strconv.FormatUint(uint64(a.Level), 10), "weight": strconv.FormatUint(uint64(a.Weight), 10),
 		"version": a.Version, "shards": shards.Text(16),
 	}
@@ -85,6 +87,7 @@ func announcementOf(meta map[string]string) Announcement {
 	a := Announcement{
 		Remoting: meta["remoting"], Public: meta["public"], Adapters: meta["adapters"],
 		Level: number("level"), Weight: number("weight"), Version: meta["version"],
+		Drained: meta["drained"] == "true",
 	}
 	shards, ok := new(big.Int).SetString(meta["shards"], 16)
 	if !ok || shards.Sign() < 0 {

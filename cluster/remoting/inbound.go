@@ -264,5 +264,9 @@ func (r *Remoting) deliver(in *inbound, raw []byte) {
 		if to := r.receiver.Load(); to != nil {
 			to.Holds(in.Node, m)
 		}
+	case *remotingv1.Instruction:
+		if to := r.receiver.Load(); to != nil {
+			to.Instructed(m)
+		}
 	}
 }

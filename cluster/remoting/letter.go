@@ -21,10 +21,11 @@ const (
 	question
 	evidence
 	holdings
+	instruction
 	kinds
 )
 
-var kindNames = [kinds]string{"envelope", "answer", "question", "evidence", "holdings"}
+var kindNames = [kinds]string{"envelope", "answer", "question", "evidence", "holdings", "instruction"}
 
 // letter is a message that is to be sent.
 type letter struct {
@@ -100,6 +101,8 @@ func newContent(k kind) proto.Message {
 		return new(remotingv1.Evidence)
 	case holdings:
 		return new(remotingv1.Holdings)
+	case instruction:
+		return new(remotingv1.Instruction)
 	default:
 		return new(nodev1.Envelope)
 	}

@@ -90,6 +90,15 @@ func (r *Remoting) Tell(h *remotingv1.Holdings, nodes ...Node) {
 	}
 }
 
+// Instruct tells a node what an operator wants of it. It may get lost. It does not block.
+func (r *Remoting) Instruct(i *remotingv1.Instruction, n Node) {
+	l, err := pack(instruction, i, r.config.MaxLetter)
+	if err == nil {
+		err = r.sendLetter(n.String(), l)
+	}
+	r.countUndelivered(err)
+}
+
 // Answer sends an answer to the node that asked, as its envelope names it. It may get lost. It does not block.
 func (r *Remoting) Answer(asker string, a *nodev1.Answer) {
 	if a.GetAsk() == 0 {

@@ -34,6 +34,8 @@ type Receiver interface {
 	Receive(a *nodev1.Answer)
 	// Holds takes word from a node which partitions it has, and what the journal has confirmed to it.
 	Holds(from Node, h *remotingv1.Holdings)
+	// Instructed takes word of what an operator wants of this node.
+	Instructed(i *remotingv1.Instruction)
 	// Lost says that messages to a node, or its answers, may have got lost: a connection has ended, the node has connected anew (what it
 	// sent before it noticed the end is lost as well), or it is no peer any more.
 	Lost(n Node)

@@ -375,6 +375,18 @@ func TestHoldingsAreTold(t *testing.T) {
 	}
 }
 
+func TestInstructionsAreTold(t *testing.T) {
+	t.Parallel()
+	one, two := newStation(t, "one", plaintext), newStation(t, "two", plaintext)
+	must(t, one.Peers(two.node()))
+	one.ask(two.node(), 1)
+	next(t, two.came) // the link is there
+	one.Instruct(&remotingv1.Instruction{What: remotingv1.Instruction_WHAT_DRAIN}, two.node())
+	if what := next(t, two.instructions); what != remotingv1.Instruction_WHAT_DRAIN {
+		t.Errorf("two hears %v", what)
+	}
+}
+
 func TestNodeWithoutEngineAnswersThatItOwnsNothing(t *testing.T) {
 	t.Parallel()
 	one, two := newStation(t, "one", plaintext), newStation(t, "two", plaintext)

@@ -70,12 +70,14 @@ type Announcement struct {
 	Remoting, Public, Adapters string
 	// Level is the highest feature level that it can read, Weight its share of the partitions, Version that of the program.
 	Level, Weight uint32
-	Version       string
+	// Drained: its weight is 0 as an operator wants it so.
+	Drained bool
+	Version string
 	// Shards are the numbers of the journal's databases that it reaches.
 	Shards []int
 }
 
 func (a Announcement) equal(b Announcement) bool {
 	return a.Remoting == b.Remoting && a.Public == b.Public && a.Adapters == b.Adapters && a.Level == b.Level &&
-		a.Weight == b.Weight && a.Version == b.Version && slices.Equal(a.Shards, b.Shards)
+		a.Weight == b.Weight && a.Drained == b.Drained && a.Version == b.Version && slices.Equal(a.Shards, b.Shards)
 }

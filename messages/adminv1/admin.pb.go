@@ -2617,7 +2617,7 @@ type ClusterNode struct {
 	// Whether messages to it go: connecting, up or down; and why it is not up. Empty for the one that answers.
 	Link string `protobuf:"bytes,4,opt,name=link,proto3" json:"link,omitempty"`
 	Why  string `protobuf:"bytes,5,opt,name=why,proto3" json:"why,omitempty"`
-	// Its share of the work, beside those of others; 0: it is to have none, as it leaves.
+	// Its share of the work, beside those of others; 0: it is to have none, as it leaves or was drained.
 	Weight  uint32 `protobuf:"varint,6,opt,name=weight,proto3" json:"weight,omitempty"`
 	Version string `protobuf:"bytes,7,opt,name=version,proto3" json:"version,omitempty"`
 	// The highest feature level that it reads.
@@ -2626,8 +2626,10 @@ type ClusterNode struct {
 	Address       string `protobuf:"bytes,9,opt,name=address,proto3" json:"address,omitempty"`
 	PublicAddress string `protobuf:"bytes,10,opt,name=public_address,json=publicAddress,proto3" json:"public_address,omitempty"`
 	// How many partitions it says that it has, and how many it is to have.
-	Has           int32 `protobuf:"varint,11,opt,name=has,proto3" json:"has,omitempty"`
-	Wanted        int32 `protobuf:"varint,12,opt,name=wanted,proto3" json:"wanted,omitempty"`
+	Has    int32 `protobuf:"varint,11,opt,name=has,proto3" json:"has,omitempty"`
+	Wanted int32 `protobuf:"varint,12,opt,name=wanted,proto3" json:"wanted,omitempty"`
+	// An operator has drained it: it gives up its partitions, and gets none.
+	Drained       bool `protobuf:"varint,13,opt,name=drained,proto3" json:"drained,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2746,6 +2748,13 @@ func (x *ClusterNode) GetWanted() int32 {
 	return 0
 }
 
+func (x *ClusterNode) GetDrained() bool {
+	if x != nil {
+		return x.Drained
+	}
+	return false
+}
+
 // ClusterPartition is a partition, as this node sees it.
 type ClusterPartition struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -2816,6 +2825,767 @@ func (x *ClusterPartition) GetHas() string {
 	return ""
 }
 
+type DrainNodeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The node's name; empty: the one that is asked.
+	Node string `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	// The node gets its share again.
+	Undo          bool `protobuf:"varint,2,opt,name=undo,proto3" json:"undo,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainNodeRequest) Reset() {
+	*x = DrainNodeRequest{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainNodeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainNodeRequest) ProtoMessage() {}
+
+func (x *DrainNodeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainNodeRequest.ProtoReflect.Descriptor instead.
+func (*DrainNodeRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *DrainNodeRequest) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *DrainNodeRequest) GetUndo() bool {
+	if x != nil {
+		return x.Undo
+	}
+	return false
+}
+
+type DrainNodeResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The node's name.
+	Node          string `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainNodeResponse) Reset() {
+	*x = DrainNodeResponse{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainNodeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainNodeResponse) ProtoMessage() {}
+
+func (x *DrainNodeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainNodeResponse.ProtoReflect.Descriptor instead.
+func (*DrainNodeResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *DrainNodeResponse) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+type RebalanceRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RebalanceRequest) Reset() {
+	*x = RebalanceRequest{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RebalanceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RebalanceRequest) ProtoMessage() {}
+
+func (x *RebalanceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RebalanceRequest.ProtoReflect.Descriptor instead.
+func (*RebalanceRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{40}
+}
+
+type RebalanceResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many partitions have another owner than the one that is to have them, or none, and are to move.
+	Misplaced     int32 `protobuf:"varint,1,opt,name=misplaced,proto3" json:"misplaced,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RebalanceResponse) Reset() {
+	*x = RebalanceResponse{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RebalanceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RebalanceResponse) ProtoMessage() {}
+
+func (x *RebalanceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RebalanceResponse.ProtoReflect.Descriptor instead.
+func (*RebalanceResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *RebalanceResponse) GetMisplaced() int32 {
+	if x != nil {
+		return x.Misplaced
+	}
+	return 0
+}
+
+type ListShardsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListShardsRequest) Reset() {
+	*x = ListShardsRequest{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListShardsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListShardsRequest) ProtoMessage() {}
+
+func (x *ListShardsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListShardsRequest.ProtoReflect.Descriptor instead.
+func (*ListShardsRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{42}
+}
+
+type ListShardsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order of their numbers.
+	Shards        []*JournalShard `protobuf:"bytes,1,rep,name=shards,proto3" json:"shards,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListShardsResponse) Reset() {
+	*x = ListShardsResponse{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListShardsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListShardsResponse) ProtoMessage() {}
+
+func (x *ListShardsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListShardsResponse.ProtoReflect.Descriptor instead.
+func (*ListShardsResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *ListShardsResponse) GetShards() []*JournalShard {
+	if x != nil {
+		return x.Shards
+	}
+	return nil
+}
+
+// JournalShard is one of the databases that have the journal, as a node sees it. What is below unreachable is not told if that is.
+type JournalShard struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Shard uint32                 `protobuf:"varint,1,opt,name=shard,proto3" json:"shard,omitempty"`
+	// Its servers and its name, without user and password.
+	Address string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	// How many partitions live there.
+	Partitions int32 `protobuf:"varint,3,opt,name=partitions,proto3" json:"partitions,omitempty"`
+	// The lanes of the node that is asked.
+	Lanes []*JournalLane `protobuf:"bytes,4,rep,name=lanes,proto3" json:"lanes,omitempty"`
+	// Why it can't be used now; empty if it can.
+	Unreachable string `protobuf:"bytes,5,opt,name=unreachable,proto3" json:"unreachable,omitempty"`
+	// The server that is used, which is the primary, and the version of PostgreSQL that it is.
+	Server        string `protobuf:"bytes,6,opt,name=server,proto3" json:"server,omitempty"`
+	ServerVersion string `protobuf:"bytes,7,opt,name=server_version,json=serverVersion,proto3" json:"server_version,omitempty"`
+	// Its setting synchronous_standby_names; empty: a commit is confirmed though no standby has it.
+	SynchronousStandbyNames string `protobuf:"bytes,8,opt,name=synchronous_standby_names,json=synchronousStandbyNames,proto3" json:"synchronous_standby_names,omitempty"`
+	// The standbys that are connected to it, as far as the node may see them.
+	Standbys []*Standby `protobuf:"bytes,9,rep,name=standbys,proto3" json:"standbys,omitempty"`
+	// It rises when the journal was restored from a copy.
+	Generation uint64 `protobuf:"varint,10,opt,name=generation,proto3" json:"generation,omitempty"`
+	// What the journal's tables and indexes take, and what the whole database takes.
+	JournalBytes  int64 `protobuf:"varint,11,opt,name=journal_bytes,json=journalBytes,proto3" json:"journal_bytes,omitempty"`
+	DatabaseBytes int64 `protobuf:"varint,12,opt,name=database_bytes,json=databaseBytes,proto3" json:"database_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JournalShard) Reset() {
+	*x = JournalShard{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JournalShard) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JournalShard) ProtoMessage() {}
+
+func (x *JournalShard) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JournalShard.ProtoReflect.Descriptor instead.
+func (*JournalShard) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *JournalShard) GetShard() uint32 {
+	if x != nil {
+		return x.Shard
+	}
+	return 0
+}
+
+func (x *JournalShard) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *JournalShard) GetPartitions() int32 {
+	if x != nil {
+		return x.Partitions
+	}
+	return 0
+}
+
+func (x *JournalShard) GetLanes() []*JournalLane {
+	if x != nil {
+		return x.Lanes
+	}
+	return nil
+}
+
+func (x *JournalShard) GetUnreachable() string {
+	if x != nil {
+		return x.Unreachable
+	}
+	return ""
+}
+
+func (x *JournalShard) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *JournalShard) GetServerVersion() string {
+	if x != nil {
+		return x.ServerVersion
+	}
+	return ""
+}
+
+func (x *JournalShard) GetSynchronousStandbyNames() string {
+	if x != nil {
+		return x.SynchronousStandbyNames
+	}
+	return ""
+}
+
+func (x *JournalShard) GetStandbys() []*Standby {
+	if x != nil {
+		return x.Standbys
+	}
+	return nil
+}
+
+func (x *JournalShard) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *JournalShard) GetJournalBytes() int64 {
+	if x != nil {
+		return x.JournalBytes
+	}
+	return 0
+}
+
+func (x *JournalShard) GetDatabaseBytes() int64 {
+	if x != nil {
+		return x.DatabaseBytes
+	}
+	return 0
+}
+
+// JournalLane is a connection of a node to a shard, on which it commits.
+type JournalLane struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Lane  uint32                 `protobuf:"varint,1,opt,name=lane,proto3" json:"lane,omitempty"`
+	// The number of the last batch that was confirmed to the node.
+	Confirmed     int64 `protobuf:"varint,2,opt,name=confirmed,proto3" json:"confirmed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JournalLane) Reset() {
+	*x = JournalLane{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JournalLane) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JournalLane) ProtoMessage() {}
+
+func (x *JournalLane) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JournalLane.ProtoReflect.Descriptor instead.
+func (*JournalLane) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *JournalLane) GetLane() uint32 {
+	if x != nil {
+		return x.Lane
+	}
+	return 0
+}
+
+func (x *JournalLane) GetConfirmed() int64 {
+	if x != nil {
+		return x.Confirmed
+	}
+	return 0
+}
+
+// Standby is a server that follows the primary of a shard.
+type Standby struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its application_name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// As PostgreSQL says: sync, quorum, potential or async; empty: the node may not see it.
+	SyncState string `protobuf:"bytes,2,opt,name=sync_state,json=syncState,proto3" json:"sync_state,omitempty"`
+	// How much of what the primary has written it has not written itself, in bytes.
+	BehindBytes   int64 `protobuf:"varint,3,opt,name=behind_bytes,json=behindBytes,proto3" json:"behind_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Standby) Reset() {
+	*x = Standby{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Standby) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Standby) ProtoMessage() {}
+
+func (x *Standby) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Standby.ProtoReflect.Descriptor instead.
+func (*Standby) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *Standby) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Standby) GetSyncState() string {
+	if x != nil {
+		return x.SyncState
+	}
+	return ""
+}
+
+func (x *Standby) GetBehindBytes() int64 {
+	if x != nil {
+		return x.BehindBytes
+	}
+	return 0
+}
+
+type ShowLevelRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShowLevelRequest) Reset() {
+	*x = ShowLevelRequest{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShowLevelRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShowLevelRequest) ProtoMessage() {}
+
+func (x *ShowLevelRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShowLevelRequest.ProtoReflect.Descriptor instead.
+func (*ShowLevelRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{47}
+}
+
+type ShowLevelResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// That of the journal: what nodes write at most.
+	Level uint32 `protobuf:"varint,1,opt,name=level,proto3" json:"level,omitempty"`
+	// The highest that each node reads, by name; of a node in no cluster its own.
+	Nodes         []*NodeLevel `protobuf:"bytes,2,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShowLevelResponse) Reset() {
+	*x = ShowLevelResponse{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShowLevelResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShowLevelResponse) ProtoMessage() {}
+
+func (x *ShowLevelResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShowLevelResponse.ProtoReflect.Descriptor instead.
+func (*ShowLevelResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *ShowLevelResponse) GetLevel() uint32 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
+}
+
+func (x *ShowLevelResponse) GetNodes() []*NodeLevel {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
+// NodeLevel is the highest feature level that a node reads.
+type NodeLevel struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Level         uint32                 `protobuf:"varint,2,opt,name=level,proto3" json:"level,omitempty"`
+	Version       string                 `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NodeLevel) Reset() {
+	*x = NodeLevel{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NodeLevel) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NodeLevel) ProtoMessage() {}
+
+func (x *NodeLevel) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NodeLevel.ProtoReflect.Descriptor instead.
+func (*NodeLevel) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *NodeLevel) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *NodeLevel) GetLevel() uint32 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
+}
+
+func (x *NodeLevel) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+type RaiseLevelRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Level         uint32                 `protobuf:"varint,1,opt,name=level,proto3" json:"level,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RaiseLevelRequest) Reset() {
+	*x = RaiseLevelRequest{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RaiseLevelRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RaiseLevelRequest) ProtoMessage() {}
+
+func (x *RaiseLevelRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RaiseLevelRequest.ProtoReflect.Descriptor instead.
+func (*RaiseLevelRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *RaiseLevelRequest) GetLevel() uint32 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
+}
+
+type RaiseLevelResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The level that the journal had before.
+	Before        uint32 `protobuf:"varint,1,opt,name=before,proto3" json:"before,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RaiseLevelResponse) Reset() {
+	*x = RaiseLevelResponse{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RaiseLevelResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RaiseLevelResponse) ProtoMessage() {}
+
+func (x *RaiseLevelResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RaiseLevelResponse.ProtoReflect.Descriptor instead.
+func (*RaiseLevelResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *RaiseLevelResponse) GetBefore() uint32 {
+	if x != nil {
+		return x.Before
+	}
+	return 0
+}
+
 type StatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2824,7 +3594,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[38]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2836,7 +3606,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[38]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2849,7 +3619,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{38}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 type StatusResponse struct {
@@ -2890,7 +3660,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[39]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2902,7 +3672,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[39]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2915,7 +3685,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{39}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *StatusResponse) GetNode() string {
@@ -3061,7 +3831,7 @@ type BackupJournalRequest struct {
 
 func (x *BackupJournalRequest) Reset() {
 	*x = BackupJournalRequest{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[40]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3073,7 +3843,7 @@ func (x *BackupJournalRequest) String() string {
 func (*BackupJournalRequest) ProtoMessage() {}
 
 func (x *BackupJournalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[40]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3086,7 +3856,7 @@ func (x *BackupJournalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupJournalRequest.ProtoReflect.Descriptor instead.
 func (*BackupJournalRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{40}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *BackupJournalRequest) GetFolder() string {
@@ -3114,7 +3884,7 @@ type BackupJournalResponse struct {
 
 func (x *BackupJournalResponse) Reset() {
 	*x = BackupJournalResponse{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[41]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3126,7 +3896,7 @@ func (x *BackupJournalResponse) String() string {
 func (*BackupJournalResponse) ProtoMessage() {}
 
 func (x *BackupJournalResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[41]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3139,7 +3909,7 @@ func (x *BackupJournalResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupJournalResponse.ProtoReflect.Descriptor instead.
 func (*BackupJournalResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{41}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *BackupJournalResponse) GetId() string {
@@ -3404,7 +4174,7 @@ const file_holdfast_admin_v1_admin_proto_rawDesc = "" +
 	"\fClusterShard\x12\x14\n" +
 	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x18\n" +
 	"\aanswers\x18\x02 \x01(\bR\aanswers\x12\x10\n" +
-	"\x03why\x18\x03 \x01(\tR\x03why\"\xb0\x02\n" +
+	"\x03why\x18\x03 \x01(\tR\x03why\"\xca\x02\n" +
 	"\vClusterNode\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\tR\vincarnation\x12\x12\n" +
@@ -3418,12 +4188,62 @@ const file_holdfast_admin_v1_admin_proto_rawDesc = "" +
 	"\x0epublic_address\x18\n" +
 	" \x01(\tR\rpublicAddress\x12\x10\n" +
 	"\x03has\x18\v \x01(\x05R\x03has\x12\x16\n" +
-	"\x06wanted\x18\f \x01(\x05R\x06wanted\"p\n" +
+	"\x06wanted\x18\f \x01(\x05R\x06wanted\x12\x18\n" +
+	"\adrained\x18\r \x01(\bR\adrained\"p\n" +
 	"\x10ClusterPartition\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
 	"\x05shard\x18\x02 \x01(\rR\x05shard\x12\x16\n" +
 	"\x06wanted\x18\x03 \x01(\tR\x06wanted\x12\x10\n" +
-	"\x03has\x18\x04 \x01(\tR\x03has\"\x0f\n" +
+	"\x03has\x18\x04 \x01(\tR\x03has\":\n" +
+	"\x10DrainNodeRequest\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x12\n" +
+	"\x04undo\x18\x02 \x01(\bR\x04undo\"'\n" +
+	"\x11DrainNodeResponse\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\"\x12\n" +
+	"\x10RebalanceRequest\"1\n" +
+	"\x11RebalanceResponse\x12\x1c\n" +
+	"\tmisplaced\x18\x01 \x01(\x05R\tmisplaced\"\x13\n" +
+	"\x11ListShardsRequest\"M\n" +
+	"\x12ListShardsResponse\x127\n" +
+	"\x06shards\x18\x01 \x03(\v2\x1f.holdfast.admin.v1.JournalShardR\x06shards\"\xd5\x03\n" +
+	"\fJournalShard\x12\x14\n" +
+	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x18\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x1e\n" +
+	"\n" +
+	"partitions\x18\x03 \x01(\x05R\n" +
+	"partitions\x124\n" +
+	"\x05lanes\x18\x04 \x03(\v2\x1e.holdfast.admin.v1.JournalLaneR\x05lanes\x12 \n" +
+	"\vunreachable\x18\x05 \x01(\tR\vunreachable\x12\x16\n" +
+	"\x06server\x18\x06 \x01(\tR\x06server\x12%\n" +
+	"\x0eserver_version\x18\a \x01(\tR\rserverVersion\x12:\n" +
+	"\x19synchronous_standby_names\x18\b \x01(\tR\x17synchronousStandbyNames\x126\n" +
+	"\bstandbys\x18\t \x03(\v2\x1a.holdfast.admin.v1.StandbyR\bstandbys\x12\x1e\n" +
+	"\n" +
+	"generation\x18\n" +
+	" \x01(\x04R\n" +
+	"generation\x12#\n" +
+	"\rjournal_bytes\x18\v \x01(\x03R\fjournalBytes\x12%\n" +
+	"\x0edatabase_bytes\x18\f \x01(\x03R\rdatabaseBytes\"?\n" +
+	"\vJournalLane\x12\x12\n" +
+	"\x04lane\x18\x01 \x01(\rR\x04lane\x12\x1c\n" +
+	"\tconfirmed\x18\x02 \x01(\x03R\tconfirmed\"_\n" +
+	"\aStandby\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1d\n" +
+	"\n" +
+	"sync_state\x18\x02 \x01(\tR\tsyncState\x12!\n" +
+	"\fbehind_bytes\x18\x03 \x01(\x03R\vbehindBytes\"\x12\n" +
+	"\x10ShowLevelRequest\"]\n" +
+	"\x11ShowLevelResponse\x12\x14\n" +
+	"\x05level\x18\x01 \x01(\rR\x05level\x122\n" +
+	"\x05nodes\x18\x02 \x03(\v2\x1c.holdfast.admin.v1.NodeLevelR\x05nodes\"O\n" +
+	"\tNodeLevel\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x14\n" +
+	"\x05level\x18\x02 \x01(\rR\x05level\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\tR\aversion\")\n" +
+	"\x11RaiseLevelRequest\x12\x14\n" +
+	"\x05level\x18\x01 \x01(\rR\x05level\",\n" +
+	"\x12RaiseLevelResponse\x12\x16\n" +
+	"\x06before\x18\x01 \x01(\rR\x06before\"\x0f\n" +
 	"\rStatusRequest\"\xd3\x04\n" +
 	"\x0eStatusResponse\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x18\n" +
@@ -3460,7 +4280,7 @@ const file_holdfast_admin_v1_admin_proto_rawDesc = "" +
 	"\rfeature_level\x18\x04 \x01(\rR\ffeatureLevel\x123\n" +
 	"\amade_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x06madeAt\x12\x14\n" +
 	"\x05files\x18\x06 \x01(\x03R\x05files\x12\x14\n" +
-	"\x05bytes\x18\a \x01(\x03R\x05bytes2\x82\b\n" +
+	"\x05bytes\x18\a \x01(\x03R\x05bytes2\xc0\v\n" +
 	"\fAdminService\x12P\n" +
 	"\aShowKey\x12!.holdfast.admin.v1.ShowKeyRequest\x1a\".holdfast.admin.v1.ShowKeyResponse\x12Y\n" +
 	"\n" +
@@ -3474,7 +4294,14 @@ const file_holdfast_admin_v1_admin_proto_rawDesc = "" +
 	"\rLimitActivity\x12'.holdfast.admin.v1.LimitActivityRequest\x1a(.holdfast.admin.v1.LimitActivityResponse\x12M\n" +
 	"\x06Status\x12 .holdfast.admin.v1.StatusRequest\x1a!.holdfast.admin.v1.StatusResponse\x12\\\n" +
 	"\vShowCluster\x12%.holdfast.admin.v1.ShowClusterRequest\x1a&.holdfast.admin.v1.ShowClusterResponse\x12b\n" +
-	"\rBackupJournal\x12'.holdfast.admin.v1.BackupJournalRequest\x1a(.holdfast.admin.v1.BackupJournalResponseB;Z9github.com/holdfast-run/holdfast/messages/adminv1;adminv1b\x06proto3"
+	"\rBackupJournal\x12'.holdfast.admin.v1.BackupJournalRequest\x1a(.holdfast.admin.v1.BackupJournalResponse\x12V\n" +
+	"\tDrainNode\x12#.holdfast.admin.v1.DrainNodeRequest\x1a$.holdfast.admin.v1.DrainNodeResponse\x12V\n" +
+	"\tRebalance\x12#.holdfast.admin.v1.RebalanceRequest\x1a$.holdfast.admin.v1.RebalanceResponse\x12Y\n" +
+	"\n" +
+	"ListShards\x12$.holdfast.admin.v1.ListShardsRequest\x1a%.holdfast.admin.v1.ListShardsResponse\x12V\n" +
+	"\tShowLevel\x12#.holdfast.admin.v1.ShowLevelRequest\x1a$.holdfast.admin.v1.ShowLevelResponse\x12Y\n" +
+	"\n" +
+	"RaiseLevel\x12$.holdfast.admin.v1.RaiseLevelRequest\x1a%.holdfast.admin.v1.RaiseLevelResponseB;Z9github.com/holdfast-run/holdfast/messages/adminv1;adminv1b\x06proto3"
 
 var (
 	file_holdfast_admin_v1_admin_proto_rawDescOnce sync.Once
@@ -3488,7 +4315,7 @@ func file_holdfast_admin_v1_admin_proto_rawDescGZIP() []byte {
 	return file_holdfast_admin_v1_admin_proto_rawDescData
 }
 
-var file_holdfast_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
+var file_holdfast_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 57)
 var file_holdfast_admin_v1_admin_proto_goTypes = []any{
 	(*ShowKeyRequest)(nil),         // 0: holdfast.admin.v1.ShowKeyRequest
 	(*ShowKeyResponse)(nil),        // 1: holdfast.admin.v1.ShowKeyResponse
@@ -3528,34 +4355,48 @@ var file_holdfast_admin_v1_admin_proto_goTypes = []any{
 	(*ClusterShard)(nil),           // 35: holdfast.admin.v1.ClusterShard
 	(*ClusterNode)(nil),            // 36: holdfast.admin.v1.ClusterNode
 	(*ClusterPartition)(nil),       // 37: holdfast.admin.v1.ClusterPartition
-	(*StatusRequest)(nil),          // 38: holdfast.admin.v1.StatusRequest
-	(*StatusResponse)(nil),         // 39: holdfast.admin.v1.StatusResponse
-	(*BackupJournalRequest)(nil),   // 40: holdfast.admin.v1.BackupJournalRequest
-	(*BackupJournalResponse)(nil),  // 41: holdfast.admin.v1.BackupJournalResponse
-	nil,                            // 42: holdfast.admin.v1.Selection.LabelsEntry
-	(orderv1.Status)(0),            // 43: holdfast.order.v1.Status
-	(*timestamppb.Timestamp)(nil),  // 44: google.protobuf.Timestamp
-	(*orderv1.Order)(nil),          // 45: holdfast.order.v1.Order
-	(*orderv1.HistoryEvent)(nil),   // 46: holdfast.order.v1.HistoryEvent
-	(*durationpb.Duration)(nil),    // 47: google.protobuf.Duration
-	(*problemv1.Problem)(nil),      // 48: holdfast.problem.v1.Problem
+	(*DrainNodeRequest)(nil),       // 38: holdfast.admin.v1.DrainNodeRequest
+	(*DrainNodeResponse)(nil),      // 39: holdfast.admin.v1.DrainNodeResponse
+	(*RebalanceRequest)(nil),       // 40: holdfast.admin.v1.RebalanceRequest
+	(*RebalanceResponse)(nil),      // 41: holdfast.admin.v1.RebalanceResponse
+	(*ListShardsRequest)(nil),      // 42: holdfast.admin.v1.ListShardsRequest
+	(*ListShardsResponse)(nil),     // 43: holdfast.admin.v1.ListShardsResponse
+	(*JournalShard)(nil),           // 44: holdfast.admin.v1.JournalShard
+	(*JournalLane)(nil),            // 45: holdfast.admin.v1.JournalLane
+	(*Standby)(nil),                // 46: holdfast.admin.v1.Standby
+	(*ShowLevelRequest)(nil),       // 47: holdfast.admin.v1.ShowLevelRequest
+	(*ShowLevelResponse)(nil),      // 48: holdfast.admin.v1.ShowLevelResponse
+	(*NodeLevel)(nil),              // 49: holdfast.admin.v1.NodeLevel
+	(*RaiseLevelRequest)(nil),      // 50: holdfast.admin.v1.RaiseLevelRequest
+	(*RaiseLevelResponse)(nil),     // 51: holdfast.admin.v1.RaiseLevelResponse
+	(*StatusRequest)(nil),          // 52: holdfast.admin.v1.StatusRequest
+	(*StatusResponse)(nil),         // 53: holdfast.admin.v1.StatusResponse
+	(*BackupJournalRequest)(nil),   // 54: holdfast.admin.v1.BackupJournalRequest
+	(*BackupJournalResponse)(nil),  // 55: holdfast.admin.v1.BackupJournalResponse
+	nil,                            // 56: holdfast.admin.v1.Selection.LabelsEntry
+	(orderv1.Status)(0),            // 57: holdfast.order.v1.Status
+	(*timestamppb.Timestamp)(nil),  // 58: google.protobuf.Timestamp
+	(*orderv1.Order)(nil),          // 59: holdfast.order.v1.Order
+	(*orderv1.HistoryEvent)(nil),   // 60: holdfast.order.v1.HistoryEvent
+	(*durationpb.Duration)(nil),    // 61: google.protobuf.Duration
+	(*problemv1.Problem)(nil),      // 62: holdfast.problem.v1.Problem
 }
 var file_holdfast_admin_v1_admin_proto_depIdxs = []int32{
 	2,  // 0: holdfast.admin.v1.ShowKeyResponse.orders:type_name -> holdfast.admin.v1.KeyedOrder
-	43, // 1: holdfast.admin.v1.KeyedOrder.status:type_name -> holdfast.order.v1.Status
-	44, // 2: holdfast.admin.v1.KeyedOrder.accepted_at:type_name -> google.protobuf.Timestamp
-	44, // 3: holdfast.admin.v1.KeyedOrder.ended_at:type_name -> google.protobuf.Timestamp
-	44, // 4: holdfast.admin.v1.Selection.ended_from:type_name -> google.protobuf.Timestamp
-	44, // 5: holdfast.admin.v1.Selection.ended_to:type_name -> google.protobuf.Timestamp
-	42, // 6: holdfast.admin.v1.Selection.labels:type_name -> holdfast.admin.v1.Selection.LabelsEntry
-	43, // 7: holdfast.admin.v1.Selection.statuses:type_name -> holdfast.order.v1.Status
+	57, // 1: holdfast.admin.v1.KeyedOrder.status:type_name -> holdfast.order.v1.Status
+	58, // 2: holdfast.admin.v1.KeyedOrder.accepted_at:type_name -> google.protobuf.Timestamp
+	58, // 3: holdfast.admin.v1.KeyedOrder.ended_at:type_name -> google.protobuf.Timestamp
+	58, // 4: holdfast.admin.v1.Selection.ended_from:type_name -> google.protobuf.Timestamp
+	58, // 5: holdfast.admin.v1.Selection.ended_to:type_name -> google.protobuf.Timestamp
+	56, // 6: holdfast.admin.v1.Selection.labels:type_name -> holdfast.admin.v1.Selection.LabelsEntry
+	57, // 7: holdfast.admin.v1.Selection.statuses:type_name -> holdfast.order.v1.Status
 	5,  // 8: holdfast.admin.v1.ListFalloutRequest.selection:type_name -> holdfast.admin.v1.Selection
 	8,  // 9: holdfast.admin.v1.ListFalloutResponse.groups:type_name -> holdfast.admin.v1.FalloutGroup
-	44, // 10: holdfast.admin.v1.FalloutGroup.oldest:type_name -> google.protobuf.Timestamp
-	44, // 11: holdfast.admin.v1.FalloutGroup.newest:type_name -> google.protobuf.Timestamp
-	45, // 12: holdfast.admin.v1.ShowFalloutResponse.order:type_name -> holdfast.order.v1.Order
+	58, // 10: holdfast.admin.v1.FalloutGroup.oldest:type_name -> google.protobuf.Timestamp
+	58, // 11: holdfast.admin.v1.FalloutGroup.newest:type_name -> google.protobuf.Timestamp
+	59, // 12: holdfast.admin.v1.ShowFalloutResponse.order:type_name -> holdfast.order.v1.Order
 	12, // 13: holdfast.admin.v1.ShowFalloutResponse.in_doubt:type_name -> holdfast.admin.v1.AttemptInDoubt
-	46, // 14: holdfast.admin.v1.ShowFalloutResponse.late_results:type_name -> holdfast.order.v1.HistoryEvent
+	60, // 14: holdfast.admin.v1.ShowFalloutResponse.late_results:type_name -> holdfast.order.v1.HistoryEvent
 	11, // 15: holdfast.admin.v1.ShowFalloutResponse.compensable:type_name -> holdfast.admin.v1.Compensable
 	14, // 16: holdfast.admin.v1.Action.retry:type_name -> holdfast.admin.v1.Retry
 	15, // 17: holdfast.admin.v1.Action.skip:type_name -> holdfast.admin.v1.Skip
@@ -3565,55 +4406,69 @@ var file_holdfast_admin_v1_admin_proto_depIdxs = []int32{
 	19, // 21: holdfast.admin.v1.Action.fault:type_name -> holdfast.admin.v1.Fault
 	20, // 22: holdfast.admin.v1.Action.suspend:type_name -> holdfast.admin.v1.Suspend
 	21, // 23: holdfast.admin.v1.Action.resume:type_name -> holdfast.admin.v1.Resume
-	44, // 24: holdfast.admin.v1.Retry.deadline:type_name -> google.protobuf.Timestamp
-	47, // 25: holdfast.admin.v1.Retry.deadline_after:type_name -> google.protobuf.Duration
-	44, // 26: holdfast.admin.v1.Skip.deadline:type_name -> google.protobuf.Timestamp
-	47, // 27: holdfast.admin.v1.Skip.deadline_after:type_name -> google.protobuf.Duration
-	44, // 28: holdfast.admin.v1.Restart.deadline:type_name -> google.protobuf.Timestamp
-	47, // 29: holdfast.admin.v1.Restart.deadline_after:type_name -> google.protobuf.Duration
-	48, // 30: holdfast.admin.v1.Fault.error:type_name -> holdfast.problem.v1.Problem
+	58, // 24: holdfast.admin.v1.Retry.deadline:type_name -> google.protobuf.Timestamp
+	61, // 25: holdfast.admin.v1.Retry.deadline_after:type_name -> google.protobuf.Duration
+	58, // 26: holdfast.admin.v1.Skip.deadline:type_name -> google.protobuf.Timestamp
+	61, // 27: holdfast.admin.v1.Skip.deadline_after:type_name -> google.protobuf.Duration
+	58, // 28: holdfast.admin.v1.Restart.deadline:type_name -> google.protobuf.Timestamp
+	61, // 29: holdfast.admin.v1.Restart.deadline_after:type_name -> google.protobuf.Duration
+	62, // 30: holdfast.admin.v1.Fault.error:type_name -> holdfast.problem.v1.Problem
 	13, // 31: holdfast.admin.v1.OperateRequest.action:type_name -> holdfast.admin.v1.Action
-	45, // 32: holdfast.admin.v1.OperateResponse.order:type_name -> holdfast.order.v1.Order
-	46, // 33: holdfast.admin.v1.OperateResponse.events:type_name -> holdfast.order.v1.HistoryEvent
+	59, // 32: holdfast.admin.v1.OperateResponse.order:type_name -> holdfast.order.v1.Order
+	60, // 33: holdfast.admin.v1.OperateResponse.events:type_name -> holdfast.order.v1.HistoryEvent
 	5,  // 34: holdfast.admin.v1.OperateAllRequest.selection:type_name -> holdfast.admin.v1.Selection
 	13, // 35: holdfast.admin.v1.OperateAllRequest.action:type_name -> holdfast.admin.v1.Action
 	26, // 36: holdfast.admin.v1.OperateAllResponse.outcomes:type_name -> holdfast.admin.v1.Outcome
 	29, // 37: holdfast.admin.v1.ListActivitiesResponse.activities:type_name -> holdfast.admin.v1.ActivityStatus
 	30, // 38: holdfast.admin.v1.ActivityStatus.limit:type_name -> holdfast.admin.v1.ActivityLimit
-	44, // 39: holdfast.admin.v1.ActivityStatus.away_until:type_name -> google.protobuf.Timestamp
-	44, // 40: holdfast.admin.v1.ActivityLimit.set_at:type_name -> google.protobuf.Timestamp
+	58, // 39: holdfast.admin.v1.ActivityStatus.away_until:type_name -> google.protobuf.Timestamp
+	58, // 40: holdfast.admin.v1.ActivityLimit.set_at:type_name -> google.protobuf.Timestamp
 	36, // 41: holdfast.admin.v1.ShowClusterResponse.nodes:type_name -> holdfast.admin.v1.ClusterNode
 	37, // 42: holdfast.admin.v1.ShowClusterResponse.partitions:type_name -> holdfast.admin.v1.ClusterPartition
 	35, // 43: holdfast.admin.v1.ShowClusterResponse.shards:type_name -> holdfast.admin.v1.ClusterShard
-	44, // 44: holdfast.admin.v1.StatusResponse.started_at:type_name -> google.protobuf.Timestamp
-	44, // 45: holdfast.admin.v1.BackupJournalResponse.made_at:type_name -> google.protobuf.Timestamp
-	0,  // 46: holdfast.admin.v1.AdminService.ShowKey:input_type -> holdfast.admin.v1.ShowKeyRequest
-	3,  // 47: holdfast.admin.v1.AdminService.ReleaseKey:input_type -> holdfast.admin.v1.ReleaseKeyRequest
-	6,  // 48: holdfast.admin.v1.AdminService.ListFallout:input_type -> holdfast.admin.v1.ListFalloutRequest
-	9,  // 49: holdfast.admin.v1.AdminService.ShowFallout:input_type -> holdfast.admin.v1.ShowFalloutRequest
-	22, // 50: holdfast.admin.v1.AdminService.Operate:input_type -> holdfast.admin.v1.OperateRequest
-	24, // 51: holdfast.admin.v1.AdminService.OperateAll:input_type -> holdfast.admin.v1.OperateAllRequest
-	27, // 52: holdfast.admin.v1.AdminService.ListActivities:input_type -> holdfast.admin.v1.ListActivitiesRequest
-	31, // 53: holdfast.admin.v1.AdminService.LimitActivity:input_type -> holdfast.admin.v1.LimitActivityRequest
-	38, // 54: holdfast.admin.v1.AdminService.Status:input_type -> holdfast.admin.v1.StatusRequest
-	33, // 55: holdfast.admin.v1.AdminService.ShowCluster:input_type -> holdfast.admin.v1.ShowClusterRequest
-	40, // 56: holdfast.admin.v1.AdminService.BackupJournal:input_type -> holdfast.admin.v1.BackupJournalRequest
-	1,  // 57: holdfast.admin.v1.AdminService.ShowKey:output_type -> holdfast.admin.v1.ShowKeyResponse
-	4,  // 58: holdfast.admin.v1.AdminService.ReleaseKey:output_type -> holdfast.admin.v1.ReleaseKeyResponse
-	7,  // 59: holdfast.admin.v1.AdminService.ListFallout:output_type -> holdfast.admin.v1.ListFalloutResponse
-	10, // 60: holdfast.admin.v1.AdminService.ShowFallout:output_type -> holdfast.admin.v1.ShowFalloutResponse
-	23, // 61: holdfast.admin.v1.AdminService.Operate:output_type -> holdfast.admin.v1.OperateResponse
-	25, // 62: holdfast.admin.v1.AdminService.OperateAll:output_type -> holdfast.admin.v1.OperateAllResponse
-	28, // 63: holdfast.admin.v1.AdminService.ListActivities:output_type -> holdfast.admin.v1.ListActivitiesResponse
-	32, // 64: holdfast.admin.v1.AdminService.LimitActivity:output_type -> holdfast.admin.v1.LimitActivityResponse
-	39, // 65: holdfast.admin.v1.AdminService.Status:output_type -> holdfast.admin.v1.StatusResponse
-	34, // 66: holdfast.admin.v1.AdminService.ShowCluster:output_type -> holdfast.admin.v1.ShowClusterResponse
-	41, // 67: holdfast.admin.v1.AdminService.BackupJournal:output_type -> holdfast.admin.v1.BackupJournalResponse
-	57, // [57:68] is the sub-list for method output_type
-	46, // [46:57] is the sub-list for method input_type
-	46, // [46:46] is the sub-list for extension type_name
-	46, // [46:46] is the sub-list for extension extendee
-	0,  // [0:46] is the sub-list for field type_name
+	44, // 44: holdfast.admin.v1.ListShardsResponse.shards:type_name -> holdfast.admin.v1.JournalShard
+	45, // 45: holdfast.admin.v1.JournalShard.lanes:type_name -> holdfast.admin.v1.JournalLane
+	46, // 46: holdfast.admin.v1.JournalShard.standbys:type_name -> holdfast.admin.v1.Standby
+	49, // 47: holdfast.admin.v1.ShowLevelResponse.nodes:type_name -> holdfast.admin.v1.NodeLevel
+	58, // 48: holdfast.admin.v1.StatusResponse.started_at:type_name -> google.protobuf.Timestamp
+	58, // 49: holdfast.admin.v1.BackupJournalResponse.made_at:type_name -> google.protobuf.Timestamp
+	0,  // 50: holdfast.admin.v1.AdminService.ShowKey:input_type -> holdfast.admin.v1.ShowKeyRequest
+	3,  // 51: holdfast.admin.v1.AdminService.ReleaseKey:input_type -> holdfast.admin.v1.ReleaseKeyRequest
+	6,  // 52: holdfast.admin.v1.AdminService.ListFallout:input_type -> holdfast.admin.v1.ListFalloutRequest
+	9,  // 53: holdfast.admin.v1.AdminService.ShowFallout:input_type -> holdfast.admin.v1.ShowFalloutRequest
+	22, // 54: holdfast.admin.v1.AdminService.Operate:input_type -> holdfast.admin.v1.OperateRequest
+	24, // 55: holdfast.admin.v1.AdminService.OperateAll:input_type -> holdfast.admin.v1.OperateAllRequest
+	27, // 56: holdfast.admin.v1.AdminService.ListActivities:input_type -> holdfast.admin.v1.ListActivitiesRequest
+	31, // 57: holdfast.admin.v1.AdminService.LimitActivity:input_type -> holdfast.admin.v1.LimitActivityRequest
+	52, // 58: holdfast.admin.v1.AdminService.Status:input_type -> holdfast.admin.v1.StatusRequest
+	33, // 59: holdfast.admin.v1.AdminService.ShowCluster:input_type -> holdfast.admin.v1.ShowClusterRequest
+	54, // 60: holdfast.admin.v1.AdminService.BackupJournal:input_type -> holdfast.admin.v1.BackupJournalRequest
+	38, // 61: holdfast.admin.v1.AdminService.DrainNode:input_type -> holdfast.admin.v1.DrainNodeRequest
+	40, // 62: holdfast.admin.v1.AdminService.Rebalance:input_type -> holdfast.admin.v1.RebalanceRequest
+	42, // 63: holdfast.admin.v1.AdminService.ListShards:input_type -> holdfast.admin.v1.ListShardsRequest
+	47, // 64: holdfast.admin.v1.AdminService.ShowLevel:input_type -> holdfast.admin.v1.ShowLevelRequest
+	50, // 65: holdfast.admin.v1.AdminService.RaiseLevel:input_type -> holdfast.admin.v1.RaiseLevelRequest
+	1,  // 66: holdfast.admin.v1.AdminService.ShowKey:output_type -> holdfast.admin.v1.ShowKeyResponse
+	4,  // 67: holdfast.admin.v1.AdminService.ReleaseKey:output_type -> holdfast.admin.v1.ReleaseKeyResponse
+	7,  // 68: holdfast.admin.v1.AdminService.ListFallout:output_type -> holdfast.admin.v1.ListFalloutResponse
+	10, // 69: holdfast.admin.v1.AdminService.ShowFallout:output_type -> holdfast.admin.v1.ShowFalloutResponse
+	23, // 70: holdfast.admin.v1.AdminService.Operate:output_type -> holdfast.admin.v1.OperateResponse
+	25, // 71: holdfast.admin.v1.AdminService.OperateAll:output_type -> holdfast.admin.v1.OperateAllResponse
+	28, // 72: holdfast.admin.v1.AdminService.ListActivities:output_type -> holdfast.admin.v1.ListActivitiesResponse
+	32, // 73: holdfast.admin.v1.AdminService.LimitActivity:output_type -> holdfast.admin.v1.LimitActivityResponse
+	53, // 74: holdfast.admin.v1.AdminService.Status:output_type -> holdfast.admin.v1.StatusResponse
+	34, // 75: holdfast.admin.v1.AdminService.ShowCluster:output_type -> holdfast.admin.v1.ShowClusterResponse
+	55, // 76: holdfast.admin.v1.AdminService.BackupJournal:output_type -> holdfast.admin.v1.BackupJournalResponse
+	39, // 77: holdfast.admin.v1.AdminService.DrainNode:output_type -> holdfast.admin.v1.DrainNodeResponse
+	41, // 78: holdfast.admin.v1.AdminService.Rebalance:output_type -> holdfast.admin.v1.RebalanceResponse
+	43, // 79: holdfast.admin.v1.AdminService.ListShards:output_type -> holdfast.admin.v1.ListShardsResponse
+	48, // 80: holdfast.admin.v1.AdminService.ShowLevel:output_type -> holdfast.admin.v1.ShowLevelResponse
+	51, // 81: holdfast.admin.v1.AdminService.RaiseLevel:output_type -> holdfast.admin.v1.RaiseLevelResponse
+	66, // [66:82] is the sub-list for method output_type
+	50, // [50:66] is the sub-list for method input_type
+	50, // [50:50] is the sub-list for extension type_name
+	50, // [50:50] is the sub-list for extension extendee
+	0,  // [0:50] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_admin_v1_admin_proto_init() }
@@ -3640,7 +4495,7 @@ func file_holdfast_admin_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_admin_v1_admin_proto_rawDesc), len(file_holdfast_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   43,
+			NumMessages:   57,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -30,6 +30,11 @@ const (
 	AdminService_Status_FullMethodName         = "/holdfast.admin.v1.AdminService/Status"
 	AdminService_ShowCluster_FullMethodName    = "/holdfast.admin.v1.AdminService/ShowCluster"
 	AdminService_BackupJournal_FullMethodName  = "/holdfast.admin.v1.AdminService/BackupJournal"
+	AdminService_DrainNode_FullMethodName      = "/holdfast.admin.v1.AdminService/DrainNode"
+	AdminService_Rebalance_FullMethodName      = "/holdfast.admin.v1.AdminService/Rebalance"
+	AdminService_ListShards_FullMethodName     = "/holdfast.admin.v1.AdminService/ListShards"
+	AdminService_ShowLevel_FullMethodName      = "/holdfast.admin.v1.AdminService/ShowLevel"
+	AdminService_RaiseLevel_FullMethodName     = "/holdfast.admin.v1.AdminService/RaiseLevel"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -70,6 +75,22 @@ type AdminServiceClient interface {
 	// made or the disk is at its low-water mark, FAILED_PRECONDITION if the journal is in PostgreSQL. A call that is given up is
 	// carried out all the same.
 	BackupJournal(ctx context.Context, in *BackupJournalRequest, opts ...grpc.CallOption) (*BackupJournalResponse, error)
+	// DrainNode has a node give up all its partitions, and get none, until that is undone or the node starts again. It stays a member, and
+	// serves clients. The call returns once the node has announced it; ShowCluster tells how many partitions it still has.
+	// FAILED_PRECONDITION if the node is in no cluster, leaves it, or is the last that could have some partition, and while Consul is lost
+	// for all nodes. A drain ends by itself when nobody else could have some partition any more.
+	DrainNode(ctx context.Context, in *DrainNodeRequest, opts ...grpc.CallOption) (*DrainNodeResponse, error)
+	// Rebalance has each partition that another node has than the one that is to have it go there now, and not after a time.
+	// ShowCluster tells how far that is. FAILED_PRECONDITION as with DrainNode.
+	Rebalance(ctx context.Context, in *RebalanceRequest, opts ...grpc.CallOption) (*RebalanceResponse, error)
+	// ListShards tells how the databases are that have the journal, as this node sees them. FAILED_PRECONDITION if the node's journal is
+	// in its data directory.
+	ListShards(ctx context.Context, in *ListShardsRequest, opts ...grpc.CallOption) (*ListShardsResponse, error)
+	// ShowLevel tells the feature level of the journal, and that of each node.
+	ShowLevel(ctx context.Context, in *ShowLevelRequest, opts ...grpc.CallOption) (*ShowLevelResponse, error)
+	// RaiseLevel raises the feature level of the journal for good; if it has the level already, nothing happens. FAILED_PRECONDITION if a
+	// member can't read the level, INVALID_ARGUMENT if it is lower than the journal's.
+	RaiseLevel(ctx context.Context, in *RaiseLevelRequest, opts ...grpc.CallOption) (*RaiseLevelResponse, error)
 }
 
 type adminServiceClient struct {
@@ -199,6 +220,56 @@ func (c *adminServiceClient) BackupJournal(ctx context.Context, in *BackupJourna
 	return out, nil
 }
 
+func (c *adminServiceClient) DrainNode(ctx context.Context, in *DrainNodeRequest, opts ...grpc.CallOption) (*DrainNodeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DrainNodeResponse)
+	err := c.cc.Invoke(ctx, AdminService_DrainNode_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) Rebalance(ctx context.Context, in *RebalanceRequest, opts ...grpc.CallOption) (*RebalanceResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RebalanceResponse)
+	err := c.cc.Invoke(ctx, AdminService_Rebalance_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) ListShards(ctx context.Context, in *ListShardsRequest, opts ...grpc.CallOption) (*ListShardsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListShardsResponse)
+	err := c.cc.Invoke(ctx, AdminService_ListShards_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) ShowLevel(ctx context.Context, in *ShowLevelRequest, opts ...grpc.CallOption) (*ShowLevelResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ShowLevelResponse)
+	err := c.cc.Invoke(ctx, AdminService_ShowLevel_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) RaiseLevel(ctx context.Context, in *RaiseLevelRequest, opts ...grpc.CallOption) (*RaiseLevelResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RaiseLevelResponse)
+	err := c.cc.Invoke(ctx, AdminService_RaiseLevel_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AdminServiceServer is the server API for AdminService service.
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
@@ -237,6 +308,22 @@ type AdminServiceServer interface {
 	// made or the disk is at its low-water mark, FAILED_PRECONDITION if the journal is in PostgreSQL. A call that is given up is
 	// carried out all the same.
 	BackupJournal(context.Context, *BackupJournalRequest) (*BackupJournalResponse, error)
+	// DrainNode has a node give up all its partitions, and get none, until that is undone or the node starts again. It stays a member, and
+	// serves clients. The call returns once the node has announced it; ShowCluster tells how many partitions it still has.
+	// FAILED_PRECONDITION if the node is in no cluster, leaves it, or is the last that could have some partition, and while Consul is lost
+	// for all nodes. A drain ends by itself when nobody else could have some partition any more.
+	DrainNode(context.Context, *DrainNodeRequest) (*DrainNodeResponse, error)
+	// Rebalance has each partition that another node has than the one that is to have it go there now, and not after a time.
+	// ShowCluster tells how far that is. FAILED_PRECONDITION as with DrainNode.
+	Rebalance(context.Context, *RebalanceRequest) (*RebalanceResponse, error)
+	// ListShards tells how the databases are that have the journal, as this node sees them. FAILED_PRECONDITION if the node's journal is
+	// in its data directory.
+	ListShards(context.Context, *ListShardsRequest) (*ListShardsResponse, error)
+	// ShowLevel tells the feature level of the journal, and that of each node.
+	ShowLevel(context.Context, *ShowLevelRequest) (*ShowLevelResponse, error)
+	// RaiseLevel raises the feature level of the journal for good; if it has the level already, nothing happens. FAILED_PRECONDITION if a
+	// member can't read the level, INVALID_ARGUMENT if it is lower than the journal's.
+	RaiseLevel(context.Context, *RaiseLevelRequest) (*RaiseLevelResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -279,6 +366,21 @@ func (UnimplementedAdminServiceServer) ShowCluster(context.Context, *ShowCluster
 }
 func (UnimplementedAdminServiceServer) BackupJournal(context.Context, *BackupJournalRequest) (*BackupJournalResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method BackupJournal not implemented")
+}
+func (UnimplementedAdminServiceServer) DrainNode(context.Context, *DrainNodeRequest) (*DrainNodeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DrainNode not implemented")
+}
+func (UnimplementedAdminServiceServer) Rebalance(context.Context, *RebalanceRequest) (*RebalanceResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Rebalance not implemented")
+}
+func (UnimplementedAdminServiceServer) ListShards(context.Context, *ListShardsRequest) (*ListShardsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListShards not implemented")
+}
+func (UnimplementedAdminServiceServer) ShowLevel(context.Context, *ShowLevelRequest) (*ShowLevelResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ShowLevel not implemented")
+}
+func (UnimplementedAdminServiceServer) RaiseLevel(context.Context, *RaiseLevelRequest) (*RaiseLevelResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RaiseLevel not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -492,6 +594,96 @@ func _AdminService_BackupJournal_Handler(srv interface{}, ctx context.Context, d
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_DrainNode_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DrainNodeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).DrainNode(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_DrainNode_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).DrainNode(ctx, req.(*DrainNodeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_Rebalance_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RebalanceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).Rebalance(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_Rebalance_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).Rebalance(ctx, req.(*RebalanceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_ListShards_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListShardsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ListShards(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ListShards_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ListShards(ctx, req.(*ListShardsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_ShowLevel_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ShowLevelRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ShowLevel(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ShowLevel_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ShowLevel(ctx, req.(*ShowLevelRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_RaiseLevel_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RaiseLevelRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).RaiseLevel(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_RaiseLevel_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).RaiseLevel(ctx, req.(*RaiseLevelRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -538,6 +730,26 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "BackupJournal",
 			Handler:    _AdminService_BackupJournal_Handler,
+		},
+		{
+			MethodName: "DrainNode",
+			Handler:    _AdminService_DrainNode_Handler,
+		},
+		{
+			MethodName: "Rebalance",
+			Handler:    _AdminService_Rebalance_Handler,
+		},
+		{
+			MethodName: "ListShards",
+			Handler:    _AdminService_ListShards_Handler,
+		},
+		{
+			MethodName: "ShowLevel",
+			Handler:    _AdminService_ShowLevel_Handler,
+		},
+		{
+			MethodName: "RaiseLevel",
+			Handler:    _AdminService_RaiseLevel_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

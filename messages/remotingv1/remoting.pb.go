@@ -25,6 +25,60 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type Instruction_What int32
+
+const (
+	Instruction_WHAT_UNSPECIFIED Instruction_What = 0
+	// To give up all partitions and get none, and no longer so.
+	Instruction_WHAT_DRAIN      Instruction_What = 1
+	Instruction_WHAT_UNDO_DRAIN Instruction_What = 2
+	// To give up what another node is to have, and claim what it is to have itself, now.
+	Instruction_WHAT_REBALANCE Instruction_What = 3
+)
+
+// Enum value maps for Instruction_What.
+var (
+	Instruction_What_name = map[int32]string{
+		0: "WHAT_UNSPECIFIED",
+		1: "WHAT_DRAIN",
+		2: "WHAT_UNDO_DRAIN",
+		3: "WHAT_REBALANCE",
+	}
+	Instruction_What_value = map[string]int32{
+		"WHAT_UNSPECIFIED": 0,
+		"WHAT_DRAIN":       1,
+		"WHAT_UNDO_DRAIN":  2,
+		"WHAT_REBALANCE":   3,
+	}
+)
+
+func (x Instruction_What) Enum() *Instruction_What {
+	p := new(Instruction_What)
+	*p = x
+	return p
+}
+
+func (x Instruction_What) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Instruction_What) Descriptor() protoreflect.EnumDescriptor {
+	return file_holdfast_remoting_v1_remoting_proto_enumTypes[0].Descriptor()
+}
+
+func (Instruction_What) Type() protoreflect.EnumType {
+	return &file_holdfast_remoting_v1_remoting_proto_enumTypes[0]
+}
+
+func (x Instruction_What) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Instruction_What.Descriptor instead.
+func (Instruction_What) EnumDescriptor() ([]byte, []int) {
+	return file_holdfast_remoting_v1_remoting_proto_rawDescGZIP(), []int{3, 0}
+}
+
 // Hello is said by both sides when a node connects to another one, before anything else.
 type Hello struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -205,6 +259,7 @@ type Letter struct {
 	//	*Letter_Question
 	//	*Letter_Evidence
 	//	*Letter_Holdings
+	//	*Letter_Instruction
 	Content       isLetter_Content `protobuf_oneof:"content"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -292,6 +347,15 @@ func (x *Letter) GetHoldings() *Holdings {
 	return nil
 }
 
+func (x *Letter) GetInstruction() *Instruction {
+	if x != nil {
+		if x, ok := x.Content.(*Letter_Instruction); ok {
+			return x.Instruction
+		}
+	}
+	return nil
+}
+
 type isLetter_Content interface {
 	isLetter_Content()
 }
@@ -316,6 +380,10 @@ type Letter_Holdings struct {
 	Holdings *Holdings `protobuf:"bytes,5,opt,name=holdings,proto3,oneof"`
 }
 
+type Letter_Instruction struct {
+	Instruction *Instruction `protobuf:"bytes,6,opt,name=instruction,proto3,oneof"`
+}
+
 func (*Letter_Envelope) isLetter_Content() {}
 
 func (*Letter_Answer) isLetter_Content() {}
@@ -325,6 +393,53 @@ func (*Letter_Question) isLetter_Content() {}
 func (*Letter_Evidence) isLetter_Content() {}
 
 func (*Letter_Holdings) isLetter_Content() {}
+
+func (*Letter_Instruction) isLetter_Content() {}
+
+// Instruction is what an operator wants of a node. That it was done is seen by what the node announces, or has.
+type Instruction struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	What          Instruction_What       `protobuf:"varint,1,opt,name=what,proto3,enum=holdfast.remoting.v1.Instruction_What" json:"what,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Instruction) Reset() {
+	*x = Instruction{}
+	mi := &file_holdfast_remoting_v1_remoting_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Instruction) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Instruction) ProtoMessage() {}
+
+func (x *Instruction) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_remoting_v1_remoting_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Instruction.ProtoReflect.Descriptor instead.
+func (*Instruction) Descriptor() ([]byte, []int) {
+	return file_holdfast_remoting_v1_remoting_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Instruction) GetWhat() Instruction_What {
+	if x != nil {
+		return x.What
+	}
+	return Instruction_WHAT_UNSPECIFIED
+}
 
 // Holdings tells which partitions the sender has, from its claim until its release. What was told before counts no more.
 type Holdings struct {
@@ -339,7 +454,7 @@ type Holdings struct {
 
 func (x *Holdings) Reset() {
 	*x = Holdings{}
-	mi := &file_holdfast_remoting_v1_remoting_proto_msgTypes[3]
+	mi := &file_holdfast_remoting_v1_remoting_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -351,7 +466,7 @@ func (x *Holdings) String() string {
 func (*Holdings) ProtoMessage() {}
 
 func (x *Holdings) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_remoting_v1_remoting_proto_msgTypes[3]
+	mi := &file_holdfast_remoting_v1_remoting_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -364,7 +479,7 @@ func (x *Holdings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Holdings.ProtoReflect.Descriptor instead.
 func (*Holdings) Descriptor() ([]byte, []int) {
-	return file_holdfast_remoting_v1_remoting_proto_rawDescGZIP(), []int{3}
+	return file_holdfast_remoting_v1_remoting_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Holdings) GetPartitions() []byte {
@@ -395,7 +510,7 @@ type Watermarks struct {
 
 func (x *Watermarks) Reset() {
 	*x = Watermarks{}
-	mi := &file_holdfast_remoting_v1_remoting_proto_msgTypes[4]
+	mi := &file_holdfast_remoting_v1_remoting_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -407,7 +522,7 @@ func (x *Watermarks) String() string {
 func (*Watermarks) ProtoMessage() {}
 
 func (x *Watermarks) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_remoting_v1_remoting_proto_msgTypes[4]
+	mi := &file_holdfast_remoting_v1_remoting_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -420,7 +535,7 @@ func (x *Watermarks) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Watermarks.ProtoReflect.Descriptor instead.
 func (*Watermarks) Descriptor() ([]byte, []int) {
-	return file_holdfast_remoting_v1_remoting_proto_rawDescGZIP(), []int{4}
+	return file_holdfast_remoting_v1_remoting_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Watermarks) GetIncarnation() string {
@@ -456,7 +571,7 @@ type ShardWatermarks struct {
 
 func (x *ShardWatermarks) Reset() {
 	*x = ShardWatermarks{}
-	mi := &file_holdfast_remoting_v1_remoting_proto_msgTypes[5]
+	mi := &file_holdfast_remoting_v1_remoting_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -468,7 +583,7 @@ func (x *ShardWatermarks) String() string {
 func (*ShardWatermarks) ProtoMessage() {}
 
 func (x *ShardWatermarks) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_remoting_v1_remoting_proto_msgTypes[5]
+	mi := &file_holdfast_remoting_v1_remoting_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -481,7 +596,7 @@ func (x *ShardWatermarks) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShardWatermarks.ProtoReflect.Descriptor instead.
 func (*ShardWatermarks) Descriptor() ([]byte, []int) {
-	return file_holdfast_remoting_v1_remoting_proto_rawDescGZIP(), []int{5}
+	return file_holdfast_remoting_v1_remoting_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ShardWatermarks) GetGeneration() uint32 {
@@ -508,7 +623,7 @@ type Question struct {
 
 func (x *Question) Reset() {
 	*x = Question{}
-	mi := &file_holdfast_remoting_v1_remoting_proto_msgTypes[6]
+	mi := &file_holdfast_remoting_v1_remoting_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -520,7 +635,7 @@ func (x *Question) String() string {
 func (*Question) ProtoMessage() {}
 
 func (x *Question) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_remoting_v1_remoting_proto_msgTypes[6]
+	mi := &file_holdfast_remoting_v1_remoting_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -533,7 +648,7 @@ func (x *Question) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Question.ProtoReflect.Descriptor instead.
 func (*Question) Descriptor() ([]byte, []int) {
-	return file_holdfast_remoting_v1_remoting_proto_rawDescGZIP(), []int{6}
+	return file_holdfast_remoting_v1_remoting_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Question) GetNumber() uint64 {
@@ -559,7 +674,7 @@ type Evidence struct {
 
 func (x *Evidence) Reset() {
 	*x = Evidence{}
-	mi := &file_holdfast_remoting_v1_remoting_proto_msgTypes[7]
+	mi := &file_holdfast_remoting_v1_remoting_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -571,7 +686,7 @@ func (x *Evidence) String() string {
 func (*Evidence) ProtoMessage() {}
 
 func (x *Evidence) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_remoting_v1_remoting_proto_msgTypes[7]
+	mi := &file_holdfast_remoting_v1_remoting_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -584,7 +699,7 @@ func (x *Evidence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evidence.ProtoReflect.Descriptor instead.
 func (*Evidence) Descriptor() ([]byte, []int) {
-	return file_holdfast_remoting_v1_remoting_proto_rawDescGZIP(), []int{7}
+	return file_holdfast_remoting_v1_remoting_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Evidence) GetNumber() uint64 {
@@ -632,14 +747,23 @@ const file_holdfast_remoting_v1_remoting_proto_rawDesc = "" +
 	"\x06Parcel\x12\x16\n" +
 	"\x06sender\x18\x01 \x01(\tR\x06sender\x12\x1a\n" +
 	"\breceiver\x18\x02 \x01(\tR\breceiver\x12\x18\n" +
-	"\aletters\x18\x03 \x03(\fR\aletters\"\xbb\x02\n" +
+	"\aletters\x18\x03 \x03(\fR\aletters\"\x82\x03\n" +
 	"\x06Letter\x128\n" +
 	"\benvelope\x18\x01 \x01(\v2\x1a.holdfast.node.v1.EnvelopeH\x00R\benvelope\x122\n" +
 	"\x06answer\x18\x02 \x01(\v2\x18.holdfast.node.v1.AnswerH\x00R\x06answer\x12<\n" +
 	"\bquestion\x18\x03 \x01(\v2\x1e.holdfast.remoting.v1.QuestionH\x00R\bquestion\x12<\n" +
 	"\bevidence\x18\x04 \x01(\v2\x1e.holdfast.remoting.v1.EvidenceH\x00R\bevidence\x12<\n" +
-	"\bholdings\x18\x05 \x01(\v2\x1e.holdfast.remoting.v1.HoldingsH\x00R\bholdingsB\t\n" +
-	"\acontent\"l\n" +
+	"\bholdings\x18\x05 \x01(\v2\x1e.holdfast.remoting.v1.HoldingsH\x00R\bholdings\x12E\n" +
+	"\vinstruction\x18\x06 \x01(\v2!.holdfast.remoting.v1.InstructionH\x00R\vinstructionB\t\n" +
+	"\acontent\"\xa0\x01\n" +
+	"\vInstruction\x12:\n" +
+	"\x04what\x18\x01 \x01(\x0e2&.holdfast.remoting.v1.Instruction.WhatR\x04what\"U\n" +
+	"\x04What\x12\x14\n" +
+	"\x10WHAT_UNSPECIFIED\x10\x00\x12\x0e\n" +
+	"\n" +
+	"WHAT_DRAIN\x10\x01\x12\x13\n" +
+	"\x0fWHAT_UNDO_DRAIN\x10\x02\x12\x12\n" +
+	"\x0eWHAT_REBALANCE\x10\x03\"l\n" +
 	"\bHoldings\x12\x1e\n" +
 	"\n" +
 	"partitions\x18\x01 \x01(\fR\n" +
@@ -679,33 +803,38 @@ func file_holdfast_remoting_v1_remoting_proto_rawDescGZIP() []byte {
 	return file_holdfast_remoting_v1_remoting_proto_rawDescData
 }
 
-var file_holdfast_remoting_v1_remoting_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_holdfast_remoting_v1_remoting_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_holdfast_remoting_v1_remoting_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_holdfast_remoting_v1_remoting_proto_goTypes = []any{
-	(*Hello)(nil),           // 0: holdfast.remoting.v1.Hello
-	(*Parcel)(nil),          // 1: holdfast.remoting.v1.Parcel
-	(*Letter)(nil),          // 2: holdfast.remoting.v1.Letter
-	(*Holdings)(nil),        // 3: holdfast.remoting.v1.Holdings
-	(*Watermarks)(nil),      // 4: holdfast.remoting.v1.Watermarks
-	(*ShardWatermarks)(nil), // 5: holdfast.remoting.v1.ShardWatermarks
-	(*Question)(nil),        // 6: holdfast.remoting.v1.Question
-	(*Evidence)(nil),        // 7: holdfast.remoting.v1.Evidence
-	(*nodev1.Envelope)(nil), // 8: holdfast.node.v1.Envelope
-	(*nodev1.Answer)(nil),   // 9: holdfast.node.v1.Answer
+	(Instruction_What)(0),   // 0: holdfast.remoting.v1.Instruction.What
+	(*Hello)(nil),           // 1: holdfast.remoting.v1.Hello
+	(*Parcel)(nil),          // 2: holdfast.remoting.v1.Parcel
+	(*Letter)(nil),          // 3: holdfast.remoting.v1.Letter
+	(*Instruction)(nil),     // 4: holdfast.remoting.v1.Instruction
+	(*Holdings)(nil),        // 5: holdfast.remoting.v1.Holdings
+	(*Watermarks)(nil),      // 6: holdfast.remoting.v1.Watermarks
+	(*ShardWatermarks)(nil), // 7: holdfast.remoting.v1.ShardWatermarks
+	(*Question)(nil),        // 8: holdfast.remoting.v1.Question
+	(*Evidence)(nil),        // 9: holdfast.remoting.v1.Evidence
+	(*nodev1.Envelope)(nil), // 10: holdfast.node.v1.Envelope
+	(*nodev1.Answer)(nil),   // 11: holdfast.node.v1.Answer
 }
 var file_holdfast_remoting_v1_remoting_proto_depIdxs = []int32{
-	8, // 0: holdfast.remoting.v1.Letter.envelope:type_name -> holdfast.node.v1.Envelope
-	9, // 1: holdfast.remoting.v1.Letter.answer:type_name -> holdfast.node.v1.Answer
-	6, // 2: holdfast.remoting.v1.Letter.question:type_name -> holdfast.remoting.v1.Question
-	7, // 3: holdfast.remoting.v1.Letter.evidence:type_name -> holdfast.remoting.v1.Evidence
-	3, // 4: holdfast.remoting.v1.Letter.holdings:type_name -> holdfast.remoting.v1.Holdings
-	4, // 5: holdfast.remoting.v1.Holdings.watermarks:type_name -> holdfast.remoting.v1.Watermarks
-	5, // 6: holdfast.remoting.v1.Watermarks.shards:type_name -> holdfast.remoting.v1.ShardWatermarks
-	4, // 7: holdfast.remoting.v1.Evidence.watermarks:type_name -> holdfast.remoting.v1.Watermarks
-	8, // [8:8] is the sub-list for method output_type
-	8, // [8:8] is the sub-list for method input_type
-	8, // [8:8] is the sub-list for extension type_name
-	8, // [8:8] is the sub-list for extension extendee
-	0, // [0:8] is the sub-list for field type_name
+	10, // 0: holdfast.remoting.v1.Letter.envelope:type_name -> holdfast.node.v1.Envelope
+	11, // 1: holdfast.remoting.v1.Letter.answer:type_name -> holdfast.node.v1.Answer
+	8,  // 2: holdfast.remoting.v1.Letter.question:type_name -> holdfast.remoting.v1.Question
+	9,  // 3: holdfast.remoting.v1.Letter.evidence:type_name -> holdfast.remoting.v1.Evidence
+	5,  // 4: holdfast.remoting.v1.Letter.holdings:type_name -> holdfast.remoting.v1.Holdings
+	4,  // 5: holdfast.remoting.v1.Letter.instruction:type_name -> holdfast.remoting.v1.Instruction
+	0,  // 6: holdfast.remoting.v1.Instruction.what:type_name -> holdfast.remoting.v1.Instruction.What
+	6,  // 7: holdfast.remoting.v1.Holdings.watermarks:type_name -> holdfast.remoting.v1.Watermarks
+	7,  // 8: holdfast.remoting.v1.Watermarks.shards:type_name -> holdfast.remoting.v1.ShardWatermarks
+	6,  // 9: holdfast.remoting.v1.Evidence.watermarks:type_name -> holdfast.remoting.v1.Watermarks
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_remoting_v1_remoting_proto_init() }
@@ -719,19 +848,21 @@ func file_holdfast_remoting_v1_remoting_proto_init() {
 		(*Letter_Question)(nil),
 		(*Letter_Evidence)(nil),
 		(*Letter_Holdings)(nil),
+		(*Letter_Instruction)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_remoting_v1_remoting_proto_rawDesc), len(file_holdfast_remoting_v1_remoting_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   8,
+			NumEnums:      1,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
 		GoTypes:           file_holdfast_remoting_v1_remoting_proto_goTypes,
 		DependencyIndexes: file_holdfast_remoting_v1_remoting_proto_depIdxs,
+		EnumInfos:         file_holdfast_remoting_v1_remoting_proto_enumTypes,
 		MessageInfos:      file_holdfast_remoting_v1_remoting_proto_msgTypes,
 	}.Build()
 	File_holdfast_remoting_v1_remoting_proto = out.File
