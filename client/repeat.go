@@ -59,6 +59,14 @@ var repetitions = map[string]repetition{ //nolint:gochecknoglobals // a table
 	adminv1.AdminService_Status_FullMethodName:         {always, "it reads"},
 	adminv1.AdminService_ShowCluster_FullMethodName:    {always, "it reads"},
 	adminv1.AdminService_BackupJournal_FullMethodName:  {never, "the folder is not empty any more"},
+	adminv1.AdminService_ListShards_FullMethodName:     {always, "it reads"},
+	adminv1.AdminService_ShowLevel_FullMethodName:      {always, "it reads"},
+	adminv1.AdminService_RaiseLevel_FullMethodName:     {always, "the level: a journal that has it already stays as it is"},
+	adminv1.AdminService_Rebalance_FullMethodName:      {always, "what is where it is to be stays there"},
+	adminv1.AdminService_DrainNode_FullMethodName: {
+		func(request any) bool { r, ok := request.(*adminv1.DrainNodeRequest); return ok && r.GetNode() != "" },
+		"only if it names the node: else another one might be drained, too",
+	},
 }
 
 // repeated makes a call, and makes it again as repetitions says and patience allows.

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/holdfast-run/holdfast/actors/activity"
@@ -92,18 +91,6 @@ func (a admin) LimitActivity(ctx context.Context, r *adminv1.LimitActivityReques
 
 // mostUnserved is how many activities without an adapter are named.
 const mostUnserved = 10
-
-// ShowCluster implements adminv1.AdminServiceServer.
-func (a admin) ShowCluster(context.Context, *adminv1.ShowClusterRequest) (*adminv1.ShowClusterResponse, error) {
-	s := a.nodes.Show()
-	if s == nil {
-		return nil, a.fail(&failure{code: codes.FailedPrecondition, reason: "NO_CLUSTER", message: "this node is alone: it is in no cluster"})
-	}
-	for n, shard := range a.engine.Shards() {
-		s.Shards = append(s.Shards, &adminv1.ClusterShard{Shard: uint32(n), Answers: shard.Answers, Why: shard.Why})
-	}
-	return s, nil
-}
 
 // Status implements adminv1.AdminServiceServer.
 func (a admin) Status(ctx context.Context, _ *adminv1.StatusRequest) (*adminv1.StatusResponse, error) {

@@ -72,6 +72,9 @@ func (s *Server) explain(err error) *failure {
 	if f, ok := errors.AsType[*failure](err); ok {
 		return f
 	}
+	if r, ok := errors.AsType[refusal](err); ok {
+		return refusalOf(r)
+	}
 	why := failures.Of(err)
 	if t, known := reasons[why.GetReason()]; known {
 		return &failure{code: t.code, reason: failures.Name(why.GetReason()), message: why.GetText(), retry: t.retry}

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"time"
@@ -21,6 +22,11 @@ type Nodes interface {
 	Elsewhere(p messages.Partition) messages.NodeID
 	// Show tells how the cluster is, for people; nil: the node is in none.
 	Show() *adminv1.ShowClusterResponse
+	// Drain has a node give up all that it has and get nothing, or no longer so if undo; empty: this one. It returns the node's name when
+	// others know of it, and may wait for that.
+	Drain(ctx context.Context, node messages.NodeID, undo bool) (messages.NodeID, error)
+	// Rebalance has each partition go now to the node that is to have it, and returns how many are elsewhere.
+	Rebalance() (misplaced int, err error)
 }
 
 // Among says that there are other nodes. It is to be called before adapters connect; without it a node announces none.
@@ -37,6 +43,18 @@ func (alone) Elsewhere(messages.Partition) messages.NodeID { return "" }
 
 // Show implements Nodes.
 func (alone) Show() *adminv1.ShowClusterResponse { return nil }
+
+// Drain implements Nodes.
+func (alone) Drain(context.Context, messages.NodeID, bool) (messages.NodeID, error) {
+	return "", errAlone
+}
+
+// Rebalance implements Nodes.
+func (alone) Rebalance() (int, error) { return 0, errAlone }
+
+var errAlone = &failure{ //nolint:gochecknoglobals // a constant
+	code: codes.FailedPrecondition, reason: "NO_CLUSTER", message: "this node is alone: it is in no cluster",
+}
 
 // greet is the first message of a node. It returns what is closed when the nodes in it have changed.
 func (a adapterService) greet() (*adapterv1.ConnectResponse, <-chan struct{}) {

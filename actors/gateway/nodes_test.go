@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"context"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -19,6 +20,8 @@ type neighbours struct {
 	topology *adapterv1.Topology
 	changed  chan struct{}
 	owners   map[messages.Partition]messages.NodeID
+	shown    *adminv1.ShowClusterResponse
+	refusal  error
 }
 
 func newNeighbours(nodes ...string) *neighbours {
@@ -58,7 +61,13 @@ func (c *neighbours) Elsewhere(p messages.Partition) messages.NodeID {
 	return c.owners[p]
 }
 
-func (*neighbours) Show() *adminv1.ShowClusterResponse { return nil }
+func (c *neighbours) Show() *adminv1.ShowClusterResponse { return c.shown }
+
+func (c *neighbours) Drain(_ context.Context, node messages.NodeID, _ bool) (messages.NodeID, error) {
+	return node, c.refusal
+}
+
+func (c *neighbours) Rebalance() (int, error) { return 3, c.refusal }
 
 // An adapter is told which nodes there are with the welcome, and whenever that changes.
 func TestNodesAreAnnounced(t *testing.T) {

@@ -24,17 +24,19 @@ import (
 
 // Server is the public API of a node.
 type Server struct {
-	config   Config
-	engine   *actors.Engine
-	metrics  *actors.Metrics
-	node     messages.NodeID
-	nodes    Nodes
-	backup   Backup // nil: there is none to be had here
-	log      *slog.Logger
-	offered  offers
-	health   *health.Server
-	stopping chan struct{}
-	started  time.Time
+	config  Config
+	engine  *actors.Engine
+	metrics *actors.Metrics
+	node    messages.NodeID
+	nodes   Nodes
+	// databases are those that have the journal; nil: it is in the data directory.
+	databases Databases
+	backup    Backup // nil: there is none to be had here
+	log       *slog.Logger
+	offered   offers
+	health    *health.Server
+	stopping  chan struct{}
+	started   time.Time
 
 	accepting atomic.Int64
 	admission *admission
