@@ -339,9 +339,6 @@ func (e *Engine) Available(p messages.Partition) bool { return e.health.Availabl
 // Now tells the time by which orders go.
 func (e *Engine) Now() time.Time { return e.deps.Now() }
 
-// Shards tells how the shards of the journal are, in their order.
-func (e *Engine) Shards() []ShardStatus { return e.health.status(time.Now()) }
-
 // Catalog returns what is deployed.
 func (e *Engine) Catalog() *catalog.Catalog { return e.catalog }
 

@@ -89,11 +89,11 @@ func (h *health) steady(now time.Time) error {
 	var away []string
 	var first string
 	for n, s := range h.status(now) {
-		if s.Answers {
+		if s.answers {
 			continue
 		}
 		if len(away) == 0 {
-			first = s.Why
+			first = s.why
 		}
 		away = append(away, strconv.Itoa(n))
 	}
@@ -107,20 +107,20 @@ func (h *health) steady(now time.Time) error {
 		away[0], first)
 }
 
-// ShardStatus is how a shard of the journal is, as far as is known.
-type ShardStatus struct {
-	// Answers: it does, and has refused nothing for a while.
-	Answers bool
-	// Why is why it does not.
-	Why string
+// shardStatus is how a shard of the journal is, as far as is known.
+type shardStatus struct {
+	// answers: it does, and has refused nothing for a while.
+	answers bool
+	// why is why it does not.
+	why string
 }
 
 // status returns how all shards are, in their order.
-func (h *health) status(now time.Time) (all []ShardStatus) {
+func (h *health) status(now time.Time) (all []shardStatus) {
 	for n := range h.shards {
-		s, x := &h.shards[n], ShardStatus{Answers: true}
+		s, x := &h.shards[n], shardStatus{answers: true}
 		if s.unavailable.Load() || now.Sub(time.Unix(0, s.refused.Load())) < steadyAfter {
-			x = ShardStatus{Why: s.reason()}
+			x = shardStatus{why: s.reason()}
 		}
 		all = append(all, x)
 	}

@@ -49,22 +49,6 @@ type Partition struct {
 	Has       string `json:"has"`
 }
 
-// Shard is a database of the journal, as a node finds it.
-type Shard struct {
-	Shard   uint32 `json:"shard"`
-	Answers bool   `json:"answers"`
-	Why     string `json:"why"`
-}
-
-// ShardsOf makes the form of shards.
-func ShardsOf(s *adminv1.ShowClusterResponse) []Shard {
-	all := []Shard{}
-	for _, x := range s.GetShards() {
-		all = append(all, Shard{Shard: x.GetShard(), Answers: x.GetAnswers(), Why: x.GetWhy()})
-	}
-	return all
-}
-
 // PartitionsOf makes the form of partitions.
 func PartitionsOf(s *adminv1.ShowClusterResponse) []Partition {
 	all := []Partition{}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -14,7 +13,7 @@ import (
 func newCluster(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cluster",
-		Short: "See the nodes of a cluster, and who has which share of the work",
+		Short: "See the nodes of a cluster and who has which share of the work, and move it",
 		Long:  "A cluster is nodes that share Consul and a journal in PostgreSQL. What is told is what one of them knows.",
 	}
 	asGroup(cmd)
@@ -22,7 +21,7 @@ func newCluster(a *app) *cobra.Command {
 	cmd.AddCommand(
 		a.clusterCommand("status", "Tell which nodes there are, and how they are", a.printCluster),
 		a.clusterCommand("partitions", "Tell which node has which partition", a.printPartitions),
-		a.clusterCommand("shards", "Tell which databases of the journal answer, and why others don't", a.printShards),
+		newClusterDrain(a), newClusterRebalance(a), newClusterShards(a), newClusterLevel(a),
 	)
 	return cmd
 }
@@ -47,30 +46,42 @@ func (a *app) printCluster(s *adminv1.ShowClusterResponse) error {
 	if a.output == outputJSON {
 		return a.printJSON(shown.ClusterOf(s))
 	}
-	t := a.newTable(whole("NODE"), wrap("STATE"), whole("HAS"), whole("WANTED"), extra("WEIGHT"), whole("API"), cut("VERSION"),
-		extra("INCARNATION"))
+	t := a.newTable(whole("NODE"), whole("STATE"), whole("HAS"), whole("WANTED"), extra("WEIGHT"), whole("API"), cut("VERSION"),
+		extra("INCARNATION"), below("NOTE"))
 	for _, n := range s.GetNodes() {
-		t.row(n.GetNode(), nodeState(s, n), strconv.Itoa(int(n.GetHas())), strconv.Itoa(int(n.GetWanted())),
-			strconv.Itoa(int(n.GetWeight())), n.GetPublicAddress(), n.GetVersion(), n.GetIncarnation())
+		state, note := nodeState(s, n)
+		t.row(n.GetNode(), state, strconv.Itoa(int(n.GetHas())), strconv.Itoa(int(n.GetWanted())),
+			strconv.Itoa(int(n.GetWeight())), n.GetPublicAddress(), n.GetVersion(), n.GetIncarnation(), note)
 	}
 	return t.end()
 }
 
-// nodeState says how a node is, in a word or a few.
-func nodeState(s *adminv1.ShowClusterResponse, n *adminv1.ClusterNode) string {
+// noteWidth is how much of what another program says is told in a table; JSON tells all.
+const noteWidth = 80
+
+// nodeState says how a node is, in a word, and what there is to note about it.
+func nodeState(s *adminv1.ShowClusterResponse, n *adminv1.ClusterNode) (state, note string) {
+	switch {
+	case n.GetDrained() && n.GetHas() > 0:
+		state = "drains"
+	case n.GetDrained():
+		state = "drained"
+	case n.GetWeight() == 0:
+		state = "leaves"
+	default:
+		state = "member"
+	}
 	switch {
 	case n.GetSelf() && s.GetFrozen():
-		return "this one; Consul is lost for all nodes"
+		return state, "this one; Consul is lost for all nodes"
 	case n.GetSelf() && s.GetLease() != "held":
-		return "this one; its lease is " + s.GetLease()
+		return state, "this one; its lease is " + s.GetLease()
 	case n.GetSelf():
-		return "this one"
-	case n.GetWeight() == 0:
-		return "leaves"
-	case n.GetLink() != "up":
-		return fmt.Sprintf("can't be reached: %s", n.GetWhy())
+		return state, "this one"
+	case n.GetLink() != "up" && state != "leaves":
+		return "unreachable", shortenTo(clean(n.GetWhy()), noteWidth)
 	}
-	return "member"
+	return state, ""
 }
 
 func (a *app) printPartitions(s *adminv1.ShowClusterResponse) error {
@@ -80,21 +91,6 @@ func (a *app) printPartitions(s *adminv1.ShowClusterResponse) error {
 	t := a.newTable(whole("PARTITION"), whole("SHARD"), whole("HAS"), whole("WANTED"))
 	for _, p := range s.GetPartitions() {
 		t.row(strconv.Itoa(int(p.GetPartition())), strconv.Itoa(int(p.GetShard())), p.GetHas(), p.GetWanted())
-	}
-	return t.end()
-}
-
-func (a *app) printShards(s *adminv1.ShowClusterResponse) error {
-	if a.output == outputJSON {
-		return a.printJSON(shown.ShardsOf(s))
-	}
-	t := a.newTable(whole("SHARD"), whole("STATE"), wrap("WHY"))
-	for _, x := range s.GetShards() {
-		state := "answers"
-		if !x.GetAnswers() {
-			state = "away"
-		}
-		t.row(strconv.Itoa(int(x.GetShard())), state, x.GetWhy())
 	}
 	return t.end()
 }

@@ -194,6 +194,9 @@ func (n *node) start(ctx context.Context) error {
 	if j, embedded := n.journal.(*pebble.Journal); embedded {
 		n.gateway.BackUpWith(backupOf(j, n.log))
 	}
+	if databases, shared := n.journal.(gateway.Databases); shared {
+		n.gateway.On(databases)
+	}
 	n.grpc = n.gateway.GRPC()
 	n.admin.Store(n.gateway.AdminGRPC())
 	return nil

@@ -2465,9 +2465,7 @@ type ShowClusterResponse struct {
 	// The nodes that this one counts as members, itself included if it is one, by their names.
 	Nodes []*ClusterNode `protobuf:"bytes,4,rep,name=nodes,proto3" json:"nodes,omitempty"`
 	// All partitions, in the order of their numbers.
-	Partitions []*ClusterPartition `protobuf:"bytes,5,rep,name=partitions,proto3" json:"partitions,omitempty"`
-	// The databases of the journal, in their order, as this node finds them.
-	Shards        []*ClusterShard `protobuf:"bytes,6,rep,name=shards,proto3" json:"shards,omitempty"`
+	Partitions    []*ClusterPartition `protobuf:"bytes,5,rep,name=partitions,proto3" json:"partitions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2537,75 +2535,6 @@ func (x *ShowClusterResponse) GetPartitions() []*ClusterPartition {
 	return nil
 }
 
-func (x *ShowClusterResponse) GetShards() []*ClusterShard {
-	if x != nil {
-		return x.Shards
-	}
-	return nil
-}
-
-// ClusterShard is a database of the journal.
-type ClusterShard struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	Shard uint32                 `protobuf:"varint,1,opt,name=shard,proto3" json:"shard,omitempty"`
-	// Whether it answers; and why it does not, or is not used.
-	Answers       bool   `protobuf:"varint,2,opt,name=answers,proto3" json:"answers,omitempty"`
-	Why           string `protobuf:"bytes,3,opt,name=why,proto3" json:"why,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ClusterShard) Reset() {
-	*x = ClusterShard{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[35]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ClusterShard) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ClusterShard) ProtoMessage() {}
-
-func (x *ClusterShard) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[35]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ClusterShard.ProtoReflect.Descriptor instead.
-func (*ClusterShard) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{35}
-}
-
-func (x *ClusterShard) GetShard() uint32 {
-	if x != nil {
-		return x.Shard
-	}
-	return 0
-}
-
-func (x *ClusterShard) GetAnswers() bool {
-	if x != nil {
-		return x.Answers
-	}
-	return false
-}
-
-func (x *ClusterShard) GetWhy() string {
-	if x != nil {
-		return x.Why
-	}
-	return ""
-}
-
 // ClusterNode is a member of the cluster.
 type ClusterNode struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2636,7 +2565,7 @@ type ClusterNode struct {
 
 func (x *ClusterNode) Reset() {
 	*x = ClusterNode{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[36]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2648,7 +2577,7 @@ func (x *ClusterNode) String() string {
 func (*ClusterNode) ProtoMessage() {}
 
 func (x *ClusterNode) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[36]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2661,7 +2590,7 @@ func (x *ClusterNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterNode.ProtoReflect.Descriptor instead.
 func (*ClusterNode) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{36}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ClusterNode) GetNode() string {
@@ -2769,7 +2698,7 @@ type ClusterPartition struct {
 
 func (x *ClusterPartition) Reset() {
 	*x = ClusterPartition{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[37]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2781,7 +2710,7 @@ func (x *ClusterPartition) String() string {
 func (*ClusterPartition) ProtoMessage() {}
 
 func (x *ClusterPartition) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[37]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2794,7 +2723,7 @@ func (x *ClusterPartition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterPartition.ProtoReflect.Descriptor instead.
 func (*ClusterPartition) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{37}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ClusterPartition) GetPartition() uint32 {
@@ -2837,7 +2766,7 @@ type DrainNodeRequest struct {
 
 func (x *DrainNodeRequest) Reset() {
 	*x = DrainNodeRequest{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[38]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2849,7 +2778,7 @@ func (x *DrainNodeRequest) String() string {
 func (*DrainNodeRequest) ProtoMessage() {}
 
 func (x *DrainNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[38]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2862,7 +2791,7 @@ func (x *DrainNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainNodeRequest.ProtoReflect.Descriptor instead.
 func (*DrainNodeRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{38}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *DrainNodeRequest) GetNode() string {
@@ -2889,7 +2818,7 @@ type DrainNodeResponse struct {
 
 func (x *DrainNodeResponse) Reset() {
 	*x = DrainNodeResponse{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[39]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2901,7 +2830,7 @@ func (x *DrainNodeResponse) String() string {
 func (*DrainNodeResponse) ProtoMessage() {}
 
 func (x *DrainNodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[39]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2914,7 +2843,7 @@ func (x *DrainNodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainNodeResponse.ProtoReflect.Descriptor instead.
 func (*DrainNodeResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{39}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *DrainNodeResponse) GetNode() string {
@@ -2932,7 +2861,7 @@ type RebalanceRequest struct {
 
 func (x *RebalanceRequest) Reset() {
 	*x = RebalanceRequest{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[40]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2944,7 +2873,7 @@ func (x *RebalanceRequest) String() string {
 func (*RebalanceRequest) ProtoMessage() {}
 
 func (x *RebalanceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[40]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2957,7 +2886,7 @@ func (x *RebalanceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebalanceRequest.ProtoReflect.Descriptor instead.
 func (*RebalanceRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{40}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{39}
 }
 
 type RebalanceResponse struct {
@@ -2970,7 +2899,7 @@ type RebalanceResponse struct {
 
 func (x *RebalanceResponse) Reset() {
 	*x = RebalanceResponse{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[41]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2982,7 +2911,7 @@ func (x *RebalanceResponse) String() string {
 func (*RebalanceResponse) ProtoMessage() {}
 
 func (x *RebalanceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[41]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2995,7 +2924,7 @@ func (x *RebalanceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebalanceResponse.ProtoReflect.Descriptor instead.
 func (*RebalanceResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{41}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *RebalanceResponse) GetMisplaced() int32 {
@@ -3013,7 +2942,7 @@ type ListShardsRequest struct {
 
 func (x *ListShardsRequest) Reset() {
 	*x = ListShardsRequest{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[42]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3025,7 +2954,7 @@ func (x *ListShardsRequest) String() string {
 func (*ListShardsRequest) ProtoMessage() {}
 
 func (x *ListShardsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[42]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3038,7 +2967,7 @@ func (x *ListShardsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListShardsRequest.ProtoReflect.Descriptor instead.
 func (*ListShardsRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{42}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{41}
 }
 
 type ListShardsResponse struct {
@@ -3051,7 +2980,7 @@ type ListShardsResponse struct {
 
 func (x *ListShardsResponse) Reset() {
 	*x = ListShardsResponse{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[43]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3063,7 +2992,7 @@ func (x *ListShardsResponse) String() string {
 func (*ListShardsResponse) ProtoMessage() {}
 
 func (x *ListShardsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[43]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3076,7 +3005,7 @@ func (x *ListShardsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListShardsResponse.ProtoReflect.Descriptor instead.
 func (*ListShardsResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{43}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListShardsResponse) GetShards() []*JournalShard {
@@ -3116,7 +3045,7 @@ type JournalShard struct {
 
 func (x *JournalShard) Reset() {
 	*x = JournalShard{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[44]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3128,7 +3057,7 @@ func (x *JournalShard) String() string {
 func (*JournalShard) ProtoMessage() {}
 
 func (x *JournalShard) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[44]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3141,7 +3070,7 @@ func (x *JournalShard) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JournalShard.ProtoReflect.Descriptor instead.
 func (*JournalShard) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{44}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *JournalShard) GetShard() uint32 {
@@ -3240,7 +3169,7 @@ type JournalLane struct {
 
 func (x *JournalLane) Reset() {
 	*x = JournalLane{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[45]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3252,7 +3181,7 @@ func (x *JournalLane) String() string {
 func (*JournalLane) ProtoMessage() {}
 
 func (x *JournalLane) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[45]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3265,7 +3194,7 @@ func (x *JournalLane) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JournalLane.ProtoReflect.Descriptor instead.
 func (*JournalLane) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{45}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *JournalLane) GetLane() uint32 {
@@ -3297,7 +3226,7 @@ type Standby struct {
 
 func (x *Standby) Reset() {
 	*x = Standby{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[46]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3309,7 +3238,7 @@ func (x *Standby) String() string {
 func (*Standby) ProtoMessage() {}
 
 func (x *Standby) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[46]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3322,7 +3251,7 @@ func (x *Standby) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Standby.ProtoReflect.Descriptor instead.
 func (*Standby) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{46}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Standby) GetName() string {
@@ -3354,7 +3283,7 @@ type ShowLevelRequest struct {
 
 func (x *ShowLevelRequest) Reset() {
 	*x = ShowLevelRequest{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[47]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3366,7 +3295,7 @@ func (x *ShowLevelRequest) String() string {
 func (*ShowLevelRequest) ProtoMessage() {}
 
 func (x *ShowLevelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[47]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3379,7 +3308,7 @@ func (x *ShowLevelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowLevelRequest.ProtoReflect.Descriptor instead.
 func (*ShowLevelRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{47}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{46}
 }
 
 type ShowLevelResponse struct {
@@ -3394,7 +3323,7 @@ type ShowLevelResponse struct {
 
 func (x *ShowLevelResponse) Reset() {
 	*x = ShowLevelResponse{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[48]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3406,7 +3335,7 @@ func (x *ShowLevelResponse) String() string {
 func (*ShowLevelResponse) ProtoMessage() {}
 
 func (x *ShowLevelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[48]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3419,7 +3348,7 @@ func (x *ShowLevelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowLevelResponse.ProtoReflect.Descriptor instead.
 func (*ShowLevelResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{48}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ShowLevelResponse) GetLevel() uint32 {
@@ -3448,7 +3377,7 @@ type NodeLevel struct {
 
 func (x *NodeLevel) Reset() {
 	*x = NodeLevel{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[49]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3460,7 +3389,7 @@ func (x *NodeLevel) String() string {
 func (*NodeLevel) ProtoMessage() {}
 
 func (x *NodeLevel) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[49]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3473,7 +3402,7 @@ func (x *NodeLevel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeLevel.ProtoReflect.Descriptor instead.
 func (*NodeLevel) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{49}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *NodeLevel) GetNode() string {
@@ -3506,7 +3435,7 @@ type RaiseLevelRequest struct {
 
 func (x *RaiseLevelRequest) Reset() {
 	*x = RaiseLevelRequest{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[50]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3518,7 +3447,7 @@ func (x *RaiseLevelRequest) String() string {
 func (*RaiseLevelRequest) ProtoMessage() {}
 
 func (x *RaiseLevelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[50]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3531,7 +3460,7 @@ func (x *RaiseLevelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RaiseLevelRequest.ProtoReflect.Descriptor instead.
 func (*RaiseLevelRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{50}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *RaiseLevelRequest) GetLevel() uint32 {
@@ -3551,7 +3480,7 @@ type RaiseLevelResponse struct {
 
 func (x *RaiseLevelResponse) Reset() {
 	*x = RaiseLevelResponse{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[51]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3563,7 +3492,7 @@ func (x *RaiseLevelResponse) String() string {
 func (*RaiseLevelResponse) ProtoMessage() {}
 
 func (x *RaiseLevelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[51]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3576,7 +3505,7 @@ func (x *RaiseLevelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RaiseLevelResponse.ProtoReflect.Descriptor instead.
 func (*RaiseLevelResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{51}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *RaiseLevelResponse) GetBefore() uint32 {
@@ -3594,7 +3523,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[52]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3606,7 +3535,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[52]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3619,7 +3548,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{52}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 type StatusResponse struct {
@@ -3660,7 +3589,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[53]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3672,7 +3601,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[53]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3685,7 +3614,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{53}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *StatusResponse) GetNode() string {
@@ -3831,7 +3760,7 @@ type BackupJournalRequest struct {
 
 func (x *BackupJournalRequest) Reset() {
 	*x = BackupJournalRequest{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[54]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3843,7 +3772,7 @@ func (x *BackupJournalRequest) String() string {
 func (*BackupJournalRequest) ProtoMessage() {}
 
 func (x *BackupJournalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[54]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3856,7 +3785,7 @@ func (x *BackupJournalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupJournalRequest.ProtoReflect.Descriptor instead.
 func (*BackupJournalRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{54}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *BackupJournalRequest) GetFolder() string {
@@ -3884,7 +3813,7 @@ type BackupJournalResponse struct {
 
 func (x *BackupJournalResponse) Reset() {
 	*x = BackupJournalResponse{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[55]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3896,7 +3825,7 @@ func (x *BackupJournalResponse) String() string {
 func (*BackupJournalResponse) ProtoMessage() {}
 
 func (x *BackupJournalResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[55]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3909,7 +3838,7 @@ func (x *BackupJournalResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupJournalResponse.ProtoReflect.Descriptor instead.
 func (*BackupJournalResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{55}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *BackupJournalResponse) GetId() string {
@@ -4161,7 +4090,7 @@ const file_holdfast_admin_v1_admin_proto_rawDesc = "" +
 	"\x06reason\x18\x05 \x01(\tR\x06reason\"1\n" +
 	"\x15LimitActivityResponse\x12\x18\n" +
 	"\aunknown\x18\x01 \x01(\bR\aunknown\"\x14\n" +
-	"\x12ShowClusterRequest\"\x91\x02\n" +
+	"\x12ShowClusterRequest\"\xd8\x01\n" +
 	"\x13ShowClusterResponse\x12\x14\n" +
 	"\x05lease\x18\x01 \x01(\tR\x05lease\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x16\n" +
@@ -4169,12 +4098,7 @@ const file_holdfast_admin_v1_admin_proto_rawDesc = "" +
 	"\x05nodes\x18\x04 \x03(\v2\x1e.holdfast.admin.v1.ClusterNodeR\x05nodes\x12C\n" +
 	"\n" +
 	"partitions\x18\x05 \x03(\v2#.holdfast.admin.v1.ClusterPartitionR\n" +
-	"partitions\x127\n" +
-	"\x06shards\x18\x06 \x03(\v2\x1f.holdfast.admin.v1.ClusterShardR\x06shards\"P\n" +
-	"\fClusterShard\x12\x14\n" +
-	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x18\n" +
-	"\aanswers\x18\x02 \x01(\bR\aanswers\x12\x10\n" +
-	"\x03why\x18\x03 \x01(\tR\x03why\"\xca\x02\n" +
+	"partitions\"\xca\x02\n" +
 	"\vClusterNode\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\tR\vincarnation\x12\x12\n" +
@@ -4315,7 +4239,7 @@ func file_holdfast_admin_v1_admin_proto_rawDescGZIP() []byte {
 	return file_holdfast_admin_v1_admin_proto_rawDescData
 }
 
-var file_holdfast_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 57)
+var file_holdfast_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
 var file_holdfast_admin_v1_admin_proto_goTypes = []any{
 	(*ShowKeyRequest)(nil),         // 0: holdfast.admin.v1.ShowKeyRequest
 	(*ShowKeyResponse)(nil),        // 1: holdfast.admin.v1.ShowKeyResponse
@@ -4352,51 +4276,50 @@ var file_holdfast_admin_v1_admin_proto_goTypes = []any{
 	(*LimitActivityResponse)(nil),  // 32: holdfast.admin.v1.LimitActivityResponse
 	(*ShowClusterRequest)(nil),     // 33: holdfast.admin.v1.ShowClusterRequest
 	(*ShowClusterResponse)(nil),    // 34: holdfast.admin.v1.ShowClusterResponse
-	(*ClusterShard)(nil),           // 35: holdfast.admin.v1.ClusterShard
-	(*ClusterNode)(nil),            // 36: holdfast.admin.v1.ClusterNode
-	(*ClusterPartition)(nil),       // 37: holdfast.admin.v1.ClusterPartition
-	(*DrainNodeRequest)(nil),       // 38: holdfast.admin.v1.DrainNodeRequest
-	(*DrainNodeResponse)(nil),      // 39: holdfast.admin.v1.DrainNodeResponse
-	(*RebalanceRequest)(nil),       // 40: holdfast.admin.v1.RebalanceRequest
-	(*RebalanceResponse)(nil),      // 41: holdfast.admin.v1.RebalanceResponse
-	(*ListShardsRequest)(nil),      // 42: holdfast.admin.v1.ListShardsRequest
-	(*ListShardsResponse)(nil),     // 43: holdfast.admin.v1.ListShardsResponse
-	(*JournalShard)(nil),           // 44: holdfast.admin.v1.JournalShard
-	(*JournalLane)(nil),            // 45: holdfast.admin.v1.JournalLane
-	(*Standby)(nil),                // 46: holdfast.admin.v1.Standby
-	(*ShowLevelRequest)(nil),       // 47: holdfast.admin.v1.ShowLevelRequest
-	(*ShowLevelResponse)(nil),      // 48: holdfast.admin.v1.ShowLevelResponse
-	(*NodeLevel)(nil),              // 49: holdfast.admin.v1.NodeLevel
-	(*RaiseLevelRequest)(nil),      // 50: holdfast.admin.v1.RaiseLevelRequest
-	(*RaiseLevelResponse)(nil),     // 51: holdfast.admin.v1.RaiseLevelResponse
-	(*StatusRequest)(nil),          // 52: holdfast.admin.v1.StatusRequest
-	(*StatusResponse)(nil),         // 53: holdfast.admin.v1.StatusResponse
-	(*BackupJournalRequest)(nil),   // 54: holdfast.admin.v1.BackupJournalRequest
-	(*BackupJournalResponse)(nil),  // 55: holdfast.admin.v1.BackupJournalResponse
-	nil,                            // 56: holdfast.admin.v1.Selection.LabelsEntry
-	(orderv1.Status)(0),            // 57: holdfast.order.v1.Status
-	(*timestamppb.Timestamp)(nil),  // 58: google.protobuf.Timestamp
-	(*orderv1.Order)(nil),          // 59: holdfast.order.v1.Order
-	(*orderv1.HistoryEvent)(nil),   // 60: holdfast.order.v1.HistoryEvent
-	(*durationpb.Duration)(nil),    // 61: google.protobuf.Duration
-	(*problemv1.Problem)(nil),      // 62: holdfast.problem.v1.Problem
+	(*ClusterNode)(nil),            // 35: holdfast.admin.v1.ClusterNode
+	(*ClusterPartition)(nil),       // 36: holdfast.admin.v1.ClusterPartition
+	(*DrainNodeRequest)(nil),       // 37: holdfast.admin.v1.DrainNodeRequest
+	(*DrainNodeResponse)(nil),      // 38: holdfast.admin.v1.DrainNodeResponse
+	(*RebalanceRequest)(nil),       // 39: holdfast.admin.v1.RebalanceRequest
+	(*RebalanceResponse)(nil),      // 40: holdfast.admin.v1.RebalanceResponse
+	(*ListShardsRequest)(nil),      // 41: holdfast.admin.v1.ListShardsRequest
+	(*ListShardsResponse)(nil),     // 42: holdfast.admin.v1.ListShardsResponse
+	(*JournalShard)(nil),           // 43: holdfast.admin.v1.JournalShard
+	(*JournalLane)(nil),            // 44: holdfast.admin.v1.JournalLane
+	(*Standby)(nil),                // 45: holdfast.admin.v1.Standby
+	(*ShowLevelRequest)(nil),       // 46: holdfast.admin.v1.ShowLevelRequest
+	(*ShowLevelResponse)(nil),      // 47: holdfast.admin.v1.ShowLevelResponse
+	(*NodeLevel)(nil),              // 48: holdfast.admin.v1.NodeLevel
+	(*RaiseLevelRequest)(nil),      // 49: holdfast.admin.v1.RaiseLevelRequest
+	(*RaiseLevelResponse)(nil),     // 50: holdfast.admin.v1.RaiseLevelResponse
+	(*StatusRequest)(nil),          // 51: holdfast.admin.v1.StatusRequest
+	(*StatusResponse)(nil),         // 52: holdfast.admin.v1.StatusResponse
+	(*BackupJournalRequest)(nil),   // 53: holdfast.admin.v1.BackupJournalRequest
+	(*BackupJournalResponse)(nil),  // 54: holdfast.admin.v1.BackupJournalResponse
+	nil,                            // 55: holdfast.admin.v1.Selection.LabelsEntry
+	(orderv1.Status)(0),            // 56: holdfast.order.v1.Status
+	(*timestamppb.Timestamp)(nil),  // 57: google.protobuf.Timestamp
+	(*orderv1.Order)(nil),          // 58: holdfast.order.v1.Order
+	(*orderv1.HistoryEvent)(nil),   // 59: holdfast.order.v1.HistoryEvent
+	(*durationpb.Duration)(nil),    // 60: google.protobuf.Duration
+	(*problemv1.Problem)(nil),      // 61: holdfast.problem.v1.Problem
 }
 var file_holdfast_admin_v1_admin_proto_depIdxs = []int32{
 	2,  // 0: holdfast.admin.v1.ShowKeyResponse.orders:type_name -> holdfast.admin.v1.KeyedOrder
-	57, // 1: holdfast.admin.v1.KeyedOrder.status:type_name -> holdfast.order.v1.Status
-	58, // 2: holdfast.admin.v1.KeyedOrder.accepted_at:type_name -> google.protobuf.Timestamp
-	58, // 3: holdfast.admin.v1.KeyedOrder.ended_at:type_name -> google.protobuf.Timestamp
-	58, // 4: holdfast.admin.v1.Selection.ended_from:type_name -> google.protobuf.Timestamp
-	58, // 5: holdfast.admin.v1.Selection.ended_to:type_name -> google.protobuf.Timestamp
-	56, // 6: holdfast.admin.v1.Selection.labels:type_name -> holdfast.admin.v1.Selection.LabelsEntry
-	57, // 7: holdfast.admin.v1.Selection.statuses:type_name -> holdfast.order.v1.Status
+	56, // 1: holdfast.admin.v1.KeyedOrder.status:type_name -> holdfast.order.v1.Status
+	57, // 2: holdfast.admin.v1.KeyedOrder.accepted_at:type_name -> google.protobuf.Timestamp
+	57, // 3: holdfast.admin.v1.KeyedOrder.ended_at:type_name -> google.protobuf.Timestamp
+	57, // 4: holdfast.admin.v1.Selection.ended_from:type_name -> google.protobuf.Timestamp
+	57, // 5: holdfast.admin.v1.Selection.ended_to:type_name -> google.protobuf.Timestamp
+	55, // 6: holdfast.admin.v1.Selection.labels:type_name -> holdfast.admin.v1.Selection.LabelsEntry
+	56, // 7: holdfast.admin.v1.Selection.statuses:type_name -> holdfast.order.v1.Status
 	5,  // 8: holdfast.admin.v1.ListFalloutRequest.selection:type_name -> holdfast.admin.v1.Selection
 	8,  // 9: holdfast.admin.v1.ListFalloutResponse.groups:type_name -> holdfast.admin.v1.FalloutGroup
-	58, // 10: holdfast.admin.v1.FalloutGroup.oldest:type_name -> google.protobuf.Timestamp
-	58, // 11: holdfast.admin.v1.FalloutGroup.newest:type_name -> google.protobuf.Timestamp
-	59, // 12: holdfast.admin.v1.ShowFalloutResponse.order:type_name -> holdfast.order.v1.Order
+	57, // 10: holdfast.admin.v1.FalloutGroup.oldest:type_name -> google.protobuf.Timestamp
+	57, // 11: holdfast.admin.v1.FalloutGroup.newest:type_name -> google.protobuf.Timestamp
+	58, // 12: holdfast.admin.v1.ShowFalloutResponse.order:type_name -> holdfast.order.v1.Order
 	12, // 13: holdfast.admin.v1.ShowFalloutResponse.in_doubt:type_name -> holdfast.admin.v1.AttemptInDoubt
-	60, // 14: holdfast.admin.v1.ShowFalloutResponse.late_results:type_name -> holdfast.order.v1.HistoryEvent
+	59, // 14: holdfast.admin.v1.ShowFalloutResponse.late_results:type_name -> holdfast.order.v1.HistoryEvent
 	11, // 15: holdfast.admin.v1.ShowFalloutResponse.compensable:type_name -> holdfast.admin.v1.Compensable
 	14, // 16: holdfast.admin.v1.Action.retry:type_name -> holdfast.admin.v1.Retry
 	15, // 17: holdfast.admin.v1.Action.skip:type_name -> holdfast.admin.v1.Skip
@@ -4406,69 +4329,68 @@ var file_holdfast_admin_v1_admin_proto_depIdxs = []int32{
 	19, // 21: holdfast.admin.v1.Action.fault:type_name -> holdfast.admin.v1.Fault
 	20, // 22: holdfast.admin.v1.Action.suspend:type_name -> holdfast.admin.v1.Suspend
 	21, // 23: holdfast.admin.v1.Action.resume:type_name -> holdfast.admin.v1.Resume
-	58, // 24: holdfast.admin.v1.Retry.deadline:type_name -> google.protobuf.Timestamp
-	61, // 25: holdfast.admin.v1.Retry.deadline_after:type_name -> google.protobuf.Duration
-	58, // 26: holdfast.admin.v1.Skip.deadline:type_name -> google.protobuf.Timestamp
-	61, // 27: holdfast.admin.v1.Skip.deadline_after:type_name -> google.protobuf.Duration
-	58, // 28: holdfast.admin.v1.Restart.deadline:type_name -> google.protobuf.Timestamp
-	61, // 29: holdfast.admin.v1.Restart.deadline_after:type_name -> google.protobuf.Duration
-	62, // 30: holdfast.admin.v1.Fault.error:type_name -> holdfast.problem.v1.Problem
+	57, // 24: holdfast.admin.v1.Retry.deadline:type_name -> google.protobuf.Timestamp
+	60, // 25: holdfast.admin.v1.Retry.deadline_after:type_name -> google.protobuf.Duration
+	57, // 26: holdfast.admin.v1.Skip.deadline:type_name -> google.protobuf.Timestamp
+	60, // 27: holdfast.admin.v1.Skip.deadline_after:type_name -> google.protobuf.Duration
+	57, // 28: holdfast.admin.v1.Restart.deadline:type_name -> google.protobuf.Timestamp
+	60, // 29: holdfast.admin.v1.Restart.deadline_after:type_name -> google.protobuf.Duration
+	61, // 30: holdfast.admin.v1.Fault.error:type_name -> holdfast.problem.v1.Problem
 	13, // 31: holdfast.admin.v1.OperateRequest.action:type_name -> holdfast.admin.v1.Action
-	59, // 32: holdfast.admin.v1.OperateResponse.order:type_name -> holdfast.order.v1.Order
-	60, // 33: holdfast.admin.v1.OperateResponse.events:type_name -> holdfast.order.v1.HistoryEvent
+	58, // 32: holdfast.admin.v1.OperateResponse.order:type_name -> holdfast.order.v1.Order
+	59, // 33: holdfast.admin.v1.OperateResponse.events:type_name -> holdfast.order.v1.HistoryEvent
 	5,  // 34: holdfast.admin.v1.OperateAllRequest.selection:type_name -> holdfast.admin.v1.Selection
 	13, // 35: holdfast.admin.v1.OperateAllRequest.action:type_name -> holdfast.admin.v1.Action
 	26, // 36: holdfast.admin.v1.OperateAllResponse.outcomes:type_name -> holdfast.admin.v1.Outcome
 	29, // 37: holdfast.admin.v1.ListActivitiesResponse.activities:type_name -> holdfast.admin.v1.ActivityStatus
 	30, // 38: holdfast.admin.v1.ActivityStatus.limit:type_name -> holdfast.admin.v1.ActivityLimit
-	58, // 39: holdfast.admin.v1.ActivityStatus.away_until:type_name -> google.protobuf.Timestamp
-	58, // 40: holdfast.admin.v1.ActivityLimit.set_at:type_name -> google.protobuf.Timestamp
-	36, // 41: holdfast.admin.v1.ShowClusterResponse.nodes:type_name -> holdfast.admin.v1.ClusterNode
-	37, // 42: holdfast.admin.v1.ShowClusterResponse.partitions:type_name -> holdfast.admin.v1.ClusterPartition
-	35, // 43: holdfast.admin.v1.ShowClusterResponse.shards:type_name -> holdfast.admin.v1.ClusterShard
-	44, // 44: holdfast.admin.v1.ListShardsResponse.shards:type_name -> holdfast.admin.v1.JournalShard
-	45, // 45: holdfast.admin.v1.JournalShard.lanes:type_name -> holdfast.admin.v1.JournalLane
-	46, // 46: holdfast.admin.v1.JournalShard.standbys:type_name -> holdfast.admin.v1.Standby
-	49, // 47: holdfast.admin.v1.ShowLevelResponse.nodes:type_name -> holdfast.admin.v1.NodeLevel
-	58, // 48: holdfast.admin.v1.StatusResponse.started_at:type_name -> google.protobuf.Timestamp
-	58, // 49: holdfast.admin.v1.BackupJournalResponse.made_at:type_name -> google.protobuf.Timestamp
-	0,  // 50: holdfast.admin.v1.AdminService.ShowKey:input_type -> holdfast.admin.v1.ShowKeyRequest
-	3,  // 51: holdfast.admin.v1.AdminService.ReleaseKey:input_type -> holdfast.admin.v1.ReleaseKeyRequest
-	6,  // 52: holdfast.admin.v1.AdminService.ListFallout:input_type -> holdfast.admin.v1.ListFalloutRequest
-	9,  // 53: holdfast.admin.v1.AdminService.ShowFallout:input_type -> holdfast.admin.v1.ShowFalloutRequest
-	22, // 54: holdfast.admin.v1.AdminService.Operate:input_type -> holdfast.admin.v1.OperateRequest
-	24, // 55: holdfast.admin.v1.AdminService.OperateAll:input_type -> holdfast.admin.v1.OperateAllRequest
-	27, // 56: holdfast.admin.v1.AdminService.ListActivities:input_type -> holdfast.admin.v1.ListActivitiesRequest
-	31, // 57: holdfast.admin.v1.AdminService.LimitActivity:input_type -> holdfast.admin.v1.LimitActivityRequest
-	52, // 58: holdfast.admin.v1.AdminService.Status:input_type -> holdfast.admin.v1.StatusRequest
-	33, // 59: holdfast.admin.v1.AdminService.ShowCluster:input_type -> holdfast.admin.v1.ShowClusterRequest
-	54, // 60: holdfast.admin.v1.AdminService.BackupJournal:input_type -> holdfast.admin.v1.BackupJournalRequest
-	38, // 61: holdfast.admin.v1.AdminService.DrainNode:input_type -> holdfast.admin.v1.DrainNodeRequest
-	40, // 62: holdfast.admin.v1.AdminService.Rebalance:input_type -> holdfast.admin.v1.RebalanceRequest
-	42, // 63: holdfast.admin.v1.AdminService.ListShards:input_type -> holdfast.admin.v1.ListShardsRequest
-	47, // 64: holdfast.admin.v1.AdminService.ShowLevel:input_type -> holdfast.admin.v1.ShowLevelRequest
-	50, // 65: holdfast.admin.v1.AdminService.RaiseLevel:input_type -> holdfast.admin.v1.RaiseLevelRequest
-	1,  // 66: holdfast.admin.v1.AdminService.ShowKey:output_type -> holdfast.admin.v1.ShowKeyResponse
-	4,  // 67: holdfast.admin.v1.AdminService.ReleaseKey:output_type -> holdfast.admin.v1.ReleaseKeyResponse
-	7,  // 68: holdfast.admin.v1.AdminService.ListFallout:output_type -> holdfast.admin.v1.ListFalloutResponse
-	10, // 69: holdfast.admin.v1.AdminService.ShowFallout:output_type -> holdfast.admin.v1.ShowFalloutResponse
-	23, // 70: holdfast.admin.v1.AdminService.Operate:output_type -> holdfast.admin.v1.OperateResponse
-	25, // 71: holdfast.admin.v1.AdminService.OperateAll:output_type -> holdfast.admin.v1.OperateAllResponse
-	28, // 72: holdfast.admin.v1.AdminService.ListActivities:output_type -> holdfast.admin.v1.ListActivitiesResponse
-	32, // 73: holdfast.admin.v1.AdminService.LimitActivity:output_type -> holdfast.admin.v1.LimitActivityResponse
-	53, // 74: holdfast.admin.v1.AdminService.Status:output_type -> holdfast.admin.v1.StatusResponse
-	34, // 75: holdfast.admin.v1.AdminService.ShowCluster:output_type -> holdfast.admin.v1.ShowClusterResponse
-	55, // 76: holdfast.admin.v1.AdminService.BackupJournal:output_type -> holdfast.admin.v1.BackupJournalResponse
-	39, // 77: holdfast.admin.v1.AdminService.DrainNode:output_type -> holdfast.admin.v1.DrainNodeResponse
-	41, // 78: holdfast.admin.v1.AdminService.Rebalance:output_type -> holdfast.admin.v1.RebalanceResponse
-	43, // 79: holdfast.admin.v1.AdminService.ListShards:output_type -> holdfast.admin.v1.ListShardsResponse
-	48, // 80: holdfast.admin.v1.AdminService.ShowLevel:output_type -> holdfast.admin.v1.ShowLevelResponse
-	51, // 81: holdfast.admin.v1.AdminService.RaiseLevel:output_type -> holdfast.admin.v1.RaiseLevelResponse
-	66, // [66:82] is the sub-list for method output_type
-	50, // [50:66] is the sub-list for method input_type
-	50, // [50:50] is the sub-list for extension type_name
-	50, // [50:50] is the sub-list for extension extendee
-	0,  // [0:50] is the sub-list for field type_name
+	57, // 39: holdfast.admin.v1.ActivityStatus.away_until:type_name -> google.protobuf.Timestamp
+	57, // 40: holdfast.admin.v1.ActivityLimit.set_at:type_name -> google.protobuf.Timestamp
+	35, // 41: holdfast.admin.v1.ShowClusterResponse.nodes:type_name -> holdfast.admin.v1.ClusterNode
+	36, // 42: holdfast.admin.v1.ShowClusterResponse.partitions:type_name -> holdfast.admin.v1.ClusterPartition
+	43, // 43: holdfast.admin.v1.ListShardsResponse.shards:type_name -> holdfast.admin.v1.JournalShard
+	44, // 44: holdfast.admin.v1.JournalShard.lanes:type_name -> holdfast.admin.v1.JournalLane
+	45, // 45: holdfast.admin.v1.JournalShard.standbys:type_name -> holdfast.admin.v1.Standby
+	48, // 46: holdfast.admin.v1.ShowLevelResponse.nodes:type_name -> holdfast.admin.v1.NodeLevel
+	57, // 47: holdfast.admin.v1.StatusResponse.started_at:type_name -> google.protobuf.Timestamp
+	57, // 48: holdfast.admin.v1.BackupJournalResponse.made_at:type_name -> google.protobuf.Timestamp
+	0,  // 49: holdfast.admin.v1.AdminService.ShowKey:input_type -> holdfast.admin.v1.ShowKeyRequest
+	3,  // 50: holdfast.admin.v1.AdminService.ReleaseKey:input_type -> holdfast.admin.v1.ReleaseKeyRequest
+	6,  // 51: holdfast.admin.v1.AdminService.ListFallout:input_type -> holdfast.admin.v1.ListFalloutRequest
+	9,  // 52: holdfast.admin.v1.AdminService.ShowFallout:input_type -> holdfast.admin.v1.ShowFalloutRequest
+	22, // 53: holdfast.admin.v1.AdminService.Operate:input_type -> holdfast.admin.v1.OperateRequest
+	24, // 54: holdfast.admin.v1.AdminService.OperateAll:input_type -> holdfast.admin.v1.OperateAllRequest
+	27, // 55: holdfast.admin.v1.AdminService.ListActivities:input_type -> holdfast.admin.v1.ListActivitiesRequest
+	31, // 56: holdfast.admin.v1.AdminService.LimitActivity:input_type -> holdfast.admin.v1.LimitActivityRequest
+	51, // 57: holdfast.admin.v1.AdminService.Status:input_type -> holdfast.admin.v1.StatusRequest
+	33, // 58: holdfast.admin.v1.AdminService.ShowCluster:input_type -> holdfast.admin.v1.ShowClusterRequest
+	53, // 59: holdfast.admin.v1.AdminService.BackupJournal:input_type -> holdfast.admin.v1.BackupJournalRequest
+	37, // 60: holdfast.admin.v1.AdminService.DrainNode:input_type -> holdfast.admin.v1.DrainNodeRequest
+	39, // 61: holdfast.admin.v1.AdminService.Rebalance:input_type -> holdfast.admin.v1.RebalanceRequest
+	41, // 62: holdfast.admin.v1.AdminService.ListShards:input_type -> holdfast.admin.v1.ListShardsRequest
+	46, // 63: holdfast.admin.v1.AdminService.ShowLevel:input_type -> holdfast.admin.v1.ShowLevelRequest
+	49, // 64: holdfast.admin.v1.AdminService.RaiseLevel:input_type -> holdfast.admin.v1.RaiseLevelRequest
+	1,  // 65: holdfast.admin.v1.AdminService.ShowKey:output_type -> holdfast.admin.v1.ShowKeyResponse
+	4,  // 66: holdfast.admin.v1.AdminService.ReleaseKey:output_type -> holdfast.admin.v1.ReleaseKeyResponse
+	7,  // 67: holdfast.admin.v1.AdminService.ListFallout:output_type -> holdfast.admin.v1.ListFalloutResponse
+	10, // 68: holdfast.admin.v1.AdminService.ShowFallout:output_type -> holdfast.admin.v1.ShowFalloutResponse
+	23, // 69: holdfast.admin.v1.AdminService.Operate:output_type -> holdfast.admin.v1.OperateResponse
+	25, // 70: holdfast.admin.v1.AdminService.OperateAll:output_type -> holdfast.admin.v1.OperateAllResponse
+	28, // 71: holdfast.admin.v1.AdminService.ListActivities:output_type -> holdfast.admin.v1.ListActivitiesResponse
+	32, // 72: holdfast.admin.v1.AdminService.LimitActivity:output_type -> holdfast.admin.v1.LimitActivityResponse
+	52, // 73: holdfast.admin.v1.AdminService.Status:output_type -> holdfast.admin.v1.StatusResponse
+	34, // 74: holdfast.admin.v1.AdminService.ShowCluster:output_type -> holdfast.admin.v1.ShowClusterResponse
+	54, // 75: holdfast.admin.v1.AdminService.BackupJournal:output_type -> holdfast.admin.v1.BackupJournalResponse
+	38, // 76: holdfast.admin.v1.AdminService.DrainNode:output_type -> holdfast.admin.v1.DrainNodeResponse
+	40, // 77: holdfast.admin.v1.AdminService.Rebalance:output_type -> holdfast.admin.v1.RebalanceResponse
+	42, // 78: holdfast.admin.v1.AdminService.ListShards:output_type -> holdfast.admin.v1.ListShardsResponse
+	47, // 79: holdfast.admin.v1.AdminService.ShowLevel:output_type -> holdfast.admin.v1.ShowLevelResponse
+	50, // 80: holdfast.admin.v1.AdminService.RaiseLevel:output_type -> holdfast.admin.v1.RaiseLevelResponse
+	65, // [65:81] is the sub-list for method output_type
+	49, // [49:65] is the sub-list for method input_type
+	49, // [49:49] is the sub-list for extension type_name
+	49, // [49:49] is the sub-list for extension extendee
+	0,  // [0:49] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_admin_v1_admin_proto_init() }
@@ -4495,7 +4417,7 @@ func file_holdfast_admin_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_admin_v1_admin_proto_rawDesc), len(file_holdfast_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   57,
+			NumMessages:   56,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
