@@ -32,8 +32,8 @@ type refusal interface {
 	Field() string
 }
 
-// refusalOf says how a refusal is told.
-func refusalOf(r refusal) *failure {
+// tellRefusal says how a refusal is told.
+func tellRefusal(r refusal) *failure {
 	f := &failure{code: codes.FailedPrecondition, reason: r.Reason(), message: r.Error()}
 	if f.reason == "NO_SUCH_NODE" {
 		f.code = codes.NotFound

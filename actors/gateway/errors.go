@@ -73,7 +73,7 @@ func (s *Server) explain(err error) *failure {
 		return f
 	}
 	if r, ok := errors.AsType[refusal](err); ok {
-		return refusalOf(r)
+		return tellRefusal(r)
 	}
 	why := failures.Of(err)
 	if t, known := reasons[why.GetReason()]; known {
