@@ -10,8 +10,9 @@
 //
 // A member goes through these states; its lease tells (package lease):
 //
-//	joining ──► member ──► leaving: it takes nothing, and gives up what it has ──► gone
-//	               └─────► over: it must stop before others take over from it, and the process ends
+//	joining ──► member ◄──► drained: an operator wants it to take nothing; it gives up what it has, and stays
+//	               ├──────► leaving: it takes nothing, and gives up what it has ──► gone
+//	               └──────► over: it must stop before others take over from it, and the process ends
 //
 // All messages to an order go by one table, which says for each partition the actor here that has it, or the node to ask: who says that
 // it has it, or else who is to have it. The table is replaced, never changed, and read without a lock.

@@ -179,7 +179,7 @@ func (l *loop) follow(what remotingv1.Instruction_What) {
 	case remotingv1.Instruction_WHAT_UNDO_DRAIN:
 		l.drain(false)
 	case remotingv1.Instruction_WHAT_REBALANCE:
-		l.view.settle()
+		l.view.rebalance()
 	case remotingv1.Instruction_WHAT_UNSPECIFIED: // of a later version
 	}
 }

@@ -156,9 +156,9 @@ func (v *view) wants(p messages.Partition, x *part, has bool, now time.Time) boo
 	return x.wanted && now.Before(x.until) && !x.idle.IsZero()
 }
 
-// settle has who is to have a partition by the table get it now: nobody has it in place of another one any longer, and what was lost, or
+// rebalance has who is to have a partition by the table get it now: nobody has it in place of another one any longer, and what was lost, or
 // could not be claimed, is taken again.
-func (v *view) settle() {
+func (v *view) rebalance() {
 	for i := range v.parts {
 		p, x := messages.Partition(i), &v.parts[i]
 		x.until, x.lost = time.Time{}, time.Time{}

@@ -179,8 +179,8 @@ func TestNextInRankStandsIn(t *testing.T) {
 	w.wantPlaced(t)
 }
 
-// Settled, a stand-in gives up at once what another one is to have, who gets it.
-func TestSettlingEndsStandingIn(t *testing.T) {
+// Rebalanced, a stand-in gives up at once what another one is to have, who gets it.
+func TestRebalancingEndsStandingIn(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
 	w.idle[name(1)] = true
@@ -194,7 +194,7 @@ func TestSettlingEndsStandingIn(t *testing.T) {
 		t.Fatalf("they have %v: the others are to stand in", c)
 	}
 	for _, v := range w.views {
-		v.settle()
+		v.rebalance()
 	}
 	for range 3 {
 		w.step(100 * time.Millisecond)
@@ -202,8 +202,8 @@ func TestSettlingEndsStandingIn(t *testing.T) {
 	w.wantPlaced(t)
 }
 
-// Settled, what was lost is taken again, though a while is not over; and who leaves takes nothing.
-func TestSettlingTakesAgainWhatWasLost(t *testing.T) {
+// Rebalanced, what was lost is taken again, though a while is not over.
+func TestRebalancingTakesAgainWhatWasLost(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
 	w.join(name(1))
@@ -216,7 +216,7 @@ func TestSettlingTakesAgainWhatWasLost(t *testing.T) {
 	if w.owner[p] != "" {
 		t.Fatal("it is claimed before")
 	}
-	v.settle()
+	v.rebalance()
 	w.step(time.Millisecond)
 	if w.owner[p] != name(1) {
 		t.Error("it is not claimed again")
