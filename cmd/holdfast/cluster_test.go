@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -95,6 +96,7 @@ func TestClusterIsOperated(t *testing.T) { //nolint:paralleltest // it sets the 
 	if n := f.node("node2"); n.Has != share || n.Drained {
 		t.Errorf("undone, node2 is %+v: it had %d", n, share)
 	}
+	f.wantTakenOver(t, c)
 	f.wantShards(t)
 	if o := f.run("cluster", "level"); o.status != exitOK || !strings.Contains(o.stdout, "node node2") {
 		t.Errorf("level: %+v", o)
@@ -104,6 +106,35 @@ func TestClusterIsOperated(t *testing.T) { //nolint:paralleltest // it sets the 
 	}
 	if o := f.run("cluster", "level", "--raise", "99"); o.status != exitError || !strings.Contains(o.stderr, "node1 (") {
 		t.Errorf("raise to what nobody reads: %+v", o)
+	}
+}
+
+// wantTakenOver shows that a drained node takes what nobody else could have: its drain ends when the other node dies.
+func (f *fake) wantTakenOver(t *testing.T, c *stage.Cluster) {
+	t.Helper()
+	if o := f.run("cluster", "drain", "--self"); o.status != exitOK {
+		t.Fatalf("drained again: %+v", o)
+	}
+	c.Nodes[0].StayAway(8 * time.Second)
+	starts := c.Nodes[0].Starts()
+	if err := c.Nodes[0].Signal(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(time.Minute); f.node("node2").Has < 256; {
+		if time.Now().After(deadline) {
+			t.Fatalf("node2 does not take over: %+v", f.status())
+		}
+	}
+	if n := f.node("node2"); n.Drained || n.Weight != 100 {
+		t.Errorf("node2 has taken over, and is %+v", n)
+	}
+	if c.Nodes[0].Starts() != starts {
+		t.Error("node1 was back before") // so that it tells nothing
+	}
+	for deadline := time.Now().Add(time.Minute); len(f.status().Nodes) < 2; {
+		if time.Now().After(deadline) {
+			t.Fatal("node1 does not come back")
+		}
 	}
 }
 

@@ -91,7 +91,7 @@ func (a *app) drain(ctx context.Context, c *api, r *adminv1.DrainNodeRequest) er
 		case r.GetUndo():
 			return misplaced(s, n.GetIncarnation()), nil
 		}
-		return int(n.GetHas()), nil
+		return int(n.GetHas()) + unowned(s), nil
 	})
 	if err != nil {
 		return err
@@ -178,6 +178,16 @@ func nodeOf(s *adminv1.ShowClusterResponse, name string) *adminv1.ClusterNode {
 func misplaced(s *adminv1.ShowClusterResponse, wanted string) (count int) {
 	for _, p := range s.GetPartitions() {
 		if p.GetHas() != p.GetWanted() && (wanted == "" || p.GetWanted() == wanted) {
+			count++
+		}
+	}
+	return count
+}
+
+// unowned counts the partitions that nobody has.
+func unowned(s *adminv1.ShowClusterResponse) (count int) {
+	for _, p := range s.GetPartitions() {
+		if p.GetHas() == "" {
 			count++
 		}
 	}

@@ -91,8 +91,11 @@ func flagsByAddress(flags *pflag.FlagSet) map[uintptr]string {
 	names := make(map[uintptr]string)
 	flags.VisitAll(func(f *pflag.Flag) {
 		v := reflect.ValueOf(f.Value)
-		if v.Kind() == reflect.Struct { // a size, which points to what it sets
+		switch {
+		case v.Kind() == reflect.Struct: // a size, which points to what it sets
 			v = v.Field(0)
+		case v.Kind() == reflect.Pointer && v.Elem().Kind() == reflect.Struct: // a list, which does so, too
+			v = v.Elem().Field(0)
 		}
 		if v.Kind() == reflect.Pointer {
 			names[v.Pointer()] = f.Name
