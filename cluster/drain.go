@@ -80,7 +80,9 @@ func (m *Member) mayDrain(node messages.NodeID, undo bool) (who remoting.Node, c
 		case m.frozen:
 			return remoting.Node{}, nil, errFrozen
 		case !undo && x.Announcement.Weight == 0:
-			return remoting.Node{}, nil, &RefusedError{"NODE_LEAVES", "node", "node " + string(node) + " leaves the cluster, and gives up all that it has"}
+			return remoting.Node{}, nil, &RefusedError{
+				"NODE_LEAVES", "node", "node " + string(node) + " leaves the cluster, and gives up all that it has",
+			}
 		case !undo && m.isNeeded(x.Incarnation):
 			return remoting.Node{}, nil, &RefusedError{
 				"LAST_NODE", "node", "node " + string(node) + " is the last that could have some of the partitions: " +
@@ -90,12 +92,15 @@ func (m *Member) mayDrain(node messages.NodeID, undo bool) (who remoting.Node, c
 		return remoting.Node{Address: x.Announcement.Remoting, Incarnation: x.Incarnation}, m.changed, nil
 	}
 	return remoting.Node{}, nil, &RefusedError{
-		"NO_SUCH_NODE", "node", fmt.Sprintf("no member of the cluster is called %q: there are %s", node, cmp.Or(strings.Join(names, ", "), "none")),
+		"NO_SUCH_NODE", "node",
+		fmt.Sprintf("no member of the cluster is called %q: there are %s", node, cmp.Or(strings.Join(names, ", "), "none")),
 	}
 }
 
 // errFrozen is why nothing can be moved now.
-var errFrozen = &RefusedError{reason: "FROZEN", text: "Consul is lost for all nodes, and nothing moves until it is back: bring it back before"}
+var errFrozen = &RefusedError{
+	reason: "FROZEN", text: "Consul is lost for all nodes, and nothing moves until it is back: bring it back before",
+}
 
 // Rebalance has each partition that another node has than the one that is to have it go there now. It returns how many these are, or
 // that nobody has. It may be called again.
