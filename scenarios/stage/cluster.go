@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+
+	"github.com/holdfast-run/holdfast/client"
 )
 
 // Cluster is several nodes that share Consul and a journal in PostgreSQL.
@@ -80,4 +82,16 @@ func (c *Cluster) Servers() (all []string) {
 		all = append(all, n.Server)
 	}
 	return all
+}
+
+// Dial makes a connection to all nodes, which goes to those that answer. It tries nothing again by itself, as that to one node. Close it.
+func (c *Cluster) Dial() (*client.Client, error) { return dial(c.Servers()) }
+
+// DialAdmin makes such a connection to their administration. Close it.
+func (c *Cluster) DialAdmin() (*client.Client, error) {
+	var all []string
+	for _, n := range c.Nodes {
+		all = append(all, n.Admin)
+	}
+	return dial(all)
 }

@@ -169,22 +169,22 @@ var errNumber = errors.New("a number is expected")
 // Dial makes a connection to the node, which comes back soon after the node does. It tries nothing again by itself: scenarios are
 // to see what fails. Close it.
 func (n *Node) Dial(options ...grpc.DialOption) (*client.Client, error) {
-	return dial(n.Server, options...)
+	return dial([]string{n.Server}, options...)
 }
 
 // DialAdmin makes a connection to the node's administration. Close it.
-func (n *Node) DialAdmin() (*client.Client, error) { return dial(n.Admin) }
+func (n *Node) DialAdmin() (*client.Client, error) { return dial([]string{n.Admin}) }
 
-func dial(address string, options ...grpc.DialOption) (*client.Client, error) {
+func dial(addresses []string, options ...grpc.DialOption) (*client.Client, error) {
 	c, err := client.New(client.Config{
-		Addresses: []string{address}, Patience: -1, CallTimeout: -1, ConnectTimeout: time.Second,
+		Addresses: addresses, Patience: -1, CallTimeout: -1, ConnectTimeout: time.Second,
 		Backoff: client.Backoff{Initial: 20 * time.Millisecond, Max: 200 * time.Millisecond, Jitter: 0.2},
 		DialOptions: append([]grpc.DialOption{
 			grpc.WithInitialWindowSize(1 << 20), grpc.WithInitialConnWindowSize(4 << 20),
 		}, options...),
 	})
 	if err != nil {
-		return nil, fmt.Errorf("connect to %s: %w", address, err)
+		return nil, fmt.Errorf("connect to %s: %w", strings.Join(addresses, ", "), err)
 	}
 	return c, nil
 }

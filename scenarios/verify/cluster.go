@@ -33,56 +33,45 @@ type clusterRow struct {
 // callWithin is how long a client waits for an answer until it tries again, elsewhere.
 const callWithin = 3 * time.Second
 
+// withoutCluster is what a row measures without a cluster.
+func withoutCluster() figures {
+	return figures{"cluster": "skipped: it needs PostgreSQL, and Consul, which make tools builds"}
+}
+
 // withCluster has a row use a cluster, with an adapter of the row's own for each downstream system.
 func withCluster(ctx context.Context, s *site, use func(context.Context, *clusterRow) (figures, error)) (figures, error) {
 	if noCluster(s) {
-		return withoutCluster, nil
+		return withoutCluster(), nil
 	}
 	c, err := s.clusters.take(ctx, s)
 	if err != nil {
 		return nil, err
 	}
-	return c.row(ctx, s, withSystems(use), "kill")
-}
-
-// withoutCluster is what a row tells that needs a cluster where there can't be one.
-var withoutCluster = figures{"cluster": "skipped: it needs PostgreSQL, and Consul, which make tools builds"}
-
-// withSystems starts the downstream systems, and an adapter for each, for as long as they are used.
-func withSystems(use func(context.Context, *clusterRow) (figures, error)) func(context.Context, *clusterRow) (figures, error) {
-	return func(ctx context.Context, r *clusterRow) (f figures, err error) {
-		ctx, st := stage.New(ctx, r.s.dir)
-		defer st.Stop()
-		if _, r.logs, err = startSystems(ctx, r.s, st, pace{"20ms", "60ms"}, killSystems, false, r.Servers()...); err != nil {
-			return nil, why(ctx, err)
-		}
-		if f, err = use(ctx, r); err != nil {
-			return f, why(ctx, err)
-		}
-		return f, nil
-	}
+	return c.enter(ctx, s, withSystems(use))
 }
 
 // withOwnCluster has a row use a cluster that is not like the others, or will not be.
 func withOwnCluster(
 	ctx context.Context, s *site, change func(*cluster, *stage.ClusterSpec) error,
-	use func(context.Context, *clusterRow) (figures, error), deployed ...string,
+	use func(context.Context, *stage.Stage, *clusterRow) (figures, error),
 ) (figures, error) {
 	own, err := startCluster(ctx, s, change)
 	if err != nil {
 		return nil, err
 	}
-	f, err := own.row(ctx, s, use, deployed...)
+	f, err := own.enter(ctx, s, use)
 	return f, errors.Join(err, own.end(err == nil))
 }
 
-// row has a row use the cluster, in which definitions are deployed.
-func (c *cluster) row(
-	ctx context.Context, s *site, use func(context.Context, *clusterRow) (figures, error), deployed ...string,
+// enter has a row use the cluster alone. What it has of its own goes to a stage that ends with it.
+func (c *cluster) enter(
+	ctx context.Context, s *site, use func(context.Context, *stage.Stage, *clusterRow) (figures, error),
 ) (figures, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(c.running, func() { cancel(context.Cause(c.running)) })() //nolint:contextcheck // the cluster outlives the row
+	ctx, st := stage.New(ctx, s.dir)
+	defer st.Stop()
 	r := &clusterRow{cluster: c, s: s, read: map[*stage.Node]int64{}, starts: map[*stage.Node]int{}}
 	for i, n := range r.Nodes {
 		at, err := os.Stat(r.log(i))
@@ -91,22 +80,42 @@ func (c *cluster) row(
 		}
 		r.read[n], r.starts[n] = at.Size(), n.Starts()
 	}
-	var err error
-	r.conn, err = client.New(client.Config{Addresses: r.Servers(), ConnectTimeout: time.Second, CallTimeout: callWithin})
-	if err != nil {
-		return nil, err
-	}
-	defer r.conn.Close() //nolint:errcheck // it fails only if it was closed before
-	for _, name := range deployed {
-		if err := deploy(ctx, r.conn, name); err != nil {
-			return nil, why(ctx, err)
-		}
-	}
-	f, err := use(ctx, r)
+	f, err := use(ctx, st, r)
 	if err != nil {
 		err = why(ctx, err)
 	}
 	return f, err
+}
+
+// withClient has the row use a client of the cluster, in which definitions are deployed.
+func withClient(
+	use func(context.Context, *stage.Stage, *clusterRow) (figures, error), deployed ...string,
+) func(context.Context, *stage.Stage, *clusterRow) (figures, error) {
+	return func(ctx context.Context, st *stage.Stage, r *clusterRow) (f figures, err error) {
+		r.conn, err = client.New(client.Config{Addresses: r.Servers(), ConnectTimeout: time.Second, CallTimeout: callWithin})
+		if err != nil {
+			return nil, err
+		}
+		defer r.conn.Close() //nolint:errcheck // it fails only if it was closed before
+		for _, name := range deployed {
+			if err := deploy(ctx, r.conn, name); err != nil {
+				return nil, err
+			}
+		}
+		return use(ctx, st, r)
+	}
+}
+
+// withSystems has the row use a client of the cluster, downstream systems, and an adapter for each.
+func withSystems(
+	use func(context.Context, *clusterRow) (figures, error),
+) func(context.Context, *stage.Stage, *clusterRow) (figures, error) {
+	return withClient(func(ctx context.Context, st *stage.Stage, r *clusterRow) (f figures, err error) {
+		if _, r.logs, err = startSystems(ctx, r.s, st, pace{"20ms", "60ms"}, killSystems, false, r.Servers()...); err != nil {
+			return nil, err
+		}
+		return use(ctx, r)
+	}, "kill")
 }
 
 // logged counts the lines of the nodes' logs that have a text, those of earlier rows apart.
@@ -141,7 +150,7 @@ func (r *clusterRow) placed(ctx context.Context, by *stage.Node, without string)
 	defer again.Stop()
 	for {
 		c, err := conn.Admin().ShowCluster(ctx, &adminv1.ShowClusterRequest{})
-		if err == nil && isPlaced(c, without) && r.ready(ctx, c) {
+		if err == nil && isPlaced(c, len(r.Nodes), without) && r.ready(ctx, c) {
 			return nil
 		}
 		select {
@@ -152,9 +161,9 @@ func (r *clusterRow) placed(ctx context.Context, by *stage.Node, without string)
 	}
 }
 
-// isPlaced tells whether each partition is where it is to be, and that is not a node.
-func isPlaced(c *adminv1.ShowClusterResponse, without string) bool {
-	if without == "" && len(c.GetNodes()) < clusterNodes {
+// isPlaced tells whether each partition is where it is to be, and that is not a node. Without names: of so many.
+func isPlaced(c *adminv1.ShowClusterResponse, nodes int, without string) bool {
+	if without == "" && len(c.GetNodes()) < nodes {
 		return false
 	}
 	return !slices.ContainsFunc(c.GetPartitions(), func(p *adminv1.ClusterPartition) bool {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -44,8 +45,11 @@ func keysKills(s *site) int {
 
 // keyed are the orders of the row.
 type keyed struct {
-	s       *site
-	node    *stage.Node
+	s *site
+	// dial connects to the node, or to the nodes; kill kills one of them, kills times.
+	dial    func() (*client.Client, error)
+	kill    func(context.Context) error
+	kills   int
 	clients [keysClients]*fleet
 	conns   [keysClients]*client.Client
 }
@@ -54,34 +58,46 @@ type keyed struct {
 func keys(ctx context.Context, s *site) (figures, error) {
 	ctx, st := stage.New(ctx, s.dir)
 	defer st.Stop()
-	k := &keyed{s: s}
-	var err error
-	if k.node, err = st.StartNode(ctx, s.holdfast, true); err != nil {
+	node, err := st.StartNode(ctx, s.holdfast, true)
+	if err != nil {
 		return nil, err
 	}
-	if err := k.node.Ready(ctx); err != nil {
+	if err := node.Ready(ctx); err != nil {
 		return nil, err
 	}
-	log := s.dir + "/executions.jsonl"
-	_, err = st.Start(ctx, stage.Spec{
-		Name: players.Sleeper, Path: s.self, Args: []string{players.Sleeper, "-server", k.node.Server, "-log", log, "-for", keysSleep},
-	})
+	k := &keyed{
+		s: s, kills: keysKills(s), dial: func() (*client.Client, error) { return node.Dial() },
+		kill: func(ctx context.Context) error { _, err := node.Kill(ctx); return err },
+	}
+	f, err := k.run(ctx, st, node.Server)
+	if err != nil {
+		err = why(ctx, err)
+	}
+	return f, err
+}
+
+// run has the orders run at nodes that are there, and judges.
+func (k *keyed) run(ctx context.Context, st *stage.Stage, servers ...string) (figures, error) {
+	log := k.s.dir + "/executions.jsonl"
+	_, err := st.Start(ctx, stage.Spec{Name: players.Sleeper, Path: k.s.self, Args: []string{
+		players.Sleeper, "-server", strings.Join(servers, ","), "-log", log, "-for", keysSleep,
+	}})
 	if err != nil {
 		return nil, err
 	}
 	for i := range k.conns {
-		if k.conns[i], err = k.node.Dial(); err != nil {
+		if k.conns[i], err = k.dial(); err != nil {
 			return nil, err
 		}
 		defer k.conns[i].Close() //nolint:errcheck // it fails only if it was closed before
 	}
 	if err := deploy(ctx, k.conns[0], "keys"); err != nil {
-		return nil, why(ctx, err)
+		return nil, err
 	}
-	k.prepare(s.chance())
-	f := figures{"keys": keyCount(s)}
+	k.prepare(k.s.chance())
+	f := figures{"keys": keyCount(k.s)}
 	if err := k.sail(ctx, f); err != nil {
-		return f, why(ctx, err)
+		return f, err
 	}
 	executions, err := players.ReadLines[players.Execution](log)
 	if err != nil {
@@ -131,10 +147,10 @@ func (k *keyed) sail(ctx context.Context, f figures) error {
 		sink(err)
 	}
 	fleets.Wait()
-	f["kills"] = k.node.Starts() - 1
+	f["kills"] = k.kills
 	for _, client := range k.clients {
 		for _, wrong := range client.wrong {
-			k.s.sayf("keys: %v", wrong)
+			k.s.sayf("%s: %v", k.s.row, wrong)
 		}
 	}
 	if err != nil {
@@ -143,15 +159,15 @@ func (k *keyed) sail(ctx context.Context, f figures) error {
 	return context.Cause(sailing)
 }
 
-// massacre kills the node, each time after its share of the orders has ended.
+// massacre kills a node, each time after its share of the orders has ended.
 func (k *keyed) massacre(ctx context.Context) error {
 	one := k.clients[0]
-	for n := range keysKills(k.s) {
-		share := one.most * (n + 1) / (keysKills(k.s) + 1)
+	for n := range k.kills {
+		share := one.most * (n + 1) / (k.kills + 1)
 		if err := one.await(ctx, func(c counts) bool { return c.ended >= share }); err != nil {
 			return err
 		}
-		if _, err := k.node.Kill(ctx); err != nil {
+		if err := k.kill(ctx); err != nil {
 			return err
 		}
 	}
@@ -263,10 +279,12 @@ func disorder(orders []*order, spans map[messages.OrderID]*ran) (overlaps, inver
 	return overlaps, inversions, pairs
 }
 
-func keysBars(s *site) bars {
+func keysBars(s *site) bars { return keyedBars(s, keysKills(s)) }
+
+func keyedBars(s *site, kills int) bars {
 	orders := float64(keyCount(s) * keysEach)
 	return bars{
-		"acknowledged": atLeast(orders), "executed": atLeast(2 * orders), "histories": atLeast(orders), "kills": atLeast(float64(keysKills(s))),
+		"acknowledged": atLeast(orders), "executed": atLeast(2 * orders), "histories": atLeast(orders), "kills": atLeast(float64(kills)),
 		// Most orders of a key are submitted after others of it were acknowledged; if not, the row shows nothing.
 		"pairs": atLeast(orders),
 	}.none("overlaps", "inversions", "history_overlaps", "history_inversions", "lost", "not_completed", "wrong_answers")

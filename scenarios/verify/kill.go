@@ -86,14 +86,18 @@ func why(ctx context.Context, err error) error {
 
 // killProcesses are the processes of the row.
 type killProcesses struct {
-	node     *stage.Node
+	node     *stage.Node // nil: there are several
 	adapters []*stage.Process
 	logs     []string // of the downstream systems
+	// kill kills the node, or one of several; rounds is how often.
+	kill   func(context.Context) error
+	rounds int
 }
 
 // startKill starts a node, and some downstream systems with an adapter each.
 func startKill(ctx context.Context, s *site, st *stage.Stage, systems []string) (*killProcesses, error) {
-	p := &killProcesses{}
+	p := &killProcesses{rounds: killRounds(s)}
+	p.kill = func(ctx context.Context) error { _, err := p.node.Kill(ctx); return err }
 	var err error
 	if p.node, err = st.StartNode(ctx, s.holdfast, true); err != nil {
 		return nil, err
@@ -177,25 +181,25 @@ func deployDocument(ctx context.Context, conn *client.Client, document []byte) e
 func (p *killProcesses) massacre(ctx context.Context, s *site, client *fleet, inFlight int, f figures) error {
 	chance := s.chance()
 	kills := 0
-	for range killRounds(s) {
+	for range p.rounds {
 		if err := client.await(ctx, func(c counts) bool { return c.lost() >= inFlight*9/10 }); err != nil {
 			return err
 		}
 		if err := between(ctx, chance, 200*time.Millisecond, 2*time.Second); err != nil {
 			return err
 		}
-		victims := append([]*stage.Process{p.node.Process}, p.adapters...)
-		for i, victim := range victims {
-			if i > 0 {
-				if err := between(ctx, chance, 0, 500*time.Millisecond); err != nil {
-					return err
-				}
+		if err := p.kill(ctx); err != nil {
+			return err
+		}
+		for _, victim := range p.adapters {
+			if err := between(ctx, chance, 0, 500*time.Millisecond); err != nil {
+				return err
 			}
 			if _, err := victim.Kill(ctx); err != nil {
 				return err
 			}
-			kills++
 		}
+		kills += 1 + len(p.adapters)
 		if chance.IntN(4) == 0 {
 			continue
 		}
@@ -204,7 +208,7 @@ func (p *killProcesses) massacre(ctx context.Context, s *site, client *fleet, in
 			return err
 		}
 	}
-	f["rounds"], f["kills"] = killRounds(s), kills
+	f["rounds"], f["kills"] = p.rounds, kills
 	return nil
 }
 

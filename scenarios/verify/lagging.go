@@ -21,7 +21,7 @@ import (
 // lagging has a standby promoted that lacks what was confirmed: a standby that is not synchronous, and hears of nothing for a while.
 func lagging(ctx context.Context, s *site) (figures, error) {
 	if noCluster(s) {
-		return withoutCluster, nil
+		return withoutCluster(), nil
 	}
 	var p *replicated
 	return withOwnCluster(ctx, s, func(c *cluster, spec *stage.ClusterSpec) (err error) {
@@ -34,7 +34,7 @@ func lagging(ctx context.Context, s *site) (figures, error) {
 		f := figures{}
 		err := r.during(ctx, laggingRate(s), f, func(ctx context.Context, _ *pulse) error { return r.lag(ctx, p, f) })
 		return f, err
-	}), "kill")
+	}))
 }
 
 // laggingRate is how many orders come in a second. Those of ten seconds wait while there is no database.

@@ -59,23 +59,21 @@ func limitQuiet(s *site) time.Duration {
 // adapter has written down.
 func limitsCluster(ctx context.Context, s *site) (figures, error) {
 	if noCluster(s) {
-		return withoutCluster, nil
+		return withoutCluster(), nil
 	}
 	return withOwnCluster(ctx, s, func(_ *cluster, spec *stage.ClusterSpec) error {
 		spec.Settings = []string{"--queue", limitQueue}
 		return nil
-	}, func(ctx context.Context, r *clusterRow) (figures, error) {
+	}, withClient(func(ctx context.Context, st *stage.Stage, r *clusterRow) (figures, error) {
 		for _, n := range r.Nodes {
 			n.StayAway(limitAway)
 		}
-		ctx, st := stage.New(ctx, s.dir)
-		defer st.Stop()
 		l, f := &limitedRow{clusterRow: r}, figures{}
 		if err := l.run(ctx, st, f); err != nil {
-			return f, why(ctx, err)
+			return f, err
 		}
 		return f, l.judge(f)
-	})
+	}))
 }
 
 // limitedRow is the row under way.

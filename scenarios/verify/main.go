@@ -126,6 +126,8 @@ var rows = []row{
 	{"rolling", 10 * time.Minute, rolling, rollingBars},
 	{"skew", 15 * time.Minute, skew, skewBars},
 	{"limits_cluster", 15 * time.Minute, limitsCluster, limitsClusterBars},
+	{"keys_cluster", 15 * time.Minute, keysCluster, keysClusterBars},
+	{"saga_cluster", 20 * time.Minute, sagaCluster, sagaClusterBars},
 	{"bad_input", 30 * time.Minute, badInput, badInputBars},
 }
 

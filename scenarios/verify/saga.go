@@ -42,7 +42,6 @@ type sagaRow struct {
 func saga(ctx context.Context, s *site) (figures, error) {
 	ctx, st := stage.New(ctx, s.dir)
 	defer st.Stop()
-	f := figures{}
 	p, err := startKill(ctx, s, st, sagaSystems)
 	if err != nil {
 		return nil, why(ctx, err)
@@ -56,16 +55,26 @@ func saga(ctx context.Context, s *site) (figures, error) {
 		return nil, err
 	}
 	defer r.admin.Close() //nolint:errcheck // as above
+	f, err := r.run(ctx, p.node.Live)
+	if err != nil {
+		err = why(ctx, err)
+	}
+	return f, err
+}
+
+// run has the orders run, makes sure that what ran them is well, and judges.
+func (r *sagaRow) run(ctx context.Context, isWell func(context.Context) error) (figures, error) {
 	for _, name := range []string{"saga-child", "saga"} {
 		if err := deploy(ctx, r.conn, name); err != nil {
-			return nil, why(ctx, err)
+			return nil, err
 		}
 	}
 	r.prepare()
+	f := figures{}
 	if err := r.sail(ctx, f); err != nil {
-		return f, why(ctx, err)
+		return f, err
 	}
-	if err := p.node.Live(ctx); err != nil {
+	if err := isWell(ctx); err != nil {
 		return f, err
 	}
 	return f, r.account(ctx, f)
@@ -110,7 +119,7 @@ func (r *sagaRow) sail(ctx context.Context, f figures) error {
 	others.Wait()
 	wrong := append(append(r.client.wrong, r.fickle.wrong...), r.desk.wrong...)
 	for _, w := range wrong {
-		r.s.sayf("saga: %v", w)
+		r.s.sayf("%s: %v", r.s.row, w)
 	}
 	f["wrong_answers"], f["retried"] = len(wrong), r.desk.retried
 	return nil
@@ -146,7 +155,7 @@ func (r *sagaRow) account(ctx context.Context, f figures) error {
 	f["strays"] = 0
 	for _, o := range listed {
 		if seen.told[messages.OrderID(o.GetId())] == nil {
-			r.s.sayf("saga: no order has run %s, a child of %q", o.GetId(), o.GetParentId())
+			r.s.sayf("%s: no order has run %s, a child of %q", r.s.row, o.GetId(), o.GetParentId())
 			f["strays"] = f["strays"].(int) + 1 //nolint:errcheck,forcetypeassert // set above
 		}
 	}
@@ -154,13 +163,13 @@ func (r *sagaRow) account(ctx context.Context, f figures) error {
 	if err != nil {
 		return fmt.Errorf("check: %w", err)
 	}
-	tellCheck(r.s, "saga", report, f)
+	tellCheck(r.s, r.s.row, report, f)
 	if seen.requests, err = readApplied(r.logs); err != nil {
 		return err
 	}
 	verdict := judgeSaga(seen)
 	for _, wrong := range verdict.wrong {
-		r.s.sayf("saga: %s", wrong)
+		r.s.sayf("%s: %s", r.s.row, wrong)
 	}
 	maps.Copy(f, verdict.figures)
 	return nil
@@ -199,10 +208,12 @@ func listAll(ctx context.Context, conn *client.Client, r *orderv1.ListRequest) (
 	}
 }
 
-func sagaBars(s *site) bars {
+func sagaBars(s *site) bars { return sagaBarsOf(killRounds(s)) }
+
+func sagaBarsOf(rounds int) bars {
 	some := float64(sagaKeys * sagaEach)
 	return bars{
-		"kills": atLeast(float64(killRounds(s) * (len(sagaSystems) + 1))), "acknowledged": atLeast(some), "pairs": atLeast(some),
+		"kills": atLeast(float64(rounds * (len(sagaSystems) + 1))), "acknowledged": atLeast(some), "pairs": atLeast(some),
 		// If little was cancelled, and at few kinds of moments, the row shows nothing.
 		"cancelled": atLeast(some / 10), "compensations": atLeast(some / 10), "completed": atLeast(some / 10),
 		"children_cancelled": atLeast(some / 100), "children_undone": atLeast(some / 100),

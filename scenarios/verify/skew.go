@@ -42,17 +42,17 @@ type skewRow struct {
 // skew has orders wait, try again and run out of time at nodes whose clocks are apart, while their partitions move from one to the other.
 func skew(ctx context.Context, s *site) (figures, error) {
 	if noCluster(s) {
-		return withoutCluster, nil
+		return withoutCluster(), nil
 	}
 	return withOwnCluster(ctx, s, func(_ *cluster, spec *stage.ClusterSpec) error {
 		spec.Holdfast, spec.Nodes, spec.Ahead = s.wrongClock, len(skewed), skewed
 		return nil
-	}, func(ctx context.Context, r *clusterRow) (figures, error) {
+	}, withClient(func(ctx context.Context, _ *stage.Stage, r *clusterRow) (figures, error) {
 		for _, n := range r.Nodes {
 			n.StayAway(skewAway)
 		}
 		return (&skewRow{clusterRow: r}).run(ctx)
-	}, "skew")
+	}, "skew"))
 }
 
 func (r *skewRow) run(ctx context.Context) (f figures, err error) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 
 	"github.com/holdfast-run/holdfast/adapters"
 )
@@ -51,14 +52,15 @@ func Run(ctx context.Context, args []string, stderr io.Writer) (status int, play
 	name := args[0]
 	p := &part{
 		flags:  flag.NewFlagSet(name, flag.ContinueOnError),
-		config: adapters.Config{Log: slog.New(slog.NewTextHandler(stderr, nil)), Servers: []string{""}},
+		config: adapters.Config{Log: slog.New(slog.NewTextHandler(stderr, nil))},
 	}
 	p.flags.SetOutput(stderr)
-	p.flags.StringVar(&p.config.Servers[0], "server", "", "address of the node")
+	servers := p.flags.String("server", "", "addresses of nodes, with commas between")
 	adapter := parts[name](p)
 	if err := p.flags.Parse(args[1:]); err != nil {
 		return usage, true // the flag package has printed it
 	}
+	p.config.Servers = strings.Split(*servers, ",")
 	if err := p.play(ctx, adapter); err != nil {
 		_, _ = fmt.Fprintf(stderr, "%s: %v\n", name, err)
 		return failed, true
