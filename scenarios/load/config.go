@@ -8,6 +8,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"github.com/holdfast-run/holdfast/scenarios/stage"
 )
 
 // Workload is what is measured; the package comment tells what each is.
@@ -45,6 +47,8 @@ type Config struct {
 	Holdfast string
 	// Dir is the folder in which a new one is made for the run, on a real file system. Default: the working directory.
 	Dir string
+	// Nodes are those of a cluster that runs already; orders are spread evenly over them. None: one is started, on the embedded journal.
+	Nodes []*stage.Node
 	// Keep leaves that folder, with data and logs, when the run is over.
 	Keep bool
 
@@ -109,6 +113,12 @@ func (c Config) Validate() error {
 	if c.Workload == Timers && c.Profile != "" {
 		wrong("timers can't be profiled")
 	}
+	if len(c.Nodes) > 0 && (c.Workload != W3 && c.Workload != W0 || c.Submit != ByStream || c.Profile != "") {
+		wrong("a cluster is measured with w3 or w0 by stream, and not profiled")
+	}
+	if c.InFlight < len(c.Nodes) {
+		wrong("in-flight %d: at least one for each of %d nodes is expected", c.InFlight, len(c.Nodes))
+	}
 	if c.InFlight < 1 || c.InFlight > streamWindow {
 		wrong("in-flight %d: 1 to %d is expected", c.InFlight, streamWindow)
 	}
@@ -139,7 +149,7 @@ type Result struct {
 	// P50MS and P99MS are quantiles of the time from submission to end (or acceptance), in milliseconds.
 	P50MS float64 `json:"p50_ms"`
 	P99MS float64 `json:"p99_ms"`
-	// BytesPerOrder is by how much the data folder grew, for each order that ended.
+	// BytesPerOrder is by how much the data folders grew, for each order that ended.
 	BytesPerOrder int64 `json:"bytes_per_order"`
 	// Fsyncs counts the group commits from the beginning of the measured time until all orders had ended; the CPU time of
 	// the processes is of the same time.
@@ -176,8 +186,9 @@ type Interval struct {
 	// AtS is when the interval ended, in seconds of the measured time.
 	AtS float64 `json:"at_s"`
 	// RatePerS is the rate in this interval alone.
-	RatePerS     float64 `json:"rate_per_s"`
-	NodeRSSBytes int64   `json:"node_rss_bytes"`
+	RatePerS float64 `json:"rate_per_s"`
+	// NodeRSSBytes is the memory of the node, or of all nodes together.
+	NodeRSSBytes int64 `json:"node_rss_bytes"`
 }
 
 func round(v float64, digits int) float64 {

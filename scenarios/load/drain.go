@@ -18,7 +18,7 @@ func (b *bench) drain(ctx context.Context, t *tally) error {
 	defer poll.Stop()
 	var before float64
 	for {
-		m, err := b.node.Metrics(ctx)
+		m, err := b.nodes[0].Metrics(ctx)
 		if err != nil {
 			return err
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/holdfast-run/holdfast/client"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/scenarios/stage"
 )
 
 func w3(t *testing.T) *script {
@@ -171,4 +172,43 @@ func TestTally(t *testing.T) {
 	if err := tl.stuck(time.Now()); err == nil {
 		t.Error("a run with too many errors goes on")
 	}
+}
+
+// TestSpread: each of several nodes has its share of the orders in flight, and if one fails, the run does.
+func TestSpread(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		servers := []*server{{takes: time.Millisecond}, {takes: time.Millisecond}, {takes: time.Millisecond}}
+		b := &bench{Config: Config{InFlight: 11}, script: *w3(t), nodes: make([]*stage.Node, len(servers))}
+		for _, s := range servers {
+			b.conns = append(b.conns, serve(t, s))
+		}
+		now := time.Now()
+		tl := newTally(now, now.Add(100*time.Millisecond), &bytes.Buffer{})
+		if err := b.byStreams(t.Context(), tl); err != nil {
+			t.Error(err)
+		}
+		orders := 0
+		for i, s := range servers {
+			orders += len(s.seen)
+			if want := []int{3, 4, 4}[i]; s.most != want {
+				t.Errorf("node %d had %d orders in flight at most: %d are its share", i, s.most, want)
+			}
+		}
+		if got := tl.counts(); got.errors != 0 || got.all != int64(orders) {
+			t.Errorf("counted %+v, the nodes ended %d", got, orders)
+		}
+		gone, err := client.New(client.Config{Addresses: []string{"nowhere"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := gone.Close(); err != nil {
+			t.Fatal(err)
+		}
+		b.conns[1] = gone
+		tl = newTally(now, time.Now().Add(time.Hour), &bytes.Buffer{})
+		if err := b.byStreams(t.Context(), tl); err == nil {
+			t.Error("a node is gone, and the run goes on")
+		}
+	})
 }

@@ -32,20 +32,35 @@ type meter struct {
 // reading is what the processes have used up to now.
 type reading struct {
 	fsyncs int64
-	uses   []stage.Usage // of node, adapter, client
+	uses   []stage.Usage // of node, or all nodes together, adapter, client
+}
+
+// nodesUsage is what all nodes have used together. PeakRSS is the sum of their peaks.
+func (m *meter) nodesUsage() (sum stage.Usage, err error) {
+	for _, n := range m.nodes {
+		u, err := n.Usage()
+		if err != nil {
+			return sum, err
+		}
+		sum.CPU, sum.RSS, sum.PeakRSS = sum.CPU+u.CPU, sum.RSS+u.RSS, sum.PeakRSS+u.PeakRSS
+	}
+	return sum, nil
 }
 
 func (m *meter) read(ctx context.Context) (*reading, error) {
-	shown, err := m.node.Metrics(ctx)
-	if err != nil {
-		return nil, err
+	r := &reading{}
+	for _, n := range m.nodes {
+		shown, err := n.Metrics(ctx)
+		if err != nil {
+			return nil, err
+		}
+		fsyncs, err := shown.Value("holdfast_commit_batch_count")
+		if err != nil {
+			return nil, err
+		}
+		r.fsyncs += int64(fsyncs)
 	}
-	fsyncs, err := shown.Value("holdfast_commit_batch_count")
-	if err != nil {
-		return nil, err
-	}
-	r := &reading{fsyncs: int64(fsyncs)}
-	for _, usage := range []func() (stage.Usage, error){m.node.Usage, m.adapter.Usage, stage.OwnUsage} {
+	for _, usage := range []func() (stage.Usage, error){m.nodesUsage, m.adapter.Usage, stage.OwnUsage} {
 		u, err := usage()
 		if err != nil {
 			return nil, fmt.Errorf("measure processes: %w", err)
@@ -88,7 +103,7 @@ func (m *meter) run(ctx context.Context) {
 				continue // what is under way ends; nothing is counted any more
 			}
 			orders := m.tally.counts().orders
-			u, err := m.node.Usage()
+			u, err := m.nodesUsage()
 			if err != nil {
 				m.cancel(err)
 				return

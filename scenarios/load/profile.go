@@ -17,7 +17,7 @@ func (b *bench) profile(ctx context.Context) error {
 		return context.Cause(ctx)
 	case <-time.After(warmUp):
 	}
-	data, err := b.node.Profile(ctx, b.Duration)
+	data, err := b.nodes[0].Profile(ctx, b.Duration)
 	if err != nil {
 		return fmt.Errorf("profile the node: %w", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -97,7 +98,7 @@ type bench struct {
 
 	script  script
 	result  *Result
-	node    *stage.Node
+	nodes   []*stage.Node
 	adapter *stage.Process
 	conns   []*client.Client
 }
@@ -109,24 +110,32 @@ const startTimeout = time.Minute
 func (b *bench) start(whole context.Context, st *stage.Stage) (err error) {
 	ctx, cancel := context.WithTimeoutCause(whole, startTimeout, fmt.Errorf("the processes were not ready within %v", startTimeout))
 	defer cancel()
-	var settings []string
-	if b.Profile != "" {
-		settings = append(settings, "--profiles")
+	if b.nodes = b.Nodes; len(b.nodes) == 0 {
+		var settings []string
+		if b.Profile != "" {
+			settings = append(settings, "--profiles")
+		}
+		node, err := st.StartNode(whole, b.Holdfast, false, settings...)
+		if err != nil {
+			return err
+		}
+		b.nodes = []*stage.Node{node}
 	}
-	if b.node, err = st.StartNode(whole, b.Holdfast, false, settings...); err != nil {
-		return err
-	}
-	if err := b.node.Ready(ctx); err != nil {
-		return err
+	var servers []string
+	for _, n := range b.nodes {
+		if err := n.Ready(ctx); err != nil {
+			return err
+		}
+		servers = append(servers, n.Server)
 	}
 	b.adapter, err = st.Start(whole, stage.Spec{
-		Name: "adapter", Path: b.Holdfast, Args: []string{"adapter", "bench", "--server", b.node.Server},
+		Name: "adapter", Path: b.Holdfast, Args: []string{"adapter", "bench", "--server", strings.Join(servers, ",")},
 	})
 	if err != nil {
 		return err
 	}
-	for range unaryConns {
-		conn, err := b.node.Dial()
+	for i := range max(unaryConns, len(b.nodes)) {
+		conn, err := b.nodes[i%len(b.nodes)].Dial()
 		if err != nil {
 			return err
 		}
@@ -158,7 +167,7 @@ func (b *bench) close() {
 
 // measure runs the workload and fills the result.
 func (b *bench) measure(whole context.Context) error {
-	before, err := stage.FolderSize(b.node.Data)
+	before, err := b.written()
 	if err != nil {
 		return err
 	}
@@ -198,7 +207,7 @@ func (b *bench) measure(whole context.Context) error {
 	if b.result.Series = m.series; len(m.series) < 2 {
 		b.result.Series = nil
 	}
-	after, err := stage.FolderSize(b.node.Data)
+	after, err := b.written()
 	if err != nil {
 		return err
 	}
@@ -220,9 +229,38 @@ func (b *bench) drive(ctx context.Context, t *tally) (settle func(context.Contex
 	case b.Submit == Unary:
 		err = byCalls(ctx, b.conns, &b.script, t, b.InFlight)
 	default:
-		err = byStream(ctx, b.conns[0], &b.script, t, b.InFlight)
+		err = b.byStreams(ctx, t)
 	}
 	return settle, err
+}
+
+// byStreams runs orders on a stream to each node. If one of them fails, all do.
+func (b *bench) byStreams(ctx context.Context, t *tally) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var all sync.WaitGroup
+	for i := range b.nodes {
+		share := b.InFlight*(i+1)/len(b.nodes) - b.InFlight*i/len(b.nodes)
+		all.Go(func() {
+			if err := byStream(ctx, b.conns[i], &b.script, t, share); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	all.Wait()
+	return context.Cause(ctx)
+}
+
+// written is how many bytes the nodes' folders have.
+func (b *bench) written() (sum int64, err error) {
+	for _, n := range b.nodes {
+		size, err := stage.FolderSize(n.Data)
+		if err != nil {
+			return 0, err
+		}
+		sum += size
+	}
+	return sum, nil
 }
 
 func (b *bench) conclude(t *tally, measured time.Duration) {
