@@ -128,6 +128,7 @@ var rows = []row{
 	{"limits_cluster", 15 * time.Minute, limitsCluster, limitsClusterBars},
 	{"keys_cluster", 15 * time.Minute, keysCluster, keysClusterBars},
 	{"saga_cluster", 20 * time.Minute, sagaCluster, sagaClusterBars},
+	{"late_result", 15 * time.Minute, lateResult, lateResultBars},
 	{"three", 5 * time.Minute, three, threeBars},
 	{"bad_input", 30 * time.Minute, badInput, badInputBars},
 }
