@@ -130,6 +130,7 @@ var rows = []row{
 	{"saga_cluster", 20 * time.Minute, sagaCluster, sagaClusterBars},
 	{"late_result", 15 * time.Minute, lateResult, lateResultBars},
 	{"three", 5 * time.Minute, three, threeBars},
+	{"scale", 10 * time.Minute, scale, scaleBars},
 	{"bad_input", 30 * time.Minute, badInput, badInputBars},
 }
 
