@@ -130,7 +130,7 @@ func (g cpuGroup) remove() error {
 		return err
 	}
 	for pid := range strings.FieldsSeq(string(members)) {
-		if err := os.WriteFile(cpuGroups+"/cgroup.procs", []byte(pid), 0o600); err != nil { //nolint:gosec // the kernel has named it
+		if err := os.WriteFile(cpuGroups+"/cgroup.procs", []byte(pid), 0o600); err != nil {
 			return err //nolint:wrapcheck // as above
 		}
 	}
