@@ -66,16 +66,10 @@ func scale(ctx context.Context, s *site) (figures, error) {
 
 // scaleOf measures so many nodes.
 func scaleOf(ctx context.Context, s *site, nodes int) (f figures, err error) {
-	c, err := startCluster(ctx, s, func(spec *stage.ClusterSpec) { spec.Nodes = nodes })
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err = errors.Join(err, c.end()); err == nil {
-			err = os.RemoveAll(c.dir)
-		}
-	}()
-	return c.enter(ctx, s, func(ctx context.Context, _ *stage.Stage, r *clusterRow) (f figures, err error) {
+	return withOwnCluster(ctx, s, func(_ *cluster, spec *stage.ClusterSpec) error {
+		spec.Nodes = nodes
+		return nil
+	}, func(ctx context.Context, _ *stage.Stage, r *clusterRow) (f figures, err error) {
 		if err := r.settled(ctx); err != nil {
 			return nil, err
 		}
