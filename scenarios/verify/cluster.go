@@ -25,6 +25,8 @@ type clusterRow struct {
 	s    *site
 	conn *client.Client
 	logs []string // of the downstream systems
+	// patience is how long an order is tried for.
+	patience time.Duration
 	// read is how much of each node's log, and starts how many of its starts, are of earlier rows.
 	read   map[*stage.Node]int64
 	starts map[*stage.Node]int
@@ -72,7 +74,7 @@ func (c *cluster) enter(
 	defer context.AfterFunc(c.running, func() { cancel(context.Cause(c.running)) })() //nolint:contextcheck // the cluster outlives the row
 	ctx, st := stage.New(ctx, s.dir)
 	defer st.Stop()
-	r := &clusterRow{cluster: c, s: s, read: map[*stage.Node]int64{}, starts: map[*stage.Node]int{}}
+	r := &clusterRow{cluster: c, s: s, patience: patience, read: map[*stage.Node]int64{}, starts: map[*stage.Node]int{}}
 	for i, n := range r.Nodes {
 		at, err := os.Stat(r.log(i))
 		if err != nil {
@@ -206,6 +208,8 @@ type pulse struct {
 	rate int
 	// work is what the order of a number is to do.
 	work func(n int) *orderv1.WorkOrder
+	// patience is how long each is tried for.
+	patience time.Duration
 
 	mu     sync.Mutex
 	orders []*order
@@ -214,7 +218,7 @@ type pulse struct {
 	seconds map[int64]int
 }
 
-// patience is how long an order is tried for.
+// patience is how long an order is tried for, unless a row says otherwise.
 const patience = 30 * time.Second
 
 // run submits until ctx ends, and waits for the last answers.
@@ -237,7 +241,7 @@ func (p *pulse) run(ctx context.Context) {
 }
 
 func (p *pulse) submit(ctx context.Context, o *order) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, p.patience)
 	defer cancel()
 	o.submitted = time.Now()
 	_, err := p.conn.Orders().Submit(ctx, &orderv1.SubmitRequest{Order: o.request})
@@ -288,7 +292,7 @@ func (p *pulse) idle() (count int) {
 
 // during has orders come while something is done, waits until all have ended, and finds out whether they are as they must be.
 func (r *clusterRow) during(ctx context.Context, rate int, f figures, do func(context.Context, *pulse) error) error {
-	p := &pulse{conn: r.conn, name: r.s.row, rate: rate, work: killWork}
+	p := &pulse{conn: r.conn, name: r.s.row, rate: rate, work: killWork, patience: r.patience}
 	beating, stop := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	running.Go(func() { p.run(beating) })

@@ -18,7 +18,9 @@ type cluster struct {
 	database *database
 	running  context.Context //nolint:containedctx // it ends with the cluster, and its cause says why
 	stage    *stage.Stage
-	dir      string
+	// atEnd is done when the nodes have ended, and before the database does.
+	atEnd []func()
+	dir   string
 }
 
 // clusterNodes is how many nodes a cluster has.
@@ -64,6 +66,9 @@ func startCluster(ctx context.Context, s *site, change func(*cluster, *stage.Clu
 // end ends all processes of the cluster. Its folder stays if something has failed.
 func (c *cluster) end(passed bool) error {
 	c.stage.Stop()
+	for _, end := range c.atEnd {
+		end()
+	}
 	err := c.database.stop()
 	if passed && err == nil {
 		return os.RemoveAll(c.dir) //nolint:wrapcheck // it names the folder

@@ -26,10 +26,11 @@ func lagging(ctx context.Context, s *site) (figures, error) {
 	var p *replicated
 	return withOwnCluster(ctx, s, func(c *cluster, spec *stage.ClusterSpec) (err error) {
 		p, err = c.database.replicate(ctx)
-		if err == nil {
-			spec.Journal = p.address()
+		if err != nil {
+			return err
 		}
-		return err
+		c.atEnd, spec.Journal = append(c.atEnd, p.standby.Stop), p.address()
+		return nil
 	}, withSystems(func(ctx context.Context, r *clusterRow) (figures, error) {
 		f := figures{}
 		err := r.during(ctx, laggingRate(s), f, func(ctx context.Context, _ *pulse) error { return r.lag(ctx, p, f) })
@@ -67,7 +68,6 @@ func (d *database) replicate(ctx context.Context) (*replicated, error) {
 	if err := standby.Start("shared_buffers=64MB"); err != nil { //nolint:contextcheck // it lives longer than the call
 		return nil, err
 	}
-	d.standby = standby
 	return p, nil
 }
 

@@ -123,6 +123,7 @@ var rows = []row{
 	{"pause", 15 * time.Minute, pauseNode, pauseNodeBars},
 	{"consul_cut", 20 * time.Minute, consulCut, consulCutBars},
 	{"lagging", 5 * time.Minute, lagging, laggingBars},
+	{"db_cut", 15 * time.Minute, databaseCut, databaseCutBars},
 	{"rolling", 10 * time.Minute, rolling, rollingBars},
 	{"skew", 15 * time.Minute, skew, skewBars},
 	{"limits_cluster", 15 * time.Minute, limitsCluster, limitsClusterBars},

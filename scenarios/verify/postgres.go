@@ -25,8 +25,7 @@ func noPostgres(s *site) string {
 type database struct {
 	*pgserver.Server
 
-	standby *pgserver.Server // nil: it has none
-	dir     string
+	dir string
 }
 
 // startDatabase starts a server whose data is on a disk. Its log is in the row's folder. Stop it.
@@ -56,9 +55,6 @@ func startDatabase(ctx context.Context, s *site) (*database, error) {
 
 // stop ends the server, and removes its data.
 func (d *database) stop() error {
-	if d.standby != nil {
-		d.standby.Stop()
-	}
 	d.Stop()
 	return os.RemoveAll(d.dir) //nolint:wrapcheck // it names the folder
 }
