@@ -1,13 +1,15 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"time"
 
-	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/scenarios/stage"
 )
 
@@ -17,6 +19,8 @@ const (
 	cutNoticed = 4 * time.Second
 	// promotedAfter is how long the primary is silent until its standby is promoted.
 	promotedAfter = 3 * time.Second
+	// loadedFor is how long orders come and end before something is done to the database.
+	loadedFor = time.Second
 	// resumesWithin is how long nodes may take to go on once there is a database, in seconds.
 	resumesWithin = 5
 )
@@ -59,10 +63,12 @@ func databaseCut(ctx context.Context, s *site) (f figures, err error) {
 		c.atEnd, spec.Journal = append(c.atEnd, d.stop), d.address()
 		return nil
 	}, withSystems(func(ctx context.Context, r *clusterRow) (figures, error) {
-		x := &cutRow{clusterRow: r, replicas: d, figures: figures{}}
+		x := &cutRow{clusterRow: r, replicas: d, figures: figures{}, healed: map[string]time.Time{}}
 		r.patience += databaseGone(s)
-		err := r.during(ctx, databaseCutRate(s), x.figures, x.run)
-		return x.figures, err
+		if err := r.during(ctx, databaseCutRate(s), x.figures, x.run); err != nil {
+			return x.figures, err
+		}
+		return x.figures, x.completions()
 	}))
 }
 
@@ -73,6 +79,8 @@ type cutRow struct {
 
 	figures figures
 	pulse   *pulse
+	// healed is when there was a database again, by what was done to it.
+	healed map[string]time.Time
 	// looks counts how often a node was looked at while there was no database, dead how often it was not alive, and ready how often it said
 	// that it is ready, when it must have noticed.
 	looks, dead, ready int
@@ -168,51 +176,82 @@ func (x *cutRow) look(ctx context.Context, d time.Duration) error {
 	return nil
 }
 
-// resumes does something to the database, and tells how long it took after that until an order that was accepted since had ended, and until
-// all nodes were ready.
+// resumes does something to the database under load, and tells how long it took after that until an order was accepted, and until all nodes
+// were ready.
 func (x *cutRow) resumes(ctx context.Context, name string, fault func(context.Context) error) error {
+	if err := x.acceptedSince(ctx, time.Now()); err != nil {
+		return err
+	}
+	if err := stage.Pause(ctx, loadedFor); err != nil {
+		return err
+	}
 	if err := fault(ctx); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	healed := time.Now()
-	o, err := x.acceptedSince(ctx, healed)
-	if err != nil {
+	x.healed[name] = healed
+	if err := x.acceptedSince(ctx, healed); err != nil {
 		return err
 	}
-	// The same order again changes nothing about it.
-	if _, err := x.conn.Orders().Submit(ctx, &orderv1.SubmitRequest{Order: o.request, Wait: orderv1.Wait_WAIT_ENDED}); err != nil {
-		return fmt.Errorf("wait for order %s: %w", o.id, err)
-	}
-	x.figures[name+"_resumes_s"] = round(time.Since(healed).Seconds(), 2)
+	x.figures[name+"_accepts_s"] = afterwards(time.Since(healed))
 	for _, n := range x.Nodes {
 		if err := n.Ready(ctx); err != nil {
 			return err
 		}
 	}
-	x.figures[name+"_ready_s"] = round(time.Since(healed).Seconds(), 2)
+	x.figures[name+"_ready_s"] = afterwards(time.Since(healed))
+	return nil
+}
+
+// afterwards is a time as a figure: a millisecond at least, as 0 would mean that nothing was measured.
+func afterwards(d time.Duration) float64 { return round(max(d, time.Millisecond).Seconds(), 3) }
+
+// completions tells, by the histories, how long it took after each time that there was a database again until an order completed.
+func (x *cutRow) completions() error {
+	f, err := os.Open(x.s.dir + "/histories.jsonl")
+	if err != nil {
+		return err
+	}
+	defer f.Close() //nolint:errcheck // it is only read
+	first := map[string]time.Time{}
+	for events := json.NewDecoder(bufio.NewReaderSize(f, 1<<20)); events.More(); {
+		var event struct {
+			At   time.Time `json:"at"`
+			Type string    `json:"type"`
+		}
+		if err := events.Decode(&event); err != nil {
+			return fmt.Errorf("read the histories: %w", err)
+		}
+		if event.Type != "order.completed" {
+			continue
+		}
+		for name, healed := range x.healed {
+			if at, is := first[name]; !event.At.Before(healed) && (!is || event.At.Before(at)) {
+				first[name] = event.At
+			}
+		}
+	}
+	for name, at := range first {
+		x.figures[name+"_completes_s"] = afterwards(at.Sub(x.healed[name]))
+	}
 	return nil
 }
 
 // acceptedSince waits until an order is accepted, from some time on.
-func (x *cutRow) acceptedSince(ctx context.Context, at time.Time) (*order, error) {
-	for {
-		if o := x.pulse.acceptedSince(at); o != nil {
-			return o, nil
-		}
+func (x *cutRow) acceptedSince(ctx context.Context, at time.Time) error {
+	for !x.pulse.acceptedSince(at) {
 		if err := stage.Pause(ctx, 10*time.Millisecond); err != nil {
-			return nil, fmt.Errorf("wait until an order is accepted: %w", err)
+			return fmt.Errorf("wait until an order is accepted: %w", err)
 		}
-	}
-}
-
-// acceptedSince returns an order that was accepted from some time on; nil if there is none.
-func (p *pulse) acceptedSince(at time.Time) *order {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if i := slices.IndexFunc(p.orders, func(o *order) bool { return !o.accepted.Before(at) }); i >= 0 {
-		return p.orders[i]
 	}
 	return nil
+}
+
+// acceptedSince tells whether an order was accepted from some time on.
+func (p *pulse) acceptedSince(at time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.ContainsFunc(p.orders, func(o *order) bool { return !o.accepted.Before(at) })
 }
 
 // loseAnswers loses half of the answers that get lost, one at a time, and counts the batches whose outcome nodes did not know.
@@ -226,7 +265,7 @@ func (x *cutRow) loseAnswers(ctx context.Context, server *lossy, unknown *int) e
 		if err := server.lose(ctx); err != nil {
 			return err
 		}
-		if _, err := x.acceptedSince(ctx, time.Now()); err != nil {
+		if err := x.acceptedSince(ctx, time.Now()); err != nil {
 			return err
 		}
 	}
@@ -245,7 +284,9 @@ func databaseCutBars(s *site) bars {
 	}.none(clusterNone...).none("not_alive", "ready_meanwhile", "node_starts", "fences")
 	delete(b, "seconds_without_acceptance") // without a database nothing is accepted
 	for _, name := range []string{"cut", "restarted", "promoted"} {
-		b[name+"_resumes_s"], b[name+"_ready_s"] = atMost(resumesWithin), atMost(resumesWithin)
+		for _, what := range []string{"_accepts_s", "_completes_s", "_ready_s"} {
+			b[name+what] = atMost(resumesWithin)
+		}
 	}
 	return b
 }
