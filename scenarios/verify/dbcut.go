@@ -127,7 +127,7 @@ func (x *cutRow) cut(ctx context.Context) error {
 // restart has the database crash, and start again.
 func (x *cutRow) restart(context.Context) error {
 	x.primary.Kill()
-	return x.startPrimary()
+	return x.startPrimary() //nolint:contextcheck // it lives longer than the call
 }
 
 // replace has the standby become the primary while the primary of before hangs.

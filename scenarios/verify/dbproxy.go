@@ -40,10 +40,8 @@ func newLossy(ctx context.Context, to int) (*lossy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("stand before a database: %w", err)
 	}
-	l := &lossy{
-		port:     listener.Addr().(*net.TCPAddr).Port, //nolint:errcheck,forcetypeassert // it is one
-		listener: listener, to: fmt.Sprintf("127.0.0.1:%d", to), links: map[*lossyLink]struct{}{},
-	}
+	at := listener.Addr().(*net.TCPAddr) //nolint:errcheck,forcetypeassert // it is one
+	l := &lossy{port: at.Port, listener: listener, to: fmt.Sprintf("127.0.0.1:%d", to), links: map[*lossyLink]struct{}{}}
 	l.all.Go(l.accept)
 	return l, nil
 }
