@@ -29,7 +29,7 @@ func startCluster(t *testing.T, nodes int) *stage.Cluster {
 	if err != nil {
 		t.Skip(err)
 	}
-	dir, err := os.MkdirTemp("", "holdfast-cluster-") // the server's user may not enter the folder of a test
+	dir, err := os.MkdirTemp("", "holdfast-cluster-") //nolint:usetesting // the server's user may not enter the folder of a test
 	if err != nil {
 		t.Fatal(err)
 	}

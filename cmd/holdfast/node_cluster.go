@@ -103,7 +103,8 @@ func (c *nodeConfig) checkCluster(flags *pflag.FlagSet) error {
 func (c *clusterConfig) checkCertificates() error {
 	var missing []string
 	for flag, value := range map[string]string{
-		"--cluster-cert": c.TLS.Certificate, "--cluster-key": c.TLS.Key, "--cluster-ca": c.TLS.CA, "--cluster-allow": strings.Join(c.TLS.Allow, ""),
+		"--cluster-cert": c.TLS.Certificate, "--cluster-key": c.TLS.Key, "--cluster-ca": c.TLS.CA,
+		"--cluster-allow": strings.Join(c.TLS.Allow, ""),
 	} {
 		if value == "" {
 			missing = append(missing, flag)

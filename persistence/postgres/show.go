@@ -33,9 +33,11 @@ func (s *shard) show(ctx context.Context) *adminv1.JournalShard {
 		}
 	}
 	for _, c := range s.committers {
-		x.Lanes = append(x.Lanes, &adminv1.JournalLane{Lane: uint32(c.number), Confirmed: c.confirmed.Load()}) //nolint:gosec // it is not negative
+		lane := uint32(c.number) //nolint:gosec // it is not negative
+		x.Lanes = append(x.Lanes, &adminv1.JournalLane{Lane: lane, Confirmed: c.confirmed.Load()})
 	}
-	if err := s.read(ctx, "look at the database", func(ctx context.Context, conn *pgxpool.Conn) error { return see(ctx, conn, x) }); err != nil {
+	err := s.read(ctx, "look at the database", func(ctx context.Context, conn *pgxpool.Conn) error { return see(ctx, conn, x) })
+	if err != nil {
 		x.Unreachable = err.Error()
 	}
 	return x

@@ -68,7 +68,7 @@ func (r *skewRow) run(ctx context.Context) (f figures, err error) {
 	})
 	beside.Go(func() { r.owners.follow(running, r.Nodes) })
 	f = figures{}
-	p := &pulse{conn: r.conn, name: r.s.row, rate: skewRate, work: skewWork}
+	p := &pulse{conn: r.conn, name: r.s.row, rate: skewRate, work: skewWork, patience: r.patience}
 	beating, rest := context.WithCancel(running)
 	defer rest()
 	var submitting sync.WaitGroup
