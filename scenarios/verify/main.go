@@ -168,9 +168,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		s.sayf("verify: %v", err)
 		return exitUsage
 	}
-	pass := true
+	var failed []report
 	defer func() {
-		if err := s.clusters.end(pass); err != nil {
+		if err := s.clusters.end(len(failed) == 0); err != nil {
 			s.sayf("verify: %v", err)
 		}
 	}()
@@ -180,13 +180,18 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			return exitMiss
 		}
 		rep := s.run(ctx, r, parent)
-		pass = pass && rep.Pass
+		if !rep.Pass {
+			failed = append(failed, rep)
+		}
 		if err := json.NewEncoder(stdout).Encode(rep); err != nil {
 			s.sayf("verify: print %s: %v", r.name, err)
 			return exitMiss
 		}
 	}
-	if !pass {
+	for _, rep := range failed { // again at the end, where it is looked for
+		s.sayf("verify: %s failed: %s", rep.Row, rep.why())
+	}
+	if len(failed) > 0 {
 		return exitMiss
 	}
 	return exitPass

@@ -142,6 +142,14 @@ func (r *report) judge(err error) {
 	r.Pass = len(r.Missed) == 0
 }
 
+// why says what a row that failed did not meet.
+func (r *report) why() string {
+	if r.Error != "" {
+		return r.Error
+	}
+	return strings.Join(r.Missed, "; ")
+}
+
 func round(v float64, digits int) float64 {
 	p := math.Pow10(digits)
 	return math.Round(v*p) / p
