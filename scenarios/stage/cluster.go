@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"github.com/holdfast-run/holdfast/client"
 )
@@ -13,8 +14,9 @@ type Cluster struct {
 	Consul *Consul
 	Nodes  []*Node
 
-	stage *Stage
-	spec  ClusterSpec
+	stage     *Stage
+	spec      ClusterSpec
+	authority *authority
 }
 
 // ClusterSpec says what a cluster is made of.
@@ -28,13 +30,21 @@ type ClusterSpec struct {
 	// Ahead is by how many seconds the clock of each node is ahead; nil: they are right. The program has to be built for that: the variable
 	// CLOCK_AHEAD tells it.
 	Ahead []int
+	// Network has Consul and each node be on a host of its own; nil: all are on this one.
+	Network *Network
 }
 
 // StartCluster starts Consul and the nodes. They run until ctx ends, which must be the stage's or come from it.
 func (s *Stage) StartCluster(ctx context.Context, spec ClusterSpec) (*Cluster, error) {
 	c := &Cluster{stage: s, spec: spec}
-	var err error
-	if c.Consul, err = s.StartConsul(ctx, spec.Consul); err != nil {
+	at, err := spec.host(ctx, "consul")
+	if err != nil {
+		return nil, err
+	}
+	if c.Consul, err = s.StartConsul(ctx, spec.Consul, at); err != nil {
+		return nil, err
+	}
+	if c.authority, err = newAuthority(s.dir); err != nil {
 		return nil, err
 	}
 	for range spec.Nodes {
@@ -50,24 +60,40 @@ func (s *Stage) StartCluster(ctx context.Context, spec ClusterSpec) (*Cluster, e
 	return c, nil
 }
 
+// host adds a host; nil: there is no network.
+func (spec ClusterSpec) host(ctx context.Context, name string) (*Host, error) {
+	if spec.Network == nil {
+		return nil, nil //nolint:nilnil // this one
+	}
+	return spec.Network.Host(ctx, name)
+}
+
 // Add starts one more node, and does not wait for it.
 func (c *Cluster) Add(ctx context.Context) (*Node, error) {
-	addresses, err := FreeAddresses(ctx, 3)
+	name := fmt.Sprintf("node%d", len(c.Nodes)+1)
+	host, err := c.spec.host(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	name := fmt.Sprintf("node%d", len(c.Nodes)+1)
+	addresses, err := host.addresses(ctx, 3)
+	if err != nil {
+		return nil, err
+	}
+	trust, err := c.authority.settings(name)
+	if err != nil {
+		return nil, err
+	}
 	env := []string{"HOLDFAST_JOURNAL=" + c.spec.Journal}
 	if c.spec.Ahead != nil {
 		env = append(env, fmt.Sprint("CLOCK_AHEAD=", c.spec.Ahead[len(c.Nodes)]))
 	}
-	n := &Node{Server: addresses[0], Admin: addresses[1], Data: filepath.Join(c.stage.dir, name)}
+	n := &Node{Server: addresses[0], Admin: addresses[1], Data: filepath.Join(c.stage.dir, name), Host: host}
+	args := []string{
+		"node", "--data", n.Data, "--listen", n.Server, "--admin-listen", n.Admin, "--cluster-listen", addresses[2], "--node-name", name,
+		"--consul", "http://" + c.Consul.Address,
+	}
 	n.Process, err = c.stage.Start(ctx, Spec{
-		Name: name, Path: c.spec.Holdfast, Restart: true, Env: env,
-		Args: append([]string{
-			"node", "--data", n.Data, "--listen", n.Server, "--admin-listen", n.Admin, "--cluster-listen", addresses[2], "--node-name", name,
-			"--cluster-plaintext", "--consul", "http://" + c.Consul.Address,
-		}, c.spec.Settings...),
+		Name: name, Path: c.spec.Holdfast, Restart: true, Host: host, Env: env, Args: slices.Concat(args, trust, c.spec.Settings),
 	})
 	if err != nil {
 		return nil, err

@@ -17,6 +17,8 @@ type Consul struct {
 
 	// Address is where its API is, as host and port.
 	Address string
+	// Host is where it runs; nil: on this one.
+	Host *Host
 
 	dir string
 }
@@ -33,19 +35,21 @@ func (c *Consul) Wipe(ctx context.Context) error {
 	return err
 }
 
-// StartConsul starts one server of Consul with a binary of it. It runs until ctx ends, which must be the stage's or come from it.
-func (s *Stage) StartConsul(ctx context.Context, binary string) (*Consul, error) {
-	addresses, err := FreeAddresses(ctx, 4)
+// StartConsul starts one server of Consul with a binary of it, on a host; nil: on this one. It runs until ctx ends, which must be the
+// stage's or come from it.
+func (s *Stage) StartConsul(ctx context.Context, binary string, at *Host) (*Consul, error) {
+	addresses, err := at.addresses(ctx, 3)
 	if err != nil {
 		return nil, err
 	}
+	var own string
 	var ports []any
 	for _, a := range addresses {
-		_, port, err := net.SplitHostPort(a)
+		host, port, err := net.SplitHostPort(a)
 		if err != nil {
 			return nil, fmt.Errorf("port of Consul: %w", err)
 		}
-		ports = append(ports, port)
+		own, ports = host, append(ports, port)
 	}
 	dir := filepath.Join(s.dir, "consul")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -58,13 +62,13 @@ performance { raft_multiplier = 1 }
 disable_update_check = true
 enable_debug = false
 log_level = "warn"
-`, ports[:3]...)
+`, ports...)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, fmt.Errorf("configuration of Consul: %w", err)
 	}
-	c := &Consul{Address: addresses[0], dir: dir}
-	c.Process, err = s.Start(ctx, Spec{Name: "consul", Path: binary, Restart: true, Args: []string{
-		"agent", "-server", "-bootstrap-expect=1", "-bind=127.0.0.1", "-client=127.0.0.1", "-data-dir=" + dir, "-config-file=" + config,
+	c := &Consul{Address: addresses[0], Host: at, dir: dir}
+	c.Process, err = s.Start(ctx, Spec{Name: "consul", Path: binary, Restart: true, Host: at, Args: []string{
+		"agent", "-server", "-bootstrap-expect=1", "-bind=" + own, "-client=" + own, "-data-dir=" + dir, "-config-file=" + config,
 	}})
 	if err != nil {
 		return nil, err

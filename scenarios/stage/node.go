@@ -22,6 +22,8 @@ type Node struct {
 
 	// Server is the address of its API, Admin that of its administration, Data its data folder.
 	Server, Admin, Data string
+	// Host is where it runs; nil: on this one.
+	Host *Host
 }
 
 // StartNode starts a node with the given holdfast binary, and with its default settings but for those given. Its data go to

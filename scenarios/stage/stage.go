@@ -53,6 +53,8 @@ type Spec struct {
 	Env  []string
 	// Restart has the process started again when it ends. Else its end fails the stage.
 	Restart bool
+	// Host is where it runs; nil: on this one.
+	Host *Host
 }
 
 // restartAfter is the delay of a restart: as good as none, but a program that can't start doesn't take a whole CPU.
@@ -91,6 +93,9 @@ func (s *Stage) Start(ctx context.Context, spec Spec) (*Process, error) {
 func (p *Process) live(ctx context.Context, spec Spec, log io.Writer) (ended, err error) {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
+	if spec.Host != nil {
+		spec = spec.Host.run(spec)
+	}
 	err = supervision.NewProcess(supervision.Spec{
 		Name: spec.Name, Path: spec.Path, Args: spec.Args, Env: spec.Env, Stdout: log, Stderr: log, StopGrace: stopGrace,
 		OnEvent: func(e supervision.Event) {
@@ -200,6 +205,23 @@ func (p *Process) AwaitStart(ctx context.Context, starts int) error {
 		case <-changed:
 		case <-ctx.Done():
 			return fmt.Errorf("wait until %s is started again: %w", p.name, context.Cause(ctx))
+		}
+	}
+}
+
+// AwaitEnd waits until the process that was started so many times has ended, and returns when that was seen.
+func (p *Process) AwaitEnd(ctx context.Context, starts int) (time.Time, error) {
+	for {
+		p.mu.Lock()
+		runs, now, changed := p.current != nil, p.starts, p.changed
+		p.mu.Unlock()
+		if now > starts || now == starts && !runs {
+			return time.Now(), nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return time.Time{}, fmt.Errorf("wait until %s has ended: %w", p.name, context.Cause(ctx))
 		}
 	}
 }

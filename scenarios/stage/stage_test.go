@@ -17,7 +17,8 @@ import (
 	"github.com/holdfast-run/holdfast/scenarios/stage"
 )
 
-// asChild makes the test binary a child in place of running tests: it fails, or serves HTTP on the address given.
+// asChild makes the test binary a child in place of running tests: it fails, or serves HTTP on the address given. Asked to dial an address,
+// it tells whether that answers.
 const asChild = "HOLDFAST_TEST_STAGE_CHILD"
 
 func TestMain(m *testing.M) {
@@ -32,7 +33,17 @@ func TestMain(m *testing.M) {
 		os.Exit(7)
 	default:
 		s := &http.Server{Addr: what, ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(
-			func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, os.Getpid()) },
+			func(w http.ResponseWriter, r *http.Request) {
+				if address := r.FormValue("dial"); address != "" {
+					c, err := net.DialTimeout("tcp", address, 500*time.Millisecond) //nolint:noctx // it has a timeout
+					if err != nil {
+						w.WriteHeader(http.StatusGatewayTimeout)
+						return
+					}
+					_ = c.Close()
+				}
+				_, _ = fmt.Fprint(w, os.Getpid())
+			},
 		)}
 		fmt.Fprintln(os.Stderr, s.ListenAndServe())
 		os.Exit(1)

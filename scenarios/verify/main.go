@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/holdfast-run/holdfast/persistence/postgres/pgserver"
+	"github.com/holdfast-run/holdfast/scenarios/stage"
 	"github.com/holdfast-run/holdfast/scenarios/verify/players"
 )
 
@@ -56,6 +57,8 @@ type site struct {
 	consul string
 	// wrongClock is a holdfast whose clock can be wrong, for rows that need it.
 	wrongClock string
+	// noNetwork says why there are no hosts of rows' own; empty: there are.
+	noNetwork string
 	// clusters has the cluster that rows share.
 	clusters *clusters
 	// row is the name of the row, dir its own folder.
@@ -124,6 +127,8 @@ var rows = []row{
 	{"consul_cut", 20 * time.Minute, consulCut, consulCutBars},
 	{"lagging", 5 * time.Minute, lagging, laggingBars},
 	{"db_cut", 15 * time.Minute, databaseCut, databaseCutBars},
+	{"node_cut", 10 * time.Minute, nodeCut, nodeCutBars},
+	{"node_alone", 10 * time.Minute, nodeAlone, nodeAloneBars},
 	{"rolling", 10 * time.Minute, rolling, rollingBars},
 	{"skew", 15 * time.Minute, skew, skewBars},
 	{"limits_cluster", 15 * time.Minute, limitsCluster, limitsClusterBars},
@@ -167,6 +172,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		s.sayf("verify: %v", err)
 		return exitUsage
+	}
+	if s.noNetwork = stage.NoNetwork(ctx); s.noNetwork != "" {
+		s.sayf("verify: there are no hosts that can be cut off: %s; what needs them is skipped", s.noNetwork)
 	}
 	var failed []report
 	defer func() {

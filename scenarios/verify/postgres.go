@@ -45,13 +45,15 @@ func startDatabase(ctx context.Context, s *site) (*database, error) {
 	d.Server, err = pgserver.Make(ctx, s.postgres, d.dir)
 	if err == nil {
 		d.Log = s.dir + "/postgres.log"
-		err = d.Start("shared_buffers=256MB", "max_wal_size=4GB") //nolint:contextcheck // it lives longer than the call
+		err = d.start() //nolint:contextcheck // it lives longer than the call
 	}
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(d.dir))
 	}
 	return d, nil
 }
+
+func (d *database) start() error { return d.Start("shared_buffers=256MB", "max_wal_size=4GB") }
 
 // stop ends the server, and removes its data.
 func (d *database) stop() error {

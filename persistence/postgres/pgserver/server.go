@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"os/user"
@@ -37,6 +38,8 @@ type Server struct {
 	Bin, Data, Log string
 	// Port is where it listens, on 127.0.0.1.
 	Port int
+	// Also is another address at which it listens: see Open.
+	Also netip.Prefix
 	// Process is the server as it was started last.
 	Process *exec.Cmd
 	// paused are the processes that stand still; nil: none does.
@@ -142,6 +145,21 @@ func (s *Server) TakePort() error {
 	return nil
 }
 
+// Open has the server listen at an address of this host, for the network that it is in, as well. It shows when the
+// server is started next.
+func (s *Server) Open(at netip.Prefix) error {
+	f, err := os.OpenFile(filepath.Join(s.Data, "pg_hba.conf"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return fmt.Errorf("open the server to %s: %w", at, err)
+	}
+	_, err = fmt.Fprintf(f, "host %s %[1]s %s trust\n", "all", at.Masked())
+	if err := errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("open the server to %s: %w", at, err)
+	}
+	s.Also = at
+	return nil
+}
+
 // startWithin is how long a server may take until it answers, the repair of what a crash has left included.
 const startWithin = time.Minute
 
@@ -151,8 +169,12 @@ func (s *Server) Start(settings ...string) error {
 	if err != nil {
 		return err
 	}
+	listen := "127.0.0.1"
+	if s.Also.IsValid() {
+		listen += "," + s.Also.Addr().String()
+	}
 	args := []string{
-		"-D", s.Data, "-p", strconv.Itoa(s.Port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
+		"-D", s.Data, "-p", strconv.Itoa(s.Port), "-c", "listen_addresses=" + listen, "-c", "unix_socket_directories=",
 		"-c", "shared_buffers=64MB", "-c", "max_connections=400", "-c", "max_wal_size=1GB",
 	}
 	for _, setting := range settings {
@@ -186,9 +208,16 @@ func (s *Server) Start(settings ...string) error {
 	}
 }
 
-// Address is the connection string of a database of the server.
-func (s *Server) Address(database string) string {
-	return fmt.Sprintf("host=127.0.0.1 port=%d user=postgres dbname=%s sslmode=disable", s.Port, database)
+// Address is the connection string of a database of the server, for processes on this host.
+func (s *Server) Address(database string) string { return s.address("127.0.0.1", database) }
+
+// AlsoAddress is the connection string of a database, for processes in the network that the server was opened to.
+func (s *Server) AlsoAddress(database string) string {
+	return s.address(s.Also.Addr().String(), database)
+}
+
+func (s *Server) address(host, database string) string {
+	return fmt.Sprintf("host=%s port=%d user=postgres dbname=%s sslmode=disable", host, s.Port, database)
 }
 
 // Stop ends the server as an operator would; Kill as a crash of its host would, but for the disk.
