@@ -29,19 +29,21 @@ func nodeCut(ctx context.Context, s *site) (figures, error) {
 	return withHosts(ctx, s, func(ctx context.Context, r *clusterRow) (figures, error) {
 		f, a, b := figures{"lingering": 0}, r.Nodes[0], r.Nodes[1]
 		slowest := time.Duration(0)
-		err := r.during(ctx, killNodeRate(s), f, func(ctx context.Context, _ *pulse) error {
-			for _, ways := range [][]way{bothWays(a.Host, b.Host), {{a.Host, b.Host}}} {
-				if err := r.settled(ctx); err != nil {
-					return err
+		err := r.during(ctx, killNodeRate(s), f, func(ctx context.Context, p *pulse) error {
+			return watching(ctx, s, p, []*stage.Node{a, b}, f, func() error {
+				for _, ways := range [][]way{bothWays(a.Host, b.Host), {{a.Host, b.Host}}} {
+					if err := r.settled(ctx); err != nil {
+						return err
+					}
+					lingering, took, err := r.cut(ctx, ways, a, b)
+					if err != nil {
+						return err
+					}
+					f.add("lingering", lingering)
+					slowest = max(slowest, took)
 				}
-				lingering, took, err := r.cut(ctx, ways, a, b)
-				if err != nil {
-					return err
-				}
-				f.add("lingering", lingering)
-				slowest = max(slowest, took)
-			}
-			return r.settled(ctx)
+				return r.settled(ctx)
+			})
 		})
 		if err != nil {
 			return f, err
@@ -149,6 +151,7 @@ func nodeCutBars(s *site) bars {
 		return bars{}
 	}
 	return bars{
-		"progress_within_s": atMost(5), "lost_packets_1": atLeast(1), "lost_packets_2": atLeast(1),
-	}.none(clusterNone...).none("fences", "node_starts", "lingering")
+		"progress_within_s": atMost(5), "watched": atLeast(100), "watched_within_s": atMost(20),
+		"lost_packets_1": atLeast(1), "lost_packets_2": atLeast(1),
+	}.none(clusterNone...).none("fences", "node_starts", "lingering", "watch_errors")
 }
