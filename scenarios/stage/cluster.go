@@ -32,6 +32,8 @@ type ClusterSpec struct {
 	Ahead []int
 	// Network has Consul and each node be on a host of its own; nil: all are on this one.
 	Network *Network
+	// Agents has an agent of Consul beside each node; else the nodes ask the server.
+	Agents bool
 }
 
 // StartCluster starts Consul and the nodes. They run until ctx ends, which must be the stage's or come from it.
@@ -88,9 +90,16 @@ func (c *Cluster) Add(ctx context.Context) (*Node, error) {
 		env = append(env, fmt.Sprint("CLOCK_AHEAD=", c.spec.Ahead[len(c.Nodes)]))
 	}
 	n := &Node{Server: addresses[0], Admin: addresses[1], Data: filepath.Join(c.stage.dir, name), Host: host}
+	consul := c.Consul
+	if c.spec.Agents {
+		if consul, err = c.stage.StartAgent(ctx, c.spec.Consul, name+"-consul", host, consul); err != nil {
+			return nil, err
+		}
+		n.Agent = consul
+	}
 	args := []string{
 		"node", "--data", n.Data, "--listen", n.Server, "--admin-listen", n.Admin, "--cluster-listen", addresses[2], "--node-name", name,
-		"--consul", "http://" + c.Consul.Address,
+		"--consul", "http://" + consul.Address,
 	}
 	n.Process, err = c.stage.Start(ctx, Spec{
 		Name: name, Path: c.spec.Holdfast, Restart: true, Host: host, Env: env, Args: slices.Concat(args, trust, c.spec.Settings),

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Consul is a server of Consul, with all that it knows in a folder: it may be killed, and comes back.
+// Consul is a server of Consul, or an agent, with all that it knows in a folder: it may be killed, and comes back.
 type Consul struct {
 	*Process
 
@@ -20,7 +20,7 @@ type Consul struct {
 	// Host is where it runs; nil: on this one.
 	Host *Host
 
-	dir string
+	dir, gossip string
 }
 
 // Wipe has it forget all that it knew, and come back as another one.
@@ -38,6 +38,15 @@ func (c *Consul) Wipe(ctx context.Context) error {
 // StartConsul starts one server of Consul with a binary of it, on a host; nil: on this one. It runs until ctx ends, which must be the
 // stage's or come from it.
 func (s *Stage) StartConsul(ctx context.Context, binary string, at *Host) (*Consul, error) {
+	return s.startConsul(ctx, binary, "consul", at, "-server", "-bootstrap-expect=1") // it elects itself at once
+}
+
+// StartAgent starts an agent of Consul that asks a server, as StartConsul does that.
+func (s *Stage) StartAgent(ctx context.Context, binary, name string, at *Host, server *Consul) (*Consul, error) {
+	return s.startConsul(ctx, binary, name, at, "-retry-join="+server.gossip, "-retry-interval=1s")
+}
+
+func (s *Stage) startConsul(ctx context.Context, binary, name string, at *Host, args ...string) (*Consul, error) {
 	addresses, err := at.addresses(ctx, 3)
 	if err != nil {
 		return nil, err
@@ -51,12 +60,11 @@ func (s *Stage) StartConsul(ctx context.Context, binary string, at *Host) (*Cons
 		}
 		own, ports = host, append(ports, port)
 	}
-	dir := filepath.Join(s.dir, "consul")
+	dir := filepath.Join(s.dir, name)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("folder of Consul: %w", err)
 	}
-	// One server, which elects itself at once; what it writes to the network stays on this machine.
-	config := filepath.Join(s.dir, "consul.hcl")
+	config := filepath.Join(s.dir, name+".hcl")
 	text := fmt.Sprintf(`ports { http = %s  server = %s  serf_lan = %s  dns = -1  grpc = -1  grpc_tls = -1  serf_wan = -1 }
 performance { raft_multiplier = 1 }
 disable_update_check = true
@@ -66,10 +74,10 @@ log_level = "warn"
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, fmt.Errorf("configuration of Consul: %w", err)
 	}
-	c := &Consul{Address: addresses[0], Host: at, dir: dir}
-	c.Process, err = s.Start(ctx, Spec{Name: "consul", Path: binary, Restart: true, Host: at, Args: []string{
-		"agent", "-server", "-bootstrap-expect=1", "-bind=" + own, "-client=" + own, "-data-dir=" + dir, "-config-file=" + config,
-	}})
+	c := &Consul{Address: addresses[0], Host: at, dir: dir, gossip: addresses[2]}
+	c.Process, err = s.Start(ctx, Spec{Name: name, Path: binary, Restart: true, Host: at, Args: append([]string{
+		"agent", "-node=" + name, "-bind=" + own, "-client=" + own, "-data-dir=" + dir, "-config-file=" + config,
+	}, args...)})
 	if err != nil {
 		return nil, err
 	}

@@ -173,6 +173,16 @@ func (h *Host) Hear(ctx context.Context, from *Host) error {
 	return err
 }
 
+// Unplug has the host reach nobody, and nobody reach it.
+func (h *Host) Unplug(ctx context.Context) error {
+	return ip(ctx, "-n", h.namespace, "link", "set", "eth0", "down")
+}
+
+// Plug ends Unplug.
+func (h *Host) Plug(ctx context.Context) error {
+	return ip(ctx, "-n", h.namespace, "link", "set", "eth0", "up")
+}
+
 var lostPackets = regexp.MustCompile(`packets (\d+)`)
 
 // Lost counts the packets that were lost on their way to the host.

@@ -24,6 +24,8 @@ type Node struct {
 	Server, Admin, Data string
 	// Host is where it runs; nil: on this one.
 	Host *Host
+	// Agent is the agent of Consul that it has for itself; nil: none.
+	Agent *Consul
 }
 
 // StartNode starts a node with the given holdfast binary, and with its default settings but for those given. Its data go to

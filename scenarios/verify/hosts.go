@@ -7,8 +7,11 @@ import (
 	"github.com/holdfast-run/holdfast/scenarios/stage"
 )
 
-// withHosts has a row use a cluster of its own, in which each node, and Consul, is on a host of its own.
-func withHosts(ctx context.Context, s *site, use func(context.Context, *clusterRow) (figures, error)) (f figures, err error) {
+// withHosts has a row use a cluster of its own, in which each node, and Consul, is on a host of its own, perhaps with an agent of Consul
+// beside each node.
+func withHosts(
+	ctx context.Context, s *site, agents bool, use func(context.Context, *clusterRow) (figures, error),
+) (f figures, err error) {
 	if noHosts(s) {
 		return figures{"cluster": "skipped: it needs PostgreSQL, Consul, which make tools builds, and root's network namespaces"}, nil
 	}
@@ -22,7 +25,7 @@ func withHosts(ctx context.Context, s *site, use func(context.Context, *clusterR
 		if err := c.database.Open(network.Here()); err != nil {
 			return err //nolint:wrapcheck // it says what could not be done
 		}
-		spec.Network, spec.Journal = network, c.database.AlsoAddress(postgresDatabase)
+		spec.Network, spec.Agents, spec.Journal = network, agents, c.database.AlsoAddress(postgresDatabase)
 		return c.database.start()
 	}, withSystems(use))
 }

@@ -26,7 +26,7 @@ const lingers = 5 * time.Second
 
 // nodeCut cuts two nodes off from each other, both ways, and then one way, under load.
 func nodeCut(ctx context.Context, s *site) (figures, error) {
-	return withHosts(ctx, s, func(ctx context.Context, r *clusterRow) (figures, error) {
+	return withHosts(ctx, s, false, func(ctx context.Context, r *clusterRow) (figures, error) {
 		f, a, b := figures{"lingering": 0}, r.Nodes[0], r.Nodes[1]
 		slowest := time.Duration(0)
 		err := r.during(ctx, killNodeRate(s), f, func(ctx context.Context, p *pulse) error {
