@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 		s := &http.Server{Addr: what, ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(
 			func(w http.ResponseWriter, r *http.Request) {
 				if address := r.FormValue("dial"); address != "" {
-					c, err := net.DialTimeout("tcp", address, 500*time.Millisecond) //nolint:noctx // it has a timeout
+					c, err := net.DialTimeout("tcp", address, 500*time.Millisecond)
 					if err != nil {
 						w.WriteHeader(http.StatusGatewayTimeout)
 						return

@@ -75,7 +75,7 @@ func watchToEnd(ctx context.Context, conn *client.Client, o *order) error {
 	if errors.Is(err, io.EOF) {
 		return nil
 	}
-	return err
+	return err //nolint:wrapcheck // it is told with the order's id
 }
 
 // watching has orders watched at nodes, each, while something is done, and tells what became of that.
