@@ -8,7 +8,7 @@ import (
 )
 
 // hostAway is how long a host that was lost stays away.
-const hostAway = 20 * time.Second
+const hostAway = 15 * time.Second
 
 // hostRounds is how often a host is lost.
 func hostRounds(s *site) int {
