@@ -23,7 +23,7 @@ func withHosts(
 	return withOwnCluster(ctx, s, func(c *cluster, spec *stage.ClusterSpec) error {
 		c.database.Stop() // so that it listens at one more address when it starts
 		if err := c.database.Open(network.Here()); err != nil {
-			return err //nolint:wrapcheck // it says what could not be done
+			return err
 		}
 		spec.Network, spec.Agents, spec.Journal = network, agents, c.database.AlsoAddress(postgresDatabase)
 		return c.database.start()
