@@ -74,7 +74,7 @@ func lateResult(ctx context.Context, s *site) (figures, error) {
 		if err := deploy(ctx, r.conn, "late"); err != nil {
 			return nil, err
 		}
-		l.pulse.conn = r.conn
+		l.pulse.conn, l.pulse.patience = r.conn, r.patience
 		for n := range lateRounds(s) {
 			if err := l.round(ctx, n); err != nil {
 				return nil, err
