@@ -138,6 +138,8 @@ func (l *loop) take(what any, now time.Time) []lease.Output {
 		return l.lease.Step(w, now)
 	case consul.Observation:
 		return l.observe(w, now)
+	case topology.Found:
+		l.learn(w, now)
 	case told:
 		if l.nodes[w.by] != (remoting.Node{}) {
 			l.view.others[w.by] = &w.holds
@@ -371,6 +373,9 @@ func (r receiver) Holds(from remoting.Node, h *remotingv1.Holdings) {
 
 // Instructed implements remoting.Receiver.
 func (r receiver) Instructed(i *remotingv1.Instruction) { r.inbox.put(instructed{i.GetWhat()}) }
+
+// Found implements remoting.Receiver.
+func (r receiver) Found(who messages.Incarnation) { r.inbox.put(topology.Found{Incarnation: who}) }
 
 // Lost implements remoting.Receiver.
 func (r receiver) Lost(n remoting.Node) { r.host.Lost(n.String()) }

@@ -72,10 +72,13 @@ func (c Config) meet(h *remotingv1.Hello) (peer, *fault) {
 	return p, nil
 }
 
+// otherLife is the reason of a fault: another incarnation lives where one was looked for. Both sides are told which.
+const otherLife = "incarnation"
+
 // admit decides so for one that connects to this node.
 func (c Config) admit(h *remotingv1.Hello) (peer, *fault) {
 	if h.GetCluster() == c.Cluster && h.GetReceiver() != string(c.Self.Incarnation) {
-		return peer{}, faultOf("incarnation", "incarnation %.80q is asked for, and %q lives here", h.GetReceiver(), c.Self.Incarnation)
+		return peer{}, faultOf(otherLife, "incarnation %.80q is asked for, and %q lives here", h.GetReceiver(), c.Self.Incarnation)
 	}
 	return c.meet(h)
 }
@@ -83,9 +86,18 @@ func (c Config) admit(h *remotingv1.Hello) (peer, *fault) {
 // expect decides so for one that this node connects to.
 func (c Config) expect(n Node, h *remotingv1.Hello) (peer, *fault) {
 	if h.GetCluster() == c.Cluster && h.GetIncarnation() != string(n.Incarnation) {
-		return peer{}, faultOf("incarnation", "incarnation %.80q lives there, and not %q", h.GetIncarnation(), n.Incarnation)
+		return peer{}, faultOf(otherLife, "incarnation %.80q lives there, and not %q", h.GetIncarnation(), n.Incarnation)
 	}
 	return c.meet(h)
+}
+
+// newer returns which other incarnation of a node has answered in its place; empty: none has.
+func newer(n Node, h *remotingv1.Hello) messages.Incarnation {
+	lives := Node{Address: h.GetAddress(), Incarnation: messages.Incarnation(h.GetIncarnation())}
+	if lives.validate() != nil || lives.Incarnation.Node() != n.Incarnation.Node() || lives.Incarnation <= n.Incarnation {
+		return ""
+	}
+	return lives.Incarnation
 }
 
 // refusal is a fault as the other side is told it. One that is for what the other is does not go away soon.

@@ -89,7 +89,14 @@ func (r *Remoting) welcome(ss grpc.ServerStream) (*inbound, error) {
 	if f != nil {
 		return nil, r.turnAway("a stranger", f)
 	}
+	said, err := say(r.config.hello(""))
+	if err != nil {
+		return nil, err
+	}
 	p, f := r.config.admit(h)
+	if f != nil && f.reason == otherLife {
+		_ = ss.SetHeader(said) // it fails only if the stream has ended
+	}
 	if f != nil {
 		return nil, r.turnAway(printable(h.GetAddress()+"/"+h.GetIncarnation()), f)
 	}
@@ -100,11 +107,7 @@ func (r *Remoting) welcome(ss grpc.ServerStream) (*inbound, error) {
 	if in.anew {
 		r.lost(in.Node)
 	}
-	said, err := say(r.config.hello(""))
-	if err == nil {
-		err = ss.SendHeader(said)
-	}
-	if err != nil {
+	if err := ss.SendHeader(said); err != nil {
 		r.leave(in)
 		return nil, fmt.Errorf("answer a hello: %w", err)
 	}

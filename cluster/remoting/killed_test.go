@@ -30,6 +30,7 @@ func (e *echo) Deliver(_ Node, m *nodev1.Envelope) {
 }
 func (*echo) Receive(*nodev1.Answer)                 {}
 func (*echo) Lost(Node)                              {}
+func (*echo) Found(messages.Incarnation)             {}
 func (*echo) Holds(Node, *remotingv1.Holdings)       {}
 func (*echo) Instructed(*remotingv1.Instruction)     {}
 func (*echo) Evidence() (dated time.Time, seen bool) { return time.Time{}, false }

@@ -220,6 +220,9 @@ func (l *link) greet(ctx context.Context, conn *grpc.ClientConn) (remote.Remotin
 		return nil, peer{}, f
 	}
 	p, f := l.r.config.expect(l.node, h)
+	if f != nil && f.reason == otherLife {
+		l.r.found(newer(l.node, h))
+	}
 	if f != nil {
 		return nil, peer{}, f
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/nodev1"
 	"github.com/holdfast-run/holdfast/messages/remotingv1"
 )
@@ -145,6 +146,12 @@ func (r *Remoting) giveUp(letters []letter, metric string, reason nodev1.Reason,
 func (r *Remoting) answered(a *nodev1.Answer) {
 	if to := r.receiver.Load(); to != nil {
 		to.Receive(a)
+	}
+}
+
+func (r *Remoting) found(who messages.Incarnation) {
+	if to := r.receiver.Load(); to != nil && who != "" {
+		to.Found(who)
 	}
 }
 

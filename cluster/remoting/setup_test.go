@@ -196,6 +196,7 @@ type station struct {
 	lost         chan Node
 	holds        chan holding
 	instructions chan remotingv1.Instruction_What
+	found        chan messages.Incarnation
 	// on is what it does with what comes; nil: it goes to came.
 	on func(from Node, e *nodev1.Envelope)
 
@@ -216,6 +217,7 @@ func startStation(tb testing.TB, l net.Listener, name string, change func(*Confi
 	s := &station{
 		t: tb, reg: prometheus.NewRegistry(), log: newRecord(), came: make(chan delivery, 1<<16), answers: make(chan *nodev1.Answer, 1<<16),
 		lost: make(chan Node, 1<<10), holds: make(chan holding, 1<<10), instructions: make(chan remotingv1.Instruction_What, 1<<10),
+		found: make(chan messages.Incarnation, 1<<10),
 	}
 	s.config = Config{
 		Self: Node{l.Addr().String(), messages.NewIncarnation(messages.NodeID(name))}, Cluster: "test", Version: "v1.2.3", JournalLevel: 7,
@@ -254,6 +256,8 @@ func (s *station) Receive(a *nodev1.Answer) { s.answers <- a }
 func (s *station) Holds(from Node, h *remotingv1.Holdings) { s.holds <- holding{h, from} }
 
 func (s *station) Instructed(i *remotingv1.Instruction) { s.instructions <- i.GetWhat() }
+
+func (s *station) Found(who messages.Incarnation) { s.found <- who }
 
 func (s *station) Lost(n Node) {
 	select {

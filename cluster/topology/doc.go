@@ -31,6 +31,8 @@
 // A period is over when an answer lacks the node that was sent at least so long after the first such answer was received. So removals
 // come of answers alone, and not of time that passes. Due says when to ask.
 //
+// Superseded are also those whose successor Consul has not shown: it was found in the journal, or answers where they lived.
+//
 // Others: warning keeps a member, and admits none. A member that says that it leaves has weight 0. While Consul is lost for all, the
 // topology is frozen: answers change nothing.
 //

@@ -28,7 +28,8 @@ type (
 		Incarnation messages.Incarnation
 		Up          bool
 	}
-	// Found says that the journal has an incarnation as the owner of a partition. It is to be said as often as that is read.
+	// Found says that there is an incarnation that Consul may not have shown: the journal has it as the owner of a partition, which is to
+	// be said as often as that is read; or it answers where an older one of its node was looked for.
 	Found struct{ Incarnation messages.Incarnation }
 	// Frozen says whether Consul is lost for all, so that the topology has to stay as it is.
 	Frozen struct{ Frozen bool }

@@ -129,6 +129,7 @@ var rows = []row{
 	{"db_cut", 15 * time.Minute, databaseCut, databaseCutBars},
 	{"node_cut", 10 * time.Minute, nodeCut, nodeCutBars},
 	{"node_alone", 10 * time.Minute, nodeAlone, nodeAloneBars},
+	{"agent_alone", 10 * time.Minute, agentAlone, agentAloneBars},
 	{"host_lost", 10 * time.Minute, hostLost, hostLostBars},
 	{"rolling", 10 * time.Minute, rolling, rollingBars},
 	{"skew", 15 * time.Minute, skew, skewBars},

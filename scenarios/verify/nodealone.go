@@ -14,6 +14,9 @@ import (
 // aloneFor is how long one node alone is cut off from Consul.
 const aloneFor = 8 * time.Second
 
+// agentAloneFor is how long its agent is: a node that starts waits for Consul for ten seconds before it answers others.
+const agentAloneFor = 25 * time.Second
+
 // aloneRounds is how often.
 func aloneRounds(s *site) int {
 	if s.ci() {
@@ -24,8 +27,20 @@ func aloneRounds(s *site) int {
 
 // nodeAlone cuts one node off from Consul, which the others have, under load. It must end before the others take over from it, and come
 // back by itself.
-func nodeAlone(ctx context.Context, s *site) (figures, error) {
-	return withHosts(ctx, s, false, func(ctx context.Context, r *clusterRow) (figures, error) {
+func nodeAlone(ctx context.Context, s *site) (figures, error) { return cutOff(ctx, s, false, aloneFor) }
+
+// agentAlone cuts one node's agent of Consul off from the server, and not from the other agents: Consul goes on to show the node as
+// passing. The others find out by what answers in its place.
+func agentAlone(ctx context.Context, s *site) (figures, error) {
+	if s.ci() {
+		return figures{"cluster": "skipped: scale ci"}, nil
+	}
+	return cutOff(ctx, s, true, agentAloneFor)
+}
+
+// cutOff cuts a node, or the agent beside it, off from the server of Consul, again and again.
+func cutOff(ctx context.Context, s *site, agents bool, lasts time.Duration) (figures, error) {
+	return withHosts(ctx, s, agents, func(ctx context.Context, r *clusterRow) (figures, error) {
 		f, chance := figures{}, s.chance()
 		longest, latest, soonest := time.Duration(0), time.Duration(0), time.Hour
 		err := r.during(ctx, killNodeRate(s), f, func(ctx context.Context, _ *pulse) error {
@@ -36,7 +51,7 @@ func nodeAlone(ctx context.Context, s *site) (figures, error) {
 				if err := between(ctx, chance, 500*time.Millisecond, 1500*time.Millisecond); err != nil {
 					return err
 				}
-				ended, taken, err := r.alone(ctx, chance.IntN(len(r.Nodes)))
+				ended, taken, err := r.alone(ctx, chance.IntN(len(r.Nodes)), lasts)
 				if err != nil {
 					return err
 				}
@@ -55,14 +70,14 @@ func nodeAlone(ctx context.Context, s *site) (figures, error) {
 }
 
 // alone cuts a node off from Consul for a while, and tells after how long it ended, and others took over from it.
-func (r *clusterRow) alone(ctx context.Context, i int) (ended, taken time.Duration, err error) {
+func (r *clusterRow) alone(ctx context.Context, i int, lasts time.Duration) (ended, taken time.Duration, err error) {
 	n, starts := r.Nodes[i], r.Nodes[i].Starts()
 	began := time.Now()
 	heal, err := cut(ctx, bothWays(n.Host, r.Consul.Host))
 	if err != nil {
 		return 0, 0, err
 	}
-	bounded, cancel := context.WithTimeoutCause(ctx, aloneFor, errors.New("it is not cut off any more"))
+	bounded, cancel := context.WithTimeoutCause(ctx, lasts, errors.New("it is not cut off any more"))
 	defer cancel()
 	end, err := n.AwaitEnd(bounded, starts)
 	if err != nil {
@@ -79,7 +94,7 @@ func (r *clusterRow) alone(ctx context.Context, i int) (ended, taken time.Durati
 	if err != nil {
 		return 0, 0, err
 	}
-	if err := stage.Pause(ctx, time.Until(began.Add(aloneFor))); err != nil {
+	if err := stage.Pause(ctx, time.Until(began.Add(lasts))); err != nil {
 		return 0, 0, err
 	}
 	return end.Sub(began), over.Sub(began), heal()
@@ -121,5 +136,14 @@ func nodeAloneBars(s *site) bars {
 	if !s.ci() { // a machine that is shared may see the end late
 		b["ended_within_s"], b["ended_before_s"] = atMost(clusterTTL.Seconds()), atLeast(0)
 	}
+	return b
+}
+
+func agentAloneBars(s *site) bars {
+	if noHosts(s) || s.ci() {
+		return bars{}
+	}
+	b := nodeAloneBars(s)
+	b["taken_over_within_s"] = atMost(20)
 	return b
 }
