@@ -6,7 +6,7 @@
 //
 // A node is addressed by where it is reached and which of its lives it is. What is sent to one life never reaches the next one under the
 // same address: both sides say at connecting which incarnation they are, and want, and each parcel says it again. If the next one is met in
-// place of the one before, Receiver.Found tells: Consul may not know that that one has ended.
+// place of the one before, Receiver.Found tells: Consul may not know that it has ended.
 //
 // A link to each peer sends, in order, and connects by itself:
 //

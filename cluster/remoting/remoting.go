@@ -37,7 +37,7 @@ type Receiver interface {
 	// Instructed takes word of what an operator wants of this node.
 	Instructed(i *remotingv1.Instruction)
 	// Found says that a newer incarnation answers where one was looked for, of the same node: that one lives no more.
-	Found(messages.Incarnation)
+	Found(who messages.Incarnation)
 	// Lost says that messages to a node, or its answers, may have got lost: a connection has ended, the node has connected anew (what it
 	// sent before it noticed the end is lost as well), or it is no peer any more.
 	Lost(n Node)
