@@ -39,7 +39,7 @@ func bulkheadOrders(s *site) int {
 // bulkheadPairs is how often both nodes are measured.
 func bulkheadPairs(s *site) int {
 	if s.ci() {
-		return 7
+		return 4
 	}
 	return 15
 }

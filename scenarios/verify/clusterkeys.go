@@ -16,7 +16,7 @@ func keysClusterKills(s *site) int {
 
 func sagaClusterKills(s *site) int {
 	if s.ci() {
-		return 2
+		return 1
 	}
 	return 20
 }

@@ -14,7 +14,7 @@ const settlesWithin = 10 * time.Second
 // consulGone is how long Consul is gone for all.
 func consulGone(s *site) time.Duration {
 	if s.ci() {
-		return 15 * time.Second
+		return 10 * time.Second
 	}
 	return 10 * time.Minute
 }

@@ -33,7 +33,7 @@ var killSystems = []string{"hss", "billing", "sms"}
 
 func killRounds(s *site) int {
 	if s.ci() {
-		return 3
+		return 2
 	}
 	return 20
 }

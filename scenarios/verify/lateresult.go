@@ -22,7 +22,7 @@ const lateOrders = 300
 
 func lateRounds(s *site) int {
 	if s.ci() {
-		return 2
+		return 1
 	}
 	return 20
 }

@@ -126,7 +126,7 @@ func runYardstickOnce(ctx context.Context, s *site, binary string, inFlight int,
 
 // w3Long measures whether the speed lasts.
 func w3Long(ctx context.Context, s *site) (figures, error) {
-	r, err := runBench(ctx, s, "--workload", "w3", "--in-flight", "256", "--duration", s.seconds(600, 45))
+	r, err := runBench(ctx, s, "--workload", "w3", "--in-flight", "256", "--duration", s.seconds(600, 30))
 	if err != nil {
 		return nil, err
 	}
