@@ -45,7 +45,7 @@ VERSION  := $(shell $(GIT) describe --tags --always --dirty 2>/dev/null)
 REVISION := $(shell $(GIT) rev-parse HEAD 2>/dev/null)
 LDFLAGS  := -X main.builtVersion=$(VERSION) -X main.builtRevision=$(REVISION)
 
-.PHONY: help build demo test test-cluster test-postgres lint bench profile verify fuzz ci generate check-generated proto-image fmt tools clean
+.PHONY: help build demo cluster test test-cluster test-postgres lint bench profile verify fuzz ci generate check-generated proto-image fmt tools clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r target text; do \
@@ -58,6 +58,10 @@ build: ## Build the binaries into bin/; PGO=off compiles faster, and runs slower
 demo: PGO = off
 demo: build ## Run real work orders through a node and six adapter processes, and check the result
 	@bin/telecom demo $(ARGS)
+
+cluster: PGO = off
+cluster: build $(CONSUL) ## Run orders through three nodes, Consul and PostgreSQL, while you kill what you like; ARGS="--kill 10s" does
+	@bin/telecom cluster $(ARGS)
 
 test: ## Run all tests with the race detector
 	$(GO) test -pgo=off -race -timeout 20m $(ARGS) ./...

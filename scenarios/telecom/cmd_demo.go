@@ -35,7 +35,7 @@ meanwhile.`,
 			if _, err := os.Stat(holdfast); err != nil {
 				return fmt.Errorf("%s %w", holdfast, errNoHoldfast)
 			}
-			dir, err := newDir(parent)
+			dir, err := newDir(parent, "demo")
 			if err != nil {
 				return err
 			}
@@ -48,7 +48,7 @@ meanwhile.`,
 			if err := d.run(ctx); err != nil {
 				return fmt.Errorf("demo failed: %w\nlogs and data are in %s", err, dir)
 			}
-			fmt.Fprintln(d.show.out, d.show.paint(green, fmt.Sprintf("\nAll as expected, in %.1f s.", time.Since(d.show.start).Seconds())))
+			d.show.end()
 			if keep {
 				fmt.Fprintln(d.show.out, "Logs and data are in "+dir)
 				return nil

@@ -12,10 +12,9 @@ import (
 	"time"
 
 	"github.com/holdfast-run/holdfast/client"
-	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/definitionv1"
-	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/scenarios/checker"
+	"github.com/holdfast-run/holdfast/scenarios/stage"
 )
 
 // definitionRef is what the sample orders run.
@@ -35,9 +34,9 @@ type demo struct {
 // run runs the demo; its error says what is not as it must be.
 func (d *demo) run(ctx context.Context) error {
 	whole := ctx
-	ctx, stage := newStage(whole, d.dir, func(text string) { d.show.line("processes", yellow, text) })
-	defer stage.stop()
-	server, err := d.start(stage)
+	ctx, s := newProcesses(whole, d.dir, func(text string) { d.show.line("processes", yellow, text) })
+	defer s.stop()
+	server, err := d.start(s)
 	if err != nil {
 		return err
 	}
@@ -47,22 +46,22 @@ func (d *demo) run(ctx context.Context) error {
 		return fmt.Errorf("connect to %s: %w", server, err)
 	}
 	defer func() { _ = c.Close() }()
-	if err := d.deploy(ctx, c); err != nil {
+	if err := deploy(ctx, c, d.show); err != nil {
 		return err
 	}
 	all, err := d.carryOut(ctx, c)
 	if err != nil {
 		return err
 	}
-	stage.stop() // so that no log grows while it is checked
+	s.stop() // so that no log grows while it is checked
 	d.show.line("processes", "", "all stopped")
 	return d.judge(whole, all)
 }
 
 // start starts the downstreams, the node and its adapters, and returns the node's address.
-func (d *demo) start(s *stage) (server string, err error) {
+func (d *demo) start(s *processes) (server string, err error) {
 	names := systemNames()
-	addresses, err := freeAddresses(s.ctx, len(names)+2)
+	addresses, err := stage.FreeAddresses(s.ctx, len(names)+2)
 	if err != nil {
 		return "", err
 	}
@@ -70,7 +69,7 @@ func (d *demo) start(s *stage) (server string, err error) {
 	dev := []string{"dev", "--data", filepath.Join(d.dir, "data"), "--listen", server, "--admin-listen", admin}
 	for i, name := range names {
 		args := []string{
-			"downstream", name, "--listen", addresses[i], "--log", d.downstreamLog(name),
+			"downstream", name, "--listen", addresses[i], "--log", downstreamLog(d.dir, name),
 			"--latency", "20ms", "--jitter", "60ms", "--no-dedup=" + strconv.FormatBool(!d.dedup),
 		}
 		if err := s.start("downstream-"+name, d.self, append(args, faults[name]...)...); err != nil {
@@ -79,7 +78,7 @@ func (d *demo) start(s *stage) (server string, err error) {
 		dev = append(dev, "--adapter", fmt.Sprintf("%s=%q adapter %s --downstream http://%s", name, d.self, name, addresses[i]))
 	}
 	for _, address := range addresses[:len(names)] {
-		if err := s.answers("http://" + address + "/control"); err != nil {
+		if err := stage.Answers(s.ctx, "http://"+address+"/control"); err != nil {
 			return "", err
 		}
 	}
@@ -87,7 +86,7 @@ func (d *demo) start(s *stage) (server string, err error) {
 	if err := s.start("holdfast-dev", d.holdfast, dev...); err != nil {
 		return "", err
 	}
-	if err := s.answers("http://" + admin + "/readyz"); err != nil {
+	if err := stage.Answers(s.ctx, "http://"+admin+"/readyz"); err != nil {
 		return "", err
 	}
 	s.ready.Store(true)
@@ -95,11 +94,9 @@ func (d *demo) start(s *stage) (server string, err error) {
 	return server, nil
 }
 
-func (d *demo) downstreamLog(name string) string {
-	return filepath.Join(d.dir, "downstream-"+name+".jsonl")
-}
+func downstreamLog(dir, name string) string { return filepath.Join(dir, "downstream-"+name+".jsonl") }
 
-func (d *demo) deploy(ctx context.Context, c *client.Client) error {
+func deploy(ctx context.Context, c *client.Client, show *screen) error {
 	document, err := files.ReadFile("definitions/activate-mobile.yaml")
 	if err != nil {
 		return fmt.Errorf("read definition: %w", err)
@@ -108,7 +105,7 @@ func (d *demo) deploy(ctx context.Context, c *client.Client) error {
 	if err != nil {
 		return fmt.Errorf("deploy %s: %w", definitionRef, err)
 	}
-	d.show.line("definition", "", fmt.Sprintf("%s deployed, it calls %d activities", definitionRef,
+	show.line("definition", "", fmt.Sprintf("%s deployed, it calls %d activities", definitionRef,
 		len(answer.GetDefinition().GetActivities())))
 	return nil
 }
@@ -119,17 +116,12 @@ func (d *demo) carryOut(ctx context.Context, c *client.Client) ([]*following, er
 	defer cancel(nil)
 	var all []*following
 	for _, s := range d.orders {
-		o := &following{sample: s, id: messages.NewOrderID()}
-		body, msisdn, err := s.body(time.Now())
+		o, err := newFollowing(s)
 		if err != nil {
 			return nil, err
 		}
-		_, err = c.Orders().Submit(ctx, &orderv1.SubmitRequest{Wait: orderv1.Wait_WAIT_ACCEPTED, Order: &orderv1.WorkOrder{
-			Id: string(o.id), Definition: definitionRef, Input: body, OrderKey: msisdn,
-			Labels: map[string]string{"scenario": "telecom", "sample": s.name},
-		}})
-		if err != nil {
-			return nil, fmt.Errorf("submit %s: %w", s.name, err)
+		if err := o.submit(ctx, c); err != nil {
+			return nil, err
 		}
 		all = append(all, o)
 	}
@@ -173,37 +165,42 @@ func (d *demo) judge(ctx context.Context, all []*following) error {
 		}
 	}
 	d.show.summary(all)
-	histories := filepath.Join(d.dir, "histories.jsonl")
+	return checkAll(ctx, d.dir, d.show, all, wrong)
+}
+
+// checkAll compares the logs of the downstreams with the histories of the orders, of which so many are wrong already.
+func checkAll(ctx context.Context, dir string, show *screen, all []*following, wrong int) error {
+	histories := filepath.Join(dir, "histories.jsonl")
 	if err := writeHistories(histories, all); err != nil {
 		return err
 	}
 	var logs []string
 	for _, name := range systemNames() {
-		logs = append(logs, d.downstreamLog(name))
+		logs = append(logs, downstreamLog(dir, name))
 	}
 	report, err := checker.Files(ctx, logs, []string{histories})
 	if err != nil {
 		return fmt.Errorf("check: %w", err)
 	}
-	d.show.heading("Check of the downstreams' logs against the histories")
-	printReport(d.show.out, report)
+	show.heading("Check of the downstreams' logs against the histories")
+	printReport(show.out, report)
 	switch {
 	case wrong > 0:
 		return fmt.Errorf("%d of %d orders are not as expected", wrong, len(all))
 	case !report.Pass:
 		return errViolations
-	case report.Orders != int64(len(d.orders)) || report.Ended != report.Orders:
-		return fmt.Errorf("%d orders were submitted, %d have a history, %d of them an end", len(d.orders), report.Orders, report.Ended)
+	case report.Orders != int64(len(all)) || report.Ended != report.Orders:
+		return fmt.Errorf("%d orders were submitted, %d have a history, %d of them an end", len(all), report.Orders, report.Ended)
 	}
 	return nil
 }
 
-// newDir makes the folder of one demo.
-func newDir(parent string) (string, error) {
+// newDir makes the folder of one run.
+func newDir(parent, what string) (string, error) {
 	if err := os.MkdirAll(parent, 0o750); err != nil {
 		return "", fmt.Errorf("make folder: %w", err)
 	}
-	dir, err := os.MkdirTemp(parent, time.Now().Format("demo-20060102-150405-*"))
+	dir, err := os.MkdirTemp(parent, what+time.Now().Format("-20060102-150405-*"))
 	if err != nil {
 		return "", fmt.Errorf("make folder: %w", err)
 	}

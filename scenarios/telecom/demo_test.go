@@ -16,11 +16,7 @@ func TestDemo(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds holdfast, and runs real processes for seconds")
 	}
-	holdfast := filepath.Join(t.TempDir(), "holdfast")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", holdfast, "github.com/holdfast-run/holdfast/cmd/holdfast")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build holdfast: %v: %s", err, out)
-	}
+	holdfast := builtHoldfast(t)
 	for name, tt := range map[string]struct {
 		flags    []string
 		well     bool
@@ -61,6 +57,16 @@ func TestDemo(t *testing.T) {
 			}
 		})
 	}
+}
+
+func builtHoldfast(t *testing.T) string {
+	t.Helper()
+	holdfast := filepath.Join(t.TempDir(), "holdfast")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", holdfast, "github.com/holdfast-run/holdfast/cmd/holdfast")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build holdfast: %v: %s", err, out)
+	}
+	return holdfast
 }
 
 func TestDemoFailsSoon(t *testing.T) {

@@ -22,10 +22,11 @@ import (
 type following struct {
 	sample
 
-	id     messages.OrderID
-	events []*orderv1.HistoryEvent
-	last   *orderv1.Order // once it has ended
-	wrong  []string
+	id      messages.OrderID
+	request *orderv1.WorkOrder
+	events  []*orderv1.HistoryEvent
+	last    *orderv1.Order // once it has ended
+	wrong   []string
 
 	activity    string // the one scheduled last
 	cancelled   bool
@@ -34,6 +35,27 @@ type following struct {
 
 // reconnectAfter is how long to wait before asking a node again that did not answer.
 const reconnectAfter = 200 * time.Millisecond
+
+// newFollowing makes an order that is like a sample.
+func newFollowing(s sample) (*following, error) {
+	body, msisdn, err := s.body(time.Now())
+	if err != nil {
+		return nil, err
+	}
+	id := messages.NewOrderID()
+	return &following{sample: s, id: id, request: &orderv1.WorkOrder{
+		Id: string(id), Definition: definitionRef, Input: body, OrderKey: msisdn,
+		Labels: map[string]string{"scenario": "telecom", "sample": s.name},
+	}}, nil
+}
+
+// submit has the order accepted.
+func (o *following) submit(ctx context.Context, c *client.Client) error {
+	if _, err := c.Orders().Submit(ctx, &orderv1.SubmitRequest{Wait: orderv1.Wait_WAIT_ACCEPTED, Order: o.request}); err != nil {
+		return fmt.Errorf("submit %s: %w", o.name, err)
+	}
+	return nil
+}
 
 // follow watches an order until it has ended, over restarts of the node too, and cancels it at its time.
 func (o *following) follow(ctx context.Context, c *client.Client, show *screen) error {

@@ -16,13 +16,14 @@ func main() { os.Exit(run(os.Args[1:])) }
 func run(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	root := &cobra.Command{
 		Use:           "telecom",
 		Short:         "The telecom scenario: activation of mobile subscribers with number port-in",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(downstreamCommand(), adapterCommand(), checkCommand(), demoCommand())
+	root.AddCommand(downstreamCommand(), adapterCommand(), checkCommand(), demoCommand(), clusterCommand())
 	root.SetArgs(args)
 	if err := root.ExecuteContext(ctx); err != nil {
 		_, _ = fmt.Fprintln(os.Stderr, "telecom:", err)

@@ -54,6 +54,11 @@ func (s *screen) line(thing, colour, text string) {
 	fmt.Fprintf(s.out, "%7.2f s  %-24s %s\n", time.Since(s.start).Seconds(), thing, s.paint(colour, text))
 }
 
+// end says that all is well.
+func (s *screen) end() {
+	s.heading(s.paint(green, fmt.Sprintf("All as expected, in %.1f s.", time.Since(s.start).Seconds())))
+}
+
 func (s *screen) heading(text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
