@@ -35,7 +35,7 @@ func TestCluster(t *testing.T) {
 		t.Errorf("ended with %v", err)
 	}
 	for _, mention := range []string{
-		"node1 has ", " has ended", "node1 has 0", " 0 missing, 0 unexplained, 0 history gaps\n", "nodes ended ", "\nAll as expected",
+		"node1 has ", " has ended", "node1 has 0", " 0 missing, 0 unexplained, 0 history gaps\n", "nodes have ended ", "\nAll as expected",
 	} {
 		if !strings.Contains(out, mention) {
 			t.Errorf("does not say %q", mention)

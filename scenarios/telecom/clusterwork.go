@@ -103,6 +103,7 @@ func (k *cluster) watch(ctx context.Context) {
 			case 0:
 				k.show.line(nodeName(i), red, fmt.Sprintf("process %d has ended", pids[i]))
 				pids[i] = 0
+				k.ended++
 			default:
 				if pids[i] = now; last != "" {
 					k.show.line(nodeName(i), green, fmt.Sprintf("is started again, as process %d", now))
