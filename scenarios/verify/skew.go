@@ -44,10 +44,7 @@ func skew(ctx context.Context, s *site) (figures, error) {
 	if noCluster(s) {
 		return withoutCluster(), nil
 	}
-	return withOwnCluster(ctx, s, func(_ *cluster, spec *stage.ClusterSpec) error {
-		spec.Holdfast, spec.Nodes, spec.Ahead = s.wrongClock, len(skewed), skewed
-		return nil
-	}, withClient(func(ctx context.Context, _ *stage.Stage, r *clusterRow) (figures, error) {
+	return withWrongClocks(ctx, s, withClient(func(ctx context.Context, _ *stage.Stage, r *clusterRow) (figures, error) {
 		for _, n := range r.Nodes {
 			n.StayAway(skewAway)
 		}

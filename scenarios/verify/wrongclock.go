@@ -8,10 +8,30 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/holdfast-run/holdfast/scenarios/stage"
 )
 
 // needsWrongClock tells whether a row needs a holdfast whose clock can be wrong.
-func needsWrongClock(s *site, row string) bool { return row == "skew" && !noCluster(s) }
+func needsWrongClock(s *site, row string) bool {
+	switch row {
+	case "skew":
+		return !noCluster(s)
+	case "keys_cluster", "saga_cluster":
+		return !noCluster(s) && !s.ci()
+	}
+	return false
+}
+
+// withWrongClocks has a row use a cluster of its own, the clocks of whose nodes are apart.
+func withWrongClocks(
+	ctx context.Context, s *site, use func(context.Context, *stage.Stage, *clusterRow) (figures, error),
+) (figures, error) {
+	return withOwnCluster(ctx, s, func(_ *cluster, spec *stage.ClusterSpec) error {
+		spec.Holdfast, spec.Nodes, spec.Ahead = s.wrongClock, len(skewed), skewed
+		return nil
+	}, use)
+}
 
 // buildWrongClock builds a holdfast whose clock is ahead by as many seconds as the variable CLOCK_AHEAD says: all of it, whoever in it
 // asks for the time. Nothing of the product differs, but its standard library. The clock that nobody sets, by which durations are
