@@ -132,7 +132,11 @@ func (m *Member) mayRenew() bool {
 func (m *Member) Evidence() (dated time.Time, seen bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.lease.Evidence()
+	dated, seen, hurry := m.lease.Testify(time.Now())
+	if hurry {
+		m.consul.Hurry()
+	}
+	return dated, seen
 }
 
 // Watermarks implements remoting.Witness.

@@ -36,9 +36,11 @@
 //
 // # What the peers say
 //
-// A question counts that was sent after the evidence had run out. A peer has evidence if that is not older, when it answers, than Lull. If
-// it is older, the peer may not remove anybody (MayRemove) before it had evidence again for one TTL and the Margin. This is what a frozen
-// node relies upon: each inquiry by which a quorum, itself included, has no evidence is worth as much, counted from when it was sent.
+// A question counts that was sent after the evidence had run out. A peer has evidence if that is not older, when it answers, than Lull. As
+// Consul may have been back for a moment only, a peer that is asked looks for newer evidence at once (Testify): if it finds none within
+// half of Inquiry, and is asked again, it has none either. Who has none may not remove anybody (MayRemove) before it had evidence again for
+// one TTL and the Margin. This is what a frozen node relies upon: each inquiry by which a quorum, itself included, has no evidence is worth
+// as much, counted from when it was sent.
 // So a node that is frozen when Consul comes back has the time to be refreshed, and that somebody else was faster is no harm. What Consul
 // has forgotten, as it was wiped, is no reason for anything: a node that Consul does not have goes on as long as its lease lasts, or
 // is frozen like one that Consul does not answer.
@@ -61,6 +63,9 @@
 //   - A quorum that is cut off together from Consul, and from those that still reach it: it is frozen, and they take over. The journal's
 //     fence decides. So it is of two nodes, or of one, that are a quorum by themselves and are joined by nodes that they never heard of.
 //   - An agent that has restarted and says critical at once, as long as the node has not read of it: a refresh and a read at most.
+//
+// Nor can it tell everything apart: if Consul is lost, back for less than a TTL, and lost again, just as evidence runs out, a node that
+// has missed it takes itself for cut off, and exits.
 //
 // What it is not: a lock. Two owners can't both commit because the journal says so, never because of a clock. It does not say who is a
 // member, or who owns what; it tells only when such a decision must not be made here (Freeze, MayRemove).

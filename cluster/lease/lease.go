@@ -126,7 +126,7 @@ func (r Reason) String() string {
 	return []string{CutOff: "cut off from Consul", NoQuorum: "no quorum of the nodes can be reached", Late: "paused for too long"}[r]
 }
 
-// Lease tells whether a node may go on: a step function, which a model can drive. Its methods other than Step change nothing.
+// Lease tells whether a node may go on: a step function, which a model can drive. Its methods other than Step and Testify change nothing.
 type Lease struct {
 	set  Settings
 	self messages.Incarnation
@@ -142,6 +142,10 @@ type Lease struct {
 	void bool
 	// settled is from when on this node may remove others.
 	settled time.Time
+	// asked is when a peer asked first of those that have asked since the last evidence was sought. denied: one was told that there is
+	// none, though it is not older than Lull.
+	asked  time.Time
+	denied bool
 
 	dispatching, frozen bool
 	inquiry             inquiry
@@ -159,12 +163,20 @@ func New(self messages.Incarnation, s Settings) (*Lease, error) {
 // State returns where the lease stands.
 func (l *Lease) State() State { return l.state }
 
-// Evidence returns when the newest evidence was asked for that came: what peers are told. False: there is none.
-func (l *Lease) Evidence() (dated time.Time, seen bool) {
-	if l.seen.IsZero() || l.void {
-		return time.Time{}, false
+// Testify returns what a peer is told that asks: when the newest evidence was asked for that came; seen is false if there is none. hurry:
+// newer evidence must be looked for at once, as after Hurry. If there is none when half of Inquiry is over, and a peer asks again, Consul
+// may be lost by now for this node, too, whatever it has seen before: it says so, and removes nobody before it has newer evidence.
+func (l *Lease) Testify(now time.Time) (dated time.Time, seen, hurry bool) {
+	switch {
+	case l.seen.IsZero() || l.void || l.denied:
+		return time.Time{}, false, false
+	case l.seen.After(l.asked):
+		l.asked, hurry = now, true
+	case now.Sub(l.asked) >= l.set.Inquiry/2:
+		l.denied = true
+		return time.Time{}, false, false
 	}
-	return l.seen, true
+	return l.seen, true, hurry
 }
 
 // MayDispatch tells whether work may begin. It says no where a step is late that would have said so.
@@ -179,7 +191,7 @@ func (l *Lease) MayRenew(now time.Time) bool {
 // MayRemove tells whether what Consul says of other nodes may be acted upon. After Consul was away, the others need time to be passing
 // again; and whoever was told that this node has no evidence relies upon it that they get this time.
 func (l *Lease) MayRemove(now time.Time) bool {
-	return l.state == Held && l.evident(now) && now.Sub(l.seen) < l.set.Lull && !now.Before(l.settled)
+	return l.state == Held && !l.denied && l.evident(now) && now.Sub(l.seen) < l.set.Lull && !now.Before(l.settled)
 }
 
 // dated is from when on one TTL counts until others may take over.
@@ -256,10 +268,11 @@ func (l *Lease) see(r Read, now time.Time) {
 	case Critical:
 		l.void = true
 	case Passing:
-		if l.void || now.Sub(l.seen) >= l.set.Lull {
+		if l.void || l.denied || now.Sub(l.seen) >= l.set.Lull {
 			l.settled = now.Add(l.set.TTL + l.set.Margin)
 		}
 		l.seen, l.void = r.Sent, false
+		l.denied = l.denied && !r.Sent.After(l.asked)
 	default:
 	}
 }

@@ -30,6 +30,7 @@ type node struct {
 	asked                     time.Time // when it was last asked to be registered
 	keeps, proves             int       // how often the two loops have turned
 	keeping, proving, hurried bool
+	again                     bool // it is to be read once more after this time
 	retry                     time.Duration
 	members                   []messages.Incarnation
 	bad                       map[messages.Incarnation]time.Time // members that Consul does not have, or not as passing, since when
@@ -74,7 +75,7 @@ func (n *node) start() {
 	n.alive, n.paused, n.inbox, n.busy = true, false, nil, false
 	n.self = messages.Incarnation(fmt.Sprintf("n%d/%03d", n.at, n.life))
 	n.registered, n.index, n.retry, n.members, n.vouched = false, 0, 0, nil, nil
-	n.keeping, n.proving, n.hurried = false, false, false
+	n.keeping, n.proving, n.hurried, n.again = false, false, false, false
 	n.bad = map[messages.Incarnation]time.Time{}
 	l, err := New(n.self, n.w.set)
 	if err != nil {
@@ -138,10 +139,7 @@ func (n *node) step(in Input) {
 		case Ask:
 			n.inquire(o)
 		case Hurry:
-			n.hurried = true
-			if !n.keeping {
-				n.keep()
-			}
+			n.hurry()
 		case Exit:
 			n.w.count("exit: " + o.Reason.String())
 			if !n.w.mayExit(n.at) {
@@ -281,11 +279,23 @@ func (n *node) keep() {
 			hurried := n.hurried
 			n.hurried = false
 			n.step(Renewed{Sent: sent})
-			if hurried && n.alive && !n.proving {
+			switch {
+			case !hurried || !n.alive:
+			case n.proving: // it was asked for too soon
+				n.again = true
+			default:
 				n.prove()
 			}
 		}
 	}, again)
+}
+
+// hurry refreshes the registration now, and reads evidence after that.
+func (n *node) hurry() {
+	n.hurried = true
+	if !n.keeping {
+		n.keep()
+	}
 }
 
 // prove reads evidence again and again.
@@ -296,7 +306,11 @@ func (n *node) prove() {
 	n.proving = true
 	next := func() {
 		n.proving = false
-		n.later(&n.proves, n.sooner(every)-n.clock().Sub(sent), n.prove)
+		pause := n.sooner(every) - n.clock().Sub(sent)
+		if n.again {
+			n.again, pause = false, 0
+		}
+		n.later(&n.proves, pause, n.prove)
 	}
 	n.call(n.w.set.TTL/2, true, func() func() {
 		shown := Missing
@@ -432,7 +446,10 @@ func (n *node) inquire(a Ask) {
 			continue
 		}
 		n.w.send(peer.hear(func() {
-			dated, seen := peer.lease.Evidence()
+			dated, seen, hurry := peer.lease.Testify(peer.clock())
+			if hurry {
+				peer.hurry()
+			}
 			age := peer.clock().Sub(dated)
 			if n.w.apart[[2]int{peer.at, n.at}] > 0 {
 				return

@@ -16,7 +16,8 @@ type Settings struct {
 	// failure of Consul; with a shorter one there is less time to find out, and to end.
 	Margin time.Duration
 	// Inquiry is how long peers may take to answer; default a twelfth of the TTL. One that takes longer counts as one that can't be
-	// reached.
+	// reached. Half of it is how long Consul may take to give a peer newer evidence: if it takes longer, a node that alone is cut off is
+	// frozen at first.
 	Inquiry time.Duration
 	// Guard is how long before others may take over a node is over; default a twelfth of the TTL. It is the time to exit, and makes
 	// up for clocks that do not run alike.

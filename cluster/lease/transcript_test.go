@@ -67,6 +67,7 @@ type env struct{ lease *lease.Lease }
 //	TIME topology NODE …
 //	TIME answered NUMBER NODE=DATED …       DATED may be never: no evidence; a node that is not named has not answered
 //	TIME tick
+//	TIME asked                              what a peer is told that asks
 //	TIME may                                what the node may do
 //	TIME next
 func (e *env) run(t *testing.T, line string) string {
@@ -114,10 +115,11 @@ func (e *env) run(t *testing.T, line string) string {
 		in = a
 	case "tick":
 		in = lease.Tick{}
+	case "asked":
+		dated, _, hurry := e.lease.Testify(now)
+		return fmt.Sprintf("    evidence: %s, hurry: %v\n", since(dated), hurry)
 	case "may":
-		dated, _ := e.lease.Evidence()
-		return fmt.Sprintf("    dispatch: %v, renew: %v, remove: %v, evidence: %s\n",
-			e.lease.MayDispatch(now), e.lease.MayRenew(now), e.lease.MayRemove(now), since(dated))
+		return fmt.Sprintf("    dispatch: %v, renew: %v, remove: %v\n", e.lease.MayDispatch(now), e.lease.MayRenew(now), e.lease.MayRemove(now))
 	case "next":
 		next, _ := e.lease.Next()
 		return "    " + since(next) + "\n"

@@ -94,11 +94,23 @@ func (n *node) keep() {
 			hurried := n.hurried
 			n.hurried = false
 			n.step(lease.Renewed{Sent: sent})
-			if hurried && n.alive && !n.proving {
+			switch {
+			case !hurried || !n.alive:
+			case n.proving: // it was asked for too soon
+				n.again = true
+			default:
 				n.prove()
 			}
 		}
 	}, again)
+}
+
+// hurry refreshes the registration now, and reads evidence after that.
+func (n *node) hurry() {
+	n.hurried = true
+	if !n.keeping {
+		n.keep()
+	}
 }
 
 // prove reads evidence again and again.
@@ -108,7 +120,11 @@ func (n *node) prove() {
 	n.proving = true
 	next := func() {
 		n.proving = false
-		n.later(&n.proves, n.sooner(readEvery)-n.clock().Sub(sent), n.prove)
+		pause := n.sooner(readEvery) - n.clock().Sub(sent)
+		if n.again {
+			n.again, pause = false, 0
+		}
+		n.later(&n.proves, pause, n.prove)
 	}
 	n.call(true, func() func() {
 		shows := lease.Missing

@@ -36,6 +36,7 @@ type node struct {
 	retry                     time.Duration
 	keeps, proves             int // how often the two loops have turned
 	keeping, proving, hurried bool
+	again                     bool // it is to be read once more after this time
 }
 
 var epoch = time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -73,7 +74,7 @@ func (n *node) start() {
 	n.self = incarnation(n.at, n.life)
 	n.journal = connection{n: n, cut: n.journal.cut, proved: -1}
 	n.marks = map[messages.Incarnation]uint64{}
-	n.index, n.registered, n.retry, n.keeping, n.proving, n.hurried = 0, false, 0, false, false, false
+	n.index, n.registered, n.retry, n.keeping, n.proving, n.hurried, n.again = 0, false, 0, false, false, false, false
 	var err error
 	if n.lease, err = lease.New(n.self, lease.Settings{TTL: ttl}); err != nil {
 		panic(err)
@@ -134,10 +135,7 @@ func (n *node) step(in lease.Input) {
 		case lease.Ask:
 			n.inquire(o)
 		case lease.Hurry:
-			n.hurried = true
-			if !n.keeping {
-				n.keep()
-			}
+			n.hurry()
 		case lease.Exit:
 			n.exits(o.Reason)
 			return
@@ -178,7 +176,10 @@ func (n *node) inquire(a lease.Ask) {
 			continue
 		}
 		n.w.send(peer.hear(func() {
-			dated, seen := peer.lease.Evidence()
+			dated, seen, hurry := peer.lease.Testify(peer.clock())
+			if hurry {
+				peer.hurry()
+			}
 			t := lease.Testimony{Node: peer.self, Answered: true, Seen: seen, Dated: sent.Add(dated.Sub(peer.clock()))}
 			if !peer.linked(n) {
 				return
