@@ -252,6 +252,7 @@ func (l *loop) reform(now time.Time) []lease.Output {
 		}
 	}
 	l.nodes, l.pids, l.news = nodes, pids, true
+	l.owners.among(l.topology.Members())
 	l.announced = announced
 	close(l.changed)
 	l.changed = make(chan struct{})
@@ -284,12 +285,19 @@ func (l *loop) others() []remoting.Node {
 func (l *loop) route() {
 	now := l.routes.Load()
 	next := *now
-	for p := range next {
-		next[p] = l.pids[l.view.asked(messages.Partition(p))]
+	var by [messages.Partitions]messages.Incarnation
+	for i := range next {
+		p := messages.Partition(i)
+		by[i] = l.view.asked(p)
+		next[i] = l.pids[by[i]]
+		if l.view.mine.has(p) || by[i] == "" && l.view.desired(p) == l.self {
+			by[i] = l.self
+		}
 	}
 	if next != *now {
 		l.routes.Store(&next)
 	}
+	l.owners.become(&by)
 }
 
 // act does what the lease calls for. freed: this node leaves, and has nothing any more.

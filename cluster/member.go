@@ -46,6 +46,7 @@ type Member struct {
 	// announced are the nodes that adapters are to keep streams to, changed is closed when there are others.
 	announced *adapterv1.Topology
 	changed   chan struct{}
+	owners  owners
 	// drained: an operator has this node have nothing.
 	drained bool
 	// frozen: Consul is lost for all, and the placement stays as it is.
@@ -64,6 +65,7 @@ func NewMember(config Config, d Deps) (*Member, error) {
 	m := &Member{
 		config: config.withDefaults(self, d.Journal.Shards()), deps: d, self: self, log: d.Log, inbox: newInbox(),
 		halt: func() {}, freed: make(chan struct{}), changed: make(chan struct{}),
+		owners: owners{changed: make(chan struct{})},
 	}
 	err := m.config.Validate()
 	if err == nil {

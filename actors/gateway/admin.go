@@ -50,12 +50,17 @@ type adminOrders struct{ orders }
 
 var errPublicOnly = &failure{ //nolint:gochecknoglobals // a constant
 	code: codes.FailedPrecondition, reason: "PUBLIC_ONLY",
-	message: "orders are not submitted to the administration: use the node's public address",
+	message: "orders are not submitted to the administration, and it tells no owners: use the node's public address",
 }
 
 // Submit implements orderv1.OrderServiceServer.
 func (a adminOrders) Submit(context.Context, *orderv1.SubmitRequest) (*orderv1.SubmitResponse, error) {
 	return nil, a.fail(errPublicOnly)
+}
+
+// WatchOwners implements orderv1.OrderServiceServer: what it tells are public addresses.
+func (a adminOrders) WatchOwners(*orderv1.WatchOwnersRequest, grpc.ServerStreamingServer[orderv1.WatchOwnersResponse]) error {
+	return a.fail(errPublicOnly)
 }
 
 // SubmitStream implements orderv1.OrderServiceServer.

@@ -11,6 +11,7 @@ import (
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
 	"github.com/holdfast-run/holdfast/messages/adminv1"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
 
 // Nodes tells which nodes there are, and which of them owns what. Its methods must be fast and not block.
@@ -20,6 +21,9 @@ type Nodes interface {
 	Topology() (t *adapterv1.Topology, changed <-chan struct{})
 	// Elsewhere returns which other node owns a partition; empty: this one does, or nobody is known to.
 	Elsewhere(p messages.Partition) messages.NodeID
+	// Owners returns which node owns which partition, as clients are told it, and a channel that is closed when that has changed; nil: it
+	// is not known yet. What was returned is not changed any more.
+	Owners() (o *orderv1.WatchOwnersResponse, changed <-chan struct{})
 	// Show tells how the cluster is, for people; nil: the node is in none.
 	Show() *adminv1.ShowClusterResponse
 	// Drain has a node give up all that it has and get nothing, or no longer so if undo; empty: this one. It returns the node's name when
@@ -40,6 +44,11 @@ func (alone) Topology() (*adapterv1.Topology, <-chan struct{}) { return nil, nil
 
 // Elsewhere implements Nodes.
 func (alone) Elsewhere(messages.Partition) messages.NodeID { return "" }
+
+// Owners implements Nodes.
+func (alone) Owners() (*orderv1.WatchOwnersResponse, <-chan struct{}) {
+	return &orderv1.WatchOwnersResponse{}, nil
+}
 
 // Show implements Nodes.
 func (alone) Show() *adminv1.ShowClusterResponse { return nil }

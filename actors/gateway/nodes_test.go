@@ -12,6 +12,7 @@ import (
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
 	"github.com/holdfast-run/holdfast/messages/adminv1"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
 
 // neighbours is what a node is told of the others.
@@ -22,6 +23,7 @@ type neighbours struct {
 	owners   map[messages.Partition]messages.NodeID
 	shown    *adminv1.ShowClusterResponse
 	refusal  error
+	told     *orderv1.WatchOwnersResponse
 }
 
 func newNeighbours(nodes ...string) *neighbours {
@@ -59,6 +61,12 @@ func (c *neighbours) Elsewhere(p messages.Partition) messages.NodeID {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.owners[p]
+}
+
+func (c *neighbours) Owners() (*orderv1.WatchOwnersResponse, <-chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.told, c.changed
 }
 
 func (c *neighbours) Show() *adminv1.ShowClusterResponse { return c.shown }

@@ -2272,6 +2272,98 @@ func (x *CancelResponse) GetOrder() *Order {
 	return nil
 }
 
+type WatchOwnersRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchOwnersRequest) Reset() {
+	*x = WatchOwnersRequest{}
+	mi := &file_holdfast_order_v1_order_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchOwnersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchOwnersRequest) ProtoMessage() {}
+
+func (x *WatchOwnersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_order_v1_order_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchOwnersRequest.ProtoReflect.Descriptor instead.
+func (*WatchOwnersRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_order_v1_order_proto_rawDescGZIP(), []int{25}
+}
+
+// WatchOwnersResponse is which node owns which partition, as far as the node knows that was asked.
+type WatchOwnersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where clients reach the nodes of the cluster, host:port. Empty: the node is alone.
+	Addresses []string `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	// For each partition, from 0, which of the addresses is the owner's: 1 is the first; 0: no owner is known. The partition of an order is
+	// the XXH64 hash, with seed 0, of its order_key, or of its id if it has none, modulo the number of partitions.
+	Owners        []uint32 `protobuf:"varint,2,rep,packed,name=owners,proto3" json:"owners,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchOwnersResponse) Reset() {
+	*x = WatchOwnersResponse{}
+	mi := &file_holdfast_order_v1_order_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchOwnersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchOwnersResponse) ProtoMessage() {}
+
+func (x *WatchOwnersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_order_v1_order_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchOwnersResponse.ProtoReflect.Descriptor instead.
+func (*WatchOwnersResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_order_v1_order_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *WatchOwnersResponse) GetAddresses() []string {
+	if x != nil {
+		return x.Addresses
+	}
+	return nil
+}
+
+func (x *WatchOwnersResponse) GetOwners() []uint32 {
+	if x != nil {
+		return x.Owners
+	}
+	return nil
+}
+
 var File_holdfast_order_v1_order_proto protoreflect.FileDescriptor
 
 const file_holdfast_order_v1_order_proto_rawDesc = "" +
@@ -2438,7 +2530,11 @@ const file_holdfast_order_v1_order_proto_rawDesc = "" +
 	"compensate\x12\x0e\n" +
 	"\x02by\x18\x04 \x01(\tR\x02by\"@\n" +
 	"\x0eCancelResponse\x12.\n" +
-	"\x05order\x18\x01 \x01(\v2\x18.holdfast.order.v1.OrderR\x05order*?\n" +
+	"\x05order\x18\x01 \x01(\v2\x18.holdfast.order.v1.OrderR\x05order\"\x14\n" +
+	"\x12WatchOwnersRequest\"K\n" +
+	"\x13WatchOwnersResponse\x12\x1c\n" +
+	"\taddresses\x18\x01 \x03(\tR\taddresses\x12\x16\n" +
+	"\x06owners\x18\x02 \x03(\rR\x06owners*?\n" +
 	"\x04Wait\x12\x14\n" +
 	"\x10WAIT_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rWAIT_ACCEPTED\x10\x01\x12\x0e\n" +
@@ -2503,7 +2599,7 @@ const file_holdfast_order_v1_order_proto_rawDesc = "" +
 	"\x19EVENT_TYPE_BRANCH_STARTED\x10-\x12\x1f\n" +
 	"\x1bEVENT_TYPE_BRANCH_COMPLETED\x10.\x12\x1a\n" +
 	"\x16EVENT_TYPE_BRANCH_LEFT\x10/\x12\x1b\n" +
-	"\x17EVENT_TYPE_ORDER_QUEUED\x1002\x9a\x05\n" +
+	"\x17EVENT_TYPE_ORDER_QUEUED\x1002\xfa\x05\n" +
 	"\fOrderService\x12M\n" +
 	"\x06Submit\x12 .holdfast.order.v1.SubmitRequest\x1a!.holdfast.order.v1.SubmitResponse\x12c\n" +
 	"\fSubmitStream\x12&.holdfast.order.v1.SubmitStreamRequest\x1a'.holdfast.order.v1.SubmitStreamResponse(\x010\x01\x12D\n" +
@@ -2512,7 +2608,8 @@ const file_holdfast_order_v1_order_proto_rawDesc = "" +
 	"\tWatchList\x12#.holdfast.order.v1.WatchListRequest\x1a$.holdfast.order.v1.WatchListResponse0\x01\x12L\n" +
 	"\x05Watch\x12\x1f.holdfast.order.v1.WatchRequest\x1a .holdfast.order.v1.WatchResponse0\x01\x12P\n" +
 	"\aHistory\x12!.holdfast.order.v1.HistoryRequest\x1a\".holdfast.order.v1.HistoryResponse\x12M\n" +
-	"\x06Cancel\x12 .holdfast.order.v1.CancelRequest\x1a!.holdfast.order.v1.CancelResponseB;Z9github.com/holdfast-run/holdfast/messages/orderv1;orderv1b\x06proto3"
+	"\x06Cancel\x12 .holdfast.order.v1.CancelRequest\x1a!.holdfast.order.v1.CancelResponse\x12^\n" +
+	"\vWatchOwners\x12%.holdfast.order.v1.WatchOwnersRequest\x1a&.holdfast.order.v1.WatchOwnersResponse0\x01B;Z9github.com/holdfast-run/holdfast/messages/orderv1;orderv1b\x06proto3"
 
 var (
 	file_holdfast_order_v1_order_proto_rawDescOnce sync.Once
@@ -2527,7 +2624,7 @@ func file_holdfast_order_v1_order_proto_rawDescGZIP() []byte {
 }
 
 var file_holdfast_order_v1_order_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_holdfast_order_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
+var file_holdfast_order_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_holdfast_order_v1_order_proto_goTypes = []any{
 	(Wait)(0),                     // 0: holdfast.order.v1.Wait
 	(Status)(0),                   // 1: holdfast.order.v1.Status
@@ -2557,17 +2654,19 @@ var file_holdfast_order_v1_order_proto_goTypes = []any{
 	(*HistoryEvent)(nil),          // 25: holdfast.order.v1.HistoryEvent
 	(*CancelRequest)(nil),         // 26: holdfast.order.v1.CancelRequest
 	(*CancelResponse)(nil),        // 27: holdfast.order.v1.CancelResponse
-	nil,                           // 28: holdfast.order.v1.WorkOrder.LabelsEntry
-	nil,                           // 29: holdfast.order.v1.Order.LabelsEntry
-	nil,                           // 30: holdfast.order.v1.ListRequest.LabelsEntry
-	(*timestamppb.Timestamp)(nil), // 31: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 32: google.protobuf.Duration
-	(*problemv1.Problem)(nil),     // 33: holdfast.problem.v1.Problem
+	(*WatchOwnersRequest)(nil),    // 28: holdfast.order.v1.WatchOwnersRequest
+	(*WatchOwnersResponse)(nil),   // 29: holdfast.order.v1.WatchOwnersResponse
+	nil,                           // 30: holdfast.order.v1.WorkOrder.LabelsEntry
+	nil,                           // 31: holdfast.order.v1.Order.LabelsEntry
+	nil,                           // 32: holdfast.order.v1.ListRequest.LabelsEntry
+	(*timestamppb.Timestamp)(nil), // 33: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 34: google.protobuf.Duration
+	(*problemv1.Problem)(nil),     // 35: holdfast.problem.v1.Problem
 }
 var file_holdfast_order_v1_order_proto_depIdxs = []int32{
-	28, // 0: holdfast.order.v1.WorkOrder.labels:type_name -> holdfast.order.v1.WorkOrder.LabelsEntry
-	31, // 1: holdfast.order.v1.WorkOrder.deadline:type_name -> google.protobuf.Timestamp
-	32, // 2: holdfast.order.v1.WorkOrder.deadline_after:type_name -> google.protobuf.Duration
+	30, // 0: holdfast.order.v1.WorkOrder.labels:type_name -> holdfast.order.v1.WorkOrder.LabelsEntry
+	33, // 1: holdfast.order.v1.WorkOrder.deadline:type_name -> google.protobuf.Timestamp
+	34, // 2: holdfast.order.v1.WorkOrder.deadline_after:type_name -> google.protobuf.Duration
 	3,  // 3: holdfast.order.v1.SubmitRequest.order:type_name -> holdfast.order.v1.WorkOrder
 	0,  // 4: holdfast.order.v1.SubmitRequest.wait:type_name -> holdfast.order.v1.Wait
 	12, // 5: holdfast.order.v1.SubmitResponse.order:type_name -> holdfast.order.v1.Order
@@ -2577,32 +2676,32 @@ var file_holdfast_order_v1_order_proto_depIdxs = []int32{
 	10, // 9: holdfast.order.v1.Submission.ended:type_name -> holdfast.order.v1.Ended
 	11, // 10: holdfast.order.v1.Submission.refused:type_name -> holdfast.order.v1.Refused
 	1,  // 11: holdfast.order.v1.Ended.status:type_name -> holdfast.order.v1.Status
-	33, // 12: holdfast.order.v1.Ended.error:type_name -> holdfast.problem.v1.Problem
-	32, // 13: holdfast.order.v1.Refused.retry_after:type_name -> google.protobuf.Duration
+	35, // 12: holdfast.order.v1.Ended.error:type_name -> holdfast.problem.v1.Problem
+	34, // 13: holdfast.order.v1.Refused.retry_after:type_name -> google.protobuf.Duration
 	1,  // 14: holdfast.order.v1.Order.status:type_name -> holdfast.order.v1.Status
-	29, // 15: holdfast.order.v1.Order.labels:type_name -> holdfast.order.v1.Order.LabelsEntry
-	31, // 16: holdfast.order.v1.Order.deadline:type_name -> google.protobuf.Timestamp
-	31, // 17: holdfast.order.v1.Order.accepted_at:type_name -> google.protobuf.Timestamp
-	31, // 18: holdfast.order.v1.Order.ended_at:type_name -> google.protobuf.Timestamp
-	33, // 19: holdfast.order.v1.Order.error:type_name -> holdfast.problem.v1.Problem
-	31, // 20: holdfast.order.v1.Order.estimated_end:type_name -> google.protobuf.Timestamp
+	31, // 15: holdfast.order.v1.Order.labels:type_name -> holdfast.order.v1.Order.LabelsEntry
+	33, // 16: holdfast.order.v1.Order.deadline:type_name -> google.protobuf.Timestamp
+	33, // 17: holdfast.order.v1.Order.accepted_at:type_name -> google.protobuf.Timestamp
+	33, // 18: holdfast.order.v1.Order.ended_at:type_name -> google.protobuf.Timestamp
+	35, // 19: holdfast.order.v1.Order.error:type_name -> holdfast.problem.v1.Problem
+	33, // 20: holdfast.order.v1.Order.estimated_end:type_name -> google.protobuf.Timestamp
 	13, // 21: holdfast.order.v1.Order.waiting:type_name -> holdfast.order.v1.Waiting
-	31, // 22: holdfast.order.v1.Waiting.until:type_name -> google.protobuf.Timestamp
-	31, // 23: holdfast.order.v1.Waiting.since:type_name -> google.protobuf.Timestamp
+	33, // 22: holdfast.order.v1.Waiting.until:type_name -> google.protobuf.Timestamp
+	33, // 23: holdfast.order.v1.Waiting.since:type_name -> google.protobuf.Timestamp
 	12, // 24: holdfast.order.v1.GetResponse.order:type_name -> holdfast.order.v1.Order
 	1,  // 25: holdfast.order.v1.ListRequest.statuses:type_name -> holdfast.order.v1.Status
-	30, // 26: holdfast.order.v1.ListRequest.labels:type_name -> holdfast.order.v1.ListRequest.LabelsEntry
-	31, // 27: holdfast.order.v1.ListRequest.accepted_from:type_name -> google.protobuf.Timestamp
-	31, // 28: holdfast.order.v1.ListRequest.accepted_to:type_name -> google.protobuf.Timestamp
+	32, // 26: holdfast.order.v1.ListRequest.labels:type_name -> holdfast.order.v1.ListRequest.LabelsEntry
+	33, // 27: holdfast.order.v1.ListRequest.accepted_from:type_name -> google.protobuf.Timestamp
+	33, // 28: holdfast.order.v1.ListRequest.accepted_to:type_name -> google.protobuf.Timestamp
 	12, // 29: holdfast.order.v1.ListResponse.orders:type_name -> holdfast.order.v1.Order
 	16, // 30: holdfast.order.v1.WatchListRequest.list:type_name -> holdfast.order.v1.ListRequest
 	20, // 31: holdfast.order.v1.WatchListResponse.changes:type_name -> holdfast.order.v1.ListChange
 	12, // 32: holdfast.order.v1.ListChange.order:type_name -> holdfast.order.v1.Order
 	25, // 33: holdfast.order.v1.WatchResponse.events:type_name -> holdfast.order.v1.HistoryEvent
 	25, // 34: holdfast.order.v1.HistoryResponse.events:type_name -> holdfast.order.v1.HistoryEvent
-	31, // 35: holdfast.order.v1.HistoryEvent.at:type_name -> google.protobuf.Timestamp
-	33, // 36: holdfast.order.v1.HistoryEvent.error:type_name -> holdfast.problem.v1.Problem
-	31, // 37: holdfast.order.v1.HistoryEvent.due:type_name -> google.protobuf.Timestamp
+	33, // 35: holdfast.order.v1.HistoryEvent.at:type_name -> google.protobuf.Timestamp
+	35, // 36: holdfast.order.v1.HistoryEvent.error:type_name -> holdfast.problem.v1.Problem
+	33, // 37: holdfast.order.v1.HistoryEvent.due:type_name -> google.protobuf.Timestamp
 	2,  // 38: holdfast.order.v1.HistoryEvent.event_type:type_name -> holdfast.order.v1.EventType
 	12, // 39: holdfast.order.v1.CancelResponse.order:type_name -> holdfast.order.v1.Order
 	4,  // 40: holdfast.order.v1.OrderService.Submit:input_type -> holdfast.order.v1.SubmitRequest
@@ -2613,16 +2712,18 @@ var file_holdfast_order_v1_order_proto_depIdxs = []int32{
 	21, // 45: holdfast.order.v1.OrderService.Watch:input_type -> holdfast.order.v1.WatchRequest
 	23, // 46: holdfast.order.v1.OrderService.History:input_type -> holdfast.order.v1.HistoryRequest
 	26, // 47: holdfast.order.v1.OrderService.Cancel:input_type -> holdfast.order.v1.CancelRequest
-	5,  // 48: holdfast.order.v1.OrderService.Submit:output_type -> holdfast.order.v1.SubmitResponse
-	7,  // 49: holdfast.order.v1.OrderService.SubmitStream:output_type -> holdfast.order.v1.SubmitStreamResponse
-	15, // 50: holdfast.order.v1.OrderService.Get:output_type -> holdfast.order.v1.GetResponse
-	17, // 51: holdfast.order.v1.OrderService.List:output_type -> holdfast.order.v1.ListResponse
-	19, // 52: holdfast.order.v1.OrderService.WatchList:output_type -> holdfast.order.v1.WatchListResponse
-	22, // 53: holdfast.order.v1.OrderService.Watch:output_type -> holdfast.order.v1.WatchResponse
-	24, // 54: holdfast.order.v1.OrderService.History:output_type -> holdfast.order.v1.HistoryResponse
-	27, // 55: holdfast.order.v1.OrderService.Cancel:output_type -> holdfast.order.v1.CancelResponse
-	48, // [48:56] is the sub-list for method output_type
-	40, // [40:48] is the sub-list for method input_type
+	28, // 48: holdfast.order.v1.OrderService.WatchOwners:input_type -> holdfast.order.v1.WatchOwnersRequest
+	5,  // 49: holdfast.order.v1.OrderService.Submit:output_type -> holdfast.order.v1.SubmitResponse
+	7,  // 50: holdfast.order.v1.OrderService.SubmitStream:output_type -> holdfast.order.v1.SubmitStreamResponse
+	15, // 51: holdfast.order.v1.OrderService.Get:output_type -> holdfast.order.v1.GetResponse
+	17, // 52: holdfast.order.v1.OrderService.List:output_type -> holdfast.order.v1.ListResponse
+	19, // 53: holdfast.order.v1.OrderService.WatchList:output_type -> holdfast.order.v1.WatchListResponse
+	22, // 54: holdfast.order.v1.OrderService.Watch:output_type -> holdfast.order.v1.WatchResponse
+	24, // 55: holdfast.order.v1.OrderService.History:output_type -> holdfast.order.v1.HistoryResponse
+	27, // 56: holdfast.order.v1.OrderService.Cancel:output_type -> holdfast.order.v1.CancelResponse
+	29, // 57: holdfast.order.v1.OrderService.WatchOwners:output_type -> holdfast.order.v1.WatchOwnersResponse
+	49, // [49:58] is the sub-list for method output_type
+	40, // [40:49] is the sub-list for method input_type
 	40, // [40:40] is the sub-list for extension type_name
 	40, // [40:40] is the sub-list for extension extendee
 	0,  // [0:40] is the sub-list for field type_name
@@ -2648,7 +2749,7 @@ func file_holdfast_order_v1_order_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_order_v1_order_proto_rawDesc), len(file_holdfast_order_v1_order_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   28,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -27,6 +27,7 @@ const (
 	OrderService_Watch_FullMethodName        = "/holdfast.order.v1.OrderService/Watch"
 	OrderService_History_FullMethodName      = "/holdfast.order.v1.OrderService/History"
 	OrderService_Cancel_FullMethodName       = "/holdfast.order.v1.OrderService/Cancel"
+	OrderService_WatchOwners_FullMethodName  = "/holdfast.order.v1.OrderService/WatchOwners"
 )
 
 // OrderServiceClient is the client API for OrderService service.
@@ -74,6 +75,10 @@ type OrderServiceClient interface {
 	// before the order is cancelled. One that has faulted is cancelled at once, or goes on to undo what it has done.
 	// FAILED_PRECONDITION if the order has completed, or has faulted while it undid something.
 	Cancel(ctx context.Context, in *CancelRequest, opts ...grpc.CallOption) (*CancelResponse, error)
+	// WatchOwners streams which node owns which partition: at once, and again when that has changed, at most once in a second.
+	// Any node serves any order, and passes on what it does not own; a client that asks the owner spares that. It may be wrong at any
+	// time, and then costs no more than if nothing was known. The stream goes on until the client ends it.
+	WatchOwners(ctx context.Context, in *WatchOwnersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchOwnersResponse], error)
 }
 
 type orderServiceClient struct {
@@ -185,6 +190,25 @@ func (c *orderServiceClient) Cancel(ctx context.Context, in *CancelRequest, opts
 	return out, nil
 }
 
+func (c *orderServiceClient) WatchOwners(ctx context.Context, in *WatchOwnersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchOwnersResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &OrderService_ServiceDesc.Streams[3], OrderService_WatchOwners_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchOwnersRequest, WatchOwnersResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type OrderService_WatchOwnersClient = grpc.ServerStreamingClient[WatchOwnersResponse]
+
 // OrderServiceServer is the server API for OrderService service.
 // All implementations must embed UnimplementedOrderServiceServer
 // for forward compatibility.
@@ -230,6 +254,10 @@ type OrderServiceServer interface {
 	// before the order is cancelled. One that has faulted is cancelled at once, or goes on to undo what it has done.
 	// FAILED_PRECONDITION if the order has completed, or has faulted while it undid something.
 	Cancel(context.Context, *CancelRequest) (*CancelResponse, error)
+	// WatchOwners streams which node owns which partition: at once, and again when that has changed, at most once in a second.
+	// Any node serves any order, and passes on what it does not own; a client that asks the owner spares that. It may be wrong at any
+	// time, and then costs no more than if nothing was known. The stream goes on until the client ends it.
+	WatchOwners(*WatchOwnersRequest, grpc.ServerStreamingServer[WatchOwnersResponse]) error
 	mustEmbedUnimplementedOrderServiceServer()
 }
 
@@ -263,6 +291,9 @@ func (UnimplementedOrderServiceServer) History(context.Context, *HistoryRequest)
 }
 func (UnimplementedOrderServiceServer) Cancel(context.Context, *CancelRequest) (*CancelResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Cancel not implemented")
+}
+func (UnimplementedOrderServiceServer) WatchOwners(*WatchOwnersRequest, grpc.ServerStreamingServer[WatchOwnersResponse]) error {
+	return status.Error(codes.Unimplemented, "method WatchOwners not implemented")
 }
 func (UnimplementedOrderServiceServer) mustEmbedUnimplementedOrderServiceServer() {}
 func (UnimplementedOrderServiceServer) testEmbeddedByValue()                      {}
@@ -404,6 +435,17 @@ func _OrderService_Cancel_Handler(srv interface{}, ctx context.Context, dec func
 	return interceptor(ctx, in, info, handler)
 }
 
+func _OrderService_WatchOwners_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchOwnersRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(OrderServiceServer).WatchOwners(m, &grpc.GenericServerStream[WatchOwnersRequest, WatchOwnersResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type OrderService_WatchOwnersServer = grpc.ServerStreamingServer[WatchOwnersResponse]
+
 // OrderService_ServiceDesc is the grpc.ServiceDesc for OrderService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -447,6 +489,11 @@ var OrderService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "Watch",
 			Handler:       _OrderService_Watch_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "WatchOwners",
+			Handler:       _OrderService_WatchOwners_Handler,
 			ServerStreams: true,
 		},
 	},
