@@ -22,6 +22,7 @@ type Client struct {
 	config Config
 	random func() float64
 	conn   *grpc.ClientConn
+	owners *owners
 
 	orders      orderv1.OrderServiceClient
 	definitions definitionv1.DefinitionServiceClient
@@ -40,7 +41,7 @@ func New(c Config) (*Client, error) {
 		if err != nil {
 			return nil, err
 		}
-		addresses[i].Addr = complete
+		addresses[i] = given(complete)
 	}
 	nodes := manual.NewBuilderWithScheme("holdfast")
 	nodes.InitialState(resolver.State{Addresses: addresses})
@@ -49,10 +50,11 @@ func New(c Config) (*Client, error) {
 		transport = credentials.NewTLS(c.TLS)
 	}
 	out := &Client{config: c, random: rand.Float64}
+	out.owners = &owners{client: out, nodes: nodes, given: addresses, changed: make(chan struct{})}
 	options := []grpc.DialOption{
 		grpc.WithResolvers(nodes),
 		// There is a connection to each node: one that doesn't answer is passed over, and each repetition asks another one.
-		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig":[{"round_robin":{}}]}`),
+		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig":[{"` + balancing + `":{}}]}`),
 		grpc.WithTransportCredentials(transport),
 		grpc.WithNoProxy(),
 		grpc.WithUserAgent(c.UserAgent),
@@ -78,6 +80,7 @@ func New(c Config) (*Client, error) {
 
 // Close ends the connection, and with it all calls and streams. Close submitters before.
 func (c *Client) Close() error {
+	c.owners.close()
 	if err := c.conn.Close(); err != nil {
 		return fmt.Errorf("close connection: %w", err)
 	}

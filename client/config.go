@@ -27,6 +27,9 @@ type Config struct {
 	// Addresses of nodes, host:port, or host alone for Port. Several: calls are spread over those that answer. They must all be of
 	// nodes of the same cluster. Default: 127.0.0.1:7460.
 	Addresses []string
+	// Unrouted has all calls go to Addresses. Else nodes are asked which of them owns which partition, once that is worth it, and what is
+	// about one order goes to its owner, also at an address that nodes announce; any other node passes it on, which takes longer.
+	Unrouted bool
 	// TLS secures the connections. Default: none, the connections are in plain text.
 	TLS *tls.Config
 	// UserAgent is told to the nodes, before the name of the library. Default: none.

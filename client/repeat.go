@@ -31,6 +31,7 @@ var repetitions = map[string]repetition{ //nolint:gochecknoglobals // a table
 	orderv1.OrderService_WatchList_FullMethodName:    {never, "WatchList opens another stream, and tells what has changed since"},
 	orderv1.OrderService_Watch_FullMethodName:        {never, "Watch opens another stream, from the version on that comes next"},
 	orderv1.OrderService_History_FullMethodName:      {always, "it reads"},
+	orderv1.OrderService_WatchOwners_FullMethodName:  {never, "the client opens another stream by itself"},
 	orderv1.OrderService_Cancel_FullMethodName: {
 		always, "an order that is being cancelled, or is cancelled, stays so",
 	},
@@ -79,8 +80,9 @@ func (c *Client) repeated(
 			patience = own.patience
 		}
 	}
+	owner := c.owners.serves(request)
 	try := func() error {
-		ctx := ctx
+		ctx := toward(ctx, target{address: owner})
 		if _, bounded := ctx.Deadline(); !bounded && c.config.CallTimeout > 0 {
 			var cancel context.CancelFunc
 			ctx, cancel = context.WithTimeout(ctx, c.config.CallTimeout)
@@ -94,11 +96,17 @@ func (c *Client) repeated(
 	wait := c.interruption(patience)
 	for others := len(c.config.Addresses) - 1; ; others-- {
 		err := try()
-		switch {
-		case err == nil:
+		if err == nil {
 			return nil
-		case others > 0 && codeOf(err) == codes.Unavailable && ctx.Err() == nil:
-			continue // another node is asked
+		}
+		if codeOf(err) == codes.Unavailable && ctx.Err() == nil {
+			if owner != "" {
+				owner = ""
+				others++
+			}
+			if others > 0 {
+				continue // another node is asked
+			}
 		}
 		if err = wait.wait(ctx, err); err != nil {
 			return err

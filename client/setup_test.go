@@ -47,6 +47,20 @@ type store struct {
 	in     []string // their ids, in the order of their acceptance
 	fates  []fate   // of submissions, in the order in which they come; after the last all are taken
 	wrong  []string
+	by     map[string][]string // addresses of the nodes to which each order was submitted, by its id
+	// owners is what nodes tell of who owns what, and told how often they were asked for it; nil: they don't know that call.
+	owners *orderv1.WatchOwnersResponse
+	moved  chan struct{} // closed, and replaced, when owners has changed
+	asked  int
+}
+
+// become changes what nodes tell of who owns what.
+func (s *store) become(owners *orderv1.WatchOwnersResponse) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.owners = owners
+	close(s.moved)
+	s.moved = make(chan struct{})
 }
 
 // fate returns what becomes of the next submission.
@@ -109,6 +123,28 @@ func (n *node) Get(_ context.Context, r *orderv1.GetRequest) (*orderv1.GetRespon
 	return n.get(r)
 }
 
+func (n *node) WatchOwners(r *orderv1.WatchOwnersRequest, st grpc.ServerStreamingServer[orderv1.WatchOwnersResponse]) error {
+	n.mu.Lock()
+	n.asked++
+	n.mu.Unlock()
+	for {
+		n.mu.Lock()
+		owners, moved := n.owners, n.moved
+		n.mu.Unlock()
+		if owners == nil {
+			return n.UnimplementedOrderServiceServer.WatchOwners(r, st)
+		}
+		if err := st.Send(owners); err != nil {
+			return err
+		}
+		select {
+		case <-moved:
+		case <-st.Context().Done():
+			return st.Context().Err()
+		}
+	}
+}
+
 func refusal(id string, code codes.Code, after time.Duration) *orderv1.Submission {
 	r := &orderv1.Refused{Code: int32(code), Reason: "TEST", Message: "refused"}
 	if after > 0 {
@@ -151,9 +187,17 @@ func (n *node) SubmitStream(st grpc.BidiStreamingServer[orderv1.SubmitStreamRequ
 	}
 }
 
+// came notes that an order was submitted to the node.
+func (n *node) came(id string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.by[id] = append(n.by[id], n.address)
+}
+
 // one answers a submission.
 func (n *node) one(r *orderv1.SubmitRequest, late *[]*orderv1.Submission) (answers []*orderv1.Submission, broken bool, err error) {
 	o := r.GetOrder()
+	n.came(o.GetId())
 	id, ends := o.GetId(), r.GetWait() == orderv1.Wait_WAIT_ENDED
 	gone := status.Error(codes.Unavailable, "stopping")
 	switch f := n.fate(); f {
@@ -236,7 +280,7 @@ type world struct {
 
 func newWorld(t tester, nodes int) *world {
 	t.Helper()
-	w := &world{t: t, store: &store{orders: map[string]*orderv1.WorkOrder{}}}
+	w := &world{t: t, store: &store{orders: map[string]*orderv1.WorkOrder{}, by: map[string][]string{}, moved: make(chan struct{})}}
 	for range nodes {
 		w.start()
 	}
@@ -258,7 +302,7 @@ func (w *world) start() *node {
 	return n
 }
 
-func (w *world) serve(n *node, orders orderv1.OrderServiceServer) {
+func (w *world) serve(n *node, orders orderv1.OrderServiceServer) *node {
 	w.t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -275,6 +319,7 @@ func (w *world) serve(n *node, orders orderv1.OrderServiceServer) {
 			w.t.Errorf("serve: %v", err)
 		}
 	})
+	return n
 }
 
 // dial connects to all nodes.

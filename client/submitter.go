@@ -44,13 +44,16 @@ type Submitter struct {
 	client *Client
 	config Submitting
 	again  chan struct{} // holds at most one: something was refused for now
-	work   chan struct{} // holds at most one: there is something to submit, or Close was called
+	work   chan struct{} // holds at most one: there is something to submit to any node, or nothing will be submitted any more
 	ended  chan struct{}
 	err    error // once ended
 
+	// telling is held while answers are told: they come on several streams, and are told one after another.
+	telling sync.Mutex
+
 	mu      sync.Mutex
 	window  *window
-	stream  *Stream // nil while there is none
+	lanes   *lanes
 	closed  bool
 	waiting int           // calls of Submit that wait for room
 	room    chan struct{} // closed, and replaced, when there may be room for those
@@ -67,9 +70,17 @@ func (c *Client) NewSubmitter(ctx context.Context, how Submitting) *Submitter {
 		client: c, config: how, again: make(chan struct{}, 1), work: make(chan struct{}, 1), ended: make(chan struct{}),
 		window: newWindow(how.Orders, how.Bytes), room: make(chan struct{}),
 	}
+	c.owners.learn()
+	ctx, cancel := context.WithCancel(ctx)
+	s.lanes = &lanes{submitter: s, ctx: ctx, any: &lane{cancel: func() {}}, to: map[string]*lane{}, shunned: map[string]shunned{}}
 	go func() {
 		defer close(s.ended)
+		var attending sync.WaitGroup
+		attending.Go(func() { s.attend(ctx) })
 		s.err = s.run(ctx)
+		s.lanes.end(s.err)
+		cancel()
+		attending.Wait()
 		s.end()
 	}()
 	return s
@@ -91,7 +102,6 @@ func (s *Submitter) Submit(ctx context.Context, request *orderv1.SubmitRequest, 
 		if s.window.add(request, answered) {
 			s.send()
 			s.mu.Unlock()
-			signal(s.work)
 			return nil
 		}
 		room := s.room
@@ -123,7 +133,6 @@ func (s *Submitter) Close() error {
 	s.closed = true
 	s.finish()
 	s.mu.Unlock()
-	signal(s.work)
 	<-s.ended
 	return s.err
 }
@@ -138,26 +147,26 @@ func signal(c chan<- struct{}) {
 	}
 }
 
-// send sends what is to be sent, if there is a stream. The caller holds the lock.
+// send sends what is to be sent. The caller holds the lock.
 func (s *Submitter) send() {
-	if s.stream != nil {
-		s.stream.Submit(s.window.take()...)
-	}
+	s.window.take(s.lanes.give)
+	s.lanes.flush()
 }
 
-// finish closes the stream if all is done. The caller holds the lock.
+// finish closes the streams if all is done. The caller holds the lock.
 func (s *Submitter) finish() {
-	if s.closed && s.window.empty() && s.stream != nil {
-		s.stream.Close()
+	if s.closed && s.window.empty() {
+		s.lanes.finish()
+		signal(s.work)
 	}
 }
 
-// run opens a stream whenever there is something to submit, until there will be nothing more.
+// run submits to any node what is for none, whenever there is something, until there will be nothing more.
 func (s *Submitter) run(ctx context.Context) error {
 	wait := s.client.interruption(s.config.Patience)
 	for {
 		s.mu.Lock()
-		idle, done := s.window.empty(), s.window.empty() && s.closed
+		idle, done := len(s.lanes.any.waiting) == 0, s.window.empty() && s.closed
 		s.mu.Unlock()
 		switch {
 		case done:
@@ -172,7 +181,7 @@ func (s *Submitter) run(ctx context.Context) error {
 			}
 			continue
 		}
-		heard, err := s.session(ctx)
+		heard, err := s.session(ctx, s.lanes.any)
 		if heard {
 			wait.over()
 		}
@@ -185,53 +194,55 @@ func (s *Submitter) run(ctx context.Context) error {
 	}
 }
 
-// session submits over one stream until that breaks, and returns why, or nil if nothing is unanswered; and whether a node had taken it.
-func (s *Submitter) session(ctx context.Context) (heard bool, err error) {
-	stream, err := s.client.OpenStream(ctx, s.answers)
-	if err != nil {
-		return false, err
+// session submits what a lane is given over one stream until that breaks, and returns why, or nil if nothing of it is unanswered; and
+// whether a node had taken it.
+func (s *Submitter) session(ctx context.Context, l *lane) (heard bool, err error) {
+	stream, err := s.client.OpenStream(toward(ctx, target{address: l.address, strict: true}), s.answers)
+	if err == nil {
+		s.mu.Lock()
+		s.lanes.opened(l, stream)
+		s.finish()
+		s.mu.Unlock()
+		err = stream.Wait()
+		heard = stream.heard
 	}
 	s.mu.Lock()
-	s.stream = stream
-	s.window.reopened()
-	s.send()
-	s.finish()
-	s.mu.Unlock()
-	s.attend(stream)
-	err = stream.Wait()
-	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.stream = nil
+	s.lanes.closed(l, heard)
+	left := s.window.back(l)
+	s.send()
 	switch {
-	case s.window.empty():
-		return stream.heard, nil
+	case left == 0:
+		return heard, nil
 	case ctx.Err() != nil:
 		err = context.Cause(ctx)
 	case err == nil:
 		err = status.Error(codes.Unavailable, "the node ended the stream before all orders were answered")
 	}
-	return stream.heard, err
+	return heard, err
 }
 
-// attend sends again what was refused for now, when its time has come, until the stream has ended.
-func (s *Submitter) attend(stream *Stream) {
-	due := time.NewTimer(0)
+// attend sends again what was refused for now, when its time has come, and gives up lanes to nodes that are there no more, until the
+// context ends.
+func (s *Submitter) attend(ctx context.Context) {
+	due := time.NewTimer(time.Hour)
 	defer due.Stop()
 	for {
+		nodes, changed := s.client.owners.news()
+		s.mu.Lock()
+		s.lanes.keep(nodes)
+		s.window.come(time.Now())
+		s.send()
+		if next, some := s.window.soonest(); some {
+			due.Reset(time.Until(next) + together)
+		}
+		s.mu.Unlock()
 		select {
-		case <-stream.ended:
-			return
 		case <-s.again:
 		case <-due.C:
-		}
-		s.mu.Lock()
-		now := time.Now()
-		s.window.come(now)
-		s.send()
-		next, some := s.window.soonest()
-		s.mu.Unlock()
-		if some {
-			due.Reset(next.Sub(now) + together)
+		case <-changed:
+		case <-ctx.Done():
+			return
 		}
 	}
 }
@@ -276,6 +287,8 @@ func (s *Submitter) answers(submissions []*orderv1.Submission) {
 	if len(busy) > 0 {
 		signal(s.again)
 	}
+	s.telling.Lock()
+	defer s.telling.Unlock()
 	for _, r := range busy {
 		if s.config.Busy != nil {
 			s.config.Busy(r)

@@ -100,8 +100,8 @@ func (c *clerk) check(t tester, s *store, submitted []*orderv1.SubmitRequest) {
 	}
 }
 
-// Whatever breaks, and whatever is refused meanwhile, each order gets one last answer, none is accepted twice, and those of a key
-// are accepted in the order in which they were submitted.
+// Whatever breaks, whatever is refused meanwhile, and whatever nodes tell of who owns what, each order gets one last answer, none is accepted
+// twice, and those of a key are accepted in the order in which they were submitted.
 func TestSubmitterModel(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -116,9 +116,16 @@ func TestSubmitterModel(t *testing.T) {
 			all = append(all, request(fmt.Sprintf("o%d", i), key, wait))
 		}
 		c := w.dial(nil)
+		nobody := &node{address: "127.0.0.1:1"}
+		some := append(slices.Clone(w.nodes), nobody)
+		moves := rapid.SliceOfN(rapid.Bool(), orders, orders).Draw(t, "moves")
 		s := c.NewSubmitter(context.Background(), client.Submitting{Orders: rapid.IntRange(1, 25).Draw(t, "window")})
 		notes := newClerk()
-		for _, r := range all {
+		for i, r := range all {
+			if moves[i] {
+				shift := rapid.IntRange(0, len(some)-1).Draw(t, "shift")
+				w.store.become(owners(func(p int) *node { return some[(p+shift)%len(some)] }, some[shift%len(some):]...))
+			}
 			if err := s.Submit(context.Background(), r, notes.answered(r.GetOrder().GetId())); err != nil {
 				t.Fatal(err)
 			}

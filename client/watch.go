@@ -30,7 +30,7 @@ type Watching struct {
 // not go away by itself; with a GaveUpError; or, if ctx has ended, with the last failure.
 func (c *Client) Watch(ctx context.Context, w Watching) (*orderv1.Order, error) {
 	wait := c.interruption(w.Patience)
-	at := &position{Watching: w}
+	at := &position{Watching: w, owner: c.owners.at(w.ID, "")}
 	at.From = max(at.From, 1)
 	if at.Each == nil {
 		at.Each = func(*orderv1.HistoryEvent) error { return nil }
@@ -53,15 +53,18 @@ func (c *Client) Watch(ctx context.Context, w Watching) (*orderv1.Order, error) 
 type position struct {
 	Watching // from the version that comes next
 
-	began bool // an event has come
-	heard bool // the node has taken the last stream: nothing may happen to the order for long
+	began bool   // an event has come
+	heard bool   // the node has taken the last stream: nothing may happen to the order for long
+	owner string // the node to be asked first
 }
 
 // watchOnce watches until the stream ends. It returns the order if that has ended, else what Each said, or why the stream ended.
 func (c *Client) watchOnce(ctx context.Context, w *position) (order *orderv1.Order, told, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the stream
-	stream, err := c.Orders().Watch(ctx, &orderv1.WatchRequest{Id: w.ID, FromVersion: w.From})
+	owner := w.owner
+	w.owner = "" // if the stream breaks, any other node will do
+	stream, err := c.Orders().Watch(toward(ctx, target{address: owner}), &orderv1.WatchRequest{Id: w.ID, FromVersion: w.From})
 	if err != nil {
 		w.heard = false
 		return nil, nil, err

@@ -16,9 +16,9 @@ import (
 //
 //	                    ┌──────── refused for now: until its time has come ─────────┐
 //	                    ▼                                                           │
-//	add ─► behind others of its key ─► to be sent ─► sent ─► accepted ─► ended ─► (gone)
-//	                                       ▲                    │           refused ─► (gone)
-//	                                       └── the stream broke ┘
+//	add ─► behind others of its key ─► to be sent ─► given to a lane ─► accepted ─► ended ─► (gone)
+//	                                       ▲                               │           refused ─► (gone)
+//	                                       └────── its stream broke ───────┘
 type window struct {
 	mostOrders, mostBytes int
 
@@ -42,6 +42,7 @@ type handed struct {
 	tries    int
 	refusals int // how often in a row it was refused for now
 	accepted bool
+	lane     *lane // that it was given to last; nil: none, or it came back
 }
 
 func newWindow(orders, bytes int) *window {
@@ -79,31 +80,26 @@ func (w *window) first(h *handed) bool {
 	return key == "" || h.accepted || w.keys[key][0] == h
 }
 
-// take returns what is to be sent now.
-func (w *window) take() []*orderv1.SubmitRequest {
-	if len(w.next) == 0 {
-		return nil
-	}
-	out := make([]*orderv1.SubmitRequest, len(w.next))
-	for i, h := range w.next {
-		h.tries++
-		out[i] = h.request
+// take gives what is to be sent now.
+func (w *window) take(give func(*handed)) {
+	for _, h := range w.next {
+		give(h)
 	}
 	clear(w.next)
 	w.next = w.next[:0]
-	return out
 }
 
-// reopened is called when there is another stream: all that has no last answer is to be sent on it, in the order in which it was
-// added.
-func (w *window) reopened() {
-	clear(w.later)
-	w.next = w.next[:0]
+// back is called when the stream of a lane is over: all that was given to it and has no last answer is to be sent again, in the order in
+// which it was added. It returns how many that are.
+func (w *window) back(l *lane) (orders int) {
 	for _, h := range w.inOrder() {
-		if w.first(h) {
+		if h.lane == l {
+			h.lane = nil
 			w.next = append(w.next, h)
+			orders++
 		}
 	}
+	return orders
 }
 
 func (w *window) inOrder() []*handed {
@@ -151,6 +147,7 @@ func (w *window) answer(s *orderv1.Submission, again func(refused *orderv1.Refus
 	case *orderv1.Submission_Refused:
 		if forNow(answer.Refused) {
 			h.refusals++
+			h.lane = nil
 			w.later[h] = again(answer.Refused, h.refusals)
 			return nil, false
 		}
