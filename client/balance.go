@@ -5,13 +5,12 @@ import (
 	"math/rand/v2"
 	"sync/atomic"
 
+	"google.golang.org/grpc/attributes"
 	"google.golang.org/grpc/balancer"
 	"google.golang.org/grpc/balancer/base"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/status"
-
-	"google.golang.org/grpc/attributes"
 )
 
 // balancing is the name under which gRPC knows how calls are spread.
@@ -44,7 +43,7 @@ type givenKey struct{}
 
 // given returns what gRPC is told of an address that the client was given.
 func given(address string) resolver.Address {
-	return resolver.Address{Addr: address, BalancerAttributes: attributes.New(givenKey{}, true)}
+	return resolver.Address{Addr: address, Attributes: attributes.New(givenKey{}, true)}
 }
 
 // spreading makes pickers.
@@ -59,7 +58,7 @@ func (spreading) Build(info base.PickerBuildInfo) balancer.Picker {
 	var announced []balancer.SubConn
 	for conn, of := range info.ReadySCs {
 		p.at[of.Address.Addr] = conn
-		if of.Address.BalancerAttributes.Value(givenKey{}) != nil {
+		if of.Address.Attributes.Value(givenKey{}) != nil {
 			p.spread = append(p.spread, conn)
 		} else {
 			announced = append(announced, conn)

@@ -50,7 +50,7 @@ func New(c Config) (*Client, error) {
 		transport = credentials.NewTLS(c.TLS)
 	}
 	out := &Client{config: c, random: rand.Float64}
-	out.owners = &owners{client: out, nodes: nodes, given: addresses, changed: make(chan struct{})}
+	out.owners = newOwners(out, nodes, addresses)
 	options := []grpc.DialOption{
 		grpc.WithResolvers(nodes),
 		// There is a connection to each node: one that doesn't answer is passed over, and each repetition asks another one.

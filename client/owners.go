@@ -38,10 +38,12 @@ type owners struct {
 	calls atomic.Int64
 	table atomic.Pointer[table]
 
+	life   context.Context //nolint:containedctx // of the client
+	end    context.CancelFunc
+	asking sync.WaitGroup
+
 	mu      sync.Mutex
-	learner context.CancelFunc // nil until it has begun
-	closed  bool
-	done    sync.WaitGroup
+	began   bool          // to ask
 	changed chan struct{} // closed, and replaced, when there is another table
 }
 
@@ -50,6 +52,12 @@ type table struct {
 	nodes map[string]bool // by address
 	// of are the addresses of the owners; empty: none is known.
 	of [messages.Partitions]string
+}
+
+func newOwners(c *Client, nodes *manual.Resolver, given []resolver.Address) *owners {
+	o := &owners{client: c, nodes: nodes, given: given, changed: make(chan struct{})}
+	o.life, o.end = context.WithCancel(context.Background())
+	return o
 }
 
 // at returns where the owner of an order is; empty: that is not known.
@@ -95,23 +103,18 @@ func (o *owners) news() (nodes map[string]bool, changed <-chan struct{}) {
 func (o *owners) learn() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.client.config.Unrouted || o.learner != nil || o.closed {
-		return
+	if !o.began && !o.client.config.Unrouted && o.life.Err() == nil {
+		o.began = true
+		o.asking.Go(func() { o.follow(o.life) })
 	}
-	ctx, cancel := context.WithCancel(context.Background()) // it ends when the client is closed
-	o.learner = cancel
-	o.done.Go(func() { o.follow(ctx) })
 }
 
 // close ends it.
 func (o *owners) close() {
 	o.mu.Lock()
-	o.closed = true
-	if o.learner != nil {
-		o.learner()
-	}
+	o.end()
 	o.mu.Unlock()
-	o.done.Wait()
+	o.asking.Wait()
 }
 
 // follow asks nodes until its context ends, one after another.
@@ -144,7 +147,7 @@ func (o *owners) hear(ctx context.Context) (told bool, err error) {
 			o.become(m)
 		}
 	}
-	return told, err
+	return told, err //nolint:wrapcheck // it is the node's answer
 }
 
 // become takes a node's word. Owners whose addresses make no sense are none, and so are all if it knows other partitions than this client.

@@ -23,12 +23,13 @@ func owners(of func(p int) *node, nodes ...*node) *orderv1.WatchOwnersResponse {
 	return m
 }
 
-// owner is the address of an order's owner, by what nodes tell.
-func (s *store) owner(o *orderv1.WorkOrder) string {
+// owner is the address of an order's owner, by what nodes tell, and whether it was another one before.
+func (s *store) owner(o *orderv1.WorkOrder) (address string, moved bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := messages.PartitionOf(messages.OrderID(o.GetId()), o.GetOrderKey())
-	return s.owners.GetAddresses()[s.owners.GetOwners()[p]-1]
+	address = s.owners.GetAddresses()[s.owners.GetOwners()[p]-1]
+	return address, s.before == nil || s.before.GetAddresses()[s.before.GetOwners()[p]-1] != address
 }
 
 // cameTo are the nodes that got an order.
@@ -46,27 +47,27 @@ type handing struct {
 	orders []*orderv1.SubmitRequest
 }
 
-// one submits an order, and tells whether it went to its owner, and to nobody else.
-func (h *handing) one(key string) (owner string, straight bool) {
+// one submits an order, and tells whether it went to its owner, and to nobody else, and whether that was another one before.
+func (h *handing) one(key string) (owner string, straight, moved bool) {
 	h.t.Helper()
 	r := request(fmt.Sprintf("o%d", len(h.orders)), key, orderv1.Wait_WAIT_ACCEPTED)
 	h.orders = append(h.orders, r)
 	h.submit(r)
-	owner = h.world.store.owner(r.GetOrder())
-	return owner, slices.Equal(h.world.store.cameTo(r.GetOrder().GetId()), []string{owner})
+	owner, moved = h.world.store.owner(r.GetOrder())
+	return owner, slices.Equal(h.world.store.cameTo(r.GetOrder().GetId()), []string{owner}), moved
 }
 
 // wantStraight submits until all nodes get what they own, and wants all further orders to go to their owners.
 func (h *handing) wantStraight(nodes ...*node) {
 	h.t.Helper()
 	reached := map[string]bool{}
-	for len(reached) < len(nodes) { // connections come one after another
-		if owner, straight := h.one(""); straight {
+	for len(reached) < len(nodes) { // what nodes tell comes in its time, and connections one after another
+		if owner, straight, moved := h.one(""); straight && moved {
 			reached[owner] = true
 		}
 	}
 	for i := range 60 {
-		if owner, straight := h.one([]string{"", fmt.Sprintf("key%d", i)}[i%2]); !straight {
+		if owner, straight, _ := h.one([]string{"", fmt.Sprintf("key%d", i)}[i%2]); !straight {
 			h.t.Errorf("an order of %s was submitted to %v", owner, h.world.store.cameTo(h.orders[len(h.orders)-1].GetOrder().GetId()))
 		}
 	}
@@ -203,7 +204,7 @@ func TestOwnersAreNotAsked(t *testing.T) {
 					<-done
 				}}
 				for range 30 {
-					if owner, straight := h.one(""); straight {
+					if owner, straight, _ := h.one(""); straight {
 						t.Errorf("an order was submitted to %s", owner)
 					}
 				}

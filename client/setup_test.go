@@ -48,17 +48,18 @@ type store struct {
 	fates  []fate   // of submissions, in the order in which they come; after the last all are taken
 	wrong  []string
 	by     map[string][]string // addresses of the nodes to which each order was submitted, by its id
-	// owners is what nodes tell of who owns what, and told how often they were asked for it; nil: they don't know that call.
-	owners *orderv1.WatchOwnersResponse
-	moved  chan struct{} // closed, and replaced, when owners has changed
-	asked  int
+	// owners is what nodes tell of who owns what, before what they told until then, and asked how often they were asked; nil: they don't
+	// know that call.
+	owners, before *orderv1.WatchOwnersResponse
+	moved          chan struct{} // closed, and replaced, when owners has changed
+	asked          int
 }
 
 // become changes what nodes tell of who owns what.
 func (s *store) become(owners *orderv1.WatchOwnersResponse) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.owners = owners
+	s.owners, s.before = owners, s.owners
 	close(s.moved)
 	s.moved = make(chan struct{})
 }

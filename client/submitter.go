@@ -54,6 +54,7 @@ type Submitter struct {
 	mu      sync.Mutex
 	window  *window
 	lanes   *lanes
+	held    int // messages whose answers are being told: what is submitted meanwhile is sent together, when that is done
 	closed  bool
 	waiting int           // calls of Submit that wait for room
 	room    chan struct{} // closed, and replaced, when there may be room for those
@@ -99,8 +100,11 @@ func (s *Submitter) Submit(ctx context.Context, request *orderv1.SubmitRequest, 
 			s.mu.Unlock()
 			return ErrClosed
 		}
-		if s.window.add(request, answered) {
+		taken := s.window.add(request, answered)
+		if !taken || s.held == 0 {
 			s.send()
+		}
+		if taken {
 			s.mu.Unlock()
 			return nil
 		}
@@ -280,13 +284,22 @@ func (s *Submitter) answers(submissions []*orderv1.Submission) {
 			busy = append(busy, x.GetRefused())
 		}
 	}
-	s.send()
-	s.finish()
+	s.held++
 	s.makeRoom()
 	s.mu.Unlock()
 	if len(busy) > 0 {
 		signal(s.again)
 	}
+	s.tell(tell, busy)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.held--
+	s.send()
+	s.finish()
+}
+
+// tell tells those who submitted what came.
+func (s *Submitter) tell(all []told, busy []*orderv1.Refused) {
 	s.telling.Lock()
 	defer s.telling.Unlock()
 	for _, r := range busy {
@@ -294,7 +307,7 @@ func (s *Submitter) answers(submissions []*orderv1.Submission) {
 			s.config.Busy(r)
 		}
 	}
-	for _, t := range tell {
+	for _, t := range all {
 		t.order.answered(t.answer)
 	}
 }

@@ -46,7 +46,7 @@ type Member struct {
 	// announced are the nodes that adapters are to keep streams to, changed is closed when there are others.
 	announced *adapterv1.Topology
 	changed   chan struct{}
-	owners  owners
+	owners    owners
 	// drained: an operator has this node have nothing.
 	drained bool
 	// frozen: Consul is lost for all, and the placement stays as it is.

@@ -22,7 +22,7 @@ func (o *owners) among(members []topology.Member) {
 	o.addresses, o.numbers, o.told = nil, make(map[messages.Incarnation]uint32, len(members)), nil
 	for i, m := range members {
 		o.addresses = append(o.addresses, m.Announcement.Public)
-		o.numbers[m.Incarnation] = uint32(i) + 1 //nolint:gosec // there are few
+		o.numbers[m.Incarnation] = uint32(i) + 1
 	}
 }
 

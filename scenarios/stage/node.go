@@ -170,8 +170,8 @@ func (m Metrics) Value(series string) (float64, error) {
 
 var errNumber = errors.New("a number is expected")
 
-// Dial makes a connection to the node, which comes back soon after the node does. It tries nothing again by itself: scenarios are
-// to see what fails. Close it.
+// Dial makes a connection to the node, which comes back soon after the node does. It tries nothing again by itself, nor at other nodes:
+// scenarios are to see what fails. Close it.
 func (n *Node) Dial(options ...grpc.DialOption) (*client.Client, error) {
 	return dial([]string{n.Server}, options...)
 }
@@ -181,7 +181,7 @@ func (n *Node) DialAdmin() (*client.Client, error) { return dial([]string{n.Admi
 
 func dial(addresses []string, options ...grpc.DialOption) (*client.Client, error) {
 	c, err := client.New(client.Config{
-		Addresses: addresses, Patience: -1, CallTimeout: -1, ConnectTimeout: time.Second,
+		Addresses: addresses, Unrouted: true, Patience: -1, CallTimeout: -1, ConnectTimeout: time.Second,
 		Backoff: client.Backoff{Initial: 20 * time.Millisecond, Max: 200 * time.Millisecond, Jitter: 0.2},
 		DialOptions: append([]grpc.DialOption{
 			grpc.WithInitialWindowSize(1 << 20), grpc.WithInitialConnWindowSize(4 << 20),
