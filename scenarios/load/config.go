@@ -47,7 +47,7 @@ type Config struct {
 	Holdfast string
 	// Dir is the folder in which a new one is made for the run, on a real file system. Default: the working directory.
 	Dir string
-	// Nodes are those of a cluster that runs already; orders are spread evenly over them. None: one is started, on the embedded journal.
+	// Nodes are those of a cluster that runs already; orders go to those that own them. None: one is started, on the embedded journal.
 	Nodes []*stage.Node
 	// Keep leaves that folder, with data and logs, when the run is over.
 	Keep bool
@@ -115,9 +115,6 @@ func (c Config) Validate() error {
 	}
 	if len(c.Nodes) > 0 && (c.Workload != W3 && c.Workload != W0 || c.Submit != ByStream || c.Profile != "") {
 		wrong("a cluster is measured with w3 or w0 by stream, and not profiled")
-	}
-	if c.InFlight < len(c.Nodes) {
-		wrong("in-flight %d: at least one for each of %d nodes is expected", c.InFlight, len(c.Nodes))
 	}
 	if c.InFlight < 1 || c.InFlight > streamWindow {
 		wrong("in-flight %d: 1 to %d is expected", c.InFlight, streamWindow)

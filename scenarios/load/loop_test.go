@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/holdfast-run/holdfast/client"
+	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
-	"github.com/holdfast-run/holdfast/scenarios/stage"
 )
 
 func w3(t *testing.T) *script {
@@ -31,6 +31,9 @@ func TestDrivers(t *testing.T) {
 	drivers := map[string]func(context.Context, *client.Client, *script, *tally) error{
 		"stream": func(ctx context.Context, conn *client.Client, s *script, tl *tally) error {
 			return byStream(ctx, conn, s, tl, inFlight)
+		},
+		"owners": func(ctx context.Context, conn *client.Client, s *script, tl *tally) error {
+			return byOwners(ctx, conn, s, tl, inFlight)
 		},
 		"unary": func(ctx context.Context, conn *client.Client, s *script, tl *tally) error {
 			return byCalls(ctx, []*client.Client{conn}, s, tl, inFlight)
@@ -81,16 +84,23 @@ func testDriver(
 // TestCoalescing: what is answered together is submitted together.
 func TestCoalescing(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s := &server{takes: time.Millisecond}
-		now := time.Now()
-		if err := byStream(t.Context(), serve(t, s), w3(t), newTally(now, now.Add(100*time.Millisecond), &bytes.Buffer{}), 256); err != nil {
-			t.Fatal(err)
-		}
-		if per := len(s.seen) / s.frames; per < 32 {
-			t.Errorf("a message carries %d orders only: %d in %d", per, len(s.seen), s.frames)
-		}
-	})
+	for name, drive := range map[string]func(context.Context, *client.Client, *script, *tally, int) error{
+		"stream": byStream, "owners": byOwners,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := &server{takes: time.Millisecond}
+				now := time.Now()
+				if err := drive(t.Context(), serve(t, s), w3(t), newTally(now, now.Add(100*time.Millisecond), &bytes.Buffer{}), 256); err != nil {
+					t.Fatal(err)
+				}
+				if per := len(s.seen) / s.frames; per < 32 {
+					t.Errorf("a message carries %d orders only: %d in %d", per, len(s.seen), s.frames)
+				}
+			})
+		})
+	}
 }
 
 // TestWrongEnds: whatever is not the end that the workload must have is an error, and the first are shown.
@@ -174,41 +184,46 @@ func TestTally(t *testing.T) {
 	}
 }
 
-// TestSpread: each of several nodes has its share of the orders in flight, and if one fails, the run does.
+// TestSpread: each of several nodes gets what it owns once the client knows that, and if none takes anything, the run fails.
 func TestSpread(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		servers := []*server{{takes: time.Millisecond}, {takes: time.Millisecond}, {takes: time.Millisecond}}
-		b := &bench{Config: Config{InFlight: 11}, script: *w3(t), nodes: make([]*stage.Node, len(servers))}
-		for _, s := range servers {
-			b.conns = append(b.conns, serve(t, s))
+		const inFlight = 11
+		owners := &orderv1.WatchOwnersResponse{Addresses: []string{"server:7460", "b:1", "c:1"}}
+		for p := range uint32(messages.Partitions) {
+			owners.Owners = append(owners.Owners, p%3+1)
 		}
+		servers := []*server{{takes: time.Millisecond}, {takes: time.Millisecond}, {takes: time.Millisecond}}
+		servers[0].owners = owners
+		at := map[string]*server{"b:1": servers[1], "c:1": servers[2]}
+		conn := serve(t, servers[0], at)
 		now := time.Now()
 		tl := newTally(now, now.Add(100*time.Millisecond), &bytes.Buffer{})
-		if err := b.byStreams(t.Context(), tl); err != nil {
+		if err := byOwners(t.Context(), conn, w3(t), tl, inFlight); err != nil {
 			t.Error(err)
 		}
-		orders := 0
+		orders, elsewhere := 0, 0
 		for i, s := range servers {
 			orders += len(s.seen)
-			if want := []int{3, 4, 4}[i]; s.most != want {
-				t.Errorf("node %d had %d orders in flight at most: %d are its share", i, s.most, want)
+			for id := range s.seen {
+				if messages.PartitionOf(messages.OrderID(id), "")%3 != messages.Partition(i) {
+					elsewhere++
+				}
 			}
 		}
-		if got := tl.counts(); got.errors != 0 || got.all != int64(orders) {
-			t.Errorf("counted %+v, the nodes ended %d", got, orders)
+		if got := tl.counts(); got.errors != 0 || got.all != int64(orders) || orders < 10*inFlight || elsewhere > inFlight {
+			t.Errorf("counted %+v, the nodes ended %d, %d of them elsewhere than where they belong", got, orders, elsewhere)
 		}
-		gone, err := client.New(client.Config{Addresses: []string{"nowhere"}})
+		gone, err := client.New(client.Config{Addresses: []string{"nowhere"}, Patience: -1})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if err := gone.Close(); err != nil {
 			t.Fatal(err)
 		}
-		b.conns[1] = gone
 		tl = newTally(now, time.Now().Add(time.Hour), &bytes.Buffer{})
-		if err := b.byStreams(t.Context(), tl); err == nil {
-			t.Error("a node is gone, and the run goes on")
+		if err := byOwners(t.Context(), gone, w3(t), tl, inFlight); err == nil {
+			t.Error("the nodes are gone, and the run goes on")
 		}
 	})
 }

@@ -134,10 +134,12 @@ func (b *bench) start(whole context.Context, st *stage.Stage) (err error) {
 	if err != nil {
 		return err
 	}
-	for i := range max(unaryConns, len(b.nodes)) {
-		conn, err := b.nodes[i%len(b.nodes)].Dial()
+	for range unaryConns {
+		conn, err := client.New(client.Config{Addresses: servers, Patience: -1, CallTimeout: -1, DialOptions: []grpc.DialOption{
+			grpc.WithInitialWindowSize(1 << 20), grpc.WithInitialConnWindowSize(4 << 20),
+		}})
 		if err != nil {
-			return err
+			return fmt.Errorf("connect to %s: %w", strings.Join(servers, ", "), err)
 		}
 		b.conns = append(b.conns, conn)
 	}
@@ -228,27 +230,12 @@ func (b *bench) drive(ctx context.Context, t *tally) (settle func(context.Contex
 		settle = func(ctx context.Context) (*TimersResult, error) { return all.settle(ctx, b.conns[0]) }
 	case b.Submit == Unary:
 		err = byCalls(ctx, b.conns, &b.script, t, b.InFlight)
+	case len(b.nodes) > 1:
+		err = byOwners(ctx, b.conns[0], &b.script, t, b.InFlight)
 	default:
-		err = b.byStreams(ctx, t)
+		err = byStream(ctx, b.conns[0], &b.script, t, b.InFlight)
 	}
 	return settle, err
-}
-
-// byStreams runs orders on a stream to each node. If one of them fails, all do.
-func (b *bench) byStreams(ctx context.Context, t *tally) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var all sync.WaitGroup
-	for i := range b.nodes {
-		share := b.InFlight*(i+1)/len(b.nodes) - b.InFlight*i/len(b.nodes)
-		all.Go(func() {
-			if err := byStream(ctx, b.conns[i], &b.script, t, share); err != nil {
-				cancel(err)
-			}
-		})
-	}
-	all.Wait()
-	return context.Cause(ctx)
 }
 
 // written is how many bytes the nodes' folders have.

@@ -33,6 +33,8 @@ type server struct {
 	silent func(n int) bool
 	// takes is how long an answer takes.
 	takes time.Duration
+	// owners is what WatchOwners tells; nil: it is not known here.
+	owners *orderv1.WatchOwnersResponse
 	// history is what History answers.
 	history func(id string) []*orderv1.HistoryEvent
 
@@ -42,16 +44,33 @@ type server struct {
 	most, under int // orders of streams that had no last answer
 }
 
-func serve(t *testing.T, s *server) *client.Client {
+// serve serves, at the address that the client is given, and others at theirs.
+func serve(t *testing.T, s *server, others ...map[string]*server) *client.Client {
 	t.Helper()
-	s.seen = map[string]int{}
-	l := bufconn.Listen(1 << 20)
-	g := grpc.NewServer()
-	orderv1.RegisterOrderServiceServer(g, s)
-	served := make(chan error, 1)
-	go func() { served <- g.Serve(l) }()
+	listeners := map[string]*bufconn.Listener{}
+	begin := func(address string, s *server) {
+		s.seen = map[string]int{}
+		l, g, served := bufconn.Listen(1<<20), grpc.NewServer(), make(chan error, 1)
+		listeners[address] = l
+		orderv1.RegisterOrderServiceServer(g, s)
+		go func() { served <- g.Serve(l) }()
+		t.Cleanup(func() {
+			g.Stop()
+			if err := <-served; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	begin("server:7460", s)
+	for _, all := range others {
+		for address, other := range all {
+			begin(address, other)
+		}
+	}
 	conn, err := client.New(client.Config{Addresses: []string{"server"}, DialOptions: []grpc.DialOption{
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return l.DialContext(ctx) }),
+		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
+			return listeners[address].DialContext(ctx)
+		}),
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -60,12 +79,20 @@ func serve(t *testing.T, s *server) *client.Client {
 		if err := conn.Close(); err != nil {
 			t.Error(err)
 		}
-		g.Stop()
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
 	})
 	return conn
+}
+
+// WatchOwners implements orderv1.OrderServiceServer.
+func (s *server) WatchOwners(_ *orderv1.WatchOwnersRequest, st grpc.ServerStreamingServer[orderv1.WatchOwnersResponse]) error {
+	if s.owners == nil {
+		return status.Error(codes.Unimplemented, "not known")
+	}
+	if err := st.Send(s.owners); err != nil {
+		return err
+	}
+	<-st.Context().Done()
+	return nil
 }
 
 // submitted notes an order, and says what becomes of it.
