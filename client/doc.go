@@ -9,14 +9,19 @@
 // Several addresses: the client holds a connection to each that answers, spreads calls over them, and passes over a node as soon
 // as its connection breaks. A node that is gone without a word is noticed by keepalives.
 //
+// To the owner: a client that submits much asks the nodes which of them owns which partition (owners.go), and what is about one order goes
+// to its owner from then on, also at addresses that it was not given; to any other node, if the owner is not known or not connected.
+// What it was told may be wrong at any time, and then costs time alone.
+//
 // Asking again: a call that failed with UNAVAILABLE may have been carried out all the same, since its answer may be what was
 // lost. So only calls are repeated that do no harm when they are carried out twice; repeat.go lists them all, with the reason of
 // each. A call is first repeated at once, as often as there are other addresses, and then with growing delays, for as long as its
 // Patience and its deadline allow. RESOURCE_EXHAUSTED is repeated where the node says when to come back.
 //
-// A Submitter gives each order that it was handed exactly one last answer: what was not answered when a stream broke is submitted
+// A Submitter gives each order that it was handed exactly one last answer: what was not answered when its stream broke is submitted
 // again, under the same id and with the same content, which changes nothing about what was accepted. Orders of the same key are
-// accepted in the order in which they were handed in. What it holds is bounded; beyond the bound Submit waits.
+// accepted in the order in which they were handed in. What it holds is bounded; beyond the bound Submit waits. It has a stream to each owner
+// (routes.go), and one to any node, for what has no owner that is known and connected:
 //
 //	           stream opens            all answered
 //	(idle) ───────────────► submitting ───────────► (idle)

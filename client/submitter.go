@@ -53,7 +53,7 @@ type Submitter struct {
 
 	mu      sync.Mutex
 	window  *window
-	lanes   *lanes
+	routes  *routes
 	held    int // messages whose answers are being told: what is submitted meanwhile is sent together, when that is done
 	closed  bool
 	waiting int           // calls of Submit that wait for room
@@ -73,13 +73,13 @@ func (c *Client) NewSubmitter(ctx context.Context, how Submitting) *Submitter {
 	}
 	c.owners.learn()
 	ctx, cancel := context.WithCancel(ctx)
-	s.lanes = &lanes{submitter: s, ctx: ctx, any: &lane{cancel: func() {}}, to: map[string]*lane{}, shunned: map[string]shunned{}}
+	s.routes = &routes{submitter: s, ctx: ctx, any: &route{cancel: func() {}}, to: map[string]*route{}, shunned: map[string]shunned{}}
 	go func() {
 		defer close(s.ended)
 		var attending sync.WaitGroup
 		attending.Go(func() { s.attend(ctx) })
 		s.err = s.run(ctx)
-		s.lanes.end(s.err)
+		s.routes.end(s.err)
 		cancel()
 		attending.Wait()
 		s.end()
@@ -153,14 +153,14 @@ func signal(c chan<- struct{}) {
 
 // send sends what is to be sent. The caller holds the lock.
 func (s *Submitter) send() {
-	s.window.take(s.lanes.give)
-	s.lanes.flush()
+	s.window.take(s.routes.give)
+	s.routes.flush()
 }
 
 // finish closes the streams if all is done. The caller holds the lock.
 func (s *Submitter) finish() {
 	if s.closed && s.window.empty() {
-		s.lanes.finish()
+		s.routes.finish()
 		signal(s.work)
 	}
 }
@@ -170,7 +170,7 @@ func (s *Submitter) run(ctx context.Context) error {
 	wait := s.client.interruption(s.config.Patience)
 	for {
 		s.mu.Lock()
-		idle, done := len(s.lanes.any.waiting) == 0, s.window.empty() && s.closed
+		idle, done := len(s.routes.any.waiting) == 0, s.window.empty() && s.closed
 		s.mu.Unlock()
 		switch {
 		case done:
@@ -185,7 +185,7 @@ func (s *Submitter) run(ctx context.Context) error {
 			}
 			continue
 		}
-		heard, err := s.session(ctx, s.lanes.any)
+		heard, err := s.session(ctx, s.routes.any)
 		if heard {
 			wait.over()
 		}
@@ -198,13 +198,13 @@ func (s *Submitter) run(ctx context.Context) error {
 	}
 }
 
-// session submits what a lane is given over one stream until that breaks, and returns why, or nil if nothing of it is unanswered; and
+// session submits what a route is given over one stream until that breaks, and returns why, or nil if nothing of it is unanswered; and
 // whether a node had taken it.
-func (s *Submitter) session(ctx context.Context, l *lane) (heard bool, err error) {
-	stream, err := s.client.OpenStream(toward(ctx, target{address: l.address, strict: true}), s.answers)
+func (s *Submitter) session(ctx context.Context, r *route) (heard bool, err error) {
+	stream, err := s.client.OpenStream(toward(ctx, target{address: r.address, strict: true}), s.answers)
 	if err == nil {
 		s.mu.Lock()
-		s.lanes.opened(l, stream)
+		s.routes.opened(r, stream)
 		s.finish()
 		s.mu.Unlock()
 		err = stream.Wait()
@@ -212,8 +212,8 @@ func (s *Submitter) session(ctx context.Context, l *lane) (heard bool, err error
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.lanes.closed(l, heard)
-	left := s.window.back(l)
+	s.routes.closed(r, heard)
+	left := s.window.back(r)
 	s.send()
 	switch {
 	case left == 0:
@@ -226,7 +226,7 @@ func (s *Submitter) session(ctx context.Context, l *lane) (heard bool, err error
 	return heard, err
 }
 
-// attend sends again what was refused for now, when its time has come, and gives up lanes to nodes that are there no more, until the
+// attend sends again what was refused for now, when its time has come, and gives up routes to nodes that are there no more, until the
 // context ends.
 func (s *Submitter) attend(ctx context.Context) {
 	due := time.NewTimer(time.Hour)
@@ -234,7 +234,7 @@ func (s *Submitter) attend(ctx context.Context) {
 	for {
 		nodes, changed := s.client.owners.news()
 		s.mu.Lock()
-		s.lanes.keep(nodes)
+		s.routes.keep(nodes)
 		s.window.come(time.Now())
 		s.send()
 		if next, some := s.window.soonest(); some {

@@ -16,7 +16,7 @@ import (
 //
 //	                    ┌──────── refused for now: until its time has come ─────────┐
 //	                    ▼                                                           │
-//	add ─► behind others of its key ─► to be sent ─► given to a lane ─► accepted ─► ended ─► (gone)
+//	add ─► behind others of its key ─► to be sent ─► given to a route ─► accepted ─► ended ─► (gone)
 //	                                       ▲                               │           refused ─► (gone)
 //	                                       └────── its stream broke ───────┘
 type window struct {
@@ -42,7 +42,7 @@ type handed struct {
 	tries    int
 	refusals int // how often in a row it was refused for now
 	accepted bool
-	lane     *lane // that it was given to last; nil: none, or it came back
+	route    *route // that it was given to last; nil: none, or it came back
 }
 
 func newWindow(orders, bytes int) *window {
@@ -89,12 +89,12 @@ func (w *window) take(give func(*handed)) {
 	w.next = w.next[:0]
 }
 
-// back is called when the stream of a lane is over: all that was given to it and has no last answer is to be sent again, in the order in
+// back is called when the stream of a route is over: all that was given to it and has no last answer is to be sent again, in the order in
 // which it was added. It returns how many that are.
-func (w *window) back(l *lane) (orders int) {
+func (w *window) back(r *route) (orders int) {
 	for _, h := range w.inOrder() {
-		if h.lane == l {
-			h.lane = nil
+		if h.route == r {
+			h.route = nil
 			w.next = append(w.next, h)
 			orders++
 		}
@@ -147,7 +147,7 @@ func (w *window) answer(s *orderv1.Submission, again func(refused *orderv1.Refus
 	case *orderv1.Submission_Refused:
 		if forNow(answer.Refused) {
 			h.refusals++
-			h.lane = nil
+			h.route = nil
 			w.later[h] = again(answer.Refused, h.refusals)
 			return nil, false
 		}
