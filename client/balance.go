@@ -41,9 +41,10 @@ func toward(ctx context.Context, t target) context.Context {
 // givenKey marks the addresses that the client was given: others were announced by nodes.
 type givenKey struct{}
 
-// given returns what gRPC is told of an address that the client was given.
-func given(address string) resolver.Address {
-	return resolver.Address{Addr: address, Attributes: attributes.New(givenKey{}, true)}
+// given marks an address.
+func given(a resolver.Address) resolver.Address {
+	a.Attributes = attributes.New(givenKey{}, true)
+	return a
 }
 
 // spreading makes pickers.

@@ -41,7 +41,7 @@ func New(c Config) (*Client, error) {
 		if err != nil {
 			return nil, err
 		}
-		addresses[i] = given(complete)
+		addresses[i] = given(resolver.Address{Addr: complete})
 	}
 	nodes := manual.NewBuilderWithScheme("holdfast")
 	nodes.InitialState(resolver.State{Addresses: addresses})

@@ -20,8 +20,8 @@
 //
 // A Submitter gives each order that it was handed exactly one last answer: what was not answered when its stream broke is submitted
 // again, under the same id and with the same content, which changes nothing about what was accepted. Orders of the same key are
-// accepted in the order in which they were handed in. What it holds is bounded; beyond the bound Submit waits. It has a stream to each owner
-// (routes.go), and one to any node, for what has no owner that is known and connected:
+// accepted in the order in which they were handed in. What it holds is bounded; beyond the bound Submit waits. It has a stream to each
+// owner (routes.go), and one to any node, for what has no owner that is known and connected:
 //
 //	           stream opens            all answered
 //	(idle) ───────────────► submitting ───────────► (idle)

@@ -22,7 +22,7 @@
 //
 // The client takes its CPU from the same machine, so it is made cheap: with streams a goroutine that receives and one
 // that sends all that has collected meanwhile as one message, no goroutine or map entry per order, and latencies in a
-// histogram of fixed size.
+// histogram of fixed size. At a cluster it is a Submitter of package client, which sends each order to the node that owns it.
 //
 // How it fails: when one of the processes ends, with the last lines of its log; when nothing is answered for half a
 // minute; when too many orders fail. Whatever happens, the processes end with this one.
