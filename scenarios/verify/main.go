@@ -139,6 +139,7 @@ var rows = []row{
 	{"late_result", 15 * time.Minute, lateResult, lateResultBars},
 	{"three", 5 * time.Minute, three, threeBars},
 	{"scale", 10 * time.Minute, scale, scaleBars},
+	{"million_cluster", 15 * time.Minute, millionCluster, millionClusterBars},
 	{"bad_input", 30 * time.Minute, badInput, badInputBars},
 }
 
