@@ -141,6 +141,7 @@ func Run(t *testing.T, backend Backend) {
 		{"EachFailsAlone", testEachFailsAlone},
 		{"SameOrderInOneBatch", testSameOrderInOneBatch},
 		{"Records", testRecords},
+		{"RecordsAtOnce", testRecordsAtOnce},
 		{"FeatureLevel", testFeatureLevel},
 		{"Open", testOpen},
 		{"Due", testDue},

@@ -123,7 +123,7 @@ func (j *Journal) records(
 ) error {
 	from = max(from, 1)
 	for next := messages.Version(0); ; {
-		page, err := j.shard(h.Partition()).recordsPage(ctx, h, from, next)
+		page, more, err := j.shard(h.Partition()).someRecords(ctx, h, from, next)
 		if err != nil {
 			return err
 		}
@@ -146,10 +146,23 @@ func (j *Journal) records(
 				return nil
 			}
 		}
-		if len(page) < recordsPage {
+		if !more {
 			return nil
 		}
 	}
+}
+
+// someRecords reads records as recordsPage does, together with others if they begin the history, and tells whether there may be more.
+func (s *shard) someRecords(
+	ctx context.Context, h messages.Handle, holds, from messages.Version,
+) (page []persistence.StoredRecord, more bool, err error) {
+	if holds == 1 && from == 0 {
+		if page, more, err = s.beginnings.first(ctx, h); err != nil || len(page) > 0 || !more {
+			return page, more, err
+		}
+	}
+	page, err = s.recordsPage(ctx, h, holds, from)
+	return page, len(page) == recordsPage, err
 }
 
 // recordsPage reads records from a version on, or, if that is 0, from the one that holds another.

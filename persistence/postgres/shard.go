@@ -50,6 +50,8 @@ type shard struct {
 	refused sync.Map
 	// entries are acceptances of orders that live in other shards, and need an entry here first.
 	entries *lane.Lane
+	// beginnings has histories read, which takes half of the connections that read at the most.
+	beginnings beginnings
 }
 
 // ownLane is the number of the row that an incarnation has for itself, beside those of its lanes. noLane stands for no row.
@@ -69,6 +71,7 @@ func (j *Journal) newShard(number int, at string) (*shard, error) {
 		Commits: j.cfg.QueueCommits, Bytes: j.cfg.QueueBytes, BatchCommits: j.cfg.BatchCommits, BatchBytes: j.cfg.BatchBytes,
 	}
 	s.entries = lane.New(bounds)
+	s.beginnings = beginnings{most: max(j.cfg.Readers/2, 1), read: s.readTogether}
 	for n := range j.cfg.Lanes {
 		s.committers = append(s.committers, &committer{
 			shard: s, number: n, handles: map[messages.Handle]struct{}{}, ids: map[messages.OrderID]struct{}{},
