@@ -1,6 +1,7 @@
 package actors_test
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"sync/atomic"
@@ -14,6 +15,7 @@ import (
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/persistence"
 )
 
 // checkWaits checks that every wait of these orders ended when it was due: never before, and not late.
@@ -251,5 +253,81 @@ func TestTimersEnd(t *testing.T) {
 		if got := n.gauge("holdfast_timers"); got != 0 {
 			t.Errorf("%d timers after all have ended", got)
 		}
+	})
+}
+
+// pages is a journal that hands a page of open orders of one partition out each time that it may.
+type pages struct {
+	persistence.Journal
+
+	of  messages.Partition
+	may chan struct{}
+}
+
+func (j *pages) Open(ctx context.Context, p messages.Partition, after messages.Handle, limit int) ([]persistence.OpenOrder, error) {
+	if p == j.of {
+		select {
+		case <-j.may:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w: %w", persistence.ErrUnavailable, ctx.Err())
+		}
+	}
+	return j.Journal.Open(ctx, p, after, limit)
+}
+
+// What has become due while nobody had the partition goes on before all that is open has been read, a few at a time, and once.
+func TestDueFirst(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const far, due, waking = 1100, 40, 16 // three pages
+		n := start(t, inMemory, withEngine(actors.Config{Waking: waking}))
+		p := messages.PartitionOf("first", "")
+		submit := func(kind, tasks string, count int) (ids []string) {
+			def := n.deploy(kind, tasks)
+			for i := 0; len(ids) < count; i++ {
+				id := fmt.Sprint(kind, i)
+				if messages.PartitionOf(messages.OrderID(id), "") == p {
+					n.mustSubmit(order{id: id, def: def})
+					ids = append(ids, id)
+				}
+			}
+			return ids
+		}
+		submit("far", "do: [{w: {wait: P1D}}]", far)
+		ids := submit("due", "do: [{w: {wait: PT1H}}]", due)
+		n.stop()
+		time.Sleep(2 * time.Hour)
+		j := &pages{of: p, may: make(chan struct{})}
+		s := n.settings
+		s.wrap = func(inner persistence.Journal) persistence.Journal {
+			j.Journal = inner
+			return j
+		}
+		n = s.start(t)
+		for _, want := range []int{waking, 2 * waking, due} {
+			settle()
+			completed := 0
+			for _, id := range ids {
+				if n.state(id).Ended() {
+					completed++
+				}
+			}
+			if completed != want {
+				t.Errorf("%d orders have gone on, want %d", completed, want)
+			}
+			if n.Ready() == nil {
+				t.Error("the node is ready, and has not read all that is open")
+			}
+			j.may <- struct{}{}
+		}
+		settle()
+		if err := n.Ready(); err != nil {
+			t.Error(err)
+		}
+		n.sleep(time.Minute)
+		if got := n.gauge("holdfast_orders_running"); got != far {
+			t.Errorf("%d orders are open, want %d", got, far)
+		}
+		n.checkWaits(2*time.Hour, ids...)
 	})
 }

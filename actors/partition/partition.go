@@ -95,6 +95,10 @@ func (p *partition) Receive(ctx actor.Context) {
 		p.hasSettled(m)
 	case recoverNow:
 		p.recoverOrder(m)
+	case readOn:
+		p.readingOn = false
+		p.fire()
+		p.recover()
 	case found:
 		p.takeIn(m)
 	case order.Queued:
@@ -176,8 +180,8 @@ func (p *partition) poisoned(reason any, who *actor.PID) {
 // look does what is done every second.
 func (p *partition) look() {
 	p.at = p.Now()
-	p.recover() // some of the orders that were to come to rest may be gone
 	p.fire()    // the wall clock may have leapt
+	p.recover() // some of the orders that were to come to rest may be gone
 	p.publish()
 }
 

@@ -18,7 +18,11 @@ type recovery struct {
 	handles   map[messages.OrderID]messages.Handle
 	readUpTo  messages.Handle
 	readAll   bool
-	resuming  map[messages.OrderID]bool // those that were told to resume and have not come to rest since
+	readingOn bool // readOn is on its way
+	// overdueUpTo is up to where orders were read that are due, ahead of the others; overdueAll: up to those that are not due yet.
+	overdueUpTo persistence.DuePlace
+	overdueAll  bool
+	resuming    map[messages.OrderID]bool // those that were told to resume and have not come to rest since
 }
 
 func newRecovery() recovery {
@@ -31,8 +35,13 @@ type settled struct {
 	err       error
 }
 
-// recoverNow says that an order that has lost what it had to do has waited long enough, and is to be resumed.
-type recoverNow order.Recover
+// Notes of a partition to itself about recovery.
+type (
+	// recoverNow says that an order that has lost what it had to do has waited long enough, and is to be resumed.
+	recoverNow order.Recover
+	// readOn goes on with reading open orders, behind what has come meanwhile.
+	readOn struct{}
+)
 
 const (
 	// recoveryPage is how many open orders recovery reads at once.
@@ -40,6 +49,8 @@ const (
 	// recoveryReads is how many partitions read at once: so many keep a journal busy. If all did, each would wait for all the others'
 	// pages, and on a busy machine a journal that answers would seem not to.
 	recoveryReads = 16
+	// overduePage is how many orders that are due are read at once, ahead of the others. There may be none.
+	overduePage = 100
 )
 
 // settle asks the journal whether this node still owns the partition, behind the commits of the actor before this one: what is read must
@@ -60,28 +71,35 @@ func (p *partition) hasSettled(m settled) {
 	}
 	p.settled, p.settling = m.err == nil, false
 	if p.settled {
+		p.fire() // what is due has waited longest
 		p.recover()
 	}
 }
 
 // recover takes up open orders: those that can act now are resumed, a few at a time; of the others only the due times are
-// kept. While the journal does not answer, it waits for the next second.
+// kept. It reads a page at a time, so that what is due meanwhile does not wait until all are read. While the journal does not answer, it
+// waits for the next second.
 func (p *partition) recover() {
 	if !p.settled {
 		p.settle()
 		return
 	}
-	for len(p.resuming) < p.Config.Waking && !p.draining && p.Health.Available(p.by.Partition) {
-		if len(p.unresumed) > 0 {
+	for pages := 0; len(p.resuming) < p.Config.Waking && !p.draining && p.Health.Available(p.by.Partition); {
+		switch {
+		case len(p.unresumed) > 0:
 			p.resumeNext()
-			continue
-		}
-		if p.readAll {
+		case p.readAll, p.readingOn:
 			return
-		}
-		read := false
-		if p.Workers.Blocking(func() { read = p.readOpen() }); !read {
+		case pages > 0:
+			p.readingOn = true
+			p.Tell(readOn{})
 			return
+		default:
+			read := false
+			if p.Workers.Blocking(func() { read = p.readOpen() }); !read {
+				return
+			}
+			pages++
 		}
 	}
 }
@@ -102,8 +120,8 @@ func (p *partition) resumeNext() {
 func (p *partition) rested(m order.Rested) {
 	delete(p.resuming, m.ID)
 	delete(p.firing, m.ID)
-	p.recover()
 	p.fire()
+	p.recover()
 }
 
 // recoverLater has an order resumed after a while.
@@ -171,7 +189,7 @@ func (p *partition) takeUp(o persistence.OpenOrder) {
 	id := messages.OrderID(o.Row.GetId())
 	p.takeUpKey(o)
 	at := o.Row.GetDue()
-	if at != 0 {
+	if at != 0 && !p.firing[id] {
 		p.setDue(id, persistence.DuePlace{At: at, Handle: o.Handle}, true)
 	}
 	if waits := at != 0 || o.Row.GetQueued() || o.Row.GetHeld() && !o.Row.GetTelling() || o.Row.GetSuspended() ||

@@ -28,6 +28,35 @@ func (p *partition) readDues() bool {
 	return true
 }
 
+// readOverdue reads orders that are due, ahead of the other open orders: they have waited long enough. It returns false if there are no
+// more, or if the journal does not answer now.
+func (p *partition) readOverdue(now int64) (more bool) {
+	p.loop.Beat()
+	p.Workers.Blocking(func() {
+		c, cancel := context.WithTimeout(context.Background(), p.Config.ReadTimeout)
+		defer cancel()
+		page, err := p.Journal.Due(c, p.by.Partition, p.overdueUpTo, overduePage)
+		if err != nil {
+			p.unread("due orders", err)
+			return
+		}
+		p.overdueAll = len(page) < overduePage
+		for _, o := range page {
+			at := persistence.DuePlace{At: o.Row.GetDue(), Handle: o.Handle}
+			if at.At > now {
+				p.overdueAll = true
+				break
+			}
+			more = true
+			p.overdueUpTo = at
+			if id := messages.OrderID(o.Row.GetId()); !p.firing[id] {
+				p.dues.set(id, at, true)
+			}
+		}
+	})
+	return more
+}
+
 // unread tells that something can't be read now. If it is damaged it never can be: the partition panics, and in the end the process
 // ends.
 func (p *partition) unread(what string, err error) {
@@ -63,10 +92,11 @@ func (p *partition) arm() {
 // firesMost tells whether no more orders may be fired until some have come to rest.
 func (p *partition) firesMost() bool { return len(p.firing) >= p.Config.Waking }
 
-// fire tells the orders that are due, a few at a time. While the journal does not answer, it waits for the next second.
+// fire tells the orders that are due, a few at a time. While the journal does not answer, or what was committed before this actor began
+// is under way, it waits for the next second.
 func (p *partition) fire() {
 	p.timerFor = 0
-	if p.draining || !p.Health.Available(p.by.Partition) {
+	if p.draining || !p.settled || !p.Health.Available(p.by.Partition) {
 		return
 	}
 	now := p.Now().UnixNano()
@@ -79,6 +109,9 @@ func (p *partition) fire() {
 		}
 		d := p.dues.first()
 		if d == nil || d.At > now {
+			if !p.readAll && !p.overdueAll && p.readOverdue(now) {
+				continue
+			}
 			break
 		}
 		p.dues.remove(d)
