@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"sync"
@@ -10,7 +11,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/holdfast-run/holdfast/client"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adminv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
@@ -18,14 +18,14 @@ import (
 )
 
 const (
-	// farDelay is how long an order waits that is not to go on within the row.
+	// farDelay is how long an order waits that is to stay open.
 	farDelay = "PT12H"
-	// connectionsEvery is how often connections are counted.
+	// connectionsEvery is how often the connections of nodes are counted.
 	connectionsEvery = 200 * time.Millisecond
 )
 
-// millionClusterOrders is how many orders wait: far ones that stay open, due ones of the node that is killed, whose time comes just after
-// that, and late ones of the same partitions, which are accepted while the node is dead.
+// millionClusterOrders is how many orders wait: far ones that stay open, due ones of the node that is killed, whose time comes within a
+// second of that, and late ones of the same partitions, which are submitted once the node is dead.
 func millionClusterOrders(s *site) (far, due, late int) {
 	if s.ci() {
 		return 8_000, 2_000, 200
@@ -57,10 +57,13 @@ func millionCluster(ctx context.Context, s *site) (figures, error) {
 type crowdRow struct {
 	*clusterRow
 
-	victim     int
-	of         map[messages.Partition]bool // the partitions of the victim
-	due        time.Time
-	connection map[string]int // the most that each incarnation had at once, by application name
+	victim int
+	others []*stage.Node
+	// of are the partitions of the victim, and due is when its orders are.
+	of  map[messages.Partition]bool
+	due time.Time
+	// connections are the most that each incarnation had at once, by the name of its sessions.
+	connections map[string]int
 }
 
 func (m *crowdRow) run(ctx context.Context, f figures) error {
@@ -86,24 +89,12 @@ func (m *crowdRow) run(ctx context.Context, f figures) error {
 	err = m.crowd(ctx, f)
 	stop()
 	counted.Wait()
-	if err != nil || failed != nil {
-		return cmpError(err, failed)
-	}
 	most := 0
-	for _, n := range m.connection {
+	for _, n := range m.connections {
 		most = max(most, n)
 	}
-	f["connections_per_node"], f["incarnations_counted"] = most, len(m.connection)
-	return nil
-}
-
-func cmpError(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	f["connections_per_node"], f["incarnations_counted"] = most, len(m.connections)
+	return errors.Join(err, failed)
 }
 
 // choose makes the node the victim that has the most partitions.
@@ -130,31 +121,22 @@ func (m *crowdRow) choose(ctx context.Context) error {
 		}
 	}
 	m.of = has[m.victim]
+	for i, n := range m.Nodes {
+		if i != m.victim {
+			m.others = append(m.others, n)
+		}
+	}
 	return nil
 }
 
-// crowd loads the cluster, kills the node, and waits until what was due has ended.
+// crowd fills the cluster, kills the node, and waits until what was due has ended.
 func (m *crowdRow) crowd(ctx context.Context, f figures) error {
 	far, due, late := millionClusterOrders(m.s)
-	began := time.Now()
-	if err := m.submit(ctx, m.Nodes, far, func(int) *orderv1.WorkOrder { return waits("million", "", farDelay) }); err != nil {
+	if err := m.fill(ctx, far, due, f); err != nil {
 		return err
 	}
-	f["open"], f["accept_rate_per_s"] = far+due, round(float64(far)/time.Since(began).Seconds(), 0)
-	m.due = time.Now().Add(dueAfter(m.s))
-	if err := m.submit(ctx, m.Nodes, due, func(int) *orderv1.WorkOrder {
-		return waits("due", m.idOfVictim(), fmt.Sprintf("PT%.0fS", math.Ceil(time.Until(m.due).Seconds())))
-	}); err != nil {
-		return err
-	}
-	if !time.Now().Before(m.due) {
-		return fmt.Errorf("it took more than %v to submit the orders that are to be due then", dueAfter(m.s))
-	}
-	if err := between(ctx, m.s.chance(), time.Until(m.due)-time.Second, time.Until(m.due)-time.Millisecond); err != nil {
-		return err
-	}
-	peaks := make([]int64, len(m.Nodes))
-	if err := m.peaks(peaks); err != nil {
+	before, err := peakOf(m.Nodes)
+	if err != nil {
 		return err
 	}
 	m.Nodes[m.victim].StayAway(time.Hour)
@@ -168,24 +150,44 @@ func (m *crowdRow) crowd(ctx context.Context, f figures) error {
 	if err := m.atRest(ctx, far, f); err != nil {
 		return err
 	}
-	f["at_rest_s"] = round(time.Since(killed).Seconds(), 1)
-	if err := m.peaks(peaks); err != nil {
+	f["at_rest_s"] = round(time.Since(killed).Seconds(), 2)
+	after, err := peakOf(m.others)
+	if err != nil {
 		return err
 	}
-	for _, n := range peaks {
-		f["node_peak_rss_bytes"] = max(n, toInt(f["node_peak_rss_bytes"]))
-	}
-	f["restarts"] = m.restarts()
+	f["node_peak_rss_bytes"], f["restarts"] = max(before, after), m.restarts()
 	if f["fences"], err = m.logged(`msg="takes over"`); err != nil {
 		return err
 	}
-	return m.judge(ctx, killed, f)
+	if err := m.judgeDue(ctx, killed, due, f); err != nil {
+		return err
+	}
+	return m.judgeLate(ctx, killed, late, f)
 }
 
-func toInt(v any) int64 {
-	n, _ := v.(int64)
-	return n
+// fill submits the orders that are to be open, and waits until those of the victim are about to be due.
+func (m *crowdRow) fill(ctx context.Context, far, due int, f figures) error {
+	began := time.Now()
+	if err := submitAll(ctx, m.Nodes, far, func(int) *orderv1.WorkOrder { return waits("million", "", farDelay) }); err != nil {
+		return err
+	}
+	f["accept_rate_per_s"] = round(float64(far)/time.Since(began).Seconds(), 0)
+	m.due = time.Now().Add(dueAfter(m.s))
+	if err := submitAll(ctx, m.Nodes, due, func(int) *orderv1.WorkOrder {
+		return waits("due", m.idOfVictim(), fmt.Sprintf("PT%.0fS", math.Ceil(time.Until(m.due).Seconds())))
+	}); err != nil {
+		return err
+	}
+	f["open"] = far + due
+	left := time.Until(m.due)
+	if left < time.Second {
+		return fmt.Errorf("%w: the orders that are due after %v were accepted only %v before", errTooSlow, dueAfter(m.s), left)
+	}
+	return between(ctx, m.s.chance(), left-time.Second, left)
 }
+
+// errTooSlow: the machine is too slow for the row, and nothing was shown.
+var errTooSlow = errors.New("the machine is too slow")
 
 func waits(definition, id, delay string) *orderv1.WorkOrder {
 	return &orderv1.WorkOrder{
@@ -202,62 +204,51 @@ func (m *crowdRow) idOfVictim() string {
 	}
 }
 
-// submit submits orders at nodes, a part at each, and returns when they are accepted.
-func (m *crowdRow) submit(ctx context.Context, nodes []*stage.Node, orders int, request func(n int) *orderv1.WorkOrder) error {
+// submitAll submits orders at nodes, a part at each, and returns when they are accepted.
+func submitAll(ctx context.Context, nodes []*stage.Node, orders int, request func(n int) *orderv1.WorkOrder) error {
 	failed := make([]error, len(nodes))
 	var all sync.WaitGroup
 	for i, n := range nodes {
-		part := (orders + i) / len(nodes)
 		all.Go(func() {
-			var conn *client.Client
-			if conn, failed[i] = n.Dial(); failed[i] != nil {
+			conn, err := n.Dial()
+			if err != nil {
+				failed[i] = err
 				return
 			}
 			defer conn.Close() //nolint:errcheck // it fails only if it was closed before
-			failed[i] = newFlood(part, 256, request).run(ctx, conn)
+			failed[i] = newFlood((orders+i)/len(nodes), 256, request).run(ctx, conn)
 		})
 	}
 	all.Wait()
-	return cmpError(failed...)
+	return errors.Join(failed...)
 }
 
-// takenOver has orders accepted for the partitions of the victim, until the others have all that it had.
+// takenOver has orders accepted for the partitions of the victim, while the others take them over.
 func (m *crowdRow) takenOver(ctx context.Context, killed time.Time, late int, f figures) error {
-	var others []*stage.Node
-	for i, n := range m.Nodes {
-		if i != m.victim {
-			others = append(others, n)
-		}
-	}
 	var submits sync.WaitGroup
 	var failed error
 	submits.Go(func() {
-		failed = m.submit(ctx, others, late, func(int) *orderv1.WorkOrder { return waits("late", m.idOfVictim(), "PT1S") })
+		failed = submitAll(ctx, m.others, late, func(int) *orderv1.WorkOrder { return waits("late", m.idOfVictim(), "PT1S") })
 	})
-	defer submits.Wait()
-	for _, n := range others {
-		if err := m.placed(ctx, n, nodeName(m.victim)); err != nil {
-			return err
-		}
+	var err error
+	for _, n := range m.others {
+		err = errors.Join(err, m.placed(ctx, n, nodeName(m.victim)))
 	}
 	f["takeover_s"] = round(time.Since(killed).Seconds(), 2)
 	submits.Wait()
-	return failed
+	return errors.Join(err, failed)
 }
 
-// peaks adds the most memory that each node has had.
-func (m *crowdRow) peaks(of []int64) error {
-	for i, n := range m.Nodes {
-		if n.PID() == 0 {
-			continue
-		}
+// peakOf is the most memory that any of the nodes has had.
+func peakOf(nodes []*stage.Node) (most int64, err error) {
+	for _, n := range nodes {
 		u, err := n.Usage()
 		if err != nil {
-			return err
+			return 0, err
 		}
-		of[i] = max(of[i], u.PeakRSS)
+		most = max(most, u.PeakRSS)
 	}
-	return nil
+	return most, nil
 }
 
 // atRest waits until no more than so many orders are open at the nodes that are left.
@@ -267,11 +258,8 @@ func (m *crowdRow) atRest(ctx context.Context, most int, f figures) error {
 	again := time.NewTicker(250 * time.Millisecond)
 	defer again.Stop()
 	for {
-		open := 0.
-		for i, n := range m.Nodes {
-			if i == m.victim {
-				continue
-			}
+		open := 0
+		for _, n := range m.others {
 			metrics, err := n.Metrics(ctx)
 			if err != nil {
 				return err
@@ -280,54 +268,51 @@ func (m *crowdRow) atRest(ctx context.Context, most int, f figures) error {
 			if err != nil {
 				return err
 			}
-			open += here
+			open += int(here)
 		}
-		if f["open_after"] = int(open); int(open) <= most {
+		if f["open_after"] = open; open <= most {
 			return nil
 		}
 		select {
 		case <-again.C:
 		case <-ctx.Done():
-			return fmt.Errorf("%.0f orders are open: %w", open, context.Cause(ctx))
+			return fmt.Errorf("%d orders are open: %w", open, context.Cause(ctx))
 		}
 	}
 }
 
-// judge tells when the orders went on that were due, or accepted meanwhile.
-func (m *crowdRow) judge(ctx context.Context, killed time.Time, f figures) error {
-	_, due, late := millionClusterOrders(m.s)
-	ended, early := 0, 0
+// judgeDue tells how long after the kill, which is before any of them is due, the orders went on that were to.
+func (m *crowdRow) judgeDue(ctx context.Context, killed time.Time, due int, f figures) error {
+	ended, before := 0, 0
 	var latest time.Duration
-	since := killed
-	if m.due.After(killed) {
-		since = m.due
-	}
 	err := eachOrder(ctx, m.conn, "verify/due:1.0.0", func(o *orderv1.Order) {
 		if o.GetStatus() != orderv1.Status_STATUS_COMPLETED {
 			return
 		}
 		at := o.GetEndedAt().AsTime()
 		ended++
-		latest = max(latest, at.Sub(since))
+		latest = max(latest, at.Sub(killed))
 		if at.Before(killed) {
-			early++
+			before++
 		}
 	})
-	if err != nil {
-		return err
-	}
-	f["due"], f["due_lost"], f["before_the_kill"], f["due_latest_s"] = ended, due-ended, early, round(latest.Seconds(), 2)
-	ended, latest = 0, 0
-	meanwhile := 0
+	f["due"], f["due_lost"], f["before_the_kill"], f["due_latest_s"] = ended, due-ended, before, round(latest.Seconds(), 2)
+	return err
+}
+
+// judgeLate tells when those went on that were accepted after the kill: elsewhere, until others had taken over.
+func (m *crowdRow) judgeLate(ctx context.Context, killed time.Time, late int, f figures) error {
 	took, _ := f.number("takeover_s")
-	err = eachOrder(ctx, m.conn, "verify/late:1.0.0", func(o *orderv1.Order) {
+	over := killed.Add(time.Duration(took * float64(time.Second)))
+	ended, meanwhile := 0, 0
+	var latest time.Duration
+	err := eachOrder(ctx, m.conn, "verify/late:1.0.0", func(o *orderv1.Order) {
 		if o.GetStatus() != orderv1.Status_STATUS_COMPLETED {
 			return
 		}
 		ended++
-		accepted := o.GetAcceptedAt().AsTime()
-		latest = max(latest, o.GetEndedAt().AsTime().Sub(accepted))
-		if accepted.Before(killed.Add(time.Duration(took * float64(time.Second)))) {
+		latest = max(latest, o.GetEndedAt().AsTime().Sub(o.GetAcceptedAt().AsTime()))
+		if o.GetAcceptedAt().AsTime().Before(over) {
 			meanwhile++
 		}
 	})
@@ -337,7 +322,7 @@ func (m *crowdRow) judge(ctx context.Context, killed time.Time, f figures) error
 
 // countConnections counts the connections of each incarnation until ctx ends.
 func (m *crowdRow) countConnections(ctx context.Context) error {
-	m.connection = map[string]int{}
+	m.connections = map[string]int{}
 	conn, err := pgx.Connect(ctx, m.database.Address(postgresDatabase))
 	if err != nil {
 		return fmt.Errorf("look at the database: %w", err)
@@ -352,14 +337,11 @@ func (m *crowdRow) countConnections(ctx context.Context) error {
 		var n int
 		if err == nil {
 			_, err = pgx.ForEachRow(rows, []any{&who, &n}, func() error {
-				m.connection[who] = max(m.connection[who], n)
+				m.connections[who] = max(m.connections[who], n)
 				return nil
 			})
 		}
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
+		if err != nil && ctx.Err() == nil {
 			return fmt.Errorf("count connections: %w", err)
 		}
 		select {
