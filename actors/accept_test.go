@@ -1,6 +1,7 @@
 package actors_test
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -17,6 +18,7 @@ import (
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/messages/nodev1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/persistence"
 	"github.com/holdfast-run/holdfast/persistence/memory"
 )
 
@@ -366,4 +368,45 @@ func (w *town) abandon(n int) {
 	tell(func(h actors.Host, ps ...messages.Partition) { h.Give(ps...) })
 	time.Sleep(time.Duration(w.roll(2000)) * time.Millisecond)
 	tell(func(h actors.Host, ps ...messages.Partition) { h.Take(ps...) })
+}
+
+// swept is a journal that notes of how many partitions each sweep of the intake was.
+type swept struct {
+	persistence.Journal
+
+	mu    sync.Mutex
+	sizes []int
+}
+
+func (j *swept) Intake(
+	ctx context.Context, of []messages.Partition, after messages.Handle, limit int,
+) ([]persistence.OpenOrder, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.sizes = append(j.sizes, len(of))
+	return j.Journal.Intake(ctx, of, after, limit)
+}
+
+func (j *swept) sweeps() []int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return slices.Clone(j.sizes)
+}
+
+// A node asks the journal for its intake once a second, for all partitions that it has together.
+func TestSweep(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		j := &swept{}
+		n := start(t, inMemory, withWrap(func(inner persistence.Journal) persistence.Journal {
+			j.Journal = inner
+			return j
+		}))
+		n.sleep(500 * time.Millisecond)
+		began := j.sweeps()
+		n.sleep(10 * time.Second)
+		if got := j.sweeps()[len(began):]; len(got) != 10 || slices.Min(got) != messages.Partitions {
+			t.Errorf("in ten seconds there are sweeps of %d partitions, want ten of all", got)
+		}
+	})
 }

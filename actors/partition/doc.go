@@ -10,8 +10,8 @@
 // with it: its actor and that one's orders, its loop, its asks, what activities keep of it, its counts.
 //
 // The partition's actor brings messages to its orders, activates them, keeps their due times while they are away, and lets one order
-// of each key run at a time. Recovery pages the index of open orders, and resumes those that can act now, a few at a time; the rest
-// stay rows.
+// of each key run at a time. Recovery first fires what has become due meanwhile, a few at a time, and then pages the index of open orders,
+// and resumes those that can act now, a few at a time; the rest stay rows. Few partitions read at once.
 //
 // Orders that other nodes have accepted are in the intake. The partition is told of them, or a sweep or recovery finds them, and has
 // them resumed: they are taken up so, and counted from then on.

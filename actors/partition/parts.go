@@ -161,6 +161,6 @@ type Parts struct {
 	// resident is how many bytes the orders in memory take, about; activations counts how often any was activated.
 	resident    atomic.Int64
 	activations atomic.Uint64
-	// reading has a place taken in it by each partition that reads its open orders; at most recoveryReads.
+	// reading has a place taken in it by each partition that reads for recovery; at most recoveryReads.
 	reading chan struct{}
 }

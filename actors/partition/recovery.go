@@ -46,8 +46,8 @@ type (
 const (
 	// recoveryPage is how many open orders recovery reads at once.
 	recoveryPage = 500
-	// recoveryReads is how many partitions read at once: so many keep a journal busy. If all did, each would wait for all the others'
-	// pages, and on a busy machine a journal that answers would seem not to.
+	// recoveryReads is how many partitions read at once for recovery: so many keep a journal busy. If all did, each would wait for all the
+	// others' pages, and on a busy machine a journal that answers would seem not to.
 	recoveryReads = 16
 	// overduePage is how many orders that are due are read at once, ahead of the others. There may be none.
 	overduePage = 100
@@ -142,22 +142,35 @@ func (p *partition) recoverOrder(m recoverNow) {
 	p.recover()
 }
 
-// readOpen reads a page of open orders. It returns false if this partition has to wait for others that read, or if the journal does not
-// answer now.
-func (p *partition) readOpen() bool {
+// mayRead waits for a place among the partitions that read, which hasRead gives back. It returns false if there is none in time, or if the
+// journal does not answer now.
+func (p *partition) mayRead() bool {
 	p.loop.Beat() // there may be many pages
 	late := time.NewTimer(p.Config.ReadTimeout)
 	defer late.Stop()
 	select {
 	case p.reading <- struct{}{}:
-		defer func() { <-p.reading }()
 	case <-late.C:
 		return false // it is tried again in a second
 	}
 	if !p.Health.Available(p.by.Partition) {
+		p.hasRead()
 		return false
 	}
 	p.loop.Beat()
+	return true
+}
+
+// hasRead gives the place back.
+func (p *partition) hasRead() { <-p.reading }
+
+// readOpen reads a page of open orders. It returns false if this partition has to wait for others that read, or if the journal does not
+// answer now.
+func (p *partition) readOpen() bool {
+	if !p.mayRead() {
+		return false
+	}
+	defer p.hasRead()
 	c, cancel := context.WithTimeout(context.Background(), p.Config.ReadTimeout)
 	defer cancel()
 	page, err := p.Journal.Open(c, p.by.Partition, p.readUpTo, recoveryPage)

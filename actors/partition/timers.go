@@ -31,8 +31,11 @@ func (p *partition) readDues() bool {
 // readOverdue reads orders that are due, ahead of the other open orders: they have waited long enough. It returns false if there are no
 // more, or if the journal does not answer now.
 func (p *partition) readOverdue(now int64) (more bool) {
-	p.loop.Beat()
 	p.Workers.Blocking(func() {
+		if !p.mayRead() {
+			return
+		}
+		defer p.hasRead()
 		c, cancel := context.WithTimeout(context.Background(), p.Config.ReadTimeout)
 		defer cancel()
 		page, err := p.Journal.Due(c, p.by.Partition, p.overdueUpTo, overduePage)
