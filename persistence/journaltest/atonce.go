@@ -16,11 +16,20 @@ func testRecordsAtOnce(t env) {
 	j := open(t)
 	var orders []*order
 	var histories [][][]byte
-	for n, sizes := range [][]int{
-		{0}, {0, 0}, {40 << 10}, {0, 40 << 10, 0}, make([]int, 14), make([]int, 15), make([]int, 16), make([]int, 40), make([]int, 101),
-		append(make([]int, 20), 40<<10, 0), {0},
+	const large = 40 << 10
+	for n, sizes := range [][]int{ // of the records behind the first one
+		{},
+		{0},
+		{large},
+		{0, large, 0},
+		make([]int, 14),
+		make([]int, 15),
+		make([]int, 16),
+		make([]int, 40),
+		make([]int, 101),
+		append(make([]int, 20), large, 0),
 	} {
-		o := newOrder().in(messages.Partition(n * 23 % messages.Partitions)) //nolint:gosec // small
+		o := newOrder().in(messages.Partition(n * 23 % messages.Partitions))
 		first := o.accept(1)
 		o.must(t, j, first)
 		history := [][]byte{first.Record}
@@ -41,7 +50,7 @@ func testRecordsAtOnce(t env) {
 			all.Go(func() {
 				n := 0
 				for r, err := range j.Records(t.Context(), o.handle, 1) {
-					if err != nil || n == len(histories[i]) || r.First != messages.Version(n+1) || !bytes.Equal(r.Data, histories[i][n]) { //nolint:gosec // small
+					if err != nil || n == len(histories[i]) || r.First != messages.Version(n+1) || !bytes.Equal(r.Data, histories[i][n]) {
 						t.Errorf("history %d: step %d of %d is version %d, %v", i, n, len(histories[i]), r.First, err)
 						return
 					}

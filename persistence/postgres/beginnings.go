@@ -18,7 +18,7 @@ import (
 const (
 	// mostTogether is how many histories one query reads.
 	mostTogether = 64
-	// recordsTogether is how many records of each of them it reads, and recordBytesTogether how large they may be: so that a query takes 16 MiB
+	// recordsTogether is how many records of each of them it reads, and recordBytesTogether how large they may be: so a query takes 16 MiB
 	// at the most. A history that has more, or larger ones, goes on by queries of its own from there.
 	recordsTogether     = 16
 	recordBytesTogether = 16 << 10

@@ -20,6 +20,8 @@
 // for a few orders. Each of these variants is prepared when a connection needs it first. The lane's row is found where the last batch
 // has left it, and by its key only if it is not there: a snapshot that somebody keeps open keeps all that the key would lead through.
 //
+// Histories that are asked for at the same time are read together, as when thousands are loaded because partitions were taken over.
+//
 // A shard that is away, when the journal is opened or later, holds up what lives in it, and nothing else:
 //
 //	not used ──► looked at, prepared, the incarnation known there ──► used

@@ -113,7 +113,7 @@ func (m *crowdRow) choose(ctx context.Context) error {
 		has[i] = map[messages.Partition]bool{}
 		for n, p := range shown.GetPartitions() {
 			if messages.Incarnation(p.GetHas()).Node() == messages.NodeID(nodeName(i)) {
-				has[i][messages.Partition(n)] = true //nolint:gosec // there are few
+				has[i][messages.Partition(n)] = true
 			}
 		}
 		if len(has[i]) > len(has[m.victim]) {
