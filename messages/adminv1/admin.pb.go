@@ -3034,7 +3034,7 @@ type JournalShard struct {
 	SynchronousStandbyNames string `protobuf:"bytes,8,opt,name=synchronous_standby_names,json=synchronousStandbyNames,proto3" json:"synchronous_standby_names,omitempty"`
 	// The standbys that are connected to it, as far as the node may see them.
 	Standbys []*Standby `protobuf:"bytes,9,rep,name=standbys,proto3" json:"standbys,omitempty"`
-	// It rises when the journal was restored from a copy.
+	// It rises when the journal was restored from a copy, or a loss was accepted.
 	Generation uint64 `protobuf:"varint,10,opt,name=generation,proto3" json:"generation,omitempty"`
 	// What the journal's tables and indexes take, and what the whole database takes.
 	JournalBytes  int64 `protobuf:"varint,11,opt,name=journal_bytes,json=journalBytes,proto3" json:"journal_bytes,omitempty"`
@@ -3157,6 +3157,382 @@ func (x *JournalShard) GetDatabaseBytes() int64 {
 	return 0
 }
 
+type ShowLossRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShowLossRequest) Reset() {
+	*x = ShowLossRequest{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShowLossRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShowLossRequest) ProtoMessage() {}
+
+func (x *ShowLossRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShowLossRequest.ProtoReflect.Descriptor instead.
+func (*ShowLossRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{44}
+}
+
+type ShowLossResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// By their shards, in the order in which nodes try them.
+	Servers       []*JournalServer `protobuf:"bytes,1,rep,name=servers,proto3" json:"servers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShowLossResponse) Reset() {
+	*x = ShowLossResponse{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShowLossResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShowLossResponse) ProtoMessage() {}
+
+func (x *ShowLossResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShowLossResponse.ProtoReflect.Descriptor instead.
+func (*ShowLossResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *ShowLossResponse) GetServers() []*JournalServer {
+	if x != nil {
+		return x.Servers
+	}
+	return nil
+}
+
+// JournalServer is a server that a connection string of the journal names.
+type JournalServer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Shard uint32                 `protobuf:"varint,1,opt,name=shard,proto3" json:"shard,omitempty"`
+	// Its address and the name of the database.
+	Address string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	// Why it could not be looked at; empty if it could. What is below is not told then.
+	Unreachable string `protobuf:"bytes,3,opt,name=unreachable,proto3" json:"unreachable,omitempty"`
+	// It takes no writes, as it follows another server.
+	Standby bool `protobuf:"varint,4,opt,name=standby,proto3" json:"standby,omitempty"`
+	// How often a server before it was replaced, and a loss accepted or a copy restored.
+	Timeline   int64  `protobuf:"varint,5,opt,name=timeline,proto3" json:"timeline,omitempty"`
+	Generation uint64 `protobuf:"varint,6,opt,name=generation,proto3" json:"generation,omitempty"`
+	// The name of the journal that it has; empty: it has none.
+	Journal string `protobuf:"bytes,7,opt,name=journal,proto3" json:"journal,omitempty"`
+	// What it lacks; none: it has all that is known to have been confirmed.
+	Lost []*LostBatches `protobuf:"bytes,8,rep,name=lost,proto3" json:"lost,omitempty"`
+	// What AcceptLoss takes for this server as it is; empty: there is nothing to accept, or it can't be gone on with.
+	Confirm string `protobuf:"bytes,9,opt,name=confirm,proto3" json:"confirm,omitempty"`
+	// Why the loss can't be accepted.
+	Unacceptable  string `protobuf:"bytes,10,opt,name=unacceptable,proto3" json:"unacceptable,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JournalServer) Reset() {
+	*x = JournalServer{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JournalServer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JournalServer) ProtoMessage() {}
+
+func (x *JournalServer) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JournalServer.ProtoReflect.Descriptor instead.
+func (*JournalServer) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *JournalServer) GetShard() uint32 {
+	if x != nil {
+		return x.Shard
+	}
+	return 0
+}
+
+func (x *JournalServer) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *JournalServer) GetUnreachable() string {
+	if x != nil {
+		return x.Unreachable
+	}
+	return ""
+}
+
+func (x *JournalServer) GetStandby() bool {
+	if x != nil {
+		return x.Standby
+	}
+	return false
+}
+
+func (x *JournalServer) GetTimeline() int64 {
+	if x != nil {
+		return x.Timeline
+	}
+	return 0
+}
+
+func (x *JournalServer) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *JournalServer) GetJournal() string {
+	if x != nil {
+		return x.Journal
+	}
+	return ""
+}
+
+func (x *JournalServer) GetLost() []*LostBatches {
+	if x != nil {
+		return x.Lost
+	}
+	return nil
+}
+
+func (x *JournalServer) GetConfirm() string {
+	if x != nil {
+		return x.Confirm
+	}
+	return ""
+}
+
+func (x *JournalServer) GetUnacceptable() string {
+	if x != nil {
+		return x.Unacceptable
+	}
+	return ""
+}
+
+// LostBatches are the last batches of a lane, which a server lacks.
+type LostBatches struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// To whom they were confirmed, and on which lane; -1: what it has noted beside its lanes, of which no order is part.
+	Incarnation string `protobuf:"bytes,1,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	Lane        int32  `protobuf:"varint,2,opt,name=lane,proto3" json:"lane,omitempty"`
+	// The generation of the journal then; if the server has an earlier one, it lacks all of that.
+	Generation uint64 `protobuf:"varint,3,opt,name=generation,proto3" json:"generation,omitempty"`
+	// The last batch that was confirmed, and the last that the server has; 0: it does not know the lane.
+	Confirmed     int64 `protobuf:"varint,4,opt,name=confirmed,proto3" json:"confirmed,omitempty"`
+	Has           int64 `protobuf:"varint,5,opt,name=has,proto3" json:"has,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LostBatches) Reset() {
+	*x = LostBatches{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LostBatches) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LostBatches) ProtoMessage() {}
+
+func (x *LostBatches) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LostBatches.ProtoReflect.Descriptor instead.
+func (*LostBatches) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *LostBatches) GetIncarnation() string {
+	if x != nil {
+		return x.Incarnation
+	}
+	return ""
+}
+
+func (x *LostBatches) GetLane() int32 {
+	if x != nil {
+		return x.Lane
+	}
+	return 0
+}
+
+func (x *LostBatches) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *LostBatches) GetConfirmed() int64 {
+	if x != nil {
+		return x.Confirmed
+	}
+	return 0
+}
+
+func (x *LostBatches) GetHas() int64 {
+	if x != nil {
+		return x.Has
+	}
+	return 0
+}
+
+type AcceptLossRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What ShowLoss has told of the server.
+	Confirm       string `protobuf:"bytes,1,opt,name=confirm,proto3" json:"confirm,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AcceptLossRequest) Reset() {
+	*x = AcceptLossRequest{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AcceptLossRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AcceptLossRequest) ProtoMessage() {}
+
+func (x *AcceptLossRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AcceptLossRequest.ProtoReflect.Descriptor instead.
+func (*AcceptLossRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *AcceptLossRequest) GetConfirm() string {
+	if x != nil {
+		return x.Confirm
+	}
+	return ""
+}
+
+type AcceptLossResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The generation of the shard from now on.
+	Generation    uint64 `protobuf:"varint,1,opt,name=generation,proto3" json:"generation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AcceptLossResponse) Reset() {
+	*x = AcceptLossResponse{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AcceptLossResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AcceptLossResponse) ProtoMessage() {}
+
+func (x *AcceptLossResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AcceptLossResponse.ProtoReflect.Descriptor instead.
+func (*AcceptLossResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *AcceptLossResponse) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
 // JournalLane is a connection of a node to a shard, on which it commits.
 type JournalLane struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3169,7 +3545,7 @@ type JournalLane struct {
 
 func (x *JournalLane) Reset() {
 	*x = JournalLane{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[44]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3181,7 +3557,7 @@ func (x *JournalLane) String() string {
 func (*JournalLane) ProtoMessage() {}
 
 func (x *JournalLane) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[44]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3194,7 +3570,7 @@ func (x *JournalLane) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JournalLane.ProtoReflect.Descriptor instead.
 func (*JournalLane) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{44}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *JournalLane) GetLane() uint32 {
@@ -3226,7 +3602,7 @@ type Standby struct {
 
 func (x *Standby) Reset() {
 	*x = Standby{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[45]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3238,7 +3614,7 @@ func (x *Standby) String() string {
 func (*Standby) ProtoMessage() {}
 
 func (x *Standby) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[45]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3251,7 +3627,7 @@ func (x *Standby) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Standby.ProtoReflect.Descriptor instead.
 func (*Standby) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{45}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Standby) GetName() string {
@@ -3283,7 +3659,7 @@ type ShowLevelRequest struct {
 
 func (x *ShowLevelRequest) Reset() {
 	*x = ShowLevelRequest{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[46]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3295,7 +3671,7 @@ func (x *ShowLevelRequest) String() string {
 func (*ShowLevelRequest) ProtoMessage() {}
 
 func (x *ShowLevelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[46]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3308,7 +3684,7 @@ func (x *ShowLevelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowLevelRequest.ProtoReflect.Descriptor instead.
 func (*ShowLevelRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{46}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 type ShowLevelResponse struct {
@@ -3323,7 +3699,7 @@ type ShowLevelResponse struct {
 
 func (x *ShowLevelResponse) Reset() {
 	*x = ShowLevelResponse{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[47]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3335,7 +3711,7 @@ func (x *ShowLevelResponse) String() string {
 func (*ShowLevelResponse) ProtoMessage() {}
 
 func (x *ShowLevelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[47]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3348,7 +3724,7 @@ func (x *ShowLevelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowLevelResponse.ProtoReflect.Descriptor instead.
 func (*ShowLevelResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{47}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ShowLevelResponse) GetLevel() uint32 {
@@ -3377,7 +3753,7 @@ type NodeLevel struct {
 
 func (x *NodeLevel) Reset() {
 	*x = NodeLevel{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[48]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3389,7 +3765,7 @@ func (x *NodeLevel) String() string {
 func (*NodeLevel) ProtoMessage() {}
 
 func (x *NodeLevel) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[48]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3402,7 +3778,7 @@ func (x *NodeLevel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeLevel.ProtoReflect.Descriptor instead.
 func (*NodeLevel) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{48}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *NodeLevel) GetNode() string {
@@ -3435,7 +3811,7 @@ type RaiseLevelRequest struct {
 
 func (x *RaiseLevelRequest) Reset() {
 	*x = RaiseLevelRequest{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[49]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3447,7 +3823,7 @@ func (x *RaiseLevelRequest) String() string {
 func (*RaiseLevelRequest) ProtoMessage() {}
 
 func (x *RaiseLevelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[49]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3460,7 +3836,7 @@ func (x *RaiseLevelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RaiseLevelRequest.ProtoReflect.Descriptor instead.
 func (*RaiseLevelRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{49}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *RaiseLevelRequest) GetLevel() uint32 {
@@ -3480,7 +3856,7 @@ type RaiseLevelResponse struct {
 
 func (x *RaiseLevelResponse) Reset() {
 	*x = RaiseLevelResponse{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[50]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3492,7 +3868,7 @@ func (x *RaiseLevelResponse) String() string {
 func (*RaiseLevelResponse) ProtoMessage() {}
 
 func (x *RaiseLevelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[50]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3505,7 +3881,7 @@ func (x *RaiseLevelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RaiseLevelResponse.ProtoReflect.Descriptor instead.
 func (*RaiseLevelResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{50}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *RaiseLevelResponse) GetBefore() uint32 {
@@ -3523,7 +3899,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[51]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3535,7 +3911,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[51]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3548,7 +3924,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{51}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{57}
 }
 
 type StatusResponse struct {
@@ -3589,7 +3965,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[52]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3601,7 +3977,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[52]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3614,7 +3990,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{52}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *StatusResponse) GetNode() string {
@@ -3760,7 +4136,7 @@ type BackupJournalRequest struct {
 
 func (x *BackupJournalRequest) Reset() {
 	*x = BackupJournalRequest{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[53]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3772,7 +4148,7 @@ func (x *BackupJournalRequest) String() string {
 func (*BackupJournalRequest) ProtoMessage() {}
 
 func (x *BackupJournalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[53]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3785,7 +4161,7 @@ func (x *BackupJournalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupJournalRequest.ProtoReflect.Descriptor instead.
 func (*BackupJournalRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{53}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *BackupJournalRequest) GetFolder() string {
@@ -3813,7 +4189,7 @@ type BackupJournalResponse struct {
 
 func (x *BackupJournalResponse) Reset() {
 	*x = BackupJournalResponse{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[54]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3825,7 +4201,7 @@ func (x *BackupJournalResponse) String() string {
 func (*BackupJournalResponse) ProtoMessage() {}
 
 func (x *BackupJournalResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[54]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3838,7 +4214,7 @@ func (x *BackupJournalResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupJournalResponse.ProtoReflect.Descriptor instead.
 func (*BackupJournalResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{54}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *BackupJournalResponse) GetId() string {
@@ -4147,7 +4523,38 @@ const file_holdfast_admin_v1_admin_proto_rawDesc = "" +
 	" \x01(\x04R\n" +
 	"generation\x12#\n" +
 	"\rjournal_bytes\x18\v \x01(\x03R\fjournalBytes\x12%\n" +
-	"\x0edatabase_bytes\x18\f \x01(\x03R\rdatabaseBytes\"?\n" +
+	"\x0edatabase_bytes\x18\f \x01(\x03R\rdatabaseBytes\"\x11\n" +
+	"\x0fShowLossRequest\"N\n" +
+	"\x10ShowLossResponse\x12:\n" +
+	"\aservers\x18\x01 \x03(\v2 .holdfast.admin.v1.JournalServerR\aservers\"\xc3\x02\n" +
+	"\rJournalServer\x12\x14\n" +
+	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x18\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\x12 \n" +
+	"\vunreachable\x18\x03 \x01(\tR\vunreachable\x12\x18\n" +
+	"\astandby\x18\x04 \x01(\bR\astandby\x12\x1a\n" +
+	"\btimeline\x18\x05 \x01(\x03R\btimeline\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x06 \x01(\x04R\n" +
+	"generation\x12\x18\n" +
+	"\ajournal\x18\a \x01(\tR\ajournal\x122\n" +
+	"\x04lost\x18\b \x03(\v2\x1e.holdfast.admin.v1.LostBatchesR\x04lost\x12\x18\n" +
+	"\aconfirm\x18\t \x01(\tR\aconfirm\x12\"\n" +
+	"\funacceptable\x18\n" +
+	" \x01(\tR\funacceptable\"\x93\x01\n" +
+	"\vLostBatches\x12 \n" +
+	"\vincarnation\x18\x01 \x01(\tR\vincarnation\x12\x12\n" +
+	"\x04lane\x18\x02 \x01(\x05R\x04lane\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x03 \x01(\x04R\n" +
+	"generation\x12\x1c\n" +
+	"\tconfirmed\x18\x04 \x01(\x03R\tconfirmed\x12\x10\n" +
+	"\x03has\x18\x05 \x01(\x03R\x03has\"-\n" +
+	"\x11AcceptLossRequest\x12\x18\n" +
+	"\aconfirm\x18\x01 \x01(\tR\aconfirm\"4\n" +
+	"\x12AcceptLossResponse\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x01 \x01(\x04R\n" +
+	"generation\"?\n" +
 	"\vJournalLane\x12\x12\n" +
 	"\x04lane\x18\x01 \x01(\rR\x04lane\x12\x1c\n" +
 	"\tconfirmed\x18\x02 \x01(\x03R\tconfirmed\"_\n" +
@@ -4204,7 +4611,7 @@ const file_holdfast_admin_v1_admin_proto_rawDesc = "" +
 	"\rfeature_level\x18\x04 \x01(\rR\ffeatureLevel\x123\n" +
 	"\amade_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x06madeAt\x12\x14\n" +
 	"\x05files\x18\x06 \x01(\x03R\x05files\x12\x14\n" +
-	"\x05bytes\x18\a \x01(\x03R\x05bytes2\xc0\v\n" +
+	"\x05bytes\x18\a \x01(\x03R\x05bytes2\xf0\f\n" +
 	"\fAdminService\x12P\n" +
 	"\aShowKey\x12!.holdfast.admin.v1.ShowKeyRequest\x1a\".holdfast.admin.v1.ShowKeyResponse\x12Y\n" +
 	"\n" +
@@ -4225,7 +4632,10 @@ const file_holdfast_admin_v1_admin_proto_rawDesc = "" +
 	"ListShards\x12$.holdfast.admin.v1.ListShardsRequest\x1a%.holdfast.admin.v1.ListShardsResponse\x12V\n" +
 	"\tShowLevel\x12#.holdfast.admin.v1.ShowLevelRequest\x1a$.holdfast.admin.v1.ShowLevelResponse\x12Y\n" +
 	"\n" +
-	"RaiseLevel\x12$.holdfast.admin.v1.RaiseLevelRequest\x1a%.holdfast.admin.v1.RaiseLevelResponseB;Z9github.com/holdfast-run/holdfast/messages/adminv1;adminv1b\x06proto3"
+	"RaiseLevel\x12$.holdfast.admin.v1.RaiseLevelRequest\x1a%.holdfast.admin.v1.RaiseLevelResponse\x12S\n" +
+	"\bShowLoss\x12\".holdfast.admin.v1.ShowLossRequest\x1a#.holdfast.admin.v1.ShowLossResponse\x12Y\n" +
+	"\n" +
+	"AcceptLoss\x12$.holdfast.admin.v1.AcceptLossRequest\x1a%.holdfast.admin.v1.AcceptLossResponseB;Z9github.com/holdfast-run/holdfast/messages/adminv1;adminv1b\x06proto3"
 
 var (
 	file_holdfast_admin_v1_admin_proto_rawDescOnce sync.Once
@@ -4239,7 +4649,7 @@ func file_holdfast_admin_v1_admin_proto_rawDescGZIP() []byte {
 	return file_holdfast_admin_v1_admin_proto_rawDescData
 }
 
-var file_holdfast_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
+var file_holdfast_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 62)
 var file_holdfast_admin_v1_admin_proto_goTypes = []any{
 	(*ShowKeyRequest)(nil),         // 0: holdfast.admin.v1.ShowKeyRequest
 	(*ShowKeyResponse)(nil),        // 1: holdfast.admin.v1.ShowKeyResponse
@@ -4285,41 +4695,47 @@ var file_holdfast_admin_v1_admin_proto_goTypes = []any{
 	(*ListShardsRequest)(nil),      // 41: holdfast.admin.v1.ListShardsRequest
 	(*ListShardsResponse)(nil),     // 42: holdfast.admin.v1.ListShardsResponse
 	(*JournalShard)(nil),           // 43: holdfast.admin.v1.JournalShard
-	(*JournalLane)(nil),            // 44: holdfast.admin.v1.JournalLane
-	(*Standby)(nil),                // 45: holdfast.admin.v1.Standby
-	(*ShowLevelRequest)(nil),       // 46: holdfast.admin.v1.ShowLevelRequest
-	(*ShowLevelResponse)(nil),      // 47: holdfast.admin.v1.ShowLevelResponse
-	(*NodeLevel)(nil),              // 48: holdfast.admin.v1.NodeLevel
-	(*RaiseLevelRequest)(nil),      // 49: holdfast.admin.v1.RaiseLevelRequest
-	(*RaiseLevelResponse)(nil),     // 50: holdfast.admin.v1.RaiseLevelResponse
-	(*StatusRequest)(nil),          // 51: holdfast.admin.v1.StatusRequest
-	(*StatusResponse)(nil),         // 52: holdfast.admin.v1.StatusResponse
-	(*BackupJournalRequest)(nil),   // 53: holdfast.admin.v1.BackupJournalRequest
-	(*BackupJournalResponse)(nil),  // 54: holdfast.admin.v1.BackupJournalResponse
-	nil,                            // 55: holdfast.admin.v1.Selection.LabelsEntry
-	(orderv1.Status)(0),            // 56: holdfast.order.v1.Status
-	(*timestamppb.Timestamp)(nil),  // 57: google.protobuf.Timestamp
-	(*orderv1.Order)(nil),          // 58: holdfast.order.v1.Order
-	(*orderv1.HistoryEvent)(nil),   // 59: holdfast.order.v1.HistoryEvent
-	(*durationpb.Duration)(nil),    // 60: google.protobuf.Duration
-	(*problemv1.Problem)(nil),      // 61: holdfast.problem.v1.Problem
+	(*ShowLossRequest)(nil),        // 44: holdfast.admin.v1.ShowLossRequest
+	(*ShowLossResponse)(nil),       // 45: holdfast.admin.v1.ShowLossResponse
+	(*JournalServer)(nil),          // 46: holdfast.admin.v1.JournalServer
+	(*LostBatches)(nil),            // 47: holdfast.admin.v1.LostBatches
+	(*AcceptLossRequest)(nil),      // 48: holdfast.admin.v1.AcceptLossRequest
+	(*AcceptLossResponse)(nil),     // 49: holdfast.admin.v1.AcceptLossResponse
+	(*JournalLane)(nil),            // 50: holdfast.admin.v1.JournalLane
+	(*Standby)(nil),                // 51: holdfast.admin.v1.Standby
+	(*ShowLevelRequest)(nil),       // 52: holdfast.admin.v1.ShowLevelRequest
+	(*ShowLevelResponse)(nil),      // 53: holdfast.admin.v1.ShowLevelResponse
+	(*NodeLevel)(nil),              // 54: holdfast.admin.v1.NodeLevel
+	(*RaiseLevelRequest)(nil),      // 55: holdfast.admin.v1.RaiseLevelRequest
+	(*RaiseLevelResponse)(nil),     // 56: holdfast.admin.v1.RaiseLevelResponse
+	(*StatusRequest)(nil),          // 57: holdfast.admin.v1.StatusRequest
+	(*StatusResponse)(nil),         // 58: holdfast.admin.v1.StatusResponse
+	(*BackupJournalRequest)(nil),   // 59: holdfast.admin.v1.BackupJournalRequest
+	(*BackupJournalResponse)(nil),  // 60: holdfast.admin.v1.BackupJournalResponse
+	nil,                            // 61: holdfast.admin.v1.Selection.LabelsEntry
+	(orderv1.Status)(0),            // 62: holdfast.order.v1.Status
+	(*timestamppb.Timestamp)(nil),  // 63: google.protobuf.Timestamp
+	(*orderv1.Order)(nil),          // 64: holdfast.order.v1.Order
+	(*orderv1.HistoryEvent)(nil),   // 65: holdfast.order.v1.HistoryEvent
+	(*durationpb.Duration)(nil),    // 66: google.protobuf.Duration
+	(*problemv1.Problem)(nil),      // 67: holdfast.problem.v1.Problem
 }
 var file_holdfast_admin_v1_admin_proto_depIdxs = []int32{
 	2,  // 0: holdfast.admin.v1.ShowKeyResponse.orders:type_name -> holdfast.admin.v1.KeyedOrder
-	56, // 1: holdfast.admin.v1.KeyedOrder.status:type_name -> holdfast.order.v1.Status
-	57, // 2: holdfast.admin.v1.KeyedOrder.accepted_at:type_name -> google.protobuf.Timestamp
-	57, // 3: holdfast.admin.v1.KeyedOrder.ended_at:type_name -> google.protobuf.Timestamp
-	57, // 4: holdfast.admin.v1.Selection.ended_from:type_name -> google.protobuf.Timestamp
-	57, // 5: holdfast.admin.v1.Selection.ended_to:type_name -> google.protobuf.Timestamp
-	55, // 6: holdfast.admin.v1.Selection.labels:type_name -> holdfast.admin.v1.Selection.LabelsEntry
-	56, // 7: holdfast.admin.v1.Selection.statuses:type_name -> holdfast.order.v1.Status
+	62, // 1: holdfast.admin.v1.KeyedOrder.status:type_name -> holdfast.order.v1.Status
+	63, // 2: holdfast.admin.v1.KeyedOrder.accepted_at:type_name -> google.protobuf.Timestamp
+	63, // 3: holdfast.admin.v1.KeyedOrder.ended_at:type_name -> google.protobuf.Timestamp
+	63, // 4: holdfast.admin.v1.Selection.ended_from:type_name -> google.protobuf.Timestamp
+	63, // 5: holdfast.admin.v1.Selection.ended_to:type_name -> google.protobuf.Timestamp
+	61, // 6: holdfast.admin.v1.Selection.labels:type_name -> holdfast.admin.v1.Selection.LabelsEntry
+	62, // 7: holdfast.admin.v1.Selection.statuses:type_name -> holdfast.order.v1.Status
 	5,  // 8: holdfast.admin.v1.ListFalloutRequest.selection:type_name -> holdfast.admin.v1.Selection
 	8,  // 9: holdfast.admin.v1.ListFalloutResponse.groups:type_name -> holdfast.admin.v1.FalloutGroup
-	57, // 10: holdfast.admin.v1.FalloutGroup.oldest:type_name -> google.protobuf.Timestamp
-	57, // 11: holdfast.admin.v1.FalloutGroup.newest:type_name -> google.protobuf.Timestamp
-	58, // 12: holdfast.admin.v1.ShowFalloutResponse.order:type_name -> holdfast.order.v1.Order
+	63, // 10: holdfast.admin.v1.FalloutGroup.oldest:type_name -> google.protobuf.Timestamp
+	63, // 11: holdfast.admin.v1.FalloutGroup.newest:type_name -> google.protobuf.Timestamp
+	64, // 12: holdfast.admin.v1.ShowFalloutResponse.order:type_name -> holdfast.order.v1.Order
 	12, // 13: holdfast.admin.v1.ShowFalloutResponse.in_doubt:type_name -> holdfast.admin.v1.AttemptInDoubt
-	59, // 14: holdfast.admin.v1.ShowFalloutResponse.late_results:type_name -> holdfast.order.v1.HistoryEvent
+	65, // 14: holdfast.admin.v1.ShowFalloutResponse.late_results:type_name -> holdfast.order.v1.HistoryEvent
 	11, // 15: holdfast.admin.v1.ShowFalloutResponse.compensable:type_name -> holdfast.admin.v1.Compensable
 	14, // 16: holdfast.admin.v1.Action.retry:type_name -> holdfast.admin.v1.Retry
 	15, // 17: holdfast.admin.v1.Action.skip:type_name -> holdfast.admin.v1.Skip
@@ -4329,68 +4745,74 @@ var file_holdfast_admin_v1_admin_proto_depIdxs = []int32{
 	19, // 21: holdfast.admin.v1.Action.fault:type_name -> holdfast.admin.v1.Fault
 	20, // 22: holdfast.admin.v1.Action.suspend:type_name -> holdfast.admin.v1.Suspend
 	21, // 23: holdfast.admin.v1.Action.resume:type_name -> holdfast.admin.v1.Resume
-	57, // 24: holdfast.admin.v1.Retry.deadline:type_name -> google.protobuf.Timestamp
-	60, // 25: holdfast.admin.v1.Retry.deadline_after:type_name -> google.protobuf.Duration
-	57, // 26: holdfast.admin.v1.Skip.deadline:type_name -> google.protobuf.Timestamp
-	60, // 27: holdfast.admin.v1.Skip.deadline_after:type_name -> google.protobuf.Duration
-	57, // 28: holdfast.admin.v1.Restart.deadline:type_name -> google.protobuf.Timestamp
-	60, // 29: holdfast.admin.v1.Restart.deadline_after:type_name -> google.protobuf.Duration
-	61, // 30: holdfast.admin.v1.Fault.error:type_name -> holdfast.problem.v1.Problem
+	63, // 24: holdfast.admin.v1.Retry.deadline:type_name -> google.protobuf.Timestamp
+	66, // 25: holdfast.admin.v1.Retry.deadline_after:type_name -> google.protobuf.Duration
+	63, // 26: holdfast.admin.v1.Skip.deadline:type_name -> google.protobuf.Timestamp
+	66, // 27: holdfast.admin.v1.Skip.deadline_after:type_name -> google.protobuf.Duration
+	63, // 28: holdfast.admin.v1.Restart.deadline:type_name -> google.protobuf.Timestamp
+	66, // 29: holdfast.admin.v1.Restart.deadline_after:type_name -> google.protobuf.Duration
+	67, // 30: holdfast.admin.v1.Fault.error:type_name -> holdfast.problem.v1.Problem
 	13, // 31: holdfast.admin.v1.OperateRequest.action:type_name -> holdfast.admin.v1.Action
-	58, // 32: holdfast.admin.v1.OperateResponse.order:type_name -> holdfast.order.v1.Order
-	59, // 33: holdfast.admin.v1.OperateResponse.events:type_name -> holdfast.order.v1.HistoryEvent
+	64, // 32: holdfast.admin.v1.OperateResponse.order:type_name -> holdfast.order.v1.Order
+	65, // 33: holdfast.admin.v1.OperateResponse.events:type_name -> holdfast.order.v1.HistoryEvent
 	5,  // 34: holdfast.admin.v1.OperateAllRequest.selection:type_name -> holdfast.admin.v1.Selection
 	13, // 35: holdfast.admin.v1.OperateAllRequest.action:type_name -> holdfast.admin.v1.Action
 	26, // 36: holdfast.admin.v1.OperateAllResponse.outcomes:type_name -> holdfast.admin.v1.Outcome
 	29, // 37: holdfast.admin.v1.ListActivitiesResponse.activities:type_name -> holdfast.admin.v1.ActivityStatus
 	30, // 38: holdfast.admin.v1.ActivityStatus.limit:type_name -> holdfast.admin.v1.ActivityLimit
-	57, // 39: holdfast.admin.v1.ActivityStatus.away_until:type_name -> google.protobuf.Timestamp
-	57, // 40: holdfast.admin.v1.ActivityLimit.set_at:type_name -> google.protobuf.Timestamp
+	63, // 39: holdfast.admin.v1.ActivityStatus.away_until:type_name -> google.protobuf.Timestamp
+	63, // 40: holdfast.admin.v1.ActivityLimit.set_at:type_name -> google.protobuf.Timestamp
 	35, // 41: holdfast.admin.v1.ShowClusterResponse.nodes:type_name -> holdfast.admin.v1.ClusterNode
 	36, // 42: holdfast.admin.v1.ShowClusterResponse.partitions:type_name -> holdfast.admin.v1.ClusterPartition
 	43, // 43: holdfast.admin.v1.ListShardsResponse.shards:type_name -> holdfast.admin.v1.JournalShard
-	44, // 44: holdfast.admin.v1.JournalShard.lanes:type_name -> holdfast.admin.v1.JournalLane
-	45, // 45: holdfast.admin.v1.JournalShard.standbys:type_name -> holdfast.admin.v1.Standby
-	48, // 46: holdfast.admin.v1.ShowLevelResponse.nodes:type_name -> holdfast.admin.v1.NodeLevel
-	57, // 47: holdfast.admin.v1.StatusResponse.started_at:type_name -> google.protobuf.Timestamp
-	57, // 48: holdfast.admin.v1.BackupJournalResponse.made_at:type_name -> google.protobuf.Timestamp
-	0,  // 49: holdfast.admin.v1.AdminService.ShowKey:input_type -> holdfast.admin.v1.ShowKeyRequest
-	3,  // 50: holdfast.admin.v1.AdminService.ReleaseKey:input_type -> holdfast.admin.v1.ReleaseKeyRequest
-	6,  // 51: holdfast.admin.v1.AdminService.ListFallout:input_type -> holdfast.admin.v1.ListFalloutRequest
-	9,  // 52: holdfast.admin.v1.AdminService.ShowFallout:input_type -> holdfast.admin.v1.ShowFalloutRequest
-	22, // 53: holdfast.admin.v1.AdminService.Operate:input_type -> holdfast.admin.v1.OperateRequest
-	24, // 54: holdfast.admin.v1.AdminService.OperateAll:input_type -> holdfast.admin.v1.OperateAllRequest
-	27, // 55: holdfast.admin.v1.AdminService.ListActivities:input_type -> holdfast.admin.v1.ListActivitiesRequest
-	31, // 56: holdfast.admin.v1.AdminService.LimitActivity:input_type -> holdfast.admin.v1.LimitActivityRequest
-	51, // 57: holdfast.admin.v1.AdminService.Status:input_type -> holdfast.admin.v1.StatusRequest
-	33, // 58: holdfast.admin.v1.AdminService.ShowCluster:input_type -> holdfast.admin.v1.ShowClusterRequest
-	53, // 59: holdfast.admin.v1.AdminService.BackupJournal:input_type -> holdfast.admin.v1.BackupJournalRequest
-	37, // 60: holdfast.admin.v1.AdminService.DrainNode:input_type -> holdfast.admin.v1.DrainNodeRequest
-	39, // 61: holdfast.admin.v1.AdminService.Rebalance:input_type -> holdfast.admin.v1.RebalanceRequest
-	41, // 62: holdfast.admin.v1.AdminService.ListShards:input_type -> holdfast.admin.v1.ListShardsRequest
-	46, // 63: holdfast.admin.v1.AdminService.ShowLevel:input_type -> holdfast.admin.v1.ShowLevelRequest
-	49, // 64: holdfast.admin.v1.AdminService.RaiseLevel:input_type -> holdfast.admin.v1.RaiseLevelRequest
-	1,  // 65: holdfast.admin.v1.AdminService.ShowKey:output_type -> holdfast.admin.v1.ShowKeyResponse
-	4,  // 66: holdfast.admin.v1.AdminService.ReleaseKey:output_type -> holdfast.admin.v1.ReleaseKeyResponse
-	7,  // 67: holdfast.admin.v1.AdminService.ListFallout:output_type -> holdfast.admin.v1.ListFalloutResponse
-	10, // 68: holdfast.admin.v1.AdminService.ShowFallout:output_type -> holdfast.admin.v1.ShowFalloutResponse
-	23, // 69: holdfast.admin.v1.AdminService.Operate:output_type -> holdfast.admin.v1.OperateResponse
-	25, // 70: holdfast.admin.v1.AdminService.OperateAll:output_type -> holdfast.admin.v1.OperateAllResponse
-	28, // 71: holdfast.admin.v1.AdminService.ListActivities:output_type -> holdfast.admin.v1.ListActivitiesResponse
-	32, // 72: holdfast.admin.v1.AdminService.LimitActivity:output_type -> holdfast.admin.v1.LimitActivityResponse
-	52, // 73: holdfast.admin.v1.AdminService.Status:output_type -> holdfast.admin.v1.StatusResponse
-	34, // 74: holdfast.admin.v1.AdminService.ShowCluster:output_type -> holdfast.admin.v1.ShowClusterResponse
-	54, // 75: holdfast.admin.v1.AdminService.BackupJournal:output_type -> holdfast.admin.v1.BackupJournalResponse
-	38, // 76: holdfast.admin.v1.AdminService.DrainNode:output_type -> holdfast.admin.v1.DrainNodeResponse
-	40, // 77: holdfast.admin.v1.AdminService.Rebalance:output_type -> holdfast.admin.v1.RebalanceResponse
-	42, // 78: holdfast.admin.v1.AdminService.ListShards:output_type -> holdfast.admin.v1.ListShardsResponse
-	47, // 79: holdfast.admin.v1.AdminService.ShowLevel:output_type -> holdfast.admin.v1.ShowLevelResponse
-	50, // 80: holdfast.admin.v1.AdminService.RaiseLevel:output_type -> holdfast.admin.v1.RaiseLevelResponse
-	65, // [65:81] is the sub-list for method output_type
-	49, // [49:65] is the sub-list for method input_type
-	49, // [49:49] is the sub-list for extension type_name
-	49, // [49:49] is the sub-list for extension extendee
-	0,  // [0:49] is the sub-list for field type_name
+	50, // 44: holdfast.admin.v1.JournalShard.lanes:type_name -> holdfast.admin.v1.JournalLane
+	51, // 45: holdfast.admin.v1.JournalShard.standbys:type_name -> holdfast.admin.v1.Standby
+	46, // 46: holdfast.admin.v1.ShowLossResponse.servers:type_name -> holdfast.admin.v1.JournalServer
+	47, // 47: holdfast.admin.v1.JournalServer.lost:type_name -> holdfast.admin.v1.LostBatches
+	54, // 48: holdfast.admin.v1.ShowLevelResponse.nodes:type_name -> holdfast.admin.v1.NodeLevel
+	63, // 49: holdfast.admin.v1.StatusResponse.started_at:type_name -> google.protobuf.Timestamp
+	63, // 50: holdfast.admin.v1.BackupJournalResponse.made_at:type_name -> google.protobuf.Timestamp
+	0,  // 51: holdfast.admin.v1.AdminService.ShowKey:input_type -> holdfast.admin.v1.ShowKeyRequest
+	3,  // 52: holdfast.admin.v1.AdminService.ReleaseKey:input_type -> holdfast.admin.v1.ReleaseKeyRequest
+	6,  // 53: holdfast.admin.v1.AdminService.ListFallout:input_type -> holdfast.admin.v1.ListFalloutRequest
+	9,  // 54: holdfast.admin.v1.AdminService.ShowFallout:input_type -> holdfast.admin.v1.ShowFalloutRequest
+	22, // 55: holdfast.admin.v1.AdminService.Operate:input_type -> holdfast.admin.v1.OperateRequest
+	24, // 56: holdfast.admin.v1.AdminService.OperateAll:input_type -> holdfast.admin.v1.OperateAllRequest
+	27, // 57: holdfast.admin.v1.AdminService.ListActivities:input_type -> holdfast.admin.v1.ListActivitiesRequest
+	31, // 58: holdfast.admin.v1.AdminService.LimitActivity:input_type -> holdfast.admin.v1.LimitActivityRequest
+	57, // 59: holdfast.admin.v1.AdminService.Status:input_type -> holdfast.admin.v1.StatusRequest
+	33, // 60: holdfast.admin.v1.AdminService.ShowCluster:input_type -> holdfast.admin.v1.ShowClusterRequest
+	59, // 61: holdfast.admin.v1.AdminService.BackupJournal:input_type -> holdfast.admin.v1.BackupJournalRequest
+	37, // 62: holdfast.admin.v1.AdminService.DrainNode:input_type -> holdfast.admin.v1.DrainNodeRequest
+	39, // 63: holdfast.admin.v1.AdminService.Rebalance:input_type -> holdfast.admin.v1.RebalanceRequest
+	41, // 64: holdfast.admin.v1.AdminService.ListShards:input_type -> holdfast.admin.v1.ListShardsRequest
+	52, // 65: holdfast.admin.v1.AdminService.ShowLevel:input_type -> holdfast.admin.v1.ShowLevelRequest
+	55, // 66: holdfast.admin.v1.AdminService.RaiseLevel:input_type -> holdfast.admin.v1.RaiseLevelRequest
+	44, // 67: holdfast.admin.v1.AdminService.ShowLoss:input_type -> holdfast.admin.v1.ShowLossRequest
+	48, // 68: holdfast.admin.v1.AdminService.AcceptLoss:input_type -> holdfast.admin.v1.AcceptLossRequest
+	1,  // 69: holdfast.admin.v1.AdminService.ShowKey:output_type -> holdfast.admin.v1.ShowKeyResponse
+	4,  // 70: holdfast.admin.v1.AdminService.ReleaseKey:output_type -> holdfast.admin.v1.ReleaseKeyResponse
+	7,  // 71: holdfast.admin.v1.AdminService.ListFallout:output_type -> holdfast.admin.v1.ListFalloutResponse
+	10, // 72: holdfast.admin.v1.AdminService.ShowFallout:output_type -> holdfast.admin.v1.ShowFalloutResponse
+	23, // 73: holdfast.admin.v1.AdminService.Operate:output_type -> holdfast.admin.v1.OperateResponse
+	25, // 74: holdfast.admin.v1.AdminService.OperateAll:output_type -> holdfast.admin.v1.OperateAllResponse
+	28, // 75: holdfast.admin.v1.AdminService.ListActivities:output_type -> holdfast.admin.v1.ListActivitiesResponse
+	32, // 76: holdfast.admin.v1.AdminService.LimitActivity:output_type -> holdfast.admin.v1.LimitActivityResponse
+	58, // 77: holdfast.admin.v1.AdminService.Status:output_type -> holdfast.admin.v1.StatusResponse
+	34, // 78: holdfast.admin.v1.AdminService.ShowCluster:output_type -> holdfast.admin.v1.ShowClusterResponse
+	60, // 79: holdfast.admin.v1.AdminService.BackupJournal:output_type -> holdfast.admin.v1.BackupJournalResponse
+	38, // 80: holdfast.admin.v1.AdminService.DrainNode:output_type -> holdfast.admin.v1.DrainNodeResponse
+	40, // 81: holdfast.admin.v1.AdminService.Rebalance:output_type -> holdfast.admin.v1.RebalanceResponse
+	42, // 82: holdfast.admin.v1.AdminService.ListShards:output_type -> holdfast.admin.v1.ListShardsResponse
+	53, // 83: holdfast.admin.v1.AdminService.ShowLevel:output_type -> holdfast.admin.v1.ShowLevelResponse
+	56, // 84: holdfast.admin.v1.AdminService.RaiseLevel:output_type -> holdfast.admin.v1.RaiseLevelResponse
+	45, // 85: holdfast.admin.v1.AdminService.ShowLoss:output_type -> holdfast.admin.v1.ShowLossResponse
+	49, // 86: holdfast.admin.v1.AdminService.AcceptLoss:output_type -> holdfast.admin.v1.AcceptLossResponse
+	69, // [69:87] is the sub-list for method output_type
+	51, // [51:69] is the sub-list for method input_type
+	51, // [51:51] is the sub-list for extension type_name
+	51, // [51:51] is the sub-list for extension extendee
+	0,  // [0:51] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_admin_v1_admin_proto_init() }
@@ -4417,7 +4839,7 @@ func file_holdfast_admin_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_admin_v1_admin_proto_rawDesc), len(file_holdfast_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   56,
+			NumMessages:   62,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -35,6 +35,8 @@ const (
 	AdminService_ListShards_FullMethodName     = "/holdfast.admin.v1.AdminService/ListShards"
 	AdminService_ShowLevel_FullMethodName      = "/holdfast.admin.v1.AdminService/ShowLevel"
 	AdminService_RaiseLevel_FullMethodName     = "/holdfast.admin.v1.AdminService/RaiseLevel"
+	AdminService_ShowLoss_FullMethodName       = "/holdfast.admin.v1.AdminService/ShowLoss"
+	AdminService_AcceptLoss_FullMethodName     = "/holdfast.admin.v1.AdminService/AcceptLoss"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -91,6 +93,14 @@ type AdminServiceClient interface {
 	// RaiseLevel raises the feature level of the journal for good; if it has the level already, nothing happens. FAILED_PRECONDITION if a
 	// member can't read the level, INVALID_ARGUMENT if it is lower than the journal's.
 	RaiseLevel(ctx context.Context, in *RaiseLevelRequest, opts ...grpc.CallOption) (*RaiseLevelResponse, error)
+	// ShowLoss tells of each server of the journal's databases what it lacks of what was confirmed to any node. It changes nothing, and is
+	// answered while the node starts, too. FAILED_PRECONDITION if the node is in no cluster, UNAVAILABLE if Consul does not tell what was
+	// confirmed.
+	ShowLoss(ctx context.Context, in *ShowLossRequest, opts ...grpc.CallOption) (*ShowLossResponse, error)
+	// AcceptLoss has the cluster go on with a server that lacks something, for good: the journal's generation is raised there, and all nodes
+	// come back as other incarnations. It returns once that is durable; accepting the same again is no error. FAILED_PRECONDITION if no
+	// server lacks just what ShowLoss has told, else as ShowLoss. If it fails otherwise, call it again: nobody may know what came of it.
+	AcceptLoss(ctx context.Context, in *AcceptLossRequest, opts ...grpc.CallOption) (*AcceptLossResponse, error)
 }
 
 type adminServiceClient struct {
@@ -270,6 +280,26 @@ func (c *adminServiceClient) RaiseLevel(ctx context.Context, in *RaiseLevelReque
 	return out, nil
 }
 
+func (c *adminServiceClient) ShowLoss(ctx context.Context, in *ShowLossRequest, opts ...grpc.CallOption) (*ShowLossResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ShowLossResponse)
+	err := c.cc.Invoke(ctx, AdminService_ShowLoss_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) AcceptLoss(ctx context.Context, in *AcceptLossRequest, opts ...grpc.CallOption) (*AcceptLossResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AcceptLossResponse)
+	err := c.cc.Invoke(ctx, AdminService_AcceptLoss_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AdminServiceServer is the server API for AdminService service.
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
@@ -324,6 +354,14 @@ type AdminServiceServer interface {
 	// RaiseLevel raises the feature level of the journal for good; if it has the level already, nothing happens. FAILED_PRECONDITION if a
 	// member can't read the level, INVALID_ARGUMENT if it is lower than the journal's.
 	RaiseLevel(context.Context, *RaiseLevelRequest) (*RaiseLevelResponse, error)
+	// ShowLoss tells of each server of the journal's databases what it lacks of what was confirmed to any node. It changes nothing, and is
+	// answered while the node starts, too. FAILED_PRECONDITION if the node is in no cluster, UNAVAILABLE if Consul does not tell what was
+	// confirmed.
+	ShowLoss(context.Context, *ShowLossRequest) (*ShowLossResponse, error)
+	// AcceptLoss has the cluster go on with a server that lacks something, for good: the journal's generation is raised there, and all nodes
+	// come back as other incarnations. It returns once that is durable; accepting the same again is no error. FAILED_PRECONDITION if no
+	// server lacks just what ShowLoss has told, else as ShowLoss. If it fails otherwise, call it again: nobody may know what came of it.
+	AcceptLoss(context.Context, *AcceptLossRequest) (*AcceptLossResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -381,6 +419,12 @@ func (UnimplementedAdminServiceServer) ShowLevel(context.Context, *ShowLevelRequ
 }
 func (UnimplementedAdminServiceServer) RaiseLevel(context.Context, *RaiseLevelRequest) (*RaiseLevelResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RaiseLevel not implemented")
+}
+func (UnimplementedAdminServiceServer) ShowLoss(context.Context, *ShowLossRequest) (*ShowLossResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ShowLoss not implemented")
+}
+func (UnimplementedAdminServiceServer) AcceptLoss(context.Context, *AcceptLossRequest) (*AcceptLossResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AcceptLoss not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -684,6 +728,42 @@ func _AdminService_RaiseLevel_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_ShowLoss_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ShowLossRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ShowLoss(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ShowLoss_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ShowLoss(ctx, req.(*ShowLossRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_AcceptLoss_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AcceptLossRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).AcceptLoss(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_AcceptLoss_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).AcceptLoss(ctx, req.(*AcceptLossRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -750,6 +830,14 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RaiseLevel",
 			Handler:    _AdminService_RaiseLevel_Handler,
+		},
+		{
+			MethodName: "ShowLoss",
+			Handler:    _AdminService_ShowLoss_Handler,
+		},
+		{
+			MethodName: "AcceptLoss",
+			Handler:    _AdminService_AcceptLoss_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
