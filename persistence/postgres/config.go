@@ -54,6 +54,9 @@ type Config struct {
 	// Loop is called once for each lane, when the journal is open, with its name. What it returns is called each time that the lane
 	// turns, and every second when it has nothing to do, to show that it is not stuck; it must be fast. Default: nothing.
 	Loop func(name string) (turn func())
+	// Fenced is called when a connection is made by which this incarnation learns that it was fenced: it will never own anything again. It
+	// may be called several times, and must not block. Default: nothing; whoever commits or claims next is told.
+	Fenced func()
 	// Logger gets what an operator should know; default: slog's.
 	Logger *slog.Logger
 
@@ -80,6 +83,9 @@ func (c Config) withDefaults() (Config, error) {
 	c.importRows = cmp.Or(c.importRows, importRows)
 	if c.Loop == nil {
 		c.Loop = func(string) func() { return func() {} }
+	}
+	if c.Fenced == nil {
+		c.Fenced = func() {}
 	}
 	if c.Watermarks == nil {
 		c.Watermarks = none{}

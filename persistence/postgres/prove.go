@@ -8,14 +8,21 @@ import (
 	"log/slog"
 	"math"
 	"strconv"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/holdfast-run/holdfast/messages"
 )
 
+//go:embed lost.sql
+var lostSQL string
+
 //go:embed prove.sql
-var proveSQL string
+var proveText string
+
+// proveSQL is the statement by which a connection proves itself. lostSQL is the part of it that tells what a database lacks.
+var proveSQL = strings.Replace(proveText, "@lost", lostSQL, 1) //nolint:gochecknoglobals // a constant
 
 // proof is what a server answered that may be used.
 type proof struct {
@@ -59,6 +66,10 @@ func (s *shard) prove(ctx context.Context, conn *pgconn.PgConn, lane int) (p pro
 		return p, fmt.Errorf("%w: that is %s, which was fenced and forgotten, or the database is another one", errStranger, s.journal.self)
 	case lane != noLane:
 		s.follow(p.timeline)
+		if a.isFenced {
+			s.journal.held.fence()
+			s.journal.cfg.Fenced()
+		}
 	}
 	s.told(ctx, conn, err)
 	return p, err
@@ -79,13 +90,17 @@ func (s *shard) told(ctx context.Context, conn *pgconn.PgConn, err error) {
 // lacks says what the database lacks.
 func (s *shard) lacks(a inspected, known map[messages.Incarnation]messages.Watermarks) error {
 	const remedy = "a standby that had not everything was made the primary, or a backup was restored: bring the right one back, " +
-		"or restore the journal with a new generation"
+		"or accept the loss: holdfast cluster accept-loss"
 	who, has := a.lost.incarnation, "has batch "+a.has
 	if named := known[who].Journal; named != "" && named != a.journal {
 		return fmt.Errorf("%w: it has the journal %s, and %s has committed to %s: give the right database, or forget the other journal's "+
 			"watermarks", errLost, journalCalled(a.journal), who, named)
 	}
-	if a.has == "" {
+	switch {
+	case a.lost.generation > a.generation:
+		return fmt.Errorf("%w: it has generation %d, and generation %d has begun since: the loss of commits was accepted, or the journal "+
+			"restored; use the server where that was done, or accept the loss: holdfast cluster accept-loss", errLost, a.generation, a.lost.generation)
+	case a.has == "":
 		has = "does not know it"
 	}
 	return fmt.Errorf("%w: lane %d of %s has made batch %d, and the database %s; %s", errLost, a.lost.lane, who, a.lost.batch, has, remedy)
@@ -120,9 +135,9 @@ type inspected struct {
 	// lost is a bound that does not hold, and has what the database has instead; empty: nothing.
 	lost *bound
 	has  string
-	// last is the number that the row had, if isWritten.
-	last      int64
-	isWritten bool
+	// last is the number that the row had, if isWritten. isFenced: the incarnation was fenced.
+	last                int64
+	isWritten, isFenced bool
 }
 
 // inspect asks a server how it stands, and bumps the number in a row, unless the server must not be used. One without a journal has lost
@@ -136,8 +151,8 @@ func (s *shard) inspect(ctx context.Context, conn *pgconn.PgConn, lane int, boun
 	if lane != noLane {
 		row = strconv.AppendInt(nil, int64(lane), 10)
 	}
-	r := conn.ExecParams(ctx, proveSQL, append(append([][]byte{[]byte(s.journal.self), row}, parameters...),
-		strconv.AppendInt(nil, newest, 10), strconv.AppendInt(nil, whole, 10)), nil, nil, nil).Read()
+	r := conn.ExecParams(ctx, proveSQL, append(parameters, strconv.AppendInt(nil, whole, 10), []byte(s.journal.self), row,
+		strconv.AppendInt(nil, newest, 10)), nil, nil, nil).Read()
 	switch {
 	case stateOf(r.Err) == undefinedTable && lane == noLane:
 		a.timeline = newest
@@ -154,7 +169,7 @@ func (s *shard) inspect(ctx context.Context, conn *pgconn.PgConn, lane int, boun
 	numbers := [...]struct {
 		at   int
 		into *int64
-	}{{0, &a.timeline}, {7, &a.last}}
+	}{{0, &a.timeline}, {8, &a.last}}
 	for _, n := range numbers {
 		if text[n.at] == nil {
 			continue
@@ -167,10 +182,11 @@ func (s *shard) inspect(ctx context.Context, conn *pgconn.PgConn, lane int, boun
 	if err != nil {
 		return a, fmt.Errorf("prove the server: %w", err)
 	}
-	a.generation, a.journal, a.isWritten = messages.Generation(generation), string(text[2]), text[7] != nil
+	a.generation, a.journal = messages.Generation(generation), string(text[2])
+	a.isWritten, a.isFenced = text[8] != nil, string(text[9]) == "t"
 	if text[3] != nil {
-		a.has = string(text[6])
-		a.lost, err = boundOf(string(text[3]), string(text[4]), string(text[5]))
+		a.has = string(text[7])
+		a.lost, err = boundOf(string(text[3]), string(text[4]), string(text[5]), string(text[6]))
 	}
 	return a, err
 }

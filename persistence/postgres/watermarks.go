@@ -98,28 +98,36 @@ type bound struct {
 // bounds are what the database of the shard must have, as far as is known: what was confirmed to this incarnation, and to others.
 func (s *shard) bounds() (all []bound, known map[messages.Incarnation]messages.Watermarks) {
 	known, _ = s.journal.cfg.Watermarks.Known()
-	add := func(who messages.Incarnation, w messages.ShardWatermarks) {
-		for i, batch := range w.Batches {
-			if batch > 0 {
-				all = append(all, bound{incarnation: who, lane: i + ownLane, batch: batch, generation: w.Generation})
-			}
-		}
-	}
-	add(s.journal.self, s.watermarks())
+	all = boundsBy(s.journal.self, s.watermarks())
 	for who, w := range known {
-		add(who, w.Of(s.number))
+		all = append(all, boundsBy(who, w.Of(s.number))...)
 	}
 	return all, known
 }
 
-// parametersOf are bounds as arrays.
-func parametersOf(bounds []bound) (parameters [][]byte, err error) {
-	incarnations, lanes := []string{}, []int16{}
-	batches, generations := []int64{}, []int64{}
+// boundsBy are what the database of a shard must have, by the watermarks of an incarnation.
+func boundsBy(who messages.Incarnation, w messages.ShardWatermarks) (all []bound) {
+	for i, batch := range w.Batches {
+		if batch > 0 {
+			all = append(all, bound{incarnation: who, lane: i + ownLane, batch: batch, generation: w.Generation})
+		}
+	}
+	return all
+}
+
+// columnsOf are bounds as columns. None is nil: an array has them.
+func columnsOf(bounds []bound) (incarnations []string, lanes []int16, batches, generations []int64) {
+	incarnations, lanes, batches, generations = []string{}, []int16{}, []int64{}, []int64{}
 	for _, b := range bounds {
 		incarnations, lanes = append(incarnations, string(b.incarnation)), append(lanes, int16(b.lane)) //nolint:gosec // there are few
 		batches, generations = append(batches, b.batch), append(generations, int64(b.generation))
 	}
+	return incarnations, lanes, batches, generations
+}
+
+// parametersOf are bounds as arrays.
+func parametersOf(bounds []bound) (parameters [][]byte, err error) {
+	incarnations, lanes, batches, generations := columnsOf(bounds)
 	types := pgtype.NewMap()
 	for _, array := range []struct {
 		oid    uint32
@@ -137,14 +145,16 @@ func parametersOf(bounds []bound) (parameters [][]byte, err error) {
 }
 
 // boundOf reads a bound.
-func boundOf(incarnation, lane, batch string) (*bound, error) {
+func boundOf(incarnation, lane, batch, generation string) (*bound, error) {
 	b := &bound{incarnation: messages.Incarnation(incarnation)}
 	var errLane, errBatch error
 	b.lane, errLane = strconv.Atoi(lane)
 	b.batch, errBatch = strconv.ParseInt(batch, 10, 64)
-	if err := errors.Join(errLane, errBatch); err != nil {
+	g, errGeneration := strconv.ParseUint(generation, 10, 32)
+	if err := errors.Join(errLane, errBatch, errGeneration); err != nil {
 		return nil, fmt.Errorf("prove the server: %w", err)
 	}
+	b.generation = messages.Generation(g)
 	return b, nil
 }
 
