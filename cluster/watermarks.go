@@ -109,12 +109,15 @@ func (w *Watermarks) Covered(shard int, shown map[messages.Incarnation]messages.
 func (w *Watermarks) Ask(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
+	if err := w.ask(ctx); err != nil {
+		w.log.Warn("Consul does not tell what the journal has confirmed, before another server is used", "error", err)
+	}
+}
+
+// ask asks Consul and the peers, at once, and says why Consul has not told.
+func (w *Watermarks) ask(ctx context.Context) (err error) {
 	var asked sync.WaitGroup
-	asked.Go(func() {
-		if err := w.read(ctx); err != nil {
-			w.log.Warn("Consul does not tell what the journal has confirmed, before another server is used", "error", err)
-		}
-	})
+	asked.Go(func() { err = w.read(ctx) })
 	w.mu.Lock()
 	peers := w.peers
 	w.mu.Unlock()
@@ -122,6 +125,7 @@ func (w *Watermarks) Ask(ctx context.Context) {
 		w.hear(peers(ctx))
 	}
 	asked.Wait()
+	return err
 }
 
 // hear takes what a peer has said.

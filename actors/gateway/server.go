@@ -31,6 +31,7 @@ type Server struct {
 	nodes   Nodes
 	// databases are those that have the journal; nil: it is in the data directory.
 	databases Databases
+	losses    Losses // nil: the node is in no cluster
 	backup    Backup // nil: there is none to be had here
 	log       *slog.Logger
 	offered   offers

@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/holdfast-run/holdfast/actors/gateway"
 	"github.com/holdfast-run/holdfast/supervision"
 )
 
@@ -52,7 +53,7 @@ func (n *node) serveAdmin(ctx context.Context) (*http.Server, error) {
 	return srv, nil
 }
 
-// orGRPC serves gRPC calls, once the node has started, and leaves the rest to another handler.
+// orGRPC serves gRPC calls, most of them once the node has started, and leaves the rest to another handler.
 func (n *node) orGRPC(other http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ProtoMajor != 2 || !strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
@@ -60,6 +61,9 @@ func (n *node) orGRPC(other http.Handler) http.Handler {
 			return
 		}
 		g := n.admin.Load()
+		if g == nil && gateway.Starting(r.URL.Path) {
+			g = n.starting.Load()
+		}
 		if g == nil {
 			http.Error(w, errStarting.Error(), http.StatusServiceUnavailable)
 			return

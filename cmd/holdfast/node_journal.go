@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/holdfast-run/holdfast/actors/gateway"
 	"github.com/holdfast-run/holdfast/cluster"
 	"github.com/holdfast-run/holdfast/persistence"
 	"github.com/holdfast-run/holdfast/persistence/pebble"
@@ -58,14 +59,24 @@ func (n *node) openShared(ctx context.Context) (persistence.Journal, error) {
 		if n.watermarks, err = cluster.NewWatermarks(n.config.Cluster.complete(n.config.Listen), n.log.With("part", "cluster")); err != nil {
 			return nil, err
 		}
+		databases, err := postgres.NewLosses(shared)
+		if err != nil {
+			return nil, err
+		}
+		n.losses = &losses{databases: databases, watermarks: n.watermarks}
+		n.starting.Store(gateway.NewStarting(n.losses, n.log))
 		n.watermarks.Await(ctx)
 		shared.Watermarks = n.watermarks
 	}
+	shared.Fenced = func() { n.fail(errFenced) }
 	if err := n.untilAnswered(ctx, func() (err error) {
 		n.shared, err = postgres.Open(ctx, shared)
 		return err
 	}); err != nil {
 		return nil, fmt.Errorf("open the journal: %w", err)
+	}
+	if n.losses != nil {
+		n.losses.journal.Store(n.shared)
 	}
 	n.now = n.shared.Now
 	n.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -74,6 +85,10 @@ func (n *node) openShared(ctx context.Context) (persistence.Journal, error) {
 	}, func() float64 { return n.shared.Offset().Seconds() }))
 	return n.shared, nil
 }
+
+// errFenced is why a node ends that has learned that it will never own anything again.
+var errFenced = fmt.Errorf("another node has taken over from this one, or the loss of commits was accepted; it is to be started again: %w",
+	persistence.ErrIncarnationFenced)
 
 // askAgain is how long a node waits before it asks a journal again that did not answer.
 const askAgain = time.Second

@@ -66,10 +66,12 @@ type node struct {
 	member  *cluster.Member // nil: the node is alone
 	// watermarks is what the node has heard of what the journal has confirmed to others; nil: the node is alone.
 	watermarks *cluster.Watermarks
+	losses     *losses // nil: the same
 	gateway    *gateway.Server
 	grpc       *grpc.Server
 	ready      atomic.Pointer[actors.Engine] // set when it has started
 	admin      atomic.Pointer[grpc.Server]   // the same
+	starting   atomic.Pointer[grpc.Server]   // serves operators before that; nil: there is nothing for them
 	waits      atomic.Pointer[error]         // why the journal could not be opened yet
 }
 
@@ -196,6 +198,9 @@ func (n *node) start(ctx context.Context) error {
 	}
 	if databases, shared := n.journal.(gateway.Databases); shared {
 		n.gateway.On(databases)
+	}
+	if n.losses != nil {
+		n.gateway.LoseBy(n.losses)
 	}
 	n.grpc = n.gateway.GRPC()
 	n.admin.Store(n.gateway.AdminGRPC())

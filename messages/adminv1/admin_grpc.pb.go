@@ -94,8 +94,7 @@ type AdminServiceClient interface {
 	// member can't read the level, INVALID_ARGUMENT if it is lower than the journal's.
 	RaiseLevel(ctx context.Context, in *RaiseLevelRequest, opts ...grpc.CallOption) (*RaiseLevelResponse, error)
 	// ShowLoss tells of each server of the journal's databases what it lacks of what was confirmed to any node. It changes nothing, and is
-	// answered while the node starts, too. FAILED_PRECONDITION if the node is in no cluster, UNAVAILABLE if Consul does not tell what was
-	// confirmed.
+	// answered while the node starts, too. FAILED_PRECONDITION if the node is in no cluster, or Consul does not tell what was confirmed.
 	ShowLoss(ctx context.Context, in *ShowLossRequest, opts ...grpc.CallOption) (*ShowLossResponse, error)
 	// AcceptLoss has the cluster go on with a server that lacks something, for good: the journal's generation is raised there, and all nodes
 	// come back as other incarnations. It returns once that is durable; accepting the same again is no error. FAILED_PRECONDITION if no
@@ -355,8 +354,7 @@ type AdminServiceServer interface {
 	// member can't read the level, INVALID_ARGUMENT if it is lower than the journal's.
 	RaiseLevel(context.Context, *RaiseLevelRequest) (*RaiseLevelResponse, error)
 	// ShowLoss tells of each server of the journal's databases what it lacks of what was confirmed to any node. It changes nothing, and is
-	// answered while the node starts, too. FAILED_PRECONDITION if the node is in no cluster, UNAVAILABLE if Consul does not tell what was
-	// confirmed.
+	// answered while the node starts, too. FAILED_PRECONDITION if the node is in no cluster, or Consul does not tell what was confirmed.
 	ShowLoss(context.Context, *ShowLossRequest) (*ShowLossResponse, error)
 	// AcceptLoss has the cluster go on with a server that lacks something, for good: the journal's generation is raised there, and all nodes
 	// come back as other incarnations. It returns once that is durable; accepting the same again is no error. FAILED_PRECONDITION if no

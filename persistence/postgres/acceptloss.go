@@ -85,12 +85,13 @@ const acceptAnswers = 5
 
 // next is the generation that begins when the loss is accepted: later than any, or the one that was told of, if nothing is later.
 func (f *look) next(shard int, known map[messages.Incarnation]messages.Watermarks) messages.Generation {
-	latest := messages.Generation(f.server.GetGeneration()) //nolint:gosec // it was one
+	has := messages.Generation(f.server.GetGeneration()) //nolint:gosec // it was one
+	latest := has
 	for _, w := range known {
 		latest = max(latest, w.Of(shard).Generation)
 	}
-	if known[f.acceptance].Of(shard).Generation == latest && latest > messages.Generation(f.server.GetGeneration()) { //nolint:gosec // as above
-		return latest
+	if told := known[f.acceptance].Of(shard).Generation; told > has && told == latest {
+		return told
 	}
 	return latest + 1
 }

@@ -227,7 +227,7 @@ func lostOf(ctx context.Context, q querier, bounds []bound) (lost []*adminv1.Los
 		if has != nil {
 			b.Has = *has
 		}
-		return &b, err
+		return &b, err //nolint:wrapcheck // said below
 	})
 	if err != nil {
 		return nil, fmt.Errorf("ask the server what it lacks: %w", err)

@@ -99,7 +99,8 @@ func (s *shard) lacks(a inspected, known map[messages.Incarnation]messages.Water
 	switch {
 	case a.lost.generation > a.generation:
 		return fmt.Errorf("%w: it has generation %d, and generation %d has begun since: the loss of commits was accepted, or the journal "+
-			"restored; use the server where that was done, or accept the loss: holdfast cluster accept-loss", errLost, a.generation, a.lost.generation)
+			"restored; use the server where that was done, or accept the loss: holdfast cluster accept-loss",
+			errLost, a.generation, a.lost.generation)
 	case a.has == "":
 		has = "does not know it"
 	}
