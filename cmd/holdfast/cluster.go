@@ -21,7 +21,7 @@ func newCluster(a *app) *cobra.Command {
 	cmd.AddCommand(
 		a.clusterCommand("status", "Tell which nodes there are, and how they are", a.printCluster),
 		a.clusterCommand("partitions", "Tell which node has which partition", a.printPartitions),
-		newClusterDrain(a), newClusterRebalance(a), newClusterShards(a), newClusterLevel(a),
+		newClusterDrain(a), newClusterRebalance(a), newClusterShards(a), newClusterLevel(a), newClusterAcceptLoss(a),
 	)
 	return cmd
 }

@@ -171,6 +171,14 @@ func (f *fakeAdmin) ListActivities(context.Context, *adminv1.ListActivitiesReque
 	return filled(f, &adminv1.ListActivitiesResponse{})
 }
 
+func (f *fakeAdmin) ShowLoss(context.Context, *adminv1.ShowLossRequest) (*adminv1.ShowLossResponse, error) {
+	return filled(f, &adminv1.ShowLossResponse{})
+}
+
+func (f *fakeAdmin) AcceptLoss(context.Context, *adminv1.AcceptLossRequest) (*adminv1.AcceptLossResponse, error) {
+	return filled(f, &adminv1.AcceptLossResponse{})
+}
+
 func (f *fakeAdmin) Status(context.Context, *adminv1.StatusRequest) (*adminv1.StatusResponse, error) {
 	return filled(f, &adminv1.StatusResponse{})
 }

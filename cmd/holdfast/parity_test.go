@@ -187,6 +187,7 @@ func TestJSONHoldsEverything(t *testing.T) {
 	for _, args := range []string{
 		"order get x", "order cancel x", "order list", "order list --watch", "order history x", "order watch watched", "fallout list", "fallout show x", "fallout retry x",
 		"order suspend x y", "key show k", "adapter list", "status", "definition get a/b", "definition list", "definition deploy " + file,
+		"cluster accept-loss", "cluster accept-loss --confirm w",
 	} {
 		o := f.run(append(strings.Fields(args), "-o", "json")...)
 		if o.stdout == "" || len(full.want) == 0 {
