@@ -34,6 +34,9 @@ func lagging(ctx context.Context, s *site) (figures, error) {
 	}, withSystems(func(ctx context.Context, r *clusterRow) (figures, error) {
 		f := figures{}
 		err := r.during(ctx, laggingRate(s), f, func(ctx context.Context, _ *pulse) error { return r.lag(ctx, p, f) })
+		if err == nil {
+			err = r.acceptLoss(ctx, p, f)
+		}
 		return f, err
 	}))
 }
@@ -111,7 +114,7 @@ func (r *clusterRow) lag(ctx context.Context, p *replicated, f figures) error {
 	if _, err := r.Add(r.running); err != nil { //nolint:contextcheck // it runs as long as the cluster
 		return err
 	}
-	if f["refused_by"], err = r.refusals(ctx); err != nil {
+	if f["refused_by"], err = r.refusals(ctx, refusal); err != nil {
 		return err
 	}
 	if err := stage.Pause(ctx, 3*time.Second); err != nil { // time in which something might be done
@@ -214,15 +217,15 @@ var refusal = regexp.MustCompile(`the database has lost commits .* lane \d+ of n
 // refusedWithin is how long nodes may take to find out.
 const refusedWithin = 20 * time.Second
 
-// refusals counts the nodes that refuse the server, and say which lane and batch it lacks: when they are asked whether they are ready, and
-// in their logs.
-func (r *clusterRow) refusals(ctx context.Context) (count int, err error) {
+// refusals counts the nodes that refuse the server, and say why, such as which lane and batch it lacks: when they are asked whether they are
+// ready, and in their logs.
+func (r *clusterRow) refusals(ctx context.Context, text *regexp.Regexp) (count int, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, refusedWithin, errNotRefused)
 	defer cancel()
 	for i, n := range r.Nodes {
 		for {
 			why := n.Unready(ctx)
-			if why != nil && refusal.MatchString(why.Error()) {
+			if why != nil && text.MatchString(why.Error()) {
 				break
 			}
 			if err := stage.Pause(ctx, 100*time.Millisecond); err != nil {
@@ -234,7 +237,7 @@ func (r *clusterRow) refusals(ctx context.Context) (count int, err error) {
 		if err != nil {
 			return count, err
 		}
-		if refusal.Match(log) {
+		if text.Match(log) {
 			count++
 		}
 	}
@@ -289,7 +292,10 @@ func laggingBars(s *site) bars {
 	return bars{
 		"unreplicated": atLeast(float64(laggingRate(s))), "refused_by": atLeast(clusterNodes + 1), "back_within_s": atMost(10),
 		"acknowledged": atLeast(float64(laggingRate(s))),
-	}.none("written", "dispatched", "not_alive").none(laggingNone()...)
+		"to_be_lost":   atLeast(float64(laggingRate(s)) / 2), "refused_again_by": atLeast(clusterNodes + 1), "lanes_shown": atLeast(1),
+		"goes_on_within_s": atMost(10), "outdated_refused_by": atLeast(clusterNodes + 1),
+	}.none("written", "dispatched", "not_alive").none(laggingNone()...).
+		none("wrongly_shown", "known_though_lost", "also_lost", "not_completed", "written_to_outdated")
 }
 
 // laggingNone must be nothing: what must be so with any cluster, but that nothing is accepted without a database.
