@@ -143,9 +143,9 @@ func (a *app) tellLoss(servers []*adminv1.JournalServer) error {
 	if len(words) == 0 {
 		return nil
 	}
-	_, err := fmt.Fprintf(a.stdout, "A batch has what some orders did at the same moment: orders that were accepted, and what became of others.\n"+
-		"If no server can be brought back that has it all, make sure that those which are away stay so, and go on with what is there, for good, at\n%s\n",
-		strings.Join(words, "\n"))
+	_, err := fmt.Fprintf(a.stdout, "A batch has what some orders did at the same moment: orders that were accepted, and what became of "+
+		"others.\nIf no server can be brought back that has it all, make sure that those which are away stay so, and go on with what is "+
+		"there, for good, at\n%s\n", strings.Join(words, "\n"))
 	if err != nil {
 		return fmt.Errorf("write answer: %w", err)
 	}

@@ -146,7 +146,8 @@ func persist(ctx context.Context, do func() error) error {
 	}
 }
 
-// found looks what became of the orders: those that were to be lost are not known, and are accepted as new ones; all others are there, and end.
+// found looks what became of the orders: those that were to be lost are not known, and are accepted as new ones; all others are there, and
+// end.
 func (r *clusterRow) found(ctx context.Context, lost []*order, kept []string, f figures) error {
 	known := 0
 	var again []string
@@ -197,8 +198,8 @@ func orderIDs(ctx context.Context, server *pgserver.Server) ([]string, error) {
 	return ids, nil
 }
 
-// outdated is how a node says that a server is one of before a loss was accepted: by its generation, or by its timeline if the node has used
-// the later one.
+// outdated is how a node says that a server is one of before a loss was accepted: by its generation, or by its timeline if the node has
+// used the later one.
 var outdated = regexp.MustCompile(`generation 1 has begun since|the server is not the primary any more`)
 
 // wantUnused has the right server come back, which has what was lost, and the other one go away: nobody uses the former.

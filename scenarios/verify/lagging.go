@@ -217,8 +217,8 @@ var refusal = regexp.MustCompile(`the database has lost commits .* lane \d+ of n
 // refusedWithin is how long nodes may take to find out.
 const refusedWithin = 20 * time.Second
 
-// refusals counts the nodes that refuse the server, and say why, such as which lane and batch it lacks: when they are asked whether they are
-// ready, and in their logs.
+// refusals counts the nodes that refuse the server, and say why, such as which lane and batch it lacks: when they are asked whether they
+// are ready, and in their logs.
 func (r *clusterRow) refusals(ctx context.Context, text *regexp.Regexp) (count int, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, refusedWithin, errNotRefused)
 	defer cancel()
