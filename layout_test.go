@@ -62,11 +62,16 @@ var rules = []rule{
 		tests: []string{"actors/...", "persistence/...", "supervision", "cluster", "adapters/adaptertest"},
 	},
 	{dir: "supervision", product: []string{"messages/..."}},
+	{dir: "certificates", product: nil, tests: []string{"certificates/..."}},
+	{dir: "certificates/certificatetest", product: []string{"certificates"}},
 	{dir: "cluster", product: []string{"cluster/...", "messages/...", "supervision"}},
 	{dir: "cluster/consul", product: []string{"messages/...", "supervision"}},
 	{dir: "cluster/placement", product: []string{"messages"}},
 	{dir: "cluster/topology", product: []string{"messages"}},
-	{dir: "cluster/remoting", product: []string{"messages/...", "supervision"}},
+	{
+		dir: "cluster/remoting", product: []string{"certificates", "messages/...", "supervision"},
+		tests: []string{"certificates/certificatetest"},
+	},
 	{dir: "persistence/rows", product: []string{"messages/..."}},
 	{dir: "persistence/clock", product: nil},
 	{
@@ -74,8 +79,11 @@ var rules = []rule{
 		tests: []string{"persistence/..."},
 	},
 	{dir: "persistence/postgres/pgserver", product: nil},
-	{dir: "adapters", product: []string{"adapters/...", "messages/...", "supervision"}},
-	{dir: "client", product: []string{"client/...", "messages/..."}},
+	{
+		dir: "adapters", product: []string{"adapters/...", "certificates", "messages/...", "supervision"},
+		tests: []string{"certificates/certificatetest"},
+	},
+	{dir: "client", product: []string{"client/...", "certificates", "messages/..."}, tests: []string{"certificates/certificatetest"}},
 	{dir: "console", product: []string{"client/...", "messages/..."}},
 	{dir: "cmd", product: []string{"..."}},
 	{
@@ -106,7 +114,7 @@ var impureNames = map[string][]string{
 }
 
 // testPackages are imported by tests alone, so they may import testing.
-var testPackages = []string{"journaltest", "adaptertest"}
+var testPackages = []string{"journaltest", "adaptertest", "certificatetest"}
 
 // emptyNames say nothing about what a package is for.
 var emptyNames = []string{

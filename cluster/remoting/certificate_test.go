@@ -221,7 +221,7 @@ func TestMistakesInTLSAreTold(t *testing.T) {
 		"no such file":                    func(c *TLS) { c.CA += "x" },
 		"no certificate of an authority":  func(c *TLS) { c.CA = c.Key },
 		"would be refused":                func(c *TLS) { c.Allow = []string{"other.example"} },
-		"more than 1048576":               func(c *TLS) { write(t, c.CA, make([]byte, maxFile+1)) },
+		"more than 1048576":               func(c *TLS) { write(t, c.CA, make([]byte, 1<<20+1)) },
 		"setting Poll":                    func(c *TLS) { c.Poll = -1 },
 		"failed to find any PEM data in ": func(c *TLS) { c.Certificate = c.CA; write(t, c.CA, nil) },
 	}

@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	grpcpeer "google.golang.org/grpc/peer"
 
+	"github.com/holdfast-run/holdfast/certificates"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/nodev1"
 	"github.com/holdfast-run/holdfast/messages/remotingv1"
@@ -117,7 +118,7 @@ func (r *Remoting) Start(l net.Listener) error {
 
 // follow reads the files of the certificate again when they have changed.
 func (r *Remoting) follow(ctx context.Context) {
-	every := time.NewTicker(cmp.Or(r.config.TLS.Poll, defaultPoll))
+	every := time.NewTicker(cmp.Or(r.config.TLS.Poll, certificates.Poll))
 	defer every.Stop()
 	for {
 		select {
@@ -142,7 +143,7 @@ func (r *Remoting) Reload() {
 	}
 	r.mu.Unlock()
 	for _, w := range all {
-		if err := r.proofs.check(r.proofs.current.Load(), w.chain, x509.ExtKeyUsageAny); err != nil {
+		if err := r.proofs.check(r.proofs.Current(), w.chain, x509.ExtKeyUsageAny); err != nil {
 			w.end(fmt.Errorf("other side is not trusted any more: %w", err))
 		}
 	}
