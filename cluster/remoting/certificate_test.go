@@ -12,6 +12,8 @@ import (
 	"github.com/asynkron/protoactor-go/remote"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
+
+	"github.com/holdfast-run/holdfast/certificates/certificatetest"
 )
 
 const reloadsMetric = "holdfast_remoting_certificate_reloads_total"
@@ -34,7 +36,7 @@ func TestWhoDoesNotProveToBeANodeIsRefused(t *testing.T) {
 			change: func(c *Config) {
 				other := newAuthority(t)
 				c.TLS = other.files("spiffe://test.example/holdfast/node")
-				write(t, c.TLS.CA, append(other.pem, a.pem...))
+				certificatetest.Write(t, c.TLS.CA, append(other.PEM, a.PEM...))
 			},
 			want: "unknown authority",
 		},
@@ -107,7 +109,7 @@ func TestAuthorityIsReplacedWhileNodesAreConnected(t *testing.T) {
 	const name = "spiffe://test.example/holdfast/node"
 	// First all trust both, then all are issued anew, then the one before goes. Nothing ends that goes on being trusted.
 	for _, s := range all {
-		write(t, s.config.TLS.CA, append(append([]byte{}, before.pem...), after.pem...))
+		certificatetest.Write(t, s.config.TLS.CA, append(append([]byte{}, before.PEM...), after.PEM...))
 		s.Reload()
 	}
 	for _, s := range all {
@@ -174,7 +176,7 @@ func TestBadFilesChangeNothing(t *testing.T) {
 		{files.Certificate: foreign, files.Key: foreignKey}, // not trusted
 	} {
 		for name, text := range bad {
-			write(t, name, text)
+			certificatetest.Write(t, name, text)
 		}
 		one.Reload()
 		one.Reload() // it is told once
@@ -182,7 +184,7 @@ func TestBadFilesChangeNothing(t *testing.T) {
 			t.Errorf("%v changes were refused after %d", got, i+1)
 		}
 		for name, text := range good {
-			write(t, name, text)
+			certificatetest.Write(t, name, text)
 		}
 		one.Reload()
 	}
@@ -207,7 +209,7 @@ func TestFilesAreLookedAt(t *testing.T) {
 		secured(a)(c)
 		c.TLS.Poll = time.Millisecond
 	})
-	write(t, s.config.TLS.CA, append(a.pem, newAuthority(t).pem...))
+	certificatetest.Write(t, s.config.TLS.CA, append(a.PEM, newAuthority(t).PEM...))
 	s.log.await(t, "was read again")
 }
 
@@ -221,9 +223,9 @@ func TestMistakesInTLSAreTold(t *testing.T) {
 		"no such file":                    func(c *TLS) { c.CA += "x" },
 		"no certificate of an authority":  func(c *TLS) { c.CA = c.Key },
 		"would be refused":                func(c *TLS) { c.Allow = []string{"other.example"} },
-		"more than 1048576":               func(c *TLS) { write(t, c.CA, make([]byte, 1<<20+1)) },
+		"more than 1048576":               func(c *TLS) { certificatetest.Write(t, c.CA, make([]byte, 1<<20+1)) },
 		"setting Poll":                    func(c *TLS) { c.Poll = -1 },
-		"failed to find any PEM data in ": func(c *TLS) { c.Certificate = c.CA; write(t, c.CA, nil) },
+		"failed to find any PEM data in ": func(c *TLS) { c.Certificate = c.CA; certificatetest.Write(t, c.CA, nil) },
 	}
 	for want, change := range tests {
 		c := s.config

@@ -3,18 +3,9 @@ package remoting
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"log/slog"
-	"math/big"
 	"net"
-	"net/url"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -23,6 +14,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
+	"github.com/holdfast-run/holdfast/certificates"
+	"github.com/holdfast-run/holdfast/certificates/certificatetest"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/nodev1"
 	"github.com/holdfast-run/holdfast/messages/remotingv1"
@@ -43,81 +36,34 @@ func TestMain(m *testing.M) {
 // patience is how long a test waits for what must happen.
 const patience = 30 * time.Second
 
-// authority signs certificates.
-type authority struct {
-	t    testing.TB
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	pem  []byte
-}
+// authority signs certificates of nodes.
+type authority struct{ *certificatetest.Authority }
 
-func newAuthority(tb testing.TB) *authority {
+func newAuthority(tb testing.TB) authority {
 	tb.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(tb, err)
-	draft := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority of " + tb.Name()}, IsCA: true, BasicConstraintsValid: true,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageCertSign,
-	}
-	raw, err := x509.CreateCertificate(rand.Reader, draft, draft, key.Public(), key)
-	must(tb, err)
-	cert, err := x509.ParseCertificate(raw)
-	must(tb, err)
-	return &authority{t: tb, cert: cert, key: key, pem: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw})}
+	return authority{certificatetest.New(tb)}
 }
 
 // issue returns certificate and key of somebody with a name: a URI or a DNS name.
-func (a *authority) issue(name string) (cert, key []byte) {
-	a.t.Helper()
-	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(a.t, err)
-	draft := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "node"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	if u, err := url.Parse(name); err == nil && u.Scheme != "" {
-		draft.URIs = []*url.URL{u}
-	} else {
-		draft.DNSNames = []string{name}
-	}
-	raw, err := x509.CreateCertificate(rand.Reader, draft, a.cert, k.Public(), a.key)
-	must(a.t, err)
-	der, err := x509.MarshalPKCS8PrivateKey(k)
-	must(a.t, err)
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
-}
+func (a authority) issue(name string) (cert, key []byte) { return a.Issue(nil, name) }
 
 const allowedName = "spiffe://test.example/holdfast/*"
 
 // files writes what somebody with a name proves it with, and returns where.
-func (a *authority) files(name string) *TLS {
-	a.t.Helper()
-	dir := a.t.TempDir()
-	files := &TLS{
-		Certificate: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem"), CA: filepath.Join(dir, "ca.pem"),
-		Allow: []string{allowedName}, Poll: time.Hour,
+func (a authority) files(name string) *TLS {
+	files := a.Files(name)
+	return &TLS{
+		Certificate: files.Certificate, Key: files.Key, CA: files.CA, Allow: []string{allowedName}, Poll: time.Hour,
 	}
-	a.rewrite(files, name, a)
-	return files
 }
 
 // rewrite writes them anew: a certificate of this authority, and trust in some.
-func (a *authority) rewrite(files *TLS, name string, trusted ...*authority) {
-	a.t.Helper()
-	cert, key := a.issue(name)
-	var roots []byte
+func (a authority) rewrite(files *TLS, name string, trusted ...authority) {
+	var all []*certificatetest.Authority
 	for _, t := range trusted {
-		roots = append(roots, t.pem...)
+		all = append(all, t.Authority)
 	}
-	write(a.t, files.Certificate, cert)
-	write(a.t, files.Key, key)
-	write(a.t, files.CA, roots)
-}
-
-func write(tb testing.TB, name string, text []byte) {
-	tb.Helper()
-	must(tb, os.WriteFile(name, text, 0o600))
+	a.Rewrite(certificates.Files{Certificate: files.Certificate, Key: files.Key, CA: files.CA}, nil, all, name)
 }
 
 func must(tb testing.TB, err error) {
@@ -237,7 +183,7 @@ func startStation(tb testing.TB, l net.Listener, name string, change func(*Confi
 func plaintext(c *Config) { c.Plaintext = true }
 
 // secured has nodes prove who they are by an authority.
-func secured(a *authority) func(*Config) {
+func secured(a authority) func(*Config) {
 	return func(c *Config) { c.TLS = a.files("spiffe://test.example/holdfast/node") }
 }
 
