@@ -2,19 +2,16 @@ package adapters
 
 import (
 	"cmp"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/holdfast-run/holdfast/certificates"
 	"github.com/holdfast-run/holdfast/supervision"
 )
 
@@ -56,12 +53,15 @@ type Config struct {
 	DialOptions []grpc.DialOption
 }
 
-// TLS names the files of a secure connection, all of them PEM.
+// TLS names the files of a secure connection, all of them PEM. They are read again when they have changed.
 type TLS struct {
 	// CA holds the certificates that a node's must be signed by. Default: the system's.
 	CA string
 	// Cert and Key identify the adapter to the nodes. Both or none.
 	Cert, Key string
+	// ServerName is a name that the certificates of all nodes have. Default: each has the name, or the IP address, at which it is
+	// reached: as it is configured, or as nodes announce it.
+	ServerName string
 }
 
 // The bounds that need no configuration.
@@ -145,30 +145,17 @@ func checkAddress(server string) error {
 }
 
 // transport returns the credentials of the connections.
-func (t *TLS) transport() (credentials.TransportCredentials, error) {
-	if t == nil {
-		return insecure.NewCredentials(), nil
+func (c Config) transport() (credentials.TransportCredentials, error) {
+	if c.TLS == nil {
+		return certificates.Plaintext(), nil
 	}
-	config := &tls.Config{MinVersion: tls.VersionTLS13}
-	if t.CA != "" {
-		pem, err := os.ReadFile(t.CA)
-		if err != nil {
-			return nil, fmt.Errorf("read the CA's certificates: %w", err)
-		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("the CA's file %s holds no certificate in PEM", t.CA)
-		}
+	files := certificates.Client{
+		CA: c.TLS.CA, Certificate: c.TLS.Cert, Key: c.TLS.Key, ServerName: c.TLS.ServerName,
+		Bad: func(err error) { c.Log.Warn("new certificates can't be used: those before stay", "error", err) },
 	}
-	if (t.Cert == "") != (t.Key == "") {
-		return nil, errors.New("a certificate and its key are needed both, or none")
+	transport, err := files.Credentials()
+	if err != nil {
+		return nil, fmt.Errorf("secure the connections: %w", err)
 	}
-	if t.Cert != "" {
-		pair, err := tls.LoadX509KeyPair(t.Cert, t.Key)
-		if err != nil {
-			return nil, fmt.Errorf("load the adapter's certificate: %w", err)
-		}
-		config.Certificates = []tls.Certificate{pair}
-	}
-	return credentials.NewTLS(config), nil
+	return transport, nil
 }

@@ -65,7 +65,6 @@ func (a *Adapter) main(ctx context.Context, args []string, env func(string) stri
 func (a *Adapter) configure(args []string, env func(string) string, stderr io.Writer) (Config, error) {
 	var (
 		config Config
-		secure TLS
 		level  slog.Level
 	)
 	flags := flag.NewFlagSet("adapter "+a.name, flag.ContinueOnError)
@@ -77,10 +76,7 @@ func (a *Adapter) configure(args []string, env func(string) string, stderr io.Wr
 		return err
 	})
 	flags.StringVar(&a.name, "name", a.name, "the adapter's name: the part before the dot in adapter.activity")
-	secured := flags.Bool("tls", false, "secure the connections; implied by -ca and -cert")
-	flags.StringVar(&secure.CA, "ca", "", "file of the certificates that a node's must be signed by, in PEM (default the system's)")
-	flags.StringVar(&secure.Cert, "cert", "", "file of the adapter's certificate, in PEM")
-	flags.StringVar(&secure.Key, "key", "", "file of its key, in PEM")
+	secured := secureFlags(flags, env)
 	flags.StringVar(&config.LedgerDir, "ledger", "", "folder for what the adapter knows about its work, for this process alone, "+
 		"so that it survives a restart (default none)")
 	flags.StringVar(&config.Health, "health", "", "address where /livez tells whether the adapter makes progress, host:port (default none)")
@@ -106,11 +102,12 @@ func (a *Adapter) configure(args []string, env func(string) string, stderr io.Wr
 		return config, errors.New("wrong log format")
 	}
 	config.Log = config.Log.With("adapter", a.name)
-	if *secured || secure != (TLS{}) {
-		config.TLS = &secure
+	var err error
+	if config.TLS, err = secured(); err != nil {
+		fmt.Fprintln(stderr, err)
+		return config, err
 	}
 	if named := env(ServerEnv); len(config.Servers) == 0 && named != "" {
-		var err error
 		if config.Servers, err = splitServers(named); err != nil {
 			fmt.Fprintf(stderr, "%s: %v\n", ServerEnv, err)
 			return config, err

@@ -2,26 +2,14 @@ package adapters_test
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
-	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 
 	"github.com/holdfast-run/holdfast/adapters"
 	"github.com/holdfast-run/holdfast/adapters/adaptertest"
@@ -136,69 +124,6 @@ func TestExitCodes(t *testing.T) {
 			t.Errorf("%s: exit code %d, want %d: %s", args, got, want, out)
 		}
 	}
-}
-
-func TestTLS(t *testing.T) {
-	t.Parallel()
-	files := newCertificate(t)
-	pair, err := tls.LoadX509KeyPair(files.Cert, files.Key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(readFile(t, files.CA))
-	node := adaptertest.Start(t, adaptertest.Options{ServerOptions: []grpc.ServerOption{grpc.Creds(credentials.NewTLS(&tls.Config{
-		Certificates: []tls.Certificate{pair}, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert,
-	}))}})
-	c := config(t)
-	c.TLS = &files
-	node.Run(newEcho(), c)
-	if r := node.Do(within(t), "work", "x"); r.GetOutcome() != succeeded {
-		t.Errorf("%v", r)
-	}
-	for want, files := range map[string]adapters.TLS{
-		"read the CA":             {CA: files.CA + "none"},
-		"no certificate in PEM":   {CA: files.Key},
-		"both, or none":           {Cert: files.Cert},
-		"the adapter's certific":  {Cert: files.Cert, Key: files.Cert},
-		"the adapter's certifica": {Cert: files.Cert + "none", Key: files.Key},
-	} {
-		if err := newEcho().Run(t.Context(), adapters.Config{TLS: &files}); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%+v: %v, want %q", files, err, want)
-		}
-	}
-}
-
-// newCertificate makes a certificate for 127.0.0.1 that signs itself.
-func newCertificate(t *testing.T) adapters.TLS {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, IsCA: true, BasicConstraintsValid: true,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-	}
-	cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	write := func(name, kind string, der []byte) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	path := write("cert.pem", "CERTIFICATE", cert)
-	return adapters.TLS{CA: path, Cert: path, Key: write("key.pem", "PRIVATE KEY", private)}
 }
 
 func readFile(t *testing.T, path string) []byte {

@@ -10,6 +10,11 @@ import (
 	"time"
 )
 
+// servers is an environment that names nodes.
+func servers(said string) func(string) string {
+	return func(name string) string { return map[string]string{ServerEnv: said}[name] }
+}
+
 func TestConfigure(t *testing.T) {
 	t.Parallel()
 	none := func(string) string { return "" }
@@ -21,16 +26,31 @@ func TestConfigure(t *testing.T) {
 		{"defaults", "", none, func(a *Adapter, c Config) bool {
 			return a.name == "hss" && len(c.Servers) == 0 && c.TLS == nil && c.DrainTimeout == 30*time.Second
 		}},
-		{"servers", "-server a:1,b:2 --server c:3", func(string) string { return "d:4" }, func(_ *Adapter, c Config) bool {
+		{"servers", "-server a:1,b:2 --server c:3", servers("d:4"), func(_ *Adapter, c Config) bool {
 			return slices.Equal(c.Servers, []string{"a:1", "b:2", "c:3"})
 		}},
 		{
-			"environment", "", func(name string) string { return map[string]string{ServerEnv: "d:4, e:5"}[name] },
+			"environment", "", servers("d:4, e:5"),
 			func(_ *Adapter, c Config) bool { return slices.Equal(c.Servers, []string{"d:4", "e:5"}) },
 		},
 		{"name", "-name hlr", none, func(a *Adapter, _ Config) bool { return a.name == "hlr" }},
 		{"TLS", "-tls", none, func(_ *Adapter, c Config) bool { return c.TLS != nil && *c.TLS == TLS{} }},
 		{"files", "-ca a -cert b -key c", none, func(_ *Adapter, c Config) bool { return *c.TLS == TLS{CA: "a", Cert: "b", Key: "c"} }},
+		{"name of all", "-server-name n", none, func(_ *Adapter, c Config) bool { return *c.TLS == TLS{ServerName: "n"} }},
+		{
+			"files of the environment", "-cert x", func(name string) string {
+				return map[string]string{CAEnv: "a", CertEnv: "b", KeyEnv: "c", ServerNameEnv: "d"}[name]
+			},
+			func(_ *Adapter, c Config) bool { return *c.TLS == TLS{CA: "a", Cert: "x", Key: "c", ServerName: "d"} },
+		},
+		{
+			"TLS of the environment", "", func(name string) string { return map[string]string{TLSEnv: "true"}[name] },
+			func(_ *Adapter, c Config) bool { return c.TLS != nil && *c.TLS == TLS{} },
+		},
+		{
+			"no TLS of the environment", "", func(name string) string { return map[string]string{TLSEnv: "false"}[name] },
+			func(_ *Adapter, c Config) bool { return c.TLS == nil },
+		},
 		{"log", "-log-level debug -log-format json", none, func(_ *Adapter, c Config) bool {
 			return c.Log.Enabled(t.Context(), slog.LevelDebug)
 		}},
@@ -63,13 +83,22 @@ func TestWrongUsageIsExplained(t *testing.T) {
 		}
 	}
 	var stderr strings.Builder
-	if _, err := New("hss").configure(nil, func(string) string { return "here" }, &stderr); err == nil ||
+	if _, err := New("hss").configure(nil, servers("here"), &stderr); err == nil ||
 		!strings.Contains(stderr.String(), ServerEnv) {
 		t.Errorf("a wrong environment: %v, %s", err, stderr.String())
 	}
 	if _, err := New("hss").configure([]string{"-help"}, func(string) string { return "" }, &stderr); !errors.Is(err, flag.ErrHelp) ||
 		!strings.Contains(stderr.String(), "drain-timeout") {
 		t.Errorf("help: %v, %s", err, stderr.String())
+	}
+}
+
+func TestWrongEnvironmentIsExplained(t *testing.T) {
+	t.Parallel()
+	var stderr strings.Builder
+	_, err := New("hss").configure(nil, func(name string) string { return map[string]string{TLSEnv: "maybe"}[name] }, &stderr)
+	if err == nil || !strings.Contains(stderr.String(), `HOLDFAST_TLS: "maybe" is neither`) {
+		t.Errorf("%v, %s", err, stderr.String())
 	}
 }
 

@@ -25,7 +25,7 @@ func (a *Adapter) Run(ctx context.Context, config Config) error {
 	if err := errors.Join(a.validate(), config.validate()); err != nil {
 		return err
 	}
-	transport, err := config.TLS.transport()
+	transport, err := config.transport()
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"google.golang.org/grpc/codes"
+
+	"github.com/holdfast-run/holdfast/certificates"
 )
 
 // Asked says whom a call went to, for advice.
@@ -14,6 +16,9 @@ type Asked struct {
 	// Addresses of the nodes, and Setting what gives them, such as --server or HOLDFAST_SERVER.
 	Addresses []string
 	Setting   string
+	// Trust is what gives the authorities that nodes are trusted by, such as --ca, and Own what gives the certificate that is shown to
+	// them.
+	Trust, Own string
 }
 
 // Advice says what a person can do about an error of any call; empty if there is nothing to say.
@@ -25,6 +30,9 @@ func Advice(err error, asked Asked) string {
 	nodes := strings.Join(asked.Addresses, ", ")
 	switch st.Code() {
 	case codes.Unavailable:
+		if advice := adviceOnTLS(st.Message(), nodes, asked); advice != "" {
+			return advice
+		}
 		return "No node answers at " + nodes + ". Start one with 'holdfast dev' or 'holdfast node', or say where they are with " +
 			asked.Setting + "."
 	case codes.DeadlineExceeded:
@@ -42,6 +50,36 @@ func Advice(err error, asked Asked) string {
 	default:
 		return ""
 	}
+}
+
+// adviceOnTLS says what to do about two ends of a connection that do not agree how it is secured; empty if it is not about that.
+func adviceOnTLS(message, nodes string, asked Asked) string {
+	for _, a := range []struct{ part, advice string }{
+		{certificates.ErrNeedsTLS.Error(), "Say with " + asked.Trust + " which authority has signed the certificate of " + nodes + "."},
+		{
+			certificates.ErrNoTLS.Error(),
+			"Leave " + asked.Trust + " away, if what goes to " + nodes + " may be read on the way; or start the node with a certificate.",
+		},
+		{"tls: certificate required", "The node asks who you are: give a certificate, and its key, with " + asked.Own + "."},
+		{
+			"remote error: tls:",
+			"The node does not take the certificate that it was shown: give one that an authority of its clients has signed, with " +
+				asked.Own + ".",
+		},
+		{
+			"x509: certificate signed by unknown authority",
+			"Say with " + asked.Trust + " which authority has signed the certificate of " + nodes + "; or something else than the node is there.",
+		},
+		{
+			"tls: failed to verify certificate",
+			"The certificate of " + nodes + " is not good: if it has another name, ask for the node by that.",
+		},
+	} {
+		if strings.Contains(message, a.part) {
+			return a.advice
+		}
+	}
+	return ""
 }
 
 // AdviceOnSubmit says what to do about an order that was not acknowledged; empty if nothing of it was kept, and the error says why.

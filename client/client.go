@@ -6,8 +6,6 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/resolver/manual"
@@ -41,13 +39,13 @@ func New(c Config) (*Client, error) {
 		if err != nil {
 			return nil, err
 		}
-		addresses[i] = given(resolver.Address{Addr: complete})
+		addresses[i] = given(c.endpoint(complete))
 	}
 	nodes := manual.NewBuilderWithScheme("holdfast")
 	nodes.InitialState(resolver.State{Addresses: addresses})
-	transport := insecure.NewCredentials()
-	if c.TLS != nil {
-		transport = credentials.NewTLS(c.TLS)
+	transport, err := c.transport()
+	if err != nil {
+		return nil, err
 	}
 	out := &Client{config: c, random: rand.Float64}
 	out.owners = newOwners(out, nodes, addresses)
@@ -69,7 +67,6 @@ func New(c Config) (*Client, error) {
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: c.KeepAlive, Timeout: c.KeepAliveTimeout}),
 		grpc.WithUnaryInterceptor(out.repeated),
 	}
-	var err error
 	if out.conn, err = grpc.NewClient("holdfast:///nodes", append(options, c.DialOptions...)...); err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}

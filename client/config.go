@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+
+	"github.com/holdfast-run/holdfast/certificates"
 )
 
 // Ports at which nodes listen if they are not told otherwise.
@@ -32,6 +34,8 @@ type Config struct {
 	Unrouted bool
 	// TLS secures the connections. Default: none, the connections are in plain text.
 	TLS *tls.Config
+	// Files secures them by certificates in files, which are read again when they have changed, in place of TLS.
+	Files *certificates.Client
 	// UserAgent is told to the nodes, before the name of the library. Default: none.
 	UserAgent string
 	// CallTimeout bounds each try of a call whose context has no deadline; negative: nothing does. Streams are not bounded. Default
@@ -108,6 +112,9 @@ func (c Config) Validate() error {
 	}
 	if c.KeepAlive < leastKeepAlive {
 		wrong("keepalive %v is less than %v", c.KeepAlive, leastKeepAlive)
+	}
+	if c.TLS != nil && c.Files != nil {
+		wrong("TLS and Files are given, and only one can secure the connections")
 	}
 	if c.MaxAnswer < 0 {
 		wrong("max answer %d is negative", c.MaxAnswer)

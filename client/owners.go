@@ -180,7 +180,7 @@ func (o *owners) connect(t *table) {
 	all := slices.Clone(o.given)
 	for address := range t.nodes {
 		if !slices.ContainsFunc(o.given, func(g resolver.Address) bool { return g.Addr == address }) {
-			all = append(all, resolver.Address{Addr: address})
+			all = append(all, o.client.config.endpoint(address))
 		}
 	}
 	o.nodes.UpdateState(resolver.State{Addresses: all})

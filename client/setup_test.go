@@ -305,11 +305,20 @@ func (w *world) start() *node {
 
 func (w *world) serve(n *node, orders orderv1.OrderServiceServer) *node {
 	w.t.Helper()
+	w.serveBehind(n, orders, func(l net.Listener) net.Listener { return l })
+	return n
+}
+
+// serveBehind has a node serve behind something before its listener.
+func (w *world) serveBehind(
+	n *node, orders orderv1.OrderServiceServer, before func(net.Listener) net.Listener, options ...grpc.ServerOption,
+) {
+	w.t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	n.address, n.server, n.conns = l.Addr().String(), grpc.NewServer(), &conns{Listener: l}
+	n.address, n.server, n.conns = l.Addr().String(), grpc.NewServer(options...), &conns{Listener: before(l)}
 	orderv1.RegisterOrderServiceServer(n.server, orders)
 	served := make(chan error, 1)
 	go func() { served <- n.server.Serve(n.conns) }()
@@ -320,7 +329,6 @@ func (w *world) serve(n *node, orders orderv1.OrderServiceServer) *node {
 			w.t.Errorf("serve: %v", err)
 		}
 	})
-	return n
 }
 
 // dial connects to all nodes.
