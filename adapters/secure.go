@@ -28,19 +28,31 @@ func secureFlags(flags *flag.FlagSet, env func(string) string) func() (*TLS, err
 	flags.StringVar(&given.ServerName, "server-name", "",
 		"a name that the certificates of all nodes have; else $"+ServerNameEnv+" (default each has the name at which it is reached)")
 	return func() (*TLS, error) {
-		secure := TLS{
-			CA: cmp.Or(given.CA, env(CAEnv)), Cert: cmp.Or(given.Cert, env(CertEnv)), Key: cmp.Or(given.Key, env(KeyEnv)),
-			ServerName: cmp.Or(given.ServerName, env(ServerNameEnv)),
+		secure, err := TLSOf(env)
+		if err != nil || secure == nil && !*on && given == (TLS{}) {
+			return nil, err
 		}
-		if said := env(TLSEnv); said != "" && !*on {
-			var err error
-			if *on, err = strconv.ParseBool(said); err != nil {
-				return nil, fmt.Errorf("%s: %q is neither true nor false", TLSEnv, said)
-			}
+		if secure == nil {
+			secure = &TLS{}
 		}
-		if !*on && secure == (TLS{}) {
-			return nil, nil // in plain text
-		}
-		return &secure, nil
+		return &TLS{
+			CA: cmp.Or(given.CA, secure.CA), Cert: cmp.Or(given.Cert, secure.Cert), Key: cmp.Or(given.Key, secure.Key),
+			ServerName: cmp.Or(given.ServerName, secure.ServerName),
+		}, nil
 	}
+}
+
+// TLSOf is how an environment, such as os.Getenv, says that connections are secured; nil: they are not.
+func TLSOf(env func(string) string) (*TLS, error) {
+	secure, on := TLS{CA: env(CAEnv), Cert: env(CertEnv), Key: env(KeyEnv), ServerName: env(ServerNameEnv)}, false
+	if said := env(TLSEnv); said != "" {
+		var err error
+		if on, err = strconv.ParseBool(said); err != nil {
+			return nil, fmt.Errorf("%s: %q is neither true nor false", TLSEnv, said)
+		}
+	}
+	if !on && secure == (TLS{}) {
+		return nil, nil // in plain text
+	}
+	return &secure, nil
 }

@@ -16,9 +16,9 @@ type Asked struct {
 	// Addresses of the nodes, and Setting what gives them, such as --server or HOLDFAST_SERVER.
 	Addresses []string
 	Setting   string
-	// Trust is what gives the authorities that nodes are trusted by, such as --ca, and Own what gives the certificate that is shown to
-	// them.
-	Trust, Own string
+	// Trust is what gives the authorities that nodes are trusted by, such as --ca, Name what gives the name in their certificates, and Own
+	// what gives the certificate that is shown to them.
+	Trust, Name, Own string
 }
 
 // Advice says what a person can do about an error of any call; empty if there is nothing to say.
@@ -35,6 +35,8 @@ func Advice(err error, asked Asked) string {
 		}
 		return "No node answers at " + nodes + ". Start one with 'holdfast dev' or 'holdfast node', or say where they are with " +
 			asked.Setting + "."
+	case codes.Unauthenticated:
+		return "Give a certificate, and its key, with " + asked.Own + "."
 	case codes.DeadlineExceeded:
 		return "Give it longer with --timeout."
 	case codes.ResourceExhausted:
@@ -72,7 +74,7 @@ func adviceOnTLS(message, nodes string, asked Asked) string {
 		},
 		{
 			"tls: failed to verify certificate",
-			"The certificate of " + nodes + " is not good: if it has another name, ask for the node by that.",
+			"The certificate of " + nodes + " is not good: if it has another name, ask for the node by that, or give it with " + asked.Name + ".",
 		},
 	} {
 		if strings.Contains(message, a.part) {

@@ -96,7 +96,7 @@ func TestAdviceOnTLS(t *testing.T) {
 			"unknown certificate authority", "does not take the certificate that it was shown: give one",
 		},
 		{"another authority", secured, &certificates.Client{CA: stranger.CA}, "signed by unknown authority", "Say with --ca which"},
-		{"another name", named, &certificates.Client{CA: own.CA}, "any IP SANs", "ask for the node by that"},
+		{"another name", named, &certificates.Client{CA: own.CA}, "any IP SANs", "ask for the node by that, or give it with --name."},
 	} {
 		c := tt.at.dial(func(c *client.Config) { c.Files, c.Patience = tt.files, -1 })
 		_, err := c.Orders().Get(t.Context(), &orderv1.GetRequest{Id: "x"})
@@ -104,7 +104,7 @@ func TestAdviceOnTLS(t *testing.T) {
 		if text := client.StatusText(st); !strings.HasPrefix(text, "no connection: ") || !strings.Contains(text, tt.is) {
 			t.Errorf("%s: %q, want %q", tt.name, text, tt.is)
 		}
-		asked := client.Asked{Addresses: []string{"N"}, Setting: "--server", Trust: "--ca", Own: "--own"}
+		asked := client.Asked{Addresses: []string{"N"}, Setting: "--server", Trust: "--ca", Name: "--name", Own: "--own"}
 		if advice := client.Advice(err, asked); !strings.Contains(advice, tt.say) {
 			t.Errorf("%s: %q, want %q", tt.name, advice, tt.say)
 		}

@@ -27,6 +27,8 @@ type clientSettings struct {
 	admin     string
 	timeout   time.Duration
 	reconnect time.Duration
+	// secure is how connections to the nodes are secured, and adminSecure those to their administration.
+	secure, adminSecure secureSettings
 
 	// asked is whom the command asked, once it did.
 	asked client.Asked
@@ -40,6 +42,7 @@ func (a *app) clientFlags(cmd *cobra.Command) {
 	flags.DurationVar(&a.client.timeout, "timeout", 0,
 		"give up after this time (0: 30s for a call, no limit for the end of an order)")
 	setting(flags, "server", "timeout")
+	a.client.secure.flags(flags, "", "nodes")
 }
 
 // adminFlags gives a command, and its subcommands, the flags of a client of the administration.
@@ -54,25 +57,33 @@ func (a *app) adminFlags(cmd *cobra.Command) {
 func (a *app) adminFlag(cmd *cobra.Command) {
 	cmd.PersistentFlags().StringVar(&a.client.admin, "admin", defaultAdmin, "`address` of a node's administration, host:port")
 	setting(cmd.PersistentFlags(), "admin")
+	a.client.adminSecure.flags(cmd.PersistentFlags(), "admin-", "the administration")
 }
 
 // api is a connection to the nodes.
 type api struct{ *client.Client }
 
 // dial makes a connection to the nodes, without waiting for it. Close it.
-func (a *app) dial() (*api, error) { return a.dialAt("server", client.Port, a.client.servers...) }
+func (a *app) dial() (*api, error) {
+	return a.dialAt("server", client.Port, a.client.secure, a.client.servers...)
+}
 
 // dialAdmin makes a connection to a node's administration.
-func (a *app) dialAdmin() (*api, error) { return a.dialAt("admin", client.AdminPort, a.client.admin) }
+func (a *app) dialAdmin() (*api, error) {
+	return a.dialAt("admin", client.AdminPort, a.client.adminSecure, a.client.admin)
+}
 
 // dialAt makes a connection to the nodes that a flag names. What waits for something says with each call how patient it is; other
 // calls are tried once.
-func (a *app) dialAt(flag, port string, servers ...string) (*api, error) {
-	a.client.asked = client.Asked{Addresses: servers, Setting: "--" + flag + " or " + envPrefix + strings.ToUpper(flag)}
+func (a *app) dialAt(flag, port string, secure secureSettings, servers ...string) (*api, error) {
+	a.client.asked = client.Asked{
+		Addresses: servers, Setting: "--" + flag + " or " + envPrefix + strings.ToUpper(flag), Trust: "--" + secure.prefix + "ca",
+		Name: "--" + secure.prefix + "server-name", Own: "--" + secure.prefix + "client-cert and --" + secure.prefix + "client-key",
+	}
 	if len(servers) == 0 {
 		return nil, usagef("--%s names no node: give its host:port", flag)
 	}
-	c := client.Config{CallTimeout: a.callBound(), Patience: -1}
+	c := client.Config{CallTimeout: a.callBound(), Patience: -1, Files: secure.files()}
 	for _, server := range servers {
 		address, err := client.CompleteAddress(server, port)
 		if err != nil {
@@ -82,7 +93,7 @@ func (a *app) dialAt(flag, port string, servers ...string) (*api, error) {
 	}
 	conn, err := client.New(c)
 	if err != nil {
-		return nil, err
+		return nil, usageError{err}
 	}
 	return &api{conn}, nil
 }

@@ -64,6 +64,7 @@ func (a *app) configure(cmd *cobra.Command) error {
 	}), nil); err != nil {
 		return fmt.Errorf("read environment: %w", err)
 	}
+	a.environment = environment
 	if a.configFile == "" {
 		a.configFile = environment.String("config")
 	}
@@ -115,6 +116,9 @@ func (a *app) configure(cmd *cobra.Command) error {
 	}
 	return nil
 }
+
+// given tells whether the environment or the configuration file have a setting, which may be that of another command.
+func (a *app) given(key string) bool { return a.environment.Exists(key) || a.config.Exists(key) }
 
 // setFlag sets a flag to a value of the environment or the configuration file.
 func setFlag(flags *pflag.FlagSet, f *pflag.Flag, value any) error {

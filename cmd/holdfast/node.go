@@ -48,6 +48,7 @@ func nodeFlags(c *nodeConfig) []flagGroup {
 		add   func(*pflag.FlagSet, *nodeConfig)
 	}{
 		{"Where it works", placeFlags},
+		{"TLS of the API and of the administration; off on loopback addresses only", tlsFlags},
 		{"What clients may submit", submissionFlags},
 		{"Connections, and what is sent to clients", connectionFlags},
 		{"Adapters, and tasks that wait for them", adapterFlags},

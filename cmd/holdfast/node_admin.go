@@ -16,11 +16,14 @@ import (
 	"github.com/holdfast-run/holdfast/supervision"
 )
 
+// Where the node tells how it is.
+const livezPath, readyzPath = "/livez", "/readyz"
+
 // serveAdmin serves operators, health, metrics and profiles on a listener of their own.
 func (n *node) serveAdmin(ctx context.Context) (*http.Server, error) {
 	mux := http.NewServeMux()
-	mux.Handle("/livez", n.watchdog.Handler())
-	mux.HandleFunc("/readyz", n.readyz)
+	mux.Handle(livezPath, n.watchdog.Handler())
+	mux.HandleFunc(readyzPath, n.readyz)
 	mux.Handle("/metrics", promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{}))
 	if n.config.Profiles {
 		mux.HandleFunc("/debug/pprof/", pprof.Index)
@@ -36,17 +39,19 @@ func (n *node) serveAdmin(ctx context.Context) (*http.Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen for the administration: %w", err)
 	}
-	var protocols http.Protocols
-	protocols.SetHTTP1(true)
-	protocols.SetUnencryptedHTTP2(true) // gRPC
 	limits := n.config.Gateway.WithDefaults()
 	srv := &http.Server{
-		Handler: n.orGRPC(supervision.CheckHost(listener.Addr(), n.config.Admin, mux)), Protocols: &protocols,
+		Handler:        n.provenOnly(n.orGRPC(supervision.CheckHost(listener.Addr(), n.config.Admin, mux))),
 		MaxHeaderBytes: limits.Headers, HTTP2: &http.HTTP2Config{MaxConcurrentStreams: limits.Streams},
 		ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute,
 	}
+	listener = n.secureAdmin(srv, listener)
+	serve := srv.Serve
+	if n.administration != nil {
+		serve = func(l net.Listener) error { return srv.ServeTLS(l, "", "") }
+	}
 	go func() {
-		if err := srv.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			n.fail(fmt.Errorf("serve the administration: %w", err))
 		}
 	}()
@@ -56,7 +61,7 @@ func (n *node) serveAdmin(ctx context.Context) (*http.Server, error) {
 // orGRPC serves gRPC calls, most of them once the node has started, and leaves the rest to another handler.
 func (n *node) orGRPC(other http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ProtoMajor != 2 || !strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
+		if !isGRPC(r) {
 			other.ServeHTTP(w, r)
 			return
 		}
@@ -70,6 +75,10 @@ func (n *node) orGRPC(other http.Handler) http.Handler {
 		}
 		g.ServeHTTP(w, r)
 	})
+}
+
+func isGRPC(r *http.Request) bool {
+	return r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc")
 }
 
 func noProfiles(w http.ResponseWriter, _ *http.Request) {
@@ -91,4 +100,7 @@ func (n *node) readyz(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write([]byte("ok\n"))
 }
 
-var errStarting = errors.New("the node is starting")
+var (
+	errStarting      = errors.New("the node is starting")
+	errNoCertificate = errors.New("a certificate is needed here, and the client has shown none")
+)

@@ -30,6 +30,8 @@ import (
 type nodeConfig struct {
 	Data          string
 	Listen, Admin string
+	// TLS is how Listen is secured, and AdminTLS how Admin is.
+	TLS, AdminTLS listenerTLS
 	// Profiles has the administration serve profiles, for developers.
 	Profiles bool
 	// Journal is the one in Data; Shared, if it has shards, that of databases in its place.
@@ -55,6 +57,9 @@ type node struct {
 	metrics  *actors.Metrics
 	// connections is the most connections to the public address.
 	connections int
+
+	// public and administration are the listeners that are secured; nil: they are not.
+	public, administration *secured
 
 	// files is the most files of an embedded journal.
 	files int
@@ -109,6 +114,11 @@ func runNode(ctx context.Context, config nodeConfig, log *slog.Logger) error {
 	}
 	defer n.watchdog.Every(beatEvery)()
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	stopLooking, err := n.secureListeners(ctx)
+	if err != nil {
+		return err
+	}
+	defer stopLooking()
 	// The administration comes first and goes last: it answers while the journal is being opened, too.
 	admin, err := n.serveAdmin(ctx)
 	if err != nil {
@@ -140,7 +150,10 @@ func (n *node) serve(ctx context.Context, systemd *supervision.Systemd) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("listen for the API: %w", err), n.stop(ctx))
 	}
-	bounded := gateway.NewBounded(listener, n.connections, n.metrics.ConnectionRefused)
+	var bounded net.Listener = gateway.NewBounded(listener, n.connections, n.metrics.ConnectionRefused)
+	if n.public != nil {
+		bounded = n.public.Listener(bounded)
+	}
 	served := make(chan error, 1)
 	go func() { served <- n.grpc.Serve(bounded) }()
 	n.gateway.SetServing(true)
@@ -202,7 +215,11 @@ func (n *node) start(ctx context.Context) error {
 	if n.losses != nil {
 		n.gateway.LoseBy(n.losses)
 	}
-	n.grpc = n.gateway.GRPC()
+	var secure []grpc.ServerOption
+	if n.public != nil {
+		secure = append(secure, grpc.Creds(n.public.Credentials()))
+	}
+	n.grpc = n.gateway.GRPC(secure...)
 	n.admin.Store(n.gateway.AdminGRPC())
 	return nil
 }

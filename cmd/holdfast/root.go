@@ -40,6 +40,8 @@ type app struct {
 
 	// config holds what the configuration file says, once the command runs.
 	config *koanf.Koanf
+	// environment holds what the environment says.
+	environment *koanf.Koanf
 	// running tells that the arguments were understood.
 	running bool
 

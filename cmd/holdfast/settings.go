@@ -23,6 +23,7 @@ func (c *nodeConfig) validate(flags *pflag.FlagSet) error {
 		c.checkShared(flags),
 		c.checkCluster(flags),
 		c.checkMemory(),
+		c.checkTLS(),
 	)
 }
 

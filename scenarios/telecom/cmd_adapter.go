@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"strings"
@@ -17,9 +18,10 @@ func adapterCommand() *cobra.Command {
 	var servers []string
 	o := offers{}
 	c := &cobra.Command{
-		Use:       "adapter NAME",
-		Short:     "Run the adapter for one system",
-		Long:      "Run the adapter for one system: it executes the activities that nodes ask for, by requests to its downstream.",
+		Use:   "adapter NAME",
+		Short: "Run the adapter for one system",
+		Long: "Run the adapter for one system: it executes the activities that nodes ask for, by requests to its downstream.\n" +
+			"For nodes that speak TLS it takes HOLDFAST_CA, HOLDFAST_CLIENT_CERT, HOLDFAST_CLIENT_KEY and HOLDFAST_SERVER_NAME.",
 		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
 		ValidArgs: systemNames(),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -28,12 +30,16 @@ func adapterCommand() *cobra.Command {
 					servers = strings.Split(env, ",")
 				}
 			}
+			secure, err := adapters.TLSOf(os.Getenv)
+			if err != nil {
+				return fmt.Errorf("secure the connections: %w", err)
+			}
 			o.Adapter = adapters.New(args[0])
 			activities[args[0]](o)
 			log := supervision.NewRelay(c.ErrOrStderr(), "", 0)
 			supervision.Outlive(log)
-			err := o.Run(c.Context(), adapters.Config{
-				Servers: servers, Log: slog.New(slog.NewJSONHandler(log, nil)).With("adapter", args[0]),
+			err = o.Run(c.Context(), adapters.Config{
+				Servers: servers, TLS: secure, Log: slog.New(slog.NewJSONHandler(log, nil)).With("adapter", args[0]),
 			})
 			flushing, cancel := context.WithTimeout(context.WithoutCancel(c.Context()), time.Second)
 			defer cancel()

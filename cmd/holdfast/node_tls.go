@@ -1,0 +1,245 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/pflag"
+
+	"github.com/holdfast-run/holdfast/certificates"
+)
+
+// listenerTLS says how one of a node's listeners is secured. Without a certificate it is not: that is for loopback addresses, where nobody
+// else reads or speaks.
+type listenerTLS struct {
+	// Files has the certificate that clients are shown. With a CA, they have to show one that an authority in it has signed.
+	certificates.Files
+
+	// Plaintext lets a listener without a certificate be reached from other machines: something else secures the way there.
+	Plaintext bool
+}
+
+func tlsFlags(f *pflag.FlagSet, c *nodeConfig) {
+	for _, l := range c.listeners() {
+		f.StringVar(&l.tls.Certificate, l.prefix+"tls-cert", "", "`file` with the certificate that "+l.name+" shows")
+		f.StringVar(&l.tls.Key, l.prefix+"tls-key", "", "`file` with its key")
+		f.StringVar(&l.tls.CA, l.prefix+"tls-client-ca", "",
+			"`file` with the authorities that sign the certificates of "+l.clients+", who must have one then")
+		f.BoolVar(&l.tls.Plaintext, l.prefix+"plaintext", false,
+			"take what comes to "+l.name+" without TLS from other machines, too: anybody on the way can read and change it")
+	}
+}
+
+// nodeListener is one of a node's listeners for clients.
+type nodeListener struct {
+	// name is for people and metrics, prefix begins the names of its flags, and clients are who connect to it.
+	name, prefix, clients string
+	address               string
+	tls                   *listenerTLS
+}
+
+func (c *nodeConfig) listeners() [2]nodeListener {
+	return [...]nodeListener{
+		{"the API", "", "clients and adapters", c.Listen, &c.TLS},
+		{"the administration", "admin-", "operators", c.Admin, &c.AdminTLS},
+	}
+}
+
+// checkTLS says what is wrong with how the listeners are secured.
+func (c *nodeConfig) checkTLS() error {
+	var errs []error
+	for _, l := range c.listeners() {
+		cert, key, ca, plain := "--"+l.prefix+"tls-cert", "--"+l.prefix+"tls-key", "--"+l.prefix+"tls-client-ca", "--"+l.prefix+"plaintext"
+		wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+		given := l.tls.Certificate != "" || l.tls.Key != ""
+		switch {
+		case given && (l.tls.Certificate == "" || l.tls.Key == ""):
+			wrong("%s and %s must be given both, or none", cert, key)
+		case given && l.tls.Plaintext:
+			wrong("%s and %s are given, and only one can hold for %s", cert, plain, l.name)
+		case !given && l.tls.CA != "":
+			wrong("%s is given without %s and %s", ca, cert, key)
+		case !given && !l.tls.Plaintext && !onLoopback(l.address):
+			wrong("--%slisten is %s, and other machines may reach that: give %s and %s, with %s if only %s may connect who have a "+
+				"certificate; or %s, if something else secures the way, such as a service mesh", l.prefix, l.address, cert, key, ca, l.clients, plain)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// onLoopback tells whether only this machine reaches what listens at an address.
+func onLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return true // to listen there fails, with a better reason
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback() || strings.EqualFold(host, "localhost")
+}
+
+// secured is a listener that shows a certificate.
+type secured struct {
+	*certificates.Server
+
+	of      nodeListener
+	log     *slog.Logger
+	expiry  prometheus.Gauge
+	reloads *prometheus.CounterVec // by outcome
+	refused prometheus.Counter
+
+	mu     sync.Mutex
+	told   time.Time
+	untold int
+}
+
+// secureListeners reads the certificates of the listeners that have some, and looks whether they change until the function is called that
+// it returns.
+func (n *node) secureListeners(ctx context.Context) (func(), error) {
+	labels := []string{"listener"}
+	expiry := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "holdfast_tls_certificate_expiry_seconds", Help: "When the certificate expires that clients are shown, in seconds since 1970.",
+	}, labels)
+	reloads := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "holdfast_tls_certificate_reloads_total", Help: "Changes of certificates that were taken, or refused because they are bad.",
+	}, append(labels, "outcome"))
+	refused := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "holdfast_tls_refused_total", Help: "Connections that were refused: not secured, or without the certificate that is asked for.",
+	}, labels)
+	n.registry.MustRegister(expiry, reloads, refused)
+	var all []*secured
+	for i, l := range n.config.listeners() {
+		n.warnOfListener(l)
+		if l.tls.Certificate == "" {
+			continue
+		}
+		word := [...]string{"public", "admin"}[i]
+		s := &secured{
+			of: l, log: n.log.With("part", "tls", "listener", word), expiry: expiry.WithLabelValues(word),
+			reloads: reloads.MustCurryWith(prometheus.Labels{"listener": word}), refused: refused.WithLabelValues(word),
+		}
+		if err := s.open(); err != nil {
+			return nil, err
+		}
+		all = append(all, s)
+		*[...]**secured{&n.public, &n.administration}[i] = s
+	}
+	if n.public != nil && n.config.Cluster.on() {
+		n.public.checkName(n.config.Cluster.complete(n.config.Listen).Announcement.Public)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var looking sync.WaitGroup
+	looking.Go(func() { look(ctx, all) })
+	return func() {
+		cancel()
+		looking.Wait()
+	}, nil
+}
+
+// warnOfListener tells of a listener that other machines reach, and that does not ask who they are.
+func (n *node) warnOfListener(l nodeListener) {
+	switch {
+	case onLoopback(l.address):
+	case l.tls.Certificate == "":
+		n.log.Warn("PLAINTEXT: connections from other machines are not secured: whoever is on the way can read and change what is said",
+			"listener", l.name, "address", l.address, "setting", "--"+l.prefix+"plaintext")
+	case l.tls.CA == "":
+		n.log.Warn("nobody is asked who they are: whoever reaches the address may use it", "listener", l.name, "address", l.address,
+			"setting", "--"+l.prefix+"tls-client-ca")
+	}
+}
+
+// look reads certificates again when they have changed.
+func look(ctx context.Context, all []*secured) {
+	every := time.NewTicker(certificates.Poll)
+	defer every.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-every.C:
+			for _, s := range all {
+				s.reload()
+			}
+		}
+	}
+}
+
+func (s *secured) open() error {
+	protocols := []string{"h2"}
+	admin := s.of.prefix != ""
+	if admin {
+		protocols = append(protocols, "http/1.1")
+	}
+	var err error
+	// Operators without a certificate may see how the node is: so they are refused once it is known what they want.
+	s.Server, err = certificates.NewServer(certificates.ServerConfig{
+		Files: s.of.tls.Files, Optional: admin, Protocols: protocols, Refused: s.refuse,
+	})
+	if err != nil {
+		return fmt.Errorf("certificate of %s: %w", s.of.name, err)
+	}
+	s.show()
+	return nil
+}
+
+// show tells which certificate is shown.
+func (s *secured) show() {
+	leaf := s.Leaf()
+	s.expiry.Set(float64(leaf.NotAfter.Unix()))
+	if err := s.Expired(); err != nil {
+		s.log.Error("no client will take the certificate: replace it", "error", err)
+		return
+	}
+	s.log.Info("certificate was read", "names", leaf.DNSNames, "addresses", leaf.IPAddresses, "expires", leaf.NotAfter.UTC())
+}
+
+// checkName warns if clients are told to reach the node by a name that its certificate does not have.
+func (s *secured) checkName(announced string) {
+	host, _, err := net.SplitHostPort(announced)
+	if err == nil {
+		err = s.Leaf().VerifyHostname(host)
+	}
+	if err != nil {
+		s.log.Warn("clients and adapters are told to reach this node where its certificate has no name: they need one name of all nodes",
+			"announced", announced, "setting", "--advertise-api", "error", err)
+	}
+}
+
+// reload reads the certificate again, if it has changed.
+func (s *secured) reload() {
+	taken, ended, err := s.Reload()
+	switch {
+	case err != nil:
+		s.reloads.WithLabelValues("refused").Inc()
+		s.log.Error("new certificate can't be used: the one before stays", "error", err)
+	case taken:
+		s.reloads.WithLabelValues("taken").Inc()
+		s.show()
+		if ended > 0 {
+			s.log.Info("connections were ended: their clients are not trusted any more", "connections", ended)
+		}
+	}
+}
+
+// tellRefusals is how often the log tells of connections that were refused.
+const tellRefusals = 10 * time.Second
+
+// refuse counts a connection that was refused, and tells of it, now and then.
+func (s *secured) refuse(from net.Addr, err error) {
+	s.refused.Inc()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now := time.Now(); now.Sub(s.told) >= tellRefusals {
+		s.log.Warn("connection was refused", "from", from.String(), "error", err, "untold_before", s.untold)
+		s.told, s.untold = now, 0
+		return
+	}
+	s.untold++
+}
