@@ -52,7 +52,7 @@ func TLSOf(env func(string) string) (*TLS, error) {
 		}
 	}
 	if !on && secure == (TLS{}) {
-		return nil, nil // in plain text
+		return nil, nil //nolint:nilnil // in plain text
 	}
 	return &secure, nil
 }
