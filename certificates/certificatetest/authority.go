@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"math"
 	"math/big"
 	"net"
 	"net/url"
@@ -33,7 +34,7 @@ type Authority struct {
 func New(tb testing.TB) *Authority {
 	tb.Helper()
 	a := &Authority{tb: tb, key: newKey(tb)}
-	draft := draftOf("authority of " + tb.Name())
+	draft := draftOf(tb, "authority of "+tb.Name())
 	draft.IsCA, draft.BasicConstraintsValid, draft.KeyUsage = true, true, x509.KeyUsageCertSign
 	raw, err := x509.CreateCertificate(rand.Reader, draft, draft, a.key.Public(), a.key)
 	must(tb, err)
@@ -47,7 +48,7 @@ func New(tb testing.TB) *Authority {
 // is changed.
 func (a *Authority) Issue(change func(*x509.Certificate), names ...string) (cert, key []byte) {
 	a.tb.Helper()
-	k, draft := newKey(a.tb), draftOf("somebody")
+	k, draft := newKey(a.tb), draftOf(a.tb, "somebody")
 	draft.KeyUsage = x509.KeyUsageDigitalSignature
 	draft.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
 	for _, name := range names {
@@ -101,9 +102,12 @@ func Write(tb testing.TB, name string, text []byte) {
 	}
 }
 
-func draftOf(name string) *x509.Certificate {
+func draftOf(tb testing.TB, name string) *x509.Certificate {
+	tb.Helper()
+	number, err := rand.Int(rand.Reader, big.NewInt(math.MaxInt64))
+	must(tb, err)
 	return &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
+		SerialNumber: number, Subject: pkix.Name{CommonName: name},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 	}
 }
