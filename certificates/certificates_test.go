@@ -215,7 +215,9 @@ func TestPlainTextIsAnswered(t *testing.T) {
 	t.Parallel()
 	secured := setup(t, certificatetest.New(t).Files("127.0.0.1"))
 	for _, says := range []string{"GET / HTTP/1.1\r\nHost: x\r\n\r\n", strings.Repeat("x", 100_000)} {
-		c, err := net.Dial("tcp", secured.address)
+		at, err := net.ResolveTCPAddr("tcp", secured.address)
+		must(t, err)
+		c, err := net.DialTCP("tcp", nil, at)
 		must(t, err)
 		_, err = io.WriteString(c, says)
 		must(t, err)
@@ -229,7 +231,7 @@ func TestPlainTextIsAnswered(t *testing.T) {
 		}
 		must(t, answer.Body.Close())
 		// The connection ends in good order, though not all was read that was sent: a reset could take the answer with it.
-		must(t, c.(*net.TCPConn).CloseWrite())
+		must(t, c.CloseWrite())
 		if n, err := reader.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 			t.Errorf("the connection ends with %d bytes and %v", n, err)
 		}

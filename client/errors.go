@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/holdfast-run/holdfast/certificates"
 	"github.com/holdfast-run/holdfast/client/shown"
 )
 
@@ -42,7 +43,13 @@ func StatusText(st *status.Status) string {
 		if unquoted, err := strconv.Unquote(cause); err == nil {
 			message = unquoted
 		}
-		message = "no connection: " + strings.TrimPrefix(message, "transport: ")
+		message = strings.TrimPrefix(message, "transport: ")
+		for _, mismatch := range []error{certificates.ErrNeedsTLS, certificates.ErrNoTLS} {
+			if strings.HasSuffix(message, mismatch.Error()) {
+				message = mismatch.Error() // that says it all
+			}
+		}
+		message = "no connection: " + message
 	}
 	return message + " (" + shown.CodeName(st.Code()) + ")"
 }

@@ -146,7 +146,7 @@ func TestNodeAsksForCertificates(t *testing.T) {
 		args    []string
 		want    string // empty: it succeeds
 	}{
-		{"order list", nil, "no connection: error reading server preface: the node speaks TLS, and this client plain text (UNAVAILABLE)\nSay with --ca"},
+		{"order list", nil, "holdfast: no connection: the node speaks TLS, and this client plain text (UNAVAILABLE)\nSay with --ca"},
 		{"order list", n.as("", certificates.Files{}), "certificate required (UNAVAILABLE)\nThe node asks who you are: give a certificate, and its key, with " +
 			"--client-cert and --client-key."},
 		{"order list", n.as("", stranger), "unknown certificate authority (UNAVAILABLE)\nThe node does not take the certificate"},
@@ -222,7 +222,7 @@ func TestNodeWithoutTLS(t *testing.T) {
 	f.startNode()
 	for command, trust := range map[string]string{"order list --tls": "--ca", "status --admin-tls": "--admin-ca"} {
 		got := f.run(append(strings.Fields(command), "--timeout", "30s")...)
-		if got.status != exitError || !strings.Contains(got.stderr, "the node speaks plain text, and this client TLS (UNAVAILABLE)\nLeave "+trust+" away") {
+		if got.status != exitError || !strings.Contains(got.stderr, "holdfast: no connection: the node speaks plain text, and this client TLS (UNAVAILABLE)\nLeave "+trust+" away") {
 			t.Errorf("%s: %+v", command, got)
 		}
 	}
