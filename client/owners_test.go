@@ -75,6 +75,10 @@ func (h *handing) wantStraight(nodes ...*node) {
 
 // byCall submits by calls.
 func byCall(w *world, h *handing) {
+	byCallOf(w.dial(func(c *client.Config) { c.Addresses = c.Addresses[:1] }), w, h)
+}
+
+func byCallOf(c *client.Client, w *world, h *handing) {
 	for _, n := range w.nodes {
 		n.submit = func(_ context.Context, r *orderv1.SubmitRequest) (*orderv1.SubmitResponse, error) {
 			n.came(r.GetOrder().GetId())
@@ -82,7 +86,6 @@ func byCall(w *world, h *handing) {
 			return &orderv1.SubmitResponse{Order: &orderv1.Order{Id: r.GetOrder().GetId()}}, nil
 		}
 	}
-	c := w.dial(func(c *client.Config) { c.Addresses = c.Addresses[:1] })
 	h.submit = func(r *orderv1.SubmitRequest) {
 		if _, err := c.Orders().Submit(h.t.Context(), r); err != nil {
 			h.t.Error(err)

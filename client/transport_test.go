@@ -76,6 +76,20 @@ func TestTLS(t *testing.T) {
 	answering(t, named.dial(func(c *client.Config) { c.TLS = readyNamed }))
 }
 
+// A node that others announce proves that it is at its own address, too.
+func TestOwnersAreSecured(t *testing.T) {
+	t.Parallel()
+	a := certificatetest.New(t)
+	own := a.Files("client")
+	w := securedWorld(t, a, 2, "127.0.0.1")
+	w.store.become(owners(func(p int) *node { return w.nodes[p%2] }, w.nodes...))
+	h := &handing{t: t, world: w}
+	byCallOf(w.dial(func(c *client.Config) {
+		c.Addresses, c.Files = c.Addresses[:1], &certificates.Client{CA: own.CA, Certificate: own.Certificate, Key: own.Key}
+	}), w, h)
+	h.wantStraight(w.nodes...)
+}
+
 // What is wrong is said, and what to do about it.
 func TestAdviceOnTLS(t *testing.T) {
 	t.Parallel()

@@ -101,6 +101,9 @@ func (c *Cluster) Add(ctx context.Context) (*Node, error) {
 		"node", "--data", n.Data, "--listen", n.Server, "--admin-listen", n.Admin, "--cluster-listen", addresses[2], "--node-name", name,
 		"--consul", "http://" + consul.Address,
 	}
+	if host != nil { // its addresses are no loopback addresses
+		args = append(args, "--plaintext", "--admin-plaintext")
+	}
 	n.Process, err = c.stage.Start(ctx, Spec{
 		Name: name, Path: c.spec.Holdfast, Restart: true, Host: host, Env: env, Args: slices.Concat(args, trust, c.spec.Settings),
 	})

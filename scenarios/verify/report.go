@@ -30,8 +30,8 @@ func (f figures) number(name string) (float64, bool) {
 // then nothing was measured.
 var units = []string{"_s", "_ms", "_bytes", "_per_order", "_ratio", "_share", "_kept", "_growth"}
 
-// maybeZero are figures that have such a name and may be 0 all the same.
-var maybeZero = []string{"excess_max_s", "least_free_bytes"}
+// maybeZero are figures that have such a name and may be 0 all the same. The time of a processor is counted in hundredths of a second.
+var maybeZero = []string{"excess_max_s", "least_free_bytes", "adapter_cpu_s", "client_cpu_s"}
 
 // impossible says which figures can't be right, and makes texts of them.
 func (f figures) impossible() []string {
