@@ -30,7 +30,8 @@ type Config struct {
 	// nodes of the same cluster. Default: 127.0.0.1:7460.
 	Addresses []string
 	// Unrouted has all calls go to Addresses. Else nodes are asked which of them owns which partition, once that is worth it, and what is
-	// about one order goes to its owner, also at an address that nodes announce; any other node passes it on, which takes longer.
+	// about one order goes to its owner, also at an address that nodes announce; any other node passes it on, which takes longer. It must be
+	// set where an address that nodes announce may be that of something else, as on this side of a tunnel.
 	Unrouted bool
 	// TLS secures the connections. Default: none, the connections are in plain text.
 	TLS *tls.Config

@@ -4,7 +4,12 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/holdfast-run/holdfast/client"
 	"github.com/holdfast-run/holdfast/messages"
@@ -143,6 +148,50 @@ func TestOrdersGoToTheirOwners(t *testing.T) {
 			w.store.become(owners(func(int) *node { return c }, c))
 			h.wantStraight(c)
 		})
+	}
+}
+
+// Calls about one order go to its owner; if that has to refuse it for now, another node is asked at once, even by the impatient.
+func TestCallsGoToTheOwner(t *testing.T) {
+	t.Parallel()
+	w := setup(t, 2)
+	a, b := w.nodes[0], w.nodes[1]
+	var away atomic.Bool
+	for _, n := range w.nodes {
+		n.get = func(r *orderv1.GetRequest) (*orderv1.GetResponse, error) {
+			n.came(r.GetId())
+			if n == b && away.Load() {
+				return nil, status.Error(codes.Unavailable, "stopping")
+			}
+			return &orderv1.GetResponse{Order: &orderv1.Order{Status: orderv1.Status_STATUS_COMPLETED}}, nil
+		}
+		n.watch = func(r *orderv1.WatchRequest, _ grpc.ServerStreamingServer[orderv1.WatchResponse]) error {
+			n.came(r.GetId())
+			return nil
+		}
+	}
+	w.store.become(owners(func(int) *node { return b }, a, b))
+	c := w.dial(func(c *client.Config) { c.Addresses, c.Patience = c.Addresses[:1], -1 })
+	get := func(id string) []string {
+		if _, err := c.Orders().Get(t.Context(), &orderv1.GetRequest{Id: id}); err != nil {
+			t.Errorf("get: %v", err)
+		}
+		return w.store.cameTo(id)
+	}
+	for i := 0; !slices.Equal(get(fmt.Sprint("before", i)), []string{b.address}); i++ { // until it knows
+	}
+	if got := get("known"); !slices.Equal(got, []string{b.address}) {
+		t.Errorf("get came to %v", got)
+	}
+	if _, err := c.Watch(t.Context(), client.Watching{ID: "watched"}); err != nil {
+		t.Error(err)
+	}
+	if got := w.store.cameTo("watched"); !slices.Equal(got, []string{b.address, b.address}) { // it asks how the order has ended
+		t.Errorf("watch came to %v", got)
+	}
+	away.Store(true)
+	if got := get("away"); !slices.Equal(got, []string{b.address, a.address}) {
+		t.Errorf("get came to %v", got)
 	}
 }
 

@@ -91,6 +91,7 @@ func (a *app) dialAt(flag, port string, secure secureSettings, servers ...string
 		}
 		c.Addresses = append(c.Addresses, address)
 	}
+	c.Unrouted = true // whoever names a node means that one: what it announces may be another one here, as behind a tunnel
 	conn, err := client.New(c)
 	if err != nil {
 		return nil, usageError{err}
