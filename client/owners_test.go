@@ -178,7 +178,9 @@ func TestCallsGoToTheOwner(t *testing.T) {
 		}
 		return w.store.cameTo(id)
 	}
-	for i := 0; !slices.Equal(get(fmt.Sprint("before", i)), []string{b.address}); i++ { // until it knows
+	known := false
+	for i := 0; !known; i++ {
+		known = slices.Equal(get(fmt.Sprint("before", i)), []string{b.address})
 	}
 	if got := get("known"); !slices.Equal(got, []string{b.address}) {
 		t.Errorf("get came to %v", got)
