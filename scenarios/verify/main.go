@@ -56,7 +56,7 @@ type site struct {
 	// consul is its program, which make builds apart, as it takes minutes; empty: it is not there.
 	consul string
 	// wrongClock is a holdfast whose clock can be wrong, for rows that need it.
-	wrongClock string
+	wrongClock *wrongClock
 	// noNetwork says why there are no hosts of rows' own; empty: there are.
 	noNetwork string
 	// clusters has the cluster that rows share.
@@ -179,9 +179,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if s.noNetwork = stage.NoNetwork(ctx); s.noNetwork != "" {
 		s.sayf("verify: there are no hosts that can be cut off: %s; what needs them is skipped", s.noNetwork)
 	}
+	if s.wrongClock, err = newWrongClock(ctx, s.root, parent); err != nil {
+		s.sayf("verify: %v", err)
+		return exitUsage
+	}
+	if s.ci() && slices.ContainsFunc(chosen, func(r row) bool { return needsWrongClock(&s, r.name) }) {
+		s.wrongClock.begin()
+	}
 	var failed []report
 	defer func() {
-		if err := s.clusters.end(len(failed) == 0); err != nil {
+		if err := errors.Join(s.clusters.end(len(failed) == 0), s.wrongClock.remove()); err != nil {
 			s.sayf("verify: %v", err)
 		}
 	}()
@@ -270,7 +277,7 @@ func (s *site) run(ctx context.Context, r row, parent string) report {
 		s.dir, err = filepath.Abs(s.dir)
 	}
 	if err == nil && needsWrongClock(s, r.name) {
-		s.wrongClock, err = buildWrongClock(ctx, s) // before the row: the first time, all is compiled anew
+		_, err = s.wrongClock.binary() // before the row, as it is no part of that
 	}
 	if err == nil {
 		longest := r.longest
