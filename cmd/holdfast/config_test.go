@@ -102,7 +102,7 @@ func TestMistakesOfANodeInACluster(t *testing.T) {
 			[]string{"--cluster-plaintext is for loopback addresses only"},
 		},
 		{
-			[]string{"--journal", "host=/none", "--journal-lanes", "90"}, []string{"--journal-lanes is 90: it must be from 1 to 7\n"},
+			[]string{"--journal", "host=/none", "--journal-lanes", "90"}, []string{"--journal-lanes is 90: it must be from 1 to 6\n"},
 		},
 	} {
 		got := f.run(append([]string{"node"}, c.args...)...)

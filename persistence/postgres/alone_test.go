@@ -88,6 +88,10 @@ func TestAloneAmongMembers(t *testing.T) {
 		t.Fatal(err)
 	}
 	joined(t, config)
+	var epochs [messages.Partitions]messages.Epoch
+	if err := until(t, func() error { _, err := claim(t, member, &epochs); return err }); err != nil {
+		t.Fatal(err)
+	}
 	alone := config
 	alone.Alone = true
 	name := databaseOf(config)
@@ -107,7 +111,7 @@ func TestAloneAmongMembers(t *testing.T) {
 	}
 	ask(t, s, name, `SELECT count(pg_terminate_backend(pid))`+lockers)
 	awaitThat(t, func() bool {
-		_ = accept(member, new([messages.Partitions]messages.Epoch), messages.NewOrderID()) // else it has no need to look
+		_ = accept(member, &epochs, messages.NewOrderID()) // else it has no need to look
 		return ask(t, s, name, `SELECT count(*)`+lockers) > 0
 	})
 	refusedBy()

@@ -21,6 +21,8 @@ type committer struct {
 	shard  *shard
 	number int
 	lane   *lane.Lane
+	// accepts: its batches are acceptances without an epoch, which may have to wait for those of other nodes.
+	accepts bool
 
 	conn *pgx.Conn // nil: there is none
 	// timeline is that of the server of conn, trust how often a server had turned out to lack something when that was used.
@@ -51,11 +53,11 @@ type committer struct {
 // retryConnect is how long a lane waits after it got no connection.
 const retryConnect = 200 * time.Millisecond
 
-// run makes the batches of the lane until it is closed, and looks for a connection as long as there is none.
+// run makes the batches of the lane until it is closed, and looks for a connection as long as there is none and one is needed.
 func (c *committer) run(turn func()) {
 	c.lane.Run(func() {
 		turn()
-		if c.conn == nil {
+		if c.conn == nil && (!c.accepts || c.unresolved.Load()) {
 			_ = c.connect() // it is told with the next batch
 		}
 		c.stayTogether()
@@ -191,12 +193,8 @@ func (c *committer) write(batch []lane.Request) {
 				return
 			}
 		case isRetryable(err) && tries < mostTries:
-		case isRefusal(err):
-			if len(c.open) == 1 {
-				c.end(fmt.Errorf("commit: %w", err))
-				return
-			}
-			c.each(batch)
+		case isRefusal(err), stateOf(err) == lockNotAvailable:
+			c.refused(batch, err)
 			return
 		case wasNotDone(err):
 			c.disconnect(err)
@@ -211,8 +209,23 @@ func (c *committer) write(batch []lane.Request) {
 	}
 }
 
+// errAcceptedElsewhere is why an order is not accepted.
+var errAcceptedElsewhere = errors.New("another session accepts the order, and has not ended")
+
 // mostTries is how often a statement is tried that others have got in the way of.
 const mostTries = 20
+
+// refused looks for those of the open ones because of which the server has refused a statement: each is made by itself.
+func (c *committer) refused(batch []lane.Request, err error) {
+	switch {
+	case len(c.open) > 1:
+		c.each(batch)
+	case isRefusal(err):
+		c.end(fmt.Errorf("commit: %w", err))
+	default:
+		c.end(c.shard.unavailable(errAcceptedElsewhere))
+	}
+}
 
 // end gives all that are open the same result.
 func (c *committer) end(err error) {

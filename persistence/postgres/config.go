@@ -33,7 +33,8 @@ type Config struct {
 	// Lanes is the number of connections for each shard that commit; default 1. What is committed of one partition goes through one
 	// of them. More lanes make smaller batches, which cost more: they are for servers whose processors one connection leaves idle.
 	Lanes int
-	// Readers is the most connections for each shard that read; default 4. With the lanes at most 8.
+	// Readers is the most connections for each shard that read; default 4. With the lanes at most 7: one more is for acceptances without an
+	// epoch.
 	Readers int
 	// AnswerWithin is how long an answer to a batch or read is waited for; default 2 s. Then the connection is closed, and the
 	// outcome of the batch is unknown.
@@ -120,8 +121,8 @@ func (c Config) validate() error {
 			errs = append(errs, fmt.Errorf("journal: %s is %d: it must be from %d to %d", name, value, least, most))
 		}
 	}
-	between("Lanes", int64(c.Lanes), 1, mostConnections-1)
-	between("Readers", int64(c.Readers), 1, mostConnections-int64(min(max(c.Lanes, 1), mostConnections-1)))
+	between("Lanes", int64(c.Lanes), 1, mostConnections-2)
+	between("Readers", int64(c.Readers), 1, mostConnections-1-int64(min(max(c.Lanes, 1), mostConnections-2)))
 	between("AnswerWithin", int64(c.AnswerWithin), int64(100*time.Millisecond), int64(time.Minute))
 	between("QueueCommits", int64(c.QueueCommits), 2, 1<<24)
 	between("QueueBytes", c.QueueBytes, 1<<16, 1<<40)

@@ -16,6 +16,9 @@
 // watermarks. They are compared by each connection that is made, and once a second, as others may tell more. Of an incarnation that is
 // gone they are covered: its rows are compared, and the own one bumped, in one statement, so that the own number stands for both.
 //
+// Acceptances without an epoch have a lane and a connection of their own, made when it is needed first: they may have to wait for another
+// session that accepts the same order. They do so for a while, and are told then; the other lanes go on.
+//
 // The statement of a batch has the parts that the batch needs, and no others: an empty part costs the server as much as a full one does
 // for a few orders. Each of these variants is prepared when a connection needs it first. The lane's row is found where the last batch
 // has left it, and by its key only if it is not there: a snapshot that somebody keeps open keeps all that the key would lead through.

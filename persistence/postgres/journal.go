@@ -75,6 +75,8 @@ func (j *Journal) run() {
 			turn := j.cfg.Loop(fmt.Sprintf("shard %d lane %d", s.number, c.number))
 			j.lanes.Go(func() { c.run(turn) })
 		}
+		accepted := j.cfg.Loop(fmt.Sprintf("shard %d acceptances", s.number))
+		j.lanes.Go(func() { s.acceptor.run(accepted) })
 		j.keepers.Go(s.keepTime)
 		j.directories.Go(func() { s.entries.Run(func() {}, s.enterAll) })
 		if s.isDown() != nil {
@@ -130,7 +132,11 @@ func (j *Journal) Check(h persistence.Holding, done func(error)) {
 
 func (j *Journal) put(p messages.Partition, r lane.Request) {
 	s := j.shard(p)
-	if c := s.committers[int(p)/len(j.shards)%len(s.committers)]; !c.lane.Put(r) {
+	c := s.committers[int(p)/len(j.shards)%len(s.committers)]
+	if r.Commit != nil && r.Commit.Expected == 0 && r.Commit.Epoch == 0 {
+		c = s.acceptor
+	}
+	if !c.lane.Put(r) {
 		r.Answer(persistence.ErrClosed)
 	}
 }
@@ -142,7 +148,7 @@ func (j *Journal) Close() error {
 	}
 	j.directories.Wait() // they hand over to the lanes
 	for _, s := range j.shards {
-		for _, c := range s.committers {
+		for _, c := range s.all() {
 			c.lane.Close()
 		}
 	}
@@ -151,7 +157,7 @@ func (j *Journal) Close() error {
 	j.keepers.Wait()
 	j.alone.release() // if the journal was never open
 	for _, s := range j.shards {
-		for _, c := range s.committers {
+		for _, c := range s.all() {
 			c.disconnect(persistence.ErrClosed)
 		}
 		if s.pool != nil {

@@ -247,7 +247,7 @@ func (s *shard) register(ctx context.Context, conn *pgx.Conn) error {
 			ON CONFLICT (incarnation, lane) DO UPDATE SET batch = lanes.batch RETURNING fenced
 		) INSERT INTO lanes (incarnation, lane, fenced) SELECT $1, n, own.fenced FROM own, generate_series(0, $3::int - 1) n
 		ON CONFLICT (incarnation, lane) DO NOTHING`,
-		string(s.journal.self), ownLane, s.journal.cfg.Lanes); err != nil {
+		string(s.journal.self), ownLane, len(s.all())); err != nil {
 		return fmt.Errorf("make the incarnation known: %w", err)
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -30,7 +31,9 @@ type shard struct {
 	at         string // its connection string
 	config     *pgx.ConnConfig
 	pool       *pgxpool.Pool // nil: it is not used yet
-	committers []*committer
+	committers []*committer  // one for each lane, by their numbers
+	// acceptor makes the batches of acceptances without an epoch, in a lane of their own. It connects when it is needed first.
+	acceptor *committer
 	// down is why it is not used yet; nil: it is.
 	down atomic.Pointer[error]
 	// warned: it was told that the database has no standby.
@@ -73,13 +76,22 @@ func (j *Journal) newShard(number int, at string) (*shard, error) {
 	s.entries = lane.New(bounds)
 	s.beginnings = beginnings{most: max(j.cfg.Readers/2, 1), read: s.readTogether}
 	for n := range j.cfg.Lanes {
-		s.committers = append(s.committers, &committer{
-			shard: s, number: n, handles: map[messages.Handle]struct{}{}, ids: map[messages.OrderID]struct{}{},
-			lane: lane.New(bounds), statements: map[variant]*statement{},
-		})
+		s.committers = append(s.committers, s.newCommitter(n, bounds))
 	}
+	s.acceptor = s.newCommitter(j.cfg.Lanes, bounds)
+	s.acceptor.accepts = true
 	return s, nil
 }
+
+func (s *shard) newCommitter(n int, bounds lane.Bounds) *committer {
+	return &committer{
+		shard: s, number: n, handles: map[messages.Handle]struct{}{}, ids: map[messages.OrderID]struct{}{},
+		lane: lane.New(bounds), statements: map[variant]*statement{},
+	}
+}
+
+// all are the committers of all lanes, that of acceptances included.
+func (s *shard) all() []*committer { return append(slices.Clone(s.committers), s.acceptor) }
 
 // errNotAsked is why a shard is not used at first.
 var errNotAsked = errors.New("it was not asked yet")
@@ -197,10 +209,13 @@ func neverCancel(config *pgx.ConnConfig) {
 var errCancel = errors.New("nothing that is under way is cancelled")
 
 // connect makes a connection. Of several servers it takes the first which may be used, as the function tells.
-func (s *shard) connect(ctx context.Context, may pgconn.ValidateConnectFunc) (*pgx.Conn, error) {
+func (s *shard) connect(ctx context.Context, may pgconn.ValidateConnectFunc, settings ...func(*pgx.ConnConfig)) (*pgx.Conn, error) {
 	config := s.config.Copy()
 	neverCancel(config)
 	config.ValidateConnect = may
+	for _, set := range settings {
+		set(config)
+	}
 	return pgx.ConnectConfig(ctx, config) //nolint:wrapcheck // it says whereto
 }
 
@@ -237,10 +252,20 @@ func (c *committer) introduce(ctx context.Context) (conn *pgx.Conn, p proof, err
 	if conn, err = c.shard.connect(ctx, func(ctx context.Context, conn *pgconn.PgConn) (err error) {
 		p, err = c.shard.prove(ctx, conn, c.number)
 		return err
-	}); err != nil {
+	}, c.waits); err != nil {
 		return nil, p, err
 	}
 	return conn, p, nil
+}
+
+// acceptanceWaits is how long an acceptance without an epoch waits for another session that accepts the order, and has not ended.
+const acceptanceWaits = 500 * time.Millisecond
+
+// waits says how long the connection waits for what another session has locked: any time, if batches go through it that others depend on.
+func (c *committer) waits(config *pgx.ConnConfig) {
+	if c.accepts {
+		config.RuntimeParams["lock_timeout"] = strconv.FormatInt(acceptanceWaits.Milliseconds(), 10)
+	}
 }
 
 // disconnect gives up the connection, because of an error.
@@ -271,7 +296,7 @@ func (s *shard) enter(ctx context.Context) error {
 	if err := s.isDown(); err != nil {
 		return err
 	}
-	for _, c := range s.committers {
+	for _, c := range s.all() {
 		if c.unresolved.Load() {
 			return s.unavailable(errUnresolved)
 		}

@@ -76,12 +76,12 @@ func (s *shard) watermarks() (w messages.ShardWatermarks) {
 		return w
 	}
 	generation := s.cover.generation.Load()
-	for _, c := range s.committers {
+	for _, c := range s.all() {
 		generation = max(generation, c.mark.generation.Load())
 	}
 	w.Generation = messages.Generation(generation) //nolint:gosec // it was one
 	w.Batches = append(w.Batches, s.cover.of(generation))
-	for _, c := range s.committers {
+	for _, c := range s.all() {
 		w.Batches = append(w.Batches, c.mark.of(generation))
 	}
 	return w
