@@ -174,6 +174,34 @@ func isRefused(err error) bool {
 	return ok && refused.Reason() == "NO_SUCH_LOSS" && refused.Field() == "confirm"
 }
 
+// Who has begun since the standby heard last is not known there: it is fenced like all others.
+func TestLossOfWhoIsNotKnown(t *testing.T) {
+	t.Parallel()
+	p := newPromoted(t)
+	if err := p.startPrimary(); err != nil {
+		t.Fatal(err)
+	}
+	config := p.config
+	fenced := make(chan struct{}, 1)
+	config.Fenced = func() {
+		select {
+		case fenced <- struct{}{}:
+		default:
+		}
+	}
+	config.Watermarks = &heard{known: p.desk.all()}
+	late, err := postgres.Open(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer late.Close()
+	p.primary.Stop()
+	if g, err := p.desk.accept(p.desk.show()[1].GetConfirm()); err != nil || g != 1 {
+		t.Fatalf("accepted: generation %d, %v", g, err)
+	}
+	<-fenced
+}
+
 // Who accepts a loss is interrupted when others know of it, and nothing has begun: no server is used then, the same word is shown, and it
 // begins just what was told of. Several who do so at once are one.
 func TestLossIsAcceptedAfterAll(t *testing.T) {

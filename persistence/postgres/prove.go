@@ -63,16 +63,24 @@ func (s *shard) prove(ctx context.Context, conn *pgconn.PgConn, lane int) (p pro
 	case a.lost != nil:
 		err = refusal{s.lacks(a, known)}
 	case !a.isWritten && lane != noLane:
+		if int64(a.generation) > s.seen() { // it lacks that this incarnation has begun, and that loss was accepted
+			s.fenced()
+		}
 		return p, fmt.Errorf("%w: that is %s, which was fenced and forgotten, or the database is another one", errStranger, s.journal.self)
 	case lane != noLane:
 		s.follow(p.timeline)
 		if a.isFenced {
-			s.journal.held.fence()
-			s.journal.cfg.Fenced()
+			s.fenced()
 		}
 	}
 	s.told(ctx, conn, err)
 	return p, err
+}
+
+// fenced notes that this incarnation was fenced.
+func (s *shard) fenced() {
+	s.journal.held.fence()
+	s.journal.cfg.Fenced()
 }
 
 // told has the log tell that a server is refused, once, until it is not refused any more.

@@ -75,16 +75,22 @@ func (s *shard) watermarks() (w messages.ShardWatermarks) {
 	if s.isDown() != nil {
 		return w
 	}
-	generation := s.cover.generation.Load()
-	for _, c := range s.all() {
-		generation = max(generation, c.mark.generation.Load())
-	}
+	generation := s.seen()
 	w.Generation = messages.Generation(generation) //nolint:gosec // it was one
 	w.Batches = append(w.Batches, s.cover.of(generation))
 	for _, c := range s.all() {
 		w.Batches = append(w.Batches, c.mark.of(generation))
 	}
 	return w
+}
+
+// seen is the latest generation in which a server was used.
+func (s *shard) seen() (generation int64) {
+	generation = s.cover.generation.Load()
+	for _, c := range s.all() {
+		generation = max(generation, c.mark.generation.Load())
+	}
+	return generation
 }
 
 // bound is a batch that a database must have.
