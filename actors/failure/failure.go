@@ -1,7 +1,9 @@
 package failure
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/holdfast-run/holdfast/actors/catalog"
@@ -52,9 +54,18 @@ var reasons = []struct { //nolint:gochecknoglobals // a table
 	{runtime.ErrInterrupted, nodev1.Reason_REASON_INTERRUPTED},
 	{persistence.ErrUnavailable, nodev1.Reason_REASON_JOURNAL_UNAVAILABLE},
 	{ErrUnavailable, nodev1.Reason_REASON_JOURNAL_UNAVAILABLE},
+	{persistence.ErrUnknown, nodev1.Reason_REASON_JOURNAL_UNAVAILABLE},
 	{persistence.ErrClosed, nodev1.Reason_REASON_STOPPING},
 	{persistence.ErrFeatureLevel, nodev1.Reason_REASON_FEATURE_LEVEL},
 	{persistence.ErrCorrupt, nodev1.Reason_REASON_JOURNAL_DAMAGED},
+}
+
+// Late is the error of a read of the journal that was given so much time, and no more: if that is over, the journal is not available.
+func Late(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return err
 }
 
 // Of makes data of an error; nil if that is nil.

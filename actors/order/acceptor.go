@@ -148,5 +148,5 @@ func (a *Acceptor) read(ctx context.Context, o again) *nodev1.Answer {
 	case err == nil:
 		return p.answerOf(state, o.wanted, false)
 	}
-	return &nodev1.Answer{Failure: failure.Of(err)}
+	return &nodev1.Answer{Failure: failure.Of(failure.Late(err))}
 }

@@ -21,7 +21,7 @@ func (i *instance) loaded(m any) bool {
 		return true
 	}
 	var err error
-	i.Workers.Blocking(func() { err = i.load() })
+	i.Workers.Blocking(func() { err = failure.Late(i.load()) })
 	if err == nil {
 		i.home.Unloadable(i.id, false)
 		return true

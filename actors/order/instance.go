@@ -305,7 +305,7 @@ func (i *instance) accept(now time.Time, e *nodev1.Envelope, a *nodev1.Accept, p
 			})
 		}
 		if err != nil {
-			i.refuse(e, err)
+			i.refuse(e, failure.Late(err))
 			return
 		}
 		i.begin(def)
