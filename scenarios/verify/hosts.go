@@ -30,6 +30,9 @@ func withHosts(
 	}, withSystems(use))
 }
 
+// skippedAtCI is what is told of a row that takes too long for the scale ci.
+func skippedAtCI() figures { return figures{"cluster": "skipped: scale ci", "skipped": 1} }
+
 func noHosts(s *site) bool { return noCluster(s) || s.noNetwork != "" }
 
 // way is one way between two hosts.

@@ -44,7 +44,7 @@ func kill(ctx context.Context, s *site) (figures, error) {
 	whole := ctx
 	ctx, st := stage.New(whole, s.dir)
 	defer st.Stop()
-	p, err := startKill(ctx, s, st, killSystems)
+	p, err := startKill(ctx, s, st, killSystems, killRounds(s))
 	if err != nil {
 		return nil, why(ctx, err)
 	}
@@ -95,8 +95,8 @@ type killProcesses struct {
 }
 
 // startKill starts a node, and some downstream systems with an adapter each.
-func startKill(ctx context.Context, s *site, st *stage.Stage, systems []string) (*killProcesses, error) {
-	p := &killProcesses{rounds: killRounds(s)}
+func startKill(ctx context.Context, s *site, st *stage.Stage, systems []string, rounds int) (*killProcesses, error) {
+	p := &killProcesses{rounds: rounds}
 	p.kill = func(ctx context.Context) error { _, err := p.node.Kill(ctx); return err }
 	var err error
 	if p.node, err = st.StartNode(ctx, s.holdfast, true); err != nil {

@@ -11,7 +11,7 @@ const nodeAway = 8 * time.Second
 
 func killNodeRounds(s *site) int {
 	if s.ci() {
-		return 2
+		return 1
 	}
 	return 20
 }

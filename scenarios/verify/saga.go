@@ -42,7 +42,7 @@ type sagaRow struct {
 func saga(ctx context.Context, s *site) (figures, error) {
 	ctx, st := stage.New(ctx, s.dir)
 	defer st.Stop()
-	p, err := startKill(ctx, s, st, sagaSystems)
+	p, err := startKill(ctx, s, st, sagaSystems, sagaRounds(s))
 	if err != nil {
 		return nil, why(ctx, err)
 	}
@@ -208,7 +208,14 @@ func listAll(ctx context.Context, conn *client.Client, r *orderv1.ListRequest) (
 	}
 }
 
-func sagaBars(s *site) bars { return sagaBarsOf(killRounds(s)) }
+func sagaRounds(s *site) int {
+	if s.ci() {
+		return 1
+	}
+	return 20
+}
+
+func sagaBars(s *site) bars { return sagaBarsOf(sagaRounds(s)) }
 
 func sagaBarsOf(rounds int) bars {
 	some := float64(sagaKeys * sagaEach)
