@@ -57,12 +57,12 @@ func withOwnCluster(
 	ctx context.Context, s *site, change func(*cluster, *stage.ClusterSpec) error,
 	use func(context.Context, *stage.Stage, *clusterRow) (figures, error),
 ) (figures, error) {
-	own, err := startCluster(ctx, s, change)
+	own, err := startCluster(ctx, s, s.dir, change)
 	if err != nil {
 		return nil, err
 	}
 	f, err := own.enter(ctx, s, use)
-	return f, errors.Join(err, own.end(err == nil))
+	return f, errors.Join(err, own.end(false)) // its folder stays or goes with that of the row
 }
 
 // enter has a row use the cluster alone. What it has of its own goes to a stage that ends with it.

@@ -51,7 +51,7 @@ func sagaCluster(ctx context.Context, s *site) (figures, error) {
 }
 
 // amongKills has a row use a cluster, and something that kills its nodes. It waits until all are back. The clocks of the nodes are apart,
-// but at the scale ci, where the cluster is that of other rows, too.
+// and their journal is in two databases; but at the scale ci, where the cluster is that of other rows, too.
 func amongKills(
 	ctx context.Context, s *site, use func(context.Context, *stage.Stage, *clusterRow, *killer) (figures, error),
 ) (figures, error) {
@@ -76,7 +76,13 @@ func amongKills(
 		return f, err
 	}
 	if !s.ci() {
-		return withWrongClocks(ctx, s, whole)
+		return withOwnCluster(ctx, s, func(c *cluster, spec *stage.ClusterSpec) error {
+			if err := execute(ctx, c.database.Server, `CREATE DATABASE second`); err != nil {
+				return err
+			}
+			spec.Settings = append(spec.Settings, "--journal", c.database.Address(postgresDatabase), "--journal", c.database.Address("second"))
+			return s.wrongClock.apart(spec)
+		}, whole)
 	}
 	c, err := s.clusters.take(ctx, s)
 	if err != nil {

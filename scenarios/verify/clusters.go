@@ -34,11 +34,11 @@ func (c *cluster) log(i int) string { return filepath.Join(c.dir, nodeName(i)+".
 
 func nodeName(i int) string { return fmt.Sprintf("node%d", i+1) }
 
-// startCluster starts a cluster in a folder beside that of the row. It runs until it is ended, also when ctx has ended.
-func startCluster(ctx context.Context, s *site, change func(*cluster, *stage.ClusterSpec) error) (*cluster, error) {
+// startCluster starts a cluster with a folder in dir. It runs until it is ended, also when ctx has ended.
+func startCluster(ctx context.Context, s *site, dir string, change func(*cluster, *stage.ClusterSpec) error) (*cluster, error) {
 	c := &cluster{}
 	var err error
-	if c.dir, err = os.MkdirTemp(filepath.Dir(s.dir), "verify-cluster-"); err != nil {
+	if c.dir, err = os.MkdirTemp(dir, "verify-cluster-"); err != nil {
 		return nil, err //nolint:wrapcheck // it names the folder
 	}
 	at := *s
@@ -83,7 +83,7 @@ type clusters struct{ current *cluster }
 func (c *clusters) take(ctx context.Context, s *site) (*cluster, error) {
 	if c.current == nil {
 		var err error
-		if c.current, err = startCluster(ctx, s, func(*cluster, *stage.ClusterSpec) error { return nil }); err != nil {
+		if c.current, err = startCluster(ctx, s, filepath.Dir(s.dir), func(*cluster, *stage.ClusterSpec) error { return nil }); err != nil {
 			return nil, err
 		}
 	}

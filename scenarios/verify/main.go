@@ -132,6 +132,7 @@ var rows = []row{
 	{"agent_alone", 10 * time.Minute, agentAlone, agentAloneBars},
 	{"host_lost", 10 * time.Minute, hostLost, hostLostBars},
 	{"rolling", 10 * time.Minute, rolling, rollingBars},
+	{"upgrade", 10 * time.Minute, upgrade, upgradeBars},
 	{"skew", 15 * time.Minute, skew, skewBars},
 	{"limits_cluster", 15 * time.Minute, limitsCluster, limitsClusterBars},
 	{"keys_cluster", 15 * time.Minute, keysCluster, keysClusterBars},

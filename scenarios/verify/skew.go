@@ -44,7 +44,8 @@ func skew(ctx context.Context, s *site) (figures, error) {
 	if noCluster(s) {
 		return withoutCluster(), nil
 	}
-	return withWrongClocks(ctx, s, withClient(func(ctx context.Context, _ *stage.Stage, r *clusterRow) (figures, error) {
+	apart := func(_ *cluster, spec *stage.ClusterSpec) error { return s.wrongClock.apart(spec) }
+	return withOwnCluster(ctx, s, apart, withClient(func(ctx context.Context, _ *stage.Stage, r *clusterRow) (figures, error) {
 		for _, n := range r.Nodes {
 			n.StayAway(skewAway)
 		}

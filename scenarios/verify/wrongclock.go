@@ -24,15 +24,11 @@ func needsWrongClock(s *site, row string) bool {
 	return false
 }
 
-// withWrongClocks has a row use a cluster of its own, the clocks of whose nodes are apart.
-func withWrongClocks(
-	ctx context.Context, s *site, use func(context.Context, *stage.Stage, *clusterRow) (figures, error),
-) (figures, error) {
-	return withOwnCluster(ctx, s, func(_ *cluster, spec *stage.ClusterSpec) (err error) {
-		spec.Nodes, spec.Ahead = len(skewed), skewed
-		spec.Holdfast, err = s.wrongClock.binary()
-		return err
-	}, use)
+// apart has the clocks of a cluster's nodes be apart.
+func (w *wrongClock) apart(spec *stage.ClusterSpec) (err error) {
+	spec.Nodes, spec.Ahead = len(skewed), skewed
+	spec.Holdfast, err = w.binary()
+	return err
 }
 
 // wrongClock is a holdfast whose clock can be wrong. It is built when it is first needed, or begun.
