@@ -5,7 +5,9 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -75,5 +77,57 @@ func TestAcceptancesDoNotHoldUpLanes(t *testing.T) {
 	}
 	if n := ask(t, s, databaseOf(config), `SELECT count(*) FROM holdfast.orders`); n != 22 {
 		t.Errorf("the database has %d orders", n)
+	}
+}
+
+// Another session accepts many orders, and does not end: those who accept the same ones are told before the lane counts as stuck.
+func TestManyAcceptancesAreNotWaitedForOneByOne(t *testing.T) {
+	t.Parallel()
+	s := sharedServer(t)
+	config := configured(t, s, s.Address)
+	var longest, turned atomic.Int64
+	config.Loop = func(name string) func() {
+		if !strings.HasSuffix(name, "acceptances") {
+			return func() {}
+		}
+		return func() {
+			now := time.Now().UnixNano()
+			if before := turned.Swap(now); before != 0 {
+				longest.Store(max(longest.Load(), now-before))
+			}
+		}
+	}
+	j, _ := opened(t, config)
+	blocker, err := pgx.Connect(t.Context(), config.Shards[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer blocker.Close(context.Background()) //nolint:errcheck // a test
+	tx, err := blocker.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var waiting sync.WaitGroup
+	for range 20 {
+		id := messages.NewOrderID()
+		if _, err := tx.Exec(t.Context(), `INSERT INTO holdfast.orders (handle, id, partition, content_hash, intake, in_doubt)
+			VALUES (gen_random_uuid(), $1, 0, '', false, false)`, []byte(id)); err != nil {
+			t.Fatal(err)
+		}
+		waiting.Go(func() {
+			if err := accept(j, &nothing, id); !errors.Is(err, persistence.ErrUnavailable) {
+				t.Errorf("an order that another session accepts: %v", err)
+			}
+		})
+	}
+	waiting.Wait()
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := accept(j, &nothing, messages.NewOrderID()); err != nil {
+		t.Error(err)
+	}
+	if took := time.Duration(longest.Load()); took > 5*time.Second {
+		t.Errorf("the lane did not turn for %v", took)
 	}
 }

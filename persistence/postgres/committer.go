@@ -43,6 +43,8 @@ type committer struct {
 
 	results []error
 	open    []int // the requests of a batch that are still to be done
+	// blocked counts those of a batch that have waited in vain for another session.
+	blocked int
 	// statements has those that batches needed, of 2^8 at most.
 	statements map[variant]*statement
 	// handles and ids are those of a batch.
@@ -68,7 +70,7 @@ func (c *committer) run(turn func()) {
 func (c *committer) make(batch []lane.Request, since time.Time) (done int) {
 	begun := time.Now()
 	batch = batch[:c.cut(batch)]
-	c.results, c.open = c.results[:0], c.open[:0]
+	c.results, c.open, c.blocked = c.results[:0], c.open[:0], 0
 	b := persistence.Batch{Waited: begun.Sub(since)}
 	for i := range batch {
 		err := c.admit(&batch[i])
@@ -209,11 +211,19 @@ func (c *committer) write(batch []lane.Request) {
 	}
 }
 
-// errAcceptedElsewhere is why an order is not accepted.
-var errAcceptedElsewhere = errors.New("another session accepts the order, and has not ended")
+// Why an order is not accepted.
+var (
+	errAcceptedElsewhere = errors.New("another session accepts the order, and has not ended")
+	errBehindBlocked     = errors.New("other sessions accept orders of the same batch, and have not ended")
+)
 
-// mostTries is how often a statement is tried that others have got in the way of.
-const mostTries = 20
+const (
+	// mostTries is how often a statement is tried that others have got in the way of.
+	mostTries = 20
+	// mostBlocked is how many orders of a batch are waited for that other sessions accept, one after the other. If it is more, the sessions
+	// or the server are stuck, and the rest of the batch is told at once: the lane must turn.
+	mostBlocked = 3
+)
 
 // refused looks for those of the open ones because of which the server has refused a statement: each is made by itself.
 func (c *committer) refused(batch []lane.Request, err error) {
@@ -223,6 +233,7 @@ func (c *committer) refused(batch []lane.Request, err error) {
 	case isRefusal(err):
 		c.end(fmt.Errorf("commit: %w", err))
 	default:
+		c.blocked++
 		c.end(c.shard.unavailable(errAcceptedElsewhere))
 	}
 }
@@ -238,7 +249,10 @@ func (c *committer) end(err error) {
 // each makes those that are open one by one, because the server has refused one of them.
 func (c *committer) each(batch []lane.Request) {
 	for _, i := range append([]int(nil), c.open...) {
-		c.open = append(c.open[:0], i)
+		if c.open = append(c.open[:0], i); c.blocked >= mostBlocked {
+			c.end(c.shard.unavailable(errBehindBlocked))
+			continue
+		}
 		c.write(batch)
 	}
 }
