@@ -36,8 +36,8 @@ type view struct {
 
 // part is what a member knows of one partition.
 type part struct {
-	// wanted: the host was told to take it.
-	wanted bool
+	// wanted: the host was told to take it. again: it is to be told once more, if it is to have it still.
+	wanted, again bool
 	// idle is since when nobody is known to have it; zero: somebody has.
 	idle time.Time
 	// until is how long this node has it in place of those before it in rank; zero: it does not.
@@ -127,13 +127,13 @@ func (v *view) step(now time.Time) (take, give []messages.Partition) {
 		}
 		want := v.wants(p, x, has, now)
 		switch {
-		case want && (!x.wanted || freed):
+		case want && (!x.wanted || x.again || freed):
 			take = append(take, p)
 		case !want && x.wanted:
 			give = append(give, p)
 			x.until = time.Time{}
 		}
-		x.wanted = want
+		x.wanted, x.again = want, false
 	}
 	return take, give
 }
@@ -162,9 +162,7 @@ func (v *view) rebalance() {
 	for i := range v.parts {
 		p, x := messages.Partition(i), &v.parts[i]
 		x.until, x.lost = time.Time{}, time.Time{}
-		if !v.mine.has(p) && v.desired(p) == v.self && !v.leaving {
-			x.wanted = false // so that it is taken again
-		}
+		x.again = !v.mine.has(p)
 	}
 }
 

@@ -223,6 +223,26 @@ func TestRebalancingTakesAgainWhatWasLost(t *testing.T) {
 	}
 }
 
+// Rebalanced just before there is another table, a member gives up what it was told to take and is not to have any more.
+func TestRebalancingBeforeAnotherTableForgetsNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	w.join(name(1))
+	w.idle[name(1)] = true
+	v := w.views[name(1)]
+	if take, _ := v.step(w.now); len(take) != messages.Partitions {
+		t.Fatalf("it takes %d partitions", len(take))
+	}
+	v.rebalance()
+	w.join(name(2))
+	_, give := v.step(w.now)
+	for p := range messages.Partition(messages.Partitions) {
+		if v.rank(v.self, p) > 0 && !slices.Contains(give, p) {
+			t.Fatalf("it was told to take partition %d, and does not give it up for %q", p, v.desired(p))
+		}
+	}
+}
+
 // What another node has taken is not taken back at once, but when the topology changes or a while is over.
 func TestWhatWasLostIsLeftAlone(t *testing.T) {
 	t.Parallel()
