@@ -194,11 +194,46 @@ func TestLossOfWhoIsNotKnown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer late.Close()
+	defer late.Close() //nolint:errcheck // a test
 	p.primary.Stop()
 	if g, err := p.desk.accept(p.desk.show()[1].GetConfirm()); err != nil || g != 1 {
 		t.Fatalf("accepted: generation %d, %v", g, err)
 	}
+	<-fenced
+}
+
+// What is left is a primary of before, and the one that was used since is lost: who has used that is fenced by the loss that is accepted,
+// though the server has an earlier timeline.
+func TestLossAtThePrimaryOfBefore(t *testing.T) {
+	t.Parallel()
+	p := newPair(t, false)
+	config := p.config(t, p.primary, p.standby)
+	fenced := make(chan struct{}, 1)
+	config.Fenced = func() {
+		select {
+		case fenced <- struct{}{}:
+		default:
+		}
+	}
+	j, epochs := opened(t, config)
+	p.catchUp(t)
+	p.primary.Stop()
+	p.promote(t)
+	acceptAtLast(t, j, &epochs, inLane(0))
+	acceptAtLast(t, j, &epochs, inLane(1))
+	p.standby.Stop()
+	if err := p.startPrimary(); err != nil {
+		t.Fatal(err)
+	}
+	d := newDesk(t, config, map[messages.Incarnation]messages.Watermarks{j.Incarnation(): j.Watermarks()})
+	x := d.show()[0]
+	if x.GetTimeline() != 1 || x.GetConfirm() == "" {
+		t.Fatalf("the primary of before is %v", x)
+	}
+	if g, err := d.accept(x.GetConfirm()); err != nil || g != 1 {
+		t.Fatalf("accepted: generation %d, %v", g, err)
+	}
+	awaitThat(t, func() bool { return errors.Is(accept(j, &epochs, inLane(0)), persistence.ErrIncarnationFenced) })
 	<-fenced
 }
 

@@ -57,18 +57,19 @@ func (s *shard) prove(ctx context.Context, conn *pgconn.PgConn, lane int) (p pro
 	}
 	p = proof{last: a.last, timeline: a.timeline, generation: a.generation, shows: known}
 	switch {
-	case p.timeline < newest:
+	case p.timeline < newest && (lane == noLane || !s.isLater(a.generation)):
 		err = refusal{fmt.Errorf("%w: it has the timeline %d, and a server with %d was used since: a standby was made the primary",
 			errSuperseded, p.timeline, newest)}
 	case a.lost != nil:
 		err = refusal{s.lacks(a, known)}
 	case !a.isWritten && lane != noLane:
-		if int64(a.generation) > s.seen() { // it lacks that this incarnation has begun, and that loss was accepted
+		if int64(a.generation) > s.seen() { // it lacks that this incarnation has begun, or what came later, and that loss was accepted
 			s.fenced()
 		}
 		return p, fmt.Errorf("%w: that is %s, which was fenced and forgotten, or the database is another one", errStranger, s.journal.self)
 	case lane != noLane:
 		s.follow(p.timeline)
+		s.uses(a.generation)
 		if a.isFenced {
 			s.fenced()
 		}
@@ -202,6 +203,22 @@ func (s *shard) inspect(ctx context.Context, conn *pgconn.PgConn, lane int, boun
 
 // errNoJournal is why nothing can be told of a database.
 var errNoJournal = errors.New("the database has the tables of a journal, and does not say of which")
+
+// uses notes the generation of a server that is used.
+func (s *shard) uses(g messages.Generation) {
+	for used := s.used.Load(); used <= int64(g); used = s.used.Load() {
+		if s.used.CompareAndSwap(used, int64(g)+1) {
+			return
+		}
+	}
+}
+
+// isLater tells whether a generation is later than that of any server that was used, and any was. Where it has begun, an earlier timeline
+// says nothing: a loss was accepted there, and whoever had the journal before is fenced.
+func (s *shard) isLater(g messages.Generation) bool {
+	used := s.used.Load()
+	return used > 0 && int64(g) >= used
+}
 
 // follow has no connection to a server of an earlier timeline used any more.
 func (s *shard) follow(timeline int64) {

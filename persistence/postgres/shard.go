@@ -38,8 +38,8 @@ type shard struct {
 	down atomic.Pointer[error]
 	// warned: it was told that the database has no standby.
 	warned sync.Once
-	// timeline is the latest of a server that was used.
-	timeline atomic.Int64
+	// timeline is the latest of a server that was used, used the latest generation of one, and one more; 0: none was.
+	timeline, used atomic.Int64
 	// distrusted is how often a server that was used turned out to lack something. asked is the latest timeline of a server before whose
 	// use others were asked what they know, under asking.
 	distrusted atomic.Int64
