@@ -72,6 +72,8 @@ func (l *Losses) sites() (all []*site, err error) {
 			c.ConnectTimeout = l.cfg.AnswerWithin
 			c.RuntimeParams["search_path"] = pgx.Identifier{l.cfg.Schema}.Sanitize()
 			c.RuntimeParams["application_name"] = applicationPrefix + acceptanceNode
+			// Nobody may write while a loss is accepted. If who does that does not go on, the server ends it by itself.
+			c.RuntimeParams["idle_in_transaction_session_timeout"] = strconv.FormatInt((acceptAnswers * l.cfg.AnswerWithin).Milliseconds(), 10)
 			all = append(all, &site{shard: n, config: c})
 		}
 	}

@@ -8,6 +8,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adminv1"
@@ -269,6 +272,41 @@ func TestLossIsAcceptedAfterAll(t *testing.T) {
 	all.Wait()
 	next, epochs := opened(t, p.config)
 	acceptAtLast(t, next, &epochs, p.id)
+}
+
+// Who accepts a loss does not go on, as a host does that is lost, when nobody may write any more: the server ends that by itself, and
+// nothing has begun.
+func TestLossIsNotAcceptedForever(t *testing.T) {
+	t.Parallel()
+	config := configured(t, sharedServer(t), sharedServer(t).Address)
+	j, _ := opened(t, config)
+	config.AnswerWithin = time.Second
+	d := newDesk(t, config, map[messages.Incarnation]messages.Watermarks{
+		"node/0": {Journal: j.Watermarks().Journal, Shards: []messages.ShardWatermarks{{Batches: []int64{0, 1}}}},
+	})
+	other, err := pgx.Connect(t.Context(), config.Shards[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close(context.Background()) //nolint:errcheck // a test
+	const writes = `UPDATE holdfast.lanes SET batch = batch WHERE lane = -1`
+	if _, err := other.Exec(t.Context(), `SET lock_timeout = '100ms'`); err != nil {
+		t.Fatal(err)
+	}
+	_, err = d.losses.Accept(t.Context(), d.all(), d.show()[0].GetConfirm(),
+		func(context.Context, messages.Incarnation, messages.Watermarks) error {
+			if _, err := other.Exec(t.Context(), writes); err == nil {
+				t.Error("somebody writes meanwhile")
+			}
+			awaitThat(t, func() bool { _, err := other.Exec(t.Context(), writes); return err == nil })
+			return nil
+		})
+	if !errors.Is(err, persistence.ErrUnavailable) {
+		t.Errorf("accepted by who did not go on in time: %v", err)
+	}
+	if n := ask(t, sharedServer(t), databaseOf(config), `SELECT generation FROM holdfast.meta`); n != 0 {
+		t.Errorf("generation %d has begun", n)
+	}
 }
 
 // Whoever accepts the losses of two servers at once has none of them used, and is shown why. The one that is accepted then is used, under a
