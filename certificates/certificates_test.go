@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -344,6 +345,32 @@ func TestExpired(t *testing.T) {
 	if err := old.Expired(); err == nil || !strings.Contains(err.Error(), "has expired") {
 		t.Errorf("%v", err)
 	}
+}
+
+// A new certificate that is not valid yet is told of as bad once, and taken as soon as it is valid.
+func TestNotValidYet(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a := certificatetest.New(t)
+		files := a.Files("127.0.0.1")
+		s, err := certificates.NewServer(certificates.ServerConfig{Files: files})
+		must(t, err)
+		before := s.Leaf()
+		from := time.Now().Add(3 * certificates.Poll)
+		a.Rewrite(files, func(c *x509.Certificate) { c.NotBefore = from }, []*certificatetest.Authority{a}, "127.0.0.1")
+		for told := 0; time.Now().Before(from); time.Sleep(certificates.Poll) {
+			taken, _, err := s.Reload()
+			if err != nil {
+				told++
+			}
+			if taken || told != 1 || !s.Leaf().Equal(before) {
+				t.Errorf("taken %v, told %d times (%v)", taken, told, err)
+			}
+		}
+		if taken, _, err := s.Reload(); !taken || err != nil || s.Leaf().Equal(before) {
+			t.Errorf("a certificate that is valid now: taken %v, %v", taken, err)
+		}
+	})
 }
 
 // With Optional whoever shows nothing is let in, and can be told from others; whoever shows something wrong is not.

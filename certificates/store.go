@@ -47,6 +47,7 @@ type Store struct {
 
 	mu   sync.Mutex        // held while files are read
 	seen [sha256.Size]byte // of what was read last, good or bad
+	bad  bool              // that was bad
 }
 
 // texts are what is in the files: certificate, key, authorities.
@@ -69,18 +70,23 @@ func Open(files Files, check func(*Proof) error) (*Store, error) {
 // Current is what was read last and is good.
 func (s *Store) Current() *Proof { return s.current.Load() }
 
-// Reload reads the files again. It tells whether something has changed for the better; what is bad is told once, and changes nothing.
+// Reload reads the files again. It tells whether something has changed for the better; what is bad is told once, and changes nothing. It is
+// looked at again all the same: a certificate that is not valid yet, as its authority's clock is ahead, will be.
 func (s *Store) Reload() (taken bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	text, err := s.read()
 	seen := digest(text, err)
-	if seen == s.seen {
+	same := seen == s.seen
+	if same && !s.bad {
 		return false, nil
 	}
-	s.seen = seen
 	if err == nil {
 		err = s.take(text)
+	}
+	s.seen, s.bad = seen, err != nil
+	if same {
+		return err == nil, nil
 	}
 	return err == nil, err
 }
