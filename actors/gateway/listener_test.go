@@ -4,6 +4,10 @@ import (
 	"io"
 	"net"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/holdfast-run/holdfast/actors/gateway"
 )
@@ -67,4 +71,32 @@ func TestBounded(t *testing.T) {
 	}
 	_ = server[1].Close()
 	_ = c.Close()
+}
+
+// A client that connects and says nothing keeps its connection, and a node that stops, for some seconds only.
+func TestSilentConnectionEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t)
+		l := bufconn.Listen(1 << 10)
+		served := make(chan error, 1)
+		go func() { served <- n.grpc.Serve(l) }()
+		c, err := l.Dial()
+		if err != nil {
+			t.Fatal(err)
+		}
+		settle()
+		began := time.Now()
+		n.grpc.GracefulStop()
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("it took %v to stop", took)
+		}
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+		if _, err := io.Copy(io.Discard, c); err != nil {
+			t.Error(err)
+		}
+		_ = c.Close()
+	})
 }

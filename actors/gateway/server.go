@@ -73,12 +73,17 @@ func (s *Server) newUnsent(most int64) *unsent {
 // frameOverhead is what a message may have beside the input or output that it carries.
 const frameOverhead = 1 << 20
 
+// connectWithin is how long a connection may take until its client has said that it speaks gRPC, with TLS before that if there is. A node
+// that stops waits for those that are in this state, so that one that says nothing must not take long.
+const connectWithin = 5 * time.Second
+
 // GRPC makes the gRPC server that serves the API.
 func (s *Server) GRPC(extra ...grpc.ServerOption) *grpc.Server {
 	opts := append([]grpc.ServerOption{
 		grpc.MaxRecvMsgSize(max(s.config.MaxInput, s.config.MaxOutput)*4 + frameOverhead),
 		grpc.MaxConcurrentStreams(uint32(s.config.Streams)), //nolint:gosec // validated
 		grpc.MaxHeaderListSize(uint32(s.config.Headers)),    //nolint:gosec // validated
+		grpc.ConnectionTimeout(connectWithin),
 		grpc.InitialWindowSize(1 << 20),
 		grpc.InitialConnWindowSize(4 << 20),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
