@@ -24,6 +24,7 @@ import (
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/holdfast-run/holdfast/certificates"
 	"github.com/holdfast-run/holdfast/certificates/certificatetest"
@@ -369,6 +370,64 @@ func TestNotValidYet(t *testing.T) {
 		}
 		if taken, _, err := s.Reload(); !taken || err != nil || s.Leaf().Equal(before) {
 			t.Errorf("a certificate that is valid now: taken %v, %v", taken, err)
+		}
+	})
+}
+
+// A connection lasts no longer than the certificate that its client has shown: certificates that last for hours shut out whoever gets no
+// new ones.
+func TestCertificateOfAClientExpires(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a := certificatetest.New(t)
+		s, err := certificates.NewServer(certificates.ServerConfig{Files: a.Files("node.example"), Protocols: []string{"h2"}})
+		must(t, err)
+		inner := bufconn.Listen(1 << 16)
+		l := s.Listener(inner)
+		// connect connects a client whose certificate lasts for a time, and returns what its connection ends with.
+		connect := func(lasts time.Duration) <-chan error {
+			own := a.Files("client")
+			a.Rewrite(own, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(lasts) }, []*certificatetest.Authority{a}, "client")
+			with, err := certificates.Client{CA: own.CA, Certificate: own.Certificate, Key: own.Key}.Credentials()
+			must(t, err)
+			go func() {
+				c, err := l.Accept()
+				if err == nil {
+					_, _ = tls.Server(c, s.Config()).Read(make([]byte, 1)) // until it ends
+					_ = c.Close()
+				}
+			}()
+			raw, err := inner.Dial()
+			must(t, err)
+			c, _, err := with.ClientHandshake(t.Context(), "node.example:1", raw)
+			must(t, err)
+			ended := make(chan error, 1)
+			go func() {
+				_, err := c.Read(make([]byte, 1))
+				ended <- err
+				_ = c.Close()
+			}()
+			synctest.Wait()
+			return ended
+		}
+		short, long := connect(10*time.Minute), connect(20*time.Minute)
+		for _, c := range []struct {
+			after time.Duration
+			ended <-chan error
+		}{{10 * time.Minute, short}, {10 * time.Minute, long}} {
+			reload := func(want int) {
+				t.Helper()
+				if taken, ended, err := s.Reload(); taken || ended != want || err != nil {
+					t.Errorf("taken %v, %d connections ended, %v; want %d", taken, ended, err, want)
+				}
+			}
+			time.Sleep(c.after - certificates.Poll)
+			reload(0)
+			time.Sleep(2 * certificates.Poll)
+			reload(1)
+			if err := next(t, c.ended); err == nil {
+				t.Error("the connection does not end")
+			}
 		}
 	})
 }

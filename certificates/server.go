@@ -125,16 +125,15 @@ func (s *Server) admit(c *conn, by *Proof, chain []*x509.Certificate) error {
 }
 
 // Reload reads the files again, if they have changed. It tells whether they have changed for the better, and how many connections have
-// ended because of that: their clients are not trusted any more. What is bad is told once, and changes nothing.
+// ended: those of clients who are not trusted any more because of that, and of those whose certificate has expired meanwhile. What is bad
+// is told once, and changes nothing.
 func (s *Server) Reload() (taken bool, ended int, err error) {
 	taken, err = s.store.Reload()
-	if !taken {
-		return false, 0, err
-	}
+	now := time.Now()
 	s.mu.Lock()
 	var strangers []*conn
 	for c := range s.open {
-		if err := s.store.Current().Verify(c.chain, time.Now(), x509.ExtKeyUsageClientAuth); err != nil {
+		if now.After(c.chain[0].NotAfter) || taken && s.store.Current().Verify(c.chain, now, x509.ExtKeyUsageClientAuth) != nil {
 			strangers = append(strangers, c)
 		}
 	}
@@ -142,7 +141,7 @@ func (s *Server) Reload() (taken bool, ended int, err error) {
 	for _, c := range strangers {
 		_ = c.Close() // an error changes nothing
 	}
-	return true, len(strangers), nil
+	return taken, len(strangers), err
 }
 
 func (s *Server) leave(c *conn) (admitted bool) {

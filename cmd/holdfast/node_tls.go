@@ -212,7 +212,7 @@ func (s *secured) checkName(announced string) {
 	}
 }
 
-// reload reads the certificate again, if it has changed.
+// reload reads the certificate again, if it has changed, and ends connections of clients whose own has expired.
 func (s *secured) reload() {
 	taken, ended, err := s.Reload()
 	switch {
@@ -222,9 +222,9 @@ func (s *secured) reload() {
 	case taken:
 		s.reloads.WithLabelValues("taken").Inc()
 		s.show()
-		if ended > 0 {
-			s.log.Info("connections were ended: their clients are not trusted any more", "connections", ended)
-		}
+	}
+	if ended > 0 {
+		s.log.Info("connections were ended: their clients are not trusted any more, or their certificates have expired", "connections", ended)
 	}
 }
 
