@@ -2,10 +2,13 @@ package client_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -231,6 +234,61 @@ func TestSilentNodeIsGivenUp(t *testing.T) {
 		t.Error(err)
 	}
 	notes.check(t, w.store, all)
+}
+
+// unwilling is a node that takes no streams of orders from some time on.
+type unwilling struct {
+	*node
+
+	now *atomic.Bool
+}
+
+func (u unwilling) SubmitStream(st grpc.BidiStreamingServer[orderv1.SubmitStreamRequest, orderv1.SubmitStreamResponse]) error {
+	if u.now.Load() {
+		return status.Error(codes.Unavailable, "stopping")
+	}
+	return u.node.SubmitStream(st)
+}
+
+// When no node takes orders any more, patience is over in its time, though they are tried at their owners again and again meanwhile.
+func TestPatienceWithoutOwners(t *testing.T) {
+	t.Parallel()
+	w := setup(t, 0)
+	var now atomic.Bool
+	for range 3 {
+		n := &node{store: w.store}
+		w.serve(n, unwilling{n, &now})
+	}
+	w.store.become(owners(func(p int) *node { return w.nodes[p%3] }, w.nodes...))
+	c := w.dial(func(c *client.Config) { c.Addresses = c.Addresses[:1] })
+	var interruptions atomic.Int32
+	s := c.NewSubmitter(t.Context(), client.Submitting{Patience: client.Patience{
+		Most: 300 * time.Millisecond, Tell: func(error) { interruptions.Add(1) },
+	}})
+	c.AwaitOwners()
+	var all sync.WaitGroup
+	submit := func(id string) {
+		all.Add(1)
+		if err := s.Submit(t.Context(), request(id, "", orderv1.Wait_WAIT_ACCEPTED), func(client.Answer) { all.Done() }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 50 {
+		submit(fmt.Sprint("before", i))
+	}
+	all.Wait()
+	interruptions.Store(0)
+	now.Store(true)
+	for _, n := range w.nodes {
+		n.conns.cut()
+	}
+	for i := range 5 {
+		submit(fmt.Sprint("after", i))
+	}
+	all.Wait()
+	if err := s.Close(); interruptions.Load() != 1 || !errors.As(err, new(*client.GaveUpError)) {
+		t.Errorf("there were %d interruptions, and the last ended with %v", interruptions.Load(), err)
+	}
 }
 
 // Whoever does not want it asks nobody, and goes to the nodes that were given alone; and for a few calls it is not worth it.

@@ -54,7 +54,8 @@ type Submitter struct {
 	mu      sync.Mutex
 	window  *window
 	routes  *routes
-	held    int // messages whose answers are being told: what is submitted meanwhile is sent together, when that is done
+	held    int  // messages whose answers are being told: what is submitted meanwhile is sent together, when that is done
+	heard   bool // a node has answered since wasHeard told
 	closed  bool
 	waiting int           // calls of Submit that wait for room
 	room    chan struct{} // closed, and replaced, when there may be room for those
@@ -170,15 +171,18 @@ func (s *Submitter) run(ctx context.Context) error {
 	wait := s.client.interruption(s.config.Patience)
 	for {
 		s.mu.Lock()
-		idle, done := len(s.routes.any.waiting) == 0, s.window.empty() && s.closed
+		idle, empty := len(s.routes.any.waiting) == 0, s.window.empty()
+		done := empty && s.closed
 		s.mu.Unlock()
+		if empty || s.wasHeard() { // not if it is idle: what has no answer may be given to an owner that is not there
+			wait.over()
+		}
 		switch {
 		case done:
 			return nil
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case idle:
-			wait.over()
 			select {
 			case <-s.work:
 			case <-ctx.Done():
@@ -186,7 +190,7 @@ func (s *Submitter) run(ctx context.Context) error {
 			continue
 		}
 		heard, err := s.session(ctx, s.routes.any)
-		if heard {
+		if s.wasHeard() || heard {
 			wait.over()
 		}
 		if err == nil {
@@ -196,6 +200,15 @@ func (s *Submitter) run(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// wasHeard tells whether a node has answered since it was called last.
+func (s *Submitter) wasHeard() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	heard := s.heard
+	s.heard = false
+	return heard
 }
 
 // session submits what a route is given over one stream until that breaks, and returns why, or nil if nothing of it is unanswered; and
@@ -285,6 +298,7 @@ func (s *Submitter) answers(submissions []*orderv1.Submission) {
 		}
 	}
 	s.held++
+	s.heard = true
 	s.makeRoom()
 	s.mu.Unlock()
 	if len(busy) > 0 {
