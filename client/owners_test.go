@@ -236,6 +236,43 @@ func TestSilentNodeIsGivenUp(t *testing.T) {
 	notes.check(t, w.store, all)
 }
 
+// endless is a node that answers orders, and does not end their streams.
+type endless struct{ *node }
+
+func (e endless) SubmitStream(st grpc.BidiStreamingServer[orderv1.SubmitStreamRequest, orderv1.SubmitStreamResponse]) error {
+	err := e.node.SubmitStream(st)
+	<-st.Context().Done()
+	return err
+}
+
+// An owner that has answered all, and does not end its stream, does not hold up the end of a Submitter.
+func TestCloseDoesNotWaitForOwners(t *testing.T) {
+	t.Parallel()
+	w := setup(t, 1)
+	n := &node{store: w.store}
+	w.serve(n, endless{n})
+	w.store.become(owners(func(int) *node { return n }, w.nodes...))
+	s := w.dial(func(c *client.Config) { c.Addresses = c.Addresses[:1] }).NewSubmitter(t.Context(), client.Submitting{})
+	h := &handing{t: t, world: w, submit: func(r *orderv1.SubmitRequest) {
+		done := make(chan struct{})
+		if err := s.Submit(t.Context(), r, func(client.Answer) { close(done) }); err != nil {
+			t.Fatal(err)
+		}
+		<-done
+	}}
+	h.wantStraight(n)
+	closed := make(chan error, 1)
+	go func() { closed <- s.Close() }()
+	select {
+	case err := <-closed:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("Close waits for an owner that owes nothing")
+	}
+}
+
 // unwilling is a node that takes no streams of orders from some time on.
 type unwilling struct {
 	*node

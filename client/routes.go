@@ -148,13 +148,23 @@ func (rs *routes) finish() {
 	}
 }
 
-// end waits until all routes are closed; at once, if the Submitter has failed.
+// endWithin is how long nodes may take to end their streams when all is answered.
+const endWithin = time.Second
+
+// end waits until all routes are closed: at once, if the Submitter has failed, and else within a time, as nothing is owed to anybody.
 func (rs *routes) end(failure error) {
-	rs.submitter.mu.Lock()
-	rs.ended = true
-	if failure != nil {
+	giveUp := func() {
+		rs.submitter.mu.Lock()
+		defer rs.submitter.mu.Unlock()
 		rs.keep(nil)
 	}
+	rs.submitter.mu.Lock()
+	rs.ended = true
 	rs.submitter.mu.Unlock()
+	if failure != nil {
+		giveUp()
+	}
+	late := time.AfterFunc(endWithin, giveUp)
 	rs.running.Wait()
+	late.Stop()
 }
