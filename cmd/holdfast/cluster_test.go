@@ -115,7 +115,7 @@ func (f *fake) wantTakenOver(t *testing.T, c *stage.Cluster) {
 	if o := f.run("cluster", "drain", "--self"); o.status != exitOK {
 		t.Fatalf("drained again: %+v", o)
 	}
-	c.Nodes[0].StayAway(8 * time.Second)
+	c.Nodes[0].StayAway(30 * time.Second) // longer than a busy machine takes
 	starts := c.Nodes[0].Starts()
 	if err := c.Nodes[0].Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
