@@ -57,7 +57,7 @@ func databaseCut(ctx context.Context, s *site) (f figures, err error) {
 	}
 	var d *replicas
 	return withOwnCluster(ctx, s, func(c *cluster, spec *stage.ClusterSpec) error {
-		if d, err = replicate(ctx, c.database, c.dir+"/standby.log"); err != nil {
+		if d, err = replicate(ctx, c.database); err != nil {
 			return err
 		}
 		c.atEnd, spec.Journal = append(c.atEnd, d.stop), d.address()
@@ -132,7 +132,7 @@ func (x *cutRow) restart(context.Context) error {
 
 // replace has the standby become the primary while the primary of before hangs.
 func (x *cutRow) replace(ctx context.Context) error {
-	return x.silent(ctx, promotedAfter, func() error { return x.promote(ctx) })
+	return x.silent(ctx, promotedAfter, func() error { return promote(ctx, x.standby) })
 }
 
 // silent has the primary stand still, looks at the nodes for a while, and then has there be a database again.

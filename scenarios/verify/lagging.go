@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -25,7 +24,7 @@ func lagging(ctx context.Context, s *site) (figures, error) {
 	}
 	var p *replicated
 	return withOwnCluster(ctx, s, func(c *cluster, spec *stage.ClusterSpec) (err error) {
-		p, err = c.database.replicate(ctx)
+		p, err = lagged(ctx, c.database)
 		if err != nil {
 			return err
 		}
@@ -52,26 +51,11 @@ func laggingRate(s *site) int {
 // replicated is a primary and its standby, which is not synchronous.
 type replicated struct{ primary, standby *pgserver.Server }
 
-// replicate gives a server that was started a standby.
-func (d *database) replicate(ctx context.Context) (*replicated, error) {
-	d.Stop() // a copy of its files is a backup then
-	dir, err := os.MkdirTemp(d.dir, "standby-")
-	if err != nil {
-		return nil, fmt.Errorf("make a folder: %w", err)
-	}
-	standby, err := d.Standby(ctx, dir)
-	if err != nil {
-		return nil, err
-	}
-	standby.Log = filepath.Join(filepath.Dir(d.Log), "standby.log")
-	p := &replicated{primary: d.Server, standby: standby}
-	if err := p.startPrimary(); err != nil { //nolint:contextcheck // it lives longer than the call
-		return nil, err
-	}
-	if err := standby.Start("shared_buffers=64MB"); err != nil { //nolint:contextcheck // it lives longer than the call
-		return nil, err
-	}
-	return p, nil
+// lagged gives a database a standby that is not waited for.
+func lagged(ctx context.Context, d *database) (p *replicated, err error) {
+	p = &replicated{primary: d.Server}
+	p.standby, err = d.standby(ctx, p.startPrimary)
+	return p, err
 }
 
 func (p *replicated) startPrimary() error {
@@ -104,7 +88,7 @@ func (r *clusterRow) lag(ctx context.Context, p *replicated, f figures) error {
 	if err := stage.Pause(ctx, time.Second); err != nil { // the tasks that were sent end
 		return err
 	}
-	if err := execute(ctx, p.standby, `SELECT pg_promote(true, 30)`); err != nil {
+	if err := promote(ctx, p.standby); err != nil {
 		return err
 	}
 	before, err := r.acted(ctx, p.standby)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/jackc/pgx/v5"
 
@@ -54,6 +55,29 @@ func startDatabase(ctx context.Context, s *site) (*database, error) {
 }
 
 func (d *database) start() error { return d.Start("shared_buffers=256MB", "max_wal_size=4GB") }
+
+// standby starts the server again, as startPrimary does, with a standby, which is started with some settings. Its log is beside the
+// server's. Stop it before the server.
+func (d *database) standby(ctx context.Context, startPrimary func() error, settings ...string) (*pgserver.Server, error) {
+	d.Stop() // so that a copy of its files is a backup
+	dir, err := os.MkdirTemp(d.dir, "standby-")
+	if err != nil {
+		return nil, fmt.Errorf("make a folder: %w", err)
+	}
+	standby, err := d.Standby(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	standby.Log = filepath.Join(filepath.Dir(d.Log), "standby.log")
+	if err := startPrimary(); err != nil {
+		return nil, err
+	}
+	err = standby.Start(append([]string{"shared_buffers=64MB"}, settings...)...) //nolint:contextcheck // it lives longer than the call
+	if err != nil {
+		return nil, err
+	}
+	return standby, nil
+}
 
 // stop ends the server, and removes its data.
 func (d *database) stop() error {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/jackc/pgx/v5"
 
@@ -18,35 +17,21 @@ type replicas struct {
 }
 
 // replicate gives a database a synchronous standby. Stop it before the database.
-func replicate(ctx context.Context, d *database, log string) (r *replicas, err error) {
-	d.Stop() // so that a copy of its files is a backup
-	dir, err := os.MkdirTemp(d.dir, "standby-")
-	if err != nil {
-		return nil, fmt.Errorf("make a folder: %w", err)
-	}
+func replicate(ctx context.Context, d *database) (r *replicas, err error) {
 	r = &replicas{primary: d.Server}
 	defer func() {
 		if err != nil {
 			r.stop()
 		}
 	}()
-	standby, err := d.Standby(ctx, dir)
-	if err != nil {
-		return nil, err
-	}
-	standby.Log = log
-	if err := r.startPrimary(); err != nil { //nolint:contextcheck // it lives longer than the call
-		return nil, err
-	}
 	// A standby that has lost the primary for a moment is back soon: what is measured is how soon the nodes are.
-	if err := standby.Start("shared_buffers=64MB", "wal_retrieve_retry_interval=100ms"); err != nil { //nolint:contextcheck // as above
+	if r.standby, err = d.standby(ctx, r.startPrimary, "wal_retrieve_retry_interval=100ms"); err != nil {
 		return nil, err
 	}
-	r.standby = standby
 	if r.beforePrimary, err = newLossy(ctx, r.primary.Port); err != nil {
 		return nil, err
 	}
-	r.beforeStandby, err = newLossy(ctx, standby.Port)
+	r.beforeStandby, err = newLossy(ctx, r.standby.Port)
 	return r, err
 }
 
@@ -73,9 +58,9 @@ func (r *replicas) address() string {
 		r.beforePrimary.port, r.beforeStandby.port, postgresDatabase)
 }
 
-// promote makes the standby the primary.
-func (r *replicas) promote(ctx context.Context) error {
-	conn, err := pgx.Connect(ctx, r.standby.Address(postgresDatabase))
+// promote makes a standby the primary.
+func promote(ctx context.Context, standby *pgserver.Server) error {
+	conn, err := pgx.Connect(ctx, standby.Address(postgresDatabase))
 	if err != nil {
 		return fmt.Errorf("connect to the standby: %w", err)
 	}
