@@ -30,10 +30,11 @@ func TestTranscripts(t *testing.T) {
 			datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 				t.Helper()
 				if d.Cmd == "new" {
-					e = &env{}
-					if e.lease, err = lease.New("self", lease.Settings{}); err != nil {
+					l, err := lease.New("self", lease.Settings{})
+					if err != nil {
 						t.Fatal(err)
 					}
+					e = &env{lease: l}
 				}
 				var out strings.Builder
 				for line := range strings.Lines(d.Input) {
