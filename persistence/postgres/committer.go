@@ -213,8 +213,8 @@ func (c *committer) write(batch []lane.Request) {
 
 // Why an order is not accepted.
 var (
-	errAcceptedElsewhere = errors.New("another session accepts the order, and has not ended")
-	errBehindBlocked     = errors.New("other sessions accept orders of the same batch, and have not ended")
+	errAcceptedElsewhere = fmt.Errorf("%w: another session accepts the order, and has not ended", persistence.ErrConflict)
+	errBehindBlocked     = fmt.Errorf("%w: other sessions accept orders of the same batch, and have not ended", persistence.ErrBusy)
 )
 
 const (
@@ -234,7 +234,7 @@ func (c *committer) refused(batch []lane.Request, err error) {
 		c.end(fmt.Errorf("commit: %w", err))
 	default:
 		c.blocked++
-		c.end(c.shard.unavailable(errAcceptedElsewhere))
+		c.end(errAcceptedElsewhere)
 	}
 }
 
@@ -250,7 +250,7 @@ func (c *committer) end(err error) {
 func (c *committer) each(batch []lane.Request) {
 	for _, i := range append([]int(nil), c.open...) {
 		if c.open = append(c.open[:0], i); c.blocked >= mostBlocked {
-			c.end(c.shard.unavailable(errBehindBlocked))
+			c.end(errBehindBlocked)
 			continue
 		}
 		c.write(batch)
