@@ -58,7 +58,8 @@ type Config struct {
 	RecoverGrace time.Duration
 	// TakeOver is how long, after this node has taken a partition over, tasks that were sent before wait until the connected adapters have
 	// said which of them they have. If it is too short, a task may be started that another adapter still executes; as long as it is, an
-	// adapter that does not answer may hold tasks up. Default 2 s.
+	// adapter that does not answer may hold tasks up. So long after a node has begun, adapters may be about to connect to it, and it waits
+	// in any case. Default 2 s.
 	TakeOver time.Duration
 	// Deaths is how many adapter processes may die while they execute a task, and nothing else, before it is set apart. Default 3.
 	Deaths int

@@ -22,14 +22,19 @@ import (
 func couple(t *testing.T, wrap func(i int, j persistence.Journal) persistence.Journal) *town {
 	t.Helper()
 	w := &town{t: t, store: memory.NewStore(), chance: rand.New(rand.NewPCG(1, 1)), wrap: wrap}
+	w.desired[messages.Partitions-1] = 1
+	w.begin()
+	return w
+}
+
+// begin starts both nodes.
+func (w *town) begin() {
 	for i := range w.sides {
 		w.sides[i] = &side{town: w, index: i}
 	}
-	w.desired[messages.Partitions-1] = 1
 	for _, s := range w.sides {
 		s.open()
 	}
-	return w
 }
 
 // end ends both nodes.

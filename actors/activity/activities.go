@@ -108,7 +108,7 @@ type Activities struct {
 
 // New makes the activities of a node. It knows none at first.
 func New(p Parts) *Activities {
-	return &Activities{parts: p, tenures: tenures{asked: map[messages.Partition]time.Time{}, lists: map[*Stream]struct{}{}}}
+	return &Activities{parts: p, tenures: tenures{asked: map[messages.Partition]owned{}, lists: map[*Stream]struct{}{}}}
 }
 
 // throttleTick is how often a dispatcher looks whether a limit lets more tasks go.

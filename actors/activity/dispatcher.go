@@ -244,7 +244,7 @@ func (d *dispatcher) listed(m *listed) {
 func (d *dispatcher) has(m owned) {
 	d.owned.Set(m.partition, true)
 	if !m.until.IsZero() {
-		d.queue.Owned(m.partition, m.until, d.all.parts.Others)
+		d.queue.Owned(m.partition, m.until, m.patient || d.all.parts.Others && len(d.streams) == 0)
 	}
 }
 

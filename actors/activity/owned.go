@@ -18,8 +18,10 @@ type tenures struct {
 	epochs [messages.Partitions]atomic.Uint64
 
 	mu sync.Mutex
-	// asked says until when answers are awaited.
-	asked map[messages.Partition]time.Time
+	// began is when the first partition was taken; zero: none was yet.
+	began time.Time
+	// asked are those for which answers are awaited.
+	asked map[messages.Partition]owned
 	// lists are the streams whose adapters can be asked.
 	lists map[*Stream]struct{}
 }
@@ -31,8 +33,8 @@ func (t *tenures) epoch(p messages.Partition) messages.Epoch {
 
 // open returns those for which answers are awaited still. The lock is held.
 func (t *tenures) open(now time.Time) (open []messages.Partition) {
-	for p, until := range t.asked {
-		if now.Before(until) {
+	for p, o := range t.asked {
+		if now.Before(o.until) {
 			open = append(open, p)
 		} else {
 			delete(t.asked, p)
@@ -44,10 +46,12 @@ func (t *tenures) open(now time.Time) (open []messages.Partition) {
 
 // Messages to a dispatcher.
 type (
-	// owned says that this node has taken a partition over, and asks adapters for it until a time; zero: it does not.
+	// owned says that this node has taken a partition over, and asks adapters for it until a time; zero: it does not. patient: adapters may
+	// be about to connect, as others know of this node for a moment only.
 	owned struct {
 		partition messages.Partition
 		until     time.Time
+		patient   bool
 	}
 	// listed says which keys an adapter has. answered: these are all of the partition.
 	listed struct {
@@ -69,13 +73,17 @@ func (r *Activities) Owns(by runtime.Owner) {
 		s.await(by) // before its results count as those of an owner
 	}
 	t.epochs[by.Partition].Store(uint64(by.Epoch))
-	var until time.Time
+	now, o := r.parts.Now(), owned{partition: by.Partition}
+	if t.began.IsZero() {
+		t.began = now
+	}
 	if len(t.lists) > 0 || r.parts.Others {
-		until = r.parts.Now().Add(r.parts.Config.TakeOver)
-		t.asked[by.Partition] = until
+		o.until = now.Add(r.parts.Config.TakeOver)
+		o.patient = r.parts.Others && now.Sub(t.began) < r.parts.Config.TakeOver
+		t.asked[by.Partition] = o
 	}
 	r.queues.Range(func(_, q any) bool {
-		r.tell(q.(*queue).dispatcher, owned{by.Partition, until}) //nolint:errcheck,forcetypeassert // nothing else is stored
+		r.tell(q.(*queue).dispatcher, o) //nolint:errcheck,forcetypeassert // nothing else is stored
 		return true
 	})
 	for s := range t.lists {
@@ -121,7 +129,7 @@ func (r *Activities) asking() (asked []owned) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, p := range t.open(r.parts.Now()) {
-		asked = append(asked, owned{p, t.asked[p]})
+		asked = append(asked, t.asked[p])
 	}
 	return asked
 }

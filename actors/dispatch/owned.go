@@ -19,9 +19,9 @@ type asking struct {
 
 // Owned says that this node has taken a partition over, and that the streams that list are asked which of its keys their adapters have.
 // Until they have answered, or a time has come, a task of it that was offered before goes to nobody but who has it. patient: adapters
-// that have some may be about to attach; if there are no streams yet, the time is awaited.
+// that have some may be about to attach, and the time is awaited.
 func (q *Queue) Owned(p messages.Partition, until time.Time, patient bool) {
-	a := &asking{until: until, patient: patient && len(q.streams) == 0, unanswered: map[StreamID]bool{}}
+	a := &asking{until: until, patient: patient, unanswered: map[StreamID]bool{}}
 	for _, s := range q.streams {
 		if s.Lists {
 			a.unanswered[s.ID] = true
