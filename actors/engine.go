@@ -360,6 +360,9 @@ func (e *Engine) Tell(ctx context.Context, id messages.OrderID, m *nodev1.Envelo
 	e.post.Ask(runtime.Owner{}, m, answer)
 }
 
+// Answers tells whether a shard of the journal does now, as far as is known.
+func (e *Engine) Answers(shard int) bool { return e.health.answers(shard) }
+
 // Take implements Host.
 func (e *Engine) Take(ps ...messages.Partition) { e.ownership.Take(ps...) }
 

@@ -23,22 +23,24 @@ type Config struct {
 	Consul consul.Config
 	// Remoting says how nodes reach each other. Who the node is, is filled in.
 	Remoting remoting.Config
-	// Announcement is what others need to know of the node. Its weight is 100 by default. The shards are filled in.
+	// Announcement is what others need to know of the node. Its weight is 100 by default. The shards are filled in: those that the node has
+	// reached so far.
 	Announcement consul.Announcement
 	// Margin, Inquiry, Guard and Lull are those of the lease, whose TTL is Consul's.
 	Lease lease.Settings
 	// Stand is how long a node has a partition that it claimed because those before it in rank did not, until it gives it back; default
 	// 30 s, from 1 s to 1 h.
 	Stand time.Duration
+	// HandOver is how long a database of the journal may answer other nodes, and not this one, until this node ends, so that they take over
+	// from it; default 15 s, from 1 s to 1 h.
+	HandOver time.Duration
 }
 
-func (c Config) withDefaults(self messages.Incarnation, shards int) Config {
+func (c Config) withDefaults(self messages.Incarnation, shards []int) Config {
 	c.Announcement.Weight = cmp.Or(c.Announcement.Weight, 100)
-	c.Announcement.Shards = make([]int, shards)
-	for i := range shards {
-		c.Announcement.Shards[i] = i
-	}
+	c.Announcement.Shards = shards
 	c.Stand = cmp.Or(c.Stand, 30*time.Second)
+	c.HandOver = cmp.Or(c.HandOver, 15*time.Second)
 	c.Consul.Self, c.Consul.Announcement = self, c.Announcement
 	c.Consul.TTL = cmp.Or(c.Consul.TTL, 3*time.Second)
 	c.Lease.TTL = c.Consul.TTL
@@ -52,10 +54,13 @@ const anybody = "node/0"
 
 // Validate reports every mistake, also before it is known who the node is.
 func (c Config) Validate() error {
-	c = c.withDefaults(anybody, 1)
+	c = c.withDefaults(anybody, nil)
 	var errs []error
 	if c.Stand < time.Second || c.Stand > time.Hour {
 		errs = append(errs, fmt.Errorf("cluster: Stand is %v: it must be from 1 s to 1 h", c.Stand))
+	}
+	if c.HandOver < time.Second || c.HandOver > time.Hour {
+		errs = append(errs, fmt.Errorf("cluster: HandOver is %v: it must be from 1 s to 1 h", c.HandOver))
 	}
 	return errors.Join(append(errs, c.Consul.Validate(), c.Remoting.WithDefaults().Validate(), c.Lease.Validate())...)
 }
@@ -67,6 +72,18 @@ type Journal interface {
 	// Shards returns how many databases it has, ShardOf in which one a partition lives.
 	Shards() int
 	ShardOf(p messages.Partition) int
+	// Reached tells whether a database has answered since the journal was opened.
+	Reached(shard int) bool
+}
+
+// reached are the databases of a journal that have answered, in rising order.
+func reached(j Journal) (shards []int) {
+	for n := range j.Shards() {
+		if j.Reached(n) {
+			shards = append(shards, n)
+		}
+	}
+	return shards
 }
 
 // Deps are the parts that a member works with. All are needed.
@@ -74,6 +91,8 @@ type Deps struct {
 	Journal Journal
 	// Level returns the journal's feature level.
 	Level func() uint32
+	// Answers tells whether a database of the journal does now, as far as is known.
+	Answers func(shard int) bool
 	// Watermarks is what is known of what the journal has confirmed to others, and Confirmed returns what it has confirmed to this node.
 	Watermarks *Watermarks
 	Confirmed  func() messages.Watermarks

@@ -140,12 +140,18 @@ func (m *Member) instruct(what remotingv1.Instruction_What, n remoting.Node) {
 	m.remoting.Instruct(&remotingv1.Instruction{What: what}, n)
 }
 
-// isNeeded tells whether nobody else could have some partition if a member got none; mu is held.
+// isNeeded tells whether nobody else could have some partition that a member could have, if that got none; mu is held.
 func (m *Member) isNeeded(who messages.Incarnation) bool {
-	others := slices.DeleteFunc(m.placed(), func(x placement.Member) bool { return x.Incarnation == who })
-	table := placement.Assign(others, m.conditions())
-	for p := range messages.Partition(messages.Partitions) {
-		if table.Owner(p) == "" {
+	var reaches []int
+	others, conditions := slices.DeleteFunc(m.placed(), func(x placement.Member) bool {
+		if x.Incarnation == who {
+			reaches = x.Shards
+		}
+		return x.Incarnation == who
+	}), m.conditions()
+	table := placement.Assign(others, conditions)
+	for p, shard := range conditions.Shard {
+		if table.Owner(messages.Partition(p)) == "" && slices.Contains(reaches, shard) {
 			return true
 		}
 	}

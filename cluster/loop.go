@@ -28,10 +28,11 @@ type (
 	}
 	// lost says that another node has taken a partition.
 	lost struct{ partition messages.Partition }
-	// told says which partitions another node has.
+	// told says which partitions another node has, and which databases answer it.
 	told struct {
-		by    messages.Incarnation
-		holds holdings
+		by        messages.Incarnation
+		holds     holdings
+		answering []uint32
 	}
 	// leaving says that this node is to have nothing any more.
 	leaving struct{}
@@ -93,6 +94,7 @@ func (l *loop) turn(now time.Time) {
 	l.learn(topology.Frozen{Frozen: l.frozen}, now)
 	l.watchLinks(now)
 	l.look(now)
+	alone := l.watchShards(now)
 	if v := l.topology.Version(); v != l.version {
 		l.version = v
 		out = append(out, l.reform(now)...)
@@ -113,9 +115,12 @@ func (l *loop) turn(now time.Time) {
 	}
 	l.route()
 	freed := l.view.leaving && l.view.mine == holdings{}
-	mine := l.view.mine
+	mine, frozen := l.view.mine, l.frozen
 	l.mu.Unlock()
 	l.act(out, freed)
+	if alone != nil && !freed && !frozen {
+		l.deps.Fatal(alone)
+	}
 	if len(give) > 0 {
 		l.host.Give(give...)
 	}
@@ -124,7 +129,9 @@ func (l *loop) turn(now time.Time) {
 	}
 	if l.news || now.Sub(l.told) >= tellEvery {
 		l.news, l.told = false, now
-		l.remoting.Tell(&remotingv1.Holdings{Partitions: mine[:], Watermarks: l.Watermarks()}, l.others()...)
+		l.remoting.Tell(&remotingv1.Holdings{
+			Partitions: mine[:], Watermarks: l.Watermarks(), Answering: l.answering(),
+		}, l.others()...)
 	}
 	if freed {
 		l.free()
@@ -143,6 +150,7 @@ func (l *loop) take(what any, now time.Time) []lease.Output {
 	case told:
 		if l.nodes[w.by] != (remoting.Node{}) {
 			l.view.others[w.by] = &w.holds
+			l.reach.told[w.by] = answering{w.answering, now}
 		}
 	case had:
 		l.view.mine.set(w.partition, w.yes)
@@ -233,6 +241,32 @@ func (l *loop) watchLinks(now time.Time) {
 	}
 }
 
+// watchShards announces which databases this node has reached, and says why it must end if one of these answers others alone; mu is held.
+func (l *loop) watchShards(now time.Time) (alone error) {
+	if r := reached(l.deps.Journal); len(r) > len(l.config.Announcement.Shards) {
+		l.config.Announcement.Shards = r
+		l.announce()
+	}
+	for _, shard := range l.config.Announcement.Shards { // of the others it has nothing
+		if d := l.reach.step(shard, l.deps.Answers(shard), now); d >= l.config.HandOver {
+			//nolint:err113 // for people
+			alone = fmt.Errorf("cluster: database %d of the journal has answered other nodes and not this one for %v: they are to take over "+
+				"from it", shard, d.Round(time.Second))
+		}
+	}
+	return alone
+}
+
+// answering are the numbers of the databases that answer this node.
+func (l *loop) answering() (shards []uint32) {
+	for shard := range l.deps.Journal.Shards() {
+		if l.deps.Answers(shard) {
+			shards = append(shards, uint32(shard))
+		}
+	}
+	return shards
+}
+
 // reform acts upon another topology; mu is held.
 func (l *loop) reform(now time.Time) []lease.Output {
 	var members []messages.Incarnation
@@ -257,6 +291,7 @@ func (l *loop) reform(now time.Time) []lease.Output {
 	close(l.changed)
 	l.changed = make(chan struct{})
 	l.view.keep(members)
+	l.reach.keep(members)
 	l.assign()
 	l.log.Info("members of the cluster", "members", members, "version", l.version)
 	if err := l.remoting.Peers(l.others()...); err != nil {
@@ -374,7 +409,7 @@ func (r receiver) Receive(a *nodev1.Answer) { r.host.Receive(a) }
 // Holds implements remoting.Receiver.
 func (r receiver) Holds(from remoting.Node, h *remotingv1.Holdings) {
 	r.deps.Watermarks.hear(h.GetWatermarks())
-	t := told{by: from.Incarnation}
+	t := told{by: from.Incarnation, answering: h.GetAnswering()}
 	copy(t.holds[:], h.GetPartitions())
 	r.inbox.put(t)
 }

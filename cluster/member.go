@@ -43,6 +43,7 @@ type Member struct {
 	lease    *lease.Lease
 	topology *topology.Topology
 	view     view
+	reach    reach
 	// announced are the nodes that adapters are to keep streams to, changed is closed when there are others.
 	announced *adapterv1.Topology
 	changed   chan struct{}
@@ -63,7 +64,7 @@ type Member struct {
 func NewMember(config Config, d Deps) (*Member, error) {
 	self := d.Journal.Incarnation()
 	m := &Member{
-		config: config.withDefaults(self, d.Journal.Shards()), deps: d, self: self, log: d.Log, inbox: newInbox(),
+		config: config.withDefaults(self, reached(d.Journal)), deps: d, self: self, log: d.Log, inbox: newInbox(),
 		halt: func() {}, freed: make(chan struct{}), changed: make(chan struct{}),
 		owners: owners{changed: make(chan struct{})},
 	}
@@ -85,6 +86,7 @@ func NewMember(config Config, d Deps) (*Member, error) {
 	m.view = view{
 		self: self, stand: m.config.Stand, others: map[messages.Incarnation]*holdings{},
 	}
+	m.reach = reach{told: map[messages.Incarnation]answering{}, alone: map[int]time.Time{}}
 	m.routes.Store(new([messages.Partitions]*actor.PID))
 	d.Watermarks.join(m)
 	return m, nil

@@ -30,7 +30,7 @@ type Watermarks struct {
 
 // NewWatermarks makes it, with the settings of the member that the node is to be.
 func NewWatermarks(config Config, log *slog.Logger) (*Watermarks, error) {
-	store, err := consul.NewWatermarks(config.withDefaults(anybody, 1).Consul)
+	store, err := consul.NewWatermarks(config.withDefaults(anybody, nil).Consul)
 	if err != nil {
 		return nil, err
 	}

@@ -57,6 +57,8 @@ func clusterFlags(f *pflag.FlagSet, c *nodeConfig) {
 	f.StringVar(&k.Consul.TLS.Key, "consul-key", "", "`file` with its key")
 	f.DurationVar(&k.Consul.TTL, "consul-ttl", 0,
 		"how long a node counts as alive that is not heard of; the same for all nodes (3s)")
+	f.DurationVar(&k.HandOver, "hand-over", 0,
+		"how long a database may answer other nodes and not this one, until this one ends and they take over from it (15s)")
 	f.DurationVar(&k.Stand, "stand", 0, "how long the node keeps a share of the work that it took because another node did not (30s)")
 }
 
@@ -135,7 +137,9 @@ func (n *node) place(ctx context.Context) (placement actors.Placement, address s
 		return nil, "", nil, fmt.Errorf("listen for other nodes: %w", err)
 	}
 	n.member, err = cluster.NewMember(k.complete(n.config.Listen), cluster.Deps{
-		Journal: n.journal, Level: func() uint32 { return n.engine.Catalog().Level() }, Watermarks: n.watermarks, Confirmed: n.shared.Watermarks,
+		Journal: n.shared, Level: func() uint32 { return n.engine.Catalog().Level() },
+		Answers:    func(shard int) bool { return n.engine.Answers(shard) },
+		Watermarks: n.watermarks, Confirmed: n.shared.Watermarks,
 		Listener: listener, Watchdog: n.watchdog, Metrics: n.registry, Log: n.log.With("part", "cluster"), Fatal: n.fail,
 	})
 	if err != nil {

@@ -447,7 +447,9 @@ type Holdings struct {
 	// A bit for each: partition p is bit p % 8 of byte p / 8.
 	Partitions []byte `protobuf:"bytes,1,opt,name=partitions,proto3" json:"partitions,omitempty"`
 	// What the journal has confirmed to the sender, and to those that it knows of and that are no members any more.
-	Watermarks    []*Watermarks `protobuf:"bytes,2,rep,name=watermarks,proto3" json:"watermarks,omitempty"`
+	Watermarks []*Watermarks `protobuf:"bytes,2,rep,name=watermarks,proto3" json:"watermarks,omitempty"`
+	// The numbers of the journal's databases that answer the sender.
+	Answering     []uint32 `protobuf:"varint,3,rep,packed,name=answering,proto3" json:"answering,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -492,6 +494,13 @@ func (x *Holdings) GetPartitions() []byte {
 func (x *Holdings) GetWatermarks() []*Watermarks {
 	if x != nil {
 		return x.Watermarks
+	}
+	return nil
+}
+
+func (x *Holdings) GetAnswering() []uint32 {
+	if x != nil {
+		return x.Answering
 	}
 	return nil
 }
@@ -763,14 +772,15 @@ const file_holdfast_remoting_v1_remoting_proto_rawDesc = "" +
 	"\n" +
 	"WHAT_DRAIN\x10\x01\x12\x13\n" +
 	"\x0fWHAT_UNDO_DRAIN\x10\x02\x12\x12\n" +
-	"\x0eWHAT_REBALANCE\x10\x03\"l\n" +
+	"\x0eWHAT_REBALANCE\x10\x03\"\x8a\x01\n" +
 	"\bHoldings\x12\x1e\n" +
 	"\n" +
 	"partitions\x18\x01 \x01(\fR\n" +
 	"partitions\x12@\n" +
 	"\n" +
 	"watermarks\x18\x02 \x03(\v2 .holdfast.remoting.v1.WatermarksR\n" +
-	"watermarks\"\x87\x01\n" +
+	"watermarks\x12\x1c\n" +
+	"\tanswering\x18\x03 \x03(\rR\tanswering\"\x87\x01\n" +
 	"\n" +
 	"Watermarks\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\tR\vincarnation\x12\x18\n" +

@@ -25,8 +25,9 @@ type ClusterSpec struct {
 	Holdfast, Consul, Journal string
 	// Nodes is how many nodes there are.
 	Nodes int
-	// Settings are given to each node.
-	Settings []string
+	// Settings are given to each node, and SettingsOf to one of them, as its number counts; nil: nothing.
+	Settings   []string
+	SettingsOf func(node int) []string
 	// Ahead is by how many seconds the clock of each node is ahead; nil: they are right. The program has to be built for that: the variable
 	// CLOCK_AHEAD tells it.
 	Ahead []int
@@ -85,7 +86,10 @@ func (c *Cluster) Add(ctx context.Context) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	env := []string{"HOLDFAST_JOURNAL=" + c.spec.Journal}
+	env, own := []string{"HOLDFAST_JOURNAL=" + c.spec.Journal}, []string(nil)
+	if c.spec.SettingsOf != nil {
+		own = c.spec.SettingsOf(len(c.Nodes))
+	}
 	if c.spec.Ahead != nil {
 		env = append(env, fmt.Sprint("CLOCK_AHEAD=", c.spec.Ahead[len(c.Nodes)]))
 	}
@@ -105,7 +109,7 @@ func (c *Cluster) Add(ctx context.Context) (*Node, error) {
 		args = append(args, "--plaintext", "--admin-plaintext")
 	}
 	n.Process, err = c.stage.Start(ctx, Spec{
-		Name: name, Path: c.spec.Holdfast, Restart: true, Host: host, Env: env, Args: slices.Concat(args, trust, c.spec.Settings),
+		Name: name, Path: c.spec.Holdfast, Restart: true, Host: host, Env: env, Args: slices.Concat(args, trust, c.spec.Settings, own),
 	})
 	if err != nil {
 		return nil, err

@@ -143,6 +143,13 @@ func (r *clusterRow) restarts() (count int) {
 // placed waits until nodes have all partitions between them, as one of them sees it: those that are to have them, and have read what is
 // open there. Without names: any that are members.
 func (r *clusterRow) placed(ctx context.Context, by *stage.Node, without string) error {
+	return shows(ctx, by, func(c *adminv1.ShowClusterResponse) bool {
+		return isPlaced(c, len(r.Nodes), without) && r.ready(ctx, c)
+	})
+}
+
+// shows waits until a node shows the cluster as something is to be.
+func shows(ctx context.Context, by *stage.Node, is func(*adminv1.ShowClusterResponse) bool) error {
 	conn, err := by.DialAdmin()
 	if err != nil {
 		return err
@@ -152,13 +159,13 @@ func (r *clusterRow) placed(ctx context.Context, by *stage.Node, without string)
 	defer again.Stop()
 	for {
 		c, err := conn.Admin().ShowCluster(ctx, &adminv1.ShowClusterRequest{})
-		if err == nil && isPlaced(c, len(r.Nodes), without) && r.ready(ctx, c) {
+		if err == nil && is(c) {
 			return nil
 		}
 		select {
 		case <-again.C:
 		case <-ctx.Done():
-			return fmt.Errorf("wait until the partitions are placed: %w", context.Cause(ctx))
+			return fmt.Errorf("wait until the cluster is as it is to be: %w", context.Cause(ctx))
 		}
 	}
 }

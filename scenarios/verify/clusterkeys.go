@@ -77,10 +77,10 @@ func amongKills(
 	}
 	if !s.ci() {
 		return withOwnCluster(ctx, s, func(c *cluster, spec *stage.ClusterSpec) error {
-			if err := execute(ctx, c.database.Server, `CREATE DATABASE second`); err != nil {
+			if err := execute(ctx, c.database.Server, `CREATE DATABASE `+secondDatabase); err != nil {
 				return err
 			}
-			spec.Settings = append(spec.Settings, "--journal", c.database.Address(postgresDatabase), "--journal", c.database.Address("second"))
+			spec.Settings = append(spec.Settings, "--journal", c.database.Address(postgresDatabase), "--journal", c.database.Address(secondDatabase))
 			return s.wrongClock.apart(spec)
 		}, whole)
 	}

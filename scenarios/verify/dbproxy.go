@@ -46,6 +46,11 @@ func newLossy(ctx context.Context, to int) (*lossy, error) {
 	return l, nil
 }
 
+// address is the connection string of a database.
+func (l *lossy) address(database string) string {
+	return fmt.Sprintf("host=127.0.0.1 port=%d user=postgres dbname=%s sslmode=disable", l.port, database)
+}
+
 // stop ends it, and all connections.
 func (l *lossy) stop() {
 	_ = l.listener.Close()
@@ -143,6 +148,12 @@ func (l *lossy) answered(x *lossyLink, says []byte) bool {
 	close(l.wanted)
 	l.wanted = nil
 	return false
+}
+
+// hush has nothing pass, until heal is called.
+func (l *lossy) hush() (heal func()) {
+	l.mu.Lock()
+	return sync.OnceFunc(l.mu.Unlock)
 }
 
 // lose loses the answer to the next batch, and the connection with it.

@@ -131,20 +131,9 @@ func (r *clusterRow) back(ctx context.Context) error {
 			return err
 		}
 	}
-	conn, err := r.Nodes[clusterNodes].DialAdmin()
-	if err != nil {
-		return err
-	}
-	defer conn.Close() //nolint:errcheck // it fails only if it was closed before
-	for {
-		c, err := conn.Admin().ShowCluster(ctx, &adminv1.ShowClusterRequest{})
-		if err == nil && slices.ContainsFunc(c.GetNodes(), func(n *adminv1.ClusterNode) bool { return n.GetSelf() }) {
-			return nil
-		}
-		if err := stage.Pause(ctx, 100*time.Millisecond); err != nil {
-			return err
-		}
-	}
+	return shows(ctx, r.Nodes[clusterNodes], func(c *adminv1.ShowClusterResponse) bool {
+		return slices.ContainsFunc(c.GetNodes(), func(n *adminv1.ClusterNode) bool { return n.GetSelf() })
+	})
 }
 
 // cutOff has the standby hear of nothing more.

@@ -127,6 +127,7 @@ var rows = []row{
 	{"consul_cut", 20 * time.Minute, consulCut, consulCutBars},
 	{"lagging", 5 * time.Minute, lagging, laggingBars},
 	{"db_cut", 15 * time.Minute, databaseCut, databaseCutBars},
+	{"db_alone", 10 * time.Minute, databaseAlone, databaseAloneBars},
 	{"node_cut", 10 * time.Minute, nodeCut, nodeCutBars},
 	{"node_alone", 10 * time.Minute, nodeAlone, nodeAloneBars},
 	{"agent_alone", 10 * time.Minute, agentAlone, agentAloneBars},

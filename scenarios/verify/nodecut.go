@@ -123,27 +123,11 @@ func (r *clusterRow) linked(ctx context.Context, a, b *stage.Node, up bool) erro
 }
 
 func (r *clusterRow) link(ctx context.Context, n, other *stage.Node, up bool) error {
-	conn, err := n.DialAdmin()
-	if err != nil {
-		return err
-	}
-	defer conn.Close() //nolint:errcheck // it fails only if it was closed before
-	again := time.NewTicker(50 * time.Millisecond)
-	defer again.Stop()
-	for {
-		c, err := conn.Admin().ShowCluster(ctx, &adminv1.ShowClusterRequest{})
-		is := slices.ContainsFunc(c.GetNodes(), func(m *adminv1.ClusterNode) bool {
+	return shows(ctx, n, func(c *adminv1.ShowClusterResponse) bool {
+		return up == slices.ContainsFunc(c.GetNodes(), func(m *adminv1.ClusterNode) bool {
 			return m.GetPublicAddress() == other.Server && m.GetLink() == "up"
 		})
-		if err == nil && is == up {
-			return nil
-		}
-		select {
-		case <-again.C:
-		case <-ctx.Done():
-			return fmt.Errorf("wait for a link: %w", context.Cause(ctx))
-		}
-	}
+	})
 }
 
 func nodeCutBars(s *site) bars {
