@@ -310,10 +310,38 @@ func TestBackAndForth(t *testing.T) {
 		if i := w.desired[p]; w.sides[i].serving[p].Load() == nil || w.sides[1-i].serving[p].Load() != nil {
 			t.Error("it is not owned by who should own it")
 		}
+		if i := w.desired[p]; !w.sides[i].has[p].Load() || w.sides[1-i].has[p].Load() {
+			t.Error("who has it is not what the placement was told")
+		}
 		for _, s := range w.sides {
 			if n, used := s.engine.Asks(), s.engine.RoomUsed("x.do"); n != 0 || used != "" {
 				t.Errorf("node %d has left %d asks, and %q", s.index, n, used)
 			}
+		}
+	})
+}
+
+// A node is to have a partition again before it has released it, and another one is faster: it has left it.
+func TestLeftAlthoughWantedAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var late atomic.Bool
+		w := couple(t, func(i int, j persistence.Journal) persistence.Journal {
+			if i == 0 {
+				return claimsLate{j, &late}
+			}
+			return j
+		})
+		defer w.end()
+		const p = 7
+		late.Store(true)
+		w.give(p)
+		w.sides[0].host.Take(p)
+		time.Sleep(10 * time.Second)
+		w.sides[0].host.Give(p)
+		time.Sleep(10 * time.Second)
+		if !w.sides[1].has[p].Load() || w.sides[0].has[p].Load() {
+			t.Error("who has it is not what the placement was told")
 		}
 	})
 }

@@ -68,7 +68,8 @@ type side struct {
 	broken  chan struct{}
 
 	serving [messages.Partitions]atomic.Pointer[actor.PID]
-	other   atomic.Pointer[actor.PID] // of the actor that stands for the other node
+	has     [messages.Partitions]atomic.Bool // as the placement is told
+	other   atomic.Pointer[actor.PID]        // of the actor that stands for the other node
 	gone    atomic.Bool
 }
 
@@ -194,6 +195,7 @@ func (s *side) close() {
 	}
 	for p := range s.serving {
 		s.serving[p].Store(nil)
+		s.has[p].Store(false)
 	}
 }
 
@@ -271,7 +273,12 @@ func (s *side) Owner(p messages.Partition) *actor.PID {
 	return nil
 }
 
-func (s *side) Serve(p messages.Partition, pid *actor.PID) { s.serving[p].Store(pid) }
+func (s *side) Serve(p messages.Partition, pid *actor.PID) {
+	s.serving[p].Store(pid)
+	if pid != nil {
+		s.has[p].Store(true)
+	}
+}
 
 func (s *side) Lost(p messages.Partition) {
 	s.mu.Lock()
@@ -290,7 +297,7 @@ func (s *side) Lost(p messages.Partition) {
 // Gone implements partition.Placement. A node that is fenced comes back as another one.
 func (*side) Gone(messages.Incarnation) bool { return false }
 
-func (*side) Left(messages.Partition) {}
+func (s *side) Left(p messages.Partition) { s.has[p].Store(false) }
 
 func (*side) Ready() error { return nil }
 

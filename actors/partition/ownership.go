@@ -184,11 +184,12 @@ func (o *owner) steps(ctx actor.Context, in steps) {
 				o.parts.Placement.Lost(s.partition)
 			}
 			before := l.Phase
-			switch l.Step(s.in, o.parts.Now(), o.timing) {
+			out := l.Step(s.in, o.parts.Now(), o.timing)
+			if before >= Recovering && l.Phase < Recovering { // perhaps to be claimed again, which need not succeed
+				o.parts.Placement.Left(s.partition)
+			}
+			switch out {
 			case Nothing:
-				if before >= Recovering && l.Phase == Away {
-					o.parts.Placement.Left(s.partition)
-				}
 			case Claim:
 				claims = append(claims, s.partition)
 			case Open:
