@@ -51,11 +51,15 @@ func (j *Journal) Owners(ctx context.Context) ([]persistence.Owner, error) {
 	return owners, nil
 }
 
+// ownerFenced tells whether the owner of partition p was fenced. The incarnation's own row says so: batches don't update that, and so it has
+// few versions, also while somebody has a snapshot open.
+const ownerFenced = `NOT EXISTS (SELECT FROM lanes l WHERE l.incarnation = p.owner AND l.lane = -1 AND NOT l.fenced)`
+
 // readOwners reads the owners of the partitions that live in the shard, each to its place.
 func (s *shard) readOwners(ctx context.Context, owners []persistence.Owner) error {
 	return s.read(ctx, "read the owners", func(ctx context.Context, conn *pgxpool.Conn) error {
-		found, err := conn.Query(ctx, `SELECT p.partition, p.epoch, COALESCE(p.owner, ''),
-			p.owner IS NOT NULL AND NOT EXISTS (SELECT FROM lanes l WHERE l.incarnation = p.owner AND NOT l.fenced) FROM partitions p`)
+		found, err := conn.Query(ctx, `SELECT p.partition, p.epoch, COALESCE(p.owner, ''), p.owner IS NOT NULL AND `+ownerFenced+
+			` FROM partitions p`)
 		if err != nil {
 			return err //nolint:wrapcheck // said by read
 		}
@@ -111,8 +115,8 @@ func (s *shard) claim(ctx context.Context, wanted []persistence.Holding) (claime
 	}
 	err = s.read(ctx, "claim", func(ctx context.Context, conn *pgxpool.Conn) error {
 		var fenced bool
-		if err := conn.QueryRow(ctx, `SELECT COALESCE(bool_or(fenced), true) FROM lanes WHERE incarnation = $1`, string(s.journal.self)).
-			Scan(&fenced); err != nil {
+		if err := conn.QueryRow(ctx, `SELECT COALESCE((SELECT fenced FROM lanes WHERE incarnation = $1 AND lane = $2), true)`,
+			string(s.journal.self), ownLane).Scan(&fenced); err != nil {
 			return err //nolint:wrapcheck // said by read
 		}
 		if fenced {
@@ -122,7 +126,7 @@ func (s *shard) claim(ctx context.Context, wanted []persistence.Holding) (claime
 		found, err := conn.Query(ctx, `UPDATE partitions p SET owner = $1, epoch = GREATEST(p.epoch, m.generation << 40) + 1
 			FROM meta m, unnest($2::smallint[], $3::bigint[]) AS w (partition, epoch)
 			WHERE p.partition = w.partition AND p.epoch = w.epoch AND
-				(p.owner IS NULL OR p.owner = $1 OR NOT EXISTS (SELECT FROM lanes l WHERE l.incarnation = p.owner AND NOT l.fenced))
+				(p.owner IS NULL OR p.owner = $1 OR `+ownerFenced+`)
 			RETURNING p.partition, p.epoch`, string(s.journal.self), partitions, epochs)
 		if err != nil {
 			return err //nolint:wrapcheck // said by read
