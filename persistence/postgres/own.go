@@ -51,7 +51,7 @@ func (j *Journal) Owners(ctx context.Context) ([]persistence.Owner, error) {
 	return owners, nil
 }
 
-// ownerFenced tells whether the owner of partition p was fenced. The incarnation's own row says so: batches don't update that, and so it has
+// ownerFenced tells whether the owner of partition p was fenced. The incarnation's own row says so: batches don't update that, so it has
 // few versions, also while somebody has a snapshot open.
 const ownerFenced = `NOT EXISTS (SELECT FROM lanes l WHERE l.incarnation = p.owner AND l.lane = -1 AND NOT l.fenced)`
 
