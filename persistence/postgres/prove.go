@@ -28,7 +28,7 @@ var proveSQL = strings.Replace(proveText, "@lost", lostSQL, 1) //nolint:gocheckn
 type proof struct {
 	// last is the number that the row had before: that of its lane's last batch.
 	last int64
-	// timeline is the server's. It rises each time that a standby is made the primary, and when a backup is restored.
+	// timeline is the server's. It rises each time that a standby is made the primary, and when a backup goes on with an archive.
 	timeline int64
 	// generation is that of the shard.
 	generation messages.Generation
