@@ -27,6 +27,9 @@ type archived struct {
 func newArchived(t *testing.T) *archived {
 	t.Helper()
 	bin := programs(t)
+	if _, err := os.Stat(filepath.Join(bin, "pg_basebackup")); err != nil {
+		t.Skipf("SKIPPED: backups are not tested: %v", err)
+	}
 	dir, err := os.MkdirTemp("", "holdfast-postgres") //nolint:usetesting // see ownServer
 	if err != nil {
 		t.Fatal(err)
