@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/persistence"
@@ -120,34 +121,79 @@ func (l *load) restored(j persistence.Journal, kept map[messages.OrderID]int) (o
 	return orders, records
 }
 
-// A base backup is taken under load, and restored after more was confirmed: it is refused by who starts with it, until the loss is
-// accepted. Then all that was confirmed before the backup is there and goes on; and the server of before is refused for good.
+// A base backup is taken under load, and restored after more was confirmed, as it is, or with the archived WAL up to some time: it is refused
+// by who starts with it, until the loss is accepted. Then all that was confirmed before that moment is there, and orders go on; and the
+// server of before is refused for good.
 func TestBackupRestored(t *testing.T) {
 	t.Parallel()
-	original := newArchived(t)
-	config := configured(t, original.server, original.Address)
-	config.Lanes = 2
-	j, epochs := opened(t, config)
-	l := startLoad(t, j, &epochs, 8)
-	l.await(&l.confirmed, 100)
-	kept := l.kept()
-	restored := original.backup(t)
-	l.await(&l.confirmed, 100)
-	l.end()
-	known := map[messages.Incarnation]messages.Watermarks{j.Incarnation(): j.Watermarks()}
-	original.Stop()
-	startRestored(t, restored)
+	for name, test := range map[string]struct {
+		toATime  bool
+		timeline int64
+	}{"as it is": {false, 1}, "to a time": {true, 2}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			original := newArchived(t)
+			config := configured(t, original.server, original.Address)
+			config.Lanes = 2
+			j, epochs := opened(t, config)
+			l := startLoad(t, j, &epochs, 8)
+			l.await(&l.confirmed, 100)
+			kept := l.kept()
+			restored := original.backup(t)
+			l.await(&l.confirmed, 100)
+			if test.toATime {
+				kept = l.kept()
+				now := time.UnixMicro(ask(t, original.server, "postgres", `SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint`))
+				target := "recovery_target_time=" + now.UTC().Format("2006-01-02 15:04:05.000000+00")
+				if err := restored.Recover(original.archive, target); err != nil {
+					t.Fatal(err)
+				}
+			}
+			l.await(&l.confirmed, 100)
+			l.end()
+			original.Stop() // so that all its WAL is archived
+			startRestored(t, restored)
 
-	before := config.Shards
-	config.Shards = []string{restored.Address(databaseOf(config))}
-	config.Watermarks = &heard{known: known}
+			known := map[messages.Incarnation]messages.Watermarks{j.Incarnation(): j.Watermarks()}
+			before := config.Shards
+			config.Shards = []string{restored.Address(databaseOf(config))}
+			d := acceptRestored(t, restored, config, known, test.timeline)
+			config.Watermarks = &heard{known: d.all()}
+			next, owned := opened(t, config)
+			orders, records := l.restored(next, kept)
+			if orders == 0 || records == 0 {
+				t.Errorf("%d orders and %d records are lost: the server is not as it was before", orders, records)
+			}
+			t.Logf("%d of %d orders are lost, and %d records", orders, len(l.orders), records)
+			more := startLoad(t, next, &owned, 4)
+			more.await(&more.confirmed, 50)
+			more.end()
+
+			if err := original.Start(original.settings...); err != nil {
+				t.Fatal(err)
+			}
+			config.Shards, config.Watermarks = before, &heard{known: d.all()}
+			if _, err := postgres.Open(t.Context(), config); !errors.Is(err, persistence.ErrUnavailable) ||
+				!strings.Contains(err.Error(), "generation 1 has begun since") {
+				t.Errorf("the server of before: %v", err)
+			}
+		})
+	}
+}
+
+// acceptRestored makes sure that a server is refused which was restored, and not written to, and has its loss accepted.
+func acceptRestored(
+	t *testing.T, restored *server, config postgres.Config, known map[messages.Incarnation]messages.Watermarks, timeline int64,
+) *desk {
+	t.Helper()
 	was := ask(t, restored, databaseOf(config), writings)
+	config.Watermarks = &heard{known: known}
 	if _, err := postgres.Open(t.Context(), config); !errors.Is(err, persistence.ErrUnavailable) || !strings.Contains(err.Error(), "lost commits") {
 		t.Fatalf("a server as it was before: %v", err)
 	}
 	d := newDesk(t, config, known)
 	shown := d.show()[0]
-	if shown.GetTimeline() != 1 || len(shown.GetLost()) != 2 || shown.GetConfirm() == "" {
+	if shown.GetTimeline() != timeline || len(shown.GetLost()) != 2 {
 		t.Errorf("the server is %v", shown)
 	}
 	if now := ask(t, restored, databaseOf(config), writings); now != was {
@@ -156,25 +202,7 @@ func TestBackupRestored(t *testing.T) {
 	if g, err := d.accept(shown.GetConfirm()); err != nil || g != 1 {
 		t.Fatalf("accepted: generation %d, %v", g, err)
 	}
-	config.Watermarks = &heard{known: d.all()}
-	next, owned := opened(t, config)
-	orders, records := l.restored(next, kept)
-	if orders == 0 || records == 0 {
-		t.Errorf("%d orders and %d records are lost: the backup is not of before", orders, records)
-	}
-	t.Logf("%d of %d orders are lost, and %d records", orders, len(l.orders), records)
-	more := startLoad(t, next, &owned, 4)
-	more.await(&more.confirmed, 50)
-	more.end()
-
-	if err := original.Start(original.settings...); err != nil {
-		t.Fatal(err)
-	}
-	config.Shards, config.Watermarks = before, &heard{known: d.all()}
-	if _, err := postgres.Open(t.Context(), config); !errors.Is(err, persistence.ErrUnavailable) ||
-		!strings.Contains(err.Error(), "generation 1 has begun since") {
-		t.Errorf("the server of before: %v", err)
-	}
+	return d
 }
 
 // A server crashes under load. A base backup of it goes on with the archived WAL, and what was not archived, up to the end: nothing is lost,
