@@ -31,8 +31,13 @@ func (r *clusterRow) acceptLoss(ctx context.Context, p *replicated, f figures) e
 	if err != nil {
 		return err
 	}
-	f["to_be_lost"] = len(lost)
 	p.primary.Kill()
+	return r.acceptLossOf(ctx, p, lost, kept, f)
+}
+
+// acceptLossOf accepts that orders are lost, which the server that is left does not have. It has kept others.
+func (r *clusterRow) acceptLossOf(ctx context.Context, p *replicated, lost []*order, kept []string, f figures) (err error) {
+	f["to_be_lost"] = len(lost)
 	if f["refused_again_by"], err = r.refusals(ctx, refusal); err != nil {
 		return err
 	}

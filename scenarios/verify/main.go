@@ -126,6 +126,7 @@ var rows = []row{
 	{"pause", 15 * time.Minute, pauseNode, pauseNodeBars},
 	{"consul_cut", 20 * time.Minute, consulCut, consulCutBars},
 	{"lagging", 5 * time.Minute, lagging, laggingBars},
+	{"restored", 5 * time.Minute, restored, restoredBars},
 	{"db_cut", 15 * time.Minute, databaseCut, databaseCutBars},
 	{"db_alone", 10 * time.Minute, databaseAlone, databaseAloneBars},
 	{"node_cut", 10 * time.Minute, nodeCut, nodeCutBars},
