@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -205,6 +206,21 @@ func acceptRestored(
 	return d
 }
 
+// takenOver opens a journal that another incarnation had, and owns all partitions.
+func takenOver(
+	t *testing.T, config postgres.Config, from messages.Incarnation,
+) (j *postgres.Journal, epochs [messages.Partitions]messages.Epoch) {
+	t.Helper()
+	j = joined(t, config)
+	if err := j.Fence(t.Context(), from); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := claim(t, j, &epochs); err != nil || n != messages.Partitions {
+		t.Fatalf("%d partitions were claimed: %v", n, err)
+	}
+	return j, epochs
+}
+
 // A server crashes under load. A base backup of it goes on with the archived WAL, and what was not archived, up to the end: nothing is lost,
 // and nothing has to be accepted. The server of before, once it is back, lacks what was confirmed since, and is refused.
 func TestBackupRecoveredToTheEnd(t *testing.T) {
@@ -234,14 +250,7 @@ func TestBackupRecoveredToTheEnd(t *testing.T) {
 	if x := d.show()[0]; x.GetTimeline() != 2 || x.GetConfirm() != "" || len(x.GetLost()) != 0 {
 		t.Errorf("the server is %v", x)
 	}
-	next := joined(t, config)
-	if err := next.Fence(t.Context(), j.Incarnation()); err != nil {
-		t.Fatal(err)
-	}
-	var owned [messages.Partitions]messages.Epoch
-	if n, err := claim(t, next, &owned); err != nil || n != messages.Partitions {
-		t.Fatalf("%d partitions were claimed: %v", n, err)
-	}
+	next, owned := takenOver(t, config, j.Incarnation())
 	if orders, records := l.restored(next, l.kept()); orders+records != 0 {
 		t.Errorf("%d orders and %d records are lost", orders, records)
 	}
@@ -257,4 +266,38 @@ func TestBackupRecoveredToTheEnd(t *testing.T) {
 	if _, err := postgres.Open(t.Context(), config); !errors.Is(err, persistence.ErrUnavailable) || !strings.Contains(err.Error(), "lost commits") {
 		t.Errorf("the server of before: %v", err)
 	}
+}
+
+// A dump that was made while nobody had the journal has everything, also on another server.
+func TestDumpRestored(t *testing.T) {
+	t.Parallel()
+	original, other := sharedServer(t), newArchived(t)
+	config := configured(t, original, original.Address)
+	j, epochs := opened(t, config)
+	l := startLoad(t, j, &epochs, 4)
+	l.await(&l.confirmed, 100)
+	l.end()
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	known := map[messages.Incarnation]messages.Watermarks{j.Incarnation(): j.Watermarks()}
+	to := other.Address(database(t, other.server))
+	file := filepath.Join(t.TempDir(), "dump")
+	for _, args := range [][]string{
+		{"pg_dump", "--format=custom", "--file=" + file, "--dbname=" + config.Shards[0]},
+		{"pg_restore", "--exit-on-error", "--single-transaction", "--dbname=" + to, file},
+	} {
+		program := filepath.Join(programs(t), args[0])
+		if out, err := exec.CommandContext(t.Context(), program, args[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v: %s", args[0], err, out)
+		}
+	}
+	config.Shards, config.Watermarks = []string{to}, &heard{known: known}
+	next, owned := takenOver(t, config, j.Incarnation())
+	if orders, records := l.restored(next, l.kept()); orders+records != 0 {
+		t.Errorf("%d orders and %d records are lost", orders, records)
+	}
+	more := startLoad(t, next, &owned, 4)
+	more.await(&more.confirmed, 50)
+	more.end()
 }
