@@ -131,7 +131,12 @@ func (l *Losses) visit(ctx context.Context, s *site, known map[messages.Incarnat
 	if err == nil {
 		defer conn.Close(within) //nolint:errcheck // nothing is under way
 		var found look
-		if found, err = l.look(within, conn, s, known); err == nil {
+		// What is asked is of one moment: else a generation that begins in between would look like another server that lacks nothing.
+		err = pgx.BeginTxFunc(within, conn, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) (err error) {
+			found, err = l.look(within, tx, s, known)
+			return err
+		})
+		if err == nil {
 			return found
 		}
 	}

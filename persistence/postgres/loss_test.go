@@ -274,6 +274,30 @@ func TestLossIsAcceptedAfterAll(t *testing.T) {
 	acceptAtLast(t, next, &epochs, p.id)
 }
 
+// Many accept the same loss at once, again and again: each is told of the generation that begins, also who looks at the server at the moment
+// in which it does.
+func TestLossIsAcceptedByMany(t *testing.T) {
+	t.Parallel()
+	config := configured(t, sharedServer(t), sharedServer(t).Address)
+	j, _ := opened(t, config)
+	d := newDesk(t, config, map[messages.Incarnation]messages.Watermarks{})
+	for n := range messages.Generation(15) {
+		d.known[messages.Incarnation(fmt.Sprint("node/", n))] = messages.Watermarks{
+			Journal: j.Watermarks().Journal, Shards: []messages.ShardWatermarks{{Generation: n, Batches: []int64{0, 1}}},
+		}
+		word := d.show()[0].GetConfirm()
+		var all sync.WaitGroup
+		for range 10 {
+			all.Go(func() {
+				if g, err := d.accept(word); err != nil || g != n+1 {
+					t.Errorf("accepted: generation %d, %v; want %d", g, err, n+1)
+				}
+			})
+		}
+		all.Wait()
+	}
+}
+
 // Who accepts a loss does not go on, as a host does that is lost, when nobody may write any more: the server ends that by itself, and
 // nothing has begun.
 func TestLossIsNotAcceptedForever(t *testing.T) {
