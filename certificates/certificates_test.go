@@ -332,22 +332,6 @@ func read(t *testing.T, name string) []byte {
 	return text
 }
 
-// A node whose certificate has expired starts, and says so.
-func TestExpired(t *testing.T) {
-	t.Parallel()
-	a := certificatetest.New(t)
-	n := setup(t, a.Files("127.0.0.1"))
-	if err := n.Expired(); err != nil {
-		t.Error(err)
-	}
-	n.rewrite(a, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) })
-	old, err := certificates.NewServer(certificates.ServerConfig{Files: n.files})
-	must(t, err)
-	if err := old.Expired(); err == nil || !strings.Contains(err.Error(), "has expired") {
-		t.Errorf("%v", err)
-	}
-}
-
 // A new certificate that is not valid yet is told of as bad once, and taken as soon as it is valid.
 func TestNotValidYet(t *testing.T) {
 	t.Parallel()
@@ -479,20 +463,5 @@ func TestOptional(t *testing.T) {
 	}
 	if got, err := get(stranger); err == nil || !strings.Contains(err.Error(), "unknown certificate authority") {
 		t.Errorf("with a stranger's: %q, %v", got, err)
-	}
-}
-
-func TestMistakesInFiles(t *testing.T) {
-	t.Parallel()
-	files := certificatetest.New(t).Files("127.0.0.1")
-	for want, files := range map[string]certificates.Files{
-		"needed both, or none":   {Certificate: files.Certificate},
-		"no certificate is name": {CA: files.CA},
-		"no such file":           {Certificate: files.Certificate, Key: files.Key, CA: files.CA + "x"},
-		"and key ":               {Certificate: files.Certificate, Key: files.Certificate},
-	} {
-		if _, err := certificates.NewServer(certificates.ServerConfig{Files: files}); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%+v: %v, want %q", files, err, want)
-		}
 	}
 }

@@ -4,9 +4,11 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,6 +24,9 @@ type Files struct {
 
 // Any tells whether any file is named.
 func (f Files) Any() bool { return f != Files{} }
+
+// names are the files, in the order of texts.
+func (f Files) names() [3]string { return [3]string{f.Certificate, f.Key, f.CA} }
 
 // Proof is what was read from files at one time. It does not change.
 type Proof struct {
@@ -92,7 +97,7 @@ func (s *Store) Reload() (taken bool, err error) {
 }
 
 func (s *Store) read() (text texts, err error) {
-	for i, name := range []string{s.files.Certificate, s.files.Key, s.files.CA} {
+	for i, name := range s.files.names() {
 		if name == "" {
 			continue
 		}
@@ -110,6 +115,33 @@ func (s *Store) read() (text texts, err error) {
 	return text, nil
 }
 
+// whole says why a file in PEM is not whole, as when somebody still writes it: a block has no end, or can't be read. What is whole of it
+// is not all that it is to have. Text beside the blocks is no mistake.
+func whole(name string, text []byte) error {
+	blocks, begun, ended := 0, 0, 0
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		blocks++
+	}
+	for line := range strings.Lines(string(text)) {
+		switch {
+		case strings.HasPrefix(line, beginning), strings.HasPrefix(beginning, line): // the last one may be cut off
+			begun++
+		case strings.HasPrefix(line, ending):
+			ended++
+		}
+	}
+	if begun != blocks || ended != blocks {
+		return fmt.Errorf("%s is not whole: of %d blocks that begin and %d that end, %d can be read", name, begun, ended, blocks)
+	}
+	return nil
+}
+
+// Lines in PEM begin with these.
+const (
+	beginning = "-----BEGIN "
+	ending    = "-----END "
+)
+
 func digest(text texts, err error) [sha256.Size]byte {
 	if err != nil {
 		return sha256.Sum256([]byte(err.Error()))
@@ -125,6 +157,11 @@ func digest(text texts, err error) [sha256.Size]byte {
 // take makes what was read the current proof, if it is good.
 func (s *Store) take(text texts) error {
 	next := &Proof{}
+	for i, name := range s.files.names() {
+		if err := whole(name, text[i]); err != nil {
+			return err
+		}
+	}
 	if s.files.Certificate != "" {
 		own, err := tls.X509KeyPair(text[0], text[1])
 		if err != nil {
