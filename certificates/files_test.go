@@ -46,7 +46,7 @@ func TestHalfAFile(t *testing.T) {
 	must(t, n.asks(as))
 }
 
-// A node whose certificate has expired starts, and says so.
+// A node whose certificate has expired starts, and says so. That does not keep it from trusting others than before.
 func TestExpired(t *testing.T) {
 	t.Parallel()
 	a := certificatetest.New(t)
@@ -59,6 +59,14 @@ func TestExpired(t *testing.T) {
 	must(t, err)
 	if err := old.Expired(); err == nil || !strings.Contains(err.Error(), "has expired") {
 		t.Errorf("%v", err)
+	}
+	certificatetest.Write(t, n.files.CA, slices.Concat(a.PEM, certificatetest.New(t).PEM))
+	if taken, _, err := old.Reload(); !taken || err != nil {
+		t.Errorf("another authority beside the certificate in use: taken %v, %v", taken, err)
+	}
+	n.rewrite(a, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Second) })
+	if taken, _, err := old.Reload(); taken || err == nil || !strings.Contains(err.Error(), "has expired") {
+		t.Errorf("a new certificate that has expired: taken %v, %v", taken, err)
 	}
 }
 

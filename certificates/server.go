@@ -38,11 +38,10 @@ type Server struct {
 	open map[*conn]struct{} // to clients that have shown a certificate
 }
 
-// NewServer reads the files. A certificate that has expired is taken here, as a node without clients still has orders to run, and
-// refused later: Expired tells.
+// NewServer reads the files. A certificate that has expired is taken here, as a node without clients still has orders to run, and another
+// one that has is refused later: Expired tells.
 func NewServer(config ServerConfig) (*Server, error) {
 	s := &Server{config: config, open: map[*conn]struct{}{}}
-	first := true
 	store, err := Open(config.Files, func(p *Proof) error {
 		if p.Own == nil {
 			return errors.New("no certificate is named")
@@ -51,7 +50,7 @@ func NewServer(config ServerConfig) (*Server, error) {
 			!slices.Contains(u, x509.ExtKeyUsageAny) {
 			return fmt.Errorf("certificate %s is not for servers: no client would take it", config.Certificate)
 		}
-		if first {
+		if s.store == nil || s.Leaf().Equal(p.Chain[0]) { // the authorities may be others beside it
 			return nil
 		}
 		if err := valid(p.Chain[0], time.Now()); err != nil {
@@ -62,7 +61,6 @@ func NewServer(config ServerConfig) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	first = false
 	s.store = store
 	return s, nil
 }
