@@ -154,7 +154,7 @@ func (m *Member) inquire(ctx context.Context) []*remotingv1.Watermarks {
 	for _, p := range m.remoting.Status() {
 		nodes = append(nodes, p.Node)
 	}
-	return watermarksOf(m.remoting.Inquire(ctx, nodes...))
+	return m.remoting.InquireWatermarks(ctx, nodes...)
 }
 
 // MayDispatch tells whether this node may begin with tasks: not as soon as others may take over.

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/holdfast-run/holdfast/cluster/consul"
-	"github.com/holdfast-run/holdfast/cluster/remoting"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/remotingv1"
 	"github.com/holdfast-run/holdfast/supervision"
@@ -234,12 +233,4 @@ func (w *Watermarks) run(ctx context.Context, m *Member, loop *supervision.Loop)
 		case <-ticks.C:
 		}
 	}
-}
-
-// watermarksOf is all that peers have testified of watermarks.
-func watermarksOf(said []remoting.Testimony) (all []*remotingv1.Watermarks) {
-	for _, t := range said {
-		all = append(all, t.Watermarks...)
-	}
-	return all
 }

@@ -42,14 +42,25 @@ type asked struct {
 
 // Inquire asks nodes whether they have evidence, all at once, and returns what they have said, in their order, when all have answered or
 // the context ends. A node that can't be reached is not waited for.
-func (r *Remoting) Inquire(ctx context.Context, nodes ...Node) []Testimony {
+func (r *Remoting) Inquire(ctx context.Context, nodes ...Node) []Testimony { return r.inquire(ctx, nodes, false) }
+
+// InquireWatermarks asks nodes for watermarks alone, in the same way: who is asked for evidence has to look for newer, and owes it to whoever
+// asked that it removes nobody before.
+func (r *Remoting) InquireWatermarks(ctx context.Context, nodes ...Node) (all []*remotingv1.Watermarks) {
+	for _, t := range r.inquire(ctx, nodes, true) {
+		all = append(all, t.Watermarks...)
+	}
+	return all
+}
+
+func (r *Remoting) inquire(ctx context.Context, nodes []Node, onlyWatermarks bool) []Testimony {
 	said, open := make([]Testimony, len(nodes)), make([]*asked, len(nodes))
 	at := r.config.Now()
 	for i, n := range nodes {
 		said[i].Node = n
 		number, q := r.inquiry.ask(n)
 		defer r.inquiry.forget(number)
-		l, err := pack(question, &remotingv1.Question{Number: number}, r.config.MaxLetter)
+		l, err := pack(question, &remotingv1.Question{Number: number, OnlyWatermarks: onlyWatermarks}, r.config.MaxLetter)
 		l.ask = number
 		if err == nil {
 			err = r.sendLetter(n.String(), l)
@@ -115,8 +126,10 @@ func (q *inquiry) end(number uint64, e *remotingv1.Evidence) {
 // testify answers a question.
 func (r *Remoting) testify(to Node, q *remotingv1.Question) {
 	e := &remotingv1.Evidence{Number: q.GetNumber(), Watermarks: r.witness.Watermarks()}
-	if dated, seen := r.witness.Evidence(); seen {
-		e.Seen, e.Age = true, int64(max(r.config.Now().Sub(dated), 0))
+	if !q.GetOnlyWatermarks() {
+		if dated, seen := r.witness.Evidence(); seen {
+			e.Seen, e.Age = true, int64(max(r.config.Now().Sub(dated), 0))
+		}
 	}
 	l, err := pack(evidence, e, r.config.MaxLetter)
 	if err == nil {

@@ -369,6 +369,33 @@ func TestEvidenceIsAskedOfSeveralAtOnce(t *testing.T) {
 	}
 }
 
+// Who is asked for watermarks alone is not asked for evidence, which would bind it.
+func TestWatermarksAreAskedForAlone(t *testing.T) {
+	t.Parallel()
+	one, two := newStation(t, "one", plaintext), newStation(t, "two", plaintext)
+	must(t, one.Peers(two.node()))
+	ctx, stop := context.WithTimeout(t.Context(), patience)
+	defer stop()
+	var told []*remotingv1.Watermarks
+	for len(told) == 0 && ctx.Err() == nil { // until the link is there
+		told = one.InquireWatermarks(ctx, two.node())
+	}
+	if len(told) != 1 || told[0].GetIncarnation() != string(two.node().Incarnation) {
+		t.Errorf("two tells the watermarks %v", told)
+	}
+	two.mu.Lock()
+	if two.testified != 0 {
+		t.Errorf("two was asked for evidence %d times", two.testified)
+	}
+	two.mu.Unlock()
+	said := one.Inquire(ctx, two.node())
+	two.mu.Lock()
+	defer two.mu.Unlock()
+	if !said[0].Answered || len(said[0].Watermarks) != 1 || two.testified != 1 {
+		t.Errorf("two was asked for evidence %d times, and says %+v", two.testified, said)
+	}
+}
+
 func TestHoldingsAreTold(t *testing.T) {
 	t.Parallel()
 	one, two := newStation(t, "one", plaintext), newStation(t, "two", plaintext)

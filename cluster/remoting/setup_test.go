@@ -148,6 +148,8 @@ type station struct {
 
 	mu    sync.Mutex
 	dated time.Time
+	// testified is how often it was asked for evidence.
+	testified int
 }
 
 // newStation starts a node with the settings that change makes.
@@ -215,6 +217,7 @@ func (s *station) Lost(n Node) {
 func (s *station) Evidence() (time.Time, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.testified++
 	return s.dated, !s.dated.IsZero()
 }
 

@@ -624,10 +624,12 @@ func (x *ShardWatermarks) GetBatches() []int64 {
 
 // Question asks whether a node has evidence that its registration was renewed, and what the journal has confirmed to it.
 type Question struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Number uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	// Only the latter is asked for: whether there is evidence is not told. Nodes that do not know the field tell both.
+	OnlyWatermarks bool `protobuf:"varint,2,opt,name=only_watermarks,json=onlyWatermarks,proto3" json:"only_watermarks,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Question) Reset() {
@@ -665,6 +667,13 @@ func (x *Question) GetNumber() uint64 {
 		return x.Number
 	}
 	return 0
+}
+
+func (x *Question) GetOnlyWatermarks() bool {
+	if x != nil {
+		return x.OnlyWatermarks
+	}
+	return false
 }
 
 // Evidence answers a question.
@@ -790,9 +799,10 @@ const file_holdfast_remoting_v1_remoting_proto_rawDesc = "" +
 	"\n" +
 	"generation\x18\x01 \x01(\rR\n" +
 	"generation\x12\x18\n" +
-	"\abatches\x18\x02 \x03(\x03R\abatches\"\"\n" +
+	"\abatches\x18\x02 \x03(\x03R\abatches\"K\n" +
 	"\bQuestion\x12\x16\n" +
-	"\x06number\x18\x01 \x01(\x04R\x06number\"\x8a\x01\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\x12'\n" +
+	"\x0fonly_watermarks\x18\x02 \x01(\bR\x0eonlyWatermarks\"\x8a\x01\n" +
 	"\bEvidence\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x12\n" +
 	"\x04seen\x18\x02 \x01(\bR\x04seen\x12\x10\n" +
