@@ -17,7 +17,7 @@ import (
 const balancing = "holdfast_nodes"
 
 func init() { //nolint:gochecknoinits // gRPC finds it by its name alone
-	balancer.Register(base.NewBalancerBuilder(balancing, spreading{}, base.Config{}))
+	balancer.Register(rarely{base.NewBalancerBuilder(balancing, spreading{}, base.Config{})})
 }
 
 // target is the node that a call is to go to.
@@ -58,6 +58,9 @@ func (spreading) Build(info base.PickerBuildInfo) balancer.Picker {
 	p := &picker{at: make(map[string]balancer.SubConn, len(info.ReadySCs))}
 	var announced []balancer.SubConn
 	for conn, of := range info.ReadySCs {
+		if rare, is := conn.(*redialed); is {
+			conn = rare.SubConn // gRPC takes no other
+		}
 		p.at[of.Address.Addr] = conn
 		if of.Address.Attributes.Value(givenKey{}) != nil {
 			p.spread = append(p.spread, conn)
