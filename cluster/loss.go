@@ -2,25 +2,31 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	"github.com/holdfast-run/holdfast/cluster/consul"
 	"github.com/holdfast-run/holdfast/messages"
 )
 
 // hearWithin bounds how long others are asked when an operator wants to know.
 const hearWithin = 3 * time.Second
 
-// Heard asks Consul and the peers, at once, and returns what is known of each other incarnation. It fails if Consul does not tell all that
-// it has: who is gone can't be asked.
-func (w *Watermarks) Heard(ctx context.Context) (map[messages.Incarnation]messages.Watermarks, error) {
+// Heard asks Consul and the peers, at once, and returns what is known of each other incarnation, and where in Consul is what can't be read.
+// It fails if Consul does not tell all that it has: who is gone can't be asked.
+func (w *Watermarks) Heard(ctx context.Context) (known map[messages.Incarnation]messages.Watermarks, unreadable []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, hearWithin)
 	defer cancel()
 	if err := w.ask(ctx); err != nil {
-		return nil, &UntoldError{err}
+		bad, is := errors.AsType[*consul.UnreadableError](err)
+		if !is {
+			return nil, nil, &UntoldError{err}
+		}
+		unreadable = bad.Keys
 	}
-	known, _ := w.Known()
-	return known, nil
+	known, _ = w.Known()
+	return known, unreadable, nil
 }
 
 // Bind has all nodes hold databases against what an incarnation has, which is no node's: Consul tells them, and those that come later.

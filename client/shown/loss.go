@@ -14,6 +14,7 @@ type JournalServer struct {
 	Lost         []LostBatches `json:"lost"`
 	Confirm      string        `json:"confirm"`
 	Unacceptable string        `json:"unacceptable"`
+	Unreadable   []string      `json:"unreadable"`
 }
 
 // LostBatches are the last batches of a lane, which a server lacks.
@@ -30,6 +31,7 @@ func JournalServerOf(s *adminv1.JournalServer) JournalServer {
 	x := JournalServer{
 		Shard: s.GetShard(), Address: s.GetAddress(), Unreachable: s.GetUnreachable(), Standby: s.GetStandby(), Timeline: s.GetTimeline(),
 		Generation: s.GetGeneration(), Journal: s.GetJournal(), Lost: []LostBatches{}, Confirm: s.GetConfirm(), Unacceptable: s.GetUnacceptable(),
+		Unreadable: append([]string{}, s.GetUnreadable()...),
 	}
 	for _, b := range s.GetLost() {
 		x.Lost = append(x.Lost, LostBatches{

@@ -54,8 +54,19 @@ func (w *Watermarks) Publish(ctx context.Context, who messages.Incarnation, conf
 	})
 }
 
-// Published returns, consistently, what each incarnation has published, until that is forgotten: also those that are dead. Those that
-// can't be read are missing, and named in the error.
+// UnreadableError says which watermarks can't be read, as they were damaged. Nobody mends them if their incarnation is gone.
+type UnreadableError struct {
+	// Keys are where they are in Consul.
+	Keys []string
+
+	err error
+}
+
+// Error implements error.
+func (e *UnreadableError) Error() string { return e.err.Error() }
+
+// Published returns, consistently, what each incarnation has published, until that is forgotten: also those that are dead. If some can't be
+// read, they are missing, and there is an UnreadableError.
 func (w *Watermarks) Published(ctx context.Context) (map[messages.Incarnation]messages.Watermarks, error) {
 	var pairs api.KVPairs
 	err := w.ask(ctx, func(ctx context.Context, c *api.Client) (err error) {
@@ -66,16 +77,19 @@ func (w *Watermarks) Published(ctx context.Context) (map[messages.Incarnation]me
 		return nil, err
 	}
 	published := make(map[messages.Incarnation]messages.Watermarks, len(pairs))
-	var errs []error
+	var bad UnreadableError
 	for _, pair := range pairs {
 		var confirmed messages.Watermarks
 		if err := json.Unmarshal(pair.Value, &confirmed); err != nil {
-			errs = append(errs, fmt.Errorf("watermarks at %s: %w", pair.Key, err))
+			bad.Keys, bad.err = append(bad.Keys, pair.Key), errors.Join(bad.err, fmt.Errorf("watermarks at %s: %w", pair.Key, err))
 			continue
 		}
 		published[messages.Incarnation(strings.TrimPrefix(pair.Key, w.key("")))] = confirmed
 	}
-	return published, errors.Join(errs...)
+	if len(bad.Keys) > 0 {
+		return published, &bad
+	}
+	return published, nil
 }
 
 // Forget removes what an incarnation has published that is dead, once nobody needs it any more. Nothing else does.

@@ -2,7 +2,9 @@ package consul
 
 import (
 	"context"
+	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -42,7 +44,10 @@ func TestPublished(t *testing.T) {
 			t.Errorf("published is %v, %v; want %v", got, err, want)
 		}
 		f.kv["holdfast/watermarks/n3/1"] = []byte("garbage")
-		if got, err := w.Published(t.Context()); err == nil || !strings.Contains(err.Error(), "n3/1") || !reflect.DeepEqual(got, want) {
+		got, err := w.Published(t.Context())
+		bad, is := errors.AsType[*UnreadableError](err)
+		if !is || !strings.Contains(err.Error(), "n3/1") || !slices.Equal(bad.Keys, []string{"holdfast/watermarks/n3/1"}) ||
+			!reflect.DeepEqual(got, want) {
 			t.Errorf("published is %v, %v", got, err)
 		}
 		if err := w.Forget(t.Context(), "n3/1"); err != nil {

@@ -119,6 +119,17 @@ func textLost(s *adminv1.JournalServer, b *adminv1.LostBatches) string {
 	return fmt.Sprintf("batches %d to %d of %s", b.GetHas()+1, b.GetConfirmed(), whose)
 }
 
+// tellUnreadable says what is not known.
+func (a *app) tellUnreadable(servers []*adminv1.JournalServer) error {
+	for _, s := range servers {
+		if keys := s.GetUnreadable(); len(keys) > 0 { // they are the same for all
+			return a.say("what was confirmed is not known of these nodes, as what Consul has is damaged; any server may lack it, too, and who "+
+				"accepts a loss accepts that. Delete these keys in Consul then: %s", strings.Join(keys, ", "))
+		}
+	}
+	return nil
+}
+
 // tellLoss says what can be done.
 func (a *app) tellLoss(servers []*adminv1.JournalServer) error {
 	var words, spared []string
@@ -131,6 +142,9 @@ func (a *app) tellLoss(servers []*adminv1.JournalServer) error {
 		if s.GetStandby() && len(s.GetLost()) == 0 {
 			spared = append(spared, s.GetAddress())
 		}
+	}
+	if err := a.tellUnreadable(servers); err != nil {
+		return err
 	}
 	switch {
 	case !lacking:

@@ -17,6 +17,10 @@ func TestLossIsTold(t *testing.T) {
 	}
 	away := &adminv1.JournalServer{Address: "db-1:5432/holdfast", Unreachable: "connection refused"}
 	lacks := &adminv1.JournalServer{Address: "db-2:5432/holdfast", Timeline: 2, Journal: "j", Lost: lost, Confirm: "3f9a0c11d2e4"}
+	unknown := &adminv1.JournalServer{
+		Address: "db-2:5432/holdfast", Journal: "j", Lost: lost, Confirm: "3f9a0c11d2e4",
+		Unreadable: []string{"holdfast/watermarks/n/1", "holdfast/watermarks/n/2"},
+	}
 	standby := &adminv1.JournalServer{Address: "db-3:5432/holdfast", Journal: "j", Standby: true}
 	before := &adminv1.JournalServer{
 		Address: "db-4:5432/holdfast", Journal: "j", Unacceptable: "the server db-2 has everything",
@@ -37,6 +41,9 @@ func TestLossIsTold(t *testing.T) {
 		{"the primary of before", []*adminv1.JournalServer{before}, []string{
 			"all of generation 1, as is known of accepted-loss/x; the server db-2 has everything",
 		}, []string{"--confirm"}},
+		{"something is not known", []*adminv1.JournalServer{away, unknown}, []string{
+			"any server may lack it, too", "Delete these keys in Consul then: holdfast/watermarks/n/1, holdfast/watermarks/n/2\n", "--confirm 3f9a0c11d2e4\n",
+		}, nil},
 		{"nothing lacks", []*adminv1.JournalServer{away, standby}, []string{"no server that takes writes lacks anything"}, []string{"--confirm"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

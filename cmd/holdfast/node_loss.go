@@ -5,7 +5,6 @@ import (
 	"sync/atomic"
 
 	"github.com/holdfast-run/holdfast/cluster"
-	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adminv1"
 	"github.com/holdfast-run/holdfast/persistence/postgres"
 )
@@ -20,15 +19,12 @@ type losses struct {
 }
 
 // known is what was confirmed to this node and to others.
-func (l *losses) known(ctx context.Context) (map[messages.Incarnation]messages.Watermarks, error) {
-	known, err := l.watermarks.Heard(ctx)
-	if err != nil {
-		return nil, err
+func (l *losses) known(ctx context.Context) (known postgres.Confirmed, err error) {
+	known.To, known.Unreadable, err = l.watermarks.Heard(ctx)
+	if j := l.journal.Load(); err == nil && j != nil {
+		known.To[j.Incarnation()] = j.Watermarks()
 	}
-	if j := l.journal.Load(); j != nil {
-		known[j.Incarnation()] = j.Watermarks()
-	}
-	return known, nil
+	return known, err
 }
 
 // Show implements gateway.Losses.

@@ -3258,7 +3258,9 @@ type JournalServer struct {
 	// What AcceptLoss takes for this server as it is; empty: there is nothing to accept, or it can't be gone on with.
 	Confirm string `protobuf:"bytes,9,opt,name=confirm,proto3" json:"confirm,omitempty"`
 	// Why the loss can't be accepted.
-	Unacceptable  string `protobuf:"bytes,10,opt,name=unacceptable,proto3" json:"unacceptable,omitempty"`
+	Unacceptable string `protobuf:"bytes,10,opt,name=unacceptable,proto3" json:"unacceptable,omitempty"`
+	// Where in Consul is what can't be read of what was confirmed: the server may lack that, too. confirm stands for these as well.
+	Unreadable    []string `protobuf:"bytes,11,rep,name=unreadable,proto3" json:"unreadable,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3361,6 +3363,13 @@ func (x *JournalServer) GetUnacceptable() string {
 		return x.Unacceptable
 	}
 	return ""
+}
+
+func (x *JournalServer) GetUnreadable() []string {
+	if x != nil {
+		return x.Unreadable
+	}
+	return nil
 }
 
 // LostBatches are the last batches of a lane, which a server lacks.
@@ -4526,7 +4535,7 @@ const file_holdfast_admin_v1_admin_proto_rawDesc = "" +
 	"\x0edatabase_bytes\x18\f \x01(\x03R\rdatabaseBytes\"\x11\n" +
 	"\x0fShowLossRequest\"N\n" +
 	"\x10ShowLossResponse\x12:\n" +
-	"\aservers\x18\x01 \x03(\v2 .holdfast.admin.v1.JournalServerR\aservers\"\xc3\x02\n" +
+	"\aservers\x18\x01 \x03(\v2 .holdfast.admin.v1.JournalServerR\aservers\"\xe3\x02\n" +
 	"\rJournalServer\x12\x14\n" +
 	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12 \n" +
@@ -4540,7 +4549,10 @@ const file_holdfast_admin_v1_admin_proto_rawDesc = "" +
 	"\x04lost\x18\b \x03(\v2\x1e.holdfast.admin.v1.LostBatchesR\x04lost\x12\x18\n" +
 	"\aconfirm\x18\t \x01(\tR\aconfirm\x12\"\n" +
 	"\funacceptable\x18\n" +
-	" \x01(\tR\funacceptable\"\x93\x01\n" +
+	" \x01(\tR\funacceptable\x12\x1e\n" +
+	"\n" +
+	"unreadable\x18\v \x03(\tR\n" +
+	"unreadable\"\x93\x01\n" +
 	"\vLostBatches\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\tR\vincarnation\x12\x12\n" +
 	"\x04lane\x18\x02 \x01(\x05R\x04lane\x12\x1e\n" +

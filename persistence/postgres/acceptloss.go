@@ -15,7 +15,7 @@ import (
 // that, what binds all servers from then on; if it fails, nothing has begun. If Accept fails otherwise, nobody may know whether it was
 // done: the same word completes it, or finds that it was.
 func (l *Losses) Accept(
-	ctx context.Context, known map[messages.Incarnation]messages.Watermarks, confirm string,
+	ctx context.Context, known Confirmed, confirm string,
 	tell func(context.Context, messages.Incarnation, messages.Watermarks) error,
 ) (messages.Generation, error) {
 	sites, found, err := l.survey(ctx, known)
@@ -41,7 +41,7 @@ var errOtherLoss = &LossError{
 // accept does so at one server, in one transaction, while nobody writes there: no batch is under way, and no incarnation becomes known that
 // would not be fenced.
 func (l *Losses) accept(
-	ctx context.Context, s *site, known map[messages.Incarnation]messages.Watermarks, confirm string,
+	ctx context.Context, s *site, known Confirmed, confirm string,
 	tell func(context.Context, messages.Incarnation, messages.Watermarks) error,
 ) (g messages.Generation, err error) {
 	within, cancel := context.WithTimeout(ctx, acceptAnswers*l.cfg.AnswerWithin)
@@ -83,17 +83,18 @@ func (l *Losses) accept(
 // acceptAnswers is how many times as long as an answer it may take to accept a loss.
 const acceptAnswers = 5
 
-// next is the generation that begins when the loss is accepted: later than any, or the one that was told of, if nothing is later.
-func (f *look) next(shard int, known map[messages.Incarnation]messages.Watermarks) messages.Generation {
+// next is the generation that begins when the loss is accepted: later than any, or the one that was told of, if nothing is later. What can't
+// be read may be of generations that nobody else tells of: one for each, as each that was accepted is told by itself.
+func (f *look) next(shard int, known Confirmed) messages.Generation {
 	has := messages.Generation(f.server.GetGeneration()) //nolint:gosec // it was one
 	latest := has
-	for _, w := range known {
+	for _, w := range known.To {
 		latest = max(latest, w.Of(shard).Generation)
 	}
-	if told := known[f.acceptance].Of(shard).Generation; told > has && told == latest {
+	if told := known.To[f.acceptance].Of(shard).Generation; told > has && told == latest {
 		return told
 	}
-	return latest + 1
+	return latest + 1 + messages.Generation(len(known.Unreadable)) //nolint:gosec // it is small
 }
 
 // binds are the watermarks of who accepts the loss: the first batch of its own row, in the generation that begins.

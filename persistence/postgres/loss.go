@@ -33,6 +33,14 @@ func NewLosses(cfg Config) (*Losses, error) {
 	return &Losses{cfg: cfg}, err
 }
 
+// Confirmed is what is known to have been confirmed.
+type Confirmed struct {
+	// To has it by incarnation.
+	To map[messages.Incarnation]messages.Watermarks
+	// Unreadable are the keys of more that is stored and can't be read.
+	Unreadable []string
+}
+
 // LossError says why a loss is not accepted.
 type LossError struct{ reason, text string }
 
@@ -88,7 +96,7 @@ func (s *site) connect(ctx context.Context) (*pgx.Conn, error) {
 }
 
 // Show tells what each server lacks of what is known to have been confirmed. It changes nothing.
-func (l *Losses) Show(ctx context.Context, known map[messages.Incarnation]messages.Watermarks) ([]*adminv1.JournalServer, error) {
+func (l *Losses) Show(ctx context.Context, known Confirmed) ([]*adminv1.JournalServer, error) {
 	_, found, err := l.survey(ctx, known)
 	if err != nil {
 		return nil, err
@@ -102,7 +110,7 @@ func (l *Losses) Show(ctx context.Context, known map[messages.Incarnation]messag
 
 // survey looks at all servers at once.
 func (l *Losses) survey(
-	ctx context.Context, known map[messages.Incarnation]messages.Watermarks,
+	ctx context.Context, known Confirmed,
 ) (sites []*site, found []look, err error) {
 	if sites, err = l.sites(); err != nil {
 		return nil, nil, err
@@ -124,7 +132,7 @@ func (l *Losses) survey(
 }
 
 // visit looks at one server.
-func (l *Losses) visit(ctx context.Context, s *site, known map[messages.Incarnation]messages.Watermarks) look {
+func (l *Losses) visit(ctx context.Context, s *site, known Confirmed) look {
 	within, cancel := context.WithTimeout(ctx, 2*l.cfg.AnswerWithin)
 	defer cancel()
 	conn, err := s.connect(within)
@@ -182,7 +190,7 @@ type querier interface {
 
 // look looks at a server by a connection.
 func (l *Losses) look(
-	ctx context.Context, q querier, s *site, known map[messages.Incarnation]messages.Watermarks,
+	ctx context.Context, q querier, s *site, known Confirmed,
 ) (f look, err error) {
 	x := &adminv1.JournalServer{Shard: uint32(s.shard), Address: s.address()} //nolint:gosec // it is not negative
 	f.server = x
@@ -200,12 +208,13 @@ func (l *Losses) look(
 		return f, fmt.Errorf("ask the server of which journal it is: %w", err)
 	}
 	var bounds []bound
-	for who, w := range known {
+	for who, w := range known.To {
 		bounds = append(bounds, boundsBy(who, w.Of(s.shard))...)
 	}
 	if x.Lost, err = lostOf(ctx, q, bounds); err != nil {
 		return f, err
 	}
+	x.Unreadable = known.Unreadable
 	f.name(started)
 	switch other := foreign(x, known); {
 	case len(x.GetLost()) == 0:
@@ -243,9 +252,9 @@ func lostOf(ctx context.Context, q querier, bounds []bound) (lost []*adminv1.Los
 }
 
 // foreign names another journal to which was committed what a server lacks; empty: there is none.
-func foreign(x *adminv1.JournalServer, known map[messages.Incarnation]messages.Watermarks) string {
+func foreign(x *adminv1.JournalServer, known Confirmed) string {
 	for _, b := range x.GetLost() {
-		if name := known[messages.Incarnation(b.GetIncarnation())].Journal; name != "" && name != x.GetJournal() {
+		if name := known.To[messages.Incarnation(b.GetIncarnation())].Journal; name != "" && name != x.GetJournal() {
 			return name
 		}
 	}
@@ -257,7 +266,7 @@ const acceptanceNode = "accepted-loss"
 
 // name gives the word by which what a server lacks is confirmed, and names who accepts it. The name begins with what tells the server as it
 // is, until it is started again or a generation begins, from all others: copies of one server have the same rows. The word is of what it
-// lacks, too, but not of an acceptance for that very server that was interrupted: the same word completes it.
+// lacks, and of what can't be read, but not of an acceptance for that very server that was interrupted: the same word completes it.
 func (f *look) name(started int64) {
 	x := f.server
 	server := digest(x.GetJournal(), x.GetShard(), x.GetTimeline(), x.GetGeneration(), started)
@@ -267,6 +276,9 @@ func (f *look) name(started int64) {
 		if !strings.HasPrefix(b.GetIncarnation(), own) {
 			words = append(words, b.GetIncarnation(), b.GetLane(), b.GetGeneration(), b.GetConfirmed(), b.GetHas())
 		}
+	}
+	for _, key := range x.GetUnreadable() {
+		words = append(words, key)
 	}
 	x.Confirm = digest(words...)
 	f.acceptance = messages.Incarnation(own + x.GetConfirm())

@@ -37,10 +37,10 @@ func newDesk(t *testing.T, config postgres.Config, known map[messages.Incarnatio
 	return &desk{t: t, losses: losses, known: known}
 }
 
-func (d *desk) all() map[messages.Incarnation]messages.Watermarks {
+func (d *desk) all() postgres.Confirmed {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return maps.Clone(d.known)
+	return postgres.Confirmed{To: maps.Clone(d.known)}
 }
 
 func (d *desk) show() []*adminv1.JournalServer {
@@ -136,7 +136,7 @@ func TestLossIsAccepted(t *testing.T) {
 		t.Errorf("accepted again: generation %d, %v; others were told %d times", g, err, p.desk.told)
 	}
 
-	p.config.Watermarks = &heard{known: p.desk.all()}
+	p.config.Watermarks = &heard{known: p.desk.all().To}
 	next, epochs := opened(t, p.config)
 	if _, err := next.Find(t.Context(), p.id); !errors.Is(err, persistence.ErrNotFound) {
 		t.Errorf("what was lost: %v", err)
@@ -192,7 +192,7 @@ func TestLossOfWhoIsNotKnown(t *testing.T) {
 		default:
 		}
 	}
-	config.Watermarks = &heard{known: p.desk.all()}
+	config.Watermarks = &heard{known: p.desk.all().To}
 	late, err := postgres.Open(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)
@@ -253,7 +253,7 @@ func TestLossIsAcceptedAfterAll(t *testing.T) {
 	if n := ask(t, p.standby, databaseOf(p.config), `SELECT generation FROM holdfast.meta`); n != 0 {
 		t.Errorf("generation %d has begun", n)
 	}
-	p.config.Watermarks = &heard{known: p.desk.all()}
+	p.config.Watermarks = &heard{known: p.desk.all().To}
 	if _, err := postgres.Open(t.Context(), p.config); !errors.Is(err, persistence.ErrUnavailable) {
 		t.Errorf("a server where the generation has not begun: %v", err)
 	}
@@ -345,7 +345,7 @@ func TestLossesOfTwoServers(t *testing.T) {
 		t.Fatalf("accepted: generation %d, %v", g, err)
 	}
 	p.desk.known[other] = of // it was told at the same time
-	p.config.Watermarks = &heard{known: p.desk.all()}
+	p.config.Watermarks = &heard{known: p.desk.all().To}
 	_, err := postgres.Open(t.Context(), p.config)
 	if want := "lane -1 of " + other; !errors.Is(err, persistence.ErrUnavailable) || !strings.Contains(err.Error(), want) {
 		t.Errorf("two were accepted: %v, want %s", err, want)
@@ -357,7 +357,7 @@ func TestLossesOfTwoServers(t *testing.T) {
 	if g, err := p.desk.accept(x.GetConfirm()); err != nil || g != 2 {
 		t.Fatalf("accepted again: generation %d, %v", g, err)
 	}
-	p.config.Watermarks = &heard{known: p.desk.all()}
+	p.config.Watermarks = &heard{known: p.desk.all().To}
 	next, epochs := opened(t, p.config)
 	acceptAtLast(t, next, &epochs, p.id)
 }
