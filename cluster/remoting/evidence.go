@@ -42,10 +42,12 @@ type asked struct {
 
 // Inquire asks nodes whether they have evidence, all at once, and returns what they have said, in their order, when all have answered or
 // the context ends. A node that can't be reached is not waited for.
-func (r *Remoting) Inquire(ctx context.Context, nodes ...Node) []Testimony { return r.inquire(ctx, nodes, false) }
+func (r *Remoting) Inquire(ctx context.Context, nodes ...Node) []Testimony {
+	return r.inquire(ctx, nodes, false)
+}
 
-// InquireWatermarks asks nodes for watermarks alone, in the same way: who is asked for evidence has to look for newer, and owes it to whoever
-// asked that it removes nobody before.
+// InquireWatermarks asks nodes for watermarks alone, in the same way: who is asked for evidence has to look for newer, and owes it to
+// whoever asked that it removes nobody before.
 func (r *Remoting) InquireWatermarks(ctx context.Context, nodes ...Node) (all []*remotingv1.Watermarks) {
 	for _, t := range r.inquire(ctx, nodes, true) {
 		all = append(all, t.Watermarks...)

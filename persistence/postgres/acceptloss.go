@@ -83,8 +83,8 @@ func (l *Losses) accept(
 // acceptAnswers is how many times as long as an answer it may take to accept a loss.
 const acceptAnswers = 5
 
-// next is the generation that begins when the loss is accepted: later than any, or the one that was told of, if nothing is later. What can't
-// be read may be of generations that nobody else tells of: one for each, as each that was accepted is told by itself.
+// next is the generation that begins when the loss is accepted: later than any, or the one that was told of, if nothing is later. What
+// can't be read may be of generations that nobody else tells of: one for each, as each that was accepted is told by itself.
 func (f *look) next(shard int, known Confirmed) messages.Generation {
 	has := messages.Generation(f.server.GetGeneration()) //nolint:gosec // it was one
 	latest := has
