@@ -236,48 +236,6 @@ func TestSilentNodeIsGivenUp(t *testing.T) {
 	notes.check(t, w.store, all)
 }
 
-// An owner that answers nothing any more does not fill the window: orders of others are accepted, and its own by way of others.
-func TestSilentOwnerHoldsItsPartAlone(t *testing.T) {
-	t.Parallel()
-	for name, how := range map[string]client.Submitting{"orders": {Orders: 60}, "bytes": {Bytes: 4000}} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			w := setup(t, 1)
-			silent := &dumb{arrived: make(chan struct{}, 1)}
-			a, b := w.nodes[0], w.serve(&node{store: w.store}, silent)
-			w.store.become(owners(func(p int) *node { return []*node{a, b}[p%2] }, a, b))
-			s := w.dial(func(c *client.Config) { c.Addresses = c.Addresses[:1] }).NewSubmitter(t.Context(), how)
-			notes := newClerk()
-			var all []*orderv1.SubmitRequest
-			submit := func() {
-				ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second) // in 25 s, keepalives end the connection
-				defer cancel()
-				r := request(fmt.Sprintf("o%d", len(all)), "", orderv1.Wait_WAIT_ENDED)
-				all = append(all, r)
-				if err := s.Submit(ctx, r, notes.answered(r.GetOrder().GetId())); err != nil {
-					t.Fatal(err)
-				}
-			}
-			for reached := false; !reached; {
-				submit()
-				select {
-				case <-silent.arrived:
-					reached = true
-				default:
-				}
-			}
-			for range 1000 {
-				submit()
-			}
-			w.store.become(owners(func(int) *node { return a }, a))
-			if err := s.Close(); err != nil {
-				t.Error(err)
-			}
-			notes.check(t, w.store, all)
-		})
-	}
-}
-
 // endless is a node that answers orders, and does not end their streams.
 type endless struct{ *node }
 

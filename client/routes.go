@@ -17,8 +17,7 @@ import (
 //	   ▲                           │                           │  it breaks, or the node is none any more
 //	   └───────────────────────────┴───────────────────────────┘  what it has left is given to others
 //
-// After it broke, a node is shunned for a while: its orders go to any node, which passes them on. So do those of a node that holds its part
-// of the window: it may answer nothing any more.
+// After it broke, a node is shunned for a while: its orders go to any node, which passes them on.
 type routes struct {
 	submitter *Submitter
 	ctx       context.Context //nolint:containedctx // of the Submitter: routes are opened by whoever submits
@@ -39,8 +38,6 @@ type route struct {
 	waiting []*handed
 	// next is sent next; it is empty while nobody holds the lock.
 	next []*orderv1.SubmitRequest
-	// orders is how many that were given to it have no last answer, and bytes what they take.
-	orders, bytes int
 }
 
 // shunned is a node whose stream broke, so many times in a row.
@@ -51,8 +48,8 @@ type shunned struct {
 
 // give takes an order, which flush sends.
 func (rs *routes) give(h *handed) {
-	r := rs.route(h)
-	h.at(r)
+	r := rs.route(h.request.GetOrder())
+	h.route = r
 	if r.stream == nil {
 		r.waiting = append(r.waiting, h)
 		return
@@ -81,16 +78,12 @@ func (r *route) send() {
 }
 
 // route returns the one for an order; it may have to be opened.
-func (rs *routes) route(h *handed) *route {
-	owners, o := rs.submitter.client.owners, h.request.GetOrder()
-	address := owners.at(o.GetId(), o.GetOrderKey())
+func (rs *routes) route(o *orderv1.WorkOrder) *route {
+	address := rs.submitter.client.owners.at(o.GetId(), o.GetOrderKey())
 	if address == "" || rs.ended {
 		return rs.any
 	}
 	if r := rs.to[address]; r != nil {
-		if rs.submitter.window.full(r, h, len(owners.table.Load().nodes)) {
-			return rs.any
-		}
 		return r
 	}
 	if time.Now().Before(rs.shunned[address].until) {

@@ -45,18 +45,6 @@ type handed struct {
 	route    *route // that it was given to last; nil: none, or it came back
 }
 
-// at notes the route that an order was given to; nil: none, or it came back.
-func (h *handed) at(r *route) {
-	if h.route != nil {
-		h.route.orders--
-		h.route.bytes -= h.size
-	}
-	if h.route = r; r != nil {
-		r.orders++
-		r.bytes += h.size
-	}
-}
-
 func newWindow(orders, bytes int) *window {
 	return &window{
 		mostOrders: orders, mostBytes: bytes, byID: make(map[string]*handed), keys: make(map[string][]*handed),
@@ -106,7 +94,7 @@ func (w *window) take(give func(*handed)) {
 func (w *window) back(r *route) (orders int) {
 	for _, h := range w.inOrder() {
 		if h.route == r {
-			h.at(nil)
+			h.route = nil
 			w.next = append(w.next, h)
 			orders++
 		}
@@ -116,13 +104,6 @@ func (w *window) back(r *route) (orders int) {
 
 func (w *window) inOrder() []*handed {
 	return slices.SortedFunc(maps.Values(w.byID), func(x, y *handed) int { return cmp.Compare(x.number, y.number) })
-}
-
-// full tells whether a route to one of some nodes holds so much that an order is to go elsewhere: 2 parts of the window, which has one for
-// each node, and one more. So fewer than half of the nodes can't fill it, if they answer nothing; and one that is alone may have it all.
-func (w *window) full(r *route, h *handed, nodes int) bool {
-	most := func(of int) int { return of - of/(nodes+1)*(nodes-1) }
-	return r.orders > 0 && (r.orders >= most(w.mostOrders) || r.bytes+h.size > most(w.mostBytes))
 }
 
 // soonest returns when the first of those that were refused for now is to be sent; false if there is none.
@@ -166,7 +147,7 @@ func (w *window) answer(s *orderv1.Submission, again func(refused *orderv1.Refus
 	case *orderv1.Submission_Refused:
 		if forNow(answer.Refused) {
 			h.refusals++
-			h.at(nil)
+			h.route = nil
 			w.later[h] = again(answer.Refused, h.refusals)
 			return nil, false
 		}
@@ -201,7 +182,6 @@ func (w *window) accept(h *handed) {
 // remove removes an order that has its last answer.
 func (w *window) remove(h *handed) {
 	w.accept(h)
-	h.at(nil)
 	delete(w.byID, h.request.GetOrder().GetId())
 	delete(w.later, h)
 	w.bytes -= h.size
