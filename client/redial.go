@@ -38,7 +38,7 @@ func (r redialing) NewSubConn(to []resolver.Address, o balancer.NewSubConnOption
 	}
 	var err error
 	c.SubConn, err = r.ClientConn.NewSubConn(to, o) //nolint:staticcheck // as above
-	return c, err //nolint:wrapcheck // it stands for what it wraps
+	return c, err                                   //nolint:wrapcheck // it stands for what it wraps
 }
 
 // redialed is a connection to an announced address. gRPC calls its methods one after another.
