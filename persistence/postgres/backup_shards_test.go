@@ -92,7 +92,7 @@ func (s *shards) accepted() (j *postgres.Journal, epochs [messages.Partitions]me
 	s.t.Helper()
 	d := newDesk(s.t, s.config, map[messages.Incarnation]messages.Watermarks{s.j.Incarnation(): s.j.Watermarks()})
 	for n := range s.originals {
-		s.config.Watermarks = &heard{known: d.all()}
+		s.config.Watermarks = &heard{known: d.all().To}
 		refused, err := postgres.Open(s.t.Context(), s.config)
 		if err == nil { // the other shard can be used
 			_, err = refused.Find(s.t.Context(), inLane(messages.Partition(n)))
@@ -105,7 +105,7 @@ func (s *shards) accepted() (j *postgres.Journal, epochs [messages.Partitions]me
 			s.t.Fatalf("accepted for shard %d: generation %d, %v", n, g, err)
 		}
 	}
-	s.config.Watermarks = &heard{known: d.all()}
+	s.config.Watermarks = &heard{known: d.all().To}
 	return opened(s.t, s.config)
 }
 

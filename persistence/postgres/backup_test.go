@@ -159,7 +159,7 @@ func TestBackupRestored(t *testing.T) {
 			before := config.Shards
 			config.Shards = []string{restored.Address(databaseOf(config))}
 			d := acceptRestored(t, restored, config, known, test.timeline)
-			config.Watermarks = &heard{known: d.all()}
+			config.Watermarks = &heard{known: d.all().To}
 			next, owned := opened(t, config)
 			orders, records := l.restored(next, kept)
 			if orders == 0 || records == 0 {
@@ -173,7 +173,7 @@ func TestBackupRestored(t *testing.T) {
 			if err := original.Start(original.settings...); err != nil {
 				t.Fatal(err)
 			}
-			config.Shards, config.Watermarks = before, &heard{known: d.all()}
+			config.Shards, config.Watermarks = before, &heard{known: d.all().To}
 			if _, err := postgres.Open(t.Context(), config); !errors.Is(err, persistence.ErrUnavailable) ||
 				!strings.Contains(err.Error(), "generation 1 has begun since") {
 				t.Errorf("the server of before: %v", err)
