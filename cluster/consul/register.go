@@ -141,6 +141,8 @@ func (k *keeper) register(ctx context.Context) error {
 		ID: string(cfg.Self), Name: cfg.Service, Tags: cfg.Tags, Meta: meta, Address: host, Port: port,
 		Check: &api.AgentServiceCheck{
 			CheckID: checkID(cfg.Self), Name: "refreshed by the node", TTL: cfg.TTL.String(), Status: api.HealthPassing,
+			// An agent tells the servers nothing of what it is told again unchanged, also if they have lost it.
+			Notes:                          "registered at " + k.since.UTC().Format(time.RFC3339Nano),
 			DeregisterCriticalServiceAfter: deregisterAfter.String(),
 		},
 	}
