@@ -48,10 +48,8 @@ func (r *reach) step(shard int, answers bool, now time.Time) time.Duration {
 // elsewhere tells whether a database answers any other member.
 func (r *reach) elsewhere(shard int, now time.Time) bool {
 	for _, by := range r.told {
-		for _, n := range by.shards {
-			if int(n) == shard && now.Sub(by.at) < toldFor {
-				return true
-			}
+		if now.Sub(by.at) < toldFor && slices.Contains(by.shards, uint32(shard)) { //nolint:gosec // there are few
+			return true
 		}
 	}
 	return false

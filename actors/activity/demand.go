@@ -114,7 +114,7 @@ func (r *Activities) queue(name string) *queue {
 				made.owned.Set(p, r.tenures.epoch(p) != 0)
 			}
 			for _, a := range r.asking() {
-				d.Owned(a.partition, a.until, r.parts.Others)
+				made.has(a)
 			}
 			if r.parts.Limits.Limit(name) != nil {
 				made.reform()

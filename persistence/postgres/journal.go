@@ -99,7 +99,7 @@ func (j *Journal) Incarnation() messages.Incarnation { return j.self }
 func (j *Journal) Shards() int { return len(j.shards) }
 
 // Reached tells whether a database is used: it has answered since the journal was opened.
-func (j *Journal) Reached(shard int) bool { return j.shards[shard].isDown() == nil }
+func (j *Journal) Reached(shard int) bool { return j.shards[shard].down.Load() == nil }
 
 // ShardOf is the database where a partition lives.
 func (j *Journal) ShardOf(p messages.Partition) int { return int(p) % len(j.shards) }
