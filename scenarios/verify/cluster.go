@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -175,10 +176,19 @@ func isPlaced(c *adminv1.ShowClusterResponse, nodes int, without string) bool {
 	if without == "" && len(c.GetNodes()) < nodes {
 		return false
 	}
+	return arePlaced(c, func(p *adminv1.ClusterPartition) bool { return isAt(p, without) })
+}
+
+// arePlaced tells whether each partition is where it is to be, and none is where it must not.
+func arePlaced(c *adminv1.ShowClusterResponse, mustNot func(*adminv1.ClusterPartition) bool) bool {
 	return !slices.ContainsFunc(c.GetPartitions(), func(p *adminv1.ClusterPartition) bool {
-		return p.GetHas() == "" || p.GetHas() != p.GetWanted() ||
-			without != "" && messages.Incarnation(p.GetHas()).Node() == messages.NodeID(without)
+		return p.GetHas() == "" || p.GetHas() != p.GetWanted() || mustNot(p)
 	})
+}
+
+// isAt tells whether a node has a partition.
+func isAt(p *adminv1.ClusterPartition, node string) bool {
+	return messages.Incarnation(p.GetHas()).Node() == messages.NodeID(node)
 }
 
 // settled waits until all nodes are members, see the same, and have what they are to have.
@@ -316,8 +326,13 @@ func (r *clusterRow) during(ctx context.Context, rate int, f figures, do func(co
 	if err := r.drained(ctx); err != nil {
 		return err
 	}
-	file := r.s.dir + "/histories.jsonl"
-	untold, err := writeHistories(ctx, r.conn, p.orders, file)
+	return r.check(ctx, idsOf(p.orders), "histories", f)
+}
+
+// check finds out whether orders that were acknowledged are as they must be. Their histories go to a file of that name.
+func (r *clusterRow) check(ctx context.Context, ids []messages.OrderID, name string, f figures) error {
+	file := filepath.Join(r.s.dir, name+".jsonl")
+	untold, err := writeHistories(ctx, r.conn, ids, file)
 	if err != nil {
 		return err
 	}
@@ -325,8 +340,8 @@ func (r *clusterRow) during(ctx context.Context, rate int, f figures, do func(co
 	if err != nil {
 		return fmt.Errorf("check: %w", err)
 	}
-	tellCheck(r.s, "cluster", report, f)
-	f["without_history"], f["lost"] = untold, int64(len(p.orders))-report.Ended
+	tellCheck(r.s, r.s.row, report, f)
+	f["without_history"], f["lost"] = untold, int64(len(ids))-report.Ended
 	f["surplus"] = report.Applied - report.Ended*int64(len(killSystems))
 	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/holdfast-run/holdfast/messages/adminv1"
@@ -108,10 +107,7 @@ func (x *withoutRow) without(ctx context.Context, victim, first int) error {
 		return err
 	}
 	gone := func(c *adminv1.ShowClusterResponse) bool {
-		return !slices.ContainsFunc(c.GetPartitions(), func(p *adminv1.ClusterPartition) bool {
-			return p.GetHas() == "" || p.GetHas() != p.GetWanted() ||
-				int(p.GetShard()) >= first && strings.HasPrefix(p.GetHas(), nodeName(victim)+"/")
-		})
+		return arePlaced(c, func(p *adminv1.ClusterPartition) bool { return int(p.GetShard()) >= first && isAt(p, nodeName(victim)) })
 	}
 	for j, other := range x.Nodes {
 		if j != victim {

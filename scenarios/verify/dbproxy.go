@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"slices"
 	"sync"
+
+	"github.com/holdfast-run/holdfast/persistence/postgres/pgserver"
 )
 
 // lossy stands between nodes and a server of their database. When it is told to, it loses the answer to a batch that the server has made,
@@ -48,7 +50,7 @@ func newLossy(ctx context.Context, to int) (*lossy, error) {
 
 // address is the connection string of a database.
 func (l *lossy) address(database string) string {
-	return fmt.Sprintf("host=127.0.0.1 port=%d user=postgres dbname=%s sslmode=disable", l.port, database)
+	return (&pgserver.Server{Port: l.port}).Address(database)
 }
 
 // stop ends it, and all connections.

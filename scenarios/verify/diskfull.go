@@ -244,7 +244,7 @@ func (p *filler) histories(ctx context.Context) (untold int, err error) {
 		return 0, err
 	}
 	defer conn.Close() //nolint:errcheck // it fails only if it was closed before
-	return writeHistories(ctx, conn, p.accepted, p.dir+"/histories.jsonl")
+	return writeHistories(ctx, conn, idsOf(p.accepted), p.dir+"/histories.jsonl")
 }
 
 // watch notes how little room there ever was.

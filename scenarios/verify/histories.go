@@ -24,8 +24,8 @@ import (
 const historyReaders = 8
 
 // writeHistories writes the histories of all orders to a file, and counts those that the node knows nothing of.
-func writeHistories(ctx context.Context, conn *client.Client, orders []*order, name string) (untold int, err error) {
-	return recordHistories(ctx, conn, idsOf(orders), name, func(messages.OrderID, []*orderv1.HistoryEvent) {})
+func writeHistories(ctx context.Context, conn *client.Client, ids []messages.OrderID, name string) (untold int, err error) {
+	return recordHistories(ctx, conn, ids, name, func(messages.OrderID, []*orderv1.HistoryEvent) {})
 }
 
 // recordHistories does the same for ids, and hands each history to take, one at a time.

@@ -225,7 +225,7 @@ func accountFor(ctx context.Context, s *site, f figures, client *fleet, conn *cl
 	f["never_acknowledged"] = c.submitted - c.accepted
 	f["wrong_answers"] = len(client.wrong)
 	file := s.dir + "/histories.jsonl"
-	untold, err := writeHistories(ctx, conn, client.orders, file)
+	untold, err := writeHistories(ctx, conn, idsOf(client.orders), file)
 	if err != nil {
 		return err
 	}

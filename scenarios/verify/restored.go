@@ -10,9 +10,7 @@ import (
 	"time"
 
 	"github.com/holdfast-run/holdfast/messages"
-	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/persistence/postgres/pgserver"
-	"github.com/holdfast-run/holdfast/scenarios/checker"
 	"github.com/holdfast-run/holdfast/scenarios/stage"
 )
 
@@ -116,19 +114,10 @@ func (r *clusterRow) restore(ctx context.Context, p *restoration, f figures) err
 // checkAgain finds out whether orders are as they must be, those that were done before they were lost, too: what was done for them is
 // explained by what was done again, under the same keys.
 func (r *clusterRow) checkAgain(ctx context.Context, ids []messages.OrderID, f figures) error {
-	file := r.s.dir + "/restored.jsonl"
-	untold, err := recordHistories(ctx, r.conn, ids, file, func(messages.OrderID, []*orderv1.HistoryEvent) {})
-	if err != nil {
+	again := figures{}
+	if err := r.check(ctx, ids, "restored", again); err != nil {
 		return err
 	}
-	report, err := checker.Files(ctx, r.logs, []string{file})
-	if err != nil {
-		return fmt.Errorf("check: %w", err)
-	}
-	again := figures{}
-	tellCheck(r.s, "restored", report, again)
-	again["without_history"], again["lost"] = untold, int64(len(ids))-report.Ended
-	again["surplus"] = report.Applied - report.Ended*int64(len(killSystems))
 	for _, name := range restoredNone {
 		f[name+"_again"] = again[name]
 	}
