@@ -32,17 +32,10 @@ func newArchived(t *testing.T) *archived {
 	if _, err := os.Stat(filepath.Join(bin, "pg_basebackup")); err != nil {
 		t.Skipf("SKIPPED: backups are not tested: %v", err)
 	}
-	dir, err := os.MkdirTemp("", "holdfast-postgres") //nolint:usetesting // see ownServer
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
-	})
+	dir := folder(t)
 	a := &archived{dir: dir, archive: filepath.Join(dir, "archive")}
-	if err := os.Chmod(dir, 0o755); err != nil {
+	err := os.Chmod(dir, 0o755)
+	if err != nil {
 		t.Fatal(err)
 	}
 	if a.settings, err = pgserver.Archive(a.archive); err != nil {

@@ -69,10 +69,9 @@ func sharedServer(tb testing.TB) *server {
 	return shared.server
 }
 
-// ownServer starts a server that a test may harm. Its directory is not the test's own, which no other user may enter.
-func ownServer(tb testing.TB, settings ...string) *server {
+// folder makes a folder for servers, which is removed when the test is over. It is not the test's own, which no other user may enter.
+func folder(tb testing.TB) string {
 	tb.Helper()
-	bin := programs(tb)
 	dir, err := os.MkdirTemp("", "holdfast-postgres") //nolint:usetesting // see above
 	if err != nil {
 		tb.Fatal(err)
@@ -82,7 +81,13 @@ func ownServer(tb testing.TB, settings ...string) *server {
 			tb.Error(err)
 		}
 	})
-	s, err := startServer(bin, dir, settings...)
+	return dir
+}
+
+// ownServer starts a server that a test may harm.
+func ownServer(tb testing.TB, settings ...string) *server {
+	tb.Helper()
+	s, err := startServer(programs(tb), folder(tb), settings...)
 	if err != nil {
 		tb.Fatal(err)
 	}

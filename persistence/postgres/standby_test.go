@@ -28,16 +28,9 @@ type pair struct {
 func newPair(t *testing.T, synchronous bool) *pair {
 	t.Helper()
 	bin := programs(t)
-	dir, err := os.MkdirTemp("", "holdfast-postgres") //nolint:usetesting // see ownServer
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
-	})
+	dir := folder(t)
 	p := &pair{synchronous: synchronous}
+	var err error
 	must := func(err error) {
 		t.Helper()
 		if err != nil {
