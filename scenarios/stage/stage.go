@@ -82,7 +82,7 @@ func (s *Stage) Start(ctx context.Context, spec Spec) (*Process, error) {
 			case !spec.Restart:
 				s.cancel(fmt.Errorf("process %s ended: %s; its log ends so:\n%s", spec.Name, exitText(ended), p.Tail()))
 			default:
-				_ = Pause(ctx, p.awayFor())
+				p.rest(ctx)
 			}
 		}
 	})
@@ -124,20 +124,44 @@ type Process struct {
 	current *os.Process // nil while it doesn't run
 	starts  int
 	away    time.Duration
-	changed chan struct{} // closed, and replaced, whenever the process starts or ends
+	changed chan struct{} // closed, and replaced, whenever the process starts or ends, and away is set
 }
 
-// StayAway sets how long the process stays away from now on when it has ended; it is 10 ms at first.
+// StayAway sets how long the process stays away when it has ended, also if that was before; it is 10 ms at first.
 func (p *Process) StayAway(d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.away = d
+	p.tell()
 }
 
-func (p *Process) awayFor() time.Duration {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.away
+// rest returns when the process, which has just ended, was away for so long as it is to be.
+func (p *Process) rest(ctx context.Context) {
+	ended := time.Now()
+	for {
+		p.mu.Lock()
+		left, changed := p.away-time.Since(ended), p.changed
+		p.mu.Unlock()
+		if left <= 0 {
+			return
+		}
+		again := time.NewTimer(left)
+		select {
+		case <-again.C:
+		case <-changed:
+		case <-ctx.Done():
+		}
+		again.Stop()
+		if ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+// tell wakes those who wait for a change.
+func (p *Process) tell() {
+	close(p.changed)
+	p.changed = make(chan struct{})
 }
 
 func (p *Process) happened(e supervision.Event) {
@@ -158,8 +182,7 @@ func (p *Process) happened(e supervision.Event) {
 	default:
 		return
 	}
-	close(p.changed)
-	p.changed = make(chan struct{})
+	p.tell()
 }
 
 // Starts counts how often the process was started.

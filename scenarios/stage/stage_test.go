@@ -128,6 +128,34 @@ func TestKill(t *testing.T) {
 	}
 }
 
+// TestStayAway: a process that is away for long comes back when it is told to.
+func TestStayAway(t *testing.T) {
+	t.Parallel()
+	ctx, s := setup(t)
+	addresses, err := stage.FreeAddresses(ctx, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := s.Start(ctx, child("server", addresses[0], true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.AwaitStart(ctx, 0); err != nil {
+		t.Fatal(err)
+	}
+	p.StayAway(time.Hour)
+	if _, err := p.Kill(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if p.PID() != 0 {
+		t.Error("the process is back at once")
+	}
+	p.StayAway(0)
+	if err := p.AwaitStart(ctx, 1); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestFreeAddresses(t *testing.T) {
 	t.Parallel()
 	addresses, err := stage.FreeAddresses(t.Context(), 20)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"math/rand/v2"
+	"sync"
 
 	"github.com/holdfast-run/holdfast/scenarios/stage"
 )
@@ -59,12 +60,11 @@ func amongKills(
 		return withoutCluster(), nil
 	}
 	whole := func(ctx context.Context, st *stage.Stage, r *clusterRow) (figures, error) {
-		defer func() {
-			for _, n := range r.Nodes {
-				n.StayAway(nodeBack)
-			}
-		}()
-		f, err := use(ctx, st, r, &killer{row: r, chance: s.chance()})
+		ctx, stop := context.WithCancel(ctx)
+		one := &killer{row: r, chance: s.chance()}
+		defer one.away.Wait()
+		defer stop()
+		f, err := use(ctx, st, r, one)
 		if err != nil {
 			return f, err
 		}
@@ -96,21 +96,28 @@ type killer struct {
 	row    *clusterRow
 	chance *rand.Rand
 	killed int
+	away   sync.WaitGroup // counts those that are away until others have taken over
 }
 
-// kill kills the node that chance decides for, once all are as they should be. Every other one stays away so long that others take over,
+// kill kills the node that chance decides for, once all are as they should be. Every other one stays away until others have taken over,
 // the first one for a start; the rest come back at once.
 func (k *killer) kill(ctx context.Context) error {
 	if err := k.row.settled(ctx); err != nil {
 		return err
 	}
-	victim := k.row.Nodes[k.chance.IntN(len(k.row.Nodes))]
-	victim.StayAway(nodeBack)
-	if k.killed%2 == 0 {
-		victim.StayAway(nodeAway)
-	}
+	chosen := k.chance.IntN(len(k.row.Nodes))
+	victim, until := k.row.Nodes[chosen], k.killed%2 == 0
 	k.killed++
+	if until {
+		victim.StayAway(untilTold)
+	}
 	_, err := victim.Kill(ctx)
+	if until {
+		k.away.Go(func() {
+			defer victim.StayAway(nodeBack)
+			_ = k.row.taken(ctx, chosen) // it fails only with the row
+		})
+	}
 	return err
 }
 

@@ -7,9 +7,6 @@ import (
 	"time"
 )
 
-// hostAway is how long a host that was lost stays away.
-const hostAway = 15 * time.Second
-
 // hostRounds is how often a host is lost.
 const hostRounds = 5
 
@@ -46,11 +43,11 @@ func hostLost(ctx context.Context, s *site) (figures, error) {
 	})
 }
 
-// lose has a host vanish for a while, and tells after how long the others had all that its node had, and had read what is open there.
+// lose has a host vanish for a while, and tells after how long the others had all that its node had.
 func (r *clusterRow) lose(ctx context.Context, victim int) (took time.Duration, err error) {
 	n := r.Nodes[victim]
-	n.StayAway(hostAway)
-	n.Agent.StayAway(hostAway)
+	n.StayAway(untilTold)
+	n.Agent.StayAway(untilTold)
 	defer n.StayAway(nodeBack)
 	defer n.Agent.StayAway(nodeBack)
 	if err := n.Host.Unplug(ctx); err != nil {
@@ -62,13 +59,8 @@ func (r *clusterRow) lose(ctx context.Context, victim int) (took time.Duration, 
 	if err := errors.Join(err, errAgent); err != nil {
 		return 0, err
 	}
-	for i, other := range r.Nodes {
-		if i == victim {
-			continue
-		}
-		if err := r.placed(ctx, other, nodeName(victim)); err != nil {
-			return 0, err
-		}
+	if err := r.taken(ctx, victim); err != nil {
+		return 0, err
 	}
 	took = time.Since(lost)
 	return took, n.Host.Plug(ctx)

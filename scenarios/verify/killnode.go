@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// nodeAway is how long a node that was killed stays away: so long that others take over.
-const nodeAway = 8 * time.Second
+// untilTold has a node stay away until it is told otherwise.
+const untilTold = time.Hour
 
 func killNodeRounds(s *site) int {
 	if s.ci() {
@@ -43,7 +43,7 @@ func killNode(ctx context.Context, s *site) (figures, error) {
 				}
 				took = append(took, d)
 			}
-			return nil
+			return r.settled(ctx)
 		})
 		if err != nil {
 			return f, err
@@ -56,24 +56,28 @@ func killNode(ctx context.Context, s *site) (figures, error) {
 	})
 }
 
-// kill kills a node, and tells after how long the others had all that it had, and had read what is open there. It returns when the node
-// is back.
+// kill kills a node, and tells after how long the others had all that it had. The node stays away until then.
 func (r *clusterRow) kill(ctx context.Context, victim int) (took time.Duration, err error) {
-	r.Nodes[victim].StayAway(nodeAway)
+	r.Nodes[victim].StayAway(untilTold)
 	defer r.Nodes[victim].StayAway(nodeBack)
 	killed, err := r.Nodes[victim].Kill(ctx)
-	if err != nil {
-		return 0, err
+	if err == nil {
+		err = r.taken(ctx, victim)
 	}
+	return time.Since(killed), err
+}
+
+// taken waits until the other nodes have all that a node had, as each of them sees it, and have read what is open there.
+func (r *clusterRow) taken(ctx context.Context, victim int) error {
 	for i, n := range r.Nodes {
 		if i == victim {
 			continue
 		}
 		if err := r.placed(ctx, n, nodeName(victim)); err != nil {
-			return 0, err
+			return err
 		}
 	}
-	return time.Since(killed), r.Nodes[victim].Ready(ctx)
+	return nil
 }
 
 func killNodeBars(s *site) bars {

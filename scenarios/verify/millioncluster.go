@@ -139,7 +139,7 @@ func (m *crowdRow) crowd(ctx context.Context, f figures) error {
 	if err != nil {
 		return err
 	}
-	m.Nodes[m.victim].StayAway(time.Hour)
+	m.Nodes[m.victim].StayAway(untilTold)
 	killed, err := m.Nodes[m.victim].Kill(ctx)
 	if err != nil {
 		return err
@@ -230,10 +230,7 @@ func (m *crowdRow) takenOver(ctx context.Context, killed time.Time, late int, f 
 	submits.Go(func() {
 		failed = submitAll(ctx, m.others, late, func(int) *orderv1.WorkOrder { return waits("late", m.idOfVictim(), "PT1S") })
 	})
-	var err error
-	for _, n := range m.others {
-		err = errors.Join(err, m.placed(ctx, n, nodeName(m.victim)))
-	}
+	err := m.taken(ctx, m.victim)
 	f["takeover_s"] = round(time.Since(killed).Seconds(), 2)
 	submits.Wait()
 	return errors.Join(err, failed)

@@ -83,12 +83,8 @@ func (r *clusterRow) alone(ctx context.Context, i int, lasts time.Duration) (end
 	if err != nil {
 		return 0, 0, err
 	}
-	for j, other := range r.Nodes {
-		if j != i {
-			if err := r.placed(bounded, other, nodeName(i)); err != nil {
-				return 0, 0, err
-			}
-		}
+	if err := r.taken(bounded, i); err != nil {
+		return 0, 0, err
 	}
 	over, err := r.takenOver(began)
 	if err != nil {

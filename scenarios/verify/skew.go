@@ -17,12 +17,8 @@ import (
 // skewed is by how many seconds the clocks of the nodes are ahead. The database's, and this process's, are right.
 var skewed = []int{2, 0, -2}
 
-const (
-	// skewAway is how long a node that has ended stays away: so long that others take over.
-	skewAway = 5 * time.Second
-	// skewRate is how many orders come in a second.
-	skewRate = 20
-)
+// skewRate is how many orders come in a second.
+const skewRate = 20
 
 func skewRounds(s *site) int {
 	if s.ci() {
@@ -46,9 +42,6 @@ func skew(ctx context.Context, s *site) (figures, error) {
 	}
 	apart := func(_ *cluster, spec *stage.ClusterSpec) error { return s.wrongClock.apart(spec) }
 	return withOwnCluster(ctx, s, apart, withClient(func(ctx context.Context, _ *stage.Stage, r *clusterRow) (figures, error) {
-		for _, n := range r.Nodes {
-			n.StayAway(skewAway)
-		}
 		return (&skewRow{clusterRow: r}).run(ctx)
 	}, "skew"))
 }
@@ -100,24 +93,23 @@ func (r *skewRow) move(ctx context.Context, f figures) error {
 	if err := r.offsets(ctx, f); err != nil {
 		return err
 	}
-	first, last := r.Nodes[0], r.Nodes[len(r.Nodes)-1]
-	starts := first.Starts()
+	first, starts := r.Nodes[0], r.Nodes[0].Starts()
+	first.StayAway(untilTold)
+	defer first.StayAway(nodeBack)
 	if err := first.Signal(syscall.SIGTERM); err != nil {
 		return err
 	}
-	if err := r.placed(ctx, last, nodeName(0)); err != nil {
+	if err := r.taken(ctx, 0); err != nil {
 		return err
 	}
+	first.StayAway(nodeBack)
 	if err := first.AwaitStart(ctx, starts); err != nil {
 		return err
 	}
 	if err := r.settled(ctx); err != nil {
 		return err
 	}
-	if _, err := last.Kill(ctx); err != nil {
-		return err
-	}
-	if err := r.placed(ctx, first, nodeName(len(r.Nodes)-1)); err != nil {
+	if _, err := r.kill(ctx, len(r.Nodes)-1); err != nil {
 		return err
 	}
 	return r.settled(ctx)
