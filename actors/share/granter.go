@@ -203,10 +203,12 @@ func (g *Granter) grant(now time.Time) (grants []Grant) {
 		}
 		next := goals[i]
 		out := max(h.most.Concurrency, h.report.Under)
-		next.Concurrency = min(next.Concurrency, out+max(free.Concurrency, 0))
-		if h.report.Lost { // what it had lost may be counted by others by now: then those have the seats
-			next.Concurrency = min(next.Concurrency, max(out+free.Concurrency, 0))
+		// What is under way beyond the share needs no seats, and gives no right to any: it may turn out not to be, or others count it, too.
+		left := max(out+free.Concurrency, 0)
+		if !h.report.Lost { // else what it had lost may be counted by others by now, and those have the seats
+			left = max(left, h.most.Concurrency)
 		}
+		next.Concurrency = min(next.Concurrency, left)
 		next.Rate = min(next.Rate, h.most.Rate+max(free.Rate, 0))
 		told := h.report.Round >= g.round && (h.lost != 0 || !h.report.Lost)
 		if told && next == h.report.Held && now.Sub(h.since) < g.patience(h) {

@@ -51,6 +51,8 @@ type granter struct {
 type group struct {
 	owner *node
 	free  time.Time // when it may be claimed
+	// maybe is how many attempts its owner takes to be under way until the adapter has said what it has, though they are not.
+	maybe int
 }
 
 type attempt struct {
@@ -102,7 +104,7 @@ func (w *world) start(n *node) {
 }
 
 func (w *world) claim(i int, n *node) {
-	w.group[i] = group{owner: n}
+	w.group[i] = group{owner: n, maybe: max(0, w.chance.IntN(8)-3)}
 	n.counted[i] = w.now.Add(w.some(300)) // the adapter has to say what it has
 	if w.epoch++; i == 0 {
 		w.granter = granter{share.NewGranter(w.config, w.epoch, false, w.now), n}
@@ -206,8 +208,13 @@ func (w *world) under(n *node, of func(int) bool) (count int) {
 func (w *world) work(n *node) {
 	w.fill(n)
 	var s share.Status
+	maybe := 0
 	for i := range w.group {
-		if w.group[i].owner != n || w.now.Before(n.counted[i]) {
+		switch {
+		case w.group[i].owner != n:
+			continue
+		case w.now.Before(n.counted[i]):
+			maybe += w.group[i].maybe
 			continue
 		}
 		for _, a := range w.running {
@@ -219,7 +226,7 @@ func (w *world) work(n *node) {
 			s.Counted[b] |= 1 << i // partition p is of group p % groups
 		}
 	}
-	s.Under = w.under(n, func(int) bool { return true })
+	s.Under = maybe + w.under(n, func(int) bool { return true })
 	if w.owns(n) {
 		s.Waiting = n.waiting
 	}
@@ -283,7 +290,11 @@ func (w *world) move(i int) {
 	if n == nil {
 		return
 	}
-	n.holder.Lose(w.under(n, func(g int) bool { return g == i }))
+	lost := w.under(n, func(g int) bool { return g == i })
+	if w.now.Before(n.counted[i]) {
+		lost += w.group[i].maybe
+	}
+	n.holder.Lose(lost)
 	w.release(i, w.some(100))
 }
 
