@@ -42,7 +42,7 @@ func (b *Box) Poisoned() bool { return b.poison }
 // are not held up. What became of a commit does not come in the partition's turn, but from a goroutine of the journal.
 func (b *Box) inline(message any) bool {
 	switch m := message.(type) {
-	case *committed:
+	case *committed, *granted:
 		return false
 	case *nodev1.Envelope:
 		if m.GetAccept() != nil {
@@ -86,6 +86,7 @@ type instance struct {
 	yielding bool      // the partition has asked the order to leave memory
 	leaving  bool      // the partition has asked the order to take no more messages, as it is given up
 	woken    bool      // the partition waits to be told that the order has come to rest
+	place    place     // what the decision has of the room for those that evaluate much
 	refilled bool      // an attempt that had overflowed was offered since the last one overflowed
 	began    time.Time // when the first attempt that had overflowed was offered; zero if none was
 }
@@ -124,10 +125,19 @@ func (i *instance) Receive(ctx actor.Context) {
 		}
 	case *actor.Stopping, *actor.Restarting:
 		i.abandon()
+		i.room.keep(&i.place, 0)
+		// The set of its parent's children goes on to point at an actor that has ended, until another one takes its place there.
+		i.state, i.rows, i.space, i.deciding, i.buffered = nil, Rows{}, pending{}, nil, nil
 		i.resize(0)
 	case *committed:
 		if m.to == i {
 			i.committed(m.err)
+		}
+	case *granted:
+		if m.to == i && !i.leaving {
+			batch := i.buffered
+			i.buffered = nil
+			i.decide(batch)
 		}
 	case *nodev1.Envelope, Fired, Resume, Yield:
 		i.box.received.Add(1)
@@ -145,9 +155,11 @@ func (i *instance) take(m any) {
 		return
 	}
 	_, i.yielding = m.(Yield)
-	if i.pending == nil {
+	if i.pending == nil && i.place.inLine == nil {
 		i.one[0] = m
-		i.decide(i.one[:])
+		if !i.waits(i.one[:]) {
+			i.decide(i.one[:])
+		}
 		return
 	}
 	if e, ok := m.(*nodev1.Envelope); ok && e.GetAsk() != 0 && len(i.buffered) >= i.Config.Mailbox {
@@ -189,6 +201,7 @@ func (i *instance) leave() {
 	if i.pending != nil {
 		return
 	}
+	i.room.keep(&i.place, 0)
 	for _, m := range i.buffered {
 		i.refuse(m, runtime.ErrNotOwner)
 	}
@@ -217,6 +230,7 @@ func (i *instance) decide(batch []any) {
 		i.commit(i.state.Version()-n, p)
 		return
 	}
+	i.room.keep(&i.place, 0)
 	if len(p.asked) > 0 {
 		i.check(p)
 		return
@@ -430,7 +444,7 @@ func (p *Parts) answerOf(s *workflow.State, wanted nodev1.Wanted, first bool) *n
 // rest tells the partition when to wake the order, and whether it may leave memory.
 func (i *instance) rest() {
 	if i.more {
-		i.decide(nil)
+		i.goOn(nil)
 		return
 	}
 	leave := i.yielding || i.state == nil || i.state.Ended() && !i.state.Untold() || i.state.Parked() && !i.refilled
