@@ -150,13 +150,14 @@ type Parts struct {
 	Inject func(point, name string)
 
 	evaluating chan struct{} // holds as many as there are evaluations that take long; at most Config.Evaluations
-	room       *room
+	heavy      heavy
+	room       *runtime.Room
 }
 
 // Ready has the parts ready for use.
 func (p *Parts) Ready() *Parts {
 	p.evaluating = make(chan struct{}, p.Config.Evaluations)
-	p.room = newRoom(p.Config.EvaluationBytes, p.Config.EvaluationRoom)
+	p.room = runtime.NewRoom(p.Config.EvaluationBytes, p.Config.EvaluationRoom)
 	return p
 }
 

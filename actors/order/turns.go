@@ -8,13 +8,13 @@ type turns struct{ *instance }
 
 // Large implements workflow.Turns.
 func (t turns) Large() {
-	t.room.note(t.state.Definition().Ref.String(), t.Now())
-	t.room.force(&t.place)
+	t.heavy.note(t.state.Definition().Ref.String(), t.Now())
+	t.room.Force(&t.place)
 }
 
 // Await implements workflow.Turns.
 func (t turns) Await() {
-	t.room.note(t.state.Definition().Ref.String(), t.Now())
+	t.heavy.note(t.state.Definition().Ref.String(), t.Now())
 	t.Workers.Blocking(func() {
 		waited := make(chan struct{})
 		defer close(waited)
