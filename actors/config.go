@@ -81,6 +81,10 @@ type Config struct {
 	// Evaluations is how many expressions that take long, more than some milliseconds, are evaluated at once. Default: as many as
 	// there are processors.
 	Evaluations int
+	// EvaluationBytes is the memory for what is evaluated at once, where that is much, and for what comes of it until it is durable.
+	// Beyond it, orders of definitions that evaluate much wait, those of different namespaces in turn. Each takes as much as an expression
+	// may, 32 MiB if Definition does not say otherwise, while it evaluates. Default 128 MiB.
+	EvaluationBytes int64
 	// LogRate is the most lines a second that the log gets about orders. How many were left out is told when the second is over.
 	// Default 200; negative: any number.
 	LogRate int
@@ -118,6 +122,7 @@ func (c Config) WithDefaults() Config {
 	c.Drain = cmp.Or(c.Drain, 5*time.Second)
 	c.StuckAfter = cmp.Or(c.StuckAfter, 8*time.Second)
 	c.Evaluations = cmp.Or(c.Evaluations, runtime.GOMAXPROCS(0))
+	c.EvaluationBytes = cmp.Or(c.EvaluationBytes, 128<<20)
 	c.LogRate = cmp.Or(c.LogRate, 200)
 	c.Restarts = cmp.Or(c.Restarts, supervision.Policy{
 		MaxRestarts: 10, Within: time.Minute,
@@ -164,6 +169,7 @@ func (c Config) Validate() error {
 	positive("Waking", int64(c.Waking))
 	positive("Dues", int64(c.Dues))
 	positive("Evaluations", int64(c.Evaluations))
+	positive("EvaluationBytes", c.EvaluationBytes)
 	positive("Poison", int64(c.Poison))
 	positive("PoisonFaults", int64(c.PoisonFaults))
 	lasting("Grace", c.Grace)
@@ -213,7 +219,7 @@ func (c Config) activities() activity.Config {
 func (c Config) orders() order.Config {
 	return order.Config{
 		Workflow: c.Workflow, Mailbox: c.Mailbox, LongWait: c.LongWait, ReadTimeout: c.readTimeout(), Show: c.StuckAfter / 4,
-		Evaluations: c.Evaluations,
+		Evaluations: c.Evaluations, EvaluationBytes: c.EvaluationBytes, EvaluationRoom: c.Definition.WithDefaults().Memory,
 	}
 }
 

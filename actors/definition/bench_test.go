@@ -23,7 +23,7 @@ func benchmarkInput() string {
 
 func benchmarkEval(b *testing.B, text string) {
 	b.Helper()
-	e, err := newPrograms(Limits{}.withDefaults()).compile(text, placeTask, nil)
+	e, err := newPrograms(Limits{}.WithDefaults()).compile(text, placeTask, nil)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -49,7 +49,7 @@ func BenchmarkTransform(b *testing.B) {
 
 // BenchmarkDecoded is a condition on a value that was read before.
 func BenchmarkDecoded(b *testing.B) {
-	e, err := newPrograms(Limits{}.withDefaults()).compile(`.subscriber.msisdn == "4912345"`, placeTask, nil)
+	e, err := newPrograms(Limits{}.WithDefaults()).compile(`.subscriber.msisdn == "4912345"`, placeTask, nil)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -22,6 +22,8 @@ type budget struct {
 	programs *programs
 	steps    int
 	memory   int64
+	// unnoted is how much memory may be left at least before it is told that the evaluation makes much.
+	unnoted  int64
 	deadline time.Time
 	err      error
 	// first is how many steps there were at first: fewer than the limit, if something was evaluated before.
@@ -58,6 +60,9 @@ const (
 	showEvery = 1024
 )
 
+// largeBytes is how much an evaluation may make and visit in bulk before it is one that makes much.
+const largeBytes = 256 << 10
+
 // closed is what Done returns once something has run out.
 var closed = func() chan struct{} {
 	c := make(chan struct{})
@@ -67,7 +72,9 @@ var closed = func() chan struct{} {
 
 // budget returns what an evaluation may use up, after what was evaluated before.
 func (p *programs) budget(args *workflow.Args) *budget {
-	b := &budget{programs: p, memory: p.limits.Memory, deadline: p.limits.Now().Add(p.limits.Time)}
+	b := &budget{
+		programs: p, memory: p.limits.Memory, unnoted: max(0, p.limits.Memory-largeBytes), deadline: p.limits.Now().Add(p.limits.Time),
+	}
 	if args != nil {
 		b.meter = args.Meter
 	}
@@ -135,8 +142,18 @@ func (b *budget) failf(format string, args ...any) {
 
 // charge takes bytes from the memory, and tells whether there is any left.
 func (b *budget) charge(n int64) bool {
-	if b.memory -= n; b.memory < 0 && b.err == nil {
-		b.err = errMemory
+	b.memory -= n
+	switch {
+	case b.memory >= b.unnoted:
+	case b.memory < 0:
+		if b.err == nil {
+			b.err = errMemory
+		}
+	default:
+		b.unnoted = 0
+		if b.meter != nil && b.meter.Turns != nil {
+			b.meter.Turns.Large()
+		}
 	}
 	return b.err == nil
 }

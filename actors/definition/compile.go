@@ -41,7 +41,7 @@ func Check(document []byte, limits Limits) (*workflow.Definition, []*definitionv
 }
 
 func check(document []byte, limits Limits, stored bool) (*workflow.Definition, []*definitionv1.Mistake) {
-	limits = limits.withDefaults()
+	limits = limits.WithDefaults()
 	c := &compiler{
 		undoRetry: undoRetries,
 		limits:    limits,

@@ -58,7 +58,7 @@ func TestKindsOfExpression(t *testing.T) {
 		`.["\(.a)"]`:          "program",
 		"[1]":                 "program",
 	} {
-		e, err := newPrograms(Limits{}.withDefaults()).compile(text, placeTaskExport, []string{"error"})
+		e, err := newPrograms(Limits{}.WithDefaults()).compile(text, placeTaskExport, []string{"error"})
 		if err != nil {
 			t.Errorf("%s: %v", text, err)
 			continue
@@ -112,7 +112,7 @@ func TestPathsOnBytes(t *testing.T) {
 
 func TestIdentityByPointer(t *testing.T) {
 	t.Parallel()
-	p := newPrograms(Limits{}.withDefaults())
+	p := newPrograms(Limits{}.WithDefaults())
 	in := value(`{"a":1}`)
 	args := &workflow.Args{Context: value(`[1]`), Input: value(`2`)}
 	for text, want := range map[string]*workflow.Value{".": in, "$context": args.Context, "$input": args.Input} {
@@ -171,7 +171,7 @@ func TestBool(t *testing.T) {
 		".t": true, ".f": false, ".n": false, ".missing": false, ".": true, ".f or .t": true, ".f and .t": false, ".o": true,
 		".t | not": false, ".o | .x": false,
 	} {
-		e, err := newPrograms(Limits{}.withDefaults()).compile(text, placeTask, nil)
+		e, err := newPrograms(Limits{}.WithDefaults()).compile(text, placeTask, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -220,7 +220,7 @@ do:
 func TestTogether(t *testing.T) {
 	t.Parallel()
 	const half = "[range(1000)] | length"
-	limits := Limits{Steps: 6000}.withDefaults()
+	limits := Limits{Steps: 6000}.WithDefaults()
 	e, err := newPrograms(limits).compile(half, placeTask, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -250,7 +250,13 @@ func TestTogether(t *testing.T) {
 	}
 }
 
-type turns struct{ await, end func() }
+type turns struct{ await, end, large func() }
+
+func (t turns) Large() {
+	if t.large != nil {
+		t.large()
+	}
+}
 
 func (t turns) Await() { t.await() }
 func (t turns) Show()  {}
@@ -260,7 +266,7 @@ func (t turns) End()   { t.end() }
 func TestLong(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(0, 0)
-	programs := newPrograms(Limits{Now: func() time.Time { return now }}.withDefaults())
+	programs := newPrograms(Limits{Now: func() time.Time { return now }}.WithDefaults())
 	for text, want := range map[string]string{
 		"[range(1000)] | length":                               "",
 		"[range(30000)] | length":                              "began ended ",
@@ -278,6 +284,28 @@ func TestLong(t *testing.T) {
 		}}})
 		if got != want || err != nil && !strings.Contains(err.Error(), "no") {
 			t.Errorf("%s: %q, %v, want %q", text, got, err, want)
+		}
+	}
+}
+
+// An evaluation that makes much says so once, before it does.
+func TestLarge(t *testing.T) {
+	t.Parallel()
+	programs := newPrograms(Limits{}.WithDefaults())
+	for text, want := range map[string]int{
+		`"x" * 100000`:                         0,
+		`"x" * 300000 | length`:                1,
+		`[range(3) | "x" * 300000] | join("")`: 1,
+		`"x" * 1000000000`:                     0, // it is not done
+	} {
+		e, err := programs.compile(text, placeTask, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := 0
+		_, _ = e.Eval(value("{}"), &workflow.Args{Meter: &workflow.Meter{Turns: turns{large: func() { got++ }}}})
+		if got != want {
+			t.Errorf("%s: told %d times, want %d", text, got, want)
 		}
 	}
 }
@@ -308,7 +336,7 @@ func TestLimits(t *testing.T) {
 		"long number": {".n + 1", Limits{}, "1000 digits"},
 		"in variable": {"[$context.n]", Limits{}, "1000 digits"},
 	} {
-		p := newPrograms(c.limits.withDefaults())
+		p := newPrograms(c.limits.WithDefaults())
 		e, err := p.compile(c.text, placeTaskExport, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -382,7 +410,7 @@ do:
 
 func TestPatternsAreForgotten(t *testing.T) {
 	t.Parallel()
-	p := newPrograms(Limits{}.withDefaults())
+	p := newPrograms(Limits{}.WithDefaults())
 	e, err := p.compile(`[range(1000) | tostring as $re | "x" | test($re)] | any`, placeTask, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -403,7 +431,7 @@ func TestResultAgain(t *testing.T) {
 		"nan", "infinite", "-infinite", "[nan]", `{a: (1/3)}`, "1e1000", "pow(2; 70)", `"\u0000é"`, `"/+8=" | @base64d`,
 		"[1, 1.5, -0, 1e17, 123456789012345678901234567890]", ".n", ".n + 0.5",
 	} {
-		e, err := newPrograms(Limits{}.withDefaults()).compile(text, placeTask, nil)
+		e, err := newPrograms(Limits{}.WithDefaults()).compile(text, placeTask, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -421,7 +449,7 @@ func TestResultAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, next := range []string{"tojson", ". == .", "[., 1] | tojson", `"\(.)"`} {
-			e, err := newPrograms(Limits{}.withDefaults()).compile(next, placeTask, nil)
+			e, err := newPrograms(Limits{}.WithDefaults()).compile(next, placeTask, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -18,7 +18,7 @@ func eval(tb testing.TB, text, input string) (string, error) {
 
 func evalWith(tb testing.TB, limits Limits, text, input string) (string, error) {
 	tb.Helper()
-	e, err := newPrograms(limits.withDefaults()).compile(text, placeTaskExport, []string{"error"})
+	e, err := newPrograms(limits.WithDefaults()).compile(text, placeTaskExport, []string{"error"})
 	if err != nil {
 		return "", err
 	}

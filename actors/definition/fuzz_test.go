@@ -72,7 +72,7 @@ func FuzzExpression(f *testing.F) {
 			f.Add(program, `{"a":{"b":[1,{"c":"x"}]},"s":"text","list":[3,1,2],"n":1.50}`)
 		}
 	}
-	limits := Limits{Steps: 50_000, Memory: 4 << 20, Result: 64 << 10}.withDefaults()
+	limits := Limits{Steps: 50_000, Memory: 4 << 20, Result: 64 << 10}.WithDefaults()
 	f.Fuzz(func(t *testing.T, text, input string) {
 		if len(text) > limits.Expression || len(input) > 64<<10 || !json.Valid([]byte(input)) {
 			return

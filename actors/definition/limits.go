@@ -74,8 +74,8 @@ func (l Limits) Validate() error {
 // maxDepth bounds recursion over values, whatever the limits say.
 const maxDepth = 1000
 
-// withDefaults fills in what is zero. What is negative gets its default too: Validate is the place to complain.
-func (l Limits) withDefaults() Limits {
+// WithDefaults fills in what is zero. What is negative gets its default too: Validate is the place to complain.
+func (l Limits) WithDefaults() Limits {
 	l.Document = positive(l.Document, 1<<20)
 	l.Depth = min(positive(l.Depth, 64), maxDepth)
 	l.Tasks = positive(l.Tasks, 1000)

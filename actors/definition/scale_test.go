@@ -55,7 +55,7 @@ var scale = []struct {
 func TestScale(t *testing.T) {
 	t.Parallel()
 	for _, c := range scale {
-		limits := Limits{}.withDefaults()
+		limits := Limits{}.WithDefaults()
 		limits.Steps, limits.Memory = limits.Steps/10, limits.Memory/10
 		limits.Now = func() time.Time { return time.Unix(0, 0) }
 		e, err := newPrograms(limits).compile(c.program, placeTask, nil)
@@ -71,7 +71,7 @@ func TestScale(t *testing.T) {
 func BenchmarkScale(b *testing.B) {
 	for _, c := range scale {
 		b.Run(c.program, func(b *testing.B) {
-			e, err := newPrograms(Limits{Steps: 1 << 40, Memory: 1 << 50, Time: time.Hour}.withDefaults()).compile(c.program, placeTask, nil)
+			e, err := newPrograms(Limits{Steps: 1 << 40, Memory: 1 << 50, Time: time.Hour}.WithDefaults()).compile(c.program, placeTask, nil)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -92,7 +92,7 @@ func BenchmarkScale(b *testing.B) {
 // TestDeepCalls checks that the interpreter's stacks are bounded, also when no step makes anything.
 func TestDeepCalls(t *testing.T) {
 	t.Parallel()
-	limits := Limits{Time: time.Hour, Steps: 1 << 24}.withDefaults()
+	limits := Limits{Time: time.Hour, Steps: 1 << 24}.WithDefaults()
 	for _, program := range []string{
 		"def f: 1 + f; f", "def f: [f]; f", "def f: f, f; f", "def f: (f | f); f", "def f: try f catch .; f",
 		"def f: label $x | f; f", "def f: . as $x | f | $x; f", "def f: reduce f as $x (0; .); f",

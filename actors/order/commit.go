@@ -95,6 +95,9 @@ func (i *instance) commit(before messages.Version, p *pending) {
 	i.changed(p)
 	c.Row, c.Open, c.Close = p.rows.Row, p.rows.Open, p.closes
 	c.Record = i.landmark.Record(i.Level(), before, p.events, i.state)
+	if i.place.Has() > 0 {
+		i.room.Keep(&i.place, recordCopies*int64(len(c.Record)))
+	}
 	self, root, home, id, rows := i.self, i.root, i.home, i.id, i.rows
 	c.Done = func(err error) {
 		home.Committed(c, id, rows, err)
@@ -121,6 +124,7 @@ func (i *instance) check(p *pending) {
 // committed goes on after a commit: effects, answers, and what came meanwhile.
 func (i *instance) committed(err error) {
 	i.pending.underway = false
+	i.giveBack()
 	if err != nil {
 		i.failed(i.pending, err)
 	} else {
@@ -132,11 +136,7 @@ func (i *instance) committed(err error) {
 	}
 	if batch := i.buffered; len(batch) > 0 {
 		i.buffered = nil
-		i.decide(batch)
-		return
-	}
-	if i.more {
-		i.decide(nil)
+		i.goOn(batch)
 		return
 	}
 	i.rest()

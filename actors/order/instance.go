@@ -42,7 +42,7 @@ func (b *Box) Poisoned() bool { return b.poison }
 // are not held up. What became of a commit does not come in the partition's turn, but from a goroutine of the journal.
 func (b *Box) inline(message any) bool {
 	switch m := message.(type) {
-	case *committed:
+	case *committed, *granted:
 		return false
 	case *nodev1.Envelope:
 		if m.GetAccept() != nil {
@@ -73,21 +73,23 @@ type instance struct {
 	landmark history.Landmark
 	rows     Rows
 
-	deciding []any     // the messages that are being decided
-	one      [1]any    // where deciding lies if it is a single message
-	asks     [1]asked  // where pending's lies if it is a single one
-	pending  *pending  // what was decided, until it is committed; nil if there is nothing
-	space    pending   // where pending lies
-	buffered []any     // the messages that came meanwhile; at most Config.Mailbox that want an answer
-	due      int64     // the due time that the partition was told; unknownDue if it may have been told another one
-	indexed  bool      // whether the partition was told that the journal's index has the due time
-	size     int64     // the size that the partition was told
-	more     bool      // a decision was cut short, and is to go on
-	yielding bool      // the partition has asked the order to leave memory
-	leaving  bool      // the partition has asked the order to take no more messages, as it is given up
-	woken    bool      // the partition waits to be told that the order has come to rest
-	refilled bool      // an attempt that had overflowed was offered since the last one overflowed
-	began    time.Time // when the first attempt that had overflowed was offered; zero if none was
+	deciding []any         // the messages that are being decided
+	one      [1]any        // where deciding lies if it is a single message
+	asks     [1]asked      // where pending's lies if it is a single one
+	pending  *pending      // what was decided, until it is committed; nil if there is nothing
+	space    pending       // where pending lies
+	buffered []any         // the messages that came meanwhile; at most Config.Mailbox that want an answer
+	due      int64         // the due time that the partition was told; unknownDue if it may have been told another one
+	indexed  bool          // whether the partition was told that the journal's index has the due time
+	size     int64         // the size that the partition was told
+	more     bool          // a decision was cut short, and is to go on
+	yielding bool          // the partition has asked the order to leave memory
+	leaving  bool          // the partition has asked the order to take no more messages, as it is given up
+	woken    bool          // the partition waits to be told that the order has come to rest
+	waiting  bool          // it waits until there is room for a decision
+	place    runtime.Place // what the decision has of that room
+	refilled bool          // an attempt that had overflowed was offered since the last one overflowed
+	began    time.Time     // when the first attempt that had overflowed was offered; zero if none was
 }
 
 // pending is what was decided and is not committed yet, and who is to be answered when it is.
@@ -124,10 +126,20 @@ func (i *instance) Receive(ctx actor.Context) {
 		}
 	case *actor.Stopping, *actor.Restarting:
 		i.abandon()
+		i.giveBack()
+		// The set of its parent's children goes on to point at an actor that has ended, until another one takes its place there.
+		i.state, i.rows, i.space, i.deciding, i.buffered = nil, Rows{}, pending{}, nil, nil
 		i.resize(0)
 	case *committed:
 		if m.to == i {
 			i.committed(m.err)
+		}
+	case *granted:
+		if m.to == i && i.waiting {
+			i.waiting = false
+			batch := i.buffered
+			i.buffered = nil
+			i.decide(batch)
 		}
 	case *nodev1.Envelope, Fired, Resume, Yield:
 		i.box.received.Add(1)
@@ -145,9 +157,11 @@ func (i *instance) take(m any) {
 		return
 	}
 	_, i.yielding = m.(Yield)
-	if i.pending == nil {
+	if i.pending == nil && !i.waiting {
 		i.one[0] = m
-		i.decide(i.one[:])
+		if !i.waits(i.one[:]) {
+			i.decide(i.one[:])
+		}
 		return
 	}
 	if e, ok := m.(*nodev1.Envelope); ok && e.GetAsk() != 0 && len(i.buffered) >= i.Config.Mailbox {
@@ -189,6 +203,7 @@ func (i *instance) leave() {
 	if i.pending != nil {
 		return
 	}
+	i.giveBack()
 	for _, m := range i.buffered {
 		i.refuse(m, runtime.ErrNotOwner)
 	}
@@ -217,6 +232,7 @@ func (i *instance) decide(batch []any) {
 		i.commit(i.state.Version()-n, p)
 		return
 	}
+	i.giveBack()
 	if len(p.asked) > 0 {
 		i.check(p)
 		return
@@ -430,7 +446,7 @@ func (p *Parts) answerOf(s *workflow.State, wanted nodev1.Wanted, first bool) *n
 // rest tells the partition when to wake the order, and whether it may leave memory.
 func (i *instance) rest() {
 	if i.more {
-		i.decide(nil)
+		i.goOn(nil)
 		return
 	}
 	leave := i.yielding || i.state == nil || i.state.Ended() && !i.state.Untold() || i.state.Parked() && !i.refilled

@@ -33,6 +33,9 @@ type Config struct {
 	Show time.Duration
 	// Evaluations is how many expressions that take long are evaluated at once.
 	Evaluations int
+	// EvaluationBytes is the memory for what is evaluated at once, where it is much, and for what comes of it until that is durable;
+	// EvaluationRoom is what one decision may take of it while it evaluates.
+	EvaluationBytes, EvaluationRoom int64
 }
 
 // Journal is what orders need of it.
@@ -147,11 +150,14 @@ type Parts struct {
 	Inject func(point, name string)
 
 	evaluating chan struct{} // holds as many as there are evaluations that take long; at most Config.Evaluations
+	heavy      heavy
+	room       *runtime.Room
 }
 
 // Ready has the parts ready for use.
 func (p *Parts) Ready() *Parts {
 	p.evaluating = make(chan struct{}, p.Config.Evaluations)
+	p.room = runtime.NewRoom(p.Config.EvaluationBytes, p.Config.EvaluationRoom)
 	return p
 }
 

@@ -6,8 +6,15 @@ import "time"
 // waits for that or goes on, the order does not count as stuck, nor does its partition, if that waits for it.
 type turns struct{ *instance }
 
+// Large implements workflow.Turns.
+func (t turns) Large() {
+	t.heavy.note(t.state.Definition().Ref.String(), t.Now())
+	t.room.Force(&t.place)
+}
+
 // Await implements workflow.Turns.
 func (t turns) Await() {
+	t.heavy.note(t.state.Definition().Ref.String(), t.Now())
 	t.Workers.Blocking(func() {
 		waited := make(chan struct{})
 		defer close(waited)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/holdfast-run/holdfast/actors/runtime"
+	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/supervision"
 )
@@ -26,7 +27,7 @@ func TestTurnsAreInOrder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		dog := supervision.NewWatchdog(time.Now, slog.New(slog.DiscardHandler))
-		parts := (&Parts{Config: Config{Show: 2 * time.Second, Evaluations: 2}, Workers: &runtime.Workers{}}).Ready()
+		parts := (&Parts{Config: Config{Show: 2 * time.Second, Evaluations: 2}, Workers: &runtime.Workers{}, Now: time.Now}).Ready()
 		defer parts.Workers.Close()
 		const partitions = 64
 		var mu sync.Mutex
@@ -38,7 +39,9 @@ func TestTurnsAreInOrder(t *testing.T) {
 			wg.Go(func() {
 				defer loop.Close()
 				for time.Since(start) < 5*time.Minute { // one order after the other, each with an evaluation of 400 ms
-					ts := turns{&instance{Parts: parts, box: &Box{}, home: looped{loop: loop}}}
+					ts := turns{&instance{
+						Parts: parts, box: &Box{}, home: looped{loop: loop}, state: workflow.New(&workflow.Definition{}, workflow.Limits{}),
+					}}
 					asked := time.Now()
 					ts.Await()
 					longest[p] = max(longest[p], time.Since(asked))

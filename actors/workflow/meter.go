@@ -10,6 +10,8 @@ type Meter struct {
 
 // Turns has evaluations that take long take turns.
 type Turns interface {
+	// Large is called when an evaluation is about to make much at once.
+	Large()
 	// Await returns when an evaluation may go on.
 	Await()
 	// Show is called now and then, and shows that the evaluation goes on.

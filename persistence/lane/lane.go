@@ -46,9 +46,11 @@ type Lane struct {
 	wake chan struct{}
 
 	mu sync.Mutex
-	// waiting are the requests that were taken in; refused those that weren't, which are still to be answered. The bound
-	// of refused is the number of calls during one batch.
+	// waiting are the requests that were taken in; refused those that weren't, which are still to be answered. That is done beside the
+	// batches, so that they are not held in memory for as long as one takes.
 	waiting, refused []Request
+	refusing         bool
+	answering        sync.WaitGroup
 	// since is when the first of waiting came.
 	since time.Time
 	// commits and bytes count what was taken in and not yet released.
@@ -80,6 +82,10 @@ func (l *Lane) Put(r Request) bool {
 	// One that is larger than the bound is taken in alone.
 	if l.commits >= commits || l.commits > 0 && l.bytes+r.bytes > bytes {
 		l.refused = append(l.refused, r)
+		if !l.refusing {
+			l.refusing = true
+			l.answering.Go(l.refuse)
+		}
 	} else {
 		if len(l.waiting) == 0 {
 			l.since = time.Now()
@@ -117,9 +123,9 @@ func (l *Lane) Close() {
 
 // work is what is taken from the lane at once.
 type work struct {
-	waiting, refused []Request
-	since            time.Time
-	closed           bool
+	waiting []Request
+	since   time.Time
+	closed  bool
 }
 
 // Run has batches made until the lane is closed and nothing waits. turn is called before each batch, and every second when there is
@@ -137,7 +143,6 @@ func (l *Lane) Run(turn func(), do func(batch []Request, since time.Time) (done 
 		for {
 			turn()
 			l.take(&w)
-			l.refuse(w.refused)
 			if len(w.waiting) == 0 {
 				break
 			}
@@ -151,6 +156,7 @@ func (l *Lane) Run(turn func(), do func(batch []Request, since time.Time) (done 
 			}
 		}
 		if w.closed {
+			l.answering.Wait()
 			return
 		}
 	}
@@ -160,17 +166,25 @@ func (l *Lane) Run(turn func(), do func(batch []Request, since time.Time) (done 
 func (l *Lane) take(w *work) {
 	l.mu.Lock()
 	w.waiting, l.waiting = l.waiting, w.waiting[:0]
-	w.refused, l.refused = l.refused, w.refused[:0]
 	w.since, w.closed = l.since, l.closed
 	l.mu.Unlock()
 }
 
-func (l *Lane) refuse(refused []Request) {
-	for _, r := range refused {
-		r.Answer(fmt.Errorf("%w: the queue of the journal is full, of at most %d commits and %d bytes, half of both for new orders",
-			persistence.ErrBusy, l.bounds.Commits, l.bounds.Bytes))
+// refuse answers the requests that were not taken in.
+func (l *Lane) refuse() {
+	for {
+		l.mu.Lock()
+		refused := l.refused
+		l.refused, l.refusing = nil, len(refused) > 0
+		l.mu.Unlock()
+		if len(refused) == 0 {
+			return
+		}
+		for _, r := range refused {
+			r.Answer(fmt.Errorf("%w: the queue of the journal is full, of at most %d commits and %d bytes, half of both for new orders",
+				persistence.ErrBusy, l.bounds.Commits, l.bounds.Bytes))
+		}
 	}
-	clear(refused)
 }
 
 // next says how many requests go into the next batch.

@@ -1,0 +1,109 @@
+package order
+
+import (
+	"maps"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/holdfast-run/holdfast/messages/nodev1"
+)
+
+// heavy knows the definitions that have evaluated much lately. Decisions about their orders wait in line until there is room for what they
+// make, and outside of their partition's turn. What an evaluation of another one turns out to need is taken beyond the bound, and others
+// wait until that is given back.
+type heavy struct {
+	mu sync.Mutex // held by who changes it
+	// known tells until when that counts; nil: none has.
+	known atomic.Pointer[map[string]time.Time]
+}
+
+const (
+	// heavyFor is how long a definition counts as one that evaluates much after it has.
+	heavyFor = time.Minute
+	// heavyMost is how many such definitions are known at once; of more, those are forgotten whose time is over first.
+	heavyMost = 1000
+)
+
+// has tells whether a definition has evaluated much lately.
+func (h *heavy) has(definition string, now func() time.Time) bool {
+	known := h.known.Load()
+	if known == nil {
+		return false
+	}
+	until, is := (*known)[definition]
+	return is && now().Before(until)
+}
+
+// note notes that a definition has evaluated much.
+func (h *heavy) note(definition string, now time.Time) {
+	until := now.Add(heavyFor)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	known := map[string]time.Time{}
+	if before := h.known.Load(); before != nil {
+		if until.Sub((*before)[definition]) < heavyFor/2 {
+			return
+		}
+		known = maps.Clone(*before)
+	}
+	maps.DeleteFunc(known, func(_ string, until time.Time) bool { return until.Before(now) })
+	for len(known) >= heavyMost {
+		first, at := "", until
+		for name, until := range known {
+			if !until.After(at) {
+				first, at = name, until
+			}
+		}
+		delete(known, first)
+	}
+	known[definition] = until
+	h.known.Store(&known)
+}
+
+// recordCopies is how many times the size of its record a decision takes until it is durable, about: what was evaluated, encoded, and
+// the record itself.
+const recordCopies = 3
+
+// granted tells an order that it is its turn to decide.
+type granted struct{ to *instance }
+
+// waits tells whether messages have to wait until there is room to decide them. Then they are buffered.
+func (i *instance) waits(batch []any) bool {
+	if i.heavy.known.Load() == nil {
+		return false
+	}
+	var definition string
+	if i.state != nil {
+		definition = i.state.Definition().Ref.String()
+	} else if e, ok := batch[0].(*nodev1.Envelope); ok { // there is a message, or there would be nothing to decide
+		definition = e.GetAccept().GetOrder().GetDefinition()
+	}
+	if !i.heavy.has(definition, i.Now) {
+		return false
+	}
+	self, root, message := i.self, i.root, &granted{i}
+	namespace, _, _ := strings.Cut(definition, "/")
+	if i.room.Enter(&i.place, namespace, func() { root.Send(self, message) }) {
+		return false
+	}
+	i.waiting = true
+	i.buffered, i.one[0] = append(i.buffered, batch...), nil
+	return true
+}
+
+// goOn decides messages that have waited, or goes on with a decision that was cut short, once there is room.
+func (i *instance) goOn(batch []any) {
+	if !i.waits(batch) {
+		i.decide(batch)
+	}
+}
+
+// giveBack gives back what the decision has of the room, or its place in line.
+func (i *instance) giveBack() {
+	if i.waiting || i.place.Has() > 0 {
+		i.waiting = false
+		i.room.Keep(&i.place, 0)
+	}
+}
