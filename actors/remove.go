@@ -52,7 +52,7 @@ func (u Users) String() string {
 func (e *Engine) RemoveDefinition(ctx context.Context, ref messages.DefinitionRef) (*journalv1.DefinitionRow, Users, error) {
 	row, err := catalog.Look(ctx, e.catalog, func() (*journalv1.DefinitionRow, error) { return e.catalog.Row(ref) })
 	if err != nil {
-		return nil, Users{}, err //nolint:wrapcheck // it names the definition
+		return nil, Users{}, err
 	}
 	if row.GetRetirement() != nil {
 		users, err := e.users(ctx, ref)
@@ -61,7 +61,7 @@ func (e *Engine) RemoveDefinition(ctx context.Context, ref messages.DefinitionRe
 		}
 	}
 	row, err = e.catalog.Remove(ctx, ref, e.deps.Now())
-	return row, Users{}, err //nolint:wrapcheck // it names the definition
+	return row, Users{}, err
 }
 
 // users finds the orders that have not ended and run a definition.

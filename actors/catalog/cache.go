@@ -30,7 +30,7 @@ type deployed struct {
 	wrong atomic.Pointer[error]
 }
 
-// compiled returns the definition if it is in memory, or why it can't be compiled; else a *notLoaded.
+// compiled returns the definition if it is in memory, or why it can't be compiled; else a *notLoadedError.
 func (e *deployed) compiled() (*workflow.Definition, error) {
 	if def := e.cached.Load(); def != nil {
 		if !e.used.Load() {
@@ -46,7 +46,7 @@ func (e *deployed) compiled() (*workflow.Definition, error) {
 	if wrong := e.wrong.Load(); wrong != nil {
 		return nil, *wrong
 	}
-	return nil, &notLoaded{e}
+	return nil, &notLoadedError{e}
 }
 
 // uncompilable notes that it can't be compiled.
@@ -97,11 +97,4 @@ func (c *cache) add(e *deployed, def *workflow.Definition, size int64) {
 	c.bytes += size
 	e.used.Store(false)
 	e.cached.Store(def)
-}
-
-// held returns how many bytes the definitions take that are kept, about.
-func (c *cache) held() int64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.bytes
 }

@@ -253,7 +253,7 @@ func (c *Catalog) Pinned(name string, hash []byte) (*workflow.Definition, error)
 // PinnedNow does as Pinned does, but waits for the definition to be loaded.
 func (c *Catalog) PinnedNow(ctx context.Context, name string, hash []byte) (*workflow.Definition, error) {
 	def, err := c.Pinned(name, hash)
-	missing, ok := errors.AsType[*notLoaded](err)
+	missing, ok := errors.AsType[*notLoadedError](err)
 	if !ok {
 		return def, err
 	}
@@ -341,7 +341,7 @@ func (c *Catalog) Retire(
 ) (*journalv1.DefinitionRow, error) {
 	c.changing.Lock()
 	defer c.changing.Unlock()
-	if e, _ := c.entry(ref); e != nil && r == nil { //nolint:errcheck // if it is not known, the journal tells what to say
+	if e, err := c.entry(ref); err == nil && r == nil { // else the journal tells that there is none
 		if err := c.checkRoom(ref, e.bytes); err != nil {
 			return nil, err
 		}

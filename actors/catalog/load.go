@@ -18,12 +18,12 @@ import (
 // ErrNotLoaded: the definition is deployed, and has to be read and compiled first. Await and Look see to that.
 var ErrNotLoaded = errors.New("definition is not loaded")
 
-// notLoaded is an ErrNotLoaded, and tells which.
-type notLoaded struct{ *deployed }
+// notLoadedError is an ErrNotLoaded, and tells which.
+type notLoadedError struct{ *deployed }
 
-func (e *notLoaded) Error() string { return ErrNotLoaded.Error() + ": " + e.ref.String() }
+func (e *notLoadedError) Error() string { return ErrNotLoaded.Error() + ": " + e.ref.String() }
 
-func (e *notLoaded) Is(target error) bool { return target == ErrNotLoaded }
+func (e *notLoadedError) Is(target error) bool { return target == ErrNotLoaded }
 
 // mostLoads is how many definitions are read and compiled at once, and how many documents are checked: what is compiled takes some ten
 // times the memory meanwhile that it takes later.
@@ -128,7 +128,7 @@ func (c *Catalog) document(ctx context.Context, ref messages.DefinitionRef) (*jo
 	case errors.Is(err, context.DeadlineExceeded):
 		return nil, fmt.Errorf("%w: %w", persistence.ErrUnavailable, err)
 	}
-	return row, err //nolint:wrapcheck // it says which
+	return row, err
 }
 
 // compiling waits until a document may be compiled. end is to be called when that is done.
@@ -157,7 +157,7 @@ func (c *Catalog) endLoads() {
 // with nil when the call can be repeated; else with why the journal can't be read, or ErrEnded. It must not block. That a definition
 // can't be compiled the repeated call tells.
 func (c *Catalog) Await(missed error, done func(error)) {
-	e, ok := errors.AsType[*notLoaded](missed)
+	e, ok := errors.AsType[*notLoadedError](missed)
 	if !ok {
 		c.Missed(done)
 		return
@@ -206,7 +206,7 @@ func Look[T any](ctx context.Context, c *Catalog, find func() (T, error)) (T, er
 	reread := false
 	for {
 		found, err := find()
-		missing, isMissing := errors.AsType[*notLoaded](err)
+		missing, isMissing := errors.AsType[*notLoadedError](err)
 		switch {
 		case isMissing:
 			if def, err = c.loaded(ctx, missing.deployed); err != nil {
