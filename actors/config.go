@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/holdfast-run/holdfast/actors/activity"
+	"github.com/holdfast-run/holdfast/actors/catalog"
 	"github.com/holdfast-run/holdfast/actors/definition"
 	"github.com/holdfast-run/holdfast/actors/dispatch"
 	"github.com/holdfast-run/holdfast/actors/order"
@@ -22,6 +23,11 @@ type Config struct {
 	// Workflow bounds single orders; Definition documents and expressions.
 	Workflow   workflow.Limits
 	Definition definition.Limits
+	// Definitions is the memory for compiled definitions, about; those that were not asked for lately leave it, and are read and
+	// compiled again when they are. Orders in memory keep theirs. Default 64 MiB.
+	Definitions int64
+	// MaxDefinitions is how many definitions may be deployed; further ones are refused. Default 10,000.
+	MaxDefinitions int
 	// Mailbox is the most messages that may wait for one order; further ones are answered with ErrBusy. Default 1000.
 	Mailbox int
 	// PartitionMailbox is the same for a partition. Default 20,000.
@@ -98,6 +104,8 @@ type Config struct {
 // WithDefaults returns the settings with defaults in place of zeros.
 func (c Config) WithDefaults() Config {
 	c.Workflow = c.Workflow.WithDefaults()
+	known := c.catalog().WithDefaults()
+	c.Definitions, c.MaxDefinitions = known.Bytes, known.Most
 	c.Mailbox = cmp.Or(c.Mailbox, 1000)
 	c.PartitionMailbox = cmp.Or(c.PartitionMailbox, 20_000)
 	c.QueueBytes = cmp.Or(c.QueueBytes, 4<<20)
@@ -159,6 +167,8 @@ func (c Config) Validate() error {
 		errs = append(errs, fmt.Errorf("settings Workflow.Loops and Workflow.LoopPause are %d times %v, and must not be more than %v",
 			c.Workflow.Loops, c.Workflow.LoopPause, most))
 	}
+	positive("Definitions", c.Definitions)
+	positive("MaxDefinitions", int64(c.MaxDefinitions))
 	positive("Mailbox", int64(c.Mailbox))
 	positive("PartitionMailbox", int64(c.PartitionMailbox))
 	positive("QueueBytes", c.QueueBytes)
@@ -205,6 +215,10 @@ func (c Config) poison() supervision.Policy {
 
 // readTimeout is how long a turn may wait for the journal: so long that the turn does not count as stuck.
 func (c Config) readTimeout() time.Duration { return c.StuckAfter / 2 }
+
+func (c Config) catalog() catalog.Config {
+	return catalog.Config{Definition: c.Definition, Bytes: c.Definitions, Most: c.MaxDefinitions}
+}
 
 func (c Config) activities() activity.Config {
 	return activity.Config{

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -33,14 +32,14 @@ func TestRetirementSurvivesARestart(t *testing.T) {
 		}
 		latest := func(n *node, want string) {
 			t.Helper()
-			if def, err := n.Catalog().Definition(ref(messages.Latest)); err != nil || def.Ref.Version != want {
+			if def, err := found(n.Catalog(), ref(messages.Latest)); err != nil || def.Ref.Version != want {
 				t.Errorf("the latest is %v, %v, want %s", def, err, want)
 			}
 		}
 		for _, version := range []string{"1.0.0", "1.1.0", "1.2.0"} {
 			deploy(version)
 		}
-		def, err := n.Catalog().Definition(ref("1.2.0"))
+		def, err := found(n.Catalog(), ref("1.2.0"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -53,7 +52,7 @@ func TestRetirementSurvivesARestart(t *testing.T) {
 		latest(n, "1.1.0")
 		n = n.restart()
 		latest(n, "1.1.0")
-		def, err = n.Catalog().Definition(ref("1.2.0"))
+		def, err = found(n.Catalog(), ref("1.2.0"))
 		if wantErr(t, err, catalog.ErrRetired); def == nil {
 			t.Error("the retired definition is not returned")
 		}
@@ -75,17 +74,12 @@ func TestRetirementSurvivesARestart(t *testing.T) {
 // spoiled is a journal whose definitions can't be compiled any more.
 type spoiled struct{ persistence.Journal }
 
-func (j spoiled) AllDefinitions(ctx context.Context) iter.Seq2[*journalv1.DefinitionRow, error] {
-	return func(yield func(*journalv1.DefinitionRow, error) bool) {
-		for row, err := range j.Journal.AllDefinitions(ctx) {
-			if row != nil {
-				row.Document = []byte("do: [")
-			}
-			if !yield(row, err) {
-				return
-			}
-		}
+func (j spoiled) Definition(ctx context.Context, ref messages.DefinitionRef) (*journalv1.DefinitionRow, error) {
+	row, err := j.Journal.Definition(ctx, ref)
+	if row != nil {
+		row.Document = []byte("do: [")
 	}
+	return row, err
 }
 
 // Orders that can't be loaded are told of as what needs a person, until they can be.

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/holdfast-run/holdfast/actors/catalog"
-	"github.com/holdfast-run/holdfast/actors/definition"
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
@@ -23,7 +22,7 @@ import (
 // deployElsewhere deploys a definition as another node does.
 func (n *node) deployElsewhere(name, tasks string) *workflow.Definition {
 	n.t.Helper()
-	other, err := catalog.Load(n.t.Context(), n.journal, definition.Limits{})
+	other, err := catalog.Load(n.t.Context(), n.journal, catalog.Config{})
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -35,7 +34,7 @@ func (n *node) deployElsewhere(name, tasks string) *workflow.Definition {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	def, err := other.Find(messages.RefOf(row))
+	def, err := found(other, messages.RefOf(row))
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -174,7 +173,7 @@ func TestChildOfReinstated(t *testing.T) {
 			t.Fatal(err)
 		}
 		n.sleep(5 * time.Second)
-		other, err := catalog.Load(t.Context(), n.journal, definition.Limits{})
+		other, err := catalog.Load(t.Context(), n.journal, catalog.Config{})
 		if err != nil {
 			t.Fatal(err)
 		}

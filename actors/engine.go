@@ -119,7 +119,7 @@ func New(config Config, d Deps) (*Engine, error) {
 // Start takes up the partitions of this node, and returns when new orders can be accepted. Recovery goes on behind.
 func (e *Engine) Start(ctx context.Context) error {
 	var err error
-	if e.catalog, err = catalog.Load(ctx, e.deps.Journal, e.config.Definition); err != nil {
+	if e.catalog, err = catalog.Load(ctx, e.deps.Journal, e.config.catalog()); err != nil {
 		return err
 	}
 	fallout, err := e.deps.Journal.Fallout(ctx)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/holdfast-run/holdfast/actors"
+	"github.com/holdfast-run/holdfast/actors/catalog"
 	"github.com/holdfast-run/holdfast/actors/failure"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
@@ -177,9 +178,9 @@ func (w *town) deploy() []string {
 	} {
 		doc := fmt.Sprintf("document: {dsl: 1.0.3, namespace: test, name: %s, version: 1.0.0}\n%s", name, tasks)
 		for _, s := range w.sides {
-			x, wrong, _ := s.engine.Catalog().Check([]byte(doc))
-			if len(wrong) > 0 {
-				w.t.Fatal(wrong)
+			x, wrong, _, err := s.engine.Catalog().Check(w.t.Context(), []byte(doc))
+			if len(wrong) > 0 || err != nil {
+				w.t.Fatal(wrong, err)
 			}
 			hash := []byte(fmt.Sprintf("%-32s", name))
 			for {
@@ -332,7 +333,7 @@ func (c *clients) submit(id, ref, key string) bool {
 	engine := s.engine
 	s.mu.Unlock()
 	r, _ := messages.ParseDefinitionRef(ref)
-	pin, err := engine.Catalog().Pin(r, []byte("{}"))
+	pin, err := catalog.Look(c.town.t.Context(), engine.Catalog(), func() (catalog.Pin, error) { return engine.Catalog().Pin(r, []byte("{}")) })
 	if err != nil {
 		c.town.t.Errorf("pin %s: %v", ref, err)
 		return true

@@ -118,7 +118,7 @@ func TestJournalThatDoesNotAnswer(t *testing.T) {
 // and submits them again until they are accepted.
 func (n *node) endure(noticed time.Duration) (ids []string) {
 	n.t.Helper()
-	def, err := n.Catalog().Definition(messages.DefinitionRef{Namespace: "test", Name: "three", Version: "1.0.0"})
+	def, err := found(n.Catalog(), messages.DefinitionRef{Namespace: "test", Name: "three", Version: "1.0.0"})
 	if err != nil {
 		n.t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/holdfast-run/holdfast/actors/catalog"
 	"github.com/holdfast-run/holdfast/actors/failure"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
@@ -77,7 +78,7 @@ func (w *town) submit(id, ref, key string) <-chan *nodev1.Answer {
 	w.t.Helper()
 	e := w.sides[0].engine
 	r, _ := messages.ParseDefinitionRef(ref)
-	pin, err := e.Catalog().Pin(r, []byte("{}"))
+	pin, err := catalog.Look(w.t.Context(), e.Catalog(), func() (catalog.Pin, error) { return e.Catalog().Pin(r, []byte("{}")) })
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -56,6 +56,6 @@ func TestRetireBesideDeploy(t *testing.T) {
 	close(j.goOn)
 	wantErr(t, <-deployed, nil)
 	wantErr(t, <-retired, nil)
-	_, err := n.Catalog().Definition(ref)
+	_, err := found(n.Catalog(), ref)
 	wantErr(t, err, catalog.ErrRetired)
 }

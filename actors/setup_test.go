@@ -19,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/holdfast-run/holdfast/actors"
+	"github.com/holdfast-run/holdfast/actors/catalog"
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/cluster"
 	"github.com/holdfast-run/holdfast/messages"
@@ -192,22 +193,39 @@ func (n *node) deploy(name, tasks string) *workflow.Definition {
 
 func (n *node) deployDocument(doc string) *workflow.Definition {
 	n.t.Helper()
-	def, wrong, _ := n.Catalog().Check([]byte(doc))
-	if len(wrong) > 0 {
-		n.t.Fatalf("%s: %v", doc, wrong)
+	def, wrong, _, err := n.Catalog().Check(n.t.Context(), []byte(doc))
+	if len(wrong) > 0 || err != nil {
+		n.t.Fatalf("%s: %v, %v", doc, wrong, err)
 	}
 	hash := sha256.Sum256([]byte(doc))
-	_, err := n.Catalog().Deploy(n.t.Context(), &journalv1.DefinitionRow{
+	_, err = n.Catalog().Deploy(n.t.Context(), &journalv1.DefinitionRow{
 		Namespace: def.Ref.Namespace, Name: def.Ref.Name, Version: def.Ref.Version, Hash: hash[:], Document: []byte(doc),
 	})
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	compiled, err := n.Catalog().Definition(def.Ref)
+	compiled, err := found(n.Catalog(), def.Ref)
 	if err != nil {
 		n.t.Fatal(err)
 	}
 	return compiled
+}
+
+// found finds a definition among those that are known, and has it loaded.
+func found(c *catalog.Catalog, ref messages.DefinitionRef) (*workflow.Definition, error) {
+	def, err := c.Definition(ref)
+	if !errors.Is(err, catalog.ErrNotLoaded) {
+		return def, err
+	}
+	loaded := make(chan error, 1)
+	c.Await(err, func(err error) {
+		if err == nil {
+			def, err = c.Definition(ref)
+		}
+		loaded <- err
+	})
+	err = <-loaded
+	return def, err
 }
 
 // order is what a test submits.

@@ -42,6 +42,7 @@ var repetitions = map[string]repetition{ //nolint:gochecknoglobals // a table
 	definitionv1.DefinitionService_List_FullMethodName:      {always, "it reads"},
 	definitionv1.DefinitionService_Retire_FullMethodName:    {always, "what is retired stays so"},
 	definitionv1.DefinitionService_Reinstate_FullMethodName: {always, "what is in use stays so"},
+	definitionv1.DefinitionService_Remove_FullMethodName:    {always, "what is removed stays so"},
 
 	adminv1.AdminService_ShowKey_FullMethodName: {always, "it reads"},
 	adminv1.AdminService_ReleaseKey_FullMethodName: {

@@ -20,8 +20,43 @@ type Definitions interface {
 	// RetireDefinition retires a definition, or reinstates it with nil, and returns it. The retirement of one that is retired
 	// already stays as it is. It fails with ErrNotFound if there is none.
 	RetireDefinition(ctx context.Context, ref messages.DefinitionRef, r *journalv1.Retirement) (*journalv1.DefinitionRow, error)
-	// AllDefinitions returns them by namespace, name and version.
+	// RemoveDefinition notes in the retirement of a definition since when, in nanoseconds since 1970, it is removed, and returns it.
+	// That of one that is removed already stays as it is. The document is kept, as histories can't be read without it; to put the same
+	// document again ends removal and retirement. It fails with ErrNotFound if there is no such definition, with ErrConflict if it is
+	// not retired.
+	RemoveDefinition(ctx context.Context, ref messages.DefinitionRef, at int64) (*journalv1.DefinitionRow, error)
+	// DefinitionMarks returns a mark of each definition, in any order: it differs from an earlier one if the definition was changed in
+	// between. No document is read for it.
+	DefinitionMarks(ctx context.Context) (map[messages.DefinitionRef]DefinitionMark, error)
+	// AllDefinitions returns them by namespace, name and version, also those that are removed.
 	AllDefinitions(ctx context.Context) iter.Seq2[*journalv1.DefinitionRow, error]
+}
+
+// DefinitionMark tells how a definition is stored now from how it was stored before. It means nothing to another opening of the journal.
+type DefinitionMark string
+
+// Redeploy ends the retirement of a definition that is removed, and tells whether there was one: it was put again.
+func Redeploy(row *journalv1.DefinitionRow) bool {
+	removed := row.GetRetirement().GetRemovedAt() != 0
+	if removed {
+		row.Retirement = nil
+	}
+	return removed
+}
+
+// Remove notes in a stored definition that it is removed, and tells whether that is new. It fails with ErrConflict if it is not retired.
+func Remove(row *journalv1.DefinitionRow, at int64) (changed bool, err error) {
+	r := row.GetRetirement()
+	switch {
+	case r == nil:
+		return false, fmt.Errorf("%w: definition %s is not retired", ErrConflict, messages.RefOf(row))
+	case at == 0:
+		return false, fmt.Errorf("remove definition %s: no time is given", messages.RefOf(row))
+	case r.GetRemovedAt() != 0:
+		return false, nil
+	}
+	r.RemovedAt = at
+	return true, nil
 }
 
 // Limits keeps the limits of activities that operators have set.

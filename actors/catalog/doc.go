@@ -1,8 +1,18 @@
-// Package catalog holds what is deployed: definitions, and the limits of activities. It is read from the journal, and compiled
-// when it is first used.
+// Package catalog holds what is deployed: definitions, and the limits of activities. It is read from the journal. Of a definition
+// little is kept, and not the document. What is compiled is in a cache that is bounded by bytes:
+//
+//	                     somebody asks for it                     it is compiled
+//	(not in memory) ──────────────────────────► being loaded ──────────────────────► in the cache
+//	    ▲    ▲                                       │                                │
+//	    │    └───── the journal does not answer ─────┘       others need the room     │
+//	    │                                                                             ▼
+//	    └───────────────── the last order that runs it has left memory ◄───────── kept by orders alone
+//
+// Asking never blocks: what is not in memory is ErrNotLoaded, and Look and Await wait for it. It is read and compiled once, however many
+// wait, and two at a time at the most. What is kept by orders alone is found as if it were in the cache.
 //
 // Several nodes may change it. What this one changes it knows at once. What another one has changed it notices by the version of the
-// catalogue in the journal, for which it asks every second; then it reads all again, and takes over what is different. A
+// catalogue in the journal, for which it asks every second; then it reads what has changed. A
 // definition that is missed is asked for at once, before anybody is told that there is none: all who miss one at a time share one look,
 // and one look follows the other after a pause that keeps them to a tenth of the time.
 //

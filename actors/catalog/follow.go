@@ -65,6 +65,7 @@ func (c *Catalog) end() {
 	for _, done := range waiting {
 		done(ErrEnded)
 	}
+	c.endLoads()
 }
 
 // look looks once, and tells those who had missed a definition before it began.
@@ -120,35 +121,12 @@ func (c *Catalog) Reread(ctx context.Context) error {
 	case err := <-answer:
 		return err
 	case <-ctx.Done():
-		err := context.Cause(ctx)
-		if errors.Is(err, context.DeadlineExceeded) {
-			err = fmt.Errorf("%w: %w", persistence.ErrUnavailable, err)
-		}
-		return fmt.Errorf("read the catalogue again: %w", err)
+		return fmt.Errorf("read the catalogue again: %w", late(ctx))
 	}
 }
 
 // IsMissed tells whether an error may be one because another node has changed the catalogue just now.
 func IsMissed(err error) bool { return errors.Is(err, ErrUnknown) || errors.Is(err, ErrRetired) }
-
-// Rereader is a catalogue that can be read again.
-type Rereader interface {
-	Reread(ctx context.Context) error
-}
-
-// Look finds something in a catalogue. If it misses a definition, or that is retired, it has the catalogue read again and looks again, as
-// another node may have deployed or reinstated it. So an ErrUnknown or ErrRetired is certain; that the journal can't be read now is
-// another error.
-func Look[T any](ctx context.Context, c Rereader, find func() (T, error)) (T, error) {
-	found, err := find()
-	if !IsMissed(err) {
-		return found, err
-	}
-	if err := c.Reread(ctx); err != nil {
-		return found, err
-	}
-	return find()
-}
 
 // Finder returns what finds the definition that an order was accepted with. If that is not known, the catalogue is read again first,
 // for which ctx is waited.
@@ -173,13 +151,6 @@ func (c *Catalog) read(ctx context.Context) (limited []string, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the feature level: %w", err)
 	}
-	var definitions []*journalv1.DefinitionRow
-	for row, err := range c.store.AllDefinitions(ctx) {
-		if err != nil {
-			return nil, fmt.Errorf("read definitions: %w", err)
-		}
-		definitions = append(definitions, row)
-	}
 	limits := map[string]*journalv1.LimitRow{}
 	for row, err := range c.store.AllLimits(ctx) {
 		if err != nil {
@@ -188,9 +159,31 @@ func (c *Catalog) read(ctx context.Context) (limited []string, err error) {
 		limits[row.GetActivity()] = row
 	}
 	c.level.Store(min(level, persistence.NewestLevel))
-	for _, row := range definitions {
-		c.Add(row)
+	limited = c.setLimits(limits)
+	if err := c.readDefinitions(ctx); err != nil {
+		return limited, err
 	}
 	c.isRead, c.version = true, version
-	return c.setLimits(limits), nil
+	return limited, nil
+}
+
+// readDefinitions reads the definitions that have changed, one after the other. What it has read before an error it does not read
+// again; changing is held.
+func (c *Catalog) readDefinitions(ctx context.Context) error {
+	marks, err := c.store.DefinitionMarks(ctx)
+	if err != nil {
+		return fmt.Errorf("look for changes of definitions: %w", err)
+	}
+	for ref, mark := range marks {
+		if c.marks[ref] == mark {
+			continue
+		}
+		row, err := c.store.Definition(ctx, ref)
+		if err != nil {
+			return fmt.Errorf("read what has changed: %w", err)
+		}
+		c.Add(row)
+		c.marks[ref] = mark
+	}
+	return nil
 }

@@ -15,7 +15,6 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/holdfast-run/holdfast/actors/catalog"
-	"github.com/holdfast-run/holdfast/actors/definition"
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
@@ -77,7 +76,7 @@ func follow(t *testing.T, store *memory.Store) *node {
 		return memory.None
 	}})
 	var err error
-	if n.Catalog, err = catalog.Load(t.Context(), counted{j, n}, definition.Limits{}); err != nil {
+	if n.Catalog, err = catalog.Load(t.Context(), counted{j, n}, catalog.Config{}); err != nil {
 		t.Fatal(err)
 	}
 	n.looks.Store(0)
@@ -141,6 +140,22 @@ func (n *node) deploy(version string) {
 	}
 }
 
+// find finds a definition among those that the node knows.
+func (n *node) find(ref messages.DefinitionRef) (*workflow.Definition, error) {
+	def, err := n.Definition(ref)
+	if errors.Is(err, catalog.ErrNotLoaded) {
+		loaded := make(chan error)
+		go n.Await(err, func(err error) {
+			if err == nil {
+				def, err = n.Definition(ref)
+			}
+			loaded <- err
+		})
+		err = <-loaded
+	}
+	return def, err
+}
+
 // look finds a definition, or makes sure that there is none.
 func (n *node) look(version string) (*workflow.Definition, error) {
 	return catalog.Look(n.t.Context(), n.Catalog, func() (*workflow.Definition, error) { return n.Definition(ref(version)) })
@@ -160,28 +175,28 @@ func TestFollow(t *testing.T) {
 		a, b := follow(t, store), follow(t, store)
 		a.deploy("1.0.0")
 		a.deploy("2.0.0")
-		if _, err := b.Find(ref("1.0.0")); !errors.Is(err, catalog.ErrUnknown) {
+		if _, err := b.find(ref("1.0.0")); !errors.Is(err, catalog.ErrUnknown) {
 			t.Fatalf("it was known at once: %v", err)
 		}
 		second()
-		if def, err := b.Find(ref(messages.Latest)); err != nil || def.Ref != ref("2.0.0") {
+		if def, err := b.find(ref(messages.Latest)); err != nil || def.Ref != ref("2.0.0") {
 			t.Errorf("the latest is %v: %v", def, err)
 		}
 		if _, err := a.Retire(t.Context(), ref("2.0.0"), &journalv1.Retirement{At: 1}); err != nil {
 			t.Fatal(err)
 		}
 		second()
-		if _, err := b.Definition(ref("2.0.0")); !errors.Is(err, catalog.ErrRetired) {
+		if _, err := b.find(ref("2.0.0")); !errors.Is(err, catalog.ErrRetired) {
 			t.Errorf("what was retired is found with %v", err)
 		}
-		if def, err := b.Definition(ref(messages.Latest)); err != nil || def.Ref != ref("1.0.0") {
+		if def, err := b.find(ref(messages.Latest)); err != nil || def.Ref != ref("1.0.0") {
 			t.Errorf("the latest is %v: %v", def, err)
 		}
 		if _, err := a.Retire(t.Context(), ref("2.0.0"), nil); err != nil {
 			t.Fatal(err)
 		}
 		second()
-		if def, err := b.Definition(ref(messages.Latest)); err != nil || def.Ref != ref("2.0.0") {
+		if def, err := b.find(ref(messages.Latest)); err != nil || def.Ref != ref("2.0.0") {
 			t.Errorf("the latest is %v: %v", def, err)
 		}
 		if reads := b.reads.Load(); reads != 3 {
@@ -277,6 +292,9 @@ func TestFollowUnavailable(t *testing.T) {
 		a, b := follow(t, store), follow(t, store)
 		a.deploy("1.0.0")
 		second()
+		if _, err := b.find(ref("1.0.0")); err != nil { // so that it is loaded
+			t.Fatal(err)
+		}
 		for name, fault := range map[string]*atomic.Bool{"is away": &b.away, "hangs": &b.hangs} {
 			version := fmt.Sprintf("%d.0.0", 2+len(b.Rows("")))
 			fault.Store(true)
@@ -287,14 +305,14 @@ func TestFollowUnavailable(t *testing.T) {
 			time.Sleep(within + every)
 			synctest.Wait()
 			b.wantLimited(persistence.ErrUnavailable)
-			if _, err := b.Find(ref("1.0.0")); err != nil {
+			if _, err := b.find(ref("1.0.0")); err != nil {
 				t.Errorf("the journal %s: %v", name, err)
 			}
 			fault.Store(false)
 			time.Sleep(within) // a look that hangs
 			second()
 			b.wantLimited(nil)
-			if _, err := b.Find(ref(version)); err != nil {
+			if _, err := b.find(ref(version)); err != nil {
 				t.Errorf("the journal %s no more: %v", name, err)
 			}
 		}

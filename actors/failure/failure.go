@@ -42,6 +42,7 @@ var reasons = []struct { //nolint:gochecknoglobals // a table
 	{catalog.ErrUnknown, nodev1.Reason_REASON_NO_SUCH_DEFINITION},
 	{catalog.ErrUncompilable, nodev1.Reason_REASON_DEFINITION_UNCOMPILABLE},
 	{catalog.ErrRetired, nodev1.Reason_REASON_DEFINITION_RETIRED},
+	{catalog.ErrNotLoaded, nodev1.Reason_REASON_JOURNAL_UNAVAILABLE},
 	{catalog.ErrEnded, nodev1.Reason_REASON_STOPPING},
 	{persistence.ErrNotFound, nodev1.Reason_REASON_NO_SUCH_ORDER},
 	{persistence.ErrFull, nodev1.Reason_REASON_STORE_FULL},

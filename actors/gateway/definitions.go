@@ -27,8 +27,11 @@ type definitions struct {
 }
 
 // Validate implements definitionv1.DefinitionServiceServer.
-func (d definitions) Validate(_ context.Context, r *definitionv1.ValidateRequest) (*definitionv1.ValidateResponse, error) {
-	def, mistakes, warnings := d.examine(r.GetDocument())
+func (d definitions) Validate(ctx context.Context, r *definitionv1.ValidateRequest) (*definitionv1.ValidateResponse, error) {
+	def, mistakes, warnings, err := d.examine(ctx, r.GetDocument())
+	if err != nil {
+		return nil, d.fail(err)
+	}
 	out := &definitionv1.ValidateResponse{Mistakes: mistakes, Warnings: warnings}
 	if def != nil {
 		out.Definition = def.Ref.String()
@@ -38,7 +41,10 @@ func (d definitions) Validate(_ context.Context, r *definitionv1.ValidateRequest
 
 // Deploy implements definitionv1.DefinitionServiceServer.
 func (d definitions) Deploy(ctx context.Context, r *definitionv1.DeployRequest) (*definitionv1.DeployResponse, error) {
-	def, wrong, warnings := d.examine(r.GetDocument())
+	def, wrong, warnings, err := d.examine(ctx, r.GetDocument())
+	if err != nil {
+		return nil, d.fail(err)
+	}
 	what := "mistakes"
 	if len(wrong) == 0 && r.GetStrict() {
 		what, wrong = "warnings, and is refused because it is deployed strictly", warnings
@@ -69,14 +75,16 @@ func (d definitions) Deploy(ctx context.Context, r *definitionv1.DeployRequest) 
 const maxMistake = 1 << 10
 
 // examine compiles a document. The texts of mistakes are clipped, as they name parts of the document, which may be long.
-func (d definitions) examine(document []byte) (def *catalog.Examined, wrong, warnings []*definitionv1.Mistake) {
-	def, wrong, warnings = d.engine.Catalog().Check(document)
+func (d definitions) examine(
+	ctx context.Context, document []byte,
+) (def *catalog.Examined, wrong, warnings []*definitionv1.Mistake, err error) {
+	def, wrong, warnings, err = d.engine.Catalog().Check(ctx, document)
 	for _, list := range [...][]*definitionv1.Mistake{wrong, warnings} {
 		for _, m := range list {
 			m.Path, m.Message = messages.Clip(m.GetPath(), maxMistake), messages.Clip(m.GetMessage(), maxMistake)
 		}
 	}
-	return def, wrong, warnings
+	return def, wrong, warnings, err
 }
 
 func describe(m *definitionv1.Mistake) string {
@@ -130,7 +138,7 @@ func (d definitions) unused(ctx context.Context, def *catalog.Examined, row *jou
 			continue
 		}
 		told[run] = true
-		if _, err := d.engine.Catalog().Definition(run); err != nil {
+		if err := d.engine.Catalog().Usable(run); err != nil {
 			warn(messages.Clip(ref, maxMistake), messages.Clip(err.Error(), maxMistake))
 		}
 	}
@@ -147,6 +155,9 @@ func definitionOf(row *journalv1.DefinitionRow, document bool) *definitionv1.Def
 	}
 	if r := row.GetRetirement(); r != nil {
 		d.Retirement = &definitionv1.Retirement{At: timestamppb.New(time.Unix(0, r.GetAt())), By: r.GetBy(), Reason: r.GetReason()}
+		if at := r.GetRemovedAt(); at != 0 {
+			d.Retirement.RemovedAt = timestamppb.New(time.Unix(0, at))
+		}
 	}
 	return d
 }
@@ -169,7 +180,7 @@ func (d definitions) Retire(ctx context.Context, r *definitionv1.RetireRequest) 
 func (d definitions) Reinstate(ctx context.Context, r *definitionv1.ReinstateRequest) (*definitionv1.ReinstateResponse, error) {
 	row, err := d.retire(ctx, &mistakes{}, r.GetDefinition(), nil)
 	if err != nil {
-		return nil, d.fail(err)
+		return nil, d.fail(tooMany(err))
 	}
 	return &definitionv1.ReinstateResponse{Definition: definitionOf(row, false)}, nil
 }
@@ -178,6 +189,15 @@ func (d definitions) Reinstate(ctx context.Context, r *definitionv1.ReinstateReq
 func (d definitions) retire(
 	ctx context.Context, m *mistakes, name string, r *journalv1.Retirement,
 ) (*journalv1.DefinitionRow, error) {
+	ref := oneVersion(m, name)
+	if err := m.err(); err != nil {
+		return nil, err
+	}
+	return d.engine.Catalog().Retire(ctx, ref, r)
+}
+
+// oneVersion reads the name of one version of a definition.
+func oneVersion(m *mistakes, name string) messages.DefinitionRef {
 	ref, err := messages.ParseDefinitionRef(name)
 	if err == nil && ref.Version == messages.Latest {
 		err = errors.New("must name a version, as namespace/name:version: what the latest one is changes") //nolint:err113 // for people
@@ -185,11 +205,36 @@ func (d definitions) retire(
 	if err != nil {
 		m.add("definition", err.Error())
 	}
-	if err := m.err(); err != nil {
-		return nil, err
-	}
-	return d.engine.Catalog().Retire(ctx, ref, r)
+	return ref
 }
+
+// Remove implements definitionv1.DefinitionServiceServer.
+func (d definitions) Remove(ctx context.Context, r *definitionv1.RemoveRequest) (*definitionv1.RemoveResponse, error) {
+	var m mistakes
+	ref := oneVersion(&m, r.GetDefinition())
+	if err := m.err(); err != nil {
+		return nil, d.fail(err)
+	}
+	row, users, err := d.engine.RemoveDefinition(ctx, ref)
+	switch {
+	case len(users.Orders) > 0:
+		return nil, d.fail(&failure{
+			code: codes.FailedPrecondition, reason: inUse,
+			message: ref.String() + " can't be removed: " + users.String() + "; wait until they have ended, or cancel them",
+		})
+	case errors.Is(err, catalog.ErrNotRetired):
+		return nil, d.fail(&failure{
+			code: codes.FailedPrecondition, reason: inUse,
+			message: ref.String() + " can't be removed, as it is not retired: retire it first, so that no new orders run it",
+		})
+	case err != nil:
+		return nil, d.fail(err)
+	}
+	return &definitionv1.RemoveResponse{Definition: definitionOf(row, false)}, nil
+}
+
+// inUse is the reason why a definition is not removed.
+const inUse = "DEFINITION_IN_USE"
 
 // Get implements definitionv1.DefinitionServiceServer.
 func (d definitions) Get(ctx context.Context, r *definitionv1.GetRequest) (*definitionv1.GetResponse, error) {
@@ -201,6 +246,9 @@ func (d definitions) Get(ctx context.Context, r *definitionv1.GetRequest) (*defi
 	}
 	known := d.engine.Catalog()
 	row, err := catalog.Look(ctx, known, func() (*journalv1.DefinitionRow, error) { return known.Row(ref) })
+	if err == nil {
+		row, err = known.Document(ctx, messages.RefOf(row))
+	}
 	if err != nil {
 		return nil, d.fail(err)
 	}
@@ -261,6 +309,14 @@ func deployFailure(ref messages.DefinitionRef, err error) error {
 			code: codes.AlreadyExists, reason: "DEFINITION_TAKEN",
 			message: ref.String() + " is deployed already with another content, and can't be changed: deploy it under a new version",
 		}
+	}
+	return tooMany(err)
+}
+
+// tooMany says that there are too many definitions, if that is the error.
+func tooMany(err error) error {
+	if errors.Is(err, catalog.ErrTooMany) {
+		return &failure{code: codes.FailedPrecondition, reason: "TOO_MANY_DEFINITIONS", message: err.Error()}
 	}
 	return err
 }

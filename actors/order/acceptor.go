@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"sync/atomic"
 
+	"github.com/holdfast-run/holdfast/actors/catalog"
 	"github.com/holdfast-run/holdfast/actors/failure"
 	"github.com/holdfast-run/holdfast/actors/history"
 	"github.com/holdfast-run/holdfast/actors/runtime"
@@ -52,6 +53,16 @@ func (a *Acceptor) Insert(o *journalv1.OrderAccepted, wanted nodev1.Wanted, done
 	p := a.parts
 	refuse := func(err error) { done(&nodev1.Answer{Failure: failure.Of(err)}, messages.Handle{}) }
 	state, events, err := a.accept(o)
+	if errors.Is(err, catalog.ErrNotLoaded) { // it has left memory meanwhile
+		p.Catalog.Await(err, func(err error) {
+			if err != nil {
+				refuse(err)
+				return
+			}
+			a.Insert(o, wanted, done)
+		})
+		return
+	}
 	if err != nil {
 		refuse(err)
 		return

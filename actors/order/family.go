@@ -30,18 +30,23 @@ func (i *instance) family() family { return family{i.Parts, i.home} }
 // has ended; of a child that nobody awaits, that it is there. With cancel it is then told that. It is refused for want of a definition
 // only once the catalogue was read again.
 func (f family) start(order *journalv1.OrderAccepted, cancel *nodev1.Cancel) {
+	f.find(order, cancel, false)
+}
+
+// find has a child order accepted when its definition is loaded. reread: the catalogue was read again since it was to be started.
+func (f family) find(order *journalv1.OrderAccepted, cancel *nodev1.Cancel, reread bool) {
 	def, refused, err := f.definition(order)
-	if !catalog.IsMissed(err) {
+	missed := catalog.IsMissed(err)
+	if !errors.Is(err, catalog.ErrNotLoaded) && (!missed || reread) {
 		f.startAs(order, cancel, def, refused)
 		return
 	}
-	f.Catalog.Missed(func(err error) {
+	f.Catalog.Await(err, func(err error) {
 		if err != nil {
 			f.home.Again(func() { f.start(order, cancel) })
 			return
 		}
-		def, refused, _ := f.definition(order)
-		f.startAs(order, cancel, def, refused)
+		f.find(order, cancel, reread || missed)
 	})
 }
 

@@ -40,13 +40,14 @@ func (b *Box) Poisoned() bool { return b.poison }
 
 // inline tells whether a message is handled in the partition's turn. It is if nothing has to be read for it, so that the other orders
 // are not held up. What became of a commit does not come in the partition's turn, but from a goroutine of the journal.
-func (b *Box) inline(message any) bool {
+func (p *Parts) inline(b *Box, message any) bool {
 	switch m := message.(type) {
 	case *committed, *granted:
 		return false
 	case *nodev1.Envelope:
-		if m.GetAccept() != nil {
-			return true
+		if a := m.GetAccept(); a != nil {
+			_, err := p.Catalog.Pinned(a.GetOrder().GetDefinition(), a.GetOrder().GetDefinitionHash())
+			return err == nil
 		}
 	}
 	return b.loaded.Load()
@@ -313,7 +314,8 @@ func (i *instance) accept(now time.Time, e *nodev1.Envelope, a *nodev1.Accept, p
 	if i.state == nil && i.handle.IsZero() {
 		name, hash := a.GetOrder().GetDefinition(), a.GetOrder().GetDefinitionHash()
 		def, err := i.Catalog.Pinned(name, hash)
-		if errors.Is(err, catalog.ErrUnknown) { // the node that passed the order on knows the definition
+		// The node that passed the order on knows the definition; this one may have to load it.
+		if errors.Is(err, catalog.ErrUnknown) || errors.Is(err, catalog.ErrNotLoaded) {
 			i.Workers.Blocking(func() {
 				ctx, cancel := context.WithTimeout(context.Background(), i.Config.ReadTimeout)
 				defer cancel()

@@ -46,17 +46,17 @@ type Journal interface {
 	Records(ctx context.Context, h messages.Handle, from messages.Version) iter.Seq2[persistence.StoredRecord, error]
 }
 
-// Catalog finds definitions, among those that are known here.
+// Catalog finds definitions, among those that are known here. One that is not in memory is a catalog.ErrNotLoaded.
 type Catalog interface {
 	// Pinned returns the definition that an order was accepted with.
 	Pinned(name string, hash []byte) (*workflow.Definition, error)
 	// Definition returns the definition of a new order; its version may be latest. One that is retired comes with an ErrRetired.
 	Definition(ref messages.DefinitionRef) (*workflow.Definition, error)
-	// Finder returns what does as Pinned does, and has the catalogue read again before it misses a definition.
+	// Finder returns what does as Pinned does, and has the definition loaded, and the catalogue read again before it misses one.
 	Finder(ctx context.Context) func(name string, hash []byte) (*workflow.Definition, error)
-	// Missed has the catalogue read again, without waiting. done is called with nil when what other nodes had deployed is known here, or
-	// with the reason why it can't be read.
-	Missed(done func(error))
+	// Await has loaded or read again what a call missed, by its error, without waiting. done is called with nil when the call can be
+	// repeated, or with the reason why it can't be read.
+	Await(missed error, done func(error))
 }
 
 // Activities get attempts executed.
@@ -167,7 +167,7 @@ func (p *Parts) Spawn(ctx actor.SpawnerContext, home Home, a Activation, courier
 	restarts := 0
 	box := runtime.Mailbox{
 		Bound: 2 * p.Config.Mailbox, Whose: "order", Courier: courier, Name: string(a.ID), Turned: &a.Box.turned,
-		Keeps: true, Inline: a.Box.inline,
+		Keeps: true, Inline: func(message any) bool { return p.inline(a.Box, message) },
 	}
 	return ctx.Spawn(actor.PropsFromProducerWithActorSystem(func(*actor.ActorSystem) actor.Actor {
 		restarts++

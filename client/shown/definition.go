@@ -63,13 +63,15 @@ type Retired struct {
 	At     *time.Time `json:"at"`
 	By     string     `json:"by"`
 	Reason string     `json:"reason"`
+	// RemovedAt is set if it is removed besides.
+	RemovedAt *time.Time `json:"removedAt,omitempty"`
 }
 
 func retiredOf(r *definitionv1.Retirement) *Retired {
 	if r == nil {
 		return nil
 	}
-	return &Retired{At: timeOf(r.GetAt()), By: r.GetBy(), Reason: r.GetReason()}
+	return &Retired{At: timeOf(r.GetAt()), By: r.GetBy(), Reason: r.GetReason(), RemovedAt: timeOf(r.GetRemovedAt())}
 }
 
 // DefinitionOf makes the form of a definition.

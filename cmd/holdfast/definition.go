@@ -21,7 +21,7 @@ func newDefinition(a *app) *cobra.Command {
 	asGroup(cmd)
 	a.clientFlags(cmd)
 	cmd.AddCommand(newDefinitionValidate(a), newDefinitionDeploy(a), newDefinitionList(a), newDefinitionGet(a),
-		newDefinitionRetire(a), newDefinitionReinstate(a))
+		newDefinitionRetire(a), newDefinitionReinstate(a), newDefinitionRemove(a))
 	return cmd
 }
 

@@ -154,6 +154,28 @@ func TestDefinitionRetire(t *testing.T) {
 	}
 }
 
+func TestDefinitionRemove(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	f.definitions.remove = func(r *definitionv1.RemoveRequest) (*definitionv1.RemoveResponse, error) {
+		if r.GetDefinition() == "telecom/activate:3.0.0" {
+			return nil, failed(codes.FailedPrecondition, "1 order that has not ended runs it: a")
+		}
+		d := deployed("1.0.0")
+		d.Retirement = &definitionv1.Retirement{At: at(1), By: "jane", RemovedAt: at(2)}
+		return &definitionv1.RemoveResponse{Definition: d}, nil
+	}
+	const ref = "telecom/activate:1.0.0"
+	f.run("definition", "remove", ref).want(t, 0, ref+"  is removed\n", "")
+	f.run("definition", "remove", ref, "-o", "json").want(t, 0,
+		definitionLine+`,"retired":{"at":"2026-01-02T03:04:06.678Z","by":"jane","reason":"","removedAt":"2026-01-02T03:04:07.678Z"}}`+"\n", "")
+	f.run("definition", "remove", "telecom/activate:3.0.0").want(t, 1, "",
+		"holdfast: 1 order that has not ended runs it: a (FAILED_PRECONDITION)\n")
+	if got := f.run("definition", "remove", "telecom/activate"); got.status != exitUsage {
+		t.Errorf("remove without a version: %+v", got)
+	}
+}
+
 func TestCompletions(t *testing.T) {
 	t.Parallel()
 	f := setup(t)

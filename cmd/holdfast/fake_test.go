@@ -112,6 +112,7 @@ type fakeDefinitions struct {
 	get       func(*definitionv1.GetRequest) (*definitionv1.GetResponse, error)
 	retire    func(*definitionv1.RetireRequest) (*definitionv1.RetireResponse, error)
 	reinstate func(*definitionv1.ReinstateRequest) (*definitionv1.ReinstateResponse, error)
+	remove    func(*definitionv1.RemoveRequest) (*definitionv1.RemoveResponse, error)
 	list      func(*definitionv1.ListRequest) (*definitionv1.ListResponse, error)
 }
 
@@ -123,6 +124,11 @@ func (f *fakeDefinitions) Retire(_ context.Context, r *definitionv1.RetireReques
 func (f *fakeDefinitions) Reinstate(_ context.Context, r *definitionv1.ReinstateRequest) (*definitionv1.ReinstateResponse, error) {
 	defer f.turn()()
 	return f.reinstate(r)
+}
+
+func (f *fakeDefinitions) Remove(_ context.Context, r *definitionv1.RemoveRequest) (*definitionv1.RemoveResponse, error) {
+	defer f.turn()()
+	return f.remove(r)
 }
 
 func (f *fakeDefinitions) Deploy(_ context.Context, r *definitionv1.DeployRequest) (*definitionv1.DeployResponse, error) {

@@ -141,6 +141,10 @@ func memoryFlags(f *pflag.FlagSet, c *nodeConfig) {
 		"memory for orders, about; beyond it those that had nothing to do for longest leave it (256MiB)")
 	sizeVar(f, &e.EvaluationBytes, "evaluating",
 		"memory for expressions that make much, and for what they have made until it is durable; beyond it their orders wait (128MiB)")
+	sizeVar(f, &e.Definitions, "definitions",
+		"memory for compiled definitions, about; those not asked for lately leave it, and are compiled again when they are (64MiB)")
+	f.IntVar(&e.MaxDefinitions, "max-definitions", 0,
+		"how many definitions may be deployed, of 256KiB each on average; further ones are refused (10000)")
 	f.DurationVar(&e.Idle, "idle", 0, "how long an order stays in memory with nothing to do (30s)")
 	f.DurationVar(&e.LongWait, "long-wait", 0, "shortest wait for which an order leaves memory at once (5s)")
 	f.IntVar(&e.Waking, "waking", 0,

@@ -68,6 +68,27 @@ func newDefinitionReinstate(a *app) *cobra.Command {
 	}
 }
 
+func newDefinitionRemove(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "remove NAMESPACE/NAME:VERSION",
+		Short: "Remove a retired definition that no order needs any more",
+		Long: "Remove a retired definition that no order needs any more: it is listed no longer, takes no memory, and does not count to\n" +
+			"how many may be deployed. It is refused while orders that have not ended run it. Histories name it for good, so 'get'\n" +
+			"still prints it, and its name and version stay its own: 'reinstate', or deploying the same document, takes it back.",
+		Args:              oneVersion,
+		ValidArgsFunction: a.completeDefinition,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.call(cmd.Context(), a.dial, func(ctx context.Context, c *api) error {
+				answer, err := c.Definitions().Remove(ctx, &definitionv1.RemoveRequest{Definition: args[0]})
+				if err != nil {
+					return err
+				}
+				return a.printRetired(answer.GetDefinition(), "is removed")
+			})
+		},
+	}
+}
+
 // printRetired says how a definition stands now.
 func (a *app) printRetired(d *definitionv1.Definition, how string) error {
 	if a.output == outputJSON {

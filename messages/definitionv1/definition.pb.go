@@ -690,8 +690,10 @@ type Retirement struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	At    *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`
 	// Who retired it, and why, in their words.
-	By            string `protobuf:"bytes,2,opt,name=by,proto3" json:"by,omitempty"`
-	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	By     string `protobuf:"bytes,2,opt,name=by,proto3" json:"by,omitempty"`
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Since when it is removed; unset if it is not.
+	RemovedAt     *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=removed_at,json=removedAt,proto3" json:"removed_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -745,6 +747,13 @@ func (x *Retirement) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *Retirement) GetRemovedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RemovedAt
+	}
+	return nil
 }
 
 type RetireRequest struct {
@@ -943,6 +952,95 @@ func (x *ReinstateResponse) GetDefinition() *Definition {
 	return nil
 }
 
+type RemoveRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// namespace/name:version; the version can't be latest.
+	Definition    string `protobuf:"bytes,1,opt,name=definition,proto3" json:"definition,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveRequest) Reset() {
+	*x = RemoveRequest{}
+	mi := &file_holdfast_definition_v1_definition_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveRequest) ProtoMessage() {}
+
+func (x *RemoveRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_definition_v1_definition_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveRequest.ProtoReflect.Descriptor instead.
+func (*RemoveRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_definition_v1_definition_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *RemoveRequest) GetDefinition() string {
+	if x != nil {
+		return x.Definition
+	}
+	return ""
+}
+
+type RemoveResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Definition    *Definition            `protobuf:"bytes,1,opt,name=definition,proto3" json:"definition,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveResponse) Reset() {
+	*x = RemoveResponse{}
+	mi := &file_holdfast_definition_v1_definition_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveResponse) ProtoMessage() {}
+
+func (x *RemoveResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_definition_v1_definition_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveResponse.ProtoReflect.Descriptor instead.
+func (*RemoveResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_definition_v1_definition_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *RemoveResponse) GetDefinition() *Definition {
+	if x != nil {
+		return x.Definition
+	}
+	return nil
+}
+
 var File_holdfast_definition_v1_definition_proto protoreflect.FileDescriptor
 
 const file_holdfast_definition_v1_definition_proto_rawDesc = "" +
@@ -1002,12 +1100,14 @@ const file_holdfast_definition_v1_definition_proto_rawDesc = "" +
 	"activities\x12B\n" +
 	"\n" +
 	"retirement\x18\t \x01(\v2\".holdfast.definition.v1.RetirementR\n" +
-	"retirement\"`\n" +
+	"retirement\"\x9b\x01\n" +
 	"\n" +
 	"Retirement\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x0e\n" +
 	"\x02by\x18\x02 \x01(\tR\x02by\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"W\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x129\n" +
+	"\n" +
+	"removed_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tremovedAt\"W\n" +
 	"\rRetireRequest\x12\x1e\n" +
 	"\n" +
 	"definition\x18\x01 \x01(\tR\n" +
@@ -1025,18 +1125,27 @@ const file_holdfast_definition_v1_definition_proto_rawDesc = "" +
 	"\x11ReinstateResponse\x12B\n" +
 	"\n" +
 	"definition\x18\x01 \x01(\v2\".holdfast.definition.v1.DefinitionR\n" +
+	"definition\"/\n" +
+	"\rRemoveRequest\x12\x1e\n" +
+	"\n" +
+	"definition\x18\x01 \x01(\tR\n" +
+	"definition\"T\n" +
+	"\x0eRemoveResponse\x12B\n" +
+	"\n" +
+	"definition\x18\x01 \x01(\v2\".holdfast.definition.v1.DefinitionR\n" +
 	"definition*N\n" +
 	"\bSeverity\x12\x18\n" +
 	"\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eSEVERITY_ERROR\x10\x01\x12\x14\n" +
-	"\x10SEVERITY_WARNING\x10\x022\xa9\x04\n" +
+	"\x10SEVERITY_WARNING\x10\x022\x82\x05\n" +
 	"\x11DefinitionService\x12]\n" +
 	"\bValidate\x12'.holdfast.definition.v1.ValidateRequest\x1a(.holdfast.definition.v1.ValidateResponse\x12W\n" +
 	"\x06Deploy\x12%.holdfast.definition.v1.DeployRequest\x1a&.holdfast.definition.v1.DeployResponse\x12N\n" +
 	"\x03Get\x12\".holdfast.definition.v1.GetRequest\x1a#.holdfast.definition.v1.GetResponse\x12Q\n" +
 	"\x04List\x12#.holdfast.definition.v1.ListRequest\x1a$.holdfast.definition.v1.ListResponse\x12W\n" +
 	"\x06Retire\x12%.holdfast.definition.v1.RetireRequest\x1a&.holdfast.definition.v1.RetireResponse\x12`\n" +
-	"\tReinstate\x12(.holdfast.definition.v1.ReinstateRequest\x1a).holdfast.definition.v1.ReinstateResponseBEZCgithub.com/holdfast-run/holdfast/messages/definitionv1;definitionv1b\x06proto3"
+	"\tReinstate\x12(.holdfast.definition.v1.ReinstateRequest\x1a).holdfast.definition.v1.ReinstateResponse\x12W\n" +
+	"\x06Remove\x12%.holdfast.definition.v1.RemoveRequest\x1a&.holdfast.definition.v1.RemoveResponseBEZCgithub.com/holdfast-run/holdfast/messages/definitionv1;definitionv1b\x06proto3"
 
 var (
 	file_holdfast_definition_v1_definition_proto_rawDescOnce sync.Once
@@ -1051,7 +1160,7 @@ func file_holdfast_definition_v1_definition_proto_rawDescGZIP() []byte {
 }
 
 var file_holdfast_definition_v1_definition_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_holdfast_definition_v1_definition_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_holdfast_definition_v1_definition_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_holdfast_definition_v1_definition_proto_goTypes = []any{
 	(Severity)(0),                 // 0: holdfast.definition.v1.Severity
 	(*ValidateRequest)(nil),       // 1: holdfast.definition.v1.ValidateRequest
@@ -1069,7 +1178,9 @@ var file_holdfast_definition_v1_definition_proto_goTypes = []any{
 	(*RetireResponse)(nil),        // 13: holdfast.definition.v1.RetireResponse
 	(*ReinstateRequest)(nil),      // 14: holdfast.definition.v1.ReinstateRequest
 	(*ReinstateResponse)(nil),     // 15: holdfast.definition.v1.ReinstateResponse
-	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
+	(*RemoveRequest)(nil),         // 16: holdfast.definition.v1.RemoveRequest
+	(*RemoveResponse)(nil),        // 17: holdfast.definition.v1.RemoveResponse
+	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
 }
 var file_holdfast_definition_v1_definition_proto_depIdxs = []int32{
 	3,  // 0: holdfast.definition.v1.ValidateResponse.mistakes:type_name -> holdfast.definition.v1.Mistake
@@ -1079,28 +1190,32 @@ var file_holdfast_definition_v1_definition_proto_depIdxs = []int32{
 	3,  // 4: holdfast.definition.v1.DeployResponse.warnings:type_name -> holdfast.definition.v1.Mistake
 	10, // 5: holdfast.definition.v1.GetResponse.definition:type_name -> holdfast.definition.v1.Definition
 	10, // 6: holdfast.definition.v1.ListResponse.definitions:type_name -> holdfast.definition.v1.Definition
-	16, // 7: holdfast.definition.v1.Definition.deployed_at:type_name -> google.protobuf.Timestamp
+	18, // 7: holdfast.definition.v1.Definition.deployed_at:type_name -> google.protobuf.Timestamp
 	11, // 8: holdfast.definition.v1.Definition.retirement:type_name -> holdfast.definition.v1.Retirement
-	16, // 9: holdfast.definition.v1.Retirement.at:type_name -> google.protobuf.Timestamp
-	10, // 10: holdfast.definition.v1.RetireResponse.definition:type_name -> holdfast.definition.v1.Definition
-	10, // 11: holdfast.definition.v1.ReinstateResponse.definition:type_name -> holdfast.definition.v1.Definition
-	1,  // 12: holdfast.definition.v1.DefinitionService.Validate:input_type -> holdfast.definition.v1.ValidateRequest
-	4,  // 13: holdfast.definition.v1.DefinitionService.Deploy:input_type -> holdfast.definition.v1.DeployRequest
-	6,  // 14: holdfast.definition.v1.DefinitionService.Get:input_type -> holdfast.definition.v1.GetRequest
-	8,  // 15: holdfast.definition.v1.DefinitionService.List:input_type -> holdfast.definition.v1.ListRequest
-	12, // 16: holdfast.definition.v1.DefinitionService.Retire:input_type -> holdfast.definition.v1.RetireRequest
-	14, // 17: holdfast.definition.v1.DefinitionService.Reinstate:input_type -> holdfast.definition.v1.ReinstateRequest
-	2,  // 18: holdfast.definition.v1.DefinitionService.Validate:output_type -> holdfast.definition.v1.ValidateResponse
-	5,  // 19: holdfast.definition.v1.DefinitionService.Deploy:output_type -> holdfast.definition.v1.DeployResponse
-	7,  // 20: holdfast.definition.v1.DefinitionService.Get:output_type -> holdfast.definition.v1.GetResponse
-	9,  // 21: holdfast.definition.v1.DefinitionService.List:output_type -> holdfast.definition.v1.ListResponse
-	13, // 22: holdfast.definition.v1.DefinitionService.Retire:output_type -> holdfast.definition.v1.RetireResponse
-	15, // 23: holdfast.definition.v1.DefinitionService.Reinstate:output_type -> holdfast.definition.v1.ReinstateResponse
-	18, // [18:24] is the sub-list for method output_type
-	12, // [12:18] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	18, // 9: holdfast.definition.v1.Retirement.at:type_name -> google.protobuf.Timestamp
+	18, // 10: holdfast.definition.v1.Retirement.removed_at:type_name -> google.protobuf.Timestamp
+	10, // 11: holdfast.definition.v1.RetireResponse.definition:type_name -> holdfast.definition.v1.Definition
+	10, // 12: holdfast.definition.v1.ReinstateResponse.definition:type_name -> holdfast.definition.v1.Definition
+	10, // 13: holdfast.definition.v1.RemoveResponse.definition:type_name -> holdfast.definition.v1.Definition
+	1,  // 14: holdfast.definition.v1.DefinitionService.Validate:input_type -> holdfast.definition.v1.ValidateRequest
+	4,  // 15: holdfast.definition.v1.DefinitionService.Deploy:input_type -> holdfast.definition.v1.DeployRequest
+	6,  // 16: holdfast.definition.v1.DefinitionService.Get:input_type -> holdfast.definition.v1.GetRequest
+	8,  // 17: holdfast.definition.v1.DefinitionService.List:input_type -> holdfast.definition.v1.ListRequest
+	12, // 18: holdfast.definition.v1.DefinitionService.Retire:input_type -> holdfast.definition.v1.RetireRequest
+	14, // 19: holdfast.definition.v1.DefinitionService.Reinstate:input_type -> holdfast.definition.v1.ReinstateRequest
+	16, // 20: holdfast.definition.v1.DefinitionService.Remove:input_type -> holdfast.definition.v1.RemoveRequest
+	2,  // 21: holdfast.definition.v1.DefinitionService.Validate:output_type -> holdfast.definition.v1.ValidateResponse
+	5,  // 22: holdfast.definition.v1.DefinitionService.Deploy:output_type -> holdfast.definition.v1.DeployResponse
+	7,  // 23: holdfast.definition.v1.DefinitionService.Get:output_type -> holdfast.definition.v1.GetResponse
+	9,  // 24: holdfast.definition.v1.DefinitionService.List:output_type -> holdfast.definition.v1.ListResponse
+	13, // 25: holdfast.definition.v1.DefinitionService.Retire:output_type -> holdfast.definition.v1.RetireResponse
+	15, // 26: holdfast.definition.v1.DefinitionService.Reinstate:output_type -> holdfast.definition.v1.ReinstateResponse
+	17, // 27: holdfast.definition.v1.DefinitionService.Remove:output_type -> holdfast.definition.v1.RemoveResponse
+	21, // [21:28] is the sub-list for method output_type
+	14, // [14:21] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_definition_v1_definition_proto_init() }
@@ -1114,7 +1229,7 @@ func file_holdfast_definition_v1_definition_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_definition_v1_definition_proto_rawDesc), len(file_holdfast_definition_v1_definition_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   15,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -25,6 +25,7 @@ const (
 	DefinitionService_List_FullMethodName      = "/holdfast.definition.v1.DefinitionService/List"
 	DefinitionService_Retire_FullMethodName    = "/holdfast.definition.v1.DefinitionService/Retire"
 	DefinitionService_Reinstate_FullMethodName = "/holdfast.definition.v1.DefinitionService/Reinstate"
+	DefinitionService_Remove_FullMethodName    = "/holdfast.definition.v1.DefinitionService/Remove"
 )
 
 // DefinitionServiceClient is the client API for DefinitionService service.
@@ -50,6 +51,11 @@ type DefinitionServiceClient interface {
 	Retire(ctx context.Context, in *RetireRequest, opts ...grpc.CallOption) (*RetireResponse, error)
 	// Reinstate takes a retired definition into use again. Repeating it is no error.
 	Reinstate(ctx context.Context, in *ReinstateRequest, opts ...grpc.CallOption) (*ReinstateResponse, error)
+	// Remove takes a retired definition from what is deployed: List leaves it out, and it counts no more to how many there may be. It
+	// stays readable by its name and version, as histories of orders name it; to deploy the same document again takes it back, and
+	// another document fails with ALREADY_EXISTS. Repeating it is no error. NOT_FOUND if there is none; FAILED_PRECONDITION with the
+	// reason DEFINITION_IN_USE, if orders that have not ended run it, or it is not retired.
+	Remove(ctx context.Context, in *RemoveRequest, opts ...grpc.CallOption) (*RemoveResponse, error)
 }
 
 type definitionServiceClient struct {
@@ -120,6 +126,16 @@ func (c *definitionServiceClient) Reinstate(ctx context.Context, in *ReinstateRe
 	return out, nil
 }
 
+func (c *definitionServiceClient) Remove(ctx context.Context, in *RemoveRequest, opts ...grpc.CallOption) (*RemoveResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RemoveResponse)
+	err := c.cc.Invoke(ctx, DefinitionService_Remove_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // DefinitionServiceServer is the server API for DefinitionService service.
 // All implementations must embed UnimplementedDefinitionServiceServer
 // for forward compatibility.
@@ -143,6 +159,11 @@ type DefinitionServiceServer interface {
 	Retire(context.Context, *RetireRequest) (*RetireResponse, error)
 	// Reinstate takes a retired definition into use again. Repeating it is no error.
 	Reinstate(context.Context, *ReinstateRequest) (*ReinstateResponse, error)
+	// Remove takes a retired definition from what is deployed: List leaves it out, and it counts no more to how many there may be. It
+	// stays readable by its name and version, as histories of orders name it; to deploy the same document again takes it back, and
+	// another document fails with ALREADY_EXISTS. Repeating it is no error. NOT_FOUND if there is none; FAILED_PRECONDITION with the
+	// reason DEFINITION_IN_USE, if orders that have not ended run it, or it is not retired.
+	Remove(context.Context, *RemoveRequest) (*RemoveResponse, error)
 	mustEmbedUnimplementedDefinitionServiceServer()
 }
 
@@ -170,6 +191,9 @@ func (UnimplementedDefinitionServiceServer) Retire(context.Context, *RetireReque
 }
 func (UnimplementedDefinitionServiceServer) Reinstate(context.Context, *ReinstateRequest) (*ReinstateResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Reinstate not implemented")
+}
+func (UnimplementedDefinitionServiceServer) Remove(context.Context, *RemoveRequest) (*RemoveResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Remove not implemented")
 }
 func (UnimplementedDefinitionServiceServer) mustEmbedUnimplementedDefinitionServiceServer() {}
 func (UnimplementedDefinitionServiceServer) testEmbeddedByValue()                           {}
@@ -300,6 +324,24 @@ func _DefinitionService_Reinstate_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _DefinitionService_Remove_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RemoveRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DefinitionServiceServer).Remove(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DefinitionService_Remove_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DefinitionServiceServer).Remove(ctx, req.(*RemoveRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // DefinitionService_ServiceDesc is the grpc.ServiceDesc for DefinitionService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -330,6 +372,10 @@ var DefinitionService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Reinstate",
 			Handler:    _DefinitionService_Reinstate_Handler,
+		},
+		{
+			MethodName: "Remove",
+			Handler:    _DefinitionService_Remove_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -4609,8 +4609,10 @@ type Retirement struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	At    int64                  `protobuf:"varint,1,opt,name=at,proto3" json:"at,omitempty"`
 	// Who retired it, and why, in their words.
-	By            string `protobuf:"bytes,2,opt,name=by,proto3" json:"by,omitempty"`
-	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	By     string `protobuf:"bytes,2,opt,name=by,proto3" json:"by,omitempty"`
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Since when it is removed from what is deployed; 0: it is not. A version that does not know this takes it for retired.
+	RemovedAt     int64 `protobuf:"varint,4,opt,name=removed_at,json=removedAt,proto3" json:"removed_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4664,6 +4666,13 @@ func (x *Retirement) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *Retirement) GetRemovedAt() int64 {
+	if x != nil {
+		return x.RemovedAt
+	}
+	return 0
 }
 
 // LimitRow bounds what adapters get of an activity.
@@ -5173,12 +5182,14 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"activities\x12?\n" +
 	"\n" +
 	"retirement\x18\t \x01(\v2\x1f.holdfast.journal.v1.RetirementR\n" +
-	"retirement\"D\n" +
+	"retirement\"c\n" +
 	"\n" +
 	"Retirement\x12\x0e\n" +
 	"\x02at\x18\x01 \x01(\x03R\x02at\x12\x0e\n" +
 	"\x02by\x18\x02 \x01(\tR\x02by\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x94\x01\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x1d\n" +
+	"\n" +
+	"removed_at\x18\x04 \x01(\x03R\tremovedAt\"\x94\x01\n" +
 	"\bLimitRow\x12\x1a\n" +
 	"\bactivity\x18\x01 \x01(\tR\bactivity\x12\x12\n" +
 	"\x04rate\x18\x02 \x01(\x01R\x04rate\x12 \n" +

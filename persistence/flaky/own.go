@@ -80,6 +80,18 @@ func (j *Journal) RetireDefinition(
 	return ask(ctx, j, catalog(), func() (*journalv1.DefinitionRow, error) { return j.Journal.RetireDefinition(ctx, ref, r) })
 }
 
+// RemoveDefinition implements persistence.Definitions.
+func (j *Journal) RemoveDefinition(ctx context.Context, ref messages.DefinitionRef, at int64) (*journalv1.DefinitionRow, error) {
+	return ask(ctx, j, catalog(), func() (*journalv1.DefinitionRow, error) { return j.Journal.RemoveDefinition(ctx, ref, at) })
+}
+
+// DefinitionMarks implements persistence.Definitions.
+func (j *Journal) DefinitionMarks(ctx context.Context) (map[messages.DefinitionRef]persistence.DefinitionMark, error) {
+	return ask(ctx, j, catalog(), func() (map[messages.DefinitionRef]persistence.DefinitionMark, error) {
+		return j.Journal.DefinitionMarks(ctx)
+	})
+}
+
 // AllDefinitions implements persistence.Definitions.
 func (j *Journal) AllDefinitions(ctx context.Context) iter.Seq2[*journalv1.DefinitionRow, error] {
 	return askAll(ctx, j, 0, j.Journal.AllDefinitions(ctx))

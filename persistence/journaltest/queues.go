@@ -365,6 +365,18 @@ func testCatalogVersion(t env) {
 		}
 		rises("a retirement", rise)
 	}
+	for _, rise := range []bool{true, false} {
+		if _, err := j.RemoveDefinition(t.Context(), ref, 8); err != nil {
+			t.Fatal(err)
+		}
+		rises("a removal", rise)
+	}
+	for _, rise := range []bool{true, false} {
+		if _, err := j.PutDefinition(t.Context(), row); err != nil {
+			t.Fatal(err)
+		}
+		rises("a definition that was removed", rise)
+	}
 	if err := j.PutLimit(t.Context(), &journalv1.LimitRow{Activity: "x.do", Rate: 1}); err != nil {
 		t.Fatal(err)
 	}

@@ -283,6 +283,7 @@ func testDefinitions(t env) {
 	_, err := j.PutDefinition(t.Context(), row("a", "a", "1.0.0", "other"))
 	wantErr(t, "another document", err, persistence.ErrConflict)
 	retireDefinitions(t, j, rows)
+	removeDefinitions(t, j, rows)
 	check := func(j persistence.Journal) {
 		i := 0
 		for got, err := range j.AllDefinitions(t.Context()) {
@@ -387,4 +388,32 @@ func testLimits(t env) {
 		}
 	}
 	closeJournal(t, j)
+}
+
+// removeDefinitions removes definitions, and puts the third again, which takes it back.
+func removeDefinitions(t env, j persistence.Journal, rows []*journalv1.DefinitionRow) {
+	third, fourth := messages.RefOf(rows[2]), messages.RefOf(rows[3])
+	_, err := j.RemoveDefinition(t.Context(), third, 9)
+	wantErr(t, "remove what is not retired", err, persistence.ErrConflict)
+	_, err = j.RemoveDefinition(t.Context(), messages.DefinitionRef{Namespace: "a", Name: "a", Version: "2.0.0"}, 9)
+	wantErr(t, "remove what is not there", err, persistence.ErrNotFound)
+	retired := &journalv1.Retirement{At: 8, By: "jane"}
+	rows[3].Retirement = &journalv1.Retirement{At: 8, By: "jane", RemovedAt: 9}
+	for _, ref := range []messages.DefinitionRef{third, fourth} {
+		if _, err := j.RetireDefinition(t.Context(), ref, retired); err != nil {
+			t.Error(err)
+		}
+		for _, at := range []int64{9, 10} {
+			if got, err := j.RemoveDefinition(t.Context(), ref, at); err != nil || !proto.Equal(got.GetRetirement(), rows[3].GetRetirement()) {
+				t.Errorf("remove %s: %v, %v", ref, got, err)
+			}
+		}
+	}
+	other := proto.CloneOf(rows[2])
+	other.Hash = []byte("another")
+	_, err = j.PutDefinition(t.Context(), other)
+	wantErr(t, "another document in place of one that is removed", err, persistence.ErrConflict)
+	if got, err := j.PutDefinition(t.Context(), rows[2]); err != nil || !proto.Equal(got, rows[2]) {
+		t.Errorf("put what is removed: %v, %v", got, err)
+	}
 }

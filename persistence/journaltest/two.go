@@ -2,6 +2,7 @@ package journaltest
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -216,5 +217,42 @@ func testTwoCatalog(t env) {
 		if n != i+1 {
 			t.Errorf("the other sees %d definitions", n)
 		}
+	}
+	testTwoMarks(t, first, second)
+}
+
+// testTwoMarks has one change single definitions, and the other see which.
+func testTwoMarks(t env, first, second persistence.Journal) {
+	ref := messages.DefinitionRef{Namespace: "a", Name: "a", Version: "1.0.3"}
+	row := &journalv1.DefinitionRow{Namespace: "a", Name: "a", Version: "1.0.3", Document: []byte("d"), Hash: []byte("h")}
+	marks := func() map[messages.DefinitionRef]persistence.DefinitionMark {
+		t.Helper()
+		marks, err := second.DefinitionMarks(t.Context())
+		if err != nil || len(marks) != 5 {
+			t.Fatalf("marks %v: %v", marks, err)
+		}
+		return marks
+	}
+	last := marks()
+	if !maps.Equal(last, marks()) {
+		t.Error("marks differ, and nothing was changed")
+	}
+	for i, change := range []func() (*journalv1.DefinitionRow, error){
+		func() (*journalv1.DefinitionRow, error) {
+			return first.RetireDefinition(t.Context(), ref, &journalv1.Retirement{At: 7})
+		},
+		func() (*journalv1.DefinitionRow, error) { return first.RemoveDefinition(t.Context(), ref, 8) },
+		func() (*journalv1.DefinitionRow, error) { return first.PutDefinition(t.Context(), row) },
+	} {
+		if _, err := change(); err != nil {
+			t.Fatalf("change %d: %v", i, err)
+		}
+		now := marks()
+		for one, mark := range now {
+			if (mark != last[one]) != (one == ref) {
+				t.Errorf("change %d: %s had the mark %s, and has %s", i, one, last[one], mark)
+			}
+		}
+		last = now
 	}
 }

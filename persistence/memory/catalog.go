@@ -8,6 +8,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"strconv"
 
 	"google.golang.org/protobuf/proto"
 
@@ -64,11 +65,20 @@ func (j *Journal) PutDefinition(ctx context.Context, row *journalv1.DefinitionRo
 		if !bytes.Equal(stored.GetHash(), row.GetHash()) {
 			return nil, fmt.Errorf("%w: another document is deployed as %s", persistence.ErrConflict, ref)
 		}
+		if persistence.Redeploy(stored) {
+			j.store.changed(ref)
+		}
 		return proto.CloneOf(stored), nil
 	}
 	j.store.definitions[ref] = proto.CloneOf(row)
-	j.store.catalog++
+	j.store.changed(ref)
 	return proto.CloneOf(row), nil
+}
+
+// changed notes that a definition was changed; mu is held.
+func (s *Store) changed(ref messages.DefinitionRef) {
+	s.catalog++
+	s.marks[ref] = s.catalog
 }
 
 // Definition returns one definition.
@@ -97,9 +107,42 @@ func (j *Journal) RetireDefinition(
 	}
 	if (row.GetRetirement() == nil) != (r == nil) {
 		row.Retirement = proto.CloneOf(r)
-		j.store.catalog++
+		j.store.changed(ref)
 	}
 	return proto.CloneOf(row), nil
+}
+
+// RemoveDefinition notes that a retired definition is removed.
+func (j *Journal) RemoveDefinition(ctx context.Context, ref messages.DefinitionRef, at int64) (*journalv1.DefinitionRow, error) {
+	if err := j.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer j.leave()
+	row := j.store.definitions[ref]
+	if row == nil {
+		return nil, fmt.Errorf("look for definition %s: %w", ref, persistence.ErrNotFound)
+	}
+	changed, err := persistence.Remove(row, at)
+	if err != nil {
+		return nil, err
+	}
+	if changed {
+		j.store.changed(ref)
+	}
+	return proto.CloneOf(row), nil
+}
+
+// DefinitionMarks returns a mark of each definition.
+func (j *Journal) DefinitionMarks(ctx context.Context) (map[messages.DefinitionRef]persistence.DefinitionMark, error) {
+	if err := j.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer j.leave()
+	marks := make(map[messages.DefinitionRef]persistence.DefinitionMark, len(j.store.marks))
+	for ref, version := range j.store.marks {
+		marks[ref] = persistence.DefinitionMark(strconv.FormatUint(version, 10))
+	}
+	return marks, nil
 }
 
 // AllDefinitions returns all definitions.

@@ -29,9 +29,11 @@ type Store struct {
 	fenced map[messages.Incarnation]bool
 
 	definitions map[messages.DefinitionRef]*journalv1.DefinitionRow
-	limits      map[string]*journalv1.LimitRow
-	level       uint32
-	catalog     uint64
+	// marks are the versions of the catalogue in which definitions were changed last.
+	marks   map[messages.DefinitionRef]uint64
+	limits  map[string]*journalv1.LimitRow
+	level   uint32
+	catalog uint64
 
 	generation messages.Generation
 	position   persistence.Position
@@ -52,8 +54,9 @@ func NewStore() *Store {
 	s := &Store{
 		orders: map[messages.Handle]*order{}, byID: map[messages.OrderID]*order{}, fenced: map[messages.Incarnation]bool{},
 		intake:      map[messages.Handle]*order{},
-		definitions: map[messages.DefinitionRef]*journalv1.DefinitionRow{}, limits: map[string]*journalv1.LimitRow{},
-		level: persistence.NewestLevel,
+		definitions: map[messages.DefinitionRef]*journalv1.DefinitionRow{}, marks: map[messages.DefinitionRef]uint64{},
+		limits: map[string]*journalv1.LimitRow{},
+		level:  persistence.NewestLevel,
 	}
 	for p := range s.open {
 		s.open[p] = map[messages.Handle]*order{}

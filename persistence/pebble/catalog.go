@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strconv"
+	"strings"
 
+	"github.com/cockroachdb/pebble/v2"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/holdfast-run/holdfast/messages"
@@ -30,6 +33,23 @@ func (j *Journal) loadCatalog() error {
 	}
 	j.catalog.Store(version)
 	j.level.Store(uint32(level))
+	return j.loadMarks()
+}
+
+// loadMarks marks each definition that there is. Damaged keys are left to who reads what they lead to.
+func (j *Journal) loadMarks() error {
+	it, err := j.db.NewIter(&pebble.IterOptions{LowerBound: []byte{kindDefinition}, UpperBound: []byte{kindDefinition + 1}})
+	if err != nil {
+		return fmt.Errorf("read the names of definitions: %w", err)
+	}
+	for it.First(); it.Valid(); it.Next() {
+		if parts := strings.Split(string(it.Key()[1:]), "\x00"); len(parts) == 3 {
+			j.marks[messages.DefinitionRef{Namespace: parts[0], Name: parts[1], Version: parts[2]}] = j.catalog.Load()
+		}
+	}
+	if err := errors.Join(it.Error(), it.Close()); err != nil {
+		return fmt.Errorf("read the names of definitions: %w", err)
+	}
 	return nil
 }
 
@@ -101,16 +121,37 @@ func (j *Journal) PutDefinition(ctx context.Context, row *journalv1.DefinitionRo
 	key, stored := definitionKey(ref), new(journalv1.DefinitionRow)
 	switch err := get(j.db, key, stored); {
 	case err == nil && bytes.Equal(stored.GetHash(), row.GetHash()):
+		if persistence.Redeploy(stored) {
+			return stored, j.putDefinition(stored)
+		}
 		return stored, nil
 	case err == nil:
 		return nil, fmt.Errorf("%w: another document is deployed as %s", persistence.ErrConflict, ref)
 	case !errors.Is(err, persistence.ErrNotFound):
 		return nil, fmt.Errorf("look for definition %s: %w", ref, err)
 	}
-	if err := j.change(write{key, value}); err != nil {
-		return nil, fmt.Errorf("store definition %s: %w", ref, err)
+	if err := j.changeDefinition(ref, value); err != nil {
+		return nil, err
 	}
 	return proto.CloneOf(row), nil
+}
+
+// putDefinition stores a definition in place of the one before; writing is held.
+func (j *Journal) putDefinition(row *journalv1.DefinitionRow) error {
+	value, err := marshal.Marshal(row)
+	if err != nil {
+		return fmt.Errorf("encode definition %s: %w", messages.RefOf(row), err)
+	}
+	return j.changeDefinition(messages.RefOf(row), value)
+}
+
+// changeDefinition makes a definition durable, and marks it as changed; writing is held.
+func (j *Journal) changeDefinition(ref messages.DefinitionRef, value []byte) error {
+	if err := j.change(write{definitionKey(ref), value}); err != nil {
+		return fmt.Errorf("store definition %s: %w", ref, err)
+	}
+	j.marks[ref] = j.catalog.Load()
+	return nil
 }
 
 // RetireDefinition notes that a definition is not for new orders any more, or with nil that it is again.
@@ -123,22 +164,55 @@ func (j *Journal) RetireDefinition(
 	defer j.leave()
 	j.writing.Lock()
 	defer j.writing.Unlock()
-	key, row := definitionKey(ref), new(journalv1.DefinitionRow)
-	if err := get(j.db, key, row); err != nil {
+	row := new(journalv1.DefinitionRow)
+	if err := get(j.db, definitionKey(ref), row); err != nil {
 		return nil, fmt.Errorf("look for definition %s: %w", ref, err)
 	}
 	if (row.GetRetirement() == nil) == (r == nil) {
 		return row, nil
 	}
 	row.Retirement = proto.CloneOf(r)
-	value, err := marshal.Marshal(row)
-	if err != nil {
-		return nil, fmt.Errorf("encode definition %s: %w", ref, err)
-	}
-	if err := j.change(write{key, value}); err != nil {
-		return nil, fmt.Errorf("store definition %s: %w", ref, err)
+	if err := j.putDefinition(row); err != nil {
+		return nil, err
 	}
 	return row, nil
+}
+
+// RemoveDefinition notes that a retired definition is removed.
+func (j *Journal) RemoveDefinition(ctx context.Context, ref messages.DefinitionRef, at int64) (*journalv1.DefinitionRow, error) {
+	if err := j.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer j.leave()
+	j.writing.Lock()
+	defer j.writing.Unlock()
+	row := new(journalv1.DefinitionRow)
+	if err := get(j.db, definitionKey(ref), row); err != nil {
+		return nil, fmt.Errorf("look for definition %s: %w", ref, err)
+	}
+	changed, err := persistence.Remove(row, at)
+	if changed {
+		err = j.putDefinition(row)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return row, nil
+}
+
+// DefinitionMarks returns a mark of each definition.
+func (j *Journal) DefinitionMarks(ctx context.Context) (map[messages.DefinitionRef]persistence.DefinitionMark, error) {
+	if err := j.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer j.leave()
+	j.writing.Lock()
+	defer j.writing.Unlock()
+	marks := make(map[messages.DefinitionRef]persistence.DefinitionMark, len(j.marks))
+	for ref, version := range j.marks {
+		marks[ref] = persistence.DefinitionMark(strconv.FormatUint(version, 10))
+	}
+	return marks, j.failed()
 }
 
 // Definition returns one definition.

@@ -60,6 +60,9 @@ type Journal struct {
 	// changed with it.
 	catalog atomic.Uint64
 	level   atomic.Uint32
+	// marks are the versions of the catalogue in which definitions were changed last, or that it had when the journal was opened;
+	// writing guards them.
+	marks map[messages.DefinitionRef]uint64
 
 	// flight is what was written and may not be durable yet; nil if nothing.
 	flight atomic.Pointer[flight]
@@ -95,7 +98,7 @@ func open(cfg Config, restored messages.Generation) (*Journal, error) {
 	j := &Journal{
 		cfg: cfg, lock: lock, stop: make(chan struct{}), grew: make(chan struct{}, 1), spent: make(chan struct{}, 1),
 		unwritten: make(chan error, 1), orders: newKnownOrders(cfg.Versions),
-		owners: owners{self: messages.NewIncarnation(cfg.Node)}, restored: restored,
+		owners: owners{self: messages.NewIncarnation(cfg.Node)}, restored: restored, marks: map[messages.DefinitionRef]uint64{},
 	}
 	j.cfg.FS = disk{cfg.FS, j}
 	j.lane = lane.New(lane.Bounds{

@@ -108,6 +108,8 @@ func (j *Journal) PutDefinition(ctx context.Context, row *journalv1.DefinitionRo
 		switch {
 		case err == nil && !bytes.Equal(stored.GetHash(), row.GetHash()):
 			return false, fmt.Errorf("%w: another document is deployed as %s", persistence.ErrConflict, ref)
+		case err == nil && persistence.Redeploy(stored):
+			return true, putDefinition(ctx, tx, stored)
 		case !errors.Is(err, persistence.ErrNotFound):
 			return false, err
 		}
@@ -159,6 +161,46 @@ func (j *Journal) RetireDefinition(
 		return nil, err
 	}
 	return row, nil
+}
+
+// RemoveDefinition notes that a retired definition is removed.
+func (j *Journal) RemoveDefinition(
+	ctx context.Context, ref messages.DefinitionRef, at int64,
+) (row *journalv1.DefinitionRow, err error) {
+	err = j.change(ctx, "remove definition "+ref.String(), func(ctx context.Context, tx pgx.Tx) (bool, error) {
+		if row, err = definition(ctx, tx, ref); err != nil {
+			return false, err
+		}
+		changed, err := persistence.Remove(row, at)
+		if changed {
+			err = putDefinition(ctx, tx, row)
+		}
+		return changed, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return row, nil
+}
+
+// DefinitionMarks returns a mark of each definition: the transaction that wrote the row, and its place.
+func (j *Journal) DefinitionMarks(ctx context.Context) (marks map[messages.DefinitionRef]persistence.DefinitionMark, err error) {
+	err = j.catalog().read(ctx, "read the marks of definitions", func(ctx context.Context, conn *pgxpool.Conn) error {
+		marks = map[messages.DefinitionRef]persistence.DefinitionMark{}
+		found, err := conn.Query(ctx, `SELECT namespace, name, version, xmin::text || ctid::text FROM definitions`)
+		if err != nil {
+			return err //nolint:wrapcheck // said by read
+		}
+		var namespace, name, version []byte
+		var mark string
+		_, err = pgx.ForEachRow(found, []any{&namespace, &name, &version, &mark}, func() error {
+			ref := messages.DefinitionRef{Namespace: string(namespace), Name: string(name), Version: string(version)}
+			marks[ref] = persistence.DefinitionMark(mark)
+			return nil
+		})
+		return err //nolint:wrapcheck // said by read
+	})
+	return marks, err
 }
 
 // AllDefinitions returns all definitions.
