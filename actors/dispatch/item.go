@@ -47,7 +47,9 @@ type item struct {
 	withdrawn bool      // the item is orphaned only until it is known whether its adapter comes back
 	place     *entry    // where the item is in a list of ready items; nil if it is in none
 	among     *suspects // the list of suspects that the item is in; nil if it is in none
-	had       bool      // the item is in a list, and its adapter has it: to send it begins nothing
+	room      Room      // where the item takes room beside what waits; nil if it takes none. size is how much
+	size      int
+	had       bool // the item is in a list, and its adapter has it: to send it begins nothing
 }
 
 // loss notes that a process was lost that may have begun with an item, and how the item was before.
@@ -55,6 +57,22 @@ type loss struct {
 	process, ledger, taskLedger    string
 	idempotent, alone, maybe, lost bool
 	first, asked                   uint32
+}
+
+// occupy has the item take room, unless it does.
+func (it *item) occupy(r Room) {
+	if r != nil && it.room == nil {
+		it.room, it.size = r, it.task.Size
+		r.Add(it.size)
+	}
+}
+
+// vacate gives back the room that the item takes.
+func (it *item) vacate() {
+	if it.room != nil {
+		it.room.Add(-it.size)
+		it.room = nil
+	}
 }
 
 // begun tells whether the item's adapter may have begun with it.
@@ -117,6 +135,9 @@ func (s *stream) credit() uint64 {
 	}
 	return 0
 }
+
+// full tells whether the stream is to get nothing more now, whatever credit it has.
+func (s *stream) full() bool { return s.Room != nil && s.Room.Full() }
 
 // unsend has a task that was not sent after all use up no credit.
 func (s *stream) unsend() { s.sent-- }
