@@ -187,7 +187,7 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	n := e.countFallout(context.Background())
 	gauge(m.ordersFaulted, float64(n.Faulted))
 	gauge(m.ordersInDoubt, float64(n.InDoubt))
-	for _, a := range e.activities.All() {
+	for _, a := range e.activities.Shown() {
 		gauge(m.queueDepth, float64(a.Waiting), a.Name)
 		gauge(m.queueInFlight, float64(a.InFlight), a.Name)
 		gauge(m.queueAge, a.Age.Seconds(), a.Name)

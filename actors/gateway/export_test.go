@@ -52,14 +52,17 @@ func CommandOf(act *adminv1.Action) *nodev1.Envelope {
 }
 
 // CheckHello checks a hello.
-func CheckHello(h *adapterv1.Hello) error { return checkHello(h) }
+func CheckHello(h *adapterv1.Hello) error { return checkHello(h, Config{}.WithDefaults().Offers) }
 
 // Receive handles a message of an adapter as its stream would, without the stream.
 func (s *Server) Receive(h *adapterv1.Hello, m *adapterv1.ConnectRequest) error {
-	c := &connection{Server: s, hello: h, out: newCollector[any]()}
-	c.stream = s.engine.Activities().Attach(h, c)
+	c := s.newConnection(h)
+	var err error
+	if c.stream, err = s.engine.Activities().Attach(h, c); err != nil {
+		return err
+	}
 	defer c.stream.Detach(true, true)
-	return c.handle(m)
+	return c.handle(context.Background(), m)
 }
 
 // Unsent is how many bytes of answers are not sent yet to clients of the public address.
