@@ -148,6 +148,12 @@ func (r *Activities) Load(called string) (waiting int64, stored []int64, rate fl
 	return s.Waiting, s.Stored[:], s.Rate
 }
 
+// Known returns how many activities are known.
+func (r *Activities) Known() int { return int(r.known.Load()) }
+
+// AdapterBytes returns what adapters have: their tasks, and what they offer and list.
+func (r *Activities) AdapterBytes() int64 { return r.memory.used.Load() }
+
 // Depths returns how many tasks wait for each of the activities that the stream's adapter offers, where that has changed since it was told
 // last. It is called by one goroutine.
 func (s *Stream) Depths() (changed []*adapterv1.QueueDepth) {
