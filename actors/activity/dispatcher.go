@@ -170,6 +170,7 @@ func (d *dispatcher) ofStream(message any) bool {
 		d.do(d.queue.Attach(m.as))
 	case detach:
 		delete(d.streams, m.stream)
+		d.used = d.all.parts.Now()
 		d.do(d.queue.Detach(m.stream, m.end, d.all.parts.Now()))
 	case begun:
 		d.do(d.queue.Begun(m.stream, m.key, m.attempt))

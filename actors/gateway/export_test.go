@@ -65,6 +65,22 @@ func (s *Server) Receive(h *adapterv1.Hello, m *adapterv1.ConnectRequest) error 
 	return c.handle(context.Background(), m)
 }
 
+// KeptEnds has so many ends of orders, with outputs of so many bytes, put for a stream that is not read, and returns how many bytes of
+// outputs are kept, and of how many they are not.
+func KeptEnds(ends, output int) (bytes, unread int) {
+	s := &submitStream{out: newCollector[submissionAnswer](), answers: unsentAnswers{room: make(chan struct{}, 1)}}
+	for range ends {
+		s.put(&orderv1.Submission{Answer: &orderv1.Submission_Ended{Ended: &orderv1.Ended{Output: make([]byte, output)}}}, true)
+	}
+	items, _ := s.out.take()
+	for _, x := range items {
+		if bytes += len(x.GetEnded().GetOutput()); x.unread {
+			unread++
+		}
+	}
+	return bytes, unread
+}
+
 // Unsent is how many bytes of answers are not sent yet to clients of the public address.
 func (s *Server) Unsent() int64 {
 	s.unsent.mu.Lock()
