@@ -2,7 +2,6 @@ package gateway_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -56,35 +55,35 @@ func TestHoarder(t *testing.T) {
 		})
 		def := n.deploy("one", "1.0.0", callOne)
 		a := n.connect(math.MaxUint64)
-		beating, stop := context.WithCancel(t.Context())
-		defer stop()
-		go func() {
-			for beating.Err() == nil && a.Send(&adapterv1.ConnectRequest{Heartbeat: &adapterv1.Heartbeat{}}) == nil {
-				select {
-				case <-time.After(time.Second):
-				case <-beating.Done():
-				}
-			}
-		}()
+		beat := func(s *adaptertest.Stream) {
+			s.Say(&adapterv1.ConnectRequest{Heartbeat: &adapterv1.Heartbeat{}})
+			time.Sleep(time.Second)
+			settle()
+		}
 		const orders = 40
 		input := []byte(`"` + strings.Repeat("x", 250_000) + `"`)
 		for i := range orders {
 			n.submit(&orderv1.WorkOrder{Id: fmt.Sprint("o", i), Definition: def, Input: input}, accepted)
 		}
-		settle()
-		time.Sleep(3 * time.Second)
-		settle()
+		for range 3 {
+			beat(a)
+		}
 		if got := n.engine.Activities().All()[0]; got.InFlight < 5 || got.InFlight > 9 {
 			t.Errorf("it has %d tasks", got.InFlight)
 		}
-		b := n.connect(orders, func(h *adapterv1.Hello) { h.Process, h.Ledger = "q", "q" })
-		time.Sleep(9 * time.Second) // it is found not to read
-		settle()
-		stop()
+		for range 9 {
+			beat(a)
+		}
 		wantRefusal(t, a.End(), codes.ResourceExhausted, "NOT_READING")
-		time.Sleep(4 * time.Second) // the grace is over
-		for i := range orders {
-			b.Report(adaptertest.ResultOf(b.Tasks(1)[0], uint64(i+1)))
+		b := n.connect(orders, func(h *adapterv1.Hello) { h.Process, h.Ledger = "q", "q" })
+		for range 4 { // the grace is over then
+			beat(b)
+		}
+		for done := 0; done < orders; {
+			for _, task := range b.Tasks(1) {
+				done++
+				b.Report(adaptertest.ResultOf(task, uint64(done)))
+			}
 		}
 		settle()
 		if got := n.engine.Activities().All()[0]; got.InFlight+got.Waiting+got.Overflow != 0 {
@@ -280,8 +279,8 @@ func TestWindowUntilSent(t *testing.T) {
 			}
 		}
 		a := n.connect(orders)
-		for i := range orders {
-			r := adaptertest.ResultOf(a.Tasks(1)[0], uint64(i+1))
+		for i, task := range a.Tasks(orders) {
+			r := adaptertest.ResultOf(task, uint64(i+1))
 			r.Output = output
 			a.Report(r)
 		}
