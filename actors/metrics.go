@@ -161,7 +161,8 @@ func (m *Metrics) observe(e *Engine) { m.engine.Store(e) }
 func (m *Metrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		m.queueDepth, m.queueInFlight, m.queueAge, m.queueOverflow, m.queueResults, m.queueAway, m.queueSuspects, m.queueRedelivered,
-		m.queueQuarantined, m.adapterBytes, m.activities, m.keysWaiting, m.keysHeld, m.keysAge, m.ordersRunning, m.ordersResident, m.timers, m.ordersFaulted,
+		m.queueQuarantined, m.adapterBytes, m.activities, m.keysWaiting, m.keysHeld, m.keysAge, m.ordersRunning,
+		m.ordersResident, m.timers, m.ordersFaulted,
 		m.ordersInDoubt, m.ordersSuspended,
 	} {
 		ch <- d

@@ -119,16 +119,6 @@ func (r *Activities) queue(name string) *queue {
 	}
 }
 
-// knownQueue returns what there is of an activity, like queue; nil if there is nothing.
-func (r *Activities) knownQueue(name string) *queue {
-	if q, ok := r.queues.Load(name); ok {
-		if q := q.(*queue); q.uses.enter() { //nolint:errcheck,forcetypeassert // nothing else is stored
-			return q
-		}
-	}
-	return nil
-}
-
 // called notes that an order, or a limit, needs the activity.
 func (q *queue) called() {
 	if !q.uses.called.Load() {

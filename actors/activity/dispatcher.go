@@ -258,8 +258,8 @@ func (d *dispatcher) has(m owned) {
 	}
 }
 
-// hurry has a tick come soon, if a limit of the rate holds tasks back, or want of room, adapters are awaited to say what they have, or who grants shares is
-// to hear something.
+// hurry has a tick come soon, if a limit of the rate or want of space holds tasks back, adapters are awaited to say what they have, or who
+// grants shares is to hear something.
 func (d *dispatcher) hurry() {
 	if d.hurrying || !d.queue.Throttled() && !d.queue.Crowded() && !d.queue.Asking() && (!d.limited || !d.restless) {
 		return

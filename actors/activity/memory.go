@@ -29,13 +29,13 @@ const (
 	streamShare = 4
 )
 
-// Full implements dispatch.Room, as the room for tasks whose adapters are away.
+// Full implements dispatch.Space, as the space for tasks whose adapters are away.
 func (m *memory) Full() bool { return false }
 
-// Add implements dispatch.Room.
+// Add implements dispatch.Space.
 func (m *memory) Add(bytes int) { m.used.Add(int64(bytes)) }
 
-// space is what one stream has of the memory. It implements dispatch.Room.
+// space is what one stream has of the memory. It implements dispatch.Space.
 type space struct {
 	all     *memory
 	adapter Adapter
@@ -43,14 +43,14 @@ type space struct {
 	tasks, told atomic.Int64
 }
 
-// Full implements dispatch.Room.
+// Full implements dispatch.Space.
 func (s *space) Full() bool {
 	all, mine := s.all.used.Load(), s.tasks.Load()
 	return mine >= s.all.most/streamShare || all >= s.all.most/streamShare*(streamShare-1) && mine >= s.all.most/littleShare ||
 		all >= s.all.most && mine > 0 || s.adapter.Slow()
 }
 
-// Add implements dispatch.Room.
+// Add implements dispatch.Space.
 func (s *space) Add(bytes int) {
 	s.tasks.Add(int64(bytes))
 	s.all.Add(bytes)
@@ -123,7 +123,7 @@ func (k *keys) list(some []string) error {
 	return nil
 }
 
-// Add implements dispatch.Keys. There is always room: it is a key that was listed, or one of a task that has just given up its own.
+// Add implements dispatch.Keys. There is always space: it is a key that was listed, or one of a task that has just given up its own.
 func (k *keys) Add(key string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

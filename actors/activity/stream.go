@@ -128,7 +128,7 @@ func (r *Activities) Attach(hello *adapterv1.Hello, a Adapter) (*Stream, error) 
 		r.tell(found.dispatcher, &attach{stream: s, as: dispatch.Stream{
 			ID: s.id, Process: hello.GetProcess(), Ledger: hello.GetLedger(), Version: act.GetVersion(),
 			Idempotent: act.GetIdempotent(), Begun: s.begun, Recoverable: act.GetRecoverable(), Lists: s.lists,
-			Keys: &s.keys, Room: &s.space,
+			Keys: &s.keys, Space: &s.space,
 		}})
 		found.uses.leave()
 	}

@@ -59,7 +59,7 @@ func (r *Activities) Tick() (awake int) {
 	return awake
 }
 
-// throttleTick is how often a dispatcher looks whether a limit lets more tasks go, or there is room for them.
+// throttleTick is how often a dispatcher looks whether a limit lets more tasks go, or there is space for them.
 const throttleTick = 20 * time.Millisecond
 
 // hurries are the dispatchers that are to look soon.

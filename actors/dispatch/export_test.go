@@ -69,18 +69,18 @@ func (q *Queue) Listed() int {
 	return n
 }
 
-// checkRoom finds out whether an item takes room where it has to, and nowhere else.
-func (q *Queue) checkRoom(it *item) error {
-	var want Room
+// checkSpace finds out whether an item takes space where it has to, and nowhere else.
+func (q *Queue) checkSpace(it *item) error {
+	var want Space
 	switch it.state {
 	case journaling, inFlight:
-		want = it.stream.Room
+		want = it.stream.Space
 	case orphaned:
 		want = q.config.Away
 	case ready, nowhere:
 	}
-	if it.room != want {
-		return fmt.Errorf("%s takes room in the wrong place", it.task.Key)
+	if it.space != want {
+		return fmt.Errorf("%s takes space in the wrong place", it.task.Key)
 	}
 	return nil
 }
@@ -153,7 +153,7 @@ func (q *Queue) Check() error {
 		if (it.state == journaling || it.state == inFlight) && !slices.Contains(q.streams, it.stream) {
 			return fmt.Errorf("%s is with a stream that is gone", key)
 		}
-		if err := q.checkRoom(it); err != nil {
+		if err := q.checkSpace(it); err != nil {
 			return err
 		}
 		if it.held && (it.state != inFlight && it.state != orphaned && it.state != ready || it.stream == nil) && it.state != orphaned {

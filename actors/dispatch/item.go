@@ -47,7 +47,7 @@ type item struct {
 	withdrawn bool      // the item is orphaned only until it is known whether its adapter comes back
 	place     *entry    // where the item is in a list of ready items; nil if it is in none
 	among     *suspects // the list of suspects that the item is in; nil if it is in none
-	room      Room      // where the item takes room beside what waits; nil if it takes none. size is how much
+	space      Space      // where the item takes space beside what waits; nil if it takes none. size is how much
 	size      int
 	had       bool // the item is in a list, and its adapter has it: to send it begins nothing
 }
@@ -59,19 +59,19 @@ type loss struct {
 	first, asked                   uint32
 }
 
-// occupy has the item take room, unless it does.
-func (it *item) occupy(r Room) {
-	if r != nil && it.room == nil {
-		it.room, it.size = r, it.task.Size
+// occupy has the item take space, unless it does.
+func (it *item) occupy(r Space) {
+	if r != nil && it.space == nil {
+		it.space, it.size = r, it.task.Size
 		r.Add(it.size)
 	}
 }
 
-// vacate gives back the room that the item takes.
+// vacate gives back the space that the item takes.
 func (it *item) vacate() {
-	if it.room != nil {
-		it.room.Add(-it.size)
-		it.room = nil
+	if it.space != nil {
+		it.space.Add(-it.size)
+		it.space = nil
 	}
 }
 
@@ -137,7 +137,7 @@ func (s *stream) credit() uint64 {
 }
 
 // full tells whether the stream is to get nothing more now, whatever credit it has.
-func (s *stream) full() bool { return s.Room != nil && s.Room.Full() }
+func (s *stream) full() bool { return s.Space != nil && s.Space.Full() }
 
 // unsend has a task that was not sent after all use up no credit.
 func (s *stream) unsend() { s.sent-- }

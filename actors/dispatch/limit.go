@@ -40,7 +40,7 @@ func (q *Queue) Throttled() bool {
 	return q.waiting > 0 && q.limit.Rated && q.tokens < 1 && q.limit.Rate > 0
 }
 
-// Crowded tells whether tasks wait for room of an adapter that has credit for them. Nobody says when there is some: Tick finds out.
+// Crowded tells whether tasks wait for space of an adapter that has credit for them. Nobody says when there is some: Tick finds out.
 func (q *Queue) Crowded() bool { return q.crowded && q.waiting > 0 }
 
 // Starved tells whether a task would be sent that the limit does not allow.

@@ -304,7 +304,7 @@ func (w *world) attach(t *rapid.T, p *process) {
 	}
 	w.perform(t, w.queue.Attach(dispatch.Stream{
 		ID: c.id, Process: p.name, Ledger: p.ledger, Idempotent: w.idempotent, Keys: keys, Begun: p.begun, Recoverable: p.recovers,
-		Room: &room{most: math.MaxInt},
+		Space: &space{most: math.MaxInt},
 	}))
 }
 

@@ -32,7 +32,7 @@ type Queue struct {
 	popped            uint64    // how many tasks were sent in their turn
 	limit             Limit
 	paused            bool    // nothing is sent
-	crowded           bool    // there is credit for what waits, and no room
+	crowded           bool    // there is credit for what waits, and no space
 	tokens            float64 // how many tasks the rate allows now
 	under             int     // how many attempts are under way, while tasks are given to streams
 }

@@ -318,14 +318,14 @@ func (q *Queue) send(it *item, s *stream) {
 		return
 	}
 	it.state = journaling
-	it.occupy(s.Room)
+	it.occupy(s.Space)
 	q.out = append(q.out, JournalLedger{Task: t, Ledger: s.Ledger})
 }
 
 // aloft notes that an item's stream has it.
 func (q *Queue) aloft(it *item) {
 	it.state = inFlight
-	it.occupy(it.stream.Room)
+	it.occupy(it.stream.Space)
 	if it.alone {
 		q.alone[it.process] = it
 	}

@@ -84,8 +84,8 @@ type Stream struct {
 	Lists bool
 	// Keys are those that the adapter runs or holds results for.
 	Keys Keys
-	// Room is for the tasks that the adapter has of all queues; nil: it has no end.
-	Room Room
+	// Space is for the tasks that the adapter has of all queues; nil: it has no end.
+	Space Space
 }
 
 // Keys are those that a stream's adapter has said it has. All queues that the stream serves may share them, and look at them at any time.
@@ -95,8 +95,8 @@ type Keys interface {
 	Remove(key string)
 }
 
-// Room is for the tasks that adapters have. All queues may share it.
-type Room interface {
+// Space is for the tasks that adapters have. All queues may share it.
+type Space interface {
 	// Full tells whether the adapter is to be sent nothing more now.
 	Full() bool
 	// Add notes that the adapter has tasks of so many bytes more, or fewer if it is negative.
@@ -136,8 +136,8 @@ type Config struct {
 	Grace, LedgerGrace, RecoverGrace time.Duration
 	// Deaths is how many processes may die that execute a task and nothing else, before it is set apart.
 	Deaths int
-	// Away is the room for the tasks whose adapters are away; nil: it has no end. It is never too full for one.
-	Away Room
+	// Away is the space for the tasks whose adapters are away; nil: it has no end. It is never too full for one.
+	Away Space
 	// AgeAfter is how long a task waits before it ages: one send in AgedShare goes to the oldest of those that did, whatever
 	// its priority. So what is of low priority is late, and never starves. 0: tasks don't age.
 	AgeAfter time.Duration

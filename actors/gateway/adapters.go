@@ -342,7 +342,7 @@ func (c *connection) result(ctx context.Context, r *adapterv1.Result) error {
 	seq, p := r.GetSeq(), messages.Partition(r.GetPartition()) //nolint:gosec // it was checked
 	size := partBytes + len(r.GetKey()) + len(r.GetOutput()) + len(r.GetError().GetDetail())
 	c.flow.answer(size)
-	c.stream.Result(r, func(err error) {
+	c.stream.Result(r, func(err error) { //nolint:contextcheck // what came of a result is found out also when its stream is over
 		defer c.flow.answer(-size)
 		switch {
 		case err == nil:

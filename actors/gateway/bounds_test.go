@@ -22,9 +22,7 @@ import (
 
 // say says something on a stream again and again, until the node takes no more or the stream is over. It returns how often that was when
 // nobody had anything more to do, and what ends the saying.
-func say(a interface {
-	Send(m *adapterv1.ConnectRequest) error
-}, m *adapterv1.ConnectRequest) (said func() int, over <-chan struct{}) {
+func say(a *adaptertest.Stream, m *adapterv1.ConnectRequest) (said func() int, over <-chan struct{}) {
 	ended := make(chan struct{})
 	count := make(chan int, 1)
 	count <- 0
