@@ -16,7 +16,6 @@ import (
 
 	"github.com/holdfast-run/holdfast/actors"
 	"github.com/holdfast-run/holdfast/actors/activity"
-	busy "github.com/holdfast-run/holdfast/actors/runtime"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
@@ -49,8 +48,9 @@ func (n *node) page() string {
 
 // TestNamesAreForgotten: adapters that offer thousands of activities and leave at once leave nothing behind: no actors, no metrics, no
 // loops that turn, and no memory. While they are known, the metrics are short, and those who rest cost nothing.
+//
+//nolint:paralleltest // what others take is not to count
 func TestNamesAreForgotten(t *testing.T) {
-	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		n := start(t)
 		before, routines := heap(), runtime.NumGoroutine()
@@ -196,10 +196,10 @@ func TestKnownActivities(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := attach(offering("x", 1, 10)); !errors.Is(err, busy.ErrBusy) || !strings.Contains(err.Error(), "--max-activities") {
+		if _, err := attach(offering("x", 1, 10)); !errors.Is(err, activity.ErrTooMuch) || !strings.Contains(err.Error(), "--max-activities") {
 			t.Errorf("one more: %v", err)
 		}
-		if _, err := attach(offering("y", 0, 1)); !errors.Is(err, busy.ErrBusy) {
+		if _, err := attach(offering("y", 0, 1)); !errors.Is(err, activity.ErrTooMuch) {
 			t.Errorf("one more of another: %v", err)
 		}
 		if _, err := attach(offering("x", 0, 10)); err != nil {

@@ -148,6 +148,8 @@ const others = "other"
 
 // Shown tells about the activities that have metrics of their own, and about all others as if they were one, if there are or were some.
 func (r *Activities) Shown() []Status {
+	r.making.Lock() // nothing is forgotten meanwhile, and so what was counted is told once
+	defer r.making.Unlock()
 	all := r.All()
 	r.shown.mu.Lock()
 	rest := r.shown.past

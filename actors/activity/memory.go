@@ -1,14 +1,17 @@
 package activity
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
 
 	"github.com/holdfast-run/holdfast/actors/dispatch"
-	"github.com/holdfast-run/holdfast/actors/runtime"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
 )
+
+// ErrTooMuch says that what an adapter offers or lists is more than there may be.
+var ErrTooMuch = errors.New("more than adapters may have")
 
 // memory bounds what adapters make the node keep, over all streams: the tasks that they have, and what their hellos and listings say. A
 // stream may have a quarter of it. The last quarter is for streams that have little, so that those with much don't starve them. What is
@@ -56,7 +59,7 @@ func (s *space) Add(bytes int) {
 	s.all.Add(bytes)
 }
 
-// tell adds to what the stream has said of itself. It returns an error that wraps runtime.ErrBusy, and adds nothing, if that is too much:
+// tell adds to what the stream has said of itself. It returns ErrTooMuch, wrapped, and adds nothing, if that is too much:
 // of what all have said there may be half the memory.
 func (s *space) tell(bytes int) error {
 	mine, all := s.charge(bytes)
@@ -68,7 +71,7 @@ func (s *space) tell(bytes int) error {
 	}
 	s.forget(bytes)
 	return fmt.Errorf("%w: what an adapter offers and lists would take %d bytes, of at most %d for one, and all adapters take %d "+
-		"of --adapter-memory, which is %d", runtime.ErrBusy, mine, s.all.most/streamShare, all-int64(bytes), s.all.most)
+		"of --adapter-memory, which is %d", ErrTooMuch, mine, s.all.most/streamShare, all-int64(bytes), s.all.most)
 }
 
 func (s *space) charge(bytes int) (mine, all int64) {

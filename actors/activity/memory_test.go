@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"testing"
-
-	"github.com/holdfast-run/holdfast/actors/runtime"
 )
 
 // reader is an adapter that reads what it is sent, unless it is slow.
@@ -69,7 +67,7 @@ func TestKeys(t *testing.T) {
 	for i := range 10_000 {
 		many = append(many, fmt.Sprint(i))
 	}
-	if err := k.list(many); !errors.Is(err, runtime.ErrBusy) || s.told.Load() > 256<<10 {
+	if err := k.list(many); !errors.Is(err, ErrTooMuch) || s.told.Load() > 256<<10 {
 		t.Errorf("%d bytes are told: %v", s.told.Load(), err)
 	}
 	k.close()

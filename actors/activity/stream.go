@@ -95,8 +95,8 @@ type offered struct {
 	depth atomic.Int64
 }
 
-// Attach connects an adapter's stream to the dispatchers of the activities that it offers. It returns an error that wraps runtime.ErrBusy
-// if the hello is more than there may be.
+// Attach connects an adapter's stream to the dispatchers of the activities that it offers. It returns ErrTooMuch, wrapped, if the
+// hello is more than there may be.
 func (r *Activities) Attach(hello *adapterv1.Hello, a Adapter) (*Stream, error) {
 	s := &Stream{
 		all: r, hello: hello, adapter: a, id: dispatch.StreamID(r.streams.Add(1)), since: r.parts.Now(),
@@ -150,7 +150,7 @@ func (r *Activities) know(s *Stream) error {
 	}
 	if n := int(r.known.Load()); fresh > 0 && n+fresh > r.parts.Config.Known {
 		return fmt.Errorf("%w: an adapter offers %d activities that are new here, %d are known, and --max-activities is %d",
-			runtime.ErrBusy, fresh, n, r.parts.Config.Known)
+			ErrTooMuch, fresh, n, r.parts.Config.Known)
 	}
 	for _, act := range s.hello.GetActivities() {
 		s.offers[act.GetName()] = &offered{queue: r.queue(s.hello.GetAdapter() + "." + act.GetName())}

@@ -47,7 +47,7 @@ type item struct {
 	withdrawn bool      // the item is orphaned only until it is known whether its adapter comes back
 	place     *entry    // where the item is in a list of ready items; nil if it is in none
 	among     *suspects // the list of suspects that the item is in; nil if it is in none
-	space      Space      // where the item takes space beside what waits; nil if it takes none. size is how much
+	space     Space     // where the item takes space beside what waits; nil if it takes none. size is how much
 	size      int
 	had       bool // the item is in a list, and its adapter has it: to send it begins nothing
 }

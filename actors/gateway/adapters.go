@@ -159,7 +159,7 @@ func (c *connection) serve(st adapterConn, first *adapterv1.ConnectRequest) erro
 	var err error
 	if c.stream, err = c.engine.Activities().Attach(c.hello, c); err != nil {
 		c.refusedHello(log, err)
-		return c.fail(err)
+		return c.fail(&failure{code: codes.ResourceExhausted, reason: "ADAPTERS", message: err.Error(), retry: refusedFor})
 	}
 	closed, inOrder := false, false
 	defer func() { c.stream.Detach(closed, inOrder) }()
@@ -194,6 +194,9 @@ func (c *connection) refusedHello(log *slog.Logger, err error) {
 		log.Warn("adapter refused", "activities", len(c.hello.GetActivities()), "keys", len(c.hello.GetKeys()), "reason", err)
 	}
 }
+
+// refusedFor is after how long an adapter that was refused may try again.
+const refusedFor = 5 * time.Second
 
 // refusalsEvery is how long it was quiet before it is logged that an adapter was refused.
 const refusalsEvery = 10 * time.Second

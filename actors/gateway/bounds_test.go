@@ -192,8 +192,8 @@ func TestHelloBounds(t *testing.T) {
 			fields []string
 		}{
 			"--max-offers":     {activities(11), codes.InvalidArgument, "BAD_REQUEST", []string{"hello.activities"}},
-			"--max-activities": {activities(6), codes.ResourceExhausted, "BUSY", nil},
-			"--adapter-memory": {keys(20_000), codes.ResourceExhausted, "BUSY", nil},
+			"--max-activities": {activities(6), codes.ResourceExhausted, "ADAPTERS", nil},
+			"--adapter-memory": {keys(20_000), codes.ResourceExhausted, "ADAPTERS", nil},
 		} {
 			err := adaptertest.Dial(t, n.conn, &adapterv1.ConnectRequest{Hello: adaptertest.Hello(tt.change)}).End()
 			wantRefusal(t, err, tt.code, tt.reason, tt.fields...)
