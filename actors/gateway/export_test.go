@@ -59,7 +59,7 @@ func (s *Server) Receive(h *adapterv1.Hello, m *adapterv1.ConnectRequest) error 
 	c := s.newConnection(h)
 	var err error
 	if c.stream, err = s.engine.Activities().Attach(h, c); err != nil {
-		return nil //nolint:nilerr // the hello has more than there may be, of what is right
+		return nil // the hello has more than there may be, of what is right
 	}
 	defer c.stream.Detach(true, true)
 	return c.handle(context.Background(), m)
