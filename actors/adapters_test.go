@@ -184,7 +184,7 @@ func TestCredits(t *testing.T) {
 		if len(a.took()) != 3 || len(b.took()) != 3 {
 			t.Errorf("%d and %d tasks, want 3 each", len(a.took()), len(b.took()))
 		}
-		if got := n.Activities().Depths("x", a.hello.GetActivities())["do"]; got != 4 {
+		if got := n.Activities().All()[0].Waiting; got != 4 {
 			t.Errorf("%d wait, want 4", got)
 		}
 		a.Revoke(&adapterv1.Revocation{Activity: "do", Count: 5})

@@ -35,6 +35,16 @@ type Config struct {
 	// QueueBytes is the memory for the tasks of one activity that wait for adapters, for each priority, and for each version
 	// that is called; a task counts its input and 1 KiB. Further ones wait on disk. Default 4 MiB.
 	QueueBytes int64
+	// AdapterBytes is the memory for what adapters have: their tasks, 1 KiB and the input for each; the activities that they offer, 1 KiB
+	// each; the keys that they list, their length and 160 bytes; 32 KiB for each stream. One stream may have a quarter of it; at the bound
+	// adapters get no further tasks, and new ones are refused. Default 256 MiB.
+	AdapterBytes int64
+	// Activities is the most activities that are known at once; an adapter that offers more is refused. Those that orders call, or that
+	// have a limit, are always known. Default 10,000.
+	Activities int
+	// ForgetAfter is how long an activity is remembered that no adapter offers, no order waits for and that has no limit: its rate and
+	// its metrics. Of those that no order has called it is a minute at the most. Default 10 min.
+	ForgetAfter time.Duration
 	// AgeAfter is how long a task waits for an adapter before it gets a share of what is sent, whatever its priority. Default
 	// 5 min.
 	AgeAfter time.Duration
@@ -109,6 +119,9 @@ func (c Config) WithDefaults() Config {
 	c.Mailbox = cmp.Or(c.Mailbox, 1000)
 	c.PartitionMailbox = cmp.Or(c.PartitionMailbox, 20_000)
 	c.QueueBytes = cmp.Or(c.QueueBytes, 4<<20)
+	c.AdapterBytes = cmp.Or(c.AdapterBytes, 256<<20)
+	c.Activities = cmp.Or(c.Activities, 10_000)
+	c.ForgetAfter = cmp.Or(c.ForgetAfter, 10*time.Minute)
 	c.AgeAfter = cmp.Or(c.AgeAfter, 5*time.Minute)
 	c.ResidentBytes = cmp.Or(c.ResidentBytes, 256<<20)
 	c.Idle = cmp.Or(c.Idle, 30*time.Second)
@@ -138,6 +151,9 @@ func (c Config) WithDefaults() Config {
 	})
 	return c
 }
+
+// leastAdapterBytes is enough for a few adapters that offer as many activities as one may.
+const leastAdapterBytes = 8 << 20
 
 // Longest is the longest time that can be set. The present and a longer one may add up to a time that can't be represented.
 const Longest = 10 * 365 * 24 * time.Hour
@@ -172,6 +188,11 @@ func (c Config) Validate() error {
 	positive("Mailbox", int64(c.Mailbox))
 	positive("PartitionMailbox", int64(c.PartitionMailbox))
 	positive("QueueBytes", c.QueueBytes)
+	if c.AdapterBytes < leastAdapterBytes {
+		errs = append(errs, fmt.Errorf("setting AdapterBytes is %d, and must be at least %d", c.AdapterBytes, leastAdapterBytes))
+	}
+	positive("Activities", int64(c.Activities))
+	lasting("ForgetAfter", c.ForgetAfter)
 	lasting("AgeAfter", c.AgeAfter)
 	positive("ResidentBytes", c.ResidentBytes)
 	lasting("Idle", c.Idle)
@@ -223,7 +244,7 @@ func (c Config) catalog() catalog.Config {
 func (c Config) activities() activity.Config {
 	return activity.Config{
 		Mailbox: c.PartitionMailbox, QueueBytes: c.QueueBytes, TryAgain: c.TryAgain, ReadTimeout: c.readTimeout(), StuckAfter: c.StuckAfter,
-		TakeOver: c.TakeOver, Share: share.Config{}.WithDefaults(),
+		TakeOver: c.TakeOver, Share: share.Config{}.WithDefaults(), AdapterBytes: c.AdapterBytes, Known: c.Activities, ForgetAfter: c.ForgetAfter,
 		Dispatch: dispatch.Config{
 			Grace: c.Grace, LedgerGrace: c.LedgerGrace, RecoverGrace: c.RecoverGrace, Deaths: c.Deaths, AgeAfter: c.AgeAfter,
 		},

@@ -32,6 +32,7 @@ type Metrics struct {
 	queueDepth, queueInFlight, queueAge, queueOverflow, queueResults *prometheus.Desc
 	queueAway, queueSuspects, queueRedelivered, queueQuarantined     *prometheus.Desc
 
+	adapterBytes, activities                      *prometheus.Desc
 	keysWaiting, keysHeld, keysAge                *prometheus.Desc
 	ordersRunning, ordersResident, timers         *prometheus.Desc
 	ordersFaulted, ordersInDoubt, ordersSuspended *prometheus.Desc
@@ -78,6 +79,9 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m.ordersRunning = prometheus.NewDesc("holdfast_orders_running", "Orders accepted and not ended.", nil, nil)
 	m.ordersResident = prometheus.NewDesc("holdfast_orders_resident", "Orders in memory.", nil, nil)
 	m.timers = prometheus.NewDesc("holdfast_timers", "Times in memory at which orders are to go on: the next ones.", nil, nil)
+	m.adapterBytes = prometheus.NewDesc("holdfast_adapter_bytes",
+		"What adapters have: their tasks, and what they offer and list. Of at most --adapter-memory.", nil, nil)
+	m.activities = prometheus.NewDesc("holdfast_activities", "Activities that are known.", nil, nil)
 	m.keysWaiting = prometheus.NewDesc("holdfast_key_orders_waiting", "Orders that wait for another one of their order key.", nil, nil)
 	m.keysHeld = prometheus.NewDesc("holdfast_keys_held", "Order keys that a faulted order holds.", nil, nil)
 	m.keysAge = prometheus.NewDesc("holdfast_key_age_seconds",
@@ -157,7 +161,8 @@ func (m *Metrics) observe(e *Engine) { m.engine.Store(e) }
 func (m *Metrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		m.queueDepth, m.queueInFlight, m.queueAge, m.queueOverflow, m.queueResults, m.queueAway, m.queueSuspects, m.queueRedelivered,
-		m.queueQuarantined, m.keysWaiting, m.keysHeld, m.keysAge, m.ordersRunning, m.ordersResident, m.timers, m.ordersFaulted,
+		m.queueQuarantined, m.adapterBytes, m.activities, m.keysWaiting, m.keysHeld, m.keysAge, m.ordersRunning,
+		m.ordersResident, m.timers, m.ordersFaulted,
 		m.ordersInDoubt, m.ordersSuspended,
 	} {
 		ch <- d
@@ -187,7 +192,9 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	n := e.countFallout(context.Background())
 	gauge(m.ordersFaulted, float64(n.Faulted))
 	gauge(m.ordersInDoubt, float64(n.InDoubt))
-	for _, a := range e.activities.All() {
+	gauge(m.adapterBytes, float64(e.activities.AdapterBytes()))
+	gauge(m.activities, float64(e.activities.Known()))
+	for _, a := range e.activities.Shown() {
 		gauge(m.queueDepth, float64(a.Waiting), a.Name)
 		gauge(m.queueInFlight, float64(a.InFlight), a.Name)
 		gauge(m.queueAge, a.Age.Seconds(), a.Name)

@@ -70,7 +70,12 @@ func (n *node) newWorker(work func(*worker, *adapterv1.Task) *adapterv1.Result, 
 }
 
 // attach opens its stream, without a credit: nothing is sent to it.
-func (w *worker) attach() { w.Stream = w.node.Activities().Attach(w.hello, w) }
+func (w *worker) attach() {
+	var err error
+	if w.Stream, err = w.node.Activities().Attach(w.hello, w); err != nil {
+		w.node.t.Error(err)
+	}
+}
 
 // join opens its stream, with many credits.
 func (w *worker) join() {
@@ -153,6 +158,9 @@ func (w *worker) SendReturned(r *adapterv1.Returned) {
 	defer w.mu.Unlock()
 	w.returned += r.GetCount()
 }
+
+// Slow is false: the worker takes what it is sent.
+func (w *worker) Slow() bool { return false }
 
 // answer sends the result of a task.
 func (w *worker) answer(t *adapterv1.Task, r *adapterv1.Result) { w.answerThen(t, r, func(error) {}) }

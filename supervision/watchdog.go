@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"runtime"
 	"runtime/pprof"
@@ -62,6 +63,9 @@ func (l *Loop) Beat() {
 	}
 	l.last.Store(at)
 }
+
+// Rest tells that the loop has nothing to do: until it beats again it is not stuck, however long that takes. It takes no lock.
+func (l *Loop) Rest() { l.last.Store(math.MaxInt64) }
 
 // Every has the clock read at intervals, and no more by each beat, until stop is called. Loops then seem to have turned up to
 // one interval before they did, which must be short beside their bounds.

@@ -69,6 +69,23 @@ func TestWatchdogTellsWhichLoopIsStuck(t *testing.T) {
 }
 
 // With the clock read at intervals, loops that turn still seem to, and those that don't are found out.
+func TestWatchdogLeavesAloneWhatRests(t *testing.T) {
+	t.Parallel()
+	c := &clock{}
+	dog := supervision.NewWatchdog(c.now, slog.New(slog.DiscardHandler))
+	loop := dog.Register("dispatcher", time.Second)
+	loop.Rest()
+	for _, on := range [...]time.Duration{2 * time.Second, 10 * 365 * 24 * time.Hour} {
+		if c.advance(on); len(dog.Stuck(c.now())) != 0 {
+			t.Fatalf("it counts as stuck while it rests, after %v", on)
+		}
+	}
+	loop.Beat()
+	if c.advance(2 * time.Second); len(dog.Stuck(c.now())) != 1 {
+		t.Error("it does not count as stuck when it has turned again, and does not go on")
+	}
+}
+
 func TestWatchdogReadsTheClockAtIntervals(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -30,6 +30,13 @@ type Config struct {
 	// is called.
 	QueueBytes int64
 	Dispatch   dispatch.Config
+	// AdapterBytes is the memory for the tasks that adapters have, and for what they offer and list. One stream may have a quarter of it.
+	AdapterBytes int64
+	// Known is the most activities that are known at once; adapters that offer more are refused. Those that orders call, or that have a
+	// limit, are always taken.
+	Known int
+	// ForgetAfter is how long an activity that nothing uses is remembered: its rate, and its metrics.
+	ForgetAfter time.Duration
 	// TryAgain is how long to wait before something that failed is tried again.
 	TryAgain time.Duration
 	// ReadTimeout is how long a result may wait for the journal to say where its order lives, and a backlog for a page of tasks.
@@ -94,25 +101,31 @@ type Parts struct {
 	Inject func(point, name string)
 }
 
-// Activities are those that this node knows: that were called, offered or limited since it started.
+// Activities are those that this node knows: that were called, offered or limited lately.
 type Activities struct {
-	parts    Parts
-	queues   sync.Map // *queue, by name
-	demands  sync.Map // *demand, by the name that is called
-	making   sync.Mutex
-	streams  atomic.Uint64
-	tenures  tenures
-	granters granters
-	stopping atomic.Bool
+	parts   Parts
+	queues  sync.Map // *queue, by name
+	demands sync.Map // *demand, by the name that is called
+	making  sync.Mutex
+	// attaching is held while a stream is attached: so hellos that come at once know no more activities than may be known.
+	attaching sync.Mutex
+	known     atomic.Int64 // how many queues there are
+	memory    memory
+	hurries   hurries
+	shown     shown
+	streams   atomic.Uint64
+	tenures   tenures
+	granters  granters
+	stopping  atomic.Bool
 }
 
 // New makes the activities of a node. It knows none at first.
 func New(p Parts) *Activities {
-	return &Activities{parts: p, tenures: tenures{asked: map[messages.Partition]owned{}, lists: map[*Stream]struct{}{}}}
+	r := &Activities{parts: p, tenures: tenures{asked: map[messages.Partition]owned{}, lists: map[*Stream]struct{}{}}}
+	r.memory.most = p.Config.AdapterBytes
+	r.parts.Config.Dispatch.Away = &r.memory
+	return r
 }
-
-// throttleTick is how often a dispatcher looks whether a limit lets more tasks go.
-const throttleTick = 20 * time.Millisecond
 
 func (r *Activities) tell(pid *actor.PID, m any) { r.parts.System.Root.Send(pid, m) }
 
@@ -139,9 +152,6 @@ func (r *Activities) each(visit func(*actor.PID)) {
 	})
 }
 
-// Tick is to be called every second.
-func (r *Activities) Tick() { r.each(func(pid *actor.PID) { r.tell(pid, second{}) }) }
-
 // Leave forgets all tasks of a partition that this node has lost.
 func (r *Activities) Leave(p messages.Partition) {
 	r.disowned(p)
@@ -163,30 +173,38 @@ func (r *Activities) Stop() {
 // Reserve reserves room for an attempt with so many bytes of input that is about to be scheduled; false if it has to overflow.
 // follows: it follows another one of its order, and gets room in any case. Offer or Release ends the reservation.
 func (r *Activities) Reserve(called string, priority, bytes int, follows bool) bool {
-	room := &r.demand(called).room
-	return room.reserve(priority, room.size(bytes), follows)
+	d := r.demand(called)
+	defer d.queue.uses.leave()
+	return d.room.reserve(priority, d.room.size(bytes), follows)
 }
 
 // Release ends a reservation whose attempt will not be offered.
 func (r *Activities) Release(called string, priority, bytes int) {
-	room := &r.demand(called).room
-	room.release(priority, room.size(bytes))
+	d := r.demand(called)
+	defer d.queue.uses.leave()
+	d.room.release(priority, d.room.size(bytes))
 }
 
 // Overflowed says that an attempt of a partition waits on disk, or may do so, since a time in nanoseconds since 1970.
 func (r *Activities) Overflowed(called string, priority int, by runtime.Owner, since int64) {
-	r.tell(r.demand(called).backlog, overflowed{priority: priority, by: by, since: since})
+	d := r.demand(called)
+	defer d.queue.uses.leave()
+	r.tell(d.backlog, overflowed{priority: priority, by: by, since: since})
 }
 
 // Stored says that so many more tasks of an activity are on disk at a priority; or fewer, if it is negative.
 func (r *Activities) Stored(called string, priority int, more int64) {
 	name, _ := messages.SplitActivity(called)
-	r.queue(name).counts.stored[priority].Add(more)
+	q := r.queue(name)
+	defer q.uses.leave()
+	q.called()
+	q.counts.stored[priority].Add(more)
 }
 
 // Offer gives an attempt to its dispatcher, to be executed by an adapter.
 func (r *Activities) Offer(a messages.Attempt) {
 	d := r.demand(a.Called)
+	defer d.queue.uses.leave()
 	var letter struct { // one allocation
 		offer offer
 		task  dispatch.Task
@@ -207,12 +225,18 @@ func (r *Activities) Offer(a messages.Attempt) {
 
 // Cancel has an attempt given up, also if an adapter has begun with it.
 func (r *Activities) Cancel(called, key string, attempt uint32) {
-	r.tell(r.demand(called).queue.dispatcher, cancel{key: key, attempt: attempt})
+	if d := r.knownDemand(called); d != nil {
+		defer d.queue.uses.leave()
+		r.tell(d.queue.dispatcher, cancel{key: key, attempt: attempt})
+	}
 }
 
 // Withdraw has an attempt given up if nobody has begun with it.
 func (r *Activities) Withdraw(called, key string, attempt uint32) {
-	r.tell(r.demand(called).queue.dispatcher, withdraw{key: key, attempt: attempt})
+	if d := r.knownDemand(called); d != nil {
+		defer d.queue.uses.leave()
+		r.tell(d.queue.dispatcher, withdraw{key: key, attempt: attempt})
+	}
 }
 
 // insist tells the order of a task something that only this dispatcher knows. It does so again and again until that is durable or
@@ -235,7 +259,12 @@ func (r *Activities) insist(t *dispatch.Task, e *nodev1.Envelope) {
 
 // Limited says that the limit of an activity has changed. It is to be called at the start, too, of each activity that has one: who grants
 // shares needs the word of all nodes, also of those where nothing calls the activity.
-func (r *Activities) Limited(name string) { r.tell(r.queue(name).dispatcher, limited{}) }
+func (r *Activities) Limited(name string) {
+	q := r.queue(name)
+	defer q.uses.leave()
+	q.called()
+	r.tell(q.dispatcher, limited{})
+}
 
 // nameOf returns the name of an activity without the adapter's.
 func nameOf(activity string) string {

@@ -12,7 +12,6 @@ import (
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/nodev1"
 	"github.com/holdfast-run/holdfast/persistence"
-	"github.com/holdfast-run/holdfast/supervision"
 )
 
 // backlog refills the room of one demand from disk, when there is some: with tasks of a higher priority first, and within a
@@ -24,7 +23,6 @@ import (
 type backlog struct {
 	all    *Activities
 	demand *demand
-	loop   *supervision.Loop
 	levels [dispatch.Priorities]stored
 	// retries: it is to try again what could not be read.
 	retries bool
@@ -63,6 +61,8 @@ type (
 
 // Receive implements actor.Actor.
 func (b *backlog) Receive(ctx actor.Context) {
+	r := &b.demand.rest
+	r.wake()
 	switch m := ctx.Message().(type) {
 	case overflowed:
 		b.note(m)
@@ -74,14 +74,30 @@ func (b *backlog) Receive(ctx actor.Context) {
 		b.all.parts.Workers.Blocking(b.refill)
 	case left:
 		b.leave(m.partition)
+	case rests:
+		b.all.tell(b.demand.queue.dispatcher, rested{quiet: b.quiet()})
 	case *actor.Stopping:
-		b.loop.Close()
+		r.loop.Close()
 		return
 	case second:
+		if r.loop.Beat(); b.quiet() {
+			r.begin(0)
+		}
+		return
 	default:
 		return
 	}
-	b.loop.Beat()
+	r.loop.Beat()
+}
+
+// quiet tells whether no tasks are on disk, nor on their way from there, as far as is known here.
+func (b *backlog) quiet() bool {
+	for _, l := range b.levels {
+		if len(l) > 0 {
+			return false
+		}
+	}
+	return !b.retries && !b.demand.asks()
 }
 
 // note notes where tasks of a partition may be.
@@ -160,7 +176,7 @@ func (b *backlog) retryLater() {
 // refillFrom asks for up to limit tasks of one partition, as long as no more than most of the room is used. It returns how many
 // they are, and whether there may be more.
 func (b *backlog) refillFrom(priority int, s *source, most int64, limit int) (n int, more bool, err error) {
-	b.loop.Beat() // there may be many pages
+	b.demand.rest.loop.Beat() // there may be many pages
 	parts := &b.all.parts
 	if !parts.Health.Available(s.by.Partition) {
 		return 0, true, persistence.ErrUnavailable

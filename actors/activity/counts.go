@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/holdfast-run/holdfast/actors/dispatch"
+	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 )
@@ -58,9 +59,16 @@ const Smoothing = 0.1
 func (c *counts) second() {
 	results := c.results.Load()
 	if n := results - c.counted.Swap(results); n > 0 || c.adapters.Load() > 0 {
-		c.pace.Store(math.Float64bits(c.rate()*(1-Smoothing) + float64(n)*Smoothing))
+		pace := c.rate()*(1-Smoothing) + float64(n)*Smoothing
+		if pace < leastPace {
+			pace = 0
+		}
+		c.pace.Store(math.Float64bits(pace))
 	}
 }
+
+// leastPace is a rate of results that is as good as none, in results/s.
+const leastPace = 1e-4
 
 // rate returns how many results a second came lately.
 func (c *counts) rate() float64 { return math.Float64frombits(c.pace.Load()) }
@@ -76,6 +84,8 @@ func (c *counts) oldest(at, now time.Time) {
 // Status is how things stand with an activity.
 type Status struct {
 	Name string
+	// Shown: it has metrics of its own.
+	Shown bool
 	// Adapters is the number of streams of adapters that offer it.
 	Adapters int64
 	// Waiting is the number of tasks that wait in memory for an adapter, InFlight the number of those that adapters have. Overflow is
@@ -102,7 +112,7 @@ type Status struct {
 func (r *Activities) status(q *queue) Status {
 	c := &q.counts
 	s := Status{
-		Name: q.name, Adapters: c.adapters.Load(), Waiting: c.waiting.Load(), InFlight: c.inFlight.Load(), Overflow: c.overflow(),
+		Name: q.name, Shown: q.shown, Adapters: c.adapters.Load(), Waiting: c.waiting.Load(), InFlight: c.inFlight.Load(), Overflow: c.overflow(),
 		Age: time.Duration(c.ageMillis.Load()) * time.Millisecond, Rate: c.rate(), Results: c.results.Load(),
 		Limit: r.parts.Limits.Limit(q.name), Away: c.away.Load(), Suspects: c.suspects.Load(), Redelivered: c.redelivered.Load(),
 		Quarantined: c.quarantined.Load(),
@@ -130,33 +140,52 @@ func (r *Activities) All() []Status {
 // Load tells how many tasks of an activity wait in memory, how many are on disk by priority, and how many results a second came
 // lately.
 func (r *Activities) Load(called string) (waiting int64, stored []int64, rate float64) {
-	s := r.status(r.demand(called).queue)
+	name, _ := messages.SplitActivity(called)
+	var s Status
+	if q, ok := r.queues.Load(name); ok {
+		s = r.status(q.(*queue)) //nolint:errcheck,forcetypeassert // nothing else is stored
+	}
 	return s.Waiting, s.Stored[:], s.Rate
 }
 
-// Know makes an activity known, so that All tells about it.
-func (r *Activities) Know(name string) { r.queue(name) }
+// Known returns how many activities are known.
+func (r *Activities) Known() int { return int(r.known.Load()) }
 
-// Offered tells whether an adapter offers an activity now.
-func (r *Activities) Offered(name string) bool {
-	q, ok := r.queues.Load(name)
-	return ok && q.(*queue).counts.adapters.Load() > 0 //nolint:errcheck,forcetypeassert // nothing else is stored
-}
+// AdapterBytes returns what adapters have: their tasks, and what they offer and list.
+func (r *Activities) AdapterBytes() int64 { return r.memory.used.Load() }
 
-// Depths returns how many tasks wait for each of the activities given, by name; those on disk included.
-func (r *Activities) Depths(adapter string, activities []*adapterv1.Activity) map[string]int64 {
-	out := make(map[string]int64, len(activities))
-	for _, a := range activities {
-		c := &r.queue(adapter + "." + a.GetName()).counts
-		out[a.GetName()] = c.waiting.Load() + c.overflow()
+// Depths returns how many tasks wait for each of the activities that the stream's adapter offers, where that has changed since it was told
+// last. It is called by one goroutine.
+func (s *Stream) Depths() (changed []*adapterv1.QueueDepth) {
+	for name, o := range s.offers {
+		if n := o.counts.depth(); n != o.depth.Swap(n) {
+			changed = append(changed, &adapterv1.QueueDepth{Activity: name, Waiting: uint64(max(n, 0))})
+		}
 	}
-	return out
+	return changed
 }
+
+// DepthsChanged tells whether Depths returns any.
+func (s *Stream) DepthsChanged() bool {
+	for _, o := range s.offers {
+		if o.counts.depth() != o.depth.Load() {
+			return true
+		}
+	}
+	return false
+}
+
+// depth is how many tasks wait, those on disk included.
+func (c *counts) depth() int64 { return c.waiting.Load() + c.overflow() }
 
 // Used tells what is in the rooms of an activity; empty if nothing is.
 func (r *Activities) Used(name string) []string {
+	q, ok := r.queues.Load(name)
+	if !ok {
+		return nil
+	}
 	var used []string
-	for _, d := range *r.queue(name).demands.Load() {
+	for _, d := range *q.(*queue).demands.Load() { //nolint:errcheck,forcetypeassert // nothing else is stored
 		used = append(used, d.used()...)
 	}
 	return used

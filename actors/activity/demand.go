@@ -17,7 +17,11 @@ import (
 type queue struct {
 	name       string // adapter.activity
 	dispatcher *actor.PID
-	counts     counts
+	uses       uses
+	rest       rest
+	// shown: it has metrics of its own.
+	shown  bool
+	counts counts
 	// demands are those for its versions that were called. The slice is replaced, never changed.
 	demands atomic.Pointer[[]*demand]
 }
@@ -30,6 +34,7 @@ type demand struct {
 	version string // empty: any
 	room    room
 	backlog *actor.PID
+	rest    rest
 	// refilling: the backlog was told that there is room, and has not looked yet.
 	refilling atomic.Bool
 
@@ -55,6 +60,13 @@ func (d *demand) number(priority int, size int64) uint64 {
 	d.last++
 	d.reservations[d.last] = reservation{priority, size}
 	return d.last
+}
+
+// asks tells whether orders are asked to offer tasks that were on disk.
+func (d *demand) asks() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.reservations) > 0
 }
 
 // release releases the reservation of a number, unless that was done.
@@ -96,52 +108,81 @@ func (r *Activities) refill(d *demand) {
 	}
 }
 
-// queue returns what there is of an activity, and makes it if need be.
+// queue returns what there is of an activity, and makes it if need be. Whoever gets it leaves its uses.
 func (r *Activities) queue(name string) *queue {
-	return findOrMake(r, &r.queues, name, func() *queue {
-		q := &queue{name: name}
-		q.demands.Store(&[]*demand{})
-		loop := r.parts.Watchdog.Register("dispatcher "+name, r.parts.Config.StuckAfter)
-		box := runtime.Mailbox{
-			Bound: r.parts.Config.Mailbox, Whose: "activity", Courier: r.parts.Courier, Inline: func(any) bool { return true },
+	for {
+		q := findOrMake(r, &r.queues, name, func() *queue { return r.newQueue(name) })
+		if q.uses.enter() {
+			return q
 		}
-		q.dispatcher = r.spawn(box, func() actor.Actor {
-			d := dispatch.New(r.parts.Config.Dispatch)
-			made := &dispatcher{
-				all: r, activity: q, name: nameOf(name), loop: loop, queue: d, streams: map[dispatch.StreamID]*Stream{},
-			}
-			for p := range messages.Partition(messages.Partitions) {
-				made.owned.Set(p, r.tenures.epoch(p) != 0)
-			}
-			for _, a := range r.asking() {
-				made.has(a)
-			}
-			if r.parts.Limits.Limit(name) != nil {
-				made.reform()
-			}
-			return made
-		})
-		return q
-	})
+		r.await() // what is gone is about to be taken out of the map
+	}
 }
 
-// demand returns what there is of the calls of an activity, and makes it if need be.
+// called notes that an order, or a limit, needs the activity.
+func (q *queue) called() {
+	if !q.uses.called.Load() {
+		q.uses.called.Store(true)
+	}
+}
+
+func (r *Activities) newQueue(name string) *queue {
+	q := &queue{name: name, shown: r.shown.take()}
+	q.demands.Store(&[]*demand{})
+	q.uses.touched.Store(true)
+	r.known.Add(1)
+	q.rest.loop = r.parts.Watchdog.Register("dispatcher "+name, r.parts.Config.StuckAfter)
+	box := runtime.Mailbox{
+		Bound: r.parts.Config.Mailbox, Whose: "activity", Courier: r.parts.Courier, Inline: func(any) bool { return true },
+	}
+	q.dispatcher = r.spawn(box, func() actor.Actor {
+		d := dispatch.New(r.parts.Config.Dispatch)
+		made := &dispatcher{
+			all: r, activity: q, name: nameOf(name), queue: d, streams: map[dispatch.StreamID]*Stream{},
+			forgetting: forgetting{used: r.parts.Now()},
+		}
+		for p := range messages.Partition(messages.Partitions) {
+			made.owned.Set(p, r.tenures.epoch(p) != 0)
+		}
+		for _, a := range r.asking() {
+			made.has(a)
+		}
+		if r.parts.Limits.Limit(name) != nil {
+			made.reform()
+		}
+		return made
+	})
+	return q
+}
+
+// demand returns what there is of the calls of an activity, and makes it if need be. Whoever gets it leaves the uses of its queue.
 func (r *Activities) demand(called string) *demand {
-	if d, ok := r.demands.Load(called); ok {
-		return d.(*demand) //nolint:errcheck,forcetypeassert // nothing else is stored
+	if d := r.knownDemand(called); d != nil {
+		return d
 	}
 	name, version := messages.SplitActivity(called)
 	q := r.queue(name)
-	return findOrMake(r, &r.demands, called, func() *demand {
+	q.called()
+	return findOrMake(r, &r.demands, called, func() *demand { // of q, which is not forgotten meanwhile
 		d := &demand{queue: q, called: called, version: version}
 		d.room.capacity = r.parts.Config.QueueBytes
-		loop := r.parts.Watchdog.Register("backlog "+called, r.parts.Config.StuckAfter)
+		d.rest.loop = r.parts.Watchdog.Register("backlog "+called, r.parts.Config.StuckAfter)
 		box := runtime.Mailbox{Bound: r.parts.Config.Mailbox, Whose: "activity", Courier: r.parts.Courier}
-		d.backlog = r.spawn(box, func() actor.Actor { return &backlog{all: r, demand: d, loop: loop} })
+		d.backlog = r.spawn(box, func() actor.Actor { return &backlog{all: r, demand: d} })
 		demands := append(slices.Clone(*q.demands.Load()), d)
 		q.demands.Store(&demands)
 		return d
 	})
+}
+
+// knownDemand returns what there is of the calls of an activity, like demand; nil if there is nothing.
+func (r *Activities) knownDemand(called string) *demand {
+	if d, ok := r.demands.Load(called); ok {
+		if d := d.(*demand); d.queue.uses.enter() { //nolint:errcheck,forcetypeassert // nothing else is stored
+			return d
+		}
+	}
+	return nil
 }
 
 // await waits until nothing is being made.

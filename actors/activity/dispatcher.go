@@ -13,7 +13,6 @@ import (
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/messages/nodev1"
 	"github.com/holdfast-run/holdfast/messages/problemv1"
-	"github.com/holdfast-run/holdfast/supervision"
 )
 
 // Messages to a dispatcher.
@@ -58,7 +57,7 @@ type (
 	}
 	credit struct {
 		stream dispatch.StreamID
-		total  uint64
+		of     *offered
 	}
 	revoke struct {
 		stream dispatch.StreamID
@@ -94,11 +93,11 @@ type (
 // dispatcher is the shell round the queue of one activity.
 type dispatcher struct {
 	holding
+	forgetting
 
 	all      *Activities
 	activity *queue
 	name     string // without the adapter
-	loop     *supervision.Loop
 	queue    *dispatch.Queue
 	streams  map[dispatch.StreamID]*Stream
 	// hurrying: a tick will come soon.
@@ -107,12 +106,13 @@ type dispatcher struct {
 
 // Receive implements actor.Actor.
 func (d *dispatcher) Receive(ctx actor.Context) {
+	d.activity.rest.wake()
 	may := d.all.parts.MayDispatch()
 	if d.queue.Pause(!may); d.limited {
 		d.queue.Advance(d.all.parts.Now())
 	}
 	if _, stops := ctx.Message().(*actor.Stopping); stops {
-		d.loop.Close()
+		d.activity.rest.loop.Close()
 		return
 	}
 	if !d.ofTask(ctx.Message()) && !d.ofStream(ctx.Message()) && !d.ofNode(ctx.Message()) {
@@ -129,7 +129,12 @@ func (d *dispatcher) Receive(ctx actor.Context) {
 	}
 	d.activity.counts.set(d.queue.Waiting(), d.queue.InFlight(), len(d.streams))
 	d.hurry()
-	d.loop.Beat()
+	d.activity.rest.loop.Beat()
+	if _, ticks := ctx.Message().(second); ticks {
+		if until, calm := d.calm(); calm {
+			d.activity.rest.begin(until)
+		}
+	}
 }
 
 // ofTask takes a message about a task; false: it is not about one.
@@ -165,6 +170,7 @@ func (d *dispatcher) ofStream(message any) bool {
 		d.do(d.queue.Attach(m.as))
 	case detach:
 		delete(d.streams, m.stream)
+		d.used = d.all.parts.Now()
 		d.do(d.queue.Detach(m.stream, m.end, d.all.parts.Now()))
 	case begun:
 		d.do(d.queue.Begun(m.stream, m.key, m.attempt))
@@ -180,7 +186,8 @@ func (d *dispatcher) ofStream(message any) bool {
 	case forgotten:
 		d.do(d.queue.Forget(m.stream, m.key))
 	case credit:
-		d.do(d.queue.Credit(m.stream, m.total))
+		m.of.told.Store(false)
+		d.do(d.queue.Credit(m.stream, m.of.credits.Load()))
 	case revoke:
 		if s := d.streams[m.stream]; s != nil {
 			s.adapter.SendReturned(&adapterv1.Returned{Activity: d.name, Count: d.queue.Revoke(m.stream, m.count)})
@@ -205,6 +212,8 @@ func (d *dispatcher) ofNode(message any) bool {
 		d.reform()
 	case second:
 		d.second()
+	case rested:
+		d.rested(m)
 	case tick:
 		d.hurrying = false
 		d.do(d.queue.Tick(d.all.parts.Now()))
@@ -221,6 +230,7 @@ func (d *dispatcher) second() {
 	d.activity.counts.oldest(d.queue.Oldest(), now)
 	d.activity.counts.second()
 	d.activity.counts.trouble(d.queue)
+	d.mayForget(now)
 }
 
 func (d *dispatcher) offered(m *offer) {
@@ -248,14 +258,14 @@ func (d *dispatcher) has(m owned) {
 	}
 }
 
-// hurry has a tick come soon, if a limit of the rate holds tasks back, adapters are awaited to say what they have, or who grants shares is
-// to hear something.
+// hurry has a tick come soon, if a limit of the rate or want of space holds tasks back, adapters are awaited to say what they have, or who
+// grants shares is to hear something.
 func (d *dispatcher) hurry() {
-	if d.hurrying || !d.queue.Throttled() && !d.queue.Asking() && (!d.limited || !d.restless) {
+	if d.hurrying || !d.queue.Throttled() && !d.queue.Crowded() && !d.queue.Asking() && (!d.limited || !d.restless) {
 		return
 	}
 	d.hurrying = true
-	d.all.after(throttleTick, func() { d.all.tell(d.activity.dispatcher, tick{}) })
+	d.all.hurry(d.activity)
 }
 
 func (d *dispatcher) do(outputs []dispatch.Output) {

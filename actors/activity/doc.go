@@ -14,6 +14,17 @@
 // for the keys that they have of it, and answer on their streams; see Owns. A result is taken by the owner of its partition alone: an
 // adapter that knows other nodes is told where else to go with it.
 //
+// What adapters have, offer and list takes memory, of which each stream has a share: see memory. A stream whose share is full, or whose
+// adapter does not read, gets nothing more, whatever credit it has.
+//
+// An activity is known as long as somebody uses it, and for a while after; then its dispatcher and its backlogs end:
+//
+//	        offered, called, limited              nothing for a while, and nobody is about to use it
+//	(none) ──────────────────────────► known ◄────────────────────────────────────────────► closing ───► (none)
+//	                                     ▲    somebody uses it, or a backlog has something       all are quiet
+//	                                     ▼
+//	                                  resting: nothing to do until it is told something, or may be forgotten
+//
 // The limit of an activity is divided into shares (package share). Each dispatcher asks for one at the owner of the activity's partition,
 // whose granter answers: see Share. Without a limit there is none of that.
 //

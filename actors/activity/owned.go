@@ -178,6 +178,10 @@ func (s *Stream) List(l *adapterv1.Listing) bool {
 		s.refuse("listing", "", "", "its hello does not say that it lists, or there is no such partition")
 		return true
 	}
+	byActivity := len(l.GetActivities()) == len(l.GetKeys())
+	if !byActivity && len(l.GetKeys())*len(s.offers) > mostLooks || s.keys.list(l.GetKeys()) != nil {
+		return false
+	}
 	now := s.all.parts.Now()
 	s.mu.Lock()
 	for _, key := range l.GetKeys() {
@@ -188,28 +192,26 @@ func (s *Stream) List(l *adapterv1.Listing) bool {
 	if answered {
 		delete(s.unanswered, p)
 	}
-	many := len(s.listed) > mostListed
 	s.mu.Unlock()
-	for name, a := range s.offers {
-		s.all.tell(a.dispatcher, &listed{stream: s.id, keys: listedOf(l, name), answered: answered})
+	all := dispatch.Listed{Keys: l.GetKeys(), Partition: p}
+	if !byActivity { // any may be of any
+		for _, a := range s.offers {
+			s.all.tell(a.dispatcher, &listed{stream: s.id, keys: all, answered: answered})
+		}
+		return true
 	}
-	return !many
-}
-
-// listedOf returns what a listing tells of an activity. If it does not tell which keys are of which, any may be.
-func listedOf(l *adapterv1.Listing, activity string) dispatch.Listed {
-	out := dispatch.Listed{Keys: l.GetKeys(), Partition: messages.Partition(l.GetPartition())} //nolint:gosec // the caller has compared it
-	if len(l.GetActivities()) != len(l.GetKeys()) {
-		return out
-	}
-	out.Keys, out.Own = nil, true
+	of := map[string][]string{}
 	for i, key := range l.GetKeys() {
-		if l.GetActivities()[i] == activity {
-			out.Keys = append(out.Keys, key)
+		of[l.GetActivities()[i]] = append(of[l.GetActivities()[i]], key)
+	}
+	for name, a := range s.offers {
+		if keys := of[name]; answered || len(keys) > 0 {
+			s.all.tell(a.dispatcher, &listed{stream: s.id, keys: dispatch.Listed{Keys: keys, Partition: p, Own: true}, answered: answered})
 		}
 	}
-	return out
+	return true
 }
 
-// mostListed is how many keys of which no result has come a stream may have listed.
-const mostListed = 1_000_000
+// mostLooks is how many keys a listing may have that does not tell their activities, for all activities of the adapter together: each
+// looks at all.
+const mostLooks = 1_000_000

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-run/holdfast/actors/dispatch"
@@ -30,6 +31,8 @@ type Adapter interface {
 	SendOwned(o *adapterv1.Owned)
 	// SendReturned answers a revocation.
 	SendReturned(r *adapterv1.Returned)
+	// Slow tells whether the adapter does not read what it is sent, or not fast enough to be sent more tasks.
+	Slow() bool
 }
 
 // Stream is an adapter's stream. What the adapter says counts only if it is about a task that the adapter was sent on this stream, or
@@ -42,7 +45,9 @@ type Stream struct {
 	since   time.Time
 	begun   bool // the adapter reports what it is about to begin with
 	lists   bool // it can be asked what it has of a partition, and knows that another node may own one
-	offers  map[string]*queue
+	offers  map[string]*offered
+	space   space
+	keys    keys
 
 	mu sync.Mutex
 	// sent are the tasks that the adapter was sent on this stream, or was left with when the stream began, by key. Credits bound them.
@@ -79,37 +84,84 @@ const (
 	takeoverTime = 5 * time.Second
 )
 
-// Attach connects an adapter's stream to the dispatchers of the activities that it offers.
-func (r *Activities) Attach(hello *adapterv1.Hello, a Adapter) *Stream {
+// offered is an activity that a stream's adapter offers.
+type offered struct {
+	*queue
+
+	// credits is how many the adapter has granted in all. told: the dispatcher was told that there are more.
+	credits atomic.Uint64
+	told    atomic.Bool
+	// depth is how many tasks wait, as the adapter was told last.
+	depth atomic.Int64
+}
+
+// Attach connects an adapter's stream to the dispatchers of the activities that it offers. It returns ErrTooMuch, wrapped, if the
+// hello is more than there may be.
+func (r *Activities) Attach(hello *adapterv1.Hello, a Adapter) (*Stream, error) {
 	s := &Stream{
 		all: r, hello: hello, adapter: a, id: dispatch.StreamID(r.streams.Add(1)), since: r.parts.Now(),
-		offers: map[string]*queue{}, sent: map[string]sent{}, listed: make(map[string]listing, len(hello.GetKeys())),
+		offers: map[string]*offered{}, sent: map[string]sent{}, listed: make(map[string]listing, len(hello.GetKeys())),
 		unanswered: map[messages.Partition]messages.Epoch{},
 	}
+	s.space.all, s.space.adapter = &r.memory, a
+	s.keys.space = &s.space
 	for _, f := range hello.GetFeatures() {
 		s.begun = s.begun || f == adapterv1.Feature_FEATURE_BEGUN
 		s.lists = s.lists || f == adapterv1.Feature_FEATURE_OWNED
+	}
+	if err := s.space.tell(helloBytes(hello)); err != nil {
+		return nil, err
+	}
+	err := s.keys.list(hello.GetKeys())
+	if err == nil {
+		err = r.know(s)
+	}
+	if err != nil {
+		s.leaveMemory()
+		return nil, err
 	}
 	for _, k := range hello.GetKeys() {
 		s.listed[k] = listing{anywhere, s.since}
 	}
 	for _, act := range hello.GetActivities() {
-		keys := make(map[string]bool, len(hello.GetKeys()))
-		for _, k := range hello.GetKeys() {
-			keys[k] = true
-		}
-		found := r.queue(hello.GetAdapter() + "." + act.GetName())
-		s.offers[act.GetName()] = found
+		found := s.offers[act.GetName()]
 		r.tell(found.dispatcher, &attach{stream: s, as: dispatch.Stream{
 			ID: s.id, Process: hello.GetProcess(), Ledger: hello.GetLedger(), Version: act.GetVersion(),
 			Idempotent: act.GetIdempotent(), Begun: s.begun, Recoverable: act.GetRecoverable(), Lists: s.lists,
-			Keys: keys,
+			Keys: &s.keys, Space: &s.space,
 		}})
+		found.uses.leave()
 	}
 	if s.lists {
 		r.enter(s)
 	}
-	return s
+	return s, nil
+}
+
+// know makes the activities known that a stream offers, and uses them.
+func (r *Activities) know(s *Stream) error {
+	r.attaching.Lock()
+	defer r.attaching.Unlock()
+	fresh := 0
+	for _, act := range s.hello.GetActivities() {
+		if _, known := r.queues.Load(s.hello.GetAdapter() + "." + act.GetName()); !known {
+			fresh++
+		}
+	}
+	if n := int(r.known.Load()); fresh > 0 && n+fresh > r.parts.Config.Known {
+		return fmt.Errorf("%w: an adapter offers %d activities that are new here, %d are known, and --max-activities is %d",
+			ErrTooMuch, fresh, n, r.parts.Config.Known)
+	}
+	for _, act := range s.hello.GetActivities() {
+		s.offers[act.GetName()] = &offered{queue: r.queue(s.hello.GetAdapter() + "." + act.GetName())}
+	}
+	return nil
+}
+
+// leaveMemory gives back what the hello and the listings took.
+func (s *Stream) leaveMemory() {
+	s.keys.close()
+	s.space.forget(helloBytes(s.hello))
 }
 
 // Detach disconnects the stream. closed: the adapter's side has closed it; inOrder: without an error.
@@ -121,6 +173,7 @@ func (s *Stream) Detach(closed, inOrder bool) {
 	for _, a := range s.offers {
 		s.all.tell(a.dispatcher, detach{stream: s.id, end: end})
 	}
+	s.leaveMemory()
 }
 
 // Credit passes on how many credits the adapter has granted.
@@ -130,17 +183,29 @@ func (s *Stream) Credit(c *adapterv1.Credit) {
 		s.refuse("credit", c.GetActivity(), "", "its hello does not offer the activity")
 		return
 	}
-	s.all.tell(a.dispatcher, credit{stream: s.id, total: c.GetTotal()})
+	for {
+		had := a.credits.Load()
+		if c.GetTotal() <= had {
+			return
+		}
+		if a.credits.CompareAndSwap(had, c.GetTotal()) {
+			break
+		}
+	}
+	if !a.told.Swap(true) {
+		s.all.tell(a.dispatcher, credit{stream: s.id, of: a})
+	}
 }
 
-// Revoke passes on that the adapter revokes credits. Adapter.SendReturned answers how many.
-func (s *Stream) Revoke(r *adapterv1.Revocation) {
+// Revoke passes on that the adapter revokes credits. Adapter.SendReturned answers how many; false: it does not, as that was refused.
+func (s *Stream) Revoke(r *adapterv1.Revocation) bool {
 	a := s.offers[r.GetActivity()]
 	if a == nil {
 		s.refuse("revocation", r.GetActivity(), "", "its hello does not offer the activity")
-		return
+		return false
 	}
 	s.all.tell(a.dispatcher, revoke{stream: s.id, count: r.GetCount()})
+	return true
 }
 
 // Drain revokes all credits: the adapter wants no more tasks.
@@ -166,9 +231,14 @@ func (s *Stream) Begun(b *adapterv1.Begun) {
 	case early: // the dispatcher may not know yet that the adapter has it; the adapter will report it again
 	default:
 		s.refuse("begun", "", b.GetKey(), "it was not sent the attempt on this stream")
-		s.adapter.SendCancellation(&adapterv1.Cancellation{Key: b.GetKey(), Attempt: b.GetAttempt()})
+		if len(b.GetKey()) <= longestKey { // else it is none that a node has sent
+			s.adapter.SendCancellation(&adapterv1.Cancellation{Key: b.GetKey(), Attempt: b.GetAttempt()})
+		}
 	}
 }
+
+// longestKey is more than idempotency keys have, in bytes.
+const longestKey = 16 << 10
 
 // verdict is what to do with a result.
 type verdict int

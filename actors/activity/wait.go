@@ -29,9 +29,13 @@ func (m *showTask) show(q *dispatch.Queue) {
 // Waiting tells what an attempt waits for; nil if its dispatcher does not know it: then it waits on disk, or is about to be
 // offered.
 func (r *Activities) Waiting(ctx context.Context, called, key string) (*orderv1.Waiting, error) {
-	d := r.demand(called)
+	d := r.knownDemand(called)
+	if d == nil {
+		return nil, nil //nolint:nilnil // see above
+	}
 	answer := make(chan showedTask, 1)
 	r.tell(d.queue.dispatcher, &showTask{key: key, answer: answer})
+	d.queue.uses.leave()
 	select {
 	case w := <-answer:
 		if !w.queued {

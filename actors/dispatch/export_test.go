@@ -69,6 +69,22 @@ func (q *Queue) Listed() int {
 	return n
 }
 
+// checkSpace finds out whether an item takes space where it has to, and nowhere else.
+func (q *Queue) checkSpace(it *item) error {
+	var want Space
+	switch it.state {
+	case journaling, inFlight:
+		want = it.stream.Space
+	case orphaned:
+		want = q.config.Away
+	case ready, nowhere:
+	}
+	if it.space != want {
+		return fmt.Errorf("%s takes space in the wrong place", it.task.Key)
+	}
+	return nil
+}
+
 // Check finds what does not fit together.
 func (q *Queue) Check() error {
 	listed := map[*item]bool{}
@@ -136,6 +152,9 @@ func (q *Queue) Check() error {
 		}
 		if (it.state == journaling || it.state == inFlight) && !slices.Contains(q.streams, it.stream) {
 			return fmt.Errorf("%s is with a stream that is gone", key)
+		}
+		if err := q.checkSpace(it); err != nil {
+			return err
 		}
 		if it.held && (it.state != inFlight && it.state != orphaned && it.state != ready || it.stream == nil) && it.state != orphaned {
 			return fmt.Errorf("%s is held by nobody", key)

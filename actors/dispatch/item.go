@@ -47,7 +47,9 @@ type item struct {
 	withdrawn bool      // the item is orphaned only until it is known whether its adapter comes back
 	place     *entry    // where the item is in a list of ready items; nil if it is in none
 	among     *suspects // the list of suspects that the item is in; nil if it is in none
-	had       bool      // the item is in a list, and its adapter has it: to send it begins nothing
+	space     Space     // where the item takes space beside what waits; nil if it takes none. size is how much
+	size      int
+	had       bool // the item is in a list, and its adapter has it: to send it begins nothing
 }
 
 // loss notes that a process was lost that may have begun with an item, and how the item was before.
@@ -55,6 +57,22 @@ type loss struct {
 	process, ledger, taskLedger    string
 	idempotent, alone, maybe, lost bool
 	first, asked                   uint32
+}
+
+// occupy has the item take space, unless it does.
+func (it *item) occupy(r Space) {
+	if r != nil && it.space == nil {
+		it.space, it.size = r, it.task.Size
+		r.Add(it.size)
+	}
+}
+
+// vacate gives back the space that the item takes.
+func (it *item) vacate() {
+	if it.space != nil {
+		it.space.Add(-it.size)
+		it.space = nil
+	}
 }
 
 // begun tells whether the item's adapter may have begun with it.
@@ -117,6 +135,9 @@ func (s *stream) credit() uint64 {
 	}
 	return 0
 }
+
+// full tells whether the stream is to get nothing more now, whatever credit it has.
+func (s *stream) full() bool { return s.Space != nil && s.Space.Full() }
 
 // unsend has a task that was not sent after all use up no credit.
 func (s *stream) unsend() { s.sent-- }

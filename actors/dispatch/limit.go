@@ -40,6 +40,9 @@ func (q *Queue) Throttled() bool {
 	return q.waiting > 0 && q.limit.Rated && q.tokens < 1 && q.limit.Rate > 0
 }
 
+// Crowded tells whether tasks wait for space of an adapter that has credit for them. Nobody says when there is some: Tick finds out.
+func (q *Queue) Crowded() bool { return q.crowded && q.waiting > 0 }
+
 // Starved tells whether a task would be sent that the limit does not allow.
 func (q *Queue) Starved() bool { return !q.paused && !q.allowed() && q.Sendable() > 0 }
 
@@ -99,7 +102,7 @@ func (q *Queue) Sendable() int {
 	var credit uint64
 	some := false
 	for _, s := range q.streams {
-		if c := s.credit(); c > 0 {
+		if c := s.credit(); c > 0 && !s.full() {
 			credit += c
 			some = some || s.bound.peek() != nil || q.suspect(s) != nil || q.next(s) != nil
 		}

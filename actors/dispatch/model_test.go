@@ -295,15 +295,16 @@ func (w *world) attach(t *rapid.T, p *process) {
 	w.lastConn++
 	c := &conn{id: w.lastConn, with: p, given: map[string]bool{}, listed: map[string]bool{}}
 	w.conns = append(w.conns, c)
-	keys := map[string]bool{}
+	keys := dispatch.Set{}
 	for k := range p.has {
-		keys[k], c.listed[k] = true, true
+		keys[k], c.listed[k] = struct{}{}, true
 	}
 	for k := range p.waits {
-		keys[k], c.listed[k] = true, true
+		keys[k], c.listed[k] = struct{}{}, true
 	}
 	w.perform(t, w.queue.Attach(dispatch.Stream{
 		ID: c.id, Process: p.name, Ledger: p.ledger, Idempotent: w.idempotent, Keys: keys, Begun: p.begun, Recoverable: p.recovers,
+		Space: &space{most: math.MaxInt},
 	}))
 }
 

@@ -52,12 +52,9 @@ func (q *Queue) List(id StreamID, l Listed) []Output {
 	if s == nil {
 		return nil
 	}
-	if s.Keys == nil {
-		s.Keys = map[string]bool{}
-	}
 	var anywhere []*item
 	for _, key := range l.Keys {
-		s.Keys[key] = true
+		s.Keys.Add(key)
 		if l.Own {
 			s.listed[key] = l.Partition
 		}
@@ -83,7 +80,7 @@ func (q *Queue) Forget(id StreamID, key string) []Output {
 
 // forget forgets that an adapter has a key.
 func (s *stream) forget(key string) {
-	delete(s.Keys, key)
+	s.Keys.Remove(key)
 	delete(s.listed, key)
 }
 

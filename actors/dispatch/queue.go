@@ -32,6 +32,7 @@ type Queue struct {
 	popped            uint64    // how many tasks were sent in their turn
 	limit             Limit
 	paused            bool    // nothing is sent
+	crowded           bool    // there is credit for what waits, and no space
 	tokens            float64 // how many tasks the rate allows now
 	under             int     // how many attempts are under way, while tasks are given to streams
 }
@@ -166,7 +167,7 @@ func (q *Queue) place(it *item) {
 	it.ledger = it.task.Ledger
 	for _, s := range q.streams {
 		switch {
-		case !s.Keys[it.task.Key]:
+		case !s.Keys.Has(it.task.Key):
 			continue
 		case q.holds(it, s):
 			q.keepHeld(it, s)
@@ -212,6 +213,7 @@ func (q *Queue) bringHome(it *item, since time.Time) {
 // orphan has an item wait for its adapter.
 func (q *Queue) orphan(it *item, since time.Time) {
 	it.state, it.stream, it.gone = orphaned, nil, since
+	it.occupy(q.config.Away)
 	q.orphans[it.task.Key] = it
 }
 
@@ -316,6 +318,7 @@ func (q *Queue) take(it *item) {
 		}
 	case nowhere:
 	}
+	it.vacate()
 	it.state = nowhere
 }
 
@@ -413,10 +416,7 @@ func (q *Queue) DropPartition(p messages.Partition) []Output {
 			continue
 		}
 		if s := it.stream; it.state == inFlight && !s.Lists {
-			if s.Keys == nil {
-				s.Keys = map[string]bool{}
-			}
-			s.Keys[it.task.Key] = true
+			s.Keys.Add(it.task.Key)
 		}
 		q.drop(it)
 	}

@@ -11,12 +11,15 @@ import (
 // the new stream. What the process never got is sent again; so is what a dead process with the same ledger had.
 func (q *Queue) Attach(st Stream) []Output {
 	s := &stream{Stream: st, listed: map[string]messages.Partition{}}
+	if s.Keys == nil {
+		s.Keys = Set{}
+	}
 	var concerned, back, anywhere []*item
 	for key, it := range q.items {
 		if s.keeps(it) || s.accuses(it) {
 			back = append(back, it)
 		}
-		if s.Keys[key] || it.process != "" && it.process == s.Process || it.ledger != "" && it.ledger == s.Ledger {
+		if s.Keys.Has(key) || it.process != "" && it.process == s.Process || it.ledger != "" && it.ledger == s.Ledger {
 			concerned = append(concerned, it)
 		}
 	}
@@ -44,7 +47,7 @@ func (q *Queue) Attach(st Stream) []Output {
 // reattach finds out what a new stream means for an item that may have to do with it. It returns true if any stream may get the
 // item.
 func (q *Queue) reattach(it *item, s *stream) (anywhere bool) {
-	known, same := s.Keys[it.task.Key], it.process == s.Process
+	known, same := s.Keys.Has(it.task.Key), it.process == s.Process
 	switch {
 	case it.asking && known:
 		q.claimed(it, s)
@@ -171,10 +174,13 @@ func (q *Queue) Detach(id StreamID, end End, now time.Time) []Output {
 	return q.done()
 }
 
+// MostCredit is the most tasks that a stream's adapter can be ready to take at a time: what it grants beyond that does not count.
+const MostCredit = 1 << 20
+
 // Credit sets how many tasks a stream's adapter takes in all, from the beginning of the stream on; revoked credits are counted in.
 func (q *Queue) Credit(id StreamID, total uint64) []Output {
-	if s := q.stream(id); s != nil && total > s.total {
-		s.total = total
+	if s := q.stream(id); s != nil {
+		s.total = max(s.total, min(total, s.sent+s.revoked+MostCredit))
 	}
 	return q.done()
 }
@@ -204,6 +210,7 @@ func (q *Queue) assign() {
 	if q.limit.Bounded && q.waiting > 0 {
 		q.under = q.Under()
 	}
+	q.crowded = false
 	for progress := true; progress && q.waiting > 0; {
 		progress = false
 		for range q.streams {
@@ -214,6 +221,10 @@ func (q *Queue) assign() {
 			q.turn = (q.turn + 1) % len(q.streams)
 			s := q.streams[q.turn]
 			if s.credit() == 0 {
+				continue
+			}
+			if s.full() {
+				q.crowded = true
 				continue
 			}
 			if it := q.pop(s, allowed); it != nil {
@@ -307,12 +318,14 @@ func (q *Queue) send(it *item, s *stream) {
 		return
 	}
 	it.state = journaling
+	it.occupy(s.Space)
 	q.out = append(q.out, JournalLedger{Task: t, Ledger: s.Ledger})
 }
 
 // aloft notes that an item's stream has it.
 func (q *Queue) aloft(it *item) {
 	it.state = inFlight
+	it.occupy(it.stream.Space)
 	if it.alone {
 		q.alone[it.process] = it
 	}

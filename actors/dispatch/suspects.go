@@ -84,7 +84,7 @@ func (q *Queue) kills(t *Task) bool { return q.config.Deaths > 0 && t.killed() >
 // keeps tells whether a stream's process is the one that an item was lost with, and has the item still, and whether nobody else was
 // sent it meanwhile.
 func (s *stream) keeps(it *item) bool {
-	return it.last.process != "" && it.last.process == s.Process && s.Keys[it.task.Key]
+	return it.last.process != "" && it.last.process == s.Process && s.Keys.Has(it.task.Key)
 }
 
 // accuses tells whether a stream's process counts as one that died of an item.

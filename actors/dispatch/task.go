@@ -82,9 +82,41 @@ type Stream struct {
 	Recoverable bool
 	// Lists: it can be asked which keys of a partition it has.
 	Lists bool
-	// Keys are those that the adapter runs or holds results for. The queue takes the map.
-	Keys map[string]bool
+	// Keys are those that the adapter runs or holds results for.
+	Keys Keys
+	// Space is for the tasks that the adapter has of all queues; nil: it has no end.
+	Space Space
 }
+
+// Keys are those that a stream's adapter has said it has. All queues that the stream serves may share them, and look at them at any time.
+type Keys interface {
+	Has(key string) bool
+	Add(key string)
+	Remove(key string)
+}
+
+// Space is for the tasks that adapters have. All queues may share it.
+type Space interface {
+	// Full tells whether the adapter is to be sent nothing more now.
+	Full() bool
+	// Add notes that the adapter has tasks of so many bytes more, or fewer if it is negative.
+	Add(bytes int)
+}
+
+// Set are the Keys of one queue alone.
+type Set map[string]struct{}
+
+// Has implements Keys.
+func (s Set) Has(key string) bool {
+	_, has := s[key]
+	return has
+}
+
+// Add implements Keys.
+func (s Set) Add(key string) { s[key] = struct{}{} }
+
+// Remove implements Keys.
+func (s Set) Remove(key string) { delete(s, key) }
 
 // End tells how a stream came to its end.
 type End struct {
@@ -104,6 +136,8 @@ type Config struct {
 	Grace, LedgerGrace, RecoverGrace time.Duration
 	// Deaths is how many processes may die that execute a task and nothing else, before it is set apart.
 	Deaths int
+	// Away is the space for the tasks whose adapters are away; nil: it has no end. It is never too full for one.
+	Away Space
 	// AgeAfter is how long a task waits before it ages: one send in AgedShare goes to the oldest of those that did, whatever
 	// its priority. So what is of low priority is late, and never starves. 0: tasks don't age.
 	AgeAfter time.Duration

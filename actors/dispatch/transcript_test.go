@@ -75,9 +75,9 @@ func (e *env) run(t *testing.T, words []string) string {
 			Partition: messages.Partition(args.number(t, "partition", 0)),
 		}))
 	case "attach": // stream= process= ledger= version= idempotent begun recoverable lists keys=a,b
-		keys := map[string]bool{}
+		keys := dispatch.Set{}
 		for _, k := range args.list("keys") {
-			keys[k] = true
+			keys.Add(k)
 		}
 		return show(q.Attach(dispatch.Stream{
 			ID: stream, Process: args["process"], Ledger: args["ledger"], Version: args["version"],

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -25,21 +27,14 @@ import (
 // adapterProtocol is the version of the adapter protocol that is spoken here.
 const adapterProtocol = 1
 
-// The bounds of a hello. Each activity looks at all keys.
+// The bounds of a hello. What it takes in all is bounded by the engine.
 const (
-	maxActivities       = 1000
-	maxKeys             = 1_000_000
-	maxKeysOfActivities = 10_000_000
-	maxName             = 63
-	maxToken            = 64
+	maxName  = 63
+	maxToken = 64
 )
 
-const (
-	// maxUnread is the most messages that wait for an adapter that goes on sending results. Tasks are bounded by credit.
-	maxUnread = 1 << 16
-	// maxText is the longest text of an error, in bytes.
-	maxText = 16 << 10
-)
+// maxText is the longest text of an error, in bytes.
+const maxText = 16 << 10
 
 // adapterService serves adapterv1.AdapterService.
 type adapterService struct {
@@ -51,12 +46,15 @@ type adapterConn = grpc.BidiStreamingServer[adapterv1.ConnectRequest, adapterv1.
 
 // Connect implements adapterv1.AdapterServiceServer.
 func (a adapterService) Connect(st adapterConn) error {
-	first, err := st.Recv()
+	first, err := receive(st)
+	if _, ours := errors.AsType[*failure](err); ours {
+		return a.fail(err)
+	}
 	if err != nil {
 		return fmt.Errorf("receive hello: %w", err)
 	}
 	hello := first.GetHello()
-	if err := checkHello(hello); err != nil {
+	if err := checkHello(hello, a.config.Offers); err != nil {
 		return a.fail(err)
 	}
 	for _, act := range hello.GetActivities() {
@@ -64,17 +62,11 @@ func (a adapterService) Connect(st adapterConn) error {
 			act.Version = "1.0.0"
 		}
 	}
-	c := &connection{Server: a.Server, hello: hello, out: newCollector[any](), heard: make(chan struct{}, 1)}
-	var welcome *adapterv1.ConnectResponse
-	welcome, c.changed = a.greet()
-	if err := st.Send(welcome); err != nil {
-		return fmt.Errorf("send welcome: %w", err)
-	}
-	return c.serve(st, first)
+	return a.newConnection(hello).serve(st, first)
 }
 
 // checkHello says everything that is wrong with a hello.
-func checkHello(h *adapterv1.Hello) error {
+func checkHello(h *adapterv1.Hello, maxActivities int) error {
 	var m mistakes
 	if h == nil {
 		m.add("hello", "is missing: the first message of a stream must carry it")
@@ -90,10 +82,8 @@ func checkHello(h *adapterv1.Hello) error {
 		}
 	}
 	if n := len(h.GetActivities()); n == 0 || n > maxActivities {
-		m.add("hello.activities", fmt.Sprintf("has %d, and must have 1 to %d", n, maxActivities))
-	}
-	if n, most := len(h.GetKeys()), min(maxKeys, maxKeysOfActivities/max(len(h.GetActivities()), 1)); n > most {
-		m.add("hello.keys", fmt.Sprintf("has %d, more than %d with so many activities", n, most))
+		m.add("hello.activities", fmt.Sprintf("has %d, and must have 1 to %d, see --max-offers", n, maxActivities))
+		return m.err()
 	}
 	seen := map[string]bool{}
 	for i, act := range h.GetActivities() {
@@ -126,8 +116,12 @@ type connection struct {
 	hello  *adapterv1.Hello
 	stream *activity.Stream
 	out    *collector[any]
-	heard  chan struct{} // of capacity 1: something was received
-	depths map[string]int64
+	flow   flow
+	// These are of capacity 1: something was received; the writer is to look whether there is something to ask or to tell; the adapter
+	// does not read.
+	heard, turn, unreading chan struct{}
+	// second: a second is over since the writer looked last.
+	second atomic.Bool
 	// changed is closed when there are other nodes than the adapter was told. The writer has it.
 	changed <-chan struct{}
 	// untaken are the results that the adapter is to send again.
@@ -137,29 +131,50 @@ type connection struct {
 var _ activity.Adapter = (*connection)(nil)
 
 // SendTask implements activity.Adapter.
-func (c *connection) SendTask(t *adapterv1.Task) { c.out.put(t) }
+func (c *connection) SendTask(t *adapterv1.Task) { c.put(t) }
 
 // SendCancellation implements activity.Adapter.
-func (c *connection) SendCancellation(x *adapterv1.Cancellation) { c.out.put(x) }
+func (c *connection) SendCancellation(x *adapterv1.Cancellation) { c.put(x) }
 
 // SendConfirmation implements activity.Adapter.
-func (c *connection) SendConfirmation(x *adapterv1.Confirmation) { c.out.put(x) }
+func (c *connection) SendConfirmation(x *adapterv1.Confirmation) { c.put(x) }
 
 // SendReturned implements activity.Adapter.
-func (c *connection) SendReturned(r *adapterv1.Returned) { c.out.put(r) }
+func (c *connection) SendReturned(r *adapterv1.Returned) {
+	c.put(r)
+	c.flow.answer(-partBytes) // of the revocation
+}
+
+func (s *Server) newConnection(hello *adapterv1.Hello) *connection {
+	return &connection{
+		Server: s, hello: hello, out: newCollector[any](), flow: newFlow(),
+		heard: make(chan struct{}, 1), turn: make(chan struct{}, 1), unreading: make(chan struct{}, 1),
+	}
+}
 
 // serve runs the stream until the adapter leaves, falls silent, or the node stops. An adapter that does not read can't
 // hold it up: only the writer waits for it.
 func (c *connection) serve(st adapterConn, first *adapterv1.ConnectRequest) error {
 	log := c.log.With("adapter", c.hello.GetAdapter(), "process", c.hello.GetProcess())
-	log.Info("adapter connected", "activities", len(c.hello.GetActivities()), "keys", len(c.hello.GetKeys()))
-	c.offered.add(c.hello, 1)
-	c.stream = c.engine.Activities().Attach(c.hello, c)
+	var err error
+	if c.stream, err = c.engine.Activities().Attach(c.hello, c); err != nil {
+		c.refusedHello(log, err)
+		return c.fail(&failure{code: codes.ResourceExhausted, reason: "ADAPTERS", message: err.Error(), retry: refusedFor})
+	}
 	closed, inOrder := false, false
-	defer c.offered.add(c.hello, -1)
 	defer func() { c.stream.Detach(closed, inOrder) }()
 	defer c.out.close()
-	err := c.watch(
+	var welcome *adapterv1.ConnectResponse
+	welcome, c.changed = c.greet()
+	if err := c.deliver(st, welcome); err != nil {
+		return err
+	}
+	log.Info("adapter connected", "activities", len(c.hello.GetActivities()), "keys", len(c.hello.GetKeys()))
+	c.offered.add(c.hello, 1)
+	defer c.offered.add(c.hello, -1)
+	c.beat.enter(c)
+	defer c.beat.leave(c)
+	err = c.watch(
 		c.start(func() error { return c.read(st, first) }),
 		c.start(func() error { return c.write(st) }),
 	)
@@ -172,6 +187,19 @@ func (c *connection) serve(st adapterConn, first *adapterv1.ConnectRequest) erro
 	}
 	return nil
 }
+
+// refusedHello logs that an adapter may not connect.
+func (c *connection) refusedHello(log *slog.Logger, err error) {
+	if now := time.Now().UnixNano(); now-c.refusedAt.Swap(now) > int64(refusalsEvery) {
+		log.Warn("adapter refused", "activities", len(c.hello.GetActivities()), "keys", len(c.hello.GetKeys()), "reason", err)
+	}
+}
+
+// refusedFor is after how long an adapter that was refused may try again.
+const refusedFor = 5 * time.Second
+
+// refusalsEvery is how long it was quiet before it is logged that an adapter was refused.
+const refusalsEvery = 10 * time.Second
 
 // whyDisconnected says for people why a stream has ended. When a connection is gone, gRPC only says that its context has ended.
 func whyDisconnected(err error) string {
@@ -218,10 +246,14 @@ func (c *connection) watch(received, sent <-chan error) error {
 			return err
 		case <-stopping:
 			stopping, reason = nil, runtime.ErrStopping
-			c.out.put(drain{})
+			c.put(drain{})
 			c.out.close()
 		case <-c.heard:
 			silence.Reset(3 * c.config.Heartbeat)
+		case <-c.unreading:
+			if err := c.unread(); err != nil {
+				return err
+			}
 		case <-silence.C:
 			return &failure{
 				code: codes.DeadlineExceeded, reason: "SILENT",
@@ -233,12 +265,9 @@ func (c *connection) watch(received, sent <-chan error) error {
 
 func (c *connection) read(st adapterConn, m *adapterv1.ConnectRequest) error {
 	var err error
-	for ; err == nil; m, err = st.Recv() {
-		select {
-		case c.heard <- struct{}{}:
-		default:
-		}
-		if err := c.handle(m); err != nil {
+	for ; err == nil; m, err = receive(st) {
+		c.hear()
+		if err := c.handle(st.Context(), m); err != nil {
 			return err
 		}
 	}
@@ -249,9 +278,9 @@ func (c *connection) read(st adapterConn, m *adapterv1.ConnectRequest) error {
 }
 
 // handle takes the parts of a message, in the order of their numbers.
-func (c *connection) handle(m *adapterv1.ConnectRequest) error {
+func (c *connection) handle(ctx context.Context, m *adapterv1.ConnectRequest) error {
 	for _, r := range m.GetResults() {
-		if err := c.result(r); err != nil {
+		if err := c.result(ctx, r); err != nil {
 			return err
 		}
 	}
@@ -259,13 +288,23 @@ func (c *connection) handle(m *adapterv1.ConnectRequest) error {
 		c.stream.Credit(cr)
 	}
 	for _, r := range m.GetRevocations() {
-		c.stream.Revoke(r)
+		if err := c.await(ctx); err != nil {
+			return err
+		}
+		c.flow.answer(partBytes)
+		if !c.stream.Revoke(r) {
+			c.flow.answer(-partBytes)
+		}
 	}
 	if m.GetDrain() {
+		if err := c.await(ctx); err != nil {
+			return err
+		}
+		c.flow.answer(partBytes * len(c.hello.GetActivities()))
 		c.stream.Drain()
 	}
 	for _, b := range m.GetBegun() {
-		if err := c.unread(); err != nil {
+		if err := c.await(ctx); err != nil {
 			return err
 		}
 		c.stream.Begun(b)
@@ -278,21 +317,10 @@ func (c *connection) handle(m *adapterv1.ConnectRequest) error {
 	return nil
 }
 
-// unread ends the stream of an adapter that goes on sending messages that are answered, and does not read the answers.
-func (c *connection) unread() error {
-	if n := c.out.size(); n > maxUnread {
-		return &failure{
-			code: codes.ResourceExhausted, reason: "NOT_READING", retry: time.Second,
-			message: fmt.Sprintf("%d messages wait for the adapter, which does not read them", n),
-		}
-	}
-	return nil
-}
-
 // result checks a result and passes it on. One that can't be taken as it is leaves its attempt in doubt. But a success stays a success,
 // even if its output can't be taken.
-func (c *connection) result(r *adapterv1.Result) error {
-	if err := c.unread(); err != nil {
+func (c *connection) result(ctx context.Context, r *adapterv1.Result) error {
+	if err := c.await(ctx); err != nil {
 		return err
 	}
 	var m mistakes
@@ -315,10 +343,13 @@ func (c *connection) result(r *adapterv1.Result) error {
 		}
 	}
 	seq, p := r.GetSeq(), messages.Partition(r.GetPartition()) //nolint:gosec // it was checked
-	c.stream.Result(r, func(err error) {
+	size := partBytes + len(r.GetKey()) + len(r.GetOutput()) + len(r.GetError().GetDetail())
+	c.flow.answer(size)
+	c.stream.Result(r, func(err error) { //nolint:contextcheck // what came of a result is found out also when its stream is over
+		defer c.flow.answer(-size)
 		switch {
 		case err == nil:
-			c.out.put(ack(seq))
+			c.put(ack(seq))
 		case errors.Is(err, runtime.ErrNotOwner):
 			c.notOwner(r)
 		case errors.Is(err, failures.ErrUnavailable), errors.Is(err, runtime.ErrInterrupted):

@@ -1,9 +1,6 @@
 package gateway
 
 import (
-	"fmt"
-	"time"
-
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
 )
 
@@ -16,21 +13,18 @@ type drain struct{}
 // write sends what is put into the collector, until that is closed or the stream ends. Results that could not be taken are asked for
 // again every second, and at once when the journal answers again.
 func (c *connection) write(st adapterConn) error {
-	turns := time.NewTicker(time.Second / turnsPerSecond)
-	defer turns.Stop()
-	for n := 1; ; {
+	for {
 		var err error
 		more := true
 		select {
 		case <-st.Context().Done():
 			err = st.Context().Err()
-		case <-turns.C:
-			second := n%turnsPerSecond == 0
+		case <-c.turn:
+			second := c.second.Swap(false)
 			err = c.askAgain(st, second)
 			if second && err == nil {
 				err = c.sendDepths(st)
 			}
-			n++
 		case <-c.changed:
 			err = c.announce(st)
 		case <-c.out.wake:
@@ -42,9 +36,6 @@ func (c *connection) write(st adapterConn) error {
 	}
 }
 
-// turnsPerSecond is how often a stream looks whether the journal answers again.
-const turnsPerSecond = 5
-
 // flush sends all that was put into the collector. It returns false when there will be no more.
 func (c *connection) flush(st adapterConn) (more bool, err error) {
 	for {
@@ -54,9 +45,13 @@ func (c *connection) flush(st adapterConn) (more bool, err error) {
 		}
 		for len(items) > 0 {
 			n := frameOf(items, itemSize)
-			if err := st.Send(frame(items[:n])); err != nil {
-				return false, fmt.Errorf("send: %w", err)
+			if err := c.deliver(st, frame(items[:n])); err != nil {
+				return false, err
 			}
+			for _, x := range items[:n] {
+				c.count(x, -1)
+			}
+			clear(items[:n]) // the first ones are not to be kept while the last ones are being sent
 			items = items[n:]
 		}
 	}
@@ -97,19 +92,9 @@ func frame(items []any) *adapterv1.ConnectResponse {
 
 // sendDepths tells how many tasks wait, if that changed.
 func (c *connection) sendDepths(st adapterConn) error {
-	now := c.engine.Activities().Depths(c.hello.GetAdapter(), c.hello.GetActivities())
-	m := &adapterv1.ConnectResponse{}
-	for name, n := range now {
-		if n != c.depths[name] {
-			m.Depths = append(m.Depths, &adapterv1.QueueDepth{Activity: name, Waiting: uint64(max(n, 0))})
-		}
-	}
-	c.depths = now
-	if len(m.GetDepths()) == 0 {
+	depths := c.stream.Depths()
+	if len(depths) == 0 {
 		return nil
 	}
-	if err := st.Send(m); err != nil {
-		return fmt.Errorf("send depths: %w", err)
-	}
-	return nil
+	return c.deliver(st, &adapterv1.ConnectResponse{Depths: depths})
 }

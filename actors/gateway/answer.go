@@ -53,6 +53,14 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 	return mem.BufferSlice{mem.NewBuffer(buffer, sent{a.claim})}, nil
 }
 
+// Unmarshal implements encoding.CodecV2.
+func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
+	if b, ok := v.(*bounded); ok {
+		return b.decode(data, c)
+	}
+	return c.CodecV2.Unmarshal(data, v) //nolint:wrapcheck // it stands for what it wraps
+}
+
 // sent is given the buffer of an answer when that was written to the connection, or never will be. It implements mem.BufferPool.
 type sent struct{ claim *claim }
 

@@ -25,13 +25,6 @@ func (c *collector[T]) put(item T) {
 	c.signal()
 }
 
-// size returns how much was put and not taken.
-func (c *collector[T]) size() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.items)
-}
-
 // close makes take return what is left, and then end.
 func (c *collector[T]) close() {
 	c.mu.Lock()

@@ -57,6 +57,8 @@ type Config struct {
 	// SlowReader is how long a client may leave an answer unread while others wait for room because of it; then its
 	// connection is closed. Default 30 s.
 	SlowReader time.Duration
+	// Offers is the most activities that one adapter may offer. Default 1,000.
+	Offers int
 	// Heartbeat is how often an adapter shows that it lives; after three it is taken for dead. Default 5 s.
 	Heartbeat time.Duration
 	// Version is the node's version, as operators are told it.
@@ -80,6 +82,7 @@ func (c Config) WithDefaults() Config {
 	c.Lists = cmp.Or(c.Lists, 50)
 	c.Unsent = cmp.Or(c.Unsent, 64<<20)
 	c.SlowReader = cmp.Or(c.SlowReader, 30*time.Second)
+	c.Offers = cmp.Or(c.Offers, 1000)
 	c.Heartbeat = cmp.Or(c.Heartbeat, 5*time.Second)
 	return c
 }
@@ -118,6 +121,7 @@ func (c Config) Validate() error {
 		{"Streams", int64(c.Streams)},
 		{"Headers", int64(c.Headers)},
 		{"Lists", int64(c.Lists)},
+		{"Offers", int64(c.Offers)},
 	} {
 		if f.value < 0 || f.value > math.MaxInt32 {
 			errs = append(errs, fmt.Errorf("%s is %d, and must be from 0 to %d", f.name, f.value, math.MaxInt32))

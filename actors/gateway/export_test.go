@@ -52,14 +52,33 @@ func CommandOf(act *adminv1.Action) *nodev1.Envelope {
 }
 
 // CheckHello checks a hello.
-func CheckHello(h *adapterv1.Hello) error { return checkHello(h) }
+func CheckHello(h *adapterv1.Hello) error { return checkHello(h, Config{}.WithDefaults().Offers) }
 
 // Receive handles a message of an adapter as its stream would, without the stream.
 func (s *Server) Receive(h *adapterv1.Hello, m *adapterv1.ConnectRequest) error {
-	c := &connection{Server: s, hello: h, out: newCollector[any]()}
-	c.stream = s.engine.Activities().Attach(h, c)
+	c := s.newConnection(h)
+	var err error
+	if c.stream, err = s.engine.Activities().Attach(h, c); err != nil {
+		return nil // the hello has more than there may be, of what is right
+	}
 	defer c.stream.Detach(true, true)
-	return c.handle(m)
+	return c.handle(context.Background(), m)
+}
+
+// KeptEnds has so many ends of orders, with outputs of so many bytes, put for a stream that is not read, and returns how many bytes of
+// outputs are kept, and of how many they are not.
+func KeptEnds(ends, output int) (bytes, unread int) {
+	s := &submitStream{out: newCollector[submissionAnswer](), answers: unsentAnswers{room: make(chan struct{}, 1)}}
+	for range ends {
+		s.put(&orderv1.Submission{Answer: &orderv1.Submission_Ended{Ended: &orderv1.Ended{Output: make([]byte, output)}}}, true)
+	}
+	items, _ := s.out.take()
+	for _, x := range items {
+		if bytes += len(x.GetEnded().GetOutput()); x.unread {
+			unread++
+		}
+	}
+	return bytes, unread
 }
 
 // Unsent is how many bytes of answers are not sent yet to clients of the public address.

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -66,12 +65,12 @@ var errAlone = &failure{ //nolint:gochecknoglobals // a constant
 }
 
 // greet is the first message of a node. It returns what is closed when the nodes in it have changed.
-func (a adapterService) greet() (*adapterv1.ConnectResponse, <-chan struct{}) {
-	topology, changed := a.nodes.Topology()
+func (s *Server) greet() (*adapterv1.ConnectResponse, <-chan struct{}) {
+	topology, changed := s.nodes.Topology()
 	w := &adapterv1.Welcome{
-		Node:           string(a.node),
-		HeartbeatMs:    uint32(a.config.Heartbeat.Milliseconds()), //nolint:gosec // small
-		MaxOutputBytes: uint32(a.config.MaxOutput),                //nolint:gosec // small
+		Node:           string(s.node),
+		HeartbeatMs:    uint32(s.config.Heartbeat.Milliseconds()), //nolint:gosec // small
+		MaxOutputBytes: uint32(s.config.MaxOutput),                //nolint:gosec // small
 	}
 	w.Features = []adapterv1.Feature{adapterv1.Feature_FEATURE_BEGUN, adapterv1.Feature_FEATURE_OWNED}
 	for _, n := range topology.GetNodes() {
@@ -84,14 +83,11 @@ func (a adapterService) greet() (*adapterv1.ConnectResponse, <-chan struct{}) {
 func (c *connection) announce(st adapterConn) (err error) {
 	m := &adapterv1.ConnectResponse{}
 	m.Topology, c.changed = c.nodes.Topology()
-	if err := st.Send(m); err != nil {
-		return fmt.Errorf("announce the nodes: %w", err)
-	}
-	return nil
+	return c.deliver(st, m)
 }
 
 // SendOwned implements activity.Adapter.
-func (c *connection) SendOwned(o *adapterv1.Owned) { c.out.put(o) }
+func (c *connection) SendOwned(o *adapterv1.Owned) { c.put(o) }
 
 // notOwner answers a result whose partition this node does not own: with the node to try; if that is not known, or the adapter does
 // not understand it, it is asked for again.
@@ -102,7 +98,7 @@ func (c *connection) notOwner(r *adapterv1.Result) {
 		c.untaken.add(r.GetSeq(), p)
 		return
 	}
-	c.out.put(&adapterv1.NotOwner{Seq: r.GetSeq(), Node: string(node)})
+	c.put(&adapterv1.NotOwner{Seq: r.GetSeq(), Node: string(node)})
 }
 
 // listing takes the adapter's word what it has.

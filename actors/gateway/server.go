@@ -35,6 +35,9 @@ type Server struct {
 	backup    Backup // nil: there is none to be had here
 	log       *slog.Logger
 	offered   offers
+	beat      beat
+	// refusedAt is when an adapter was refused last, in nanoseconds since 1970.
+	refusedAt atomic.Int64
 	health    *health.Server
 	stopping  chan struct{}
 	started   time.Time

@@ -97,7 +97,8 @@ func start(tb testing.TB, changes ...func(*settings)) *node {
 		serving.Go(func() { _ = g.Serve(listener) })
 		conn, err := grpc.NewClient("passthrough:///node", grpc.WithTransportCredentials(insecure.NewCredentials()),
 			grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }),
-			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)))
+			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)),
+			grpc.WithInitialWindowSize(1<<16), grpc.WithInitialConnWindowSize(1<<20)) // else one that does not read is found to take 16 MiB
 		if err != nil {
 			tb.Fatal(err)
 		}

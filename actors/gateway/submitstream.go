@@ -15,8 +15,10 @@ import (
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
 
+type submitConn = grpc.BidiStreamingServer[orderv1.SubmitStreamRequest, orderv1.SubmitStreamResponse]
+
 // SubmitStream implements orderv1.OrderServiceServer.
-func (o orders) SubmitStream(st grpc.BidiStreamingServer[orderv1.SubmitStreamRequest, orderv1.SubmitStreamResponse]) error {
+func (o orders) SubmitStream(st submitConn) error {
 	client, err := o.admission.client(st.Context())
 	if err != nil {
 		return o.fail(err)
@@ -25,31 +27,34 @@ func (o orders) SubmitStream(st grpc.BidiStreamingServer[orderv1.SubmitStreamReq
 		return o.fail(err)
 	}
 	s := &submitStream{
-		orders: o, client: client, out: newCollector[*orderv1.Submission](), window: make(chan struct{}, o.config.StreamWindow),
-		waiting: map[uint64]*waitForEnd{},
+		orders: o, client: client, out: newCollector[submissionAnswer](), window: make(chan struct{}, o.config.StreamWindow),
+		waiting: map[uint64]*waitForEnd{}, answers: unsentAnswers{room: make(chan struct{}, 1)},
 	}
 	defer s.forgetAll()
+	ctx, cancel := context.WithCancel(st.Context())
+	defer cancel()
 	sent := make(chan error, 1)
 	go func() {
 		var err error
 		defer func() { sent <- err }()
+		defer cancel() // nobody gives the window back any more
 		defer o.contain("SubmitStream", &err)
-		err = s.write(st)
+		err = s.write(ctx, st)
 	}()
-	err = s.read(st)
+	err = s.read(ctx, st)
 	if err == nil {
 		// The client has sent all: what is left are the last answers.
 		for range cap(s.window) {
 			select {
 			case s.window <- struct{}{}:
-			case <-st.Context().Done():
-				err = st.Context().Err()
+			case <-ctx.Done():
+				err = ctx.Err()
 			}
 		}
 	}
 	s.out.close()
-	if werr := <-sent; err == nil {
-		err = werr
+	if werr := <-sent; werr != nil && (err == nil || st.Context().Err() == nil) {
+		err = werr // which is why the rest came to its end
 	}
 	if err != nil {
 		return o.fail(err)
@@ -62,18 +67,19 @@ type submitStream struct {
 	orders
 
 	client string // who submits
-	out    *collector[*orderv1.Submission]
-	// window holds an element for each order without its last answer.
-	window chan struct{}
+	out    *collector[submissionAnswer]
+	// window holds an element for each order whose last answer was not sent.
+	window  chan struct{}
+	answers unsentAnswers
 
 	mu      sync.Mutex
 	next    uint64
 	waiting map[uint64]*waitForEnd // bounded by window
 }
 
-func (s *submitStream) read(st grpc.BidiStreamingServer[orderv1.SubmitStreamRequest, orderv1.SubmitStreamResponse]) error {
+func (s *submitStream) read(ctx context.Context, st submitConn) error {
 	for {
-		m, err := st.Recv()
+		m, err := receiveSubmissions(st)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
@@ -81,16 +87,19 @@ func (s *submitStream) read(st grpc.BidiStreamingServer[orderv1.SubmitStreamRequ
 			return fmt.Errorf("receive: %w", err)
 		}
 		for _, r := range m.GetSubmissions() {
+			if err := s.answers.await(ctx); err != nil {
+				return err
+			}
 			select {
 			case s.window <- struct{}{}:
 			default:
 				select {
 				case s.window <- struct{}{}:
-				case <-st.Context().Done():
-					return st.Context().Err()
+				case <-ctx.Done():
+					return ctx.Err()
 				}
 			}
-			s.one(st.Context(), r)
+			s.one(ctx, r)
 		}
 	}
 }
@@ -122,7 +131,7 @@ func (s *submitStream) one(ctx context.Context, r *orderv1.SubmitRequest) {
 			s.last(n, s.refusal(id, err))
 			return
 		}
-		s.out.put(acceptance(id, a.GetAccepted()))
+		s.put(acceptance(id, a.GetAccepted()), false)
 		if end := s.meet(n, nil); end != nil {
 			s.last(n, end)
 		}
@@ -209,7 +218,7 @@ func (s *submitStream) refusal(id string, err error) *orderv1.Submission {
 	if len(f.fields) > 0 {
 		r.Field = f.fields[0].GetField()
 	}
-	return &orderv1.Submission{Id: id, Answer: &orderv1.Submission_Refused{Refused: r}}
+	return &orderv1.Submission{Id: messages.Clip(id, messages.MaxOrderID), Answer: &orderv1.Submission_Refused{Refused: r}}
 }
 
 // last puts the last answer to a submission; n is its number, or 0 if its end was not waited for.
@@ -219,39 +228,5 @@ func (s *submitStream) last(n uint64, a *orderv1.Submission) {
 		delete(s.waiting, n)
 		s.mu.Unlock()
 	}
-	s.out.put(a)
-	<-s.window
-}
-
-func (s *submitStream) write(st grpc.BidiStreamingServer[orderv1.SubmitStreamRequest, orderv1.SubmitStreamResponse]) error {
-	for {
-		select {
-		case <-s.out.wake:
-		case <-st.Context().Done():
-			return st.Context().Err()
-		}
-		for {
-			answers, more := s.out.take()
-			if len(answers) == 0 {
-				if !more {
-					return nil
-				}
-				break
-			}
-			for len(answers) > 0 {
-				n := frameOf(answers, answerSize)
-				if err := st.Send(&orderv1.SubmitStreamResponse{Submissions: answers[:n]}); err != nil {
-					return fmt.Errorf("send: %w", err)
-				}
-				answers = answers[n:]
-			}
-		}
-	}
-}
-
-// answerSize is about the size of an answer, encoded.
-func answerSize(a *orderv1.Submission) int {
-	e := a.GetEnded()
-	return len(a.GetId()) + len(e.GetOutput()) + len(e.GetError().GetDetail()) + len(a.GetRefused().GetMessage()) +
-		len(a.GetAccepted().GetDefinition()) + 32
+	s.put(a, true)
 }

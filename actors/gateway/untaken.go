@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"fmt"
 	"slices"
 	"sync"
 
@@ -36,6 +35,13 @@ func (u *untaken) add(seq uint64, p messages.Partition) {
 	}
 }
 
+// some tells whether there are any.
+func (u *untaken) some() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return len(u.seqs) > 0
+}
+
 // take returns the numbers of results for which the journal answers, in their order, and forgets them: all of these, or those for which
 // it did not answer when it was asked before.
 func (u *untaken) take(all bool, answers func(messages.Partition) bool) (seqs []uint64) {
@@ -57,8 +63,8 @@ func (u *untaken) take(all bool, answers func(messages.Partition) bool) (seqs []
 // askAgain has the adapter send again what could not be taken before: all of it, or only what had to wait for the journal to answer.
 func (c *connection) askAgain(st adapterConn, all bool) error {
 	for seqs := range slices.Chunk(c.untaken.take(all, c.engine.Available), maxFrame) {
-		if err := st.Send(&adapterv1.ConnectResponse{Again: seqs}); err != nil {
-			return fmt.Errorf("ask for results again: %w", err)
+		if err := c.deliver(st, &adapterv1.ConnectResponse{Again: seqs}); err != nil {
+			return err
 		}
 	}
 	return nil

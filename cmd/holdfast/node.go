@@ -114,6 +114,11 @@ func adapterFlags(f *pflag.FlagSet, c *nodeConfig) {
 		"how many adapter processes may die while they execute a task, and nothing else, before it is set apart (3)")
 	sizeVar(f, &e.QueueBytes, "queue",
 		"memory for the tasks of one activity and priority that wait for adapters; more wait on disk (4MiB)")
+	sizeVar(f, &e.AdapterBytes, "adapter-memory",
+		"memory for the tasks that adapters have, and for what they offer and list; one stream may have a quarter (256MiB)")
+	f.IntVar(&e.Activities, "max-activities", 0, "most activities that are known at once; adapters that offer more are refused (10000)")
+	f.IntVar(&c.Gateway.Offers, "max-offers", 0, "most activities that one adapter may offer (1000)")
+	f.DurationVar(&e.ForgetAfter, "forget-after", 0, "how long an activity is remembered that nothing uses (10m)")
 	f.DurationVar(&e.AgeAfter, "age-after", 0,
 		"how long a task waits for an adapter before it gets a share of what is sent, whatever its priority (5m)")
 	f.DurationVar(&e.Workflow.StopGrace, "stop-grace", 0, "how long a cancelled order waits for an activity under way (30s)")

@@ -1,0 +1,130 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/holdfast-run/holdfast/messages/adapterv1"
+)
+
+const (
+	// maxUnanswered is about the most bytes of what an adapter has said and was not sent the answer to: results until they are
+	// acknowledged, revocations until they are returned. At the bound its stream is not read.
+	maxUnanswered = 8 << 20
+	// maxUnsentTasks is how many bytes of tasks may wait to be sent to an adapter until it gets no more for now.
+	maxUnsentTasks = 16 << 20
+	// partBytes is what a result, a revocation or an answer takes beside its texts.
+	partBytes = 192
+)
+
+// flow is what is under way on an adapter's stream. What is to be sent counts until gRPC has taken it for the connection, of which it holds
+// back some 64 KiB.
+type flow struct {
+	// unanswered are the bytes of what the adapter has said and has not been answered, of answers, and of what the node says by itself.
+	unanswered atomic.Int64
+	// room is of capacity 1: there may be room for what the adapter says.
+	room chan struct{}
+	// tasks are the bytes of tasks that are not sent.
+	tasks atomic.Int64
+	// sending is since when a message is being sent, in nanoseconds since 1970; 0: none is.
+	sending atomic.Int64
+}
+
+func newFlow() flow { return flow{room: make(chan struct{}, 1)} }
+
+func (f *flow) answer(bytes int) {
+	if f.unanswered.Add(int64(bytes)) < maxUnanswered && bytes < 0 {
+		select {
+		case f.room <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// stuck returns for how long the adapter has left unread what is being sent.
+func (f *flow) stuck() time.Duration {
+	since := f.sending.Load()
+	if since == 0 {
+		return 0
+	}
+	return time.Since(time.Unix(0, since))
+}
+
+// Slow implements activity.Adapter.
+func (c *connection) Slow() bool {
+	return c.flow.tasks.Load() > maxUnsentTasks || c.flow.stuck() > c.config.Heartbeat
+}
+
+// put has something sent.
+func (c *connection) put(x any) {
+	c.count(x, 1)
+	c.out.put(x)
+}
+
+// count counts something that is to be sent, or, with -1, that was.
+func (c *connection) count(x any, sign int) {
+	if t, ok := x.(*adapterv1.Task); ok {
+		c.flow.tasks.Add(int64(sign * itemSize(t)))
+		return
+	}
+	c.flow.answer(sign * (partBytes + len(keyOf(x))))
+}
+
+// keyOf returns the text that something has that the adapter has chosen, perhaps.
+func keyOf(x any) string {
+	switch x := x.(type) {
+	case *adapterv1.Cancellation:
+		return x.GetKey()
+	case *adapterv1.Confirmation:
+		return x.GetKey()
+	}
+	return ""
+}
+
+// await waits until the adapter may say more. It is the node that does not read meanwhile, and so the adapter is not silent.
+func (c *connection) await(ctx context.Context) error {
+	for c.flow.unanswered.Load() >= maxUnanswered {
+		select {
+		case <-c.flow.room:
+		case <-time.After(c.config.Heartbeat):
+			c.hear()
+		case <-ctx.Done():
+			return fmt.Errorf("wait until what the adapter has said is answered: %w", context.Cause(ctx))
+		}
+	}
+	return nil
+}
+
+// hear notes that the adapter lives.
+func (c *connection) hear() {
+	select {
+	case c.heard <- struct{}{}:
+	default:
+	}
+}
+
+// unread says why the stream of an adapter ends that does not read; nil if it does.
+func (c *connection) unread() error {
+	if c.flow.stuck() < c.config.SlowReader {
+		return nil
+	}
+	c.metrics.SlowReader()
+	return &failure{
+		code: codes.ResourceExhausted, reason: "NOT_READING", retry: time.Second,
+		message: fmt.Sprintf("the adapter has read nothing of what it was sent for %v", c.config.SlowReader),
+	}
+}
+
+// deliver sends a message, and notes since when.
+func (c *connection) deliver(st adapterConn, m *adapterv1.ConnectResponse) error {
+	c.flow.sending.Store(time.Now().UnixNano())
+	defer c.flow.sending.Store(0)
+	if err := st.Send(m); err != nil {
+		return fmt.Errorf("send: %w", err)
+	}
+	return nil
+}
