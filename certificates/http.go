@@ -45,7 +45,7 @@ type securedConn struct {
 // Read implements net.Conn.
 func (c *securedConn) Read(b []byte) (int, error) {
 	c.once.Do(func() {
-		c.beneath.shake(func() { c.err = c.over.Handshake() })
+		c.beneath.shake(func() { c.err = c.over.HandshakeContext(context.Background()) })
 		c.beneath.s.refused(c.RemoteAddr(), c.err)
 	})
 	if c.err != nil {
@@ -57,8 +57,8 @@ func (c *securedConn) Read(b []byte) (int, error) {
 // NetConn returns the connection beneath TLS.
 func (c *securedConn) NetConn() net.Conn { return c.beneath }
 
-// InRequests has the requests to a server of HTTP tell what was agreed by TLS, in their field of that name, although the server knows nothing
-// of TLS: its connections are those of Secured, or wrap them.
+// InRequests has the requests to a server of HTTP tell what was agreed by TLS, in their field of that name, although the server knows
+// nothing of TLS: its connections are those of Secured, or wrap them.
 func InRequests(server *http.Server) {
 	next := server.Handler
 	server.ConnContext = func(ctx context.Context, c net.Conn) context.Context {

@@ -23,8 +23,8 @@ type Config struct {
 	Idle int
 	// Window is how many bytes a stream may send before the server has read them, as the server says it to clients. Default 256 KiB.
 	Window int
-	// Unread is the most bytes, over all connections, that were received and can't be read yet: parts of messages, and what is beyond a quarter of
-	// a stream's Window. Beyond it those connections are closed of which some is unread for longest. Default 128 MiB.
+	// Unread is the most bytes, over all connections, that were received and can't be read yet: parts of messages, and what is beyond a
+	// quarter of a stream's Window. Beyond it those connections are closed of which some is unread for longest. Default 128 MiB.
 	Unread int64
 	// WriteWithin is how long a client may take nothing of what it is sent; then its connection is closed. Default 30 s.
 	WriteWithin time.Duration

@@ -3,13 +3,13 @@
 //
 //	          there is room             preface and settings were read
 //	(new) ────────────────► opening ─────────────────────────────────────► open ───► (closed)
-//	  │ too many: closed       │ others open, and it is the oldest           │ carries too much of nothing, or holds most
+//	  │ too many: closed       │ others come, and it is the oldest           │ sends too much of nothing, or is unread
 //	  └────────────────────────┴─────────────────────────────────────────────┴──► closed by the node, counted and logged
 //
-// A Listener counts connections, over all and by address. Bounds are what all connections of a listener share. A meter reads along what goes
-// over one connection, above TLS: the nine bytes before each frame, and the five before each message of gRPC. So it knows which calls are
-// under way, and how much of what was received nobody has read yet, without a word of the server that it stands before: the same code is before
-// that of gRPC and before that of net/http.
+// A Listener counts connections, over all and by address. Bounds are what all connections of a listener share. A meter reads along what
+// goes over one connection, above TLS: the nine bytes before each frame, and the five before each message of gRPC. So it knows which calls
+// are under way, and how much of what was received nobody has read yet, without a word of the server that it stands before: the same code
+// is before that of gRPC and before that of net/http.
 //
 // Frames that carry nothing are resets, pings, settings, window updates, empty or tiny pieces of data, and what HTTP/2 does not know. Each
 // takes a token of its connection; messages that are whole, and what the node sends, give some back, so that who does work is not
@@ -18,6 +18,6 @@
 // How it fails: nothing here fails a call. A connection that is closed was told GOAWAY with the reason, if what was sent before was whole.
 // What is no HTTP/2 is passed on as it is.
 //
-// What it is not: it checks no frame, which is the server's part, and it does not know who a client is: a certificate proves that, and an address
-// only says where packets come from.
+// What it is not: it checks no frame, which is the server's part, and it does not know who a client is: a certificate proves that, and an
+// address only says where packets come from.
 package connections

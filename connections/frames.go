@@ -94,7 +94,7 @@ func (s *frames) inPayload(b []byte, to sink) []byte {
 		s.pad = min(uint32(b[0]), s.left) // more is a mistake, which the server finds
 		b = b[1:]
 	}
-	n := min(s.left, uint32(min(len(b), 1<<24))) //nolint:gosec // a frame is shorter
+	n := min(s.left, uint32(min(len(b), 1<<24)))
 	piece := b[:n]
 	if content := s.left - min(s.pad, s.left); content < n {
 		piece = b[:content]
@@ -132,7 +132,7 @@ func (m *messages) feed(b []byte) (ended int) {
 			}
 			m.left = m.size
 		} else {
-			n := min(m.left, uint32(min(len(b), 1<<24))) //nolint:gosec // a frame is shorter
+			n := min(m.left, uint32(min(len(b), 1<<24)))
 			m.left -= n
 			b = b[n:]
 		}

@@ -97,7 +97,7 @@ func TestMessagesInPieces(t *testing.T) {
 		for range rapid.IntRange(1, 10).Draw(t, "messages") {
 			size := rapid.IntRange(0, 300).Draw(t, "size")
 			wire = append(wire, 0)
-			wire = binary.BigEndian.AppendUint32(wire, uint32(size)) //nolint:gosec // it is small
+			wire = binary.BigEndian.AppendUint32(wire, uint32(size))
 			wire = append(wire, make([]byte, size)...)
 			ends[len(wire)] = true
 		}

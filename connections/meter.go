@@ -233,7 +233,7 @@ func (m *meter) goAway(why Reason) bool {
 	}
 	text := "closed by the node: " + string(why)
 	b := make([]byte, frameHeader, frameHeader+8+len(text))
-	b[2], b[3] = byte(8+len(text)), kindGoAway
+	b[2], b[3] = byte(8+len(text)), kindGoAway //nolint:gosec // reasons are short
 	m.mu.Lock()
 	b = binary.BigEndian.AppendUint32(b, m.last)
 	m.mu.Unlock()

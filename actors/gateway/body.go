@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// RequestBody bounds what is read ahead of a call whose method is at a path. Where gRPC is served over the HTTP server of the standard library,
-// it reads the body of a request as fast as it comes, into buffers of 16 KiB each, whether the call takes it or not: so clients would have the
-// node hold as much as they send, and more.
+// RequestBody bounds what is read ahead of a call whose method is at a path. Where gRPC is served over the HTTP server of the standard
+// library, it reads the body of a request as fast as it comes, into buffers of 16 KiB each, whether the call takes it or not: so clients
+// would have the node hold as much as they send, and more.
 func RequestBody(path string, body io.ReadCloser) io.ReadCloser {
 	if strings.HasPrefix(path, "/grpc.reflection.") {
 		return &fewReads{body, reflectionReads}
@@ -60,7 +60,7 @@ func (o *oneMessage) fill() error {
 		if n > 0 && errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
-		return err //nolint:wrapcheck // it stands for what it wraps
+		return err
 	}
 	size := binary.BigEndian.Uint32(o.message.Bytes()[1:])
 	if size > maxRequest {
@@ -70,7 +70,7 @@ func (o *oneMessage) fill() error {
 		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
-		return err //nolint:wrapcheck // it stands for what it wraps
+		return err
 	}
 	return nil
 }

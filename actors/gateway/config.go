@@ -40,8 +40,9 @@ type Config struct {
 	// Connections is the most connections to the public address; further ones are closed at once. Default 10,000. Whoever
 	// listens sees to it that they leave file descriptors for the journal and the administration.
 	Connections int
-	// AddressConnections is the most connections to the public address from one address, and further ones are closed at once; the administration
-	// has half of its connections for one. Loopback addresses may have all. Default a quarter of Connections.
+	// AddressConnections is the most connections to the public address from one address, which of IPv6 is the first half; further ones are
+	// closed at once. At the administration one may have half of AdminConnections. Loopback addresses may have all. Default a quarter of
+	// Connections.
 	AddressConnections int
 	// AdminConnections is the most connections to the administration. Default 100, which is half of the file descriptors that it has.
 	AdminConnections int
@@ -186,7 +187,7 @@ func (c Config) Validate() error {
 		}
 	}
 	if c.Unread < 0 {
-		errs = append(errs, fmt.Errorf("Unread is %d, and must not be negative", c.Unread))
+		errs = append(errs, fmt.Errorf("the Unread is %d, and must not be negative", c.Unread))
 	}
 	if c.Unsent < 0 {
 		errs = append(errs, fmt.Errorf("Unsent is %d, and must not be negative", c.Unsent))

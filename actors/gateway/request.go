@@ -13,7 +13,7 @@ import (
 
 // request is the context of a call whose request has not come yet, or has. A request that takes too long ends its call.
 type request struct {
-	context.Context
+	context.Context //nolint:containedctx // it is one
 
 	late    *time.Timer
 	forgets func() bool
@@ -30,7 +30,7 @@ func (r *request) Err() error {
 	if err != nil && errors.Is(context.Cause(r.Context), errLate) {
 		return context.DeadlineExceeded
 	}
-	return err //nolint:wrapcheck // it stands for what it wraps
+	return err
 }
 
 // Value implements context.Context.

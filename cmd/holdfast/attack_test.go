@@ -39,7 +39,7 @@ type attacked struct {
 }
 
 // attackedNodes calls a test for a node without TLS, and for one with it.
-func attackedNodes(t *testing.T, test func(t *testing.T, n *attacked), args ...string) {
+func attackedNodes(t *testing.T, test func(n *attacked), args ...string) {
 	t.Helper()
 	for _, secured := range []bool{false, true} {
 		t.Run(map[bool]string{false: "plain", true: "TLS"}[secured], func(t *testing.T) {
@@ -66,7 +66,7 @@ func attackedNodes(t *testing.T, test func(t *testing.T, n *attacked), args ...s
 			}
 			_, log := startProcess(t, []string{childVariable + "=real"}, all...)
 			log.await(t, "node is up", 1)
-			test(t, n)
+			test(n)
 		})
 	}
 }
@@ -215,8 +215,12 @@ func (a *attacker) read() {
 func (a *attacker) call(method string, flags http2.Flags) (uint32, error) {
 	a.block.Reset()
 	for _, f := range []hpack.HeaderField{
-		{Name: ":method", Value: "POST"}, {Name: ":scheme", Value: "http"}, {Name: ":path", Value: method}, {Name: ":authority", Value: "node"},
-		{Name: "content-type", Value: "application/grpc"}, {Name: "te", Value: "trailers"},
+		{Name: ":method", Value: "POST"},
+		{Name: ":scheme", Value: "http"},
+		{Name: ":path", Value: method},
+		{Name: ":authority", Value: "node"},
+		{Name: "content-type", Value: "application/grpc"},
+		{Name: "te", Value: "trailers"},
 	} {
 		if err := a.encoder.WriteField(f); err != nil {
 			return 0, err
@@ -267,14 +271,16 @@ func TestFloodsAreEnded(t *testing.T) {
 			return a.WriteContinuation(1, false, nil)
 		},
 	}
-	attackedNodes(t, func(t *testing.T, n *attacked) {
+	attackedNodes(t, func(n *attacked) {
+		t := n.t
 		for listener, address := range n.listeners {
 			type ended struct{ name, why string }
 			all := make(chan ended, len(floods))
 			for name, flood := range floods {
 				a := n.attacker(address)
 				go func() {
-					for flood(a) == nil { // until the node closes the connection
+					for ended := false; !ended; {
+						ended = flood(a) != nil
 					}
 					all <- ended{name, <-a.ended}
 				}()
@@ -295,7 +301,8 @@ func TestFloodsAreEnded(t *testing.T) {
 // A flood is told why it is ended.
 func TestFloodIsToldWhy(t *testing.T) {
 	t.Parallel()
-	attackedNodes(t, func(t *testing.T, n *attacked) {
+	attackedNodes(t, func(n *attacked) {
+		t := n.t
 		for listener, address := range n.listeners {
 			a := n.attacker(address)
 			for range 2000 {
@@ -313,7 +320,8 @@ func TestFloodIsToldWhy(t *testing.T) {
 // Connections on which nothing comes, or a handshake that does not end, or a preface and nothing more, end for others, and by themselves.
 func TestHalfOpenConnectionsMakeRoom(t *testing.T) {
 	t.Parallel()
-	attackedNodes(t, func(t *testing.T, n *attacked) {
+	attackedNodes(t, func(n *attacked) {
+		t := n.t
 		address := n.listeners["public"]
 		begin := map[string]string{"nothing": "", "half of the preface": http2.ClientPreface[:10], "no settings": http2.ClientPreface}
 		if n.tls != nil {
@@ -344,7 +352,8 @@ func TestHalfOpenConnectionsMakeRoom(t *testing.T) {
 // A call whose request does not end is ended by the node. One whose request has come may take longer.
 func TestRequestsEndInTime(t *testing.T) {
 	t.Parallel()
-	attackedNodes(t, func(t *testing.T, n *attacked) {
+	attackedNodes(t, func(n *attacked) {
+		t := n.t
 		for listener, address := range n.listeners {
 			watch, err := grpc_health_v1.NewHealthClient(n.client(address)).Watch(t.Context(), &grpc_health_v1.HealthCheckRequest{})
 			if err == nil {
@@ -393,7 +402,8 @@ func TestRequestsEndInTime(t *testing.T) {
 // Parts of messages take no more memory than they may: whoever keeps some unread for longest is closed, and others get through.
 func TestPartsOfMessagesAreBounded(t *testing.T) {
 	t.Parallel()
-	attackedNodes(t, func(t *testing.T, n *attacked) {
+	attackedNodes(t, func(n *attacked) {
+		t := n.t
 		for listener, address := range n.listeners {
 			var all []*attacker
 			for range 20 {
@@ -434,7 +444,8 @@ func TestPartsOfMessagesAreBounded(t *testing.T) {
 // Where gRPC is served over HTTP, as the administration does, what comes after the request is not kept.
 func TestNothingIsReadAhead(t *testing.T) {
 	t.Parallel()
-	attackedNodes(t, func(t *testing.T, n *attacked) {
+	attackedNodes(t, func(n *attacked) {
+		t := n.t
 		for listener, address := range n.listeners {
 			a := n.attacker(address)
 			id, err := a.call(grpc_health_v1.Health_Watch_FullMethodName, http2.FlagHeadersEndHeaders)

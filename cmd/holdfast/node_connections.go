@@ -30,7 +30,9 @@ func (n *node) boundConnections(most int) bounded {
 	}, []string{"listener", "reason"})
 	n.registry.MustRegister(ended)
 	bound := func(word string, c connections.Config) *connections.Bounds {
-		tells := &refusedConnections{log: n.log.With("listener", word), counts: map[connections.Reason]prometheus.Counter{}, told: map[connections.Reason]*seldom{}}
+		tells := &refusedConnections{
+			log: n.log.With("listener", word), counts: map[connections.Reason]prometheus.Counter{}, told: map[connections.Reason]*seldom{},
+		}
 		for _, why := range connections.Reasons() {
 			tells.told[why] = &seldom{}
 			tells.counts[why] = ended.WithLabelValues(word, string(why))
