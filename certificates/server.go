@@ -176,7 +176,7 @@ func (l listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err //nolint:wrapcheck // it stands for what it wraps
 	}
-	return &conn{Conn: c, s: l.s, closed: make(chan struct{})}, nil
+	return &conn{Conn: c, s: l.s, closed: make(chan struct{}), beneath: closedBeneath(c)}, nil
 }
 
 // The first byte of records of TLS.
@@ -201,6 +201,7 @@ type conn struct {
 	reading atomic.Bool
 	closed  chan struct{} // closed with the connection
 	closing sync.Once
+	beneath <-chan struct{} // closed with what the connection is on, if that tells; else nil
 
 	// Those who do the handshake have these to themselves:
 	handshaking bool
@@ -243,6 +244,22 @@ func (c *conn) compute() bool {
 		return true
 	case <-c.closed:
 		return false
+	case <-c.beneath:
+		return false
+	}
+}
+
+// closedBeneath is what a connection, or one that it wraps, closes when it is closed.
+func closedBeneath(c net.Conn) <-chan struct{} {
+	for {
+		if tells, is := c.(interface{ Closed() <-chan struct{} }); is {
+			return tells.Closed()
+		}
+		wrapper, wraps := c.(interface{ NetConn() net.Conn })
+		if !wraps {
+			return nil
+		}
+		c = wrapper.NetConn()
 	}
 }
 

@@ -56,8 +56,11 @@ func (l *listener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err //nolint:wrapcheck // it stands for what it wraps
 		}
-		c := &conn{Conn: accepted, b: l.b, at: placeOf(accepted.RemoteAddr())}
-		c.leave = sync.OnceFunc(func() { l.b.leave(c) })
+		c := &conn{Conn: accepted, b: l.b, at: placeOf(accepted.RemoteAddr()), closed: make(chan struct{})}
+		c.leave = sync.OnceFunc(func() {
+			close(c.closed)
+			l.b.leave(c)
+		})
 		oldest, why := l.b.enter(c)
 		if oldest != nil {
 			l.b.config.Ended(oldest.RemoteAddr(), SlowToOpen)
@@ -136,6 +139,7 @@ type conn struct {
 	b       *Bounds
 	at      netip.Addr
 	leave   func()
+	closed  chan struct{} // closed with the connection
 	opening *list.Element // nil: it has opened; guarded by the lock of the bounds
 }
 
@@ -144,6 +148,9 @@ func (c *conn) Close() error {
 	defer c.leave()
 	return c.Conn.Close() //nolint:wrapcheck // it stands for what it wraps
 }
+
+// Closed is closed with the connection, whoever closes it.
+func (c *conn) Closed() <-chan struct{} { return c.closed }
 
 // NetConn returns what it wraps.
 func (c *conn) NetConn() net.Conn { return c.Conn }
