@@ -45,7 +45,7 @@ func TestRequestBody(t *testing.T) {
 				reads++
 			}
 		}
-		if err == io.EOF { //nolint:errorlint // as readers compare it
+		if err == io.EOF {
 			err = nil
 		}
 		if !bytes.Equal(got, c.want) || reads != c.reads || !errors.Is(err, c.err) {
