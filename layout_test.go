@@ -62,6 +62,7 @@ var rules = []rule{
 		tests: []string{"actors/...", "persistence/...", "supervision", "cluster", "adapters/adaptertest"},
 	},
 	{dir: "supervision", product: []string{"messages/..."}},
+	{dir: "connections", product: nil},
 	{dir: "certificates", product: nil, tests: []string{"certificates/..."}},
 	{dir: "certificates/certificatetest", product: []string{"certificates"}},
 	{dir: "cluster", product: []string{"cluster/...", "messages/...", "supervision"}},

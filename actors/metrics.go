@@ -17,7 +17,7 @@ type Metrics struct {
 	accepted prometheus.Counter
 	ended    map[orderv1.Status]prometheus.Counter
 	rejected *prometheus.CounterVec
-	turned   prometheus.Counter
+	late     prometheus.Counter
 	unsent   prometheus.Gauge
 	slow     prometheus.Counter
 	refused  *prometheus.CounterVec
@@ -47,8 +47,8 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		rejected: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "holdfast_submissions_rejected_total", Help: "Submissions refused, by reason.",
 		}, []string{"reason"}),
-		turned: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "holdfast_connections_refused_total", Help: "Connections to the public address that were closed at once: too many.",
+		late: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "holdfast_requests_late_total", Help: "Calls that ended because their requests did not come in time.",
 		}),
 		unsent: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "holdfast_unsent_bytes", Help: "Answers that were read for clients and are not sent yet.",
@@ -98,7 +98,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	} {
 		m.ended[s] = ended.WithLabelValues(strings.ToLower(strings.TrimPrefix(s.String(), "STATUS_")))
 	}
-	reg.MustRegister(m.accepted, m.rejected, m.turned, m.unsent, m.slow, m.refused, m.commitSeconds,
+	reg.MustRegister(m.accepted, m.rejected, m.late, m.unsent, m.slow, m.refused, m.commitSeconds,
 		m.commitBatch, m.commitBytes, m.commitFailed, ended, m)
 	return m
 }
@@ -124,8 +124,8 @@ func (m *Metrics) describeQueues() {
 // Rejected counts a refused submission.
 func (m *Metrics) Rejected(reason string) { m.rejected.WithLabelValues(reason).Inc() }
 
-// ConnectionRefused counts a connection that was closed at once, as there were too many.
-func (m *Metrics) ConnectionRefused() { m.turned.Inc() }
+// RequestLate counts a call that ended because its request did not come in time.
+func (m *Metrics) RequestLate() { m.late.Inc() }
 
 // Unsent notes that so many more bytes of answers are not sent yet.
 func (m *Metrics) Unsent(bytes int64) { m.unsent.Add(float64(bytes)) }

@@ -367,7 +367,7 @@ func TestCertificateOfAClientExpires(t *testing.T) {
 		s, err := certificates.NewServer(certificates.ServerConfig{Files: a.Files("node.example"), Protocols: []string{"h2"}})
 		must(t, err)
 		inner := bufconn.Listen(1 << 16)
-		l := s.Listener(inner)
+		l := s.Secured(s.Listener(inner))
 		// connect connects a client whose certificate lasts for a time, and returns what its connection ends with.
 		connect := func(lasts time.Duration) <-chan error {
 			own := a.Files("client")
@@ -377,7 +377,7 @@ func TestCertificateOfAClientExpires(t *testing.T) {
 			go func() {
 				c, err := l.Accept()
 				if err == nil {
-					_, _ = tls.Server(c, s.Config()).Read(make([]byte, 1)) // until it ends
+					_, _ = c.Read(make([]byte, 1)) // until it ends
 					_ = c.Close()
 				}
 			}()
@@ -427,10 +427,11 @@ func TestOptional(t *testing.T) {
 	must(t, err)
 	served := make(chan error, 1)
 	server := &http.Server{
-		TLSConfig: s.Config(), ReadHeaderTimeout: patience,
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, len(r.TLS.VerifiedChains)) }),
+		ReadHeaderTimeout: patience,
+		Handler:           http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, len(r.TLS.VerifiedChains)) }),
 	}
-	go func() { served <- server.ServeTLS(s.Listener(l), "", "") }()
+	certificates.InRequests(server)
+	go func() { served <- server.Serve(s.Secured(s.Listener(l))) }()
 	t.Cleanup(func() {
 		must(t, server.Close())
 		if err := <-served; !errors.Is(err, http.ErrServerClosed) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -25,14 +26,18 @@ type ServerConfig struct {
 	Optional bool
 	// Protocols are those of ALPN, in the order of preference.
 	Protocols []string
+	// Handshakes is how many handshakes are computed at once; further ones wait, which costs no processor. Who waits for the other side is
+	// not counted. Default half of the processors, and one at least.
+	Handshakes int
 	// Refused is told of each connection that did not come about, and of why.
 	Refused func(from net.Addr, err error)
 }
 
 // Server secures the connections that a listener takes.
 type Server struct {
-	config ServerConfig
-	store  *Store
+	config    ServerConfig
+	store     *Store
+	computing chan struct{} // has one element for each handshake that is computed
 
 	mu   sync.Mutex
 	open map[*conn]struct{} // to clients that have shown a certificate
@@ -41,7 +46,10 @@ type Server struct {
 // NewServer reads the files. A certificate that has expired is taken here, as a node without clients still has orders to run, and another
 // one that has is refused later: Expired tells.
 func NewServer(config ServerConfig) (*Server, error) {
-	s := &Server{config: config, open: map[*conn]struct{}{}}
+	if config.Handshakes == 0 {
+		config.Handshakes = max(1, runtime.GOMAXPROCS(0)/2)
+	}
+	s := &Server{config: config, computing: make(chan struct{}, config.Handshakes), open: map[*conn]struct{}{}}
 	store, err := Open(config.Files, func(p *Proof) error {
 		if p.Own == nil {
 			return errors.New("no certificate is named")
@@ -71,17 +79,17 @@ func (s *Server) Expired() error { return valid(s.Leaf(), time.Now()) }
 // Leaf is the certificate that clients are shown.
 func (s *Server) Leaf() *x509.Certificate { return s.store.Current().Chain[0] }
 
-// Listener has connections tracked that a listener takes. They are to be secured with Config or Credentials, and nothing else.
+// Listener has connections tracked that a listener takes. They are to be secured with Credentials or Secured, and nothing else.
 func (s *Server) Listener(l net.Listener) net.Listener { return listener{l, s} }
 
-// Config is what secures the connections of Listener.
-func (s *Server) Config() *tls.Config {
+// tls is what secures the connections of Listener.
+func (s *Server) tls() *tls.Config {
 	return &tls.Config{MinVersion: tls.VersionTLS13, NextProtos: s.config.Protocols, GetConfigForClient: s.forClient}
 }
 
 // Credentials is the same for gRPC.
 func (s *Server) Credentials() credentials.TransportCredentials {
-	return handshakes{credentials.NewTLS(s.Config()), s}
+	return handshakes{credentials.NewTLS(s.tls()), s}
 }
 
 // forClient is what secures one connection, with the certificates of the moment.
@@ -168,7 +176,7 @@ func (l listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err //nolint:wrapcheck // it stands for what it wraps
 	}
-	return &conn{Conn: c, s: l.s}, nil
+	return &conn{Conn: c, s: l.s, closed: make(chan struct{}), beneath: closedBeneath(c)}, nil
 }
 
 // The first byte of records of TLS.
@@ -191,6 +199,13 @@ type conn struct {
 	s       *Server
 	begun   atomic.Bool // something was read
 	reading atomic.Bool
+	closed  chan struct{} // closed with the connection
+	closing sync.Once
+	beneath <-chan struct{} // closed with what the connection is on, if that tells; else nil
+
+	// Those who do the handshake have these to themselves:
+	handshaking bool
+	computing   bool // it counts as one that is computed
 
 	// The server's lock guards:
 	admitted bool
@@ -199,11 +214,18 @@ type conn struct {
 
 var errPlaintext = errors.New("client speaks plain text, and this address TLS")
 
+// NetConn returns what it wraps.
+func (c *conn) NetConn() net.Conn { return c.Conn }
+
 // Read implements net.Conn.
 func (c *conn) Read(b []byte) (int, error) {
+	c.rest()
 	c.reading.Store(true)
 	n, err := c.Conn.Read(b)
 	c.reading.Store(false)
+	if c.handshaking && n > 0 && !c.compute() {
+		return 0, net.ErrClosed
+	}
 	if n > 0 && !c.begun.Load() {
 		c.begun.Store(true)
 		if b[0] != recordHandshake {
@@ -214,8 +236,54 @@ func (c *conn) Read(b []byte) (int, error) {
 	return n, err //nolint:wrapcheck // it stands for what it wraps
 }
 
+// compute waits until this handshake may be computed. It is false if the connection was closed before that.
+func (c *conn) compute() bool {
+	select {
+	case c.s.computing <- struct{}{}:
+		c.computing = true
+		return true
+	case <-c.closed:
+		return false
+	case <-c.beneath:
+		return false
+	}
+}
+
+// closedBeneath is what a connection, or one that it wraps, closes when it is closed.
+func closedBeneath(c net.Conn) <-chan struct{} {
+	for {
+		if tells, is := c.(interface{ Closed() <-chan struct{} }); is {
+			return tells.Closed()
+		}
+		wrapper, wraps := c.(interface{ NetConn() net.Conn })
+		if !wraps {
+			return nil
+		}
+		c = wrapper.NetConn()
+	}
+}
+
+// rest says that the handshake waits for the other side.
+func (c *conn) rest() {
+	if c.computing {
+		c.computing = false
+		<-c.s.computing
+	}
+}
+
+// shake does a handshake.
+func (c *conn) shake(do func()) {
+	c.handshaking = true
+	defer func() {
+		c.handshaking = false
+		c.rest()
+	}()
+	do()
+}
+
 // Close implements net.Conn. When a connection is refused, closing it with bytes unread would take from the other side what it was told.
 func (c *conn) Close() error {
+	c.closing.Do(func() { close(c.closed) })
 	if refused := !c.s.leave(c) && c.begun.Load() && !c.reading.Load(); refused {
 		if err := c.SetReadDeadline(time.Now().Add(lingerFor)); err == nil {
 			_, _ = io.Copy(io.Discard, io.LimitReader(c.Conn, maxFile)) // until the other side closes, or its time is over
@@ -232,8 +300,13 @@ type handshakes struct {
 }
 
 // ServerHandshake implements credentials.TransportCredentials.
-func (h handshakes) ServerHandshake(c net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	secured, info, err := h.TransportCredentials.ServerHandshake(c)
+func (h handshakes) ServerHandshake(c net.Conn) (secured net.Conn, info credentials.AuthInfo, err error) {
+	do := func() { secured, info, err = h.TransportCredentials.ServerHandshake(c) }
+	if tracked, is := c.(*conn); is {
+		tracked.shake(do)
+	} else {
+		do()
+	}
 	h.s.refused(c.RemoteAddr(), err)
 	return secured, info, err //nolint:wrapcheck // it stands for what it wraps
 }

@@ -40,6 +40,34 @@ type Config struct {
 	// Connections is the most connections to the public address; further ones are closed at once. Default 10,000. Whoever
 	// listens sees to it that they leave file descriptors for the journal and the administration.
 	Connections int
+	// AddressConnections is the most connections to the public address from one address, which of IPv6 is the first half; further ones are
+	// closed at once. At the administration one may have half of AdminConnections. Loopback addresses may have all. Default a quarter of
+	// Connections.
+	AddressConnections int
+	// AdminConnections is the most connections to the administration. Default 100, which is half of the file descriptors that it has.
+	AdminConnections int
+	// Opening is the most connections to the public address whose clients have not begun to speak HTTP/2, with TLS before that if there is;
+	// for a further one the oldest is closed. Default 1,000, but no more than Connections.
+	Opening int
+	// ConnectionIdle is how long a connection to the public address may have no call and no stream; then it is closed, as gently as HTTP/2
+	// can. Default 15 min.
+	ConnectionIdle time.Duration
+	// IdleFrames is how many frames that carry nothing a connection may send in a second, on average. One that sends more is read slower,
+	// and closed after ten seconds of that. Default 1,000.
+	IdleFrames int
+	// Calls is the most calls and streams at once, over all connections to the public address; further ones are answered
+	// RESOURCE_EXHAUSTED. The administration takes as many as Streams. Default 32,768.
+	Calls int
+	// RequestWithin is how long the request of a call may take from its beginning until all of it has come; then the call ends with
+	// DEADLINE_EXCEEDED. Streams on which clients send more than one message are not bound. Default 30 s.
+	RequestWithin time.Duration
+	// ReceiveWindow is how many bytes a stream may send that the node has not read yet: more is faster over long distances. From 64 KiB to
+	// 16 MiB. Default 256 KiB.
+	ReceiveWindow int
+	// Unread is the most bytes, over all connections to the public address, that were received and can't be read yet: parts of messages, and
+	// what is beyond a quarter of a stream's ReceiveWindow. Beyond it those connections are closed of which some is unread for longest. The
+	// administration has a quarter of it beside that. Default 128 MiB.
+	Unread int64
 	// Streams is the most calls and streams of one connection at once; a client that makes more has them wait, on its side,
 	// until others have ended. Default 1,000.
 	Streams int
@@ -77,6 +105,15 @@ func (c Config) WithDefaults() Config {
 	c.ClientBurst = cmp.Or(c.ClientBurst, int(math.Ceil(c.ClientRate)))
 	c.Clients = cmp.Or(c.Clients, 10_000)
 	c.Connections = cmp.Or(c.Connections, 10_000)
+	c.AddressConnections = cmp.Or(c.AddressConnections, max(1, c.Connections/4))
+	c.AdminConnections = cmp.Or(c.AdminConnections, 100)
+	c.Opening = cmp.Or(c.Opening, min(1000, c.Connections))
+	c.ConnectionIdle = cmp.Or(c.ConnectionIdle, 15*time.Minute)
+	c.IdleFrames = cmp.Or(c.IdleFrames, 1000)
+	c.Calls = cmp.Or(c.Calls, 32_768)
+	c.RequestWithin = cmp.Or(c.RequestWithin, 30*time.Second)
+	c.ReceiveWindow = cmp.Or(c.ReceiveWindow, 256<<10)
+	c.Unread = cmp.Or(c.Unread, 128<<20)
 	c.Streams = cmp.Or(c.Streams, 1000)
 	c.Headers = cmp.Or(c.Headers, 16<<10)
 	c.Lists = cmp.Or(c.Lists, 50)
@@ -92,6 +129,9 @@ const maxHeartbeat = time.Hour
 
 // leastHeaders is what the metadata of an ordinary call needs, and some more: with less, every call would be refused.
 const leastHeaders = 4 << 10
+
+// leastWindow and maxWindow bound ReceiveWindow: HTTP/2 begins with the one, and more than the other is of no use over any distance.
+const leastWindow, maxWindow = 64 << 10, 16 << 20
 
 // place is how many bytes of Unsent one answer takes until its size is known: as many as an order may have in its input and output.
 func (c Config) place() int64 {
@@ -118,6 +158,11 @@ func (c Config) Validate() error {
 		{"ClientBurst", int64(c.ClientBurst)},
 		{"Clients", int64(c.Clients)},
 		{"Connections", int64(c.Connections)},
+		{"AddressConnections", int64(c.AddressConnections)},
+		{"AdminConnections", int64(c.AdminConnections)},
+		{"Opening", int64(c.Opening)},
+		{"IdleFrames", int64(c.IdleFrames)},
+		{"Calls", int64(c.Calls)},
 		{"Streams", int64(c.Streams)},
 		{"Headers", int64(c.Headers)},
 		{"Lists", int64(c.Lists)},
@@ -132,6 +177,21 @@ func (c Config) Validate() error {
 	}
 	if c.Headers > 0 && c.Headers < leastHeaders {
 		errs = append(errs, fmt.Errorf("the Headers are %d bytes, and must be at least %d, or 0 for the default", c.Headers, leastHeaders))
+	}
+	if c.ReceiveWindow != 0 && (c.ReceiveWindow < leastWindow || c.ReceiveWindow > maxWindow) {
+		errs = append(errs, fmt.Errorf("the ReceiveWindow is %d bytes, and must be from %d to %d, or 0 for the default",
+			c.ReceiveWindow, leastWindow, maxWindow))
+	}
+	for _, f := range []struct {
+		name  string
+		value time.Duration
+	}{{"ConnectionIdle", c.ConnectionIdle}, {"RequestWithin", c.RequestWithin}} {
+		if f.value < 0 || f.value > actors.Longest {
+			errs = append(errs, fmt.Errorf("%s is %v, and must be from 0 to %v", f.name, f.value, actors.Longest))
+		}
+	}
+	if c.Unread < 0 {
+		errs = append(errs, fmt.Errorf("the Unread is %d, and must not be negative", c.Unread))
 	}
 	if c.Unsent < 0 {
 		errs = append(errs, fmt.Errorf("Unsent is %d, and must not be negative", c.Unsent))

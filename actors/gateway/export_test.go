@@ -87,3 +87,6 @@ func (s *Server) Unsent() int64 {
 	defer s.unsent.mu.Unlock()
 	return s.unsent.most - s.unsent.left
 }
+
+// ErrBodyOver is why a body is read no further.
+var ErrBodyOver = errBodyOver

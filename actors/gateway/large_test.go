@@ -197,7 +197,7 @@ func TestSlowReaders(t *testing.T) {
 		listener := bufconn.Listen(1 << 20)
 		served := make(chan error, 1)
 		g := n.server.GRPC()
-		go func() { served <- g.Serve(gateway.NewBounded(listener, 100, func() {})) }()
+		go func() { served <- g.Serve(gateway.Listener{Listener: listener}) }()
 		defer func() {
 			g.Stop()
 			if err := <-served; err != nil {

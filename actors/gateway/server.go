@@ -42,6 +42,9 @@ type Server struct {
 	stopping  chan struct{}
 	started   time.Time
 
+	// calls is how many calls and streams of the public address are under way.
+	calls func() int64
+
 	accepting atomic.Int64
 	admission *admission
 	// unsent is for the public address. The administration has one of its own, so that clients can't fill it.
@@ -55,7 +58,7 @@ func New(config Config, engine *actors.Engine, metrics *actors.Metrics, node mes
 	config = config.WithDefaults()
 	s := &Server{
 		config: config, engine: engine, metrics: metrics, node: node, nodes: alone{}, log: log, health: health.NewServer(),
-		stopping: make(chan struct{}), started: time.Now(), admission: newAdmission(config),
+		calls: func() int64 { return 0 }, stopping: make(chan struct{}), started: time.Now(), admission: newAdmission(config),
 	}
 	s.unsent = s.newUnsent(config.Unsent)
 	s.adminUnsent = s.newUnsent(config.Unsent / 4)
@@ -80,19 +83,27 @@ const frameOverhead = 1 << 20
 // that stops waits for those that are in this state, so that one that says nothing must not take long.
 const connectWithin = 5 * time.Second
 
+// connectionWindow is how many bytes a connection may send before the node has taken them from it. gRPC takes them at once, and holds them
+// for their streams: what bounds them is the window of each stream.
+const connectionWindow = 4 << 20
+
 // GRPC makes the gRPC server that serves the API.
 func (s *Server) GRPC(extra ...grpc.ServerOption) *grpc.Server {
+	single := map[string]bool{}
 	opts := append([]grpc.ServerOption{
 		grpc.MaxRecvMsgSize(max(s.config.MaxInput, s.config.MaxOutput)*4 + frameOverhead),
 		grpc.MaxConcurrentStreams(uint32(s.config.Streams)), //nolint:gosec // validated
 		grpc.MaxHeaderListSize(uint32(s.config.Headers)),    //nolint:gosec // validated
 		grpc.ConnectionTimeout(connectWithin),
-		grpc.InitialWindowSize(1 << 20),
-		grpc.InitialConnWindowSize(4 << 20),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
+		grpc.InitialWindowSize(int32(s.config.ReceiveWindow)),                            //nolint:gosec // validated
+		grpc.InitialConnWindowSize(max(connectionWindow, int32(s.config.ReceiveWindow))), //nolint:gosec // validated
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			Time: 30 * time.Second, Timeout: 10 * time.Second, MaxConnectionIdle: s.config.ConnectionIdle,
+		}),
+		grpc.InTapHandle(s.tap(single)),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
-		grpc.ChainUnaryInterceptor(s.containUnary, s.boundUnary(s.unsent)),
-		grpc.ChainStreamInterceptor(s.containStream),
+		grpc.ChainUnaryInterceptor(arrivedUnary, s.containUnary, s.boundUnary(s.unsent)),
+		grpc.ChainStreamInterceptor(arrivedStream, s.containStream),
 		grpc.ForceServerCodecV2(newCodec()),
 	}, extra...)
 	g := grpc.NewServer(opts...)
@@ -101,6 +112,7 @@ func (s *Server) GRPC(extra ...grpc.ServerOption) *grpc.Server {
 	adapterv1.RegisterAdapterServiceServer(g, adapterService{Server: s})
 	grpc_health_v1.RegisterHealthServer(g, s.health)
 	reflection.Register(g)
+	addSingle(single, g)
 	return g
 }
 

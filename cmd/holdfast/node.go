@@ -94,6 +94,19 @@ func connectionFlags(f *pflag.FlagSet, c *nodeConfig) {
 	g := &c.Gateway
 	f.IntVar(&g.Connections, "max-connections", 0,
 		"most connections to the public address (10000, but no more than leaves file descriptors for the journal and the administration)")
+	f.IntVar(&g.AddressConnections, "max-address-connections", 0,
+		"most connections to the public address from one address; loopback addresses may have all (a quarter of --max-connections)")
+	f.IntVar(&g.AdminConnections, "max-admin-connections", 0, "most connections to the administration, half of them from one address (100)")
+	f.IntVar(&g.Opening, "max-opening", 0,
+		"most connections whose clients have not begun to speak; for a further one the oldest is closed (1000)")
+	f.DurationVar(&g.ConnectionIdle, "connection-idle", 0, "how long a connection may have no call and no stream before it is closed (15m)")
+	f.IntVar(&g.IdleFrames, "idle-frames", 0,
+		"frames that carry nothing which a connection may send in a second; one that sends more is read slower, and then closed (1000)")
+	f.IntVar(&g.Calls, "max-calls", 0, "most calls and streams at once, over all connections (32768)")
+	f.DurationVar(&g.RequestWithin, "request-within", 0, "how long the request of a call may take to come (30s)")
+	sizeVar(f, &g.ReceiveWindow, "receive-window", "what a stream may send before the node has read it (256KiB)")
+	sizeVar(f, &g.Unread, "unread",
+		"most bytes that were received and can't be read yet; beyond it connections are closed that keep some unread for longest (128MiB)")
 	f.IntVar(&g.Streams, "max-streams", 0, "most calls and streams of one connection at once; further ones wait in the client (1000)")
 	sizeVar(f, &g.Headers, "max-headers", "longest metadata of a call or stream (16KiB)")
 	sizeVar(f, &g.Unsent, "unsent",

@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"google.golang.org/grpc/codes"
 
 	"github.com/holdfast-run/holdfast/actors/gateway"
 	"github.com/holdfast-run/holdfast/supervision"
@@ -42,16 +45,15 @@ func (n *node) serveAdmin(ctx context.Context) (*http.Server, error) {
 	limits := n.config.Gateway.WithDefaults()
 	srv := &http.Server{
 		Handler:        n.provenOnly(n.orGRPC(supervision.CheckHost(listener.Addr(), n.config.Admin, mux))),
-		MaxHeaderBytes: limits.Headers, HTTP2: &http.HTTP2Config{MaxConcurrentStreams: limits.Streams},
-		ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute,
+		MaxHeaderBytes: limits.Headers, HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: limits.Streams, MaxReceiveBufferPerStream: limits.ReceiveWindow, SendPingTimeout: 30 * time.Second,
+		},
+		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: limits.RequestWithin, IdleTimeout: time.Minute,
+		ErrorLog: log.New(&adminLog{log: n.log}, "", 0),
 	}
-	listener = n.secureAdmin(srv, listener)
-	serve := srv.Serve
-	if n.administration != nil {
-		serve = func(l net.Listener) error { return srv.ServeTLS(l, "", "") }
-	}
+	listener = n.listenAdmin(srv, listener)
 	go func() {
-		if err := serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := srv.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			n.fail(fmt.Errorf("serve the administration: %w", err))
 		}
 	}()
@@ -73,8 +75,21 @@ func (n *node) orGRPC(other http.Handler) http.Handler {
 			http.Error(w, errStarting.Error(), http.StatusServiceUnavailable)
 			return
 		}
+		if n.bounds.admin.Calls() > int64(n.config.Gateway.WithDefaults().Streams) {
+			refuseCall(w, codes.ResourceExhausted, errTooManyCalls)
+			return
+		}
+		r.Body = gateway.RequestBody(r.URL.Path, r.Body)
 		g.ServeHTTP(w, r)
 	})
+}
+
+// refuseCall ends a call of gRPC that was not begun.
+func refuseCall(w http.ResponseWriter, code codes.Code, why error) {
+	w.Header().Set("Content-Type", "application/grpc")
+	w.Header().Set("Grpc-Status", strconv.Itoa(int(code)))
+	w.Header().Set("Grpc-Message", why.Error())
+	w.WriteHeader(http.StatusOK)
 }
 
 func isGRPC(r *http.Request) bool {
@@ -102,5 +117,6 @@ func (n *node) readyz(w http.ResponseWriter, _ *http.Request) {
 
 var (
 	errStarting      = errors.New("the node is starting")
+	errTooManyCalls  = errors.New("the administration takes no more calls and streams at once")
 	errNoCertificate = errors.New("a certificate is needed here, and the client has shown none")
 )

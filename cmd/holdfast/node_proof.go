@@ -1,10 +1,11 @@
 package main
 
 import (
-	"log"
-	"net"
+	"log/slog"
 	"net/http"
 	"strings"
+
+	"google.golang.org/grpc/codes"
 )
 
 // provenOnly leaves to a handler what operators ask who have shown a certificate, if they have to have one. How the node is may be asked
@@ -23,10 +24,7 @@ func (n *node) provenOnly(next http.Handler) http.Handler {
 			http.Error(w, errNoCertificate.Error(), http.StatusForbidden)
 			return
 		}
-		w.Header().Set("Content-Type", "application/grpc")
-		w.Header().Set("Grpc-Status", "16") // UNAUTHENTICATED
-		w.Header().Set("Grpc-Message", errNoCertificate.Error())
-		w.WriteHeader(http.StatusOK)
+		refuseCall(w, codes.Unauthenticated, errNoCertificate)
 	})
 }
 
@@ -36,40 +34,16 @@ type remoteAddr string
 func (remoteAddr) Network() string  { return "tcp" }
 func (a remoteAddr) String() string { return string(a) }
 
-// serverLog is what a server of HTTP logs: connections that were refused, as a rule.
-func (s *secured) serverLog() *log.Logger { return log.New(refusals{s}, "", 0) }
-
-type refusals struct{ s *secured }
-
-// Write implements io.Writer.
-func (r refusals) Write(line []byte) (int, error) {
-	text := strings.TrimSpace(string(line))
-	why, refused := strings.CutPrefix(text, "http: TLS handshake error from ")
-	if !refused {
-		r.s.log.Warn("the server of the administration says", "error", text)
-		return len(line), nil
-	}
-	from, why, _ := strings.Cut(why, ": ")
-	if why != "EOF" { // a check whether anybody listens
-		r.s.refuse(remoteAddr(from), handshakeError(why))
-	}
-	return len(line), nil
+// adminLog has the log of a server of HTTP: what clients did wrong, as a rule.
+type adminLog struct {
+	log  *slog.Logger
+	told seldom
 }
 
-type handshakeError string
-
-func (e handshakeError) Error() string { return string(e) }
-
-// secureAdmin has a server of the administration be secured, if it is to be, and returns its listener.
-func (n *node) secureAdmin(srv *http.Server, l net.Listener) net.Listener {
-	var protocols http.Protocols
-	protocols.SetHTTP1(true)
-	srv.Protocols = &protocols
-	if n.administration == nil {
-		protocols.SetUnencryptedHTTP2(true) // gRPC
-		return l
+// Write implements io.Writer.
+func (l *adminLog) Write(line []byte) (int, error) {
+	if untold, yes := l.told.tells(); yes {
+		l.log.Warn("the server of the administration says", "error", strings.TrimSpace(string(line)), "untold_before", untold)
 	}
-	protocols.SetHTTP2(true) // the same
-	srv.TLSConfig, srv.ErrorLog = n.administration.Config(), n.administration.serverLog()
-	return n.administration.Listener(l)
+	return len(line), nil
 }

@@ -55,8 +55,9 @@ type node struct {
 	registry *prometheus.Registry
 	failed   chan error
 	metrics  *actors.Metrics
-	// connections is the most connections to the public address.
+	// connections is the most connections to the public address, and bounds are those of all connections.
 	connections int
+	bounds      bounded
 
 	// public and administration are the listeners that are secured; nil: they are not.
 	public, administration *secured
@@ -118,6 +119,11 @@ func runNode(ctx context.Context, config nodeConfig, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	if n.files, n.connections, err = n.descriptors(); err != nil {
+		stopLooking()
+		return err
+	}
+	n.bounds = n.boundConnections(n.connections)
 	defer stopLooking()
 	// The administration comes first and goes last: it answers while the journal is being opened, too.
 	admin, err := n.serveAdmin(ctx)
@@ -150,12 +156,8 @@ func (n *node) serve(ctx context.Context, systemd *supervision.Systemd) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("listen for the API: %w", err), n.stop(ctx))
 	}
-	var bounded net.Listener = gateway.NewBounded(listener, n.connections, n.metrics.ConnectionRefused)
-	if n.public != nil {
-		bounded = n.public.Listener(bounded)
-	}
 	served := make(chan error, 1)
-	go func() { served <- n.grpc.Serve(bounded) }()
+	go func() { served <- n.grpc.Serve(n.listenPublic(listener)) }()
 	n.gateway.SetServing(true)
 	systemd.Ready("orders at " + listener.Addr().String() + ", administration at " + config.Admin)
 	log.Info("node is up", "node", n.id, "listen", listener.Addr().String(), "admin", config.Admin, "data", config.Data,
@@ -181,9 +183,6 @@ func (n *node) fail(err error) {
 func (n *node) start(ctx context.Context) error {
 	n.metrics = actors.NewMetrics(n.registry)
 	var err error
-	if n.files, n.connections, err = n.descriptors(); err != nil {
-		return err
-	}
 	if n.journal, err = n.openJournal(ctx); err != nil {
 		return err
 	}
@@ -215,11 +214,8 @@ func (n *node) start(ctx context.Context) error {
 	if n.losses != nil {
 		n.gateway.LoseBy(n.losses)
 	}
-	var secure []grpc.ServerOption
-	if n.public != nil {
-		secure = append(secure, grpc.Creds(n.public.Credentials()))
-	}
-	n.grpc = n.gateway.GRPC(secure...)
+	n.gateway.CountCallsBy(n.bounds.public.Calls)
+	n.grpc = n.gateway.GRPC(grpc.Creds(n.publicCredentials()))
 	n.admin.Store(n.gateway.AdminGRPC())
 	return nil
 }

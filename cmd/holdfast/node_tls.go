@@ -93,10 +93,7 @@ type secured struct {
 	expiry  prometheus.Gauge
 	reloads *prometheus.CounterVec // by outcome
 	refused prometheus.Counter
-
-	mu     sync.Mutex
-	told   time.Time
-	untold int
+	told    seldom
 }
 
 // secureListeners reads the certificates of the listeners that have some, and looks whether they change until the function is called that
@@ -228,18 +225,10 @@ func (s *secured) reload() {
 	}
 }
 
-// tellRefusals is how often the log tells of connections that were refused.
-const tellRefusals = 10 * time.Second
-
 // refuse counts a connection that was refused, and tells of it, now and then.
 func (s *secured) refuse(from net.Addr, err error) {
 	s.refused.Inc()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if now := time.Now(); now.Sub(s.told) >= tellRefusals {
-		s.log.Warn("connection was refused", "from", from.String(), "error", err, "untold_before", s.untold)
-		s.told, s.untold = now, 0
-		return
+	if untold, yes := s.told.tells(); yes {
+		s.log.Warn("connection was refused", "from", from.String(), "error", err, "untold_before", untold)
 	}
-	s.untold++
 }

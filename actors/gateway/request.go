@@ -1,0 +1,122 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/tap"
+)
+
+// request is the context of a call whose request has not come yet, or has. A request that takes too long ends its call.
+type request struct {
+	context.Context //nolint:containedctx // it is one
+
+	late    *time.Timer
+	forgets func() bool
+}
+
+type requestKey struct{}
+
+// errLate is why the context of a call ends whose request takes too long.
+var errLate = errors.New("the request did not come in time")
+
+// Err implements context.Context. gRPC knows two errors of contexts, and for clients this is the one that fits.
+func (r *request) Err() error {
+	err := r.Context.Err()
+	if err != nil && errors.Is(context.Cause(r.Context), errLate) {
+		return context.DeadlineExceeded
+	}
+	return err
+}
+
+// Value implements context.Context.
+func (r *request) Value(key any) any {
+	if key == (requestKey{}) {
+		return r
+	}
+	return r.Context.Value(key)
+}
+
+// CountCallsBy has the calls and streams counted that are under way, by whoever counts them. Call it before the node serves.
+func (s *Server) CountCallsBy(calls func() int64) { s.calls = calls }
+
+// tap sees each call before its request is read. Single has the methods to which clients send one message, once the server is served.
+func (s *Server) tap(single map[string]bool) tap.ServerInHandle {
+	return func(ctx context.Context, call *tap.Info) (context.Context, error) {
+		if err := s.checkCalls(); err != nil || !single[call.FullMethodName] {
+			return ctx, err
+		}
+		return s.await(ctx), nil
+	}
+}
+
+// checkCalls says if there are too many calls.
+func (s *Server) checkCalls() error {
+	if most := s.config.Calls; s.calls() > int64(most) {
+		s.metrics.Rejected("CALLS")
+		return s.fail(&failure{
+			code: codes.ResourceExhausted, reason: "CALLS", message: fmt.Sprintf("the node takes %d calls and streams at once", most),
+			retry: time.Second,
+		})
+	}
+	return nil
+}
+
+// await returns the context of a call that ends if its request does not come in time.
+func (s *Server) await(ctx context.Context) context.Context {
+	ctx, end := context.WithCancelCause(ctx)
+	r := &request{Context: ctx}
+	r.late = time.AfterFunc(s.config.RequestWithin, func() {
+		s.metrics.RequestLate()
+		end(errLate)
+	})
+	r.forgets = context.AfterFunc(ctx, func() { r.late.Stop() }) // the timer would keep all of the call
+	return r
+}
+
+// arrived says that the request of a call has come.
+func arrived(ctx context.Context) {
+	if r, ok := ctx.Value(requestKey{}).(*request); ok {
+		r.late.Stop()
+		r.forgets()
+	}
+}
+
+// addSingle adds the methods of a server to which clients send one message.
+func addSingle(single map[string]bool, g *grpc.Server) {
+	for service, info := range g.GetServiceInfo() {
+		for _, m := range info.Methods {
+			if !m.IsClientStream {
+				single["/"+service+"/"+m.Name] = true
+			}
+		}
+	}
+}
+
+func arrivedUnary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+	arrived(ctx)
+	return next(ctx, req)
+}
+
+func arrivedStream(srv any, st grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+	if !info.IsClientStream {
+		st = &singleRequest{st}
+	}
+	return next(srv, st)
+}
+
+// singleRequest is a stream on which the client sends one message.
+type singleRequest struct{ grpc.ServerStream }
+
+// RecvMsg implements grpc.ServerStream.
+func (s *singleRequest) RecvMsg(m any) error {
+	err := s.ServerStream.RecvMsg(m)
+	if err == nil {
+		arrived(s.Context())
+	}
+	return err //nolint:wrapcheck // it stands for what it wraps
+}

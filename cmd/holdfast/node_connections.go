@@ -1,0 +1,129 @@
+package main
+
+import (
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/holdfast-run/holdfast/actors/gateway"
+	"github.com/holdfast-run/holdfast/certificates"
+	"github.com/holdfast-run/holdfast/connections"
+)
+
+// bounded are the bounds of the connections to a node's listeners.
+type bounded struct{ public, admin *connections.Bounds }
+
+// boundConnections makes the bounds of both listeners. most is how many connections the public one may have.
+func (n *node) boundConnections(most int) bounded {
+	limits := n.config.Gateway
+	limits.Connections = most
+	limits = limits.WithDefaults()
+	ended := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "holdfast_connections_refused_total",
+		Help: "Connections that were closed at once, or later, because they would have cost the node too much.",
+	}, []string{"listener", "reason"})
+	n.registry.MustRegister(ended)
+	bound := func(word string, c connections.Config) *connections.Bounds {
+		tells := &refusedConnections{
+			log: n.log.With("listener", word), counts: map[connections.Reason]prometheus.Counter{}, told: map[connections.Reason]*seldom{},
+		}
+		for _, why := range connections.Reasons() {
+			tells.told[why] = &seldom{}
+			tells.counts[why] = ended.WithLabelValues(word, string(why))
+		}
+		c.Ended, c.Idle, c.Window, c.Streams = tells.ended, limits.IdleFrames, limits.ReceiveWindow, limits.Streams
+		b := connections.New(c)
+		labels := prometheus.Labels{"listener": word}
+		n.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "holdfast_calls", Help: "Calls and streams that are under way.", ConstLabels: labels,
+		}, func() float64 { return float64(b.Calls()) }), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "holdfast_unread_bytes", Help: "Bytes that were received and can't be read yet.", ConstLabels: labels,
+		}, func() float64 { return float64(b.Unread()) }))
+		return b
+	}
+	return bounded{
+		public: bound("public", connections.Config{
+			Most: most, ByAddress: limits.AddressConnections, Opening: limits.Opening, Unread: limits.Unread,
+		}),
+		admin: bound("admin", connections.Config{
+			Most: limits.AdminConnections, ByAddress: max(1, limits.AdminConnections/2), Opening: limits.AdminConnections,
+			Unread: max(1, limits.Unread/4),
+		}),
+	}
+}
+
+// listenPublic has the connections to the public address bounded and, if they are to be, secured.
+func (n *node) listenPublic(l net.Listener) net.Listener {
+	l = gateway.Listener{Listener: n.bounds.public.Listener(l)}
+	if n.public != nil {
+		l = n.public.Listener(l)
+	}
+	return l
+}
+
+// publicCredentials is what gRPC needs for the connections of listenPublic.
+func (n *node) publicCredentials() credentials.TransportCredentials {
+	if n.public != nil {
+		return n.bounds.public.Credentials(n.public.Credentials())
+	}
+	return n.bounds.public.Credentials(insecure.NewCredentials())
+}
+
+// listenAdmin does the same for a server of the administration.
+func (n *node) listenAdmin(srv *http.Server, l net.Listener) net.Listener {
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true) // gRPC; TLS, if there is, lies beneath
+	srv.Protocols = &protocols
+	l = n.bounds.admin.Listener(l)
+	if n.administration != nil {
+		certificates.InRequests(srv)
+		l = n.administration.Secured(n.administration.Listener(l))
+	}
+	return n.bounds.admin.Metered(l)
+}
+
+// refusedConnections counts connections that were refused, and tells of them, now and then.
+type refusedConnections struct {
+	log    *slog.Logger
+	counts map[connections.Reason]prometheus.Counter
+
+	told map[connections.Reason]*seldom
+}
+
+func (r *refusedConnections) ended(from net.Addr, why connections.Reason) {
+	r.counts[why].Inc()
+	if untold, yes := r.told[why].tells(); yes {
+		r.log.Warn("connection was closed by the node", "from", from.String(), "reason", string(why), "untold_before", untold)
+	}
+}
+
+// tellRefusals is how often the log tells of connections that were refused.
+const tellRefusals = 10 * time.Second
+
+// seldom tells when something is to be told of that may happen very often.
+type seldom struct {
+	mu     sync.Mutex
+	told   time.Time
+	untold int
+}
+
+// tells counts one more time, and says whether to tell of it, and how many times were not told before.
+func (s *seldom) tells() (untold int, yes bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	if now.Sub(s.told) < tellRefusals {
+		s.untold++
+		return 0, false
+	}
+	untold = s.untold
+	s.told, s.untold = now, 0
+	return untold, true
+}

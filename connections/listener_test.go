@@ -1,0 +1,184 @@
+package connections_test
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/holdfast-run/holdfast/connections"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// from is a listener to which anybody connects from any address.
+type from struct {
+	net.Listener
+
+	conns chan net.Conn
+}
+
+func (f *from) Accept() (net.Conn, error) {
+	c, open := <-f.conns
+	if !open {
+		return nil, net.ErrClosed
+	}
+	return c, nil
+}
+
+type fromAddress struct {
+	net.Conn
+
+	address string
+}
+
+func (c fromAddress) RemoteAddr() net.Addr {
+	a, err := net.ResolveTCPAddr("tcp", c.address)
+	if err != nil {
+		panic(err)
+	}
+	return a
+}
+
+// crowd is a listener, and those who connect to it.
+type crowd struct {
+	t        *testing.T
+	inner    *from
+	accepted chan net.Conn
+
+	mu   sync.Mutex
+	told []string
+}
+
+func newCrowd(t *testing.T, config connections.Config) *crowd {
+	t.Helper()
+	c := &crowd{t: t, inner: &from{conns: make(chan net.Conn)}, accepted: make(chan net.Conn)}
+	config.Ended = func(from net.Addr, why connections.Reason) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.told = append(c.told, fmt.Sprint(from, " ", why))
+	}
+	b := connections.New(config)
+	l := b.Metered(b.Listener(c.inner))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			c.accepted <- conn
+		}
+	}()
+	t.Cleanup(func() {
+		close(c.inner.conns)
+		<-ended
+	})
+	return c
+}
+
+// connect returns both ends of a connection; that of the server is nil if the connection was refused.
+func (c *crowd) connect(address string) (client, server net.Conn) {
+	c.t.Helper()
+	client, inner := net.Pipe()
+	c.t.Cleanup(func() { _ = client.Close() })
+	c.inner.conns <- fromAddress{inner, address}
+	refused := make(chan struct{})
+	go func() {
+		defer close(refused)
+		if _, err := client.Read(make([]byte, 1)); err == nil {
+			c.t.Error("the server says something")
+		}
+	}()
+	select {
+	case server = <-c.accepted:
+		c.t.Cleanup(func() { _ = server.Close() })
+		return client, server
+	case <-refused:
+		return client, nil
+	}
+}
+
+func (c *crowd) wants(told ...string) {
+	c.t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if got := strings.Join(c.told, "\n"); got != strings.Join(told, "\n") {
+		c.t.Errorf("told %q, want %q", got, told)
+	}
+	c.told = nil
+}
+
+func TestMost(t *testing.T) {
+	t.Parallel()
+	c := newCrowd(t, connections.Config{Most: 2, ByAddress: 2})
+	_, first := c.connect("192.0.2.1:1")
+	_, second := c.connect("192.0.2.2:1")
+	if _, third := c.connect("192.0.2.3:1"); first == nil || second == nil || third != nil {
+		t.Fatalf("open: %v, %v, %v", first, second, third)
+	}
+	c.wants("192.0.2.3:1 too_many")
+	for range 2 { // closing twice makes room once
+		_ = first.Close()
+	}
+	_, fourth := c.connect("192.0.2.4:1")
+	if _, fifth := c.connect("192.0.2.5:1"); fourth == nil || fifth != nil {
+		t.Errorf("in the free place: %v, beside it: %v", fourth, fifth)
+	}
+	c.wants("192.0.2.5:1 too_many")
+}
+
+// One address does not take all connections, whatever its ports, or the second half of an address of IPv6; this machine's own may.
+func TestMostOfAnAddress(t *testing.T) {
+	t.Parallel()
+	c := newCrowd(t, connections.Config{Most: 10, ByAddress: 2})
+	for i, address := range []string{
+		"192.0.2.1:1", "192.0.2.1:2", "[2001:db8::1]:1", "[2001:db8::2]:1", "[2001:db8:0:1::1]:1", "127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3",
+	} {
+		if _, server := c.connect(address); server == nil {
+			t.Errorf("connection %d from %s was refused", i, address)
+		}
+	}
+	for _, address := range []string{"192.0.2.1:3", "[2001:db8::3]:1"} {
+		if _, server := c.connect(address); server != nil {
+			t.Errorf("%s has one more", address)
+		}
+		c.wants(address + " too_many_of_address")
+	}
+}
+
+// Whoever connects and says nothing makes room for others: first those of the address that has most of them.
+func TestOpening(t *testing.T) {
+	t.Parallel()
+	c := newCrowd(t, connections.Config{Most: 100, Opening: 4})
+	ends := func(server net.Conn) {
+		t.Helper()
+		if _, err := server.Read(make([]byte, 1)); err == nil {
+			t.Error("something was read")
+		}
+	}
+	speaks, server := c.connect("192.0.2.9:1")
+	go func() { _, _ = speaks.Write([]byte("GET / HTTP/1.1\r\n")) }()
+	if _, err := server.Read(make([]byte, 100)); err != nil {
+		t.Fatal(err)
+	}
+	_, first := c.connect("192.0.2.1:1")
+	_, second := c.connect("192.0.2.2:1")
+	c.connect("192.0.2.2:2")
+	c.connect("192.0.2.3:1")
+	c.wants()
+	c.connect("192.0.2.2:3") // that address has more than a quarter
+	c.wants("192.0.2.2:1 slow_to_open")
+	ends(second)
+	c.connect("192.0.2.4:1")
+	c.wants("192.0.2.1:1 slow_to_open")
+	ends(first)
+	go func() { _, _ = speaks.Write([]byte("Host: a\r\n\r\n")) }()
+	if _, err := server.Read(make([]byte, 100)); err != nil {
+		t.Errorf("whoever has begun to speak: %v", err)
+	}
+}
