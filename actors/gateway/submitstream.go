@@ -10,7 +10,9 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/holdfast-run/holdfast/actors/access"
 	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/messages/nodev1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
@@ -25,7 +27,7 @@ func (o orders) SubmitStream(st grpc.BidiStreamingServer[orderv1.SubmitStreamReq
 		return o.fail(err)
 	}
 	s := &submitStream{
-		orders: o, client: client, out: newCollector[*orderv1.Submission](), window: make(chan struct{}, o.config.StreamWindow),
+		orders: o, client: client, caller: access.Of(st.Context()), out: newCollector[*orderv1.Submission](), window: make(chan struct{}, o.config.StreamWindow),
 		waiting: map[uint64]*waitForEnd{},
 	}
 	defer s.forgetAll()
@@ -61,7 +63,8 @@ func (o orders) SubmitStream(st grpc.BidiStreamingServer[orderv1.SubmitStreamReq
 type submitStream struct {
 	orders
 
-	client string // who submits
+	client string         // who submits, for the limit of orders
+	caller *access.Caller // the same, for what it may do
 	out    *collector[*orderv1.Submission]
 	// window holds an element for each order without its last answer.
 	window chan struct{}
@@ -101,7 +104,11 @@ func (s *submitStream) one(ctx context.Context, r *orderv1.SubmitRequest) {
 		s.last(0, s.refusal(id, err))
 		return
 	}
-	c, err := s.check(ctx, r.GetOrder())
+	err := requireToSubmit(s.caller, r)
+	var c *journalv1.OrderAccepted
+	if err == nil {
+		c, err = s.check(ctx, r.GetOrder())
+	}
 	if err != nil {
 		s.last(0, s.refusal(id, err))
 		return

@@ -38,6 +38,10 @@ func TestMistakesOfListeners(t *testing.T) {
 			"--tls-cert and --tls-key must be given both, or none", "--admin-tls-cert and --admin-tls-key must be given both, or none",
 		}},
 		{"--tls-cert a --tls-key b --plaintext", []string{"--tls-cert and --plaintext are given, and only one can hold for the API"}},
+		{"--listen :7460 --tls-cert a --tls-key b", []string{
+			"--listen is :7460, and other machines may reach that without being asked who they are: give --tls-client-ca, so that only clients " +
+				"and adapters connect who have a certificate, or --access, which says who may do what",
+		}},
 		{"--admin-tls-client-ca c", []string{"--admin-tls-client-ca is given without --admin-tls-cert and --admin-tls-key"}},
 	} {
 		got := (&fake{t: t}).run(append([]string{"node", "--data", t.TempDir()}, strings.Fields(c.args)...)...)
