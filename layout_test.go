@@ -60,7 +60,7 @@ var rules = []rule{
 		product: []string{
 			"actors", "actors/access", "actors/activity", "actors/catalog", "actors/failure", "actors/runtime", "actors/view", "messages/...",
 		},
-		tests: []string{"actors/...", "persistence/...", "supervision", "cluster", "adapters/adaptertest"},
+		tests: []string{"actors/...", "persistence/...", "supervision", "cluster", "adapters/adaptertest", "tokens"},
 	},
 	{dir: "supervision", product: []string{"messages/..."}},
 	{dir: "tokens", product: nil, tests: []string{"certificates/..."}},
