@@ -18,16 +18,16 @@ const (
 	ServerNameEnv = "HOLDFAST_SERVER_NAME"
 )
 
-// The environment variables that say which token is sent to the nodes, if no flag does: itself, a file that has it, and whether it is sent in
-// plain text to other machines, too.
+// The environment variables that say which token is sent to the nodes, if no flag does: itself, a file that has it, and whether it is sent
+// in plain text to other machines, too.
 const (
-	TokenEnv       = "HOLDFAST_TOKEN"      //nolint:gosec // the name of one
+	TokenEnv       = "HOLDFAST_TOKEN"
 	TokenFileEnv   = "HOLDFAST_TOKEN_FILE" //nolint:gosec // the name of one
 	TokenAnywayEnv = "HOLDFAST_TOKEN_ANYWAY"
 )
 
-// tokenFlags are the flags that say which token is sent. What it returns is to be called when they were read: it returns nil if none is. The
-// token itself is no flag, which others on the machine could read.
+// tokenFlags are the flags that say which token is sent. What it returns is to be called when they were read: it returns nil if none is.
+// The token itself is no flag, which others on the machine could read.
 func tokenFlags(flags *flag.FlagSet, env func(string) string) func() (*tokens.Sender, error) {
 	file := flags.String("token-file", "", "file with the token that is sent to the nodes; else $"+TokenFileEnv+", or the token $"+TokenEnv)
 	anyway := flags.Bool("token-anyway", false, "send it in plain text to other machines, too; else $"+TokenAnywayEnv)

@@ -94,8 +94,8 @@ func (s *Sender) GetRequestMetadata(ctx context.Context, _ ...string) (map[strin
 	return map[string]string{Metadata: Scheme + token}, nil
 }
 
-// RequireTransportSecurity implements credentials.PerRPCCredentials: GetRequestMetadata looks at the connection itself, as one that stays on
-// this machine needs none.
+// RequireTransportSecurity implements credentials.PerRPCCredentials: GetRequestMetadata looks at the connection itself, as one that stays
+// on this machine needs none.
 func (*Sender) RequireTransportSecurity() bool { return false }
 
 // private tells whether nobody else reads what goes over a connection.

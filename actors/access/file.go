@@ -114,56 +114,70 @@ func Parse(text []byte) (*File, error) {
 
 // Validate says everything that is wrong with a file.
 func (f *File) Validate() error {
-	var errs []error
-	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	issuers, errs := f.checkIssuers()
 	names, ids, hashes := map[string]bool{}, map[string]bool{}, map[string]bool{}
-	issuers := map[string]bool{}
-	for i, is := range f.Issuers {
-		u, err := url.Parse(is.URL)
-		if err != nil || u.Scheme != "https" && !(u.Scheme == "http" && loopback(u.Hostname())) || u.Host == "" {
-			wrong("issuers[%d].url is %q, and must be https://…: in plain text, whoever is on the way would be the issuer", i, is.URL)
-		}
-		if is.Audience == "" {
-			wrong("issuers[%d].audience is missing: tokens that the issuer gives to others would be taken here", i)
-		}
-		if issuers[is.URL] {
-			wrong("issuers[%d].url is there twice", i)
-		}
-		issuers[is.URL] = true
-	}
 	for i := range f.Callers {
 		e := &f.Callers[i]
 		in := fmt.Sprintf("callers[%d]", i)
+		wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(in+"."+format, args...)) }
 		if e.Name == "" || len(e.Name) > maxName || strings.ContainsFunc(e.Name, func(r rune) bool { return r < ' ' }) {
-			wrong("%s.name must have 1 to %d bytes, and no control characters", in, maxName)
+			wrong("name must have 1 to %d bytes, and no control characters", maxName)
 		}
 		if names[e.Name] {
-			wrong("%s.name is %q, as that of another", in, e.Name)
+			wrong("name is %q, as that of another", e.Name)
 		}
 		names[e.Name] = true
-		for _, t := range e.Tokens {
-			if t.ID == "" || ids[t.ID] {
-				wrong("%s.tokens: each needs an id of its own, and one has %q", in, t.ID)
-			}
-			if _, err := tokens.ParseHash(t.SHA256); err != nil {
-				wrong("%s.tokens %s: %w", in, t.ID, err)
-			} else if hashes[t.SHA256] {
-				wrong("%s.tokens %s: another entry has the same token", in, t.ID)
-			}
-			ids[t.ID], hashes[t.SHA256] = true, true
-		}
 		for _, c := range e.Claims {
 			if !issuers[c.Issuer] {
-				wrong("%s.claims: the issuer %q is not among the issuers", in, c.Issuer)
+				wrong("claims: the issuer %q is not among the issuers", c.Issuer)
 			}
 			if len(c.Match) == 0 {
-				wrong("%s.claims: match is missing: whoever has a token of the issuer would be meant", in)
+				wrong("claims: match is missing: whoever has a token of the issuer would be meant")
 			}
 		}
+		errs = append(errs, e.checkTokens(in, ids, hashes)...)
 		errs = append(errs, e.checkPatterns(in)...)
 		errs = append(errs, e.checkRoles(in)...)
 	}
 	return errors.Join(errs...)
+}
+
+func (f *File) checkIssuers() (issuers map[string]bool, errs []error) {
+	issuers = map[string]bool{}
+	for i, is := range f.Issuers {
+		wrong := func(format string, args ...any) {
+			errs = append(errs, fmt.Errorf("issuers[%d]."+format, append([]any{i}, args...)...))
+		}
+		u, err := url.Parse(is.URL)
+		if err != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())) {
+			wrong("url is %q, and must be https://…: in plain text, whoever is on the way would be the issuer", is.URL)
+		}
+		if is.Audience == "" {
+			wrong("audience is missing: tokens that the issuer gives to others would be taken here")
+		}
+		if issuers[is.URL] {
+			wrong("url is there twice")
+		}
+		issuers[is.URL] = true
+	}
+	return issuers, errs
+}
+
+// checkTokens says what is wrong with tokens; ids and hashes are those of all entries so far.
+func (e *Entry) checkTokens(in string, ids, hashes map[string]bool) (errs []error) {
+	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(in+".tokens"+format, args...)) }
+	for _, t := range e.Tokens {
+		if t.ID == "" || ids[t.ID] {
+			wrong(": each needs an id of its own, and one has %q", t.ID)
+		}
+		if _, err := tokens.ParseHash(t.SHA256); err != nil {
+			wrong(" %s: %w", t.ID, err)
+		} else if hashes[strings.ToLower(t.SHA256)] {
+			wrong(" %s: another entry has the same token", t.ID)
+		}
+		ids[t.ID], hashes[strings.ToLower(t.SHA256)] = true, true
+	}
+	return errs
 }
 
 // maxName is the longest name of an entry, in bytes.

@@ -3,6 +3,7 @@ package access_test
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -65,9 +66,7 @@ func (i *issuer) token(by *mockoidc.Keypair, now time.Time, changes map[string]a
 	claims := jwt.MapClaims{
 		"iss": i.Issuer(), "aud": audience, "sub": "alice", "exp": now.Add(time.Hour).Unix(), "iat": now.Unix(), "groups": []string{"ops", "all"},
 	}
-	for name, value := range changes {
-		claims[name] = value
-	}
+	maps.Copy(claims, changes)
 	signed, err := by.SignJWT(claims)
 	if err != nil {
 		i.t.Fatal(err)

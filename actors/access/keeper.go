@@ -124,8 +124,8 @@ var (
 	errExpired      = unknown(errors.New("the certificate has expired"))
 )
 
-// Follow has end be called, once, when a caller that has a stream open is not known any more, or may do other things than when it was opened;
-// forget is to be called when the stream is over, and returns whether end was not called.
+// Follow has end be called, once, when a caller that has a stream open is not known any more, or may do other things than when it was
+// opened; forget is to be called when the stream is over.
 func (k *Keeper) Follow(p Proof, c *Caller, end func(error)) (forget func()) {
 	s := &followed{p, c, end}
 	k.mu.Lock()

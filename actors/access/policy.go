@@ -95,7 +95,8 @@ func (p *policy) byToken(token string, now time.Time) (*Caller, error) {
 	return t.caller, nil
 }
 
-// byCertificate returns who has a certificate: the first of its names that is granted something names the caller, and the grants of all count.
+// byCertificate returns who has a certificate: the first of its names that is granted something names the caller, and the grants of all
+// count.
 func (p *policy) byCertificate(c *x509.Certificate) (*Caller, error) {
 	var out *Caller
 	seen := map[*Entry]bool{}

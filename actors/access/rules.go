@@ -46,9 +46,13 @@ type Rule struct {
 
 // The pages of the administration, and reflection.
 const (
-	Livez, Readyz, Metrics, Profiles = "/livez", "/readyz", "/metrics", "/debug/pprof/"
-	// Faults and FaultsBelow are in builds for tests alone.
-	Faults, FaultsBelow = "/faults", "/faults/"
+	Livez    = "/livez"
+	Readyz   = "/readyz"
+	Metrics  = "/metrics"
+	Profiles = "/debug/pprof/"
+	Faults   = "/faults" // it and what is below are in builds for tests alone
+	// FaultsBelow is what is below.
+	FaultsBelow = "/faults/"
 
 	reflectionV1      = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
 	reflectionV1Alpha = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"

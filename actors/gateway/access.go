@@ -23,7 +23,7 @@ import (
 // Callers knows who calls.
 type Callers interface {
 	// Identify returns who calls.
-	Identify(context.Context, access.Proof) (*access.Caller, error)
+	Identify(ctx context.Context, p access.Proof) (*access.Caller, error)
 	// Follow has end be called when a caller that has a stream open is not known any more, or may do other things.
 	Follow(p access.Proof, c *access.Caller, end func(error)) (forget func())
 }
@@ -209,7 +209,7 @@ func orEverywhere(namespace string) string {
 }
 
 const (
-	// keyPage is how many orders of a key are looked at at once.
+	// keyPage is how many orders of a key are looked at in one go.
 	keyPage = 1000
 	// mostOfKey is the most orders of a key whose namespaces are looked at for a caller.
 	mostOfKey = 20_000
@@ -268,8 +268,8 @@ func requireOfHello(c *access.Caller, h *adapterv1.Hello) error {
 	return nil
 }
 
-// requireOfDefinition says what a caller lacks to deploy a definition: the role in its namespace, with all activities that it calls, and a role
-// in the namespaces of definitions that it runs, as whoever submits an order for it has those run.
+// requireOfDefinition says what a caller lacks to deploy a definition: the role in its namespace, with all activities that it calls, and a
+// role in the namespaces of definitions that it runs, as whoever submits an order for it has those run.
 func requireOfDefinition(c *access.Caller, def *catalog.Examined) error {
 	if c == nil {
 		return nil

@@ -201,7 +201,7 @@ func try(ctx context.Context, conn *grpc.ClientConn, method string, request prot
 		if err = st.RecvMsg(answer); err == nil {
 			if s, ok := answer.(*orderv1.SubmitStreamResponse); ok { // each submission has an answer of its own
 				r := s.GetSubmissions()[0].GetRefused()
-				return status.Error(codes.Code(r.GetCode()), r.GetMessage()) //nolint:gosec // a small number
+				return status.Error(codes.Code(r.GetCode()), r.GetMessage())
 			}
 		}
 	}
@@ -214,7 +214,7 @@ func newMessage(method string, which func(protoreflect.MethodDescriptor) protore
 	if err != nil {
 		panic(err)
 	}
-	m := d.(protoreflect.ServiceDescriptor).Methods().ByName(protoreflect.Name(name)) //nolint:errcheck,forcetypeassert // a service
+	m := d.(protoreflect.ServiceDescriptor).Methods().ByName(protoreflect.Name(name)) //nolint:errcheck // a service
 	t, err := protoregistry.GlobalTypes.FindMessageByName(which(m).FullName())
 	if err != nil {
 		panic(err)
@@ -269,13 +269,12 @@ func TestEveryMethodAsEveryRole(t *testing.T) {
 		for _, role := range access.Roles() {
 			for scope, everywhere := range map[string]bool{"te*": false, "*": true} {
 				grant := fmt.Sprintf("{role: %s, namespaces: ['%s']}", role, scope)
-				switch role {
-				case access.Adapter:
+				if role == access.Adapter {
 					if everywhere {
 						continue
 					}
 					grant = "{role: adapter, activities: [x.do]}"
-				case access.Deployer:
+				} else if role == access.Deployer {
 					grant = fmt.Sprintf("{role: deployer, namespaces: ['%s'], activities: ['x.*']}", scope)
 				}
 				callers = append(callers, caller{role, everywhere, f.caller(fmt.Sprintf("%s-%v", role, everywhere), grant)})

@@ -27,8 +27,8 @@ func (o orders) SubmitStream(st grpc.BidiStreamingServer[orderv1.SubmitStreamReq
 		return o.fail(err)
 	}
 	s := &submitStream{
-		orders: o, client: client, caller: access.Of(st.Context()), out: newCollector[*orderv1.Submission](), window: make(chan struct{}, o.config.StreamWindow),
-		waiting: map[uint64]*waitForEnd{},
+		orders: o, client: client, caller: access.Of(st.Context()), out: newCollector[*orderv1.Submission](),
+		window: make(chan struct{}, o.config.StreamWindow), waiting: map[uint64]*waitForEnd{},
 	}
 	defer s.forgetAll()
 	sent := make(chan error, 1)

@@ -21,7 +21,7 @@ func (n *node) openAccess() error {
 	}
 	var err error
 	if n.access, err = access.Open(n.config.Access, time.Now); err != nil {
-		return err //nolint:wrapcheck // it names the file
+		return err
 	}
 	n.accessReloads = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "holdfast_access_reloads_total", Help: "Changes of the file of --access that were taken, or refused because they are bad.",
@@ -89,5 +89,5 @@ func (n *node) callerOf(r *http.Request) (*access.Caller, error) {
 	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
 		proof.Certificate = r.TLS.VerifiedChains[0][0]
 	}
-	return n.access.Identify(r.Context(), proof) //nolint:wrapcheck // it is for the caller
+	return n.access.Identify(r.Context(), proof)
 }

@@ -9,7 +9,8 @@ import (
 	"github.com/holdfast-run/holdfast/actors/access"
 )
 
-// provenOnly leaves to a handler what operators ask who have shown a certificate, if they have to have one. With access, their roles say who may ask. How the node is may be asked
+// provenOnly leaves to a handler what operators ask who have shown a certificate, if they have to have one. With --access,
+// their roles say who may ask, whatever they have shown. How the node is may be asked
 // by anybody: whoever watches over processes has no certificate as a rule.
 func (n *node) provenOnly(next http.Handler) http.Handler {
 	if n.administration == nil || n.config.AdminTLS.CA == "" || n.access != nil {

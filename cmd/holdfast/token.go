@@ -27,7 +27,8 @@ func newToken(a *app) *cobra.Command {
 	return cmd
 }
 
-var errNoAccess = usageError{errors.New("--access is missing: name the file that says who may call")} //nolint:gochecknoglobals // a constant
+//nolint:gochecknoglobals // a constant
+var errNoAccess = usageError{errors.New("--access is missing: name the file that says who may call")}
 
 // madeToken says which token is made.
 type madeToken struct {
@@ -81,7 +82,7 @@ func (a *app) createToken(file string, made madeToken) error {
 		return advise(err, "Say with --role, and --namespace or --activity, what it may do, and it is added.")
 	}
 	if err != nil {
-		return err //nolint:wrapcheck // it names the file
+		return err
 	}
 	if a.output == outputJSON {
 		return a.printJSON(map[string]string{"id": kept.ID, "token": secret})
@@ -110,7 +111,6 @@ func newTokenRevoke(_ *app, file *string) *cobra.Command {
 			if *file == "" {
 				return errNoAccess
 			}
-			//nolint:wrapcheck // it names the file
 			return access.Edit(*file, func(text []byte) ([]byte, error) { return access.RemoveToken(text, args[0]) })
 		},
 	}
@@ -135,7 +135,7 @@ func newTokenList(a *app, file *string) *cobra.Command {
 			}
 			f, _, err := access.Read(*file)
 			if err != nil {
-				return err //nolint:wrapcheck // it names the file
+				return err
 			}
 			t := a.newTable(whole("ID"), cut("CALLER"), whole("EXPIRES"))
 			for _, e := range f.Callers {

@@ -15,7 +15,10 @@ import (
 func tokenOf(t *testing.T, file string, args ...string) (id, token string) {
 	t.Helper()
 	got := (&fake{t: t}).run(append([]string{"token", "create", "--access", file, "-o", "json"}, args...)...)
-	var made struct{ ID, Token string }
+	var made struct {
+		ID    string `json:"id"`
+		Token string `json:"token"`
+	}
 	if err := json.Unmarshal([]byte(got.stdout), &made); err != nil || got.status != exitOK {
 		t.Fatalf("%+v: %v", got, err)
 	}
@@ -84,8 +87,10 @@ func TestNodeAsksWhoCalls(t *testing.T) {
 		{"order list", n.as("", n.client), "no role is granted to a name in the certificate: somebody (UNAUTHENTICATED)"},
 		{"order list", append(trust, "--token", viewer), ""},
 		{"order list", append(trust, "--token-file", kept), ""},
-		{"order list --definition other/x", append(trust, "--token", viewer),
-			"viewer (by token ID) lacks the role viewer in the namespace other (PERMISSION_DENIED)\n  reason: MISSING_ROLE\nWhoever keeps"},
+		{
+			"order list --definition other/x", append(trust, "--token", viewer),
+			"viewer (by token ID) lacks the role viewer in the namespace other (PERMISSION_DENIED)\n  reason: MISSING_ROLE\nWhoever keeps",
+		},
 		{"order submit --definition shop/x", append(trust, "--token", viewer), "lacks the role submitter in the namespace shop (PERMISSION_DENIED)"},
 		{"status", append(trustAdmin, "--token", viewer), ""},
 		{"cluster level", append(trustAdmin, "--token", viewer), "lacks the role viewer in all namespaces (*) (PERMISSION_DENIED)"},
@@ -138,5 +143,5 @@ func (b bearing) RoundTrip(r *http.Request) (*http.Response, error) {
 		r = r.Clone(r.Context())
 		r.Header.Set("Authorization", "Bearer "+b.token)
 	}
-	return b.RoundTripper.RoundTrip(r) //nolint:wrapcheck // it stands for what it wraps
+	return b.RoundTripper.RoundTrip(r)
 }
