@@ -111,8 +111,14 @@ func TestNodeAsksWhoCalls(t *testing.T) {
 		path, token string
 		status      int
 	}{
-		{"/livez", "", 200}, {"/readyz", "", 200}, {"/metrics", "", 401}, {"/metrics", "hf_none", 401}, {"/metrics", viewer, 200},
-		{"/debug/pprof/", viewer, 403}, {"/debug/pprof/", root, 404}, {"/debug/pprof/cmdline", viewer, 403},
+		{"/livez", "", 200},
+		{"/readyz", "", 200},
+		{"/metrics", "", 401},
+		{"/metrics", "hf_none", 401},
+		{"/metrics", viewer, 200},
+		{"/debug/pprof/", viewer, 403},
+		{"/debug/pprof/", root, 404},
+		{"/debug/pprof/cmdline", viewer, 403},
 	} {
 		if status, text, _ := n.getBearing(c.path, c.token); status != c.status {
 			t.Errorf("%s: %d %s, want %d", c.path, status, text, c.status)
