@@ -54,15 +54,17 @@ var rules = []rule{
 		product: []string{"actors/...", "persistence", "supervision", "messages/..."},
 		tests:   []string{"persistence/...", "cluster", "adapters/adaptertest"},
 	},
+	{dir: "actors/access", product: []string{"messages/...", "tokens"}},
 	{
 		dir: "actors/gateway",
 		product: []string{
-			"actors", "actors/activity", "actors/catalog", "actors/failure", "actors/runtime", "actors/view", "messages/...",
+			"actors", "actors/access", "actors/activity", "actors/catalog", "actors/failure", "actors/runtime", "actors/view", "messages/...",
 		},
-		tests: []string{"actors/...", "persistence/...", "supervision", "cluster", "adapters/adaptertest"},
+		tests: []string{"actors/...", "persistence/...", "supervision", "cluster", "adapters/adaptertest", "tokens"},
 	},
 	{dir: "supervision", product: []string{"messages/..."}},
 	{dir: "connections", product: nil},
+	{dir: "tokens", product: nil, tests: []string{"certificates/..."}},
 	{dir: "certificates", product: nil, tests: []string{"certificates/..."}},
 	{dir: "certificates/certificatetest", product: []string{"certificates"}},
 	{dir: "cluster", product: []string{"cluster/...", "messages/...", "supervision"}},
@@ -81,10 +83,10 @@ var rules = []rule{
 	},
 	{dir: "persistence/postgres/pgserver", product: nil},
 	{
-		dir: "adapters", product: []string{"adapters/...", "certificates", "messages/...", "supervision"},
+		dir: "adapters", product: []string{"adapters/...", "certificates", "tokens", "messages/...", "supervision"},
 		tests: []string{"certificates/certificatetest"},
 	},
-	{dir: "client", product: []string{"client/...", "certificates", "messages/..."}, tests: []string{"certificates/certificatetest"}},
+	{dir: "client", product: []string{"client/...", "certificates", "tokens", "messages/..."}, tests: []string{"certificates/certificatetest"}},
 	{dir: "console", product: []string{"client/...", "messages/..."}},
 	{dir: "cmd", product: []string{"..."}},
 	{

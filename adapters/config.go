@@ -13,6 +13,7 @@ import (
 
 	"github.com/holdfast-run/holdfast/certificates"
 	"github.com/holdfast-run/holdfast/supervision"
+	"github.com/holdfast-run/holdfast/tokens"
 )
 
 // Config says where the nodes are, and how a running adapter behaves. The zero value of each field means its default.
@@ -26,6 +27,8 @@ type Config struct {
 	LogRate int
 	// TLS secures the connections. Default: none, the connections are in plain text.
 	TLS *TLS
+	// Token is sent to the nodes, for those that ask who connects. Default: none.
+	Token *tokens.Sender
 	// DrainTimeout is how long Run goes on when it should stop, to finish what was started and to have its results
 	// acknowledged. Then activities are interrupted. Run goes on for ten seconds more if one ignores that. Default 30 s.
 	DrainTimeout time.Duration
@@ -128,6 +131,11 @@ func (c Config) validate() error {
 	}{{"keep results", c.KeepResults}, {"keep bytes", c.KeepBytes}, {"max unacked", c.MaxUnacked}} {
 		if n.value < 0 {
 			errs = append(errs, fmt.Errorf("%s %d is negative", n.name, n.value))
+		}
+	}
+	if c.Token != nil {
+		if err := c.Token.Validate(); err != nil {
+			errs = append(errs, err)
 		}
 	}
 	if err := c.Restarts.Validate(); err != nil {

@@ -78,10 +78,14 @@ func (l *link) close() {
 // run keeps a stream until the context ends, or the address is no longer that of a node.
 func (l *link) run(ctx context.Context, transport credentials.TransportCredentials) {
 	log := l.hub.config.Log.With("server", l.address)
-	conn, err := grpc.NewClient("passthrough:///"+l.address, append([]grpc.DialOption{
+	options := []grpc.DialOption{
 		grpc.WithTransportCredentials(transport), grpc.WithConnectParams(connectBackoff), grpc.WithKeepaliveParams(keepAlive),
 		grpc.WithDisableRetry(), grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxReceive)), grpc.WithIdleTimeout(0),
-	}, l.hub.config.DialOptions...)...)
+	}
+	if l.hub.config.Token != nil {
+		options = append(options, grpc.WithPerRPCCredentials(l.hub.config.Token))
+	}
+	conn, err := grpc.NewClient("passthrough:///"+l.address, append(options, l.hub.config.DialOptions...)...)
 	if err != nil {
 		l.hub.fail(fmt.Errorf("server %s: %w", l.address, err))
 		return

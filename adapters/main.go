@@ -77,6 +77,7 @@ func (a *Adapter) configure(args []string, env func(string) string, stderr io.Wr
 	})
 	flags.StringVar(&a.name, "name", a.name, "the adapter's name: the part before the dot in adapter.activity")
 	secured := secureFlags(flags, env)
+	token := tokenFlags(flags, env)
 	flags.StringVar(&config.LedgerDir, "ledger", "", "folder for what the adapter knows about its work, for this process alone, "+
 		"so that it survives a restart (default none)")
 	flags.StringVar(&config.Health, "health", "", "address where /livez tells whether the adapter makes progress, host:port (default none)")
@@ -104,6 +105,10 @@ func (a *Adapter) configure(args []string, env func(string) string, stderr io.Wr
 	config.Log = config.Log.With("adapter", a.name)
 	var err error
 	if config.TLS, err = secured(); err != nil {
+		fmt.Fprintln(stderr, err)
+		return config, err
+	}
+	if config.Token, err = token(); err != nil {
 		fmt.Fprintln(stderr, err)
 		return config, err
 	}

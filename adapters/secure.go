@@ -5,6 +5,8 @@ import (
 	"flag"
 	"fmt"
 	"strconv"
+
+	"github.com/holdfast-run/holdfast/tokens"
 )
 
 // The environment variables that say how connections are secured if no flag does; those of the command line have the same names.
@@ -15,6 +17,47 @@ const (
 	KeyEnv        = "HOLDFAST_CLIENT_KEY"
 	ServerNameEnv = "HOLDFAST_SERVER_NAME"
 )
+
+// The environment variables that say which token is sent to the nodes, if no flag does: itself, a file that has it, and whether it is sent
+// in plain text to other machines, too.
+const (
+	TokenEnv       = "HOLDFAST_TOKEN"
+	TokenFileEnv   = "HOLDFAST_TOKEN_FILE" //nolint:gosec // the name of one
+	TokenAnywayEnv = "HOLDFAST_TOKEN_ANYWAY"
+)
+
+// tokenFlags are the flags that say which token is sent. What it returns is to be called when they were read: it returns nil if none is.
+// The token itself is no flag, which others on the machine could read.
+func tokenFlags(flags *flag.FlagSet, env func(string) string) func() (*tokens.Sender, error) {
+	file := flags.String("token-file", "", "file with the token that is sent to the nodes; else $"+TokenFileEnv+", or the token $"+TokenEnv)
+	anyway := flags.Bool("token-anyway", false, "send it in plain text to other machines, too; else $"+TokenAnywayEnv)
+	return func() (*tokens.Sender, error) {
+		token, err := TokenOf(env)
+		if err != nil || token == nil && *file == "" {
+			return nil, err
+		}
+		if *file != "" {
+			token = &tokens.Sender{File: *file, Anyway: token != nil && token.Anyway}
+		}
+		token.Anyway = token.Anyway || *anyway
+		return token, nil
+	}
+}
+
+// TokenOf is which token an environment, such as os.Getenv, says that is sent; nil: none.
+func TokenOf(env func(string) string) (*tokens.Sender, error) {
+	token := &tokens.Sender{Token: env(TokenEnv), File: env(TokenFileEnv)}
+	if said := env(TokenAnywayEnv); said != "" {
+		var err error
+		if token.Anyway, err = strconv.ParseBool(said); err != nil {
+			return nil, fmt.Errorf("%s: %q is neither true nor false", TokenAnywayEnv, said)
+		}
+	}
+	if token.Token == "" && token.File == "" {
+		return nil, nil //nolint:nilnil // none
+	}
+	return token, nil
+}
 
 // secureFlags are the flags that say how connections are secured. What it returns is to be called when they were read: it returns nil if
 // they are not.

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/holdfast-run/holdfast/certificates"
+	"github.com/holdfast-run/holdfast/tokens"
 )
 
 // Asked says whom a call went to, for advice.
@@ -35,7 +36,15 @@ func Advice(err error, asked Asked) string {
 		}
 		return "No node answers at " + nodes + ". Start one with 'holdfast dev' or 'holdfast node', or say where they are with " +
 			asked.Setting + "."
+	case codes.PermissionDenied:
+		return "Whoever keeps the file of the nodes' --access can grant that role, within seconds."
 	case codes.Unauthenticated:
+		switch {
+		case strings.Contains(st.Message(), tokens.ErrPlaintext.Error()):
+			return "Say with " + asked.Trust + " how the connection is secured; or give --token-anyway, if something else secures the way."
+		case Reason(err) == "UNKNOWN_CALLER":
+			return "Give a token with --token-file or HOLDFAST_TOKEN, or a certificate, and its key, with " + asked.Own + "."
+		}
 		return "Give a certificate, and its key, with " + asked.Own + "."
 	case codes.DeadlineExceeded:
 		return "Give it longer with --timeout."

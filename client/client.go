@@ -67,6 +67,9 @@ func New(c Config) (*Client, error) {
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: c.KeepAlive, Timeout: c.KeepAliveTimeout}),
 		grpc.WithUnaryInterceptor(out.repeated),
 	}
+	if c.Token != nil {
+		options = append(options, grpc.WithPerRPCCredentials(c.Token))
+	}
 	if out.conn, err = grpc.NewClient("holdfast:///nodes", append(options, c.DialOptions...)...); err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}

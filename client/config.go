@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/holdfast-run/holdfast/certificates"
+	"github.com/holdfast-run/holdfast/tokens"
 )
 
 // Ports at which nodes listen if they are not told otherwise.
@@ -37,6 +38,8 @@ type Config struct {
 	TLS *tls.Config
 	// Files secures them by certificates in files, which are read again when they have changed, in place of TLS.
 	Files *certificates.Client
+	// Token is sent with each call, for nodes that ask who calls. Default: none.
+	Token *tokens.Sender
 	// UserAgent is told to the nodes, before the name of the library. Default: none.
 	UserAgent string
 	// CallTimeout bounds each try of a call whose context has no deadline; negative: nothing does. Streams are not bounded. Default
@@ -113,6 +116,11 @@ func (c Config) Validate() error {
 	}
 	if c.KeepAlive < leastKeepAlive {
 		wrong("keepalive %v is less than %v", c.KeepAlive, leastKeepAlive)
+	}
+	if c.Token != nil {
+		if err := c.Token.Validate(); err != nil {
+			wrong("%w", err)
+		}
 	}
 	if c.TLS != nil && c.Files != nil {
 		wrong("TLS and Files are given, and only one can secure the connections")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/holdfast-run/holdfast/messages"
@@ -139,6 +140,8 @@ type Query struct {
 	OrderKey   string
 	Labels     []*journalv1.Label
 	From, To   time.Time // accepted at or after From, and before To
+	// Sees tells of which namespaces of definitions orders are seen; nil: of all.
+	Sees func(namespace string) bool
 	// After continues behind this order, in the direction of the list: newest first.
 	After messages.Handle
 	// Limit is the most rows to return; Scan the most rows to look at.
@@ -185,6 +188,11 @@ func (q Query) Matches(row *journalv1.OrderRow) bool {
 	}
 	if q.OrderKey != "" && q.OrderKey != row.GetOrderKey() {
 		return false
+	}
+	if q.Sees != nil {
+		if namespace, _, _ := strings.Cut(row.GetDefinition(), "/"); !q.Sees(namespace) {
+			return false
+		}
 	}
 	for _, want := range q.Labels {
 		if !slices.ContainsFunc(row.GetLabels(), func(l *journalv1.Label) bool {

@@ -80,7 +80,7 @@ func (a admin) LimitActivity(ctx context.Context, r *adminv1.LimitActivityReques
 	if err == nil {
 		err = a.engine.SetLimit(ctx, &journalv1.LimitRow{
 			Activity: r.GetActivity(), Rate: r.GetRatePerSecond(), Concurrency: r.GetConcurrency(), At: a.engine.Now().UnixNano(),
-			By: r.GetBy(), Reason: r.GetReason(),
+			By: signed(ctx, r.GetBy()), Reason: r.GetReason(),
 		})
 	}
 	if err != nil {

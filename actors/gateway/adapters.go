@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/holdfast-run/holdfast/actors/access"
 	"github.com/holdfast-run/holdfast/actors/activity"
 	failures "github.com/holdfast-run/holdfast/actors/failure"
 	"github.com/holdfast-run/holdfast/actors/runtime"
@@ -55,6 +56,9 @@ func (a adapterService) Connect(st adapterConn) error {
 	}
 	hello := first.GetHello()
 	if err := checkHello(hello, a.config.Offers); err != nil {
+		return a.fail(err)
+	}
+	if err := requireOfHello(access.Of(st.Context()), hello); err != nil {
 		return a.fail(err)
 	}
 	for _, act := range hello.GetActivities() {

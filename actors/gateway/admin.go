@@ -33,8 +33,8 @@ type admin struct {
 // submitted there, and adapters can't connect.
 func (s *Server) AdminGRPC() *grpc.Server {
 	g := grpc.NewServer(
-		grpc.ChainUnaryInterceptor(s.containUnary, s.boundUnary(s.adminUnsent)),
-		grpc.ChainStreamInterceptor(s.containStream),
+		grpc.ChainUnaryInterceptor(s.containUnary, s.accessUnary, s.boundUnary(s.adminUnsent)),
+		grpc.ChainStreamInterceptor(s.containStream, s.accessStream),
 		grpc.ForceServerCodecV2(newCodec()),
 	)
 	adminv1.RegisterAdminServiceServer(g, admin{Server: s})
@@ -168,7 +168,7 @@ func (a admin) ReleaseKey(ctx context.Context, r *adminv1.ReleaseKeyRequest) (*a
 		}
 	}
 	err := a.tell(ctx, id, &nodev1.Envelope{Message: &nodev1.Envelope_ReleaseKey{ReleaseKey: &nodev1.ReleaseKey{
-		By: r.GetBy(), Reason: r.GetReason(),
+		By: signed(ctx, r.GetBy()), Reason: r.GetReason(),
 	}}})
 	if failures.Of(err).GetReason() == nodev1.Reason_REASON_KEY_NOT_HELD {
 		err = fmt.Errorf("order %s has not faulted: cancel it, or wait for its end: %w", id, err)

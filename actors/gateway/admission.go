@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 
+	"github.com/holdfast-run/holdfast/actors/access"
 	"github.com/holdfast-run/holdfast/messages"
 )
 
@@ -51,6 +52,9 @@ func newAdmission(c Config) *admission {
 func (a *admission) client(ctx context.Context) (string, error) {
 	if a == nil {
 		return "", nil
+	}
+	if c := access.Of(ctx); c != nil { // it is known who calls, whatever the client calls itself
+		return c.String(), nil
 	}
 	if names := metadata.ValueFromIncomingContext(ctx, messages.ClientMetadata); len(names) > 0 {
 		if n := len(names[0]); len(names) > 1 || n == 0 || n > maxClient {

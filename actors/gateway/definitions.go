@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/holdfast-run/holdfast/actors/access"
 	"github.com/holdfast-run/holdfast/actors/catalog"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/definitionv1"
@@ -58,6 +59,9 @@ func (d definitions) Deploy(ctx context.Context, r *definitionv1.DeployRequest) 
 			f.fields = append(f.fields, &errdetails.BadRequest_FieldViolation{Field: "document" + w.GetPath(), Description: describe(w)})
 		}
 		return nil, d.fail(f)
+	}
+	if err := requireOfDefinition(access.Of(ctx), def); err != nil {
+		return nil, d.fail(err)
 	}
 	hash := sha256.Sum256(r.GetDocument())
 	row, err := d.engine.Catalog().Deploy(ctx, &journalv1.DefinitionRow{
@@ -168,7 +172,7 @@ func (d definitions) Retire(ctx context.Context, r *definitionv1.RetireRequest) 
 	checkReason(&m, "reason", r.GetReason())
 	checkReason(&m, "by", r.GetBy())
 	row, err := d.retire(ctx, &m, r.GetDefinition(), &journalv1.Retirement{
-		At: d.engine.Now().UnixNano(), By: r.GetBy(), Reason: r.GetReason(),
+		At: d.engine.Now().UnixNano(), By: signed(ctx, r.GetBy()), Reason: r.GetReason(),
 	})
 	if err != nil {
 		return nil, d.fail(err)
@@ -256,13 +260,16 @@ func (d definitions) Get(ctx context.Context, r *definitionv1.GetRequest) (*defi
 }
 
 // List implements definitionv1.DefinitionServiceServer.
-func (d definitions) List(_ context.Context, r *definitionv1.ListRequest) (*definitionv1.ListResponse, error) {
+func (d definitions) List(ctx context.Context, r *definitionv1.ListRequest) (*definitionv1.ListResponse, error) {
 	var m mistakes
 	limit := checkLimit(&m, "page_size", r.GetPageSize(), defaultListPage)
 	if err := m.err(); err != nil {
 		return nil, d.fail(err)
 	}
 	rows := d.engine.Catalog().Rows(r.GetNamespace())
+	if sees := access.Of(ctx).Sees(access.Viewer); sees != nil {
+		rows = slices.DeleteFunc(slices.Clone(rows), func(row *journalv1.DefinitionRow) bool { return !sees(row.GetNamespace()) })
+	}
 	if t := r.GetPageToken(); t != "" {
 		from, err := fromToken(t)
 		if err != nil {

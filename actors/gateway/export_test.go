@@ -47,7 +47,7 @@ func (s *Server) Check(o *orderv1.WorkOrder) (*journalv1.OrderAccepted, error) {
 
 // CommandOf makes the message that an action means.
 func CommandOf(act *adminv1.Action) *nodev1.Envelope {
-	cmd, _ := admin{}.commandOf(&mistakes{}, act)
+	cmd, _ := admin{}.commandOf(context.Background(), &mistakes{}, act)
 	return cmd
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/holdfast-run/holdfast/actors/access"
 	failures "github.com/holdfast-run/holdfast/actors/failure"
 	"github.com/holdfast-run/holdfast/actors/view"
 	"github.com/holdfast-run/holdfast/messages"
@@ -131,6 +132,7 @@ func (a admin) ListFallout(ctx context.Context, r *adminv1.ListFalloutRequest) (
 	var m mistakes
 	s := a.selects(&m, r.GetSelection())
 	s.query.Statuses = faultedOnly
+	s.query.Sees = access.Of(ctx).Sees(access.Viewer)
 	if len(r.GetSelection().GetStatuses()) > 0 {
 		m.add("selection.statuses", "is not for this call: it tells faulted orders")
 	}

@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/holdfast-run/holdfast/actors/access"
 	"github.com/holdfast-run/holdfast/actors/view"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
@@ -24,6 +25,7 @@ const (
 func (o orders) List(ctx context.Context, r *orderv1.ListRequest) (*orderv1.ListResponse, error) {
 	var m mistakes
 	q := query(&m, "", r)
+	q.Sees = access.Of(ctx).Sees(access.Viewer)
 	if err := m.err(); err != nil {
 		return nil, o.fail(err)
 	}

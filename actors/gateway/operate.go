@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/holdfast-run/holdfast/actors/access"
 	failures "github.com/holdfast-run/holdfast/actors/failure"
 	"github.com/holdfast-run/holdfast/actors/runtime"
 	"github.com/holdfast-run/holdfast/messages"
@@ -33,10 +34,10 @@ var (
 )
 
 // commandOf checks an action, and makes the message that it means. meant are the statuses of the orders that it is for.
-func (a admin) commandOf(m *mistakes, act *adminv1.Action) (cmd *nodev1.Envelope, meant []orderv1.Status) {
+func (a admin) commandOf(ctx context.Context, m *mistakes, act *adminv1.Action) (cmd *nodev1.Envelope, meant []orderv1.Status) {
 	checkReason(m, "action.by", act.GetBy())
 	checkReason(m, "action.reason", act.GetReason())
-	by, reason := act.GetBy(), act.GetReason()
+	by, reason := signed(ctx, act.GetBy()), act.GetReason()
 	switch k := act.GetKind().(type) {
 	case *adminv1.Action_Retry:
 		return reopen(&nodev1.Reopen{
@@ -124,7 +125,7 @@ func (a admin) Operate(ctx context.Context, r *adminv1.OperateRequest) (*adminv1
 	if err := messages.OrderID(r.GetId()).Validate(); err != nil {
 		m.add("id", err.Error())
 	}
-	cmd, _ := a.commandOf(&m, r.GetAction())
+	cmd, _ := a.commandOf(ctx, &m, r.GetAction())
 	err := m.err()
 	if err == nil && r.GetDryRun() {
 		return a.dryRun(ctx, messages.OrderID(r.GetId()), cmd)
@@ -157,8 +158,9 @@ func (a admin) dryRun(ctx context.Context, id messages.OrderID, m *nodev1.Envelo
 // OperateAll implements adminv1.AdminServiceServer.
 func (a admin) OperateAll(r *adminv1.OperateAllRequest, st grpc.ServerStreamingServer[adminv1.OperateAllResponse]) error {
 	var m mistakes
-	cmd, meant := a.commandOf(&m, r.GetAction())
+	cmd, meant := a.commandOf(st.Context(), &m, r.GetAction())
 	s := a.selects(&m, r.GetSelection(), meant...)
+	s.query.Sees = access.Of(st.Context()).Sees(access.Operator)
 	if !s.limit && !r.GetAll() {
 		m.add("selection", "has no condition: give one, or say that all are meant")
 	}

@@ -155,7 +155,7 @@ func (o orders) Cancel(ctx context.Context, r *orderv1.CancelRequest) (*orderv1.
 	err := m.err()
 	if err == nil {
 		err = o.tell(ctx, messages.OrderID(r.GetId()), &nodev1.Envelope{Message: &nodev1.Envelope_Cancel{Cancel: &nodev1.Cancel{
-			Compensate: r.GetCompensate(), By: r.GetBy(), Reason: r.GetReason(),
+			Compensate: r.GetCompensate(), By: signed(ctx, r.GetBy()), Reason: r.GetReason(),
 		}}})
 	}
 	var order *orderv1.Order

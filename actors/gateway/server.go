@@ -31,8 +31,9 @@ type Server struct {
 	nodes   Nodes
 	// databases are those that have the journal; nil: it is in the data directory.
 	databases Databases
-	losses    Losses // nil: the node is in no cluster
-	backup    Backup // nil: there is none to be had here
+	losses    Losses  // nil: the node is in no cluster
+	backup    Backup  // nil: there is none to be had here
+	callers   Callers // nil: nobody is asked who he is
 	log       *slog.Logger
 	offered   offers
 	beat      beat
@@ -102,8 +103,8 @@ func (s *Server) GRPC(extra ...grpc.ServerOption) *grpc.Server {
 		}),
 		grpc.InTapHandle(s.tap(single)),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
-		grpc.ChainUnaryInterceptor(arrivedUnary, s.containUnary, s.boundUnary(s.unsent)),
-		grpc.ChainStreamInterceptor(arrivedStream, s.containStream),
+		grpc.ChainUnaryInterceptor(arrivedUnary, s.containUnary, s.accessUnary, s.boundUnary(s.unsent)),
+		grpc.ChainStreamInterceptor(arrivedStream, s.containStream, s.accessStream),
 		grpc.ForceServerCodecV2(newCodec()),
 	}, extra...)
 	g := grpc.NewServer(opts...)

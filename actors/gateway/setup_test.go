@@ -44,7 +44,9 @@ type node struct {
 	engine      *actors.Engine
 	server      *gateway.Server
 	grpc        *grpc.Server
+	adminGRPC   *grpc.Server
 	conn        *grpc.ClientConn
+	adminConn   *grpc.ClientConn
 	orders      orderv1.OrderServiceClient
 	definitions definitionv1.DefinitionServiceClient
 	admin       adminv1.AdminServiceClient
@@ -57,6 +59,7 @@ type settings struct {
 	engine  actors.Config
 	wrap    func(persistence.Journal) persistence.Journal
 	log     io.Writer
+	callers gateway.Callers
 }
 
 func start(tb testing.TB, changes ...func(*settings)) *node {
@@ -89,8 +92,12 @@ func start(tb testing.TB, changes ...func(*settings)) *node {
 		tb.Fatal(err)
 	}
 	n.server = gateway.New(s.gateway, n.engine, metrics, "node", log)
+	if s.callers != nil {
+		n.server.Ask(s.callers)
+	}
 	n.grpc = n.server.GRPC()
 	adminGRPC := n.server.AdminGRPC()
+	n.adminGRPC = adminGRPC
 	var serving sync.WaitGroup
 	serve := func(g *grpc.Server) *grpc.ClientConn {
 		listener := bufconn.Listen(1 << 20)
@@ -106,6 +113,7 @@ func start(tb testing.TB, changes ...func(*settings)) *node {
 	}
 	n.conn = serve(n.grpc)
 	adminConn := serve(adminGRPC)
+	n.adminConn = adminConn
 	n.server.SetServing(true)
 	n.admin, n.adminOrders = adminv1.NewAdminServiceClient(adminConn), orderv1.NewOrderServiceClient(adminConn)
 	n.orders = orderv1.NewOrderServiceClient(n.conn)

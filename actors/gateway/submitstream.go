@@ -10,7 +10,9 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/holdfast-run/holdfast/actors/access"
 	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/messages/nodev1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
@@ -27,8 +29,8 @@ func (o orders) SubmitStream(st submitConn) error {
 		return o.fail(err)
 	}
 	s := &submitStream{
-		orders: o, client: client, out: newCollector[submissionAnswer](), window: make(chan struct{}, o.config.StreamWindow),
-		waiting: map[uint64]*waitForEnd{}, answers: unsentAnswers{room: make(chan struct{}, 1)},
+		orders: o, client: client, caller: access.Of(st.Context()), out: newCollector[submissionAnswer](),
+		window: make(chan struct{}, o.config.StreamWindow), waiting: map[uint64]*waitForEnd{}, answers: unsentAnswers{room: make(chan struct{}, 1)},
 	}
 	defer s.forgetAll()
 	ctx, cancel := context.WithCancel(st.Context())
@@ -66,7 +68,8 @@ func (o orders) SubmitStream(st submitConn) error {
 type submitStream struct {
 	orders
 
-	client string // who submits
+	client string         // who submits, for the limit of orders
+	caller *access.Caller // the same, for what it may do
 	out    *collector[submissionAnswer]
 	// window holds an element for each order whose last answer was not sent.
 	window  chan struct{}
@@ -110,7 +113,11 @@ func (s *submitStream) one(ctx context.Context, r *orderv1.SubmitRequest) {
 		s.last(0, s.refusal(id, err))
 		return
 	}
-	c, err := s.check(ctx, r.GetOrder())
+	err := requireToSubmit(s.caller, r)
+	var c *journalv1.OrderAccepted
+	if err == nil {
+		c, err = s.check(ctx, r.GetOrder())
+	}
 	if err != nil {
 		s.last(0, s.refusal(id, err))
 		return

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/holdfast-run/holdfast/actors/access"
 	"github.com/holdfast-run/holdfast/actors/runtime"
 	"github.com/holdfast-run/holdfast/actors/view"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
@@ -37,6 +38,7 @@ func (p *places) give() { p.taken.Add(-1) }
 func (o orders) WatchList(r *orderv1.WatchListRequest, st grpc.ServerStreamingServer[orderv1.WatchListResponse]) error {
 	var m mistakes
 	q := query(&m, "list.", r.GetList())
+	q.Sees = access.Of(st.Context()).Sees(access.Viewer)
 	if !q.After.IsZero() {
 		m.add("list.page_token", "must be empty: the list that is watched is the first page")
 	}

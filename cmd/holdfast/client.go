@@ -8,9 +8,11 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"google.golang.org/grpc/codes"
 
 	"github.com/holdfast-run/holdfast/client"
+	"github.com/holdfast-run/holdfast/tokens"
 )
 
 const (
@@ -29,6 +31,9 @@ type clientSettings struct {
 	reconnect time.Duration
 	// secure is how connections to the nodes are secured, and adminSecure those to their administration.
 	secure, adminSecure secureSettings
+
+	// token is what is sent with each call, if it has any.
+	token tokens.Sender
 
 	// asked is whom the command asked, once it did.
 	asked client.Asked
@@ -73,6 +78,23 @@ func (a *app) dialAdmin() (*api, error) {
 	return a.dialAt("admin", client.AdminPort, a.client.adminSecure, a.client.admin)
 }
 
+// tokenFlags gives all commands the flags that say which token is sent.
+func (a *app) tokenFlags(flags *pflag.FlagSet) {
+	t := &a.client.token
+	flags.StringVar(&t.Token, "token", "", "`token` that is sent to nodes; better in the environment: others see what a command is given")
+	flags.StringVar(&t.File, "token-file", "", "`file` that has it")
+	flags.BoolVar(&t.Anyway, "token-anyway", false, "send it in plain text to other machines, too")
+	setting(flags, "token", "token-file", "token-anyway")
+}
+
+// sender sends the token; nil: there is none.
+func (c *clientSettings) sender() *tokens.Sender {
+	if c.token.Token == "" && c.token.File == "" {
+		return nil
+	}
+	return &c.token
+}
+
 // dialAt makes a connection to the nodes that a flag names. What waits for something says with each call how patient it is; other
 // calls are tried once.
 func (a *app) dialAt(flag, port string, secure secureSettings, servers ...string) (*api, error) {
@@ -83,7 +105,7 @@ func (a *app) dialAt(flag, port string, secure secureSettings, servers ...string
 	if len(servers) == 0 {
 		return nil, usagef("--%s names no node: give its host:port", flag)
 	}
-	c := client.Config{CallTimeout: a.callBound(), Patience: -1, Files: secure.files()}
+	c := client.Config{CallTimeout: a.callBound(), Patience: -1, Files: secure.files(), Token: a.client.sender()}
 	for _, server := range servers {
 		address, err := client.CompleteAddress(server, port)
 		if err != nil {

@@ -11,7 +11,7 @@ import (
 
 // A release has no faults to inject: see faults_on.go.
 
-func faultsEndpoint(*http.ServeMux) {}
+func faultsEndpoint(map[string]http.Handler) {}
 
 func faultyJournal(*pebble.Config) {}
 

@@ -15,6 +15,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"github.com/holdfast-run/holdfast/actors"
+	"github.com/holdfast-run/holdfast/actors/access"
 	"github.com/holdfast-run/holdfast/persistence"
 	"github.com/holdfast-run/holdfast/persistence/flaky"
 	"github.com/holdfast-run/holdfast/persistence/pebble"
@@ -63,7 +64,9 @@ func (f *faults) hit(point, name string) {
 	f.mu.Unlock()
 }
 
-func faultsEndpoint(mux *http.ServeMux) {
+func faultsEndpoint(pages map[string]http.Handler) {
+	mux := http.NewServeMux()
+	pages[access.Faults], pages[access.FaultsBelow] = mux, mux
 	actors.Inject = injected.hit
 	mux.HandleFunc("POST /faults", func(w http.ResponseWriter, r *http.Request) {
 		a := &fault{Point: r.FormValue("point"), Name: r.FormValue("name"), Do: r.FormValue("do")}

@@ -71,6 +71,8 @@ func placeFlags(f *pflag.FlagSet, c *nodeConfig) {
 	f.StringVar(&c.Data, "data", "data", "`directory` of the journal")
 	f.StringVar(&c.Listen, "listen", "127.0.0.1:7460", "`address` of the API, for clients and adapters")
 	f.StringVar(&c.Admin, "admin-listen", defaultAdmin, "`address` of the administration: /livez /readyz /metrics")
+	f.StringVar(&c.Access, "access", "",
+		"`file` that says who may call and what each caller may do; without it, whoever reaches an address may do everything there")
 	f.BoolVar(&c.Profiles, "profiles", false, "serve profiles for developers at /debug/pprof of the administration")
 	f.DurationVar(&c.DrainTimeout, "drain-timeout", 5*time.Second, "how long calls may take to end when the node stops")
 }

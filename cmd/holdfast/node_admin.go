@@ -15,29 +15,17 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"google.golang.org/grpc/codes"
 
+	"github.com/holdfast-run/holdfast/actors/access"
 	"github.com/holdfast-run/holdfast/actors/gateway"
 	"github.com/holdfast-run/holdfast/supervision"
 )
 
-// Where the node tells how it is.
-const livezPath, readyzPath = "/livez", "/readyz"
-
 // serveAdmin serves operators, health, metrics and profiles on a listener of their own.
 func (n *node) serveAdmin(ctx context.Context) (*http.Server, error) {
 	mux := http.NewServeMux()
-	mux.Handle(livezPath, n.watchdog.Handler())
-	mux.HandleFunc(readyzPath, n.readyz)
-	mux.Handle("/metrics", promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{}))
-	if n.config.Profiles {
-		mux.HandleFunc("/debug/pprof/", pprof.Index)
-		mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
-		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
-		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	} else {
-		mux.HandleFunc("/debug/pprof/", noProfiles)
+	for path, page := range n.pages() {
+		mux.Handle(path, n.forCallers(path, page))
 	}
-	faultsEndpoint(mux)
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", n.config.Admin)
 	if err != nil {
 		return nil, fmt.Errorf("listen for the administration: %w", err)
@@ -58,6 +46,26 @@ func (n *node) serveAdmin(ctx context.Context) (*http.Server, error) {
 		}
 	}()
 	return srv, nil
+}
+
+// pages are those of the administration, by their paths, each of which has a rule in access: one without would be seen by nobody.
+func (n *node) pages() map[string]http.Handler {
+	profiles := http.NewServeMux()
+	if n.config.Profiles {
+		profiles.HandleFunc(access.Profiles, pprof.Index)
+		profiles.HandleFunc(access.Profiles+"cmdline", pprof.Cmdline)
+		profiles.HandleFunc(access.Profiles+"profile", pprof.Profile)
+		profiles.HandleFunc(access.Profiles+"symbol", pprof.Symbol)
+		profiles.HandleFunc(access.Profiles+"trace", pprof.Trace)
+	} else {
+		profiles.HandleFunc(access.Profiles, noProfiles)
+	}
+	pages := map[string]http.Handler{
+		access.Livez: n.watchdog.Handler(), access.Readyz: http.HandlerFunc(n.readyz),
+		access.Metrics: promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{}), access.Profiles: profiles,
+	}
+	faultsEndpoint(pages)
+	return pages
 }
 
 // orGRPC serves gRPC calls, most of them once the node has started, and leaves the rest to another handler.

@@ -64,7 +64,7 @@ func (n *node) openShared(ctx context.Context) (persistence.Journal, error) {
 			return nil, err
 		}
 		n.losses = &losses{databases: databases, watermarks: n.watermarks}
-		n.starting.Store(gateway.NewStarting(n.losses, n.log))
+		n.starting.Store(gateway.NewStarting(n.losses, n.callers(), n.log))
 		n.watermarks.Await(ctx)
 		shared.Watermarks = n.watermarks
 	}

@@ -6,16 +6,19 @@ import (
 	"strings"
 
 	"google.golang.org/grpc/codes"
+
+	"github.com/holdfast-run/holdfast/actors/access"
 )
 
-// provenOnly leaves to a handler what operators ask who have shown a certificate, if they have to have one. How the node is may be asked
+// provenOnly leaves to a handler what operators ask who have shown a certificate, if they have to have one. With --access,
+// their roles say who may ask, whatever they have shown. How the node is may be asked
 // by anybody: whoever watches over processes has no certificate as a rule.
 func (n *node) provenOnly(next http.Handler) http.Handler {
-	if n.administration == nil || n.config.AdminTLS.CA == "" {
+	if n.administration == nil || n.config.AdminTLS.CA == "" || n.access != nil {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if len(r.TLS.VerifiedChains) > 0 || r.URL.Path == livezPath || r.URL.Path == readyzPath {
+		if len(r.TLS.VerifiedChains) > 0 || r.URL.Path == access.Livez || r.URL.Path == access.Readyz {
 			next.ServeHTTP(w, r)
 			return
 		}

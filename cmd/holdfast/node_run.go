@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/holdfast-run/holdfast/actors"
+	"github.com/holdfast-run/holdfast/actors/access"
 	"github.com/holdfast-run/holdfast/actors/gateway"
 	"github.com/holdfast-run/holdfast/cluster"
 	"github.com/holdfast-run/holdfast/messages"
@@ -32,6 +33,8 @@ type nodeConfig struct {
 	Listen, Admin string
 	// TLS is how Listen is secured, and AdminTLS how Admin is.
 	TLS, AdminTLS listenerTLS
+	// Access is a file that says who may call, and what; empty: nobody is asked who he is.
+	Access string
 	// Profiles has the administration serve profiles, for developers.
 	Profiles bool
 	// Journal is the one in Data; Shared, if it has shards, that of databases in its place.
@@ -61,6 +64,10 @@ type node struct {
 
 	// public and administration are the listeners that are secured; nil: they are not.
 	public, administration *secured
+
+	// access knows who calls; nil: nobody is asked.
+	access        *access.Keeper
+	accessReloads *prometheus.CounterVec // by outcome
 
 	// files is the most files of an embedded journal.
 	files int
@@ -115,6 +122,9 @@ func runNode(ctx context.Context, config nodeConfig, log *slog.Logger) error {
 	}
 	defer n.watchdog.Every(beatEvery)()
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if err := n.openAccess(); err != nil {
+		return err
+	}
 	stopLooking, err := n.secureListeners(ctx)
 	if err != nil {
 		return err
@@ -202,6 +212,9 @@ func (n *node) start(ctx context.Context) error {
 	n.ready.Store(n.engine)
 	n.config.Gateway.Version = version().Version
 	n.gateway = gateway.New(n.config.Gateway, n.engine, n.metrics, n.id, n.log)
+	if n.access != nil {
+		n.gateway.Ask(n.access)
+	}
 	if n.member != nil {
 		n.gateway.Among(n.member)
 	}

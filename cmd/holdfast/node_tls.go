@@ -69,6 +69,9 @@ func (c *nodeConfig) checkTLS() error {
 		case !given && !l.tls.Plaintext && !onLoopback(l.address):
 			wrong("--%slisten is %s, and other machines may reach that: give %s and %s, with %s if only %s may connect who have a "+
 				"certificate; or %s, if something else secures the way, such as a service mesh", l.prefix, l.address, cert, key, ca, l.clients, plain)
+		case given && l.tls.CA == "" && c.Access == "" && !onLoopback(l.address):
+			wrong("--%slisten is %s, and other machines may reach that without being asked who they are: give %s, so that only %s connect "+
+				"who have a certificate, or --access, which says who may do what", l.prefix, l.address, ca, l.clients)
 		}
 	}
 	return errors.Join(errs...)
@@ -88,12 +91,14 @@ func onLoopback(address string) bool {
 type secured struct {
 	*certificates.Server
 
-	of      nodeListener
-	log     *slog.Logger
-	expiry  prometheus.Gauge
-	reloads *prometheus.CounterVec // by outcome
-	refused prometheus.Counter
-	told    seldom
+	of nodeListener
+	// optional lets clients in that show no certificate: they may be known by something else.
+	optional bool
+	log      *slog.Logger
+	expiry   prometheus.Gauge
+	reloads  *prometheus.CounterVec // by outcome
+	refused  prometheus.Counter
+	told     seldom
 }
 
 // secureListeners reads the certificates of the listeners that have some, and looks whether they change until the function is called that
@@ -118,7 +123,7 @@ func (n *node) secureListeners(ctx context.Context) (func(), error) {
 		}
 		word := [...]string{"public", "admin"}[i]
 		s := &secured{
-			of: l, log: n.log.With("part", "tls", "listener", word), expiry: expiry.WithLabelValues(word),
+			of: l, optional: n.access != nil, log: n.log.With("part", "tls", "listener", word), expiry: expiry.WithLabelValues(word),
 			reloads: reloads.MustCurryWith(prometheus.Labels{"listener": word}), refused: refused.WithLabelValues(word),
 		}
 		if err := s.open(); err != nil {
@@ -132,28 +137,25 @@ func (n *node) secureListeners(ctx context.Context) (func(), error) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	var looking sync.WaitGroup
-	looking.Go(func() { look(ctx, all) })
+	looking.Go(func() { n.look(ctx, all) })
 	return func() {
 		cancel()
 		looking.Wait()
 	}, nil
 }
 
-// warnOfListener tells of a listener that other machines reach, and that does not ask who they are.
+// warnOfListener tells of a listener that other machines reach, and that is not secured.
 func (n *node) warnOfListener(l nodeListener) {
 	switch {
 	case onLoopback(l.address):
 	case l.tls.Certificate == "":
 		n.log.Warn("PLAINTEXT: connections from other machines are not secured: whoever is on the way can read and change what is said",
 			"listener", l.name, "address", l.address, "setting", "--"+l.prefix+"plaintext")
-	case l.tls.CA == "":
-		n.log.Warn("nobody is asked who they are: whoever reaches the address may use it", "listener", l.name, "address", l.address,
-			"setting", "--"+l.prefix+"tls-client-ca")
 	}
 }
 
-// look reads certificates again when they have changed.
-func look(ctx context.Context, all []*secured) {
+// look reads certificates, and what callers may do, again when they have changed.
+func (n *node) look(ctx context.Context, all []*secured) {
 	every := time.NewTicker(certificates.Poll)
 	defer every.Stop()
 	for {
@@ -164,6 +166,7 @@ func look(ctx context.Context, all []*secured) {
 			for _, s := range all {
 				s.reload()
 			}
+			n.reviewAccess(ctx)
 		}
 	}
 }
@@ -177,7 +180,7 @@ func (s *secured) open() error {
 	var err error
 	// Operators without a certificate may see how the node is: so they are refused once it is known what they want.
 	s.Server, err = certificates.NewServer(certificates.ServerConfig{
-		Files: s.of.tls.Files, Optional: admin, Protocols: protocols, Refused: s.refuse,
+		Files: s.of.tls.Files, Optional: admin || s.optional, Protocols: protocols, Refused: s.refuse,
 	})
 	if err != nil {
 		return fmt.Errorf("certificate of %s: %w", s.of.name, err)

@@ -82,6 +82,7 @@ func newRoot(a *app) *cobra.Command {
 	flags.StringVar(&a.logLevel, "log-level", "info", "least severe `level` to log: debug, info, warn or error")
 	flags.StringVar(&a.logFormat, "log-format", "text", "`format` of logs: text or json")
 	setting(flags, "output", "log-level", "log-format")
+	a.tokenFlags(flags)
 	complete(root, "output", "table", "json")
 	complete(root, "log-level", "debug", "info", "warn", "error")
 	complete(root, "log-format", "text", "json")
@@ -95,6 +96,7 @@ func newRoot(a *app) *cobra.Command {
 		newNode(a),
 		newAdapter(a),
 		newJournal(a),
+		newToken(a),
 		newBench(a),
 		newVersion(a),
 	)

@@ -38,6 +38,10 @@ func TestMistakesOfListeners(t *testing.T) {
 			"--tls-cert and --tls-key must be given both, or none", "--admin-tls-cert and --admin-tls-key must be given both, or none",
 		}},
 		{"--tls-cert a --tls-key b --plaintext", []string{"--tls-cert and --plaintext are given, and only one can hold for the API"}},
+		{"--listen :7460 --tls-cert a --tls-key b", []string{
+			"--listen is :7460, and other machines may reach that without being asked who they are: give --tls-client-ca, so that only clients " +
+				"and adapters connect who have a certificate, or --access, which says who may do what",
+		}},
 		{"--admin-tls-client-ca c", []string{"--admin-tls-client-ca is given without --admin-tls-cert and --admin-tls-key"}},
 	} {
 		got := (&fake{t: t}).run(append([]string{"node", "--data", t.TempDir()}, strings.Fields(c.args)...)...)
@@ -84,14 +88,21 @@ type securedNode struct {
 
 func startSecured(t *testing.T) *securedNode {
 	t.Helper()
+	return startSecuredWith(t)
+}
+
+// startSecuredWith starts one with further flags.
+func startSecuredWith(t *testing.T, flags ...string) *securedNode {
+	t.Helper()
 	a := certificatetest.New(t)
 	n := &securedNode{t: t, authority: a, own: a.Files("127.0.0.1"), client: a.Files("somebody")}
 	var listens [2]string
 	listens[0], n.listen = everywhere(t)
 	listens[1], n.admin = everywhere(t)
-	_, n.log = startProcess(t, []string{childVariable + "=real"}, "node", "--data", t.TempDir(),
-		"--listen", listens[0], "--tls-cert", n.own.Certificate, "--tls-key", n.own.Key, "--tls-client-ca", n.own.CA,
-		"--admin-listen", listens[1], "--admin-tls-cert", n.own.Certificate, "--admin-tls-key", n.own.Key, "--admin-tls-client-ca", n.own.CA)
+	_, n.log = startProcess(t, []string{childVariable + "=real"}, append([]string{
+		"node", "--data", t.TempDir(), "--listen", listens[0], "--tls-cert", n.own.Certificate, "--tls-key", n.own.Key, "--tls-client-ca", n.own.CA,
+		"--admin-listen", listens[1], "--admin-tls-cert", n.own.Certificate, "--admin-tls-key", n.own.Key, "--admin-tls-client-ca", n.own.CA,
+	}, flags...)...)
 	n.log.await(t, "node is up", 1)
 	return n
 }
@@ -114,6 +125,17 @@ func (n *securedNode) run(command string, args ...string) outcome {
 // get asks the administration for a page.
 func (n *securedNode) get(path string, as certificates.Files) (int, string, *x509.Certificate) {
 	n.t.Helper()
+	return n.getAs(path, as, "")
+}
+
+// getBearing asks for one with a token, and without a certificate.
+func (n *securedNode) getBearing(path, token string) (int, string, *x509.Certificate) {
+	n.t.Helper()
+	return n.getAs(path, certificates.Files{}, token)
+}
+
+func (n *securedNode) getAs(path string, as certificates.Files, token string) (int, string, *x509.Certificate) {
+	n.t.Helper()
 	config := &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS13}
 	config.RootCAs.AppendCertsFromPEM(n.authority.PEM)
 	if as.Certificate != "" {
@@ -123,7 +145,7 @@ func (n *securedNode) get(path string, as certificates.Files) (int, string, *x50
 		}
 		config.Certificates = []tls.Certificate{pair}
 	}
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: config}}
+	client := http.Client{Transport: bearing{&http.Transport{DisableKeepAlives: true, TLSClientConfig: config}, token}}
 	answer, err := client.Get("https://" + n.admin + path)
 	if err != nil {
 		n.t.Fatal(err)
@@ -260,10 +282,11 @@ func TestNodeWarnsOfPlaintext(t *testing.T) {
 	admin, _ := everywhere(t)
 	files := certificatetest.New(t).Files("127.0.0.1")
 	_, log := startProcess(t, []string{childVariable + "=real"}, "node", "--data", t.TempDir(),
-		"--listen", listen, "--plaintext", "--admin-listen", admin, "--admin-tls-cert", files.Certificate, "--admin-tls-key", files.Key)
+		"--listen", listen, "--plaintext", "--admin-listen", admin, "--admin-tls-cert", files.Certificate, "--admin-tls-key", files.Key,
+		"--admin-tls-client-ca", files.CA)
 	log.await(t, "node is up", 1)
 	log.await(t, `PLAINTEXT: connections from other machines are not secured`, 1)
-	log.await(t, `nobody is asked who they are`, 1)
+	log.await(t, `nobody is asked who he is`, 1)
 	f := &fake{t: t, environ: []string{"HOLDFAST_SERVER=" + reached}}
 	if got := f.run("order", "list"); got.status != exitOK {
 		t.Errorf("%+v", got)

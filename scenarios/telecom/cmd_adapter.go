@@ -34,12 +34,16 @@ func adapterCommand() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("secure the connections: %w", err)
 			}
+			token, err := adapters.TokenOf(os.Getenv)
+			if err != nil {
+				return fmt.Errorf("read the token: %w", err)
+			}
 			o.Adapter = adapters.New(args[0])
 			activities[args[0]](o)
 			log := supervision.NewRelay(c.ErrOrStderr(), "", 0)
 			supervision.Outlive(log)
 			err = o.Run(c.Context(), adapters.Config{
-				Servers: servers, TLS: secure, Log: slog.New(slog.NewJSONHandler(log, nil)).With("adapter", args[0]),
+				Servers: servers, TLS: secure, Token: token, Log: slog.New(slog.NewJSONHandler(log, nil)).With("adapter", args[0]),
 			})
 			flushing, cancel := context.WithTimeout(context.WithoutCancel(c.Context()), time.Second)
 			defer cancel()

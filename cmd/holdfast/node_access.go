@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/holdfast-run/holdfast/actors/access"
+	"github.com/holdfast-run/holdfast/actors/gateway"
+	"github.com/holdfast-run/holdfast/tokens"
+)
+
+// openAccess reads who may call, and what, if a file says so.
+func (n *node) openAccess() error {
+	if n.config.Access == "" {
+		n.log.Info("nobody is asked who he is: whoever can connect may do everything", "setting", "--access")
+		return nil
+	}
+	var err error
+	if n.access, err = access.Open(n.config.Access, time.Now); err != nil {
+		return err
+	}
+	n.accessReloads = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "holdfast_access_reloads_total", Help: "Changes of the file of --access that were taken, or refused because they are bad.",
+	}, []string{"outcome"})
+	n.registry.MustRegister(n.accessReloads)
+	n.log.Info("callers are asked who they are", "file", n.config.Access)
+	return nil
+}
+
+// callers knows who calls; nil: nobody is asked.
+func (n *node) callers() gateway.Callers {
+	if n.access == nil {
+		return nil
+	}
+	return n.access
+}
+
+// reviewAccess reads again who may call, if that has changed, and ends the streams of those who may not any more.
+func (n *node) reviewAccess(ctx context.Context) {
+	if n.access == nil {
+		return
+	}
+	taken, err := n.access.Reload()
+	switch {
+	case err != nil:
+		n.accessReloads.WithLabelValues("refused").Inc()
+		n.log.Error("what callers may do can't be read: what was read before stays", "error", err)
+	case taken:
+		n.accessReloads.WithLabelValues("taken").Inc()
+		n.log.Info("what callers may do has changed", "file", n.config.Access)
+	}
+	if ended := n.access.Review(ctx); ended > 0 {
+		n.log.Info("streams were ended: their callers are not known any more, or may do other things", "streams", ended)
+	}
+}
+
+// forCallers serves a page of the administration to those whose roles allow it.
+func (n *node) forCallers(path string, page http.Handler) http.Handler {
+	rule, known := access.RuleOf(path)
+	if n.access == nil || known && rule.Scope == access.Anybody {
+		return page
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, err := n.callerOf(r)
+		if err != nil {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			http.Error(w, err.Error(), http.StatusUnauthorized)
+			return
+		}
+		if err := access.Page(c, path); err != nil {
+			http.Error(w, err.Error(), http.StatusForbidden)
+			return
+		}
+		page.ServeHTTP(w, r.WithContext(access.With(r.Context(), c)))
+	})
+}
+
+// callerOf returns who asks for a page.
+func (n *node) callerOf(r *http.Request) (*access.Caller, error) {
+	token, err := tokens.FromHeader(r.Header.Values("Authorization"))
+	if err != nil {
+		return nil, errors.Join(access.ErrUnknown, err)
+	}
+	proof := access.Proof{Token: token}
+	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
+		proof.Certificate = r.TLS.VerifiedChains[0][0]
+	}
+	return n.access.Identify(r.Context(), proof)
+}
