@@ -32,6 +32,7 @@ type Store struct {
 	limits      map[string]*journalv1.LimitRow
 	level       uint32
 	catalog     uint64
+	audit       map[string][]persistence.AuditEntry
 
 	generation messages.Generation
 	position   persistence.Position
@@ -53,6 +54,7 @@ func NewStore() *Store {
 		orders: map[messages.Handle]*order{}, byID: map[messages.OrderID]*order{}, fenced: map[messages.Incarnation]bool{},
 		intake:      map[messages.Handle]*order{},
 		definitions: map[messages.DefinitionRef]*journalv1.DefinitionRow{}, limits: map[string]*journalv1.LimitRow{},
+		audit: map[string][]persistence.AuditEntry{},
 		level: persistence.NewestLevel,
 	}
 	for p := range s.open {
