@@ -61,7 +61,8 @@ var rules = []rule{
 	{
 		dir: "actors/gateway",
 		product: []string{
-			"actors", "actors/activity", "actors/catalog", "actors/failure", "actors/runtime", "actors/view", "messages/...",
+			"actors", "actors/activity", "actors/audit", "actors/audit/recorder", "actors/catalog", "actors/failure", "actors/runtime",
+			"actors/view", "messages/...",
 		},
 		tests: []string{"actors/...", "persistence/...", "supervision", "cluster", "adapters/adaptertest"},
 	},

@@ -64,3 +64,9 @@ func Read(stored []byte) (*auditv1.Entry, Hash, error) {
 	}
 	return e, hash, nil
 }
+
+// Place is that of an entry among all chains, by their names. The zero value is before all.
+type Place struct {
+	Chain    string
+	Sequence uint64
+}
