@@ -154,6 +154,8 @@ func (w *worker) SendReturned(r *adapterv1.Returned) {
 	w.returned += r.GetCount()
 }
 
+func (w *worker) Refused(string, string) {}
+
 // answer sends the result of a task.
 func (w *worker) answer(t *adapterv1.Task, r *adapterv1.Result) { w.answerThen(t, r, func(error) {}) }
 

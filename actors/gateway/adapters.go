@@ -19,6 +19,7 @@ import (
 	"github.com/holdfast-run/holdfast/actors/runtime"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
+	"github.com/holdfast-run/holdfast/messages/auditv1"
 	"github.com/holdfast-run/holdfast/messages/problemv1"
 )
 
@@ -64,7 +65,9 @@ func (a adapterService) Connect(st adapterConn) error {
 			act.Version = "1.0.0"
 		}
 	}
-	c := &connection{Server: a.Server, hello: hello, out: newCollector[any](), heard: make(chan struct{}, 1)}
+	c := &connection{
+		Server: a.Server, hello: hello, caller: callerOf(st.Context()), out: newCollector[any](), heard: make(chan struct{}, 1),
+	}
 	var welcome *adapterv1.ConnectResponse
 	welcome, c.changed = a.greet()
 	if err := st.Send(welcome); err != nil {
@@ -124,6 +127,7 @@ type connection struct {
 	*Server
 
 	hello  *adapterv1.Hello
+	caller *auditv1.Caller
 	stream *activity.Stream
 	out    *collector[any]
 	heard  chan struct{} // of capacity 1: something was received
@@ -147,6 +151,13 @@ func (c *connection) SendConfirmation(x *adapterv1.Confirmation) { c.out.put(x) 
 
 // SendReturned implements activity.Adapter.
 func (c *connection) SendReturned(r *adapterv1.Returned) { c.out.put(r) }
+
+// Refused implements activity.Adapter.
+func (c *connection) Refused(what, why string) {
+	if c.audit != nil {
+		c.audit.Refused(what+" of adapter "+c.hello.GetAdapter(), c.caller, why)
+	}
+}
 
 // serve runs the stream until the adapter leaves, falls silent, or the node stops. An adapter that does not read can't
 // hold it up: only the writer waits for it.

@@ -61,6 +61,7 @@ func (d definitions) Deploy(ctx context.Context, r *definitionv1.DeployRequest) 
 	if err != nil {
 		return nil, d.fail(deployFailure(def.Ref, err))
 	}
+	note(ctx, "definition", "", def.Ref.String())
 	warnings = append(append(warnings, d.unoffered(def.Activities)...), d.unused(ctx, def, row)...)
 	return &definitionv1.DeployResponse{Definition: definitionOf(row, false), Warnings: warnings}, nil
 }
@@ -188,7 +189,20 @@ func (d definitions) retire(
 	if err := m.err(); err != nil {
 		return nil, err
 	}
-	return d.engine.Catalog().Retire(ctx, ref, r)
+	known, _ := d.engine.Catalog().Row(ref) // nil, if there is none: that fails below
+	before := useText(known)
+	row, err := d.engine.Catalog().Retire(ctx, ref, r)
+	if err == nil {
+		note(ctx, "definition "+ref.String(), before, useText(row))
+	}
+	return row, err
+}
+
+func useText(row *journalv1.DefinitionRow) string {
+	if row.GetRetirement() != nil {
+		return "retired"
+	}
+	return "in use"
 }
 
 // Get implements definitionv1.DefinitionServiceServer.

@@ -68,3 +68,6 @@ func (s *Server) Unsent() int64 {
 	defer s.unsent.mu.Unlock()
 	return s.unsent.most - s.unsent.left
 }
+
+// IsAudited tells whether calls of a method are noted that change something.
+func IsAudited(method string) bool { return audited[method] != nil }

@@ -33,6 +33,7 @@ type Server struct {
 	databases Databases
 	losses    Losses // nil: the node is in no cluster
 	backup    Backup // nil: there is none to be had here
+	audit     Audit  // nil: none is kept
 	log       *slog.Logger
 	offered   offers
 	health    *health.Server
@@ -88,7 +89,7 @@ func (s *Server) GRPC(extra ...grpc.ServerOption) *grpc.Server {
 		grpc.InitialConnWindowSize(4 << 20),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
-		grpc.ChainUnaryInterceptor(s.containUnary, s.boundUnary(s.unsent)),
+		grpc.ChainUnaryInterceptor(s.containUnary, s.boundUnary(s.unsent), s.auditUnary),
 		grpc.ChainStreamInterceptor(s.containStream),
 		grpc.ForceServerCodecV2(newCodec()),
 	}, extra...)

@@ -24,6 +24,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/holdfast-run/holdfast/actors"
+	"github.com/holdfast-run/holdfast/actors/audit/recorder"
 	"github.com/holdfast-run/holdfast/actors/gateway"
 	"github.com/holdfast-run/holdfast/adapters/adaptertest"
 	"github.com/holdfast-run/holdfast/cluster"
@@ -43,6 +44,7 @@ type node struct {
 	t           testing.TB
 	engine      *actors.Engine
 	server      *gateway.Server
+	audit       *recorder.Recorder
 	grpc        *grpc.Server
 	conn        *grpc.ClientConn
 	orders      orderv1.OrderServiceClient
@@ -89,6 +91,8 @@ func start(tb testing.TB, changes ...func(*settings)) *node {
 		tb.Fatal(err)
 	}
 	n.server = gateway.New(s.gateway, n.engine, metrics, "node", log)
+	n.audit = recorder.Start(recorder.Config{Chain: "node", Incarnation: "node/1"}, recorder.Deps{Journal: seen, Now: time.Now, Log: log})
+	n.server.AuditBy(n.audit)
 	n.grpc = n.server.GRPC()
 	adminGRPC := n.server.AdminGRPC()
 	var serving sync.WaitGroup
@@ -116,6 +120,7 @@ func start(tb testing.TB, changes ...func(*settings)) *node {
 		_ = n.conn.Close()
 		_ = adminConn.Close()
 		n.engine.Stop()
+		n.audit.Stop()
 		if err := j.Close(); err != nil {
 			tb.Error(err)
 		}
