@@ -224,7 +224,6 @@ type Journal interface {
 	Recoverer
 	Ownership
 	Catalog
-	Audit
 	// Close waits for commits under way, and releases the store.
 	Close() error
 }

@@ -18,7 +18,9 @@ var (
 	other = ed25519.NewKeyFromSeed(bytes.Repeat([]byte{2}, ed25519.SeedSize))
 )
 
-func public(k ed25519.PrivateKey) ed25519.PublicKey { return k.Public().(ed25519.PublicKey) }
+func public(k ed25519.PrivateKey) ed25519.PublicKey {
+	return k.Public().(ed25519.PublicKey) //nolint:errcheck,forcetypeassert // it always is one
+}
 
 // maker makes a chain, as a node does.
 type maker struct {
@@ -236,7 +238,7 @@ func TestStoredElsewhere(t *testing.T) {
 	m := whole(t, "a")
 	v := audit.NewVerifier(audit.Checks{})
 	for i, stored := range m.all {
-		v.AddAt("a", uint64(i+1), stored) //nolint:gosec // small
+		v.AddAt("a", uint64(i+1), stored)
 	}
 	if r := v.Report(); r.ProblemCount != 0 {
 		t.Fatal(r.Problems)

@@ -181,7 +181,8 @@ func (a admin) OperateAll(r *adminv1.OperateAllRequest, st grpc.ServerStreamingS
 		return nil
 	}
 	return a.noted(b.ctx, adminv1.AdminService_OperateAll_FullMethodName, r, func(ctx context.Context) error {
-		err := a.each(b.ctx, s, func(row *journalv1.OrderRow) error { return b.operate(row.GetId(), cmd) },
+		b.ctx = ctx
+		err := a.each(ctx, s, func(row *journalv1.OrderRow) error { return b.operate(row.GetId(), cmd) },
 			func(id string) error { return b.operate(id, cmd) })
 		err = errors.Join(err, b.finish())
 		note(ctx, "orders that it was done to", "", strconv.Itoa(b.accepted))

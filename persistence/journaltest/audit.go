@@ -130,7 +130,7 @@ func testAuditAtOnce(t env) {
 	if err != nil || made.Load() != each || len(page) != each {
 		t.Errorf("%d were added, and there are %d, %v", made.Load(), len(page), err)
 	}
-	if !slices.IsSortedFunc(page, func(a, b persistence.AuditEntry) int { return int(a.Sequence) - int(b.Sequence) }) { //nolint:gosec // small
+	if !slices.IsSortedFunc(page, func(a, b persistence.AuditEntry) int { return int(a.Sequence) - int(b.Sequence) }) {
 		t.Errorf("entries out of order: %v", page)
 	}
 	closeJournal(t, j)

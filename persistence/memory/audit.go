@@ -28,7 +28,7 @@ func (j *Journal) AppendAudit(ctx context.Context, chain string, first uint64, e
 		return persistence.AuditConflict(chain, first)
 	}
 	for i, e := range entries {
-		there = append(there, persistence.AuditEntry{Chain: chain, Sequence: first + uint64(i), Value: bytes.Clone(e)}) //nolint:gosec // an index
+		there = append(there, persistence.AuditEntry{Chain: chain, Sequence: first + uint64(i), Value: bytes.Clone(e)})
 	}
 	j.store.audit[chain] = there
 	return nil

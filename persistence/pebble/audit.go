@@ -12,15 +12,14 @@ import (
 	"github.com/holdfast-run/holdfast/persistence"
 )
 
-func appendAuditPrefix(b []byte, chain string) []byte {
-	return appendString(append(b, kindAudit), chain)
+// auditPrefix is what the keys of a chain begin with, auditKey the key of an entry.
+func auditPrefix(chain string) []byte { return appendString([]byte{kindAudit}, chain) }
+
+func auditKey(chain string, sequence uint64) []byte {
+	return appendNumber(auditPrefix(chain), sequence)
 }
 
-func appendAuditKey(b []byte, chain string, sequence uint64) []byte {
-	return appendNumber(appendAuditPrefix(b, chain), sequence)
-}
-
-// parseAuditKey reads what appendAuditKey wrote, and nothing else.
+// parseAuditKey reads what auditKey wrote, and nothing else.
 func parseAuditKey(k []byte) (chain string, sequence uint64, err error) {
 	const head, number = 3, 8
 	if len(k) < head+number || len(k) != head+int(binary.BigEndian.Uint16(k[1:]))+number {
@@ -40,7 +39,7 @@ func (j *Journal) AppendAudit(ctx context.Context, chain string, first uint64, e
 	defer j.leave()
 	j.writing.Lock()
 	defer j.writing.Unlock()
-	last, err := lastAudit(j.db, appendAuditPrefix(nil, chain))
+	last, err := lastAudit(j.db, auditPrefix(chain))
 	if err != nil {
 		return err
 	}
@@ -49,7 +48,7 @@ func (j *Journal) AppendAudit(ctx context.Context, chain string, first uint64, e
 	}
 	writes := make([]write, 0, len(entries))
 	for i, e := range entries {
-		writes = append(writes, write{appendAuditKey(nil, chain, first+uint64(i)), e}) //nolint:gosec // an index
+		writes = append(writes, write{auditKey(chain, first+uint64(i)), e})
 	}
 	if err := j.write(writes...); err != nil {
 		return fmt.Errorf("add to chain %q of the audit: %w", chain, err)
@@ -84,8 +83,8 @@ func (j *Journal) AuditEntries(
 	if !fits(chain) {
 		return nil, nil
 	}
-	upper := successor(appendAuditPrefix(nil, chain))
-	err = j.scan(ctx, appendAuditKey(nil, chain, from), upper, func(key, value []byte) (bool, error) {
+	upper := successor(auditPrefix(chain))
+	err = j.scan(ctx, auditKey(chain, from), upper, func(key, value []byte) (bool, error) {
 		_, sequence, err := parseAuditKey(key)
 		if err != nil {
 			return false, err
@@ -118,7 +117,7 @@ func (j *Journal) AuditChains(ctx context.Context) (chains []persistence.AuditCh
 		if !found {
 			return chains, nil
 		}
-		prefix := appendAuditPrefix(nil, c.Name)
+		prefix := auditPrefix(c.Name)
 		if c.Last, err = lastAudit(j.db, prefix); err != nil {
 			return nil, err
 		}
@@ -137,12 +136,12 @@ func (j *Journal) TrimAudit(ctx context.Context, chain string, from uint64) erro
 	}
 	j.writing.Lock()
 	defer j.writing.Unlock()
-	last, err := lastAudit(j.db, appendAuditPrefix(nil, chain))
+	last, err := lastAudit(j.db, auditPrefix(chain))
 	if err != nil {
 		return err
 	}
 	b := j.db.NewBatch()
-	_ = b.DeleteRange(appendAuditKey(nil, chain, 0), appendAuditKey(nil, chain, min(from, last)), nil) // Always nil.
+	_ = b.DeleteRange(auditKey(chain, 0), auditKey(chain, min(from, last)), nil) // Always nil.
 	if err := j.apply(b); err != nil {
 		return fmt.Errorf("remove the oldest entries of chain %q of the audit: %w: %w", chain, persistence.ErrUnknown, err)
 	}

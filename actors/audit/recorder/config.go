@@ -40,13 +40,13 @@ func (c Config) Validate() error {
 	c = c.withDefaults()
 	var errs []error
 	if c.Sign < time.Second || c.Sign > audit.MaxUnsigned {
-		errs = append(errs, fmt.Errorf("Sign is %v, and must be from 1s to %v", c.Sign, audit.MaxUnsigned))
+		errs = append(errs, fmt.Errorf("the Sign is %v, and must be from 1s to %v", c.Sign, audit.MaxUnsigned))
 	}
 	if c.Keep != 0 && c.Keep < time.Hour {
-		errs = append(errs, fmt.Errorf("Keep is %v, and must be at least 1h, or 0", c.Keep))
+		errs = append(errs, fmt.Errorf("the Keep is %v, and must be at least 1h, or 0", c.Keep))
 	}
 	if c.Refusals < 1 {
-		errs = append(errs, fmt.Errorf("Refusals is %d, and must be at least 1", c.Refusals))
+		errs = append(errs, fmt.Errorf("the Refusals are %d, and must be at least 1", c.Refusals))
 	}
 	return errors.Join(errs...)
 }

@@ -26,15 +26,18 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-var key = ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, ed25519.SeedSize))
+var (
+	key    = ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, ed25519.SeedSize))
+	public = key.Public().(ed25519.PublicKey) //nolint:errcheck,forcetypeassert // it always is one
+)
 
 // node is a recorder over a journal that can be away, and outlives it.
 type node struct {
 	*testing.T
+	*recorder.Recorder
 
 	journal *flaky.Journal
 	log     *bytes.Buffer
-	*recorder.Recorder
 }
 
 func start(t *testing.T, j *flaky.Journal, change ...func(*recorder.Config)) *node {
@@ -106,7 +109,7 @@ func (n *node) read(w recorder.Wanted, checks audit.Checks) (kinds string) {
 
 func (n *node) check(want string) {
 	n.Helper()
-	if got := n.read(recorder.Wanted{}, audit.Checks{Keys: []ed25519.PublicKey{key.Public().(ed25519.PublicKey)}}); got != want {
+	if got := n.read(recorder.Wanted{}, audit.Checks{Keys: []ed25519.PublicKey{public}}); got != want {
 		n.Errorf("the chain is\n%s\nwant\n%s", got, want)
 	}
 }
@@ -229,7 +232,7 @@ func TestTwo(t *testing.T) {
 		both.Wait()
 		a.Stop()
 		b.Stop()
-		got := b.read(recorder.Wanted{}, audit.Checks{Keys: []ed25519.PublicKey{key.Public().(ed25519.PublicKey)}})
+		got := b.read(recorder.Wanted{}, audit.Checks{Keys: []ed25519.PublicKey{public}})
 		if n := strings.Count(got, "begun"); n != 40 || strings.Count(got, "ended") != 40 || strings.Count(got, "opened") != 2 {
 			t.Errorf("the chain is %s", got)
 		}
