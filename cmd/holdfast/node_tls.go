@@ -93,6 +93,8 @@ type secured struct {
 	expiry  prometheus.Gauge
 	reloads *prometheus.CounterVec // by outcome
 	refused prometheus.Counter
+	// audit is told of each that was refused.
+	audit func(from net.Addr, why string)
 
 	mu     sync.Mutex
 	told   time.Time
@@ -123,6 +125,7 @@ func (n *node) secureListeners(ctx context.Context) (func(), error) {
 		s := &secured{
 			of: l, log: n.log.With("part", "tls", "listener", word), expiry: expiry.WithLabelValues(word),
 			reloads: reloads.MustCurryWith(prometheus.Labels{"listener": word}), refused: refused.WithLabelValues(word),
+			audit: func(from net.Addr, why string) { n.auditRefused("connection to "+l.name, from, why) },
 		}
 		if err := s.open(); err != nil {
 			return nil, err
@@ -234,6 +237,7 @@ const tellRefusals = 10 * time.Second
 // refuse counts a connection that was refused, and tells of it, now and then.
 func (s *secured) refuse(from net.Addr, err error) {
 	s.refused.Inc()
+	s.audit(from, err.Error())
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if now := time.Now(); now.Sub(s.told) >= tellRefusals {
