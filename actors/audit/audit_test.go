@@ -19,7 +19,7 @@ var (
 )
 
 func public(k ed25519.PrivateKey) ed25519.PublicKey {
-	return k.Public().(ed25519.PublicKey) //nolint:errcheck,forcetypeassert // it always is one
+	return k.Public().(ed25519.PublicKey) //nolint:errcheck // it always is one
 }
 
 // maker makes a chain, as a node does.

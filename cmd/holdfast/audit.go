@@ -192,7 +192,11 @@ func (a *app) eachExported(file string, visit func(stored []byte) error) error {
 		}
 		var e exportedEntry
 		_ = json.Unmarshal(line, &e) // what is read then is not what was written
-		if written, _ := json.Marshal(e); !bytes.Equal(append(written, '\n'), line) {
+		written, err := json.Marshal(e)
+		if err != nil {
+			return fmt.Errorf("encode an entry: %w", err)
+		}
+		if !bytes.Equal(append(written, '\n'), line) {
 			e.Entry = nil
 		}
 		if err := visit(e.Entry); err != nil {
@@ -314,7 +318,7 @@ func (l *auditLister) add(stored []byte) error {
 	e, _, err := audit.Read(stored)
 	if err != nil {
 		l.lines = append(l.lines, &auditLine{Chain: l.chain, Kind: kindDamaged, Outcome: err.Error()})
-		return nil
+		return nil //nolint:nilerr // it is told as what it is
 	}
 	if e.GetChain() != l.chain {
 		l.chain = e.GetChain()
@@ -364,7 +368,8 @@ func (l *auditLister) meant(line *auditLine) bool {
 func (line *auditLine) end(e *auditv1.Ended) {
 	line.Outcome = "done"
 	if e.GetCode() != 0 {
-		line.Outcome = strings.TrimSpace(codes.Code(uint32(e.GetCode())).String() + " " + e.GetReason() + ": " + e.GetMessage()) //nolint:gosec // a code
+		code := codes.Code(uint32(e.GetCode())) //nolint:gosec // it was one
+		line.Outcome = strings.TrimSpace(code.String() + " " + e.GetReason() + ": " + e.GetMessage())
 	}
 	for _, c := range e.GetChanges() {
 		line.Changes = append(line.Changes, fmt.Sprintf("%s: %q → %q", c.GetWhat(), c.GetBefore(), c.GetAfter()))

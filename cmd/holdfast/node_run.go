@@ -206,7 +206,7 @@ func (n *node) start(ctx context.Context) error {
 	}
 	n.ready.Store(n.engine)
 	n.config.Gateway.Version = version().Version
-	n.keepAudit()
+	n.keepAudit() //nolint:contextcheck // it lives longer than the call
 	n.gateway = gateway.New(n.config.Gateway, n.engine, n.metrics, n.id, n.log)
 	n.gateway.AuditBy(n.audit)
 	if n.member != nil {

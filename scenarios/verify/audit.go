@@ -100,7 +100,7 @@ func auditedLife(ctx context.Context, s *site, kill bool) error {
 	defer conn.Close() //nolint:errcheck // it fails only if it was closed before
 	for i := range auditLimits {
 		if _, err := conn.Admin().LimitActivity(ctx, &adminv1.LimitActivityRequest{
-			Activity: "audit.limited", Concurrency: uint32(i + 1), By: "verify", Reason: "to be noted", //nolint:gosec // small
+			Activity: "audit.limited", Concurrency: uint32(i + 1), By: "verify", Reason: "to be noted",
 		}); err != nil {
 			return fmt.Errorf("limit: %w", err)
 		}
@@ -111,7 +111,7 @@ func auditedLife(ctx context.Context, s *site, kill bool) error {
 			err = os.WriteFile(filepath.Join(s.dir, file), out, 0o600)
 		}
 		if err != nil {
-			return err
+			return fmt.Errorf("keep %s: %w", file, err)
 		}
 	}
 	end := syscall.SIGTERM
@@ -124,7 +124,7 @@ func auditedLife(ctx context.Context, s *site, kill bool) error {
 // auditFinds verifies an export by the program, and tells whether it has found anything.
 func auditFinds(ctx context.Context, s *site, export []byte, name string) (bool, error) {
 	file := filepath.Join(s.dir, name+".jsonl")
-	if err := os.WriteFile(file, export, 0o600); err != nil {
+	if err := os.WriteFile(file, export, 0o600); err != nil { //nolint:gosec // in the row's own folder
 		return false, fmt.Errorf("write an export: %w", err)
 	}
 	_, err := s.command(ctx, s.dir, s.env, s.holdfast, "audit", "verify", "--key", "audit.pub", "--head", "head.json", file)

@@ -28,7 +28,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var (
 	key    = ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, ed25519.SeedSize))
-	public = key.Public().(ed25519.PublicKey) //nolint:errcheck,forcetypeassert // it always is one
+	public = key.Public().(ed25519.PublicKey) //nolint:errcheck // it always is one
 )
 
 // node is a recorder over a journal that can be away, and outlives it.
