@@ -23,6 +23,10 @@ var rules = []rule{
 		tests: []string{"persistence/..."},
 	},
 	{dir: "actors/history", product: []string{"actors/workflow", "persistence", "messages/..."}},
+	{dir: "actors/audit", product: []string{"messages/..."}},
+	{
+		dir: "actors/audit/recorder", product: []string{"actors/audit", "persistence", "messages/..."}, tests: []string{"persistence/..."},
+	},
 	{dir: "actors/runtime", product: []string{"supervision", "messages"}},
 	{
 		dir:     "actors/failure",
@@ -58,7 +62,8 @@ var rules = []rule{
 	{
 		dir: "actors/gateway",
 		product: []string{
-			"actors", "actors/access", "actors/activity", "actors/catalog", "actors/failure", "actors/runtime", "actors/view", "messages/...",
+			"actors", "actors/access", "actors/activity", "actors/audit", "actors/audit/recorder", "actors/catalog", "actors/failure",
+			"actors/runtime", "actors/view", "messages/...",
 		},
 		tests: []string{"actors/...", "persistence/...", "supervision", "cluster", "adapters/adaptertest", "tokens"},
 	},
@@ -99,8 +104,8 @@ var rules = []rule{
 
 // pure packages are step functions: they do no I/O, know no clock but the one in their input, and start nothing.
 var pure = []string{
-	"actors/workflow", "actors/dispatch", "actors/share", "adapters/ledger", "cluster/lease", "cluster/placement", "cluster/topology",
-	"persistence/clock",
+	"actors/workflow", "actors/dispatch", "actors/share", "actors/audit", "adapters/ledger", "cluster/lease", "cluster/placement",
+	"cluster/topology", "persistence/clock",
 }
 
 // impureImports can't be imported by pure packages, nor what is below them.

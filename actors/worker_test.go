@@ -162,6 +162,8 @@ func (w *worker) SendReturned(r *adapterv1.Returned) {
 // Slow is false: the worker takes what it is sent.
 func (w *worker) Slow() bool { return false }
 
+func (w *worker) Refused(string, string) {}
+
 // answer sends the result of a task.
 func (w *worker) answer(t *adapterv1.Task, r *adapterv1.Result) { w.answerThen(t, r, func(error) {}) }
 

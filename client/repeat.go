@@ -66,6 +66,8 @@ var repetitions = map[string]repetition{ //nolint:gochecknoglobals // a table
 	adminv1.AdminService_RaiseLevel_FullMethodName:     {always, "the level: a journal that has it already stays as it is"},
 	adminv1.AdminService_Rebalance_FullMethodName:      {always, "what is where it is to be stays there"},
 	adminv1.AdminService_ShowLoss_FullMethodName:       {always, "it reads"},
+	adminv1.AdminService_ListAudit_FullMethodName:      {always, "it reads"},
+	adminv1.AdminService_ShowAuditHead_FullMethodName:  {always, "it reads"},
 	adminv1.AdminService_AcceptLoss_FullMethodName:     {always, "the word: what was accepted with it is accepted once"},
 	adminv1.AdminService_DrainNode_FullMethodName: {
 		func(request any) bool { r, ok := request.(*adminv1.DrainNodeRequest); return ok && r.GetNode() != "" },

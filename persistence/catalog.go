@@ -82,6 +82,7 @@ type Catalog interface {
 	Definitions
 	Limits
 	Levels
+	Audit
 	// CatalogVersion returns a number that has risen if definitions, limits or the feature level were changed, by whichever
 	// node. What is read after it is at least as new. It is cheap enough to be asked for every second.
 	CatalogVersion(ctx context.Context) (uint64, error)

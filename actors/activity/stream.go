@@ -33,6 +33,8 @@ type Adapter interface {
 	SendReturned(r *adapterv1.Returned)
 	// Slow tells whether the adapter does not read what it is sent, or not fast enough to be sent more tasks.
 	Slow() bool
+	// Refused is told that something was refused that the adapter has said: a result, say. It must not block.
+	Refused(what, why string)
 }
 
 // Stream is an adapter's stream. What the adapter says counts only if it is about a task that the adapter was sent on this stream, or
@@ -400,6 +402,7 @@ func (s *Stream) refuseResult(r *adapterv1.Result, why string) {
 // refuse counts and logs that what an adapter said was refused.
 func (s *Stream) refuse(what, activity, key, why string) {
 	s.all.parts.Refused(what)
+	s.adapter.Refused(what, why)
 	now := s.all.parts.Now()
 	s.mu.Lock()
 	quiet := now.Sub(s.refusals.loggedAt) < refusalsEvery

@@ -77,6 +77,7 @@ func (a admin) LimitActivity(ctx context.Context, r *adminv1.LimitActivityReques
 	checkReason(&m, "by", r.GetBy())
 	checkReason(&m, "reason", r.GetReason())
 	err := m.err()
+	before := a.limitOf(r.GetActivity())
 	if err == nil {
 		err = a.engine.SetLimit(ctx, &journalv1.LimitRow{
 			Activity: r.GetActivity(), Rate: r.GetRatePerSecond(), Concurrency: r.GetConcurrency(), At: a.engine.Now().UnixNano(),
@@ -86,7 +87,23 @@ func (a admin) LimitActivity(ctx context.Context, r *adminv1.LimitActivityReques
 	if err != nil {
 		return nil, a.fail(err)
 	}
+	note(ctx, "limit of "+r.GetActivity(), limitText(before.GetRate(), before.GetConcurrency()),
+		limitText(r.GetRatePerSecond(), r.GetConcurrency()))
 	return &adminv1.LimitActivityResponse{Unknown: !a.offered.has(r.GetActivity()) && !a.engine.Catalog().Calls(r.GetActivity())}, nil
+}
+
+// limitOf is the limit that an activity has; nil: none.
+func (a admin) limitOf(name string) *journalv1.LimitRow {
+	all := a.engine.Activities().All()
+	i, found := slices.BinarySearchFunc(all, name, func(s activity.Status, name string) int { return strings.Compare(s.Name, name) })
+	if !found {
+		return nil
+	}
+	return all[i].Limit
+}
+
+func limitText(rate float64, concurrency uint32) string {
+	return fmt.Sprintf("%v a second, %d at a time (0: any)", rate, concurrency)
 }
 
 // mostUnserved is how many activities without an adapter are named.

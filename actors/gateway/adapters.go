@@ -22,6 +22,7 @@ import (
 	"github.com/holdfast-run/holdfast/actors/runtime"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
+	"github.com/holdfast-run/holdfast/messages/auditv1"
 	"github.com/holdfast-run/holdfast/messages/problemv1"
 )
 
@@ -66,7 +67,7 @@ func (a adapterService) Connect(st adapterConn) error {
 			act.Version = "1.0.0"
 		}
 	}
-	return a.newConnection(hello).serve(st, first)
+	return a.newConnection(hello, callerOf(st.Context())).serve(st, first)
 }
 
 // checkHello says everything that is wrong with a hello.
@@ -118,6 +119,7 @@ type connection struct {
 	*Server
 
 	hello  *adapterv1.Hello
+	caller *auditv1.Caller
 	stream *activity.Stream
 	out    *collector[any]
 	flow   flow
@@ -149,10 +151,17 @@ func (c *connection) SendReturned(r *adapterv1.Returned) {
 	c.flow.answer(-partBytes) // of the revocation
 }
 
-func (s *Server) newConnection(hello *adapterv1.Hello) *connection {
+func (s *Server) newConnection(hello *adapterv1.Hello, caller *auditv1.Caller) *connection {
 	return &connection{
-		Server: s, hello: hello, out: newCollector[any](), flow: newFlow(),
+		Server: s, hello: hello, caller: caller, out: newCollector[any](), flow: newFlow(),
 		heard: make(chan struct{}, 1), turn: make(chan struct{}, 1), unreading: make(chan struct{}, 1),
+	}
+}
+
+// Refused implements activity.Adapter.
+func (c *connection) Refused(what, why string) {
+	if c.audit != nil {
+		c.audit.Refused(what+" of adapter "+c.hello.GetAdapter(), c.caller, why)
 	}
 }
 

@@ -33,7 +33,7 @@ type admin struct {
 // submitted there, and adapters can't connect.
 func (s *Server) AdminGRPC() *grpc.Server {
 	g := grpc.NewServer(
-		grpc.ChainUnaryInterceptor(s.containUnary, s.accessUnary, s.boundUnary(s.adminUnsent)),
+		grpc.ChainUnaryInterceptor(s.containUnary, s.accessUnary, s.boundUnary(s.adminUnsent), s.auditUnary),
 		grpc.ChainStreamInterceptor(s.containStream, s.accessStream),
 		grpc.ForceServerCodecV2(newCodec()),
 	)
@@ -176,6 +176,7 @@ func (a admin) ReleaseKey(ctx context.Context, r *adminv1.ReleaseKeyRequest) (*a
 	if err != nil {
 		return nil, a.fail(err)
 	}
+	note(ctx, "holder of key "+r.GetOrderKey(), string(id), "")
 	return &adminv1.ReleaseKeyResponse{Id: string(id)}, nil
 }
 

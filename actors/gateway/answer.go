@@ -133,6 +133,7 @@ var large = map[string]bool{ //nolint:gochecknoglobals // a table
 	adminv1.AdminService_ListFallout_FullMethodName:    true,
 	adminv1.AdminService_ShowFallout_FullMethodName:    true,
 	adminv1.AdminService_ListActivities_FullMethodName: true,
+	adminv1.AdminService_ListAudit_FullMethodName:      true,
 }
 
 // claimKey is the key of the claim in the context of a call that is bounded.

@@ -44,5 +44,6 @@ func (a admin) BackupJournal(ctx context.Context, r *adminv1.BackupJournalReques
 	if err != nil {
 		return nil, a.fail(err)
 	}
+	note(ctx, "backup", "", made.GetId()+" in "+r.GetFolder())
 	return made, nil
 }

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -64,15 +65,17 @@ func (a admin) DrainNode(ctx context.Context, r *adminv1.DrainNodeRequest) (*adm
 	if err != nil {
 		return nil, a.fail(err)
 	}
+	note(ctx, "drained nodes", "", fmt.Sprintf("%s: %t", node, !r.GetUndo()))
 	return &adminv1.DrainNodeResponse{Node: string(node)}, nil
 }
 
 // Rebalance implements adminv1.AdminServiceServer.
-func (a admin) Rebalance(context.Context, *adminv1.RebalanceRequest) (*adminv1.RebalanceResponse, error) {
+func (a admin) Rebalance(ctx context.Context, _ *adminv1.RebalanceRequest) (*adminv1.RebalanceResponse, error) {
 	misplaced, err := a.nodes.Rebalance()
 	if err != nil {
 		return nil, a.fail(err)
 	}
+	note(ctx, "partitions to move", "", strconv.Itoa(misplaced))
 	return &adminv1.RebalanceResponse{Misplaced: int32(misplaced)}, nil //nolint:gosec // there are 256 partitions
 }
 
@@ -128,5 +131,6 @@ func (a admin) RaiseLevel(ctx context.Context, r *adminv1.RaiseLevelRequest) (*a
 	if err := a.engine.Catalog().RaiseLevel(ctx, level); err != nil {
 		return nil, a.fail(err)
 	}
+	note(ctx, "feature level", strconv.Itoa(int(before)), strconv.Itoa(int(level)))
 	return &adminv1.RaiseLevelResponse{Before: before}, nil
 }

@@ -71,6 +71,7 @@ func (d definitions) Deploy(ctx context.Context, r *definitionv1.DeployRequest) 
 	if err != nil {
 		return nil, d.fail(deployFailure(def.Ref, err))
 	}
+	note(ctx, "definition", "", def.Ref.String())
 	warnings = append(append(warnings, d.unoffered(def.Activities)...), d.unused(ctx, def, row)...)
 	return &definitionv1.DeployResponse{Definition: definitionOf(row, false), Warnings: warnings}, nil
 }
@@ -197,7 +198,23 @@ func (d definitions) retire(
 	if err := m.err(); err != nil {
 		return nil, err
 	}
-	return d.engine.Catalog().Retire(ctx, ref, r)
+	known, _ := d.engine.Catalog().Row(ref) // nil, if there is none: that fails below
+	before := useText(known)
+	row, err := d.engine.Catalog().Retire(ctx, ref, r)
+	if err == nil {
+		note(ctx, "definition "+ref.String(), before, useText(row))
+	}
+	return row, err
+}
+
+func useText(row *journalv1.DefinitionRow) string {
+	switch r := row.GetRetirement(); {
+	case r.GetRemovedAt() != 0:
+		return "removed"
+	case r != nil:
+		return "retired"
+	}
+	return "in use"
 }
 
 // oneVersion reads the name of one version of a definition.
@@ -219,6 +236,8 @@ func (d definitions) Remove(ctx context.Context, r *definitionv1.RemoveRequest) 
 	if err := m.err(); err != nil {
 		return nil, d.fail(err)
 	}
+	known, _ := d.engine.Catalog().Row(ref) // nil, if there is none: that fails below
+	before := useText(known)
 	row, users, err := d.engine.RemoveDefinition(ctx, ref)
 	switch {
 	case len(users.Orders) > 0:
@@ -234,6 +253,7 @@ func (d definitions) Remove(ctx context.Context, r *definitionv1.RemoveRequest) 
 	case err != nil:
 		return nil, d.fail(err)
 	}
+	note(ctx, "definition "+ref.String(), before, useText(row))
 	return &definitionv1.RemoveResponse{Definition: definitionOf(row, false)}, nil
 }
 

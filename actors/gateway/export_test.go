@@ -90,3 +90,6 @@ func (s *Server) Unsent() int64 {
 
 // ErrBodyOver is why a body is read no further.
 var ErrBodyOver = errBodyOver
+
+// IsAudited tells whether calls of a method are noted that change something.
+func IsAudited(method string) bool { return audited[method] != nil }

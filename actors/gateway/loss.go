@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"log/slog"
+	"strconv"
 
 	"google.golang.org/grpc"
 
@@ -46,6 +47,7 @@ func (a admin) AcceptLoss(ctx context.Context, r *adminv1.AcceptLossRequest) (*a
 	if err != nil {
 		return nil, a.fail(err)
 	}
+	note(ctx, "generation", "", strconv.FormatUint(generation, 10))
 	return &adminv1.AcceptLossResponse{Generation: generation}, nil
 }
 

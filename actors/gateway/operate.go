@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"google.golang.org/grpc"
 
@@ -130,6 +131,7 @@ func (a admin) Operate(ctx context.Context, r *adminv1.OperateRequest) (*adminv1
 	if err == nil && r.GetDryRun() {
 		return a.dryRun(ctx, messages.OrderID(r.GetId()), cmd)
 	}
+	before := a.statusNoted(ctx, r.GetId())
 	if err == nil {
 		err = a.tell(ctx, messages.OrderID(r.GetId()), cmd)
 	}
@@ -140,6 +142,7 @@ func (a admin) Operate(ctx context.Context, r *adminv1.OperateRequest) (*adminv1
 	if err != nil {
 		return nil, a.fail(err)
 	}
+	note(ctx, "status of "+r.GetId(), before, order.GetStatus().String())
 	return &adminv1.OperateResponse{Order: order}, nil
 }
 
@@ -179,12 +182,19 @@ func (a admin) OperateAll(r *adminv1.OperateAllRequest, st grpc.ServerStreamingS
 		}
 		return nil
 	}
-	err := a.each(b.ctx, s, func(row *journalv1.OrderRow) error { return b.operate(row.GetId(), cmd) },
-		func(id string) error { return b.operate(id, cmd) })
-	if err = errors.Join(err, b.finish()); err != nil {
-		return a.fail(err)
-	}
-	return nil
+	return a.noted(b.ctx, adminv1.AdminService_OperateAll_FullMethodName, r, func(ctx context.Context) error {
+		b.ctx = ctx
+		err := a.each(ctx, s, func(row *journalv1.OrderRow) error { return b.operate(row.GetId(), cmd) },
+			func(id string) error { return b.operate(id, cmd) })
+		err = errors.Join(err, b.finish())
+		note(ctx, "orders that it was done to", "", strconv.Itoa(b.accepted))
+		note(ctx, "orders that were not in a state for it", "", strconv.Itoa(b.refused))
+		note(ctx, "orders of which it was not told any more", "", strconv.Itoa(b.pending))
+		if err != nil {
+			return a.fail(err)
+		}
+		return nil
+	})
 }
 
 // bulk is a call of OperateAll that is under way.
@@ -195,6 +205,8 @@ type bulk struct {
 	send    func(*adminv1.OperateAllResponse) error
 	done    chan *adminv1.Outcome // with room for all that are under way, so that no order waits for a slow client
 	pending int
+	// accepted and refused are how many outcomes were told.
+	accepted, refused int
 }
 
 // operate begins with one more order, once there is room for it.
@@ -232,6 +244,13 @@ func (b *bulk) tell() error {
 		out.Outcomes = append(out.Outcomes, <-b.done)
 	}
 	b.pending -= len(out.GetOutcomes())
+	for _, o := range out.GetOutcomes() {
+		if o.GetCode() == 0 {
+			b.accepted++
+		} else {
+			b.refused++
+		}
+	}
 	if err := b.send(&out); err != nil {
 		return fmt.Errorf("send: %w", err)
 	}

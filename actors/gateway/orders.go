@@ -153,6 +153,7 @@ func (o orders) Cancel(ctx context.Context, r *orderv1.CancelRequest) (*orderv1.
 	checkReason(&m, "reason", r.GetReason())
 	checkReason(&m, "by", r.GetBy())
 	err := m.err()
+	before := o.statusNoted(ctx, r.GetId())
 	if err == nil {
 		err = o.tell(ctx, messages.OrderID(r.GetId()), &nodev1.Envelope{Message: &nodev1.Envelope_Cancel{Cancel: &nodev1.Cancel{
 			Compensate: r.GetCompensate(), By: signed(ctx, r.GetBy()), Reason: r.GetReason(),
@@ -165,6 +166,7 @@ func (o orders) Cancel(ctx context.Context, r *orderv1.CancelRequest) (*orderv1.
 	if err != nil {
 		return nil, o.fail(err)
 	}
+	note(ctx, "status of "+r.GetId(), before, order.GetStatus().String())
 	return &orderv1.CancelResponse{Order: order}, nil
 }
 

@@ -34,6 +34,7 @@ type Server struct {
 	losses    Losses  // nil: the node is in no cluster
 	backup    Backup  // nil: there is none to be had here
 	callers   Callers // nil: nobody is asked who he is
+	audit     Audit   // nil: none is kept
 	log       *slog.Logger
 	offered   offers
 	beat      beat
@@ -103,7 +104,7 @@ func (s *Server) GRPC(extra ...grpc.ServerOption) *grpc.Server {
 		}),
 		grpc.InTapHandle(s.tap(single)),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
-		grpc.ChainUnaryInterceptor(arrivedUnary, s.containUnary, s.accessUnary, s.boundUnary(s.unsent)),
+		grpc.ChainUnaryInterceptor(arrivedUnary, s.containUnary, s.accessUnary, s.boundUnary(s.unsent), s.auditUnary),
 		grpc.ChainStreamInterceptor(arrivedStream, s.containStream, s.accessStream),
 		grpc.ForceServerCodecV2(newCodec()),
 	}, extra...)

@@ -24,6 +24,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/holdfast-run/holdfast/actors"
+	"github.com/holdfast-run/holdfast/actors/audit/recorder"
 	"github.com/holdfast-run/holdfast/actors/gateway"
 	"github.com/holdfast-run/holdfast/adapters/adaptertest"
 	"github.com/holdfast-run/holdfast/cluster"
@@ -43,6 +44,7 @@ type node struct {
 	t           testing.TB
 	engine      *actors.Engine
 	server      *gateway.Server
+	audit       *recorder.Recorder
 	grpc        *grpc.Server
 	adminGRPC   *grpc.Server
 	conn        *grpc.ClientConn
@@ -95,6 +97,8 @@ func start(tb testing.TB, changes ...func(*settings)) *node {
 	if s.callers != nil {
 		n.server.Ask(s.callers)
 	}
+	n.audit = recorder.Start(recorder.Config{Chain: "node", Incarnation: "node/1"}, recorder.Deps{Journal: seen, Now: time.Now, Log: log})
+	n.server.AuditBy(n.audit)
 	n.grpc = n.server.GRPC()
 	adminGRPC := n.server.AdminGRPC()
 	n.adminGRPC = adminGRPC
@@ -125,6 +129,7 @@ func start(tb testing.TB, changes ...func(*settings)) *node {
 		_ = n.conn.Close()
 		_ = adminConn.Close()
 		n.engine.Stop()
+		n.audit.Stop()
 		if err := j.Close(); err != nil {
 			tb.Error(err)
 		}

@@ -8,8 +8,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/holdfast-run/holdfast/actors/audit"
 	"github.com/holdfast-run/holdfast/actors/definition"
 	"github.com/holdfast-run/holdfast/actors/order"
+	"github.com/holdfast-run/holdfast/persistence"
 	"github.com/holdfast-run/holdfast/persistence/pebble"
 )
 
@@ -32,10 +34,13 @@ func newJournalVerify(a *app) *cobra.Command {
 			"digest hold the same.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			report, err := pebble.Verify(cmd.Context(), wholeCheck(journalIn(data)))
+			check, chains := wholeCheck(journalIn(data)), audit.NewVerifier(audit.Checks{})
+			check.Audit = func(e persistence.AuditEntry) { chains.AddAt(e.Chain, e.Sequence, e.Value) }
+			report, err := pebble.Verify(cmd.Context(), check)
 			if err != nil {
 				return fmt.Errorf("verify the journal: %w", err)
 			}
+			addAudit(&report, chains.Report())
 			if err := a.printReport(report); err != nil {
 				return err
 			}
@@ -52,7 +57,15 @@ func newJournalVerify(a *app) *cobra.Command {
 	return verify
 }
 
-// wholeCheck is all that can be checked of a journal.
+// addAudit adds what is wrong with the chains of the audit.
+func addAudit(to *pebble.Report, found audit.Report) {
+	to.ProblemCount += int64(found.ProblemCount)
+	for _, p := range found.Problems {
+		to.Problems = append(to.Problems, pebble.Problem{What: "audit: " + p})
+	}
+}
+
+// wholeCheck is all that can be checked of the orders of a journal.
 func wholeCheck(dir string) pebble.Check {
 	refold := order.NewRefolder(definition.Limits{})
 	return pebble.Check{

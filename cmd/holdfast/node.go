@@ -57,6 +57,7 @@ func nodeFlags(c *nodeConfig) []flagGroup {
 		{"Disk", diskFlags},
 		{"A journal in PostgreSQL, in place of the data directory", sharedFlags},
 		{"One of a cluster's nodes, by Consul; it needs a journal in PostgreSQL", clusterFlags},
+		{"The audit", auditFlags},
 		{"When something fails", failureFlags},
 	} {
 		flags := pflag.NewFlagSet(g.title, pflag.ContinueOnError)

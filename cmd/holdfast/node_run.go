@@ -18,6 +18,7 @@ import (
 
 	"github.com/holdfast-run/holdfast/actors"
 	"github.com/holdfast-run/holdfast/actors/access"
+	"github.com/holdfast-run/holdfast/actors/audit/recorder"
 	"github.com/holdfast-run/holdfast/actors/gateway"
 	"github.com/holdfast-run/holdfast/cluster"
 	"github.com/holdfast-run/holdfast/messages"
@@ -43,6 +44,7 @@ type nodeConfig struct {
 	Cluster clusterConfig
 	Engine  actors.Config
 	Gateway gateway.Config
+	Audit   auditConfig
 	// Memory is the heap, in bytes, near which garbage is collected more often, at the cost of CPU; 0: the default.
 	Memory int64
 	// DrainTimeout is how long calls may take to end when the node stops.
@@ -80,6 +82,8 @@ type node struct {
 	// watermarks is what the node has heard of what the journal has confirmed to others; nil: the node is alone.
 	watermarks *cluster.Watermarks
 	losses     *losses // nil: the same
+	audit      *recorder.Recorder
+	refusals   atomic.Pointer[recorder.Recorder] // the same, for listeners, which there are before
 	gateway    *gateway.Server
 	grpc       *grpc.Server
 	ready      atomic.Pointer[actors.Engine] // set when it has started
@@ -211,10 +215,12 @@ func (n *node) start(ctx context.Context) error {
 	}
 	n.ready.Store(n.engine)
 	n.config.Gateway.Version = version().Version
+	n.keepAudit() //nolint:contextcheck // it lives longer than the call
 	n.gateway = gateway.New(n.config.Gateway, n.engine, n.metrics, n.id, n.log)
 	if n.access != nil {
 		n.gateway.Ask(n.access)
 	}
+	n.gateway.AuditBy(n.audit)
 	if n.member != nil {
 		n.gateway.Among(n.member)
 	}
@@ -263,6 +269,7 @@ func (n *node) stop(ctx context.Context) error {
 		<-ended
 	}
 	n.engine.Stop()
+	n.audit.Stop()
 	if err := n.journal.Close(); err != nil {
 		return fmt.Errorf("close the journal: %w", err)
 	}

@@ -99,6 +99,8 @@ type secured struct {
 	reloads  *prometheus.CounterVec // by outcome
 	refused  prometheus.Counter
 	told     seldom
+	// audit is told of each that was refused.
+	audit func(from net.Addr, why string)
 }
 
 // secureListeners reads the certificates of the listeners that have some, and looks whether they change until the function is called that
@@ -125,6 +127,7 @@ func (n *node) secureListeners(ctx context.Context) (func(), error) {
 		s := &secured{
 			of: l, optional: n.access != nil, log: n.log.With("part", "tls", "listener", word), expiry: expiry.WithLabelValues(word),
 			reloads: reloads.MustCurryWith(prometheus.Labels{"listener": word}), refused: refused.WithLabelValues(word),
+			audit: func(from net.Addr, why string) { n.auditRefused("connection to "+l.name, from, why) },
 		}
 		if err := s.open(); err != nil {
 			return nil, err
@@ -231,6 +234,7 @@ func (s *secured) reload() {
 // refuse counts a connection that was refused, and tells of it, now and then.
 func (s *secured) refuse(from net.Addr, err error) {
 	s.refused.Inc()
+	s.audit(from, err.Error())
 	if untold, yes := s.told.tells(); yes {
 		s.log.Warn("connection was refused", "from", from.String(), "error", err, "untold_before", untold)
 	}

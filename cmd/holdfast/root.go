@@ -91,7 +91,7 @@ func newRoot(a *app) *cobra.Command {
 		newOrder(a),
 		newDefinition(a),
 		newKey(a),
-		newFallout(a), newStatus(a), newCluster(a),
+		newFallout(a), newStatus(a), newCluster(a), newAudit(a),
 		newDev(a),
 		newNode(a),
 		newAdapter(a),

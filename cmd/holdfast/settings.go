@@ -24,6 +24,7 @@ func (c *nodeConfig) validate(flags *pflag.FlagSet) error {
 		c.checkCluster(flags),
 		c.checkMemory(),
 		c.checkTLS(),
+		c.checkAudit(flags),
 	)
 }
 

@@ -4275,6 +4275,213 @@ func (x *BackupJournalResponse) GetBytes() int64 {
 	return 0
 }
 
+type ListAuditRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only this chain; empty: all.
+	Chain string `protobuf:"bytes,1,opt,name=chain,proto3" json:"chain,omitempty"`
+	// Not what is known to be older. A chain that is to be verified is read whole.
+	Since *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"`
+	// The most entries to return, 1 to 1000; 0: 1000.
+	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// From an earlier answer.
+	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAuditRequest) Reset() {
+	*x = ListAuditRequest{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[61]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAuditRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAuditRequest) ProtoMessage() {}
+
+func (x *ListAuditRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[61]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAuditRequest.ProtoReflect.Descriptor instead.
+func (*ListAuditRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{61}
+}
+
+func (x *ListAuditRequest) GetChain() string {
+	if x != nil {
+		return x.Chain
+	}
+	return ""
+}
+
+func (x *ListAuditRequest) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *ListAuditRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListAuditRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type ListAuditResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As they are stored: the SHA-256 of the bytes of a holdfast.audit.v1.Entry, and these bytes.
+	Entries [][]byte `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	// Empty when there are no more.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAuditResponse) Reset() {
+	*x = ListAuditResponse{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[62]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAuditResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAuditResponse) ProtoMessage() {}
+
+func (x *ListAuditResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[62]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAuditResponse.ProtoReflect.Descriptor instead.
+func (*ListAuditResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{62}
+}
+
+func (x *ListAuditResponse) GetEntries() [][]byte {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+func (x *ListAuditResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+type ShowAuditHeadRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShowAuditHeadRequest) Reset() {
+	*x = ShowAuditHeadRequest{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[63]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShowAuditHeadRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShowAuditHeadRequest) ProtoMessage() {}
+
+func (x *ShowAuditHeadRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[63]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShowAuditHeadRequest.ProtoReflect.Descriptor instead.
+func (*ShowAuditHeadRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{63}
+}
+
+type ShowAuditHeadResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A head in its text form, one line of JSON; it has a signature if the node has a key for that.
+	Head          string `protobuf:"bytes,1,opt,name=head,proto3" json:"head,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShowAuditHeadResponse) Reset() {
+	*x = ShowAuditHeadResponse{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[64]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShowAuditHeadResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShowAuditHeadResponse) ProtoMessage() {}
+
+func (x *ShowAuditHeadResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[64]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShowAuditHeadResponse.ProtoReflect.Descriptor instead.
+func (*ShowAuditHeadResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{64}
+}
+
+func (x *ShowAuditHeadResponse) GetHead() string {
+	if x != nil {
+		return x.Head
+	}
+	return ""
+}
+
 var File_holdfast_admin_v1_admin_proto protoreflect.FileDescriptor
 
 const file_holdfast_admin_v1_admin_proto_rawDesc = "" +
@@ -4623,7 +4830,19 @@ const file_holdfast_admin_v1_admin_proto_rawDesc = "" +
 	"\rfeature_level\x18\x04 \x01(\rR\ffeatureLevel\x123\n" +
 	"\amade_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x06madeAt\x12\x14\n" +
 	"\x05files\x18\x06 \x01(\x03R\x05files\x12\x14\n" +
-	"\x05bytes\x18\a \x01(\x03R\x05bytes2\xf0\f\n" +
+	"\x05bytes\x18\a \x01(\x03R\x05bytes\"\x96\x01\n" +
+	"\x10ListAuditRequest\x12\x14\n" +
+	"\x05chain\x18\x01 \x01(\tR\x05chain\x120\n" +
+	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x1b\n" +
+	"\tpage_size\x18\x03 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x04 \x01(\tR\tpageToken\"U\n" +
+	"\x11ListAuditResponse\x12\x18\n" +
+	"\aentries\x18\x01 \x03(\fR\aentries\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x16\n" +
+	"\x14ShowAuditHeadRequest\"+\n" +
+	"\x15ShowAuditHeadResponse\x12\x12\n" +
+	"\x04head\x18\x01 \x01(\tR\x04head2\xac\x0e\n" +
 	"\fAdminService\x12P\n" +
 	"\aShowKey\x12!.holdfast.admin.v1.ShowKeyRequest\x1a\".holdfast.admin.v1.ShowKeyResponse\x12Y\n" +
 	"\n" +
@@ -4647,7 +4866,9 @@ const file_holdfast_admin_v1_admin_proto_rawDesc = "" +
 	"RaiseLevel\x12$.holdfast.admin.v1.RaiseLevelRequest\x1a%.holdfast.admin.v1.RaiseLevelResponse\x12S\n" +
 	"\bShowLoss\x12\".holdfast.admin.v1.ShowLossRequest\x1a#.holdfast.admin.v1.ShowLossResponse\x12Y\n" +
 	"\n" +
-	"AcceptLoss\x12$.holdfast.admin.v1.AcceptLossRequest\x1a%.holdfast.admin.v1.AcceptLossResponseB;Z9github.com/holdfast-run/holdfast/messages/adminv1;adminv1b\x06proto3"
+	"AcceptLoss\x12$.holdfast.admin.v1.AcceptLossRequest\x1a%.holdfast.admin.v1.AcceptLossResponse\x12V\n" +
+	"\tListAudit\x12#.holdfast.admin.v1.ListAuditRequest\x1a$.holdfast.admin.v1.ListAuditResponse\x12b\n" +
+	"\rShowAuditHead\x12'.holdfast.admin.v1.ShowAuditHeadRequest\x1a(.holdfast.admin.v1.ShowAuditHeadResponseB;Z9github.com/holdfast-run/holdfast/messages/adminv1;adminv1b\x06proto3"
 
 var (
 	file_holdfast_admin_v1_admin_proto_rawDescOnce sync.Once
@@ -4661,7 +4882,7 @@ func file_holdfast_admin_v1_admin_proto_rawDescGZIP() []byte {
 	return file_holdfast_admin_v1_admin_proto_rawDescData
 }
 
-var file_holdfast_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 62)
+var file_holdfast_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 66)
 var file_holdfast_admin_v1_admin_proto_goTypes = []any{
 	(*ShowKeyRequest)(nil),         // 0: holdfast.admin.v1.ShowKeyRequest
 	(*ShowKeyResponse)(nil),        // 1: holdfast.admin.v1.ShowKeyResponse
@@ -4724,30 +4945,34 @@ var file_holdfast_admin_v1_admin_proto_goTypes = []any{
 	(*StatusResponse)(nil),         // 58: holdfast.admin.v1.StatusResponse
 	(*BackupJournalRequest)(nil),   // 59: holdfast.admin.v1.BackupJournalRequest
 	(*BackupJournalResponse)(nil),  // 60: holdfast.admin.v1.BackupJournalResponse
-	nil,                            // 61: holdfast.admin.v1.Selection.LabelsEntry
-	(orderv1.Status)(0),            // 62: holdfast.order.v1.Status
-	(*timestamppb.Timestamp)(nil),  // 63: google.protobuf.Timestamp
-	(*orderv1.Order)(nil),          // 64: holdfast.order.v1.Order
-	(*orderv1.HistoryEvent)(nil),   // 65: holdfast.order.v1.HistoryEvent
-	(*durationpb.Duration)(nil),    // 66: google.protobuf.Duration
-	(*problemv1.Problem)(nil),      // 67: holdfast.problem.v1.Problem
+	(*ListAuditRequest)(nil),       // 61: holdfast.admin.v1.ListAuditRequest
+	(*ListAuditResponse)(nil),      // 62: holdfast.admin.v1.ListAuditResponse
+	(*ShowAuditHeadRequest)(nil),   // 63: holdfast.admin.v1.ShowAuditHeadRequest
+	(*ShowAuditHeadResponse)(nil),  // 64: holdfast.admin.v1.ShowAuditHeadResponse
+	nil,                            // 65: holdfast.admin.v1.Selection.LabelsEntry
+	(orderv1.Status)(0),            // 66: holdfast.order.v1.Status
+	(*timestamppb.Timestamp)(nil),  // 67: google.protobuf.Timestamp
+	(*orderv1.Order)(nil),          // 68: holdfast.order.v1.Order
+	(*orderv1.HistoryEvent)(nil),   // 69: holdfast.order.v1.HistoryEvent
+	(*durationpb.Duration)(nil),    // 70: google.protobuf.Duration
+	(*problemv1.Problem)(nil),      // 71: holdfast.problem.v1.Problem
 }
 var file_holdfast_admin_v1_admin_proto_depIdxs = []int32{
 	2,  // 0: holdfast.admin.v1.ShowKeyResponse.orders:type_name -> holdfast.admin.v1.KeyedOrder
-	62, // 1: holdfast.admin.v1.KeyedOrder.status:type_name -> holdfast.order.v1.Status
-	63, // 2: holdfast.admin.v1.KeyedOrder.accepted_at:type_name -> google.protobuf.Timestamp
-	63, // 3: holdfast.admin.v1.KeyedOrder.ended_at:type_name -> google.protobuf.Timestamp
-	63, // 4: holdfast.admin.v1.Selection.ended_from:type_name -> google.protobuf.Timestamp
-	63, // 5: holdfast.admin.v1.Selection.ended_to:type_name -> google.protobuf.Timestamp
-	61, // 6: holdfast.admin.v1.Selection.labels:type_name -> holdfast.admin.v1.Selection.LabelsEntry
-	62, // 7: holdfast.admin.v1.Selection.statuses:type_name -> holdfast.order.v1.Status
+	66, // 1: holdfast.admin.v1.KeyedOrder.status:type_name -> holdfast.order.v1.Status
+	67, // 2: holdfast.admin.v1.KeyedOrder.accepted_at:type_name -> google.protobuf.Timestamp
+	67, // 3: holdfast.admin.v1.KeyedOrder.ended_at:type_name -> google.protobuf.Timestamp
+	67, // 4: holdfast.admin.v1.Selection.ended_from:type_name -> google.protobuf.Timestamp
+	67, // 5: holdfast.admin.v1.Selection.ended_to:type_name -> google.protobuf.Timestamp
+	65, // 6: holdfast.admin.v1.Selection.labels:type_name -> holdfast.admin.v1.Selection.LabelsEntry
+	66, // 7: holdfast.admin.v1.Selection.statuses:type_name -> holdfast.order.v1.Status
 	5,  // 8: holdfast.admin.v1.ListFalloutRequest.selection:type_name -> holdfast.admin.v1.Selection
 	8,  // 9: holdfast.admin.v1.ListFalloutResponse.groups:type_name -> holdfast.admin.v1.FalloutGroup
-	63, // 10: holdfast.admin.v1.FalloutGroup.oldest:type_name -> google.protobuf.Timestamp
-	63, // 11: holdfast.admin.v1.FalloutGroup.newest:type_name -> google.protobuf.Timestamp
-	64, // 12: holdfast.admin.v1.ShowFalloutResponse.order:type_name -> holdfast.order.v1.Order
+	67, // 10: holdfast.admin.v1.FalloutGroup.oldest:type_name -> google.protobuf.Timestamp
+	67, // 11: holdfast.admin.v1.FalloutGroup.newest:type_name -> google.protobuf.Timestamp
+	68, // 12: holdfast.admin.v1.ShowFalloutResponse.order:type_name -> holdfast.order.v1.Order
 	12, // 13: holdfast.admin.v1.ShowFalloutResponse.in_doubt:type_name -> holdfast.admin.v1.AttemptInDoubt
-	65, // 14: holdfast.admin.v1.ShowFalloutResponse.late_results:type_name -> holdfast.order.v1.HistoryEvent
+	69, // 14: holdfast.admin.v1.ShowFalloutResponse.late_results:type_name -> holdfast.order.v1.HistoryEvent
 	11, // 15: holdfast.admin.v1.ShowFalloutResponse.compensable:type_name -> holdfast.admin.v1.Compensable
 	14, // 16: holdfast.admin.v1.Action.retry:type_name -> holdfast.admin.v1.Retry
 	15, // 17: holdfast.admin.v1.Action.skip:type_name -> holdfast.admin.v1.Skip
@@ -4757,23 +4982,23 @@ var file_holdfast_admin_v1_admin_proto_depIdxs = []int32{
 	19, // 21: holdfast.admin.v1.Action.fault:type_name -> holdfast.admin.v1.Fault
 	20, // 22: holdfast.admin.v1.Action.suspend:type_name -> holdfast.admin.v1.Suspend
 	21, // 23: holdfast.admin.v1.Action.resume:type_name -> holdfast.admin.v1.Resume
-	63, // 24: holdfast.admin.v1.Retry.deadline:type_name -> google.protobuf.Timestamp
-	66, // 25: holdfast.admin.v1.Retry.deadline_after:type_name -> google.protobuf.Duration
-	63, // 26: holdfast.admin.v1.Skip.deadline:type_name -> google.protobuf.Timestamp
-	66, // 27: holdfast.admin.v1.Skip.deadline_after:type_name -> google.protobuf.Duration
-	63, // 28: holdfast.admin.v1.Restart.deadline:type_name -> google.protobuf.Timestamp
-	66, // 29: holdfast.admin.v1.Restart.deadline_after:type_name -> google.protobuf.Duration
-	67, // 30: holdfast.admin.v1.Fault.error:type_name -> holdfast.problem.v1.Problem
+	67, // 24: holdfast.admin.v1.Retry.deadline:type_name -> google.protobuf.Timestamp
+	70, // 25: holdfast.admin.v1.Retry.deadline_after:type_name -> google.protobuf.Duration
+	67, // 26: holdfast.admin.v1.Skip.deadline:type_name -> google.protobuf.Timestamp
+	70, // 27: holdfast.admin.v1.Skip.deadline_after:type_name -> google.protobuf.Duration
+	67, // 28: holdfast.admin.v1.Restart.deadline:type_name -> google.protobuf.Timestamp
+	70, // 29: holdfast.admin.v1.Restart.deadline_after:type_name -> google.protobuf.Duration
+	71, // 30: holdfast.admin.v1.Fault.error:type_name -> holdfast.problem.v1.Problem
 	13, // 31: holdfast.admin.v1.OperateRequest.action:type_name -> holdfast.admin.v1.Action
-	64, // 32: holdfast.admin.v1.OperateResponse.order:type_name -> holdfast.order.v1.Order
-	65, // 33: holdfast.admin.v1.OperateResponse.events:type_name -> holdfast.order.v1.HistoryEvent
+	68, // 32: holdfast.admin.v1.OperateResponse.order:type_name -> holdfast.order.v1.Order
+	69, // 33: holdfast.admin.v1.OperateResponse.events:type_name -> holdfast.order.v1.HistoryEvent
 	5,  // 34: holdfast.admin.v1.OperateAllRequest.selection:type_name -> holdfast.admin.v1.Selection
 	13, // 35: holdfast.admin.v1.OperateAllRequest.action:type_name -> holdfast.admin.v1.Action
 	26, // 36: holdfast.admin.v1.OperateAllResponse.outcomes:type_name -> holdfast.admin.v1.Outcome
 	29, // 37: holdfast.admin.v1.ListActivitiesResponse.activities:type_name -> holdfast.admin.v1.ActivityStatus
 	30, // 38: holdfast.admin.v1.ActivityStatus.limit:type_name -> holdfast.admin.v1.ActivityLimit
-	63, // 39: holdfast.admin.v1.ActivityStatus.away_until:type_name -> google.protobuf.Timestamp
-	63, // 40: holdfast.admin.v1.ActivityLimit.set_at:type_name -> google.protobuf.Timestamp
+	67, // 39: holdfast.admin.v1.ActivityStatus.away_until:type_name -> google.protobuf.Timestamp
+	67, // 40: holdfast.admin.v1.ActivityLimit.set_at:type_name -> google.protobuf.Timestamp
 	35, // 41: holdfast.admin.v1.ShowClusterResponse.nodes:type_name -> holdfast.admin.v1.ClusterNode
 	36, // 42: holdfast.admin.v1.ShowClusterResponse.partitions:type_name -> holdfast.admin.v1.ClusterPartition
 	43, // 43: holdfast.admin.v1.ListShardsResponse.shards:type_name -> holdfast.admin.v1.JournalShard
@@ -4782,49 +5007,54 @@ var file_holdfast_admin_v1_admin_proto_depIdxs = []int32{
 	46, // 46: holdfast.admin.v1.ShowLossResponse.servers:type_name -> holdfast.admin.v1.JournalServer
 	47, // 47: holdfast.admin.v1.JournalServer.lost:type_name -> holdfast.admin.v1.LostBatches
 	54, // 48: holdfast.admin.v1.ShowLevelResponse.nodes:type_name -> holdfast.admin.v1.NodeLevel
-	63, // 49: holdfast.admin.v1.StatusResponse.started_at:type_name -> google.protobuf.Timestamp
-	63, // 50: holdfast.admin.v1.BackupJournalResponse.made_at:type_name -> google.protobuf.Timestamp
-	0,  // 51: holdfast.admin.v1.AdminService.ShowKey:input_type -> holdfast.admin.v1.ShowKeyRequest
-	3,  // 52: holdfast.admin.v1.AdminService.ReleaseKey:input_type -> holdfast.admin.v1.ReleaseKeyRequest
-	6,  // 53: holdfast.admin.v1.AdminService.ListFallout:input_type -> holdfast.admin.v1.ListFalloutRequest
-	9,  // 54: holdfast.admin.v1.AdminService.ShowFallout:input_type -> holdfast.admin.v1.ShowFalloutRequest
-	22, // 55: holdfast.admin.v1.AdminService.Operate:input_type -> holdfast.admin.v1.OperateRequest
-	24, // 56: holdfast.admin.v1.AdminService.OperateAll:input_type -> holdfast.admin.v1.OperateAllRequest
-	27, // 57: holdfast.admin.v1.AdminService.ListActivities:input_type -> holdfast.admin.v1.ListActivitiesRequest
-	31, // 58: holdfast.admin.v1.AdminService.LimitActivity:input_type -> holdfast.admin.v1.LimitActivityRequest
-	57, // 59: holdfast.admin.v1.AdminService.Status:input_type -> holdfast.admin.v1.StatusRequest
-	33, // 60: holdfast.admin.v1.AdminService.ShowCluster:input_type -> holdfast.admin.v1.ShowClusterRequest
-	59, // 61: holdfast.admin.v1.AdminService.BackupJournal:input_type -> holdfast.admin.v1.BackupJournalRequest
-	37, // 62: holdfast.admin.v1.AdminService.DrainNode:input_type -> holdfast.admin.v1.DrainNodeRequest
-	39, // 63: holdfast.admin.v1.AdminService.Rebalance:input_type -> holdfast.admin.v1.RebalanceRequest
-	41, // 64: holdfast.admin.v1.AdminService.ListShards:input_type -> holdfast.admin.v1.ListShardsRequest
-	52, // 65: holdfast.admin.v1.AdminService.ShowLevel:input_type -> holdfast.admin.v1.ShowLevelRequest
-	55, // 66: holdfast.admin.v1.AdminService.RaiseLevel:input_type -> holdfast.admin.v1.RaiseLevelRequest
-	44, // 67: holdfast.admin.v1.AdminService.ShowLoss:input_type -> holdfast.admin.v1.ShowLossRequest
-	48, // 68: holdfast.admin.v1.AdminService.AcceptLoss:input_type -> holdfast.admin.v1.AcceptLossRequest
-	1,  // 69: holdfast.admin.v1.AdminService.ShowKey:output_type -> holdfast.admin.v1.ShowKeyResponse
-	4,  // 70: holdfast.admin.v1.AdminService.ReleaseKey:output_type -> holdfast.admin.v1.ReleaseKeyResponse
-	7,  // 71: holdfast.admin.v1.AdminService.ListFallout:output_type -> holdfast.admin.v1.ListFalloutResponse
-	10, // 72: holdfast.admin.v1.AdminService.ShowFallout:output_type -> holdfast.admin.v1.ShowFalloutResponse
-	23, // 73: holdfast.admin.v1.AdminService.Operate:output_type -> holdfast.admin.v1.OperateResponse
-	25, // 74: holdfast.admin.v1.AdminService.OperateAll:output_type -> holdfast.admin.v1.OperateAllResponse
-	28, // 75: holdfast.admin.v1.AdminService.ListActivities:output_type -> holdfast.admin.v1.ListActivitiesResponse
-	32, // 76: holdfast.admin.v1.AdminService.LimitActivity:output_type -> holdfast.admin.v1.LimitActivityResponse
-	58, // 77: holdfast.admin.v1.AdminService.Status:output_type -> holdfast.admin.v1.StatusResponse
-	34, // 78: holdfast.admin.v1.AdminService.ShowCluster:output_type -> holdfast.admin.v1.ShowClusterResponse
-	60, // 79: holdfast.admin.v1.AdminService.BackupJournal:output_type -> holdfast.admin.v1.BackupJournalResponse
-	38, // 80: holdfast.admin.v1.AdminService.DrainNode:output_type -> holdfast.admin.v1.DrainNodeResponse
-	40, // 81: holdfast.admin.v1.AdminService.Rebalance:output_type -> holdfast.admin.v1.RebalanceResponse
-	42, // 82: holdfast.admin.v1.AdminService.ListShards:output_type -> holdfast.admin.v1.ListShardsResponse
-	53, // 83: holdfast.admin.v1.AdminService.ShowLevel:output_type -> holdfast.admin.v1.ShowLevelResponse
-	56, // 84: holdfast.admin.v1.AdminService.RaiseLevel:output_type -> holdfast.admin.v1.RaiseLevelResponse
-	45, // 85: holdfast.admin.v1.AdminService.ShowLoss:output_type -> holdfast.admin.v1.ShowLossResponse
-	49, // 86: holdfast.admin.v1.AdminService.AcceptLoss:output_type -> holdfast.admin.v1.AcceptLossResponse
-	69, // [69:87] is the sub-list for method output_type
-	51, // [51:69] is the sub-list for method input_type
-	51, // [51:51] is the sub-list for extension type_name
-	51, // [51:51] is the sub-list for extension extendee
-	0,  // [0:51] is the sub-list for field type_name
+	67, // 49: holdfast.admin.v1.StatusResponse.started_at:type_name -> google.protobuf.Timestamp
+	67, // 50: holdfast.admin.v1.BackupJournalResponse.made_at:type_name -> google.protobuf.Timestamp
+	67, // 51: holdfast.admin.v1.ListAuditRequest.since:type_name -> google.protobuf.Timestamp
+	0,  // 52: holdfast.admin.v1.AdminService.ShowKey:input_type -> holdfast.admin.v1.ShowKeyRequest
+	3,  // 53: holdfast.admin.v1.AdminService.ReleaseKey:input_type -> holdfast.admin.v1.ReleaseKeyRequest
+	6,  // 54: holdfast.admin.v1.AdminService.ListFallout:input_type -> holdfast.admin.v1.ListFalloutRequest
+	9,  // 55: holdfast.admin.v1.AdminService.ShowFallout:input_type -> holdfast.admin.v1.ShowFalloutRequest
+	22, // 56: holdfast.admin.v1.AdminService.Operate:input_type -> holdfast.admin.v1.OperateRequest
+	24, // 57: holdfast.admin.v1.AdminService.OperateAll:input_type -> holdfast.admin.v1.OperateAllRequest
+	27, // 58: holdfast.admin.v1.AdminService.ListActivities:input_type -> holdfast.admin.v1.ListActivitiesRequest
+	31, // 59: holdfast.admin.v1.AdminService.LimitActivity:input_type -> holdfast.admin.v1.LimitActivityRequest
+	57, // 60: holdfast.admin.v1.AdminService.Status:input_type -> holdfast.admin.v1.StatusRequest
+	33, // 61: holdfast.admin.v1.AdminService.ShowCluster:input_type -> holdfast.admin.v1.ShowClusterRequest
+	59, // 62: holdfast.admin.v1.AdminService.BackupJournal:input_type -> holdfast.admin.v1.BackupJournalRequest
+	37, // 63: holdfast.admin.v1.AdminService.DrainNode:input_type -> holdfast.admin.v1.DrainNodeRequest
+	39, // 64: holdfast.admin.v1.AdminService.Rebalance:input_type -> holdfast.admin.v1.RebalanceRequest
+	41, // 65: holdfast.admin.v1.AdminService.ListShards:input_type -> holdfast.admin.v1.ListShardsRequest
+	52, // 66: holdfast.admin.v1.AdminService.ShowLevel:input_type -> holdfast.admin.v1.ShowLevelRequest
+	55, // 67: holdfast.admin.v1.AdminService.RaiseLevel:input_type -> holdfast.admin.v1.RaiseLevelRequest
+	44, // 68: holdfast.admin.v1.AdminService.ShowLoss:input_type -> holdfast.admin.v1.ShowLossRequest
+	48, // 69: holdfast.admin.v1.AdminService.AcceptLoss:input_type -> holdfast.admin.v1.AcceptLossRequest
+	61, // 70: holdfast.admin.v1.AdminService.ListAudit:input_type -> holdfast.admin.v1.ListAuditRequest
+	63, // 71: holdfast.admin.v1.AdminService.ShowAuditHead:input_type -> holdfast.admin.v1.ShowAuditHeadRequest
+	1,  // 72: holdfast.admin.v1.AdminService.ShowKey:output_type -> holdfast.admin.v1.ShowKeyResponse
+	4,  // 73: holdfast.admin.v1.AdminService.ReleaseKey:output_type -> holdfast.admin.v1.ReleaseKeyResponse
+	7,  // 74: holdfast.admin.v1.AdminService.ListFallout:output_type -> holdfast.admin.v1.ListFalloutResponse
+	10, // 75: holdfast.admin.v1.AdminService.ShowFallout:output_type -> holdfast.admin.v1.ShowFalloutResponse
+	23, // 76: holdfast.admin.v1.AdminService.Operate:output_type -> holdfast.admin.v1.OperateResponse
+	25, // 77: holdfast.admin.v1.AdminService.OperateAll:output_type -> holdfast.admin.v1.OperateAllResponse
+	28, // 78: holdfast.admin.v1.AdminService.ListActivities:output_type -> holdfast.admin.v1.ListActivitiesResponse
+	32, // 79: holdfast.admin.v1.AdminService.LimitActivity:output_type -> holdfast.admin.v1.LimitActivityResponse
+	58, // 80: holdfast.admin.v1.AdminService.Status:output_type -> holdfast.admin.v1.StatusResponse
+	34, // 81: holdfast.admin.v1.AdminService.ShowCluster:output_type -> holdfast.admin.v1.ShowClusterResponse
+	60, // 82: holdfast.admin.v1.AdminService.BackupJournal:output_type -> holdfast.admin.v1.BackupJournalResponse
+	38, // 83: holdfast.admin.v1.AdminService.DrainNode:output_type -> holdfast.admin.v1.DrainNodeResponse
+	40, // 84: holdfast.admin.v1.AdminService.Rebalance:output_type -> holdfast.admin.v1.RebalanceResponse
+	42, // 85: holdfast.admin.v1.AdminService.ListShards:output_type -> holdfast.admin.v1.ListShardsResponse
+	53, // 86: holdfast.admin.v1.AdminService.ShowLevel:output_type -> holdfast.admin.v1.ShowLevelResponse
+	56, // 87: holdfast.admin.v1.AdminService.RaiseLevel:output_type -> holdfast.admin.v1.RaiseLevelResponse
+	45, // 88: holdfast.admin.v1.AdminService.ShowLoss:output_type -> holdfast.admin.v1.ShowLossResponse
+	49, // 89: holdfast.admin.v1.AdminService.AcceptLoss:output_type -> holdfast.admin.v1.AcceptLossResponse
+	62, // 90: holdfast.admin.v1.AdminService.ListAudit:output_type -> holdfast.admin.v1.ListAuditResponse
+	64, // 91: holdfast.admin.v1.AdminService.ShowAuditHead:output_type -> holdfast.admin.v1.ShowAuditHeadResponse
+	72, // [72:92] is the sub-list for method output_type
+	52, // [52:72] is the sub-list for method input_type
+	52, // [52:52] is the sub-list for extension type_name
+	52, // [52:52] is the sub-list for extension extendee
+	0,  // [0:52] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_admin_v1_admin_proto_init() }
@@ -4851,7 +5081,7 @@ func file_holdfast_admin_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_admin_v1_admin_proto_rawDesc), len(file_holdfast_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   62,
+			NumMessages:   66,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -37,6 +37,8 @@ const (
 	AdminService_RaiseLevel_FullMethodName     = "/holdfast.admin.v1.AdminService/RaiseLevel"
 	AdminService_ShowLoss_FullMethodName       = "/holdfast.admin.v1.AdminService/ShowLoss"
 	AdminService_AcceptLoss_FullMethodName     = "/holdfast.admin.v1.AdminService/AcceptLoss"
+	AdminService_ListAudit_FullMethodName      = "/holdfast.admin.v1.AdminService/ListAudit"
+	AdminService_ShowAuditHead_FullMethodName  = "/holdfast.admin.v1.AdminService/ShowAuditHead"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -100,6 +102,11 @@ type AdminServiceClient interface {
 	// come back as other incarnations. It returns once that is durable; accepting the same again is no error. FAILED_PRECONDITION if no
 	// server lacks just what ShowLoss has told, else as ShowLoss. If it fails otherwise, call it again: nobody may know what came of it.
 	AcceptLoss(ctx context.Context, in *AcceptLossRequest, opts ...grpc.CallOption) (*AcceptLossResponse, error)
+	// ListAudit returns the entries of the audit, chain by chain, in their order.
+	ListAudit(ctx context.Context, in *ListAuditRequest, opts ...grpc.CallOption) (*ListAuditResponse, error)
+	// ShowAuditHead tells how far the chain of the node has come. Whoever keeps that elsewhere can tell later whether anything before was
+	// changed, or the chain was cut.
+	ShowAuditHead(ctx context.Context, in *ShowAuditHeadRequest, opts ...grpc.CallOption) (*ShowAuditHeadResponse, error)
 }
 
 type adminServiceClient struct {
@@ -299,6 +306,26 @@ func (c *adminServiceClient) AcceptLoss(ctx context.Context, in *AcceptLossReque
 	return out, nil
 }
 
+func (c *adminServiceClient) ListAudit(ctx context.Context, in *ListAuditRequest, opts ...grpc.CallOption) (*ListAuditResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListAuditResponse)
+	err := c.cc.Invoke(ctx, AdminService_ListAudit_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) ShowAuditHead(ctx context.Context, in *ShowAuditHeadRequest, opts ...grpc.CallOption) (*ShowAuditHeadResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ShowAuditHeadResponse)
+	err := c.cc.Invoke(ctx, AdminService_ShowAuditHead_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AdminServiceServer is the server API for AdminService service.
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
@@ -360,6 +387,11 @@ type AdminServiceServer interface {
 	// come back as other incarnations. It returns once that is durable; accepting the same again is no error. FAILED_PRECONDITION if no
 	// server lacks just what ShowLoss has told, else as ShowLoss. If it fails otherwise, call it again: nobody may know what came of it.
 	AcceptLoss(context.Context, *AcceptLossRequest) (*AcceptLossResponse, error)
+	// ListAudit returns the entries of the audit, chain by chain, in their order.
+	ListAudit(context.Context, *ListAuditRequest) (*ListAuditResponse, error)
+	// ShowAuditHead tells how far the chain of the node has come. Whoever keeps that elsewhere can tell later whether anything before was
+	// changed, or the chain was cut.
+	ShowAuditHead(context.Context, *ShowAuditHeadRequest) (*ShowAuditHeadResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -423,6 +455,12 @@ func (UnimplementedAdminServiceServer) ShowLoss(context.Context, *ShowLossReques
 }
 func (UnimplementedAdminServiceServer) AcceptLoss(context.Context, *AcceptLossRequest) (*AcceptLossResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method AcceptLoss not implemented")
+}
+func (UnimplementedAdminServiceServer) ListAudit(context.Context, *ListAuditRequest) (*ListAuditResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListAudit not implemented")
+}
+func (UnimplementedAdminServiceServer) ShowAuditHead(context.Context, *ShowAuditHeadRequest) (*ShowAuditHeadResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ShowAuditHead not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -762,6 +800,42 @@ func _AdminService_AcceptLoss_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_ListAudit_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListAuditRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ListAudit(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ListAudit_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ListAudit(ctx, req.(*ListAuditRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_ShowAuditHead_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ShowAuditHeadRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ShowAuditHead(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ShowAuditHead_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ShowAuditHead(ctx, req.(*ShowAuditHeadRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -836,6 +910,14 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "AcceptLoss",
 			Handler:    _AdminService_AcceptLoss_Handler,
+		},
+		{
+			MethodName: "ListAudit",
+			Handler:    _AdminService_ListAudit_Handler,
+		},
+		{
+			MethodName: "ShowAuditHead",
+			Handler:    _AdminService_ShowAuditHead_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -149,6 +149,8 @@ func Run(t *testing.T, backend Backend) {
 		{"Kinds", testKinds},
 		{"Definitions", testDefinitions},
 		{"Limits", testLimits},
+		{"Audit", testAudit},
+		{"AuditAtOnce", testAuditAtOnce},
 		{"Shards", testShards},
 		{"Claim", testClaim},
 		{"ClaimOnce", testClaimOnce},

@@ -34,6 +34,7 @@ type Store struct {
 	limits  map[string]*journalv1.LimitRow
 	level   uint32
 	catalog uint64
+	audit   map[string][]persistence.AuditEntry
 
 	generation messages.Generation
 	position   persistence.Position
@@ -56,6 +57,7 @@ func NewStore() *Store {
 		intake:      map[messages.Handle]*order{},
 		definitions: map[messages.DefinitionRef]*journalv1.DefinitionRow{}, marks: map[messages.DefinitionRef]uint64{},
 		limits: map[string]*journalv1.LimitRow{},
+		audit:  map[string][]persistence.AuditEntry{},
 		level:  persistence.NewestLevel,
 	}
 	for p := range s.open {

@@ -12,6 +12,7 @@ import (
 // The kinds of keys, by their first byte. H is a handle (16 bytes), P a partition (2), all numbers are big endian; S is a
 // string behind its length (2).
 const (
+	kindAudit      = 'A' // S (chain) sequence (8) → entry of the audit
 	kindCatalog    = 'C' // → version of the catalogue (8)
 	kindDefinition = 'D' // namespace 0 name 0 version → DefinitionRow
 	kindOwner      = 'E' // P → epoch (8), incarnation

@@ -29,6 +29,8 @@ type Check struct {
 	// Fold is called with each order whose history is whole, in the order of acceptance; an error is a problem of the
 	// order. It must not keep what it is given. Default: nothing.
 	Fold func(Order) error
+	// Audit is called with each entry of the audit, by chain and sequence. It must not keep what it is given. Default: nothing.
+	Audit func(persistence.AuditEntry)
 	// FS is the file system; default: the operating system's.
 	FS vfs.FS
 }
@@ -55,6 +57,8 @@ type Report struct {
 	Records     int64 `json:"records"`
 	Events      int64 `json:"events"`
 	Definitions int64 `json:"definitions"`
+	// AuditEntries counts the entries of the audit.
+	AuditEntries int64 `json:"audit_entries"`
 	// Tables counts the files of the store whose checksums were read, Bytes their sizes.
 	Tables int64 `json:"tables"`
 	Bytes  int64 `json:"bytes"`

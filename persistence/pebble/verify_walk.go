@@ -26,7 +26,7 @@ func (v *verifier) walk() error {
 	if err := checkFormat(v.db); err != nil {
 		v.keyProblemf([]byte{kindFormat}, "the format of the journal: %s", told(err))
 	}
-	for _, part := range []func() error{v.kinds, v.owners, v.numbers, v.definitions, v.limits, v.orders} {
+	for _, part := range []func() error{v.kinds, v.owners, v.numbers, v.definitions, v.limits, v.audit, v.orders} {
 		if err := part(); err != nil {
 			return err
 		}
@@ -42,7 +42,7 @@ func (v *verifier) walk() error {
 // kinds looks for keys of unknown kinds.
 func (v *verifier) kinds() error {
 	known := slices.Concat(numberKinds, indexKinds,
-		[]byte{kindFormat, kindIdentity, kindOwner, kindDefinition, kindLimit, kindOrder, kindRecord})
+		[]byte{kindFormat, kindIdentity, kindOwner, kindDefinition, kindLimit, kindAudit, kindOrder, kindRecord})
 	for kind := range 256 {
 		if slices.Contains(known, byte(kind)) {
 			continue

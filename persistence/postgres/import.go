@@ -26,6 +26,8 @@ type Source interface {
 	// AllDefinitions and AllLimits yield its catalogue.
 	AllDefinitions(ctx context.Context) iter.Seq2[*journalv1.DefinitionRow, error]
 	AllLimits(ctx context.Context) iter.Seq2[*journalv1.LimitRow, error]
+	// AllAudit yields the entries of the audit, chain by chain, in their order.
+	AllAudit(ctx context.Context) iter.Seq2[persistence.AuditEntry, error]
 	// MarkMoved notes that it was moved into a journal, so that nobody can use it any more.
 	MarkMoved(to string) error
 }
@@ -248,7 +250,7 @@ func (i *importer) prepare(ctx context.Context) error {
 			return fmt.Errorf("write a limit: %w", err)
 		}
 	}
-	return nil
+	return i.importAudit(ctx)
 }
 
 // write writes what is not there yet.

@@ -38,7 +38,7 @@ func (i *importer) compare(ctx context.Context) error {
 			return err
 		}
 	}
-	return errors.Join(i.compareOwners(ctx), i.compareCatalog(ctx))
+	return errors.Join(i.compareOwners(ctx), i.compareCatalog(ctx), i.compareAudit(ctx))
 }
 
 // differs returns what a query finds that differs; nil: nothing does.

@@ -122,6 +122,7 @@ var rows = []row{
 	{"handover", 30 * time.Minute, handover, handoverBars},
 	{"model", 40 * time.Minute, model, modelBars},
 	{"admin", 5 * time.Minute, administration, administrationBars},
+	{"audit", 15 * time.Minute, audited, auditedBars},
 	{"kill_node", 15 * time.Minute, killNode, killNodeBars},
 	{"pause", 15 * time.Minute, pauseNode, pauseNodeBars},
 	{"consul_cut", 20 * time.Minute, consulCut, consulCutBars},

@@ -1,0 +1,242 @@
+package gateway
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/holdfast-run/holdfast/actors/audit"
+	"github.com/holdfast-run/holdfast/actors/audit/recorder"
+	"github.com/holdfast-run/holdfast/actors/runtime"
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/adminv1"
+	"github.com/holdfast-run/holdfast/messages/auditv1"
+	"github.com/holdfast-run/holdfast/messages/definitionv1"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+)
+
+// Audit keeps what was changed, and who was refused.
+type Audit interface {
+	// Begin notes durably that a change is about to be made. If it fails, the change must not be made.
+	Begin(ctx context.Context, b *auditv1.Begun) (sequence uint64, err error)
+	// End notes durably what came of it.
+	End(ctx context.Context, e *auditv1.Ended) error
+	// Refused counts that somebody was refused. It never blocks.
+	Refused(what string, who *auditv1.Caller, why string)
+	// Read returns entries as they are stored, and where to go on.
+	Read(ctx context.Context, w recorder.Wanted) (entries [][]byte, next audit.Place, err error)
+	// Head returns the head of the node's chain in its text form.
+	Head() (string, error)
+}
+
+// AuditBy says where changes are noted. It is to be called before anybody connects; without it they are not.
+func (s *Server) AuditBy(a Audit) { s.audit = a }
+
+func always(any) bool { return true }
+
+// audited says of which methods the calls are noted, as they change something. Submissions are not among them: the journal has them.
+var audited = map[string]func(request any) bool{ //nolint:gochecknoglobals // a table
+	orderv1.OrderService_Cancel_FullMethodName:              always,
+	definitionv1.DefinitionService_Deploy_FullMethodName:    always,
+	definitionv1.DefinitionService_Retire_FullMethodName:    always,
+	definitionv1.DefinitionService_Reinstate_FullMethodName: always,
+	adminv1.AdminService_ReleaseKey_FullMethodName:          always,
+	adminv1.AdminService_Operate_FullMethodName: func(request any) bool {
+		r, ok := request.(*adminv1.OperateRequest)
+		return ok && !r.GetDryRun()
+	},
+	adminv1.AdminService_OperateAll_FullMethodName: func(request any) bool {
+		r, ok := request.(*adminv1.OperateAllRequest)
+		return ok && !r.GetDryRun()
+	},
+	adminv1.AdminService_LimitActivity_FullMethodName: always,
+	adminv1.AdminService_BackupJournal_FullMethodName: always,
+	adminv1.AdminService_DrainNode_FullMethodName:     always,
+	adminv1.AdminService_Rebalance_FullMethodName:     always,
+	adminv1.AdminService_RaiseLevel_FullMethodName:    always,
+	adminv1.AdminService_AcceptLoss_FullMethodName:    always,
+}
+
+// notedWithin is how long it may take to note what came of a change; its caller may have gone meanwhile.
+const notedWithin = 10 * time.Second
+
+// auditUnary notes the calls that change something.
+func (s *Server) auditUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (resp any, err error) {
+	if is := audited[info.FullMethod]; s.audit == nil || is == nil || !is(req) {
+		return next(ctx, req)
+	}
+	err = s.noted(ctx, info.FullMethod, req, func(ctx context.Context) (err error) {
+		defer s.contain(info.FullMethod, &err) // so that what came of it is noted
+		resp, err = next(ctx, req)
+		return err
+	})
+	return resp, err
+}
+
+// noted makes a change, which is noted before and after.
+func (s *Server) noted(ctx context.Context, method string, req any, change func(context.Context) error) error {
+	if is := audited[method]; s.audit == nil || is == nil || !is(req) {
+		return change(ctx)
+	}
+	b := &auditv1.Begun{Caller: callerOf(ctx), Method: method}
+	if m, ok := req.(proto.Message); ok {
+		tellRequest(b, m)
+	}
+	sequence, err := s.audit.Begin(ctx, b)
+	if errors.Is(err, recorder.ErrStopped) {
+		return s.fail(runtime.ErrStopping)
+	}
+	if err != nil {
+		return s.fail(fmt.Errorf("nothing was done, as that can't be noted: %w", err))
+	}
+	n := &notes{}
+	err = change(context.WithValue(ctx, notesKey{}, n))
+	e := &auditv1.Ended{Begun: sequence, Changes: n.changes}
+	if st, _ := status.FromError(err); st.Code() != codes.OK {
+		e.Code, e.Message = int32(st.Code()), messages.Clip(st.Message(), maxNote) //nolint:gosec // a code is small
+		for _, d := range st.Details() {
+			if info, ok := d.(*errdetails.ErrorInfo); ok {
+				e.Reason = messages.Clip(info.GetReason(), maxNote)
+			}
+		}
+	}
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), notedWithin)
+	defer cancel()
+	if endErr := s.audit.End(end, e); endErr != nil {
+		return s.fail(fmt.Errorf("what came of it can't be noted (it may have been done: %s): %w", outcome(err), endErr))
+	}
+	return err
+}
+
+func outcome(err error) string {
+	if err == nil {
+		return "it was"
+	}
+	return err.Error()
+}
+
+// notes are what a handler tells of what it changes. They belong to the goroutine of the call.
+type notes struct{ changes []*auditv1.Change }
+
+type notesKey struct{}
+
+// note tells what something was before, and is now, if that is noted. It is clipped.
+func note(ctx context.Context, what, before, after string) {
+	if n, ok := ctx.Value(notesKey{}).(*notes); ok && len(n.changes) < maxNotes {
+		n.changes = append(n.changes, &auditv1.Change{
+			What: messages.Clip(what, maxNote), Before: messages.Clip(before, maxNote), After: messages.Clip(after, maxNote),
+		})
+	}
+}
+
+// statusNoted is the status of an order, if what changes it is noted; empty if nobody can tell.
+func (s *Server) statusNoted(ctx context.Context, id string) string {
+	if _, noted := ctx.Value(notesKey{}).(*notes); !noted {
+		return ""
+	}
+	row, err := s.engine.View().Row(ctx, messages.OrderID(id))
+	if err != nil {
+		return ""
+	}
+	return orderv1.Status(row.GetStatus()).String()
+}
+
+// callerOf says who calls, as far as that was proved, and from where.
+func callerOf(ctx context.Context) *auditv1.Caller {
+	c := &auditv1.Caller{}
+	p, ok := peer.FromContext(ctx)
+	if !ok {
+		return c
+	}
+	c.Address = p.Addr.String()
+	if info, ok := p.AuthInfo.(credentials.TLSInfo); ok && len(info.State.VerifiedChains) > 0 {
+		c.Name = messages.Clip(nameIn(info.State.VerifiedChains[0][0]), maxNote)
+	}
+	return c
+}
+
+// nameIn is the name in a certificate.
+func nameIn(c *x509.Certificate) string {
+	switch {
+	case len(c.URIs) > 0:
+		return c.URIs[0].String()
+	case len(c.DNSNames) > 0:
+		return c.DNSNames[0]
+	case len(c.EmailAddresses) > 0:
+		return c.EmailAddresses[0]
+	}
+	return c.Subject.CommonName
+}
+
+var errNoAudit = &failure{ //nolint:gochecknoglobals // a constant
+	code: codes.FailedPrecondition, reason: "NO_AUDIT", message: "this node keeps no audit",
+}
+
+// mostEntries is the most entries of the audit of one page.
+const mostEntries = 1000
+
+// ListAudit implements adminv1.AdminServiceServer.
+func (a admin) ListAudit(ctx context.Context, r *adminv1.ListAuditRequest) (*adminv1.ListAuditResponse, error) {
+	if a.audit == nil {
+		return nil, a.fail(errNoAudit)
+	}
+	var m mistakes
+	w := recorder.Wanted{Chain: r.GetChain(), Bytes: pageBytes}
+	w.Limit = checkLimit(&m, "page_size", r.GetPageSize(), mostEntries)
+	if r.GetSince() != nil {
+		w.Since = r.GetSince().AsTime()
+	}
+	var err error
+	if w.From, err = auditPlaceOf(r.GetPageToken()); err != nil {
+		m.add("page_token", notAToken)
+	}
+	if err := m.err(); err != nil {
+		return nil, a.fail(err)
+	}
+	entries, next, err := a.audit.Read(ctx, w)
+	if err != nil {
+		return nil, a.fail(err)
+	}
+	out := &adminv1.ListAuditResponse{Entries: entries}
+	if next != (audit.Place{}) {
+		token := append(binary.BigEndian.AppendUint64(nil, next.Sequence), next.Chain...)
+		out.NextPageToken = base64.RawURLEncoding.EncodeToString(token)
+	}
+	return out, nil
+}
+
+func auditPlaceOf(token string) (audit.Place, error) {
+	if token == "" {
+		return audit.Place{}, nil
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(token)
+	const number = 8
+	if err != nil || len(raw) <= number {
+		return audit.Place{}, errors.Join(err, errors.New("it is not the token of an audit")) //nolint:err113 // it is not told
+	}
+	return audit.Place{Sequence: binary.BigEndian.Uint64(raw), Chain: string(raw[number:])}, nil
+}
+
+// ShowAuditHead implements adminv1.AdminServiceServer.
+func (a admin) ShowAuditHead(context.Context, *adminv1.ShowAuditHeadRequest) (*adminv1.ShowAuditHeadResponse, error) {
+	if a.audit == nil {
+		return nil, a.fail(errNoAudit)
+	}
+	head, err := a.audit.Head()
+	if err != nil {
+		return nil, a.fail(err)
+	}
+	return &adminv1.ShowAuditHeadResponse{Head: head}, nil
+}
