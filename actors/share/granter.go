@@ -221,7 +221,7 @@ func (g *Granter) grant(now time.Time) (grants []Grant) {
 			To: h.report.By, Report: h.report.Number, Granter: g.epoch, Number: g.number, Seats: next, Limit: g.limit,
 			Scarce: scarce, Round: g.round, Settled: h.settled,
 		}
-		if next.Rate > h.most.Rate {
+		if next.Rate > h.most.Rate && h.report.Held.Rate == h.most.Rate { // else it might take others for new that were used just now
 			grant.Idle = now.Sub(g.freed)
 		}
 		h.asks, h.given, h.grant, h.until = false, next, g.number, now.Add(g.config.certain())

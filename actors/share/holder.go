@@ -126,8 +126,8 @@ func (h *Holder) Granted(g Grant, now time.Time) (saved float64, ok bool) {
 		return 0, false
 	}
 	before := 0
-	if now.Before(h.until) && h.grant.Limit.Rate == g.Limit.Rate {
-		before = h.grant.Seats.Rate
+	if h.last.Of == g.Limit.Rate { // though they may have expired since: until then they were used
+		before = h.last.Held.Rate
 	}
 	h.open, h.grant, h.again = false, g, now
 	h.until = h.at.Add(h.config.Expiry)
