@@ -138,7 +138,7 @@ func (p *Process) StayAway(d time.Duration) {
 // rest returns when the process, which has just ended, was away for so long as it is to be.
 func (p *Process) rest(ctx context.Context) {
 	ended := time.Now()
-	for {
+	for ctx.Err() == nil {
 		p.mu.Lock()
 		left, changed := p.away-time.Since(ended), p.changed
 		p.mu.Unlock()
@@ -152,9 +152,6 @@ func (p *Process) rest(ctx context.Context) {
 		case <-ctx.Done():
 		}
 		again.Stop()
-		if ctx.Err() != nil {
-			return
-		}
 	}
 }
 

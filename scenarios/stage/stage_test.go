@@ -80,19 +80,25 @@ func TestFailure(t *testing.T) {
 	}
 }
 
-// TestKill: a killed process is gone when Kill returns, and another one takes its place.
-func TestKill(t *testing.T) {
-	t.Parallel()
-	ctx, s := setup(t)
+// server starts a process that answers at a URL, and is started again when it ends.
+func server(ctx context.Context, t *testing.T, s *stage.Stage) (p *stage.Process, url string) {
+	t.Helper()
 	addresses, err := stage.FreeAddresses(ctx, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := s.Start(ctx, child("server", addresses[0], true))
+	p, err = s.Start(ctx, child("server", addresses[0], true))
 	if err != nil {
 		t.Fatal(err)
 	}
-	url := "http://" + addresses[0]
+	return p, "http://" + addresses[0]
+}
+
+// TestKill: a killed process is gone when Kill returns, and another one takes its place.
+func TestKill(t *testing.T) {
+	t.Parallel()
+	ctx, s := setup(t)
+	p, url := server(ctx, t, s)
 	var pids []int
 	for range 3 {
 		if err := stage.Answers(ctx, url); err != nil {
@@ -132,14 +138,7 @@ func TestKill(t *testing.T) {
 func TestStayAway(t *testing.T) {
 	t.Parallel()
 	ctx, s := setup(t)
-	addresses, err := stage.FreeAddresses(ctx, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := s.Start(ctx, child("server", addresses[0], true))
-	if err != nil {
-		t.Fatal(err)
-	}
+	p, _ := server(ctx, t, s)
 	if err := p.AwaitStart(ctx, 0); err != nil {
 		t.Fatal(err)
 	}

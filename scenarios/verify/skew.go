@@ -95,7 +95,6 @@ func (r *skewRow) move(ctx context.Context, f figures) error {
 	}
 	first, starts := r.Nodes[0], r.Nodes[0].Starts()
 	first.StayAway(untilTold)
-	defer first.StayAway(nodeBack)
 	if err := first.Signal(syscall.SIGTERM); err != nil {
 		return err
 	}
