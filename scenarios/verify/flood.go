@@ -17,7 +17,8 @@ import (
 // flood is a client that submits a number of orders as fast as they are accepted. When its stream breaks, it opens another
 // one and submits those again that were not answered, under the same ids.
 type flood struct {
-	request func(n int) *orderv1.WorkOrder // makes the nth order; the flood gives it an id, unless it has one
+	// request makes the nth order; the flood gives it an id, unless it has one. It may return nil: not before another one is accepted.
+	request func(n int) *orderv1.WorkOrder
 	orders  int
 	window  int // the most orders without an answer
 
@@ -111,6 +112,9 @@ func (f *flood) submit(o *orderv1.WorkOrder) {
 func (f *flood) more() {
 	for f.made < f.orders && len(f.waiting) < f.window {
 		o := f.request(f.made)
+		if o == nil {
+			break
+		}
 		if o.GetId() == "" {
 			o.Id = string(messages.NewOrderID())
 		}
