@@ -1,7 +1,7 @@
 // Package catalog holds what is deployed: definitions, and the limits of activities. It is read from the journal. Of a definition
 // little is kept, and not the document. What is compiled is in a cache that is bounded by bytes:
 //
-//	                     somebody asks for it                     it is compiled
+//	                     somebody asks for it                      compiled
 //	(not in memory) ──────────────────────────► being loaded ──────────────────────► in the cache
 //	    ▲    ▲                                       │                                │
 //	    │    └───── the journal does not answer ─────┘       others need the room     │

@@ -56,7 +56,7 @@ func CheckHello(h *adapterv1.Hello) error { return checkHello(h, Config{}.WithDe
 
 // Receive handles a message of an adapter as its stream would, without the stream.
 func (s *Server) Receive(h *adapterv1.Hello, m *adapterv1.ConnectRequest) error {
-	c := s.newConnection(h)
+	c := s.newConnection(h, nil)
 	var err error
 	if c.stream, err = s.engine.Activities().Attach(h, c); err != nil {
 		return nil // the hello has more than there may be, of what is right

@@ -30,7 +30,8 @@ func (o orders) SubmitStream(st submitConn) error {
 	}
 	s := &submitStream{
 		orders: o, client: client, caller: access.Of(st.Context()), out: newCollector[submissionAnswer](),
-		window: make(chan struct{}, o.config.StreamWindow), waiting: map[uint64]*waitForEnd{}, answers: unsentAnswers{room: make(chan struct{}, 1)},
+		window: make(chan struct{}, o.config.StreamWindow), waiting: map[uint64]*waitForEnd{},
+		answers: unsentAnswers{room: make(chan struct{}, 1)},
 	}
 	defer s.forgetAll()
 	ctx, cancel := context.WithCancel(st.Context())
