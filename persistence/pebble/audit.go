@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"iter"
+	"slices"
+	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -114,7 +116,8 @@ func (j *Journal) AuditChains(ctx context.Context) (chains []persistence.AuditCh
 		}); err != nil {
 			return nil, fmt.Errorf("read the chains of the audit: %w", err)
 		}
-		if !found {
+		if !found { // keys have the length before the name
+			slices.SortFunc(chains, func(a, b persistence.AuditChain) int { return strings.Compare(a.Name, b.Name) })
 			return chains, nil
 		}
 		prefix := auditPrefix(c.Name)
