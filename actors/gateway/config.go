@@ -28,6 +28,8 @@ type Config struct {
 	// Accepting is the most orders that wait to become durable at once; further ones are answered RESOURCE_EXHAUSTED.
 	// The last quarter is kept for orders of priority messages.Interactive and higher. Default 32,768.
 	Accepting int
+	// AcceptingBytes is the same by their bytes: their inputs, and 1 KiB each. Default 64 MiB.
+	AcceptingBytes int64
 	// ClientRate is how many orders a client may submit in a second; further ones are answered RESOURCE_EXHAUSTED, with the
 	// time after which there is room again. 0, the default: any number.
 	ClientRate float64
@@ -102,6 +104,7 @@ func (c Config) WithDefaults() Config {
 	c.MaxKey = cmp.Or(c.MaxKey, 256)
 	c.StreamWindow = cmp.Or(c.StreamWindow, 16_384)
 	c.Accepting = cmp.Or(c.Accepting, 32_768)
+	c.AcceptingBytes = cmp.Or(c.AcceptingBytes, 64<<20)
 	c.ClientBurst = cmp.Or(c.ClientBurst, int(math.Ceil(c.ClientRate)))
 	c.Clients = cmp.Or(c.Clients, 10_000)
 	c.Connections = cmp.Or(c.Connections, 10_000)
@@ -189,6 +192,9 @@ func (c Config) Validate() error {
 		if f.value < 0 || f.value > actors.Longest {
 			errs = append(errs, fmt.Errorf("%s is %v, and must be from 0 to %v", f.name, f.value, actors.Longest))
 		}
+	}
+	if c.AcceptingBytes < 0 {
+		errs = append(errs, fmt.Errorf("the AcceptingBytes are %d, and must not be negative", c.AcceptingBytes))
 	}
 	if c.Unread < 0 {
 		errs = append(errs, fmt.Errorf("the Unread is %d, and must not be negative", c.Unread))
