@@ -31,8 +31,9 @@ func (o orders) SubmitStream(st submitConn) error {
 	s := &submitStream{
 		orders: o, client: client, caller: access.Of(st.Context()), out: newCollector[submissionAnswer](),
 		window: make(chan struct{}, o.config.StreamWindow), waiting: map[uint64]*waitForEnd{},
-		answers: unsentAnswers{room: make(chan struct{}, 1)},
+		answers: newTally(&o.answers, maxUnsentAnswers),
 	}
+	defer s.answers.end()
 	defer s.forgetAll()
 	ctx, cancel := context.WithCancel(st.Context())
 	defer cancel()
@@ -74,7 +75,7 @@ type submitStream struct {
 	out    *collector[submissionAnswer]
 	// window holds an element for each order whose last answer was not sent.
 	window  chan struct{}
-	answers unsentAnswers
+	answers *tally // that are not sent yet
 
 	mu      sync.Mutex
 	next    uint64
@@ -91,7 +92,7 @@ func (s *submitStream) read(ctx context.Context, st submitConn) error {
 			return fmt.Errorf("receive: %w", err)
 		}
 		for _, r := range m.GetSubmissions() {
-			if err := s.answers.await(ctx); err != nil {
+			if err := s.answers.await(ctx, func() {}); err != nil {
 				return err
 			}
 			select {

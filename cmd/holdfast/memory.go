@@ -53,10 +53,10 @@ func memoryShares() []share {
 		{"evaluating", 10, 1 << 20, func(c *nodeConfig) *int64 { return &c.Engine.EvaluationBytes }},
 		{"adapter-memory", 8, 8 << 20, func(c *nodeConfig) *int64 { return &c.Engine.AdapterBytes }},
 		{"queue", 4, 64 << 10, func(c *nodeConfig) *int64 { return &c.Engine.QueueBytes }},
-		{"committing", 4, 1 << 20, func(c *nodeConfig) *int64 { return &c.Gateway.AcceptingBytes }},
+		{"committing", 4, 1 << 20, func(c *nodeConfig) *int64 { return &c.Committing }},
 		{"definitions", 4, 64 << 10, func(c *nodeConfig) *int64 { return &c.Engine.Definitions }},
 		{"unread", 3, 256 << 10, func(c *nodeConfig) *int64 { return &c.Gateway.Unread }},
-		{"unsent", 3, 256 << 10, func(c *nodeConfig) *int64 { return &c.Gateway.Unsent }},
+		{"unsent", 3, 256 << 10, func(c *nodeConfig) *int64 { return &c.Unsent }},
 	}
 }
 
@@ -112,7 +112,10 @@ func (c *nodeConfig) shareMemory() error {
 // follow sets what is not given and follows from the shares.
 func (c *nodeConfig) follow() {
 	has := c.shares
-	c.Journal.QueueBytes, c.Shared.QueueBytes = has["committing"], has["committing"]
+	// What waits to become durable is held by who waits for it, and in the journal's queue.
+	c.Gateway.AcceptingBytes, c.Gateway.Results = c.Committing/2, c.Committing/2
+	c.Journal.QueueBytes, c.Shared.QueueBytes = c.Committing, c.Committing
+	c.Gateway.Unsent, c.Gateway.Answers = c.Unsent/2, c.Unsent/2
 	if c.Journal.MemTableBytes == 0 {
 		c.Journal.MemTableBytes = min(64<<20, max(has[cacheShare]/4, 1<<20)) // there may be four
 	}

@@ -67,7 +67,7 @@ func TestSharesThatAreGiven(t *testing.T) {
 	if err := c.shareMemory(); err != nil {
 		t.Fatal(err)
 	}
-	if left := int64(1<<30 - 500<<20); c.shares["cache"] != 400<<20 || c.shares["resident"] != 100<<20 || c.Gateway.Unsent != left/67*3 ||
+	if left := int64(1<<30 - 500<<20); c.shares["cache"] != 400<<20 || c.shares["resident"] != 100<<20 || c.Unsent != left/67*3 || c.Gateway.Unsent != c.Unsent/2 ||
 		c.shares.whole() > 1<<30 {
 		t.Errorf("%v", c.shares)
 	}

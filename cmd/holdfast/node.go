@@ -89,8 +89,8 @@ func submissionFlags(f *pflag.FlagSet, c *nodeConfig) {
 	f.IntVar(&g.Clients, "max-clients", 0, "most clients that are told apart for --client-rate; more share the limit of one (10000)")
 	f.IntVar(&g.Accepting, "accepting", 0,
 		fmt.Sprintf("most orders that wait to become durable, a quarter of it only for priorities from %d on (32768)", messages.Interactive))
-	sizeVar(f, &g.AcceptingBytes, "committing",
-		"memory for what waits to become durable; beyond it no orders are accepted, and running ones wait (4 % of --memory)")
+	sizeVar(f, &c.Committing, "committing",
+		"memory for what waits to become durable, half for orders and half for results; beyond it, none are taken (4 % of --memory)")
 	f.IntVar(&g.StreamWindow, "stream-window", 0, "most orders of one stream without their last answer (16384)")
 	sizeVar(f, &g.MaxInput, "max-input", "longest input of an order (1MiB)")
 	sizeVar(f, &g.MaxOutput, "max-output", "longest output of an activity (1MiB)")
@@ -119,7 +119,7 @@ func connectionFlags(f *pflag.FlagSet, c *nodeConfig) {
 		"most bytes that were received and can't be read yet; beyond it connections are closed that keep some unread for longest (3 % of --memory)")
 	f.IntVar(&g.Streams, "max-streams", 0, "most calls and streams of one connection at once; further ones wait in the client (1000)")
 	sizeVar(f, &g.Headers, "max-headers", "longest metadata of a call or stream (16KiB)")
-	sizeVar(f, &g.Unsent, "unsent",
+	sizeVar(f, &c.Unsent, "unsent",
 		"most bytes of answers that were read for clients and not sent to them yet; beyond it, reads wait (3 % of --memory)")
 	f.DurationVar(&g.SlowReader, "slow-reader", 0,
 		"how long a client may leave an answer unread while others wait for room; then its connection is closed (30s)")

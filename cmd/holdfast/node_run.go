@@ -47,6 +47,8 @@ type nodeConfig struct {
 	// the system allows the process; 0: any.
 	Memory, limit int64
 	shares        shared
+	// Committing and Unsent are shares of it that have several uses.
+	Committing, Unsent int64
 	// DrainTimeout is how long calls may take to end when the node stops.
 	DrainTimeout time.Duration
 }
