@@ -36,6 +36,9 @@ type Config struct {
 	// Answers is about the most bytes of answers to submissions on streams that are not sent yet; beyond it, streams that have more than some
 	// KiB of them are not read. Default 32 MiB.
 	Answers int64
+	// Waits is about the most bytes for submissions on streams that wait for the ends of their orders, 512 for each; beyond it, streams on
+	// which some wait are not read. Default 64 MiB.
+	Waits int64
 	// ClientRate is how many orders a client may submit in a second; further ones are answered RESOURCE_EXHAUSTED, with the
 	// time after which there is room again. 0, the default: any number.
 	ClientRate float64
@@ -113,6 +116,7 @@ func (c Config) WithDefaults() Config {
 	c.AcceptingBytes = cmp.Or(c.AcceptingBytes, 64<<20)
 	c.Results = cmp.Or(c.Results, 64<<20)
 	c.Answers = cmp.Or(c.Answers, 32<<20)
+	c.Waits = cmp.Or(c.Waits, 64<<20)
 	c.ClientBurst = cmp.Or(c.ClientBurst, int(math.Ceil(c.ClientRate)))
 	c.Clients = cmp.Or(c.Clients, 10_000)
 	c.Connections = cmp.Or(c.Connections, 10_000)
@@ -205,7 +209,7 @@ func (c Config) Validate() error {
 		name  string
 		value int64
 	}{
-		{"AcceptingBytes", c.AcceptingBytes}, {"Results", c.Results}, {"Answers", c.Answers}, {"Unread", c.Unread}, {"Unsent", c.Unsent},
+		{"AcceptingBytes", c.AcceptingBytes}, {"Results", c.Results}, {"Answers", c.Answers}, {"Waits", c.Waits}, {"Unread", c.Unread}, {"Unsent", c.Unsent},
 	} {
 		if f.value < 0 {
 			errs = append(errs, fmt.Errorf("%s is %d, and must not be negative", f.name, f.value))

@@ -51,8 +51,9 @@ type Server struct {
 	accepting, acceptingBytes atomic.Int64
 
 	admission *admission
-	// unanswered is what adapters have said and are not answered yet, answers are those to submissions that are not sent.
-	unanswered, answers tallies
+	// unanswered is what adapters have said and are not answered yet, answers are those to submissions that are not sent, and
+	// waits what it takes to wait on streams for the ends of orders.
+	unanswered, answers, waits tallies
 	// unsent is for the public address. The administration has one of its own, so that clients can't fill it.
 	unsent, adminUnsent *unsent
 	// lists are the places for lists that are watched over the public address. The administration has places of its own, too.
@@ -66,7 +67,7 @@ func New(config Config, engine *actors.Engine, metrics *actors.Metrics, node mes
 		config: config, engine: engine, metrics: metrics, node: node, nodes: alone{}, log: log, health: health.NewServer(),
 		calls: func() int64 { return 0 }, stopping: make(chan struct{}), started: time.Now(), admission: newAdmission(config),
 	}
-	s.unanswered.most, s.answers.most = config.Results, config.Answers
+	s.unanswered.most, s.answers.most, s.waits.most = config.Results, config.Answers, config.Waits
 	s.unsent = s.newUnsent(config.Unsent)
 	s.adminUnsent = s.newUnsent(config.Unsent / 4)
 	s.lists.most, s.adminLists.most = int64(config.Lists), int64(config.Lists)

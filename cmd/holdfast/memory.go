@@ -46,10 +46,10 @@ const (
 func memoryShares() []share {
 	return []share{
 		{processShare, 6, 12 << 20, nil},
-		{garbageShare, 13, 16 << 20, nil},
-		{connectionShare, 12, 8 << 20, nil},
+		{garbageShare, 11, 16 << 20, nil},
+		{connectionShare, 15, 8 << 20, nil},
 		{cacheShare, 17, 4 << 20, func(c *nodeConfig) *int64 { return &c.Journal.CacheBytes }},
-		{"resident", 16, 1 << 20, func(c *nodeConfig) *int64 { return &c.Engine.ResidentBytes }},
+		{"resident", 15, 1 << 20, func(c *nodeConfig) *int64 { return &c.Engine.ResidentBytes }},
 		{"evaluating", 10, 1 << 20, func(c *nodeConfig) *int64 { return &c.Engine.EvaluationBytes }},
 		{"adapter-memory", 8, 8 << 20, func(c *nodeConfig) *int64 { return &c.Engine.AdapterBytes }},
 		{"queue", 4, 64 << 10, func(c *nodeConfig) *int64 { return &c.Engine.QueueBytes }},
@@ -119,13 +119,14 @@ func (c *nodeConfig) follow() {
 	if c.Journal.MemTableBytes == 0 {
 		c.Journal.MemTableBytes = min(64<<20, max(has[cacheShare]/4, 1<<20)) // there may be four
 	}
-	half := has[connectionShare] / 2
+	third := has[connectionShare] / 3
 	if c.Gateway.Connections == 0 {
-		c.Gateway.Connections = int(min(10_000, half/connectionBytes))
+		c.Gateway.Connections = int(min(10_000, third/connectionBytes))
 	}
 	if c.Gateway.Calls == 0 {
-		c.Gateway.Calls = int(min(32_768, half/callBytes))
+		c.Gateway.Calls = int(min(32_768, third/callBytes))
 	}
+	c.Gateway.Waits = third
 }
 
 // heap is what the Go runtime may have: all but what lies beside it.

@@ -37,7 +37,7 @@ func TestSharesOfMemory(t *testing.T) {
 		"much":                          {nodeConfig{Memory: 100 << 30}, 100 << 30, nil},
 		"no cache": {
 			nodeConfig{Memory: 1 << 30, Shared: postgres.Config{Shards: []string{"of one"}}}, 1 << 30,
-			map[string]int64{"cache": 0, "resident": (1 << 30) / 83 * 16},
+			map[string]int64{"cache": 0, "resident": (1 << 30) / 83 * 15},
 		},
 		"odd": {nodeConfig{Memory: 1<<30 + 7}, 1<<30 + 7, nil},
 	} {
@@ -67,7 +67,7 @@ func TestSharesThatAreGiven(t *testing.T) {
 	if err := c.shareMemory(); err != nil {
 		t.Fatal(err)
 	}
-	if left := int64(1<<30 - 500<<20); c.shares["cache"] != 400<<20 || c.shares["resident"] != 100<<20 || c.Unsent != left/67*3 || c.Gateway.Unsent != c.Unsent/2 ||
+	if left := int64(1<<30 - 500<<20); c.shares["cache"] != 400<<20 || c.shares["resident"] != 100<<20 || c.Unsent != left/68*3 || c.Gateway.Unsent != c.Unsent/2 ||
 		c.shares.whole() > 1<<30 {
 		t.Errorf("%v", c.shares)
 	}

@@ -102,7 +102,7 @@ func submissionFlags(f *pflag.FlagSet, c *nodeConfig) {
 func connectionFlags(f *pflag.FlagSet, c *nodeConfig) {
 	g := &c.Gateway
 	f.IntVar(&g.Connections, "max-connections", 0,
-		"most connections to the public address (48KiB each of 6 % of --memory, but 10000 at most, and no more than leaves file descriptors for "+
+		"most connections to the public address (48KiB each of 5 % of --memory, but 10000 at most, and no more than leaves file descriptors for "+
 			"the journal and the administration)")
 	f.IntVar(&g.AddressConnections, "max-address-connections", 0,
 		"most connections to the public address from one address; loopback addresses may have all (a quarter of --max-connections)")
@@ -112,7 +112,7 @@ func connectionFlags(f *pflag.FlagSet, c *nodeConfig) {
 	f.DurationVar(&g.ConnectionIdle, "connection-idle", 0, "how long a connection may have no call and no stream before it is closed (15m)")
 	f.IntVar(&g.IdleFrames, "idle-frames", 0,
 		"frames that carry nothing which a connection may send in a second; one that sends more is read slower, and then closed (1000)")
-	f.IntVar(&g.Calls, "max-calls", 0, "most calls and streams at once, over all connections (20KiB each of 6 % of --memory, but 32768 at most)")
+	f.IntVar(&g.Calls, "max-calls", 0, "most calls and streams at once, over all connections (20KiB each of 5 % of --memory, but 32768 at most)")
 	f.DurationVar(&g.RequestWithin, "request-within", 0, "how long the request of a call may take to come (30s)")
 	sizeVar(f, &g.ReceiveWindow, "receive-window", "what a stream may send before the node has read it (256KiB)")
 	sizeVar(f, &g.Unread, "unread",
@@ -166,7 +166,7 @@ func memoryFlags(f *pflag.FlagSet, c *nodeConfig) {
 	sizeVar(f, &c.Memory, "memory",
 		"memory of the process, of which all else has shares; at least 256MiB (80 % of what the cgroup allows; 1GiB where none does)")
 	sizeVar(f, &e.ResidentBytes, "resident",
-		"memory for orders, about; beyond it those that had nothing to do for longest leave it (16 % of --memory)")
+		"memory for orders, about; beyond it those that had nothing to do for longest leave it (15 % of --memory)")
 	sizeVar(f, &e.EvaluationBytes, "evaluating",
 		"memory for expressions that make much, and for what they have made until it is durable; beyond it their orders wait (10 % of --memory)")
 	sizeVar(f, &e.Definitions, "definitions",
