@@ -36,8 +36,8 @@ func TestChaos(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				chaos(t, rand.New(rand.NewPCG(seed, 0)), actors.Config{
 					LongWait: time.Second, Idle: 2 * time.Second, LedgerGrace: 10 * time.Second, AgeAfter: 20 * time.Second,
-					Workflow:   workflow.Limits{StopGrace: 15 * time.Second},
-					QueueBytes: []int64{0, 2500}[seed%2], ResidentBytes: []int64{0, 20_000}[seed/2%2], Waking: []int{0, 1}[seed/4%2], Dues: []int{0, 1}[seed%2],
+					Workflow:  workflow.Limits{StopGrace: 15 * time.Second},
+					QueueEach: []int64{0, 2500}[seed%2], ResidentBytes: []int64{0, 20_000}[seed/2%2], Waking: []int{0, 1}[seed/4%2], Dues: []int{0, 1}[seed%2],
 				})
 			})
 		})

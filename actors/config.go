@@ -32,9 +32,12 @@ type Config struct {
 	Mailbox int
 	// PartitionMailbox is the same for a partition. Default 20,000.
 	PartitionMailbox int
-	// QueueBytes is the memory for the tasks of one activity that wait for adapters, for each priority, and for each version
-	// that is called; a task counts its input and 1 KiB. Further ones wait on disk. Default 4 MiB.
+	// QueueBytes is the memory for the tasks that wait for adapters; a task counts its input and 1 KiB. Further ones wait on disk, as do
+	// those of an activity that would have as much as is left. Where adapters take more tasks, one of each priority may be beyond it, and
+	// all of these may take as much again. Default 64 MiB.
 	QueueBytes int64
+	// QueueEach is the same for one activity, for each priority, and for each version that is called. Default a sixteenth of QueueBytes.
+	QueueEach int64
 	// AdapterBytes is the memory for what adapters have: their tasks, 1 KiB and the input for each; the activities that they offer, 1 KiB
 	// each; the keys that they list, their length and 160 bytes; 32 KiB for each stream. One stream may have a quarter of it; at the bound
 	// adapters get no further tasks, and new ones are refused. Default 256 MiB.
@@ -118,7 +121,8 @@ func (c Config) WithDefaults() Config {
 	c.Definitions, c.MaxDefinitions = known.Bytes, known.Most
 	c.Mailbox = cmp.Or(c.Mailbox, 1000)
 	c.PartitionMailbox = cmp.Or(c.PartitionMailbox, 20_000)
-	c.QueueBytes = cmp.Or(c.QueueBytes, 4<<20)
+	c.QueueBytes = cmp.Or(c.QueueBytes, 64<<20)
+	c.QueueEach = cmp.Or(c.QueueEach, max(c.QueueBytes/16, 1))
 	c.AdapterBytes = cmp.Or(c.AdapterBytes, 256<<20)
 	c.Activities = cmp.Or(c.Activities, 10_000)
 	c.ForgetAfter = cmp.Or(c.ForgetAfter, 10*time.Minute)
@@ -188,6 +192,7 @@ func (c Config) Validate() error {
 	positive("Mailbox", int64(c.Mailbox))
 	positive("PartitionMailbox", int64(c.PartitionMailbox))
 	positive("QueueBytes", c.QueueBytes)
+	positive("QueueEach", c.QueueEach)
 	if c.AdapterBytes < leastAdapterBytes {
 		errs = append(errs, fmt.Errorf("setting AdapterBytes is %d, and must be at least %d", c.AdapterBytes, leastAdapterBytes))
 	}
@@ -243,7 +248,7 @@ func (c Config) catalog() catalog.Config {
 
 func (c Config) activities() activity.Config {
 	return activity.Config{
-		Mailbox: c.PartitionMailbox, QueueBytes: c.QueueBytes, TryAgain: c.TryAgain, ReadTimeout: c.readTimeout(), StuckAfter: c.StuckAfter,
+		Mailbox: c.PartitionMailbox, QueueBytes: c.QueueBytes, QueueEach: c.QueueEach, TryAgain: c.TryAgain, ReadTimeout: c.readTimeout(), StuckAfter: c.StuckAfter,
 		TakeOver: c.TakeOver, Share: share.Config{}.WithDefaults(), AdapterBytes: c.AdapterBytes, Known: c.Activities, ForgetAfter: c.ForgetAfter,
 		Dispatch: dispatch.Config{
 			Grace: c.Grace, LedgerGrace: c.LedgerGrace, RecoverGrace: c.RecoverGrace, Deaths: c.Deaths, AgeAfter: c.AgeAfter,

@@ -150,7 +150,7 @@ func TestForget(t *testing.T) {
 func TestForgottenUnderLoad(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		n := start(t, withEngine(actors.Config{ForgetAfter: time.Second, QueueBytes: 1 << 10}))
+		n := start(t, withEngine(actors.Config{ForgetAfter: time.Second, QueueEach: 1 << 10}))
 		one := n.deploy("one", callOne)
 		chance := rand.New(rand.NewPCG(1, 2))
 		forgotten, submitted := 0, 0

@@ -14,7 +14,7 @@ import (
 )
 
 // narrow has room for four tasks of a priority.
-func narrow(s *settings) { s.engine.QueueBytes = 4500 }
+func narrow(s *settings) { s.engine.QueueEach = 4500 }
 
 // overflowed is the metric.
 func (n *node) overflowed() int {

@@ -150,7 +150,7 @@ func (s *side) open() {
 	if w.wrap != nil {
 		seen = w.wrap(s.index, seen)
 	}
-	config := actors.Config{QueueBytes: 4 << 10, AskWithin: 5 * time.Second, TryAgain: 200 * time.Millisecond}
+	config := actors.Config{QueueEach: 4 << 10, AskWithin: 5 * time.Second, TryAgain: 200 * time.Millisecond}
 	if w.tune != nil {
 		w.tune(&config)
 	}

@@ -26,10 +26,10 @@ import (
 type Config struct {
 	// Mailbox is the most messages that may wait for a dispatcher.
 	Mailbox int
-	// QueueBytes is the memory for the tasks of one activity that wait for adapters, for each priority, and for each version that
-	// is called.
-	QueueBytes int64
-	Dispatch   dispatch.Config
+	// QueueBytes is the memory for the tasks that wait for adapters, QueueEach that for the tasks of one activity, for each priority, and
+	// for each version that is called.
+	QueueBytes, QueueEach int64
+	Dispatch              dispatch.Config
 	// AdapterBytes is the memory for the tasks that adapters have, and for what they offer and list. One stream may have a quarter of it.
 	AdapterBytes int64
 	// Known is the most activities that are known at once; adapters that offer more are refused. Those that orders call, or that have a
@@ -111,6 +111,7 @@ type Activities struct {
 	attaching sync.Mutex
 	known     atomic.Int64 // how many queues there are
 	memory    memory
+	rooms     rooms
 	hurries   hurries
 	shown     shown
 	streams   atomic.Uint64
@@ -122,7 +123,7 @@ type Activities struct {
 // New makes the activities of a node. It knows none at first.
 func New(p Parts) *Activities {
 	r := &Activities{parts: p, tenures: tenures{asked: map[messages.Partition]owned{}, lists: map[*Stream]struct{}{}}}
-	r.memory.most = p.Config.AdapterBytes
+	r.memory.most, r.rooms.most = p.Config.AdapterBytes, p.Config.QueueBytes
 	r.parts.Config.Dispatch.Away = &r.memory
 	return r
 }

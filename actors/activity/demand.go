@@ -165,7 +165,7 @@ func (r *Activities) demand(called string) *demand {
 	q.called()
 	return findOrMake(r, &r.demands, called, func() *demand { // of q, which is not forgotten meanwhile
 		d := &demand{queue: q, called: called, version: version}
-		d.room.capacity = r.parts.Config.QueueBytes
+		d.room.capacity, d.room.all, d.room.served = r.parts.Config.QueueEach, &r.rooms, &q.counts.adapters
 		d.rest.loop = r.parts.Watchdog.Register("backlog "+called, r.parts.Config.StuckAfter)
 		box := runtime.Mailbox{Bound: r.parts.Config.Mailbox, Whose: "activity", Courier: r.parts.Courier}
 		d.backlog = r.spawn(box, func() actor.Actor { return &backlog{all: r, demand: d} })

@@ -12,7 +12,17 @@ import (
 // what has begun is brought to its end before more is begun, and such tasks are no more than adapters have tasks.
 type room struct {
 	capacity int64
+	all      *rooms
+	served   *atomic.Int64 // by how many streams of adapters
 	levels   [dispatch.Priorities]level
+}
+
+// rooms is the memory for the tasks of all demands. Each priority of a demand may have as much as is left, so that some always is, and if
+// it has no task, one, if there are adapters for it, up to twice the memory: then those that wait for adapters that are away can't be in
+// the way of others for good.
+type rooms struct {
+	most int64
+	used atomic.Int64
 }
 
 type level struct {
@@ -33,6 +43,7 @@ func (r *room) size(input int) int64 { return min(int64(input)+taskOverhead, r.c
 func (r *room) reserve(priority int, size int64, follows bool) bool {
 	if follows {
 		r.levels[priority].reserved.Add(size)
+		r.all.used.Add(size)
 		return true
 	}
 	for p := priority; p < len(r.levels); p++ {
@@ -50,11 +61,12 @@ func (r *room) reserve(priority int, size int64, follows bool) bool {
 // reserveWithin reserves room if no more than most is used then, or if nothing else is.
 func (r *room) reserveWithin(most int64, priority int, size int64) bool {
 	l := &r.levels[priority]
-	if used := l.reserved.Add(size) + l.waiting.Load(); used > most && used > size {
-		l.reserved.Add(-size)
-		return false
+	used, all := l.reserved.Add(size)+l.waiting.Load(), r.all.used.Add(size)
+	if used <= most && used <= r.all.most-all || used <= size && all <= 2*r.all.most && r.served.Load() > 0 || all <= size {
+		return true
 	}
-	return true
+	r.release(priority, size)
+	return false
 }
 
 // refillable returns how much of the room of a priority may be used for it to be refilled, and whether it is time to do so.
@@ -67,18 +79,22 @@ func (r *room) refillable(priority int) (most int64, now bool) {
 			most = r.capacity / dispatch.AgedShare
 		}
 	}
+	most = max(min(most, r.all.most-r.all.used.Load()), 0)
 	l := &r.levels[priority]
 	return most, l.behind.Load() && l.waiting.Load()+l.reserved.Load() <= most*3/4
 }
 
 // release ends a reservation: the task is in the queue, or will not come.
-func (r *room) release(priority int, size int64) { r.levels[priority].reserved.Add(-size) }
+func (r *room) release(priority int, size int64) {
+	r.levels[priority].reserved.Add(-size)
+	r.all.used.Add(-size)
+}
 
 // update notes how much room the tasks in the queue take.
 func (r *room) update(q *dispatch.Queue, version string) {
 	for p, load := range q.Load(version) {
 		if now := int64(load); r.levels[p].waiting.Load() != now {
-			r.levels[p].waiting.Store(now)
+			r.all.used.Add(now - r.levels[p].waiting.Swap(now))
 		}
 	}
 }

@@ -148,12 +148,12 @@ func (c *connection) SendConfirmation(x *adapterv1.Confirmation) { c.put(x) }
 // SendReturned implements activity.Adapter.
 func (c *connection) SendReturned(r *adapterv1.Returned) {
 	c.put(r)
-	c.flow.answer(-partBytes) // of the revocation
+	c.flow.unanswered.add(-partBytes) // of the revocation
 }
 
 func (s *Server) newConnection(hello *adapterv1.Hello, caller *auditv1.Caller) *connection {
 	return &connection{
-		Server: s, hello: hello, caller: caller, out: newCollector[any](), flow: newFlow(),
+		Server: s, hello: hello, caller: caller, out: newCollector[any](), flow: flow{unanswered: newTally(&s.unanswered, maxUnanswered)},
 		heard: make(chan struct{}, 1), turn: make(chan struct{}, 1), unreading: make(chan struct{}, 1),
 	}
 }
@@ -176,6 +176,7 @@ func (c *connection) serve(st adapterConn, first *adapterv1.ConnectRequest) erro
 	}
 	closed, inOrder := false, false
 	defer func() { c.stream.Detach(closed, inOrder) }()
+	defer c.flow.unanswered.end()
 	defer c.out.close()
 	var welcome *adapterv1.ConnectResponse
 	welcome, c.changed = c.greet()
@@ -304,16 +305,16 @@ func (c *connection) handle(ctx context.Context, m *adapterv1.ConnectRequest) er
 		if err := c.await(ctx); err != nil {
 			return err
 		}
-		c.flow.answer(partBytes)
+		c.flow.unanswered.add(partBytes)
 		if !c.stream.Revoke(r) {
-			c.flow.answer(-partBytes)
+			c.flow.unanswered.add(-partBytes)
 		}
 	}
 	if m.GetDrain() {
 		if err := c.await(ctx); err != nil {
 			return err
 		}
-		c.flow.answer(partBytes * len(c.hello.GetActivities()))
+		c.flow.unanswered.add(partBytes * len(c.hello.GetActivities()))
 		c.stream.Drain()
 	}
 	for _, b := range m.GetBegun() {
@@ -357,9 +358,9 @@ func (c *connection) result(ctx context.Context, r *adapterv1.Result) error {
 	}
 	seq, p := r.GetSeq(), messages.Partition(r.GetPartition()) //nolint:gosec // it was checked
 	size := partBytes + len(r.GetKey()) + len(r.GetOutput()) + len(r.GetError().GetDetail())
-	c.flow.answer(size)
+	c.flow.unanswered.add(size)
 	c.stream.Result(r, func(err error) { //nolint:contextcheck // what came of a result is found out also when its stream is over
-		defer c.flow.answer(-size)
+		defer c.flow.unanswered.add(-size)
 		switch {
 		case err == nil:
 			c.put(ack(seq))

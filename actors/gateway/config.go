@@ -28,6 +28,17 @@ type Config struct {
 	// Accepting is the most orders that wait to become durable at once; further ones are answered RESOURCE_EXHAUSTED.
 	// The last quarter is kept for orders of priority messages.Interactive and higher. Default 32,768.
 	Accepting int
+	// AcceptingBytes is the same by their bytes: their inputs, and 1 KiB each. Default 64 MiB.
+	AcceptingBytes int64
+	// Results is about the most bytes of results that adapters have reported and that are not durable yet; beyond it, streams that have more
+	// than some KiB of them are not read. Default 64 MiB.
+	Results int64
+	// Answers is about the most bytes of answers to submissions on streams that are not sent yet; beyond it, streams that have more than some
+	// KiB of them are not read. Default 32 MiB.
+	Answers int64
+	// Waits is about the most bytes for submissions on streams that wait for the ends of their orders, 512 for each; beyond it, streams on
+	// which some wait are not read. Default 64 MiB.
+	Waits int64
 	// ClientRate is how many orders a client may submit in a second; further ones are answered RESOURCE_EXHAUSTED, with the
 	// time after which there is room again. 0, the default: any number.
 	ClientRate float64
@@ -102,6 +113,10 @@ func (c Config) WithDefaults() Config {
 	c.MaxKey = cmp.Or(c.MaxKey, 256)
 	c.StreamWindow = cmp.Or(c.StreamWindow, 16_384)
 	c.Accepting = cmp.Or(c.Accepting, 32_768)
+	c.AcceptingBytes = cmp.Or(c.AcceptingBytes, 64<<20)
+	c.Results = cmp.Or(c.Results, 64<<20)
+	c.Answers = cmp.Or(c.Answers, 32<<20)
+	c.Waits = cmp.Or(c.Waits, 64<<20)
 	c.ClientBurst = cmp.Or(c.ClientBurst, int(math.Ceil(c.ClientRate)))
 	c.Clients = cmp.Or(c.Clients, 10_000)
 	c.Connections = cmp.Or(c.Connections, 10_000)
@@ -190,11 +205,15 @@ func (c Config) Validate() error {
 			errs = append(errs, fmt.Errorf("%s is %v, and must be from 0 to %v", f.name, f.value, actors.Longest))
 		}
 	}
-	if c.Unread < 0 {
-		errs = append(errs, fmt.Errorf("the Unread is %d, and must not be negative", c.Unread))
-	}
-	if c.Unsent < 0 {
-		errs = append(errs, fmt.Errorf("Unsent is %d, and must not be negative", c.Unsent))
+	for _, f := range []struct {
+		name  string
+		value int64
+	}{
+		{"AcceptingBytes", c.AcceptingBytes}, {"Results", c.Results}, {"Answers", c.Answers}, {"Waits", c.Waits}, {"Unread", c.Unread}, {"Unsent", c.Unsent},
+	} {
+		if f.value < 0 {
+			errs = append(errs, fmt.Errorf("%s is %d, and must not be negative", f.name, f.value))
+		}
 	}
 	if c.SlowReader < 0 || c.SlowReader > actors.Longest {
 		errs = append(errs, fmt.Errorf("SlowReader is %v, and must be from 0 to %v", c.SlowReader, actors.Longest))

@@ -68,7 +68,7 @@ func (s *Server) Receive(h *adapterv1.Hello, m *adapterv1.ConnectRequest) error 
 // KeptEnds has so many ends of orders, with outputs of so many bytes, put for a stream that is not read, and returns how many bytes of
 // outputs are kept, and of how many they are not.
 func KeptEnds(ends, output int) (bytes, unread int) {
-	s := &submitStream{out: newCollector[submissionAnswer](), answers: unsentAnswers{room: make(chan struct{}, 1)}}
+	s := &submitStream{out: newCollector[submissionAnswer](), answers: newTally(&tallies{most: 1 << 30}, maxUnsentAnswers)}
 	for range ends {
 		s.put(&orderv1.Submission{Answer: &orderv1.Submission_Ended{Ended: &orderv1.Ended{Output: make([]byte, output)}}}, true)
 	}

@@ -24,25 +24,12 @@ const (
 // flow is what is under way on an adapter's stream. What is to be sent counts until gRPC has taken it for the connection, of which it holds
 // back some 64 KiB.
 type flow struct {
-	// unanswered are the bytes of what the adapter has said and has not been answered, of answers, and of what the node says by itself.
-	unanswered atomic.Int64
-	// room is of capacity 1: there may be room for what the adapter says.
-	room chan struct{}
+	// unanswered is what the adapter has said and has not been answered, answers, and what the node says by itself.
+	unanswered *tally
 	// tasks are the bytes of tasks that are not sent.
 	tasks atomic.Int64
 	// sending is since when a message is being sent, in nanoseconds since 1970; 0: none is.
 	sending atomic.Int64
-}
-
-func newFlow() flow { return flow{room: make(chan struct{}, 1)} }
-
-func (f *flow) answer(bytes int) {
-	if f.unanswered.Add(int64(bytes)) < maxUnanswered && bytes < 0 {
-		select {
-		case f.room <- struct{}{}:
-		default:
-		}
-	}
 }
 
 // stuck returns for how long the adapter has left unread what is being sent.
@@ -71,7 +58,7 @@ func (c *connection) count(x any, sign int) {
 		c.flow.tasks.Add(int64(sign * itemSize(t)))
 		return
 	}
-	c.flow.answer(sign * (partBytes + len(keyOf(x))))
+	c.flow.unanswered.add(sign * (partBytes + len(keyOf(x))))
 }
 
 // keyOf returns the text that something has that the adapter has chosen, perhaps.
@@ -87,16 +74,7 @@ func keyOf(x any) string {
 
 // await waits until the adapter may say more. It is the node that does not read meanwhile, and so the adapter is not silent.
 func (c *connection) await(ctx context.Context) error {
-	for c.flow.unanswered.Load() >= maxUnanswered {
-		select {
-		case <-c.flow.room:
-		case <-time.After(c.config.Heartbeat):
-			c.hear()
-		case <-ctx.Done():
-			return fmt.Errorf("wait until what the adapter has said is answered: %w", context.Cause(ctx))
-		}
-	}
-	return nil
+	return c.flow.unanswered.await(ctx, c.hear)
 }
 
 // hear notes that the adapter lives.

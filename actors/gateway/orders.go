@@ -24,18 +24,35 @@ type orders struct {
 
 // begin takes a place among the orders that wait to become durable. The last quarter is kept for interactive orders, so
 // that those who wait for them are not refused because of a flood of others.
-func (s *Server) begin(priority int32) error {
-	most := int64(s.config.Accepting)
-	if priority < messages.Interactive {
+func (s *Server) begin(o *journalv1.OrderAccepted) error {
+	most, mostBytes := int64(s.config.Accepting), s.config.AcceptingBytes
+	if o.GetPriority() < messages.Interactive {
 		most -= most / 4
+		mostBytes -= mostBytes / 4
 	}
-	if s.accepting.Add(1) > most {
-		s.accepting.Add(-1)
+	orders, size := s.accepting.Add(1), acceptingSize(o)
+	bytes := s.acceptingBytes.Add(size)
+	switch {
+	case orders > most:
+		s.end(o)
 		return fmt.Errorf("%w: %d orders wait to become durable, the most that may for one of priority %d to be taken",
-			runtime.ErrBusy, most, priority)
+			runtime.ErrBusy, most, o.GetPriority())
+	case bytes > mostBytes && bytes > size: // however large it is, there is room for one
+		s.end(o)
+		return fmt.Errorf("%w: orders of %d bytes wait to become durable, and one of %d and of priority %d is only taken beside them up to %d",
+			runtime.ErrBusy, bytes-size, size, o.GetPriority(), mostBytes)
 	}
 	return nil
 }
+
+// end gives the place of begin back.
+func (s *Server) end(o *journalv1.OrderAccepted) {
+	s.accepting.Add(-1)
+	s.acceptingBytes.Add(-acceptingSize(o))
+}
+
+// acceptingSize is what an order takes of Config.AcceptingBytes.
+func acceptingSize(o *journalv1.OrderAccepted) int64 { return int64(len(o.GetInput())) + 1<<10 }
 
 // submit has the engine accept an order. accepted is called once, with the answer to that; ended, if given, once when the order has ended,
 // which may be before accepted is called. forget ends the wait for the end.
@@ -43,7 +60,7 @@ func (s *Server) submit(
 	o *journalv1.OrderAccepted, wanted nodev1.Wanted, accepted func(*nodev1.Answer, error), ended func(*orderv1.Order),
 ) (forget func()) {
 	forget = func() {}
-	if err := s.begin(o.GetPriority()); err != nil {
+	if err := s.begin(o); err != nil {
 		accepted(nil, err)
 		return forget
 	}
@@ -54,7 +71,7 @@ func (s *Server) submit(
 		})
 	}
 	s.engine.Submit(o, wanted, func(a *nodev1.Answer) {
-		s.accepting.Add(-1)
+		s.end(o)
 		if a.GetFailure() != nil {
 			forget()
 		}

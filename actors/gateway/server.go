@@ -47,8 +47,13 @@ type Server struct {
 	// calls is how many calls and streams of the public address are under way.
 	calls func() int64
 
-	accepting atomic.Int64
+	// accepting are the orders that wait to become durable, and acceptingBytes what they take.
+	accepting, acceptingBytes atomic.Int64
+
 	admission *admission
+	// unanswered is what adapters have said and are not answered yet, answers are those to submissions that are not sent, and
+	// waits what it takes to wait on streams for the ends of orders.
+	unanswered, answers, waits tallies
 	// unsent is for the public address. The administration has one of its own, so that clients can't fill it.
 	unsent, adminUnsent *unsent
 	// lists are the places for lists that are watched over the public address. The administration has places of its own, too.
@@ -62,6 +67,7 @@ func New(config Config, engine *actors.Engine, metrics *actors.Metrics, node mes
 		config: config, engine: engine, metrics: metrics, node: node, nodes: alone{}, log: log, health: health.NewServer(),
 		calls: func() int64 { return 0 }, stopping: make(chan struct{}), started: time.Now(), admission: newAdmission(config),
 	}
+	s.unanswered.most, s.answers.most, s.waits.most = config.Results, config.Answers, config.Waits
 	s.unsent = s.newUnsent(config.Unsent)
 	s.adminUnsent = s.newUnsent(config.Unsent / 4)
 	s.lists.most, s.adminLists.most = int64(config.Lists), int64(config.Lists)
@@ -89,6 +95,9 @@ const connectWithin = 5 * time.Second
 // for their streams: what bounds them is the window of each stream.
 const connectionWindow = 4 << 20
 
+// readBuffer is how much a connection reads at once, in bytes: it has as much memory for that as long as it lives.
+const readBuffer = 16 << 10
+
 // GRPC makes the gRPC server that serves the API.
 func (s *Server) GRPC(extra ...grpc.ServerOption) *grpc.Server {
 	single := map[string]bool{}
@@ -97,6 +106,8 @@ func (s *Server) GRPC(extra ...grpc.ServerOption) *grpc.Server {
 		grpc.MaxConcurrentStreams(uint32(s.config.Streams)), //nolint:gosec // validated
 		grpc.MaxHeaderListSize(uint32(s.config.Headers)),    //nolint:gosec // validated
 		grpc.ConnectionTimeout(connectWithin),
+		grpc.SharedWriteBuffer(true), // a connection that is quiet has none
+		grpc.ReadBufferSize(readBuffer),
 		grpc.InitialWindowSize(int32(s.config.ReceiveWindow)),                            //nolint:gosec // validated
 		grpc.InitialConnWindowSize(max(connectionWindow, int32(s.config.ReceiveWindow))), //nolint:gosec // validated
 		grpc.KeepaliveParams(keepalive.ServerParameters{

@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-run/holdfast/actors/view"
@@ -30,35 +29,10 @@ type submissionAnswer struct {
 	size   int
 }
 
-// unsentAnswers are the answers that are not sent yet.
-type unsentAnswers struct {
-	bytes atomic.Int64
-	// room is of capacity 1: there may be room for more.
-	room chan struct{}
-}
-
-func (u *unsentAnswers) add(bytes int) {
-	if u.bytes.Add(int64(bytes)) < maxUnsentAnswers && bytes < 0 {
-		signal(u.room)
-	}
-}
-
-// await waits until there is room for answers.
-func (u *unsentAnswers) await(ctx context.Context) error {
-	for u.bytes.Load() >= maxUnsentAnswers {
-		select {
-		case <-u.room:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return nil
-}
-
 // put has an answer sent.
 func (s *submitStream) put(a *orderv1.Submission, last bool) {
 	x := submissionAnswer{Submission: a, last: last}
-	if e := a.GetEnded(); len(e.GetOutput()) > 0 && s.answers.bytes.Load() >= maxUnsentAnswers {
+	if e := a.GetEnded(); len(e.GetOutput()) > 0 && s.answers.full() {
 		x.Submission, x.unread = &orderv1.Submission{Id: a.GetId(), Answer: &orderv1.Submission_Ended{Ended: &orderv1.Ended{
 			Status: e.GetStatus(), Error: e.GetError(),
 		}}}, true

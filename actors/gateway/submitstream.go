@@ -31,8 +31,10 @@ func (o orders) SubmitStream(st submitConn) error {
 	s := &submitStream{
 		orders: o, client: client, caller: access.Of(st.Context()), out: newCollector[submissionAnswer](),
 		window: make(chan struct{}, o.config.StreamWindow), waiting: map[uint64]*waitForEnd{},
-		answers: unsentAnswers{room: make(chan struct{}, 1)},
+		answers: newTally(&o.answers, maxUnsentAnswers), waits: newTally(&o.waits, int64(o.config.StreamWindow)*waitBytes),
 	}
+	defer s.answers.end()
+	defer s.waits.end()
 	defer s.forgetAll()
 	ctx, cancel := context.WithCancel(st.Context())
 	defer cancel()
@@ -74,7 +76,8 @@ type submitStream struct {
 	out    *collector[submissionAnswer]
 	// window holds an element for each order whose last answer was not sent.
 	window  chan struct{}
-	answers unsentAnswers
+	answers *tally // that are not sent yet
+	waits   *tally // for the ends of orders
 
 	mu      sync.Mutex
 	next    uint64
@@ -91,8 +94,10 @@ func (s *submitStream) read(ctx context.Context, st submitConn) error {
 			return fmt.Errorf("receive: %w", err)
 		}
 		for _, r := range m.GetSubmissions() {
-			if err := s.answers.await(ctx); err != nil {
-				return err
+			for _, t := range []*tally{s.answers, s.waits} {
+				if err := t.await(ctx, func() {}); err != nil {
+					return err
+				}
 			}
 			select {
 			case s.window <- struct{}{}:
@@ -158,6 +163,9 @@ func (s *submitStream) one(ctx context.Context, r *orderv1.SubmitRequest) {
 	s.mu.Unlock()
 }
 
+// waitBytes is about what it takes to wait for the end of an order.
+const waitBytes = 512
+
 // waitForEnd is a submission whose end is waited for.
 type waitForEnd struct {
 	forget func()
@@ -172,6 +180,7 @@ func (s *submitStream) expect() uint64 {
 	defer s.mu.Unlock()
 	s.next++
 	s.waiting[s.next] = &waitForEnd{forget: func() {}}
+	s.waits.add(waitBytes)
 	return s.next
 }
 
@@ -234,6 +243,7 @@ func (s *submitStream) last(n uint64, a *orderv1.Submission) {
 	if n != 0 {
 		s.mu.Lock()
 		delete(s.waiting, n)
+		s.waits.add(-waitBytes)
 		s.mu.Unlock()
 	}
 	s.put(a, true)

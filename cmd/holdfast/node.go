@@ -21,6 +21,10 @@ func newNode(a *app) *cobra.Command {
 			"process may use at a time. A node may be killed at any time: the next one takes up where it was.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			var err error
+			if c.limit, err = memoryLimit(); err != nil {
+				return err
+			}
 			if err := c.validate(cmd.Flags()); err != nil {
 				return usageError{err}
 			}
@@ -85,6 +89,8 @@ func submissionFlags(f *pflag.FlagSet, c *nodeConfig) {
 	f.IntVar(&g.Clients, "max-clients", 0, "most clients that are told apart for --client-rate; more share the limit of one (10000)")
 	f.IntVar(&g.Accepting, "accepting", 0,
 		fmt.Sprintf("most orders that wait to become durable, a quarter of it only for priorities from %d on (32768)", messages.Interactive))
+	sizeVar(f, &c.Committing, "committing",
+		"memory for what waits to become durable, half for orders and half for results; beyond it, none are taken (4 % of --memory)")
 	f.IntVar(&g.StreamWindow, "stream-window", 0, "most orders of one stream without their last answer (16384)")
 	sizeVar(f, &g.MaxInput, "max-input", "longest input of an order (1MiB)")
 	sizeVar(f, &g.MaxOutput, "max-output", "longest output of an activity (1MiB)")
@@ -96,7 +102,8 @@ func submissionFlags(f *pflag.FlagSet, c *nodeConfig) {
 func connectionFlags(f *pflag.FlagSet, c *nodeConfig) {
 	g := &c.Gateway
 	f.IntVar(&g.Connections, "max-connections", 0,
-		"most connections to the public address (10000, but no more than leaves file descriptors for the journal and the administration)")
+		"most connections to the public address (48KiB each of 5 % of --memory, but 10000 at most, and no more than leaves file descriptors for "+
+			"the journal and the administration)")
 	f.IntVar(&g.AddressConnections, "max-address-connections", 0,
 		"most connections to the public address from one address; loopback addresses may have all (a quarter of --max-connections)")
 	f.IntVar(&g.AdminConnections, "max-admin-connections", 0, "most connections to the administration, half of them from one address (100)")
@@ -105,15 +112,15 @@ func connectionFlags(f *pflag.FlagSet, c *nodeConfig) {
 	f.DurationVar(&g.ConnectionIdle, "connection-idle", 0, "how long a connection may have no call and no stream before it is closed (15m)")
 	f.IntVar(&g.IdleFrames, "idle-frames", 0,
 		"frames that carry nothing which a connection may send in a second; one that sends more is read slower, and then closed (1000)")
-	f.IntVar(&g.Calls, "max-calls", 0, "most calls and streams at once, over all connections (32768)")
+	f.IntVar(&g.Calls, "max-calls", 0, "most calls and streams at once, over all connections (20KiB each of 5 % of --memory, but 32768 at most)")
 	f.DurationVar(&g.RequestWithin, "request-within", 0, "how long the request of a call may take to come (30s)")
 	sizeVar(f, &g.ReceiveWindow, "receive-window", "what a stream may send before the node has read it (256KiB)")
 	sizeVar(f, &g.Unread, "unread",
-		"most bytes that were received and can't be read yet; beyond it connections are closed that keep some unread for longest (128MiB)")
+		"most bytes that were received and can't be read yet; beyond it connections are closed that keep some unread for longest (3 % of --memory)")
 	f.IntVar(&g.Streams, "max-streams", 0, "most calls and streams of one connection at once; further ones wait in the client (1000)")
 	sizeVar(f, &g.Headers, "max-headers", "longest metadata of a call or stream (16KiB)")
-	sizeVar(f, &g.Unsent, "unsent",
-		"most bytes of answers that were read for clients and not sent to them yet; beyond it, reads wait (64MiB)")
+	sizeVar(f, &c.Unsent, "unsent",
+		"most bytes of answers that were read for clients and not sent to them yet; beyond it, reads wait (3 % of --memory)")
 	f.DurationVar(&g.SlowReader, "slow-reader", 0,
 		"how long a client may leave an answer unread while others wait for room; then its connection is closed (30s)")
 }
@@ -129,9 +136,9 @@ func adapterFlags(f *pflag.FlagSet, c *nodeConfig) {
 	f.IntVar(&e.Deaths, "deaths", 0,
 		"how many adapter processes may die while they execute a task, and nothing else, before it is set apart (3)")
 	sizeVar(f, &e.QueueBytes, "queue",
-		"memory for the tasks of one activity and priority that wait for adapters; more wait on disk (4MiB)")
+		"memory for the tasks that wait for adapters, a sixteenth of it for one activity and priority; more wait on disk (4 % of --memory)")
 	sizeVar(f, &e.AdapterBytes, "adapter-memory",
-		"memory for the tasks that adapters have, and for what they offer and list; one stream may have a quarter (256MiB)")
+		"memory for the tasks that adapters have, and for what they offer and list; one stream may have a quarter (8 % of --memory)")
 	f.IntVar(&e.Activities, "max-activities", 0, "most activities that are known at once; adapters that offer more are refused (10000)")
 	f.IntVar(&c.Gateway.Offers, "max-offers", 0, "most activities that one adapter may offer (1000)")
 	f.DurationVar(&e.ForgetAfter, "forget-after", 0, "how long an activity is remembered that nothing uses (10m)")
@@ -156,14 +163,14 @@ func orderFlags(f *pflag.FlagSet, c *nodeConfig) {
 
 func memoryFlags(f *pflag.FlagSet, c *nodeConfig) {
 	e := &c.Engine
-	c.Memory = defaultMemory
-	sizeVar(f, &c.Memory, "memory", "heap near which garbage is collected more often, at the cost of CPU; at least 64MiB")
+	sizeVar(f, &c.Memory, "memory",
+		"memory of the process, of which all else has shares; at least 256MiB (80 % of what the cgroup allows; 1GiB where none does)")
 	sizeVar(f, &e.ResidentBytes, "resident",
-		"memory for orders, about; beyond it those that had nothing to do for longest leave it (256MiB)")
+		"memory for orders, about; beyond it those that had nothing to do for longest leave it (15 % of --memory)")
 	sizeVar(f, &e.EvaluationBytes, "evaluating",
-		"memory for expressions that make much, and for what they have made until it is durable; beyond it their orders wait (128MiB)")
+		"memory for expressions that make much, and for what they have made until it is durable; beyond it their orders wait (10 % of --memory)")
 	sizeVar(f, &e.Definitions, "definitions",
-		"memory for compiled definitions, about; those not asked for lately leave it, and are compiled again when they are (64MiB)")
+		"memory for compiled definitions, about; those not asked for lately leave it, and are compiled again when they are (4 % of --memory)")
 	f.IntVar(&e.MaxDefinitions, "max-definitions", 0,
 		"how many definitions may be deployed, of 256KiB each on average; further ones are refused (10000)")
 	f.DurationVar(&e.Idle, "idle", 0, "how long an order stays in memory with nothing to do (30s)")
@@ -180,8 +187,8 @@ func diskFlags(f *pflag.FlagSet, c *nodeConfig) {
 	j := &c.Journal
 	f.Var(sizeValue[int64]{size: &j.LowWaterBytes, none: true}, "low-water",
 		"free disk space below which no orders are accepted; -1: none (1GiB)")
-	sizeVar(f, &j.MemTableBytes, "memtable", "size of the journal's table in memory (64MiB)")
-	sizeVar(f, &j.CacheBytes, "cache", "size of the journal's cache; the tables in memory count to it (192MiB)")
+	sizeVar(f, &j.MemTableBytes, "memtable", "size of the journal's table in memory, of which there may be four (a quarter of --cache, 64MiB at most)")
+	sizeVar(f, &j.CacheBytes, "cache", "size of the journal's cache; the tables in memory count to it (17 % of --memory)")
 }
 
 func sharedFlags(f *pflag.FlagSet, c *nodeConfig) {

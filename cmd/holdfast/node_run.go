@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
-	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -45,8 +43,12 @@ type nodeConfig struct {
 	Engine  actors.Config
 	Gateway gateway.Config
 	Audit   auditConfig
-	// Memory is the heap, in bytes, near which garbage is collected more often, at the cost of CPU; 0: the default.
-	Memory int64
+	// Memory is what the process may have in main memory, in bytes; 0: the default. shares are what has how much of it, and limit is what
+	// the system allows the process; 0: any.
+	Memory, limit int64
+	shares        shared
+	// Committing and Unsent are shares of it that have several uses.
+	Committing, Unsent int64
 	// DrainTimeout is how long calls may take to end when the node stops.
 	DrainTimeout time.Duration
 }
@@ -95,28 +97,9 @@ type node struct {
 // stuckJournal is how long one group commit may take before the node counts as stuck: like a turn of the engine.
 const stuckJournal = 8 * time.Second
 
-// gcPercent trades memory for CPU, up to the memory that the configuration gives: most of a node's heap lives for a few
-// milliseconds. The environment variables GOGC and GOMEMLIMIT override both.
-const gcPercent = 800
-
-// defaultMemory and leastMemory bound nodeConfig.Memory. With less than the least, garbage would be collected without a pause.
-const (
-	defaultMemory = 640 << 20
-	leastMemory   = 64 << 20
-)
-
 // runNode runs a node until ctx ends or something breaks for good.
 func runNode(ctx context.Context, config nodeConfig, log *slog.Logger) error {
-	if config.Memory == 0 {
-		config.Memory = defaultMemory
-	}
 	config.Engine.Workflow.Key = config.Gateway.WithDefaults().MaxKey
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(config.Memory)
-	}
 	n := &node{
 		config: config, log: log, id: messages.NodeID(uuid.NewString()), watchdog: supervision.NewWatchdog(time.Now, log),
 		registry: prometheus.NewRegistry(), failed: make(chan error, 1), now: time.Now,
@@ -125,6 +108,7 @@ func runNode(ctx context.Context, config nodeConfig, log *slog.Logger) error {
 		n.id = config.Cluster.nodeName()
 	}
 	defer n.watchdog.Every(beatEvery)()
+	n.boundMemory()
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if err := n.openAccess(); err != nil {
 		return err

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -193,20 +192,5 @@ func TestAdministrationPages(t *testing.T) {
 		if _ = answer.Body.Close(); answer.StatusCode != c.status {
 			t.Errorf("%s for %q: %s, want %d", c.path, c.host, answer.Status, c.status)
 		}
-	}
-}
-
-// A heap in which garbage would be collected without a pause is refused; 0 stands for the default.
-func TestMemory(t *testing.T) {
-	t.Parallel()
-	f := &fake{t: t}
-	for _, memory := range []string{"1", "63MiB"} {
-		if o := f.run("node", "--data", t.TempDir(), "--memory", memory); o.status != exitUsage || !strings.Contains(o.stderr, "must be at least 64MiB") {
-			t.Errorf("%s: %+v", memory, o)
-		}
-	}
-	f.startNode("--memory", "0")
-	if limit := debug.SetMemoryLimit(-1); os.Getenv("GOMEMLIMIT") == "" && limit < leastMemory {
-		t.Errorf("the limit is %d", limit)
 	}
 }

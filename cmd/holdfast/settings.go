@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"maps"
 	"reflect"
 	"regexp"
@@ -14,6 +13,7 @@ import (
 
 // validate says what is wrong with a node's settings, by the names of their flags.
 func (c *nodeConfig) validate(flags *pflag.FlagSet) error {
+	memory := c.shareMemory()
 	journal := c.Journal
 	journal.Dir = journalIn(c.Data)
 	return errors.Join(
@@ -22,7 +22,7 @@ func (c *nodeConfig) validate(flags *pflag.FlagSet) error {
 		byFlags(journal.Validate(), flags, &c.Journal),
 		c.checkShared(flags),
 		c.checkCluster(flags),
-		c.checkMemory(),
+		memory,
 		c.checkTLS(),
 		c.checkAudit(flags),
 	)
@@ -33,13 +33,6 @@ func (c *nodeConfig) checkShared(flags *pflag.FlagSet) error {
 		return nil
 	}
 	return byFlags(c.Shared.Validate(), flags, &c.Shared)
-}
-
-func (c *nodeConfig) checkMemory() error {
-	if c.Memory > 0 && c.Memory < leastMemory {
-		return fmt.Errorf("--memory is %s, and must be at least %s, or 0 for the default", textSize(c.Memory), textSize(leastMemory))
-	}
-	return nil
 }
 
 // fieldNames are the names of fields in what is said of a configuration.

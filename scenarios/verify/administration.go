@@ -27,6 +27,8 @@ const (
 	groupings = 3
 	// adminIdlers is how many idle clients there are: each has a connection, and a stream for orders.
 	adminIdlers = 5000
+	// adminMemory is what a node needs for so many.
+	adminMemory = "5GiB"
 )
 
 // flooded is a node under load, and those who look after it.
@@ -49,7 +51,7 @@ func administration(ctx context.Context, s *site) (figures, error) {
 	defer st.Stop()
 	a := &flooded{s: s, asked: map[string][]time.Duration{}}
 	var err error
-	if a.node, err = st.StartNode(ctx, s.holdfast, true); err != nil {
+	if a.node, err = st.StartNode(ctx, s.holdfast, true, "--memory", adminMemory); err != nil {
 		return nil, err
 	}
 	if a.conn, err = a.node.Dial(); err != nil {
