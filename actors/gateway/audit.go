@@ -52,6 +52,7 @@ var audited = map[string]func(request any) bool{ //nolint:gochecknoglobals // a 
 	definitionv1.DefinitionService_Deploy_FullMethodName:    always,
 	definitionv1.DefinitionService_Retire_FullMethodName:    always,
 	definitionv1.DefinitionService_Reinstate_FullMethodName: always,
+	definitionv1.DefinitionService_Remove_FullMethodName:    always,
 	adminv1.AdminService_ReleaseKey_FullMethodName:          always,
 	adminv1.AdminService_Operate_FullMethodName: func(request any) bool {
 		r, ok := request.(*adminv1.OperateRequest)
