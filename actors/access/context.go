@@ -9,6 +9,8 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/auditv1"
 	"github.com/holdfast-run/holdfast/tokens"
 )
 
@@ -36,19 +38,44 @@ func Of(ctx context.Context) *Caller {
 	return c
 }
 
-// CallerOf returns who calls. Where nobody is asked who he is, a certificate that the connection has shown still names the caller.
+// CallerOf returns who calls. Where nobody is asked who he is, or what was shown is not good, a certificate that an authority has signed
+// still names the caller.
 func CallerOf(ctx context.Context) Identity {
-	id := Identity{From: from(ctx)}
-	if c := Of(ctx); c != nil {
+	address := ""
+	if p, known := peer.FromContext(ctx); known && p.Addr != nil {
+		address = p.Addr.String()
+	}
+	return IdentityOf(Of(ctx), certificateOf(ctx), address)
+}
+
+// IdentityOf is that of a caller, if one is known; else that of the certificate that an authority has signed, if there is one. The address
+// may have a port.
+func IdentityOf(c *Caller, certificate *x509.Certificate, address string) Identity {
+	id := Identity{From: withoutPort(address)}
+	if c != nil {
 		id.Name, id.How, id.Via = c.Name, c.How, c.Via
 		return id
 	}
-	if cert := certificateOf(ctx); cert != nil {
-		if names := namesOf(cert); len(names) > 0 {
+	if certificate != nil {
+		if names := namesOf(certificate); len(names) > 0 {
 			id.Name, id.How = names[0], ByCertificate
 		}
 	}
 	return id
+}
+
+// mostText is the longest text of a caller in the audit, in bytes.
+const mostText = 256
+
+// Noted is the caller as the audit has it.
+func (i Identity) Noted() *auditv1.Caller {
+	by := string(i.How)
+	if i.Via != "" {
+		by += " " + i.Via
+	}
+	return &auditv1.Caller{
+		Name: messages.Clip(i.Name, mostText), Address: messages.Clip(i.From, mostText), KnownBy: messages.Clip(by, mostText),
+	}
 }
 
 // ProofOf returns what the caller has shown. An error wraps ErrUnknown.
@@ -73,14 +100,9 @@ func certificateOf(ctx context.Context) *x509.Certificate {
 	return info.State.VerifiedChains[0][0]
 }
 
-func from(ctx context.Context) string {
-	p, known := peer.FromContext(ctx)
-	if !known || p.Addr == nil {
-		return ""
-	}
-	text := p.Addr.String()
-	if host, _, err := net.SplitHostPort(text); err == nil {
+func withoutPort(address string) string {
+	if host, _, err := net.SplitHostPort(address); err == nil {
 		return host
 	}
-	return text
+	return address
 }

@@ -76,6 +76,7 @@ var rules = map[string]Rule{ //nolint:gochecknoglobals // a table
 	definitionv1.DefinitionService_List_FullMethodName:      {Viewer, Listed},
 	definitionv1.DefinitionService_Retire_FullMethodName:    {Deployer, OfDefinition},
 	definitionv1.DefinitionService_Reinstate_FullMethodName: {Deployer, OfDefinition},
+	definitionv1.DefinitionService_Remove_FullMethodName:    {Deployer, OfDefinition},
 
 	adapterv1.AdapterService_Connect_FullMethodName: {Adapter, Carried},
 
@@ -97,6 +98,9 @@ var rules = map[string]Rule{ //nolint:gochecknoglobals // a table
 	adminv1.AdminService_RaiseLevel_FullMethodName:     {Administrator, All},
 	adminv1.AdminService_ShowLoss_FullMethodName:       {Viewer, All},
 	adminv1.AdminService_AcceptLoss_FullMethodName:     {Administrator, All},
+	// The audit tells of all namespaces, and of whoever was refused: it is for those alone who answer for the node.
+	adminv1.AdminService_ListAudit_FullMethodName:     {Administrator, All},
+	adminv1.AdminService_ShowAuditHead_FullMethodName: {Administrator, All},
 
 	grpc_health_v1.Health_Check_FullMethodName: {"", Anybody},
 	grpc_health_v1.Health_Watch_FullMethodName: {"", Anybody},

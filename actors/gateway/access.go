@@ -32,13 +32,20 @@ type Callers interface {
 // everything.
 func (s *Server) Ask(callers Callers) { s.callers = callers }
 
+// Reasons why a caller is refused because of who it is.
+const (
+	unknownReason = "UNKNOWN_CALLER"
+	deniedReason  = "MISSING_ROLE"
+	changedReason = "ACCESS_CHANGED"
+)
+
 // unknownCaller is what a caller is told of whom nothing is known, and denied what one is told who lacks a role.
 func unknownCaller(err error) *failure {
-	return &failure{code: codes.Unauthenticated, reason: "UNKNOWN_CALLER", message: err.Error()}
+	return &failure{code: codes.Unauthenticated, reason: unknownReason, message: err.Error()}
 }
 
 func denied(err error) *failure {
-	return &failure{code: codes.PermissionDenied, reason: "MISSING_ROLE", message: err.Error()}
+	return &failure{code: codes.PermissionDenied, reason: deniedReason, message: err.Error()}
 }
 
 // identify returns who calls a method, and what the call was known by; nil: nobody is asked.
@@ -72,7 +79,7 @@ func (s *Server) accessUnary(ctx context.Context, req any, info *grpc.UnaryServe
 		err = s.require(ctx, c, rule, req)
 	}
 	if err != nil {
-		return nil, s.fail(err)
+		return nil, s.refuseCaller(ctx, info.FullMethod, err)
 	}
 	return next(ctx, req)
 }
@@ -82,21 +89,23 @@ func (s *Server) accessStream(srv any, st grpc.ServerStream, info *grpc.StreamSe
 	if s.callers == nil {
 		return next(srv, st)
 	}
-	c, proof, rule, err := s.identify(st.Context(), info.FullMethod)
+	ctx := st.Context()
+	c, proof, rule, err := s.identify(ctx, info.FullMethod)
 	if err != nil {
-		return s.fail(err)
+		return s.refuseCaller(ctx, info.FullMethod, err)
 	}
 	if c == nil {
 		return next(srv, st)
 	}
+	ctx = access.With(ctx, c)
 	// What says in which namespace a stream is comes with its first message; that there is such a role at all is asked before.
 	if err := c.Require(rule.Role, ""); rule.Role != "" && err != nil {
-		return s.fail(denied(err))
+		return s.refuseCaller(ctx, info.FullMethod, denied(err))
 	}
 	over := make(chan error, 1)
 	forget := s.callers.Follow(proof, c, func(why error) { over <- why })
 	defer forget()
-	checked := &checkedStream{ServerStream: st, server: s, caller: c, rule: rule, ctx: access.With(st.Context(), c)}
+	checked := &checkedStream{ServerStream: st, server: s, method: info.FullMethod, caller: c, rule: rule, ctx: ctx}
 	served := make(chan error, 1)
 	go func() { // ends at the latest when the stream does, which is when this function has returned
 		var err error
@@ -109,9 +118,9 @@ func (s *Server) accessStream(srv any, st grpc.ServerStream, info *grpc.StreamSe
 		return err
 	case why := <-over:
 		if errors.Is(why, access.ErrUnknown) {
-			return s.fail(unknownCaller(why))
+			return s.refuseCaller(ctx, info.FullMethod, unknownCaller(why))
 		}
-		return s.fail(&failure{code: codes.Unavailable, reason: "ACCESS_CHANGED", message: why.Error(), retry: 100 * time.Millisecond})
+		return s.refuseCaller(ctx, info.FullMethod, &failure{code: codes.Unavailable, reason: changedReason, message: why.Error(), retry: 100 * time.Millisecond})
 	}
 }
 
@@ -120,6 +129,7 @@ type checkedStream struct {
 	grpc.ServerStream
 
 	server *Server
+	method string
 	caller *access.Caller
 	rule   access.Rule
 	ctx    context.Context //nolint:containedctx // lives as long as the stream
@@ -134,7 +144,7 @@ func (c *checkedStream) RecvMsg(m any) error {
 		return err //nolint:wrapcheck // it stands for what it wraps
 	}
 	if err := c.server.require(c.ctx, c.caller, c.rule, m); err != nil {
-		return c.server.fail(err)
+		return c.server.refuseCaller(c.ctx, c.method, err)
 	}
 	return nil
 }

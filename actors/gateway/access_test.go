@@ -104,6 +104,7 @@ var whoMay = map[string]may{
 	"holdfast.definition.v1.DefinitionService/List":      {readers, "in"},
 	"holdfast.definition.v1.DefinitionService/Retire":    {"deployer", "in"},
 	"holdfast.definition.v1.DefinitionService/Reinstate": {"deployer", "in"},
+	"holdfast.definition.v1.DefinitionService/Remove":    {"deployer", "in"},
 
 	"holdfast.adapter.v1.AdapterService/Connect": {"adapter", "in"},
 
@@ -125,6 +126,8 @@ var whoMay = map[string]may{
 	"holdfast.admin.v1.AdminService/RaiseLevel":     {nobody, "all"},
 	"holdfast.admin.v1.AdminService/ShowLoss":       {readers, "all"},
 	"holdfast.admin.v1.AdminService/AcceptLoss":     {nobody, "all"},
+	"holdfast.admin.v1.AdminService/ListAudit":      {nobody, "all"},
+	"holdfast.admin.v1.AdminService/ShowAuditHead":  {nobody, "all"},
 
 	"grpc.health.v1.Health/Check": {nobody, "anybody"},
 	"grpc.health.v1.Health/Watch": {nobody, "anybody"},
@@ -173,6 +176,7 @@ func requestIn(namespace, method string) proto.Message {
 		"Deploy":    &definitionv1.DeployRequest{Document: document(namespace, "w", callOne)},
 		"Retire":    &definitionv1.RetireRequest{Definition: definition},
 		"Reinstate": &definitionv1.ReinstateRequest{Definition: definition},
+		"Remove":    &definitionv1.RemoveRequest{Definition: definition},
 		"Connect": &adapterv1.ConnectRequest{Hello: adaptertest.Hello(func(h *adapterv1.Hello) {
 			h.Activities = []*adapterv1.Activity{{Name: activity}}
 		})},

@@ -59,8 +59,9 @@ func (a adapterService) Connect(st adapterConn) error {
 	if err := checkHello(hello, a.config.Offers); err != nil {
 		return a.fail(err)
 	}
+	// Nothing of a hello is kept before it is known that its caller may serve all that it offers.
 	if err := requireOfHello(access.Of(st.Context()), hello); err != nil {
-		return a.fail(err)
+		return a.refuseCaller(st.Context(), adapterv1.AdapterService_Connect_FullMethodName, err)
 	}
 	for _, act := range hello.GetActivities() {
 		if act.GetVersion() == "" {

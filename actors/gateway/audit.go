@@ -2,21 +2,20 @@ package gateway
 
 import (
 	"context"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/holdfast-run/holdfast/actors/access"
 	"github.com/holdfast-run/holdfast/actors/audit"
 	"github.com/holdfast-run/holdfast/actors/audit/recorder"
 	"github.com/holdfast-run/holdfast/actors/runtime"
@@ -52,6 +51,7 @@ var audited = map[string]func(request any) bool{ //nolint:gochecknoglobals // a 
 	definitionv1.DefinitionService_Deploy_FullMethodName:    always,
 	definitionv1.DefinitionService_Retire_FullMethodName:    always,
 	definitionv1.DefinitionService_Reinstate_FullMethodName: always,
+	definitionv1.DefinitionService_Remove_FullMethodName:    always,
 	adminv1.AdminService_ReleaseKey_FullMethodName:          always,
 	adminv1.AdminService_Operate_FullMethodName: func(request any) bool {
 		r, ok := request.(*adminv1.OperateRequest)
@@ -154,30 +154,21 @@ func (s *Server) statusNoted(ctx context.Context, id string) string {
 }
 
 // callerOf says who calls, as far as that was proved, and from where.
-func callerOf(ctx context.Context) *auditv1.Caller {
-	c := &auditv1.Caller{}
-	p, ok := peer.FromContext(ctx)
-	if !ok {
-		return c
-	}
-	c.Address = p.Addr.String()
-	if info, ok := p.AuthInfo.(credentials.TLSInfo); ok && len(info.State.VerifiedChains) > 0 {
-		c.Name = messages.Clip(nameIn(info.State.VerifiedChains[0][0]), maxNote)
-	}
-	return c
-}
+func callerOf(ctx context.Context) *auditv1.Caller { return access.CallerOf(ctx).Noted() }
 
-// nameIn is the name in a certificate.
-func nameIn(c *x509.Certificate) string {
-	switch {
-	case len(c.URIs) > 0:
-		return c.URIs[0].String()
-	case len(c.DNSNames) > 0:
-		return c.DNSNames[0]
-	case len(c.EmailAddresses) > 0:
-		return c.EmailAddresses[0]
+// refuseCaller tells a caller that it may not do something, and notes that. Without an audit, which a node that starts does not have yet, the log
+// has it alone.
+func (s *Server) refuseCaller(ctx context.Context, what string, err error) error {
+	if f, is := errors.AsType[*failure](err); is && slices.Contains([]string{unknownReason, deniedReason, changedReason}, f.reason) {
+		who := callerOf(ctx)
+		if s.audit != nil {
+			s.audit.Refused(what, who, f.message)
+		}
+		if now := time.Now().UnixNano(); now-s.callerRefusedAt.Swap(now) > int64(refusalsEvery) {
+			s.log.Warn("caller refused", "name", who.GetName(), "from", who.GetAddress(), "what", what, "reason", f.message)
+		}
 	}
-	return c.Subject.CommonName
+	return s.fail(err)
 }
 
 var errNoAudit = &failure{ //nolint:gochecknoglobals // a constant

@@ -55,11 +55,17 @@ func TestEachMethodIsNotedOrNot(t *testing.T) {
 }
 
 // entries are all of the audit.
-func (n *node) entries() (all []*auditv1.Entry) {
+func (n *node) entries() []*auditv1.Entry {
+	n.t.Helper()
+	return n.entriesAs("")
+}
+
+// entriesAs are all of the audit, as who has a token sees it.
+func (n *node) entriesAs(token string) (all []*auditv1.Entry) {
 	n.t.Helper()
 	v := audit.NewVerifier(audit.Checks{})
 	for r := (&adminv1.ListAuditRequest{PageSize: 3}); ; {
-		page, err := n.admin.ListAudit(n.t.Context(), r)
+		page, err := n.admin.ListAudit(bearing(n.t.Context(), token), r)
 		if err != nil {
 			n.t.Fatal(err)
 		}

@@ -43,10 +43,15 @@ func (a admin) AcceptLoss(ctx context.Context, r *adminv1.AcceptLossRequest) (*a
 		m.add("confirm", "is empty: give the word that was shown with what is lacking")
 		return nil, a.fail(m.err())
 	}
+	// The log has it in any case: a node that starts has no audit yet.
+	who := callerOf(ctx)
+	log := a.log.With("name", who.GetName(), "known_by", who.GetKnownBy(), "from", who.GetAddress(), "confirm", r.GetConfirm())
 	generation, err := a.losses.Accept(ctx, r.GetConfirm())
 	if err != nil {
+		log.Warn("a loss was not accepted", "error", err)
 		return nil, a.fail(err)
 	}
+	log.Warn("a loss was accepted: what the database lacks is given up", "generation", generation)
 	note(ctx, "generation", "", strconv.FormatUint(generation, 10))
 	return &adminv1.AcceptLossResponse{Generation: generation}, nil
 }

@@ -1,14 +1,21 @@
 package gateway_test
 
 import (
+	"bytes"
 	"context"
+	"log/slog"
+	"net"
 	"strings"
 	"testing"
 	"testing/synctest"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
 
+	"github.com/holdfast-run/holdfast/actors/gateway"
 	"github.com/holdfast-run/holdfast/messages/adminv1"
 )
 
@@ -61,6 +68,50 @@ func TestLosses(t *testing.T) {
 		d.refusal = unwanted{"NO_SUCH_LOSS", "confirm"}
 		if _, err := accept("other"); status.Code(err) != codes.FailedPrecondition || len(refusalOf(t, err).fields) != 1 {
 			t.Errorf("accept another loss: %v", err)
+		}
+	})
+}
+
+// A node that starts has no audit yet: its log tells who has accepted a loss, and who was not allowed to.
+func TestWhoAcceptsALossOfANodeThatStarts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newAccessFile(t)
+		root := f.caller("root", "{role: administrator, namespaces: ['*']}")
+		viewer := f.caller("viewer", "{role: viewer, namespaces: ['*']}")
+		d, log := &desk{}, &bytes.Buffer{}
+		g := gateway.NewStarting(d, f.open(), slog.New(slog.NewTextHandler(log, nil)))
+		listener := bufconn.Listen(1 << 20)
+		served := make(chan error, 1)
+		go func() { served <- g.Serve(listener) }()
+		conn, err := grpc.NewClient("passthrough:///node", grpc.WithTransportCredentials(insecure.NewCredentials()),
+			grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))
+		if err != nil {
+			t.Fatal(err)
+		}
+		accept := func(token string) error {
+			_, err := adminv1.NewAdminServiceClient(conn).AcceptLoss(bearing(t.Context(), token), &adminv1.AcceptLossRequest{Confirm: "word"})
+			return err
+		}
+		wantCode(t, codes.PermissionDenied, accept(viewer))
+		if d.accepted != "" {
+			t.Error("a viewer has accepted a loss")
+		}
+		wantCode(t, codes.OK, accept(root))
+		d.refusal = unwanted{"NO_SUCH_LOSS", "confirm"}
+		wantCode(t, codes.FailedPrecondition, accept(root))
+		_ = conn.Close()
+		g.Stop()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+		for _, want := range []string{
+			`msg="caller refused" name=viewer`, `msg="a loss was accepted: what the database lacks is given up" name=root known_by="token root"`,
+			`msg="a loss was not accepted" name=root`, "confirm=word generation=7",
+		} {
+			if !strings.Contains(log.String(), want) {
+				t.Errorf("the log does not tell %q:\n%s", want, log)
+			}
 		}
 	})
 }

@@ -38,11 +38,12 @@ type Server struct {
 	log       *slog.Logger
 	offered   offers
 	beat      beat
-	// refusedAt is when an adapter was refused last, in nanoseconds since 1970.
-	refusedAt atomic.Int64
-	health    *health.Server
-	stopping  chan struct{}
-	started   time.Time
+	// refusedAt is when an adapter was refused last because of what it offers, and callerRefusedAt when a caller was because of who it is, in
+	// nanoseconds since 1970.
+	refusedAt, callerRefusedAt atomic.Int64
+	health                     *health.Server
+	stopping                   chan struct{}
+	started                    time.Time
 
 	// calls is how many calls and streams of the public address are under way.
 	calls func() int64

@@ -12,7 +12,6 @@ import (
 
 	"github.com/holdfast-run/holdfast/actors/access"
 	"github.com/holdfast-run/holdfast/messages"
-	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/messages/nodev1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
@@ -119,11 +118,12 @@ func (s *submitStream) one(ctx context.Context, r *orderv1.SubmitRequest) {
 		s.last(0, s.refusal(id, err))
 		return
 	}
-	err := requireToSubmit(s.caller, r)
-	var c *journalv1.OrderAccepted
-	if err == nil {
-		c, err = s.check(ctx, r.GetOrder())
+	if err := requireToSubmit(s.caller, r); err != nil {
+		_ = s.refuseCaller(ctx, orderv1.OrderService_SubmitStream_FullMethodName, err) // the answer to the order tells it
+		s.last(0, s.refusal(id, err))
+		return
 	}
+	c, err := s.check(ctx, r.GetOrder())
 	if err != nil {
 		s.last(0, s.refusal(id, err))
 		return

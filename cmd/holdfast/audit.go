@@ -296,6 +296,7 @@ type auditLine struct {
 	At       time.Time `json:"at"`
 	Kind     string    `json:"kind"`
 	Name     string    `json:"name,omitempty"`
+	KnownBy  string    `json:"known_by,omitempty"`
 	Address  string    `json:"address,omitempty"`
 	What     string    `json:"what,omitempty"`
 	By       string    `json:"by,omitempty"`
@@ -328,7 +329,8 @@ func (l *auditLister) add(stored []byte) error {
 	switch k := e.GetKind().(type) {
 	case *auditv1.Entry_Begun:
 		x := k.Begun
-		line.Kind, line.Name, line.Address = kindChange, x.GetCaller().GetName(), x.GetCaller().GetAddress()
+		line.Kind = kindChange
+		line.whose(x.GetCaller())
 		line.What, line.By, line.Reason = x.GetMethod(), x.GetBy(), x.GetReason()
 		for _, f := range x.GetFields() {
 			line.Request = append(line.Request, f.GetName()+"="+f.GetValue())
@@ -343,7 +345,8 @@ func (l *auditLister) add(stored []byte) error {
 		return nil
 	case *auditv1.Entry_Refused:
 		x := k.Refused
-		line.Kind, line.Name, line.Address = kindRefused, x.GetCaller().GetName(), x.GetCaller().GetAddress()
+		line.Kind = kindRefused
+		line.whose(x.GetCaller())
 		line.What, line.Outcome, line.Count = x.GetWhat(), x.GetWhy(), x.GetCount()
 	case *auditv1.Entry_Opened:
 		line.What, line.Outcome = "a node goes on with the chain", "version "+k.Opened.GetVersion()
@@ -362,6 +365,10 @@ func (l *auditLister) add(stored []byte) error {
 func (l *auditLister) meant(line *auditLine) bool {
 	whose := strings.Join([]string{line.Name, line.Address, line.By}, "\n")
 	return strings.Contains(whose, l.who) && strings.Contains(line.What, l.method)
+}
+
+func (line *auditLine) whose(c *auditv1.Caller) {
+	line.Name, line.KnownBy, line.Address = c.GetName(), c.GetKnownBy(), c.GetAddress()
 }
 
 // end adds what came of a change.
@@ -387,9 +394,9 @@ func (l *auditLister) print() error {
 	}
 	t := l.newTable(whole("AT"), cut("CHAIN"), cut("WHO"), whole("WHAT"), cut("OUTCOME"), wrap("CHANGES"), wrap("WHY"))
 	for _, line := range l.lines {
-		who := line.Name
-		if who == "" {
-			who = line.Address
+		who := line.Address
+		if line.Name != "" {
+			who = line.Name + " (" + line.KnownBy + ") from " + line.Address
 		}
 		if line.By != "" {
 			who += " (says " + line.By + ")"

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"net/http"
 	"time"
@@ -65,29 +66,32 @@ func (n *node) forCallers(path string, page http.Handler) http.Handler {
 		return page
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c, err := n.callerOf(r)
-		if err != nil {
+		var certificate *x509.Certificate
+		if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
+			certificate = r.TLS.VerifiedChains[0][0]
+		}
+		c, err := n.callerOf(r, certificate)
+		status := http.StatusUnauthorized
+		if err == nil {
+			err, status = access.Page(c, path), http.StatusForbidden
+		}
+		if err == nil {
+			page.ServeHTTP(w, r.WithContext(access.With(r.Context(), c)))
+			return
+		}
+		n.auditRefused("page "+path, access.IdentityOf(c, certificate, r.RemoteAddr).Noted(), err.Error())
+		if status == http.StatusUnauthorized {
 			w.Header().Set("WWW-Authenticate", "Bearer")
-			http.Error(w, err.Error(), http.StatusUnauthorized)
-			return
 		}
-		if err := access.Page(c, path); err != nil {
-			http.Error(w, err.Error(), http.StatusForbidden)
-			return
-		}
-		page.ServeHTTP(w, r.WithContext(access.With(r.Context(), c)))
+		http.Error(w, err.Error(), status)
 	})
 }
 
 // callerOf returns who asks for a page.
-func (n *node) callerOf(r *http.Request) (*access.Caller, error) {
+func (n *node) callerOf(r *http.Request, certificate *x509.Certificate) (*access.Caller, error) {
 	token, err := tokens.FromHeader(r.Header.Values("Authorization"))
 	if err != nil {
 		return nil, errors.Join(access.ErrUnknown, err)
 	}
-	proof := access.Proof{Token: token}
-	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
-		proof.Certificate = r.TLS.VerifiedChains[0][0]
-	}
-	return n.access.Identify(r.Context(), proof)
+	return n.access.Identify(r.Context(), access.Proof{Token: token, Certificate: certificate})
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 
 	"github.com/spf13/pflag"
@@ -114,9 +113,10 @@ func (n *node) keepAudit() {
 	n.refusals.Store(n.audit)
 }
 
-// auditRefused notes that a connection was refused. Before the journal is open, the log and a metric have it alone.
-func (n *node) auditRefused(what string, from net.Addr, why string) {
+// auditRefused notes that a connection, or a page of the administration, was refused. Before the journal is open, the log and a metric have
+// connections alone.
+func (n *node) auditRefused(what string, who *auditv1.Caller, why string) {
 	if r := n.refusals.Load(); r != nil {
-		r.Refused(what, &auditv1.Caller{Address: from.String()}, why)
+		r.Refused(what, who, why)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/pflag"
 
+	"github.com/holdfast-run/holdfast/actors/access"
 	"github.com/holdfast-run/holdfast/certificates"
 )
 
@@ -127,7 +128,9 @@ func (n *node) secureListeners(ctx context.Context) (func(), error) {
 		s := &secured{
 			of: l, optional: n.access != nil, log: n.log.With("part", "tls", "listener", word), expiry: expiry.WithLabelValues(word),
 			reloads: reloads.MustCurryWith(prometheus.Labels{"listener": word}), refused: refused.WithLabelValues(word),
-			audit: func(from net.Addr, why string) { n.auditRefused("connection to "+l.name, from, why) },
+			audit: func(from net.Addr, why string) {
+				n.auditRefused("connection to "+l.name, access.IdentityOf(nil, nil, from.String()).Noted(), why)
+			},
 		}
 		if err := s.open(); err != nil {
 			return nil, err

@@ -220,8 +220,10 @@ type Caller struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The name that was proved, such as that of a client's certificate; empty: none was.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// From where.
-	Address       string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	// From where, without a port.
+	Address string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	// What the name was proved by: certificate, token and its id, or issuer and its address.
+	KnownBy       string `protobuf:"bytes,3,opt,name=known_by,json=knownBy,proto3" json:"known_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -266,6 +268,13 @@ func (x *Caller) GetName() string {
 func (x *Caller) GetAddress() string {
 	if x != nil {
 		return x.Address
+	}
+	return ""
+}
+
+func (x *Caller) GetKnownBy() string {
+	if x != nil {
+		return x.KnownBy
 	}
 	return ""
 }
@@ -548,9 +557,8 @@ func (x *Change) GetAfter() string {
 
 // Refused: somebody was refused. The first time within a minute is told at once, with a count of 1; all others when it is over.
 type Refused struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The address is without a port.
-	Caller *Caller `protobuf:"bytes,1,opt,name=caller,proto3" json:"caller,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Caller *Caller                `protobuf:"bytes,1,opt,name=caller,proto3" json:"caller,omitempty"`
 	// What was called, or the listener.
 	What          string `protobuf:"bytes,2,opt,name=what,proto3" json:"what,omitempty"`
 	Why           string `protobuf:"bytes,3,opt,name=why,proto3" json:"why,omitempty"`
@@ -789,10 +797,11 @@ const file_holdfast_audit_v1_audit_proto_rawDesc = "" +
 	"\x06signed\x18\r \x01(\v2\x19.holdfast.audit.v1.SignedH\x00R\x06signed\x123\n" +
 	"\x06opened\x18\x0e \x01(\v2\x19.holdfast.audit.v1.OpenedH\x00R\x06opened\x12-\n" +
 	"\x04kept\x18\x0f \x01(\v2\x17.holdfast.audit.v1.KeptH\x00R\x04keptB\x06\n" +
-	"\x04kind\"6\n" +
+	"\x04kind\"Q\n" +
 	"\x06Caller\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
-	"\aaddress\x18\x02 \x01(\tR\aaddress\"\xac\x01\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x19\n" +
+	"\bknown_by\x18\x03 \x01(\tR\aknownBy\"\xac\x01\n" +
 	"\x05Begun\x121\n" +
 	"\x06caller\x18\x01 \x01(\v2\x19.holdfast.audit.v1.CallerR\x06caller\x12\x16\n" +
 	"\x06method\x18\x02 \x01(\tR\x06method\x12\x0e\n" +

@@ -25,7 +25,8 @@ type Config struct {
 	Sign time.Duration
 	// Keep is for how long entries are kept at the least. Default: for good.
 	Keep time.Duration
-	// Refusals is how many that are refused are told apart in a minute; all others are counted together. Default 50.
+	// Refusals is how many refusals are told apart in a minute of callers whose name is known, and as many of those whose name is not; all
+	// others are counted together. Default 50.
 	Refusals int
 }
 

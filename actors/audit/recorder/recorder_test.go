@@ -190,10 +190,23 @@ func TestRefused(t *testing.T) {
 			synctest.Wait()
 		}
 		n.check("opened signed refused(x 1.2.3.4 1) refused(y 1.2.3.4 1) refused(others  1)")
+		// Those whose names are known are told apart all the same.
+		for name := range 100 {
+			n.Refused("k", &auditv1.Caller{Name: fmt.Sprint("n", name), KnownBy: "token", Address: "1.2.3.5"}, "why")
+			synctest.Wait()
+		}
+		n.check("opened signed refused(x 1.2.3.4 1) refused(y 1.2.3.4 1) refused(others  1) refused(k 1.2.3.5 1) refused(k 1.2.3.5 1) " +
+			"refused(others  1)")
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		got := strings.Fields(strings.ReplaceAll(n.read(recorder.Wanted{}, audit.Checks{}), " 1.2.3.4 ", "-"))
-		if len(got) != 9 || !slices.Contains(got, "refused(x-9)") || !slices.Contains(got, "99)") {
+		others := 0
+		for _, word := range got {
+			if word == "99)" || word == "97)" {
+				others++
+			}
+		}
+		if len(got) != 19 || !slices.Contains(got, "refused(x-9)") || others != 2 {
 			t.Errorf("after a minute: %q", got)
 		}
 		time.Sleep(time.Minute)
