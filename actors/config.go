@@ -248,7 +248,8 @@ func (c Config) catalog() catalog.Config {
 
 func (c Config) activities() activity.Config {
 	return activity.Config{
-		Mailbox: c.PartitionMailbox, QueueBytes: c.QueueBytes, QueueEach: c.QueueEach, TryAgain: c.TryAgain, ReadTimeout: c.readTimeout(), StuckAfter: c.StuckAfter,
+		Mailbox: c.PartitionMailbox, QueueBytes: c.QueueBytes, QueueEach: c.QueueEach, TryAgain: c.TryAgain,
+		ReadTimeout: c.readTimeout(), StuckAfter: c.StuckAfter,
 		TakeOver: c.TakeOver, Share: share.Config{}.WithDefaults(), AdapterBytes: c.AdapterBytes, Known: c.Activities, ForgetAfter: c.ForgetAfter,
 		Dispatch: dispatch.Config{
 			Grace: c.Grace, LedgerGrace: c.LedgerGrace, RecoverGrace: c.RecoverGrace, Deaths: c.Deaths, AgeAfter: c.AgeAfter,

@@ -16,7 +16,7 @@ type held [dispatch.Priorities][]int64
 func TestRooms(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(200) {
-		r := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // the same each time
+		r := rand.New(rand.NewPCG(seed, 1))
 		all := &rooms{most: 1 << (10 + r.IntN(15))}
 		list := make([]*room, 1+r.IntN(40))
 		holds := make([]held, len(list))

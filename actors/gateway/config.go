@@ -209,7 +209,12 @@ func (c Config) Validate() error {
 		name  string
 		value int64
 	}{
-		{"AcceptingBytes", c.AcceptingBytes}, {"Results", c.Results}, {"Answers", c.Answers}, {"Waits", c.Waits}, {"Unread", c.Unread}, {"Unsent", c.Unsent},
+		{"AcceptingBytes", c.AcceptingBytes},
+		{"Results", c.Results},
+		{"Answers", c.Answers},
+		{"Waits", c.Waits},
+		{"Unread", c.Unread},
+		{"Unsent", c.Unsent},
 	} {
 		if f.value < 0 {
 			errs = append(errs, fmt.Errorf("%s is %d, and must not be negative", f.name, f.value))

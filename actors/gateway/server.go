@@ -107,7 +107,6 @@ func (s *Server) GRPC(extra ...grpc.ServerOption) *grpc.Server {
 		grpc.MaxConcurrentStreams(uint32(s.config.Streams)), //nolint:gosec // validated
 		grpc.MaxHeaderListSize(uint32(s.config.Headers)),    //nolint:gosec // validated
 		grpc.ConnectionTimeout(connectWithin),
-		grpc.SharedWriteBuffer(true), // a connection that is quiet has none
 		grpc.ReadBufferSize(readBuffer),
 		grpc.InitialWindowSize(int32(s.config.ReceiveWindow)),                            //nolint:gosec // validated
 		grpc.InitialConnWindowSize(max(connectionWindow, int32(s.config.ReceiveWindow))), //nolint:gosec // validated

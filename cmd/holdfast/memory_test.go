@@ -36,7 +36,8 @@ func TestSharesOfMemory(t *testing.T) {
 		"the least":                     {nodeConfig{Memory: leastMemory}, leastMemory, nil},
 		"much":                          {nodeConfig{Memory: 100 << 30}, 100 << 30, nil},
 		"no cache": {
-			nodeConfig{Memory: 1 << 30, Shared: postgres.Config{Shards: []string{"of one"}}}, 1 << 30,
+			nodeConfig{Memory: 1 << 30, Shared: postgres.Config{Shards: []string{"of one"}}},
+			1 << 30,
 			map[string]int64{"cache": 0, "resident": (1 << 30) / 83 * 15},
 		},
 		"odd": {nodeConfig{Memory: 1<<30 + 7}, 1<<30 + 7, nil},
@@ -136,7 +137,7 @@ func TestMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer answer.Body.Close()
+	defer answer.Body.Close() //nolint:errcheck // nothing depends on it
 	text, err := io.ReadAll(answer.Body)
 	if err != nil || !regexp.MustCompile(`holdfast_memory_share_bytes\{share="resident"\} [1-9]`).Match(text) {
 		t.Errorf("the metrics do not tell the shares: %v", err)

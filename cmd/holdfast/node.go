@@ -112,11 +112,13 @@ func connectionFlags(f *pflag.FlagSet, c *nodeConfig) {
 	f.DurationVar(&g.ConnectionIdle, "connection-idle", 0, "how long a connection may have no call and no stream before it is closed (15m)")
 	f.IntVar(&g.IdleFrames, "idle-frames", 0,
 		"frames that carry nothing which a connection may send in a second; one that sends more is read slower, and then closed (1000)")
-	f.IntVar(&g.Calls, "max-calls", 0, "most calls and streams at once, over all connections (20KiB each of 5 % of --memory, but 32768 at most)")
+	f.IntVar(&g.Calls, "max-calls", 0,
+		"most calls and streams at once, over all connections (20KiB each of 5 % of --memory, but 32768 at most)")
 	f.DurationVar(&g.RequestWithin, "request-within", 0, "how long the request of a call may take to come (30s)")
 	sizeVar(f, &g.ReceiveWindow, "receive-window", "what a stream may send before the node has read it (256KiB)")
 	sizeVar(f, &g.Unread, "unread",
-		"most bytes that were received and can't be read yet; beyond it connections are closed that keep some unread for longest (3 % of --memory)")
+		"most bytes that were received and can't be read yet; beyond it, connections are closed that keep some unread for longest "+
+			"(3 % of --memory)")
 	f.IntVar(&g.Streams, "max-streams", 0, "most calls and streams of one connection at once; further ones wait in the client (1000)")
 	sizeVar(f, &g.Headers, "max-headers", "longest metadata of a call or stream (16KiB)")
 	sizeVar(f, &c.Unsent, "unsent",
@@ -187,7 +189,8 @@ func diskFlags(f *pflag.FlagSet, c *nodeConfig) {
 	j := &c.Journal
 	f.Var(sizeValue[int64]{size: &j.LowWaterBytes, none: true}, "low-water",
 		"free disk space below which no orders are accepted; -1: none (1GiB)")
-	sizeVar(f, &j.MemTableBytes, "memtable", "size of the journal's table in memory, of which there may be four (a quarter of --cache, 64MiB at most)")
+	sizeVar(f, &j.MemTableBytes, "memtable",
+		"size of the journal's table in memory, of which there may be four (a quarter of --cache, 64MiB at most)")
 	sizeVar(f, &j.CacheBytes, "cache", "size of the journal's cache; the tables in memory count to it (17 % of --memory)")
 }
 
