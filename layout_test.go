@@ -70,6 +70,7 @@ var rules = []rule{
 	{dir: "supervision", product: []string{"messages/..."}},
 	{dir: "connections", product: nil},
 	{dir: "tokens", product: nil, tests: []string{"certificates/..."}},
+	{dir: "tokens/login", product: []string{"tokens"}},
 	{dir: "certificates", product: nil, tests: []string{"certificates/..."}},
 	{dir: "certificates/certificatetest", product: []string{"certificates"}},
 	{dir: "cluster", product: []string{"cluster/...", "messages/...", "supervision"}},

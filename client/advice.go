@@ -42,8 +42,11 @@ func Advice(err error, asked Asked) string {
 		switch {
 		case strings.Contains(st.Message(), tokens.ErrPlaintext.Error()):
 			return "Say with " + asked.Trust + " how the connection is secured; or give --token-anyway, if something else secures the way."
+		case strings.Contains(st.Message(), tokens.ErrExpired.Error()):
+			return "Log in again with 'holdfast login', or forget it with 'holdfast logout'."
 		case Reason(err) == "UNKNOWN_CALLER":
-			return "Give a token with --token-file or HOLDFAST_TOKEN, or a certificate, and its key, with " + asked.Own + "."
+			return "Give a token with --token-file or HOLDFAST_TOKEN, or log in with 'holdfast login', or give a certificate, and its key, with " +
+				asked.Own + "."
 		}
 		return "Give a certificate, and its key, with " + asked.Own + "."
 	case codes.DeadlineExceeded:

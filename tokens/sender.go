@@ -17,6 +17,9 @@ import (
 // ErrPlaintext says that a token was not sent.
 var ErrPlaintext = errors.New("the token was not sent: the connection is in plain text, and the node on another machine")
 
+// ErrExpired says that somebody who has logged in has to do so again.
+var ErrExpired = errors.New("the login has expired")
+
 // poll is how often a file with a token is looked at, at most.
 const poll = 5 * time.Second
 
@@ -26,6 +29,8 @@ type Sender struct {
 	Token string
 	// File has it, in place of Token. It is read again when it has changed.
 	File string
+	// Source gives it, in place of both, each time that it is needed: of somebody who has logged in.
+	Source func(context.Context) (string, error)
 	// Anyway has the token be sent in plain text to other machines too, where everybody on the way can read and use it: something else
 	// secures the way.
 	Anyway bool
@@ -38,21 +43,24 @@ type Sender struct {
 
 // Validate says everything that is wrong with the settings.
 func (s *Sender) Validate() error {
-	if s.Token != "" && s.File != "" {
-		return errors.New("a token and a file with one are given, and only one can be sent")
+	if s.Token != "" && s.File != "" || s.Source != nil && s.Token+s.File != "" {
+		return errors.New("a token, and a file with one or a login, are given, and only one can be sent")
 	}
 	if strings.ContainsAny(s.Token, " \t\r\n") || len(s.Token) > maxToken {
 		return fmt.Errorf("the token has a space in it, or more than %d bytes", maxToken)
 	}
 	if s.File != "" {
-		_, err := s.token()
+		_, err := s.token(context.Background())
 		return err
 	}
 	return nil
 }
 
 // token returns what is to be sent now.
-func (s *Sender) token() (string, error) {
+func (s *Sender) token(ctx context.Context) (string, error) {
+	if s.Source != nil {
+		return s.Source(ctx)
+	}
 	if s.File == "" {
 		return s.Token, nil
 	}
@@ -87,7 +95,7 @@ func (s *Sender) GetRequestMetadata(ctx context.Context, _ ...string) (map[strin
 	if info, known := credentials.RequestInfoFromContext(ctx); !s.Anyway && (!known || !private(info.AuthInfo)) {
 		return nil, status.Error(codes.Unauthenticated, ErrPlaintext.Error())
 	}
-	token, err := s.token()
+	token, err := s.token(ctx)
 	if err != nil {
 		return nil, status.Error(codes.Unauthenticated, err.Error())
 	}

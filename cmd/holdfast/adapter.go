@@ -25,7 +25,7 @@ func newAdapter(a *app) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.logging(func(log *slog.Logger) error {
-				config.Log, config.Token = log, a.client.sender()
+				config.Log, config.Token = log, a.sender()
 				runtime.GOMAXPROCS(1) // its activities only wait, so that a second processor would only cost its waking
 				if err := bench.New().Run(cmd.Context(), config); err != nil {
 					return fmt.Errorf("adapter bench: %w", err)

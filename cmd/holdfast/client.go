@@ -34,6 +34,8 @@ type clientSettings struct {
 
 	// token is what is sent with each call, if it has any.
 	token tokens.Sender
+	// login is the file with the login, whose token is sent if no other one is given; empty: the usual one.
+	login string
 
 	// asked is whom the command asked, once it did.
 	asked client.Asked
@@ -84,15 +86,9 @@ func (a *app) tokenFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&t.Token, "token", "", "`token` that is sent to nodes; better in the environment: others see what a command is given")
 	flags.StringVar(&t.File, "token-file", "", "`file` that has it")
 	flags.BoolVar(&t.Anyway, "token-anyway", false, "send it in plain text to other machines, too")
-	setting(flags, "token", "token-file", "token-anyway")
-}
-
-// sender sends the token; nil: there is none.
-func (c *clientSettings) sender() *tokens.Sender {
-	if c.token.Token == "" && c.token.File == "" {
-		return nil
-	}
-	return &c.token
+	flags.StringVar(&a.client.login, "login-file", "",
+		"`file` with what 'holdfast login' keeps (holdfast/login.json in the folder for configurations)")
+	setting(flags, "token", "token-file", "token-anyway", "login-file")
 }
 
 // dialAt makes a connection to the nodes that a flag names. What waits for something says with each call how patient it is; other
@@ -105,7 +101,7 @@ func (a *app) dialAt(flag, port string, secure secureSettings, servers ...string
 	if len(servers) == 0 {
 		return nil, usagef("--%s names no node: give its host:port", flag)
 	}
-	c := client.Config{CallTimeout: a.callBound(), Patience: -1, Files: secure.files(), Token: a.client.sender()}
+	c := client.Config{CallTimeout: a.callBound(), Patience: -1, Files: secure.files(), Token: a.sender()}
 	for _, server := range servers {
 		address, err := client.CompleteAddress(server, port)
 		if err != nil {

@@ -96,7 +96,7 @@ func newRoot(a *app) *cobra.Command {
 		newNode(a),
 		newAdapter(a),
 		newJournal(a),
-		newToken(a),
+		newToken(a), newLogin(a), newLogout(a),
 		newBench(a),
 		newVersion(a),
 	)
