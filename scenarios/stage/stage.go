@@ -302,18 +302,18 @@ func (p *Process) Tail() string {
 	return strings.TrimSpace(string(b))
 }
 
-// firstPort and lastPort are ports that systems do not give to those who ask for any, nor to outgoing connections: what is free stays so
+// lowPort and highPort bound ports that systems do not give to those who ask for any, nor to outgoing connections: what is free stays so
 // until it is needed.
-const firstPort, lastPort = 15_000, 32_000
+const lowPort, highPort = 15_000, 32_000
 
 // FreeAddresses returns loopback addresses that are free now. A process that is started again needs its old one, so they
 // are chosen beforehand.
 func FreeAddresses(ctx context.Context, n int) ([]string, error) {
 	var found []string
 	for taken := 0; len(found) < n; {
-		port := firstPort + rand.IntN(lastPort-firstPort) //nolint:gosec // any will do
+		port := lowPort + rand.IntN(highPort-lowPort) //nolint:gosec // any will do
 		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if errors.Is(err, syscall.EADDRINUSE) && taken < lastPort-firstPort {
+		if errors.Is(err, syscall.EADDRINUSE) && taken < highPort-lowPort {
 			taken++
 			continue
 		}
