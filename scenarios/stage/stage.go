@@ -311,7 +311,7 @@ const lowPort, highPort = 15_000, 32_000
 func FreeAddresses(ctx context.Context, n int) ([]string, error) {
 	var found []string
 	for taken := 0; len(found) < n; {
-		port := lowPort + rand.IntN(highPort-lowPort) //nolint:gosec // any will do
+		port := lowPort + rand.IntN(highPort-lowPort)
 		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if errors.Is(err, syscall.EADDRINUSE) && taken < highPort-lowPort {
 			taken++
