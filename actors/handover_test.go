@@ -2,6 +2,7 @@ package actors_test
 
 import (
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -334,6 +335,9 @@ func (c *clients) submit(id, ref, key string) bool {
 	s.mu.Unlock()
 	r, _ := messages.ParseDefinitionRef(ref)
 	pin, err := catalog.Look(c.town.t.Context(), engine.Catalog(), func() (catalog.Pin, error) { return engine.Catalog().Pin(r, []byte("{}")) })
+	if errors.Is(err, persistence.ErrUnavailable) {
+		return false // it is not in memory, and has to be read
+	}
 	if err != nil {
 		c.town.t.Errorf("pin %s: %v", ref, err)
 		return true

@@ -143,7 +143,7 @@ func TestFewDescriptors(t *testing.T) {
 			t.Parallel()
 			out := newScreen()
 			cmd := exec.Command("sh", "-c", "ulimit -n "+limit+` && exec "$0" "$@"`, os.Args[0],
-				"node", "--data", t.TempDir(), "--listen", freeAddress(t), "--admin-listen", freeAddress(t))
+				"node", "--data", t.TempDir(), "--listen", freeAddress(t), "--admin-listen", freeAddress(t), "--max-connections", "10000")
 			cmd.Env = append(os.Environ(), childVariable+"=real")
 			cmd.Stdout, cmd.Stderr = out, out
 			if err := cmd.Start(); err != nil {
