@@ -54,7 +54,8 @@ func TestNodeInTenLines(t *testing.T) {
 			t.Errorf("%v: %+v", args, got)
 		}
 	}
-	if got := f.run("audit", "list"); !strings.Contains(got.stdout, "neither a token nor a certificate") {
+	if got := f.run("audit", "list"); !strings.Contains(got.stdout, "List refused") ||
+		!strings.Contains(got.stdout, "neither a token nor a certificate") {
 		t.Errorf("the audit does not tell who was refused: %+v", got)
 	}
 }
