@@ -50,7 +50,7 @@ func (s *Sender) Validate() error {
 		return fmt.Errorf("the token has a space in it, or more than %d bytes", maxToken)
 	}
 	if s.File != "" {
-		_, err := s.token(context.Background())
+		_, err := s.fromFile()
 		return err
 	}
 	return nil
@@ -64,6 +64,11 @@ func (s *Sender) token(ctx context.Context) (string, error) {
 	if s.File == "" {
 		return s.Token, nil
 	}
+	return s.fromFile()
+}
+
+// fromFile returns the token that the file has now.
+func (s *Sender) fromFile() (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()

@@ -30,8 +30,9 @@ const (
 	cooldown = 30 * time.Second
 	// maxAnswer is the longest answer of an issuer, in bytes.
 	maxAnswer = 1 << 20
-	// mostVerified is how many tokens are remembered that were good. Beyond it all are forgotten, and verified again.
-	mostVerified = 10_000
+	// mostVerified is how many bytes the tokens have that are remembered as they were good; what they say takes some times as much. Beyond
+	// it all are forgotten, and verified again.
+	mostVerified = 4 << 20
 )
 
 // issuer verifies the tokens of an issuer.
@@ -41,8 +42,8 @@ type issuer struct {
 	now  func() time.Time
 	http *http.Client
 
-	verified sync.Map // tokens.Hash: *claimed
-	count    atomic.Int64
+	verified sync.Map     // tokens.Hash: *claimed
+	size     atomic.Int64 // of the tokens in verified, in bytes
 
 	asking   chan struct{} // of capacity 1: who holds it asks the issuer for its configuration
 	verifier atomic.Pointer[oidc.IDTokenVerifier]
@@ -122,7 +123,7 @@ func (i *issuer) verify(ctx context.Context, token string) (*claimed, error) {
 			return c, nil
 		}
 		i.verified.Delete(hash)
-		i.count.Add(-1)
+		i.size.Add(-int64(len(token)))
 	}
 	v, err := i.ask(ctx)
 	if err != nil {
@@ -143,9 +144,9 @@ func (i *issuer) verify(ctx context.Context, token string) (*claimed, error) {
 	if c.name == "" || len(c.name) > maxName {
 		return nil, unknown(fmt.Errorf("the token has no claim %q of 1 to %d bytes", i.NameClaim, maxName))
 	}
-	if i.count.Add(1) > mostVerified {
+	if i.size.Add(int64(len(token))) > mostVerified {
 		i.verified.Clear()
-		i.count.Store(1)
+		i.size.Store(int64(len(token)))
 	}
 	i.verified.Store(hash, c)
 	return c, nil

@@ -146,7 +146,11 @@ func TestIssuerIsAskedSeldom(t *testing.T) {
 	}
 	i.Keypair = other
 	now = now.Add(time.Minute)
-	if err := try(other); err != nil {
+	err := try(other)
+	for i.asked.Load() == 1 { // the answer to the question before may be that to this one, too, if it has just come
+		err = try(other)
+	}
+	if err != nil {
 		t.Errorf("the issuer has new keys: %v", err)
 	}
 	if n := i.asked.Load(); n != 2 {

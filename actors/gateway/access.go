@@ -120,7 +120,9 @@ func (s *Server) accessStream(srv any, st grpc.ServerStream, info *grpc.StreamSe
 		if errors.Is(why, access.ErrUnknown) {
 			return s.refuseCaller(ctx, info.FullMethod, unknownCaller(why))
 		}
-		return s.refuseCaller(ctx, info.FullMethod, &failure{code: codes.Unavailable, reason: changedReason, message: why.Error(), retry: 100 * time.Millisecond})
+		return s.refuseCaller(ctx, info.FullMethod, &failure{
+			code: codes.Unavailable, reason: changedReason, message: why.Error(), retry: 100 * time.Millisecond,
+		})
 	}
 }
 

@@ -156,8 +156,8 @@ func (s *Server) statusNoted(ctx context.Context, id string) string {
 // callerOf says who calls, as far as that was proved, and from where.
 func callerOf(ctx context.Context) *auditv1.Caller { return access.CallerOf(ctx).Noted() }
 
-// refuseCaller tells a caller that it may not do something, and notes that. Without an audit, which a node that starts does not have yet, the log
-// has it alone.
+// refuseCaller tells a caller that it may not do something, and notes that. Without an audit, which a node that starts does not have yet,
+// the log has it alone.
 func (s *Server) refuseCaller(ctx context.Context, what string, err error) error {
 	if f, is := errors.AsType[*failure](err); is && slices.Contains([]string{unknownReason, deniedReason, changedReason}, f.reason) {
 		who := callerOf(ctx)

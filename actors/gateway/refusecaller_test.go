@@ -19,7 +19,7 @@ import (
 	"github.com/holdfast-run/holdfast/tokens"
 )
 
-// Whoever is refused because of who he is is in the audit: at the beginning of a call, within a stream, and when a stream ends because its
+// Callers that are refused because of who they are can be found in the audit: at the beginning of a call, within a stream, and when a stream ends because its
 // caller may do other things. Who has done something is there by the same name, and what it was known by.
 func TestRefusedCallersAreNoted(t *testing.T) {
 	t.Parallel()

@@ -383,6 +383,21 @@ func (line *auditLine) end(e *auditv1.Ended) {
 	}
 }
 
+// what says in words what was done, or refused, and how often.
+func (line *auditLine) what() string {
+	what := line.What
+	if strings.HasPrefix(what, "/") { // a method
+		what = what[strings.LastIndexByte(what, '/')+1:]
+	}
+	switch {
+	case line.Count == 1:
+		what += " refused"
+	case line.Count > 1:
+		what += fmt.Sprintf(" refused %d times", line.Count)
+	}
+	return what
+}
+
 func (l *auditLister) print() error {
 	if l.output == outputJSON {
 		for _, line := range l.lines {
@@ -401,10 +416,7 @@ func (l *auditLister) print() error {
 		if line.By != "" {
 			who += " (says " + line.By + ")"
 		}
-		what, changes := line.What[strings.LastIndexByte(line.What, '/')+1:], line.Changes
-		if line.Count > 0 {
-			what += fmt.Sprintf(" (%d times)", line.Count)
-		}
+		what, changes := line.what(), line.Changes
 		if len(changes) == 0 {
 			changes = line.Request
 		}

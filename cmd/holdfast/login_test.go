@@ -61,7 +61,7 @@ func TestLogin(t *testing.T) {
 	out.await(t, "Open http", 1)
 	page := regexp.MustCompile(`Open (\S+)`).FindStringSubmatch(out.String())[1]
 	browser := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
-	r, err := browser.Get(page) //nolint:noctx // a test
+	r, err := browser.Get(page)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,7 @@ type Cluster struct {
 
 	stage     *Stage
 	spec      ClusterSpec
-	authority *authority
+	authority *Authority
 }
 
 // ClusterSpec says what a cluster is made of.
@@ -47,7 +47,7 @@ func (s *Stage) StartCluster(ctx context.Context, spec ClusterSpec) (*Cluster, e
 	if c.Consul, err = s.StartConsul(ctx, spec.Consul, at); err != nil {
 		return nil, err
 	}
-	if c.authority, err = newAuthority(s.dir); err != nil {
+	if c.authority, err = NewAuthority(s.dir); err != nil {
 		return nil, err
 	}
 	for range spec.Nodes {

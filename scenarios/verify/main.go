@@ -123,6 +123,7 @@ var rows = []row{
 	{"model", 40 * time.Minute, model, modelBars},
 	{"admin", 5 * time.Minute, administration, administrationBars},
 	{"audit", 15 * time.Minute, audited, auditedBars},
+	{"roles", 5 * time.Minute, rolesRow, rolesBars},
 	{"kill_node", 15 * time.Minute, killNode, killNodeBars},
 	{"pause", 15 * time.Minute, pauseNode, pauseNodeBars},
 	{"consul_cut", 20 * time.Minute, consulCut, consulCutBars},

@@ -112,7 +112,7 @@ func (l *Login) renew(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t, err := a.oauth.TokenSource(a.ctx, &oauth2.Token{RefreshToken: l.Refresh}).Token()
+	t, err := a.oauth.TokenSource(a.ctx, &oauth2.Token{RefreshToken: l.Refresh}).Token() //nolint:contextcheck // it has one
 	if err != nil {
 		return fmt.Errorf("renew the token: %w", err)
 	}

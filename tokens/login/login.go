@@ -24,7 +24,8 @@ const askWithin = 10 * time.Second
 
 // Config says where a person logs in.
 type Config struct {
-	// Issuer is its address, below which its configuration is found; required, as is Client: the one that is registered there for this program.
+	// Issuer is its address, below which its configuration is found; required. So is Client, the one that is registered there for this
+	// program.
 	Issuer string `json:"issuer"`
 	Client string `json:"client"`
 	// Secret is that of the client, if it has one. Issuers give some to programs that can't keep any.
@@ -159,11 +160,11 @@ func In(ctx context.Context, c Config) (*Login, error) {
 	if a.oauth.Endpoint.DeviceAuthURL != "" && !c.Browser {
 		return c.byCode(a)
 	}
-	return c.byBrowser(a)
+	return c.byBrowser(a) //nolint:contextcheck // it has one
 }
 
 // byCode has the person enter a code on any device.
-func (c Config) byCode(a *asked) (*Login, error) {
+func (c *Config) byCode(a *asked) (*Login, error) {
 	d, err := a.oauth.DeviceAuth(a.ctx)
 	if err != nil {
 		return nil, fmt.Errorf("ask the issuer for a code: %w", err)
@@ -177,7 +178,7 @@ func (c Config) byCode(a *asked) (*Login, error) {
 }
 
 // byBrowser has the person open a page with a browser of this machine, which comes back here in the end.
-func (c Config) byBrowser(a *asked) (*Login, error) {
+func (c *Config) byBrowser(a *asked) (*Login, error) {
 	listener, err := (&net.ListenConfig{}).Listen(a.ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("listen for the browser: %w", err)
@@ -185,8 +186,11 @@ func (c Config) byBrowser(a *asked) (*Login, error) {
 	a.oauth.RedirectURL = "http://" + listener.Addr().String() + "/"
 	b := &back{state: rand.Text(), came: make(chan came, 1)}
 	srv := &http.Server{Handler: b, ReadHeaderTimeout: askWithin}
-	served := make(chan error, 1)
-	go func() { served <- srv.Serve(listener) }()
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = srv.Serve(listener) // until it is shut down
+	}()
 	defer func() {
 		stop, cancel := context.WithTimeout(context.WithoutCancel(a.ctx), time.Second)
 		defer cancel()
@@ -212,8 +216,8 @@ func (c Config) byBrowser(a *asked) (*Login, error) {
 }
 
 // kept is what is kept of what the issuer has given.
-func (c Config) kept(a *asked, t *oauth2.Token, nonce string) (*Login, error) {
-	l := &Login{Config: c}
+func (c *Config) kept(a *asked, t *oauth2.Token, nonce string) (*Login, error) {
+	l := &Login{Config: *c}
 	return l, l.take(a, t, nonce)
 }
 

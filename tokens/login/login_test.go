@@ -120,7 +120,7 @@ func (i *issuer) config(tell func(login.Step)) login.Config {
 func open(t *testing.T, page string) (status int, text string) {
 	t.Helper()
 	browser := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	r, err := browser.Get(page) //nolint:noctx // a test
+	r, err := browser.Get(page)
 	if err != nil {
 		t.Error(err)
 		return 0, ""
