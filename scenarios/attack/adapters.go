@@ -287,7 +287,7 @@ func (f *Frames) await(ctx context.Context) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-time.After(evilBeat):
-			if len(f.Status) >= int(f.next/2) {
+			if len(f.Status) >= min(int(f.next/2), cap(f.Status)) {
 				return nil
 			}
 		}

@@ -43,6 +43,9 @@ const (
 var attacks = map[string]func(context.Context, *assault){ //nolint:gochecknoglobals // a table
 	Burn: burn,
 	Lies: lies, Hoard: hoard, Answers: answers, Names: names, Keys: keys, Reconnects: reconnects, Silent: silent, Partial: partial, Parts: parts,
+	Expressions: expressions, Metadata: metadata, Streams: streams, Slow: slow, Resets: resets, Continuations: continuations, Floods: floods,
+	HalfOpen: halfOpen, Connects: connects, Unread: unread, Definitions: definitions,
+	Handshakes: handshakes, HalfHandshakes: halfHandshakes,
 }
 
 // Run attacks until ctx ends, if the first of the arguments says so, and returns the exit status.

@@ -44,10 +44,12 @@ type attacked struct {
 	refused []string
 }
 
-// hostileSettings has a node see soon who does not read and who is silent.
+// hostileSettings has a node see soon who does not read and who is silent. What may take memory has settings that fit into it together.
 func hostileSettings(more ...string) []string {
 	return append([]string{
-		"--memory", fmt.Sprint(hostileMemory), "--heartbeat", "1s", "--slow-reader", "3s", "--request-within", "2s", "--profiles",
+		"--memory", fmt.Sprint(hostileMemory), "--cache", "64MiB", "--memtable", "16MiB", "--resident", "96MiB", "--evaluating", "64MiB",
+		"--adapter-memory", "64MiB", "--unread", "32MiB", "--unsent", "32MiB", "--definitions", "16MiB",
+		"--heartbeat", "1s", "--slow-reader", "3s", "--request-within", "2s", "--profiles",
 	}, more...)
 }
 
@@ -191,6 +193,9 @@ func (h *hostile) pair(ctx context.Context, name, attacks string, attacked, burn
 			of, attacks, d, share = h.burnt, attack.Burn, burnt, h.share[name]
 		}
 		t, used, err := h.turn(ctx, attacks, share, d)
+		if err == nil && burning && t.rate == 0 {
+			err = fmt.Errorf("no order of others ended within %v", d)
+		}
 		if err != nil {
 			return fmt.Errorf("beside %s: %w", attacks, err)
 		}
@@ -247,9 +252,7 @@ func (h *hostile) turn(ctx context.Context, attacks string, share float64, d tim
 		return turn{}, 0, err
 	}
 	h.orders, h.wrong = append(h.orders, others.orders...), append(h.wrong, others.wrong...)
-	if t = turnOf(others.orders, begin, end); t.rate == 0 {
-		return t, used, fmt.Errorf("no order of others ended within %v", d)
-	}
+	t = turnOf(others.orders, begin, end)
 	t.cpu = (ofNodeNow - ofNode).Seconds() * 1000 / float64(len(others.orders))
 	return t, used, nil
 }

@@ -146,6 +146,7 @@ var rows = []row{
 	{"scale", 10 * time.Minute, scale, scaleBars},
 	{"million_cluster", 15 * time.Minute, millionCluster, millionClusterBars},
 	{"hostile_adapter", 15 * time.Minute, hostileAdapter, hostileAdapterBars},
+	{"hostile_client", 15 * time.Minute, hostileClient, hostileClientBars},
 	{"bad_input", 30 * time.Minute, badInput, badInputBars},
 }
 
