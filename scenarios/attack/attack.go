@@ -42,7 +42,8 @@ const (
 // attacks are all, by name. Each goes on until its context ends.
 var attacks = map[string]func(context.Context, *assault){ //nolint:gochecknoglobals // a table
 	Burn: burn,
-	Lies: lies, Hoard: hoard, Answers: answers, Names: names, Keys: keys, Reconnects: reconnects, Silent: silent, Partial: partial, Parts: parts,
+	Lies: lies, Hoard: hoard, Answers: answers, Names: names, Keys: keys, Reconnects: reconnects, Silent: silent, Partial: partial,
+	Parts: parts,
 	Expressions: expressions, Metadata: metadata, Streams: streams, Slow: slow, Resets: resets, Continuations: continuations, Floods: floods,
 	HalfOpen: halfOpen, Connects: connects, Unread: unread, Definitions: definitions,
 	Handshakes: handshakes, HalfHandshakes: halfHandshakes,

@@ -250,7 +250,8 @@ func definitions(ctx context.Context, a *assault) {
 	filler := strings.Repeat("x", 1_000_000-200)
 	for ctx.Err() == nil {
 		name := fmt.Sprintf("d%x", a.chance.Uint64())
-		document := fmt.Sprintf("document: {dsl: '1.0.3', namespace: evil, name: %s, version: '1.0.0'}\ndo: [{a: {set: {x: %s}}}]\n", name, filler)
+		document := fmt.Sprintf("document: {dsl: '1.0.3', namespace: evil, name: %s, version: '1.0.0'}\ndo: [{a: {set: {x: %s}}}]\n",
+			name, filler)
 		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 		_, err := a.conn.Definitions().Deploy(ctx, &definitionv1.DeployRequest{Document: []byte(document)})
 		a.did.Add(1)

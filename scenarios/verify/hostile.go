@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/holdfast-run/holdfast/adapters"
 	"github.com/holdfast-run/holdfast/client"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/eventtype"
@@ -64,7 +65,7 @@ func hostilePairs(s *site) int {
 // hostileTime is how long others are measured beside one attack, and beside all at once.
 func hostileTime(s *site) (one, all time.Duration) {
 	if s.ci() {
-		return 400 * time.Millisecond, 6 * time.Second
+		return 300 * time.Millisecond, 5 * time.Second
 	}
 	return 3 * time.Second, 30 * time.Second
 }
@@ -97,19 +98,27 @@ type hostile struct {
 
 // attackedNode starts a node, its adapter and what is needed to attack it, and calls a function with it.
 func attackedNode(
-	ctx context.Context, s *site, attacks []attacked, settings []string, do func(ctx context.Context, h *hostile) error,
+	ctx context.Context, s *site, secure bool, attacks []attacked, settings []string, do func(ctx context.Context, h *hostile) error,
 ) (f figures, err error) {
-	ctx, st := stage.New(ctx, s.dir)
+	dir := filepath.Join(s.dir, map[bool]string{false: "plain", true: "tls"}[secure])
+	if err := os.Mkdir(dir, 0o750); err != nil {
+		return nil, fmt.Errorf("make a folder: %w", err)
+	}
+	ctx, st := stage.New(ctx, dir)
 	defer st.Stop()
 	h := &hostile{
-		site: s, attacks: attacks, stage: st, reports: filepath.Join(s.dir, "reports.jsonl"),
+		site: s, attacks: attacks, stage: st, reports: filepath.Join(dir, "reports.jsonl"),
 		beside: map[string][]turn{}, burnt: map[string][]turn{}, share: map[string]float64{},
 	}
 	if h.group, err = newCPUGroup(fmt.Sprintf("holdfast-verify-%d-attacker", os.Getpid())); err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, h.group.remove()) }()
-	if h.node, err = st.StartNode(ctx, s.holdfast, true, settings...); err != nil {
+	start := st.StartNode
+	if secure {
+		start = st.StartSecureNode
+	}
+	if h.node, err = start(ctx, s.holdfast, true, settings...); err != nil {
 		return nil, err
 	}
 	if err := h.node.Ready(ctx); err != nil {
@@ -117,7 +126,7 @@ func attackedNode(
 	}
 	_, err = st.Start(ctx, stage.Spec{
 		Name: players.Echoer, Path: s.self, Args: []string{players.Echoer, "-name", "good", "-server", h.node.Server},
-		Env: []string{"GOMAXPROCS=1"},
+		Env: []string{"GOMAXPROCS=1", adapters.CAEnv + "=" + h.node.CA},
 	})
 	if err != nil {
 		return nil, err
@@ -136,8 +145,8 @@ func attackedNode(
 	return f, errors.Join(h.told(ctx, f), h.node.Live(ctx))
 }
 
-// watchLife asks the node again and again whether it makes progress. The function that it returns ends that, and tells how often it did not,
-// or did not answer, and how long the slowest answer took.
+// watchLife asks the node again and again whether it makes progress. The function that it returns ends that, and tells how often it did
+// not, or did not answer, and how long the slowest answer took.
 func watchLife(ctx context.Context, node *stage.Node) (ended func() (notLive int, slowest time.Duration)) {
 	ctx, stop := context.WithCancel(ctx)
 	notLive, slowest := 0, time.Duration(0)
@@ -165,10 +174,9 @@ func (h *hostile) compareAttacks(ctx context.Context) error {
 	for _, a := range h.attacks {
 		names = append(names, a.name)
 	}
-	if err := h.pair(ctx, attack.Burn, attack.Burn, one, one, false); err != nil { // what comes first is no measure
+	if _, _, err := h.turn(ctx, attack.Burn, 0, one); err != nil { // what comes first is no measure
 		return err
 	}
-	delete(h.beside, attack.Burn)
 	for n := range hostilePairs(h.site) {
 		for _, name := range names {
 			if h.ci() { // all at once are compared

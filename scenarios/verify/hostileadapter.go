@@ -28,7 +28,7 @@ func hostileAdapter(ctx context.Context, s *site) (figures, error) {
 		return figures{"hostile_adapter": why, "skipped": 1}, nil
 	}
 	claims := 0.0
-	f, err := attackedNode(ctx, s, hostileAdapters, hostileSettings(), func(ctx context.Context, h *hostile) error {
+	f, err := attackedNode(ctx, s, false, hostileAdapters, hostileSettings(), func(ctx context.Context, h *hostile) error {
 		if err := h.bait(ctx); err != nil {
 			return err
 		}

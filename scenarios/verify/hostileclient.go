@@ -21,18 +21,38 @@ var hostileClients = []attacked{
 	{name: attack.Definitions, refused: []string{"TOO_MANY_DEFINITIONS"}},
 }
 
-// hostileClient has a client attack a node, and compares others beside it with others beside a process that burns as much.
+// hostileHandshakes are their attacks on listeners with TLS.
+var hostileHandshakes = []attacked{
+	{name: attack.Handshakes},
+	{name: attack.HalfHandshakes, refused: []string{"closed"}},
+}
+
+// hostileClient has a client attack a node, and another one with TLS, and compares others beside it with others beside a process that burns
+// as much.
 func hostileClient(ctx context.Context, s *site) (figures, error) {
 	if why := unconfined(); why != "" {
 		return figures{"hostile_client": why, "skipped": 1}, nil
 	}
-	settings := hostileSettings("--max-definitions", "40", "--idle-frames", "100")
-	return attackedNode(ctx, s, hostileClients, settings, func(ctx context.Context, h *hostile) error { return h.compareAttacks(ctx) })
+	settings := hostileSettings("--max-definitions", "10", "--idle-frames", "100")
+	compare := func(ctx context.Context, h *hostile) error { return h.compareAttacks(ctx) }
+	f, err := attackedNode(ctx, s, false, hostileClients, settings, compare)
+	if err != nil {
+		return f, err
+	}
+	secured, err := attackedNode(ctx, s, true, hostileHandshakes, settings, compare)
+	for name, v := range secured {
+		f["tls_"+name] = v
+	}
+	return f, err
 }
 
 func hostileClientBars(s *site) bars {
 	if unconfined() != "" {
 		return bars{"skipped": atLeast(1)}
 	}
-	return hostileBars(s, hostileClients)
+	b := hostileBars(s, hostileClients)
+	for name, bar := range hostileBars(s, hostileHandshakes) {
+		b["tls_"+name] = bar
+	}
+	return b
 }
