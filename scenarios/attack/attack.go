@@ -43,9 +43,9 @@ const (
 var attacks = map[string]func(context.Context, *assault){ //nolint:gochecknoglobals // a table
 	Burn: burn,
 	Lies: lies, Hoard: hoard, Answers: answers, Names: names, Keys: keys, Reconnects: reconnects, Silent: silent, Partial: partial,
-	Parts: parts,
+	Parts:       parts,
 	Expressions: expressions, Metadata: metadata, Streams: streams, Slow: slow, Resets: resets, Continuations: continuations, Floods: floods,
-	HalfOpen: halfOpen, Connects: connects, Unread: unread, Definitions: definitions,
+	HalfOpen: halfOpen, Connects: connects, Unread: unread, Definitions: definitions, Costly: costly, Lists: lists,
 	Handshakes: handshakes, HalfHandshakes: halfHandshakes,
 }
 

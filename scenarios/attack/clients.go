@@ -42,19 +42,39 @@ const (
 	Unread = "unread"
 	// Definitions deploys definitions of a million bytes.
 	Definitions = "definitions"
+	// Costly has orders evaluate for as long as they may.
+	Costly = "costly"
+	// Lists asks for long lists of orders.
+	Lists = "lists"
 )
 
+// expressionsAtOnce is how many orders a client has under way that evaluate something.
 const expressionsAtOnce = 64
 
-func expressions(ctx context.Context, a *assault) {
-	document := "document: {dsl: '1.0.3', namespace: evil, name: big, version: '1.0.0'}\n" +
-		"do: [{big: {set: '${ {x: (\"x\" * 1000000)} }'}}]\n"
+func expressions(ctx context.Context, a *assault) { a.evaluate(ctx, "big", `"x" * 1000000`) }
+
+func costly(ctx context.Context, a *assault) {
+	a.evaluate(ctx, "costly", "reduce range(100000) as $i (0; . + $i)")
+}
+
+// evaluate has orders evaluate an expression, and reads their ends.
+func (a *assault) evaluate(ctx context.Context, name, expression string) {
+	document := fmt.Sprintf("document: {dsl: '1.0.3', namespace: evil, name: %s, version: '1.0.0'}\ndo: [{a: {set: '${ {x: (%s)} }'}}]\n",
+		name, expression)
 	_, err := a.conn.Definitions().Deploy(ctx, &definitionv1.DeployRequest{Document: []byte(document)})
 	a.failed(ctx, err)
 	atOnce(ctx, expressionsAtOnce, func(int) {
 		_, err := a.conn.Orders().Submit(ctx, &orderv1.SubmitRequest{
-			Order: &orderv1.WorkOrder{Id: string(messages.NewOrderID()), Definition: "evil/big:1.0.0"}, Wait: orderv1.Wait_WAIT_ENDED,
+			Order: &orderv1.WorkOrder{Id: string(messages.NewOrderID()), Definition: "evil/" + name + ":1.0.0"}, Wait: orderv1.Wait_WAIT_ENDED,
 		})
+		a.did.Add(1)
+		a.failed(ctx, err)
+	})
+}
+
+func lists(ctx context.Context, a *assault) {
+	atOnce(ctx, 16, func(int) {
+		_, err := a.conn.Orders().List(ctx, &orderv1.ListRequest{PageSize: 1000})
 		a.did.Add(1)
 		a.failed(ctx, err)
 	})

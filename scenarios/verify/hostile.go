@@ -27,8 +27,8 @@ const (
 	hostileMemory = 512 << 20
 	// hostileInFlight is how many orders of others are under way.
 	hostileInFlight = 64
-	// hostileMicroseconds is for how long of each tenth of a second an attacker may use the processors.
-	hostileMicroseconds = 25_000
+	// confined is how much of a processor an attacker may have.
+	confined = 0.25
 	// hostileWarmUp is how long an attacker is at it before others are measured.
 	hostileWarmUp = 300 * time.Millisecond
 	// evilOrders wait for the adapter that attacks, with an input of evilBytes each.
@@ -88,6 +88,11 @@ type hostile struct {
 	conn    *client.Client
 	group   cpuGroup
 	reports string // the file of what attackers did
+	// adapter is that of others, and leaves has it end.
+	adapter *stage.Process
+	leaves  context.CancelFunc
+	// baits are how many orders wait for the adapter that attacks.
+	baits int
 
 	// beside are the turns beside attackers, by attack, and burnt those beside processes that burn as much, with which they are paired.
 	beside, burnt map[string][]turn
@@ -96,11 +101,17 @@ type hostile struct {
 	wrong         []error
 }
 
+// Nodes that are attacked. The second one has TLS.
+const (
+	plainNode   = "plain"
+	securedNode = "tls"
+)
+
 // attackedNode starts a node, its adapter and what is needed to attack it, and calls a function with it.
 func attackedNode(
-	ctx context.Context, s *site, secure bool, attacks []attacked, settings []string, do func(ctx context.Context, h *hostile) error,
+	ctx context.Context, s *site, name string, attacks []attacked, settings []string, do func(ctx context.Context, h *hostile) error,
 ) (f figures, err error) {
-	dir := filepath.Join(s.dir, map[bool]string{false: "plain", true: "tls"}[secure])
+	dir := filepath.Join(s.dir, name)
 	if err := os.Mkdir(dir, 0o750); err != nil {
 		return nil, fmt.Errorf("make a folder: %w", err)
 	}
@@ -115,7 +126,7 @@ func attackedNode(
 	}
 	defer func() { err = errors.Join(err, h.group.remove()) }()
 	start := st.StartNode
-	if secure {
+	if name == securedNode {
 		start = st.StartSecureNode
 	}
 	if h.node, err = start(ctx, s.holdfast, true, settings...); err != nil {
@@ -124,7 +135,10 @@ func attackedNode(
 	if err := h.node.Ready(ctx); err != nil {
 		return nil, err
 	}
-	_, err = st.Start(ctx, stage.Spec{
+	serving, leaves := context.WithCancel(ctx)
+	defer leaves()
+	h.leaves = leaves
+	h.adapter, err = st.Start(serving, stage.Spec{
 		Name: players.Echoer, Path: s.self, Args: []string{players.Echoer, "-name", "good", "-server", h.node.Server},
 		Env: []string{"GOMAXPROCS=1", adapters.CAEnv + "=" + h.node.CA},
 	})
@@ -174,13 +188,13 @@ func (h *hostile) compareAttacks(ctx context.Context) error {
 	for _, a := range h.attacks {
 		names = append(names, a.name)
 	}
-	if _, _, err := h.turn(ctx, attack.Burn, 0, one); err != nil { // what comes first is no measure
+	if _, _, err := h.turn(ctx, attack.Burn, confined, one); err != nil { // what comes first is no measure
 		return err
 	}
 	for n := range hostilePairs(h.site) {
 		for _, name := range names {
 			if h.ci() { // all at once are compared
-				if _, _, err := h.turn(ctx, name, float64(hostileMicroseconds)/100_000, one); err != nil {
+				if _, _, err := h.turn(ctx, name, confined, one); err != nil {
 					return fmt.Errorf("beside %s: %w", name, err)
 				}
 				continue
@@ -196,7 +210,7 @@ func (h *hostile) compareAttacks(ctx context.Context) error {
 // pair measures others beside attacks for one time, and beside a process that burns as much of the processors for another one.
 func (h *hostile) pair(ctx context.Context, name, attacks string, attacked, burnt time.Duration, burntFirst bool) error {
 	measure := func(burning bool) error {
-		of, attacks, d, share := h.beside, attacks, attacked, float64(hostileMicroseconds)/100_000
+		of, attacks, d, share := h.beside, attacks, attacked, confined
 		if burning {
 			of, attacks, d, share = h.burnt, attack.Burn, burnt, h.share[name]
 		}
@@ -221,6 +235,47 @@ func (h *hostile) pair(ctx context.Context, name, attacks string, attacked, burn
 
 // turn measures others beside a process that attacks, which may have a share of a processor, and tells the share that it took.
 func (h *hostile) turn(ctx context.Context, attacks string, share float64, d time.Duration) (t turn, used float64, err error) {
+	if err := atMostOpen(ctx, h.node, h.baits); err != nil { // what the attacker before has left is not to count
+		return turn{}, 0, err
+	}
+	err = h.attack(ctx, attacks, share, func(attacker *stage.Process) error {
+		began := time.Now()
+		others := h.others()
+		begin, end := began.Add(hostileWarmUp), began.Add(hostileWarmUp+d)
+		enough := time.AfterFunc(time.Until(end), others.finish)
+		defer enough.Stop()
+		attackers, ofNode, err := cpuOf(attacker, h.node.Process)
+		if err == nil {
+			err = others.run(ctx, h.conn, hostileInFlight)
+		}
+		attackersNow, ofNodeNow, usageErr := cpuOf(attacker, h.node.Process)
+		if err := errors.Join(err, usageErr); err != nil {
+			return err
+		}
+		used = (attackersNow - attackers).Seconds() / time.Since(began).Seconds()
+		t = turnOf(others.orders, begin, end)
+		t.cpu = (ofNodeNow - ofNode).Seconds() * 1000 / float64(len(others.orders))
+		h.note(others)
+		return nil
+	})
+	return t, used, err
+}
+
+// others is a client of others.
+func (h *hostile) others() *fleet {
+	before := len(h.orders)
+	return newFleet(func(n int) *orderv1.WorkOrder {
+		return &orderv1.WorkOrder{Definition: "verify/hostile:1.0.0", Input: fmt.Appendf(nil, `{"n":%d}`, before+n)}
+	})
+}
+
+// note keeps what a client of others has seen.
+func (h *hostile) note(others *fleet) {
+	h.orders, h.wrong = append(h.orders, others.orders...), append(h.wrong, others.wrong...)
+}
+
+// attack does something while a process attacks, which may have a share of a processor.
+func (h *hostile) attack(ctx context.Context, attacks string, share float64, do func(attacker *stage.Process) error) error {
 	attacking, stop := context.WithCancel(ctx)
 	defer stop()
 	p, err := h.stage.Start(attacking, stage.Spec{
@@ -229,45 +284,29 @@ func (h *hostile) turn(ctx context.Context, attacks string, share float64, d tim
 			"-seed", fmt.Sprint(h.seed + uint64(len(h.orders))),
 		},
 	})
-	if err != nil {
-		return turn{}, 0, err
-	}
-	if err := p.AwaitStart(ctx, 0); err != nil {
-		return turn{}, 0, err
+	if err == nil {
+		err = p.AwaitStart(ctx, 0)
 	}
 	const least = 1000 // microseconds of a tenth of a second, as the system has it
-	if err := h.group.confine(p.PID(), max(least, int(share*100_000))); err != nil {
-		return turn{}, 0, err
-	}
-	others := newFleet(func(n int) *orderv1.WorkOrder {
-		return &orderv1.WorkOrder{Definition: "verify/hostile:1.0.0", Input: fmt.Appendf(nil, `{"n":%d}`, len(h.orders)+n)}
-	})
-	began := time.Now()
-	begin, end := began.Add(hostileWarmUp), began.Add(hostileWarmUp+d)
-	enough := time.AfterFunc(time.Until(end), others.finish)
-	defer enough.Stop()
-	attackers, ofNode, err := cpuOf(p, h.node.Process)
 	if err == nil {
-		err = others.run(ctx, h.conn, hostileInFlight)
+		err = h.group.confine(p.PID(), max(least, int(share*100_000)))
 	}
-	attackersNow, ofNodeNow, usageErr := cpuOf(p, h.node.Process)
-	if err := errors.Join(err, usageErr); err != nil {
-		return turn{}, 0, err
+	if err == nil {
+		err = do(p)
 	}
-	used = (attackersNow - attackers).Seconds() / time.Since(began).Seconds()
+	if err != nil {
+		return err
+	}
 	stop()
-	if _, err := p.AwaitEnd(ctx, 1); err != nil {
-		return turn{}, 0, err
-	}
-	h.orders, h.wrong = append(h.orders, others.orders...), append(h.wrong, others.wrong...)
-	t = turnOf(others.orders, begin, end)
-	t.cpu = (ofNodeNow - ofNode).Seconds() * 1000 / float64(len(others.orders))
-	return t, used, nil
+	_, err = p.AwaitEnd(ctx, 1)
+	return err
 }
 
 // told tells what was measured, how attacks were refused, and what is wrong in the histories of others.
 func (h *hostile) told(ctx context.Context, f figures) error {
-	h.ratios(f)
+	if len(h.beside) > 0 {
+		h.ratios(f)
+	}
 	reports, err := attack.ReadReports(h.reports)
 	if err != nil {
 		return err

@@ -28,7 +28,7 @@ func hostileAdapter(ctx context.Context, s *site) (figures, error) {
 		return figures{"hostile_adapter": why, "skipped": 1}, nil
 	}
 	claims := 0.0
-	f, err := attackedNode(ctx, s, false, hostileAdapters, hostileSettings(), func(ctx context.Context, h *hostile) error {
+	f, err := attackedNode(ctx, s, plainNode, hostileAdapters, hostileSettings(), func(ctx context.Context, h *hostile) error {
 		if err := h.bait(ctx); err != nil {
 			return err
 		}
@@ -49,6 +49,7 @@ func hostileAdapter(ctx context.Context, s *site) (figures, error) {
 
 // bait has orders accepted that wait for the adapter that attacks.
 func (h *hostile) bait(ctx context.Context) error {
+	h.baits = evilOrders
 	input := bytes.Repeat([]byte("x"), evilBytes)
 	waiting := newFlood(evilOrders, evilOrders, func(int) *orderv1.WorkOrder {
 		return &orderv1.WorkOrder{Definition: "evil/take:1.0.0", Input: fmt.Appendf(nil, `{"s":%q}`, input)}

@@ -35,11 +35,11 @@ func hostileClient(ctx context.Context, s *site) (figures, error) {
 	}
 	settings := hostileSettings("--max-definitions", "10", "--idle-frames", "100")
 	compare := func(ctx context.Context, h *hostile) error { return h.compareAttacks(ctx) }
-	f, err := attackedNode(ctx, s, false, hostileClients, settings, compare)
+	f, err := attackedNode(ctx, s, plainNode, hostileClients, settings, compare)
 	if err != nil {
 		return f, err
 	}
-	secured, err := attackedNode(ctx, s, true, hostileHandshakes, settings, compare)
+	secured, err := attackedNode(ctx, s, securedNode, hostileHandshakes, settings, compare)
 	for name, v := range secured {
 		f["tls_"+name] = v
 	}

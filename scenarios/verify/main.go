@@ -147,6 +147,8 @@ var rows = []row{
 	{"million_cluster", 15 * time.Minute, millionCluster, millionClusterBars},
 	{"hostile_adapter", 15 * time.Minute, hostileAdapter, hostileAdapterBars},
 	{"hostile_client", 15 * time.Minute, hostileClient, hostileClientBars},
+	{"noisy", 10 * time.Minute, noisy, noisyBars},
+	{"rest", 10 * time.Minute, rest, restBars},
 	{"bad_input", 30 * time.Minute, badInput, badInputBars},
 }
 
