@@ -8,7 +8,8 @@ import (
 
 // Config bounds the connections of a listener. Zero fields get their defaults.
 type Config struct {
-	// Most is the most connections; further ones are closed at once. Default 10,000.
+	// Most is the most connections. For a further one the oldest of those is closed whose clients have not begun to speak; if there is none,
+	// it is closed at once itself. Default 10,000.
 	Most int
 	// ByAddress is the most connections from one address, which of IPv6 is the first half; further ones are closed at once. Loopback
 	// addresses may have all. Default a quarter of Most.

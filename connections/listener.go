@@ -78,7 +78,7 @@ func (l *listener) Accept() (net.Conn, error) {
 func (b *Bounds) enter(c *conn) (oldest *conn, why Reason) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.open >= b.config.Most {
+	if b.open >= b.config.Most && b.opening.Len() == 0 {
 		return nil, TooMany
 	}
 	a := b.from[c.at]
@@ -89,7 +89,7 @@ func (b *Bounds) enter(c *conn) (oldest *conn, why Reason) {
 	if a.open >= b.config.ByAddress && !c.at.IsLoopback() {
 		return nil, TooManyOfAddress
 	}
-	if b.opening.Len() >= b.config.Opening {
+	if b.open >= b.config.Most || b.opening.Len() >= b.config.Opening {
 		oldest = b.oldest(c.at, a)
 		b.opened(oldest)
 	}

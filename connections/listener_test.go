@@ -116,20 +116,55 @@ func (c *crowd) wants(told ...string) {
 func TestMost(t *testing.T) {
 	t.Parallel()
 	c := newCrowd(t, connections.Config{Most: 2, ByAddress: 2})
-	_, first := c.connect("192.0.2.1:1")
-	_, second := c.connect("192.0.2.2:1")
-	if _, third := c.connect("192.0.2.3:1"); first == nil || second == nil || third != nil {
-		t.Fatalf("open: %v, %v, %v", first, second, third)
+	first := c.speaks("192.0.2.1:1")
+	c.speaks("192.0.2.2:1")
+	if _, third := c.connect("192.0.2.3:1"); third != nil {
+		t.Fatal("there are three")
 	}
 	c.wants("192.0.2.3:1 too_many")
 	for range 2 { // closing twice makes room once
 		_ = first.Close()
 	}
-	_, fourth := c.connect("192.0.2.4:1")
-	if _, fifth := c.connect("192.0.2.5:1"); fourth == nil || fifth != nil {
-		t.Errorf("in the free place: %v, beside it: %v", fourth, fifth)
+	c.speaks("192.0.2.4:1")
+	if _, fifth := c.connect("192.0.2.5:1"); fifth != nil {
+		t.Error("there is one beside that in the free place")
 	}
 	c.wants("192.0.2.5:1 too_many")
+}
+
+// Where there is no room left, whoever has not begun to speak makes room, so that many who never do keep nobody out.
+func TestMostThatSayNothing(t *testing.T) {
+	t.Parallel()
+	c := newCrowd(t, connections.Config{Most: 2, Opening: 2})
+	c.connect("192.0.2.1:1")
+	c.connect("192.0.2.2:1")
+	c.speaks("192.0.2.3:1")
+	c.wants("192.0.2.1:1 slow_to_open")
+	c.speaks("192.0.2.4:1")
+	c.wants("192.0.2.2:1 slow_to_open")
+	if _, fifth := c.connect("192.0.2.5:1"); fifth != nil {
+		t.Error("one that has begun to speak makes room")
+	}
+	c.wants("192.0.2.5:1 too_many")
+}
+
+// speaks connects, and begins to speak.
+func (c *crowd) speaks(address string) (server net.Conn) {
+	c.t.Helper()
+	client, server := c.connect(address)
+	if server == nil {
+		c.t.Fatalf("%s is refused", address)
+	}
+	c.speak(client, server)
+	return server
+}
+
+func (c *crowd) speak(client, server net.Conn) {
+	c.t.Helper()
+	go func() { _, _ = client.Write([]byte("GET / HTTP/1.1\r\n")) }()
+	if _, err := server.Read(make([]byte, 100)); err != nil {
+		c.t.Fatal(err)
+	}
 }
 
 // One address does not take all connections, whatever its ports, or the second half of an address of IPv6; this machine's own may.
@@ -162,10 +197,7 @@ func TestOpening(t *testing.T) {
 		}
 	}
 	speaks, server := c.connect("192.0.2.9:1")
-	go func() { _, _ = speaks.Write([]byte("GET / HTTP/1.1\r\n")) }()
-	if _, err := server.Read(make([]byte, 100)); err != nil {
-		t.Fatal(err)
-	}
+	c.speak(speaks, server)
 	_, first := c.connect("192.0.2.1:1")
 	_, second := c.connect("192.0.2.2:1")
 	c.connect("192.0.2.2:2")

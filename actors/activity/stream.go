@@ -144,15 +144,16 @@ func (r *Activities) Attach(hello *adapterv1.Hello, a Adapter) (*Stream, error) 
 func (r *Activities) know(s *Stream) error {
 	r.attaching.Lock()
 	defer r.attaching.Unlock()
+	n := int(r.known.Load())
 	fresh := 0
 	for _, act := range s.hello.GetActivities() {
-		if _, known := r.queues.Load(s.hello.GetAdapter() + "." + act.GetName()); !known {
-			fresh++
+		if _, known := r.queues.Load(s.hello.GetAdapter() + "." + act.GetName()); known {
+			continue
 		}
-	}
-	if n := int(r.known.Load()); fresh > 0 && n+fresh > r.parts.Config.Known {
-		return fmt.Errorf("%w: an adapter offers %d activities that are new here, %d are known, and --max-activities is %d",
-			ErrTooMuch, fresh, n, r.parts.Config.Known)
+		if fresh++; n+fresh > r.parts.Config.Known {
+			return fmt.Errorf("%w: an adapter offers %d activities that are new here, or more, %d are known, and --max-activities is %d",
+				ErrTooMuch, fresh, n, r.parts.Config.Known)
+		}
 	}
 	for _, act := range s.hello.GetActivities() {
 		s.offers[act.GetName()] = &offered{queue: r.queue(s.hello.GetAdapter() + "." + act.GetName())}
@@ -176,6 +177,13 @@ func (s *Stream) Detach(closed, inOrder bool) {
 		s.all.tell(a.dispatcher, detach{stream: s.id, end: end})
 	}
 	s.leaveMemory()
+}
+
+// HasTasks tells whether the adapter was sent tasks on the stream of which it has told no result.
+func (s *Stream) HasTasks() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.sent) > 0
 }
 
 // Credit passes on how many credits the adapter has granted.

@@ -55,6 +55,7 @@ func (a adapterService) Connect(st adapterConn) error {
 	if err != nil {
 		return fmt.Errorf("receive hello: %w", err)
 	}
+	arrived(st.Context())
 	hello := first.GetHello()
 	if err := checkHello(hello, a.config.Offers); err != nil {
 		return a.fail(err)
@@ -91,9 +92,11 @@ func checkHello(h *adapterv1.Hello, maxActivities int) error {
 		m.add("hello.activities", fmt.Sprintf("has %d, and must have 1 to %d, see --max-offers", n, maxActivities))
 		return m.err()
 	}
-	seen := map[string]bool{}
+	seen := make(map[string]bool, len(h.GetActivities()))
 	for i, act := range h.GetActivities() {
-		checkName(&m, fmt.Sprintf("hello.activities[%d].name", i), act.GetName())
+		if !isName(act.GetName()) {
+			checkName(&m, fmt.Sprintf("hello.activities[%d].name", i), act.GetName())
+		}
 		if seen[act.GetName()] {
 			m.add(fmt.Sprintf("hello.activities[%d].name", i), "is there twice")
 		}
@@ -106,11 +109,16 @@ func checkHello(h *adapterv1.Hello, maxActivities int) error {
 	return m.err()
 }
 
-func checkName(m *mistakes, field, name string) {
+// isName tells whether an adapter or an activity may have a name.
+func isName(name string) bool {
 	bad := strings.IndexFunc(name, func(r rune) bool {
 		return r != '_' && r != '-' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
 	})
-	if name == "" || len(name) > maxName || bad >= 0 {
+	return name != "" && len(name) <= maxName && bad < 0
+}
+
+func checkName(m *mistakes, field, name string) {
+	if !isName(name) {
 		m.add(field, fmt.Sprintf("is %q, and must have 1 to %d of A-Z a-z 0-9 _ -", name, maxName))
 	}
 }
@@ -197,6 +205,9 @@ func (c *connection) serve(st adapterConn, first *adapterv1.ConnectRequest) erro
 	_, ours := errors.AsType[*failure](err)
 	closed, inOrder = !ours && !errors.Is(err, runtime.ErrStopping), err == nil
 	log.Info("adapter disconnected", "reason", whyDisconnected(err))
+	if (ours || inOrder) && (c.stream.HasTasks() || c.flow.sending.Load() != 0) {
+		c.hangUp(st.Context())
+	}
 	if err != nil {
 		return c.fail(err)
 	}

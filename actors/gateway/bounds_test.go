@@ -2,16 +2,23 @@ package gateway_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"math"
+	"net"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/holdfast-run/holdfast/actors/gateway"
 	"github.com/holdfast-run/holdfast/adapters/adaptertest"
@@ -124,6 +131,84 @@ func TestAnswersNobodyReads(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestHoarderLosesItsConnection: an adapter whose stream ends while it has tasks, and that reads nothing, leaves nothing behind in its
+// connection: that is closed.
+func TestHoarderLosesItsConnection(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		tasks, after int
+		act          func(a *adaptertest.Stream) error
+	}{
+		"it does not read": {2, 11, func(a *adaptertest.Stream) error {
+			return a.Send(&adapterv1.ConnectRequest{Heartbeat: &adapterv1.Heartbeat{}})
+		}},
+		"it is silent": {1, 4, func(*adaptertest.Stream) error { return nil }},
+		"it leaves":    {1, 1, func(a *adaptertest.Stream) error { return a.CloseSend() }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				n := start(t, func(s *settings) { s.gateway.Heartbeat, s.gateway.SlowReader = time.Second, 10*time.Second })
+				l := bufconn.Listen(1 << 20)
+				served := make(chan error, 1)
+				go func() { served <- n.grpc.Serve(gateway.Listener{Listener: l}) }()
+				conn, err := grpc.NewClient("passthrough:///node", grpc.WithTransportCredentials(insecure.NewCredentials()),
+					grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return l.DialContext(ctx) }),
+					grpc.WithInitialWindowSize(1<<16), grpc.WithInitialConnWindowSize(1<<20))
+				if err != nil {
+					t.Fatal(err)
+				}
+				def := n.deploy("one", "1.0.0", callOne)
+				a := adaptertest.Dial(t, conn, &adapterv1.ConnectRequest{
+					Hello: adaptertest.Hello(), Credits: []*adapterv1.Credit{{Activity: "do", Total: 10}},
+				})
+				for i := range tt.tasks {
+					input := []byte(`"` + strings.Repeat("x", 250_000) + `"`)
+					n.submit(&orderv1.WorkOrder{Id: fmt.Sprint("o", i), Definition: def, Input: input}, accepted)
+				}
+				settle()
+				began := time.Now()
+				for conn.GetState() == connectivity.Ready && time.Since(began) < time.Minute {
+					_ = tt.act(a) // it fails in the end
+					time.Sleep(time.Second)
+					settle()
+				}
+				if took := int(time.Since(began).Seconds()); took < tt.after || took > tt.after+1 {
+					t.Errorf("its connection is closed after %d s", took)
+				}
+				n.stop()
+				if err := errors.Join(conn.Close(), <-served); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+// TestHelloComesInTime: who calls as an adapter and says no hello is not waited for; who has said it may take its time.
+func TestHelloComesInTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t, func(s *settings) { s.gateway.RequestWithin, s.gateway.Heartbeat = 10*time.Second, time.Minute })
+		good := n.connect(1)
+		began := time.Now()
+		st, err := adapterv1.NewAdapterServiceClient(n.conn).Connect(t.Context())
+		if err == nil {
+			_, err = st.Recv()
+		}
+		if took := time.Since(began); status.Code(err) != codes.DeadlineExceeded || took != 10*time.Second {
+			t.Errorf("without a hello the stream ends after %v with %v", took, err)
+		}
+		time.Sleep(time.Minute)
+		if err := good.CloseSend(); err != nil {
+			t.Error(err)
+		}
+		if err := good.End(); !errors.Is(err, io.EOF) {
+			t.Errorf("with a hello it ends with %v", err)
+		}
+	})
 }
 
 // TestOverlongKeyIsNotEchoed: what can't be a key of a task is refused without a word.

@@ -70,7 +70,8 @@ type Config struct {
 	// RESOURCE_EXHAUSTED. The administration takes as many as Streams. Default 32,768.
 	Calls int
 	// RequestWithin is how long the request of a call may take from its beginning until all of it has come; then the call ends with
-	// DEADLINE_EXCEEDED. Streams on which clients send more than one message are not bound. Default 30 s.
+	// DEADLINE_EXCEEDED. Of adapters that is the hello; other streams on which clients send more than one message are not bound.
+	// Default 30 s.
 	RequestWithin time.Duration
 	// ReceiveWindow is how many bytes a stream may send that the node has not read yet: more is faster over long distances. From 64 KiB to
 	// 16 MiB. Default 256 KiB.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/peer"
 
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
 )
@@ -94,6 +95,19 @@ func (c *connection) unread() error {
 	return &failure{
 		code: codes.ResourceExhausted, reason: "NOT_READING", retry: time.Second,
 		message: fmt.Sprintf("the adapter has read nothing of what it was sent for %v", c.config.SlowReader),
+	}
+}
+
+// takeWithin is how long an adapter has to take the end of its stream.
+const takeWithin = time.Second
+
+// hangUp closes the connection of an adapter whose stream the node has ended, as soon as it may have taken that. Behind what it does not
+// read it never would, and gRPC would keep both for as long as there is the connection.
+func (c *connection) hangUp(ctx context.Context) {
+	if p, ok := peer.FromContext(ctx); ok {
+		if at, known := p.Addr.(readerAddr); known {
+			time.AfterFunc(takeWithin, at.reader.hangUp)
+		}
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/tap"
+
+	"github.com/holdfast-run/holdfast/messages/adapterv1"
 )
 
 // request is the context of a call whose request has not come yet, or has. A request that takes too long ends its call.
@@ -44,7 +46,8 @@ func (r *request) Value(key any) any {
 // CountCallsBy has the calls and streams counted that are under way, by whoever counts them. Call it before the node serves.
 func (s *Server) CountCallsBy(calls func() int64) { s.calls = calls }
 
-// tap sees each call before its request is read. Single has the methods to which clients send one message, once the server is served.
+// tap sees each call before its request is read. Single has the methods to which clients send one message, once the server is served, and
+// that of adapters, whose hello is a request, too.
 func (s *Server) tap(single map[string]bool) tap.ServerInHandle {
 	return func(ctx context.Context, call *tap.Info) (context.Context, error) {
 		if err := s.checkCalls(); err != nil || !single[call.FullMethodName] {
@@ -86,8 +89,9 @@ func arrived(ctx context.Context) {
 	}
 }
 
-// addSingle adds the methods of a server to which clients send one message.
+// addSingle adds the methods of a server to which clients send one message, and that of adapters.
 func addSingle(single map[string]bool, g *grpc.Server) {
+	single[adapterv1.AdapterService_Connect_FullMethodName] = true
 	for service, info := range g.GetServiceInfo() {
 		for _, m := range info.Methods {
 			if !m.IsClientStream {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -16,7 +15,6 @@ import (
 	"time"
 
 	"golang.org/x/net/http2"
-	"golang.org/x/net/http2/hpack"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
@@ -25,6 +23,7 @@ import (
 	"github.com/holdfast-run/holdfast/certificates/certificatetest"
 	"github.com/holdfast-run/holdfast/messages/definitionv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/scenarios/attack"
 )
 
 // patience is how long a test waits for what should happen within seconds.
@@ -143,19 +142,7 @@ func (n *attacked) refused(listener, reason string) (count int) {
 }
 
 // attacker is a connection whose client sends what frames it likes.
-type attacker struct {
-	*http2.Framer
-
-	n       *attacked
-	conn    net.Conn
-	block   bytes.Buffer
-	encoder *hpack.Encoder
-	next    uint32
-	ended   chan string // told why the node closes the connection; empty: it was not said
-	status  chan string // told the statuses of calls that end
-}
-
-func (n *attacked) attacker(address string) *attacker {
+func (n *attacked) attacker(address string) *attack.Frames {
 	n.t.Helper()
 	conn := n.dial(address)
 	if n.tls != nil {
@@ -163,19 +150,14 @@ func (n *attacked) attacker(address string) *attacker {
 		with.ServerName = "127.0.0.1"
 		conn = tls.Client(conn, with)
 	}
-	a := &attacker{
-		Framer: http2.NewFramer(conn, conn), n: n, conn: conn, next: 1, ended: make(chan string, 1), status: make(chan string, 2000),
-	}
-	a.encoder = hpack.NewEncoder(&a.block)
-	a.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
-	_, err := io.WriteString(conn, http2.ClientPreface)
-	if err = errors.Join(err, a.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 20})); err != nil {
+	a, err := attack.NewFrames(conn)
+	if err != nil {
 		n.t.Fatal(err)
 	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		a.read()
+		a.Read()
 	}()
 	n.t.Cleanup(func() {
 		_ = conn.Close()
@@ -184,93 +166,10 @@ func (n *attacked) attacker(address string) *attacker {
 	return a
 }
 
-// read reads until the node closes the connection.
-func (a *attacker) read() {
-	why := ""
-	for {
-		frame, err := a.ReadFrame()
-		if err != nil {
-			if errors.Is(err, os.ErrDeadlineExceeded) {
-				why = "the node does not close it"
-			}
-			a.ended <- why
-			return
-		}
-		switch frame := frame.(type) {
-		case *http2.GoAwayFrame:
-			why = fmt.Sprintf("%v %s", frame.ErrCode, frame.DebugData())
-		case *http2.MetaHeadersFrame:
-			for _, f := range frame.RegularFields() {
-				if f.Name == "grpc-status" {
-					a.status <- f.Value
-				}
-			}
-		case *http2.RSTStreamFrame:
-			a.status <- frame.ErrCode.String()
-		}
-	}
-}
-
-// call begins a call, and returns its stream.
-func (a *attacker) call(method string, flags http2.Flags) (uint32, error) {
-	a.block.Reset()
-	for _, f := range []hpack.HeaderField{
-		{Name: ":method", Value: "POST"},
-		{Name: ":scheme", Value: "http"},
-		{Name: ":path", Value: method},
-		{Name: ":authority", Value: "node"},
-		{Name: "content-type", Value: "application/grpc"},
-		{Name: "te", Value: "trailers"},
-	} {
-		if err := a.encoder.WriteField(f); err != nil {
-			return 0, err
-		}
-	}
-	id := a.next
-	a.next += 2
-	return id, a.WriteRawFrame(http2.FrameHeaders, flags, id, a.block.Bytes())
-}
-
-// message is the beginning of a message that would be so long.
-func message(size, sent int) []byte {
-	b := make([]byte, 5+sent)
-	b[1], b[2], b[3], b[4] = byte(size>>24), byte(size>>16), byte(size>>8), byte(size)
-	return b
-}
-
-const listMethod = orderv1.OrderService_List_FullMethodName
-
 // Frames that carry nothing, without end, are read slower, and then not at all; whoever comes meanwhile is served.
 func TestFloodsAreEnded(t *testing.T) {
 	t.Parallel()
-	floods := map[string]func(a *attacker) error{
-		"resets": func(a *attacker) error {
-			id, err := a.call(listMethod, http2.FlagHeadersEndHeaders)
-			return errors.Join(err, a.WriteRSTStream(id, http2.ErrCodeCancel))
-		},
-		"pings":          func(a *attacker) error { return a.WritePing(false, [8]byte{1}) },
-		"answers":        func(a *attacker) error { return a.WritePing(true, [8]byte{1}) },
-		"settings":       func(a *attacker) error { return a.WriteSettings() },
-		"window updates": func(a *attacker) error { return a.WriteWindowUpdate(0, 1) },
-		"priorities":     func(a *attacker) error { return a.WritePriority(1, http2.PriorityParam{StreamDep: 3}) },
-		"unknown frames": func(a *attacker) error { return a.WriteRawFrame(0x55, 0, 0, []byte("x")) },
-		"empty data": func(a *attacker) error {
-			if a.next == 1 {
-				if _, err := a.call(listMethod, http2.FlagHeadersEndHeaders); err != nil {
-					return err
-				}
-			}
-			return a.WriteData(1, false, nil)
-		},
-		"continuations": func(a *attacker) error {
-			if a.next == 1 {
-				if _, err := a.call(listMethod, 0); err != nil {
-					return err
-				}
-			}
-			return a.WriteContinuation(1, false, nil)
-		},
-	}
+	floods := attack.FrameFloods()
 	attackedNodes(t, func(n *attacked) {
 		t := n.t
 		for listener, address := range n.listeners {
@@ -282,12 +181,12 @@ func TestFloodsAreEnded(t *testing.T) {
 					for ended := false; !ended; {
 						ended = flood(a) != nil
 					}
-					all <- ended{name, <-a.ended}
+					all <- ended{name, <-a.Ended}
 				}()
 			}
 			for range floods {
 				n.answers(address)
-				if got := <-all; strings.HasPrefix(got.why, "the node does not") {
+				if got := <-all; got.why == attack.NotClosed {
 					t.Errorf("%s, %s: %s", listener, got.name, got.why)
 				}
 			}
@@ -310,7 +209,7 @@ func TestFloodIsToldWhy(t *testing.T) {
 					break
 				}
 			}
-			if why := <-a.ended; why != "ENHANCE_YOUR_CALM closed by the node: idle_frames" {
+			if why := <-a.Ended; why != "ENHANCE_YOUR_CALM closed by the node: idle_frames" {
 				t.Errorf("%s: %q", listener, why)
 			}
 		}
@@ -362,13 +261,13 @@ func TestRequestsEndInTime(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for name, body := range map[string][]byte{"nothing": nil, "half a message": message(100, 50), "no end": message(0, 0)} {
+			for name, body := range map[string][]byte{"nothing": nil, "half a message": attack.Message(100, 50), "no end": attack.Message(0, 0)} {
 				method := orderv1.OrderService_Watch_FullMethodName
 				if name != "no end" {
-					method = listMethod
+					method = attack.CallMethod
 				}
 				a := n.attacker(address)
-				id, err := a.call(method, http2.FlagHeadersEndHeaders)
+				id, err := a.Call(method, http2.FlagHeadersEndHeaders)
 				if err == nil && body != nil {
 					err = a.WriteData(id, false, body)
 				}
@@ -376,11 +275,11 @@ func TestRequestsEndInTime(t *testing.T) {
 					t.Fatal(err)
 				}
 				select {
-				case status := <-a.status:
+				case status := <-a.Status:
 					if status == "0" {
 						t.Errorf("%s, %s: the call succeeds", listener, name)
 					}
-				case why := <-a.ended:
+				case why := <-a.Ended:
 					t.Errorf("%s, %s: %s", listener, name, why)
 				}
 			}
@@ -405,13 +304,13 @@ func TestPartsOfMessagesAreBounded(t *testing.T) {
 	attackedNodes(t, func(n *attacked) {
 		t := n.t
 		for listener, address := range n.listeners {
-			var all []*attacker
+			var all []*attack.Frames
 			for range 20 {
 				a := n.attacker(address)
 				all = append(all, a)
-				id, err := a.call(listMethod, http2.FlagHeadersEndHeaders)
+				id, err := a.Call(attack.CallMethod, http2.FlagHeadersEndHeaders)
 				if err == nil {
-					err = a.WriteData(id, false, message(1<<20, 16_000))
+					err = a.WriteData(id, false, attack.Message(1<<20, 16_000))
 				}
 				for range 3 {
 					if err == nil {
@@ -422,7 +321,7 @@ func TestPartsOfMessagesAreBounded(t *testing.T) {
 					break
 				}
 			}
-			why := <-all[0].ended
+			why := <-all[0].Ended
 			if !strings.HasSuffix(why, "unread") {
 				t.Errorf("%s: the first one ends with %q", listener, why)
 			}
@@ -448,15 +347,15 @@ func TestNothingIsReadAhead(t *testing.T) {
 		t := n.t
 		for listener, address := range n.listeners {
 			a := n.attacker(address)
-			id, err := a.call(grpc_health_v1.Health_Watch_FullMethodName, http2.FlagHeadersEndHeaders)
+			id, err := a.Call(grpc_health_v1.Health_Watch_FullMethodName, http2.FlagHeadersEndHeaders)
 			if err == nil {
-				err = a.WriteData(id, false, message(0, 0))
+				err = a.WriteData(id, false, attack.Message(0, 0))
 			}
 			sent := 0
-			for ; err == nil && sent < 1000 && len(a.status) == 0; sent++ {
+			for ; err == nil && sent < 1000 && len(a.Status) == 0; sent++ {
 				err = a.WriteData(id, false, make([]byte, 1000))
 			}
-			if status := <-a.status; status == "0" {
+			if status := <-a.Status; status == "0" {
 				t.Errorf("%s: a call with %d pieces of requests succeeds", listener, sent)
 			}
 			n.answers(address)

@@ -93,3 +93,11 @@ func (a *Authority) settings(name string) ([]string, error) {
 		"--cluster-cert", certificate, "--cluster-key", private, "--cluster-ca", a.CA(), "--cluster-allow", allNodes,
 	}, err
 }
+
+// ofListeners makes the certificate of a node's listeners, and returns the settings by which it uses that.
+func (a *Authority) ofListeners() ([]string, error) {
+	certificate, private, err := a.Sign("listeners")
+	return []string{
+		"--tls-cert", certificate, "--tls-key", private, "--admin-tls-cert", certificate, "--admin-tls-key", private,
+	}, err
+}

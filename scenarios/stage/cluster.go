@@ -127,7 +127,7 @@ func (c *Cluster) Servers() (all []string) {
 }
 
 // Dial makes a connection to all nodes, which goes to those that answer. It tries nothing again by itself, as that to one node. Close it.
-func (c *Cluster) Dial() (*client.Client, error) { return dial(c.Servers()) }
+func (c *Cluster) Dial() (*client.Client, error) { return dial(c.Servers(), nil) }
 
 // DialAdmin makes such a connection to their administration. Close it.
 func (c *Cluster) DialAdmin() (*client.Client, error) {
@@ -135,5 +135,5 @@ func (c *Cluster) DialAdmin() (*client.Client, error) {
 	for _, n := range c.Nodes {
 		all = append(all, n.Admin)
 	}
-	return dial(all)
+	return dial(all, nil)
 }

@@ -87,7 +87,7 @@ log_level = "warn"
 // Keys counts the keys of its store that begin with something: it waits, for a while at most, until there are so many.
 func (c *Consul) Keys(ctx context.Context, prefix string, want int, within time.Duration) (count int, err error) {
 	for deadline := time.Now().Add(within); ; {
-		text, err := get(ctx, "http://"+c.Address+"/v1/kv/"+prefix+"?keys&consistent")
+		text, err := get(ctx, "http://"+c.Address+"/v1/kv/"+prefix+"?keys&consistent", nil)
 		if err != nil {
 			return 0, err
 		}

@@ -2,6 +2,8 @@ package stage
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -24,8 +26,12 @@ type Node struct {
 	Server, Admin, Data string
 	// Host is where it runs; nil: on this one.
 	Host *Host
+	// CA is the file of the authority that has signed the certificate of its listeners; empty: they are in plain text.
+	CA string
 	// Agent is the agent of Consul that it has for itself; nil: none.
 	Agent *Consul
+
+	secure *tls.Config // nil: in plain text
 }
 
 // StartNode starts a node with the given holdfast binary, and with its default settings but for those given. Its data go to
@@ -43,33 +49,65 @@ func (s *Stage) StartNode(ctx context.Context, holdfast string, restart bool, se
 	return n, err
 }
 
+// StartSecureNode does the same for a node whose listeners have TLS.
+func (s *Stage) StartSecureNode(ctx context.Context, holdfast string, restart bool, settings ...string) (*Node, error) {
+	a, err := NewAuthority(s.dir)
+	if err != nil {
+		return nil, err
+	}
+	own, err := a.ofListeners()
+	if err != nil {
+		return nil, err
+	}
+	n, err := s.StartNode(ctx, holdfast, restart, append(own, settings...)...)
+	if err == nil {
+		n.CA, n.secure = a.file("ca.pem"), &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS13}
+		n.secure.RootCAs.AddCert(a.cert)
+	}
+	return n, err
+}
+
 // pollEvery is how often a URL is asked again that doesn't answer yet.
 const pollEvery = 10 * time.Millisecond
 
 // Ready waits until the node is ready.
-func (n *Node) Ready(ctx context.Context) error { return Answers(ctx, "http://"+n.Admin+"/readyz") }
+func (n *Node) Ready(ctx context.Context) error { return answers(ctx, n.at("/readyz"), n.secure) }
+
+// at is the address of a page of its administration.
+func (n *Node) at(path string) string {
+	if n.secure != nil {
+		return "https://" + n.Admin + path
+	}
+	return "http://" + n.Admin + path
+}
+
+func (n *Node) get(ctx context.Context, path string) (string, error) {
+	return get(ctx, n.at(path), n.secure)
+}
 
 // IsReady tells whether the node says that it can do its work now.
 func (n *Node) IsReady(ctx context.Context) bool { return n.Unready(ctx) == nil }
 
 // Unready is what the node says of why it can't do its work now; nil: it can.
 func (n *Node) Unready(ctx context.Context) error {
-	_, err := get(ctx, "http://"+n.Admin+"/readyz")
+	_, err := n.get(ctx, "/readyz")
 	return err
 }
 
 // Live tells whether the node says that it makes progress.
 func (n *Node) Live(ctx context.Context) error {
-	_, err := get(ctx, "http://"+n.Admin+"/livez")
+	_, err := n.get(ctx, "/livez")
 	return err
 }
 
 // Answers waits until a URL answers with status 200.
-func Answers(ctx context.Context, url string) error {
+func Answers(ctx context.Context, url string) error { return answers(ctx, url, nil) }
+
+func answers(ctx context.Context, url string, secure *tls.Config) error {
 	again := time.NewTicker(pollEvery)
 	defer again.Stop()
 	for {
-		_, err := get(ctx, url)
+		_, err := get(ctx, url, secure)
 		if err == nil {
 			return nil
 		}
@@ -85,19 +123,19 @@ func Answers(ctx context.Context, url string) error {
 const maxPage = 16 << 20
 
 // get asks for a page that is there at once.
-func get(ctx context.Context, url string) (string, error) {
+func get(ctx context.Context, url string, secure *tls.Config) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	return fetch(ctx, url)
+	return fetch(ctx, url, secure)
 }
 
-func fetch(ctx context.Context, url string) (string, error) {
+func fetch(ctx context.Context, url string, secure *tls.Config) (string, error) {
 	q, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
 		return "", fmt.Errorf("make request: %w", err)
 	}
-	q.Close = true // no connection outlives the question
-	resp, err := http.DefaultClient.Do(q)
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: secure}} // no connection outlives the question
+	resp, err := client.Do(q)
 	if err != nil {
 		return "", err //nolint:wrapcheck // it names the URL
 	}
@@ -117,7 +155,7 @@ func (n *Node) Heap(ctx context.Context) (int64, error) {
 	var text string
 	for range 2 { // what is pooled survives the first collection
 		var err error
-		if text, err = get(ctx, "http://"+n.Admin+"/debug/pprof/heap?gc=1&debug=1"); err != nil {
+		if text, err = n.get(ctx, "/debug/pprof/heap?gc=1&debug=1"); err != nil {
 			return 0, err
 		}
 	}
@@ -136,7 +174,7 @@ func (n *Node) Heap(ctx context.Context) (int64, error) {
 // Profile tells, in the format of pprof, where the node spends its processors' time for a while from now on, in whole seconds. The node
 // must have been started with --profiles.
 func (n *Node) Profile(ctx context.Context, d time.Duration) (string, error) {
-	return fetch(ctx, fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", n.Admin, int(d/time.Second)))
+	return fetch(ctx, n.at(fmt.Sprintf("/debug/pprof/profile?seconds=%d", int(d/time.Second))), n.secure)
 }
 
 // Metrics are the figures that a node shows, in the text format of Prometheus.
@@ -144,7 +182,7 @@ type Metrics string
 
 // Metrics asks the node for its figures.
 func (n *Node) Metrics(ctx context.Context) (Metrics, error) {
-	text, err := get(ctx, "http://"+n.Admin+"/metrics")
+	text, err := n.get(ctx, "/metrics")
 	return Metrics(text), err
 }
 
@@ -173,15 +211,15 @@ var errNumber = errors.New("a number is expected")
 // Dial makes a connection to the node, which comes back soon after the node does. It tries nothing again by itself, nor at other nodes:
 // scenarios are to see what fails. Close it.
 func (n *Node) Dial(options ...grpc.DialOption) (*client.Client, error) {
-	return dial([]string{n.Server}, options...)
+	return dial([]string{n.Server}, n.secure, options...)
 }
 
 // DialAdmin makes a connection to the node's administration. Close it.
-func (n *Node) DialAdmin() (*client.Client, error) { return dial([]string{n.Admin}) }
+func (n *Node) DialAdmin() (*client.Client, error) { return dial([]string{n.Admin}, n.secure) }
 
-func dial(addresses []string, options ...grpc.DialOption) (*client.Client, error) {
+func dial(addresses []string, secure *tls.Config, options ...grpc.DialOption) (*client.Client, error) {
 	c, err := client.New(client.Config{
-		Addresses: addresses, Unrouted: true, Patience: -1, CallTimeout: -1, ConnectTimeout: time.Second,
+		Addresses: addresses, TLS: secure, Unrouted: true, Patience: -1, CallTimeout: -1, ConnectTimeout: time.Second,
 		Backoff: client.Backoff{Initial: 20 * time.Millisecond, Max: 200 * time.Millisecond, Jitter: 0.2},
 		DialOptions: append([]grpc.DialOption{
 			grpc.WithInitialWindowSize(1 << 20), grpc.WithInitialConnWindowSize(4 << 20),

@@ -231,7 +231,7 @@ func (d *side) measure(ctx context.Context, other *side) error {
 	began := time.Now()
 	begin := began.Add(bulkheadWarmUp)
 	end := begin.Add(bulkheadTime(d.site))
-	ownBefore, othersBefore, err := cpuOf(d.node, other.node)
+	ownBefore, othersBefore, err := cpuOf(d.node.Process, other.node.Process)
 	if err != nil {
 		return err
 	}
@@ -240,7 +240,7 @@ func (d *side) measure(ctx context.Context, other *side) error {
 	if err := client.run(ctx, d.conn, bulkheadInFlight); err != nil {
 		return err
 	}
-	own, others, err := cpuOf(d.node, other.node)
+	own, others, err := cpuOf(d.node.Process, other.node.Process)
 	if err != nil {
 		return err
 	}
@@ -256,8 +256,8 @@ func (d *side) measure(ctx context.Context, other *side) error {
 	return nil
 }
 
-// cpuOf tells what two nodes have used of the CPUs.
-func cpuOf(one, other *stage.Node) (ofOne, ofOther time.Duration, err error) {
+// cpuOf tells what two processes have used of the CPUs.
+func cpuOf(one, other *stage.Process) (ofOne, ofOther time.Duration, err error) {
 	a, err := one.Usage()
 	if err != nil {
 		return 0, 0, err

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/holdfast-run/holdfast/persistence/postgres/pgserver"
+	"github.com/holdfast-run/holdfast/scenarios/attack"
 	"github.com/holdfast-run/holdfast/scenarios/stage"
 	"github.com/holdfast-run/holdfast/scenarios/verify/players"
 )
@@ -145,6 +146,10 @@ var rows = []row{
 	{"three", 5 * time.Minute, three, threeBars},
 	{"scale", 10 * time.Minute, scale, scaleBars},
 	{"million_cluster", 15 * time.Minute, millionCluster, millionClusterBars},
+	{"hostile_adapter", 15 * time.Minute, hostileAdapter, hostileAdapterBars},
+	{"hostile_client", 15 * time.Minute, hostileClient, hostileClientBars},
+	{"noisy", 10 * time.Minute, noisy, noisyBars},
+	{"rest", 10 * time.Minute, rest, restBars},
 	{"bad_input", 30 * time.Minute, badInput, badInputBars},
 }
 
@@ -158,6 +163,9 @@ func rowNames() string {
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if status, played := players.Run(ctx, args, stderr); played {
+		return status
+	}
+	if status, attacked := attack.Run(ctx, args, stderr); attacked {
 		return status
 	}
 	s := site{log: stderr, clusters: &clusters{}}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
+	"github.com/holdfast-run/holdfast/scenarios/attack"
 	"github.com/holdfast-run/holdfast/scenarios/stage"
 )
 
@@ -52,7 +53,7 @@ type givenResult struct {
 
 // witnessStream is a stream to a node.
 type witnessStream struct {
-	adapterStream
+	attack.AdapterStream
 
 	sending sync.Mutex
 	unacked map[uint64]*adapterv1.Result
@@ -89,7 +90,7 @@ func (w *witness) connect(ctx context.Context, node int, client adapterv1.Adapte
 	if err != nil {
 		return
 	}
-	s := &witnessStream{adapterStream: st, unacked: map[uint64]*adapterv1.Result{}}
+	s := &witnessStream{AdapterStream: st, unacked: map[uint64]*adapterv1.Result{}}
 	hello := &adapterv1.ConnectRequest{
 		Hello: &adapterv1.Hello{
 			Adapter: "witness", Process: w.process, Ledger: w.process, Protocol: 1,

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"strings"
 
 	"github.com/holdfast-run/holdfast/adapters"
@@ -61,7 +62,11 @@ func Run(ctx context.Context, args []string, stderr io.Writer) (status int, play
 		return usage, true // the flag package has printed it
 	}
 	p.config.Servers = strings.Split(*servers, ",")
-	if err := p.play(ctx, adapter); err != nil {
+	var err error
+	if p.config.TLS, err = adapters.TLSOf(os.Getenv); err == nil {
+		err = p.play(ctx, adapter)
+	}
+	if err != nil {
 		_, _ = fmt.Fprintf(stderr, "%s: %v\n", name, err)
 		return failed, true
 	}

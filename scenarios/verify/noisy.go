@@ -1,0 +1,53 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/holdfast-run/holdfast/scenarios/attack"
+)
+
+// noisyClients are the most expensive of what clients are allowed.
+var noisyClients = []attacked{{name: attack.Expressions}, {name: attack.Costly}, {name: attack.Lists}, {name: attack.Definitions}}
+
+// noisyTime is how often others are measured beside a client that does all of that, and how long each time.
+func noisyTime(s *site) (pairs int, d time.Duration) {
+	if s.ci() {
+		return 2, 2500 * time.Millisecond
+	}
+	return 15, 5 * time.Second
+}
+
+// noisy has one client do the most expensive that it may, and compares others beside it with others beside a process that burns as much.
+func noisy(ctx context.Context, s *site) (figures, error) {
+	if why := unconfined(); why != "" {
+		return figures{"noisy": why, "skipped": 1}, nil
+	}
+	return attackedNode(ctx, s, plainNode, noisyClients, hostileSettings(), func(ctx context.Context, h *hostile) error {
+		var names []string
+		for _, a := range noisyClients {
+			names = append(names, a.name)
+		}
+		pairs, d := noisyTime(s)
+		if _, _, err := h.turn(ctx, attack.Burn, confined, d/2); err != nil { // what comes first is no measure
+			return err
+		}
+		for n := range pairs {
+			if err := h.pair(ctx, allAtOnce, strings.Join(names, ","), d, d, n%2 == 1); err != nil {
+				return fmt.Errorf("pair %d: %w", n, err)
+			}
+		}
+		return nil
+	})
+}
+
+func noisyBars(s *site) bars {
+	if unconfined() != "" {
+		return bars{"skipped": atLeast(1)}
+	}
+	b := hostileBars(s, noisyClients)
+	b["p99_ratio"] = s.within(2)
+	return b
+}
