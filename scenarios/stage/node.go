@@ -61,7 +61,7 @@ func (s *Stage) StartSecureNode(ctx context.Context, holdfast string, restart bo
 	}
 	n, err := s.StartNode(ctx, holdfast, restart, append(own, settings...)...)
 	if err == nil {
-		n.CA, n.secure = a.file("ca.pem"), &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS13}
+		n.CA, n.secure = a.CA(), &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS13}
 		n.secure.RootCAs.AddCert(a.cert)
 	}
 	return n, err
