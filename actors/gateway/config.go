@@ -201,7 +201,7 @@ func (c Config) Validate() error {
 	for _, f := range []struct {
 		name  string
 		value time.Duration
-	}{{"ConnectionIdle", c.ConnectionIdle}, {"RequestWithin", c.RequestWithin}} {
+	}{{"ConnectionIdle", c.ConnectionIdle}, {"RequestWithin", c.RequestWithin}, {"SlowReader", c.SlowReader}} {
 		if f.value < 0 || f.value > actors.Longest {
 			errs = append(errs, fmt.Errorf("%s is %v, and must be from 0 to %v", f.name, f.value, actors.Longest))
 		}
@@ -220,9 +220,6 @@ func (c Config) Validate() error {
 		if f.value < 0 {
 			errs = append(errs, fmt.Errorf("%s is %d, and must not be negative", f.name, f.value))
 		}
-	}
-	if c.SlowReader < 0 || c.SlowReader > actors.Longest {
-		errs = append(errs, fmt.Errorf("SlowReader is %v, and must be from 0 to %v", c.SlowReader, actors.Longest))
 	}
 	if !(c.ClientRate >= 0 && c.ClientRate <= maxClientRate) { // not a number is wrong, too
 		errs = append(errs, fmt.Errorf("ClientRate is %v, and must be from 0 to %v", c.ClientRate, float64(maxClientRate)))

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -24,6 +25,7 @@ import (
 	"github.com/holdfast-run/holdfast/messages/definitionv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/scenarios/attack"
+	"github.com/holdfast-run/holdfast/scenarios/stage"
 )
 
 // patience is how long a test waits for what should happen within seconds.
@@ -131,14 +133,19 @@ func (n *attacked) metrics() string {
 }
 
 // refused is how many connections of a listener were closed for a reason.
-func (n *attacked) refused(listener, reason string) (count int) {
+func (n *attacked) refused(listener, reason string) int {
 	n.t.Helper()
-	line := fmt.Sprintf("\nholdfast_connections_refused_total{listener=%q,reason=%q} ", listener, reason)
-	_, rest, found := strings.Cut(n.metrics(), line)
-	if _, err := fmt.Sscan(rest, &count); !found || err != nil {
-		n.t.Fatalf("%q is not among the metrics: %v", line, err)
+	return int(n.metric(fmt.Sprintf("holdfast_connections_refused_total{listener=%q,reason=%q}", listener, reason)))
+}
+
+// metric is what the node tells of a series.
+func (n *attacked) metric(series string) float64 {
+	n.t.Helper()
+	value, err := stage.Metrics(n.metrics()).Value(series)
+	if err != nil {
+		n.t.Fatal(err)
 	}
-	return count
+	return value
 }
 
 // attacker is a connection whose client sends what frames it likes.
@@ -319,6 +326,9 @@ func TestPartsOfMessagesAreBounded(t *testing.T) {
 				}
 				if err != nil { // it may have been closed at once
 					break
+				}
+				for len(all) == 1 && n.metric(fmt.Sprintf("holdfast_unread_bytes{listener=%q}", listener)) == 0 {
+					runtime.Gosched() // the first one is to be the first whose parts come
 				}
 			}
 			why := <-all[0].Ended
