@@ -3,6 +3,7 @@ package access
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"strings"
 	"sync"
@@ -22,7 +23,7 @@ type Keeper struct {
 	current atomic.Pointer[inForce]
 
 	mu      sync.Mutex
-	read    [sha256.Size]byte // what the file had when it was looked at last
+	read    [sha256.Size]byte // of the file that is in force
 	told    string            // why it could not be used then; empty: it could
 	streams map[*followed]struct{}
 }
@@ -100,6 +101,13 @@ func (k *Keeper) Reload() (taken bool, err error) {
 	k.read, k.told = sum, ""
 	k.current.Store(next)
 	return true, nil
+}
+
+// Sum is the SHA-256 of the file that is in force, in hexadecimal digits.
+func (k *Keeper) Sum() string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return hex.EncodeToString(k.read[:])
 }
 
 // Identify returns who calls. Errors wrap ErrUnknown, unless the context has ended.

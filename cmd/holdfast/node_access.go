@@ -5,12 +5,14 @@ import (
 	"crypto/x509"
 	"errors"
 	"net/http"
+	"path/filepath"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/holdfast-run/holdfast/actors/access"
 	"github.com/holdfast-run/holdfast/actors/gateway"
+	"github.com/holdfast-run/holdfast/messages/auditv1"
 	"github.com/holdfast-run/holdfast/tokens"
 )
 
@@ -57,6 +59,32 @@ func (n *node) reviewAccess(ctx context.Context) {
 	if ended := n.access.Review(ctx); ended > 0 {
 		n.log.Info("streams were ended: their callers are not known any more, or may do other things", "streams", ended)
 	}
+	n.noteAccess(ctx)
+}
+
+// noteAccessWithin is how long it may take to note which file is in force; then it is tried again when the file is looked at next.
+const noteAccessWithin = 2 * time.Second
+
+// noteAccess notes in the audit which file says who may call: once the node has its audit, and whenever the file has changed. Nobody knows
+// who has changed it.
+func (n *node) noteAccess(ctx context.Context) {
+	audit, sum := n.refusals.Load(), n.access.Sum()
+	if audit == nil || sum == n.accessNoted {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, noteAccessWithin)
+	defer cancel()
+	begun, err := audit.Begin(ctx, &auditv1.Begun{Caller: &auditv1.Caller{}, Method: "access file read"})
+	if err == nil {
+		err = audit.End(ctx, &auditv1.Ended{Begun: begun, Changes: []*auditv1.Change{
+			{What: "SHA-256 of " + filepath.Base(n.config.Access), Before: n.accessNoted, After: sum},
+		}})
+	}
+	if err != nil {
+		n.log.Warn("which file says what callers may do is not in the audit yet", "error", err)
+		return
+	}
+	n.accessNoted = sum
 }
 
 // forCallers serves a page of the administration to those whose roles allow it.

@@ -72,6 +72,8 @@ type node struct {
 	// access knows who calls; nil: nobody is asked.
 	access        *access.Keeper
 	accessReloads *prometheus.CounterVec // by outcome
+	// accessNoted is the SHA-256 of the file of access that the audit has last. It belongs to who looks at the file.
+	accessNoted string
 
 	// files is the most files of an embedded journal.
 	files int

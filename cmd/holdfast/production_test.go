@@ -1,11 +1,14 @@
 package main
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/holdfast-run/holdfast/certificates/certificatetest"
 )
@@ -52,6 +55,20 @@ func TestNodeInTenLines(t *testing.T) {
 	} {
 		if got := f.run(args...); got.status != exitOK {
 			t.Errorf("%v: %+v", args, got)
+		}
+	}
+	// Which file says who may do what is in the audit, as it is and as it is changed.
+	tokenOf(t, filepath.Join(dir, "access.yaml"), "shop", "--role", "submitter", "--namespace", "shop")
+	log.await(t, "what callers may do has changed", 1)
+	noted := func() string { return f.run("audit", "list", "--method", "access file").stdout }
+	after, err := os.ReadFile(filepath.Join(dir, "access.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, until := fmt.Sprintf("%x", sha256.Sum256(after)), time.Now().Add(time.Minute)
+	for !strings.Contains(noted(), want) {
+		if time.Now().After(until) {
+			t.Fatalf("the audit does not tell %s:\n%s", want, noted())
 		}
 	}
 	if got := f.run("audit", "list"); !strings.Contains(got.stdout, "List refused") ||
