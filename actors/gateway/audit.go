@@ -94,6 +94,9 @@ func (s *Server) noted(ctx context.Context, method string, req any, change func(
 	if m, ok := req.(proto.Message); ok {
 		tellRequest(b, m)
 	}
+	if method == adminv1.AdminService_AcceptLoss_FullMethodName {
+		return s.notedAfter(ctx, b, change)
+	}
 	sequence, err := s.audit.Begin(ctx, b)
 	if errors.Is(err, recorder.ErrStopped) {
 		return s.fail(runtime.ErrStopping)
@@ -103,7 +106,17 @@ func (s *Server) noted(ctx context.Context, method string, req any, change func(
 	}
 	n := &notes{}
 	err = change(context.WithValue(ctx, notesKey{}, n))
-	e := &auditv1.Ended{Begun: sequence, Changes: n.changes}
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), notedWithin)
+	defer cancel()
+	if endErr := s.audit.End(end, ended(sequence, n, err)); endErr != nil {
+		return s.fail(fmt.Errorf("what came of it can't be noted (it may have been done: %s): %w", outcome(err), endErr))
+	}
+	return err
+}
+
+// ended says what came of a change.
+func ended(begun uint64, n *notes, err error) *auditv1.Ended {
+	e := &auditv1.Ended{Begun: begun, Changes: n.changes}
 	if st, _ := status.FromError(err); st.Code() != codes.OK {
 		e.Code, e.Message = int32(st.Code()), messages.Clip(st.Message(), maxNote) //nolint:gosec // a code is small
 		for _, d := range st.Details() {
@@ -112,10 +125,41 @@ func (s *Server) noted(ctx context.Context, method string, req any, change func(
 			}
 		}
 	}
+	return e
+}
+
+// noteAgain is when it is tried again to note what was changed.
+const noteAgain = 100 * time.Millisecond
+
+// notedAfter makes a change without which the journal may not answer, nor take a note. It is noted as soon as the journal does; until then,
+// and if it goes on not to, the log has it.
+func (s *Server) notedAfter(ctx context.Context, b *auditv1.Begun, change func(context.Context) error) error {
+	n := &notes{}
+	err := change(context.WithValue(ctx, notesKey{}, n))
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), notedWithin)
 	defer cancel()
-	if endErr := s.audit.End(end, e); endErr != nil {
-		return s.fail(fmt.Errorf("what came of it can't be noted (it may have been done: %s): %w", outcome(err), endErr))
+	outcome := ended(0, n, err)
+	note := func() error {
+		if outcome.GetBegun() == 0 {
+			sequence, err := s.audit.Begin(end, b)
+			if err != nil {
+				return err
+			}
+			outcome.Begun = sequence
+		}
+		return s.audit.End(end, outcome)
+	}
+	noteErr := note()
+	for noteErr != nil && err == nil && end.Err() == nil {
+		select {
+		case <-time.After(noteAgain):
+		case <-end.Done():
+		}
+		noteErr = note()
+	}
+	if noteErr != nil {
+		s.log.Error("the audit lacks a change, as the journal takes no note", "method", b.GetMethod(), "name", b.GetCaller().GetName(),
+			"from", b.GetCaller().GetAddress(), "error", noteErr)
 	}
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -193,10 +194,12 @@ type unnoted struct {
 	persistence.Journal
 
 	from uint64
+	// opened: entries can be added all the same.
+	opened atomic.Bool
 }
 
 func (j *unnoted) AppendAudit(ctx context.Context, chain string, first uint64, entries [][]byte) error {
-	if first >= j.from {
+	if first >= j.from && !j.opened.Load() {
 		return persistence.ErrUnavailable
 	}
 	return j.Journal.AppendAudit(ctx, chain, first, entries)
@@ -208,7 +211,7 @@ func TestUnnoted(t *testing.T) {
 	for from, did := range map[uint64]bool{2: false, 3: true} {
 		synctest.Test(t, func(t *testing.T) {
 			n := start(t, func(s *settings) {
-				s.wrap = func(j persistence.Journal) persistence.Journal { return &unnoted{j, from} }
+				s.wrap = func(j persistence.Journal) persistence.Journal { return &unnoted{Journal: j, from: from} }
 			})
 			synctest.Wait()
 			_, err := n.admin.LimitActivity(t.Context(), &adminv1.LimitActivityRequest{Activity: "a.b", Concurrency: 1})
@@ -224,6 +227,47 @@ func TestUnnoted(t *testing.T) {
 			}
 		})
 	}
+}
+
+// accepting is a desk at which a loss is accepted, without which the journal takes no notes.
+type accepting struct {
+	desk
+
+	journal *unnoted
+}
+
+func (a *accepting) Accept(ctx context.Context, confirm string) (uint64, error) {
+	generation, err := a.desk.Accept(ctx, confirm)
+	time.AfterFunc(time.Second, func() { a.journal.opened.Store(err == nil) })
+	return generation, err
+}
+
+// A loss is accepted though the journal takes no note before: it is noted as soon as it does.
+func TestLossIsNotedAfter(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a := &accepting{}
+		n := start(t, func(s *settings) {
+			s.wrap = func(j persistence.Journal) persistence.Journal {
+				a.journal = &unnoted{Journal: j, from: 2}
+				return a.journal
+			}
+		})
+		synctest.Wait()
+		n.server.LoseBy(a)
+		a.refusal = unwanted{"NO_SUCH_LOSS", "confirm"}
+		if _, err := n.admin.AcceptLoss(t.Context(), &adminv1.AcceptLossRequest{Confirm: "other"}); status.Code(err) != codes.FailedPrecondition {
+			t.Errorf("another loss: %v", err)
+		}
+		a.refusal = nil
+		if r, err := n.admin.AcceptLoss(t.Context(), &adminv1.AcceptLossRequest{Confirm: "word"}); err != nil || r.GetGeneration() != 7 {
+			t.Errorf("a loss: %v, %v", r, err)
+		}
+		want := "opened\nAcceptLoss by \"\" why \"\" confirm=word\n  ended 2: 0  [generation: \"\" → \"7\"]\n"
+		if got := n.noted(); got != want {
+			t.Errorf("noted is\n%s\nwant\n%s", got, want)
+		}
+	})
 }
 
 // What an adapter says of tasks that it was not given is refused, and counted.
