@@ -145,6 +145,9 @@ const gcPercent = 800
 // boundMemory has the process keep to its memory, and tells what has how much of it.
 func (n *node) boundMemory() {
 	c := &n.config
+	if c.limitUnknown != nil {
+		n.log.Warn("it can't be found out how much memory the system allows: --memory goes by none", "error", c.limitUnknown)
+	}
 	if c.limit > 0 && c.Memory > c.limit/100*ofCgroup {
 		n.log.Warn("the node may come to take more memory than the system allows, and be killed: lower --memory, or raise the limit",
 			"memory", textSize(c.Memory), "limit", textSize(c.limit), "at_most", textSize(c.limit/100*ofCgroup))

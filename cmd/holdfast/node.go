@@ -21,10 +21,7 @@ func newNode(a *app) *cobra.Command {
 			"process may use at a time. A node may be killed at any time: the next one takes up where it was.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var err error
-			if c.limit, err = memoryLimit(); err != nil {
-				return err
-			}
+			c.limit, c.limitUnknown = memoryLimit()
 			if err := c.validate(cmd.Flags()); err != nil {
 				return usageError{err}
 			}

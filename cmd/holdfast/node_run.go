@@ -44,8 +44,9 @@ type nodeConfig struct {
 	Gateway gateway.Config
 	Audit   auditConfig
 	// Memory is what the process may have in main memory, in bytes; 0: the default. shares are what has how much of it, and limit is what
-	// the system allows the process; 0: any.
+	// the system allows the process; 0: any, or it can't be found out, of which limitUnknown says why.
 	Memory, limit int64
+	limitUnknown  error
 	shares        shared
 	// Committing and Unsent are shares of it that have several uses.
 	Committing, Unsent int64
