@@ -21,7 +21,12 @@ func (e *InputError) Unwrap() error { return e.err }
 type Pin struct {
 	Ref  messages.DefinitionRef
 	Hash []byte
+	// Heavy: checking the input takes long.
+	Heavy bool
 }
+
+// heavyChecks is how many schemas are applied, in a millisecond, until a check takes long.
+const heavyChecks = 10_000
 
 // Pin finds the definition of a new order with an input, valid JSON; its version may be latest. With ErrRetired it is returned all
 // the same, for an order that was accepted before. An input that does not match its schema is an *InputError.
@@ -30,12 +35,16 @@ func (c *Catalog) Pin(ref messages.DefinitionRef, input []byte) (Pin, error) {
 	if def == nil {
 		return Pin{}, err
 	}
+	pin := Pin{Ref: def.Ref, Hash: def.Hash}
 	if s := def.Input.Schema; s != nil {
-		if wrong := s.Validate(workflow.NewValue(input), nil); wrong != nil {
-			return Pin{}, &InputError{def.Ref, wrong}
+		var meter workflow.Meter
+		wrong := s.Validate(workflow.NewValue(input), &meter)
+		pin.Heavy = meter.Checks > heavyChecks
+		if wrong != nil {
+			return pin, &InputError{def.Ref, wrong}
 		}
 	}
-	return Pin{def.Ref, def.Hash}, err
+	return pin, err
 }
 
 // Examined is what a document says.

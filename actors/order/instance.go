@@ -38,19 +38,22 @@ func (b *Box) Received() uint64 { return b.received.Load() }
 // Poisoned tells whether the order is in memory only to be faulted.
 func (b *Box) Poisoned() bool { return b.poison }
 
-// inline tells whether a message is handled in the partition's turn. It is if nothing has to be read for it, so that the other orders
-// are not held up. What became of a commit does not come in the partition's turn, but from a goroutine of the journal.
+// inline tells whether a message is handled in the partition's turn. It is if nothing has to be read for it, and it is no heavy work, so that
+// the other orders are not held up. What became of a commit does not come in the partition's turn, but from a goroutine of the journal.
 func (p *Parts) inline(b *Box, message any) bool {
 	switch m := message.(type) {
 	case *committed, *granted:
 		return false
 	case *nodev1.Envelope:
 		if a := m.GetAccept(); a != nil {
+			if p.heavyToAccept(a.GetOrder()) {
+				return false
+			}
 			_, err := p.Catalog.Pinned(a.GetOrder().GetDefinition(), a.GetOrder().GetDefinitionHash())
 			return err == nil
 		}
 	}
-	return b.loaded.Load()
+	return b.loaded.Load() && !b.apart.Load()
 }
 
 // instance is the shell round one order. See the package's comment for its states.
@@ -89,6 +92,8 @@ type instance struct {
 	woken    bool          // the partition waits to be told that the order has come to rest
 	waiting  bool          // it waits until there is room for a decision
 	place    runtime.Place // what the decision has of that room
+	heavily  string        // the namespace for which the next decision is heavy work; empty: it is none
+	pass     *runtime.Pass // lets a decision that is heavy work go on; nil if it is not, or not yet
 	refilled bool          // an attempt that had overflowed was offered since the last one overflowed
 	began    time.Time     // when the first attempt that had overflowed was offered; zero if none was
 }
@@ -217,18 +222,7 @@ func (i *instance) decide(batch []any) {
 	p := &i.space
 	*p = pending{asked: i.asks[:0]}
 	i.deciding, i.pending = batch, p
-	now := i.Now()
-	for ; len(i.deciding) > 0; i.deciding = i.deciding[1:] {
-		i.decideOne(now, i.deciding[0], p)
-	}
-	i.one[0] = nil
-	if i.more {
-		i.more = false
-		i.apply(now, workflow.Continue{}, nil, p)
-	}
-	if i.state != nil {
-		i.reserve(now, p)
-	}
+	i.decideAll(i.Now(), p)
 	if n := messages.Version(len(p.events)); n > 0 {
 		i.commit(i.state.Version()-n, p)
 		return
@@ -240,6 +234,27 @@ func (i *instance) decide(batch []any) {
 	}
 	i.settle(p)
 	i.rest()
+}
+
+// decideAll decides the messages, within the pace if that is heavy work.
+func (i *instance) decideAll(now time.Time, p *pending) {
+	defer i.quit()
+	if space := i.heavily; space != "" {
+		i.heavily = ""
+		i.enter(space)
+		now = i.Now()
+	}
+	for ; len(i.deciding) > 0; i.deciding = i.deciding[1:] {
+		i.decideOne(now, i.deciding[0], p)
+	}
+	i.one[0] = nil
+	if i.more {
+		i.more = false
+		i.apply(now, workflow.Continue{}, nil, p)
+	}
+	if i.state != nil {
+		i.reserve(now, p)
+	}
 }
 
 func (i *instance) priority() int { return int(i.state.Accepted().GetPriority()) }
@@ -465,6 +480,9 @@ func (i *instance) rest() {
 		}
 	}
 	i.resize(sizeOf(i.state))
+	if i.state != nil {
+		i.box.apart.Store(i.isHeavy())
+	}
 	if i.woken {
 		i.woken = false
 		i.home.Tell(Rested{i.id})
