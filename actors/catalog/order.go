@@ -1,6 +1,8 @@
 package catalog
 
 import (
+	"time"
+
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
 )
@@ -21,30 +23,30 @@ func (e *InputError) Unwrap() error { return e.err }
 type Pin struct {
 	Ref  messages.DefinitionRef
 	Hash []byte
-	// Heavy: checking the input takes long.
-	Heavy bool
 }
 
-// heavyChecks is how many schemas are applied, in a millisecond, until a check takes long.
-const heavyChecks = 10_000
+// checking has it told when an input is about to be checked, which may take long.
+type checking struct{ costly func() }
+
+func (c checking) Checking()         { c.costly() }
+func (checking) Large()              {}
+func (checking) Long()               {}
+func (checking) Show() time.Duration { return 0 }
 
 // Pin finds the definition of a new order with an input, valid JSON; its version may be latest. With ErrRetired it is returned all
-// the same, for an order that was accepted before. An input that does not match its schema is an *InputError.
-func (c *Catalog) Pin(ref messages.DefinitionRef, input []byte) (Pin, error) {
+// the same, for an order that was accepted before. An input that does not match its schema is an *InputError. costly is called before it is
+// checked, if that may take long.
+func (c *Catalog) Pin(ref messages.DefinitionRef, input []byte, costly func()) (Pin, error) {
 	def, err := c.Definition(ref)
 	if def == nil {
 		return Pin{}, err
 	}
-	pin := Pin{Ref: def.Ref, Hash: def.Hash}
 	if s := def.Input.Schema; s != nil {
-		var meter workflow.Meter
-		wrong := s.Validate(workflow.NewValue(input), &meter)
-		pin.Heavy = meter.Checks > heavyChecks
-		if wrong != nil {
-			return pin, &InputError{def.Ref, wrong}
+		if wrong := s.Validate(workflow.NewValue(input), &workflow.Meter{Turns: checking{costly}}); wrong != nil {
+			return Pin{}, &InputError{def.Ref, wrong}
 		}
 	}
-	return pin, err
+	return Pin{def.Ref, def.Hash}, err
 }
 
 // Examined is what a document says.

@@ -19,6 +19,8 @@ func (t turns) Large() {
 	}
 }
 
+func (turns) Checking() {}
+
 func (t turns) Long() {
 	if t.long != nil {
 		t.long()

@@ -13,7 +13,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/holdfast-run/holdfast/actors/catalog"
-	"github.com/holdfast-run/holdfast/actors/runtime"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/messages/jsonscan"
@@ -71,38 +70,29 @@ func (s *Server) check(ctx context.Context, o *orderv1.WorkOrder) (*journalv1.Or
 	if len(input) == 0 {
 		input = []byte("{}")
 	}
-	turn := func() (end func(), err error) { return func() {}, nil }
-	if len(input) >= heavyInput || s.engine.Heavy(o.GetDefinition()) {
-		turn = func() (end func(), err error) {
-			pass, err := s.enter(ctx, runtime.HeavyRequest, ref.Namespace)
-			return pass.Leave, err
+	work := heavyCheck{s, ctx, o, ref.Namespace, len(input) >= heavyInput || s.engine.Heavy(o.GetDefinition())}
+	err = work.do(func() error {
+		if err := checkJSON(input, s.config.MaxInput, s.config.MaxDepth); err != nil {
+			m.add("order.input", err.Error())
 		}
-	}
-	end, err := turn()
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	if err := checkJSON(input, s.config.MaxInput, s.config.MaxDepth); err != nil {
-		m.add("order.input", err.Error())
-	}
-	end()
 	due := s.deadline(&m, "order", o.GetDeadline(), o.GetDeadlineAfter())
 	s.checkFields(o, &m)
 	if err := m.err(); err != nil {
 		return nil, err
 	}
 	known := s.engine.Catalog()
-	pin, err := catalog.Look(ctx, known, func() (catalog.Pin, error) {
-		end, err := turn()
-		if err != nil {
-			return catalog.Pin{}, err
-		}
-		defer end()
-		return known.Pin(ref, input)
+	pin, err := catalog.Look(ctx, known, func() (pin catalog.Pin, err error) {
+		err = work.do(func() (err error) {
+			pin, err = work.pin(known, ref, input)
+			return err
+		})
+		return pin, err
 	})
-	if pin.Heavy {
-		s.engine.NoteHeavy(o.GetDefinition())
-	}
 	if errors.Is(err, catalog.ErrRetired) {
 		accepted, e := s.engine.View().Has(ctx, messages.OrderID(o.GetId()))
 		switch {

@@ -8,7 +8,10 @@ import (
 	"google.golang.org/grpc/peer"
 
 	"github.com/holdfast-run/holdfast/actors/access"
+	"github.com/holdfast-run/holdfast/actors/catalog"
 	"github.com/holdfast-run/holdfast/actors/runtime"
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
 
 const (
@@ -85,4 +88,42 @@ func (s *Server) enterRead(ctx context.Context, u *unsent) (*runtime.Pass, *clai
 		return nil, nil, err
 	}
 	return pass, c, nil
+}
+
+// heavyCheck checks an order. is: that is heavy work.
+type heavyCheck struct {
+	*Server
+
+	ctx       context.Context //nolint:containedctx // lives as long as the check
+	order     *orderv1.WorkOrder
+	namespace string
+	is        bool
+}
+
+// do does a part of the check.
+func (h *heavyCheck) do(part func() error) error {
+	if !h.is {
+		return part()
+	}
+	pass, err := h.enter(h.ctx, runtime.HeavyRequest, h.namespace)
+	if err != nil {
+		return err
+	}
+	defer pass.Leave()
+	return part()
+}
+
+// pin finds the definition of the order. If it turns out that checking the input takes long, that is known from then on.
+func (h *heavyCheck) pin(known *catalog.Catalog, ref messages.DefinitionRef, input []byte) (catalog.Pin, error) {
+	var pass *runtime.Pass
+	defer func() {
+		if pass.Leave(); pass.Used() > runtime.HeavyFrom {
+			h.engine.NoteHeavy(h.order.GetDefinition())
+		}
+	}()
+	return known.Pin(ref, input, func() {
+		if !h.is {
+			pass = h.engine.Pace().Force(runtime.HeavyRequest, h.namespace, clientOf(h.ctx))
+		}
+	})
 }

@@ -91,6 +91,7 @@ type instance struct {
 	place    runtime.Place // what the decision has of that room
 	heavily  string        // the namespace for which the next decision is heavy work; empty: it is none
 	pass     *runtime.Pass // lets a decision that is heavy work go on; nil if it is not, or not yet
+	checks   bool          // it has that since a value was checked
 	refilled bool          // an attempt that had overflowed was offered since the last one overflowed
 	began    time.Time     // when the first attempt that had overflowed was offered; zero if none was
 }

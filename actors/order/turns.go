@@ -17,6 +17,14 @@ func (t turns) Large() {
 	t.room.Force(&t.place)
 }
 
+// Checking implements workflow.Turns. Whether it takes long is known afterwards.
+func (t turns) Checking() {
+	if t.pass == nil {
+		t.checks = true
+		t.pass = t.Pace.Force(runtime.HeavyEvaluation, t.namespace(), "")
+	}
+}
+
 // Long implements workflow.Turns.
 func (t turns) Long() {
 	known := t.isHeavy()
@@ -53,8 +61,13 @@ func (i *instance) enter(space string) {
 
 // quit ends the heavy work of a decision, if it was any.
 func (i *instance) quit() {
-	i.pass.Leave()
-	i.pass = nil
+	if i.pass == nil {
+		return
+	}
+	if i.pass.Leave(); i.checks && i.pass.Used() > runtime.HeavyFrom {
+		i.noteHeavy()
+	}
+	i.pass, i.checks = nil, false
 }
 
 // await waits for something, and shows meanwhile that it does.

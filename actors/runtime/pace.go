@@ -42,6 +42,8 @@ type PaceConfig struct {
 }
 
 const (
+	// HeavyFrom is how much processor time a step takes that is heavy work.
+	HeavyFrom = time.Millisecond
 	// paceSlice is how much processor time a piece takes before others get a turn, if it can be interrupted.
 	paceSlice = 5 * time.Millisecond
 	// paceSaved is of how long a time heavy work may use the share later, if it did not use it.
@@ -106,6 +108,7 @@ type Pass struct {
 	kind    Heavy
 	flow    *flow
 	from    time.Duration // what the thread had used when the piece was charged last
+	sum     time.Duration // what it was charged
 	granted chan struct{} // closed when a pass that waits may go on
 }
 
@@ -276,6 +279,7 @@ func (s *Pass) charge() {
 	now := s.pace.thread.used()
 	used := max(0, now-s.from)
 	s.from = now
+	s.sum += used
 	s.flow.charge(used)
 	s.pace.left -= used
 	s.pace.done[s.kind].Used += used
@@ -320,6 +324,14 @@ func (s *Pass) Leave() {
 	p.mu.Unlock()
 	p.thread.giveBack()
 	release(granted)
+}
+
+// Used is how much processor time the piece took, once it was left. Nil: none.
+func (s *Pass) Used() time.Duration {
+	if s == nil {
+		return 0
+	}
+	return s.sum
 }
 
 // Done tells what was done of each kind of heavy work, and whether other work waits for a processor, as far as was looked.

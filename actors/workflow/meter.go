@@ -17,6 +17,8 @@ type Meter struct {
 type Turns interface {
 	// Large is called when an evaluation is about to make much at once.
 	Large()
+	// Checking is called when a value is about to be checked with a schema, which may take long.
+	Checking()
 	// Long is called when evaluations have taken long, and returns when they may go on.
 	Long()
 	// Show is called now and then from then on, shows that an evaluation goes on, and returns when it may, and how long it had to wait.
@@ -29,8 +31,8 @@ const longSteps = 20_000
 // WithTurns has evaluations of the order that take long take turns.
 func (s *State) WithTurns(t Turns) { s.turns = t }
 
-// stepsPerCheck is how many steps take as long as the application of a schema.
-const stepsPerCheck = 2
+// costlyChecks is how many applications of schemas may take long: some 100 ns each, if they are made.
+const costlyChecks = 2000
 
 // bytesPerStep is how much is read or made in bulk in the time of a step.
 const bytesPerStep = 16
@@ -43,11 +45,14 @@ func (m *Meter) Count(steps int, bytes int64) {
 	}
 }
 
-// Check counts applications of schemas.
+// Check counts applications of schemas that are about to be made, at most.
 func (m *Meter) Check(checks int) {
-	if m != nil {
-		m.Checks += checks
-		m.TookLong(0)
+	if m == nil {
+		return
+	}
+	m.Checks += checks
+	if m.Turns != nil && checks > costlyChecks {
+		m.Turns.Checking()
 	}
 }
 
@@ -56,7 +61,7 @@ func (m *Meter) TookLong(steps int) bool {
 	if m == nil || m.Turns == nil {
 		return false
 	}
-	if !m.long && m.earlier+m.Steps+stepsPerCheck*m.Checks+steps > longSteps {
+	if !m.long && m.earlier+m.Steps+steps > longSteps {
 		m.long = true
 		m.Turns.Long()
 	}
