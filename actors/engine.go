@@ -179,7 +179,8 @@ func (e *Engine) wire() {
 	})
 	e.orders = (&order.Parts{
 		Config: c.orders(), Journal: d.Journal, Catalog: e.catalog, Activities: e.activities, Post: e.post, Readers: e.view,
-		Show: view.OrderOf, ShowEnd: view.EndOf, Workers: &e.workers, Pace: e.pace, Story: order.NewStory(d.Log, c.LogRate), Log: d.Log, Now: d.Now,
+		Show: view.OrderOf, ShowEnd: view.EndOf, Workers: &e.workers, Pace: e.pace,
+		Story: order.NewStory(d.Log, c.LogRate), Log: d.Log, Now: d.Now,
 		Level: e.catalog.Level, Inject: inject,
 	}).Ready()
 	e.acceptor = order.NewAcceptor(e.orders, e.health.Note)

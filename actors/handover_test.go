@@ -333,7 +333,7 @@ func (c *clients) submit(id, ref, key string) bool {
 	engine := s.engine
 	s.mu.Unlock()
 	r, _ := messages.ParseDefinitionRef(ref)
-	pin, err := catalog.Look(c.town.t.Context(), engine.Catalog(), func() (catalog.Pin, error) { return engine.Catalog().Pin(r, []byte("{}"), func() {}) })
+	pin, err := catalog.Look(c.town.t.Context(), engine.Catalog(), func() (catalog.Pin, error) { return engine.Catalog().Pin(r, []byte("{}"), nil) })
 	if err != nil {
 		c.town.t.Errorf("pin %s: %v", ref, err)
 		return true

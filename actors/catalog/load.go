@@ -169,7 +169,7 @@ func (c *Catalog) loaded(ctx context.Context, e *deployed) (*workflow.Definition
 		err error
 	}
 	answers := make(chan answer, 1)
-	c.load(e, func(def *workflow.Definition, err error) { answers <- answer{def, err} })
+	c.load(e, func(def *workflow.Definition, err error) { answers <- answer{def, err} }) //nolint:contextcheck // for all who want it
 	select {
 	case a := <-answers:
 		return a.def, a.err

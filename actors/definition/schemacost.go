@@ -78,8 +78,8 @@ func appliedTo(s *jsonschema.Schema) (same, down []*jsonschema.Schema) {
 	return same, down
 }
 
-// What takes as long as the application of a schema, some 100 ns: the comparison with a few values, or a part of that with a number, which is
-// calculated exactly; and the matching of a byte with a pattern.
+// What takes as long as the application of a schema, some 100 ns: the comparison with a few values, or a part of that with a number, which
+// is calculated exactly; and the matching of a byte with a pattern.
 const (
 	comparedValues = 32
 	numberCost     = 16

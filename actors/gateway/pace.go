@@ -27,7 +27,7 @@ func (s *Server) enter(ctx context.Context, kind runtime.Heavy, namespace string
 	if namespace == "" {
 		namespace = "\x00" + client // no name of a namespace is like that
 	}
-	return s.engine.Pace().Enter(ctx, kind, namespace, client) //nolint:wrapcheck // it says what it waited for
+	return s.engine.Pace().Enter(ctx, kind, namespace, client)
 }
 
 // clientOf tells those apart for whom heavy work is done, by who calls, or else from where. What a client calls itself does not count. The
@@ -95,35 +95,55 @@ type heavyCheck struct {
 	*Server
 
 	ctx       context.Context //nolint:containedctx // lives as long as the check
-	order     *orderv1.WorkOrder
+	of        *orderv1.WorkOrder
 	namespace string
 	is        bool
+	pass      *runtime.Pass // nil: it has none
 }
 
-// do does a part of the check.
-func (h *heavyCheck) do(part func() error) error {
-	if !h.is {
-		return part()
+// begin waits until a part of the check may go on, if that is heavy work.
+func (h *heavyCheck) begin() (err error) {
+	if h.is {
+		h.pass, err = h.enter(h.ctx, runtime.HeavyRequest, h.namespace)
 	}
-	pass, err := h.enter(h.ctx, runtime.HeavyRequest, h.namespace)
-	if err != nil {
+	return err
+}
+
+// end ends a part of the check. If it has turned out that it takes long, that is known from then on.
+func (h *heavyCheck) end() {
+	if h.pass == nil {
+		return
+	}
+	if h.pass.Leave(); !h.is && h.pass.Used() > runtime.HeavyFrom {
+		h.engine.NoteHeavy(h.of.GetDefinition())
+	}
+	h.pass = nil
+}
+
+// Checking implements catalog.Checker.
+func (h *heavyCheck) Checking() {
+	if h.pass == nil {
+		h.pass = h.engine.Pace().Force(runtime.HeavyRequest, h.namespace, clientOf(h.ctx))
+	}
+}
+
+// parse checks the input, as far as that goes without the definition.
+func (h *heavyCheck) parse(input []byte, m *mistakes) error {
+	if err := h.begin(); err != nil {
 		return err
 	}
-	defer pass.Leave()
-	return part()
+	defer h.end()
+	if err := checkJSON(input, h.config.MaxInput, h.config.MaxDepth); err != nil {
+		m.add("order.input", err.Error())
+	}
+	return nil
 }
 
-// pin finds the definition of the order. If it turns out that checking the input takes long, that is known from then on.
+// pin finds the definition, and checks the input with its schema.
 func (h *heavyCheck) pin(known *catalog.Catalog, ref messages.DefinitionRef, input []byte) (catalog.Pin, error) {
-	var pass *runtime.Pass
-	defer func() {
-		if pass.Leave(); pass.Used() > runtime.HeavyFrom {
-			h.engine.NoteHeavy(h.order.GetDefinition())
-		}
-	}()
-	return known.Pin(ref, input, func() {
-		if !h.is {
-			pass = h.engine.Pace().Force(runtime.HeavyRequest, h.namespace, clientOf(h.ctx))
-		}
-	})
+	if err := h.begin(); err != nil {
+		return catalog.Pin{}, err
+	}
+	defer h.end()
+	return known.Pin(ref, input, h)
 }

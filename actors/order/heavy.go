@@ -12,8 +12,8 @@ import (
 )
 
 // heavy knows the definitions that have evaluated much lately. Decisions about their orders are heavy work: they are made outside of their
-// partition's turn, keep its pace, and wait before until there is room for what they make. What an evaluation of another one turns out to need is taken beyond the bound, and others
-// wait until that is given back.
+// partition's turn, keep its pace, and wait before until there is room for what they make. What an evaluation of another one turns out to
+// need is taken beyond the bound, and others wait until that is given back.
 type heavy struct {
 	mu sync.Mutex // held by who changes it
 	// known tells until when that counts; nil: none has.

@@ -16,7 +16,7 @@ type flow struct {
 
 	// had is the processor time that it has had, or that those have had who did not wait behind it while it was not there.
 	had time.Duration
-	// floor is what that of its children had had that was served last: none that comes is taken to have had less.
+	// floor is what the one of its children had that was served last: none that comes is taken to have had less.
 	floor time.Duration
 	// waiting and running are passes, of it and of all below.
 	waiting, running int

@@ -54,8 +54,8 @@ const (
 	paceLook = 20 * time.Millisecond
 )
 
-// Pace has heavy work keep a pace: while other work waits for a processor, it gets no more than a share of their time, however much there is
-// of it. What there is, spaces and clients of each kind get alike. Work that was not known to be heavy takes what it needs, and what
+// Pace has heavy work keep a pace: while other work waits for a processor, it gets no more than a share of their time, however much there
+// is of it. What there is, spaces and clients of each kind get alike. Work that was not known to be heavy takes what it needs, and what
 // comes later waits for longer.
 type Pace struct {
 	config PaceConfig

@@ -92,6 +92,7 @@ func TestPaceIsFair(t *testing.T) {
 }
 
 func playPace(t *testing.T, r *rapid.T, all []*paceClient, light *paceClient) {
+	t.Helper()
 	p := newPaced(twoProcessors)
 	const lasts = 60 * time.Second
 	ctx, cancel := context.WithTimeout(t.Context(), lasts)
