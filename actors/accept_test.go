@@ -51,7 +51,7 @@ func (w *town) resubmit(id, input string, wanted nodev1.Wanted) *nodev1.Answer {
 	const ref = "test/long:1.0.0"
 	e := w.sides[0].engine
 	r, _ := messages.ParseDefinitionRef(ref)
-	pin, err := catalog.Look(w.t.Context(), e.Catalog(), func() (catalog.Pin, error) { return e.Catalog().Pin(r, []byte("{}")) })
+	pin, err := catalog.Look(w.t.Context(), e.Catalog(), func() (catalog.Pin, error) { return e.Catalog().Pin(r, []byte("{}"), nil) })
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -2,9 +2,10 @@ package actors
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
-	"runtime"
+	stdruntime "runtime"
 	"time"
 
 	"github.com/holdfast-run/holdfast/actors/activity"
@@ -13,6 +14,7 @@ import (
 	"github.com/holdfast-run/holdfast/actors/dispatch"
 	"github.com/holdfast-run/holdfast/actors/order"
 	"github.com/holdfast-run/holdfast/actors/partition"
+	"github.com/holdfast-run/holdfast/actors/runtime"
 	"github.com/holdfast-run/holdfast/actors/share"
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/supervision"
@@ -97,8 +99,12 @@ type Config struct {
 	AcceptBurst int
 	// Drain is how long commits under way in a partition may take to end when another node is to own it. Default 5 s.
 	Drain time.Duration
-	// Evaluations is how many expressions that take long, more than some milliseconds, are evaluated at once. Default: as many as
-	// there are processors.
+	// HeavyShare is the part of the processors' time that heavy work gets while other work waits for a processor: the evaluation of
+	// expressions that take more than a millisecond, what is large, compiling, and reading for clients. Those of different namespaces and
+	// clients take turns. Default 0.05.
+	HeavyShare float64
+	// Evaluations is how many orders at once decide what is heavy work, and how many large requests are checked at once. Default: as many
+	// as there are processors, but one.
 	Evaluations int
 	// EvaluationBytes is the memory for what is evaluated at once, where that is much, and for what comes of it until it is durable.
 	// Beyond it, orders of definitions that evaluate much wait, those of different namespaces in turn. Each takes as much as an expression
@@ -117,7 +123,7 @@ type Config struct {
 // WithDefaults returns the settings with defaults in place of zeros.
 func (c Config) WithDefaults() Config {
 	c.Workflow = c.Workflow.WithDefaults()
-	known := c.catalog().WithDefaults()
+	known := c.catalog(nil).WithDefaults()
 	c.Definitions, c.MaxDefinitions = known.Bytes, known.Most
 	c.Mailbox = cmp.Or(c.Mailbox, 1000)
 	c.PartitionMailbox = cmp.Or(c.PartitionMailbox, 20_000)
@@ -146,7 +152,8 @@ func (c Config) WithDefaults() Config {
 	c.AcceptBurst = cmp.Or(c.AcceptBurst, 500)
 	c.Drain = cmp.Or(c.Drain, 5*time.Second)
 	c.StuckAfter = cmp.Or(c.StuckAfter, 8*time.Second)
-	c.Evaluations = cmp.Or(c.Evaluations, runtime.GOMAXPROCS(0))
+	c.HeavyShare = cmp.Or(c.HeavyShare, 0.05)
+	c.Evaluations = cmp.Or(c.Evaluations, max(1, stdruntime.GOMAXPROCS(0)-1))
 	c.EvaluationBytes = cmp.Or(c.EvaluationBytes, 128<<20)
 	c.LogRate = cmp.Or(c.LogRate, 200)
 	c.Restarts = cmp.Or(c.Restarts, supervision.Policy{
@@ -204,6 +211,9 @@ func (c Config) Validate() error {
 	lasting("LongWait", c.LongWait)
 	positive("Waking", int64(c.Waking))
 	positive("Dues", int64(c.Dues))
+	if !(c.HeavyShare > 0 && c.HeavyShare <= 1) { // nor NaN
+		errs = append(errs, fmt.Errorf("setting HeavyShare is %v, and must be more than 0 and at most 1", c.HeavyShare))
+	}
 	positive("Evaluations", int64(c.Evaluations))
 	positive("EvaluationBytes", c.EvaluationBytes)
 	positive("Poison", int64(c.Poison))
@@ -242,8 +252,17 @@ func (c Config) poison() supervision.Policy {
 // readTimeout is how long a turn may wait for the journal: so long that the turn does not count as stuck.
 func (c Config) readTimeout() time.Duration { return c.StuckAfter / 2 }
 
-func (c Config) catalog() catalog.Config {
-	return catalog.Config{Definition: c.Definition, Bytes: c.Definitions, Most: c.MaxDefinitions}
+func (c Config) catalog(pace *runtime.Pace) catalog.Config {
+	return catalog.Config{
+		Definition: c.Definition, Bytes: c.Definitions, Most: c.MaxDefinitions,
+		Turn: func(ctx context.Context, namespace string, again bool) (end func(), err error) {
+			if !again { // the orders of the definition wait for it
+				return pace.Force(runtime.HeavyDefinition, namespace, "").Leave, nil
+			}
+			pass, err := pace.Enter(ctx, runtime.HeavyDefinition, namespace, "")
+			return pass.Leave, err
+		},
+	}
 }
 
 func (c Config) activities() activity.Config {
@@ -257,10 +276,22 @@ func (c Config) activities() activity.Config {
 	}
 }
 
+const (
+	// compilersAtOnce is how many definitions are compiled at once, and readersAtOnce how many reads for clients go on at once.
+	compilersAtOnce, readersAtOnce = 2, 64
+)
+
+func (c Config) pace() runtime.PaceConfig {
+	return runtime.PaceConfig{
+		Processors: stdruntime.GOMAXPROCS(0), Share: c.HeavyShare,
+		AtOnce: [runtime.HeavyKinds]int{c.Evaluations, c.Evaluations, compilersAtOnce, readersAtOnce},
+	}
+}
+
 func (c Config) orders() order.Config {
 	return order.Config{
 		Workflow: c.Workflow, Mailbox: c.Mailbox, LongWait: c.LongWait, ReadTimeout: c.readTimeout(), Show: c.StuckAfter / 4,
-		Evaluations: c.Evaluations, EvaluationBytes: c.EvaluationBytes, EvaluationRoom: c.Definition.WithDefaults().Memory,
+		EvaluationBytes: c.EvaluationBytes, EvaluationRoom: c.Definition.WithDefaults().Memory,
 	}
 }
 

@@ -77,6 +77,7 @@ type Engine struct {
 	deps     Deps
 	system   *actor.ActorSystem
 	workers  runtime.Workers
+	pace     *runtime.Pace
 	health   *health
 	guardian actor.SupervisorStrategy            // of partitions
 	never    actor.SupervisorStrategy            // of actors that can't be restarted
@@ -104,7 +105,7 @@ func New(config Config, d Deps) (*Engine, error) {
 	if d.Now == nil {
 		d.Now = time.Now
 	}
-	e := &Engine{config: config, deps: d, health: newHealth(d.Journal)}
+	e := &Engine{config: config, deps: d, pace: runtime.NewPace(config.pace()), health: newHealth(d.Journal)}
 	escalate := func(reason any, who *actor.PID) {
 		d.Fatal(fmt.Errorf("%s failed too often: %v", who.GetId(), reason)) //nolint:err113 // for people
 	}
@@ -119,7 +120,7 @@ func New(config Config, d Deps) (*Engine, error) {
 // Start takes up the partitions of this node, and returns when new orders can be accepted. Recovery goes on behind.
 func (e *Engine) Start(ctx context.Context) error {
 	var err error
-	if e.catalog, err = catalog.Load(ctx, e.deps.Journal, e.config.catalog()); err != nil {
+	if e.catalog, err = catalog.Load(ctx, e.deps.Journal, e.config.catalog(e.pace)); err != nil {
 		return err
 	}
 	fallout, err := e.deps.Journal.Fallout(ctx)
@@ -178,7 +179,8 @@ func (e *Engine) wire() {
 	})
 	e.orders = (&order.Parts{
 		Config: c.orders(), Journal: d.Journal, Catalog: e.catalog, Activities: e.activities, Post: e.post, Readers: e.view,
-		Show: view.OrderOf, ShowEnd: view.EndOf, Workers: &e.workers, Story: order.NewStory(d.Log, c.LogRate), Log: d.Log, Now: d.Now,
+		Show: view.OrderOf, ShowEnd: view.EndOf, Workers: &e.workers, Pace: e.pace,
+		Story: order.NewStory(d.Log, c.LogRate), Log: d.Log, Now: d.Now,
 		Level: e.catalog.Level, Inject: inject,
 	}).Ready()
 	e.acceptor = order.NewAcceptor(e.orders, e.health.Note)
@@ -298,6 +300,7 @@ func (e *Engine) Stop() {
 	if e.stopping.Swap(true) {
 		return
 	}
+	e.pace.End()
 	e.halt()
 	e.loops.Wait()
 	e.deps.Placement.Stop()
@@ -341,6 +344,15 @@ func (e *Engine) Now() time.Time { return e.deps.Now() }
 
 // Catalog returns what is deployed.
 func (e *Engine) Catalog() *catalog.Catalog { return e.catalog }
+
+// Pace is what heavy work keeps to.
+func (e *Engine) Pace() *runtime.Pace { return e.pace }
+
+// Heavy tells whether a definition has evaluated or checked much lately, and NoteHeavy notes that it has.
+func (e *Engine) Heavy(definition string) bool { return e.orders.Heavy(definition) }
+
+// NoteHeavy does what Heavy says.
+func (e *Engine) NoteHeavy(definition string) { e.orders.NoteHeavy(definition) }
 
 // Activities returns the activities of the node.
 func (e *Engine) Activities() *activity.Activities { return e.activities }

@@ -7,6 +7,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/holdfast-run/holdfast/actors/runtime"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/persistence"
@@ -45,5 +46,30 @@ func (e *Engine) Uncounted() int { return e.ownership.Uncounted() }
 // Asks returns how many asks have no answer.
 func (e *Engine) Asks() int { return e.post.Asks() }
 
-// Evaluate takes the places of so many evaluations that take long, until end is called.
-func (e *Engine) Evaluate(count int) (end func()) { return e.orders.Evaluating(count) }
+// HoldHeavy has orders that do heavy work wait, until end is called.
+func (e *Engine) HoldHeavy() (end func()) {
+	over, left := make(chan struct{}), make(chan struct{})
+	for range 2 * e.config.Evaluations { // twice as many as there may be wait for nobody
+		began := make(chan struct{})
+		go func() {
+			defer func() { left <- struct{}{} }()
+			pass := e.pace.Force(runtime.HeavyEvaluation, "held", "")
+			close(began)
+			<-over
+			pass.Leave()
+		}()
+		<-began
+	}
+	return func() {
+		close(over)
+		for range 2 * e.config.Evaluations {
+			<-left
+		}
+	}
+}
+
+// HeavyDone tells what was done of a kind of heavy work.
+func (e *Engine) HeavyDone(kind runtime.Heavy) runtime.PaceDone {
+	done, _ := e.pace.Done()
+	return done[kind]
+}

@@ -334,7 +334,7 @@ func (c *clients) submit(id, ref, key string) bool {
 	engine := s.engine
 	s.mu.Unlock()
 	r, _ := messages.ParseDefinitionRef(ref)
-	pin, err := catalog.Look(c.town.t.Context(), engine.Catalog(), func() (catalog.Pin, error) { return engine.Catalog().Pin(r, []byte("{}")) })
+	pin, err := catalog.Look(c.town.t.Context(), engine.Catalog(), func() (catalog.Pin, error) { return engine.Catalog().Pin(r, []byte("{}"), nil) })
 	if errors.Is(err, persistence.ErrUnavailable) {
 		return false // it is not in memory, and has to be read
 	}

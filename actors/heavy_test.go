@@ -2,12 +2,15 @@ package actors_test
 
 import (
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/holdfast-run/holdfast/actors"
 	"github.com/holdfast-run/holdfast/actors/definition"
+	hfruntime "github.com/holdfast-run/holdfast/actors/runtime"
 	"github.com/holdfast-run/holdfast/persistence"
 )
 
@@ -104,4 +107,43 @@ func TestEndedLeaveNothing(t *testing.T) { //nolint:paralleltest // others would
 	if more := heap() - before; more > 10<<20 { // they had 30 MB
 		t.Errorf("%d bytes more are in use", more)
 	}
+}
+
+// Orders whose definition is known to evaluate much wait for their turn outside of that of their partition, and are not stuck. Whatever was
+// done of it is counted.
+func TestHeavyOrdersWaitApart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t, withEngine(actors.Config{Evaluations: 1, EvaluationBytes: 1 << 30}))
+		long := n.deploy("long", "do: [{a: {set: {n: '${ [range(30000)] | length }'}}}]")
+		small := n.deploy("small", "do: [{a: {set: {x: '${ .s | length }'}}}]")
+		ids := crowd(6) // of one partition
+		n.mustSubmit(order{id: ids[0], def: long})
+		n.expect(ids[0], completed)
+		before := n.HeavyDone(hfruntime.HeavyEvaluation)
+		if before.Used == 0 || before.Waits != 0 {
+			t.Errorf("the first one: %+v", before)
+		}
+		end := n.HoldHeavy()
+		answers := []<-chan error{
+			n.submitOnly(order{id: ids[1], def: long}),
+			n.submitOnly(order{id: ids[2], def: long}),
+			n.submitOnly(order{id: ids[3], def: small, input: `{"s": "` + strings.Repeat("x", 100_000) + `"}`}),
+		}
+		n.wantStuck()
+		n.mustSubmit(order{id: ids[4], def: small, input: `{"s": ""}`})
+		n.expect(ids[4], completed)
+		if d := n.HeavyDone(hfruntime.HeavyEvaluation); d.Waiting != 3 || d.Waits != before.Waits+3 {
+			t.Errorf("%+v", d)
+		}
+		end()
+		n.sleep(time.Minute)
+		for i, answer := range answers {
+			wantErr(t, <-answer, nil)
+			n.expect(ids[1+i], completed)
+		}
+		if d := n.HeavyDone(hfruntime.HeavyEvaluation); d.Waiting != 0 || d.Running != 0 || d.Used <= before.Used {
+			t.Errorf("in the end: %+v", d)
+		}
+	})
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/holdfast-run/holdfast/actors/runtime"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/persistence"
@@ -31,6 +32,8 @@ type Metrics struct {
 
 	queueDepth, queueInFlight, queueAge, queueOverflow, queueResults *prometheus.Desc
 	queueAway, queueSuspects, queueRedelivered, queueQuarantined     *prometheus.Desc
+
+	heavySeconds, heavyWaits, heavyWaited, heavyWaiting, heavyRunning, crowded *prometheus.Desc
 
 	adapterBytes, activities                      *prometheus.Desc
 	keysWaiting, keysHeld, keysAge                *prometheus.Desc
@@ -76,6 +79,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		ended: map[orderv1.Status]prometheus.Counter{},
 	}
 	m.describeQueues()
+	m.describeHeavy()
 	m.ordersRunning = prometheus.NewDesc("holdfast_orders_running", "Orders accepted and not ended.", nil, nil)
 	m.ordersResident = prometheus.NewDesc("holdfast_orders_resident", "Orders in memory.", nil, nil)
 	m.timers = prometheus.NewDesc("holdfast_timers", "Times in memory at which orders are to go on: the next ones.", nil, nil)
@@ -121,6 +125,40 @@ func (m *Metrics) describeQueues() {
 		"Tasks set apart because adapters died of them, since the process started")
 }
 
+// describeHeavy makes the descriptions of the metrics by kind of heavy work.
+func (m *Metrics) describeHeavy() {
+	by := func(name, help string) *prometheus.Desc {
+		return prometheus.NewDesc(name, help+", by kind.", []string{"kind"}, nil)
+	}
+	m.heavySeconds = by("holdfast_heavy_seconds_total", "Processor time of heavy work")
+	m.heavyWaits = by("holdfast_heavy_waits_total", "Times that heavy work waited for its turn")
+	m.heavyWaited = by("holdfast_heavy_wait_seconds_total", "How long heavy work has waited, all together")
+	m.heavyWaiting = by("holdfast_heavy_waiting", "Pieces of heavy work that wait")
+	m.heavyRunning = by("holdfast_heavy_running", "Pieces of heavy work under way")
+	m.crowded = prometheus.NewDesc("holdfast_crowded",
+		"1 while other work waits for a processor, and so heavy work gets only its share.", nil, nil)
+}
+
+// collectHeavy tells what was done of heavy work.
+func (m *Metrics) collectHeavy(p *runtime.Pace, ch chan<- prometheus.Metric) {
+	all, crowded := p.Done()
+	for kind, done := range all {
+		tell := func(d *prometheus.Desc, t prometheus.ValueType, v float64) {
+			ch <- prometheus.MustNewConstMetric(d, t, v, runtime.Heavy(kind).String())
+		}
+		tell(m.heavySeconds, prometheus.CounterValue, done.Used.Seconds())
+		tell(m.heavyWaits, prometheus.CounterValue, float64(done.Waits))
+		tell(m.heavyWaited, prometheus.CounterValue, done.Waited.Seconds())
+		tell(m.heavyWaiting, prometheus.GaugeValue, float64(done.Waiting))
+		tell(m.heavyRunning, prometheus.GaugeValue, float64(done.Running))
+	}
+	is := 0.0
+	if crowded {
+		is = 1
+	}
+	ch <- prometheus.MustNewConstMetric(m.crowded, prometheus.GaugeValue, is)
+}
+
 // Rejected counts a refused submission.
 func (m *Metrics) Rejected(reason string) { m.rejected.WithLabelValues(reason).Inc() }
 
@@ -163,7 +201,7 @@ func (m *Metrics) Describe(ch chan<- *prometheus.Desc) {
 		m.queueDepth, m.queueInFlight, m.queueAge, m.queueOverflow, m.queueResults, m.queueAway, m.queueSuspects, m.queueRedelivered,
 		m.queueQuarantined, m.adapterBytes, m.activities, m.keysWaiting, m.keysHeld, m.keysAge, m.ordersRunning,
 		m.ordersResident, m.timers, m.ordersFaulted,
-		m.ordersInDoubt, m.ordersSuspended,
+		m.ordersInDoubt, m.ordersSuspended, m.heavySeconds, m.heavyWaits, m.heavyWaited, m.heavyWaiting, m.heavyRunning, m.crowded,
 	} {
 		ch <- d
 	}
@@ -181,6 +219,7 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	if e == nil {
 		return
 	}
+	m.collectHeavy(e.pace, ch)
 	s := e.ownership.Status()
 	gauge(m.ordersRunning, float64(s.Open))
 	gauge(m.ordersResident, float64(s.Resident))

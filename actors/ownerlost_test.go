@@ -78,7 +78,7 @@ func (w *town) submit(id, ref, key string) <-chan *nodev1.Answer {
 	w.t.Helper()
 	e := w.sides[0].engine
 	r, _ := messages.ParseDefinitionRef(ref)
-	pin, err := catalog.Look(w.t.Context(), e.Catalog(), func() (catalog.Pin, error) { return e.Catalog().Pin(r, []byte("{}")) })
+	pin, err := catalog.Look(w.t.Context(), e.Catalog(), func() (catalog.Pin, error) { return e.Catalog().Pin(r, []byte("{}"), nil) })
 	if err != nil {
 		w.t.Fatal(err)
 	}

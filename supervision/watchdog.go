@@ -22,6 +22,9 @@ type Watchdog struct {
 	log   *slog.Logger
 	// lately is what the clock said lately, in nanoseconds since the start; 0: it is to be read.
 	lately atomic.Int64
+	// away is how long the process as a whole has not turned, because it got no processor, in nanoseconds: that is no time in which a loop is
+	// stuck. ticked is when it was looked for last, and interval how often it is; 0: it is not.
+	away, ticked, interval atomic.Int64
 
 	mu    sync.Mutex
 	loops map[*Loop]struct{}
@@ -39,7 +42,7 @@ type Loop struct {
 	dog   *Watchdog
 	name  string
 	bound time.Duration
-	last  atomic.Int64 // when it last turned: nanoseconds since the watchdog's start
+	last  atomic.Int64 // when it last turned: nanoseconds that the process had turned since the watchdog's start
 	at    atomic.Pointer[string]
 }
 
@@ -59,7 +62,7 @@ func (w *Watchdog) Register(name string, bound time.Duration) *Loop {
 func (l *Loop) Beat() {
 	at := l.dog.lately.Load()
 	if at == 0 {
-		at = int64(l.dog.now().Sub(l.dog.start))
+		at = l.dog.turned(l.dog.now())
 	}
 	l.last.Store(at)
 }
@@ -68,24 +71,50 @@ func (l *Loop) Beat() {
 func (l *Loop) Rest() { l.last.Store(math.MaxInt64) }
 
 // Every has the clock read at intervals, and no more by each beat, until stop is called. Loops then seem to have turned up to
-// one interval before they did, which must be short beside their bounds.
+// one interval before they did, which must be short beside their bounds. If the clock is read late, the process has got no processor
+// meanwhile, and nothing counts as stuck because of that: it is busy.
 func (w *Watchdog) Every(interval time.Duration) (stop func()) {
 	ended := make(chan struct{})
-	w.lately.Store(int64(w.now().Sub(w.start)))
+	w.interval.Store(int64(interval))
+	tick := func() {
+		now := w.now()
+		w.away.Add(w.late(now))
+		w.ticked.Store(int64(now.Sub(w.start)) + 1) // 0 means something else
+		w.lately.Store(w.turned(now))
+	}
+	tick()
 	ticker := time.NewTicker(interval)
 	go func() {
 		defer w.lately.Store(0)
+		defer w.ticked.Store(0)
 		defer ticker.Stop()
 		for {
 			select {
 			case <-ended:
 				return
 			case <-ticker.C:
-				w.lately.Store(int64(w.now().Sub(w.start)))
+				tick()
 			}
 		}
 	}()
 	return sync.OnceFunc(func() { close(ended) })
+}
+
+// late is for how long at now the clock should have been read by Every and was not.
+func (w *Watchdog) late(now time.Time) int64 {
+	ticked, interval := w.ticked.Load(), w.interval.Load()
+	if ticked == 0 {
+		return 0
+	}
+	if late := int64(now.Sub(w.start)) - ticked - interval; late > interval {
+		return late
+	}
+	return 0
+}
+
+// turned is for how long the process has turned at now, since the watchdog's start.
+func (w *Watchdog) turned(now time.Time) int64 {
+	return int64(now.Sub(w.start)) - w.away.Load() - w.late(now)
 }
 
 // BeatAt tells that the loop turns, if this is what it is working at. It takes no lock.
@@ -124,7 +153,7 @@ func (w *Watchdog) Watch(look func(now time.Time) []Stuck) {
 // Stuck is a loop that doesn't turn, or whatever else makes no progress.
 type Stuck struct {
 	Name string
-	// Since is when it last turned.
+	// Since is when it last turned, or later by as long as the process as a whole did not turn before.
 	Since time.Time
 	Bound time.Duration
 }
@@ -143,6 +172,8 @@ func (w *Watchdog) Stuck(now time.Time) []Stuck {
 func (w *Watchdog) look(now time.Time) (stuck []Stuck, fresh []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	turned := w.turned(now)
+	now = w.start.Add(time.Duration(turned))
 	for l := range w.loops {
 		if since := w.start.Add(time.Duration(l.last.Load())); now.Sub(since) > l.bound {
 			stuck = append(stuck, Stuck{Name: l.String(), Since: since, Bound: l.bound})

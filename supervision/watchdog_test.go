@@ -109,6 +109,37 @@ func TestWatchdogReadsTheClockAtIntervals(t *testing.T) {
 	})
 }
 
+// A process that gets no processor for long is busy, and nothing in it counts as stuck; what does not turn when it goes on does.
+func TestWatchdogTellsBusyFromStuck(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var jumped atomic.Int64
+		now := func() time.Time { return time.Now().Add(time.Duration(jumped.Load())) }
+		dog := supervision.NewWatchdog(now, quiet())
+		turns := dog.Register("turns", time.Second)
+		dog.Register("stuck", time.Second)
+		defer dog.Every(100 * time.Millisecond)()
+		expect := func(when string, want int) {
+			if stuck := dog.Stuck(now()); len(stuck) != want {
+				t.Errorf("%s, stuck are %+v", when, stuck)
+			}
+		}
+		for range 5 {
+			jumped.Add(int64(time.Minute))
+			expect("after a minute without a processor", 0)
+			time.Sleep(100 * time.Millisecond)
+			synctest.Wait()
+			expect("when it goes on", 0)
+		}
+		for range 8 {
+			time.Sleep(100 * time.Millisecond)
+			synctest.Wait()
+			turns.Beat()
+		}
+		expect("when it has turned for longer than the bound", 1)
+	})
+}
+
 func TestWatchdogBoundIsInclusive(t *testing.T) {
 	t.Parallel()
 	c := &clock{}

@@ -48,6 +48,9 @@ type Config struct {
 	// Most is how many definitions there may be beside those that are removed, and a tenth of how many with these; further ones can't
 	// be deployed. Together they may have as many bytes as if each had 256 KiB. Each takes up to 6 KiB of memory. Default 10,000.
 	Most int
+	// Turn returns when a definition of a namespace may be loaded, as far as others are concerned, and end is called on the same goroutine
+	// when it is. again: it was loaded before, and has left memory since. Default: at once.
+	Turn func(ctx context.Context, namespace string, again bool) (end func(), err error)
 }
 
 const (
@@ -59,6 +62,9 @@ const (
 func (c Config) WithDefaults() Config {
 	c.Bytes = cmp.Or(c.Bytes, 64<<20)
 	c.Most = cmp.Or(c.Most, 10_000)
+	if c.Turn == nil {
+		c.Turn = func(context.Context, string, bool) (func(), error) { return func() {}, nil }
+	}
 	return c
 }
 

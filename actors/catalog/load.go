@@ -25,8 +25,8 @@ func (e *notLoadedError) Error() string { return ErrNotLoaded.Error() + ": " + e
 
 func (e *notLoadedError) Is(target error) bool { return target == ErrNotLoaded }
 
-// mostLoads is how many definitions are read and compiled at once, and how many documents are checked: what is compiled takes some ten
-// times the memory meanwhile that it takes later.
+// mostLoads is how many definitions are read and compiled at once, and documents checked: what is compiled takes some ten times the memory
+// meanwhile that it takes later.
 const mostLoads = 2
 
 // loadWithin is how long reading one definition may take.
@@ -42,8 +42,6 @@ type Documents interface {
 type loads struct {
 	mu      sync.Mutex
 	waiting map[*deployed][]func(*workflow.Definition, error)
-	queue   []*deployed // each is deployed
-	running int         // at most mostLoads
 	ended   bool
 	working sync.WaitGroup
 }
@@ -58,57 +56,48 @@ func (c *Catalog) load(e *deployed, done func(*workflow.Definition, error)) {
 		done(nil, ErrEnded)
 		return
 	}
-	if l.waiting[e] == nil {
-		l.queue = append(l.queue, e)
-	}
+	first := l.waiting[e] == nil
 	l.waiting[e] = append(l.waiting[e], done)
-	if l.running < mostLoads {
-		l.running++
-		l.working.Go(c.loadQueued)
+	if first {
+		l.working.Go(func() { c.loadNow(e) })
 	}
 	l.mu.Unlock()
 }
 
-// loadQueued loads what waits, until nothing does.
-func (c *Catalog) loadQueued() {
+// loadNow loads a definition, and tells all who wait for it.
+func (c *Catalog) loadNow(e *deployed) {
 	l := &c.loads
-	for {
-		l.mu.Lock()
-		if len(l.queue) == 0 {
-			l.running--
-			l.mu.Unlock()
-			return
-		}
-		e := l.queue[0]
-		l.queue = l.queue[1:]
-		l.mu.Unlock()
-		def, err := c.readAndCompile(e)
-		l.mu.Lock()
-		waiting := l.waiting[e]
-		delete(l.waiting, e)
-		l.mu.Unlock()
-		for _, done := range waiting {
-			done(def, err)
-		}
-		runtime.KeepAlive(def)
+	def, err := c.readAndCompile(e)
+	l.mu.Lock()
+	waiting := l.waiting[e]
+	delete(l.waiting, e)
+	l.mu.Unlock()
+	for _, done := range waiting {
+		done(def, err)
 	}
+	runtime.KeepAlive(def)
 }
 
 func (c *Catalog) readAndCompile(e *deployed) (*workflow.Definition, error) {
 	if def, err := e.compiled(); !errors.Is(err, ErrNotLoaded) {
 		return def, err
 	}
+	over, err := c.config.Turn(c.ctx, e.ref.Namespace, e.alive.Load() != nil)
+	if err != nil {
+		return nil, ErrEnded
+	}
+	defer over()
+	end, err := c.compiling(c.ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
 	ctx, cancel := context.WithTimeout(c.ctx, loadWithin)
 	defer cancel()
 	row, err := c.document(ctx, e.ref)
 	if err != nil {
 		return nil, err
 	}
-	end, err := c.compiling(c.ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer end()
 	def, mistakes := definition.Load(row.GetDocument(), c.config.Definition)
 	if len(mistakes) > 0 {
 		return nil, e.uncompilable(mistakes[0])
@@ -180,7 +169,7 @@ func (c *Catalog) loaded(ctx context.Context, e *deployed) (*workflow.Definition
 		err error
 	}
 	answers := make(chan answer, 1)
-	c.load(e, func(def *workflow.Definition, err error) { answers <- answer{def, err} })
+	c.load(e, func(def *workflow.Definition, err error) { answers <- answer{def, err} }) //nolint:contextcheck // for all who want it
 	select {
 	case a := <-answers:
 		return a.def, a.err

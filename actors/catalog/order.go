@@ -1,6 +1,8 @@
 package catalog
 
 import (
+	"time"
+
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
 )
@@ -23,15 +25,30 @@ type Pin struct {
 	Hash []byte
 }
 
+// Checker is told when an input is about to be checked, which may take long.
+type Checker interface{ Checking() }
+
+// checking is the turns of the checking of an input.
+type checking struct{ Checker }
+
+func (checking) Large()              {}
+func (checking) Long()               {}
+func (checking) Show() time.Duration { return 0 }
+
 // Pin finds the definition of a new order with an input, valid JSON; its version may be latest. With ErrRetired it is returned all
-// the same, for an order that was accepted before. An input that does not match its schema is an *InputError.
-func (c *Catalog) Pin(ref messages.DefinitionRef, input []byte) (Pin, error) {
+// the same, for an order that was accepted before. An input that does not match its schema is an *InputError. The checker is told before it is
+// checked, if that may take long; nil: nobody is.
+func (c *Catalog) Pin(ref messages.DefinitionRef, input []byte, checker Checker) (Pin, error) {
 	def, err := c.Definition(ref)
 	if def == nil {
 		return Pin{}, err
 	}
 	if s := def.Input.Schema; s != nil {
-		if wrong := s.Validate(workflow.NewValue(input), nil); wrong != nil {
+		var meter workflow.Meter
+		if checker != nil {
+			meter.Turns = checking{checker}
+		}
+		if wrong := s.Validate(workflow.NewValue(input), &meter); wrong != nil {
 			return Pin{}, &InputError{def.Ref, wrong}
 		}
 	}

@@ -53,12 +53,8 @@ const (
 	stackEvery = 1024
 )
 
-// longSteps is how many steps, some milliseconds, an evaluation may take before it is a long one. It shows that it goes on
-// each showEvery steps, a multiple of clockEvery.
-const (
-	longSteps = 100_000
-	showEvery = 1024
-)
+// showEvery is after how many steps an evaluation that takes long shows that it goes on: a multiple of clockEvery.
+const showEvery = 1024
 
 // largeBytes is how much an evaluation may make and visit in bulk before it is one that makes much.
 const largeBytes = 256 << 10
@@ -86,9 +82,6 @@ func (p *programs) budget(args *workflow.Args) *budget {
 // ended tells the meter that the evaluation has ended.
 func (b *budget) ended() {
 	b.meter.Count(b.first-b.steps, b.programs.limits.Memory-b.memory)
-	if b.turns != nil {
-		b.turns.End()
-	}
 }
 
 // Done counts a step.
@@ -110,15 +103,14 @@ func (b *budget) Done() <-chan struct{} {
 	return closed
 }
 
-// late tells whether the time is over. A long evaluation awaits its turn before, which does not count.
+// late tells whether the time is over. An evaluation that takes long waits for its turns, which does not count.
 func (b *budget) late() bool {
 	limits := &b.programs.limits
 	switch {
 	case b.turns != nil && b.steps%showEvery == 0:
-		b.turns.Show()
-	case b.turns == nil && b.meter != nil && b.meter.Turns != nil && b.first-b.steps > longSteps:
+		b.deadline = b.deadline.Add(b.turns.Show())
+	case b.turns == nil && b.meter.TookLong(b.first-b.steps):
 		b.turns = b.meter.Turns
-		b.turns.Await()
 		b.deadline = limits.Now().Add(limits.Time)
 	}
 	return limits.Now().After(b.deadline)

@@ -250,66 +250,6 @@ func TestTogether(t *testing.T) {
 	}
 }
 
-type turns struct{ await, end, large func() }
-
-func (t turns) Large() {
-	if t.large != nil {
-		t.large()
-	}
-}
-
-func (t turns) Await() { t.await() }
-func (t turns) Show()  {}
-func (t turns) End()   { t.end() }
-
-// TestLong checks that an evaluation that takes long awaits its turn, which doesn't count as its time, and tells its end.
-func TestLong(t *testing.T) {
-	t.Parallel()
-	now := time.Unix(0, 0)
-	programs := newPrograms(Limits{Now: func() time.Time { return now }}.WithDefaults())
-	for text, want := range map[string]string{
-		"[range(1000)] | length":                               "",
-		"[range(30000)] | length":                              "began ended ",
-		"[range(30000)] | error(\"no\")":                       "began ended ",
-		"[range(30000)] | length | if . > 1 then 1 else 2 end": "began ended ",
-	} {
-		e, err := programs.compile(text, placeTask, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got := ""
-		_, err = e.Eval(value("{}"), &workflow.Args{Meter: &workflow.Meter{Turns: turns{
-			await: func() { got += "began "; now = now.Add(time.Hour) }, // others are evaluated
-			end:   func() { got += "ended " },
-		}}})
-		if got != want || err != nil && !strings.Contains(err.Error(), "no") {
-			t.Errorf("%s: %q, %v, want %q", text, got, err, want)
-		}
-	}
-}
-
-// An evaluation that makes much says so once, before it does.
-func TestLarge(t *testing.T) {
-	t.Parallel()
-	programs := newPrograms(Limits{}.WithDefaults())
-	for text, want := range map[string]int{
-		`"x" * 100000`:                         0,
-		`"x" * 300000 | length`:                1,
-		`[range(3) | "x" * 300000] | join("")`: 1,
-		`"x" * 1000000000`:                     0, // it is not done
-	} {
-		e, err := programs.compile(text, placeTask, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got := 0
-		_, _ = e.Eval(value("{}"), &workflow.Args{Meter: &workflow.Meter{Turns: turns{large: func() { got++ }}}})
-		if got != want {
-			t.Errorf("%s: told %d times, want %d", text, got, want)
-		}
-	}
-}
-
 func TestLimits(t *testing.T) {
 	t.Parallel()
 	clock := time.Unix(0, 0)

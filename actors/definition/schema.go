@@ -94,7 +94,12 @@ func (c *compiler) jsonSchema(document *node, draft *jsonschema.Draft) workflow.
 		c.schemaMistake(document, err)
 		return nil
 	}
-	return &schema{compiled: compiled, cost: newSchemaCost(compiled).costs()}
+	cost := newSchemaCost(compiled)
+	s := &schema{compiled: compiled, cost: cost.costs(partCost)}
+	if cost.texts() {
+		s.text = cost.costs(textCost)
+	}
+	return s
 }
 
 // noLoader refuses to load what a schema refers to.
@@ -155,11 +160,12 @@ func say(e *jsonschema.ValidationError) string {
 // schema is a compiled JSON schema.
 type schema struct {
 	compiled *jsonschema.Schema
-	// cost bounds, by the depth of a value, how many schemas are applied to any part of it.
-	cost []int64
+	// cost bounds, by the depth of a value, how many schemas are applied to any part of it, or what takes as long; text bounds the same for
+	// each byte of its texts and names, nil: that is nothing.
+	cost, text []int64
 }
 
-// maxChecks is the most applications of a schema in one validation.
+// maxChecks is the most applications of a schema in one validation, and what takes as long: half a second.
 const maxChecks = 5_000_000
 
 // Validate checks a value.
@@ -172,11 +178,14 @@ func (s *schema) Validate(v *workflow.Value, m *workflow.Meter) error {
 	if err := size.visit(decoded, 1); err != nil {
 		return err
 	}
-	cost := s.cost[min(size.depth, len(s.cost)-1)]
-	if cost > maxChecks/int64(size.parts) {
+	cost := bounded(s.cost[min(size.depth, len(s.cost)-1)], size.parts)
+	if s.text != nil {
+		cost += bounded(s.text[min(size.depth, len(s.text)-1)], size.bytes)
+	}
+	if cost > maxChecks {
 		return errors.New("the value is too large or too deep to be checked with this schema: simplify the schema")
 	}
-	m.Check(int(cost) * size.parts)
+	m.Check(int(cost))
 	err = s.compiled.Validate(decoded)
 	var problems *jsonschema.ValidationError
 	if err == nil {
@@ -202,8 +211,16 @@ func (s *schema) Validate(v *workflow.Value, m *workflow.Meter) error {
 	return errors.New(b.String())
 }
 
-// valueSize counts the parts of a value and how deep they nest.
-type valueSize struct{ parts, depth int }
+// bounded is how much many cost, or more than maxChecks.
+func bounded(cost int64, many int) int64 {
+	if many > 0 && cost > maxChecks/int64(many) {
+		return maxChecks + 1
+	}
+	return cost * int64(many)
+}
+
+// valueSize counts the parts of a value, how deep they nest, and the bytes of its texts and names.
+type valueSize struct{ parts, depth, bytes int }
 
 // maxExponent is the largest exponent of a number that is checked: beyond it, calculating takes long.
 const maxExponent = 400
@@ -221,8 +238,11 @@ func (s *valueSize) visit(v any, depth int) error {
 				return err
 			}
 		}
+	case string:
+		s.bytes += len(v)
 	case map[string]any:
-		for _, e := range v {
+		for k, e := range v {
+			s.bytes += len(k)
 			if err := s.visit(e, depth+1); err != nil {
 				return err
 			}

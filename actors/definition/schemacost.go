@@ -78,8 +78,77 @@ func appliedTo(s *jsonschema.Schema) (same, down []*jsonschema.Schema) {
 	return same, down
 }
 
-// costs returns, by the depth of a value, how many schemas are applied to one part of it at most.
-func (c *schemaCost) costs() []int64 {
+// What takes as long as the application of a schema, some 100 ns: the comparison with a few values, or a part of that with a number, which
+// is calculated exactly; and the matching of a byte with a pattern.
+const (
+	comparedValues = 32
+	numberCost     = 16
+	hashCost       = 8
+)
+
+// partCost is what one schema costs for a part of a value, without the schemas that it applies.
+func partCost(s *jsonschema.Schema) int64 {
+	cost := int64(1)
+	if s.Enum != nil {
+		values := 0
+		for _, v := range s.Enum.Values {
+			parts, numbers := partsOf(v)
+			values += parts
+			cost += int64(numbers) * numberCost
+		}
+		cost += int64(values / comparedValues)
+	}
+	if s.Const != nil {
+		_, numbers := partsOf(*s.Const)
+		cost += int64(numbers) * numberCost
+	}
+	if s.UniqueItems {
+		cost += hashCost
+	}
+	return cost
+}
+
+// partsOf counts the parts of a value, and those of them that are numbers.
+func partsOf(v any) (parts, numbers int) {
+	add := func(v any) {
+		p, n := partsOf(v)
+		parts, numbers = parts+p, numbers+n
+	}
+	switch v := v.(type) {
+	case map[string]any:
+		for _, e := range v {
+			add(e)
+		}
+	case []any:
+		for _, e := range v {
+			add(e)
+		}
+	case nil, bool, string:
+	default:
+		numbers++
+	}
+	return parts + 1, numbers
+}
+
+// textCost is what one schema costs for a byte of the texts and names in a value.
+func textCost(s *jsonschema.Schema) int64 {
+	cost := int64(len(s.PatternProperties))
+	if s.Pattern != nil {
+		cost++
+	}
+	if s.Format != nil {
+		cost++
+	}
+	return cost
+}
+
+// texts tells whether any schema costs something for texts.
+func (c *schemaCost) texts() bool {
+	return slices.ContainsFunc(c.all, func(s *jsonschema.Schema) bool { return textCost(s) > 0 })
+}
+
+// costs returns, by the depth of a value, what one part of it costs at most, by what each schema costs that is applied to it.
+func (c *schemaCost) costs(own func(*jsonschema.Schema) int64) []int64 {
 	const most = maxChecks + 1
 	deeper := make(map[*jsonschema.Schema]int64, len(c.all)) // the cost with one level less
 	result := make([]int64, 0, costDepth+1)
@@ -95,7 +164,7 @@ func (c *schemaCost) costs() []int64 {
 				return 0 // the validator finds such cycles
 			}
 			onWay[s] = true
-			sum := int64(1)
+			sum := min(own(s), most)
 			for _, t := range c.same[s] {
 				sum = min(sum+cost(t), most)
 			}

@@ -141,23 +141,24 @@ type claimKey struct{}
 
 func claimOf(ctx context.Context) *claim { return ctx.Value(claimKey{}).(*claim) } //nolint:errcheck,forcetypeassert // see boundUnary
 
-// boundUnary has calls whose answers may be large wait, before they read, until there is room among the unsent bytes.
+// boundUnary has calls whose answers may be large wait, before they read, for their turn, and until there is room among the unsent bytes.
 func (s *Server) boundUnary(u *unsent) grpc.UnaryServerInterceptor {
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 		if !large[info.FullMethod] {
 			return next(ctx, req)
 		}
-		c, err := u.take(ctx)
+		pass, c, err := s.enterRead(ctx, u)
 		if err != nil {
 			return nil, s.fail(err)
 		}
+		defer pass.Leave()
 		answered := false
 		defer func() {
 			if !answered {
 				c.give()
 			}
 		}()
-		resp, err := next(context.WithValue(ctx, claimKey{}, c), req)
+		resp, err := next(context.WithValue(context.WithValue(ctx, claimKey{}, c), passKey{}, pass), req)
 		m, ok := resp.(proto.Message)
 		if err != nil || !ok {
 			return resp, err

@@ -70,8 +70,9 @@ func (s *Server) check(ctx context.Context, o *orderv1.WorkOrder) (*journalv1.Or
 	if len(input) == 0 {
 		input = []byte("{}")
 	}
-	if err := checkJSON(input, s.config.MaxInput, s.config.MaxDepth); err != nil {
-		m.add("order.input", err.Error())
+	work := &heavyCheck{Server: s, ctx: ctx, of: o, namespace: ref.Namespace, is: len(input) >= heavyInput || s.engine.Heavy(o.GetDefinition())}
+	if err := work.parse(input, &m); err != nil {
+		return nil, err
 	}
 	due := s.deadline(&m, "order", o.GetDeadline(), o.GetDeadlineAfter())
 	s.checkFields(o, &m)
@@ -79,7 +80,7 @@ func (s *Server) check(ctx context.Context, o *orderv1.WorkOrder) (*journalv1.Or
 		return nil, err
 	}
 	known := s.engine.Catalog()
-	pin, err := catalog.Look(ctx, known, func() (catalog.Pin, error) { return known.Pin(ref, input) })
+	pin, err := catalog.Look(ctx, known, func() (catalog.Pin, error) { return work.pin(known, ref, input) })
 	if errors.Is(err, catalog.ErrRetired) {
 		accepted, e := s.engine.View().Has(ctx, messages.OrderID(o.GetId()))
 		switch {

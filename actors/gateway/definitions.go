@@ -16,6 +16,7 @@ import (
 
 	"github.com/holdfast-run/holdfast/actors/access"
 	"github.com/holdfast-run/holdfast/actors/catalog"
+	"github.com/holdfast-run/holdfast/actors/runtime"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/definitionv1"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
@@ -83,6 +84,11 @@ const maxMistake = 1 << 10
 func (d definitions) examine(
 	ctx context.Context, document []byte,
 ) (def *catalog.Examined, wrong, warnings []*definitionv1.Mistake, err error) {
+	pass, err := d.enter(ctx, runtime.HeavyDefinition, "")
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	defer pass.Leave()
 	def, wrong, warnings, err = d.engine.Catalog().Check(ctx, document)
 	for _, list := range [...][]*definitionv1.Mistake{wrong, warnings} {
 		for _, m := range list {

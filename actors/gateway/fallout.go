@@ -79,7 +79,12 @@ func (a admin) each(ctx context.Context, s selection, visit func(*journalv1.Orde
 	}
 	q := s.query
 	for {
-		found, next, err := a.engine.View().List(ctx, q)
+		var found []view.FoundOrder
+		var next messages.Handle
+		err := a.reading(ctx, func() (err error) {
+			found, next, err = a.engine.View().List(ctx, q)
+			return err
+		})
 		if err != nil {
 			return fmt.Errorf("select orders: %w", err)
 		}
@@ -102,7 +107,11 @@ func (a admin) each(ctx context.Context, s selection, visit func(*journalv1.Orde
 // for what is wanted says so.
 func (a admin) eachOf(ctx context.Context, s selection, visit func(*journalv1.OrderRow) error, missing func(id string) error) error {
 	for _, id := range s.GetIds() {
-		row, err := a.engine.View().Row(ctx, messages.OrderID(id))
+		var row *journalv1.OrderRow
+		err := a.reading(ctx, func() (err error) {
+			row, err = a.engine.View().Row(ctx, messages.OrderID(id))
+			return err
+		})
 		switch {
 		case failures.IsGone(failures.Of(err)):
 			err = missing(id)

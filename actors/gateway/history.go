@@ -103,7 +103,7 @@ func (o orders) Watch(r *orderv1.WatchRequest, st grpc.ServerStreamingServer[ord
 // tellNew sends the events that come from now on. Those before are not read, so whether the order has ended already is asked first.
 func (o orders) tellNew(st grpc.ServerStreamingServer[orderv1.WatchResponse], h *view.History) error {
 	ctx := st.Context()
-	if err := h.Behind(ctx); err != nil {
+	if err := o.reading(ctx, func() error { return h.Behind(ctx) }); err != nil {
 		return err
 	}
 	for more := true; more; {
@@ -112,7 +112,7 @@ func (o orders) tellNew(st grpc.ServerStreamingServer[orderv1.WatchResponse], h 
 			return err
 		}
 		p := newPage(maxFrame)
-		err = h.Read(ctx, p.room, p.add)
+		err = o.reading(ctx, func() error { return h.Read(ctx, p.room, p.add) })
 		if err != nil || p.events == 0 {
 			putBuffer(p.buffer)
 			c.give()

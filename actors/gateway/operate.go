@@ -151,7 +151,12 @@ const dryRunEvents = 1000
 
 // dryRun tells what a message would do to an order, on a copy of it.
 func (a admin) dryRun(ctx context.Context, id messages.OrderID, m *nodev1.Envelope) (*adminv1.OperateResponse, error) {
-	order, events, err := a.engine.View().Trial(ctx, id, m, dryRunEvents, pageBytes)
+	var order *orderv1.Order
+	var events []*orderv1.HistoryEvent
+	err := a.reading(ctx, func() (err error) {
+		order, events, err = a.engine.View().Trial(ctx, id, m, dryRunEvents, pageBytes)
+		return err
+	})
 	if err != nil {
 		return nil, a.fail(err)
 	}
@@ -216,6 +221,9 @@ func (b *bulk) operate(id string, cmd *nodev1.Envelope) error {
 			return err
 		}
 	}
+	if err := b.turn(); err != nil {
+		return err
+	}
 	b.pending++
 	m := &nodev1.Envelope{Message: cmd.Message} // each has an address of its own
 	b.engine.Tell(b.ctx, messages.OrderID(id), m, func(answer *nodev1.Answer) {
@@ -226,6 +234,17 @@ func (b *bulk) operate(id string, cmd *nodev1.Envelope) error {
 		}
 		b.done <- o
 	})
+	return nil
+}
+
+// turn waits until an order may do what all are to do, which counts as heavy work.
+func (b *bulk) turn() error {
+	pass, err := b.enter(b.ctx, runtime.HeavyRead, "")
+	if err != nil {
+		return err
+	}
+	pass.Count(operationTakes)
+	pass.Leave()
 	return nil
 }
 

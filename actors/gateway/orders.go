@@ -146,11 +146,15 @@ func (o orders) Get(ctx context.Context, r *orderv1.GetRequest) (*orderv1.GetRes
 
 // stands tells how an order stands.
 func (s *Server) stands(ctx context.Context, id string) (*orderv1.Order, error) {
-	state, _, err := s.engine.View().Load(ctx, messages.OrderID(id))
-	if err != nil {
-		return nil, err
-	}
-	return view.OrderOf(state), nil
+	var order *orderv1.Order
+	err := s.reading(ctx, func() error {
+		state, _, err := s.engine.View().Load(ctx, messages.OrderID(id))
+		if err == nil {
+			order = view.OrderOf(state)
+		}
+		return err
+	})
+	return order, err
 }
 
 func checkID(id string) error {

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/holdfast-run/holdfast/actors/view"
-	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
 
@@ -105,9 +103,9 @@ func (s *submitStream) sendRead(ctx context.Context, st submitConn, a *orderv1.S
 		return err
 	}
 	for {
-		state, _, err := s.engine.View().Load(ctx, messages.OrderID(a.GetId()))
+		order, err := s.stands(ctx, a.GetId())
 		if err == nil {
-			a.GetEnded().Output = view.OrderOf(state).GetOutput()
+			a.GetEnded().Output = order.GetOutput()
 			return send(st, &orderv1.SubmitStreamResponse{Submissions: []*orderv1.Submission{a}}, c)
 		}
 		if f := s.explain(err); f.retry == 0 {

@@ -105,6 +105,23 @@ func (u *unsent) take(ctx context.Context) (*claim, error) {
 	}
 }
 
+// tryTake takes a claim if there is room for one now; else it is nil.
+func (u *unsent) tryTake(ctx context.Context) *claim {
+	c := &claim{in: u, by: u.readerOf(ctx), ready: make(chan struct{})}
+	u.mu.Lock()
+	place := c.by.waiting.PushBack(c)
+	u.enter(c.by)
+	u.serve()
+	u.mu.Unlock()
+	select {
+	case <-c.ready:
+		return c
+	default:
+		u.withdraw(c, place)
+		return nil
+	}
+}
+
 func (u *unsent) readerOf(ctx context.Context) *reader {
 	if p, ok := peer.FromContext(ctx); ok {
 		if addr, ok := p.Addr.(readerAddr); ok {

@@ -56,7 +56,7 @@ func (o orders) WatchList(r *orderv1.WatchListRequest, st grpc.ServerStreamingSe
 func (o orders) followList(st grpc.ServerStreamingServer[orderv1.WatchListResponse], q view.Query) error {
 	l := o.engine.View().WatchList(q)
 	defer l.Close()
-	w := listWatch{Listing: l, stream: st, unsent: o.unsent}
+	w := listWatch{Listing: l, orders: o, stream: st}
 	for {
 		select {
 		case <-l.Changed():
@@ -65,7 +65,7 @@ func (o orders) followList(st grpc.ServerStreamingServer[orderv1.WatchListRespon
 		case <-st.Context().Done():
 			return st.Context().Err()
 		}
-		if err := l.Look(st.Context()); err != nil {
+		if err := o.reading(st.Context(), func() error { return l.Look(st.Context()) }); err != nil {
 			return err
 		}
 		if err := w.tell(); err != nil {
@@ -88,8 +88,8 @@ func (o orders) followList(st grpc.ServerStreamingServer[orderv1.WatchListRespon
 type listWatch struct {
 	*view.Listing
 
+	orders orders
 	stream grpc.ServerStreamingServer[orderv1.WatchListResponse]
-	unsent *unsent
 	// listed: the client was told all orders of the list. cut: it was told that older orders match, which are not in the list.
 	listed, cut bool
 }
@@ -98,12 +98,15 @@ type listWatch struct {
 func (w *listWatch) tell() error {
 	ctx := w.stream.Context()
 	for more := true; more; {
-		c, err := w.unsent.take(ctx)
+		c, err := w.orders.unsent.take(ctx)
 		if err != nil {
 			return err
 		}
 		out := &orderv1.WatchListResponse{}
-		out.Changes, more, err = w.page(ctx)
+		err = w.orders.reading(ctx, func() error {
+			out.Changes, more, err = w.page(ctx)
+			return err
+		})
 		if err != nil {
 			c.give()
 			return err

@@ -7,12 +7,13 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/messages/nodev1"
 )
 
-// heavy knows the definitions that have evaluated much lately. Decisions about their orders wait in line until there is room for what they
-// make, and outside of their partition's turn. What an evaluation of another one turns out to need is taken beyond the bound, and others
-// wait until that is given back.
+// heavy knows the definitions that have evaluated much lately. Decisions about their orders are heavy work: they are made outside of their
+// partition's turn, keep its pace, and wait before until there is room for what they make. What an evaluation of another one turns out to
+// need is taken beyond the bound, and others wait until that is given back.
 type heavy struct {
 	mu sync.Mutex // held by who changes it
 	// known tells until when that counts; nil: none has.
@@ -21,9 +22,12 @@ type heavy struct {
 
 const (
 	// heavyFor is how long a definition counts as one that evaluates much after it has.
-	heavyFor = time.Minute
+	heavyFor = 10 * time.Minute
 	// heavyMost is how many such definitions are known at once; of more, those are forgotten whose time is over first.
-	heavyMost = 1000
+	heavyMost = 10_000
+	// heavyInput and heavyOrder are the lengths in bytes of an input, and of what an order has in memory, from which on decisions are heavy
+	// work, whatever its definition.
+	heavyInput, heavyOrder = 64 << 10, 256 << 10
 )
 
 // has tells whether a definition has evaluated much lately.
@@ -69,23 +73,49 @@ const recordCopies = 3
 // granted tells an order that it is its turn to decide.
 type granted struct{ to *instance }
 
+// Heavy tells whether a definition has evaluated or checked much lately.
+func (p *Parts) Heavy(definition string) bool { return p.heavy.has(definition, p.Now) }
+
+// NoteHeavy notes that a definition has evaluated or checked much.
+func (p *Parts) NoteHeavy(definition string) { p.heavy.note(definition, p.Now()) }
+
+// heavyToAccept tells whether it is heavy work to accept an order.
+func (p *Parts) heavyToAccept(o *journalv1.OrderAccepted) bool {
+	return len(o.GetInput()) > heavyInput || p.Heavy(o.GetDefinition())
+}
+
+// isHeavy tells whether it is heavy work to decide about the order, which is in memory.
+func (i *instance) isHeavy() bool {
+	return i.size > heavyOrder || i.heavy.known.Load() != nil && i.Heavy(i.state.Definition().Ref.String())
+}
+
+// noteHeavy notes that the definition of the order has evaluated much.
+func (i *instance) noteHeavy() {
+	i.NoteHeavy(i.state.Definition().Ref.String())
+	i.box.apart.Store(true)
+}
+
+func (i *instance) namespace() string { return i.state.Definition().Ref.Namespace }
+
 // waits tells whether messages have to wait until there is room to decide them. Then they are buffered.
 func (i *instance) waits(batch []any) bool {
-	if i.heavy.known.Load() == nil {
-		return false
-	}
-	var definition string
-	if i.state != nil {
-		definition = i.state.Definition().Ref.String()
-	} else if e, ok := batch[0].(*nodev1.Envelope); ok { // there is a message, or there would be nothing to decide
-		definition = e.GetAccept().GetOrder().GetDefinition()
-	}
-	if !i.heavy.has(definition, i.Now) {
-		return false
+	var space string
+	switch {
+	case i.state != nil:
+		if !i.isHeavy() {
+			return false
+		}
+		space = i.namespace()
+	default: // there is a message, or there would be nothing to decide
+		e, ok := batch[0].(*nodev1.Envelope)
+		if o := e.GetAccept().GetOrder(); !ok || !i.heavyToAccept(o) {
+			return false
+		}
+		space, _, _ = strings.Cut(e.GetAccept().GetOrder().GetDefinition(), "/")
 	}
 	self, root, message := i.self, i.root, &granted{i}
-	namespace, _, _ := strings.Cut(definition, "/")
-	if i.room.Enter(&i.place, namespace, func() { root.Send(self, message) }) {
+	i.heavily = space
+	if i.room.Enter(&i.place, space, func() { root.Send(self, message) }) {
 		return false
 	}
 	i.waiting = true

@@ -1,15 +1,12 @@
 package order
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
-	"github.com/holdfast-run/holdfast/actors/catalog"
 	"github.com/holdfast-run/holdfast/actors/failure"
 	"github.com/holdfast-run/holdfast/actors/history"
 	"github.com/holdfast-run/holdfast/actors/runtime"
@@ -38,19 +35,22 @@ func (b *Box) Received() uint64 { return b.received.Load() }
 // Poisoned tells whether the order is in memory only to be faulted.
 func (b *Box) Poisoned() bool { return b.poison }
 
-// inline tells whether a message is handled in the partition's turn. It is if nothing has to be read for it, so that the other orders
-// are not held up. What became of a commit does not come in the partition's turn, but from a goroutine of the journal.
+// inline tells whether a message is handled in the partition's turn. It is if nothing has to be read for it, and it is no heavy work, so
+// that the other orders are not held up. What became of a commit does not come in the partition's turn, but from a goroutine of the journal.
 func (p *Parts) inline(b *Box, message any) bool {
 	switch m := message.(type) {
 	case *committed, *granted:
 		return false
 	case *nodev1.Envelope:
 		if a := m.GetAccept(); a != nil {
+			if p.heavyToAccept(a.GetOrder()) {
+				return false
+			}
 			_, err := p.Catalog.Pinned(a.GetOrder().GetDefinition(), a.GetOrder().GetDefinitionHash())
 			return err == nil
 		}
 	}
-	return b.loaded.Load()
+	return b.loaded.Load() && !b.apart.Load()
 }
 
 // instance is the shell round one order. See the package's comment for its states.
@@ -89,6 +89,9 @@ type instance struct {
 	woken    bool          // the partition waits to be told that the order has come to rest
 	waiting  bool          // it waits until there is room for a decision
 	place    runtime.Place // what the decision has of that room
+	heavily  string        // the namespace for which the next decision is heavy work; empty: it is none
+	pass     *runtime.Pass // lets a decision that is heavy work go on; nil if it is not, or not yet
+	checks   bool          // it has that since a value was checked
 	refilled bool          // an attempt that had overflowed was offered since the last one overflowed
 	began    time.Time     // when the first attempt that had overflowed was offered; zero if none was
 }
@@ -210,128 +213,6 @@ func (i *instance) leave() {
 	}
 	i.buffered = nil
 	i.home.Tell(Left{ID: i.id, Activation: i.activation})
-}
-
-// decide decides messages one after the other, and commits what came of them together.
-func (i *instance) decide(batch []any) {
-	p := &i.space
-	*p = pending{asked: i.asks[:0]}
-	i.deciding, i.pending = batch, p
-	now := i.Now()
-	for ; len(i.deciding) > 0; i.deciding = i.deciding[1:] {
-		i.decideOne(now, i.deciding[0], p)
-	}
-	i.one[0] = nil
-	if i.more {
-		i.more = false
-		i.apply(now, workflow.Continue{}, nil, p)
-	}
-	if i.state != nil {
-		i.reserve(now, p)
-	}
-	if n := messages.Version(len(p.events)); n > 0 {
-		i.commit(i.state.Version()-n, p)
-		return
-	}
-	i.giveBack()
-	if len(p.asked) > 0 {
-		i.check(p)
-		return
-	}
-	i.settle(p)
-	i.rest()
-}
-
-func (i *instance) priority() int { return int(i.state.Accepted().GetPriority()) }
-
-func (i *instance) decideOne(now time.Time, m any, p *pending) {
-	switch m := m.(type) {
-	case *nodev1.Envelope:
-		i.decideMessage(now, m, p)
-	case Fired:
-		i.woken = true
-		if i.loaded(m) {
-			i.takeUp(now, p)
-			i.due = 0
-			i.apply(now, workflow.TimerFired{}, nil, p)
-		}
-	case Resume:
-		i.woken = true
-		switch {
-		case !i.loaded(m):
-		case i.poison != nil:
-			i.apply(now, workflow.Fault{Error: poisonProblem(i.poison)}, nil, p)
-		case i.state.InIntake():
-			i.takeUp(now, p)
-		default:
-			p.resume = true
-		}
-	case Yield:
-	}
-}
-
-// decideMessage decides a message that came from beyond the partition.
-func (i *instance) decideMessage(now time.Time, e *nodev1.Envelope, p *pending) {
-	if accept := e.GetAccept(); accept != nil {
-		i.accept(now, e, accept, p)
-		return
-	}
-	if e.GetRefuse() != nil {
-		i.begin(workflow.NoDefinition(e.GetRefuse().GetOrder().GetDefinition()))
-	}
-	if !i.loaded(e) {
-		return
-	}
-	i.takeUp(now, p)
-	if e.GetHandOver() != nil {
-		i.refill(e)
-		return
-	}
-	cmd := workflow.CommandOf(e)
-	if cmd == nil {
-		i.refuse(e, fmt.Errorf("message %T is not for an order", e.GetMessage())) //nolint:err113 // for people
-		return
-	}
-	if _, starts := cmd.(workflow.Start); starts {
-		i.tellKey(false)
-	}
-	if i.Inject != nil {
-		i.Inject("order", string(i.id))
-	}
-	i.apply(now, i.withTurn(cmd), e, p)
-}
-
-// begin makes the state of an order that may be new.
-func (i *instance) begin(def *workflow.Definition) {
-	if i.state == nil && i.handle.IsZero() {
-		i.state = workflow.New(def, i.Config.Workflow)
-		i.state.WithTurns(turns{i})
-		i.box.loaded.Store(true)
-	}
-}
-
-func (i *instance) accept(now time.Time, e *nodev1.Envelope, a *nodev1.Accept, p *pending) {
-	if i.state == nil && i.handle.IsZero() {
-		name, hash := a.GetOrder().GetDefinition(), a.GetOrder().GetDefinitionHash()
-		def, err := i.Catalog.Pinned(name, hash)
-		// The node that passed the order on knows the definition; this one may have to load it.
-		if errors.Is(err, catalog.ErrUnknown) || errors.Is(err, catalog.ErrNotLoaded) {
-			i.Workers.Blocking(func() {
-				ctx, cancel := context.WithTimeout(context.Background(), i.Config.ReadTimeout)
-				defer cancel()
-				def, err = i.Catalog.Finder(ctx)(name, hash)
-			})
-		}
-		if err != nil {
-			i.refuse(e, failure.Late(err))
-			return
-		}
-		i.begin(def)
-	}
-	if i.loaded(e) {
-		i.takeUp(now, p)
-		i.apply(now, workflow.Accept{Order: a.GetOrder(), Queued: a.GetQueued()}, e, p)
-	}
 }
 
 // takeUp takes up an order that another node has accepted, before anything else is decided about it.
@@ -465,6 +346,9 @@ func (i *instance) rest() {
 		}
 	}
 	i.resize(sizeOf(i.state))
+	if i.state != nil && i.box.apart.Load() != i.isHeavy() {
+		i.box.apart.Store(i.isHeavy())
+	}
 	if i.woken {
 		i.woken = false
 		i.home.Tell(Rested{i.id})

@@ -31,8 +31,6 @@ type Config struct {
 	ReadTimeout time.Duration
 	// Show is how often an evaluation that waits for its turn shows the watchdog that it does not hang.
 	Show time.Duration
-	// Evaluations is how many expressions that take long are evaluated at once.
-	Evaluations int
 	// EvaluationBytes is the memory for what is evaluated at once, where it is much, and for what comes of it until that is durable;
 	// EvaluationRoom is what one decision may take of it while it evaluates.
 	EvaluationBytes, EvaluationRoom int64
@@ -141,6 +139,7 @@ type Parts struct {
 	Show    func(*workflow.State) *orderv1.Order
 	ShowEnd func(*workflow.State) *orderv1.Order
 	Workers *runtime.Workers
+	Pace    *runtime.Pace
 	Story   Story
 	Log     *slog.Logger
 	Now     func() time.Time
@@ -149,14 +148,12 @@ type Parts struct {
 	// Inject is called in the turns of orders, and may panic or never return: for tests. It may be nil.
 	Inject func(point, name string)
 
-	evaluating chan struct{} // holds as many as there are evaluations that take long; at most Config.Evaluations
-	heavy      heavy
-	room       *runtime.Room
+	heavy heavy
+	room  *runtime.Room
 }
 
 // Ready has the parts ready for use.
 func (p *Parts) Ready() *Parts {
-	p.evaluating = make(chan struct{}, p.Config.Evaluations)
 	p.room = runtime.NewRoom(p.Config.EvaluationBytes, p.Config.EvaluationRoom)
 	return p
 }
@@ -178,22 +175,11 @@ func (p *Parts) Spawn(ctx actor.SpawnerContext, home Home, a Activation, courier
 	}, actor.WithMailbox(box.New), actor.WithDispatcher(p.Workers)))
 }
 
-// Evaluating keeps so many evaluations that take long from beginning, until end is called.
-func (p *Parts) Evaluating(count int) (end func()) {
-	for range count {
-		p.evaluating <- struct{}{}
-	}
-	return func() {
-		for range count {
-			<-p.evaluating
-		}
-	}
-}
-
 // Box counts the messages that reached an instance through its partition, over all its activations.
 type Box struct {
 	received atomic.Uint64
 	loaded   atomic.Bool   // the state is in memory
+	apart    atomic.Bool   // decisions about the order are heavy work
 	turned   atomic.Uint64 // how often it showed that its turn goes on
 	poison   bool          // it runs only to fault the order
 }

@@ -1,27 +1,84 @@
 package order
 
-import "time"
+import (
+	"context"
+	"time"
 
-// turns has those evaluations of an order that take long go on only so many at once, so that each has a processor. As long as it
-// waits for that or goes on, the order does not count as stuck, nor does its partition, if that waits for it.
+	"github.com/holdfast-run/holdfast/actors/runtime"
+)
+
+// turns has evaluations of an order that take long keep the pace of heavy work. As long as an order waits for that or goes on, it does not
+// count as stuck, nor does its partition, if that waits for it.
 type turns struct{ *instance }
 
 // Large implements workflow.Turns.
 func (t turns) Large() {
-	t.heavy.note(t.state.Definition().Ref.String(), t.Now())
+	t.noteHeavy()
 	t.room.Force(&t.place)
 }
 
-// Await implements workflow.Turns.
-func (t turns) Await() {
-	t.heavy.note(t.state.Definition().Ref.String(), t.Now())
+// Checking implements workflow.Turns. Whether it takes long is known afterwards.
+func (t turns) Checking() {
+	if t.pass == nil {
+		t.checks = true
+		t.pass = t.Pace.Force(runtime.HeavyEvaluation, t.namespace(), "")
+	}
+}
+
+// Long implements workflow.Turns.
+func (t turns) Long() {
+	known := t.isHeavy()
+	t.noteHeavy()
+	switch {
+	case t.pass != nil:
+	case known: // it was not in memory, and so it was not known whose order it is
+		t.enter(t.namespace())
+	default:
+		t.pass = t.Pace.Force(runtime.HeavyEvaluation, t.namespace(), "")
+	}
+}
+
+// Show implements workflow.Turns.
+func (t turns) Show() (waited time.Duration) {
+	if t.pass != nil {
+		t.pass.Show(func(until <-chan struct{}) {
+			began := t.Now()
+			t.await(func() { <-until })
+			waited = t.Now().Sub(began)
+		})
+	}
+	t.show()
+	return waited
+}
+
+// enter waits until the order may do heavy work, for a namespace.
+func (i *instance) enter(space string) {
+	t := turns{i}
+	t.await(func() {
+		i.pass, _ = i.Pace.Enter(context.Background(), runtime.HeavyEvaluation, space, "") // it does not end before the pace does
+	})
+}
+
+// quit ends the heavy work of a decision, if it was any.
+func (i *instance) quit() {
+	if i.pass == nil {
+		return
+	}
+	if i.pass.Leave(); i.checks && i.pass.Used() > runtime.HeavyFrom {
+		i.noteHeavy()
+	}
+	i.pass, i.checks = nil, false
+}
+
+// await waits for something, and shows meanwhile that it does.
+func (t turns) await(wait func()) {
 	t.Workers.Blocking(func() {
 		waited := make(chan struct{})
 		defer close(waited)
 		go t.showUntil(waited)
-		t.evaluating <- struct{}{} // in one go: who waits keeps the place in the line
+		wait()
 	})
-	t.Show()
+	t.show()
 }
 
 // showUntil shows that the evaluation waits until it does so no more.
@@ -31,21 +88,14 @@ func (t turns) showUntil(waited <-chan struct{}) {
 	for {
 		select {
 		case <-ticker.C:
-			t.Show()
+			t.show()
 		case <-waited:
 			return
 		}
 	}
 }
 
-// Show implements workflow.Turns.
-func (t turns) Show() {
+func (t turns) show() {
 	t.box.turned.Add(1)
 	t.home.Turning(t.id)
-}
-
-// End implements workflow.Turns.
-func (t turns) End() {
-	<-t.evaluating
-	t.Show()
 }

@@ -304,7 +304,7 @@ func (s *State) notBeforeLast(t time.Time) time.Time {
 // measured ends what is evaluated together.
 func (m *machine) measured() {
 	m.spent += m.meter.Steps + m.meter.Checks
-	m.meter = Meter{}
+	m.meter = Meter{earlier: m.meter.earlier + m.meter.Steps}
 }
 
 // emit notes that something happened, and has the state evolve by it.

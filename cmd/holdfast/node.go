@@ -168,6 +168,10 @@ func memoryFlags(f *pflag.FlagSet, c *nodeConfig) {
 		"memory for orders, about; beyond it those that had nothing to do for longest leave it (15 % of --memory)")
 	sizeVar(f, &e.EvaluationBytes, "evaluating",
 		"memory for expressions that make much, and for what they have made until it is durable; beyond it their orders wait (10 % of --memory)")
+	f.Float64Var(&e.HeavyShare, "heavy-share", 0,
+		"part of the processors' time that heavy work gets while other work waits for a processor, up to 1 (0.05)")
+	f.IntVar(&e.Evaluations, "evaluations", 0,
+		"how many orders at once evaluate much, and how many large requests are checked at once (as many as there are processors, but one)")
 	sizeVar(f, &e.Definitions, "definitions",
 		"memory for compiled definitions, about; those not asked for lately leave it, and are compiled again when they are (4 % of --memory)")
 	f.IntVar(&e.MaxDefinitions, "max-definitions", 0,
