@@ -13,7 +13,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/holdfast-run/holdfast/actors"
-	"github.com/holdfast-run/holdfast/actors/catalog"
 	"github.com/holdfast-run/holdfast/actors/failure"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
@@ -50,8 +49,7 @@ func (w *town) resubmit(id, input string, wanted nodev1.Wanted) *nodev1.Answer {
 	w.t.Helper()
 	const ref = "test/long:1.0.0"
 	e := w.sides[0].engine
-	r, _ := messages.ParseDefinitionRef(ref)
-	pin, err := catalog.Look(w.t.Context(), e.Catalog(), func() (catalog.Pin, error) { return e.Catalog().Pin(r, []byte("{}"), nil) })
+	pin, err := pinOf(w.t, e, ref)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/holdfast-run/holdfast/actors"
-	"github.com/holdfast-run/holdfast/actors/catalog"
 	"github.com/holdfast-run/holdfast/actors/failure"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
@@ -333,14 +332,12 @@ func (c *clients) submit(id, ref, key string) bool {
 	s.mu.Lock()
 	engine := s.engine
 	s.mu.Unlock()
-	r, _ := messages.ParseDefinitionRef(ref)
-	pin, err := catalog.Look(c.town.t.Context(), engine.Catalog(), func() (catalog.Pin, error) { return engine.Catalog().Pin(r, []byte("{}"), nil) })
-	if errors.Is(err, persistence.ErrUnavailable) {
-		return false // it is not in memory, and has to be read
-	}
+	pin, err := pinOf(c.town.t, engine, ref)
 	if err != nil {
-		c.town.t.Errorf("pin %s: %v", ref, err)
-		return true
+		if !errors.Is(err, persistence.ErrUnavailable) { // else it is not in memory, and has to be read
+			c.town.t.Errorf("pin %s: %v", ref, err)
+		}
+		return false
 	}
 	answer := make(chan *nodev1.Answer, 1)
 	engine.Submit(&journalv1.OrderAccepted{

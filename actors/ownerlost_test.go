@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/holdfast-run/holdfast/actors"
 	"github.com/holdfast-run/holdfast/actors/catalog"
 	"github.com/holdfast-run/holdfast/actors/failure"
 	"github.com/holdfast-run/holdfast/messages"
@@ -73,12 +74,20 @@ func (w *town) accept(id, ref, key string) {
 	}
 }
 
+// pinOf pins a definition for an order without input.
+func pinOf(t *testing.T, e *actors.Engine, ref string) (catalog.Pin, error) {
+	r, err := messages.ParseDefinitionRef(ref)
+	if err != nil {
+		return catalog.Pin{}, err
+	}
+	return catalog.Look(t.Context(), e.Catalog(), func() (catalog.Pin, error) { return e.Catalog().Pin(r, []byte("{}"), nil) })
+}
+
 // submit submits an order at the first node.
 func (w *town) submit(id, ref, key string) <-chan *nodev1.Answer {
 	w.t.Helper()
 	e := w.sides[0].engine
-	r, _ := messages.ParseDefinitionRef(ref)
-	pin, err := catalog.Look(w.t.Context(), e.Catalog(), func() (catalog.Pin, error) { return e.Catalog().Pin(r, []byte("{}"), nil) })
+	pin, err := pinOf(w.t, e, ref)
 	if err != nil {
 		w.t.Fatal(err)
 	}
