@@ -337,7 +337,7 @@ func (c *clients) submit(id, ref, key string) bool {
 		if !errors.Is(err, persistence.ErrUnavailable) { // else it is not in memory, and has to be read
 			c.town.t.Errorf("pin %s: %v", ref, err)
 		}
-		return false
+		return !errors.Is(err, persistence.ErrUnavailable)
 	}
 	answer := make(chan *nodev1.Answer, 1)
 	engine.Submit(&journalv1.OrderAccepted{

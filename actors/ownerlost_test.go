@@ -76,6 +76,7 @@ func (w *town) accept(id, ref, key string) {
 
 // pinOf pins a definition for an order without input.
 func pinOf(t *testing.T, e *actors.Engine, ref string) (catalog.Pin, error) {
+	t.Helper()
 	r, err := messages.ParseDefinitionRef(ref)
 	if err != nil {
 		return catalog.Pin{}, err
