@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/holdfast-run/holdfast/client"
+	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
 
@@ -434,5 +436,40 @@ func TestSubmitterOfLongOrders(t *testing.T) {
 	}
 	if err := s.Close(); err != nil || interruptions.Load() != 3 {
 		t.Errorf("%v, %d interruptions", err, interruptions.Load())
+	}
+}
+
+// refusing is a node that refuses an order, and tells no more of its id than nodes do.
+type refusing struct {
+	orderv1.UnimplementedOrderServiceServer
+}
+
+func (refusing) SubmitStream(st grpc.BidiStreamingServer[orderv1.SubmitStreamRequest, orderv1.SubmitStreamResponse]) error {
+	m, err := st.Recv()
+	if err != nil {
+		return err
+	}
+	return st.Send(&orderv1.SubmitStreamResponse{Submissions: []*orderv1.Submission{{
+		Id:     messages.Clip(m.GetSubmissions()[0].GetOrder().GetId(), messages.MaxOrderID),
+		Answer: &orderv1.Submission_Refused{Refused: &orderv1.Refused{Code: int32(codes.InvalidArgument), Field: "order.id"}},
+	}}})
+}
+
+// The refusal of an order whose id is too long is known by the beginning of that.
+func TestSubmitterOfLongIDs(t *testing.T) {
+	t.Parallel()
+	w := setup(t, 1)
+	w.serveInstead(refusing{})
+	s := w.dial(nil).NewSubmitter(t.Context(), client.Submitting{})
+	id := strings.Repeat("i", messages.MaxOrderID+1)
+	refused := make(chan client.Answer, 1)
+	if err := s.Submit(t.Context(), request(id, "", orderv1.Wait_WAIT_ENDED), func(a client.Answer) { refused <- a }); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if a := <-refused; a.Submission.GetRefused().GetField() != "order.id" {
+		t.Errorf("the answer is %v", a)
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
+	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
 
@@ -22,7 +23,7 @@ import (
 type window struct {
 	mostOrders, mostBytes int
 
-	byID  map[string]*handed
+	byID  map[string]*handed // by the id that answers have
 	bytes int
 	seen  uint64 // how many were ever added
 	// keys holds, by order key, those that were not accepted yet, in the order in which they were added. Only the first of a key is
@@ -54,10 +55,15 @@ func newWindow(orders, bytes int) *window {
 
 func (w *window) empty() bool { return len(w.byID) == 0 }
 
+// answeredAs is the id that answers to a submission have: of one that is too long they tell the beginning.
+func answeredAs(request *orderv1.SubmitRequest) string {
+	return messages.Clip(request.GetOrder().GetId(), messages.MaxOrderID)
+}
+
 // add takes an order, if there is room for it. One whose id is in the window has to wait until that is answered: answers name ids.
 // One that is larger than the window has room in an empty one.
 func (w *window) add(request *orderv1.SubmitRequest, answered func(Answer)) bool {
-	id, size := request.GetOrder().GetId(), sizeOf(request.GetOrder())
+	id, size := answeredAs(request), sizeOf(request.GetOrder())
 	if len(w.byID) >= w.mostOrders || w.bytes > 0 && w.bytes+size > w.mostBytes || w.byID[id] != nil {
 		return false
 	}
@@ -182,7 +188,7 @@ func (w *window) accept(h *handed) {
 // remove removes an order that has its last answer.
 func (w *window) remove(h *handed) {
 	w.accept(h)
-	delete(w.byID, h.request.GetOrder().GetId())
+	delete(w.byID, answeredAs(h.request))
 	delete(w.later, h)
 	w.bytes -= h.size
 }

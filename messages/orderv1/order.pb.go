@@ -688,7 +688,7 @@ func (x *SubmitStreamResponse) GetSubmissions() []*Submission {
 // Submission is an answer to one order of a stream.
 type Submission struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The id of the order that this answers.
+	// The id of the order that this answers; of one that is too long to be one, its first 128 bytes, and "…".
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// Types that are valid to be assigned to Answer:
 	//

@@ -179,8 +179,9 @@ func badStream(ctx context.Context, t *target) error {
 	for i, b := range spoiled {
 		bad, fine := goodOrder(), goodOrder()
 		b.spoil(bad)
-		if _, twice := want[bad.GetId()]; !twice {
-			want[bad.GetId()] = b
+		told := messages.Clip(bad.GetId(), messages.MaxOrderID) // what the answer says
+		if _, twice := want[told]; !twice {
+			want[told] = b
 		}
 		good[fine.GetId()] = false
 		err := st.Send(&orderv1.SubmitStreamRequest{Submissions: []*orderv1.SubmitRequest{
