@@ -66,6 +66,8 @@ type Deps struct {
 	Fatal func(reason error)
 	// Now tells the time by which orders go, and never less than before. It must be fast. Default: that of the system.
 	Now func() time.Time
+	// Crowded tells whether other work than heavy work waits for a processor. Default: what the Go runtime measures.
+	Crowded func(now time.Time) bool
 	// Address is where other nodes reach this one, and Remote sends to them; nil: there are none.
 	Address string
 	Remote  Remote
@@ -105,7 +107,7 @@ func New(config Config, d Deps) (*Engine, error) {
 	if d.Now == nil {
 		d.Now = time.Now
 	}
-	e := &Engine{config: config, deps: d, pace: runtime.NewPace(config.pace()), health: newHealth(d.Journal)}
+	e := &Engine{config: config, deps: d, pace: runtime.NewPace(config.pace(), d.Crowded), health: newHealth(d.Journal)}
 	escalate := func(reason any, who *actor.PID) {
 		d.Fatal(fmt.Errorf("%s failed too often: %v", who.GetId(), reason)) //nolint:err113 // for people
 	}

@@ -32,7 +32,7 @@ func over(t *testing.T, store *memory.Store, others ...*memory.Journal) (*node, 
 	var err error
 	n.Engine, err = actors.New(actors.Config{}, actors.Deps{
 		Journal: j, Placement: cluster.NewSingle(), Metrics: actors.NewMetrics(prometheus.NewRegistry()), Log: log, Watchdog: n.dog,
-		Fatal: func(error) {},
+		Fatal: func(error) {}, Crowded: never,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -162,7 +162,7 @@ func (s *side) open() {
 	for engine == nil {
 		e, err := actors.New(config, actors.Deps{
 			Journal: seen, Placement: s, Metrics: actors.NewMetrics(prometheus.NewRegistry()), Log: log, Watchdog: dog,
-			Now: now, Address: address(s.index), Remote: s,
+			Now: now, Crowded: never, Address: address(s.index), Remote: s,
 			Fatal: func(error) {
 				select {
 				case broken <- struct{}{}:

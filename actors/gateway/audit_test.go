@@ -238,7 +238,9 @@ type accepting struct {
 
 func (a *accepting) Accept(ctx context.Context, confirm string) (uint64, error) {
 	generation, err := a.desk.Accept(ctx, confirm)
-	time.AfterFunc(time.Second, func() { a.journal.opened.Store(err == nil) })
+	if err == nil {
+		time.AfterFunc(time.Second, func() { a.journal.opened.Store(true) })
+	}
 	return generation, err
 }
 

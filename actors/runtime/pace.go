@@ -84,9 +84,13 @@ type PaceDone struct {
 	Waiting, Running int
 }
 
-// NewPace makes a pace for the processors of this process.
-func NewPace(config PaceConfig) *Pace {
-	return newPace(config, time.Now, thread{runtime.LockOSThread, runtime.UnlockOSThread, threadTime}, (&crowd{}).look)
+// NewPace makes a pace for the processors of this process. crowded tells whether other work waits for one, and is asked by one goroutine at a
+// time; nil: what the Go runtime measures does.
+func NewPace(config PaceConfig, crowded func(now time.Time) bool) *Pace {
+	if crowded == nil {
+		crowded = (&crowd{}).look
+	}
+	return newPace(config, time.Now, thread{runtime.LockOSThread, runtime.UnlockOSThread, threadTime}, crowded)
 }
 
 // thread has a goroutine keep its thread, or give it back, and tells how much processor time the thread has used.

@@ -65,14 +65,14 @@ func (a *assault) connect(ctx context.Context, first *adapterv1.ConnectRequest) 
 	if err == nil {
 		_ = st.Send(first) // why that fails, is received
 	}
-	return st, err //nolint:wrapcheck // it is counted
+	return st, err
 }
 
 // forks are sources of chance for so many goroutines.
 func (a *assault) forks(n int) []*rand.Rand {
 	all := make([]*rand.Rand, n)
 	for i := range all {
-		all[i] = rand.New(rand.NewPCG(a.chance.Uint64(), uint64(i))) //nolint:gosec // no secret
+		all[i] = rand.New(rand.NewPCG(a.chance.Uint64(), uint64(i)))
 	}
 	return all
 }
@@ -268,7 +268,7 @@ func partial(ctx context.Context, a *assault) {
 					return err //nolint:wrapcheck // it is counted
 				}
 				if err != nil {
-					return err
+					return err //nolint:wrapcheck // the connection's
 				}
 				a.did.Add(1)
 			}

@@ -97,7 +97,7 @@ func run(ctx context.Context, names []string, target *assault, seed uint64, repo
 		defer conn.Close() //nolint:errcheck // it fails only if it was closed before
 		a := &assault{
 			server: target.server, admin: target.admin, name: name, conn: conn, refused: map[string]int64{},
-			chance: rand.New(rand.NewPCG(seed, uint64(i))), //nolint:gosec // no secret
+			chance: rand.New(rand.NewPCG(seed, uint64(i))),
 		}
 		made = append(made, a)
 		all.Go(func() { attacks[name](ctx, a) })
@@ -201,7 +201,7 @@ func burn(ctx context.Context, a *assault) {
 		for range 100_000 {
 			sum += a.chance.Uint64()
 		}
-		a.did.Add(int64(sum&1) + 1) //nolint:gosec // a bit
+		a.did.Add(int64(sum&1) + 1)
 	}
 }
 

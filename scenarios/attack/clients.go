@@ -89,11 +89,7 @@ func (a *assault) both(ctx context.Context, each int, do func(address string)) {
 func metadata(ctx context.Context, a *assault) {
 	var block bytes.Buffer
 	encoder := hpack.NewEncoder(&block)
-	for _, f := range []hpack.HeaderField{
-		{Name: ":method", Value: "POST"}, {Name: ":scheme", Value: "http"}, {Name: ":path", Value: CallMethod},
-		{Name: ":authority", Value: "node"}, {Name: "content-type", Value: "application/grpc"},
-		{Name: "x-much", Value: strings.Repeat("~", 16<<20)},
-	} {
+	for _, f := range append(callFields(CallMethod), hpack.HeaderField{Name: "x-much", Value: strings.Repeat("~", 16<<20)}) {
 		_ = encoder.WriteField(f) // a buffer takes it
 	}
 	const size = 16_000
@@ -139,20 +135,23 @@ func slow(ctx context.Context, a *assault) {
 				calls = append(calls, id)
 				a.did.Add(1)
 			}
-			body := Message(1<<20, 1000)
-			for i := range body {
-				for _, id := range calls {
-					if err := f.WriteData(id, false, body[i:i+1]); err != nil {
-						return err
-					}
-				}
-				if rest(ctx, evilBeat); ctx.Err() != nil || len(f.Status) >= len(calls) {
-					return nil
-				}
-			}
-			return nil
+			return f.drip(ctx, calls, Message(1<<20, 1000))
 		})
 	})
+}
+
+// drip sends the same on several calls, a byte at a time, until the node has ended them.
+func (f *Frames) drip(ctx context.Context, calls []uint32, body []byte) error {
+	var err error
+	for i := 0; err == nil && i < len(body) && ctx.Err() == nil && len(f.Status) < len(calls); i++ {
+		for _, id := range calls {
+			if err == nil {
+				err = f.WriteData(id, false, body[i:i+1])
+			}
+		}
+		rest(ctx, evilBeat)
+	}
+	return err //nolint:wrapcheck // the connection's
 }
 
 // flood sends frames of a kind for as long as the node takes them.

@@ -81,24 +81,29 @@ func (f *Frames) tell(status string) {
 // Begun tells whether a call was begun.
 func (f *Frames) Begun() bool { return f.next > 1 }
 
-// Call begins a call, with more metadata if there is, and returns its stream.
-func (f *Frames) Call(method string, flags http2.Flags, more ...hpack.HeaderField) (uint32, error) {
-	f.block.Reset()
-	for _, field := range append([]hpack.HeaderField{
+// callFields are the header fields of a call.
+func callFields(method string) []hpack.HeaderField {
+	return []hpack.HeaderField{
 		{Name: ":method", Value: "POST"},
 		{Name: ":scheme", Value: "http"},
 		{Name: ":path", Value: method},
 		{Name: ":authority", Value: "node"},
 		{Name: "content-type", Value: "application/grpc"},
 		{Name: "te", Value: "trailers"},
-	}, more...) {
+	}
+}
+
+// Call begins a call, and returns its stream.
+func (f *Frames) Call(method string, flags http2.Flags) (uint32, error) {
+	f.block.Reset()
+	for _, field := range callFields(method) {
 		if err := f.encoder.WriteField(field); err != nil {
 			return 0, err //nolint:wrapcheck // the buffer's
 		}
 	}
 	id := f.next
 	f.next += 2
-	return id, f.WriteRawFrame(http2.FrameHeaders, flags, id, f.block.Bytes())
+	return id, f.WriteRawFrame(http2.FrameHeaders, flags, id, f.block.Bytes()) //nolint:wrapcheck // the connection's
 }
 
 // Message is the beginning of a message of gRPC that would be so long.

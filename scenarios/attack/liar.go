@@ -58,7 +58,7 @@ func (l *Liar) Lie(ctx context.Context, chance *rand.Rand) error {
 	defer cancel()
 	st, err := l.Client.Connect(ctx, grpc.WaitForReady(true))
 	if err != nil {
-		return err //nolint:wrapcheck // it is judged
+		return err
 	}
 	if err := st.Send(l.first(chance)); err != nil {
 		return err //nolint:wrapcheck // the same

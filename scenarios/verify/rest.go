@@ -114,7 +114,7 @@ func (h *hostile) cancelEvil(ctx context.Context) error {
 			_, err = h.conn.Orders().Cancel(ctx, &orderv1.CancelRequest{Id: id})
 		}
 	}
-	return err //nolint:wrapcheck // it names the order
+	return err
 }
 
 // left measures what is left at a node at rest.
