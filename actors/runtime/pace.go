@@ -84,8 +84,8 @@ type PaceDone struct {
 	Waiting, Running int
 }
 
-// NewPace makes a pace for the processors of this process. crowded tells whether other work waits for one, and is asked by one goroutine at a
-// time; nil: what the Go runtime measures does.
+// NewPace makes a pace for the processors of this process. crowded tells whether other work waits for one, and is asked by one goroutine at
+// a time; nil: what the Go runtime measures does.
 func NewPace(config PaceConfig, crowded func(now time.Time) bool) *Pace {
 	if crowded == nil {
 		crowded = (&crowd{}).look
