@@ -35,8 +35,8 @@ type Config struct {
 	// PartitionMailbox is the same for a partition. Default 20,000.
 	PartitionMailbox int
 	// QueueBytes is the memory for the tasks that wait for adapters; a task counts its input and 1 KiB. Further ones wait on disk, as do
-	// those of an activity that would have as much as is left. Where adapters take more tasks, one of each priority may be beyond it, and
-	// all of these may take as much again. Default 64 MiB.
+	// those of an activity that would have as much as is left. Beyond it may be one task of each priority of an activity that adapters
+	// offer, and what comes back from adapters that died. Default 64 MiB.
 	QueueBytes int64
 	// QueueEach is the same for one activity, for each priority, and for each version that is called. Default a sixteenth of QueueBytes.
 	QueueEach int64

@@ -17,9 +17,9 @@ type room struct {
 	levels   [dispatch.Priorities]level
 }
 
-// rooms is the memory for the tasks of all demands. Each priority of a demand may have as much as is left, so that some always is, and if
-// it has no task, one, if there are adapters for it, up to twice the memory: then those that wait for adapters that are away can't be in
-// the way of others for good.
+// rooms is the memory for the tasks of all demands. Each priority of a demand may have as much as is left, so that some always is. If there
+// are adapters for it, it may always have one task: so those that wait for adapters that are away, or came back from adapters that died, are
+// not in the way of others for good.
 type rooms struct {
 	most int64
 	used atomic.Int64
@@ -62,7 +62,7 @@ func (r *room) reserve(priority int, size int64, follows bool) bool {
 func (r *room) reserveWithin(most int64, priority int, size int64) bool {
 	l := &r.levels[priority]
 	used, all := l.reserved.Add(size)+l.waiting.Load(), r.all.used.Add(size)
-	if used <= most && used <= r.all.most-all || used <= size && all <= 2*r.all.most && r.served.Load() > 0 || all <= size {
+	if used <= most && used <= r.all.most-all || used <= size && r.served.Load() > 0 || all <= size {
 		return true
 	}
 	r.release(priority, size)

@@ -126,6 +126,9 @@ func (c *nodeConfig) follow() {
 	if c.Gateway.Calls == 0 {
 		c.Gateway.Calls = int(min(32_768, third/callBytes))
 	}
+	if c.Gateway.Streams == 0 { // so that nobody takes all by one connection
+		c.Gateway.Streams = max(1, min(1000, c.Gateway.Calls/4))
+	}
 	c.Gateway.Waits = third
 }
 
