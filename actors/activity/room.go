@@ -18,8 +18,7 @@ type room struct {
 }
 
 // rooms is the memory for the tasks of all demands. Each priority of a demand may have as much as is left, so that some always is. If there
-// are adapters for it, it may always have one task: so those that wait for adapters that are away, or came back from adapters that died, are
-// not in the way of others for good.
+// are adapters for it, it may always have one task: so those that wait for adapters that are away are not in the way of others for good.
 type rooms struct {
 	most int64
 	used atomic.Int64
@@ -90,11 +89,13 @@ func (r *room) release(priority int, size int64) {
 	r.all.used.Add(-size)
 }
 
-// update notes how much room the tasks in the queue take.
+// update notes how much room the tasks in the queue take. What is beyond the capacity has come back from adapters that died, or follows
+// another task: others have no less room for it.
 func (r *room) update(q *dispatch.Queue, version string) {
 	for p, load := range q.Load(version) {
-		if now := int64(load); r.levels[p].waiting.Load() != now {
-			r.all.used.Add(now - r.levels[p].waiting.Swap(now))
+		if now, before := int64(load), r.levels[p].waiting.Load(); before != now {
+			r.levels[p].waiting.Store(now)
+			r.all.used.Add(min(now, r.capacity) - min(before, r.capacity))
 		}
 	}
 }

@@ -48,6 +48,9 @@ func NewAuthority(dir string) (*Authority, error) {
 	if err != nil {
 		return nil, fmt.Errorf("certificate of the authority: %w", err)
 	}
+	if a.cert, err = x509.ParseCertificate(raw); err != nil {
+		return nil, fmt.Errorf("certificate of the authority: %w", err)
+	}
 	return a, a.write("ca.pem", "CERTIFICATE", raw)
 }
 

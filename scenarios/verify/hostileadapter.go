@@ -17,7 +17,7 @@ var hostileAdapters = []attacked{
 	{name: attack.Names, refused: []string{"ADAPTERS"}},
 	{name: attack.Keys, refused: []string{"ADAPTERS"}},
 	{name: attack.Reconnects},
-	{name: attack.Silent, refused: []string{"SILENT"}},
+	{name: attack.Silent, refused: []string{"SILENT", "ADAPTERS", "CALLS"}},
 	{name: attack.Partial, refused: []string{"unread", "status 4", "status 8"}},
 	{name: attack.Parts, refused: []string{"FRAME", "BAD_REQUEST"}},
 }
