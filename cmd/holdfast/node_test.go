@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/net/http2"
 )
 
 // startNode runs a node until the test ends, and has the commands use it.
@@ -55,6 +57,13 @@ func TestAdministrationIsNeverLockedOut(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = c.Close() })
+		// Whoever has not begun to speak would make room.
+		if _, err := c.Write([]byte(http2.ClientPreface)); err != nil {
+			t.Fatal(err)
+		}
+		if err := http2.NewFramer(c, nil).WriteSettings(); err != nil {
+			t.Fatal(err)
+		}
 		// The node's first bytes tell that the connection was taken.
 		if _, err := c.Read(make([]byte, 1)); err != nil {
 			t.Fatal(err)

@@ -54,24 +54,20 @@ func hostileSettings(more ...string) []string {
 	}, more...)
 }
 
-// hostilePairs is how often each attack is compared with a process that burns as much of the processors.
-func hostilePairs(s *site) int {
-	if s.ci() {
-		return 1
-	}
-	return 5
-}
+const (
+	// hostilePairs is how often each attack is compared with a process that burns as much of the processors.
+	hostilePairs = 5
+	// hostileOne is how long others are measured beside one attack, hostileAll beside all at once.
+	hostileOne, hostileAll = 3 * time.Second, 30 * time.Second
+	// hostileHistories is how many histories are read.
+	hostileHistories = 100_000
+)
 
-// hostileTime is how long others are measured beside one attack, and beside all at once.
-func hostileTime(s *site) (one, all time.Duration) {
+// unconfined tells why nothing is attacked; empty: it is. What others have left beside an attack can't be told where much else goes on.
+func unconfined(s *site) string {
 	if s.ci() {
-		return 300 * time.Millisecond, 5 * time.Second
+		return "skipped: scale ci"
 	}
-	return 3 * time.Second, 30 * time.Second
-}
-
-// unconfined tells why nothing is attacked; empty: it is.
-func unconfined() string {
 	if _, err := os.Stat(cpuGroups + "/cpu.cfs_quota_us"); err != nil {
 		return fmt.Sprintf("skipped: no controller of processors: %v", err)
 	}
@@ -183,28 +179,21 @@ func watchLife(ctx context.Context, node *stage.Node) (ended func() (notLive int
 
 // compareAttacks measures others beside each attack, and beside all at once.
 func (h *hostile) compareAttacks(ctx context.Context) error {
-	one, all := hostileTime(h.site)
 	var names []string
 	for _, a := range h.attacks {
 		names = append(names, a.name)
 	}
-	if _, _, err := h.turn(ctx, attack.Burn, confined, one); err != nil { // what comes first is no measure
+	if _, _, err := h.turn(ctx, attack.Burn, confined, hostileOne); err != nil { // what comes first is no measure
 		return err
 	}
-	for n := range hostilePairs(h.site) {
+	for n := range hostilePairs {
 		for _, name := range names {
-			if h.ci() { // all at once are compared
-				if _, _, err := h.turn(ctx, name, confined, one); err != nil {
-					return fmt.Errorf("beside %s: %w", name, err)
-				}
-				continue
-			}
-			if err := h.pair(ctx, name, name, one, one, n%2 == 1); err != nil {
+			if err := h.pair(ctx, name, name, hostileOne, hostileOne, n%2 == 1); err != nil {
 				return err
 			}
 		}
 	}
-	return h.pair(ctx, allAtOnce, strings.Join(names, ","), all, all/2, false)
+	return h.pair(ctx, allAtOnce, strings.Join(names, ","), hostileAll, hostileAll/2, false)
 }
 
 // pair measures others beside attacks for one time, and beside a process that burns as much of the processors for another one.
@@ -358,14 +347,6 @@ func (h *hostile) ratios(f figures) {
 	f["least_rate_ratio"] = round(least, 3)
 }
 
-// hostileHistories is how many histories are read.
-func hostileHistories(s *site) int {
-	if s.ci() {
-		return 4000
-	}
-	return 100_000
-}
-
 // undisturbed is what happens in an order of others.
 var undisturbed = "order.accepted order.started " + strings.Repeat("task.started attempt.scheduled attempt.succeeded task.completed ", 3) +
 	"order.completed"
@@ -381,7 +362,7 @@ func (h *hostile) histories(ctx context.Context, f figures) error {
 		}
 	}
 	changed := 0
-	judged := h.orders[max(0, len(h.orders)-hostileHistories(h.site)):]
+	judged := h.orders[max(0, len(h.orders)-hostileHistories):]
 	untold, err := readHistories(ctx, h.conn, idsOf(judged), func(id messages.OrderID, events []*orderv1.HistoryEvent) error {
 		var types []string
 		lies := 0

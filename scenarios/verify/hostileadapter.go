@@ -24,7 +24,7 @@ var hostileAdapters = []attacked{
 
 // hostileAdapter has an adapter attack a node, and compares others beside it with others beside a process that burns as much.
 func hostileAdapter(ctx context.Context, s *site) (figures, error) {
-	if why := unconfined(); why != "" {
+	if why := unconfined(s); why != "" {
 		return figures{"hostile_adapter": why, "skipped": 1}, nil
 	}
 	claims := 0.0
@@ -58,7 +58,7 @@ func (h *hostile) bait(ctx context.Context) error {
 }
 
 func hostileAdapterBars(s *site) bars {
-	if unconfined() != "" {
+	if unconfined(s) != "" {
 		return bars{"skipped": atLeast(1)}
 	}
 	b := hostileBars(s, hostileAdapters)

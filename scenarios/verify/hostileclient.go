@@ -30,7 +30,7 @@ var hostileHandshakes = []attacked{
 // hostileClient has a client attack a node, and another one with TLS, and compares others beside it with others beside a process that burns
 // as much.
 func hostileClient(ctx context.Context, s *site) (figures, error) {
-	if why := unconfined(); why != "" {
+	if why := unconfined(s); why != "" {
 		return figures{"hostile_client": why, "skipped": 1}, nil
 	}
 	settings := hostileSettings("--max-definitions", "10", "--idle-frames", "100")
@@ -47,7 +47,7 @@ func hostileClient(ctx context.Context, s *site) (figures, error) {
 }
 
 func hostileClientBars(s *site) bars {
-	if unconfined() != "" {
+	if unconfined(s) != "" {
 		return bars{"skipped": atLeast(1)}
 	}
 	b := hostileBars(s, hostileClients)

@@ -12,17 +12,12 @@ import (
 // noisyClients are the most expensive of what clients are allowed.
 var noisyClients = []attacked{{name: attack.Expressions}, {name: attack.Costly}, {name: attack.Lists}, {name: attack.Definitions}}
 
-// noisyTime is how often others are measured beside a client that does all of that, and how long each time.
-func noisyTime(s *site) (pairs int, d time.Duration) {
-	if s.ci() {
-		return 2, 2500 * time.Millisecond
-	}
-	return 15, 5 * time.Second
-}
+// noisyPairs is how often others are measured beside a client that does all of that, noisyTime how long each time.
+const noisyPairs, noisyTime = 15, 5 * time.Second
 
 // noisy has one client do the most expensive that it may, and compares others beside it with others beside a process that burns as much.
 func noisy(ctx context.Context, s *site) (figures, error) {
-	if why := unconfined(); why != "" {
+	if why := unconfined(s); why != "" {
 		return figures{"noisy": why, "skipped": 1}, nil
 	}
 	return attackedNode(ctx, s, plainNode, noisyClients, hostileSettings(), func(ctx context.Context, h *hostile) error {
@@ -30,12 +25,11 @@ func noisy(ctx context.Context, s *site) (figures, error) {
 		for _, a := range noisyClients {
 			names = append(names, a.name)
 		}
-		pairs, d := noisyTime(s)
-		if _, _, err := h.turn(ctx, attack.Burn, confined, d/2); err != nil { // what comes first is no measure
+		if _, _, err := h.turn(ctx, attack.Burn, confined, noisyTime/2); err != nil { // what comes first is no measure
 			return err
 		}
-		for n := range pairs {
-			if err := h.pair(ctx, allAtOnce, strings.Join(names, ","), d, d, n%2 == 1); err != nil {
+		for n := range noisyPairs {
+			if err := h.pair(ctx, allAtOnce, strings.Join(names, ","), noisyTime, noisyTime, n%2 == 1); err != nil {
 				return fmt.Errorf("pair %d: %w", n, err)
 			}
 		}
@@ -44,7 +38,7 @@ func noisy(ctx context.Context, s *site) (figures, error) {
 }
 
 func noisyBars(s *site) bars {
-	if unconfined() != "" {
+	if unconfined(s) != "" {
 		return bars{"skipped": atLeast(1)}
 	}
 	b := hostileBars(s, noisyClients)

@@ -12,26 +12,18 @@ import (
 	"github.com/holdfast-run/holdfast/scenarios/stage"
 )
 
-// restOrders is how many orders others have run at each of both nodes.
-func restOrders(s *site) int {
-	if s.ci() {
-		return 5000
-	}
-	return 200_000
-}
-
-// restTimes are for how long a node is attacked at least, how long everybody is gone then until it is measured, and how long that takes.
-func restTimes(s *site) (attacked, gone, measured time.Duration) {
-	if s.ci() {
-		return 5 * time.Second, 5 * time.Second, 2 * time.Second
-	}
-	return time.Minute, 30 * time.Second, 10 * time.Second
-}
+const (
+	// restOrders is how many orders others have run at each of both nodes.
+	restOrders = 200_000
+	// restAttacked is how long a node is attacked at least, restGone how long everybody is gone then until it is measured, and restMeasured how
+	// long that takes.
+	restAttacked, restGone, restMeasured = time.Minute, 30 * time.Second, 10 * time.Second
+)
 
 // rest attacks a node in all ways at once, and compares what is left of that when everybody is gone with what is left at a node that nobody
 // attacks, and that has run as many orders of others.
 func rest(ctx context.Context, s *site) (figures, error) {
-	if why := unconfined(); why != "" {
+	if why := unconfined(s); why != "" {
 		return figures{"rest": why, "skipped": 1}, nil
 	}
 	settings := hostileSettings("--max-definitions", "10", "--idle-frames", "100", "--idle", "2s", "--forget-after", "3s")
@@ -63,16 +55,15 @@ func rest(ctx context.Context, s *site) (figures, error) {
 
 // rests has others' orders run while a node is attacked, has everybody leave, and measures what is left.
 func (h *hostile) rests(ctx context.Context, f figures, attacks string) error {
-	attacked, gone, measured := restTimes(h.site)
 	if attacks != attack.Burn {
 		if err := h.bait(ctx); err != nil {
 			return err
 		}
 	}
 	err := h.attack(ctx, attacks, confined, func(*stage.Process) error {
-		until := time.Now().Add(attacked)
+		until := time.Now().Add(restAttacked)
 		others := h.others()
-		others.most = restOrders(h.site)
+		others.most = restOrders
 		if err := others.run(ctx, h.conn, hostileInFlight); err != nil {
 			return err
 		}
@@ -95,10 +86,10 @@ func (h *hostile) rests(ctx context.Context, f figures, attacks string) error {
 	if _, err := h.adapter.AwaitEnd(ctx, 1); err != nil {
 		return err
 	}
-	if err := stage.Pause(ctx, gone); err != nil {
+	if err := stage.Pause(ctx, restGone); err != nil {
 		return err
 	}
-	return h.left(ctx, f, measured)
+	return h.left(ctx, f, restMeasured)
 }
 
 // cancelEvil cancels the orders that wait for the adapter that has attacked.
@@ -141,7 +132,7 @@ func (h *hostile) left(ctx context.Context, f figures, d time.Duration) error {
 }
 
 func restBars(s *site) bars {
-	if unconfined() != "" {
+	if unconfined(s) != "" {
 		return bars{"skipped": atLeast(1)}
 	}
 	b := bars{"heap_ratio": atMost(1.2), "rest_cpu": s.within(0.01), "metrics_bytes": atMost(1 << 20), "node_memory_share": atMost(1.25)}
