@@ -116,7 +116,8 @@ func connectionFlags(f *pflag.FlagSet, c *nodeConfig) {
 	sizeVar(f, &g.Unread, "unread",
 		"most bytes that were received and can't be read yet; beyond it, connections are closed that keep some unread for longest "+
 			"(3 % of --memory)")
-	f.IntVar(&g.Streams, "max-streams", 0, "most calls and streams of one connection at once; further ones wait in the client (a quarter of --max-calls, 1000 at most)")
+	f.IntVar(&g.Streams, "max-streams", 0,
+		"most calls and streams of one connection at once; further ones wait in the client (a quarter of --max-calls, 1000 at most)")
 	sizeVar(f, &g.Headers, "max-headers", "longest metadata of a call or stream (16KiB)")
 	sizeVar(f, &c.Unsent, "unsent",
 		"most bytes of answers that were read for clients and not sent to them yet; beyond it, reads wait (3 % of --memory)")

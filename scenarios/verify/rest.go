@@ -15,8 +15,8 @@ import (
 const (
 	// restOrders is how many orders others have run at each of both nodes.
 	restOrders = 200_000
-	// restAttacked is how long a node is attacked at least, restGone how long everybody is gone then until it is measured, and restMeasured how
-	// long that takes.
+	// restAttacked is how long a node is attacked at least, restGone how long everybody is gone then until it is measured, and restMeasured
+	// how long that takes.
 	restAttacked, restGone, restMeasured = time.Minute, 30 * time.Second, 10 * time.Second
 )
 
