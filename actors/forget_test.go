@@ -86,7 +86,7 @@ func TestNamesAreForgotten(t *testing.T) {
 		if now := heap(); now > before+8<<20 {
 			t.Errorf("the heap has grown from %d to %d", before, now)
 		}
-		if now := runtime.NumGoroutine(); now > routines+10 {
+		if now := runtime.NumGoroutine(); now > routines+100 { // workers that have nothing to do are kept, 64 at most
 			t.Errorf("goroutines have grown from %d to %d", routines, now)
 		}
 	})
