@@ -36,8 +36,8 @@ func (checking) Long()               {}
 func (checking) Show() time.Duration { return 0 }
 
 // Pin finds the definition of a new order with an input, valid JSON; its version may be latest. With ErrRetired it is returned all
-// the same, for an order that was accepted before. An input that does not match its schema is an *InputError. The checker is told before it is
-// checked, if that may take long; nil: nobody is.
+// the same, for an order that was accepted before. An input that does not match its schema is an *InputError. The checker is told before
+// it is checked, if that may take long; nil: nobody is.
 func (c *Catalog) Pin(ref messages.DefinitionRef, input []byte, checker Checker) (Pin, error) {
 	def, err := c.Definition(ref)
 	if def == nil {

@@ -70,7 +70,9 @@ func (s *Server) check(ctx context.Context, o *orderv1.WorkOrder) (*journalv1.Or
 	if len(input) == 0 {
 		input = []byte("{}")
 	}
-	work := &heavyCheck{Server: s, ctx: ctx, of: o, namespace: ref.Namespace, is: len(input) >= heavyInput || s.engine.Heavy(o.GetDefinition())}
+	work := &heavyCheck{
+		Server: s, ctx: ctx, of: o, namespace: ref.Namespace, is: len(input) >= heavyInput || s.engine.Heavy(o.GetDefinition()),
+	}
 	if err := work.parse(input, &m); err != nil {
 		return nil, err
 	}

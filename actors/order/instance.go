@@ -36,7 +36,8 @@ func (b *Box) Received() uint64 { return b.received.Load() }
 func (b *Box) Poisoned() bool { return b.poison }
 
 // inline tells whether a message is handled in the partition's turn. It is if nothing has to be read for it, and it is no heavy work, so
-// that the other orders are not held up. What became of a commit does not come in the partition's turn, but from a goroutine of the journal.
+// that the other orders are not held up. What became of a commit does not come in the partition's turn, but from a goroutine of the
+// journal.
 func (p *Parts) inline(b *Box, message any) bool {
 	switch m := message.(type) {
 	case *committed, *granted:
