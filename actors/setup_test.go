@@ -101,6 +101,7 @@ func (s settings) start(t *testing.T) *node {
 	if s.wrap != nil {
 		n.seen = s.wrap(n.journal)
 	}
+	s.engine.HeavyShare = 1 // how much processor time the machine gives is nothing to the clock of a bubble
 	n.Engine, err = actors.New(s.engine, actors.Deps{
 		Journal: n.seen, Placement: cluster.NewSingle(), Metrics: metrics, Log: log, Crowded: never,
 		Watchdog: n.dog,

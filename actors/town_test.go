@@ -160,6 +160,7 @@ func (s *side) open() {
 	}
 	var engine *actors.Engine
 	for engine == nil {
+		config.HeavyShare = 1 // how much processor time the machine gives is nothing to the clock of a bubble
 		e, err := actors.New(config, actors.Deps{
 			Journal: seen, Placement: s, Metrics: actors.NewMetrics(prometheus.NewRegistry()), Log: log, Watchdog: dog,
 			Now: now, Crowded: never, Address: address(s.index), Remote: s,

@@ -83,6 +83,7 @@ func start(tb testing.TB, changes ...func(*settings)) *node {
 		seen = s.wrap(j)
 	}
 	n := &node{t: tb}
+	s.engine.HeavyShare = 1 // how much processor time the machine gives is nothing to the clock of a bubble
 	n.engine, err = actors.New(s.engine, actors.Deps{
 		Journal: seen, Placement: cluster.NewSingle(), Metrics: metrics, Log: log, Crowded: never,
 		Watchdog: supervision.NewWatchdog(time.Now, log), Fatal: func(err error) { tb.Errorf("fatal: %v", err) },

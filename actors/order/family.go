@@ -8,6 +8,7 @@ import (
 
 	"github.com/holdfast-run/holdfast/actors/catalog"
 	"github.com/holdfast-run/holdfast/actors/failure"
+	"github.com/holdfast-run/holdfast/actors/runtime"
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
@@ -143,7 +144,10 @@ func (f family) definition(order *journalv1.OrderAccepted) (*workflow.Definition
 		return nil, refusal("The child's definition can't be used", workflow.ErrorTypeConfiguration, 404, err), err
 	}
 	if s := def.Input.Schema; s != nil {
-		if err := s.Validate(workflow.NewValue(order.GetInput()), nil); err != nil {
+		pass := f.Pace.Force(runtime.HeavyEvaluation, def.Ref.Namespace, "")
+		err := s.Validate(workflow.NewValue(order.GetInput()), nil)
+		pass.Leave()
+		if err != nil {
 			return nil, refusal("Input of the child is not valid", workflow.ErrorTypeValidation, 400, err), err
 		}
 	}

@@ -93,6 +93,8 @@ type instance struct {
 	heavily  string        // the namespace for which the next decision is heavy work; empty: it is none
 	pass     *runtime.Pass // lets a decision that is heavy work go on; nil if it is not, or not yet
 	checks   bool          // it has that since a value was checked
+	rushes   bool          // it does not give others a turn
+	read     bool          // the order was read for this decision, which is not made in the turn of its partition
 	refilled bool          // an attempt that had overflowed was offered since the last one overflowed
 	began    time.Time     // when the first attempt that had overflowed was offered; zero if none was
 }

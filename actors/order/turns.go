@@ -21,26 +21,31 @@ func (t turns) Large() {
 func (t turns) Checking() {
 	if t.pass == nil {
 		t.checks = true
-		t.pass = t.Pace.Force(runtime.HeavyEvaluation, t.namespace(), "")
+		t.rush()
 	}
 }
 
 // Long implements workflow.Turns.
 func (t turns) Long() {
-	known := t.isHeavy()
 	t.noteHeavy()
 	switch {
 	case t.pass != nil:
-	case known: // it was not in memory, and so it was not known whose order it is
+	case t.read: // as it was not in memory, it was not known whose order it is
 		t.enter(t.namespace())
 	default:
-		t.pass = t.Pace.Force(runtime.HeavyEvaluation, t.namespace(), "")
+		t.rush()
 	}
+}
+
+// rush has heavy work go on that was not known to be. In the turn of the partition it does not wait for others' turns, as then the other
+// orders of the partition would, too.
+func (i *instance) rush() {
+	i.pass, i.rushes = i.Pace.Force(runtime.HeavyEvaluation, i.namespace(), ""), !i.read
 }
 
 // Show implements workflow.Turns.
 func (t turns) Show() (waited time.Duration) {
-	if t.pass != nil {
+	if t.pass != nil && !t.rushes {
 		t.pass.Show(func(until <-chan struct{}) {
 			began := t.Now()
 			t.await(func() { <-until })
@@ -61,13 +66,14 @@ func (i *instance) enter(space string) {
 
 // quit ends the heavy work of a decision, if it was any.
 func (i *instance) quit() {
+	i.read = false
 	if i.pass == nil {
 		return
 	}
 	if i.pass.Leave(); i.checks && i.pass.Used() > runtime.HeavyFrom {
 		i.noteHeavy()
 	}
-	i.pass, i.checks = nil, false
+	i.pass, i.checks, i.rushes = nil, false, false
 }
 
 // await waits for something, and shows meanwhile that it does.
