@@ -2,7 +2,6 @@ package actors_test
 
 import (
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -333,11 +332,12 @@ func (c *clients) submit(id, ref, key string) bool {
 	engine := s.engine
 	s.mu.Unlock()
 	pin, err := pinOf(c.town.t, engine, ref)
+	if passing(err) {
+		return false
+	}
 	if err != nil {
-		if !errors.Is(err, persistence.ErrUnavailable) { // else it is not in memory, and has to be read
-			c.town.t.Errorf("pin %s: %v", ref, err)
-		}
-		return !errors.Is(err, persistence.ErrUnavailable)
+		c.town.t.Errorf("pin %s: %v", ref, err)
+		return true
 	}
 	answer := make(chan *nodev1.Answer, 1)
 	engine.Submit(&journalv1.OrderAccepted{

@@ -2,6 +2,7 @@ package actors_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync/atomic"
@@ -82,6 +83,11 @@ func pinOf(t *testing.T, e *actors.Engine, ref string) (catalog.Pin, error) {
 		return catalog.Pin{}, err
 	}
 	return catalog.Look(t.Context(), e.Catalog(), func() (catalog.Pin, error) { return e.Catalog().Pin(r, []byte("{}"), nil) })
+}
+
+// passing tells whether what was asked for can be asked for again: it could not be read, or the node stops.
+func passing(err error) bool {
+	return errors.Is(err, persistence.ErrUnavailable) || errors.Is(err, catalog.ErrEnded)
 }
 
 // submit submits an order at the first node.
