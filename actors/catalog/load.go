@@ -126,10 +126,12 @@ func (c *Catalog) compiling(ctx context.Context) (end func(), err error) {
 	case c.compilers <- struct{}{}:
 		return func() { <-c.compilers }, nil
 	case <-ctx.Done():
-		return nil, fmt.Errorf("wait for other definitions to be compiled: %w", context.Cause(ctx))
 	case <-c.ctx.Done():
+	}
+	if c.ctx.Err() != nil { // whatever else has ended with it
 		return nil, ErrEnded
 	}
+	return nil, fmt.Errorf("wait for other definitions to be compiled: %w", context.Cause(ctx))
 }
 
 // endLoads refuses what waits to be loaded, and returns when nothing is loaded any more.

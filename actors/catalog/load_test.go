@@ -221,3 +221,52 @@ func TestTooMany(t *testing.T) {
 		want("reinstate the first", err, catalog.ErrTooMany)
 	})
 }
+
+// silent is a journal that does not answer any more, from some time on, when a definition is read.
+type silent struct {
+	*large
+
+	away atomic.Bool
+}
+
+func (s *silent) Definition(ctx context.Context, ref messages.DefinitionRef) (*journalv1.DefinitionRow, error) {
+	if s.away.Load() {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return s.large.Definition(ctx, ref)
+}
+
+// TestLoadsEnd: whoever waits for a definition when the node stops is told that it does, whatever it waits for.
+func TestLoadsEnd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const count = 30
+		store := &silent{large: &large{Catalog: journal(t), count: count}}
+		c, err := catalog.Load(t.Context(), store, catalog.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		store.away.Store(true)
+		ctx, stop := context.WithCancel(t.Context())
+		followed, found := make(chan struct{}), make(chan error, count)
+		go func() {
+			defer close(followed)
+			c.Follow(ctx, catalog.Following{Every: time.Hour, Within: time.Second, Limited: func(string) {}, Note: func(error) {}})
+		}()
+		for i := range count {
+			go func() {
+				_, err := find(t.Context(), c, numbered(i))
+				found <- err
+			}()
+		}
+		synctest.Wait()
+		stop()
+		<-followed
+		for range count {
+			if err := <-found; !errors.Is(err, catalog.ErrEnded) {
+				t.Errorf("the node stops: %v", err)
+			}
+		}
+	})
+}
