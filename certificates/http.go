@@ -62,16 +62,10 @@ func (c *securedConn) NetConn() net.Conn { return c.beneath }
 func InRequests(server *http.Server) {
 	next := server.Handler
 	server.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
-		for {
-			if secured, is := c.(*securedConn); is {
-				return context.WithValue(ctx, connKey{}, secured.over)
-			}
-			wrapper, wraps := c.(interface{ NetConn() net.Conn })
-			if !wraps {
-				return ctx
-			}
-			c = wrapper.NetConn()
+		if secured, is := beneath[*securedConn](c); is {
+			return context.WithValue(ctx, connKey{}, secured.over)
 		}
+		return ctx
 	}
 	server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if over, is := r.Context().Value(connKey{}).(*tls.Conn); is {

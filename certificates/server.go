@@ -251,13 +251,21 @@ func (c *conn) compute() bool {
 
 // closedBeneath is what a connection, or one that it wraps, closes when it is closed.
 func closedBeneath(c net.Conn) <-chan struct{} {
+	if tells, is := beneath[interface{ Closed() <-chan struct{} }](c); is {
+		return tells.Closed()
+	}
+	return nil
+}
+
+// beneath finds a connection of a kind: one itself, or what it wraps.
+func beneath[T any](c net.Conn) (found T, is bool) {
 	for {
-		if tells, is := c.(interface{ Closed() <-chan struct{} }); is {
-			return tells.Closed()
+		if found, is = c.(T); is {
+			return found, true
 		}
 		wrapper, wraps := c.(interface{ NetConn() net.Conn })
 		if !wraps {
-			return nil
+			return found, false
 		}
 		c = wrapper.NetConn()
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -148,8 +147,7 @@ func (f *File) checkIssuers() (issuers map[string]bool, errs []error) {
 		wrong := func(format string, args ...any) {
 			errs = append(errs, fmt.Errorf("issuers[%d]."+format, append([]any{i}, args...)...))
 		}
-		u, err := url.Parse(is.URL)
-		if err != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())) {
+		if !tokens.Unseen(is.URL) {
 			wrong("url is %q, and must be https://…: in plain text, whoever is on the way would be the issuer", is.URL)
 		}
 		if is.Audience == "" {

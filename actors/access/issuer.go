@@ -3,15 +3,12 @@ package access
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -59,19 +56,9 @@ type claimed struct {
 }
 
 func newIssuer(config Issuer, now func() time.Time) (*issuer, error) {
-	secure := &tls.Config{MinVersion: tls.VersionTLS12}
-	if config.CA != "" {
-		pem, err := os.ReadFile(config.CA)
-		if err != nil {
-			return nil, fmt.Errorf("access: issuer %s: %w", config.URL, err)
-		}
-		secure.RootCAs = x509.NewCertPool()
-		if !secure.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("access: issuer %s: %s has no certificate of an authority", config.URL, config.CA)
-		}
-	}
-	transport := &http.Transport{
-		Proxy: http.ProxyFromEnvironment, TLSClientConfig: secure, DisableKeepAlives: true, ForceAttemptHTTP2: true,
+	transport, err := tokens.IssuerTransport(config.CA)
+	if err != nil {
+		return nil, fmt.Errorf("access: issuer %s: %w", config.URL, err)
 	}
 	return &issuer{
 		Issuer: config, now: now, asking: make(chan struct{}, 1),

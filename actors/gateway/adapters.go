@@ -216,7 +216,7 @@ func (c *connection) serve(st adapterConn, first *adapterv1.ConnectRequest) erro
 
 // refusedHello logs that an adapter may not connect.
 func (c *connection) refusedHello(log *slog.Logger, err error) {
-	if now := time.Now().UnixNano(); now-c.refusedAt.Swap(now) > int64(refusalsEvery) {
+	if c.helloRefused.afterQuiet() {
 		log.Warn("adapter refused", "activities", len(c.hello.GetActivities()), "keys", len(c.hello.GetKeys()), "reason", err)
 	}
 }
@@ -224,8 +224,16 @@ func (c *connection) refusedHello(log *slog.Logger, err error) {
 // refusedFor is after how long an adapter that was refused may try again.
 const refusedFor = 5 * time.Second
 
-// refusalsEvery is how long it was quiet before it is logged that an adapter was refused.
+// refusals is when somebody was refused last, in nanoseconds since 1970. One that comes after it was quiet for a while is logged.
+type refusals struct{ last atomic.Int64 }
+
+// refusalsEvery is how long it was quiet before it is logged that somebody was refused.
 const refusalsEvery = 10 * time.Second
+
+func (r *refusals) afterQuiet() bool {
+	now := time.Now().UnixNano()
+	return now-r.last.Swap(now) > int64(refusalsEvery)
+}
 
 // whyDisconnected says for people why a stream has ended. When a connection is gone, gRPC only says that its context has ended.
 func whyDisconnected(err error) string {

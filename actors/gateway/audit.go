@@ -138,16 +138,16 @@ func (s *Server) notedAfter(ctx context.Context, b *auditv1.Begun, change func(c
 	err := change(context.WithValue(ctx, notesKey{}, n))
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), notedWithin)
 	defer cancel()
-	outcome := ended(0, n, err)
+	e := ended(0, n, err)
 	note := func() error {
-		if outcome.GetBegun() == 0 {
+		if e.GetBegun() == 0 {
 			sequence, err := s.audit.Begin(end, b)
 			if err != nil {
 				return err
 			}
-			outcome.Begun = sequence
+			e.Begun = sequence
 		}
-		return s.audit.End(end, outcome)
+		return s.audit.End(end, e)
 	}
 	noteErr := note()
 	for noteErr != nil && err == nil && end.Err() == nil {
@@ -208,7 +208,7 @@ func (s *Server) refuseCaller(ctx context.Context, what string, err error) error
 		if s.audit != nil {
 			s.audit.Refused(what, who, f.message)
 		}
-		if now := time.Now().UnixNano(); now-s.callerRefusedAt.Swap(now) > int64(refusalsEvery) {
+		if s.callerRefused.afterQuiet() {
 			s.log.Warn("caller refused", "name", who.GetName(), "from", who.GetAddress(), "what", what, "reason", f.message)
 		}
 	}

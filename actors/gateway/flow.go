@@ -79,12 +79,7 @@ func (c *connection) await(ctx context.Context) error {
 }
 
 // hear notes that the adapter lives.
-func (c *connection) hear() {
-	select {
-	case c.heard <- struct{}{}:
-	default:
-	}
-}
+func (c *connection) hear() { signal(c.heard) }
 
 // unread says why the stream of an adapter ends that does not read; nil if it does.
 func (c *connection) unread() error {

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"net"
 	"time"
 
 	"google.golang.org/grpc/peer"
@@ -36,15 +35,8 @@ func clientOf(ctx context.Context) string {
 	if c := access.Of(ctx); c != nil {
 		return c.String()
 	}
-	p, ok := peer.FromContext(ctx)
-	if !ok || p.Addr == nil {
-		return ""
-	}
-	from := p.Addr.String()
-	if host, _, err := net.SplitHostPort(from); err == nil {
-		from = host
-	}
-	if p.LocalAddr != nil {
+	from := access.CallerOf(ctx).From
+	if p, ok := peer.FromContext(ctx); ok && p.LocalAddr != nil && from != "" {
 		from += " at " + p.LocalAddr.String()
 	}
 	return from

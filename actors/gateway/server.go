@@ -38,12 +38,11 @@ type Server struct {
 	log       *slog.Logger
 	offered   offers
 	beat      beat
-	// refusedAt is when an adapter was refused last because of what it offers, and callerRefusedAt when a caller was because of who it is, in
-	// nanoseconds since 1970.
-	refusedAt, callerRefusedAt atomic.Int64
-	health                     *health.Server
-	stopping                   chan struct{}
-	started                    time.Time
+	// helloRefused is of adapters, because of what they offer, and callerRefused of callers, because of who they are.
+	helloRefused, callerRefused refusals
+	health                      *health.Server
+	stopping                    chan struct{}
+	started                     time.Time
 
 	// calls is how many calls and streams of the public address are under way.
 	calls func() int64

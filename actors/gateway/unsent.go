@@ -79,12 +79,7 @@ type claim struct {
 
 // take takes a claim for an answer to the caller that ctx tells of. It waits while there is no room for one.
 func (u *unsent) take(ctx context.Context) (*claim, error) {
-	c := &claim{in: u, by: u.readerOf(ctx), ready: make(chan struct{})}
-	u.mu.Lock()
-	place := c.by.waiting.PushBack(c)
-	u.enter(c.by)
-	u.serve()
-	u.mu.Unlock()
+	c, place := u.ask(ctx)
 	select {
 	case <-c.ready:
 		return c, nil
@@ -107,12 +102,7 @@ func (u *unsent) take(ctx context.Context) (*claim, error) {
 
 // tryTake takes a claim if there is room for one now; else it is nil.
 func (u *unsent) tryTake(ctx context.Context) *claim {
-	c := &claim{in: u, by: u.readerOf(ctx), ready: make(chan struct{})}
-	u.mu.Lock()
-	place := c.by.waiting.PushBack(c)
-	u.enter(c.by)
-	u.serve()
-	u.mu.Unlock()
+	c, place := u.ask(ctx)
 	select {
 	case <-c.ready:
 		return c
@@ -120,6 +110,17 @@ func (u *unsent) tryTake(ctx context.Context) *claim {
 		u.withdraw(c, place)
 		return nil
 	}
+}
+
+// ask makes a claim, and puts it in line.
+func (u *unsent) ask(ctx context.Context) (*claim, *list.Element) {
+	c := &claim{in: u, by: u.readerOf(ctx), ready: make(chan struct{})}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	place := c.by.waiting.PushBack(c)
+	u.enter(c.by)
+	u.serve()
+	return c, place
 }
 
 func (u *unsent) readerOf(ctx context.Context) *reader {

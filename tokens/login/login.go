@@ -4,19 +4,17 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
-	"net/url"
-	"os"
 	"slices"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
+
+	"github.com/holdfast-run/holdfast/tokens"
 )
 
 // askWithin is how long an issuer may take to answer.
@@ -64,13 +62,7 @@ var (
 
 // secured makes sure that nobody on the way reads what is sent to an address.
 func secured(what, address string) error {
-	u, err := url.Parse(address)
-	if err != nil {
-		return fmt.Errorf("%s: %w", what, err)
-	}
-	ip := net.ParseIP(u.Hostname())
-	here := u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
-	if u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !here) {
+	if !tokens.Unseen(address) {
 		return fmt.Errorf("%s is %q, and %w", what, address, errOpen)
 	}
 	return nil
@@ -91,21 +83,11 @@ func (c *Config) ask(ctx context.Context) (*asked, error) {
 	if err := secured("the issuer", c.Issuer); err != nil {
 		return nil, err
 	}
-	secure := &tls.Config{MinVersion: tls.VersionTLS12}
-	if c.CA != "" {
-		pem, err := os.ReadFile(c.CA)
-		if err != nil {
-			return nil, fmt.Errorf("authorities of the issuer: %w", err)
-		}
-		secure.RootCAs = x509.NewCertPool()
-		if !secure.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("authorities of the issuer: %s has none", c.CA) //nolint:err113 // for people
-		}
+	transport, err := tokens.IssuerTransport(c.CA)
+	if err != nil {
+		return nil, err
 	}
-	ctx = oidc.ClientContext(ctx, &http.Client{
-		Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: secure, DisableKeepAlives: true, ForceAttemptHTTP2: true},
-		Timeout:   askWithin,
-	})
+	ctx = oidc.ClientContext(ctx, &http.Client{Transport: transport, Timeout: askWithin})
 	p, err := oidc.NewProvider(ctx, c.Issuer)
 	if err != nil {
 		return nil, fmt.Errorf("ask the issuer: %w", err)
