@@ -9,7 +9,7 @@ import (
 // Config bounds the connections of a listener. Zero fields get their defaults.
 type Config struct {
 	// Most is the most connections. For a further one the oldest of those is closed whose clients have not begun to speak; if there is none,
-	// it is closed at once itself. Default 10,000.
+	// one that has had no call for long; if all have one, it is closed at once itself. Default 10,000.
 	Most int
 	// ByAddress is the most connections from one address, which of IPv6 is the first half; further ones are closed at once. Loopback
 	// addresses may have all. Default a quarter of Most.
@@ -44,6 +44,8 @@ const (
 	TooManyOfAddress Reason = "too_many_of_address"
 	// SlowToOpen says that the client had not begun to speak, and others came.
 	SlowToOpen Reason = "slow_to_open"
+	// Idle says that the client had no call, and others came.
+	Idle Reason = "idle"
 	// IdleFrames says that the client sent frames that carry nothing, and too many of them.
 	IdleFrames Reason = "idle_frames"
 	// Unreadable says that too much could not be read yet, and some of it was this client's for longest.
@@ -56,7 +58,7 @@ const (
 
 // Reasons are all of them.
 func Reasons() []Reason {
-	return []Reason{TooMany, TooManyOfAddress, SlowToOpen, IdleFrames, Unreadable, NotReading, TooManyStreams}
+	return []Reason{TooMany, TooManyOfAddress, SlowToOpen, Idle, IdleFrames, Unreadable, NotReading, TooManyStreams}
 }
 
 // WithDefaults returns the settings with defaults in place of zeros.

@@ -62,6 +62,9 @@ func (l *listener) Accept() (net.Conn, error) {
 			l.b.leave(c)
 		})
 		oldest, why := l.b.enter(c)
+		if why == TooMany && l.b.closeIdle() {
+			oldest, why = l.b.enter(c)
+		}
 		if oldest != nil {
 			l.b.config.Ended(oldest.RemoteAddr(), SlowToOpen)
 			_ = oldest.Close() // an error changes nothing

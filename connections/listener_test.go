@@ -116,8 +116,8 @@ func (c *crowd) wants(told ...string) {
 func TestMost(t *testing.T) {
 	t.Parallel()
 	c := newCrowd(t, connections.Config{Most: 2, ByAddress: 2})
-	first := c.speaks("192.0.2.1:1")
-	c.speaks("192.0.2.2:1")
+	_, first := c.speaks("192.0.2.1:1", begins+calls)
+	c.speaks("192.0.2.2:1", begins+calls)
 	if _, third := c.connect("192.0.2.3:1"); third != nil {
 		t.Fatal("there are three")
 	}
@@ -125,11 +125,34 @@ func TestMost(t *testing.T) {
 	for range 2 { // closing twice makes room once
 		_ = first.Close()
 	}
-	c.speaks("192.0.2.4:1")
+	c.speaks("192.0.2.4:1", begins+calls)
 	if _, fifth := c.connect("192.0.2.5:1"); fifth != nil {
 		t.Error("there is one beside that in the free place")
 	}
 	c.wants("192.0.2.5:1 too_many")
+}
+
+// Where there is no room left, whoever has had no call for longest makes room, so that many who never have any keep nobody out.
+func TestMostThatAreIdle(t *testing.T) {
+	t.Parallel()
+	c := newCrowd(t, connections.Config{Most: 3, ByAddress: 3})
+	c.speaks("192.0.2.1:1", begins+calls)
+	client, server := c.speaks("192.0.2.2:1", begins+calls)
+	c.speaks("192.0.2.3:1", begins)
+	c.speak(client, server, resets)
+	c.speaks("192.0.2.4:1", "GET / HTTP/1.1\r\n")
+	c.wants("192.0.2.3:1 idle")
+	c.speaks("192.0.2.5:1", begins+calls)
+	c.wants("192.0.2.2:1 idle")
+	if _, err := server.Read(make([]byte, 1)); err == nil {
+		t.Error("whoever makes room can say more")
+	}
+	c.speaks("192.0.2.6:1", begins+calls)
+	c.wants("192.0.2.4:1 idle")
+	if _, next := c.connect("192.0.2.7:1"); next != nil {
+		t.Error("one that has a call makes room")
+	}
+	c.wants("192.0.2.7:1 too_many")
 }
 
 // Where there is no room left, whoever has not begun to speak makes room, so that many who never do keep nobody out.
@@ -138,30 +161,33 @@ func TestMostThatSayNothing(t *testing.T) {
 	c := newCrowd(t, connections.Config{Most: 2, Opening: 2})
 	c.connect("192.0.2.1:1")
 	c.connect("192.0.2.2:1")
-	c.speaks("192.0.2.3:1")
+	c.speaks("192.0.2.3:1", begins+calls)
 	c.wants("192.0.2.1:1 slow_to_open")
-	c.speaks("192.0.2.4:1")
+	c.speaks("192.0.2.4:1", begins+calls)
 	c.wants("192.0.2.2:1 slow_to_open")
-	if _, fifth := c.connect("192.0.2.5:1"); fifth != nil {
-		t.Error("one that has begun to speak makes room")
-	}
-	c.wants("192.0.2.5:1 too_many")
 }
 
-// speaks connects, and begins to speak.
-func (c *crowd) speaks(address string) (server net.Conn) {
+// What a client says first, that it begins a call, and that it resets that.
+const (
+	begins = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + "\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+	calls  = "\x00\x00\x00\x01\x04\x00\x00\x00\x01"
+	resets = "\x00\x00\x04\x03\x00\x00\x00\x00\x01\x00\x00\x00\x08"
+)
+
+// speaks connects, and says something.
+func (c *crowd) speaks(address, what string) (client, server net.Conn) {
 	c.t.Helper()
-	client, server := c.connect(address)
+	client, server = c.connect(address)
 	if server == nil {
 		c.t.Fatalf("%s is refused", address)
 	}
-	c.speak(client, server)
-	return server
+	c.speak(client, server, what)
+	return client, server
 }
 
-func (c *crowd) speak(client, server net.Conn) {
+func (c *crowd) speak(client, server net.Conn, what string) {
 	c.t.Helper()
-	go func() { _, _ = client.Write([]byte("GET / HTTP/1.1\r\n")) }()
+	go func() { _, _ = client.Write([]byte(what)) }()
 	if _, err := server.Read(make([]byte, 100)); err != nil {
 		c.t.Fatal(err)
 	}
@@ -196,8 +222,7 @@ func TestOpening(t *testing.T) {
 			t.Error("something was read")
 		}
 	}
-	speaks, server := c.connect("192.0.2.9:1")
-	c.speak(speaks, server)
+	speaks, server := c.speaks("192.0.2.9:1", "GET / HTTP/1.1\r\n")
 	_, first := c.connect("192.0.2.1:1")
 	_, second := c.connect("192.0.2.2:1")
 	c.connect("192.0.2.2:2")

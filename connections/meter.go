@@ -34,6 +34,7 @@ type meter struct {
 	mu       sync.Mutex
 	streams  map[uint32]*stream // calls and streams under way; bounded by checkStreams
 	last     uint32             // the latest of them
+	since    time.Time          // since when there are none
 	touched  []*stream          // those of which something else may be unread; bounded by streams
 	unread   int64
 	whole    int    // messages that have ended in the frame that is being read
@@ -60,7 +61,7 @@ type stream struct {
 func (b *Bounds) meter(c net.Conn) net.Conn {
 	m := &meter{
 		Conn: c, b: b, base: beneath(c), in: frames{preface: len(preface)}, closed: make(chan struct{}), streams: map[uint32]*stream{},
-		tokens: b.config.burst(), filled: time.Now(),
+		tokens: b.config.burst(), filled: time.Now(), since: time.Now(),
 	}
 	m.gone = sync.OnceFunc(m.leave)
 	b.mu.Lock()
@@ -104,6 +105,7 @@ func (m *meter) received(b []byte) (wait time.Duration, why Reason) {
 	defer m.mu.Unlock()
 	m.in.feed(b, (*incoming)(m))
 	if m.in.other {
+		m.since = time.Now()
 		m.hasOpened()
 		return 0, ""
 	}
@@ -155,7 +157,9 @@ func (m *meter) Write(b []byte) (int, error) {
 		return 0, errEnded
 	}
 	m.mu.Lock()
-	if !m.in.other {
+	if m.in.other {
+		m.since = time.Now()
+	} else {
 		m.out.feed(b, (*outgoing)(m))
 		m.settle()
 	}
@@ -284,6 +288,9 @@ func (m *meter) finish(id uint32) {
 		return
 	}
 	delete(m.streams, id)
+	if len(m.streams) == 0 {
+		m.since = time.Now()
+	}
 	s.ended = true
 	m.b.calls.Add(-1)
 	if s.unread != 0 {

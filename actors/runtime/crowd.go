@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// crowd tells whether goroutines wait for a processor. The runtime measures how long they do.
+// crowd tells whether goroutines wait for a processor: for one of the Go runtime's, or, with their thread, for one of the machine's.
 type crowd struct {
-	sample  [1]metrics.Sample
-	waited  float64 // seconds that goroutines have waited, all together
-	at      time.Time
+	waits   func() time.Duration // how long they have waited, all together
+	waited  time.Duration        // what that was
+	at      time.Time            // when
 	crowded bool
 	quiet   time.Time // since when hardly any wait
 }
@@ -20,7 +20,7 @@ const (
 	crowdEvery = 20 * time.Millisecond
 	// crowdMost is how long a time may be over which the wait is averaged.
 	crowdMost = time.Second
-	// More than crowdFrom goroutines that wait on average are a crowd. It is none any more once fewer than crowdUntil waited for crowdQuiet.
+	// More than crowdFrom that wait on average are a crowd. It is none any more once fewer than crowdUntil waited for crowdQuiet.
 	crowdFrom, crowdUntil = 0.5, 0.25
 	crowdQuiet            = 250 * time.Millisecond
 	// sampledWaits is of how many waits the runtime measures one.
@@ -33,13 +33,8 @@ func (c *crowd) look(now time.Time) bool {
 	if passed < crowdEvery {
 		return c.crowded
 	}
-	c.sample[0].Name = "/sched/latencies:seconds"
-	metrics.Read(c.sample[:])
-	if c.sample[0].Value.Kind() != metrics.KindFloat64Histogram {
-		return false
-	}
-	waited := total(c.sample[0].Value.Float64Histogram()) * sampledWaits
-	waiting := (waited - c.waited) / passed.Seconds()
+	waited := c.waits()
+	waiting := (waited - c.waited).Seconds() / passed.Seconds() // less than none if threads have ended
 	first := passed > crowdMost
 	c.waited, c.at = waited, now
 	switch {
@@ -53,6 +48,19 @@ func (c *crowd) look(now time.Time) bool {
 		c.crowded = false
 	}
 	return c.crowded
+}
+
+// processorWaits returns what tells how long goroutines, and threads of this process, have waited for a processor, all together.
+func processorWaits() func() time.Duration {
+	sample := []metrics.Sample{{Name: "/sched/latencies:seconds"}}
+	return func() time.Duration {
+		waited := threadsWaited()
+		metrics.Read(sample)
+		if sample[0].Value.Kind() == metrics.KindFloat64Histogram {
+			waited += time.Duration(total(sample[0].Value.Float64Histogram()) * sampledWaits * float64(time.Second))
+		}
+		return waited
+	}
 }
 
 // total is about the sum of what a histogram has counted.

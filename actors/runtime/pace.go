@@ -85,10 +85,10 @@ type PaceDone struct {
 }
 
 // NewPace makes a pace for the processors of this process. crowded tells whether other work waits for one, and is asked by one goroutine at
-// a time; nil: what the Go runtime measures does.
+// a time; nil: what the Go runtime and the system measure does.
 func NewPace(config PaceConfig, crowded func(now time.Time) bool) *Pace {
 	if crowded == nil {
-		crowded = (&crowd{}).look
+		crowded = (&crowd{waits: processorWaits()}).look
 	}
 	return newPace(config, time.Now, thread{runtime.LockOSThread, runtime.UnlockOSThread, threadTime}, crowded)
 }

@@ -56,6 +56,7 @@ func newBench(a *app) *cobra.Command {
 	f.DurationVar(&c.Delay, "delay", 30*time.Second, "how long each order waits; with timers only")
 	f.StringVar(&c.Dir, "dir", ".", "`folder` for the data, on a disk")
 	f.StringVar(&c.Profile, "profile", "", "`file` for a profile of the node's processor time")
+	f.BoolVar(&c.Secure, "secure", false, "secure the node by TLS, and have client and adapter known by certificates, with roles")
 	f.BoolVar(&c.Keep, "keep", false, "keep data and logs")
 	complete(cmd, "workload", texts(load.Workloads)...)
 	complete(cmd, "submit", texts(load.Submissions)...)

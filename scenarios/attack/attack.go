@@ -45,7 +45,7 @@ var attacks = map[string]func(context.Context, *assault){ //nolint:gochecknoglob
 	Lies: lies, Hoard: hoard, Answers: answers, Names: names, Keys: keys, Reconnects: reconnects, Silent: silent, Partial: partial,
 	Parts:       parts,
 	Expressions: expressions, Metadata: metadata, Streams: streams, Slow: slow, Resets: resets, Continuations: continuations, Floods: floods,
-	HalfOpen: halfOpen, Connects: connects, Unread: unread, Definitions: definitions, Costly: costly, Lists: lists,
+	HalfOpen: halfOpen, Idle: idle, Connects: connects, Unread: unread, Definitions: definitions, Costly: costly, Lists: lists,
 	Handshakes: handshakes, HalfHandshakes: halfHandshakes,
 }
 

@@ -36,6 +36,8 @@ const (
 	Floods = "floods"
 	// HalfOpen makes connections, and does not begin to speak.
 	HalfOpen = "half_open"
+	// Idle makes connections, and makes no call.
+	Idle = "idle"
 	// Connects makes a thousand connections a second.
 	Connects = "connects"
 	// Unread submits what is refused, under ids of a million bytes, and reads no answer.
@@ -181,11 +183,16 @@ func floods(ctx context.Context, a *assault) {
 	all.Wait()
 }
 
-// halfOpenEach is how many connections are open at a listener that have not begun to speak.
-const halfOpenEach = 1500
+// heldEach is how many connections are held open at a listener.
+const heldEach = 1500
 
 func halfOpen(ctx context.Context, a *assault) {
 	a.hold(ctx, "", http2.ClientPreface[:10], http2.ClientPreface)
+}
+
+func idle(ctx context.Context, a *assault) {
+	const settings = "\x00\x00\x00\x04\x00\x00\x00\x00\x00" // a frame that changes none
+	a.hold(ctx, http2.ClientPreface+settings, "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
 }
 
 // hold makes connections, says one of the texts on each, and keeps them until the node closes them.
@@ -193,7 +200,7 @@ func (a *assault) hold(ctx context.Context, texts ...string) {
 	var all sync.WaitGroup
 	defer all.Wait()
 	at := a.listeners()
-	places := make(chan struct{}, halfOpenEach*len(at))
+	places := make(chan struct{}, heldEach*len(at))
 	n := 0
 	often(ctx, 1000, func() {
 		select {

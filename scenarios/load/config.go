@@ -49,6 +49,8 @@ type Config struct {
 	Dir string
 	// Nodes are those of a cluster that runs already; orders go to those that own them. None: one is started, on the embedded journal.
 	Nodes []*stage.Node
+	// Secure has the node's listeners secured by TLS, and the client and the adapter known by certificates, with the roles that they need.
+	Secure bool
 	// Keep leaves that folder, with data and logs, when the run is over.
 	Keep bool
 
@@ -113,8 +115,8 @@ func (c Config) Validate() error {
 	if c.Workload == Timers && c.Profile != "" {
 		wrong("timers can't be profiled")
 	}
-	if len(c.Nodes) > 0 && (c.Workload != W3 && c.Workload != W0 || c.Submit != ByStream || c.Profile != "") {
-		wrong("a cluster is measured with w3 or w0 by stream, and not profiled")
+	if len(c.Nodes) > 0 && (c.Workload != W3 && c.Workload != W0 || c.Submit != ByStream || c.Profile != "" || c.Secure) {
+		wrong("a cluster is measured with w3 or w0 by stream, and neither profiled nor secured")
 	}
 	if c.InFlight < 1 || c.InFlight > streamWindow {
 		wrong("in-flight %d: 1 to %d is expected", c.InFlight, streamWindow)

@@ -101,6 +101,8 @@ type bench struct {
 	nodes   []*stage.Node
 	adapter *stage.Process
 	conns   []*client.Client
+	// secured are the files by which the client and the adapter are known; nil: nobody is.
+	secured *secured
 }
 
 // startTimeout bounds the start of the processes, and the trial.
@@ -111,15 +113,9 @@ func (b *bench) start(whole context.Context, st *stage.Stage) (err error) {
 	ctx, cancel := context.WithTimeoutCause(whole, startTimeout, fmt.Errorf("the processes were not ready within %v", startTimeout))
 	defer cancel()
 	if b.nodes = b.Nodes; len(b.nodes) == 0 {
-		var settings []string
-		if b.Profile != "" {
-			settings = append(settings, "--profiles")
-		}
-		node, err := st.StartNode(whole, b.Holdfast, false, settings...)
-		if err != nil {
+		if err := b.startNode(whole, st); err != nil {
 			return err
 		}
-		b.nodes = []*stage.Node{node}
 	}
 	var servers []string
 	for _, n := range b.nodes {
@@ -129,15 +125,17 @@ func (b *bench) start(whole context.Context, st *stage.Stage) (err error) {
 		servers = append(servers, n.Server)
 	}
 	b.adapter, err = st.Start(whole, stage.Spec{
-		Name: "adapter", Path: b.Holdfast, Args: []string{"adapter", "bench", "--server", strings.Join(servers, ",")},
+		Name: "adapter", Path: b.Holdfast, Args: []string{"adapter", "bench", "--server", strings.Join(servers, ",")}, Env: b.secured.env(),
 	})
 	if err != nil {
 		return err
 	}
 	for range unaryConns {
-		conn, err := client.New(client.Config{Addresses: servers, Patience: -1, CallTimeout: -1, DialOptions: []grpc.DialOption{
-			grpc.WithInitialWindowSize(1 << 20), grpc.WithInitialConnWindowSize(4 << 20),
-		}})
+		conn, err := client.New(client.Config{
+			Addresses: servers, Files: b.secured.files(), Patience: -1, CallTimeout: -1, DialOptions: []grpc.DialOption{
+				grpc.WithInitialWindowSize(1 << 20), grpc.WithInitialConnWindowSize(4 << 20),
+			},
+		})
 		if err != nil {
 			return fmt.Errorf("connect to %s: %w", strings.Join(servers, ", "), err)
 		}
@@ -159,6 +157,21 @@ func (b *bench) start(whole context.Context, st *stage.Stage) (err error) {
 	}
 	o := answer.GetOrder()
 	return trial.judge(o.GetId(), o.GetStatus(), o.GetOutput(), o.GetError())
+}
+
+func (b *bench) startNode(ctx context.Context, st *stage.Stage) (err error) {
+	var settings []string
+	if b.Profile != "" {
+		settings = append(settings, "--profiles")
+	}
+	var node *stage.Node
+	if b.Secure {
+		b.secured, node, err = startSecured(ctx, st, b.result.DataDir, b.Holdfast, settings)
+	} else {
+		node, err = st.StartNode(ctx, b.Holdfast, false, settings...)
+	}
+	b.nodes = []*stage.Node{node}
+	return err
 }
 
 func (b *bench) close() {

@@ -49,12 +49,8 @@ func (s *Stage) StartNode(ctx context.Context, holdfast string, restart bool, se
 	return n, err
 }
 
-// StartSecureNode does the same for a node whose listeners have TLS.
-func (s *Stage) StartSecureNode(ctx context.Context, holdfast string, restart bool, settings ...string) (*Node, error) {
-	a, err := NewAuthority(s.dir)
-	if err != nil {
-		return nil, err
-	}
+// StartSecureNode does the same for a node whose listeners have TLS, with a certificate of an authority.
+func (s *Stage) StartSecureNode(ctx context.Context, a *Authority, holdfast string, restart bool, settings ...string) (*Node, error) {
 	own, err := a.ofListeners()
 	if err != nil {
 		return nil, err

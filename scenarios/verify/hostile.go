@@ -45,12 +45,10 @@ type attacked struct {
 	refused []string
 }
 
-// hostileSettings has a node see soon who does not read and who is silent. What may take memory has settings that fit into it together.
+// hostileSettings has a node see soon who does not read and who is silent. What may take how much of the memory, it decides.
 func hostileSettings(more ...string) []string {
 	return append([]string{
-		"--memory", fmt.Sprint(hostileMemory), "--cache", "64MiB", "--memtable", "16MiB", "--resident", "96MiB", "--evaluating", "64MiB",
-		"--adapter-memory", "64MiB", "--unread", "32MiB", "--unsent", "32MiB", "--definitions", "16MiB",
-		"--heartbeat", "1s", "--slow-reader", "3s", "--request-within", "2s", "--profiles",
+		"--memory", fmt.Sprint(hostileMemory), "--heartbeat", "1s", "--slow-reader", "3s", "--request-within", "2s", "--profiles",
 	}, more...)
 }
 
@@ -121,11 +119,7 @@ func attackedNode(
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, h.group.remove()) }()
-	start := st.StartNode
-	if name == securedNode {
-		start = st.StartSecureNode
-	}
-	if h.node, err = start(ctx, s.holdfast, true, settings...); err != nil {
+	if err := h.startNode(ctx, name == securedNode, settings); err != nil {
 		return nil, err
 	}
 	if err := h.node.Ready(ctx); err != nil {
@@ -153,6 +147,18 @@ func attackedNode(
 	}
 	f = figures{"not_live": notLive, "slowest_livez_ms": milliseconds(slowest), "restarts": h.node.Starts() - 1}
 	return f, errors.Join(h.told(ctx, f), h.node.Live(ctx))
+}
+
+func (h *hostile) startNode(ctx context.Context, secured bool, settings []string) (err error) {
+	if !secured {
+		h.node, err = h.stage.StartNode(ctx, h.holdfast, true, settings...)
+		return err
+	}
+	authority, err := stage.NewAuthority(filepath.Dir(h.reports))
+	if err == nil {
+		h.node, err = h.stage.StartSecureNode(ctx, authority, h.holdfast, true, settings...)
+	}
+	return err
 }
 
 // watchLife asks the node again and again whether it makes progress. The function that it returns ends that, and tells how often it did

@@ -16,6 +16,7 @@ var hostileClients = []attacked{
 	{name: attack.Continuations, refused: []string{"idle_frames"}},
 	{name: attack.Floods, refused: []string{"idle_frames"}},
 	{name: attack.HalfOpen, refused: []string{"closed"}},
+	{name: attack.Idle, refused: []string{"closed"}},
 	{name: attack.Connects},
 	{name: attack.Unread},
 	{name: attack.Definitions, refused: []string{"TOO_MANY_DEFINITIONS"}},

@@ -10,8 +10,8 @@ import (
 	"github.com/holdfast-run/holdfast/scenarios/load"
 )
 
-// pairs is how often two builds are measured beside each other, for each workload.
-func (s *site) pairs() int {
+// pairCount is how often two builds are measured beside each other, for each workload.
+func (s *site) pairCount() int {
 	if s.ci() {
 		return 1
 	}
@@ -29,34 +29,53 @@ var pairedWorkloads = []struct {
 	{"latency", []string{"--workload", "w3", "--in-flight", "1"}},
 }
 
+// secureWorkloads are those of them that are compared once more, with this build's node secured and the other one's not.
+var secureWorkloads = []string{"w3", "accept_stream", "latency"}
+
+// secured is how the names begin of figures of a node that is secured.
+const secured = "secured_"
+
 // paired compares this build with another one. Both are measured at the same time, so that whatever else the machine does hits both;
 // of the ratios of the pairs the median counts.
 func paired(ctx context.Context, s *site) (figures, error) {
 	if s.against == "" {
 		return figures{"paired": "skipped: -against names no other build"}, nil
 	}
-	pairs := s.pairs()
-	f := figures{"pairs": pairs}
+	f := figures{"pairs": s.pairCount()}
 	for _, w := range pairedWorkloads {
-		var rates, p50s []float64
-		for n := range pairs {
-			mine, other, err := s.pair(ctx, n%2 == 0, append(slices.Clone(w.args), "--duration", "8s"))
-			if err != nil {
-				return f, fmt.Errorf("pair %d of %s: %w", n, w.name, err)
-			}
-			s.sayf("paired: %s %d: %.0f/s against %.0f/s, median %.2f ms against %.2f ms", w.name, n, mine.RatePerS, other.RatePerS,
-				mine.P50MS, other.P50MS)
-			rates, p50s = append(rates, mine.RatePerS/other.RatePerS), append(p50s, mine.P50MS/other.P50MS)
+		args := append(slices.Clone(w.args), "--duration", "8s")
+		if err := s.pairs(ctx, f, w.name, args, args); err != nil {
+			return f, err
 		}
-		f[w.name+"_rate_ratio"], f[w.name+"_p50_ratio"] = round(median(pairs, func(i int) float64 { return rates[i] }), 3),
-			round(median(pairs, func(i int) float64 { return p50s[i] }), 3)
-		f[w.name+"_rate_ratios"] = fmt.Sprintf("%.2f to %.2f", slices.Min(rates), slices.Max(rates))
+		if slices.Contains(secureWorkloads, w.name) {
+			if err := s.pairs(ctx, f, secured+w.name, append(slices.Clone(args), "--secure"), args); err != nil {
+				return f, err
+			}
+		}
 	}
 	return f, nil
 }
 
-// pair runs the same on both builds at once. mineFirst: this one is started first.
-func (s *site) pair(ctx context.Context, mineFirst bool, args []string) (mine, other *load.Result, err error) {
+// pairs measures both builds again and again, each with arguments of its own.
+func (s *site) pairs(ctx context.Context, f figures, name string, args, others []string) error {
+	var rates, p50s []float64
+	for n := range s.pairCount() {
+		mine, other, err := s.pair(ctx, n%2 == 0, args, others)
+		if err != nil {
+			return fmt.Errorf("pair %d of %s: %w", n, name, err)
+		}
+		s.sayf("paired: %s %d: %.0f/s against %.0f/s, median %.2f ms against %.2f ms", name, n, mine.RatePerS, other.RatePerS,
+			mine.P50MS, other.P50MS)
+		rates, p50s = append(rates, mine.RatePerS/other.RatePerS), append(p50s, mine.P50MS/other.P50MS)
+	}
+	f[name+"_rate_ratio"], f[name+"_p50_ratio"] = round(median(len(rates), func(i int) float64 { return rates[i] }), 3),
+		round(median(len(p50s), func(i int) float64 { return p50s[i] }), 3)
+	f[name+"_rate_ratios"] = fmt.Sprintf("%.2f to %.2f", slices.Min(rates), slices.Max(rates))
+	return nil
+}
+
+// pair measures both builds at once. mineFirst: this one is started first.
+func (s *site) pair(ctx context.Context, mineFirst bool, args, others []string) (mine, other *load.Result, err error) {
 	theirs := *s
 	theirs.holdfast = s.against
 	type outcome struct {
@@ -64,13 +83,14 @@ func (s *site) pair(ctx context.Context, mineFirst bool, args []string) (mine, o
 		err error
 	}
 	outcomes := map[*site]chan outcome{s: make(chan outcome, 1), &theirs: make(chan outcome, 1)}
+	of := map[*site][]string{s: args, &theirs: others}
 	order := []*site{s, &theirs}
 	if !mineFirst {
 		slices.Reverse(order)
 	}
 	for _, x := range order {
 		go func() {
-			r, err := runBench(ctx, x, args...)
+			r, err := runBench(ctx, x, of[x]...)
 			outcomes[x] <- outcome{r, err}
 		}()
 	}
@@ -91,6 +111,9 @@ func pairedBars(s *site) bars {
 	}
 	for _, w := range pairedWorkloads {
 		b[w.name+"_rate_ratio"], b[w.name+"_p50_ratio"] = atLeast(0.97), atMost(1.03)
+	}
+	for _, name := range secureWorkloads {
+		b[secured+name+"_rate_ratio"] = atLeast(0.85)
 	}
 	return b
 }
