@@ -48,7 +48,8 @@ type adapterConn = grpc.BidiStreamingServer[adapterv1.ConnectRequest, adapterv1.
 
 // Connect implements adapterv1.AdapterServiceServer.
 func (a adapterService) Connect(st adapterConn) error {
-	first, err := receive(st)
+	in, first := a.ofAdapter(st), &adapterv1.ConnectRequest{}
+	err := in.receive(first)
 	if _, ours := errors.AsType[*failure](err); ours {
 		return a.fail(err)
 	}
@@ -69,7 +70,7 @@ func (a adapterService) Connect(st adapterConn) error {
 			act.Version = "1.0.0"
 		}
 	}
-	return a.newConnection(hello, callerOf(st.Context())).serve(st, first)
+	return a.newConnection(hello, callerOf(st.Context())).serve(st, in, first)
 }
 
 // checkHello says everything that is wrong with a hello.
@@ -176,7 +177,7 @@ func (c *connection) Refused(what, why string) {
 
 // serve runs the stream until the adapter leaves, falls silent, or the node stops. An adapter that does not read can't
 // hold it up: only the writer waits for it.
-func (c *connection) serve(st adapterConn, first *adapterv1.ConnectRequest) error {
+func (c *connection) serve(st adapterConn, in *receiver, first *adapterv1.ConnectRequest) error {
 	log := c.log.With("adapter", c.hello.GetAdapter(), "process", c.hello.GetProcess())
 	var err error
 	if c.stream, err = c.engine.Activities().Attach(c.hello, c); err != nil {
@@ -197,8 +198,8 @@ func (c *connection) serve(st adapterConn, first *adapterv1.ConnectRequest) erro
 	defer c.offered.add(c.hello, -1)
 	c.beat.enter(c)
 	defer c.beat.leave(c)
-	err = c.watch(
-		c.start(func() error { return c.read(st, first) }),
+	err = c.watch(in,
+		c.start(func() error { return c.read(st.Context(), in, first) }),
 		c.start(func() error { return c.write(st) }),
 	)
 	// That this node has ended the stream, such as one that was silent, says nothing about the process.
@@ -260,7 +261,7 @@ func (c *connection) start(half func() error) <-chan error {
 }
 
 // watch returns when the stream is over, with the reason; nil if the adapter has left.
-func (c *connection) watch(received, sent <-chan error) error {
+func (c *connection) watch(in *receiver, received, sent <-chan error) error {
 	silence := time.NewTimer(3 * c.config.Heartbeat)
 	defer silence.Stop()
 	stopping := c.stopping
@@ -289,6 +290,10 @@ func (c *connection) watch(received, sent <-chan error) error {
 				return err
 			}
 		case <-silence.C:
+			if in.waits.Load() { // it is the node that does not listen
+				c.hear()
+				continue
+			}
 			return &failure{
 				code: codes.DeadlineExceeded, reason: "SILENT",
 				message: fmt.Sprintf("nothing was heard from the adapter for %v", 3*c.config.Heartbeat),
@@ -297,13 +302,15 @@ func (c *connection) watch(received, sent <-chan error) error {
 	}
 }
 
-func (c *connection) read(st adapterConn, m *adapterv1.ConnectRequest) error {
+func (c *connection) read(ctx context.Context, in *receiver, m *adapterv1.ConnectRequest) error {
 	var err error
-	for ; err == nil; m, err = receive(st) {
+	for err == nil {
 		c.hear()
-		if err := c.handle(st.Context(), m); err != nil {
+		if err := c.handle(ctx, m); err != nil {
 			return err
 		}
+		m = &adapterv1.ConnectRequest{}
+		err = in.receive(m)
 	}
 	if errors.Is(err, io.EOF) {
 		return nil

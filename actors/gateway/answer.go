@@ -55,8 +55,8 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 
 // Unmarshal implements encoding.CodecV2.
 func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
-	if b, ok := v.(*bounded); ok {
-		return b.decode(data, c)
+	if r, ok := v.(*received); ok {
+		return r.decode(data, c)
 	}
 	return c.CodecV2.Unmarshal(data, v) //nolint:wrapcheck // it stands for what it wraps
 }

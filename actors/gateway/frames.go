@@ -2,6 +2,9 @@ package gateway
 
 import (
 	"fmt"
+	"math"
+	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -9,22 +12,40 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/holdfast-run/holdfast/messages/adapterv1"
-	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/actors/runtime"
 )
 
-// bounded is a message of a stream that may have many parts, each of which takes much more memory than bytes on the wire. It is looked at
-// before it is decoded: what has too many parts is not decoded at all.
-type bounded struct {
-	message proto.Message
+// receiver receives the messages of a stream that may have many parts, each of which takes much more memory than bytes on the wire. A
+// message is looked at before it is decoded: what has too many parts is not decoded at all. One that is heavy work is charged to whoever
+// sends it, and the next one is not received before that one has a turn.
+type receiver struct {
+	*Server
+
+	st grpc.ServerStream
 	// most is the most parts; in says of which parts the parts count as well.
 	most int
 	in   func(field protowire.Number) bool
+	// many is how many parts are heavy work.
+	many int
+	// heavy: the next message is not received before its sender has a turn.
+	heavy bool
+	// waits: its sender has none yet.
+	waits atomic.Bool
+}
+
+// received is a message that is being received.
+type received struct {
+	*receiver
+
+	message proto.Message
 	// err says why the message was not decoded.
 	err error
 }
 
 const (
+	// manyParts is how many parts of a message of an adapter are heavy work, and partTakes about what each takes beside its decoding.
+	manyParts = 1000
+	partTakes = time.Microsecond
 	// maxParts is the most submissions, results, credits and the like in one message of a stream, maxHelloParts the most of an adapter's,
 	// its activities and keys included.
 	maxParts      = 20_000
@@ -37,18 +58,24 @@ const (
 	listingsField = 8
 )
 
-func (b *bounded) decode(data mem.BufferSlice, codec codec) error {
+func (r *received) decode(data mem.BufferSlice, codec codec) error {
 	buffer := data.MaterializeToBuffer(mem.DefaultBufferPool())
 	defer buffer.Free()
-	if n, inner := parts(buffer.ReadOnlyData(), b.in); n > maxParts || n+inner > b.most {
-		b.err = &failure{
+	n, inner := parts(buffer.ReadOnlyData(), r.in)
+	if r.heavy = n+inner >= r.many || data.Len() >= heavyInput*max(1, n); r.heavy {
+		pass := r.force(r.st.Context(), runtime.HeavyRequest)
+		defer pass.Leave()
+		pass.Count(time.Duration(n+inner) * partTakes)
+	}
+	if n > maxParts || n+inner > r.most {
+		r.err = &failure{
 			code: codes.InvalidArgument, reason: "FRAME",
 			message: fmt.Sprintf("a message has %d parts, of at most %d, and with keys and activities %d, of at most %d",
-				n, maxParts, n+inner, b.most),
+				n, maxParts, n+inner, r.most),
 		}
 		return nil
 	}
-	return codec.CodecV2.Unmarshal(data, b.message) //nolint:wrapcheck // it stands for what it wraps
+	return codec.CodecV2.Unmarshal(data, r.message) //nolint:wrapcheck // it stands for what it wraps
 }
 
 // parts counts the fields of an encoded message, and those in the fields that in tells. What can't be read is left to the decoder.
@@ -72,23 +99,31 @@ func parts(data []byte, in func(protowire.Number) bool) (n, inner int) {
 	return n, inner
 }
 
-// receive receives the next message of an adapter.
-func receive(st adapterConn) (*adapterv1.ConnectRequest, error) {
-	m := &adapterv1.ConnectRequest{}
-	b := &bounded{message: m, most: maxHelloParts, in: func(f protowire.Number) bool { return f == helloField || f == listingsField }}
-	return m, b.receive(st)
+// ofAdapter receives what an adapter sends. There is no telling what its hello is, before it was received.
+func (s *Server) ofAdapter(st adapterConn) *receiver {
+	in := func(f protowire.Number) bool { return f == helloField || f == listingsField }
+	return &receiver{Server: s, st: st, most: maxHelloParts, in: in, many: manyParts, heavy: true}
 }
 
-// receiveSubmissions receives the next message of a client.
-func receiveSubmissions(st grpc.ServerStream) (*orderv1.SubmitStreamRequest, error) {
-	m := &orderv1.SubmitStreamRequest{}
-	b := &bounded{message: m, most: maxParts}
-	return m, b.receive(st)
+// ofClient receives what a client sends on a stream of submissions.
+func (s *Server) ofClient(st grpc.ServerStream) *receiver {
+	return &receiver{Server: s, st: st, most: maxParts, many: math.MaxInt}
 }
 
-func (b *bounded) receive(st grpc.ServerStream) error {
-	if err := st.RecvMsg(b); err != nil {
+// receive receives the next message.
+func (r *receiver) receive(m proto.Message) error {
+	if r.heavy {
+		r.waits.Store(true)
+		pass, err := r.enter(r.st.Context(), runtime.HeavyRequest, "")
+		if err != nil {
+			return err
+		}
+		pass.Leave()
+		r.waits.Store(false)
+	}
+	next := &received{receiver: r, message: m}
+	if err := r.st.RecvMsg(next); err != nil {
 		return err //nolint:wrapcheck // io.EOF is no error
 	}
-	return b.err
+	return next.err
 }

@@ -24,10 +24,19 @@ const (
 func (s *Server) enter(ctx context.Context, kind runtime.Heavy, namespace string) (*runtime.Pass, error) {
 	client := clientOf(ctx)
 	if namespace == "" {
-		namespace = "\x00" + client // no name of a namespace is like that
+		namespace = spaceOf(client)
 	}
 	return s.engine.Pace().Enter(ctx, kind, namespace, client)
 }
+
+// force lets heavy work go on at once that is done for whoever calls, in no namespace: it is under way.
+func (s *Server) force(ctx context.Context, kind runtime.Heavy) *runtime.Pass {
+	client := clientOf(ctx)
+	return s.engine.Pace().Force(kind, spaceOf(client), client)
+}
+
+// spaceOf stands for a namespace in heavy work for a client that is in none. No name of a namespace is like that.
+func spaceOf(client string) string { return "\x00" + client }
 
 // clientOf tells those apart for whom heavy work is done, by who calls, or else from where. What a client calls itself does not count. The
 // administration is apart from the public address.

@@ -13,6 +13,8 @@ import (
 
 	"github.com/holdfast-run/holdfast/actors"
 	"github.com/holdfast-run/holdfast/actors/runtime"
+	"github.com/holdfast-run/holdfast/adapters/adaptertest"
+	"github.com/holdfast-run/holdfast/messages/adapterv1"
 	"github.com/holdfast-run/holdfast/messages/adminv1"
 	"github.com/holdfast-run/holdfast/messages/definitionv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
@@ -155,5 +157,40 @@ func TestDefinitionsWait(t *testing.T) {
 		}
 		end()
 		n.deploy("small", "1.0.0", nothing)
+	})
+}
+
+// Adapters that connect wait for a turn, and so do those that have said much. These are not silent meanwhile.
+func TestAdaptersThatSayMuchWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t, func(s *settings) { s.engine, s.gateway.Heartbeat = actors.Config{Evaluations: 1}, time.Second })
+		def := n.deploy("one", "1.0.0", callOne)
+		talks, quiet := n.connect(0), n.connect(0, func(h *adapterv1.Hello) { h.Adapter = "other" })
+		much := &adapterv1.ConnectRequest{}
+		for range 2000 {
+			much.Credits = append(much.Credits, &adapterv1.Credit{Activity: "do"})
+		}
+		end := n.hold(runtime.HeavyRequest, 1)
+		talks.Say(much)
+		talks.Say(&adapterv1.ConnectRequest{Credits: []*adapterv1.Credit{{Activity: "do", Total: 1}}})
+		comes := adaptertest.Dial(t, n.conn, &adapterv1.ConnectRequest{Hello: adaptertest.Hello()})
+		n.submit(&orderv1.WorkOrder{Id: "o", Definition: def}, accepted)
+		for range 10 {
+			time.Sleep(time.Second)
+			quiet.Say(&adapterv1.ConnectRequest{Heartbeat: &adapterv1.Heartbeat{}})
+		}
+		if w := n.waiting(runtime.HeavyRequest); w != 2 {
+			t.Errorf("%d wait", w)
+		}
+		end()
+		if m := comes.Hear(); m.GetWelcome() == nil {
+			t.Errorf("the welcome is %v", m)
+		}
+		for len(talks.Hear().GetTasks()) == 0 { // there are depths before
+		}
+		for _, a := range []*adaptertest.Stream{talks, quiet, comes} {
+			a.Break()
+		}
 	})
 }

@@ -84,8 +84,9 @@ type submitStream struct {
 }
 
 func (s *submitStream) read(ctx context.Context, st submitConn) error {
-	for {
-		m, err := receiveSubmissions(st)
+	for in := s.ofClient(st); ; {
+		m := &orderv1.SubmitStreamRequest{}
+		err := in.receive(m)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
