@@ -130,15 +130,18 @@ type work struct {
 
 // Run has batches made until the lane is closed and nothing waits. turn is called before each batch, and every second when there is
 // nothing to do. do gets a batch, and since when the oldest request waits; it answers each. What it does not do yet
-// it leaves at the end, and returns how many it has done, at least one: the others are first in the next batch.
-func (l *Lane) Run(turn func(), do func(batch []Request, since time.Time) (done int)) {
+// it leaves at the end, and returns how many it has done, at least one: the others are first in the next batch. rest is called once there
+// was nothing to do for ten seconds, to give up memory that was kept for the next batch.
+func (l *Lane) Run(turn func(), do func(batch []Request, since time.Time) (done int), rest func()) {
 	var w work
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
-	for {
+	for idle := 0; ; {
 		select {
 		case <-l.wake:
+			idle = 0
 		case <-ticker.C:
+			idle++
 		}
 		for {
 			turn()
@@ -159,6 +162,23 @@ func (l *Lane) Run(turn func(), do func(batch []Request, since time.Time) (done 
 			l.answering.Wait()
 			return
 		}
+		if idle == restAfter {
+			l.forget(&w)
+			rest()
+		}
+	}
+}
+
+// restAfter is after how many seconds without anything to do memory is given up.
+const restAfter = 10
+
+// forget gives up the slices, which are as long as the longest batch.
+func (l *Lane) forget(w *work) {
+	w.waiting = nil
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.waiting) == 0 {
+		l.waiting = nil
 	}
 }
 

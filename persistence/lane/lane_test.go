@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -62,6 +63,7 @@ type backend struct {
 	batches [][]string
 	since   []time.Time
 	turns   int
+	rests   atomic.Int32
 	seen    int // how many turns there were before the last batch
 	// most is how many requests of a batch are done at once; 0: all.
 	most  int
@@ -73,7 +75,7 @@ type backend struct {
 func run(t *testing.T, b lane.Bounds) *backend {
 	t.Helper()
 	x := &backend{Lane: lane.New(b), t: t, steps: make(chan struct{}, 100)}
-	x.ended.Go(func() { x.Run(func() { x.turns++ }, x.do) })
+	x.ended.Go(func() { x.Run(func() { x.turns++ }, x.do, func() { x.rests.Add(1) }) })
 	return x
 }
 
@@ -328,5 +330,30 @@ func TestIdle(t *testing.T) {
 		if took := time.Since(began); took != 10*time.Second+time.Millisecond {
 			t.Errorf("it ended after %v", took)
 		}
+	})
+}
+
+// When nothing came for ten seconds, the backend may give up memory, and not again before it has had something to do.
+func TestRest(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		x := run(t, wide)
+		for n := range 3 {
+			for _, d := range []time.Duration{0, 9 * time.Second, 2 * time.Second, time.Minute} {
+				time.Sleep(d)
+				synctest.Wait()
+				want := n
+				if d > 0 && d != 9*time.Second {
+					want++
+				}
+				if got := int(x.rests.Load()); got != want {
+					t.Errorf("it has rested %d times, want %d", got, want)
+				}
+			}
+			x.put(commit(fmt.Sprint(n), 1))
+			x.step(1)
+		}
+		x.expect([]string{"0"}, []string{"1"}, []string{"2"})
+		x.end()
 	})
 }

@@ -101,7 +101,7 @@ func (j *Journal) commit(requests []lane.Request, since time.Time) (done int) {
 				}
 			}
 			// The engine may still hold it.
-			t.batch = j.db.NewBatch()
+			t.batch = j.newBatch()
 		}
 	}
 	j.orders.trim()
@@ -125,7 +125,23 @@ func (j *Journal) commitLoop() {
 			j.fail(fmt.Errorf("panic of the committer: %v", r))
 		}
 	}()
-	j.lane.Run(j.cfg.Turn, j.commit)
+	j.lane.Run(j.cfg.Turn, j.commit, j.shrink)
+}
+
+// firstBatch is how much memory a batch has at first, in bytes.
+const firstBatch = 1 << 20
+
+// shrink gives up the memory that large batches have left.
+func (j *Journal) shrink() {
+	j.writing.Lock()
+	defer j.writing.Unlock()
+	t := &j.commits
+	t.batch, t.writes, t.results, t.accepted = j.newBatch(), writes{}, nil, nil
+	t.key, t.row, t.open, t.entry, t.fixed = nil, nil, nil, nil, nil
+}
+
+func (j *Journal) newBatch() *pebble.Batch {
+	return j.db.NewBatchWithSize(firstBatch, pebble.WithMaxRetainedSizeBytes(int(2*j.cfg.BatchBytes)))
 }
 
 // spentShare is the share of the low-water mark that may be written before the free disk space is asked for again: a fast

@@ -108,7 +108,7 @@ func open(cfg Config, restored messages.Generation) (*Journal, error) {
 	if err := j.openStore(); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	j.commits.batch = j.db.NewBatchWithSize(1<<20, pebble.WithMaxRetainedSizeBytes(int(2*cfg.BatchBytes)))
+	j.commits.batch = j.newBatch()
 	j.owned.Go(j.commitLoop)
 	j.owned.Go(j.watchGrowth)
 	if cfg.LowWaterBytes > 0 {

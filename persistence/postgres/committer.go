@@ -63,7 +63,12 @@ func (c *committer) run(turn func()) {
 			_ = c.connect() // it is told with the next batch
 		}
 		c.stayTogether()
-	}, c.make)
+	}, c.make, c.shrink)
+}
+
+// shrink gives up the memory that large batches have left.
+func (c *committer) shrink() {
+	c.results, c.open, c.handles, c.ids = nil, nil, map[messages.Handle]struct{}{}, map[messages.OrderID]struct{}{}
 }
 
 // make makes a batch, as lane.Run asks for.

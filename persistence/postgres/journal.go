@@ -78,7 +78,7 @@ func (j *Journal) run() {
 		accepted := j.cfg.Loop(fmt.Sprintf("shard %d acceptances", s.number))
 		j.lanes.Go(func() { s.acceptor.run(accepted) })
 		j.keepers.Go(s.keepTime)
-		j.directories.Go(func() { s.entries.Run(func() {}, s.enterAll) })
+		j.directories.Go(func() { s.entries.Run(func() {}, s.enterAll, func() {}) })
 		if s.isDown() != nil {
 			j.keepers.Go(s.prepareLater)
 		}
