@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/batchrepr"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
@@ -128,20 +129,27 @@ func (j *Journal) commitLoop() {
 	j.lane.Run(j.cfg.Turn, j.commit, j.shrink)
 }
 
-// firstBatch is how much memory a batch has at first, in bytes.
-const firstBatch = 1 << 20
+// muchLog is how many bytes the log may have that is left as it is when there is nothing to do.
+const muchLog = 1 << 20
 
-// shrink gives up the memory that large batches have left.
+// shrink gives up the memory that large batches have left. With a new log it is also the engine's, and the next start has less to read.
 func (j *Journal) shrink() {
 	j.writing.Lock()
 	defer j.writing.Unlock()
+	if j.failed() == nil && j.db.Metrics().WAL.Size >= muchLog {
+		if _, err := j.db.AsyncFlush(); err != nil {
+			j.fail(err)
+		}
+	}
 	t := &j.commits
-	t.batch, t.writes, t.results, t.accepted = j.newBatch(), writes{}, nil, nil
+	t.batch.Reset()
+	_ = t.batch.SetRepr(make([]byte, batchrepr.HeaderLen)) // the engine holds the batch itself until the next one; an empty one is not wrong
+	t.writes, t.results, t.accepted = writes{}, nil, nil
 	t.key, t.row, t.open, t.entry, t.fixed = nil, nil, nil, nil, nil
 }
 
 func (j *Journal) newBatch() *pebble.Batch {
-	return j.db.NewBatchWithSize(firstBatch, pebble.WithMaxRetainedSizeBytes(int(2*j.cfg.BatchBytes)))
+	return j.db.NewBatchWithSize(1<<20, pebble.WithMaxRetainedSizeBytes(int(2*j.cfg.BatchBytes)))
 }
 
 // spentShare is the share of the low-water mark that may be written before the free disk space is asked for again: a fast

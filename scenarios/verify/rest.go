@@ -17,7 +17,7 @@ const (
 	restOrders = 200_000
 	// restAttacked is how long a node is attacked at least, restGone how long everybody is gone then until it is measured, and restMeasured
 	// how long that takes.
-	restAttacked, restGone, restMeasured = time.Minute, 30 * time.Second, 10 * time.Second
+	restAttacked, restGone, restMeasured = time.Minute, time.Minute, 10 * time.Second
 )
 
 // rest attacks a node in all ways at once, and compares what is left of that when everybody is gone with what is left at a node that nobody
