@@ -19,6 +19,9 @@ type Config struct {
 	Opening int
 	// Streams is the most calls and streams of one connection that the server takes at once. Default 1,000.
 	Streams int
+	// Calls is the most calls and streams at once, over all connections, and AddressCalls the most of one address, which of IPv6 is the
+	// first half; loopback addresses may have all. Defaults 32,768 and half of Calls.
+	Calls, AddressCalls int
 	// Idle is how many frames that carry nothing a connection may send in a second, on average; four times as many at once. One that sends
 	// more is read slower, and closed after ten seconds of that. Default 1,000.
 	Idle int
@@ -67,6 +70,8 @@ func (c Config) WithDefaults() Config {
 	c.ByAddress = cmp.Or(c.ByAddress, max(1, c.Most/4))
 	c.Opening = cmp.Or(c.Opening, 1000)
 	c.Streams = cmp.Or(c.Streams, 1000)
+	c.Calls = cmp.Or(c.Calls, 32_768)
+	c.AddressCalls = cmp.Or(c.AddressCalls, max(1, c.Calls/2))
 	c.Idle = cmp.Or(c.Idle, 1000)
 	c.Window = cmp.Or(c.Window, 256<<10)
 	c.Unread = cmp.Or(c.Unread, 128<<20)

@@ -27,6 +27,7 @@ type Bounds struct {
 // address is where clients come from.
 type address struct {
 	open, opening int
+	calls         atomic.Int64
 }
 
 // New makes bounds.
@@ -36,6 +37,23 @@ func New(config Config) *Bounds {
 
 // Calls is how many calls and streams are under way, over all connections.
 func (b *Bounds) Calls() int64 { return b.calls.Load() }
+
+// TooManyCalls tells whether a call has to be refused that has just begun: there are too many, over all connections, or of the address that
+// it comes from.
+func (b *Bounds) TooManyCalls(from net.Addr) bool {
+	all := b.calls.Load()
+	if all > int64(b.config.Calls) {
+		return true
+	}
+	at := placeOf(from)
+	if all <= int64(b.config.AddressCalls) || at.IsLoopback() {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	a := b.from[at]
+	return a != nil && a.calls.Load() > int64(b.config.AddressCalls)
+}
 
 // Unread is how many bytes were received and can't be read yet, over all connections.
 func (b *Bounds) Unread() int64 { return b.unread.Load() }
@@ -72,8 +90,8 @@ func (l *listener) Accept() (net.Conn, error) {
 		if why == "" {
 			return c, nil
 		}
-		_ = accepted.Close() // the same
 		l.b.config.Ended(accepted.RemoteAddr(), why)
+		_ = accepted.Close() // the same
 	}
 }
 
@@ -97,6 +115,7 @@ func (b *Bounds) enter(c *conn) (oldest *conn, why Reason) {
 		b.opened(oldest)
 	}
 	b.open++
+	c.of = a
 	a.open++
 	a.opening++
 	c.opening = b.opening.PushBack(c)
@@ -141,6 +160,7 @@ type conn struct {
 
 	b       *Bounds
 	at      netip.Addr
+	of      *address
 	leave   func()
 	closed  chan struct{} // closed with the connection
 	opening *list.Element // nil: it has opened; guarded by the lock of the bounds

@@ -3,6 +3,7 @@ package connections_test
 import (
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -35,8 +36,10 @@ type fromAddress struct {
 	address string
 }
 
-func (c fromAddress) RemoteAddr() net.Addr {
-	a, err := net.ResolveTCPAddr("tcp", c.address)
+func (c fromAddress) RemoteAddr() net.Addr { return addressOf(c.address) }
+
+func addressOf(text string) net.Addr {
+	a, err := net.ResolveTCPAddr("tcp", text)
 	if err != nil {
 		panic(err)
 	}
@@ -48,6 +51,7 @@ type crowd struct {
 	t        *testing.T
 	inner    *from
 	accepted chan net.Conn
+	b        *connections.Bounds
 
 	mu   sync.Mutex
 	told []string
@@ -61,8 +65,8 @@ func newCrowd(t *testing.T, config connections.Config) *crowd {
 		defer c.mu.Unlock()
 		c.told = append(c.told, fmt.Sprint(from, " ", why))
 	}
-	b := connections.New(config)
-	l := b.Metered(b.Listener(c.inner))
+	c.b = connections.New(config)
+	l := c.b.Metered(c.b.Listener(c.inner))
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -153,6 +157,33 @@ func TestMostThatAreIdle(t *testing.T) {
 		t.Error("one that has a call makes room")
 	}
 	c.wants("192.0.2.7:1 too_many")
+}
+
+// There are so many calls, and of one address, whatever its ports, fewer; this machine's own may be all.
+func TestCalls(t *testing.T) {
+	t.Parallel()
+	c := newCrowd(t, connections.Config{Calls: 4})
+	const more = "\x00\x00\x00\x01\x04\x00\x00\x00\x03"
+	tooMany := func(want ...string) {
+		t.Helper()
+		for _, from := range []string{"192.0.2.1", "192.0.2.2", "127.0.0.1"} {
+			if got := c.b.TooManyCalls(addressOf(from + ":9")); got != slices.Contains(want, from) {
+				t.Errorf("too many calls of %s: %v", from, got)
+			}
+		}
+	}
+	client, server := c.speaks("192.0.2.1:1", begins+calls+more)
+	tooMany()
+	_, second := c.speaks("192.0.2.1:2", begins+calls)
+	tooMany("192.0.2.1")
+	c.speak(client, server, resets)
+	tooMany()
+	c.speaks("127.0.0.1:1", begins+calls+more)
+	tooMany()
+	c.speaks("127.0.0.1:2", begins+calls)
+	tooMany("192.0.2.1", "192.0.2.2", "127.0.0.1")
+	_ = second.Close()
+	tooMany()
 }
 
 // Where there is no room left, whoever has not begun to speak makes room, so that many who never do keep nobody out.

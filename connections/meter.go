@@ -278,8 +278,16 @@ func (m *meter) start(id uint32) {
 		return
 	}
 	m.streams[id] = &stream{}
-	m.b.calls.Add(1)
+	m.count(1)
 	m.tooMany = m.tooMany || len(m.streams) > 2*m.b.config.Streams+moreStreams
+}
+
+// count counts calls that have begun, or, if it is negative, that have ended.
+func (m *meter) count(calls int64) {
+	m.b.calls.Add(calls)
+	if m.base != nil {
+		m.base.of.calls.Add(calls)
+	}
 }
 
 func (m *meter) finish(id uint32) {
@@ -292,7 +300,7 @@ func (m *meter) finish(id uint32) {
 		m.since = time.Now()
 	}
 	s.ended = true
-	m.b.calls.Add(-1)
+	m.count(-1)
 	if s.unread != 0 {
 		m.unread -= s.unread
 		m.b.unread.Add(-s.unread)

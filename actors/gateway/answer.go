@@ -55,7 +55,7 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 
 // Unmarshal implements encoding.CodecV2.
 func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
-	if r, ok := v.(*received); ok {
+	if r, ok := v.(*inbound); ok {
 		return r.decode(data, c)
 	}
 	return c.CodecV2.Unmarshal(data, v) //nolint:wrapcheck // it stands for what it wraps

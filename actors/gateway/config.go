@@ -69,6 +69,9 @@ type Config struct {
 	// Calls is the most calls and streams at once, over all connections to the public address; further ones are answered
 	// RESOURCE_EXHAUSTED. The administration takes as many as Streams. Default 32,768.
 	Calls int
+	// AddressCalls is the most of them from one address, which of IPv6 is the first half; loopback addresses may have all. Default half of
+	// Calls.
+	AddressCalls int
 	// RequestWithin is how long the request of a call may take from its beginning until all of it has come; then the call ends with
 	// DEADLINE_EXCEEDED. Of adapters that is the hello; other streams on which clients send more than one message are not bound.
 	// Default 30 s.
@@ -127,6 +130,7 @@ func (c Config) WithDefaults() Config {
 	c.ConnectionIdle = cmp.Or(c.ConnectionIdle, 15*time.Minute)
 	c.IdleFrames = cmp.Or(c.IdleFrames, 1000)
 	c.Calls = cmp.Or(c.Calls, 32_768)
+	c.AddressCalls = cmp.Or(c.AddressCalls, max(1, c.Calls/2))
 	c.RequestWithin = cmp.Or(c.RequestWithin, 30*time.Second)
 	c.ReceiveWindow = cmp.Or(c.ReceiveWindow, 256<<10)
 	c.Unread = cmp.Or(c.Unread, 128<<20)
@@ -179,6 +183,7 @@ func (c Config) Validate() error {
 		{"Opening", int64(c.Opening)},
 		{"IdleFrames", int64(c.IdleFrames)},
 		{"Calls", int64(c.Calls)},
+		{"AddressCalls", int64(c.AddressCalls)},
 		{"Streams", int64(c.Streams)},
 		{"Headers", int64(c.Headers)},
 		{"Lists", int64(c.Lists)},

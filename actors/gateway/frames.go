@@ -33,8 +33,8 @@ type receiver struct {
 	waits atomic.Bool
 }
 
-// received is a message that is being received.
-type received struct {
+// inbound is a message that is being received.
+type inbound struct {
 	*receiver
 
 	message proto.Message
@@ -58,7 +58,7 @@ const (
 	listingsField = 8
 )
 
-func (r *received) decode(data mem.BufferSlice, codec codec) error {
+func (r *inbound) decode(data mem.BufferSlice, codec codec) error {
 	buffer := data.MaterializeToBuffer(mem.DefaultBufferPool())
 	defer buffer.Free()
 	n, inner := parts(buffer.ReadOnlyData(), r.in)
@@ -121,7 +121,7 @@ func (r *receiver) receive(m proto.Message) error {
 		pass.Leave()
 		r.waits.Store(false)
 	}
-	next := &received{receiver: r, message: m}
+	next := &inbound{receiver: r, message: m}
 	if err := r.st.RecvMsg(next); err != nil {
 		return err //nolint:wrapcheck // io.EOF is no error
 	}

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/tap"
 
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
@@ -43,14 +45,15 @@ func (r *request) Value(key any) any {
 	return r.Context.Value(key)
 }
 
-// CountCallsBy has the calls and streams counted that are under way, by whoever counts them. Call it before the node serves.
-func (s *Server) CountCallsBy(calls func() int64) { s.calls = calls }
+// BoundCallsBy has a call refused if there are too many calls and streams under way, as whoever counts them says by where it comes from.
+// Call it before the node serves.
+func (s *Server) BoundCallsBy(tooMany func(from net.Addr) bool) { s.tooMany = tooMany }
 
 // tap sees each call before its request is read. Single has the methods to which clients send one message, once the server is served, and
 // that of adapters, whose hello is a request, too.
 func (s *Server) tap(single map[string]bool) tap.ServerInHandle {
 	return func(ctx context.Context, call *tap.Info) (context.Context, error) {
-		if err := s.checkCalls(); err != nil || !single[call.FullMethodName] {
+		if err := s.checkCalls(ctx); err != nil || !single[call.FullMethodName] {
 			return ctx, err
 		}
 		return s.await(ctx), nil
@@ -58,15 +61,22 @@ func (s *Server) tap(single map[string]bool) tap.ServerInHandle {
 }
 
 // checkCalls says if there are too many calls.
-func (s *Server) checkCalls() error {
-	if most := s.config.Calls; s.calls() > int64(most) {
-		s.metrics.Rejected("CALLS")
-		return s.fail(&failure{
-			code: codes.ResourceExhausted, reason: "CALLS", message: fmt.Sprintf("the node takes %d calls and streams at once", most),
-			retry: time.Second,
-		})
+func (s *Server) checkCalls(ctx context.Context) error {
+	var from net.Addr
+	if p, ok := peer.FromContext(ctx); ok {
+		from = p.Addr
 	}
-	return nil
+	if known, ok := from.(readerAddr); ok {
+		from = known.Addr
+	}
+	if !s.tooMany(from) {
+		return nil
+	}
+	s.metrics.Rejected("CALLS")
+	return s.fail(&failure{
+		code: codes.ResourceExhausted, reason: "CALLS", retry: time.Second,
+		message: fmt.Sprintf("the node takes %d calls and streams at once, and %d from one address", s.config.Calls, s.config.AddressCalls),
+	})
 }
 
 // await returns the context of a call that ends if its request does not come in time.

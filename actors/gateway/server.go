@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
@@ -44,8 +45,8 @@ type Server struct {
 	stopping                    chan struct{}
 	started                     time.Time
 
-	// calls is how many calls and streams of the public address are under way.
-	calls func() int64
+	// tooMany tells whether a call to the public address that has just begun is one too many, by where it comes from.
+	tooMany func(from net.Addr) bool
 
 	// accepting are the orders that wait to become durable, and acceptingBytes what they take.
 	accepting, acceptingBytes atomic.Int64
@@ -65,7 +66,7 @@ func New(config Config, engine *actors.Engine, metrics *actors.Metrics, node mes
 	config = config.WithDefaults()
 	s := &Server{
 		config: config, engine: engine, metrics: metrics, node: node, nodes: alone{}, log: log, health: health.NewServer(),
-		calls: func() int64 { return 0 }, stopping: make(chan struct{}), started: time.Now(), admission: newAdmission(config),
+		tooMany: func(net.Addr) bool { return false }, stopping: make(chan struct{}), started: time.Now(), admission: newAdmission(config),
 	}
 	s.unanswered.most, s.answers.most, s.waits.most = config.Results, config.Answers, config.Waits
 	s.unsent = s.newUnsent(config.Unsent)

@@ -111,6 +111,8 @@ func connectionFlags(f *pflag.FlagSet, c *nodeConfig) {
 		"frames that carry nothing which a connection may send in a second; one that sends more is read slower, and then closed (1000)")
 	f.IntVar(&g.Calls, "max-calls", 0,
 		"most calls and streams at once, over all connections (20KiB each of 5 % of --memory, but 32768 at most)")
+	f.IntVar(&g.AddressCalls, "max-address-calls", 0,
+		"most calls and streams at once from one address; loopback addresses may have all (half of --max-calls)")
 	f.DurationVar(&g.RequestWithin, "request-within", 0, "how long the request of a call may take to come (30s)")
 	sizeVar(f, &g.ReceiveWindow, "receive-window", "what a stream may send before the node has read it (256KiB)")
 	sizeVar(f, &g.Unread, "unread",

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -83,7 +84,8 @@ func (n *node) orGRPC(other http.Handler) http.Handler {
 			http.Error(w, errStarting.Error(), http.StatusServiceUnavailable)
 			return
 		}
-		if n.bounds.admin.Calls() > int64(n.config.Gateway.WithDefaults().Streams) {
+		from, err := netip.ParseAddrPort(r.RemoteAddr)
+		if err != nil || n.bounds.admin.TooManyCalls(net.TCPAddrFromAddrPort(from)) {
 			refuseCall(w, codes.ResourceExhausted, errTooManyCalls)
 			return
 		}

@@ -50,10 +50,11 @@ func (n *node) boundConnections(most int) bounded {
 	return bounded{
 		public: bound("public", connections.Config{
 			Most: most, ByAddress: limits.AddressConnections, Opening: limits.Opening, Unread: limits.Unread,
+			Calls: limits.Calls, AddressCalls: limits.AddressCalls,
 		}),
 		admin: bound("admin", connections.Config{
 			Most: limits.AdminConnections, ByAddress: max(1, limits.AdminConnections/2), Opening: limits.AdminConnections,
-			Unread: max(1, limits.Unread/4),
+			Unread: max(1, limits.Unread/4), Calls: limits.Streams,
 		}),
 	}
 }

@@ -220,7 +220,7 @@ func (n *node) start(ctx context.Context) error {
 	if n.losses != nil {
 		n.gateway.LoseBy(n.losses)
 	}
-	n.gateway.CountCallsBy(n.bounds.public.Calls)
+	n.gateway.BoundCallsBy(n.bounds.public.TooManyCalls)
 	n.grpc = n.gateway.GRPC(grpc.Creds(n.publicCredentials()))
 	n.admin.Store(n.gateway.AdminGRPC())
 	return nil

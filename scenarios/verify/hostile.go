@@ -85,6 +85,8 @@ type hostile struct {
 	// adapter is that of others, and leaves has it end.
 	adapter *stage.Process
 	leaves  context.CancelFunc
+	// unwatch ends the watching of its life, and tells what came of that.
+	unwatch func() (notLive int, slowest time.Duration)
 	// baits are how many orders wait for the adapter that attacks.
 	baits int
 
@@ -139,9 +141,9 @@ func attackedNode(
 		return nil, err
 	}
 	defer h.conn.Close() //nolint:errcheck // it fails only if it was closed before
-	alive := watchLife(ctx, h.node)
+	h.unwatch = watchLife(ctx, h.node)
 	err = do(ctx, h)
-	notLive, slowest := alive()
+	notLive, slowest := h.unwatch()
 	if err != nil {
 		return nil, why(ctx, err)
 	}

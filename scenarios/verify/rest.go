@@ -86,6 +86,7 @@ func (h *hostile) rests(ctx context.Context, f figures, attacks string) error {
 	if _, err := h.adapter.AwaitEnd(ctx, 1); err != nil {
 		return err
 	}
+	h.unwatch()
 	if err := stage.Pause(ctx, restGone); err != nil {
 		return err
 	}
