@@ -140,6 +140,8 @@ type connection struct {
 	second atomic.Bool
 	// changed is closed when there are other nodes than the adapter was told. The writer has it.
 	changed <-chan struct{}
+	// refused is how often it has said what was refused, and was not charged for that yet.
+	refused atomic.Int64
 	// untaken are the results that the adapter is to send again.
 	untaken untaken
 }
@@ -170,6 +172,7 @@ func (s *Server) newConnection(hello *adapterv1.Hello, caller *auditv1.Caller) *
 
 // Refused implements activity.Adapter.
 func (c *connection) Refused(what, why string) {
+	c.refused.Add(1)
 	if c.audit != nil {
 		c.audit.Refused(what+" of adapter "+c.hello.GetAdapter(), c.caller, why)
 	}
@@ -309,6 +312,7 @@ func (c *connection) read(ctx context.Context, in *receiver, m *adapterv1.Connec
 		if err := c.handle(ctx, m); err != nil {
 			return err
 		}
+		in.charge(c.refused.Swap(0))
 		m = &adapterv1.ConnectRequest{}
 		err = in.receive(m)
 	}

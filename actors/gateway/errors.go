@@ -80,7 +80,7 @@ func (s *Server) explain(err error) *failure {
 		return &failure{code: t.code, reason: failures.Name(why.GetReason()), message: why.GetText(), retry: t.retry}
 	}
 	switch {
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, errLate):
 		return &failure{code: codes.DeadlineExceeded, reason: "DEADLINE", message: err.Error()}
 	case errors.Is(err, context.Canceled):
 		return &failure{code: codes.Canceled, reason: "CANCELLED", message: err.Error()}

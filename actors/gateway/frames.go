@@ -46,6 +46,8 @@ const (
 	// manyParts is how many parts of a message of an adapter are heavy work, and partTakes about what each takes beside its decoding.
 	manyParts = 1000
 	partTakes = time.Microsecond
+	// refusalTakes is about what it takes in all to refuse what an adapter has said.
+	refusalTakes = 30 * time.Microsecond
 	// maxParts is the most submissions, results, credits and the like in one message of a stream, maxHelloParts the most of an adapter's,
 	// its activities and keys included.
 	maxParts      = 20_000
@@ -110,13 +112,24 @@ func (s *Server) ofClient(st grpc.ServerStream) *receiver {
 	return &receiver{Server: s, st: st, most: maxParts, many: math.MaxInt}
 }
 
+// charge charges the sender for what was refused of what it has said.
+func (r *receiver) charge(refusals int64) {
+	if refusals == 0 {
+		return
+	}
+	pass := r.force(r.st.Context(), runtime.HeavyRequest)
+	pass.Count(time.Duration(refusals) * refusalTakes)
+	pass.Leave()
+	r.heavy = true
+}
+
 // receive receives the next message.
 func (r *receiver) receive(m proto.Message) error {
 	if r.heavy {
 		r.waits.Store(true)
 		pass, err := r.enter(r.st.Context(), runtime.HeavyRequest, "")
 		if err != nil {
-			return err
+			return r.fail(err)
 		}
 		pass.Leave()
 		r.waits.Store(false)

@@ -160,19 +160,23 @@ func TestDefinitionsWait(t *testing.T) {
 	})
 }
 
-// Adapters that connect wait for a turn, and so do those that have said much. These are not silent meanwhile.
+// Adapters that connect wait for a turn, and so do those that have said much, or what was refused. These are not silent meanwhile.
 func TestAdaptersThatSayMuchWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		n := start(t, func(s *settings) { s.engine, s.gateway.Heartbeat = actors.Config{Evaluations: 1}, time.Second })
 		def := n.deploy("one", "1.0.0", callOne)
-		talks, quiet := n.connect(0), n.connect(0, func(h *adapterv1.Hello) { h.Adapter = "other" })
+		named := func(name string) *adaptertest.Stream {
+			return n.connect(0, func(h *adapterv1.Hello) { h.Adapter = name })
+		}
+		talks, quiet, lies := n.connect(0), named("quiet"), named("liar")
 		much := &adapterv1.ConnectRequest{}
 		for range 2000 {
 			much.Credits = append(much.Credits, &adapterv1.Credit{Activity: "do"})
 		}
 		end := n.hold(runtime.HeavyRequest, 1)
 		talks.Say(much)
+		lies.Say(&adapterv1.ConnectRequest{Credits: []*adapterv1.Credit{{Activity: "foreign", Total: 1}}})
 		talks.Say(&adapterv1.ConnectRequest{Credits: []*adapterv1.Credit{{Activity: "do", Total: 1}}})
 		comes := adaptertest.Dial(t, n.conn, &adapterv1.ConnectRequest{Hello: adaptertest.Hello()})
 		n.submit(&orderv1.WorkOrder{Id: "o", Definition: def}, accepted)
@@ -180,7 +184,7 @@ func TestAdaptersThatSayMuchWait(t *testing.T) {
 			time.Sleep(time.Second)
 			quiet.Say(&adapterv1.ConnectRequest{Heartbeat: &adapterv1.Heartbeat{}})
 		}
-		if w := n.waiting(runtime.HeavyRequest); w != 2 {
+		if w := n.waiting(runtime.HeavyRequest); w != 3 {
 			t.Errorf("%d wait", w)
 		}
 		end()
@@ -189,7 +193,7 @@ func TestAdaptersThatSayMuchWait(t *testing.T) {
 		}
 		for len(talks.Hear().GetTasks()) == 0 { // there are depths before
 		}
-		for _, a := range []*adaptertest.Stream{talks, quiet, comes} {
+		for _, a := range []*adaptertest.Stream{talks, quiet, lies, comes} {
 			a.Break()
 		}
 	})
