@@ -5,8 +5,8 @@ import "time"
 // idleSample is of how many connections the one is closed that has had no call for longest, so that it costs little where there are many.
 const idleSample = 128
 
-// closeIdle closes a connection that has had no call for long, and says whether there was one.
-func (b *Bounds) closeIdle() bool {
+// closeIdle closes a connection that has had no call for long, if there is one.
+func (b *Bounds) closeIdle() {
 	var sample []*meter
 	b.mu.Lock()
 	for m := range b.meters { // in no order
@@ -24,17 +24,16 @@ func (b *Bounds) closeIdle() bool {
 	}
 	why := Idle
 	if idlest == nil || !idlest.doomed.CompareAndSwap(nil, &why) {
-		return false
+		return
 	}
 	idlest.told(why)
 	_ = idlest.lowest().Close() // an error changes nothing
-	return true
 }
 
-// idle tells since when a connection has had no call, if it has none. Of one that does not speak HTTP/2 it is not known what it has: it
+// idle tells since when a connection that has opened has had no call, if it has none. Of one that does not speak HTTP/2 it is not known what it has: it
 // counts since when nothing came or was sent.
 func (m *meter) idle() (since time.Time, idle bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.since, len(m.streams) == 0 && !m.finished && m.doomed.Load() == nil
+	return m.since, m.opened && len(m.streams) == 0 && !m.finished && m.doomed.Load() == nil
 }

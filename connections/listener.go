@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Bounds are what all connections of a listener share.
@@ -74,14 +75,15 @@ func (l *listener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err //nolint:wrapcheck // it stands for what it wraps
 		}
-		c := &conn{Conn: accepted, b: l.b, at: placeOf(accepted.RemoteAddr()), closed: make(chan struct{})}
+		c := &conn{Conn: accepted, b: l.b, at: placeOf(accepted.RemoteAddr()), since: time.Now(), closed: make(chan struct{})}
 		c.leave = sync.OnceFunc(func() {
 			close(c.closed)
 			l.b.leave(c)
 		})
-		oldest, why := l.b.enter(c)
-		if why == TooMany && l.b.closeIdle() {
-			oldest, why = l.b.enter(c)
+		oldest, why := l.b.enter(c, freshFor)
+		if why == TooMany {
+			l.b.closeIdle()
+			oldest, why = l.b.enter(c, 0)
 		}
 		if oldest != nil {
 			l.b.config.Ended(oldest.RemoteAddr(), SlowToOpen)
@@ -95,11 +97,15 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
-// enter counts a connection, or says why there is no room for it. There may be one that has to go, because it has been opening for longest.
-func (b *Bounds) enter(c *conn) (oldest *conn, why Reason) {
+// freshFor is how long a connection may have been opening that does not make room for another one as long as there are others that may.
+const freshFor = time.Second
+
+// enter counts a connection, or says why there is no room for it. There may be one that has to go, because it has been opening for longest,
+// and for at least so long.
+func (b *Bounds) enter(c *conn, atLeast time.Duration) (oldest *conn, why Reason) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.open >= b.config.Most && b.opening.Len() == 0 {
+	if b.open >= b.config.Most && !b.openingFor(atLeast) {
 		return nil, TooMany
 	}
 	a := b.from[c.at]
@@ -120,6 +126,12 @@ func (b *Bounds) enter(c *conn) (oldest *conn, why Reason) {
 	a.opening++
 	c.opening = b.opening.PushBack(c)
 	return oldest, ""
+}
+
+// openingFor tells whether a connection has been opening for at least so long.
+func (b *Bounds) openingFor(d time.Duration) bool {
+	first := b.opening.Front()
+	return first != nil && time.Since(first.Value.(*conn).since) >= d //nolint:errcheck,forcetypeassert // nothing else is in there
 }
 
 // oldest is the connection that has been opening for longest; if an address has more than a quarter of those, of that address.
@@ -161,6 +173,7 @@ type conn struct {
 	b       *Bounds
 	at      netip.Addr
 	of      *address
+	since   time.Time
 	leave   func()
 	closed  chan struct{} // closed with the connection
 	opening *list.Element // nil: it has opened; guarded by the lock of the bounds

@@ -279,6 +279,9 @@ func (m *meter) start(id uint32) {
 	}
 	m.streams[id] = &stream{}
 	m.count(1)
+	if len(m.streams) > m.b.config.Streams { // the server resets it
+		m.spend(costReset)
+	}
 	m.tooMany = m.tooMany || len(m.streams) > 2*m.b.config.Streams+moreStreams
 }
 

@@ -264,13 +264,36 @@ func TestNotReading(t *testing.T) {
 func TestTooManyStreams(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := newPipe(t, Config{Streams: 10})
+		p := newPipe(t, Config{Streams: 10, Idle: 100_000})
 		id := uint32(1)
 		for ; len(p.told) == 0; id += 2 {
 			p.call(id)
 			synctest.Wait()
 		}
 		if why := <-p.told; why != TooManyStreams || id/2 != 2*10+moreStreams+1 {
+			t.Errorf("closed because of %s at stream %d", why, id/2)
+		}
+	})
+}
+
+// Streams that the server refuses carry nothing.
+func TestRefusedStreams(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPipe(t, Config{Streams: 10, Idle: 10})
+		began := time.Now()
+		id := uint32(1)
+		for ; id < 20; id += 2 {
+			p.call(id)
+		}
+		if took := time.Since(began); took > 0 {
+			t.Errorf("it is slowed for %v by what it may begin", took)
+		}
+		for ; len(p.told) == 0; id += 2 {
+			p.call(id)
+			synctest.Wait()
+		}
+		if why := <-p.told; why != IdleFrames || id/2 > 100 {
 			t.Errorf("closed because of %s at stream %d", why, id/2)
 		}
 	})

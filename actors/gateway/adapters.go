@@ -49,7 +49,7 @@ type adapterConn = grpc.BidiStreamingServer[adapterv1.ConnectRequest, adapterv1.
 // Connect implements adapterv1.AdapterServiceServer.
 func (a adapterService) Connect(st adapterConn) error {
 	in, first := a.ofAdapter(st), &adapterv1.ConnectRequest{}
-	err := in.receive(first)
+	err := in.receive(st.Context(), first)
 	if _, ours := errors.AsType[*failure](err); ours {
 		return a.fail(err)
 	}
@@ -312,9 +312,9 @@ func (c *connection) read(ctx context.Context, in *receiver, m *adapterv1.Connec
 		if err := c.handle(ctx, m); err != nil {
 			return err
 		}
-		in.charge(c.refused.Swap(0))
+		in.charge(ctx, c.refused.Swap(0))
 		m = &adapterv1.ConnectRequest{}
-		err = in.receive(m)
+		err = in.receive(ctx, m)
 	}
 	if errors.Is(err, io.EOF) {
 		return nil

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"sync/atomic"
@@ -37,6 +38,7 @@ type receiver struct {
 type inbound struct {
 	*receiver
 
+	ctx     context.Context //nolint:containedctx // of the stream
 	message proto.Message
 	// err says why the message was not decoded.
 	err error
@@ -46,7 +48,7 @@ const (
 	// manyParts is how many parts of a message of an adapter are heavy work, and partTakes about what each takes beside its decoding.
 	manyParts = 1000
 	partTakes = time.Microsecond
-	// refusalTakes is about what it takes in all to refuse what an adapter has said.
+	// refusalTakes is about what it takes in all to refuse what an adapter has said, or a submission.
 	refusalTakes = 30 * time.Microsecond
 	// maxParts is the most submissions, results, credits and the like in one message of a stream, maxHelloParts the most of an adapter's,
 	// its activities and keys included.
@@ -65,9 +67,9 @@ func (r *inbound) decode(data mem.BufferSlice, codec codec) error {
 	defer buffer.Free()
 	n, inner := parts(buffer.ReadOnlyData(), r.in)
 	if r.heavy = n+inner >= r.many || data.Len() >= heavyInput*max(1, n); r.heavy {
-		pass := r.force(r.st.Context(), runtime.HeavyRequest)
+		pass := r.force(r.ctx, runtime.HeavyRequest)
 		defer pass.Leave()
-		pass.Count(time.Duration(n+inner) * partTakes)
+		pass.Count(time.Duration(n+inner)*partTakes + runtime.WriteTakes(data.Len()))
 	}
 	if n > maxParts || n+inner > r.most {
 		r.err = &failure{
@@ -113,28 +115,28 @@ func (s *Server) ofClient(st grpc.ServerStream) *receiver {
 }
 
 // charge charges the sender for what was refused of what it has said.
-func (r *receiver) charge(refusals int64) {
+func (r *receiver) charge(ctx context.Context, refusals int64) {
 	if refusals == 0 {
 		return
 	}
-	pass := r.force(r.st.Context(), runtime.HeavyRequest)
+	pass := r.force(ctx, runtime.HeavyRequest)
 	pass.Count(time.Duration(refusals) * refusalTakes)
 	pass.Leave()
 	r.heavy = true
 }
 
 // receive receives the next message.
-func (r *receiver) receive(m proto.Message) error {
+func (r *receiver) receive(ctx context.Context, m proto.Message) error {
 	if r.heavy {
 		r.waits.Store(true)
-		pass, err := r.enter(r.st.Context(), runtime.HeavyRequest, "")
+		pass, err := r.enter(ctx, runtime.HeavyRequest, "")
 		if err != nil {
 			return r.fail(err)
 		}
 		pass.Leave()
 		r.waits.Store(false)
 	}
-	next := &inbound{receiver: r, message: m}
+	next := &inbound{receiver: r, ctx: ctx, message: m}
 	if err := r.st.RecvMsg(next); err != nil {
 		return err //nolint:wrapcheck // io.EOF is no error
 	}

@@ -134,6 +134,7 @@ func (h *heavyCheck) parse(input []byte, m *mistakes) error {
 		return err
 	}
 	defer h.end()
+	h.pass.Count(runtime.WriteTakes(len(input)))
 	if err := checkJSON(input, h.config.MaxInput, h.config.MaxDepth); err != nil {
 		m.add("order.input", err.Error())
 	}

@@ -191,7 +191,9 @@ func TestAdaptersThatSayMuchWait(t *testing.T) {
 		if m := comes.Hear(); m.GetWelcome() == nil {
 			t.Errorf("the welcome is %v", m)
 		}
-		for len(talks.Hear().GetTasks()) == 0 { // there are depths before
+		m := talks.Hear()
+		for len(m.GetTasks()) == 0 { // it is told before how many wait
+			m = talks.Hear()
 		}
 		for _, a := range []*adaptertest.Stream{talks, quiet, lies, comes} {
 			a.Break()

@@ -77,6 +77,7 @@ type submitStream struct {
 	window  chan struct{}
 	answers *tally // that are not sent yet
 	waits   *tally // for the ends of orders
+	wrong   int64  // submissions that were refused, and not charged yet
 
 	mu      sync.Mutex
 	next    uint64
@@ -86,7 +87,9 @@ type submitStream struct {
 func (s *submitStream) read(ctx context.Context, st submitConn) error {
 	for in := s.ofClient(st); ; {
 		m := &orderv1.SubmitStreamRequest{}
-		err := in.receive(m)
+		in.charge(ctx, s.wrong)
+		s.wrong = 0
+		err := in.receive(ctx, m)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
@@ -120,12 +123,14 @@ func (s *submitStream) one(ctx context.Context, r *orderv1.SubmitRequest) {
 		return
 	}
 	if err := requireToSubmit(s.caller, r); err != nil {
+		s.wrong++
 		_ = s.refuseCaller(ctx, orderv1.OrderService_SubmitStream_FullMethodName, err) // the answer to the order tells it
 		s.last(0, s.refusal(id, err))
 		return
 	}
 	c, err := s.check(ctx, r.GetOrder())
 	if err != nil {
+		s.wrong++
 		s.last(0, s.refusal(id, err))
 		return
 	}

@@ -96,6 +96,7 @@ func (i *instance) commit(before messages.Version, p *pending) {
 	i.changed(p)
 	c.Row, c.Open, c.Close = p.rows.Row, p.rows.Open, p.closes
 	c.Record = i.landmark.Record(i.Level(), before, p.events, i.state)
+	i.pass.Count(runtime.WriteTakes(len(c.Record)))
 	if i.place.Has() > 0 {
 		i.room.Keep(&i.place, recordCopies*int64(len(c.Record)))
 	}

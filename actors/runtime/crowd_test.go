@@ -8,6 +8,7 @@ import (
 
 // TestCrowd has goroutines wait for a processor: that is a crowd as long as it lasts, and a little longer.
 func TestCrowd(t *testing.T) {
+	t.Parallel()
 	waited := time.Hour
 	c := crowd{waits: func() time.Duration { return waited }}
 	now := time.Unix(0, 0)
@@ -22,8 +23,18 @@ func TestCrowd(t *testing.T) {
 		crowd   bool
 	}{
 		{10, false}, // since when is not known
-		{0.2, false}, {0.4, false}, {0.6, true}, {0.4, true}, {0.4, true}, {0.4, true},
-		{0.2, true}, {0.2, false}, {0.4, false}, {3, true}, {-3, true}, {0, false},
+		{0.2, false},
+		{0.4, false},
+		{0.6, true},
+		{0.4, true},
+		{0.4, true},
+		{0.4, true},
+		{0.2, true},
+		{0.2, false},
+		{0.4, false},
+		{3, true},
+		{-3, true},
+		{0, false},
 	} {
 		if crowd := look(step.waiting); crowd != step.crowd {
 			t.Errorf("step %d: %v wait, and it says %v", i, step.waiting, crowd)
@@ -32,6 +43,7 @@ func TestCrowd(t *testing.T) {
 }
 
 func TestThreadsWaited(t *testing.T) {
+	t.Parallel()
 	if _, err := os.Stat("/proc/self/schedstat"); err != nil {
 		t.Skipf("the system does not tell: %v", err)
 	}

@@ -312,8 +312,15 @@ func (s *Pass) Show(wait func(<-chan struct{})) {
 	}
 }
 
-// Count counts processor time that others use because of the piece.
-func (s *Pass) Count(used time.Duration) { s.from -= used }
+// Count counts processor time that others use because of the piece. Nil: there is none.
+func (s *Pass) Count(used time.Duration) {
+	if s != nil {
+		s.from -= used
+	}
+}
+
+// WriteTakes is about how much processor time it takes in all to write so many bytes to a journal, to merge them there, and to tell of them.
+func WriteTakes(bytes int) time.Duration { return time.Duration(bytes) * 8 }
 
 // Leave ends the piece of work. Nil: there was none.
 func (s *Pass) Leave() {

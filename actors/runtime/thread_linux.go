@@ -22,8 +22,8 @@ func threadTime() time.Duration {
 // ofThreads is a folder with one for each thread of this process.
 const ofThreads = "/proc/self/task"
 
-// threadsWaited is how long the threads that there are have waited for a processor, all together: the second number of schedstat in proc(5).
-// It is 0 where the system does not tell.
+// threadsWaited is how long the threads that there are have waited for a processor, all together: the second number of each thread's file
+// schedstat. It is 0 where the system does not tell.
 func threadsWaited() (sum time.Duration) {
 	all, err := os.ReadDir(ofThreads)
 	if err != nil {
