@@ -30,8 +30,8 @@ func (b *Bounds) closeIdle() {
 	_ = idlest.lowest().Close() // an error changes nothing
 }
 
-// idle tells since when a connection that has opened has had no call, if it has none. Of one that does not speak HTTP/2 it is not known what it has: it
-// counts since when nothing came or was sent.
+// idle tells since when a connection that has opened has had no call, if it has none. Of one that does not speak HTTP/2 it is not known
+// what it has: it counts since when nothing came or was sent.
 func (m *meter) idle() (since time.Time, idle bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

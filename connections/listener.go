@@ -2,6 +2,7 @@ package connections
 
 import (
 	"container/list"
+	"context"
 	"net"
 	"net/netip"
 	"sync"
@@ -60,41 +61,109 @@ func (b *Bounds) TooManyCalls(from net.Addr) bool {
 func (b *Bounds) Unread() int64 { return b.unread.Load() }
 
 // Listener bounds a listener. Its connections are to be metered, by Credentials or Metered: only then it is known which have opened.
-func (b *Bounds) Listener(l net.Listener) net.Listener { return &listener{l, b} }
+func (b *Bounds) Listener(l net.Listener) net.Listener {
+	ctx, end := context.WithCancel(context.Background())
+	return &listener{Listener: l, b: b, ctx: ctx, end: end, begun: make(chan begun)}
+}
 
+// listener hands out connections once their clients have begun to speak: to serve one costs much more than that.
 type listener struct {
 	net.Listener
 
-	b *Bounds
+	b     *Bounds
+	ctx   context.Context //nolint:containedctx // ends with the listener
+	end   context.CancelFunc
+	begun chan begun
+
+	accepting sync.Once
+	working   sync.WaitGroup
+}
+
+// begun is a connection whose client has begun to speak, or why none could be accepted.
+type begun struct {
+	conn *conn
+	err  error
 }
 
 // Accept implements net.Listener.
 func (l *listener) Accept() (net.Conn, error) {
+	l.accepting.Do(func() { l.working.Go(l.acceptAll) })
+	select {
+	case next := <-l.begun:
+		if next.err != nil {
+			return nil, next.err
+		}
+		return next.conn, nil
+	case <-l.ctx.Done():
+		return nil, net.ErrClosed
+	}
+}
+
+// Close implements net.Listener. Connections that were not handed out are closed.
+func (l *listener) Close() error {
+	err := l.Listener.Close()
+	l.end()
+	l.working.Wait()
+	return err //nolint:wrapcheck // it stands for what it wraps
+}
+
+func (l *listener) handOut(next begun) bool {
+	select {
+	case l.begun <- next:
+		return true
+	case <-l.ctx.Done():
+		return false
+	}
+}
+
+func (l *listener) acceptAll() {
 	for {
 		accepted, err := l.Listener.Accept()
 		if err != nil {
-			return nil, err //nolint:wrapcheck // it stands for what it wraps
+			if !l.handOut(begun{err: err}) {
+				return
+			}
+			continue
 		}
 		c := &conn{Conn: accepted, b: l.b, at: placeOf(accepted.RemoteAddr()), since: time.Now(), closed: make(chan struct{})}
 		c.leave = sync.OnceFunc(func() {
 			close(c.closed)
 			l.b.leave(c)
 		})
-		oldest, why := l.b.enter(c, freshFor)
-		if why == TooMany {
-			l.b.closeIdle()
-			oldest, why = l.b.enter(c, 0)
+		if l.b.admit(c) {
+			l.working.Go(func() { l.await(c) })
 		}
-		if oldest != nil {
-			l.b.config.Ended(oldest.RemoteAddr(), SlowToOpen)
-			_ = oldest.Close() // an error changes nothing
-		}
-		if why == "" {
-			return c, nil
-		}
-		l.b.config.Ended(accepted.RemoteAddr(), why)
-		_ = accepted.Close() // the same
 	}
+}
+
+// await hands out a connection as soon as its client has begun to speak.
+func (l *listener) await(c *conn) {
+	err := c.SetReadDeadline(c.since.Add(beginsWithin))
+	stop := context.AfterFunc(l.ctx, func() { _ = c.SetReadDeadline(time.Unix(1, 0)) }) // an error changes nothing
+	if err == nil {
+		err = c.begin()
+	}
+	if !stop() || err != nil || c.SetReadDeadline(time.Time{}) != nil || !l.handOut(begun{conn: c}) {
+		_ = c.Close() // the same
+	}
+}
+
+// admit counts a connection, or closes it, if there is no room for it.
+func (b *Bounds) admit(c *conn) bool {
+	oldest, why := b.enter(c, freshFor)
+	if why == TooMany {
+		b.closeIdle()
+		oldest, why = b.enter(c, 0)
+	}
+	if oldest != nil {
+		b.config.Ended(oldest.RemoteAddr(), SlowToOpen)
+		_ = oldest.Close() // an error changes nothing
+	}
+	if why != "" {
+		b.config.Ended(c.RemoteAddr(), why)
+		_ = c.Conn.Close() // the same
+	}
+	return why == ""
 }
 
 // freshFor is how long a connection may have been opening that does not make room for another one as long as there are others that may.
@@ -177,6 +246,34 @@ type conn struct {
 	leave   func()
 	closed  chan struct{} // closed with the connection
 	opening *list.Element // nil: it has opened; guarded by the lock of the bounds
+	first   []byte        // what was read of it before it was handed out, and is to be read again
+}
+
+// beginsWithin is how long a client may take to begin to speak.
+const beginsWithin = 5 * time.Second
+
+// begin returns when it has: with TLS, or a protocol that is not HTTP/2, or a frame of that.
+func (c *conn) begin() error {
+	b := make([]byte, len(preface)+frameHeader)
+	for n := 0; n < len(b) && preface[:min(n, len(preface))] == string(b[:min(n, len(preface))]); {
+		more, err := c.Conn.Read(b[n:])
+		if err != nil {
+			return err //nolint:wrapcheck // it is not told
+		}
+		n += more
+		c.first = b[:n]
+	}
+	return nil
+}
+
+// Read implements net.Conn.
+func (c *conn) Read(b []byte) (int, error) {
+	if len(c.first) > 0 {
+		n := copy(b, c.first)
+		c.first = c.first[n:]
+		return n, nil
+	}
+	return c.Conn.Read(b) //nolint:wrapcheck // it stands for what it wraps
 }
 
 // Close implements net.Conn.

@@ -2,11 +2,14 @@ package connections_test
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -19,15 +22,22 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type from struct {
 	net.Listener
 
-	conns chan net.Conn
+	conns  chan net.Conn
+	closed chan struct{}
 }
 
 func (f *from) Accept() (net.Conn, error) {
-	c, open := <-f.conns
-	if !open {
+	select {
+	case c := <-f.conns:
+		return c, nil
+	case <-f.closed:
 		return nil, net.ErrClosed
 	}
-	return c, nil
+}
+
+func (f *from) Close() error {
+	close(f.closed)
+	return nil
 }
 
 type fromAddress struct {
@@ -59,7 +69,7 @@ type crowd struct {
 
 func newCrowd(t *testing.T, config connections.Config) *crowd {
 	t.Helper()
-	c := &crowd{t: t, inner: &from{conns: make(chan net.Conn)}, accepted: make(chan net.Conn)}
+	c := &crowd{t: t, inner: &from{conns: make(chan net.Conn), closed: make(chan struct{})}, accepted: make(chan net.Conn)}
 	config.Ended = func(from net.Addr, why connections.Reason) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -79,31 +89,40 @@ func newCrowd(t *testing.T, config connections.Config) *crowd {
 		}
 	}()
 	t.Cleanup(func() {
-		close(c.inner.conns)
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
 		<-ended
 	})
 	return c
 }
 
-// connect returns both ends of a connection; that of the server is nil if the connection was refused.
-func (c *crowd) connect(address string) (client, server net.Conn) {
-	c.t.Helper()
+// connect connects, and says something. gone is closed with the connection.
+func (c *crowd) connect(address, what string) (client net.Conn, gone <-chan struct{}) {
 	client, inner := net.Pipe()
 	c.t.Cleanup(func() { _ = client.Close() })
 	c.inner.conns <- fromAddress{inner, address}
-	refused := make(chan struct{})
+	closed := make(chan struct{})
 	go func() {
-		defer close(refused)
+		defer close(closed)
 		if _, err := client.Read(make([]byte, 1)); err == nil {
 			c.t.Error("the server says something")
 		}
 	}()
+	if what != "" {
+		go func() { _, _ = client.Write([]byte(what)) }()
+	}
+	return client, closed
+}
+
+// refused connects, which has to be refused.
+func (c *crowd) refused(address string) {
+	c.t.Helper()
+	_, gone := c.connect(address, begins)
 	select {
-	case server = <-c.accepted:
-		c.t.Cleanup(func() { _ = server.Close() })
-		return client, server
-	case <-refused:
-		return client, nil
+	case <-c.accepted:
+		c.t.Errorf("%s is not refused", address)
+	case <-gone:
 	}
 }
 
@@ -122,17 +141,13 @@ func TestMost(t *testing.T) {
 	c := newCrowd(t, connections.Config{Most: 2, ByAddress: 2})
 	_, first := c.speaks("192.0.2.1:1", begins+calls)
 	c.speaks("192.0.2.2:1", begins+calls)
-	if _, third := c.connect("192.0.2.3:1"); third != nil {
-		t.Fatal("there are three")
-	}
+	c.refused("192.0.2.3:1")
 	c.wants("192.0.2.3:1 too_many")
 	for range 2 { // closing twice makes room once
 		_ = first.Close()
 	}
 	c.speaks("192.0.2.4:1", begins+calls)
-	if _, fifth := c.connect("192.0.2.5:1"); fifth != nil {
-		t.Error("there is one beside that in the free place")
-	}
+	c.refused("192.0.2.5:1")
 	c.wants("192.0.2.5:1 too_many")
 }
 
@@ -143,7 +158,7 @@ func TestMostThatAreIdle(t *testing.T) {
 	c.speaks("192.0.2.1:1", begins+calls)
 	client, server := c.speaks("192.0.2.2:1", begins+calls)
 	c.speaks("192.0.2.3:1", begins)
-	c.speak(client, server, resets)
+	c.say(client, server, resets)
 	c.speaks("192.0.2.4:1", "GET / HTTP/1.1\r\n")
 	c.wants("192.0.2.3:1 idle")
 	c.speaks("192.0.2.5:1", begins+calls)
@@ -153,9 +168,7 @@ func TestMostThatAreIdle(t *testing.T) {
 	}
 	c.speaks("192.0.2.6:1", begins+calls)
 	c.wants("192.0.2.4:1 idle")
-	if _, next := c.connect("192.0.2.7:1"); next != nil {
-		t.Error("one that has a call makes room")
-	}
+	c.refused("192.0.2.7:1")
 	c.wants("192.0.2.7:1 too_many")
 }
 
@@ -176,7 +189,7 @@ func TestCalls(t *testing.T) {
 	tooMany()
 	_, second := c.speaks("192.0.2.1:2", begins+calls)
 	tooMany("192.0.2.1")
-	c.speak(client, server, resets)
+	c.say(client, server, resets)
 	tooMany()
 	c.speaks("127.0.0.1:1", begins+calls+more)
 	tooMany()
@@ -190,8 +203,8 @@ func TestCalls(t *testing.T) {
 func TestMostThatSayNothing(t *testing.T) {
 	t.Parallel()
 	c := newCrowd(t, connections.Config{Most: 2, Opening: 2})
-	c.connect("192.0.2.1:1")
-	c.connect("192.0.2.2:1")
+	c.connect("192.0.2.1:1", "")
+	c.connect("192.0.2.2:1", begins[:30])
 	c.speaks("192.0.2.3:1", begins+calls)
 	c.wants("192.0.2.1:1 slow_to_open")
 	c.speaks("192.0.2.4:1", begins+calls)
@@ -208,19 +221,29 @@ const (
 // speaks connects, and says something.
 func (c *crowd) speaks(address, what string) (client, server net.Conn) {
 	c.t.Helper()
-	client, server = c.connect(address)
-	if server == nil {
+	client, gone := c.connect(address, what)
+	select {
+	case server = <-c.accepted:
+	case <-gone:
 		c.t.Fatalf("%s is refused", address)
 	}
-	c.speak(client, server, what)
+	c.t.Cleanup(func() { _ = server.Close() })
+	c.hear(server, what)
 	return client, server
 }
 
-func (c *crowd) speak(client, server net.Conn, what string) {
+// say says more.
+func (c *crowd) say(client, server net.Conn, what string) {
 	c.t.Helper()
 	go func() { _, _ = client.Write([]byte(what)) }()
-	if _, err := server.Read(make([]byte, 100)); err != nil {
-		c.t.Fatal(err)
+	c.hear(server, what)
+}
+
+func (c *crowd) hear(server net.Conn, what string) {
+	c.t.Helper()
+	heard := make([]byte, len(what))
+	if _, err := io.ReadFull(server, heard); err != nil || string(heard) != what {
+		c.t.Fatalf("the server hears %q: %v", heard, err)
 	}
 }
 
@@ -231,14 +254,11 @@ func TestMostOfAnAddress(t *testing.T) {
 	for i, address := range []string{
 		"192.0.2.1:1", "192.0.2.1:2", "[2001:db8::1]:1", "[2001:db8::2]:1", "[2001:db8:0:1::1]:1", "127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3",
 	} {
-		if _, server := c.connect(address); server == nil {
-			t.Errorf("connection %d from %s was refused", i, address)
-		}
+		t.Log(i)
+		c.speaks(address, begins)
 	}
 	for _, address := range []string{"192.0.2.1:3", "[2001:db8::3]:1"} {
-		if _, server := c.connect(address); server != nil {
-			t.Errorf("%s has one more", address)
-		}
+		c.refused(address)
 		c.wants(address + " too_many_of_address")
 	}
 }
@@ -247,26 +267,44 @@ func TestMostOfAnAddress(t *testing.T) {
 func TestOpening(t *testing.T) {
 	t.Parallel()
 	c := newCrowd(t, connections.Config{Most: 100, Opening: 4})
-	ends := func(server net.Conn) {
-		t.Helper()
-		if _, err := server.Read(make([]byte, 1)); err == nil {
-			t.Error("something was read")
-		}
-	}
-	speaks, server := c.speaks("192.0.2.9:1", "GET / HTTP/1.1\r\n")
-	_, first := c.connect("192.0.2.1:1")
-	_, second := c.connect("192.0.2.2:1")
-	c.connect("192.0.2.2:2")
-	c.connect("192.0.2.3:1")
+	client, server := c.speaks("192.0.2.9:1", "GET / HTTP/1.1\r\n")
+	_, first := c.connect("192.0.2.1:1", "")
+	_, second := c.connect("192.0.2.2:1", "")
+	c.connect("192.0.2.2:2", "P")
+	c.connect("192.0.2.3:1", begins[:24])
 	c.wants()
-	c.connect("192.0.2.2:3") // that address has more than a quarter
+	c.connect("192.0.2.2:3", "") // that address has more than a quarter
+	<-second
 	c.wants("192.0.2.2:1 slow_to_open")
-	ends(second)
-	c.connect("192.0.2.4:1")
+	c.connect("192.0.2.4:1", "")
+	<-first
 	c.wants("192.0.2.1:1 slow_to_open")
-	ends(first)
-	go func() { _, _ = speaks.Write([]byte("Host: a\r\n\r\n")) }()
-	if _, err := server.Read(make([]byte, 100)); err != nil {
-		t.Errorf("whoever has begun to speak: %v", err)
-	}
+	c.say(client, server, "Host: a\r\n\r\n")
+}
+
+// Whoever does not begin to speak is not served, and has no more than so much time.
+func TestBegins(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrowd(t, connections.Config{})
+		began := time.Now()
+		_, silent := c.connect("192.0.2.1:1", "")
+		_, half := c.connect("192.0.2.1:2", begins[:30])
+		for _, what := range []string{begins, "GET /", "P", "\x16"} {
+			if what == "P" {
+				client, _ := c.connect("192.0.2.2:1", "P")
+				synctest.Wait()
+				go func() { _, _ = client.Write([]byte("OST /")) }()
+				c.hear(<-c.accepted, "POST /")
+				continue
+			}
+			c.speaks("192.0.2.2:1", what)
+		}
+		<-silent
+		<-half
+		if took := time.Since(began); took != 5*time.Second {
+			t.Errorf("they had %v", took)
+		}
+		c.connect("192.0.2.3:1", "") // which ends with the listener
+	})
 }

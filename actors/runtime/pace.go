@@ -319,7 +319,8 @@ func (s *Pass) Count(used time.Duration) {
 	}
 }
 
-// WriteTakes is about how much processor time it takes in all to write so many bytes to a journal, to merge them there, and to tell of them.
+// WriteTakes is about how much processor time it takes in all to write so many bytes to a journal, to merge them there, and to tell of
+// them.
 func WriteTakes(bytes int) time.Duration { return time.Duration(bytes) * 8 }
 
 // Leave ends the piece of work. Nil: there was none.
