@@ -13,8 +13,9 @@ import (
 	"github.com/holdfast-run/holdfast/messages/nodev1"
 )
 
-// decide decides messages one after the other, and commits what came of them together.
+// decide decides messages one after the other, and commits what came of them together, within the pace if that is heavy work.
 func (i *instance) decide(batch []any) {
+	defer i.quit()
 	p := &i.space
 	*p = pending{asked: i.asks[:0]}
 	i.deciding, i.pending = batch, p
@@ -32,9 +33,7 @@ func (i *instance) decide(batch []any) {
 	i.rest()
 }
 
-// decideAll decides the messages, within the pace if that is heavy work.
 func (i *instance) decideAll(now time.Time, p *pending) {
-	defer i.quit()
 	if space := i.heavily; space != "" {
 		i.heavily = ""
 		i.enter(space)

@@ -141,7 +141,7 @@ func attackedNode(
 		return nil, err
 	}
 	defer h.conn.Close() //nolint:errcheck // it fails only if it was closed before
-	h.unwatch = watchLife(ctx, h.node)
+	h.unwatch = watchLife(ctx, h.node, func(why error) { s.sayf("%s: it is not live: %v", s.row, why) })
 	err = do(ctx, h)
 	notLive, slowest := h.unwatch()
 	if err != nil {
@@ -164,8 +164,8 @@ func (h *hostile) startNode(ctx context.Context, secured bool, settings []string
 }
 
 // watchLife asks the node again and again whether it makes progress. The function that it returns ends that, and tells how often it did
-// not, or did not answer, and how long the slowest answer took.
-func watchLife(ctx context.Context, node *stage.Node) (ended func() (notLive int, slowest time.Duration)) {
+// not, or did not answer, and how long the slowest answer took; say is told why, each time.
+func watchLife(ctx context.Context, node *stage.Node, say func(why error)) (ended func() (notLive int, slowest time.Duration)) {
 	ctx, stop := context.WithCancel(ctx)
 	notLive, slowest := 0, time.Duration(0)
 	var asking sync.WaitGroup
@@ -174,6 +174,7 @@ func watchLife(ctx context.Context, node *stage.Node) (ended func() (notLive int
 			began := time.Now()
 			if err := node.Live(ctx); err != nil && ctx.Err() == nil {
 				notLive++
+				say(err)
 			}
 			slowest = max(slowest, time.Since(began))
 		}
