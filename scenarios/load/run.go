@@ -132,7 +132,7 @@ func (b *bench) start(whole context.Context, st *stage.Stage) (err error) {
 	}
 	for range unaryConns {
 		conn, err := client.New(client.Config{
-			Addresses: servers, Files: b.secured.files(), Patience: -1, CallTimeout: -1, DialOptions: []grpc.DialOption{
+			Addresses: servers, TLS: b.secured.tls(), Patience: -1, CallTimeout: -1, DialOptions: []grpc.DialOption{
 				grpc.WithInitialWindowSize(1 << 20), grpc.WithInitialConnWindowSize(4 << 20),
 			},
 		})

@@ -2,17 +2,20 @@ package load
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"os"
 	"path/filepath"
 
 	"github.com/holdfast-run/holdfast/adapters"
-	"github.com/holdfast-run/holdfast/certificates"
 	"github.com/holdfast-run/holdfast/scenarios/stage"
 )
 
-// secured are the files by which a client or an adapter knows a node, and is known. Nil: neither is.
-type secured struct{ authority, certificate, key string }
+// secured is by what a client or an adapter knows a node, and is known: the files, and what is in them. Nil: neither is.
+type secured struct {
+	authority, certificate, key string
+	config                      *tls.Config
+}
 
 // startSecured starts a node that is secured by TLS and knows its callers by certificates, in a folder.
 func startSecured(ctx context.Context, st *stage.Stage, dir, holdfast string, settings []string) (*secured, *stage.Node, error) {
@@ -25,6 +28,10 @@ func startSecured(ctx context.Context, st *stage.Stage, dir, holdfast string, se
 	if err != nil {
 		return nil, nil, err
 	}
+	pair, err := tls.LoadX509KeyPair(certificate, key)
+	if err != nil {
+		return nil, nil, fmt.Errorf("certificate of %s: %w", caller, err)
+	}
 	access := filepath.Join(dir, "access.yaml")
 	roles := fmt.Sprintf("callers: [{name: %s, certificates: [%q], roles: [{role: submitter, namespaces: ['*']}, "+
 		"{role: deployer, namespaces: ['*'], activities: ['*']}, {role: adapter, activities: ['*']}]}]\n", caller, stage.NamesBegin+caller)
@@ -32,7 +39,10 @@ func startSecured(ctx context.Context, st *stage.Stage, dir, holdfast string, se
 		return nil, nil, fmt.Errorf("say who has which role: %w", err)
 	}
 	node, err := st.StartSecureNode(ctx, a, holdfast, false, append(settings, "--access", access, "--tls-client-ca", a.CA())...)
-	return &secured{authority: a.CA(), certificate: certificate, key: key}, node, err
+	return &secured{
+		authority: a.CA(), certificate: certificate, key: key,
+		config: &tls.Config{RootCAs: a.Roots(), Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS13},
+	}, node, err
 }
 
 // env is what has an adapter use them.
@@ -43,10 +53,10 @@ func (s *secured) env() []string {
 	return []string{adapters.CAEnv + "=" + s.authority, adapters.CertEnv + "=" + s.certificate, adapters.KeyEnv + "=" + s.key}
 }
 
-// files has a client use them.
-func (s *secured) files() *certificates.Client {
+// tls has a client use them.
+func (s *secured) tls() *tls.Config {
 	if s == nil {
 		return nil
 	}
-	return &certificates.Client{CA: s.authority, Certificate: s.certificate, Key: s.key}
+	return s.config
 }

@@ -65,6 +65,13 @@ func (a *Authority) write(name, kind string, raw []byte) error {
 // CA is the file with the authority's certificate.
 func (a *Authority) CA() string { return filepath.Join(a.dir, "ca.pem") }
 
+// Roots is the authority as one that is believed.
+func (a *Authority) Roots() *x509.CertPool {
+	roots := x509.NewCertPool()
+	roots.AddCert(a.cert)
+	return roots
+}
+
 // Sign makes a certificate, for both ends of connections on this machine, and returns the files with it and with its key. It bears a name.
 func (a *Authority) Sign(name string) (certificate, private string, err error) {
 	a.signed++

@@ -3,7 +3,6 @@ package stage
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -57,8 +56,7 @@ func (s *Stage) StartSecureNode(ctx context.Context, a *Authority, holdfast stri
 	}
 	n, err := s.StartNode(ctx, holdfast, restart, append(own, settings...)...)
 	if err == nil {
-		n.CA, n.secure = a.CA(), &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS13}
-		n.secure.RootCAs.AddCert(a.cert)
+		n.CA, n.secure = a.CA(), &tls.Config{RootCAs: a.Roots(), MinVersion: tls.VersionTLS13}
 	}
 	return n, err
 }
