@@ -26,6 +26,9 @@ func newAdapter(a *app) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.logging(func(log *slog.Logger) error {
 				config.Log, config.Token = log, a.sender()
+				if f := a.client.secure.files(); f != nil {
+					config.TLS = &adapters.TLS{CA: f.CA, Cert: f.Certificate, Key: f.Key, ServerName: f.ServerName}
+				}
 				runtime.GOMAXPROCS(1) // its activities only wait, so that a second processor would only cost its waking
 				if err := bench.New().Run(cmd.Context(), config); err != nil {
 					return fmt.Errorf("adapter bench: %w", err)
@@ -38,6 +41,7 @@ func newAdapter(a *app) *cobra.Command {
 	run.Flags().StringVar(&config.LedgerDir, "ledger", "",
 		"`folder` for what the adapter knows about its work, so that it survives a restart (none)")
 	setting(run.Flags(), "server")
+	a.client.secure.flags(run.Flags(), "", "nodes")
 	cmd.AddCommand(run, newAdapterList(a), newAdapterLimit(a))
 	return cmd
 }

@@ -33,16 +33,21 @@ func startSecured(ctx context.Context, st *stage.Stage, dir, holdfast string, se
 		return nil, nil, fmt.Errorf("certificate of %s: %w", caller, err)
 	}
 	access := filepath.Join(dir, "access.yaml")
-	roles := fmt.Sprintf("callers: [{name: %s, certificates: [%q], roles: [{role: submitter, namespaces: ['*']}, "+
-		"{role: deployer, namespaces: ['*'], activities: ['*']}, {role: adapter, activities: ['*']}]}]\n", caller, stage.NamesBegin+caller)
+	roles := fmt.Sprintf("callers: [{name: %s, certificates: [%q], roles: [{role: viewer, namespaces: ['*']}, "+
+		"{role: submitter, namespaces: ['*']}, {role: deployer, namespaces: ['*'], activities: ['*']}, {role: adapter, activities: ['*']}]}]\n", caller, stage.NamesBegin+caller)
 	if err := os.WriteFile(access, []byte(roles), 0o600); err != nil {
 		return nil, nil, fmt.Errorf("say who has which role: %w", err)
 	}
-	node, err := st.StartSecureNode(ctx, a, holdfast, false, append(settings, "--access", access, "--tls-client-ca", a.CA())...)
+	node, err := st.StartSecureNode(ctx, a, holdfast, false,
+		append(settings, "--access", access, "--tls-client-ca", a.CA(), "--admin-tls-client-ca", a.CA())...)
+	if err != nil {
+		return nil, nil, err
+	}
+	node.Identify(pair)
 	return &secured{
 		authority: a.CA(), certificate: certificate, key: key,
 		config: &tls.Config{RootCAs: a.Roots(), Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS13},
-	}, node, err
+	}, node, nil
 }
 
 // env is what has an adapter use them.

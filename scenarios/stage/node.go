@@ -61,6 +61,9 @@ func (s *Stage) StartSecureNode(ctx context.Context, a *Authority, holdfast stri
 	return n, err
 }
 
+// Identify has a certificate shown to the node's administration.
+func (n *Node) Identify(by tls.Certificate) { n.secure.Certificates = []tls.Certificate{by} }
+
 // pollEvery is how often a URL is asked again that doesn't answer yet.
 const pollEvery = 10 * time.Millisecond
 
