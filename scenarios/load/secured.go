@@ -34,7 +34,8 @@ func startSecured(ctx context.Context, st *stage.Stage, dir, holdfast string, se
 	}
 	access := filepath.Join(dir, "access.yaml")
 	roles := fmt.Sprintf("callers: [{name: %s, certificates: [%q], roles: [{role: viewer, namespaces: ['*']}, "+
-		"{role: submitter, namespaces: ['*']}, {role: deployer, namespaces: ['*'], activities: ['*']}, {role: adapter, activities: ['*']}]}]\n", caller, stage.NamesBegin+caller)
+		"{role: submitter, namespaces: ['*']}, {role: deployer, namespaces: ['*'], activities: ['*']}, {role: adapter, activities: ['*']}]}]\n",
+		caller, stage.NamesBegin+caller)
 	if err := os.WriteFile(access, []byte(roles), 0o600); err != nil {
 		return nil, nil, fmt.Errorf("say who has which role: %w", err)
 	}
