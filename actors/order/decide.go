@@ -13,15 +13,12 @@ import (
 	"github.com/holdfast-run/holdfast/messages/nodev1"
 )
 
-// decide decides messages one after the other, and commits what came of them together, within the pace if that is heavy work.
+// decide decides messages one after the other, and commits what came of them together.
 func (i *instance) decide(batch []any) {
-	defer i.quit()
 	p := &i.space
 	*p = pending{asked: i.asks[:0]}
 	i.deciding, i.pending = batch, p
-	i.decideAll(i.Now(), p)
-	if n := messages.Version(len(p.events)); n > 0 {
-		i.commit(i.state.Version()-n, p)
+	if i.decideAll(i.Now(), p) {
 		return
 	}
 	i.giveBack()
@@ -33,7 +30,9 @@ func (i *instance) decide(batch []any) {
 	i.rest()
 }
 
-func (i *instance) decideAll(now time.Time, p *pending) {
+// decideAll decides the messages, and tells whether it commits something, within the pace if that is heavy work.
+func (i *instance) decideAll(now time.Time, p *pending) (commits bool) {
+	defer i.quit()
 	if space := i.heavily; space != "" {
 		i.heavily = ""
 		i.enter(space)
@@ -50,6 +49,11 @@ func (i *instance) decideAll(now time.Time, p *pending) {
 	if i.state != nil {
 		i.reserve(now, p)
 	}
+	n := messages.Version(len(p.events))
+	if n > 0 {
+		i.commit(i.state.Version()-n, p)
+	}
+	return n > 0
 }
 
 func (i *instance) priority() int { return int(i.state.Accepted().GetPriority()) }
