@@ -13,6 +13,9 @@ import (
 	"time"
 
 	"golang.org/x/net/http2"
+
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/scenarios/attack"
 )
 
 // startNode runs a node until the test ends, and has the commands use it.
@@ -57,15 +60,17 @@ func TestAdministrationIsNeverLockedOut(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = c.Close() })
-		// Whoever has not begun to speak would make room.
-		if _, err := c.Write([]byte(http2.ClientPreface)); err != nil {
-			t.Fatal(err)
+		// Whoever has not begun to speak, or has no call, would make room.
+		frames, err := attack.NewFrames(c)
+		if err == nil {
+			_, err = frames.Call(orderv1.OrderService_SubmitStream_FullMethodName, http2.FlagHeadersEndHeaders)
 		}
-		if err := http2.NewFramer(c, nil).WriteSettings(); err != nil {
-			t.Fatal(err)
+		for taken := false; err == nil && !taken; { // the node has answered the call
+			var frame http2.Frame
+			frame, err = frames.ReadFrame()
+			_, taken = frame.(*http2.MetaHeadersFrame)
 		}
-		// The node's first bytes tell that the connection was taken.
-		if _, err := c.Read(make([]byte, 1)); err != nil {
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
