@@ -113,7 +113,7 @@ func TestPeerThatIsStoppedOrKilledIsLostAndComesBack(t *testing.T) {
 			continue
 		}
 	}
-	echo, process := startEcho(t, "127.0.0.1:0")
+	echo, process := startEcho(t, freeAddress(t))
 	must(t, one.Peers(echo))
 	answered(echo)
 	// One that is stopped is found out by its silence; it goes on as the same.

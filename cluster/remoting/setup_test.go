@@ -3,11 +3,15 @@ package remoting
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -155,9 +159,27 @@ type station struct {
 // newStation starts a node with the settings that change makes.
 func newStation(tb testing.TB, name string, change func(*Config)) *station {
 	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(tb, err)
-	return startStation(tb, l, name, change)
+	return startStation(tb, lasting(tb), name, change)
+}
+
+// lasting listens on a port that no system gives to outgoing connections: whoever gives it up can take it again.
+func lasting(tb testing.TB) net.Listener {
+	tb.Helper()
+	for {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 15_000+rand.IntN(17_000)))
+		if errors.Is(err, syscall.EADDRINUSE) {
+			continue
+		}
+		must(tb, err)
+		return l
+	}
+}
+
+func freeAddress(tb testing.TB) string {
+	tb.Helper()
+	l := lasting(tb)
+	must(tb, l.Close())
+	return l.Addr().String()
 }
 
 func startStation(tb testing.TB, l net.Listener, name string, change func(*Config)) *station {

@@ -28,10 +28,7 @@ func stock() {
 // TestProtoactorPanicsAtWhatTheGuardRefuses shows why there is a guard.
 func TestProtoactorPanicsAtWhatTheGuardRefuses(t *testing.T) {
 	t.Parallel()
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	at := free.Addr().String()
-	must(t, free.Close())
+	at := freeAddress(t)
 	self, err := os.Executable()
 	must(t, err)
 	child := exec.Command(self)

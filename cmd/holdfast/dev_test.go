@@ -9,19 +9,18 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/holdfast-run/holdfast/scenarios/stage"
 )
 
 // freeAddress is an address that nobody listens on.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	free, err := stage.FreeAddresses(t.Context(), 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return l.Addr().String()
+	return free[0]
 }
 
 // devRun is a dev under test.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -162,6 +163,7 @@ func TestQueueBounds(t *testing.T) {
 				t.Fatal(err)
 			}
 			epoch := epochOf(t, j, running.Partition)
+			empty(j)
 			release := disk.hold()
 			var wg sync.WaitGroup
 			var mu sync.Mutex
@@ -212,12 +214,19 @@ func TestQueueBounds(t *testing.T) {
 					t.Errorf("%s: %d, want %d", kind, results[kind], n)
 				}
 			}
-			// There is room again.
+			empty(j) // there is room again
 			if err := commitOne(j, journaltest.Acceptance("later")); err != nil {
 				t.Error(err)
 			}
 			mustClose(t, j)
 		})
+	}
+}
+
+// empty waits until the queue is: requests are answered a moment before there is room for others.
+func empty(j *Journal) {
+	for commits, _ := j.lane.Depth(); commits > 0; commits, _ = j.lane.Depth() {
+		runtime.Gosched()
 	}
 }
 
