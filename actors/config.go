@@ -277,14 +277,15 @@ func (c Config) activities() activity.Config {
 }
 
 const (
-	// compilersAtOnce is how many definitions are compiled at once, and readersAtOnce how many reads for clients go on at once.
-	compilersAtOnce, readersAtOnce = 2, 64
+	// compilersAtOnce is how many definitions are compiled at once, readersAtOnce how many reads for clients go on at once, and beginsAtOnce
+	// how many connections begin.
+	compilersAtOnce, readersAtOnce, beginsAtOnce = 2, 64, 64
 )
 
 func (c Config) pace() runtime.PaceConfig {
 	return runtime.PaceConfig{
 		Processors: stdruntime.GOMAXPROCS(0), Share: c.HeavyShare,
-		AtOnce: [runtime.HeavyKinds]int{c.Evaluations, c.Evaluations, compilersAtOnce, readersAtOnce},
+		AtOnce: [runtime.HeavyKinds]int{c.Evaluations, c.Evaluations, compilersAtOnce, readersAtOnce, beginsAtOnce},
 	}
 }
 

@@ -2,20 +2,23 @@ package connections
 
 import (
 	"cmp"
+	"context"
 	"net"
+	"net/netip"
 	"time"
 )
 
 // Config bounds the connections of a listener. Zero fields get their defaults.
 type Config struct {
-	// Most is the most connections. For a further one the oldest of those is closed whose clients have not begun to speak; if there is none,
-	// one that has had no call for long; if all have one, it is closed at once itself. Default 10,000.
+	// Most is the most connections. For a further one the one is closed that has done nothing for longest: whose client has not begun to
+	// speak, or has no call. If all have one, it is closed at once itself. Default 10,000.
 	Most int
 	// ByAddress is the most connections from one address, which of IPv6 is the first half; further ones are closed at once. Loopback
 	// addresses may have all. Default a quarter of Most.
 	ByAddress int
-	// Opening is the most connections whose clients have not begun to speak HTTP/2, with TLS before that if there is. For a further one
-	// the oldest of them is closed; of an address that has more than a quarter of them, the oldest of that address. Default 1,000.
+	// Opening is the most connections whose clients have not begun to speak HTTP/2, with TLS before that if there is, or wait for their turn.
+	// For a further one the one is closed that has said nothing for longest; of an address that has more than a quarter of them, of that
+	// address. Default 1,000.
 	Opening int
 	// Streams is the most calls and streams of one connection that the server takes at once. Default 1,000.
 	Streams int
@@ -32,6 +35,9 @@ type Config struct {
 	Unread int64
 	// WriteWithin is how long a client may take nothing of what it is sent; then its connection is closed. Default 30 s.
 	WriteWithin time.Duration
+	// Turn returns when a client may be served that has begun to speak, from where it comes, or an error if ctx has ended before, with its
+	// connection. It is not called for those that are closed before. Default: at once.
+	Turn func(ctx context.Context, from netip.Addr) error
 	// Ended is told of each connection that was refused or closed, from where it came, and why; it must not block.
 	Ended func(from net.Addr, why Reason)
 }
@@ -76,6 +82,9 @@ func (c Config) WithDefaults() Config {
 	c.Window = cmp.Or(c.Window, 256<<10)
 	c.Unread = cmp.Or(c.Unread, 128<<20)
 	c.WriteWithin = cmp.Or(c.WriteWithin, 30*time.Second)
+	if c.Turn == nil {
+		c.Turn = func(context.Context, netip.Addr) error { return nil }
+	}
 	if c.Ended == nil {
 		c.Ended = func(net.Addr, Reason) {}
 	}

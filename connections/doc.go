@@ -3,7 +3,7 @@
 //
 //	          there is room             preface and settings were read
 //	(new) ────────────────► opening ─────────────────────────────────────► open ───► (closed)
-//	  │ too many: closed       │ others come, and it is the oldest           │ sends too much of nothing, or is unread
+//	  │ too many: closed       │ others come, and it is the oldest           │ sends too much of nothing, is unread, or idle for longest
 //	  └────────────────────────┴─────────────────────────────────────────────┴──► closed by the node, counted and logged
 //
 // A Listener counts connections, over all and by address. Bounds are what all connections of a listener share. A meter reads along what

@@ -5,8 +5,8 @@ import "time"
 // idleSample is of how many connections the one is closed that has had no call for longest, so that it costs little where there are many.
 const idleSample = 128
 
-// closeIdle closes a connection that has had no call for long, if there is one.
-func (b *Bounds) closeIdle() {
+// idlest is the connection that has had no call for longest, and since when; nil: all have one.
+func (b *Bounds) idlest() (idlest *meter, since time.Time) {
 	var sample []*meter
 	b.mu.Lock()
 	for m := range b.meters { // in no order
@@ -15,19 +15,21 @@ func (b *Bounds) closeIdle() {
 		}
 	}
 	b.mu.Unlock()
-	var idlest *meter
-	var since time.Time
 	for _, m := range sample {
 		if at, idle := m.idle(); idle && (idlest == nil || at.Before(since)) {
 			idlest, since = m, at
 		}
 	}
+	return idlest, since
+}
+
+// endIdle closes a connection that had no call, in favour of another one.
+func (m *meter) endIdle() {
 	why := Idle
-	if idlest == nil || !idlest.doomed.CompareAndSwap(nil, &why) {
-		return
+	if m.doomed.CompareAndSwap(nil, &why) {
+		m.told(why)
+		_ = m.lowest().Close() // an error changes nothing
 	}
-	idlest.told(why)
-	_ = idlest.lowest().Close() // an error changes nothing
 }
 
 // idle tells since when a connection that has opened has had no call, if it has none. Of one that does not speak HTTP/2 it is not known

@@ -3,8 +3,11 @@ package connections
 import (
 	"container/list"
 	"context"
+	"encoding/binary"
 	"net"
 	"net/netip"
+	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,7 +23,7 @@ type Bounds struct {
 	mu      sync.Mutex
 	open    int
 	from    map[netip.Addr]*address // those with connections
-	opening list.List               // of *conn, the oldest first; no more than Config.Opening
+	opening list.List               // of *conn, the one that has said nothing for longest first; no more than Config.Opening
 	meters  map[*meter]struct{}     // one for each connection that is open
 
 	closing sync.Mutex // held by who looks for connections to close
@@ -125,56 +128,94 @@ func (l *listener) acceptAll() {
 			}
 			continue
 		}
-		c := &conn{Conn: accepted, b: l.b, at: placeOf(accepted.RemoteAddr()), since: time.Now(), closed: make(chan struct{})}
-		c.leave = sync.OnceFunc(func() {
-			close(c.closed)
-			l.b.leave(c)
-		})
-		if l.b.admit(c) {
+		if c := l.b.conn(accepted); l.b.admit(c) {
 			l.working.Go(func() { l.await(c) })
+			runtime.Gosched() // or many that come at once would close each other before it is looked whether they have said something
 		}
 	}
 }
 
-// await hands out a connection as soon as its client has begun to speak.
+func (b *Bounds) conn(accepted net.Conn) *conn {
+	closed, end := context.WithCancel(context.Background())
+	c := &conn{Conn: accepted, b: b, at: placeOf(accepted.RemoteAddr()), since: time.Now(), closed: closed}
+	c.leave = sync.OnceFunc(func() {
+		end()
+		b.leave(c)
+	})
+	return c
+}
+
+// await hands out a connection as soon as its client has begun to speak, and it is its turn.
 func (l *listener) await(c *conn) {
-	err := c.SetReadDeadline(c.since.Add(beginsWithin))
-	stop := context.AfterFunc(l.ctx, func() { _ = c.SetReadDeadline(time.Unix(1, 0)) }) // an error changes nothing
+	stop := context.AfterFunc(l.ctx, func() { _ = c.Close() }) // an error changes nothing
+	err := c.begin()
 	if err == nil {
-		err = c.begin()
+		l.b.hasBegun(c)
+		err = l.b.config.Turn(c.closed, c.at)
 	}
-	if !stop() || err != nil || c.SetReadDeadline(time.Time{}) != nil || !l.handOut(begun{conn: c}) {
+	if !stop() || err != nil || !l.handOut(begun{conn: c}) {
 		_ = c.Close() // the same
 	}
 }
 
 // admit counts a connection, or closes it, if there is no room for it.
 func (b *Bounds) admit(c *conn) bool {
-	oldest, why := b.enter(c, freshFor)
-	if why == TooMany {
-		b.closeIdle()
-		oldest, why = b.enter(c, 0)
-	}
+	b.makeRoom(c.at)
+	oldest, why := b.enter(c)
 	if oldest != nil {
-		b.config.Ended(oldest.RemoteAddr(), SlowToOpen)
-		_ = oldest.Close() // an error changes nothing
+		b.tooSlow(oldest)
 	}
 	if why != "" {
 		b.config.Ended(c.RemoteAddr(), why)
-		_ = c.Conn.Close() // the same
+		_ = c.Conn.Close() // an error changes nothing
 	}
 	return why == ""
 }
 
-// freshFor is how long a connection may have been opening that does not make room for another one as long as there are others that may.
-const freshFor = time.Second
+func (b *Bounds) tooSlow(c *conn) {
+	b.config.Ended(c.RemoteAddr(), SlowToOpen)
+	_ = c.Close() // the same
+}
 
-// enter counts a connection, or says why there is no room for it. There may be one that has to go, because it has been opening for longest,
-// and for at least so long.
-func (b *Bounds) enter(c *conn, atLeast time.Duration) (oldest *conn, why Reason) {
+// makeRoom closes, if there is no room for a further connection from an address that may have one, the one that has done nothing for
+// longest: has not begun to speak, or had no call. So each has as long for its next step as there are others that do nothing.
+func (b *Bounds) makeRoom(at netip.Addr) {
+	b.mu.Lock()
+	room := b.open < b.config.Most || b.hasAll(at)
+	b.mu.Unlock()
+	if room {
+		return
+	}
+	idlest, since := b.idlest()
+	var oldest *conn
+	b.mu.Lock()
+	if e := b.opening.Front(); e != nil && (idlest == nil || connOf(e).since.Before(since)) {
+		oldest = connOf(e)
+		b.opened(oldest)
+	}
+	b.mu.Unlock()
+	switch {
+	case oldest != nil:
+		b.tooSlow(oldest)
+	case idlest != nil:
+		idlest.endIdle()
+	}
+}
+
+// hasAll tells whether an address has all the connections that it may have.
+func (b *Bounds) hasAll(at netip.Addr) bool {
+	a := b.from[at]
+	return a != nil && a.open >= b.config.ByAddress && !at.IsLoopback()
+}
+
+// enter counts a connection, or says why there is no room for it. There may be one that has to go, because it has been opening for longest.
+func (b *Bounds) enter(c *conn) (oldest *conn, why Reason) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.open >= b.config.Most && !b.openingFor(atLeast) {
+	switch {
+	case b.hasAll(c.at):
+		return nil, TooManyOfAddress
+	case b.open >= b.config.Most:
 		return nil, TooMany
 	}
 	a := b.from[c.at]
@@ -182,10 +223,7 @@ func (b *Bounds) enter(c *conn, atLeast time.Duration) (oldest *conn, why Reason
 		a = &address{}
 		b.from[c.at] = a
 	}
-	if a.open >= b.config.ByAddress && !c.at.IsLoopback() {
-		return nil, TooManyOfAddress
-	}
-	if b.open >= b.config.Most || b.opening.Len() >= b.config.Opening {
+	if b.opening.Len() >= b.config.Opening {
 		oldest = b.oldest(c.at, a)
 		b.opened(oldest)
 	}
@@ -197,22 +235,28 @@ func (b *Bounds) enter(c *conn, atLeast time.Duration) (oldest *conn, why Reason
 	return oldest, ""
 }
 
-// openingFor tells whether a connection has been opening for at least so long.
-func (b *Bounds) openingFor(d time.Duration) bool {
-	first := b.opening.Front()
-	return first != nil && time.Since(first.Value.(*conn).since) >= d //nolint:errcheck,forcetypeassert // nothing else is in there
+// hasBegun says that the client has begun to speak, which is not enough to have opened.
+func (b *Bounds) hasBegun(c *conn) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	c.since = time.Now()
+	if c.opening != nil {
+		b.opening.MoveToBack(c.opening)
+	}
 }
 
 // oldest is the connection that has been opening for longest; if an address has more than a quarter of those, of that address.
 func (b *Bounds) oldest(at netip.Addr, a *address) *conn {
 	e := b.opening.Front()
 	if a.opening > b.config.Opening/4 {
-		for e.Value.(*conn).at != at { //nolint:errcheck,forcetypeassert // nothing else is in there
+		for connOf(e).at != at {
 			e = e.Next()
 		}
 	}
-	return e.Value.(*conn) //nolint:errcheck,forcetypeassert // the same
+	return connOf(e)
 }
+
+func connOf(e *list.Element) *conn { return e.Value.(*conn) } //nolint:errcheck,forcetypeassert // nothing else is in the list
 
 // opened takes a connection from those that are opening.
 func (b *Bounds) opened(c *conn) {
@@ -242,35 +286,68 @@ type conn struct {
 	b       *Bounds
 	at      netip.Addr
 	of      *address
-	since   time.Time
+	since   time.Time // when it came, or began to speak; guarded by the lock of the bounds
 	leave   func()
-	closed  chan struct{} // closed with the connection
-	opening *list.Element // nil: it has opened; guarded by the lock of the bounds
-	first   []byte        // what was read of it before it was handed out, and is to be read again
+	closed  context.Context //nolint:containedctx // ends with the connection
+	opening *list.Element   // nil: it has opened; guarded by the lock of the bounds
+	first   []byte          // what was read of it before it was handed out, and is to be read again
 }
 
 // beginsWithin is how long a client may take to begin to speak.
 const beginsWithin = 5 * time.Second
 
-// begin returns when it has: with TLS, or a protocol that is not HTTP/2, or a frame of that.
+// begin returns when the client has begun to speak: with TLS, with a whole record; with HTTP/2, with a frame; else with anything.
 func (c *conn) begin() error {
-	b := make([]byte, len(preface)+frameHeader)
-	for n := 0; n < len(b) && preface[:min(n, len(preface))] == string(b[:min(n, len(preface))]); {
-		more, err := c.Conn.Read(b[n:])
-		if err != nil {
-			return err //nolint:wrapcheck // it is not told
-		}
-		n += more
-		c.first = b[:n]
+	if err := c.SetReadDeadline(c.since.Add(beginsWithin)); err != nil {
+		return err //nolint:wrapcheck // it is not told
 	}
-	return nil
+	for need := firstWords(nil); len(c.first) < need; need = firstWords(c.first) {
+		had := len(c.first)
+		c.first = slices.Grow(c.first, min(need-had, readAtOnce))
+		n, err := c.Conn.Read(c.first[had:min(need, cap(c.first))])
+		c.first = c.first[:had+n]
+		if err != nil {
+			return err //nolint:wrapcheck // the same
+		}
+	}
+	return c.SetReadDeadline(time.Time{}) //nolint:wrapcheck // the same
+}
+
+const (
+	// handshakeRecord begins a record of TLS that is a part of a handshake, recordHeader is how long the header of one is, and maxRecord
+	// the most that it may say of what follows: RFC 8446, 5.1.
+	handshakeRecord = 22
+	recordHeader    = 5
+	maxRecord       = 1 << 14
+	// readAtOnce is how many bytes are read of what a client says first, so that it can't claim memory.
+	readAtOnce = 2 << 10
+)
+
+// firstWords is how many bytes a client says at least before its connection is handed out, as far as that is known from what it has said.
+func firstWords(said []byte) int {
+	switch {
+	case len(said) == 0:
+		return 1
+	case said[0] == handshakeRecord:
+		if len(said) < recordHeader {
+			return recordHeader
+		}
+		if n := int(binary.BigEndian.Uint16(said[recordHeader-2:])); n <= maxRecord {
+			return recordHeader + n
+		}
+	case preface[:min(len(said), len(preface))] == string(said[:min(len(said), len(preface))]):
+		return len(preface) + frameHeader
+	}
+	return len(said)
 }
 
 // Read implements net.Conn.
 func (c *conn) Read(b []byte) (int, error) {
 	if len(c.first) > 0 {
 		n := copy(b, c.first)
-		c.first = c.first[n:]
+		if c.first = c.first[n:]; len(c.first) == 0 {
+			c.first = nil
+		}
 		return n, nil
 	}
 	return c.Conn.Read(b) //nolint:wrapcheck // it stands for what it wraps
@@ -283,7 +360,7 @@ func (c *conn) Close() error {
 }
 
 // Closed is closed with the connection, whoever closes it.
-func (c *conn) Closed() <-chan struct{} { return c.closed }
+func (c *conn) Closed() <-chan struct{} { return c.closed.Done() }
 
 // NetConn returns what it wraps.
 func (c *conn) NetConn() net.Conn { return c.Conn }

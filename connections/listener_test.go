@@ -1,9 +1,11 @@
 package connections_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -211,12 +213,30 @@ func TestMostThatSayNothing(t *testing.T) {
 	c.wants("192.0.2.2:1 slow_to_open")
 }
 
+// An address that has all that it may have takes nothing from others.
+func TestMostOfAnAddressThatIsFull(t *testing.T) {
+	t.Parallel()
+	c := newCrowd(t, connections.Config{Most: 2, ByAddress: 1})
+	c.speaks("192.0.2.1:1", begins)
+	_, other := c.connect("192.0.2.2:1", "")
+	c.refused("192.0.2.1:2")
+	c.wants("192.0.2.1:2 too_many_of_address")
+	select {
+	case <-other:
+		t.Error("another one makes room")
+	default:
+	}
+}
+
 // What a client says first, that it begins a call, and that it resets that.
 const (
 	begins = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + "\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 	calls  = "\x00\x00\x00\x01\x04\x00\x00\x00\x01"
 	resets = "\x00\x00\x04\x03\x00\x00\x00\x00\x01\x00\x00\x00\x08"
 )
+
+// tlsRecord is a record of a handshake.
+const tlsRecord = "\x16\x03\x01\x00\x04abcd"
 
 // speaks connects, and says something.
 func (c *crowd) speaks(address, what string) (client, server net.Conn) {
@@ -282,6 +302,71 @@ func TestOpening(t *testing.T) {
 	c.say(client, server, "Host: a\r\n\r\n")
 }
 
+// Whoever says more has longer than those who don't.
+func TestOpeningThatHasBegun(t *testing.T) {
+	t.Parallel()
+	for name, config := range map[string]connections.Config{"Most": {Most: 2}, "Opening": {Opening: 2}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newCrowd(t, config)
+			client, begun := c.connect("192.0.2.1:1", tlsRecord[:5])
+			_, second := c.connect("192.0.2.2:1", "")
+			go func() { _, _ = client.Write([]byte(tlsRecord[5:])) }()
+			server := <-c.accepted
+			c.connect("192.0.2.3:1", "")
+			<-second
+			c.wants("192.0.2.2:1 slow_to_open")
+			select {
+			case <-begun:
+				t.Error("whoever has begun made room")
+			default:
+				c.hear(server, tlsRecord)
+			}
+		})
+	}
+}
+
+// Whoever has to wait for his turn is served then; where there is no room he makes it, and waits no longer.
+func TestTurn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		turns, left := make(chan struct{}), make(chan error, 1)
+		c := newCrowd(t, connections.Config{Opening: 1, Turn: func(ctx context.Context, from netip.Addr) error {
+			if from != netip.MustParseAddr("192.0.2.1") {
+				t.Errorf("it is the turn of %v", from)
+			}
+			select {
+			case <-turns:
+				return nil
+			case <-ctx.Done():
+				left <- context.Cause(ctx)
+				return context.Cause(ctx)
+			}
+		}})
+		_, first := c.connect("192.0.2.1:1", begins)
+		synctest.Wait()
+		select {
+		case <-c.accepted:
+			t.Error("whoever has no turn is served")
+		case turns <- struct{}{}:
+			c.hear(<-c.accepted, begins)
+		}
+		_, second := c.connect("192.0.2.1:2", "GET /")
+		synctest.Wait()
+		c.connect("192.0.2.1:3", "")
+		<-second
+		if err := <-left; err == nil {
+			t.Error("whoever is closed has no reason to wait no longer")
+		}
+		c.wants("192.0.2.1:2 slow_to_open")
+		select {
+		case <-first:
+			t.Error("whoever was served is closed")
+		default:
+		}
+	})
+}
+
 // Whoever does not begin to speak is not served, and has no more than so much time.
 func TestBegins(t *testing.T) {
 	t.Parallel()
@@ -290,7 +375,8 @@ func TestBegins(t *testing.T) {
 		began := time.Now()
 		_, silent := c.connect("192.0.2.1:1", "")
 		_, half := c.connect("192.0.2.1:2", begins[:30])
-		for _, what := range []string{begins, "GET /", "P", "\x16"} {
+		_, record := c.connect("192.0.2.1:3", tlsRecord[:len(tlsRecord)-1])
+		for _, what := range []string{begins, "GET /", "P", tlsRecord, "\x16\x03\x01\xff\xff"} {
 			if what == "P" {
 				client, _ := c.connect("192.0.2.2:1", "P")
 				synctest.Wait()
@@ -302,6 +388,7 @@ func TestBegins(t *testing.T) {
 		}
 		<-silent
 		<-half
+		<-record
 		if took := time.Since(began); took != 5*time.Second {
 			t.Errorf("they had %v", took)
 		}

@@ -28,6 +28,8 @@ type receiver struct {
 	in   func(field protowire.Number) bool
 	// many is how many parts are heavy work.
 	many int
+	// kept: the journal gets what is received, which is not charged elsewhere.
+	kept bool
 	// heavy: the next message is not received before its sender has a turn.
 	heavy bool
 	// waits: its sender has none yet.
@@ -69,7 +71,9 @@ func (r *inbound) decode(data mem.BufferSlice, codec codec) error {
 	if r.heavy = n+inner >= r.many || data.Len() >= heavyInput*max(1, n); r.heavy {
 		pass := r.force(r.ctx, runtime.HeavyRequest)
 		defer pass.Leave()
-		pass.Count(time.Duration(n+inner)*partTakes + runtime.WriteTakes(data.Len()))
+		if r.kept {
+			pass.Count(time.Duration(n+inner)*partTakes + runtime.WriteTakes(data.Len()))
+		}
 	}
 	if n > maxParts || n+inner > r.most {
 		r.err = &failure{
@@ -106,7 +110,7 @@ func parts(data []byte, in func(protowire.Number) bool) (n, inner int) {
 // ofAdapter receives what an adapter sends. There is no telling what its hello is, before it was received.
 func (s *Server) ofAdapter(st adapterConn) *receiver {
 	in := func(f protowire.Number) bool { return f == helloField || f == listingsField }
-	return &receiver{Server: s, st: st, most: maxHelloParts, in: in, many: manyParts, heavy: true}
+	return &receiver{Server: s, st: st, most: maxHelloParts, in: in, many: manyParts, kept: true, heavy: true}
 }
 
 // ofClient receives what a client sends on a stream of submissions.

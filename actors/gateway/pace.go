@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"google.golang.org/grpc/peer"
@@ -33,6 +34,19 @@ func (s *Server) enter(ctx context.Context, kind runtime.Heavy, namespace string
 func (s *Server) force(ctx context.Context, kind runtime.Heavy) *runtime.Pass {
 	client := clientOf(ctx)
 	return s.engine.Pace().Force(kind, spaceOf(client), client)
+}
+
+// Begin returns when a connection from an address may be served, which takes about so much processor time, or an error if ctx has ended
+// before.
+func (s *Server) Begin(ctx context.Context, from netip.Addr, takes time.Duration) error {
+	client := from.String()
+	pass, err := s.engine.Pace().Enter(ctx, runtime.HeavyConnection, spaceOf(client), client)
+	if err != nil {
+		return err
+	}
+	pass.Count(takes)
+	pass.Leave()
+	return nil
 }
 
 // spaceOf stands for a namespace in heavy work for a client that is in none. No name of a namespace is like that.

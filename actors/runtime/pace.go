@@ -23,12 +23,14 @@ const (
 	HeavyDefinition
 	// HeavyRead is reading for clients: orders, lists, histories.
 	HeavyRead
+	// HeavyConnection is the beginning of connections.
+	HeavyConnection
 	// HeavyKinds is how many kinds there are.
 	HeavyKinds
 )
 
 func (h Heavy) String() string {
-	return [...]string{"evaluation", "request", "definition", "read"}[h]
+	return [...]string{"evaluation", "request", "definition", "read", "connection"}[h]
 }
 
 // PaceConfig bounds heavy work. Every field must be set.

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -18,6 +20,9 @@ import (
 
 // bounded are the bounds of the connections to a node's listeners.
 type bounded struct{ public, admin *connections.Bounds }
+
+// connectionTakes is about how much processor time a connection takes that is served, and handshakeTakes what TLS adds.
+const connectionTakes, handshakeTakes = 175 * time.Microsecond, 750 * time.Microsecond
 
 // boundConnections makes the bounds of both listeners. most is how many connections the public one may have.
 func (n *node) boundConnections(most int) bounded {
@@ -51,6 +56,13 @@ func (n *node) boundConnections(most int) bounded {
 		public: bound("public", connections.Config{
 			Most: most, ByAddress: limits.AddressConnections, Opening: limits.Opening, Unread: limits.Unread,
 			Calls: limits.Calls, AddressCalls: limits.AddressCalls,
+			Turn: func(ctx context.Context, from netip.Addr) error {
+				takes := connectionTakes
+				if n.public != nil {
+					takes += handshakeTakes
+				}
+				return n.gateway.Begin(ctx, from, takes)
+			},
 		}),
 		admin: bound("admin", connections.Config{
 			Most: limits.AdminConnections, ByAddress: max(1, limits.AdminConnections/2), Opening: limits.AdminConnections,

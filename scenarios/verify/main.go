@@ -147,7 +147,7 @@ var rows = []row{
 	{"scale", 10 * time.Minute, scale, scaleBars},
 	{"million_cluster", 15 * time.Minute, millionCluster, millionClusterBars},
 	{"hostile_adapter", 15 * time.Minute, hostileAdapter, hostileAdapterBars},
-	{"hostile_client", 15 * time.Minute, hostileClient, hostileClientBars},
+	{"hostile_client", 25 * time.Minute, hostileClient, hostileClientBars},
 	{"noisy", 10 * time.Minute, noisy, noisyBars},
 	{"rest", 10 * time.Minute, rest, restBars},
 	{"bad_input", 30 * time.Minute, badInput, badInputBars},
