@@ -27,8 +27,7 @@ func (b *Bounds) idlest() (idlest *meter, since time.Time) {
 func (m *meter) endIdle() {
 	why := Idle
 	if m.doomed.CompareAndSwap(nil, &why) {
-		m.told(why)
-		_ = m.lowest().Close() // an error changes nothing
+		m.cut(why)
 	}
 }
 

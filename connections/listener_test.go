@@ -309,7 +309,10 @@ func TestOpeningThatHasBegun(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := newCrowd(t, config)
-			client, begun := c.connect("192.0.2.1:1", tlsRecord[:5])
+			client, begun := c.connect("192.0.2.1:1", "")
+			if _, err := client.Write([]byte(tlsRecord[:5])); err != nil {
+				t.Fatal(err)
+			}
 			_, second := c.connect("192.0.2.2:1", "")
 			go func() { _, _ = client.Write([]byte(tlsRecord[5:])) }()
 			server := <-c.accepted

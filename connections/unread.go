@@ -66,7 +66,12 @@ func (m *meter) doom(why Reason) {
 	}
 	err := m.lowest().SetReadDeadline(time.Unix(1, 0))
 	if err != nil || !m.reading.Load() {
-		m.told(why)
-		_ = m.lowest().Close() // an error changes nothing
+		m.cut(why)
 	}
+}
+
+// cut closes the connection, whose client is not told why.
+func (m *meter) cut(why Reason) {
+	m.told(why)
+	_ = m.lowest().Close() // an error changes nothing
 }

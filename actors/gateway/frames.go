@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"fmt"
-	"math"
 	"sync/atomic"
 	"time"
 
@@ -26,10 +25,8 @@ type receiver struct {
 	// most is the most parts; in says of which parts the parts count as well.
 	most int
 	in   func(field protowire.Number) bool
-	// many is how many parts are heavy work.
-	many int
-	// kept: the journal gets what is received, which is not charged elsewhere.
-	kept bool
+	// adapter: an adapter sends them. Many parts are heavy work then, and what the journal keeps of them is not charged elsewhere.
+	adapter bool
 	// heavy: the next message is not received before its sender has a turn.
 	heavy bool
 	// waits: its sender has none yet.
@@ -68,10 +65,10 @@ func (r *inbound) decode(data mem.BufferSlice, codec codec) error {
 	buffer := data.MaterializeToBuffer(mem.DefaultBufferPool())
 	defer buffer.Free()
 	n, inner := parts(buffer.ReadOnlyData(), r.in)
-	if r.heavy = n+inner >= r.many || data.Len() >= heavyInput*max(1, n); r.heavy {
+	if r.heavy = r.adapter && n+inner >= manyParts || data.Len() >= heavyInput*max(1, n); r.heavy {
 		pass := r.force(r.ctx, runtime.HeavyRequest)
 		defer pass.Leave()
-		if r.kept {
+		if r.adapter {
 			pass.Count(time.Duration(n+inner)*partTakes + runtime.WriteTakes(data.Len()))
 		}
 	}
@@ -110,12 +107,12 @@ func parts(data []byte, in func(protowire.Number) bool) (n, inner int) {
 // ofAdapter receives what an adapter sends. There is no telling what its hello is, before it was received.
 func (s *Server) ofAdapter(st adapterConn) *receiver {
 	in := func(f protowire.Number) bool { return f == helloField || f == listingsField }
-	return &receiver{Server: s, st: st, most: maxHelloParts, in: in, many: manyParts, kept: true, heavy: true}
+	return &receiver{Server: s, st: st, most: maxHelloParts, in: in, adapter: true, heavy: true}
 }
 
 // ofClient receives what a client sends on a stream of submissions.
 func (s *Server) ofClient(st grpc.ServerStream) *receiver {
-	return &receiver{Server: s, st: st, most: maxParts, many: math.MaxInt}
+	return &receiver{Server: s, st: st, most: maxParts}
 }
 
 // charge charges the sender for what was refused of what it has said.

@@ -2,7 +2,9 @@ package gateway_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -45,6 +47,34 @@ func (n *node) hold(kind runtime.Heavy, turns int) (end func()) {
 func (n *node) waiting(kind runtime.Heavy) int {
 	done, _ := n.engine.Pace().Done()
 	return done[kind].Waiting
+}
+
+// A connection waits for its turn, and no longer than its client does.
+func TestConnectionsWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t, func(s *settings) { s.engine = actors.Config{Evaluations: 1} })
+		from := netip.MustParseAddr("192.0.2.1")
+		end := n.hold(runtime.HeavyConnection, 64)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := n.server.Begin(ctx, from, time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("without a turn: %v", err)
+		}
+		begun := make(chan error, 1)
+		go func() { begun <- n.server.Begin(t.Context(), from, time.Millisecond) }()
+		synctest.Wait()
+		if w := n.waiting(runtime.HeavyConnection); w != 1 {
+			t.Errorf("%d wait", w)
+		}
+		end()
+		if err := <-begun; err != nil {
+			t.Errorf("with a turn: %v", err)
+		}
+		if done, _ := n.engine.Pace().Done(); done[runtime.HeavyConnection].Used < time.Millisecond {
+			t.Errorf("%v are charged", done[runtime.HeavyConnection].Used)
+		}
+	})
 }
 
 // What is large, and what checks much, waits for its turn, and what is small does not.

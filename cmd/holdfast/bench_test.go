@@ -25,6 +25,7 @@ func TestBench(t *testing.T) {
 	t.Setenv(asHoldfast, "1")
 	for _, args := range [][]string{
 		{"--workload", "w3", "--in-flight", "16"},
+		{"--workload", "w3", "--in-flight", "16", "--secure"},
 		{"--workload", "w0", "--in-flight", "16", "--submit", "unary"},
 		{"--workload", "accept", "--in-flight", "16"},
 		{"--workload", "timers", "--orders", "50", "--delay", "1.5s"},

@@ -61,7 +61,7 @@ func hostileAdapterBars(s *site) bars {
 	if unconfined(s) != "" {
 		return bars{"skipped": atLeast(1)}
 	}
-	b := hostileBars(s, hostileAdapters)
+	b := comparedBars(s, hostileAdapters)
 	b["lies_refused"] = atLeast(100)
 	return b
 }

@@ -51,8 +51,8 @@ func hostileClientBars(s *site) bars {
 	if unconfined(s) != "" {
 		return bars{"skipped": atLeast(1)}
 	}
-	b := hostileBars(s, hostileClients)
-	for name, bar := range hostileBars(s, hostileHandshakes) {
+	b := comparedBars(s, hostileClients)
+	for name, bar := range comparedBars(s, hostileHandshakes) {
 		b["tls_"+name] = bar
 	}
 	return b

@@ -5,14 +5,12 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -43,7 +41,6 @@ type judgedRoles struct {
 	s                 *site
 	f                 figures
 	node              *stage.Node
-	trust             *x509.CertPool
 	public, admin     map[*tls.Certificate]*grpc.ClientConn // by what they show
 	served            map[string]bool
 	refused, unlisted int
@@ -54,7 +51,7 @@ type judgedRoles struct {
 func rolesRow(ctx context.Context, s *site) (figures, error) {
 	j := &judgedRoles{
 		s: s, f: figures{"calls": 0, "wrong": 0, "unserved": 0, "connections": 0, "adapters_refused": 0}, served: map[string]bool{},
-		public: map[*tls.Certificate]*grpc.ClientConn{}, admin: map[*tls.Certificate]*grpc.ClientConn{}, trust: x509.NewCertPool(),
+		public: map[*tls.Certificate]*grpc.ClientConn{}, admin: map[*tls.Certificate]*grpc.ClientConn{},
 	}
 	var err error
 	j.roleCast, err = castRoles(ctx, s.dir, !s.ci())
@@ -62,10 +59,6 @@ func rolesRow(ctx context.Context, s *site) (figures, error) {
 		return j.f, err
 	}
 	defer j.end()
-	pem, err := os.ReadFile(j.signer.CA())
-	if err != nil || !j.trust.AppendCertsFromPEM(pem) {
-		return j.f, fmt.Errorf("read the authority: %w", err)
-	}
 	if err := j.live(ctx, j.callAll); err != nil {
 		return j.f, why(ctx, err)
 	}
@@ -79,32 +72,20 @@ func rolesRow(ctx context.Context, s *site) (figures, error) {
 func (j *judgedRoles) live(ctx context.Context, do func(context.Context) error) error {
 	ctx, st := stage.New(ctx, j.s.dir)
 	defer st.Stop()
-	cert, key, err := j.signer.Sign("server")
+	var err error
+	j.node, err = st.StartSecureNode(ctx, j.signer, j.s.holdfast, false, "--access", j.accessFile(),
+		"--tls-client-ca", j.signer.CA(), "--admin-tls-client-ca", j.signer.CA())
+	if err == nil {
+		err = j.node.Ready(ctx)
+	}
 	if err != nil {
 		return err
 	}
-	j.node, err = st.StartNode(ctx, j.s.holdfast, false, "--access", j.accessFile(),
-		"--tls-cert", cert, "--tls-key", key, "--tls-client-ca", j.signer.CA(),
-		"--admin-tls-cert", cert, "--admin-tls-key", key, "--admin-tls-client-ca", j.signer.CA())
-	if err != nil {
-		return err
-	}
-	again := time.NewTicker(20 * time.Millisecond)
-	defer again.Stop()
-	for {
-		if code, err := j.page(ctx, &roleCaller{}, "/readyz"); err == nil && code == http.StatusOK {
-			return do(ctx)
-		}
-		select {
-		case <-again.C:
-		case <-ctx.Done():
-			return fmt.Errorf("wait for the node: %w", context.Cause(ctx))
-		}
-	}
+	return do(ctx)
 }
 
 func (j *judgedRoles) tls(certificate *tls.Certificate) *tls.Config {
-	c := &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: j.trust}
+	c := &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: j.signer.Roots()}
 	if certificate != nil {
 		c.Certificates = []tls.Certificate{*certificate}
 	}
