@@ -291,8 +291,11 @@ func (s *Stream) judge(r *adapterv1.Result) (verdict, string) {
 	return ofSent, ""
 }
 
-// Result passes on a result. answer is called once: with nil when the result is durable, was refused, or nobody waits for it any more;
-// with an error when the adapter should send it again; with runtime.ErrNotOwner when this node does not own its partition. That must be
+// ErrUnlisted answers a result of a task that the hello lists, if it was looked up that no order waits for it.
+var ErrUnlisted = errors.New("no order waits for the result of a task that the hello lists")
+
+// Result passes on a result. answer is called once: with nil or ErrUnlisted when the result is durable, was refused, or nobody waits for
+// it any more; with another error when the adapter should send it again; with runtime.ErrNotOwner when this node does not own its partition. That must be
 // one that there is.
 func (s *Stream) Result(r *adapterv1.Result, answer func(error)) {
 	var by runtime.Owner
@@ -321,7 +324,8 @@ func (s *Stream) Result(r *adapterv1.Result, answer func(error)) {
 	}
 }
 
-// tell passes a result on to its order. If the adapter knows other nodes, only this one may take it, as the owner that it is now.
+// tell passes a result on to its order, whose handle was looked up if the hello lists its task. If the adapter knows other nodes, only
+// this one may take it, as the owner that it is now.
 func (s *Stream) tell(by runtime.Owner, p messages.Partition, handle []byte, r *adapterv1.Result, answer func(error)) {
 	over := done{key: r.GetKey(), attempt: r.GetAttempt()}
 	if r.GetOutcome() == adapterv1.Outcome_OUTCOME_SUCCEEDED {
@@ -341,7 +345,7 @@ func (s *Stream) tell(by runtime.Owner, p messages.Partition, handle []byte, r *
 	l.result.Outcome, l.result.Output, l.result.Error = journalv1.Outcome(r.GetOutcome()), r.GetOutput(), r.GetError()
 	l.result.Process, l.result.Ledger = s.hello.GetProcess(), s.hello.GetLedger()
 	s.all.parts.Post.Ask(by, &l.Envelope, func(answered *nodev1.Answer) {
-		fail := answered.GetFailure()
+		fail, unawaited := answered.GetFailure(), answered.GetUnawaited()
 		switch {
 		case fail == nil:
 			a.counts.results.Add(1)
@@ -353,7 +357,11 @@ func (s *Stream) tell(by runtime.Owner, p messages.Partition, handle []byte, r *
 			fail = nil
 		case failure.IsGone(fail):
 			s.forget(r)
-			fail = nil
+			fail, unawaited = nil, true
+		}
+		if unawaited && handle != nil {
+			answer(ErrUnlisted)
+			return
 		}
 		answer(failure.Err(fail))
 	})
@@ -368,7 +376,7 @@ func (s *Stream) tellListed(by runtime.Owner, r *adapterv1.Result, answer func(e
 	switch {
 	case errors.Is(err, persistence.ErrNotFound):
 		s.forget(r)
-		answer(nil)
+		answer(ErrUnlisted)
 		return
 	case err != nil:
 		answer(fmt.Errorf("find order %s: %w", r.GetOrderId(), err))

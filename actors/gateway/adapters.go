@@ -140,8 +140,8 @@ type connection struct {
 	second atomic.Bool
 	// changed is closed when there are other nodes than the adapter was told. The writer has it.
 	changed <-chan struct{}
-	// refused is how often it has said what was refused, and was not charged for that yet.
-	refused atomic.Int64
+	// owes is the processor time that it took to find out that what it has said counts for nothing, and that it was not charged for yet.
+	owes atomic.Int64
 	// untaken are the results that the adapter is to send again.
 	untaken untaken
 }
@@ -172,7 +172,7 @@ func (s *Server) newConnection(hello *adapterv1.Hello, caller *auditv1.Caller) *
 
 // Refused implements activity.Adapter.
 func (c *connection) Refused(what, why string) {
-	c.refused.Add(1)
+	c.owes.Add(int64(refusalTakes))
 	if c.audit != nil {
 		c.audit.Refused(what+" of adapter "+c.hello.GetAdapter(), c.caller, why)
 	}
@@ -312,7 +312,7 @@ func (c *connection) read(ctx context.Context, in *receiver, m *adapterv1.Connec
 		if err := c.handle(ctx, m); err != nil {
 			return err
 		}
-		in.charge(ctx, c.refused.Swap(0))
+		in.charge(ctx, time.Duration(c.owes.Swap(0)))
 		m = &adapterv1.ConnectRequest{}
 		err = in.receive(ctx, m)
 	}
@@ -394,6 +394,9 @@ func (c *connection) result(ctx context.Context, r *adapterv1.Result) error {
 		defer c.flow.unanswered.add(-size)
 		switch {
 		case err == nil:
+			c.put(ack(seq))
+		case errors.Is(err, activity.ErrUnlisted):
+			c.owes.Add(int64(unlistedTakes))
 			c.put(ack(seq))
 		case errors.Is(err, runtime.ErrNotOwner):
 			c.notOwner(r)

@@ -49,6 +49,8 @@ const (
 	partTakes = time.Microsecond
 	// refusalTakes is about what it takes in all to refuse what an adapter has said, or a submission.
 	refusalTakes = 30 * time.Microsecond
+	// unlistedTakes is about what it takes to find out that no order waits for a result: the order may have to be read.
+	unlistedTakes = 200 * time.Microsecond
 	// maxParts is the most submissions, results, credits and the like in one message of a stream, maxHelloParts the most of an adapter's,
 	// its activities and keys included.
 	maxParts      = 20_000
@@ -115,13 +117,13 @@ func (s *Server) ofClient(st grpc.ServerStream) *receiver {
 	return &receiver{Server: s, st: st, most: maxParts}
 }
 
-// charge charges the sender for what was refused of what it has said.
-func (r *receiver) charge(ctx context.Context, refusals int64) {
-	if refusals == 0 {
+// charge charges the sender for what it took to refuse what it has said.
+func (r *receiver) charge(ctx context.Context, takes time.Duration) {
+	if takes == 0 {
 		return
 	}
 	pass := r.force(ctx, runtime.HeavyRequest)
-	pass.Count(time.Duration(refusals) * refusalTakes)
+	pass.Count(takes)
 	pass.Leave()
 	r.heavy = true
 }

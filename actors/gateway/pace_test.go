@@ -16,6 +16,7 @@ import (
 	"github.com/holdfast-run/holdfast/actors"
 	"github.com/holdfast-run/holdfast/actors/runtime"
 	"github.com/holdfast-run/holdfast/adapters/adaptertest"
+	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
 	"github.com/holdfast-run/holdfast/messages/adminv1"
 	"github.com/holdfast-run/holdfast/messages/definitionv1"
@@ -228,5 +229,35 @@ func TestAdaptersThatSayMuchWait(t *testing.T) {
 		for _, a := range []*adaptertest.Stream{talks, quiet, lies, comes} {
 			a.Break()
 		}
+	})
+}
+
+// Whoever lists tasks that it does not have is charged for what it takes to find that out.
+func TestUnlistedIsCharged(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t)
+		n.submit(&orderv1.WorkOrder{Id: "over", Definition: n.deploy("none", "1.0.0", nothing)}, orderv1.Wait_WAIT_ENDED)
+		used := func() time.Duration {
+			done, _ := n.engine.Pace().Done()
+			return done[runtime.HeavyRequest].Used
+		}
+		liar := n.connect(0, func(h *adapterv1.Hello) { h.Keys = []string{"over:/do/0/a", "nobody:/do/0/a"} })
+		for i, id := range []messages.OrderID{"over", "nobody"} {
+			before := used()
+			liar.Report(&adapterv1.Result{
+				Seq: uint64(i + 1), OrderId: string(id), Partition: uint32(messages.PartitionOf(id, "")), Key: string(id) + ":/do/0/a", Attempt: 1,
+				Activity: "do", Outcome: adapterv1.Outcome_OUTCOME_SUCCEEDED,
+			})
+			for len(liar.Hear().GetAcks()) == 0 {
+				continue
+			}
+			liar.Say(&adapterv1.ConnectRequest{Heartbeat: &adapterv1.Heartbeat{}}) // it is charged with what it says next
+			synctest.Wait()
+			if u := used() - before; u < 200*time.Microsecond {
+				t.Errorf("a result of %s is charged %v", id, u)
+			}
+		}
+		liar.Break()
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -75,9 +76,9 @@ type submitStream struct {
 	out    *collector[submissionAnswer]
 	// window holds an element for each order whose last answer was not sent.
 	window  chan struct{}
-	answers *tally // that are not sent yet
-	waits   *tally // for the ends of orders
-	wrong   int64  // submissions that were refused, and not charged yet
+	answers *tally        // that are not sent yet
+	waits   *tally        // for the ends of orders
+	owes    time.Duration // what it took to refuse submissions, and was not charged yet
 
 	mu      sync.Mutex
 	next    uint64
@@ -87,8 +88,8 @@ type submitStream struct {
 func (s *submitStream) read(ctx context.Context, st submitConn) error {
 	for in := s.ofClient(st); ; {
 		m := &orderv1.SubmitStreamRequest{}
-		in.charge(ctx, s.wrong)
-		s.wrong = 0
+		in.charge(ctx, s.owes)
+		s.owes = 0
 		err := in.receive(ctx, m)
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -123,14 +124,14 @@ func (s *submitStream) one(ctx context.Context, r *orderv1.SubmitRequest) {
 		return
 	}
 	if err := requireToSubmit(s.caller, r); err != nil {
-		s.wrong++
+		s.owes += refusalTakes
 		_ = s.refuseCaller(ctx, orderv1.OrderService_SubmitStream_FullMethodName, err) // the answer to the order tells it
 		s.last(0, s.refusal(id, err))
 		return
 	}
 	c, err := s.check(ctx, r.GetOrder())
 	if err != nil {
-		s.wrong++
+		s.owes += refusalTakes
 		s.last(0, s.refusal(id, err))
 		return
 	}

@@ -118,6 +118,8 @@ type asked struct {
 	*nodev1.Envelope
 
 	first bool
+	// idle: nothing came of it, and it was not refused.
+	idle bool
 	// refused is why nothing came of it; nil if it was not refused.
 	refused error
 }
@@ -243,7 +245,7 @@ func (i *instance) apply(now time.Time, cmd workflow.Command, from *nodev1.Envel
 	}
 	p.lines = append(p.lines, i.Story.lines(i.state, entered, events, from)...)
 	if from.GetAsk() != 0 {
-		p.asked = append(p.asked, asked{Envelope: from, first: first})
+		p.asked = append(p.asked, asked{Envelope: from, first: first, idle: len(events) == 0})
 	}
 }
 
@@ -292,10 +294,17 @@ func (i *instance) show(whole bool) *orderv1.Order {
 // done is the answer to a message whose sender needs to know no more than that it is durable.
 var done = &nodev1.Answer{} //nolint:gochecknoglobals // a constant
 
+// unawaited is the answer to a result that the order does not wait for.
+var unawaited = &nodev1.Answer{Unawaited: true} //nolint:gochecknoglobals // the same
+
 // answer tells that what was asked for is durable.
 func (i *instance) answer(m asked) {
 	if m.refused != nil {
 		i.refuse(m.Envelope, m.refused)
+		return
+	}
+	if m.idle && m.GetTaskResult() != nil {
+		i.Post.Answer(m.Envelope, unawaited)
 		return
 	}
 	wanted := m.GetAccept().GetWanted()

@@ -217,7 +217,9 @@ func (p *Post) Answer(e *nodev1.Envelope, a *nodev1.Answer) {
 	case e.GetAsker() == p.address:
 		p.settle(e.GetAsk(), a)
 	case p.remote != nil:
-		p.remote.Answer(e.GetAsker(), &nodev1.Answer{Ask: e.GetAsk(), Failure: a.GetFailure(), Message: a.Message})
+		p.remote.Answer(e.GetAsker(), &nodev1.Answer{
+			Ask: e.GetAsk(), Failure: a.GetFailure(), Unawaited: a.GetUnawaited(), Message: a.Message,
+		})
 	}
 }
 

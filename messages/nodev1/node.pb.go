@@ -682,6 +682,8 @@ type Answer struct {
 	Ask   uint64                 `protobuf:"varint,1,opt,name=ask,proto3" json:"ask,omitempty"`
 	// Absent if all went well.
 	Failure *Failure `protobuf:"bytes,2,opt,name=failure,proto3" json:"failure,omitempty"`
+	// Of a TaskResult: nothing came of it, as the order does not wait for it.
+	Unawaited bool `protobuf:"varint,3,opt,name=unawaited,proto3" json:"unawaited,omitempty"`
 	// Types that are valid to be assigned to Message:
 	//
 	//	*Answer_Accepted
@@ -737,6 +739,13 @@ func (x *Answer) GetFailure() *Failure {
 		return x.Failure
 	}
 	return nil
+}
+
+func (x *Answer) GetUnawaited() bool {
+	if x != nil {
+		return x.Unawaited
+	}
+	return false
 }
 
 func (x *Answer) GetMessage() isAnswer_Message {
@@ -2768,10 +2777,11 @@ const file_holdfast_node_v1_node_proto_rawDesc = "" +
 	"\bshow_key\x18( \x01(\v2\x19.holdfast.node.v1.ShowKeyH\x00R\ashowKey\x129\n" +
 	"\task_share\x18* \x01(\v2\x1a.holdfast.node.v1.AskShareH\x00R\baskShare\x12/\n" +
 	"\x05await\x18) \x01(\v2\x17.holdfast.node.v1.AwaitH\x00R\x05awaitB\t\n" +
-	"\amessage\"\xa0\x03\n" +
+	"\amessage\"\xbe\x03\n" +
 	"\x06Answer\x12\x10\n" +
 	"\x03ask\x18\x01 \x01(\x04R\x03ask\x123\n" +
-	"\afailure\x18\x02 \x01(\v2\x19.holdfast.node.v1.FailureR\afailure\x128\n" +
+	"\afailure\x18\x02 \x01(\v2\x19.holdfast.node.v1.FailureR\afailure\x12\x1c\n" +
+	"\tunawaited\x18\x03 \x01(\bR\tunawaited\x128\n" +
 	"\baccepted\x18\n" +
 	" \x01(\v2\x1a.holdfast.node.v1.AcceptedH\x00R\baccepted\x120\n" +
 	"\x05order\x18\v \x01(\v2\x18.holdfast.order.v1.OrderH\x00R\x05order\x125\n" +
