@@ -43,6 +43,11 @@ func (c *compiler) taskMetadata(n *node, kind construct, t *workflow.Task, s sco
 			c.attemptBound(v, name, t, s)
 		}
 	}
+	if v := h.get("parallel"); v != nil {
+		if loop, ok := t.Kind.(*workflow.For); ok {
+			c.parallel(v, loop)
+		}
+	}
 	if v := h.get("orderKey"); v != nil && run != nil && c.isString(v, "orderKey") {
 		run.OrderKey = c.template(v, placeTask, s.vars)
 	}

@@ -115,6 +115,10 @@ func describe(t *workflow.Task) string {
 		return fmt.Sprintf("raise %d", k.Status) + then
 	case *workflow.WaitFor:
 		return "wait" + then
+	case *workflow.Fork:
+		return fmt.Sprintf("fork %d compete %t", len(k.Lists), k.Compete) + then
+	case *workflow.For:
+		return fmt.Sprintf("for $%s at $%s while %t parallel %d", k.Each, k.At, k.While != nil, k.Parallel) + then
 	default:
 		return "nothing"
 	}

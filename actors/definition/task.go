@@ -27,8 +27,8 @@ var constructs []construct
 
 func init() { //nolint:gochecknoinits // the table and the parsers refer to each other
 	constructs = []construct{
-		{name: "for", with: []string{"while", "do"}},
-		{name: "fork"},
+		{name: "for", with: []string{"while", "do"}, extensions: []string{"parallel"}, parse: (*compiler).forTask},
+		{name: "fork", parse: (*compiler).forkTask},
 		{name: "listen", with: []string{"foreach"}},
 		{name: "emit"},
 		{name: "run", extensions: []string{"compensate", "compensateRetry", "orderKey"}, parse: (*compiler).runTask},
@@ -55,7 +55,7 @@ type scope struct {
 	// ref is the reference of the list.
 	ref    string
 	parent *workflow.Task
-	// vars are the variables of the enclosing catch clauses.
+	// vars are the variables of the enclosing catch clauses and loops.
 	vars []string
 	// functions are those being compiled, to find recursion.
 	functions []string
@@ -84,38 +84,61 @@ const (
 // taskList compiles a list of tasks.
 func (c *compiler) taskList(n *node, s scope) *workflow.List {
 	l := &workflow.List{ByName: make(map[string]int)}
-	if n.kind != listKind {
-		c.atf(n, "%q must be a list of tasks such as [{name: {set: …}}], but is %s", n.property(), n.describe())
-		return l
-	}
-	if len(n.items) == 0 {
-		c.atf(n, "the list of tasks is empty: add a task")
-		return l
-	}
-	type named struct {
-		name string
-		n    *node
-	}
-	var bodies []named
-	for _, item := range n.items {
-		if name, body := c.item(item, "task"); body != nil && c.taskName(l, item, name, len(bodies)) {
-			bodies = append(bodies, named{name, body})
-		}
-	}
 	// All names are known before the first task is read: a task may go on with a later one.
-	for i, b := range bodies {
+	for i, b := range c.tasksOf(n, l) {
 		if !c.count(b.n) {
 			return l
 		}
-		l.Tasks = append(l.Tasks, c.task(b.n, &workflow.Task{
-			Ref:    s.ref + "/" + strconv.Itoa(i) + "/" + escapePointer(b.name),
-			Name:   b.name,
-			In:     l,
-			Index:  i,
-			Parent: s.parent,
-		}, s))
+		l.Tasks = append(l.Tasks, c.task(b.n, s.holds(l, i, b.name), s))
 	}
 	return l
+}
+
+// branches compiles a list of tasks each of which is alone in a list.
+func (c *compiler) branches(n *node, s scope) []*workflow.List {
+	var all []*workflow.List
+	for i, b := range c.tasksOf(n, &workflow.List{ByName: make(map[string]int)}) {
+		if !c.count(b.n) {
+			return all
+		}
+		l := &workflow.List{ByName: map[string]int{b.name: 0}}
+		t := s.holds(l, i, b.name)
+		t.Index = 0
+		l.Tasks = append(l.Tasks, c.task(b.n, t, s))
+		all = append(all, l)
+	}
+	return all
+}
+
+// holds makes a task of a list that stands in the scope.
+func (s scope) holds(l *workflow.List, index int, name string) *workflow.Task {
+	return &workflow.Task{
+		Ref: s.ref + "/" + strconv.Itoa(index) + "/" + escapePointer(name), Name: name, In: l, Index: index, Parent: s.parent,
+	}
+}
+
+// namedTask is a task that is not compiled yet.
+type namedTask struct {
+	name string
+	n    *node
+}
+
+// tasksOf reads a list of tasks, and notes their names.
+func (c *compiler) tasksOf(n *node, l *workflow.List) []namedTask {
+	switch {
+	case n.kind != listKind:
+		c.atf(n, "%q must be a list of tasks such as [{name: {set: …}}], but is %s", n.property(), n.describe())
+		return nil
+	case len(n.items) == 0:
+		c.atf(n, "the list of tasks is empty: add a task")
+	}
+	var all []namedTask
+	for _, item := range n.items {
+		if name, body := c.item(item, "task"); body != nil && c.taskName(l, item, name, len(all)) {
+			all = append(all, namedTask{name, body})
+		}
+	}
+	return all
 }
 
 // count counts one more task. It tells whether there is room for it.

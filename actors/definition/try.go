@@ -2,7 +2,6 @@ package definition
 
 import (
 	"math"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -12,12 +11,9 @@ import (
 // defaultErrorVariable is the variable of a catch clause that names none.
 const defaultErrorVariable = "error"
 
-var variablePattern = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]{0,62}$`)
-
 func (c *compiler) tryTask(o object, t *workflow.Task, s scope) {
 	try := &workflow.Try{
-		List: c.taskList(o.get("try"), s.below(t, "/try", s.vars)),
-		As:   defaultErrorVariable,
+		List: c.taskList(o.get("try"), s.below(t, "/try", s.vars)), As: defaultErrorVariable,
 	}
 	t.Kind = try
 	n := o.required("catch")
@@ -26,9 +22,7 @@ func (c *compiler) tryTask(o object, t *workflow.Task, s scope) {
 		return
 	}
 	try.Filter = c.filter(k.get("errors"))
-	if v := k.get("as"); v != nil {
-		try.As = c.variable(v)
-	}
+	try.As = c.variable(k.get("as"), "as", defaultErrorVariable)
 	vars := append(slices.Clone(s.vars), try.As)
 	if v := k.get("when"); v != nil {
 		try.When = c.errorCondition(v, "when", vars)
@@ -47,23 +41,6 @@ func (c *compiler) tryTask(o object, t *workflow.Task, s scope) {
 	if v := k.get("do"); v != nil {
 		try.Catch = c.taskList(v, s.below(t, "/catch/do", vars))
 	}
-}
-
-// variable reads the name of a variable.
-func (c *compiler) variable(n *node) string {
-	if !c.isString(n, "as") {
-		return defaultErrorVariable
-	}
-	switch {
-	case !variablePattern.MatchString(n.text) || strings.HasPrefix(n.text, "__"):
-		c.atf(n, "\"as\" must be a name of letters, digits and _, not beginning with a digit or __, but is %s",
-			shorten(n.text, 60))
-	case slices.Contains(reserved, n.text):
-		c.atf(n, "\"as\" can't be %q, $%s means something else: choose another name", n.text, n.text)
-	default:
-		return n.text
-	}
-	return defaultErrorVariable
 }
 
 // filter reads the errors that are caught.

@@ -387,6 +387,9 @@ func (s *State) lateResult(e *journalv1.LateResult) {
 	if v == nil {
 		_, v = s.undecided(e.GetKey())
 	}
+	if v == nil {
+		v = &visit{} // it is over
+	}
 	delete(s.abandoned, e.GetKey())
 	succeeded := e.GetOutcome() == journalv1.Outcome_OUTCOME_SUCCEEDED
 	s.settleDeed(e.GetKey(), succeeded, NewValue(e.GetOutput()))

@@ -2,8 +2,10 @@ package workflow_test
 
 import (
 	"bytes"
+	"fmt"
 	"strconv"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -54,4 +56,60 @@ do:
 		}
 	}
 	b.ReportMetric(float64(size)/float64(b.N), "record-bytes/op")
+}
+
+// BenchmarkLoop goes through arrays of several lengths, one item after another and several at a time, and folds the history again.
+func BenchmarkLoop(b *testing.B) {
+	for name, tasks := range map[string]string{
+		"set": `do: [{a: {set: {n: "${ $item }"}}}]`, "call": `do: [{a: {call: bench.echo, with: {n: "${ $item }"}}}]`,
+		"parallel": `metadata: {holdfast: {parallel: 16}}, do: [{a: {call: bench.echo, with: {n: "${ $item }"}}}]`,
+	} {
+		def, mistakes := definition.Compile([]byte(header+"do: [{loop: {for: {in: .}, "+tasks+"}}]"), definition.Limits{})
+		if len(mistakes) > 0 {
+			b.Fatal(mistakes)
+		}
+		for _, items := range []int{1_000, 10_000, 100_000} {
+			input := append(bytes.Repeat([]byte(`1,`), items-1), `1]`...)
+			b.Run(fmt.Sprintf("%s/%d", name, items), func(b *testing.B) { loop(b, def, append([]byte{'['}, input...), items) })
+		}
+	}
+}
+
+func loop(b *testing.B, def *workflow.Definition, input []byte, items int) {
+	var folding time.Duration
+	events := 0
+	for range b.N {
+		s := workflow.New(def, workflow.Limits{})
+		var all []*journalv1.Event
+		next := []workflow.Command{workflow.Accept{Order: &journalv1.OrderAccepted{
+			OrderId: "o", Definition: "test/test:1.0.0", DefinitionHash: def.Hash, Input: input, ContentHash: def.Hash,
+		}}}
+		for !s.Ended() {
+			var cmd workflow.Command = workflow.Continue{}
+			if len(next) > 0 {
+				cmd, next = next[0], next[1:]
+			}
+			made, err := s.Decide(began, 1, cmd)
+			if err != nil {
+				b.Fatal(err)
+			}
+			all = append(all, made...)
+			for _, e := range s.Effects(made) {
+				if d, ok := e.(workflow.Dispatch); ok {
+					next = append(next, workflow.TaskResult{
+						Key: d.Key, Attempt: d.Attempt, Outcome: journalv1.Outcome_OUTCOME_SUCCEEDED, Output: d.Input,
+					})
+				}
+			}
+		}
+		again := time.Now()
+		folded := workflow.New(def, workflow.Limits{})
+		for _, e := range all {
+			folded.Evolve(e)
+		}
+		folding, events = folding+time.Since(again), len(all)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*items), "ns/item")
+	b.ReportMetric(folding.Seconds()/float64(b.N), "s-folding/op")
+	b.ReportMetric(float64(events), "events")
 }

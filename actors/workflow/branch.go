@@ -11,25 +11,30 @@ import (
 	"github.com/holdfast-run/holdfast/messages/problemv1"
 )
 
-// fork runs several lists of tasks side by side, each in a branch of its own. No construct of the language is compiled to it yet.
-type fork struct {
+// Fork runs several lists of tasks side by side, each in a branch of its own that gets the task's input. It leaves an array of what
+// they leave.
+type Fork struct {
 	branches
 
 	Lists []*List
-	// Compete: the first branch that completes wins. Else all of them are joined.
+	// Compete: the first branch that completes wins, and the task leaves what that one leaves. Else all of them are joined.
 	Compete bool
 }
 
-// each runs a list of tasks for each item of an array, several at a time, each in a branch of its own that gets the item. No
-// construct of the language is compiled to it yet.
-type each struct {
+// For runs a list of tasks for each item of an array, each time in a branch of its own.
+type For struct {
 	branches
 
 	// Items makes the array.
 	Items Expr
 	List  *List
-	// AtOnce is the most items at a time, at least 1.
-	AtOnce int
+	// Each and At are the names of the variables that hold the item and its index, without the dollar sign.
+	Each, At string
+	// While is asked before each item, on what the one before it has left: if it does not hold, the task completes. Nil: it holds.
+	While Expr
+	// Parallel is how many items are gone through at a time: each gets the task's input, and the task leaves an array of what they
+	// leave. 0: one after another, each of which gets what the one before it has left, and the task leaves what the last one leaves.
+	Parallel int
 }
 
 // branch is what the order knows of a branch, and of itself, the outermost.
@@ -46,6 +51,8 @@ type branch struct {
 	turn messages.Version
 	// ends: a task has ended the workflow.
 	ends bool
+	// vars are the variables of what is inside: the item of a loop, and its index.
+	vars []Var
 }
 
 // branching is how far a frame is with its branches.
@@ -53,6 +60,8 @@ type branching struct {
 	lists   []*List // one for each branch, or one for all
 	items   []*Value
 	compete bool
+	// chained: each branch gets what the one before it has left, and the last one's is what the task leaves.
+	chained bool
 	// run is the visit of the task. total is how many branches there are to be, most how many at a time.
 	run         uint32
 	total, most int
@@ -74,7 +83,7 @@ func (b *branching) over(f *frame) bool { return b.won || f.raised != nil }
 // branches is what the kinds have in common that run branches.
 type branches struct{ plain }
 
-func (k *fork) enter(s *State, f *frame, _ *journalv1.TaskStarted) {
+func (k *Fork) enter(s *State, f *frame, _ *journalv1.TaskStarted) {
 	f.branches = &branching{
 		lists: k.Lists, compete: k.Compete, total: len(k.Lists), most: len(k.Lists),
 		run: s.visit(f).count, results: make([]*Value, len(k.Lists)),
@@ -82,13 +91,29 @@ func (k *fork) enter(s *State, f *frame, _ *journalv1.TaskStarted) {
 	f.phase = phaseNext
 }
 
-func (k *each) enter(s *State, f *frame, _ *journalv1.TaskStarted) {
-	f.branches = &branching{lists: []*List{k.List}, most: k.AtOnce, run: s.visit(f).count}
+func (k *For) enter(s *State, f *frame, _ *journalv1.TaskStarted) {
+	f.branches = &branching{
+		lists: []*List{k.List}, chained: k.Parallel == 0, most: max(1, k.Parallel), run: s.visit(f).count, output: f.input,
+	}
 }
 
-func (k *each) step(m *machine, f *frame) {
-	if f.branches.items != nil {
-		k.branches.step(m, f)
+func (k *For) step(m *machine, f *frame) {
+	b := f.branches
+	if b.items != nil {
+		if k.While == nil || b.live > 0 || b.begun == b.total || b.over(f) {
+			k.branches.step(m, f)
+			return
+		}
+		args := m.argsOf(f)
+		args.Vars = append(args.Vars, k.vars(b, b.begun)...)
+		switch ok, err := k.While.Bool(b.output, args); {
+		case err != nil:
+			m.fault(f, expressionProblem(f.task, err))
+		case !ok:
+			m.complete(f, b.output, "")
+		default:
+			k.branches.step(m, f)
+		}
 		return
 	}
 	items, err := k.Items.Eval(f.input, m.argsOf(f))
@@ -100,6 +125,11 @@ func (k *each) step(m *machine, f *frame) {
 		return
 	}
 	m.emit(&journalv1.Event_LoopStarted{LoopStarted: &journalv1.LoopStarted{Frame: f.id, Items: items.JSON()}})
+}
+
+// vars are the variables of a branch. They are decoded for it alone: of a long loop, few items are in memory so.
+func (k *For) vars(b *branching, index int) []Var {
+	return []Var{{Name: k.Each, Value: NewValue(b.items[index].raw)}, {Name: k.At, Value: NewValue([]byte(strconv.Itoa(index)))}}
 }
 
 var errNoItems = errors.New("what a loop goes through must be an array")
@@ -170,7 +200,10 @@ func (s *State) loopStarted(e *journalv1.LoopStarted) {
 		panic(fmt.Sprintf("version %d: %v", s.version, err))
 	}
 	b := f.branches
-	b.items, b.total, b.results, b.bytes = items, len(items), make([]*Value, len(items)), len(e.GetItems())
+	b.items, b.total, b.bytes = items, len(items), len(e.GetItems())
+	if !b.chained {
+		b.results = make([]*Value, len(items))
+	}
 	s.afterBranch(f)
 }
 
@@ -178,14 +211,18 @@ func (s *State) branchStarted(at int64, e *journalv1.BranchStarted) {
 	p := s.mustFrame(e.GetParent())
 	b, i := p.branches, int(e.GetIndex())
 	in := p.input
-	if b.items != nil {
-		in = b.items[i]
+	if b.chained {
+		in = b.output
+	}
+	var vars []Var
+	if k, loops := p.task.Kind.(*For); loops {
+		vars = k.vars(b, i)
 	}
 	s.next = e.GetFrame() + 1
 	s.frames = append(s.frames, &frame{
 		id: e.GetFrame(), parent: p, task: p.task, startedAt: at, raw: in, input: in,
 		list: b.lists[i%len(b.lists)], last: in, phase: phaseNext,
-		branch: &branch{index: i, path: p.path() + segment(i, b.run)},
+		branch: &branch{index: i, path: p.path() + segment(i, b.run), vars: vars},
 	})
 	b.begun, b.live = b.begun+1, b.live+1
 	s.afterBranch(p)
@@ -205,8 +242,12 @@ func (s *State) branchCompleted(e *journalv1.BranchCompleted) {
 	p := f.parent
 	b := p.branches
 	b.live--
-	b.results[f.branch.index] = f.last
-	b.bytes += len(f.last.JSON())
+	if b.chained {
+		b.output = f.last
+	} else {
+		b.results[f.branch.index] = f.last
+		b.bytes += len(f.last.JSON())
+	}
 	if (b.compete || e.GetEnds()) && !b.over(p) {
 		b.won, b.ends, b.output = true, e.GetEnds(), f.last
 	}
@@ -253,7 +294,7 @@ func (s *State) afterBranch(f *frame) {
 			}
 		}
 	}
-	if b.live == 0 && b.begun == b.total && !b.over(f) {
+	if b.live == 0 && b.begun == b.total && !b.over(f) && !b.chained {
 		b.output = joined(b.results)
 	}
 }

@@ -133,7 +133,7 @@ type Args struct {
 	// Task is nil outside of tasks.
 	Task     *TaskArg
 	Workflow WorkflowArg
-	// Vars are the variables of the enclosing catch clauses, the innermost last.
+	// Vars are the variables of the enclosing catch clauses and loops, the innermost last.
 	Vars []Var
 	// Meter counts what is evaluated; nil: nobody wants to know.
 	Meter *Meter

@@ -186,6 +186,7 @@ func (s *State) taskCompleted(at int64, e *journalv1.TaskCompleted) {
 	}
 	if f.branches != nil {
 		s.visits[f.place()].over = true
+		s.forgetVisits(f)
 	}
 	p.last, p.phase = out, phaseNext
 	s.leave(f, p)

@@ -102,12 +102,6 @@ func (d *dumper) line(indent, name, text string) {
 	d.out.WriteString(strings.TrimRight(fmt.Sprintf("%s%s %s", indent, name, text), " ") + "\n")
 }
 
-// Fork and Each are the kinds of task that run branches.
-type (
-	Fork = fork
-	Each = each
-)
-
 // ReopenedAt returns the frame that a reopening is about, and the path of the branches around its task.
 func (s *State) ReopenedAt(e *journalv1.OrderReopened) (frame uint32, path string) {
 	f := s.reopenedAt(e, s.def.Tasks[e.GetTask()])

@@ -3,6 +3,7 @@ package workflow_test
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 
 	"pgregory.net/rapid"
 )
@@ -81,7 +82,7 @@ func (g generator) task(depth int, names []string) object {
 	t := object{}
 	kinds := []string{"call", "call", "call", "set", "switch", "raise", "wait", "run"}
 	if depth > 0 {
-		kinds = append(kinds, "do", "try", "try", "try", "branches", "branches")
+		kinds = append(kinds, "do", "try", "try", "try", "fork", "for", "for")
 	}
 	switch g.pick("kind", kinds...) {
 	case "call":
@@ -123,8 +124,14 @@ func (g generator) task(depth int, names []string) object {
 		t["wait"] = g.duration()
 	case "do":
 		t["do"] = g.list(depth - 1)
-	case "branches":
-		g.branches(t, depth-1)
+	case "fork":
+		var inside []any
+		for i := range rapid.IntRange(1, 3).Draw(g.t, "branches") {
+			inside = append(inside, object{fmt.Sprintf("b%d", i): g.task(depth-1, nil)})
+		}
+		t["fork"] = object{"branches": inside, "compete": g.oneIn(3)}
+	case "for":
+		g.loop(t, depth-1)
 	case "try":
 		t["try"], t["catch"] = g.list(depth-1), g.catch(depth)
 		if !g.undoes && g.oneIn(2) {
@@ -152,21 +159,21 @@ func (g generator) task(depth int, names []string) object {
 	return t
 }
 
-// branches draws a task that runs branches: see branch_test.go.
-func (g generator) branches(t object, depth int) {
-	meta := object{"branches": g.pick("branches", "join", "join", "compete", "each", "each")}
-	var inside []any
-	for i := range rapid.IntRange(1, 3).Draw(g.t, "lists") {
-		inside = append(inside, object{fmt.Sprintf("b%d", i): object{"do": g.list(depth)}})
+// loop draws what a task goes through, and how.
+func (g generator) loop(t object, depth int) {
+	items := `[{n: 1, d: "PT1S"}, {n: 2}, "x", {n: 4, d: "PT4S"}][:` + strconv.Itoa(rapid.IntRange(0, 4).Draw(g.t, "items")) + `]`
+	if g.oneIn(8) {
+		items = "."
 	}
-	if meta["branches"] == "each" {
-		inside = inside[:1]
-		meta["atOnce"] = rapid.IntRange(1, 3).Draw(g.t, "at once")
-		if !g.oneIn(8) {
-			meta["items"] = []any{object{"n": 1, "d": "PT1S"}, object{"n": 2}, "x", object{"n": 4, "d": "PT4S"}}[:rapid.IntRange(0, 4).Draw(g.t, "items")]
-		}
+	t["for"], t["do"] = object{"in": items}, g.list(depth)
+	if g.oneIn(2) {
+		t["metadata"] = object{"holdfast": object{"parallel": rapid.IntRange(1, 3).Draw(g.t, "parallel")}}
+	} else if g.oneIn(3) {
+		t["while"] = g.pick("while", "$index < 2", "$item != \"x\"", g.condition())
 	}
-	t["do"], t["metadata"] = inside, meta
+	if g.oneIn(2) {
+		t["do"] = append([]any{object{"item": object{"set": "${ $item }"}}}, t["do"].([]any)...)
+	}
 }
 
 // undo draws what undoes a task, if anything does.

@@ -7,7 +7,7 @@ import (
 	"github.com/holdfast-run/holdfast/messages/problemv1"
 )
 
-// Kind is what a task does: Do, Call, Run, Set, Switch, Try, Raise or WaitFor. What is no task, and yet a frame, has a kind as
+// Kind is what a task does: Do, Call, Run, Set, Switch, Try, Raise, WaitFor, Fork or For. What is no task, and yet a frame, has a kind as
 // well: the order as a whole, what undoes a deed, and an inquiry. Each is in a file of its own.
 type Kind interface {
 	// enter makes the frame of a task ready that was just entered. It is a part of Evolve.

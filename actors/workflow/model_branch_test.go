@@ -117,7 +117,7 @@ func (m *model) home(frame uint32) uint32 {
 // runsBranches tells whether a task runs branches.
 func runsBranches(t *workflow.Task) bool {
 	switch t.Kind.(type) {
-	case *workflow.Fork, *workflow.Each:
+	case *workflow.Fork, *workflow.For:
 		return true
 	}
 	return false

@@ -89,7 +89,6 @@ func newModel(t *rapid.T) *model {
 	if len(mistakes) > 0 {
 		t.Fatalf("%s\n%v", doc, mistakes)
 	}
-	def = withBranches(def)
 	limits := workflow.Limits{
 		Steps: rapid.IntRange(1, 12).Draw(t, "steps"), Events: 160, StopGrace: 10 * time.Second,
 		Loops: rapid.IntRange(1, 8).Draw(t, "loops"),

@@ -246,8 +246,11 @@ func (m *machine) taskArgs(p *frame, t *Task, raw *Value, startedAt time.Time) *
 	m.task = TaskArg{Task: t, Input: raw, StartedAt: startedAt}
 	a.Task = &m.task
 	for f := p; f != nil; f = f.parent {
-		if f.caught != nil {
+		switch {
+		case f.caught != nil:
 			a.Vars = append([]Var{{Name: as[*Try](f.kind()).As, Value: problemValue(f.caught)}}, a.Vars...)
+		case f.branch != nil:
+			a.Vars = append(slices.Clone(f.branch.vars), a.Vars...)
 		}
 	}
 	return a

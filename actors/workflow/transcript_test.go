@@ -111,7 +111,6 @@ func (e *env) define(t *testing.T, d *datadriven.TestData) string {
 	if len(mistakes) > 0 {
 		d.Fatalf(t, "definition is wrong: %v", mistakes)
 	}
-	def = withBranches(def)
 	*e = env{def: def, limits: e.limits, state: workflow.New(def, e.limits), now: began}
 	return fmt.Sprintf("calls %s\n", def.Activities)
 }

@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"maps"
 	"strconv"
 	"strings"
 )
@@ -90,16 +91,29 @@ func (s *State) undecided(key string) (string, *visit) {
 	return "", nil
 }
 
+// forgetVisits forgets what is over in the branches of a task that has completed: when it is visited again, its branches have other paths.
+func (s *State) forgetVisits(f *frame) {
+	in := f.path() + "["
+	maps.DeleteFunc(s.visits, func(at string, v *visit) bool {
+		return v.over && strings.HasPrefix(v.path, in) && s.def.Tasks[strings.TrimSuffix(at, v.path)].inside(f.task)
+	})
+}
+
 // visitsOf calls do with the visits of a task, and of those inside it, that are not over, on a path and those inside it.
 func (s *State) visitsOf(t *Task, path string, do func(v *visit)) {
 	for at, v := range s.visits {
-		if v.over || !strings.HasPrefix(v.path, path) {
-			continue
-		}
-		for x := s.def.Tasks[strings.TrimSuffix(at, v.path)]; x != nil; x = x.Parent {
-			if x == t {
-				do(v)
-			}
+		if !v.over && strings.HasPrefix(v.path, path) && s.def.Tasks[strings.TrimSuffix(at, v.path)].inside(t) {
+			do(v)
 		}
 	}
+}
+
+// inside tells whether a task is outer or is contained in it. A task that undoes another is in none.
+func (t *Task) inside(outer *Task) bool {
+	for ; t != nil; t = t.Parent {
+		if t == outer {
+			return true
+		}
+	}
+	return false
 }
