@@ -175,7 +175,7 @@ func (s *State) Size() int {
 			add(f.call.output)
 		}
 		if f.branches != nil {
-			sum += f.branches.bytes
+			sum += f.branches.size()
 		}
 		if f.child != nil {
 			add(f.child.input)
