@@ -13,6 +13,7 @@ PGO      ?= auto
 FUZZTIME ?= 30s
 SCALE    ?= full
 ROW      ?=
+CTK      ?= ../shared/conformance/ctk
 ARGS     ?=
 
 # Each folder of tools/ is a module that pins one tool, or a few that belong together. They are built once for each
@@ -45,7 +46,7 @@ VERSION  := $(shell $(GIT) describe --tags --always --dirty 2>/dev/null)
 REVISION := $(shell $(GIT) rev-parse HEAD 2>/dev/null)
 LDFLAGS  := -X main.builtVersion=$(VERSION) -X main.builtRevision=$(REVISION)
 
-.PHONY: help build demo cluster test test-cluster test-postgres lint bench profile verify fuzz ci generate check-generated proto-image fmt tools clean
+.PHONY: help build demo cluster test test-cluster test-postgres lint bench profile verify conformance fuzz ci generate check-generated proto-image fmt tools clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r target text; do \
@@ -98,6 +99,9 @@ profile: build ## Measure anew what cmd/holdfast/default.pgo tells the compiler
 
 verify: build ## Check the bars of docs/benchmarks.md; ROW=name,name for some, SCALE=ci for at most a minute each
 	@$(GO) run ./scenarios/verify -row "$(ROW)" -scale "$(SCALE)"
+
+conformance: build ## Run the language's conformance test kit in the folder CTK
+	@$(GO) run ./scenarios/verify -row kit -kit "$(CTK)"
 
 fuzz: ## Run each fuzz test for FUZZTIME
 	@found=0; failed=(); \

@@ -50,8 +50,8 @@ type site struct {
 	holdfast, telecom, self string
 	// against is another build of holdfast, to compare with; empty: none.
 	against string
-	// root is the project's folder, yardstick that of the yardstick.
-	root, yardstick string
+	// root is the project's folder, yardstick that of the yardstick, kit that of the language's conformance test kit.
+	root, yardstick, kit string
 	// postgres is the folder with the programs of PostgreSQL; empty: it is not installed.
 	postgres string
 	// consul is its program, which make builds apart, as it takes minutes; empty: it is not there.
@@ -150,6 +150,7 @@ var rows = []row{
 	{"hostile_client", 25 * time.Minute, hostileClient, hostileClientBars},
 	{"noisy", 10 * time.Minute, noisy, noisyBars},
 	{"rest", 10 * time.Minute, rest, restBars},
+	{"kit", 5 * time.Minute, conformance, conformanceBars},
 	{"bad_input", 30 * time.Minute, badInput, badInputBars},
 }
 
@@ -180,6 +181,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	f.StringVar(&s.against, "against", "", "the holdfast binary of another build; without it, the row paired compares nothing")
 	f.StringVar(&s.root, "root", ".", "the project's folder")
 	f.StringVar(&s.yardstick, "yardstick", "../shared/yardstick", "folder of the yardstick's source; without it, its ratio is not verified")
+	f.StringVar(&s.kit, "kit", "../shared/conformance/ctk", "folder of the language's conformance test kit; without it, that is not run")
 	f.StringVar(&parent, "dir", ".holdfast", "folder for data and logs, on a disk")
 	if err := f.Parse(args); err != nil {
 		return exitUsage // the flag package has printed it
@@ -250,7 +252,7 @@ func (s *site) prepare(name string, rest []string) ([]row, error) {
 	if s.against != "" {
 		binaries = append(binaries, &s.against)
 	}
-	for _, path := range append([]*string{&s.root, &s.yardstick}, binaries...) {
+	for _, path := range append([]*string{&s.root, &s.yardstick, &s.kit}, binaries...) {
 		if *path, err = filepath.Abs(*path); err != nil {
 			return nil, fmt.Errorf("find %s: %w", *path, err)
 		}
