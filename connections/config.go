@@ -38,6 +38,8 @@ type Config struct {
 	// Turn returns when a client may be served that has begun to speak, from where it comes, or an error if ctx has ended before, with its
 	// connection. It is not called for those that are closed before. Default: at once.
 	Turn func(ctx context.Context, from netip.Addr) error
+	// Free is how many connections of an address may begin in a second, and at once, without a turn. Default none.
+	Free int
 	// Ended is told of each connection that was refused or closed, from where it came, and why; it must not block.
 	Ended func(from net.Addr, why Reason)
 }

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // Bounds are what all connections of a listener share.
@@ -33,6 +35,7 @@ type Bounds struct {
 type address struct {
 	open, opening int
 	calls         atomic.Int64
+	free          *rate.Limiter // of those that begin without a turn
 }
 
 // New makes bounds.
@@ -151,7 +154,9 @@ func (l *listener) await(c *conn) {
 	err := c.begin()
 	if err == nil {
 		l.b.hasBegun(c)
-		err = l.b.config.Turn(c.closed, c.at)
+		if !c.of.free.Allow() {
+			err = l.b.config.Turn(c.closed, c.at)
+		}
 	}
 	if !stop() || err != nil || !l.handOut(begun{conn: c}) {
 		_ = c.Close() // the same
@@ -220,7 +225,7 @@ func (b *Bounds) enter(c *conn) (oldest *conn, why Reason) {
 	}
 	a := b.from[c.at]
 	if a == nil {
-		a = &address{}
+		a = &address{free: rate.NewLimiter(rate.Limit(b.config.Free), b.config.Free)}
 		b.from[c.at] = a
 	}
 	if b.opening.Len() >= b.config.Opening {
@@ -273,8 +278,20 @@ func (b *Bounds) leave(c *conn) {
 	defer b.mu.Unlock()
 	b.opened(c)
 	b.open--
-	a := b.from[c.at]
-	if a.open--; a.open == 0 {
+	switch c.of.open--; {
+	case c.of.open > 0:
+	case b.config.Free > 0: // it would have all of that again
+		time.AfterFunc(time.Second, func() { b.forget(c) })
+	default:
+		delete(b.from, c.at)
+	}
+}
+
+// forget forgets the address of a connection that has gone, if there is no other one from there.
+func (b *Bounds) forget(c *conn) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if c.of.open == 0 && b.from[c.at] == c.of {
 		delete(b.from, c.at)
 	}
 }

@@ -329,6 +329,58 @@ func TestOpeningThatHasBegun(t *testing.T) {
 	}
 }
 
+// Some connections of an address begin without a turn each second, also if those before have gone; more wait for their turn.
+func TestFree(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		turns := make(chan struct{})
+		c := newCrowd(t, connections.Config{Free: 2, Turn: func(ctx context.Context, _ netip.Addr) error {
+			select {
+			case <-turns:
+				return nil
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}})
+		served := func(address string) (client net.Conn, is bool) {
+			client, _ = c.connect(address, begins)
+			synctest.Wait()
+			select {
+			case server := <-c.accepted:
+				c.hear(server, begins)
+				_ = client.Close()
+				_ = server.Close()
+				return client, true
+			default:
+				return client, false
+			}
+		}
+		want := func(address string, want bool) (client net.Conn) {
+			t.Helper()
+			client, is := served(address)
+			if is != want {
+				t.Errorf("%s is served: %t", address, is)
+			}
+			return client
+		}
+		want("192.0.2.1:1", true)
+		want("192.0.2.1:2", true)
+		waits := want("192.0.2.1:3", false)
+		want("192.0.2.2:1", true)
+		turns <- struct{}{}
+		server := <-c.accepted
+		c.hear(server, begins)
+		_ = server.Close()
+		_ = waits.Close()
+		time.Sleep(time.Minute) // the address is forgotten
+		want("192.0.2.1:4", true)
+		want("192.0.2.1:5", true)
+		_ = want("192.0.2.1:6", false).Close()
+		time.Sleep(time.Second / 2)
+		want("192.0.2.1:7", true)
+	})
+}
+
 // Whoever has to wait for his turn is served then; where there is no room he makes it, and waits no longer.
 func TestTurn(t *testing.T) {
 	t.Parallel()

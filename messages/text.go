@@ -19,9 +19,13 @@ func Cut(s string, most int) string {
 // Clip makes a text that anybody may have chosen fit to be told: what is no UTF-8 is replaced, and of what has more bytes than
 // that the beginning is left, with a mark.
 func Clip(s string, most int) string {
-	s = strings.ToValidUTF8(s, "\uFFFD")
-	if len(s) <= most {
-		return s
+	clipped := len(s) > most
+	s = strings.ToValidUTF8(Cut(s, most), "\uFFFD") // it may be very long before
+	if len(s) > most {
+		s, clipped = Cut(s, most), true
 	}
-	return Cut(s, most) + "…"
+	if clipped {
+		s += "…"
+	}
+	return s
 }

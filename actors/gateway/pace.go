@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"net/netip"
 	"time"
 
 	"google.golang.org/grpc/peer"
@@ -36,10 +35,8 @@ func (s *Server) force(ctx context.Context, kind runtime.Heavy) *runtime.Pass {
 	return s.engine.Pace().Force(kind, spaceOf(client), client)
 }
 
-// Begin returns when a connection from an address may be served, which takes about so much processor time, or an error if ctx has ended
-// before.
-func (s *Server) Begin(ctx context.Context, from netip.Addr, takes time.Duration) error {
-	client := from.String()
+// Begin returns when a connection of a client may be served, which takes about so much processor time, or an error if ctx has ended before.
+func (s *Server) Begin(ctx context.Context, client string, takes time.Duration) error {
 	pass, err := s.engine.Pace().Enter(ctx, runtime.HeavyConnection, spaceOf(client), client)
 	if err != nil {
 		return err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -55,7 +54,7 @@ func TestConnectionsWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		n := start(t, func(s *settings) { s.engine = actors.Config{Evaluations: 1} })
-		from := netip.MustParseAddr("192.0.2.1")
+		const from = "192.0.2.1"
 		end := n.hold(runtime.HeavyConnection, 64)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()

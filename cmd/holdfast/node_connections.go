@@ -24,6 +24,19 @@ type bounded struct{ public, admin *connections.Bounds }
 // connectionTakes is about how much processor time a connection takes that is served, and handshakeTakes what TLS adds.
 const connectionTakes, handshakeTakes = 175 * time.Microsecond, 750 * time.Microsecond
 
+// adminFree is how many connections of an address to the administration begin in a second without a turn: those of who looks after the
+// node don't wait for anybody's.
+const adminFree = 20
+
+// begin has a client wait for its turn to have a connection.
+func (n *node) begin(ctx context.Context, client string, secured bool) error {
+	takes := connectionTakes
+	if secured {
+		takes += handshakeTakes
+	}
+	return n.gateway.Begin(ctx, client, takes)
+}
+
 // boundConnections makes the bounds of both listeners. most is how many connections the public one may have.
 func (n *node) boundConnections(most int) bounded {
 	limits := n.config.Gateway
@@ -56,17 +69,17 @@ func (n *node) boundConnections(most int) bounded {
 		public: bound("public", connections.Config{
 			Most: most, ByAddress: limits.AddressConnections, Opening: limits.Opening, Unread: limits.Unread,
 			Calls: limits.Calls, AddressCalls: limits.AddressCalls,
-			Turn: func(ctx context.Context, from netip.Addr) error {
-				takes := connectionTakes
-				if n.public != nil {
-					takes += handshakeTakes
-				}
-				return n.gateway.Begin(ctx, from, takes)
-			},
+			Turn: func(ctx context.Context, from netip.Addr) error { return n.begin(ctx, from.String(), n.public != nil) },
 		}),
 		admin: bound("admin", connections.Config{
 			Most: limits.AdminConnections, ByAddress: max(1, limits.AdminConnections/2), Opening: limits.AdminConnections,
-			Unread: max(1, limits.Unread/4), Calls: limits.Streams,
+			Unread: max(1, limits.Unread/4), Calls: limits.Streams, Free: adminFree,
+			Turn: func(ctx context.Context, from netip.Addr) error {
+				if n.admin.Load() == nil {
+					return nil // the node starts, and has no gateway yet
+				}
+				return n.begin(ctx, from.String()+" at the administration", n.administration != nil)
+			},
 		}),
 	}
 }

@@ -116,9 +116,17 @@ func Message(size, sent int) []byte {
 // errEnded is that the node has closed a connection.
 var errEnded = errors.New("the node has closed the connection")
 
+// outside is the address from which an attacker connects to a loopback address: nobody else does, as nobody has the address of who attacks
+// from outside.
+var outside = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}
+
 // dial makes a connection, which is closed when the function that it returns is called, or ctx ends.
 func dial(ctx context.Context, address string) (conn net.Conn, closed func(), err error) {
-	conn, err = (&net.Dialer{}).DialContext(ctx, "tcp", address)
+	dialer := &net.Dialer{}
+	if strings.HasPrefix(address, "127.") {
+		dialer.LocalAddr = outside
+	}
+	conn, err = dialer.DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, nil, err //nolint:wrapcheck // it names the address
 	}
