@@ -49,6 +49,8 @@ const (
 	partTakes = time.Microsecond
 	// refusalTakes is about what it takes in all to refuse what an adapter has said, or a submission.
 	refusalTakes = 30 * time.Microsecond
+	// byteTakes is about what it has taken to read and copy a byte of a message before that is decoded.
+	byteTakes = time.Nanosecond
 	// unlistedTakes is about what it takes to find out that no order waits for a result: the order may have to be read.
 	unlistedTakes = 200 * time.Microsecond
 	// maxParts is the most submissions, results, credits and the like in one message of a stream, maxHelloParts the most of an adapter's,
@@ -70,6 +72,7 @@ func (r *inbound) decode(data mem.BufferSlice, codec codec) error {
 	if r.heavy = r.adapter && n+inner >= manyParts || data.Len() >= heavyInput*max(1, n); r.heavy {
 		pass := r.force(r.ctx, runtime.HeavyRequest)
 		defer pass.Leave()
+		pass.Count(time.Duration(data.Len()) * byteTakes)
 		if r.adapter {
 			pass.Count(time.Duration(n+inner)*partTakes + runtime.WriteTakes(data.Len()))
 		}
