@@ -295,8 +295,8 @@ func (s *Stream) judge(r *adapterv1.Result) (verdict, string) {
 var ErrUnlisted = errors.New("no order waits for the result of a task that the hello lists")
 
 // Result passes on a result. answer is called once: with nil or ErrUnlisted when the result is durable, was refused, or nobody waits for
-// it any more; with another error when the adapter should send it again; with runtime.ErrNotOwner when this node does not own its partition. That must be
-// one that there is.
+// it any more; with another error when the adapter should send it again; with runtime.ErrNotOwner when this node does not own its
+// partition. That must be one that there is.
 func (s *Stream) Result(r *adapterv1.Result, answer func(error)) {
 	var by runtime.Owner
 	if s.lists {

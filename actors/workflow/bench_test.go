@@ -76,6 +76,7 @@ func BenchmarkLoop(b *testing.B) {
 }
 
 func loop(b *testing.B, def *workflow.Definition, input []byte, items int) {
+	b.Helper()
 	var folding time.Duration
 	events := 0
 	for range b.N {

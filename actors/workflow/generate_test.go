@@ -165,14 +165,15 @@ func (g generator) loop(t object, depth int) {
 	if g.oneIn(8) {
 		items = "."
 	}
-	t["for"], t["do"] = object{"in": items}, g.list(depth)
+	tasks := g.list(depth)
+	if g.oneIn(2) {
+		tasks = append([]any{object{"item": object{"set": "${ $item }"}}}, tasks...)
+	}
+	t["for"], t["do"] = object{"in": items}, tasks
 	if g.oneIn(2) {
 		t["metadata"] = object{"holdfast": object{"parallel": rapid.IntRange(1, 3).Draw(g.t, "parallel")}}
 	} else if g.oneIn(3) {
 		t["while"] = g.pick("while", "$index < 2", "$item != \"x\"", g.condition())
-	}
-	if g.oneIn(2) {
-		t["do"] = append([]any{object{"item": object{"set": "${ $item }"}}}, t["do"].([]any)...)
 	}
 }
 

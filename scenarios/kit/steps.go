@@ -59,8 +59,8 @@ func (s *scenario) steps(sc *godog.ScenarioContext) {
 		`^the workflow output should have properties (.+)$`:                               s.hasAll,
 		`^the workflow output should have an? '([^']+)' property with value:$`:            s.hasValue,
 		`^the workflow output should have an? '([^']+)' property containing (\d+) items$`: s.hasItems,
-		`^(\S+) should run first$`:                                                        func(_ context.Context, name string) error { return s.runsAt(name, 0) },
-		`^(\S+) should run last$`:                                                         func(_ context.Context, name string) error { return s.runsAt(name, len(s.ran)-1) },
+		`^(\S+) should run first$`:                                                        s.runsFirst,
+		`^(\S+) should run last$`:                                                         s.runsLast,
 		`^(\S+) should run after (\S+)$`:                                                  s.runsAfter,
 	} {
 		sc.Step(sentence, step)
@@ -92,10 +92,13 @@ func (s *scenario) deploy(ctx context.Context, conn *client.Client, document str
 
 func (s *scenario) given(_ context.Context, input *godog.DocString) error {
 	v, err := parse(input.Content)
-	if err == nil {
-		s.input, err = json.Marshal(v)
+	if err != nil {
+		return err
 	}
-	return err
+	if s.input, err = json.Marshal(v); err != nil {
+		return fmt.Errorf("write the input: %w", err)
+	}
+	return nil
 }
 
 // parse reads YAML as what JSON could say.
@@ -233,6 +236,12 @@ func (s *scenario) hasItems(_ context.Context, name string, count int) error {
 		return unlike("%s is %v, and should have %d items", name, v, count)
 	}
 	return nil
+}
+
+func (s *scenario) runsFirst(_ context.Context, name string) error { return s.runsAt(name, 0) }
+
+func (s *scenario) runsLast(_ context.Context, name string) error {
+	return s.runsAt(name, len(s.ran)-1)
 }
 
 func (s *scenario) runsAt(name string, index int) error {

@@ -30,7 +30,7 @@ func TestUnlike(t *testing.T) {
 		"completes": s.completes(ctx), "completes with": s.completesWith(ctx, doc("pet: {id: 7, tags: [a, b]}\nn:")),
 		"faults": faulted.faults(ctx), "faults with": faulted.faultsWith(ctx, doc("type: t\nstatus: 400\ninstance: /do/0/a")),
 		"has": s.hasAll(ctx, "'pet', 'pet.id', 'n'"), "has value": s.hasValue(ctx, "pet.tags", doc("[a, b]")),
-		"has items": s.hasItems(ctx, "pet.tags", 2), "first": s.runsAt("one", 0), "last": s.runsAt("three", 2), "after": s.runsAfter(ctx, "three", "one"),
+		"has items": s.hasItems(ctx, "pet.tags", 2), "first": s.runsFirst(ctx, "one"), "last": s.runsLast(ctx, "three"), "after": s.runsAfter(ctx, "three", "one"),
 	} {
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -40,7 +40,7 @@ func TestUnlike(t *testing.T) {
 		"completes": faulted.completes(ctx), "completes with": s.completesWith(ctx, doc("pet: {id: 8}")), "faults": s.faults(ctx),
 		"faults with": faulted.faultsWith(ctx, doc("type: t\nstatus: 400")), "has": s.hasAll(ctx, "'pet', 'pet.name'"),
 		"has inside": s.hasAll(ctx, "'pet.tags.a'"), "has value": s.hasValue(ctx, "pet.id", doc("'7'")), "has items": s.hasItems(ctx, "pet.tags", 1),
-		"has no items": s.hasItems(ctx, "pet", 1), "first": s.runsAt("two", 0), "last": s.runsAt("two", 2), "never": s.runsAt("four", 0),
+		"has no items": s.hasItems(ctx, "pet", 1), "first": s.runsFirst(ctx, "two"), "last": s.runsLast(ctx, "two"), "never": s.runsFirst(ctx, "four"),
 		"before": s.runsAfter(ctx, "one", "two"), "after what never ran": s.runsAfter(ctx, "one", "four"),
 	} {
 		if !errors.Is(err, errUnlike) {
