@@ -54,6 +54,7 @@ type interruption struct {
 	random   func() float64
 	failures int       // in a row
 	began    time.Time // when the first of them was
+	last     error     // the last of them that has been waited for
 }
 
 func (c *Client) interruption(p Patience) *interruption {
@@ -62,16 +63,20 @@ func (c *Client) interruption(p Patience) *interruption {
 }
 
 // over ends an interruption: a node has taken something.
-func (i *interruption) over() { i.failures = 0 }
+func (i *interruption) over() { i.failures, i.last = 0, nil }
 
-// wait waits, after a failure, until it is time to try again. It returns nil then, or why that is of no use; the failure itself
-// if ctx has ended.
+// wait waits, after a failure, until it is time to try again. It returns nil then, or why that is of no use; the failure itself if ctx has
+// ended, or the one before it, if this one says no more than that.
 func (i *interruption) wait(ctx context.Context, failure error) error {
 	i.failures++
 	delay, again := i.comeBack(failure)
-	if !again || ctx.Err() != nil || i.Most < 0 {
+	switch {
+	case !again && ctx.Err() != nil && i.last != nil:
+		return i.last
+	case !again || ctx.Err() != nil || i.Most < 0:
 		return failure
 	}
+	i.last = failure
 	if i.failures == 1 {
 		i.began = time.Now()
 		if i.Tell != nil {

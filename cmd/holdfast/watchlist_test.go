@@ -91,10 +91,16 @@ func TestOrderListWatchInterrupted(t *testing.T) {
 // A list that no node has told by the time that it was to be watched for is no empty one.
 func TestOrderListWatchInVain(t *testing.T) {
 	t.Parallel()
-	f := setup(t)
-	f.orders.follow = func(*orderv1.WatchListRequest, grpc.ServerStreamingServer[orderv1.WatchListResponse]) error {
-		return failed(codes.Unavailable, "away")
+	for _, hangs := range []bool{false, true} { // the second try: it has failed, or has not by then
+		f := setup(t)
+		tries := 0
+		f.orders.follow = func(_ *orderv1.WatchListRequest, st grpc.ServerStreamingServer[orderv1.WatchListResponse]) error {
+			if tries++; tries > 1 && hangs {
+				<-st.Context().Done()
+			}
+			return failed(codes.Unavailable, "away")
+		}
+		f.run("order", "list", "--watch", "--timeout", "500ms").want(t, exitTimeout, "", "holdfast: away (UNAVAILABLE): trying again\n"+
+			"holdfast: the list was not told within 500ms (--timeout): away (UNAVAILABLE)\n")
 	}
-	f.run("order", "list", "--watch", "--timeout", "100ms").want(t, exitTimeout, "", "holdfast: away (UNAVAILABLE): trying again\n"+
-		"holdfast: the list was not told within 100ms (--timeout): away (UNAVAILABLE)\n")
 }
