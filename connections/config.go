@@ -51,7 +51,7 @@ type Reason string
 const (
 	// TooMany says that there are as many connections as there may be.
 	TooMany Reason = "too_many"
-	// TooManyOfAddress says the same of the client's address.
+	// TooManyOfAddress says the same of the client's address, or that a quarter of Opening from there wait for their turn.
 	TooManyOfAddress Reason = "too_many_of_address"
 	// SlowToOpen says that the client had not begun to speak, and others came.
 	SlowToOpen Reason = "slow_to_open"

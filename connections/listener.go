@@ -34,6 +34,8 @@ type Bounds struct {
 // address is where clients come from.
 type address struct {
 	open, opening int
+	// waiting are those that have begun to speak, and wait for their turn.
+	waiting int
 	calls         atomic.Int64
 	free          *rate.Limiter // of those that begin without a turn
 }
@@ -155,7 +157,9 @@ func (l *listener) await(c *conn) {
 	if err == nil {
 		l.b.hasBegun(c)
 		if !c.of.free.Allow() {
+			l.b.waits(c, 1)
 			err = l.b.config.Turn(c.closed, c.at)
+			l.b.waits(c, -1)
 		}
 	}
 	if !stop() || err != nil || !l.handOut(begun{conn: c}) {
@@ -207,10 +211,11 @@ func (b *Bounds) makeRoom(at netip.Addr) {
 	}
 }
 
-// hasAll tells whether an address has all the connections that it may have.
+// hasAll tells whether an address has all the connections that it may have, or as many that wait for their turn: which of those give up their
+// place for one that comes later makes no difference to their clients, and so none does.
 func (b *Bounds) hasAll(at netip.Addr) bool {
 	a := b.from[at]
-	return a != nil && a.open >= b.config.ByAddress && !at.IsLoopback()
+	return a != nil && (a.open >= b.config.ByAddress && !at.IsLoopback() || a.waiting >= max(1, b.config.Opening/4))
 }
 
 // enter counts a connection, or says why there is no room for it. There may be one that has to go, because it has been opening for longest.
@@ -248,6 +253,13 @@ func (b *Bounds) hasBegun(c *conn) {
 	if c.opening != nil {
 		b.opening.MoveToBack(c.opening)
 	}
+}
+
+// waits counts connections that wait for their turn.
+func (b *Bounds) waits(c *conn, more int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	c.of.waiting += more
 }
 
 // oldest is the connection that has been opening for longest; if an address has more than a quarter of those, of that address.

@@ -408,7 +408,9 @@ func TestTurn(t *testing.T) {
 		}
 		_, second := c.connect("192.0.2.1:2", "GET /")
 		synctest.Wait()
-		c.connect("192.0.2.1:3", "")
+		c.refused("192.0.2.1:3")
+		c.wants("192.0.2.1:3 too_many_of_address") // as many wait for their turn as may
+		c.connect("198.51.100.1:1", "")
 		<-second
 		if err := <-left; err == nil {
 			t.Error("whoever is closed has no reason to wait no longer")

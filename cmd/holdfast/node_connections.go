@@ -22,7 +22,7 @@ import (
 type bounded struct{ public, admin *connections.Bounds }
 
 // connectionTakes is about how much processor time a connection takes that is served, and handshakeTakes what TLS adds.
-const connectionTakes, handshakeTakes = 175 * time.Microsecond, 750 * time.Microsecond
+const connectionTakes, handshakeTakes = 250 * time.Microsecond, 750 * time.Microsecond
 
 // adminFree is how many connections of an address to the administration begin in a second without a turn: those of who looks after the
 // node don't wait for anybody's.
