@@ -36,8 +36,8 @@ type address struct {
 	open, opening int
 	// waiting are those that have begun to speak, and wait for their turn.
 	waiting int
-	calls         atomic.Int64
-	free          *rate.Limiter // of those that begin without a turn
+	calls   atomic.Int64
+	free    *rate.Limiter // of those that begin without a turn
 }
 
 // New makes bounds.
@@ -211,8 +211,8 @@ func (b *Bounds) makeRoom(at netip.Addr) {
 	}
 }
 
-// hasAll tells whether an address has all the connections that it may have, or as many that wait for their turn: which of those give up their
-// place for one that comes later makes no difference to their clients, and so none does.
+// hasAll tells whether an address has all the connections that it may have, or as many that wait for their turn. None of these gives up
+// its place for one that comes later: as many would be served, and it would cost more.
 func (b *Bounds) hasAll(at netip.Addr) bool {
 	a := b.from[at]
 	return a != nil && (a.open >= b.config.ByAddress && !at.IsLoopback() || a.waiting >= max(1, b.config.Opening/4))
