@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -19,8 +20,11 @@ import (
 type request struct {
 	context.Context //nolint:containedctx // it is one
 
-	late    *time.Timer
-	forgets func() bool
+	end func(cause error)
+	due time.Time
+	// of holds it until its request has come, between those of the calls that began before and after it.
+	of         *requests
+	prev, next *request
 }
 
 type requestKey struct{}
@@ -56,7 +60,7 @@ func (s *Server) tap(single map[string]bool) tap.ServerInHandle {
 		if err := s.checkCalls(ctx); err != nil || !single[call.FullMethodName] {
 			return ctx, err
 		}
-		return s.await(ctx), nil
+		return s.requests.await(ctx), nil
 	}
 }
 
@@ -79,23 +83,96 @@ func (s *Server) checkCalls(ctx context.Context) error {
 	})
 }
 
+// requests are those that have not come yet, in the order in which their calls began: all have the same time. One timer looks after them,
+// as long as there are any.
+type requests struct {
+	within time.Duration
+	late   func() // counts one
+
+	mu          sync.Mutex
+	first, last *request
+	look        *time.Timer // nil: there never was one
+	looking     bool
+}
+
 // await returns the context of a call that ends if its request does not come in time.
-func (s *Server) await(ctx context.Context) context.Context {
+func (q *requests) await(ctx context.Context) context.Context {
 	ctx, end := context.WithCancelCause(ctx)
-	r := &request{Context: ctx}
-	r.late = time.AfterFunc(s.config.RequestWithin, func() {
-		s.metrics.RequestLate()
-		end(errLate)
-	})
-	r.forgets = context.AfterFunc(ctx, func() { r.late.Stop() }) // the timer would keep all of the call
+	r := &request{Context: ctx, end: end, due: time.Now().Add(q.within), of: q}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if r.prev = q.last; r.prev == nil {
+		q.first = r
+	} else {
+		r.prev.next = r
+	}
+	q.last = r
+	if !q.looking {
+		q.looking = true
+		q.lookLater()
+	}
 	return r
+}
+
+// lookLater has it looked soon which calls have ended, which would be kept otherwise, and in time which requests are late.
+func (q *requests) lookLater() {
+	after := min(max(q.within/300, 10*time.Millisecond), time.Until(q.first.due))
+	if q.look == nil {
+		q.look = time.AfterFunc(after, q.lookAll)
+		return
+	}
+	q.look.Reset(after)
+}
+
+func (q *requests) lookAll() {
+	now := time.Now()
+	var late []*request
+	q.mu.Lock()
+	var next *request
+	for r := q.first; r != nil; r = next {
+		next = r.next
+		isLate := !now.Before(r.due)
+		if r.Context.Err() != nil {
+			q.remove(r)
+		} else if isLate {
+			q.remove(r)
+			late = append(late, r)
+		}
+	}
+	if q.looking = q.first != nil; q.looking {
+		q.lookLater()
+	}
+	q.mu.Unlock()
+	for _, r := range late {
+		q.late()
+		r.end(errLate)
+	}
+}
+
+// remove takes out a request that may have been taken out before.
+func (q *requests) remove(r *request) {
+	switch {
+	case r.prev != nil:
+		r.prev.next = r.next
+	case q.first == r:
+		q.first = r.next
+	default:
+		return
+	}
+	if r.next != nil {
+		r.next.prev = r.prev
+	} else {
+		q.last = r.prev
+	}
+	r.prev, r.next = nil, nil
 }
 
 // arrived says that the request of a call has come.
 func arrived(ctx context.Context) {
 	if r, ok := ctx.Value(requestKey{}).(*request); ok {
-		r.late.Stop()
-		r.forgets()
+		r.of.mu.Lock()
+		defer r.of.mu.Unlock()
+		r.of.remove(r)
 	}
 }
 

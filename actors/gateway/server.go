@@ -48,6 +48,9 @@ type Server struct {
 	// tooMany tells whether a call to the public address that has just begun is one too many, by where it comes from.
 	tooMany func(from net.Addr) bool
 
+	// requests are those of calls to the public address that have not come yet.
+	requests requests
+
 	// accepting are the orders that wait to become durable, and acceptingBytes what they take.
 	accepting, acceptingBytes atomic.Int64
 
@@ -68,6 +71,7 @@ func New(config Config, engine *actors.Engine, metrics *actors.Metrics, node mes
 		config: config, engine: engine, metrics: metrics, node: node, nodes: alone{}, log: log, health: health.NewServer(),
 		tooMany: func(net.Addr) bool { return false }, stopping: make(chan struct{}), started: time.Now(), admission: newAdmission(config),
 	}
+	s.requests.within, s.requests.late = config.RequestWithin, metrics.RequestLate
 	s.unanswered.most, s.answers.most, s.waits.most = config.Results, config.Answers, config.Waits
 	s.unsent = s.newUnsent(config.Unsent)
 	s.adminUnsent = s.newUnsent(config.Unsent / 4)
