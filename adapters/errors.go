@@ -17,12 +17,14 @@ import (
 // The types of errors: those of the Open Workflow Specification, in doubt, and that an activity was done but has no output
 // that can be reported.
 const (
-	ErrorTypeCommunication = "https://serverlessworkflow.io/spec/1.0.0/errors/communication"
-	ErrorTypeValidation    = "https://serverlessworkflow.io/spec/1.0.0/errors/validation"
-	ErrorTypeTimeout       = "https://serverlessworkflow.io/spec/1.0.0/errors/timeout"
-	ErrorTypeRuntime       = "https://serverlessworkflow.io/spec/1.0.0/errors/runtime"
-	ErrorTypeInDoubt       = ledger.ErrorTypeInDoubt
-	ErrorTypeUnreported    = "https://holdfast.run/errors/output-unreported"
+	ErrorTypeCommunication  = "https://serverlessworkflow.io/spec/1.0.0/errors/communication"
+	ErrorTypeValidation     = "https://serverlessworkflow.io/spec/1.0.0/errors/validation"
+	ErrorTypeTimeout        = "https://serverlessworkflow.io/spec/1.0.0/errors/timeout"
+	ErrorTypeRuntime        = "https://serverlessworkflow.io/spec/1.0.0/errors/runtime"
+	ErrorTypeAuthentication = "https://serverlessworkflow.io/spec/1.0.0/errors/authentication"
+	ErrorTypeAuthorization  = "https://serverlessworkflow.io/spec/1.0.0/errors/authorization"
+	ErrorTypeInDoubt        = ledger.ErrorTypeInDoubt
+	ErrorTypeUnreported     = "https://holdfast.run/errors/output-unreported"
 )
 
 // ErrNotDone is what a Recover function returns when the work was not done and nobody is doing it: then the activity is
@@ -106,6 +108,10 @@ func Permanent(err error) error { return mark(err, permanent) }
 
 // InDoubt marks a failure after which the work may have been done.
 func InDoubt(err error) error { return mark(err, inDoubt) }
+
+// Unreported marks a failure after which the work is done, and its output can't be told: the task fails with the error, is not retried, and
+// can be undone. An output that can't be encoded means the same.
+func Unreported(err error) error { return mark(err, unreported) }
 
 // Dirty says that the activity actor's resource can't be trusted any more: the actor is restarted, with a new one. It
 // changes nothing about what the error means otherwise.

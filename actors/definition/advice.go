@@ -138,10 +138,8 @@ func variableAdvice(name string, p place, vars []string) string {
 	if s := similar(name, known); s != "" {
 		return fmt.Sprintf("did you mean %q?", s)
 	}
-	for absent, what := range absentArguments {
-		if similar(name, []string{absent}) != "" {
-			return fmt.Sprintf("if %s is meant, %s not supported yet", absent, what)
-		}
+	if s := similar(name, secretArguments); s != "" {
+		return fmt.Sprintf("if %s is meant, that has a value only in the \"with\" of \"call: http\"", s)
 	}
 	expected := "expected " + quoted(known)
 	if name == "$"+defaultErrorVariable {

@@ -72,9 +72,11 @@ type compiler struct {
 	programs *programs
 	def      *workflow.Definition
 
-	// components holds the reusable components: errors, functions, retries and timeouts.
+	// components holds the reusable components: authentications, errors, functions, retries and timeouts.
 	components map[string]*node
-	used       map[*node]bool
+	// secrets are the names of those that the definition uses.
+	secrets map[string]bool
+	used    map[*node]bool
 	// undoRetry is the policy by which compensations are tried again that have none of their own.
 	undoRetry *workflow.Retry
 	// tasks counts the tasks made so far.
@@ -202,11 +204,12 @@ func (c *compiler) use(n *node) {
 	if !o.ok {
 		return
 	}
-	for _, name := range []string{"authentications", "catalogs", "extensions", "secrets"} {
+	for _, name := range []string{"catalogs", "extensions"} {
 		o.unsupported(name, fmt.Sprintf("%q", "use."+name))
 	}
+	c.useSecrets(o.get("secrets"))
 	c.components = make(map[string]*node)
-	for _, kind := range []string{"errors", "functions", "retries", "timeouts"} {
+	for _, kind := range []string{"authentications", "errors", "functions", "retries", "timeouts"} {
 		v := o.get(kind)
 		if c.object(v, fmt.Sprintf("the property \"use.%s\"", kind), anyProperty).ok {
 			c.components[kind] = v
@@ -220,6 +223,28 @@ func (c *compiler) use(n *node) {
 	}
 }
 
+// secretName is what a secret may be called: adapters look for it in a folder.
+var secretName = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,252}$`)
+
+// useSecrets reads the names of the secrets.
+func (c *compiler) useSecrets(n *node) {
+	if n == nil {
+		return
+	}
+	if n.kind != listKind {
+		c.atf(n, "\"use.secrets\" must be a list of names such as [billing], but is %s", n.describe())
+		return
+	}
+	c.secrets = make(map[string]bool)
+	for _, item := range n.items {
+		if item.kind != stringKind || !secretName.MatchString(item.text) {
+			c.atf(item, "a secret must have a name of at most 253 letters, digits and _ . -, but this is %s", item.describe())
+			continue
+		}
+		c.secrets[item.text] = true
+	}
+}
+
 // checkUnused checks the reusable components that nothing uses: the others were checked where they are used.
 func (c *compiler) checkUnused() {
 	for _, kind := range []struct {
@@ -230,6 +255,7 @@ func (c *compiler) checkUnused() {
 		{"errors", func(n *node) { c.errorDefinition(n, nil) }},
 		{"retries", func(n *node) { c.retryPolicy(n, []string{defaultErrorVariable}) }},
 		{"timeouts", func(n *node) { c.timeoutDefinition(n, placeTask, nil) }},
+		{"authentications", func(n *node) { c.request(scope{check: true}).policy(n) }},
 	} {
 		for _, n := range c.components[kind.name].children() {
 			if !c.used[n] {

@@ -111,10 +111,21 @@ type templateBuilder struct {
 	vars    []string
 	literal bytes.Buffer // since the last part
 	parts   []part
+	// at is the JSON pointer of what is added. seal takes expressions that name secrets; nil: there must be none.
+	at   string
+	seal func(n *node, at string)
+}
+
+// part adds what an expression makes.
+func (b *templateBuilder) part(e workflow.Expr) {
+	b.parts = append(b.parts, part{before: bytes.Clone(b.literal.Bytes()), expr: e})
+	b.literal.Reset()
 }
 
 func (b *templateBuilder) add(n *node) bool {
 	ok := true
+	defer func(at string) { b.at = at }(b.at)
+	above := b.at + "/"
 	switch n.kind {
 	case objectKind:
 		b.literal.WriteByte('{')
@@ -125,6 +136,7 @@ func (b *templateBuilder) add(n *node) bool {
 			b.c.checkName(n, n.keys[i])
 			writeString(&b.literal, n.keys[i].name)
 			b.literal.WriteByte(':')
+			b.at = above + escapePointer(n.keys[i].name)
 			ok = b.add(item) && ok
 		}
 		b.literal.WriteByte('}')
@@ -134,6 +146,7 @@ func (b *templateBuilder) add(n *node) bool {
 			if i > 0 {
 				b.literal.WriteByte(',')
 			}
+			b.at = above + strconv.Itoa(i)
 			ok = b.add(item) && ok
 		}
 		b.literal.WriteByte(']')
@@ -143,9 +156,13 @@ func (b *templateBuilder) add(n *node) bool {
 			writeString(&b.literal, n.text)
 			break
 		}
+		if b.seal != nil && namesSecrets(n.text) {
+			b.literal.WriteString("null")
+			b.seal(n, b.at)
+			break
+		}
 		e := b.c.expression(n, n.text, 0, b.place, b.vars)
-		b.parts = append(b.parts, part{before: bytes.Clone(b.literal.Bytes()), expr: e})
-		b.literal.Reset()
+		b.part(e)
 		ok = e != nil
 	default:
 		b.literal.WriteString(n.text)

@@ -43,6 +43,9 @@ func (c *compiler) taskMetadata(n *node, kind construct, t *workflow.Task, s sco
 			c.attemptBound(v, name, t, s)
 		}
 	}
+	if v := h.get("idempotent"); v != nil && kind.name == "call" {
+		c.idempotent(v, t)
+	}
 	if v := h.get("parallel"); v != nil {
 		if loop, ok := t.Kind.(*workflow.For); ok {
 			c.parallel(v, loop)

@@ -160,6 +160,10 @@ func (c *compiler) callTask(o object, t *workflow.Task, s scope) {
 	found := activityPattern.FindStringSubmatch(n.text)
 	_, catalog, _ := strings.Cut(n.text, "@")
 	switch {
+	case n.text == "http":
+		if v := o.required("with"); v != nil {
+			c.httpCall(v, t, s)
+		}
 	case slices.Contains(protocols, n.text):
 		c.atf(n, notYet+", or call an activity of an adapter", fmt.Sprintf("the call %q", n.text))
 	case strings.Contains(n.text, "${"):
@@ -174,6 +178,8 @@ func (c *compiler) callTask(o object, t *workflow.Task, s scope) {
 			hint(n.text, c.components["functions"].names(), "name one"))
 	case catalog != "" && found[2] == "":
 		c.atf(n, "the function %q of a catalog needs a version: write %s:1.0.0@%s", n.text, found[1], catalog)
+	case slices.Contains(builtin, adapterOf(found[1])):
+		c.atf(n, "the activities of the adapter %q can't be called by their names: write \"call: %s\"", adapterOf(found[1]), adapterOf(found[1]))
 	default:
 		activity := found[1]
 		if found[2] != "" {
@@ -181,6 +187,12 @@ func (c *compiler) callTask(o object, t *workflow.Task, s scope) {
 		}
 		t.Kind = &workflow.Call{Activity: activity, With: with}
 	}
+}
+
+// adapterOf returns the adapter of an activity.
+func adapterOf(activity string) string {
+	adapter, _, _ := strings.Cut(activity, ".")
+	return adapter
 }
 
 // maxCalls is how deep functions can call each other.

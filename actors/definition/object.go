@@ -46,12 +46,12 @@ func (c *compiler) object(n *node, what string, allowed ...string) object {
 // forms shows what to write where something else stands, by what is missing there.
 var forms = map[string]string{
 	"errors": "{type: https://example.com/errors/no-credit, status: 402}", "retries": "{delay: PT5S, limit: {attempt: {count: 3}}}",
-	"timeouts": "{after: PT15M}",
+	"timeouts": "{after: PT15M}", "authentications": "{bearer: {use: billingToken}}",
 
 	"a case": "{when: .ready, then: next}", "a duration": "{seconds: 30}",
 	"a filter of errors": "{status: 503}", "a retry policy": "{delay: PT5S, limit: {attempt: {count: 3}}}",
 	"a schema": "{document: {type: object}}", "a timeout": "{after: PT15M}",
-	"an error":                 "{type: https://example.com/errors/no-credit, status: 402}",
+	"an authentication": "{bearer: {use: billingToken}}", "an error": "{type: https://example.com/errors/no-credit, status: 402}",
 	"the property \"attempt\"": "{count: 3}", "the property \"backoff\"": "{exponential: {}}",
 	"the property \"catch\"":    "{errors: {with: {status: 503}}, do: [{name: {set: …}}]}",
 	"the property \"document\"": "{dsl: '1.0.3', namespace: shop, name: order, version: '1.0.0'}",

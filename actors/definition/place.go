@@ -17,10 +17,8 @@ var argumentNames = map[string]argument{
 	"$task": argTask, "$workflow": argWorkflow, "$runtime": argRuntime,
 }
 
-// absentArguments are those of the language that are not supported yet.
-var absentArguments = map[string]string{
-	"$secrets": "secrets are", "$authorization": "authorization is",
-}
+// secretArguments are those that only built-in adapters know.
+var secretArguments = []string{"$secrets", "$authorization"}
 
 // reserved are the names that no variable can have.
 var reserved = []string{

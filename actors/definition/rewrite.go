@@ -269,8 +269,8 @@ func variableProblem(name string, p place, vars []string) string {
 	if why := refused[name]; why != "" {
 		return fmt.Sprintf("%s is refused: %s", name, why)
 	}
-	if what := absentArguments[name]; what != "" {
-		return fmt.Sprintf("%s can't be used: %s not supported yet", name, what)
+	if slices.Contains(secretArguments, name) {
+		return fmt.Sprintf("%s has no value here, so that nothing secret gets into the journal: use it in the \"with\" of \"call: http\"", name)
 	}
 	if a, ok := argumentNames[name]; ok {
 		if p.args&a == 0 {

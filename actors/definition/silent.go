@@ -28,7 +28,7 @@ func (c *compiler) checkText(n *node, vars []string) {
 	case strings.Contains(text, "${"):
 		c.warnf(n, "%q is text, for its ${ does not end: add the }", name)
 	case barePath.MatchString(text),
-		variable != nil && (argumentNames[variable[1]] != 0 || absentArguments[variable[1]] != "" ||
+		variable != nil && (argumentNames[variable[1]] != 0 || slices.Contains(secretArguments, variable[1]) ||
 			slices.Contains(append([]string{defaultErrorVariable}, vars...), variable[1][1:])):
 		c.warnf(n, "%q is the text %s: if the expression is meant, write ${ %s }", name, shorten(text, 60), messages.Clip(text, 60))
 	case jsonPath.MatchString(text):

@@ -33,8 +33,8 @@ func init() { //nolint:gochecknoinits // the table and the parsers refer to each
 		{name: "emit"},
 		{name: "run", extensions: []string{"compensate", "compensateRetry", "orderKey"}, parse: (*compiler).runTask},
 		{
-			name: "call", with: []string{"with"}, extensions: []string{"compensate", "compensateRetry", "startWithin", "runWithin"},
-			parse: (*compiler).callTask,
+			name: "call", with: []string{"with"},
+			extensions: []string{"compensate", "compensateRetry", "startWithin", "runWithin", "idempotent"}, parse: (*compiler).callTask,
 		},
 		{name: "set", parse: (*compiler).setTask},
 		{name: "switch", parse: (*compiler).switchTask},

@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/holdfast-run/holdfast/adapters"
 	"github.com/holdfast-run/holdfast/adapters/bench"
+	"github.com/holdfast-run/holdfast/adapters/http"
 )
 
 // newAdapter makes the command that runs the built-in adapters.
@@ -18,10 +20,48 @@ func newAdapter(a *app) *cobra.Command {
 		Short: "See and limit what adapters do, or run a built-in one",
 	}
 	asGroup(cmd)
+	bench := a.builtin("bench", "Run the adapter that benchmarks call: bench.echo, bench.sleep", func(*slog.Logger) (*adapters.Adapter, error) {
+		runtime.GOMAXPROCS(1) // its activities only wait, so that a second processor would only cost its waking
+		return bench.New(), nil
+	})
+	cmd.AddCommand(bench, newHTTP(a), newAdapterList(a), newAdapterLimit(a))
+	return cmd
+}
+
+// newHTTP makes the command that runs the adapter of "call: http".
+func newHTTP(a *app) *cobra.Command {
+	var c http.Config
+	cmd := a.builtin("http", "Run the adapter that sends the requests of \"call: http\"", func(log *slog.Logger) (*adapters.Adapter, error) {
+		c.Log = log
+		adapter, err := http.New(c)
+		if err != nil {
+			return nil, usagef("%w", err)
+		}
+		return adapter, nil
+	})
+	f := cmd.Flags()
+	f.StringSliceVar(&c.Allow, "allow", nil, "`where` requests may go: api.example.com, *.example.com, * for all names, 10.0.0.0/8; each perhaps "+
+		"with a port; several allowed (all but loopback, link-local and metadata addresses)")
+	f.StringSliceVar(&c.Resolve, "resolve", nil, "`HOST:PORT=ADDRESS:PORT`, another address for a host; several allowed (none)")
+	f.StringVar(&c.CA, "ca-file", "", "`file` of certificates that those of servers must be signed by, beside the system's (none)")
+	f.StringVar(&c.Proxy, "proxy", "", "`address` of a proxy for all requests, http://host:port (none)")
+	f.StringVar(&c.Secrets, "secrets", "", "`folder` of the definitions' secrets, NAMESPACE/NAME or NAMESPACE/NAME.json (none)")
+	f.IntVar(&c.Concurrency, "concurrency", 64, "how many requests of each activity are sent at once")
+	f.IntVar(&c.HostConnections, "host-connections", 32, "how many connections there are to one host")
+	f.DurationVar(&c.Idle, "idle", 30*time.Second, "how long a connection is kept that is not used")
+	f.DurationVar(&c.Timeout, "timeout", time.Minute, "how long a request may take, with all that it waits for")
+	f.DurationVar(&c.RetryAfter, "retry-after", 30*time.Second, "the longest time that a request waits because a server asks for it")
+	sizeVar(f, &c.ResponseBytes, "max-response", "longest content of an answer (1MiB)")
+	f.StringVar(&c.KeyHeader, "key-header", "Idempotency-Key", "`header` that tells servers the idempotency key; - for none")
+	return cmd
+}
+
+// builtin makes the command that runs an adapter of this program.
+func (a *app) builtin(name, short string, produce func(log *slog.Logger) (*adapters.Adapter, error)) *cobra.Command {
 	var config adapters.Config
 	run := &cobra.Command{
-		Use:   "bench",
-		Short: "Run the adapter that benchmarks call: bench.echo, bench.sleep",
+		Use:   name,
+		Short: short,
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.logging(func(log *slog.Logger) error {
@@ -29,9 +69,12 @@ func newAdapter(a *app) *cobra.Command {
 				if f := a.client.secure.files(); f != nil {
 					config.TLS = &adapters.TLS{CA: f.CA, Cert: f.Certificate, Key: f.Key, ServerName: f.ServerName}
 				}
-				runtime.GOMAXPROCS(1) // its activities only wait, so that a second processor would only cost its waking
-				if err := bench.New().Run(cmd.Context(), config); err != nil {
-					return fmt.Errorf("adapter bench: %w", err)
+				adapter, err := produce(log)
+				if err != nil {
+					return err
+				}
+				if err := adapter.Run(cmd.Context(), config); err != nil {
+					return fmt.Errorf("adapter %s: %w", name, err)
 				}
 				return nil
 			})
@@ -42,6 +85,5 @@ func newAdapter(a *app) *cobra.Command {
 		"`folder` for what the adapter knows about its work, so that it survives a restart (none)")
 	setting(run.Flags(), "server")
 	a.client.secure.flags(run.Flags(), "", "nodes")
-	cmd.AddCommand(run, newAdapterList(a), newAdapterLimit(a))
-	return cmd
+	return run
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,6 +15,8 @@ type devConfig struct {
 	Listen, Admin string
 	// Adapters are of the form NAME=COMMAND; those of the configuration file come in addition.
 	Adapters []string
+	// HTTP has it run the adapter of "call: http", unless one is given.
+	HTTP bool
 	// Grace is how long each child has to stop.
 	Grace time.Duration
 	// LiveEvery, LiveTimeout and LiveFailures say when a node that doesn't answer is killed and started again.
@@ -26,9 +29,9 @@ func newDev(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dev",
 		Short: "Run a node and adapters, and start them again whenever they fail",
-		Long: "Runs a node and any number of adapters as processes of their own. Each is started again when it exits, the node\n" +
-			"also when its /livez fails or hangs. Their output appears line by line, behind their names. When dev gets SIGTERM or\n" +
-			"SIGINT it stops the adapters, then the node; when dev is killed they die with it.\n\n" +
+		Long: "Runs a node, the adapter of \"call: http\", and any number of others as processes of their own. Each is started again when\n" +
+			"it exits, the node also when its /livez fails or hangs. Their output appears line by line, behind their names. When dev\n" +
+			"gets SIGTERM or SIGINT it stops the adapters, then the node; when dev is killed they die with it.\n\n" +
 			"The node gets its settings from the environment and the configuration file. Adapters find it by HOLDFAST_SERVER.\n" +
 			"They are given by --adapter, or in the configuration file:\n\n" +
 			"  adapters:\n" +
@@ -44,6 +47,9 @@ func newDev(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if c.HTTP && !slices.ContainsFunc(adapters, func(d devAdapter) bool { return d.Name == httpName }) {
+				adapters = append(adapters, devAdapter{Name: httpName})
+			}
 			return a.runDev(cmd.Context(), c, adapters)
 		},
 	}
@@ -52,6 +58,7 @@ func newDev(a *app) *cobra.Command {
 	flags.StringVar(&c.Listen, "listen", defaultServer, "`address` of the node's API")
 	flags.StringVar(&c.Admin, "admin-listen", defaultAdmin, "`address` of the node's administration")
 	flags.StringArrayVar(&c.Adapters, "adapter", nil, "an adapter, `NAME=COMMAND`, with quotes as for a shell; may be repeated")
+	flags.BoolVar(&c.HTTP, "http", true, "run the adapter of \"call: http\" too, which may call all hosts, this one included")
 	flags.DurationVar(&c.Grace, "child-grace", 35*time.Second, "how long a child may take to stop before it is killed")
 	flags.DurationVar(&c.LiveEvery, "live-every", time.Second, "how often the node's liveness is asked")
 	flags.DurationVar(&c.LiveTimeout, "live-timeout", 2*time.Second, "how long an answer may take")

@@ -22,6 +22,7 @@ import (
 const (
 	devName  = "dev"
 	nodeName = "node"
+	httpName = "http"
 )
 
 // devStarts is how many times in a row a node may end without ever having been ready: then it can't start at all.
@@ -96,6 +97,9 @@ func (d *dev) run(ctx context.Context) error {
 	ready.Go(func() { d.tellReady(ctx) })
 	node.Go(func() { errs <- d.supervise(nodeCtx, d.nodeSpec(executable)) })
 	for _, adapter := range d.adapters {
+		if len(adapter.words) == 0 { // one of this program
+			adapter.words = []string{executable, "adapter", adapter.Name, "--allow", "*,127.0.0.0/8,::1"}
+		}
 		adapters.Go(func() { errs <- d.supervise(ctx, d.adapterSpec(adapter)) })
 	}
 	<-ctx.Done()

@@ -1,0 +1,108 @@
+package http
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	nethttp "net/http"
+	"time"
+
+	"github.com/holdfast-run/holdfast/adapters"
+)
+
+// New makes the adapter. An error says everything that is wrong with the settings.
+func New(config Config) (*adapters.Adapter, error) {
+	config = config.withDefaults()
+	invalid := config.validate()
+	allowed, err := newAllowed(config)
+	if err := errors.Join(invalid, err); err != nil {
+		return nil, err
+	}
+	roots, err := trusted(config.CA)
+	if err != nil {
+		return nil, err
+	}
+	s := &sender{
+		config: config, allowed: allowed, roots: roots, secrets: secrets{config.Secrets}, gates: newGates(),
+		tokens: newTokens(), now: time.Now,
+	}
+	s.repeated, s.once = s.transport(config.Idle), s.transport(min(config.Idle, time.Second))
+	s.certified = newCertified(s)
+	a := adapters.New("http")
+	for _, act := range []struct {
+		name string
+		once bool
+		opts []adapters.Option
+	}{{"request", false, []adapters.Option{adapters.Idempotent()}}, {"requestOnce", true, nil}} {
+		adapters.Handle(a, act.name, func(ctx context.Context, t adapters.Task, in call) (json.RawMessage, error) {
+			return s.execute(ctx, t, in, act.once)
+		}, append(act.opts, adapters.Concurrency(config.Concurrency), adapters.Timeout(config.Timeout))...)
+	}
+	return a, nil
+}
+
+// sender sends requests.
+type sender struct {
+	config   Config
+	allowed  *allowed
+	roots    roots
+	secrets  secrets
+	gates    *gates
+	tokens   *tokens
+	repeated *nethttp.Transport
+	once     *nethttp.Transport
+	// certified are the transports of those who authenticate by certificates.
+	certified *certified
+	now       func() time.Time
+}
+
+// call is what the engine has made of the properties of a call.
+type call struct {
+	Namespace      string          `json:"namespace"`
+	Method         string          `json:"method"`
+	URI            json.RawMessage `json:"uri"`
+	Headers        json.RawMessage `json:"headers"`
+	Query          json.RawMessage `json:"query"`
+	Body           json.RawMessage `json:"body"`
+	Output         string          `json:"output"`
+	Redirect       bool            `json:"redirect"`
+	Authentication json.RawMessage `json:"authentication"`
+	// Sealed are the expressions that name secrets, by the JSON pointers of what they make.
+	Sealed map[string]json.RawMessage `json:"sealed"`
+}
+
+// execute sends the request of a task, and says what came of it.
+func (s *sender) execute(ctx context.Context, t adapters.Task, c call, once bool) (json.RawMessage, error) {
+	x := &exchange{sender: s, task: t, call: c, once: once}
+	if err := x.prepare(ctx); err != nil {
+		return nil, err
+	}
+	res, err := x.send(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = res.Body.Close() }() // what matters of it has been read
+	content, readErr := x.read(res)
+	if err := x.refusal(res, content); err != nil {
+		return nil, err
+	}
+	if readErr != nil {
+		return nil, readErr
+	}
+	return x.output(res, content)
+}
+
+// invalid is the error of a call that can't be sent as it is.
+func invalid(format string, args ...any) error {
+	return adapters.Permanent(adapters.Problem{
+		Type: adapters.ErrorTypeValidation, Title: "Request is not valid", Status: nethttp.StatusBadRequest, Detail: fmt.Sprintf(format, args...),
+	})
+}
+
+// forbidden is the error of a call that may not be sent.
+func forbidden(format string, args ...any) error {
+	return adapters.Permanent(adapters.Problem{
+		Type: adapters.ErrorTypeAuthorization, Title: "Request is not allowed", Status: nethttp.StatusForbidden, Detail: fmt.Sprintf(format, args...),
+	})
+}

@@ -1,0 +1,191 @@
+package http
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// allowed says where requests may go.
+type allowed struct {
+	all     bool // there is no list
+	entries []entry
+	// resolved are other addresses for host:port.
+	resolved map[string]string
+	// proxy is the proxy's host:port; "" if there is none.
+	proxy string
+}
+
+// entry allows a name or a network.
+type entry struct {
+	name string // "" for a network; "*" for all, "*.x" for all names below
+	net  netip.Prefix
+	port string // "" for all
+}
+
+// refusedByDefault are networks that a request has no business in, unless an entry allows them: this machine, the link, those by which
+// clouds tell about themselves, and what is no single machine.
+var refusedByDefault = []netip.Prefix{
+	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("169.254.0.0/16"),
+	netip.MustParsePrefix("100.100.100.200/32"), netip.MustParsePrefix("192.0.0.192/32"), netip.MustParsePrefix("224.0.0.0/4"),
+	netip.MustParsePrefix("240.0.0.0/4"), netip.MustParsePrefix("::/128"), netip.MustParsePrefix("::1/128"), netip.MustParsePrefix("fe80::/10"),
+	netip.MustParsePrefix("fd00:ec2::254/128"), netip.MustParsePrefix("fd20:ce::254/128"), netip.MustParsePrefix("ff00::/8"),
+}
+
+func newAllowed(c Config) (*allowed, error) {
+	a := &allowed{all: len(c.Allow) == 0, resolved: map[string]string{}, proxy: proxyAddress(c.Proxy)}
+	var errs []error
+	for _, text := range c.Allow {
+		e, err := parseEntry(text)
+		errs = append(errs, err)
+		a.entries = append(a.entries, e)
+	}
+	for _, text := range c.Resolve {
+		from, to, found := strings.Cut(text, "=")
+		host, port, err1 := net.SplitHostPort(from)
+		_, err2 := netip.ParseAddrPort(to)
+		if !found || err1 != nil || err2 != nil || host == "" || port == "" {
+			errs = append(errs, fmt.Errorf("resolve %q is not of the form HOST:PORT=ADDRESS:PORT", text))
+			continue
+		}
+		a.resolved[net.JoinHostPort(strings.ToLower(host), port)] = to
+	}
+	return a, errors.Join(errs...)
+}
+
+// proxyAddress is where a proxy is reached.
+func proxyAddress(proxy string) string {
+	u, err := url.Parse(proxy)
+	if err != nil || u.Host == "" {
+		return ""
+	}
+	return net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), portOf(u.Scheme)))
+}
+
+// portOf is the port that a scheme has without one.
+func portOf(scheme string) string {
+	if scheme == "https" {
+		return "443"
+	}
+	return "80"
+}
+
+func parseEntry(text string) (entry, error) {
+	wrong := fmt.Errorf("allow %q is no host such as api.example.com or *.example.com, no address, and no network such as 10.0.0.0/8; "+
+		"each may have a port", text)
+	if p, err := netip.ParsePrefix(text); err == nil {
+		return entry{net: p.Masked()}, nil
+	}
+	host, port := text, ""
+	if _, err := netip.ParseAddr(text); err != nil && strings.Contains(text, ":") {
+		if host, port, err = net.SplitHostPort(text); err != nil || port == "" {
+			return entry{}, wrong
+		}
+	}
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return entry{net: netip.PrefixFrom(addr, addr.BitLen()), port: port}, nil
+	}
+	if p, err := netip.ParsePrefix(host); err == nil {
+		return entry{net: p.Masked(), port: port}, nil
+	}
+	name := strings.ToLower(strings.TrimSuffix(host, "."))
+	if name == "" || strings.Contains(strings.TrimPrefix(name, "*."), "*") && name != "*" || strings.ContainsAny(name, "/ :@") {
+		return entry{}, wrong
+	}
+	return entry{name: name, port: port}, nil
+}
+
+// host tells whether a request may go to a host as far as is known before its name is looked up. Where that leads is checked when a
+// connection is made.
+func (a *allowed) host(host, port string) bool {
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return a.address(addr, port, a.all)
+	}
+	if a.named(host, port) || a.resolved[net.JoinHostPort(host, port)] != "" {
+		return true
+	}
+	return a.proxy == "" && slices.ContainsFunc(a.entries, func(e entry) bool { return e.name == "" })
+}
+
+// named tells whether a host is allowed by its name.
+func (a *allowed) named(host, port string) bool {
+	return a.all || a.names(strings.ToLower(strings.TrimSuffix(host, ".")), port)
+}
+
+// names tells whether an entry allows a name.
+func (a *allowed) names(name, port string) bool {
+	for _, e := range a.entries {
+		below, isBelow := strings.CutPrefix(e.name, "*.")
+		switch {
+		case e.name == "" || e.port != "" && e.port != port:
+		case e.name == "*", e.name == name, isBelow && strings.HasSuffix(name, "."+below):
+			return true
+		}
+	}
+	return false
+}
+
+// address tells whether a connection may be made to an address. named: the name that led there is allowed.
+func (a *allowed) address(addr netip.Addr, port string, named bool) bool {
+	addr = addr.Unmap().WithZone("")
+	if a.listed(addr, port) {
+		return true
+	}
+	for _, p := range refusedByDefault {
+		if p.Contains(addr) {
+			return false
+		}
+	}
+	return named
+}
+
+// listed tells whether an entry allows an address.
+func (a *allowed) listed(addr netip.Addr, port string) bool {
+	for _, e := range a.entries {
+		if e.name == "" && e.net.Contains(addr) && (e.port == "" || e.port == port) {
+			return true
+		}
+	}
+	return false
+}
+
+// errForbidden is why a connection is not made.
+var errForbidden = errors.New("the allow-list does not permit this address")
+
+// dial makes a connection, if it may be made.
+func (a *allowed) dial(ctx context.Context, network, to string) (net.Conn, error) {
+	host, port, err := net.SplitHostPort(to)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s", errForbidden, to)
+	}
+	d := net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}
+	if at := a.resolved[strings.ToLower(to)]; at != "" {
+		to = at
+	} else if to != a.proxy {
+		_, notName := netip.ParseAddr(host)
+		named := a.all || notName != nil && a.named(host, port)
+		d.Control = func(_, address string, _ syscall.RawConn) error {
+			at, err := netip.ParseAddrPort(address)
+			if err != nil || !a.address(at.Addr(), port, named) {
+				return fmt.Errorf("%w: %s", errForbidden, address)
+			}
+			return nil
+		}
+	}
+	conn, err := d.DialContext(ctx, network, to)
+	if err != nil {
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	return conn, nil
+}
+
+// dialTimeout is how long it may take to make a connection; a TLS handshake has as long once more.
+const dialTimeout = 10 * time.Second

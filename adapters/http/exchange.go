@@ -1,0 +1,274 @@
+package http
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	nethttp "net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/holdfast-run/holdfast/adapters"
+)
+
+// exchange is a request, from what the engine says of it to its last answer.
+type exchange struct {
+	sender *sender
+	task   adapters.Task
+	call   call
+	once   bool
+
+	authentication authentication
+	authorized     authorization
+	transport      *nethttp.Transport
+	request        outgoing
+	// hops counts the redirects that were followed, waits how often a server has asked to wait, renewed that a new token or challenge was
+	// used.
+	hops, waits int
+	renewed     bool
+	// done: a server has done what it was asked for, and sends whoever asked elsewhere for the outcome.
+	done bool
+}
+
+// The bounds of one exchange.
+const (
+	maxHops  = 10
+	maxWaits = 3
+	// drained is how much of an answer is read that nobody wants, so that its connection can be used again.
+	drained = 64 << 10
+)
+
+// send sends the request until an answer counts. Whoever gets it closes its body.
+func (x *exchange) send(ctx context.Context) (*nethttp.Response, error) {
+	for {
+		if err := x.pass(ctx); err != nil {
+			return nil, x.given(err)
+		}
+		res, err := x.round(ctx)
+		if err != nil {
+			return nil, x.given(err)
+		}
+		again, err := x.again(ctx, res)
+		if err != nil || again {
+			_, _ = io.CopyN(io.Discard, res.Body, drained)
+			_ = res.Body.Close()
+		}
+		if err != nil {
+			return nil, x.given(err)
+		}
+		if !again {
+			return res, nil
+		}
+	}
+}
+
+// given returns an error as it counts for the whole: what was done before stays done.
+func (x *exchange) given(err error) error {
+	if x.done {
+		return adapters.Unreported(err)
+	}
+	return err
+}
+
+// again tells whether an answer is none that counts, but says what is to be done next.
+func (x *exchange) again(ctx context.Context, res *nethttp.Response) (bool, error) {
+	switch status := res.StatusCode; {
+	case x.call.Redirect && isRedirect(status) && res.Header.Get("Location") != "":
+		return true, x.follow(res)
+	case status == nethttp.StatusUnauthorized && !x.renewed && x.hops == 0:
+		x.renewed = true
+		return x.renew(ctx, res)
+	case status == nethttp.StatusTooManyRequests || status == nethttp.StatusServiceUnavailable:
+		after, said := retryAfter(res.Header.Get("Retry-After"), x.sender.now())
+		if said {
+			x.sender.gates.close(x.request.url.Host, x.sender.now().Add(after))
+		}
+		x.waits++
+		return said && x.waits <= maxWaits && x.willPass(ctx), nil
+	}
+	return false, nil
+}
+
+func isRedirect(status int) bool {
+	switch status {
+	case nethttp.StatusMovedPermanently, nethttp.StatusFound, nethttp.StatusSeeOther,
+		nethttp.StatusTemporaryRedirect, nethttp.StatusPermanentRedirect:
+		return true
+	}
+	return false
+}
+
+// follow makes the request that a redirect asks for. What is secret goes to no other server than the one that it was meant for.
+func (x *exchange) follow(res *nethttp.Response) error {
+	if x.hops++; x.hops > maxHops {
+		return x.failed(res.StatusCode, false, fmt.Sprintf("there were more than %d redirects", maxHops))
+	}
+	to, err := x.request.url.Parse(res.Header.Get("Location"))
+	if err != nil {
+		return x.failed(res.StatusCode, false, "the redirect leads to what is no address")
+	}
+	to.Fragment = ""
+	r := &x.request
+	get := res.StatusCode == nethttp.StatusSeeOther && r.method != nethttp.MethodHead
+	if r.method == nethttp.MethodPost && (res.StatusCode == nethttp.StatusMovedPermanently || res.StatusCode == nethttp.StatusFound) {
+		get = true // as browsers do, and so servers expect it
+	}
+	if get {
+		x.done = x.done || r.method != nethttp.MethodGet
+		r.method, r.body = nethttp.MethodGet, nil
+		r.header.Del("Content-Type")
+	}
+	if to.Scheme != r.url.Scheme || to.Host != r.url.Host {
+		if r.body != nil && r.secretBody {
+			return forbidden("the redirect leads to another server, %s, which must not get the secrets in the request", to.Host)
+		}
+		for _, name := range r.secretHeaders {
+			r.header.Del(name)
+		}
+		x.authentication, x.authorized, x.transport = authentication{}, authorization{}, x.plain()
+	}
+	r.url = to
+	return x.check()
+}
+
+// check says what is wrong with the address of the request.
+func (x *exchange) check() error {
+	u := x.request.url
+	switch {
+	case u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
+		return invalid("the address %s is none that begins with http:// or https:// and names a host", x.request.shown())
+	case u.User != nil:
+		return invalid("the address holds a name or a password: use \"authentication\" for that")
+	}
+	port := u.Port()
+	if port == "" {
+		port = portOf(u.Scheme)
+	}
+	if !x.sender.allowed.host(strings.ToLower(u.Hostname()), port) {
+		return forbidden("the allow-list of the adapter does not permit %s", u.Host)
+	}
+	return nil
+}
+
+// plain is the transport without a certificate.
+func (x *exchange) plain() *nethttp.Transport {
+	if x.once {
+		return x.sender.once
+	}
+	return x.sender.repeated
+}
+
+// round sends the request once. Its error tells whether it may have been done.
+func (x *exchange) round(ctx context.Context) (*nethttp.Response, error) {
+	sent := false
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { sent = true }})
+	req := x.request.build(ctx, x)
+	res, err := x.transport.RoundTrip(req)
+	if err == nil {
+		return res, nil
+	}
+	if errors.Is(err, errForbidden) {
+		return nil, forbidden("%v", err)
+	}
+	p := adapters.Problem{
+		Type: adapters.ErrorTypeCommunication, Title: "No answer", Status: nethttp.StatusServiceUnavailable,
+		Detail: fmt.Sprintf("%s %s: %v", x.request.method, x.request.shown(), err),
+	}
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) {
+		p.Type, p.Title, p.Status = adapters.ErrorTypeTimeout, "No answer in time", nethttp.StatusRequestTimeout
+	}
+	if !sent {
+		return nil, adapters.Transient(p)
+	}
+	return nil, adapters.InDoubt(p)
+}
+
+// failed is the error of an answer that is no success.
+func (x *exchange) failed(status int, done bool, detail string) error {
+	p := adapters.Problem{
+		Type: adapters.ErrorTypeCommunication, Title: strings.TrimSpace(fmt.Sprintf("HTTP %d %s", status, nethttp.StatusText(status))), Status: status,
+		Detail: fmt.Sprintf("%s %s: %s", x.request.method, x.request.shown(), detail),
+	}
+	if done {
+		p.Type, p.Title, p.Status = adapters.ErrorTypeUnreported, "Output can't be reported", nethttp.StatusInternalServerError
+		return adapters.Unreported(p)
+	}
+	return classify(status, p)
+}
+
+// classify says whether what was answered with a status that is no success was done, and whether another try may help. A server that says
+// that it could not do it, or that the request is wrong, has not done it. What one says that stands before it (502, 504), or one that has
+// failed on its way (500), leaves that open.
+func classify(status int, err error) error {
+	switch {
+	case status == nethttp.StatusRequestTimeout || status == nethttp.StatusTooEarly || status == nethttp.StatusTooManyRequests ||
+		status == nethttp.StatusServiceUnavailable:
+		return adapters.Transient(err)
+	case status < nethttp.StatusInternalServerError || status == nethttp.StatusNotImplemented ||
+		status == nethttp.StatusHTTPVersionNotSupported || status == nethttp.StatusInsufficientStorage ||
+		status == nethttp.StatusNetworkAuthenticationRequired:
+		return adapters.Permanent(err)
+	}
+	return adapters.InDoubt(err)
+}
+
+// outgoing is a request as it is sent.
+type outgoing struct {
+	method string
+	url    *url.URL
+	header nethttp.Header
+	body   []byte // nil: none
+	// secretHeaders are the names of those that hold secrets; secretURL, secretQuery and secretBody tell that these do.
+	secretHeaders                      []string
+	secretURL, secretQuery, secretBody bool
+}
+
+// build makes the request. The standard library would send one again by itself that has a key in the header of that name in its usual
+// spelling, or whose body it can have anew.
+func (r *outgoing) build(ctx context.Context, x *exchange) *nethttp.Request {
+	req := &nethttp.Request{
+		Method: r.method, URL: r.url, Host: r.url.Host, Header: r.header.Clone(), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}
+	if r.body != nil {
+		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(r.body)), int64(len(r.body))
+		if len(r.body) == 0 {
+			req.Body = nethttp.NoBody
+		}
+	}
+	if name := x.sender.config.KeyHeader; name != noHeader && !r.has(name) {
+		req.Header[strings.ToLower(name)] = []string{x.task.Key}
+	}
+	x.authorize(req)
+	return req.WithContext(ctx)
+}
+
+func (r *outgoing) has(header string) bool { return len(r.header.Values(header)) > 0 }
+
+// shown is the address as it may be told: without what is secret, and without parameters.
+func (r *outgoing) shown() string {
+	if r.url == nil || r.secretURL {
+		return "(an address that holds a secret)"
+	}
+	u := *r.url
+	u.RawQuery, u.Fragment, u.User = "", "", nil
+	return u.String()
+}
+
+// retryAfter reads how long a server wants to be left alone.
+func retryAfter(text string, now time.Time) (time.Duration, bool) {
+	if text == "" {
+		return 0, false
+	}
+	if at, err := nethttp.ParseTime(text); err == nil {
+		return max(0, at.Sub(now)), true
+	}
+	var seconds int64
+	if _, err := fmt.Sscanf(text, "%d", &seconds); err != nil || seconds < 0 {
+		return 0, false
+	}
+	return time.Duration(min(seconds, 1<<31)) * time.Second, true
+}

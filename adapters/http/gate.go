@@ -1,0 +1,76 @@
+package http
+
+import (
+	"context"
+	"fmt"
+	nethttp "net/http"
+	"sync"
+	"time"
+
+	"github.com/holdfast-run/holdfast/adapters"
+)
+
+// gates hold requests back from hosts that have asked for it, whichever request they have answered so.
+type gates struct {
+	mu     sync.Mutex
+	closed map[string]time.Time // until when, by host
+}
+
+// maxGates is how many hosts can be held back from at once. Further ones are asked again.
+const maxGates = 1000
+
+func newGates() *gates { return &gates{closed: make(map[string]time.Time)} }
+
+// close holds requests to a host back until a time.
+func (g *gates) close(host string, until time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if _, has := g.closed[host]; !has && len(g.closed) >= maxGates {
+		return
+	}
+	g.closed[host] = until
+}
+
+// until is how long requests to a host are held back; zero: they are not.
+func (g *gates) until(host string, now time.Time) time.Time {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for h, t := range g.closed {
+		if !t.After(now) {
+			delete(g.closed, h)
+		}
+	}
+	return g.closed[host]
+}
+
+// willPass tells whether the request can wait as long as its host asks for.
+func (x *exchange) willPass(ctx context.Context) bool {
+	now := x.sender.now()
+	until := x.sender.gates.until(x.request.url.Host, now)
+	deadline, has := ctx.Deadline()
+	return !until.After(now.Add(x.sender.config.RetryAfter)) && (!has || until.Before(deadline))
+}
+
+// pass waits until the request's host may be asked.
+func (x *exchange) pass(ctx context.Context) error {
+	now := x.sender.now()
+	until := x.sender.gates.until(x.request.url.Host, now)
+	if until.IsZero() {
+		return nil
+	}
+	p := adapters.Problem{
+		Type: adapters.ErrorTypeCommunication, Title: "Server asks to wait", Status: nethttp.StatusServiceUnavailable,
+		Detail: fmt.Sprintf("%s wants no requests until %s", x.request.url.Host, until.UTC().Format(time.RFC3339)),
+	}
+	if !x.willPass(ctx) {
+		return adapters.Transient(p)
+	}
+	t := time.NewTimer(until.Sub(now))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return adapters.Transient(p)
+	}
+}

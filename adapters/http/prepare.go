@@ -1,0 +1,239 @@
+package http
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"maps"
+	"mime"
+	nethttp "net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+// prepare makes the request of what the engine says of it.
+func (x *exchange) prepare(ctx context.Context) error {
+	x.transport = x.plain()
+	if err := x.authenticate(ctx); err != nil {
+		return err
+	}
+	r := &x.request
+	r.method = strings.ToUpper(x.call.Method)
+	if !httpguts.ValidHeaderFieldName(r.method) {
+		return invalid("the method %q is none of HTTP", x.call.Method)
+	}
+	if err := x.address(); err != nil {
+		return err
+	}
+	if err := x.headers(); err != nil {
+		return err
+	}
+	if err := x.body(); err != nil {
+		return err
+	}
+	return x.check()
+}
+
+// open returns a property of the call with its secrets; nil if it is not there. It tells whether there are any.
+func (x *exchange) open(name string, raw json.RawMessage) (v any, secret bool, err error) {
+	if len(raw) > 0 {
+		d := json.NewDecoder(bytes.NewReader(raw))
+		d.UseNumber()
+		if err := d.Decode(&v); err != nil {
+			return nil, false, invalid("%s is no JSON", name)
+		}
+	}
+	for _, at := range slices.Sorted(maps.Keys(x.call.Sealed)) {
+		rest, mine := strings.CutPrefix(at, "/"+name)
+		if !mine || rest != "" && rest[0] != '/' {
+			continue
+		}
+		made, err := x.unseal(x.call.Sealed[at], 0)
+		if err != nil {
+			return nil, false, err
+		}
+		secret = true
+		if rest == "" {
+			v = made
+		} else if !put(v, strings.Split(rest[1:], "/"), made) {
+			return nil, false, invalid("there is no %s in what the engine sent", at)
+		}
+	}
+	return v, secret, nil
+}
+
+var unescaper = strings.NewReplacer("~1", "/", "~0", "~")
+
+// put sets the part of a value that a JSON pointer leads to. It tells whether it is there.
+func put(in any, steps []string, v any) bool {
+	name := unescaper.Replace(steps[0])
+	var inner any
+	switch in := in.(type) {
+	case map[string]any:
+		if _, has := in[name]; !has {
+			return false
+		}
+		if len(steps) == 1 {
+			in[name] = v
+			return true
+		}
+		inner = in[name]
+	case []any:
+		i, err := strconv.Atoi(name)
+		if err != nil || i < 0 || i >= len(in) {
+			return false
+		}
+		if len(steps) == 1 {
+			in[i] = v
+			return true
+		}
+		inner = in[i]
+	default:
+		return false
+	}
+	return put(inner, steps[1:], v)
+}
+
+// address makes the address.
+func (x *exchange) address() error {
+	v, secret, err := x.open("uri", x.call.URI)
+	if err != nil {
+		return err
+	}
+	r := &x.request
+	r.secretURL = secret
+	text, _ := v.(string)
+	if r.url, err = url.Parse(text); err != nil {
+		if secret {
+			return invalid("the address is none")
+		}
+		return invalid("the address is none: %v", err)
+	}
+	r.url.Fragment = ""
+	v, secret, err = x.open("query", x.call.Query)
+	if err != nil {
+		return err
+	}
+	r.secretQuery = secret
+	query, isObject := v.(map[string]any)
+	if v != nil && !isObject {
+		return invalid("\"query\" is no object")
+	}
+	values := make(url.Values)
+	for name, v := range query {
+		list, isList := v.([]any)
+		if !isList {
+			list = []any{v}
+		}
+		for _, v := range list {
+			if v != nil {
+				values.Add(name, textOf(v))
+			}
+		}
+	}
+	if more := values.Encode(); more != "" && r.url.RawQuery != "" {
+		r.url.RawQuery += "&" + more
+	} else if more != "" {
+		r.url.RawQuery = more
+	}
+	return nil
+}
+
+// unsettable are headers that follow from the request and the connection.
+var unsettable = []string{
+	"Host", "Content-Length", "Transfer-Encoding", "Connection", "Keep-Alive", "Upgrade", "Te", "Trailer", "Expect",
+	"Proxy-Authorization", "Proxy-Connection", "Accept-Encoding",
+}
+
+// headers makes the headers.
+func (x *exchange) headers() error {
+	v, all, err := x.open("headers", x.call.Headers)
+	if err != nil {
+		return err
+	}
+	headers, isObject := v.(map[string]any)
+	if v != nil && !isObject {
+		return invalid("\"headers\" is no object")
+	}
+	r := &x.request
+	r.header = make(nethttp.Header)
+	for name, v := range headers {
+		if v == nil {
+			continue
+		}
+		key := nethttp.CanonicalHeaderKey(name)
+		text := textOf(v)
+		switch {
+		case !httpguts.ValidHeaderFieldName(name):
+			return invalid("%q is no name of a header", name)
+		case slices.Contains(unsettable, key):
+			return invalid("the header %s follows from the request, and can't be set", key)
+		case !httpguts.ValidHeaderFieldValue(text):
+			return invalid("the header %s has characters that it can't have", key)
+		case r.header.Get(key) != "":
+			return invalid("the header %s is there twice, in two spellings", key)
+		}
+		r.header.Set(key, text)
+		_, sealed := x.call.Sealed["/headers/"+escapePointer(name)]
+		if sealed || all && x.call.Sealed["/headers"] != nil {
+			r.secretHeaders = append(r.secretHeaders, key)
+		}
+	}
+	r.secretHeaders = append(r.secretHeaders, "Authorization", "Cookie")
+	if !r.has("User-Agent") {
+		r.header.Set("User-Agent", "holdfast")
+	}
+	if !r.has("Accept") {
+		r.header.Set("Accept", "application/json, */*;q=0.8")
+	}
+	return nil
+}
+
+var pointerEscaper = strings.NewReplacer("~", "~0", "/", "~1")
+
+func escapePointer(name string) string { return pointerEscaper.Replace(name) }
+
+// body makes the content: a string as it is, an object as a form if the header says so, anything else as JSON.
+func (x *exchange) body() error {
+	raw := x.call.Body
+	r := &x.request
+	v, secret, err := x.open("body", raw)
+	if err != nil {
+		return err
+	}
+	r.secretBody = secret
+	if v == nil {
+		return nil
+	}
+	if secret {
+		if raw, err = json.Marshal(v); err != nil {
+			return invalid("the body is no JSON")
+		}
+	}
+	kind, _, _ := mime.ParseMediaType(r.header.Get("Content-Type"))
+	text, isText := v.(string)
+	form, isObject := v.(map[string]any)
+	switch {
+	case isText:
+		r.body, kind = []byte(text), "text/plain; charset=utf-8"
+	case isObject && kind == "application/x-www-form-urlencoded":
+		values := make(url.Values, len(form))
+		for name, v := range form {
+			if v != nil {
+				values.Set(name, textOf(v))
+			}
+		}
+		r.body = []byte(values.Encode())
+	default:
+		r.body, kind = raw, "application/json"
+	}
+	if !r.has("Content-Type") {
+		r.header.Set("Content-Type", kind)
+	}
+	return nil
+}
+
