@@ -18,6 +18,7 @@ import (
 //
 //	compile            mistakes, or the tasks with their kinds
 //	do [limit=n]       the same for a list of tasks, within a minimal document
+//	request            what the adapters of the calls of a document get: its first line is "# " and the input of each
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	datadriven.Walk(t, "testdata/golden", func(t *testing.T, path string) {
@@ -26,7 +27,7 @@ func TestGolden(t *testing.T) {
 			t.Helper()
 			document := d.Input
 			switch d.Cmd {
-			case "compile":
+			case "compile", "request":
 			case "do":
 				document = "document: {dsl: '1.0.3', namespace: test, name: golden, version: '1.0.0'}\ndo:\n" + d.Input
 			default:
@@ -42,7 +43,12 @@ func TestGolden(t *testing.T) {
 			if d.HasArg("expression") {
 				d.ScanArgs(t, "expression", &limits.Expression)
 			}
-			return show(definition.Check([]byte(document), limits))
+			def, mistakes := definition.Check([]byte(document), limits)
+			if d.Cmd == "request" && def != nil {
+				first, _, _ := strings.Cut(document, "\n")
+				return show(nil, mistakes) + requests(def, strings.TrimPrefix(first, "# "))
+			}
+			return show(def, mistakes)
 		})
 	})
 }
@@ -66,6 +72,25 @@ func show(def *workflow.Definition, mistakes []*definitionv1.Mistake) string {
 	}
 	if len(def.Activities) > 0 {
 		fmt.Fprintf(&b, "activities %s\n", strings.Join(def.Activities, " "))
+	}
+	return b.String()
+}
+
+// requests shows what calls hand to their adapters.
+func requests(def *workflow.Definition, input string) string {
+	var b strings.Builder
+	for _, ref := range slices.Sorted(maps.Keys(def.Tasks)) {
+		call, is := def.Tasks[ref].Kind.(*workflow.Call)
+		if !is {
+			continue
+		}
+		in := workflow.NewValue([]byte(input))
+		made, err := call.With.Eval(in, &workflow.Args{Input: in, Task: &workflow.TaskArg{Task: def.Tasks[ref]}})
+		if err != nil {
+			fmt.Fprintf(&b, "%s %s\n    error: %v\n", ref, call.Activity, err)
+			continue
+		}
+		fmt.Fprintf(&b, "%s %s\n    %s\n", ref, call.Activity, made.JSON())
 	}
 	return b.String()
 }

@@ -123,6 +123,9 @@ func (r *request) uri(n *node) {
 			n.property(), shorten(n.text, 100), problem)
 		return
 	}
+	if u, err := url.Parse(strings.Join(e.texts, "1")); err == nil && u.Host == "" && e.texts[0] != "" {
+		r.c.warnf(n, "%q names no host: the call will fail", n.property())
+	}
 	r.name("uri")
 	r.part(e)
 }
@@ -165,8 +168,6 @@ func newURITemplate(text string) (e *uriTemplate, problem string) {
 		return nil, "something is wrong: " + err.Error()
 	case u.Scheme != "http" && u.Scheme != "https":
 		return nil, "http:// or https:// is missing"
-	case u.Host == "":
-		return nil, "the host is missing"
 	case u.User != nil:
 		return nil, "there are a name or a password: use \"authentication\" for that"
 	case u.Fragment != "":

@@ -139,10 +139,16 @@ func (x *exchange) follow(res *nethttp.Response) error {
 func (x *exchange) check() error {
 	u := x.request.url
 	switch {
-	case u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
-		return invalid("the address %s is none that begins with http:// or https:// and names a host", x.request.shown())
+	case u.Scheme != "http" && u.Scheme != "https":
+		return invalid("the address %s does not begin with http:// or https://", x.request.shown())
 	case u.User != nil:
 		return invalid("the address holds a name or a password: use \"authentication\" for that")
+	}
+	if u.Hostname() == "" {
+		return adapters.Permanent(adapters.Problem{
+			Type: adapters.ErrorTypeCommunication, Title: "No answer", Status: nethttp.StatusServiceUnavailable,
+			Detail: fmt.Sprintf("the address %s names no host", x.request.shown()),
+		})
 	}
 	port := u.Port()
 	if port == "" {

@@ -236,6 +236,9 @@ func TestInvalid(t *testing.T) {
 			t.Errorf("%s: %v", name, r)
 		}
 	}
+	if r := b.send("request", object{"uri": "https://"}); r.GetOutcome() != failed || !r.GetPermanent() || r.GetError().GetStatus() != 503 {
+		t.Errorf("no host: %v", r)
+	}
 	if came.Load() != 0 {
 		t.Error("a request was sent")
 	}

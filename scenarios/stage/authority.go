@@ -72,8 +72,9 @@ func (a *Authority) Roots() *x509.CertPool {
 	return roots
 }
 
-// Sign makes a certificate, for both ends of connections on this machine, and returns the files with it and with its key. It bears a name.
-func (a *Authority) Sign(name string) (certificate, private string, err error) {
+// Sign makes a certificate, for both ends of connections on this machine, and returns the files with it and with its key. It bears a name,
+// and those of hosts.
+func (a *Authority) Sign(name string, hosts ...string) (certificate, private string, err error) {
 	a.signed++
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -83,6 +84,7 @@ func (a *Authority) Sign(name string) (certificate, private string, err error) {
 		SerialNumber: big.NewInt(1 + a.signed), NotBefore: a.cert.NotBefore, NotAfter: a.cert.NotAfter,
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 		URIs: []*url.URL{{Scheme: "spiffe", Host: "holdfast.test", Path: "/node/" + name}}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		DNSNames: hosts,
 	}
 	raw, err := x509.CreateCertificate(rand.Reader, cert, a.cert, key.Public(), a.key)
 	if err != nil {
