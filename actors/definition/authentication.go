@@ -101,8 +101,8 @@ func (r *request) oauth(o object) {
 	grant := ""
 	if v := o.required("grant"); v != nil && r.c.isString(v, "grant") {
 		grant = v.text
-		switch {
-		case grant == "authorization_code" || grant == "refresh_token":
+		switch grant {
+		case "authorization_code", "refresh_token":
 			r.c.atf(v, "the grant %q is not supported, as a person has to agree to it first: use one of %s", grant, quoted(grants))
 		default:
 			r.oneOf(v, grants)

@@ -27,13 +27,14 @@ func (c *compiler) bare(n *node, name string, p place, vars []string) workflow.E
 		c.atf(n, "%q must be an expression, a string such as .ready, but is %s", name, n.describe())
 		return nil
 	}
-	return c.expression(n, n.text, 0, p, vars)
+	return c.expression(n, n.text, p, vars)
 }
 
-// expression compiles the expression in text, which stands in the string of n after offset bytes; nil after a mistake.
-func (c *compiler) expression(n *node, text string, offset int, p place, vars []string) workflow.Expr {
+// expression compiles the expression in text, with which the string of n begins; nil after a mistake.
+func (c *compiler) expression(n *node, text string, p place, vars []string) workflow.Expr {
+	offset := 0
 	if isExpression(text) {
-		offset += strings.Index(text, "${") + len("${")
+		offset = strings.Index(text, "${") + len("${")
 	}
 	text = inner(text)
 	if strings.TrimSpace(text) == "" {
@@ -161,7 +162,7 @@ func (b *templateBuilder) add(n *node) bool {
 			b.seal(n, b.at)
 			break
 		}
-		e := b.c.expression(n, n.text, 0, b.place, b.vars)
+		e := b.c.expression(n, n.text, b.place, b.vars)
 		b.part(e)
 		ok = e != nil
 	default:

@@ -38,7 +38,7 @@ func (r *request) unsealed(n *node) {
 	text := inner(n.text)
 	q, err := gojq.Parse(text)
 	if err != nil || len(text) > r.c.limits.Expression {
-		r.c.expression(n, n.text, 0, r.place, r.vars) // says what is wrong
+		r.c.expression(n, n.text, r.place, r.vars) // says what is wrong
 		return
 	}
 	if !r.tree(n, q) {
@@ -82,7 +82,7 @@ func (r *request) tree(n *node, q *gojq.Query) bool {
 // value adds a part that needs no secret.
 func (r *request) value(n *node, text string) bool {
 	r.literal.WriteString(`{"value":`)
-	r.part(r.c.expression(n, text, 0, r.place, r.vars))
+	r.part(r.c.expression(n, text, r.place, r.vars))
 	r.literal.WriteByte('}')
 	return true
 }

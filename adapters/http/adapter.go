@@ -103,6 +103,7 @@ func invalid(format string, args ...any) error {
 // forbidden is the error of a call that may not be sent.
 func forbidden(format string, args ...any) error {
 	return adapters.Permanent(adapters.Problem{
-		Type: adapters.ErrorTypeAuthorization, Title: "Request is not allowed", Status: nethttp.StatusForbidden, Detail: fmt.Sprintf(format, args...),
+		Type: adapters.ErrorTypeAuthorization, Title: "Request is not allowed", Status: nethttp.StatusForbidden,
+		Detail: fmt.Sprintf(format, args...),
 	})
 }

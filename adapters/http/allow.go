@@ -33,11 +33,15 @@ type entry struct {
 
 // refusedByDefault are networks that a request has no business in, unless an entry allows them: this machine, the link, those by which
 // clouds tell about themselves, and what is no single machine.
-var refusedByDefault = []netip.Prefix{
-	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("169.254.0.0/16"),
-	netip.MustParsePrefix("100.100.100.200/32"), netip.MustParsePrefix("192.0.0.192/32"), netip.MustParsePrefix("224.0.0.0/4"),
-	netip.MustParsePrefix("240.0.0.0/4"), netip.MustParsePrefix("::/128"), netip.MustParsePrefix("::1/128"), netip.MustParsePrefix("fe80::/10"),
-	netip.MustParsePrefix("fd00:ec2::254/128"), netip.MustParsePrefix("fd20:ce::254/128"), netip.MustParsePrefix("ff00::/8"),
+var refusedByDefault = networks("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "100.100.100.200/32", "192.0.0.192/32", "224.0.0.0/4",
+	"240.0.0.0/4", "::/128", "::1/128", "fe80::/10", "fd00:ec2::254/128", "fd20:ce::254/128", "ff00::/8")
+
+func networks(texts ...string) []netip.Prefix {
+	var all []netip.Prefix
+	for _, text := range texts {
+		all = append(all, netip.MustParsePrefix(text))
+	}
+	return all
 }
 
 func newAllowed(c Config) (*allowed, error) {

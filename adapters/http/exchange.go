@@ -196,7 +196,8 @@ func (x *exchange) round(ctx context.Context) (*nethttp.Response, error) {
 // failed is the error of an answer that is no success.
 func (x *exchange) failed(status int, done bool, detail string) error {
 	p := adapters.Problem{
-		Type: adapters.ErrorTypeCommunication, Title: strings.TrimSpace(fmt.Sprintf("HTTP %d %s", status, nethttp.StatusText(status))), Status: status,
+		Type: adapters.ErrorTypeCommunication, Status: status,
+		Title:  strings.TrimSpace(fmt.Sprintf("HTTP %d %s", status, nethttp.StatusText(status))),
 		Detail: fmt.Sprintf("%s %s: %s", x.request.method, x.request.shown(), detail),
 	}
 	if done {

@@ -143,8 +143,10 @@ func TestContents(t *testing.T) {
 
 // received is a request as a server got it.
 type received struct {
-	Method, URI, Body string
-	Header            nethttp.Header
+	Method string         `json:"method"`
+	URI    string         `json:"uri"`
+	Body   string         `json:"body"`
+	Header nethttp.Header `json:"header"`
 }
 
 // echo serves what it got.
@@ -178,7 +180,7 @@ func TestRequests(t *testing.T) {
 		"method": "post", "query": object{"q": "a b", "n": 1.5, "l": []any{true, "y"}, "none": nil},
 		"headers": object{"x-a": 7, "X-None": nil}, "body": object{"b": 2},
 	})
-	if got.Method != "POST" || got.URI != "/a?x=1&l=true&l=y&n=1.5&q=a+b" || got.Body != `{"b":2}` ||
+	if got.Method != nethttp.MethodPost || got.URI != "/a?x=1&l=true&l=y&n=1.5&q=a+b" || got.Body != `{"b":2}` ||
 		got.Header.Get("X-A") != "7" || got.Header.Get("Content-Type") != "application/json" || got.Header.Get("Idempotency-Key") == "" {
 		t.Errorf("%+v", got)
 	}
@@ -435,12 +437,12 @@ func TestRedirects(t *testing.T) {
 		}
 	}
 	got := b.echoed(url+"/other", with())
-	if got.Method != "POST" || got.URI != "/there" || got.Body != "b" || got.Header.Get("X-Plain") != "p" ||
+	if got.Method != nethttp.MethodPost || got.URI != "/there" || got.Body != "b" || got.Header.Get("X-Plain") != "p" ||
 		got.Header.Get("X-Key")+got.Header.Get("Authorization") != "" {
 		t.Errorf("elsewhere: %+v", got)
 	}
 	got = b.echoed(url+"/same", with())
-	if got.Method != "GET" || got.Body != "" || got.Header.Get("X-Key") != "k-1" || got.Header.Get("Authorization") == "" {
+	if got.Method != nethttp.MethodGet || got.Body != "" || got.Header.Get("X-Key") != "k-1" || got.Header.Get("Authorization") == "" {
 		t.Errorf("the same server: %+v", got)
 	}
 	o := with()
@@ -651,7 +653,7 @@ func TestOAuth(t *testing.T) {
 	o := func(scheme string, client object, more ...any) object {
 		policy := object{"authority": url, "grant": "client_credentials", "client": client, "scopes": []any{"a", "b"}, "audiences": []any{"x"}}
 		for i := 0; i < len(more); i += 2 {
-			policy[more[i].(string)] = more[i+1]
+			policy[fmt.Sprint(more[i])] = more[i+1]
 		}
 		return object{"uri": url + "/api", "authentication": object{scheme: policy}}
 	}

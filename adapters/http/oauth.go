@@ -76,7 +76,7 @@ const (
 func newTokens() *tokens { return &tokens{newKept(maxTokens, func(*heldToken) {})} }
 
 func (t *tokens) held(o *oauth) (*heldToken, error) {
-	of, err := json.Marshal(o)
+	of, err := json.Marshal(o) //nolint:gosec // it is hashed
 	if err != nil {
 		return nil, errors.New("read how to get a token")
 	}
@@ -292,7 +292,9 @@ func (x *exchange) ask(ctx context.Context, req *nethttp.Request, answer any) er
 	case res.StatusCode >= nethttp.StatusInternalServerError || res.StatusCode == nethttp.StatusTooManyRequests:
 		return adapters.Transient(fmt.Errorf("get a token from %s: HTTP %d", req.URL.Host, res.StatusCode))
 	case res.StatusCode != nethttp.StatusOK:
-		var says struct{ Error string }
+		var says struct {
+			Error string `json:"error"`
+		}
 		_ = json.Unmarshal(text, &says) // it may say nothing
 		return unauthenticated("%s gives no token: HTTP %d %.100s", req.URL.Host, res.StatusCode, says.Error)
 	case json.Unmarshal(text, answer) != nil:
@@ -304,7 +306,8 @@ func (x *exchange) ask(ctx context.Context, req *nethttp.Request, answer any) er
 // unauthenticated is the error of a request that can't say who sends it.
 func unauthenticated(format string, args ...any) error {
 	return adapters.Permanent(adapters.Problem{
-		Type: adapters.ErrorTypeAuthentication, Title: "No token for the request", Status: nethttp.StatusUnauthorized, Detail: fmt.Sprintf(format, args...),
+		Type: adapters.ErrorTypeAuthentication, Title: "No token for the request", Status: nethttp.StatusUnauthorized,
+		Detail: fmt.Sprintf(format, args...),
 	})
 }
 

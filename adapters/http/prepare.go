@@ -236,4 +236,3 @@ func (x *exchange) body() error {
 	}
 	return nil
 }
-

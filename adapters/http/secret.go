@@ -25,7 +25,9 @@ var plainName = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9_.-]*$`)
 
 // read returns a secret: text, without a line break at its end, or what JSON says. It is read each time, so that it can be changed.
 func (s secrets) read(namespace, name string) (any, error) {
-	refuse := func(why string) error { return forbidden("the secret %s of the namespace %s can't be used: %s", name, namespace, why) }
+	refuse := func(why string) error {
+		return forbidden("the secret %s of the namespace %s can't be used: %s", name, namespace, why)
+	}
 	switch {
 	case s.folder == "":
 		return nil, refuse("the adapter was given no folder of secrets")
@@ -143,6 +145,9 @@ func textOf(v any) string {
 	if s, ok := v.(string); ok {
 		return s
 	}
-	text, _ := json.Marshal(v) // it was JSON
+	text, err := json.Marshal(v)
+	if err != nil {
+		return "" // it was JSON
+	}
 	return string(text)
 }

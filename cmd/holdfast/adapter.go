@@ -20,11 +20,12 @@ func newAdapter(a *app) *cobra.Command {
 		Short: "See and limit what adapters do, or run a built-in one",
 	}
 	asGroup(cmd)
-	bench := a.builtin("bench", "Run the adapter that benchmarks call: bench.echo, bench.sleep", func(*slog.Logger) (*adapters.Adapter, error) {
+	const benched = "Run the adapter that benchmarks call: bench.echo, bench.sleep"
+	waits := a.builtin("bench", benched, func(*slog.Logger) (*adapters.Adapter, error) {
 		runtime.GOMAXPROCS(1) // its activities only wait, so that a second processor would only cost its waking
 		return bench.New(), nil
 	})
-	cmd.AddCommand(bench, newHTTP(a), newAdapterList(a), newAdapterLimit(a))
+	cmd.AddCommand(waits, newHTTP(a), newAdapterList(a), newAdapterLimit(a))
 	return cmd
 }
 
@@ -40,8 +41,8 @@ func newHTTP(a *app) *cobra.Command {
 		return adapter, nil
 	})
 	f := cmd.Flags()
-	f.StringSliceVar(&c.Allow, "allow", nil, "`where` requests may go: api.example.com, *.example.com, * for all names, 10.0.0.0/8; each perhaps "+
-		"with a port; several allowed (all but loopback, link-local and metadata addresses)")
+	f.StringSliceVar(&c.Allow, "allow", nil, "`where` requests may go: api.example.com, *.example.com, * for all names, 10.0.0.0/8; "+
+		"each perhaps with a port; several allowed (all but loopback, link-local and metadata addresses)")
 	f.StringSliceVar(&c.Resolve, "resolve", nil, "`HOST:PORT=ADDRESS:PORT`, another address for a host; several allowed (none)")
 	f.StringVar(&c.CA, "ca-file", "", "`file` of certificates that those of servers must be signed by, beside the system's (none)")
 	f.StringVar(&c.Proxy, "proxy", "", "`address` of a proxy for all requests, http://host:port (none)")

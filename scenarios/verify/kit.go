@@ -16,8 +16,8 @@ import (
 	"github.com/holdfast-run/holdfast/scenarios/stage"
 )
 
-// conformance runs the conformance test kit of the language, each scenario on a node of its own, with the adapter of "call: http". The hosts
-// that scenarios call are here.
+// conformance runs the conformance test kit of the language, each scenario on a node of its own, with the adapter of "call: http". What
+// answers for the hosts that scenarios call is here.
 func conformance(ctx context.Context, s *site) (figures, error) {
 	reached, end, err := standIn(ctx, s.dir)
 	if err != nil {
@@ -63,7 +63,8 @@ func (s *site) language(ctx context.Context, st *stage.Stage, reached []string) 
 	return node.Dial()
 }
 
-// standIn serves what stands in for the hosts that the scenarios call. reached are the settings of the adapter that lead there; end ends it.
+// standIn serves what stands in for the hosts that the scenarios call. reached are the settings of the adapter that lead there; end ends
+// it.
 func standIn(ctx context.Context, dir string) (reached []string, end func(), err error) {
 	a, err := stage.NewAuthority(dir)
 	if err != nil {
