@@ -1,0 +1,196 @@
+package http_test
+
+import (
+	"io"
+	nethttp "net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/holdfast-run/holdfast/adapters"
+	"github.com/holdfast-run/holdfast/adapters/adaptertest"
+	"github.com/holdfast-run/holdfast/adapters/http"
+	"github.com/holdfast-run/holdfast/messages/adapterv1"
+)
+
+// TestNeverTwice: a request that can't be repeated is sent once, also if the connection that it was sent on was closed meanwhile.
+func TestNeverTwice(t *testing.T) {
+	t.Parallel()
+	b := setup(t, http.Config{})
+	var came atomic.Int32
+	url := serve(t, func(w nethttp.ResponseWriter, r *nethttp.Request) {
+		if came.Add(1)%2 == 0 {
+			conn, _, err := nethttp.NewResponseController(w).Hijack()
+			if err == nil {
+				_ = conn.Close()
+			}
+			return
+		}
+		_, _ = io.Copy(io.Discard, r.Body)
+	})
+	for i := range 20 {
+		before := came.Load()
+		var body any
+		if i%4 < 2 {
+			body = "x"
+		}
+		r := b.send("requestOnce", object{"uri": url, "method": "post", "body": body})
+		if sent := came.Load() - before; sent != 1 {
+			t.Fatalf("it was sent %d times: %v", sent, r)
+		}
+		if want := []adapterv1.Outcome{succeeded, inDoubt}[i%2]; r.GetOutcome() != want {
+			t.Errorf("%d: %v", i, r)
+		}
+	}
+}
+
+// TestAllowed: requests go where the list says, also by names and redirects that lead elsewhere.
+func TestAllowed(t *testing.T) {
+	t.Parallel()
+	var came atomic.Int32
+	url := serve(t, func(nethttp.ResponseWriter, *nethttp.Request) { came.Add(1) })
+	port := url[strings.LastIndex(url, ":"):]
+	address := strings.TrimPrefix(url, "http://")
+	for _, c := range []struct {
+		allow, resolve []string
+		uri            string
+		allowed        bool
+	}{
+		{[]string{}, nil, url, false},
+		{[]string{}, nil, "http://localhost" + port, false},
+		{[]string{}, nil, "http://[::ffff:127.0.0.1]" + port, false},
+		{[]string{}, nil, "http://0.0.0.0" + port, false},
+		{[]string{}, nil, "http://169.254.169.254/latest", false},
+		{[]string{"*"}, nil, url, false},
+		{[]string{"*", "127.0.0.1"}, nil, url, true},
+		{[]string{"127.0.0.0/8"}, nil, "http://localhost" + port, true},
+		{[]string{"127.0.0.1" + port}, nil, url, true},
+		{[]string{"127.0.0.1:1"}, nil, url, false},
+		{[]string{"localhost"}, nil, "http://localhost" + port, false},
+		{[]string{"api.test"}, []string{"api.test:80=" + address}, "http://api.test/x", true},
+		{[]string{"*.test"}, []string{"api.test:80=" + address}, "http://API.test/x", true},
+		{[]string{"other.test"}, []string{"api.test:81=" + address}, "http://api.test/x", false},
+	} {
+		if len(c.allow) == 0 {
+			c.allow = nil
+		}
+		config := http.Config{Allow: c.allow, Resolve: c.resolve}
+		a, err := http.New(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := &bench{t, adaptertest.Start(t)}
+		b.node.Run(a, adapters.Config{})
+		before := came.Load()
+		r := b.send("request", object{"uri": c.uri})
+		sent := came.Load() > before
+		if sent != c.allowed || !c.allowed && r.GetError().GetStatus() != 403 {
+			t.Errorf("%v %s: sent %t, %v", c.allow, c.uri, sent, r)
+		}
+	}
+}
+
+// TestRedirects: they are followed if the call says so, within the list, and take no secrets to others.
+func TestRedirects(t *testing.T) {
+	t.Parallel()
+	secrets := t.TempDir()
+	writeSecret(t, secrets, "shop/key", "k-1")
+	b := setup(t, http.Config{Secrets: secrets})
+	other := serve(t, echo)
+	var hops atomic.Int32
+	url := serve(t, func(w nethttp.ResponseWriter, r *nethttp.Request) {
+		switch r.URL.Path {
+		case "/other":
+			nethttp.Redirect(w, r, other+"/there", nethttp.StatusTemporaryRedirect)
+		case "/same":
+			nethttp.Redirect(w, r, "/echo", nethttp.StatusFound)
+		case "/done":
+			nethttp.Redirect(w, r, "/lost", nethttp.StatusSeeOther)
+		case "/lost":
+			w.WriteHeader(nethttp.StatusServiceUnavailable)
+		case "/ever":
+			hops.Add(1)
+			nethttp.Redirect(w, r, "/ever", nethttp.StatusFound)
+		case "/metadata":
+			nethttp.Redirect(w, r, "http://169.254.169.254/latest/meta-data", nethttp.StatusFound)
+		case "/file":
+			nethttp.Redirect(w, r, "file:///etc/passwd", nethttp.StatusFound)
+		case "/cached":
+			w.WriteHeader(nethttp.StatusNotModified)
+		default:
+			echo(w, r)
+		}
+	})
+	with := func() object {
+		return object{
+			"method": "post", "redirect": true, "body": "b", "headers": object{"X-Key": nil, "X-Plain": "p"},
+			"sealed":         object{"/headers/X-Key": object{"secret": []any{"key"}}},
+			"authentication": object{"basic": object{"username": "u", "password": "p"}},
+		}
+	}
+	got := b.echoed(url+"/other", with())
+	if got.Method != nethttp.MethodPost || got.URI != "/there" || got.Body != "b" || got.Header.Get("X-Plain") != "p" ||
+		got.Header.Get("X-Key")+got.Header.Get("Authorization") != "" {
+		t.Errorf("elsewhere: %+v", got)
+	}
+	got = b.echoed(url+"/same", with())
+	if got.Method != nethttp.MethodGet || got.Body != "" || got.Header.Get("X-Key") != "k-1" || got.Header.Get("Authorization") == "" {
+		t.Errorf("the same server: %+v", got)
+	}
+	o := with()
+	o["uri"], o["sealed"] = url+"/other", object{"/body": object{"secret": []any{"key"}}}
+	if r := b.send("request", o); r.GetError().GetStatus() != 403 {
+		t.Errorf("a secret body: %v", r)
+	}
+	for path, status := range map[string]int32{"/ever": 302, "/metadata": 403, "/file": 400} {
+		if r := b.send("request", object{"uri": url + path, "redirect": true}); r.GetError().GetStatus() != status || r.GetOutcome() != failed {
+			t.Errorf("%s: %v", path, r)
+		}
+	}
+	if hops.Load() != 11 {
+		t.Errorf("%d redirects were followed", hops.Load())
+	}
+	like(t, "not modified", b.output(object{"uri": url + "/cached", "redirect": true}), "null")
+	if r := b.send("request", object{"uri": url + "/same"}); r.GetError().GetStatus() != 302 {
+		t.Errorf("without being followed: %v", r)
+	}
+	r := b.send("requestOnce", object{"uri": url + "/done", "method": "post", "redirect": true})
+	if r.GetOutcome() != succeeded || r.GetError().GetType() != adapters.ErrorTypeUnreported {
+		t.Errorf("done, and its outcome lost: %v", r)
+	}
+}
+
+// TestRetryAfter: a server that asks to wait is left alone for that time, by all requests.
+func TestRetryAfter(t *testing.T) {
+	t.Parallel()
+	b := setup(t, http.Config{RetryAfter: 2 * time.Second})
+	var came atomic.Int32
+	var first atomic.Int64
+	url := serve(t, func(w nethttp.ResponseWriter, _ *nethttp.Request) {
+		if came.Add(1) == 1 {
+			first.Store(time.Now().UnixNano())
+			w.Header().Set("Retry-After", "1")
+			w.WriteHeader(nethttp.StatusTooManyRequests)
+			return
+		}
+		if after := time.Since(time.Unix(0, first.Load())); after < time.Second {
+			t.Errorf("it came again after %v", after)
+		}
+	})
+	like(t, "after a second", b.output(object{"uri": url}), "null")
+	long := serve(t, func(w nethttp.ResponseWriter, _ *nethttp.Request) {
+		came.Add(1)
+		w.Header().Set("Retry-After", time.Now().Add(time.Hour).UTC().Format(nethttp.TimeFormat))
+		w.WriteHeader(nethttp.StatusServiceUnavailable)
+	})
+	came.Store(0)
+	for range 2 {
+		if r := b.send("request", object{"uri": long}); r.GetOutcome() != failed || r.GetPermanent() || r.GetError().GetStatus() != 503 {
+			t.Errorf("after an hour: %v", r)
+		}
+	}
+	if came.Load() != 1 {
+		t.Errorf("%d requests came", came.Load())
+	}
+}
