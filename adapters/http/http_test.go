@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"log"
 	"net"
 	nethttp "net/http"
 	"net/http/httptest"
@@ -243,7 +244,7 @@ func TestInvalid(t *testing.T) {
 // TestClassified: whether a request was done is what its server says, and otherwise open.
 func TestClassified(t *testing.T) {
 	t.Parallel()
-	b := setup(t, http.Config{ResponseBytes: 1000, Timeout: 2 * time.Second})
+	b, impatient := setup(t, http.Config{ResponseBytes: 1000}), setup(t, http.Config{Timeout: time.Second})
 	type want struct {
 		outcome   adapterv1.Outcome
 		permanent bool
@@ -276,7 +277,7 @@ func TestClassified(t *testing.T) {
 		}
 	})
 	secure := httptest.NewTLSServer(nethttp.HandlerFunc(echo))
-	secure.Config.ErrorLog = nil
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
 	t.Cleanup(secure.Close)
 	for name, c := range map[string]struct {
 		url            string
@@ -305,6 +306,10 @@ func TestClassified(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			b := b
+			if c.url == slow {
+				b = impatient
+			}
 			for activity, want := range map[string]want{"request": c.repeated, "requestOnce": c.once} {
 				r := b.send(activity, object{"uri": c.url})
 				if r.GetOutcome() != want.outcome || r.GetPermanent() != want.permanent || r.GetError().GetStatus() != want.status {

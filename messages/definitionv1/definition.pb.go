@@ -191,8 +191,10 @@ type Mistake struct {
 	// A JSON pointer into the document.
 	Path string `protobuf:"bytes,3,opt,name=path,proto3" json:"path,omitempty"`
 	// What is wrong, what was expected and what to do.
-	Message       string   `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
-	Severity      Severity `protobuf:"varint,5,opt,name=severity,proto3,enum=holdfast.definition.v1.Severity" json:"severity,omitempty"`
+	Message  string   `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
+	Severity Severity `protobuf:"varint,5,opt,name=severity,proto3,enum=holdfast.definition.v1.Severity" json:"severity,omitempty"`
+	// The address of a document elsewhere that the definition refers to and does not have, if that is what is wrong. See DeployRequest.
+	Resource      string `protobuf:"bytes,6,opt,name=resource,proto3" json:"resource,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -262,9 +264,19 @@ func (x *Mistake) GetSeverity() Severity {
 	return Severity_SEVERITY_UNSPECIFIED
 }
 
+func (x *Mistake) GetResource() string {
+	if x != nil {
+		return x.Resource
+	}
+	return ""
+}
+
 type DeployRequest struct {
-	state    protoimpl.MessageState `protogen:"open.v1"`
-	Document []byte                 `protobuf:"bytes,1,opt,name=document,proto3" json:"document,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// YAML or JSON. Documents elsewhere that it refers to, such as those of OpenAPI, stand behind it, as nodes fetch nothing: a line
+	// "--- # resources", then a JSON object by their addresses, of objects with "content", a string, and "sha256", its hash in hexadecimal
+	// digits.
+	Document []byte `protobuf:"bytes,1,opt,name=document,proto3" json:"document,omitempty"`
 	// A document that Validate warns of is refused, too.
 	Strict        bool `protobuf:"varint,2,opt,name=strict,proto3" json:"strict,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1053,13 +1065,14 @@ const file_holdfast_definition_v1_definition_proto_rawDesc = "" +
 	"\n" +
 	"definition\x18\x02 \x01(\tR\n" +
 	"definition\x12;\n" +
-	"\bwarnings\x18\x03 \x03(\v2\x1f.holdfast.definition.v1.MistakeR\bwarnings\"\xa1\x01\n" +
+	"\bwarnings\x18\x03 \x03(\v2\x1f.holdfast.definition.v1.MistakeR\bwarnings\"\xbd\x01\n" +
 	"\aMistake\x12\x12\n" +
 	"\x04line\x18\x01 \x01(\x05R\x04line\x12\x16\n" +
 	"\x06column\x18\x02 \x01(\x05R\x06column\x12\x12\n" +
 	"\x04path\x18\x03 \x01(\tR\x04path\x12\x18\n" +
 	"\amessage\x18\x04 \x01(\tR\amessage\x12<\n" +
-	"\bseverity\x18\x05 \x01(\x0e2 .holdfast.definition.v1.SeverityR\bseverity\"C\n" +
+	"\bseverity\x18\x05 \x01(\x0e2 .holdfast.definition.v1.SeverityR\bseverity\x12\x1a\n" +
+	"\bresource\x18\x06 \x01(\tR\bresource\"C\n" +
 	"\rDeployRequest\x12\x1a\n" +
 	"\bdocument\x18\x01 \x01(\fR\bdocument\x12\x16\n" +
 	"\x06strict\x18\x02 \x01(\bR\x06strict\"\x91\x01\n" +
