@@ -48,9 +48,16 @@ func check(document []byte, limits Limits, stored bool) (*workflow.Definition, [
 		used:      make(map[*node]bool),
 		schemas:   make(map[*node]workflow.Schema),
 		templates: make(map[templateKey]workflow.Expr),
+		opened:    make(map[string]any),
 	}
 	c.stored = stored
-	root := c.parse(document, limits)
+	text, resources, err := messages.SplitResources(document)
+	if err != nil {
+		c.add(0, 0, "", err.Error())
+		return nil, c.sorted()
+	}
+	c.resources = resources
+	root := c.parse(text, limits)
 	if root == nil {
 		return nil, c.sorted()
 	}
@@ -74,6 +81,9 @@ type compiler struct {
 
 	// components holds the reusable components: authentications, errors, functions, retries and timeouts.
 	components map[string]*node
+	// resources are documents elsewhere, by their addresses, opened those that were read.
+	resources map[string][]byte
+	opened    map[string]any
 	// secrets are the names of those that the definition uses.
 	secrets map[string]bool
 	used    map[*node]bool

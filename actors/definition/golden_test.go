@@ -11,6 +11,7 @@ import (
 
 	"github.com/holdfast-run/holdfast/actors/definition"
 	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/definitionv1"
 )
 
@@ -18,15 +19,21 @@ import (
 //
 //	compile            mistakes, or the tasks with their kinds
 //	do [limit=n]       the same for a list of tasks, within a minimal document
+//	resource           the next documents have this resource: its first line is "# " and its address
 //	request            what the adapters of the calls of a document get: its first line is "# " and the input of each
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	datadriven.Walk(t, "testdata/golden", func(t *testing.T, path string) {
 		t.Helper()
+		resources := make(map[string][]byte)
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			t.Helper()
 			document := d.Input
 			switch d.Cmd {
+			case "resource":
+				address, content, _ := strings.Cut(document, "\n")
+				resources[strings.TrimPrefix(address, "# ")] = []byte(content)
+				return ""
 			case "compile", "request":
 			case "do":
 				document = "document: {dsl: '1.0.3', namespace: test, name: golden, version: '1.0.0'}\ndo:\n" + d.Input
@@ -43,7 +50,11 @@ func TestGolden(t *testing.T) {
 			if d.HasArg("expression") {
 				d.ScanArgs(t, "expression", &limits.Expression)
 			}
-			def, mistakes := definition.Check([]byte(document), limits)
+			whole, err := messages.WithResources([]byte(document), resources)
+			if err != nil {
+				t.Fatal(err)
+			}
+			def, mistakes := definition.Check(whole, limits)
 			if d.Cmd == "request" && def != nil {
 				first, _, _ := strings.Cut(document, "\n")
 				return show(nil, mistakes) + requests(def, strings.TrimPrefix(first, "# "))
@@ -59,6 +70,9 @@ func show(def *workflow.Definition, mistakes []*definitionv1.Mistake) string {
 		message := m.GetMessage()
 		if m.GetSeverity() == definitionv1.Severity_SEVERITY_WARNING {
 			message = "warning: " + message
+		}
+		if m.GetResource() != "" {
+			message += " [" + m.GetResource() + "]"
 		}
 		fmt.Fprintf(&b, "%d:%d %s\n    %s\n", m.GetLine(), m.GetColumn(), m.GetPath(), message)
 	}

@@ -59,15 +59,19 @@ type sender struct {
 
 // call is what the engine has made of the properties of a call.
 type call struct {
-	Namespace      string          `json:"namespace"`
-	Method         string          `json:"method"`
-	URI            json.RawMessage `json:"uri"`
-	Headers        json.RawMessage `json:"headers"`
-	Query          json.RawMessage `json:"query"`
-	Body           json.RawMessage `json:"body"`
-	Output         string          `json:"output"`
-	Redirect       bool            `json:"redirect"`
-	Authentication json.RawMessage `json:"authentication"`
+	Namespace string          `json:"namespace"`
+	Method    string          `json:"method"`
+	URI       json.RawMessage `json:"uri"`
+	// Path has what stands for {name} in the address.
+	Path    json.RawMessage `json:"path"`
+	Headers json.RawMessage `json:"headers"`
+	Query   json.RawMessage `json:"query"`
+	// Separators are what stands between the elements of lists in the query, by name; of others each is sent by itself.
+	Separators     map[string]string `json:"separators"`
+	Body           json.RawMessage   `json:"body"`
+	Output         string            `json:"output"`
+	Redirect       bool              `json:"redirect"`
+	Authentication json.RawMessage   `json:"authentication"`
 	// Sealed are the expressions that name secrets, by the JSON pointers of what they make.
 	Sealed map[string]json.RawMessage `json:"sealed"`
 }

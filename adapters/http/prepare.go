@@ -105,8 +105,15 @@ func (x *exchange) address() error {
 		return err
 	}
 	r := &x.request
-	r.secretURL = secret
 	text, _ := v.(string)
+	path, inPath, err := x.open("path", x.call.Path)
+	if err != nil {
+		return err
+	}
+	r.secretURL = secret || inPath
+	if text, err = expand(text, path); err != nil {
+		return err
+	}
 	if r.url, err = url.Parse(text); err != nil {
 		if secret {
 			return invalid("the address is none")
@@ -126,8 +133,10 @@ func (x *exchange) address() error {
 	values := make(url.Values)
 	for name, v := range query {
 		list, isList := v.([]any)
-		if !isList {
+		if separator := x.call.Separators[name]; !isList {
 			list = []any{v}
+		} else if separator != "" {
+			list = []any{joined(list, separator)}
 		}
 		for _, v := range list {
 			if v != nil {
@@ -141,6 +150,31 @@ func (x *exchange) address() error {
 		r.url.RawQuery = more
 	}
 	return nil
+}
+
+// expand puts values for the names in an address, all of which have to be there.
+func expand(address string, path any) (string, error) {
+	values, _ := path.(map[string]any)
+	for name, v := range values {
+		if list, is := v.([]any); is {
+			v = joined(list, ",")
+		}
+		text := textOf(v)
+		if v == nil || text == "" || text == "." || text == ".." {
+			return "", invalid("the parameter %q stands in the path of the address, and can't be empty, . or ..", name)
+		}
+		address = strings.ReplaceAll(address, "{"+name+"}", strings.ReplaceAll(url.QueryEscape(text), "+", "%20"))
+	}
+	return address, nil
+}
+
+// joined is a list as one text.
+func joined(list []any, separator string) string {
+	texts := make([]string, len(list))
+	for i, v := range list {
+		texts[i] = textOf(v)
+	}
+	return strings.Join(texts, separator)
 }
 
 // unsettable are headers that follow from the request and the connection.

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc/codes"
@@ -92,6 +95,32 @@ func (a *app) laterError(ctx context.Context, before, err error) error {
 	return err
 }
 
+// resourceFlag adds the flag that names files for what definitions refer to. It returns how that is got.
+func resourceFlag(cmd *cobra.Command) func() (client.Fetch, error) {
+	given := cmd.Flags().StringArray("resource", nil, "take what definitions refer to by an address from a file, `ADDRESS=FILE`; several "+
+		"allowed (fetch it)")
+	return func() (client.Fetch, error) {
+		files := make(map[string]string, len(*given))
+		for _, g := range *given {
+			at := strings.LastIndex(g, "=")
+			if at < 1 || at == len(g)-1 {
+				return nil, usagef("--resource %q is not of the form ADDRESS=FILE", g)
+			}
+			files[g[:at]] = g[at+1:]
+		}
+		fetch := client.FetchBy(&http.Client{Timeout: fetchWithin})
+		return func(ctx context.Context, address string) ([]byte, error) {
+			if file := files[address]; file != "" {
+				return os.ReadFile(file)
+			}
+			return fetch(ctx, address)
+		}, nil
+	}
+}
+
+// fetchWithin is how long it may take to fetch one thing that a definition refers to.
+const fetchWithin = 30 * time.Second
+
 func newDefinitionValidate(a *app) *cobra.Command {
 	var strict bool
 	cmd := &cobra.Command{
@@ -99,14 +128,27 @@ func newDefinitionValidate(a *app) *cobra.Command {
 		Short: "Say everything that is wrong with definitions, or looks so, without deploying them",
 		Long: "Say everything that is wrong with definitions, or looks so, without deploying them. No node is asked, so this also\n" +
 			"serves editors and builds: a line for each finding is file:line:column: severity: message. The status is 1 if\n" +
-			"something is wrong; warnings alone leave it 0, unless --strict is given.",
+			"something is wrong; warnings alone leave it 0, unless --strict is given. What definitions refer to, such as documents of\n" +
+			"OpenAPI, is fetched, or taken from files (--resource).",
 		Args:              someFiles,
 		ValidArgsFunction: completeFiles,
-		RunE: func(cmd *cobra.Command, files []string) error {
-			return a.eachFile(cmd.Context(), files, func(file string, document []byte) error {
-				return a.validate(file, document, strict)
+	}
+	fetched := resourceFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, files []string) error {
+		fetch, err := fetched()
+		if err != nil {
+			return err
+		}
+		return a.eachFile(cmd.Context(), files, func(file string, document []byte) error {
+			document, err := client.Complete(cmd.Context(), document, fetch, func(_ context.Context, document []byte) ([]*definitionv1.Mistake, error) {
+				_, found := definition.Check(document, definition.Limits{})
+				return found, nil
 			})
-		},
+			if err != nil {
+				return fmt.Errorf("%s: %w", file, err)
+			}
+			return a.validate(file, document, strict)
+		})
 	}
 	cmd.Flags().BoolVar(&strict, "strict", false, "a warning counts as a mistake")
 	return cmd
@@ -156,21 +198,27 @@ func newDefinitionDeploy(a *app) *cobra.Command {
 		Use:   "deploy FILE...",
 		Short: "Deploy definitions",
 		Long: "Deploy definitions, under the namespace, name and version that they name. What is deployed never changes: deploying\n" +
-			"the same again does no harm, and something else needs a new version.",
+			"the same again does no harm, and something else needs a new version. What they refer to, such as documents of OpenAPI,\n" +
+			"is fetched, or taken from files (--resource), and deployed with them.",
 		Args:              someFiles,
 		ValidArgsFunction: completeFiles,
-		RunE: func(cmd *cobra.Command, files []string) error {
-			return a.eachDocument(cmd, files, func(ctx context.Context, c *api, file string, document []byte) error {
-				return a.deploy(ctx, c, file, document, strict)
-			})
-		},
+	}
+	fetched := resourceFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, files []string) error {
+		fetch, err := fetched()
+		if err != nil {
+			return err
+		}
+		return a.eachDocument(cmd, files, func(ctx context.Context, c *api, file string, document []byte) error {
+			return a.deploy(ctx, c, file, &definitionv1.DeployRequest{Document: document, Strict: strict}, fetch)
+		})
 	}
 	cmd.Flags().BoolVar(&strict, "strict", false, "refuse what 'holdfast definition validate' warns of")
 	return cmd
 }
 
-func (a *app) deploy(ctx context.Context, c *api, file string, document []byte, strict bool) error {
-	answer, err := c.Definitions().Deploy(ctx, &definitionv1.DeployRequest{Document: document, Strict: strict})
+func (a *app) deploy(ctx context.Context, c *api, file string, r *definitionv1.DeployRequest, fetch client.Fetch) error {
+	answer, err := c.Deploy(ctx, r, fetch)
 	if err != nil {
 		err = fmt.Errorf("%s: %w", file, err)
 		return advise(err, client.AdviceOnDeploy(err))

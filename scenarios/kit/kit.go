@@ -21,8 +21,8 @@ type Result struct{ Scenarios, Passed, Refused, Failed int }
 // ErrNoKit says that a folder has no features.
 var ErrNoKit = errors.New("no *.feature files")
 
-// Run runs all features of a folder, and writes what comes of each scenario, a line each.
-func Run(ctx context.Context, folder string, system System, out io.Writer) (Result, error) {
+// Run runs all features of a folder, and writes what comes of each scenario, a line each. fetch gets what definitions refer to.
+func Run(ctx context.Context, folder string, system System, fetch client.Fetch, out io.Writer) (Result, error) {
 	files, err := filepath.Glob(filepath.Join(folder, "*.feature"))
 	if err != nil || len(files) == 0 {
 		return Result{}, fmt.Errorf("%w in %s", errors.Join(err, ErrNoKit), folder)
@@ -38,7 +38,7 @@ func Run(ctx context.Context, folder string, system System, out io.Writer) (Resu
 	suite := godog.TestSuite{
 		Name: "conformance",
 		ScenarioInitializer: func(sc *godog.ScenarioContext) {
-			s := &scenario{system: system, end: func() error { return nil }}
+			s := &scenario{system: system, fetch: fetch, end: func() error { return nil }}
 			s.steps(sc)
 			sc.After(func(ctx context.Context, is *godog.Scenario, err error) (context.Context, error) {
 				err = errors.Join(err, s.end())

@@ -3,6 +3,7 @@ package kit
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strconv"
@@ -20,6 +21,32 @@ type pet struct {
 
 var pets = []pet{{1, "milou", "available"}, {2, "felix", "available"}, {3, "rintintin", "sold"}}
 
+// described is what the shop says of itself.
+const described = `{
+  "swagger": "2.0",
+  "info": {"title": "Swagger Petstore", "version": "1.0.7"},
+  "host": "petstore.swagger.io",
+  "basePath": "/v2",
+  "schemes": ["https", "http"],
+  "paths": {
+    "/pet/findByStatus": {"get": {
+      "operationId": "findPetsByStatus",
+      "produces": ["application/json"],
+      "parameters": [{
+        "name": "status", "in": "query", "required": true, "type": "array", "items": {"type": "string"}, "collectionFormat": "multi"
+      }],
+      "responses": {"200": {"description": "successful operation"}}
+    }},
+    "/pet/{petId}": {"get": {
+      "operationId": "getPetById",
+      "produces": ["application/json"],
+      "parameters": [{"name": "petId", "in": "path", "required": true, "type": "integer", "format": "int64"}],
+      "responses": {"200": {"description": "successful operation"}}
+    }}
+  }
+}
+`
+
 // StandIn answers for all Hosts, as far as the scenarios ask for something.
 func StandIn() http.Handler {
 	m := http.NewServeMux()
@@ -34,6 +61,10 @@ func StandIn() http.Handler {
 	})
 	m.HandleFunc("GET petstore.swagger.io/v2/pet/findByStatus", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, slices.DeleteFunc(slices.Clone(pets), func(p pet) bool { return p.Status != r.FormValue("status") }))
+	})
+	m.HandleFunc("GET petstore.swagger.io/v2/swagger.json", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, described) // whoever has gone needs none
 	})
 	m.HandleFunc("GET httpbin.org/basic-auth/{user}/{password}", func(w http.ResponseWriter, r *http.Request) {
 		user, password, ok := r.BasicAuth()

@@ -28,6 +28,7 @@ import (
 // scenario is one that runs.
 type scenario struct {
 	system System
+	fetch  client.Fetch
 
 	end        func() error
 	orders     orderv1.OrderServiceClient
@@ -78,7 +79,7 @@ func (s *scenario) define(ctx context.Context, document *godog.DocString) error 
 
 // deploy deploys a document. What is refused as it is not supported yet is to be seen so.
 func (s *scenario) deploy(ctx context.Context, conn *client.Client, document string) error {
-	deployed, err := conn.Definitions().Deploy(ctx, &definitionv1.DeployRequest{Document: []byte(document)}, grpc.WaitForReady(true))
+	deployed, err := conn.Deploy(ctx, &definitionv1.DeployRequest{Document: []byte(document)}, s.fetch, grpc.WaitForReady(true))
 	if status.Code(err) == codes.InvalidArgument && strings.Contains(err.Error(), "not supported yet") {
 		s.refused = errors.New(status.Convert(err).Message())
 		return godog.ErrPending

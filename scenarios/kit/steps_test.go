@@ -52,7 +52,7 @@ func TestUnlike(t *testing.T) {
 // TestNoKit: a folder without features is told.
 func TestNoKit(t *testing.T) {
 	t.Parallel()
-	if _, err := Run(t.Context(), t.TempDir(), nil, t.Output()); !errors.Is(err, ErrNoKit) {
+	if _, err := Run(t.Context(), t.TempDir(), nil, nil, t.Output()); !errors.Is(err, ErrNoKit) {
 		t.Errorf("%v", err)
 	}
 }
