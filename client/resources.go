@@ -112,15 +112,17 @@ func (c *Client) Deploy(
 	if status.Code(refused) != codes.InvalidArgument {
 		return deployed, refused
 	}
+	var unknown error // what is missing
 	document, err := Complete(ctx, r.GetDocument(), fetch, func(ctx context.Context, document []byte) ([]*definitionv1.Mistake, error) {
-		checked, err := c.definitions.Validate(ctx, &definitionv1.ValidateRequest{Document: document}, options...)
-		return checked.GetMistakes(), err
+		var checked *definitionv1.ValidateResponse
+		checked, unknown = c.definitions.Validate(ctx, &definitionv1.ValidateRequest{Document: document}, options...)
+		return checked.GetMistakes(), unknown
 	})
-	if err != nil {
-		return nil, fmt.Errorf("deploy what the definition refers to: %w", err)
-	}
-	if len(document) == len(r.GetDocument()) {
+	switch {
+	case unknown != nil, err == nil && len(document) == len(r.GetDocument()):
 		return nil, refused
+	case err != nil:
+		return nil, fmt.Errorf("deploy what the definition refers to: %w", err)
 	}
 	return c.definitions.Deploy(ctx, &definitionv1.DeployRequest{Document: document, Strict: r.GetStrict()}, options...)
 }

@@ -51,6 +51,11 @@ func check(document []byte, limits Limits, stored bool) (*workflow.Definition, [
 		opened:    make(map[string]any),
 	}
 	c.stored = stored
+	if len(document) > limits.Document {
+		c.add(0, 0, "", fmt.Sprintf("the document has %d bytes, with what it refers to, more than the %d allowed: split the workflow",
+			len(document), limits.Document))
+		return nil, c.sorted()
+	}
 	text, resources, err := messages.SplitResources(document)
 	if err != nil {
 		c.add(0, 0, "", err.Error())

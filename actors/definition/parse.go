@@ -24,11 +24,6 @@ const tooDeep = "objects and lists nest more than %d deep: flatten the document"
 
 // parse reads a document, YAML or JSON, into nodes; nil if it can't be read.
 func (m *mistakes) parse(document []byte, limits Limits) *node {
-	if len(document) > limits.Document {
-		m.add(0, 0, "", fmt.Sprintf("the document has %d bytes, more than the %d allowed: split the workflow",
-			len(document), limits.Document))
-		return nil
-	}
 	document = bytes.TrimPrefix(document, []byte("\xEF\xBB\xBF"))
 	src := newSource(document)
 	m.lines = len(src.lines)

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 
+	"github.com/holdfast-run/holdfast/actors/definition"
 	"github.com/holdfast-run/holdfast/messages/definitionv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
@@ -122,6 +123,39 @@ func TestDefinitionDeploy(t *testing.T) {
 	f.run("definition", "deploy", taken, bad).want(t, 1, "",
 		"holdfast: "+taken+": version 1.0.0 has another document (ALREADY_EXISTS)\nGive the changed document a new version.\n"+
 			"holdfast: "+bad+": the document has mistakes (INVALID_ARGUMENT)\n  /do/0: line 3: unknown key\n")
+}
+
+// TestDefinitionResources: what a definition refers to is taken from the file that is named, or fetched, and deployed with it.
+func TestDefinitionResources(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	const address = "http://127.0.0.1:1/openapi.yaml"
+	file := f.file("d.yaml", "document: {dsl: '1.0.3', namespace: telecom, name: activate, version: '1.0.0'}\ndo:\n- a:\n    call: openapi\n"+
+		"    with: {document: {endpoint: '"+address+"'}, operationId: find}\n")
+	found := f.file("openapi.yaml", "openapi: 3.0.0\nservers: [{url: 'https://pets.example/'}]\npaths: {/x: {get: {operationId: find}}}\n")
+	check := func(document []byte) []*definitionv1.Mistake {
+		_, mistakes := definition.Check(document, definition.Limits{})
+		return mistakes
+	}
+	f.definitions.validate = func(r *definitionv1.ValidateRequest) (*definitionv1.ValidateResponse, error) {
+		return &definitionv1.ValidateResponse{Mistakes: check(r.GetDocument())}, nil
+	}
+	f.definitions.deploy = func(r *definitionv1.DeployRequest) (*definitionv1.DeployResponse, error) {
+		if mistakes := check(r.GetDocument()); len(mistakes) > 0 {
+			return nil, failed(codes.InvalidArgument, mistakes[0].GetMessage())
+		}
+		return &definitionv1.DeployResponse{Definition: deployed("1.0.0")}, nil
+	}
+	f.run("definition", "deploy", file, "--resource", address+"="+found).want(t, 0, "telecom/activate:1.0.0\n", "")
+	f.run("definition", "validate", file, "--resource", address+"="+found).want(t, 0, file+": telecom/activate:1.0.0 can be deployed\n", "")
+	for _, command := range []string{"deploy", "validate"} {
+		if o := f.run("definition", command, file); o.status != 1 || !strings.Contains(o.stderr, address) {
+			t.Errorf("%s: %+v", command, o)
+		}
+		if o := f.run("definition", command, file, "--resource", found); o.status != 2 || !strings.Contains(o.stderr, "ADDRESS=FILE") {
+			t.Errorf("%s: %+v", command, o)
+		}
+	}
 }
 
 func TestDefinitionRetire(t *testing.T) {

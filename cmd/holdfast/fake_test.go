@@ -109,6 +109,7 @@ type fakeDefinitions struct {
 	step
 
 	deploy    func(*definitionv1.DeployRequest) (*definitionv1.DeployResponse, error)
+	validate  func(*definitionv1.ValidateRequest) (*definitionv1.ValidateResponse, error)
 	get       func(*definitionv1.GetRequest) (*definitionv1.GetResponse, error)
 	retire    func(*definitionv1.RetireRequest) (*definitionv1.RetireResponse, error)
 	reinstate func(*definitionv1.ReinstateRequest) (*definitionv1.ReinstateResponse, error)
@@ -134,6 +135,14 @@ func (f *fakeDefinitions) Remove(_ context.Context, r *definitionv1.RemoveReques
 func (f *fakeDefinitions) Deploy(_ context.Context, r *definitionv1.DeployRequest) (*definitionv1.DeployResponse, error) {
 	defer f.turn()()
 	return f.deploy(r)
+}
+
+func (f *fakeDefinitions) Validate(ctx context.Context, r *definitionv1.ValidateRequest) (*definitionv1.ValidateResponse, error) {
+	defer f.turn()()
+	if f.validate == nil {
+		return f.UnimplementedDefinitionServiceServer.Validate(ctx, r)
+	}
+	return f.validate(r)
 }
 
 func (f *fakeDefinitions) Get(_ context.Context, r *definitionv1.GetRequest) (*definitionv1.GetResponse, error) {
