@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/messages"
 )
 
 // Each input must be dealt with in this time, however slow the machine.
@@ -152,6 +153,44 @@ func FuzzPath(f *testing.F) {
 			if is, err := json.Marshal(again); err != nil || string(is) != string(want) {
 				t.Errorf("picked %s, want %s", is, want)
 			}
+		}
+	})
+}
+
+// FuzzOpenAPI: no document of OpenAPI makes the compiling of a call panic, or take long; what can be called makes a request.
+func FuzzOpenAPI(f *testing.F) {
+	content, err := os.ReadFile("testdata/golden/openapi")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for c := range strings.SplitSeq(string(content), "\n\n") {
+		if document, is := strings.CutPrefix(c, "resource\n"); is {
+			document, _, _ = strings.Cut(document, "\n----")
+			f.Add([]byte(document))
+		}
+	}
+	f.Add([]byte("swagger: '2.0'\npaths: {/a: {$ref: '#/paths/~1b'}, /b: {$ref: '#/paths/~1a'}}\n"))
+	f.Add([]byte("a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\nswagger: '2.0'\npaths: *c\n"))
+	const calling = head + "do:\n- a: {call: openapi, with: {document: {endpoint: 'https://example.com/x'}, operationId: change, parameters: {id: 1, body: 2}}}\n"
+	f.Fuzz(func(t *testing.T, resource []byte) {
+		whole, err := messages.WithResources([]byte(calling), map[string][]byte{"https://example.com/x": resource})
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		def, mistakes := Compile(whole, Limits{Document: 64 << 10})
+		if took := time.Since(start); took > fuzzTime {
+			t.Errorf("took %s", took)
+		}
+		if (def == nil) == (len(mistakes) == 0) {
+			t.Errorf("a definition: %t, and %d mistakes", def != nil, len(mistakes))
+		}
+		if def == nil {
+			return
+		}
+		call, _ := def.Tasks["/do/0/a"].Kind.(*workflow.Call)
+		if v, err := call.With.Eval(workflow.NewValue([]byte("{}")), &workflow.Args{}); err != nil || !json.Valid(v.JSON()) {
+			t.Errorf("the request %s: %v", v.JSON(), err)
 		}
 	})
 }
