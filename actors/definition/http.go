@@ -74,7 +74,7 @@ func (r *request) method(n *node) bool {
 		return false
 	}
 	constant := !n.isExpression()
-	if constant && !methodPattern.MatchString(n.text) {
+	if namesSecrets(n.text) || strings.EqualFold(n.text, "CONNECT") || constant && !methodPattern.MatchString(n.text) {
 		r.c.atf(n, "\"method\" must be a method of HTTP such as \"get\", or an expression in ${ }, but is %s", n.describe())
 	}
 	r.property("method", n)
@@ -193,7 +193,11 @@ func (e *uriTemplate) Eval(in *workflow.Value, _ *workflow.Args) (*workflow.Valu
 		case map[string]any, []any:
 			return nil, fmt.Errorf("the property %q of the input stands in the address, and must be a string, a number, true, false or null", name)
 		default:
-			b.WriteString(escapeSimple(fmt.Sprint(v)))
+			text := fmt.Sprint(v)
+			if text == "." || text == ".." {
+				return nil, fmt.Errorf("the property %q of the input stands in the address, and can't be . or .., which lead elsewhere", name)
+			}
+			b.WriteString(escapeSimple(text))
 		}
 		b.WriteString(e.texts[i+1])
 	}

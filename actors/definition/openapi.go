@@ -24,21 +24,29 @@ func (c *compiler) openapiCall(n *node, t *workflow.Task, s scope) {
 	t.Kind = call
 	r := c.request(s)
 	id := w.required("operationId")
-	if v := w.required("document"); v != nil && id != nil && c.isString(id, "operationId") {
-		if content, address := c.resource(v); address != "" {
-			if op := c.operation(v, id, content, address); op != nil {
-				if slices.Contains(idempotentMethods, strings.ToUpper(op.method)) {
-					call.Activity = activityRequest
-				}
-				r.operation(op, w)
-			}
+	if op := c.called(w.required("document"), id); op != nil {
+		if slices.Contains(idempotentMethods, strings.ToUpper(op.method)) {
+			call.Activity = activityRequest
 		}
+		r.operation(op, w)
 	}
 	if v := w.get("authentication"); v != nil {
 		r.authentication(v)
 	}
 	r.exchange(w)
 	call.With = r.done()
+}
+
+// called finds the operation that a call names; nil after a mistake.
+func (c *compiler) called(document, id *node) *operation {
+	if document == nil || id == nil || !c.isString(id, "operationId") {
+		return nil
+	}
+	content, address := c.resource(document)
+	if address == "" {
+		return nil
+	}
+	return c.operation(document, id, content, address)
 }
 
 // operation is one that an OpenAPI document describes.
@@ -138,18 +146,20 @@ func serverOf(root any, top, item, op outside, address string, second bool) (str
 		return checkServer(u)
 	}
 	for _, of := range []outside{op, item, top} {
-		for _, server := range of.get(root, "servers").list(root) {
-			text := server.get(root, "url").text()
-			variables, _ := server.get(root, "variables").value.(map[string]any)
-			for name, v := range variables {
-				text = strings.ReplaceAll(text, "{"+name+"}", outside{value: v}.get(root, "default").text())
-			}
-			u, err := from.Parse(text)
-			if err != nil {
-				return "", fmt.Errorf("the address %s is none", shorten(text, 100))
-			}
-			return checkServer(u)
+		servers := of.get(root, "servers").list(root)
+		if len(servers) == 0 {
+			continue
 		}
+		text := servers[0].get(root, "url").text()
+		variables, _ := servers[0].get(root, "variables").value.(map[string]any)
+		for name, v := range variables {
+			text = strings.ReplaceAll(text, "{"+name+"}", outside{value: v}.get(root, "default").text())
+		}
+		u, err := from.Parse(text)
+		if err != nil {
+			return "", fmt.Errorf("the address %s is none", shorten(text, 100))
+		}
+		return checkServer(u)
 	}
 	return checkServer(&url.URL{Scheme: from.Scheme, Host: from.Host, Path: "/"})
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/holdfast-run/holdfast/messages"
 )
 
-// resource returns a document elsewhere that the definition refers to, and its address; nil after a mistake. Nothing is fetched here: whoever
-// deploys the definition has put it behind that.
+// resource returns a document elsewhere that the definition refers to, and its address; nil after a mistake. Nothing is fetched here:
+// whoever deploys the definition has put it behind that.
 func (c *compiler) resource(n *node) (content []byte, address string) {
 	o := c.object(n, "an external resource", "name", "endpoint")
 	v := o.required("endpoint")

@@ -56,7 +56,7 @@ func (r *request) tree(n *node, q *gojq.Query) bool {
 	case len(q.FuncDefs) > 0 || q.Meta != nil || len(q.Imports) > 0 || len(q.Patterns) > 0:
 		return false
 	case q.Op == gojq.OpAdd:
-		return r.texts(n, "@text", q.Left, q.Right)
+		return r.texts(n, "@text", summands(q)...)
 	case q.Op == gojq.OpPipe:
 		t := q.Right.Term
 		return t != nil && t.Type == gojq.TermTypeFormat && t.Str == nil && len(t.SuffixList) == 0 && r.texts(n, t.Format, q.Left)
@@ -77,6 +77,14 @@ func (r *request) tree(n *node, q *gojq.Query) bool {
 		return r.interpolation(n, t.Format, t.Str)
 	}
 	return false
+}
+
+// summands are the parts of a sum, of which one without secrets is whole.
+func summands(q *gojq.Query) []*gojq.Query {
+	if q.Op != gojq.OpAdd || len(q.FuncDefs) > 0 || !namesSecrets(q.String()) {
+		return []*gojq.Query{q}
+	}
+	return append(summands(q.Left), summands(q.Right)...)
 }
 
 // value adds a part that needs no secret.
@@ -146,7 +154,7 @@ func (r *request) named(n *node, t *gojq.Term) bool {
 		}
 		return known
 	}
-	if len(steps) == 0 {
+	if t.Func.Name != "$secrets" || len(steps) == 0 {
 		return false
 	}
 	r.secret(n, steps...)

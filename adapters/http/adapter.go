@@ -27,7 +27,7 @@ func New(config Config) (*adapters.Adapter, error) {
 		config: config, allowed: allowed, roots: roots, secrets: secrets{config.Secrets}, gates: newGates(),
 		tokens: newTokens(), now: time.Now,
 	}
-	s.repeated, s.once = s.transport(config.Idle), s.transport(min(config.Idle, time.Second))
+	s.repeated, s.once = s.transport(false), s.transport(true)
 	s.certified = newCertified(s)
 	a := adapters.New("http")
 	for _, act := range []struct {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode"
 )
 
 // allowed says where requests may go.
@@ -33,8 +34,9 @@ type entry struct {
 
 // refusedByDefault are networks that a request has no business in, unless an entry allows them: this machine, the link, those by which
 // clouds tell about themselves, and what is no single machine.
-var refusedByDefault = networks("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "100.100.100.200/32", "192.0.0.192/32", "224.0.0.0/4",
-	"240.0.0.0/4", "::/128", "::1/128", "fe80::/10", "fd00:ec2::254/128", "fd20:ce::254/128", "ff00::/8")
+var refusedByDefault = networks("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "100.100.100.200/32", "168.63.129.16/32",
+	"192.0.0.192/32", "224.0.0.0/4", "240.0.0.0/4", "::/128", "::1/128", "fe80::/10", "fd00:ec2::/32", "fd20:ce::/32", "64:ff9b::/96",
+	"64:ff9b:1::/48", "ff00::/8")
 
 func networks(texts ...string) []netip.Prefix {
 	var all []netip.Prefix
@@ -50,6 +52,7 @@ func newAllowed(c Config) (*allowed, error) {
 	for _, text := range c.Allow {
 		e, err := parseEntry(text)
 		errs = append(errs, err)
+		a.all = a.all || e.name == "*" && e.port == ""
 		a.entries = append(a.entries, e)
 	}
 	for _, text := range c.Resolve {
@@ -101,7 +104,10 @@ func parseEntry(text string) (entry, error) {
 		return entry{net: p.Masked(), port: port}, nil
 	}
 	name := strings.ToLower(strings.TrimSuffix(host, "."))
-	if name == "" || strings.Contains(strings.TrimPrefix(name, "*."), "*") && name != "*" || strings.ContainsAny(name, "/ :@") {
+	if host == "*" {
+		return entry{name: name, port: port}, nil
+	}
+	if name == "" || strings.Contains(strings.TrimPrefix(name, "*."), "*") || strings.ContainsAny(name, "/ :@") {
 		return entry{}, wrong
 	}
 	return entry{name: name, port: port}, nil
@@ -110,13 +116,25 @@ func parseEntry(text string) (entry, error) {
 // host tells whether a request may go to a host as far as is known before its name is looked up. Where that leads is checked when a
 // connection is made.
 func (a *allowed) host(host, port string) bool {
-	if addr, err := netip.ParseAddr(host); err == nil {
+	if addr, err := netip.ParseAddr(strings.TrimRight(host, ".")); err == nil {
 		return a.address(addr, port, a.all)
+	}
+	if !isName(host) {
+		return false
 	}
 	if a.named(host, port) || a.resolved[net.JoinHostPort(host, port)] != "" {
 		return true
 	}
 	return a.proxy == "" && slices.ContainsFunc(a.entries, func(e entry) bool { return e.name == "" })
+}
+
+// isName tells whether a host is a name in the usual letters: other ways to write an address would be looked up by a proxy, which the list
+// does not see.
+func isName(host string) bool {
+	last := strings.TrimRight(host, ".")
+	last = last[strings.LastIndex(last, ".")+1:]
+	isNumber := last != "" && last[0] >= '0' && last[0] <= '9'
+	return last != "" && !isNumber && strings.IndexFunc(host, func(r rune) bool { return r > unicode.MaxASCII }) < 0
 }
 
 // named tells whether a host is allowed by its name.

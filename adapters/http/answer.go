@@ -52,10 +52,14 @@ func (x *exchange) refusal(res *nethttp.Response, content []byte) error {
 		return nil
 	}
 	detail := "no more is said"
-	if utf8.Valid(content[:min(len(content), maxExcerpt)/4*4]) && len(content) > 0 {
-		detail = messages.Clip(strings.TrimSpace(string(content)), maxExcerpt)
+	if text := strings.TrimSpace(string(content)); text != "" && utf8.ValidString(messages.Cut(text, maxExcerpt)) {
+		detail = messages.Clip(text, maxExcerpt)
 	}
-	return x.failed(res.StatusCode, x.done, detail)
+	err := x.failed(res.StatusCode, x.done, detail)
+	if x.unclear {
+		return adapters.InDoubt(err)
+	}
+	return err
 }
 
 // response is an answer as the language has it.

@@ -1,12 +1,15 @@
 package http
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"io"
 	nethttp "net/http"
 
 	"github.com/icholy/digest"
+	"golang.org/x/net/http/httpguts"
 )
 
 // authentication is how a request says who sends it: one of these.
@@ -23,7 +26,9 @@ type password struct {
 	Username string `json:"username"`
 	Password string `json:"password"`
 
+	// challenge is what the server wants to see answered, and count how often that was done.
 	challenge *digest.Challenge
+	count     int
 }
 
 type certificate struct {
@@ -56,10 +61,14 @@ func (x *exchange) authenticate(ctx context.Context) error {
 	}
 	a := &x.authentication
 	switch {
+	case *a == (authentication{}):
+		return invalid("the authentication is empty: the secret that it is in may be null")
+	case a.Basic != nil && a.Basic.Username == "", a.Digest != nil && a.Digest.Username == "":
+		return invalid("the authentication has no \"username\"")
 	case a.Basic != nil:
 		x.authorized = authorization{"Basic", base64.StdEncoding.EncodeToString([]byte(a.Basic.Username + ":" + a.Basic.Password))}
-	case a.Bearer != nil && a.Bearer.Token == "":
-		return invalid("the token of the authentication is empty")
+	case a.Bearer != nil && (a.Bearer.Token == "" || !httpguts.ValidHeaderFieldValue(a.Bearer.Token)):
+		return invalid("the token of the authentication is empty, or has characters that no header can have")
 	case a.Bearer != nil:
 		x.authorized = authorization{"Bearer", a.Bearer.Token}
 	case a.Certificate != nil:
@@ -80,9 +89,10 @@ func (x *exchange) authorize(req *nethttp.Request) {
 		return
 	}
 	if d := x.authentication.Digest; d != nil && d.challenge != nil {
+		d.count++
 		c, err := digest.Digest(d.challenge, digest.Options{
-			Method: req.Method, URI: req.URL.RequestURI(), Username: d.Username, Password: d.Password, Count: 1,
-			GetBody: nil,
+			Method: req.Method, URI: req.URL.RequestURI(), Username: d.Username, Password: d.Password, Count: d.count,
+			GetBody: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(x.request.body)), nil },
 		})
 		if err == nil {
 			req.Header.Set("Authorization", c.String())
@@ -103,14 +113,21 @@ func (x *exchange) renew(ctx context.Context, res *nethttp.Response) (bool, erro
 		if err != nil {
 			return false, nil //nolint:nilerr // then the refusal counts
 		}
-		a.Digest.challenge = challenge
+		a.Digest.challenge, a.Digest.count = challenge, 0
 		return true, nil
 	case a.OAuth2 != nil:
-		x.sender.tokens.forget(a.OAuth2, x.authorized.parameter)
-		return true, x.token(ctx, a.OAuth2, false)
+		return true, x.newlyAuthorized(ctx, a.OAuth2, false)
 	case a.OIDC != nil:
-		x.sender.tokens.forget(a.OIDC, x.authorized.parameter)
-		return true, x.token(ctx, a.OIDC, true)
+		return true, x.newlyAuthorized(ctx, a.OIDC, true)
 	}
 	return false, nil
+}
+
+// newlyAuthorized has the request authorized by another token, also where the call says what authorizes it.
+func (x *exchange) newlyAuthorized(ctx context.Context, o *oauth, discover bool) error {
+	x.sender.tokens.forget(o, x.authorized.parameter)
+	if err := x.token(ctx, o, discover); err != nil {
+		return err
+	}
+	return x.write()
 }

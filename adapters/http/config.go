@@ -14,9 +14,9 @@ import (
 
 // Config says where requests may go, and how. The zero value of each field means its default.
 type Config struct {
-	// Allow lists where requests may go: names of hosts, such as api.example.com, *.example.com or * for all, addresses and networks, such as
+	// Allow lists where requests may go: names of hosts, such as api.example.com or *.example.com, addresses and networks, such as
 	// 10.0.0.0/8; each perhaps with a port. A request needs an entry that fits its name, or its address if it names one; an address that
-	// is refused by default needs one of its own. Default: everything that is not refused by default.
+	// is refused by default needs one of its own. * allows all that is not. Default: everything that is not refused by default.
 	Allow []string
 	// Resolve gives hosts other addresses, HOST:PORT=ADDRESS:PORT. It stands for the entries of a name server, and allows these addresses.
 	Resolve []string
@@ -31,8 +31,8 @@ type Config struct {
 	Concurrency int
 	// HostConnections is how many connections there are to one host at most. Default 32.
 	HostConnections int
-	// Idle is how long a connection is kept that is not used; of requests that can't be repeated a second at most, as one that its server has
-	// just closed leaves in doubt what is sent on it. Default 30 s.
+	// Idle is how long a connection is kept that is not used. Requests that can't be repeated have connections of their own, as one that its
+	// server has just closed leaves in doubt what is sent on it. Default 30 s.
 	Idle time.Duration
 	// Timeout is how long a request may take, with all that it waits for. Default 1 min.
 	Timeout time.Duration

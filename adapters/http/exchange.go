@@ -30,8 +30,8 @@ type exchange struct {
 	// used.
 	hops, waits int
 	renewed     bool
-	// done: a server has done what it was asked for, and sends whoever asked elsewhere for the outcome.
-	done bool
+	// done: a server has done what it was asked for (303), and sends whoever asked elsewhere for the outcome. unclear: it may have (301, 302).
+	done, unclear bool
 }
 
 // The bounds of one exchange.
@@ -68,8 +68,11 @@ func (x *exchange) send(ctx context.Context) (*nethttp.Response, error) {
 
 // given returns an error as it counts for the whole: what was done before stays done.
 func (x *exchange) given(err error) error {
-	if x.done {
+	switch {
+	case x.done:
 		return adapters.Unreported(err)
+	case x.unclear:
+		return adapters.InDoubt(err)
 	}
 	return err
 }
@@ -85,7 +88,7 @@ func (x *exchange) again(ctx context.Context, res *nethttp.Response) (bool, erro
 	case status == nethttp.StatusTooManyRequests || status == nethttp.StatusServiceUnavailable:
 		after, said := retryAfter(res.Header.Get("Retry-After"), x.sender.now())
 		if said {
-			x.sender.gates.close(x.request.url.Host, x.sender.now().Add(after))
+			x.sender.gates.close(x.host(), x.sender.now().Add(min(after, longestGate)))
 		}
 		x.waits++
 		return said && x.waits <= maxWaits && x.willPass(ctx), nil
@@ -118,13 +121,14 @@ func (x *exchange) follow(res *nethttp.Response) error {
 		get = true // as browsers do, and so servers expect it
 	}
 	if get {
-		x.done = x.done || r.method != nethttp.MethodGet
+		x.done = x.done || r.method != nethttp.MethodGet && res.StatusCode == nethttp.StatusSeeOther
+		x.unclear = x.unclear || r.method == nethttp.MethodPost && res.StatusCode != nethttp.StatusSeeOther
 		r.method, r.body = nethttp.MethodGet, nil
 		r.header.Del("Content-Type")
 	}
 	if to.Scheme != r.url.Scheme || to.Host != r.url.Host {
 		if r.body != nil && r.secretBody {
-			return forbidden("the redirect leads to another server, %s, which must not get the secrets in the request", to.Host)
+			return forbidden("the redirect leads to another server, which must not get the secrets in the request")
 		}
 		for _, name := range r.secretHeaders {
 			r.header.Del(name)
@@ -155,7 +159,7 @@ func (x *exchange) check() error {
 		port = portOf(u.Scheme)
 	}
 	if !x.sender.allowed.host(strings.ToLower(u.Hostname()), port) {
-		return forbidden("the allow-list of the adapter does not permit %s", u.Host)
+		return forbidden("the allow-list of the adapter does not permit %s", x.request.shown())
 	}
 	return nil
 }
@@ -170,27 +174,39 @@ func (x *exchange) plain() *nethttp.Transport {
 
 // round sends the request once. Its error tells whether it may have been done.
 func (x *exchange) round(ctx context.Context) (*nethttp.Response, error) {
-	sent := false
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { sent = true }})
+	sent := false // it may have been, as there was a connection for it; told on this goroutine, whatever becomes of the request
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { sent = true }})
 	req := x.request.build(ctx, x)
 	res, err := x.transport.RoundTrip(req)
+	if err == nil && res.StatusCode < nethttp.StatusOK {
+		_ = res.Body.Close() // it is the connection itself, which the server has ended HTTP on
+		err = fmt.Errorf("the server answers %s", res.Status)
+	}
 	if err == nil {
 		return res, nil
 	}
 	if errors.Is(err, errForbidden) {
-		return nil, forbidden("%v", err)
+		return nil, forbidden("%s", x.why(err))
 	}
 	p := adapters.Problem{
 		Type: adapters.ErrorTypeCommunication, Title: "No answer", Status: nethttp.StatusServiceUnavailable,
-		Detail: fmt.Sprintf("%s %s: %v", x.request.method, x.request.shown(), err),
+		Detail: fmt.Sprintf("%s %s: %s", x.request.method, x.request.shown(), x.why(err)),
 	}
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		p.Type, p.Title, p.Status = adapters.ErrorTypeTimeout, "No answer in time", nethttp.StatusRequestTimeout
 	}
 	if !sent {
 		return nil, adapters.Transient(p)
 	}
 	return nil, adapters.InDoubt(p)
+}
+
+// why is what went wrong with a connection, as far as that does not tell of a secret.
+func (x *exchange) why(err error) string {
+	if x.request.secretURL {
+		return "there was no answer"
+	}
+	return err.Error()
 }
 
 // failed is the error of an answer that is no success.

@@ -3,7 +3,9 @@ package http
 import (
 	"context"
 	"fmt"
+	"net"
 	nethttp "net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -21,10 +23,16 @@ const maxGates = 1000
 
 func newGates() *gates { return &gates{closed: make(map[string]time.Time)} }
 
-// close holds requests to a host back until a time.
+// longestGate is how long a host may be held back from at once, whatever it asks for.
+const longestGate = 10 * time.Minute
+
+// close holds requests to a host back until a time, or longer if it was said so before.
 func (g *gates) close(host string, until time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if until.Before(g.closed[host]) {
+		return
+	}
 	if _, has := g.closed[host]; !has && len(g.closed) >= maxGates {
 		return
 	}
@@ -43,10 +51,20 @@ func (g *gates) until(host string, now time.Time) time.Time {
 	return g.closed[host]
 }
 
+// host is where the request goes to.
+func (x *exchange) host() string {
+	u := x.request.url
+	port := u.Port()
+	if port == "" {
+		port = portOf(u.Scheme)
+	}
+	return net.JoinHostPort(strings.ToLower(u.Hostname()), port)
+}
+
 // willPass tells whether the request can wait as long as its host asks for.
 func (x *exchange) willPass(ctx context.Context) bool {
 	now := x.sender.now()
-	until := x.sender.gates.until(x.request.url.Host, now)
+	until := x.sender.gates.until(x.host(), now)
 	deadline, has := ctx.Deadline()
 	return !until.After(now.Add(x.sender.config.RetryAfter)) && (!has || until.Before(deadline))
 }
@@ -54,13 +72,13 @@ func (x *exchange) willPass(ctx context.Context) bool {
 // pass waits until the request's host may be asked.
 func (x *exchange) pass(ctx context.Context) error {
 	now := x.sender.now()
-	until := x.sender.gates.until(x.request.url.Host, now)
+	until := x.sender.gates.until(x.host(), now)
 	if until.IsZero() {
 		return nil
 	}
 	p := adapters.Problem{
 		Type: adapters.ErrorTypeCommunication, Title: "Server asks to wait", Status: nethttp.StatusServiceUnavailable,
-		Detail: fmt.Sprintf("%s wants no requests until %s", x.request.url.Host, until.UTC().Format(time.RFC3339)),
+		Detail: fmt.Sprintf("%s: the server wants no requests until %s", x.request.shown(), until.UTC().Format(time.RFC3339)),
 	}
 	if !x.willPass(ctx) {
 		return adapters.Transient(p)

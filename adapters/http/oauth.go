@@ -156,8 +156,8 @@ func (x *exchange) newToken(ctx context.Context, o *oauth, discover bool, h *hel
 		return "", unauthenticated("the token that %s gave is of none of the issuers", req.URL.Host)
 	}
 	life := unsaidLife
-	if seconds, err := got.Expires.Int64(); err == nil && seconds > 0 {
-		life = time.Duration(min(seconds, 1<<31)) * time.Second
+	if seconds, err := got.Expires.Int64(); err == nil {
+		life = time.Duration(max(0, min(seconds, 1<<31))) * time.Second
 		life -= min(beforeOver, life/2)
 	}
 	h.mu.Lock()
@@ -285,6 +285,9 @@ func (x *exchange) ask(ctx context.Context, req *nethttp.Request, answer any) er
 		return adapters.Transient(fmt.Errorf("get a token from %s: %w", req.URL.Host, err))
 	}
 	defer func() { _ = res.Body.Close() }() // what matters of it has been read
+	if res.StatusCode < nethttp.StatusOK {  // its content is the connection, and would not end
+		return unauthenticated("%s did not answer as it should", req.URL.Host)
+	}
 	text, err := io.ReadAll(io.LimitReader(res.Body, maxTokenLen))
 	switch {
 	case err != nil:

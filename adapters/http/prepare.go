@@ -21,8 +21,13 @@ func (x *exchange) prepare(ctx context.Context) error {
 	if err := x.authenticate(ctx); err != nil {
 		return err
 	}
+	return x.write()
+}
+
+// write makes the request, once it is known what authorizes it.
+func (x *exchange) write() error {
+	x.request = outgoing{method: strings.ToUpper(x.call.Method)}
 	r := &x.request
-	r.method = strings.ToUpper(x.call.Method)
 	if !httpguts.ValidHeaderFieldName(r.method) {
 		return invalid("the method %q is none of HTTP", x.call.Method)
 	}
@@ -115,7 +120,7 @@ func (x *exchange) address() error {
 		return err
 	}
 	if r.url, err = url.Parse(text); err != nil {
-		if secret {
+		if r.secretURL {
 			return invalid("the address is none")
 		}
 		return invalid("the address is none: %v", err)
@@ -185,10 +190,11 @@ var unsettable = []string{
 
 // headers makes the headers.
 func (x *exchange) headers() error {
-	v, all, err := x.open("headers", x.call.Headers)
+	v, _, err := x.open("headers", x.call.Headers)
 	if err != nil {
 		return err
 	}
+	all := x.call.Sealed["/headers"] != nil
 	headers, isObject := v.(map[string]any)
 	if v != nil && !isObject {
 		return invalid("\"headers\" is no object")
@@ -213,7 +219,7 @@ func (x *exchange) headers() error {
 		}
 		r.header.Set(key, text)
 		_, sealed := x.call.Sealed["/headers/"+escapePointer(name)]
-		if sealed || all && x.call.Sealed["/headers"] != nil {
+		if sealed || all {
 			r.secretHeaders = append(r.secretHeaders, key)
 		}
 	}

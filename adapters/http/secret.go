@@ -112,6 +112,9 @@ func (x *exchange) unseal(raw json.RawMessage, depth int) (any, error) {
 		if err != nil {
 			return nil, err
 		}
+		if v == nil {
+			return nil, invalid("a part of a text with secrets is null")
+		}
 		b.WriteString(textOf(v))
 	}
 	switch p.Format {

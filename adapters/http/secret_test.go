@@ -260,7 +260,9 @@ func TestProxy(t *testing.T) {
 	if got := asked.Load(); got == nil || *got != "http://api.test/x" {
 		t.Errorf("%v", got)
 	}
-	for _, uri := range []string{"http://169.254.169.254/", "http://other.example/"} {
+	for _, uri := range []string{
+		"http://169.254.169.254/", "http://169.254.169.254./", "http://0xa9fea9fe/", "http://2852039166/", "http://①69.254.169.254/", "http://other.example/",
+	} {
 		if r := b.send("request", object{"uri": uri}); r.GetError().GetStatus() != 403 {
 			t.Errorf("%s: %v", uri, r)
 		}

@@ -2,8 +2,12 @@ package http_test
 
 import (
 	"io"
+	"net"
 	nethttp "net/http"
+	"net/http/httptest"
+	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -45,6 +49,75 @@ func TestNeverTwice(t *testing.T) {
 	}
 }
 
+// TestNeverTwiceWhatever: neither the method, nor a key of one's own, nor HTTP/2 has a request sent again that can't be repeated.
+func TestNeverTwiceWhatever(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var came atomic.Int32
+	silent := func(nethttp.ResponseWriter, *nethttp.Request) {
+		if came.Add(1)%2 == 1 {
+			return // so that there is a connection that was used before
+		}
+		panic(nethttp.ErrAbortHandler)
+	}
+	plain := serve(t, silent)
+	secure := httptest.NewUnstartedServer(nethttp.HandlerFunc(silent))
+	secure.EnableHTTP2 = true
+	secure.StartTLS()
+	t.Cleanup(secure.Close)
+	certificate, _ := pemOf(t, secure.TLS.Certificates[0])
+	writeSecret(t, dir, "ca.pem", certificate)
+	b := setup(t, http.Config{CA: filepath.Join(dir, "ca.pem"), Resolve: []string{"example.com:443=" + secure.Listener.Addr().String()}})
+	for _, url := range []string{plain, "https://example.com/"} {
+		for _, o := range []object{
+			{"method": "get"},
+			{"method": "head"},
+			{"method": "post"},
+			{"method": "post", "headers": object{"Idempotency-Key": "mine"}},
+			{"method": "delete", "headers": object{"X-Idempotency-Key": "mine"}, "body": "x"},
+		} {
+			for i := range 4 {
+				before := came.Load()
+				o["uri"] = url
+				r := b.send("requestOnce", o)
+				if sent := came.Load() - before; sent != 1 {
+					t.Fatalf("%s %v: it was sent %d times: %v", url, o, sent, r)
+				}
+				if want := []adapterv1.Outcome{succeeded, inDoubt}[i%2]; r.GetOutcome() != want {
+					t.Errorf("%s %v: %v", url, o, r)
+				}
+			}
+		}
+	}
+}
+
+// TestNoHTTPAnyMore: a server that ends HTTP on the connection holds nobody up.
+func TestNoHTTPAnyMore(t *testing.T) {
+	t.Parallel()
+	b := setup(t, http.Config{Timeout: 10 * time.Second})
+	var conns sync.Map
+	t.Cleanup(func() {
+		conns.Range(func(c, _ any) bool {
+			conn, _ := c.(net.Conn)
+			return conn.Close() == nil
+		})
+	})
+	url := serve(t, func(w nethttp.ResponseWriter, _ *nethttp.Request) {
+		conn, _, err := nethttp.NewResponseController(w).Hijack()
+		if err == nil {
+			conns.Store(conn, true)
+			_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+		}
+	})
+	if r := b.send("request", object{"uri": url}); r.GetOutcome() != inDoubt || r.GetError().GetStatus() != 503 {
+		t.Errorf("%v", r)
+	}
+	o := object{"uri": url, "authentication": object{"oauth2": object{"authority": url, "grant": "client_credentials"}}}
+	if r := b.send("request", o); r.GetOutcome() != failed || r.GetError().GetStatus() != 401 {
+		t.Errorf("%v", r)
+	}
+}
+
 // TestAllowed: requests go where the list says, also by names and redirects that lead elsewhere.
 func TestAllowed(t *testing.T) {
 	t.Parallel()
@@ -63,6 +136,10 @@ func TestAllowed(t *testing.T) {
 		{[]string{}, nil, "http://0.0.0.0" + port, false},
 		{[]string{}, nil, "http://169.254.169.254/latest", false},
 		{[]string{"*"}, nil, url, false},
+		{[]string{}, nil, "http://127.0.0.1." + port, false},
+		{[]string{}, nil, "http://0x7f000001" + port, false},
+		{[]string{}, nil, "http://2130706433" + port, false},
+		{[]string{}, nil, "http://[64:ff9b::127.0.0.1]" + port, false},
 		{[]string{"*", "127.0.0.1"}, nil, url, true},
 		{[]string{"127.0.0.0/8"}, nil, "http://localhost" + port, true},
 		{[]string{"127.0.0.1" + port}, nil, url, true},

@@ -33,20 +33,29 @@ func trusted(file string) (roots, error) {
 	return pool, nil
 }
 
-// transport makes the connections of requests.
-func (s *sender) transport(idle time.Duration) *nethttp.Transport {
+// transport makes the connections of requests. One of requests that can't be repeated makes a connection for each of them, and speaks
+// HTTP/1 there: on a connection that was used before, and with HTTP/2, the standard library sends a request again by itself if it was not
+// answered.
+func (s *sender) transport(once bool) *nethttp.Transport {
 	t := &nethttp.Transport{
-		DialContext: s.allowed.dial, ForceAttemptHTTP2: true,
+		DialContext: s.allowed.dial, ForceAttemptHTTP2: !once, DisableKeepAlives: once,
 		TLSClientConfig:     &tls.Config{RootCAs: s.roots, MinVersion: tls.VersionTLS12},
-		TLSHandshakeTimeout: dialTimeout, IdleConnTimeout: idle, ExpectContinueTimeout: time.Second,
+		TLSHandshakeTimeout: dialTimeout, IdleConnTimeout: s.config.Idle, ExpectContinueTimeout: time.Second,
 		MaxIdleConns: 10 * s.config.HostConnections, MaxIdleConnsPerHost: s.config.HostConnections, MaxConnsPerHost: s.config.HostConnections,
 		MaxResponseHeaderBytes: maxHeaders,
+		HTTP2:                  &nethttp.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: dialTimeout},
+	}
+	if once {
+		t.TLSNextProto = map[string]func(string, *tls.Conn) nethttp.RoundTripper{}
 	}
 	if u, err := url.Parse(s.config.Proxy); err == nil && s.config.Proxy != "" {
 		t.Proxy = nethttp.ProxyURL(u)
 	}
 	return t
 }
+
+// pingAfter is how long nothing may come on a connection of HTTP/2 before it is asked whether it still is one.
+const pingAfter = 30 * time.Second
 
 // maxHeaders is the longest header of an answer, in bytes.
 const maxHeaders = 64 << 10
@@ -69,16 +78,12 @@ func newCertified(s *sender) *certified {
 
 // transport returns the one of a certificate.
 func (c *certified) transport(certificate, key string, once bool) (*nethttp.Transport, error) {
-	idle := c.sender.config.Idle
-	if once {
-		idle = min(idle, time.Second)
-	}
 	return c.kept.get(fmt.Sprintf("%t\x00%s\x00%s", once, certificate, key), func() (*nethttp.Transport, error) {
 		pair, err := tls.X509KeyPair([]byte(certificate), []byte(key))
 		if err != nil {
 			return nil, errNoCertificate // the reason might hold some of it
 		}
-		t := c.sender.transport(idle)
+		t := c.sender.transport(once)
 		t.TLSClientConfig.Certificates = []tls.Certificate{pair}
 		return t, nil
 	})

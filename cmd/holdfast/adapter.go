@@ -41,7 +41,7 @@ func newHTTP(a *app) *cobra.Command {
 		return adapter, nil
 	})
 	f := cmd.Flags()
-	f.StringSliceVar(&c.Allow, "allow", nil, "`where` requests may go: api.example.com, *.example.com, * for all names, 10.0.0.0/8; "+
+	f.StringSliceVar(&c.Allow, "allow", nil, "`where` requests may go: api.example.com, *.example.com, 10.0.0.0/8; * for all; "+
 		"each perhaps with a port; several allowed (all but loopback, link-local and metadata addresses)")
 	f.StringSliceVar(&c.Resolve, "resolve", nil, "`HOST:PORT=ADDRESS:PORT`, another address for a host; several allowed (none)")
 	f.StringVar(&c.CA, "ca-file", "", "`file` of certificates that those of servers must be signed by, beside the system's (none)")

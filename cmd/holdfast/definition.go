@@ -140,10 +140,11 @@ func newDefinitionValidate(a *app) *cobra.Command {
 			return err
 		}
 		return a.eachFile(cmd.Context(), files, func(file string, document []byte) error {
-			document, err := client.Complete(cmd.Context(), document, fetch, func(_ context.Context, document []byte) ([]*definitionv1.Mistake, error) {
+			check := func(_ context.Context, document []byte) ([]*definitionv1.Mistake, error) {
 				_, found := definition.Check(document, definition.Limits{})
 				return found, nil
-			})
+			}
+			document, err := client.Complete(cmd.Context(), document, fetch, check)
 			if err != nil {
 				return fmt.Errorf("%s: %w", file, err)
 			}
