@@ -70,6 +70,9 @@ func (i *interruption) over() { i.failures, i.last = 0, nil }
 func (i *interruption) wait(ctx context.Context, failure error) error {
 	i.failures++
 	delay, again := i.comeBack(failure)
+	if deadline, has := ctx.Deadline(); has && codeOf(failure) == codes.DeadlineExceeded && time.Until(deadline) < clocksApart {
+		<-ctx.Done() // the node's clock was first
+	}
 	switch {
 	case !again && ctx.Err() != nil && i.last != nil:
 		return i.last
@@ -99,6 +102,9 @@ func (i *interruption) wait(ctx context.Context, failure error) error {
 		return failure
 	}
 }
+
+// clocksApart is how much earlier than here a node may take the time of a call for over.
+const clocksApart = time.Second
 
 // longestWish is the longest time after which a node can have the client come back: a longer one counts as this.
 const longestWish = time.Minute

@@ -37,6 +37,8 @@ type Mistake struct {
 	Column   int32  `json:"column"`
 	Path     string `json:"path"`
 	Message  string `json:"message"`
+	// Resource is the address of what is missing.
+	Resource string `json:"resource,omitempty"`
 }
 
 // MistakesOf makes the forms of mistakes.
@@ -45,6 +47,7 @@ func MistakesOf(ms []*definitionv1.Mistake) []Mistake {
 	for i, m := range ms {
 		out[i] = Mistake{
 			Severity: Severity(m), Line: m.GetLine(), Column: m.GetColumn(), Path: m.GetPath(), Message: m.GetMessage(),
+			Resource: m.GetResource(),
 		}
 	}
 	return out

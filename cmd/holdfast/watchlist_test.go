@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -91,12 +92,18 @@ func TestOrderListWatchInterrupted(t *testing.T) {
 // A list that no node has told by the time that it was to be watched for is no empty one.
 func TestOrderListWatchInVain(t *testing.T) {
 	t.Parallel()
-	for _, hangs := range []bool{false, true} { // the second try: it has failed, or has not by then
+	const hangs, early = 1, 2 // the second try: it has failed, it has not by then, or the node's clock is ahead
+	for second := range early + 1 {
 		f := setup(t)
 		tries := 0
 		f.orders.follow = func(_ *orderv1.WatchListRequest, st grpc.ServerStreamingServer[orderv1.WatchListResponse]) error {
-			if tries++; tries > 1 && hangs {
+			if tries++; tries > 1 && second == hangs {
 				<-st.Context().Done()
+			}
+			if tries > 1 && second == early {
+				deadline, _ := st.Context().Deadline()
+				time.Sleep(time.Until(deadline) - 100*time.Millisecond)
+				return failed(codes.DeadlineExceeded, "context deadline exceeded")
 			}
 			return failed(codes.Unavailable, "away")
 		}
