@@ -29,7 +29,11 @@ var broken = map[string]string{
 	"a key twice":    "document: { dsl: 1.0.3, dsl: 1.0.3, namespace: a, name: b, version: 1.0.0 }\n" + tasks,
 
 	"unknown construct":  head + "do: [ { a: { dance: {} } } ]",
-	"not yet supported":  head + "do: [ { a: { call: http, with: { method: get, endpoint: 'http://localhost' } } } ]",
+	"not yet supported":  head + "do: [ { a: { call: grpc, with: { method: get, service: { host: localhost } } } } ]",
+	"bad address":        head + "do: [ { a: { call: http, with: { method: get, endpoint: 'ftp://localhost' } } } ]",
+	"unknown secret":     head + "do: [ { a: { call: http, with: { method: get, endpoint: 'http://a', headers: { b: '${ $secrets.c }' } } } } ]",
+	"missing resource":   head + "do: [ { a: { call: openapi, with: { document: { endpoint: 'http://a' }, operationId: b } } } ]",
+	"broken resources":   head + tasks + "\n--- # resources\n{",
 	"bad expression":     head + "do: [ { a: { set: { b: '${ .[ }' } } } ]",
 	"unknown function":   head + "do: [ { a: { set: { b: '${ input_line_number | nothing }' } } } ]",
 	"bad duration":       head + "do: [ { a: { wait: soon } } ]",
