@@ -17,7 +17,7 @@ import (
 
 // allowed says where requests may go.
 type allowed struct {
-	all     bool // there is no list
+	all     bool // there is no list, or * is in it
 	entries []entry
 	// resolved are other addresses for host:port.
 	resolved map[string]string

@@ -2,6 +2,7 @@ package http
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -154,11 +155,7 @@ func (x *exchange) check() error {
 			Detail: fmt.Sprintf("the address %s names no host", x.request.shown()),
 		})
 	}
-	port := u.Port()
-	if port == "" {
-		port = portOf(u.Scheme)
-	}
-	if !x.sender.allowed.host(strings.ToLower(u.Hostname()), port) {
+	if !x.sender.allowed.host(strings.ToLower(u.Hostname()), cmp.Or(u.Port(), portOf(u.Scheme))) {
 		return forbidden("the allow-list of the adapter does not permit %s", x.request.shown())
 	}
 	return nil

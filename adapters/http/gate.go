@@ -1,6 +1,7 @@
 package http
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -54,11 +55,7 @@ func (g *gates) until(host string, now time.Time) time.Time {
 // host is where the request goes to.
 func (x *exchange) host() string {
 	u := x.request.url
-	port := u.Port()
-	if port == "" {
-		port = portOf(u.Scheme)
-	}
-	return net.JoinHostPort(strings.ToLower(u.Hostname()), port)
+	return net.JoinHostPort(strings.ToLower(u.Hostname()), cmp.Or(u.Port(), portOf(u.Scheme)))
 }
 
 // willPass tells whether the request can wait as long as its host asks for.

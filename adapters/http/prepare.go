@@ -168,10 +168,13 @@ func expand(address string, path any) (string, error) {
 		if v == nil || text == "" || text == "." || text == ".." {
 			return "", invalid("the parameter %q stands in the path of the address, and can't be empty, . or ..", name)
 		}
-		address = strings.ReplaceAll(address, "{"+name+"}", strings.ReplaceAll(url.QueryEscape(text), "+", "%20"))
+		address = strings.ReplaceAll(address, "{"+name+"}", escaped(text))
 	}
 	return address, nil
 }
+
+// escaped is a text as it may stand anywhere in an address.
+func escaped(text string) string { return strings.ReplaceAll(url.QueryEscape(text), "+", "%20") }
 
 // joined is a list as one text.
 func joined(list []any, separator string) string {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -121,7 +120,7 @@ func (x *exchange) unseal(raw json.RawMessage, depth int) (any, error) {
 	case "@base64":
 		return base64.StdEncoding.EncodeToString([]byte(b.String())), nil
 	case "@uri":
-		return strings.ReplaceAll(url.QueryEscape(b.String()), "+", "%20"), nil
+		return escaped(b.String()), nil
 	}
 	return b.String(), nil
 }
