@@ -33,7 +33,8 @@ type Config struct {
 	// Unread is the most bytes, over all connections, that were received and can't be read yet: parts of messages, and what is beyond a
 	// quarter of a stream's Window. Beyond it those connections are closed of which some is unread for longest. Default 128 MiB.
 	Unread int64
-	// WriteWithin is how long a client may take nothing of what it is sent; then its connection is closed. Default 30 s.
+	// WriteWithin is how long a client may take nothing of what it is sent; then, or up to an eighth later, its connection is closed.
+	// Default 30 s.
 	WriteWithin time.Duration
 	// Turn returns when a client may be served that has begun to speak, from where it comes, or an error if ctx has ended before, with its
 	// connection. It is not called for those that are closed before. Default: at once.

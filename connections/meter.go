@@ -29,7 +29,8 @@ type meter struct {
 
 	writing sync.Mutex // held while something is written
 	out     frames
-	over    bool // the client was told that nothing comes any more
+	renew   atomic.Int64 // from when on the time of a write has to be set anew, in nanoseconds of Unix time
+	over    bool         // the client was told that nothing comes any more
 
 	mu       sync.Mutex
 	streams  map[uint32]*stream // calls and streams under way; bounded by checkStreams
@@ -164,14 +165,39 @@ func (m *meter) Write(b []byte) (int, error) {
 		m.settle()
 	}
 	m.mu.Unlock()
-	if err := m.SetWriteDeadline(time.Now().Add(m.b.config.WriteWithin)); err != nil {
-		return 0, err //nolint:wrapcheck // it stands for what it wraps
+	if err := m.bound(); err != nil {
+		return 0, err
 	}
 	n, err := m.Conn.Write(b)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		m.told(NotReading)
 	}
 	return n, err //nolint:wrapcheck // the same
+}
+
+// bound gives a write its time, or up to an eighth more: so it is not set anew for each.
+func (m *meter) bound() error {
+	now, more := time.Now(), m.b.config.WriteWithin/8
+	if now.UnixNano() < m.renew.Load() {
+		return nil
+	}
+	if err := m.SetWriteDeadline(now.Add(m.b.config.WriteWithin + more)); err != nil {
+		return err
+	}
+	m.renew.Store(now.Add(more).UnixNano())
+	return nil
+}
+
+// SetDeadline implements net.Conn.
+func (m *meter) SetDeadline(t time.Time) error {
+	m.renew.Store(0)
+	return m.Conn.SetDeadline(t) //nolint:wrapcheck // it stands for what it wraps
+}
+
+// SetWriteDeadline implements net.Conn.
+func (m *meter) SetWriteDeadline(t time.Time) error {
+	m.renew.Store(0)
+	return m.Conn.SetWriteDeadline(t) //nolint:wrapcheck // the same
 }
 
 // Close implements net.Conn.

@@ -240,24 +240,39 @@ func TestTooMuchUnread(t *testing.T) {
 	})
 }
 
-// A client that takes nothing of what it is sent loses its connection.
+// A client that takes nothing of what it is sent loses its connection, also if it took much before, whoever has set the time of a write.
 func TestNotReading(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		told := make(chan Reason, 1)
-		b := New(Config{WriteWithin: time.Minute, Ended: func(_ net.Addr, why Reason) { told <- why }})
-		client, inner := net.Pipe()
-		server := b.meter(inner)
-		defer server.Close() //nolint:errcheck // the test is over
-		defer client.Close() //nolint:errcheck // the same
-		began := time.Now()
-		if _, err := server.Write([]byte("x")); err == nil || time.Since(began) != time.Minute {
-			t.Errorf("after %v: %v", time.Since(began), err)
-		}
-		if why := <-told; why != NotReading {
-			t.Errorf("closed because of %s", why)
-		}
-	})
+	for _, taken := range []int{0, 1, 10, 1000} {
+		synctest.Test(t, func(t *testing.T) {
+			told := make(chan Reason, 1)
+			b := New(Config{WriteWithin: time.Minute, Ended: func(_ net.Addr, why Reason) { told <- why }})
+			client, inner := net.Pipe()
+			server := b.meter(inner)
+			defer server.Close() //nolint:errcheck // the test is over
+			defer client.Close() //nolint:errcheck // the same
+			go func() { _, _ = io.CopyN(io.Discard, client, int64(taken)) }()
+			for i := range taken {
+				if _, err := server.Write([]byte("x")); err != nil {
+					t.Fatalf("write %d: %v", i, err)
+				}
+				if i%7 == 0 {
+					if err := server.SetDeadline(time.Time{}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				time.Sleep(time.Second)
+			}
+			began := time.Now()
+			_, err := server.Write([]byte("x"))
+			if took := time.Since(began); err == nil || took < time.Minute || took > time.Minute*9/8 {
+				t.Errorf("after %d bytes, %v: %v", taken, took, err)
+			}
+			if why := <-told; why != NotReading {
+				t.Errorf("closed because of %s", why)
+			}
+		})
+	}
 }
 
 // Whoever begins more streams than the server can have refused is closed.

@@ -68,20 +68,17 @@ func (s *Server) identify(ctx context.Context, method string) (*access.Caller, a
 	return c, proof, rule, nil
 }
 
-// accessUnary lets a call pass if the caller's roles allow it.
-func (s *Server) accessUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
-	if s.callers == nil {
-		return next(ctx, req)
-	}
-	c, _, rule, err := s.identify(ctx, info.FullMethod)
+// allowed returns the context of a call with its caller, or says why the caller may not make it.
+func (s *Server) allowed(ctx context.Context, method string, req any) (context.Context, error) {
+	c, _, rule, err := s.identify(ctx, method)
 	if err == nil && c != nil {
 		ctx = access.With(ctx, c)
 		err = s.require(ctx, c, rule, req)
 	}
 	if err != nil {
-		return nil, s.refuseCaller(ctx, info.FullMethod, err)
+		return nil, s.refuseCaller(ctx, method, err)
 	}
-	return next(ctx, req)
+	return ctx, nil
 }
 
 // accessStream lets a stream pass as long as the caller's roles allow it.

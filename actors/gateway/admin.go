@@ -33,7 +33,7 @@ type admin struct {
 // submitted there, and adapters can't connect.
 func (s *Server) AdminGRPC() *grpc.Server {
 	g := grpc.NewServer(
-		grpc.ChainUnaryInterceptor(s.containUnary, s.accessUnary, s.boundUnary(s.adminUnsent), s.auditUnary),
+		grpc.UnaryInterceptor(s.unary(s.adminUnsent)),
 		grpc.ChainStreamInterceptor(s.containStream, s.accessStream),
 		grpc.ForceServerCodecV2(newCodec()),
 	)

@@ -139,31 +139,26 @@ var large = map[string]bool{ //nolint:gochecknoglobals // a table
 // claimKey is the key of the claim in the context of a call that is bounded.
 type claimKey struct{}
 
-func claimOf(ctx context.Context) *claim { return ctx.Value(claimKey{}).(*claim) } //nolint:errcheck,forcetypeassert // see boundUnary
+func claimOf(ctx context.Context) *claim { return ctx.Value(claimKey{}).(*claim) } //nolint:errcheck,forcetypeassert // see bounded
 
-// boundUnary has calls whose answers may be large wait, before they read, for their turn, and until there is room among the unsent bytes.
-func (s *Server) boundUnary(u *unsent) grpc.UnaryServerInterceptor {
-	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
-		if !large[info.FullMethod] {
-			return next(ctx, req)
-		}
-		pass, c, err := s.enterRead(ctx, u)
-		if err != nil {
-			return nil, s.fail(err)
-		}
-		defer pass.Leave()
-		answered := false
-		defer func() {
-			if !answered {
-				c.give()
-			}
-		}()
-		resp, err := next(context.WithValue(context.WithValue(ctx, claimKey{}, c), passKey{}, pass), req)
-		m, ok := resp.(proto.Message)
-		if err != nil || !ok {
-			return resp, err
-		}
-		answered = true
-		return &answer{m, c}, nil
+// bounded has a call whose answer may be large wait, before it reads, for its turn, and until there is room among the unsent bytes.
+func (s *Server) bounded(ctx context.Context, u *unsent, req any, next grpc.UnaryHandler) (any, error) {
+	pass, c, err := s.enterRead(ctx, u)
+	if err != nil {
+		return nil, s.fail(err)
 	}
+	defer pass.Leave()
+	answered := false
+	defer func() {
+		if !answered {
+			c.give()
+		}
+	}()
+	resp, err := next(context.WithValue(context.WithValue(ctx, claimKey{}, c), passKey{}, pass), req)
+	m, ok := resp.(proto.Message)
+	if err != nil || !ok {
+		return resp, err
+	}
+	answered = true
+	return &answer{m, c}, nil
 }

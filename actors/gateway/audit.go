@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -72,22 +71,18 @@ var audited = map[string]func(request any) bool{ //nolint:gochecknoglobals // a 
 // notedWithin is how long it may take to note what came of a change; its caller may have gone meanwhile.
 const notedWithin = 10 * time.Second
 
-// auditUnary notes the calls that change something.
-func (s *Server) auditUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (resp any, err error) {
-	if is := audited[info.FullMethod]; s.audit == nil || is == nil || !is(req) {
-		return next(ctx, req)
+// isNoted tells whether a call changes something, and is noted.
+func (s *Server) isNoted(method string, req any) bool {
+	if s.audit == nil {
+		return false
 	}
-	err = s.noted(ctx, info.FullMethod, req, func(ctx context.Context) (err error) {
-		defer s.contain(info.FullMethod, &err) // so that what came of it is noted
-		resp, err = next(ctx, req)
-		return err
-	})
-	return resp, err
+	changes := audited[method]
+	return changes != nil && changes(req)
 }
 
 // noted makes a change, which is noted before and after.
 func (s *Server) noted(ctx context.Context, method string, req any, change func(context.Context) error) error {
-	if is := audited[method]; s.audit == nil || is == nil || !is(req) {
+	if !s.isNoted(method, req) {
 		return change(ctx)
 	}
 	b := &auditv1.Begun{Caller: callerOf(ctx), Method: method}

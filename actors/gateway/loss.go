@@ -71,7 +71,7 @@ func Starting(method string) bool {
 // NewStarting makes the gRPC server for operators of a node that has not started: it may be that it can't before a loss is accepted.
 func NewStarting(l Losses, callers Callers, log *slog.Logger) *grpc.Server {
 	s := &Server{log: log, losses: l, callers: callers}
-	g := grpc.NewServer(grpc.ChainUnaryInterceptor(s.containUnary, s.accessUnary), grpc.ForceServerCodecV2(newCodec()))
+	g := grpc.NewServer(grpc.UnaryInterceptor(s.unary(nil)), grpc.ForceServerCodecV2(newCodec()))
 	adminv1.RegisterAdminServiceServer(g, starting{admin: admin{Server: s}})
 	return g
 }

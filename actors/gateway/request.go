@@ -188,11 +188,6 @@ func addSingle(single map[string]bool, g *grpc.Server) {
 	}
 }
 
-func arrivedUnary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
-	arrived(ctx)
-	return next(ctx, req)
-}
-
 func arrivedStream(srv any, st grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
 	if !info.IsClientStream {
 		st = &singleRequest{st}

@@ -119,7 +119,7 @@ func (s *Server) GRPC(extra ...grpc.ServerOption) *grpc.Server {
 		}),
 		grpc.InTapHandle(s.tap(single)),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
-		grpc.ChainUnaryInterceptor(arrivedUnary, s.containUnary, s.accessUnary, s.boundUnary(s.unsent), s.auditUnary),
+		grpc.UnaryInterceptor(s.unary(s.unsent)),
 		grpc.ChainStreamInterceptor(arrivedStream, s.containStream, s.accessStream),
 		grpc.ForceServerCodecV2(newCodec()),
 	}, extra...)
@@ -156,9 +156,30 @@ func (s *Server) contain(method string, err *error) {
 	}
 }
 
-func (s *Server) containUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (resp any, err error) {
-	defer s.contain(info.FullMethod, &err)
-	return next(ctx, req)
+// unary lets a call pass if its caller may make it, in its turn if its answer may be large, and noted if it changes something. u is where
+// large answers are counted; nil: the server has none.
+func (s *Server) unary(u *unsent) grpc.UnaryServerInterceptor {
+	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (resp any, err error) {
+		defer s.contain(info.FullMethod, &err)
+		arrived(ctx)
+		if s.callers != nil {
+			if ctx, err = s.allowed(ctx, info.FullMethod, req); err != nil {
+				return nil, err
+			}
+		}
+		switch {
+		case large[info.FullMethod]:
+			return s.bounded(ctx, u, req, next)
+		case s.isNoted(info.FullMethod, req):
+			err = s.noted(ctx, info.FullMethod, req, func(ctx context.Context) (err error) {
+				defer s.contain(info.FullMethod, &err) // so that what came of it is noted
+				resp, err = next(ctx, req)
+				return err
+			})
+			return resp, err
+		}
+		return next(ctx, req)
+	}
 }
 
 func (s *Server) containStream(srv any, st grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {
