@@ -72,7 +72,8 @@ func (h *health) note(shard int, err error) {
 			s.unavailable.Store(false)
 		}
 	case errors.Is(err, persistence.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
-		s.why.Store(&err)
+		why := err
+		s.why.Store(&why)
 		s.unavailable.Store(true)
 		if !errors.Is(err, context.DeadlineExceeded) { // else it was asked long ago
 			s.refused.Store(time.Now().UnixNano())

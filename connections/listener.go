@@ -320,7 +320,11 @@ type conn struct {
 	closed  context.Context //nolint:containedctx // ends with the connection
 	opening *list.Element   // nil: it has opened; guarded by the lock of the bounds
 	first   []byte          // what was read of it before it was handed out, and is to be read again
+	saying  atomic.Int64    // calls and streams under way in which the client may say more
 }
+
+// HasSaid tells whether the client has said all that it says in the calls under way, as far as the connection was read.
+func (c *conn) HasSaid() bool { return c.saying.Load() == 0 }
 
 // beginsWithin is how long a client may take to begin to speak.
 const beginsWithin = 5 * time.Second

@@ -201,6 +201,40 @@ func TestCalls(t *testing.T) {
 	tooMany()
 }
 
+// A client has said all if it has ended what it says in each call, or reset the call; a whole message is not enough.
+func TestHasSaid(t *testing.T) {
+	t.Parallel()
+	c := newCrowd(t, connections.Config{})
+	client, server := c.speaks("192.0.2.1:1", begins)
+	conn, ok := server.(interface{ NetConn() net.Conn }).NetConn().(interface{ HasSaid() bool })
+	if !ok {
+		t.Fatal("it can't be asked")
+	}
+	for _, step := range []struct {
+		says string
+		want bool
+	}{
+		{says: calls},
+		{says: "\x00\x00\x05\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00"}, // a message that is empty
+		{"\x00\x00\x00\x00\x01\x00\x00\x00\x01", true},
+		{"\x00\x00\x00\x00\x01\x00\x00\x00\x01", true}, // once more, which is a mistake
+		{says: "\x00\x00\x00\x01\x04\x00\x00\x00\x03"},
+		{"\x00\x00\x00\x01\x05\x00\x00\x00\x03", true}, // trailers
+		{says: "\x00\x00\x00\x01\x04\x00\x00\x00\x05"},
+		{"\x00\x00\x04\x03\x00\x00\x00\x00\x05\x00\x00\x00\x08", true}, // reset
+		{"\x00\x00\x00\x01\x05\x00\x00\x00\x07", true},                 // a call without a message
+		{says: "\x00\x00\x00\x01\x04\x00\x00\x00\x09"},
+	} {
+		c.say(client, server, step.says)
+		if got := conn.HasSaid(); got != step.want {
+			t.Errorf("after %q: %t", step.says, got)
+		}
+	}
+	if err := server.Close(); err != nil || !conn.HasSaid() {
+		t.Errorf("closed: %v, %t", err, conn.HasSaid())
+	}
+}
+
 // Where there is no room left, whoever has not begun to speak makes room, so that many who never do keep nobody out.
 func TestMostThatSayNothing(t *testing.T) {
 	t.Parallel()

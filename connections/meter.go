@@ -55,6 +55,7 @@ type stream struct {
 	received, read int64
 	unread         int64
 	since          time.Time // when the node began to hold something, or the server read some last
+	said           bool      // the client says no more
 	touched, ended bool
 }
 
@@ -305,6 +306,9 @@ func (m *meter) start(id uint32) {
 	}
 	m.streams[id] = &stream{}
 	m.count(1)
+	if m.base != nil {
+		m.base.saying.Add(1)
+	}
 	if len(m.streams) > m.b.config.Streams { // the server resets it
 		m.spend(costReset)
 	}
@@ -319,6 +323,14 @@ func (m *meter) count(calls int64) {
 	}
 }
 
+// hasSaid says that the client says no more in a call.
+func (m *meter) hasSaid(s *stream) {
+	if !s.said && m.base != nil {
+		m.base.saying.Add(-1)
+	}
+	s.said = true
+}
+
 func (m *meter) finish(id uint32) {
 	s := m.streams[id]
 	if s == nil {
@@ -329,6 +341,7 @@ func (m *meter) finish(id uint32) {
 		m.since = time.Now()
 	}
 	s.ended = true
+	m.hasSaid(s)
 	m.count(-1)
 	if s.unread != 0 {
 		m.unread -= s.unread
@@ -406,6 +419,11 @@ func (in *incoming) payload(f frame, piece []byte) {
 
 func (in *incoming) end(f frame) {
 	m := (*meter)(in)
+	if f.ends() {
+		if s := m.streams[f.stream]; s != nil {
+			m.hasSaid(s)
+		}
+	}
 	switch {
 	case f.kind == kindSettings:
 		m.hasOpened()

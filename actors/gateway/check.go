@@ -3,8 +3,6 @@ package gateway
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -150,32 +148,4 @@ func labels(m map[string]string) []*journalv1.Label {
 	}
 	slices.SortFunc(out, func(a, b *journalv1.Label) int { return strings.Compare(a.GetName(), b.GetName()) })
 	return out
-}
-
-// contentHash tells orders apart by what the client has said. The definition counts as it was named, so that an order for the latest
-// version can be submitted again after a newer one was deployed. A deadline that was given as a duration counts as that, so that the order
-// can be submitted again later.
-func contentHash(o *orderv1.WorkOrder, input []byte, a *journalv1.OrderAccepted) []byte {
-	h := sha256.New()
-	part := func(b []byte) {
-		var n [8]byte
-		binary.LittleEndian.PutUint64(n[:], uint64(len(b)))
-		h.Write(n[:])
-		h.Write(b)
-	}
-	part([]byte(o.GetDefinition()))
-	part(input)
-	part([]byte(o.GetOrderKey()))
-	part(binary.LittleEndian.AppendUint64(nil, uint64(a.GetPriority()))) //nolint:gosec // only to be hashed
-	after := o.GetDeadlineAfter()
-	if after == nil {
-		part(binary.LittleEndian.AppendUint64(nil, uint64(a.GetDeadline()))) //nolint:gosec // only to be hashed
-	} else {
-		part([]byte("acceptance + " + after.AsDuration().String())) // longer than any time is
-	}
-	for _, l := range a.GetLabels() {
-		part([]byte(l.GetName()))
-		part([]byte(l.GetValue()))
-	}
-	return h.Sum(nil)[:16]
 }

@@ -33,7 +33,10 @@ func isTellable(t time.Time) bool { return t.Unix() >= 0 && t.Year() <= lastYear
 // deadline returns when something that a caller asks for must have ended: the caller gives a time, or a duration from now on, or neither.
 // Errors name the message that has these fields by its path.
 func (s *Server) deadline(m *mistakes, path string, at *timestamppb.Timestamp, after *durationpb.Duration) int64 {
-	if after == nil {
+	switch {
+	case after == nil && at == nil:
+		return 0
+	case after == nil:
 		return nanoseconds(checkTime(m, path+".deadline", at))
 	}
 	field := path + ".deadline_after"

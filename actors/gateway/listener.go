@@ -17,6 +17,9 @@ func (l Listener) Accept() (net.Conn, error) {
 	r := &reader{name: c.RemoteAddr().String()}
 	known := &knownConn{Conn: c, addr: readerAddr{c.RemoteAddr(), r}, leave: sync.OnceFunc(r.leave)}
 	r.hangUp = func() { _ = known.Close() } // an error changes nothing
+	if watched, ok := c.(interface{ HasSaid() bool }); ok {
+		r.said = watched.HasSaid
+	}
 	return known, nil
 }
 

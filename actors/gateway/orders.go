@@ -70,10 +70,11 @@ func (s *Server) submit(
 			Ended: ended, Brief: wanted == nodev1.Wanted_WANTED_ACCEPTED,
 		})
 	}
+	stop := forget // the result is not captured: it would be on the heap
 	s.engine.Submit(o, wanted, func(a *nodev1.Answer) {
 		s.end(o)
 		if a.GetFailure() != nil {
-			forget()
+			stop()
 		}
 		accepted(a, failures.Err(a.GetFailure()))
 	})
@@ -97,10 +98,13 @@ func (o orders) Submit(ctx context.Context, r *orderv1.SubmitRequest) (*orderv1.
 		order *orderv1.Order
 		err   error
 	}
-	accepted, ended := make(chan answer, 1), make(chan answer, 1)
+	accepted := make(chan answer, 1)
+	var ended chan answer // nil: nobody waits for that
 	var onEnd func(*orderv1.Order)
 	if r.GetWait() == orderv1.Wait_WAIT_ENDED {
-		onEnd = func(order *orderv1.Order) { ended <- answer{order: order} }
+		end := make(chan answer, 1)
+		onEnd = func(order *orderv1.Order) { end <- answer{order: order} }
+		ended = end
 	}
 	forget := o.submit(c, nodev1.Wanted_WANTED_ORDER, func(a *nodev1.Answer, err error) {
 		accepted <- answer{order: a.GetOrder(), err: err}

@@ -57,7 +57,15 @@ func (s *Server) BoundCallsBy(tooMany func(from net.Addr) bool) { s.tooMany = to
 // that of adapters, whose hello is a request, too.
 func (s *Server) tap(single map[string]bool) tap.ServerInHandle {
 	return func(ctx context.Context, call *tap.Info) (context.Context, error) {
-		if err := s.checkCalls(ctx); err != nil || !single[call.FullMethodName] {
+		var from net.Addr
+		if p, ok := peer.FromContext(ctx); ok {
+			from = p.Addr
+		}
+		said := false
+		if known, ok := from.(readerAddr); ok {
+			from, said = known.Addr, known.reader.said != nil && known.reader.said()
+		}
+		if err := s.checkCalls(from); err != nil || said || !single[call.FullMethodName] {
 			return ctx, err
 		}
 		return s.requests.await(ctx), nil
@@ -65,14 +73,7 @@ func (s *Server) tap(single map[string]bool) tap.ServerInHandle {
 }
 
 // checkCalls says if there are too many calls.
-func (s *Server) checkCalls(ctx context.Context) error {
-	var from net.Addr
-	if p, ok := peer.FromContext(ctx); ok {
-		from = p.Addr
-	}
-	if known, ok := from.(readerAddr); ok {
-		from = known.Addr
-	}
+func (s *Server) checkCalls(from net.Addr) error {
 	if !s.tooMany(from) {
 		return nil
 	}

@@ -42,6 +42,7 @@ func newUnsent(most, place int64, patience time.Duration) *unsent {
 type reader struct {
 	name   string
 	hangUp func()                 // closes the connection; nil if nothing is known of it
+	said   func() bool            // the requests of all its calls have come; nil if nothing is known of that
 	in     atomic.Pointer[unsent] // set once it was sent something
 
 	held    int64
