@@ -117,7 +117,7 @@ func (c *nodeConfig) follow() {
 	c.Journal.QueueBytes, c.Shared.QueueBytes = c.Committing, c.Committing
 	c.Gateway.Unsent, c.Gateway.Answers = c.Unsent/2, c.Unsent/2
 	if c.Journal.MemTableBytes == 0 {
-		c.Journal.MemTableBytes = min(64<<20, max(has[cacheShare]/4, 1<<20)) // there may be four
+		c.Journal.MemTableBytes = min(64<<20, max(has[cacheShare]/3, 1<<20)) // there may be three
 	}
 	third := has[connectionShare] / 3
 	if c.Gateway.Connections == 0 {

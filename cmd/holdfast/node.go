@@ -194,7 +194,7 @@ func diskFlags(f *pflag.FlagSet, c *nodeConfig) {
 	f.Var(sizeValue[int64]{size: &j.LowWaterBytes, none: true}, "low-water",
 		"free disk space below which no orders are accepted; -1: none (1GiB)")
 	sizeVar(f, &j.MemTableBytes, "memtable",
-		"size of the journal's table in memory, of which there may be four (a quarter of --cache, 64MiB at most)")
+		"size of the journal's table in memory, of which there may be three (a third of --cache, 64MiB at most)")
 	sizeVar(f, &j.CacheBytes, "cache", "size of the journal's cache; the tables in memory count to it (17 % of --memory)")
 }
 

@@ -23,7 +23,7 @@ type Config struct {
 	Dir string
 	// Node is the node that opens the journal: its incarnation's name begins with it; default "node". It must not have a slash.
 	Node messages.NodeID
-	// MemTableBytes is the size of the table in memory that collects writes; default 64 MiB, at least 1 MiB. Up to four
+	// MemTableBytes is the size of the table in memory that collects writes; default 64 MiB, at least 1 MiB. Up to three
 	// may exist. Larger ones make for less merging, and for a longer start after a crash.
 	MemTableBytes int64
 	// CacheBytes is the size of the cache of blocks read; default 192 MiB, at least 1 MiB. The tables in memory count to it:

@@ -26,7 +26,7 @@ func engineOptions(c Config, logger engineLogger, grew func()) *pebble.Options {
 		FormatMajorVersion:          engineFormat,
 		CacheSize:                   c.CacheBytes,
 		MemTableSize:                uint64(c.MemTableBytes), //nolint:gosec // validated
-		MemTableStopWritesThreshold: 4,
+		MemTableStopWritesThreshold: 3,
 		L0CompactionThreshold:       4,
 		L0StopWritesThreshold:       64,
 		LBaseMaxBytes:               256 << 20,
