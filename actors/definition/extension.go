@@ -2,6 +2,7 @@ package definition
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/holdfast-run/holdfast/actors/workflow"
@@ -39,11 +40,11 @@ func (c *compiler) taskMetadata(n *node, kind construct, t *workflow.Task, s sco
 		t.CompensateRetry = c.compensateRetry(v)
 	}
 	for _, name := range [...]string{"startWithin", "runWithin"} {
-		if v := h.get(name); v != nil && kind.name == "call" {
+		if v := h.get(name); v != nil && slices.Contains(kind.extensions, name) {
 			c.attemptBound(v, name, t, s)
 		}
 	}
-	if v := h.get("idempotent"); v != nil && kind.name == "call" {
+	if v := h.get("idempotent"); v != nil && slices.Contains(kind.extensions, "idempotent") {
 		c.idempotent(v, t)
 	}
 	if v := h.get("parallel"); v != nil {
@@ -51,7 +52,11 @@ func (c *compiler) taskMetadata(n *node, kind construct, t *workflow.Task, s sco
 			c.parallel(v, loop)
 		}
 	}
-	if v := h.get("orderKey"); v != nil && run != nil && c.isString(v, "orderKey") {
+	switch v := h.get("orderKey"); {
+	case v == nil || kind.name != "run" || !c.isString(v, "orderKey"):
+	case run == nil:
+		c.atf(v, "\"orderKey\" is that of the order that the \"run\" of a workflow starts: remove it")
+	default:
 		run.OrderKey = c.template(v, placeTask, s.vars)
 	}
 }
@@ -61,7 +66,7 @@ func (c *compiler) attemptBound(n *node, name string, t *workflow.Task, s scope)
 	call, ok := t.Kind.(*workflow.Call)
 	switch d := c.duration(n, placeTask, s.vars); {
 	case !ok:
-		c.atf(n, "a call of a function is no attempt: give %q to the calls inside", name)
+		c.atf(n, "a call of a function and the run of a workflow are no attempts: give %q to the calls inside", name)
 	case name == "startWithin":
 		call.StartWithin = d
 	default:

@@ -16,8 +16,15 @@ const (
 	activityRequestOnce = "http.requestOnce"
 )
 
-// builtin are the names of the adapters that calls of the language are executed by. A definition can't call them by themselves.
-var builtin = []string{"http"}
+// builtin are the names of the adapters that calls and processes of the language are executed by, with what stands for their activities. A
+// definition can't call these by themselves.
+var builtin = map[string]string{"http": "\"call: http\"", "shell": "\"run: {shell: …}\""}
+
+// repeatable are the activities for what can be repeated, by those of the same work for what can't.
+var repeatable = map[string]string{
+	activityRequestOnce: activityRequest, activityCommandOnce: "shell.command", activityScriptOnce: "shell.script",
+	activityContainerOnce: "shell.container",
+}
 
 // idempotentMethods are those that can be repeated (RFC 9110, 9.2.2), but for TRACE.
 var idempotentMethods = []string{"GET", "HEAD", "PUT", "DELETE", "OPTIONS"}
@@ -209,19 +216,20 @@ func (e *uriTemplate) Bool(*workflow.Value, *workflow.Args) (bool, error) { retu
 // escapeSimple escapes all but what is unreserved in addresses (RFC 3986, 2.3).
 func escapeSimple(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
 
-// idempotent reads whether a request can be repeated, whatever its method says.
+// idempotent reads whether a request or process can be repeated, whatever is taken otherwise.
 func (c *compiler) idempotent(n *node, t *workflow.Task) {
 	can, ok := c.boolean(n, "idempotent")
 	call, _ := t.Kind.(*workflow.Call)
-	switch {
-	case call == nil || call.Activity != activityRequest && call.Activity != activityRequestOnce:
-		c.atf(n, "\"idempotent\" is for requests, such as \"call: http\": an activity of an adapter says itself what it is")
-	case !ok:
-	case can:
-		call.Activity = activityRequest
-	default:
-		call.Activity = activityRequestOnce
+	for once, repeated := range repeatable {
+		if call != nil && (call.Activity == once || call.Activity == repeated) {
+			if call.Activity = once; can || !ok {
+				call.Activity = repeated
+			}
+			return
+		}
 	}
+	c.atf(n, "\"idempotent\" is for requests and processes, such as \"call: http\" and \"run: {shell: …}\": an activity of an adapter says "+
+		"itself what it is")
 }
 
 // request builds what an activity of a built-in adapter gets: an object. Of its properties those expressions that name secrets are left to

@@ -182,8 +182,8 @@ func (c *compiler) callTask(o object, t *workflow.Task, s scope) {
 			hint(n.text, c.components["functions"].names(), "name one"))
 	case catalog != "" && found[2] == "":
 		c.atf(n, "the function %q of a catalog needs a version: write %s:1.0.0@%s", n.text, found[1], catalog)
-	case slices.Contains(builtin, adapterOf(found[1])):
-		c.atf(n, "the activities of the adapter %q can't be called by their names: write \"call: %s\"", adapterOf(found[1]), adapterOf(found[1]))
+	case builtin[adapterOf(found[1])] != "":
+		c.atf(n, "the activities of the adapter %q can't be called by their names: write %s", adapterOf(found[1]), builtin[adapterOf(found[1])])
 	default:
 		activity := found[1]
 		if found[2] != "" {

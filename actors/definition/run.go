@@ -1,26 +1,32 @@
 package definition
 
 import (
-	"fmt"
+	"slices"
 
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
 )
 
-// runTask compiles the running of another workflow: a child order.
+// runTask compiles the running of a process, or of another workflow.
 func (c *compiler) runTask(o object, t *workflow.Task, s scope) {
 	r := c.object(o.get("run"), "the property \"run\"", "workflow", "container", "script", "shell", "await", "return")
 	if !r.ok {
 		return
 	}
-	process := false
-	for _, name := range []string{"container", "script", "shell"} {
-		r.unsupported(name, fmt.Sprintf("%q", "run."+name))
-		process = process || r.get(name) != nil
+	all := []string{"container", "script", "shell", "workflow"}
+	given := slices.DeleteFunc(slices.Clone(all), func(name string) bool { return r.get(name) == nil })
+	switch {
+	case len(given) != 1:
+		c.atf(r.n, "%s must have one of the properties %s, but has %d of them", r.what, quoted(all), len(given))
+	case given[0] == "workflow":
+		c.workflowRun(r, t, s)
+	default:
+		c.process(r, given[0], t, s)
 	}
-	if process {
-		return
-	}
+}
+
+// workflowRun compiles the running of another workflow: a child order.
+func (c *compiler) workflowRun(r object, t *workflow.Task, s scope) {
 	run := &workflow.Run{}
 	t.Kind = run
 	if v := r.get("return"); v != nil {

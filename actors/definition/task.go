@@ -31,7 +31,10 @@ func init() { //nolint:gochecknoinits // the table and the parsers refer to each
 		{name: "fork", parse: (*compiler).forkTask},
 		{name: "listen", with: []string{"foreach"}},
 		{name: "emit"},
-		{name: "run", extensions: []string{"compensate", "compensateRetry", "orderKey"}, parse: (*compiler).runTask},
+		{
+			name: "run", parse: (*compiler).runTask,
+			extensions: []string{"compensate", "compensateRetry", "startWithin", "runWithin", "idempotent", "orderKey"},
+		},
 		{
 			name: "call", with: []string{"with"},
 			extensions: []string{"compensate", "compensateRetry", "startWithin", "runWithin", "idempotent"}, parse: (*compiler).callTask,

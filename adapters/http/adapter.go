@@ -24,7 +24,7 @@ func New(config Config) (*adapters.Adapter, error) {
 		return nil, err
 	}
 	s := &sender{
-		config: config, allowed: allowed, roots: roots, secrets: secrets{config.Secrets}, gates: newGates(),
+		config: config, allowed: allowed, roots: roots, gates: newGates(),
 		tokens: newTokens(), now: time.Now,
 	}
 	s.repeated, s.once = s.transport(false), s.transport(true)
@@ -47,7 +47,6 @@ type sender struct {
 	config   Config
 	allowed  *allowed
 	roots    roots
-	secrets  secrets
 	gates    *gates
 	tokens   *tokens
 	repeated *nethttp.Transport

@@ -6,10 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
-	"os"
 	"time"
 
 	"golang.org/x/net/http/httpguts"
+
+	"github.com/holdfast-run/holdfast/adapters/sealed"
 )
 
 // Config says where requests may go, and how. The zero value of each field means its default.
@@ -26,7 +27,7 @@ type Config struct {
 	// none.
 	Proxy string
 	// Secrets is a folder with the secrets of definitions, NAMESPACE/NAME or NAMESPACE/NAME.json. Default: there are none.
-	Secrets string
+	Secrets sealed.Folder
 	// Concurrency is how many requests of each activity are sent at once. Default 64.
 	Concurrency int
 	// HostConnections is how many connections there are to one host at most. Default 32.
@@ -90,12 +91,7 @@ func (c Config) validate() error {
 			errs = append(errs, fmt.Errorf("proxy %q is not of the form http://host:port", c.Proxy))
 		}
 	}
-	if c.Secrets != "" {
-		if info, err := os.Stat(c.Secrets); err != nil || !info.IsDir() {
-			errs = append(errs, fmt.Errorf("secrets %q is no folder", c.Secrets))
-		}
-	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, c.Secrets.Validate())...)
 }
 
 // noHeader says that no header is sent.

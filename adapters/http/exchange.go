@@ -236,6 +236,9 @@ func classify(status int, err error) error {
 	return adapters.InDoubt(err)
 }
 
+// authorization is what authorizes a request; empty before that is known.
+type authorization struct{ scheme, parameter string }
+
 // outgoing is a request as it is sent.
 type outgoing struct {
 	method string

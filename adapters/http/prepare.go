@@ -1,18 +1,17 @@
 package http
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"maps"
 	"mime"
 	nethttp "net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
+
+	"github.com/holdfast-run/holdfast/adapters/sealed"
 )
 
 // prepare makes the request of what the engine says of it.
@@ -45,62 +44,11 @@ func (x *exchange) write() error {
 
 // open returns a property of the call with its secrets; nil if it is not there. It tells whether there are any.
 func (x *exchange) open(name string, raw json.RawMessage) (v any, secret bool, err error) {
-	if len(raw) > 0 {
-		d := json.NewDecoder(bytes.NewReader(raw))
-		d.UseNumber()
-		if err := d.Decode(&v); err != nil {
-			return nil, false, invalid("%s is no JSON", name)
-		}
+	c := sealed.Call{
+		Secrets: x.sender.config.Secrets, Namespace: x.call.Namespace, Sealed: x.call.Sealed,
+		Scheme: x.authorized.scheme, Parameter: x.authorized.parameter,
 	}
-	for _, at := range slices.Sorted(maps.Keys(x.call.Sealed)) {
-		rest, mine := strings.CutPrefix(at, "/"+name)
-		if !mine || rest != "" && rest[0] != '/' {
-			continue
-		}
-		made, err := x.unseal(x.call.Sealed[at], 0)
-		if err != nil {
-			return nil, false, err
-		}
-		secret = true
-		if rest == "" {
-			v = made
-		} else if !put(v, strings.Split(rest[1:], "/"), made) {
-			return nil, false, invalid("there is no %s in what the engine sent", at)
-		}
-	}
-	return v, secret, nil
-}
-
-var unescaper = strings.NewReplacer("~1", "/", "~0", "~")
-
-// put sets the part of a value that a JSON pointer leads to. It tells whether it is there.
-func put(in any, steps []string, v any) bool {
-	name := unescaper.Replace(steps[0])
-	var inner any
-	switch in := in.(type) {
-	case map[string]any:
-		if _, has := in[name]; !has {
-			return false
-		}
-		if len(steps) == 1 {
-			in[name] = v
-			return true
-		}
-		inner = in[name]
-	case []any:
-		i, err := strconv.Atoi(name)
-		if err != nil || i < 0 || i >= len(in) {
-			return false
-		}
-		if len(steps) == 1 {
-			in[i] = v
-			return true
-		}
-		inner = in[i]
-	default:
-		return false
-	}
-	return put(inner, steps[1:], v)
+	return c.Open(name, raw)
 }
 
 // address makes the address.
@@ -145,7 +93,7 @@ func (x *exchange) address() error {
 		}
 		for _, v := range list {
 			if v != nil {
-				values.Add(name, textOf(v))
+				values.Add(name, sealed.Text(v))
 			}
 		}
 	}
@@ -164,23 +112,20 @@ func expand(address string, path any) (string, error) {
 		if list, is := v.([]any); is {
 			v = joined(list, ",")
 		}
-		text := textOf(v)
+		text := sealed.Text(v)
 		if v == nil || text == "" || text == "." || text == ".." {
 			return "", invalid("the parameter %q stands in the path of the address, and can't be empty, . or ..", name)
 		}
-		address = strings.ReplaceAll(address, "{"+name+"}", escaped(text))
+		address = strings.ReplaceAll(address, "{"+name+"}", sealed.EscapeURI(text))
 	}
 	return address, nil
 }
-
-// escaped is a text as it may stand anywhere in an address.
-func escaped(text string) string { return strings.ReplaceAll(url.QueryEscape(text), "+", "%20") }
 
 // joined is a list as one text.
 func joined(list []any, separator string) string {
 	texts := make([]string, len(list))
 	for i, v := range list {
-		texts[i] = textOf(v)
+		texts[i] = sealed.Text(v)
 	}
 	return strings.Join(texts, separator)
 }
@@ -209,7 +154,7 @@ func (x *exchange) headers() error {
 			continue
 		}
 		key := nethttp.CanonicalHeaderKey(name)
-		text := textOf(v)
+		text := sealed.Text(v)
 		switch {
 		case !httpguts.ValidHeaderFieldName(name):
 			return invalid("%q is no name of a header", name)
@@ -267,7 +212,7 @@ func (x *exchange) body() error {
 		values := make(url.Values, len(form))
 		for name, v := range form {
 			if v != nil {
-				values.Set(name, textOf(v))
+				values.Set(name, sealed.Text(v))
 			}
 		}
 		r.body = []byte(values.Encode())

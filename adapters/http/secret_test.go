@@ -20,6 +20,7 @@ import (
 
 	"github.com/holdfast-run/holdfast/adapters"
 	"github.com/holdfast-run/holdfast/adapters/http"
+	"github.com/holdfast-run/holdfast/adapters/sealed"
 )
 
 func writeSecret(t *testing.T, folder, name, text string) {
@@ -41,7 +42,7 @@ func TestSecrets(t *testing.T) {
 	writeSecret(t, secrets, "shop/object.json", `{"user": "u", "n": 1.50, "deep": {"x": ["y"]}}`)
 	writeSecret(t, secrets, "other/theirs", "t")
 	writeSecret(t, secrets, "shop/broken.json", `{`)
-	b := setup(t, http.Config{Secrets: secrets})
+	b := setup(t, http.Config{Secrets: sealed.Folder(secrets)})
 	url := serve(t, echo)
 	secret := func(steps ...any) object { return object{"secret": steps} }
 	text := func(format string, parts ...any) object { return object{"text": parts, "format": format} }
@@ -95,7 +96,7 @@ func TestAuthentication(t *testing.T) {
 	t.Parallel()
 	secrets := t.TempDir()
 	writeSecret(t, secrets, "shop/token", "tok\n")
-	b := setup(t, http.Config{Secrets: secrets})
+	b := setup(t, http.Config{Secrets: sealed.Folder(secrets)})
 	url := serve(t, echo)
 	authorization := func(policy, sealed object) string {
 		return b.echoed(url, object{"authentication": policy, "sealed": sealed}).Header.Get("Authorization")
@@ -233,7 +234,7 @@ func TestTLS(t *testing.T) {
 	}
 	writeSecret(t, secrets, "shop/mine.json", string(text))
 	writeSecret(t, secrets, "shop/bad.json", `{"certificate": "x", "key": "y"}`)
-	b := setup(t, http.Config{Secrets: secrets, CA: ca, Resolve: []string{"example.com:443=" + server.Listener.Addr().String()}})
+	b := setup(t, http.Config{Secrets: sealed.Folder(secrets), CA: ca, Resolve: []string{"example.com:443=" + server.Listener.Addr().String()}})
 	like(t, "without", b.output(object{"uri": "https://example.com/"}), `"0 of HTTP/2"`)
 	with := func(secret string) object {
 		return object{

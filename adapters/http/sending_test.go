@@ -15,6 +15,7 @@ import (
 	"github.com/holdfast-run/holdfast/adapters"
 	"github.com/holdfast-run/holdfast/adapters/adaptertest"
 	"github.com/holdfast-run/holdfast/adapters/http"
+	"github.com/holdfast-run/holdfast/adapters/sealed"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
 )
 
@@ -173,7 +174,7 @@ func TestRedirects(t *testing.T) {
 	t.Parallel()
 	secrets := t.TempDir()
 	writeSecret(t, secrets, "shop/key", "k-1")
-	b := setup(t, http.Config{Secrets: secrets})
+	b := setup(t, http.Config{Secrets: sealed.Folder(secrets)})
 	other := serve(t, echo)
 	var hops atomic.Int32
 	url := serve(t, func(w nethttp.ResponseWriter, r *nethttp.Request) {

@@ -11,6 +11,7 @@ import (
 	"github.com/holdfast-run/holdfast/adapters"
 	"github.com/holdfast-run/holdfast/adapters/bench"
 	"github.com/holdfast-run/holdfast/adapters/http"
+	"github.com/holdfast-run/holdfast/adapters/shell"
 )
 
 // newAdapter makes the command that runs the built-in adapters.
@@ -25,7 +26,7 @@ func newAdapter(a *app) *cobra.Command {
 		runtime.GOMAXPROCS(1) // its activities only wait, so that a second processor would only cost its waking
 		return bench.New(), nil
 	})
-	cmd.AddCommand(waits, newHTTP(a), newAdapterList(a), newAdapterLimit(a))
+	cmd.AddCommand(waits, newHTTP(a), newShell(a), newAdapterList(a), newAdapterLimit(a))
 	return cmd
 }
 
@@ -46,7 +47,7 @@ func newHTTP(a *app) *cobra.Command {
 	f.StringSliceVar(&c.Resolve, "resolve", nil, "`HOST:PORT=ADDRESS:PORT`, another address for a host; several allowed (none)")
 	f.StringVar(&c.CA, "ca-file", "", "`file` of certificates that those of servers must be signed by, beside the system's (none)")
 	f.StringVar(&c.Proxy, "proxy", "", "`address` of a proxy for all requests, http://host:port (none)")
-	f.StringVar(&c.Secrets, "secrets", "", "`folder` of the definitions' secrets, NAMESPACE/NAME or NAMESPACE/NAME.json (none)")
+	f.StringVar((*string)(&c.Secrets), "secrets", "", "`folder` of the definitions' secrets, NAMESPACE/NAME or NAMESPACE/NAME.json (none)")
 	f.IntVar(&c.Concurrency, "concurrency", 64, "how many requests of each activity are sent at once")
 	f.IntVar(&c.HostConnections, "host-connections", 32, "how many connections there are to one host")
 	f.DurationVar(&c.Idle, "idle", 30*time.Second, "how long a connection is kept that is not used")
@@ -54,6 +55,36 @@ func newHTTP(a *app) *cobra.Command {
 	f.DurationVar(&c.RetryAfter, "retry-after", 30*time.Second, "the longest time that a request waits because a server asks for it")
 	sizeVar(f, &c.ResponseBytes, "max-response", "longest content of an answer (1MiB)")
 	f.StringVar(&c.KeyHeader, "key-header", "Idempotency-Key", "`header` that tells servers the idempotency key; - for none")
+	return cmd
+}
+
+// newShell makes the command that runs the adapter of processes.
+func newShell(a *app) *cobra.Command {
+	var c shell.Config
+	short := "Run the adapter that runs processes: \"run: {shell: …}\", scripts and containers"
+	cmd := a.builtin("shell", short, func(log *slog.Logger) (*adapters.Adapter, error) {
+		c.Log = log
+		adapter, err := shell.New(c)
+		if err != nil {
+			return nil, usagef("%w", err)
+		}
+		return adapter, nil
+	})
+	f := cmd.Flags()
+	f.StringVar(&c.User, "user", "", "`user` whose the processes are, a name or UID:GID (the adapter's own, which must not be root)")
+	f.StringVar(&c.Work, "work", "", "`folder` in which each process gets one of its own (the system's for temporary files)")
+	f.StringVar((*string)(&c.Secrets), "secrets", "", "`folder` of the definitions' secrets, NAMESPACE/NAME or NAMESPACE/NAME.json (none)")
+	f.StringToStringVar(&c.Interpreters, "interpreter", nil,
+		"`LANGUAGE=COMMAND` that runs scripts; several allowed (javascript=node and python=python3, where they are)")
+	f.StringVar(&c.Engine, "engine", "", "`command` that runs containers, podman or docker (none: no containers)")
+	f.StringSliceVar(&c.Volumes, "volume", nil, "`folder` of the host that containers may have, with all below; several allowed (none)")
+	f.StringSliceVar(&c.Environment, "environment", nil,
+		"`variable` of the adapter's environment that processes get; several allowed (PATH, LANG, LC_ALL, TZ)")
+	f.IntVar(&c.Concurrency, "concurrency", 16, "how many processes of each activity run at once")
+	f.DurationVar(&c.Timeout, "timeout", 5*time.Minute, "how long a process may run")
+	f.DurationVar(&c.Grace, "grace", 5*time.Second, "how long a process has to end after it was asked to, before it is killed")
+	f.Var(sizeValue[int64]{size: &c.Memory, none: true}, "memory", "most memory of each process or container; -1: unbounded (512MiB)")
+	sizeVar(f, &c.OutputBytes, "max-output", "most that a process may write to each of its outputs (256KiB)")
 	return cmd
 }
 

@@ -42,7 +42,7 @@ var broken = map[string]string{
 	"many tasks":         head + "do:\n" + strings.Repeat("  - a: { set: { b: 1 } }\n", 20_000),
 
 	"bad child":        head + "do: [ { a: { run: { workflow: { namespace: a, name: b/c, version: newest } } } } ]",
-	"a shell":          head + "do: [ { a: { run: { shell: { command: ls } } } } ]",
+	"a detached shell": head + "do: [ { a: { run: { shell: { command: ls }, await: false } } } ]",
 	"bad compensation": head + "do: [ { a: " + undoneBy("true") + " } ]",
 	"undone undoing":   head + "do: [ { a: " + undoneBy(undoneBy("{ call: a.c }")) + " } ]",
 	"endless undoing":  head + "use: { functions: { f: " + undoneBy("{ call: f }") + " } }\ndo: [ { a: { call: f } } ]",

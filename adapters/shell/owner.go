@@ -1,0 +1,67 @@
+package shell
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// owner is the user whose processes are.
+type owner struct{ uid, gid int }
+
+// ownerOf finds a user by name, or by numbers UID:GID; nil: it is the adapter's own.
+func ownerOf(name string) (*owner, error) {
+	own := os.Geteuid()
+	if name == "" {
+		if own == 0 {
+			return nil, errors.New("the adapter runs as root: give processes a user of their own, or say root if they should be root's")
+		}
+		return nil, nil //nolint:nilnil // nil says that it is the adapter's own
+	}
+	o := &owner{}
+	uid, gid, isNumbers := strings.Cut(name, ":")
+	if !isNumbers {
+		u, err := user.Lookup(name)
+		if err != nil {
+			return nil, fmt.Errorf("the user of processes: %w", err)
+		}
+		uid, gid = u.Uid, u.Gid
+	}
+	var err, gidErr error
+	if o.uid, err = strconv.Atoi(uid); err == nil {
+		o.gid, gidErr = strconv.Atoi(gid)
+	}
+	switch {
+	case errors.Join(err, gidErr) != nil || o.uid < 0 || o.gid < 0:
+		return nil, fmt.Errorf("the user of processes, %q, is no name and no numbers UID:GID", name)
+	case o.uid == own && o.gid == os.Getegid():
+		return nil, nil //nolint:nilnil // the same
+	case own != 0:
+		return nil, fmt.Errorf("processes can be the user's %s only if the adapter runs as root", name)
+	}
+	return o, nil
+}
+
+// folder makes a folder that nobody else may enter.
+func (o *owner) folder(in string) (string, error) {
+	folder, err := os.MkdirTemp(in, "holdfast-process-")
+	if err == nil && o != nil {
+		err = os.Chown(folder, o.uid, o.gid)
+	}
+	if err != nil && folder != "" {
+		_ = os.RemoveAll(folder) // the error before tells more
+	}
+	return folder, err //nolint:wrapcheck // it says what happened
+}
+
+// credential has a process be the user's, without any other group.
+func (o *owner) credential() *syscall.Credential {
+	if o == nil {
+		return nil
+	}
+	return &syscall.Credential{Uid: uint32(o.uid), Gid: uint32(o.gid)} //nolint:gosec // neither is negative
+}
