@@ -28,6 +28,8 @@ type budget struct {
 	err      error
 	// first is how many steps there were at first: fewer than the limit, if something was evaluated before.
 	first int
+	// args are what the evaluation knows beside its input; nil: nothing.
+	args *workflow.Args
 	// meter counts what is evaluated; nil: nothing does.
 	meter *workflow.Meter
 	// turns are what the evaluation waits for once it has taken long; nil: it does not wait.
@@ -72,11 +74,30 @@ func (p *programs) budget(args *workflow.Args) *budget {
 		programs: p, memory: p.limits.Memory, unnoted: max(0, p.limits.Memory-largeBytes), deadline: p.limits.Now().Add(p.limits.Time),
 	}
 	if args != nil {
-		b.meter = args.Meter
+		b.args, b.meter = args, args.Meter
 	}
 	b.first = max(0, p.limits.Steps-b.meter.Counted())
 	b.steps = b.first
 	return b
+}
+
+var errTimeless = errors.New("there is neither a time nor an id to be had here")
+
+// now is when the decision is made, in seconds since 1970.
+func (b *budget) now() any {
+	if b.args == nil || b.args.Now.IsZero() {
+		return errTimeless
+	}
+	return float64(b.args.Now.UnixMicro()) / 1e6
+}
+
+// uuid is an id that no other expression gets.
+func (b *budget) uuid() any {
+	if b.args == nil || b.args.Unique == nil {
+		return errTimeless
+	}
+	b.charge(elementSize)
+	return b.args.Unique.UUID()
 }
 
 // ended tells the meter that the evaluation has ended.

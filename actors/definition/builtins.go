@@ -35,7 +35,6 @@ func functionSet(list string) map[string]bool {
 
 // refused are functions of jq that a definition can't use, and why.
 var refused = map[string]string{
-	"now":               "an expression must not depend on when it runs: use $workflow.startedAt or $task.startedAt",
 	"localtime":         "an expression must not depend on where it runs: use gmtime",
 	"strflocaltime":     "an expression must not depend on where it runs: use strftime",
 	"input":             "there is only one input, .",

@@ -49,6 +49,7 @@ func check(document []byte, limits Limits, stored bool) (*workflow.Definition, [
 		schemas:   make(map[*node]workflow.Schema),
 		templates: make(map[templateKey]workflow.Expr),
 		opened:    make(map[string]any),
+		read:      make(map[string]*node),
 	}
 	c.stored = stored
 	if len(document) > limits.Document {
@@ -86,9 +87,12 @@ type compiler struct {
 
 	// components holds the reusable components: authentications, errors, functions, retries and timeouts.
 	components map[string]*node
-	// resources are documents elsewhere, by their addresses, opened those that were read.
+	// resources are documents elsewhere, by their addresses, opened those of OpenAPI that were read, and read the others.
 	resources map[string][]byte
 	opened    map[string]any
+	read      map[string]*node
+	// catalogs are the addresses below which functions are, by the names of the catalogs.
+	catalogs map[string]string
 	// secrets are the names of those that the definition uses.
 	secrets map[string]bool
 	used    map[*node]bool
@@ -219,9 +223,8 @@ func (c *compiler) use(n *node) {
 	if !o.ok {
 		return
 	}
-	for _, name := range []string{"catalogs", "extensions"} {
-		o.unsupported(name, fmt.Sprintf("%q", "use."+name))
-	}
+	o.unsupported("extensions", "\"use.extensions\"")
+	c.useCatalogs(o.get("catalogs"))
 	c.useSecrets(o.get("secrets"))
 	c.components = make(map[string]*node)
 	for _, kind := range []string{"authentications", "errors", "functions", "retries", "timeouts"} {

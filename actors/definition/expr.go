@@ -56,12 +56,12 @@ func (c *compiler) expression(n *node, text string, p place, vars []string) work
 		c.atf(n, "the expression %s of %q is wrong: %v", shorten(strings.TrimSpace(text), 120), n.property(), err)
 		return nil
 	}
-	line, column := n.line, n.column
-	if n.inner > 0 {
+	line, column, pointer, in := n.place(n.line)
+	if n.inner > 0 && in == "" {
 		column = n.inner + len([]rune(n.text[:offset+wrong.offset]))
 	}
-	c.add(line, column, n.pointer(),
-		fmt.Sprintf("the expression %s of %q is wrong: %v", shorten(strings.TrimSpace(text), 120), n.property(), wrong))
+	c.add(line, column, pointer,
+		fmt.Sprintf("the expression %s of %q is wrong: %v", shorten(strings.TrimSpace(text), 120), n.property(), wrong)+in)
 	return nil
 }
 

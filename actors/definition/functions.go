@@ -75,6 +75,8 @@ var budgetFunctions = sync.OnceValue(func() []gojq.CompilerOption {
 	})
 	add("reach", 1, func(b *budget, in any, args []any) any { return b.reach(in, args[0]) })
 	add("paths", 1, func(b *budget, in any, args []any) any { return b.allPaths(in, args[0]) })
+	add("now", 0, func(b *budget, _ any, _ []any) any { return b.now() })
+	add("uuid", 0, func(b *budget, _ any, _ []any) any { return b.uuid() })
 	add("stream", 0, func(b *budget, in any, _ []any) any { return b.stream(in) })
 	add("entries", 0, func(b *budget, in any, _ []any) any { return b.entries(in) })
 	add("object", 0, func(b *budget, in any, _ []any) any { return b.object(in) })

@@ -65,7 +65,7 @@ func TestNotAsJQ(t *testing.T) {
 		{`{"a": 1} | {"\("a")"}`, `error`, `{"a":1}`},
 		{`[1, 2] | .[[2]]`, `error`, `[1]`},
 		{`{"a": [1]} | [leaf_paths]`, `[["a",0]]`, `error`},
-		{`now`, `error`, ``},
+		{`uuid`, `error`, ``},
 		{`env`, `error`, ``},
 		{`input_line_number`, `error`, ``},
 	} {

@@ -152,9 +152,13 @@ func (c *compiler) callTask(o object, t *workflow.Task, s scope) {
 	}
 	if body := c.components["functions"].get(n.text); body != nil {
 		c.used[body] = true
-		do := c.functionCall(n, body, t, s)
+		do := c.functionCall(n, n.text, body, t, s)
 		do.Input = with
 		t.Kind = do
+		return
+	}
+	if address := c.functionAddress(n); address != "" {
+		c.remoteCall(n, address, with, t, s)
 		return
 	}
 	found := activityPattern.FindStringSubmatch(n.text)
@@ -172,10 +176,11 @@ func (c *compiler) callTask(o object, t *workflow.Task, s scope) {
 		c.atf(n, notYet+", or call an activity of an adapter", fmt.Sprintf("the call %q", n.text))
 	case strings.Contains(n.text, "${"):
 		c.atf(n, "\"call\" must name what is called, but is %s: choose between several calls with a \"switch\"", n.describe())
-	case strings.Contains(n.text, "://"):
-		c.atf(n, notYet+", or call an activity of an adapter", "calling a function by its address")
+	case c.catalogs[catalog] != "":
+		c.atf(n, "the function of a catalog must be written as \"name:1.0.0@%s\", but is %s", catalog, n.describe())
 	case catalog != "" && catalog != "default":
-		c.atf(n, notYet+", or use @default", fmt.Sprintf("the catalog %s", shorten(catalog, 60)))
+		c.atf(n, "there is no catalog %s in \"use.catalogs\": %s", shorten(catalog, 60),
+			hint(catalog, sortedNames(c.catalogs), "define it there, or use @default"))
 	case found == nil, found[2] != "" && !messages.IsVersion(found[2]):
 		c.atf(n, "%s is no activity such as \"hss.createSubscriber\" or \"hss.createSubscriber:1.0.0@default\", "+
 			"and no function of \"use.functions\": %s", shorten(n.text, 60),
@@ -202,14 +207,13 @@ func adapterOf(activity string) string {
 // maxCalls is how deep functions can call each other.
 const maxCalls = 16
 
-// functionCall compiles a call of a function: a list that holds a copy of the function's task.
-func (c *compiler) functionCall(call, body *node, t *workflow.Task, s scope) *workflow.Do {
-	name := call.text
+// functionCall compiles a call of a function: a list that holds a copy of the function's task, by its name there.
+func (c *compiler) functionCall(call *node, name string, body *node, t *workflow.Task, s scope) *workflow.Do {
 	l := &workflow.List{ByName: map[string]int{name: 0}}
 	do := &workflow.Do{List: l}
-	if slices.Contains(s.functions, name) {
+	if slices.Contains(s.functions, call.text) {
 		c.atf(call, "the function %q calls itself, by %s: functions can't be recursive",
-			name, strings.Join(append(slices.Clone(s.functions), name), " → "))
+			call.text, strings.Join(append(slices.Clone(s.functions), call.text), " → "))
 		return do
 	}
 	if len(s.functions) >= maxCalls {
@@ -217,7 +221,7 @@ func (c *compiler) functionCall(call, body *node, t *workflow.Task, s scope) *wo
 		return do
 	}
 	inner := s.below(t, "/call", nil) // a function sees no variables of its callers
-	inner.functions = append(slices.Clone(s.functions), name)
+	inner.functions = append(slices.Clone(s.functions), call.text)
 	if !c.count(call) {
 		return do
 	}

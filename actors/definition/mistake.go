@@ -26,22 +26,35 @@ type mistakes struct {
 
 // atf adds a mistake at a node. The same mistake at the same place counts once: a function is compiled for each call.
 func (m *mistakes) atf(n *node, format string, args ...any) {
-	m.add(n.line, n.column, n.pointer(), fmt.Sprintf(format, args...))
+	m.noteAtf(definitionv1.Severity_SEVERITY_ERROR, n, nil, format, args...)
 }
 
 // atKeyf adds a mistake at the name of a property.
 func (m *mistakes) atKeyf(n *node, k key, format string, args ...any) {
-	m.add(k.line, k.column, n.pointer()+"/"+escapePointer(k.name), fmt.Sprintf(format, args...))
+	m.noteAtf(definitionv1.Severity_SEVERITY_ERROR, n, &k, format, args...)
 }
 
 // warnf adds a warning at a node.
 func (m *mistakes) warnf(n *node, format string, args ...any) {
-	m.note(definitionv1.Severity_SEVERITY_WARNING, n.line, n.column, n.pointer(), fmt.Sprintf(format, args...))
+	m.noteAtf(definitionv1.Severity_SEVERITY_WARNING, n, nil, format, args...)
 }
 
 // warnKeyf adds a warning at the name of a property.
 func (m *mistakes) warnKeyf(n *node, k key, format string, args ...any) {
-	m.note(definitionv1.Severity_SEVERITY_WARNING, k.line, k.column, n.pointer()+"/"+escapePointer(k.name), fmt.Sprintf(format, args...))
+	m.noteAtf(definitionv1.Severity_SEVERITY_WARNING, n, &k, format, args...)
+}
+
+// noteAtf notes something at a node, or at the name of a property of it.
+func (m *mistakes) noteAtf(severity definitionv1.Severity, n *node, k *key, format string, args ...any) {
+	at := n.line
+	if k != nil {
+		at = k.line
+	}
+	line, column, pointer, in := n.place(at)
+	if k != nil && in == "" {
+		line, column, pointer = k.line, k.column, pointer+"/"+escapePointer(k.name)
+	}
+	m.note(severity, line, column, pointer, fmt.Sprintf(format, args...)+in)
 }
 
 func (m *mistakes) add(line, column int, path, message string) {

@@ -43,6 +43,8 @@ type node struct {
 
 	decoded any
 	isDone  bool
+	// elsewhere is set at the root of a resource.
+	elsewhere *elsewhere
 }
 
 type key struct {
@@ -59,6 +61,21 @@ func (n *node) pointer() string {
 		return ""
 	}
 	return n.parent.pointer() + "/" + escapePointer(n.name)
+}
+
+// place returns where what is wrong with a node is told. Of one in a resource that is where the definition refers to it, and in says the
+// rest, with the line there.
+func (n *node) place(there int) (line, column int, pointer, in string) {
+	root := n
+	for root.parent != nil {
+		root = root.parent
+	}
+	if root.elsewhere == nil {
+		return n.line, n.column, n.pointer(), ""
+	}
+	from := root.elsewhere.from
+	line, column, pointer, in = from.place(from.line)
+	return line, column, pointer, fmt.Sprintf(" (line %d of %s)", there, shorten(root.elsewhere.address, 200)) + in
 }
 
 var pointerEscaper = strings.NewReplacer("~", "~0", "/", "~1")

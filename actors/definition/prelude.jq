@@ -37,6 +37,8 @@ def max: go::order | raw::max;
 def sort: go::order | raw::sort;
 def unique: go::order | raw::unique;
 def strftime($format): go::time($format) | raw::strftime($format);
+def now: go::now;
+def uuid: go::uuid;
 def strptime($format): go::time($format) | raw::strptime($format);
 def getpath($path): go::reach($path) | raw::getpath($path);
 def path(f): raw::path(f) | go::copy;

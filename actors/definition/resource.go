@@ -12,7 +12,17 @@ import (
 // whoever deploys the definition has put it behind that.
 func (c *compiler) resource(n *node) (content []byte, address string) {
 	o := c.object(n, "an external resource", "name", "endpoint")
-	v := o.required("endpoint")
+	if address = c.addressOf(o.required("endpoint")); address == "" {
+		return nil, ""
+	}
+	if content = c.fetched(n.get("endpoint"), address); content == nil {
+		return nil, ""
+	}
+	return content, address
+}
+
+// addressOf returns the address that an endpoint has of what is fetched when a definition is deployed; "" after a mistake.
+func (c *compiler) addressOf(v *node) string {
 	if v != nil && v.kind == objectKind {
 		e := c.object(v, "the property \"endpoint\"", "uri", "authentication")
 		if a := e.get("authentication"); a != nil {
@@ -22,21 +32,52 @@ func (c *compiler) resource(n *node) (content []byte, address string) {
 		v = e.required("uri")
 	}
 	if v == nil || !c.isString(v, "endpoint") {
-		return nil, ""
+		return ""
 	}
 	if !absoluteURI.MatchString(v.text) || v.isExpression() {
 		c.atf(v, "the address of a resource must be a URI such as \"https://example.com/openapi.json\", and is fetched when the definition is "+
 			"deployed, but is %s", v.describe())
-		return nil, ""
+		return ""
 	}
-	content, has := c.resources[v.text]
+	return v.text
+}
+
+// fetched returns what n refers to by an address; nil after a mistake.
+func (c *compiler) fetched(n *node, address string) []byte {
+	content, has := c.resources[address]
 	if !has {
-		c.atf(v, "the resource %s has to be deployed with the definition: \"holdfast definition deploy\" fetches it, or takes it from "+
-			"--resource %s=FILE", shorten(v.text, 200), messages.Clip(v.text, 200))
-		c.list[len(c.list)-1].Resource = v.text
-		return nil, ""
+		if uri := n.get("uri"); uri != nil {
+			n = uri
+		}
+		c.atf(n, "the resource %s has to be deployed with the definition: \"holdfast definition deploy\" fetches it, or takes it from "+
+			"--resource %s=FILE", shorten(address, 200), messages.Clip(address, 200))
+		c.list[len(c.list)-1].Resource = address
+		return nil
 	}
-	return content, v.text
+	return append([]byte{}, content...) // never nil
+}
+
+// elsewhere says of the nodes of a resource where the definition refers to it.
+type elsewhere struct {
+	from    *node
+	address string
+}
+
+// readResource reads a resource into nodes; nil after a mistake. What is wrong in it is told where n refers to it first.
+func (c *compiler) readResource(n *node, content []byte, address string) *node {
+	if root, read := c.read[address]; read {
+		return root
+	}
+	var m mistakes
+	root := m.parse(content, c.limits)
+	for _, wrong := range m.list {
+		c.atf(n, "%s (line %d of %s)", wrong.GetMessage(), wrong.GetLine(), shorten(address, 200))
+	}
+	if root != nil {
+		root.elsewhere = &elsewhere{n, address}
+	}
+	c.read[address] = root
+	return root
 }
 
 // outside is a value in a resource. What is wrong there is told where the definition refers to it.

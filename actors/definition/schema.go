@@ -31,10 +31,6 @@ func (c *compiler) schema(n *node) workflow.Schema {
 	if !o.ok {
 		return nil
 	}
-	o.unsupported("resource", "loading a schema from elsewhere")
-	if o.get("resource") != nil {
-		return nil
-	}
 	draft := jsonschema.Draft2020
 	if v := o.get("format"); v != nil {
 		if !c.isString(v, "format") {
@@ -46,8 +42,20 @@ func (c *compiler) schema(n *node) workflow.Schema {
 			return nil
 		}
 	}
-	document := o.get("document")
-	if document == nil {
+	document, resource := o.get("document"), o.get("resource")
+	switch {
+	case document != nil && resource != nil:
+		c.atf(resource, "a schema has the property \"document\" already: remove one of them")
+		return nil
+	case resource != nil:
+		content, address := c.resource(resource)
+		if content == nil {
+			return nil
+		}
+		if document = c.readResource(resource.get("endpoint"), content, address); document == nil {
+			return nil
+		}
+	case document == nil:
 		c.atf(n, "a schema lacks the property \"document\", which has the JSON schema: write {document: {type: object}}")
 		return nil
 	}

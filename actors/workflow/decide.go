@@ -204,9 +204,10 @@ type machine struct {
 	// meter counts the evaluations of one step, spent those of the steps before it.
 	meter Meter
 	spent int
-	// args and task are used for one evaluation after the other.
-	args Args
-	task TaskArg
+	// args, task and unique are used for one evaluation after the other.
+	args   Args
+	task   TaskArg
+	unique Unique
 	// next is room for the events to come. The first ones, all of most decisions, are allocated with the machine.
 	next  []journalv1.Event
 	first struct {

@@ -135,6 +135,10 @@ type Args struct {
 	Workflow WorkflowArg
 	// Vars are the variables of the enclosing catch clauses and loops, the innermost last.
 	Vars []Var
+	// Now is when the decision is made, for which the expression is evaluated.
+	Now time.Time
+	// Unique makes ids that no other expression gets; nil: there are none to be had.
+	Unique *Unique
 	// Meter counts what is evaluated; nil: nobody wants to know.
 	Meter *Meter
 }

@@ -232,10 +232,12 @@ func (m *machine) workflowArgs() *Args {
 		started = m.now.UnixNano()
 	}
 	m.meter.Turns = s.turns
+	m.unique.order, m.unique.version = s.ID(), s.version
 	m.args = Args{
 		Context:  s.context,
 		Workflow: WorkflowArg{ID: s.ID(), Definition: s.def, Input: s.input, StartedAt: fromNano(started)},
-		Meter:    &m.meter,
+		Now:      m.now, Unique: &m.unique,
+		Meter: &m.meter,
 	}
 	return &m.args
 }

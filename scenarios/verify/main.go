@@ -98,7 +98,7 @@ var rows = []row{
 	{"pg_w3", 6 * time.Minute, pgW3, pgW3Bars},
 	{"pg_latency", 5 * time.Minute, pgLatency, pgLatencyBars},
 	{"pg_long", 15 * time.Minute, pgLong, pgLongBars},
-	{"paired", 25 * time.Minute, paired, pairedBars},
+	{"paired", 45 * time.Minute, paired, pairedBars},
 	{"accept", 5 * time.Minute, accept, acceptBars},
 	{"timers", 5 * time.Minute, timers, timersBars},
 	{"kill", 15 * time.Minute, kill, killBars},
