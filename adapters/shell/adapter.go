@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"os"
 	"os/exec"
 	"regexp"
 	"slices"
@@ -142,7 +143,7 @@ func (r *runner) open(t adapters.Task, c call) (*work, error) {
 		return nil, invalid("the command has a character that is zero, which no process can be given")
 	}
 	var err error
-	if w.folder, err = r.owner.folder(r.config.Work); err != nil {
+	if w.folder, err = os.MkdirTemp(r.config.Work, "holdfast-process-"); err != nil { // nobody else may enter it
 		return nil, fmt.Errorf("make a folder for the process: %w", err)
 	}
 	w.close = func() { remove(r.config.Log, w.folder) }

@@ -46,16 +46,15 @@ func ownerOf(name string) (*owner, error) {
 	return o, nil
 }
 
-// folder makes a folder that nobody else may enter.
-func (o *owner) folder(in string) (string, error) {
-	folder, err := os.MkdirTemp(in, "holdfast-process-")
-	if err == nil && o != nil {
-		err = os.Chown(folder, o.uid, o.gid)
+// give gives a folder to the user. The adapter must write nothing there any more: other processes of the user can lay links.
+func (o *owner) give(folder string) error {
+	if o == nil {
+		return nil
 	}
-	if err != nil && folder != "" {
-		_ = os.RemoveAll(folder) // the error before tells more
+	if err := os.Chown(folder, o.uid, o.gid); err != nil {
+		return fmt.Errorf("give the folder of the process to its user: %w", err)
 	}
-	return folder, err //nolint:wrapcheck // it says what happened
+	return nil
 }
 
 // credential has a process be the user's, without any other group.

@@ -73,6 +73,9 @@ func (r *runner) bounded(ctx context.Context, w *work, argv []string) (ended, er
 	for name, v := range w.environment {
 		environment = append(environment, name+"="+v)
 	}
+	if err := r.owner.give(w.folder); err != nil {
+		return ended{}, err
+	}
 	return r.run(ctx, process{argv: argv, environment: environment, folder: w.folder, stdin: w.stdin, owner: r.owner})
 }
 
