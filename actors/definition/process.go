@@ -157,11 +157,12 @@ func (p process) lifetime(n *node) {
 	case !eventually && after != nil:
 		p.c.atf(after, "\"after\" is for the cleanup \"eventually\": remove it")
 	case eventually:
-		d, fixed := p.c.duration(after, placeTask, p.vars).(span)
-		if !fixed && len(p.c.list) == 0 {
+		switch d := p.c.duration(after, placeTask, p.vars).(type) {
+		case span:
+			p.name("cleanupAfter")
+			p.literal.WriteString(strconv.FormatFloat((time.Duration(d.months)*31*day + d.rest).Seconds(), 'f', -1, 64))
+		case computed:
 			p.c.atf(after, "\"after\" must be a fixed duration, but is an expression")
 		}
-		p.name("cleanupAfter")
-		p.literal.WriteString(strconv.FormatFloat((time.Duration(d.months)*31*day + d.rest).Seconds(), 'f', -1, 64))
 	}
 }

@@ -49,9 +49,12 @@ func (c *compiler) fetched(n *node, address string) []byte {
 		if uri := n.get("uri"); uri != nil {
 			n = uri
 		}
+		before := len(c.list)
 		c.atf(n, "the resource %s has to be deployed with the definition: \"holdfast definition deploy\" fetches it, or takes it from "+
 			"--resource %s=FILE", shorten(address, 200), messages.Clip(address, 200))
-		c.list[len(c.list)-1].Resource = address
+		if len(c.list) > before { // else it was told there before, or there are too many mistakes
+			c.list[before].Resource = address
+		}
 		return nil
 	}
 	return append([]byte{}, content...) // never nil
