@@ -20,7 +20,7 @@ func init() { //nolint:gochecknoinits // TestMain knows another kind of child
 	}
 }
 
-// TestBench measures a real node for a second, in each way.
+// TestBench measures a real node for some seconds, in each way: machines may stand still for one.
 func TestBench(t *testing.T) {
 	t.Setenv(asHoldfast, "1")
 	for _, args := range [][]string{
@@ -37,7 +37,7 @@ func TestBench(t *testing.T) {
 			}
 			var stdout, stderr bytes.Buffer
 			a := &app{stdout: &stdout, stderr: &stderr, environ: os.Environ, terminal: noTerminal}
-			args = append([]string{"bench", "-o", "json", "--duration", "1s", "--dir", dir}, args...)
+			args = append([]string{"bench", "-o", "json", "--duration", "3s", "--dir", dir}, args...)
 			if code := run(t.Context(), a, args); code != exitOK || stderr.Len() > 0 {
 				t.Fatalf("exit %d: %s", code, stderr.String())
 			}

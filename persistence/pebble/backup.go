@@ -150,7 +150,7 @@ func (j *Journal) prepareFolder(folder string) (made bool, err error) {
 		return made, folderErrorf("%s can't be made: %w", folder, err)
 	}
 	probe := fs.PathJoin(folder, "probe")
-	if err := fs.Link(fs.PathJoin(j.cfg.Dir, sealName), probe); err != nil {
+	if err := fs.Link(fs.PathJoin(j.cfg.Dir, lockName), probe); err != nil { // the one file there that is never replaced by another
 		return made, folderErrorf("%s can't have links to the files of the journal in %s, as it could on the same file system (%w): "+
 			"make the backup there, and copy its folder to where it is to be kept", folder, j.cfg.Dir, err)
 	}

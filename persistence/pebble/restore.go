@@ -74,7 +74,7 @@ func copyDir(ctx context.Context, fs vfs.FS, from, to string) error {
 	if err != nil {
 		return fmt.Errorf("list %s: %w", from, err)
 	}
-	names = slices.DeleteFunc(names, func(name string) bool { return name == "LOCK" || name == sealName })
+	names = slices.DeleteFunc(names, func(name string) bool { return name == lockName || name == sealName })
 	for _, name := range append(names, sealName) {
 		if err := copyFile(ctx, fs, fs.PathJoin(from, name), fs.PathJoin(to, name)); err != nil {
 			return fmt.Errorf("copy %s: %w", name, err)

@@ -23,6 +23,9 @@ const format = 2
 // sealName is the file that makes a directory a journal's.
 const sealName = "HOLDFAST"
 
+// lockName is the file by whose lock the engine has a directory for itself.
+const lockName = "LOCK"
+
 // newSuffix ends the name of what is to replace it.
 const newSuffix = ".new"
 
@@ -169,7 +172,7 @@ func readSeal(fs vfs.FS, dir string) (seal, error) {
 	if err != nil {
 		return seal{}, fmt.Errorf("list %s: %w", dir, err)
 	}
-	ours := []string{"LOCK", sealName + newSuffix, "lost+found"}
+	ours := []string{lockName, sealName + newSuffix, "lost+found"}
 	for _, name := range names {
 		if !slices.Contains(ours, name) {
 			return seal{}, fmt.Errorf("%s is not a Holdfast journal: it has no file %s, but has %s: give an empty directory, or that of a journal",
