@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/holdfast-run/holdfast/actors/workflow"
@@ -58,15 +59,15 @@ func (c *compiler) process(r object, what string, t *workflow.Task, s scope) {
 		p.property("return", v)
 	}
 	for _, s := range p.sealed {
-		if !secretive.MatchString(s.at) {
+		if !secretive.MatchString(s.at) || strings.Contains(s.n.text, "$authorization") {
 			c.atf(s.n, "secrets can't stand here: give them as \"environment\" or \"stdin\"")
 		}
 	}
 	call.With = p.done()
 }
 
-// secretive are the properties of a process that secrets may stand in.
-var secretive = regexp.MustCompile(`^/(?:command|stdin|arguments|environment)(?:/|$)`)
+// secretive are the properties of a process that secrets may stand in: other users of a host see what a process is called with.
+var secretive = regexp.MustCompile(`^/(?:stdin|environment)(?:/|$)`)
 
 // process builds what the activities of processes get.
 type process struct{ *request }

@@ -1,6 +1,7 @@
 package shell
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,9 +9,10 @@ import (
 	"maps"
 	"net/http"
 	"os"
-	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/holdfast-run/holdfast/adapters"
@@ -21,15 +23,20 @@ import (
 func New(config Config) (*adapters.Adapter, error) {
 	config = config.withDefaults()
 	interpreters, err := config.interpreters()
+	work, workErr := filepath.Abs(cmp.Or(config.Work, os.TempDir()))
+	if info, err := os.Stat(work); workErr == nil && (err != nil || !info.IsDir()) {
+		workErr = fmt.Errorf("work %q is no folder", work)
+	}
+	config.Work = work
 	owner, ownerErr := ownerOf(config.User)
 	r := &runner{config: config, interpreters: interpreters, owner: owner}
 	var engineErr error
 	if config.Engine != "" {
-		if r.engine, engineErr = exec.LookPath(config.Engine); engineErr != nil {
+		if r.engine, engineErr = find(config.Engine); engineErr != nil {
 			engineErr = fmt.Errorf("the engine of containers: %w", engineErr)
 		}
 	}
-	if err := errors.Join(config.validate(), err, ownerErr, engineErr); err != nil {
+	if err := errors.Join(config.validate(), err, workErr, ownerErr, engineErr); err != nil {
 		return nil, err
 	}
 	a := adapters.New("shell")
@@ -110,6 +117,15 @@ type work struct {
 	close       func()
 }
 
+// variables are those of the definition, and what a process is told of its task.
+func (w *work) variables() map[string]string {
+	all := map[string]string{
+		"HOLDFAST_KEY": w.task.Key, "HOLDFAST_ORDER": string(w.task.OrderID), "HOLDFAST_ATTEMPT": strconv.Itoa(w.task.Attempt),
+	}
+	maps.Copy(all, w.environment)
+	return all
+}
+
 // variable is what a variable of an environment may be called.
 var variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
@@ -144,7 +160,7 @@ func (r *runner) open(t adapters.Task, c call) (*work, error) {
 	}
 	var err error
 	if w.folder, err = os.MkdirTemp(r.config.Work, "holdfast-process-"); err != nil { // nobody else may enter it
-		return nil, fmt.Errorf("make a folder for the process: %w", err)
+		return nil, adapters.Transient(fmt.Errorf("make a folder for the process: %w", err))
 	}
 	w.close = func() { remove(r.config.Log, w.folder) }
 	return w, nil

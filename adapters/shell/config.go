@@ -27,7 +27,7 @@ type Config struct {
 	Interpreters map[string]string
 	// Engine is the command that runs containers, such as podman or docker. Default: none, and no containers.
 	Engine string
-	// Volumes are the folders of the host that containers may have, with all below. Default: none.
+	// Volumes are the folders of the host that containers may have. Default: none.
 	Volumes []string
 	// Environment names the variables of the adapter's own environment that processes get. Default: PATH, LANG, LC_ALL, TZ.
 	Environment []string
@@ -64,7 +64,7 @@ func (c Config) withDefaults() Config {
 // leastMemory is the least bound of memory, maxOutput the most that OutputBytes can be.
 const (
 	leastMemory = 4 << 20
-	maxOutput   = 64 << 20
+	maxOutput   = 1 << 20
 )
 
 // validate says everything that is wrong with the settings.
@@ -73,7 +73,7 @@ func (c Config) validate() error {
 	for _, n := range []struct {
 		name        string
 		value, most int
-	}{{"concurrency", c.Concurrency, 4096}, {"output bytes", c.OutputBytes, maxOutput}} {
+	}{{"concurrency", c.Concurrency, 1000}, {"output bytes", c.OutputBytes, maxOutput}} {
 		if n.value < 1 || n.value > n.most {
 			errs = append(errs, fmt.Errorf("%s is %d, and must be from 1 to %d", n.name, n.value, n.most))
 		}
@@ -114,7 +114,7 @@ func (c Config) interpreters() (map[string][]string, error) {
 			errs = append(errs, fmt.Errorf("the interpreter of %q has no command", language))
 			continue
 		}
-		path, err := exec.LookPath(words[0])
+		path, err := find(words[0])
 		switch {
 		case err == nil:
 			words[0] = path
@@ -124,6 +124,15 @@ func (c Config) interpreters() (map[string][]string, error) {
 		}
 	}
 	return found, errors.Join(errs...)
+}
+
+// find returns the path of a command, from wherever it is run.
+func find(command string) (string, error) {
+	path, err := exec.LookPath(command)
+	if err == nil {
+		path, err = filepath.Abs(path)
+	}
+	return path, err //nolint:wrapcheck // it says what happened
 }
 
 // languageOf is the one name of a language that has several.

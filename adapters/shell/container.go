@@ -2,8 +2,6 @@ package shell
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"os"
 	"os/exec"
@@ -34,33 +32,36 @@ const removeWithin = 30 * time.Second
 
 var (
 	containerName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$`)
+	containerID   = regexp.MustCompile(`^[0-9a-f]{12,64}$`)
 	imageName     = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_./:@-]*$`)
 )
 
 // container runs a container. What its process returns, its engine's command does.
 func (r *runner) container(ctx context.Context, w *work) (ended, error) {
-	name := w.call.Name
-	if name == "" {
-		sum := sha256.Sum256([]byte(w.task.Key))
-		name = fmt.Sprintf("holdfast-%s-%d", hex.EncodeToString(sum[:8]), w.task.Attempt)
-	}
-	options, err := r.options(w, name)
+	options, err := r.options(w)
 	if err != nil {
 		return ended{}, err
 	}
-	argv := append(append([]string{r.engine, "run"}, options...), w.call.Image)
-	if w.command != "" {
-		argv = append(argv, shell, "-c", w.command, "sh")
+	argv := append([]string{r.engine, "run"}, options...)
+	if w.command == "" {
+		argv = append(argv, w.call.Image)
+	} else {
+		argv = append(argv, "--entrypoint", shell, w.call.Image, "-c", w.command, "sh")
 	}
 	// The engine's command gets the adapter's environment, and the container none of it.
 	end, err := r.run(ctx, process{argv: append(argv, w.arguments...), environment: os.Environ(), folder: w.folder, stdin: w.stdin})
-	id, _ := os.ReadFile(filepath.Join(w.folder, idFile)) // without one there is no container
+	id, _ := os.ReadFile(filepath.Join(w.folder, idFile)) // without one nothing was begun
 	switch {
 	case err != nil:
 		r.removeContainer(context.WithoutCancel(ctx), string(id))
 		return ended{}, err
 	case end.code == engineFailed:
-		return ended{}, adapters.Transient(problem("Container could not be run", "the engine ends with %d%s", end.code, tail(end.stderr)))
+		r.removeContainer(context.WithoutCancel(ctx), string(id))
+		p := problem("Container could not be run", "the engine ends with %d%s", end.code, tail(end.stderr))
+		if len(id) > 0 { // it may have run
+			return ended{}, adapters.InDoubt(p)
+		}
+		return ended{}, adapters.Transient(p)
 	case w.call.Cleanup == "eventually":
 		after := time.Duration(w.call.CleanupAfter * float64(time.Second))
 		time.AfterFunc(after, func() { r.removeContainer(context.WithoutCancel(ctx), string(id)) })
@@ -69,20 +70,23 @@ func (r *runner) container(ctx context.Context, w *work) (ended, error) {
 }
 
 // options are those of the engine's command for a container.
-func (r *runner) options(w *work, name string) ([]string, error) {
+func (r *runner) options(w *work) ([]string, error) {
 	c := w.call
 	pull, known := pulls[c.PullPolicy]
 	switch {
-	case !containerName.MatchString(name):
-		return nil, invalid("%q is no name of a container", name)
+	case c.Name != "" && !containerName.MatchString(c.Name):
+		return nil, invalid("%q is no name of a container", c.Name)
 	case !imageName.MatchString(c.Image):
 		return nil, invalid("%q is no name of an image", c.Image)
 	case !known:
 		return nil, invalid("\"pullPolicy\" is %q, and must be ifNotPresent, always or never", c.PullPolicy)
 	}
 	options := []string{
-		"--name", name, "--interactive", "--pull", pull, "--label", "run.holdfast.order=" + string(w.task.OrderID),
+		"--interactive", "--pull", pull, "--label", "run.holdfast.order=" + string(w.task.OrderID), "--label", "run.holdfast.key=" + w.task.Key,
 		"--cidfile", filepath.Join(w.folder, idFile),
+	}
+	if c.Name != "" {
+		options = append(options, "--name", c.Name)
 	}
 	if c.Cleanup == "always" {
 		options = append(options, "--rm")
@@ -103,34 +107,25 @@ func (r *runner) options(w *work, name string) ([]string, error) {
 		if strings.ContainsAny(host+at, ":,\x00") || !filepath.IsAbs(at) {
 			return nil, invalid("\"volumes\" has %s: %s, and must map folders of the host to those of the container", host, at)
 		}
-		folder, may := r.mountable(host)
-		if !may {
-			return nil, forbidden("the adapter does not let containers have %s: it is in none of its --volume", host)
+		if !r.mountable(host) {
+			return nil, forbidden("the adapter does not let containers have %s: it is none of its --volume", host)
 		}
-		options = append(options, "--volume", folder+":"+at)
-	}
-	if len(w.environment) == 0 {
-		return options, nil
+		options = append(options, "--volume", filepath.Clean(host)+":"+at)
 	}
 	file, err := environmentFile(w)
 	return append(options, "--env-file", file), err
 }
 
-// mountable returns where a folder of the host is, whatever links lead there, and whether containers may have it.
-func (r *runner) mountable(folder string) (at string, may bool) {
-	at, err := filepath.EvalSymlinks(folder)
-	if err != nil || !filepath.IsAbs(at) || strings.ContainsAny(at, ":,") {
-		return "", false
-	}
-	return at, slices.ContainsFunc(r.config.Volumes, func(v string) bool {
-		return at == v || strings.HasPrefix(at, strings.TrimSuffix(v, "/")+"/")
-	})
+// mountable tells whether containers may have a folder of the host. They may not have what is below one that they may have: another
+// container could lay a link there.
+func (r *runner) mountable(folder string) bool {
+	return slices.Contains(r.config.Volumes, filepath.Clean(folder))
 }
 
 // environmentFile writes the environment of a container to a file, so that no list of processes shows it.
 func environmentFile(w *work) (string, error) {
 	var b strings.Builder
-	for name, v := range w.environment {
+	for name, v := range w.variables() {
 		if strings.ContainsAny(v, "\r\n") {
 			return "", invalid("the variable %s of a container can't have line breaks", name)
 		}
@@ -138,19 +133,21 @@ func environmentFile(w *work) (string, error) {
 	}
 	file := filepath.Join(w.folder, "environment")
 	if err := os.WriteFile(file, []byte(b.String()), 0o600); err != nil {
-		return "", fmt.Errorf("write the environment of a container: %w", err)
+		return "", adapters.Transient(fmt.Errorf("write the environment of a container: %w", err))
 	}
 	return file, nil
 }
 
 // removeContainer removes a container, running or not.
 func (r *runner) removeContainer(ctx context.Context, id string) {
-	if id == "" {
+	if !containerID.MatchString(strings.TrimSpace(id)) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, removeWithin)
 	defer cancel()
-	if out, err := exec.CommandContext(ctx, r.engine, "rm", "--force", id).CombinedOutput(); err != nil {
+	cmd := exec.CommandContext(ctx, r.engine, "rm", "--force", strings.TrimSpace(id))
+	cmd.WaitDelay = r.config.Grace
+	if out, err := cmd.CombinedOutput(); err != nil {
 		r.config.Log.Warn("a container can't be removed", "container", id, "error", err, "output", tail(string(out)))
 	}
 }

@@ -32,11 +32,11 @@ func ownerOf(name string) (*owner, error) {
 		uid, gid = u.Uid, u.Gid
 	}
 	var err, gidErr error
-	if o.uid, err = strconv.Atoi(uid); err == nil {
-		o.gid, gidErr = strconv.Atoi(gid)
+	if o.uid, err = number(uid); err == nil {
+		o.gid, gidErr = number(gid)
 	}
 	switch {
-	case errors.Join(err, gidErr) != nil || o.uid < 0 || o.gid < 0:
+	case errors.Join(err, gidErr) != nil:
 		return nil, fmt.Errorf("the user of processes, %q, is no name and no numbers UID:GID", name)
 	case o.uid == own && o.gid == os.Getegid():
 		return nil, nil //nolint:nilnil // the same
@@ -46,12 +46,18 @@ func ownerOf(name string) (*owner, error) {
 	return o, nil
 }
 
+// number reads the number of a user or a group.
+func number(text string) (int, error) {
+	n, err := strconv.ParseUint(text, 10, 32)
+	return int(n), err //nolint:wrapcheck // the caller says what is wrong
+}
+
 // give gives a folder to the user. The adapter must write nothing there any more: other processes of the user can lay links.
 func (o *owner) give(folder string) error {
 	if o == nil {
 		return nil
 	}
-	if err := os.Chown(folder, o.uid, o.gid); err != nil {
+	if err := os.Lchown(folder, o.uid, o.gid); err != nil {
 		return fmt.Errorf("give the folder of the process to its user: %w", err)
 	}
 	return nil

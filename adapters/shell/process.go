@@ -1,6 +1,7 @@
 package shell
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,6 +26,9 @@ const shell = "/bin/sh"
 
 // command runs a command of the shell. Its arguments are $1 and so on there.
 func (r *runner) command(ctx context.Context, w *work) (ended, error) {
+	if strings.TrimSpace(w.command) == "" {
+		return ended{}, invalid("the command is empty")
+	}
 	return r.bounded(ctx, w, append([]string{shell, "-c", w.command, "sh"}, w.arguments...))
 }
 
@@ -48,8 +52,12 @@ func (r *runner) script(ctx context.Context, w *work) (ended, error) {
 		name += ".cjs"
 	}
 	name = filepath.Join(w.folder, name)
-	if err := os.WriteFile(name, []byte(w.call.Code), 0o644); err != nil { //nolint:gosec // the process's user reads it; nobody else may enter
-		return ended{}, fmt.Errorf("write the script: %w", err)
+	err := os.WriteFile(name, []byte(w.call.Code), 0o600)
+	if err == nil { // whatever the mask is
+		err = os.Chmod(name, 0o644) //nolint:gosec // the process's user reads it; nobody else may enter
+	}
+	if err != nil {
+		return ended{}, adapters.Transient(fmt.Errorf("write the script: %w", err))
 	}
 	argv := append(append([]string{}, interpreter...), name)
 	return r.bounded(ctx, w, append(argv, w.arguments...))
@@ -61,20 +69,17 @@ func (r *runner) bounded(ctx context.Context, w *work, argv []string) (ended, er
 		const limit = `ulimit -d "$1" || exit 126; shift; exec "$@"`
 		argv = append([]string{shell, "-c", limit, "sh", strconv.FormatInt(r.config.Memory>>10, 10)}, argv...)
 	}
-	environment := []string{
-		"HOME=" + w.folder, "HOLDFAST_KEY=" + w.task.Key, "HOLDFAST_ORDER=" + string(w.task.OrderID),
-		"HOLDFAST_ATTEMPT=" + strconv.Itoa(w.task.Attempt),
-	}
+	environment := []string{"HOME=" + w.folder}
 	for _, name := range r.config.Environment {
 		if v, has := os.LookupEnv(name); has {
 			environment = append(environment, name+"="+v)
 		}
 	}
-	for name, v := range w.environment {
+	for name, v := range w.variables() {
 		environment = append(environment, name+"="+v)
 	}
 	if err := r.owner.give(w.folder); err != nil {
-		return ended{}, err
+		return ended{}, adapters.Transient(err)
 	}
 	return r.run(ctx, process{argv: argv, environment: environment, folder: w.folder, stdin: w.stdin, owner: r.owner})
 }
@@ -104,8 +109,9 @@ func (r *runner) run(ctx context.Context, p process) (ended, error) {
 	cmd.Env, cmd.Dir, cmd.SysProcAttr, cmd.WaitDelay = p.environment, p.folder, attributes(p.owner), r.config.Grace
 	var asked atomic.Bool // to end
 	cmd.Cancel = func() error {
-		asked.Store(true)
-		return signalGroup(cmd, syscall.SIGTERM)
+		err := signalGroup(cmd, syscall.SIGTERM)
+		asked.Store(err == nil || asked.Load())
+		return err
 	}
 	stdout, stderr := &output{most: r.config.OutputBytes, over: end}, &output{most: r.config.OutputBytes, over: end}
 	cmd.Stdout, cmd.Stderr = stdout, stderr
@@ -116,8 +122,11 @@ func (r *runner) run(ctx context.Context, p process) (ended, error) {
 	runtime.LockOSThread()
 	err := cmd.Run()
 	runtime.UnlockOSThread()
-	if cmd.ProcessState == nil {
+	switch {
+	case cmd.Process == nil:
 		return ended{}, notStarted(err)
+	case cmd.ProcessState == nil:
+		return ended{}, adapters.InDoubt(problem("Process can't be followed", "%v", err))
 	}
 	_ = signalGroup(cmd, syscall.SIGKILL) // as a rule there is nobody any more
 	status, _ := cmd.ProcessState.Sys().(syscall.WaitStatus)
@@ -182,7 +191,11 @@ type result struct {
 
 // output returns what the definition wants of a process that has ended.
 func (e ended) output(wanted string) (json.RawMessage, error) {
-	if e.code != 0 && wanted != "code" && wanted != "all" {
+	switch bySignal := e.code > 128 && e.code <= 128+64; {
+	case wanted == "code" || wanted == "all" || e.code == 0:
+	case bySignal: // as shells and engines of containers tell it
+		return nil, adapters.InDoubt(problem("Process was killed", "exit code %d says so%s", e.code, tail(e.stderr)))
+	default:
 		return nil, adapters.Transient(problem("Process failed", "with exit code %d%s", e.code, tail(e.stderr)))
 	}
 	var v any
@@ -197,11 +210,13 @@ func (e ended) output(wanted string) (json.RawMessage, error) {
 	default:
 		v = e.stdout
 	}
-	text, err := json.Marshal(v)
-	if err != nil {
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false) // it would be longer
+	if err := encoder.Encode(v); err != nil {
 		return nil, fmt.Errorf("encode the output: %w", err)
 	}
-	return text, nil
+	return text.Bytes(), nil
 }
 
 // output collects what a process writes, and ends the process when that is too much.

@@ -46,7 +46,7 @@ func setup(t *testing.T, c shell.Config) *bench {
 		c.User = "65534:65534"
 	}
 	c.Work = t.TempDir()
-	for dir := c.Work; os.Getuid() == 0 && dir != os.TempDir(); dir = filepath.Dir(dir) {
+	for dir := c.Work; os.Getuid() == 0 && dir != filepath.Clean(os.TempDir()) && dir != "/"; dir = filepath.Dir(dir) {
 		if err := os.Chmod(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -110,7 +110,7 @@ func TestCommand(t *testing.T) {
 	t.Parallel()
 	b := setup(t, shell.Config{})
 	got := b.output("command", object{
-		"command": `read line; echo "$line $1 $2 $A"; pwd | grep -c holdfast-process; [ "$HOME" = "$PWD" ]; env | cut -d= -f1 | sort | tr "\n" " "`,
+		"command": `read line; echo "$line $1 $2 $A"; pwd | grep -c holdfast-process; [ "$HOME" = "$PWD" ] || exit 1; env | cut -d= -f1 | sort | tr "\n" " "`,
 		"stdin":   "Hello World", "arguments": []any{"Foo", 1.5}, "environment": object{"A": "b c", "N": nil},
 	})
 	text, _ := got.(string)
@@ -167,7 +167,7 @@ func TestReturn(t *testing.T) {
 func TestBounds(t *testing.T) {
 	t.Parallel()
 	b := setup(t, shell.Config{
-		OutputBytes: 10_000, Memory: 64 << 20, Grace: 100 * time.Millisecond, Timeout: 3 * time.Second, Interpreters: interpreters(),
+		OutputBytes: 10_000, Memory: 64 << 20, Grace: 100 * time.Millisecond, Timeout: 10 * time.Second, Interpreters: interpreters(),
 	})
 	b.refuses("command", object{"command": "yes"}, inDoubt, 500, "more than 10000 bytes")
 	b.refuses("commandOnce", object{"command": "yes >&2"}, inDoubt, 500, "more than 10000 bytes")
@@ -207,6 +207,7 @@ func TestMistakes(t *testing.T) {
 		"the variable A has a character": {"command": "x", "environment": object{"A": "a\x00"}},
 		"the argument 1 has a character": {"command": "x", "arguments": []any{"a", "\x00"}},
 		"the command has a character":    {"command": "x\x00"},
+		"the command is empty":           {"command": nil},
 		`give what is long as "stdin"`:   {"command": strings.Repeat("x", 200<<10)},
 	} {
 		b.refuses("commandOnce", o, failed, 400, detail)
@@ -226,7 +227,7 @@ func TestScript(t *testing.T) {
 		t.Logf("of node and python3 in /usr/bin there are %v: the others are not tried", found)
 	}
 	if len(found) == 0 {
-		return
+		t.Skip("neither is there")
 	}
 	b := setup(t, shell.Config{Interpreters: found})
 	if interpreters()["python"] != "" {
@@ -261,12 +262,11 @@ func TestSecrets(t *testing.T) {
 	}
 	b := setup(t, shell.Config{Secrets: sealed.Folder(secrets)})
 	if got := b.output("command", object{
-		"command": `cat; echo ", $A; $1"`, "environment": object{"A": nil}, "stdin": nil, "arguments": []any{nil},
+		"command": `cat; echo ", $A"`, "environment": object{"A": nil}, "stdin": nil,
 		"sealed": object{
 			"/environment/A": object{"secret": []any{"api", "key"}}, "/stdin": object{"text": []any{object{"secret": []any{"api", "key"}}}},
-			"/arguments/0": object{"secret": []any{"api", "key"}},
 		},
-	}); got != "s3cret, s3cret; s3cret\n" {
+	}); got != "s3cret, s3cret\n" {
 		t.Errorf("got %q", got)
 	}
 }
@@ -277,9 +277,15 @@ echo "$@" >>ENGINE/told
 [ "$1" = rm ] && exit
 while [ $# -gt 0 ]; do
 	case "$1" in
-	--cidfile) echo the-id >"$2"; shift ;;
+	--cidfile) id="$2"; shift ;;
+	--entrypoint) entry="$2"; shift ;;
 	--env-file) cat "$2" >>ENGINE/told; shift ;;
-	*/image) [ "$1" = no/image ] && { echo "no such image" >&2; exit 125; }; shift; exec "$@" ;;
+	no/image) echo "no such image" >&2; exit 125 ;;
+	*/image)
+		printf 0123456789abcdef >"$id"
+		[ "$1" = lost/image ] && { echo "lost it" >&2; exit 125; }
+		shift
+		exec $entry "$@" ;;
 	esac
 	shift
 done`
@@ -297,7 +303,7 @@ func TestContainer(t *testing.T) {
 	if err := os.Symlink("/etc", filepath.Join(data, "link")); err != nil {
 		t.Fatal(err)
 	}
-	b := setup(t, shell.Config{Engine: command, Volumes: []string{data}, Timeout: 2 * time.Second, Grace: 100 * time.Millisecond})
+	b := setup(t, shell.Config{Engine: command, Volumes: []string{data}, Timeout: 10 * time.Second, Grace: 100 * time.Millisecond})
 	if got := b.output("container", object{
 		"image": "my/image", "name": "hello-1", "command": `cat; echo " $1"`, "arguments": []any{"a b"}, "stdin": "in",
 		"environment": object{"A": "b c"}, "ports": object{"8080": 80}, "volumes": object{data: "/in"}, "pullPolicy": "always", "cleanup": "always",
@@ -309,16 +315,18 @@ func TestContainer(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"run --name hello-1 --interactive --pull always --label run.holdfast.order=", " --rm ", " --memory 536870912 ", " --publish 8080:80 ",
-		" --volume " + data + ":/in ", ` my/image /bin/sh -c cat; echo " $1" sh a b`, "\nA=b c\n",
+		"run --interactive --pull always --label run.holdfast.order=", " --name hello-1 ", " --rm ", "\nHOLDFAST_KEY=", " --memory 536870912 ", " --publish 8080:80 ",
+		" --volume " + data + ":/in ", ` --entrypoint /bin/sh my/image -c cat; echo " $1" sh a b`, "\nA=b c\n",
 	} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("%q lacks %q", text, want)
 		}
 	}
 	b.refuses("containerOnce", object{"image": "no/image", "return": "all"}, failed, 500, "Container could not be run: the engine ends with 125: no such")
+	b.refuses("containerOnce", object{"image": "lost/image", "return": "code"}, inDoubt, 500, "the engine ends with 125: lost it")
+	b.refuses("containerOnce", object{"image": "my/image", "command": "exit 137"}, inDoubt, 500, "exit code 137 says so")
 	b.refuses("containerOnce", object{"image": "my/image", "command": "sleep 100"}, inDoubt, 408, "ended")
-	b.refuses("containerOnce", object{"image": "my/image", "volumes": object{"/etc": "/in"}}, failed, 403, "in none of its --volume")
+	b.refuses("containerOnce", object{"image": "my/image", "volumes": object{"/etc": "/in"}}, failed, 403, "none of its --volume")
 	b.refuses("containerOnce", object{"image": "my/image", "volumes": object{filepath.Join(data, "link"): "/in"}}, failed, 403, "--volume")
 	for detail, o := range map[string]object{
 		"no name of an image":      {"image": "--privileged"},
@@ -330,7 +338,7 @@ func TestContainer(t *testing.T) {
 	} {
 		b.refuses("containerOnce", o, failed, 400, detail)
 	}
-	if text, err = os.ReadFile(told); err != nil || strings.Count(string(text), "rm --force the-id\n") != 1 {
+	if text, err = os.ReadFile(told); err != nil || strings.Count(string(text), "rm --force 0123456789abcdef\n") != 2 {
 		t.Errorf("%q, %v", text, err)
 	}
 }
@@ -340,11 +348,11 @@ func TestSettings(t *testing.T) {
 	t.Parallel()
 	_, err := shell.New(shell.Config{
 		User: "no such user", Secrets: "nowhere", Interpreters: map[string]string{"js": "nosuchthing", "python": " "}, Engine: "nosuchengine",
-		Volumes: []string{"a"}, Concurrency: -1, Timeout: -1, Grace: 25 * time.Hour, Memory: 1, OutputBytes: 1 << 30,
+		Volumes: []string{"a"}, Concurrency: -1, Timeout: -1, Grace: 25 * time.Hour, Memory: 1, OutputBytes: 1 << 30, Work: "nowhere",
 	})
 	for _, want := range []string{
-		"user", `secrets "nowhere"`, `interpreter of "js"`, `interpreter of "python"`, "engine", "volume", "concurrency", "timeout", "grace", "memory",
-		"output",
+		"user", `secrets "nowhere"`, "work", `interpreter of "js"`, `interpreter of "python"`, "engine", "volume", "concurrency", "timeout", "grace",
+		"memory", "output",
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v lacks %q", err, want)
