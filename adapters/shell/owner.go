@@ -49,7 +49,7 @@ func ownerOf(name string) (*owner, error) {
 // number reads the number of a user or a group.
 func number(text string) (int, error) {
 	n, err := strconv.ParseUint(text, 10, 32)
-	return int(n), err //nolint:wrapcheck // the caller says what is wrong
+	return int(n), err
 }
 
 // give gives a folder to the user. The adapter must write nothing there any more: other processes of the user can lay links.
