@@ -3,6 +3,8 @@ package definition
 import (
 	"slices"
 	"strings"
+
+	"github.com/holdfast-run/holdfast/messages"
 )
 
 // authentication reads who a request says that it comes from: a policy, or the name of one in "use.authentications".
@@ -44,7 +46,7 @@ func (r *request) policy(n *node) {
 	r.literal.WriteByte('{')
 	writeString(&r.literal, scheme)
 	r.literal.WriteByte(':')
-	r.at += "/" + escapePointer(scheme)
+	r.at += "/" + messages.EscapePointer(scheme)
 	r.scheme(n.items[0], scheme)
 	r.literal.WriteByte('}')
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/itchyny/gojq"
 
 	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/messages"
 )
 
 // isExpression tells whether a string is an expression in ${ }.
@@ -137,7 +138,7 @@ func (b *templateBuilder) add(n *node) bool {
 			b.c.checkName(n, n.keys[i])
 			writeString(&b.literal, n.keys[i].name)
 			b.literal.WriteByte(':')
-			b.at = above + escapePointer(n.keys[i].name)
+			b.at = above + messages.EscapePointer(n.keys[i].name)
 			ok = b.add(item) && ok
 		}
 		b.literal.WriteByte('}')

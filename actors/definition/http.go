@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/messages"
 )
 
 // The activities that send an HTTP request: one for requests that can be repeated, and one for those that can't.
@@ -204,7 +205,7 @@ func (e *uriTemplate) Eval(in *workflow.Value, _ *workflow.Args) (*workflow.Valu
 			if text == "." || text == ".." {
 				return nil, fmt.Errorf("the property %q of the input stands in the address, and can't be . or .., which lead elsewhere", name)
 			}
-			b.WriteString(escapeSimple(text))
+			b.WriteString(messages.EscapeURI(text))
 		}
 		b.WriteString(e.texts[i+1])
 	}
@@ -212,9 +213,6 @@ func (e *uriTemplate) Eval(in *workflow.Value, _ *workflow.Args) (*workflow.Valu
 }
 
 func (e *uriTemplate) Bool(*workflow.Value, *workflow.Args) (bool, error) { return true, nil }
-
-// escapeSimple escapes all but what is unreserved in addresses (RFC 3986, 2.3).
-func escapeSimple(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
 
 // idempotent reads whether a request or process can be repeated, whatever is taken otherwise.
 func (c *compiler) idempotent(n *node, t *workflow.Task) {
@@ -259,7 +257,7 @@ func (r *request) name(name string) {
 	r.first = false
 	writeString(&r.literal, name)
 	r.literal.WriteByte(':')
-	r.at = "/" + escapePointer(name)
+	r.at = "/" + messages.EscapePointer(name)
 }
 
 // property adds a property as it is written.

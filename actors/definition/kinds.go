@@ -226,7 +226,7 @@ func (c *compiler) functionCall(call *node, name string, body *node, t *workflow
 		return do
 	}
 	l.Tasks = append(l.Tasks, c.task(body, &workflow.Task{
-		Ref: inner.ref + "/0/" + escapePointer(name), Name: name, In: l, Parent: t,
+		Ref: inner.ref + "/0/" + messages.EscapePointer(name), Name: name, In: l, Parent: t,
 	}, inner))
 	return do
 }

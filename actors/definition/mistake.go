@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/definitionv1"
 )
 
@@ -52,7 +53,7 @@ func (m *mistakes) noteAtf(severity definitionv1.Severity, n *node, k *key, form
 	}
 	line, column, pointer, in := n.place(at)
 	if k != nil && in == "" {
-		line, column, pointer = k.line, k.column, pointer+"/"+escapePointer(k.name)
+		line, column, pointer = k.line, k.column, pointer+"/"+messages.EscapePointer(k.name)
 	}
 	m.note(severity, line, column, pointer, fmt.Sprintf(format, args...)+in)
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"strconv"
-	"strings"
 
 	"github.com/holdfast-run/holdfast/messages"
 )
@@ -60,7 +59,7 @@ func (n *node) pointer() string {
 	if n == nil || n.parent == nil {
 		return ""
 	}
-	return n.parent.pointer() + "/" + escapePointer(n.name)
+	return n.parent.pointer() + "/" + messages.EscapePointer(n.name)
 }
 
 // place returns where what is wrong with a node is told. Of one in a resource that is where the definition refers to it, and in says the
@@ -77,10 +76,6 @@ func (n *node) place(there int) (line, column int, pointer, in string) {
 	line, column, pointer, in = from.place(from.line)
 	return line, column, pointer, fmt.Sprintf(" (line %d of %s)", there, shorten(root.elsewhere.address, 200)) + in
 }
-
-var pointerEscaper = strings.NewReplacer("~", "~0", "/", "~1")
-
-func escapePointer(name string) string { return pointerEscaper.Replace(name) }
 
 // get returns the property of that name, or nil.
 func (n *node) get(name string) *node {

@@ -11,6 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/messages"
 )
 
 // openapiCall compiles the call of an operation that an OpenAPI document describes, 2.0 or 3, into that of an HTTP endpoint.
@@ -327,7 +328,7 @@ func (r *request) values(these []parameter, given object) {
 		}
 		writeString(&r.literal, p.name)
 		r.literal.WriteByte(':')
-		r.at = above + escapePointer(p.name)
+		r.at = above + messages.EscapePointer(p.name)
 		r.add(given.get(p.name))
 	}
 }

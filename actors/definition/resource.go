@@ -119,7 +119,7 @@ func lookUp(root any, reference string) outside {
 	}
 	v := root
 	for _, step := range strings.Split(pointer, "/")[1:] {
-		step = pointerUnescaper.Replace(step)
+		step = messages.UnescapePointer(step)
 		switch in := v.(type) {
 		case map[string]any:
 			v = in[step]
@@ -135,8 +135,6 @@ func lookUp(root any, reference string) outside {
 	}
 	return outside{value: v}
 }
-
-var pointerUnescaper = strings.NewReplacer("~1", "/", "~0", "~")
 
 // maxReferences is how many references are followed to get to a value.
 const maxReferences = 20

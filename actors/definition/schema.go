@@ -210,7 +210,7 @@ func (s *schema) Validate(v *workflow.Value, m *workflow.Meter) error {
 		if len(p.InstanceLocation) > 0 {
 			b.WriteString("at ")
 			for _, name := range p.InstanceLocation {
-				b.WriteString("/" + messages.Clip(escapePointer(name), 100))
+				b.WriteString("/" + messages.Clip(messages.EscapePointer(name), 100))
 			}
 			b.WriteString(": ")
 		}

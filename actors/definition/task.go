@@ -9,6 +9,7 @@ import (
 	"unicode"
 
 	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/messages"
 )
 
 // construct is a kind of task.
@@ -116,7 +117,7 @@ func (c *compiler) branches(n *node, s scope) []*workflow.List {
 // holds makes a task of a list that stands in the scope.
 func (s scope) holds(l *workflow.List, index int, name string) *workflow.Task {
 	return &workflow.Task{
-		Ref: s.ref + "/" + strconv.Itoa(index) + "/" + escapePointer(name), Name: name, In: l, Index: index, Parent: s.parent,
+		Ref: s.ref + "/" + strconv.Itoa(index) + "/" + messages.EscapePointer(name), Name: name, In: l, Index: index, Parent: s.parent,
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/holdfast-run/holdfast/adapters/sealed"
+	"github.com/holdfast-run/holdfast/messages"
 )
 
 // prepare makes the request of what the engine says of it.
@@ -116,7 +117,7 @@ func expand(address string, path any) (string, error) {
 		if v == nil || text == "" || text == "." || text == ".." {
 			return "", invalid("the parameter %q stands in the path of the address, and can't be empty, . or ..", name)
 		}
-		address = strings.ReplaceAll(address, "{"+name+"}", sealed.EscapeURI(text))
+		address = strings.ReplaceAll(address, "{"+name+"}", messages.EscapeURI(text))
 	}
 	return address, nil
 }
@@ -166,7 +167,7 @@ func (x *exchange) headers() error {
 			return invalid("the header %s is there twice, in two spellings", key)
 		}
 		r.header.Set(key, text)
-		_, sealed := x.call.Sealed["/headers/"+escapePointer(name)]
+		_, sealed := x.call.Sealed["/headers/"+messages.EscapePointer(name)]
 		if sealed || all {
 			r.secretHeaders = append(r.secretHeaders, key)
 		}
@@ -180,10 +181,6 @@ func (x *exchange) headers() error {
 	}
 	return nil
 }
-
-var pointerEscaper = strings.NewReplacer("~", "~0", "/", "~1")
-
-func escapePointer(name string) string { return pointerEscaper.Replace(name) }
 
 // body makes the content: a string as it is, an object as a form if the header says so, anything else as JSON.
 func (x *exchange) body() error {

@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/holdfast-run/holdfast/adapters"
+	"github.com/holdfast-run/holdfast/messages"
 )
 
 // Call is a call of a built-in activity whose properties may hold secrets.
@@ -54,11 +54,9 @@ func (c Call) Open(name string, raw json.RawMessage) (v any, secret bool, err er
 	return v, secret, nil
 }
 
-var unescaper = strings.NewReplacer("~1", "/", "~0", "~")
-
 // put sets the part of a value that a JSON pointer leads to. It tells whether it is there.
 func put(in any, steps []string, v any) bool {
-	name := unescaper.Replace(steps[0])
+	name := messages.UnescapePointer(steps[0])
 	var inner any
 	switch in := in.(type) {
 	case map[string]any:
@@ -135,7 +133,7 @@ func (c Call) unseal(raw json.RawMessage, depth int) (any, error) {
 	case "@base64":
 		return base64.StdEncoding.EncodeToString([]byte(b.String())), nil
 	case "@uri":
-		return EscapeURI(b.String()), nil
+		return messages.EscapeURI(b.String()), nil
 	}
 	return b.String(), nil
 }
@@ -168,9 +166,6 @@ func Text(v any) string {
 	}
 	return string(text)
 }
-
-// EscapeURI escapes all but what is unreserved in addresses (RFC 3986, 2.3).
-func EscapeURI(text string) string { return strings.ReplaceAll(url.QueryEscape(text), "+", "%20") }
 
 // invalid is the error of a call that can't be made as it is, forbidden that of one that may not have its secrets.
 func invalid(format string, args ...any) error {
