@@ -12,7 +12,6 @@ import (
 	"golang.org/x/time/rate"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/peer"
 
 	"github.com/holdfast-run/holdfast/actors/access"
 	"github.com/holdfast-run/holdfast/messages"
@@ -64,18 +63,14 @@ func (a *admission) client(ctx context.Context) (string, error) {
 		}
 		return strconv.Quote(names[0]), nil
 	}
-	p, ok := peer.FromContext(ctx)
-	if !ok {
+	from, _ := connectionOf(ctx)
+	if from == nil {
 		return "at no address", nil
 	}
-	addr := p.Addr
-	if known, ok := addr.(readerAddr); ok {
-		addr = known.Addr
-	}
-	if tcp, isTCP := addr.(*net.TCPAddr); isTCP { // the port differs with each connection of a client
+	if tcp, isTCP := from.(*net.TCPAddr); isTCP { // the port differs with each connection of a client
 		return "at " + tcp.AddrPort().Addr().Unmap().WithZone("").String(), nil
 	}
-	return "at " + p.Addr.String(), nil
+	return "at " + from.String(), nil
 }
 
 // admit takes a token of a client, or says why not.

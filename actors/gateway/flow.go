@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/peer"
 
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
 )
@@ -99,10 +98,8 @@ const takeWithin = time.Second
 // hangUp closes the connection of an adapter whose stream the node has ended, as soon as it may have taken that. Behind what it does not
 // read it never would, and gRPC would keep both for as long as there is the connection.
 func (c *connection) hangUp(ctx context.Context) {
-	if p, ok := peer.FromContext(ctx); ok {
-		if at, known := p.Addr.(readerAddr); known {
-			time.AfterFunc(takeWithin, at.reader.hangUp)
-		}
+	if _, r := connectionOf(ctx); r != nil {
+		time.AfterFunc(takeWithin, r.hangUp)
 	}
 }
 

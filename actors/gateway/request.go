@@ -10,7 +10,6 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/tap"
 
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
@@ -57,14 +56,8 @@ func (s *Server) BoundCallsBy(tooMany func(from net.Addr) bool) { s.tooMany = to
 // that of adapters, whose hello is a request, too.
 func (s *Server) tap(single map[string]bool) tap.ServerInHandle {
 	return func(ctx context.Context, call *tap.Info) (context.Context, error) {
-		var from net.Addr
-		if p, ok := peer.FromContext(ctx); ok {
-			from = p.Addr
-		}
-		said := false
-		if known, ok := from.(readerAddr); ok {
-			from, said = known.Addr, known.reader.said != nil && known.reader.said()
-		}
+		from, by := connectionOf(ctx)
+		said := by != nil && by.said != nil && by.said()
 		if err := s.checkCalls(from); err != nil || said || !single[call.FullMethodName] {
 			return ctx, err
 		}

@@ -58,6 +58,18 @@ type readerAddr struct {
 	reader *reader
 }
 
+// connectionOf returns where a call comes from, nil if that is not known, and what is known of its connection, nil if nothing is.
+func connectionOf(ctx context.Context) (from net.Addr, by *reader) {
+	p, ok := peer.FromContext(ctx)
+	if !ok {
+		return nil, nil
+	}
+	if known, ok := p.Addr.(readerAddr); ok {
+		return known.Addr, known.reader
+	}
+	return p.Addr, nil
+}
+
 // leave ends all claims of a connection: it is closed, and what was not sent there never will be.
 func (r *reader) leave() {
 	if u := r.in.Load(); u != nil {
@@ -125,13 +137,12 @@ func (u *unsent) ask(ctx context.Context) (*claim, *list.Element) {
 }
 
 func (u *unsent) readerOf(ctx context.Context) *reader {
-	if p, ok := peer.FromContext(ctx); ok {
-		if addr, ok := p.Addr.(readerAddr); ok {
-			addr.reader.in.Store(u)
-			return addr.reader
-		}
+	_, r := connectionOf(ctx)
+	if r == nil {
+		return &u.others
 	}
-	return &u.others
+	r.in.Store(u)
+	return r
 }
 
 // enter puts a reader among those whose turn comes, if a call of it waits and it does not have its share.
