@@ -40,8 +40,8 @@ func (c *compiler) functionAddress(call *node) string {
 
 // remoteCall compiles the call of a function that is elsewhere: a task, as those in "use.functions" are.
 func (c *compiler) remoteCall(call *node, address string, with workflow.Expr, t *workflow.Task, s scope) {
-	content := c.fetched(call, address)
-	if content == nil {
+	content, has := c.fetched(call, address)
+	if !has {
 		return
 	}
 	body := c.readResource(call, content, address)

@@ -33,6 +33,12 @@ func (c *compiler) taskMetadata(n *node, kind construct, t *workflow.Task, s sco
 	}
 	h := c.object(n, fmt.Sprintf("the property \"metadata.holdfast\" of a task of the kind %q", kind.name),
 		kind.extensions...)
+	own := func(name string) *node { // what the kind does not have is a mistake already
+		if !slices.Contains(kind.extensions, name) {
+			return nil
+		}
+		return h.get(name)
+	}
 	if v := h.get("compensateRetry"); v != nil {
 		if t.Compensate == nil && compensate == nil {
 			c.atf(v, "\"compensateRetry\" says how often \"compensate\" is tried again, which is not there: add that, or remove this")
@@ -40,11 +46,11 @@ func (c *compiler) taskMetadata(n *node, kind construct, t *workflow.Task, s sco
 		t.CompensateRetry = c.compensateRetry(v)
 	}
 	for _, name := range [...]string{"startWithin", "runWithin"} {
-		if v := h.get(name); v != nil && slices.Contains(kind.extensions, name) {
+		if v := own(name); v != nil {
 			c.attemptBound(v, name, t, s)
 		}
 	}
-	if v := h.get("idempotent"); v != nil && slices.Contains(kind.extensions, "idempotent") {
+	if v := own("idempotent"); v != nil {
 		c.idempotent(v, t)
 	}
 	if v := h.get("parallel"); v != nil {
@@ -52,8 +58,8 @@ func (c *compiler) taskMetadata(n *node, kind construct, t *workflow.Task, s sco
 			c.parallel(v, loop)
 		}
 	}
-	switch v := h.get("orderKey"); {
-	case v == nil || kind.name != "run" || !c.isString(v, "orderKey"):
+	switch v := own("orderKey"); {
+	case v == nil || !c.isString(v, "orderKey"):
 	case run == nil:
 		c.atf(v, "\"orderKey\" is that of the order that the \"run\" of a workflow starts: remove it")
 	default:

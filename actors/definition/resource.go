@@ -8,14 +8,15 @@ import (
 	"github.com/holdfast-run/holdfast/messages"
 )
 
-// resource returns a document elsewhere that the definition refers to, and its address; nil after a mistake. Nothing is fetched here:
+// resource returns a document elsewhere that the definition refers to, and its address, "" after a mistake. Nothing is fetched here:
 // whoever deploys the definition has put it behind that.
 func (c *compiler) resource(n *node) (content []byte, address string) {
 	o := c.object(n, "an external resource", "name", "endpoint")
 	if address = c.addressOf(o.required("endpoint")); address == "" {
 		return nil, ""
 	}
-	if content = c.fetched(n.get("endpoint"), address); content == nil {
+	content, has := c.fetched(n.get("endpoint"), address)
+	if !has {
 		return nil, ""
 	}
 	return content, address
@@ -42,9 +43,9 @@ func (c *compiler) addressOf(v *node) string {
 	return v.text
 }
 
-// fetched returns what n refers to by an address; nil after a mistake.
-func (c *compiler) fetched(n *node, address string) []byte {
-	content, has := c.resources[address]
+// fetched returns what n refers to by an address. It tells whether it is there: that it is not is a mistake.
+func (c *compiler) fetched(n *node, address string) (content []byte, has bool) {
+	content, has = c.resources[address]
 	if !has {
 		if uri := n.get("uri"); uri != nil {
 			n = uri
@@ -55,9 +56,8 @@ func (c *compiler) fetched(n *node, address string) []byte {
 		if len(c.list) > before { // else it was told there before, or there are too many mistakes
 			c.list[before].Resource = address
 		}
-		return nil
 	}
-	return append([]byte{}, content...) // never nil
+	return content, has
 }
 
 // elsewhere says of the nodes of a resource where the definition refers to it.

@@ -49,7 +49,7 @@ func (c *compiler) schema(n *node) workflow.Schema {
 		return nil
 	case resource != nil:
 		content, address := c.resource(resource)
-		if content == nil {
+		if address == "" {
 			return nil
 		}
 		if document = c.readResource(resource.get("endpoint"), content, address); document == nil {
