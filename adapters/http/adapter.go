@@ -4,11 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	nethttp "net/http"
 	"time"
 
 	"github.com/holdfast-run/holdfast/adapters"
+	"github.com/holdfast-run/holdfast/adapters/sealed"
 )
 
 // New makes the adapter. An error says everything that is wrong with the settings.
@@ -98,15 +98,10 @@ func (s *sender) execute(ctx context.Context, t adapters.Task, c call, once bool
 
 // invalid is the error of a call that can't be sent as it is.
 func invalid(format string, args ...any) error {
-	return adapters.Permanent(adapters.Problem{
-		Type: adapters.ErrorTypeValidation, Title: "Request is not valid", Status: nethttp.StatusBadRequest, Detail: fmt.Sprintf(format, args...),
-	})
+	return sealed.Invalid("Request is not valid", format, args...)
 }
 
 // forbidden is the error of a call that may not be sent.
 func forbidden(format string, args ...any) error {
-	return adapters.Permanent(adapters.Problem{
-		Type: adapters.ErrorTypeAuthorization, Title: "Request is not allowed", Status: nethttp.StatusForbidden,
-		Detail: fmt.Sprintf(format, args...),
-	})
+	return sealed.Forbidden("Request is not allowed", format, args...)
 }

@@ -167,15 +167,22 @@ func Text(v any) string {
 	return string(text)
 }
 
-// invalid is the error of a call that can't be made as it is, forbidden that of one that may not have its secrets.
-func invalid(format string, args ...any) error {
+// Invalid is the error of a call that can't be made as it is: it was not done, and another try is of no use.
+func Invalid(title, format string, args ...any) error {
 	return adapters.Permanent(adapters.Problem{
-		Type: adapters.ErrorTypeValidation, Title: "Call is not valid", Status: http.StatusBadRequest, Detail: fmt.Sprintf(format, args...),
+		Type: adapters.ErrorTypeValidation, Title: title, Status: http.StatusBadRequest, Detail: fmt.Sprintf(format, args...),
 	})
 }
 
-func forbidden(format string, args ...any) error {
+// Forbidden is the same of a call that may not be made.
+func Forbidden(title, format string, args ...any) error {
 	return adapters.Permanent(adapters.Problem{
-		Type: adapters.ErrorTypeAuthorization, Title: "Secret can't be used", Status: http.StatusForbidden, Detail: fmt.Sprintf(format, args...),
+		Type: adapters.ErrorTypeAuthorization, Title: title, Status: http.StatusForbidden, Detail: fmt.Sprintf(format, args...),
 	})
+}
+
+func invalid(format string, args ...any) error { return Invalid("Call is not valid", format, args...) }
+
+func forbidden(format string, args ...any) error {
+	return Forbidden("Secret can't be used", format, args...)
 }

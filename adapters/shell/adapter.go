@@ -1,13 +1,11 @@
 package shell
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
-	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -23,10 +21,7 @@ import (
 func New(config Config) (*adapters.Adapter, error) {
 	config = config.withDefaults()
 	interpreters, err := config.interpreters()
-	work, workErr := filepath.Abs(cmp.Or(config.Work, os.TempDir()))
-	if info, err := os.Stat(work); workErr == nil && (err != nil || !info.IsDir()) {
-		workErr = fmt.Errorf("work %q is no folder", work)
-	}
+	work, workErr := filepath.Abs(config.Work)
 	config.Work = work
 	owner, ownerErr := ownerOf(config.User)
 	r := &runner{config: config, interpreters: interpreters, owner: owner}
@@ -66,7 +61,7 @@ func (r *runner) offer(a *adapters.Adapter, name string, run func(context.Contex
 		if err != nil {
 			return nil, err
 		}
-		defer w.close()
+		defer remove(r.config.Log, w.folder)
 		end, err := run(ctx, w)
 		if err != nil {
 			return nil, err
@@ -114,7 +109,6 @@ type work struct {
 	environment map[string]string
 	stdin       []byte // nil: none
 	folder      string
-	close       func()
 }
 
 // variables are those of the definition, and what a process is told of its task.
@@ -162,7 +156,6 @@ func (r *runner) open(t adapters.Task, c call) (*work, error) {
 	if w.folder, err = os.MkdirTemp(r.config.Work, "holdfast-process-"); err != nil { // nobody else may enter it
 		return nil, adapters.Transient(fmt.Errorf("make a folder for the process: %w", err))
 	}
-	w.close = func() { remove(r.config.Log, w.folder) }
 	return w, nil
 }
 
@@ -202,14 +195,9 @@ func (w *work) setEnvironment(v any) error {
 
 // invalid is the error of a process that can't be run as it is, forbidden that of one that may not be run.
 func invalid(format string, args ...any) error {
-	return adapters.Permanent(adapters.Problem{
-		Type: adapters.ErrorTypeValidation, Title: "Process is not valid", Status: http.StatusBadRequest, Detail: fmt.Sprintf(format, args...),
-	})
+	return sealed.Invalid("Process is not valid", format, args...)
 }
 
 func forbidden(format string, args ...any) error {
-	return adapters.Permanent(adapters.Problem{
-		Type: adapters.ErrorTypeAuthorization, Title: "Process is not allowed", Status: http.StatusForbidden,
-		Detail: fmt.Sprintf(format, args...),
-	})
+	return sealed.Forbidden("Process is not allowed", format, args...)
 }

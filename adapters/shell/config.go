@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -47,6 +48,7 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
+	c.Work = cmp.Or(c.Work, os.TempDir())
 	c.Concurrency = cmp.Or(c.Concurrency, 16)
 	c.Timeout = cmp.Or(c.Timeout, 5*time.Minute)
 	c.Grace = cmp.Or(c.Grace, 5*time.Second)
@@ -88,6 +90,9 @@ func (c Config) validate() error {
 	}
 	if c.Memory >= 0 && c.Memory < leastMemory {
 		errs = append(errs, fmt.Errorf("memory is %d bytes, and must be at least %d", c.Memory, leastMemory))
+	}
+	if info, err := os.Stat(c.Work); err != nil || !info.IsDir() {
+		errs = append(errs, fmt.Errorf("work %q is no folder", c.Work))
 	}
 	for _, v := range c.Volumes {
 		if !filepath.IsAbs(v) || filepath.Clean(v) != v {

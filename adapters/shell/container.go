@@ -48,23 +48,24 @@ func (r *runner) container(ctx context.Context, w *work) (ended, error) {
 	} else {
 		argv = append(argv, "--entrypoint", shell, w.call.Image, "-c", w.command, "sh")
 	}
-	// The engine's command gets the adapter's environment, and the container none of it.
+	// The engine's command gets the adapter's environment. What it hands on of that is up to the engine.
 	end, err := r.run(ctx, process{argv: append(argv, w.arguments...), environment: os.Environ(), folder: w.folder, stdin: w.stdin})
-	id, _ := os.ReadFile(filepath.Join(w.folder, idFile)) // without one nothing was begun
+	written, _ := os.ReadFile(filepath.Join(w.folder, idFile)) // without it nothing was begun
+	id := strings.TrimSpace(string(written))
 	switch {
 	case err != nil:
-		r.removeContainer(context.WithoutCancel(ctx), string(id))
+		r.removeContainer(context.WithoutCancel(ctx), id)
 		return ended{}, err
 	case end.code == engineFailed:
-		r.removeContainer(context.WithoutCancel(ctx), string(id))
+		r.removeContainer(context.WithoutCancel(ctx), id)
 		p := problem("Container could not be run", "the engine ends with %d%s", end.code, tail(end.stderr))
-		if len(id) > 0 { // it may have run
+		if id != "" { // it may have run
 			return ended{}, adapters.InDoubt(p)
 		}
 		return ended{}, adapters.Transient(p)
 	case w.call.Cleanup == "eventually":
 		after := time.Duration(w.call.CleanupAfter * float64(time.Second))
-		time.AfterFunc(after, func() { r.removeContainer(context.WithoutCancel(ctx), string(id)) })
+		time.AfterFunc(after, func() { r.removeContainer(context.WithoutCancel(ctx), id) })
 	}
 	return end, nil
 }
@@ -140,12 +141,12 @@ func environmentFile(w *work) (string, error) {
 
 // removeContainer removes a container, running or not.
 func (r *runner) removeContainer(ctx context.Context, id string) {
-	if !containerID.MatchString(strings.TrimSpace(id)) {
+	if !containerID.MatchString(id) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, removeWithin)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, r.engine, "rm", "--force", strings.TrimSpace(id))
+	cmd := exec.CommandContext(ctx, r.engine, "rm", "--force", id)
 	cmd.WaitDelay = r.config.Grace
 	if out, err := cmd.CombinedOutput(); err != nil {
 		r.config.Log.Warn("a container can't be removed", "container", id, "error", err, "output", tail(string(out)))

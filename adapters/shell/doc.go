@@ -9,8 +9,8 @@
 //
 // How it fails: a process that ends with an exit code other than 0 has failed, and counts as not done, unless the definition asks for the
 // code. What could not be started was not done. One that a signal has ended, that has taken too long or said too much is in doubt. All
-// that is left of its group is killed then; what has left the group stays, and on systems other than Linux also what runs when
-// the adapter is killed.
+// that is left of its group is killed then; what has left the group stays. Where the adapter is killed, the process itself is, too, on
+// Linux, but not what it has started.
 //
 // What it is not: a sandbox. What a definition runs may do whatever the user may on that host.
 package shell

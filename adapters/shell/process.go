@@ -116,7 +116,7 @@ func (r *runner) run(ctx context.Context, p process) (ended, error) {
 	stdout, stderr := &output{most: r.config.OutputBytes, over: end}, &output{most: r.config.OutputBytes, over: end}
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	if p.stdin != nil {
-		cmd.Stdin = strings.NewReader(string(p.stdin))
+		cmd.Stdin = bytes.NewReader(p.stdin)
 	}
 	// On Linux the process is killed with the thread that has started it, so that it does not outlive the adapter.
 	runtime.LockOSThread()
