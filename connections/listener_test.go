@@ -342,23 +342,26 @@ func TestOpeningThatHasBegun(t *testing.T) {
 	for name, config := range map[string]connections.Config{"Most": {Most: 2}, "Opening": {Opening: 2}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := newCrowd(t, config)
-			client, begun := c.connect("192.0.2.1:1", "")
-			if _, err := client.Write([]byte(tlsRecord[:5])); err != nil {
-				t.Fatal(err)
-			}
-			_, second := c.connect("192.0.2.2:1", "")
-			go func() { _, _ = client.Write([]byte(tlsRecord[5:])) }()
-			server := <-c.accepted
-			c.connect("192.0.2.3:1", "")
-			<-second
-			c.wants("192.0.2.2:1 slow_to_open")
-			select {
-			case <-begun:
-				t.Error("whoever has begun made room")
-			default:
-				c.hear(server, tlsRecord)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				c := newCrowd(t, config)
+				client, begun := c.connect("192.0.2.1:1", "")
+				if _, err := client.Write([]byte(tlsRecord[:5])); err != nil {
+					t.Fatal(err)
+				}
+				_, second := c.connect("192.0.2.2:1", "")
+				synctest.Wait() // it has come before the first has begun
+				go func() { _, _ = client.Write([]byte(tlsRecord[5:])) }()
+				server := <-c.accepted
+				c.connect("192.0.2.3:1", "")
+				<-second
+				c.wants("192.0.2.2:1 slow_to_open")
+				select {
+				case <-begun:
+					t.Error("whoever has begun made room")
+				default:
+					c.hear(server, tlsRecord)
+				}
+			})
 		})
 	}
 }
