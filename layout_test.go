@@ -22,6 +22,7 @@ var rules = []rule{
 		dir: "actors/catalog", product: []string{"actors/workflow", "actors/definition", "persistence", "messages/..."},
 		tests: []string{"persistence/..."},
 	},
+	{dir: "actors/slot", product: []string{"actors/workflow", "persistence/rows", "messages/..."}},
 	{dir: "actors/history", product: []string{"actors/workflow", "persistence", "messages/..."}},
 	{dir: "actors/audit", product: []string{"messages/..."}},
 	{
@@ -30,7 +31,7 @@ var rules = []rule{
 	{dir: "actors/runtime", product: []string{"supervision", "messages"}},
 	{
 		dir:     "actors/failure",
-		product: []string{"actors/workflow", "actors/catalog", "actors/runtime", "persistence", "messages/..."},
+		product: []string{"actors/workflow", "actors/catalog", "actors/runtime", "actors/slot", "persistence", "messages/..."},
 	},
 	{dir: "actors/post", product: []string{"actors/failure", "actors/runtime", "supervision", "messages/..."}},
 	{
@@ -38,6 +39,12 @@ var rules = []rule{
 		product: []string{
 			"actors/workflow", "actors/definition", "actors/catalog", "actors/history", "actors/failure", "actors/runtime", "persistence",
 			"persistence/rows", "supervision", "messages/...",
+		},
+	},
+	{
+		dir: "actors/event",
+		product: []string{
+			"actors/definition", "actors/failure", "actors/order", "actors/runtime", "actors/slot", "actors/workflow", "persistence", "messages/...",
 		},
 	},
 	{
@@ -105,7 +112,7 @@ var rules = []rule{
 
 // pure packages are step functions: they do no I/O, know no clock but the one in their input, and start nothing.
 var pure = []string{
-	"actors/workflow", "actors/dispatch", "actors/share", "actors/audit", "adapters/ledger", "cluster/lease", "cluster/placement",
+	"actors/workflow", "actors/slot", "actors/dispatch", "actors/share", "actors/audit", "adapters/ledger", "cluster/lease", "cluster/placement",
 	"cluster/topology", "persistence/clock",
 }
 

@@ -12,10 +12,12 @@ import (
 	"github.com/holdfast-run/holdfast/actors/catalog"
 	"github.com/holdfast-run/holdfast/actors/definition"
 	"github.com/holdfast-run/holdfast/actors/dispatch"
+	"github.com/holdfast-run/holdfast/actors/event"
 	"github.com/holdfast-run/holdfast/actors/order"
 	"github.com/holdfast-run/holdfast/actors/partition"
 	"github.com/holdfast-run/holdfast/actors/runtime"
 	"github.com/holdfast-run/holdfast/actors/share"
+	"github.com/holdfast-run/holdfast/actors/slot"
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/supervision"
 )
@@ -110,6 +112,10 @@ type Config struct {
 	// Beyond it, orders of definitions that evaluate much wait, those of different namespaces in turn. Each takes as much as an expression
 	// may, 32 MiB if Definition does not say otherwise, while it evaluates. Default 128 MiB.
 	EvaluationBytes int64
+	// EventKeep is how long an event is kept that nobody waits for, for those who come later, unless it is said of the event. Default 1 h.
+	EventKeep time.Duration
+	// Slots bound correlation slots.
+	Slots slot.Limits
 	// LogRate is the most lines a second that the log gets about orders. How many were left out is told when the second is over.
 	// Default 200; negative: any number.
 	LogRate int
@@ -155,6 +161,8 @@ func (c Config) WithDefaults() Config {
 	c.HeavyShare = cmp.Or(c.HeavyShare, 0.03)
 	c.Evaluations = cmp.Or(c.Evaluations, max(1, stdruntime.GOMAXPROCS(0)-1))
 	c.EvaluationBytes = cmp.Or(c.EvaluationBytes, 128<<20)
+	c.EventKeep = cmp.Or(c.EventKeep, time.Hour)
+	c.Slots = c.Slots.WithDefaults()
 	c.LogRate = cmp.Or(c.LogRate, 200)
 	c.Restarts = cmp.Or(c.Restarts, supervision.Policy{
 		MaxRestarts: 10, Within: time.Minute,
@@ -187,6 +195,7 @@ func (c Config) Validate() error {
 	positive("Workflow.Evaluation", int64(c.Workflow.Evaluation))
 	positive("Workflow.Depth", int64(c.Workflow.Depth))
 	positive("Workflow.Deeds", int64(c.Workflow.Deeds))
+	positive("Workflow.Behind", int64(c.Workflow.Behind))
 	lasting("Workflow.RetryPause", c.Workflow.RetryPause)
 	positive("Workflow.Loops", int64(c.Workflow.Loops))
 	lasting("Workflow.LoopPause", c.Workflow.LoopPause)
@@ -216,6 +225,7 @@ func (c Config) Validate() error {
 	}
 	positive("Evaluations", int64(c.Evaluations))
 	positive("EvaluationBytes", c.EvaluationBytes)
+	c.checkSlots(positive, lasting)
 	positive("Poison", int64(c.Poison))
 	positive("PoisonFaults", int64(c.PoisonFaults))
 	lasting("Grace", c.Grace)
@@ -239,6 +249,15 @@ func (c Config) Validate() error {
 		errs = append(errs, fmt.Errorf("setting Poison: %w", err))
 	}
 	return errors.Join(errs...)
+}
+
+func (c Config) checkSlots(positive func(name string, v int64), lasting func(name string, d time.Duration)) {
+	lasting("EventKeep", c.EventKeep)
+	positive("Slots.Listeners", int64(c.Slots.Listeners))
+	positive("Slots.Events", int64(c.Slots.Events))
+	positive("Slots.Bytes", int64(c.Slots.Bytes))
+	lasting("Slots.Remember", c.Slots.Remember)
+	positive("Slots.Summary", int64(c.Slots.Summary))
 }
 
 // poisonWithin is how long a panic of an order counts.
@@ -294,6 +313,10 @@ func (c Config) orders() order.Config {
 		Workflow: c.Workflow, Mailbox: c.Mailbox, LongWait: c.LongWait, ReadTimeout: c.readTimeout(), Show: c.StuckAfter / 4,
 		EvaluationBytes: c.EvaluationBytes, EvaluationRoom: c.Definition.WithDefaults().Memory,
 	}
+}
+
+func (c Config) slots() event.Config {
+	return event.Config{Slot: c.Slots, Mailbox: c.Mailbox, LongWait: c.LongWait, ReadTimeout: c.readTimeout()}
 }
 
 func (c Config) partitions() partition.Config {

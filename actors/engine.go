@@ -14,12 +14,14 @@ import (
 
 	"github.com/holdfast-run/holdfast/actors/activity"
 	"github.com/holdfast-run/holdfast/actors/catalog"
+	"github.com/holdfast-run/holdfast/actors/event"
 	"github.com/holdfast-run/holdfast/actors/failure"
 	"github.com/holdfast-run/holdfast/actors/order"
 	"github.com/holdfast-run/holdfast/actors/partition"
 	"github.com/holdfast-run/holdfast/actors/post"
 	"github.com/holdfast-run/holdfast/actors/runtime"
 	"github.com/holdfast-run/holdfast/actors/view"
+	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/messages/nodev1"
@@ -92,6 +94,7 @@ type Engine struct {
 	catalog    *catalog.Catalog
 	activities *activity.Activities
 	orders     *order.Parts
+	events     *event.Publisher
 	acceptor   *order.Acceptor
 	tokens     *rate.Limiter // one for each order that this node may accept for a partition that it does not own
 	ownership  *partition.Ownership
@@ -179,16 +182,21 @@ func (e *Engine) wire() {
 	e.view = view.New(view.Parts{
 		Journal: d.Journal, Pinned: e.catalog.Finder, Limits: c.Workflow, Activities: e.activities, Keys: e, Post: e.post, Now: d.Now,
 	})
+	e.events = event.NewPublisher(e.catalog, e.post, c.Definition, c.EventKeep)
 	e.orders = (&order.Parts{
-		Config: c.orders(), Journal: d.Journal, Catalog: e.catalog, Activities: e.activities, Post: e.post, Readers: e.view,
+		Config: c.orders(), Journal: d.Journal, Catalog: e.catalog, Activities: e.activities, Post: e.post, Readers: e.view, Events: e.events,
 		Show: view.OrderOf, ShowEnd: view.EndOf, Workers: &e.workers, Pace: e.pace,
 		Story: order.NewStory(d.Log, c.LogRate), Log: d.Log, Now: d.Now,
 		Level: e.catalog.Level, Inject: inject,
 	}).Ready()
+	slots := &event.Slots{
+		Config: c.slots(), Journal: d.Journal, Catalog: e.catalog, Post: e.post, Workers: &e.workers, Log: d.Log, Now: d.Now,
+		Level: e.catalog.Level, Inject: inject,
+	}
 	e.acceptor = order.NewAcceptor(e.orders, e.health.Note)
 	e.ownership = partition.NewOwnership(&partition.Parts{
 		Config: c.partitions(), Journal: d.Journal, Claims: d.Journal, Health: e.health, Backlogs: e.activities,
-		Kinds: map[messages.Kind]partition.Kind{messages.KindOrder: e.orders},
+		Kinds: map[messages.Kind]partition.Kind{messages.KindOrder: e.orders, messages.KindSlot: slots},
 		Post:  e.post, Courier: e.post, Placement: d.Placement, Observer: d.Metrics, Lists: e.view, Waits: e.view, Shares: e.activities,
 		System: e.system, Guardian: e.guardian, Watchdog: d.Watchdog, Workers: &e.workers, Log: d.Log, Fatal: d.Fatal, Now: d.Now, Inject: inject,
 	})
@@ -372,6 +380,16 @@ func (e *Engine) Tell(ctx context.Context, id messages.OrderID, m *nodev1.Envelo
 	}
 	m.Partition, m.OrderId, m.Handle = uint32(entry.Partition), string(id), entry.Handle[:]
 	e.post.Ask(runtime.Owner{}, m, answer)
+}
+
+// CheckEvent says what is wrong with an event, which is JSON.
+func CheckEvent(event []byte) error { return workflow.NewEvent(event).Check() }
+
+// Publish publishes an event in a namespace: a CloudEvent in the JSON format, which is known to be right. It is kept for so long for those
+// who come later; 0: as long as events are kept. done is called once: with the number of correlation slots that the event went to, when it
+// is durable there, or with why it may not be. It must not block.
+func (e *Engine) Publish(namespace string, event []byte, keep time.Duration, done func(slots int, f *nodev1.Failure)) {
+	e.events.Publish(runtime.Owner{}, namespace, event, keep, done)
 }
 
 // Answers tells whether a shard of the journal does now, as far as is known.

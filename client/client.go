@@ -12,6 +12,7 @@ import (
 
 	"github.com/holdfast-run/holdfast/messages/adminv1"
 	"github.com/holdfast-run/holdfast/messages/definitionv1"
+	"github.com/holdfast-run/holdfast/messages/eventv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
 
@@ -25,6 +26,7 @@ type Client struct {
 	orders      orderv1.OrderServiceClient
 	definitions definitionv1.DefinitionServiceClient
 	admin       adminv1.AdminServiceClient
+	events      eventv1.EventServiceClient
 }
 
 // New makes a connection to nodes, without waiting for it. It fails only if the settings are wrong.
@@ -74,7 +76,7 @@ func New(c Config) (*Client, error) {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
 	out.orders, out.definitions = orderv1.NewOrderServiceClient(out.conn), definitionv1.NewDefinitionServiceClient(out.conn)
-	out.admin = adminv1.NewAdminServiceClient(out.conn)
+	out.admin, out.events = adminv1.NewAdminServiceClient(out.conn), eventv1.NewEventServiceClient(out.conn)
 	return out, nil
 }
 
@@ -92,6 +94,9 @@ func (c *Client) Orders() orderv1.OrderServiceClient { return c.orders }
 
 // Definitions returns the service that deploys definitions and looks them up.
 func (c *Client) Definitions() definitionv1.DefinitionServiceClient { return c.definitions }
+
+// Events returns the service that publishes events.
+func (c *Client) Events() eventv1.EventServiceClient { return c.events }
 
 // Admin returns the service for operators. The addresses must be those of the nodes' administration.
 func (c *Client) Admin() adminv1.AdminServiceClient { return c.admin }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/holdfast-run/holdfast/messages/adminv1"
 	"github.com/holdfast-run/holdfast/messages/definitionv1"
+	"github.com/holdfast-run/holdfast/messages/eventv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
 
@@ -43,6 +44,8 @@ var repetitions = map[string]repetition{ //nolint:gochecknoglobals // a table
 	definitionv1.DefinitionService_Retire_FullMethodName:    {always, "what is retired stays so"},
 	definitionv1.DefinitionService_Reinstate_FullMethodName: {always, "what is in use stays so"},
 	definitionv1.DefinitionService_Remove_FullMethodName:    {always, "what is removed stays so"},
+
+	eventv1.EventService_Publish_FullMethodName: {always, "source and id: the same event is published once"},
 
 	adminv1.AdminService_ShowKey_FullMethodName: {always, "it reads"},
 	adminv1.AdminService_ReleaseKey_FullMethodName: {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/holdfast-run/holdfast/messages/adminv1"
 	"github.com/holdfast-run/holdfast/messages/definitionv1"
+	"github.com/holdfast-run/holdfast/messages/eventv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
 
@@ -18,6 +19,7 @@ func TestRepetitionsAreOfAllMethods(t *testing.T) {
 	left := maps.Clone(repetitions)
 	for _, file := range []protoreflect.FileDescriptor{
 		orderv1.File_holdfast_order_v1_order_proto, definitionv1.File_holdfast_definition_v1_definition_proto, adminv1.File_holdfast_admin_v1_admin_proto,
+		eventv1.File_holdfast_event_v1_event_proto,
 	} {
 		for i := range file.Services().Len() {
 			methods := file.Services().Get(i).Methods()

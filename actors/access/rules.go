@@ -9,6 +9,7 @@ import (
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
 	"github.com/holdfast-run/holdfast/messages/adminv1"
 	"github.com/holdfast-run/holdfast/messages/definitionv1"
+	"github.com/holdfast-run/holdfast/messages/eventv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
 
@@ -77,6 +78,8 @@ var rules = map[string]Rule{ //nolint:gochecknoglobals // a table
 	definitionv1.DefinitionService_Retire_FullMethodName:    {Deployer, OfDefinition},
 	definitionv1.DefinitionService_Reinstate_FullMethodName: {Deployer, OfDefinition},
 	definitionv1.DefinitionService_Remove_FullMethodName:    {Deployer, OfDefinition},
+
+	eventv1.EventService_Publish_FullMethodName: {Submitter, Listed},
 
 	adapterv1.AdapterService_Connect_FullMethodName: {Adapter, Carried},
 

@@ -99,6 +99,8 @@ type Catalog struct {
 	latest map[messages.DefinitionRef]messages.DefinitionRef // by namespace and name
 	count  int                                               // of those that are not removed
 	bytes  int64                                             // of their documents
+	// routes are those of the definitions of a namespace, by the types of the events; they are made when they are asked for.
+	routes map[string]map[string][]*journalv1.Route
 }
 
 // New makes a catalogue that knows nothing yet, and reads documents from somewhere.
@@ -110,6 +112,7 @@ func New(documents Documents, c Config) *Catalog {
 		marks: map[messages.DefinitionRef]persistence.DefinitionMark{}, cache: cache{most: c.Bytes},
 		loads: loads{waiting: map[*deployed][]func(*workflow.Definition, error){}}, compilers: make(chan struct{}, mostLoads),
 		byRef: map[messages.DefinitionRef]*deployed{}, latest: map[messages.DefinitionRef]messages.DefinitionRef{},
+		routes: map[string]map[string][]*journalv1.Route{},
 	}
 }
 
@@ -129,6 +132,7 @@ func (c *Catalog) Add(row *journalv1.DefinitionRow) {
 	ref := messages.RefOf(row)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	delete(c.routes, ref.Namespace)
 	known := c.byRef[ref]
 	if known == nil {
 		known = &deployed{ref: ref, bytes: int64(len(row.GetDocument()))}
@@ -173,6 +177,9 @@ func clip(row *journalv1.DefinitionRow) *journalv1.DefinitionRow {
 		Namespace: strings.Clone(row.GetNamespace()), Name: strings.Clone(row.GetName()), Version: strings.Clone(row.GetVersion()),
 		Hash: bytes.Clone(row.GetHash()), DeployedAt: row.GetDeployedAt(), Title: messages.Clip(row.GetTitle(), clipped),
 		Retirement: proto.CloneOf(row.GetRetirement()),
+	}
+	for _, r := range row.GetRoutes() {
+		kept.Routes = append(kept.Routes, proto.CloneOf(r))
 	}
 	size := 0
 	for _, a := range row.GetActivities() {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
 )
 
 // InputError says that an input does not match the schema of a definition.
@@ -60,12 +61,13 @@ type Examined struct {
 	Ref        messages.DefinitionRef
 	Title      string
 	Activities []string
+	Routes     []*journalv1.Route
 	// Runs are the definitions that its tasks run, by task.
 	Runs map[string]messages.DefinitionRef
 }
 
 func examined(def *workflow.Definition) *Examined {
-	x := &Examined{Ref: def.Ref, Title: def.Title, Activities: def.Activities, Runs: map[string]messages.DefinitionRef{}}
+	x := &Examined{Ref: def.Ref, Title: def.Title, Activities: def.Activities, Routes: def.Routes, Runs: map[string]messages.DefinitionRef{}}
 	for ref, t := range def.Tasks {
 		if run, runs := t.Kind.(*workflow.Run); runs {
 			x.Runs[ref] = run.Definition

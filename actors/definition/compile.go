@@ -133,6 +133,7 @@ func (c *compiler) document(root *node) {
 			activities[call.Activity] = true
 		}
 	}
+	c.def.Routes = c.routes()
 	c.def.Activities = slices.Sorted(maps.Keys(activities))
 }
 

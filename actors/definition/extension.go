@@ -50,6 +50,11 @@ func (c *compiler) taskMetadata(n *node, kind construct, t *workflow.Task, s sco
 			c.attemptBound(v, name, t, s)
 		}
 	}
+	if v := own("keepFor"); v != nil {
+		if emit, ok := t.Kind.(*workflow.Emit); ok {
+			c.keepFor(v, emit)
+		}
+	}
 	if v := own("idempotent"); v != nil {
 		c.idempotent(v, t)
 	}

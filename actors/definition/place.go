@@ -43,6 +43,7 @@ var (
 	placeTask            = place{name: "a task", args: argContext | argInput | argTask | argWorkflow | argRuntime}
 	placeCatch           = place{name: "a catch clause", args: argContext | argInput | argTask | argWorkflow | argRuntime}
 	placeTaskOutput      = place{name: "the output of a task", args: argContext | argInput | argTask | argWorkflow | argRuntime}
+	placeEvent           = place{name: "an expression about an event, which has the event alone: compare by \"expect\" of a correlation"}
 	placeTaskExport      = place{
 		name: "the export of a task", args: argContext | argInput | argOutput | argTask | argWorkflow | argRuntime,
 	}

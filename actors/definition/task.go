@@ -30,8 +30,8 @@ func init() { //nolint:gochecknoinits // the table and the parsers refer to each
 	constructs = []construct{
 		{name: "for", with: []string{"while", "do"}, extensions: []string{"parallel"}, parse: (*compiler).forTask},
 		{name: "fork", parse: (*compiler).forkTask},
-		{name: "listen", with: []string{"foreach"}},
-		{name: "emit"},
+		{name: "listen", with: []string{"foreach"}, parse: (*compiler).listenTask},
+		{name: "emit", extensions: []string{"keepFor"}, parse: (*compiler).emitTask},
 		{
 			name: "run", parse: (*compiler).runTask,
 			extensions: []string{"compensate", "compensateRetry", "startWithin", "runWithin", "idempotent", "orderKey"},

@@ -8,6 +8,7 @@ import (
 
 	"github.com/holdfast-run/holdfast/actors/catalog"
 	"github.com/holdfast-run/holdfast/actors/runtime"
+	"github.com/holdfast-run/holdfast/actors/slot"
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages/nodev1"
 	"github.com/holdfast-run/holdfast/persistence"
@@ -38,6 +39,8 @@ var reasons = []struct { //nolint:gochecknoglobals // a table
 	{workflow.ErrInDoubt, nodev1.Reason_REASON_ATTEMPT_IN_DOUBT},
 	{workflow.ErrPlace, nodev1.Reason_REASON_WRONG_TASK},
 	{workflow.ErrUnfit, nodev1.Reason_REASON_OUTPUT_UNFIT},
+	{workflow.ErrBehind, nodev1.Reason_REASON_BUSY},
+	{slot.ErrFull, nodev1.Reason_REASON_SLOT_FULL},
 	{workflow.ErrNotAccepted, nodev1.Reason_REASON_NO_SUCH_ORDER},
 	{catalog.ErrUnknown, nodev1.Reason_REASON_NO_SUCH_DEFINITION},
 	{catalog.ErrUncompilable, nodev1.Reason_REASON_DEFINITION_UNCOMPILABLE},

@@ -27,6 +27,7 @@ import (
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
 	"github.com/holdfast-run/holdfast/messages/adminv1"
 	"github.com/holdfast-run/holdfast/messages/definitionv1"
+	"github.com/holdfast-run/holdfast/messages/eventv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/tokens"
 )
@@ -96,6 +97,7 @@ var whoMay = map[string]may{
 	"holdfast.order.v1.OrderService/Watch":        {readers, "in"},
 	"holdfast.order.v1.OrderService/History":      {readers, "in"},
 	"holdfast.order.v1.OrderService/Cancel":       {"submitter", "in"},
+	"holdfast.event.v1.EventService/Publish":      {"submitter", "in"},
 	"holdfast.order.v1.OrderService/WatchOwners":  {readers, "any"},
 
 	"holdfast.definition.v1.DefinitionService/Validate":  {"deployer", "any"},
@@ -174,6 +176,7 @@ func requestIn(namespace, method string) proto.Message {
 		"Get": &orderv1.GetRequest{Id: id}, "List": list, "WatchList": &orderv1.WatchListRequest{List: list},
 		"Watch": &orderv1.WatchRequest{Id: id}, "History": &orderv1.HistoryRequest{Id: id}, "Cancel": &orderv1.CancelRequest{Id: "other-" + id},
 		"Deploy":    &definitionv1.DeployRequest{Document: document(namespace, "w", callOne)},
+		"Publish":   &eventv1.PublishRequest{Namespace: namespace, Events: []*eventv1.Event{{Id: "1", Source: "/s", Type: "t"}}},
 		"Retire":    &definitionv1.RetireRequest{Definition: definition},
 		"Reinstate": &definitionv1.ReinstateRequest{Definition: definition},
 		"Remove":    &definitionv1.RemoveRequest{Definition: definition},

@@ -57,6 +57,7 @@ var reasons = map[nodev1.Reason]told{ //nolint:gochecknoglobals // a table
 	nodev1.Reason_REASON_DEFINITION_UNCOMPILABLE: {codes.FailedPrecondition, 0},
 	nodev1.Reason_REASON_DEFINITION_RETIRED:      {codes.FailedPrecondition, 0},
 	nodev1.Reason_REASON_STORE_FULL:              {codes.ResourceExhausted, 10 * time.Second},
+	nodev1.Reason_REASON_SLOT_FULL:               {codes.ResourceExhausted, 10 * time.Second},
 	nodev1.Reason_REASON_BUSY:                    {codes.ResourceExhausted, time.Second},
 	nodev1.Reason_REASON_NOT_OWNER:               {codes.Unavailable, 100 * time.Millisecond},
 	nodev1.Reason_REASON_STARTING:                {codes.Unavailable, time.Second},

@@ -20,6 +20,7 @@ import (
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
 	"github.com/holdfast-run/holdfast/messages/definitionv1"
+	"github.com/holdfast-run/holdfast/messages/eventv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
 
@@ -126,6 +127,7 @@ func (s *Server) GRPC(extra ...grpc.ServerOption) *grpc.Server {
 	g := grpc.NewServer(opts...)
 	orderv1.RegisterOrderServiceServer(g, orders{Server: s, unsent: s.unsent, lists: &s.lists})
 	definitionv1.RegisterDefinitionServiceServer(g, definitions{Server: s})
+	eventv1.RegisterEventServiceServer(g, events{Server: s})
 	adapterv1.RegisterAdapterServiceServer(g, adapterService{Server: s})
 	grpc_health_v1.RegisterHealthServer(g, s.health)
 	reflection.Register(g)

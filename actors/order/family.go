@@ -102,10 +102,16 @@ func (f family) startAs(
 }
 
 // insist tells an order something until that is durable, or refused for good.
-func (f family) insist(e *nodev1.Envelope) {
+func (f family) insist(e *nodev1.Envelope) { f.insistThen(e, nil) }
+
+// insistThen is insist, and calls done, if it is not nil, with the answer, unless that is a refusal.
+func (f family) insistThen(e *nodev1.Envelope, done func(*nodev1.Answer)) {
 	f.Post.Ask(f.home.Owner(), e, func(a *nodev1.Answer) {
-		if a.GetFailure() != nil && !failure.IsFinal(a.GetFailure()) {
-			f.home.Again(func() { f.insist(e) })
+		switch failed := a.GetFailure() != nil; {
+		case failed && !failure.IsFinal(a.GetFailure()):
+			f.home.Again(func() { f.insistThen(e, done) })
+		case !failed && done != nil:
+			done(a)
 		}
 	})
 }

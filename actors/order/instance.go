@@ -307,6 +307,16 @@ func (i *instance) answer(m asked) {
 		i.Post.Answer(m.Envelope, unawaited)
 		return
 	}
+	if o := m.GetOffer(); o != nil {
+		i.Post.Answer(m.Envelope, &nodev1.Answer{Message: &nodev1.Answer_Settled{Settled: &nodev1.Settled{
+			Verdict: i.state.Verdict(o.GetListener(), o.GetSequence()),
+		}}})
+		return
+	}
+	if k := m.GetKnown(); k != nil && !i.state.HasListener(k.GetListener()) {
+		i.Post.Answer(m.Envelope, unawaited)
+		return
+	}
 	wanted := m.GetAccept().GetWanted()
 	if m.GetRefuse() != nil {
 		wanted = nodev1.Wanted_WANTED_CHILD

@@ -135,6 +135,7 @@ type Parts struct {
 	Activities Activities
 	Post       Post
 	Readers    Readers
+	Events     Events
 	// Show makes what is told of an order that stands so, and ShowEnd its status, error and output alone.
 	Show    func(*workflow.State) *orderv1.Order
 	ShowEnd func(*workflow.State) *orderv1.Order
@@ -174,6 +175,12 @@ func (p *Parts) Spawn(ctx actor.SpawnerContext, home Home, a Activation, courier
 		}
 	}, actor.WithMailbox(box.New), actor.WithDispatcher(p.Workers)))
 }
+
+// Receive counts one more message that reached an instance, and Turned is how often it showed that its turn goes on.
+func (b *Box) Receive() { b.received.Add(1) }
+
+// Turned is how often the instance showed that its turn goes on.
+func (b *Box) Turned() *atomic.Uint64 { return &b.turned }
 
 // Box counts the messages that reached an instance through its partition, over all its activations.
 type Box struct {

@@ -84,6 +84,12 @@ func (i *instance) perform(effects []workflow.Effect, reserved bool) {
 			i.family().start(e.Order, &nodev1.Cancel{
 				Compensate: e.Compensate, Later: true, Reason: "order " + string(i.id) + " has given it up",
 			})
+		case workflow.PublishEvent:
+			i.listening().publish(i.namespace(), e)
+		case workflow.BeginListen:
+			i.listening().begin(i.state.Definition(), e)
+		case workflow.EndListen:
+			i.listening().end(e)
 		case workflow.TellParent:
 			i.family().tellParent(e)
 		case workflow.More:

@@ -11,7 +11,7 @@ import (
 // changed finds out which rows the commit changes. A short wait is not worth a row.
 func (i *instance) changed(p *pending) {
 	f := factsOf(i.state)
-	if f.Status == orderv1.Status_STATUS_WAITING && i.state.NextDue().Sub(i.Now()) < i.Config.LongWait {
+	if f.Status == orderv1.Status_STATUS_WAITING && !f.Parked && i.state.NextDue().Sub(i.Now()) < i.Config.LongWait {
 		f.Status = orderv1.Status_STATUS_RUNNING
 	}
 	if f.ChangesOrder(i.rows.Row) {
@@ -41,6 +41,7 @@ func factsOf(s *workflow.State) rows.Facts {
 	for _, d := range s.Overflowed() {
 		f.Overflow = append(f.Overflow, rows.Overflowed{Activity: d.Activity, Since: d.Since, Frame: d.Frame, Bytes: len(d.Input)})
 	}
+	f.Parked = f.Parked || f.Status == orderv1.Status_STATUS_WAITING && s.Listens()
 	if s.Faulted() {
 		task, _ := s.Place()
 		err := s.Error()

@@ -187,6 +187,32 @@ func branchEvent(h *orderv1.HistoryEvent, ev *journalv1.Event, tasks map[uint32]
 		of(e.CompensationFailed.GetFrame())
 		h.EventType = eventtype.CompensationFailed
 	default:
+		listenEvent(h, ev, tasks)
+	}
+}
+
+// listenEvent tells of events that are published and listened for.
+func listenEvent(h *orderv1.HistoryEvent, ev *journalv1.Event, tasks map[uint32]task) {
+	of := func(frame uint32) { h.Task = tasks[frame].ref }
+	switch e := ev.GetKind().(type) {
+	case *journalv1.Event_EmitScheduled:
+		of(e.EmitScheduled.GetFrame())
+		h.EventType, h.Data = eventtype.EmitScheduled, e.EmitScheduled.GetEvent()
+	case *journalv1.Event_EmitEnded:
+		of(e.EmitEnded.GetFrame())
+		h.EventType = eventtype.EmitEnded
+	case *journalv1.Event_ListenStarted:
+		of(e.ListenStarted.GetFrame())
+		h.EventType = eventtype.ListenStarted
+	case *journalv1.Event_ListenerKnown:
+		of(e.ListenerKnown.GetFrame())
+		h.EventType = eventtype.ListenerKnown
+	case *journalv1.Event_EventConsumed:
+		of(e.EventConsumed.GetFrame())
+		h.EventType, h.Data = eventtype.EventConsumed, e.EventConsumed.GetEvent()
+	case *journalv1.Event_ListenerForgotten:
+		h.EventType, h.Task = eventtype.ListenerForgotten, e.ListenerForgotten.GetTask()
+	default:
 		operatorEvent(h, ev)
 	}
 }

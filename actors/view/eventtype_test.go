@@ -16,6 +16,9 @@ func TestEventTypes(t *testing.T) {
 	told := map[orderv1.EventType]bool{}
 	kinds := (&journalv1.Event{}).ProtoReflect().Descriptor().Oneofs().ByName("kind").Fields()
 	for i := range kinds.Len() {
+		if kinds.Get(i).Number() >= 60 {
+			continue // of correlation slots, whose histories are not told
+		}
 		for _, ev := range variants(kinds.Get(i)) {
 			h := historyEvent(ev, map[uint32]task{})
 			typ := h.GetEventType()

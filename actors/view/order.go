@@ -21,7 +21,11 @@ func OrderOf(s *workflow.State) *orderv1.Order {
 		Labels: labelMap(a.GetLabels()), Input: a.GetInput(), ParentId: a.GetParent().GetOrderId(), AwaitedIds: s.Awaited(),
 	}
 	for _, w := range s.Waits() {
-		o.Waiting = append(o.Waiting, &orderv1.Waiting{Task: w.Task, Reason: waitsFor(w), Until: timestamppb.New(w.Until)})
+		waiting := &orderv1.Waiting{Task: w.Task, Reason: waitsFor(w)}
+		if !w.Until.IsZero() {
+			waiting.Until = timestamppb.New(w.Until)
+		}
+		o.Waiting = append(o.Waiting, waiting)
 	}
 	o.Status, o.Version = s.Status(), uint64(s.Version())
 	o.AcceptedAt = timestamppb.New(s.AcceptedAt())
@@ -72,6 +76,12 @@ func labelMap(ls []*journalv1.Label) map[string]string {
 // waitsFor says what an order waits for.
 func waitsFor(w workflow.Wait) string {
 	var words []string
+	for _, t := range w.Events {
+		words = append(words, "an event of type "+t)
+		if t == "" {
+			words[len(words)-1] = "an event"
+		}
+	}
 	if w.Retry > 0 {
 		words = append(words, fmt.Sprintf("retry %d", w.Retry))
 	}

@@ -224,8 +224,11 @@ func (s *State) branchStarted(at int64, e *journalv1.BranchStarted) {
 		in = b.output
 	}
 	var vars []Var
-	if k, loops := p.task.Kind.(*For); loops {
+	switch k := p.task.Kind.(type) {
+	case *For:
 		vars = k.vars(b, i)
+	case *Listen:
+		vars = k.vars(p.listening, i)
 	}
 	s.next = e.GetFrame() + 1
 	s.frames = append(s.frames, &frame{
@@ -292,6 +295,10 @@ func (s *State) branchFaulted(f *frame, err *problemv1.Problem) {
 // afterBranch finds out what a frame needs whose branches have changed.
 func (s *State) afterBranch(f *frame) {
 	b := f.branches
+	if f.listening != nil && !b.over(f) {
+		s.afterEvent(f)
+		return
+	}
 	f.phase = phaseBlocked
 	switch {
 	case b.live == 0, !b.over(f) && b.begun < b.total && b.live < b.most:
@@ -330,7 +337,7 @@ func (s *State) branchesReopened() {
 					b.live++
 				}
 			}
-			if b.items != nil || b.total > 0 {
+			if b.items != nil || b.total > 0 || f.listening != nil {
 				s.afterBranch(f)
 			}
 		}

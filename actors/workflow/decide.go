@@ -27,6 +27,8 @@ var (
 	ErrNotHeld = errors.New("order does not hold its key")
 	// ErrCompensating: the order has faulted while it undid something.
 	ErrCompensating = errors.New("order has faulted in a compensation: retry or skip that, or cancel the order without compensation")
+	// ErrBehind: the order has too many events to go through.
+	ErrBehind = errors.New("the order has not gone through the events that it has")
 	// ErrNotAccepted: there is no such order.
 	ErrNotAccepted = errors.New("order was not accepted")
 )
@@ -163,6 +165,19 @@ type (
 	// ReleaseKey lets the next order of its key go on, though this one faulted. Repeating it is no error; ErrNotHeld if
 	// it does not hold the key.
 	ReleaseKey struct{ By, Reason string }
+	// Emitted says that the event that a frame publishes is durable. Repeating it is no error.
+	Emitted struct{ Frame uint32 }
+	// Known says that a correlation slot knows a listener. Repeating it is no error.
+	Known struct{ Listener uint32 }
+	// Forgotten says that a correlation slot knows that a listener listens no more. Repeating it is no error.
+	Forgotten struct{ Listener uint32 }
+	// Offered gives an event to a listener. Whether it was taken, Verdict tells. Repeating it is no error; ErrBehind if the task has too
+	// many events to go through already.
+	Offered struct {
+		Listener uint32
+		Sequence uint64
+		Event    []byte
+	}
 	// Continue goes on where a decision was cut short.
 	Continue struct{}
 )
@@ -187,6 +202,10 @@ func (Told) isCommand()        {}
 func (Suspend) isCommand()     {}
 func (Resume) isCommand()      {}
 func (ReleaseKey) isCommand()  {}
+func (Emitted) isCommand()     {}
+func (Known) isCommand()       {}
+func (Forgotten) isCommand()   {}
+func (Offered) isCommand()     {}
 func (Continue) isCommand()    {}
 
 // machine is one decision under way.
@@ -282,6 +301,8 @@ func (s *State) Decide(now time.Time, chance uint64, cmd Command) ([]*journalv1.
 		m.childResult(c)
 	case Told:
 		m.told(c)
+	case Emitted, Known, Forgotten, Offered:
+		err = m.heard(cmd)
 	case Continue:
 	default:
 		panic(fmt.Sprintf("unknown command %T", cmd))

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
 )
 
 // Definition is a compiled workflow. It is immutable, and shared by all instances that run it.
@@ -24,6 +25,8 @@ type Definition struct {
 	Tasks map[string]*Task
 	// Activities are the activities called, sorted, without repetition.
 	Activities []string
+	// Routes are those of the events that tasks listen for, without repetition.
+	Routes []*journalv1.Route
 }
 
 // List is a sequence of tasks: a scope of flow directives.

@@ -62,6 +62,26 @@ type (
 		Parent *journalv1.Parent
 		Result ChildResult
 	}
+	// PublishEvent has an event published. Once it is durable wherever somebody may listen for it, the order is to be told: Emitted.
+	PublishEvent struct {
+		Frame uint32
+		Event []byte
+		Keep  time.Duration
+	}
+	// BeginListen has a filter of a task listen in a correlation slot. Once that knows it, the order is to be told: Known.
+	BeginListen struct {
+		Slot     *journalv1.SlotOpened
+		Listener uint32
+		Task     string
+		Filter   uint32
+		Many     bool
+	}
+	// EndListen tells a correlation slot that a listener listens no more. Once it knows, the order is to be told: Forgotten.
+	EndListen struct {
+		Slot     string
+		Listener uint32
+		Consumed uint64
+	}
 	// More asks for a Continue.
 	More struct{}
 	// End tells whoever waits for it that the order has ended.
@@ -73,6 +93,9 @@ func (CancelAttempt) isEffect() {}
 func (StartChild) isEffect()    {}
 func (CancelChild) isEffect()   {}
 func (TellParent) isEffect()    {}
+func (PublishEvent) isEffect()  {}
+func (BeginListen) isEffect()   {}
+func (EndListen) isEffect()     {}
 func (More) isEffect()          {}
 func (End) isEffect()           {}
 
@@ -106,13 +129,18 @@ func (s *State) Effects(events []*journalv1.Event) []Effect {
 			if f := s.frame(e.StopRequested.GetFrame()); f != nil && f.stop == e.StopRequested {
 				out = append(out, s.cancellations(f, false)...)
 			}
+		case *journalv1.Event_EmitScheduled:
+			out = append(out, s.listenEffects(s.frame(e.EmitScheduled.GetFrame()))...)
+		case *journalv1.Event_ListenStarted:
+			out = append(out, s.listenEffects(s.frame(e.ListenStarted.GetFrame()))...)
 		case *journalv1.Event_OrderCompleted, *journalv1.Event_OrderFaulted, *journalv1.Event_OrderCancelled:
 			out = append(out, End{})
-			if s.Untold() {
+			if s.parentUntold() {
 				out = append(out, s.tellParent())
 			}
 		}
 	}
+	out = append(out, s.deafEffects(before)...)
 	if s.version != 0 && s.runnable(nil) != nil {
 		out = append(out, More{})
 	}
@@ -134,15 +162,17 @@ func (s *State) Outstanding() []Effect {
 		if f.awaits() && (f.child.detached || !s.stopping(f)) { // else it is cancelled below
 			out = append(out, s.startChild(f))
 		}
+		out = append(out, s.listenEffects(f)...)
 	}
 	for _, f := range s.frames {
 		if f.stop != nil {
 			out = append(out, s.cancellations(f, true)...)
 		}
 	}
-	if s.version != 0 && s.Untold() {
+	if s.version != 0 && s.parentUntold() {
 		out = append(out, s.tellParent())
 	}
+	out = append(out, s.deafEffects(0)...)
 	if s.version != 0 && s.runnable(nil) != nil {
 		out = append(out, More{})
 	}

@@ -50,6 +50,8 @@ func (s *State) Evolve(ev *journalv1.Event) {
 		s.suspended = false
 	case *journalv1.Event_ParentTold:
 		s.told = true
+	case *journalv1.Event_ListenerForgotten:
+		delete(s.deaf, e.ListenerForgotten.GetListener())
 	default:
 		s.evolveTask(at, ev)
 	}
@@ -116,6 +118,26 @@ func (s *State) evolveTask(at int64, ev *journalv1.Event) {
 		s.branchCompleted(e.BranchCompleted)
 	case *journalv1.Event_BranchLeft:
 		s.branchLeft(e.BranchLeft)
+	default:
+		s.evolveEvents(ev)
+	}
+}
+
+// evolveEvents applies an event that is about what is published or listened for.
+func (s *State) evolveEvents(ev *journalv1.Event) {
+	switch e := ev.GetKind().(type) {
+	case *journalv1.Event_EmitScheduled:
+		s.emitScheduled(e.EmitScheduled)
+	case *journalv1.Event_EmitEnded:
+		s.emitEnded(e.EmitEnded)
+	case *journalv1.Event_ListenStarted:
+		s.listenStarted(e.ListenStarted)
+	case *journalv1.Event_ListenerKnown:
+		if _, x := s.byEar(e.ListenerKnown.GetListener()); x != nil {
+			x.known = true
+		}
+	case *journalv1.Event_EventConsumed:
+		s.eventConsumed(e.EventConsumed)
 	default:
 		panic(fmt.Sprintf("version %d is an event of unknown kind %T", s.version, e))
 	}
@@ -248,6 +270,7 @@ func (s *State) end(at int64, status orderv1.Status, err *problemv1.Problem) {
 		s.keepLate()
 		return
 	}
+	s.drop(func(*frame) bool { return true })
 	s.frames, s.done, s.deeds, s.later = nil, nil, nil, nil
 }
 

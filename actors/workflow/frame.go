@@ -40,8 +40,11 @@ type frame struct {
 	branches *branching
 	call     *attempt
 	child    *child
-	stop     *journalv1.StopRequested
-	undo     *undo
+	emission *emission
+	// listening is how far a task is that listens.
+	listening *listening
+	stop      *journalv1.StopRequested
+	undo      *undo
 	// inquiry is the deed in doubt that the frame asks about; nil if it does its task.
 	inquiry *deed
 }
@@ -102,6 +105,9 @@ func (s *State) fall(f *frame) []*frame {
 	for _, x := range fallen {
 		fallen, x.fallen = append(fallen, x.fallen...), nil
 	}
+	for _, x := range fallen {
+		s.deafen(x)
+	}
 	s.frames = slices.DeleteFunc(s.frames, func(x *frame) bool { return x.inside(f) })
 	slices.SortFunc(fallen, func(a, b *frame) int { return cmp.Compare(a.id, b.id) })
 	return fallen
@@ -116,6 +122,7 @@ func (s *State) drop(which func(*frame) bool) {
 		if !which(f) {
 			return false
 		}
+		s.deafen(f)
 		if f.undo != nil && f.undo.entered {
 			f.undo.of.doubt, f.undo.of.dropped, f.undo.of.asks = true, true, false
 		}

@@ -28,6 +28,8 @@ type Limits struct {
 	Key int
 	// Deeds is the most that an order may have done and that could be undone. Default 10,000.
 	Deeds int
+	// Behind is the most events that a task that listens takes before it has gone through them. Default 1,000.
+	Behind int
 	// RetryPause is the least time from an error to the retry. Default 100 ms.
 	RetryPause time.Duration
 	// An order goes back when it retries, when it jumps back in a list of tasks, and when an attempt was not done. Loops is how
@@ -47,6 +49,7 @@ func (l Limits) WithDefaults() Limits {
 	l.Depth = cmp.Or(l.Depth, 16)
 	l.Key = cmp.Or(l.Key, 256)
 	l.Deeds = cmp.Or(l.Deeds, 10_000)
+	l.Behind = cmp.Or(l.Behind, 1000)
 	l.RetryPause = cmp.Or(l.RetryPause, 100*time.Millisecond)
 	l.Loops = cmp.Or(l.Loops, 10_000)
 	l.LoopPause = cmp.Or(l.LoopPause, time.Second)

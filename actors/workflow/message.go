@@ -29,6 +29,14 @@ func CommandOf(e *nodev1.Envelope) Command {
 		return Refuse{Order: m.Refuse.GetOrder(), Error: m.Refuse.GetError()}
 	case *nodev1.Envelope_ChildResult:
 		return childResultOf(m.ChildResult)
+	case *nodev1.Envelope_Emitted:
+		return Emitted{Frame: m.Emitted.GetFrame()}
+	case *nodev1.Envelope_Known:
+		return Known{Listener: m.Known.GetListener()}
+	case *nodev1.Envelope_Forgotten:
+		return Forgotten{Listener: m.Forgotten.GetListener()}
+	case *nodev1.Envelope_Offer:
+		return Offered{Listener: m.Offer.GetListener(), Sequence: m.Offer.GetSequence(), Event: m.Offer.GetEvent()}
 	case *nodev1.Envelope_Told:
 		return Told{Version: messages.Version(m.Told.GetVersion())}
 	}

@@ -254,13 +254,15 @@ func (s *State) byChild(id string) *frame {
 
 // told notes that the order's parent knows how it has ended.
 func (m *machine) told(c Told) {
-	if s := m.s; s.Untold() && s.endVersion == c.Version {
+	if s := m.s; s.parentUntold() && s.endVersion == c.Version {
 		m.emit(&journalv1.Event_ParentTold{ParentTold: &journalv1.ParentTold{}})
 	}
 }
 
-// Untold tells whether the order has ended, and its parent may not know.
-func (s *State) Untold() bool { return s.Ended() && s.awaited() && !s.told }
+// Untold tells whether the order has ended, and its parent or a correlation slot may not know.
+func (s *State) Untold() bool { return s.Ended() && len(s.deaf) > 0 || s.parentUntold() }
+
+func (s *State) parentUntold() bool { return s.Ended() && s.awaited() && !s.told }
 
 // awaited tells whether a parent waits for the order's end.
 func (s *State) awaited() bool {

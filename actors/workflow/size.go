@@ -32,6 +32,10 @@ func payload(ev *journalv1.Event) int {
 		return len(e.ChildScheduled.GetInput())
 	case *journalv1.Event_ChildEnded:
 		return len(e.ChildEnded.GetOutput()) + words(e.ChildEnded.GetError())
+	case *journalv1.Event_EmitScheduled:
+		return len(e.EmitScheduled.GetEvent())
+	case *journalv1.Event_EventConsumed:
+		return len(e.EventConsumed.GetEvent())
 	case *journalv1.Event_OrderReopened:
 		return len(e.OrderReopened.GetInput()) + len(e.OrderReopened.GetOutput())
 	case *journalv1.Event_OrderCompleted:

@@ -55,8 +55,12 @@ type State struct {
 	done  []*deed
 	// undoOf is, by the place where it was done, the deed that was to be undone last.
 	undoOf map[string]string
-	// children is how many there were.
-	children uint32
+	// children is how many there were, and ears how many listeners.
+	children, ears uint32
+	// heard is, by listener, the last event that it has consumed, and deaf are the listeners that listen no more, though their slots may
+	// not know it.
+	heard map[uint32]uint64
+	deaf  map[uint32]deaf
 }
 
 // New returns the state of an order that nothing has happened to.
@@ -117,8 +121,11 @@ func (s *State) Turn() []byte {
 // on to its end.
 func (s *State) Suspended() bool { return s.suspended && !s.Ended() && !s.leaving() }
 
-// InFlight tells whether an attempt of the order has no outcome yet, or a child has not ended.
-func (s *State) InFlight() bool { return slices.ContainsFunc(s.frames, (*frame).underWay) }
+// InFlight tells whether an attempt of the order has no outcome yet, a child has not ended, or a correlation slot may not know what it is
+// to know.
+func (s *State) InFlight() bool {
+	return len(s.deaf) > 0 || slices.ContainsFunc(s.frames, func(f *frame) bool { return f.underWay() || f.emits() || f.unheard() })
+}
 
 // Output returns the output of a completed order.
 func (s *State) Output() *Value { return s.output }
@@ -180,6 +187,11 @@ func (s *State) Size() int {
 		if f.child != nil {
 			add(f.child.input)
 			add(f.child.output)
+		}
+		if f.listening != nil {
+			for _, v := range f.listening.consumed {
+				add(v)
+			}
 		}
 	}
 	for _, d := range s.done {

@@ -70,6 +70,7 @@ func (s *State) clone() *State {
 		out.visits[ref] = &copied
 	}
 	out.abandoned, out.undoOf = maps.Clone(s.abandoned), maps.Clone(s.undoOf)
+	out.heard, out.deaf = maps.Clone(s.heard), maps.Clone(s.deaf)
 	frames := cloner[frame]{}
 	var copyAll func(list []*frame) []*frame
 	copyAll = func(list []*frame) []*frame {
@@ -81,7 +82,8 @@ func (s *State) clone() *State {
 			if b := f.branches; b != nil {
 				b.results = slices.Clone(b.results)
 			}
-			f.call, f.child, f.undo = copied(f.call), copied(f.child), copied(f.undo)
+			f.call, f.child, f.undo, f.emission = copied(f.call), copied(f.child), copied(f.undo), copied(f.emission)
+			f.listening = f.listening.clone()
 			f.inquiry = deeds.of(f.inquiry)
 			if f.undo != nil {
 				f.undo.of = deeds.of(f.undo.of)

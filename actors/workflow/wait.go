@@ -37,6 +37,8 @@ type Wait struct {
 	Until time.Time
 	// Retry is the number of the retry that comes then; 0 if none does.
 	Retry int
+	// Events are what it waits for, if it is no time: the types of events that it listens for; empty: of all types.
+	Events []string
 	// Slowed: the order would have gone on before, if it had not gone back so often without waiting.
 	Slowed bool
 }
@@ -50,6 +52,12 @@ func (s *State) Waits() []Wait {
 	for _, f := range s.frames {
 		switch {
 		case s.stopping(f):
+		case f.listens():
+			w := Wait{Task: refOf(f.task)}
+			for _, x := range f.listening.ears {
+				w.Events = append(w.Events, x.GetSlot().GetType())
+			}
+			out = append(out, w)
 		case f.slowed != 0:
 			out = append(out, Wait{Task: refOf(f.task), Until: fromNano(f.slowed), Slowed: true})
 		case f.due != 0:

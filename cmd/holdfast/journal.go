@@ -10,7 +10,9 @@ import (
 
 	"github.com/holdfast-run/holdfast/actors/audit"
 	"github.com/holdfast-run/holdfast/actors/definition"
+	"github.com/holdfast-run/holdfast/actors/event"
 	"github.com/holdfast-run/holdfast/actors/order"
+	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/persistence"
 	"github.com/holdfast-run/holdfast/persistence/pebble"
 )
@@ -70,7 +72,15 @@ func wholeCheck(dir string) pebble.Check {
 	refold := order.NewRefolder(definition.Limits{})
 	return pebble.Check{
 		Dir: dir, Definition: refold.AddDefinition,
-		Fold: func(o pebble.Order) error { return refold.Check(o.Row, o.Open, o.Records) },
+		Fold: func(o pebble.Order) error {
+			switch messages.OrderID(o.Row.GetId()).Kind() {
+			case messages.KindOrder:
+				return refold.Check(o.Row, o.Open, o.Records)
+			case messages.KindSlot:
+				return event.Check(o.Row, o.Open, o.Records)
+			}
+			return nil // a later version knows it
+		},
 	}
 }
 

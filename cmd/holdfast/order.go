@@ -224,15 +224,18 @@ func (f *listFlags) request(now time.Time) (*orderv1.ListRequest, error) {
 }
 
 // parseLabels reads labels of the form name=value.
-func parseLabels(texts []string) (map[string]string, error) {
+func parseLabels(texts []string) (map[string]string, error) { return parsePairs("--label", texts) }
+
+// parsePairs reads what a flag gives, name=value each time.
+func parsePairs(flag string, texts []string) (map[string]string, error) {
 	labels := map[string]string{}
 	for _, text := range texts {
 		name, value, found := strings.Cut(text, "=")
 		if !found || name == "" {
-			return nil, usagef("--label %q is not of the form name=value", text)
+			return nil, usagef("%s %q is not of the form name=value", flag, text)
 		}
 		if _, again := labels[name]; again {
-			return nil, usagef("--label %s is given twice", name)
+			return nil, usagef("%s %s is given twice", flag, name)
 		}
 		labels[name] = value
 	}

@@ -16,7 +16,7 @@ attempt.scheduled attempt.overflowed attempt.sent attempt.lost attempt.found att
 attempt.failed attempt.not_done attempt.in_doubt result.late wait.started retry.scheduled retry.started catch.started
 stop.requested compensation.started compensation.ended compensation.failed inquiry.started inquiry.ended child.scheduled
 child.faulted child.ended parent.told key.released loop.started branch.started branch.completed branch.left
-order.queued`
+order.queued emit.scheduled emit.ended listen.started listener.known event.consumed listener.forgotten`
 
 func TestNames(t *testing.T) {
 	t.Parallel()

@@ -52,4 +52,10 @@ const (
 	BranchCompleted     = orderv1.EventType_EVENT_TYPE_BRANCH_COMPLETED
 	BranchLeft          = orderv1.EventType_EVENT_TYPE_BRANCH_LEFT
 	OrderQueued         = orderv1.EventType_EVENT_TYPE_ORDER_QUEUED
+	EmitScheduled       = orderv1.EventType_EVENT_TYPE_EMIT_SCHEDULED
+	EmitEnded           = orderv1.EventType_EVENT_TYPE_EMIT_ENDED
+	ListenStarted       = orderv1.EventType_EVENT_TYPE_LISTEN_STARTED
+	ListenerKnown       = orderv1.EventType_EVENT_TYPE_LISTENER_KNOWN
+	EventConsumed       = orderv1.EventType_EVENT_TYPE_EVENT_CONSUMED
+	ListenerForgotten   = orderv1.EventType_EVENT_TYPE_LISTENER_FORGOTTEN
 )

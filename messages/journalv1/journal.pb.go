@@ -82,6 +82,61 @@ func (Outcome) EnumDescriptor() ([]byte, []int) {
 	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{0}
 }
 
+type Verdict int32
+
+const (
+	Verdict_VERDICT_UNSPECIFIED Verdict = 0
+	// The listener has consumed it, or had before.
+	Verdict_VERDICT_TAKEN Verdict = 1
+	// The listener does not want it, and goes on to listen.
+	Verdict_VERDICT_DECLINED Verdict = 2
+	// The listener does not want it, and listens no more.
+	Verdict_VERDICT_OVER Verdict = 3
+)
+
+// Enum value maps for Verdict.
+var (
+	Verdict_name = map[int32]string{
+		0: "VERDICT_UNSPECIFIED",
+		1: "VERDICT_TAKEN",
+		2: "VERDICT_DECLINED",
+		3: "VERDICT_OVER",
+	}
+	Verdict_value = map[string]int32{
+		"VERDICT_UNSPECIFIED": 0,
+		"VERDICT_TAKEN":       1,
+		"VERDICT_DECLINED":    2,
+		"VERDICT_OVER":        3,
+	}
+)
+
+func (x Verdict) Enum() *Verdict {
+	p := new(Verdict)
+	*p = x
+	return p
+}
+
+func (x Verdict) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Verdict) Descriptor() protoreflect.EnumDescriptor {
+	return file_holdfast_journal_v1_journal_proto_enumTypes[1].Descriptor()
+}
+
+func (Verdict) Type() protoreflect.EnumType {
+	return &file_holdfast_journal_v1_journal_proto_enumTypes[1]
+}
+
+func (x Verdict) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Verdict.Descriptor instead.
+func (Verdict) EnumDescriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{1}
+}
+
 type StopCause int32
 
 const (
@@ -133,11 +188,11 @@ func (x StopCause) String() string {
 }
 
 func (StopCause) Descriptor() protoreflect.EnumDescriptor {
-	return file_holdfast_journal_v1_journal_proto_enumTypes[1].Descriptor()
+	return file_holdfast_journal_v1_journal_proto_enumTypes[2].Descriptor()
 }
 
 func (StopCause) Type() protoreflect.EnumType {
-	return &file_holdfast_journal_v1_journal_proto_enumTypes[1]
+	return &file_holdfast_journal_v1_journal_proto_enumTypes[2]
 }
 
 func (x StopCause) Number() protoreflect.EnumNumber {
@@ -146,7 +201,7 @@ func (x StopCause) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use StopCause.Descriptor instead.
 func (StopCause) EnumDescriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{1}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{2}
 }
 
 // Reopening is how an order that had faulted goes on.
@@ -193,11 +248,11 @@ func (x Reopening) String() string {
 }
 
 func (Reopening) Descriptor() protoreflect.EnumDescriptor {
-	return file_holdfast_journal_v1_journal_proto_enumTypes[2].Descriptor()
+	return file_holdfast_journal_v1_journal_proto_enumTypes[3].Descriptor()
 }
 
 func (Reopening) Type() protoreflect.EnumType {
-	return &file_holdfast_journal_v1_journal_proto_enumTypes[2]
+	return &file_holdfast_journal_v1_journal_proto_enumTypes[3]
 }
 
 func (x Reopening) Number() protoreflect.EnumNumber {
@@ -206,7 +261,7 @@ func (x Reopening) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Reopening.Descriptor instead.
 func (Reopening) EnumDescriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{2}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{3}
 }
 
 // Record is what one commit appends to the history of one order: the events of one or more decisions.
@@ -516,6 +571,20 @@ type Event struct {
 	//	*Event_BranchLeft
 	//	*Event_CompensationFailed
 	//	*Event_OrderQueued
+	//	*Event_EmitScheduled
+	//	*Event_EmitEnded
+	//	*Event_ListenStarted
+	//	*Event_ListenerKnown
+	//	*Event_EventConsumed
+	//	*Event_ListenerForgotten
+	//	*Event_SlotOpened
+	//	*Event_ListenerAdded
+	//	*Event_ListenerRemoved
+	//	*Event_EventPublished
+	//	*Event_EventOffered
+	//	*Event_EventSettled
+	//	*Event_EventsExpired
+	//	*Event_SlotSummarized
 	Kind          isEvent_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -934,6 +1003,132 @@ func (x *Event) GetOrderQueued() *OrderQueued {
 	return nil
 }
 
+func (x *Event) GetEmitScheduled() *EmitScheduled {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_EmitScheduled); ok {
+			return x.EmitScheduled
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetEmitEnded() *EmitEnded {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_EmitEnded); ok {
+			return x.EmitEnded
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetListenStarted() *ListenStarted {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_ListenStarted); ok {
+			return x.ListenStarted
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetListenerKnown() *ListenerKnown {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_ListenerKnown); ok {
+			return x.ListenerKnown
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetEventConsumed() *EventConsumed {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_EventConsumed); ok {
+			return x.EventConsumed
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetListenerForgotten() *ListenerForgotten {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_ListenerForgotten); ok {
+			return x.ListenerForgotten
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetSlotOpened() *SlotOpened {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_SlotOpened); ok {
+			return x.SlotOpened
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetListenerAdded() *ListenerAdded {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_ListenerAdded); ok {
+			return x.ListenerAdded
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetListenerRemoved() *ListenerRemoved {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_ListenerRemoved); ok {
+			return x.ListenerRemoved
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetEventPublished() *EventPublished {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_EventPublished); ok {
+			return x.EventPublished
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetEventOffered() *EventOffered {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_EventOffered); ok {
+			return x.EventOffered
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetEventSettled() *EventSettled {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_EventSettled); ok {
+			return x.EventSettled
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetEventsExpired() *EventsExpired {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_EventsExpired); ok {
+			return x.EventsExpired
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetSlotSummarized() *SlotSummarized {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_SlotSummarized); ok {
+			return x.SlotSummarized
+		}
+	}
+	return nil
+}
+
 type isEvent_Kind interface {
 	isEvent_Kind()
 }
@@ -1102,6 +1297,63 @@ type Event_OrderQueued struct {
 	OrderQueued *OrderQueued `protobuf:"bytes,42,opt,name=order_queued,json=orderQueued,proto3,oneof"`
 }
 
+type Event_EmitScheduled struct {
+	EmitScheduled *EmitScheduled `protobuf:"bytes,43,opt,name=emit_scheduled,json=emitScheduled,proto3,oneof"`
+}
+
+type Event_EmitEnded struct {
+	EmitEnded *EmitEnded `protobuf:"bytes,44,opt,name=emit_ended,json=emitEnded,proto3,oneof"`
+}
+
+type Event_ListenStarted struct {
+	ListenStarted *ListenStarted `protobuf:"bytes,45,opt,name=listen_started,json=listenStarted,proto3,oneof"`
+}
+
+type Event_ListenerKnown struct {
+	ListenerKnown *ListenerKnown `protobuf:"bytes,46,opt,name=listener_known,json=listenerKnown,proto3,oneof"`
+}
+
+type Event_EventConsumed struct {
+	EventConsumed *EventConsumed `protobuf:"bytes,47,opt,name=event_consumed,json=eventConsumed,proto3,oneof"`
+}
+
+type Event_ListenerForgotten struct {
+	ListenerForgotten *ListenerForgotten `protobuf:"bytes,48,opt,name=listener_forgotten,json=listenerForgotten,proto3,oneof"`
+}
+
+type Event_SlotOpened struct {
+	// Of correlation slots.
+	SlotOpened *SlotOpened `protobuf:"bytes,60,opt,name=slot_opened,json=slotOpened,proto3,oneof"`
+}
+
+type Event_ListenerAdded struct {
+	ListenerAdded *ListenerAdded `protobuf:"bytes,61,opt,name=listener_added,json=listenerAdded,proto3,oneof"`
+}
+
+type Event_ListenerRemoved struct {
+	ListenerRemoved *ListenerRemoved `protobuf:"bytes,62,opt,name=listener_removed,json=listenerRemoved,proto3,oneof"`
+}
+
+type Event_EventPublished struct {
+	EventPublished *EventPublished `protobuf:"bytes,63,opt,name=event_published,json=eventPublished,proto3,oneof"`
+}
+
+type Event_EventOffered struct {
+	EventOffered *EventOffered `protobuf:"bytes,64,opt,name=event_offered,json=eventOffered,proto3,oneof"`
+}
+
+type Event_EventSettled struct {
+	EventSettled *EventSettled `protobuf:"bytes,65,opt,name=event_settled,json=eventSettled,proto3,oneof"`
+}
+
+type Event_EventsExpired struct {
+	EventsExpired *EventsExpired `protobuf:"bytes,66,opt,name=events_expired,json=eventsExpired,proto3,oneof"`
+}
+
+type Event_SlotSummarized struct {
+	SlotSummarized *SlotSummarized `protobuf:"bytes,67,opt,name=slot_summarized,json=slotSummarized,proto3,oneof"`
+}
+
 func (*Event_OrderAccepted) isEvent_Kind() {}
 
 func (*Event_OrderStarted) isEvent_Kind() {}
@@ -1183,6 +1435,34 @@ func (*Event_BranchLeft) isEvent_Kind() {}
 func (*Event_CompensationFailed) isEvent_Kind() {}
 
 func (*Event_OrderQueued) isEvent_Kind() {}
+
+func (*Event_EmitScheduled) isEvent_Kind() {}
+
+func (*Event_EmitEnded) isEvent_Kind() {}
+
+func (*Event_ListenStarted) isEvent_Kind() {}
+
+func (*Event_ListenerKnown) isEvent_Kind() {}
+
+func (*Event_EventConsumed) isEvent_Kind() {}
+
+func (*Event_ListenerForgotten) isEvent_Kind() {}
+
+func (*Event_SlotOpened) isEvent_Kind() {}
+
+func (*Event_ListenerAdded) isEvent_Kind() {}
+
+func (*Event_ListenerRemoved) isEvent_Kind() {}
+
+func (*Event_EventPublished) isEvent_Kind() {}
+
+func (*Event_EventOffered) isEvent_Kind() {}
+
+func (*Event_EventSettled) isEvent_Kind() {}
+
+func (*Event_EventsExpired) isEvent_Kind() {}
+
+func (*Event_SlotSummarized) isEvent_Kind() {}
 
 // OrderAccepted begins every history.
 type OrderAccepted struct {
@@ -2796,6 +3076,1208 @@ func (x *BranchLeft) GetFrame() uint32 {
 	return 0
 }
 
+// EmitScheduled: a task publishes an event.
+type EmitScheduled struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Frame uint32                 `protobuf:"varint,1,opt,name=frame,proto3" json:"frame,omitempty"`
+	// A CloudEvent, in the JSON format.
+	Event []byte `protobuf:"bytes,2,opt,name=event,proto3" json:"event,omitempty"`
+	// How long it is kept for listeners that come later, in nanoseconds; 0: as long as events are kept.
+	Keep          int64 `protobuf:"varint,3,opt,name=keep,proto3" json:"keep,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EmitScheduled) Reset() {
+	*x = EmitScheduled{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EmitScheduled) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EmitScheduled) ProtoMessage() {}
+
+func (x *EmitScheduled) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EmitScheduled.ProtoReflect.Descriptor instead.
+func (*EmitScheduled) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *EmitScheduled) GetFrame() uint32 {
+	if x != nil {
+		return x.Frame
+	}
+	return 0
+}
+
+func (x *EmitScheduled) GetEvent() []byte {
+	if x != nil {
+		return x.Event
+	}
+	return nil
+}
+
+func (x *EmitScheduled) GetKeep() int64 {
+	if x != nil {
+		return x.Keep
+	}
+	return 0
+}
+
+// EmitEnded: the event of a task is durable wherever somebody may listen for it.
+type EmitEnded struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Frame         uint32                 `protobuf:"varint,1,opt,name=frame,proto3" json:"frame,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EmitEnded) Reset() {
+	*x = EmitEnded{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EmitEnded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EmitEnded) ProtoMessage() {}
+
+func (x *EmitEnded) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EmitEnded.ProtoReflect.Descriptor instead.
+func (*EmitEnded) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *EmitEnded) GetFrame() uint32 {
+	if x != nil {
+		return x.Frame
+	}
+	return 0
+}
+
+// ListenStarted: a task listens for events.
+type ListenStarted struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Frame         uint32                 `protobuf:"varint,1,opt,name=frame,proto3" json:"frame,omitempty"`
+	Listeners     []*Listener            `protobuf:"bytes,2,rep,name=listeners,proto3" json:"listeners,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListenStarted) Reset() {
+	*x = ListenStarted{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListenStarted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListenStarted) ProtoMessage() {}
+
+func (x *ListenStarted) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListenStarted.ProtoReflect.Descriptor instead.
+func (*ListenStarted) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *ListenStarted) GetFrame() uint32 {
+	if x != nil {
+		return x.Frame
+	}
+	return 0
+}
+
+func (x *ListenStarted) GetListeners() []*Listener {
+	if x != nil {
+		return x.Listeners
+	}
+	return nil
+}
+
+// Listener is one filter of a task for as long as it waits for an event, or for several.
+type Listener struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Listeners of an order are numbered, from 1.
+	Number uint32 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	// Which filter of the task it is, from 0; those of its until come last.
+	Filter uint32 `protobuf:"varint,2,opt,name=filter,proto3" json:"filter,omitempty"`
+	// The correlation slot that has the events.
+	Slot          *SlotOpened `protobuf:"bytes,3,opt,name=slot,proto3" json:"slot,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Listener) Reset() {
+	*x = Listener{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Listener) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Listener) ProtoMessage() {}
+
+func (x *Listener) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Listener.ProtoReflect.Descriptor instead.
+func (*Listener) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *Listener) GetNumber() uint32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Listener) GetFilter() uint32 {
+	if x != nil {
+		return x.Filter
+	}
+	return 0
+}
+
+func (x *Listener) GetSlot() *SlotOpened {
+	if x != nil {
+		return x.Slot
+	}
+	return nil
+}
+
+// ListenerKnown: the slot knows a listener, and will give it what it listens for.
+type ListenerKnown struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Listener      uint32                 `protobuf:"varint,1,opt,name=listener,proto3" json:"listener,omitempty"`
+	Frame         uint32                 `protobuf:"varint,2,opt,name=frame,proto3" json:"frame,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListenerKnown) Reset() {
+	*x = ListenerKnown{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListenerKnown) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListenerKnown) ProtoMessage() {}
+
+func (x *ListenerKnown) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListenerKnown.ProtoReflect.Descriptor instead.
+func (*ListenerKnown) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *ListenerKnown) GetListener() uint32 {
+	if x != nil {
+		return x.Listener
+	}
+	return 0
+}
+
+func (x *ListenerKnown) GetFrame() uint32 {
+	if x != nil {
+		return x.Frame
+	}
+	return 0
+}
+
+// EventConsumed: a listener got an event.
+type EventConsumed struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Frame    uint32                 `protobuf:"varint,1,opt,name=frame,proto3" json:"frame,omitempty"`
+	Listener uint32                 `protobuf:"varint,2,opt,name=listener,proto3" json:"listener,omitempty"`
+	// The number of the event in the slot.
+	Sequence uint64 `protobuf:"varint,3,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// A CloudEvent, in the JSON format.
+	Event []byte `protobuf:"bytes,4,opt,name=event,proto3" json:"event,omitempty"`
+	// The task listens for no more.
+	Last          bool `protobuf:"varint,5,opt,name=last,proto3" json:"last,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EventConsumed) Reset() {
+	*x = EventConsumed{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EventConsumed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EventConsumed) ProtoMessage() {}
+
+func (x *EventConsumed) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EventConsumed.ProtoReflect.Descriptor instead.
+func (*EventConsumed) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *EventConsumed) GetFrame() uint32 {
+	if x != nil {
+		return x.Frame
+	}
+	return 0
+}
+
+func (x *EventConsumed) GetListener() uint32 {
+	if x != nil {
+		return x.Listener
+	}
+	return 0
+}
+
+func (x *EventConsumed) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *EventConsumed) GetEvent() []byte {
+	if x != nil {
+		return x.Event
+	}
+	return nil
+}
+
+func (x *EventConsumed) GetLast() bool {
+	if x != nil {
+		return x.Last
+	}
+	return false
+}
+
+// ListenerForgotten: the slot knows that a listener does not listen any more.
+type ListenerForgotten struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Listener uint32                 `protobuf:"varint,1,opt,name=listener,proto3" json:"listener,omitempty"`
+	// The task's reference.
+	Task          string `protobuf:"bytes,2,opt,name=task,proto3" json:"task,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListenerForgotten) Reset() {
+	*x = ListenerForgotten{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListenerForgotten) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListenerForgotten) ProtoMessage() {}
+
+func (x *ListenerForgotten) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListenerForgotten.ProtoReflect.Descriptor instead.
+func (*ListenerForgotten) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *ListenerForgotten) GetListener() uint32 {
+	if x != nil {
+		return x.Listener
+	}
+	return 0
+}
+
+func (x *ListenerForgotten) GetTask() string {
+	if x != nil {
+		return x.Task
+	}
+	return ""
+}
+
+// SlotOpened begins the history of a correlation slot: the place where events of a type, or those of them with one correlation, meet
+// those who listen for them.
+type SlotOpened struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// slot/ and a digest of what follows.
+	Id        string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Namespace string `protobuf:"bytes,2,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// Empty: events of all types.
+	Type          string         `protobuf:"bytes,3,opt,name=type,proto3" json:"type,omitempty"`
+	Correlation   []*Correlation `protobuf:"bytes,4,rep,name=correlation,proto3" json:"correlation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SlotOpened) Reset() {
+	*x = SlotOpened{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SlotOpened) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SlotOpened) ProtoMessage() {}
+
+func (x *SlotOpened) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SlotOpened.ProtoReflect.Descriptor instead.
+func (*SlotOpened) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *SlotOpened) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *SlotOpened) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *SlotOpened) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *SlotOpened) GetCorrelation() []*Correlation {
+	if x != nil {
+		return x.Correlation
+	}
+	return nil
+}
+
+// Correlation is a value that all events of a slot have.
+type Correlation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The expression that yields it of an event.
+	From string `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	// The value as text: a string as it is, anything else as JSON.
+	Value         string `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Correlation) Reset() {
+	*x = Correlation{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Correlation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Correlation) ProtoMessage() {}
+
+func (x *Correlation) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Correlation.ProtoReflect.Descriptor instead.
+func (*Correlation) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *Correlation) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *Correlation) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+// ListenerAdded: somebody listens in a slot.
+type ListenerAdded struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Those who listen in a slot are numbered, from 1.
+	Number uint32 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	// The instance that listens, its partition, and the number that it gave this listener.
+	Instance  string `protobuf:"bytes,2,opt,name=instance,proto3" json:"instance,omitempty"`
+	Partition uint32 `protobuf:"varint,3,opt,name=partition,proto3" json:"partition,omitempty"`
+	Listener  uint32 `protobuf:"varint,4,opt,name=listener,proto3" json:"listener,omitempty"`
+	// The filter: the definition that has it, its task there, and which one of the task it is.
+	Definition     string `protobuf:"bytes,5,opt,name=definition,proto3" json:"definition,omitempty"`
+	DefinitionHash []byte `protobuf:"bytes,6,opt,name=definition_hash,json=definitionHash,proto3" json:"definition_hash,omitempty"`
+	Task           string `protobuf:"bytes,7,opt,name=task,proto3" json:"task,omitempty"`
+	Filter         uint32 `protobuf:"varint,8,opt,name=filter,proto3" json:"filter,omitempty"`
+	// It gets every event that matches; else the first one.
+	Many bool `protobuf:"varint,9,opt,name=many,proto3" json:"many,omitempty"`
+	// The kept events that it gets, by their numbers.
+	Events        []uint64 `protobuf:"varint,10,rep,packed,name=events,proto3" json:"events,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListenerAdded) Reset() {
+	*x = ListenerAdded{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListenerAdded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListenerAdded) ProtoMessage() {}
+
+func (x *ListenerAdded) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListenerAdded.ProtoReflect.Descriptor instead.
+func (*ListenerAdded) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *ListenerAdded) GetNumber() uint32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *ListenerAdded) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
+}
+
+func (x *ListenerAdded) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *ListenerAdded) GetListener() uint32 {
+	if x != nil {
+		return x.Listener
+	}
+	return 0
+}
+
+func (x *ListenerAdded) GetDefinition() string {
+	if x != nil {
+		return x.Definition
+	}
+	return ""
+}
+
+func (x *ListenerAdded) GetDefinitionHash() []byte {
+	if x != nil {
+		return x.DefinitionHash
+	}
+	return nil
+}
+
+func (x *ListenerAdded) GetTask() string {
+	if x != nil {
+		return x.Task
+	}
+	return ""
+}
+
+func (x *ListenerAdded) GetFilter() uint32 {
+	if x != nil {
+		return x.Filter
+	}
+	return 0
+}
+
+func (x *ListenerAdded) GetMany() bool {
+	if x != nil {
+		return x.Many
+	}
+	return false
+}
+
+func (x *ListenerAdded) GetEvents() []uint64 {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+// ListenerRemoved: somebody listens no more.
+type ListenerRemoved struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        uint32                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListenerRemoved) Reset() {
+	*x = ListenerRemoved{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListenerRemoved) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListenerRemoved) ProtoMessage() {}
+
+func (x *ListenerRemoved) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListenerRemoved.ProtoReflect.Descriptor instead.
+func (*ListenerRemoved) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *ListenerRemoved) GetNumber() uint32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+// EventPublished: a slot got an event.
+type EventPublished struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Events of a slot are numbered, from 1.
+	Sequence uint64 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// A CloudEvent, in the JSON format.
+	Event []byte `protobuf:"bytes,2,opt,name=event,proto3" json:"event,omitempty"`
+	// Until when it is kept for listeners that come later.
+	KeepUntil int64 `protobuf:"varint,3,opt,name=keep_until,json=keepUntil,proto3" json:"keep_until,omitempty"`
+	// The listeners that get it, by their numbers.
+	Listeners     []uint32 `protobuf:"varint,4,rep,packed,name=listeners,proto3" json:"listeners,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EventPublished) Reset() {
+	*x = EventPublished{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EventPublished) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EventPublished) ProtoMessage() {}
+
+func (x *EventPublished) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EventPublished.ProtoReflect.Descriptor instead.
+func (*EventPublished) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *EventPublished) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *EventPublished) GetEvent() []byte {
+	if x != nil {
+		return x.Event
+	}
+	return nil
+}
+
+func (x *EventPublished) GetKeepUntil() int64 {
+	if x != nil {
+		return x.KeepUntil
+	}
+	return 0
+}
+
+func (x *EventPublished) GetListeners() []uint32 {
+	if x != nil {
+		return x.Listeners
+	}
+	return nil
+}
+
+// EventOffered: an event that nobody has taken goes to others.
+type EventOffered struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sequence      uint64                 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	Listeners     []uint32               `protobuf:"varint,2,rep,packed,name=listeners,proto3" json:"listeners,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EventOffered) Reset() {
+	*x = EventOffered{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EventOffered) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EventOffered) ProtoMessage() {}
+
+func (x *EventOffered) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EventOffered.ProtoReflect.Descriptor instead.
+func (*EventOffered) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *EventOffered) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *EventOffered) GetListeners() []uint32 {
+	if x != nil {
+		return x.Listeners
+	}
+	return nil
+}
+
+// EventSettled: a listener has answered.
+type EventSettled struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sequence      uint64                 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	Listener      uint32                 `protobuf:"varint,2,opt,name=listener,proto3" json:"listener,omitempty"`
+	Verdict       Verdict                `protobuf:"varint,3,opt,name=verdict,proto3,enum=holdfast.journal.v1.Verdict" json:"verdict,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EventSettled) Reset() {
+	*x = EventSettled{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EventSettled) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EventSettled) ProtoMessage() {}
+
+func (x *EventSettled) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EventSettled.ProtoReflect.Descriptor instead.
+func (*EventSettled) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *EventSettled) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *EventSettled) GetListener() uint32 {
+	if x != nil {
+		return x.Listener
+	}
+	return 0
+}
+
+func (x *EventSettled) GetVerdict() Verdict {
+	if x != nil {
+		return x.Verdict
+	}
+	return Verdict_VERDICT_UNSPECIFIED
+}
+
+// EventsExpired: events were kept long enough.
+type EventsExpired struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sequences     []uint64               `protobuf:"varint,1,rep,packed,name=sequences,proto3" json:"sequences,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EventsExpired) Reset() {
+	*x = EventsExpired{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EventsExpired) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EventsExpired) ProtoMessage() {}
+
+func (x *EventsExpired) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EventsExpired.ProtoReflect.Descriptor instead.
+func (*EventsExpired) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *EventsExpired) GetSequences() []uint64 {
+	if x != nil {
+		return x.Sequences
+	}
+	return nil
+}
+
+// SlotSummarized: all that a slot holds. Its history can be read from here on.
+type SlotSummarized struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Opened        *SlotOpened            `protobuf:"bytes,1,opt,name=opened,proto3" json:"opened,omitempty"`
+	OpenedAt      int64                  `protobuf:"varint,2,opt,name=opened_at,json=openedAt,proto3" json:"opened_at,omitempty"`
+	LastListener  uint32                 `protobuf:"varint,3,opt,name=last_listener,json=lastListener,proto3" json:"last_listener,omitempty"`
+	LastEvent     uint64                 `protobuf:"varint,4,opt,name=last_event,json=lastEvent,proto3" json:"last_event,omitempty"`
+	Listeners     []*QueuedListener      `protobuf:"bytes,5,rep,name=listeners,proto3" json:"listeners,omitempty"`
+	Events        []*KeptEvent           `protobuf:"bytes,6,rep,name=events,proto3" json:"events,omitempty"`
+	Seen          []*SeenEvent           `protobuf:"bytes,7,rep,name=seen,proto3" json:"seen,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SlotSummarized) Reset() {
+	*x = SlotSummarized{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SlotSummarized) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SlotSummarized) ProtoMessage() {}
+
+func (x *SlotSummarized) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SlotSummarized.ProtoReflect.Descriptor instead.
+func (*SlotSummarized) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *SlotSummarized) GetOpened() *SlotOpened {
+	if x != nil {
+		return x.Opened
+	}
+	return nil
+}
+
+func (x *SlotSummarized) GetOpenedAt() int64 {
+	if x != nil {
+		return x.OpenedAt
+	}
+	return 0
+}
+
+func (x *SlotSummarized) GetLastListener() uint32 {
+	if x != nil {
+		return x.LastListener
+	}
+	return 0
+}
+
+func (x *SlotSummarized) GetLastEvent() uint64 {
+	if x != nil {
+		return x.LastEvent
+	}
+	return 0
+}
+
+func (x *SlotSummarized) GetListeners() []*QueuedListener {
+	if x != nil {
+		return x.Listeners
+	}
+	return nil
+}
+
+func (x *SlotSummarized) GetEvents() []*KeptEvent {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *SlotSummarized) GetSeen() []*SeenEvent {
+	if x != nil {
+		return x.Seen
+	}
+	return nil
+}
+
+// QueuedListener is a listener, and the numbers of the events that it gets.
+type QueuedListener struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Added         *ListenerAdded         `protobuf:"bytes,1,opt,name=added,proto3" json:"added,omitempty"`
+	Queue         []uint64               `protobuf:"varint,2,rep,packed,name=queue,proto3" json:"queue,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QueuedListener) Reset() {
+	*x = QueuedListener{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QueuedListener) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QueuedListener) ProtoMessage() {}
+
+func (x *QueuedListener) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QueuedListener.ProtoReflect.Descriptor instead.
+func (*QueuedListener) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *QueuedListener) GetAdded() *ListenerAdded {
+	if x != nil {
+		return x.Added
+	}
+	return nil
+}
+
+func (x *QueuedListener) GetQueue() []uint64 {
+	if x != nil {
+		return x.Queue
+	}
+	return nil
+}
+
+// KeptEvent is an event that a slot holds.
+type KeptEvent struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Published *EventPublished        `protobuf:"bytes,1,opt,name=published,proto3" json:"published,omitempty"`
+	// It was taken by a listener.
+	Taken bool `protobuf:"varint,2,opt,name=taken,proto3" json:"taken,omitempty"`
+	// The listeners that did not want it.
+	Declined      []uint32 `protobuf:"varint,3,rep,packed,name=declined,proto3" json:"declined,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeptEvent) Reset() {
+	*x = KeptEvent{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeptEvent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeptEvent) ProtoMessage() {}
+
+func (x *KeptEvent) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeptEvent.ProtoReflect.Descriptor instead.
+func (*KeptEvent) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *KeptEvent) GetPublished() *EventPublished {
+	if x != nil {
+		return x.Published
+	}
+	return nil
+}
+
+func (x *KeptEvent) GetTaken() bool {
+	if x != nil {
+		return x.Taken
+	}
+	return false
+}
+
+func (x *KeptEvent) GetDeclined() []uint32 {
+	if x != nil {
+		return x.Declined
+	}
+	return nil
+}
+
+// SeenEvent tells that an event was published, so that it is not published again.
+type SeenEvent struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The beginning of a digest of its source and id.
+	Key []byte `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// Until when that is known.
+	Until         int64 `protobuf:"varint,2,opt,name=until,proto3" json:"until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SeenEvent) Reset() {
+	*x = SeenEvent{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SeenEvent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SeenEvent) ProtoMessage() {}
+
+func (x *SeenEvent) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SeenEvent.ProtoReflect.Descriptor instead.
+func (*SeenEvent) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *SeenEvent) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *SeenEvent) GetUntil() int64 {
+	if x != nil {
+		return x.Until
+	}
+	return 0
+}
+
 // StopRequested: a frame shall be left. Activities under way are awaited until the bound.
 type StopRequested struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
@@ -2816,7 +4298,7 @@ type StopRequested struct {
 
 func (x *StopRequested) Reset() {
 	*x = StopRequested{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[29]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2828,7 +4310,7 @@ func (x *StopRequested) String() string {
 func (*StopRequested) ProtoMessage() {}
 
 func (x *StopRequested) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[29]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2841,7 +4323,7 @@ func (x *StopRequested) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequested.ProtoReflect.Descriptor instead.
 func (*StopRequested) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{29}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *StopRequested) GetFrame() uint32 {
@@ -2914,7 +4396,7 @@ type CompensationStarted struct {
 
 func (x *CompensationStarted) Reset() {
 	*x = CompensationStarted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[30]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2926,7 +4408,7 @@ func (x *CompensationStarted) String() string {
 func (*CompensationStarted) ProtoMessage() {}
 
 func (x *CompensationStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[30]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2939,7 +4421,7 @@ func (x *CompensationStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompensationStarted.ProtoReflect.Descriptor instead.
 func (*CompensationStarted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{30}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *CompensationStarted) GetFrame() uint32 {
@@ -2975,7 +4457,7 @@ type CompensationEnded struct {
 
 func (x *CompensationEnded) Reset() {
 	*x = CompensationEnded{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[31]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2987,7 +4469,7 @@ func (x *CompensationEnded) String() string {
 func (*CompensationEnded) ProtoMessage() {}
 
 func (x *CompensationEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[31]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3000,7 +4482,7 @@ func (x *CompensationEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompensationEnded.ProtoReflect.Descriptor instead.
 func (*CompensationEnded) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{31}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *CompensationEnded) GetFrame() uint32 {
@@ -3035,7 +4517,7 @@ type CompensationFailed struct {
 
 func (x *CompensationFailed) Reset() {
 	*x = CompensationFailed{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[32]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3047,7 +4529,7 @@ func (x *CompensationFailed) String() string {
 func (*CompensationFailed) ProtoMessage() {}
 
 func (x *CompensationFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[32]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3060,7 +4542,7 @@ func (x *CompensationFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompensationFailed.ProtoReflect.Descriptor instead.
 func (*CompensationFailed) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{32}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *CompensationFailed) GetFrame() uint32 {
@@ -3086,7 +4568,7 @@ type InquiryStarted struct {
 
 func (x *InquiryStarted) Reset() {
 	*x = InquiryStarted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[33]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3098,7 +4580,7 @@ func (x *InquiryStarted) String() string {
 func (*InquiryStarted) ProtoMessage() {}
 
 func (x *InquiryStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[33]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3111,7 +4593,7 @@ func (x *InquiryStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InquiryStarted.ProtoReflect.Descriptor instead.
 func (*InquiryStarted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{33}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *InquiryStarted) GetFrame() uint32 {
@@ -3152,7 +4634,7 @@ type InquiryEnded struct {
 
 func (x *InquiryEnded) Reset() {
 	*x = InquiryEnded{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[34]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3164,7 +4646,7 @@ func (x *InquiryEnded) String() string {
 func (*InquiryEnded) ProtoMessage() {}
 
 func (x *InquiryEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[34]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3177,7 +4659,7 @@ func (x *InquiryEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InquiryEnded.ProtoReflect.Descriptor instead.
 func (*InquiryEnded) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{34}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *InquiryEnded) GetFrame() uint32 {
@@ -3203,7 +4685,7 @@ type ChildScheduled struct {
 
 func (x *ChildScheduled) Reset() {
 	*x = ChildScheduled{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[35]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3215,7 +4697,7 @@ func (x *ChildScheduled) String() string {
 func (*ChildScheduled) ProtoMessage() {}
 
 func (x *ChildScheduled) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[35]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3228,7 +4710,7 @@ func (x *ChildScheduled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChildScheduled.ProtoReflect.Descriptor instead.
 func (*ChildScheduled) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{35}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ChildScheduled) GetFrame() uint32 {
@@ -3281,7 +4763,7 @@ type ChildFaulted struct {
 
 func (x *ChildFaulted) Reset() {
 	*x = ChildFaulted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[36]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3293,7 +4775,7 @@ func (x *ChildFaulted) String() string {
 func (*ChildFaulted) ProtoMessage() {}
 
 func (x *ChildFaulted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[36]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3306,7 +4788,7 @@ func (x *ChildFaulted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChildFaulted.ProtoReflect.Descriptor instead.
 func (*ChildFaulted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{36}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ChildFaulted) GetFrame() uint32 {
@@ -3351,7 +4833,7 @@ type ChildEnded struct {
 
 func (x *ChildEnded) Reset() {
 	*x = ChildEnded{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[37]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3363,7 +4845,7 @@ func (x *ChildEnded) String() string {
 func (*ChildEnded) ProtoMessage() {}
 
 func (x *ChildEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[37]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3376,7 +4858,7 @@ func (x *ChildEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChildEnded.ProtoReflect.Descriptor instead.
 func (*ChildEnded) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{37}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ChildEnded) GetFrame() uint32 {
@@ -3416,7 +4898,7 @@ type ParentTold struct {
 
 func (x *ParentTold) Reset() {
 	*x = ParentTold{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[38]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3428,7 +4910,7 @@ func (x *ParentTold) String() string {
 func (*ParentTold) ProtoMessage() {}
 
 func (x *ParentTold) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[38]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3441,7 +4923,7 @@ func (x *ParentTold) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ParentTold.ProtoReflect.Descriptor instead.
 func (*ParentTold) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{38}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{57}
 }
 
 // LateResult: a result came after its task was left.
@@ -3459,7 +4941,7 @@ type LateResult struct {
 
 func (x *LateResult) Reset() {
 	*x = LateResult{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[39]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3471,7 +4953,7 @@ func (x *LateResult) String() string {
 func (*LateResult) ProtoMessage() {}
 
 func (x *LateResult) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[39]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3484,7 +4966,7 @@ func (x *LateResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LateResult.ProtoReflect.Descriptor instead.
 func (*LateResult) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{39}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *LateResult) GetTask() string {
@@ -3542,7 +5024,7 @@ type OrderCompleted struct {
 
 func (x *OrderCompleted) Reset() {
 	*x = OrderCompleted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[40]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3554,7 +5036,7 @@ func (x *OrderCompleted) String() string {
 func (*OrderCompleted) ProtoMessage() {}
 
 func (x *OrderCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[40]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3567,7 +5049,7 @@ func (x *OrderCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderCompleted.ProtoReflect.Descriptor instead.
 func (*OrderCompleted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{40}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *OrderCompleted) GetOutput() []byte {
@@ -3605,7 +5087,7 @@ type OrderFaulted struct {
 
 func (x *OrderFaulted) Reset() {
 	*x = OrderFaulted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[41]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3617,7 +5099,7 @@ func (x *OrderFaulted) String() string {
 func (*OrderFaulted) ProtoMessage() {}
 
 func (x *OrderFaulted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[41]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3630,7 +5112,7 @@ func (x *OrderFaulted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderFaulted.ProtoReflect.Descriptor instead.
 func (*OrderFaulted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{41}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *OrderFaulted) GetError() *problemv1.Problem {
@@ -3666,7 +5148,7 @@ type OrderCancelled struct {
 
 func (x *OrderCancelled) Reset() {
 	*x = OrderCancelled{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[42]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3678,7 +5160,7 @@ func (x *OrderCancelled) String() string {
 func (*OrderCancelled) ProtoMessage() {}
 
 func (x *OrderCancelled) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[42]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3691,7 +5173,7 @@ func (x *OrderCancelled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderCancelled.ProtoReflect.Descriptor instead.
 func (*OrderCancelled) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{42}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *OrderCancelled) GetReason() string {
@@ -3727,7 +5209,7 @@ type KeyReleased struct {
 
 func (x *KeyReleased) Reset() {
 	*x = KeyReleased{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[43]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3739,7 +5221,7 @@ func (x *KeyReleased) String() string {
 func (*KeyReleased) ProtoMessage() {}
 
 func (x *KeyReleased) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[43]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3752,7 +5234,7 @@ func (x *KeyReleased) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyReleased.ProtoReflect.Descriptor instead.
 func (*KeyReleased) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{43}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *KeyReleased) GetBy() string {
@@ -3797,7 +5279,7 @@ type OrderReopened struct {
 
 func (x *OrderReopened) Reset() {
 	*x = OrderReopened{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[44]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3809,7 +5291,7 @@ func (x *OrderReopened) String() string {
 func (*OrderReopened) ProtoMessage() {}
 
 func (x *OrderReopened) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[44]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3822,7 +5304,7 @@ func (x *OrderReopened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderReopened.ProtoReflect.Descriptor instead.
 func (*OrderReopened) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{44}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *OrderReopened) GetBy() string {
@@ -3904,7 +5386,7 @@ type OrderContinued struct {
 
 func (x *OrderContinued) Reset() {
 	*x = OrderContinued{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[45]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3916,7 +5398,7 @@ func (x *OrderContinued) String() string {
 func (*OrderContinued) ProtoMessage() {}
 
 func (x *OrderContinued) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[45]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3929,7 +5411,7 @@ func (x *OrderContinued) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderContinued.ProtoReflect.Descriptor instead.
 func (*OrderContinued) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{45}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{64}
 }
 
 // OrderSuspended: nothing new begins until the order is resumed.
@@ -3943,7 +5425,7 @@ type OrderSuspended struct {
 
 func (x *OrderSuspended) Reset() {
 	*x = OrderSuspended{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[46]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3955,7 +5437,7 @@ func (x *OrderSuspended) String() string {
 func (*OrderSuspended) ProtoMessage() {}
 
 func (x *OrderSuspended) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[46]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3968,7 +5450,7 @@ func (x *OrderSuspended) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderSuspended.ProtoReflect.Descriptor instead.
 func (*OrderSuspended) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{46}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *OrderSuspended) GetBy() string {
@@ -3995,7 +5477,7 @@ type OrderResumed struct {
 
 func (x *OrderResumed) Reset() {
 	*x = OrderResumed{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[47]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4007,7 +5489,7 @@ func (x *OrderResumed) String() string {
 func (*OrderResumed) ProtoMessage() {}
 
 func (x *OrderResumed) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[47]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4020,7 +5502,7 @@ func (x *OrderResumed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderResumed.ProtoReflect.Descriptor instead.
 func (*OrderResumed) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{47}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *OrderResumed) GetBy() string {
@@ -4062,14 +5544,16 @@ type OrderRow struct {
 	Parent      string `protobuf:"bytes,14,opt,name=parent,proto3" json:"parent,omitempty"`
 	FaultDetail string `protobuf:"bytes,15,opt,name=fault_detail,json=faultDetail,proto3" json:"fault_detail,omitempty"`
 	// It has faulted, and of an attempt of it nobody knows whether it was executed.
-	InDoubt       bool `protobuf:"varint,16,opt,name=in_doubt,json=inDoubt,proto3" json:"in_doubt,omitempty"`
+	InDoubt bool `protobuf:"varint,16,opt,name=in_doubt,json=inDoubt,proto3" json:"in_doubt,omitempty"`
+	// The version of the event from which on its history can be read; 0: from the first.
+	ReadsFrom     uint64 `protobuf:"varint,17,opt,name=reads_from,json=readsFrom,proto3" json:"reads_from,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *OrderRow) Reset() {
 	*x = OrderRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[48]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4081,7 +5565,7 @@ func (x *OrderRow) String() string {
 func (*OrderRow) ProtoMessage() {}
 
 func (x *OrderRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[48]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4094,7 +5578,7 @@ func (x *OrderRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderRow.ProtoReflect.Descriptor instead.
 func (*OrderRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{48}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *OrderRow) GetId() string {
@@ -4209,6 +5693,13 @@ func (x *OrderRow) GetInDoubt() bool {
 	return false
 }
 
+func (x *OrderRow) GetReadsFrom() uint64 {
+	if x != nil {
+		return x.ReadsFrom
+	}
+	return 0
+}
+
 // OpenRow is kept while an order has not ended, holds its key, or has its parent still to be told: what recovery needs to know without folding its
 // history.
 type OpenRow struct {
@@ -4243,7 +5734,7 @@ type OpenRow struct {
 
 func (x *OpenRow) Reset() {
 	*x = OpenRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[49]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4255,7 +5746,7 @@ func (x *OpenRow) String() string {
 func (*OpenRow) ProtoMessage() {}
 
 func (x *OpenRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[49]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4268,7 +5759,7 @@ func (x *OpenRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenRow.ProtoReflect.Descriptor instead.
 func (*OpenRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{49}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *OpenRow) GetId() string {
@@ -4378,7 +5869,7 @@ type Overflow struct {
 
 func (x *Overflow) Reset() {
 	*x = Overflow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[50]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4390,7 +5881,7 @@ func (x *Overflow) String() string {
 func (*Overflow) ProtoMessage() {}
 
 func (x *Overflow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[50]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4403,7 +5894,7 @@ func (x *Overflow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Overflow.ProtoReflect.Descriptor instead.
 func (*Overflow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{50}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *Overflow) GetActivity() string {
@@ -4452,7 +5943,7 @@ type OverflowRow struct {
 
 func (x *OverflowRow) Reset() {
 	*x = OverflowRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[51]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4464,7 +5955,7 @@ func (x *OverflowRow) String() string {
 func (*OverflowRow) ProtoMessage() {}
 
 func (x *OverflowRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[51]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4477,7 +5968,7 @@ func (x *OverflowRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OverflowRow.ProtoReflect.Descriptor instead.
 func (*OverflowRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{51}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *OverflowRow) GetId() string {
@@ -4506,14 +5997,16 @@ type DefinitionRow struct {
 	Document   []byte                 `protobuf:"bytes,7,opt,name=document,proto3" json:"document,omitempty"`
 	Activities []string               `protobuf:"bytes,8,rep,name=activities,proto3" json:"activities,omitempty"`
 	// Absent unless it is not for new orders any more.
-	Retirement    *Retirement `protobuf:"bytes,9,opt,name=retirement,proto3" json:"retirement,omitempty"`
+	Retirement *Retirement `protobuf:"bytes,9,opt,name=retirement,proto3" json:"retirement,omitempty"`
+	// Which events it listens for.
+	Routes        []*Route `protobuf:"bytes,10,rep,name=routes,proto3" json:"routes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DefinitionRow) Reset() {
 	*x = DefinitionRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[52]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4525,7 +6018,7 @@ func (x *DefinitionRow) String() string {
 func (*DefinitionRow) ProtoMessage() {}
 
 func (x *DefinitionRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[52]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4538,7 +6031,7 @@ func (x *DefinitionRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DefinitionRow.ProtoReflect.Descriptor instead.
 func (*DefinitionRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{52}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *DefinitionRow) GetNamespace() string {
@@ -4604,6 +6097,69 @@ func (x *DefinitionRow) GetRetirement() *Retirement {
 	return nil
 }
 
+func (x *DefinitionRow) GetRoutes() []*Route {
+	if x != nil {
+		return x.Routes
+	}
+	return nil
+}
+
+// Route is a kind of events that a definition listens for: those of a type which have a value for each of some expressions go, with
+// these values, to a correlation slot.
+type Route struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty: events of all types.
+	Type string `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
+	// The expressions that yield correlations of an event, in the order of their texts.
+	Correlations  []string `protobuf:"bytes,2,rep,name=correlations,proto3" json:"correlations,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Route) Reset() {
+	*x = Route{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[72]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Route) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Route) ProtoMessage() {}
+
+func (x *Route) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[72]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Route.ProtoReflect.Descriptor instead.
+func (*Route) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{72}
+}
+
+func (x *Route) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *Route) GetCorrelations() []string {
+	if x != nil {
+		return x.Correlations
+	}
+	return nil
+}
+
 // Retirement says since when a definition is not for new orders any more.
 type Retirement struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -4619,7 +6175,7 @@ type Retirement struct {
 
 func (x *Retirement) Reset() {
 	*x = Retirement{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[53]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4631,7 +6187,7 @@ func (x *Retirement) String() string {
 func (*Retirement) ProtoMessage() {}
 
 func (x *Retirement) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[53]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4644,7 +6200,7 @@ func (x *Retirement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retirement.ProtoReflect.Descriptor instead.
 func (*Retirement) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{53}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *Retirement) GetAt() int64 {
@@ -4694,7 +6250,7 @@ type LimitRow struct {
 
 func (x *LimitRow) Reset() {
 	*x = LimitRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[54]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4706,7 +6262,7 @@ func (x *LimitRow) String() string {
 func (*LimitRow) ProtoMessage() {}
 
 func (x *LimitRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[54]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4719,7 +6275,7 @@ func (x *LimitRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LimitRow.ProtoReflect.Descriptor instead.
 func (*LimitRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{54}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *LimitRow) GetActivity() string {
@@ -4776,7 +6332,7 @@ type DirectoryRow struct {
 
 func (x *DirectoryRow) Reset() {
 	*x = DirectoryRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[55]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4788,7 +6344,7 @@ func (x *DirectoryRow) String() string {
 func (*DirectoryRow) ProtoMessage() {}
 
 func (x *DirectoryRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[55]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4801,7 +6357,7 @@ func (x *DirectoryRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DirectoryRow.ProtoReflect.Descriptor instead.
 func (*DirectoryRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{55}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *DirectoryRow) GetHandle() []byte {
@@ -4849,7 +6405,7 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\bactivity\x18\x03 \x01(\tR\bactivity\x12\x10\n" +
 	"\x03key\x18\x04 \x01(\tR\x03key\x12\x18\n" +
 	"\aattempt\x18\x05 \x01(\rR\aattempt\x12\x19\n" +
-	"\bchild_id\x18\x06 \x01(\tR\achildId\"\xdf\x18\n" +
+	"\bchild_id\x18\x06 \x01(\tR\achildId\"\x92!\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02at\x18\x01 \x01(\x03R\x02at\x12K\n" +
 	"\x0eorder_accepted\x18\x02 \x01(\v2\".holdfast.journal.v1.OrderAcceptedH\x00R\rorderAccepted\x12H\n" +
@@ -4897,7 +6453,23 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\vbranch_left\x18( \x01(\v2\x1f.holdfast.journal.v1.BranchLeftH\x00R\n" +
 	"branchLeft\x12Z\n" +
 	"\x13compensation_failed\x18) \x01(\v2'.holdfast.journal.v1.CompensationFailedH\x00R\x12compensationFailed\x12E\n" +
-	"\forder_queued\x18* \x01(\v2 .holdfast.journal.v1.OrderQueuedH\x00R\vorderQueuedB\x06\n" +
+	"\forder_queued\x18* \x01(\v2 .holdfast.journal.v1.OrderQueuedH\x00R\vorderQueued\x12K\n" +
+	"\x0eemit_scheduled\x18+ \x01(\v2\".holdfast.journal.v1.EmitScheduledH\x00R\remitScheduled\x12?\n" +
+	"\n" +
+	"emit_ended\x18, \x01(\v2\x1e.holdfast.journal.v1.EmitEndedH\x00R\temitEnded\x12K\n" +
+	"\x0elisten_started\x18- \x01(\v2\".holdfast.journal.v1.ListenStartedH\x00R\rlistenStarted\x12K\n" +
+	"\x0elistener_known\x18. \x01(\v2\".holdfast.journal.v1.ListenerKnownH\x00R\rlistenerKnown\x12K\n" +
+	"\x0eevent_consumed\x18/ \x01(\v2\".holdfast.journal.v1.EventConsumedH\x00R\reventConsumed\x12W\n" +
+	"\x12listener_forgotten\x180 \x01(\v2&.holdfast.journal.v1.ListenerForgottenH\x00R\x11listenerForgotten\x12B\n" +
+	"\vslot_opened\x18< \x01(\v2\x1f.holdfast.journal.v1.SlotOpenedH\x00R\n" +
+	"slotOpened\x12K\n" +
+	"\x0elistener_added\x18= \x01(\v2\".holdfast.journal.v1.ListenerAddedH\x00R\rlistenerAdded\x12Q\n" +
+	"\x10listener_removed\x18> \x01(\v2$.holdfast.journal.v1.ListenerRemovedH\x00R\x0flistenerRemoved\x12N\n" +
+	"\x0fevent_published\x18? \x01(\v2#.holdfast.journal.v1.EventPublishedH\x00R\x0eeventPublished\x12H\n" +
+	"\revent_offered\x18@ \x01(\v2!.holdfast.journal.v1.EventOfferedH\x00R\feventOffered\x12H\n" +
+	"\revent_settled\x18A \x01(\v2!.holdfast.journal.v1.EventSettledH\x00R\feventSettled\x12K\n" +
+	"\x0eevents_expired\x18B \x01(\v2\".holdfast.journal.v1.EventsExpiredH\x00R\reventsExpired\x12N\n" +
+	"\x0fslot_summarized\x18C \x01(\v2#.holdfast.journal.v1.SlotSummarizedH\x00R\x0eslotSummarizedB\x06\n" +
 	"\x04kind\"\x82\x03\n" +
 	"\rOrderAccepted\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x1e\n" +
@@ -5022,7 +6594,91 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\x04ends\x18\x02 \x01(\bR\x04ends\"\"\n" +
 	"\n" +
 	"BranchLeft\x12\x14\n" +
-	"\x05frame\x18\x01 \x01(\rR\x05frame\"\x85\x02\n" +
+	"\x05frame\x18\x01 \x01(\rR\x05frame\"O\n" +
+	"\rEmitScheduled\x12\x14\n" +
+	"\x05frame\x18\x01 \x01(\rR\x05frame\x12\x14\n" +
+	"\x05event\x18\x02 \x01(\fR\x05event\x12\x12\n" +
+	"\x04keep\x18\x03 \x01(\x03R\x04keep\"!\n" +
+	"\tEmitEnded\x12\x14\n" +
+	"\x05frame\x18\x01 \x01(\rR\x05frame\"b\n" +
+	"\rListenStarted\x12\x14\n" +
+	"\x05frame\x18\x01 \x01(\rR\x05frame\x12;\n" +
+	"\tlisteners\x18\x02 \x03(\v2\x1d.holdfast.journal.v1.ListenerR\tlisteners\"o\n" +
+	"\bListener\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\rR\x06number\x12\x16\n" +
+	"\x06filter\x18\x02 \x01(\rR\x06filter\x123\n" +
+	"\x04slot\x18\x03 \x01(\v2\x1f.holdfast.journal.v1.SlotOpenedR\x04slot\"A\n" +
+	"\rListenerKnown\x12\x1a\n" +
+	"\blistener\x18\x01 \x01(\rR\blistener\x12\x14\n" +
+	"\x05frame\x18\x02 \x01(\rR\x05frame\"\x87\x01\n" +
+	"\rEventConsumed\x12\x14\n" +
+	"\x05frame\x18\x01 \x01(\rR\x05frame\x12\x1a\n" +
+	"\blistener\x18\x02 \x01(\rR\blistener\x12\x1a\n" +
+	"\bsequence\x18\x03 \x01(\x04R\bsequence\x12\x14\n" +
+	"\x05event\x18\x04 \x01(\fR\x05event\x12\x12\n" +
+	"\x04last\x18\x05 \x01(\bR\x04last\"C\n" +
+	"\x11ListenerForgotten\x12\x1a\n" +
+	"\blistener\x18\x01 \x01(\rR\blistener\x12\x12\n" +
+	"\x04task\x18\x02 \x01(\tR\x04task\"\x92\x01\n" +
+	"\n" +
+	"SlotOpened\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
+	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
+	"\x04type\x18\x03 \x01(\tR\x04type\x12B\n" +
+	"\vcorrelation\x18\x04 \x03(\v2 .holdfast.journal.v1.CorrelationR\vcorrelation\"7\n" +
+	"\vCorrelation\x12\x12\n" +
+	"\x04from\x18\x01 \x01(\tR\x04from\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"\x9e\x02\n" +
+	"\rListenerAdded\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\rR\x06number\x12\x1a\n" +
+	"\binstance\x18\x02 \x01(\tR\binstance\x12\x1c\n" +
+	"\tpartition\x18\x03 \x01(\rR\tpartition\x12\x1a\n" +
+	"\blistener\x18\x04 \x01(\rR\blistener\x12\x1e\n" +
+	"\n" +
+	"definition\x18\x05 \x01(\tR\n" +
+	"definition\x12'\n" +
+	"\x0fdefinition_hash\x18\x06 \x01(\fR\x0edefinitionHash\x12\x12\n" +
+	"\x04task\x18\a \x01(\tR\x04task\x12\x16\n" +
+	"\x06filter\x18\b \x01(\rR\x06filter\x12\x12\n" +
+	"\x04many\x18\t \x01(\bR\x04many\x12\x16\n" +
+	"\x06events\x18\n" +
+	" \x03(\x04R\x06events\")\n" +
+	"\x0fListenerRemoved\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\rR\x06number\"\x7f\n" +
+	"\x0eEventPublished\x12\x1a\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x14\n" +
+	"\x05event\x18\x02 \x01(\fR\x05event\x12\x1d\n" +
+	"\n" +
+	"keep_until\x18\x03 \x01(\x03R\tkeepUntil\x12\x1c\n" +
+	"\tlisteners\x18\x04 \x03(\rR\tlisteners\"H\n" +
+	"\fEventOffered\x12\x1a\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x1c\n" +
+	"\tlisteners\x18\x02 \x03(\rR\tlisteners\"~\n" +
+	"\fEventSettled\x12\x1a\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x1a\n" +
+	"\blistener\x18\x02 \x01(\rR\blistener\x126\n" +
+	"\averdict\x18\x03 \x01(\x0e2\x1c.holdfast.journal.v1.VerdictR\averdict\"-\n" +
+	"\rEventsExpired\x12\x1c\n" +
+	"\tsequences\x18\x01 \x03(\x04R\tsequences\"\xd9\x02\n" +
+	"\x0eSlotSummarized\x127\n" +
+	"\x06opened\x18\x01 \x01(\v2\x1f.holdfast.journal.v1.SlotOpenedR\x06opened\x12\x1b\n" +
+	"\topened_at\x18\x02 \x01(\x03R\bopenedAt\x12#\n" +
+	"\rlast_listener\x18\x03 \x01(\rR\flastListener\x12\x1d\n" +
+	"\n" +
+	"last_event\x18\x04 \x01(\x04R\tlastEvent\x12A\n" +
+	"\tlisteners\x18\x05 \x03(\v2#.holdfast.journal.v1.QueuedListenerR\tlisteners\x126\n" +
+	"\x06events\x18\x06 \x03(\v2\x1e.holdfast.journal.v1.KeptEventR\x06events\x122\n" +
+	"\x04seen\x18\a \x03(\v2\x1e.holdfast.journal.v1.SeenEventR\x04seen\"`\n" +
+	"\x0eQueuedListener\x128\n" +
+	"\x05added\x18\x01 \x01(\v2\".holdfast.journal.v1.ListenerAddedR\x05added\x12\x14\n" +
+	"\x05queue\x18\x02 \x03(\x04R\x05queue\"\x80\x01\n" +
+	"\tKeptEvent\x12A\n" +
+	"\tpublished\x18\x01 \x01(\v2#.holdfast.journal.v1.EventPublishedR\tpublished\x12\x14\n" +
+	"\x05taken\x18\x02 \x01(\bR\x05taken\x12\x1a\n" +
+	"\bdeclined\x18\x03 \x03(\rR\bdeclined\"3\n" +
+	"\tSeenEvent\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\fR\x03key\x12\x14\n" +
+	"\x05until\x18\x02 \x01(\x03R\x05until\"\x85\x02\n" +
 	"\rStopRequested\x12\x14\n" +
 	"\x05frame\x18\x01 \x01(\rR\x05frame\x124\n" +
 	"\x05cause\x18\x02 \x01(\x0e2\x1e.holdfast.journal.v1.StopCauseR\x05cause\x122\n" +
@@ -5117,7 +6773,7 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"6\n" +
 	"\fOrderResumed\x12\x0e\n" +
 	"\x02by\x18\x01 \x01(\tR\x02by\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xea\x03\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x89\x04\n" +
 	"\bOrderRow\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1e\n" +
 	"\n" +
@@ -5141,7 +6797,9 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"faultTitle\x12\x16\n" +
 	"\x06parent\x18\x0e \x01(\tR\x06parent\x12!\n" +
 	"\ffault_detail\x18\x0f \x01(\tR\vfaultDetail\x12\x19\n" +
-	"\bin_doubt\x18\x10 \x01(\bR\ainDoubt\"\xe7\x02\n" +
+	"\bin_doubt\x18\x10 \x01(\bR\ainDoubt\x12\x1d\n" +
+	"\n" +
+	"reads_from\x18\x11 \x01(\x04R\treadsFrom\"\xe7\x02\n" +
 	"\aOpenRow\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
 	"\x03due\x18\x02 \x01(\x03R\x03due\x12\x1b\n" +
@@ -5167,7 +6825,7 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\x05bytes\x18\x05 \x01(\rR\x05bytes\"3\n" +
 	"\vOverflowRow\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
-	"\x05bytes\x18\x02 \x01(\rR\x05bytes\"\xa3\x02\n" +
+	"\x05bytes\x18\x02 \x01(\rR\x05bytes\"\xd7\x02\n" +
 	"\rDefinitionRow\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
@@ -5182,7 +6840,12 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"activities\x12?\n" +
 	"\n" +
 	"retirement\x18\t \x01(\v2\x1f.holdfast.journal.v1.RetirementR\n" +
-	"retirement\"c\n" +
+	"retirement\x122\n" +
+	"\x06routes\x18\n" +
+	" \x03(\v2\x1a.holdfast.journal.v1.RouteR\x06routes\"?\n" +
+	"\x05Route\x12\x12\n" +
+	"\x04type\x18\x01 \x01(\tR\x04type\x12\"\n" +
+	"\fcorrelations\x18\x02 \x03(\tR\fcorrelations\"c\n" +
 	"\n" +
 	"Retirement\x12\x0e\n" +
 	"\x02at\x18\x01 \x01(\x03R\x02at\x12\x0e\n" +
@@ -5206,7 +6869,12 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\x11OUTCOME_SUCCEEDED\x10\x01\x12\x12\n" +
 	"\x0eOUTCOME_FAILED\x10\x02\x12\x14\n" +
 	"\x10OUTCOME_NOT_DONE\x10\x03\x12\x14\n" +
-	"\x10OUTCOME_IN_DOUBT\x10\x04*\xb9\x01\n" +
+	"\x10OUTCOME_IN_DOUBT\x10\x04*]\n" +
+	"\aVerdict\x12\x17\n" +
+	"\x13VERDICT_UNSPECIFIED\x10\x00\x12\x11\n" +
+	"\rVERDICT_TAKEN\x10\x01\x12\x14\n" +
+	"\x10VERDICT_DECLINED\x10\x02\x12\x10\n" +
+	"\fVERDICT_OVER\x10\x03*\xb9\x01\n" +
 	"\tStopCause\x12\x1a\n" +
 	"\x16STOP_CAUSE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11STOP_CAUSE_CANCEL\x10\x01\x12\x16\n" +
@@ -5234,141 +6902,187 @@ func file_holdfast_journal_v1_journal_proto_rawDescGZIP() []byte {
 	return file_holdfast_journal_v1_journal_proto_rawDescData
 }
 
-var file_holdfast_journal_v1_journal_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_holdfast_journal_v1_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
+var file_holdfast_journal_v1_journal_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_holdfast_journal_v1_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 76)
 var file_holdfast_journal_v1_journal_proto_goTypes = []any{
 	(Outcome)(0),                // 0: holdfast.journal.v1.Outcome
-	(StopCause)(0),              // 1: holdfast.journal.v1.StopCause
-	(Reopening)(0),              // 2: holdfast.journal.v1.Reopening
-	(*Record)(nil),              // 3: holdfast.journal.v1.Record
-	(*RecordHead)(nil),          // 4: holdfast.journal.v1.RecordHead
-	(*TasksEntered)(nil),        // 5: holdfast.journal.v1.TasksEntered
-	(*TaskEntered)(nil),         // 6: holdfast.journal.v1.TaskEntered
-	(*Event)(nil),               // 7: holdfast.journal.v1.Event
-	(*OrderAccepted)(nil),       // 8: holdfast.journal.v1.OrderAccepted
-	(*Parent)(nil),              // 9: holdfast.journal.v1.Parent
-	(*Label)(nil),               // 10: holdfast.journal.v1.Label
-	(*OrderQueued)(nil),         // 11: holdfast.journal.v1.OrderQueued
-	(*OrderStarted)(nil),        // 12: holdfast.journal.v1.OrderStarted
-	(*TaskStarted)(nil),         // 13: holdfast.journal.v1.TaskStarted
-	(*TaskSkipped)(nil),         // 14: holdfast.journal.v1.TaskSkipped
-	(*AttemptScheduled)(nil),    // 15: holdfast.journal.v1.AttemptScheduled
-	(*AttemptOverflowed)(nil),   // 16: holdfast.journal.v1.AttemptOverflowed
-	(*AttemptSent)(nil),         // 17: holdfast.journal.v1.AttemptSent
-	(*AttemptLost)(nil),         // 18: holdfast.journal.v1.AttemptLost
-	(*AttemptFound)(nil),        // 19: holdfast.journal.v1.AttemptFound
-	(*AttemptOverdue)(nil),      // 20: holdfast.journal.v1.AttemptOverdue
-	(*AttemptEnded)(nil),        // 21: holdfast.journal.v1.AttemptEnded
-	(*TaskCompleted)(nil),       // 22: holdfast.journal.v1.TaskCompleted
-	(*TaskFaulted)(nil),         // 23: holdfast.journal.v1.TaskFaulted
-	(*WaitStarted)(nil),         // 24: holdfast.journal.v1.WaitStarted
-	(*RetryScheduled)(nil),      // 25: holdfast.journal.v1.RetryScheduled
-	(*RetryStarted)(nil),        // 26: holdfast.journal.v1.RetryStarted
-	(*CatchStarted)(nil),        // 27: holdfast.journal.v1.CatchStarted
-	(*LoopStarted)(nil),         // 28: holdfast.journal.v1.LoopStarted
-	(*BranchStarted)(nil),       // 29: holdfast.journal.v1.BranchStarted
-	(*BranchCompleted)(nil),     // 30: holdfast.journal.v1.BranchCompleted
-	(*BranchLeft)(nil),          // 31: holdfast.journal.v1.BranchLeft
-	(*StopRequested)(nil),       // 32: holdfast.journal.v1.StopRequested
-	(*CompensationStarted)(nil), // 33: holdfast.journal.v1.CompensationStarted
-	(*CompensationEnded)(nil),   // 34: holdfast.journal.v1.CompensationEnded
-	(*CompensationFailed)(nil),  // 35: holdfast.journal.v1.CompensationFailed
-	(*InquiryStarted)(nil),      // 36: holdfast.journal.v1.InquiryStarted
-	(*InquiryEnded)(nil),        // 37: holdfast.journal.v1.InquiryEnded
-	(*ChildScheduled)(nil),      // 38: holdfast.journal.v1.ChildScheduled
-	(*ChildFaulted)(nil),        // 39: holdfast.journal.v1.ChildFaulted
-	(*ChildEnded)(nil),          // 40: holdfast.journal.v1.ChildEnded
-	(*ParentTold)(nil),          // 41: holdfast.journal.v1.ParentTold
-	(*LateResult)(nil),          // 42: holdfast.journal.v1.LateResult
-	(*OrderCompleted)(nil),      // 43: holdfast.journal.v1.OrderCompleted
-	(*OrderFaulted)(nil),        // 44: holdfast.journal.v1.OrderFaulted
-	(*OrderCancelled)(nil),      // 45: holdfast.journal.v1.OrderCancelled
-	(*KeyReleased)(nil),         // 46: holdfast.journal.v1.KeyReleased
-	(*OrderReopened)(nil),       // 47: holdfast.journal.v1.OrderReopened
-	(*OrderContinued)(nil),      // 48: holdfast.journal.v1.OrderContinued
-	(*OrderSuspended)(nil),      // 49: holdfast.journal.v1.OrderSuspended
-	(*OrderResumed)(nil),        // 50: holdfast.journal.v1.OrderResumed
-	(*OrderRow)(nil),            // 51: holdfast.journal.v1.OrderRow
-	(*OpenRow)(nil),             // 52: holdfast.journal.v1.OpenRow
-	(*Overflow)(nil),            // 53: holdfast.journal.v1.Overflow
-	(*OverflowRow)(nil),         // 54: holdfast.journal.v1.OverflowRow
-	(*DefinitionRow)(nil),       // 55: holdfast.journal.v1.DefinitionRow
-	(*Retirement)(nil),          // 56: holdfast.journal.v1.Retirement
-	(*LimitRow)(nil),            // 57: holdfast.journal.v1.LimitRow
-	(*DirectoryRow)(nil),        // 58: holdfast.journal.v1.DirectoryRow
-	(*problemv1.Problem)(nil),   // 59: holdfast.problem.v1.Problem
+	(Verdict)(0),                // 1: holdfast.journal.v1.Verdict
+	(StopCause)(0),              // 2: holdfast.journal.v1.StopCause
+	(Reopening)(0),              // 3: holdfast.journal.v1.Reopening
+	(*Record)(nil),              // 4: holdfast.journal.v1.Record
+	(*RecordHead)(nil),          // 5: holdfast.journal.v1.RecordHead
+	(*TasksEntered)(nil),        // 6: holdfast.journal.v1.TasksEntered
+	(*TaskEntered)(nil),         // 7: holdfast.journal.v1.TaskEntered
+	(*Event)(nil),               // 8: holdfast.journal.v1.Event
+	(*OrderAccepted)(nil),       // 9: holdfast.journal.v1.OrderAccepted
+	(*Parent)(nil),              // 10: holdfast.journal.v1.Parent
+	(*Label)(nil),               // 11: holdfast.journal.v1.Label
+	(*OrderQueued)(nil),         // 12: holdfast.journal.v1.OrderQueued
+	(*OrderStarted)(nil),        // 13: holdfast.journal.v1.OrderStarted
+	(*TaskStarted)(nil),         // 14: holdfast.journal.v1.TaskStarted
+	(*TaskSkipped)(nil),         // 15: holdfast.journal.v1.TaskSkipped
+	(*AttemptScheduled)(nil),    // 16: holdfast.journal.v1.AttemptScheduled
+	(*AttemptOverflowed)(nil),   // 17: holdfast.journal.v1.AttemptOverflowed
+	(*AttemptSent)(nil),         // 18: holdfast.journal.v1.AttemptSent
+	(*AttemptLost)(nil),         // 19: holdfast.journal.v1.AttemptLost
+	(*AttemptFound)(nil),        // 20: holdfast.journal.v1.AttemptFound
+	(*AttemptOverdue)(nil),      // 21: holdfast.journal.v1.AttemptOverdue
+	(*AttemptEnded)(nil),        // 22: holdfast.journal.v1.AttemptEnded
+	(*TaskCompleted)(nil),       // 23: holdfast.journal.v1.TaskCompleted
+	(*TaskFaulted)(nil),         // 24: holdfast.journal.v1.TaskFaulted
+	(*WaitStarted)(nil),         // 25: holdfast.journal.v1.WaitStarted
+	(*RetryScheduled)(nil),      // 26: holdfast.journal.v1.RetryScheduled
+	(*RetryStarted)(nil),        // 27: holdfast.journal.v1.RetryStarted
+	(*CatchStarted)(nil),        // 28: holdfast.journal.v1.CatchStarted
+	(*LoopStarted)(nil),         // 29: holdfast.journal.v1.LoopStarted
+	(*BranchStarted)(nil),       // 30: holdfast.journal.v1.BranchStarted
+	(*BranchCompleted)(nil),     // 31: holdfast.journal.v1.BranchCompleted
+	(*BranchLeft)(nil),          // 32: holdfast.journal.v1.BranchLeft
+	(*EmitScheduled)(nil),       // 33: holdfast.journal.v1.EmitScheduled
+	(*EmitEnded)(nil),           // 34: holdfast.journal.v1.EmitEnded
+	(*ListenStarted)(nil),       // 35: holdfast.journal.v1.ListenStarted
+	(*Listener)(nil),            // 36: holdfast.journal.v1.Listener
+	(*ListenerKnown)(nil),       // 37: holdfast.journal.v1.ListenerKnown
+	(*EventConsumed)(nil),       // 38: holdfast.journal.v1.EventConsumed
+	(*ListenerForgotten)(nil),   // 39: holdfast.journal.v1.ListenerForgotten
+	(*SlotOpened)(nil),          // 40: holdfast.journal.v1.SlotOpened
+	(*Correlation)(nil),         // 41: holdfast.journal.v1.Correlation
+	(*ListenerAdded)(nil),       // 42: holdfast.journal.v1.ListenerAdded
+	(*ListenerRemoved)(nil),     // 43: holdfast.journal.v1.ListenerRemoved
+	(*EventPublished)(nil),      // 44: holdfast.journal.v1.EventPublished
+	(*EventOffered)(nil),        // 45: holdfast.journal.v1.EventOffered
+	(*EventSettled)(nil),        // 46: holdfast.journal.v1.EventSettled
+	(*EventsExpired)(nil),       // 47: holdfast.journal.v1.EventsExpired
+	(*SlotSummarized)(nil),      // 48: holdfast.journal.v1.SlotSummarized
+	(*QueuedListener)(nil),      // 49: holdfast.journal.v1.QueuedListener
+	(*KeptEvent)(nil),           // 50: holdfast.journal.v1.KeptEvent
+	(*SeenEvent)(nil),           // 51: holdfast.journal.v1.SeenEvent
+	(*StopRequested)(nil),       // 52: holdfast.journal.v1.StopRequested
+	(*CompensationStarted)(nil), // 53: holdfast.journal.v1.CompensationStarted
+	(*CompensationEnded)(nil),   // 54: holdfast.journal.v1.CompensationEnded
+	(*CompensationFailed)(nil),  // 55: holdfast.journal.v1.CompensationFailed
+	(*InquiryStarted)(nil),      // 56: holdfast.journal.v1.InquiryStarted
+	(*InquiryEnded)(nil),        // 57: holdfast.journal.v1.InquiryEnded
+	(*ChildScheduled)(nil),      // 58: holdfast.journal.v1.ChildScheduled
+	(*ChildFaulted)(nil),        // 59: holdfast.journal.v1.ChildFaulted
+	(*ChildEnded)(nil),          // 60: holdfast.journal.v1.ChildEnded
+	(*ParentTold)(nil),          // 61: holdfast.journal.v1.ParentTold
+	(*LateResult)(nil),          // 62: holdfast.journal.v1.LateResult
+	(*OrderCompleted)(nil),      // 63: holdfast.journal.v1.OrderCompleted
+	(*OrderFaulted)(nil),        // 64: holdfast.journal.v1.OrderFaulted
+	(*OrderCancelled)(nil),      // 65: holdfast.journal.v1.OrderCancelled
+	(*KeyReleased)(nil),         // 66: holdfast.journal.v1.KeyReleased
+	(*OrderReopened)(nil),       // 67: holdfast.journal.v1.OrderReopened
+	(*OrderContinued)(nil),      // 68: holdfast.journal.v1.OrderContinued
+	(*OrderSuspended)(nil),      // 69: holdfast.journal.v1.OrderSuspended
+	(*OrderResumed)(nil),        // 70: holdfast.journal.v1.OrderResumed
+	(*OrderRow)(nil),            // 71: holdfast.journal.v1.OrderRow
+	(*OpenRow)(nil),             // 72: holdfast.journal.v1.OpenRow
+	(*Overflow)(nil),            // 73: holdfast.journal.v1.Overflow
+	(*OverflowRow)(nil),         // 74: holdfast.journal.v1.OverflowRow
+	(*DefinitionRow)(nil),       // 75: holdfast.journal.v1.DefinitionRow
+	(*Route)(nil),               // 76: holdfast.journal.v1.Route
+	(*Retirement)(nil),          // 77: holdfast.journal.v1.Retirement
+	(*LimitRow)(nil),            // 78: holdfast.journal.v1.LimitRow
+	(*DirectoryRow)(nil),        // 79: holdfast.journal.v1.DirectoryRow
+	(*problemv1.Problem)(nil),   // 80: holdfast.problem.v1.Problem
 }
 var file_holdfast_journal_v1_journal_proto_depIdxs = []int32{
-	7,  // 0: holdfast.journal.v1.Record.events:type_name -> holdfast.journal.v1.Event
-	5,  // 1: holdfast.journal.v1.Record.entered:type_name -> holdfast.journal.v1.TasksEntered
-	5,  // 2: holdfast.journal.v1.RecordHead.entered:type_name -> holdfast.journal.v1.TasksEntered
-	6,  // 3: holdfast.journal.v1.TasksEntered.tasks:type_name -> holdfast.journal.v1.TaskEntered
-	8,  // 4: holdfast.journal.v1.Event.order_accepted:type_name -> holdfast.journal.v1.OrderAccepted
-	12, // 5: holdfast.journal.v1.Event.order_started:type_name -> holdfast.journal.v1.OrderStarted
-	13, // 6: holdfast.journal.v1.Event.task_started:type_name -> holdfast.journal.v1.TaskStarted
-	14, // 7: holdfast.journal.v1.Event.task_skipped:type_name -> holdfast.journal.v1.TaskSkipped
-	15, // 8: holdfast.journal.v1.Event.attempt_scheduled:type_name -> holdfast.journal.v1.AttemptScheduled
-	17, // 9: holdfast.journal.v1.Event.attempt_sent:type_name -> holdfast.journal.v1.AttemptSent
-	21, // 10: holdfast.journal.v1.Event.attempt_ended:type_name -> holdfast.journal.v1.AttemptEnded
-	22, // 11: holdfast.journal.v1.Event.task_completed:type_name -> holdfast.journal.v1.TaskCompleted
-	23, // 12: holdfast.journal.v1.Event.task_faulted:type_name -> holdfast.journal.v1.TaskFaulted
-	24, // 13: holdfast.journal.v1.Event.wait_started:type_name -> holdfast.journal.v1.WaitStarted
-	25, // 14: holdfast.journal.v1.Event.retry_scheduled:type_name -> holdfast.journal.v1.RetryScheduled
-	26, // 15: holdfast.journal.v1.Event.retry_started:type_name -> holdfast.journal.v1.RetryStarted
-	27, // 16: holdfast.journal.v1.Event.catch_started:type_name -> holdfast.journal.v1.CatchStarted
-	32, // 17: holdfast.journal.v1.Event.stop_requested:type_name -> holdfast.journal.v1.StopRequested
-	42, // 18: holdfast.journal.v1.Event.late_result:type_name -> holdfast.journal.v1.LateResult
-	43, // 19: holdfast.journal.v1.Event.order_completed:type_name -> holdfast.journal.v1.OrderCompleted
-	44, // 20: holdfast.journal.v1.Event.order_faulted:type_name -> holdfast.journal.v1.OrderFaulted
-	45, // 21: holdfast.journal.v1.Event.order_cancelled:type_name -> holdfast.journal.v1.OrderCancelled
-	46, // 22: holdfast.journal.v1.Event.key_released:type_name -> holdfast.journal.v1.KeyReleased
-	16, // 23: holdfast.journal.v1.Event.attempt_overflowed:type_name -> holdfast.journal.v1.AttemptOverflowed
-	47, // 24: holdfast.journal.v1.Event.order_reopened:type_name -> holdfast.journal.v1.OrderReopened
-	48, // 25: holdfast.journal.v1.Event.order_continued:type_name -> holdfast.journal.v1.OrderContinued
-	49, // 26: holdfast.journal.v1.Event.order_suspended:type_name -> holdfast.journal.v1.OrderSuspended
-	50, // 27: holdfast.journal.v1.Event.order_resumed:type_name -> holdfast.journal.v1.OrderResumed
-	33, // 28: holdfast.journal.v1.Event.compensation_started:type_name -> holdfast.journal.v1.CompensationStarted
-	34, // 29: holdfast.journal.v1.Event.compensation_ended:type_name -> holdfast.journal.v1.CompensationEnded
-	38, // 30: holdfast.journal.v1.Event.child_scheduled:type_name -> holdfast.journal.v1.ChildScheduled
-	39, // 31: holdfast.journal.v1.Event.child_faulted:type_name -> holdfast.journal.v1.ChildFaulted
-	40, // 32: holdfast.journal.v1.Event.child_ended:type_name -> holdfast.journal.v1.ChildEnded
-	41, // 33: holdfast.journal.v1.Event.parent_told:type_name -> holdfast.journal.v1.ParentTold
-	18, // 34: holdfast.journal.v1.Event.attempt_lost:type_name -> holdfast.journal.v1.AttemptLost
-	36, // 35: holdfast.journal.v1.Event.inquiry_started:type_name -> holdfast.journal.v1.InquiryStarted
-	37, // 36: holdfast.journal.v1.Event.inquiry_ended:type_name -> holdfast.journal.v1.InquiryEnded
-	20, // 37: holdfast.journal.v1.Event.attempt_overdue:type_name -> holdfast.journal.v1.AttemptOverdue
-	19, // 38: holdfast.journal.v1.Event.attempt_found:type_name -> holdfast.journal.v1.AttemptFound
-	28, // 39: holdfast.journal.v1.Event.loop_started:type_name -> holdfast.journal.v1.LoopStarted
-	29, // 40: holdfast.journal.v1.Event.branch_started:type_name -> holdfast.journal.v1.BranchStarted
-	30, // 41: holdfast.journal.v1.Event.branch_completed:type_name -> holdfast.journal.v1.BranchCompleted
-	31, // 42: holdfast.journal.v1.Event.branch_left:type_name -> holdfast.journal.v1.BranchLeft
-	35, // 43: holdfast.journal.v1.Event.compensation_failed:type_name -> holdfast.journal.v1.CompensationFailed
-	11, // 44: holdfast.journal.v1.Event.order_queued:type_name -> holdfast.journal.v1.OrderQueued
-	10, // 45: holdfast.journal.v1.OrderAccepted.labels:type_name -> holdfast.journal.v1.Label
-	9,  // 46: holdfast.journal.v1.OrderAccepted.parent:type_name -> holdfast.journal.v1.Parent
-	0,  // 47: holdfast.journal.v1.AttemptEnded.outcome:type_name -> holdfast.journal.v1.Outcome
-	59, // 48: holdfast.journal.v1.AttemptEnded.error:type_name -> holdfast.problem.v1.Problem
-	59, // 49: holdfast.journal.v1.TaskFaulted.error:type_name -> holdfast.problem.v1.Problem
-	59, // 50: holdfast.journal.v1.RetryScheduled.error:type_name -> holdfast.problem.v1.Problem
-	59, // 51: holdfast.journal.v1.CatchStarted.error:type_name -> holdfast.problem.v1.Problem
-	1,  // 52: holdfast.journal.v1.StopRequested.cause:type_name -> holdfast.journal.v1.StopCause
-	59, // 53: holdfast.journal.v1.StopRequested.error:type_name -> holdfast.problem.v1.Problem
-	59, // 54: holdfast.journal.v1.ChildFaulted.error:type_name -> holdfast.problem.v1.Problem
-	0,  // 55: holdfast.journal.v1.ChildEnded.outcome:type_name -> holdfast.journal.v1.Outcome
-	59, // 56: holdfast.journal.v1.ChildEnded.error:type_name -> holdfast.problem.v1.Problem
-	0,  // 57: holdfast.journal.v1.LateResult.outcome:type_name -> holdfast.journal.v1.Outcome
-	59, // 58: holdfast.journal.v1.LateResult.error:type_name -> holdfast.problem.v1.Problem
-	59, // 59: holdfast.journal.v1.OrderFaulted.error:type_name -> holdfast.problem.v1.Problem
-	59, // 60: holdfast.journal.v1.OrderCancelled.error:type_name -> holdfast.problem.v1.Problem
-	2,  // 61: holdfast.journal.v1.OrderReopened.how:type_name -> holdfast.journal.v1.Reopening
-	10, // 62: holdfast.journal.v1.OrderRow.labels:type_name -> holdfast.journal.v1.Label
-	53, // 63: holdfast.journal.v1.OpenRow.overflow:type_name -> holdfast.journal.v1.Overflow
-	56, // 64: holdfast.journal.v1.DefinitionRow.retirement:type_name -> holdfast.journal.v1.Retirement
-	65, // [65:65] is the sub-list for method output_type
-	65, // [65:65] is the sub-list for method input_type
-	65, // [65:65] is the sub-list for extension type_name
-	65, // [65:65] is the sub-list for extension extendee
-	0,  // [0:65] is the sub-list for field type_name
+	8,  // 0: holdfast.journal.v1.Record.events:type_name -> holdfast.journal.v1.Event
+	6,  // 1: holdfast.journal.v1.Record.entered:type_name -> holdfast.journal.v1.TasksEntered
+	6,  // 2: holdfast.journal.v1.RecordHead.entered:type_name -> holdfast.journal.v1.TasksEntered
+	7,  // 3: holdfast.journal.v1.TasksEntered.tasks:type_name -> holdfast.journal.v1.TaskEntered
+	9,  // 4: holdfast.journal.v1.Event.order_accepted:type_name -> holdfast.journal.v1.OrderAccepted
+	13, // 5: holdfast.journal.v1.Event.order_started:type_name -> holdfast.journal.v1.OrderStarted
+	14, // 6: holdfast.journal.v1.Event.task_started:type_name -> holdfast.journal.v1.TaskStarted
+	15, // 7: holdfast.journal.v1.Event.task_skipped:type_name -> holdfast.journal.v1.TaskSkipped
+	16, // 8: holdfast.journal.v1.Event.attempt_scheduled:type_name -> holdfast.journal.v1.AttemptScheduled
+	18, // 9: holdfast.journal.v1.Event.attempt_sent:type_name -> holdfast.journal.v1.AttemptSent
+	22, // 10: holdfast.journal.v1.Event.attempt_ended:type_name -> holdfast.journal.v1.AttemptEnded
+	23, // 11: holdfast.journal.v1.Event.task_completed:type_name -> holdfast.journal.v1.TaskCompleted
+	24, // 12: holdfast.journal.v1.Event.task_faulted:type_name -> holdfast.journal.v1.TaskFaulted
+	25, // 13: holdfast.journal.v1.Event.wait_started:type_name -> holdfast.journal.v1.WaitStarted
+	26, // 14: holdfast.journal.v1.Event.retry_scheduled:type_name -> holdfast.journal.v1.RetryScheduled
+	27, // 15: holdfast.journal.v1.Event.retry_started:type_name -> holdfast.journal.v1.RetryStarted
+	28, // 16: holdfast.journal.v1.Event.catch_started:type_name -> holdfast.journal.v1.CatchStarted
+	52, // 17: holdfast.journal.v1.Event.stop_requested:type_name -> holdfast.journal.v1.StopRequested
+	62, // 18: holdfast.journal.v1.Event.late_result:type_name -> holdfast.journal.v1.LateResult
+	63, // 19: holdfast.journal.v1.Event.order_completed:type_name -> holdfast.journal.v1.OrderCompleted
+	64, // 20: holdfast.journal.v1.Event.order_faulted:type_name -> holdfast.journal.v1.OrderFaulted
+	65, // 21: holdfast.journal.v1.Event.order_cancelled:type_name -> holdfast.journal.v1.OrderCancelled
+	66, // 22: holdfast.journal.v1.Event.key_released:type_name -> holdfast.journal.v1.KeyReleased
+	17, // 23: holdfast.journal.v1.Event.attempt_overflowed:type_name -> holdfast.journal.v1.AttemptOverflowed
+	67, // 24: holdfast.journal.v1.Event.order_reopened:type_name -> holdfast.journal.v1.OrderReopened
+	68, // 25: holdfast.journal.v1.Event.order_continued:type_name -> holdfast.journal.v1.OrderContinued
+	69, // 26: holdfast.journal.v1.Event.order_suspended:type_name -> holdfast.journal.v1.OrderSuspended
+	70, // 27: holdfast.journal.v1.Event.order_resumed:type_name -> holdfast.journal.v1.OrderResumed
+	53, // 28: holdfast.journal.v1.Event.compensation_started:type_name -> holdfast.journal.v1.CompensationStarted
+	54, // 29: holdfast.journal.v1.Event.compensation_ended:type_name -> holdfast.journal.v1.CompensationEnded
+	58, // 30: holdfast.journal.v1.Event.child_scheduled:type_name -> holdfast.journal.v1.ChildScheduled
+	59, // 31: holdfast.journal.v1.Event.child_faulted:type_name -> holdfast.journal.v1.ChildFaulted
+	60, // 32: holdfast.journal.v1.Event.child_ended:type_name -> holdfast.journal.v1.ChildEnded
+	61, // 33: holdfast.journal.v1.Event.parent_told:type_name -> holdfast.journal.v1.ParentTold
+	19, // 34: holdfast.journal.v1.Event.attempt_lost:type_name -> holdfast.journal.v1.AttemptLost
+	56, // 35: holdfast.journal.v1.Event.inquiry_started:type_name -> holdfast.journal.v1.InquiryStarted
+	57, // 36: holdfast.journal.v1.Event.inquiry_ended:type_name -> holdfast.journal.v1.InquiryEnded
+	21, // 37: holdfast.journal.v1.Event.attempt_overdue:type_name -> holdfast.journal.v1.AttemptOverdue
+	20, // 38: holdfast.journal.v1.Event.attempt_found:type_name -> holdfast.journal.v1.AttemptFound
+	29, // 39: holdfast.journal.v1.Event.loop_started:type_name -> holdfast.journal.v1.LoopStarted
+	30, // 40: holdfast.journal.v1.Event.branch_started:type_name -> holdfast.journal.v1.BranchStarted
+	31, // 41: holdfast.journal.v1.Event.branch_completed:type_name -> holdfast.journal.v1.BranchCompleted
+	32, // 42: holdfast.journal.v1.Event.branch_left:type_name -> holdfast.journal.v1.BranchLeft
+	55, // 43: holdfast.journal.v1.Event.compensation_failed:type_name -> holdfast.journal.v1.CompensationFailed
+	12, // 44: holdfast.journal.v1.Event.order_queued:type_name -> holdfast.journal.v1.OrderQueued
+	33, // 45: holdfast.journal.v1.Event.emit_scheduled:type_name -> holdfast.journal.v1.EmitScheduled
+	34, // 46: holdfast.journal.v1.Event.emit_ended:type_name -> holdfast.journal.v1.EmitEnded
+	35, // 47: holdfast.journal.v1.Event.listen_started:type_name -> holdfast.journal.v1.ListenStarted
+	37, // 48: holdfast.journal.v1.Event.listener_known:type_name -> holdfast.journal.v1.ListenerKnown
+	38, // 49: holdfast.journal.v1.Event.event_consumed:type_name -> holdfast.journal.v1.EventConsumed
+	39, // 50: holdfast.journal.v1.Event.listener_forgotten:type_name -> holdfast.journal.v1.ListenerForgotten
+	40, // 51: holdfast.journal.v1.Event.slot_opened:type_name -> holdfast.journal.v1.SlotOpened
+	42, // 52: holdfast.journal.v1.Event.listener_added:type_name -> holdfast.journal.v1.ListenerAdded
+	43, // 53: holdfast.journal.v1.Event.listener_removed:type_name -> holdfast.journal.v1.ListenerRemoved
+	44, // 54: holdfast.journal.v1.Event.event_published:type_name -> holdfast.journal.v1.EventPublished
+	45, // 55: holdfast.journal.v1.Event.event_offered:type_name -> holdfast.journal.v1.EventOffered
+	46, // 56: holdfast.journal.v1.Event.event_settled:type_name -> holdfast.journal.v1.EventSettled
+	47, // 57: holdfast.journal.v1.Event.events_expired:type_name -> holdfast.journal.v1.EventsExpired
+	48, // 58: holdfast.journal.v1.Event.slot_summarized:type_name -> holdfast.journal.v1.SlotSummarized
+	11, // 59: holdfast.journal.v1.OrderAccepted.labels:type_name -> holdfast.journal.v1.Label
+	10, // 60: holdfast.journal.v1.OrderAccepted.parent:type_name -> holdfast.journal.v1.Parent
+	0,  // 61: holdfast.journal.v1.AttemptEnded.outcome:type_name -> holdfast.journal.v1.Outcome
+	80, // 62: holdfast.journal.v1.AttemptEnded.error:type_name -> holdfast.problem.v1.Problem
+	80, // 63: holdfast.journal.v1.TaskFaulted.error:type_name -> holdfast.problem.v1.Problem
+	80, // 64: holdfast.journal.v1.RetryScheduled.error:type_name -> holdfast.problem.v1.Problem
+	80, // 65: holdfast.journal.v1.CatchStarted.error:type_name -> holdfast.problem.v1.Problem
+	36, // 66: holdfast.journal.v1.ListenStarted.listeners:type_name -> holdfast.journal.v1.Listener
+	40, // 67: holdfast.journal.v1.Listener.slot:type_name -> holdfast.journal.v1.SlotOpened
+	41, // 68: holdfast.journal.v1.SlotOpened.correlation:type_name -> holdfast.journal.v1.Correlation
+	1,  // 69: holdfast.journal.v1.EventSettled.verdict:type_name -> holdfast.journal.v1.Verdict
+	40, // 70: holdfast.journal.v1.SlotSummarized.opened:type_name -> holdfast.journal.v1.SlotOpened
+	49, // 71: holdfast.journal.v1.SlotSummarized.listeners:type_name -> holdfast.journal.v1.QueuedListener
+	50, // 72: holdfast.journal.v1.SlotSummarized.events:type_name -> holdfast.journal.v1.KeptEvent
+	51, // 73: holdfast.journal.v1.SlotSummarized.seen:type_name -> holdfast.journal.v1.SeenEvent
+	42, // 74: holdfast.journal.v1.QueuedListener.added:type_name -> holdfast.journal.v1.ListenerAdded
+	44, // 75: holdfast.journal.v1.KeptEvent.published:type_name -> holdfast.journal.v1.EventPublished
+	2,  // 76: holdfast.journal.v1.StopRequested.cause:type_name -> holdfast.journal.v1.StopCause
+	80, // 77: holdfast.journal.v1.StopRequested.error:type_name -> holdfast.problem.v1.Problem
+	80, // 78: holdfast.journal.v1.ChildFaulted.error:type_name -> holdfast.problem.v1.Problem
+	0,  // 79: holdfast.journal.v1.ChildEnded.outcome:type_name -> holdfast.journal.v1.Outcome
+	80, // 80: holdfast.journal.v1.ChildEnded.error:type_name -> holdfast.problem.v1.Problem
+	0,  // 81: holdfast.journal.v1.LateResult.outcome:type_name -> holdfast.journal.v1.Outcome
+	80, // 82: holdfast.journal.v1.LateResult.error:type_name -> holdfast.problem.v1.Problem
+	80, // 83: holdfast.journal.v1.OrderFaulted.error:type_name -> holdfast.problem.v1.Problem
+	80, // 84: holdfast.journal.v1.OrderCancelled.error:type_name -> holdfast.problem.v1.Problem
+	3,  // 85: holdfast.journal.v1.OrderReopened.how:type_name -> holdfast.journal.v1.Reopening
+	11, // 86: holdfast.journal.v1.OrderRow.labels:type_name -> holdfast.journal.v1.Label
+	73, // 87: holdfast.journal.v1.OpenRow.overflow:type_name -> holdfast.journal.v1.Overflow
+	77, // 88: holdfast.journal.v1.DefinitionRow.retirement:type_name -> holdfast.journal.v1.Retirement
+	76, // 89: holdfast.journal.v1.DefinitionRow.routes:type_name -> holdfast.journal.v1.Route
+	90, // [90:90] is the sub-list for method output_type
+	90, // [90:90] is the sub-list for method input_type
+	90, // [90:90] is the sub-list for extension type_name
+	90, // [90:90] is the sub-list for extension extendee
+	0,  // [0:90] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_journal_v1_journal_proto_init() }
@@ -5418,21 +7132,35 @@ func file_holdfast_journal_v1_journal_proto_init() {
 		(*Event_BranchLeft)(nil),
 		(*Event_CompensationFailed)(nil),
 		(*Event_OrderQueued)(nil),
+		(*Event_EmitScheduled)(nil),
+		(*Event_EmitEnded)(nil),
+		(*Event_ListenStarted)(nil),
+		(*Event_ListenerKnown)(nil),
+		(*Event_EventConsumed)(nil),
+		(*Event_ListenerForgotten)(nil),
+		(*Event_SlotOpened)(nil),
+		(*Event_ListenerAdded)(nil),
+		(*Event_ListenerRemoved)(nil),
+		(*Event_EventPublished)(nil),
+		(*Event_EventOffered)(nil),
+		(*Event_EventSettled)(nil),
+		(*Event_EventsExpired)(nil),
+		(*Event_SlotSummarized)(nil),
 	}
 	file_holdfast_journal_v1_journal_proto_msgTypes[9].OneofWrappers = []any{}
 	file_holdfast_journal_v1_journal_proto_msgTypes[10].OneofWrappers = []any{}
 	file_holdfast_journal_v1_journal_proto_msgTypes[12].OneofWrappers = []any{}
 	file_holdfast_journal_v1_journal_proto_msgTypes[19].OneofWrappers = []any{}
-	file_holdfast_journal_v1_journal_proto_msgTypes[35].OneofWrappers = []any{}
-	file_holdfast_journal_v1_journal_proto_msgTypes[40].OneofWrappers = []any{}
-	file_holdfast_journal_v1_journal_proto_msgTypes[44].OneofWrappers = []any{}
+	file_holdfast_journal_v1_journal_proto_msgTypes[54].OneofWrappers = []any{}
+	file_holdfast_journal_v1_journal_proto_msgTypes[59].OneofWrappers = []any{}
+	file_holdfast_journal_v1_journal_proto_msgTypes[63].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_journal_v1_journal_proto_rawDesc), len(file_holdfast_journal_v1_journal_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   56,
+			NumEnums:      4,
+			NumMessages:   76,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

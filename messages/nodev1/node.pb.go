@@ -72,6 +72,8 @@ const (
 	// The attempt is over, or is at another activity.
 	Reason_REASON_ATTEMPT_OVER     Reason = 31
 	Reason_REASON_FOREIGN_ACTIVITY Reason = 32
+	// A correlation slot has no room for a listener or an event.
+	Reason_REASON_SLOT_FULL Reason = 40
 )
 
 // Enum value maps for Reason.
@@ -104,6 +106,7 @@ var (
 		30: "REASON_OUTPUT_UNFIT",
 		31: "REASON_ATTEMPT_OVER",
 		32: "REASON_FOREIGN_ACTIVITY",
+		40: "REASON_SLOT_FULL",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":             0,
@@ -133,6 +136,7 @@ var (
 		"REASON_OUTPUT_UNFIT":            30,
 		"REASON_ATTEMPT_OVER":            31,
 		"REASON_FOREIGN_ACTIVITY":        32,
+		"REASON_SLOT_FULL":               40,
 	}
 )
 
@@ -253,6 +257,13 @@ type Envelope struct {
 	//	*Envelope_ChildResult
 	//	*Envelope_Told
 	//	*Envelope_Inserted
+	//	*Envelope_Emitted
+	//	*Envelope_Known
+	//	*Envelope_Forgotten
+	//	*Envelope_Offer
+	//	*Envelope_Listen
+	//	*Envelope_Unlisten
+	//	*Envelope_Publish
 	//	*Envelope_ShowKey
 	//	*Envelope_AskShare
 	//	*Envelope_Await
@@ -511,6 +522,69 @@ func (x *Envelope) GetInserted() *Inserted {
 	return nil
 }
 
+func (x *Envelope) GetEmitted() *Emitted {
+	if x != nil {
+		if x, ok := x.Message.(*Envelope_Emitted); ok {
+			return x.Emitted
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetKnown() *Known {
+	if x != nil {
+		if x, ok := x.Message.(*Envelope_Known); ok {
+			return x.Known
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetForgotten() *Forgotten {
+	if x != nil {
+		if x, ok := x.Message.(*Envelope_Forgotten); ok {
+			return x.Forgotten
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetOffer() *Offer {
+	if x != nil {
+		if x, ok := x.Message.(*Envelope_Offer); ok {
+			return x.Offer
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetListen() *Listen {
+	if x != nil {
+		if x, ok := x.Message.(*Envelope_Listen); ok {
+			return x.Listen
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetUnlisten() *Unlisten {
+	if x != nil {
+		if x, ok := x.Message.(*Envelope_Unlisten); ok {
+			return x.Unlisten
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetPublish() *Publish {
+	if x != nil {
+		if x, ok := x.Message.(*Envelope_Publish); ok {
+			return x.Publish
+		}
+	}
+	return nil
+}
+
 func (x *Envelope) GetShowKey() *ShowKey {
 	if x != nil {
 		if x, ok := x.Message.(*Envelope_ShowKey); ok {
@@ -618,6 +692,35 @@ type Envelope_Inserted struct {
 	Inserted *Inserted `protobuf:"bytes,28,opt,name=inserted,proto3,oneof"`
 }
 
+type Envelope_Emitted struct {
+	Emitted *Emitted `protobuf:"bytes,29,opt,name=emitted,proto3,oneof"`
+}
+
+type Envelope_Known struct {
+	Known *Known `protobuf:"bytes,30,opt,name=known,proto3,oneof"`
+}
+
+type Envelope_Forgotten struct {
+	Forgotten *Forgotten `protobuf:"bytes,31,opt,name=forgotten,proto3,oneof"`
+}
+
+type Envelope_Offer struct {
+	Offer *Offer `protobuf:"bytes,32,opt,name=offer,proto3,oneof"`
+}
+
+type Envelope_Listen struct {
+	// For a correlation slot.
+	Listen *Listen `protobuf:"bytes,33,opt,name=listen,proto3,oneof"`
+}
+
+type Envelope_Unlisten struct {
+	Unlisten *Unlisten `protobuf:"bytes,34,opt,name=unlisten,proto3,oneof"`
+}
+
+type Envelope_Publish struct {
+	Publish *Publish `protobuf:"bytes,35,opt,name=publish,proto3,oneof"`
+}
+
 type Envelope_ShowKey struct {
 	// For a partition.
 	ShowKey *ShowKey `protobuf:"bytes,40,opt,name=show_key,json=showKey,proto3,oneof"`
@@ -670,6 +773,20 @@ func (*Envelope_Told) isEnvelope_Message() {}
 
 func (*Envelope_Inserted) isEnvelope_Message() {}
 
+func (*Envelope_Emitted) isEnvelope_Message() {}
+
+func (*Envelope_Known) isEnvelope_Message() {}
+
+func (*Envelope_Forgotten) isEnvelope_Message() {}
+
+func (*Envelope_Offer) isEnvelope_Message() {}
+
+func (*Envelope_Listen) isEnvelope_Message() {}
+
+func (*Envelope_Unlisten) isEnvelope_Message() {}
+
+func (*Envelope_Publish) isEnvelope_Message() {}
+
 func (*Envelope_ShowKey) isEnvelope_Message() {}
 
 func (*Envelope_AskShare) isEnvelope_Message() {}
@@ -692,6 +809,7 @@ type Answer struct {
 	//	*Answer_KeyQueue
 	//	*Answer_Awaited
 	//	*Answer_Share
+	//	*Answer_Settled
 	Message       isAnswer_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -809,6 +927,15 @@ func (x *Answer) GetShare() *Share {
 	return nil
 }
 
+func (x *Answer) GetSettled() *Settled {
+	if x != nil {
+		if x, ok := x.Message.(*Answer_Settled); ok {
+			return x.Settled
+		}
+	}
+	return nil
+}
+
 type isAnswer_Message interface {
 	isAnswer_Message()
 }
@@ -841,6 +968,11 @@ type Answer_Share struct {
 	Share *Share `protobuf:"bytes,15,opt,name=share,proto3,oneof"`
 }
 
+type Answer_Settled struct {
+	// Of an Offer.
+	Settled *Settled `protobuf:"bytes,16,opt,name=settled,proto3,oneof"`
+}
+
 func (*Answer_Accepted) isAnswer_Message() {}
 
 func (*Answer_Order) isAnswer_Message() {}
@@ -852,6 +984,8 @@ func (*Answer_KeyQueue) isAnswer_Message() {}
 func (*Answer_Awaited) isAnswer_Message() {}
 
 func (*Answer_Share) isAnswer_Message() {}
+
+func (*Answer_Settled) isAnswer_Message() {}
 
 // Failure says why something was not done, or may not have been.
 type Failure struct {
@@ -2138,6 +2272,425 @@ func (*Inserted) Descriptor() ([]byte, []int) {
 	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{22}
 }
 
+// Emitted says that the event of a task is durable.
+type Emitted struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Frame         uint32                 `protobuf:"varint,1,opt,name=frame,proto3" json:"frame,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Emitted) Reset() {
+	*x = Emitted{}
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Emitted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Emitted) ProtoMessage() {}
+
+func (x *Emitted) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Emitted.ProtoReflect.Descriptor instead.
+func (*Emitted) Descriptor() ([]byte, []int) {
+	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *Emitted) GetFrame() uint32 {
+	if x != nil {
+		return x.Frame
+	}
+	return 0
+}
+
+// Known says that a correlation slot knows a listener of the order; Forgotten, that it knows that it listens no more.
+type Known struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Listener      uint32                 `protobuf:"varint,1,opt,name=listener,proto3" json:"listener,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Known) Reset() {
+	*x = Known{}
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Known) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Known) ProtoMessage() {}
+
+func (x *Known) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Known.ProtoReflect.Descriptor instead.
+func (*Known) Descriptor() ([]byte, []int) {
+	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *Known) GetListener() uint32 {
+	if x != nil {
+		return x.Listener
+	}
+	return 0
+}
+
+type Forgotten struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Listener      uint32                 `protobuf:"varint,1,opt,name=listener,proto3" json:"listener,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Forgotten) Reset() {
+	*x = Forgotten{}
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Forgotten) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Forgotten) ProtoMessage() {}
+
+func (x *Forgotten) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Forgotten.ProtoReflect.Descriptor instead.
+func (*Forgotten) Descriptor() ([]byte, []int) {
+	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *Forgotten) GetListener() uint32 {
+	if x != nil {
+		return x.Listener
+	}
+	return 0
+}
+
+// Offer gives an event to a listener.
+type Offer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Listener      uint32                 `protobuf:"varint,1,opt,name=listener,proto3" json:"listener,omitempty"`
+	Sequence      uint64                 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	Event         []byte                 `protobuf:"bytes,3,opt,name=event,proto3" json:"event,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Offer) Reset() {
+	*x = Offer{}
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Offer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Offer) ProtoMessage() {}
+
+func (x *Offer) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Offer.ProtoReflect.Descriptor instead.
+func (*Offer) Descriptor() ([]byte, []int) {
+	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *Offer) GetListener() uint32 {
+	if x != nil {
+		return x.Listener
+	}
+	return 0
+}
+
+func (x *Offer) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *Offer) GetEvent() []byte {
+	if x != nil {
+		return x.Event
+	}
+	return nil
+}
+
+// Settled is what the listener does with it.
+type Settled struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Verdict       journalv1.Verdict      `protobuf:"varint,1,opt,name=verdict,proto3,enum=holdfast.journal.v1.Verdict" json:"verdict,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Settled) Reset() {
+	*x = Settled{}
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Settled) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Settled) ProtoMessage() {}
+
+func (x *Settled) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Settled.ProtoReflect.Descriptor instead.
+func (*Settled) Descriptor() ([]byte, []int) {
+	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *Settled) GetVerdict() journalv1.Verdict {
+	if x != nil {
+		return x.Verdict
+	}
+	return journalv1.Verdict(0)
+}
+
+// Listen has an instance listen in a correlation slot. One that does already goes on.
+type Listen struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the slot is, if there is none yet.
+	Slot *journalv1.SlotOpened `protobuf:"bytes,1,opt,name=slot,proto3" json:"slot,omitempty"`
+	// Without the numbers that the slot gives.
+	Listener      *journalv1.ListenerAdded `protobuf:"bytes,2,opt,name=listener,proto3" json:"listener,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Listen) Reset() {
+	*x = Listen{}
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Listen) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Listen) ProtoMessage() {}
+
+func (x *Listen) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Listen.ProtoReflect.Descriptor instead.
+func (*Listen) Descriptor() ([]byte, []int) {
+	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *Listen) GetSlot() *journalv1.SlotOpened {
+	if x != nil {
+		return x.Slot
+	}
+	return nil
+}
+
+func (x *Listen) GetListener() *journalv1.ListenerAdded {
+	if x != nil {
+		return x.Listener
+	}
+	return nil
+}
+
+// Unlisten says that a listener listens no more.
+type Unlisten struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Instance string                 `protobuf:"bytes,1,opt,name=instance,proto3" json:"instance,omitempty"`
+	Listener uint32                 `protobuf:"varint,2,opt,name=listener,proto3" json:"listener,omitempty"`
+	// The number of the last event that it has consumed; 0: it has none.
+	Consumed      uint64 `protobuf:"varint,3,opt,name=consumed,proto3" json:"consumed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Unlisten) Reset() {
+	*x = Unlisten{}
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Unlisten) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Unlisten) ProtoMessage() {}
+
+func (x *Unlisten) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Unlisten.ProtoReflect.Descriptor instead.
+func (*Unlisten) Descriptor() ([]byte, []int) {
+	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *Unlisten) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
+}
+
+func (x *Unlisten) GetListener() uint32 {
+	if x != nil {
+		return x.Listener
+	}
+	return 0
+}
+
+func (x *Unlisten) GetConsumed() uint64 {
+	if x != nil {
+		return x.Consumed
+	}
+	return 0
+}
+
+// Publish gives a slot an event. One that it had before, by source and id, stays as it is.
+type Publish struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Slot  *journalv1.SlotOpened  `protobuf:"bytes,1,opt,name=slot,proto3" json:"slot,omitempty"`
+	Event []byte                 `protobuf:"bytes,2,opt,name=event,proto3" json:"event,omitempty"`
+	// How long it is kept for listeners that come later, in nanoseconds.
+	Keep          int64 `protobuf:"varint,3,opt,name=keep,proto3" json:"keep,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Publish) Reset() {
+	*x = Publish{}
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Publish) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Publish) ProtoMessage() {}
+
+func (x *Publish) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Publish.ProtoReflect.Descriptor instead.
+func (*Publish) Descriptor() ([]byte, []int) {
+	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *Publish) GetSlot() *journalv1.SlotOpened {
+	if x != nil {
+		return x.Slot
+	}
+	return nil
+}
+
+func (x *Publish) GetEvent() []byte {
+	if x != nil {
+		return x.Event
+	}
+	return nil
+}
+
+func (x *Publish) GetKeep() int64 {
+	if x != nil {
+		return x.Keep
+	}
+	return 0
+}
+
 // ShowKey asks who runs under an order key, and who waits for it.
 type ShowKey struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2151,7 +2704,7 @@ type ShowKey struct {
 
 func (x *ShowKey) Reset() {
 	*x = ShowKey{}
-	mi := &file_holdfast_node_v1_node_proto_msgTypes[23]
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2163,7 +2716,7 @@ func (x *ShowKey) String() string {
 func (*ShowKey) ProtoMessage() {}
 
 func (x *ShowKey) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_node_v1_node_proto_msgTypes[23]
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2176,7 +2729,7 @@ func (x *ShowKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowKey.ProtoReflect.Descriptor instead.
 func (*ShowKey) Descriptor() ([]byte, []int) {
-	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{23}
+	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ShowKey) GetKey() string {
@@ -2217,7 +2770,7 @@ type KeyQueue struct {
 
 func (x *KeyQueue) Reset() {
 	*x = KeyQueue{}
-	mi := &file_holdfast_node_v1_node_proto_msgTypes[24]
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2229,7 +2782,7 @@ func (x *KeyQueue) String() string {
 func (*KeyQueue) ProtoMessage() {}
 
 func (x *KeyQueue) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_node_v1_node_proto_msgTypes[24]
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2242,7 +2795,7 @@ func (x *KeyQueue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyQueue.ProtoReflect.Descriptor instead.
 func (*KeyQueue) Descriptor() ([]byte, []int) {
-	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{24}
+	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *KeyQueue) GetHead() string {
@@ -2305,7 +2858,7 @@ type Await struct {
 
 func (x *Await) Reset() {
 	*x = Await{}
-	mi := &file_holdfast_node_v1_node_proto_msgTypes[25]
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2317,7 +2870,7 @@ func (x *Await) String() string {
 func (*Await) ProtoMessage() {}
 
 func (x *Await) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_node_v1_node_proto_msgTypes[25]
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2330,7 +2883,7 @@ func (x *Await) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Await.ProtoReflect.Descriptor instead.
 func (*Await) Descriptor() ([]byte, []int) {
-	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{25}
+	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Await) GetVersion() uint64 {
@@ -2375,7 +2928,7 @@ type Awaited struct {
 
 func (x *Awaited) Reset() {
 	*x = Awaited{}
-	mi := &file_holdfast_node_v1_node_proto_msgTypes[26]
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2387,7 +2940,7 @@ func (x *Awaited) String() string {
 func (*Awaited) ProtoMessage() {}
 
 func (x *Awaited) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_node_v1_node_proto_msgTypes[26]
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2400,7 +2953,7 @@ func (x *Awaited) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Awaited.ProtoReflect.Descriptor instead.
 func (*Awaited) Descriptor() ([]byte, []int) {
-	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{26}
+	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Awaited) GetVersion() uint64 {
@@ -2454,7 +3007,7 @@ type AskShare struct {
 
 func (x *AskShare) Reset() {
 	*x = AskShare{}
-	mi := &file_holdfast_node_v1_node_proto_msgTypes[27]
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2466,7 +3019,7 @@ func (x *AskShare) String() string {
 func (*AskShare) ProtoMessage() {}
 
 func (x *AskShare) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_node_v1_node_proto_msgTypes[27]
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2479,7 +3032,7 @@ func (x *AskShare) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AskShare.ProtoReflect.Descriptor instead.
 func (*AskShare) Descriptor() ([]byte, []int) {
-	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{27}
+	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *AskShare) GetActivity() string {
@@ -2595,7 +3148,7 @@ type Share struct {
 
 func (x *Share) Reset() {
 	*x = Share{}
-	mi := &file_holdfast_node_v1_node_proto_msgTypes[28]
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2607,7 +3160,7 @@ func (x *Share) String() string {
 func (*Share) ProtoMessage() {}
 
 func (x *Share) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_node_v1_node_proto_msgTypes[28]
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2620,7 +3173,7 @@ func (x *Share) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Share.ProtoReflect.Descriptor instead.
 func (*Share) Descriptor() ([]byte, []int) {
-	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{28}
+	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Share) GetGranter() uint64 {
@@ -2697,7 +3250,7 @@ type Seats struct {
 
 func (x *Seats) Reset() {
 	*x = Seats{}
-	mi := &file_holdfast_node_v1_node_proto_msgTypes[29]
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2709,7 +3262,7 @@ func (x *Seats) String() string {
 func (*Seats) ProtoMessage() {}
 
 func (x *Seats) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_node_v1_node_proto_msgTypes[29]
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2722,7 +3275,7 @@ func (x *Seats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Seats.ProtoReflect.Descriptor instead.
 func (*Seats) Descriptor() ([]byte, []int) {
-	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{29}
+	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Seats) GetRate() uint32 {
@@ -2743,8 +3296,7 @@ var File_holdfast_node_v1_node_proto protoreflect.FileDescriptor
 
 const file_holdfast_node_v1_node_proto_rawDesc = "" +
 	"\n" +
-	"\x1bholdfast/node/v1/node.proto\x12\x10holdfast.node.v1\x1a!holdfast/journal/v1/journal.proto\x1a\x1dholdfast/order/v1/order.proto\x1a!holdfast/problem/v1/problem.proto\"\xca\n" +
-	"\n" +
+	"\x1bholdfast/node/v1/node.proto\x12\x10holdfast.node.v1\x1a!holdfast/journal/v1/journal.proto\x1a\x1dholdfast/order/v1/order.proto\x1a!holdfast/problem/v1/problem.proto\"\xc5\r\n" +
 	"\bEnvelope\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x19\n" +
 	"\border_id\x18\x02 \x01(\tR\aorderId\x12\x16\n" +
@@ -2773,11 +3325,18 @@ const file_holdfast_node_v1_node_proto_rawDesc = "" +
 	"releaseKey\x12B\n" +
 	"\fchild_result\x18\x1a \x01(\v2\x1d.holdfast.node.v1.ChildResultH\x00R\vchildResult\x12,\n" +
 	"\x04told\x18\x1b \x01(\v2\x16.holdfast.node.v1.ToldH\x00R\x04told\x128\n" +
-	"\binserted\x18\x1c \x01(\v2\x1a.holdfast.node.v1.InsertedH\x00R\binserted\x126\n" +
+	"\binserted\x18\x1c \x01(\v2\x1a.holdfast.node.v1.InsertedH\x00R\binserted\x125\n" +
+	"\aemitted\x18\x1d \x01(\v2\x19.holdfast.node.v1.EmittedH\x00R\aemitted\x12/\n" +
+	"\x05known\x18\x1e \x01(\v2\x17.holdfast.node.v1.KnownH\x00R\x05known\x12;\n" +
+	"\tforgotten\x18\x1f \x01(\v2\x1b.holdfast.node.v1.ForgottenH\x00R\tforgotten\x12/\n" +
+	"\x05offer\x18  \x01(\v2\x17.holdfast.node.v1.OfferH\x00R\x05offer\x122\n" +
+	"\x06listen\x18! \x01(\v2\x18.holdfast.node.v1.ListenH\x00R\x06listen\x128\n" +
+	"\bunlisten\x18\" \x01(\v2\x1a.holdfast.node.v1.UnlistenH\x00R\bunlisten\x125\n" +
+	"\apublish\x18# \x01(\v2\x19.holdfast.node.v1.PublishH\x00R\apublish\x126\n" +
 	"\bshow_key\x18( \x01(\v2\x19.holdfast.node.v1.ShowKeyH\x00R\ashowKey\x129\n" +
 	"\task_share\x18* \x01(\v2\x1a.holdfast.node.v1.AskShareH\x00R\baskShare\x12/\n" +
 	"\x05await\x18) \x01(\v2\x17.holdfast.node.v1.AwaitH\x00R\x05awaitB\t\n" +
-	"\amessage\"\xbe\x03\n" +
+	"\amessage\"\xf5\x03\n" +
 	"\x06Answer\x12\x10\n" +
 	"\x03ask\x18\x01 \x01(\x04R\x03ask\x123\n" +
 	"\afailure\x18\x02 \x01(\v2\x19.holdfast.node.v1.FailureR\afailure\x12\x1c\n" +
@@ -2788,7 +3347,8 @@ const file_holdfast_node_v1_node_proto_rawDesc = "" +
 	"\x05child\x18\f \x01(\v2\x1d.holdfast.node.v1.ChildResultH\x00R\x05child\x129\n" +
 	"\tkey_queue\x18\r \x01(\v2\x1a.holdfast.node.v1.KeyQueueH\x00R\bkeyQueue\x125\n" +
 	"\aawaited\x18\x0e \x01(\v2\x19.holdfast.node.v1.AwaitedH\x00R\aawaited\x12/\n" +
-	"\x05share\x18\x0f \x01(\v2\x17.holdfast.node.v1.ShareH\x00R\x05shareB\t\n" +
+	"\x05share\x18\x0f \x01(\v2\x17.holdfast.node.v1.ShareH\x00R\x05share\x125\n" +
+	"\asettled\x18\x10 \x01(\v2\x19.holdfast.node.v1.SettledH\x00R\asettledB\t\n" +
 	"\amessage\"O\n" +
 	"\aFailure\x120\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\x18.holdfast.node.v1.ReasonR\x06reason\x12\x12\n" +
@@ -2881,7 +3441,30 @@ const file_holdfast_node_v1_node_proto_rawDesc = "" +
 	"\x04Told\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\"\n" +
 	"\n" +
-	"\bInserted\"E\n" +
+	"\bInserted\"\x1f\n" +
+	"\aEmitted\x12\x14\n" +
+	"\x05frame\x18\x01 \x01(\rR\x05frame\"#\n" +
+	"\x05Known\x12\x1a\n" +
+	"\blistener\x18\x01 \x01(\rR\blistener\"'\n" +
+	"\tForgotten\x12\x1a\n" +
+	"\blistener\x18\x01 \x01(\rR\blistener\"U\n" +
+	"\x05Offer\x12\x1a\n" +
+	"\blistener\x18\x01 \x01(\rR\blistener\x12\x1a\n" +
+	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12\x14\n" +
+	"\x05event\x18\x03 \x01(\fR\x05event\"A\n" +
+	"\aSettled\x126\n" +
+	"\averdict\x18\x01 \x01(\x0e2\x1c.holdfast.journal.v1.VerdictR\averdict\"}\n" +
+	"\x06Listen\x123\n" +
+	"\x04slot\x18\x01 \x01(\v2\x1f.holdfast.journal.v1.SlotOpenedR\x04slot\x12>\n" +
+	"\blistener\x18\x02 \x01(\v2\".holdfast.journal.v1.ListenerAddedR\blistener\"^\n" +
+	"\bUnlisten\x12\x1a\n" +
+	"\binstance\x18\x01 \x01(\tR\binstance\x12\x1a\n" +
+	"\blistener\x18\x02 \x01(\rR\blistener\x12\x1a\n" +
+	"\bconsumed\x18\x03 \x01(\x04R\bconsumed\"h\n" +
+	"\aPublish\x123\n" +
+	"\x04slot\x18\x01 \x01(\v2\x1f.holdfast.journal.v1.SlotOpenedR\x04slot\x12\x14\n" +
+	"\x05event\x18\x02 \x01(\fR\x05event\x12\x12\n" +
+	"\x04keep\x18\x03 \x01(\x03R\x04keep\"E\n" +
 	"\aShowKey\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x12\n" +
 	"\x04most\x18\x02 \x01(\x05R\x04most\x12\x14\n" +
@@ -2929,7 +3512,7 @@ const file_holdfast_node_v1_node_proto_rawDesc = "" +
 	"\asettled\x18\t \x01(\x04R\asettled\"=\n" +
 	"\x05Seats\x12\x12\n" +
 	"\x04rate\x18\x01 \x01(\rR\x04rate\x12 \n" +
-	"\vconcurrency\x18\x02 \x01(\rR\vconcurrency*\xc7\x05\n" +
+	"\vconcurrency\x18\x02 \x01(\rR\vconcurrency*\xdd\x05\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12REASON_INTERRUPTED\x10\x01\x12\x14\n" +
@@ -2958,7 +3541,8 @@ const file_holdfast_node_v1_node_proto_rawDesc = "" +
 	"\x11REASON_WRONG_TASK\x10\x1d\x12\x17\n" +
 	"\x13REASON_OUTPUT_UNFIT\x10\x1e\x12\x17\n" +
 	"\x13REASON_ATTEMPT_OVER\x10\x1f\x12\x1b\n" +
-	"\x17REASON_FOREIGN_ACTIVITY\x10 *Y\n" +
+	"\x17REASON_FOREIGN_ACTIVITY\x10 \x12\x14\n" +
+	"\x10REASON_SLOT_FULL\x10(*Y\n" +
 	"\x06Wanted\x12\x16\n" +
 	"\x12WANTED_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fWANTED_ACCEPTED\x10\x01\x12\x10\n" +
@@ -2978,7 +3562,7 @@ func file_holdfast_node_v1_node_proto_rawDescGZIP() []byte {
 }
 
 var file_holdfast_node_v1_node_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_holdfast_node_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_holdfast_node_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_holdfast_node_v1_node_proto_goTypes = []any{
 	(Reason)(0),                     // 0: holdfast.node.v1.Reason
 	(Wanted)(0),                     // 1: holdfast.node.v1.Wanted
@@ -3005,19 +3589,30 @@ var file_holdfast_node_v1_node_proto_goTypes = []any{
 	(*ChildResult)(nil),             // 22: holdfast.node.v1.ChildResult
 	(*Told)(nil),                    // 23: holdfast.node.v1.Told
 	(*Inserted)(nil),                // 24: holdfast.node.v1.Inserted
-	(*ShowKey)(nil),                 // 25: holdfast.node.v1.ShowKey
-	(*KeyQueue)(nil),                // 26: holdfast.node.v1.KeyQueue
-	(*Await)(nil),                   // 27: holdfast.node.v1.Await
-	(*Awaited)(nil),                 // 28: holdfast.node.v1.Awaited
-	(*AskShare)(nil),                // 29: holdfast.node.v1.AskShare
-	(*Share)(nil),                   // 30: holdfast.node.v1.Share
-	(*Seats)(nil),                   // 31: holdfast.node.v1.Seats
-	(*orderv1.Order)(nil),           // 32: holdfast.order.v1.Order
-	(*journalv1.OrderAccepted)(nil), // 33: holdfast.journal.v1.OrderAccepted
-	(*problemv1.Problem)(nil),       // 34: holdfast.problem.v1.Problem
-	(journalv1.Outcome)(0),          // 35: holdfast.journal.v1.Outcome
-	(journalv1.Reopening)(0),        // 36: holdfast.journal.v1.Reopening
-	(orderv1.Status)(0),             // 37: holdfast.order.v1.Status
+	(*Emitted)(nil),                 // 25: holdfast.node.v1.Emitted
+	(*Known)(nil),                   // 26: holdfast.node.v1.Known
+	(*Forgotten)(nil),               // 27: holdfast.node.v1.Forgotten
+	(*Offer)(nil),                   // 28: holdfast.node.v1.Offer
+	(*Settled)(nil),                 // 29: holdfast.node.v1.Settled
+	(*Listen)(nil),                  // 30: holdfast.node.v1.Listen
+	(*Unlisten)(nil),                // 31: holdfast.node.v1.Unlisten
+	(*Publish)(nil),                 // 32: holdfast.node.v1.Publish
+	(*ShowKey)(nil),                 // 33: holdfast.node.v1.ShowKey
+	(*KeyQueue)(nil),                // 34: holdfast.node.v1.KeyQueue
+	(*Await)(nil),                   // 35: holdfast.node.v1.Await
+	(*Awaited)(nil),                 // 36: holdfast.node.v1.Awaited
+	(*AskShare)(nil),                // 37: holdfast.node.v1.AskShare
+	(*Share)(nil),                   // 38: holdfast.node.v1.Share
+	(*Seats)(nil),                   // 39: holdfast.node.v1.Seats
+	(*orderv1.Order)(nil),           // 40: holdfast.order.v1.Order
+	(*journalv1.OrderAccepted)(nil), // 41: holdfast.journal.v1.OrderAccepted
+	(*problemv1.Problem)(nil),       // 42: holdfast.problem.v1.Problem
+	(journalv1.Outcome)(0),          // 43: holdfast.journal.v1.Outcome
+	(journalv1.Reopening)(0),        // 44: holdfast.journal.v1.Reopening
+	(orderv1.Status)(0),             // 45: holdfast.order.v1.Status
+	(journalv1.Verdict)(0),          // 46: holdfast.journal.v1.Verdict
+	(*journalv1.SlotOpened)(nil),    // 47: holdfast.journal.v1.SlotOpened
+	(*journalv1.ListenerAdded)(nil), // 48: holdfast.journal.v1.ListenerAdded
 }
 var file_holdfast_node_v1_node_proto_depIdxs = []int32{
 	5,  // 0: holdfast.node.v1.Envelope.accept:type_name -> holdfast.node.v1.Accept
@@ -3039,35 +3634,47 @@ var file_holdfast_node_v1_node_proto_depIdxs = []int32{
 	22, // 16: holdfast.node.v1.Envelope.child_result:type_name -> holdfast.node.v1.ChildResult
 	23, // 17: holdfast.node.v1.Envelope.told:type_name -> holdfast.node.v1.Told
 	24, // 18: holdfast.node.v1.Envelope.inserted:type_name -> holdfast.node.v1.Inserted
-	25, // 19: holdfast.node.v1.Envelope.show_key:type_name -> holdfast.node.v1.ShowKey
-	29, // 20: holdfast.node.v1.Envelope.ask_share:type_name -> holdfast.node.v1.AskShare
-	27, // 21: holdfast.node.v1.Envelope.await:type_name -> holdfast.node.v1.Await
-	4,  // 22: holdfast.node.v1.Answer.failure:type_name -> holdfast.node.v1.Failure
-	6,  // 23: holdfast.node.v1.Answer.accepted:type_name -> holdfast.node.v1.Accepted
-	32, // 24: holdfast.node.v1.Answer.order:type_name -> holdfast.order.v1.Order
-	22, // 25: holdfast.node.v1.Answer.child:type_name -> holdfast.node.v1.ChildResult
-	26, // 26: holdfast.node.v1.Answer.key_queue:type_name -> holdfast.node.v1.KeyQueue
-	28, // 27: holdfast.node.v1.Answer.awaited:type_name -> holdfast.node.v1.Awaited
-	30, // 28: holdfast.node.v1.Answer.share:type_name -> holdfast.node.v1.Share
-	0,  // 29: holdfast.node.v1.Failure.reason:type_name -> holdfast.node.v1.Reason
-	33, // 30: holdfast.node.v1.Accept.order:type_name -> holdfast.journal.v1.OrderAccepted
-	1,  // 31: holdfast.node.v1.Accept.wanted:type_name -> holdfast.node.v1.Wanted
-	33, // 32: holdfast.node.v1.Refuse.order:type_name -> holdfast.journal.v1.OrderAccepted
-	34, // 33: holdfast.node.v1.Refuse.error:type_name -> holdfast.problem.v1.Problem
-	35, // 34: holdfast.node.v1.TaskResult.outcome:type_name -> holdfast.journal.v1.Outcome
-	34, // 35: holdfast.node.v1.TaskResult.error:type_name -> holdfast.problem.v1.Problem
-	34, // 36: holdfast.node.v1.Fault.error:type_name -> holdfast.problem.v1.Problem
-	36, // 37: holdfast.node.v1.Reopen.how:type_name -> holdfast.journal.v1.Reopening
-	37, // 38: holdfast.node.v1.ChildResult.status:type_name -> holdfast.order.v1.Status
-	34, // 39: holdfast.node.v1.ChildResult.error:type_name -> holdfast.problem.v1.Problem
-	32, // 40: holdfast.node.v1.Awaited.order:type_name -> holdfast.order.v1.Order
-	31, // 41: holdfast.node.v1.AskShare.held:type_name -> holdfast.node.v1.Seats
-	31, // 42: holdfast.node.v1.Share.seats:type_name -> holdfast.node.v1.Seats
-	43, // [43:43] is the sub-list for method output_type
-	43, // [43:43] is the sub-list for method input_type
-	43, // [43:43] is the sub-list for extension type_name
-	43, // [43:43] is the sub-list for extension extendee
-	0,  // [0:43] is the sub-list for field type_name
+	25, // 19: holdfast.node.v1.Envelope.emitted:type_name -> holdfast.node.v1.Emitted
+	26, // 20: holdfast.node.v1.Envelope.known:type_name -> holdfast.node.v1.Known
+	27, // 21: holdfast.node.v1.Envelope.forgotten:type_name -> holdfast.node.v1.Forgotten
+	28, // 22: holdfast.node.v1.Envelope.offer:type_name -> holdfast.node.v1.Offer
+	30, // 23: holdfast.node.v1.Envelope.listen:type_name -> holdfast.node.v1.Listen
+	31, // 24: holdfast.node.v1.Envelope.unlisten:type_name -> holdfast.node.v1.Unlisten
+	32, // 25: holdfast.node.v1.Envelope.publish:type_name -> holdfast.node.v1.Publish
+	33, // 26: holdfast.node.v1.Envelope.show_key:type_name -> holdfast.node.v1.ShowKey
+	37, // 27: holdfast.node.v1.Envelope.ask_share:type_name -> holdfast.node.v1.AskShare
+	35, // 28: holdfast.node.v1.Envelope.await:type_name -> holdfast.node.v1.Await
+	4,  // 29: holdfast.node.v1.Answer.failure:type_name -> holdfast.node.v1.Failure
+	6,  // 30: holdfast.node.v1.Answer.accepted:type_name -> holdfast.node.v1.Accepted
+	40, // 31: holdfast.node.v1.Answer.order:type_name -> holdfast.order.v1.Order
+	22, // 32: holdfast.node.v1.Answer.child:type_name -> holdfast.node.v1.ChildResult
+	34, // 33: holdfast.node.v1.Answer.key_queue:type_name -> holdfast.node.v1.KeyQueue
+	36, // 34: holdfast.node.v1.Answer.awaited:type_name -> holdfast.node.v1.Awaited
+	38, // 35: holdfast.node.v1.Answer.share:type_name -> holdfast.node.v1.Share
+	29, // 36: holdfast.node.v1.Answer.settled:type_name -> holdfast.node.v1.Settled
+	0,  // 37: holdfast.node.v1.Failure.reason:type_name -> holdfast.node.v1.Reason
+	41, // 38: holdfast.node.v1.Accept.order:type_name -> holdfast.journal.v1.OrderAccepted
+	1,  // 39: holdfast.node.v1.Accept.wanted:type_name -> holdfast.node.v1.Wanted
+	41, // 40: holdfast.node.v1.Refuse.order:type_name -> holdfast.journal.v1.OrderAccepted
+	42, // 41: holdfast.node.v1.Refuse.error:type_name -> holdfast.problem.v1.Problem
+	43, // 42: holdfast.node.v1.TaskResult.outcome:type_name -> holdfast.journal.v1.Outcome
+	42, // 43: holdfast.node.v1.TaskResult.error:type_name -> holdfast.problem.v1.Problem
+	42, // 44: holdfast.node.v1.Fault.error:type_name -> holdfast.problem.v1.Problem
+	44, // 45: holdfast.node.v1.Reopen.how:type_name -> holdfast.journal.v1.Reopening
+	45, // 46: holdfast.node.v1.ChildResult.status:type_name -> holdfast.order.v1.Status
+	42, // 47: holdfast.node.v1.ChildResult.error:type_name -> holdfast.problem.v1.Problem
+	46, // 48: holdfast.node.v1.Settled.verdict:type_name -> holdfast.journal.v1.Verdict
+	47, // 49: holdfast.node.v1.Listen.slot:type_name -> holdfast.journal.v1.SlotOpened
+	48, // 50: holdfast.node.v1.Listen.listener:type_name -> holdfast.journal.v1.ListenerAdded
+	47, // 51: holdfast.node.v1.Publish.slot:type_name -> holdfast.journal.v1.SlotOpened
+	40, // 52: holdfast.node.v1.Awaited.order:type_name -> holdfast.order.v1.Order
+	39, // 53: holdfast.node.v1.AskShare.held:type_name -> holdfast.node.v1.Seats
+	39, // 54: holdfast.node.v1.Share.seats:type_name -> holdfast.node.v1.Seats
+	55, // [55:55] is the sub-list for method output_type
+	55, // [55:55] is the sub-list for method input_type
+	55, // [55:55] is the sub-list for extension type_name
+	55, // [55:55] is the sub-list for extension extendee
+	0,  // [0:55] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_node_v1_node_proto_init() }
@@ -3095,6 +3702,13 @@ func file_holdfast_node_v1_node_proto_init() {
 		(*Envelope_ChildResult)(nil),
 		(*Envelope_Told)(nil),
 		(*Envelope_Inserted)(nil),
+		(*Envelope_Emitted)(nil),
+		(*Envelope_Known)(nil),
+		(*Envelope_Forgotten)(nil),
+		(*Envelope_Offer)(nil),
+		(*Envelope_Listen)(nil),
+		(*Envelope_Unlisten)(nil),
+		(*Envelope_Publish)(nil),
 		(*Envelope_ShowKey)(nil),
 		(*Envelope_AskShare)(nil),
 		(*Envelope_Await)(nil),
@@ -3106,6 +3720,7 @@ func file_holdfast_node_v1_node_proto_init() {
 		(*Answer_KeyQueue)(nil),
 		(*Answer_Awaited)(nil),
 		(*Answer_Share)(nil),
+		(*Answer_Settled)(nil),
 	}
 	file_holdfast_node_v1_node_proto_msgTypes[16].OneofWrappers = []any{}
 	type x struct{}
@@ -3114,7 +3729,7 @@ func file_holdfast_node_v1_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_node_v1_node_proto_rawDesc), len(file_holdfast_node_v1_node_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   30,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

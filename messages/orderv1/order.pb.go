@@ -251,6 +251,18 @@ const (
 	EventType_EVENT_TYPE_BRANCH_LEFT EventType = 47
 	// The order, which a node had accepted that did not own its partition, was taken up by the owner, and waits for its order key.
 	EventType_EVENT_TYPE_ORDER_QUEUED EventType = 48
+	// A task publishes an event.
+	EventType_EVENT_TYPE_EMIT_SCHEDULED EventType = 49
+	// The event is durable wherever somebody may listen for it.
+	EventType_EVENT_TYPE_EMIT_ENDED EventType = 50
+	// A task begins to listen for events.
+	EventType_EVENT_TYPE_LISTEN_STARTED EventType = 51
+	// What the task listens for will come to it from now on.
+	EventType_EVENT_TYPE_LISTENER_KNOWN EventType = 52
+	// A task got an event that it listens for.
+	EventType_EVENT_TYPE_EVENT_CONSUMED EventType = 53
+	// It is known that the task listens for something no more.
+	EventType_EVENT_TYPE_LISTENER_FORGOTTEN EventType = 54
 )
 
 // Enum value maps for EventType.
@@ -305,6 +317,12 @@ var (
 		46: "EVENT_TYPE_BRANCH_COMPLETED",
 		47: "EVENT_TYPE_BRANCH_LEFT",
 		48: "EVENT_TYPE_ORDER_QUEUED",
+		49: "EVENT_TYPE_EMIT_SCHEDULED",
+		50: "EVENT_TYPE_EMIT_ENDED",
+		51: "EVENT_TYPE_LISTEN_STARTED",
+		52: "EVENT_TYPE_LISTENER_KNOWN",
+		53: "EVENT_TYPE_EVENT_CONSUMED",
+		54: "EVENT_TYPE_LISTENER_FORGOTTEN",
 	}
 	EventType_value = map[string]int32{
 		"EVENT_TYPE_UNSPECIFIED":          0,
@@ -356,6 +374,12 @@ var (
 		"EVENT_TYPE_BRANCH_COMPLETED":     46,
 		"EVENT_TYPE_BRANCH_LEFT":          47,
 		"EVENT_TYPE_ORDER_QUEUED":         48,
+		"EVENT_TYPE_EMIT_SCHEDULED":       49,
+		"EVENT_TYPE_EMIT_ENDED":           50,
+		"EVENT_TYPE_LISTEN_STARTED":       51,
+		"EVENT_TYPE_LISTENER_KNOWN":       52,
+		"EVENT_TYPE_EVENT_CONSUMED":       53,
+		"EVENT_TYPE_LISTENER_FORGOTTEN":   54,
 	}
 )
 
@@ -2548,7 +2572,7 @@ const file_holdfast_order_v1_order_proto_rawDesc = "" +
 	"\x10STATUS_COMPLETED\x10\x04\x12\x12\n" +
 	"\x0eSTATUS_FAULTED\x10\x05\x12\x14\n" +
 	"\x10STATUS_CANCELLED\x10\x06\x12\x14\n" +
-	"\x10STATUS_SUSPENDED\x10\a*\xfa\v\n" +
+	"\x10STATUS_SUSPENDED\x10\a*\xb4\r\n" +
 	"\tEventType\x12\x1a\n" +
 	"\x16EVENT_TYPE_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19EVENT_TYPE_ORDER_ACCEPTED\x10\x01\x12\x1c\n" +
@@ -2599,7 +2623,13 @@ const file_holdfast_order_v1_order_proto_rawDesc = "" +
 	"\x19EVENT_TYPE_BRANCH_STARTED\x10-\x12\x1f\n" +
 	"\x1bEVENT_TYPE_BRANCH_COMPLETED\x10.\x12\x1a\n" +
 	"\x16EVENT_TYPE_BRANCH_LEFT\x10/\x12\x1b\n" +
-	"\x17EVENT_TYPE_ORDER_QUEUED\x1002\xfa\x05\n" +
+	"\x17EVENT_TYPE_ORDER_QUEUED\x100\x12\x1d\n" +
+	"\x19EVENT_TYPE_EMIT_SCHEDULED\x101\x12\x19\n" +
+	"\x15EVENT_TYPE_EMIT_ENDED\x102\x12\x1d\n" +
+	"\x19EVENT_TYPE_LISTEN_STARTED\x103\x12\x1d\n" +
+	"\x19EVENT_TYPE_LISTENER_KNOWN\x104\x12\x1d\n" +
+	"\x19EVENT_TYPE_EVENT_CONSUMED\x105\x12!\n" +
+	"\x1dEVENT_TYPE_LISTENER_FORGOTTEN\x1062\xfa\x05\n" +
 	"\fOrderService\x12M\n" +
 	"\x06Submit\x12 .holdfast.order.v1.SubmitRequest\x1a!.holdfast.order.v1.SubmitResponse\x12c\n" +
 	"\fSubmitStream\x12&.holdfast.order.v1.SubmitStreamRequest\x1a'.holdfast.order.v1.SubmitStreamResponse(\x010\x01\x12D\n" +

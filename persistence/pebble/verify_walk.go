@@ -249,7 +249,7 @@ func (v *verifier) order(o *Order, whole bool) {
 			v.orderProblemf(o.Handle, "is missing in an index: there is no key %x", key)
 		}
 	}
-	if v.Fold != nil && whole && rows.IsOrder(o.Row.GetId()) {
+	if v.Fold != nil && whole {
 		if err := v.Fold(*o); err != nil {
 			v.orderProblemf(o.Handle, "%v", err)
 		}

@@ -35,7 +35,9 @@ type Facts struct {
 	Intake bool
 	// Suspended: an operator suspended it. InFlight: something of it is under way.
 	Suspended, InFlight bool
-	Overflow            []Overflowed
+	// ReadsFrom is the version of the event from which on its history can be read; 0: from the first.
+	ReadsFrom uint64
+	Overflow  []Overflowed
 	// Fault tells of an order that has faulted; else it is nil.
 	Fault *Fault
 }
@@ -90,7 +92,7 @@ func (f *Facts) OrderRow(p messages.Partition) *journalv1.OrderRow {
 	r := &journalv1.OrderRow{
 		Id: a.GetOrderId(), Definition: a.GetDefinition(), Status: int32(f.Status), OrderKey: a.GetOrderKey(),
 		Priority: a.GetPriority(), Labels: a.GetLabels(), Deadline: f.Deadline, AcceptedAt: f.At, EndedAt: f.EndedAt,
-		Partition: uint32(p), Parent: a.GetParent().GetOrderId(), InDoubt: f.inDoubt(),
+		Partition: uint32(p), Parent: a.GetParent().GetOrderId(), InDoubt: f.inDoubt(), ReadsFrom: f.ReadsFrom,
 	}
 	if f.Fault != nil {
 		r.FaultTask, r.FaultType, r.FaultTitle = f.Fault.Task, messages.Cut(f.Fault.Type, mostKept), messages.Cut(f.Fault.Title, mostKept)
@@ -124,7 +126,7 @@ func (f *Facts) OpenRow() *journalv1.OpenRow {
 // ChangesOrder tells whether the order's row must be written, in place of the one given; nil: there is none.
 func (f *Facts) ChangesOrder(r *journalv1.OrderRow) bool {
 	return r == nil || r.GetStatus() != int32(f.Status) || r.GetEndedAt() != f.EndedAt || r.GetDeadline() != f.Deadline ||
-		r.GetInDoubt() != f.inDoubt()
+		r.GetInDoubt() != f.inDoubt() || r.GetReadsFrom() != f.ReadsFrom
 }
 
 // ChangesOpen tells whether the open row of an open order must be written, in place of the one given; nil: there is none.

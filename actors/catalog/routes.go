@@ -1,0 +1,46 @@
+package catalog
+
+import (
+	"slices"
+
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+)
+
+// Routes returns the routes of events of a type, and of those of all types, that the deployed definitions of a namespace listen for,
+// without repetition.
+func (c *Catalog) Routes(namespace, eventType string) []*journalv1.Route {
+	c.mu.RLock()
+	byType, made := c.routes[namespace]
+	c.mu.RUnlock()
+	if !made {
+		byType = c.makeRoutes(namespace)
+	}
+	return slices.Concat(byType[eventType], byType[""])
+}
+
+func (c *Catalog) makeRoutes(namespace string) map[string][]*journalv1.Route {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	byType, seen := map[string][]*journalv1.Route{}, map[string]bool{}
+	for ref, e := range c.byRef {
+		row := e.row.Load()
+		if ref.Namespace != namespace || isRemoved(row) {
+			continue
+		}
+		for _, r := range row.GetRoutes() {
+			if key := messages.RouteKey(r); !seen[key] {
+				seen[key] = true
+				byType[r.GetType()] = append(byType[r.GetType()], r)
+			}
+		}
+	}
+	if len(c.routes) >= mostRouted {
+		clear(c.routes)
+	}
+	c.routes[namespace] = byType
+	return byType
+}
+
+// mostRouted is of how many namespaces the routes are kept.
+const mostRouted = 1000

@@ -1,0 +1,166 @@
+package gateway
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"mime"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/holdfast-run/holdfast/actors"
+	failures "github.com/holdfast-run/holdfast/actors/failure"
+	"github.com/holdfast-run/holdfast/messages/eventv1"
+	"github.com/holdfast-run/holdfast/messages/nodev1"
+)
+
+// events serves eventv1.EventService.
+type events struct {
+	eventv1.UnimplementedEventServiceServer
+	*Server
+}
+
+// maxEvents is the most events that can be published at once.
+const maxEvents = 1000
+
+// Publish implements eventv1.EventServiceServer.
+func (e events) Publish(ctx context.Context, r *eventv1.PublishRequest) (*eventv1.PublishResponse, error) {
+	client, err := e.admission.client(ctx)
+	if err == nil {
+		err = e.admission.admit(client)
+	}
+	if err != nil {
+		return nil, e.refused(err)
+	}
+	var m mistakes
+	checkNamespace(&m, "namespace", r.GetNamespace())
+	if n := len(r.GetEvents()); n == 0 || n > maxEvents {
+		m.add("events", fmt.Sprintf("are %d, and must be from 1 to %d", n, maxEvents))
+	}
+	keep := e.keepFor(&m, r.GetKeepFor())
+	raw := make([][]byte, min(len(r.GetEvents()), maxEvents))
+	for i := range raw {
+		raw[i] = e.encodeEvent(&m, fmt.Sprintf("events[%d]", i), r.GetEvents()[i])
+	}
+	if err := m.err(); err != nil {
+		return nil, e.fail(err)
+	}
+	places, err := e.publish(ctx, r.GetNamespace(), raw, keep)
+	if err != nil {
+		return nil, e.fail(err)
+	}
+	return &eventv1.PublishResponse{Places: places}, nil
+}
+
+// publish publishes events, and returns when all of them are durable, with how many places each went to.
+func (s *Server) publish(ctx context.Context, namespace string, raw [][]byte, keep time.Duration) ([]uint32, error) {
+	type published struct {
+		event, slots int
+		failure      *nodev1.Failure
+	}
+	answers := make(chan published, len(raw))
+	for i, event := range raw {
+		s.engine.Publish(namespace, event, keep, func(slots int, f *nodev1.Failure) { answers <- published{i, slots, f} })
+	}
+	places := make([]uint32, len(raw))
+	var failed error
+	for range raw {
+		select {
+		case a := <-answers:
+			if a.failure != nil && failed == nil {
+				failed = fmt.Errorf("event %d: %w", a.event, failures.Err(a.failure))
+			}
+			places[a.event] = uint32(a.slots) //nolint:gosec // there are few
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	return places, failed
+}
+
+func checkNamespace(m *mistakes, field, namespace string) {
+	if namespace == "" || len(namespace) > maxNamespace {
+		m.add(field, fmt.Sprintf("must be the namespace of definitions, of 1 to %d bytes", maxNamespace))
+	}
+}
+
+// maxNamespace is the longest name of a namespace, in bytes: see package definition.
+const maxNamespace = 63
+
+// keepFor reads how long events are to be kept; 0: as long as events are kept.
+func (s *Server) keepFor(m *mistakes, d *durationpb.Duration) time.Duration {
+	if d == nil {
+		return 0
+	}
+	if err := d.CheckValid(); err != nil || d.AsDuration() <= 0 || d.AsDuration() > actors.Longest {
+		m.add("keep_for", fmt.Sprintf("must be longer than 0 and at most %v", actors.Longest))
+	}
+	return d.AsDuration()
+}
+
+// encodeEvent makes the JSON of an event.
+func (s *Server) encodeEvent(m *mistakes, field string, e *eventv1.Event) []byte {
+	out := map[string]any{"specversion": "1.0", "id": e.GetId(), "source": e.GetSource(), "type": e.GetType()}
+	optional := func(name, value string) {
+		if value != "" {
+			out[name] = value
+		}
+	}
+	optional("subject", e.GetSubject())
+	optional("datacontenttype", e.GetContentType())
+	optional("dataschema", e.GetDataSchema())
+	if t := e.GetTime(); t != nil {
+		if err := t.CheckValid(); err != nil {
+			m.add(field+".time", err.Error())
+		}
+		out["time"] = t.AsTime().Format(time.RFC3339Nano)
+	}
+	for _, name := range slices.Sorted(maps.Keys(e.GetExtensions())) {
+		if _, taken := out[name]; taken || name == "data" || name == "data_base64" {
+			m.add(field+".extensions", fmt.Sprintf("have %.60q, which is no extension: give the field of the event", name))
+			continue
+		}
+		out[name] = e.GetExtensions()[name]
+	}
+	switch data := e.GetData(); {
+	case len(data) == 0:
+	case isJSON(e.GetContentType()):
+		if err := checkJSON(data, s.config.MaxInput, s.config.MaxDepth); err != nil {
+			m.add(field+".data", err.Error())
+			return nil
+		}
+		out["data"] = json.RawMessage(data)
+	default:
+		out["data_base64"] = base64.StdEncoding.EncodeToString(data)
+	}
+	raw, err := json.Marshal(out)
+	if err == nil {
+		err = s.checkEvent(raw)
+	}
+	if err != nil {
+		m.add(field, err.Error())
+	}
+	return raw
+}
+
+// checkEvent says what is wrong with the JSON of an event.
+func (s *Server) checkEvent(raw []byte) error {
+	if len(raw) > s.config.MaxInput {
+		return fmt.Errorf("has %d bytes, more than the limit of %d", len(raw), s.config.MaxInput) //nolint:err113 // for people
+	}
+	return actors.CheckEvent(raw)
+}
+
+// isJSON tells whether what has a media type is JSON; an empty one says so, too.
+func isJSON(contentType string) bool {
+	if contentType == "" {
+		return true
+	}
+	media, _, err := mime.ParseMediaType(contentType)
+	return err == nil && (media == "application/json" || strings.HasSuffix(media, "+json"))
+}

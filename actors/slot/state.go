@@ -1,0 +1,300 @@
+package slot
+
+import (
+	"container/heap"
+	"fmt"
+	"time"
+
+	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/persistence/rows"
+)
+
+// Limits bound a slot. Zero values stand for the defaults.
+type Limits struct {
+	// Listeners is the most listeners of a slot. Default 100,000.
+	Listeners int
+	// Events and Bytes are the most events that a slot holds, and the most bytes of these. Default 100,000, and 16 MiB.
+	Events, Bytes int
+	// Remember is how long an event is known that was published, so that it is not published again. Default 1 h.
+	Remember time.Duration
+	// Summary is after how many events of its history a slot is summarized at the earliest. Default 1,000.
+	Summary int
+}
+
+// WithDefaults fills what is zero.
+func (l Limits) WithDefaults() Limits {
+	if l.Listeners == 0 {
+		l.Listeners = 100_000
+	}
+	if l.Events == 0 {
+		l.Events = 100_000
+	}
+	if l.Bytes == 0 {
+		l.Bytes = 16 << 20
+	}
+	if l.Remember == 0 {
+		l.Remember = time.Hour
+	}
+	if l.Summary == 0 {
+		l.Summary = 1000
+	}
+	return l
+}
+
+// Filter selects events.
+type Filter interface {
+	// Matches tells whether it selects an event, a CloudEvent in the JSON format.
+	Matches(event *workflow.Event) bool
+}
+
+// FilterRef says where a filter is: which one of a task of a definition.
+type FilterRef struct {
+	Definition string
+	Hash       string
+	Task       string
+	Filter     uint32
+}
+
+// State is a slot as its history tells it. It is changed only by Evolve (and so by Decide), but for the filters, which are given to it.
+type State struct {
+	limits Limits
+
+	version   messages.Version
+	readsFrom messages.Version
+	since     int // how many events there were since the last summary
+	opened    *journalv1.SlotOpened
+	openedAt  int64
+	lastAt    int64
+
+	lastListener uint32
+	lastEvent    uint64
+	listeners    map[uint32]*listener
+	byOwner      map[owner]*listener
+	groups       map[FilterRef]*group
+	events       map[uint64]*held
+	bytes        int
+	seen         map[seenKey]struct{}
+	seenInOrder  []seenEvent
+	expiries     expiries
+	// changed are the listeners for whom there may be something since Offers was called last.
+	changed []uint32
+	// offered is how many listeners have not answered yet.
+	offered int
+}
+
+// owner is who a listener is of, and the number that it gave it.
+type owner struct {
+	instance string
+	listener uint32
+}
+
+type listener struct {
+	*journalv1.ListenerAdded
+
+	group *group
+	// queue are the events that it gets; the first one is offered.
+	queue []*held
+}
+
+// group is the listeners that have one filter.
+type group struct {
+	filter  Filter // nil: it was not given yet
+	members map[uint32]*listener
+}
+
+// held is an event that the slot holds.
+type held struct {
+	*journalv1.EventPublished
+
+	taken    bool
+	waiting  map[uint32]struct{} // the listeners that have not answered
+	declined map[uint32]struct{}
+}
+
+// free tells whether an event is there for whoever wants it.
+func (h *held) free() bool { return !h.taken && len(h.waiting) == 0 }
+
+type seenKey [16]byte
+
+type seenEvent struct {
+	key   seenKey
+	until int64
+}
+
+// New returns the state of a slot that nothing has happened to.
+func New(limits Limits) *State {
+	return &State{
+		limits: limits.WithDefaults(), listeners: map[uint32]*listener{}, byOwner: map[owner]*listener{}, groups: map[FilterRef]*group{},
+		events: map[uint64]*held{}, seen: map[seenKey]struct{}{},
+	}
+}
+
+// From returns the state of a slot whose history is read from a summary on, which has a version.
+func From(version messages.Version, limits Limits) *State {
+	s := New(limits)
+	s.version = version - 1
+	return s
+}
+
+// Version returns the number of events of its history so far.
+func (s *State) Version() messages.Version { return s.version }
+
+// ID returns the id of the slot.
+func (s *State) ID() messages.OrderID { return messages.OrderID(s.opened.GetId()) }
+
+// Opened says what the slot is; nil before anything has happened to it.
+func (s *State) Opened() *journalv1.SlotOpened { return s.opened }
+
+// Wanting returns the filters that the slot needs, and was not given.
+func (s *State) Wanting() []FilterRef {
+	var out []FilterRef
+	for ref, g := range s.groups {
+		if g.filter == nil {
+			out = append(out, ref)
+		}
+	}
+	return out
+}
+
+// Give gives the slot a filter.
+func (s *State) Give(ref FilterRef, f Filter) { s.group(ref).filter = f }
+
+func (s *State) group(ref FilterRef) *group {
+	g := s.groups[ref]
+	if g == nil {
+		g = &group{members: map[uint32]*listener{}}
+		s.groups[ref] = g
+	}
+	return g
+}
+
+// FilterOf says where the filter of a listener is.
+func FilterOf(l *journalv1.ListenerAdded) FilterRef {
+	return FilterRef{
+		Definition: l.GetDefinition(), Hash: string(l.GetDefinitionHash()), Task: l.GetTask(), Filter: l.GetFilter(),
+	}
+}
+
+// Listeners returns how many listen.
+func (s *State) Listeners() int { return len(s.listeners) }
+
+// Events returns how many events are held, and how many bytes these have.
+func (s *State) Events() (n, bytes int) { return len(s.events), s.bytes }
+
+// What a listener and an event that was seen take in memory, in bytes, about.
+const (
+	listenerSize = 400
+	heldSize     = 400
+	seenSize     = 64
+)
+
+// Size is about what the slot takes in memory.
+func (s *State) Size() int {
+	return s.bytes + listenerSize*len(s.listeners) + heldSize*len(s.events) + seenSize*len(s.seenInOrder)
+}
+
+// Waiting returns how many listeners have not answered what they were offered.
+func (s *State) Waiting() int { return s.offered }
+
+// Empty tells whether the slot holds nothing: nobody listens, and no event is kept.
+func (s *State) Empty() bool { return len(s.listeners) == 0 && len(s.events) == 0 }
+
+// Facts are what the rows of the slot follow from.
+func (s *State) Facts() rows.Facts {
+	f := rows.Facts{
+		Accepted: &journalv1.OrderAccepted{OrderId: s.opened.GetId(), Definition: s.opened.GetNamespace() + "/" + s.opened.GetType()},
+		At:       s.openedAt, ReadsFrom: uint64(s.readsFrom),
+	}
+	switch {
+	case s.Empty():
+		f.Status, f.EndedAt = orderv1.Status_STATUS_COMPLETED, s.lastAt
+	case s.offered > 0:
+		f.Status = orderv1.Status_STATUS_RUNNING
+	default:
+		f.Status, f.Parked = orderv1.Status_STATUS_WAITING, true
+		if due := s.NextDue(); !due.IsZero() {
+			f.NextDue = due.UnixNano()
+		}
+	}
+	return f
+}
+
+// Offer is an event that a listener is to be asked about.
+type Offer struct {
+	Listener *journalv1.ListenerAdded
+	Event    *journalv1.EventPublished
+}
+
+// Offers returns what was to be offered since it was called last; of a state just read back, all that is to be offered. It is not
+// repeated: what is not answered is to be offered again, see OfferTo.
+func (s *State) Offers() []Offer {
+	var out []Offer
+	for _, n := range s.changed {
+		if o, is := s.OfferTo(n); is {
+			out = append(out, o)
+		}
+	}
+	s.changed = s.changed[:0]
+	return out
+}
+
+// OfferTo returns what is to be offered to a listener; false if nothing is.
+func (s *State) OfferTo(number uint32) (Offer, bool) {
+	l := s.listeners[number]
+	if l == nil || len(l.queue) == 0 {
+		return Offer{}, false
+	}
+	return Offer{Listener: l.ListenerAdded, Event: l.queue[0].EventPublished}, true
+}
+
+// NextDue returns when the slot must get TimerFired; zero if it need not.
+func (s *State) NextDue() time.Time {
+	for len(s.expiries) > 0 {
+		if h := s.events[s.expiries[0].sequence]; h != nil && h.free() {
+			return time.Unix(0, s.expiries[0].at).UTC()
+		}
+		heap.Pop(&s.expiries)
+	}
+	return time.Time{}
+}
+
+// expiry is when an event was kept long enough. That of one which is offered meanwhile is forgotten, and noted again when it is free.
+type expiry struct {
+	at       int64
+	sequence uint64
+}
+
+type expiries []expiry
+
+func (e *expiries) Len() int { return len(*e) }
+func (e *expiries) Less(i, j int) bool {
+	a, b := (*e)[i], (*e)[j]
+	return a.at < b.at || a.at == b.at && a.sequence < b.sequence
+}
+func (e *expiries) Swap(i, j int) { (*e)[i], (*e)[j] = (*e)[j], (*e)[i] }
+func (e *expiries) Push(x any)    { *e = append(*e, x.(expiry)) } //nolint:errcheck,forcetypeassert // only expiries are pushed
+func (e *expiries) Pop() any {
+	last := len(*e) - 1
+	x := (*e)[last]
+	*e = (*e)[:last]
+	return x
+}
+
+func (s *State) mustListener(n uint32) *listener {
+	l := s.listeners[n]
+	if l == nil {
+		panic(fmt.Sprintf("version %d is about listener %d, which is not there", s.version, n))
+	}
+	return l
+}
+
+func (s *State) mustEvent(n uint64) *held {
+	h := s.events[n]
+	if h == nil {
+		panic(fmt.Sprintf("version %d is about event %d, which is not there", s.version, n))
+	}
+	return h
+}
