@@ -160,6 +160,12 @@ func orderFlags(f *pflag.FlagSet, c *nodeConfig) {
 	f.DurationVar(&w.LoopPause, "loop-pause", 0, "how long an order that is slowed down waits each time (1s)")
 	f.IntVar(&w.Steps, "steps", 0, "most tasks entered in one commit (200)")
 	sizeVar(f, &w.Bytes, "commit-bytes", "about how much one order puts into one commit (1MiB)")
+	f.DurationVar(&c.Engine.EventKeep, "keep-events", 0, "how long an event is kept that nobody waits for, unless it is said of the event (1h)")
+	f.DurationVar(&c.Engine.Slots.Remember, "remember-events", 0, "how long it is known that an event was published, by its source and id (1h)")
+	f.IntVar(&c.Engine.Slots.Events, "slot-events", 0, "most events of one type and correlation that are held (100000)")
+	sizeVar(f, &c.Engine.Slots.Bytes, "slot-memory", "most that these events may take (16MiB)")
+	f.IntVar(&c.Engine.Slots.Listeners, "slot-listeners", 0, "most listeners for events of one type and correlation (100000)")
+	f.IntVar(&w.Behind, "behind", 0, "most events that a task takes before it has gone through them (1000)")
 	f.IntVar(&c.Engine.Mailbox, "mailbox", 0, "most messages that wait for one order (1000)")
 }
 
