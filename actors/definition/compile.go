@@ -91,6 +91,8 @@ type compiler struct {
 	resources map[string][]byte
 	opened    map[string]any
 	read      map[string]*node
+	// extensions are those of all tasks.
+	extensions []*extension
 	// catalogs are the addresses below which functions are, by the names of the catalogs.
 	catalogs map[string]string
 	// secrets are the names of those that the definition uses.
@@ -224,7 +226,7 @@ func (c *compiler) use(n *node) {
 	if !o.ok {
 		return
 	}
-	o.unsupported("extensions", "\"use.extensions\"")
+	c.useExtensions(o.get("extensions"))
 	c.useCatalogs(o.get("catalogs"))
 	c.useSecrets(o.get("secrets"))
 	c.components = make(map[string]*node)
@@ -264,8 +266,11 @@ func (c *compiler) useSecrets(n *node) {
 	}
 }
 
-// checkUnused checks the reusable components that nothing uses: the others were checked where they are used.
+// checkUnused checks the reusable components that nothing uses: the others were checked where they are used. Extensions may extend nothing.
 func (c *compiler) checkUnused() {
+	for _, e := range c.extensions {
+		c.checkExtension(e)
+	}
 	for _, kind := range []struct {
 		name  string
 		check func(n *node)

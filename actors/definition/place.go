@@ -29,6 +29,8 @@ var reserved = []string{
 type place struct {
 	name string
 	args argument
+	// hint is what to do in place of using what is not there; empty: to use what is.
+	hint string
 	// condition: what it yields holds or not.
 	condition bool
 }
@@ -43,8 +45,10 @@ var (
 	placeTask            = place{name: "a task", args: argContext | argInput | argTask | argWorkflow | argRuntime}
 	placeCatch           = place{name: "a catch clause", args: argContext | argInput | argTask | argWorkflow | argRuntime}
 	placeTaskOutput      = place{name: "the output of a task", args: argContext | argInput | argTask | argWorkflow | argRuntime}
-	placeEvent           = place{name: "an expression about an event, which has the event alone: compare by \"expect\" of a correlation"}
-	placeTaskExport      = place{
+	placeEvent           = place{
+		name: "an expression about an event", hint: "it has the event alone; compare with what the order knows by \"expect\" of a correlation",
+	}
+	placeTaskExport = place{
 		name: "the export of a task", args: argContext | argInput | argOutput | argTask | argWorkflow | argRuntime,
 	}
 )

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"math/big"
 	"reflect"
@@ -243,14 +244,19 @@ func (b *budget) task(t *workflow.TaskArg) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return map[string]any{
+	out := map[string]any{}
+	if definition, is := t.Task.Raw.(map[string]any); is && t.Task.Extended { // as the specification's own example has it
+		maps.Copy(out, definition)
+	}
+	maps.Copy(out, map[string]any{
 		"name":       t.Task.Name,
 		"reference":  t.Task.Ref,
 		"definition": t.Task.Raw,
 		"input":      input,
 		"output":     output,
 		"startedAt":  dateTime(t.StartedAt),
-	}, nil
+	})
+	return out, nil
 }
 
 func dateTime(t time.Time) map[string]any {

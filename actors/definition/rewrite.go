@@ -274,6 +274,9 @@ func variableProblem(name string, p place, vars []string) string {
 	}
 	if a, ok := argumentNames[name]; ok {
 		if p.args&a == 0 {
+			if p.hint != "" {
+				return fmt.Sprintf("%s has no value in %s: %s", name, p.name, p.hint)
+			}
 			return fmt.Sprintf("%s has no value in %s: there are %s", name, p.name, strings.Join(p.variables(vars), ", "))
 		}
 		return ""

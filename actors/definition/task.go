@@ -65,6 +65,8 @@ type scope struct {
 	functions []string
 	// compensation is set within a compensation, and within the functions called there.
 	compensation bool
+	// extends is the task that the tasks of an extension are there for.
+	extends *workflow.Task
 	// check is set when a function is checked by itself: its tasks are no part of the definition.
 	check bool
 }
@@ -214,9 +216,10 @@ func (c *compiler) task(n *node, t *workflow.Task, s scope) *workflow.Task {
 	if v := o.get("then"); v != nil {
 		t.Then = c.then(v, t.In, s)
 	}
+	t.Of = s.extends
 	kind.parse(c, o, t, s)
 	c.taskMetadata(o.get("metadata"), kind, t, s)
-	return t
+	return c.extended(t, kind.name, n, s)
 }
 
 // construct finds out the kind of a task.

@@ -59,6 +59,11 @@ type Task struct {
 	// Kind is what the task does.
 	Kind Kind
 
+	// Extended: extensions have tasks run around this one, in the same list, and it ends as the list does that has them all. Beside: the
+	// task is one of those, and what it leaves is dropped, unless it ends the list. Of is the extended task that it is there for; nil: none.
+	Extended, Beside bool
+	Of               *Task
+
 	// Compensate undoes what the task has done: a list of one task, which gets an object with the input and the output of
 	// the activity or child order. Nil: nothing does. Only a Call or a Run has one, and none that is inside another.
 	Compensate *List

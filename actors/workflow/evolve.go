@@ -200,19 +200,26 @@ func (s *State) taskCompleted(at int64, e *journalv1.TaskCompleted) {
 		s.context = NewValue(e.Context)
 	}
 	p := f.parent
-	if e.GetThen() == thenEnd {
+	then := e.GetThen()
+	if f.task.Extended && then != thenEnd {
+		p.then, then = then, thenContinue
+	}
+	if then == thenEnd {
 		p = p.home()
 		p.pos, p.branch.ends = len(p.list.Tasks), p.parent != nil
 	} else {
-		p.pos = target(p.list, f.task, e.GetThen())
+		p.pos = target(p.list, f.task, then)
 	}
 	if f.branches != nil {
 		s.visits[f.place()].over = true
 		s.forgetVisits(f)
 	}
-	p.last, p.phase = out, phaseNext
+	if !f.task.Beside || then == thenExit || then == thenEnd {
+		p.last = out
+	}
+	p.phase = phaseNext
 	s.leave(f, p)
-	if p.list.goesBack(f.task, e.GetThen()) {
+	if p.list.goesBack(f.task, then) {
 		s.wentBack(at, p)
 	}
 	if p.slowed = e.GetSlowedUntil(); p.slowed != 0 {

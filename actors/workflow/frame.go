@@ -27,6 +27,8 @@ type frame struct {
 	list *List
 	pos  int
 	last *Value
+	// then is where to go on behind a list that has an extended task, as that says.
+	then string
 	// raised is the error that came up from inside, and fallen are the frames that it ended on its way, parents before children.
 	raised *problemv1.Problem
 	fallen []*frame

@@ -150,7 +150,7 @@ func (m *machine) complete(f *frame, out *Value, then string) {
 		m.fault(f, p)
 		return
 	}
-	if f.parent.list.goesBack(f.task, e.GetThen()) {
+	if !f.task.Extended && f.parent.list.goesBack(f.task, e.GetThen()) {
 		e.SlowedUntil = m.slowedIn(f.parent)
 	}
 	m.emit(&journalv1.Event_TaskCompleted{TaskCompleted: e})
@@ -246,6 +246,9 @@ func (m *machine) workflowArgs() *Args {
 func (m *machine) taskArgs(p *frame, t *Task, raw *Value, startedAt time.Time) *Args {
 	a := m.workflowArgs()
 	m.task = TaskArg{Task: t, Input: raw, StartedAt: startedAt}
+	if t.Of != nil {
+		m.task.Task = t.Of
+	}
 	a.Task = &m.task
 	for f := p; f != nil; f = f.parent {
 		switch {

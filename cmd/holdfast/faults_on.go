@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
 	"path"
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
@@ -32,6 +34,9 @@ import (
 //	POST /faults/journal?is=away
 //
 // The journal is away, silent or up from then on: see persistence/flaky.
+//
+// With the variable HOLDFAST_DIE_AFTER=N in its environment, the process is killed when N commits are durable, before anybody hears of the
+// last one.
 type faults struct {
 	mu    sync.Mutex
 	armed []*fault
@@ -105,9 +110,34 @@ func setJournal(w http.ResponseWriter, r *http.Request) {
 }
 
 func seenJournal(j persistence.Journal) persistence.Journal {
+	if n, err := strconv.ParseInt(os.Getenv("HOLDFAST_DIE_AFTER"), 10, 64); err == nil && n > 0 {
+		d := &dyingJournal{Journal: j}
+		d.left.Store(n)
+		j = d
+	}
 	f := flaky.Wrap(j)
 	flakyJournal.Store(f)
 	return f
+}
+
+// dyingJournal is a journal that kills the process when so many commits are durable.
+type dyingJournal struct {
+	persistence.Journal
+
+	left atomic.Int64
+}
+
+// Commit implements persistence.Committer.
+func (d *dyingJournal) Commit(c *persistence.Commit) {
+	done := c.Done
+	c.Done = func(err error) {
+		if err == nil && d.left.Add(-1) <= 0 {
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL) // it does not return to anybody
+			select {}
+		}
+		done(err)
+	}
+	d.Journal.Commit(c)
 }
 
 func faultyJournal(c *pebble.Config) {

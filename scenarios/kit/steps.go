@@ -11,10 +11,10 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/cucumber/godog"
 	"go.yaml.in/yaml/v3"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -39,6 +39,9 @@ type scenario struct {
 	output     any
 	ran        []string // the names of tasks, as they were started
 }
+
+// patiently has calls be repeated while nodes are away: they may be killed again and again.
+var patiently = client.Patiently(client.Patience{Most: 2 * time.Minute})
 
 // errUnlike says what is not as the scenario has it.
 var errUnlike = errors.New("it is not as the scenario says")
@@ -79,7 +82,7 @@ func (s *scenario) define(ctx context.Context, document *godog.DocString) error 
 
 // deploy deploys a document. What is refused as it is not supported yet is to be seen so.
 func (s *scenario) deploy(ctx context.Context, conn *client.Client, document string) error {
-	deployed, err := conn.Deploy(ctx, &definitionv1.DeployRequest{Document: []byte(document)}, s.fetch, grpc.WaitForReady(true))
+	deployed, err := conn.Deploy(ctx, &definitionv1.DeployRequest{Document: []byte(document)}, s.fetch, patiently)
 	if status.Code(err) == codes.InvalidArgument && strings.Contains(err.Error(), "not supported yet") {
 		s.refused = errors.New(status.Convert(err).Message())
 		return godog.ErrPending
@@ -125,7 +128,7 @@ func decode(raw []byte) (v any, err error) {
 func (s *scenario) execute(ctx context.Context) error {
 	ended, err := s.orders.Submit(ctx, &orderv1.SubmitRequest{
 		Order: &orderv1.WorkOrder{Id: "kit", Definition: s.definition, Input: s.input}, Wait: orderv1.Wait_WAIT_ENDED,
-	}, grpc.WaitForReady(true))
+	}, patiently)
 	if err != nil {
 		return fmt.Errorf("submit: %w", err)
 	}
@@ -136,7 +139,7 @@ func (s *scenario) execute(ctx context.Context) error {
 		}
 	}
 	for from := uint64(1); from != 0; {
-		page, err := s.orders.History(ctx, &orderv1.HistoryRequest{Id: s.order.GetId(), FromVersion: from})
+		page, err := s.orders.History(ctx, &orderv1.HistoryRequest{Id: s.order.GetId(), FromVersion: from}, patiently)
 		if err != nil {
 			return fmt.Errorf("read the history: %w", err)
 		}

@@ -31,6 +31,8 @@ type ClusterSpec struct {
 	// Ahead is by how many seconds the clock of each node is ahead; nil: they are right. The program has to be built for that: the variable
 	// CLOCK_AHEAD tells it.
 	Ahead []int
+	// Env are further variables of each node's environment.
+	Env []string
 	// Network has Consul and each node be on a host of its own; nil: all are on this one.
 	Network *Network
 	// Agents has an agent of Consul beside each node; else the nodes ask the server.
@@ -93,6 +95,7 @@ func (c *Cluster) Add(ctx context.Context) (*Node, error) {
 	if c.spec.Ahead != nil {
 		env = append(env, fmt.Sprint("CLOCK_AHEAD=", c.spec.Ahead[len(c.Nodes)]))
 	}
+	env = append(env, c.spec.Env...)
 	n := &Node{Server: addresses[0], Admin: addresses[1], Data: filepath.Join(c.stage.dir, name), Host: host}
 	consul := c.Consul
 	if c.spec.Agents {

@@ -36,13 +36,18 @@ type Node struct {
 // StartNode starts a node with the given holdfast binary, and with its default settings but for those given. Its data go to
 // the folder data below the stage's. It runs until ctx ends, which must be the stage's or come from it.
 func (s *Stage) StartNode(ctx context.Context, holdfast string, restart bool, settings ...string) (*Node, error) {
+	return s.StartNodeIn(ctx, nil, holdfast, restart, settings...)
+}
+
+// StartNodeIn does the same in an environment with further variables.
+func (s *Stage) StartNodeIn(ctx context.Context, env []string, holdfast string, restart bool, settings ...string) (*Node, error) {
 	addresses, err := FreeAddresses(ctx, 2)
 	if err != nil {
 		return nil, err
 	}
 	n := &Node{Server: addresses[0], Admin: addresses[1], Data: filepath.Join(s.dir, "data")}
 	n.Process, err = s.Start(ctx, Spec{
-		Name: "node", Path: holdfast, Restart: restart,
+		Name: "node", Path: holdfast, Restart: restart, Env: env,
 		Args: append([]string{"node", "--data", n.Data, "--listen", n.Server, "--admin-listen", n.Admin}, settings...),
 	})
 	return n, err

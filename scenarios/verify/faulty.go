@@ -35,13 +35,22 @@ type faulty struct {
 	seen   int64    // of the log: what was there before the present fault
 }
 
-// withFaults has faults injected while orders are under way, and tells what became of these.
-func withFaults(ctx context.Context, s *site, f figures, inject func(context.Context, *faulty) error) error {
-	binary := filepath.Join(s.dir, "holdfast-faults")
+// buildFaults builds a binary with faults on demand.
+func buildFaults(ctx context.Context, s *site) (binary string, err error) {
+	binary = filepath.Join(s.dir, "holdfast-faults")
 	build := exec.CommandContext(ctx, "go", "build", "-tags", "faults", "-o", binary, "./cmd/holdfast")
 	build.Dir = s.root
 	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("build a binary with faults: %w: %s", err, lastBytes(out))
+		return "", fmt.Errorf("build a binary with faults: %w: %s", err, lastBytes(out))
+	}
+	return binary, nil
+}
+
+// withFaults has faults injected while orders are under way, and tells what became of these.
+func withFaults(ctx context.Context, s *site, f figures, inject func(context.Context, *faulty) error) error {
+	binary, err := buildFaults(ctx, s)
+	if err != nil {
+		return err
 	}
 	ctx, st := stage.New(ctx, s.dir)
 	defer st.Stop()

@@ -150,7 +150,7 @@ var rows = []row{
 	{"hostile_client", 40 * time.Minute, hostileClient, hostileClientBars},
 	{"noisy", 10 * time.Minute, noisy, noisyBars},
 	{"rest", 15 * time.Minute, rest, restBars},
-	{"kit", 5 * time.Minute, conformance, conformanceBars},
+	{"kit", 15 * time.Minute, conformance, conformanceBars},
 	{"bad_input", 30 * time.Minute, badInput, badInputBars},
 }
 
