@@ -151,6 +151,7 @@ var rows = []row{
 	{"noisy", 10 * time.Minute, noisy, noisyBars},
 	{"rest", 15 * time.Minute, rest, restBars},
 	{"kit", 15 * time.Minute, conformance, conformanceBars},
+	{"events", 15 * time.Minute, events, eventsBars},
 	{"bad_input", 30 * time.Minute, badInput, badInputBars},
 }
 
