@@ -98,6 +98,8 @@ type compiler struct {
 	// secrets are the names of those that the definition uses.
 	secrets map[string]bool
 	used    map[*node]bool
+	// loose: any text may be an expression.
+	loose bool
 	// undoRetry is the policy by which compensations are tried again that have none of their own.
 	undoRetry *workflow.Retry
 	// tasks counts the tasks made so far.
@@ -214,8 +216,12 @@ func (c *compiler) evaluate(n *node) {
 	if v := o.get("language"); v != nil && (v.kind != stringKind || v.text != "jq") {
 		c.atf(v, "the language %s is not supported: the only one is \"jq\"", shorten(v.text, 40))
 	}
-	if v := o.get("mode"); v != nil && (v.kind != stringKind || v.text != "strict") {
-		c.atf(v, "the mode %s is not supported: the only one is \"strict\", expressions in ${ }", shorten(v.text, 40))
+	switch v := o.get("mode"); {
+	case v == nil, v.kind == stringKind && v.text == "strict":
+	case v.kind == stringKind && v.text == "loose":
+		c.loose = true
+	default:
+		c.atf(v, "the mode %s is not supported: there are \"strict\", expressions in ${ }, and \"loose\"", shorten(v.text, 40))
 	}
 }
 

@@ -28,7 +28,45 @@ func (c *compiler) bare(n *node, name string, p place, vars []string) workflow.E
 		c.atf(n, "%q must be an expression, a string such as .ready, but is %s", name, n.describe())
 		return nil
 	}
+	if c.loose && !p.condition {
+		return c.template(n, p, vars)
+	}
 	return c.expression(n, n.text, p, vars)
+}
+
+// loosely compiles a text that may be an expression, in the mode loose; nil if it is none, or the mode is another one.
+func (c *compiler) loosely(n *node, p place, vars []string) workflow.Expr {
+	text := inner(n.text)
+	if !c.loose || strings.TrimSpace(text) == "" || len(text) > c.limits.Expression || namesSecrets(text) {
+		return nil
+	}
+	e, err := c.programs.compile(text, p, vars)
+	if err != nil {
+		return nil
+	}
+	encoded, _ := gojq.Marshal(n.text) // a string can always be encoded
+	return &loose{e, workflow.NewDecoded(encoded, n.text)}
+}
+
+// loose is an expression that yields its own text where it can't be evaluated.
+type loose struct {
+	workflow.Expr
+
+	text *workflow.Value
+}
+
+// Eval implements workflow.Expr.
+func (e *loose) Eval(in *workflow.Value, args *workflow.Args) (*workflow.Value, error) {
+	if v, err := e.Expr.Eval(in, args); err == nil {
+		return v, nil
+	}
+	return e.text, nil
+}
+
+// Bool implements workflow.Expr.
+func (e *loose) Bool(in *workflow.Value, args *workflow.Args) (bool, error) {
+	v, err := e.Eval(in, args)
+	return err == nil && truth(v), err
 }
 
 // expression compiles the expression in text, with which the string of n begins; nil after a mistake.
@@ -153,7 +191,11 @@ func (b *templateBuilder) add(n *node) bool {
 		}
 		b.literal.WriteByte(']')
 	case stringKind:
-		if !isExpression(n.text) {
+		if e := b.c.loosely(n, b.place, b.vars); e != nil {
+			b.part(e)
+			break
+		}
+		if b.c.loose || !isExpression(n.text) {
 			b.c.checkText(n, b.vars)
 			writeString(&b.literal, n.text)
 			break

@@ -185,7 +185,7 @@ func (m *machine) heard(cmd Command) error {
 func (m *machine) offered(c Offered) error {
 	s := m.s
 	f, x := s.byEar(c.Listener)
-	if f == nil || s.Ended() || s.stopping(f) || c.Sequence <= s.heard[c.Listener] {
+	if f == nil || s.Ended() || s.stopping(f) || c.Sequence == s.heard[c.Listener] {
 		return nil
 	}
 	k, l := as[*Listen](f.task.Kind), f.listening
@@ -250,7 +250,7 @@ func (k *Listen) correlates(l *listening, filter uint32, e *Event) bool {
 func (s *State) Verdict(listener uint32, sequence uint64) journalv1.Verdict {
 	f, _ := s.byEar(listener)
 	switch {
-	case sequence <= s.heard[listener]:
+	case sequence == s.heard[listener]:
 		return journalv1.Verdict_VERDICT_TAKEN
 	case f == nil, s.Ended(), s.stopping(f):
 		return journalv1.Verdict_VERDICT_OVER

@@ -207,7 +207,7 @@ func kept(ctx context.Context, s *site, node *stage.Node, conn *client.Client, f
 	f["kept"], f["publications_per_s"] = all, round(float64(all)/time.Since(began).Seconds(), 0)
 	before, err := node.Usage()
 	if err != nil {
-		return err //nolint:wrapcheck // it says of what
+		return err
 	}
 	killed, err := node.Kill(ctx)
 	if err != nil {
@@ -262,6 +262,7 @@ func publishAll(ctx context.Context, conn *client.Client, first, all int) error 
 
 func eventsBars(s *site) bars {
 	return bars{
-		"pairs": exactly(float64(eventPairs(s))), "kills": atLeast(1), "publications_per_s": s.atRate(5000), "node_peak_rss_bytes": atMost(1<<30 - 1),
+		"pairs": exactly(float64(eventPairs(s))), "kills": atLeast(1), "publications_per_s": s.atRate(5000),
+		"node_peak_rss_bytes": atMost(1<<30 - 1),
 	}.none("pairs_lost", "pairs_wrong", "news_lost", "news_wrong", "kept_lost", "kept_wrong")
 }
