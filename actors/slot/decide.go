@@ -1,11 +1,14 @@
 package slot
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"time"
+
+	"google.golang.org/protobuf/proto"
 
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
@@ -110,7 +113,7 @@ func (m *machine) listen(c Listen) error {
 		return fmt.Errorf("%w: %d listen for these events, the most that may", ErrFull, len(s.listeners))
 	}
 	m.open(c.Slot)
-	e := c.Listener
+	e := proto.CloneOf(c.Listener) // that of the command may be told again by who has sent it
 	e.Number, e.Events = s.lastListener+1, nil
 	filter := s.group(FilterOf(e)).filter
 	for _, n := range slices.Sorted(maps.Keys(s.events)) {
@@ -193,15 +196,15 @@ func (m *machine) listening(e *workflow.Event, declined map[uint32]struct{}) []u
 
 func (m *machine) settle(c Settle) {
 	l, h := m.s.listeners[c.Listener], m.s.events[c.Sequence]
-	if l == nil || h == nil || !slices.Contains(l.queue, h) {
-		return
+	if l == nil || h == nil || len(l.queue) == 0 || l.queue[0] != h {
+		return // it was answered before
 	}
 	queue := slices.Clone(l.queue)
 	m.emit(&journalv1.Event_EventSettled{EventSettled: &journalv1.EventSettled{
 		Sequence: c.Sequence, Listener: c.Listener, Verdict: c.Verdict,
 	}})
 	m.offer(queue...)
-	if c.Verdict == journalv1.Verdict_VERDICT_DECLINED && !l.GetMany() && len(l.queue) == 0 {
+	if m.s.listeners[c.Listener] == l && !l.GetMany() && len(l.queue) == 0 {
 		m.offerNext(l)
 	}
 }
@@ -209,6 +212,7 @@ func (m *machine) settle(c Settle) {
 // offer finds out who else wants events that somebody has left. What nobody wants is kept as long as it is to be.
 func (m *machine) offer(events ...*held) {
 	var expired []uint64
+	slices.SortFunc(events, func(a, b *held) int { return cmp.Compare(a.GetSequence(), b.GetSequence()) })
 	for _, h := range events {
 		if m.s.events[h.GetSequence()] != h || !h.free() {
 			continue
@@ -227,7 +231,7 @@ func (m *machine) offer(events ...*held) {
 func (m *machine) offerNext(l *listener) {
 	for _, n := range slices.Sorted(maps.Keys(m.s.events)) {
 		h := m.s.events[n]
-		if _, no := h.declined[l.GetNumber()]; !no && h.free() && matches(l.group.filter, h) {
+		if _, no := h.declined[l.GetNumber()]; !no && h.free() && h.GetKeepUntil() > m.now && matches(l.group.filter, h) {
 			m.emit(&journalv1.Event_EventOffered{EventOffered: &journalv1.EventOffered{Sequence: n, Listeners: []uint32{l.GetNumber()}}})
 			return
 		}
@@ -236,11 +240,8 @@ func (m *machine) offerNext(l *listener) {
 
 // expire ends the keeping of what was kept long enough, by the time given.
 func (m *machine) expire(now int64) {
-	var expired []uint64
-	for due := m.s.NextDue(); !due.IsZero() && due.UnixNano() <= now; due = m.s.NextDue() {
-		expired = append(expired, m.s.expiries[0].sequence)
-		m.s.popExpiry()
-	}
+	expired := m.s.expiries.due(0, now, nil)
+	slices.Sort(expired)
 	m.expired(expired)
 }
 

@@ -22,6 +22,9 @@
 // or over, if it listens no more. One that wants a single event is gone when it has taken one. Who listens is another instance, an order or
 // a schedule, which keeps what it has consumed: an offer that is repeated is answered as before.
 //
+// An event that somebody has left goes to all others who match, those too who were busy or not there when it was published, and even if its
+// time is over by then. Whoever has got later ones already gets it after these.
+//
 // An event is known by its source and id, for a while also when it is gone: who publishes it again changes nothing.
 //
 // A slot lasts. When much has happened in it, its history gets a summary of what the slot holds, from which on it is read.

@@ -88,7 +88,7 @@ func (s *State) eventPublished(at int64, e *journalv1.EventPublished) {
 }
 
 func (s *State) hold(e *journalv1.EventPublished) *held {
-	h := &held{EventPublished: e, waiting: map[uint32]struct{}{}}
+	h := &held{EventPublished: e, waiting: map[uint32]struct{}{}, place: nowhere}
 	s.events[e.GetSequence()] = h
 	s.bytes += len(e.GetEvent())
 	return h
@@ -109,13 +109,19 @@ func (s *State) forget(at int64) {
 	s.seenInOrder = slices.Delete(s.seenInOrder, 0, n)
 }
 
-// queue gives an event to a listener, as the last of those that it gets.
+// queue gives an event to a listener: in the order of their numbers, but what is offered remains so.
 func (s *State) queue(h *held, l *listener) {
+	s.expiries.bind(h)
 	h.waiting[l.GetNumber()] = struct{}{}
-	if l.queue = append(l.queue, h); len(l.queue) == 1 {
+	if len(l.queue) == 0 {
 		s.offered++
 		s.changed = append(s.changed, l.GetNumber())
 	}
+	at := len(l.queue)
+	for at > 1 && l.queue[at-1].GetSequence() > h.GetSequence() {
+		at--
+	}
+	l.queue = slices.Insert(l.queue, at, h)
 }
 
 func (s *State) eventSettled(e *journalv1.EventSettled) {
@@ -154,12 +160,13 @@ func (s *State) left(h *held) {
 	case h.taken:
 		s.drop(h)
 	default:
-		heap.Push(&s.expiries, expiry{h.GetKeepUntil(), h.GetSequence()})
+		heap.Push(&s.expiries, h)
 	}
 }
 
 func (s *State) drop(h *held) {
 	if s.events[h.GetSequence()] == h {
+		s.expiries.bind(h)
 		delete(s.events, h.GetSequence())
 		s.bytes -= len(h.GetEvent())
 	}

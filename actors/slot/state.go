@@ -3,6 +3,7 @@ package slot
 import (
 	"container/heap"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/holdfast-run/holdfast/actors/workflow"
@@ -112,6 +113,7 @@ type held struct {
 	taken    bool
 	waiting  map[uint32]struct{} // the listeners that have not answered
 	declined map[uint32]struct{}
+	place    int // among the expiries; nowhere unless it is free
 }
 
 // free tells whether an event is there for whoever wants it.
@@ -232,7 +234,8 @@ type Offer struct {
 // repeated: what is not answered is to be offered again, see OfferTo.
 func (s *State) Offers() []Offer {
 	var out []Offer
-	for _, n := range s.changed {
+	slices.Sort(s.changed)
+	for _, n := range slices.Compact(s.changed) {
 		if o, is := s.OfferTo(n); is {
 			out = append(out, o)
 		}
@@ -252,35 +255,56 @@ func (s *State) OfferTo(number uint32) (Offer, bool) {
 
 // NextDue returns when the slot must get TimerFired; zero if it need not.
 func (s *State) NextDue() time.Time {
-	for len(s.expiries) > 0 {
-		if h := s.events[s.expiries[0].sequence]; h != nil && h.free() {
-			return time.Unix(0, s.expiries[0].at).UTC()
-		}
-		heap.Pop(&s.expiries)
+	if len(s.expiries) == 0 {
+		return time.Time{}
 	}
-	return time.Time{}
+	return time.Unix(0, s.expiries[0].GetKeepUntil()).UTC()
 }
 
-// expiry is when an event was kept long enough. That of one which is offered meanwhile is forgotten, and noted again when it is free.
-type expiry struct {
-	at       int64
-	sequence uint64
-}
-
-type expiries []expiry
+// expiries are the events that are free, in a heap: first the one whose time is over first.
+type expiries []*held
 
 func (e *expiries) Len() int { return len(*e) }
 func (e *expiries) Less(i, j int) bool {
 	a, b := (*e)[i], (*e)[j]
-	return a.at < b.at || a.at == b.at && a.sequence < b.sequence
+	return a.GetKeepUntil() < b.GetKeepUntil() || a.GetKeepUntil() == b.GetKeepUntil() && a.GetSequence() < b.GetSequence()
 }
-func (e *expiries) Swap(i, j int) { (*e)[i], (*e)[j] = (*e)[j], (*e)[i] }
-func (e *expiries) Push(x any)    { *e = append(*e, x.(expiry)) } //nolint:errcheck,forcetypeassert // only expiries are pushed
+
+func (e *expiries) Swap(i, j int) {
+	(*e)[i], (*e)[j] = (*e)[j], (*e)[i]
+	(*e)[i].place, (*e)[j].place = i, j
+}
+
+func (e *expiries) Push(x any) {
+	h := x.(*held) //nolint:errcheck,forcetypeassert // nothing else is pushed
+	h.place = len(*e)
+	*e = append(*e, h)
+}
+
 func (e *expiries) Pop() any {
 	last := len(*e) - 1
-	x := (*e)[last]
+	h := (*e)[last]
+	h.place, (*e)[last] = nowhere, nil
 	*e = (*e)[:last]
-	return x
+	return h
+}
+
+// due appends the numbers of the events whose time is over, among that at a place of the heap and those below it.
+func (e *expiries) due(place int, now int64, out []uint64) []uint64 {
+	if place >= len(*e) || (*e)[place].GetKeepUntil() > now {
+		return out
+	}
+	return e.due(2*place+2, now, e.due(2*place+1, now, append(out, (*e)[place].GetSequence())))
+}
+
+// nowhere is the place of an event that is not free.
+const nowhere = -1
+
+// bind makes sure that an event is not among those that are free.
+func (e *expiries) bind(h *held) {
+	if h.place != nowhere {
+		heap.Remove(e, h.place)
+	}
 }
 
 func (s *State) mustListener(n uint32) *listener {

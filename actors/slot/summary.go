@@ -1,14 +1,11 @@
 package slot
 
 import (
-	"container/heap"
 	"maps"
 	"slices"
 
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 )
-
-func (s *State) popExpiry() { heap.Pop(&s.expiries) }
 
 // summary tells all that the slot holds.
 func (s *State) summary() *journalv1.SlotSummarized {
