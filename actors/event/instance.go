@@ -306,7 +306,7 @@ func (i *instance) rest() {
 			due = at.UnixNano()
 		}
 		i.tellDue(due)
-		leave = i.state.Opened() == nil || i.state.Waiting() == 0 && (i.yielding || i.state.Empty())
+		leave = i.state.Opened() == nil || i.state.Waiting() == 0 && (i.yielding || i.state.Empty() || i.sleeps(due))
 		i.resize(overhead + int64(i.state.Size()))
 	} else {
 		i.resize(overhead)
@@ -319,6 +319,15 @@ func (i *instance) rest() {
 		i.home.Tell(order.Release{ID: i.id, Activation: i.activation, Received: i.box.Received()})
 	}
 }
+
+// sleeps tells whether nobody listens and what is kept expires much later: most slots have the one event that somebody will wait for. It
+// may be brought back for that then, as long as little has to be read.
+func (i *instance) sleeps(due int64) bool {
+	return i.state.Listeners() == 0 && i.state.Version() <= soonRead && time.Unix(0, due).Sub(i.Now()) >= i.Config.LongWait
+}
+
+// soonRead is how many events of a history are read in no time.
+const soonRead = 10
 
 // overhead is how many bytes of memory a slot takes beside what it holds, about.
 const overhead = 4 << 10

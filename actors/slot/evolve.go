@@ -97,16 +97,26 @@ func (s *State) hold(e *journalv1.EventPublished) *held {
 func (s *State) see(e seenEvent) {
 	s.seen[e.key] = struct{}{}
 	s.seenInOrder = append(s.seenInOrder, e)
+	if n := len(s.seenInOrder) - s.limits.Seen; n > 0 {
+		s.forgetFirst(n)
+	}
 }
 
 // forget forgets which events were published so long ago that they may be published again.
 func (s *State) forget(at int64) {
 	n := 0
 	for n < len(s.seenInOrder) && s.seenInOrder[n].until <= at {
-		delete(s.seen, s.seenInOrder[n].key)
 		n++
 	}
-	s.seenInOrder = slices.Delete(s.seenInOrder, 0, n)
+	s.forgetFirst(n)
+}
+
+// forgetFirst forgets so many events that were published longest ago.
+func (s *State) forgetFirst(n int) {
+	for _, e := range s.seenInOrder[:n] {
+		delete(s.seen, e.key)
+	}
+	s.seenInOrder = s.seenInOrder[n:]
 }
 
 // queue gives an event to a listener: in the order of their numbers, but what is offered remains so.

@@ -60,6 +60,7 @@ func newModel(t *rapid.T) *model {
 	limits := slot.Limits{
 		Listeners: rapid.IntRange(1, 6).Draw(t, "listeners"), Events: rapid.IntRange(1, 6).Draw(t, "events"),
 		Bytes:    rapid.IntRange(100, 1000).Draw(t, "bytes"),
+		Seen:     rapid.IntRange(1, 6).Draw(t, "seen"),
 		Remember: rapid.SampledFrom([]time.Duration{time.Second, 20 * time.Second, time.Hour}).Draw(t, "remember"),
 		Summary:  rapid.IntRange(3, 20).Draw(t, "summary"),
 	}

@@ -243,7 +243,7 @@ func (p *plain) give(e *published) {
 
 func (p *plain) publish(now int64, c slot.Publish) bool {
 	e := read(c.Event)
-	for _, x := range p.events {
+	for _, x := range p.events[max(0, len(p.events)-p.limits.Seen):] {
 		if x.key == e.key && x.at+int64(p.limits.Remember) > now {
 			return true
 		}

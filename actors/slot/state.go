@@ -19,8 +19,10 @@ type Limits struct {
 	Listeners int
 	// Events and Bytes are the most events that a slot holds, and the most bytes of these. Default 100,000, and 16 MiB.
 	Events, Bytes int
-	// Remember is how long an event is known that was published, so that it is not published again. Default 1 h.
+	// Remember is how long an event is known that was published, so that it is not published again, and Seen is the most events that are
+	// known so: more forget the oldest. Defaults 1 h, 100,000.
 	Remember time.Duration
+	Seen     int
 	// Summary is after how many events of its history a slot is summarized at the earliest. Default 1,000.
 	Summary int
 }
@@ -38,6 +40,9 @@ func (l Limits) WithDefaults() Limits {
 	}
 	if l.Remember == 0 {
 		l.Remember = time.Hour
+	}
+	if l.Seen == 0 {
+		l.Seen = 100_000
 	}
 	if l.Summary == 0 {
 		l.Summary = 1000
