@@ -196,6 +196,7 @@ func (c Config) Validate() error {
 	positive("Workflow.Depth", int64(c.Workflow.Depth))
 	positive("Workflow.Deeds", int64(c.Workflow.Deeds))
 	positive("Workflow.Behind", int64(c.Workflow.Behind))
+	positive("Workflow.Consumed", int64(c.Workflow.Consumed))
 	lasting("Workflow.RetryPause", c.Workflow.RetryPause)
 	positive("Workflow.Loops", int64(c.Workflow.Loops))
 	lasting("Workflow.LoopPause", c.Workflow.LoopPause)
@@ -257,6 +258,8 @@ func (c Config) checkSlots(positive func(name string, v int64), lasting func(nam
 	positive("Slots.Events", int64(c.Slots.Events))
 	positive("Slots.Bytes", int64(c.Slots.Bytes))
 	lasting("Slots.Remember", c.Slots.Remember)
+	positive("Slots.Queued", int64(c.Slots.Queued))
+	positive("Slots.Seen", int64(c.Slots.Seen))
 	positive("Slots.Summary", int64(c.Slots.Summary))
 }
 

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/holdfast-run/holdfast/actors"
+	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/messages/nodev1"
 )
 
@@ -183,5 +185,55 @@ func TestListenCancelled(t *testing.T) {
 		n.publish("1", "paid", `1`)
 		n.mustSubmit(order{id: "b", def: def})
 		n.wantOutput("b", "[1]")
+	})
+}
+
+// What an operator has go on listens anew, and publishes what it had not.
+func TestListenReopened(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t, inMemory)
+		timed := n.deploy("timed", "do: [{a: {listen: {to: {one: {with: {type: paid}}}}, timeout: {after: PT5S}}}]")
+		n.mustSubmit(order{id: "t", def: timed})
+		n.sleep(6 * time.Second)
+		n.expect("t", faulted)
+		if err := n.operate("t", workflow.Reopen{How: journalv1.Reopening_REOPENING_RETRY}); err != nil {
+			t.Fatal(err)
+		}
+		settle()
+		n.publish("1", "paid", `1`)
+		n.wantOutput("t", "[1]")
+		beside := n.deploy("beside", "do: [{f: {fork: {branches: [{l: {listen: {to: {one: {with: {type: paid}}}}}}, {r: {raise: {error: {type: 'https://x/y', status: 500}}}}]}}}]")
+		n.mustSubmit(order{id: "b", def: beside})
+		n.sleep(time.Second)
+		n.expect("b", faulted)
+		err := n.operate("b", workflow.Reopen{How: journalv1.Reopening_REOPENING_SKIP, Task: "/do/0/f/fork/branches/1/r", Value: []byte(`2`)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		settle()
+		n = n.crash()
+		n.publish("2", "paid", `1`)
+		n.wantOutput("b", "[[1],2]")
+		null := n.deploy("nothing", listenTo("{one: {with: {type: paid}, correlate: {o: {from: .data, expect: '${ .nothing }'}}}}"))
+		n.mustSubmit(order{id: "n", def: null})
+		n.expect("n", faulted)
+	})
+}
+
+// An event that others have left goes to who has consumed a later one.
+func TestLeftEvent(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t, inMemory)
+		// The first order of the two wants no event of another room, and hears of each.
+		pair := n.deploy("pair", listenTo("{all: [{with: {type: x}, correlate: {r: {from: .data.r}}}, {with: {type: x}, correlate: {r: {from: .data.r}}}]}"))
+		n.mustSubmit(order{id: "a", def: pair})
+		n.publish("1", "x", `{"r":1}`)
+		n.publish("2", "x", `{"r":2}`)
+		n.mustSubmit(order{id: "b", def: n.deploy("two", listenTo("{any: [{with: {type: x}}], until: '(. | length) == 2'}"))})
+		n.publish("3", "x", `{"r":1}`)
+		n.wantOutput("a", `[{"r":1},{"r":1}]`)
+		n.wantOutput("b", `[{"r":2},{"r":1}]`)
 	})
 }

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"mime"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -14,11 +16,14 @@ import (
 )
 
 // EventOf reads a CloudEvent in the JSON format. What is left to the node to check depends on its configuration.
-func EventOf(text []byte) (*eventv1.Event, error) {
-	d := json.NewDecoder(bytes.NewReader(text))
+func EventOf(written []byte) (*eventv1.Event, error) {
+	d := json.NewDecoder(bytes.NewReader(written))
 	var attributes map[string]json.RawMessage
 	if err := d.Decode(&attributes); err != nil || attributes == nil || d.More() {
 		return nil, errors.New("an event must be a JSON object of its attributes") //nolint:err113 // for people
+	}
+	if attributes["data"] != nil && attributes["data_base64"] != nil {
+		return nil, errors.New(`an event can't have "data" and "data_base64"`) //nolint:err113 // the same
 	}
 	e := &eventv1.Event{Extensions: map[string]string{}}
 	known := map[string]*string{
@@ -53,6 +58,11 @@ func EventOf(text []byte) (*eventv1.Event, error) {
 		default:
 			e.Extensions[name] = text
 		}
+	}
+	var text string
+	if media, _, err := mime.ParseMediaType(e.GetContentType()); err == nil && !strings.HasSuffix(media, "json") &&
+		json.Unmarshal(attributes["data"], &text) == nil {
+		e.Data = []byte(text) // it is no JSON, and is written as it is
 	}
 	return e, nil
 }

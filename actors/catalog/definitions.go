@@ -101,6 +101,8 @@ type Catalog struct {
 	bytes  int64                                             // of their documents
 	// routes are those of the definitions of a namespace, by the types of the events; they are made when they are asked for.
 	routes map[string]map[string][]*journalv1.Route
+	// namespaces are those that have had definitions.
+	namespaces map[string]struct{}
 }
 
 // New makes a catalogue that knows nothing yet, and reads documents from somewhere.
@@ -112,7 +114,7 @@ func New(documents Documents, c Config) *Catalog {
 		marks: map[messages.DefinitionRef]persistence.DefinitionMark{}, cache: cache{most: c.Bytes},
 		loads: loads{waiting: map[*deployed][]func(*workflow.Definition, error){}}, compilers: make(chan struct{}, mostLoads),
 		byRef: map[messages.DefinitionRef]*deployed{}, latest: map[messages.DefinitionRef]messages.DefinitionRef{},
-		routes: map[string]map[string][]*journalv1.Route{},
+		routes: map[string]map[string][]*journalv1.Route{}, namespaces: map[string]struct{}{},
 	}
 }
 
@@ -133,6 +135,7 @@ func (c *Catalog) Add(row *journalv1.DefinitionRow) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.routes, ref.Namespace)
+	c.namespaces[ref.Namespace] = struct{}{}
 	known := c.byRef[ref]
 	if known == nil {
 		known = &deployed{ref: ref, bytes: int64(len(row.GetDocument()))}

@@ -12,8 +12,9 @@ import (
 func (c *Catalog) Routes(namespace, eventType string) []*journalv1.Route {
 	c.mu.RLock()
 	byType, made := c.routes[namespace]
+	_, known := c.namespaces[namespace]
 	c.mu.RUnlock()
-	if !made {
+	if !made && known {
 		byType = c.makeRoutes(namespace)
 	}
 	return slices.Concat(byType[eventType], byType[""])

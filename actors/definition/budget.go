@@ -77,6 +77,9 @@ func (p *programs) budget(args *workflow.Args) *budget {
 		b.args, b.meter = args, args.Meter
 	}
 	b.first = max(0, p.limits.Steps-b.meter.Counted())
+	if args != nil && args.Steps > 0 {
+		b.first = min(b.first, args.Steps)
+	}
 	b.steps = b.first
 	return b
 }

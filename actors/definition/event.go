@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strings"
 	"time"
@@ -154,7 +155,11 @@ func (c *compiler) eventFilter(n *node, s scope) *workflow.EventFilter {
 		c.eventProperty(w.n, k, v)
 		condition := workflow.Condition{Attribute: k.name, Is: v.text}
 		if v.kind == stringKind && strings.ContainsAny(v.text, `\^$*+?()[]{}|`) {
-			condition.Like, _ = regexp.Compile("^(?:" + v.text + ")$") // one that is no expression is meant as it is
+			if p, err := compilePattern("^(?:" + v.text + ")$"); err == nil { // one that is no expression is meant as it is
+				condition.Like = p.re
+			} else if _, err := syntax.Parse(v.text, syntax.Perl); err == nil {
+				c.atf(v, "%q: the regular expression is too large: shorten it", k.name)
+			}
 		} else if k.name == "type" {
 			f.Type = v.text
 			continue

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/holdfast-run/holdfast/actors/failure"
 	"github.com/holdfast-run/holdfast/actors/order"
@@ -49,6 +50,7 @@ type instance struct {
 type pending struct {
 	events    []*journalv1.Event
 	asked     []*nodev1.Envelope
+	bytes     int // of the events
 	publishes bool
 	rows      order.Rows
 	closes    bool
@@ -134,13 +136,28 @@ func (i *instance) refuse(m any, err error) {
 	}
 }
 
+const (
+	// shownEvery is how many messages are decided before the slot shows that its turn goes on.
+	shownEvery = 16
+	// mostBytes is how much comes of messages that are decided together, about.
+	mostBytes = 4 << 20
+)
+
 // decide decides messages one after the other, and commits what came of them together.
 func (i *instance) decide(batch []any) {
 	p := &pending{}
 	i.pending = p
 	now := i.Now()
-	for _, m := range batch {
+	for n, m := range batch {
 		i.decideOne(now, m, p)
+		if n%shownEvery == shownEvery-1 {
+			i.box.Turned().Add(1)
+			i.home.Turning(i.id)
+		}
+		if p.bytes >= mostBytes {
+			i.buffered = append(batch[n+1:], i.buffered...)
+			break
+		}
 	}
 	switch {
 	case len(p.events) > 0:
@@ -157,6 +174,12 @@ func (i *instance) decide(batch []any) {
 
 func (i *instance) decideOne(now time.Time, m any, p *pending) {
 	e, asks := m.(*nodev1.Envelope)
+	switch m.(type) {
+	case order.Fired:
+		i.woken, i.due = true, 0
+	case order.Resume:
+		i.woken = true
+	}
 	if i.poison != nil {
 		i.refuse(m, fmt.Errorf("correlation slot can't be processed: %w", i.poison))
 		return
@@ -168,10 +191,7 @@ func (i *instance) decideOne(now time.Time, m any, p *pending) {
 	var cmd slot.Command
 	switch m := m.(type) {
 	case order.Fired:
-		i.woken, i.due = true, 0
 		cmd = slot.TimerFired{}
-	case order.Resume:
-		i.woken = true
 	case *answered:
 		cmd = slot.Settle{Listener: m.listener, Sequence: m.sequence, Verdict: verdictOf(m.answer)}
 	case *nodev1.Envelope:
@@ -201,6 +221,9 @@ func (i *instance) decideOne(now time.Time, m any, p *pending) {
 	_, publishes := cmd.(slot.Publish)
 	p.publishes = p.publishes || publishes
 	p.events = append(p.events, events...)
+	for _, ev := range events {
+		p.bytes += proto.Size(ev)
+	}
 	if asks && e.GetAsk() != 0 {
 		p.asked = append(p.asked, e)
 	}

@@ -19,6 +19,8 @@ import (
 type Routes interface {
 	// Routes returns the routes of events of a type, and of those of all types, of a namespace.
 	Routes(namespace, eventType string) []*journalv1.Route
+	// Missed has the catalogue read again: done is called when what other nodes had deployed before is known, or with why it can't be read.
+	Missed(done func(error))
 }
 
 // Post sends messages to instances.
@@ -49,10 +51,29 @@ func (p *Publisher) Publish(
 	by runtime.Owner, namespace string, event []byte, keep time.Duration, done func(slots int, f *nodev1.Failure),
 ) {
 	slots, err := p.slots(namespace, workflow.NewEvent(event))
-	if err != nil || len(slots) == 0 {
+	switch {
+	case err != nil:
 		done(0, failure.Of(err))
-		return
+	case len(slots) > 0:
+		p.publish(by, slots, event, keep, done)
+	default: // another node may have deployed just now who listens for it
+		p.routes.Missed(func(err error) {
+			if err == nil {
+				slots, err = p.slots(namespace, workflow.NewEvent(event))
+			}
+			if err != nil || len(slots) == 0 {
+				done(0, failure.Of(failure.Late(err)))
+				return
+			}
+			p.publish(by, slots, event, keep, done)
+		})
 	}
+}
+
+// publish publishes an event in slots.
+func (p *Publisher) publish(
+	by runtime.Owner, slots []*journalv1.SlotOpened, event []byte, keep time.Duration, done func(slots int, f *nodev1.Failure),
+) {
 	if keep == 0 {
 		keep = p.keep
 	}

@@ -314,7 +314,9 @@ func (i *instance) answer(m asked) {
 		return
 	}
 	if k := m.GetKnown(); k != nil && !i.state.HasListener(k.GetListener()) {
-		i.Post.Answer(m.Envelope, unawaited)
+		i.Post.Answer(m.Envelope, &nodev1.Answer{Unawaited: true, Message: &nodev1.Answer_Settled{Settled: &nodev1.Settled{
+			Verdict: journalv1.Verdict_VERDICT_OVER, Consumed: i.state.Heard(k.GetListener()),
+		}}})
 		return
 	}
 	wanted := m.GetAccept().GetWanted()

@@ -49,7 +49,7 @@ func (l listening) begin(def *workflow.Definition, e workflow.BeginListen) {
 		known := &nodev1.Envelope{Message: &nodev1.Envelope_Known{Known: &nodev1.Known{Listener: e.Listener}}}
 		l.tell(known, func(a *nodev1.Answer) {
 			if a.GetUnawaited() { // it listened no more before the slot knew that it did
-				l.end(workflow.EndListen{Slot: e.Slot.GetId(), Listener: e.Listener})
+				l.end(workflow.EndListen{Slot: e.Slot.GetId(), Listener: e.Listener, Consumed: a.GetSettled().GetConsumed()})
 			}
 		})
 	})

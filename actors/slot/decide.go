@@ -83,14 +83,18 @@ func (s *State) Decide(now time.Time, cmd Command) ([]*journalv1.Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(m.out) > 0 && s.since >= s.limits.Summary && s.since >= summaryFactor*(len(s.listeners)+len(s.events)+len(s.seenInOrder)) {
+	if len(m.out) > 0 && s.since >= s.limits.Summary && s.since >= summaryFactor*(len(s.listeners)+len(s.events)+len(s.seenInOrder)) &&
+		s.summarySize() <= mostSummary {
 		m.emit(&journalv1.Event_SlotSummarized{SlotSummarized: s.summary()})
 	}
 	return m.out, nil
 }
 
+// mostSummary is how long a summary may be, in bytes, about: it is one record.
+const mostSummary = 48 << 20
+
 // summaryFactor is how many times as long as the summary a history is before it is summarized.
-const summaryFactor = 4
+const summaryFactor = 1
 
 func (m *machine) emit(kind journalv1.EventKind) {
 	ev := &journalv1.Event{At: m.now, Kind: kind}
@@ -157,9 +161,13 @@ func (m *machine) publish(c Publish) error {
 		return fmt.Errorf("%w: it holds %d events of %d bytes, the most are %d events and %d bytes",
 			ErrFull, len(s.events), s.bytes, s.limits.Events, s.limits.Bytes)
 	}
+	listeners := m.listening(e, nil)
+	if s.queued+len(listeners) > s.limits.Queued {
+		return fmt.Errorf("%w: %d events are under way to listeners, the most are %d", ErrFull, s.queued, s.limits.Queued)
+	}
 	m.open(c.Slot)
 	m.emit(&journalv1.Event_EventPublished{EventPublished: &journalv1.EventPublished{
-		Sequence: s.lastEvent + 1, Event: c.Event, KeepUntil: m.now + int64(c.Keep), Listeners: m.listening(e, nil),
+		Sequence: s.lastEvent + 1, Event: c.Event, KeepUntil: m.now + int64(c.Keep), Listeners: listeners,
 	}})
 	return nil
 }

@@ -63,7 +63,7 @@ func (s *State) remove(l *listener) {
 		delete(h.waiting, n)
 		s.left(h)
 	}
-	if len(l.queue) > 0 {
+	if s.queued -= len(l.queue); len(l.queue) > 0 {
 		s.offered--
 	}
 	delete(s.listeners, n)
@@ -132,6 +132,7 @@ func (s *State) queue(h *held, l *listener) {
 		at--
 	}
 	l.queue = slices.Insert(l.queue, at, h)
+	s.queued++
 }
 
 func (s *State) eventSettled(e *journalv1.EventSettled) {
@@ -140,6 +141,7 @@ func (s *State) eventSettled(e *journalv1.EventSettled) {
 	if i < 0 {
 		panic(fmt.Sprintf("version %d settles event %d, which listener %d did not get", s.version, e.GetSequence(), e.GetListener()))
 	}
+	s.queued--
 	if l.queue = slices.Delete(l.queue, i, i+1); len(l.queue) == 0 {
 		s.offered--
 	} else {

@@ -19,6 +19,8 @@ type Limits struct {
 	Listeners int
 	// Events and Bytes are the most events that a slot holds, and the most bytes of these. Default 100,000, and 16 MiB.
 	Events, Bytes int
+	// Queued is the most events that are under way to listeners, each counted as often as it is. Default 200,000.
+	Queued int
 	// Remember is how long an event is known that was published, so that it is not published again, and Seen is the most events that are
 	// known so: more forget the oldest. Defaults 1 h, 100,000.
 	Remember time.Duration
@@ -40,6 +42,9 @@ func (l Limits) WithDefaults() Limits {
 	}
 	if l.Remember == 0 {
 		l.Remember = time.Hour
+	}
+	if l.Queued == 0 {
+		l.Queued = 200_000
 	}
 	if l.Seen == 0 {
 		l.Seen = 100_000
@@ -89,6 +94,8 @@ type State struct {
 	changed []uint32
 	// offered is how many listeners have not answered yet.
 	offered int
+	// queued is how many events are under way to listeners, each counted as often as it is.
+	queued int
 }
 
 // owner is who a listener is of, and the number that it gave it.
@@ -200,7 +207,7 @@ const (
 
 // Size is about what the slot takes in memory.
 func (s *State) Size() int {
-	return s.bytes + listenerSize*len(s.listeners) + heldSize*len(s.events) + seenSize*len(s.seenInOrder)
+	return s.bytes + listenerSize*len(s.listeners) + heldSize*len(s.events) + seenSize*(len(s.seenInOrder)+s.queued)
 }
 
 // Waiting returns how many listeners have not answered what they were offered.

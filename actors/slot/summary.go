@@ -7,6 +7,11 @@ import (
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 )
 
+// summarySize is about how many bytes a summary has.
+func (s *State) summarySize() int {
+	return s.bytes + 64*len(s.events) + 400*len(s.listeners) + 8*s.queued + 32*len(s.seenInOrder)
+}
+
 // summary tells all that the slot holds.
 func (s *State) summary() *journalv1.SlotSummarized {
 	out := &journalv1.SlotSummarized{Opened: s.opened, OpenedAt: s.openedAt, LastListener: s.lastListener, LastEvent: s.lastEvent}

@@ -147,6 +147,8 @@ type Args struct {
 	Now time.Time
 	// Unique makes ids that no other expression gets; nil: there are none to be had.
 	Unique *Unique
+	// Steps is the most steps of the interpreter; 0: as many as the definition's limits allow.
+	Steps int
 	// Meter counts what is evaluated; nil: nobody wants to know.
 	Meter *Meter
 }

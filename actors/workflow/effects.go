@@ -103,6 +103,7 @@ func (End) isEffect()           {}
 func (s *State) Effects(events []*journalv1.Event) []Effect {
 	var out []Effect
 	before := s.version - messages.Version(len(events))
+	since := before // as far as it is about what slots do not know
 	for _, ev := range events {
 		switch e := ev.GetKind().(type) {
 		case *journalv1.Event_AttemptScheduled:
@@ -129,6 +130,8 @@ func (s *State) Effects(events []*journalv1.Event) []Effect {
 			if f := s.frame(e.StopRequested.GetFrame()); f != nil && f.stop == e.StopRequested {
 				out = append(out, s.cancellations(f, false)...)
 			}
+		case *journalv1.Event_OrderReopened, *journalv1.Event_OrderContinued: // what was not told before
+			out, since = append(out, s.listenEffects(s.frames...)...), 0
 		case *journalv1.Event_EmitScheduled:
 			out = append(out, s.listenEffects(s.frame(e.EmitScheduled.GetFrame()))...)
 		case *journalv1.Event_ListenStarted:
@@ -140,7 +143,7 @@ func (s *State) Effects(events []*journalv1.Event) []Effect {
 			}
 		}
 	}
-	out = append(out, s.deafEffects(before)...)
+	out = append(out, s.deafEffects(since)...)
 	if s.version != 0 && s.runnable(nil) != nil {
 		out = append(out, More{})
 	}
@@ -223,9 +226,12 @@ func (s *State) Refill(frame uint32) (Dispatch, bool) {
 // Parked tells whether all that the order waits for are places for attempts that have overflowed, and perhaps a time.
 func (s *State) Parked() bool {
 	parked := false
+	if len(s.deaf) > 0 {
+		return false
+	}
 	for _, f := range s.frames {
 		switch {
-		case f.stop != nil, f.phase != phaseBlocked, f.inFlight() && f.call.overflow == 0, f.awaits():
+		case f.stop != nil, f.phase != phaseBlocked, f.inFlight() && f.call.overflow == 0, f.awaits(), f.emits(), f.unheard():
 			return false
 		case f.inFlight():
 			parked = true

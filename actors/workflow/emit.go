@@ -53,8 +53,8 @@ func (*Emit) leaves(f *frame) *Value {
 	return f.emission.event
 }
 
-// again: an event that was not published for sure is published again, by the same id.
-func (*Emit) again(f *frame) bool { return f.failed }
+// again: an event that was made is published, and no other one in its place.
+func (*Emit) again(f *frame) bool { return f.failed && f.emission == nil }
 
 // stopped: what was published is done.
 func (k *Emit) stopped(m *machine, f *frame) {

@@ -4,12 +4,18 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"regexp"
+	"strconv"
 	"time"
 
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 )
+
+// eventSteps is the most steps of an interpreter that an expression about an event may take, half a millisecond: there may be many of
+// them for each event.
+const eventSteps = 10_000
 
 // Event is a CloudEvent (version 1.0 of the specification), in the JSON format. It is not safe for concurrent use.
 type Event struct {
@@ -110,7 +116,7 @@ func (c *Condition) fits(v *Value) bool {
 	case c.Holds == nil:
 		return text == c.Is
 	}
-	out, err := c.Holds.Eval(v, &Args{})
+	out, err := c.Holds.Eval(v, &Args{Steps: eventSteps})
 	if err != nil {
 		return false
 	}
@@ -126,7 +132,7 @@ func (c *Condition) fits(v *Value) bool {
 
 // of returns the value of an event; false if it has none.
 func (c *Correlation) of(e *Event) (string, bool) {
-	v, err := c.From.Eval(e.whole, &Args{})
+	v, err := c.From.Eval(e.whole, &Args{Steps: eventSteps})
 	if err != nil {
 		return "", false
 	}
@@ -143,7 +149,12 @@ func correlationText(v *Value) (string, bool) {
 	if text, is := x.(string); is {
 		return text, true
 	}
-	text, err := json.Marshal(x) // in one form, whatever it was written in
+	if n, is := x.(json.Number); is {
+		if f, err := n.Float64(); err == nil && f == math.Trunc(f) && math.Abs(f) < 1<<53 {
+			return strconv.FormatInt(int64(f), 10), true // 7.0 is 7
+		}
+	}
+	text, err := json.Marshal(x)
 	return string(text), err == nil
 }
 

@@ -30,6 +30,8 @@ type Limits struct {
 	Deeds int
 	// Behind is the most events that a task that listens takes before it has gone through them. Default 1,000.
 	Behind int
+	// Consumed is the most bytes of events that a task consumes. Default 16 MiB.
+	Consumed int
 	// RetryPause is the least time from an error to the retry. Default 100 ms.
 	RetryPause time.Duration
 	// An order goes back when it retries, when it jumps back in a list of tasks, and when an attempt was not done. Loops is how
@@ -50,6 +52,7 @@ func (l Limits) WithDefaults() Limits {
 	l.Key = cmp.Or(l.Key, 256)
 	l.Deeds = cmp.Or(l.Deeds, 10_000)
 	l.Behind = cmp.Or(l.Behind, 1000)
+	l.Consumed = cmp.Or(l.Consumed, 16<<20)
 	l.RetryPause = cmp.Or(l.RetryPause, 100*time.Millisecond)
 	l.Loops = cmp.Or(l.Loops, 10_000)
 	l.LoopPause = cmp.Or(l.LoopPause, time.Second)

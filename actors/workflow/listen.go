@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"maps"
 	"slices"
@@ -66,8 +67,10 @@ type listening struct {
 	// satisfied are the filters that have consumed an event.
 	satisfied map[uint32]bool
 	// seen are the events consumed, by source and id; correlated are the values by which others correlate with them, by their names.
-	seen       map[string]bool
+	seen       map[[16]byte]bool
 	correlated map[string]string
+	// bytes is how many the events have that were consumed.
+	bytes int
 	// over: no more is listened for.
 	over bool
 }
@@ -103,7 +106,7 @@ func (l *listening) clone() *listening {
 }
 
 func (k *Listen) enter(s *State, f *frame, _ *journalv1.TaskStarted) {
-	f.listening = &listening{satisfied: map[uint32]bool{}, seen: map[string]bool{}, correlated: map[string]string{}}
+	f.listening = &listening{satisfied: map[uint32]bool{}, seen: map[[16]byte]bool{}, correlated: map[string]string{}}
 	if k.Each != nil {
 		f.branches = &branching{lists: []*List{k.Each}, most: 1, run: s.visit(f).count}
 	}
@@ -148,7 +151,11 @@ func (m *machine) slotOf(f *frame, filter *EventFilter) (*journalv1.SlotOpened, 
 		if err != nil {
 			return nil, err
 		}
-		values[i], _ = correlationText(v) // nothing correlates with null
+		var is bool
+		if values[i], is = correlationText(v); !is {
+			//nolint:err113 // for people
+			return nil, fmt.Errorf("the correlation %q expects null, and nothing is alike to that", c.Name)
+		}
 	}
 	return slot(m.s.def.Ref.Namespace, filter.Route(), values), nil
 }
@@ -194,6 +201,11 @@ func (m *machine) offered(c Offered) error {
 	} else if b != nil && b.total-b.begun >= s.limits.Behind {
 		return fmt.Errorf("%w: task %s has %d", ErrBehind, f.task.Ref, b.total-b.begun)
 	}
+	if limit := s.limits.Consumed; l.bytes+len(c.Event) > limit || s.version >= s.limits.Events {
+		m.fault(f, problem(ErrorTypeRuntime, "Too many events", 500, f.task.Ref,
+			fmt.Sprintf("the task has consumed events of %d bytes, at most %d, or its order has too long a history", l.bytes, limit)))
+		return nil
+	}
 	event := NewEvent(c.Event)
 	if l.seen[eventKey(event)] || !k.correlates(l, x.GetFilter(), event) {
 		return nil
@@ -212,7 +224,14 @@ func (m *machine) offered(c Offered) error {
 	return nil
 }
 
-func eventKey(e *Event) string { return e.Source() + "\x00" + e.ID() }
+// eventKey is a digest of what tells an event from others.
+func eventKey(e *Event) [16]byte {
+	sum := sha256.Sum256([]byte(e.Source() + "\x00" + e.ID()))
+	return [16]byte(sum[:16])
+}
+
+// Heard returns the number of the event that a listener has consumed last; 0: it has none.
+func (s *State) Heard(listener uint32) uint64 { return s.heard[listener] }
 
 // vars are the variables of the tasks that are run for an event.
 func (k *Listen) vars(l *listening, index int) []Var {
@@ -313,6 +332,7 @@ func (s *State) eventConsumed(e *journalv1.EventConsumed) {
 	}
 	s.heard[e.GetListener()] = e.GetSequence()
 	l.seen[eventKey(event)], l.satisfied[filter] = true, true
+	l.bytes += len(e.GetEvent())
 	for _, c := range k.Filters()[filter].Correlations {
 		if value, is := c.of(event); is && c.Expect == nil {
 			l.correlated[c.Name] = value
@@ -394,20 +414,23 @@ func (f *frame) unheard() bool {
 	return f.listening != nil && slices.ContainsFunc(f.listening.ears, func(x *ear) bool { return !x.known })
 }
 
-// listenEffects are those that tell slots what they may not know of the event and of the listeners of a frame.
-func (s *State) listenEffects(f *frame) []Effect {
+// listenEffects are those that tell slots what they may not know of the events and of the listeners of frames.
+func (s *State) listenEffects(frames ...*frame) []Effect {
 	var out []Effect
-	if f != nil && f.emits() {
-		out = append(out, f.publishEvent())
-	}
-	if f == nil || f.listening == nil {
-		return out
-	}
-	for _, x := range f.listening.ears {
-		if !x.known {
-			out = append(out, BeginListen{
-				Slot: x.GetSlot(), Listener: x.GetNumber(), Task: f.task.Ref, Filter: x.GetFilter(), Many: as[*Listen](f.task.Kind).many(x.GetFilter()),
-			})
+	for _, f := range frames {
+		if f != nil && f.emits() {
+			out = append(out, f.publishEvent())
+		}
+		if f == nil || !f.unheard() {
+			continue
+		}
+		k := as[*Listen](f.task.Kind)
+		for _, x := range f.listening.ears {
+			if n := x.GetFilter(); !x.known {
+				out = append(out, BeginListen{
+					Slot: x.GetSlot(), Listener: x.GetNumber(), Task: f.task.Ref, Filter: n, Many: k.many(n),
+				})
+			}
 		}
 	}
 	return out

@@ -192,6 +192,7 @@ func (s *State) Size() int {
 			for _, v := range f.listening.consumed {
 				add(v)
 			}
+			sum += seenSize * len(f.listening.seen)
 		}
 	}
 	for _, d := range s.done {
@@ -219,6 +220,9 @@ func (s *State) Entered() *journalv1.TasksEntered {
 	}
 	return out
 }
+
+// seenSize is about what it takes in memory to know that an event was consumed, in bytes.
+const seenSize = 64
 
 func (s *State) root() *frame {
 	if len(s.frames) == 0 {

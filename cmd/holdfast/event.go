@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/holdfast-run/holdfast/client"
@@ -75,8 +76,8 @@ func newEventPublish(a *app) *cobra.Command {
 // events makes the events that the flags mean.
 func (f *publishFlags) events(ctx context.Context, a *app) ([]*eventv1.Event, error) {
 	if f.from != "" {
-		if f.event.GetType() != "" || f.event.GetSource() != "" || f.event.GetId() != "" || f.data != "" || len(f.extensions) > 0 {
-			return nil, usagef("--from excludes --type, --source, --id, --data and --extension: the lines of the file tell what the events are")
+		if proto.Size(&f.event) > 0 || f.data != "" || len(f.extensions) > 0 {
+			return nil, usagef("--from excludes all that one event is made of: the lines of the file tell what the events are")
 		}
 		text, err := a.readFile(ctx, f.from)
 		if err != nil {
@@ -157,7 +158,7 @@ func (a *app) publish(ctx context.Context, f *publishFlags, events []*eventv1.Ev
 		answer, err := c.Events().Publish(bounded, request)
 		cancel()
 		if err != nil {
-			return advise(err, "Publish all again, with the same ids, which does no harm: what was published is not published twice.")
+			return advise(err, "Publish again, which does no harm with the same ids, from "+batch[0].GetId()+" on: nothing is published twice.")
 		}
 		for i, e := range batch {
 			places := answer.GetPlaces()[i]

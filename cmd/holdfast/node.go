@@ -165,6 +165,9 @@ func orderFlags(f *pflag.FlagSet, c *nodeConfig) {
 	f.IntVar(&c.Engine.Slots.Events, "slot-events", 0, "most events of one type and correlation that are held (100000)")
 	sizeVar(f, &c.Engine.Slots.Bytes, "slot-memory", "most that these events may take (16MiB)")
 	f.IntVar(&c.Engine.Slots.Listeners, "slot-listeners", 0, "most listeners for events of one type and correlation (100000)")
+	f.IntVar(&c.Engine.Slots.Queued, "slot-queued", 0, "most events of one type and correlation under way to listeners (200000)")
+	f.IntVar(&c.Engine.Slots.Seen, "slot-seen", 0, "most events of one type and correlation that are known by source and id (100000)")
+	sizeVar(f, &w.Consumed, "consumed", "most that the events may have which a task consumes (16MiB)")
 	f.IntVar(&w.Behind, "behind", 0, "most events that a task takes before it has gone through them (1000)")
 	f.IntVar(&c.Engine.Mailbox, "mailbox", 0, "most messages that wait for one order (1000)")
 }

@@ -969,7 +969,7 @@ type Answer_Share struct {
 }
 
 type Answer_Settled struct {
-	// Of an Offer.
+	// Of an Offer, and of a Known that nothing came of, as it listens no more.
 	Settled *Settled `protobuf:"bytes,16,opt,name=settled,proto3,oneof"`
 }
 
@@ -2469,8 +2469,10 @@ func (x *Offer) GetEvent() []byte {
 
 // Settled is what the listener does with it.
 type Settled struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Verdict       journalv1.Verdict      `protobuf:"varint,1,opt,name=verdict,proto3,enum=holdfast.journal.v1.Verdict" json:"verdict,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Verdict journalv1.Verdict      `protobuf:"varint,1,opt,name=verdict,proto3,enum=holdfast.journal.v1.Verdict" json:"verdict,omitempty"`
+	// The number of the last event that the listener has consumed, if it listens no more.
+	Consumed      uint64 `protobuf:"varint,2,opt,name=consumed,proto3" json:"consumed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2510,6 +2512,13 @@ func (x *Settled) GetVerdict() journalv1.Verdict {
 		return x.Verdict
 	}
 	return journalv1.Verdict(0)
+}
+
+func (x *Settled) GetConsumed() uint64 {
+	if x != nil {
+		return x.Consumed
+	}
+	return 0
 }
 
 // Listen has an instance listen in a correlation slot. One that does already goes on.
@@ -3451,9 +3460,10 @@ const file_holdfast_node_v1_node_proto_rawDesc = "" +
 	"\x05Offer\x12\x1a\n" +
 	"\blistener\x18\x01 \x01(\rR\blistener\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12\x14\n" +
-	"\x05event\x18\x03 \x01(\fR\x05event\"A\n" +
+	"\x05event\x18\x03 \x01(\fR\x05event\"]\n" +
 	"\aSettled\x126\n" +
-	"\averdict\x18\x01 \x01(\x0e2\x1c.holdfast.journal.v1.VerdictR\averdict\"}\n" +
+	"\averdict\x18\x01 \x01(\x0e2\x1c.holdfast.journal.v1.VerdictR\averdict\x12\x1a\n" +
+	"\bconsumed\x18\x02 \x01(\x04R\bconsumed\"}\n" +
 	"\x06Listen\x123\n" +
 	"\x04slot\x18\x01 \x01(\v2\x1f.holdfast.journal.v1.SlotOpenedR\x04slot\x12>\n" +
 	"\blistener\x18\x02 \x01(\v2\".holdfast.journal.v1.ListenerAddedR\blistener\"^\n" +
