@@ -225,15 +225,20 @@ func TestListenReopened(t *testing.T) {
 func TestLeftEvent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		n := start(t, inMemory)
-		// The first order of the two wants no event of another room, and hears of each.
-		pair := n.deploy("pair", listenTo("{all: [{with: {type: x}, correlate: {r: {from: .data.r}}}, {with: {type: x}, correlate: {r: {from: .data.r}}}]}"))
-		n.mustSubmit(order{id: "a", def: pair})
-		n.publish("1", "x", `{"r":1}`)
-		n.publish("2", "x", `{"r":2}`)
+		n := start(t, inMemory, withEngine(actors.Config{Workflow: workflow.Limits{Behind: 1}}))
+		slow := "do: [{a: {listen: {to: {any: [{with: {type: x}}], until: 'false'}}, foreach: {do: [{w: {wait: PT1H}}]}}}]"
+		n.mustSubmit(order{id: "a", def: n.deploy("slow", slow)})
+		for _, id := range []string{"1", "2", "3"} {
+			n.publish(id, "x", id) // the third one has to wait, as the order is behind
+		}
 		n.mustSubmit(order{id: "b", def: n.deploy("two", listenTo("{any: [{with: {type: x}}], until: '(. | length) == 2'}"))})
-		n.publish("3", "x", `{"r":1}`)
-		n.wantOutput("a", `[{"r":1},{"r":1}]`)
-		n.wantOutput("b", `[{"r":2},{"r":1}]`)
+		n.publish("4", "x", "4")
+		n.expect("b", waiting)
+		if err := n.cancel("a"); err != nil {
+			t.Fatal(err)
+		}
+		n.sleep(2 * time.Second)
+		n.expect("a", cancelled)
+		n.wantOutput("b", "[4,3]")
 	})
 }
