@@ -228,7 +228,7 @@ func (s *State) branchStarted(at int64, e *journalv1.BranchStarted) {
 	case *For:
 		vars = k.vars(b, i)
 	case *Listen:
-		vars = k.vars(p.listening, i)
+		vars = k.vars(p.listening(), i)
 	}
 	s.next = e.GetFrame() + 1
 	s.frames = append(s.frames, &frame{
@@ -295,7 +295,7 @@ func (s *State) branchFaulted(f *frame, err *problemv1.Problem) {
 // afterBranch finds out what a frame needs whose branches have changed.
 func (s *State) afterBranch(f *frame) {
 	b := f.branches
-	if f.listening != nil && !b.over(f) {
+	if f.listening() != nil && !b.over(f) {
 		s.afterEvent(f)
 		return
 	}
@@ -337,7 +337,7 @@ func (s *State) branchesReopened() {
 					b.live++
 				}
 			}
-			if b.items != nil || b.total > 0 || f.listening != nil {
+			if b.items != nil || b.total > 0 || f.listening() != nil {
 				s.afterBranch(f)
 			}
 		}

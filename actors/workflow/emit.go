@@ -28,8 +28,8 @@ type emission struct {
 }
 
 func (k *Emit) step(m *machine, f *frame) {
-	if f.emission != nil {
-		m.complete(f, f.emission.event, "")
+	if f.emission() != nil {
+		m.complete(f, f.emission().event, "")
 		return
 	}
 	args := m.argsOf(f)
@@ -47,19 +47,19 @@ func (k *Emit) step(m *machine, f *frame) {
 }
 
 func (*Emit) leaves(f *frame) *Value {
-	if f.emission == nil {
+	if f.emission() == nil {
 		return f.input
 	}
-	return f.emission.event
+	return f.emission().event
 }
 
 // again: an event that was made is published, and no other one in its place.
-func (*Emit) again(f *frame) bool { return f.failed && f.emission == nil }
+func (*Emit) again(f *frame) bool { return f.failed && f.emission() == nil }
 
 // stopped: what was published is done.
 func (k *Emit) stopped(m *machine, f *frame) {
-	if f.emission != nil && f.emission.ended {
-		m.complete(f, f.emission.event, "")
+	if f.emission() != nil && f.emission().ended {
+		m.complete(f, f.emission().event, "")
 		return
 	}
 	k.plain.stopped(m, f)
@@ -95,24 +95,24 @@ func completed(event *Value, args *Args) (*Value, error) {
 
 // emitted notes that an event of the order is durable.
 func (m *machine) emitted(c Emitted) {
-	if f := m.s.frame(c.Frame); f != nil && f.emission != nil && !f.emission.ended {
+	if f := m.s.frame(c.Frame); f != nil && f.emission() != nil && !f.emission().ended {
 		m.emit(&journalv1.Event_EmitEnded{EmitEnded: &journalv1.EmitEnded{Frame: f.id}})
 	}
 }
 
 func (s *State) emitScheduled(e *journalv1.EmitScheduled) {
 	f := s.mustFrame(e.GetFrame())
-	f.emission, f.phase = &emission{EmitScheduled: e, event: NewValue(e.GetEvent())}, phaseBlocked
+	f.own().emission, f.phase = &emission{EmitScheduled: e, event: NewValue(e.GetEvent())}, phaseBlocked
 }
 
 func (s *State) emitEnded(e *journalv1.EmitEnded) {
 	f := s.mustFrame(e.GetFrame())
-	f.emission.ended, f.phase = true, phaseResult
+	f.emission().ended, f.phase = true, phaseResult
 }
 
 // emits tells whether an event of the frame may not be durable.
-func (f *frame) emits() bool { return f.emission != nil && !f.emission.ended }
+func (f *frame) emits() bool { return f.emission() != nil && !f.emission().ended }
 
 func (f *frame) publishEvent() PublishEvent {
-	return PublishEvent{Frame: f.id, Event: f.emission.GetEvent(), Keep: time.Duration(f.emission.GetKeep())}
+	return PublishEvent{Frame: f.id, Event: f.emission().GetEvent(), Keep: time.Duration(f.emission().GetKeep())}
 }

@@ -202,7 +202,7 @@ func (s *State) taskCompleted(at int64, e *journalv1.TaskCompleted) {
 	p := f.parent
 	then := e.GetThen()
 	if f.task.Extended && then != thenEnd {
-		p.then, then = then, thenContinue
+		p.own().then, then = then, thenContinue
 	}
 	if then == thenEnd {
 		p = p.home()

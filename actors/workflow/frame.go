@@ -27,8 +27,6 @@ type frame struct {
 	list *List
 	pos  int
 	last *Value
-	// then is where to go on behind a list that has an extended task, as that says.
-	then string
 	// raised is the error that came up from inside, and fallen are the frames that it ended on its way, parents before children.
 	raised *problemv1.Problem
 	fallen []*frame
@@ -42,13 +40,49 @@ type frame struct {
 	branches *branching
 	call     *attempt
 	child    *child
+	rare     *rare // nil: nothing of that
+	stop     *journalv1.StopRequested
+	undo     *undo
+	// inquiry is the deed in doubt that the frame asks about; nil if it does its task.
+	inquiry *deed
+}
+
+// rare is what few frames have, so that all others are small.
+type rare struct {
 	emission *emission
 	// listening is how far a task is that listens.
 	listening *listening
-	stop      *journalv1.StopRequested
-	undo      *undo
-	// inquiry is the deed in doubt that the frame asks about; nil if it does its task.
-	inquiry *deed
+	// then is where to go on behind a list that has an extended task, as that says.
+	then string
+}
+
+// own returns what few frames have, to be changed.
+func (f *frame) own() *rare {
+	if f.rare == nil {
+		f.rare = &rare{}
+	}
+	return f.rare
+}
+
+func (f *frame) emission() *emission {
+	if f.rare == nil {
+		return nil
+	}
+	return f.rare.emission
+}
+
+func (f *frame) listening() *listening {
+	if f.rare == nil {
+		return nil
+	}
+	return f.rare.listening
+}
+
+func (f *frame) then() string {
+	if f.rare == nil {
+		return ""
+	}
+	return f.rare.then
 }
 
 type retryState struct {

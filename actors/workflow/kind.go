@@ -48,7 +48,7 @@ type sequence struct{ plain }
 
 func (sequence) step(m *machine, f *frame) {
 	if !m.enterNext(f) {
-		m.complete(f, f.last, f.then)
+		m.complete(f, f.last, f.then())
 	}
 }
 

@@ -106,14 +106,14 @@ func (l *listening) clone() *listening {
 }
 
 func (k *Listen) enter(s *State, f *frame, _ *journalv1.TaskStarted) {
-	f.listening = &listening{satisfied: map[uint32]bool{}, seen: map[[16]byte]bool{}, correlated: map[string]string{}}
+	f.own().listening = &listening{satisfied: map[uint32]bool{}, seen: map[[16]byte]bool{}, correlated: map[string]string{}}
 	if k.Each != nil {
 		f.branches = &branching{lists: []*List{k.Each}, most: 1, run: s.visit(f).count}
 	}
 }
 
 func (k *Listen) step(m *machine, f *frame) {
-	l := f.listening
+	l := f.listening()
 	switch {
 	case l.over && (f.branches == nil || !f.branches.over(f) && f.branches.live == 0 && f.branches.begun == f.branches.total):
 		m.complete(f, k.leaves(f), "")
@@ -128,7 +128,7 @@ func (k *Listen) step(m *machine, f *frame) {
 func (k *Listen) listen(m *machine, f *frame) {
 	e := &journalv1.ListenStarted{Frame: f.id}
 	for i, filter := range k.Filters() {
-		if n := uint32(i); !f.listening.satisfied[n] || k.many(n) {
+		if n := uint32(i); !f.listening().satisfied[n] || k.many(n) {
 			o, err := m.slotOf(f, filter)
 			if err != nil {
 				m.fault(f, expressionProblem(f.task, err))
@@ -162,16 +162,16 @@ func (m *machine) slotOf(f *frame, filter *EventFilter) (*journalv1.SlotOpened, 
 
 func (k *Listen) leaves(f *frame) *Value {
 	switch {
-	case f.listening == nil:
+	case f.listening() == nil:
 		return f.input
 	case f.branches != nil:
 		return joined(f.branches.results)
 	}
-	return joined(f.listening.consumed)
+	return joined(f.listening().consumed)
 }
 
 // again: what was consumed is kept, and the task goes on to listen, but for one that could not begin to.
-func (*Listen) again(f *frame) bool { return f.failed && len(f.listening.seen) == 0 }
+func (*Listen) again(f *frame) bool { return f.failed && len(f.listening().seen) == 0 }
 
 // heard takes what correlation slots say.
 func (m *machine) heard(cmd Command) error {
@@ -195,7 +195,7 @@ func (m *machine) offered(c Offered) error {
 	if f == nil || s.Ended() || s.stopping(f) || c.Sequence == s.heard[c.Listener] {
 		return nil
 	}
-	k, l := as[*Listen](f.task.Kind), f.listening
+	k, l := as[*Listen](f.task.Kind), f.listening()
 	if b := f.branches; b != nil && b.over(f) {
 		return nil
 	} else if b != nil && b.total-b.begun >= s.limits.Behind {
@@ -286,10 +286,10 @@ func (s *State) HasListener(listener uint32) bool {
 // byEar returns the frame that a listener is of; nil if it listens no more.
 func (s *State) byEar(listener uint32) (*frame, *ear) {
 	for _, f := range s.frames {
-		if f.listening == nil {
+		if f.listening() == nil {
 			continue
 		}
-		for _, x := range f.listening.ears {
+		for _, x := range f.listening().ears {
 			if x.GetNumber() == listener {
 				return f, x
 			}
@@ -315,7 +315,7 @@ func (s *State) listenStarted(e *journalv1.ListenStarted) {
 	f := s.mustFrame(e.GetFrame())
 	for _, l := range e.GetListeners() {
 		s.ears = max(s.ears, l.GetNumber())
-		f.listening.ears = append(f.listening.ears, &ear{Listener: l})
+		f.listening().ears = append(f.listening().ears, &ear{Listener: l})
 	}
 	s.afterEvent(f)
 }
@@ -325,7 +325,7 @@ func (s *State) eventConsumed(e *journalv1.EventConsumed) {
 	if f == nil {
 		panic(fmt.Sprintf("version %d is about listener %d, which does not listen", s.version, e.GetListener()))
 	}
-	k, l := as[*Listen](f.task.Kind), f.listening
+	k, l := as[*Listen](f.task.Kind), f.listening()
 	event, filter := NewEvent(e.GetEvent()), x.GetFilter()
 	if s.heard == nil {
 		s.heard = map[uint32]uint64{}
@@ -382,7 +382,7 @@ func (s *State) afterEvent(f *frame) {
 		s.afterBranch(f)
 	case b != nil && b.live > 0:
 		f.phase = phaseBlocked
-	case b != nil && b.begun < b.total, f.listening.over, len(f.listening.ears) == 0:
+	case b != nil && b.begun < b.total, f.listening().over, len(f.listening().ears) == 0:
 		f.phase = phaseNext
 	default:
 		f.phase = phaseBlocked
@@ -391,27 +391,27 @@ func (s *State) afterEvent(f *frame) {
 
 // deafen notes that a frame listens no more.
 func (s *State) deafen(f *frame) {
-	if f.listening == nil {
+	if f.listening() == nil {
 		return
 	}
-	for _, x := range f.listening.ears {
+	for _, x := range f.listening().ears {
 		if s.deaf == nil {
 			s.deaf = map[uint32]deaf{}
 		}
 		s.deaf[x.GetNumber()] = deaf{slot: x.GetSlot().GetId(), task: f.task.Ref, consumed: s.heard[x.GetNumber()], at: s.version}
 	}
-	f.listening.ears = nil
+	f.listening().ears = nil
 }
 
 // Listens tells whether a task of the order waits for an event.
 func (s *State) Listens() bool { return slices.ContainsFunc(s.frames, (*frame).listens) }
 
 // listens tells whether the frame waits for an event.
-func (f *frame) listens() bool { return f.listening != nil && len(f.listening.ears) > 0 }
+func (f *frame) listens() bool { return f.listening() != nil && len(f.listening().ears) > 0 }
 
 // unheard tells whether a slot may not know a listener of the frame.
 func (f *frame) unheard() bool {
-	return f.listening != nil && slices.ContainsFunc(f.listening.ears, func(x *ear) bool { return !x.known })
+	return f.listening() != nil && slices.ContainsFunc(f.listening().ears, func(x *ear) bool { return !x.known })
 }
 
 // listenEffects are those that tell slots what they may not know of the events and of the listeners of frames.
@@ -425,7 +425,7 @@ func (s *State) listenEffects(frames ...*frame) []Effect {
 			continue
 		}
 		k := as[*Listen](f.task.Kind)
-		for _, x := range f.listening.ears {
+		for _, x := range f.listening().ears {
 			if n := x.GetFilter(); !x.known {
 				out = append(out, BeginListen{
 					Slot: x.GetSlot(), Listener: x.GetNumber(), Task: f.task.Ref, Filter: n, Many: k.many(n),
@@ -438,6 +438,9 @@ func (s *State) listenEffects(frames ...*frame) []Effect {
 
 // deafEffects are those that tell slots of listeners that listen no more, since a version.
 func (s *State) deafEffects(since messages.Version) []Effect {
+	if len(s.deaf) == 0 {
+		return nil
+	}
 	var out []Effect
 	for _, n := range slices.Sorted(maps.Keys(s.deaf)) {
 		if d := s.deaf[n]; d.at > since {

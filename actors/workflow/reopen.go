@@ -259,7 +259,7 @@ func (s *State) reopened(at int64, e *journalv1.OrderReopened) {
 	}
 	s.branchesReopened()
 	for _, f := range s.frames {
-		if f.listening != nil {
+		if f.listening() != nil {
 			s.afterEvent(f) // it listens anew, or has heard enough
 		}
 	}

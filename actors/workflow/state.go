@@ -188,11 +188,11 @@ func (s *State) Size() int {
 			add(f.child.input)
 			add(f.child.output)
 		}
-		if f.listening != nil {
-			for _, v := range f.listening.consumed {
+		if f.listening() != nil {
+			for _, v := range f.listening().consumed {
 				add(v)
 			}
-			sum += seenSize * len(f.listening.seen)
+			sum += seenSize * len(f.listening().seen)
 		}
 	}
 	for _, d := range s.done {

@@ -82,8 +82,10 @@ func (s *State) clone() *State {
 			if b := f.branches; b != nil {
 				b.results = slices.Clone(b.results)
 			}
-			f.call, f.child, f.undo, f.emission = copied(f.call), copied(f.child), copied(f.undo), copied(f.emission)
-			f.listening = f.listening.clone()
+			f.call, f.child, f.undo, f.rare = copied(f.call), copied(f.child), copied(f.undo), copied(f.rare)
+			if f.rare != nil {
+				f.rare.emission, f.rare.listening = copied(f.rare.emission), f.rare.listening.clone()
+			}
 			f.inquiry = deeds.of(f.inquiry)
 			if f.undo != nil {
 				f.undo.of = deeds.of(f.undo.of)

@@ -54,7 +54,7 @@ func (s *State) Waits() []Wait {
 		case s.stopping(f):
 		case f.listens():
 			w := Wait{Task: refOf(f.task)}
-			for _, x := range f.listening.ears {
+			for _, x := range f.listening().ears {
 				w.Events = append(w.Events, x.GetSlot().GetType())
 			}
 			out = append(out, w)
