@@ -10,6 +10,7 @@ import (
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
 	"github.com/holdfast-run/holdfast/messages/adminv1"
 	"github.com/holdfast-run/holdfast/messages/definitionv1"
+	"github.com/holdfast-run/holdfast/messages/eventv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
 
@@ -41,6 +42,7 @@ var mayCall = map[string]may{ //nolint:gochecknoglobals // a table
 	"holdfast.order.v1.OrderService/Submit":       {"submitter", there},
 	"holdfast.order.v1.OrderService/SubmitStream": {"submitter", there},
 	"holdfast.order.v1.OrderService/Cancel":       {"submitter", there},
+	"holdfast.event.v1.EventService/Publish":      {"submitter", there},
 	"holdfast.order.v1.OrderService/Get":          {allReaders, there},
 	"holdfast.order.v1.OrderService/List":         {allReaders, there},
 	"holdfast.order.v1.OrderService/WatchList":    {allReaders, there},
@@ -156,6 +158,7 @@ func rolesRequest(method, namespace string) proto.Message {
 		return map[string]proto.Message{
 			"Submit": submit, "SubmitStream": &orderv1.SubmitStreamRequest{Submissions: []*orderv1.SubmitRequest{submit}},
 			"WatchList": &orderv1.WatchListRequest{List: list}, "History": &orderv1.HistoryRequest{Id: id},
+			"Publish":   &eventv1.PublishRequest{Namespace: namespace, Events: []*eventv1.Event{{Id: "1", Source: "/roles", Type: "t"}}},
 			"Cancel":    &orderv1.CancelRequest{Id: "cancelled-" + namespace},
 			"Deploy":    &definitionv1.DeployRequest{Document: rolesDocument(namespace)},
 			"Retire":    &definitionv1.RetireRequest{Definition: definition},
