@@ -154,7 +154,7 @@ func (m *machine) unlisten(c Unlisten) {
 func (m *machine) publish(c Publish) error {
 	s := m.s
 	e := workflow.NewEvent(c.Event)
-	if _, seen := s.seen[keyOf(e)]; seen && !m.mayForget(keyOf(e)) {
+	if _, seen := s.seen[e.Key()]; seen && !m.mayForget(e.Key()) {
 		return nil
 	}
 	if len(s.events) >= s.limits.Events || len(s.events) > 0 && s.bytes+len(c.Event) > s.limits.Bytes {

@@ -75,7 +75,7 @@ func (s *State) remove(l *listener) {
 
 func (s *State) eventPublished(at int64, e *journalv1.EventPublished) {
 	s.forget(at)
-	s.see(seenEvent{keyOf(workflow.NewEvent(e.GetEvent())), at + int64(s.limits.Remember)})
+	s.see(seenEvent{workflow.NewEvent(e.GetEvent()).Key(), at + int64(s.limits.Remember)})
 	s.lastEvent = max(s.lastEvent, e.GetSequence())
 	if len(e.GetListeners()) == 0 && e.GetKeepUntil() <= at {
 		return

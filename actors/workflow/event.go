@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -58,6 +59,12 @@ func (e *Event) Source() string { return e.text("source") }
 
 // ID returns what tells the event from others of its source.
 func (e *Event) ID() string { return e.text("id") }
+
+// Key is what the event is known by: a digest of its source and id.
+func (e *Event) Key() [16]byte {
+	sum := sha256.Sum256([]byte(e.Source() + "\x00" + e.ID()))
+	return [16]byte(sum[:16])
+}
 
 // EventFilter selects events by themselves alone.
 type EventFilter struct {

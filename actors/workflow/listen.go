@@ -1,7 +1,6 @@
 package workflow
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"maps"
 	"slices"
@@ -207,7 +206,7 @@ func (m *machine) offered(c Offered) error {
 		return nil
 	}
 	event := NewEvent(c.Event)
-	if l.seen[eventKey(event)] || !k.correlates(l, x.GetFilter(), event) {
+	if l.seen[event.Key()] || !k.correlates(l, x.GetFilter(), event) {
 		return nil
 	}
 	e := &journalv1.EventConsumed{Frame: f.id, Listener: c.Listener, Sequence: c.Sequence, Event: c.Event}
@@ -222,12 +221,6 @@ func (m *machine) offered(c Offered) error {
 	}
 	m.emit(&journalv1.Event_EventConsumed{EventConsumed: e})
 	return nil
-}
-
-// eventKey is a digest of what tells an event from others.
-func eventKey(e *Event) [16]byte {
-	sum := sha256.Sum256([]byte(e.Source() + "\x00" + e.ID()))
-	return [16]byte(sum[:16])
 }
 
 // Heard returns the number of the event that a listener has consumed last; 0: it has none.
@@ -331,7 +324,7 @@ func (s *State) eventConsumed(e *journalv1.EventConsumed) {
 		s.heard = map[uint32]uint64{}
 	}
 	s.heard[e.GetListener()] = e.GetSequence()
-	l.seen[eventKey(event)], l.satisfied[filter] = true, true
+	l.seen[event.Key()], l.satisfied[filter] = true, true
 	l.bytes += len(e.GetEvent())
 	for _, c := range k.Filters()[filter].Correlations {
 		if value, is := c.of(event); is && c.Expect == nil {
