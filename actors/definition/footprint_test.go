@@ -37,6 +37,7 @@ func TestFootprint(t *testing.T) {
 		"functions": head + "use: {functions: {f: {do: [" + many(30, "{a%d: {call: a.b, with: {x: '${.y + %[1]d}'}}},") + "]}}}\n" +
 			"do:\n" + many(30, "- c%d: {call: f}\n"),
 	} {
+		definition.Compile([]byte(document), definition.Limits{}) // makes what is made once for all definitions
 		before := heap()
 		def, mistakes := definition.Compile([]byte(document), definition.Limits{})
 		if def == nil {
